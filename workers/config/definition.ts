@@ -1,0 +1,115 @@
+/**
+ * What a user writes: `defineConfig`, `defineTracker` and the types of an operation's `run`. A definition is
+ * data (resolved once, in `resolve.ts`; it becomes workflow input and a row) plus code (`run`, which stays on the
+ * worker, so editing it cannot break a replay).
+ */
+import type { Logger } from 'pino';
+
+/** A duration: `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of milliseconds. */
+export type Duration = string | number;
+
+/** Anything that JSON can say. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** What an operation knows when it runs for one member. */
+export interface RunContext {
+  /** The member's id. */
+  readonly id: string;
+  readonly tracker: string;
+  readonly operation: string;
+  /** The ETag of the value that is stored, as the last result gave it. */
+  readonly etag: string | undefined;
+  /** When the stored value was fetched, epoch milliseconds; undefined before the first. */
+  readonly fetchedAt: number | undefined;
+  /** Fires when the run has timed out or its shift ends. Made when first read, so an operation that has no use for it pays nothing. */
+  readonly signal: AbortSignal;
+  /** Bound to tracker, pool, shift and operation. */
+  readonly log: Logger;
+}
+
+/**
+ * What a run returns.
+ * - `value`: stored when it differs from the stored one.
+ * - `unchanged: true`: the stored value still holds (a 304); only its freshness is noted.
+ * - `expiresAt` (epoch ms or Date): the next run waits for it.
+ * - `etag`: handed to the next run; without one the old is kept when unchanged, forgotten otherwise.
+ *
+ * A failure is thrown. Throw `HoldError` to hold the member, the operation or the tracker back (429, 420).
+ */
+export type RunResult =
+  | { value: Json; unchanged?: false; expiresAt?: number | Date; etag?: string }
+  | { unchanged: true; expiresAt?: number | Date; etag?: string };
+
+export type Run = (context: RunContext) => Promise<RunResult> | RunResult;
+
+export interface OperationDefinition {
+  every: Duration;
+  concurrency?: number;
+  timeout?: Duration;
+  stagger?: { base?: Duration; window?: Duration };
+  gated?: boolean;
+  enabled?: boolean;
+  isolate?: boolean;
+  skipWhile?: { operation: string; slowerThan?: Duration };
+  warnLag?: Duration;
+  warnBacklog?: number;
+  run: Run;
+  /** Runs in place of `run` while the gate is closed: say what is known without asking the upstream. */
+  whenClosed?: Run;
+}
+
+export interface GateDefinition {
+  every?: Duration;
+  timeout?: Duration;
+  /** True: the upstream is there. Asked once for the whole tracker; closed until it first answers true. */
+  check: (context: { signal: AbortSignal; log: Logger }) => Promise<boolean> | boolean;
+}
+
+/** Where an error came from, for the `onError` hook. */
+export interface ErrorContext {
+  tracker: string;
+  pool?: number;
+  operation?: string;
+  id?: string;
+  node: string;
+}
+
+export interface TrackerDefinition {
+  name: string;
+  poolSize?: number;
+  shift?: Duration;
+  heartbeatTimeout?: Duration;
+  flush?: Duration;
+  tombstones?: Duration;
+  historyEvents?: number;
+  gate?: GateDefinition;
+  operations: Record<string, OperationDefinition>;
+  /** Called for each error of an operation or gate. Its own failure is only logged. */
+  onError?: (error: Error, context: ErrorContext) => void | Promise<void>;
+}
+
+/** Merged under each definition; `operation` under each operation of each tracker. */
+export interface Defaults {
+  tracker?: Partial<Omit<TrackerDefinition, 'name' | 'operations' | 'gate'>>;
+  gate?: Partial<Omit<GateDefinition, 'check'>>;
+  operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed'>>;
+}
+
+export interface ConfigDefinition {
+  trackers?: TrackerDefinition[];
+  defaults?: Defaults;
+}
+
+/** A tracker, with its operations' names kept in the type so that `skipWhile.operation` is checked. */
+export function defineTracker<const O extends Record<string, OperationDefinition>>(
+  definition: Omit<TrackerDefinition, 'operations'> & {
+    operations: O & { [K in keyof O]: { skipWhile?: { operation: Exclude<keyof O, K> & string; slowerThan?: Duration } } };
+  },
+): TrackerDefinition {
+  return definition as TrackerDefinition;
+}
+
+/** The default export of `longwatch.config.ts`. */
+export function defineConfig(config: ConfigDefinition): ConfigDefinition {
+  return config;
+}

@@ -1,0 +1,34 @@
+/**
+ * The error types that cross Temporal, as strings that survive serialization, and the one place that says which of
+ * them are tried again. An activity throws them by `failure()` of `activities/failures.ts`.
+ */
+export const ErrorType = {
+  /** This run is not the pool's current one (reset, replaced). */
+  PoolNotCurrent: 'PoolNotCurrent',
+  /** A newer holder has the fence. */
+  Fenced: 'Fenced',
+  /** No tracker of that name in the database. */
+  UnknownTracker: 'UnknownTracker',
+  /** The worker's config has no definition for the tracker; another worker may have it. */
+  NotDefinedHere: 'NotDefinedHere',
+  /** An option that does not exist or a value that may not stand there. */
+  BadOption: 'BadOption',
+  /** PostgreSQL does not answer. */
+  StoreUnavailable: 'StoreUnavailable',
+  /** This node takes no more shifts: it shuts down, or is above its target. */
+  Declined: 'Declined',
+  /** Forced by `longwatch crash`. */
+  ForcedCrash: 'ForcedCrash',
+  /** The database belongs to another Temporal cluster. */
+  ForeignDeployment: 'ForeignDeployment',
+} as const;
+export type ErrorType = (typeof ErrorType)[keyof typeof ErrorType];
+
+/** Trying again cannot help with these. Everything else is retried. */
+export const NON_RETRYABLE: readonly ErrorType[] = [
+  ErrorType.PoolNotCurrent,
+  ErrorType.Fenced,
+  ErrorType.UnknownTracker,
+  ErrorType.BadOption,
+  ErrorType.ForeignDeployment,
+];

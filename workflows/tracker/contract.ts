@@ -1,0 +1,217 @@
+/**
+ * All that an outsider needs to talk to a tracker: the words, the ids, the signals, updates and
+ * queries, and the activities that the two workflows call. Clients, workers and tests import this
+ * file; the workflows carry it out (`tracker.ts`, `pool.ts`).
+ */
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { OptionChange, TrackerOptions } from './options';
+
+/** The one task queue that every worker of a deployment polls, for workflows and activities alike. */
+export const TASK_QUEUE = 'longwatch';
+
+/** The PostgreSQL channel on which changes are announced; payload: {@link ChangeNotice} as JSON. */
+export const NOTIFY_CHANNEL = 'longwatch';
+
+/** The search attributes that Longwatch's workflows carry, with their Temporal types. */
+export const SEARCH_ATTRIBUTES = {
+  LongwatchTracker: 'KEYWORD',
+  LongwatchPool: 'INT',
+  LongwatchMembers: 'INT',
+} as const;
+
+// ── Ids: each builder with its parser ────────────────────────────────────────────────────────
+
+/** Workflow id of a tracker's root: `tracker/characters`. */
+export const trackerWorkflowId = (tracker: string): string => `tracker/${tracker}`;
+
+/** Workflow id of one pool: `pool/characters/12`. */
+export const poolWorkflowId = (tracker: string, pool: number): string => `pool/${tracker}/${pool}`;
+
+export function parsePoolWorkflowId(id: string): { tracker: string; pool: number } | undefined {
+  const match = /^pool\/([^/]+)\/(\d+)$/.exec(id);
+  return match ? { tracker: match[1]!, pool: Number(match[2]) } : undefined;
+}
+
+export function parseTrackerWorkflowId(id: string): string | undefined {
+  return /^tracker\/([^/]+)$/.exec(id)?.[1];
+}
+
+// ── What a sender says to a pool ─────────────────────────────────────────────────────────────
+
+/**
+ * Ids to add or remove. `stamp` orders changes of the same id over all senders (the last one wins);
+ * it comes from the database's sequence `longwatch.stamp`. Without one, as in a signal typed by hand in
+ * the Temporal UI, the change gets its stamp when it is applied. A bare id or a bare list of ids is taken too.
+ */
+export interface RosterMessage {
+  ids: string[];
+  stamp?: number;
+}
+export type RosterPayload = RosterMessage | string[] | string;
+
+export const addSignal = defineSignal<[RosterPayload]>('add');
+export const removeSignal = defineSignal<[RosterPayload]>('remove');
+/** Starts a pool that has no workflow, and releases one that is in quarantine. */
+export const wakeSignal = defineSignal<[{ release?: boolean }?]>('wake');
+
+export interface PoolStatus {
+  tracker: string;
+  pool: number;
+  state: 'opening' | 'on shift' | 'between shifts' | 'quarantined' | 'ending';
+  members: number;
+  shift: number;
+  pendingChanges: number;
+  lastShift?: ShiftResult;
+  lastError?: string;
+}
+export const poolStatusQuery = defineQuery<PoolStatus>('status');
+
+// ── What an operator says to a tracker's root ────────────────────────────────────────────────
+
+export type TrackerState = 'running' | 'paused' | 'stopped';
+
+export interface CommandResult {
+  state: TrackerState;
+  /** False when the tracker was in that state already. */
+  changed: boolean;
+}
+export const pauseUpdate = defineUpdate<CommandResult, []>('pause');
+export const resumeUpdate = defineUpdate<CommandResult, []>('resume');
+export const stopUpdate = defineUpdate<CommandResult, []>('stop');
+/** Replaces the definition's options (a new version of the config), keeps what was set by hand. */
+export const declareUpdate = defineUpdate<ReconfigureResult, [TrackerOptions]>('declare');
+/** Sets (or, with `value: null`, unsets) single options by path while the tracker runs. */
+export const reconfigureUpdate = defineUpdate<ReconfigureResult, [OptionChange[]]>('reconfigure');
+/** Makes room for `members` before a bulk add; answers with the number of pools. */
+export const ensureCapacityUpdate = defineUpdate<{ pools: number }, [{ members: number }]>('ensureCapacity');
+/** A pool tells its root that the tracker has outgrown its pools. */
+export const grownSignal = defineSignal<[{ members: number }]>('grown');
+
+export interface ReconfigureResult {
+  changed: boolean;
+  version: number;
+}
+
+export interface TrackerStatus {
+  tracker: string;
+  state: TrackerState;
+  pools: number;
+  members: number;
+  options: TrackerOptions;
+}
+export const trackerStatusQuery = defineQuery<TrackerStatus>('status');
+
+// ── Workflow inputs: the whole state is one argument, carried through continue-as-new ─────────
+
+export interface RosterChange {
+  id: string;
+  change: 'add' | 'remove';
+  /** See {@link RosterMessage.stamp}. */
+  stamp?: number;
+}
+
+export interface PoolState {
+  version: 1;
+  shift: number;
+  pending: RosterChange[];
+  members: number;
+  lastShift?: ShiftResult;
+  lastError?: string;
+  quarantined: boolean;
+  /** The number of runs so far, continue-as-new included. */
+  runs: number;
+}
+
+export interface PoolInput {
+  tracker: string;
+  pool: number;
+  state?: PoolState;
+}
+
+export interface TrackerInput {
+  tracker: string;
+  /** The definition's data, resolved. Absent after continue-as-new and when a patrol restarts the root. */
+  options?: TrackerOptions;
+  runs?: number;
+}
+
+// ── The activities that the workflows call; built by `activities/index.ts` ───────────────────
+
+export interface PoolOpening {
+  state: TrackerState;
+  members: number;
+  pools: number;
+  poolSize: number;
+  shiftMs: number;
+  heartbeatTimeoutMs: number;
+  /** Continue-as-new at this many history events. */
+  historyEvents: number;
+}
+
+export interface RosterApplied {
+  added: number;
+  removed: number;
+  /** Members of the whole tracker, and of the pool that applied. */
+  trackerMembers: number;
+  poolMembers: number;
+  /** The tracker's number of pools and the size they should keep to; the pool asks for growth past it. */
+  pools: number;
+  poolSize: number;
+}
+
+export interface ShiftInput {
+  tracker: string;
+  pool: number;
+  shift: number;
+  durationMs: number;
+}
+
+export type ShiftEnd =
+  | 'elapsed' // its time was up
+  | 'asked' // its workflow cancelled it, to continue as new
+  | 'handed back' // the node shuts down
+  | 'stopped' // the tracker was stopped
+  | 'fenced' // a newer holder has the pool
+  | 'quarantined'; // it crashed too often in a row
+
+export interface ShiftResult {
+  end: ShiftEnd;
+  node: string;
+  members: number;
+  ranMs: number;
+  fetched: number;
+  failed: number;
+  skipped: number;
+}
+
+export interface TrackerOpening {
+  state: TrackerState;
+  pools: number;
+  members: number;
+  version: number;
+  options: TrackerOptions;
+}
+
+export interface TrackerActivities {
+  /** Refuses (PoolNotCurrent) unless this run is the pool's current one; reads the layout and options. */
+  openPool(input: { tracker: string; pool: number }): Promise<PoolOpening>;
+  /** Writes members in one transaction and announces them. Applied twice, it changes nothing. */
+  applyRoster(input: { tracker: string; pool: number; changes: RosterChange[] }): Promise<RosterApplied>;
+  /** Keeps a pool for some minutes: all operations of all its members, on time. */
+  shift(input: ShiftInput): Promise<ShiftResult>;
+  /** Creates the tracker's row where there is none (state running); stores a new definition's options. */
+  openTracker(input: { tracker: string; options?: TrackerOptions }): Promise<TrackerOpening>;
+  setTrackerState(input: { tracker: string; state: TrackerState }): Promise<CommandResult>;
+  declareOptions(input: { tracker: string; options: TrackerOptions }): Promise<ReconfigureResult>;
+  setOptions(input: { tracker: string; changes: OptionChange[] }): Promise<ReconfigureResult>;
+  /** Raises the number of pools so that `members` fit, moves whose pool changed, in one transaction. */
+  splitPools(input: { tracker: string; members: number }): Promise<{ pools: number; members: number }>;
+  /** Signals-with-start the pools that have members (and pool 0), so that each has its workflow. */
+  wakePools(input: { tracker: string; from: number; release?: boolean }): Promise<{ woken: number }>;
+}
+
+/** Payload of a NOTIFY. `pools` absent: the tracker's options, state or gate changed. */
+export interface ChangeNotice {
+  tracker: string;
+  pools?: number[];
+}

@@ -1,0 +1,218 @@
+/**
+ * Every option of a tracker and its operations, once: kind, default, bounds and words. The config's resolver
+ * (`workers/config`), `config --set`, the running shift and the generated `docs/options.md` all read this
+ * table. Values here are compiled: durations are whole milliseconds and end in `Ms`.
+ */
+
+/** What a tracker's workflow, its row and its shifts carry. Plain JSON. */
+export interface TrackerOptions {
+  poolSize: number;
+  shiftMs: number;
+  heartbeatTimeoutMs: number;
+  flushMs: number;
+  tombstonesMs: number;
+  historyEvents: number;
+  /** Null: no gate, every operation runs. */
+  gate: GateOptions | null;
+  operations: Record<string, OperationOptions>;
+}
+
+export interface GateOptions {
+  everyMs: number;
+  timeoutMs: number;
+}
+
+export interface OperationOptions {
+  everyMs: number;
+  concurrency: number;
+  timeoutMs: number;
+  stagger: { baseMs: number; windowMs: number };
+  gated: boolean;
+  enabled: boolean;
+  isolate: boolean;
+  skipWhile: { operation: string; slowerThanMs: number } | null;
+  warnLagMs: number;
+  warnBacklog: number;
+}
+
+/** One change of `config --set`: the path as the user writes it, and the compiled value. */
+export interface OptionChange {
+  /** For example `operations.location.everyMs`. */
+  path: string;
+  /** Null takes the change back, so the definition's value holds again. */
+  value: number | boolean | string | null;
+}
+
+export type OptionKind = 'duration' | 'integer' | 'boolean' | 'name';
+
+/** One row of the options table. */
+export interface OptionSpec {
+  /** As the user writes it: `every`, `stagger.window`, `gate.every`. */
+  name: string;
+  /** Where the compiled value lives: `everyMs`, `stagger.windowMs`. */
+  path: string;
+  kind: OptionKind;
+  /** Compiled default; undefined: the option is required; a string: how it is derived, for the docs. */
+  default?: number | boolean | null;
+  derived?: string;
+  /** Smallest and largest compiled value. */
+  min?: number;
+  max?: number;
+  text: string;
+}
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const DAY = 24 * 60 * MINUTE;
+
+export const TRACKER_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'poolSize', path: 'poolSize', kind: 'integer', default: 1_000, min: 1, max: 20_000,
+    text: 'Members a pool should hold. Past it the tracker grows by splitting pools; an unsplit pool holds up to twice the others.',
+  },
+  {
+    name: 'shift', path: 'shiftMs', kind: 'duration', default: 10 * MINUTE, min: SECOND, max: 12 * 60 * MINUTE,
+    text: 'How long one activity execution keeps a pool, ± 20 % by hash so that pools do not hand over together.',
+  },
+  {
+    name: 'heartbeatTimeout', path: 'heartbeatTimeoutMs', kind: 'duration', default: 5 * SECOND, min: SECOND, max: 10 * MINUTE,
+    text: "A dead worker's pools are on other workers this long after its last heartbeat.",
+  },
+  {
+    name: 'flush', path: 'flushMs', kind: 'duration', default: 250, min: 10, max: SECOND,
+    text: 'How often results are written. At most 1 s, for a shift learns at a flush that it was fenced.',
+  },
+  {
+    name: 'tombstones', path: 'tombstonesMs', kind: 'duration', default: DAY, min: MINUTE, max: 365 * DAY,
+    text: 'How long a removal is remembered, so that a late add with an older stamp cannot undo it.',
+  },
+  {
+    name: 'historyEvents', path: 'historyEvents', kind: 'integer', default: 2_000, min: 10, max: 10_000,
+    text: "Continue-as-new past this many events of a workflow's history (the server suggests it at 4,096).",
+  },
+];
+
+export const GATE_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'gate.every', path: 'gate.everyMs', kind: 'duration', default: 30 * SECOND, min: 100, max: 60 * MINUTE,
+    text: 'How often the gate is asked, once for the whole tracker.',
+  },
+  {
+    name: 'gate.timeout', path: 'gate.timeoutMs', kind: 'duration', default: 10 * SECOND, min: 10, max: 10 * MINUTE,
+    text: 'A check that takes longer has failed. Three failures in a row close the gate.',
+  },
+];
+
+export const OPERATION_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'every', path: 'everyMs', kind: 'duration', min: 50, max: 30 * DAY,
+    text: "The interval. A wish: a result's `expiresAt` or a hold can only make it longer. When late, it runs once and counts what it skipped.",
+  },
+  {
+    name: 'concurrency', path: 'concurrency', kind: 'integer', default: 50, min: 1, max: 10_000,
+    text: 'Runs at once in one pool. All pools of a worker together keep to its `nodeConcurrency`.',
+  },
+  {
+    name: 'timeout', path: 'timeoutMs', kind: 'duration', default: 5 * SECOND, min: 10, max: 60 * MINUTE,
+    text: 'A run that takes longer is aborted (its AbortSignal fires) and counted as failed.',
+  },
+  {
+    name: 'stagger.base', path: 'stagger.baseMs', kind: 'duration', default: 0, min: 0, max: DAY,
+    text: 'The first run of a member comes this long after the pool opens or the member is added …',
+  },
+  {
+    name: 'stagger.window', path: 'stagger.windowMs', kind: 'duration', derived: 'the interval', min: 0, max: DAY,
+    text: '… plus a share of this window by the hash of its id. A few newcomers (no more than `concurrency`) do not wait for the window.',
+  },
+  {
+    name: 'gated', path: 'gated', kind: 'boolean', default: true,
+    text: "Whether a closed gate stops the operation (it then runs `whenClosed`, where it has one). No meaning without a gate.",
+  },
+  {
+    name: 'enabled', path: 'enabled', kind: 'boolean', default: true,
+    text: 'False: the operation does not run at all.',
+  },
+  {
+    name: 'isolate', path: 'isolate', kind: 'boolean', default: false,
+    text: 'Run in a worker thread that is ended when a timeout does not stop it: for code that may never yield.',
+  },
+  {
+    name: 'skipWhile.operation', path: 'skipWhile.operation', kind: 'name', derived: 'none',
+    text: 'Backpressure: skip this operation while that one of the same pool lags …',
+  },
+  {
+    name: 'skipWhile.slowerThan', path: 'skipWhile.slowerThanMs', kind: 'duration', default: SECOND, min: 1, max: DAY,
+    text: '… by more than this.',
+  },
+  {
+    name: 'warnLag', path: 'warnLagMs', kind: 'duration', default: 2 * SECOND, min: 1, max: DAY,
+    text: 'A round that lags more is warned about and counted.',
+  },
+  {
+    name: 'warnBacklog', path: 'warnBacklog', kind: 'integer', default: 50, min: 1, max: 1_000_000,
+    text: 'More members due but not started at the half-minute check are warned about and counted.',
+  },
+];
+
+/** Names of trackers and operations: they appear in workflow ids, metrics labels and option paths. */
+export const NAME_PATTERN = /^[a-z][a-zA-Z0-9_-]{0,62}$/;
+
+/** The row of the table for a compiled path such as `operations.location.everyMs`, or undefined. */
+export function specOf(path: string): OptionSpec | undefined {
+  const operation = /^operations\.[^.]+\.(.+)$/.exec(path);
+  return operation
+    ? OPERATION_OPTIONS.find((spec) => spec.path === operation[1])
+    : [...TRACKER_OPTIONS, ...GATE_OPTIONS].find((spec) => spec.path === path);
+}
+
+/** Why a compiled value may not stand at an option, or undefined when it may. */
+export function refusal(spec: OptionSpec, value: unknown): string | undefined {
+  switch (spec.kind) {
+    case 'boolean':
+      return typeof value === 'boolean' ? undefined : `${spec.name} must be true or false`;
+    case 'name':
+      return typeof value === 'string' && NAME_PATTERN.test(value) ? undefined : `${spec.name} must name an operation`;
+    default: {
+      const unit = spec.kind === 'duration' ? ' ms' : '';
+      if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
+        return `${spec.name} must be ${spec.kind === 'duration' ? 'a duration' : 'a whole number'}`;
+      }
+      if (spec.min !== undefined && value < spec.min) return `${spec.name} must be at least ${spec.min}${unit}`;
+      if (spec.max !== undefined && value > spec.max) return `${spec.name} must be at most ${spec.max}${unit}`;
+      return undefined;
+    }
+  }
+}
+
+/** Everything that is wrong with one change against the options it would change; empty: it may be made. */
+export function changeProblems(options: TrackerOptions, change: OptionChange): string[] {
+  const spec = specOf(change.path);
+  if (!spec) return [`there is no option ${change.path}`];
+  const operation = /^operations\.([^.]+)\./.exec(change.path)?.[1];
+  if (operation !== undefined && !(operation in options.operations)) return [`there is no operation ${operation}`];
+  if (change.path.startsWith('gate.') && options.gate === null) return ['this tracker has no gate'];
+  if (change.value === null) return [];
+  const problem = refusal(spec, change.value);
+  if (problem !== undefined) return [problem];
+  if (spec.path === 'skipWhile.operation' && !(String(change.value) in options.operations)) {
+    return [`there is no operation ${String(change.value)}`];
+  }
+  return [];
+}
+
+/** The options with the changes laid over them. Changes must have passed {@link changeProblems}. */
+export function withChanges(options: TrackerOptions, changes: Record<string, OptionChange['value']>): TrackerOptions {
+  const result = JSON.parse(JSON.stringify(options)) as TrackerOptions;
+  for (const [path, value] of Object.entries(changes)) {
+    if (value === null || changeProblems(options, { path, value }).length > 0) continue;
+    const keys = path.split('.');
+    const last = keys.pop()!;
+    let at = result as unknown as Record<string, unknown>;
+    for (const key of keys) {
+      if (at[key] === null || typeof at[key] !== 'object') at[key] = key === 'skipWhile' ? { slowerThanMs: SECOND } : {};
+      at = at[key] as Record<string, unknown>;
+    }
+    at[last] = value;
+  }
+  return result;
+}

@@ -103,10 +103,12 @@ export interface ConfigDefinition {
 /** A tracker, with its operations' names kept in the type so that `skipWhile.operation` is checked. */
 export function defineTracker<const O extends Record<string, OperationDefinition>>(
   definition: Omit<TrackerDefinition, 'operations'> & {
-    operations: O & { [K in keyof O]: { skipWhile?: { operation: Exclude<keyof O, K> & string; slowerThan?: Duration } } };
+    operations: O & {
+      [K in keyof O]: { skipWhile?: { operation: Exclude<keyof O, K> & string; slowerThan?: Duration } };
+    };
   },
 ): TrackerDefinition {
-  return definition as TrackerDefinition;
+  return definition;
 }
 
 /** The default export of `longwatch.config.ts`. */

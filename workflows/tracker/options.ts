@@ -15,6 +15,8 @@ export interface TrackerOptions {
   /** Null: no gate, every operation runs. */
   gate: GateOptions | null;
   operations: Record<string, OperationOptions>;
+  /** Who gave which option, by path; what is not listed is the built-in default. For people only (`config`). */
+  sources?: Record<string, 'defaults' | 'definition'>;
 }
 
 export interface GateOptions {

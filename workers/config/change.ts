@@ -1,0 +1,60 @@
+/** `operations.location.every=500ms`, from `config --set` and the library's `set`, to an OptionChange for the tracker. */
+import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS, type OptionChange } from '../../workflows/tracker/options';
+import { ConfigError } from './errors';
+import { didYouMean } from './suggest';
+import { compileValue } from './values';
+
+/**
+ * Parses one change. The path is spelled as in a config module; an empty value or `default` takes a change back.
+ * @param operations the tracker's operations, when known: a wrong one is then refused here, with a suggestion.
+ * @throws ConfigError when the path or the value may not stand.
+ */
+export function parseOptionChange(text: string, operations?: readonly string[]): OptionChange {
+  const equals = text.indexOf('=');
+  if (equals < 1) throw new ConfigError([`'${text}' is no change: write PATH=VALUE, such as ${EXAMPLE}`]);
+  return optionChange(text.slice(0, equals).trim(), text.slice(equals + 1).trim(), operations);
+}
+
+const EXAMPLE = 'operations.location.every=500ms';
+
+/** The same from its two halves. A value may be a string, as typed, or already a number or boolean; null unsets. */
+export function optionChange(
+  path: string,
+  value: string | number | boolean | null,
+  operations?: readonly string[],
+): OptionChange {
+  const parts = path.split('.');
+  const ofOperation = parts[0] === 'operations';
+  const name = ofOperation ? parts.slice(2).join('.') : path;
+  const operation = parts[1] ?? '';
+  if (ofOperation && operations && !operations.includes(operation)) {
+    const hint = didYouMean(operation, operations) || `; there are ${operations.join(', ')}`;
+    throw new ConfigError([`${path}: there is no operation '${operation}'${hint}`]);
+  }
+  const prefix = ofOperation ? `operations.${operation}.` : '';
+  const specs = ofOperation ? OPERATION_OPTIONS : [...TRACKER_OPTIONS, ...GATE_OPTIONS];
+  const spec = specs.find((candidate) => candidate.name === name);
+  if (!spec || (ofOperation && operation === '')) {
+    throw new ConfigError([`there is no option ${path}${didYouMean(path, paths(prefix, operations))}`]);
+  }
+  const compiled = prefix + spec.path;
+  if (value === null || value === '' || value === 'default') return { path: compiled, value: null };
+  const result = compileValue(spec, typeof value === 'string' ? fromText(spec.kind, value) : value);
+  if ('problem' in result) throw new ConfigError([prefix + result.problem]);
+  return { path: compiled, value: result.value };
+}
+
+/** A shell gives text only: what reads as a number or a truth value becomes one where the option wants it. */
+function fromText(kind: string, text: string): string | number | boolean {
+  if (kind === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
+  return kind === 'integer' && /^-?\d+$/.test(text.replaceAll('_', '')) ? Number(text.replaceAll('_', '')) : text;
+}
+
+/** Every path that could have been meant. */
+function paths(prefix: string, operations: readonly string[] | undefined): string[] {
+  const prefixes = prefix === '' ? (operations ?? []).map((operation) => `operations.${operation}.`) : [prefix];
+  return [
+    ...[...TRACKER_OPTIONS, ...GATE_OPTIONS].map((spec) => spec.name),
+    ...prefixes.flatMap((start) => OPERATION_OPTIONS.map((spec) => start + spec.name)),
+  ];
+}

@@ -1,0 +1,111 @@
+/**
+ * Where the servers are: flags, else the environment (Temporal's own variables and profile file, DATABASE_URL), else
+ * the development stack that runs in this folder or one above it. Called by every verb and by `connect()`.
+ */
+import type { TLSConfig } from '@temporalio/common/lib/internal-non-workflow';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { findDevState, type DevState } from '../dev/state';
+import { EnvironmentError } from './errors';
+
+/** What connects to Temporal, for a client and a worker alike. */
+export interface TemporalTarget {
+  /** `host:port`. */
+  address: string;
+  namespace: string;
+  tls?: TLSConfig | boolean;
+  apiKey?: string;
+  metadata?: Record<string, string>;
+}
+
+/** What the command line's flags (or the caller of `connect`) say; each wins over the environment. */
+export interface EnvironmentFlags {
+  /** Temporal's `host:port`. */
+  address?: string;
+  namespace?: string;
+  databaseUrl?: string;
+}
+
+export interface Environment {
+  temporal: TemporalTarget;
+  /** Undefined when nothing says where the database is; {@link requireDatabase} refuses that. */
+  databaseUrl?: string;
+  /** The development stack, where that is what the addresses came from. */
+  dev?: DevState;
+}
+
+export const DEFAULT_ADDRESS = '127.0.0.1:7233';
+
+/** @throws EnvironmentError when Temporal's profile file or a certificate it names cannot be read. */
+export function resolveEnvironment(
+  flags: EnvironmentFlags = {},
+  from: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Environment {
+  const env = from.env ?? process.env;
+  const given = temporalFromEnvironment(env);
+  const running = findDevState(from.cwd ?? process.cwd());
+  // A profile file on this machine that nobody pointed at says less than a stack that runs here; and a database is
+  // taken from that stack only together with its Temporal, for the two belong to each other.
+  const asked = flags.address ?? env.TEMPORAL_ADDRESS;
+  const chosen = Boolean(asked || env.TEMPORAL_PROFILE || env.TEMPORAL_CONFIG_FILE);
+  const address = asked || (running && !chosen ? running.temporalAddress : (given.address ?? DEFAULT_ADDRESS));
+  const dev = running && running.temporalAddress === address ? running : undefined;
+  const own = dev && !chosen ? {} : { tls: given.tls, apiKey: given.apiKey, metadata: given.metadata };
+  return {
+    temporal: {
+      ...own,
+      address,
+      namespace: flags.namespace ?? (env.TEMPORAL_NAMESPACE || (dev?.namespace ?? given.namespace ?? 'default')),
+    },
+    databaseUrl: flags.databaseUrl ?? (env.DATABASE_URL || dev?.databaseUrl),
+    dev,
+  };
+}
+
+/** The database's address. @throws EnvironmentError that names each way to give it. */
+export function requireDatabase(environment: Environment): string {
+  if (environment.databaseUrl === undefined) {
+    throw new EnvironmentError(
+      'nothing says where the database is: start the development stack in this folder (npx longwatch dev), ' +
+        'or set DATABASE_URL, or give --database URL',
+    );
+  }
+  if (!/^postgres(ql)?:\/\//.test(environment.databaseUrl)) {
+    throw new EnvironmentError('the database address must look like postgres://user:password@host:5432/name');
+  }
+  return environment.databaseUrl;
+}
+
+/** A URL that may be shown: its password and the values of its query replaced by `***`. */
+export function redactUrl(url: string): string {
+  try {
+    const parsed = new URL(url);
+    if (parsed.password) parsed.password = '***';
+    for (const key of [...parsed.searchParams.keys()]) {
+      if (/pass|secret|token|key/i.test(key)) parsed.searchParams.set(key, '***');
+    }
+    return parsed.toString();
+  } catch {
+    // Not a URL that can be taken apart, so nothing of it is safe to show.
+    return '***';
+  }
+}
+
+function temporalFromEnvironment(env: NodeJS.ProcessEnv): Partial<TemporalTarget> {
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  try {
+    const { connectionOptions, namespace } = loadClientConnectConfig({
+      overrideEnvVars: set as Record<string, string>,
+    });
+    const { address, tls, apiKey, metadata } = connectionOptions;
+    return {
+      address,
+      namespace,
+      tls: tls ?? undefined,
+      apiKey: typeof apiKey === 'string' ? apiKey : undefined,
+      metadata: metadata as Record<string, string> | undefined,
+    };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new EnvironmentError(`Temporal's settings in the environment cannot be read: ${message}`);
+  }
+}

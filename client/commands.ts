@@ -1,0 +1,106 @@
+/**
+ * What is asked of a tracker's root workflow: its start, and the updates of `contract.ts`. Called by `tracker.ts`; every
+ * way an update can fail leaves as one of `errors.ts`.
+ */
+import {
+  ApplicationFailure,
+  defineSearchAttributeKey,
+  SearchAttributeType,
+  TypedSearchAttributes,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowNotFoundError,
+  type UpdateDefinition,
+} from '@temporalio/common';
+import { WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError } from '@temporalio/client';
+import { TASK_QUEUE, trackerWorkflowId, type TrackerInput, type TrackerState } from '../workflows/tracker/contract';
+import type { TrackerOptions } from '../workflows/tracker/options';
+import type { Connections } from './connections';
+import { NoWorkerError, RefusedError, TimedOutError, TrackerGoneError, TrackerStoppedError } from './errors';
+import { TRACKER } from './queries';
+
+/** An update waits for a worker, and may move a million members. Milliseconds. */
+const UPDATE_MS = 30_000;
+const SPLIT_MS = 120_000;
+/** With nobody polling, say so this soon. */
+const NOBODY_MS = 8_000;
+
+/**
+ * Carries out one update.
+ * @throws UnknownTrackerError, TrackerStoppedError or TrackerGoneError when there is no root workflow; NoWorkerError;
+ *   RefusedError with the tracker's reason; TemporalUnavailableError.
+ */
+export async function command<Result, Args extends unknown[]>(
+  connections: Connections,
+  tracker: string,
+  update: UpdateDefinition<Result, Args>,
+  args: Args,
+  options: { long?: boolean; unknown: () => Promise<Error> },
+): Promise<Result> {
+  const limit = options.long ? SPLIT_MS : UPDATE_MS;
+  try {
+    const run = (withinMs: number): Promise<Result> =>
+      connections.temporal(
+        (client) =>
+          client.workflow
+            .getHandle(trackerWorkflowId(tracker))
+            .executeUpdate(update as unknown as UpdateDefinition<Result, [unknown]>, {
+              args: args as unknown as [unknown],
+            }),
+        { withinMs },
+      );
+    return await run((await connections.workersPoll()) ? limit : NOBODY_MS);
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) throw await missing(connections, tracker, options.unknown);
+    if (error instanceof WorkflowUpdateFailedError) throw refused(error);
+    if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
+      const what = `tracker '${tracker}' did not answer '${update.name}'`;
+      if (!(await connections.workersPoll())) throw new NoWorkerError(what);
+      throw new TimedOutError(`${what} within ${limit / 1000} s; it may still do it, see: npx longwatch status`);
+    }
+    throw error;
+  }
+}
+
+/** Why there is no running root workflow. */
+async function missing(connections: Connections, tracker: string, unknown: () => Promise<Error>): Promise<Error> {
+  const [row] = await connections.rows<{ state: TrackerState }>(TRACKER, [tracker]);
+  if (!row) return unknown();
+  return row.state === 'stopped' ? new TrackerStoppedError(tracker) : new TrackerGoneError(tracker);
+}
+
+function refused(error: WorkflowUpdateFailedError): Error {
+  let cause: unknown = error.cause;
+  // An activity's failure has the reason inside.
+  while (cause instanceof Error && !(cause instanceof ApplicationFailure) && cause.cause) cause = cause.cause;
+  return cause instanceof ApplicationFailure ? new RefusedError(cause.message, { cause: error }) : error;
+}
+
+const TRACKER_KEY = defineSearchAttributeKey('LongwatchTracker', SearchAttributeType.KEYWORD);
+
+/** Starts the root workflow; false when it runs already. */
+export async function startRoot(
+  connections: Connections,
+  tracker: string,
+  options: TrackerOptions | undefined,
+): Promise<boolean> {
+  const input: TrackerInput = { tracker, options };
+  const operations = Object.entries(options?.operations ?? {}).map(([name, { everyMs }]) => `${name} (${everyMs} ms)`);
+  try {
+    await connections.temporal((client) =>
+      client.workflow.start('tracker', {
+        workflowId: trackerWorkflowId(tracker),
+        taskQueue: TASK_QUEUE,
+        args: [input],
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+        workflowIdConflictPolicy: 'FAIL',
+        staticSummary: `tracker ${tracker}`,
+        staticDetails: `Root of the tracker **${tracker}**: its options, layout and state. ${operations.join(', ')}`,
+        typedSearchAttributes: new TypedSearchAttributes([{ key: TRACKER_KEY, value: tracker }]),
+      }),
+    );
+    return true;
+  } catch (error) {
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
+    throw error;
+  }
+}

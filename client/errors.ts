@@ -1,0 +1,124 @@
+/**
+ * One class a cause, each with a message that says what to do next. Thrown by the library, shown by the command line
+ * without a stack. `usage` tells a mistake of the caller (exit status 2) from something that went wrong (1).
+ */
+
+/** The base of all of them. */
+export class LongwatchError extends Error {
+  /** The caller asked for something that cannot be; trying again changes nothing. */
+  readonly usage: boolean = false;
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+
+/** No tracker of that name has been started. */
+export class UnknownTrackerError extends LongwatchError {
+  override readonly usage = true;
+  constructor(
+    readonly tracker: string,
+    hint: string,
+    known: readonly string[],
+  ) {
+    const others = known.length === 0 ? '; none has been started yet' : `; there ${known.length === 1 ? 'is' : 'are'} `;
+    const next = known.length === 0 ? ` (npx longwatch start ${tracker})` : list(known);
+    super(`there is no tracker '${tracker}'${hint || others + next}`);
+  }
+}
+
+/** Ids cannot be added to, and nothing can be changed on, a tracker that was stopped. */
+export class TrackerStoppedError extends LongwatchError {
+  constructor(readonly tracker: string) {
+    super(`tracker '${tracker}' is stopped, so nothing was done; start it first: npx longwatch start ${tracker}`);
+  }
+}
+
+/** The tracker's row says that it runs, and its root workflow is gone (terminated in the Temporal UI, say). */
+export class TrackerGoneError extends LongwatchError {
+  constructor(readonly tracker: string) {
+    super(`the root workflow of tracker '${tracker}' is gone; bring it back with: npx longwatch start ${tracker}`);
+  }
+}
+
+/** An id that cannot be tracked. Nothing of the call was done. */
+export class InvalidIdError extends LongwatchError {
+  override readonly usage = true;
+  constructor(
+    /** Where it stands: `line 12`, `id 3`. */
+    readonly position: string,
+    readonly reason: string,
+  ) {
+    super(`${position}: ${reason}; nothing was sent`);
+  }
+}
+
+/** `show` of an id that is not a member. */
+export class NotTrackedError extends LongwatchError {
+  constructor(
+    readonly tracker: string,
+    readonly id: string,
+    removedAt?: string,
+  ) {
+    super(
+      removedAt === undefined
+        ? `'${id}' is not tracked by '${tracker}'; add it with: npx longwatch add ${tracker} ${id}`
+        : `'${id}' is not tracked by '${tracker}': it was removed at ${removedAt}`,
+    );
+  }
+}
+
+/** There is no such pool. */
+export class UnknownPoolError extends LongwatchError {
+  override readonly usage = true;
+  constructor(tracker: string, pool: number, pools: number) {
+    super(`tracker '${tracker}' has no pool ${pool}; its pools are 0 to ${pools - 1}`);
+  }
+}
+
+export class TemporalUnavailableError extends LongwatchError {
+  constructor(address: string, done = 'nothing was done', cause?: unknown) {
+    super(
+      `Temporal does not answer at ${address}: ${done}. ` +
+        'Start it (npx longwatch dev), or say where it is with TEMPORAL_ADDRESS or --address',
+      { cause },
+    );
+  }
+}
+
+export class DatabaseUnavailableError extends LongwatchError {
+  constructor(address: string, detail: string, cause?: unknown) {
+    super(
+      `the database at ${address} cannot be used: ${detail}. ` +
+        'Start it (npx longwatch dev), or say where it is with DATABASE_URL or --database',
+      { cause },
+    );
+  }
+}
+
+export class DatabaseNotMigratedError extends LongwatchError {
+  constructor(address: string, cause?: unknown) {
+    super(
+      `the database at ${address} has no (or an old) Longwatch schema; bring it up to date: npx longwatch migrate`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** Temporal has the request and nobody carries it out. */
+export class NoWorkerError extends LongwatchError {
+  constructor(what: string, kept = '') {
+    super(`${what}: no worker answers; start one with: npx longwatch worker${kept}`);
+  }
+}
+
+/** Temporal and a worker are there, and the answer did not come in time. */
+export class TimedOutError extends LongwatchError {}
+
+/** The tracker refused a change; the message is its reason. */
+export class RefusedError extends LongwatchError {
+  override readonly usage = true;
+}
+
+const list = (names: readonly string[]): string => names.slice(0, 10).join(', ') + (names.length > 10 ? ', …' : '');

@@ -1,0 +1,52 @@
+/**
+ * The public library: what a config module and a program import from `longwatch`. Light: the connection's packages
+ * are loaded by `connect`, so that a config module, also in a worker thread, does not pay for them.
+ */
+import type { ConnectOptions, Longwatch } from './longwatch';
+
+export { defineConfig, defineTracker } from '../workers/config/definition';
+export type {
+  ConfigDefinition,
+  Defaults,
+  Duration,
+  ErrorContext,
+  GateDefinition,
+  Json,
+  OperationDefinition,
+  Run,
+  RunContext,
+  RunResult,
+  TrackerDefinition,
+} from '../workers/config/definition';
+export type { DevHook } from '../workers/config/dev-hook';
+export { ConfigError, EnvironmentError } from '../workers/config/errors';
+export { resolveConfig, type ResolvedConfig, type ResolvedTracker } from '../workers/config/resolve';
+export { HoldError } from '../activities/upstream/errors';
+export type { CommandResult, ReconfigureResult, TrackerState } from '../workflows/tracker/contract';
+export type { TrackerOptions } from '../workflows/tracker/options';
+export * from './errors';
+export type { ConnectOptions, Longwatch } from './longwatch';
+export type { RosterOptions, RosterProgress, RosterResult } from './roster';
+export type { Setting } from './settings';
+export type { NodeSummary, OperationSummary, Status, TrackerSummary } from './status';
+export type {
+  Member,
+  MemberDetails,
+  PoolSummary,
+  ReconcileResult,
+  StartResult,
+  StoredValue,
+  TrackerHandle,
+} from './tracker';
+
+/**
+ * Connects to a deployment: where it is comes from the options, else the environment (TEMPORAL_ADDRESS,
+ * DATABASE_URL, …), else the development stack that runs in this folder.
+ * @throws EnvironmentError when the environment cannot be read.
+ */
+export async function connect(options?: ConnectOptions): Promise<Longwatch> {
+  // Loaded when called; an `import()` of a file would be resolved by the rules of ES modules.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const library = require('./longwatch') as typeof import('./longwatch');
+  return library.connect(options);
+}

@@ -1,0 +1,156 @@
+/**
+ * Every SQL statement of the client, by name. Read only, but for the stamp that orders changes and the practice crash.
+ * Run by `longwatch.ts`, `tracker.ts`, `status.ts` and `wait.ts`. Numbers leave the database as float8, for pg gives
+ * bigint as text; times as epoch milliseconds of the database's clock.
+ */
+import type { Statement } from '../activities/store/database';
+
+/** A node that was not heard of for this long is shown as gone. It reports every few seconds. */
+export const NODE_GONE = "interval '15 seconds'";
+
+const ms = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
+
+export const TRACKER_NAMES: Statement = {
+  name: 'client-tracker-names',
+  text: 'select name from longwatch.tracker order by name',
+};
+
+export const TRACKER: Statement = {
+  name: 'client-tracker',
+  text: `select name, state, pools, options, changes from longwatch.tracker where name = $1`,
+};
+
+/** State, layout and size, and a stamp for the change that is about to be sent, in one round trip. */
+export const OPEN_CHANGE: Statement = {
+  name: 'client-open-change',
+  text: `select t.state, t.pools, t.options, t.changes, nextval('longwatch.stamp')::float8 as stamp
+         from longwatch.tracker t where t.name = $1`,
+};
+
+export const COUNT_MEMBERS: Statement = {
+  name: 'client-count-members',
+  text: `select count(*)::int as members from longwatch.member where tracker = $1 and removed_at is null`,
+};
+
+/** How many of these ids have been given this change, or a later one. */
+export const COUNT_APPLIED: Statement = {
+  name: 'client-count-applied',
+  text: `select count(*)::int as applied from longwatch.member
+         where tracker = $1 and id = any($2::text[]) and stamp >= $3`,
+};
+
+export const LIST: Statement = {
+  name: 'client-list',
+  text: `select id, pool, ${ms('added_at')} as added_at from longwatch.member
+         where tracker = $1 and removed_at is null and id > $2
+         order by id limit $3`,
+};
+
+export const LIST_POOL: Statement = {
+  name: 'client-list-pool',
+  text: `select id, pool, ${ms('added_at')} as added_at from longwatch.member
+         where tracker = $1 and pool = $4 and removed_at is null and id > $2
+         order by id limit $3`,
+};
+
+export const POOLS: Statement = {
+  name: 'client-pools',
+  text: `select n.pool, coalesce(m.members, 0)::int as members, p.node, p.shift, p.attempt,
+                p.node is not null and p.released_at is null and p.quarantined_at is null
+                  and coalesce(node.ended_at is null and node.seen_at > now() - ${NODE_GONE}, false) as on_shift,
+                ${ms('p.taken_at')} as taken_at, coalesce(p.crashes, 0) as crashes, p.last_error,
+                ${ms('p.quarantined_at')} as quarantined_at
+         from longwatch.tracker t
+         cross join lateral generate_series(0, t.pools - 1) as n(pool)
+         left join longwatch.pool p on p.tracker = t.name and p.pool = n.pool
+         left join longwatch.node on node.name = p.node
+         left join (
+           select pool, count(*) as members from longwatch.member
+           where tracker = $1 and removed_at is null group by pool
+         ) m on m.pool = n.pool
+         where t.name = $1
+         order by n.pool`,
+};
+
+/** One member with all of its values; a row an operation, or one with nulls where none has a value. */
+export const SHOW: Statement = {
+  name: 'client-show',
+  text: `select m.id, m.pool, p.node, ${ms('m.added_at')} as added_at, ${ms('m.removed_at')} as removed_at,
+                ${ms('now()')} as now, v.operation, v.value, v.etag, v.failures, v.error,
+                ${ms('v.fetched_at')} as fetched_at, ${ms('v.expires_at')} as expires_at,
+                ${ms('v.changed_at')} as changed_at, ${ms('v.failed_at')} as failed_at,
+                ${ms('v.held_until')} as held_until
+         from longwatch.member m
+         left join longwatch.pool p on p.tracker = m.tracker and p.pool = m.pool
+         left join longwatch.value v on v.member = m.key
+         where m.tracker = $1 and m.id = $2
+         order by v.operation`,
+};
+
+export const STATUS_TRACKERS: Statement = {
+  name: 'client-status-trackers',
+  text: `select t.name, t.state, t.pools, t.options, t.changes, t.gate_open,
+                coalesce(m.members, 0)::int as members,
+                coalesce(p.on_shift, 0)::int as on_shift, coalesce(p.quarantined, 0)::int as quarantined
+         from longwatch.tracker t
+         left join (
+           select tracker, count(*) as members from longwatch.member where removed_at is null group by tracker
+         ) m on m.tracker = t.name
+         left join (
+           select pool.tracker, count(*) filter (where pool.quarantined_at is not null) as quarantined,
+                  count(*) filter (
+                    where pool.released_at is null and pool.quarantined_at is null and node.ended_at is null
+                      and node.seen_at > now() - ${NODE_GONE}
+                  ) as on_shift
+           from longwatch.pool left join longwatch.node on node.name = pool.node
+           group by pool.tracker
+         ) p on p.tracker = t.name
+         where $1::text is null or t.name = $1
+         order by t.name`,
+};
+
+/**
+ * Members whose value is older than three times what it may be: the interval, the upstream's Expires or a hold in
+ * force. A value that was never fetched is as old as its member.
+ */
+export const STATUS_STALE: Statement = {
+  name: 'client-status-stale',
+  text: `select o.operation, count(*)::int as stale
+         from longwatch.member m
+         cross join unnest($2::text[], $3::float8[]) as o(operation, every_ms)
+         left join longwatch.value v on v.member = m.key and v.operation = o.operation
+         where m.tracker = $1 and m.removed_at is null
+           and extract(epoch from now() - coalesce(v.fetched_at, m.added_at)) * 1000 > 3 * greatest(
+             o.every_ms,
+             extract(epoch from v.expires_at - v.fetched_at) * 1000,
+             extract(epoch from v.held_until - coalesce(v.fetched_at, m.added_at)) * 1000)
+         group by o.operation`,
+};
+
+/** What the nodes counted, added up; lateness only of nodes that were heard of in the last minute. */
+export const STATUS_STATS: Statement = {
+  name: 'client-status-stats',
+  text: `select s.tracker, s.operation, sum(s.fetched)::float8 as fetched, sum(s.changed)::float8 as changed,
+                sum(s.failed)::float8 as failed, sum(s.skipped)::float8 as skipped,
+                max(s.last_round_ms) filter (
+                  where node.ended_at is null and node.seen_at > now() - ${NODE_GONE}
+                ) as last_round_ms,
+                coalesce(
+                  json_agg(s.late_buckets) filter (where s.seen_at > now() - interval '1 minute'), '[]'
+                ) as late_buckets
+         from longwatch.node_stats s left join longwatch.node on node.name = s.node
+         where $1::text is null or s.tracker = $1
+         group by s.tracker, s.operation`,
+};
+
+export const STATUS_NODES: Statement = {
+  name: 'client-status-nodes',
+  text: `select n.name, n.host, n.pid, n.metrics_url, ${ms('n.started_at')} as started_at, ${ms('n.seen_at')} as seen_at,
+                n.ended_at is null and n.seen_at > now() - ${NODE_GONE} as live,
+                (select count(*)::int from longwatch.pool p where p.node = n.name and p.released_at is null) as pools
+         from longwatch.node n
+         where n.ended_at is null and n.seen_at > now() - interval '10 minutes'
+         order by n.name`,
+};
+
+export const NOTIFY: Statement = { name: 'client-notify', text: 'select pg_notify($1, $2)' };

@@ -1,0 +1,71 @@
+/** A tracker's options as people read them: each with its value and who gave it. For `TrackerHandle.config`. */
+import {
+  GATE_OPTIONS,
+  OPERATION_OPTIONS,
+  TRACKER_OPTIONS,
+  withChanges,
+  type OptionChange,
+  type OptionSpec,
+  type TrackerOptions,
+} from '../workflows/tracker/options';
+import { formatValue } from '../workers/config/values';
+
+export interface Setting {
+  /** As in a config module: `operations.location.every`. */
+  path: string;
+  /** As one would write it: `1s`, `500`, `true`, `none`. */
+  value: string;
+  /** Compiled: durations are milliseconds. */
+  compiled: number | boolean | string | null;
+  /** `default`: built in; `defaults`: of the config; `definition`: the tracker's own; `set`: by hand, while it ran. */
+  source: 'default' | 'defaults' | 'definition' | 'set';
+  /** What it would be without the change by hand. */
+  configured?: string;
+}
+
+/** Every option of a tracker, in the order of the options tables. */
+export function settingsOf(stored: TrackerOptions, changes: Record<string, OptionChange['value']>): Setting[] {
+  const now = withChanges(stored, changes);
+  const setting = (spec: OptionSpec, prefix: string): Setting => {
+    const at = prefix + spec.path;
+    const compiled = read(now, at);
+    const changed = changes[at] !== undefined && changes[at] !== null;
+    return {
+      path: prefix + spec.name,
+      value: formatValue(spec, compiled),
+      compiled,
+      source: changed ? 'set' : (stored.sources?.[at] ?? 'default'),
+      ...(changed ? { configured: formatValue(spec, read(stored, at)) } : {}),
+    };
+  };
+  return [
+    ...TRACKER_OPTIONS.map((spec) => setting(spec, '')),
+    ...(now.gate ? GATE_OPTIONS.map((spec) => setting(spec, '')) : []),
+    ...Object.keys(now.operations).flatMap((operation) =>
+      OPERATION_OPTIONS.map((spec) => setting(spec, `operations.${operation}.`)),
+    ),
+  ];
+}
+
+function read(options: TrackerOptions, path: string): Setting['compiled'] {
+  const value = path
+    .split('.')
+    .reduce<unknown>(
+      (at, key) => (at === null || at === undefined ? at : (at as Record<string, unknown>)[key]),
+      options,
+    );
+  return (value ?? null) as Setting['compiled'];
+}
+
+/** Whether two sets of options mean the same, whatever the order of their keys and whoever gave them. */
+export function sameOptions(a: TrackerOptions, b: TrackerOptions): boolean {
+  return canonical({ ...a, sources: undefined }) === canonical({ ...b, sources: undefined });
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([x], [y]) => (x < y ? -1 : 1)))
+      : inner,
+  );
+}

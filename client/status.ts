@@ -1,0 +1,164 @@
+/**
+ * What `status` tells: trackers with their operations, and nodes, all computed by PostgreSQL, so it works while
+ * Temporal is away. Called by `Longwatch.status`; shown by `cli/status.ts`.
+ */
+import { percentile } from '../activities/shift/lateness';
+import type { TrackerState } from '../workflows/tracker/contract';
+import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
+import type { Connections } from './connections';
+import { STATUS_NODES, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
+
+export interface Status {
+  trackers: TrackerSummary[];
+  nodes: NodeSummary[];
+}
+
+export interface TrackerSummary {
+  name: string;
+  state: TrackerState;
+  members: number;
+  pools: number;
+  /** Pools that a live node keeps right now. */
+  poolsOnShift: number;
+  quarantined: number;
+  paused: boolean;
+  /** Null: it has none. `unknown` (not asked yet) counts as closed. */
+  gate: 'open' | 'closed' | 'unknown' | null;
+  operations: OperationSummary[];
+}
+
+/** Counts are of all nodes since each started; lateness is that of the last minute or two. */
+export interface OperationSummary {
+  name: string;
+  everyMs: number;
+  enabled: boolean;
+  fetched: number;
+  changed: number;
+  failed: number;
+  /** Rounds or runs left out: backpressure, gate, overrun. */
+  skipped: number;
+  /** Members whose value is older than 3 × max(interval, Expires, hold). */
+  stale: number;
+  /** Null before the first. */
+  lastRoundMs: number | null;
+  /** How long after they were due runs began; null when none did lately. */
+  lateP50Ms: number | null;
+  lateP99Ms: number | null;
+}
+
+export interface NodeSummary {
+  name: string;
+  host: string;
+  pid: number;
+  /** Heard of in the last 15 s. */
+  live: boolean;
+  pools: number;
+  metricsUrl: string | null;
+  startedAt: string;
+  seenAt: string;
+}
+
+interface TrackerRow {
+  [column: string]: unknown;
+  name: string;
+  state: TrackerState;
+  pools: number;
+  options: TrackerOptions;
+  changes: Record<string, OptionChange['value']>;
+  gate_open: boolean | null;
+  members: number;
+  on_shift: number;
+  quarantined: number;
+}
+
+interface StatsRow {
+  [column: string]: unknown;
+  tracker: string;
+  operation: string;
+  fetched: number;
+  changed: number;
+  failed: number;
+  skipped: number;
+  last_round_ms: number | null;
+  late_buckets: number[][];
+}
+
+interface NodeRow {
+  [column: string]: unknown;
+  name: string;
+  host: string;
+  pid: number;
+  live: boolean;
+  pools: number;
+  metrics_url: string | null;
+  started_at: number;
+  seen_at: number;
+}
+
+/** @param tracker only this one; without it, all. */
+export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
+  const [trackers, stats, nodes] = await Promise.all([
+    connections.rows<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
+    connections.rows<StatsRow>(STATUS_STATS, [tracker ?? null]),
+    connections.rows<NodeRow>(STATUS_NODES),
+  ]);
+  return {
+    trackers: await Promise.all(trackers.map((row) => summarize(connections, row, stats))),
+    nodes: nodes.map((node) => ({
+      name: node.name,
+      host: node.host,
+      pid: node.pid,
+      live: node.live,
+      pools: node.pools,
+      metricsUrl: node.metrics_url,
+      startedAt: new Date(node.started_at).toISOString(),
+      seenAt: new Date(node.seen_at).toISOString(),
+    })),
+  };
+}
+
+async function summarize(connections: Connections, row: TrackerRow, stats: StatsRow[]): Promise<TrackerSummary> {
+  const options = withChanges(row.options, row.changes);
+  const operations = Object.entries(options.operations);
+  const enabled = operations.filter(([, operation]) => operation.enabled);
+  const staleRows = await connections.rows<{ operation: string; stale: number }>(STATUS_STALE, [
+    row.name,
+    enabled.map(([name]) => name),
+    enabled.map(([, { everyMs }]) => everyMs),
+  ]);
+  const stale = new Map(staleRows.map((found) => [found.operation, found.stale]));
+  return {
+    name: row.name,
+    state: row.state,
+    members: row.members,
+    pools: row.pools,
+    poolsOnShift: row.on_shift,
+    quarantined: row.quarantined,
+    paused: row.state === 'paused',
+    gate: options.gate === null ? null : row.gate_open === null ? 'unknown' : row.gate_open ? 'open' : 'closed',
+    operations: operations.map(([name, operation]) => {
+      const counted = stats.find((found) => found.tracker === row.name && found.operation === name);
+      const late = mergeBuckets(counted?.late_buckets ?? []);
+      const any = late.some((count) => count > 0);
+      return {
+        name,
+        everyMs: operation.everyMs,
+        enabled: operation.enabled,
+        fetched: counted?.fetched ?? 0,
+        changed: counted?.changed ?? 0,
+        failed: counted?.failed ?? 0,
+        skipped: counted?.skipped ?? 0,
+        stale: stale.get(name) ?? 0,
+        lastRoundMs: counted?.last_round_ms ?? null,
+        lateP50Ms: any ? percentile(late, 0.5) : null,
+        lateP99Ms: any ? percentile(late, 0.99) : null,
+      };
+    }),
+  };
+}
+
+/** Bucket by bucket sums over nodes. */
+export function mergeBuckets(nodes: readonly (readonly number[])[]): number[] {
+  const length = nodes.reduce((most, buckets) => Math.max(most, buckets.length), 0);
+  return Array.from({ length }, (_, index) => nodes.reduce((sum, buckets) => sum + (buckets[index] ?? 0), 0));
+}

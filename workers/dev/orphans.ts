@@ -4,6 +4,7 @@
  * before it starts anything, and by `postgres.ts` before each start.
  */
 import path from 'node:path';
+import { devFiles } from './state';
 import { allPids, commandLine, ended, markOf, signal, type ProcessMark } from './processes';
 
 /** What a leftover server looks like. */
@@ -12,6 +13,17 @@ export interface OrphanSign {
   /** An argument that it was started with, whole: its data folder or file. */
   argument: string;
   gently: NodeJS.Signals;
+}
+
+/** Stops the servers of a folder that nobody keeps any more. @returns how many there were. */
+export function stopServersOf(dir: string): Promise<number> {
+  const { data, sqlite } = devFiles(dir);
+  return stopOrphans([postgresSign(data), { program: 'temporal', argument: sqlite, gently: 'SIGTERM' }]);
+}
+
+/** A PostgreSQL server on this data folder. */
+export function postgresSign(data: string): OrphanSign {
+  return { program: 'postgres', argument: data, gently: 'SIGINT' };
 }
 
 /** Stops all leftovers and waits for their end. @returns how many there were. */

@@ -7,14 +7,23 @@
  */
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { DevServerError } from './errors';
 import type { ServerSpec } from './managed';
-import { stopOrphans } from './orphans';
+import { postgresSign, stopOrphans } from './orphans';
 import { postgresBinaries, postgresEnvironment, runAs, type PostgresBinaries, type RunAs } from './postgres-binaries';
 import { writePrivately } from './state';
 
@@ -22,6 +31,8 @@ const run = promisify(execFile);
 
 /** Name of the database and of its user. */
 const DATABASE = 'longwatch';
+
+const DRAFT = 'new-data-';
 
 /** Where the server keeps things. */
 export interface PostgresPaths {
@@ -103,18 +114,20 @@ async function createDatabase(adminUrl: string, signal: AbortSignal): Promise<vo
 
 /** `postmaster.pid` of a killed server stops the next start when its pid belongs to another process by now. */
 async function clearLeftovers(paths: PostgresPaths): Promise<void> {
-  await stopOrphans([{ program: 'postgres', argument: paths.data, gently: 'SIGINT' }]);
+  await stopOrphans([postgresSign(paths.data)]);
   rmSync(path.join(paths.data, 'postmaster.pid'), { force: true });
 }
 
 async function initialise(bin: PostgresBinaries, data: string, password: string, as: RunAs): Promise<void> {
-  // Made beside and renamed when complete, so a start that is killed meanwhile leaves no half-made data folder.
-  const draft = `${data}.new`;
-  const passwordFile = `${data}.pw`;
-  rmSync(draft, { recursive: true, force: true });
+  // Made beside and renamed when complete, so a start that is killed meanwhile leaves no half-made data folder. The
+  // name is new each time: the initdb of a killed start may still be at work, and clears its folder when it fails.
+  for (const name of readdirSync(path.dirname(data)).filter((entry) => entry.startsWith(DRAFT))) {
+    rmSync(path.join(path.dirname(data), name), { recursive: true, force: true });
+  }
+  const draft = path.join(path.dirname(data), `${DRAFT}${process.pid}-${Date.now()}`);
+  const passwordFile = `${draft}.password`;
   mkdirSync(draft, { mode: 0o700 });
   try {
-    rmSync(passwordFile, { force: true });
     writeFileSync(passwordFile, password, { mode: 0o600 });
     if (as.owner) {
       chownSync(draft, as.owner.uid, as.owner.gid);

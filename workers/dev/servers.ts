@@ -9,8 +9,9 @@ import path from 'node:path';
 import type { Logger } from 'pino';
 import { AlreadyRunningError, DevServerError, PortTakenError } from './errors';
 import { ended, isRunning, markOf, signal } from './processes';
+import { stopServersOf } from './orphans';
 import type { FromSupervisor, Request, SupervisorOptions, ToSupervisor } from './protocol';
-import { lockHolder, makeDevFolder, type DevPorts, type DevServerName, type DevState } from './state';
+import { devFiles, lockHolder, makeDevFolder, type DevPorts, type DevServerName, type DevState } from './state';
 import { findTemporal } from './temporal';
 
 export interface DevServersOptions {
@@ -118,7 +119,7 @@ class SupervisorProcess {
   ) {}
 
   start(options: SupervisorOptions): Promise<DevState> {
-    const output = openSync(path.join(this.dir, 'supervisor.log'), 'w', 0o600);
+    const output = openSync(devFiles(this.dir).ownLog, 'w', 0o600);
     const typescript = __filename.endsWith('.ts');
     this.child = fork(path.join(__dirname, typescript ? 'supervisor.ts' : 'supervisor.js'), [this.dir], {
       // A session of its own: neither Ctrl-C nor the closing of the terminal reaches it.
@@ -132,7 +133,7 @@ class SupervisorProcess {
       this.exited = new Promise((exit) => {
         const gone = (): void => {
           this.gone = true;
-          const error = new DevServerError(`The supervisor ended. See ${path.join(this.dir, 'supervisor.log')}`);
+          const error = new DevServerError(`The supervisor ended. See ${devFiles(this.dir).ownLog}`);
           // Rejected only now, when nothing that it had started is left.
           reject(failure ?? error);
           for (const { reject: fail } of this.waiting.values()) fail(error);
@@ -157,7 +158,7 @@ class SupervisorProcess {
     const id = ++this.requests;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });
-      this.send({ type: 'request', id, ...request } as ToSupervisor);
+      this.send({ type: 'request', id, ...request });
     });
   }
 
@@ -167,7 +168,12 @@ class SupervisorProcess {
   }
 
   private async endOf(): Promise<void> {
-    if (this.gone) return;
+    if (!this.gone) await this.askToStop();
+    // A supervisor that was killed has left its servers running.
+    await stopServersOf(this.dir);
+  }
+
+  private async askToStop(): Promise<void> {
     const timer = setTimeout(() => this.child.kill('SIGKILL'), END_MS);
     // The answer may be lost in the closing of the channel; the exit is what counts.
     await this.request({ action: 'stop' }).catch(() => undefined);

@@ -35,6 +35,21 @@ export interface DevPorts {
   postgres?: number;
 }
 
+/** What else the folder holds. */
+export function devFiles(
+  dir: string,
+): Record<'data' | 'sqlite' | 'password' | 'postgresLog' | 'temporalLog' | 'ownLog', string> {
+  const file = (name: string): string => path.join(dir, name);
+  return {
+    data: file('postgres'),
+    sqlite: file('temporal.sqlite'),
+    password: file('postgres.password'),
+    postgresLog: file('postgres.log'),
+    temporalLog: file('temporal.log'),
+    ownLog: file('supervisor.log'),
+  };
+}
+
 /** Content of `dev.lock`. */
 export interface DevLock {
   owner: ProcessMark;

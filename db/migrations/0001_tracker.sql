@@ -93,13 +93,15 @@ create table longwatch.node_stats (
   tracker text not null references longwatch.tracker (name) on delete cascade,
   operation text not null,
   fetched bigint not null default 0,
-  changed bigint not null default 0,
   failed bigint not null default 0,
   skipped bigint not null default 0,
   rounds bigint not null default 0,
   last_round_ms double precision,
   -- Lateness of the last minute or two, counts by bucket (activities/shift/lateness.ts has the bounds).
   late_buckets bigint[] not null default '{}',
+  -- The upstream asked this node to leave the operation alone (Retry-After), for how long and until when.
+  hold_ms double precision not null default 0,
+  held_until timestamptz,
   seen_at timestamptz not null default now(),
   primary key (node, tracker, operation)
 ) with (fillfactor = 50);
@@ -118,8 +120,9 @@ create table longwatch.node (
 -- Its twin is poolOf in workflows/tracker/plan.ts; a test holds them together.
 create function longwatch.pool_of(hash bigint, pools integer) returns integer
 language sql immutable parallel safe as $$
+  -- l: the highest bit of pools, by its number of binary digits.
   select case when hash % (2 * l) < pools then hash % (2 * l) else hash % l end::integer
-  from (select power(2, floor(log(2, pools::numeric)))::bigint as l) as level
+  from (select 1::bigint << (length(ltrim(pools::bit(32)::text, '0')) - 1) as l) as level
 $$;
 
 -- Down Migration

@@ -84,8 +84,8 @@ export const declareUpdate = defineUpdate<ReconfigureResult, [TrackerOptions]>('
 export const reconfigureUpdate = defineUpdate<ReconfigureResult, [OptionChange[]]>('reconfigure');
 /** Makes room for `members` before a bulk add; answers with the number of pools. */
 export const ensureCapacityUpdate = defineUpdate<{ pools: number }, [{ members: number }]>('ensureCapacity');
-/** A pool tells its root that the tracker has outgrown its pools. */
-export const grownSignal = defineSignal<[{ members: number }]>('grown');
+/** A pool tells its root that it holds more than it should. */
+export const grownSignal = defineSignal('grown');
 
 export interface ReconfigureResult {
   changed: boolean;
@@ -151,11 +151,8 @@ export interface PoolOpening {
 export interface RosterApplied {
   added: number;
   removed: number;
-  /** Members of the whole tracker, and of the pool that applied. */
-  trackerMembers: number;
+  /** Members of the pool that applied, and how many it should hold: past that it asks its root for growth. */
   poolMembers: number;
-  /** The tracker's number of pools and the size they should keep to; the pool asks for growth past it. */
-  pools: number;
   poolSize: number;
 }
 
@@ -192,6 +189,15 @@ export interface TrackerOpening {
   options: TrackerOptions;
 }
 
+export interface WakeInput {
+  tracker: string;
+  /** Only pools of this number and above. */
+  from: number;
+  /** Take them out of quarantine. */
+  release?: boolean;
+  quarantinedOnly?: boolean;
+}
+
 export interface TrackerActivities {
   /** Refuses (PoolNotCurrent) unless this run is the pool's current one; reads the layout and options. */
   openPool(input: { tracker: string; pool: number }): Promise<PoolOpening>;
@@ -204,14 +210,16 @@ export interface TrackerActivities {
   setTrackerState(input: { tracker: string; state: TrackerState }): Promise<CommandResult>;
   declareOptions(input: { tracker: string; options: TrackerOptions }): Promise<ReconfigureResult>;
   setOptions(input: { tracker: string; changes: OptionChange[] }): Promise<ReconfigureResult>;
-  /** Raises the number of pools so that `members` fit, moves whose pool changed, in one transaction. */
-  splitPools(input: { tracker: string; members: number }): Promise<{ pools: number; members: number }>;
+  /** Raises the number of pools so that all members, or `members` where that is more, fit; moves whose pool changed. One transaction. */
+  splitPools(input: { tracker: string; members?: number }): Promise<{ pools: number; members: number }>;
   /** Signals-with-start the pools that have members (and pool 0), so that each has its workflow. */
-  wakePools(input: { tracker: string; from: number; release?: boolean }): Promise<{ woken: number }>;
+  wakePools(input: WakeInput): Promise<{ woken: number }>;
 }
 
 /** Payload of a NOTIFY. `pools` absent: the tracker's options, state or gate changed. */
 export interface ChangeNotice {
   tracker: string;
   pools?: number[];
+  /** Forces the shifts of these pools to crash (`longwatch crash`). */
+  crash?: boolean;
 }

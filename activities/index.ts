@@ -1,0 +1,46 @@
+/**
+ * The activities of a worker: plain functions of `roster/` and `shift/`, given what they need. Called by
+ * `workers/worker.ts` once a process.
+ */
+import { Context } from '@temporalio/activity';
+import type { Logger } from 'pino';
+import { ErrorType } from '../workflows/lib/errors';
+import { poolWorkflowId, type TrackerActivities } from '../workflows/tracker/contract';
+import { failure } from './failures';
+import { applyRoster } from './roster/apply';
+import { declareOptions, openTracker, setOptions, setTrackerState } from './roster/commands';
+import { readOpening, splitPools } from './roster/layout';
+import { wakePools } from './roster/wake';
+import { keepShift } from './shift/keep';
+import type { Node } from './shift/node';
+import type { Database } from './store/database';
+import type { TemporalLink } from './temporal';
+
+export interface ActivityDeps {
+  node: Node;
+  database: Database;
+  temporal: TemporalLink;
+  log: Logger;
+}
+
+export function createActivities(deps: ActivityDeps): TrackerActivities {
+  const { database, temporal } = deps;
+  return {
+    async openPool({ tracker, pool }) {
+      const workflowId = poolWorkflowId(tracker, pool);
+      const { runId } = Context.current().info.workflowExecution!;
+      if (!(await temporal.isCurrent(workflowId, runId))) {
+        throw failure(ErrorType.PoolNotCurrent, `run ${runId} is not the current one of ${workflowId}`);
+      }
+      return readOpening(database, tracker, pool);
+    },
+    applyRoster: (input) => applyRoster(database, input),
+    shift: (input) => keepShift(deps, input),
+    openTracker: (input) => openTracker(database, input),
+    setTrackerState: (input) => setTrackerState(database, input),
+    declareOptions: (input) => declareOptions(database, input),
+    setOptions: (input) => setOptions(database, input),
+    splitPools: (input) => splitPools(database, input),
+    wakePools: (input) => wakePools(database, temporal, input, () => Context.current().heartbeat()),
+  };
+}

@@ -1,0 +1,103 @@
+/**
+ * Sees to it that every pool that should be kept has its workflow: on behalf of the root (start, growth, resume), and
+ * on a patrol of each node, which mends what was terminated by hand or lost with a server.
+ */
+import type { Logger } from 'pino';
+import type { WakeInput } from '../../workflows/tracker/contract';
+import { poolWorkflowId, trackerWorkflowId } from '../../workflows/tracker/contract';
+import { errorOf } from '../failures';
+import { run, type Database, type Statement } from '../store/database';
+import { purgeTombstones } from '../store/members';
+import type { TemporalLink } from '../temporal';
+
+/** Pool 0 always counts: it keeps the gate. */
+const POOLS: Statement = {
+  name: 'wake-pools',
+  text: `select 0 as pool where $2 = 0 and not $3
+         union
+         select m.pool from longwatch.member m
+         where m.tracker = $1 and m.removed_at is null and m.pool >= $2 and not $3
+         union
+         select p.pool from longwatch.pool p
+         where p.tracker = $1 and p.quarantined_at is not null and p.pool >= $2
+         order by pool`,
+};
+const TRACKERS: Statement = {
+  name: 'wake-trackers',
+  text: `select name from longwatch.tracker where state <> 'stopped'`,
+};
+/** One node at a time patrols; the lock ends with the transaction. */
+const PATROL_LOCK: Statement = {
+  name: 'wake-patrol-lock',
+  text: `select pg_try_advisory_xact_lock(hashtext('longwatch patrol')) as mine`,
+};
+const AT_ONCE = 16;
+
+export async function wakePools(
+  database: Database,
+  temporal: TemporalLink,
+  input: WakeInput,
+  progress: () => void,
+): Promise<{ woken: number }> {
+  const pools = await poolsOf(database, input.tracker, input.from, input.quarantinedOnly ?? false);
+  await inParallel(pools, async (pool) => {
+    await temporal.wakePool(input.tracker, pool, input.release);
+    progress();
+  });
+  return { woken: pools.length };
+}
+
+const PATROL_MS = 15_000;
+
+/** Until `stop` is called: every quarter of a minute, whatever should run and does not is started. */
+export function startPatrol(database: Database, temporal: TemporalLink, log: Logger): { stop: () => Promise<void> } {
+  let stopped = false;
+  let going: Promise<void> = Promise.resolve();
+  const round = async (): Promise<void> => {
+    try {
+      await database.transaction(async (db) => {
+        const [lock] = await run<{ mine: boolean }>(db, PATROL_LOCK);
+        if (lock?.mine) await patrol(database, temporal, log);
+      });
+    } catch (error) {
+      log.debug({ err: errorOf(error) }, 'the patrol could not finish; it comes again');
+    }
+  };
+  const timer = setInterval(() => {
+    if (!stopped) going = going.then(round);
+  }, PATROL_MS);
+  return {
+    stop: async () => {
+      stopped = true;
+      clearInterval(timer);
+      await going;
+    },
+  };
+}
+
+export async function patrol(database: Database, temporal: TemporalLink, log: Logger): Promise<void> {
+  const running = await temporal.runningWorkflows();
+  for (const { name } of await database.rows<{ name: string }>(TRACKERS)) {
+    if (!running.has(trackerWorkflowId(name)) && (await temporal.wakeTracker(name))) {
+      log.warn({ tracker: name }, 'the tracker had no root workflow; it was started again');
+    }
+    const missing = (await poolsOf(database, name, 0, false)).filter((pool) => !running.has(poolWorkflowId(name, pool)));
+    if (missing.length === 0) continue;
+    log.warn({ tracker: name, pools: missing.slice(0, 20), count: missing.length }, 'pools without a workflow are woken');
+    await inParallel(missing, (pool) => temporal.wakePool(name, pool));
+  }
+  await database.transaction(purgeTombstones);
+}
+
+async function poolsOf(database: Database, tracker: string, from: number, quarantinedOnly: boolean): Promise<number[]> {
+  return (await database.rows<{ pool: number }>(POOLS, [tracker, from, quarantinedOnly])).map((row) => row.pool);
+}
+
+async function inParallel(pools: number[], work: (pool: number) => Promise<void>): Promise<void> {
+  const line = [...pools];
+  await Promise.all(
+    Array.from({ length: Math.min(AT_ONCE, line.length) }, async () => {
+      for (let pool = line.shift(); pool !== undefined; pool = line.shift()) await work(pool);
+    }),
+  );
+}

@@ -1,0 +1,240 @@
+/**
+ * The `shift` activity: takes the pool's fence, reads its members, and keeps the pool until its time is up or
+ * something ends it. Called by `workflows/tracker/pool.ts`; the work itself is done by `pool-shift.ts` under the node's
+ * tick and flush. What ends a shift is decided here, and nowhere else.
+ *
+ * The fence decides, not Temporal's reachability: when Temporal cannot be reached, core cancels the activity by
+ * itself after a while; such a cancellation is not obeyed. The shift goes on as long as its flushes hold the fence.
+ */
+import { Context } from '@temporalio/activity';
+import type { Logger } from 'pino';
+import { ErrorType } from '../../workflows/lib/errors';
+import { poolWorkflowId, type ShiftInput, type ShiftResult } from '../../workflows/tracker/contract';
+import type { TrackerDefinition } from '../../workers/config/definition';
+import { recordCrash, releaseFence, takeFence, type Claim, type Held } from '../durable/fence';
+import { errorOf, failure } from '../failures';
+import { isOutage, type Database } from '../store/database';
+import { freshnessOf, membersOf } from '../store/members';
+import { readTracker, type TrackerRow } from '../store/trackers';
+import type { TemporalLink } from '../temporal';
+import { ForcedCrash, type Node } from './node';
+import { PoolShift, type Ending } from './pool-shift';
+
+/** Runs in flight at the end get this long; then they are aborted, and the next shift fetches them at once. Milliseconds. */
+const LAST_RUNS_MS = 100;
+/** While Temporal is away, or this activity unknown to it, a shift looks this often whether it may end. Milliseconds. */
+const OUTAGE_CHECK_MS = 1_000;
+/** How often an orphaned shift asks for a successor. Milliseconds. */
+const ORPHAN_WAKE_MS = 15_000;
+
+export interface ShiftDeps {
+  node: Node;
+  database: Database;
+  temporal: TemporalLink;
+  log: Logger;
+}
+
+export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<ShiftResult> {
+  const { node } = deps;
+  const { info } = Context.current();
+  if (node.isDraining) {
+    throw failure(ErrorType.Declined, `node ${node.node.name} takes no more shifts`, { nextRetryDelay: '100ms' });
+  }
+  const definition = node.definitions.get(input.tracker);
+  if (!definition) {
+    throw failure(ErrorType.NotDefinedHere, `the config of node ${node.node.name} has no tracker ${input.tracker}`);
+  }
+  const claim: Claim = {
+    tracker: input.tracker,
+    pool: input.pool,
+    runId: info.workflowExecution!.runId,
+    shift: input.shift,
+    attempt: info.attempt,
+    node: node.node.name,
+  };
+  const log = deps.log.child({ tracker: input.tracker, pool: input.pool, shift: input.shift, attempt: info.attempt });
+  const heartbeatTimeoutMs = info.heartbeatTimeoutMs ?? 5_000;
+  const heart = setInterval(() => Context.current().heartbeat(), heartbeatTimeoutMs * 0.4);
+  try {
+    const taken = await take(deps, claim, heartbeatTimeoutMs);
+    if (taken.tracker.state === 'stopped') return resultOf('stopped', node, undefined, 0);
+    const shift = await begin(deps, claim, taken, definition, log);
+    return await keep(deps, shift, definition, input, heartbeatTimeoutMs);
+  } catch (thrown) {
+    const error = errorOf(thrown);
+    if ((error as { type?: unknown }).type === ErrorType.Fenced) return resultOf('fenced', node, undefined, 0);
+    throw error;
+  } finally {
+    clearInterval(heart);
+  }
+}
+
+/** Takes the fence and reads the tracker; waits out a short outage of the database, for one heartbeat timeout. */
+async function take(
+  { database, temporal }: ShiftDeps,
+  claim: Claim,
+  patienceMs: number,
+): Promise<{ held: Held; tracker: TrackerRow }> {
+  const until = Date.now() + patienceMs;
+  for (;;) {
+    try {
+      const isCurrent = () => temporal.isCurrent(poolWorkflowId(claim.tracker, claim.pool), claim.runId);
+      const held = await takeFence(database, claim, isCurrent);
+      const tracker = await database.transaction((db) => readTracker(db, claim.tracker));
+      if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
+      return { held, tracker };
+    } catch (error) {
+      if (!isOutage(error) || Date.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+  }
+}
+
+/** Loads the pool's members and what is known of their values, and puts the shift on the node. */
+async function begin(
+  { node, database }: ShiftDeps,
+  claim: Claim,
+  { held, tracker }: { held: Held; tracker: TrackerRow },
+  definition: TrackerDefinition,
+  log: Logger,
+): Promise<PoolShift> {
+  const shift = new PoolShift(
+    { claim, held, definition, tracker, host: node, log, latenessOf: (t, o) => node.latenessOf(t, o) },
+    tracker,
+  );
+  await database.transaction(async (db) => {
+    const members = await membersOf(db, claim.tracker, claim.pool);
+    const freshness = await freshnessOf(
+      db,
+      members.map((member) => member.key),
+    );
+    shift.loadAll(members, freshness);
+  });
+  node.trackers.set(tracker.name, tracker);
+  node.join(shift, definition);
+  log.info({ members: shift.members.size }, 'keeps the pool');
+  return shift;
+}
+
+async function keep(
+  deps: ShiftDeps,
+  shift: PoolShift,
+  definition: TrackerDefinition,
+  input: ShiftInput,
+  heartbeatTimeoutMs: number,
+): Promise<ShiftResult> {
+  const { node } = deps;
+  const began = Date.now();
+  const endings = watchForEnd(deps, shift, input, heartbeatTimeoutMs);
+  let ending: Ending;
+  try {
+    ending = await shift.ended;
+  } finally {
+    endings.stop();
+    shift.close();
+  }
+  await lastRuns(shift);
+  if (ending !== 'fenced') await node.writer.flush();
+  node.leave(shift);
+  const ranMs = Date.now() - began;
+  if (ending instanceof Error) return crashed(deps, shift, definition, ending, ranMs);
+  await releaseFence(deps.database, shift.claim, shift.token).catch(() => undefined);
+  shift.log.info({ end: ending, ranMs, members: shift.members.size }, 'hands the pool back');
+  return resultOf(ending, node, shift, ranMs);
+}
+
+/** Everything that can end a shift, turned into `shift.end(…)`. */
+function watchForEnd(
+  { node, temporal }: ShiftDeps,
+  shift: PoolShift,
+  input: ShiftInput,
+  heartbeatTimeoutMs: number,
+): { stop: () => void } {
+  const context = Context.current();
+  const until = Date.now() + input.durationMs;
+  let orphaned = false;
+  let wokenAt = 0;
+  let checking = false;
+
+  if (node.isDraining) shift.end('handed back');
+
+  const onCancelled = () => {
+    const details = context.cancellationDetails;
+    if (details?.workerShutdown) return shift.end('handed back');
+    if (details?.cancelRequested || details?.paused || details?.reset) return shift.end('asked');
+    // Core could not report heartbeats, or the server no longer knows the activity. The fence decides.
+    orphaned = true;
+    shift.log.warn({ details }, 'Temporal has let go of this shift; it keeps the pool until another one takes it');
+  };
+  context.cancellationSignal.addEventListener('abort', onCancelled, { once: true });
+  if (context.cancellationSignal.aborted) onCancelled();
+
+  const check = async (): Promise<void> => {
+    const now = Date.now();
+    if (node.clock.now() - shift.checkedAt > heartbeatTimeoutMs) {
+      shift.end(failure(ErrorType.StoreUnavailable, 'no flush has succeeded for one heartbeat timeout'));
+    } else if (orphaned) {
+      if (now - wokenAt < ORPHAN_WAKE_MS || !(await temporal.reachable())) return;
+      wokenAt = now;
+      await temporal.wakePool(input.tracker, input.pool).catch(() => undefined);
+    } else if (now >= until && (await temporal.reachable())) {
+      shift.end('elapsed');
+    }
+  };
+  const timer = setInterval(
+    () => {
+      if (checking || shift.isOver) return;
+      checking = true;
+      void check().finally(() => (checking = false));
+    },
+    Math.min(OUTAGE_CHECK_MS, heartbeatTimeoutMs / 5, Math.max(20, input.durationMs / 5)),
+  );
+  return {
+    stop: () => {
+      clearInterval(timer);
+      context.cancellationSignal.removeEventListener('abort', onCancelled);
+    },
+  };
+}
+
+async function lastRuns(shift: PoolShift): Promise<void> {
+  const until = Date.now() + LAST_RUNS_MS;
+  while (shift.inFlight > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));
+  shift.abandon('the shift is over');
+}
+
+/** A crash is tried again by Temporal (on any worker), until there have been three in a row. */
+async function crashed(
+  { node, database }: ShiftDeps,
+  shift: PoolShift,
+  definition: TrackerDefinition,
+  error: Error,
+  ranMs: number,
+): Promise<ShiftResult> {
+  if (isOutage(error)) throw error;
+  shift.log.error({ err: error, ranMs }, 'the shift crashed');
+  node.report(error, { tracker: definition.name, pool: shift.claim.pool, node: node.node.name }, definition);
+  if (await recordCrash(database, shift.claim, shift.token, error)) {
+    shift.log.error('the pool is in quarantine; `longwatch resume` releases it');
+    return resultOf('quarantined', node, shift, ranMs);
+  }
+  throw error instanceof ForcedCrash ? failure(ErrorType.ForcedCrash, error.message) : error;
+}
+
+function resultOf(end: ShiftResult['end'], node: Node, shift: PoolShift | undefined, ranMs: number): ShiftResult {
+  const result: ShiftResult = {
+    end,
+    node: node.node.name,
+    members: shift?.members.size ?? 0,
+    ranMs,
+    fetched: 0,
+    failed: 0,
+    skipped: 0,
+  };
+  for (const { counts } of shift?.loops.values() ?? []) {
+    result.fetched += counts.fetched;
+    result.failed += counts.failed;
+    result.skipped += counts.skippedLate + counts.skippedLag;
+  }
+  return result;
+}

@@ -1,0 +1,233 @@
+/**
+ * One worker process as the place where shifts are kept: their tick, their flush, what they share (capacity, holds, the
+ * trackers' rows) and what the process tells of itself. Made by `activities/index.ts`, one a worker; `keep.ts` puts shifts in
+ * and takes them out.
+ */
+import type { Logger } from 'pino';
+import type { ErrorContext, RunContext, TrackerDefinition } from '../../workers/config/definition';
+import type { ChangeNotice } from '../../workflows/tracker/contract';
+import { errorOf } from '../failures';
+import type { Database } from '../store/database';
+import { endNode, type NodeRow, type StatsRow } from '../store/nodes';
+import type { TrackerRow } from '../store/trackers';
+import type { NodeMetrics } from '../telemetry';
+import { Clock } from './clock';
+import { GateKeeper } from './gate';
+import { NodeHolds } from './holds';
+import type { Isolation } from './isolate';
+import { Lateness } from './lateness';
+import { Listener } from './listener';
+import type { OperationHost, OperationLoop } from './operation';
+import type { PoolShift } from './pool-shift';
+import { NodeTotals } from './totals';
+import type { Watchdog } from './watchdog';
+import { Writer } from './writer';
+
+/** How often due members are looked for; half of it is the lateness that an idle node adds. */
+const TICK_MS = 5;
+const EXPIRE_MS = 50;
+/** Backlog, memory and members of each pool are looked at this often (T8 of the tracker's requirements). */
+const CHECKUP_MS = 30_000;
+
+export interface NodeOptions {
+  node: NodeRow;
+  database: Database;
+  trackers: readonly TrackerDefinition[];
+  log: Logger;
+  metrics: NodeMetrics;
+  isolation: Isolation;
+  watchdog: Watchdog | undefined;
+  /** Runs of all pools at once. */
+  nodeConcurrency: number;
+}
+
+export class Node implements OperationHost {
+  readonly node: NodeRow;
+  readonly log: Logger;
+  readonly clock = new Clock();
+  readonly holds = new NodeHolds();
+  readonly capacity: { free: number };
+  readonly shifts = new Set<PoolShift>();
+  readonly trackers = new Map<string, TrackerRow>();
+  readonly writer: Writer;
+  readonly totals = new NodeTotals();
+  readonly definitions: ReadonlyMap<string, TrackerDefinition>;
+  private readonly latenesses = new Map<string, Lateness>();
+  private readonly gates = new Map<PoolShift, GateKeeper>();
+  private readonly listener: Listener;
+  private ticker: NodeJS.Timeout | undefined;
+  private expiredAt = 0;
+  private checkedUpAt = 0;
+  private draining = false;
+
+  constructor(private readonly options: NodeOptions) {
+    this.node = options.node;
+    this.log = options.log;
+    this.capacity = { free: options.nodeConcurrency };
+    this.definitions = new Map(options.trackers.map((definition) => [definition.name, definition]));
+    this.writer = new Writer(options.database, this);
+    this.listener = new Listener(options.database, (notice) => this.hear(notice), options.log);
+    options.metrics.observe(this);
+  }
+
+  async start(): Promise<void> {
+    await this.listener.start();
+    this.writer.start();
+    this.checkedUpAt = this.clock.now();
+    this.ticker = setInterval(() => this.tick(), TICK_MS);
+  }
+
+  /** Takes no more shifts and asks those it has to hand back. */
+  drain(): void {
+    this.draining = true;
+    for (const shift of this.shifts) shift.end('handed back');
+  }
+
+  get isDraining(): boolean {
+    return this.draining;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.ticker);
+    await this.writer.flush().catch(() => undefined);
+    await this.writer.close();
+    await this.listener.close();
+    await this.options.database.transaction((db) => endNode(db, this.node.name)).catch(() => undefined);
+    this.options.watchdog?.stop();
+    await this.options.isolation.close();
+  }
+
+  join(shift: PoolShift, definition: TrackerDefinition): void {
+    this.shifts.add(shift);
+    if (definition.gate && shift.claim.pool === 0) {
+      const report = (error: Error) =>
+        this.report(error, { tracker: definition.name, pool: 0, node: this.node.name }, definition);
+      this.gates.set(shift, new GateKeeper(this.options.database, shift, definition.gate, report, shift.log));
+    }
+  }
+
+  leave(shift: PoolShift): void {
+    this.shifts.delete(shift);
+    this.gates.delete(shift);
+    this.totals.retire(shift);
+  }
+
+  latenessOf(tracker: string, operation: string): Lateness {
+    const key = `${tracker}/${operation}`;
+    let lateness = this.latenesses.get(key);
+    if (!lateness) this.latenesses.set(key, (lateness = new Lateness(this.clock.now())));
+    return lateness;
+  }
+
+  // ── OperationHost ──
+
+  isolated(context: RunContext, part: 'run' | 'whenClosed'): Promise<unknown> {
+    return this.options.isolation.run(context, part);
+  }
+
+  entering(operation: OperationLoop): void {
+    this.options.watchdog?.entering(operation.tracker, operation.name);
+  }
+
+  onError(error: Error, operation: OperationLoop, id: string): void {
+    const { tracker, pool, name } = operation;
+    const definition = this.definitions.get(tracker);
+    operation.log.debug({ err: error, id }, 'a run failed');
+    if (definition) this.report(error, { tracker, pool, operation: name, id, node: this.node.name }, definition);
+  }
+
+  /** Hands an error to the definition's hook. The hook's own failure is only logged. */
+  report(error: Error, context: ErrorContext, definition: TrackerDefinition): void {
+    if (!definition.onError) return;
+    const failed = (thrown: unknown) => this.log.error({ err: errorOf(thrown), ...context }, 'the onError hook failed');
+    try {
+      const returned: unknown = definition.onError(error, context);
+      if (returned instanceof Promise) returned.catch(failed);
+    } catch (thrown) {
+      failed(thrown);
+    }
+  }
+
+  // ── WriterHost ──
+
+  stats(): StatsRow[] {
+    return this.totals.rows(this.shifts, this.holds, (tracker, operation) => this.latenessOf(tracker, operation), this.clock.now());
+  }
+
+  flushed(outcome: { rows: number; ms: number } | { error: Error }): void {
+    this.options.metrics.flushed(outcome);
+  }
+
+  fenced(shift: PoolShift): void {
+    shift.log.warn('fenced: a newer holder has the pool; nothing of this shift is written any more');
+    this.options.metrics.fenced(shift.trackerName);
+    shift.end('fenced');
+  }
+
+  // ── The tick ──
+
+  private tick(): void {
+    const now = this.clock.now();
+    this.options.watchdog?.alive();
+    const expire = now - this.expiredAt >= EXPIRE_MS;
+    if (expire) this.expiredAt = now;
+    for (const shift of this.shifts) {
+      try {
+        shift.tick(now, expire);
+        if (expire) this.gates.get(shift)?.tick(now, shift.options.gate);
+      } catch (thrown) {
+        // A mistake of ours, not of an operation: the shift crashes and is taken over.
+        shift.end(errorOf(thrown));
+      }
+    }
+    if (now - this.checkedUpAt >= CHECKUP_MS) {
+      this.checkedUpAt = now;
+      for (const shift of this.shifts) this.checkUp(shift);
+    }
+    if (expire) this.warnOfLag();
+  }
+
+  private warnOfLag(): void {
+    for (const shift of this.shifts) {
+      for (const loop of shift.loops.values()) {
+        const lastRound = loop.agenda.rounds;
+        const lagMs = loop.lagWarning();
+        this.options.metrics.rounds(loop, lastRound);
+        if (lagMs !== undefined) {
+          loop.log.warn({ lagMs: Math.round(lagMs), members: loop.agenda.members }, 'a round lags behind');
+        }
+      }
+    }
+  }
+
+  private checkUp(shift: PoolShift): void {
+    const rssMb = Math.round(process.memoryUsage.rss() / 2 ** 20);
+    for (const loop of shift.loops.values()) {
+      const { backlog, members } = loop.agenda;
+      if (backlog > loop.options.warnBacklog) {
+        loop.counts.warnedBacklog++;
+        loop.log.warn({ backlog, members, rssMb }, 'more members are due than can be started');
+      } else {
+        loop.log.debug({ backlog, members, rssMb }, 'checkup');
+      }
+    }
+  }
+
+  private hear(notice: ChangeNotice | undefined): void {
+    for (const shift of this.shifts) {
+      if (notice && notice.tracker !== shift.trackerName) continue;
+      if (notice?.pools && !notice.pools.includes(shift.claim.pool)) continue;
+      if (notice?.crash) shift.end(new ForcedCrash(shift.claim.pool));
+      shift.hinted = true;
+    }
+    this.writer.hint();
+  }
+}
+
+/** What `longwatch crash` does to a shift. */
+export class ForcedCrash extends Error {
+  override readonly name = 'ForcedCrash';
+  constructor(pool: number) {
+    super(`pool ${pool} was made to crash`);
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * One pool while a shift keeps it: its members, its operations, its claim to write. Made by `keep.ts` when the fence
+ * has been taken, driven by the node's tick, checked and emptied by the node's flush (`writer.ts`).
+ */
+import type { Logger } from 'pino';
+import type { TrackerDefinition } from '../../workers/config/definition';
+import type { ShiftEnd } from '../../workflows/tracker/contract';
+import type { Claim, Held } from '../durable/fence';
+import type { FreshnessRow, MemberRow } from '../store/members';
+import type { TrackerRow } from '../store/trackers';
+import type { Lateness } from './lateness';
+import { Members } from './members';
+import { OperationLoop, type OperationHost } from './operation';
+import type { Failure, Success } from './results';
+
+/** How a shift's keeping can end by itself; an Error is a crash. */
+export type Ending = ShiftEnd | Error;
+
+/** What one flush takes from a shift, to be put back when it could not be written. */
+export interface Harvest {
+  successes: { loop: OperationLoop; rows: Map<number, Success> }[];
+  failures: { loop: OperationLoop; rows: Map<number, Failure> }[];
+}
+
+export interface PoolShiftSetup {
+  claim: Claim;
+  held: Held;
+  definition: TrackerDefinition;
+  tracker: TrackerRow;
+  host: OperationHost;
+  log: Logger;
+  latenessOf: (tracker: string, operation: string) => Lateness;
+}
+
+export class PoolShift {
+  readonly claim: Claim;
+  readonly token: number;
+  readonly log: Logger;
+  readonly members = new Members();
+  readonly loops = new Map<string, OperationLoop>();
+  /** The roster that is loaded: what came after it is loaded by the next flush. */
+  rosterVersion: number;
+  /** When a flush last found the fence to be ours. */
+  checkedAt: number;
+  /** Resolves when the shift must end. */
+  readonly ended: Promise<Ending>;
+  end!: (how: Ending) => void;
+  /** A flush looks at this shift even if it has no results. */
+  hinted = false;
+  private over = false;
+
+  constructor(
+    private readonly setup: PoolShiftSetup,
+    private tracker: TrackerRow,
+  ) {
+    this.claim = setup.claim;
+    this.token = setup.held.token;
+    this.rosterVersion = setup.held.rosterVersion;
+    this.checkedAt = setup.host.clock.now();
+    this.log = setup.log;
+    this.ended = new Promise((resolve) => {
+      this.end = (how) => {
+        this.over = true;
+        resolve(how);
+      };
+    });
+    this.makeLoops();
+  }
+
+  get trackerName(): string {
+    return this.claim.tracker;
+  }
+  get options(): TrackerRow['options'] {
+    return this.tracker.options;
+  }
+  get isOver(): boolean {
+    return this.over;
+  }
+
+  /** The whole roster: at the start, and when members have left for another pool. */
+  loadAll(rows: MemberRow[], freshness: FreshnessRow[]): void {
+    const stay = new Set(rows.map((row) => row.id));
+    const gone: string[] = [];
+    this.members.forEach((slot) => {
+      if (!stay.has(this.members.id(slot))) gone.push(this.members.id(slot));
+    });
+    for (const id of gone) this.remove(id);
+    this.loadChanges(rows, freshness);
+  }
+
+  /** What changed in the roster since `rosterVersion`. */
+  loadChanges(rows: MemberRow[], freshness: FreshnessRow[]): void {
+    const known = new Map<number, FreshnessRow[]>();
+    for (const row of freshness) {
+      const rowsOfMember = known.get(row.member);
+      if (rowsOfMember) rowsOfMember.push(row);
+      else known.set(row.member, [row]);
+    }
+    const newcomers = rows.filter((row) => !row.removed && this.members.slotOf(row.id) === undefined);
+    for (const row of rows) if (row.removed) this.remove(row.id);
+    const now = this.setup.host.clock.now();
+    for (const row of newcomers) this.add(row, known.get(row.key) ?? [], now, newcomers.length);
+  }
+
+  /** The tracker's row as a flush found it: its options, state and gate. */
+  follow(tracker: TrackerRow): void {
+    this.tracker = tracker;
+    if (tracker.state === 'stopped') {
+      this.end('stopped');
+      return;
+    }
+    const now = this.setup.host.clock.now();
+    for (const [name, options] of Object.entries(tracker.options.operations)) {
+      this.loops.get(name)?.reconfigure(options, now);
+    }
+    this.makeLoops();
+  }
+
+  /** Starts what is due, ends what has run too long. */
+  tick(now: number, expire: boolean): void {
+    const closed = this.closed();
+    if (closed === 'ended') return;
+    for (const loop of this.loops.values()) {
+      if (expire) loop.expire(now);
+      loop.pump(now, closed);
+    }
+  }
+
+  /** Starts nothing more; `end` says why. Runs in flight may still give results until `abandon`. */
+  close(): void {
+    this.over = true;
+  }
+
+  get inFlight(): number {
+    let count = 0;
+    for (const loop of this.loops.values()) count += loop.inFlightCount;
+    return count;
+  }
+
+  abandon(reason: string): void {
+    for (const loop of this.loops.values()) loop.abandon(reason);
+  }
+
+  get hasResults(): boolean {
+    for (const loop of this.loops.values()) if (loop.successes.size > 0 || loop.failures.size > 0) return true;
+    return false;
+  }
+
+  /** Takes what is to be written; results that come meanwhile wait for the next flush. */
+  harvest(): Harvest {
+    const harvest: Harvest = { successes: [], failures: [] };
+    for (const loop of this.loops.values()) {
+      if (loop.successes.size > 0) {
+        harvest.successes.push({ loop, rows: loop.successes });
+        loop.successes = new Map();
+      }
+      if (loop.failures.size > 0) {
+        harvest.failures.push({ loop, rows: loop.failures });
+        loop.failures = new Map();
+      }
+    }
+    return harvest;
+  }
+
+  /** What could not be written waits again, unless a newer result of the member has taken its place. */
+  putBack(harvest: Harvest): void {
+    for (const { loop, rows } of harvest.successes) {
+      for (const [slot, row] of rows) {
+        if (this.isMember(slot) && !loop.successes.has(slot)) loop.successes.set(slot, row);
+      }
+    }
+    for (const { loop, rows } of harvest.failures) {
+      for (const [slot, row] of rows) {
+        if (this.isMember(slot) && !loop.failures.has(slot) && !loop.successes.has(slot)) loop.failures.set(slot, row);
+      }
+    }
+  }
+
+  private closed(): 'paused' | 'gate' | undefined | 'ended' {
+    if (this.over) return 'ended';
+    if (this.tracker.state === 'paused') return 'paused';
+    return this.tracker.options.gate !== null && this.tracker.gateOpen !== true ? 'gate' : undefined;
+  }
+
+  private isMember(slot: number): boolean {
+    return this.members.slotOf(this.members.id(slot)) === slot;
+  }
+
+  private makeLoops(): void {
+    const { definition, host, log, claim } = this.setup;
+    const now = host.clock.now();
+    for (const [name, options] of Object.entries(this.tracker.options.operations)) {
+      const code = definition.operations[name];
+      if (!code) {
+        log.warn({ operation: name }, `this worker's config has no operation ${name}; it does not run here`);
+        continue;
+      }
+      if (this.loops.has(name)) continue;
+      const loop = new OperationLoop(
+        claim.tracker,
+        claim.pool,
+        name,
+        code,
+        options,
+        this.members,
+        host,
+        log.child({ operation: name }),
+        this.setup.latenessOf(claim.tracker, name),
+        (other) => this.loops.get(other),
+      );
+      loop.closedNow = () => this.closed();
+      this.loops.set(name, loop);
+      this.members.forEach((slot) => {
+        loop.join(slot, { share: this.members.share(slot), addedAt: now }, now, true);
+      });
+    }
+  }
+
+  private add(row: MemberRow, freshness: FreshnessRow[], now: number, together: number): void {
+    const slot = this.members.join(row.id, row.key, row.addedAt);
+    const share = this.members.share(slot);
+    for (const [name, loop] of this.loops) {
+      const known = freshness.find((fresh) => fresh.operation === name);
+      if (known?.fetchedAt != null) loop.fetchedAt[slot] = known.fetchedAt;
+      if (known?.expiresAt != null) loop.expiresAt[slot] = known.expiresAt;
+      if (known?.etag != null && known.fetchedAt !== null) loop.etags[slot] = known.etag;
+      const ranAt = Math.max(known?.fetchedAt ?? 0, known?.failedAt ?? 0);
+      loop.join(
+        slot,
+        {
+          share,
+          addedAt: row.addedAt,
+          ranAt: ranAt > 0 ? ranAt : undefined,
+          notBefore: Math.max(known?.expiresAt ?? 0, known?.heldUntil ?? 0),
+        },
+        now,
+        together > loop.options.concurrency,
+      );
+    }
+  }
+
+  private remove(id: string): void {
+    const slot = this.members.leave(id);
+    if (slot === undefined) return;
+    for (const loop of this.loops.values()) loop.leave(slot);
+  }
+}
+

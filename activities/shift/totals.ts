@@ -1,0 +1,96 @@
+/**
+ * What a node has done since it started, by tracker and operation: the shifts that have ended and those that are
+ * kept. Read by the flush (`longwatch.node_stats`, for `status`) and by the metrics.
+ */
+import type { StatsRow } from '../store/nodes';
+import type { Holds } from './holds';
+import type { Lateness } from './lateness';
+import type { OperationLoop } from './operation';
+import type { PoolShift } from './pool-shift';
+
+export type Counts = OperationLoop['counts'] & { rounds: number };
+
+export interface OperationTotal {
+  tracker: string;
+  operation: string;
+  counts: Counts;
+  lastRoundMs: number;
+  backlog: number;
+  everyMs: number;
+}
+
+export class NodeTotals {
+  private readonly ended = new Map<string, { tracker: string; operation: string; counts: Counts }>();
+
+  /** Keeps the counts of a shift that ends. */
+  retire(shift: PoolShift): void {
+    for (const loop of shift.loops.values()) {
+      const key = `${loop.tracker}/${loop.name}`;
+      const total = this.ended.get(key) ?? { tracker: loop.tracker, operation: loop.name, counts: noCounts() };
+      add(total.counts, loop);
+      this.ended.set(key, total);
+    }
+  }
+
+  all(shifts: Iterable<PoolShift>): OperationTotal[] {
+    const totals = new Map<string, OperationTotal>();
+    for (const [key, { tracker, operation, counts }] of this.ended) {
+      totals.set(key, { tracker, operation, counts: { ...counts }, lastRoundMs: 0, backlog: 0, everyMs: 0 });
+    }
+    for (const shift of shifts) {
+      for (const loop of shift.loops.values()) {
+        const key = `${loop.tracker}/${loop.name}`;
+        const total =
+          totals.get(key) ??
+          ({ tracker: loop.tracker, operation: loop.name, counts: noCounts(), lastRoundMs: 0, backlog: 0, everyMs: 0 });
+        add(total.counts, loop);
+        total.lastRoundMs = Math.max(total.lastRoundMs, loop.agenda.lastRoundMs);
+        total.backlog += loop.agenda.backlog;
+        total.everyMs = loop.options.everyMs;
+        totals.set(key, total);
+      }
+    }
+    return [...totals.values()];
+  }
+
+  rows(
+    shifts: Iterable<PoolShift>,
+    holds: Holds,
+    latenessOf: (tracker: string, operation: string) => Lateness,
+    now: number,
+  ): StatsRow[] {
+    return this.all(shifts).map(({ tracker, operation, counts, lastRoundMs }) => {
+      const heldUntil = holds.until(tracker, operation);
+      return {
+        tracker,
+        operation,
+        fetched: counts.fetched,
+        failed: counts.failed,
+        skipped: counts.skippedLate + counts.skippedLag,
+        rounds: counts.rounds,
+        lastRoundMs: lastRoundMs > 0 ? lastRoundMs : null,
+        lateBuckets: latenessOf(tracker, operation).recent(now),
+        holdMs: Math.max(0, heldUntil - now),
+        heldUntil: heldUntil > now ? heldUntil : null,
+      };
+    });
+  }
+}
+
+function noCounts(): Counts {
+  return {
+    fetched: 0,
+    failed: 0,
+    timedOut: 0,
+    skippedLate: 0,
+    skippedLag: 0,
+    warnedLag: 0,
+    warnedBacklog: 0,
+    rounds: 0,
+  };
+}
+
+function add(counts: Counts, loop: OperationLoop): void {
+  for (const [name, count] of Object.entries(loop.counts)) counts[name as keyof Counts] += count;
+  counts.rounds += loop.agenda.rounds;
+}

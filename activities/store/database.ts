@@ -1,0 +1,127 @@
+/**
+ * The connection to PostgreSQL: a small pool for transactions, and one direct connection for LISTEN. Everything in
+ * `store/` and `durable/` goes through `transaction` or `query`; what cannot reach the database fails as
+ * StoreUnavailable, so that callers can tell an outage from a mistake.
+ */
+import { Client, Pool, type PoolClient, type QueryResultRow } from 'pg';
+import type { Logger } from 'pino';
+import { ErrorType } from '../../workflows/lib/errors';
+import { failure } from '../failures';
+
+/** One SQL statement, prepared once a connection under its name. */
+export interface Statement {
+  name: string;
+  text: string;
+}
+
+/** Anything that statements can be run on: the pool or one connection in a transaction. */
+export interface Queryable {
+  query<R extends QueryResultRow>(query: { name: string; text: string; values: unknown[] }): Promise<{ rows: R[] }>;
+}
+
+export interface DatabaseOptions {
+  url: string;
+  log: Logger;
+  /** Connections at most. @default 6 */
+  connections?: number;
+  /** A statement that takes longer has failed, and its connection is thrown away. Milliseconds. @default 10,000 */
+  statementTimeoutMs?: number;
+}
+
+export class Database {
+  private readonly pool: Pool;
+
+  constructor(private readonly options: DatabaseOptions) {
+    const timeout = options.statementTimeoutMs ?? 10_000;
+    this.pool = new Pool({
+      connectionString: options.url,
+      max: options.connections ?? 6,
+      application_name: 'longwatch',
+      connectionTimeoutMillis: 3_000,
+      statement_timeout: timeout,
+      // The server's own limit does not help when the server is frozen; the client's does.
+      query_timeout: timeout + 1_000,
+      keepAlive: true,
+    });
+    // A connection that breaks while idle is replaced at its next use; without a listener Node would end the process.
+    this.pool.on('error', (error) => options.log.debug({ err: error }, 'an idle database connection was lost'));
+  }
+
+  async rows<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
+    try {
+      return await run<R>(this.pool as unknown as Queryable, statement, values);
+    } catch (error) {
+      throw asOutage(error);
+    }
+  }
+
+  /** All or nothing. `work` must use the connection it is given, and nothing else of the database. */
+  async transaction<T>(work: (connection: Queryable) => Promise<T>): Promise<T> {
+    let connection: PoolClient;
+    try {
+      connection = await this.pool.connect();
+    } catch (error) {
+      throw asOutage(error);
+    }
+    let broken: Error | undefined;
+    const onError = (error: Error) => (broken = error);
+    connection.on('error', onError);
+    try {
+      await connection.query('begin');
+      const result = await work(connection as unknown as Queryable);
+      await connection.query('commit');
+      return result;
+    } catch (error) {
+      const outage = asOutage(error);
+      if (outage !== error) broken = error as Error;
+      else await connection.query('rollback').catch((failed: Error) => (broken = failed));
+      throw outage;
+    } finally {
+      connection.off('error', onError);
+      connection.release(broken ?? false);
+    }
+  }
+
+  /** A connection of its own, for LISTEN. PgBouncer's transaction mode cannot serve it. */
+  listener(): Client {
+    return new Client({
+      connectionString: this.options.url,
+      application_name: 'longwatch listener',
+      connectionTimeoutMillis: 3_000,
+      keepAlive: true,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+  }
+}
+
+export async function run<R extends QueryResultRow>(
+  connection: Queryable,
+  statement: Statement,
+  values: unknown[] = [],
+): Promise<R[]> {
+  const result = await connection.query<R>({ name: statement.name, text: statement.text, values });
+  return result.rows;
+}
+
+/** SQLSTATE classes of a server that is going down, coming up or out of room for connections. */
+const OUTAGE_STATES = /^(08|57P|53)/;
+const OUTAGE_CODES = /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)/;
+const OUTAGE_MESSAGES = /Connection terminated|timeout|not queryable|Client was closed|connection error/i;
+
+/** The same error, or StoreUnavailable where the database could not be reached. */
+function asOutage(thrown: unknown): unknown {
+  if (!(thrown instanceof Error)) return thrown;
+  const code = (thrown as { code?: unknown }).code;
+  const outage =
+    (typeof code === 'string' && (OUTAGE_STATES.test(code) || OUTAGE_CODES.test(code))) ||
+    (code === undefined && OUTAGE_MESSAGES.test(thrown.message)) ||
+    thrown instanceof AggregateError;
+  return outage ? failure(ErrorType.StoreUnavailable, `PostgreSQL does not answer: ${thrown.message}`, { cause: thrown }) : thrown;
+}
+
+export function isOutage(thrown: unknown): boolean {
+  return thrown instanceof Error && (thrown as { type?: unknown }).type === ErrorType.StoreUnavailable;
+}

@@ -1,0 +1,150 @@
+/**
+ * A tracker's row: its state, layout, options and gate. Written by the root workflow's activities
+ * (`roster/commands.ts`) and, the gate, by pool 0's shift; read by every shift when `version` has grown.
+ */
+import type { TrackerState } from '../../workflows/tracker/contract';
+import { withChanges, type OptionChange, type TrackerOptions } from '../../workflows/tracker/options';
+import { run, type Queryable, type Statement } from './database';
+
+export interface TrackerRow {
+  name: string;
+  state: TrackerState;
+  pools: number;
+  version: number;
+  /** The definition's options with what was set by hand laid over them. */
+  options: TrackerOptions;
+  /** Null: not known yet, which is closed. */
+  gateOpen: boolean | null;
+}
+
+const COLUMNS = 'name, state, pools, version::float8 as version, options, changes, gate_open';
+
+const SELECT: Statement = {
+  name: 'tracker-select',
+  text: `select ${COLUMNS} from longwatch.tracker where name = $1`,
+};
+const LOCK_SHARED: Statement = {
+  name: 'tracker-lock-shared',
+  text: `select ${COLUMNS} from longwatch.tracker where name = $1 for share`,
+};
+const LOCK: Statement = {
+  name: 'tracker-lock',
+  text: `select ${COLUMNS} from longwatch.tracker where name = $1 for no key update`,
+};
+const CREATE: Statement = {
+  name: 'tracker-create',
+  text: `insert into longwatch.tracker (name, options) values ($1, $2) on conflict (name) do nothing`,
+};
+const SET_STATE: Statement = {
+  name: 'tracker-set-state',
+  text: `update longwatch.tracker set state = $2, version = version + 1 where name = $1`,
+};
+const SET_OPTIONS: Statement = {
+  name: 'tracker-set-options',
+  text: `update longwatch.tracker set options = $2, version = version + 1 where name = $1`,
+};
+const SET_CHANGES: Statement = {
+  name: 'tracker-set-changes',
+  text: `update longwatch.tracker set changes = $2, version = version + 1 where name = $1`,
+};
+const SET_POOLS: Statement = {
+  name: 'tracker-set-pools',
+  text: `update longwatch.tracker set pools = $2, version = version + 1 where name = $1`,
+};
+/** An answer that changes nothing only notes the time, so that shifts do not reload for it. */
+const SET_GATE: Statement = {
+  name: 'tracker-set-gate',
+  text: `update longwatch.tracker
+         set version = version + (gate_open is distinct from $2)::int, gate_open = $2, gate_checked_at = now()
+         where name = $1
+         returning version::float8 as version`,
+};
+const NOTIFY: Statement = { name: 'notify', text: `select pg_notify($1, $2)` };
+
+interface RawRow {
+  name: string;
+  state: TrackerState;
+  pools: number;
+  version: number;
+  options: TrackerOptions;
+  changes: Record<string, OptionChange['value']>;
+  gate_open: boolean | null;
+}
+
+/** How much a reader holds on to the row: nothing, the layout (shared), or all of it. */
+export type Hold = 'nothing' | 'shared' | 'all';
+const BY_HOLD: Record<Hold, Statement> = { nothing: SELECT, shared: LOCK_SHARED, all: LOCK };
+
+export async function readTracker(db: Queryable, name: string, hold: Hold = 'nothing'): Promise<TrackerRow | undefined> {
+  const raw = await readRaw(db, name, hold);
+  return (
+    raw && {
+      name: raw.name,
+      state: raw.state,
+      pools: raw.pools,
+      version: raw.version,
+      options: withChanges(raw.options, raw.changes),
+      gateOpen: raw.gate_open,
+    }
+  );
+}
+
+async function readRaw(db: Queryable, name: string, hold: Hold): Promise<RawRow | undefined> {
+  return (await run<RawRow & Record<string, unknown>>(db, BY_HOLD[hold], [name]))[0];
+}
+
+export async function createTracker(db: Queryable, name: string, options: TrackerOptions): Promise<void> {
+  await run(db, CREATE, [name, JSON.stringify(options)]);
+}
+
+export async function setState(db: Queryable, name: string, state: TrackerState): Promise<void> {
+  await run(db, SET_STATE, [name, state]);
+}
+
+/** Stores a definition's options; false when they were the same. */
+export async function storeOptions(db: Queryable, name: string, options: TrackerOptions): Promise<boolean> {
+  const raw = await readRaw(db, name, 'all');
+  if (!raw || sameJson(raw.options, options)) return false;
+  await run(db, SET_OPTIONS, [name, JSON.stringify(options)]);
+  return true;
+}
+
+/** Lays changes over the options, or takes them back (`value: null`); false when nothing is different. */
+export async function storeChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
+  const raw = await readRaw(db, name, 'all');
+  if (!raw) return false;
+  const next = { ...raw.changes };
+  for (const { path, value } of changes) {
+    if (value === null) delete next[path];
+    else next[path] = value;
+  }
+  if (sameJson(next, raw.changes)) return false;
+  await run(db, SET_CHANGES, [name, JSON.stringify(next)]);
+  return true;
+}
+
+export async function setPools(db: Queryable, name: string, pools: number): Promise<void> {
+  await run(db, SET_POOLS, [name, pools]);
+}
+
+export async function setGate(db: Queryable, name: string, open: boolean): Promise<void> {
+  await run(db, SET_GATE, [name, open]);
+}
+
+/** Tells every node, when the transaction commits. Only a hint: a node that misses it looks within a second. */
+export async function notify(db: Queryable, channel: string, notice: object): Promise<void> {
+  await run(db, NOTIFY, [channel, JSON.stringify(notice)]);
+}
+
+function sameJson(a: unknown, b: unknown): boolean {
+  return canonical(a) === canonical(b);
+}
+
+/** JSON with sorted keys: jsonb gives them back in an order of its own. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}

@@ -1,0 +1,183 @@
+/**
+ * Longwatch's own metrics, in Prometheus' conventions: base units, `_total` on counters, labels tracker, pool and
+ * operation. Most are read from the node when they are asked for, so that a run costs nothing here. `docs/metrics.md` is the table;
+ * `workers/metrics.ts` serves them together with the SDK's.
+ */
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { Node } from './shift/node';
+import type { OperationLoop } from './shift/operation';
+import { percentile } from './shift/lateness';
+import type { Counts } from './shift/totals';
+
+const BY_OPERATION = ['tracker', 'operation'] as const;
+const BY_POOL = ['tracker', 'pool'] as const;
+
+export class NodeMetrics {
+  readonly registry = new Registry();
+  private readonly roundSeconds: Histogram<'tracker' | 'operation'>;
+  private readonly flushSeconds: Histogram;
+  private readonly rowsWritten: Counter;
+  private readonly flushFailures: Counter;
+  private readonly fencedTotal: Counter<'tracker'>;
+  private readonly seenRounds = new WeakMap<OperationLoop, number>();
+
+  constructor() {
+    const registers = [this.registry];
+    this.roundSeconds = new Histogram({
+      name: 'longwatch_round_duration_seconds',
+      help: 'Lag of a round: the largest (finished - due) of one pass over a pool',
+      labelNames: BY_OPERATION,
+      buckets: [0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30],
+      registers,
+    });
+    this.flushSeconds = new Histogram({
+      name: 'longwatch_flush_duration_seconds',
+      help: 'Time of a flush that wrote',
+      buckets: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5],
+      registers,
+    });
+    this.rowsWritten = new Counter({ name: 'longwatch_rows_written_total', help: 'Rows written by flushes', registers });
+    this.flushFailures = new Counter({ name: 'longwatch_flush_failures_total', help: 'Flushes that failed', registers });
+    this.fencedTotal = new Counter({
+      name: 'longwatch_fenced_total',
+      help: 'Shifts that ended because a newer holder had their pool',
+      labelNames: ['tracker'],
+      registers,
+    });
+  }
+
+  flushed(outcome: { rows: number; ms: number } | { error: Error }): void {
+    if ('error' in outcome) {
+      this.flushFailures.inc();
+    } else if (outcome.rows > 0) {
+      this.rowsWritten.inc(outcome.rows);
+      this.flushSeconds.observe(outcome.ms / 1_000);
+    }
+  }
+
+  fenced(tracker: string): void {
+    this.fencedTotal.inc({ tracker });
+  }
+
+  /** Notes a round when one has ended since the last call. */
+  rounds(loop: OperationLoop, rounds: number): void {
+    if (rounds === (this.seenRounds.get(loop) ?? 0)) return;
+    this.seenRounds.set(loop, rounds);
+    this.roundSeconds.observe({ tracker: loop.tracker, operation: loop.name }, loop.agenda.lastRoundMs / 1_000);
+  }
+
+  /** Lets the metrics that mirror the node's own numbers read them when asked. */
+  observe(node: Node): void {
+    this.mirror(node);
+    this.pools(node);
+    this.lateness(node);
+  }
+
+  private mirror(node: Node): void {
+    const counter = (name: string, help: string, pick: (counts: Counts) => number) => {
+      new Counter({
+        name,
+        help,
+        labelNames: BY_OPERATION,
+        registers: [this.registry],
+        collect() {
+          this.reset();
+          for (const { tracker, operation, counts } of node.totals.all(node.shifts)) {
+            this.inc({ tracker, operation }, pick(counts));
+          }
+        },
+      });
+    };
+    counter('longwatch_fetched_total', 'Results written', (counts) => counts.fetched);
+    counter('longwatch_failures_total', 'Runs that failed, time-outs included', (counts) => counts.failed);
+    counter('longwatch_timeouts_total', 'Runs that were aborted by their time-out', (counts) => counts.timedOut);
+    counter('longwatch_rounds_total', 'Complete passes over a pool', (counts) => counts.rounds);
+    counter('longwatch_lag_warnings_total', 'Rounds that lagged more than warnLag', (counts) => counts.warnedLag);
+    counter('longwatch_backlog_warnings_total', 'Checkups with more than warnBacklog due', (counts) => counts.warnedBacklog);
+    new Counter({
+      name: 'longwatch_skipped_total',
+      help: 'Runs that were passed over, by reason: late (a run before it took too long), lag (backpressure)',
+      labelNames: [...BY_OPERATION, 'reason'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { tracker, operation, counts } of node.totals.all(node.shifts)) {
+          this.inc({ tracker, operation, reason: 'late' }, counts.skippedLate);
+          this.inc({ tracker, operation, reason: 'lag' }, counts.skippedLag);
+        }
+      },
+    });
+    new Gauge({
+      name: 'longwatch_shifts',
+      help: 'Pools that this node keeps',
+      registers: [this.registry],
+      collect() {
+        this.set(node.shifts.size);
+      },
+    });
+  }
+
+  private pools(node: Node): void {
+    new Gauge({
+      name: 'longwatch_pool_members',
+      help: 'Members of a pool that this node keeps',
+      labelNames: BY_POOL,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const shift of node.shifts) {
+          this.set({ tracker: shift.trackerName, pool: String(shift.claim.pool) }, shift.members.size);
+        }
+      },
+    });
+    new Gauge({
+      name: 'longwatch_backlog',
+      help: 'Members that are due and not started',
+      labelNames: [...BY_POOL, 'operation'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        forEachLoop(node, (loop) => this.set(labelsOf(loop), loop.agenda.backlog));
+      },
+    });
+    new Gauge({
+      name: 'longwatch_stale_members',
+      help: 'Members whose value is older than 3 x max(interval, expiry, hold in force)',
+      labelNames: BY_OPERATION,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        const now = node.clock.now();
+        forEachLoop(node, (loop) => this.inc({ tracker: loop.tracker, operation: loop.name }, loop.staleCount(now)));
+      },
+    });
+  }
+
+  private lateness(node: Node): void {
+    new Gauge({
+      name: 'longwatch_late_seconds',
+      help: 'How late runs started, over the last one to two minutes',
+      labelNames: [...BY_OPERATION, 'quantile'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        const now = node.clock.now();
+        for (const { tracker, operation } of node.totals.all(node.shifts)) {
+          const buckets = node.latenessOf(tracker, operation).recent(now);
+          for (const quantile of [0.5, 0.99]) {
+            const lateMs = percentile(buckets, quantile);
+            if (lateMs !== null) this.set({ tracker, operation, quantile: String(quantile) }, lateMs / 1_000);
+          }
+        }
+      },
+    });
+  }
+}
+
+function forEachLoop(node: Node, visit: (loop: OperationLoop) => void): void {
+  for (const shift of node.shifts) for (const loop of shift.loops.values()) visit(loop);
+}
+
+function labelsOf(loop: OperationLoop): { tracker: string; pool: string; operation: string } {
+  return { tracker: loop.tracker, pool: String(loop.pool), operation: loop.name };
+}

@@ -1,0 +1,91 @@
+/**
+ * What activities ask of Temporal itself: which run of a pool is the current one, whether the server can be reached,
+ * and that a pool or a tracker have their workflow. The one user of a client on the worker's side.
+ */
+import {
+  Client,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowIdConflictPolicy,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
+import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
+import {
+  poolWorkflowId,
+  TASK_QUEUE,
+  trackerWorkflowId,
+  wakeSignal,
+  type PoolInput,
+  type TrackerInput,
+} from '../workflows/tracker/contract';
+
+const TRACKER = defineSearchAttributeKey('LongwatchTracker', 'KEYWORD');
+const POOL = defineSearchAttributeKey('LongwatchPool', 'INT');
+
+export class TemporalLink {
+  constructor(private readonly client: Client) {}
+
+  /** True when the run is the running one of its workflow. */
+  async isCurrent(workflowId: string, runId: string): Promise<boolean> {
+    try {
+      const described = await this.client.workflow.getHandle(workflowId).describe();
+      return described.runId === runId;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  }
+
+  /** True when the server answers within a second. */
+  async reachable(): Promise<boolean> {
+    try {
+      await this.client.connection.withDeadline(Date.now() + 1_000, () =>
+        this.client.connection.workflowService.getSystemInfo({}),
+      );
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Starts the pool's workflow where it has none, and tells it to look. */
+  async wakePool(tracker: string, pool: number, release = false): Promise<void> {
+    await this.client.workflow.signalWithStart('pool', {
+      workflowId: poolWorkflowId(tracker, pool),
+      taskQueue: TASK_QUEUE,
+      args: [{ tracker, pool } satisfies PoolInput],
+      signal: wakeSignal,
+      signalArgs: [{ release }],
+      typedSearchAttributes: new TypedSearchAttributes([
+        { key: TRACKER, value: tracker },
+        { key: POOL, value: pool },
+      ]),
+      staticSummary: `${tracker}, pool ${pool}`,
+    });
+  }
+
+  /** Starts the tracker's root where it has none. Its options and state are in the database. */
+  async wakeTracker(tracker: string): Promise<boolean> {
+    try {
+      await this.client.workflow.start('tracker', {
+        workflowId: trackerWorkflowId(tracker),
+        taskQueue: TASK_QUEUE,
+        args: [{ tracker } satisfies TrackerInput],
+        workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+        typedSearchAttributes: new TypedSearchAttributes([{ key: TRACKER, value: tracker }]),
+        staticSummary: `tracker ${tracker}`,
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
+      throw error;
+    }
+  }
+
+  /** Ids of Longwatch's workflows that run, as the visibility store knows them: a moment behind. */
+  async runningWorkflows(): Promise<Set<string>> {
+    const ids = new Set<string>();
+    const query = `TaskQueue = '${TASK_QUEUE}' and ExecutionStatus = 'Running'`;
+    for await (const { workflowId } of this.client.workflow.list({ query, pageSize: 1_000 })) ids.add(workflowId);
+    return ids;
+  }
+}

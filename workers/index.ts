@@ -1,0 +1,5 @@
+/** What embeds a worker: `import { createWorker } from 'longwatch/worker'`. */
+export { createWorker, type LongwatchWorker, type WorkerSetup } from './worker';
+export { loadConfig, type LoadedConfig } from './config/load';
+export { resolveConfig, type ResolvedConfig, type ResolvedTracker } from './config/resolve';
+export { migrate } from './migrate';

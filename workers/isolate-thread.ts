@@ -1,0 +1,31 @@
+/**
+ * The worker thread of operations marked `isolate`: loads the config once and runs one operation at a time. Started by
+ * `activities/shift/isolate.ts`, which ends the whole thread when a time-out does not stop its code.
+ */
+import { pino } from 'pino';
+import { workerData } from 'piscina';
+import type { IsolatedTask } from '../activities/shift/isolate';
+import type { RunResult } from './config/definition';
+import { loadConfig } from './config/load';
+
+const { configPath, logLevel } = workerData as { configPath: string; logLevel: string };
+const log = pino({ level: logLevel }, pino.destination({ fd: 2, sync: true }));
+const config = loadConfig(configPath);
+
+export default async function runTask(task: IsolatedTask): Promise<RunResult> {
+  const { trackers } = (await config).config;
+  const operation = trackers.find((tracker) => tracker.name === task.tracker)?.definition.operations[task.operation];
+  const code = operation?.[task.part];
+  if (!code) throw new Error(`the config has no ${task.tracker}/${task.operation}`);
+  const { tracker, id, etag, fetchedAt } = task;
+  return code({
+    id,
+    tracker,
+    operation: task.operation,
+    etag,
+    fetchedAt,
+    // The whole thread is ended instead.
+    signal: new AbortController().signal,
+    log: log.child({ tracker, operation: task.operation, id }),
+  });
+}

@@ -1,0 +1,47 @@
+/**
+ * The SDK's runtime, which a process installs once: its logs go to ours, its metrics to a port of loopback that
+ * `metrics.ts` reads.
+ */
+import { makeTelemetryFilterString, Runtime, type LogLevel } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { freePort } from './metrics';
+
+let installed: Promise<number> | undefined;
+
+/** The port of the SDK's own metrics. */
+export function installRuntime(log: Logger): Promise<number> {
+  return (installed ??= install(log));
+}
+
+async function install(log: Logger): Promise<number> {
+  const port = await freePort();
+  const write = (level: LogLevel, message: string, meta?: object): void => {
+    log[PINO_LEVEL[level]]({ ...meta, sdk: true }, message);
+  };
+  Runtime.install({
+    // The verbs handle signals themselves: shifts are handed back before the worker stops.
+    shutdownSignals: [],
+    logger: {
+      log: (level, message, meta) => write(level, message, meta),
+      trace: (message, meta) => write('TRACE', message, meta),
+      debug: (message, meta) => write('DEBUG', message, meta),
+      info: (message, meta) => write('DEBUG', message, meta),
+      warn: (message, meta) => write('WARN', message, meta),
+      error: (message, meta) => write('ERROR', message, meta),
+    },
+    telemetryOptions: {
+      logging: { filter: makeTelemetryFilterString({ core: 'WARN', other: 'ERROR' }), forward: {} },
+      metrics: {
+        prometheus: {
+          bindAddress: `127.0.0.1:${port}`,
+          countersTotalSuffix: true,
+          unitSuffix: true,
+          useSecondsForDurations: true,
+        },
+      },
+    },
+  });
+  return port;
+}
+
+const PINO_LEVEL = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const;

@@ -1,0 +1,162 @@
+/**
+ * A worker: one node that keeps shifts and runs the short activities and all workflow code. Called by the `worker` and
+ * `dev` verbs, by tests and by whoever embeds Longwatch.
+ */
+import { existsSync } from 'node:fs';
+import { availableParallelism, hostname } from 'node:os';
+import path from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { createActivities } from '../activities';
+import { startPatrol } from '../activities/roster/wake';
+import { Isolation } from '../activities/shift/isolate';
+import { Node } from '../activities/shift/node';
+import { Watchdog } from '../activities/shift/watchdog';
+import { Database } from '../activities/store/database';
+import { NodeMetrics } from '../activities/telemetry';
+import { TemporalLink } from '../activities/temporal';
+import { TASK_QUEUE } from '../workflows/tracker/contract';
+import type { TemporalTarget } from './config/environment';
+import type { ResolvedConfig } from './config/resolve';
+import { claimDatabase, ensureSearchAttributes } from './deployment';
+import { serveMetrics, type MetricsOptions } from './metrics';
+import { installRuntime } from './runtime';
+import { surviveStrayErrors } from './stray-errors';
+
+export interface WorkerSetup {
+  config: ResolvedConfig;
+  temporal: TemporalTarget;
+  databaseUrl: string;
+  /** Where metrics are served. @default 127.0.0.1:9464, or a free port where that is taken */
+  metrics?: MetricsOptions;
+  log: Logger;
+  /** Take over a database that belongs to another Temporal cluster. */
+  adopt?: boolean;
+  /** @default host, process id and a few random letters */
+  nodeName?: string;
+  /** Runs of all pools at once. @default 2,000 */
+  nodeConcurrency?: number;
+  /** A stall of the event loop is reported after this long; null: no watchdog. Milliseconds. @default 1,000 */
+  watchdogMs?: number | null;
+}
+
+export interface LongwatchWorker {
+  /** Works until `shutdown`, then resolves. Rejects when the worker fails for good. */
+  run(): Promise<void>;
+  /** Hands all shifts back, writes what there is, takes no more tasks. */
+  shutdown(): Promise<void>;
+  metricsUrl: string;
+  node: string;
+}
+
+const DEFAULT_NODE_CONCURRENCY = 2_000;
+/** More shifts than one process could keep; the node's own limits come first. */
+const ACTIVITY_SLOTS = 5_000;
+/** Polls that are out at shutdown are answered or end within this; long polls last a minute. */
+const SHUTDOWN_GRACE = '10s';
+
+export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker> {
+  const { config, temporal, log } = setup;
+  const name = setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
+  const sdkPort = await installRuntime(log);
+  const database = new Database({ url: setup.databaseUrl, log });
+  const connection = await Connection.connect(connectionOptions(temporal));
+  try {
+    await ensureSearchAttributes(connection, temporal.namespace);
+    await claimDatabase(database, connection, temporal.namespace, setup.adopt ?? false);
+  } catch (error) {
+    await Promise.allSettled([connection.close(), database.close()]);
+    throw error;
+  }
+
+  const metrics = new NodeMetrics();
+  let running = false;
+  const page = await serveMetrics(metrics.registry, sdkPort, () => running, setup.metrics);
+  const link = new TemporalLink(new Client({ connection, namespace: temporal.namespace }));
+  const node = new Node({
+    node: { name, host: hostname(), pid: process.pid, metricsUrl: page.url },
+    database,
+    trackers: config.trackers.map((tracker) => tracker.definition),
+    log: log.child({ node: name }),
+    metrics,
+    isolation: new Isolation(isolationOptions(config, log)),
+    watchdog: setup.watchdogMs === null ? undefined : new Watchdog(name, log, setup.watchdogMs),
+    nodeConcurrency: setup.nodeConcurrency ?? DEFAULT_NODE_CONCURRENCY,
+  });
+  const native = await NativeConnection.connect(connectionOptions(temporal));
+  const worker = await Worker.create({
+    ...workflowSource(),
+    connection: native,
+    namespace: temporal.namespace,
+    taskQueue: TASK_QUEUE,
+    identity: name,
+    activities: createActivities({ node, database, temporal: link, log: node.log }),
+    maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
+    // Few polls: those of a frozen process go on to swallow retries, one heartbeat timeout each.
+    activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
+    // No task that skips the queue: the server spreads shifts over the nodes.
+    maxEagerActivityReservationsPerWorkflowTask: 0,
+    maxHeartbeatThrottleInterval: '2s',
+    defaultHeartbeatThrottleInterval: '2s',
+    // A dead worker's sticky queue delays its workflows by this.
+    stickyQueueScheduleToStartTimeout: '2s',
+    shutdownGraceTime: SHUTDOWN_GRACE,
+  });
+  const forget = surviveStrayErrors(node);
+  await node.start();
+  const patrol = startPatrol(database, link, node.log);
+
+  let ended: Promise<void> | undefined;
+  const run = async (): Promise<void> => {
+    running = true;
+    try {
+      await worker.run();
+    } finally {
+      running = false;
+      await patrol.stop();
+      await node.close();
+      forget();
+      await Promise.allSettled([native.close(), connection.close(), page.close()]);
+      await database.close();
+    }
+  };
+  return {
+    run: () => (ended ??= run()),
+    shutdown: async () => {
+      node.drain();
+      await drained(node);
+      if (worker.getState() === 'RUNNING') worker.shutdown();
+      await ended;
+    },
+    metricsUrl: page.url,
+    node: name,
+  };
+}
+
+/** Resolves when the node keeps no shift any more, or after a while: what is left is ended by the grace time. */
+async function drained(node: Node): Promise<void> {
+  const until = Date.now() + 5_000;
+  while (node.shifts.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+}
+
+function connectionOptions({ address, tls, apiKey, metadata }: TemporalTarget) {
+  return { address, tls, apiKey, metadata };
+}
+
+/** The bundle made by `npm run build`, or the sources where there is none (tests). */
+function workflowSource(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
+  const bundle = path.join(__dirname, '..', 'workflow-bundle.js');
+  if (existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
+  return { workflowsPath: path.join(__dirname, '..', 'workflows', `index${path.extname(__filename)}`) };
+}
+
+function isolationOptions(config: ResolvedConfig, log: Logger) {
+  const extension = path.extname(__filename);
+  return {
+    filename: path.join(__dirname, `isolate-thread${extension}`),
+    workerData: { configPath: config.path, logLevel: log.level },
+    execArgv: extension === '.ts' ? ['--require', 'tsx/cjs'] : [],
+    threads: Math.max(2, availableParallelism()),
+  };
+}

@@ -1,0 +1,3 @@
+/** The workflows, and nothing else: every function exported here becomes a workflow of that name. */
+export { tracker } from './tracker/tracker';
+export { pool } from './tracker/pool';

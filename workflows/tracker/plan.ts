@@ -1,0 +1,148 @@
+/**
+ * The decisions of a tracker's two workflows, as pure functions: which pool holds an id, how many pools a
+ * tracker needs, and what a pool should do next. `pool.ts` and `tracker.ts` carry them out; the roster activities and
+ * the client use the same hash, so they never disagree on where an id lives.
+ */
+import type { PoolState, RosterChange, RosterPayload } from './contract';
+
+// ── Which pool holds an id ───────────────────────────────────────────────────────────────────
+
+/**
+ * 32 bits of an id, spread evenly: FNV-1a over UTF-16 code units, then the finalizer of MurmurHash3.
+ * Stored with each member, so that PostgreSQL can compute pools too. Never change it: ids would move.
+ */
+export function hashId(id: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < id.length; i++) {
+    h ^= id.charCodeAt(i);
+    h = Math.imul(h, 0x01000193);
+  }
+  h ^= h >>> 16;
+  h = Math.imul(h, 0x85ebca6b);
+  h ^= h >>> 13;
+  h = Math.imul(h, 0xc2b2ae35);
+  h ^= h >>> 16;
+  return h >>> 0;
+}
+
+/**
+ * Linear hashing (Litwin, 1980): with 2^l the largest power of two not above `pools`, the hash modulo 2^(l+1)
+ * where that pool exists already, else modulo 2^l. Growing by one pool moves ids from one pool only.
+ * Its twin in SQL is `longwatch.pool_of`.
+ */
+export function poolOf(hash: number, pools: number): number {
+  const level = 2 ** Math.floor(Math.log2(pools));
+  const wide = hash % (2 * level);
+  return wide < pools ? wide : hash % level;
+}
+
+/** Pools needed so that `members` fit, never fewer than there are. */
+export function poolsFor(members: number, poolSize: number, pools: number): number {
+  return Math.max(pools, Math.ceil(members / poolSize), 1);
+}
+
+/** Trackers above this many members get larger pools: few and large pools fail over faster (5,000 a pool). */
+const LARGE_TRACKER = 250_000;
+const LARGE_POOL = 5_000;
+
+/** The size that a tracker's pools should keep to, given how many members it has. */
+export function effectivePoolSize(poolSize: number, members: number): number {
+  return members > LARGE_TRACKER ? Math.max(poolSize, LARGE_POOL) : poolSize;
+}
+
+// ── What a pool does next ────────────────────────────────────────────────────────────────────
+
+/** At most this many changes go into one applyRoster activity. */
+export const APPLY_BATCH = 5_000;
+/** Two applies a second a pool at most: changes that arrive meanwhile go together. */
+export const APPLY_GAP_MS = 500;
+/** Continue-as-new may carry this much of pending changes (JSON characters, far below the 2 MB payload limit). */
+export const CARRY_BYTES = 128 * 1024;
+
+export function freshPoolState(): PoolState {
+  return { version: 1, shift: 0, pending: [], members: 0, quarantined: false, runs: 1 };
+}
+
+/** What a signal says, whoever typed it: a message, a list of ids or one id. Anything else counts as nothing. */
+export function readRoster(payload: RosterPayload, change: RosterChange['change']): RosterChange[] {
+  const message = typeof payload === 'string' ? { ids: [payload] } : Array.isArray(payload) ? { ids: payload } : payload;
+  if (!message || !Array.isArray(message.ids)) return [];
+  return message.ids
+    .filter((id): id is string => typeof id === 'string' && id.length > 0)
+    .map((id) => ({ id, change, ...(message.stamp === undefined ? {} : { stamp: message.stamp }) }));
+}
+
+/** What the pool's workflow knows beside its carried state. */
+export interface PoolMoment {
+  opened: boolean;
+  trackerStopped: boolean;
+  applying: boolean;
+  onShift: boolean;
+  shiftAskedToEnd: boolean;
+  /** Handlers (signals, updates) that have not finished. */
+  handlersBusy: boolean;
+  /** The history has grown past the option `historyEvents`, or the server suggests to continue as new. */
+  historyFull: boolean;
+  nowMs: number;
+  lastApplyMs: number;
+  /** Do not start a shift before this. */
+  notBeforeMs: number;
+}
+
+export type PoolStep =
+  | { do: 'open' }
+  | { do: 'apply'; count: number }
+  | { do: 'startShift' }
+  | { do: 'askShiftToEnd' }
+  | { do: 'continueAsNew' }
+  | { do: 'complete' }
+  | { do: 'wait'; untilMs?: number };
+
+/** The next thing to do; `wait` when nothing can be done before something happens or `untilMs` comes. */
+export function nextPoolStep(state: PoolState, moment: PoolMoment): PoolStep {
+  if (!moment.opened) return { do: 'open' };
+
+  const idle = !moment.applying && !moment.onShift && !moment.handlersBusy;
+  const nextApplyMs = moment.lastApplyMs + APPLY_GAP_MS;
+  const mayApply = state.pending.length > 0 && !moment.applying;
+  if (mayApply && moment.nowMs >= nextApplyMs) {
+    return { do: 'apply', count: Math.min(state.pending.length, APPLY_BATCH) };
+  }
+
+  if (moment.trackerStopped) {
+    // What was accepted is applied first: a stop loses no member.
+    if (idle && state.pending.length === 0) return { do: 'complete' };
+  } else if (moment.historyFull) {
+    if (idle && carriedBytes(state) <= CARRY_BYTES) return { do: 'continueAsNew' };
+    // A running activity does not survive continue-as-new, so the shift hands back first.
+    if (moment.onShift && !moment.shiftAskedToEnd) return { do: 'askShiftToEnd' };
+  } else if (!moment.onShift && !state.quarantined && moment.nowMs >= moment.notBeforeMs) {
+    return { do: 'startShift' };
+  }
+
+  const waits = [
+    ...(mayApply ? [nextApplyMs] : []),
+    ...(!moment.onShift && !state.quarantined && moment.notBeforeMs > moment.nowMs ? [moment.notBeforeMs] : []),
+  ];
+  return waits.length > 0 ? { do: 'wait', untilMs: Math.min(...waits) } : { do: 'wait' };
+}
+
+function carriedBytes(state: PoolState): number {
+  let bytes = 0;
+  for (const change of state.pending) bytes += change.id.length * 2 + 48;
+  return bytes;
+}
+
+/**
+ * How long a pool's next shift lasts: the option ± 20 % by hash, and the first one of a pool anything from a
+ * tenth of it, so that pools that were opened together do not hand over together.
+ */
+export function shiftDuration(shiftMs: number, pool: number, shift: number): number {
+  const share = hashId(`${pool}/${shift}`) / 2 ** 32;
+  return Math.round(shift <= 1 ? shiftMs * (0.1 + 0.9 * share) : shiftMs * (0.8 + 0.4 * share));
+}
+
+/** Shifts that could not be kept, as 'fenced' and 'handed back', are followed by the next after this long. */
+export function pauseAfter(end: string): number {
+  return end === 'fenced' ? 1_000 : 0;
+}

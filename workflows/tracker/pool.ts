@@ -1,0 +1,270 @@
+/**
+ * The workflow that owns one pool of a tracker's members. It takes in adds and removals, has them applied
+ * (`activities/roster`), and keeps a shift running (`activities/shift`), which does the watching. Started
+ * by the first signal (signal-with-start, `client/`), carried on by continue-as-new. What it does next is decided by
+ * `nextPoolStep` in `plan.ts`.
+ */
+import {
+  ActivityCancellationType,
+  ActivityFailure,
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  isCancellation,
+  log,
+  proxyActivities,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
+import { historyFull, throughTheGate } from '../lib/continue-as-new';
+import { ErrorType, NON_RETRYABLE } from '../lib/errors';
+import {
+  addSignal,
+  grownSignal,
+  poolStatusQuery,
+  removeSignal,
+  trackerWorkflowId,
+  wakeSignal,
+  type PoolInput,
+  type PoolOpening,
+  type PoolState,
+  type PoolStatus,
+  type ShiftResult,
+  type TrackerActivities,
+} from './contract';
+import { freshPoolState, nextPoolStep, pauseAfter, readRoster, shiftDuration, type PoolMoment } from './plan';
+
+const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
+
+/** After a failure that Temporal does not retry. */
+const FAILED_PAUSE_MS = 10_000;
+
+const { openPool, applyRoster } = proxyActivities<TrackerActivities>({
+  startToCloseTimeout: 30_000,
+  retry: RETRY,
+});
+
+export async function pool(input: PoolInput): Promise<void> {
+  const { tracker } = input;
+  const state: PoolState = input.state ?? freshPoolState();
+  let opening: PoolOpening | undefined;
+  let stopped = false;
+  let shiftScope: CancellationScope | undefined;
+  let onShift = false;
+  let applying = false;
+  let lastApplyMs = 0;
+  let notBeforeMs = 0;
+  let describedMembers = -1;
+  let askedForGrowthAt = 0;
+  /** Another run has taken this one's place: nothing here may go on. */
+  let replaced: unknown;
+  /** Raised by whatever may change the next step. */
+  let happenings = 0;
+
+  // ── Handlers: they only note what was said ──
+  setHandler(addSignal, (payload) => {
+    state.pending.push(...readRoster(payload, 'add'));
+    happenings++;
+  });
+  setHandler(removeSignal, (payload) => {
+    state.pending.push(...readRoster(payload, 'remove'));
+    happenings++;
+  });
+  setHandler(wakeSignal, (message) => {
+    if (message?.release && state.quarantined) {
+      state.quarantined = false;
+      describe();
+    }
+    happenings++;
+  });
+  setHandler(poolStatusQuery, () => status());
+
+  // ── The loop: decide, carry out, wait ──
+  for (;;) {
+    if (replaced !== undefined) throw replaced;
+    const step = nextPoolStep(state, moment());
+    switch (step.do) {
+      case 'open':
+        await open();
+        break;
+      case 'apply':
+        void apply(step.count);
+        break;
+      case 'startShift':
+        void keepShift();
+        break;
+      case 'askShiftToEnd':
+        shiftScope?.cancel();
+        shiftScope = undefined;
+        break;
+      case 'complete':
+        return;
+      case 'continueAsNew':
+        await throughTheGate(
+          () => nextPoolStep(state, moment()).do === 'continueAsNew',
+          () => continueAsNew<typeof pool>({ tracker, pool: input.pool, state: { ...state, runs: state.runs + 1 } }),
+        );
+        break;
+      case 'wait': {
+        const seen = happenings;
+        const happened = () => happenings !== seen;
+        if (step.untilMs === undefined) await condition(happened);
+        else await condition(happened, Math.max(1, step.untilMs - Date.now()));
+        break;
+      }
+    }
+  }
+
+  function moment(): PoolMoment {
+    return {
+      opened: opening !== undefined,
+      trackerStopped: stopped,
+      applying,
+      onShift,
+      shiftAskedToEnd: onShift && shiftScope === undefined,
+      handlersBusy: !allHandlersFinished(),
+      historyFull: historyFull(opening?.historyEvents ?? Infinity),
+      nowMs: Date.now(),
+      lastApplyMs,
+      notBeforeMs,
+    };
+  }
+
+  async function open(): Promise<void> {
+    opening = await openPool({ tracker, pool: input.pool });
+    state.members = opening.members;
+    stopped = opening.state === 'stopped';
+    describe();
+  }
+
+  /** Has the oldest pending changes written, all or none; they stay pending until that has happened. */
+  async function apply(count: number): Promise<void> {
+    applying = true;
+    lastApplyMs = Date.now();
+    try {
+      const applied = await applyRoster({ tracker, pool: input.pool, changes: state.pending.slice(0, count) });
+      state.pending.splice(0, count);
+      const before = state.members;
+      state.members = applied.poolMembers;
+      // Linear hashing leaves some pools larger than others, so asking again waits for a tenth more.
+      if (state.members > applied.poolSize && state.members > askedForGrowthAt * 1.1) await askForGrowth();
+      // The numbers shown in the UI follow by a tenth, so that a stream of adds is not a stream of events.
+      if (before === 0 || Math.abs(state.members - before) > before / 10) describe();
+    } catch (error) {
+      state.lastError = errorText(error);
+      lastApplyMs = Date.now() + FAILED_PAUSE_MS;
+      log.error('Changes of the roster could not be applied; trying again in 10 s', { tracker, pool: input.pool, error });
+    } finally {
+      applying = false;
+      happenings++;
+    }
+  }
+
+  async function askForGrowth(): Promise<void> {
+    askedForGrowthAt = state.members;
+    try {
+      await getExternalWorkflowHandle(trackerWorkflowId(tracker)).signal(grownSignal);
+    } catch (error) {
+      // A root that is gone comes back by the patrol, and then the next apply asks again.
+      askedForGrowthAt = 0;
+      log.warn('The tracker was not told to grow', { tracker, pool: input.pool, error });
+    }
+  }
+
+  /** One shift from its start to its result. Every way it can end leaves a pool that goes on. */
+  async function keepShift(): Promise<void> {
+    onShift = true;
+    state.shift++;
+    const scope = new CancellationScope();
+    shiftScope = scope;
+    try {
+      const result = await scope.run(() => runShift());
+      state.lastShift = result;
+      state.members = result.members;
+      notBeforeMs = Date.now() + pauseAfter(result.end);
+      if (result.end === 'stopped') stopped = true;
+      if (result.end === 'quarantined') {
+        state.quarantined = true;
+        state.lastError = 'crashed three times in a row';
+      }
+    } catch (error) {
+      // A cancelled workflow ends in the loop, where `condition` throws.
+      if (!isCancellation(error)) {
+        state.lastError = errorText(error);
+        if (isFailureOf(error, ErrorType.PoolNotCurrent)) replaced = error;
+        notBeforeMs = Date.now() + FAILED_PAUSE_MS;
+        log.error('A shift failed for good; the next one follows in 10 s', { tracker, pool: input.pool, error });
+      }
+    } finally {
+      onShift = false;
+      shiftScope = undefined;
+      describe();
+      happenings++;
+    }
+  }
+
+  function runShift(): Promise<ShiftResult> {
+    const { shiftMs, heartbeatTimeoutMs } = opening!;
+    const durationMs = shiftDuration(shiftMs, input.pool, state.shift);
+    const { shift } = proxyActivities<TrackerActivities>({
+      // The margin is for the last flush; a shift that hangs is ended by its heartbeat first.
+      startToCloseTimeout: durationMs + 10 * heartbeatTimeoutMs + 60_000,
+      heartbeatTimeout: heartbeatTimeoutMs,
+      cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+      summary: `shift ${state.shift}: ${state.members} members`,
+      retry: RETRY,
+    });
+    return shift({ tracker, pool: input.pool, shift: state.shift, durationMs });
+  }
+
+  function status(): PoolStatus {
+    return {
+      tracker,
+      pool: input.pool,
+      state: !opening
+        ? 'opening'
+        : state.quarantined
+          ? 'quarantined'
+          : stopped
+            ? 'ending'
+            : onShift
+              ? 'on shift'
+              : 'between shifts',
+      members: state.members,
+      shift: state.shift,
+      pendingChanges: state.pending.length,
+      lastShift: state.lastShift,
+      lastError: state.lastError,
+    };
+  }
+
+  /** What a person sees of this pool in the Temporal UI. */
+  function describe(): void {
+    if (describedMembers !== state.members) {
+      describedMembers = state.members;
+      upsertSearchAttributes({
+        LongwatchTracker: [tracker],
+        LongwatchPool: [input.pool],
+        LongwatchMembers: [state.members],
+      });
+    }
+    const now = status();
+    setCurrentDetails(
+      `**${tracker}**, pool ${input.pool}: ${state.members} members, ${now.state}, shift ${state.shift}` +
+        (state.lastError === undefined ? '' : `\n\nlast error: ${state.lastError}`),
+    );
+  }
+}
+
+function errorText(error: unknown): string {
+  const cause = error instanceof ActivityFailure && error.cause ? error.cause : error;
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function isFailureOf(error: unknown, type: string): boolean {
+  return error instanceof ActivityFailure && error.cause instanceof ApplicationFailure && error.cause.type === type;
+}

@@ -1,0 +1,166 @@
+/**
+ * The root workflow of a tracker: the one place that changes its state, options and layout. An operator's word
+ * arrives as an update, is written by an activity (`activities/roster/commands.ts`) and reaches every running
+ * shift through its row; the pools themselves are workflows of their own (`pool.ts`). Ends when the tracker is stopped.
+ */
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  condition,
+  continueAsNew,
+  log,
+  proxyActivities,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+} from '@temporalio/workflow';
+import { historyFull, throughTheGate } from '../lib/continue-as-new';
+import { ErrorType, NON_RETRYABLE } from '../lib/errors';
+import {
+  declareUpdate,
+  ensureCapacityUpdate,
+  grownSignal,
+  pauseUpdate,
+  reconfigureUpdate,
+  resumeUpdate,
+  stopUpdate,
+  trackerStatusQuery,
+  type CommandResult,
+  type TrackerActivities,
+  type TrackerInput,
+  type TrackerOpening,
+  type TrackerState,
+} from './contract';
+import { changeProblems, type OptionChange } from './options';
+
+const { openTracker, setTrackerState, declareOptions, setOptions, splitPools, wakePools } =
+  proxyActivities<TrackerActivities>({
+    startToCloseTimeout: 120_000,
+    heartbeatTimeout: 30_000,
+    retry: { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] },
+  });
+
+export async function tracker(input: TrackerInput): Promise<void> {
+  const name = input.tracker;
+  let now: TrackerOpening | undefined;
+  let outgrown = false;
+  /** Commands are carried out one after the other: each waits for the one before it. */
+  let line: Promise<unknown> = Promise.resolve();
+
+  const inLine = <T>(command: (current: TrackerOpening) => Promise<T>): Promise<T> => {
+    const turn = line.then(async () => {
+      await condition(() => now !== undefined);
+      return command(now!);
+    });
+    line = turn.catch(() => undefined);
+    return turn;
+  };
+
+  // ── Handlers ──
+  setHandler(pauseUpdate, () => inLine(() => changeState('paused')));
+  setHandler(resumeUpdate, () =>
+    inLine(async () => {
+      const result = await changeState('running');
+      // Also the way out of quarantine, so it wakes the pools even when the tracker was running.
+      await wakePools({ tracker: name, from: 0, release: true });
+      return result;
+    }),
+  );
+  setHandler(stopUpdate, () =>
+    inLine(async () => {
+      const result = await changeState('stopped');
+      // A pool in quarantine has no shift that would tell it.
+      await wakePools({ tracker: name, from: 0, release: true, quarantinedOnly: true });
+      return result;
+    }),
+  );
+  setHandler(declareUpdate, (options) =>
+    inLine(async (current) => {
+      const result = await declareOptions({ tracker: name, options });
+      await reload(current);
+      return result;
+    }),
+  );
+  setHandler(
+    reconfigureUpdate,
+    (changes) =>
+      inLine(async (current) => {
+        const result = await setOptions({ tracker: name, changes });
+        await reload(current);
+        return result;
+      }),
+    {
+      validator: (changes: OptionChange[]) => {
+        const problems = now ? changes.flatMap((change) => changeProblems(now!.options, change)) : [];
+        if (problems.length > 0) throw ApplicationFailure.nonRetryable(problems.join('; '), ErrorType.BadOption);
+      },
+    },
+  );
+  setHandler(ensureCapacityUpdate, ({ members }) => inLine((current) => grow(current, members)));
+  setHandler(grownSignal, () => {
+    outgrown = true;
+  });
+  setHandler(trackerStatusQuery, () => {
+    if (!now) throw new Error(`tracker ${name} is opening`);
+    const { state, pools, members, options } = now;
+    return { tracker: name, state, pools, members, options };
+  });
+
+  // ── Open, then wait for what is asked ──
+  now = await openTracker({ tracker: name, options: input.options });
+  describe(now);
+  if ((input.runs ?? 0) === 0) await wakePools({ tracker: name, from: 0 });
+
+  for (;;) {
+    const leaving = () => historyFull(now!.options.historyEvents);
+    await condition(() => now!.state === 'stopped' || outgrown || leaving());
+    if (now.state === 'stopped') {
+      await condition(allHandlersFinished);
+      return;
+    }
+    if (outgrown) {
+      outgrown = false;
+      try {
+        await inLine((current) => grow(current));
+      } catch (error) {
+        log.error('The tracker could not grow; the next roster change asks again', { tracker: name, error });
+      }
+    } else {
+      await throughTheGate(
+        () => !outgrown && now!.state !== 'stopped',
+        () => continueAsNew<typeof tracker>({ tracker: name, runs: (input.runs ?? 0) + 1 }),
+      );
+    }
+  }
+
+  async function changeState(state: TrackerState): Promise<CommandResult> {
+    const result = await setTrackerState({ tracker: name, state });
+    now!.state = result.state;
+    describe(now!);
+    return result;
+  }
+
+  async function reload(current: TrackerOpening): Promise<void> {
+    Object.assign(current, await openTracker({ tracker: name }));
+    describe(current);
+  }
+
+  async function grow(current: TrackerOpening, members?: number): Promise<{ pools: number }> {
+    const before = current.pools;
+    const grown = await splitPools({ tracker: name, members });
+    current.pools = grown.pools;
+    current.members = grown.members;
+    if (grown.pools > before) await wakePools({ tracker: name, from: before });
+    describe(current);
+    return { pools: grown.pools };
+  }
+
+  /** What a person sees of the tracker in the Temporal UI. */
+  function describe(current: TrackerOpening): void {
+    upsertSearchAttributes({ LongwatchTracker: [name], LongwatchMembers: [current.members] });
+    const operations = Object.entries(current.options.operations)
+      .map(([operation, { everyMs, enabled }]) => `${operation} ${enabled ? `every ${everyMs / 1000} s` : 'off'}`)
+      .join(', ');
+    setCurrentDetails(`**${name}**: ${current.state}, ${current.pools} pools\n\n${operations}`);
+  }
+}

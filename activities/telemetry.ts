@@ -36,8 +36,16 @@ export class NodeMetrics {
       buckets: [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5],
       registers,
     });
-    this.rowsWritten = new Counter({ name: 'longwatch_rows_written_total', help: 'Rows written by flushes', registers });
-    this.flushFailures = new Counter({ name: 'longwatch_flush_failures_total', help: 'Flushes that failed', registers });
+    this.rowsWritten = new Counter({
+      name: 'longwatch_rows_written_total',
+      help: 'Rows written by flushes',
+      registers,
+    });
+    this.flushFailures = new Counter({
+      name: 'longwatch_flush_failures_total',
+      help: 'Flushes that failed',
+      registers,
+    });
     this.fencedTotal = new Counter({
       name: 'longwatch_fenced_total',
       help: 'Shifts that ended because a newer holder had their pool',
@@ -93,7 +101,11 @@ export class NodeMetrics {
     counter('longwatch_timeouts_total', 'Runs that were aborted by their time-out', (counts) => counts.timedOut);
     counter('longwatch_rounds_total', 'Complete passes over a pool', (counts) => counts.rounds);
     counter('longwatch_lag_warnings_total', 'Rounds that lagged more than warnLag', (counts) => counts.warnedLag);
-    counter('longwatch_backlog_warnings_total', 'Checkups with more than warnBacklog due', (counts) => counts.warnedBacklog);
+    counter(
+      'longwatch_backlog_warnings_total',
+      'Checkups with more than warnBacklog due',
+      (counts) => counts.warnedBacklog,
+    );
     new Counter({
       name: 'longwatch_skipped_total',
       help: 'Runs that were passed over, by reason: late (a run before it took too long), lag (backpressure)',

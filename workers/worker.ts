@@ -39,6 +39,8 @@ export interface WorkerSetup {
   nodeConcurrency?: number;
   /** A stall of the event loop is reported after this long; null: no watchdog. Milliseconds. @default 1,000 */
   watchdogMs?: number | null;
+  /** A prebuilt workflow bundle. @default the one made by `npm run build`, else the sources are bundled at start */
+  workflowBundle?: string;
 }
 
 export interface LongwatchWorker {
@@ -86,7 +88,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   });
   const native = await NativeConnection.connect(connectionOptions(temporal));
   const worker = await Worker.create({
-    ...workflowSource(),
+    ...workflowSource(setup.workflowBundle),
     connection: native,
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
@@ -145,9 +147,9 @@ function connectionOptions({ address, tls, apiKey, metadata }: TemporalTarget) {
 }
 
 /** The bundle made by `npm run build`, or the sources where there is none (tests). */
-function workflowSource(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
-  const bundle = path.join(__dirname, '..', 'workflow-bundle.js');
-  if (existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
+function workflowSource(given: string | undefined): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
+  const bundle = given ?? path.join(__dirname, '..', 'workflow-bundle.js');
+  if (given !== undefined || existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
   return { workflowsPath: path.join(__dirname, '..', 'workflows', `index${path.extname(__filename)}`) };
 }
 

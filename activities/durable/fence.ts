@@ -110,11 +110,13 @@ export async function takeFence(database: Database, claim: Claim, isCurrent: () 
 
 /** Locks the fences until the transaction ends; what is missing or has another token is not ours. */
 export async function lockFences(db: Queryable, pools: { tracker: string; pool: number }[]): Promise<LockedPool[]> {
-  const rows = await run<{ tracker: string; pool: number; token: number; roster_version: number; reload_version: number }>(
-    db,
-    LOCK,
-    [pools.map((p) => p.tracker), pools.map((p) => p.pool)],
-  );
+  const rows = await run<{
+    tracker: string;
+    pool: number;
+    token: number;
+    roster_version: number;
+    reload_version: number;
+  }>(db, LOCK, [pools.map((p) => p.tracker), pools.map((p) => p.pool)]);
   return rows.map((row) => ({
     tracker: row.tracker,
     pool: row.pool,

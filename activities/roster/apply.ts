@@ -26,7 +26,11 @@ export async function applyRoster(
     await notify(db, NOTIFY_CHANNEL, { tracker: input.tracker, pools });
 
     const poolMembers = await countMembers(db, input.tracker, input.pool);
-    return { ...written, poolMembers, poolSize: effectivePoolSize(tracker.options.poolSize, poolMembers * tracker.pools) };
+    return {
+      ...written,
+      poolMembers,
+      poolSize: effectivePoolSize(tracker.options.poolSize, poolMembers * tracker.pools),
+    };
   });
 }
 

@@ -14,7 +14,15 @@ import { changeProblems, type OptionChange, type TrackerOptions } from '../../wo
 import { failure } from '../failures';
 import type { Database, Queryable } from '../store/database';
 import { countMembers } from '../store/members';
-import { createTracker, notify, readTracker, setState, storeChanges, storeOptions, type TrackerRow } from '../store/trackers';
+import {
+  createTracker,
+  notify,
+  readTracker,
+  setState,
+  storeChanges,
+  storeOptions,
+  type TrackerRow,
+} from '../store/trackers';
 
 /** With options: the tracker was just started, so its row is made or taken up and runs again. Without: only read. */
 export async function openTracker(

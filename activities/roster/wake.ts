@@ -81,9 +81,14 @@ export async function patrol(database: Database, temporal: TemporalLink, log: Lo
     if (!running.has(trackerWorkflowId(name)) && (await temporal.wakeTracker(name))) {
       log.warn({ tracker: name }, 'the tracker had no root workflow; it was started again');
     }
-    const missing = (await poolsOf(database, name, 0, false)).filter((pool) => !running.has(poolWorkflowId(name, pool)));
+    const missing = (await poolsOf(database, name, 0, false)).filter(
+      (pool) => !running.has(poolWorkflowId(name, pool)),
+    );
     if (missing.length === 0) continue;
-    log.warn({ tracker: name, pools: missing.slice(0, 20), count: missing.length }, 'pools without a workflow are woken');
+    log.warn(
+      { tracker: name, pools: missing.slice(0, 20), count: missing.length },
+      'pools without a workflow are woken',
+    );
     await inParallel(missing, (pool) => temporal.wakePool(name, pool));
   }
   await database.transaction(purgeTombstones);

@@ -64,7 +64,8 @@ export class GateKeeper {
     });
     const answer = Promise.resolve(this.definition.check({ signal, log: this.log }));
     const open = await Promise.race([answer, late]);
-    if (typeof open !== 'boolean') throw new TypeError(`the gate's check returned ${String(open)}; return true or false`);
+    if (typeof open !== 'boolean')
+      throw new TypeError(`the gate's check returned ${String(open)}; return true or false`);
     return open;
   }
 

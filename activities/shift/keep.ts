@@ -69,7 +69,7 @@ export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<Shi
   }
 }
 
-/** Takes the fence and reads the tracker; waits out a short outage of the database, for one heartbeat timeout. */
+/** Reads the tracker and takes the fence; waits out a short outage of the database, for one heartbeat timeout. */
 async function take(
   { database, temporal }: ShiftDeps,
   claim: Claim,
@@ -78,11 +78,10 @@ async function take(
   const until = Date.now() + patienceMs;
   for (;;) {
     try {
-      const isCurrent = () => temporal.isCurrent(poolWorkflowId(claim.tracker, claim.pool), claim.runId);
-      const held = await takeFence(database, claim, isCurrent);
       const tracker = await database.transaction((db) => readTracker(db, claim.tracker));
       if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
-      return { held, tracker };
+      const isCurrent = () => temporal.isCurrent(poolWorkflowId(claim.tracker, claim.pool), claim.runId);
+      return { tracker, held: await takeFence(database, claim, isCurrent) };
     } catch (error) {
       if (!isOutage(error) || Date.now() > until) throw error;
       await new Promise((resolve) => setTimeout(resolve, 250));

@@ -75,6 +75,7 @@ export class Node implements OperationHost {
     this.writer.start();
     this.checkedUpAt = this.clock.now();
     this.ticker = setInterval(() => this.tick(), TICK_MS);
+    this.options.watchdog?.start();
   }
 
   /** Takes no more shifts and asks those it has to hand back. */
@@ -151,7 +152,12 @@ export class Node implements OperationHost {
   // ── WriterHost ──
 
   stats(): StatsRow[] {
-    return this.totals.rows(this.shifts, this.holds, (tracker, operation) => this.latenessOf(tracker, operation), this.clock.now());
+    return this.totals.rows(
+      this.shifts,
+      this.holds,
+      (tracker, operation) => this.latenessOf(tracker, operation),
+      this.clock.now(),
+    );
   }
 
   flushed(outcome: { rows: number; ms: number } | { error: Error }): void {

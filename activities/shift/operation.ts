@@ -33,7 +33,15 @@ export interface OperationHost {
 
 export class OperationLoop {
   readonly agenda: Agenda;
-  readonly counts = { fetched: 0, failed: 0, timedOut: 0, skippedLate: 0, skippedLag: 0, warnedLag: 0, warnedBacklog: 0 };
+  readonly counts = {
+    fetched: 0,
+    failed: 0,
+    timedOut: 0,
+    skippedLate: 0,
+    skippedLag: 0,
+    warnedLag: 0,
+    warnedBacklog: 0,
+  };
   /** By slot; taken and emptied by each flush. */
   successes = new Map<number, Success>();
   failures = new Map<number, Failure>();
@@ -213,7 +221,13 @@ export class OperationLoop {
     }
     const { slot } = run;
     const etag = read.etag ?? (read.json === null ? (this.etags[slot] ?? null) : null);
-    this.successes.set(slot, { key: this.members.key(slot), json: read.json, etag, fetchedAt: now, expiresAt: read.expiresAt });
+    this.successes.set(slot, {
+      key: this.members.key(slot),
+      json: read.json,
+      etag,
+      fetchedAt: now,
+      expiresAt: read.expiresAt,
+    });
     this.failures.delete(slot);
     this.fetchedAt[slot] = now;
     this.expiresAt[slot] = read.expiresAt ?? 0;

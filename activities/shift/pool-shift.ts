@@ -245,4 +245,3 @@ export class PoolShift {
     for (const loop of this.loops.values()) loop.leave(slot);
   }
 }
-

@@ -24,7 +24,10 @@ export interface Failure {
 export const MAX_VALUE_LENGTH = 4 * 1024 * 1024;
 
 /** Reads what a run returned. Throws a TypeError that says what it should have been. */
-export function readResult(result: unknown, where: string): { json: string | null; etag: string | null; expiresAt: number | null } {
+export function readResult(
+  result: unknown,
+  where: string,
+): { json: string | null; etag: string | null; expiresAt: number | null } {
   if (result === null || typeof result !== 'object') {
     throw new TypeError(`${where} returned ${String(result)}; return { value } or { unchanged: true }`);
   }
@@ -37,7 +40,9 @@ export function readResult(result: unknown, where: string): { json: string | nul
   const json = 'value' in result ? JSON.stringify((result as { value: unknown }).value) : undefined;
   if (json === undefined) throw new TypeError(`${where} returned no value; return { value } or { unchanged: true }`);
   if (json.length > MAX_VALUE_LENGTH) {
-    throw new TypeError(`${where} returned a value of ${json.length} characters; at most ${MAX_VALUE_LENGTH} are stored`);
+    throw new TypeError(
+      `${where} returned a value of ${json.length} characters; at most ${MAX_VALUE_LENGTH} are stored`,
+    );
   }
   // PostgreSQL's jsonb has no NUL character.
   const storable = json.includes('\\u0000') ? json.replaceAll('\\u0000', '\\ufffd') : json;

@@ -20,29 +20,43 @@ export interface OperationTotal {
 }
 
 export class NodeTotals {
-  private readonly ended = new Map<string, { tracker: string; operation: string; counts: Counts }>();
+  private readonly ended = new Map<
+    string,
+    { tracker: string; operation: string; counts: Counts; lastRoundMs: number }
+  >();
 
   /** Keeps the counts of a shift that ends. */
   retire(shift: PoolShift): void {
     for (const loop of shift.loops.values()) {
       const key = `${loop.tracker}/${loop.name}`;
-      const total = this.ended.get(key) ?? { tracker: loop.tracker, operation: loop.name, counts: noCounts() };
+      const total = this.ended.get(key) ?? {
+        tracker: loop.tracker,
+        operation: loop.name,
+        counts: noCounts(),
+        lastRoundMs: 0,
+      };
       add(total.counts, loop);
+      if (loop.agenda.rounds > 0) total.lastRoundMs = loop.agenda.lastRoundMs;
       this.ended.set(key, total);
     }
   }
 
   all(shifts: Iterable<PoolShift>): OperationTotal[] {
     const totals = new Map<string, OperationTotal>();
-    for (const [key, { tracker, operation, counts }] of this.ended) {
-      totals.set(key, { tracker, operation, counts: { ...counts }, lastRoundMs: 0, backlog: 0, everyMs: 0 });
+    for (const [key, ended] of this.ended) {
+      totals.set(key, { ...ended, counts: { ...ended.counts }, lastRoundMs: 0, backlog: 0, everyMs: 0 });
     }
     for (const shift of shifts) {
       for (const loop of shift.loops.values()) {
         const key = `${loop.tracker}/${loop.name}`;
-        const total =
-          totals.get(key) ??
-          ({ tracker: loop.tracker, operation: loop.name, counts: noCounts(), lastRoundMs: 0, backlog: 0, everyMs: 0 });
+        const total = totals.get(key) ?? {
+          tracker: loop.tracker,
+          operation: loop.name,
+          counts: noCounts(),
+          lastRoundMs: 0,
+          backlog: 0,
+          everyMs: 0,
+        };
         add(total.counts, loop);
         total.lastRoundMs = Math.max(total.lastRoundMs, loop.agenda.lastRoundMs);
         total.backlog += loop.agenda.backlog;
@@ -50,6 +64,8 @@ export class NodeTotals {
         totals.set(key, total);
       }
     }
+    // Between a hand-over and the first round after it, the last shift's round stands.
+    for (const [key, total] of totals) total.lastRoundMs ||= this.ended.get(key)?.lastRoundMs ?? 0;
     return [...totals.values()];
   }
 

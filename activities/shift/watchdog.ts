@@ -43,20 +43,31 @@ setInterval(() => {
 
 export class Watchdog {
   private readonly counters: Int32Array;
-  private readonly thread: Worker;
+  private thread: Worker | undefined;
   private readonly indexes = new Map<string, number>();
   private lastTracker = '';
   private lastOperation = '';
 
-  constructor(node: string, log: Logger, stallMs = STALL_MS) {
-    const shared = new SharedArrayBuffer(3 * Int32Array.BYTES_PER_ELEMENT);
-    this.counters = new Int32Array(shared);
+  private readonly shared = new SharedArrayBuffer(3 * Int32Array.BYTES_PER_ELEMENT);
+
+  constructor(
+    private readonly node: string,
+    private readonly log: Logger,
+    private readonly stallMs = STALL_MS,
+  ) {
+    this.counters = new Int32Array(this.shared);
+  }
+
+  /** Watches from now on; the tick must be running. */
+  start(): void {
+    const { shared, stallMs, node, log } = this;
     this.thread = new Worker(THREAD, {
       eval: true,
       workerData: { shared, stallMs, node, pino: require.resolve('pino'), level: log.level },
     });
     this.thread.unref();
     this.thread.on('error', (error) => log.warn({ err: error }, 'the watchdog has ended'));
+    this.thread.postMessage([...this.indexes.keys()]);
   }
 
   /** The event loop turns. */
@@ -74,7 +85,7 @@ export class Watchdog {
     if (index === undefined) {
       index = this.indexes.size;
       this.indexes.set(name, index);
-      this.thread.postMessage([...this.indexes.keys()]);
+      this.thread?.postMessage([...this.indexes.keys()]);
     }
     this.counters[At.Operation] = index;
   }
@@ -84,6 +95,6 @@ export class Watchdog {
   }
 
   stop(): void {
-    void this.thread.terminate();
+    void this.thread?.terminate();
   }
 }

@@ -133,7 +133,8 @@ export class Writer {
       for (const [shift, harvest] of harvests) shift.putBack(harvest);
       const error = errorOf(thrown);
       this.host.flushed({ error });
-      if (!isOutage(error)) this.host.log.error({ err: error }, 'a flush failed; its results are kept for the next one');
+      if (!isOutage(error))
+        this.host.log.error({ err: error }, 'a flush failed; its results are kept for the next one');
       return false;
     }
   }

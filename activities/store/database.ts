@@ -119,7 +119,9 @@ function asOutage(thrown: unknown): unknown {
     (typeof code === 'string' && (OUTAGE_STATES.test(code) || OUTAGE_CODES.test(code))) ||
     (code === undefined && OUTAGE_MESSAGES.test(thrown.message)) ||
     thrown instanceof AggregateError;
-  return outage ? failure(ErrorType.StoreUnavailable, `PostgreSQL does not answer: ${thrown.message}`, { cause: thrown }) : thrown;
+  return outage
+    ? failure(ErrorType.StoreUnavailable, `PostgreSQL does not answer: ${thrown.message}`, { cause: thrown })
+    : thrown;
 }
 
 export function isOutage(thrown: unknown): boolean {

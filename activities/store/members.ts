@@ -140,7 +140,11 @@ export async function writeMembers(
   return { added: rows.length - removed.length, removed: removed.length };
 }
 
-export async function movedPools(db: Queryable, tracker: string, pools: number): Promise<{ source: number; target: number }[]> {
+export async function movedPools(
+  db: Queryable,
+  tracker: string,
+  pools: number,
+): Promise<{ source: number; target: number }[]> {
   return run(db, MOVED_POOLS, [tracker, pools]);
 }
 
@@ -152,7 +156,12 @@ export async function membersOf(db: Queryable, tracker: string, pool: number): P
   return (await run<RawMember>(db, SELECT_POOL, [tracker, pool])).map(toMember);
 }
 
-export async function changedMembers(db: Queryable, tracker: string, pool: number, since: number): Promise<MemberRow[]> {
+export async function changedMembers(
+  db: Queryable,
+  tracker: string,
+  pool: number,
+  since: number,
+): Promise<MemberRow[]> {
   return (await run<RawMember>(db, SELECT_CHANGED, [tracker, pool, since])).map(toMember);
 }
 
@@ -191,7 +200,12 @@ interface RawMember {
   removed: boolean;
   added_at: number;
 }
-const toMember = (row: RawMember): MemberRow => ({ key: row.key, id: row.id, removed: row.removed, addedAt: row.added_at });
+const toMember = (row: RawMember): MemberRow => ({
+  key: row.key,
+  id: row.id,
+  removed: row.removed,
+  addedAt: row.added_at,
+});
 
 interface RawFreshness {
   [column: string]: unknown;

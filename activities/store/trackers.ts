@@ -75,7 +75,11 @@ interface RawRow {
 export type Hold = 'nothing' | 'shared' | 'all';
 const BY_HOLD: Record<Hold, Statement> = { nothing: SELECT, shared: LOCK_SHARED, all: LOCK };
 
-export async function readTracker(db: Queryable, name: string, hold: Hold = 'nothing'): Promise<TrackerRow | undefined> {
+export async function readTracker(
+  db: Queryable,
+  name: string,
+  hold: Hold = 'nothing',
+): Promise<TrackerRow | undefined> {
   const raw = await readRaw(db, name, hold);
   return (
     raw && {

@@ -78,7 +78,7 @@ function* chunks<T>(batches: Rows<T>[]): Generator<Chunk<T>> {
   let chunk: Chunk<T> = [];
   let size = 0;
   for (const { operation, rows } of batches) {
-    for (let from = 0; from < rows.length; ) {
+    for (let from = 0; from < rows.length;) {
       const part = rows.slice(from, from + CHUNK - size);
       chunk.push({ operation, rows: part });
       from += part.length;

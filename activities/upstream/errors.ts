@@ -11,9 +11,39 @@ export class HoldError extends Error {
   readonly scope: 'member' | 'operation' | 'tracker';
   /** How long from now, milliseconds. */
   readonly afterMs: number;
-  constructor(message: string, options: { afterMs: number; scope?: 'member' | 'operation' | 'tracker'; cause?: unknown }) {
+  constructor(
+    message: string,
+    options: { afterMs: number; scope?: 'member' | 'operation' | 'tracker'; cause?: unknown },
+  ) {
     super(message, { cause: options.cause });
     this.afterMs = Math.max(0, options.afterMs);
     this.scope = options.scope ?? 'operation';
+  }
+}
+
+/**
+ * Why a request failed.
+ * - `status`: an answer that is neither 2xx nor 304, and no hold.
+ * - `garbage`: a 2xx whose body is not JSON.
+ * - `too large`: a body past `maxBodyBytes`; reading stopped there.
+ * - `closed`: the connection could not be made, or ended before the answer did.
+ * - `timeout`: no whole answer in time. `aborted`: the caller's signal fired, or the upstream was closed.
+ * - `request`: the request itself could not be sent (a bad path or header).
+ */
+export type UpstreamFailure = 'status' | 'garbage' | 'too large' | 'closed' | 'timeout' | 'aborted' | 'request';
+
+/** A request that failed. Carries no header, query, body or cause, so that no secret can travel with it. */
+export class UpstreamError extends Error {
+  override readonly name = 'UpstreamError';
+  readonly failure: UpstreamFailure;
+  /** The HTTP status; 0 where none arrived. */
+  readonly status: number;
+  /** Whether the same request may succeed later. */
+  readonly retryable: boolean;
+  constructor(message: string, options: { failure: UpstreamFailure; status?: number; retryable: boolean }) {
+    super(message);
+    this.failure = options.failure;
+    this.status = options.status ?? 0;
+    this.retryable = options.retryable;
   }
 }

@@ -65,7 +65,8 @@ export function freshPoolState(): PoolState {
 
 /** What a signal says, whoever typed it: a message, a list of ids or one id. Anything else counts as nothing. */
 export function readRoster(payload: RosterPayload, change: RosterChange['change']): RosterChange[] {
-  const message = typeof payload === 'string' ? { ids: [payload] } : Array.isArray(payload) ? { ids: payload } : payload;
+  const message =
+    typeof payload === 'string' ? { ids: [payload] } : Array.isArray(payload) ? { ids: payload } : payload;
   if (!message || !Array.isArray(message.ids)) return [];
   return message.ids
     .filter((id): id is string => typeof id === 'string' && id.length > 0)

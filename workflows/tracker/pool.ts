@@ -157,7 +157,11 @@ export async function pool(input: PoolInput): Promise<void> {
     } catch (error) {
       state.lastError = errorText(error);
       lastApplyMs = Date.now() + FAILED_PAUSE_MS;
-      log.error('Changes of the roster could not be applied; trying again in 10 s', { tracker, pool: input.pool, error });
+      log.error('Changes of the roster could not be applied; trying again in 10 s', {
+        tracker,
+        pool: input.pool,
+        error,
+      });
     } finally {
       applying = false;
       happenings++;

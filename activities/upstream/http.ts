@@ -1,0 +1,155 @@
+/**
+ * A thin HTTP client for operations: one origin, kept connections, JSON in and out, conditional requests, typed
+ * errors. Exported as `longwatch/upstream`; an operation's `run` calls it and returns what it says to the shift.
+ * It is undici's `Pool` and little else, because it is paid for on every fetch.
+ */
+import { Pool, type Dispatcher } from 'undici';
+import type { Json } from '../../workers/config/definition';
+import { Call, type Answer, type CallSettings } from './call';
+import { DeadlineList } from './deadlines';
+import { UpstreamError, type HoldError } from './errors';
+import { ServerClock } from './headers';
+
+export interface UpstreamOptions {
+  /** Scheme, host and port: `https://esi.evetech.net`. No path, no user name. */
+  origin: string;
+  /** Connections at most. @default 128 */
+  connections?: number;
+  /** Sent with every request. */
+  headers?: Record<string, string>;
+  /** A longer body is an error, and is not read to its end. @default 1 MiB */
+  maxBodyBytes?: number;
+  /** From the call to the end of the answer, waiting for a connection included. @default 10 s */
+  timeoutMs?: number;
+  /** What a hold holds. @default 420: the tracker, for it is a limit of the whole address; else the operation */
+  holdScope?: HoldError['scope'] | ((answer: { status: number; path: string }) => HoldError['scope']);
+  /** How long to hold after a 429 or 420 that does not say. @default 15 s */
+  defaultHoldMs?: number;
+}
+
+export interface RequestOptions {
+  /** Sent as If-None-Match; the answer may then be `notModified`. */
+  etag?: string | undefined;
+  /** Aborts the request. Costs a listener; without one the timeout alone ends it. */
+  signal?: AbortSignal | undefined;
+  headers?: Record<string, string>;
+  /** In place of the upstream's own. Keep to a few distinct values. */
+  timeoutMs?: number;
+}
+
+export interface Upstream {
+  /** Throws `HoldError` (429, 420, 503 with Retry-After) or `UpstreamError` (everything else that is no 2xx or 304). */
+  get<T = Json>(path: string, options?: RequestOptions): Promise<Answer<T>>;
+  /** The body goes as JSON, or as a form where it is URLSearchParams. Throws as `get` does. */
+  post<T = Json>(path: string, body: Json | URLSearchParams, options?: RequestOptions): Promise<Answer<T>>;
+  /** Ends every connection; what is under way fails with `aborted`. */
+  close(): Promise<void>;
+}
+
+const defaultScope = (answer: { status: number }): HoldError['scope'] =>
+  answer.status === 420 ? 'tracker' : 'operation';
+
+/** The origin as undici wants it. Throws a TypeError that does not repeat it: it may hold a password. */
+function parseOrigin(origin: string): string {
+  const url = URL.canParse(origin) ? new URL(origin) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol)) throw new TypeError('origin must be an http or https address');
+  if (url.username !== '' || url.password !== '') throw new TypeError('origin must not hold a user name or password');
+  if (url.pathname !== '/' || url.search !== '') throw new TypeError('origin must not have a path or query');
+  return url.origin;
+}
+
+/** Opens no connection yet. Throws TypeError for an origin that is none. */
+export function createUpstream(options: UpstreamOptions): Upstream {
+  return new PooledUpstream(options);
+}
+
+class PooledUpstream implements Upstream {
+  private readonly pool: Pool;
+  private readonly settings: CallSettings;
+  private readonly headers: string[];
+  private readonly deadlines: DeadlineList;
+  private readonly otherDeadlines = new Map<number, DeadlineList>();
+
+  constructor(options: UpstreamOptions) {
+    const { holdScope = defaultScope } = options;
+    this.pool = new Pool(parseOrigin(options.origin), {
+      connections: options.connections ?? 128,
+      pipelining: 1,
+      // The deadline list sees to both: one timer for all calls, and a slow drip does not reset it.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+    this.settings = {
+      maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
+      defaultHoldMs: options.defaultHoldMs ?? 15_000,
+      clock: new ServerClock(),
+      holdScope: typeof holdScope === 'function' ? holdScope : () => holdScope,
+    };
+    this.headers = flatten(options.headers, []);
+    this.deadlines = new DeadlineList(options.timeoutMs ?? 10_000);
+  }
+
+  get<T>(path: string, options?: RequestOptions): Promise<Answer<T>> {
+    return this.send<T>('GET', path, this.headers, null, options);
+  }
+
+  post<T>(path: string, body: Json | URLSearchParams, options?: RequestOptions): Promise<Answer<T>> {
+    const form = body instanceof URLSearchParams;
+    const type = form ? 'application/x-www-form-urlencoded' : 'application/json';
+    const headers = this.headers.concat('content-type', type);
+    return this.send<T>('POST', path, headers, form ? body.toString() : JSON.stringify(body), options);
+  }
+
+  async close(): Promise<void> {
+    await this.pool.destroy();
+    this.deadlines.stop();
+    for (const list of this.otherDeadlines.values()) list.stop();
+  }
+
+  private send<T>(
+    method: 'GET' | 'POST',
+    path: string,
+    base: string[],
+    body: string | null,
+    options: RequestOptions | undefined,
+  ): Promise<Answer<T>> {
+    return new Promise((resolve, reject) => {
+      let headers = base;
+      let deadlines = this.deadlines;
+      let signal: AbortSignal | undefined;
+      if (options !== undefined) {
+        if (options.etag !== undefined) headers = headers.concat('if-none-match', options.etag);
+        if (options.headers !== undefined) headers = flatten(options.headers, headers.slice());
+        if (options.timeoutMs !== undefined) deadlines = this.deadlinesOf(options.timeoutMs);
+        signal = options.signal;
+        if (signal?.aborted) {
+          reject(new UpstreamError(`${method}: aborted before it was sent`, { failure: 'aborted', retryable: true }));
+          return;
+        }
+      }
+      const done = resolve as (answer: Answer<unknown>) => void;
+      const call = new Call(method, path, this.settings, deadlines, signal, done, reject);
+      deadlines.add(call);
+      signal?.addEventListener('abort', call);
+      const request: Dispatcher.DispatchOptions = { method, path, headers, body };
+      try {
+        this.pool.dispatch(request, call);
+      } catch (error) {
+        call.onError(error as Error);
+      }
+    });
+  }
+
+  private deadlinesOf(timeoutMs: number): DeadlineList {
+    if (timeoutMs === this.deadlines.timeoutMs) return this.deadlines;
+    let list = this.otherDeadlines.get(timeoutMs);
+    if (!list) this.otherDeadlines.set(timeoutMs, (list = new DeadlineList(timeoutMs)));
+    return list;
+  }
+}
+
+/** Appends headers to undici's flat list, the cheapest form it takes. */
+function flatten(headers: Record<string, string> | undefined, into: string[]): string[] {
+  for (const name in headers) into.push(name, headers[name]!);
+  return into;
+}

@@ -1,0 +1,144 @@
+/**
+ * A whole Longwatch for one test file: its own Temporal and PostgreSQL in a temporary folder, workers in this process or
+ * as processes that can be killed, a client. `close()` ends all of it.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { once } from 'node:events';
+import { Pool, type QueryResultRow } from 'pg';
+import { pino, type Logger } from 'pino';
+import { connect } from '../../client';
+import type { Longwatch } from '../../client/longwatch';
+import { startDevServers, type DevServers } from '../../workers/dev/servers';
+import { createWorker, type LongwatchWorker, type WorkerSetup } from '../../workers/worker';
+import { migrate } from '../../workers/migrate';
+import { resolveConfig } from '../../workers/config/resolve';
+import type { ConfigDefinition } from '../../workers/config/definition';
+
+export interface WorkerProcess {
+  process: ChildProcess;
+  pid: number;
+  /** Resolves when it says that it works. */
+  ready: Promise<void>;
+  kill(signal: NodeJS.Signals): Promise<void>;
+}
+
+export class Stack {
+  private readonly closers: (() => Promise<unknown>)[] = [];
+
+  private constructor(
+    readonly dir: string,
+    readonly servers: DevServers,
+    readonly pool: Pool,
+    readonly log: Logger,
+  ) {}
+
+  static async start(): Promise<Stack> {
+    const dir = mkdtempSync(path.join(tmpdir(), 'longwatch-test-'));
+    const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true }));
+    const servers = await startDevServers({ dir, ui: false, log });
+    await migrate(servers.databaseUrl, log);
+    const pool = new Pool({ connectionString: servers.databaseUrl, max: 4 });
+    pool.on('error', () => undefined);
+    return new Stack(dir, servers, pool, log);
+  }
+
+  async sql<R extends QueryResultRow>(text: string, values: unknown[] = []): Promise<R[]> {
+    return (await this.pool.query<R>(text, values)).rows;
+  }
+
+  /** A worker in this process, working. Shut down by `close` unless the test does it. */
+  async worker(
+    config: ConfigDefinition,
+    setup: Partial<WorkerSetup> = {},
+  ): Promise<LongwatchWorker & { ended: Promise<void> }> {
+    const worker = await createWorker({
+      config: resolveConfig(config),
+      temporal: { address: this.servers.temporalAddress, namespace: this.servers.namespace },
+      databaseUrl: this.servers.databaseUrl,
+      metrics: { port: 0 },
+      log: this.log,
+      watchdogMs: null,
+      workflowBundle: process.env.LONGWATCH_TEST_BUNDLE,
+      ...setup,
+    });
+    const ended = worker.run();
+    this.closers.push(() => worker.shutdown());
+    return { ...worker, ended };
+  }
+
+  /** A worker as a process of its own (`worker-process.ts`), for tests that kill or freeze it. */
+  workerProcess(configFile: string, env: NodeJS.ProcessEnv = {}): WorkerProcess {
+    const child = spawn(
+      process.execPath,
+      ['--require', 'tsx/cjs', path.join(__dirname, 'worker-process.ts'), configFile],
+      {
+        cwd: path.join(__dirname, '../..'),
+        env: {
+          ...process.env,
+          TEMPORAL_ADDRESS: this.servers.temporalAddress,
+          DATABASE_URL: this.servers.databaseUrl,
+          LONGWATCH_TEST_BUNDLE: process.env.LONGWATCH_TEST_BUNDLE,
+          ...env,
+        },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    const exited = once(child, 'exit');
+    const ready = new Promise<void>((resolve, reject) => {
+      child.stdout.on('data', (data: Buffer) => data.toString().includes('ready') && resolve());
+      child.once('exit', (code) => reject(new Error(`the worker process ended with ${code}`)));
+    });
+    ready.catch(() => undefined);
+    const kill = async (signal: NodeJS.Signals) => {
+      child.kill(signal);
+      if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') await exited;
+    };
+    this.closers.push(async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL');
+      await exited;
+    });
+    return { process: child, pid: child.pid!, ready, kill };
+  }
+
+  async connect(): Promise<Longwatch> {
+    const longwatch = await connect({
+      environment: {
+        temporal: { address: this.servers.temporalAddress, namespace: this.servers.namespace },
+        databaseUrl: this.servers.databaseUrl,
+      },
+    });
+    this.closers.push(() => longwatch.close());
+    return longwatch;
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.closers.reverse()) await close().catch(() => undefined);
+    await this.pool.end().catch(() => undefined);
+    await this.servers.stop();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** Looks again and again until `look` gives something; fails with `what` after `withinMs`. */
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | undefined | false> | T | undefined | false,
+  withinMs = 20_000,
+): Promise<T> {
+  const until = Date.now() + withinMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const seen = await look();
+      if (seen !== undefined && seen !== false) return seen;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > until) throw new Error(`not within ${withinMs} ms: ${what}`, { cause: last });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

@@ -1,0 +1,30 @@
+/** A worker of a test as a process: loads the config named by its argument, says 'ready', works until it is ended. */
+import { pino } from 'pino';
+import { loadConfig } from '../../workers/config/load';
+import { createWorker } from '../../workers/worker';
+
+async function main(): Promise<void> {
+  const { config } = await loadConfig(process.argv[2]);
+  const worker = await createWorker({
+    config,
+    temporal: { address: process.env.TEMPORAL_ADDRESS!, namespace: 'default' },
+    databaseUrl: process.env.DATABASE_URL!,
+    metrics: { port: 0 },
+    log: pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true })),
+    nodeName: process.env.LONGWATCH_NODE,
+    watchdogMs: null,
+    workflowBundle: process.env.LONGWATCH_TEST_BUNDLE,
+  });
+  process.on('SIGTERM', () => void worker.shutdown());
+  const ended = worker.run();
+  process.stdout.write(`ready ${worker.node} ${worker.metricsUrl}\n`);
+  await ended;
+}
+
+main().then(
+  () => process.exit(0),
+  (error: unknown) => {
+    process.stderr.write(`${String(error)}\n`);
+    process.exit(1);
+  },
+);

@@ -1,0 +1,32 @@
+/**
+ * Brings the database's schema up to date: the files of `db/migrations`, in order, each once, by node-pg-migrate. Called by
+ * the `migrate` and `dev` verbs and by tests. Safe to run from several places at once (an advisory lock), and again.
+ */
+import path from 'node:path';
+import runner from 'node-pg-migrate';
+import type { Logger } from 'pino';
+
+/** @returns the names of the migrations that were applied now. */
+export async function migrate(databaseUrl: string, log: Logger): Promise<string[]> {
+  const applied = await runner({
+    databaseUrl,
+    dir: migrationsFolder(),
+    direction: 'up',
+    migrationsTable: 'longwatch_migrations',
+    checkOrder: true,
+    logger: {
+      debug: (message) => log.debug(message),
+      info: (message) => log.debug(message),
+      warn: (message) => log.warn(message),
+      error: (message) => log.error(message),
+    },
+  });
+  return applied.map((migration) => migration.name);
+}
+
+/** From `dist/workers` and from `workers` alike. */
+function migrationsFolder(): string {
+  const root =
+    path.basename(path.dirname(__dirname)) === 'dist' ? path.join(__dirname, '..', '..') : path.join(__dirname, '..');
+  return path.join(root, 'db', 'migrations');
+}

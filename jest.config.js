@@ -10,7 +10,7 @@ module.exports = {
     '^longwatch/upstream$': '<rootDir>/activities/upstream/index.ts',
   },
   modulePathIgnorePatterns: ['<rootDir>/dist'],
-  globalSetup: '<rootDir>/test/support/global-setup.js',
+  globalSetup: '<rootDir>/test/support/global-setup.ts',
   maxWorkers: 2,
   testTimeout: 60_000,
 };

@@ -3,7 +3,7 @@
  * and that a pool or a tracker have their workflow. The one user of a client on the worker's side.
  */
 import {
-  Client,
+  type Client,
   WorkflowExecutionAlreadyStartedError,
   WorkflowIdConflictPolicy,
   WorkflowNotFoundError,

@@ -16,7 +16,7 @@ export function installRuntime(log: Logger): Promise<number> {
 async function install(log: Logger): Promise<number> {
   const port = await freePort();
   const write = (level: LogLevel, message: string, meta?: object): void => {
-    log[PINO_LEVEL[level]]({ ...meta, sdk: true }, message);
+    log[PINO_LEVEL[level]]({ ...meta, taskToken: undefined, sdk: true }, message);
   };
   Runtime.install({
     // The verbs handle signals themselves: shifts are handed back before the worker stops.

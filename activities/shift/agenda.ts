@@ -32,12 +32,10 @@ export interface Joining {
 /** A pool that nobody kept for longer than this (and two intervals) starts staggered, as at its opening. */
 const FORGOTTEN_MS = 60_000;
 
-const enum State {
-  Absent,
-  Waiting,
-  Ready,
-  Running,
-}
+const ABSENT = 0;
+const WAITING = 1;
+const READY = 2;
+const RUNNING = 3;
 
 export class Agenda {
   private state = new Uint8Array(64);
@@ -82,7 +80,7 @@ export class Agenda {
    */
   join(slot: number, joining: Joining, now: number, crowd: boolean): void {
     this.reserve(slot);
-    if (this.state[slot] !== State.Absent) return;
+    if (this.state[slot] !== ABSENT) return;
     this.phase[slot] = this.phaseOf(joining.share);
     this.size++;
     this.wait(slot, Math.max(this.firstDue(slot, joining, now, crowd), joining.notBefore ?? 0));
@@ -90,10 +88,10 @@ export class Agenda {
 
   leave(slot: number): void {
     const state = this.state[slot];
-    if (state === undefined || state === State.Absent) return;
-    if (state === State.Running) this.running--;
-    if (state === State.Ready) this.ready.drop(slot);
-    this.state[slot] = State.Absent;
+    if (state === undefined || state === ABSENT) return;
+    if (state === RUNNING) this.running--;
+    if (state === READY) this.ready.drop(slot);
+    this.state[slot] = ABSENT;
     this.size--;
   }
 
@@ -101,10 +99,10 @@ export class Agenda {
   ripen(now: number): void {
     while (this.heap.length > 0) {
       const slot = this.heap[0]!;
-      if (this.state[slot] === State.Waiting && this.due[slot]! > now) return;
+      if (this.state[slot] === WAITING && this.due[slot]! > now) return;
       this.popHeap();
-      if (this.state[slot] !== State.Waiting) continue;
-      this.state[slot] = State.Ready;
+      if (this.state[slot] !== WAITING) continue;
+      this.state[slot] = READY;
       this.ready.push(slot);
     }
   }
@@ -114,7 +112,7 @@ export class Agenda {
     if (this.running >= this.schedule.concurrency) return -1;
     const slot = this.ready.shift();
     if (slot < 0) return -1;
-    this.state[slot] = State.Running;
+    this.state[slot] = RUNNING;
     this.running++;
     return slot;
   }
@@ -124,7 +122,7 @@ export class Agenda {
    * runs were skipped because this one was late.
    */
   finish(slot: number, now: number, notBefore = 0): number {
-    if (this.state[slot] !== State.Running) return 0;
+    if (this.state[slot] !== RUNNING) return 0;
     this.running--;
     const due = this.due[slot]!;
     const lag = now - due;
@@ -139,7 +137,7 @@ export class Agenda {
 
   /** Passes over the member that was taken (backpressure): it waits for its next time, and no round counts it. */
   skip(slot: number, now: number): void {
-    if (this.state[slot] !== State.Running) return;
+    if (this.state[slot] !== RUNNING) return;
     this.running--;
     this.wait(slot, this.onGrid(slot, now, false));
   }
@@ -148,8 +146,8 @@ export class Agenda {
   realign(now: number): void {
     for (let slot = 0; slot < this.state.length; slot++) {
       const state = this.state[slot];
-      if (state === State.Ready || (state === State.Waiting && this.due[slot]! < now)) {
-        this.state[slot] = State.Waiting;
+      if (state === READY || (state === WAITING && this.due[slot]! < now)) {
+        this.state[slot] = WAITING;
         this.due[slot] = this.onGrid(slot, now, false);
       }
     }
@@ -167,9 +165,9 @@ export class Agenda {
     this.schedule = schedule;
     if (!moved) return;
     for (let slot = 0; slot < this.state.length; slot++) {
-      if (this.state[slot] === State.Absent) continue;
+      if (this.state[slot] === ABSENT) continue;
       this.phase[slot] = this.phaseOf(shareOf(slot));
-      if (this.state[slot] === State.Waiting) this.due[slot] = this.onGrid(slot, now, false);
+      if (this.state[slot] === WAITING) this.due[slot] = this.onGrid(slot, now, false);
     }
     this.rebuildHeap();
     this.resetRound();
@@ -178,8 +176,8 @@ export class Agenda {
   /** Holds a waiting or ready member back until then. */
   hold(slot: number, until: number): void {
     const state = this.state[slot];
-    if (state !== State.Waiting && state !== State.Ready) return;
-    if (state === State.Ready) this.ready.drop(slot);
+    if (state !== WAITING && state !== READY) return;
+    if (state === READY) this.ready.drop(slot);
     else this.heap = this.heap.filter((other) => other !== slot);
     this.wait(slot, this.onGrid(slot, until, true));
   }
@@ -237,7 +235,7 @@ export class Agenda {
   }
 
   private wait(slot: number, due: number): void {
-    this.state[slot] = State.Waiting;
+    this.state[slot] = WAITING;
     this.due[slot] = due;
     this.pushHeap(slot);
   }
@@ -285,7 +283,7 @@ export class Agenda {
   private rebuildHeap(): void {
     this.heap = [];
     for (let slot = 0; slot < this.state.length; slot++) {
-      if (this.state[slot] === State.Waiting) this.pushHeap(slot);
+      if (this.state[slot] === WAITING) this.pushHeap(slot);
     }
   }
 }

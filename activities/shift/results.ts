@@ -37,7 +37,7 @@ export function readResult(
     throw new TypeError(`${where} returned an expiresAt that is no time; return epoch milliseconds or a Date`);
   }
   if ((result as RunResult).unchanged === true) return { json: null, etag: etag ?? null, expiresAt: expiry };
-  const json = 'value' in result ? JSON.stringify((result as { value: unknown }).value) : undefined;
+  const json = 'value' in result ? JSON.stringify(result.value) : undefined;
   if (json === undefined) throw new TypeError(`${where} returned no value; return { value } or { unchanged: true }`);
   if (json.length > MAX_VALUE_LENGTH) {
     throw new TypeError(

@@ -10,11 +10,9 @@ import type { Logger } from 'pino';
 const STALL_MS = 1_000;
 
 /** Counters shared with the thread: ticks, index of the operation entered last, stalls seen. */
-const enum At {
-  Ticks,
-  Operation,
-  Stalls,
-}
+const TICKS = 0;
+const OPERATION = 1;
+const STALLS = 2;
 
 /** The thread, as text: it must run from compiled and from TypeScript sources alike, and needs nothing of the project. */
 const THREAD = `
@@ -72,7 +70,7 @@ export class Watchdog {
 
   /** The event loop turns. */
   alive(): void {
-    Atomics.add(this.counters, At.Ticks, 1);
+    Atomics.add(this.counters, TICKS, 1);
   }
 
   /** An operation's code is about to run. */
@@ -87,11 +85,11 @@ export class Watchdog {
       this.indexes.set(name, index);
       this.thread?.postMessage([...this.indexes.keys()]);
     }
-    this.counters[At.Operation] = index;
+    this.counters[OPERATION] = index;
   }
 
   get stalls(): number {
-    return Atomics.load(this.counters, At.Stalls);
+    return Atomics.load(this.counters, STALLS);
   }
 
   stop(): void {

@@ -49,7 +49,7 @@ export class Database {
 
   async rows<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
     try {
-      return await run<R>(this.pool as unknown as Queryable, statement, values);
+      return await run<R>(this.pool, statement, values);
     } catch (error) {
       throw asOutage(error);
     }
@@ -68,7 +68,7 @@ export class Database {
     connection.on('error', onError);
     try {
       await connection.query('begin');
-      const result = await work(connection as unknown as Queryable);
+      const result = await work(connection);
       await connection.query('commit');
       return result;
     } catch (error) {

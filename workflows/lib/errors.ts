@@ -9,6 +9,8 @@ export const ErrorType = {
   Fenced: 'Fenced',
   /** No tracker of that name in the database. */
   UnknownTracker: 'UnknownTracker',
+  /** The tracker is stopped: only a start is taken. */
+  TrackerStopped: 'TrackerStopped',
   /** The worker's config has no definition for the tracker; another worker may have it. */
   NotDefinedHere: 'NotDefinedHere',
   /** An option that does not exist or a value that may not stand there. */
@@ -29,6 +31,7 @@ export const NON_RETRYABLE: readonly ErrorType[] = [
   ErrorType.PoolNotCurrent,
   ErrorType.Fenced,
   ErrorType.UnknownTracker,
+  ErrorType.TrackerStopped,
   ErrorType.BadOption,
   ErrorType.ForeignDeployment,
 ];

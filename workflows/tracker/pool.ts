@@ -61,7 +61,7 @@ export async function pool(input: PoolInput): Promise<void> {
   let describedMembers = -1;
   let askedForGrowthAt = 0;
   /** Another run has taken this one's place: nothing here may go on. */
-  let replaced: unknown;
+  let replaced: Error | undefined;
   /** Raised by whatever may change the next step. */
   let happenings = 0;
 
@@ -199,7 +199,7 @@ export async function pool(input: PoolInput): Promise<void> {
       // A cancelled workflow ends in the loop, where `condition` throws.
       if (!isCancellation(error)) {
         state.lastError = errorText(error);
-        if (isFailureOf(error, ErrorType.PoolNotCurrent)) replaced = error;
+        if (isFailureOf(error, ErrorType.PoolNotCurrent)) replaced = error as Error;
         notBeforeMs = Date.now() + FAILED_PAUSE_MS;
         log.error('A shift failed for good; the next one follows in 10 s', { tracker, pool: input.pool, error });
       }

@@ -57,18 +57,18 @@ export async function tracker(input: TrackerInput): Promise<void> {
   };
 
   // ── Handlers ──
-  setHandler(pauseUpdate, () => inLine(() => changeState('paused')));
+  setHandler(pauseUpdate, () => inLine((current) => changeState(current, 'paused')));
   setHandler(resumeUpdate, () =>
-    inLine(async () => {
-      const result = await changeState('running');
+    inLine(async (current) => {
+      const result = await changeState(current, 'running');
       // Also the way out of quarantine, so it wakes the pools even when the tracker was running.
       await wakePools({ tracker: name, from: 0, release: true });
       return result;
     }),
   );
   setHandler(stopUpdate, () =>
-    inLine(async () => {
-      const result = await changeState('stopped');
+    inLine(async (current) => {
+      const result = await changeState(current, 'stopped');
       // A pool in quarantine has no shift that would tell it.
       await wakePools({ tracker: name, from: 0, release: true, quarantinedOnly: true });
       return result;
@@ -107,14 +107,13 @@ export async function tracker(input: TrackerInput): Promise<void> {
   });
 
   // ── Open, then wait for what is asked ──
-  now = await openTracker({ tracker: name, options: input.options });
-  describe(now);
+  const root = await open();
   if ((input.runs ?? 0) === 0) await wakePools({ tracker: name, from: 0 });
 
   for (;;) {
-    const leaving = () => historyFull(now!.options.historyEvents);
-    await condition(() => now!.state === 'stopped' || outgrown || leaving());
-    if (now.state === 'stopped') {
+    const leaving = () => historyFull(root.options.historyEvents);
+    await condition(() => root.state === 'stopped' || outgrown || leaving());
+    if (root.state === 'stopped') {
       await condition(allHandlersFinished);
       return;
     }
@@ -127,16 +126,25 @@ export async function tracker(input: TrackerInput): Promise<void> {
       }
     } else {
       await throughTheGate(
-        () => !outgrown && now!.state !== 'stopped',
+        () => !outgrown && root.state !== 'stopped',
         () => continueAsNew<typeof tracker>({ tracker: name, runs: (input.runs ?? 0) + 1 }),
       );
     }
   }
 
-  async function changeState(state: TrackerState): Promise<CommandResult> {
+  async function open(): Promise<TrackerOpening> {
+    now = await openTracker({ tracker: name, options: input.options });
+    describe(now);
+    return now;
+  }
+
+  async function changeState(current: TrackerOpening, state: TrackerState): Promise<CommandResult> {
+    if (current.state === 'stopped' && state !== 'stopped') {
+      throw ApplicationFailure.nonRetryable(`tracker ${name} is stopped; start it again`, ErrorType.TrackerStopped);
+    }
     const result = await setTrackerState({ tracker: name, state });
-    now!.state = result.state;
-    describe(now!);
+    current.state = result.state;
+    describe(current);
     return result;
   }
 

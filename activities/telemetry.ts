@@ -3,7 +3,7 @@
  * operation. Most are read from the node when they are asked for, so that a run costs nothing here. `docs/metrics.md` is the table;
  * `workers/metrics.ts` serves them together with the SDK's.
  */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Node } from './shift/node';
 import type { OperationLoop } from './shift/operation';
 import { percentile } from './shift/lateness';
@@ -23,6 +23,8 @@ export class NodeMetrics {
 
   constructor() {
     const registers = [this.registry];
+    // Memory, event loop and garbage collection of the process.
+    collectDefaultMetrics({ register: this.registry });
     this.roundSeconds = new Histogram({
       name: 'longwatch_round_duration_seconds',
       help: 'Lag of a round: the largest (finished - due) of one pass over a pool',

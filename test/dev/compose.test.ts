@@ -1,0 +1,114 @@
+/** No container engine is needed: the files are read, and what can go wrong without a run is looked for. */
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { parse } from 'yaml';
+import { SEARCH_ATTRIBUTES } from '../../workflows/tracker/contract';
+
+const root = path.join(__dirname, '..', '..');
+const text = readFileSync(path.join(root, 'docker-compose.yml'), 'utf8');
+const dockerfile = readFileSync(path.join(root, 'Dockerfile'), 'utf8');
+
+interface Service {
+  image: string;
+  build?: string;
+  restart?: string;
+  healthcheck?: { test: string[] };
+  command?: string[];
+  ports?: string[];
+  environment?: Record<string, string>;
+  depends_on?: Record<string, { condition: string }>;
+  volumes?: string[];
+  configs?: { source: string }[];
+}
+interface Compose {
+  services: Record<string, Service>;
+  volumes: Record<string, unknown>;
+  configs: Record<string, { content: string }>;
+}
+const compose = parse(text, { merge: true }) as Compose;
+const services = Object.entries(compose.services);
+
+/** Others wait for its end, so it is meant to end. */
+const isOneShot = (name: string): boolean =>
+  services.some(([, service]) => service.depends_on?.[name]?.condition === 'service_completed_successfully');
+
+/** The verbs that exist: one file each. */
+function verbs(): string[] {
+  const folder = path.join(root, 'client', 'cli');
+  const found = existsSync(folder) ? readdirSync(folder).map((file) => path.basename(file, '.ts')) : [];
+  return found.includes('worker') ? found : ['dev', 'worker', 'migrate', 'start', 'stop', 'status', 'add', 'remove'];
+}
+
+/** An exact version: at least two numbers, or a version of our own build. */
+const PINNED = /^[\w./-]+:\d+\.\d+(\.\d+)?[\w.-]*$/;
+
+test.each(services)('%s is pinned, comes back, and says whether it is well', (name, service) => {
+  expect(service.image).toMatch(PINNED);
+  if (isOneShot(name)) {
+    expect(service.restart).toMatch(/^on-failure:\d+$/);
+    expect(service.healthcheck).toBeUndefined();
+  } else {
+    expect(service.restart).toBe('unless-stopped');
+    expect(service.healthcheck?.test[0]).toMatch(/^CMD/);
+  }
+});
+
+test('what a service waits for exists and can come about', () => {
+  for (const [, service] of services) {
+    for (const [other, { condition }] of Object.entries(service.depends_on ?? {})) {
+      expect(compose.services[other]).toBeDefined();
+      const possible = isOneShot(other) ? 'service_completed_successfully' : 'service_healthy';
+      expect(condition).toBe(possible);
+    }
+    for (const volume of service.volumes ?? []) expect(compose.volumes).toHaveProperty([volume.split(':')[0]!]);
+    for (const config of service.configs ?? []) expect(compose.configs).toHaveProperty([config.source]);
+  }
+});
+
+test('every published port is bound to 127.0.0.1', () => {
+  const ports = services.flatMap(([, service]) => service.ports ?? []);
+  expect(ports.length).toBeGreaterThan(0);
+  for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:\d+:\d+$/);
+});
+
+test('every secret comes from the environment, and its default is marked', () => {
+  const lines = text.split('\n').filter((line) => /PASSWORD|_PWD|postgres:\/\//.test(line) && !line.startsWith('#'));
+  expect(lines.length).toBeGreaterThan(3);
+  for (const line of lines) expect(line).toMatch(/\$\{\w+_PASSWORD:-\w+\}.* # DEVELOPMENT$/);
+});
+
+test('every longwatch command names a verb that exists, and a config that exists', () => {
+  const fromDockerfile = [...dockerfile.matchAll(/^CMD (\[.*\])$/gm)].map((match) => JSON.parse(match[1]!) as string[]);
+  const commands = [...fromDockerfile, ...services.flatMap(([, { command }]) => (command ? [command] : []))]
+    .filter((command) => command[0] === 'longwatch')
+    .map((command) => command.slice(1));
+  expect(commands).toHaveLength(3);
+  for (const [verb, ...rest] of commands) {
+    expect(verbs()).toContain(verb);
+    const config = rest[rest.indexOf('--config') + 1];
+    if (rest.includes('--config')) expect(config).toMatch(/examples\/eve\/longwatch\.config\.ts\}?$/);
+  }
+});
+
+test('the search attributes are those of the contract', () => {
+  const names = { KEYWORD: 'Keyword', INT: 'Int' };
+  for (const [name, type] of Object.entries(SEARCH_ATTRIBUTES)) {
+    expect(String(compose.services['temporal-namespace']!.command)).toContain(`attribute ${name} ${names[type]}`);
+  }
+});
+
+test('the settings of the server are YAML that it can read', () => {
+  expect(parse(compose.configs['temporal-dynamic']!.content)).toMatchObject({
+    'history.timerProcessorMaxTimeShift': [{ value: '20ms' }],
+  });
+});
+
+test('the Dockerfile pins its base, builds from the lock file and does not run as root', () => {
+  const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map((match) => match[1]!);
+  expect(bases).toHaveLength(2);
+  for (const base of bases) expect(base).toMatch(PINNED);
+  expect(dockerfile).toContain('npm ci');
+  expect(dockerfile).toMatch(/npm prune --omit=dev/);
+  expect(dockerfile.lastIndexOf('\nUSER node')).toBeGreaterThan(dockerfile.lastIndexOf('\nFROM '));
+  expect(dockerfile).toContain('\nHEALTHCHECK ');
+});

@@ -1,2 +1,7 @@
 #!/usr/bin/env node
-require('../dist/client/cli/main.js');
+const { main } = require('../dist/client/cli/main.js');
+
+main(process.argv.slice(2)).then((status) => {
+  // Output that is still on its way to a pipe is written first; nothing else may hold the process.
+  process.exitCode = status;
+});

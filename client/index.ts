@@ -2,6 +2,7 @@
  * The public library: what a config module and a program import from `longwatch`. Light: the connection's packages
  * are loaded by `connect`, so that a config module, also in a worker thread, does not pay for them.
  */
+import type * as library from './longwatch';
 import type { ConnectOptions, Longwatch } from './longwatch';
 
 export { defineConfig, defineTracker } from '../workers/config/definition';
@@ -47,6 +48,5 @@ export type {
 export async function connect(options?: ConnectOptions): Promise<Longwatch> {
   // Loaded when called; an `import()` of a file would be resolved by the rules of ES modules.
   // eslint-disable-next-line @typescript-eslint/no-require-imports
-  const library = require('./longwatch') as typeof import('./longwatch');
-  return library.connect(options);
+  return (require('./longwatch') as typeof library).connect(options);
 }

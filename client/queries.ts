@@ -32,6 +32,12 @@ export const COUNT_MEMBERS: Statement = {
   text: `select count(*)::int as members from longwatch.member where tracker = $1 and removed_at is null`,
 };
 
+/** True also when they were all removed, as long as their tombstones are kept. */
+export const EVER_HAD_MEMBERS: Statement = {
+  name: 'client-ever-had-members',
+  text: `select exists (select from longwatch.member where tracker = $1) as had`,
+};
+
 /** How many of these ids have been given this change, or a later one. */
 export const COUNT_APPLIED: Statement = {
   name: 'client-count-applied',
@@ -110,8 +116,8 @@ export const STATUS_TRACKERS: Statement = {
 };
 
 /**
- * Members whose value is older than three times what it may be: the interval, the upstream's Expires or a hold in
- * force. A value that was never fetched is as old as its member.
+ * Members whose value is older than three times what it may be: the interval, the upstream's Expires or a hold (of
+ * the member, or of the operation on the node that keeps it). A value that was never fetched is as old as its member.
  */
 export const STATUS_STALE: Statement = {
   name: 'client-status-stale',
@@ -119,18 +125,21 @@ export const STATUS_STALE: Statement = {
          from longwatch.member m
          cross join unnest($2::text[], $3::float8[]) as o(operation, every_ms)
          left join longwatch.value v on v.member = m.key and v.operation = o.operation
+         left join longwatch.pool p on p.tracker = m.tracker and p.pool = m.pool
+         left join longwatch.node_stats s
+           on s.node = p.node and s.tracker = m.tracker and s.operation = o.operation and s.held_until > now()
          where m.tracker = $1 and m.removed_at is null
            and extract(epoch from now() - coalesce(v.fetched_at, m.added_at)) * 1000 > 3 * greatest(
              o.every_ms,
              extract(epoch from v.expires_at - v.fetched_at) * 1000,
-             extract(epoch from v.held_until - coalesce(v.fetched_at, m.added_at)) * 1000)
+             extract(epoch from greatest(v.held_until, s.held_until) - coalesce(v.fetched_at, m.added_at)) * 1000)
          group by o.operation`,
 };
 
 /** What the nodes counted, added up; lateness only of nodes that were heard of in the last minute. */
 export const STATUS_STATS: Statement = {
   name: 'client-status-stats',
-  text: `select s.tracker, s.operation, sum(s.fetched)::float8 as fetched, sum(s.changed)::float8 as changed,
+  text: `select s.tracker, s.operation, sum(s.fetched)::float8 as fetched,
                 sum(s.failed)::float8 as failed, sum(s.skipped)::float8 as skipped,
                 max(s.last_round_ms) filter (
                   where node.ended_at is null and node.seen_at > now() - ${NODE_GONE}

@@ -33,7 +33,6 @@ export interface OperationSummary {
   everyMs: number;
   enabled: boolean;
   fetched: number;
-  changed: number;
   failed: number;
   /** Rounds or runs left out: backpressure, gate, overrun. */
   skipped: number;
@@ -76,7 +75,6 @@ interface StatsRow {
   tracker: string;
   operation: string;
   fetched: number;
-  changed: number;
   failed: number;
   skipped: number;
   last_round_ms: number | null;
@@ -145,7 +143,6 @@ async function summarize(connections: Connections, row: TrackerRow, stats: Stats
         everyMs: operation.everyMs,
         enabled: operation.enabled,
         fetched: counted?.fetched ?? 0,
-        changed: counted?.changed ?? 0,
         failed: counted?.failed ?? 0,
         skipped: counted?.skipped ?? 0,
         stale: stale.get(name) ?? 0,

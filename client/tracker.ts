@@ -30,7 +30,7 @@ import {
   UnknownPoolError,
   UnknownTrackerError,
 } from './errors';
-import { LIST, LIST_POOL, NOTIFY, POOLS, SHOW, TRACKER, TRACKER_NAMES } from './queries';
+import { EVER_HAD_MEMBERS, LIST, LIST_POOL, NOTIFY, POOLS, SHOW, TRACKER, TRACKER_NAMES } from './queries';
 import { collectIds } from './ids';
 import { changeRoster, type RosterOptions, type RosterResult, type RosterSender } from './roster';
 import { sameOptions, settingsOf, type Setting } from './settings';
@@ -122,7 +122,7 @@ export class TrackerHandle {
   async start(options?: TrackerOptions): Promise<StartResult> {
     const before = await this.find();
     if (!before && !options) throw await this.unknown();
-    const started = await startRoot(this.connections, this.name, options);
+    const started = await startRoot(this.connections, this.name, options ?? before?.options);
     const row = await this.opened();
     const differs = !started && options !== undefined && !sameOptions(row.options, options);
     return { alreadyRunning: !started, state: row.state, differs };
@@ -202,6 +202,11 @@ export class TrackerHandle {
       after = page.at(-1)!.id;
       left -= page.length;
     }
+  }
+
+  /** Whether anything was ever tracked, as far as it is remembered (`tombstones`). */
+  async everHadMembers(): Promise<boolean> {
+    return (await this.connections.rows<{ had: boolean }>(EVER_HAD_MEMBERS, [this.name]))[0]!.had;
   }
 
   async pools(): Promise<PoolSummary[]> {

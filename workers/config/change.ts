@@ -10,9 +10,14 @@ import { compileValue } from './values';
  * @throws ConfigError when the path or the value may not stand.
  */
 export function parseOptionChange(text: string, operations?: readonly string[]): OptionChange {
+  return optionChange(...splitChange(text), operations);
+}
+
+/** `PATH=VALUE` in its halves. @throws ConfigError when it is none. */
+export function splitChange(text: string): [path: string, value: string] {
   const equals = text.indexOf('=');
   if (equals < 1) throw new ConfigError([`'${text}' is no change: write PATH=VALUE, such as ${EXAMPLE}`]);
-  return optionChange(text.slice(0, equals).trim(), text.slice(equals + 1).trim(), operations);
+  return [text.slice(0, equals).trim(), text.slice(equals + 1).trim()];
 }
 
 const EXAMPLE = 'operations.location.every=500ms';

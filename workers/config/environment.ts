@@ -67,6 +67,7 @@ export function requireDatabase(environment: Environment): string {
     throw new EnvironmentError(
       'nothing says where the database is: start the development stack in this folder (npx longwatch dev), ' +
         'or set DATABASE_URL, or give --database URL',
+      { usage: false },
     );
   }
   if (!/^postgres(ql)?:\/\//.test(environment.databaseUrl)) {

@@ -16,4 +16,11 @@ export class ConfigError extends Error {
 /** Nothing says where a server is. The message names every way to say it. */
 export class EnvironmentError extends Error {
   override readonly name = 'EnvironmentError';
+  /** True: what is given cannot be used. False: nothing is given, and no development stack runs here. */
+  readonly usage: boolean;
+
+  constructor(message: string, options: { usage?: boolean } = {}) {
+    super(message);
+    this.usage = options.usage ?? true;
+  }
 }

@@ -1,0 +1,43 @@
+/** From any failure to a message and an exit status: 1 it failed, 2 it was used wrongly. Called once, by `main.ts`. */
+import { ConfigError, EnvironmentError } from '../../workers/config/errors';
+import { LongwatchError } from '../errors';
+
+/** Arguments that cannot be. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export interface Explained {
+  message: string;
+  status: 1 | 2;
+  /** Only what is not understood shows where it came from, and only to who asks for it. */
+  unexpected: boolean;
+}
+
+export function explain(error: unknown): Explained {
+  if (error instanceof UsageError || error instanceof ConfigError) return known(error.message, 2);
+  if (error instanceof EnvironmentError || error instanceof LongwatchError) {
+    return known(error.message, error.usage ? 2 : 1);
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  const { code, type, name } = error as { code?: unknown; type?: unknown; name?: unknown };
+  // What a worker meets before it works; the client's own connections translate this themselves.
+  if (code === '42P01' || code === '3F000') {
+    return known('the database has no (or an old) Longwatch schema; bring it up to date: npx longwatch migrate', 1);
+  }
+  if (type === 'ForeignDeployment') return known(message, 1);
+  if (
+    type === 'StoreUnavailable' ||
+    (typeof code === 'string' && /^(ECONN|ENOTFOUND|EAI_AGAIN|28|3D|57P)/.test(code))
+  ) {
+    return known(`the database cannot be used: ${message || String(code)}; see DATABASE_URL or --database`, 1);
+  }
+  if (/Failed to connect|No connection established/.test(message)) {
+    return known('Temporal does not answer; start it (npx longwatch dev), or see TEMPORAL_ADDRESS or --address', 1);
+  }
+  const dev = ['AlreadyRunningError', 'PortTakenError', 'TemporalNotFoundError', 'DevServerError'];
+  if (typeof name === 'string' && dev.includes(name)) return known(message, 1);
+  return { message: message || (typeof code === 'string' ? code : 'it failed'), status: 1, unexpected: true };
+}
+
+const known = (message: string, status: 1 | 2): Explained => ({ message, status, unexpected: false });

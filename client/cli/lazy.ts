@@ -1,0 +1,30 @@
+/**
+ * What a verb loads only when it runs, so that `--help` and a mistyped verb answer at once. `require`, for an `import()`
+ * of a file would be resolved by the rules of ES modules.
+ */
+/* eslint-disable @typescript-eslint/no-require-imports */
+import type * as cliProgress from 'cli-progress';
+import type * as cliTable from 'cli-table3';
+import type * as pino from 'pino';
+import type * as change from '../../workers/config/change';
+import type * as environment from '../../workers/config/environment';
+import type * as load from '../../workers/config/load';
+import type * as suggest from '../../workers/config/suggest';
+import type * as devServers from '../../workers/dev/servers';
+import type * as migrate from '../../workers/migrate';
+import type * as worker from '../../workers/worker';
+import type * as longwatch from '../longwatch';
+
+export const lazy = {
+  longwatch: () => require('../longwatch') as typeof longwatch,
+  environment: () => require('../../workers/config/environment') as typeof environment,
+  change: () => require('../../workers/config/change') as typeof change,
+  suggest: () => require('../../workers/config/suggest') as typeof suggest,
+  load: () => require('../../workers/config/load') as typeof load,
+  worker: () => require('../../workers/worker') as typeof worker,
+  migrate: () => require('../../workers/migrate') as typeof migrate,
+  devServers: () => require('../../workers/dev/servers') as typeof devServers,
+  pino: () => require('pino') as typeof pino,
+  table: () => require('cli-table3') as typeof cliTable.default,
+  progress: () => require('cli-progress') as typeof cliProgress,
+};

@@ -1,0 +1,17 @@
+/** `longwatch migrate`: brings the database's schema up to date; again, it does nothing. */
+import type { Command } from 'commander';
+import { lazy } from '../lazy';
+import { logger, print, printJson } from '../output';
+import { environmentFlags, verb, type CommonFlags } from '../verb';
+
+export function addMigrate(program: Command): void {
+  verb(program, 'migrate', "bring the database's schema up to date", [
+    'longwatch migrate --database postgres://user@host/longwatch',
+  ]).action(async (flags: CommonFlags) => {
+    const { requireDatabase, resolveEnvironment } = lazy.environment();
+    const url = requireDatabase(resolveEnvironment(environmentFlags(flags)));
+    const applied = await lazy.migrate().migrate(url, logger('warn'));
+    if (flags.json) return printJson({ applied });
+    await print(applied.length === 0 ? 'the schema is up to date' : `applied: ${applied.join(', ')}`);
+  });
+}

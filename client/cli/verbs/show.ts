@@ -1,0 +1,34 @@
+/** `longwatch show`: one member, where it is kept and what is known of it. */
+import type { Command } from 'commander';
+import { age, print, printJson, table } from '../output';
+import { verb, withLongwatch, type CommonFlags } from '../verb';
+
+export function addShow(program: Command): void {
+  verb(program, 'show <tracker> <id>', 'one id: its pool, node, values and their age', [
+    'longwatch show characters 2112000001',
+    'longwatch show characters 2112000001 --json',
+  ]).action((name: string, id: string, flags: CommonFlags) =>
+    withLongwatch(flags, async (longwatch) => {
+      const member = await longwatch.tracker(name).show(id);
+      if (flags.json) return printJson(member);
+      await print(
+        `${member.id}: pool ${member.pool}, ${member.node === null ? 'no node yet' : `node ${member.node}`}, ` +
+          `tracked since ${member.addedAt}`,
+      );
+      if (member.values.length === 0) return print('nothing fetched yet');
+      await print(
+        table(
+          [{ head: 'operation' }, { head: 'age', right: true }, { head: 'failures', right: true }, { head: 'value' }],
+          member.values.map((value) => [
+            value.operation,
+            age(value.ageMs),
+            value.failures,
+            value.error === null ? shorten(JSON.stringify(value.value)) : `failed: ${shorten(value.error)}`,
+          ]),
+        ),
+      );
+    }),
+  );
+}
+
+const shorten = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text);

@@ -1,0 +1,160 @@
+/** `longwatch status`: every tracker and operation in one table; `--watch` draws it again each second, in place. */
+import { once } from 'node:events';
+import readline from 'node:readline';
+import type { Command } from 'commander';
+import type { Longwatch } from '../../longwatch';
+import type { Status, TrackerSummary } from '../../status';
+import { explain } from '../errors';
+import { age, count, millis, plural, print, printJson, table } from '../output';
+import { seconds, verb, withLongwatch, type CommonFlags } from '../verb';
+
+interface Flags extends CommonFlags {
+  watch?: boolean;
+  every: number;
+}
+
+export function addStatus(program: Command): void {
+  verb(program, 'status [tracker]', 'trackers, operations and nodes', [
+    'longwatch status',
+    'longwatch status characters --watch',
+    'longwatch status --json',
+  ])
+    .option('-w, --watch', 'draw it again and again; q or Ctrl-C ends it')
+    .option('--every <seconds>', 'how often --watch looks', seconds, 1)
+    .action((name: string | undefined, flags: Flags) =>
+      withLongwatch(flags, async (longwatch) => {
+        if (flags.watch) return watch(longwatch, name, flags);
+        const status = await read(longwatch, name);
+        await (flags.json ? printJson(status) : print(render(status)));
+      }),
+    );
+}
+
+async function read(longwatch: Longwatch, name: string | undefined): Promise<Status> {
+  if (name === undefined) return longwatch.status();
+  // The handle refuses a name that is not there.
+  const tracker = await longwatch.tracker(name).status();
+  return { ...(await longwatch.status()), trackers: [tracker] };
+}
+
+async function watch(longwatch: Longwatch, name: string | undefined, flags: Flags): Promise<void> {
+  const ending = new AbortController();
+  const stopKeys = onQuit(() => ending.abort());
+  const live = process.stdout.isTTY && !flags.json;
+  let drawn = 0;
+  try {
+    // The first look fails as any verb does; a server that goes away later is shown and waited for.
+    let first = true;
+    while (!ending.signal.aborted) {
+      const status = await read(longwatch, name).catch((error: unknown) => {
+        if (first) throw error;
+        return explain(error).message;
+      });
+      first = false;
+      if (flags.json) {
+        await printJson(typeof status === 'string' ? { error: status } : status);
+      } else {
+        const text = typeof status === 'string' ? status : render(status);
+        drawn = await draw(`${text}\n\n${new Date().toLocaleTimeString('en-GB')}  q ends`, live, drawn);
+      }
+      await sleep(flags.every * 1_000, ending.signal);
+    }
+  } finally {
+    stopKeys();
+  }
+}
+
+/** Over what was drawn before, on a terminal. @returns how many lines the terminal shows. */
+async function draw(text: string, live: boolean, before: number): Promise<number> {
+  if (!live) {
+    await print(text);
+    return 0;
+  }
+  const { columns, rows } = process.stdout;
+  // A line that wraps or scrolls away could not be drawn over.
+  const lines = text.split('\n').slice(0, Math.max(1, rows - 1));
+  if (before > 0) {
+    readline.moveCursor(process.stdout, 0, -before);
+    readline.cursorTo(process.stdout, 0);
+    readline.clearScreenDown(process.stdout);
+  }
+  await print(lines.map((line) => line.slice(0, columns)).join('\n'));
+  return lines.length;
+}
+
+function onQuit(quit: () => void): () => void {
+  const keys = (data: Buffer): void => {
+    const key = data.toString();
+    if (key === 'q' || key === 'Q' || key === '\u0003' || key === '\u0004') quit();
+  };
+  process.once('SIGINT', quit).once('SIGTERM', quit);
+  const terminal = process.stdin.isTTY && process.stdout.isTTY;
+  if (terminal) process.stdin.setRawMode(true).on('data', keys).resume();
+  return () => {
+    process.off('SIGINT', quit).off('SIGTERM', quit);
+    if (terminal) process.stdin.off('data', keys).setRawMode(false).pause();
+  };
+}
+
+/** Ends early, without a word, when the signal fires. */
+async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const timeout = AbortSignal.any([signal, AbortSignal.timeout(ms)]);
+  const held = setTimeout(() => undefined, ms);
+  await once(timeout, 'abort');
+  clearTimeout(held);
+}
+
+function render(status: Status): string {
+  if (status.trackers.length === 0) return 'no tracker has been started; start one with: npx longwatch start NAME';
+  const nodes = status.nodes.filter((node) => node.live);
+  const gone = status.nodes.filter((node) => !node.live);
+  const lines = [
+    ...status.trackers.flatMap((tracker) => [...renderTracker(tracker), '']),
+    nodes.length === 0
+      ? 'no worker is running'
+      : `nodes: ${nodes.map((n) => `${n.name} (${plural(n.pools, 'pool')})`).join(', ')}`,
+    ...gone.map((node) => `gone: ${node.name}, last heard of ${age(Date.now() - Date.parse(node.seenAt))} ago`),
+  ];
+  return lines.join('\n');
+}
+
+function renderTracker(tracker: TrackerSummary): string[] {
+  const facts = [
+    tracker.state,
+    plural(tracker.members, 'member'),
+    `${count(tracker.poolsOnShift)} of ${plural(tracker.pools, 'pool')} on shift`,
+    ...(tracker.quarantined > 0
+      ? [`${count(tracker.quarantined)} QUARANTINED (npx longwatch pools ${tracker.name})`]
+      : []),
+    ...(tracker.gate === null ? [] : [`gate ${tracker.gate}`]),
+  ];
+  const right = (head: string) => ({ head, right: true });
+  return [
+    `${tracker.name}: ${facts.join(', ')}`,
+    table(
+      [
+        { head: 'operation' },
+        right('every'),
+        right('fetched'),
+        right('failed'),
+        right('skipped'),
+        right('stale'),
+        right('round ms'),
+        right('late p50 ms'),
+        right('late p99 ms'),
+      ],
+      tracker.operations.map((operation) => [
+        operation.name,
+        operation.enabled ? age(operation.everyMs) : 'off',
+        count(operation.fetched),
+        count(operation.failed),
+        count(operation.skipped),
+        count(operation.stale),
+        millis(operation.lastRoundMs),
+        millis(operation.lateP50Ms),
+        millis(operation.lateP99Ms),
+      ]),
+    ),
+  ];
+}

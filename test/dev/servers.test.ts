@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
@@ -114,6 +115,7 @@ describe('kill -9', () => {
     const lines: string[] = [];
     const stack = await start({ onProgress: (line) => lines.push(line) });
     expect(lines).toContain('Waiting for the servers of an earlier run to end');
+    expect(lines).not.toContain('Stopped servers that an earlier run had left behind');
     expect(marksOf(parent.state).filter(isRunning)).toEqual([]);
     expect(await workflowStatus(stack)).toBe('RUNNING');
   });
@@ -138,12 +140,20 @@ describe('kill -9', () => {
     for (const mark of marks) process.kill(mark.pid, 'SIGKILL');
     parent.child.kill('SIGKILL');
     expect(await allEnded(marks)).toBe(true);
-    const pidFile = path.join(dir, 'postgres', 'postmaster.pid');
-    const [, ...rest] = readFileSync(pidFile, 'utf8').split('\n');
-    writeFileSync(pidFile, [String(process.pid), ...rest].join('\n'));
-    const stack = await start();
-    expect(await query(stack.databaseUrl, 'select answer from kept')).toEqual([{ answer: 42 }]);
-    expect(await workflowStatus(stack)).toBe('RUNNING');
+    // PostgreSQL itself sees through the pid of another user, so the stranger is one of its own.
+    const { uid, gid } = statSync(path.join(dir, 'postgres'));
+    const stranger = spawn('sleep', ['60'], { uid, gid, stdio: 'ignore' });
+    try {
+      const pidFile = path.join(dir, 'postgres', 'postmaster.pid');
+      const [, ...rest] = readFileSync(pidFile, 'utf8').split('\n');
+      writeFileSync(pidFile, [String(stranger.pid), ...rest].join('\n'));
+      const stack = await start();
+      expect(await query(stack.databaseUrl, 'select answer from kept')).toEqual([{ answer: 42 }]);
+      expect(await workflowStatus(stack)).toBe('RUNNING');
+      expect(isRunning(markOf(stranger.pid!))).toBe(true);
+    } finally {
+      stranger.kill('SIGKILL');
+    }
   });
 
   test('of the supervisor alone: stop still ends the servers', async () => {

@@ -20,8 +20,7 @@ COPY --from=build /app/dist ./dist
 COPY --from=build /app/examples ./examples
 RUN ln -s /app/bin/longwatch.js /usr/local/bin/longwatch
 USER node
-ENV LONGWATCH_METRICS_ADDRESS=0.0.0.0:9464
 EXPOSE 9464
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=6 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9464/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["longwatch", "worker", "--config", "examples/eve/longwatch.config.ts"]
+CMD ["longwatch", "worker", "--config", "examples/eve/longwatch.config.ts", "--metrics-host", "0.0.0.0", "--metrics-port", "9464"]

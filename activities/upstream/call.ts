@@ -43,6 +43,7 @@ const HOLDING = new Set([420, 429, 503]);
 
 /** The path for people: without the query, and without segments that may be keys. */
 export function describe(method: string, path: string): string {
+  if (!path.startsWith('/')) return method;
   const bare = path.split(/[?#]/, 1)[0]!;
   const masked = bare.replace(/[^/]{20,}/g, (part) => (/^\d+$/.test(part) ? part : '…'));
   return `${method} ${masked.slice(0, 200)}`;
@@ -149,13 +150,18 @@ export class Call implements Dispatcher.DispatchHandlers, Deadlined {
   onError(error: Error): void {
     if (this.settled) return;
     const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'UND_ERR_INVALID_ARG') this.fail('request', 'it cannot be sent (a bad path or header)', false);
-    else if (code === 'UND_ERR_CLOSED' || code === 'UND_ERR_DESTROYED') this.fail('aborted', 'the client was closed', true);
+    if (code === 'UND_ERR_INVALID_ARG') this.refuseToSend();
+    else if (code === 'UND_ERR_CLOSED' || code === 'UND_ERR_DESTROYED')
+      this.fail('aborted', 'the client was closed', true);
     else if (code === 'UND_ERR_CONNECT_TIMEOUT') this.fail('timeout', 'no connection in time', true);
     else this.fail('closed', `the connection failed (${/^[A-Z_0-9]+$/.test(code) ? code : error.name})`, true);
   }
 
   // ── The caller's side ──────────────────────────────────────────────────────────────────────
+
+  refuseToSend(): void {
+    this.fail('request', 'it cannot be sent (a bad path or header)', false);
+  }
 
   /** Called by the deadline list. */
   expire(): void {

@@ -132,6 +132,11 @@ class PooledUpstream implements Upstream {
       deadlines.add(call);
       signal?.addEventListener('abort', call);
       const request: Dispatcher.DispatchOptions = { method, path, headers, body };
+      // undici would take a whole address for a path, with whatever secret is in it.
+      if (path.charCodeAt(0) !== 47) {
+        call.refuseToSend();
+        return;
+      }
       try {
         this.pool.dispatch(request, call);
       } catch (error) {

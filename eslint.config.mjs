@@ -14,7 +14,7 @@ const zones = [
 ];
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'coverage/', '.longwatch/', 'bin/', '*.js', '*.mjs'] },
+  { ignores: ['dist/', 'node_modules/', 'coverage/', '.longwatch/', 'bin/', 'scripts/*.js', '*.js', '*.mjs'] },
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {
@@ -36,7 +36,14 @@ export default tseslint.config(
     rules: {
       'no-restricted-imports': [
         'error',
-        { patterns: [{ regex: '^(?!\\.{1,2}/|@temporalio/(workflow|common)$)', message: 'Workflow code imports only itself, @temporalio/workflow and @temporalio/common.' }] },
+        {
+          patterns: [
+            {
+              regex: '^(?!\\.{1,2}/|@temporalio/(workflow|common)$)',
+              message: 'Workflow code imports only itself, @temporalio/workflow and @temporalio/common.',
+            },
+          ],
+        },
       ],
       'no-restricted-globals': ['error', 'process', 'Buffer', 'require', 'setImmediate', 'fetch'],
     },

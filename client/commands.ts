@@ -11,12 +11,13 @@ import {
   WorkflowNotFoundError,
   type UpdateDefinition,
 } from '@temporalio/common';
-import { WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError } from '@temporalio/client';
+import type { WorkflowUpdateFailedError } from '@temporalio/client';
 import { TASK_QUEUE, trackerWorkflowId, type TrackerInput, type TrackerState } from '../workflows/tracker/contract';
 import type { TrackerOptions } from '../workflows/tracker/options';
 import type { Connections } from './connections';
 import { NoWorkerError, RefusedError, TimedOutError, TrackerGoneError, TrackerStoppedError } from './errors';
 import { TRACKER } from './queries';
+import { temporalClient } from './temporal-client';
 
 /** An update waits for a worker, and may move a million members. Milliseconds. */
 const UPDATE_MS = 30_000;
@@ -50,6 +51,7 @@ export async function command<Result, Args extends unknown[]>(
       );
     return await run((await connections.workersPoll()) ? limit : NOBODY_MS);
   } catch (error) {
+    const { WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
     if (error instanceof WorkflowNotFoundError) throw await missing(connections, tracker, options.unknown);
     if (error instanceof WorkflowUpdateFailedError) throw refused(error);
     if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {

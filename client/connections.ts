@@ -2,23 +2,16 @@
  * The client's two connections, each made when first needed: what only reads PostgreSQL works while Temporal is away.
  * Every failure leaves as one of `errors.ts`. Made by `connect()`; used by `tracker.ts`, `roster.ts` and `status.ts`.
  */
-import {
-  Client,
-  Connection,
-  isGrpcDeadlineError,
-  isGrpcServiceError,
-  WorkflowUpdateFailedError,
-  WorkflowUpdateRPCTimeoutOrCancelledError,
-} from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import pino, { type Logger } from 'pino';
 import type { QueryResultRow } from 'pg';
 import { Database, isOutage, type Statement } from '../activities/store/database';
 import { redactUrl, requireDatabase, type Environment } from '../workers/config/environment';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import { DatabaseNotMigratedError, DatabaseUnavailableError, LongwatchError, TemporalUnavailableError } from './errors';
+import { connectTemporal, isUnreachable } from './temporal-client';
 
-/** How long Temporal may take to answer the first time, and then each request. Milliseconds. */
-const CONNECT_MS = 5_000;
+/** How long a request to Temporal may take. Milliseconds. */
 const REQUEST_MS = 10_000;
 /** Counting a million members takes a second or two; a statement that takes this long has hung. */
 const STATEMENT_MS = 60_000;
@@ -105,7 +98,7 @@ export class Connections {
     }
   }
 
-  /** Whether any worker has asked for work lately. True when that cannot be told. */
+  /** Whether any worker has asked for work lately. True when that cannot be told. @throws TemporalUnavailableError */
   async workersPoll(): Promise<boolean> {
     try {
       return await this.temporal(async ({ workflowService }) => {
@@ -118,17 +111,15 @@ export class Connections {
         const latest = Math.max(0, ...pollers.map((poller) => Number(poller.lastAccessTime?.seconds ?? 0) * 1000));
         return Date.now() - latest < 70_000;
       });
-    } catch {
+    } catch (error) {
+      if (error instanceof TemporalUnavailableError) throw error;
       return true;
     }
   }
 
   private client(): Promise<Client> {
     if (!this.connecting) {
-      const { address, namespace, tls, apiKey, metadata } = this.environment.temporal;
-      this.connecting = Connection.connect({ address, tls, apiKey, metadata, connectTimeout: CONNECT_MS }).then(
-        (connection) => new Client({ connection, namespace }),
-      );
+      this.connecting = connectTemporal(this.environment.temporal);
       // The next caller tries again.
       this.connecting.catch(() => (this.connecting = undefined));
     }
@@ -139,18 +130,6 @@ export class Connections {
     const client = await this.connecting?.catch(() => undefined);
     await Promise.all([client?.connection.close(), this.database?.close()]);
   }
-}
-
-const UNAVAILABLE = 14;
-const NOT_CONNECTED = /Failed to connect|No connection established/;
-
-function isUnreachable(error: unknown): boolean {
-  if (error instanceof WorkflowUpdateFailedError || error instanceof WorkflowUpdateRPCTimeoutOrCancelledError)
-    return false;
-  if (!(error instanceof Error)) return false;
-  const code = isGrpcServiceError(error) ? (error.code as number) : undefined;
-  const known = code === UNAVAILABLE || isGrpcDeadlineError(error) || NOT_CONNECTED.test((error as Error).message);
-  return known || isUnreachable((error as Error).cause);
 }
 
 function isNetworkError(error: unknown): boolean {

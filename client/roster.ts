@@ -27,7 +27,7 @@ const LOOK_MS = 250;
 export interface RosterOptions {
   /** Also wait until the change is in the database, which is when it holds. @default false */
   wait?: boolean;
-  /** Give up waiting after this long, milliseconds; the change stays accepted. @default 60,000 */
+  /** Give up when nothing more was applied for this long, milliseconds; the change stays accepted. @default 60,000 */
   waitTimeoutMs?: number;
   /** Called as ids are accepted and, with `wait`, applied. */
   onProgress?: (progress: RosterProgress) => void;
@@ -182,7 +182,7 @@ async function waitApplied(
   options: RosterOptions,
 ): Promise<void> {
   const limit = options.waitTimeoutMs ?? 60_000;
-  const deadline = Date.now() + limit;
+  let deadline = Date.now() + limit;
   let wake: () => void = () => undefined;
   const stopListening = await connections.listen(NOTIFY_CHANNEL, () => wake());
   let applied = 0;
@@ -197,6 +197,7 @@ async function waitApplied(
         await Promise.race([announced, pause(LOOK_MS)]);
       }
       applied += batch.ids.length;
+      deadline = Date.now() + limit;
       options.onProgress?.({ step: 'applied', ids: applied, total });
     }
   } finally {
@@ -205,8 +206,9 @@ async function waitApplied(
 }
 
 async function giveUp(connections: Connections, applied: number, total: number, limit: number): Promise<never> {
-  const what = `all ${total} ids are accepted, and ${applied} of them applied after ${Math.round(limit / 1000)} s`;
-  if (!(await connections.workersPoll())) throw new NoWorkerError(what, ' (what is accepted is kept until then)');
+  const what = `all ${total} ids are accepted, ${applied} of them applied, and no more for ${Math.round(limit / 1000)} s`;
+  const polled = await connections.workersPoll().catch(() => true);
+  if (!polled) throw new NoWorkerError(what, ' (what is accepted is kept until then)');
   throw new TimedOutError(`${what}; the rest follows by itself, see: npx longwatch pools`);
 }
 

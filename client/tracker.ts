@@ -325,12 +325,12 @@ export class TrackerHandle {
       const row = await this.find();
       if (row && row.state !== 'stopped') return row;
       // Asked once, after a moment: a worker of the development stack may just be coming up.
-      if (round === 25) mayHaveWorker = await this.connections.workersPoll();
+      if (round === 25) mayHaveWorker = await this.connections.workersPoll().catch(() => true);
       if (Date.now() > deadline || !mayHaveWorker) break;
       await new Promise((resolve) => void setTimeout(resolve, round < 10 ? 50 : 250));
     }
     const what = `tracker '${this.name}' is started, and nobody has opened it yet`;
-    if (!(await this.connections.workersPoll())) throw new NoWorkerError(what, ' (it begins as soon as one does)');
+    if (!mayHaveWorker) throw new NoWorkerError(what, ' (it begins as soon as one does)');
     throw new TimedOutError(`${what}; see the worker's log`);
   }
 }

@@ -58,6 +58,16 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
+/** Runs the process's arguments and ends the process. */
+export async function runAndExit(): Promise<void> {
+  const status = await main(process.argv.slice(2));
+  process.exitCode = status;
+  // What a failed start has left open (the SDK's threads) must not keep the process; what ends by itself has this long.
+  setTimeout(() => process.exit(status), LEFTOVERS_MS).unref();
+}
+
+const LEFTOVERS_MS = 1_000;
+
 /** From `dist/client/cli` and from `client/cli` alike. */
 function version(): string {
   const above = path.join(__dirname, '..', '..');

@@ -40,7 +40,10 @@ export function optionChange(
   const specs = ofOperation ? OPERATION_OPTIONS : [...TRACKER_OPTIONS, ...GATE_OPTIONS];
   const spec = specs.find((candidate) => candidate.name === name);
   if (!spec || (ofOperation && operation === '')) {
-    throw new ConfigError([`there is no option ${path}${didYouMean(path, paths(prefix, operations))}`]);
+    const known = paths(prefix, operations);
+    // `location.every` is nearer to `operations.location.every` than its letters say.
+    const whole = known.find((candidate) => candidate === `operations.${path}`);
+    throw new ConfigError([`there is no option ${path}${didYouMean(whole ?? path, known)}`]);
   }
   const compiled = prefix + spec.path;
   if (value === null || value === '' || value === 'default') return { path: compiled, value: null };

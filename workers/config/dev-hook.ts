@@ -5,8 +5,11 @@
 import type { Logger } from 'pino';
 
 export interface DevHook {
-  /** Runs before the worker. `dir` is a folder that is kept between starts. */
-  start?: (context: { dir: string; log: Logger }) => Promise<{
+  /**
+   * Runs before the worker. `dir` is a folder that is kept between starts; `databaseUrl` is where the tracker keeps its
+   * values, for a hook that wants a schema of its own there (it holds a password).
+   */
+  start?: (context: { dir: string; log: Logger; databaseUrl?: string }) => Promise<{
     stop: () => Promise<void>;
     /** Shown in the ready block, one a line. */
     lines: string[];

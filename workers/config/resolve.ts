@@ -115,7 +115,7 @@ function resolveTracker(given: Given, name: string, layers: Layers, problems: st
   if (given.gate !== undefined) {
     const gate = objectAt(given, 'gate', at, problems);
     checkKeys(gate, GATE_KEYS, `${at}gate.`, problems);
-    if (typeof gate.check !== 'function')
+    if (isObject(given.gate) && typeof gate.check !== 'function')
       problems.push(`${at}gate.check must be a function that answers true or false`);
     const compiled: Given = {};
     for (const { spec, key } of GATE_SPECS) {

@@ -86,7 +86,7 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   const environment = { temporal, databaseUrl: servers.databaseUrl };
   await lazy.migrate().migrate(requireDatabase(environment), log);
 
-  const hook = await loaded.dev?.start?.({ dir, log });
+  const hook = await loaded.dev?.start?.({ dir, log, databaseUrl: servers.databaseUrl });
   if (hook) closers.push(() => hook.stop());
   if (signal.aborted) return;
 

@@ -31,7 +31,7 @@ function make(program: Command, change: 'add' | 'remove', text: string, examples
   verb(program, `${change} <tracker> [id...]`, text, examples)
     .option('--file <file>', 'one id a line; - is standard input')
     .option('--wait', 'also wait until every id is in the database')
-    .option('--timeout <seconds>', 'how long --wait waits', seconds, 60)
+    .option('--timeout <seconds>', '--wait gives up when nothing more is applied for so long', seconds, 60)
     .action((tracker: string, ids: string[], flags: Flags) => run(change, tracker, ids, flags));
 }
 

@@ -1,0 +1,33 @@
+/**
+ * Temporal's client package, loaded when the first request is made: it takes a quarter of a second, and what only reads
+ * PostgreSQL (`status`, `show`, `list`) has no use for it. Called by `connections.ts` and `commands.ts`.
+ */
+import type * as client from '@temporalio/client';
+import type { TemporalTarget } from '../workers/config/environment';
+
+// eslint-disable-next-line @typescript-eslint/no-require-imports -- an `import()` would make each of its uses asynchronous
+export const temporalClient = () => require('@temporalio/client') as typeof client;
+
+/** How long Temporal may take to answer the first time. Milliseconds. */
+const CONNECT_MS = 5_000;
+
+export async function connectTemporal({ namespace, ...target }: TemporalTarget): Promise<client.Client> {
+  const { Client, Connection } = temporalClient();
+  const connection = await Connection.connect({ ...target, connectTimeout: CONNECT_MS });
+  return new Client({ connection, namespace });
+}
+
+const UNAVAILABLE = 14;
+const NOT_CONNECTED = /Failed to connect|No connection established/;
+
+/** Whether the server could not be reached, as opposed to: it refused, or the workflow did. */
+export function isUnreachable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { isGrpcDeadlineError, isGrpcServiceError } = temporalClient();
+  const { WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
+  if (error instanceof WorkflowUpdateFailedError) return false;
+  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) return false;
+  const { message, cause } = error;
+  const code = isGrpcServiceError(error) ? (error.code as number) : undefined;
+  return code === UNAVAILABLE || isGrpcDeadlineError(error) || NOT_CONNECTED.test(message) || isUnreachable(cause);
+}

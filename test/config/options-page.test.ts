@@ -1,0 +1,15 @@
+/** `docs/options.md` is what the tables say. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { renderOptions } from '../../workers/config/options-page';
+import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
+
+test('the page in docs is the one that would be written now', () => {
+  expect(readFileSync(path.join(__dirname, '../../docs/options.md'), 'utf8')).toBe(renderOptions());
+});
+
+test('every option is on it', () => {
+  const page = renderOptions();
+  for (const { name } of [...TRACKER_OPTIONS, ...GATE_OPTIONS, ...OPERATION_OPTIONS])
+    expect(page).toContain(`| \`${name}\` |`);
+});

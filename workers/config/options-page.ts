@@ -1,0 +1,61 @@
+/** The page `docs/options.md`, made from the option tables so that it cannot say anything else. Called by `scripts/options.ts`. */
+import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS, type OptionSpec } from '../../workflows/tracker/options';
+import { formatValue } from './values';
+
+export function renderOptions(): string {
+  return [
+    '<!-- Written by `npm run docs:options` from workflows/tracker/options.ts. Change it there. -->',
+    '# Options',
+    '',
+    "What a config module (`longwatch.config.ts`) can set. A duration is text such as `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of",
+    "milliseconds. The definition's value counts, else that of the config's `defaults`, else the default here; what is set",
+    'by hand while the tracker runs counts before all of them, until it is taken back:',
+    '',
+    '```sh',
+    'npx longwatch config characters                                          # every value, and where it comes from',
+    'npx longwatch config characters --set operations.location.every=500ms    # change it while it runs',
+    "npx longwatch config characters --set operations.location.every=         # back to the config's value",
+    '```',
+    '',
+    '## A tracker',
+    '',
+    '`defineTracker({ name, … })`; defaults for all trackers: `defaults.tracker`. Its `name` and those of its operations begin with a',
+    'small letter and have at most 63 letters, digits, `-` and `_`.',
+    '',
+    ...tableOf(TRACKER_OPTIONS),
+    '',
+    'Code: `onError(error, { tracker, pool, operation, id, node })` is called for each error of an operation or the gate.',
+    '',
+    '## Its gate',
+    '',
+    '`gate: { check, … }`; defaults: `defaults.gate`. `check({ signal, log })` answers whether the upstream is there; until it first does, the gate is closed.',
+    '',
+    ...tableOf(GATE_OPTIONS),
+    '',
+    '## An operation',
+    '',
+    '`operations: { NAME: { … } }`; defaults for all operations: `defaults.operation`. On the command line, a path begins with `operations.NAME.`.',
+    '',
+    ...tableOf(OPERATION_OPTIONS),
+    '',
+    'Code: `run(context)` does the work for one member and returns its value; `whenClosed(context)` runs in its place while the gate is closed.',
+    '',
+  ].join('\n');
+}
+
+function tableOf(specs: readonly OptionSpec[]): string[] {
+  return [
+    '| option | kind | default | from | to | what it does |',
+    '| --- | --- | --- | --- | --- | --- |',
+    ...specs.map((spec) => {
+      const fallback =
+        spec.derived ?? (spec.default === undefined ? '**required**' : code(formatValue(spec, spec.default)));
+      const cells = [code(spec.name), spec.kind, fallback, bound(spec, spec.min), bound(spec, spec.max), spec.text];
+      return `| ${cells.join(' | ')} |`;
+    }),
+  ];
+}
+
+const code = (text: string): string => `\`${text}\``;
+const bound = (spec: OptionSpec, value: number | undefined): string =>
+  value === undefined ? '' : code(formatValue(spec, value));

@@ -70,7 +70,9 @@ async function draw(text: string, live: boolean, before: number): Promise<number
     await print(text);
     return 0;
   }
-  const { columns, rows } = process.stdout;
+  // A terminal that does not know its size says 0.
+  const columns = process.stdout.columns || 120;
+  const rows = process.stdout.rows || 50;
   // A line that wraps or scrolls away could not be drawn over.
   const lines = text.split('\n').slice(0, Math.max(1, rows - 1));
   if (before > 0) {

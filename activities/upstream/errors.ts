@@ -1,5 +1,8 @@
 /** What an operation throws to say more than 'it failed'. Read by the shift (`activities/shift`). */
 
+/** Marks a hold across copies of this package: a config that is loaded from its source may bring a second one. */
+const HOLD = Symbol.for('longwatch.HoldError');
+
 /**
  * The upstream asks to be left alone (429, 420, 503 with Retry-After): nothing of the scope runs until then.
  * - `member`: this operation for this member (a bucket of its own, as ESI's per-character limiter).
@@ -7,6 +10,10 @@
  * - `tracker`: every operation of the tracker on this node (a limiter of the whole address).
  */
 export class HoldError extends Error {
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return typeof value === 'object' && value !== null && HOLD in value;
+  }
+  readonly [HOLD] = true;
   override readonly name = 'HoldError';
   readonly scope: 'member' | 'operation' | 'tracker';
   /** How long from now, milliseconds. */

@@ -36,7 +36,7 @@ export const dev: DevHook = {
         await upstream?.close();
         await rm(file, { force: true });
       },
-      lines: [`upstream  ${origin}`],
+      lines: [`Upstream     ${origin}`],
     };
   },
   trackers: {

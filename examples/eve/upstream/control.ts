@@ -4,7 +4,7 @@
  */
 
 export interface Settings {
-  /** Before each answer, milliseconds, plus 0 to `jitterMs`. */
+  /** Before each answer but the login server's, milliseconds, plus 0 to `jitterMs`. */
   latencyMs: number;
   jitterMs: number;
   /** Shares of the requests, 0 to 1, that get a 502, no answer, a body that is no JSON, 10 MB, a closed socket. */

@@ -230,7 +230,7 @@ describe('the dev hook', () => {
     const folder = path.join(dir, '.longwatch');
     const running = await dev.start!({ dir: folder, log, databaseUrl: 'postgres://example' });
     const { origin } = readSettings();
-    expect(running.lines).toEqual([`upstream  ${origin}`]);
+    expect(running.lines).toEqual([`Upstream     ${origin}`]);
     expect((await fetch(`${origin}/status/`)).status).toBe(200);
     // Another process has not this one's environment.
     const other = readSettings({}, path.join(dir));

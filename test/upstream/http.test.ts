@@ -411,10 +411,12 @@ test('no secret is in any error', async () => {
   ];
   const headers = { authorization: 'Bearer hunter2' };
   const errors: Error[] = [await failure(upstream.get(path, { headers, signal: aborted }))];
+  handler = answering(500);
+  errors.push(await failure(upstream.get('/a?t=hunter2')), await failure(upstream.get('/a#hunter2')));
   for (handler of handlers) errors.push(await failure(upstream.post(path, { secret: 'hunter2' }, { headers })));
   await upstream.close();
   errors.push(await failure(upstream.get(path, { headers })));
-  expect(errors).toHaveLength(handlers.length + 2);
+  expect(errors).toHaveLength(handlers.length + 4);
   for (const error of errors) {
     const all = `${inspect(error, { depth: 10, showHidden: true })} ${JSON.stringify(error)}`;
     for (const secret of secrets) expect(all).not.toContain(secret);

@@ -60,7 +60,10 @@ test('forty characters are refreshed five at a time', async () => {
   for (const id of ids) store.tokens.set(String(id), expired(server.login(id)));
   const tokens = book(store);
   await Promise.all(ids.map((id) => tokens.access(String(id))));
-  expect(server.counters()).toMatchObject({ refreshes: 40, mostRefreshesAtOnce: 5 });
+  const { refreshes, mostRefreshesAtOnce } = server.counters();
+  expect(refreshes).toBe(40);
+  expect(mostRefreshesAtOnce).toBeLessThanOrEqual(5);
+  expect(mostRefreshesAtOnce).toBeGreaterThan(1);
   expect(tokenRequests()).toEqual({ 200: 40 });
 });
 
@@ -199,7 +202,17 @@ describe('in PostgreSQL', () => {
   beforeAll(async () => (stack = await Stack.start()));
   afterAll(() => stack.close());
 
-  test('several workers share one refresh a character, and five places for all', async () => {
+  test('five places for all workers together', async () => {
+    server.set({ refreshMs: 100 });
+    const books = [1, 2, 3].map(() => book(new PostgresTokenStore(stack.servers.databaseUrl)));
+    const ids = Array.from({ length: 10 }, (_, k) => k);
+    await Promise.all(books.flatMap((tokens, b) => ids.map((id) => tokens.access(String(1_000 * (b + 1) + id)))));
+    expect(server.counters().mostRefreshesAtOnce).toBeLessThanOrEqual(5);
+    expect(tokenRequests()).toEqual({ 200: 30 });
+    await Promise.all(books.map((tokens) => tokens.close()));
+  });
+
+  test('several workers share one refresh a character', async () => {
     const stores = [1, 2, 3].map(() => new PostgresTokenStore(stack.servers.databaseUrl));
     const books = stores.map((store) => book(store));
     const ids = Array.from({ length: 30 }, (_, k) => String(k + 1));
@@ -207,8 +220,9 @@ describe('in PostgreSQL', () => {
     expect(got[1]).toEqual(got[0]);
     expect(got[2]).toEqual(got[0]);
     expect(tokenRequests()).toEqual({ 200: 30 });
-    expect(server.counters().mostRefreshesAtOnce).toBeLessThanOrEqual(5);
-    const rows = await stack.sql<{ n: string }>('SELECT count(*) AS n FROM eve.token WHERE refusals = 0');
+    const rows = await stack.sql<{ n: string }>(
+      'SELECT count(*) AS n FROM eve.token WHERE refusals = 0 AND character_id <= 30',
+    );
     expect(rows[0]!.n).toBe('30');
     await Promise.all(books.map((tokens) => tokens.close()));
   });

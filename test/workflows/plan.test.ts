@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { changeProblems, withChanges, type TrackerOptions } from '../../workflows/tracker/options';
+import { changeProblems, withChanges } from '../../workflows/tracker/options';
 import {
   APPLY_BATCH,
   APPLY_GAP_MS,
@@ -147,7 +147,7 @@ describe('options laid over the definition', () => {
     defineConfig({
       trackers: [defineTracker({ name: 't', operations: { a: { every: '1s', run: () => ({ value: 1 }) } } })],
     }),
-  ).trackers[0]!.options as TrackerOptions;
+  ).trackers[0]!.options;
 
   test('a change reaches its place and leaves the rest', () => {
     const changed = withChanges(options, { 'operations.a.everyMs': 500 });

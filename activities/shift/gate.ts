@@ -56,14 +56,23 @@ export class GateKeeper {
   }
 
   private async check(timeoutMs: number): Promise<boolean> {
-    const signal = AbortSignal.timeout(timeoutMs);
+    const controller = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(new Error(`the gate's check timed out after ${timeoutMs} ms`)), {
-        once: true,
-      });
+      timer = setTimeout(() => {
+        const error = new Error(`the gate's check timed out after ${timeoutMs} ms`);
+        controller.abort(error);
+        reject(error);
+      }, timeoutMs);
     });
-    const answer = Promise.resolve(this.definition.check({ signal, log: this.log }));
-    const open = await Promise.race([answer, late]);
+    let open: unknown;
+    try {
+      const answer = this.definition.check({ signal: controller.signal, log: this.log });
+      open = await Promise.race([answer, late]);
+    } finally {
+      // A check that has answered, or thrown, leaves no time-out behind that nobody would catch.
+      clearTimeout(timer);
+    }
     if (typeof open !== 'boolean')
       throw new TypeError(`the gate's check returned ${String(open)}; return true or false`);
     return open;

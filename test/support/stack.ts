@@ -13,6 +13,7 @@ import { connect } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
 import { createWorker, type LongwatchWorker, type WorkerSetup } from '../../workers/worker';
+import { freePort } from '../../workers/metrics';
 import { migrate } from '../../workers/migrate';
 import { resolveConfig } from '../../workers/config/resolve';
 import type { ConfigDefinition } from '../../workers/config/definition';
@@ -38,7 +39,9 @@ export class Stack {
   static async start(): Promise<Stack> {
     const dir = mkdtempSync(path.join(tmpdir(), 'longwatch-test-'));
     const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true }));
-    const servers = await startDevServers({ dir, ui: false, log });
+    // Not the usual ports: while a test has its server killed, another test's stack would take them over.
+    const ports = { temporal: await freePort(), postgres: await freePort() };
+    const servers = await startDevServers({ dir, ui: false, log, ports });
     await migrate(servers.databaseUrl, log);
     const pool = new Pool({ connectionString: servers.databaseUrl, max: 4 });
     pool.on('error', () => undefined);

@@ -8,17 +8,24 @@ import { NON_RETRYABLE, type ErrorType } from '../workflows/lib/errors';
 export function failure(
   type: ErrorType,
   message: string,
-  options: { cause?: unknown; nextRetryDelay?: '1ms' | '100ms' | '1s' } = {},
+  options: { cause?: unknown; nextRetryDelay?: '1ms' | '100ms' | '1s' | number; details?: unknown[] } = {},
 ): ApplicationFailure {
   return ApplicationFailure.create({
     type,
     message,
     nonRetryable: NON_RETRYABLE.includes(type),
     nextRetryDelay: options.nextRetryDelay,
+    details: options.details,
     cause: options.cause instanceof Error ? options.cause : undefined,
   });
 }
 
 export function errorOf(thrown: unknown): Error {
-  return thrown instanceof Error ? thrown : new Error(String(thrown));
+  if (thrown instanceof Error) return thrown;
+  try {
+    return new Error(String(thrown));
+  } catch {
+    // An object without a prototype, or whose toString throws.
+    return new Error('something was thrown that is no error');
+  }
 }

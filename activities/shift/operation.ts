@@ -13,7 +13,10 @@ import type { Clock } from './clock';
 import type { Holds } from './holds';
 import type { Lateness } from './lateness';
 import type { Members } from './members';
-import { readResult, type Failure, type Success } from './results';
+import { errorText, readResult, type Failure, type Success } from './results';
+
+/** Milliseconds. */
+const LONGEST_HOLD_MS = 365 * 24 * 60 * 60 * 1_000;
 
 /** Why an operation stands still. */
 export type Frozen = 'disabled' | 'paused' | 'gate' | 'hold';
@@ -195,11 +198,13 @@ export class OperationLoop {
       returned = this.options.isolate
         ? this.host.isolated(run, part)
         : (part === 'run' ? this.definition.run : this.definition.whenClosed!)(run);
+      // What only looks like a promise is made one: its `then` may throw, or call back twice.
+      if (!(returned instanceof Promise) && isThenable(returned)) returned = Promise.resolve(returned);
     } catch (thrown) {
       this.fail(run, errorOf(thrown));
       return;
     }
-    if (returned instanceof Promise || isThenable(returned)) {
+    if (returned instanceof Promise) {
       returned.then(
         (result) => this.succeed(run, result),
         (thrown) => this.fail(run, errorOf(thrown)),
@@ -239,7 +244,8 @@ export class OperationLoop {
     // Too late: the run was given up, and its member has gone on.
     if (run.settled) return;
     const now = this.host.clock.now();
-    const heldUntil = error instanceof HoldError ? now + error.afterMs : null;
+    // A hold that is no number is none; the limit keeps it within the calendar.
+    const heldUntil = error instanceof HoldError ? now + (Math.min(error.afterMs, LONGEST_HOLD_MS) || 0) : null;
     if (error instanceof HoldError && error.scope !== 'member') {
       this.host.holds.hold(this.tracker, error.scope === 'operation' ? this.name : undefined, heldUntil!);
     }
@@ -247,7 +253,7 @@ export class OperationLoop {
     this.failures.set(run.slot, {
       key: this.members.key(run.slot),
       failedAt: now,
-      error: `${error.name}: ${error.message}`.slice(0, 500),
+      error: errorText(error),
       heldUntil,
     });
     this.settle(run, now, heldUntil ?? 0);

@@ -23,7 +23,10 @@ export interface Failure {
 /** Larger values are refused: they would crowd out everything else in a flush. Characters of JSON. */
 export const MAX_VALUE_LENGTH = 4 * 1024 * 1024;
 
-/** Reads what a run returned. Throws a TypeError that says what it should have been. */
+/** The calendar of a JavaScript Date, which PostgreSQL's holds. Milliseconds since 1970. */
+const LAST_TIME = 8.64e15;
+
+/** Reads what a run returned, so that it can be stored whatever it was. Throws a TypeError that says what it should have been. */
 export function readResult(
   result: unknown,
   where: string,
@@ -33,8 +36,11 @@ export function readResult(
   }
   const { expiresAt, etag } = result as RunResult;
   const expiry = expiresAt === undefined ? null : Number(expiresAt);
-  if (expiry !== null && !Number.isFinite(expiry)) {
+  if (expiry !== null && !(expiry >= 0 && expiry <= LAST_TIME)) {
     throw new TypeError(`${where} returned an expiresAt that is no time; return epoch milliseconds or a Date`);
+  }
+  if (etag !== undefined && etag !== null && (typeof etag !== 'string' || etag.includes('\0'))) {
+    throw new TypeError(`${where} returned an etag that is no text`);
   }
   if ((result as RunResult).unchanged === true) return { json: null, etag: etag ?? null, expiresAt: expiry };
   const json = 'value' in result ? JSON.stringify(result.value) : undefined;
@@ -44,7 +50,23 @@ export function readResult(
       `${where} returned a value of ${json.length} characters; at most ${MAX_VALUE_LENGTH} are stored`,
     );
   }
-  // PostgreSQL's jsonb has no NUL character.
-  const storable = json.includes('\\u0000') ? json.replaceAll('\\u0000', '\\ufffd') : json;
-  return { json: storable, etag: etag ?? null, expiresAt: expiry };
+  return { json: storable(json), etag: etag ?? null, expiresAt: expiry };
+}
+
+/** A string's escapes that jsonb refuses: NUL, and half of a surrogate pair (JSON.stringify escapes no whole ones). */
+const ESCAPES = /\\(?:u0000|ud[89a-f][0-9a-f]{2}|.)/g;
+
+/** One such character would fail the whole flush, with everybody's results in it. */
+function storable(json: string): string {
+  if (!json.includes('\\u0000') && !json.includes('\\ud')) return json;
+  return json.replace(ESCAPES, (escape) => (escape.length === 6 ? '\\ufffd' : escape));
+}
+
+/** What is stored of an error: its name and message, 500 characters at most. */
+export function errorText(error: Error): string {
+  try {
+    return `${error.name}: ${error.message}`.slice(0, 500).replaceAll('\0', '\ufffd');
+  } catch {
+    return 'an error that cannot be put into words';
+  }
 }

@@ -108,7 +108,8 @@ const PURGE: Statement = {
   name: 'member-purge',
   text: `delete from longwatch.member where key in (
            select m.key from longwatch.member m join longwatch.tracker t on t.name = m.tracker
-           where m.removed_at < now() - make_interval(secs => (t.options ->> 'tombstonesMs')::float8 / 1000) limit 1000)`,
+           where m.removed_at < now() - make_interval(
+             secs => coalesce(t.changes ->> 'tombstonesMs', t.options ->> 'tombstonesMs')::float8 / 1000) limit 1000)`,
 };
 
 /** Locks and raises the pools' roster versions, in the order of their numbers so that no two writers wait for each other. */

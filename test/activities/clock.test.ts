@@ -1,0 +1,47 @@
+/** The node's clock follows the database's, and leaves the network's noise alone. */
+import { performance } from 'node:perf_hooks';
+import { Clock } from '../../activities/shift/clock';
+
+let monotonic = 50;
+let clock: Clock;
+
+beforeEach(() => {
+  monotonic = 50;
+  jest.spyOn(performance, 'now').mockImplementation(() => monotonic);
+  jest.spyOn(Date, 'now').mockReturnValue(1_000_000);
+  clock = new Clock();
+});
+afterEach(() => jest.restoreAllMocks());
+
+/** A reading that took `ms` on the way. */
+function read(databaseMs: number, ms: number): void {
+  const askedAt = clock.now();
+  monotonic += ms;
+  clock.set(databaseMs, askedAt);
+}
+
+test('before the first reading it is the machine’s own time, and runs', () => {
+  expect(clock.now()).toBe(1_000_000);
+  monotonic += 250;
+  expect(clock.now()).toBe(1_000_250);
+});
+
+test('the first reading holds however small its difference, taken at the middle of its way', () => {
+  read(1_000_040, 20);
+  expect(clock.now()).toBe(1_000_050);
+});
+
+test('a worker whose clock is wrong by an hour works by the database’s', () => {
+  read(4_600_000, 10);
+  expect(clock.now()).toBe(4_600_005);
+});
+
+test('later differences up to 100 ms are noise; a larger one is followed', () => {
+  read(1_000_000, 0);
+  read(1_000_100, 0);
+  expect(clock.now()).toBe(1_000_000);
+  read(1_000_101, 0);
+  expect(clock.now()).toBe(1_000_101);
+  read(999_000, 0);
+  expect(clock.now()).toBe(999_000);
+});

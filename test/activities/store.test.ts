@@ -1,0 +1,272 @@
+/**
+ * What the store writes, on the real PostgreSQL: array literals with every character, the rule of unchanged values,
+ * `longwatch.pool_of` beside its twin in TypeScript, stamps and tombstones.
+ */
+import fc from 'fast-check';
+import { pino } from 'pino';
+import { readResult, type Failure, type Success } from '../../activities/shift/results';
+import { Database } from '../../activities/store/database';
+import { purgeTombstones, raiseVersions, writeMembers } from '../../activities/store/members';
+import { writeFailures, writeSuccesses } from '../../activities/store/values';
+import { hashId, poolOf } from '../../workflows/tracker/plan';
+import { Stack } from '../support/stack';
+
+let stack: Stack;
+let database: Database;
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
+  await stack.sql(`insert into longwatch.tracker (name, options) values ('t', '{"tombstonesMs": 86400000}')`);
+});
+afterAll(async () => {
+  await database.close();
+  await stack.close();
+});
+beforeEach(() => stack.sql(`delete from longwatch.member`));
+
+async function members(count: number): Promise<number[]> {
+  const rows = await stack.sql<{ key: number }>(
+    `insert into longwatch.member (tracker, id, hash, pool, stamp, roster_version)
+     select 't', 'm' || i, 0, 0, 1, 1 from generate_series(1, $1) i returning key::int`,
+    [count],
+  );
+  return rows.map((row) => row.key);
+}
+
+const success = (key: number, over: Partial<Success> = {}): Success => ({
+  key,
+  json: '1',
+  etag: null,
+  fetchedAt: 1_000,
+  expiresAt: null,
+  ...over,
+});
+const failed = (key: number, over: Partial<Failure> = {}): Failure => ({
+  key,
+  failedAt: 2_000,
+  error: 'Error: x',
+  heldUntil: null,
+  ...over,
+});
+const write = (rows: Success[], operation = 'look') =>
+  database.transaction((db) => writeSuccesses(db, [{ operation, rows }]));
+const writeFailed = (rows: Failure[], operation = 'look') =>
+  database.transaction((db) => writeFailures(db, [{ operation, rows }]));
+
+interface Stored {
+  [column: string]: unknown;
+  member: number;
+  operation: string;
+  value: unknown;
+  etag: string | null;
+  error: string | null;
+  failures: number;
+  fetched: number | null;
+  changed: number | null;
+  expires: number | null;
+  held: number | null;
+}
+const stored = () =>
+  stack.sql<Stored>(
+    `select member::int, operation, value, etag, error, failures,
+            extract(epoch from fetched_at)::float8 * 1000 as fetched,
+            extract(epoch from changed_at)::float8 * 1000 as changed,
+            extract(epoch from expires_at)::float8 * 1000 as expires,
+            extract(epoch from held_until)::float8 * 1000 as held
+     from longwatch.value order by member, operation`,
+  );
+
+describe('array literals', () => {
+  const NASTY = [
+    '',
+    '"',
+    '\\',
+    '\\"',
+    '{}',
+    'NULL',
+    'null',
+    ',',
+    "'",
+    '{"a"}',
+    ' x ',
+    '\n\t\r',
+    'é漢🚀',
+    '$1',
+    '\u2028',
+  ];
+
+  test('every text comes back as it was sent, and null as null', async () => {
+    const keys = await members(NASTY.length + 1);
+    await write([
+      ...NASTY.map((text, i) => success(keys[i]!, { json: JSON.stringify({ [text]: text }), etag: text })),
+      success(keys[NASTY.length]!, { etag: null }),
+    ]);
+    const rows = await stored();
+    expect(rows.map((row) => row.etag)).toEqual([...NASTY, null]);
+    expect(rows.slice(0, -1).map((row) => row.value)).toEqual(NASTY.map((text) => ({ [text]: text })));
+  });
+
+  test('random texts in one statement keep their order and their neighbours', async () => {
+    const keys = await members(20);
+    const text = fc.string({ unit: 'binary' }).filter((one) => !one.includes('\0'));
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.option(text), { minLength: 1, maxLength: 20 }), async (texts) => {
+        await writeFailed(texts.map((one, i) => failed(keys[i]!, { error: one ?? '' })));
+        await write(texts.map((one, i) => success(keys[i]!, { json: JSON.stringify(one), etag: one })));
+        const rows = await stored();
+        expect(rows.slice(0, texts.length).map((row) => row.etag)).toEqual(texts);
+        expect(rows.slice(0, texts.length).map((row) => row.value)).toEqual(texts);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('any number of operations and more rows than one statement holds', async () => {
+    const keys = await members(6_000);
+    await database.transaction((db) =>
+      writeSuccesses(db, [
+        { operation: 'a', rows: keys.map((key) => success(key, { json: String(key) })) },
+        { operation: 'b', rows: keys.slice(0, 3_000).map((key) => success(key, { json: `"${key}"` })) },
+      ]),
+    );
+    const [sums] = await stack.sql(
+      `select count(*) filter (where operation = 'a' and value = to_jsonb(member))::int as a,
+              count(*) filter (where operation = 'b' and value = to_jsonb(member::text))::int as b from longwatch.value`,
+    );
+    expect(sums).toEqual({ a: 6_000, b: 3_000 });
+  });
+});
+
+describe('T5: nothing that an operation can return or throw keeps the others from being written', () => {
+  test.each([
+    ['NUL', { value: { a: '\0', '\0': 1 } }],
+    ['half a surrogate pair', { value: ['\ud800', { '\udc00x': 1 }] }],
+    ['numbers at the ends', { value: [Number.MAX_VALUE, -Number.MIN_VALUE, -0] }],
+    ['deep nesting', { value: nested(3_000) }],
+    ['an ETag with NUL', { value: 1, etag: 'a\0b' }],
+    ['an ETag that is no text', { value: 1, etag: { weak: true } }],
+    ['an ETag that cannot be text', { value: 1, etag: Symbol('etag') }],
+    ['the last day of the calendar', { value: 1, expiresAt: new Date(8.64e15) }],
+    ['a day before all days', { value: 1, expiresAt: -8.64e15 }],
+  ])('a result with %s is stored, or fails as that run alone', async (_what, result) => {
+    const [key] = await members(1);
+    let read;
+    try {
+      read = readResult(result, 'operation look');
+    } catch (error) {
+      expect(error).toBeInstanceOf(Error);
+      return;
+    }
+    await write([success(key!, read)]);
+    expect(await stored()).toHaveLength(1);
+  });
+});
+
+function nested(depth: number): unknown {
+  let value: unknown = 1;
+  for (let i = 0; i < depth; i++) value = [value];
+  return value;
+}
+
+describe('the latest value', () => {
+  test('an unchanged value keeps changed_at, its freshness moves', async () => {
+    const [key] = await members(1);
+    await write([success(key!, { json: '{"a":1,"b":2}', fetchedAt: 1_000 })]);
+    await write([success(key!, { json: '{"b":2,"a":1}', fetchedAt: 2_000 })]);
+    expect(await stored()).toMatchObject([{ changed: 1_000, fetched: 2_000 }]);
+    await write([success(key!, { json: '{"a":3}', fetchedAt: 3_000 })]);
+    expect(await stored()).toMatchObject([{ changed: 3_000, fetched: 3_000, value: { a: 3 } }]);
+  });
+
+  test('unchanged (304) keeps value and changed_at and takes the new expiry', async () => {
+    const [key] = await members(1);
+    await write([success(key!, { json: '7', etag: 'e1', fetchedAt: 1_000, expiresAt: 6_000 })]);
+    await write([success(key!, { json: null, etag: 'e1', fetchedAt: 7_000, expiresAt: 12_000 })]);
+    expect(await stored()).toMatchObject([{ value: 7, etag: 'e1', changed: 1_000, fetched: 7_000, expires: 12_000 }]);
+  });
+
+  test('failures are counted beside the value and cleared by a success', async () => {
+    const [key] = await members(1);
+    await write([success(key!, { json: '7' })]);
+    await writeFailed([failed(key!, { error: 'Error: first' })]);
+    await writeFailed([failed(key!, { error: 'Error: second', heldUntil: 9_000 })]);
+    expect(await stored()).toMatchObject([
+      { value: 7, failures: 2, error: 'Error: second', held: 9_000, fetched: 1_000 },
+    ]);
+    await write([success(key!, { json: '8' })]);
+    expect(await stored()).toMatchObject([{ value: 8, failures: 0, error: null, held: null }]);
+  });
+});
+
+describe('which pool holds an id, in SQL', () => {
+  test('pool_of and poolOf agree for 1 to 5,000 pools', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.nat(0xffffffff), { minLength: 1, maxLength: 20 }), async (random) => {
+        const hashes = [...random, 0, 1, 0x7fffffff, 0x80000000, 0xffffffff];
+        const rows = await stack.sql<{ pools: string }>(
+          `select string_agg(longwatch.pool_of(h, n)::text, ',' order by n) as pools
+           from unnest($1::bigint[]) with ordinality as x (h, o), generate_series(1, 5000) n group by o order by o`,
+          [hashes],
+        );
+        hashes.forEach((hash, i) => {
+          const twin = Array.from({ length: 5_000 }, (_, n) => poolOf(hash, n + 1)).join(',');
+          expect(rows[i]!.pools).toBe(twin);
+        });
+      }),
+      { numRuns: 5 },
+    );
+  });
+});
+
+describe('members: the last stamp wins', () => {
+  const change = (id: string, stamp: number, removed: boolean) =>
+    database.transaction(async (db) => {
+      await raiseVersions(db, 't', [0]);
+      return writeMembers(db, 't', [{ id, hash: hashId(id), pool: 0, stamp, removed }]);
+    });
+  const states = () =>
+    stack.sql(`select id, stamp::int, removed_at is not null as removed from longwatch.member order by id`);
+
+  test('changes of one id in any order, some of them twice, end as the greatest stamp says', async () => {
+    const history = fc
+      .uniqueArray(fc.record({ stamp: fc.integer({ min: 1, max: 1_000 }), removed: fc.boolean() }), {
+        selector: (one) => one.stamp,
+        minLength: 1,
+        maxLength: 8,
+      })
+      .chain((changes) => fc.shuffledSubarray([...changes, ...changes], { minLength: changes.length }));
+    await fc.assert(
+      fc.asyncProperty(history, async (changes) => {
+        await stack.sql(`delete from longwatch.member`);
+        for (const { stamp, removed } of changes) await change('x', stamp, removed);
+        const last = changes.reduce((a, b) => (b.stamp > a.stamp ? b : a));
+        expect(await states()).toEqual([{ id: 'x', ...last }]);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test('a removal deletes the values; the same one again changes nothing', async () => {
+    await change('x', 1, false);
+    const [{ key }] = (await stack.sql<{ key: number }>(`select key::int from longwatch.member`)) as [{ key: number }];
+    await write([success(key)]);
+    expect(await change('x', 2, true)).toEqual({ added: 0, removed: 1 });
+    expect(await stored()).toEqual([]);
+    expect(await change('x', 2, true)).toEqual({ added: 0, removed: 0 });
+    expect(await change('x', 1, false)).toEqual({ added: 0, removed: 0 });
+    expect(await states()).toEqual([{ id: 'x', stamp: 2, removed: true }]);
+  });
+
+  test('tombstones go after their time, also one set by hand; members stay', async () => {
+    await change('stays', 1, false);
+    await change('fresh', 2, true);
+    await change('old', 3, true);
+    await stack.sql(`update longwatch.member set removed_at = now() - interval '2 hours' where id = 'old'`);
+    await database.transaction(purgeTombstones);
+    expect((await states()).map((row) => row.id)).toEqual(['fresh', 'old', 'stays']);
+    await stack.sql(`update longwatch.tracker set changes = '{"tombstonesMs": 3600000}' where name = 't'`);
+    await database.transaction(purgeTombstones);
+    expect((await states()).map((row) => row.id)).toEqual(['fresh', 'stays']);
+  });
+});

@@ -16,6 +16,7 @@ module.exports = {
   moduleNameMapper: {
     '^longwatch$': '<rootDir>/client/index.ts',
     '^longwatch/worker$': '<rootDir>/workers/index.ts',
+    '^longwatch/workflow$': '<rootDir>/workflows/user.ts',
     '^longwatch/upstream$': '<rootDir>/activities/upstream/index.ts',
   },
   modulePathIgnorePatterns: ['<rootDir>/dist'],

@@ -19,6 +19,16 @@ export type {
   RunResult,
   TrackerDefinition,
 } from '../workers/config/definition';
+export { defineActivity } from '../workers/config/activity';
+export type {
+  ActivityContext,
+  ActivityDefinition,
+  AnyActivity,
+  CompensationDefinition,
+  LeaseDefinition,
+  RetryDefinition,
+  Transaction,
+} from '../workers/config/activity';
 export type { DevHook } from '../workers/config/dev-hook';
 export { ConfigError, EnvironmentError } from '../workers/config/errors';
 export { resolveConfig, type ResolvedConfig, type ResolvedTracker } from '../workers/config/resolve';

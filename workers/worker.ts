@@ -18,8 +18,11 @@ import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import type { TemporalTarget } from './config/environment';
+import { ConfigError } from './config/errors';
 import type { ResolvedConfig } from './config/resolve';
+import { bundleWorkflows } from './bundle';
 import { claimDatabase, ensureSearchAttributes } from './deployment';
+import { openDurable } from './durable';
 import { serveMetrics, type MetricsOptions } from './metrics';
 import { installRuntime } from './runtime';
 import { surviveStrayErrors } from './stray-errors';
@@ -39,8 +42,10 @@ export interface WorkerSetup {
   nodeConcurrency?: number;
   /** A stall of the event loop is reported after this long; null: no watchdog. Milliseconds. @default 1,000 */
   watchdogMs?: number | null;
-  /** A prebuilt workflow bundle. @default the one made by `npm run build`, else the sources are bundled at start */
+  /** A prebuilt workflow bundle. @default the one made by `npm run build`, else (and with own workflows) bundled at start */
   workflowBundle?: string;
+  /** Transactions of durable activities at once. @default 10 */
+  activityConnections?: number;
 }
 
 export interface LongwatchWorker {
@@ -86,14 +91,23 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     watchdog: setup.watchdogMs === null ? undefined : new Watchdog(name, log, setup.watchdogMs),
     nodeConcurrency: setup.nodeConcurrency ?? DEFAULT_NODE_CONCURRENCY,
   });
+  const durable = openDurable(config.activities, {
+    databaseUrl: setup.databaseUrl,
+    database,
+    owner: name,
+    log: node.log,
+    connections: setup.activityConnections,
+    registry: metrics.registry,
+    isCurrent: (workflowId, runId) => link.isCurrent(workflowId, runId),
+  });
   const native = await NativeConnection.connect(connectionOptions(temporal));
   const worker = await Worker.create({
-    ...workflowSource(setup.workflowBundle),
+    ...(await workflowSource(setup.workflowBundle, config.workflows, log)),
     connection: native,
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
     identity: name,
-    activities: createActivities({ node, database, temporal: link, log: node.log }),
+    activities: withoutClash(durable.activities, createActivities({ node, database, temporal: link, log: node.log })),
     maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     // Few polls: those of a frozen process go on to swallow retries, one heartbeat timeout each.
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
@@ -117,6 +131,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     } finally {
       running = false;
       await patrol.stop();
+      await durable.close();
       await node.close();
       forget();
       await Promise.allSettled([native.close(), connection.close(), page.close()]);
@@ -142,12 +157,27 @@ async function drained(node: Node): Promise<void> {
   while (node.shifts.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 
+function withoutClash(users: object, own: object): object {
+  const clash = Object.keys(users).find((name) => name in own);
+  if (clash !== undefined) {
+    throw new ConfigError([`activities.${clash}: Longwatch has an activity of that name; use another one`]);
+  }
+  return { ...users, ...own };
+}
+
 function connectionOptions({ address, tls, apiKey, metadata }: TemporalTarget) {
   return { address, tls, apiKey, metadata };
 }
 
-/** The bundle made by `npm run build`, or the sources where there is none (tests). */
-function workflowSource(given: string | undefined): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
+/** The bundle made by `npm run build`, or the sources where there is none (tests), or both sources where the user has own ones. */
+async function workflowSource(
+  given: string | undefined,
+  userWorkflows: string | undefined,
+  log: Logger,
+): Promise<Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'>> {
+  if (given === undefined && userWorkflows !== undefined) {
+    return { workflowBundle: { code: await bundleWorkflows(userWorkflows, log) } };
+  }
   const bundle = given ?? path.join(__dirname, '..', 'workflow-bundle.js');
   if (given !== undefined || existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
   return { workflowsPath: path.join(__dirname, '..', 'workflows', `index${path.extname(__filename)}`) };

@@ -112,7 +112,7 @@ const OUTAGE_CODES = /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)/
 const OUTAGE_MESSAGES = /Connection terminated|timeout|not queryable|Client was closed|connection error/i;
 
 /** The same error, or StoreUnavailable where the database could not be reached. */
-function asOutage(thrown: unknown): unknown {
+export function asOutage(thrown: unknown): unknown {
   if (!(thrown instanceof Error)) return thrown;
   const code = (thrown as { code?: unknown }).code;
   const outage =

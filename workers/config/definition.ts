@@ -4,6 +4,7 @@
  * worker, so editing it cannot break a replay).
  */
 import type { Logger } from 'pino';
+import type { AnyActivity } from './activity';
 
 /** A duration: `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of milliseconds. */
 export type Duration = string | number;
@@ -97,6 +98,10 @@ export interface Defaults {
 
 export interface ConfigDefinition {
   trackers?: TrackerDefinition[];
+  /** Durable activities: a list of `defineActivity`, or the module that exports them. */
+  activities?: readonly AnyActivity[] | Readonly<Record<string, unknown>>;
+  /** The module with your own workflows, relative to the config. The worker bundles them with Longwatch's and runs both. */
+  workflows?: string;
   defaults?: Defaults;
 }
 

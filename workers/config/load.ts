@@ -30,7 +30,10 @@ export async function loadConfig(file?: string, cwd: string = process.cwd()): Pr
   const config = defaultExport(exported, path.relative(cwd, found) || found);
   try {
     const resolved = resolveConfig(config);
-    return { path: found, config: { ...resolved, path: found }, dev: devHook(exported, found) };
+    const workflows = resolved.workflows && path.resolve(path.dirname(found), resolved.workflows);
+    if (workflows && !existsSync(workflows))
+      throw new ConfigError([`workflows: there is no file ${resolved.workflows}`]);
+    return { path: found, config: { ...resolved, path: found, workflows }, dev: devHook(exported, found) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new ConfigError(error.problems, `${path.relative(cwd, found)} cannot be used:`);

@@ -12,8 +12,10 @@ import {
   type OptionSpec,
   type TrackerOptions,
 } from '../../workflows/tracker/options';
+import type { ResolvedActivity } from './activity';
 import type { ConfigDefinition, TrackerDefinition } from './definition';
 import { ConfigError } from './errors';
+import { resolveActivities } from './resolve-activities';
 import { didYouMean } from './suggest';
 import { compileValue, type OptionValue } from './values';
 
@@ -34,11 +36,14 @@ export interface ResolvedConfig {
   /** The module it came from, for threads that load it again; absent for a config made in code. */
   path?: string;
   trackers: ResolvedTracker[];
+  activities: ResolvedActivity[];
+  /** The module with the user's workflows: absolute once the config was loaded from a file. */
+  workflows?: string;
 }
 
 type Given = Record<string, unknown>;
 
-const CONFIG_KEYS = ['trackers', 'defaults'];
+const CONFIG_KEYS = ['trackers', 'activities', 'workflows', 'defaults'];
 const DEFAULTS_KEYS = ['tracker', 'gate', 'operation'];
 const TRACKER_KEYS = [...TRACKER_OPTIONS.map((spec) => spec.name), 'name', 'gate', 'operations', 'onError'];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check'];
@@ -53,10 +58,14 @@ const without = (keys: string[], ...left: string[]): string[] => keys.filter((ke
 export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   const problems: string[] = [];
   const resolved = isObject(config) ? resolveAll(config, problems) : [];
+  const activities = isObject(config) ? resolveActivities(config.activities, problems) : [];
+  if (isObject(config) && config.workflows !== undefined && typeof config.workflows !== 'string') {
+    problems.push("workflows must be the path of a module, such as './workflows.ts'");
+  }
   if (!isObject(config))
     problems.push('the config must be an object: export default defineConfig({ trackers: [ … ] })');
   if (problems.length > 0) throw new ConfigError(problems, 'The config cannot be used:');
-  return { trackers: resolved };
+  return { trackers: resolved, activities, workflows: config.workflows };
 }
 
 function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
@@ -71,6 +80,8 @@ function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
   checkDefaults(layers, problems);
 
   const list = config.trackers;
+  // Activities alone are enough of a config.
+  if (list === undefined && config.activities !== undefined) return [];
   if (!Array.isArray(list) || list.length === 0) {
     problems.push('trackers must be a list of at least one defineTracker({ … })');
     return [];

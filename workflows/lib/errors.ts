@@ -23,6 +23,20 @@ export const ErrorType = {
   ForcedCrash: 'ForcedCrash',
   /** The database belongs to another Temporal cluster. */
   ForeignDeployment: 'ForeignDeployment',
+  /** A durable activity has failed in all of its attempts, or in one that cannot be tried again. */
+  ActivityFailed: 'ActivityFailed',
+  /** Another worker has the lease of a durable activity, its resource or its key: later. */
+  LeaseHeld: 'LeaseHeld',
+  /** A durable activity was fenced, or its worker ends: it runs again, or its result is there by then. */
+  HandedBack: 'HandedBack',
+  /** The run is over, so nobody can use the result. */
+  Discarded: 'Discarded',
+  /** A durable activity's attempt took longer than its timeout. */
+  ActivityTimeout: 'ActivityTimeout',
+  /** Input, key or result that cannot be worked with. */
+  BadValue: 'BadValue',
+  /** A saga has compensations that failed for good. */
+  CompensationFailed: 'CompensationFailed',
 } as const;
 export type ErrorType = (typeof ErrorType)[keyof typeof ErrorType];
 
@@ -34,4 +48,8 @@ export const NON_RETRYABLE: readonly ErrorType[] = [
   ErrorType.TrackerStopped,
   ErrorType.BadOption,
   ErrorType.ForeignDeployment,
+  ErrorType.ActivityFailed,
+  ErrorType.Discarded,
+  ErrorType.BadValue,
+  ErrorType.CompensationFailed,
 ];

@@ -1,0 +1,149 @@
+/**
+ * Durable activities as Temporal calls them: makes the functions from the definitions, and owns what a node shares (leases,
+ * transactions, telemetry, retention). Made by `workers/durable.ts`; `execute.ts` runs each call.
+ */
+import { Context } from '@temporalio/activity';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import type { ActivityContext, ResolvedActivity } from '../../workers/config/activity';
+import {
+  compensationOf,
+  taskId,
+  type CompensationInput,
+  type DurableOptions,
+  type Envelope,
+} from '../../workflows/lib/durable';
+import { ErrorType } from '../../workflows/lib/errors';
+import { failure } from '../failures';
+import type { Database } from '../store/database';
+import { execute, type Caller, type Job, type Kit } from './execute';
+import { KeyWaiter, makeKey } from './keys';
+import { LeaseKeeper } from './leases';
+import { resolveReferences } from './references';
+import { startRetention, type RetentionOptions } from './retention';
+import { DurableTelemetry } from './telemetry';
+import { Transactions } from './transaction';
+
+export interface DurableDeps {
+  /** Unique among all workers that ever lived: it owns the leases. */
+  owner: string;
+  /** For the kit's own short statements. */
+  database: Database;
+  /** For the effects, which may hold a connection for long; and how many it has. */
+  effects: { database: Database; connections: number };
+  log: Logger;
+  isCurrent: (workflowId: string, runId: string) => Promise<boolean>;
+  registry?: Registry;
+  retention?: RetentionOptions;
+}
+
+export type DurableFunction = (input: unknown) => Promise<Envelope>;
+
+export interface DurableNode {
+  activities: Record<string, DurableFunction>;
+  leases: LeaseKeeper;
+  close(): Promise<void>;
+}
+
+export function createDurableNode(definitions: readonly ResolvedActivity[], deps: DurableDeps): DurableNode {
+  const { owner, database, effects, log } = deps;
+  const leases = new LeaseKeeper(database, owner, log);
+  const waiter = new KeyWaiter(database, log);
+  const kit: Kit = {
+    owner,
+    database,
+    transactions: new Transactions(effects.database, effects.connections),
+    leases,
+    waiter,
+    telemetry: new DurableTelemetry(log, deps.registry, () => leases.size),
+    log,
+    isCurrent: deps.isCurrent,
+  };
+  const retention = startRetention(database, log, deps.retention);
+  const activities: Record<string, DurableFunction> = {};
+  for (const resolved of definitions) {
+    activities[resolved.name] = (input) => call(kit, resolved.options, (base) => stepJob(kit, resolved, base, input));
+    if (!resolved.compensation) continue;
+    const { options, run } = resolved.compensation;
+    activities[compensationOf(resolved.name)] = (input) =>
+      call(kit, options, (base) => compensationJob(kit, base, options, run, input as CompensationInput));
+  }
+  return {
+    activities,
+    leases,
+    close: async () => {
+      retention.stop();
+      leases.close();
+      await waiter.close();
+    },
+  };
+}
+
+type Base = Pick<Job, 'subject'> & { taskQueue: string };
+
+async function stepJob(kit: Kit, { options, definition, compensation }: ResolvedActivity, base: Base, given: unknown) {
+  const input = await resolveReferences(kit.database, given);
+  const key = makeKey(base.subject.activity, definition.idempotencyKey?.(input));
+  return {
+    subject: { ...base.subject, key: key?.text },
+    options,
+    key,
+    resource: definition.lease?.resource?.(input) ?? null,
+    details: null,
+    undo: compensation !== undefined,
+    run: (context: ActivityContext) => definition.run(input, context),
+  } satisfies Job;
+}
+
+/** Its key is the task that it takes back: an effect is taken back once, whoever asks. A failure is kept until it is mended. */
+async function compensationJob(
+  kit: Kit,
+  base: Base,
+  options: DurableOptions,
+  run: NonNullable<ResolvedActivity['compensation']>['run'],
+  given: CompensationInput,
+) {
+  const { saga, target } = given;
+  const input = await resolveReferences(kit.database, given);
+  return {
+    subject: { ...base.subject, kind: 'compensation' as const, key: target, target },
+    options: { ...options, keepFailure: true },
+    key: makeKey(base.subject.activity, target),
+    resource: null,
+    details: { saga, target, taskQueue: base.taskQueue, input: given },
+    undo: false,
+    run: (context: ActivityContext) => run(input.input, input.result, context),
+  } satisfies Job;
+}
+
+async function call(kit: Kit, options: DurableOptions, makeJob: (base: Base) => Promise<Job>): Promise<Envelope> {
+  const context = Context.current();
+  const { info } = context;
+  if (!info.workflowExecution) throw failure(ErrorType.BadValue, 'a durable activity is called from a workflow');
+  const { workflowId, runId } = info.workflowExecution;
+  const base: Base = {
+    taskQueue: info.taskQueue,
+    subject: {
+      workflow: workflowId,
+      run: runId,
+      task: taskId(runId, info.activityId),
+      activity: info.activityType,
+      externalId: info.activityId,
+      kind: 'activity',
+    },
+  };
+  // In the background, so that the code need not think of it; also where it waits for its key.
+  const beat = heartbeatEvery(info.heartbeatTimeoutMs, options);
+  const heart = beat === undefined ? undefined : setInterval(() => context.heartbeat(), beat);
+  const caller: Caller = { signal: context.cancellationSignal, details: () => context.cancellationDetails };
+  try {
+    if (beat !== undefined) context.heartbeat();
+    return await execute(kit, await makeJob(base), caller);
+  } finally {
+    clearInterval(heart);
+  }
+}
+
+function heartbeatEvery(timeoutMs: number | undefined, options: DurableOptions): number | undefined {
+  return timeoutMs ? Math.min(timeoutMs / 3, options.lease.renewMs) : undefined;
+}

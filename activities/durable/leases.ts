@@ -1,0 +1,160 @@
+/**
+ * Keeps the leases of a node while their code runs: one timer, one statement for all that are due. Only a compare-and-set that
+ * misses is a lost lease; an error of the database is tried again until the time to live is over. Times here are those of
+ * the process's monotonic clock, so a wrong or changed wall clock makes no difference. Used by `execute.ts`.
+ */
+import type { Logger } from 'pino';
+import type { Database } from '../store/database';
+import { renewTasks, type Claim } from './tasks';
+
+/** A lease that this node holds. */
+export interface Lease {
+  readonly claim: Claim;
+  /** Fires when it is lost; its reason says why. */
+  readonly lost: AbortSignal;
+  /** Whether the database has confirmed it within its time to live, as far as this process knows. */
+  readonly fresh: boolean;
+  /** Renews now. False: it is lost. @throws StoreUnavailable */
+  renew(): Promise<boolean>;
+  release(): void;
+}
+
+/** The abort reason of {@link Lease.lost}. */
+export class LeaseLostError extends Error {
+  override readonly name = 'LeaseLostError';
+  constructor(
+    readonly task: string,
+    readonly reason: string,
+  ) {
+    super(`the lease of ${task} is lost: ${reason.replaceAll('_', ' ')}`);
+  }
+}
+
+interface Held {
+  claim: Claim;
+  renewMs: number;
+  abort: AbortController;
+  /** When the next renewal is due. */
+  dueAt: number;
+  /** Until then nobody else can have taken it. */
+  safeUntil: number;
+}
+
+const MIN_RETRY_MS = 250;
+/** Longer than a few thousand rows take; more go in a second statement. */
+const BATCH = 20_000;
+
+export const retryAfterMs = (renewMs: number): number => Math.max(renewMs / 4, MIN_RETRY_MS);
+
+export class LeaseKeeper {
+  private readonly held = new Map<string, Held>();
+  private timer: NodeJS.Timeout | undefined;
+  private timerAt = Infinity;
+  private renewing = false;
+
+  constructor(
+    private readonly database: Database,
+    readonly owner: string,
+    private readonly log: Logger,
+    private readonly now: () => number = () => performance.now(),
+  ) {}
+
+  get size(): number {
+    return this.held.size;
+  }
+
+  /** @param takenAt `now()` before the statement that took it was sent. */
+  keep(claim: Claim, renewMs: number, takenAt: number): Lease {
+    const held: Held = {
+      claim,
+      renewMs,
+      abort: new AbortController(),
+      dueAt: takenAt + renewMs,
+      safeUntil: takenAt + claim.spec.ttlMs,
+    };
+    this.held.set(claim.spec.task, held);
+    this.schedule(held.dueAt);
+    const now = this.now;
+    return {
+      claim,
+      lost: held.abort.signal,
+      get fresh() {
+        return now() < held.safeUntil;
+      },
+      renew: async () => {
+        await this.renew([held]);
+        return !held.abort.signal.aborted;
+      },
+      release: () => {
+        if (this.held.get(claim.spec.task) === held) this.held.delete(claim.spec.task);
+      },
+    };
+  }
+
+  /** Why a claim does not hold any more, or undefined when it does (and is renewed by this). */
+  async reasonOf(claim: Claim): Promise<string | undefined> {
+    return (await renewTasks(this.database, this.owner, [claim])).get(claim.spec.task);
+  }
+
+  close(): void {
+    clearTimeout(this.timer);
+    this.held.clear();
+  }
+
+  private schedule(at: number): void {
+    if (at >= this.timerAt) return;
+    clearTimeout(this.timer);
+    this.timerAt = at;
+    this.timer = setTimeout(() => void this.tick(), Math.max(0, at - this.now()));
+    this.timer.unref();
+  }
+
+  /** Renews what is due, and what will be soon, so that leases fall into step and share a statement. */
+  private async tick(): Promise<void> {
+    this.timerAt = Infinity;
+    // The one that is under way looks at all of them when it ends.
+    if (this.renewing) return;
+    this.renewing = true;
+    const now = this.now();
+    const due = [...this.held.values()].filter((held) => held.dueAt - held.renewMs / 4 <= now);
+    for (let from = 0; from < due.length; from += BATCH) {
+      await this.renew(due.slice(from, from + BATCH)).catch(() => undefined);
+    }
+    this.renewing = false;
+    let next = Infinity;
+    for (const held of this.held.values()) next = Math.min(next, held.dueAt);
+    if (next < Infinity) this.schedule(next);
+  }
+
+  private async renew(batch: Held[]): Promise<void> {
+    if (batch.length === 0) return;
+    const sentAt = this.now();
+    try {
+      const claims = batch.map((held) => held.claim);
+      const lost = await renewTasks(this.database, this.owner, claims);
+      for (const held of batch) {
+        held.dueAt = sentAt + held.renewMs;
+        held.safeUntil = sentAt + held.claim.spec.ttlMs;
+        const reason = lost.get(held.claim.spec.task);
+        // What has been released meanwhile has nobody to tell.
+        if (reason !== undefined) this.lose(held, reason);
+      }
+    } catch (error) {
+      const now = this.now();
+      for (const held of batch) {
+        held.dueAt = now + retryAfterMs(held.renewMs);
+        if (now >= held.safeUntil) this.lose(held, 'could_not_be_renewed');
+      }
+      this.log.warn({ err: error, leases: batch.length }, 'leases could not be renewed; trying again');
+      throw error;
+    }
+  }
+
+  private lose(held: Held, reason: string): void {
+    const { task } = held.claim.spec;
+    if (this.held.get(task) !== held) return;
+    this.held.delete(task);
+    this.log.warn({ task, owner: this.owner, attempt: held.claim.used, reason }, 'a lease was lost');
+    held.abort.abort(new LeaseLostError(task, reason));
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * The transaction of an effect: opened by its first statement, and ended by the kit, which settles the task in it before the
+ * commit. So effect and stored result are there together or not at all. Made by `execute.ts`, once an attempt.
+ */
+import type { QueryResult, QueryResultRow } from 'pg';
+import { asOutage, type Database, type Queryable } from '../store/database';
+
+/** What an activity's code gets: `query` as of `pg`. */
+export interface Transaction {
+  query<R extends QueryResultRow = QueryResultRow>(text: string, values?: unknown[]): Promise<QueryResult<R>>;
+}
+
+/** pg's own connection says more than {@link Queryable}. */
+interface Connection extends Queryable {
+  query<R extends QueryResultRow>(query: { name?: string; text: string; values: unknown[] }): Promise<QueryResult<R>>;
+}
+
+/** Ends a transaction without a commit. Its message is not looked at. */
+class RolledBack extends Error {}
+
+/** At most so many transactions at once: an activity waits for its turn here, where it can be stopped, not in the pool. */
+export class Transactions {
+  private free: number;
+  private readonly waiting: (() => void)[] = [];
+
+  constructor(
+    readonly database: Database,
+    connections: number,
+  ) {
+    this.free = connections;
+  }
+
+  async enter(signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    if (this.free > 0) {
+      this.free -= 1;
+    } else {
+      await new Promise<void>((resolve, reject) => {
+        const turn = () => {
+          signal.removeEventListener('abort', stop);
+          resolve();
+        };
+        const stop = () => {
+          this.waiting.splice(this.waiting.indexOf(turn), 1);
+          reject(signal.reason as Error);
+        };
+        signal.addEventListener('abort', stop, { once: true });
+        this.waiting.push(turn);
+      });
+    }
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      const next = this.waiting.shift();
+      if (next) next();
+      else this.free += 1;
+    };
+  }
+}
+
+export class LazyTransaction implements Transaction {
+  private opened: Promise<Connection> | undefined;
+  private ended: Promise<void> | undefined;
+  private finish: ((settle: ((db: Queryable) => Promise<void>) | undefined) => void) | undefined;
+  private closed: string | undefined;
+  private running = 0;
+
+  constructor(
+    private readonly transactions: Transactions,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  /** Whether the code has used it. */
+  get used(): boolean {
+    return this.opened !== undefined;
+  }
+
+  async query<R extends QueryResultRow = QueryResultRow>(
+    text: string,
+    values: unknown[] = [],
+  ): Promise<QueryResult<R>> {
+    this.mayWrite();
+    const connection = await (this.opened ??= this.open());
+    this.mayWrite();
+    this.running += 1;
+    try {
+      return await connection.query<R>({ text, values });
+    } catch (error) {
+      throw asOutage(error);
+    } finally {
+      this.running -= 1;
+    }
+  }
+
+  /** Runs `settle` in the transaction and commits, or throws what went wrong, with nothing written. */
+  async commit(settle: (db: Queryable) => Promise<void>): Promise<void> {
+    this.closed ??= 'the activity has returned';
+    await this.opened;
+    this.finish!(settle);
+    await this.ended;
+  }
+
+  /** Nothing is written from now on. A statement that hangs is not waited for: the rollback comes after it. */
+  async rollback(why: string): Promise<void> {
+    this.closed ??= why;
+    if (!this.opened) return;
+    await this.opened.catch(() => undefined);
+    this.finish?.(undefined);
+    if (this.running === 0) await this.ended?.catch(() => undefined);
+  }
+
+  private mayWrite(): void {
+    if (this.closed !== undefined) throw new Error(`the transaction is over: ${this.closed}`);
+    this.signal.throwIfAborted();
+  }
+
+  private async open(): Promise<Connection> {
+    const leave = await this.transactions.enter(this.signal);
+    return new Promise<Connection>((resolve, reject) => {
+      const work = async (connection: Queryable): Promise<void> => {
+        const settle = await new Promise<((db: Queryable) => Promise<void>) | undefined>((finish) => {
+          this.finish = finish;
+          resolve(connection as Connection);
+        });
+        if (!settle) throw new RolledBack();
+        await settle(connection);
+      };
+      this.ended = this.transactions.database.transaction(work).finally(leave);
+      // Also what fails before it is open; when it is, `commit` reports it.
+      this.ended.catch(reject);
+    });
+  }
+}

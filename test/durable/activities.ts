@@ -1,0 +1,95 @@
+/** Activities of the tests that go through Temporal: they book into one table, and fail when told to. */
+import { defineActivity } from '../../client';
+
+export interface Booking {
+  id: string;
+  amount?: number;
+  /** Fails so many times, or for good. */
+  fail?: number | 'for good';
+  failUndo?: number | 'for good';
+  /** Takes so long. Milliseconds. */
+  ms?: number;
+  bytes?: number;
+}
+
+const INSERT = 'insert into booking (id, what, amount) values ($1, $2, $3)';
+const lease = { ttl: '1s', renew: '300ms' };
+const tries: Record<string, number> = {};
+
+/** Fails the first `times` calls of this process. */
+function mayFail(name: string, times: number | 'for good' | undefined): void {
+  tries[name] = (tries[name] ?? 0) + 1;
+  if (times === 'for good' || (times !== undefined && tries[name] <= times)) throw new Error(`${name} fails`);
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => (clearTimeout(timer), reject(signal.reason as Error)));
+  });
+}
+
+const undo = {
+  retry: { attempts: 3, base: '20ms' },
+  lease,
+};
+
+export const pay = defineActivity({
+  name: 'pay',
+  retry: { attempts: 3, backoff: 'exponential', base: '20ms' },
+  lease,
+  idempotencyKey: ({ id }: Booking) => `pay ${id}`,
+  async run({ id, amount, fail, ms }: Booking, { tx, signal }) {
+    mayFail(`pay ${id}`, fail);
+    await tx.query(INSERT, [id, 'pay', amount ?? 1]);
+    if (ms !== undefined) await sleep(ms, signal);
+    return { receipt: `receipt of ${id}` };
+  },
+  compensate: {
+    ...undo,
+    async run({ id, amount, failUndo }, result, { tx }) {
+      mayFail(`undo pay ${id}`, failUndo);
+      await tx.query(INSERT, [id, `unpay ${result?.receipt}`, -(amount ?? 1)]);
+    },
+  },
+});
+
+export const ship = defineActivity({
+  name: 'ship',
+  lease,
+  async run({ id, fail }: Booking, { tx }) {
+    mayFail(`ship ${id}`, fail);
+    await tx.query(INSERT, [id, 'ship', 0]);
+    return { parcel: id };
+  },
+  compensate: {
+    ...undo,
+    async run({ id, failUndo }, _result, { tx }) {
+      mayFail(`undo ship ${id}`, failUndo);
+      await tx.query(INSERT, [id, 'unship', 0]);
+    },
+  },
+});
+
+/** Has no compensation. */
+export const mail = defineActivity({
+  name: 'mail',
+  timeout: '500ms',
+  lease,
+  async run({ id, fail, ms }: Booking, { tx, signal }) {
+    if (ms !== undefined) await sleep(ms, signal);
+    mayFail(`mail ${id}`, fail);
+    await tx.query(INSERT, [id, 'mail', 0]);
+    return null;
+  },
+});
+
+export const report = defineActivity({
+  name: 'report',
+  run: ({ bytes }: Booking) => ({ text: 'x'.repeat(bytes ?? 10) }),
+});
+
+export const measure = defineActivity({
+  name: 'measure',
+  run: ({ of }: { of: { text: string } }) => of.text.length,
+});

@@ -1,0 +1,34 @@
+/** Workflows of the tests, as a user would write them. */
+import { durable, isReference, Saga, saga, type SagaOptions } from 'longwatch/workflow';
+import type * as activities from './activities';
+import type { Booking } from './activities';
+
+const { pay, ship, mail, report, measure } = durable<typeof activities>({ heartbeatTimeout: '2s' });
+
+export async function payOnce(booking: Booking): Promise<{ receipt: string }> {
+  return pay(booking);
+}
+
+export async function mailOnce(booking: Booking): Promise<null> {
+  return mail(booking);
+}
+
+export async function order(bookings: { pay: Booking; ship: Booking; mail: Booking }, options: SagaOptions = {}) {
+  return saga(async (steps) => {
+    const { receipt } = await steps.step(pay, bookings.pay);
+    const { parcel } = await steps.step(ship, bookings.ship);
+    await mail(bookings.mail);
+    return { receipt, parcel };
+  }, options);
+}
+
+export async function orderByHand(booking: Booking) {
+  const steps = new Saga();
+  await steps.step(pay, booking);
+  return [await steps.compensate(), await steps.compensate()];
+}
+
+export async function reportOf(booking: Booking) {
+  const made = await report(booking);
+  return { reference: isReference(made), length: await measure({ of: made }) };
+}

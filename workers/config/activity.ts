@@ -1,0 +1,97 @@
+/**
+ * What a user writes for a durable activity: `defineActivity`, and the types of its code. Registered by the config's
+ * `activities` (or `createDurableActivities` in a worker of one's own), run by `activities/durable`, called from a workflow
+ * through `durable()` of `longwatch/workflow`.
+ */
+import type { Logger } from 'pino';
+import type { Transaction } from '../../activities/durable/transaction';
+import type { DurableOptions } from '../../workflows/lib/durable';
+import type { Duration } from './definition';
+
+export type { Transaction };
+
+/** What an activity's code knows and may use. */
+export interface ActivityContext {
+  /**
+   * A transaction that the kit commits together with the stored result and the check of the lease: what is written through it
+   * happens once. Opened by its first `query`; an activity that does not use it pays nothing.
+   */
+  readonly tx: Transaction;
+  /** Fires at the timeout, when the lease is lost, when the workflow is cancelled. Writes through `tx` are refused from then on. */
+  readonly signal: AbortSignal;
+  /** From 1. A crash of the worker has used one. */
+  readonly attempt: number;
+  readonly attempts: number;
+  /** Its name in logs and in `longwatch leases`; the same in every attempt. */
+  readonly task: string;
+  /** The idempotency key, else the task: what to give an upstream that takes one. */
+  readonly key: string;
+  /** Why the attempt before this one ended. */
+  readonly lastError: { type: string; message: string } | undefined;
+  /** Bound to workflow, task and activity. */
+  readonly log: Logger;
+}
+
+export interface RetryDefinition {
+  attempts?: number;
+  backoff?: 'constant' | 'exponential';
+  base?: Duration;
+  cap?: Duration;
+  jitter?: boolean;
+}
+
+export interface LeaseDefinition<I> {
+  ttl?: Duration;
+  renew?: Duration;
+  /** Only one execution at a time, of all activities and workflows, holds a resource; the others wait. @default none */
+  resource?: (input: I) => string | undefined;
+}
+
+/** What an activity runs to take back what it did. */
+export interface CompensationDefinition<I, R> {
+  /** `result` is undefined where the step may or may not have happened (`uncertain` of a saga's step). */
+  run: (input: I, result: R | undefined, context: ActivityContext) => unknown;
+  timeout?: Duration;
+  /** @default 10 attempts, exponential from 1 s up to 1 min, with jitter */
+  retry?: RetryDefinition;
+  lease?: Omit<LeaseDefinition<I>, 'resource'>;
+}
+
+export interface ActivityDefinition<N extends string = string, I = unknown, R = unknown, C extends boolean = boolean> {
+  name: N;
+  run: (input: I, context: ActivityContext) => Promise<R> | R;
+  timeout?: Duration;
+  retry?: RetryDefinition;
+  lease?: LeaseDefinition<I>;
+  /** Calls with the same key, in any run, get the result of the first. Any text of at most 16 KB. */
+  idempotencyKey?: (input: I) => string | undefined;
+  /** How long a key's result is kept. */
+  keep?: Duration;
+  /** Keep a failure too: the key stays failed. */
+  keepFailure?: boolean;
+  compensate?: CompensationDefinition<I, R> | CompensationDefinition<I, R>['run'];
+  /** Never set: keeps in the type whether there is a compensation. */
+  readonly compensable?: C;
+}
+
+/** A definition whose types are not known, as lists of them hold it. */
+export type AnyActivity = ActivityDefinition<string, never, unknown>;
+
+/** With a compensation, so that a saga may use it as a step. */
+export function defineActivity<const N extends string, I, R>(
+  definition: ActivityDefinition<N, I, R> & { compensate: NonNullable<ActivityDefinition<N, I, R>['compensate']> },
+): ActivityDefinition<N, I, R, true>;
+export function defineActivity<const N extends string, I, R>(
+  definition: ActivityDefinition<N, I, R>,
+): ActivityDefinition<N, I, R, false>;
+export function defineActivity(definition: ActivityDefinition): ActivityDefinition {
+  return definition;
+}
+
+/** A definition with its options compiled; made by `resolve-activities.ts`. */
+export interface ResolvedActivity {
+  name: string;
+  options: DurableOptions;
+  definition: ActivityDefinition;
+  compensation: { options: DurableOptions; run: CompensationDefinition<unknown, unknown>['run'] } | undefined;
+}

@@ -1,0 +1,133 @@
+/**
+ * Durable activities, from what the user wrote to what runs: compiled options, checked against the table of
+ * `workflows/lib/durable.ts`. Called by `resolve.ts` for a config and by `workers/durable.ts` for a worker of the user's own.
+ */
+import { BACKOFFS, COMPENSATION_RETRY, DURABLE_OPTIONS, type DurableOptions } from '../../workflows/lib/durable';
+import { NAME_PATTERN } from '../../workflows/tracker/options';
+import type { ActivityDefinition, AnyActivity, CompensationDefinition, ResolvedActivity } from './activity';
+import { didYouMean } from './suggest';
+import { compileValue, type OptionValue } from './values';
+
+type Given = Record<string, unknown>;
+
+const KEYS = ['name', 'run', 'timeout', 'retry', 'lease', 'idempotencyKey', 'keep', 'keepFailure', 'compensate'];
+const COMPENSATION_KEYS = ['run', 'timeout', 'retry', 'lease'];
+const RETRY_KEYS = ['attempts', 'backoff', 'base', 'cap', 'jitter'];
+
+/** A list of definitions, or a module whose exports they are. */
+export type ActivityList = readonly AnyActivity[] | Readonly<Record<string, unknown>>;
+
+export function resolveActivities(given: unknown, problems: string[]): ResolvedActivity[] {
+  if (given === undefined) return [];
+  if (typeof given !== 'object' || given === null) {
+    problems.push('activities must be a list of defineActivity({ … }), or a module that exports them');
+    return [];
+  }
+  // A module may export more than its activities.
+  const list: unknown[] = Array.isArray(given) ? given : Object.values(given).filter(isDefinition);
+  const seen = new Set<string>();
+  return list.flatMap((one, index) => {
+    if (!isObject(one)) {
+      problems.push(`activities[${index}] must be an object: defineActivity({ … })`);
+      return [];
+    }
+    const { name } = one;
+    if (typeof name !== 'string' || !NAME_PATTERN.test(name)) {
+      problems.push(`activities[${index}].name must be a name (a small letter, then letters, digits, - or _)`);
+      return [];
+    }
+    if (seen.has(name)) problems.push(`activities.${name}: there are two activities of that name`);
+    seen.add(name);
+    return [resolveActivity(one, name, problems)];
+  });
+}
+
+function resolveActivity(given: Given, name: string, problems: string[]): ResolvedActivity {
+  const at = `activities.${name}.`;
+  checkKeys(given, KEYS, at, problems);
+  if (typeof given.run !== 'function') problems.push(`${at}run must be a function: async (input, context) => result`);
+  if (given.idempotencyKey !== undefined && typeof given.idempotencyKey !== 'function') {
+    problems.push(`${at}idempotencyKey must be a function of the input`);
+  }
+  const options = resolveOptions(given, ['ttl', 'renew', 'resource'], at, problems);
+  return {
+    name,
+    options,
+    definition: given as unknown as ActivityDefinition,
+    compensation: resolveCompensation(given.compensate, `${at}compensate.`, problems),
+  };
+}
+
+function resolveCompensation(given: unknown, at: string, problems: string[]): ResolvedActivity['compensation'] {
+  if (given === undefined) return undefined;
+  const definition = (typeof given === 'function' ? { run: given } : given) as Given;
+  if (!isObject(definition) || typeof definition.run !== 'function') {
+    problems.push(`${at.slice(0, -1)} must be a function, or { run, timeout, retry, lease }`);
+    return undefined;
+  }
+  checkKeys(definition, COMPENSATION_KEYS, at, problems);
+  const retry = isObject(definition.retry) ? definition.retry : {};
+  const { attempts, backoff, baseMs, capMs, jitter } = COMPENSATION_RETRY;
+  const merged = { ...definition, retry: { attempts, backoff, base: baseMs, cap: capMs, jitter, ...retry } };
+  const options = resolveOptions(merged, ['ttl', 'renew'], at, problems);
+  return { options, run: definition.run as CompensationDefinition<unknown, unknown>['run'] };
+}
+
+function resolveOptions(given: Given, leaseKeys: string[], at: string, problems: string[]): DurableOptions {
+  const retry = objectAt(given, 'retry', at, problems);
+  const lease = objectAt(given, 'lease', at, problems);
+  checkKeys(retry, RETRY_KEYS, `${at}retry.`, problems);
+  checkKeys(lease, leaseKeys, `${at}lease.`, problems);
+  const values: Record<string, OptionValue> = {};
+  for (const spec of DURABLE_OPTIONS) {
+    const [group, key] = spec.name.includes('.') ? spec.name.split('.') : [undefined, spec.name];
+    const value = (group === 'retry' ? retry : group === 'lease' ? lease : given)[key];
+    if (value === undefined) {
+      values[spec.path] = spec.default!;
+      continue;
+    }
+    const compiled = compileValue(spec, value);
+    if ('problem' in compiled) problems.push(`${at}${compiled.problem}`);
+    values[spec.path] = 'value' in compiled ? compiled.value : spec.default!;
+  }
+  const backoff = retry.backoff ?? 'constant';
+  if (!BACKOFFS.includes(backoff as 'constant')) problems.push(`${at}retry.backoff must be ${BACKOFFS.join(' or ')}`);
+  const ttlMs = values['lease.ttlMs'] as number;
+  const renewMs = lease.renew === undefined ? Math.floor(ttlMs / 3) : (values['lease.renewMs'] as number);
+  if (renewMs * 2 > ttlMs) problems.push(`${at}lease.renew must be at most half of lease.ttl, so that one may fail`);
+  return {
+    timeoutMs: values.timeoutMs as number,
+    retry: {
+      attempts: values['retry.attempts'] as number,
+      backoff: backoff as 'constant',
+      baseMs: values['retry.baseMs'] as number,
+      capMs: values['retry.capMs'] as number,
+      jitter: values['retry.jitter'] as boolean,
+    },
+    lease: { ttlMs, renewMs },
+    keepMs: values.keepMs as number,
+    keepFailure: values.keepFailure as boolean,
+  };
+}
+
+function checkKeys(given: Given, known: string[], at: string, problems: string[]): void {
+  for (const key of Object.keys(given)) {
+    if (!known.includes(key)) problems.push(`${at}${key} is not an option${didYouMean(key, known)}`);
+  }
+}
+
+function objectAt(given: Given, key: string, at: string, problems: string[]): Given {
+  const value = given[key];
+  if (value === undefined) return {};
+  if (isObject(value)) return value;
+  problems.push(`${at}${key} must be an object`);
+  return {};
+}
+
+function isObject(value: unknown): value is Given {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isDefinition(value: unknown): boolean {
+  return isObject(value) && typeof value.name === 'string' && typeof value.run === 'function';
+}

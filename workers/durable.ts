@@ -1,0 +1,87 @@
+/**
+ * The durable activities of a worker: Longwatch's own (`worker.ts` calls `openDurable` for the config's `activities`), or one
+ * of the user's making (`createDurableActivities`, registered with a plain Temporal worker).
+ */
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Client } from '@temporalio/client';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { createDurableNode, type DurableFunction, type DurableNode } from '../activities/durable';
+import type { RetentionOptions } from '../activities/durable/retention';
+import { Database } from '../activities/store/database';
+import { TemporalLink } from '../activities/temporal';
+import type { ResolvedActivity } from './config/activity';
+import { ConfigError } from './config/errors';
+import { resolveActivities, type ActivityList } from './config/resolve-activities';
+
+export interface DurableSetup {
+  databaseUrl: string;
+  log: Logger;
+  /** Asked which run of a workflow is the current one. */
+  client: Client;
+  /** Effects in transactions at once. @default 10 */
+  connections?: number;
+  /** Where the metrics go. @default nowhere */
+  registry?: Registry;
+  retention?: RetentionOptions;
+  /** @default host, process id and a random part */
+  owner?: string;
+}
+
+const DEFAULT_CONNECTIONS = 10;
+
+/** For a worker of one's own: `Worker.create({ activities: durable.activities, … })`, and `close` when it has ended. */
+export function createDurableActivities(
+  definitions: ActivityList,
+  setup: DurableSetup,
+): { activities: Record<string, DurableFunction>; close: () => Promise<void> } {
+  const problems: string[] = [];
+  const resolved = resolveActivities(definitions, problems);
+  if (problems.length > 0) throw new ConfigError(problems, 'The activities cannot be used:');
+  const database = new Database({ url: setup.databaseUrl, log: setup.log });
+  const link = new TemporalLink(setup.client);
+  const node = openDurable(resolved, {
+    ...setup,
+    database,
+    owner: setup.owner ?? `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
+    isCurrent: (workflowId, runId) => link.isCurrent(workflowId, runId),
+  });
+  return {
+    activities: node.activities,
+    close: async () => {
+      await node.close();
+      await database.close();
+    },
+  };
+}
+
+export function openDurable(
+  resolved: readonly ResolvedActivity[],
+  setup: Omit<DurableSetup, 'client' | 'owner'> & {
+    owner: string;
+    database: Database;
+    isCurrent: (workflowId: string, runId: string) => Promise<boolean>;
+  },
+): Pick<DurableNode, 'activities' | 'leases' | 'close'> {
+  const connections = setup.connections ?? DEFAULT_CONNECTIONS;
+  // Apart from the kit's own: an effect that takes long must not keep a lease from being renewed.
+  const effects = new Database({ url: setup.databaseUrl, log: setup.log, connections, statementTimeoutMs: 60_000 });
+  const { owner, database, log, isCurrent, registry, retention } = setup;
+  const node = createDurableNode(resolved, {
+    owner,
+    database,
+    effects: { database: effects, connections },
+    log,
+    isCurrent,
+    registry,
+    retention,
+  });
+  return {
+    ...node,
+    close: async () => {
+      await node.close();
+      await effects.close();
+    },
+  };
+}

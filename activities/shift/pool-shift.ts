@@ -96,8 +96,8 @@ export class PoolShift {
       if (rowsOfMember) rowsOfMember.push(row);
       else known.set(row.member, [row]);
     }
+    for (const row of rows) if (row.removed || this.wasAddedAgain(row)) this.remove(row.id);
     const newcomers = rows.filter((row) => !row.removed && this.members.slotOf(row.id) === undefined);
-    for (const row of rows) if (row.removed) this.remove(row.id);
     const now = this.setup.host.clock.now();
     for (const row of newcomers) this.add(row, known.get(row.key) ?? [], now, newcomers.length);
   }
@@ -180,6 +180,12 @@ export class PoolShift {
     if (this.over) return 'ended';
     if (this.tracker.state === 'paused') return 'paused';
     return this.tracker.options.gate !== null && this.tracker.gateOpen !== true ? 'gate' : undefined;
+  }
+
+  /** Removed and added since the last look: its values are gone, so its ETags and due times must not stay. */
+  private wasAddedAgain(row: MemberRow): boolean {
+    const slot = this.members.slotOf(row.id);
+    return slot !== undefined && this.members.addedAt(slot) !== row.addedAt;
   }
 
   private isMember(slot: number): boolean {

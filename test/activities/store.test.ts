@@ -226,7 +226,9 @@ describe('members: the last stamp wins', () => {
       return writeMembers(db, 't', [{ id, hash: hashId(id), pool: 0, stamp, removed }]);
     });
   const states = () =>
-    stack.sql(`select id, stamp::int, removed_at is not null as removed from longwatch.member order by id`);
+    stack.sql<{ id: string; stamp: number; removed: boolean }>(
+      `select id, stamp::int, removed_at is not null as removed from longwatch.member order by id`,
+    );
 
   test('changes of one id in any order, some of them twice, end as the greatest stamp says', async () => {
     const history = fc

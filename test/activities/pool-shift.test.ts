@@ -1,0 +1,428 @@
+/* eslint-disable @typescript-eslint/only-throw-error -- what users throw is what is tested here */
+/** One pool's shift in memory: runs, failures, holds, backpressure, gate and pause, newcomers and leavers, in simulated time. */
+import { defineTracker, HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
+import { freshness, member, shiftOf, T0 } from './shift-kit';
+
+type Code = (context: RunContext) => Promise<RunResult> | RunResult;
+
+function tracker(run: Code, over: Partial<TrackerDefinition['operations'][string]> = {}): TrackerDefinition {
+  return { name: 't', operations: { look: { every: '1s', timeout: '200ms', run, ...over } } };
+}
+
+/** One tick of simulated time. */
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+describe('T5: what one id does stays with it', () => {
+  const bad: [string, Code][] = [
+    [
+      'throws',
+      () => {
+        throw new Error('thrown');
+      },
+    ],
+    [
+      'throws a text',
+      () => {
+        throw 'text';
+      },
+    ],
+    [
+      'throws nothing',
+      () => {
+        throw undefined;
+      },
+    ],
+    [
+      'throws what has no words',
+      () => {
+        throw Object.create(null);
+      },
+    ],
+    [
+      'throws an error whose message is no text',
+      () => {
+        throw Object.assign(new Error(), { message: Symbol('x') });
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('rejected'))],
+    ['returns nothing', () => undefined as never],
+    ['returns garbage', () => 'garbage' as never],
+    [
+      'returns what throws when it is read',
+      () => ({
+        get value(): never {
+          throw new Error('getter');
+        },
+      }),
+    ],
+    [
+      'returns what throws when it is asked whether it is a promise',
+      () =>
+        ({
+          get then(): never {
+            throw new Error('getter');
+          },
+        }) as never,
+    ],
+    [
+      'returns a promise of its own kind that throws',
+      () =>
+        ({
+          then: () => {
+            throw new Error('then');
+          },
+        }) as never,
+    ],
+    [
+      'returns a promise of its own kind that calls back twice',
+      () =>
+        ({
+          then: (yes: (x: unknown) => void, no: (x: unknown) => void) => {
+            no(new Error('first'));
+            yes({ value: 1 });
+          },
+        }) as never,
+    ],
+    ['hangs', () => new Promise(() => undefined)],
+    [
+      'asks for a hold of no length',
+      () => {
+        throw new HoldError('x', { afterMs: NaN, scope: 'member' });
+      },
+    ],
+    [
+      'asks for an endless hold',
+      () => {
+        throw new HoldError('x', { afterMs: Infinity, scope: 'member' });
+      },
+    ],
+  ];
+  test.each(bad)('a run that %s fails, counts once, is reported, and the others go on', async (_what, code) => {
+    const runs = new Map<string, number>();
+    const { shift, errors, pass } = shiftOf(
+      tracker((context) => {
+        runs.set(context.id, (runs.get(context.id) ?? 0) + 1);
+        return context.id === 'bad' ? code(context) : { value: 1 };
+      }),
+    );
+    shift.loadAll(
+      ['good', 'bad', 'fine'].map((id) => member(id)),
+      [],
+    );
+    await pass(450);
+    expect(errors).toMatchObject([{ id: 'bad' }]);
+    expect(errors[0]!.error).toBeInstanceOf(Error);
+    const { successes, failures } = shift.harvest();
+    expect([...successes[0]!.rows.values()].map((row) => row.json)).toEqual(['1', '1']);
+    const [failure] = [...failures[0]!.rows.values()];
+    expect(failures[0]!.rows.size).toBe(1);
+    expect(typeof failure!.error).toBe('string');
+    if (failure!.heldUntil !== null) expect(Number.isFinite(new Date(failure!.heldUntil).getTime())).toBe(true);
+    expect(shift.isOver).toBe(false);
+    await pass(2_000);
+    expect(runs.get('good')).toBeGreaterThan(1);
+    expect(runs.get('fine')).toBeGreaterThan(1);
+  });
+
+  test('a time-out aborts the run; what it returns or throws later changes nothing', async () => {
+    let aborted = false;
+    let settle: { yes: (result: RunResult) => void; no: (error: Error) => void } | undefined;
+    const { shift, errors, pass } = shiftOf(
+      tracker(
+        ({ signal }) =>
+          new Promise<RunResult>((yes, no) => {
+            settle ??= { yes, no };
+            signal.addEventListener('abort', () => (aborted = true));
+          }),
+      ),
+    );
+    shift.loadAll([member('a')], []);
+    await pass(300);
+    expect(aborted).toBe(true);
+    expect(errors.map(({ error }) => error.message)).toEqual(['timed out after 200 ms']);
+    settle!.yes({ value: 'late' });
+    settle!.no(new Error('late too'));
+    await pass(50);
+    expect(errors).toHaveLength(1);
+    expect(shift.harvest().successes).toEqual([]);
+    expect(shift.loops.get('look')!.counts).toMatchObject({ failed: 1, timedOut: 1 });
+  });
+
+  test('a removed member’s run is aborted and its result dropped', async () => {
+    let signal: AbortSignal | undefined;
+    let finish: (result: RunResult) => void = () => undefined;
+    const { shift, pass, errors } = shiftOf(
+      tracker((context) => {
+        signal = context.signal;
+        return new Promise((resolve) => (finish = resolve));
+      }),
+    );
+    const a = member('a');
+    shift.loadAll([a], []);
+    await pass(50);
+    shift.loadChanges([{ ...a, removed: true }], []);
+    expect(signal!.aborted).toBe(true);
+    finish({ value: 'too late' });
+    await pass(50);
+    expect(shift.harvest()).toEqual({ successes: [], failures: [] });
+    expect(errors).toEqual([]);
+    expect(shift.members.size).toBe(0);
+  });
+});
+
+describe('who joins', () => {
+  test('removed and added again between two looks: a new member, without the old one’s ETag', async () => {
+    const etags: (string | undefined)[] = [];
+    const { shift, pass } = shiftOf(
+      tracker(({ etag }) => {
+        etags.push(etag);
+        return { value: 1, etag: 'e1' };
+      }),
+    );
+    const a = member('a');
+    shift.loadAll([a], []);
+    await pass(50);
+    shift.loadChanges([{ ...a, addedAt: T0 + 60 }], []);
+    await pass(2_000);
+    // An 'unchanged' answer would leave a row without a value, for the removal deleted it.
+    expect(etags.slice(0, 3)).toEqual([undefined, undefined, 'e1']);
+    expect(shift.members.size).toBe(1);
+  });
+
+  test('a move of pools loads all: who left is gone, who stays keeps its place', async () => {
+    const runs: string[] = [];
+    const { shift, pass } = shiftOf(tracker(({ id }) => (runs.push(id), { value: 1 })));
+    const [a, b] = [member('a'), member('b')];
+    shift.loadAll([a, b], []);
+    await pass(100);
+    const slot = shift.members.slotOf('b');
+    shift.loadAll([b, member('c', { addedAt: T0 + 100 })], []);
+    runs.length = 0;
+    await pass(500);
+    expect(shift.members.slotOf('a')).toBeUndefined();
+    expect(shift.members.slotOf('b')).toBe(slot);
+    expect(runs).toEqual(['c']);
+  });
+
+  test('expiresAt that is stored is respected by the next shift; the ETag and time are handed on', async () => {
+    const seen: { at: number; etag: string | undefined; fetchedAt: number | undefined }[] = [];
+    const kit = shiftOf(
+      tracker(({ etag, fetchedAt }) => {
+        seen.push({ at: kit.clock.time, etag, fetchedAt });
+        return { unchanged: true };
+      }),
+    );
+    const a = member('a', { addedAt: T0 - 60_000 });
+    kit.shift.loadAll([a], [freshness(a, { fetchedAt: T0 - 1_000, expiresAt: T0 + 4_000, etag: 'e9' })]);
+    await kit.pass(6_000);
+    expect(seen[0]).toMatchObject({ etag: 'e9', fetchedAt: T0 - 1_000 });
+    expect(seen[0]!.at).toBeGreaterThanOrEqual(T0 + 4_000);
+    expect(seen[0]!.at).toBeLessThanOrEqual(T0 + 5_005);
+  });
+});
+
+describe('what stands still', () => {
+  test('T5: an operation’s hold stops that operation, a tracker’s all of them, a member’s that member', async () => {
+    const runs: string[] = [];
+    let scope: 'member' | 'operation' | 'tracker' = 'member';
+    let throwing = true;
+    const code = ({ id, operation }: RunContext): RunResult => {
+      runs.push(`${operation}/${id}`);
+      if (throwing && operation === 'look' && id === 'a') {
+        throwing = false;
+        throw new HoldError('429', { afterMs: 5_000, scope });
+      }
+      return { value: 1 };
+    };
+    const definition = defineTracker({
+      name: 't',
+      operations: { look: { every: '1s', run: code }, other: { every: '1s', run: code } },
+    });
+    const seenIn = async (held: typeof scope): Promise<Set<string>> => {
+      scope = held;
+      throwing = true;
+      const { shift, pass } = shiftOf(definition);
+      shift.loadAll([member('a'), member('b')], []);
+      await pass(1_000);
+      runs.length = 0;
+      await pass(3_000);
+      const during = new Set(runs);
+      runs.length = 0;
+      await pass(4_000);
+      expect(new Set(runs)).toEqual(new Set(['look/a', 'look/b', 'other/a', 'other/b']));
+      return during;
+    };
+    expect(await seenIn('member')).toEqual(new Set(['look/b', 'other/a', 'other/b']));
+    expect(await seenIn('operation')).toEqual(new Set(['other/a', 'other/b']));
+    expect(await seenIn('tracker')).toEqual(new Set());
+  });
+
+  test('T6: a closed gate stops the gated, runs whenClosed, leaves the ungated; an open one lets all run', async () => {
+    const runs: string[] = [];
+    const note = (text: string) => () => (runs.push(text), { value: 1 });
+    const definition = defineTracker({
+      name: 't',
+      gate: { check: () => true },
+      operations: {
+        location: { every: '1s', run: note('location') },
+        online: { every: '1s', run: note('online'), whenClosed: note('offline') },
+        check: { every: '1s', gated: false, run: note('check') },
+      },
+    });
+    const { shift, tracker: row, pass } = shiftOf(definition);
+    shift.loadAll([member('a')], []);
+    await pass(3_000);
+    expect(new Set(runs)).toEqual(new Set(['offline', 'check']));
+    shift.follow({ ...row, version: 2, gateOpen: true });
+    runs.length = 0;
+    await pass(2_000);
+    expect(new Set(runs)).toEqual(new Set(['location', 'online', 'check']));
+    shift.follow({ ...row, version: 3, gateOpen: false });
+    runs.length = 0;
+    await pass(2_000);
+    expect(new Set(runs)).toEqual(new Set(['offline', 'check']));
+  });
+
+  test('pause: nothing runs; afterwards nothing that piled up runs at once', async () => {
+    let runs = 0;
+    const { shift, tracker: row, pass } = shiftOf(tracker(() => (runs++, { value: 1 })));
+    shift.loadAll(
+      Array.from({ length: 200 }, (_, i) => member(`m${i}`, { addedAt: T0 - 5_000 })),
+      [],
+    );
+    await pass(2_000);
+    shift.follow({ ...row, version: 2, state: 'paused' });
+    runs = 0;
+    await pass(30_000);
+    expect(runs).toBe(0);
+    shift.follow({ ...row, version: 3, state: 'running' });
+    await pass(100);
+    expect(runs).toBeLessThan(60);
+    await pass(1_000);
+    expect(runs).toBeGreaterThanOrEqual(200);
+  });
+
+  test('T7: an operation waits while another lags, counted with the reason, and comes back', async () => {
+    let slow = true;
+    let ships = 0;
+    const kit = shiftOf(
+      defineTracker({
+        name: 't',
+        operations: {
+          location: {
+            every: '1s',
+            timeout: '1m',
+            run: () =>
+              slow ? new Promise<RunResult>((resolve) => void release.push(() => resolve({ value: 1 }))) : { value: 1 },
+          },
+          ship: {
+            every: '1s',
+            skipWhile: { operation: 'location', slowerThan: '1s' },
+            run: () => (ships++, { value: 1 }),
+          },
+        },
+      }),
+    );
+    const release: (() => void)[] = [];
+    kit.shift.loadAll([member('a')], []);
+    await kit.pass(2_500);
+    const before = ships;
+    await kit.pass(3_000);
+    const ship = kit.shift.loops.get('ship')!;
+    expect(ships).toBe(before);
+    expect(ship.counts.skippedLag).toBeGreaterThanOrEqual(3);
+    expect(ship.counts.skippedLate).toBe(0);
+    slow = false;
+    for (const done of release) done();
+    await kit.pass(4_000);
+    expect(ships).toBeGreaterThan(before);
+  });
+
+  test('T4: concurrency changed while it runs holds at once, up and down, and a node’s cap above it', async () => {
+    let running = 0;
+    let most = 0;
+    const kit = shiftOf(
+      tracker(
+        async () => {
+          most = Math.max(most, ++running);
+          for (let i = 0; i < 60; i++) await turn();
+          running--;
+          return { value: 1 };
+        },
+        { concurrency: 3, timeout: '1m' },
+      ),
+      { capacity: 8 },
+    );
+    const { shift, tracker: row, pass } = kit;
+    const withConcurrency = (concurrency: number, version: number) => {
+      const options = structuredClone(row.options);
+      options.operations.look!.concurrency = concurrency;
+      shift.follow({ ...row, version, options });
+    };
+    shift.loadAll(
+      Array.from({ length: 60 }, (_, i) => member(`m${i}`, { addedAt: T0 - 60_000 })),
+      [],
+    );
+    const mostIn = async (): Promise<number> => {
+      most = running;
+      await pass(1_500);
+      return most;
+    };
+    expect(await mostIn()).toBe(3);
+    withConcurrency(6, 2);
+    expect(await mostIn()).toBe(6);
+    withConcurrency(50, 3);
+    expect(await mostIn()).toBe(8);
+    withConcurrency(1, 4);
+    await pass(1_500);
+    expect(await mostIn()).toBe(1);
+  });
+
+  test('T8: stale counts who is older than 3 × max(interval, expiry, hold), not who waits for an expiry', async () => {
+    const kit = shiftOf(tracker(() => new Promise(() => undefined), { timeout: '1h' }));
+    const [old, expiring, fresh] = [member('old'), member('expiring'), member('fresh')];
+    kit.shift.loadAll(
+      [old, expiring, fresh],
+      [
+        freshness(old, { fetchedAt: T0 - 3_001 }),
+        freshness(expiring, { fetchedAt: T0 - 3_001, expiresAt: T0 - 1_000 }),
+        freshness(fresh, { fetchedAt: T0 - 2_999 }),
+      ],
+    );
+    const look = kit.shift.loops.get('look')!;
+    expect(look.staleCount(T0)).toBe(1);
+    expect(look.staleCount(T0 + 10)).toBe(2);
+    expect(look.staleCount(T0 + 6_000)).toBe(3);
+    kit.host.holds.hold('t', 'look', T0 + 60_000);
+    expect(look.staleCount(T0 + 10)).toBe(0);
+  });
+});
+
+test('T3: a pool’s opening spreads over base and window; the first offline check comes after its interval', async () => {
+  const starts: { operation: string; at: number }[] = [];
+  const kit = shiftOf(
+    defineTracker({
+      name: 't',
+      operations: {
+        location: { every: '10s', concurrency: 24, stagger: { base: '300ms', window: '500ms' }, run: note },
+        offline: { every: '5m', stagger: { base: '5m', window: 0 }, run: note },
+      },
+    }),
+  );
+  function note({ operation }: RunContext): RunResult {
+    starts.push({ operation, at: kit.clock.time - T0 });
+    return { value: 1 };
+  }
+  kit.shift.loadAll(
+    Array.from({ length: 100 }, (_, i) => member(`m${i}`)),
+    [],
+  );
+  await kit.pass(9_000);
+  const first = starts.filter(({ operation }) => operation === 'location').map(({ at }) => at);
+  expect(first).toHaveLength(100);
+  expect(Math.min(...first)).toBeGreaterThanOrEqual(300);
+  expect(Math.max(...first)).toBeLessThanOrEqual(805);
+  expect(first.filter((at) => at < 550).length).toBeGreaterThan(30);
+  expect(first.filter((at) => at >= 550).length).toBeGreaterThan(30);
+  expect(starts.some(({ operation }) => operation === 'offline')).toBe(false);
+});

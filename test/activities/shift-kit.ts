@@ -1,0 +1,103 @@
+/** A pool's shift without a worker: real members, agendas and runs, under a clock that the test turns. */
+import { pino } from 'pino';
+import { Lateness } from '../../activities/shift/lateness';
+import type { Clock } from '../../activities/shift/clock';
+import { NodeHolds } from '../../activities/shift/holds';
+import type { OperationHost } from '../../activities/shift/operation';
+import { PoolShift } from '../../activities/shift/pool-shift';
+import type { FreshnessRow, MemberRow } from '../../activities/store/members';
+import type { TrackerRow } from '../../activities/store/trackers';
+import { resolveConfig, type TrackerDefinition } from '../../client';
+
+export const log = pino({ level: 'silent' });
+/** Some day; times of tests count from here. */
+export const T0 = 1_700_000_000_000;
+
+export class TestClock implements Pick<Clock, 'now' | 'set'> {
+  constructor(public time = T0) {}
+  now(): number {
+    return this.time;
+  }
+  set(): void {
+    // The test turns it.
+  }
+}
+
+export interface KitError {
+  id: string;
+  error: Error;
+}
+
+export interface Kit {
+  shift: PoolShift;
+  clock: TestClock;
+  tracker: TrackerRow;
+  errors: KitError[];
+  host: OperationHost;
+  /** Moves the time on, a tick of 5 ms at a time, and lets promises settle in between. */
+  pass(ms: number): Promise<void>;
+}
+
+export function rowOf(definition: TrackerDefinition): TrackerRow {
+  const { options } = resolveConfig({ trackers: [definition] }).trackers[0]!;
+  return { name: definition.name, state: 'running', pools: 1, version: 1, options, gateOpen: null };
+}
+
+export function shiftOf(
+  definition: TrackerDefinition,
+  setup: { pool?: number; token?: number; capacity?: number; clock?: TestClock } = {},
+): Kit {
+  const clock = setup.clock ?? new TestClock();
+  const errors: KitError[] = [];
+  const tracker = rowOf(definition);
+  const host: OperationHost = {
+    clock: clock as unknown as Clock,
+    holds: new NodeHolds(),
+    capacity: { free: setup.capacity ?? 1_000 },
+    isolated: () => Promise.reject(new Error('no threads here')),
+    onError: (error, _operation, id) => errors.push({ id, error }),
+    entering: () => undefined,
+  };
+  const pool = setup.pool ?? 0;
+  const shift = new PoolShift(
+    {
+      claim: { tracker: definition.name, pool, runId: 'run', shift: 1, attempt: 1, node: 'node' },
+      held: { token: setup.token ?? 1, rosterVersion: 0, takenAt: clock.time },
+      definition,
+      tracker,
+      host,
+      log,
+      latenessOf: () => new Lateness(clock.time),
+    },
+    tracker,
+  );
+  const pass = async (ms: number): Promise<void> => {
+    const until = clock.time + ms;
+    while (clock.time < until) {
+      clock.time = Math.min(until, clock.time + 5);
+      shift.tick(clock.time, true);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  return { shift, clock, tracker, errors, host, pass };
+}
+
+let keys = 0;
+export const member = (id: string, over: Partial<MemberRow> = {}): MemberRow => ({
+  key: ++keys,
+  id,
+  removed: false,
+  addedAt: T0,
+  ...over,
+});
+
+export const freshness = (of: MemberRow, over: Partial<FreshnessRow> = {}): FreshnessRow => ({
+  member: of.key,
+  operation: 'look',
+  fetchedAt: null,
+  expiresAt: null,
+  heldUntil: null,
+  failedAt: null,
+  etag: null,
+  ...over,
+});

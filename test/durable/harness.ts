@@ -1,0 +1,152 @@
+/**
+ * A node of durable activities without Temporal: the test plays its part and calls again, on whichever node. So a test can stop
+ * the clockwork at any place. Also used by the child processes (`child.ts`).
+ */
+import { pino, type Logger } from 'pino';
+import { Registry } from 'prom-client';
+import type { QueryResultRow } from 'pg';
+import type { ActivityContext } from '../../workers/config/activity';
+import { execute, type Caller, type Kit } from '../../activities/durable/execute';
+import { KeyWaiter, makeKey } from '../../activities/durable/keys';
+import { LeaseKeeper } from '../../activities/durable/leases';
+import { DurableTelemetry } from '../../activities/durable/telemetry';
+import { Transactions } from '../../activities/durable/transaction';
+import { Database, type Statement } from '../../activities/store/database';
+import type { DurableOptions, Envelope, RetryPolicy } from '../../workflows/lib/durable';
+
+export interface TestJob {
+  task: string;
+  run: (context: ActivityContext) => unknown;
+  activity?: string;
+  kind?: 'activity' | 'compensation';
+  key?: string;
+  resource?: string;
+  timeoutMs?: number;
+  ttlMs?: number;
+  renewMs?: number;
+  retry?: Partial<RetryPolicy>;
+  keepFailure?: boolean;
+  keepMs?: number;
+}
+
+/** Statements can be held up or made to fail. */
+export class HookedDatabase extends Database {
+  before: (statement: Statement) => Promise<void> | void = () => undefined;
+  after: (statement: Statement) => Promise<void> | void = () => undefined;
+  readonly seen: string[] = [];
+
+  override async rows<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
+    this.seen.push(statement.name);
+    await this.before(statement);
+    const rows = await super.rows<R>(statement, values);
+    await this.after(statement);
+    return rows;
+  }
+}
+
+export type LogLine = Record<string, unknown> & { msg: string };
+
+export class TestNode {
+  readonly lines: LogLine[] = [];
+  readonly registry = new Registry();
+  readonly database: HookedDatabase;
+  readonly kit: Kit;
+  private readonly effects: Database;
+
+  constructor(
+    url: string,
+    readonly owner: string,
+    isCurrent: Kit['isCurrent'] = () => Promise.resolve(true),
+  ) {
+    const log: Logger = pino({ level: 'debug' }, { write: (line) => void this.lines.push(JSON.parse(line) as LogLine) });
+    this.database = new HookedDatabase({ url, log, connections: 4 });
+    this.effects = new Database({ url, log, connections: 10 });
+    const leases = new LeaseKeeper(this.database, owner, log);
+    this.kit = {
+      owner,
+      database: this.database,
+      transactions: new Transactions(this.effects, 10),
+      leases,
+      waiter: new KeyWaiter(this.database, log),
+      telemetry: new DurableTelemetry(log, this.registry, () => leases.size),
+      log,
+      isCurrent,
+    };
+  }
+
+  call(job: TestJob, caller: Partial<Caller> = {}): Promise<Envelope> {
+    const [runId, activityId] = job.task.split('/');
+    const activity = job.activity ?? 'effect';
+    const options: DurableOptions = {
+      timeoutMs: job.timeoutMs ?? 20_000,
+      retry: { attempts: 1, backoff: 'constant', baseMs: 1_000, capMs: 300_000, jitter: false, ...job.retry },
+      lease: { ttlMs: job.ttlMs ?? 30_000, renewMs: job.renewMs ?? 10_000 },
+      keepMs: job.keepMs ?? 604_800_000,
+      keepFailure: job.keepFailure ?? false,
+    };
+    return execute(
+      this.kit,
+      {
+        subject: {
+          workflow: `workflow of ${runId}`,
+          run: runId!,
+          task: job.task,
+          activity,
+          externalId: activityId!,
+          kind: job.kind ?? 'activity',
+          key: job.key,
+          target: job.kind === 'compensation' ? job.key : undefined,
+        },
+        options,
+        key: makeKey(activity, job.key),
+        resource: job.resource ?? null,
+        details: null,
+        undo: false,
+        run: job.run,
+      },
+      { signal: new AbortController().signal, details: () => undefined, ...caller },
+    );
+  }
+
+  /** As Temporal does: calls again, after the delay asked for, until it is done or not retryable. */
+  async callAgain(job: TestJob): Promise<Envelope> {
+    for (;;) {
+      try {
+        return await this.call(job);
+      } catch (error) {
+        const { nonRetryable, nextRetryDelay } = error as { nonRetryable?: boolean; nextRetryDelay?: unknown };
+        if (nonRetryable === true) throw error;
+        const wait = typeof nextRetryDelay === 'number' ? nextRetryDelay : 20;
+        await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    }
+  }
+
+  /** The lines of one event. */
+  told(msg: string): LogLine[] {
+    return this.lines.filter((line) => line.msg === msg);
+  }
+
+  async metric(name: string, labels: Record<string, string> = {}): Promise<number> {
+    const found = await this.registry.getSingleMetric(name)!.get();
+    return found.values
+      .filter((value) => Object.entries(labels).every(([key, label]) => value.labels[key] === label))
+      .reduce((sum, value) => sum + value.value, 0);
+  }
+
+  async close(): Promise<void> {
+    this.kit.leases.close();
+    await this.kit.waiter.close();
+    await this.effects.close();
+    await this.database.close();
+  }
+}
+
+export const typeOf = (error: unknown): unknown => (error as { type?: unknown }).type;
+
+/** A promise and its resolve. */
+export function gate(): { opened: Promise<void>; open: () => void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { opened, open };
+}

@@ -1,8 +1,18 @@
 import fc from 'fast-check';
-import { changeProblems, withChanges } from '../../workflows/tracker/options';
+import { idProblem } from '../../client/ids';
+import {
+  changeProblems,
+  GATE_OPTIONS,
+  OPERATION_OPTIONS,
+  refusal,
+  specOf,
+  TRACKER_OPTIONS,
+  withChanges,
+} from '../../workflows/tracker/options';
 import {
   APPLY_BATCH,
   APPLY_GAP_MS,
+  CARRY_BYTES,
   freshPoolState,
   hashId,
   nextPoolStep,
@@ -13,6 +23,7 @@ import {
   type PoolMoment,
 } from '../../workflows/tracker/plan';
 import { defineConfig, defineTracker, resolveConfig } from '../../client';
+import type { PoolState } from '../../workflows/tracker/contract';
 
 const MOMENT: PoolMoment = {
   opened: true,
@@ -130,6 +141,65 @@ describe('what a pool does next', () => {
     expect(readRoster({ ids: ['', 3] } as never, 'add')).toEqual([]);
   });
 
+  test.each([
+    ['a number', 7],
+    ['nothing', undefined],
+    ['true', true],
+    ['an object without ids', { id: 'a' }],
+    ['ids that are no list', { ids: 'a' }],
+    ['blanks', '  '],
+    ['a NUL', 'a\0b'],
+    ['a line feed', ['a\nb']],
+    ['half a surrogate pair', ['\ud800']],
+    ['201 characters', 'x'.repeat(201)],
+    ['lists in a list', [['a']]],
+  ])('a message of %s is taken as nothing, for the store would refuse it for ever', (_what, payload) => {
+    expect(readRoster(payload as never, 'add')).toEqual([]);
+  });
+
+  test.each([['soon'], [1.5], [null], [Infinity], [2 ** 60]])('a stamp of %p counts as none', (stamp) => {
+    expect(readRoster({ ids: ['a'], stamp: stamp as never }, 'add')).toEqual([{ id: 'a', change: 'add' }]);
+  });
+
+  test('an id that the client takes, the pool takes too, and no other', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 220 }), (id) => {
+        expect(readRoster(id, 'add').length).toBe(idProblem(id) === undefined ? 1 : 0);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('over random lives of a pool every change is applied once and in order, and it keeps coming back on shift', () => {
+    const life = fc.record({
+      historyEvents: fc.integer({ min: 10, max: 60 }),
+      shiftMs: fc.integer({ min: 100, max: 20_000 }),
+      applyMs: fc.integer({ min: 1, max: 1_500 }),
+      signals: fc.array(fc.record({ afterMs: fc.nat(1_500), ids: fc.integer({ min: 1, max: 3_000 }) }), {
+        maxLength: 40,
+      }),
+      stopped: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(life, ({ historyEvents, shiftMs, applyMs, signals, stopped }) => {
+        const pool = new SimulatedPool(historyEvents, shiftMs, applyMs);
+        let sent = 0;
+        for (const { afterMs, ids } of signals) {
+          pool.pass(afterMs);
+          pool.signal(Array.from({ length: ids }, () => String(sent++)));
+        }
+        if (stopped) pool.moment.trackerStopped = true;
+        pool.pass(60_000 + shiftMs);
+        expect(pool.applied).toEqual(Array.from({ length: sent }, (_, i) => String(i)));
+        expect(pool.state.pending).toEqual([]);
+        if (stopped) expect(pool.completed).toBe(true);
+        else expect(pool.shifts).toBeGreaterThan(0);
+        expect(pool.shiftsAtOnce).toBeLessThanOrEqual(1);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   test('shifts of one tracker do not end together', () => {
     const lengths = Array.from({ length: 200 }, (_, pool) => shiftDuration(600_000, pool, 1));
     expect(Math.min(...lengths)).toBeGreaterThanOrEqual(60_000);
@@ -149,18 +219,168 @@ describe('options laid over the definition', () => {
     }),
   ).trackers[0]!.options;
 
+  const twoOperations = { ...options, operations: { a: options.operations.a!, b: options.operations.a! } };
+  const at = (of: unknown, path: string) =>
+    path.split('.').reduce<unknown>((inner, key) => (inner as Record<string, unknown> | null)?.[key], of);
+
   test('a change reaches its place and leaves the rest', () => {
     const changed = withChanges(options, { 'operations.a.everyMs': 500 });
     expect(changed.operations.a!.everyMs).toBe(500);
     expect(options.operations.a!.everyMs).toBe(1_000);
   });
 
+  test('every change that may be made has its effect and no other; one that may not has none; null is none', () => {
+    const paths = [
+      ...[...TRACKER_OPTIONS, ...GATE_OPTIONS].map((spec) => spec.path),
+      ...OPERATION_OPTIONS.map((spec) => `operations.a.${spec.path}`),
+      'operations.b.everyMs',
+      'operations.a.nothing',
+      '__proto__.x',
+    ];
+    const value = fc.oneof(
+      fc.integer({ min: -10, max: 100_000 }),
+      fc.boolean(),
+      fc.constantFrom('a', 'b', '', null, 0.5),
+    );
+    fc.assert(
+      fc.property(fc.constantFrom(...paths), value, (path, to) => {
+        const before = structuredClone(options);
+        const after = withChanges(options, { [path]: to });
+        expect(options).toEqual(before);
+        const may = changeProblems(options, { path, value: to }).length === 0;
+        if (!may || to === null || path.endsWith('slowerThanMs')) expect(after).toEqual(before);
+        else expect(at(after, path)).toBe(to);
+        if (may && to !== null) {
+          const spec = specOf(path)!;
+          expect(refusal(spec, to)).toBeUndefined();
+          if (typeof to === 'number') expect(to >= spec.min! && to <= spec.max!).toBe(true);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test('backpressure set by hand on an operation that had none gets its default threshold', () => {
+    const changed = withChanges(twoOperations, { 'operations.a.skipWhile.operation': 'b' });
+    expect(changed.operations.a!.skipWhile).toEqual({ operation: 'b', slowerThanMs: 1_000 });
+  });
+
+  test('a threshold without an operation to look at changes nothing', () => {
+    const changed = withChanges(twoOperations, { 'operations.a.skipWhile.slowerThanMs': 500 });
+    expect(changed.operations.a!.skipWhile).toBeNull();
+    const both = withChanges(twoOperations, {
+      'operations.a.skipWhile.slowerThanMs': 500,
+      'operations.a.skipWhile.operation': 'b',
+    });
+    expect(both.operations.a!.skipWhile).toEqual({ operation: 'b', slowerThanMs: 500 });
+  });
+
   test.each([
     ['operations.b.everyMs', 1_000, /no operation b/],
+    ['operations.__proto__.everyMs', 1_000, /no operation __proto__/],
+    ['operations.constructor.everyMs', 1_000, /no operation constructor/],
+    ['operations.a.skipWhile.operation', 'constructor', /no operation constructor/],
     ['operations.a.evry', 1_000, /no option/],
     ['operations.a.everyMs', 1, /at least 50/],
     ['gate.everyMs', 1_000, /no gate/],
+    ['operations.a.skipWhile.operation', 'a', /wait for itself/],
   ])('%s = %s is refused', (path, value, message) => {
     expect(changeProblems(options, { path, value }).join()).toMatch(message);
   });
 });
+
+/** A pool's workflow as `nextPoolStep` drives it, without Temporal: activities take their time, signals come in between. */
+class SimulatedPool {
+  state = freshPoolState();
+  moment: PoolMoment = { ...MOMENT, onShift: false, opened: false, nowMs: 1_000_000, lastApplyMs: 0 };
+  applied: string[] = [];
+  completed = false;
+  shifts = 0;
+  shiftsAtOnce = 0;
+  private events = 5;
+  private applyEndsAt = Infinity;
+  private applying = 0;
+  private shiftEndsAt = Infinity;
+
+  constructor(
+    private readonly historyEvents: number,
+    private readonly shiftMs: number,
+    private readonly applyMs: number,
+  ) {
+    this.settle();
+  }
+
+  signal(ids: string[]): void {
+    this.state.pending.push(...ids.map((id) => ({ id, change: 'add' as const })));
+    this.events += 4;
+    this.settle();
+  }
+
+  pass(ms: number): void {
+    const until = this.moment.nowMs + ms;
+    for (;;) {
+      const step = this.settle();
+      const timer = step?.do === 'wait' ? (step.untilMs ?? Infinity) : Infinity;
+      const next = Math.min(this.applyEndsAt, this.shiftEndsAt, timer);
+      if (next > until || this.completed) break;
+      this.moment.nowMs = Math.max(this.moment.nowMs, next);
+      if (this.moment.nowMs >= this.applyEndsAt) this.endApply();
+      if (this.moment.nowMs >= this.shiftEndsAt) this.endShift();
+    }
+    this.moment.nowMs = until;
+  }
+
+  private endApply(): void {
+    this.applied.push(...this.state.pending.splice(0, this.applying).map((change) => change.id));
+    this.moment.applying = false;
+    this.applyEndsAt = Infinity;
+    this.events += 4;
+  }
+
+  private endShift(): void {
+    this.moment.onShift = false;
+    this.moment.shiftAskedToEnd = false;
+    this.shiftsAtOnce--;
+    this.shiftEndsAt = Infinity;
+    this.events += 4;
+  }
+
+  /** Carries out steps until there is one to wait for. */
+  private settle(): ReturnType<typeof nextPoolStep> | undefined {
+    for (let steps = 0; !this.completed; steps++) {
+      if (steps > 1_000) throw new Error('it goes round in circles');
+      this.moment.historyFull = this.events >= this.historyEvents;
+      const step = nextPoolStep(this.state, this.moment);
+      if (step.do === 'wait') return step;
+      const { moment } = this;
+      this.events += 3;
+      if (step.do === 'open') moment.opened = true;
+      if (step.do === 'apply') {
+        moment.applying = true;
+        moment.lastApplyMs = moment.nowMs;
+        this.applying = step.count;
+        this.applyEndsAt = moment.nowMs + this.applyMs;
+      }
+      if (step.do === 'startShift') {
+        moment.onShift = true;
+        this.shifts++;
+        this.shiftsAtOnce++;
+        this.shiftEndsAt = moment.nowMs + this.shiftMs;
+      }
+      if (step.do === 'askShiftToEnd') {
+        moment.shiftAskedToEnd = true;
+        this.shiftEndsAt = Math.min(this.shiftEndsAt, moment.nowMs + 10);
+      }
+      if (step.do === 'complete') this.completed = true;
+      if (step.do === 'continueAsNew') {
+        expect(moment.applying || moment.onShift).toBe(false);
+        expect(JSON.stringify(this.state).length).toBeLessThan(2 * CARRY_BYTES);
+        // The next run opens again and has nothing but the carried state.
+        this.state = JSON.parse(JSON.stringify(this.state)) as PoolState;
+        this.moment = { ...moment, opened: false, lastApplyMs: 0, notBeforeMs: 0 };
+        this.events = 4;
+      }
+    }
+    return undefined;
+  }
+}

@@ -282,14 +282,17 @@ export function changeProblems(options: TrackerOptions, change: OptionChange): s
   const spec = specOf(change.path);
   if (!spec) return [`there is no option ${change.path}`];
   const operation = /^operations\.([^.]+)\./.exec(change.path)?.[1];
-  if (operation !== undefined && !(operation in options.operations)) return [`there is no operation ${operation}`];
+  if (operation !== undefined && !Object.hasOwn(options.operations, operation))
+    return [`there is no operation ${operation}`];
   if (change.path.startsWith('gate.') && options.gate === null) return ['this tracker has no gate'];
   if (change.value === null) return [];
   const problem = refusal(spec, change.value);
   if (problem !== undefined) return [problem];
-  if (spec.path === 'skipWhile.operation' && !(String(change.value) in options.operations)) {
+  if (spec.path === 'skipWhile.operation' && !Object.hasOwn(options.operations, String(change.value))) {
     return [`there is no operation ${String(change.value)}`];
   }
+  // It would never run again: what is skipped does not catch up.
+  if (spec.path === 'skipWhile.operation' && change.value === operation) return ['an operation cannot wait for itself'];
   return [];
 }
 
@@ -307,6 +310,10 @@ export function withChanges(options: TrackerOptions, changes: Record<string, Opt
       at = at[key] as Record<string, unknown>;
     }
     at[last] = value;
+  }
+  for (const operation of Object.values(result.operations)) {
+    // A threshold set by hand where there is no operation to look at.
+    if (operation.skipWhile?.operation === undefined) operation.skipWhile = null;
   }
   return result;
 }

@@ -63,14 +63,28 @@ export function freshPoolState(): PoolState {
   return { version: 1, shift: 0, pending: [], members: 0, quarantined: false, runs: 1 };
 }
 
-/** What a signal says, whoever typed it: a message, a list of ids or one id. Anything else counts as nothing. */
+/** The longest id, UTF-16 code units; as UTF-8 at most three times as many bytes, which an index of PostgreSQL holds. */
+export const ID_LENGTH = 200;
+// eslint-disable-next-line no-control-regex -- control characters are what it looks for
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
+
+/** Whether the store takes it as an id. The client refuses the others with a reason (`client/ids.ts`). */
+function isId(id: unknown): id is string {
+  return (
+    typeof id === 'string' && id.trim() !== '' && id.length <= ID_LENGTH && !CONTROL.test(id) && !/\p{Cs}/u.test(id)
+  );
+}
+
+/**
+ * What a signal says, whoever typed it: a message, a list of ids or one id. Anything else counts as nothing: one id that
+ * the store refuses would keep every change behind it from being applied, for ever.
+ */
 export function readRoster(payload: RosterPayload, change: RosterChange['change']): RosterChange[] {
   const message =
     typeof payload === 'string' ? { ids: [payload] } : Array.isArray(payload) ? { ids: payload } : payload;
   if (!message || !Array.isArray(message.ids)) return [];
-  return message.ids
-    .filter((id): id is string => typeof id === 'string' && id.length > 0)
-    .map((id) => ({ id, change, ...(message.stamp === undefined ? {} : { stamp: message.stamp }) }));
+  const stamp = Number.isSafeInteger(message.stamp) ? { stamp: message.stamp } : {};
+  return message.ids.filter(isId).map((id) => ({ id, change, ...stamp }));
 }
 
 /** What the pool's workflow knows beside its carried state. */

@@ -35,6 +35,7 @@ export { resolveConfig, type ResolvedConfig, type ResolvedTracker } from '../wor
 export { HoldError } from '../activities/upstream/errors';
 export type { CommandResult, ReconfigureResult, TrackerState } from '../workflows/tracker/contract';
 export type { TrackerOptions } from '../workflows/tracker/options';
+export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from './durable';
 export * from './errors';
 export type { ConnectOptions, Longwatch } from './longwatch';
 export type { RosterOptions, RosterProgress, RosterResult } from './roster';

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import { resolveEnvironment, type Environment, type EnvironmentFlags } from '../workers/config/environment';
 import { Connections } from './connections';
+import { DurableHandle } from './durable';
 import { TRACKER_NAMES } from './queries';
 import { readStatus, type Status } from './status';
 import { TrackerHandle } from './tracker';
@@ -26,6 +27,11 @@ export class Longwatch {
   /** A handle; whether there is such a tracker shows at its first use. */
   tracker(name: string): TrackerHandle {
     return new TrackerHandle(name, this.connections);
+  }
+
+  /** Leases, keys and broken compensations of durable activities. */
+  get durable(): DurableHandle {
+    return new DurableHandle(this.connections);
   }
 
   /** Names of all trackers that were ever started. */

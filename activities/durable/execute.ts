@@ -213,6 +213,7 @@ class Execution {
     const timer = setTimeout(() => {
       stop.abort(failure(ErrorType.ActivityTimeout, `it took longer than ${job.options.timeoutMs} ms`));
     }, job.options.timeoutMs);
+    timer.unref();
     const onLost = () => stop.abort(lease.lost.reason);
     const onCancelled = () => {
       const details = caller.details();

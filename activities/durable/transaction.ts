@@ -65,6 +65,7 @@ export class LazyTransaction implements Transaction {
   private finish: ((settle: ((db: Queryable) => Promise<void>) | undefined) => void) | undefined;
   private closed: string | undefined;
   private running = 0;
+  private last: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly transactions: Transactions,
@@ -84,8 +85,15 @@ export class LazyTransaction implements Transaction {
     const connection = await (this.opened ??= this.open());
     this.mayWrite();
     this.running += 1;
+    // One after the other, also where the code does not wait for each.
+    const before = this.last;
+    const result = before.then(() => connection.query<R>({ text, values }));
+    this.last = result.then(
+      () => undefined,
+      () => undefined,
+    );
     try {
-      return await connection.query<R>({ text, values });
+      return await result;
     } catch (error) {
       throw asOutage(error);
     } finally {
@@ -97,6 +105,7 @@ export class LazyTransaction implements Transaction {
   async commit(settle: (db: Queryable) => Promise<void>): Promise<void> {
     this.closed ??= 'the activity has returned';
     await this.opened;
+    await this.last;
     this.finish!(settle);
     await this.ended;
   }

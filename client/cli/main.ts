@@ -10,11 +10,14 @@ import { addConfig } from './verbs/config';
 import { addPause, addResume, addStop } from './verbs/commands';
 import { addCrash } from './verbs/crash';
 import { addDev } from './verbs/dev';
+import { addKeys } from './verbs/keys';
+import { addLeases } from './verbs/leases';
 import { addList } from './verbs/list';
 import { addMigrate } from './verbs/migrate';
 import { addPools } from './verbs/pools';
 import { addReconcile } from './verbs/reconcile';
 import { addAdd, addRemove } from './verbs/roster';
+import { addSaga } from './verbs/saga';
 import { addShow } from './verbs/show';
 import { addStart } from './verbs/start';
 import { addStatus } from './verbs/status';
@@ -32,6 +35,7 @@ export function program(): Command {
   for (const add of [addStart, addStop, addPause, addResume]) add(made);
   for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
   for (const add of [addStatus, addPools, addShow, addConfig, addCrash]) add(made);
+  for (const add of [addLeases, addKeys, addSaga]) add(made);
   return made;
 }
 

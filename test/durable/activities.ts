@@ -7,6 +7,8 @@ export interface Booking {
   /** Fails so many times, or for good. */
   fail?: number | 'for good';
   failUndo?: number | 'for good';
+  /** Taking it back takes so long. Milliseconds. */
+  undoMs?: number;
   /** Takes so long. Milliseconds. */
   ms?: number;
   bytes?: number;
@@ -64,8 +66,9 @@ export const ship = defineActivity({
   },
   compensate: {
     ...undo,
-    async run({ id, failUndo }, _result, { tx }) {
+    async run({ id, failUndo, undoMs }, _result, { tx, signal }) {
       mayFail(`undo ship ${id}`, failUndo);
+      if (undoMs !== undefined) await sleep(undoMs, signal);
       await tx.query(INSERT, [id, 'unship', 0]);
     },
   },

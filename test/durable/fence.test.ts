@@ -33,7 +33,10 @@ const HAPPENS: Record<Reason, string> = {
                    where t.task = $1 and r.workflow_id = t.workflow_id`,
 };
 
-const AFTER: Record<Exclude<Outcome, 'raise'>, { error: string; row: (before: string | undefined) => string | undefined }> = {
+const AFTER: Record<
+  Exclude<Outcome, 'raise'>,
+  { error: string; row: (before: string | undefined) => string | undefined }
+> = {
   'hand back': { error: 'HandedBack', row: () => 'waiting' },
   // Left as it was found.
   drop: { error: 'HandedBack', row: (before) => before },
@@ -104,8 +107,12 @@ test('what was handed back runs again without having used an attempt', async () 
 
 test('a run that has followed takes over, and the older one is discarded', async () => {
   const current = new Set(['new']);
-  const judge = new TestNode(stack.servers.databaseUrl, 'node-3', (_workflow, run) => Promise.resolve(current.has(run)));
-  await stack.sql(`insert into longwatch.task_run (workflow_id, run_id) values ('workflow of new', 'old'), ('workflow of gone', 'newer')`);
+  const judge = new TestNode(stack.servers.databaseUrl, 'node-3', (_workflow, run) =>
+    Promise.resolve(current.has(run)),
+  );
+  await stack.sql(
+    `insert into longwatch.task_run (workflow_id, run_id) values ('workflow of new', 'old'), ('workflow of gone', 'newer')`,
+  );
   expect((await judge.call({ task: 'new/1', run: () => 'ran' })).value).toBe('ran');
   const [row] = await stack.sql<{ run_id: string; token: string }>(
     `select run_id, token from longwatch.task_run where workflow_id = 'workflow of new'`,

@@ -58,7 +58,10 @@ export class TestNode {
     readonly owner: string,
     isCurrent: Kit['isCurrent'] = () => Promise.resolve(true),
   ) {
-    const log: Logger = pino({ level: 'debug' }, { write: (line) => void this.lines.push(JSON.parse(line) as LogLine) });
+    const log: Logger = pino(
+      { level: 'debug' },
+      { write: (line) => void this.lines.push(JSON.parse(line) as LogLine) },
+    );
     this.database = new HookedDatabase({ url, log, connections: 4 });
     this.effects = new Database({ url, log, connections: 10 });
     const leases = new LeaseKeeper(this.database, owner, log);

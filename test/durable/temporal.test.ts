@@ -1,5 +1,7 @@
 /** Durable activities and sagas through Temporal: attempts, time-outs, stored results, compensation (D3-D7). */
 import { WorkflowFailedError } from '@temporalio/client';
+import { main } from '../../client/cli/main';
+import { eventually } from '../support/stack';
 import { config, startDurable, type DurableStack } from './stack';
 
 let durable: DurableStack;
@@ -49,4 +51,97 @@ test('a result too large for a payload stays in the database, and the next activ
     reference: true,
     length: 3_000_000,
   });
+});
+
+test('D6: in parallel, all at once', async () => {
+  const orders = [{ pay: { id: 'g' }, ship: { id: 'g' }, mail: { id: 'g', fail: 'for good' } }, { order: 'parallel' }];
+  await expect(durable.run('order', orders)).rejects.toThrow(WorkflowFailedError);
+  expect((await booked('g')).sort()).toEqual(['pay', 'ship', 'unpay receipt of g', 'unship']);
+});
+
+test('D6: a compensation that fails is tried again; a second call does not repeat what is done', async () => {
+  expect(await durable.run('orderByHand', [{ id: 'h', failUndo: 2 }])).toEqual([
+    { completed: 1, failed: [] },
+    { completed: 0, failed: [] },
+  ]);
+  expect(await booked('h')).toEqual(['pay', 'unpay receipt of h']);
+});
+
+test('D5: a time-out ends an activity that hangs', async () => {
+  const began = performance.now();
+  await expect(durable.run('mailOnce', [{ id: 'slow', ms: 60_000 }])).rejects.toThrow(WorkflowFailedError);
+  expect(performance.now() - began).toBeLessThan(5_000);
+  expect(await booked('slow')).toEqual([]);
+});
+
+/** The command line, in this process: what it printed on stdout. */
+async function cli(...args: string[]): Promise<{ status: number; json: unknown }> {
+  const written: string[] = [];
+  const spies = (['stdout', 'stderr'] as const).map((stream) =>
+    jest.spyOn(process[stream], 'write').mockImplementation((text) => {
+      if (stream === 'stdout') written.push(String(text));
+      return true;
+    }),
+  );
+  const { temporalAddress, databaseUrl } = durable.stack.servers;
+  try {
+    const status = await main([...args, '--json', '--address', temporalAddress, '--database', databaseUrl]);
+    return { status, json: written.length > 0 ? (JSON.parse(written.join('')) as unknown) : undefined };
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
+
+interface Broken {
+  compensations: { task: string; activity: string; state: string; saga: string; attempts: number; error: string }[];
+}
+const broken = async (saga: string) =>
+  ((await cli('saga', 'list')).json as Broken).compensations.filter((one) => one.saga === saga);
+
+test('D6: one that fails for good does not stop the others; an operator sees it and mends it', async () => {
+  const order = (id: string) => [{ pay: { id }, ship: { id, failUndo: 3 }, mail: { id, fail: 'for good' } }];
+  const failed: unknown = await durable.run('order', order('i'), 'order-i').catch((error: unknown) => error);
+  expect(String((failed as WorkflowFailedError).cause)).toMatch(/mail i fails; and ship.compensate failed for good/);
+  expect(await booked('i')).toEqual(['pay', 'ship', 'unpay receipt of i']);
+  const [stuck] = await broken('order-i');
+  expect(stuck).toMatchObject({
+    activity: 'ship.compensate',
+    state: 'failed',
+    attempts: 3,
+    error: 'undo ship i fails',
+  });
+
+  expect((await cli('saga', 'retry', stuck!.task)).status).toBe(0);
+  await eventually('the compensation', async () => (await booked('i')).includes('unship'));
+  await eventually('that it is mended', async () => (await broken('order-i')).length === 0);
+
+  await durable.run('order', order('j'), 'order-j').catch(() => undefined);
+  const [other] = await broken('order-j');
+  expect((await cli('saga', 'resolve', other!.task, '--note', 'by hand')).status).toBe(0);
+  expect(await broken('order-j')).toEqual([]);
+  expect((await cli('saga', 'resolve', 'no/such')).status).toBe(2);
+});
+
+test('leases and keys can be seen, and a key forgotten', async () => {
+  const running = durable.run('payOnce', [{ id: 'k', ms: 700 }], 'lease-k');
+  const lease = await eventually('a lease', async () => {
+    const { leases } = (await cli('leases')).json as {
+      leases: { workflow: string; activity: string; leftMs: number }[];
+    };
+    return leases.find(({ workflow }) => workflow === 'lease-k');
+  });
+  expect(lease.activity).toBe('pay');
+  expect(lease.leftMs).toBeLessThanOrEqual(1_000);
+  expect((await cli('keys', 'show', 'pay', 'pay k')).json).toMatchObject({ state: 'reserved', workflow: 'lease-k' });
+  expect((await cli('keys', 'delete', 'pay', 'pay k')).status).toBe(2);
+  await running;
+  expect((await cli('keys', 'show', 'pay', 'pay k')).json).toMatchObject({
+    state: 'done',
+    result: { receipt: 'receipt of k' },
+    attempts: 1,
+  });
+  expect((await cli('keys', 'delete', 'pay', 'pay k')).status).toBe(0);
+  expect((await cli('keys', 'show', 'pay', 'pay k')).status).toBe(2);
+  await durable.run('payOnce', [{ id: 'k' }]);
+  expect(await booked('k')).toEqual(['pay', 'pay']);
 });

@@ -1,0 +1,31 @@
+/** `longwatch keys show|delete`: what an idempotency key has stored, and forgetting it. */
+import type { Command } from 'commander';
+import { print, printJson } from '../output';
+import { verb, withLongwatch, type CommonFlags } from '../verb';
+
+export function addKeys(program: Command): void {
+  const keys = program.command('keys').description('idempotency keys of durable activities');
+  verb(keys, 'show <activity> <key>', 'the state of a key, and its result', [
+    "longwatch keys show pay 'order 17'",
+    "longwatch keys show pay 'order 17' --json",
+  ]).action((activity: string, key: string, flags: CommonFlags) =>
+    withLongwatch(flags, async (longwatch) => {
+      const found = await longwatch.durable.key(activity, key);
+      if (flags.json) return printJson(found);
+      await print(
+        `${found.state} by ${found.task} of ${found.workflow}, ${found.attempts} attempt(s), since ${found.createdAt}`,
+      );
+      if (found.error !== null) await print(`last error: ${found.error}`);
+      if (found.state === 'done') await print(`result: ${JSON.stringify(found.result)}`);
+      if (found.expiresAt !== null) await print(`forgotten at ${found.expiresAt}`);
+    }),
+  );
+  verb(keys, 'delete <activity> <key>', 'forget a key: the next call with it runs the activity again', [
+    "longwatch keys delete pay 'order 17'",
+  ]).action((activity: string, key: string, flags: CommonFlags) =>
+    withLongwatch(flags, async (longwatch) => {
+      await longwatch.durable.deleteKey(activity, key);
+      await (flags.json ? printJson({ activity, key, deleted: true }) : print('forgotten'));
+    }),
+  );
+}

@@ -1,0 +1,72 @@
+/** Histories that were recorded on a real server (`record.ts`), replayed with today's workflow code: no command may differ. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { historyFromJson } from './history-json';
+
+interface Recorded {
+  workflowId: string;
+  history: {
+    events: { eventType: string; activityTaskScheduledEventAttributes?: { activityType: { name: string } } }[];
+  };
+}
+
+const HISTORIES = path.join(__dirname, 'histories');
+const files = readdirSync(HISTORIES).filter((file) => file.endsWith('.json'));
+const read = (file: string) => JSON.parse(readFileSync(path.join(HISTORIES, file), 'utf8')) as Recorded;
+
+function replay({ history, workflowId }: Recorded): Promise<void> {
+  const workflowBundle = { codePath: process.env.LONGWATCH_TEST_BUNDLE! };
+  return Worker.runReplayHistory({ workflowBundle }, historyFromJson(history), workflowId);
+}
+
+beforeAll(() =>
+  Runtime.install({
+    logger: new DefaultLogger('ERROR', () => undefined),
+    telemetryOptions: { logging: { filter: 'OFF' } },
+  }),
+);
+
+test.each(files)('%s is replayed', async (file) => {
+  await replay(read(file));
+});
+
+test('the histories tell of every activity, signal and end', () => {
+  const activities = new Set<string>();
+  const kinds = new Set<string>();
+  for (const file of files) {
+    for (const event of read(file).history.events) {
+      kinds.add(event.eventType.replace('EVENT_TYPE_', ''));
+      const { activityTaskScheduledEventAttributes: scheduled } = event;
+      if (scheduled) activities.add(scheduled.activityType.name);
+    }
+  }
+  expect([...activities].sort()).toEqual([
+    'applyRoster',
+    'declareOptions',
+    'openPool',
+    'openTracker',
+    'setOptions',
+    'setTrackerState',
+    'shift',
+    'splitPools',
+    'wakePools',
+  ]);
+  for (const kind of [
+    'ACTIVITY_TASK_CANCEL_REQUESTED',
+    'SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED',
+    'WORKFLOW_EXECUTION_COMPLETED',
+    'WORKFLOW_EXECUTION_CONTINUED_AS_NEW',
+    'WORKFLOW_EXECUTION_SIGNALED',
+    'WORKFLOW_EXECUTION_UPDATE_COMPLETED',
+  ]) {
+    expect(kinds).toContain(kind);
+  }
+});
+
+test('a history of other commands is told from these', async () => {
+  const recorded = read(files.find((file) => file.startsWith('pool-'))!);
+  const scheduled = recorded.history.events.find((event) => event.activityTaskScheduledEventAttributes);
+  scheduled!.activityTaskScheduledEventAttributes!.activityType.name = 'somethingElse';
+  await expect(replay(recorded)).rejects.toThrow(/Nondeterminism/);
+});

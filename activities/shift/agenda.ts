@@ -50,6 +50,7 @@ export class Agenda {
   // The round: one pass over the members.
   private roundFinished = 0;
   private roundLagMs = 0;
+  private skippedInARow = 0;
   rounds = 0;
   /** The largest (finished − due) of the last complete round. */
   lastRoundMs = 0;
@@ -127,6 +128,7 @@ export class Agenda {
     const due = this.due[slot]!;
     const lag = now - due;
     if (lag > this.roundLagMs) this.roundLagMs = lag;
+    this.skippedInARow = 0;
     if (++this.roundFinished >= this.size) this.closeRound();
     const { everyMs } = this.schedule;
     // A first run is seldom on the grid; the grid's next time may be a moment away, and is then passed over.
@@ -139,6 +141,9 @@ export class Agenda {
   skip(slot: number, now: number): void {
     if (this.state[slot] !== RUNNING) return;
     this.running--;
+    // Once it has given way a whole round long, the lag of its last round says nothing any more: two operations that give
+    // way to each other would otherwise do so for ever.
+    if (++this.skippedInARow >= this.size) this.resetRound();
     this.wait(slot, this.onGrid(slot, now, false));
   }
 
@@ -203,6 +208,7 @@ export class Agenda {
     this.roundFinished = 0;
     this.roundLagMs = 0;
     this.lastRoundMs = 0;
+    this.skippedInARow = 0;
   }
 
   private phaseOf(share: number): number {

@@ -338,6 +338,34 @@ describe('what stands still', () => {
     expect(ships).toBeGreaterThan(before);
   });
 
+  test('T7: two operations that give way to each other do not wait for ever', async () => {
+    let slow = true;
+    const runs = { a: 0, b: 0 };
+    const release: (() => void)[] = [];
+    const run = (which: 'a' | 'b') => () => {
+      runs[which]++;
+      return slow ? new Promise<RunResult>((resolve) => void release.push(() => resolve({ value: 1 }))) : { value: 1 };
+    };
+    const kit = shiftOf(
+      defineTracker({
+        name: 't',
+        operations: {
+          a: { every: '1s', timeout: '1m', skipWhile: { operation: 'b', slowerThan: '1s' }, run: run('a') },
+          b: { every: '1s', timeout: '1m', skipWhile: { operation: 'a', slowerThan: '1s' }, run: run('b') },
+        },
+      }),
+    );
+    kit.shift.loadAll([member('x'), member('y')], []);
+    await kit.pass(5_000);
+    slow = false;
+    for (const done of release) done();
+    await kit.pass(5_000);
+    const before = { ...runs };
+    await kit.pass(5_000);
+    expect(runs.a).toBeGreaterThan(before.a + 4);
+    expect(runs.b).toBeGreaterThan(before.b + 4);
+  });
+
   test('T4: concurrency changed while it runs holds at once, up and down, and a node’s cap above it', async () => {
     let running = 0;
     let most = 0;

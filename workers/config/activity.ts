@@ -75,7 +75,10 @@ export interface ActivityDefinition<N extends string = string, I = unknown, R = 
 }
 
 /** A definition whose types are not known, as lists of them hold it. */
-export type AnyActivity = ActivityDefinition<string, never, unknown>;
+export interface AnyActivity {
+  name: string;
+  run: (input: never, context: ActivityContext) => unknown;
+}
 
 /** With a compensation, so that a saga may use it as a step. */
 export function defineActivity<const N extends string, I, R>(

@@ -9,7 +9,7 @@ import type { CompensationInput } from '../workflows/lib/durable';
 import { compensationWorkflowId, type CompensationRetry } from '../workflows/lib/compensation';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import type { Connections } from './connections';
-import type { LongwatchError} from './errors';
+import type { LongwatchError } from './errors';
 import { RefusedError } from './errors';
 import { temporalClient } from './temporal-client';
 

@@ -14,6 +14,7 @@ import type { Longwatch } from '../../client/longwatch';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
 import { createWorker, type LongwatchWorker, type WorkerSetup } from '../../workers/worker';
 import { freePort } from '../../workers/metrics';
+import { PortTakenError } from '../../workers/dev/errors';
 import { migrate } from '../../workers/migrate';
 import { resolveConfig } from '../../workers/config/resolve';
 import type { ConfigDefinition } from '../../workers/config/definition';
@@ -39,9 +40,7 @@ export class Stack {
   static async start(): Promise<Stack> {
     const dir = mkdtempSync(path.join(tmpdir(), 'longwatch-test-'));
     const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true }));
-    // Not the usual ports: while a test has its server killed, another test's stack would take them over.
-    const ports = { temporal: await freePort(), postgres: await freePort() };
-    const servers = await startDevServers({ dir, ui: false, log, ports });
+    const servers = await startServers(dir, log);
     await migrate(servers.databaseUrl, log);
     const pool = new Pool({ connectionString: servers.databaseUrl, max: 4 });
     pool.on('error', () => undefined);
@@ -123,6 +122,21 @@ export class Stack {
     await this.pool.end().catch(() => undefined);
     await this.servers.stop();
     rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Not on the usual ports: while a test has its server killed, another test's stack would take them over. A port that was
+ * free may be lost before the server has it; then others are taken.
+ */
+async function startServers(dir: string, log: Logger): Promise<DevServers> {
+  for (let tries = 1; ; tries++) {
+    const ports = { temporal: await freePort(), postgres: await freePort() };
+    try {
+      return await startDevServers({ dir, ui: false, log, ports });
+    } catch (error) {
+      if (!(error instanceof PortTakenError) || tries === 3) throw error;
+    }
   }
 }
 

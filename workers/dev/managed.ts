@@ -142,9 +142,9 @@ export class ManagedServer {
       clearTimeout(limit);
     }
     if (this.child !== child) {
-      const tail = this.logSince(logStart);
-      if (ADDRESS_IN_USE.test(tail)) throw new PortTakenError(spec.port, spec.name);
-      throw new DevServerError(`${spec.name} did not start (${failure}). The end of ${spec.logFile}:\n${tail}`);
+      const said = this.logSince(logStart);
+      if (ADDRESS_IN_USE.test(said)) throw new PortTakenError(spec.port, spec.name);
+      throw new DevServerError(`${spec.name} did not start (${failure}). From ${spec.logFile}:\n${tellingLines(said)}`);
     }
     ending.signal.addEventListener('abort', () => void this.diedByItself(failure));
   }
@@ -173,9 +173,16 @@ export class ManagedServer {
 
   private logSince(start: number): string {
     try {
-      return readFileSync(this.spec.logFile).subarray(start).toString('utf8').trim().split('\n').slice(-8).join('\n');
+      return readFileSync(this.spec.logFile).subarray(start).toString('utf8').trim();
     } catch {
       return '';
     }
   }
+}
+
+/** What a reader needs of a server's last words: from its panic or fatal error on, else the end. Stack traces are long. */
+export function tellingLines(said: string): string {
+  const lines = said.split('\n');
+  const reason = lines.findIndex((line) => /^(panic|fatal|error)\b/i.test(line));
+  return (reason < 0 ? lines.slice(-8) : lines.slice(reason, reason + 8)).join('\n');
 }

@@ -19,7 +19,7 @@ const allRunsOf = (tracker: string) =>
 function definition(name: string, over: object) {
   return defineTracker({
     name,
-    poolSize: 10,
+    poolSize: 15,
     flush: '100ms',
     ...over,
     operations: {
@@ -128,7 +128,9 @@ describe.each(['usual', 'renewing'])('T1: %s', (name) => {
     );
     const expected = [...last].filter(([, { change }]) => change === 'add').map(([id]) => id);
     expect((await listed(tracker)).sort()).toEqual(expected.sort());
-    await eventually('it has grown', async () => (await tracker.pools()).length >= Math.floor(expected.length / 10));
+    // Linear hashing leaves some pools twice as large as others, and a pool asks again for growth a tenth later.
+    await eventually('it has grown', async () => (await tracker.pools()).every((pool) => pool.members <= 33));
+    expect((await tracker.pools()).length).toBeGreaterThan(2);
     const misplaced = await stack.sql(
       `select m.id from longwatch.member m join longwatch.tracker t on t.name = m.tracker
        where t.name = $1 and m.pool <> longwatch.pool_of(m.hash, t.pools)`,
@@ -213,16 +215,21 @@ describe.each(['usual', 'renewing'])('T1: %s', (name) => {
   test('stopped and started at once: the same members are fetched again', async () => {
     const tracker = longwatch.tracker(name);
     const before = await listed(tracker);
-    await tracker.stop();
-    await expect(tracker.add(['refused'])).rejects.toThrow(/stopped/);
-    await start(name);
+    for (let times = 0; times < 3; times++) {
+      await tracker.stop();
+      await expect(tracker.add(['refused'])).rejects.toThrow(/stopped/);
+      await start(name);
+    }
     runs.clear();
-    await eventually('all of them are fetched', () => before.every((id) => runsOf(name, id) > 0), 10_000);
+    // As a rule sooner than the patrol would find a pool without its workflow; renewing all the time takes longer.
+    const withinMs = name === 'usual' ? 10_000 : 30_000;
+    await eventually('all of them are fetched', () => before.every((id) => runsOf(name, id) > 0), withinMs);
     expect(await listed(tracker)).toEqual(before);
   });
 
   test(`the workflows ${name === 'usual' ? 'did not have to renew themselves' : 'have renewed themselves'}`, async () => {
     if (name === 'usual') expect(await renewals(name)).toBe(0);
     else await eventually('many renewals', async () => (await renewals(name)) > 50);
+    await longwatch.tracker(name).stop();
   });
 });

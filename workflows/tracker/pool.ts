@@ -62,6 +62,7 @@ export async function pool(input: PoolInput): Promise<void> {
   let askedForGrowthAt = 0;
   /** Another run has taken this one's place: nothing here may go on. */
   let replaced: Error | undefined;
+  let wakes = 0;
   /** Raised by whatever may change the next step. */
   let happenings = 0;
 
@@ -79,6 +80,9 @@ export async function pool(input: PoolInput): Promise<void> {
       state.quarantined = false;
       describe();
     }
+    // The tracker may have been started again while this pool was about to end.
+    wakes++;
+    if (stopped) lookAgain();
     happenings++;
   });
   setHandler(poolStatusQuery, () => status());
@@ -135,10 +139,20 @@ export async function pool(input: PoolInput): Promise<void> {
   }
 
   async function open(): Promise<void> {
-    opening = await openPool({ tracker, pool: input.pool });
-    state.members = opening.members;
-    stopped = opening.state === 'stopped';
+    const before = wakes;
+    const found = await openPool({ tracker, pool: input.pool });
+    state.members = found.members;
+    // Woken while it looked: what it saw may be of before the start, so it looks again.
+    if (found.state === 'stopped' && wakes !== before) return;
+    opening = found;
+    stopped = found.state === 'stopped';
     describe();
+  }
+
+  /** Opens anew: only what the database says now ends a pool. */
+  function lookAgain(): void {
+    stopped = false;
+    opening = undefined;
   }
 
   /** Has the oldest pending changes written, all or none; they stay pending until that has happened. */
@@ -150,6 +164,7 @@ export async function pool(input: PoolInput): Promise<void> {
       state.pending.splice(0, count);
       const before = state.members;
       state.members = applied.poolMembers;
+      if (state.members <= applied.poolSize) askedForGrowthAt = 0;
       // Linear hashing leaves some pools larger than others, so asking again waits for a tenth more.
       if (state.members > applied.poolSize && state.members > askedForGrowthAt * 1.1) await askForGrowth();
       // The numbers shown in the UI follow by a tenth, so that a stream of adds is not a stream of events.
@@ -190,7 +205,8 @@ export async function pool(input: PoolInput): Promise<void> {
       state.lastShift = result;
       state.members = result.members;
       notBeforeMs = Date.now() + pauseAfter(result.end);
-      if (result.end === 'stopped') stopped = true;
+      // Not believed at once: it may have been started again meanwhile, and its wake has come already.
+      if (result.end === 'stopped') lookAgain();
       if (result.end === 'quarantined') {
         state.quarantined = true;
         state.lastError = 'crashed three times in a row';

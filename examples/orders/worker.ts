@@ -15,6 +15,8 @@ async function main(): Promise<void> {
     workflowBundle: process.env.ORDERS_BUNDLE,
   });
   process.on('SIGTERM', () => void worker.shutdown());
+  // Whoever started it is gone.
+  process.on('disconnect', () => process.exit(1));
   const ended = worker.run();
   process.stdout.write('ready\n');
   await ended;

@@ -1,4 +1,5 @@
 /** The page `docs/options.md`, made from the option tables so that it cannot say anything else. Called by `scripts/options.ts`. */
+import { DURABLE_OPTIONS } from '../../workflows/lib/durable';
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS, type OptionSpec } from '../../workflows/tracker/options';
 import { formatValue } from './values';
 
@@ -39,6 +40,15 @@ export function renderOptions(): string {
     ...tableOf(OPERATION_OPTIONS),
     '',
     'Code: `run(context)` does the work for one member and returns its value; `whenClosed(context)` runs in its place while the gate is closed.',
+    '',
+    '## A durable activity',
+    '',
+    '`defineActivity({ name, run, … })`, see [durable.md](durable.md). `retry.backoff` is `constant` (the default) or `exponential`. A compensation',
+    '(`compensate`) takes `timeout`, `retry` and `lease` of its own; its attempts are 10, exponential from 1 s up to 1 min with jitter, unless told otherwise.',
+    '',
+    ...tableOf(DURABLE_OPTIONS),
+    '',
+    'Code: `run(input, context)`, `idempotencyKey(input)`, `lease.resource(input)`, `compensate(input, result, context)`.',
     '',
   ].join('\n');
 }

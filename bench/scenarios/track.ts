@@ -12,7 +12,7 @@ import { PEER_TABLE } from '../peers/store';
 import { PeerWorker } from '../peers/temporal/peer';
 import type { BareLoop, BareWay } from '../tracker/bare';
 import { Upstream } from '../tracker/upstream';
-import { Watch } from '../tracker/watch';
+import { NODE_FLAGS, Watch } from '../tracker/watch';
 
 const IDS = 25_000;
 /** Ours and the bare loop take turns, so that both have the machine's good and bad moments. */
@@ -20,8 +20,10 @@ const TURNS = 3;
 const SECONDS = 5;
 /** After `resume`, until the worker is at its pace. */
 const WARM_UP_MS = 3_000;
-/** Both: the upstream's own limit is then reached at 0 ms, and 50 ms of latency do not bound the rate. */
-const CONNECTIONS: Record<number, number> = { 0: 512, 50: 1_200 };
+/** Of both, and as many requests under way: 50 ms of latency do not bound the rate then. */
+const CONNECTIONS: Record<number, number> = { 0: 500, 50: 1_250 };
+/** What 25,000 ids come to with the default `poolSize`; each has its own concurrency. */
+const TRACKER_POOLS = 25;
 
 export const scenario = defineScenario({
   title: 'fetches a second of one worker, every result upserted, beside a bare undici loop; 0 and 50 ms of latency',
@@ -36,11 +38,11 @@ export const scenario = defineScenario({
 async function track(bench: Bench, latencyMs: number): Promise<Reading[]> {
   const upstream = await Upstream.start(bench, latencyMs);
   const connections = CONNECTIONS[latencyMs]!;
-  const bare = await bench.child(path.join(__dirname, '../tracker/bare-process.ts'));
+  const bare = await bench.child(path.join(__dirname, '../tracker/bare-process.ts'), {}, NODE_FLAGS);
   const loop = { origin: upstream.origin, connections, atOnce: connections, ids: IDS };
   const watch = await Watch.start(bench, {
     tracker: {},
-    operation: { every: '1s' },
+    operation: { every: '1s', concurrency: connections / TRACKER_POOLS },
     origin: upstream.origin,
     connections,
   });

@@ -14,7 +14,7 @@ import type { BareLoop, BareWay } from '../tracker/bare';
 import { Upstream } from '../tracker/upstream';
 import { NODE_FLAGS, Watch } from '../tracker/watch';
 
-const IDS = 25_000;
+const IDS = 50_000;
 /** Ours and the bare loop take turns, so that both have the machine's good and bad moments. */
 const TURNS = 3;
 const SECONDS = 5;
@@ -24,8 +24,8 @@ const WARM_UP_MS = 3_000;
 const SETTLE_MS = 2_500;
 /** Of both, and as many requests under way: 50 ms of latency do not bound the rate then. */
 const CONNECTIONS: Record<number, number> = { 0: 500, 50: 1_250 };
-/** What 25,000 ids come to with the default `poolSize`; each has its own concurrency. */
-const TRACKER_POOLS = 25;
+/** What 50,000 ids come to with the default `poolSize`; each has its own concurrency. */
+const TRACKER_POOLS = 50;
 
 export const scenario = defineScenario({
   title: 'fetches a second of one worker, every result upserted, beside a bare undici loop; 0 and 50 ms of latency',

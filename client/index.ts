@@ -40,7 +40,7 @@ export * from './errors';
 export type { ConnectOptions, Longwatch } from './longwatch';
 export type { RosterOptions, RosterProgress, RosterResult } from './roster';
 export type { Setting } from './settings';
-export type { NodeSummary, OperationSummary, Status, TrackerSummary } from './status';
+export type { NodeSummary, OperationSummary, ReplicaSummary, Status, TrackerSummary } from './status';
 export type {
   Member,
   MemberDetails,

@@ -36,7 +36,7 @@ export class Longwatch {
 
   /** Names of all trackers that were ever started. */
   async trackers(): Promise<string[]> {
-    return (await this.connections.rows<{ name: string }>(TRACKER_NAMES)).map((row) => row.name);
+    return (await this.connections.read<{ name: string }>(TRACKER_NAMES)).map((row) => row.name);
   }
 
   /** Every tracker and node; from PostgreSQL alone. */

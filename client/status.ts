@@ -6,11 +6,12 @@ import { percentile } from '../activities/shift/lateness';
 import type { TrackerState } from '../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
 import type { Connections } from './connections';
-import { STATUS_NODES, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
+import { STATUS_NODES, STATUS_REPLICA, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
 
 export interface Status {
   trackers: TrackerSummary[];
   nodes: NodeSummary[];
+  replica?: ReplicaSummary;
 }
 
 export interface TrackerSummary {
@@ -43,6 +44,12 @@ export interface OperationSummary {
   /** How long after they were due runs began; null when none did lately. */
   lateP50Ms: number | null;
   lateP99Ms: number | null;
+}
+
+/** Where the figures come from, when that is not where they are written. */
+export interface ReplicaSummary {
+  /** How far what is shown lies behind; null when the replica has not followed anything yet. */
+  behindMs: number | null;
 }
 
 export interface NodeSummary {
@@ -95,12 +102,14 @@ interface NodeRow {
 
 /** @param tracker only this one; without it, all. */
 export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
-  const [trackers, stats, nodes] = await Promise.all([
-    connections.rows<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
-    connections.rows<StatsRow>(STATUS_STATS, [tracker ?? null]),
-    connections.rows<NodeRow>(STATUS_NODES),
+  const [trackers, stats, nodes, [replica]] = await Promise.all([
+    connections.read<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
+    connections.read<StatsRow>(STATUS_STATS, [tracker ?? null]),
+    connections.read<NodeRow>(STATUS_NODES),
+    connections.readsReplica ? connections.read<{ behind_ms: number | null }>(STATUS_REPLICA) : [],
   ]);
   return {
+    ...(replica && { replica: { behindMs: replica.behind_ms } }),
     trackers: await Promise.all(trackers.map((row) => summarize(connections, row, stats))),
     nodes: nodes.map((node) => ({
       name: node.name,
@@ -119,7 +128,7 @@ async function summarize(connections: Connections, row: TrackerRow, stats: Stats
   const options = withChanges(row.options, row.changes);
   const operations = Object.entries(options.operations);
   const enabled = operations.filter(([, operation]) => operation.enabled);
-  const staleRows = await connections.rows<{ operation: string; stale: number }>(STATUS_STALE, [
+  const staleRows = await connections.read<{ operation: string; stale: number }>(STATUS_STALE, [
     row.name,
     enabled.map(([name]) => name),
     enabled.map(([, { everyMs }]) => everyMs),

@@ -31,6 +31,8 @@ export interface WorkerSetup {
   config: ResolvedConfig;
   temporal: TemporalTarget;
   databaseUrl: string;
+  /** The server's own address for LISTEN, where `databaseUrl` is that of a pooler in transaction mode. */
+  directDatabaseUrl?: string;
   /** Where metrics are served. @default 127.0.0.1:9464, or a free port where that is taken */
   metrics?: MetricsOptions;
   log: Logger;
@@ -67,7 +69,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const { config, temporal, log } = setup;
   const name = setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
   const sdkPort = await installRuntime(log);
-  const database = new Database({ url: setup.databaseUrl, log });
+  const database = new Database({ url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log });
   const connection = await Connection.connect(connectionOptions(temporal));
   try {
     await ensureSearchAttributes(connection, temporal.namespace);
@@ -93,6 +95,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   });
   const durable = openDurable(config.activities, {
     databaseUrl: setup.databaseUrl,
+    directDatabaseUrl: setup.directDatabaseUrl,
     database,
     owner: name,
     log: node.log,

@@ -48,6 +48,8 @@ export interface JobOptions {
   page: number;
   timeoutMs: number;
   retry: { attempts: number; baseMs: number; capMs: number; backoff: 'constant' | 'exponential'; jitter: boolean };
+  /** Who gave which option, by path; what is not listed is the built-in default. For people only (`config`). */
+  sources?: Record<string, 'defaults' | 'definition'>;
 }
 
 const SECOND = 1_000;

@@ -6,7 +6,7 @@
 import type { Client } from '@temporalio/client';
 import pino, { type Logger } from 'pino';
 import type { QueryResultRow } from 'pg';
-import { Database, isOutage, type Statement } from '../activities/store/database';
+import { Database, isOutage, type Queryable, type Statement } from '../activities/store/database';
 import { redactUrl, requireDatabase, type Environment } from '../workers/config/environment';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import {
@@ -66,6 +66,15 @@ export class Connections {
         if ((error as { code?: unknown }).code === '40001' && left > 0) continue;
         throw this.databaseError(error, true);
       }
+    }
+  }
+
+  /** Several statements on one connection, all or nothing. */
+  async transaction<T>(work: (db: Queryable) => Promise<T>): Promise<T> {
+    try {
+      return await this.store().transaction(work);
+    } catch (error) {
+      throw this.databaseError(error);
     }
   }
 

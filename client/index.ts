@@ -29,6 +29,17 @@ export type {
   RetryDefinition,
   Transaction,
 } from '../workers/config/activity';
+export { defineDecay, defineRegen, defineSweep } from '../workers/config/population';
+export type {
+  DecayDefinition,
+  RegenDefinition,
+  RuleDefinition,
+  SweepContext,
+  SweepDefinition,
+  SweepResult,
+  SweepRow,
+  TableName,
+} from '../workers/config/population';
 export type { DevHook } from '../workers/config/dev-hook';
 export { ConfigError, EnvironmentError } from '../workers/config/errors';
 export { resolveConfig, type ResolvedConfig, type ResolvedTracker } from '../workers/config/resolve';

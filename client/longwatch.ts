@@ -3,6 +3,8 @@ import type { Logger } from 'pino';
 import { resolveEnvironment, type Environment, type EnvironmentFlags } from '../workers/config/environment';
 import { Connections } from './connections';
 import { DurableHandle } from './durable';
+import { JobHandle } from './job';
+import { JOB_NAMES } from './job-queries';
 import { TRACKER_NAMES } from './queries';
 import { readStatus, type Status } from './status';
 import { TrackerHandle } from './tracker';
@@ -27,6 +29,16 @@ export class Longwatch {
   /** A handle; whether there is such a tracker shows at its first use. */
   tracker(name: string): TrackerHandle {
     return new TrackerHandle(name, this.connections);
+  }
+
+  /** A regen, sweep or decay; whether there is one of that name shows at its first use. */
+  job(name: string): JobHandle {
+    return new JobHandle(name, this.connections);
+  }
+
+  /** Names of all jobs that were ever started. */
+  async jobs(): Promise<string[]> {
+    return (await this.connections.rows<{ name: string }>(JOB_NAMES)).map((row) => row.name);
   }
 
   /** Leases, keys and broken compensations of durable activities. */

@@ -36,12 +36,13 @@ export interface DatabaseOptions {
 export class Database {
   private readonly pool: Pool;
   private readonly pooled: boolean;
-  private readonly begin: string;
+  /** What a pooled transaction begins with. */
+  private readonly limit: string;
 
   constructor(private readonly options: DatabaseOptions) {
     const timeout = options.statementTimeoutMs ?? 10_000;
     this.pooled = options.directUrl !== undefined && options.directUrl !== options.url;
-    this.begin = this.pooled ? `begin; set local statement_timeout = ${timeout}` : 'begin';
+    this.limit = `set local statement_timeout = ${timeout}`;
     this.pool = new Pool({
       connectionString: options.url,
       max: options.connections ?? 6,
@@ -65,8 +66,11 @@ export class Database {
     }
   }
 
-  /** All or nothing. `work` must use the connection it is given, and nothing else of the database. */
-  async transaction<T>(work: (connection: Queryable) => Promise<T>): Promise<T> {
+  /**
+   * All or nothing. `work` must use the connection it is given, and nothing else of the database.
+   * @param begin statements that begin it, in one round trip
+   */
+  async transaction<T>(work: (connection: Queryable) => Promise<T>, begin = 'begin'): Promise<T> {
     let connection: PoolClient;
     try {
       connection = await this.pool.connect();
@@ -77,7 +81,7 @@ export class Database {
     const onError = (error: Error) => (broken = error);
     connection.on('error', onError);
     try {
-      await connection.query(this.begin);
+      await connection.query(this.pooled ? `${begin}; ${this.limit}` : begin);
       const result = await work(this.pooled ? unnamed(connection) : connection);
       await connection.query('commit');
       return result;

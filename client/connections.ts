@@ -53,28 +53,34 @@ export class Connections {
    * For what is only shown: from the replica, where there is one (READ_DATABASE_URL). It may be behind, and it may have to end
    * a statement that is in the way of what it replays; then it is asked again.
    */
-  async read<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
+  read<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
+    return this.look((database) => database.rows<R>(statement, values));
+  }
+
+  /** Several statements that change nothing, in one transaction; as `read`. */
+  readTransaction<T>(work: (db: Queryable) => Promise<T>): Promise<T> {
+    return this.look((database) => database.transaction(work));
+  }
+
+  private async look<T>(work: (database: Database) => Promise<T>): Promise<T> {
     const { readDatabaseUrl, directDatabaseUrl } = this.environment;
-    if (readDatabaseUrl === undefined) return this.rows<R>(statement, values);
     requireDatabase(this.environment);
+    if (readDatabaseUrl === undefined) {
+      try {
+        return await work(this.store());
+      } catch (error) {
+        throw this.databaseError(error);
+      }
+    }
     // Where there is a pooler before the one, there may be one before the other.
     this.replica ??= this.open(readDatabaseUrl, directDatabaseUrl);
     for (let left = REPLAY_CONFLICTS; ; left--) {
       try {
-        return await this.replica.rows<R>(statement, values);
+        return await work(this.replica);
       } catch (error) {
         if ((error as { code?: unknown }).code === '40001' && left > 0) continue;
         throw this.databaseError(error, true);
       }
-    }
-  }
-
-  /** Several statements on one connection, all or nothing. */
-  async transaction<T>(work: (db: Queryable) => Promise<T>): Promise<T> {
-    try {
-      return await this.store().transaction(work);
-    } catch (error) {
-      throw this.databaseError(error);
     }
   }
 

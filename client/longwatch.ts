@@ -38,7 +38,7 @@ export class Longwatch {
 
   /** Names of all jobs that were ever started. */
   async jobs(): Promise<string[]> {
-    return (await this.connections.rows<{ name: string }>(JOB_NAMES)).map((row) => row.name);
+    return (await this.connections.read<{ name: string }>(JOB_NAMES)).map((row) => row.name);
   }
 
   /** Leases, keys and broken compensations of durable activities. */

@@ -25,6 +25,7 @@ import { bundleWorkflows } from './bundle';
 import { claimDatabase, ensureSearchAttributes } from './deployment';
 import { openDurable } from './durable';
 import { serveMetrics, type MetricsOptions } from './metrics';
+import { poolSizes, tellRoom } from './pool-sizes';
 import { installRuntime } from './runtime';
 import { surviveStrayErrors } from './stray-errors';
 
@@ -49,7 +50,7 @@ export interface WorkerSetup {
   workflowBundle?: string;
   /** Transactions of durable activities at once. @default 10 */
   activityConnections?: number;
-  /** Chunks and pages of jobs at once. @default 8 */
+  /** Chunks and pages of jobs at once. @default the sum of their `concurrency`, and two */
   jobConnections?: number;
 }
 
@@ -82,6 +83,12 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     throw error;
   }
 
+  const sizes = poolSizes({
+    durableActivities: config.activities.length,
+    jobs: config.jobs.map(({ options }) => options.concurrency),
+    activityConnections: setup.activityConnections,
+    jobConnections: setup.jobConnections,
+  });
   const metrics = new NodeMetrics();
   let running = false;
   const page = await serveMetrics(metrics.registry, sdkPort, () => running, setup.metrics);
@@ -109,11 +116,12 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const population = new PopulationNode({
     nodeName: name,
     databaseUrl: setup.databaseUrl,
+    directDatabaseUrl: setup.directDatabaseUrl,
     jobs: config.jobs,
     temporal: link,
     log: node.log,
     registry: metrics.registry,
-    connections: setup.jobConnections,
+    connections: sizes.jobs || undefined,
   });
   const native = await NativeConnection.connect(connectionOptions(temporal));
   const worker = await Worker.create({
@@ -139,6 +147,8 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   });
   const forget = surviveStrayErrors(node);
   await node.start();
+  // A pooler has limits of its own.
+  if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);
   const patrol = startPatrol(database, link, node.log);
 
   let ended: Promise<void> | undefined;

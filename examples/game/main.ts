@@ -24,6 +24,9 @@ import { migrateGame, seedGame, settleGame, type Seeding } from './world';
 
 const CLIENTS = 8;
 const LOOK_MS = 250;
+/** A tick that takes longer than so many intervals will not come. */
+const PATIENCE = 5;
+const READY_MS = 60_000;
 
 interface Flags {
   players: number;
@@ -126,13 +129,18 @@ async function main(): Promise<void> {
       flags.killEveryMs === undefined ? undefined : setInterval(() => workers.killOne(), flags.killEveryMs);
     const names = jobs.map(({ name }) => name);
     const report = new Report(longwatch, names, load, console.log);
-    for (let left = flags.ticks; left > 0; left -= await report.look()) await delay(LOOK_MS);
+    const until = Date.now() + (flags.ticks + 1) * flags.everyMs * PATIENCE + READY_MS;
+    for (let left = flags.ticks; left > 0; left -= await report.look()) {
+      if (Date.now() > until) throw new Error('the jobs do not come along: see GAME_LOG=info');
+      await delay(LOOK_MS);
+    }
     clearInterval(killer);
     await load.stop();
 
     // Nobody makes a turn any more: after this time each fight is idle, and each item old.
     await delay(Math.max(settings.idleSeconds, settings.decaySeconds) * 1_000 + LOOK_MS);
-    for (const name of names) await longwatch.job(name).run();
+    const signal = AbortSignal.timeout(READY_MS + flags.everyMs * PATIENCE);
+    for (const name of names) await longwatch.job(name).run({ signal });
     await report.look();
     for (const name of names) await longwatch.job(name).stop();
 

@@ -74,7 +74,7 @@ export async function explainWork(db: Queryable, options: JobOptions): Promise<E
     plan: plan.map((row) => String(row['QUERY PLAN'])),
     warnings: await warningsOf(
       db,
-      options,
+      work,
       table,
       plan.map((row) => String(row['QUERY PLAN'])),
     ),

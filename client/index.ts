@@ -49,6 +49,8 @@ export type { TrackerOptions } from '../workflows/tracker/options';
 export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from './durable';
 export * from './errors';
 export type { ConnectOptions, Longwatch } from './longwatch';
+export type { FailedRowSummary, JobHandle, JobStartResult, RunProgress, TickSummary } from './job';
+export type { JobSummary } from './job-status';
 export type { RosterOptions, RosterProgress, RosterResult } from './roster';
 export type { Setting } from './settings';
 export type { NodeSummary, OperationSummary, ReplicaSummary, Status, TrackerSummary } from './status';

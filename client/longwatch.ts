@@ -36,6 +36,11 @@ export class Longwatch {
     return new JobHandle(name, this.connections);
   }
 
+  /** Whether that name is a job's; if not, it may be a tracker's. */
+  async isJob(name: string): Promise<boolean> {
+    return (await this.jobs()).includes(name);
+  }
+
   /** Names of all jobs that were ever started. */
   async jobs(): Promise<string[]> {
     return (await this.connections.read<{ name: string }>(JOB_NAMES)).map((row) => row.name);
@@ -51,7 +56,7 @@ export class Longwatch {
     return (await this.connections.read<{ name: string }>(TRACKER_NAMES)).map((row) => row.name);
   }
 
-  /** Every tracker and node; from PostgreSQL alone. */
+  /** Every tracker, job and node; from PostgreSQL alone. */
   status(): Promise<Status> {
     return readStatus(this.connections);
   }

@@ -1,15 +1,17 @@
 /**
- * What `status` tells: trackers with their operations, and nodes, all computed by PostgreSQL, so it works while
+ * What `status` tells: trackers with their operations, jobs, and nodes, all computed by PostgreSQL, so it works while
  * Temporal is away. Called by `Longwatch.status`; shown by `cli/status.ts`.
  */
 import { percentile } from '../activities/shift/lateness';
 import type { TrackerState } from '../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
 import type { Connections } from './connections';
+import { readJobs, type JobSummary } from './job-status';
 import { STATUS_NODES, STATUS_REPLICA, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
 
 export interface Status {
   trackers: TrackerSummary[];
+  jobs: JobSummary[];
   nodes: NodeSummary[];
   replica?: ReplicaSummary;
 }
@@ -102,15 +104,17 @@ interface NodeRow {
 
 /** @param tracker only this one; without it, all. */
 export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
-  const [trackers, stats, nodes, [replica]] = await Promise.all([
+  const [trackers, stats, nodes, jobs, [replica]] = await Promise.all([
     connections.read<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
     connections.read<StatsRow>(STATUS_STATS, [tracker ?? null]),
     connections.read<NodeRow>(STATUS_NODES),
+    readJobs(connections),
     connections.readsReplica ? connections.read<{ behind_ms: number | null }>(STATUS_REPLICA) : [],
   ]);
   return {
     ...(replica && { replica: { behindMs: replica.behind_ms } }),
     trackers: await Promise.all(trackers.map((row) => summarize(connections, row, stats))),
+    jobs,
     nodes: nodes.map((node) => ({
       name: node.name,
       host: node.host,

@@ -34,6 +34,7 @@ import { takeJobFence } from './fence';
 import type { PopulationDeps, PopulationNode } from './node';
 import { cutRanges, regen } from './regen';
 import { withRule } from './statement';
+import { sweep } from './sweep';
 import { JobMeter } from './telemetry';
 import { Ending, fenced, type PassWork, type WorkResult } from './work';
 
@@ -113,7 +114,7 @@ function workOf(node: PopulationNode, work: PassWork, chunkRows: number | undefi
     case 'decay':
       return decay(work, chunkRows);
     case 'sweep':
-      throw failure(ErrorType.NotDefinedHere, `node ${node.deps.nodeName} runs no sweeps`);
+      return sweep(work, node.handlers.get(work.job)!, node.effects);
   }
 }
 

@@ -8,6 +8,12 @@ import type { TableFacts } from './catalog';
 import { keyArray, keyList, type SweepWork } from './statement';
 import { Template } from './template';
 
+/** Columns beside those of the user's table, by names that no table has by chance. */
+export const KEY_COLUMN = 'longwatch key';
+export const ORDER_COLUMN = 'longwatch order';
+const KEY = escapeIdentifier(KEY_COLUMN);
+const ORDER = escapeIdentifier(ORDER_COLUMN);
+
 /**
  * Where a claim begins: at the first row, behind a row with an order, behind one whose order is null (those come last).
  */
@@ -20,8 +26,8 @@ export function claimStatement(
 ): Template {
   const made = new Template();
   const key = keyList(table);
-  made.sql(`select ${keyArray(table)} as key, `);
-  order(made, work).sql(`::text as ordered, ${escapeIdentifier(table.name)}.* from ${table.quoted} where (`);
+  made.sql(`select ${escapeIdentifier(table.name)}.*, ${keyArray(table)} as ${KEY}, `);
+  order(made, work).sql(`::text as ${ORDER} from ${table.quoted} where (`);
   made.expression('due', work.due).sql(')');
   made.sql(' and not exists (select from longwatch.failed_row f where f.job = ').param('job', 'text');
   made.sql(` and f.key = ${keyArray(table)})`);
@@ -56,6 +62,11 @@ export function pageStatement(work: SweepWork, table: TableFacts): Template {
     .expression('due', work.due)
     .sql(')');
   return made.sql(` order by ${keyList(table)}`);
+}
+
+/** The type of what rows are ordered by; no row when the table is empty. */
+export function orderTypeStatement(work: SweepWork, table: TableFacts): Template {
+  return order(new Template().sql('select pg_typeof('), work).sql(`)::text as type from ${table.quoted} limit 1`);
 }
 
 function order(made: Template, work: SweepWork): Template {

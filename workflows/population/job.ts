@@ -241,7 +241,7 @@ export async function job(input: JobInput): Promise<void> {
     if (state.open !== undefined && result.due >= state.open.due) state.open = undefined;
     state.last = result;
     state.lastError = result.error;
-    if (result.retryAt !== undefined) state.retryAt = result.retryAt;
+    state.retryAt = result.retryAt;
   }
 
   function failed(error: unknown): void {

@@ -39,6 +39,7 @@ import { JobMeter } from './telemetry';
 import { Ending, fenced, type PassWork, type WorkResult } from './work';
 
 export async function runPass(node: PopulationNode, input: PassInput): Promise<PassResult> {
+  const began = performance.now();
   const { deps } = node;
   const { info } = Context.current();
   const log = deps.log.child({ job: input.job, pass: input.pass, attempt: info.attempt });
@@ -60,7 +61,7 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
   try {
     const isCurrent = () => deps.temporal.isCurrent(jobWorkflowId(input.job), claim.runId);
     const token = await takeJobFence(deps.database, claim, isCurrent);
-    return await work(node, input, token, ending, log);
+    return await work(node, input, { token, began, ending, log });
   } catch (error) {
     if ((error as { type?: unknown }).type !== ErrorType.Fenced) throw error;
     node.metrics.fenced.inc({ job: input.job });
@@ -76,9 +77,7 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
 async function work(
   node: PopulationNode,
   input: PassInput,
-  token: number,
-  ending: Ending,
-  log: Logger,
+  { token, began, ending, log }: { token: number; began: number; ending: Ending; log: Logger },
 ): Promise<PassResult> {
   const { database, nodeName } = node.deps;
   const { job } = input;
@@ -92,7 +91,6 @@ async function work(
   const opened = await openTick(node.deps, input, token, options, table);
   if ('ended' in opened) return toResult(opened, nodeName);
 
-  const began = performance.now();
   const meter = new JobMeter(job, node.metrics);
   const tick = opened;
   const context: PassWork = { job, token, node: nodeName, tick, options, table, database, ending, meter, log };

@@ -10,6 +10,7 @@ import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
 import { PopulationNode } from '../activities/population/node';
+import { startJobPatrol } from '../activities/population/patrol';
 import { startPatrol } from '../activities/roster/wake';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
@@ -137,6 +138,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const forget = surviveStrayErrors(node);
   await node.start();
   const patrol = startPatrol(database, link, node.log);
+  const jobPatrol = startJobPatrol(database, link, node.log);
 
   let ended: Promise<void> | undefined;
   const run = async (): Promise<void> => {
@@ -145,7 +147,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
       await worker.run();
     } finally {
       running = false;
-      await patrol.stop();
+      await Promise.all([patrol.stop(), jobPatrol.stop()]);
       await durable.close();
       await population.close();
       await node.close();

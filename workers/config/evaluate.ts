@@ -13,9 +13,10 @@ export type Evaluate = (row: Row) => SqlValue;
 export function compileExpression(sql: string): Evaluate {
   let parsed: Expr;
   try {
-    // As the expression of a SELECT, in parentheses, on lines of its own: a comment at its end is no harm.
-    const [statement] = parse(`select (${sql}\n)`);
-    if (statement?.type !== 'select' || statement.columns?.length !== 1) throw new Error('it is no expression');
+    const [statement, ...more] = parse(`select ${sql}\n`);
+    const alone =
+      statement?.type === 'select' && Object.keys(statement).every((key) => ['type', 'columns'].includes(key));
+    if (!alone || more.length > 0 || statement.columns?.length !== 1) throw new Error('it is no expression');
     parsed = statement.columns[0]!.expr;
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);

@@ -48,7 +48,7 @@ export interface WorkerSetup {
   workflowBundle?: string;
   /** Transactions of durable activities at once. @default 10 */
   activityConnections?: number;
-  /** Chunks and pages of jobs at once. @default 8 */
+  /** Connections for the chunks and pages of jobs; one job uses at most half of them. @default 16 */
   jobConnections?: number;
 }
 

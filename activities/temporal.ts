@@ -9,6 +9,7 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
+import { jobWorkflowId, type JobInput } from '../workflows/population/contract';
 import {
   poolWorkflowId,
   TASK_QUEUE,
@@ -73,6 +74,23 @@ export class TemporalLink {
         workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
         typedSearchAttributes: new TypedSearchAttributes([{ key: TRACKER, value: tracker }]),
         staticSummary: `tracker ${tracker}`,
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
+      throw error;
+    }
+  }
+
+  /** Starts the job's workflow where it has none. What was missed is in the database. */
+  async wakeJob(job: string): Promise<boolean> {
+    try {
+      await this.client.workflow.start('job', {
+        workflowId: jobWorkflowId(job),
+        taskQueue: TASK_QUEUE,
+        args: [{ job } satisfies JobInput],
+        workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+        staticSummary: `job ${job}`,
       });
       return true;
     } catch (error) {

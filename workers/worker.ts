@@ -10,6 +10,7 @@ import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
 import { PopulationNode } from '../activities/population/node';
+import { startJobPatrol } from '../activities/population/patrol';
 import { startPatrol } from '../activities/roster/wake';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
@@ -50,7 +51,10 @@ export interface WorkerSetup {
   workflowBundle?: string;
   /** Transactions of durable activities at once. @default 10 */
   activityConnections?: number;
-  /** Chunks and pages of jobs at once. @default the sum of their `concurrency`, and two */
+  /**
+   * Connections for the chunks and pages of jobs; one job uses at most half of them.
+   * @default the sum of their `concurrency` and two, at least twice the largest (`pool-sizes.ts`)
+   */
   jobConnections?: number;
 }
 
@@ -150,6 +154,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   // A pooler has limits of its own.
   if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);
   const patrol = startPatrol(database, link, node.log);
+  const jobPatrol = startJobPatrol(database, link, node.log);
 
   let ended: Promise<void> | undefined;
   const run = async (): Promise<void> => {
@@ -158,7 +163,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
       await worker.run();
     } finally {
       running = false;
-      await patrol.stop();
+      await Promise.all([patrol.stop(), jobPatrol.stop()]);
       await durable.close();
       await population.close();
       await node.close();

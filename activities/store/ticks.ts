@@ -79,7 +79,8 @@ const RANGES: Statement = {
 const ADVANCE: Statement = {
   name: 'tick-advance',
   text: `update longwatch.tick_range
-         set after = coalesce($5, after), done = $6, rows = rows + $7, chunks = chunks + 1, failed = failed + $8
+         set after = coalesce($5, after), done = $6, rows = rows + $7, failed = failed + $8,
+             chunks = chunks + $9::int
          where job = $1 and part = $2 and token = $3 and after is not distinct from $4 and not done
          returning part`,
 };
@@ -93,6 +94,23 @@ const FAILED: Statement = {
 const PAUSE: Statement = {
   name: 'tick-pause',
   text: `update longwatch.tick set ms = ms + $2 where job = $1 and ended_at is null`,
+};
+const ERROR: Statement = {
+  name: 'tick-error',
+  text: `update longwatch.tick set error = $2 where job = $1 and ended_at is null`,
+};
+/** The token is another one from then on: a pass that works on it is fenced. */
+const ABANDON: Statement = {
+  name: 'tick-abandon',
+  text: `with gone as (
+           update longwatch.tick t
+           set ended_at = now(), band = 'warning', error = $2,
+               (rows, chunks, failed) = (select coalesce(sum(r.rows), 0), coalesce(sum(r.chunks), 0), coalesce(sum(r.failed), 0)
+                                         from longwatch.tick_range r where r.job = t.job)
+           where job = $1 and ended_at is null returning due),
+         cleared as (delete from longwatch.tick_range where job = $1 and exists (select from gone))
+         update longwatch.job set token = token + 1, ended_due = greatest(ended_due, (select due from gone))
+         where name = $1 and exists (select from gone)`,
 };
 const TOTALS: Statement = {
   name: 'tick-totals',
@@ -183,12 +201,14 @@ export interface Advance {
   done: boolean;
   rows: number;
   failed: number;
+  /** False for what is no chunk: a claim. @default true */
+  counts?: boolean;
 }
 
 /** Notes a chunk; false when nothing may be written, and the transaction must be rolled back. */
 export async function advance(db: Queryable, one: Advance): Promise<boolean> {
-  const { job, part, token, from, to, done, rows, failed } = one;
-  return (await run(db, ADVANCE, [job, part, token, from, to, done, rows, failed])).length > 0;
+  const { job, part, token, from, to, done, rows, failed, counts = true } = one;
+  return (await run(db, ADVANCE, [job, part, token, from, to, done, rows, failed, counts ? 1 : 0])).length > 0;
 }
 
 export interface FailedRow {
@@ -206,6 +226,16 @@ export async function noteFailedRow(db: Queryable, job: string, row: FailedRow):
 /** A pass ends before the tick does: its time counts. */
 export async function pauseTick(db: Queryable, job: string, ms: number): Promise<void> {
   await run(db, PAUSE, [job, ms]);
+}
+
+/** Why a pass could not go on; shown until the tick has ended. */
+export async function noteTickError(db: Queryable, job: string, error: string): Promise<void> {
+  await run(db, ERROR, [job, error.slice(0, 2_000)]);
+}
+
+/** The open tick is over as it is: what it went along is no longer what the job goes along. */
+export async function abandonTick(db: Queryable, job: string, reason: string): Promise<void> {
+  await run(db, ABANDON, [job, reason]);
 }
 
 export async function totalsOf(db: Queryable, job: string): Promise<TickTotals> {

@@ -5,7 +5,7 @@
 import type { Client } from '@temporalio/client';
 import pino, { type Logger } from 'pino';
 import type { QueryResultRow } from 'pg';
-import { Database, isOutage, type Statement } from '../activities/store/database';
+import { Database, isOutage, type Queryable, type Statement } from '../activities/store/database';
 import { redactUrl, requireDatabase, type Environment } from '../workers/config/environment';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import { DatabaseNotMigratedError, DatabaseUnavailableError, LongwatchError, TemporalUnavailableError } from './errors';
@@ -30,6 +30,15 @@ export class Connections {
   async rows<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
     try {
       return await this.store().rows<R>(statement, values);
+    } catch (error) {
+      throw this.databaseError(error);
+    }
+  }
+
+  /** Several statements on one connection, all or nothing. */
+  async transaction<T>(work: (db: Queryable) => Promise<T>): Promise<T> {
+    try {
+      return await this.store().transaction(work);
     } catch (error) {
       throw this.databaseError(error);
     }

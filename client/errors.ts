@@ -40,6 +40,34 @@ export class TrackerGoneError extends LongwatchError {
   }
 }
 
+/** No job of that name has been started. */
+export class UnknownJobError extends LongwatchError {
+  override readonly usage = true;
+  constructor(
+    readonly job: string,
+    hint: string,
+    known: readonly string[],
+  ) {
+    const others = known.length === 0 ? '; none has been started yet' : `; there ${known.length === 1 ? 'is' : 'are'} `;
+    const next = known.length === 0 ? ` (npx longwatch start ${job})` : list(known);
+    super(`there is no job '${job}'${hint || others + next}`);
+  }
+}
+
+/** Nothing can be changed on a job that was stopped. */
+export class JobStoppedError extends LongwatchError {
+  constructor(readonly job: string) {
+    super(`job '${job}' is stopped, so nothing was done; start it first: npx longwatch start ${job}`);
+  }
+}
+
+/** The job's row says that it runs, and its workflow is gone (terminated in the Temporal UI, say). */
+export class JobGoneError extends LongwatchError {
+  constructor(readonly job: string) {
+    super(`the workflow of job '${job}' is gone; bring it back with: npx longwatch start ${job}`);
+  }
+}
+
 /** An id that cannot be tracked. Nothing of the call was done. */
 export class InvalidIdError extends LongwatchError {
   override readonly usage = true;

@@ -29,6 +29,17 @@ export type {
   RetryDefinition,
   Transaction,
 } from '../workers/config/activity';
+export { defineDecay, defineRegen, defineSweep } from '../workers/config/population';
+export type {
+  DecayDefinition,
+  RegenDefinition,
+  RuleDefinition,
+  SweepContext,
+  SweepDefinition,
+  SweepResult,
+  SweepRow,
+  TableName,
+} from '../workers/config/population';
 export type { DevHook } from '../workers/config/dev-hook';
 export { ConfigError, EnvironmentError } from '../workers/config/errors';
 export { resolveConfig, type ResolvedConfig, type ResolvedTracker } from '../workers/config/resolve';
@@ -38,6 +49,8 @@ export type { TrackerOptions } from '../workflows/tracker/options';
 export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from './durable';
 export * from './errors';
 export type { ConnectOptions, Longwatch } from './longwatch';
+export type { FailedRowSummary, JobHandle, JobStartResult, RunProgress, TickSummary } from './job';
+export type { JobSummary } from './job-status';
 export type { RosterOptions, RosterProgress, RosterResult } from './roster';
 export type { Setting } from './settings';
 export type { NodeSummary, OperationSummary, Status, TrackerSummary } from './status';

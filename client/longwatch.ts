@@ -3,6 +3,8 @@ import type { Logger } from 'pino';
 import { resolveEnvironment, type Environment, type EnvironmentFlags } from '../workers/config/environment';
 import { Connections } from './connections';
 import { DurableHandle } from './durable';
+import { JobHandle } from './job';
+import { JOB_NAMES } from './job-queries';
 import { TRACKER_NAMES } from './queries';
 import { readStatus, type Status } from './status';
 import { TrackerHandle } from './tracker';
@@ -29,6 +31,21 @@ export class Longwatch {
     return new TrackerHandle(name, this.connections);
   }
 
+  /** A regen, sweep or decay; whether there is one of that name shows at its first use. */
+  job(name: string): JobHandle {
+    return new JobHandle(name, this.connections);
+  }
+
+  /** Whether that name is a job's; if not, it may be a tracker's. */
+  async isJob(name: string): Promise<boolean> {
+    return (await this.jobs()).includes(name);
+  }
+
+  /** Names of all jobs that were ever started. */
+  async jobs(): Promise<string[]> {
+    return (await this.connections.rows<{ name: string }>(JOB_NAMES)).map((row) => row.name);
+  }
+
   /** Leases, keys and broken compensations of durable activities. */
   get durable(): DurableHandle {
     return new DurableHandle(this.connections);
@@ -39,7 +56,7 @@ export class Longwatch {
     return (await this.connections.rows<{ name: string }>(TRACKER_NAMES)).map((row) => row.name);
   }
 
-  /** Every tracker and node; from PostgreSQL alone. */
+  /** Every tracker, job and node; from PostgreSQL alone. */
   status(): Promise<Status> {
     return readStatus(this.connections);
   }

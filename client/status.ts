@@ -1,15 +1,17 @@
 /**
- * What `status` tells: trackers with their operations, and nodes, all computed by PostgreSQL, so it works while
+ * What `status` tells: trackers with their operations, jobs, and nodes, all computed by PostgreSQL, so it works while
  * Temporal is away. Called by `Longwatch.status`; shown by `cli/status.ts`.
  */
 import { percentile } from '../activities/shift/lateness';
 import type { TrackerState } from '../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
 import type { Connections } from './connections';
+import { readJobs, type JobSummary } from './job-status';
 import { STATUS_NODES, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
 
 export interface Status {
   trackers: TrackerSummary[];
+  jobs: JobSummary[];
   nodes: NodeSummary[];
 }
 
@@ -95,13 +97,15 @@ interface NodeRow {
 
 /** @param tracker only this one; without it, all. */
 export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
-  const [trackers, stats, nodes] = await Promise.all([
+  const [trackers, stats, nodes, jobs] = await Promise.all([
     connections.rows<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
     connections.rows<StatsRow>(STATUS_STATS, [tracker ?? null]),
     connections.rows<NodeRow>(STATUS_NODES),
+    readJobs(connections),
   ]);
   return {
     trackers: await Promise.all(trackers.map((row) => summarize(connections, row, stats))),
+    jobs,
     nodes: nodes.map((node) => ({
       name: node.name,
       host: node.host,

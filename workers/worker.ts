@@ -9,6 +9,7 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
+import { PopulationNode } from '../activities/population/node';
 import { startPatrol } from '../activities/roster/wake';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
@@ -46,6 +47,8 @@ export interface WorkerSetup {
   workflowBundle?: string;
   /** Transactions of durable activities at once. @default 10 */
   activityConnections?: number;
+  /** Chunks and pages of jobs at once. @default 8 */
+  jobConnections?: number;
 }
 
 export interface LongwatchWorker {
@@ -100,6 +103,15 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     registry: metrics.registry,
     isCurrent: (workflowId, runId) => link.isCurrent(workflowId, runId),
   });
+  const population = new PopulationNode({
+    nodeName: name,
+    databaseUrl: setup.databaseUrl,
+    jobs: config.jobs,
+    temporal: link,
+    log: node.log,
+    registry: metrics.registry,
+    connections: setup.jobConnections,
+  });
   const native = await NativeConnection.connect(connectionOptions(temporal));
   const worker = await Worker.create({
     ...(await workflowSource(setup.workflowBundle, config.workflows, log)),
@@ -107,7 +119,10 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
     identity: name,
-    activities: withoutClash(durable.activities, createActivities({ node, database, temporal: link, log: node.log })),
+    activities: withoutClash(durable.activities, {
+      ...createActivities({ node, database, temporal: link, log: node.log }),
+      ...population.activities,
+    }),
     maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     // Few polls: those of a frozen process go on to swallow retries, one heartbeat timeout each.
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
@@ -132,6 +147,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
       running = false;
       await patrol.stop();
       await durable.close();
+      await population.close();
       await node.close();
       forget();
       await Promise.allSettled([native.close(), connection.close(), page.close()]);
@@ -142,7 +158,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     run: () => (ended ??= run()),
     shutdown: async () => {
       node.drain();
-      await drained(node);
+      await Promise.all([drained(node), population.drain()]);
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await ended;
     },

@@ -2,3 +2,4 @@
 export { tracker } from './tracker/tracker';
 export { pool } from './tracker/pool';
 export { compensation } from './lib/compensation';
+export { job } from './population/job';

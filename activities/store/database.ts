@@ -55,8 +55,11 @@ export class Database {
     }
   }
 
-  /** All or nothing. `work` must use the connection it is given, and nothing else of the database. */
-  async transaction<T>(work: (connection: Queryable) => Promise<T>): Promise<T> {
+  /**
+   * All or nothing. `work` must use the connection it is given, and nothing else of the database.
+   * @param begin statements that begin it, in one round trip
+   */
+  async transaction<T>(work: (connection: Queryable) => Promise<T>, begin = 'begin'): Promise<T> {
     let connection: PoolClient;
     try {
       connection = await this.pool.connect();
@@ -67,7 +70,7 @@ export class Database {
     const onError = (error: Error) => (broken = error);
     connection.on('error', onError);
     try {
-      await connection.query('begin');
+      await connection.query(begin);
       const result = await work(connection);
       await connection.query('commit');
       return result;

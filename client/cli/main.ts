@@ -10,6 +10,7 @@ import { addConfig } from './verbs/config';
 import { addPause, addResume, addStop } from './verbs/commands';
 import { addCrash } from './verbs/crash';
 import { addDev } from './verbs/dev';
+import { addDecay, addRegen, addSweep } from './verbs/jobs';
 import { addKeys } from './verbs/keys';
 import { addLeases } from './verbs/leases';
 import { addList } from './verbs/list';
@@ -35,6 +36,7 @@ export function program(): Command {
   for (const add of [addStart, addStop, addPause, addResume]) add(made);
   for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
   for (const add of [addStatus, addPools, addShow, addConfig, addCrash]) add(made);
+  for (const add of [addRegen, addSweep, addDecay]) add(made);
   for (const add of [addLeases, addKeys, addSaga]) add(made);
   return made;
 }

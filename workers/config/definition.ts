@@ -5,6 +5,7 @@
  */
 import type { Logger } from 'pino';
 import type { AnyActivity } from './activity';
+import type { DecayDefinition, RegenDefinition, SweepDefinition } from './population';
 
 /** A duration: `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of milliseconds. */
 export type Duration = string | number;
@@ -94,10 +95,17 @@ export interface Defaults {
   tracker?: Partial<Omit<TrackerDefinition, 'name' | 'operations' | 'gate'>>;
   gate?: Partial<Omit<GateDefinition, 'check'>>;
   operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed'>>;
+  regen?: Partial<RegenDefinition>;
+  sweep?: Partial<Omit<SweepDefinition, 'handle'>>;
+  decay?: Partial<DecayDefinition>;
 }
 
 export interface ConfigDefinition {
   trackers?: TrackerDefinition[];
+  /** Jobs on whole populations in PostgreSQL: lists of `defineRegen`, `defineSweep` and `defineDecay`. */
+  regens?: readonly RegenDefinition[];
+  sweeps?: readonly SweepDefinition[];
+  decays?: readonly DecayDefinition[];
   /** Durable activities: a list of `defineActivity`, or the module that exports them. */
   activities?: readonly AnyActivity[] | Readonly<Record<string, unknown>>;
   /** The module with your own workflows, relative to the config. The worker bundles them with Longwatch's and runs both. */

@@ -15,7 +15,9 @@ import {
 import type { ResolvedActivity } from './activity';
 import type { ConfigDefinition, TrackerDefinition } from './definition';
 import { ConfigError } from './errors';
+import type { ResolvedJob } from './population';
 import { resolveActivities } from './resolve-activities';
+import { JOB_DEFAULTS, JOB_LISTS, resolveJobs } from './resolve-population';
 import { didYouMean } from './suggest';
 import { compileValue, type OptionValue } from './values';
 
@@ -36,6 +38,8 @@ export interface ResolvedConfig {
   /** The module it came from, for threads that load it again; absent for a config made in code. */
   path?: string;
   trackers: ResolvedTracker[];
+  /** Regens, sweeps and decays. */
+  jobs: ResolvedJob[];
   activities: ResolvedActivity[];
   /** The module with the user's workflows: absolute once the config was loaded from a file. */
   workflows?: string;
@@ -43,8 +47,8 @@ export interface ResolvedConfig {
 
 type Given = Record<string, unknown>;
 
-const CONFIG_KEYS = ['trackers', 'activities', 'workflows', 'defaults'];
-const DEFAULTS_KEYS = ['tracker', 'gate', 'operation'];
+const CONFIG_KEYS = ['trackers', ...JOB_LISTS, 'activities', 'workflows', 'defaults'];
+const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', ...JOB_DEFAULTS];
 const TRACKER_KEYS = [...TRACKER_OPTIONS.map((spec) => spec.name), 'name', 'gate', 'operations', 'onError'];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check'];
 const OPERATION_KEYS = [...new Set(OPERATION_OPTIONS.map((spec) => spec.name.split('.')[0]!)), 'run', 'whenClosed'];
@@ -59,13 +63,15 @@ export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   const problems: string[] = [];
   const resolved = isObject(config) ? resolveAll(config, problems) : [];
   const activities = isObject(config) ? resolveActivities(config.activities, problems) : [];
+  const names = resolved.map((tracker) => tracker.name);
+  const jobs = isObject(config) ? resolveJobs(config, objectAt(config, 'defaults', '', []), names, problems) : [];
   if (isObject(config) && config.workflows !== undefined && typeof config.workflows !== 'string') {
     problems.push("workflows must be the path of a module, such as './workflows.ts'");
   }
   if (!isObject(config))
     problems.push('the config must be an object: export default defineConfig({ trackers: [ … ] })');
   if (problems.length > 0) throw new ConfigError(problems, 'The config cannot be used:');
-  return { trackers: resolved, activities, workflows: config.workflows };
+  return { trackers: resolved, jobs, activities, workflows: config.workflows };
 }
 
 function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
@@ -80,8 +86,8 @@ function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
   checkDefaults(layers, problems);
 
   const list = config.trackers;
-  // Activities alone are enough of a config.
-  if (list === undefined && config.activities !== undefined) return [];
+  // Jobs or activities alone are enough of a config.
+  if (list === undefined && ['activities', ...JOB_LISTS].some((key) => config[key] !== undefined)) return [];
   if (!Array.isArray(list) || list.length === 0) {
     problems.push('trackers must be a list of at least one defineTracker({ … })');
     return [];

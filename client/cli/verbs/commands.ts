@@ -1,37 +1,38 @@
-/** `longwatch stop`, `pause` and `resume`: one word to a tracker's root workflow each. */
+/** `longwatch stop`, `pause` and `resume`: one word to the workflow of a tracker or job each. */
 import type { Command } from 'commander';
 import type { CommandResult } from '../../../workflows/tracker/contract';
+import type { JobHandle } from '../../job';
 import type { TrackerHandle } from '../../tracker';
 import { print, printJson } from '../output';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
 export function addStop(program: Command): void {
-  const text = 'stop a tracker: nothing is fetched, its workflows end; members and values stay for the next start';
-  add(program, 'stop', text, (tracker) => tracker.stop());
+  const text = 'stop a tracker or job: its workflows end; members, values and ticks stay for the next start';
+  add(program, 'stop', text, (of) => of.stop());
 }
 
 export function addPause(program: Command): void {
-  const text = 'fetch nothing until it is resumed; adds and removals are still taken';
-  add(program, 'pause', text, (tracker) => tracker.pause());
+  const text = 'fetch nothing, begin no tick until it is resumed; adds, removals and runs by hand are still taken';
+  add(program, 'pause', text, (of) => of.pause());
 }
 
 export function addResume(program: Command): void {
   const text = 'go on after a pause; also takes pools out of quarantine';
-  add(program, 'resume', text, (tracker) => tracker.resume());
+  add(program, 'resume', text, (of) => of.resume());
 }
 
 function add(
   program: Command,
   name: string,
   text: string,
-  act: (tracker: TrackerHandle) => Promise<CommandResult>,
+  act: (of: TrackerHandle | JobHandle) => Promise<CommandResult>,
 ): void {
-  verb(program, `${name} <tracker>`, text, [`longwatch ${name} characters`]).action(
-    (tracker: string, flags: CommonFlags) =>
-      withLongwatch(flags, async (longwatch) => {
-        const result = await act(longwatch.tracker(tracker));
-        if (flags.json) return printJson({ tracker, ...result });
-        await print(`'${tracker}' is ${result.changed ? '' : 'already '}${result.state}`);
-      }),
+  verb(program, `${name} <name>`, text, [`longwatch ${name} characters`]).action((of: string, flags: CommonFlags) =>
+    withLongwatch(flags, async (longwatch) => {
+      const isJob = await longwatch.isJob(of);
+      const result = await act(isJob ? longwatch.job(of) : longwatch.tracker(of));
+      if (flags.json) return printJson({ [isJob ? 'job' : 'tracker']: of, ...result });
+      await print(`'${of}' is ${result.changed ? '' : 'already '}${result.state}`);
+    }),
   );
 }

@@ -9,7 +9,7 @@ interface Flags extends CommonFlags {
 }
 
 export function addConfig(program: Command): void {
-  verb(program, 'config <tracker>', 'its options and where each comes from; or change some while it runs', [
+  verb(program, 'config <name>', 'its options and where each comes from; or change some while it runs', [
     'longwatch config characters',
     'longwatch config characters --set operations.location.every=500ms operations.ship.enabled=false',
     "longwatch config characters --set operations.location.every=   # back to the config's value",
@@ -21,10 +21,16 @@ export function addConfig(program: Command): void {
 async function config(name: string, flags: Flags): Promise<void> {
   const changes = Object.fromEntries((flags.set ?? []).map((text) => lazy.change().splitChange(text)));
   await withLongwatch(flags, async (longwatch) => {
-    const tracker = longwatch.tracker(name);
+    const isJob = await longwatch.isJob(name);
+    const tracker = isJob ? longwatch.job(name) : longwatch.tracker(name);
     const changed = flags.set === undefined ? undefined : await tracker.set(changes);
     const settings = await tracker.config();
-    if (flags.json) return printJson({ tracker: name, ...(changed ? { changed: changed.changed } : {}), settings });
+    if (flags.json)
+      return printJson({
+        [isJob ? 'job' : 'tracker']: name,
+        ...(changed ? { changed: changed.changed } : {}),
+        settings,
+      });
     const shown = flags.set === undefined ? settings : settings.filter((setting) => setting.path in changes);
     await print(
       table(

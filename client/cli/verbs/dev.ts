@@ -114,12 +114,18 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
     const ids = loaded.dev?.trackers?.[tracker.name]?.ids ?? [];
     trackers.push(await startTracker(longwatch, tracker.name, tracker.options, ids));
   }
+  for (const job of loaded.config.jobs) {
+    if (signal.aborted) return;
+    trackers.push(await startJob(longwatch, job.name, job.options));
+  }
   await sayReady(flags, servers, worker, trackers, hook?.lines ?? []);
   await Promise.race([running, interrupted(signal)]);
 }
 
 interface Started {
   name: string;
+  /** Of a job: `regen`, `sweep` or `decay`. */
+  kind?: string;
   state: string;
   members: number;
   /** One of its ids, for the lines of what to try next. */
@@ -146,6 +152,21 @@ async function startTracker(longwatch: Longwatch, name: string, options: Options
   return { name, state: result.state, members, example };
 }
 
+type JobOptions = LoadedConfig['config']['jobs'][number]['options'];
+
+/** As a tracker: started, or given the options of the config, unless it was stopped by hand. */
+async function startJob(longwatch: Longwatch, name: string, options: JobOptions): Promise<Started> {
+  const job = longwatch.job(name);
+  const before = (await longwatch.isJob(name)) ? await job.status() : undefined;
+  if (before?.state === 'stopped') return { name, kind: options.kind, state: 'stopped', members: 0 };
+  const result = await job.start(options);
+  if (result.differs) {
+    await job.declare(options);
+    remark(`'${name}' goes on with the changed options of the config`);
+  }
+  return { name, kind: options.kind, state: result.state, members: 0 };
+}
+
 async function sayReady(
   flags: Flags,
   servers: DevServers,
@@ -156,11 +177,11 @@ async function sayReady(
   const { uiUrl, temporalAddress } = servers;
   const { metricsUrl, node } = worker;
   if (flags.json) return printJson({ ready: true, uiUrl, metricsUrl, temporalAddress, node, trackers, lines });
-  const first = trackers.find((tracker) => tracker.state === 'running') ?? trackers[0]!;
-  const what = trackers.map(({ name, members, state }) => {
+  const first = trackers.find((tracker) => tracker.state === 'running' && !tracker.kind);
+  const what = trackers.map(({ name, kind, members, state }) => {
+    if (kind !== undefined) return `${kind} '${name}' is ${state}`;
     return `'${name}' has ${plural(members, 'member')}${state === 'running' ? '' : ` and is ${state}`}`;
   });
-  const example = first.example ?? 'ID';
   await print(
     [
       '',
@@ -172,9 +193,13 @@ async function sayReady(
       '',
       'In a second terminal, in this folder:',
       '  npx longwatch status --watch',
-      `  npx longwatch show ${first.name} ${example}`,
-      `  npx longwatch add ${first.name} ID …`,
-      `  npx longwatch config ${first.name}`,
+      ...(first
+        ? [
+            `  npx longwatch show ${first.name} ${first.example ?? 'ID'}`,
+            `  npx longwatch add ${first.name} ID …`,
+            `  npx longwatch config ${first.name}`,
+          ]
+        : []),
       '',
       'Ctrl-C ends all of it; members and values are kept for the next start.',
     ].join('\n'),

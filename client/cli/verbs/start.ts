@@ -1,5 +1,7 @@
-/** `longwatch start`: gives a tracker of the config to Temporal, which keeps it running from then on. */
+/** `longwatch start`: gives a tracker or job of the config to Temporal, which keeps it running from then on. */
 import type { Command } from 'commander';
+import type { ReconfigureResult } from '../../../workflows/tracker/contract';
+import type { StartResult } from '../../tracker';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { print, printJson, remark } from '../output';
@@ -11,7 +13,7 @@ interface Flags extends CommonFlags {
 }
 
 export function addStart(program: Command): void {
-  verb(program, 'start <tracker>', 'start a tracker of the config', [
+  verb(program, 'start <name>', 'start a tracker or job of the config', [
     'longwatch start characters',
     'longwatch start characters --update   # hand the changed options to the running one',
   ])
@@ -22,21 +24,33 @@ export function addStart(program: Command): void {
 
 async function start(name: string, flags: Flags): Promise<void> {
   const { config } = await lazy.load().loadConfig(flags.config);
-  const defined = config.trackers.find((tracker) => tracker.name === name);
-  if (!defined) {
-    const names = config.trackers.map((tracker) => tracker.name);
+  const tracker = config.trackers.find((one) => one.name === name);
+  const job = config.jobs.find((one) => one.name === name);
+  if (!tracker && !job) {
+    const names = [...config.trackers, ...config.jobs].map((one) => one.name);
     const hint = lazy.suggest().didYouMean(name, names) || `; it has ${names.join(', ')}`;
-    throw new UsageError(`the config has no tracker '${name}'${hint}`);
+    throw new UsageError(`the config has no tracker or job '${name}'${hint}`);
   }
   await withLongwatch(flags, async (longwatch) => {
-    const tracker = longwatch.tracker(name);
-    const result = await tracker.start(defined.options);
-    const updated = result.differs && flags.update === true && (await tracker.declare(defined.options)).changed;
-    if (flags.json) return printJson({ tracker: name, ...result, updated });
+    const { result, updated } = job
+      ? await startOne(longwatch.job(name), job.options, flags)
+      : await startOne(longwatch.tracker(name), tracker!.options, flags);
+    if (flags.json) return printJson({ [job ? 'job' : 'tracker']: name, ...result, updated });
     const paused = result.state === 'paused' ? ' (paused)' : '';
     await print(result.alreadyRunning ? `'${name}' is already running${paused}` : `'${name}' is running${paused}`);
     if (updated) remark('its options are now those of the config');
     else if (result.differs)
       remark(`its options differ from the config; hand them over with: npx longwatch start ${name} --update`);
   });
+}
+
+interface Startable<Options> {
+  start(options: Options): Promise<StartResult>;
+  declare(options: Options): Promise<ReconfigureResult>;
+}
+
+async function startOne<Options>(of: Startable<Options>, options: Options, flags: Flags) {
+  const result = await of.start(options);
+  const updated = result.differs && flags.update === true && (await of.declare(options)).changed;
+  return { result, updated };
 }

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import type { Longwatch } from '../../longwatch';
 import type { Status, TrackerSummary } from '../../status';
 import { explain } from '../errors';
+import { jobTable } from './jobs';
 import { age, count, millis, plural, print, printJson, table } from '../output';
 import { seconds, verb, withLongwatch, type CommonFlags } from '../verb';
 
@@ -14,7 +15,7 @@ interface Flags extends CommonFlags {
 }
 
 export function addStatus(program: Command): void {
-  verb(program, 'status [tracker]', 'trackers, operations and nodes', [
+  verb(program, 'status [name]', 'trackers with their operations, jobs, nodes', [
     'longwatch status',
     'longwatch status characters --watch',
     'longwatch status --json',
@@ -32,9 +33,12 @@ export function addStatus(program: Command): void {
 
 async function read(longwatch: Longwatch, name: string | undefined): Promise<Status> {
   if (name === undefined) return longwatch.status();
+  if (await longwatch.isJob(name)) {
+    return { ...(await longwatch.status()), trackers: [], jobs: [await longwatch.job(name).status()] };
+  }
   // The handle refuses a name that is not there.
   const tracker = await longwatch.tracker(name).status();
-  return { ...(await longwatch.status()), trackers: [tracker] };
+  return { ...(await longwatch.status()), trackers: [tracker], jobs: [] };
 }
 
 async function watch(longwatch: Longwatch, name: string | undefined, flags: Flags): Promise<void> {
@@ -108,11 +112,14 @@ async function sleep(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 function render(status: Status): string {
-  if (status.trackers.length === 0) return 'no tracker has been started; start one with: npx longwatch start NAME';
+  if (status.trackers.length + status.jobs.length === 0) {
+    return 'no tracker or job has been started; start one with: npx longwatch start NAME';
+  }
   const nodes = status.nodes.filter((node) => node.live);
   const gone = status.nodes.filter((node) => !node.live);
   const lines = [
     ...status.trackers.flatMap((tracker) => [...renderTracker(tracker), '']),
+    ...(status.jobs.length > 0 ? [jobTable(status.jobs), ''] : []),
     nodes.length === 0
       ? 'no worker is running'
       : `nodes: ${nodes.map((n) => `${n.name} (${plural(n.pools, 'pool')})`).join(', ')}`,

@@ -123,6 +123,17 @@ export class DatabaseUnavailableError extends LongwatchError {
   }
 }
 
+/** Only what is shown comes from there: changes are made as ever. */
+export class ReplicaUnavailableError extends LongwatchError {
+  constructor(address: string, detail: string, cause?: unknown) {
+    super(
+      `the replica at ${address} cannot be used: ${detail}. ` +
+        'Without READ_DATABASE_URL, what is shown is read where it is written',
+      { cause },
+    );
+  }
+}
+
 export class DatabaseNotMigratedError extends LongwatchError {
   constructor(address: string, cause?: unknown) {
     super(

@@ -53,7 +53,7 @@ export type { FailedRowSummary, JobHandle, JobStartResult, RunProgress, TickSumm
 export type { JobSummary } from './job-status';
 export type { RosterOptions, RosterProgress, RosterResult } from './roster';
 export type { Setting } from './settings';
-export type { NodeSummary, OperationSummary, Status, TrackerSummary } from './status';
+export type { NodeSummary, OperationSummary, ReplicaSummary, Status, TrackerSummary } from './status';
 export type {
   Member,
   MemberDetails,

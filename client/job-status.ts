@@ -56,7 +56,8 @@ export function readJobs(connections: Connections, job: string | undefined, as: 
 export function readJobs(connections: Connections, job?: string): Promise<JobSummary[]>;
 /** @param job only this one; without it, all. */
 export async function readJobs(connections: Connections, job?: string, as?: 'rows'): Promise<JobRow[] | JobSummary[]> {
-  const rows = await connections.rows<JobRow>(JOBS, [job ?? null]);
+  // A row decides what a command may do; a summary is only shown.
+  const rows = await connections[as ?? 'read']<JobRow>(JOBS, [job ?? null]);
   return as === 'rows' ? rows : rows.map(summarize);
 }
 

@@ -175,13 +175,13 @@ export class JobHandle {
   /** Ticks that have ended, the newest first. */
   async history(limit = 20): Promise<TickSummary[]> {
     await this.require();
-    return (await this.connections.rows<TickRow>(HISTORY, [this.name, limit])).map(toTick);
+    return (await this.connections.read<TickRow>(HISTORY, [this.name, limit])).map(toTick);
   }
 
   /** Rows that failed: in a regen's or decay's latest tick, or dead letters of a sweep. */
   async failedRows(limit = 100): Promise<FailedRowSummary[]> {
     await this.require();
-    return (await this.connections.rows<FailedRow>(FAILED_ROWS, [this.name, limit])).map((row) => ({
+    return (await this.connections.read<FailedRow>(FAILED_ROWS, [this.name, limit])).map((row) => ({
       key: row.key,
       due: iso(row.due)!,
       error: row.error,
@@ -201,7 +201,7 @@ export class JobHandle {
   async explain(options?: JobOptions): Promise<Explanation> {
     const now = options ?? withJobChanges(...(await this.stored()));
     try {
-      return await this.connections.transaction((db) => explainWork(db, now));
+      return await this.connections.readTransaction((db) => explainWork(db, now));
     } catch (error) {
       throw refused(error);
     }

@@ -43,7 +43,7 @@ export class Longwatch {
 
   /** Names of all jobs that were ever started. */
   async jobs(): Promise<string[]> {
-    return (await this.connections.rows<{ name: string }>(JOB_NAMES)).map((row) => row.name);
+    return (await this.connections.read<{ name: string }>(JOB_NAMES)).map((row) => row.name);
   }
 
   /** Leases, keys and broken compensations of durable activities. */
@@ -53,7 +53,7 @@ export class Longwatch {
 
   /** Names of all trackers that were ever started. */
   async trackers(): Promise<string[]> {
-    return (await this.connections.rows<{ name: string }>(TRACKER_NAMES)).map((row) => row.name);
+    return (await this.connections.read<{ name: string }>(TRACKER_NAMES)).map((row) => row.name);
   }
 
   /** Every tracker, job and node; from PostgreSQL alone. */

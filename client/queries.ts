@@ -162,4 +162,12 @@ export const STATUS_NODES: Statement = {
          order by n.name`,
 };
 
+/** A replica that has replayed all it has got is not behind, however long ago the last transaction was. */
+export const STATUS_REPLICA: Statement = {
+  name: 'client-status-replica',
+  text: `select case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+                     else (extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::float8
+                end as behind_ms`,
+};
+
 export const NOTIFY: Statement = { name: 'client-notify', text: 'select pg_notify($1, $2)' };

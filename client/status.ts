@@ -7,12 +7,13 @@ import type { TrackerState } from '../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
 import type { Connections } from './connections';
 import { readJobs, type JobSummary } from './job-status';
-import { STATUS_NODES, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
+import { STATUS_NODES, STATUS_REPLICA, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
 
 export interface Status {
   trackers: TrackerSummary[];
   jobs: JobSummary[];
   nodes: NodeSummary[];
+  replica?: ReplicaSummary;
 }
 
 export interface TrackerSummary {
@@ -45,6 +46,12 @@ export interface OperationSummary {
   /** How long after they were due runs began; null when none did lately. */
   lateP50Ms: number | null;
   lateP99Ms: number | null;
+}
+
+/** Where the figures come from, when that is not where they are written. */
+export interface ReplicaSummary {
+  /** How far what is shown lies behind; null when the replica has not followed anything yet. */
+  behindMs: number | null;
 }
 
 export interface NodeSummary {
@@ -97,13 +104,15 @@ interface NodeRow {
 
 /** @param tracker only this one; without it, all. */
 export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
-  const [trackers, stats, nodes, jobs] = await Promise.all([
-    connections.rows<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
-    connections.rows<StatsRow>(STATUS_STATS, [tracker ?? null]),
-    connections.rows<NodeRow>(STATUS_NODES),
+  const [trackers, stats, nodes, jobs, [replica]] = await Promise.all([
+    connections.read<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
+    connections.read<StatsRow>(STATUS_STATS, [tracker ?? null]),
+    connections.read<NodeRow>(STATUS_NODES),
     readJobs(connections),
+    connections.readsReplica ? connections.read<{ behind_ms: number | null }>(STATUS_REPLICA) : [],
   ]);
   return {
+    ...(replica && { replica: { behindMs: replica.behind_ms } }),
     trackers: await Promise.all(trackers.map((row) => summarize(connections, row, stats))),
     jobs,
     nodes: nodes.map((node) => ({
@@ -124,7 +133,7 @@ async function summarize(connections: Connections, row: TrackerRow, stats: Stats
   // The most frequent first: the database does not keep the definition's order.
   const operations = Object.entries(options.operations).sort(([, a], [, b]) => a.everyMs - b.everyMs);
   const enabled = operations.filter(([, operation]) => operation.enabled);
-  const staleRows = await connections.rows<{ operation: string; stale: number }>(STATUS_STALE, [
+  const staleRows = await connections.read<{ operation: string; stale: number }>(STATUS_STALE, [
     row.name,
     enabled.map(([name]) => name),
     enabled.map(([, { everyMs }]) => everyMs),

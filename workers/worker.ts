@@ -25,6 +25,7 @@ import { bundleWorkflows } from './bundle';
 import { claimDatabase, ensureSearchAttributes } from './deployment';
 import { openDurable } from './durable';
 import { serveMetrics, type MetricsOptions } from './metrics';
+import { poolSizes, tellRoom } from './pool-sizes';
 import { installRuntime } from './runtime';
 import { surviveStrayErrors } from './stray-errors';
 
@@ -32,6 +33,8 @@ export interface WorkerSetup {
   config: ResolvedConfig;
   temporal: TemporalTarget;
   databaseUrl: string;
+  /** The server's own address for LISTEN, where `databaseUrl` is that of a pooler in transaction mode. */
+  directDatabaseUrl?: string;
   /** Where metrics are served. @default 127.0.0.1:9464, or a free port where that is taken */
   metrics?: MetricsOptions;
   log: Logger;
@@ -47,7 +50,7 @@ export interface WorkerSetup {
   workflowBundle?: string;
   /** Transactions of durable activities at once. @default 10 */
   activityConnections?: number;
-  /** Chunks and pages of jobs at once. @default 8 */
+  /** Chunks and pages of jobs at once. @default the sum of their `concurrency`, and two */
   jobConnections?: number;
 }
 
@@ -70,7 +73,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const { config, temporal, log } = setup;
   const name = setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
   const sdkPort = await installRuntime(log);
-  const database = new Database({ url: setup.databaseUrl, log });
+  const database = new Database({ url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log });
   const connection = await Connection.connect(connectionOptions(temporal));
   try {
     await ensureSearchAttributes(connection, temporal.namespace);
@@ -80,6 +83,12 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     throw error;
   }
 
+  const sizes = poolSizes({
+    durableActivities: config.activities.length,
+    jobs: config.jobs.map(({ options }) => options.concurrency),
+    activityConnections: setup.activityConnections,
+    jobConnections: setup.jobConnections,
+  });
   const metrics = new NodeMetrics();
   let running = false;
   const page = await serveMetrics(metrics.registry, sdkPort, () => running, setup.metrics);
@@ -96,6 +105,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   });
   const durable = openDurable(config.activities, {
     databaseUrl: setup.databaseUrl,
+    directDatabaseUrl: setup.directDatabaseUrl,
     database,
     owner: name,
     log: node.log,
@@ -106,11 +116,12 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const population = new PopulationNode({
     nodeName: name,
     databaseUrl: setup.databaseUrl,
+    directDatabaseUrl: setup.directDatabaseUrl,
     jobs: config.jobs,
     temporal: link,
     log: node.log,
     registry: metrics.registry,
-    connections: setup.jobConnections,
+    connections: sizes.jobs || undefined,
   });
   const native = await NativeConnection.connect(connectionOptions(temporal));
   const worker = await Worker.create({
@@ -136,6 +147,8 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   });
   const forget = surviveStrayErrors(node);
   await node.start();
+  // A pooler has limits of its own.
+  if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);
   const patrol = startPatrol(database, link, node.log);
 
   let ended: Promise<void> | undefined;

@@ -24,6 +24,7 @@ export interface PopulationDeps {
 export interface PopulationSetup {
   nodeName: string;
   databaseUrl: string;
+  directDatabaseUrl?: string;
   jobs: readonly ResolvedJob[];
   temporal: TemporalLink;
   log: Logger;
@@ -46,9 +47,9 @@ export class PopulationNode {
   private draining = false;
 
   constructor(setup: PopulationSetup) {
-    const { nodeName, databaseUrl, temporal, log } = setup;
+    const { nodeName, databaseUrl: url, directDatabaseUrl: directUrl, temporal, log } = setup;
     const connections = setup.connections ?? CONNECTIONS;
-    const database = new Database({ url: databaseUrl, log, connections, statementTimeoutMs: STATEMENT_MS });
+    const database = new Database({ url, directUrl, log, connections, statementTimeoutMs: STATEMENT_MS });
     this.deps = { nodeName, database, temporal, log };
     this.handlers = new Map(setup.jobs.flatMap((job) => (job.handle ? [[job.name, job.handle] as const] : [])));
     this.metrics = new PopulationMetrics(setup.registry, () => this.passes.values());

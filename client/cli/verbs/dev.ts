@@ -65,12 +65,11 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   const dir = path.resolve(flags.dir);
   const { resolveEnvironment, requireDatabase } = lazy.environment();
   const temporalAddress = flags.address ?? (process.env.TEMPORAL_ADDRESS || undefined);
-  const databaseUrl = flags.database ?? (process.env.DATABASE_URL || undefined);
 
   const servers = await lazy.devServers().startDevServers({
     dir,
     temporalAddress,
-    databaseUrl,
+    databaseUrl: flags.database ?? (process.env.DATABASE_URL || undefined),
     namespace: flags.namespace ?? (process.env.TEMPORAL_NAMESPACE || undefined),
     onProgress: remark,
     log,
@@ -83,17 +82,21 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   const temporal = temporalAddress
     ? resolveEnvironment(given).temporal
     : { address: servers.temporalAddress, namespace: servers.namespace };
-  const environment = { temporal, databaseUrl: servers.databaseUrl };
-  await lazy.migrate().migrate(requireDatabase(environment), log);
+  // It goes with DATABASE_URL, and with no other.
+  const direct = servers.databaseUrl === process.env.DATABASE_URL ? process.env.DIRECT_DATABASE_URL : undefined;
+  const environment = { temporal, databaseUrl: servers.databaseUrl, directDatabaseUrl: direct || undefined };
+  const databaseUrl = requireDatabase(environment);
+  await lazy.migrate().migrate(environment.directDatabaseUrl ?? databaseUrl, log);
 
-  const hook = await loaded.dev?.start?.({ dir, log, databaseUrl: servers.databaseUrl });
+  const hook = await loaded.dev?.start?.({ dir, log, databaseUrl });
   if (hook) closers.push(() => hook.stop());
   if (signal.aborted) return;
 
   const worker = await lazy.worker().createWorker({
     config: loaded.config,
     temporal,
-    databaseUrl: servers.databaseUrl,
+    databaseUrl,
+    directDatabaseUrl: environment.directDatabaseUrl,
     metrics: { port: flags.metricsPort },
     log,
     adopt: flags.adopt,

@@ -123,6 +123,7 @@ function render(status: Status): string {
     nodes.length === 0
       ? 'no worker is running'
       : `nodes: ${nodes.map((n) => `${n.name} (${plural(n.pools, 'pool')})`).join(', ')}`,
+    ...(status.replica ? [`read from a replica that is ${age(status.replica.behindMs)} behind`] : []),
     ...gone.map((node) => `gone: ${node.name}, last heard of ${age(Date.now() - Date.parse(node.seenAt))} ago`),
   ];
   return lines.join('\n');

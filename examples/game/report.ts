@@ -1,0 +1,39 @@
+/** What the example shows while it runs: a line for each tick that has ended, with its band, and how the load fared meanwhile. */
+import type { Longwatch } from '../../client/longwatch';
+import type { Load } from './load';
+
+/** A tick's line says how the load fared since the line before. */
+export class Report {
+  private readonly shown = new Map<string, string>();
+
+  constructor(
+    private readonly longwatch: Longwatch,
+    private readonly jobs: readonly string[],
+    private readonly load: Load,
+    private readonly print: (line: string) => void,
+  ) {}
+
+  /** Prints the ticks that have ended since the last look. @returns how many of them were the first job's */
+  async look(): Promise<number> {
+    let first = 0;
+    for (const job of this.jobs) {
+      const since = this.shown.get(job) ?? '';
+      const ticks = (await this.longwatch.job(job).history(10)).filter(({ due }) => due > since);
+      for (const { due, rows, ms, band, longestMs, elapsed, failed } of ticks.reverse()) {
+        this.shown.set(job, due);
+        if (job === this.jobs[0]) first += 1;
+        const { acts, p50, p99 } = this.load.round();
+        const facts = [
+          `${rows.toLocaleString('en-US')} rows in ${(ms / 1_000).toFixed(2)} s`,
+          band ?? 'no band',
+          ...(longestMs === null ? [] : [`rows locked for ${longestMs.toFixed(0)} ms at most`]),
+          ...(elapsed > 1 ? [`${elapsed} ticks in one`] : []),
+          ...(failed > 0 ? [`${failed} FAILED`] : []),
+          ...(acts > 0 ? [`load: ${acts} acts, p50 ${p50.toFixed(1)} ms, p99 ${p99.toFixed(1)} ms`] : []),
+        ];
+        this.print(`${due.slice(11, 19)} ${job.padEnd(8)} ${facts.join('; ')}`);
+      }
+    }
+    return first;
+  }
+}

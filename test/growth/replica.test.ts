@@ -1,0 +1,132 @@
+/**
+ * Separate addresses to write and to look at, with a streaming replica: what is shown comes from it, what is changed, and what
+ * a change rests on, never does. The replica is made to stand still, so that each answer tells where it was read.
+ */
+import { pino } from 'pino';
+import { connect, ReplicaUnavailableError, RefusedError } from '../../client';
+import { Connections } from '../../client/connections';
+import type { Longwatch } from '../../client/longwatch';
+import type { Environment } from '../../workers/config/environment';
+import { resolveConfig } from '../../workers/config/resolve';
+import { eventually, Stack } from '../support/stack';
+import { Replica } from './replica';
+
+const TRACKER = { name: 'things', operations: { look: { every: '1h', run: () => ({ value: 1 }) } } };
+
+let stack: Stack;
+let replica: Replica;
+let environment: Environment;
+let longwatch: Longwatch;
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  // It ends at once what is in the way of what it replays.
+  replica = await Replica.start(stack, { max_standby_streaming_delay: '0' });
+  const { temporalAddress, namespace, databaseUrl } = stack.servers;
+  environment = {
+    temporal: { address: temporalAddress, namespace },
+    databaseUrl,
+    readDatabaseUrl: replica.url,
+  };
+  longwatch = await connect({ environment });
+  await stack.worker({ trackers: [TRACKER] });
+}, 120_000);
+afterAll(async () => {
+  await longwatch?.close();
+  await replica?.stop();
+  await stack?.close();
+});
+
+const tracker = () => longwatch.tracker('things');
+const listed = async (): Promise<string[]> => {
+  const ids: string[] = [];
+  for await (const { id } of tracker().list()) ids.push(id);
+  return ids;
+};
+
+test('every change is made where it is written, though the replica is behind', async () => {
+  await replica.pause();
+  await tracker().start(resolveConfig({ trackers: [TRACKER] }).trackers[0]!.options);
+  await tracker().add(['a', 'b', 'c'], { wait: true });
+  await tracker().remove(['c'], { wait: true });
+  await tracker().set({ 'operations.look.every': '2h' });
+  await tracker().pause();
+  await tracker().resume();
+  await replica.resume();
+  expect(await listed()).toEqual(['a', 'b']);
+  expect((await tracker().options()).operations['look']!.everyMs).toBe(7_200_000);
+});
+
+describe('while the replica stands still', () => {
+  beforeAll(async () => {
+    await replica.pause();
+    await tracker().add(['d'], { wait: true });
+    await tracker().set({ 'operations.look.every': '3h' });
+  });
+  afterAll(() => replica.resume());
+
+  test('lists, options, pools and status are those of the replica, which says how far it is behind', async () => {
+    expect(await listed()).toEqual(['a', 'b']);
+    expect((await tracker().options()).operations['look']!.everyMs).toBe(7_200_000);
+    expect((await tracker().pools()).map(({ members }) => members)).toEqual([2]);
+    const status = await longwatch.status();
+    expect(status.trackers.map(({ members }) => members)).toEqual([2]);
+    expect(status.replica!.behindMs).toBeGreaterThan(0);
+  });
+
+  test('one that the replica does not have yet is shown from where it was written', async () => {
+    expect(await tracker().show('d')).toMatchObject({ id: 'd' });
+  });
+
+  test('a reconciliation compares with what is written', async () => {
+    expect(await tracker().reconcile(['a', 'b'])).toMatchObject({ surplus: ['d'], missing: [], matching: 2 });
+    // What decides whether a key may be deleted is not the replica's either.
+    await expect(longwatch.durable.deleteKey('nothing', 'key')).rejects.toThrow(RefusedError);
+  });
+});
+
+test('a replica that has all is not behind', async () => {
+  await replica.caughtUp();
+  expect(await listed()).toEqual(['a', 'b', 'd']);
+  await eventually('nothing is left to replay', async () => (await longwatch.status()).replica?.behindMs === 0);
+});
+
+test('what the replica ends for the sake of its replay is asked again', async () => {
+  await stack.sql('create table busy (n integer)');
+  await replica.caughtUp();
+  const connections = new Connections(environment);
+  try {
+    const slow = connections.read<{ n: number }>({
+      name: 'slow',
+      text: 'select count(busy.n)::int as n from (select pg_sleep(1)) as waited cross join busy',
+    });
+    await eventually('the replica is at it', async () => {
+      const [row] = await replica.sql<{ n: number }>(
+        `select count(*)::int as n from pg_stat_activity where wait_event = 'PgSleep'`,
+      );
+      return row?.n === 1;
+    });
+    await stack.sql('truncate busy');
+    expect(await slow).toEqual([{ n: 0 }]);
+    const [ended] = await replica.sql<{ n: number }>(
+      'select confl_lock::int as n from pg_stat_database_conflicts where datname = current_database()',
+    );
+    expect(ended!.n).toBeGreaterThan(0);
+  } finally {
+    await connections.close();
+  }
+});
+
+test('a replica that is gone is named, and changes go on', async () => {
+  await replica.stop();
+  const other = await connect({ environment, log: pino({ level: 'silent' }) });
+  try {
+    await expect(other.status()).rejects.toThrow(ReplicaUnavailableError);
+    await expect(other.status()).rejects.toThrow(/READ_DATABASE_URL/);
+    await expect(other.status()).rejects.not.toThrow(new RegExp(new URL(replica.url).password));
+    await other.tracker('things').add(['e'], { wait: true });
+    await other.tracker('things').stop();
+  } finally {
+    await other.close();
+  }
+});

@@ -118,7 +118,7 @@ export interface BufferDefinition<E = Json, S = Json> {
    * What makes two entries the same one: within what is pending, the newer takes the older one's place. A path within the
    * entry (`'number'`, `'block.hash'`) or a function. Entries of the same key go to the same shard.
    */
-  key?: string | ((entry: E) => string | number);
+  key?: string | ((entry: NoInfer<E>) => string | number);
   maxBatchSize?: number;
   /** How long an entry waits at most for a batch to fill; `'never'`: until the batch is full or `flush`. */
   flushInterval?: Duration | 'never';

@@ -10,10 +10,12 @@ import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
 import { PopulationNode } from '../activities/population/node';
+import { BufferMetrics, createBufferActivities } from '../activities/buffer';
 import { startPatrol } from '../activities/roster/wake';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
 import { Watchdog } from '../activities/shift/watchdog';
+import { readReports } from '../activities/store/buffers';
 import { Database } from '../activities/store/database';
 import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
@@ -123,6 +125,18 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     registry: metrics.registry,
     connections: sizes.jobs || undefined,
   });
+  const buffers = createBufferActivities({
+    node: name,
+    database,
+    definitions: new Map(config.buffers.map(({ name: buffer, definition }) => [buffer, definition])),
+    metrics: new BufferMetrics(metrics.registry, () => database.transaction(readReports)),
+    log: node.log,
+  });
+  const own = {
+    ...createActivities({ node, database, temporal: link, log: node.log }),
+    ...buffers,
+    ...population.activities,
+  };
   const native = await NativeConnection.connect(connectionOptions(temporal));
   const worker = await Worker.create({
     ...(await workflowSource(setup.workflowBundle, config.workflows, log)),
@@ -130,10 +144,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
     identity: name,
-    activities: withoutClash(durable.activities, {
-      ...createActivities({ node, database, temporal: link, log: node.log }),
-      ...population.activities,
-    }),
+    activities: withoutClash(durable.activities, own),
     maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     // Few polls: those of a frozen process go on to swallow retries, one heartbeat timeout each.
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },

@@ -18,6 +18,7 @@ import { ConfigError } from './errors';
 import type { ResolvedJob } from './population';
 import { resolveActivities } from './resolve-activities';
 import { JOB_DEFAULTS, JOB_LISTS, resolveJobs } from './resolve-population';
+import { resolveBuffers, type ResolvedBuffer } from './resolve-buffers';
 import { didYouMean } from './suggest';
 import { compileValue, type OptionValue } from './values';
 
@@ -40,6 +41,7 @@ export interface ResolvedConfig {
   trackers: ResolvedTracker[];
   /** Regens, sweeps and decays. */
   jobs: ResolvedJob[];
+  buffers: ResolvedBuffer[];
   activities: ResolvedActivity[];
   /** The module with the user's workflows: absolute once the config was loaded from a file. */
   workflows?: string;
@@ -47,8 +49,8 @@ export interface ResolvedConfig {
 
 type Given = Record<string, unknown>;
 
-const CONFIG_KEYS = ['trackers', ...JOB_LISTS, 'activities', 'workflows', 'defaults'];
-const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', ...JOB_DEFAULTS];
+const CONFIG_KEYS = ['trackers', 'buffers', ...JOB_LISTS, 'activities', 'workflows', 'defaults'];
+const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', 'buffer', ...JOB_DEFAULTS];
 const TRACKER_KEYS = [...TRACKER_OPTIONS.map((spec) => spec.name), 'name', 'gate', 'operations', 'onError'];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check'];
 const OPERATION_KEYS = [...new Set(OPERATION_OPTIONS.map((spec) => spec.name.split('.')[0]!)), 'run', 'whenClosed'];
@@ -62,6 +64,7 @@ const without = (keys: string[], ...left: string[]): string[] => keys.filter((ke
 export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   const problems: string[] = [];
   const resolved = isObject(config) ? resolveAll(config, problems) : [];
+  const buffers = isObject(config) ? resolveBuffers(config.buffers, bufferDefaults(config), problems) : [];
   const activities = isObject(config) ? resolveActivities(config.activities, problems) : [];
   const names = resolved.map((tracker) => tracker.name);
   const jobs = isObject(config) ? resolveJobs(config, objectAt(config, 'defaults', '', []), names, problems) : [];
@@ -71,7 +74,12 @@ export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   if (!isObject(config))
     problems.push('the config must be an object: export default defineConfig({ trackers: [ … ] })');
   if (problems.length > 0) throw new ConfigError(problems, 'The config cannot be used:');
-  return { trackers: resolved, jobs, activities, workflows: config.workflows };
+  return { trackers: resolved, buffers, jobs, activities, workflows: config.workflows };
+}
+
+/** Its shape is checked with the other `defaults`. */
+function bufferDefaults(config: Given): Given {
+  return isObject(config.defaults) ? objectAt(config.defaults, 'buffer', 'defaults.', []) : {};
 }
 
 function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
@@ -83,11 +91,12 @@ function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
     gate: objectAt(defaults, 'gate', 'defaults.', problems),
     operation: objectAt(defaults, 'operation', 'defaults.', problems),
   };
+  objectAt(defaults, 'buffer', 'defaults.', problems);
   checkDefaults(layers, problems);
 
   const list = config.trackers;
-  // Jobs or activities alone are enough of a config.
-  if (list === undefined && ['activities', ...JOB_LISTS].some((key) => config[key] !== undefined)) return [];
+  // Anything else alone is enough of a config.
+  if (list === undefined && ['activities', 'buffers', ...JOB_LISTS].some((key) => config[key] !== undefined)) return [];
   if (!Array.isArray(list) || list.length === 0) {
     problems.push('trackers must be a list of at least one defineTracker({ … })');
     return [];

@@ -1,0 +1,86 @@
+/**
+ * Life on a chain of one's own: blocks with transactions of every kind that the tables know, some of them failing, some blocks
+ * empty. What is in the n-th block of a run follows from n, so that a run can be repeated.
+ */
+import type { Anvil } from './anvil';
+import { mint, TOKEN, transfer } from './token';
+
+const toHex = (value: number | bigint): string => `0x${value.toString(16)}`;
+const GAS = toHex(1_000_000);
+
+type Transaction = Record<string, string>;
+
+export class Traffic {
+  private count = 0;
+  private nonces: number[] = [];
+
+  private constructor(
+    private readonly anvil: Anvil,
+    private readonly accounts: readonly string[],
+    private readonly token: string,
+  ) {}
+
+  /** Puts the contract on the chain: its first block. */
+  static async start(anvil: Anvil): Promise<Traffic> {
+    const accounts = await anvil.call<string[]>('eth_accounts');
+    const hash = await anvil.call<string>('eth_sendTransaction', { from: accounts[0]!, data: TOKEN, gas: GAS });
+    await anvil.call('evm_mine');
+    const receipt = await anvil.call<{ contractAddress: string }>('eth_getTransactionReceipt', hash);
+    const traffic = new Traffic(anvil, accounts, receipt.contractAddress);
+    await traffic.readNonces();
+    return traffic;
+  }
+
+  /** So many blocks more. */
+  async mine(blocks: number): Promise<void> {
+    for (let k = 0; k < blocks; k++) {
+      const transactions = this.transactions(this.count++);
+      await this.anvil.calls(transactions.map((each) => ({ method: 'eth_sendTransaction', params: [each] })));
+      await this.anvil.call('evm_mine');
+    }
+  }
+
+  /** Replaces the last blocks by as many others, with transactions of their own. */
+  async reorganise(depth: number): Promise<void> {
+    await this.anvil.call('anvil_reorg', depth, []);
+    // What was in the blocks that are gone waits to be mined again, or was thrown away.
+    await this.anvil.call('anvil_dropAllTransactions');
+    await this.readNonces();
+  }
+
+  /** Takes the last blocks away: the chain is shorter then. */
+  async rollBack(depth: number): Promise<void> {
+    await this.anvil.call('anvil_rollback', depth);
+    await this.anvil.call('anvil_dropAllTransactions');
+    await this.readNonces();
+  }
+
+  private async readNonces(): Promise<void> {
+    const nonces = await this.anvil.calls<string>(
+      this.accounts.map((account) => ({ method: 'eth_getTransactionCount', params: [account, 'latest'] })),
+    );
+    this.nonces = nonces.map((nonce) => parseInt(nonce, 16));
+  }
+
+  /** Of the n-th block: none to four. */
+  private transactions(n: number): Transaction[] {
+    return Array.from({ length: (n * 7) % 5 }, (_, k) => {
+      const from = (n * 3 + k) % this.accounts.length;
+      const other = this.accounts[(from + 1 + (n % 5)) % this.accounts.length]!;
+      const base = { from: this.accounts[from]!, gas: GAS, nonce: toHex(this.nonces[from]!++) };
+      switch ((n + k) % 6) {
+        case 0:
+          return { ...base, to: other, value: toHex(10n ** 15n + BigInt(n)) };
+        case 1:
+          return { ...base, to: this.token, data: transfer(other, 1 + (n % 100)) };
+        case 2:
+          // More than anybody has: mined, and failed.
+          return { ...base, to: this.token, data: transfer(other, 10 ** 12) };
+        case 3:
+          return n % 50 === 3 ? { ...base, data: TOKEN } : { ...base, to: this.token, data: mint([other], 1_000) };
+        default:
+          return { ...base, to: this.token, data: mint(this.accounts.slice(0, 1 + (n % 4)), 1_000) };
+      }
+    });
+  }
+}

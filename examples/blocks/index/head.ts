@@ -49,7 +49,12 @@ export class Head {
   }
 
   /** Removes what is stored above the head, when the chain has been shorter for a while. */
-  private async shorten(fetch: string, number: number, hash: string, stored: { top: number | null; hash: string | null }) {
+  private async shorten(
+    fetch: string,
+    number: number,
+    hash: string,
+    stored: { top: number | null; hash: string | null },
+  ) {
     // Where the head itself differs, the blocks above it are found by its hash.
     if (stored.top === null || stored.top <= number || stored.hash !== hash) {
       this.shorterSince = undefined;

@@ -58,7 +58,9 @@ function binary(): string {
   try {
     return require.resolve(name, { paths: [require.resolve('@foundry-rs/anvil/package.json')] });
   } catch {
-    throw new Error(`There is no anvil for ${process.platform} on ${process.arch}: give the address of a node as RPC_URL`);
+    throw new Error(
+      `There is no anvil for ${process.platform} on ${process.arch}: give the address of a node as RPC_URL`,
+    );
   }
 }
 

@@ -2,6 +2,7 @@
  * Life on a chain of one's own: blocks with transactions of every kind that the tables know, some of them failing, some blocks
  * empty. What is in the n-th block of a run follows from n, so that a run can be repeated.
  */
+import type { Json } from 'longwatch';
 import type { Anvil } from './anvil';
 import { mint, TOKEN, transfer } from './token';
 
@@ -42,7 +43,12 @@ export class Traffic {
 
   /** Replaces the last blocks by as many others, with transactions of their own. */
   async reorganise(depth: number): Promise<void> {
-    await this.anvil.call('anvil_reorg', depth, []);
+    const head = parseInt(await this.anvil.call<string>('eth_blockNumber'), 16);
+    await this.readNonces(toHex(head - depth));
+    const transactions = Array.from({ length: depth }, (_, block) =>
+      this.transactions(this.count++).map((each): Json => [each, block]),
+    );
+    await this.anvil.call('anvil_reorg', depth, transactions.flat());
     // What was in the blocks that are gone waits to be mined again, or was thrown away.
     await this.anvil.call('anvil_dropAllTransactions');
     await this.readNonces();
@@ -55,9 +61,9 @@ export class Traffic {
     await this.readNonces();
   }
 
-  private async readNonces(): Promise<void> {
+  private async readNonces(block = 'latest'): Promise<void> {
     const nonces = await this.anvil.calls<string>(
-      this.accounts.map((account) => ({ method: 'eth_getTransactionCount', params: [account, 'latest'] })),
+      this.accounts.map((account) => ({ method: 'eth_getTransactionCount', params: [account, block] })),
     );
     this.nonces = nonces.map((nonce) => parseInt(nonce, 16));
   }

@@ -20,21 +20,21 @@ export class BatchSize {
   /** So much was too much. @param suggested what the node says would do. */
   tooLarge(count: number, suggested?: number): void {
     this.successes = 0;
-    this.failed = Math.min(this.failed, count);
+    this.failed = Math.min(this.failed, suggested === undefined ? count : suggested + 1);
     // What else was under way may have taught the same before.
     this.size = Math.max(1, Math.min(this.size, suggested ?? count >> 1));
   }
 
   /** So much went through. Only a full size says something about the next one. */
   worked(count: number): void {
+    // The node has changed its mind.
+    if (count >= this.failed) this.failed = Infinity;
     if (count < this.size || this.size === this.most) return;
-    // Up to half of what failed it is soon back: a node that hung once has failed at everything.
-    const near = this.size * 2 > this.failed;
+    // Far below what failed it is soon back: a node that hung for a while has failed at everything.
+    const near = this.size * 2 >= this.failed * 0.75;
     if (++this.successes < (near ? SUCCESSES_NEAR_A_FAILURE : SUCCESSES)) return;
     this.successes = 0;
     this.size = Math.min(this.most, this.size + (near ? Math.max(1, this.size >> 3) : this.size));
-    // Past what failed: the node has changed its mind.
-    if (this.size > this.failed) this.failed = Infinity;
   }
 }
 

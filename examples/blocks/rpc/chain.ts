@@ -6,7 +6,16 @@ import type { Json } from 'longwatch';
 import { UpstreamError } from 'longwatch/upstream';
 import { BatchSize } from './batch-size';
 import { type RpcCall, RpcClient, type RpcClientOptions } from './client';
-import { decodeBlock, decodeHeader, decodeLog, decodeReceipts, type Block, type Header, type LogRow, type Receipts } from './decode';
+import {
+  decodeBlock,
+  decodeHeader,
+  decodeLog,
+  decodeReceipts,
+  type Block,
+  type Header,
+  type LogRow,
+  type Receipts,
+} from './decode';
 import { METHOD_NOT_FOUND, RpcError } from './errors';
 
 /** What became of one thing that was asked for. */
@@ -81,9 +90,10 @@ export class Chain {
   private async receiptsOneByOne(block: BlockReference, signal: AbortSignal | undefined): Promise<Outcome<Receipts>> {
     const [found] = await this.blocks([block.number], signal);
     if (!found!.ok) return found!;
-    const calls = found!.value.transactions.map(
-      ({ hash }): RpcCall => ({ method: 'eth_getTransactionReceipt', params: [hash] }),
-    );
+    const calls = found!.value.transactions.map(({ hash }): RpcCall => ({
+      method: 'eth_getTransactionReceipt',
+      params: [hash],
+    }));
     const outcomes = await this.rpc.batch(calls, signal);
     const failed = outcomes.find((outcome) => !outcome.ok);
     if (failed && !failed.ok) return failed;
@@ -96,7 +106,7 @@ export class Chain {
   /** All logs from one block to another, both included; in as many ranges as the node wants. */
   async logs(from: number, to: number, signal?: AbortSignal): Promise<LogRow[]> {
     const logs: LogRow[] = [];
-    for (let at = from; at <= to; ) {
+    for (let at = from; at <= to;) {
       const end = Math.min(to, at + this.range.current - 1);
       const params: Json[] = [{ fromBlock: toHex(at), toBlock: toHex(end) }];
       try {

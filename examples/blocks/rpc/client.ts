@@ -106,7 +106,7 @@ export class RpcClient {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     let timeouts = 0;
-    for (let at = 0; at < open.length; ) {
+    for (let at = 0; at < open.length;) {
       const part = open.slice(at, at + this.size.current);
       const tooMuch = await this.request(calls, part, outcomes, signal);
       if (tooMuch === undefined) {
@@ -115,7 +115,8 @@ export class RpcClient {
         continue;
       }
       // A node that hangs is no node that wants less.
-      if (tooMuch instanceof UpstreamError && tooMuch.failure === 'timeout' && ++timeouts >= MOST_TIMEOUTS) throw tooMuch;
+      if (tooMuch instanceof UpstreamError && tooMuch.failure === 'timeout' && ++timeouts >= MOST_TIMEOUTS)
+        throw tooMuch;
       this.size.tooLarge(part.length);
     }
   }

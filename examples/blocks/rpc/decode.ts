@@ -144,7 +144,8 @@ export function decodeReceipts(value: Json, number: number): Receipts {
   let blockHash: string | undefined;
   const receipts = listOf(value, 'receipts').map((each, index): ReceiptRow => {
     const fields = fieldsOf(each, 'a receipt');
-    if (small(fields.blockNumber, 'blockNumber') !== number) throw malformed(`a receipt of another block than ${number}`);
+    if (small(fields.blockNumber, 'blockNumber') !== number)
+      throw malformed(`a receipt of another block than ${number}`);
     if (small(fields.transactionIndex, 'transactionIndex') !== index) throw malformed('receipts out of order');
     blockHash ??= hex(fields.blockHash, 32, 'blockHash');
     if (fields.blockHash !== blockHash) throw malformed(`receipts of two blocks as those of ${number}`);

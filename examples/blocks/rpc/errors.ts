@@ -53,7 +53,9 @@ export function isTooLarge({ message }: RpcErrorObject): boolean {
     /(block )?range (is )?too (wide|large)|exceed(s|ed)? (the )?max(imum)? block range|limited to (a )?[\d,]+ blocks?/i.test(
       message,
     ) ||
-    /more than [\d,]+ (results|logs)|too many (results|logs)|(response|result) (size|is) (exceeded|too)/i.test(message) ||
+    /more than [\d,]+ (results|logs)|too many (results|logs)|(response|result) (size|is) (exceeded|too)/i.test(
+      message,
+    ) ||
     /batch (size|limit|is|of|too)|too many (requests|calls) in (a |the )?batch|(request|payload|body).{0,20}too large/i.test(
       message,
     ) ||

@@ -32,9 +32,10 @@ const WRITE_BLOCKS: Statement = {
 };
 
 /** Blocks that are no longer what they were, or gone, leave nothing behind. */
-const CLEAR = ['transaction', 'receipt', 'log', 'awaiting_receipts'].map(
-  (table): Statement => ({ name: `clear-${table}`, text: `delete from chain.${table} where block_number = any($1::bigint[])` }),
-);
+const CLEAR = ['transaction', 'receipt', 'log', 'awaiting_receipts'].map((table): Statement => ({
+  name: `clear-${table}`,
+  text: `delete from chain.${table} where block_number = any($1::bigint[])`,
+}));
 
 const WRITE_TRANSACTIONS: Statement = {
   name: 'write-transactions',

@@ -3,6 +3,7 @@ import { Head } from '../../../examples/blocks/index/head';
 import { Missing } from '../../../examples/blocks/index/missing';
 import { beginFetch, brokenLinks, writeBlocks } from '../../../examples/blocks/store/blocks';
 import { counts } from '../../../examples/blocks/store/gaps';
+import { writeReceipts } from '../../../examples/blocks/store/receipts';
 import { Kit, range } from './kit';
 
 let kit: Kit;
@@ -113,7 +114,9 @@ describe('a reorganisation', () => {
 
   test('while batches run side by side', async () => {
     const head = await kit.head();
-    const batches = Array.from({ length: 16 }, (_, k) => range(head - 9 - 10 * k, head - 10 * k).filter((n) => n >= 0));
+    const batches = Array.from({ length: Math.ceil((head + 1) / 10) }, (_, k) =>
+      range(Math.max(0, head - 9 - 10 * k), head - 10 * k),
+    );
     const indexing = Promise.all(batches.map((batch) => kit.index(batch)));
     await kit.traffic.reorganise(60);
     await indexing;
@@ -155,7 +158,6 @@ describe('a reorganisation', () => {
     const receipts = (await kit.chain.receipts(awaiting)).flatMap((outcome) => (outcome.ok ? [outcome.value] : []));
     await kit.traffic.reorganise(60);
     await kit.index(numbers);
-    const { writeReceipts } = await import('../../../examples/blocks/store/receipts');
     const before = await counts(kit.database.pool);
     await writeReceipts(kit.database, receipts);
     // Those below the fork were still awaited.

@@ -29,6 +29,20 @@ export type {
   RetryDefinition,
   Transaction,
 } from '../workers/config/activity';
+export { defineBuffer, ok, retry, TooLargeError } from '../workers/config/buffer';
+export type {
+  AnyBuffer,
+  BatchAnswer,
+  BatchContext,
+  BatchErrorContext,
+  BufferDefinition,
+  InitContext,
+  InitPage,
+  Ok,
+  Retry,
+  RetryOptions,
+  RetryPolicy,
+} from '../workers/config/buffer';
 export type { DevHook } from '../workers/config/dev-hook';
 export { ConfigError, EnvironmentError } from '../workers/config/errors';
 export { resolveConfig, type ResolvedConfig, type ResolvedTracker } from '../workers/config/resolve';

@@ -5,6 +5,7 @@
  */
 import type { Logger } from 'pino';
 import type { AnyActivity } from './activity';
+import type { AnyBuffer, BufferDefinition } from './buffer';
 
 /** A duration: `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of milliseconds. */
 export type Duration = string | number;
@@ -94,10 +95,12 @@ export interface Defaults {
   tracker?: Partial<Omit<TrackerDefinition, 'name' | 'operations' | 'gate'>>;
   gate?: Partial<Omit<GateDefinition, 'check'>>;
   operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed'>>;
+  buffer?: Partial<Omit<BufferDefinition, 'name' | 'run' | 'init' | 'key' | 'state'>>;
 }
 
 export interface ConfigDefinition {
   trackers?: TrackerDefinition[];
+  buffers?: readonly AnyBuffer[];
   /** Durable activities: a list of `defineActivity`, or the module that exports them. */
   activities?: readonly AnyActivity[] | Readonly<Record<string, unknown>>;
   /** The module with your own workflows, relative to the config. The worker bundles them with Longwatch's and runs both. */

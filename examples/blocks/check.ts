@@ -1,6 +1,7 @@
 /**
  * Compares every row of the tables with the node: blocks and transactions by block, receipts by block, logs by another way than
- * they came (`eth_getLogs`). Called by `main.ts` and the tests, on a chain that stands still.
+ * they came (`eth_getLogs`). Called by `main.ts` and the tests,
+ * when the chain stands still or has gone on from the last block that is compared.
  */
 import type { Chain } from './rpc/chain';
 import { counts } from './store/gaps';
@@ -8,7 +9,6 @@ import type { Database, Queryable } from './store/database';
 import { storedBlocks, storedLogs, storedReceipts, storedTransactions } from './store/compare';
 
 export interface Agreement {
-  /** Blocks from the first one to the head. */
   blocks: number;
   transactions: number;
   receipts: number;
@@ -20,9 +20,9 @@ export interface Agreement {
 const PAGE = 500;
 export const MOST_TOLD = 20;
 
-export async function check(chain: Chain, database: Database, firstBlock: number): Promise<Agreement> {
+/** From one block to another, both included; nothing may be stored below. */
+export async function check(chain: Chain, database: Database, firstBlock: number, head: number): Promise<Agreement> {
   const db: Queryable = database.pool;
-  const head = await chain.headNumber();
   const agreement: Agreement = { blocks: 0, transactions: 0, receipts: 0, logs: 0, differences: [] };
   const { differences } = agreement;
   const tell = (what: string): void => void (differences.length < MOST_TOLD && differences.push(what));
@@ -73,8 +73,8 @@ export async function check(chain: Chain, database: Database, firstBlock: number
       await chain.logs(from, to),
     );
   }
-  // What lies outside of the range that was compared.
-  const { blocks, transactions, receipts, logs, awaiting } = await counts(db);
+  // What lies below of the range that was compared.
+  const { blocks, transactions, receipts, logs, awaiting } = await counts(db, head);
   for (const [table, count, compared] of [
     ['blocks', blocks, agreement.blocks],
     ['transactions', transactions, agreement.transactions],

@@ -2,6 +2,7 @@
  * Life on a chain of one's own: blocks with transactions of every kind that the tables know, some of them failing, some blocks
  * empty. What is in the n-th block of a run follows from n, so that a run can be repeated.
  */
+import { setTimeout } from 'node:timers/promises';
 import type { Json } from 'longwatch';
 import type { Anvil } from './anvil';
 import { mint, TOKEN, transfer } from './token';
@@ -14,6 +15,7 @@ type Transaction = Record<string, string>;
 export class Traffic {
   private count = 0;
   private nonces: number[] = [];
+  private last: Promise<unknown> = Promise.resolve();
 
   private constructor(
     private readonly anvil: Anvil,
@@ -41,8 +43,27 @@ export class Traffic {
     }
   }
 
+  /** A block now and then, until the answer is called; that resolves when the last one is mined. */
+  run(everyMs: number): () => Promise<void> {
+    const ending = new AbortController();
+    const running = (async () => {
+      while (!ending.signal.aborted) {
+        await this.turn(() => this.mine(1));
+        await setTimeout(everyMs, undefined, { signal: ending.signal }).catch(() => undefined);
+      }
+    })();
+    return async () => {
+      ending.abort();
+      await running;
+    };
+  }
+
   /** Replaces the last blocks by as many others, with transactions of their own. */
-  async reorganise(depth: number): Promise<void> {
+  reorganise(depth: number): Promise<void> {
+    return this.turn(() => this.replaceLast(depth));
+  }
+
+  private async replaceLast(depth: number): Promise<void> {
     const head = parseInt(await this.anvil.call<string>('eth_blockNumber'), 16);
     await this.readNonces(toHex(head - depth));
     const transactions = Array.from({ length: depth }, (_, block) =>
@@ -59,6 +80,13 @@ export class Traffic {
     await this.anvil.call('anvil_rollback', depth);
     await this.anvil.call('anvil_dropAllTransactions');
     await this.readNonces();
+  }
+
+  /** One at a time: a block that is mined while the chain is replaced would have the nonces of neither. */
+  private turn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.last.then(work);
+    this.last = turn.catch(() => undefined);
+    return turn;
   }
 
   private async readNonces(block = 'latest'): Promise<void> {

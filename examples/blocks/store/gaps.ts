@@ -24,11 +24,11 @@ const TORN: Statement = {
 
 const COUNTS: Statement = {
   name: 'counts',
-  text: `select (select count(*) from chain.block)::float8 as blocks,
-                (select count(*) from chain.transaction)::float8 as transactions,
-                (select count(*) from chain.receipt)::float8 as receipts,
-                (select count(*) from chain.log)::float8 as logs,
-                (select count(*) from chain.awaiting_receipts)::float8 as awaiting,
+  text: `select (select count(*) from chain.block where number <= $1)::float8 as blocks,
+                (select count(*) from chain.transaction where block_number <= $1)::float8 as transactions,
+                (select count(*) from chain.receipt where block_number <= $1)::float8 as receipts,
+                (select count(*) from chain.log where block_number <= $1)::float8 as logs,
+                (select count(*) from chain.awaiting_receipts where block_number <= $1)::float8 as awaiting,
                 (select max(number) from chain.block)::float8 as top`,
 };
 
@@ -57,10 +57,11 @@ export interface Counts {
   logs: number;
   /** Blocks whose receipts are still to come. */
   awaiting: number;
-  /** The highest block that is stored; null: none. */
+  /** The highest block that is stored, of all; null: none. */
   top: number | null;
 }
 
-export async function counts(db: Queryable): Promise<Counts> {
-  return (await rows<Counts & Record<string, unknown>>(db, COUNTS, []))[0]!;
+/** Of the blocks up to `to`. */
+export async function counts(db: Queryable, to = Number.MAX_SAFE_INTEGER): Promise<Counts> {
+  return (await rows<Counts & Record<string, unknown>>(db, COUNTS, [to]))[0]!;
 }

@@ -104,14 +104,14 @@ function answer(node: FakeNode, { id, method, params }: Call): Answer {
   const refuse = (code: number, message: string): Answer => ({ jsonrpc: '2.0', id, error: { code, message } });
   const give = (result: Json): Answer => ({ jsonrpc: '2.0', id, result });
   if (node.without.has(method)) return refuse(-32601, 'the method does not exist');
-  const at = params[0] === 'latest' ? node.head : parseInt(String(params[0]), 16);
+  const at = params[0] === 'latest' ? node.head : parseInt(params[0] as string, 16);
   switch (method) {
     case 'eth_getBlockByNumber':
       return give(at > node.head ? null : block(at));
     case 'eth_getBlockReceipts':
       return give(at > node.head ? null : [receipt(at)]);
     case 'eth_getTransactionReceipt':
-      return give(receipt(parseInt(String(params[0]).slice(4), 16)));
+      return give(receipt(parseInt((params[0] as string).slice(4), 16)));
     case 'eth_getLogs': {
       const { fromBlock, toBlock } = params[0] as { fromBlock: string; toBlock: string };
       const [from, to] = [parseInt(fromBlock, 16), parseInt(toBlock, 16)];

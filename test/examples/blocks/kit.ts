@@ -9,6 +9,7 @@ import { ReceiptIndexer } from '../../../examples/blocks/index/receipts';
 import { type Anvil, startAnvil } from '../../../examples/blocks/node/anvil';
 import { Traffic } from '../../../examples/blocks/node/traffic';
 import { Chain } from '../../../examples/blocks/rpc/chain';
+import { counts } from '../../../examples/blocks/store/gaps';
 import { Database } from '../../../examples/blocks/store/database';
 import { migrateTables } from '../../../examples/blocks/store/migrate';
 import { startDevServers } from '../../../workers/dev/servers';
@@ -66,8 +67,11 @@ export class Kit {
 
   /** Fails with what differs. */
   async agree(): Promise<number> {
-    const { blocks, differences } = await check(this.chain, this.database, 0);
+    const head = await this.head();
+    const { blocks, differences } = await check(this.chain, this.database, 0, head);
     expect(differences).toEqual([]);
+    // Nor is there anything above.
+    expect((await counts(this.database.pool)).top).toBe(head);
     return blocks;
   }
 

@@ -21,6 +21,8 @@ export const receipts = defineBuffer({
   name: 'receipts',
   key: 'hash',
   maxBatchSize: 500,
+  shards: 1,
+  maxConcurrency: 3,
   poll: '10s',
   retry: PATIENCE,
   /** Those that were not pushed, for their worker died: the block's own transaction has noted them. */
@@ -43,6 +45,8 @@ export const blocks = defineBuffer({
   name: 'blocks',
   key: 'number',
   maxBatchSize: 500,
+  shards: 1,
+  maxConcurrency: 3,
   poll: '10s',
   retry: PATIENCE,
   async init({ cursor, limit, signal }) {

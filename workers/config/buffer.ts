@@ -154,6 +154,7 @@ export interface BatchErrorContext {
 export interface AnyBuffer {
   name: string;
   run: (entries: never[], context: never) => unknown;
+  key?: unknown;
 }
 
 /** A buffer, with the types of its entries (from `run`'s first parameter) and of its state. */

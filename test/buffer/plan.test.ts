@@ -68,7 +68,7 @@ class World {
   }
 
   push(entries: Json[], extra: object = {}): void {
-    const keys = this.options.key ? { keys: entries.map((entry) => String(entry)) } : {};
+    const keys = this.options.key ? { keys: entries.map((entry) => JSON.stringify(entry)) } : {};
     accept(this.state, this.index, { entries, bytes: entries.length * 8, ...keys, ...extra }, this.now);
     this.events++;
     this.changed = true;

@@ -121,7 +121,7 @@ export interface BufferDefinition<E = Json, S = Json> {
   key?: string | ((entry: NoInfer<E>) => string | number);
   maxBatchSize?: number;
   /** How long an entry waits at most for a batch to fill; `'never'`: until the batch is full or `flush`. */
-  flushInterval?: Duration | 'never';
+  flushInterval?: Duration;
   maxConcurrency?: number;
   timeout?: Duration;
   heartbeatTimeout?: Duration;

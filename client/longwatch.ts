@@ -40,9 +40,11 @@ export class Longwatch {
     return new JobHandle(name, this.connections);
   }
 
-  /** Whether that name is a job's; if not, it may be a tracker's. */
-  async isJob(name: string): Promise<boolean> {
-    return (await this.jobs()).includes(name);
+  /** What has that name. A tracker where nothing has: its handle refuses it, and says what there is. */
+  async kindOf(name: string): Promise<'tracker' | 'buffer' | 'job'> {
+    if ((await this.trackers()).includes(name)) return 'tracker';
+    if ((await this.bufferNames()).includes(name)) return 'buffer';
+    return (await this.jobs()).includes(name) ? 'job' : 'tracker';
   }
 
   /** Names of all jobs that were ever started. */

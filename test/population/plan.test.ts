@@ -27,20 +27,32 @@ describe('the next tick', () => {
     // Late by less than half an interval: this one is not missed, the six before are.
     expect(at('skip', 7.4 * MINUTE)).toMatchObject({ order: { due: 7 * MINUTE, elapsed: 1, skipped: 6 } });
     expect(at('skip', 7.9 * MINUTE)).toEqual({ do: 'skip', settles: 7 * MINUTE, skipped: 7 });
-    expect(at(3, 7.9 * MINUTE)).toMatchObject({ order: { due: 5 * MINUTE, elapsed: 1, skipped: 4 }, settles: 5 * MINUTE });
+    expect(at(3, 7.9 * MINUTE)).toMatchObject({
+      order: { due: 5 * MINUTE, elapsed: 1, skipped: 4 },
+      settles: 5 * MINUTE,
+    });
     expect(at(100, 7.9 * MINUTE)).toMatchObject({ order: { due: MINUTE, elapsed: 1, skipped: 0 } });
   });
 
   test('of a calendar, and a look where its known times end', () => {
     const times = [60, 120, 180, 240].map((minute) => minute * MINUTE);
-    expect(nextTick(byCalendar('once'), times, 0, 130 * MINUTE)).toMatchObject({ order: { due: 120 * MINUTE, elapsed: 2 } });
-    expect(nextTick(byCalendar('once'), times, 120 * MINUTE, 130 * MINUTE)).toEqual({ do: 'wait', until: 180 * MINUTE });
+    expect(nextTick(byCalendar('once'), times, 0, 130 * MINUTE)).toMatchObject({
+      order: { due: 120 * MINUTE, elapsed: 2 },
+    });
+    expect(nextTick(byCalendar('once'), times, 120 * MINUTE, 130 * MINUTE)).toEqual({
+      do: 'wait',
+      until: 180 * MINUTE,
+    });
     expect(nextTick(byCalendar('once'), times, 120 * MINUTE, 250 * MINUTE)).toEqual({ do: 'look' });
     expect(nextTick(byCalendar(2), times, 0, 185 * MINUTE)).toMatchObject({ order: { due: 120 * MINUTE, skipped: 1 } });
   });
 
   test('counts every interval once: run, or skipped, whatever the delays', () => {
-    const missed = fc.oneof(fc.constant<'skip' | 'once'>('skip'), fc.constant<'skip' | 'once'>('once'), fc.integer({ min: 1, max: 5 }));
+    const missed = fc.oneof(
+      fc.constant<'skip' | 'once'>('skip'),
+      fc.constant<'skip' | 'once'>('once'),
+      fc.integer({ min: 1, max: 5 }),
+    );
     fc.assert(
       fc.property(missed, fc.array(fc.integer({ min: 0, max: 700 }), { maxLength: 40 }), (policy, delays) => {
         let now = 1_000;
@@ -78,7 +90,10 @@ describe('what a job does next', () => {
     historyFull: false,
     ...over,
   });
-  const state = (over: Partial<JobWorkflowState> = {}): JobWorkflowState => ({ ...freshJobState(9.5 * MINUTE), ...over });
+  const state = (over: Partial<JobWorkflowState> = {}): JobWorkflowState => ({
+    ...freshJobState(9.5 * MINUTE),
+    ...over,
+  });
   const step = (s: JobWorkflowState, m: JobMoment) => nextJobStep(s, m, every(MINUTE), []);
   const open = { due: 5 * MINUTE, elapsed: 1, skipped: 0 };
 

@@ -12,7 +12,12 @@ test('placeholders become parameters, but not in strings, names, comments, casts
 });
 
 test('a position in the whole text is one in the option', () => {
-  const made = new Template().sql('update t set a = (').expression('set.a', ':elapsed + b').sql(') where (').expression('where', 'c > d').sql(')');
+  const made = new Template()
+    .sql('update t set a = (')
+    .expression('set.a', ':elapsed + b')
+    .sql(') where (')
+    .expression('where', 'c > d')
+    .sql(')');
   const at = (word: string) => made.locate(made.shown.indexOf(word) + 1);
   expect(at('b')).toEqual({ option: 'set.a', position: 12, source: ':elapsed + b' });
   expect(made.locate(made.shown.length - 1)).toMatchObject({ option: 'where' });

@@ -121,7 +121,7 @@ export interface BufferDefinition<E = Json, S = Json> {
   key?: string | ((entry: NoInfer<E>) => string | number);
   maxBatchSize?: number;
   /** How long an entry waits at most for a batch to fill; `'never'`: until the batch is full or `flush`. */
-  flushInterval?: Duration | 'never';
+  flushInterval?: Duration;
   maxConcurrency?: number;
   timeout?: Duration;
   heartbeatTimeout?: Duration;
@@ -154,6 +154,7 @@ export interface BatchErrorContext {
 export interface AnyBuffer {
   name: string;
   run: (entries: never[], context: never) => unknown;
+  key?: unknown;
 }
 
 /** A buffer, with the types of its entries (from `run`'s first parameter) and of its state. */

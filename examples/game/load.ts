@@ -39,7 +39,8 @@ const ACTS = [
   { name: 'die', share: 3, text: DIE, amount: false },
   { name: 'revive', share: 2, text: REVIVE, amount: false },
 ] as const;
-type Act = (typeof ACTS)[number];
+export type Act = (typeof ACTS)[number];
+export type ActName = Act['name'];
 
 export interface LoadOptions {
   players: number;
@@ -96,14 +97,16 @@ export class Load {
       if (signal.aborted) return;
       // What was missed is not made up for: a burst would be another load.
       due = Math.max(due + spacing, performance.now() - 1_000);
-      await this.act(pick(), 1 + Math.floor(Math.random() * players));
+      await this.act(pick().name, 1 + Math.floor(Math.random() * players));
     }
   }
 
-  private async act({ name, text, amount }: Act, player: number): Promise<void> {
+  /** One act of one player, at once. @param amount stamina that a fight costs, or how far one moves. */
+  async act(name: ActName, player: number, amount = 1 + Math.floor(Math.random() * 10)): Promise<void> {
+    const act = ACTS.find((known) => known.name === name)!;
     const began = performance.now();
-    const values = amount ? [player, 1 + Math.floor(Math.random() * 10)] : [player];
-    const { rowCount } = await this.pool.query({ name: `game-${name}`, text, values });
+    const values = act.amount ? [player, amount] : [player];
+    const { rowCount } = await this.pool.query({ name: `game-${name}`, text: act.text, values });
     this.latencies.push(performance.now() - began);
     this.done.set(name, (this.done.get(name) ?? 0) + (rowCount ?? 0));
   }

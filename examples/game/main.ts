@@ -130,7 +130,7 @@ async function main(): Promise<void> {
     const names = jobs.map(({ name }) => name);
     const report = new Report(longwatch, names, load, console.log);
     const until = Date.now() + (flags.ticks + 1) * flags.everyMs * PATIENCE + READY_MS;
-    for (let left = flags.ticks; left > 0; left -= await report.look()) {
+    for (let left = flags.ticks; left > 0; left -= await report.look('stamina')) {
       if (Date.now() > until) throw new Error('the jobs do not come along: see GAME_LOG=info');
       await delay(LOOK_MS);
     }
@@ -141,7 +141,7 @@ async function main(): Promise<void> {
     await delay(Math.max(settings.idleSeconds, settings.decaySeconds) * 1_000 + LOOK_MS);
     const signal = AbortSignal.timeout(READY_MS + flags.everyMs * PATIENCE);
     for (const name of names) await longwatch.job(name).run({ signal });
-    await report.look();
+    await report.look('stamina');
     for (const name of names) await longwatch.job(name).stop();
 
     const acts = [...load.done].map(([act, count]) => `${count} × ${act}`).join(', ');

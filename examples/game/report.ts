@@ -13,15 +13,15 @@ export class Report {
     private readonly print: (line: string) => void,
   ) {}
 
-  /** Prints the ticks that have ended since the last look. @returns how many of them were the first job's */
-  async look(): Promise<number> {
-    let first = 0;
+  /** Prints the ticks that have ended since the last look. @returns how many of them were this job's */
+  async look(counted: string): Promise<number> {
+    let count = 0;
     for (const job of this.jobs) {
       const since = this.shown.get(job) ?? '';
       const ticks = (await this.longwatch.job(job).history(10)).filter(({ due }) => due > since);
       for (const { due, rows, ms, band, longestMs, elapsed, failed } of ticks.reverse()) {
         this.shown.set(job, due);
-        if (job === this.jobs[0]) first += 1;
+        if (job === counted) count += 1;
         const { acts, p50, p99 } = this.load.round();
         const facts = [
           `${rows.toLocaleString('en-US')} rows in ${(ms / 1_000).toFixed(2)} s`,
@@ -34,6 +34,6 @@ export class Report {
         this.print(`${due.slice(11, 19)} ${job.padEnd(8)} ${facts.join('; ')}`);
       }
     }
-    return first;
+    return count;
   }
 }

@@ -1,12 +1,12 @@
 /**
  * Everything through PgBouncer in transaction mode (DATABASE_URL the pooler's, DIRECT_DATABASE_URL the server's): trackers,
- * durable activities, the client. Skipped, and said so, where the program is not installed (`apt-get install pgbouncer`).
+ * durable activities, jobs over a population, the client. Skipped, and said so, where the program is not installed (`apt-get install pgbouncer`).
  */
 import path from 'node:path';
 import { Pool } from 'pg';
 import { pino } from 'pino';
 import { Database } from '../../activities/store/database';
-import { connect } from '../../client';
+import { connect, defineRegen, defineSweep } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
 import { resolveConfig } from '../../workers/config/resolve';
 import * as activities from '../durable/activities';
@@ -26,6 +26,24 @@ const TRACKER = {
   operations: { look: { every: '1s', run: ({ id }: { id: string }) => ({ value: id }) } },
 };
 
+const REGEN = defineRegen({
+  name: 'stamina',
+  every: '1d',
+  table: 'player',
+  set: { stamina: 'stamina + 1' },
+  chunk: 500,
+  concurrency: 4,
+});
+const SWEEP = defineSweep<{ [column: string]: unknown; id: string }>({
+  name: 'fights',
+  every: '1d',
+  table: 'player',
+  due: 'fights = 0',
+  handle: async (rows, { tx }) => {
+    await tx.query('update player set fights = fights + 1 where id = any($1::bigint[])', [rows.map(({ id }) => id)]);
+  },
+});
+
 withPooler('through PgBouncer in transaction mode', () => {
   let durable: DurableStack;
   let pooler: Pooler;
@@ -35,9 +53,14 @@ withPooler('through PgBouncer in transaction mode', () => {
     durable = await startDurable();
     const { stack } = durable;
     pooler = await Pooler.start(program!, stack);
+    await stack.sql(
+      `create table player (id bigint primary key, stamina integer not null default 0, fights integer not null default 0)`,
+    );
+    await stack.sql(`insert into player (id) select n from generate_series(1, 20000) n`);
     const urls = { databaseUrl: pooler.url, directDatabaseUrl: stack.servers.databaseUrl };
     for (const node of ['one', 'two']) {
-      const config = { trackers: [TRACKER], activities, workflows: path.join(__dirname, '../durable/workflows.ts') };
+      const workflows = path.join(__dirname, '../durable/workflows.ts');
+      const config = { trackers: [TRACKER], activities, workflows, regens: [REGEN], sweeps: [SWEEP] };
       await stack.worker(config, { ...urls, nodeName: node, workflowBundle: durable.bundle });
     }
     const { temporalAddress: address, namespace } = stack.servers;
@@ -81,6 +104,22 @@ withPooler('through PgBouncer in transaction mode', () => {
       `select count(*)::int as n, count(distinct id)::int as ids from booking where id like 'booking %'`,
     );
     expect(row).toEqual({ n: 100, ids: 100 });
+  });
+
+  test('jobs: each row advanced once a tick, each due one handled once; status, history and explain', async () => {
+    for (const { name, options } of resolveConfig({ regens: [REGEN], sweeps: [SWEEP] }).jobs) {
+      await longwatch.job(name).start(options);
+    }
+    for (let tick = 0; tick < 3; tick++) {
+      expect(await longwatch.job('stamina').run()).toMatchObject({ rows: 20_000, failed: 0 });
+    }
+    expect(await longwatch.job('fights').run()).toMatchObject({ rows: 20_000, failed: 0 });
+    expect(await durable.stack.sql('select stamina, fights, count(*)::int as n from player group by 1, 2')).toEqual([
+      { stamina: 3, fights: 1, n: 20_000 },
+    ]);
+    expect((await longwatch.job('stamina').explain()).plan.join('\n')).toMatch(/Update on longwatch.player/);
+    expect(await longwatch.job('stamina').history()).toHaveLength(3);
+    expect((await longwatch.status()).jobs.map(({ name }) => name).sort()).toEqual(['fights', 'stamina']);
   });
 
   test('an announcement through the pooler is heard on the direct address', async () => {

@@ -3,7 +3,7 @@
  * a change rests on, never does. The replica is made to stand still, so that each answer tells where it was read.
  */
 import { pino } from 'pino';
-import { connect, ReplicaUnavailableError, RefusedError } from '../../client';
+import { connect, defineRegen, ReplicaUnavailableError, RefusedError } from '../../client';
 import { Connections } from '../../client/connections';
 import type { Longwatch } from '../../client/longwatch';
 import type { Environment } from '../../workers/config/environment';
@@ -12,6 +12,9 @@ import { eventually, Stack } from '../support/stack';
 import { Replica } from './replica';
 
 const TRACKER = { name: 'things', operations: { look: { every: '1h', run: () => ({ value: 1 }) } } };
+
+const REGEN = defineRegen({ name: 'stamina', every: '1d', table: 'player', set: { stamina: 'stamina + 1' } });
+const CONFIG = { trackers: [TRACKER], regens: [REGEN] };
 
 let stack: Stack;
 let replica: Replica;
@@ -29,7 +32,9 @@ beforeAll(async () => {
     readDatabaseUrl: replica.url,
   };
   longwatch = await connect({ environment });
-  await stack.worker({ trackers: [TRACKER] });
+  await stack.sql('create table player (id bigint primary key, stamina integer not null default 0)');
+  await stack.sql('insert into player (id) select n from generate_series(1, 1000) n');
+  await stack.worker(CONFIG);
 }, 120_000);
 afterAll(async () => {
   await longwatch?.close();
@@ -52,7 +57,11 @@ test('every change is made where it is written, though the replica is behind', a
   await tracker().set({ 'operations.look.every': '2h' });
   await tracker().pause();
   await tracker().resume();
+  await longwatch.job('stamina').start(resolveConfig(CONFIG).jobs[0]!.options);
+  expect(await longwatch.job('stamina').run()).toMatchObject({ rows: 1_000 });
+  await longwatch.job('stamina').set({ missed: 'skip' });
   await replica.resume();
+  expect(await longwatch.job('stamina').history()).toHaveLength(1);
   expect(await listed()).toEqual(['a', 'b']);
   expect((await tracker().options()).operations['look']!.everyMs).toBe(7_200_000);
 });
@@ -62,6 +71,7 @@ describe('while the replica stands still', () => {
     await replica.pause();
     await tracker().add(['d'], { wait: true });
     await tracker().set({ 'operations.look.every': '3h' });
+    await longwatch.job('stamina').run();
   });
   afterAll(() => replica.resume());
 
@@ -72,6 +82,17 @@ describe('while the replica stands still', () => {
     const status = await longwatch.status();
     expect(status.trackers.map(({ members }) => members)).toEqual([2]);
     expect(status.replica!.behindMs).toBeGreaterThan(0);
+  });
+
+  test('a job as well: its history and status; and its plan is made there', async () => {
+    expect(await longwatch.job('stamina').history()).toHaveLength(1);
+    const shown = (await longwatch.job('stamina').status()).last!.due;
+    expect(shown).toBe((await longwatch.status()).jobs[0]!.last!.due);
+    const [newest] = await stack.sql<{ n: number }>('select count(*)::int as n from longwatch.tick where due > $1', [
+      shown,
+    ]);
+    expect(newest!.n).toBe(1);
+    expect((await longwatch.job('stamina').explain()).plan.join('\n')).toMatch(/Update on longwatch.player/);
   });
 
   test('one that the replica does not have yet is shown from where it was written', async () => {

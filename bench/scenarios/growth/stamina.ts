@@ -11,7 +11,8 @@ import { loop, type Pace } from './loop';
 
 const PLAYERS = 100_000;
 const CONNECTIONS = 8;
-const SECONDS = 4;
+const SECONDS = 3;
+const TURNS = 3;
 
 const SCHEMA = `
   create table hot (
@@ -60,9 +61,15 @@ export async function measureStamina(bench: Bench, pool: Pool): Promise<Reading[
   const socket = await bareSocket(bench);
   const memory = await inMemory();
   bench.say('writes: plain, computed, by a trigger');
-  const plain = await statement('write-eager', WRITE.eager);
-  const computed = await statement('write-lazy', WRITE.lazy);
-  const triggered = await statement('write-trigger', WRITE.trigger);
+  // In turns, so that none has the disk's better minute; the best of each counts.
+  const best: Record<string, Pace> = {};
+  for (let turn = 0; turn < TURNS; turn++) {
+    for (const [kind, text] of Object.entries(WRITE)) {
+      const pace = await statement(`write-${kind}`, text);
+      if (pace.rate > (best[kind]?.rate ?? 0)) best[kind] = pace;
+    }
+  }
+  const { eager: plain, lazy: computed, trigger: triggered } = best as Record<keyof typeof WRITE, Pace>;
   const reading = (measure: string, ours: Pace, reference: Pace, referenceName: string): Reading => ({
     measure,
     ours: ours.rate,

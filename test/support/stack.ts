@@ -1,12 +1,13 @@
 /**
- * A whole Longwatch for one test file: its own Temporal and PostgreSQL in a temporary folder, workers in this process or
- * as processes that can be killed, a client. `close()` ends all of it.
+ * A whole Longwatch for one test file or one run of a benchmark: its own Temporal and PostgreSQL in a temporary folder,
+ * workers in this process or as processes that can be killed, a client. `close()` ends all of it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { once } from 'node:events';
+import { createInterface } from 'node:readline';
 import { Pool, type QueryResultRow } from 'pg';
 import { pino, type Logger } from 'pino';
 import { connect } from '../../client';
@@ -22,8 +23,12 @@ import type { ConfigDefinition } from '../../workers/config/definition';
 export interface WorkerProcess {
   process: ChildProcess;
   pid: number;
-  /** Resolves when it says that it works. */
-  ready: Promise<void>;
+  /** Resolves when it says that it works, with the name of its node. */
+  ready: Promise<string>;
+  /** Its metrics page. */
+  metrics(): Promise<string>;
+  /** What it holds after a collection, where Node was given `--expose-gc`. */
+  memory(): Promise<NodeJS.MemoryUsage>;
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
@@ -37,10 +42,11 @@ export class Stack {
     readonly log: Logger,
   ) {}
 
-  static async start(): Promise<Stack> {
+  /** @param options.onProgress lines for people: the first start on a machine may take minutes. */
+  static async start(options: { onProgress?: (line: string) => void } = {}): Promise<Stack> {
     const dir = mkdtempSync(path.join(tmpdir(), 'longwatch-test-'));
     const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true }));
-    const servers = await startServers(dir, log);
+    const servers = await startServers(dir, log, options.onProgress);
     await migrate(servers.databaseUrl, log);
     const pool = new Pool({ connectionString: servers.databaseUrl, max: 4 });
     pool.on('error', () => undefined);
@@ -71,11 +77,11 @@ export class Stack {
     return { ...worker, ended };
   }
 
-  /** A worker as a process of its own (`worker-process.ts`), for tests that kill or freeze it. */
-  workerProcess(configFile: string, env: NodeJS.ProcessEnv = {}): WorkerProcess {
+  /** A worker as a process of its own (`worker-process.ts`): to kill or freeze it, or to measure it. */
+  workerProcess(configFile: string, env: NodeJS.ProcessEnv = {}, nodeFlags: readonly string[] = []): WorkerProcess {
     const child = spawn(
       process.execPath,
-      ['--require', 'tsx/cjs', path.join(__dirname, 'worker-process.ts'), configFile],
+      [...nodeFlags, '--require', 'tsx/cjs', path.join(__dirname, 'worker-process.ts'), configFile],
       {
         cwd: path.join(__dirname, '../..'),
         env: {
@@ -85,12 +91,18 @@ export class Stack {
           LONGWATCH_TEST_BUNDLE: process.env.LONGWATCH_TEST_BUNDLE,
           ...env,
         },
-        stdio: ['ignore', 'pipe', 'inherit'],
+        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
       },
     );
     const exited = once(child, 'exit');
-    const ready = new Promise<void>((resolve, reject) => {
-      child.stdout.on('data', (data: Buffer) => data.toString().includes('ready') && resolve());
+    let metricsUrl = '';
+    const ready = new Promise<string>((resolve, reject) => {
+      createInterface({ input: child.stdout! }).on('line', (line) => {
+        const [word, node, url] = line.split(' ');
+        if (word !== 'ready') return;
+        metricsUrl = url!;
+        resolve(node!);
+      });
       child.once('exit', (code) => reject(new Error(`the worker process ended with ${code}`)));
     });
     ready.catch(() => undefined);
@@ -103,7 +115,13 @@ export class Stack {
       child.kill('SIGKILL');
       await exited;
     });
-    return { process: child, pid: child.pid!, ready, kill };
+    const metrics = async () => (await fetch(metricsUrl)).text();
+    const memory = async () => {
+      child.send('memory');
+      const [usage] = (await once(child, 'message')) as [NodeJS.MemoryUsage];
+      return usage;
+    };
+    return { process: child, pid: child.pid!, ready, metrics, memory, kill };
   }
 
   async connect(): Promise<Longwatch> {
@@ -129,11 +147,11 @@ export class Stack {
  * Not on the usual ports: while a test has its server killed, another test's stack would take them over. A port that was
  * free may be lost before the server has it; then others are taken.
  */
-async function startServers(dir: string, log: Logger): Promise<DevServers> {
+async function startServers(dir: string, log: Logger, onProgress?: (line: string) => void): Promise<DevServers> {
   for (let tries = 1; ; tries++) {
     const ports = { temporal: await freePort(), postgres: await freePort() };
     try {
-      return await startDevServers({ dir, ui: false, log, ports });
+      return await startDevServers({ dir, ui: false, log, ports, onProgress });
     } catch (error) {
       if (!(error instanceof PortTakenError) || tries === 3) throw error;
     }

@@ -6,11 +6,11 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { NativeConnection, Worker, type InjectedSinks, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
+import { BufferMetrics, createBufferActivities, heapUse, MemoryMonitor } from '../activities/buffer';
 import { PopulationNode } from '../activities/population/node';
-import { BufferMetrics, createBufferActivities } from '../activities/buffer';
 import { startPatrol } from '../activities/roster/wake';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
@@ -19,6 +19,7 @@ import { readReports } from '../activities/store/buffers';
 import { Database } from '../activities/store/database';
 import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
+import type { ShardSinks } from '../workflows/buffer/contract';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import type { TemporalTarget } from './config/environment';
 import { ConfigError } from './config/errors';
@@ -132,6 +133,12 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     metrics: new BufferMetrics(metrics.registry, () => database.transaction(readReports)),
     log: node.log,
   });
+  const memory = new MemoryMonitor({
+    use: heapUse(),
+    tell: (buffer, shard, wish) => link.tellMemory(buffer, shard, wish),
+    log: node.log,
+    registry: metrics.registry,
+  });
   const own = {
     ...createActivities({ node, database, temporal: link, log: node.log }),
     ...buffers,
@@ -145,6 +152,9 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     taskQueue: TASK_QUEUE,
     identity: name,
     activities: withoutClash(durable.activities, own),
+    sinks: {
+      buffers: { size: { fn: (_info, size) => memory.note(size), callDuringReplay: false } },
+    } satisfies InjectedSinks<ShardSinks>,
     maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     // Few polls: those of a frozen process go on to swallow retries, one heartbeat timeout each.
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
@@ -160,6 +170,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   await node.start();
   // A pooler has limits of its own.
   if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);
+  memory.start();
   const patrol = startPatrol(database, link, node.log);
 
   let ended: Promise<void> | undefined;
@@ -169,6 +180,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
       await worker.run();
     } finally {
       running = false;
+      memory.stop();
       await patrol.stop();
       await durable.close();
       await population.close();

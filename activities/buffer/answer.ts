@@ -106,7 +106,7 @@ function push<K>(map: Map<K, number[]>, key: K, i: number): void {
 
 function timeOf({ after, at }: Retry<unknown, unknown>, entry: Json, now: number): number | undefined {
   if (at !== undefined) {
-    const time = Number(typeof at === 'function' ? (at)(entry) : at);
+    const time = Number(typeof at === 'function' ? at(entry) : at);
     if (!(time >= 0 && time <= 8.64e15)) throw new TypeError('`at` must be a time: epoch milliseconds or a Date');
     return Math.round(time);
   }

@@ -25,6 +25,10 @@ export interface WorkerProcess {
   pid: number;
   /** Resolves when it says that it works, with the name of its node. */
   ready: Promise<string>;
+  /** Its metrics page. */
+  metrics(): Promise<string>;
+  /** What it holds after a collection, where Node was given `--expose-gc`. */
+  memory(): Promise<NodeJS.MemoryUsage>;
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
@@ -87,14 +91,17 @@ export class Stack {
           LONGWATCH_TEST_BUNDLE: process.env.LONGWATCH_TEST_BUNDLE,
           ...env,
         },
-        stdio: ['ignore', 'pipe', 'inherit'],
+        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
       },
     );
     const exited = once(child, 'exit');
+    let metricsUrl = '';
     const ready = new Promise<string>((resolve, reject) => {
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        const [word, node] = line.split(' ');
-        if (word === 'ready') resolve(node!);
+      createInterface({ input: child.stdout! }).on('line', (line) => {
+        const [word, node, url] = line.split(' ');
+        if (word !== 'ready') return;
+        metricsUrl = url!;
+        resolve(node!);
       });
       child.once('exit', (code) => reject(new Error(`the worker process ended with ${code}`)));
     });
@@ -108,7 +115,13 @@ export class Stack {
       child.kill('SIGKILL');
       await exited;
     });
-    return { process: child, pid: child.pid!, ready, kill };
+    const metrics = async () => (await fetch(metricsUrl)).text();
+    const memory = async () => {
+      child.send('memory');
+      const [usage] = (await once(child, 'message')) as [NodeJS.MemoryUsage];
+      return usage;
+    };
+    return { process: child, pid: child.pid!, ready, metrics, memory, kill };
   }
 
   async connect(): Promise<Longwatch> {

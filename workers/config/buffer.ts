@@ -30,11 +30,14 @@ export interface Ok<S = Json> {
   readonly state?: S;
 }
 
+/** A method's type, so that answers about entries that were changed go together with others. */
+type TimeOf<E> = { of(entry: E): number | Date }['of'];
+
 export interface RetryOptions<E = Json, S = Json> {
   /** Not before this long from now. The entries are put off, which uses no attempt. */
   after?: Duration;
   /** Not before this time (epoch milliseconds or Date), for all or for each. The entries are put off, which uses no attempt. */
-  at?: number | Date | ((entry: E) => number | Date);
+  at?: number | Date | TimeOf<E>;
   /** The shard's new state. */
   state?: S;
   /** Why, for the log and the dead letters. */

@@ -73,6 +73,13 @@ export const deadSignal = defineSignal<[DeadOrder]>('dead');
 /** The node is short of memory (`shrink`), or no longer (`grow`). */
 export const memorySignal = defineSignal<['shrink' | 'grow']>('memory');
 
+/** What a shard keeps in its node's memory, told on the node itself (a sink), where the memory monitor adds it up. */
+export type ShardSinks = {
+  buffers: {
+    size(size: { buffer: string; shard: number; bytes: number; shrunk: boolean; atMinimum: boolean }): void;
+  };
+};
+
 // ── Entries and counts ───────────────────────────────────────────────────────────────────────
 
 /** A run of entries that have had the same fate so far. Plain JSON: it is carried through continue-as-new. */

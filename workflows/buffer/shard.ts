@@ -16,6 +16,7 @@ import {
   isCancellation,
   log,
   proxyActivities,
+  proxySinks,
   setCurrentDetails,
   setHandler,
   TimeoutFailure,
@@ -37,6 +38,7 @@ import {
   type BufferActivities,
   type LaneName,
   type ShardInput,
+  type ShardSinks,
   type ShardState,
 } from './contract';
 import { accept, indexKeys, pressureOf, readPush } from './intake';
@@ -65,6 +67,8 @@ const { storeChunks, fetchChunks, buryEntries, takeDead, reportShard } = proxyAc
   // Tried again from here, with what is known by then.
   retry: { maximumAttempts: 2, initialInterval: 100, nonRetryableErrorTypes: [...NON_RETRYABLE] },
 });
+
+const { buffers: node } = proxySinks<ShardSinks>();
 
 export async function shard(input: ShardInput): Promise<void> {
   // Whoever cancels it would lose what it holds: it goes on.
@@ -245,6 +249,8 @@ async function keepShard(input: ShardInput): Promise<void> {
     lastReportMs = Date.now();
     busy.reporting = true;
     const status = shardStatus(state, buffer, number, Date.now());
+    const { bytes, shrunk, atMinimum } = status;
+    node.size({ ...where, bytes, shrunk, atMinimum });
     setCurrentDetails(describe());
     const forget = state.forget.splice(0, 1_000);
     // Only while nothing is stored: an older entry of a key must not be taken for the newest.

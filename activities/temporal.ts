@@ -9,6 +9,7 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
+import { jobWorkflowId, type JobInput } from '../workflows/population/contract';
 import {
   bufferWorkflowId,
   memorySignal,
@@ -103,6 +104,23 @@ export class TemporalLink {
   /** What the memory monitor has to say to a shard. */
   async tellMemory(buffer: string, shard: number, wish: 'shrink' | 'grow'): Promise<void> {
     await this.client.workflow.getHandle(shardWorkflowId(buffer, shard)).signal(memorySignal, wish);
+  }
+
+  /** Starts the job's workflow where it has none. What was missed is in the database. */
+  async wakeJob(job: string): Promise<boolean> {
+    try {
+      await this.client.workflow.start('job', {
+        workflowId: jobWorkflowId(job),
+        taskQueue: TASK_QUEUE,
+        args: [{ job } satisfies JobInput],
+        workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+        staticSummary: `job ${job}`,
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
+      throw error;
+    }
   }
 
   /** Ids of Longwatch's workflows that run, as the visibility store knows them: a moment behind. */

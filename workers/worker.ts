@@ -11,6 +11,7 @@ import type { Logger } from 'pino';
 import { createActivities } from '../activities';
 import { BufferMetrics, createBufferActivities, heapUse, MemoryMonitor } from '../activities/buffer';
 import { PopulationNode } from '../activities/population/node';
+import { startJobPatrol } from '../activities/population/patrol';
 import { startPatrol } from '../activities/roster/wake';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
@@ -172,6 +173,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);
   memory.start();
   const patrol = startPatrol(database, link, node.log);
+  const jobPatrol = startJobPatrol(database, link, node.log);
 
   let ended: Promise<void> | undefined;
   const run = async (): Promise<void> => {
@@ -181,7 +183,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     } finally {
       running = false;
       memory.stop();
-      await patrol.stop();
+      await Promise.all([patrol.stop(), jobPatrol.stop()]);
       await durable.close();
       await population.close();
       await node.close();

@@ -24,7 +24,7 @@ export async function checkJob(database: Database, options: JobOptions): Promise
     await checkColumns(db, work, table);
     for (const [option, source] of expressionsOf(work)) {
       const bare = new Template().sql('select ').expression(option, source).sql(` from ${table.quoted}`);
-      await plan(db, bare);
+      await plan(db, bare, option);
     }
     for (const statement of statementsOf(work, table, chunk === 'all')) await plan(db, statement);
     if (work.kind === 'regen' && 'sql' in work) await checkOwnSql(db, work, table, chunk === 'all');
@@ -100,23 +100,27 @@ async function checkOwnSql(
 }
 
 /** Plans a statement, and says what PostgreSQL has against it. */
-async function plan(db: Queryable, statement: Template): Promise<void> {
+async function plan(db: Queryable, statement: Template, option?: string): Promise<void> {
   try {
     await statement.explain(db, { elapsed: 1, due: new Date(), limit: 1 });
   } catch (error) {
-    throw refusal(statement, error) ?? error;
+    throw refusal(statement, error, option) ?? error;
   }
 }
 
-/** A BadOption for an error that PostgreSQL gives for the statement itself; undefined for any other. */
-function refusal(statement: Template, error: unknown): Error | undefined {
+/**
+ * A BadOption for an error that PostgreSQL gives for the statement itself; undefined for any other.
+ * @param option the only one that can be wrong, where that is known
+ */
+function refusal(statement: Template, error: unknown, option?: string): Error | undefined {
   const { code, position, message, hint, detail } = error as Record<string, string | undefined>;
   // Syntax and names, privileges, data in constants, what is not supported, what is too large.
   if (code === undefined || !/^(42|22|0A|54|2F|3[BD-F])/.test(code)) return undefined;
-  const place = position === undefined ? undefined : statement.locate(Number(position));
+  const place = position === undefined ? undefined : statement.locateExplained(Number(position));
+  const named = place?.option ?? option;
   const where = place ? ` (character ${place.position} of ${place.option}: ${excerpt(place)})` : '';
   const more = [detail, hint].filter((text) => text !== undefined && text !== '').map((text) => `. ${text}`);
-  return bad(`${place ? `${place.option}: ` : ''}${message}${where}${more.join('')}`);
+  return bad(`${named === undefined ? '' : `${named}: `}${message}${where}${more.join('')}`);
 }
 
 /** The words around a position: the whole, where it is short. */

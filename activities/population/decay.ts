@@ -16,13 +16,14 @@ const CONFLICTS_MAX = 50;
 export async function decay(work: PassWork, known: number | undefined): Promise<WorkResult> {
   const sizing = new Sizing(work.options, known);
   const all = work.options.chunk === 'all';
-  const shared: Shared = { failed: [], over: false };
+  const shared: Shared = { failed: [], over: false, streams: [], line: Promise.resolve() };
   // One stream finds out that there are more than a chunk before others join it.
   const first = new DecayStream(work, sizing, shared);
   await first.chunk(all);
   if (!shared.over) {
+    const others = Array.from({ length: work.options.concurrency - 1 }, () => new DecayStream(work, sizing, shared));
     await allOrFirstError(
-      Array.from({ length: work.options.concurrency }, () => new DecayStream(work, sizing, shared).run()),
+      [first, ...others].map((stream) => stream.run()),
       work,
     );
   }
@@ -33,17 +34,28 @@ interface Shared {
   /** Keys of rows that cannot be deleted, as texts of arrays. */
   failed: string[];
   over: boolean;
+  streams: DecayStream[];
+  /** Failing rows are looked for by one stream at a time. */
+  line: Promise<unknown>;
 }
 
 class DecayStream {
   private narrowed: number | undefined;
   private conflicts = 0;
+  private deleting = false;
 
   constructor(
     private readonly work: PassWork,
     private readonly sizing: Sizing,
     private readonly shared: Shared,
-  ) {}
+  ) {
+    shared.streams.push(this);
+  }
+
+  /** Has rows in hand, or looks for one that fails: others do not see them. */
+  private get busy(): boolean {
+    return this.deleting || this.narrowed !== undefined;
+  }
 
   async run(): Promise<void> {
     while (!this.shared.over && !this.work.ending.reason) {
@@ -57,21 +69,34 @@ class DecayStream {
     const { work, shared } = this;
     const limit = this.narrowed ?? this.sizing.size;
     const began = performance.now();
+    this.deleting = true;
     try {
       const gone = await this.remove({ all }, { limit });
       const ms = performance.now() - began;
       work.meter.chunk(gone, ms);
       this.conflicts = 0;
-      if (all || (gone < limit && this.narrowed === undefined)) shared.over = true;
-      if (this.narrowed === undefined) return this.sizing.took(gone, gone, ms);
+      this.deleting = false;
+      if (this.narrowed === undefined) {
+        if (!all && gone === limit) return this.sizing.took(gone, gone, ms);
+        // What another stream has locked was passed over, and may come back.
+        if (shared.streams.some((stream) => stream.busy)) return 5;
+        shared.over = true;
+        return 0;
+      }
       this.narrowed = this.narrowed * 2 >= this.sizing.size ? undefined : this.narrowed * 2;
       return 0;
     } catch (error) {
       if (isConflict(error) && ++this.conflicts < CONFLICTS_MAX) return Math.random() * 20 * this.conflicts;
       if (!isRowError(error)) throw error;
       if (all || limit > 1) this.narrowed = all ? 1_024 : Math.ceil(limit / 2);
-      else await this.leaveOut();
+      else {
+        const turn = shared.line.then(() => this.leaveOut());
+        shared.line = turn.catch(() => undefined);
+        await turn;
+      }
       return 0;
+    } finally {
+      this.deleting = false;
     }
   }
 

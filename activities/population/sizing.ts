@@ -5,7 +5,7 @@
 import type { JobOptions } from '../../workflows/population/options';
 
 /** The aim of `chunk: 'auto'`: rows are locked about this long. Milliseconds. */
-export const CHUNK_TARGET_MS = 10;
+export const CHUNK_TARGET_MS = 5;
 const FIRST_ROWS = 2_000;
 const MIN_ROWS = 100;
 const MAX_ROWS = 100_000;

@@ -6,6 +6,7 @@
 import { escapeIdentifier } from 'pg';
 import type { Work } from '../../workflows/population/options';
 import { quoteTable, type Column, type TableFacts } from './catalog';
+import { ruleValue, ruleWhere } from './rule';
 import { Template } from './template';
 
 /** A position between two keys: the columns of the key below it, as text. Undefined: before the first, or after the last. */
@@ -137,16 +138,11 @@ export const keyText = (table: TableFacts): string => `${keyArray(table)}::text`
 /** With what a rule says as what it sets, and without the rows that it does not change. Other work is as it was. */
 export function withRule(work: Work): Work {
   if (work.kind !== 'regen' || !('rule' in work) || work.rule === undefined) return work;
-  const { add, max, min } = work.rule;
-  const column = q(work.rule.column);
-  const grown = `${column} + :elapsed * (${add}\n)`;
-  const capped = max === undefined ? grown : `least(${grown}, (${max}\n))`;
-  const value = min === undefined ? capped : `greatest(${capped}, (${min}\n))`;
-  const where = [
-    ...(work.where === undefined ? [] : [`(${work.where}\n)`]),
-    // With both limits a row at one of them may still move away from it.
-    ...(max !== undefined && min === undefined ? [`${column} < (${max}\n)`] : []),
-    ...(min !== undefined && max === undefined ? [`${column} > (${min}\n)`] : []),
-  ];
-  return { ...work, set: { [work.rule.column]: value }, where: where.length > 0 ? where.join(' and ') : undefined };
+  const { rule } = work;
+  const conditions = [work.where, ruleWhere(rule)].flatMap((one) => (one === undefined ? [] : [`(${one}\n)`]));
+  return {
+    ...work,
+    set: { [rule.column]: ruleValue(rule, q(rule.column), ':elapsed') },
+    where: conditions.length > 0 ? conditions.join(' and ') : undefined,
+  };
 }

@@ -15,9 +15,10 @@ const KEY = escapeIdentifier(KEY_COLUMN);
 const ORDER = escapeIdentifier(ORDER_COLUMN);
 
 /**
- * Where a claim begins: at the first row, behind a row with an order, behind one whose order is null (those come last).
+ * Where a claim begins: at the first row; behind one with an order; at the first whose order is null (those come last); behind one of
+ * those, or, without an order, behind a key. One condition each, so that an index on (order, key) leads straight to the place.
  */
-export type Cursor = 'none' | 'value' | 'null';
+export type Cursor = 'none' | 'value' | 'nulls' | 'null';
 
 export function claimStatement(
   work: SweepWork,
@@ -36,13 +37,11 @@ export function claimStatement(
     .param('claimed', 'text[]')
     .sql(')');
   const cursorKey = (): string => table.key.map((c, i) => made.paramText(`key${i}`, c.type)).join(', ');
-  if (form.cursor === 'value' && work.order !== undefined) {
-    made.sql(' and ((');
-    order(made, work).sql(`, ${key}) > (`).param('ordered', form.orderType).sql(`, ${cursorKey()}) or `);
-    order(made, work).sql(' is null)');
+  if (form.cursor === 'value') {
+    order(made.sql(' and ('), work).sql(`, ${key}) > (`).param('ordered', form.orderType).sql(`, ${cursorKey()})`);
   } else if (form.cursor !== 'none') {
     if (work.order !== undefined) order(made.sql(' and '), work).sql(' is null');
-    made.sql(` and (${key}) > (${cursorKey()})`);
+    if (form.cursor === 'null') made.sql(` and (${key}) > (${cursorKey()})`);
   }
   made.sql(' order by ');
   if (work.order !== undefined) order(made, work).sql(' nulls last, ');
@@ -52,10 +51,8 @@ export function claimStatement(
 
 /** Rows of a page that are still there and due, for an attempt after the first. */
 export function pageStatement(work: SweepWork, table: TableFacts): Template {
-  const made = new Template();
-  made.sql(
-    `select ${keyArray(table)} as key, ${escapeIdentifier(table.name)}.* from ${table.quoted} where (${keyList(table)}) in (`,
-  );
+  const made = new Template().sql(`select ${escapeIdentifier(table.name)}.*, ${keyArray(table)} as ${KEY}`);
+  made.sql(` from ${table.quoted} where (${keyList(table)}) in (`);
   const lists = table.key.map((column, index) => made.paramText(`keys${index}`, `${column.type}[]`));
   made
     .sql(`select * from unnest(${lists.join(', ')})) and (`)

@@ -67,6 +67,8 @@ class Claims {
   readonly forMs: number;
   private line: Promise<unknown> = Promise.resolve();
   private exhausted = false;
+  /** All rows with an order are claimed; those without one are left. */
+  private onlyNulls = false;
   /** Nothing waits before this. Epoch milliseconds of this process, from the database's time left. */
   private waitingAt: number;
 
@@ -127,13 +129,17 @@ class Claims {
         // Another holder, or a database that was restarted and has lost its last commits.
         if (!(await stillHeld(work))) throw fenced(work.job);
         this.place = (await work.database.transaction((db) => rangesOf(db, work.job)))[0]?.after ?? null;
+        this.onlyNulls = false;
         return undefined;
       }
-      // Fewer than a page may also mean that somebody holds the others locked: they come with the next tick.
-      if (!made || made.page.keys.length < work.options.page) this.exhausted = true;
       if (made) this.place = made.place;
+      // Fewer than a page may also mean that somebody holds the others locked: they come with the next tick.
+      if (!made || made.page.keys.length < work.options.page) {
+        if (cursor === 'value') this.onlyNulls = true;
+        else this.exhausted = true;
+      }
       return made?.page;
-    });
+    }).then((page) => page ?? (this.exhausted ? undefined : this.claim()));
   }
 
   /** A page whose time has come: to be tried again, or left behind by a worker that died. Rows that are no longer due drop out. */
@@ -167,14 +173,25 @@ class Claims {
 
   private move(db: Queryable, place: string[]): Promise<boolean> {
     const { job, token } = this.work;
-    return advance(db, { job, token, part: 0, from: this.place, to: place, done: false, rows: 0, failed: 0 });
+    return advance(db, {
+      job,
+      token,
+      part: 0,
+      from: this.place,
+      to: place,
+      done: false,
+      rows: 0,
+      failed: 0,
+      counts: false,
+    });
   }
 
   private from(): { cursor: Cursor; values: Record<string, unknown> } {
     if (this.place === null) return { cursor: 'none', values: {} };
     const [kind, ordered, ...key] = this.place;
     const values = Object.fromEntries(key.map((value, index) => [`key${index}`, value]));
-    return { cursor: kind as Cursor, values: { ...values, ordered } };
+    const cursor = kind === 'value' && this.onlyNulls ? 'nulls' : (kind as Cursor);
+    return { cursor, values: { ...values, ordered } };
   }
 
   private values(): Record<string, unknown> {

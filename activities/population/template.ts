@@ -24,6 +24,8 @@ const PLACEHOLDERS: Record<string, string> = { elapsed: 'integer', due: 'timesta
 const TOKEN =
   /[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\w*)\$[\s\S]*?\$\1\$|::|:(elapsed|due|range)\b(?:\(\s*("(?:[^"]|"")+"|\w+)\s*\))?/g;
 
+const EXPLAIN = { text: 'explain (verbose, format text) ', json: 'explain (verbose, format json) ' };
+
 export class Template {
   private text = '';
   private readonly names: string[] = [];
@@ -77,7 +79,7 @@ export class Template {
 
   /** Its plan, without running it. */
   async explain(db: Queryable, values: Values, format: 'text' | 'json' = 'text'): Promise<Record<string, unknown>[]> {
-    const text = `explain (verbose, costs, format ${format}) ${this.text}`;
+    const text = `${EXPLAIN[format]}${this.text}`;
     return run(db, { name: nameOf(text), text }, this.values(values));
   }
 
@@ -88,6 +90,11 @@ export class Template {
   /** As a person reads it. */
   get shown(): string {
     return this.text.replace(/\n(?=[),]|$)/g, '').trim();
+  }
+
+  /** The same of a position in the text that `explain` has sent. */
+  locateExplained(position: number): ReturnType<Template['locate']> {
+    return this.locate(position - EXPLAIN.text.length);
   }
 
   /** Which option, and which character of it (from 1), a position of PostgreSQL's (from 1) in the text means. */

@@ -79,7 +79,8 @@ const RANGES: Statement = {
 const ADVANCE: Statement = {
   name: 'tick-advance',
   text: `update longwatch.tick_range
-         set after = coalesce($5, after), done = $6, rows = rows + $7, chunks = chunks + 1, failed = failed + $8
+         set after = coalesce($5, after), done = $6, rows = rows + $7, failed = failed + $8,
+             chunks = chunks + $9::int
          where job = $1 and part = $2 and token = $3 and after is not distinct from $4 and not done
          returning part`,
 };
@@ -183,12 +184,14 @@ export interface Advance {
   done: boolean;
   rows: number;
   failed: number;
+  /** False for what is no chunk: a claim. @default true */
+  counts?: boolean;
 }
 
 /** Notes a chunk; false when nothing may be written, and the transaction must be rolled back. */
 export async function advance(db: Queryable, one: Advance): Promise<boolean> {
-  const { job, part, token, from, to, done, rows, failed } = one;
-  return (await run(db, ADVANCE, [job, part, token, from, to, done, rows, failed])).length > 0;
+  const { job, part, token, from, to, done, rows, failed, counts = true } = one;
+  return (await run(db, ADVANCE, [job, part, token, from, to, done, rows, failed, counts ? 1 : 0])).length > 0;
 }
 
 export interface FailedRow {

@@ -113,7 +113,7 @@ describe('wrong use ends with 2 and says what to do', () => {
   test('a tracker that the config does not have', async () => {
     const config = file('c.ts', CONFIG);
     const { status, stderr } = await longwatch(['start', 'thing', '--config', config, ...AWAY]);
-    expect([status, stderr]).toEqual([2, "the config has no tracker 'thing'; did you mean 'things'?\n"]);
+    expect([status, stderr]).toEqual([2, "the config has no tracker or job 'thing'; did you mean 'things'?\n"]);
   });
 
   test('a config with mistakes, all of them at once', async () => {

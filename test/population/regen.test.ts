@@ -222,10 +222,10 @@ describe('refused at the start, with PostgreSQL’s words and the place', () => 
     [{ set: { stamina: '1' }, table: 'player; drop table player' }, /no table player; drop/],
     [{ set: { stamina: '1' }, key: 'id) or (true' }, /no column id\) or/],
     [{ sql: 'update player set stamina = 1' }, /no :range/],
-    [{ sql: 'update chunked set stamina = 1 where :range' }, /updates public\.chunked/],
+    [{ sql: 'update chunked set stamina = 1 where :range' }, /updates \w+\.chunked/],
     [{ sql: 'delete from player where :range' }, /must be one UPDATE/],
     [{ sql: 'update player set stamina = 1 where :range; drop table player' }, /multiple commands/],
-    [{ sql: 'update player set stamina = stmina where :range' }, /character 31 of sql/],
+    [{ sql: 'update player set stamina = stmina where :range' }, /^sql: column "stmina" does not exist \(character 29 of sql/],
   ])('%j', async (definition, words) => {
     expect(await refusal(definition)).toMatch(words);
     expect((await stack.sql('select 1 from player')).length).toBe(2_000);
@@ -261,9 +261,9 @@ test('options are set while it runs, and shown with their source', async () => {
 test('explain shows the statement, its plan, and an index that forbids HOT updates', async () => {
   await stack.sql('create index tired on player (is_dead) where not is_dead and stamina < max_stamina');
   const found = await longwatch.job('stamina').explain();
-  expect(found).toMatchObject({ table: 'public.player', key: ['id'] });
-  expect(found.statement).toContain('update "public"."player" set "stamina" = (least(');
-  expect(found.plan.join('\n')).toMatch(/Update on public\.player/);
+  expect(found).toMatchObject({ table: expect.stringMatching(/\.player$/) as string, key: ['id'] });
+  expect(found.statement).toMatch(/^update "\w+"\."player" set "stamina" = \(least\(/);
+  expect(found.plan.join('\n')).toMatch(/Update on \w+\.player/);
   expect(found.warnings).toEqual([expect.stringMatching(/index tired reads stamina .*HOT/)]);
   await stack.sql('drop index tired');
   expect((await longwatch.job('stamina').explain()).warnings).toEqual([]);

@@ -12,9 +12,11 @@ import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/com
 import {
   bufferWorkflowId,
   memorySignal,
+  pushSignal,
   shardWorkflowId,
   wakeBufferSignal,
   type BufferInput,
+  type PushMessage,
 } from '../workflows/buffer/contract';
 import {
   poolWorkflowId,
@@ -98,6 +100,11 @@ export class TemporalLink {
       signalArgs: [],
       staticSummary: `buffer ${buffer}`,
     });
+  }
+
+  /** Entries that lie in PostgreSQL, for the shard to take over. */
+  async push(buffer: string, shard: number, message: PushMessage): Promise<void> {
+    await this.client.workflow.getHandle(shardWorkflowId(buffer, shard)).signal(pushSignal, message);
   }
 
   /** What the memory monitor has to say to a shard. */

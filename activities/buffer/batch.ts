@@ -132,7 +132,7 @@ async function answered(
       // The list is run's own: what it does to it must not change what was given.
       return definition.run([...given.entries] as never[], context);
     });
-    const read = readAnswer(answer as never, given, Date.now());
+    const read = readAnswer(answer, given, Date.now());
     return await packed(deps, input, given, read);
   } catch (thrown) {
     const error = errorOf(thrown);

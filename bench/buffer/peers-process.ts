@@ -80,7 +80,7 @@ serve({
           failJobBatchDelay: 0,
         },
       },
-    } as never);
+    });
     const began = performance.now();
     await inBulk(entries, 4, (numbers) =>
       utils.addJobs(numbers.map((n) => ({ identifier: 'bench', payload: payload(n) }))),

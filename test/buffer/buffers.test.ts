@@ -1,5 +1,7 @@
 /** Buffers on real servers: every way in, every answer of run, and the counts afterwards. */
 import { defineBuffer, ok, retry, TooLargeError, type AnyBuffer } from '../../workers/config/buffer';
+import { defineTracker } from '../../workers/config/definition';
+import { resolveConfig } from '../../workers/config/resolve';
 import { resolveDefinition } from '../../workers/config/resolve-buffers';
 import type { BufferHandle } from '../../client/buffer';
 import type { BufferSummary } from '../../client/buffer-status';
@@ -117,11 +119,27 @@ const paused = defineBuffer({
   },
 });
 
-const all: AnyBuffer[] = [numbers, scheduler, poisoned, picky, keyed, large, renewing, paused];
+const changes = defineBuffer({
+  name: 'changes',
+  ...quick,
+  key: 'id',
+  run: (entries: { id: string; value: number; operation: string }[]) => {
+    note('changes', entries);
+  },
+});
+/** Its value changes twice and then stays. */
+let reads = 0;
+const watched = defineTracker({
+  name: 'watched',
+  flush: '50ms',
+  operations: { look: { every: '100ms', buffer: 'changes', run: () => ({ value: Math.min(++reads, 3) }) } },
+});
+
+const all: AnyBuffer[] = [numbers, scheduler, poisoned, picky, keyed, large, renewing, paused, changes];
 
 beforeAll(async () => {
   stack = await Stack.start();
-  await stack.worker({ buffers: all });
+  await stack.worker({ buffers: all, trackers: [watched] });
   longwatch = await stack.connect();
   await Promise.all(
     all.map((definition) => longwatch.buffer(definition.name).start(resolveDefinition(definition, []).options)),
@@ -266,4 +284,18 @@ test('a signal typed by hand, and a message that comes twice', async () => {
   expect(await drained(longwatch.buffer('paused'))).toMatchObject({ accepted: before + 4 });
   expect(asc(seen.paused!).slice(-4)).toEqual([501, 502, 503, 504]);
   await connection.close();
+});
+
+test("a tracker's operation feeds each changed value to a buffer, and no other", async () => {
+  const tracker = longwatch.tracker('watched');
+  await tracker.start(resolveConfig({ trackers: [watched], buffers: [changes] }).trackers[0]!.options);
+  await tracker.add(['one'], { wait: true });
+  const values = () => (seen.changes ?? []).map((entry) => (entry as { value: number }).value);
+  await eventually('the last change', () => values().includes(3));
+  await eventually('it goes on', () => reads > 10);
+  const status = await drained(longwatch.buffer('changes'));
+  expect(status.accepted).toBeLessThanOrEqual(3);
+  expect(values().at(-1)).toBe(3);
+  expect(seen.changes![0]).toMatchObject({ tracker: 'watched', operation: 'look', id: 'one' });
+  expect(await stack.sql('select 1 from longwatch.buffer_outbox')).toEqual([]);
 });

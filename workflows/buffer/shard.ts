@@ -99,7 +99,8 @@ async function keepShard(input: ShardInput): Promise<void> {
     happened();
   });
   setHandler(pushUpdate, (messages) => {
-    const waitMs = pressureOf(state);
+    // What is pushed to the front is always admitted.
+    const waitMs = messages.every((message) => message.front === true) ? 0 : pressureOf(state);
     if (waitMs > 0) return { accepted: false, waitMs };
     for (const message of messages) accept(state, index, readPush(message), Date.now());
     happened();

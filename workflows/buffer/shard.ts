@@ -28,6 +28,7 @@ import {
   bufferWorkflowId,
   deadSignal,
   flushSignal,
+  INIT_SENDER,
   memorySignal,
   orderSignal,
   pushSignal,
@@ -41,7 +42,7 @@ import {
   type ShardSinks,
   type ShardState,
 } from './contract';
-import { accept, indexKeys, pressureOf, readPush } from './intake';
+import { accept, indexKeys, lastSeq, pressureOf, readPush } from './intake';
 import { batchInput, buried, moveDue, revive, settle, takeBatch } from './outcome';
 import {
   beginStore,
@@ -267,7 +268,7 @@ async function keepShard(input: ShardInput): Promise<void> {
     }
     if (state.options.init) {
       await getExternalWorkflowHandle(bufferWorkflowId(buffer))
-        .signal(roomSignal, { shard: number, waiting: waitingOf(state) })
+        .signal(roomSignal, { shard: number, waiting: waitingOf(state), seq: lastSeq(state, INIT_SENDER) })
         .catch(() => undefined);
     }
     busy.reporting = false;

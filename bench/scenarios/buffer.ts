@@ -4,11 +4,11 @@
  */
 import path from 'node:path';
 import type { BufferHandle } from '../../client/buffer';
-import { resolveConfig } from '../../client';
 import type { Bench } from '../harness/bench';
+import type { Child } from '../harness/child';
 import { defineScenario, type Reading } from '../harness/scenario';
 import { startRedis } from '../peers/bullmq/redis';
-import config from '../buffer/bench.config';
+import { benched } from '../buffer/definition';
 
 const SMALL = 50_000;
 const LARGE = 1_000_000;
@@ -19,30 +19,33 @@ export const scenario = defineScenario({
   title: `a buffer from push to handled: ${SMALL.toLocaleString('en-US')} entries, and ${LARGE.toLocaleString('en-US')}`,
   async run(bench) {
     const stack = await bench.stack({ synchronous: 'FULL' });
-    const worker = stack.workerProcess(path.join(__dirname, '../buffer/bench.config.ts'));
-    await worker.ready;
+    const { temporalAddress, namespace, databaseUrl } = stack.servers;
+    const worker = await bench.child(path.join(__dirname, '../buffer/worker-process.ts'));
+    await worker.call('start', temporalAddress, namespace, databaseUrl);
     const longwatch = await stack.connect();
     const buffer = longwatch.buffer('bench');
-    await buffer.start(resolveConfig(config).buffers[0]!.options);
+    await buffer.start(benched.buffers[0]!.options);
+    const pushed = (entries: number): Promise<number> => pushAll(buffer, worker, entries);
 
     bench.say('warming up');
-    await pushed(bench, buffer, SMALL);
+    await pushed(SMALL);
     const small: number[] = [];
     for (let i = 0; i < TIMES; i++) {
       await bench.sleep(1_000);
-      small.push(await pushed(bench, buffer, SMALL));
+      small.push(await pushed(SMALL));
       bench.say(`${SMALL} entries: ${Math.round(SMALL / (small[i]! / 1_000))} a second`);
     }
     const ours = SMALL / (median(small) / 1_000);
-    const before = await memory(worker.pid);
+    const before = await memory(worker.process.pid!);
     bench.say(`pushing ${LARGE}`);
-    const large = await pushed(bench, buffer, LARGE);
-    const grown = (await memory(worker.pid)) - before;
-    await worker.kill('SIGTERM').catch(() => undefined);
+    const large = await pushed(LARGE);
+    const grown = (await memory(worker.process.pid!)) - before;
+    expectBalanced(await buffer.status());
+    await worker.kill();
 
     const measure = `${SMALL} entries, push to handled`;
     const readings: Reading[] = bench.peers
-      ? await besidePeers(bench, stack.servers.databaseUrl, measure, ours)
+      ? await besidePeers(bench, databaseUrl, measure, ours)
       : [{ measure, ours, unit: '/s', target: '>= 40,000 /s' }];
     return [
       ...readings,
@@ -59,19 +62,20 @@ export const scenario = defineScenario({
   },
 });
 
-/** Milliseconds from the push's first byte until the shards have counted the last entry as done. */
-async function pushed(bench: Bench, buffer: BufferHandle, entries: number): Promise<number> {
-  const { done } = await buffer.status();
+/** Milliseconds from the push's first byte until the handler has had the last entry. */
+async function pushAll(buffer: BufferHandle, worker: Child, entries: number): Promise<number> {
   function* numbers() {
     for (let n = 0; n < entries; n++) yield { n, pad: 'x'.repeat(40) };
   }
   const began = performance.now();
+  const handled = worker.call('handled', entries);
   await buffer.push(numbers(), { timeoutMs: 60_000 });
-  for (;;) {
-    const status = await buffer.status();
-    if (status.done >= done + entries && status.pending + status.running === 0) return performance.now() - began;
-    await bench.sleep(5);
-  }
+  await handled;
+  return performance.now() - began;
+}
+
+function expectBalanced(status: { balanced: boolean; accepted: number }): void {
+  if (!status.balanced) throw new Error('the counts of the buffer do not add up');
 }
 
 async function besidePeers(bench: Bench, databaseUrl: string, measure: string, ours: number): Promise<Reading[]> {

@@ -30,8 +30,6 @@ function counter(entries: number): { done: Promise<void>; add: (count: number) =
   return { done, add: (count) => (left -= count) <= 0 && end() };
 }
 
-const quietLogger = { error() {}, warn() {}, info() {}, debug() {} };
-
 serve({
   pgBoss: async (databaseUrl: string, entries: number) => {
     const boss = new PgBoss({ connectionString: databaseUrl, max: 8 });
@@ -62,14 +60,14 @@ serve({
   },
 
   graphileWorker: async (databaseUrl: string, entries: number) => {
-    const { makeWorkerUtils, run } = await import('graphile-worker');
+    const { Logger, makeWorkerUtils, run } = await import('graphile-worker');
     const utils = await makeWorkerUtils({ connectionString: databaseUrl });
     await utils.migrate();
     const { done, add } = counter(entries);
     const runner = await run({
       connectionString: databaseUrl,
       noHandleSignals: true,
-      logger: { scope: () => ({ log() {} }), ...quietLogger, log() {} } as never,
+      logger: new Logger(() => () => undefined),
       taskList: { bench: () => add(1) },
       preset: {
         worker: {

@@ -25,6 +25,8 @@ const numbers = defineBuffer({
   poll: false,
   flushInterval: '5s',
   maxBatchSize: 10,
+  // Batches that run at once start from the same state.
+  maxConcurrency: 1,
   shards: 1,
   state: { handled: 0 },
   init: ({ cursor }) => {

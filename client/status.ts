@@ -122,7 +122,8 @@ export async function readStatus(connections: Connections, tracker?: string): Pr
 
 async function summarize(connections: Connections, row: TrackerRow, stats: StatsRow[]): Promise<TrackerSummary> {
   const options = withChanges(row.options, row.changes);
-  const operations = Object.entries(options.operations);
+  // The most frequent first: the database does not keep the definition's order.
+  const operations = Object.entries(options.operations).sort(([, a], [, b]) => a.everyMs - b.everyMs);
   const enabled = operations.filter(([, operation]) => operation.enabled);
   const staleRows = await connections.rows<{ operation: string; stale: number }>(STATUS_STALE, [
     row.name,

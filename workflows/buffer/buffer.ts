@@ -160,7 +160,9 @@ export async function buffer(input: BufferInput): Promise<void> {
       continue;
     }
     const seen = happenings;
-    const happened = () => happenings !== seen;
+    // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
+    const waitsForHandlers = !allHandlersFinished();
+    const happened = () => happenings !== seen || (waitsForHandlers && allHandlersFinished());
     if (pollAtMs === undefined) await condition(happened);
     else await condition(happened, Math.max(1, pollAtMs - Date.now()));
   }

@@ -164,7 +164,9 @@ async function keepShard(input: ShardInput): Promise<void> {
         break;
       case 'wait': {
         const seen = happenings;
-        const ready = () => happenings !== seen;
+        // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
+        const waitsForHandlers = !allHandlersFinished();
+        const ready = () => happenings !== seen || (waitsForHandlers && allHandlersFinished());
         if (step.untilMs === undefined) await condition(ready);
         else await condition(ready, Math.max(1, step.untilMs - Date.now()));
         break;

@@ -13,9 +13,11 @@ import { jobWorkflowId, type JobInput } from '../workflows/population/contract';
 import {
   bufferWorkflowId,
   memorySignal,
+  pushSignal,
   shardWorkflowId,
   wakeBufferSignal,
   type BufferInput,
+  type PushMessage,
 } from '../workflows/buffer/contract';
 import {
   poolWorkflowId,
@@ -99,6 +101,11 @@ export class TemporalLink {
       signalArgs: [],
       staticSummary: `buffer ${buffer}`,
     });
+  }
+
+  /** Entries that lie in PostgreSQL, for the shard to take over. */
+  async push(buffer: string, shard: number, message: PushMessage): Promise<void> {
+    await this.client.workflow.getHandle(shardWorkflowId(buffer, shard)).signal(pushSignal, message);
   }
 
   /** What the memory monitor has to say to a shard. */

@@ -140,7 +140,7 @@ export class BufferHandle<E = Json> {
     let failure: { error: unknown } | undefined;
     for await (const { shard, parcel } of this.parcels(entries, row, options)) {
       if (failure) break;
-      await this.room(row, timeoutMs);
+      if (!options.front) await this.room(row, timeoutMs);
       const sent = this.sender(shard, options.wait ? 'update' : 'signal')
         .send(parcel, Date.now() + timeoutMs)
         .then(() => {

@@ -9,7 +9,7 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker, type InjectedSinks, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
-import { BufferMetrics, createBufferActivities, heapUse, MemoryMonitor } from '../activities/buffer';
+import { BufferFeed, BufferMetrics, createBufferActivities, heapUse, MemoryMonitor } from '../activities/buffer';
 import { PopulationNode } from '../activities/population/node';
 import { startJobPatrol } from '../activities/population/patrol';
 import { startPatrol } from '../activities/roster/wake';
@@ -106,6 +106,12 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     isolation: new Isolation(isolationOptions(config, log)),
     watchdog: setup.watchdogMs === null ? undefined : new Watchdog(name, log, setup.watchdogMs),
     nodeConcurrency: setup.nodeConcurrency ?? DEFAULT_NODE_CONCURRENCY,
+    buffers: new BufferFeed(
+      new Map(config.buffers.map((buffer) => [buffer.name, buffer])),
+      database,
+      (buffer, shard, message) => link.push(buffer, shard, message),
+      log,
+    ),
   });
   const durable = openDurable(config.activities, {
     databaseUrl: setup.databaseUrl,

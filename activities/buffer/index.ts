@@ -5,6 +5,7 @@ import { bufferCommands } from './commands';
 import { readInitPage } from './init';
 
 export type { BufferDeps } from './batch';
+export { BufferFeed } from './feed';
 export { heapUse, MemoryMonitor } from './memory';
 export { BufferMetrics } from './metrics';
 

@@ -9,6 +9,7 @@ import type { BufferOptions } from '../../workflows/buffer/options';
 import { expireRows } from '../store/chunks';
 import type { Database, Statement } from '../store/database';
 import type { TemporalLink } from '../temporal';
+import { tellUntold } from './feed';
 
 const BUFFERS: Statement = { name: 'wake-buffers', text: `select name, options from longwatch.buffer` };
 
@@ -25,5 +26,6 @@ export async function wakeMissingBuffers(
     log.warn({ buffer: name, missing }, 'the buffer had workflows that did not run; they are started');
     await temporal.wakeBuffer(name);
   }
+  await tellUntold(database, (buffer, shard, message) => temporal.push(buffer, shard, message), log);
   await database.transaction(expireRows);
 }

@@ -70,6 +70,19 @@ create table longwatch.buffer_page (
   primary key (buffer, pass, page)
 );
 
+-- Entries of trackers' operations whose shard has not been told yet: noted in the transaction that stored them.
+create table longwatch.buffer_outbox (
+  buffer text not null,
+  id text not null,
+  shard integer not null,
+  sender text not null,
+  seq integer not null,
+  count integer not null,
+  bytes integer not null,
+  made_at timestamptz not null default now(),
+  primary key (buffer, id)
+);
+
 create table longwatch.buffer_dead (
   buffer text not null references longwatch.buffer (name) on delete cascade,
   shard integer not null,
@@ -94,5 +107,5 @@ create index buffer_dead_open on longwatch.buffer_dead (buffer, died_at) where s
 create index buffer_dead_op on longwatch.buffer_dead (buffer, shard, op, page) where op is not null;
 
 -- Down Migration
-drop table longwatch.buffer_dead, longwatch.buffer_page, longwatch.buffer_key, longwatch.buffer_chunk,
+drop table longwatch.buffer_outbox, longwatch.buffer_dead, longwatch.buffer_page, longwatch.buffer_key, longwatch.buffer_chunk,
   longwatch.buffer_shard, longwatch.buffer;

@@ -1,9 +1,14 @@
 /** Buffers on real servers: every way in, every answer of run, and the counts afterwards. */
 import { defineBuffer, ok, retry, TooLargeError, type AnyBuffer } from '../../workers/config/buffer';
+import { defineTracker } from '../../workers/config/definition';
+import { resolveConfig } from '../../workers/config/resolve';
 import { resolveDefinition } from '../../workers/config/resolve-buffers';
 import type { BufferHandle } from '../../client/buffer';
 import type { BufferSummary } from '../../client/buffer-status';
 import type { Longwatch } from '../../client/longwatch';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { main } from '../../client/cli/main';
 import { shardWorkflowId } from '../../workflows/buffer/contract';
 import { eventually, Stack } from '../support/stack';
 
@@ -20,6 +25,8 @@ const numbers = defineBuffer({
   poll: false,
   flushInterval: '5s',
   maxBatchSize: 10,
+  // Batches that run at once start from the same state.
+  maxConcurrency: 1,
   shards: 1,
   state: { handled: 0 },
   init: ({ cursor }) => {
@@ -117,11 +124,46 @@ const paused = defineBuffer({
   },
 });
 
-const all: AnyBuffer[] = [numbers, scheduler, poisoned, picky, keyed, large, renewing, paused];
+const changes = defineBuffer({
+  name: 'changes',
+  ...quick,
+  key: 'id',
+  run: (entries: { id: string; value: number; operation: string }[]) => {
+    note('changes', entries);
+  },
+});
+/** Five pages, one of which cannot be read at first; then passes that find one more each, then nothing. */
+const passes: { pass: number; cursor: unknown }[] = [];
+const polled = defineBuffer({
+  name: 'polled',
+  ...quick,
+  poll: '200ms',
+  init: ({ cursor, pass }) => {
+    passes.push({ pass, cursor });
+    if (passes.length === 3) throw new Error('not now');
+    const from = Number(cursor ?? 0);
+    if (pass > 2) return { entries: [] };
+    if (pass > 0) return { entries: [1_000 + pass] };
+    return { entries: range(10).map((i) => from + i), cursor: from < 40 ? from + 10 : undefined };
+  },
+  run: (entries: number[]) => {
+    note('polled', entries);
+  },
+});
+
+/** Its value changes twice and then stays. */
+let reads = 0;
+const watched = defineTracker({
+  name: 'watched',
+  flush: '50ms',
+  operations: { look: { every: '100ms', buffer: 'changes', run: () => ({ value: Math.min(++reads, 3) }) } },
+});
+
+const all: AnyBuffer[] = [numbers, scheduler, poisoned, picky, keyed, large, renewing, paused, changes, polled];
 
 beforeAll(async () => {
   stack = await Stack.start();
-  await stack.worker({ buffers: all });
+  await stack.worker({ buffers: all, trackers: [watched] });
   longwatch = await stack.connect();
   await Promise.all(
     all.map((definition) => longwatch.buffer(definition.name).start(resolveDefinition(definition, []).options)),
@@ -266,4 +308,81 @@ test('a signal typed by hand, and a message that comes twice', async () => {
   expect(await drained(longwatch.buffer('paused'))).toMatchObject({ accepted: before + 4 });
   expect(asc(seen.paused!).slice(-4)).toEqual([501, 502, 503, 504]);
   await connection.close();
+});
+
+test("a tracker's operation feeds each changed value to a buffer, and no other", async () => {
+  const tracker = longwatch.tracker('watched');
+  await tracker.start(resolveConfig({ trackers: [watched], buffers: [changes] }).trackers[0]!.options);
+  await tracker.add(['one'], { wait: true });
+  const values = () => (seen.changes ?? []).map((entry) => (entry as { value: number }).value);
+  await eventually('the last change', () => values().includes(3));
+  await eventually('it goes on', () => reads > 10);
+  const status = await drained(longwatch.buffer('changes'));
+  expect(status.accepted).toBeLessThanOrEqual(3);
+  expect(values().at(-1)).toBe(3);
+  expect(seen.changes![0]).toMatchObject({ tracker: 'watched', operation: 'look', id: 'one' });
+  expect(await stack.sql('select 1 from longwatch.buffer_outbox')).toEqual([]);
+});
+
+test('init goes on from its cursor after a failure, and is asked again when all is handled', async () => {
+  await eventually('passes that find nothing', () => passes.some(({ pass }) => pass > 4));
+  expect(asc(seen.polled!)).toEqual([...range(50), 1_001, 1_002]);
+  expect(passes.slice(0, 7).map(({ cursor }) => cursor)).toEqual([undefined, 10, 20, 20, 30, 40, undefined]);
+  expect(await longwatch.buffer('polled').status()).toMatchObject({ accepted: 52, done: 52, balanced: true });
+});
+
+/** Runs a verb as the shell would, but for the process. */
+async function cli(...args: string[]): Promise<{ status: number; out: string; err: string }> {
+  const out: string[] = [];
+  const err: string[] = [];
+  const catching = (into: string[]) => (text: unknown) => {
+    into.push(String(text));
+    return true;
+  };
+  const spies = [
+    jest.spyOn(process.stdout, 'write').mockImplementation(catching(out)),
+    jest.spyOn(process.stderr, 'write').mockImplementation(catching(err)),
+  ];
+  const where = ['--address', stack.servers.temporalAddress, '--database', stack.servers.databaseUrl];
+  try {
+    return { status: await main([...args, ...where]), out: out.join(''), err: err.join('') };
+  } finally {
+    spies.forEach((spy) => spy.mockRestore());
+  }
+}
+
+test('on the command line: push, status, flush, pause, resume, dead', async () => {
+  const file = path.join(stack.dir, 'entries.jsonl');
+  writeFileSync(file, '1\n{"broken": \n3\nnonsense\n');
+  const broken = await cli('push', 'paused', '--file', file);
+  expect(broken.status).toBe(2);
+  expect(broken.err).toMatch(/2 of the entries are no JSON; nothing was sent/);
+  expect(broken.err).toMatch(/line 2: .*\n.*line 4: /);
+
+  writeFileSync(file, '');
+  expect(await cli('push', 'paused', '--file', file)).toMatchObject({
+    status: 0,
+    out: "0 entries accepted by 'paused'\n",
+  });
+  const { accepted: before } = await longwatch.buffer('paused').status();
+  writeFileSync(file, '701\n\n702\n');
+  expect(JSON.parse((await cli('push', 'paused', '700', '--file', file, '--wait', '--json')).out)).toMatchObject({
+    accepted: 3,
+    blankLines: 1,
+  });
+  const status = await drained(longwatch.buffer('paused'));
+  expect(status.accepted).toBe(before + 3);
+  expect((await cli('status', 'paused')).out).toContain(`${before + 3} accepted = ${before + 3} done + 0 pending`);
+  const shown = JSON.parse((await cli('status', '--json')).out) as { buffers: BufferSummary[] };
+  expect(shown.buffers.find((buffer) => buffer.name === 'poisoned')).toMatchObject({ dropped: 1, balanced: true });
+  expect((await cli('flush', 'paused')).out).toBe("'paused' is flushed\n");
+  expect((await cli('pause', 'paused')).out).toBe("'paused' is paused\n");
+  expect((await cli('resume', 'paused')).out).toBe("'paused' is running\n");
+  const mistyped = await cli('push', 'pused', '1');
+  expect(mistyped.status).toBe(2);
+  expect(mistyped.err).toContain("did you mean 'paused'");
+  expect((await cli('dead', 'list', 'poisoned')).out).toBe('none\n');
+  expect((await cli('dead', 'list', 'poisoned', '--recorded')).out).toContain('dropped');
+  expect(await cli('dead', 'retry', 'poisoned')).toMatchObject({ status: 2 });
+  expect((await cli('dead', 'retry', 'poisoned', '--all')).out).toBe('0 dead letters would be pending again\n');
 });

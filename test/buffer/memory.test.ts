@@ -32,18 +32,18 @@ test('above 80 % the largest shards shrink one by one, those at their minimum ar
   expect(told.slice(4)).toEqual(['grow b/2', 'grow b/1']);
 });
 
-test('a worker with a heap of 160 MB takes in 200 MB of entries that nobody handles yet', async () => {
+test('a worker with a heap of 192 MB takes in 100 MB of entries that nobody handles yet', async () => {
   const stack = await Stack.start();
   try {
     const worker = stack.workerProcess(path.join(__dirname, 'memory.config.ts'), {
-      NODE_OPTIONS: '--max-old-space-size=160',
+      NODE_OPTIONS: '--max-old-space-size=192',
     });
     await worker.ready;
     const longwatch = await stack.connect();
     const buffer = longwatch.buffer('hoard');
     await buffer.start(resolveConfig(config).buffers[0]!.options);
     await buffer.pause();
-    const entries = 200_000;
+    const entries = 100_000;
     let shrunk = 0;
     const looking = setInterval(() => {
       void longwatch.status().then((status) => (shrunk = Math.max(shrunk, status.buffers[0]!.shrunk)));

@@ -56,6 +56,8 @@ export interface OperationDefinition {
   skipWhile?: { operation: string; slowerThan?: Duration };
   warnLag?: Duration;
   warnBacklog?: number;
+  /** The name of a buffer that gets each changed value: `{ tracker, operation, id, value, fetchedAt }`. */
+  buffer?: string;
   run: Run;
   /** Runs in place of `run` while the gate is closed: say what is known without asking the upstream. */
   whenClosed?: Run;

@@ -53,7 +53,12 @@ const CONFIG_KEYS = ['trackers', 'buffers', ...JOB_LISTS, 'activities', 'workflo
 const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', 'buffer', ...JOB_DEFAULTS];
 const TRACKER_KEYS = [...TRACKER_OPTIONS.map((spec) => spec.name), 'name', 'gate', 'operations', 'onError'];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check'];
-const OPERATION_KEYS = [...new Set(OPERATION_OPTIONS.map((spec) => spec.name.split('.')[0]!)), 'run', 'whenClosed'];
+const OPERATION_KEYS = [
+  ...new Set(OPERATION_OPTIONS.map((spec) => spec.name.split('.')[0]!)),
+  'buffer',
+  'run',
+  'whenClosed',
+];
 const GATE_SPECS = GATE_OPTIONS.map((spec) => ({ spec, key: spec.name.slice('gate.'.length) }));
 const without = (keys: string[], ...left: string[]): string[] => keys.filter((key) => !left.includes(key));
 
@@ -71,10 +76,26 @@ export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   if (isObject(config) && config.workflows !== undefined && typeof config.workflows !== 'string') {
     problems.push("workflows must be the path of a module, such as './workflows.ts'");
   }
+  checkFeeds(resolved, buffers, problems);
   if (!isObject(config))
     problems.push('the config must be an object: export default defineConfig({ trackers: [ … ] })');
   if (problems.length > 0) throw new ConfigError(problems, 'The config cannot be used:');
   return { trackers: resolved, buffers, jobs, activities, workflows: config.workflows };
+}
+
+/** Operations name buffers that are there. */
+function checkFeeds(trackers: ResolvedTracker[], buffers: ResolvedBuffer[], problems: string[]): void {
+  const names = buffers.map((buffer) => buffer.name);
+  for (const { name, definition } of trackers) {
+    const operations: unknown = definition.operations;
+    for (const [operation, given] of Object.entries(isObject(operations) ? operations : {})) {
+      const buffer = isObject(given) ? given.buffer : undefined;
+      if (buffer === undefined || (typeof buffer === 'string' && names.includes(buffer))) continue;
+      const word = typeof buffer === 'string' ? buffer : (JSON.stringify(buffer) ?? 'a function');
+      const hint = didYouMean(word, names);
+      problems.push(`trackers.${name}.operations.${operation}.buffer: there is no buffer '${word}'${hint}`);
+    }
+  }
 }
 
 /** Its shape is checked with the other `defaults`. */
@@ -293,7 +314,7 @@ function checkDefaults(layers: Layers, problems: string[]): void {
   checkFunction(layers.tracker, 'onError', 'defaults.tracker.', problems);
   check(layers.gate, without(GATE_KEYS, 'check'), 'defaults.gate.', GATE_SPECS);
   checkNested(layers.operation, 'defaults.operation.', problems);
-  const operationKeys = without(OPERATION_KEYS, 'run', 'whenClosed');
+  const operationKeys = without(OPERATION_KEYS, 'buffer', 'run', 'whenClosed');
   check(layers.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS));
 }
 

@@ -15,6 +15,7 @@ import {
   proxyActivities,
   setCurrentDetails,
   setHandler,
+  sleep,
   startChild,
   workflowInfo,
   type SignalDefinition,
@@ -27,6 +28,7 @@ import {
   declareBufferUpdate,
   flushBufferUpdate,
   flushSignal,
+  INIT_SENDER,
   orderSignal,
   pauseBufferUpdate,
   pushSignal,
@@ -55,9 +57,6 @@ import {
 } from './init';
 import type { BufferOptions } from './options';
 import { shard as shardWorkflow } from './shard';
-
-/** Senders of `init`'s pages, in the shards' marks. */
-const INIT_SENDER = 'init';
 
 const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
 const { openBuffer, setBufferState, declareBuffer } = proxyActivities<BufferActivities>({
@@ -116,7 +115,9 @@ export async function buffer(input: BufferInput): Promise<void> {
     woken = true;
     happenings++;
   });
-  setHandler(roomSignal, ({ shard, waiting }) => {
+  setHandler(roomSignal, ({ shard, waiting, seq }) => {
+    // Said before the last page had come to it: it may be drained only for the moment.
+    if (seq < (state.seqs[shard] ?? 0)) return;
     state.waiting[shard] = waiting;
     if (waiting > 0) pollAtMs = undefined;
     happenings++;
@@ -159,7 +160,9 @@ export async function buffer(input: BufferInput): Promise<void> {
       continue;
     }
     const seen = happenings;
-    const happened = () => happenings !== seen;
+    // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
+    const waitsForHandlers = !allHandlersFinished();
+    const happened = () => happenings !== seen || (waitsForHandlers && allHandlersFinished());
     if (pollAtMs === undefined) await condition(happened);
     else await condition(happened, Math.max(1, pollAtMs - Date.now()));
   }
@@ -195,7 +198,7 @@ export async function buffer(input: BufferInput): Promise<void> {
       await send(read);
     } catch (error) {
       log.error('A page of init could not be read; trying again in 10 s', { buffer: name, error });
-      await condition(() => false, 10_000);
+      await sleep(10_000);
     } finally {
       reading = false;
       happenings++;

@@ -21,6 +21,9 @@ export function parseBufferWorkflowId(id: string): string | undefined {
   return /^buffer\/([^/]+)$/.exec(id)?.[1];
 }
 
+/** The sender of `init`'s pages, in the shards' marks. */
+export const INIT_SENDER = 'init';
+
 // ── What a sender says to a shard ────────────────────────────────────────────────────────────
 
 /**
@@ -252,8 +255,8 @@ export const flushBufferUpdate = defineUpdate<{ shards: number }, []>('flush');
 export const declareBufferUpdate = defineUpdate<{ changed: boolean; version: number }, [BufferOptions]>('declare');
 /** Starts what is missing of the shards. */
 export const wakeBufferSignal = defineSignal('wake');
-/** A shard has room for a page of `init`, or nothing left to do. */
-export const roomSignal = defineSignal<[{ shard: number; waiting: number }]>('room');
+/** A shard has room for a page of `init`, or nothing left to do; `seq`: the last message of `init` that it has. */
+export const roomSignal = defineSignal<[{ shard: number; waiting: number; seq: number }]>('room');
 
 export interface InitProgress {
   /** Passes begun; 0: there is no `init`. */

@@ -2,10 +2,13 @@
  * What a shard does with a message: not twice, each entry numbered, keys made one, and into the lane where it belongs: in
  * memory, or behind what lies in PostgreSQL already. Called by `shard.ts`; deterministic, as all of a workflow's decisions.
  */
-import type { Chunk, Json, LaneName, PushMessage, PushPayload, ShardState } from './contract';
+import { INIT_SENDER } from './contract';
+import type { Chunk, Json, LaneName, PushMessage, PushPayload, SenderMarks, ShardState } from './contract';
 import type { BufferOptions } from './options';
 import { append, hasStored, inMemory, insertLater, LATER_CHUNKS, overflowBytes, pendingOf } from './queue';
 
+/** Numbers that may come out of turn; a sender has a few under way at once. */
+const GAPS = 1_000;
 /** A sender's marks are kept for this many senders, those heard of last. */
 const SENDERS = 500;
 /** PostgreSQL does not take what overflows: senders wait. Characters. */
@@ -137,12 +140,26 @@ function firstTime(state: ShardState, { sender, seq }: PushMessage, now: number)
     marks.upTo++;
     marks.above.splice(i, 1);
   }
+  if (marks.above.length > GAPS) closeGap(marks);
   forgetSenders(state);
   return true;
 }
 
+/** A number that has not come while so many later ones have will not come: its sender gave it up, or this shard is a new one. */
+function closeGap(marks: SenderMarks): void {
+  marks.above.sort((a, b) => a - b);
+  marks.upTo = marks.above.shift()!;
+  while (marks.above[0] === marks.upTo + 1) marks.upTo = marks.above.shift()!;
+}
+
+/** The newest message of a sender that is in. */
+export function lastSeq(state: ShardState, sender: string): number {
+  const marks = state.senders[sender];
+  return marks ? Math.max(marks.upTo, ...marks.above) : 0;
+}
+
 function forgetSenders(state: ShardState): void {
-  const names = Object.keys(state.senders);
+  const names = Object.keys(state.senders).filter((name) => name !== INIT_SENDER);
   if (names.length <= SENDERS) return;
   const oldest = names.reduce((a, b) => (state.senders[a]!.seenAt <= state.senders[b]!.seenAt ? a : b));
   delete state.senders[oldest];

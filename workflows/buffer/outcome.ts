@@ -8,7 +8,7 @@ import { admit, dropKeys, noteKeys, place, type KeyIndex } from './intake';
 import { cutHead, insertLater, laneEntries, LATER_CHUNKS, pieceOf, piecesOf, settleRow } from './queue';
 
 /** Characters of entries that travel in one batch's input, and that one batch reads from PostgreSQL. */
-const BATCH_BYTES = 512 * 1024;
+const BATCH_BYTES = 440_000;
 const BATCH_STORED_BYTES = 8_000_000;
 /** Parts of a batch: each is a few words of its input. */
 const BATCH_CHUNKS = 500;

@@ -12,13 +12,13 @@ export const CARRY_BYTES = 256 * 1024;
 /** While PostgreSQL is away and nothing can be stored: rather this than a history past its limit. */
 export const CARRY_BYTES_AT_MOST = 1_200_000;
 /** A store activity's input at most. */
-const STORE_BYTES = 512 * 1024;
+const STORE_BYTES = 440_000;
 const STORE_ROWS = 200;
 /** Stored chunks fetched at once, by reference. */
 const FETCH_ROWS = 50;
 /** Dead letters buried at once. */
 const BURY_CHUNKS = 500;
-const BURY_BYTES = 512 * 1024;
+const BURY_BYTES = 440_000;
 /** Reports follow each other no closer than this. Milliseconds. */
 export const REPORT_MS = 500;
 /** History of a run, beside the option `historyEvents`. */

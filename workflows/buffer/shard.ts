@@ -28,6 +28,7 @@ import {
   bufferWorkflowId,
   deadSignal,
   flushSignal,
+  INIT_SENDER,
   memorySignal,
   orderSignal,
   pushSignal,
@@ -41,7 +42,7 @@ import {
   type ShardSinks,
   type ShardState,
 } from './contract';
-import { accept, indexKeys, pressureOf, readPush } from './intake';
+import { accept, indexKeys, lastSeq, pressureOf, readPush } from './intake';
 import { batchInput, buried, moveDue, revive, settle, takeBatch } from './outcome';
 import {
   beginStore,
@@ -99,7 +100,8 @@ async function keepShard(input: ShardInput): Promise<void> {
     happened();
   });
   setHandler(pushUpdate, (messages) => {
-    const waitMs = pressureOf(state);
+    // What is pushed to the front is always admitted.
+    const waitMs = messages.every((message) => message.front === true) ? 0 : pressureOf(state);
     if (waitMs > 0) return { accepted: false, waitMs };
     for (const message of messages) accept(state, index, readPush(message), Date.now());
     happened();
@@ -162,7 +164,9 @@ async function keepShard(input: ShardInput): Promise<void> {
         break;
       case 'wait': {
         const seen = happenings;
-        const ready = () => happenings !== seen;
+        // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
+        const waitsForHandlers = !allHandlersFinished();
+        const ready = () => happenings !== seen || (waitsForHandlers && allHandlersFinished());
         if (step.untilMs === undefined) await condition(ready);
         else await condition(ready, Math.max(1, step.untilMs - Date.now()));
         break;
@@ -266,7 +270,7 @@ async function keepShard(input: ShardInput): Promise<void> {
     }
     if (state.options.init) {
       await getExternalWorkflowHandle(bufferWorkflowId(buffer))
-        .signal(roomSignal, { shard: number, waiting: waitingOf(state) })
+        .signal(roomSignal, { shard: number, waiting: waitingOf(state), seq: lastSeq(state, INIT_SENDER) })
         .catch(() => undefined);
     }
     busy.reporting = false;

@@ -27,8 +27,8 @@ export class Bench {
   }
 
   /** A TypeScript module in a process of its own, ready to be called (`child.ts`). */
-  async child(file: string, env: NodeJS.ProcessEnv = {}): Promise<Child> {
-    const child = new Child(file, env);
+  async child(file: string, env: NodeJS.ProcessEnv = {}, nodeFlags: readonly string[] = []): Promise<Child> {
+    const child = new Child(file, env, nodeFlags);
     this.defer(() => child.kill());
     await child.ready;
     return child;

@@ -1,5 +1,6 @@
 /** A bulk add: 100,000 ids until all are in the database and owned by pools, and the memory that the worker then holds. */
 import { defineScenario } from '../harness/scenario';
+import type { Bench } from '../harness/bench';
 import { numbered, Watch } from '../tracker/watch';
 
 const IDS = 100_000;
@@ -12,7 +13,7 @@ export const scenario = defineScenario({
     const watch = await Watch.start(bench, { tracker: {}, operation: { every: '1m' } }, ['--expose-gc']);
     await watch.tracker.add(numbered(BASE_IDS, 'base-'), { wait: true });
     await bench.sleep(5_000);
-    const base = await watch.memory();
+    const base = await settledMemory(bench, watch);
     bench.say(`adding ${IDS.toLocaleString('en-US')} ids`);
     const began = performance.now();
     await watch.tracker.add(numbered(IDS), { wait: true });
@@ -21,8 +22,7 @@ export const scenario = defineScenario({
     const owned = (performance.now() - began) / 1_000;
     // Each has a value by then, and what was needed on the way is free again.
     await bench.until('all are fetched', async () => (await watch.fetchedMembers()) >= IDS, 120_000);
-    await bench.sleep(2_000);
-    const full = await watch.memory();
+    const full = await settledMemory(bench, watch);
     return [
       { measure: `${IDS} ids acknowledged (add --wait)`, ours: seconds, unit: 's', target: '<= 15 s' },
       { measure: `${IDS} ids in the memory of their shifts`, ours: owned, unit: 's', target: '<= 15 s' },
@@ -36,3 +36,14 @@ export const scenario = defineScenario({
     ];
   },
 });
+
+/** The least of some seconds: what Node gives back to the operating system, it gives back by and by. */
+async function settledMemory(bench: Bench, watch: Watch): Promise<NodeJS.MemoryUsage> {
+  let least = await watch.memory();
+  for (let second = 0; second < 10; second++) {
+    await bench.sleep(1_000);
+    const now = await watch.memory();
+    if (now.rss < least.rss) least = now;
+  }
+  return least;
+}

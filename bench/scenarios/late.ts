@@ -60,9 +60,12 @@ async function handovers(bench: Bench): Promise<Reading[]> {
     ),
   );
   await watch.stop();
+  const measure = `late, ${began.size} pools through ${HANDOVERS} hand-overs each`;
   return [
+    // Few of all runs come upon a hand-over: this is the worst of those.
+    { measure: `${measure}, the latest`, ours: percentile(late, 1)!, unit: 'ms' },
     {
-      measure: `late, ${began.size} pools through ${HANDOVERS} hand-overs each, p99`,
+      measure: `${measure}, p99`,
       ours: percentile(late, 0.99)!,
       unit: 'ms',
       target: '<= 250 ms',

@@ -63,23 +63,13 @@ export class Connections {
   }
 
   private async look<T>(work: (database: Database) => Promise<T>): Promise<T> {
-    const { readDatabaseUrl, directDatabaseUrl } = this.environment;
-    requireDatabase(this.environment);
-    if (readDatabaseUrl === undefined) {
+    const replica = this.readsReplica;
+    for (let left = replica ? REPLAY_CONFLICTS : 0; ; left--) {
       try {
-        return await work(this.store());
-      } catch (error) {
-        throw this.databaseError(error);
-      }
-    }
-    // Where there is a pooler before the one, there may be one before the other.
-    this.replica ??= this.open(readDatabaseUrl, directDatabaseUrl);
-    for (let left = REPLAY_CONFLICTS; ; left--) {
-      try {
-        return await work(this.replica);
+        return await work(replica ? this.replicaStore() : this.store());
       } catch (error) {
         if ((error as { code?: unknown }).code === '40001' && left > 0) continue;
-        throw this.databaseError(error, true);
+        throw this.databaseError(error, replica);
       }
     }
   }
@@ -103,6 +93,14 @@ export class Connections {
   private store(): Database {
     this.database ??= this.open(requireDatabase(this.environment), this.environment.directDatabaseUrl);
     return this.database;
+  }
+
+  private replicaStore(): Database {
+    requireDatabase(this.environment);
+    const { readDatabaseUrl, directDatabaseUrl } = this.environment;
+    // Where there is a pooler before the one, there may be one before the other.
+    this.replica ??= this.open(readDatabaseUrl!, directDatabaseUrl);
+    return this.replica;
   }
 
   private open(url: string, directUrl: string | undefined): Database {

@@ -9,17 +9,17 @@ export const JOB_NAMES: Statement = { name: 'client-job-names', text: 'select na
 export const JOBS: Statement = {
   name: 'client-jobs',
   text: `select j.name, j.kind, j.state, j.options, j.changes, j.node, j.version::float8 as version,
-                open.due as open_due, open.elapsed as open_elapsed, open.rows as open_rows, open.parts, open.parts_done,
+                open.due as open_due, open.elapsed as open_elapsed, open.rows as open_rows, open.parts, open.parts_done, open.error as open_error,
                 last.due as last_due, last.rows as last_rows, last.failed as last_failed, last.ms as last_ms,
                 last.band as last_band, last.error as last_error, last.ended_at as last_ended_at,
                 (select count(*)::float8 from longwatch.failed_row f where f.job = j.name) as failed_rows,
                 (select coalesce(sum(jsonb_array_length(c.keys)), 0)::float8 from longwatch.claim c where c.job = j.name) as claimed
          from longwatch.job j
          left join lateral (
-           select ${ms('t.due')} as due, t.elapsed, coalesce(sum(r.rows), 0)::float8 as rows, count(r.part)::int as parts,
+           select ${ms('t.due')} as due, t.elapsed, t.error, coalesce(sum(r.rows), 0)::float8 as rows, count(r.part)::int as parts,
                   (count(r.part) filter (where r.done))::int as parts_done
            from longwatch.tick t left join longwatch.tick_range r on r.job = t.job
-           where t.job = j.name and t.ended_at is null group by t.due, t.elapsed
+           where t.job = j.name and t.ended_at is null group by t.due, t.elapsed, t.error
          ) as open on true
          left join lateral (
            select ${ms('t.due')} as due, t.rows::float8 as rows, t.failed::float8 as failed, t.ms, t.band, t.error,

@@ -10,8 +10,15 @@ export interface JobSummary {
   kind: JobKind;
   state: JobState;
   schedule: Schedule;
-  /** The tick that has begun and not ended. */
-  open: { due: string; elapsed: number; rows: number; share: number; node: string | null } | null;
+  /** The tick that has begun and not ended. `share`: 0 to 1, of its parts; `error`: why the last pass could not go on. */
+  open: {
+    due: string;
+    elapsed: number;
+    rows: number;
+    share: number;
+    node: string | null;
+    error: string | null;
+  } | null;
   last: {
     due: string;
     endedAt: string;
@@ -38,6 +45,7 @@ export interface JobRow {
   version: number;
   open_due: number | null;
   open_elapsed: number;
+  open_error: string | null;
   open_rows: number;
   parts: number;
   parts_done: number;
@@ -71,7 +79,14 @@ function summarize(row: JobRow): JobSummary {
     open:
       row.open_due === null
         ? null
-        : { due: iso(row.open_due)!, elapsed: row.open_elapsed, rows: row.open_rows, share, node: row.node },
+        : {
+            due: iso(row.open_due)!,
+            elapsed: row.open_elapsed,
+            rows: row.open_rows,
+            share,
+            node: row.node,
+            error: row.open_error,
+          },
     last:
       row.last_due === null
         ? null

@@ -14,7 +14,10 @@ export interface PoolSizes {
   kit: number;
   /** One for each transaction of a durable activity: it is held as long as the activity's code runs. */
   activities: number;
-  /** One for each chunk or page at once, and two for progress and commands, which must not wait for the longest chunk. */
+  /**
+   * One for each chunk or page at once, and two for progress and commands, which must not wait for the longest chunk; at least
+   * twice the largest `concurrency`, for no job may use more than half of them.
+   */
   jobs: number;
   /** LISTEN: shifts, and keys that are waited for. */
   listeners: number;
@@ -37,10 +40,11 @@ export interface PoolDemand {
 
 export function poolSizes(demand: PoolDemand): PoolSizes {
   const chunks = demand.jobs.reduce((sum, concurrency) => sum + concurrency, 0);
+  const largest = Math.max(0, ...demand.jobs);
   return {
     kit: KIT_CONNECTIONS,
     activities: demand.durableActivities === 0 ? 0 : (demand.activityConnections ?? ACTIVITY_CONNECTIONS),
-    jobs: chunks === 0 ? 0 : (demand.jobConnections ?? Math.min(chunks + PROGRESS, JOBS_MOST)),
+    jobs: chunks === 0 ? 0 : (demand.jobConnections ?? Math.min(Math.max(chunks + PROGRESS, 2 * largest), JOBS_MOST)),
     listeners: LISTENERS,
   };
 }

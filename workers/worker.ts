@@ -54,7 +54,10 @@ export interface WorkerSetup {
   workflowBundle?: string;
   /** Transactions of durable activities at once. @default 10 */
   activityConnections?: number;
-  /** Chunks and pages of jobs at once. @default the sum of their `concurrency`, and two */
+  /**
+   * Connections for the chunks and pages of jobs; one job uses at most half of them.
+   * @default the sum of their `concurrency` and two, at least twice the largest (`pool-sizes.ts`)
+   */
   jobConnections?: number;
 }
 

@@ -22,7 +22,7 @@ export async function checkJob(database: Database, options: JobOptions): Promise
     await run(db, { name: 'population-read-only', text: 'set transaction read only' });
     const table = await readWorkTable(db, work);
     await checkColumns(db, work, table);
-    for (const [option, source] of expressionsOf(work)) {
+    for (const [option, source] of expressionsOf(options.work)) {
       const bare = new Template().sql('select ').expression(option, source).sql(` from ${table.quoted}`);
       await plan(db, bare, option);
     }
@@ -36,8 +36,13 @@ function expressionsOf(work: Work): [string, string][] {
   switch (work.kind) {
     case 'regen': {
       if ('sql' in work) return [];
+      // Of a rule each part alone, for together they are balanced also when one leaves its parentheses.
+      const parts = (['add', 'max', 'min'] as const).flatMap((name): [string, string][] => {
+        const source = work.rule?.[name];
+        return source === undefined ? [] : [[`rule.${name}`, source]];
+      });
       const set = Object.entries(work.set).map(([column, source]): [string, string] => [`set.${column}`, source]);
-      return work.where === undefined ? set : [...set, ['where', work.where]];
+      return [...parts, ...set, ...(work.where === undefined ? [] : [['where', work.where] as [string, string]])];
     }
     case 'decay':
       return [['where', work.where]];

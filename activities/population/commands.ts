@@ -17,7 +17,7 @@ import {
   storeJobOptions,
   type JobRow,
 } from '../store/jobs';
-import { openTickOf } from '../store/ticks';
+import { abandonTick, openTickOf } from '../store/ticks';
 import { calendarOf } from './calendar';
 import { checkJob } from './check';
 
@@ -31,7 +31,7 @@ export async function openJob(
   return database.transaction(async (db) => {
     if (options) {
       await createJob(db, job, options);
-      await storeJobOptions(db, job, options);
+      await replaceOptions(db, await known(db, job, 'all'), options);
       if ((await known(db, job, 'all')).state === 'stopped') await writeState(db, job, 'running');
     }
     const row = await known(db, job);
@@ -71,9 +71,19 @@ export async function declareJob(
     if (row.kind !== options.kind) {
       throw failure(ErrorType.BadOption, `job ${job} is a ${row.kind}; stop it before it becomes a ${options.kind}`);
     }
-    const changed = await storeJobOptions(db, job, options);
+    const changed = await replaceOptions(db, row, options);
     return { changed, version: (await known(db, job)).version };
   });
+}
+
+/** A tick that is open goes on with the new options, unless they go along another table or key. */
+async function replaceOptions(db: Queryable, row: JobRow, options: JobOptions): Promise<boolean> {
+  const along = ({ kind, work }: JobOptions): string =>
+    JSON.stringify([kind, work.table.schema, work.table.name, work.key]);
+  if (along(row.options) !== along(options)) {
+    await abandonTick(db, row.name, 'the definition has another table or key; the tick ended where it was');
+  }
+  return storeJobOptions(db, row.name, options);
 }
 
 export async function setJobOptions(

@@ -21,7 +21,7 @@ export async function decay(work: PassWork, known: number | undefined): Promise<
   const first = new DecayStream(work, sizing, shared);
   await first.chunk(all);
   if (!shared.over) {
-    const others = Array.from({ length: work.options.concurrency - 1 }, () => new DecayStream(work, sizing, shared));
+    const others = Array.from({ length: work.streams - 1 }, () => new DecayStream(work, sizing, shared));
     await allOrFirstError(
       [first, ...others].map((stream) => stream.run()),
       work,

@@ -29,11 +29,13 @@ export interface PopulationSetup {
   temporal: TemporalLink;
   log: Logger;
   registry?: Registry;
-  /** Connections for chunks and pages at once, of all jobs. @default 8 */
+  /** Connections of all jobs of the worker; one job uses at most half of them. @default 16 */
   connections?: number;
 }
 
-const CONNECTIONS = 8;
+const CONNECTIONS = 16;
+/** A chunk waits for a connection while others have them all; it is no outage. */
+const WAIT_MS = 60_000;
 /** A single statement over a large table may take long; what hangs is ended by the operator. */
 const STATEMENT_MS = 24 * 60 * 60_000;
 
@@ -43,16 +45,26 @@ export class PopulationNode {
   readonly metrics: PopulationMetrics;
   /** For what handlers of sweeps write: at most so many at once, so that a connection is left for progress. */
   readonly effects: Transactions;
+  /** Chunks or pages of one job at once, at most. */
+  readonly streams: number;
   private readonly passes = new Map<Ending, string>();
   private draining = false;
 
   constructor(setup: PopulationSetup) {
     const { nodeName, databaseUrl: url, directDatabaseUrl: directUrl, temporal, log } = setup;
     const connections = setup.connections ?? CONNECTIONS;
-    const database = new Database({ url, directUrl, log, connections, statementTimeoutMs: STATEMENT_MS });
+    const database = new Database({
+      url,
+      directUrl,
+      log,
+      connections,
+      statementTimeoutMs: STATEMENT_MS,
+      connectTimeoutMs: WAIT_MS,
+    });
     this.deps = { nodeName, database, temporal, log };
     this.handlers = new Map(setup.jobs.flatMap((job) => (job.handle ? [[job.name, job.handle] as const] : [])));
     this.metrics = new PopulationMetrics(setup.registry, () => this.passes.values());
+    this.streams = Math.max(1, Math.floor(connections / 2));
     this.effects = new Transactions(database, Math.max(1, connections - 2));
   }
 

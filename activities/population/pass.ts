@@ -12,8 +12,9 @@ import { ErrorType } from '../../workflows/lib/errors';
 import { jobWorkflowId, type PassInput, type PassResult, type TickOrder } from '../../workflows/population/contract';
 import { bandOf } from '../../workflows/population/plan';
 import type { JobOptions } from '../../workflows/population/options';
-import { failure } from '../failures';
-import { readJob } from '../store/jobs';
+import { errorOf, failure } from '../failures';
+import { isOutage, type Database } from '../store/database';
+import { readJob, type JobRow } from '../store/jobs';
 import {
   clearFailed,
   closeTick,
@@ -21,6 +22,7 @@ import {
   holdJob,
   insertRanges,
   insertTick,
+  noteTickError,
   openTickOf,
   pauseTick,
   totalsOf,
@@ -60,10 +62,14 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
   const forget = watchForEnd(ending, log);
   try {
     const isCurrent = () => deps.temporal.isCurrent(jobWorkflowId(input.job), claim.runId);
+    const row = await readRunnable(node, input.job);
     const token = await takeJobFence(deps.database, claim, isCurrent);
-    return await work(node, input, { token, began, ending, log });
+    return await work(node, input, row, { token, began, ending, log });
   } catch (error) {
-    if ((error as { type?: unknown }).type !== ErrorType.Fenced) throw error;
+    if ((error as { type?: unknown }).type !== ErrorType.Fenced) {
+      await noteTrouble(deps.database, input.job, errorOf(error));
+      throw error;
+    }
     node.metrics.fenced.inc({ job: input.job });
     log.warn('a newer holder has the job; nothing more is written here');
     return { end: 'fenced', due: input.tick.due, rows: 0, failed: 0, ms: 0, node: deps.nodeName };
@@ -74,18 +80,30 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
   }
 }
 
+/** The job's row, if this worker can do it. Looked at before the fence is taken: who cannot work must not take the job from others. */
+async function readRunnable(node: PopulationNode, job: string): Promise<JobRow> {
+  const row = await node.deps.database.transaction((db) => readJob(db, job));
+  if (!row) throw failure(ErrorType.UnknownJob, `there is no job ${job} in the database`);
+  if (row.kind === 'sweep' && !node.handlers.has(job)) {
+    throw failure(ErrorType.NotDefinedHere, `the config of node ${node.deps.nodeName} has no sweep ${job}`);
+  }
+  return row;
+}
+
+/** Shown by `status` while Temporal tries again. An outage of the database shows itself. */
+async function noteTrouble(database: Database, job: string, error: Error): Promise<void> {
+  if (isOutage(error)) return;
+  await database.transaction((db) => noteTickError(db, job, error.message)).catch(() => undefined);
+}
+
 async function work(
   node: PopulationNode,
   input: PassInput,
+  row: JobRow,
   { token, began, ending, log }: { token: number; began: number; ending: Ending; log: Logger },
 ): Promise<PassResult> {
   const { database, nodeName } = node.deps;
   const { job } = input;
-  const row = await database.transaction((db) => readJob(db, job));
-  if (!row) throw failure(ErrorType.UnknownJob, `there is no job ${job} in the database`);
-  if (row.kind === 'sweep' && !node.handlers.has(job)) {
-    throw failure(ErrorType.NotDefinedHere, `the config of node ${nodeName} has no sweep ${job}`);
-  }
   const options: JobOptions = { ...row.options, work: withRule(row.options.work) };
   const table = await database.transaction((db) => readWorkTable(db, options.work));
   const opened = await openTick(node.deps, input, token, options, table);
@@ -93,7 +111,20 @@ async function work(
 
   const meter = new JobMeter(job, node.metrics);
   const tick = opened;
-  const context: PassWork = { job, token, node: nodeName, tick, options, table, database, ending, meter, log };
+  const streams = Math.min(options.concurrency, node.streams);
+  const context: PassWork = {
+    job,
+    token,
+    node: nodeName,
+    tick,
+    options,
+    streams,
+    table,
+    database,
+    ending,
+    meter,
+    log,
+  };
   log.info({ due: new Date(tick.due), elapsed: tick.elapsed, skipped: tick.skipped }, 'the tick begins');
   const done = await workOf(node, context, row.chunkRows);
   const ms = tick.ms + performance.now() - began;

@@ -58,7 +58,7 @@ export async function regen(work: PassWork, known: number | undefined): Promise<
       await new RangeWork(work, range, sizing, failed).run();
     }
   };
-  await allOrFirstError(Array.from({ length: work.options.concurrency }, stream), work);
+  await allOrFirstError(Array.from({ length: work.streams }, stream), work);
   return { chunkRows: work.options.chunk === 'auto' ? sizing.size : undefined };
 }
 
@@ -115,7 +115,8 @@ class RangeWork {
       const ms = performance.now() - began;
       work.meter.chunk(changed, ms);
       this.conflicts = 0;
-      if (this.narrowed === undefined) return this.sizing.took(size, changed, ms);
+      // The rest of a part says nothing of a whole chunk.
+      if (this.narrowed === undefined) return this.sizing.took(bound === undefined ? 0 : size, changed, ms);
       this.narrowed = this.narrowed * 2 >= this.sizing.size ? undefined : this.narrowed * 2;
       return 0;
     } catch (error) {

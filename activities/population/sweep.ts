@@ -56,7 +56,7 @@ export async function sweep(
       await work.ending.sleep(Math.max(5, soon));
     }
   };
-  await allOrFirstError(Array.from({ length: work.options.concurrency }, stream), work);
+  await allOrFirstError(Array.from({ length: work.streams }, stream), work);
   const later = await claims.nextIn();
   return { retryAt: later === undefined ? undefined : Date.now() + later };
 }

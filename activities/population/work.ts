@@ -48,6 +48,8 @@ export interface PassWork {
   node: string;
   tick: OpenTick;
   options: JobOptions;
+  /** Chunks or pages at once: what the options say, as far as this worker has connections. */
+  streams: number;
   table: TableFacts;
   database: Database;
   ending: Ending;

@@ -31,6 +31,8 @@ export interface DatabaseOptions {
   connections?: number;
   /** A statement that takes longer has failed, and its connection is thrown away. Milliseconds. @default 10,000 */
   statementTimeoutMs?: number;
+  /** How long to wait for a connection, a free one of the pool or a new one. Milliseconds. @default 3,000 */
+  connectTimeoutMs?: number;
 }
 
 export class Database {
@@ -47,7 +49,7 @@ export class Database {
       connectionString: options.url,
       max: options.connections ?? 6,
       application_name: 'longwatch',
-      connectionTimeoutMillis: 3_000,
+      connectionTimeoutMillis: options.connectTimeoutMs ?? 3_000,
       // PgBouncer refuses it at the start of a connection.
       statement_timeout: this.pooled ? undefined : timeout,
       // The server's own limit does not help when the server is frozen; the client's does.

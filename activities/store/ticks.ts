@@ -95,6 +95,23 @@ const PAUSE: Statement = {
   name: 'tick-pause',
   text: `update longwatch.tick set ms = ms + $2 where job = $1 and ended_at is null`,
 };
+const ERROR: Statement = {
+  name: 'tick-error',
+  text: `update longwatch.tick set error = $2 where job = $1 and ended_at is null`,
+};
+/** The token is another one from then on: a pass that works on it is fenced. */
+const ABANDON: Statement = {
+  name: 'tick-abandon',
+  text: `with gone as (
+           update longwatch.tick t
+           set ended_at = now(), band = 'warning', error = $2,
+               (rows, chunks, failed) = (select coalesce(sum(r.rows), 0), coalesce(sum(r.chunks), 0), coalesce(sum(r.failed), 0)
+                                         from longwatch.tick_range r where r.job = t.job)
+           where job = $1 and ended_at is null returning due),
+         cleared as (delete from longwatch.tick_range where job = $1 and exists (select from gone))
+         update longwatch.job set token = token + 1, ended_due = greatest(ended_due, (select due from gone))
+         where name = $1 and exists (select from gone)`,
+};
 const TOTALS: Statement = {
   name: 'tick-totals',
   text: `select coalesce(sum(rows), 0)::float8 as rows, coalesce(sum(chunks), 0)::float8 as chunks,
@@ -209,6 +226,16 @@ export async function noteFailedRow(db: Queryable, job: string, row: FailedRow):
 /** A pass ends before the tick does: its time counts. */
 export async function pauseTick(db: Queryable, job: string, ms: number): Promise<void> {
   await run(db, PAUSE, [job, ms]);
+}
+
+/** Why a pass could not go on; shown until the tick has ended. */
+export async function noteTickError(db: Queryable, job: string, error: string): Promise<void> {
+  await run(db, ERROR, [job, error.slice(0, 2_000)]);
+}
+
+/** The open tick is over as it is: what it went along is no longer what the job goes along. */
+export async function abandonTick(db: Queryable, job: string, reason: string): Promise<void> {
+  await run(db, ABANDON, [job, reason]);
 }
 
 export async function totalsOf(db: Queryable, job: string): Promise<TickTotals> {

@@ -4,6 +4,7 @@
  */
 import { pino } from 'pino';
 import { connect, defineRegen, ReplicaUnavailableError, RefusedError } from '../../client';
+import { main } from '../../client/cli/main';
 import { Connections } from '../../client/connections';
 import type { Longwatch } from '../../client/longwatch';
 import type { Environment } from '../../workers/config/environment';
@@ -135,6 +136,22 @@ test('what the replica ends for the sake of its replay is asked again', async ()
     expect(ended!.n).toBeGreaterThan(0);
   } finally {
     await connections.close();
+  }
+});
+
+test('migrations go to the server itself, whatever stands before it', async () => {
+  const before = { ...process.env };
+  Object.assign(process.env, {
+    DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none',
+    DIRECT_DATABASE_URL: environment.databaseUrl,
+  });
+  const written = jest.spyOn(process.stdout, 'write').mockReturnValue(true);
+  try {
+    expect(await main(['migrate', '--json'])).toBe(0);
+    expect(written.mock.calls.map(([text]) => text)).toEqual(['{"applied":[]}\n']);
+  } finally {
+    written.mockRestore();
+    process.env = before;
   }
 });
 

@@ -217,6 +217,8 @@ describe('refused at the start, with PostgreSQL’s words and the place', () => 
     [{ set: { stamina: '1' }, where: 'true) or (true' }, /^where: syntax error at or near "\)" \(character 5/],
     [{ set: { stamina: '1 where true; drop table player; --' } }, /syntax error|multiple commands/],
     [{ set: { stamina: '1' }, where: "true; drop table player; select 'x'" }, /multiple commands|syntax error/],
+    [{ rule: { column: 'stamina', add: 1, max: '9' }, where: 'true) or (true' }, /^where: syntax error at or near "\)"/],
+    [{ rule: { column: 'stamina', add: '1) + (1', max: '9' } }, /^rule\.add: syntax error at or near "\)"/],
     [{ set: { stamina: '1' }, where: 'true /*' }, /unterminated|syntax error/],
     [{ set: { 'stamina = 99, stamina': '1' } }, /no column stamina = 99/],
     [{ set: { stamina: '1' }, table: 'player; drop table player' }, /no table player; drop/],

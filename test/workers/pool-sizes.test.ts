@@ -12,8 +12,9 @@ test('what a config does not have takes no connection', () => {
   });
 });
 
-test('a connection for each chunk and page at once, and two for progress; set by hand, that counts', () => {
+test('a connection for each chunk and page at once, and two for progress; a job has half of them; set by hand, that counts', () => {
   expect(poolSizes({ durableActivities: 1, jobs: [2, 4, 2] })).toMatchObject({ activities: 10, jobs: 10 });
+  expect(poolSizes({ durableActivities: 1, jobs: [8, 1] }).jobs).toBe(16);
   expect(poolSizes({ durableActivities: 1, jobs: [64, 64] }).jobs).toBe(64);
   const byHand = poolSizes({ durableActivities: 1, jobs: [2], activityConnections: 3, jobConnections: 5 });
   expect(byHand).toEqual({ kit: 6, activities: 3, jobs: 5, listeners: 2 });

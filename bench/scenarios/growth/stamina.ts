@@ -11,7 +11,7 @@ import { loop, type Pace } from './loop';
 
 const PLAYERS = 100_000;
 const CONNECTIONS = 8;
-const SECONDS = 3;
+const SECONDS = 2;
 const TURNS = 3;
 
 const SCHEMA = `

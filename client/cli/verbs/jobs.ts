@@ -163,9 +163,16 @@ export function jobTable(jobs: readonly JobSummary[]): string {
       job.last && job.last.band,
       count(job.failedRows),
       job.last && `${age(Date.now() - Date.parse(job.last.endedAt))} ago`,
-      job.open && `${count(job.open.rows)} rows so far${job.claimed > 0 ? `, ${count(job.claimed)} claimed` : ''}`,
+      nowOf(job),
     ]),
   ); // prettier-ignore
+}
+
+function nowOf(job: JobSummary): string | null {
+  if (job.open?.error) return `fails: ${job.open.error.slice(0, 80)}`;
+  const claimed = job.claimed > 0 ? [`${count(job.claimed)} claimed`] : [];
+  const parts = [...(job.open ? [`${count(job.open.rows)} rows so far`] : []), ...claimed];
+  return parts.length > 0 ? parts.join(', ') : null;
 }
 
 function historyTable(ticks: readonly TickSummary[]): string {

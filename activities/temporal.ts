@@ -10,6 +10,13 @@ import {
 } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import {
+  bufferWorkflowId,
+  memorySignal,
+  shardWorkflowId,
+  wakeBufferSignal,
+  type BufferInput,
+} from '../workflows/buffer/contract';
+import {
   poolWorkflowId,
   TASK_QUEUE,
   trackerWorkflowId,
@@ -79,6 +86,23 @@ export class TemporalLink {
       if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
       throw error;
     }
+  }
+
+  /** Starts the buffer's parent where it has none, and has it start what is missing of its shards. */
+  async wakeBuffer(buffer: string): Promise<void> {
+    await this.client.workflow.signalWithStart('buffer', {
+      workflowId: bufferWorkflowId(buffer),
+      taskQueue: TASK_QUEUE,
+      args: [{ buffer } satisfies BufferInput],
+      signal: wakeBufferSignal,
+      signalArgs: [],
+      staticSummary: `buffer ${buffer}`,
+    });
+  }
+
+  /** What the memory monitor has to say to a shard. */
+  async tellMemory(buffer: string, shard: number, wish: 'shrink' | 'grow'): Promise<void> {
+    await this.client.workflow.getHandle(shardWorkflowId(buffer, shard)).signal(memorySignal, wish);
   }
 
   /** Ids of Longwatch's workflows that run, as the visibility store knows them: a moment behind. */

@@ -51,6 +51,9 @@ export type { CommandResult, ReconfigureResult, TrackerState } from '../workflow
 export type { TrackerOptions } from '../workflows/tracker/options';
 export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from './durable';
 export * from './errors';
+export type { BufferHandle, BufferStartResult, PushOptions, PushResult } from './buffer';
+export type { BufferSummary } from './buffer-status';
+export type { DeadDetails, DeadEntry, DeadFilter, DeadLetters, DeadResult } from './dead';
 export type { ConnectOptions, Longwatch } from './longwatch';
 export type { RosterOptions, RosterProgress, RosterResult } from './roster';
 export type { Setting } from './settings';

@@ -1,9 +1,12 @@
 /** The library's entry object: from a connection to its trackers. Made by `connect`; its handles do the work. */
 import type { Logger } from 'pino';
 import { resolveEnvironment, type Environment, type EnvironmentFlags } from '../workers/config/environment';
+import type { BufferDefinition } from '../workers/config/buffer';
+import type { Json } from '../workflows/buffer/contract';
+import { BufferHandle } from './buffer';
 import { Connections } from './connections';
 import { DurableHandle } from './durable';
-import { TRACKER_NAMES } from './queries';
+import { BUFFER_NAMES, TRACKER_NAMES } from './queries';
 import { readStatus, type Status } from './status';
 import { TrackerHandle } from './tracker';
 
@@ -16,6 +19,7 @@ export interface ConnectOptions extends EnvironmentFlags {
 
 export class Longwatch {
   private readonly connections: Connections;
+  private readonly buffers = new Map<string, BufferHandle<never>>();
 
   constructor(
     readonly environment: Environment,
@@ -29,6 +33,21 @@ export class Longwatch {
     return new TrackerHandle(name, this.connections);
   }
 
+  /**
+   * A handle, the same one for the same name, so that all of a program's pushes share their messages. With the definition,
+   * entries are typed, and a `key` that is a function is known.
+   */
+  buffer(name: string): BufferHandle;
+  buffer<E, S>(definition: BufferDefinition<E, S>): BufferHandle<E>;
+  buffer(given: string | BufferDefinition): BufferHandle {
+    const [name, definition] = typeof given === 'string' ? [given, undefined] : [given.name, given];
+    const id = definition ? `definition of ${name}` : name;
+    const known = this.buffers.get(id);
+    const handle = known ?? new BufferHandle<Json>(name, this.connections, definition);
+    this.buffers.set(id, handle);
+    return handle;
+  }
+
   /** Leases, keys and broken compensations of durable activities. */
   get durable(): DurableHandle {
     return new DurableHandle(this.connections);
@@ -39,7 +58,12 @@ export class Longwatch {
     return (await this.connections.rows<{ name: string }>(TRACKER_NAMES)).map((row) => row.name);
   }
 
-  /** Every tracker and node; from PostgreSQL alone. */
+  /** Names of all buffers that were ever started. */
+  async bufferNames(): Promise<string[]> {
+    return (await this.connections.rows<{ name: string }>(BUFFER_NAMES)).map((row) => row.name);
+  }
+
+  /** Every tracker, buffer and node; from PostgreSQL alone. */
   status(): Promise<Status> {
     return readStatus(this.connections);
   }

@@ -5,11 +5,14 @@
 import { percentile } from '../activities/shift/lateness';
 import type { TrackerState } from '../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
+import { readBuffers, type BufferSummary } from './buffer-status';
 import type { Connections } from './connections';
 import { STATUS_NODES, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
 
 export interface Status {
   trackers: TrackerSummary[];
+  /** As their shards last reported. */
+  buffers: BufferSummary[];
   nodes: NodeSummary[];
 }
 
@@ -95,13 +98,15 @@ interface NodeRow {
 
 /** @param tracker only this one; without it, all. */
 export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
-  const [trackers, stats, nodes] = await Promise.all([
+  const [trackers, stats, nodes, buffers] = await Promise.all([
     connections.rows<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
     connections.rows<StatsRow>(STATUS_STATS, [tracker ?? null]),
     connections.rows<NodeRow>(STATUS_NODES),
+    tracker === undefined ? readBuffers(connections) : [],
   ]);
   return {
     trackers: await Promise.all(trackers.map((row) => summarize(connections, row, stats))),
+    buffers,
     nodes: nodes.map((node) => ({
       name: node.name,
       host: node.host,

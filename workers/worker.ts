@@ -6,16 +6,19 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { NativeConnection, Worker, type InjectedSinks, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
+import { BufferMetrics, createBufferActivities, heapUse, MemoryMonitor } from '../activities/buffer';
 import { startPatrol } from '../activities/roster/wake';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
 import { Watchdog } from '../activities/shift/watchdog';
+import { readReports } from '../activities/store/buffers';
 import { Database } from '../activities/store/database';
 import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
+import type { ShardSinks } from '../workflows/buffer/contract';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import type { TemporalTarget } from './config/environment';
 import { ConfigError } from './config/errors';
@@ -100,6 +103,20 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     registry: metrics.registry,
     isCurrent: (workflowId, runId) => link.isCurrent(workflowId, runId),
   });
+  const buffers = createBufferActivities({
+    node: name,
+    database,
+    definitions: new Map(config.buffers.map(({ name: buffer, definition }) => [buffer, definition])),
+    metrics: new BufferMetrics(metrics.registry, () => database.transaction(readReports)),
+    log: node.log,
+  });
+  const memory = new MemoryMonitor({
+    use: heapUse(),
+    tell: (buffer, shard, wish) => link.tellMemory(buffer, shard, wish),
+    log: node.log,
+    registry: metrics.registry,
+  });
+  const own = { ...createActivities({ node, database, temporal: link, log: node.log }), ...buffers };
   const native = await NativeConnection.connect(connectionOptions(temporal));
   const worker = await Worker.create({
     ...(await workflowSource(setup.workflowBundle, config.workflows, log)),
@@ -107,7 +124,10 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
     identity: name,
-    activities: withoutClash(durable.activities, createActivities({ node, database, temporal: link, log: node.log })),
+    activities: withoutClash(durable.activities, own),
+    sinks: {
+      buffers: { size: { fn: (_info, size) => memory.note(size), callDuringReplay: false } },
+    } satisfies InjectedSinks<ShardSinks>,
     maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     // Few polls: those of a frozen process go on to swallow retries, one heartbeat timeout each.
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
@@ -121,6 +141,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   });
   const forget = surviveStrayErrors(node);
   await node.start();
+  memory.start();
   const patrol = startPatrol(database, link, node.log);
 
   let ended: Promise<void> | undefined;
@@ -130,6 +151,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
       await worker.run();
     } finally {
       running = false;
+      memory.stop();
       await patrol.stop();
       await durable.close();
       await node.close();

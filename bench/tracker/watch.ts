@@ -55,6 +55,32 @@ export class Watch {
     await this.bench.until(`all ${count} ids are fetched`, async () => (await this.fetchedMembers()) >= count, 120_000);
   }
 
+  /** Ends its workers and servers now, for scenarios that start another one. */
+  async stop(): Promise<void> {
+    await this.stack.close();
+  }
+
+  /** Resolves to whether shifts have loaded so many members: each is in some node's memory. */
+  async ownedMembers(count: number): Promise<boolean> {
+    const owned = await Promise.all(this.workers.map(async (worker) => keptMembers(await worker.metrics())));
+    return owned.reduce((sum, members) => sum + members, 0) >= count;
+  }
+
+  /** Ids of all members that a node keeps now. */
+  async membersOf(node: string): Promise<string[]> {
+    const rows = await this.stack.sql<{ id: string }>(
+      `select m.id from longwatch.member m join longwatch.pool p on p.tracker = m.tracker and p.pool = m.pool
+       where p.node = $1 and p.released_at is null and m.removed_at is null`,
+      [node],
+    );
+    return rows.map(({ id }) => id);
+  }
+
+  /** Of the first worker, after a collection (it must have been started with `--expose-gc`). */
+  memory(): Promise<NodeJS.MemoryUsage> {
+    return this.workers[0]!.memory();
+  }
+
   async fetchedMembers(): Promise<number> {
     const [row] = await this.stack.sql<{ n: number }>(
       'select count(*)::int as n from longwatch.value where fetched_at is not null',
@@ -98,4 +124,9 @@ export class Watch {
 
 export function numbered(count: number, prefix = ''): string[] {
   return Array.from({ length: count }, (_, i) => `${prefix}${i + 1}`);
+}
+
+/** The sum of `longwatch_pool_members` on a metrics page. */
+function keptMembers(page: string): number {
+  return [...page.matchAll(/^longwatch_pool_members\{.*\} (\d+)$/gm)].reduce((sum, match) => sum + Number(match[1]), 0);
 }

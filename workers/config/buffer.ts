@@ -30,11 +30,14 @@ export interface Ok<S = Json> {
   readonly state?: S;
 }
 
+/** A method's type, so that answers about entries that were changed go together with others. */
+type TimeOf<E> = { of(entry: E): number | Date }['of'];
+
 export interface RetryOptions<E = Json, S = Json> {
   /** Not before this long from now. The entries are put off, which uses no attempt. */
   after?: Duration;
   /** Not before this time (epoch milliseconds or Date), for all or for each. The entries are put off, which uses no attempt. */
-  at?: number | Date | ((entry: E) => number | Date);
+  at?: number | Date | TimeOf<E>;
   /** The shard's new state. */
   state?: S;
   /** Why, for the log and the dead letters. */
@@ -118,10 +121,10 @@ export interface BufferDefinition<E = Json, S = Json> {
    * What makes two entries the same one: within what is pending, the newer takes the older one's place. A path within the
    * entry (`'number'`, `'block.hash'`) or a function. Entries of the same key go to the same shard.
    */
-  key?: string | ((entry: E) => string | number);
+  key?: string | ((entry: NoInfer<E>) => string | number);
   maxBatchSize?: number;
   /** How long an entry waits at most for a batch to fill; `'never'`: until the batch is full or `flush`. */
-  flushInterval?: Duration | 'never';
+  flushInterval?: Duration;
   maxConcurrency?: number;
   timeout?: Duration;
   heartbeatTimeout?: Duration;
@@ -154,6 +157,7 @@ export interface BatchErrorContext {
 export interface AnyBuffer {
   name: string;
   run: (entries: never[], context: never) => unknown;
+  key?: unknown;
 }
 
 /** A buffer, with the types of its entries (from `run`'s first parameter) and of its state. */

@@ -16,6 +16,7 @@ import type { ResolvedActivity } from './activity';
 import type { ConfigDefinition, TrackerDefinition } from './definition';
 import { ConfigError } from './errors';
 import { resolveActivities } from './resolve-activities';
+import { resolveBuffers, type ResolvedBuffer } from './resolve-buffers';
 import { didYouMean } from './suggest';
 import { compileValue, type OptionValue } from './values';
 
@@ -36,6 +37,7 @@ export interface ResolvedConfig {
   /** The module it came from, for threads that load it again; absent for a config made in code. */
   path?: string;
   trackers: ResolvedTracker[];
+  buffers: ResolvedBuffer[];
   activities: ResolvedActivity[];
   /** The module with the user's workflows: absolute once the config was loaded from a file. */
   workflows?: string;
@@ -43,8 +45,8 @@ export interface ResolvedConfig {
 
 type Given = Record<string, unknown>;
 
-const CONFIG_KEYS = ['trackers', 'activities', 'workflows', 'defaults'];
-const DEFAULTS_KEYS = ['tracker', 'gate', 'operation'];
+const CONFIG_KEYS = ['trackers', 'buffers', 'activities', 'workflows', 'defaults'];
+const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', 'buffer'];
 const TRACKER_KEYS = [...TRACKER_OPTIONS.map((spec) => spec.name), 'name', 'gate', 'operations', 'onError'];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check'];
 const OPERATION_KEYS = [...new Set(OPERATION_OPTIONS.map((spec) => spec.name.split('.')[0]!)), 'run', 'whenClosed'];
@@ -58,6 +60,7 @@ const without = (keys: string[], ...left: string[]): string[] => keys.filter((ke
 export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   const problems: string[] = [];
   const resolved = isObject(config) ? resolveAll(config, problems) : [];
+  const buffers = isObject(config) ? resolveBuffers(config.buffers, bufferDefaults(config), problems) : [];
   const activities = isObject(config) ? resolveActivities(config.activities, problems) : [];
   if (isObject(config) && config.workflows !== undefined && typeof config.workflows !== 'string') {
     problems.push("workflows must be the path of a module, such as './workflows.ts'");
@@ -65,7 +68,12 @@ export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   if (!isObject(config))
     problems.push('the config must be an object: export default defineConfig({ trackers: [ … ] })');
   if (problems.length > 0) throw new ConfigError(problems, 'The config cannot be used:');
-  return { trackers: resolved, activities, workflows: config.workflows };
+  return { trackers: resolved, buffers, activities, workflows: config.workflows };
+}
+
+/** Its shape is checked with the other `defaults`. */
+function bufferDefaults(config: Given): Given {
+  return isObject(config.defaults) ? objectAt(config.defaults, 'buffer', 'defaults.', []) : {};
 }
 
 function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
@@ -77,11 +85,12 @@ function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
     gate: objectAt(defaults, 'gate', 'defaults.', problems),
     operation: objectAt(defaults, 'operation', 'defaults.', problems),
   };
+  objectAt(defaults, 'buffer', 'defaults.', problems);
   checkDefaults(layers, problems);
 
   const list = config.trackers;
-  // Activities alone are enough of a config.
-  if (list === undefined && config.activities !== undefined) return [];
+  // Activities or buffers alone are enough of a config.
+  if (list === undefined && (config.activities !== undefined || config.buffers !== undefined)) return [];
   if (!Array.isArray(list) || list.length === 0) {
     problems.push('trackers must be a list of at least one defineTracker({ … })');
     return [];

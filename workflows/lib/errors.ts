@@ -35,6 +35,8 @@ export const ErrorType = {
   ActivityTimeout: 'ActivityTimeout',
   /** Input, key or result that cannot be worked with. */
   BadValue: 'BadValue',
+  /** No buffer of that name in the database. */
+  UnknownBuffer: 'UnknownBuffer',
   /** A saga has compensations that failed for good. */
   CompensationFailed: 'CompensationFailed',
 } as const;
@@ -45,6 +47,7 @@ export const NON_RETRYABLE: readonly ErrorType[] = [
   ErrorType.PoolNotCurrent,
   ErrorType.Fenced,
   ErrorType.UnknownTracker,
+  ErrorType.UnknownBuffer,
   ErrorType.TrackerStopped,
   ErrorType.BadOption,
   ErrorType.ForeignDeployment,

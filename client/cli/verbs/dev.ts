@@ -114,7 +114,16 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
     const ids = loaded.dev?.trackers?.[tracker.name]?.ids ?? [];
     trackers.push(await startTracker(longwatch, tracker.name, tracker.options, ids));
   }
-  await sayReady(flags, servers, worker, trackers, hook?.lines ?? []);
+  for (const { name, options } of loaded.config.buffers) {
+    if (signal.aborted) return;
+    const buffer = longwatch.buffer(name);
+    if ((await buffer.start(options)).differs) {
+      await buffer.declare(options);
+      remark(`'${name}' goes on with the changed options of the config`);
+    }
+  }
+  const buffers = loaded.config.buffers.map(({ name }) => name);
+  await sayReady(flags, servers, worker, trackers, buffers, hook?.lines ?? []);
   await Promise.race([running, interrupted(signal)]);
 }
 
@@ -151,16 +160,18 @@ async function sayReady(
   servers: DevServers,
   worker: LongwatchWorker,
   trackers: Started[],
+  buffers: string[],
   lines: string[],
 ): Promise<void> {
   const { uiUrl, temporalAddress } = servers;
   const { metricsUrl, node } = worker;
-  if (flags.json) return printJson({ ready: true, uiUrl, metricsUrl, temporalAddress, node, trackers, lines });
-  const first = trackers.find((tracker) => tracker.state === 'running') ?? trackers[0]!;
+  if (flags.json) return printJson({ ready: true, uiUrl, metricsUrl, temporalAddress, node, trackers, buffers, lines });
+  const first = trackers.find((tracker) => tracker.state === 'running') ?? trackers[0];
   const what = trackers.map(({ name, members, state }) => {
     return `'${name}' has ${plural(members, 'member')}${state === 'running' ? '' : ` and is ${state}`}`;
   });
-  const example = first.example ?? 'ID';
+  const example = first?.example ?? 'ID';
+  if (buffers.length > 0) what.push(`buffers: ${buffers.join(', ')}`);
   await print(
     [
       '',
@@ -172,9 +183,14 @@ async function sayReady(
       '',
       'In a second terminal, in this folder:',
       '  npx longwatch status --watch',
-      `  npx longwatch show ${first.name} ${example}`,
-      `  npx longwatch add ${first.name} ID …`,
-      `  npx longwatch config ${first.name}`,
+      ...(first
+        ? [
+            `  npx longwatch show ${first.name} ${example}`,
+            `  npx longwatch add ${first.name} ID …`,
+            `  npx longwatch config ${first.name}`,
+          ]
+        : []),
+      ...(buffers[0] === undefined ? [] : [`  npx longwatch push ${buffers[0]} ENTRY …`]),
       '',
       'Ctrl-C ends all of it; members and values are kept for the next start.',
     ].join('\n'),

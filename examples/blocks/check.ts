@@ -13,12 +13,12 @@ export interface Agreement {
   transactions: number;
   receipts: number;
   logs: number;
-  /** What differs, in words: none when all agrees. At most {@link MOST_TOLD}. */
+  /** What differs, in words: none when all agrees. At most twenty. */
   differences: string[];
 }
 
 const PAGE = 500;
-export const MOST_TOLD = 20;
+const MOST_TOLD = 20;
 
 /** From one block to another, both included; nothing may be stored below. */
 export async function check(chain: Chain, database: Database, firstBlock: number, head: number): Promise<Agreement> {
@@ -73,7 +73,7 @@ export async function check(chain: Chain, database: Database, firstBlock: number
       await chain.logs(from, to),
     );
   }
-  // What lies below of the range that was compared.
+  // What lies below the range that was compared.
   const { blocks, transactions, receipts, logs, awaiting } = await counts(db, head);
   for (const [table, count, compared] of [
     ['blocks', blocks, agreement.blocks],

@@ -28,7 +28,7 @@ export interface BlockReference {
   transactions: number;
 }
 
-export const toHex = (number: number): string => `0x${number.toString(16)}`;
+const toHex = (number: number): string => `0x${number.toString(16)}`;
 
 export class Chain {
   private readonly rpc: RpcClient;
@@ -39,11 +39,6 @@ export class Chain {
 
   constructor(options: RpcClientOptions) {
     this.rpc = new RpcClient(options);
-  }
-
-  /** Requests that were sent so far. */
-  get requestCount(): number {
-    return this.rpc.requestCount;
   }
 
   async head(signal?: AbortSignal): Promise<Header> {

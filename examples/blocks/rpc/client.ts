@@ -41,7 +41,6 @@ export class RpcClient {
   private readonly path: string;
   private readonly size: BatchSize;
   private readonly defaultHoldMs: number;
-  private requests = 0;
   private lastId = 0;
 
   /** Throws TypeError, without repeating it, for an address that is none. */
@@ -58,16 +57,6 @@ export class RpcClient {
       defaultHoldMs: this.defaultHoldMs,
     });
     this.size = new BatchSize(options.batchSize ?? 250);
-  }
-
-  /** As much as the node is known to take at once. */
-  get batchSize(): number {
-    return this.size.current;
-  }
-
-  /** Requests that were sent, answered or not. */
-  get requestCount(): number {
-    return this.requests;
   }
 
   /** One call. @throws HoldError, UpstreamError, RpcError */
@@ -131,7 +120,6 @@ export class RpcClient {
     const first = this.lastId + 1;
     this.lastId += part.length;
     const body = part.map((index, k) => ({ jsonrpc: '2.0', id: first + k, ...calls[index]! }));
-    this.requests += 1;
     let answer: unknown;
     try {
       // A single call is sent as such: some nodes take no batch at all.

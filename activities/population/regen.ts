@@ -83,6 +83,7 @@ class RangeWork {
   /** While a failing row is looked for: the size that is tried. */
   private narrowed: number | undefined;
   private conflicts = 0;
+  private tripMs = 0;
 
   constructor(
     private readonly work: PassWork,
@@ -116,7 +117,8 @@ class RangeWork {
       work.meter.chunk(changed, ms);
       this.conflicts = 0;
       // The rest of a part says nothing of a whole chunk.
-      if (this.narrowed === undefined) return this.sizing.took(bound === undefined ? 0 : size, changed, ms);
+      if (this.narrowed === undefined)
+        return this.sizing.took(bound === undefined ? 0 : size, changed, ms, this.tripMs);
       this.narrowed = this.narrowed * 2 >= this.sizing.size ? undefined : this.narrowed * 2;
       return 0;
     } catch (error) {
@@ -161,7 +163,8 @@ class RangeWork {
         const asked = performance.now();
         const step = { job, token, part: range.part, from: range.after, to: to ?? null, done };
         const written = await advance(db, { ...step, rows: changed, failed: left ? 1 : 0 });
-        meter.roundTrip(performance.now() - asked);
+        this.tripMs = performance.now() - asked;
+        meter.roundTrip(this.tripMs);
         if (!written) throw new OtherProgress();
         return changed;
       }, BEGIN);

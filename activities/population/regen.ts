@@ -51,7 +51,8 @@ export async function cutRanges(database: Database, table: TableFacts, chunk: Pa
 
 export async function regen(work: PassWork, known: number | undefined): Promise<WorkResult> {
   const sizing = new Sizing(work.options, known);
-  const ranges = (await work.database.transaction((db) => rangesOf(db, work.job))).filter((range) => !range.done);
+  const all = await work.database.transaction((db) => rangesOf(db, work.job));
+  const ranges = all.filter((range) => !range.done);
   const failed = { rows: 0 };
   const stream = async (): Promise<void> => {
     for (let range = ranges.shift(); range && !work.ending.reason; range = ranges.shift()) {
@@ -59,7 +60,8 @@ export async function regen(work: PassWork, known: number | undefined): Promise<
     }
   };
   await allOrFirstError(Array.from({ length: work.streams }, stream), work);
-  return { chunkRows: work.options.chunk === 'auto' ? sizing.size : undefined };
+  const complete = all.every((range) => range.done);
+  return { complete, chunkRows: work.options.chunk === 'auto' ? sizing.size : undefined };
 }
 
 /** When one stream fails the others end with their chunk, and only then it is told. */

@@ -11,7 +11,7 @@ const zones = [
   {
     target: './activities',
     from: './workers',
-    except: ['./config/definition.ts', './config/activity.ts', './config/population.ts'],
+    except: ['./config/definition.ts', './config/activity.ts', './config/buffer.ts', './config/population.ts'],
   },
   { target: './workers', from: ['./client', './examples', './bench', './test'] },
   { target: './client', from: ['./examples', './bench', './test'] },

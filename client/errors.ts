@@ -160,4 +160,38 @@ export class RefusedError extends LongwatchError {
   override readonly usage = true;
 }
 
+export class UnknownBufferError extends LongwatchError {
+  override readonly usage = true;
+  constructor(name: string, names: readonly string[], hint: string) {
+    const known = names.length > 0 ? `; there are ${list(names)}` : '';
+    super(`there is no buffer '${name}'${hint || known}; start one of the config with: npx longwatch start NAME`);
+  }
+}
+
+/** Entries that cannot be pushed; nothing was sent. */
+export class InvalidEntryError extends LongwatchError {
+  override readonly usage = true;
+}
+
+/** Said in time: the entries were not accepted. */
+export class BufferFullError extends LongwatchError {
+  readonly accepted = false;
+  constructor(buffer: string) {
+    super(
+      `buffer '${buffer}' is full, and had no room in time; these entries were not accepted. ` +
+        'Push them again later, or see what holds it: npx longwatch status',
+    );
+  }
+}
+
+/** No answer came: they may be accepted later or not. */
+export class PushUnansweredError extends LongwatchError {
+  readonly accepted = 'unknown';
+  constructor(buffer: string, cause?: unknown) {
+    super(`buffer '${buffer}' did not answer; whether it has accepted the entries is not known. Is a worker running?`, {
+      cause,
+    });
+  }
+}
+
 const list = (names: readonly string[]): string => names.slice(0, 10).join(', ') + (names.length > 10 ? ', …' : '');

@@ -42,6 +42,20 @@ export type {
   SweepRow,
   TableName,
 } from '../workers/config/population';
+export { defineBuffer, ok, retry, TooLargeError } from '../workers/config/buffer';
+export type {
+  AnyBuffer,
+  BatchAnswer,
+  BatchContext,
+  BatchErrorContext,
+  BufferDefinition,
+  InitContext,
+  InitPage,
+  Ok,
+  Retry,
+  RetryOptions,
+  RetryPolicy,
+} from '../workers/config/buffer';
 export type { LazyRegen } from '../workers/config/lazy-regen';
 export type { DevHook } from '../workers/config/dev-hook';
 export { ConfigError, EnvironmentError } from '../workers/config/errors';
@@ -51,6 +65,9 @@ export type { CommandResult, ReconfigureResult, TrackerState } from '../workflow
 export type { TrackerOptions } from '../workflows/tracker/options';
 export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from './durable';
 export * from './errors';
+export type { BufferHandle, BufferStartResult, PushOptions, PushResult } from './buffer';
+export type { BufferSummary } from './buffer-status';
+export type { DeadDetails, DeadEntry, DeadFilter, DeadLetters, DeadResult } from './dead';
 export type { ConnectOptions, Longwatch } from './longwatch';
 export type { FailedRowSummary, JobHandle, JobStartResult, RunProgress, TickSummary } from './job';
 export type { JobSummary } from './job-status';

@@ -5,6 +5,7 @@
 import { percentile } from '../activities/shift/lateness';
 import type { TrackerState } from '../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
+import { readBuffers, type BufferSummary } from './buffer-status';
 import type { Connections } from './connections';
 import { readJobs, type JobSummary } from './job-status';
 import { STATUS_NODES, STATUS_REPLICA, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
@@ -12,6 +13,8 @@ import { STATUS_NODES, STATUS_REPLICA, STATUS_STALE, STATUS_STATS, STATUS_TRACKE
 export interface Status {
   trackers: TrackerSummary[];
   jobs: JobSummary[];
+  /** As their shards last reported. */
+  buffers: BufferSummary[];
   nodes: NodeSummary[];
   replica?: ReplicaSummary;
 }
@@ -104,17 +107,19 @@ interface NodeRow {
 
 /** @param tracker only this one; without it, all. */
 export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
-  const [trackers, stats, nodes, jobs, [replica]] = await Promise.all([
+  const [trackers, stats, nodes, jobs, buffers, [replica]] = await Promise.all([
     connections.read<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
     connections.read<StatsRow>(STATUS_STATS, [tracker ?? null]),
     connections.read<NodeRow>(STATUS_NODES),
     readJobs(connections),
+    tracker === undefined ? readBuffers(connections) : [],
     connections.readsReplica ? connections.read<{ behind_ms: number | null }>(STATUS_REPLICA) : [],
   ]);
   return {
     ...(replica && { replica: { behindMs: replica.behind_ms } }),
     trackers: await Promise.all(trackers.map((row) => summarize(connections, row, stats))),
     jobs,
+    buffers,
     nodes: nodes.map((node) => ({
       name: node.name,
       host: node.host,
@@ -130,7 +135,8 @@ export async function readStatus(connections: Connections, tracker?: string): Pr
 
 async function summarize(connections: Connections, row: TrackerRow, stats: StatsRow[]): Promise<TrackerSummary> {
   const options = withChanges(row.options, row.changes);
-  const operations = Object.entries(options.operations);
+  // The most frequent first: the database does not keep the definition's order.
+  const operations = Object.entries(options.operations).sort(([, a], [, b]) => a.everyMs - b.everyMs);
   const enabled = operations.filter(([, operation]) => operation.enabled);
   const staleRows = await connections.read<{ operation: string; stale: number }>(STATUS_STALE, [
     row.name,

@@ -1,6 +1,6 @@
 /**
- * Worker processes of an example, which may be killed: one that ends, however, is replaced. Used by the `main.ts` of those
- * examples that show what a crash does.
+ * Workers of an example as processes: one that ends, however, is replaced. Used by the examples that kill them; `file` is the
+ * module of one worker, which writes 'ready' to stdout once it works and ends with its channel.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,13 +13,12 @@ export class Workers {
   deaths = 0;
 
   constructor(
-    /** Says a line on stdout when it works, and ends when its channel does. */
-    private readonly script: string,
+    private readonly file: string,
     private readonly env: NodeJS.ProcessEnv,
   ) {}
 
   start(): Promise<void> {
-    const child = spawn(process.execPath, ['--require', 'tsx/cjs', this.script], {
+    const child = spawn(process.execPath, ['--require', 'tsx/cjs', this.file], {
       env: { ...process.env, ...this.env },
       // The channel ends with this process, and the worker with the channel.
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],

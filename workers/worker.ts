@@ -6,18 +6,21 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { NativeConnection, Worker, type InjectedSinks, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
+import { BufferFeed, BufferMetrics, createBufferActivities, heapUse, MemoryMonitor } from '../activities/buffer';
 import { PopulationNode } from '../activities/population/node';
 import { startJobPatrol } from '../activities/population/patrol';
 import { startPatrol } from '../activities/roster/wake';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
 import { Watchdog } from '../activities/shift/watchdog';
+import { readReports } from '../activities/store/buffers';
 import { Database } from '../activities/store/database';
 import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
+import type { ShardSinks } from '../workflows/buffer/contract';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import type { TemporalTarget } from './config/environment';
 import { ConfigError } from './config/errors';
@@ -106,6 +109,12 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     isolation: new Isolation(isolationOptions(config, log)),
     watchdog: setup.watchdogMs === null ? undefined : new Watchdog(name, log, setup.watchdogMs),
     nodeConcurrency: setup.nodeConcurrency ?? DEFAULT_NODE_CONCURRENCY,
+    buffers: new BufferFeed(
+      new Map(config.buffers.map((buffer) => [buffer.name, buffer])),
+      database,
+      (buffer, shard, message) => link.push(buffer, shard, message),
+      log,
+    ),
   });
   const durable = openDurable(config.activities, {
     databaseUrl: setup.databaseUrl,
@@ -127,6 +136,24 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     registry: metrics.registry,
     connections: sizes.jobs || undefined,
   });
+  const buffers = createBufferActivities({
+    node: name,
+    database,
+    definitions: new Map(config.buffers.map(({ name: buffer, definition }) => [buffer, definition])),
+    metrics: new BufferMetrics(metrics.registry, () => database.transaction(readReports)),
+    log: node.log,
+  });
+  const memory = new MemoryMonitor({
+    use: heapUse(),
+    tell: (buffer, shard, wish) => link.tellMemory(buffer, shard, wish),
+    log: node.log,
+    registry: metrics.registry,
+  });
+  const own = {
+    ...createActivities({ node, database, temporal: link, log: node.log }),
+    ...buffers,
+    ...population.activities,
+  };
   const native = await NativeConnection.connect(connectionOptions(temporal));
   const worker = await Worker.create({
     ...(await workflowSource(setup.workflowBundle, config.workflows, log)),
@@ -134,10 +161,10 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
     identity: name,
-    activities: withoutClash(durable.activities, {
-      ...createActivities({ node, database, temporal: link, log: node.log }),
-      ...population.activities,
-    }),
+    activities: withoutClash(durable.activities, own),
+    sinks: {
+      buffers: { size: { fn: (_info, size) => memory.note(size), callDuringReplay: false } },
+    } satisfies InjectedSinks<ShardSinks>,
     maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     // Few polls: those of a frozen process go on to swallow retries, one heartbeat timeout each.
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
@@ -153,6 +180,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   await node.start();
   // A pooler has limits of its own.
   if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);
+  memory.start();
   const patrol = startPatrol(database, link, node.log);
   const jobPatrol = startJobPatrol(database, link, node.log);
 
@@ -163,6 +191,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
       await worker.run();
     } finally {
       running = false;
+      memory.stop();
       await Promise.all([patrol.stop(), jobPatrol.stop()]);
       await durable.close();
       await population.close();

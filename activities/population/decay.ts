@@ -43,6 +43,7 @@ class DecayStream {
   private narrowed: number | undefined;
   private conflicts = 0;
   private deleting = false;
+  private tripMs = 0;
 
   constructor(
     private readonly work: PassWork,
@@ -77,7 +78,7 @@ class DecayStream {
       this.conflicts = 0;
       this.deleting = false;
       if (this.narrowed === undefined) {
-        if (!all && gone === limit) return this.sizing.took(gone, gone, ms);
+        if (!all && gone === limit) return this.sizing.took(gone, gone, ms, this.tripMs);
         // What another stream has locked was passed over, and may come back.
         if (shared.streams.some((stream) => stream.busy)) return 5;
         shared.over = true;
@@ -115,7 +116,8 @@ class DecayStream {
     const { job, token, meter } = this.work;
     const asked = performance.now();
     const written = await advance(db, { job, token, part: 0, from: null, to: null, done: false, rows, failed });
-    meter.roundTrip(performance.now() - asked);
+    this.tripMs = performance.now() - asked;
+    meter.roundTrip(this.tripMs);
     if (!written) throw fenced(job);
   }
 

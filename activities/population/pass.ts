@@ -128,7 +128,7 @@ async function work(
   log.info({ due: new Date(tick.due), elapsed: tick.elapsed, skipped: tick.skipped }, 'the tick begins');
   const done = await workOf(node, context, row.chunkRows);
   const ms = tick.ms + performance.now() - began;
-  if (ending.reason !== undefined) {
+  if (ending.reason !== undefined && !done.complete) {
     await database.transaction((db) => pauseTick(db, job, performance.now() - began));
     log.info({ end: ending.reason }, 'the pass ends before its tick');
     return { end: ending.reason, due: tick.due, rows: 0, failed: 0, ms, node: nodeName };

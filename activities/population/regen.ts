@@ -51,7 +51,8 @@ export async function cutRanges(database: Database, table: TableFacts, chunk: Pa
 
 export async function regen(work: PassWork, known: number | undefined): Promise<WorkResult> {
   const sizing = new Sizing(work.options, known);
-  const ranges = (await work.database.transaction((db) => rangesOf(db, work.job))).filter((range) => !range.done);
+  const all = await work.database.transaction((db) => rangesOf(db, work.job));
+  const ranges = all.filter((range) => !range.done);
   const failed = { rows: 0 };
   const stream = async (): Promise<void> => {
     for (let range = ranges.shift(); range && !work.ending.reason; range = ranges.shift()) {
@@ -59,7 +60,8 @@ export async function regen(work: PassWork, known: number | undefined): Promise<
     }
   };
   await allOrFirstError(Array.from({ length: work.streams }, stream), work);
-  return { chunkRows: work.options.chunk === 'auto' ? sizing.size : undefined };
+  const complete = all.every((range) => range.done);
+  return { complete, chunkRows: work.options.chunk === 'auto' ? sizing.size : undefined };
 }
 
 /** When one stream fails the others end with their chunk, and only then it is told. */
@@ -83,6 +85,7 @@ class RangeWork {
   /** While a failing row is looked for: the size that is tried. */
   private narrowed: number | undefined;
   private conflicts = 0;
+  private tripMs = 0;
 
   constructor(
     private readonly work: PassWork,
@@ -116,7 +119,8 @@ class RangeWork {
       work.meter.chunk(changed, ms);
       this.conflicts = 0;
       // The rest of a part says nothing of a whole chunk.
-      if (this.narrowed === undefined) return this.sizing.took(bound === undefined ? 0 : size, changed, ms);
+      if (this.narrowed === undefined)
+        return this.sizing.took(bound === undefined ? 0 : size, changed, ms, this.tripMs);
       this.narrowed = this.narrowed * 2 >= this.sizing.size ? undefined : this.narrowed * 2;
       return 0;
     } catch (error) {
@@ -161,7 +165,8 @@ class RangeWork {
         const asked = performance.now();
         const step = { job, token, part: range.part, from: range.after, to: to ?? null, done };
         const written = await advance(db, { ...step, rows: changed, failed: left ? 1 : 0 });
-        meter.roundTrip(performance.now() - asked);
+        this.tripMs = performance.now() - asked;
+        meter.roundTrip(this.tripMs);
         if (!written) throw new OtherProgress();
         return changed;
       }, BEGIN);

@@ -9,12 +9,16 @@ export const CHUNK_TARGET_MS = 5;
 const FIRST_ROWS = 2_000;
 const MIN_ROWS = 100;
 const MAX_ROWS = 100_000;
+const MAX_REST_MS = 250;
+/** Round trips of a chunk's transaction beside the work on its rows: they say nothing of how many it should have. */
+const TRIPS = 3;
 
 export class Sizing {
   private rows: number;
-  /** The least that a row has cost in this pass, slowly forgotten. Milliseconds. */
+  /** What a row costs: of late, and the least in this pass, slowly forgotten. Milliseconds. */
+  private cost: number | undefined;
   private bestCost: number | undefined;
-  private startedAt = performance.now();
+  private readonly startedAt = performance.now();
   private done = 0;
 
   constructor(
@@ -30,27 +34,31 @@ export class Sizing {
   }
 
   /**
-   * Notes a chunk: how many rows it went over, how many it changed, how long they were locked.
+   * Notes a chunk: how many rows it went over (0: not a whole one), how many it changed, how long they were locked, and what a round
+   * trip took meanwhile.
    * @returns how long to rest before the next one. Milliseconds.
    */
-  took(over: number, changed: number, ms: number): number {
+  took(over: number, changed: number, ms: number, tripMs: number): number {
+    // On a busy machine waits make up most of a small chunk; smaller ones would only wait more often.
+    const net = Math.max(ms / 10, ms - TRIPS * tripMs);
     if (this.options.chunk === 'auto' && over > 0) {
-      // Grows by half at most, for the next part of the table may cost more; shrinks at once.
-      const wanted = this.rows * Math.min(1.5, CHUNK_TARGET_MS / Math.max(ms, 0.1));
-      this.rows = clamp(wanted);
+      const cost = net / over;
+      // A single stall is not what a row costs; slowness that stays is.
+      this.cost = this.cost === undefined ? cost : this.cost + 0.3 * (Math.min(cost, 2 * this.cost) - this.cost);
+      this.rows = clamp(Math.min(this.rows * 1.5, CHUNK_TARGET_MS / this.cost));
     }
     this.done += changed;
-    return Math.max(this.rest(over, changed, ms), this.rateRest());
+    return Math.max(this.rest(over, changed, net), this.rateRest());
   }
 
-  /** A chunk that cost more than twice what others cost was slowed down by somebody: as much time is left to them. */
+  /** Rows that cost more than twice what others did were slowed down by somebody: as much time is left to them. */
   private rest(over: number, changed: number, ms: number): number {
     const rows = changed + over / 10;
     if (this.options.pace === 'full' || rows < MIN_ROWS / 2) return 0;
     const cost = ms / rows;
     const best = (this.bestCost = Math.min(cost, (this.bestCost ?? cost) * 1.01));
     const slowed = cost / best;
-    return slowed <= 2 ? 0 : Math.min(ms, ms * (slowed - 2), 250);
+    return slowed <= 2 ? 0 : Math.min(ms, ms * (slowed - 2), MAX_REST_MS);
   }
 
   private rateRest(): number {

@@ -61,6 +61,8 @@ export interface PassWork {
 export interface WorkResult {
   /** The size of a chunk that fits, for the next tick. */
   chunkRows?: number;
+  /** Nothing of the tick is left: it ends, also when the pass was asked to. */
+  complete?: boolean;
   /** Rows to try again, at this time. Epoch milliseconds. */
   retryAt?: number;
   /** The tick ends, although not all of it could be done. */

@@ -2,7 +2,8 @@
  * One request on its way: undici's callbacks in, one `Answer` or one error out. It is a dispatch handler rather
  * than `pool.request`, which would make a stream for every body. Created by `http.ts`.
  */
-import type { Dispatcher } from 'undici';
+import type { Client, Dispatcher } from 'undici';
+import type { Connections, Sendable } from './connections';
 import type { DeadlineList, Deadlined } from './deadlines';
 import { HoldError, UpstreamError, type UpstreamFailure } from './errors';
 import { headerOf, maxAgeOf, retryAfterMs, type ServerClock } from './headers';
@@ -49,21 +50,22 @@ export function describe(method: string, path: string): string {
   return `${method} ${masked.slice(0, 200)}`;
 }
 
-export class Call implements Dispatcher.DispatchHandlers, Deadlined {
+export class Call implements Sendable, Deadlined {
   previous: Deadlined | undefined = undefined;
   next: Deadlined | undefined = undefined;
   deadline = 0;
+  connection: Client | undefined = undefined;
+  settled = false;
   private status = 0;
   private raw: Buffer[] = [];
   private first: Buffer | undefined = undefined;
   private rest: Buffer[] | undefined = undefined;
   private bytes = 0;
-  private settled = false;
   private abort: ((error?: Error) => void) | undefined = undefined;
 
   constructor(
-    private readonly method: string,
-    private readonly path: string,
+    readonly request: Dispatcher.DispatchOptions,
+    private readonly connections: Connections,
     private readonly settings: CallSettings,
     private readonly deadlines: DeadlineList,
     private readonly signal: AbortSignal | undefined,
@@ -104,7 +106,11 @@ export class Call implements Dispatcher.DispatchHandlers, Deadlined {
   }
 
   onComplete(): void {
-    if (this.settled) return;
+    if (!this.settled) this.finish();
+    this.release();
+  }
+
+  private finish(): void {
     const { status, raw } = this;
     if ((status < 200 || status >= 300) && status !== 304) {
       this.refuse();
@@ -148,7 +154,18 @@ export class Call implements Dispatcher.DispatchHandlers, Deadlined {
   }
 
   onError(error: Error): void {
-    if (this.settled) return;
+    if (!this.settled) this.failSending(error);
+    this.release();
+  }
+
+  /** Once: undici calls either `onComplete` or `onError`, and nothing after it. */
+  private release(): void {
+    const { connection } = this;
+    this.connection = undefined;
+    if (connection) this.connections.release(connection);
+  }
+
+  private failSending(error: Error): void {
     const code = (error as NodeJS.ErrnoException).code ?? '';
     if (code === 'UND_ERR_INVALID_ARG') this.refuseToSend();
     else if (code === 'UND_ERR_CLOSED' || code === 'UND_ERR_DESTROYED')
@@ -195,7 +212,8 @@ export class Call implements Dispatcher.DispatchHandlers, Deadlined {
 
   /** An answer that is neither 2xx nor 304: a hold where the upstream asks for one, else an error. */
   private refuse(): void {
-    const { status, raw, path, settings } = this;
+    const { status, raw, settings } = this;
+    const { method, path } = this.request;
     if (HOLDING.has(status)) {
       const now = Date.now();
       const date = headerOf(raw, 'date');
@@ -205,7 +223,7 @@ export class Call implements Dispatcher.DispatchHandlers, Deadlined {
       const told = retryAfterMs(retryAfter ?? reset ?? '', now, settings.clock);
       if (told !== undefined || status !== 503) {
         const afterMs = told ?? settings.defaultHoldMs;
-        const message = `${describe(this.method, path)}: answered ${status}, to be left alone for ${Math.ceil(afterMs / 1_000)} s`;
+        const message = `${describe(method, path)}: answered ${status}, to be left alone for ${Math.ceil(afterMs / 1_000)} s`;
         this.end(new HoldError(message, { afterMs, scope: settings.holdScope({ status, path }) }));
         return;
       }
@@ -215,7 +233,7 @@ export class Call implements Dispatcher.DispatchHandlers, Deadlined {
   }
 
   private fail(failure: UpstreamFailure, text: string, retryable: boolean): void {
-    const message = `${describe(this.method, this.path)}: ${text}`;
+    const message = `${describe(this.request.method, this.request.path)}: ${text}`;
     this.end(new UpstreamError(message, { failure, status: this.status, retryable }));
   }
 

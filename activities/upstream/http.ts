@@ -1,11 +1,11 @@
 /**
  * A thin HTTP client for operations: one origin, kept connections, JSON in and out, conditional requests, typed
  * errors. Exported as `longwatch/upstream`; an operation's `run` calls it and returns what it says to the shift.
- * It is undici's `Pool` and little else, because it is paid for on every fetch.
+ * It is undici's `Client`s (`connections.ts`) and little else, because it is paid for on every fetch.
  */
-import { Pool, type Dispatcher } from 'undici';
 import type { Json } from '../../workers/config/definition';
 import { Call, type Answer, type CallSettings } from './call';
+import { Connections } from './connections';
 import { DeadlineList } from './deadlines';
 import { UpstreamError, type HoldError } from './errors';
 import { ServerClock } from './headers';
@@ -64,7 +64,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
 }
 
 class PooledUpstream implements Upstream {
-  private readonly pool: Pool;
+  private readonly connections: Connections;
   private readonly settings: CallSettings;
   private readonly headers: string[];
   private readonly deadlines: DeadlineList;
@@ -72,13 +72,7 @@ class PooledUpstream implements Upstream {
 
   constructor(options: UpstreamOptions) {
     const { holdScope = defaultScope } = options;
-    this.pool = new Pool(parseOrigin(options.origin), {
-      connections: options.connections ?? 128,
-      pipelining: 1,
-      // The deadline list sees to both: one timer for all calls, and a slow drip does not reset it.
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
+    this.connections = new Connections(parseOrigin(options.origin), options.connections ?? 128);
     this.settings = {
       maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
       defaultHoldMs: options.defaultHoldMs ?? 15_000,
@@ -102,7 +96,7 @@ class PooledUpstream implements Upstream {
   }
 
   async close(): Promise<void> {
-    await this.pool.destroy();
+    await this.connections.close();
     this.deadlines.stop();
     for (const list of this.otherDeadlines.values()) list.stop();
   }
@@ -136,20 +130,20 @@ class PooledUpstream implements Upstream {
         }
       }
       const done = resolve as (answer: Answer<unknown>) => void;
-      const call = new Call(method, path, this.settings, deadlines, signal, done, reject);
+      const call = new Call(
+        { method, path, headers, body },
+        this.connections,
+        this.settings,
+        deadlines,
+        signal,
+        done,
+        reject,
+      );
       deadlines.add(call);
       signal?.addEventListener('abort', call);
-      const request: Dispatcher.DispatchOptions = { method, path, headers, body };
-      // Seen to here: after a request that it finds wrong itself, undici's pool never uses that connection again.
-      if (!sendable) {
-        call.refuseToSend();
-        return;
-      }
-      try {
-        this.pool.dispatch(request, call);
-      } catch (error) {
-        call.onError(error as Error);
-      }
+      // Seen to here, where a message can be made that does not repeat what was wrong.
+      if (sendable) this.connections.send(call);
+      else call.refuseToSend();
     });
   }
 

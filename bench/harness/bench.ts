@@ -19,16 +19,16 @@ export class Bench {
   ) {}
 
   /** Temporal, PostgreSQL with Longwatch's tables, and what runs on them (`test/support/stack.ts`). */
-  async stack(): Promise<Stack> {
+  async stack(options: { synchronous?: 'OFF' | 'FULL' } = {}): Promise<Stack> {
     this.say('starting Temporal and PostgreSQL');
-    const stack = await Stack.start({ onProgress: this.say });
+    const stack = await Stack.start({ ...options, onProgress: this.say });
     this.defer(() => stack.close());
     return stack;
   }
 
   /** A TypeScript module in a process of its own, ready to be called (`child.ts`). */
-  async child(file: string, env: NodeJS.ProcessEnv = {}): Promise<Child> {
-    const child = new Child(file, env);
+  async child(file: string, env: NodeJS.ProcessEnv = {}, nodeFlags: readonly string[] = []): Promise<Child> {
+    const child = new Child(file, env, nodeFlags);
     this.defer(() => child.kill());
     await child.ready;
     return child;

@@ -24,11 +24,11 @@ export class Child {
   private readonly waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
   private calls = 0;
 
-  /** @param file absolute. @param env over this process's own. */
-  constructor(file: string, env: NodeJS.ProcessEnv = {}) {
+  /** @param file absolute. @param env over this process's own. @param nodeFlags for Node itself. */
+  constructor(file: string, env: NodeJS.ProcessEnv = {}, nodeFlags: readonly string[] = []) {
     this.process = fork(file, [], {
       env: { ...process.env, ...env },
-      execArgv: ['--require', require.resolve('tsx/cjs'), ...(process.env.BENCH_NODE_FLAGS?.split(' ') ?? [])],
+      execArgv: [...nodeFlags, '--require', require.resolve('tsx/cjs')],
       // What it prints is for people: only results may go to stdout.
       stdio: ['ignore', 2, 2, 'ipc'],
     });

@@ -12,6 +12,9 @@ import type { WatchSetup } from './watch.config';
 
 const CONFIG = path.join(__dirname, 'watch.config.ts');
 
+/** As `bin/longwatch.js` starts a worker; the bare loop gets the same. */
+export const NODE_FLAGS = ['--max-semi-space-size=32'];
+
 /** What the worker had written at a moment, by its own count. */
 export interface Written {
   rows: number;
@@ -42,7 +45,10 @@ export class Watch {
 
   /** Another worker process; resolves when it works. */
   async worker(nodeFlags: readonly string[] = []): Promise<WorkerProcess> {
-    const worker = this.stack.workerProcess(CONFIG, { BENCH_WATCH: JSON.stringify(this.setup) }, nodeFlags);
+    const worker = this.stack.workerProcess(CONFIG, { BENCH_WATCH: JSON.stringify(this.setup) }, [
+      ...NODE_FLAGS,
+      ...nodeFlags,
+    ]);
     await worker.ready;
     this.workers.push(worker);
     return worker;
@@ -53,6 +59,32 @@ export class Watch {
     this.bench.say(`adding ${count.toLocaleString('en-US')} ids`);
     await this.tracker.add(numbered(count), { wait: true });
     await this.bench.until(`all ${count} ids are fetched`, async () => (await this.fetchedMembers()) >= count, 120_000);
+  }
+
+  /** Ends its workers and servers now, for scenarios that start another one. */
+  async stop(): Promise<void> {
+    await this.stack.close();
+  }
+
+  /** Resolves to whether shifts have loaded so many members: each is in some node's memory. */
+  async ownedMembers(count: number): Promise<boolean> {
+    const owned = await Promise.all(this.workers.map(async (worker) => keptMembers(await worker.metrics())));
+    return owned.reduce((sum, members) => sum + members, 0) >= count;
+  }
+
+  /** Ids of all members that a node keeps now. */
+  async membersOf(node: string): Promise<string[]> {
+    const rows = await this.stack.sql<{ id: string }>(
+      `select m.id from longwatch.member m join longwatch.pool p on p.tracker = m.tracker and p.pool = m.pool
+       where p.node = $1 and p.released_at is null and m.removed_at is null`,
+      [node],
+    );
+    return rows.map(({ id }) => id);
+  }
+
+  /** Of the first worker, after a collection (it must have been started with `--expose-gc`). */
+  memory(): Promise<NodeJS.MemoryUsage> {
+    return this.workers[0]!.memory();
   }
 
   async fetchedMembers(): Promise<number> {
@@ -98,4 +130,9 @@ export class Watch {
 
 export function numbered(count: number, prefix = ''): string[] {
   return Array.from({ length: count }, (_, i) => `${prefix}${i + 1}`);
+}
+
+/** The sum of `longwatch_pool_members` on a metrics page. */
+function keptMembers(page: string): number {
+  return [...page.matchAll(/^longwatch_pool_members\{.*\} (\d+)$/gm)].reduce((sum, match) => sum + Number(match[1]), 0);
 }

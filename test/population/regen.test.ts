@@ -78,6 +78,8 @@ test('ticks come at their time, without drift, one after the other', async () =>
 test('paused, nothing ticks but what is asked for by hand; resumed, what fell due meanwhile is not made up for', async () => {
   const job = await start('ticking');
   await job.pause();
+  // A tick that the pause has interrupted is ended first, by whatever runs next.
+  await job.run();
   const before = (await job.history(1_000)).length;
   expect((await job.run()).by).toBe('hand');
   expect((await job.history(1_000)).length).toBe(before + 1);
@@ -202,7 +204,7 @@ describe('refused at the start, with PostgreSQL’s words and the place', () => 
       (error: Error) => error.message,
     ); // prettier-ignore
     // The row is not made by a refusal.
-    expect(await longwatch.isJob('wrong')).toBe(false);
+    expect(await longwatch.jobs()).not.toContain('wrong');
     return failed;
   };
   test.each<[Partial<RegenDefinition>, RegExp]>([

@@ -25,6 +25,10 @@ export interface WorkerProcess {
   pid: number;
   /** Resolves when it says that it works, with the name of its node. */
   ready: Promise<string>;
+  /** Its metrics page. */
+  metrics(): Promise<string>;
+  /** What it holds after a collection, where Node was given `--expose-gc`. */
+  memory(): Promise<NodeJS.MemoryUsage>;
   kill(signal: NodeJS.Signals): Promise<void>;
 }
 
@@ -39,10 +43,12 @@ export class Stack {
   ) {}
 
   /** @param options.onProgress lines for people: the first start on a machine may take minutes. */
-  static async start(options: { onProgress?: (line: string) => void } = {}): Promise<Stack> {
+  static async start(
+    options: { onProgress?: (line: string) => void; synchronous?: 'OFF' | 'FULL' } = {},
+  ): Promise<Stack> {
     const dir = mkdtempSync(path.join(tmpdir(), 'longwatch-test-'));
     const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true }));
-    const servers = await startServers(dir, log, options.onProgress);
+    const servers = await startServers(dir, log, options);
     await migrate(servers.databaseUrl, log);
     const pool = new Pool({ connectionString: servers.databaseUrl, max: 4 });
     pool.on('error', () => undefined);
@@ -87,14 +93,17 @@ export class Stack {
           LONGWATCH_TEST_BUNDLE: process.env.LONGWATCH_TEST_BUNDLE,
           ...env,
         },
-        stdio: ['ignore', 'pipe', 'inherit'],
+        stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
       },
     );
     const exited = once(child, 'exit');
+    let metricsUrl = '';
     const ready = new Promise<string>((resolve, reject) => {
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        const [word, node] = line.split(' ');
-        if (word === 'ready') resolve(node!);
+      createInterface({ input: child.stdout! }).on('line', (line) => {
+        const [word, node, url] = line.split(' ');
+        if (word !== 'ready') return;
+        metricsUrl = url!;
+        resolve(node!);
       });
       child.once('exit', (code) => reject(new Error(`the worker process ended with ${code}`)));
     });
@@ -108,7 +117,13 @@ export class Stack {
       child.kill('SIGKILL');
       await exited;
     });
-    return { process: child, pid: child.pid!, ready, kill };
+    const metrics = async () => (await fetch(metricsUrl)).text();
+    const memory = async () => {
+      child.send('memory');
+      const [usage] = (await once(child, 'message')) as [NodeJS.MemoryUsage];
+      return usage;
+    };
+    return { process: child, pid: child.pid!, ready, metrics, memory, kill };
   }
 
   async connect(): Promise<Longwatch> {
@@ -134,11 +149,15 @@ export class Stack {
  * Not on the usual ports: while a test has its server killed, another test's stack would take them over. A port that was
  * free may be lost before the server has it; then others are taken.
  */
-async function startServers(dir: string, log: Logger, onProgress?: (line: string) => void): Promise<DevServers> {
+async function startServers(
+  dir: string,
+  log: Logger,
+  options: { onProgress?: (line: string) => void; synchronous?: 'OFF' | 'FULL' },
+): Promise<DevServers> {
   for (let tries = 1; ; tries++) {
     const ports = { temporal: await freePort(), postgres: await freePort() };
     try {
-      return await startDevServers({ dir, ui: false, log, ports, onProgress });
+      return await startDevServers({ dir, ui: false, log, ports, ...options });
     } catch (error) {
       if (!(error instanceof PortTakenError) || tries === 3) throw error;
     }

@@ -16,6 +16,13 @@ async function main(): Promise<void> {
     workflowBundle: process.env.LONGWATCH_TEST_BUNDLE,
   });
   process.on('SIGTERM', () => void worker.shutdown());
+  // Whoever started it is gone.
+  process.on('disconnect', () => process.exit(1));
+  // For a benchmark: what it holds once all garbage is gone.
+  process.on('message', () => {
+    (globalThis as { gc?: () => void }).gc?.();
+    process.send!(process.memoryUsage());
+  });
   const ended = worker.run();
   process.stdout.write(`ready ${worker.node} ${worker.metricsUrl}\n`);
   await ended;

@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import type { AnyActivity } from './activity';
 import type { DecayDefinition, RegenDefinition, SweepDefinition } from './population';
+import type { AnyBuffer, BufferDefinition } from './buffer';
 
 /** A duration: `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of milliseconds. */
 export type Duration = string | number;
@@ -55,6 +56,8 @@ export interface OperationDefinition {
   skipWhile?: { operation: string; slowerThan?: Duration };
   warnLag?: Duration;
   warnBacklog?: number;
+  /** The name of a buffer that gets each changed value: `{ tracker, operation, id, value, fetchedAt }`. */
+  buffer?: string;
   run: Run;
   /** Runs in place of `run` while the gate is closed: say what is known without asking the upstream. */
   whenClosed?: Run;
@@ -98,6 +101,7 @@ export interface Defaults {
   regen?: Partial<RegenDefinition>;
   sweep?: Partial<Omit<SweepDefinition, 'handle'>>;
   decay?: Partial<DecayDefinition>;
+  buffer?: Partial<Omit<BufferDefinition, 'name' | 'run' | 'init' | 'key' | 'state'>>;
 }
 
 export interface ConfigDefinition {
@@ -106,6 +110,7 @@ export interface ConfigDefinition {
   regens?: readonly RegenDefinition[];
   sweeps?: readonly SweepDefinition[];
   decays?: readonly DecayDefinition[];
+  buffers?: readonly AnyBuffer[];
   /** Durable activities: a list of `defineActivity`, or the module that exports them. */
   activities?: readonly AnyActivity[] | Readonly<Record<string, unknown>>;
   /** The module with your own workflows, relative to the config. The worker bundles them with Longwatch's and runs both. */

@@ -1,4 +1,5 @@
 /** The page `docs/options.md`, made from the option tables so that it cannot say anything else. Called by `scripts/options.ts`. */
+import { BUFFER_OPTIONS } from '../../workflows/buffer/options';
 import { DURABLE_OPTIONS } from '../../workflows/lib/durable';
 import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/population/options';
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS, type OptionSpec } from '../../workflows/tracker/options';
@@ -40,7 +41,18 @@ export function renderOptions(): string {
     '',
     ...tableOf(OPERATION_OPTIONS),
     '',
-    'Code: `run(context)` does the work for one member and returns its value; `whenClosed(context)` runs in its place while the gate is closed.',
+    'Code: `run(context)` does the work for one member and returns its value; `whenClosed(context)` runs in its place while the gate is closed. `buffer` names a',
+    '[buffer](buffers.md) that gets each changed value as an entry: `{ tracker, operation, id, value, fetchedAt }`.',
+    '',
+    '## A buffer',
+    '',
+    '`defineBuffer({ name, run, … })`, see [buffers.md](buffers.md); defaults for all buffers: `defaults.buffer`. `start NAME --update` hands changed ones',
+    'to a running buffer.',
+    '',
+    ...tableOf(BUFFER_OPTIONS),
+    '',
+    'Code: `run(entries, context)` handles a batch; `init({ cursor, … })` reads what is there at the start; `key` (a path or a function) makes entries one;',
+    '`onError(error, { buffer, shard, batch, entries, node })`. Data: `state` (what each shard begins with), `metadata` (for its log lines).',
     '',
     '## A regen, sweep or decay',
     '',

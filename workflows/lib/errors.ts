@@ -41,6 +41,8 @@ export const ErrorType = {
   ActivityTimeout: 'ActivityTimeout',
   /** Input, key or result that cannot be worked with. */
   BadValue: 'BadValue',
+  /** No buffer of that name in the database. */
+  UnknownBuffer: 'UnknownBuffer',
   /** A saga has compensations that failed for good. */
   CompensationFailed: 'CompensationFailed',
 } as const;
@@ -51,6 +53,7 @@ export const NON_RETRYABLE: readonly ErrorType[] = [
   ErrorType.PoolNotCurrent,
   ErrorType.Fenced,
   ErrorType.UnknownTracker,
+  ErrorType.UnknownBuffer,
   ErrorType.TrackerStopped,
   ErrorType.BadOption,
   ErrorType.JobNotCurrent,

@@ -45,6 +45,8 @@ const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableError
 /** After a pass that failed for good, or that a newer holder has taken over. */
 const FAILED_PAUSE_MS = 10_000;
 const FENCED_PAUSE_MS = 1_000;
+/** Looked at again then; a job may wait for longer than a timer can. */
+const LONGEST_TIMER_MS = 30 * 24 * 60 * 60_000;
 /** A pass may take long; a worker that dies is noticed by its heartbeat. */
 const PASS_MS = 7 * 24 * 60 * 60_000;
 
@@ -149,7 +151,7 @@ export async function job(input: JobInput): Promise<void> {
         const seen = happenings;
         const happened = () => happenings !== seen;
         if (step.until === undefined) await condition(happened);
-        else await condition(happened, Math.max(1, step.until - Date.now()));
+        else await condition(happened, Math.min(Math.max(1, step.until - Date.now()), LONGEST_TIMER_MS));
         break;
       }
     }

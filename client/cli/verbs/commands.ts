@@ -1,18 +1,27 @@
-/** `longwatch stop`, `pause` and `resume`: one word to the workflow of a tracker or job each. */
+/** `longwatch stop`, `pause` and `resume`: one word to the workflow of a tracker, buffer or job each. */
 import type { Command } from 'commander';
-import type { CommandResult } from '../../../workflows/tracker/contract';
+import type { BufferHandle } from '../../buffer';
 import type { JobHandle } from '../../job';
 import type { TrackerHandle } from '../../tracker';
+import { UsageError } from '../errors';
 import { print, printJson } from '../output';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
+type Handle = TrackerHandle | BufferHandle | JobHandle;
+
 export function addStop(program: Command): void {
   const text = 'stop a tracker or job: its workflows end; members, values and ticks stay for the next start';
-  add(program, 'stop', text, (of) => of.stop());
+  add(program, 'stop', text, (of, name) => {
+    if (!('stop' in of)) {
+      throw new UsageError(`'${name}' is a buffer, and keeps what was accepted: npx longwatch pause ${name}`);
+    }
+    return of.stop();
+  });
 }
 
 export function addPause(program: Command): void {
-  const text = 'fetch nothing, begin no tick until it is resumed; adds, removals and runs by hand are still taken';
+  const text =
+    'fetch nothing, run no batch, begin no tick until it is resumed; adds, pushes and runs by hand are still taken';
   add(program, 'pause', text, (of) => of.pause());
 }
 
@@ -23,16 +32,16 @@ export function addResume(program: Command): void {
 
 function add(
   program: Command,
-  name: string,
+  word: string,
   text: string,
-  act: (of: TrackerHandle | JobHandle) => Promise<CommandResult>,
+  act: (of: Handle, name: string) => Promise<{ state: string; changed: boolean }>,
 ): void {
-  verb(program, `${name} <name>`, text, [`longwatch ${name} characters`]).action((of: string, flags: CommonFlags) =>
+  verb(program, `${word} <name>`, text, [`longwatch ${word} characters`]).action((name: string, flags: CommonFlags) =>
     withLongwatch(flags, async (longwatch) => {
-      const isJob = await longwatch.isJob(of);
-      const result = await act(isJob ? longwatch.job(of) : longwatch.tracker(of));
-      if (flags.json) return printJson({ [isJob ? 'job' : 'tracker']: of, ...result });
-      await print(`'${of}' is ${result.changed ? '' : 'already '}${result.state}`);
+      const kind = await longwatch.kindOf(name);
+      const result = await act(longwatch[kind](name), name);
+      if (flags.json) return printJson({ [kind]: name, ...result });
+      await print(`'${name}' is ${result.changed ? '' : 'already '}${result.state}`);
     }),
   );
 }

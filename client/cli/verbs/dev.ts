@@ -121,7 +121,16 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
     if (signal.aborted) return;
     trackers.push(await startJob(longwatch, job.name, job.options));
   }
-  await sayReady(flags, servers, worker, trackers, hook?.lines ?? []);
+  for (const { name, options } of loaded.config.buffers) {
+    if (signal.aborted) return;
+    const buffer = longwatch.buffer(name);
+    if ((await buffer.start(options)).differs) {
+      await buffer.declare(options);
+      remark(`'${name}' goes on with the changed options of the config`);
+    }
+  }
+  const buffers = loaded.config.buffers.map(({ name }) => name);
+  await sayReady(flags, servers, worker, trackers, buffers, hook?.lines ?? []);
   await Promise.race([running, interrupted(signal)]);
 }
 
@@ -160,7 +169,7 @@ type JobOptions = LoadedConfig['config']['jobs'][number]['options'];
 /** As a tracker: started, or given the options of the config, unless it was stopped by hand. */
 async function startJob(longwatch: Longwatch, name: string, options: JobOptions): Promise<Started> {
   const job = longwatch.job(name);
-  const before = (await longwatch.isJob(name)) ? await job.status() : undefined;
+  const before = (await longwatch.jobs()).includes(name) ? await job.status() : undefined;
   if (before?.state === 'stopped') return { name, kind: options.kind, state: 'stopped', members: 0 };
   const result = await job.start(options);
   if (result.differs) {
@@ -175,16 +184,19 @@ async function sayReady(
   servers: DevServers,
   worker: LongwatchWorker,
   trackers: Started[],
+  buffers: string[],
   lines: string[],
 ): Promise<void> {
   const { uiUrl, temporalAddress } = servers;
   const { metricsUrl, node } = worker;
-  if (flags.json) return printJson({ ready: true, uiUrl, metricsUrl, temporalAddress, node, trackers, lines });
   const first = trackers.find((tracker) => tracker.state === 'running' && !tracker.kind);
   const what = trackers.map(({ name, kind, members, state }) => {
     if (kind !== undefined) return `${kind} '${name}' is ${state}`;
     return `'${name}' has ${plural(members, 'member')}${state === 'running' ? '' : ` and is ${state}`}`;
   });
+  if (flags.json) return printJson({ ready: true, uiUrl, metricsUrl, temporalAddress, node, trackers, buffers, lines });
+  const example = first?.example ?? 'ID';
+  if (buffers.length > 0) what.push(`buffers: ${buffers.join(', ')}`);
   await print(
     [
       '',
@@ -198,11 +210,12 @@ async function sayReady(
       '  npx longwatch status --watch',
       ...(first
         ? [
-            `  npx longwatch show ${first.name} ${first.example ?? 'ID'}`,
+            `  npx longwatch show ${first.name} ${example}`,
             `  npx longwatch add ${first.name} ID …`,
             `  npx longwatch config ${first.name}`,
           ]
         : []),
+      ...(buffers[0] === undefined ? [] : [`  npx longwatch push ${buffers[0]} ENTRY …`]),
       '',
       'Ctrl-C ends all of it; members and values are kept for the next start.',
     ].join('\n'),

@@ -1,7 +1,5 @@
-/** `longwatch start`: gives a tracker or job of the config to Temporal, which keeps it running from then on. */
+/** `longwatch start`: gives a tracker, buffer or job of the config to Temporal, which keeps it running from then on. */
 import type { Command } from 'commander';
-import type { ReconfigureResult } from '../../../workflows/tracker/contract';
-import type { StartResult } from '../../tracker';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { print, printJson, remark } from '../output';
@@ -13,7 +11,7 @@ interface Flags extends CommonFlags {
 }
 
 export function addStart(program: Command): void {
-  verb(program, 'start <name>', 'start a tracker or job of the config', [
+  verb(program, 'start <name>', 'start a tracker, buffer or job of the config', [
     'longwatch start characters',
     'longwatch start characters --update   # hand the changed options to the running one',
   ])
@@ -25,17 +23,20 @@ export function addStart(program: Command): void {
 async function start(name: string, flags: Flags): Promise<void> {
   const { config } = await lazy.load().loadConfig(flags.config);
   const tracker = config.trackers.find((one) => one.name === name);
+  const buffer = config.buffers.find((one) => one.name === name);
   const job = config.jobs.find((one) => one.name === name);
-  if (!tracker && !job) {
-    const names = [...config.trackers, ...config.jobs].map((one) => one.name);
+  if (!tracker && !buffer && !job) {
+    const names = [...config.trackers, ...config.buffers, ...config.jobs].map((one) => one.name);
     const hint = lazy.suggest().didYouMean(name, names) || `; it has ${names.join(', ')}`;
-    throw new UsageError(`the config has no tracker or job '${name}'${hint}`);
+    throw new UsageError(`the config has no tracker, buffer or job '${name}'${hint}`);
   }
   await withLongwatch(flags, async (longwatch) => {
-    const { result, updated } = job
-      ? await startOne(longwatch.job(name), job.options, flags)
-      : await startOne(longwatch.tracker(name), tracker!.options, flags);
-    if (flags.json) return printJson({ [job ? 'job' : 'tracker']: name, ...result, updated });
+    const { result, updated } = tracker
+      ? await startOne(longwatch.tracker(name), tracker.options, flags)
+      : buffer
+        ? await startOne(longwatch.buffer(name), buffer.options, flags)
+        : await startOne(longwatch.job(name), job!.options, flags);
+    if (flags.json) return printJson({ [tracker ? 'tracker' : buffer ? 'buffer' : 'job']: name, ...result, updated });
     const paused = result.state === 'paused' ? ' (paused)' : '';
     await print(result.alreadyRunning ? `'${name}' is already running${paused}` : `'${name}' is running${paused}`);
     if (updated) remark('its options are now those of the config');
@@ -45,8 +46,8 @@ async function start(name: string, flags: Flags): Promise<void> {
 }
 
 interface Startable<Options> {
-  start(options: Options): Promise<StartResult>;
-  declare(options: Options): Promise<ReconfigureResult>;
+  start(options: Options): Promise<{ alreadyRunning: boolean; state: string; differs: boolean }>;
+  declare(options: Options): Promise<{ changed: boolean }>;
 }
 
 async function startOne<Options>(of: Startable<Options>, options: Options, flags: Flags) {

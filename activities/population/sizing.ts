@@ -40,7 +40,7 @@ export class Sizing {
    */
   took(over: number, changed: number, ms: number, tripMs: number): number {
     // On a busy machine waits make up most of a small chunk; smaller ones would only wait more often.
-    const net = Math.max(ms / 10, ms - TRIPS * tripMs);
+    const net = Math.max(ms / 50, ms - TRIPS * tripMs);
     if (this.options.chunk === 'auto' && over > 0) {
       const cost = net / over;
       // A single stall is not what a row costs; slowness that stays is.

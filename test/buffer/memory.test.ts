@@ -53,7 +53,7 @@ test('a worker with a heap of 192 MB takes in 100 MB of entries that nobody hand
     expect(await eventually('all are in', async () => {
       const status = await buffer.status();
       return status.accepted === entries && status;
-    })).toMatchObject({ balanced: true, pending: entries }); // prettier-ignore
+    }, 60_000)).toMatchObject({ balanced: true, pending: entries }); // prettier-ignore
     expect(worker.process.exitCode).toBeNull();
     await eventually('shards were asked to shrink', async () => {
       shrunk = Math.max(shrunk, (await buffer.status()).shrunk);

@@ -35,7 +35,7 @@ async function settled(): Promise<number> {
   await eventually('it is stopped', () => job.stop().then(() => true), 40_000);
   const open = async () => (await stack.sql<{ n: number }>('select count(*)::int as n from longwatch.tick where ended_at is null'))[0]!.n;
   if ((await open()) > 0) {
-    await job.start(options());
+    await eventually('it is started again', () => job.start(options()).then(() => true), 60_000);
     await eventually('what has begun is finished', async () => (await open()) === 0, 40_000);
     return settled();
   }
@@ -58,7 +58,7 @@ beforeAll(async () => {
 afterAll(() => stack?.close(), 30_000);
 
 test('killed at random: every row has exactly the sum of its ticks', async () => {
-  await job.start(options());
+  await eventually('it is started', () => job.start(options()).then(() => true), 60_000);
   let random = 7;
   const below = (n: number): number => {
     random = (Math.imul(random, 1664525) + 1013904223) >>> 0;

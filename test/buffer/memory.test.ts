@@ -59,7 +59,7 @@ test('a worker with a heap of 192 MB takes in 100 MB of entries that nobody hand
       shrunk = Math.max(shrunk, (await buffer.status()).shrunk);
       return shrunk > 0;
     });
-    await buffer.resume();
+    await eventually('it goes on', () => buffer.resume().then(() => true), 60_000);
     await eventually('all are handled', async () => (await buffer.status()).done === entries, 90_000);
     expect(worker.process.exitCode).toBeNull();
   } finally {

@@ -89,7 +89,12 @@ test('a worker that is frozen in a tick and goes on when another has finished it
   await stack.sql('update counter set n = 0');
   await stack.sql('delete from longwatch.tick');
   const frozen = await worker({ COUNTING_PACE: String(ROWS / 4) });
-  await eventually('it is started', () => job.start({ ...options(), missed: 'skip', schedule: { everyMs: 86_400_000 }, pace: ROWS / 4 }).then(() => true), 60_000);
+  await eventually(
+    'it is started',
+    () =>
+      job.start({ ...options(), missed: 'skip', schedule: { everyMs: 86_400_000 }, pace: ROWS / 4 }).then(() => true),
+    60_000,
+  );
   const running = job.run();
   await eventually('it has begun', async () => ((await job.status()).open?.rows ?? 0) > 1_000);
   await frozen.kill('SIGSTOP');

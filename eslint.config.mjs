@@ -8,7 +8,11 @@ const zones = [
   { target: './workflows', from: ['./activities', './workers', './client', './examples', './bench', './test'] },
   { target: './activities', from: ['./client', './examples', './bench', './test'] },
   // Activities know the shape of the definitions, and nothing else of the workers.
-  { target: './activities', from: './workers', except: ['./config/definition.ts', './config/activity.ts'] },
+  {
+    target: './activities',
+    from: './workers',
+    except: ['./config/definition.ts', './config/activity.ts', './config/buffer.ts', './config/population.ts'],
+  },
   { target: './workers', from: ['./client', './examples', './bench', './test'] },
   { target: './client', from: ['./examples', './bench', './test'] },
 ];

@@ -9,6 +9,16 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
+import { jobWorkflowId, type JobInput } from '../workflows/population/contract';
+import {
+  bufferWorkflowId,
+  memorySignal,
+  pushSignal,
+  shardWorkflowId,
+  wakeBufferSignal,
+  type BufferInput,
+  type PushMessage,
+} from '../workflows/buffer/contract';
 import {
   poolWorkflowId,
   TASK_QUEUE,
@@ -73,6 +83,45 @@ export class TemporalLink {
         workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
         typedSearchAttributes: new TypedSearchAttributes([{ key: TRACKER, value: tracker }]),
         staticSummary: `tracker ${tracker}`,
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
+      throw error;
+    }
+  }
+
+  /** Starts the buffer's parent where it has none, and has it start what is missing of its shards. */
+  async wakeBuffer(buffer: string): Promise<void> {
+    await this.client.workflow.signalWithStart('buffer', {
+      workflowId: bufferWorkflowId(buffer),
+      taskQueue: TASK_QUEUE,
+      args: [{ buffer } satisfies BufferInput],
+      signal: wakeBufferSignal,
+      signalArgs: [],
+      staticSummary: `buffer ${buffer}`,
+    });
+  }
+
+  /** Entries that lie in PostgreSQL, for the shard to take over. */
+  async push(buffer: string, shard: number, message: PushMessage): Promise<void> {
+    await this.client.workflow.getHandle(shardWorkflowId(buffer, shard)).signal(pushSignal, message);
+  }
+
+  /** What the memory monitor has to say to a shard. */
+  async tellMemory(buffer: string, shard: number, wish: 'shrink' | 'grow'): Promise<void> {
+    await this.client.workflow.getHandle(shardWorkflowId(buffer, shard)).signal(memorySignal, wish);
+  }
+
+  /** Starts the job's workflow where it has none. What was missed is in the database. */
+  async wakeJob(job: string): Promise<boolean> {
+    try {
+      await this.client.workflow.start('job', {
+        workflowId: jobWorkflowId(job),
+        taskQueue: TASK_QUEUE,
+        args: [{ job } satisfies JobInput],
+        workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+        staticSummary: `job ${job}`,
       });
       return true;
     } catch (error) {

@@ -25,6 +25,15 @@ const SPLIT_MS = 120_000;
 /** With nobody polling, say so this soon. */
 const NOBODY_MS = 8_000;
 
+/** Whom an update is for, where it is not a tracker's root. */
+export interface Target {
+  workflowId: string;
+  /** For messages: `job 'stamina'`. */
+  noun: string;
+  /** Why there is no such workflow. */
+  missing: () => Promise<Error>;
+}
+
 /**
  * Carries out one update.
  * @throws UnknownTrackerError, TrackerStoppedError or TrackerGoneError when there is no root workflow; NoWorkerError;
@@ -32,18 +41,26 @@ const NOBODY_MS = 8_000;
  */
 export async function command<Result, Args extends unknown[]>(
   connections: Connections,
-  tracker: string,
+  to: string | Target,
   update: UpdateDefinition<Result, Args>,
   args: Args,
   options: { long?: boolean; unknown: () => Promise<Error> },
 ): Promise<Result> {
+  const target: Target =
+    typeof to === 'string'
+      ? {
+          workflowId: trackerWorkflowId(to),
+          noun: `tracker '${to}'`,
+          missing: () => missing(connections, to, options.unknown),
+        }
+      : to;
   const limit = options.long ? SPLIT_MS : UPDATE_MS;
   try {
     const run = (withinMs: number): Promise<Result> =>
       connections.temporal(
         (client) =>
           client.workflow
-            .getHandle(trackerWorkflowId(tracker))
+            .getHandle(target.workflowId)
             .executeUpdate(update as unknown as UpdateDefinition<Result, [unknown]>, {
               args: args as unknown as [unknown],
             }),
@@ -52,10 +69,10 @@ export async function command<Result, Args extends unknown[]>(
     return await run((await connections.workersPoll()) ? limit : NOBODY_MS);
   } catch (error) {
     const { WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
-    if (error instanceof WorkflowNotFoundError) throw await missing(connections, tracker, options.unknown);
+    if (error instanceof WorkflowNotFoundError) throw await target.missing();
     if (error instanceof WorkflowUpdateFailedError) throw refused(error);
     if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
-      const what = `tracker '${tracker}' did not answer '${update.name}'`;
+      const what = `${target.noun} did not answer '${update.name}'`;
       if (!(await connections.workersPoll())) throw new NoWorkerError(what);
       throw new TimedOutError(`${what} within ${limit / 1000} s; it may still do it, see: npx longwatch status`);
     }

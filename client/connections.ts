@@ -1,24 +1,34 @@
 /**
- * The client's two connections, each made when first needed: what only reads PostgreSQL works while Temporal is away.
+ * The client's connections, each made when first needed: what only reads PostgreSQL works while Temporal is away. What is
+ * only shown may come from a replica (`read`); what decides a change is read where it is written (`rows`).
  * Every failure leaves as one of `errors.ts`. Made by `connect()`; used by `tracker.ts`, `roster.ts` and `status.ts`.
  */
 import type { Client } from '@temporalio/client';
 import pino, { type Logger } from 'pino';
 import type { QueryResultRow } from 'pg';
-import { Database, isOutage, type Statement } from '../activities/store/database';
+import { Database, isOutage, type Queryable, type Statement } from '../activities/store/database';
 import { redactUrl, requireDatabase, type Environment } from '../workers/config/environment';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
-import { DatabaseNotMigratedError, DatabaseUnavailableError, LongwatchError, TemporalUnavailableError } from './errors';
+import {
+  DatabaseNotMigratedError,
+  DatabaseUnavailableError,
+  LongwatchError,
+  ReplicaUnavailableError,
+  TemporalUnavailableError,
+} from './errors';
 import { connectTemporal, isUnreachable } from './temporal-client';
 
 /** How long a request to Temporal may take. Milliseconds. */
 const REQUEST_MS = 10_000;
 /** Counting a million members takes a second or two; a statement that takes this long has hung. */
 const STATEMENT_MS = 60_000;
+/** So often a replica may end the same statement for what it replays before that is an error. */
+const REPLAY_CONFLICTS = 3;
 
 export class Connections {
   private connecting?: Promise<Client>;
   private database?: Database;
+  private replica?: Database;
 
   constructor(
     readonly environment: Environment,
@@ -32,6 +42,35 @@ export class Connections {
       return await this.store().rows<R>(statement, values);
     } catch (error) {
       throw this.databaseError(error);
+    }
+  }
+
+  get readsReplica(): boolean {
+    return this.environment.readDatabaseUrl !== undefined;
+  }
+
+  /**
+   * For what is only shown: from the replica, where there is one (READ_DATABASE_URL). It may be behind, and it may have to end
+   * a statement that is in the way of what it replays; then it is asked again.
+   */
+  read<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
+    return this.look((database) => database.rows<R>(statement, values));
+  }
+
+  /** Several statements that change nothing, in one transaction; as `read`. */
+  readTransaction<T>(work: (db: Queryable) => Promise<T>): Promise<T> {
+    return this.look((database) => database.transaction(work));
+  }
+
+  private async look<T>(work: (database: Database) => Promise<T>): Promise<T> {
+    const replica = this.readsReplica;
+    for (let left = replica ? REPLAY_CONFLICTS : 0; ; left--) {
+      try {
+        return await work(replica ? this.replicaStore() : this.store());
+      } catch (error) {
+        if ((error as { code?: unknown }).code === '40001' && left > 0) continue;
+        throw this.databaseError(error, replica);
+      }
     }
   }
 
@@ -52,18 +91,26 @@ export class Connections {
   }
 
   private store(): Database {
-    this.database ??= new Database({
-      url: requireDatabase(this.environment),
-      log: this.log,
-      connections: 3,
-      statementTimeoutMs: STATEMENT_MS,
-    });
+    this.database ??= this.open(requireDatabase(this.environment), this.environment.directDatabaseUrl);
     return this.database;
   }
 
-  private databaseError(error: unknown): unknown {
+  private replicaStore(): Database {
+    requireDatabase(this.environment);
+    const { readDatabaseUrl, directDatabaseUrl } = this.environment;
+    // Where there is a pooler before the one, there may be one before the other.
+    this.replica ??= this.open(readDatabaseUrl!, directDatabaseUrl);
+    return this.replica;
+  }
+
+  private open(url: string, directUrl: string | undefined): Database {
+    return new Database({ url, directUrl, log: this.log, connections: 3, statementTimeoutMs: STATEMENT_MS });
+  }
+
+  private databaseError(error: unknown, replica = false): unknown {
     if (error instanceof LongwatchError) return error;
-    const address = this.environment.databaseUrl ? redactUrl(this.environment.databaseUrl) : 'an unknown address';
+    const url = replica ? this.environment.readDatabaseUrl : this.environment.databaseUrl;
+    const address = url ? redactUrl(url) : 'an unknown address';
     const code = (error as { code?: unknown }).code;
     // Undefined table, column, function or schema.
     if (code === '42P01' || code === '42703' || code === '42883' || code === '3F000') {
@@ -72,7 +119,8 @@ export class Connections {
     // Wrong password or role, or no such database.
     const refused = typeof code === 'string' && /^(28|3D)/.test(code);
     if (isOutage(error) || refused || isNetworkError(error)) {
-      return new DatabaseUnavailableError(address, outageText(error), error);
+      const Unavailable = replica ? ReplicaUnavailableError : DatabaseUnavailableError;
+      return new Unavailable(address, outageText(error), error);
     }
     return error;
   }
@@ -128,7 +176,7 @@ export class Connections {
 
   async close(): Promise<void> {
     const client = await this.connecting?.catch(() => undefined);
-    await Promise.all([client?.connection.close(), this.database?.close()]);
+    await Promise.all([client?.connection.close(), this.database?.close(), this.replica?.close()]);
   }
 }
 

@@ -107,19 +107,23 @@ export class DurableHandle {
   /** Leases that are held, the one that runs out next first. */
   async leases(limit = 1_000): Promise<LeaseSummary[]> {
     type Row = Omit<LeaseSummary, 'heldMs' | 'leftMs'> & { held_ms: number; left_ms: number };
-    const rows = await this.connections.rows<Row>(LEASES, [limit]);
+    const rows = await this.connections.read<Row>(LEASES, [limit]);
     return rows.map(({ held_ms, left_ms, ...row }) => ({ ...row, heldMs: held_ms, leftMs: left_ms }));
   }
 
   /** @throws RefusedError when there is no such key. */
-  async key(activity: string, key: string): Promise<KeyDetails> {
+  key(activity: string, key: string): Promise<KeyDetails> {
+    return this.find('read', activity, key);
+  }
+
+  private async find(from: 'read' | 'rows', activity: string, key: string): Promise<KeyDetails> {
     type Row = Omit<KeyDetails, 'activity' | 'state' | 'createdAt' | 'expiresAt' | 'error'> & {
       state: string;
       created_at: number;
       expires_at: number | null;
       error: { message: string } | null;
     };
-    const [row] = await this.connections.rows<Row>(KEY, [activity, hashOf(checked(key))]);
+    const [row] = await this.connections[from]<Row>(KEY, [activity, hashOf(checked(key))]);
     if (!row) throw new RefusedError(`${activity} has no key '${shorten(key)}'`);
     return {
       activity,
@@ -139,7 +143,7 @@ export class DurableHandle {
   async deleteKey(activity: string, key: string): Promise<void> {
     const deleted = await this.connections.rows(DELETE_KEY, [activity, hashOf(checked(key))]);
     if (deleted.length > 0) return;
-    const { task } = await this.key(activity, key);
+    const { task } = await this.find('rows', activity, key);
     throw new RefusedError(`${task} runs with the key '${shorten(key)}' just now; nothing was deleted`);
   }
 
@@ -150,7 +154,7 @@ export class DurableHandle {
       changed_at: number;
       error: { message: string } | null;
     };
-    const rows = await this.connections.rows<Row>(BROKEN, [limit]);
+    const rows = await this.connections.read<Row>(BROKEN, [limit]);
     return rows.map(({ changed_at, state, error, ...row }) => ({
       ...row,
       state: state === 'failed' ? 'failed' : 'retrying',

@@ -40,6 +40,34 @@ export class TrackerGoneError extends LongwatchError {
   }
 }
 
+/** No job of that name has been started. */
+export class UnknownJobError extends LongwatchError {
+  override readonly usage = true;
+  constructor(
+    readonly job: string,
+    hint: string,
+    known: readonly string[],
+  ) {
+    const others = known.length === 0 ? '; none has been started yet' : `; there ${known.length === 1 ? 'is' : 'are'} `;
+    const next = known.length === 0 ? ` (npx longwatch start ${job})` : list(known);
+    super(`there is no job '${job}'${hint || others + next}`);
+  }
+}
+
+/** Nothing can be changed on a job that was stopped. */
+export class JobStoppedError extends LongwatchError {
+  constructor(readonly job: string) {
+    super(`job '${job}' is stopped, so nothing was done; start it first: npx longwatch start ${job}`);
+  }
+}
+
+/** The job's row says that it runs, and its workflow is gone (terminated in the Temporal UI, say). */
+export class JobGoneError extends LongwatchError {
+  constructor(readonly job: string) {
+    super(`the workflow of job '${job}' is gone; bring it back with: npx longwatch start ${job}`);
+  }
+}
+
 /** An id that cannot be tracked. Nothing of the call was done. */
 export class InvalidIdError extends LongwatchError {
   override readonly usage = true;
@@ -95,6 +123,17 @@ export class DatabaseUnavailableError extends LongwatchError {
   }
 }
 
+/** Only what is shown comes from there: changes are made as ever. */
+export class ReplicaUnavailableError extends LongwatchError {
+  constructor(address: string, detail: string, cause?: unknown) {
+    super(
+      `the replica at ${address} cannot be used: ${detail}. ` +
+        'Without READ_DATABASE_URL, what is shown is read where it is written',
+      { cause },
+    );
+  }
+}
+
 export class DatabaseNotMigratedError extends LongwatchError {
   constructor(address: string, cause?: unknown) {
     super(
@@ -119,6 +158,40 @@ export class TimedOutError extends LongwatchError {}
 /** The tracker refused a change; the message is its reason. */
 export class RefusedError extends LongwatchError {
   override readonly usage = true;
+}
+
+export class UnknownBufferError extends LongwatchError {
+  override readonly usage = true;
+  constructor(name: string, names: readonly string[], hint: string) {
+    const known = names.length > 0 ? `; there are ${list(names)}` : '';
+    super(`there is no buffer '${name}'${hint || known}; start one of the config with: npx longwatch start NAME`);
+  }
+}
+
+/** Entries that cannot be pushed; nothing was sent. */
+export class InvalidEntryError extends LongwatchError {
+  override readonly usage = true;
+}
+
+/** Said in time: the entries were not accepted. */
+export class BufferFullError extends LongwatchError {
+  readonly accepted = false;
+  constructor(buffer: string) {
+    super(
+      `buffer '${buffer}' is full, and had no room in time; these entries were not accepted. ` +
+        'Push them again later, or see what holds it: npx longwatch status',
+    );
+  }
+}
+
+/** No answer came: they may be accepted later or not. */
+export class PushUnansweredError extends LongwatchError {
+  readonly accepted = 'unknown';
+  constructor(buffer: string, cause?: unknown) {
+    super(`buffer '${buffer}' did not answer; whether it has accepted the entries is not known. Is a worker running?`, {
+      cause,
+    });
+  }
 }
 
 const list = (names: readonly string[]): string => names.slice(0, 10).join(', ') + (names.length > 10 ? ', …' : '');

@@ -1,9 +1,14 @@
 /** The library's entry object: from a connection to its trackers. Made by `connect`; its handles do the work. */
 import type { Logger } from 'pino';
 import { resolveEnvironment, type Environment, type EnvironmentFlags } from '../workers/config/environment';
+import type { BufferDefinition } from '../workers/config/buffer';
+import type { Json } from '../workflows/buffer/contract';
+import { BufferHandle } from './buffer';
 import { Connections } from './connections';
 import { DurableHandle } from './durable';
-import { TRACKER_NAMES } from './queries';
+import { JobHandle } from './job';
+import { JOB_NAMES } from './job-queries';
+import { BUFFER_NAMES, TRACKER_NAMES } from './queries';
 import { readStatus, type Status } from './status';
 import { TrackerHandle } from './tracker';
 
@@ -16,6 +21,7 @@ export interface ConnectOptions extends EnvironmentFlags {
 
 export class Longwatch {
   private readonly connections: Connections;
+  private readonly buffers = new Map<string, BufferHandle<never>>();
 
   constructor(
     readonly environment: Environment,
@@ -29,6 +35,38 @@ export class Longwatch {
     return new TrackerHandle(name, this.connections);
   }
 
+  /** A regen, sweep or decay; whether there is one of that name shows at its first use. */
+  job(name: string): JobHandle {
+    return new JobHandle(name, this.connections);
+  }
+
+  /** What has that name. A tracker where nothing has: its handle refuses it, and says what there is. */
+  async kindOf(name: string): Promise<'tracker' | 'buffer' | 'job'> {
+    if ((await this.trackers()).includes(name)) return 'tracker';
+    if ((await this.bufferNames()).includes(name)) return 'buffer';
+    return (await this.jobs()).includes(name) ? 'job' : 'tracker';
+  }
+
+  /** Names of all jobs that were ever started. */
+  async jobs(): Promise<string[]> {
+    return (await this.connections.read<{ name: string }>(JOB_NAMES)).map((row) => row.name);
+  }
+
+  /**
+   * A handle, the same one for the same name, so that all of a program's pushes share their messages. With the definition,
+   * entries are typed, and a `key` that is a function is known.
+   */
+  buffer(name: string): BufferHandle;
+  buffer<E, S>(definition: BufferDefinition<E, S>): BufferHandle<E>;
+  buffer(given: string | BufferDefinition): BufferHandle {
+    const [name, definition] = typeof given === 'string' ? [given, undefined] : [given.name, given];
+    const id = definition ? `definition of ${name}` : name;
+    const known = this.buffers.get(id);
+    const handle = known ?? new BufferHandle<Json>(name, this.connections, definition);
+    this.buffers.set(id, handle);
+    return handle;
+  }
+
   /** Leases, keys and broken compensations of durable activities. */
   get durable(): DurableHandle {
     return new DurableHandle(this.connections);
@@ -36,10 +74,15 @@ export class Longwatch {
 
   /** Names of all trackers that were ever started. */
   async trackers(): Promise<string[]> {
-    return (await this.connections.rows<{ name: string }>(TRACKER_NAMES)).map((row) => row.name);
+    return (await this.connections.read<{ name: string }>(TRACKER_NAMES)).map((row) => row.name);
   }
 
-  /** Every tracker and node; from PostgreSQL alone. */
+  /** Names of all buffers that were ever started. */
+  async bufferNames(): Promise<string[]> {
+    return (await this.connections.read<{ name: string }>(BUFFER_NAMES)).map((row) => row.name);
+  }
+
+  /** Every tracker, job, buffer and node; from PostgreSQL alone. */
   status(): Promise<Status> {
     return readStatus(this.connections);
   }

@@ -47,7 +47,7 @@ export function settingsOf(stored: TrackerOptions, changes: Record<string, Optio
   ];
 }
 
-function read(options: TrackerOptions, path: string): Setting['compiled'] {
+export function read(options: object, path: string): Setting['compiled'] {
   const value = path
     .split('.')
     .reduce<unknown>(
@@ -62,7 +62,7 @@ export function sameOptions(a: TrackerOptions, b: TrackerOptions): boolean {
   return canonical({ ...a, sources: undefined }) === canonical({ ...b, sources: undefined });
 }
 
-function canonical(value: unknown): string {
+export function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, inner: unknown) =>
     inner !== null && typeof inner === 'object' && !Array.isArray(inner)
       ? Object.fromEntries(Object.entries(inner).sort(([x], [y]) => (x < y ? -1 : 1)))

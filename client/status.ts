@@ -1,16 +1,22 @@
 /**
- * What `status` tells: trackers with their operations, and nodes, all computed by PostgreSQL, so it works while
+ * What `status` tells: trackers with their operations, jobs, and nodes, all computed by PostgreSQL, so it works while
  * Temporal is away. Called by `Longwatch.status`; shown by `cli/status.ts`.
  */
 import { percentile } from '../activities/shift/lateness';
 import type { TrackerState } from '../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
+import { readBuffers, type BufferSummary } from './buffer-status';
 import type { Connections } from './connections';
-import { STATUS_NODES, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
+import { readJobs, type JobSummary } from './job-status';
+import { STATUS_NODES, STATUS_REPLICA, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
 
 export interface Status {
   trackers: TrackerSummary[];
+  jobs: JobSummary[];
+  /** As their shards last reported. */
+  buffers: BufferSummary[];
   nodes: NodeSummary[];
+  replica?: ReplicaSummary;
 }
 
 export interface TrackerSummary {
@@ -43,6 +49,12 @@ export interface OperationSummary {
   /** How long after they were due runs began; null when none did lately. */
   lateP50Ms: number | null;
   lateP99Ms: number | null;
+}
+
+/** Where the figures come from, when that is not where they are written. */
+export interface ReplicaSummary {
+  /** How far what is shown lies behind; null when the replica has not followed anything yet. */
+  behindMs: number | null;
 }
 
 export interface NodeSummary {
@@ -95,13 +107,19 @@ interface NodeRow {
 
 /** @param tracker only this one; without it, all. */
 export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
-  const [trackers, stats, nodes] = await Promise.all([
-    connections.rows<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
-    connections.rows<StatsRow>(STATUS_STATS, [tracker ?? null]),
-    connections.rows<NodeRow>(STATUS_NODES),
+  const [trackers, stats, nodes, jobs, buffers, [replica]] = await Promise.all([
+    connections.read<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
+    connections.read<StatsRow>(STATUS_STATS, [tracker ?? null]),
+    connections.read<NodeRow>(STATUS_NODES),
+    readJobs(connections),
+    tracker === undefined ? readBuffers(connections) : [],
+    connections.readsReplica ? connections.read<{ behind_ms: number | null }>(STATUS_REPLICA) : [],
   ]);
   return {
+    ...(replica && { replica: { behindMs: replica.behind_ms } }),
     trackers: await Promise.all(trackers.map((row) => summarize(connections, row, stats))),
+    jobs,
+    buffers,
     nodes: nodes.map((node) => ({
       name: node.name,
       host: node.host,
@@ -117,9 +135,10 @@ export async function readStatus(connections: Connections, tracker?: string): Pr
 
 async function summarize(connections: Connections, row: TrackerRow, stats: StatsRow[]): Promise<TrackerSummary> {
   const options = withChanges(row.options, row.changes);
-  const operations = Object.entries(options.operations);
+  // The most frequent first: the database does not keep the definition's order.
+  const operations = Object.entries(options.operations).sort(([, a], [, b]) => a.everyMs - b.everyMs);
   const enabled = operations.filter(([, operation]) => operation.enabled);
-  const staleRows = await connections.rows<{ operation: string; stale: number }>(STATUS_STALE, [
+  const staleRows = await connections.read<{ operation: string; stale: number }>(STATUS_STALE, [
     row.name,
     enabled.map(([name]) => name),
     enabled.map(([, { everyMs }]) => everyMs),

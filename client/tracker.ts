@@ -100,6 +100,13 @@ export interface ReconcileResult {
   applied: boolean;
 }
 
+export interface ListOptions {
+  /** Only ids after this one. */
+  after?: string;
+  limit?: number;
+  pool?: number;
+}
+
 interface Row {
   [column: string]: unknown;
   state: TrackerState;
@@ -166,13 +173,13 @@ export class TrackerHandle {
 
   /** Every option, its value and where that comes from. */
   async config(): Promise<Setting[]> {
-    const row = await this.require();
+    const row = await this.shown();
     return settingsOf(row.options, row.changes);
   }
 
   /** The compiled options that hold now. */
   async options(): Promise<TrackerOptions> {
-    const row = await this.require();
+    const row = await this.shown();
     return withChanges(row.options, row.changes);
   }
 
@@ -187,8 +194,13 @@ export class TrackerHandle {
   }
 
   /** Members in the order of their ids, read a page at a time. */
-  async *list(options: { after?: string; limit?: number; pool?: number } = {}): AsyncGenerator<Member> {
-    const row = await this.require();
+  list(options: ListOptions = {}): AsyncGenerator<Member> {
+    return this.members('read', options);
+  }
+
+  /** @param from `rows` where a change rests on it. */
+  private async *members(from: 'read' | 'rows', options: ListOptions): AsyncGenerator<Member> {
+    const row = await (from === 'read' ? this.shown() : this.require());
     this.requirePool(options.pool, row.pools);
     let after = options.after ?? '';
     let left = options.limit ?? Infinity;
@@ -196,7 +208,7 @@ export class TrackerHandle {
       const size = Math.min(PAGE, left);
       const byPool = options.pool === undefined ? [] : [options.pool];
       const statement = options.pool === undefined ? LIST : LIST_POOL;
-      const page = await this.connections.rows<MemberRow>(statement, [this.name, after, size, ...byPool]);
+      const page = await this.connections[from]<MemberRow>(statement, [this.name, after, size, ...byPool]);
       for (const member of page) yield { id: member.id, pool: member.pool, addedAt: iso(member.added_at)! };
       if (page.length < size) return;
       after = page.at(-1)!.id;
@@ -210,7 +222,7 @@ export class TrackerHandle {
   }
 
   async pools(): Promise<PoolSummary[]> {
-    const rows = await this.connections.rows<PoolRow>(POOLS, [this.name]);
+    const rows = await this.connections.read<PoolRow>(POOLS, [this.name]);
     if (rows.length === 0) throw await this.unknown();
     return rows.map((row) => ({
       pool: row.pool,
@@ -228,7 +240,10 @@ export class TrackerHandle {
 
   /** One member and all that is known of it. @throws NotTrackedError */
   async show(id: string): Promise<MemberDetails> {
-    const rows = await this.connections.rows<ShowRow>(SHOW, [this.name, id]);
+    let rows = await this.connections.read<ShowRow>(SHOW, [this.name, id]);
+    // A replica may not have it yet.
+    if (this.connections.readsReplica && rows.length === 0)
+      rows = await this.connections.rows<ShowRow>(SHOW, [this.name, id]);
     const first = rows[0];
     if (!first || first.removed_at !== null) {
       await this.require();
@@ -261,7 +276,7 @@ export class TrackerHandle {
     const { ids, duplicates } = await collectIds(given, options.position);
     const missing = new Set(ids);
     const surplus: string[] = [];
-    for await (const { id } of this.list()) if (!missing.delete(id)) surplus.push(id);
+    for await (const { id } of this.members('rows', {})) if (!missing.delete(id)) surplus.push(id);
     const result = { missing: [...missing], surplus, matching: ids.length - missing.size, duplicates };
     if (options.apply) {
       // The places in the list have been checked; what is sent now has others.
@@ -305,6 +320,12 @@ export class TrackerHandle {
     const row = await this.find();
     if (!row) throw await this.unknown();
     return row;
+  }
+
+  /** The row for what is only shown; it may come from a replica. */
+  private async shown(): Promise<Row> {
+    const row = (await this.connections.read<Row>(TRACKER, [this.name]))[0];
+    return row ?? this.require();
   }
 
   private requirePool(pool: number | undefined, pools: number): void {

@@ -17,6 +17,8 @@ import { resolveActivities, type ActivityList } from './config/resolve-activitie
 
 export interface DurableSetup {
   databaseUrl: string;
+  /** The server's own address for LISTEN, where `databaseUrl` is that of a pooler in transaction mode. */
+  directDatabaseUrl?: string;
   log: Logger;
   /** Asked which run of a workflow is the current one. */
   client: Client;
@@ -39,7 +41,7 @@ export function createDurableActivities(
   const problems: string[] = [];
   const resolved = resolveActivities(definitions, problems);
   if (problems.length > 0) throw new ConfigError(problems, 'The activities cannot be used:');
-  const database = new Database({ url: setup.databaseUrl, log: setup.log });
+  const database = new Database({ url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log: setup.log });
   const link = new TemporalLink(setup.client);
   const node = openDurable(resolved, {
     ...setup,
@@ -66,8 +68,9 @@ export function openDurable(
 ): Pick<DurableNode, 'activities' | 'leases' | 'close'> {
   const connections = setup.connections ?? DEFAULT_CONNECTIONS;
   // Apart from the kit's own: an effect that takes long must not keep a lease from being renewed.
-  const effects = new Database({ url: setup.databaseUrl, log: setup.log, connections, statementTimeoutMs: 60_000 });
+  const { databaseUrl: url, directDatabaseUrl: directUrl } = setup;
   const { owner, database, log, isCurrent, registry, retention } = setup;
+  const effects = new Database({ url, directUrl, log, connections, statementTimeoutMs: 60_000 });
   const node = createDurableNode(resolved, {
     owner,
     database,

@@ -1,18 +1,27 @@
 /**
  * Brings the database's schema up to date: the files of `db/migrations`, in order, each once, by node-pg-migrate. Called by
- * the `migrate` and `dev` verbs and by tests. Safe to run from several places at once (an advisory lock), and again.
+ * the `migrate` and `dev` verbs and by tests, and for migrations of one's own. Safe to run from several places at once (an
+ * advisory lock), and again.
  */
 import path from 'node:path';
 import runner from 'node-pg-migrate';
 import type { Logger } from 'pino';
 
+/** Migrations beside Longwatch's. */
+export interface OwnMigrations {
+  /** Of files `0001_what.sql`, applied in the order of their names. */
+  folder: string;
+  /** Notes which of them were applied. */
+  table: string;
+}
+
 /** @returns the names of the migrations that were applied now. */
-export async function migrate(databaseUrl: string, log: Logger): Promise<string[]> {
+export async function migrate(databaseUrl: string, log: Logger, own?: OwnMigrations): Promise<string[]> {
   const applied = await runner({
     databaseUrl,
-    dir: migrationsFolder(),
+    dir: own?.folder ?? migrationsFolder(),
     direction: 'up',
-    migrationsTable: 'longwatch_migrations',
+    migrationsTable: own?.table ?? 'longwatch_migrations',
     checkOrder: true,
     logger: {
       debug: (message) => log.debug(message),

@@ -6,16 +6,21 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { NativeConnection, Worker, type WorkerOptions } from '@temporalio/worker';
+import { NativeConnection, Worker, type InjectedSinks, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
+import { BufferFeed, BufferMetrics, createBufferActivities, heapUse, MemoryMonitor } from '../activities/buffer';
+import { PopulationNode } from '../activities/population/node';
+import { startJobPatrol } from '../activities/population/patrol';
 import { startPatrol } from '../activities/roster/wake';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
 import { Watchdog } from '../activities/shift/watchdog';
+import { readReports } from '../activities/store/buffers';
 import { Database } from '../activities/store/database';
 import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
+import type { ShardSinks } from '../workflows/buffer/contract';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import type { TemporalTarget } from './config/environment';
 import { ConfigError } from './config/errors';
@@ -24,6 +29,7 @@ import { bundleWorkflows } from './bundle';
 import { claimDatabase, ensureSearchAttributes } from './deployment';
 import { openDurable } from './durable';
 import { serveMetrics, type MetricsOptions } from './metrics';
+import { poolSizes, tellRoom } from './pool-sizes';
 import { installRuntime } from './runtime';
 import { surviveStrayErrors } from './stray-errors';
 
@@ -31,6 +37,8 @@ export interface WorkerSetup {
   config: ResolvedConfig;
   temporal: TemporalTarget;
   databaseUrl: string;
+  /** The server's own address for LISTEN, where `databaseUrl` is that of a pooler in transaction mode. */
+  directDatabaseUrl?: string;
   /** Where metrics are served. @default 127.0.0.1:9464, or a free port where that is taken */
   metrics?: MetricsOptions;
   log: Logger;
@@ -46,6 +54,11 @@ export interface WorkerSetup {
   workflowBundle?: string;
   /** Transactions of durable activities at once. @default 10 */
   activityConnections?: number;
+  /**
+   * Connections for the chunks and pages of jobs; one job uses at most half of them.
+   * @default the sum of their `concurrency` and two, at least twice the largest (`pool-sizes.ts`)
+   */
+  jobConnections?: number;
 }
 
 export interface LongwatchWorker {
@@ -67,7 +80,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const { config, temporal, log } = setup;
   const name = setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
   const sdkPort = await installRuntime(log);
-  const database = new Database({ url: setup.databaseUrl, log });
+  const database = new Database({ url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log });
   const connection = await Connection.connect(connectionOptions(temporal));
   try {
     await ensureSearchAttributes(connection, temporal.namespace);
@@ -77,6 +90,12 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     throw error;
   }
 
+  const sizes = poolSizes({
+    durableActivities: config.activities.length,
+    jobs: config.jobs.map(({ options }) => options.concurrency),
+    activityConnections: setup.activityConnections,
+    jobConnections: setup.jobConnections,
+  });
   const metrics = new NodeMetrics();
   let running = false;
   const page = await serveMetrics(metrics.registry, sdkPort, () => running, setup.metrics);
@@ -90,9 +109,16 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     isolation: new Isolation(isolationOptions(config, log)),
     watchdog: setup.watchdogMs === null ? undefined : new Watchdog(name, log, setup.watchdogMs),
     nodeConcurrency: setup.nodeConcurrency ?? DEFAULT_NODE_CONCURRENCY,
+    buffers: new BufferFeed(
+      new Map(config.buffers.map((buffer) => [buffer.name, buffer])),
+      database,
+      (buffer, shard, message) => link.push(buffer, shard, message),
+      log,
+    ),
   });
   const durable = openDurable(config.activities, {
     databaseUrl: setup.databaseUrl,
+    directDatabaseUrl: setup.directDatabaseUrl,
     database,
     owner: name,
     log: node.log,
@@ -100,6 +126,34 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     registry: metrics.registry,
     isCurrent: (workflowId, runId) => link.isCurrent(workflowId, runId),
   });
+  const population = new PopulationNode({
+    nodeName: name,
+    databaseUrl: setup.databaseUrl,
+    directDatabaseUrl: setup.directDatabaseUrl,
+    jobs: config.jobs,
+    temporal: link,
+    log: node.log,
+    registry: metrics.registry,
+    connections: sizes.jobs || undefined,
+  });
+  const buffers = createBufferActivities({
+    node: name,
+    database,
+    definitions: new Map(config.buffers.map(({ name: buffer, definition }) => [buffer, definition])),
+    metrics: new BufferMetrics(metrics.registry, () => database.transaction(readReports)),
+    log: node.log,
+  });
+  const memory = new MemoryMonitor({
+    use: heapUse(),
+    tell: (buffer, shard, wish) => link.tellMemory(buffer, shard, wish),
+    log: node.log,
+    registry: metrics.registry,
+  });
+  const own = {
+    ...createActivities({ node, database, temporal: link, log: node.log }),
+    ...buffers,
+    ...population.activities,
+  };
   const native = await NativeConnection.connect(connectionOptions(temporal));
   const worker = await Worker.create({
     ...(await workflowSource(setup.workflowBundle, config.workflows, log)),
@@ -107,7 +161,10 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
     identity: name,
-    activities: withoutClash(durable.activities, createActivities({ node, database, temporal: link, log: node.log })),
+    activities: withoutClash(durable.activities, own),
+    sinks: {
+      buffers: { size: { fn: (_info, size) => memory.note(size), callDuringReplay: false } },
+    } satisfies InjectedSinks<ShardSinks>,
     maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     // Few polls: those of a frozen process go on to swallow retries, one heartbeat timeout each.
     activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
@@ -121,7 +178,11 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   });
   const forget = surviveStrayErrors(node);
   await node.start();
+  // A pooler has limits of its own.
+  if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);
+  memory.start();
   const patrol = startPatrol(database, link, node.log);
+  const jobPatrol = startJobPatrol(database, link, node.log);
 
   let ended: Promise<void> | undefined;
   const run = async (): Promise<void> => {
@@ -130,8 +191,10 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
       await worker.run();
     } finally {
       running = false;
-      await patrol.stop();
+      memory.stop();
+      await Promise.all([patrol.stop(), jobPatrol.stop()]);
       await durable.close();
+      await population.close();
       await node.close();
       forget();
       await Promise.allSettled([native.close(), connection.close(), page.close()]);
@@ -142,7 +205,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     run: () => (ended ??= run()),
     shutdown: async () => {
       node.drain();
-      await drained(node);
+      await Promise.all([drained(node), population.drain()]);
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await ended;
     },

@@ -1,4 +1,7 @@
 /** The workflows, and nothing else: every function exported here becomes a workflow of that name. */
 export { tracker } from './tracker/tracker';
 export { pool } from './tracker/pool';
+export { buffer } from './buffer/buffer';
+export { shard } from './buffer/shard';
 export { compensation } from './lib/compensation';
+export { job } from './population/job';

@@ -137,7 +137,6 @@ async function call(kit: Kit, options: DurableOptions, makeJob: (base: Base) => 
   const heart = beat === undefined ? undefined : setInterval(() => context.heartbeat(), beat);
   const caller: Caller = { signal: context.cancellationSignal, details: () => context.cancellationDetails };
   try {
-    if (beat !== undefined) context.heartbeat();
     return await execute(kit, await makeJob(base), caller);
   } finally {
     clearInterval(heart);

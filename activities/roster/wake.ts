@@ -5,6 +5,7 @@
 import type { Logger } from 'pino';
 import type { WakeInput } from '../../workflows/tracker/contract';
 import { poolWorkflowId, trackerWorkflowId } from '../../workflows/tracker/contract';
+import { wakeMissingBuffers } from '../buffer/wake';
 import { errorOf } from '../failures';
 import { run, type Database, type Statement } from '../store/database';
 import { purgeTombstones } from '../store/members';
@@ -91,6 +92,7 @@ export async function patrol(database: Database, temporal: TemporalLink, log: Lo
     );
     await inParallel(missing, (pool) => temporal.wakePool(name, pool));
   }
+  await wakeMissingBuffers(database, temporal, running, log);
   await database.transaction(purgeTombstones);
 }
 

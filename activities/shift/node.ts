@@ -6,12 +6,14 @@
 import type { Logger } from 'pino';
 import type { ErrorContext, RunContext, TrackerDefinition } from '../../workers/config/definition';
 import type { ChangeNotice } from '../../workflows/tracker/contract';
+import type { BufferFeed } from '../buffer/feed';
 import { errorOf } from '../failures';
 import type { Database } from '../store/database';
 import { endNode, type NodeRow, type StatsRow } from '../store/nodes';
 import type { TrackerRow } from '../store/trackers';
 import type { NodeMetrics } from '../telemetry';
 import { Clock } from './clock';
+import { ValueFeed } from './feed';
 import { GateKeeper } from './gate';
 import { NodeHolds } from './holds';
 import type { Isolation } from './isolate';
@@ -39,6 +41,8 @@ export interface NodeOptions {
   watchdog: Watchdog | undefined;
   /** Runs of all pools at once. */
   nodeConcurrency: number;
+  /** Where values go that operations feed to buffers. */
+  buffers?: BufferFeed;
 }
 
 export class Node implements OperationHost {
@@ -50,6 +54,7 @@ export class Node implements OperationHost {
   readonly shifts = new Set<PoolShift>();
   readonly trackers = new Map<string, TrackerRow>();
   readonly writer: Writer;
+  readonly feed: ValueFeed | undefined;
   readonly totals = new NodeTotals();
   readonly definitions: ReadonlyMap<string, TrackerDefinition>;
   private readonly latenesses = new Map<string, Lateness>();
@@ -65,6 +70,7 @@ export class Node implements OperationHost {
     this.log = options.log;
     this.capacity = { free: options.nodeConcurrency };
     this.definitions = new Map(options.trackers.map((definition) => [definition.name, definition]));
+    this.feed = options.buffers && new ValueFeed(this.definitions, options.buffers);
     this.writer = new Writer(options.database, this);
     this.listener = new Listener(options.database, (notice) => this.hear(notice), options.log);
     options.metrics.observe(this);

@@ -13,6 +13,7 @@ import { noteNode, writeStats, type NodeRow, type StatsRow } from '../store/node
 import { readTracker, type TrackerRow } from '../store/trackers';
 import { writeFailures, writeSuccesses } from '../store/values';
 import type { Clock } from './clock';
+import type { ValueFeed } from './feed';
 import type { Harvest, PoolShift } from './pool-shift';
 
 /** A shift that has written nothing is still checked this often, milliseconds: it learns within that time what changed. */
@@ -37,6 +38,8 @@ export interface WriterHost {
   /** Told after each flush: how many rows, how long, or why it failed. */
   flushed(outcome: { rows: number; ms: number } | { error: Error }): void;
   fenced(shift: PoolShift): void;
+  /** Buffers that operations feed. */
+  readonly feed?: ValueFeed;
 }
 
 export class Writer {
@@ -44,6 +47,8 @@ export class Writer {
   private flushing: Promise<void> | undefined;
   private again = false;
   private lastStats = 0;
+  /** Values of this flush that are not what they were: `operation/member`. Only where somebody wants to know. */
+  private readonly changed = new Set<string>();
   private closed = false;
 
   constructor(
@@ -116,6 +121,7 @@ export class Writer {
         await this.followTrackers(db, shifts);
         for (const shift of held) harvests.set(shift, shift.harvest());
         const written = await this.write(db, harvests);
+        await this.host.feed?.store(db, harvests, this.changed);
         if (statsDue) {
           await noteNode(db, this.host.node);
           await writeStats(db, this.host.node.name, this.host.stats());
@@ -123,6 +129,7 @@ export class Writer {
         }
         return written;
       });
+      void this.host.feed?.committed();
       for (const shift of harvests.keys()) shift.checkedAt = began;
       for (const harvest of harvests.values()) {
         for (const { loop, rows: written } of harvest.successes) loop.counts.fetched += written.size;
@@ -130,6 +137,7 @@ export class Writer {
       this.host.flushed({ rows, ms: clock.now() - began });
       return true;
     } catch (thrown) {
+      this.host.feed?.rolledBack();
       for (const [shift, harvest] of harvests) shift.putBack(harvest);
       const error = errorOf(thrown);
       this.host.flushed({ error });
@@ -197,7 +205,10 @@ export class Writer {
     const failures = all.flatMap((harvest) =>
       harvest.failures.map(({ loop, rows }) => ({ operation: loop.name, rows: [...rows.values()] })),
     );
-    if (successes.length > 0) await writeSuccesses(db, successes);
+    this.changed.clear();
+    const feeds = this.host.feed?.wanted(harvests) ?? false;
+    const note = (member: number, operation: string) => void this.changed.add(`${operation}/${member}`);
+    if (successes.length > 0) await writeSuccesses(db, successes, feeds ? note : undefined);
     if (failures.length > 0) await writeFailures(db, failures);
     return [...successes, ...failures].reduce((sum, { rows }) => sum + rows.length, 0);
   }

@@ -2,6 +2,9 @@
  * The connection to PostgreSQL: a small pool for transactions, and one direct connection for LISTEN. Everything in
  * `store/` and `durable/` goes through `transaction` or `query`; what cannot reach the database fails as
  * StoreUnavailable, so that callers can tell an outage from a mistake.
+ *
+ * The pool may lead through PgBouncer in transaction mode, which is said by giving a direct address beside it. Then nothing
+ * may rest on a connection's memory: statements are not prepared under their names, and the time limit is set in each transaction.
  */
 import { Client, Pool, type PoolClient, type QueryResultRow } from 'pg';
 import type { Logger } from 'pino';
@@ -16,29 +19,39 @@ export interface Statement {
 
 /** Anything that statements can be run on: the pool or one connection in a transaction. */
 export interface Queryable {
-  query<R extends QueryResultRow>(query: { name: string; text: string; values: unknown[] }): Promise<{ rows: R[] }>;
+  query<R extends QueryResultRow>(query: { name?: string; text: string; values: unknown[] }): Promise<{ rows: R[] }>;
 }
 
 export interface DatabaseOptions {
   url: string;
+  /** The server's own address, where `url` is that of a pooler in transaction mode. @default url, which is the server's */
+  directUrl?: string;
   log: Logger;
   /** Connections at most. @default 6 */
   connections?: number;
   /** A statement that takes longer has failed, and its connection is thrown away. Milliseconds. @default 10,000 */
   statementTimeoutMs?: number;
+  /** How long to wait for a connection, a free one of the pool or a new one. Milliseconds. @default 3,000 */
+  connectTimeoutMs?: number;
 }
 
 export class Database {
   private readonly pool: Pool;
+  private readonly pooled: boolean;
+  /** What a pooled transaction begins with. */
+  private readonly limit: string;
 
   constructor(private readonly options: DatabaseOptions) {
     const timeout = options.statementTimeoutMs ?? 10_000;
+    this.pooled = options.directUrl !== undefined && options.directUrl !== options.url;
+    this.limit = `set local statement_timeout = ${timeout}`;
     this.pool = new Pool({
       connectionString: options.url,
       max: options.connections ?? 6,
       application_name: 'longwatch',
-      connectionTimeoutMillis: 3_000,
-      statement_timeout: timeout,
+      connectionTimeoutMillis: options.connectTimeoutMs ?? 3_000,
+      // PgBouncer refuses it at the start of a connection.
+      statement_timeout: this.pooled ? undefined : timeout,
       // The server's own limit does not help when the server is frozen; the client's does.
       query_timeout: timeout + 1_000,
       keepAlive: true,
@@ -49,14 +62,17 @@ export class Database {
 
   async rows<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
     try {
-      return await run<R>(this.pool, statement, values);
+      return await run<R>(this.pooled ? unnamed(this.pool) : this.pool, statement, values);
     } catch (error) {
       throw asOutage(error);
     }
   }
 
-  /** All or nothing. `work` must use the connection it is given, and nothing else of the database. */
-  async transaction<T>(work: (connection: Queryable) => Promise<T>): Promise<T> {
+  /**
+   * All or nothing. `work` must use the connection it is given, and nothing else of the database.
+   * @param begin statements that begin it, in one round trip
+   */
+  async transaction<T>(work: (connection: Queryable) => Promise<T>, begin = 'begin'): Promise<T> {
     let connection: PoolClient;
     try {
       connection = await this.pool.connect();
@@ -67,8 +83,8 @@ export class Database {
     const onError = (error: Error) => (broken = error);
     connection.on('error', onError);
     try {
-      await connection.query('begin');
-      const result = await work(connection);
+      await connection.query(this.pooled ? `${begin}; ${this.limit}` : begin);
+      const result = await work(this.pooled ? unnamed(connection) : connection);
       await connection.query('commit');
       return result;
     } catch (error) {
@@ -85,7 +101,7 @@ export class Database {
   /** A connection of its own, for LISTEN. PgBouncer's transaction mode cannot serve it. */
   listener(): Client {
     return new Client({
-      connectionString: this.options.url,
+      connectionString: this.options.directUrl ?? this.options.url,
       application_name: 'longwatch listener',
       connectionTimeoutMillis: 3_000,
       keepAlive: true,
@@ -104,6 +120,11 @@ export async function run<R extends QueryResultRow>(
 ): Promise<R[]> {
   const result = await connection.query<R>({ name: statement.name, text: statement.text, values });
   return result.rows;
+}
+
+/** A pooler's next transaction may be on another server connection, which knows no statement by its name. */
+function unnamed(connection: Queryable): Queryable {
+  return { query: ({ text, values }) => connection.query({ text, values }) };
 }
 
 /** SQLSTATE classes of a server that is going down, coming up or out of room for connections. */

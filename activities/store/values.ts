@@ -25,6 +25,12 @@ const WRITE_SUCCESSES: Statement = {
              expires_at = excluded.expires_at,
              failures = 0, error = null, failed_at = null, held_until = null`,
 };
+/** The same, and says which values have changed: for operations that feed a buffer. */
+const WRITE_AND_TELL: Statement = {
+  name: 'value-write-and-tell',
+  text: `${WRITE_SUCCESSES.text}
+         returning v.member::float8 as member, v.operation, v.changed_at = v.fetched_at as changed`,
+};
 const WRITE_FAILURES: Statement = {
   name: 'value-write-failure',
   text: `insert into longwatch.value as v (member, operation, failed_at, failures, error, held_until)
@@ -45,9 +51,14 @@ export interface Rows<T> {
 }
 
 /** Writes results of any number of operations; a member and operation may appear once. */
-export async function writeSuccesses(db: Queryable, batches: Rows<Success>[]): Promise<void> {
+export async function writeSuccesses(
+  db: Queryable,
+  batches: Rows<Success>[],
+  onChanged?: (member: number, operation: string) => void,
+): Promise<void> {
+  type Told = { member: number; operation: string; changed: boolean };
   for (const chunk of chunks(batches)) {
-    await run(db, WRITE_SUCCESSES, [
+    const told = await run<Told>(db, onChanged ? WRITE_AND_TELL : WRITE_SUCCESSES, [
       numbers(chunk, (row) => row.key),
       operations(chunk),
       texts(chunk, (row) => row.json),
@@ -55,6 +66,7 @@ export async function writeSuccesses(db: Queryable, batches: Rows<Success>[]): P
       numbers(chunk, (row) => row.fetchedAt),
       numbers(chunk, (row) => row.expiresAt),
     ]);
+    if (onChanged) for (const { member, operation, changed } of told) if (changed) onChanged(member, operation);
   }
 }
 

@@ -19,9 +19,9 @@ export class Bench {
   ) {}
 
   /** Temporal, PostgreSQL with Longwatch's tables, and what runs on them (`test/support/stack.ts`). */
-  async stack(): Promise<Stack> {
+  async stack(options: { synchronous?: 'OFF' | 'FULL' } = {}): Promise<Stack> {
     this.say('starting Temporal and PostgreSQL');
-    const stack = await Stack.start({ onProgress: this.say });
+    const stack = await Stack.start({ ...options, onProgress: this.say });
     this.defer(() => stack.close());
     return stack;
   }

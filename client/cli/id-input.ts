@@ -44,32 +44,36 @@ export function idInput(given: readonly string[], file: string | undefined): IdI
   };
 }
 
-function checkFile(file: string): void {
+export function checkFile(file: string): void {
   const found = statSync(file, { throwIfNoEntry: false });
   if (!found) throw new UsageError(`there is no file ${file}; nothing was done`);
-  if (found.isDirectory()) throw new UsageError(`${file} is a folder; name a file with one id a line`);
+  if (found.isDirectory()) throw new UsageError(`${file} is a folder; name a file`);
 }
 
 /** A line far longer than any id ends the reading: without line ends, a file of gigabytes would be one line. */
 const LONGEST_LINE = 100_000;
 
-async function* lines(stream: AsyncIterable<unknown>, name: string): AsyncGenerator<string> {
+/** Lines of text, as they come. @throws UsageError where it is none. */
+export async function* lines(
+  stream: AsyncIterable<unknown>,
+  name: string,
+  longest = LONGEST_LINE,
+): AsyncGenerator<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true });
   let rest = '';
   const decode = (chunk: Uint8Array | undefined): string => {
-    if (chunk?.includes(0)) throw new UsageError(`${name} is a binary file; give a text file with one id a line`);
+    if (chunk?.includes(0)) throw new UsageError(`${name} is a binary file; give a text file`);
     try {
       return chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode();
     } catch {
-      throw new UsageError(`${name} is no UTF-8 text; give a text file with one id a line`);
+      throw new UsageError(`${name} is no UTF-8 text; give a text file`);
     }
   };
   try {
     for await (const chunk of stream) {
       const parts = (rest + decode(chunk as Uint8Array)).split('\n');
       rest = parts.pop()!;
-      if (rest.length > LONGEST_LINE)
-        throw new UsageError(`${name} has a line of more than ${LONGEST_LINE} characters`);
+      if (rest.length > longest) throw new UsageError(`${name} has a line of more than ${longest} characters`);
       yield* parts;
     }
   } catch (error) {

@@ -9,12 +9,15 @@ import { explain } from './errors';
 import { addConfig } from './verbs/config';
 import { addPause, addResume, addStop } from './verbs/commands';
 import { addCrash } from './verbs/crash';
+import { addDead } from './verbs/dead';
 import { addDev } from './verbs/dev';
+import { addDecay, addRegen, addSweep } from './verbs/jobs';
 import { addKeys } from './verbs/keys';
 import { addLeases } from './verbs/leases';
 import { addList } from './verbs/list';
 import { addMigrate } from './verbs/migrate';
 import { addPools } from './verbs/pools';
+import { addFlush, addPush } from './verbs/push';
 import { addReconcile } from './verbs/reconcile';
 import { addAdd, addRemove } from './verbs/roster';
 import { addSaga } from './verbs/saga';
@@ -34,7 +37,9 @@ export function program(): Command {
   for (const add of [addDev, addWorker, addMigrate]) add(made);
   for (const add of [addStart, addStop, addPause, addResume]) add(made);
   for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
+  for (const add of [addPush, addFlush, addDead]) add(made);
   for (const add of [addStatus, addPools, addShow, addConfig, addCrash]) add(made);
+  for (const add of [addRegen, addSweep, addDecay]) add(made);
   for (const add of [addLeases, addKeys, addSaga]) add(made);
   return made;
 }

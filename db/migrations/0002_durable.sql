@@ -65,8 +65,9 @@ create table longwatch.idempotency (
 -- Why a write may not be made, or null when it may. The words are those of activities/durable/outcomes.ts.
 create function longwatch.fence_reason(
   t longwatch.task, r longwatch.task_run, p_owner text, p_attempt integer, p_run text, p_token bigint
-) returns text language sql volatile as $$
-  select case
+) returns text language plpgsql volatile as $$
+begin
+  return case
     when t.task is null then 'not_found'
     when t.run_id <> p_run then 'run_mismatch'
     when t.state <> 'leased' then 'not_leased'
@@ -77,8 +78,8 @@ create function longwatch.fence_reason(
     when r.token <> p_token then 'run_token_rotated'
     when t.lease_expires_at is null then 'lease_missing_expiry'
     when t.lease_expires_at <= clock_timestamp() then 'lease_expired'
-  end
-$$;
+  end;
+end $$;
 
 -- Looks for a stored result, and else takes the lease and counts the attempt: one statement of the worker. Locks, here
 -- and in settle_task, in the order run, key, task.
@@ -98,6 +99,8 @@ declare
   v_used integer := 0;
   v_ttl interval := p_ttl_ms * interval '1 millisecond';
   v_retention interval := p_retention_ms * interval '1 millisecond';
+  -- Far beyond any time-out and wait: what nobody came back for.
+  v_abandoned constant interval := interval '90 days';
 begin
   -- 1. What is known already, without a lock.
   if p_key_hash is not null then
@@ -117,14 +120,15 @@ begin
   end if;
 
   -- 2. The run: ours, or one that Temporal says is over.
-  select * into r from longwatch.task_run where workflow_id = p_workflow;
-  if not found then
-    insert into longwatch.task_run (workflow_id, run_id) values (p_workflow, p_run) on conflict do nothing;
-  elsif r.run_id <> p_run and r.run_id = p_ended_run then
+  if p_ended_run <> p_run then
     update longwatch.task_run set run_id = p_run, token = token + 1, state = 'active', seen_at = now()
     where workflow_id = p_workflow and run_id = p_ended_run;
   end if;
-  select * into r from longwatch.task_run where workflow_id = p_workflow for share;
+  loop
+    select * into r from longwatch.task_run where workflow_id = p_workflow for share;
+    exit when found;
+    insert into longwatch.task_run (workflow_id, run_id) values (p_workflow, p_run) on conflict do nothing;
+  end loop;
   if r.run_id is distinct from p_run then
     outcome := 'run_mismatch'; o_run := r.run_id;
     return;
@@ -137,7 +141,8 @@ begin
   if p_key_hash is not null then
     loop
       insert into longwatch.idempotency (activity, key_hash, key, task) values (p_activity, p_key_hash, p_key, p_task)
-      on conflict do nothing;
+      on conflict do nothing returning * into k;
+      exit when found;
       select * into k from longwatch.idempotency where activity = p_activity and key_hash = p_key_hash for update;
       exit when found;
     end loop;
@@ -168,7 +173,18 @@ begin
     end if;
   end if;
 
-  -- 4. The task, which nobody else may hold, nor its resource.
+  -- 4. The task, which nobody else may hold, nor its resource. As a rule it is new: then this is all.
+  if t.task is null and p_resource is null and v_used = 0 then
+    insert into longwatch.task (task, activity, kind, workflow_id, run_id, state, owner, attempt, lease_expires_at, key_hash,
+                                saga, target, task_queue, input, expires_at)
+    values (p_task, p_activity, p_kind, p_workflow, p_run, 'leased', p_owner, 1, clock_timestamp() + v_ttl, p_key_hash,
+            p_details->>'saga', p_details->>'target', p_details->>'taskQueue', p_details->'input', now() + v_abandoned)
+    on conflict do nothing;
+    if found then
+      outcome := 'run'; source := p_task; o_attempt := 1; o_used := 1; o_token := r.token;
+      return;
+    end if;
+  end if;
   loop
     select * into t from longwatch.task where task = p_task for update;
     exit when found;
@@ -220,8 +236,7 @@ begin
   o_attempt := t.unused + v_used + 1;
   update longwatch.task set state = 'leased', owner = p_owner, attempt = o_attempt, lease_expires_at = clock_timestamp() + v_ttl,
     error = t.error, retry_at = null, changed_at = now(),
-    -- Far beyond any time-out and wait: what nobody came back for.
-    expires_at = now() + interval '90 days'
+    expires_at = now() + v_abandoned
   where task = p_task;
   outcome := 'run'; source := p_task; o_used := v_used + 1; o_token := r.token; o_error := t.error;
 end $$;
@@ -242,6 +257,20 @@ declare
   v_retry timestamptz := clock_timestamp() + p_retry_ms * interval '1 millisecond';
 begin
   select * into r from longwatch.task_run where workflow_id = p_workflow for share;
+  -- As a rule it has completed and the fence holds: one statement. Where it misses, what follows finds out why.
+  if p_to = 'completed' then
+    update longwatch.task set state = 'completed', owner = null, lease_expires_at = null, changed_at = now(),
+      result = p_result, error = p_error, retry_at = null, expires_at = now() + p_retention_ms * interval '1 millisecond'
+    where task = p_task and run_id = p_run and state = 'leased' and owner = p_owner and attempt = p_attempt
+      and lease_expires_at > clock_timestamp() and r.state = 'active' and r.token = p_token::bigint;
+    if found then
+      -- Who comes for the key from now on waits for the row above, and finds the result.
+      if (select waited from longwatch.idempotency where activity = p_activity and key_hash = p_key_hash and task = p_task) then
+        perform pg_notify('longwatch_key', encode(p_key_hash, 'hex'));
+      end if;
+      return;
+    end if;
+  end if;
   if p_key_hash is not null then
     select * into k from longwatch.idempotency where activity = p_activity and key_hash = p_key_hash for update;
   end if;

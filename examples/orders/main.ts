@@ -2,8 +2,6 @@
  * `npm run example -- orders [--orders 500] [--workers 3] [--kill-every 2s]`: places orders, some of which fail, hang or take
  * their worker down, while workers are killed at random; then checks the books, and ends with 0 only if they are balanced.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -15,12 +13,12 @@ import { pino } from 'pino';
 import { parseDuration } from '../../workers/config/values';
 import { startDevServers } from '../../workers/dev/servers';
 import { TASK_QUEUE } from '../../workflows/tracker/contract';
+import { Workers } from '../workers';
 import type { Order, Step, Trouble } from './activities';
 import { checkBooks, crashes, CUSTOMERS, ITEMS, openBooks } from './books';
 
 /** Orders that are open at once. */
 const AT_ONCE = 30;
-const READY_MS = 60_000;
 
 interface Flags {
   orders: number;
@@ -49,55 +47,6 @@ function readFlags(): Flags {
     throw new TypeError("--kill-every must be a duration of at least 200 ms, such as '2s'");
   }
   return { orders: whole('orders', 100_000), workers: whole('workers', 16), killEveryMs };
-}
-
-/** Workers as processes: one that ends, however, is replaced. */
-class Workers {
-  private readonly running = new Map<ChildProcess, { ready: boolean }>();
-  private over = false;
-  deaths = 0;
-
-  constructor(private readonly env: NodeJS.ProcessEnv) {}
-
-  start(): Promise<void> {
-    const child = spawn(process.execPath, ['--require', 'tsx/cjs', path.join(__dirname, 'worker.ts')], {
-      env: { ...process.env, ...this.env },
-      // The channel ends with this process, and the worker with the channel.
-      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-    });
-    const state = { ready: false };
-    this.running.set(child, state);
-    child.once('exit', () => {
-      this.running.delete(child);
-      if (this.over) return;
-      this.deaths += 1;
-      void this.start().catch(() => undefined);
-    });
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error('a worker was not ready in time')), READY_MS);
-      const settle = (end: () => void) => (clearTimeout(timer), end());
-      child.stdout!.once('data', () => settle(() => ((state.ready = true), resolve())));
-      child.once('exit', (code) => settle(() => reject(new Error(`a worker ended with ${code}`))));
-    });
-  }
-
-  /** One of those that work, while another one does: on a slow machine a worker may take longer to start than to be killed. */
-  killOne(): void {
-    const ready = [...this.running].filter(([, state]) => state.ready).map(([child]) => child);
-    if (ready.length < 2) return;
-    ready[Math.floor(Math.random() * ready.length)]?.kill('SIGKILL');
-  }
-
-  async stop(): Promise<void> {
-    this.over = true;
-    await Promise.all(
-      [...this.running.keys()].map(async (child) => {
-        const exited = once(child, 'exit');
-        child.kill('SIGKILL');
-        await exited;
-      }),
-    );
-  }
 }
 
 const STEPS: readonly Step[] = ['pay', 'reserve', 'ship'];
@@ -153,7 +102,7 @@ async function main(): Promise<void> {
   const servers = await startDevServers({ dir: path.join(folder, 'servers'), ui: false, log });
   const { databaseUrl, temporalAddress } = servers;
   const bundle = path.join(folder, 'workflows.js');
-  const workers = new Workers({
+  const workers = new Workers(path.join(__dirname, 'worker.ts'), {
     TEMPORAL_ADDRESS: temporalAddress,
     DATABASE_URL: databaseUrl,
     ORDERS_BUNDLE: bundle,

@@ -62,7 +62,7 @@ describe('wrong use ends with 2 and says what to do', () => {
     ['no verb', [], /Usage: longwatch/],
     ['an unknown verb', ['stauts'], /unknown command 'stauts'\n\(Did you mean status\?\)/],
     ['an unknown flag', ['status', '--jsn'], /unknown option '--jsn'\n\(Did you mean --json\?\)/],
-    ['a missing tracker', ['pause'], /missing required argument 'tracker'/],
+    ['a missing name', ['pause'], /missing required argument 'name'/],
     ['too many arguments', ['pause', 'a', 'b'], /too many arguments/],
     ['a pool that is no number', ['crash', 'things', '--pool', 'x'], /--pool.*It must be a whole number/],
     ['a crash without a pool', ['crash', 'things'], /required option '--pool <n>'/],
@@ -113,7 +113,7 @@ describe('wrong use ends with 2 and says what to do', () => {
   test('a tracker that the config does not have', async () => {
     const config = file('c.ts', CONFIG);
     const { status, stderr } = await longwatch(['start', 'thing', '--config', config, ...AWAY]);
-    expect([status, stderr]).toEqual([2, "the config has no tracker 'thing'; did you mean 'things'?\n"]);
+    expect([status, stderr]).toEqual([2, "the config has no tracker, buffer or job 'thing'; did you mean 'things'?\n"]);
   });
 
   test('a config with mistakes, all of them at once', async () => {
@@ -148,7 +148,7 @@ describe('no server ends with 1 and says how to get one', () => {
   });
 
   test('a Temporal that is away', async () => {
-    const { status, stderr } = await longwatch(['pause', 'things', ...AWAY]);
+    const { status, stderr } = await longwatch(['flush', 'things', ...AWAY]);
     expect([status, stderr]).toEqual([
       1,
       expect.stringMatching(/^Temporal does not answer at 127\.0\.0\.1:1: nothing was done/),

@@ -76,6 +76,53 @@ test('flags count before the environment', () => {
   });
 });
 
+describe('the database at several addresses', () => {
+  const env = {
+    ...NOTHING,
+    DATABASE_URL: 'postgres://pooler/a',
+    READ_DATABASE_URL: 'postgres://replica/a',
+    DIRECT_DATABASE_URL: 'postgres://server/a',
+  };
+
+  test('the environment gives one each for writing, looking and listening', () => {
+    expect(resolveEnvironment({}, { cwd: inside, env })).toMatchObject({
+      databaseUrl: 'postgres://pooler/a',
+      readDatabaseUrl: 'postgres://replica/a',
+      directDatabaseUrl: 'postgres://server/a',
+    });
+  });
+
+  test('another database by flag leaves the environment out: its replica would show the wrong one', () => {
+    const found = resolveEnvironment({ databaseUrl: 'postgres://other/b' }, { cwd: inside, env });
+    expect(found.databaseUrl).toBe('postgres://other/b');
+    expect([found.readDatabaseUrl, found.directDatabaseUrl]).toEqual([undefined, undefined]);
+  });
+
+  test('so does the stack that runs here, where no DATABASE_URL says otherwise', () => {
+    runDev();
+    const found = resolveEnvironment({}, { cwd: inside, env: { ...env, DATABASE_URL: '' } });
+    expect(found.databaseUrl).toBe('postgres://dev@127.0.0.1:5555/longwatch');
+    expect([found.readDatabaseUrl, found.directDatabaseUrl]).toEqual([undefined, undefined]);
+  });
+
+  test('a program gives its own', () => {
+    const flags = {
+      databaseUrl: 'postgres://a/a',
+      readDatabaseUrl: 'postgres://b/a',
+      directDatabaseUrl: 'postgres://c/a',
+    };
+    expect(resolveEnvironment(flags, { cwd: inside, env })).toMatchObject(flags);
+  });
+
+  test.each(['READ_DATABASE_URL', 'DIRECT_DATABASE_URL'])(
+    '%s that is none of PostgreSQL is refused by its name',
+    (name) => {
+      const found = resolveEnvironment({}, { cwd: inside, env: { ...env, [name]: 'mysql://u:secret@h/d' } });
+      expect(() => requireDatabase(found)).toThrow(new RegExp(`^${name} must look like postgres:`));
+    },
+  );
+});
+
 test('a key of the environment turns TLS on', () => {
   const env = { ...NOTHING, TEMPORAL_ADDRESS: 'cloud:7233', TEMPORAL_API_KEY: 'k' };
   expect(resolveEnvironment({}, { cwd: inside, env }).temporal).toMatchObject({ apiKey: 'k', tls: true });

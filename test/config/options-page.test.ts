@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { renderOptions } from '../../workers/config/options-page';
+import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/population/options';
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
 
 test('the page in docs is the one that would be written now', () => {
@@ -10,6 +11,13 @@ test('the page in docs is the one that would be written now', () => {
 
 test('every option is on it', () => {
   const page = renderOptions();
-  for (const { name } of [...TRACKER_OPTIONS, ...GATE_OPTIONS, ...OPERATION_OPTIONS])
+  for (const { name } of [
+    ...TRACKER_OPTIONS,
+    ...GATE_OPTIONS,
+    ...OPERATION_OPTIONS,
+    ...JOB_OPTIONS,
+    ...CHUNK_OPTIONS,
+    ...SWEEP_OPTIONS,
+  ])
     expect(page).toContain(`| \`${name}\` |`);
 });

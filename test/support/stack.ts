@@ -43,10 +43,12 @@ export class Stack {
   ) {}
 
   /** @param options.onProgress lines for people: the first start on a machine may take minutes. */
-  static async start(options: { onProgress?: (line: string) => void } = {}): Promise<Stack> {
+  static async start(
+    options: { onProgress?: (line: string) => void; synchronous?: 'OFF' | 'FULL' } = {},
+  ): Promise<Stack> {
     const dir = mkdtempSync(path.join(tmpdir(), 'longwatch-test-'));
     const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true }));
-    const servers = await startServers(dir, log, options.onProgress);
+    const servers = await startServers(dir, log, options);
     await migrate(servers.databaseUrl, log);
     const pool = new Pool({ connectionString: servers.databaseUrl, max: 4 });
     pool.on('error', () => undefined);
@@ -147,11 +149,15 @@ export class Stack {
  * Not on the usual ports: while a test has its server killed, another test's stack would take them over. A port that was
  * free may be lost before the server has it; then others are taken.
  */
-async function startServers(dir: string, log: Logger, onProgress?: (line: string) => void): Promise<DevServers> {
+async function startServers(
+  dir: string,
+  log: Logger,
+  options: { onProgress?: (line: string) => void; synchronous?: 'OFF' | 'FULL' },
+): Promise<DevServers> {
   for (let tries = 1; ; tries++) {
     const ports = { temporal: await freePort(), postgres: await freePort() };
     try {
-      return await startDevServers({ dir, ui: false, log, ports, onProgress });
+      return await startDevServers({ dir, ui: false, log, ports, ...options });
     } catch (error) {
       if (!(error instanceof PortTakenError) || tries === 3) throw error;
     }

@@ -5,6 +5,8 @@
  */
 import type { Logger } from 'pino';
 import type { AnyActivity } from './activity';
+import type { DecayDefinition, RegenDefinition, SweepDefinition } from './population';
+import type { AnyBuffer, BufferDefinition } from './buffer';
 
 /** A duration: `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of milliseconds. */
 export type Duration = string | number;
@@ -54,6 +56,8 @@ export interface OperationDefinition {
   skipWhile?: { operation: string; slowerThan?: Duration };
   warnLag?: Duration;
   warnBacklog?: number;
+  /** The name of a buffer that gets each changed value: `{ tracker, operation, id, value, fetchedAt }`. */
+  buffer?: string;
   run: Run;
   /** Runs in place of `run` while the gate is closed: say what is known without asking the upstream. */
   whenClosed?: Run;
@@ -94,10 +98,19 @@ export interface Defaults {
   tracker?: Partial<Omit<TrackerDefinition, 'name' | 'operations' | 'gate'>>;
   gate?: Partial<Omit<GateDefinition, 'check'>>;
   operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed'>>;
+  regen?: Partial<RegenDefinition>;
+  sweep?: Partial<Omit<SweepDefinition, 'handle'>>;
+  decay?: Partial<DecayDefinition>;
+  buffer?: Partial<Omit<BufferDefinition, 'name' | 'run' | 'init' | 'key' | 'state'>>;
 }
 
 export interface ConfigDefinition {
   trackers?: TrackerDefinition[];
+  /** Jobs on whole populations in PostgreSQL: lists of `defineRegen`, `defineSweep` and `defineDecay`. */
+  regens?: readonly RegenDefinition[];
+  sweeps?: readonly SweepDefinition[];
+  decays?: readonly DecayDefinition[];
+  buffers?: readonly AnyBuffer[];
   /** Durable activities: a list of `defineActivity`, or the module that exports them. */
   activities?: readonly AnyActivity[] | Readonly<Record<string, unknown>>;
   /** The module with your own workflows, relative to the config. The worker bundles them with Longwatch's and runs both. */

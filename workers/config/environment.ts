@@ -1,6 +1,9 @@
 /**
  * Where the servers are: flags, else the environment (Temporal's own variables and profile file, DATABASE_URL), else
  * the development stack that runs in this folder or one above it. Called by every verb and by `connect()`.
+ *
+ * The database may have three addresses: DATABASE_URL, which is written to; READ_DATABASE_URL, a replica for what is only
+ * looked at; DIRECT_DATABASE_URL, the server itself where DATABASE_URL is a pooler's. docs/growth.md says when.
  */
 import type { TLSConfig } from '@temporalio/common/lib/internal-non-workflow';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
@@ -23,12 +26,19 @@ export interface EnvironmentFlags {
   address?: string;
   namespace?: string;
   databaseUrl?: string;
+  /** Counts only beside `databaseUrl`; so do the environment's beside DATABASE_URL: a read must not go to another database. */
+  readDatabaseUrl?: string;
+  directDatabaseUrl?: string;
 }
 
 export interface Environment {
   temporal: TemporalTarget;
   /** Undefined when nothing says where the database is; {@link requireDatabase} refuses that. */
   databaseUrl?: string;
+  /** A replica, which may be behind, for what is only shown. @default databaseUrl */
+  readDatabaseUrl?: string;
+  /** The server itself, where `databaseUrl` is that of a pooler in transaction mode. @default databaseUrl */
+  directDatabaseUrl?: string;
   /** The development stack, where that is what the addresses came from. */
   dev?: DevState;
 }
@@ -56,8 +66,22 @@ export function resolveEnvironment(
       address,
       namespace: flags.namespace ?? (env.TEMPORAL_NAMESPACE || (dev?.namespace ?? given.namespace ?? 'default')),
     },
-    databaseUrl: flags.databaseUrl ?? (env.DATABASE_URL || dev?.databaseUrl),
+    ...databaseFrom(flags, env, dev),
     dev,
+  };
+}
+
+type DatabaseAddresses = Pick<Environment, 'databaseUrl' | 'readDatabaseUrl' | 'directDatabaseUrl'>;
+
+/** All from one source: addresses of two sources would be those of two databases. */
+function databaseFrom(flags: EnvironmentFlags, env: NodeJS.ProcessEnv, dev: DevState | undefined): DatabaseAddresses {
+  const { databaseUrl, readDatabaseUrl, directDatabaseUrl } = flags;
+  if (databaseUrl !== undefined) return { databaseUrl, readDatabaseUrl, directDatabaseUrl };
+  if (!env.DATABASE_URL) return { databaseUrl: dev?.databaseUrl };
+  return {
+    databaseUrl: env.DATABASE_URL,
+    readDatabaseUrl: env.READ_DATABASE_URL || undefined,
+    directDatabaseUrl: env.DIRECT_DATABASE_URL || undefined,
   };
 }
 
@@ -70,10 +94,18 @@ export function requireDatabase(environment: Environment): string {
       { usage: false },
     );
   }
-  if (!/^postgres(ql)?:\/\//.test(environment.databaseUrl)) {
-    throw new EnvironmentError('the database address must look like postgres://user:password@host:5432/name');
+  const { databaseUrl, readDatabaseUrl, directDatabaseUrl } = environment;
+  const given = {
+    'the database address': databaseUrl,
+    READ_DATABASE_URL: readDatabaseUrl,
+    DIRECT_DATABASE_URL: directDatabaseUrl,
+  };
+  for (const [what, url] of Object.entries(given)) {
+    if (url !== undefined && !/^postgres(ql)?:\/\//.test(url)) {
+      throw new EnvironmentError(`${what} must look like postgres://user:password@host:5432/name`);
+    }
   }
-  return environment.databaseUrl;
+  return databaseUrl;
 }
 
 /** A URL that may be shown: its password and the values of its query replaced by `***`. */

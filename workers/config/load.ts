@@ -54,11 +54,17 @@ function findConfig(file: string | undefined, cwd: string): string {
   ]);
 }
 
+let compiler: (() => void) | undefined;
+
 async function loadModule(file: string): Promise<Record<string, unknown>> {
   // Imported here so that verbs which load no config do not pay for the compiler.
-  const { require: load } = await import('tsx/cjs/api');
+  const { register } = await import('tsx/cjs/api');
+  // For good, and for all modules: what the config requires later, when it runs, is compiled too, and finds the copies of
+  // packages that the worker has. (tsx's own `require` gives the config copies of its own, and mixes them up with the others.)
+  compiler ??= register();
   try {
-    return load(file, __filename) as Record<string, unknown>;
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    return require(file) as Record<string, unknown>;
   } catch (error) {
     throw new ConfigError([`${path.basename(file)} could not be loaded: ${reason(error)}${place(error, file)}`]);
   }

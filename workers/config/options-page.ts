@@ -1,11 +1,13 @@
 /** The page `docs/options.md`, made from the option tables so that it cannot say anything else. Called by `scripts/options.ts`. */
+import { BUFFER_OPTIONS } from '../../workflows/buffer/options';
 import { DURABLE_OPTIONS } from '../../workflows/lib/durable';
+import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/population/options';
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS, type OptionSpec } from '../../workflows/tracker/options';
 import { formatValue } from './values';
 
 export function renderOptions(): string {
   return [
-    '<!-- Written by `npm run docs:options` from workflows/tracker/options.ts. Change it there. -->',
+    '<!-- Written by `npm run docs:options` from workflows/*/options.ts and workflows/lib/durable.ts. Change it there. -->',
     '# Options',
     '',
     "What a config module (`longwatch.config.ts`) can set. A duration is text such as `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of",
@@ -39,7 +41,38 @@ export function renderOptions(): string {
     '',
     ...tableOf(OPERATION_OPTIONS),
     '',
-    'Code: `run(context)` does the work for one member and returns its value; `whenClosed(context)` runs in its place while the gate is closed.',
+    'Code: `run(context)` does the work for one member and returns its value; `whenClosed(context)` runs in its place while the gate is closed. `buffer` names a',
+    '[buffer](buffers.md) that gets each changed value as an entry: `{ tracker, operation, id, value, fetchedAt }`.',
+    '',
+    '## A buffer',
+    '',
+    '`defineBuffer({ name, run, … })`, see [buffers.md](buffers.md); defaults for all buffers: `defaults.buffer`. `start NAME --update` hands changed ones',
+    'to a running buffer.',
+    '',
+    ...tableOf(BUFFER_OPTIONS),
+    '',
+    'Code: `run(entries, context)` handles a batch; `init({ cursor, … })` reads what is there at the start; `key` (a path or a function) makes entries one;',
+    '`onError(error, { buffer, shard, batch, entries, node })`. Data: `state` (what each shard begins with), `metadata` (for its log lines).',
+    '',
+    '## A regen, sweep or decay',
+    '',
+    '`regens: [defineRegen({ name, … })]`, `sweeps`, `decays`, see [populations.md](populations.md); defaults: `defaults.regen`, `defaults.sweep`,',
+    '`defaults.decay`. These hold for all three. Beside them: `table`, `key` (the primary key unless told otherwise), and `cron` with `timeZone` in place of `every`.',
+    '',
+    ...tableOf(JOB_OPTIONS),
+    '',
+    '## Chunks of a regen or decay',
+    '',
+    'SQL of a regen: `set` (column → expression) and `where`; or `rule: { column, add, max, min }` and `where`; or `sql`, one UPDATE with `:range`. Of a decay: `where`, `moveTo`.',
+    'Expressions may use `:elapsed` and `:due`. SQL is not changed by `config --set`, but by a new version of the definition: `start NAME --update`.',
+    '',
+    ...tableOf(CHUNK_OPTIONS),
+    '',
+    '## Pages of a sweep',
+    '',
+    'SQL: `due`, `order`. Code: `handle(rows, context)`. `retry.backoff` is `exponential` (the default) or `constant`.',
+    '',
+    ...tableOf(SWEEP_OPTIONS),
     '',
     '## A durable activity',
     '',
@@ -60,7 +93,8 @@ function tableOf(specs: readonly OptionSpec[]): string[] {
     ...specs.map((spec) => {
       const fallback =
         spec.derived ?? (spec.default === undefined ? '**required**' : code(formatValue(spec, spec.default)));
-      const cells = [code(spec.name), spec.kind, fallback, bound(spec, spec.min), bound(spec, spec.max), spec.text];
+      const kind = [spec.kind, ...(spec.words ?? []).map(code)].join(' or ');
+      const cells = [code(spec.name), kind, fallback, bound(spec, spec.min), bound(spec, spec.max), spec.text];
       return `| ${cells.join(' | ')} |`;
     }),
   ];

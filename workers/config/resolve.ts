@@ -15,7 +15,10 @@ import {
 import type { ResolvedActivity } from './activity';
 import type { ConfigDefinition, TrackerDefinition } from './definition';
 import { ConfigError } from './errors';
+import type { ResolvedJob } from './population';
 import { resolveActivities } from './resolve-activities';
+import { JOB_DEFAULTS, JOB_LISTS, resolveJobs } from './resolve-population';
+import { resolveBuffers, type ResolvedBuffer } from './resolve-buffers';
 import { didYouMean } from './suggest';
 import { compileValue, type OptionValue } from './values';
 
@@ -36,6 +39,9 @@ export interface ResolvedConfig {
   /** The module it came from, for threads that load it again; absent for a config made in code. */
   path?: string;
   trackers: ResolvedTracker[];
+  /** Regens, sweeps and decays. */
+  jobs: ResolvedJob[];
+  buffers: ResolvedBuffer[];
   activities: ResolvedActivity[];
   /** The module with the user's workflows: absolute once the config was loaded from a file. */
   workflows?: string;
@@ -43,11 +49,16 @@ export interface ResolvedConfig {
 
 type Given = Record<string, unknown>;
 
-const CONFIG_KEYS = ['trackers', 'activities', 'workflows', 'defaults'];
-const DEFAULTS_KEYS = ['tracker', 'gate', 'operation'];
+const CONFIG_KEYS = ['trackers', 'buffers', ...JOB_LISTS, 'activities', 'workflows', 'defaults'];
+const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', 'buffer', ...JOB_DEFAULTS];
 const TRACKER_KEYS = [...TRACKER_OPTIONS.map((spec) => spec.name), 'name', 'gate', 'operations', 'onError'];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check'];
-const OPERATION_KEYS = [...new Set(OPERATION_OPTIONS.map((spec) => spec.name.split('.')[0]!)), 'run', 'whenClosed'];
+const OPERATION_KEYS = [
+  ...new Set(OPERATION_OPTIONS.map((spec) => spec.name.split('.')[0]!)),
+  'buffer',
+  'run',
+  'whenClosed',
+];
 const GATE_SPECS = GATE_OPTIONS.map((spec) => ({ spec, key: spec.name.slice('gate.'.length) }));
 const without = (keys: string[], ...left: string[]): string[] => keys.filter((key) => !left.includes(key));
 
@@ -58,14 +69,38 @@ const without = (keys: string[], ...left: string[]): string[] => keys.filter((ke
 export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   const problems: string[] = [];
   const resolved = isObject(config) ? resolveAll(config, problems) : [];
+  const buffers = isObject(config) ? resolveBuffers(config.buffers, bufferDefaults(config), problems) : [];
   const activities = isObject(config) ? resolveActivities(config.activities, problems) : [];
+  const names = resolved.map((tracker) => tracker.name);
+  const jobs = isObject(config) ? resolveJobs(config, objectAt(config, 'defaults', '', []), names, problems) : [];
   if (isObject(config) && config.workflows !== undefined && typeof config.workflows !== 'string') {
     problems.push("workflows must be the path of a module, such as './workflows.ts'");
   }
+  checkFeeds(resolved, buffers, problems);
   if (!isObject(config))
     problems.push('the config must be an object: export default defineConfig({ trackers: [ … ] })');
   if (problems.length > 0) throw new ConfigError(problems, 'The config cannot be used:');
-  return { trackers: resolved, activities, workflows: config.workflows };
+  return { trackers: resolved, buffers, jobs, activities, workflows: config.workflows };
+}
+
+/** Operations name buffers that are there. */
+function checkFeeds(trackers: ResolvedTracker[], buffers: ResolvedBuffer[], problems: string[]): void {
+  const names = buffers.map((buffer) => buffer.name);
+  for (const { name, definition } of trackers) {
+    const operations: unknown = definition.operations;
+    for (const [operation, given] of Object.entries(isObject(operations) ? operations : {})) {
+      const buffer = isObject(given) ? given.buffer : undefined;
+      if (buffer === undefined || (typeof buffer === 'string' && names.includes(buffer))) continue;
+      const word = typeof buffer === 'string' ? buffer : (JSON.stringify(buffer) ?? 'a function');
+      const hint = didYouMean(word, names);
+      problems.push(`trackers.${name}.operations.${operation}.buffer: there is no buffer '${word}'${hint}`);
+    }
+  }
+}
+
+/** Its shape is checked with the other `defaults`. */
+function bufferDefaults(config: Given): Given {
+  return isObject(config.defaults) ? objectAt(config.defaults, 'buffer', 'defaults.', []) : {};
 }
 
 function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
@@ -77,11 +112,12 @@ function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
     gate: objectAt(defaults, 'gate', 'defaults.', problems),
     operation: objectAt(defaults, 'operation', 'defaults.', problems),
   };
+  objectAt(defaults, 'buffer', 'defaults.', problems);
   checkDefaults(layers, problems);
 
   const list = config.trackers;
-  // Activities alone are enough of a config.
-  if (list === undefined && config.activities !== undefined) return [];
+  // Anything else alone is enough of a config.
+  if (list === undefined && ['activities', 'buffers', ...JOB_LISTS].some((key) => config[key] !== undefined)) return [];
   if (!Array.isArray(list) || list.length === 0) {
     problems.push('trackers must be a list of at least one defineTracker({ … })');
     return [];
@@ -278,7 +314,7 @@ function checkDefaults(layers: Layers, problems: string[]): void {
   checkFunction(layers.tracker, 'onError', 'defaults.tracker.', problems);
   check(layers.gate, without(GATE_KEYS, 'check'), 'defaults.gate.', GATE_SPECS);
   checkNested(layers.operation, 'defaults.operation.', problems);
-  const operationKeys = without(OPERATION_KEYS, 'run', 'whenClosed');
+  const operationKeys = without(OPERATION_KEYS, 'buffer', 'run', 'whenClosed');
   check(layers.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS));
 }
 

@@ -33,13 +33,13 @@ export interface CompensableActivity<I, R> extends DurableActivity<I, R> {
   readonly compensable: true;
 }
 
-/** From a list's member, a record or a module (`typeof activities`) to functions by the activities' names. */
+type MemberOf<M> = M extends readonly unknown[] ? M[number] : M[keyof M];
+
+/** From a list, a record or a module (`typeof activities`) of definitions to functions by the activities' names. */
 export type DurableActivities<M> = {
-  [K in keyof M as M[K] extends CallableDefinition ? M[K]['name'] : never]: M[K] extends CallableDefinition
-    ? M[K] extends { readonly compensable?: true }
-      ? CompensableActivity<InputOf<M[K]>, ResultOf<M[K]>>
-      : DurableActivity<InputOf<M[K]>, ResultOf<M[K]>>
-    : never;
+  [D in Extract<MemberOf<M>, CallableDefinition> as D['name']]: D extends { readonly compensable?: true }
+    ? CompensableActivity<InputOf<D>, ResultOf<D>>
+    : DurableActivity<InputOf<D>, ResultOf<D>>;
 };
 
 export interface DurableCallOptions {

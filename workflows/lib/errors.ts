@@ -11,7 +11,13 @@ export const ErrorType = {
   UnknownTracker: 'UnknownTracker',
   /** The tracker is stopped: only a start is taken. */
   TrackerStopped: 'TrackerStopped',
-  /** The worker's config has no definition for the tracker; another worker may have it. */
+  /** This run is not the job's current one (reset, replaced). */
+  JobNotCurrent: 'JobNotCurrent',
+  /** No job of that name in the database. */
+  UnknownJob: 'UnknownJob',
+  /** The job is stopped: only a start is taken. */
+  JobStopped: 'JobStopped',
+  /** The worker's config has no definition for the tracker or sweep; another worker may have it. */
   NotDefinedHere: 'NotDefinedHere',
   /** An option that does not exist or a value that may not stand there. */
   BadOption: 'BadOption',
@@ -35,6 +41,8 @@ export const ErrorType = {
   ActivityTimeout: 'ActivityTimeout',
   /** Input, key or result that cannot be worked with. */
   BadValue: 'BadValue',
+  /** No buffer of that name in the database. */
+  UnknownBuffer: 'UnknownBuffer',
   /** A saga has compensations that failed for good. */
   CompensationFailed: 'CompensationFailed',
 } as const;
@@ -45,8 +53,12 @@ export const NON_RETRYABLE: readonly ErrorType[] = [
   ErrorType.PoolNotCurrent,
   ErrorType.Fenced,
   ErrorType.UnknownTracker,
+  ErrorType.UnknownBuffer,
   ErrorType.TrackerStopped,
   ErrorType.BadOption,
+  ErrorType.JobNotCurrent,
+  ErrorType.UnknownJob,
+  ErrorType.JobStopped,
   ErrorType.ForeignDeployment,
   ErrorType.ActivityFailed,
   ErrorType.Discarded,

@@ -55,8 +55,10 @@ export interface OptionSpec {
   path: string;
   kind: OptionKind;
   /** Compiled default; undefined: the option is required; a string: how it is derived, for the docs. */
-  default?: number | boolean | null;
+  default?: number | boolean | string | null;
   derived?: string;
+  /** Words that may stand in place of a number. */
+  words?: readonly string[];
   /** Smallest and largest compiled value. */
   min?: number;
   max?: number;
@@ -267,8 +269,10 @@ export function refusal(spec: OptionSpec, value: unknown): string | undefined {
       return typeof value === 'string' && NAME_PATTERN.test(value) ? undefined : `${spec.name} must name an operation`;
     default: {
       const unit = spec.kind === 'duration' ? ' ms' : '';
+      if (typeof value === 'string' && spec.words?.includes(value)) return undefined;
       if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
-        return `${spec.name} must be ${spec.kind === 'duration' ? 'a duration' : 'a whole number'}`;
+        const words = spec.words?.map((word) => `, or '${word}'`).join('') ?? '';
+        return `${spec.name} must be ${spec.kind === 'duration' ? 'a duration' : 'a whole number'}${words}`;
       }
       if (spec.min !== undefined && value < spec.min) return `${spec.name} must be at least ${spec.min}${unit}`;
       if (spec.max !== undefined && value > spec.max) return `${spec.name} must be at most ${spec.max}${unit}`;

@@ -116,7 +116,9 @@ export async function pool(input: PoolInput): Promise<void> {
       case 'wait': {
         const seen = happenings;
         const happened = () => happenings !== seen;
-        if (step.untilMs === undefined) await condition(happened);
+        // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
+        const busy = !allHandlersFinished();
+        if (step.untilMs === undefined) await condition(() => happened() || (busy && allHandlersFinished()));
         else await condition(happened, Math.max(1, step.untilMs - Date.now()));
         break;
       }

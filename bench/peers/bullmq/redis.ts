@@ -1,4 +1,4 @@
-/** A redis-server of the run's own, where there is one on PATH. Nothing is kept on disk, which is Redis at its fastest. */
+/** A redis-server of the run's own, where there is one on PATH. Unless told otherwise nothing is kept on disk, which is Redis at its fastest. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -8,14 +8,17 @@ import { createInterface } from 'node:readline';
 import { freePort } from '../../../workers/metrics';
 import type { Bench } from '../../harness/bench';
 
-/** @returns its port, or why there is none. */
-export async function startRedis(bench: Bench): Promise<{ port: number } | { missing: string }> {
+/** @param persistence flags, for a comparison in which everybody keeps what it is given. @returns its port, or why there is none. */
+export async function startRedis(
+  bench: Bench,
+  persistence: readonly string[] = ['--appendonly', 'no'],
+): Promise<{ port: number } | { missing: string }> {
   if (spawnSync('redis-server', ['--version']).error) {
     return { missing: 'there is no redis-server on PATH (Debian: apt install redis-server)' };
   }
   const dir = mkdtempSync(path.join(tmpdir(), 'longwatch-redis-'));
   const port = await freePort();
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', dir];
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', ...persistence, '--dir', dir];
   const server = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const exited = once(server, 'exit');
   bench.defer(async () => {

@@ -1,37 +1,47 @@
-/** `longwatch stop`, `pause` and `resume`: one word to a tracker's root workflow each. */
+/** `longwatch stop`, `pause` and `resume`: one word to the workflow of a tracker, buffer or job each. */
 import type { Command } from 'commander';
-import type { CommandResult } from '../../../workflows/tracker/contract';
+import type { BufferHandle } from '../../buffer';
+import type { JobHandle } from '../../job';
 import type { TrackerHandle } from '../../tracker';
+import { UsageError } from '../errors';
 import { print, printJson } from '../output';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
+type Handle = TrackerHandle | BufferHandle | JobHandle;
+
 export function addStop(program: Command): void {
-  const text = 'stop a tracker: nothing is fetched, its workflows end; members and values stay for the next start';
-  add(program, 'stop', text, (tracker) => tracker.stop());
+  const text = 'stop a tracker or job: its workflows end; members, values and ticks stay for the next start';
+  add(program, 'stop', text, (of, name) => {
+    if (!('stop' in of)) {
+      throw new UsageError(`'${name}' is a buffer, and keeps what was accepted: npx longwatch pause ${name}`);
+    }
+    return of.stop();
+  });
 }
 
 export function addPause(program: Command): void {
-  const text = 'fetch nothing until it is resumed; adds and removals are still taken';
-  add(program, 'pause', text, (tracker) => tracker.pause());
+  const text =
+    'fetch nothing, run no batch, begin no tick until it is resumed; adds, pushes and runs by hand are still taken';
+  add(program, 'pause', text, (of) => of.pause());
 }
 
 export function addResume(program: Command): void {
   const text = 'go on after a pause; also takes pools out of quarantine';
-  add(program, 'resume', text, (tracker) => tracker.resume());
+  add(program, 'resume', text, (of) => of.resume());
 }
 
 function add(
   program: Command,
-  name: string,
+  word: string,
   text: string,
-  act: (tracker: TrackerHandle) => Promise<CommandResult>,
+  act: (of: Handle, name: string) => Promise<{ state: string; changed: boolean }>,
 ): void {
-  verb(program, `${name} <tracker>`, text, [`longwatch ${name} characters`]).action(
-    (tracker: string, flags: CommonFlags) =>
-      withLongwatch(flags, async (longwatch) => {
-        const result = await act(longwatch.tracker(tracker));
-        if (flags.json) return printJson({ tracker, ...result });
-        await print(`'${tracker}' is ${result.changed ? '' : 'already '}${result.state}`);
-      }),
+  verb(program, `${word} <name>`, text, [`longwatch ${word} characters`]).action((name: string, flags: CommonFlags) =>
+    withLongwatch(flags, async (longwatch) => {
+      const kind = await longwatch.kindOf(name);
+      const result = await act(longwatch[kind](name), name);
+      if (flags.json) return printJson({ [kind]: name, ...result });
+      await print(`'${name}' is ${result.changed ? '' : 'already '}${result.state}`);
+    }),
   );
 }

@@ -1,5 +1,6 @@
-/** `longwatch config`: every option of a running tracker with its source, and `--set` to change some while it runs. */
+/** `longwatch config`: every option of a running tracker or job with its source, and `--set` to change some while it runs. */
 import type { Command } from 'commander';
+import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { print, printJson, remark, table } from '../output';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
@@ -9,22 +10,33 @@ interface Flags extends CommonFlags {
 }
 
 export function addConfig(program: Command): void {
-  verb(program, 'config <tracker>', 'its options and where each comes from; or change some while it runs', [
+  verb(program, 'config <name>', 'its options and where each comes from; or change some while it runs', [
     'longwatch config characters',
     'longwatch config characters --set operations.location.every=500ms operations.ship.enabled=false',
     "longwatch config characters --set operations.location.every=   # back to the config's value",
   ])
-    .option('--set <path=value...>', 'change options of the running tracker; an empty value takes a change back')
+    .option('--set <path=value...>', 'change options while it runs; an empty value takes a change back')
     .action((name: string, flags: Flags) => config(name, flags));
 }
 
 async function config(name: string, flags: Flags): Promise<void> {
   const changes = Object.fromEntries((flags.set ?? []).map((text) => lazy.change().splitChange(text)));
   await withLongwatch(flags, async (longwatch) => {
-    const tracker = longwatch.tracker(name);
-    const changed = flags.set === undefined ? undefined : await tracker.set(changes);
-    const settings = await tracker.config();
-    if (flags.json) return printJson({ tracker: name, ...(changed ? { changed: changed.changed } : {}), settings });
+    const kind = await longwatch.kindOf(name);
+    if (kind === 'buffer') {
+      throw new UsageError(
+        `the options of buffer '${name}' are those of the config: npx longwatch start ${name} --update`,
+      );
+    }
+    const handle = longwatch[kind](name);
+    const changed = flags.set === undefined ? undefined : await handle.set(changes);
+    const settings = await handle.config();
+    if (flags.json)
+      return printJson({
+        [kind]: name,
+        ...(changed ? { changed: changed.changed } : {}),
+        settings,
+      });
     const shown = flags.set === undefined ? settings : settings.filter((setting) => setting.path in changes);
     await print(
       table(

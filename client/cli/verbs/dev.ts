@@ -65,12 +65,11 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   const dir = path.resolve(flags.dir);
   const { resolveEnvironment, requireDatabase } = lazy.environment();
   const temporalAddress = flags.address ?? (process.env.TEMPORAL_ADDRESS || undefined);
-  const databaseUrl = flags.database ?? (process.env.DATABASE_URL || undefined);
 
   const servers = await lazy.devServers().startDevServers({
     dir,
     temporalAddress,
-    databaseUrl,
+    databaseUrl: flags.database ?? (process.env.DATABASE_URL || undefined),
     namespace: flags.namespace ?? (process.env.TEMPORAL_NAMESPACE || undefined),
     onProgress: remark,
     log,
@@ -83,17 +82,21 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   const temporal = temporalAddress
     ? resolveEnvironment(given).temporal
     : { address: servers.temporalAddress, namespace: servers.namespace };
-  const environment = { temporal, databaseUrl: servers.databaseUrl };
-  await lazy.migrate().migrate(requireDatabase(environment), log);
+  // It goes with DATABASE_URL, and with no other.
+  const direct = servers.databaseUrl === process.env.DATABASE_URL ? process.env.DIRECT_DATABASE_URL : undefined;
+  const environment = { temporal, databaseUrl: servers.databaseUrl, directDatabaseUrl: direct || undefined };
+  const databaseUrl = requireDatabase(environment);
+  await lazy.migrate().migrate(environment.directDatabaseUrl ?? databaseUrl, log);
 
-  const hook = await loaded.dev?.start?.({ dir, log, databaseUrl: servers.databaseUrl });
+  const hook = await loaded.dev?.start?.({ dir, log, databaseUrl });
   if (hook) closers.push(() => hook.stop());
   if (signal.aborted) return;
 
   const worker = await lazy.worker().createWorker({
     config: loaded.config,
     temporal,
-    databaseUrl: servers.databaseUrl,
+    databaseUrl,
+    directDatabaseUrl: environment.directDatabaseUrl,
     metrics: { port: flags.metricsPort },
     log,
     adopt: flags.adopt,
@@ -114,12 +117,27 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
     const ids = loaded.dev?.trackers?.[tracker.name]?.ids ?? [];
     trackers.push(await startTracker(longwatch, tracker.name, tracker.options, ids));
   }
-  await sayReady(flags, servers, worker, trackers, hook?.lines ?? []);
+  for (const job of loaded.config.jobs) {
+    if (signal.aborted) return;
+    trackers.push(await startJob(longwatch, job.name, job.options));
+  }
+  for (const { name, options } of loaded.config.buffers) {
+    if (signal.aborted) return;
+    const buffer = longwatch.buffer(name);
+    if ((await buffer.start(options)).differs) {
+      await buffer.declare(options);
+      remark(`'${name}' goes on with the changed options of the config`);
+    }
+  }
+  const buffers = loaded.config.buffers.map(({ name }) => name);
+  await sayReady(flags, servers, worker, trackers, buffers, hook?.lines ?? []);
   await Promise.race([running, interrupted(signal)]);
 }
 
 interface Started {
   name: string;
+  /** Of a job: `regen`, `sweep` or `decay`. */
+  kind?: string;
   state: string;
   members: number;
   /** One of its ids, for the lines of what to try next. */
@@ -146,21 +164,39 @@ async function startTracker(longwatch: Longwatch, name: string, options: Options
   return { name, state: result.state, members, example };
 }
 
+type JobOptions = LoadedConfig['config']['jobs'][number]['options'];
+
+/** As a tracker: started, or given the options of the config, unless it was stopped by hand. */
+async function startJob(longwatch: Longwatch, name: string, options: JobOptions): Promise<Started> {
+  const job = longwatch.job(name);
+  const before = (await longwatch.jobs()).includes(name) ? await job.status() : undefined;
+  if (before?.state === 'stopped') return { name, kind: options.kind, state: 'stopped', members: 0 };
+  const result = await job.start(options);
+  if (result.differs) {
+    await job.declare(options);
+    remark(`'${name}' goes on with the changed options of the config`);
+  }
+  return { name, kind: options.kind, state: result.state, members: 0 };
+}
+
 async function sayReady(
   flags: Flags,
   servers: DevServers,
   worker: LongwatchWorker,
   trackers: Started[],
+  buffers: string[],
   lines: string[],
 ): Promise<void> {
   const { uiUrl, temporalAddress } = servers;
   const { metricsUrl, node } = worker;
-  if (flags.json) return printJson({ ready: true, uiUrl, metricsUrl, temporalAddress, node, trackers, lines });
-  const first = trackers.find((tracker) => tracker.state === 'running') ?? trackers[0]!;
-  const what = trackers.map(({ name, members, state }) => {
+  const first = trackers.find((tracker) => tracker.state === 'running' && !tracker.kind);
+  const what = trackers.map(({ name, kind, members, state }) => {
+    if (kind !== undefined) return `${kind} '${name}' is ${state}`;
     return `'${name}' has ${plural(members, 'member')}${state === 'running' ? '' : ` and is ${state}`}`;
   });
-  const example = first.example ?? 'ID';
+  if (flags.json) return printJson({ ready: true, uiUrl, metricsUrl, temporalAddress, node, trackers, buffers, lines });
+  const example = first?.example ?? 'ID';
+  if (buffers.length > 0) what.push(`buffers: ${buffers.join(', ')}`);
   await print(
     [
       '',
@@ -172,9 +208,14 @@ async function sayReady(
       '',
       'In a second terminal, in this folder:',
       '  npx longwatch status --watch',
-      `  npx longwatch show ${first.name} ${example}`,
-      `  npx longwatch add ${first.name} ID …`,
-      `  npx longwatch config ${first.name}`,
+      ...(first
+        ? [
+            `  npx longwatch show ${first.name} ${example}`,
+            `  npx longwatch add ${first.name} ID …`,
+            `  npx longwatch config ${first.name}`,
+          ]
+        : []),
+      ...(buffers[0] === undefined ? [] : [`  npx longwatch push ${buffers[0]} ENTRY …`]),
       '',
       'Ctrl-C ends all of it; members and values are kept for the next start.',
     ].join('\n'),

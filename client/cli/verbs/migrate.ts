@@ -9,8 +9,10 @@ export function addMigrate(program: Command): void {
     'longwatch migrate --database postgres://user@host/longwatch',
   ]).action(async (flags: CommonFlags) => {
     const { requireDatabase, resolveEnvironment } = lazy.environment();
-    const url = requireDatabase(resolveEnvironment(environmentFlags(flags)));
-    const applied = await lazy.migrate().migrate(url, logger('warn'));
+    const environment = resolveEnvironment(environmentFlags(flags));
+    const url = requireDatabase(environment);
+    // The lock that keeps two of them apart belongs to a session, which a pooler's transactions do not share.
+    const applied = await lazy.migrate().migrate(environment.directDatabaseUrl ?? url, logger('warn'));
     if (flags.json) return printJson({ applied });
     await print(applied.length === 0 ? 'the schema is up to date' : `applied: ${applied.join(', ')}`);
   });

@@ -1,4 +1,4 @@
-/** `longwatch start`: gives a tracker of the config to Temporal, which keeps it running from then on. */
+/** `longwatch start`: gives a tracker, buffer or job of the config to Temporal, which keeps it running from then on. */
 import type { Command } from 'commander';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
@@ -11,7 +11,7 @@ interface Flags extends CommonFlags {
 }
 
 export function addStart(program: Command): void {
-  verb(program, 'start <tracker>', 'start a tracker of the config', [
+  verb(program, 'start <name>', 'start a tracker, buffer or job of the config', [
     'longwatch start characters',
     'longwatch start characters --update   # hand the changed options to the running one',
   ])
@@ -22,21 +22,36 @@ export function addStart(program: Command): void {
 
 async function start(name: string, flags: Flags): Promise<void> {
   const { config } = await lazy.load().loadConfig(flags.config);
-  const defined = config.trackers.find((tracker) => tracker.name === name);
-  if (!defined) {
-    const names = config.trackers.map((tracker) => tracker.name);
+  const tracker = config.trackers.find((one) => one.name === name);
+  const buffer = config.buffers.find((one) => one.name === name);
+  const job = config.jobs.find((one) => one.name === name);
+  if (!tracker && !buffer && !job) {
+    const names = [...config.trackers, ...config.buffers, ...config.jobs].map((one) => one.name);
     const hint = lazy.suggest().didYouMean(name, names) || `; it has ${names.join(', ')}`;
-    throw new UsageError(`the config has no tracker '${name}'${hint}`);
+    throw new UsageError(`the config has no tracker, buffer or job '${name}'${hint}`);
   }
   await withLongwatch(flags, async (longwatch) => {
-    const tracker = longwatch.tracker(name);
-    const result = await tracker.start(defined.options);
-    const updated = result.differs && flags.update === true && (await tracker.declare(defined.options)).changed;
-    if (flags.json) return printJson({ tracker: name, ...result, updated });
+    const { result, updated } = tracker
+      ? await startOne(longwatch.tracker(name), tracker.options, flags)
+      : buffer
+        ? await startOne(longwatch.buffer(name), buffer.options, flags)
+        : await startOne(longwatch.job(name), job!.options, flags);
+    if (flags.json) return printJson({ [tracker ? 'tracker' : buffer ? 'buffer' : 'job']: name, ...result, updated });
     const paused = result.state === 'paused' ? ' (paused)' : '';
     await print(result.alreadyRunning ? `'${name}' is already running${paused}` : `'${name}' is running${paused}`);
     if (updated) remark('its options are now those of the config');
     else if (result.differs)
       remark(`its options differ from the config; hand them over with: npx longwatch start ${name} --update`);
   });
+}
+
+interface Startable<Options> {
+  start(options: Options): Promise<{ alreadyRunning: boolean; state: string; differs: boolean }>;
+  declare(options: Options): Promise<{ changed: boolean }>;
+}
+
+async function startOne<Options>(of: Startable<Options>, options: Options, flags: Flags) {
+  const result = await of.start(options);
+  const updated = result.differs && flags.update === true && (await of.declare(options)).changed;
+  return { result, updated };
 }

@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import readline from 'node:readline';
 import type { Command } from 'commander';
 import type { Longwatch } from '../../longwatch';
+import type { BufferSummary } from '../../buffer-status';
 import type { Status, TrackerSummary } from '../../status';
 import { explain } from '../errors';
+import { jobTable } from './jobs';
 import { age, count, millis, plural, print, printJson, table } from '../output';
 import { seconds, verb, withLongwatch, type CommonFlags } from '../verb';
 
@@ -14,7 +16,7 @@ interface Flags extends CommonFlags {
 }
 
 export function addStatus(program: Command): void {
-  verb(program, 'status [tracker]', 'trackers, operations and nodes', [
+  verb(program, 'status [name]', 'trackers with their operations, buffers, jobs, nodes', [
     'longwatch status',
     'longwatch status characters --watch',
     'longwatch status --json',
@@ -32,9 +34,15 @@ export function addStatus(program: Command): void {
 
 async function read(longwatch: Longwatch, name: string | undefined): Promise<Status> {
   if (name === undefined) return longwatch.status();
+  const kind = await longwatch.kindOf(name);
   // The handle refuses a name that is not there.
-  const tracker = await longwatch.tracker(name).status();
-  return { ...(await longwatch.status()), trackers: [tracker] };
+  const [trackers, buffers, jobs] = await Promise.all([
+    kind === 'tracker' ? longwatch.tracker(name).status() : undefined,
+    kind === 'buffer' ? longwatch.buffer(name).status() : undefined,
+    kind === 'job' ? longwatch.job(name).status() : undefined,
+  ]);
+  const only = <T>(one: T | undefined): T[] => (one === undefined ? [] : [one]);
+  return { ...(await longwatch.status()), trackers: only(trackers), buffers: only(buffers), jobs: only(jobs) };
 }
 
 async function watch(longwatch: Longwatch, name: string | undefined, flags: Flags): Promise<void> {
@@ -108,14 +116,19 @@ async function sleep(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 function render(status: Status): string {
-  if (status.trackers.length === 0) return 'no tracker has been started; start one with: npx longwatch start NAME';
+  if (status.trackers.length + status.buffers.length + status.jobs.length === 0) {
+    return 'nothing has been started; start a tracker, buffer or job with: npx longwatch start NAME';
+  }
   const nodes = status.nodes.filter((node) => node.live);
   const gone = status.nodes.filter((node) => !node.live);
   const lines = [
     ...status.trackers.flatMap((tracker) => [...renderTracker(tracker), '']),
+    ...(status.jobs.length > 0 ? [jobTable(status.jobs), ''] : []),
+    ...status.buffers.flatMap((buffer) => [...renderBuffer(buffer), '']),
     nodes.length === 0
       ? 'no worker is running'
       : `nodes: ${nodes.map((n) => `${n.name} (${plural(n.pools, 'pool')})`).join(', ')}`,
+    ...(status.replica ? [`read from a replica that is ${age(status.replica.behindMs)} behind`] : []),
     ...gone.map((node) => `gone: ${node.name}, last heard of ${age(Date.now() - Date.parse(node.seenAt))} ago`),
   ];
   return lines.join('\n');
@@ -158,5 +171,26 @@ function renderTracker(tracker: TrackerSummary): string[] {
         millis(operation.lateP99Ms),
       ]),
     ),
+  ];
+}
+
+function renderBuffer(buffer: BufferSummary): string[] {
+  const { accepted, done, pending, running, dead, merged, dropped } = buffer;
+  const facts = [
+    buffer.state,
+    plural(buffer.shards.length, 'shard'),
+    `${count(buffer.stored)} in PostgreSQL`,
+    `${count(buffer.putOff)} put off`,
+    ...(buffer.spilling ? ['AT ITS BOUND'] : []),
+    ...(buffer.shrunk > 0 ? [`${buffer.shrunk} shrunk for memory`] : []),
+    ...(buffer.ageMs > 5_000 ? [`as of ${age(buffer.ageMs)} ago`] : []),
+  ];
+  const sum = [accepted, done, pending, running, dead, merged, dropped].map(count);
+  return [
+    `${buffer.name}: ${facts.join(', ')}`,
+    `  ${sum[0]} accepted ${buffer.balanced ? '=' : 'IS NOT'} ${sum[1]} done + ${sum[2]} pending + ${sum[3]} running + ` +
+      `${sum[4]} dead + ${sum[5]} merged + ${sum[6]} dropped`,
+    ...(buffer.lastError === null ? [] : [`  last error: ${buffer.lastError.slice(0, 160)}`]),
+    ...(dead > 0 ? [`  see: npx longwatch dead list ${buffer.name}`] : []),
   ];
 }

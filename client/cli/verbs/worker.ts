@@ -41,6 +41,7 @@ async function work(flags: Flags): Promise<void> {
     config,
     temporal: environment.temporal,
     databaseUrl,
+    directDatabaseUrl: environment.directDatabaseUrl,
     metrics: { port: flags.metricsPort, host: flags.metricsHost },
     log,
     adopt: flags.adopt,

@@ -1,0 +1,18 @@
+/** The activities of buffers: what `workflows/buffer` calls, given what they need. Called by `workers/worker.ts` once a process. */
+import type { BufferActivities } from '../../workflows/buffer/contract';
+import { runBatch, type BufferDeps } from './batch';
+import { bufferCommands } from './commands';
+import { readInitPage } from './init';
+
+export type { BufferDeps } from './batch';
+export { BufferFeed } from './feed';
+export { heapUse, MemoryMonitor } from './memory';
+export { BufferMetrics } from './metrics';
+
+export function createBufferActivities(deps: BufferDeps): BufferActivities {
+  return {
+    ...bufferCommands(deps.database),
+    runBatch: (input) => runBatch(deps, input),
+    readInitPage: (input) => readInitPage(deps, input),
+  };
+}

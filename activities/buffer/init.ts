@@ -1,0 +1,86 @@
+/**
+ * The `readInitPage` activity: asks the definition's `init` for one page, spreads it over the shards and stores it, so that the page is
+ * the same however often it is asked for. Called by the parent (`workflows/buffer/buffer.ts`), which tells the shards where their rows are.
+ */
+import { Context } from '@temporalio/activity';
+import type { InitContext } from '../../workers/config/buffer';
+import type { BufferActivities, InitPageRead, Json } from '../../workflows/buffer/contract';
+import { notePage, readPage } from '../store/buffers';
+import { sendRow } from '../store/chunks';
+import { definitionOf, type BufferDeps } from './batch';
+import { keyFunction, shardOfKey } from './keys';
+
+/** One row has at most so many entries, so that a batch can be made of some of them. */
+const ROW_ENTRIES = 2_000;
+
+type Input = Parameters<BufferActivities['readInitPage']>[0];
+
+export async function readInitPage(deps: BufferDeps, input: Input): Promise<InitPageRead> {
+  const { buffer, pass, page } = input;
+  const definition = definitionOf(deps, buffer);
+  const before = await deps.database.transaction((db) => readPage(db, buffer, pass, page));
+  if (before) return before;
+  const heart = setInterval(() => Context.current().heartbeat(), 5_000);
+  try {
+    const context: InitContext<never> = {
+      buffer,
+      cursor: input.cursor === null ? undefined : input.cursor,
+      state: definition.state as never,
+      limit: input.limit,
+      pass,
+      signal: Context.current().cancellationSignal,
+      log: deps.log.child({ ...definition.metadata, buffer, pass, page }),
+    };
+    const answer: unknown = await definition.init?.(context);
+    const { entries, cursor } = readAnswer(answer, buffer);
+    return await keep(deps, input, entries, cursor);
+  } finally {
+    clearInterval(heart);
+  }
+}
+
+function readAnswer(answer: unknown, buffer: string): { entries: Json[]; cursor: Json } {
+  const { entries, cursor } = (answer ?? { entries: [] }) as { entries?: unknown; cursor?: Json };
+  if (!Array.isArray(entries)) throw new TypeError(`init of buffer ${buffer} must answer { entries, cursor }`);
+  const bad = entries.findIndex((entry) => JSON.stringify(entry) === undefined);
+  if (bad >= 0) throw new TypeError(`init of buffer ${buffer}: entry ${bad} is no JSON`);
+  return { entries: entries as Json[], cursor: cursor ?? null };
+}
+
+/** The page's rows and the note of it in one transaction: it is there as a whole or not at all. */
+async function keep(
+  { database, definitions }: BufferDeps,
+  { buffer, pass, page, shards, seqs }: Input,
+  entries: Json[],
+  cursor: Json,
+): Promise<InitPageRead> {
+  const keyOf = keyFunction(definitions.get(buffer)!);
+  const groups = spread(entries, shards, keyOf);
+  return database.transaction(async (db) => {
+    const read: InitPageRead = { pass, page, chunks: [], entries: entries.length, cursor, last: cursor === null };
+    for (const [shard, group] of groups.entries()) {
+      for (let from = 0; from < group.length; from += ROW_ENTRIES) {
+        const part = group.slice(from, from + ROW_ENTRIES);
+        const json = JSON.stringify(part);
+        const id = `${buffer}.init.${pass}.${page}.${shard}.${from}`;
+        const keys = keyOf && part.map(keyOf);
+        await sendRow(db, { buffer, id, entries: part, json, keys }, null);
+        const seq = seqs[shard]! + from / ROW_ENTRIES;
+        read.chunks.push({ shard, seq, id, count: part.length, bytes: json.length });
+      }
+    }
+    await notePage(db, buffer, read);
+    return read;
+  });
+}
+
+/** By key where there is one; else runs of neighbours, so that a batch has what belongs together. */
+function spread(entries: Json[], shards: number, keyOf: ((entry: Json) => string | null) | undefined): Json[][] {
+  const groups: Json[][] = Array.from({ length: shards }, () => []);
+  const share = Math.max(1, Math.ceil(entries.length / shards));
+  entries.forEach((entry, i) => {
+    const key = keyOf?.(entry) ?? null;
+    groups[key === null ? Math.floor(i / share) : shardOfKey(key, shards)]!.push(entry);
+  });
+  return groups;
+}

@@ -1,0 +1,19 @@
+/** What makes an entry the same as another, and which shard it belongs to. Used by the activities and by senders (`client/push.ts`). */
+import type { BufferDefinition } from '../../workers/config/buffer';
+import type { Json } from '../../workflows/buffer/contract';
+import { keyAt } from '../../workflows/buffer/intake';
+import { hashId } from '../../workflows/tracker/plan';
+
+/** The definition's `key` as a function, or undefined where it has none. */
+export function keyFunction({
+  key,
+}: Pick<BufferDefinition<never, never>, 'key'>): ((entry: Json) => string | null) | undefined {
+  if (key === undefined) return undefined;
+  if (typeof key === 'string') return (entry) => keyAt(entry, key);
+  return (entry) => {
+    const value: unknown = key(entry as never);
+    return typeof value === 'string' || typeof value === 'number' ? String(value) : null;
+  };
+}
+
+export const shardOfKey = (key: string, shards: number): number => hashId(key) % shards;

@@ -1,0 +1,134 @@
+/**
+ * What PostgreSQL's catalog says of a job's table: its real names, the columns and types of its key, its size. Read at the
+ * start of a job and of each pass, so a table that was altered meanwhile is seen as it is. Goes to `statement.ts`.
+ */
+import { escapeIdentifier } from 'pg';
+import { ErrorType } from '../../workflows/lib/errors';
+import type { TableRef, Work } from '../../workflows/population/options';
+import { failure } from '../failures';
+import { run, type Queryable, type Statement } from '../store/database';
+
+export interface Column {
+  name: string;
+  /** As SQL spells it: `bigint`, `character varying(20)`. */
+  type: string;
+  notNull: boolean;
+  generated: boolean;
+}
+
+export interface TableFacts {
+  oid: number;
+  schema: string;
+  name: string;
+  /** Schema and name, quoted. */
+  quoted: string;
+  partitioned: boolean;
+  /** Of 8 kB, its partitions included. */
+  pages: number;
+  columns: Column[];
+  /** The columns that the job goes along. */
+  key: Column[];
+}
+
+const TABLE: Statement = {
+  name: 'population-table',
+  text: `select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
+                coalesce((select sum(pg_relation_size(p.relid)) from pg_partition_tree(c.oid) p),
+                         pg_relation_size(c.oid))::float8 / 8192 as pages
+         from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where c.oid = to_regclass($1)`,
+};
+const COLUMNS: Statement = {
+  name: 'population-columns',
+  text: `select a.attnum as number, a.attname as name, format_type(a.atttypid, a.atttypmod) as type,
+                a.attnotnull as not_null, a.attgenerated <> '' or a.attidentity = 'a' as generated
+         from pg_attribute a
+         where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
+         order by a.attnum`,
+};
+/** Whole unique b-trees, whose order and equality the ranges of a key stand on. The primary key comes first. */
+const UNIQUE: Statement = {
+  name: 'population-unique',
+  text: `select i.indisprimary as is_primary, (i.indkey::int2[])[0:i.indnkeyatts - 1] as columns
+         from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam
+         where i.indrelid = $1 and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
+           and m.amname = 'btree'
+         order by i.indisprimary desc, i.indexrelid`,
+};
+
+interface ColumnRow {
+  [column: string]: unknown;
+  number: number;
+  name: string;
+  type: string;
+  not_null: boolean;
+  generated: boolean;
+}
+
+export const quoteTable = ({ schema, name }: TableRef): string =>
+  schema === undefined ? escapeIdentifier(name) : `${escapeIdentifier(schema)}.${escapeIdentifier(name)}`;
+
+export const showTable = ({ schema, name }: TableRef): string => (schema === undefined ? name : `${schema}.${name}`);
+
+/** @throws BadOption when there is no such table, or no key that a job could go along. */
+export async function readTable(db: Queryable, ref: TableRef, key?: string[]): Promise<TableFacts> {
+  const facts = await readColumns(db, ref);
+  const unique = await run<{ is_primary: boolean; columns: number[] }>(db, UNIQUE, [facts.table.oid]);
+  const byNumber = new Map(facts.rows.map((row) => [row.number, row]));
+  const keys = unique.map((index) => index.columns.map((number) => byNumber.get(number)!));
+  const shown = showTable(ref);
+  if (key === undefined) {
+    const primary = unique[0]?.is_primary ? keys[0] : undefined;
+    if (!primary) {
+      throw bad(`table ${shown} has no primary key; name the columns of a unique index: key: 'id'`);
+    }
+    return { ...facts.table, key: primary.map(toColumn) };
+  }
+  for (const name of key) {
+    if (!facts.rows.some((row) => row.name === name)) throw bad(`key: table ${shown} has no column ${name}`);
+  }
+  const found = keys.find((columns) => columns.length === key.length && columns.every((c) => key.includes(c.name)));
+  if (!found) throw bad(`key: table ${shown} has no unique index on ${key.join(', ')} alone`);
+  const nullable = found.find((column) => !column.not_null);
+  if (nullable) throw bad(`key: column ${nullable.name} of ${shown} may be null, and such rows would be left out`);
+  // In the order of the index, which the ranges are read by.
+  return { ...facts.table, key: found.map(toColumn) };
+}
+
+/** A table that rows move to: any, with or without a key. */
+export async function readTarget(db: Queryable, ref: TableRef): Promise<TableFacts> {
+  return (await readColumns(db, ref)).table;
+}
+
+export const readWorkTable = (db: Queryable, work: Work): Promise<TableFacts> => readTable(db, work.table, work.key);
+
+async function readColumns(db: Queryable, ref: TableRef): Promise<{ table: TableFacts; rows: ColumnRow[] }> {
+  const [table] = await run<{ oid: number; schema: string; name: string; kind: string; pages: number }>(db, TABLE, [
+    quoteTable(ref),
+  ]);
+  if (!table) throw bad(`table: there is no table ${showTable(ref)}`);
+  if (table.kind !== 'r' && table.kind !== 'p') throw bad(`table: ${showTable(ref)} is no table that can be updated`);
+  const rows = await run<ColumnRow>(db, COLUMNS, [table.oid]);
+  return {
+    rows,
+    table: {
+      oid: table.oid,
+      schema: table.schema,
+      name: table.name,
+      quoted: quoteTable({ schema: table.schema, name: table.name }),
+      partitioned: table.kind === 'p',
+      pages: Math.ceil(table.pages),
+      columns: rows.map(toColumn),
+      key: [],
+    },
+  };
+}
+
+const toColumn = (row: ColumnRow): Column => ({
+  name: row.name,
+  type: row.type,
+  notNull: row.not_null,
+  generated: row.generated,
+});
+
+export const bad = (message: string): Error => failure(ErrorType.BadOption, message);

@@ -1,0 +1,106 @@
+/**
+ * What an operator said of a job, checked against the database and written into its row. Called by the job's workflow; a pass
+ * reads the row when it begins.
+ */
+import { ErrorType } from '../../workflows/lib/errors';
+import type { JobOpening, JobState } from '../../workflows/population/contract';
+import { jobChangeProblems, type JobOptions } from '../../workflows/population/options';
+import type { CommandResult, ReconfigureResult } from '../../workflows/tracker/contract';
+import type { OptionChange } from '../../workflows/tracker/options';
+import { failure } from '../failures';
+import type { Database, Queryable } from '../store/database';
+import {
+  createJob,
+  readJob,
+  setJobState as writeState,
+  storeJobChanges,
+  storeJobOptions,
+  type JobRow,
+} from '../store/jobs';
+import { abandonTick, openTickOf } from '../store/ticks';
+import { calendarOf } from './calendar';
+import { checkJob } from './check';
+
+/** With options: the job was just started, so its SQL is checked and its row made or taken up. Without: only read. */
+export async function openJob(
+  database: Database,
+  input: { job: string; options?: JobOptions; after?: number },
+): Promise<JobOpening> {
+  const { job, options } = input;
+  if (options) await checkJob(database, options);
+  return database.transaction(async (db) => {
+    if (options) {
+      await createJob(db, job, options);
+      await replaceOptions(db, await known(db, job, 'all'), options);
+      if ((await known(db, job, 'all')).state === 'stopped') await writeState(db, job, 'running');
+    }
+    const row = await known(db, job);
+    const open = await openTickOf(db, job);
+    const { schedule } = row.options;
+    const now = Date.now();
+    return {
+      state: row.state,
+      options: row.options,
+      version: row.version,
+      endedDue: row.endedDue,
+      open: open && { due: open.due, elapsed: open.elapsed, skipped: open.skipped, request: open.request },
+      calendar: 'cron' in schedule ? calendarOf(schedule, input.after ?? now, now) : [],
+    };
+  });
+}
+
+export async function setJobState(
+  database: Database,
+  { job, state }: { job: string; state: JobState },
+): Promise<CommandResult> {
+  return database.transaction(async (db) => {
+    const row = await known(db, job, 'all');
+    if (row.state === state) return { state, changed: false };
+    await writeState(db, job, state);
+    return { state, changed: true };
+  });
+}
+
+export async function declareJob(
+  database: Database,
+  { job, options }: { job: string; options: JobOptions },
+): Promise<ReconfigureResult> {
+  await checkJob(database, options);
+  return database.transaction(async (db) => {
+    const row = await known(db, job, 'all');
+    if (row.kind !== options.kind) {
+      throw failure(ErrorType.BadOption, `job ${job} is a ${row.kind}; stop it before it becomes a ${options.kind}`);
+    }
+    const changed = await replaceOptions(db, row, options);
+    return { changed, version: (await known(db, job)).version };
+  });
+}
+
+/** A tick that is open goes on with the new options, unless they go along another table or key. */
+async function replaceOptions(db: Queryable, row: JobRow, options: JobOptions): Promise<boolean> {
+  const along = ({ kind, work }: JobOptions): string =>
+    JSON.stringify([kind, work.table.schema, work.table.name, work.key]);
+  if (along(row.options) !== along(options)) {
+    await abandonTick(db, row.name, 'the definition has another table or key; the tick ended where it was');
+  }
+  return storeJobOptions(db, row.name, options);
+}
+
+export async function setJobOptions(
+  database: Database,
+  { job, changes }: { job: string; changes: OptionChange[] },
+): Promise<ReconfigureResult> {
+  return database.transaction(async (db) => {
+    const row = await known(db, job, 'all');
+    const problems = changes.flatMap((change) => jobChangeProblems(row.options, change));
+    if (problems.length > 0) throw failure(ErrorType.BadOption, problems.join('; '));
+    const changed = await storeJobChanges(db, job, changes);
+    return { changed, version: (await known(db, job)).version };
+  });
+}
+
+async function known(db: Queryable, job: string, hold: 'nothing' | 'all' = 'nothing'): Promise<JobRow> {
+  const row = await readJob(db, job, hold);
+  if (!row) throw failure(ErrorType.UnknownJob, `there is no job ${job} in the database`);
+  return row;
+}

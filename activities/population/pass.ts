@@ -1,0 +1,242 @@
+/**
+ * The `pass` activity: takes the job's fence, opens the tick or goes on with the one that is open, has the work done, and closes the
+ * tick. Called by `workflows/population/job.ts`; the work is done by `regen.ts`, `decay.ts` and `sweep.ts`. What ends a pass is
+ * decided here.
+ *
+ * The fence decides, not Temporal's reachability: a cancellation that core makes up because heartbeats cannot be reported is not
+ * obeyed. The tick is finished, and whoever asks for it again is told what came of it.
+ */
+import { Context } from '@temporalio/activity';
+import type { Logger } from 'pino';
+import { ErrorType } from '../../workflows/lib/errors';
+import { jobWorkflowId, type PassInput, type PassResult, type TickOrder } from '../../workflows/population/contract';
+import { bandOf } from '../../workflows/population/plan';
+import type { JobOptions } from '../../workflows/population/options';
+import { errorOf, failure } from '../failures';
+import { isOutage, type Database } from '../store/database';
+import { readJob, type JobRow } from '../store/jobs';
+import {
+  clearFailed,
+  closeTick,
+  findTick,
+  holdJob,
+  insertRanges,
+  insertTick,
+  noteTickError,
+  openTickOf,
+  pauseTick,
+  totalsOf,
+  type OpenTick,
+  type TickRange,
+  type TickRow,
+} from '../store/ticks';
+import { readWorkTable, type TableFacts } from './catalog';
+import { decay } from './decay';
+import { takeJobFence } from './fence';
+import type { PopulationDeps, PopulationNode } from './node';
+import { cutRanges, regen } from './regen';
+import { withRule } from './statement';
+import { sweep } from './sweep';
+import { JobMeter } from './telemetry';
+import { Ending, fenced, type PassWork, type WorkResult } from './work';
+
+export async function runPass(node: PopulationNode, input: PassInput): Promise<PassResult> {
+  const began = performance.now();
+  const { deps } = node;
+  const { info } = Context.current();
+  const log = deps.log.child({ job: input.job, pass: input.pass, attempt: info.attempt });
+  if (node.isDraining) {
+    throw failure(ErrorType.Declined, `node ${deps.nodeName} takes no more passes`, { nextRetryDelay: '100ms' });
+  }
+  const claim = {
+    job: input.job,
+    runId: info.workflowExecution!.runId,
+    pass: input.pass,
+    attempt: info.attempt,
+    node: deps.nodeName,
+  };
+  const beat = (info.heartbeatTimeoutMs ?? 5_000) * 0.4;
+  const heart = setInterval(() => Context.current().heartbeat(), beat);
+  const ending = new Ending();
+  const leave = node.join(input.job, ending);
+  const forget = watchForEnd(ending, log);
+  try {
+    const isCurrent = () => deps.temporal.isCurrent(jobWorkflowId(input.job), claim.runId);
+    const row = await readRunnable(node, input.job);
+    const token = await takeJobFence(deps.database, claim, isCurrent);
+    return await work(node, input, row, { token, began, ending, log });
+  } catch (error) {
+    if ((error as { type?: unknown }).type !== ErrorType.Fenced) {
+      await noteTrouble(deps.database, input.job, errorOf(error));
+      throw error;
+    }
+    node.metrics.fenced.inc({ job: input.job });
+    log.warn('a newer holder has the job; nothing more is written here');
+    return { end: 'fenced', due: input.tick.due, rows: 0, failed: 0, ms: 0, node: deps.nodeName };
+  } finally {
+    clearInterval(heart);
+    forget();
+    leave();
+  }
+}
+
+/** The job's row, if this worker can do it. Looked at before the fence is taken: who cannot work must not take the job from others. */
+async function readRunnable(node: PopulationNode, job: string): Promise<JobRow> {
+  const row = await node.deps.database.transaction((db) => readJob(db, job));
+  if (!row) throw failure(ErrorType.UnknownJob, `there is no job ${job} in the database`);
+  if (row.kind === 'sweep' && !node.handlers.has(job)) {
+    throw failure(ErrorType.NotDefinedHere, `the config of node ${node.deps.nodeName} has no sweep ${job}`);
+  }
+  return row;
+}
+
+/** Shown by `status` while Temporal tries again. An outage of the database shows itself. */
+async function noteTrouble(database: Database, job: string, error: Error): Promise<void> {
+  if (isOutage(error)) return;
+  await database.transaction((db) => noteTickError(db, job, error.message)).catch(() => undefined);
+}
+
+async function work(
+  node: PopulationNode,
+  input: PassInput,
+  row: JobRow,
+  { token, began, ending, log }: { token: number; began: number; ending: Ending; log: Logger },
+): Promise<PassResult> {
+  const { database, nodeName } = node.deps;
+  const { job } = input;
+  const options: JobOptions = { ...row.options, work: withRule(row.options.work) };
+  const table = await database.transaction((db) => readWorkTable(db, options.work));
+  const opened = await openTick(node.deps, input, token, options, table);
+  if ('ended' in opened) return toResult(opened, nodeName);
+
+  const meter = new JobMeter(job, node.metrics);
+  const tick = opened;
+  const streams = Math.min(options.concurrency, node.streams);
+  const context: PassWork = {
+    job,
+    token,
+    node: nodeName,
+    tick,
+    options,
+    streams,
+    table,
+    database,
+    ending,
+    meter,
+    log,
+  };
+  log.info({ due: new Date(tick.due), elapsed: tick.elapsed, skipped: tick.skipped }, 'the tick begins');
+  const done = await workOf(node, context, row.chunkRows);
+  const ms = tick.ms + performance.now() - began;
+  if (ending.reason !== undefined && !done.complete) {
+    await database.transaction((db) => pauseTick(db, job, performance.now() - began));
+    log.info({ end: ending.reason }, 'the pass ends before its tick');
+    return { end: ending.reason, due: tick.due, rows: 0, failed: 0, ms, node: nodeName };
+  }
+  return close(node, context, done, ms);
+}
+
+function workOf(node: PopulationNode, work: PassWork, chunkRows: number | undefined): Promise<WorkResult> {
+  switch (work.options.work.kind) {
+    case 'regen':
+      return regen(work, chunkRows);
+    case 'decay':
+      return decay(work, chunkRows);
+    case 'sweep':
+      return sweep(work, node.handlers.get(work.job)!, node.effects);
+  }
+}
+
+/** The tick that is open in the database, else the one that is asked for; or what came of that one, when it has ended before. */
+async function openTick(
+  { database }: PopulationDeps,
+  { job, tick: order }: PassInput,
+  token: number,
+  options: JobOptions,
+  table: TableFacts,
+): Promise<OpenTick | (TickRow & { ended: boolean })> {
+  const open = await database.transaction((db) => openTickOf(db, job));
+  if (open) return withoutEnd(open);
+  const ranges: TickRange[] =
+    options.work.kind === 'regen'
+      ? await cutRanges(database, table, options.chunk)
+      : [{ part: 0, after: null, upto: null, done: false }];
+  return database.transaction(async (db) => {
+    const held = await holdJob(db, job, token);
+    if (!held) throw fenced(job);
+    const before = await findTick(db, job, order);
+    if (before) return before.ended ? before : withoutEnd(before);
+    // Older than what has ended, and forgotten: it was done.
+    if (held.endedDue !== undefined && order.due <= held.endedDue) return unknownTick(order);
+    await insertTick(db, job, order);
+    await insertRanges(db, job, token, ranges);
+    if (options.kind !== 'sweep') await clearFailed(db, job);
+    return { ...order, ms: 0 };
+  });
+}
+
+async function close(node: PopulationNode, work: PassWork, result: WorkResult, ms: number): Promise<PassResult> {
+  const { job, token, tick, options, database, meter, log } = work;
+  const band = bandOf(ms, options.warnAfterMs);
+  const totals = await database.transaction(async (db) => {
+    if (!(await holdJob(db, job, token))) throw fenced(job);
+    const sums = await totalsOf(db, job);
+    await closeTick(db, job, {
+      ...sums,
+      due: tick.due,
+      ms,
+      longestMs: meter.longestMs ?? null,
+      roundTrips: meter.roundTrips(),
+      band,
+      error: result.error ?? null,
+      chunkRows: result.chunkRows ?? null,
+      keep: options.keep,
+    });
+    return sums;
+  });
+  node.metrics.ended(job, { ...totals, skipped: tick.skipped + Math.max(0, tick.elapsed - 1), ms, band });
+  const facts = { ...totals, seconds: Number((ms / 1_000).toFixed(3)), band, longestMs: meter.longestMs };
+  if (band === 'warning') log.warn(facts, `the tick took longer than ${options.warnAfterMs} ms`);
+  else log.info(facts, 'the tick has ended');
+  const { error, retryAt } = result;
+  return { end: 'done', due: tick.due, ...pick(totals), ms, band, node: work.node, error, retryAt };
+}
+
+/** A cancellation that was asked for, or the worker's end; not one that only says that Temporal cannot be reached. */
+function watchForEnd(ending: Ending, log: Logger): () => void {
+  const context = Context.current();
+  const onCancelled = (): void => {
+    const details = context.cancellationDetails;
+    if (details?.workerShutdown) return ending.end('handed back');
+    if (details?.cancelRequested || details?.paused || details?.reset) return ending.end('asked');
+    log.warn({ details }, 'Temporal has let go of this pass; it goes on until another one takes the job');
+  };
+  context.cancellationSignal.addEventListener('abort', onCancelled, { once: true });
+  if (context.cancellationSignal.aborted) onCancelled();
+  return () => context.cancellationSignal.removeEventListener('abort', onCancelled);
+}
+
+const pick = ({ rows, failed }: { rows: number; failed: number }) => ({ rows, failed });
+
+const withoutEnd = ({ due, elapsed, skipped, request, ms }: TickRow): OpenTick => ({
+  due,
+  elapsed,
+  skipped,
+  request,
+  ms,
+});
+
+const unknownTick = (order: TickOrder): TickRow => ({
+  ...order,
+  ms: 0,
+  rows: 0,
+  failed: 0,
+  band: null,
+  error: null,
+  ended: true,
+});
+
+function toResult(tick: TickRow, node: string): PassResult {
+  const { due, rows, failed, ms, band, error } = tick;
+  return { end: 'done', due, rows, failed, ms, band: band ?? undefined, node, error: error ?? undefined };
+}

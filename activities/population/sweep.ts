@@ -1,0 +1,227 @@
+/**
+ * The work of a sweep's tick: due rows are claimed in pages and given to the definition's `handle`, several pages at once, until no
+ * more are due. A claim and the place up to which rows are claimed commit together, so a row is in one page a tick, whoever
+ * claims. Called by `pass.ts`; one page is handled by `page.ts`.
+ *
+ * Claims are made one at a time (the place is one row, and its writer needs the fence's token), so two streams never take the
+ * same rows; SKIP LOCKED only passes over rows that somebody else is changing right now.
+ */
+import type { SweepDefinition } from '../../workers/config/population';
+import type { Transactions } from '../durable/transaction';
+import { claimedKeys, insertClaim, nextClaimIn, takeClaim, type Claim } from '../store/claims';
+import type { Queryable } from '../store/database';
+import { advance, rangesOf } from '../store/ticks';
+import { handlePage, type Page } from './page';
+import { allOrFirstError } from './regen';
+import type { SweepWork } from './statement';
+import {
+  claimStatement,
+  KEY_COLUMN,
+  ORDER_COLUMN,
+  orderTypeStatement,
+  pageStatement,
+  type Cursor,
+} from './sweep-statement';
+import { BEGIN, fenced, stillHeld, type PassWork, type WorkResult } from './work';
+
+/** A claim outlives the timeout of its handler by this, so that what was done in time can still be noted. Milliseconds. */
+const SETTLE_MS = 5_000;
+/** A pass waits for rows that are to be tried again this soon; later ones are the work of another pass. Milliseconds. */
+const STAY_MS = 5_000;
+
+type Row = Record<string, unknown>;
+
+export async function sweep(
+  work: PassWork,
+  handle: SweepDefinition['handle'],
+  effects: Transactions,
+): Promise<WorkResult> {
+  const claims = await Claims.open(work);
+  const own: Page[] = [];
+  let busy = 0;
+
+  const next = async (): Promise<Page | undefined> => own.pop() ?? (await claims.waiting()) ?? (await claims.claim());
+  const stream = async (): Promise<void> => {
+    while (!work.ending.reason) {
+      const page = await next();
+      if (page) {
+        busy++;
+        // What is left of a page that failed: its halves.
+        own.push(...(await handlePage(work, page, handle, effects, claims.forMs).finally(() => busy--)));
+        continue;
+      }
+      // Others may come with halves, and what failed a moment ago is tried again here.
+      const soon = busy > 0 ? 20 : await claims.nextIn();
+      if (soon === undefined || soon > STAY_MS) return;
+      await work.ending.sleep(Math.max(5, soon));
+    }
+  };
+  await allOrFirstError(Array.from({ length: work.streams }, stream), work);
+  const later = await claims.nextIn();
+  return { retryAt: later === undefined ? undefined : Date.now() + later };
+}
+
+/** Where rows are claimed, one page after the other. */
+class Claims {
+  /** Kept long enough for one attempt. */
+  readonly forMs: number;
+  private line: Promise<unknown> = Promise.resolve();
+  private exhausted = false;
+  /** All rows with an order are claimed; those without one are left. */
+  private onlyNulls = false;
+  /** Nothing waits before this. Epoch milliseconds of this process, from the database's time left. */
+  private waitingAt: number;
+
+  private constructor(
+    private readonly work: PassWork,
+    private readonly sql: SweepWork,
+    /** Keys that were claimed before this pass. */
+    private readonly claimed: string[],
+    private readonly orderType: string,
+    /** The place: [`value` or `null`, the order as text, the columns of the key]. */
+    private place: string[] | null,
+    firstIn: number | undefined,
+  ) {
+    this.forMs = work.options.timeoutMs + SETTLE_MS;
+    this.waitingAt = firstIn === undefined ? Infinity : Date.now() + firstIn;
+    // Only what is left of earlier ticks.
+    this.exhausted = work.tick.elapsed === 0;
+  }
+
+  static async open(work: PassWork): Promise<Claims> {
+    const sql = work.options.work as SweepWork;
+    const { database, job, table } = work;
+    const [typed] =
+      sql.order === undefined ? [] : await orderTypeStatement(sql, table).rows<{ type: string }>(database);
+    return database.transaction(async (db) => {
+      const place = (await rangesOf(db, job))[0]?.after ?? null;
+      return new Claims(
+        work,
+        sql,
+        await claimedKeys(db, job),
+        typed?.type ?? 'text',
+        place,
+        await nextClaimIn(db, job),
+      );
+    });
+  }
+
+  /** The next rows that are due and were not claimed in this tick. */
+  claim(): Promise<Page | undefined> {
+    return this.inLine(async () => {
+      if (this.exhausted) return undefined;
+      const { work } = this;
+      const { values, cursor } = this.from();
+      const statement = claimStatement(this.sql, work.table, { cursor, orderType: this.orderType });
+      let made: { page: Page; place: string[] } | undefined;
+      try {
+        made = await work.database.transaction(async (db) => {
+          const { rows } = await statement.run<Row>(db, { ...this.values(), ...values, limit: work.options.page });
+          if (rows.length === 0) return undefined;
+          const keys = rows.map((row) => row[KEY_COLUMN] as string[]);
+          const place = placeOf(rows.at(-1)!);
+          const claim = await insertClaim(db, work.job, { keys, owner: this.owner, attempt: 1, forMs: this.forMs });
+          if (!(await this.move(db, place))) throw new OtherPlace();
+          return { page: { claim, rows: rows.map(own), keys, owner: this.owner }, place };
+        }, BEGIN);
+      } catch (error) {
+        if (!(error instanceof OtherPlace)) throw error;
+        // Another holder, or a database that was restarted and has lost its last commits.
+        if (!(await stillHeld(work))) throw fenced(work.job);
+        this.place = (await work.database.transaction((db) => rangesOf(db, work.job)))[0]?.after ?? null;
+        this.onlyNulls = false;
+        return undefined;
+      }
+      if (made) this.place = made.place;
+      // Fewer than a page may also mean that somebody holds the others locked: they come with the next tick.
+      if (!made || made.page.keys.length < work.options.page) {
+        if (cursor === 'value') this.onlyNulls = true;
+        else this.exhausted = true;
+      }
+      return made?.page;
+    }).then((page) => page ?? (this.exhausted ? undefined : this.claim()));
+  }
+
+  /** A page whose time has come: to be tried again, or left behind by a worker that died. Rows that are no longer due drop out. */
+  waiting(): Promise<Page | undefined> {
+    if (Date.now() < this.waitingAt) return Promise.resolve(undefined);
+    return this.inLine(async () => {
+      const { work } = this;
+      const page = await work.database.transaction(async (db) => {
+        const claim = await takeClaim(db, work.job, this.owner, this.forMs);
+        if (!claim) return undefined;
+        return { ...(await this.readAgain(db, claim)), claim, owner: this.owner };
+      }, BEGIN);
+      if (!page) await this.nextIn();
+      return page;
+    });
+  }
+
+  /** Milliseconds until a page's time comes; undefined when none waits. */
+  async nextIn(): Promise<number | undefined> {
+    const left = await this.work.database.transaction((db) => nextClaimIn(db, this.work.job));
+    this.waitingAt = left === undefined ? Infinity : Date.now() + left;
+    return left;
+  }
+
+  private async readAgain(db: Queryable, claim: Claim): Promise<{ rows: Row[]; keys: string[][] }> {
+    const columns = this.work.table.key.map((_column, index) => claim.keys.map((key) => key[index]!));
+    const values = Object.fromEntries(columns.map((list, index) => [`keys${index}`, list]));
+    const { rows } = await pageStatement(this.sql, this.work.table).run<Row>(db, { ...this.values(), ...values });
+    return { rows: rows.map(own), keys: rows.map((row) => row[KEY_COLUMN] as string[]) };
+  }
+
+  private move(db: Queryable, place: string[]): Promise<boolean> {
+    const { job, token } = this.work;
+    return advance(db, {
+      job,
+      token,
+      part: 0,
+      from: this.place,
+      to: place,
+      done: false,
+      rows: 0,
+      failed: 0,
+      counts: false,
+    });
+  }
+
+  private from(): { cursor: Cursor; values: Record<string, unknown> } {
+    if (this.place === null) return { cursor: 'none', values: {} };
+    const [kind, ordered, ...key] = this.place;
+    const values = Object.fromEntries(key.map((value, index) => [`key${index}`, value]));
+    const cursor = kind === 'value' && this.onlyNulls ? 'nulls' : (kind as Cursor);
+    return { cursor, values: { ...values, ordered } };
+  }
+
+  private values(): Record<string, unknown> {
+    const { tick, job } = this.work;
+    return { job, elapsed: tick.elapsed, due: new Date(tick.due), claimed: this.claimed };
+  }
+
+  /** Unique for this attempt at the pass: a worker that was given up on owns nothing of it. */
+  private get owner(): string {
+    return `${this.work.node} ${this.work.token}`;
+  }
+
+  private inLine<T>(act: () => Promise<T>): Promise<T> {
+    const turn = this.line.then(act);
+    this.line = turn.catch(() => undefined);
+    return turn;
+  }
+}
+
+function placeOf(row: Row): string[] {
+  const ordered = row[ORDER_COLUMN] as string | null;
+  return [ordered === null ? 'null' : 'value', ordered ?? '', ...(row[KEY_COLUMN] as string[])];
+}
+
+/** The row as the user's table has it. */
+function own(row: Row): Row {
+  const columns = { ...row };
+  delete columns[KEY_COLUMN];
+  delete columns[ORDER_COLUMN];
+  return columns;
+}
+
+class OtherPlace extends Error {}

@@ -1,0 +1,229 @@
+/**
+ * A buffer's entries outside of its shards' memory: runs of them as rows, the newest entry of each key, and the dead letters.
+ * Written by `activities/buffer` and, large entries, by senders (`client/push.ts`). A row is written once and never
+ * changed but for whose it is, so every statement may be repeated.
+ */
+import type { Chunk, Json, LaneName, StoreRow } from '../../workflows/buffer/contract';
+import { run, type Queryable, type Statement } from './database';
+
+type Fate = Pick<Chunk, 'attempts' | 'failed' | 'limit' | 'errors' | 'at'>;
+
+const INSERT: Statement = {
+  name: 'chunk-insert',
+  text: `insert into longwatch.buffer_chunk (buffer, id, shard, lane, place, due_at, first, count, bytes, entries, keys, fate)
+         select $1, r.id, $2, r.lane, r.place, r.due_at, r.first, r.count, r.bytes, r.entries,
+                (select array_agg(k) from json_array_elements_text(r.keys) as k), r.fate
+         from unnest($3::text[], $4::text[], $5::bigint[], $6::float8[], $7::bigint[], $8::int[], $9::int[], $10::text[],
+                     $11::json[], $12::json[]) as r (id, lane, place, due_at, first, count, bytes, entries, keys, fate)
+         on conflict (buffer, id) do nothing`,
+};
+const ADOPT: Statement = {
+  name: 'chunk-adopt',
+  text: `update longwatch.buffer_chunk c
+         set shard = $2, lane = r.lane, place = r.place, due_at = r.due_at, first = r.first, fate = r.fate, expires_at = null
+         from unnest($3::text[], $4::text[], $5::bigint[], $6::float8[], $7::bigint[], $8::json[])
+           as r (id, lane, place, due_at, first, fate)
+         where c.buffer = $1 and c.id = r.id`,
+};
+/** Rows that nobody is told of expire. */
+export const SEND_ROW: Statement = {
+  name: 'chunk-send',
+  text: `insert into longwatch.buffer_chunk (buffer, id, count, bytes, entries, keys, expires_at)
+         values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7::float8))
+         on conflict (buffer, id) do nothing`,
+};
+const NOTE_KEYS: Statement = {
+  name: 'chunk-note-keys',
+  text: `insert into longwatch.buffer_key as k (buffer, shard, key, entry)
+         select $1, $2, key, max(first + i - 1)
+         from longwatch.buffer_chunk c, unnest(c.keys) with ordinality as u (key, i)
+         where c.buffer = $1 and c.id = any($3) and key is not null
+         group by key order by key
+         on conflict (buffer, shard, key) do update set entry = excluded.entry where k.entry < excluded.entry`,
+};
+const FETCH: Statement = {
+  name: 'chunk-fetch',
+  text: `select id, place::float8 as place, first::float8 as first, count, bytes, fate
+         from longwatch.buffer_chunk
+         where buffer = $1 and shard = $2 and lane = $3 and place between $4 and $5
+         order by place limit $6`,
+};
+const FETCHED_DUE: Statement = {
+  name: 'chunk-fetched-due',
+  text: `select id, place::float8 as place, first::float8 as first, count, bytes, fate
+         from longwatch.buffer_chunk
+         where buffer = $1 and shard = $2 and lane = 'later' and token = $3
+         order by due_at, place`,
+};
+const TAKE_DUE: Statement = {
+  name: 'chunk-take-due',
+  text: `update longwatch.buffer_chunk set token = $3
+         where buffer = $1 and id in (
+           select id from longwatch.buffer_chunk
+           where buffer = $1 and shard = $2 and lane = 'later' and token is null and place <= $4 and due_at <= $5
+           order by due_at, place limit $6)`,
+};
+const NEXT_DUE: Statement = {
+  name: 'chunk-next-due',
+  text: `select min(due_at) as due from longwatch.buffer_chunk
+         where buffer = $1 and shard = $2 and lane = 'later' and token is null and place <= $3`,
+};
+const READ: Statement = {
+  name: 'chunk-read',
+  text: `select id, entries, keys from longwatch.buffer_chunk where buffer = $1 and id = any($2)`,
+};
+const STALE: Statement = {
+  name: 'chunk-stale',
+  text: `select e.i::int as i from unnest($3::text[], $4::bigint[]) with ordinality as e (key, entry, i)
+         join longwatch.buffer_key k on k.buffer = $1 and k.shard = $2 and k.key = e.key and k.entry > e.entry`,
+};
+const FORGET: Statement = {
+  name: 'chunk-forget',
+  text: `delete from longwatch.buffer_chunk where buffer = $1 and id = any($2)`,
+};
+/** Only when the shard has nothing stored: until then an older entry of a key may still be met. */
+const FORGET_KEYS: Statement = {
+  name: 'chunk-forget-keys',
+  text: `delete from longwatch.buffer_key where buffer = $1 and shard = $2 and entry <= $3`,
+};
+const EXPIRE: Statement = {
+  name: 'chunk-expire',
+  text: `delete from longwatch.buffer_chunk where (buffer, id) in (
+           select buffer, id from longwatch.buffer_chunk where expires_at < now() limit 1000)`,
+};
+
+/** Writes rows that come from a shard's memory, and takes over those that a sender has written. */
+export async function storeRows(
+  db: Queryable,
+  buffer: string,
+  shard: number,
+  rows: StoreRow[],
+  keyed: boolean,
+): Promise<void> {
+  const fates = (of: StoreRow[]): string[] => of.map(({ chunk }) => JSON.stringify(fateOf(chunk)));
+  const made = rows.filter((row) => row.chunk.entries !== undefined);
+  if (made.length > 0) {
+    await run(db, INSERT, [
+      buffer,
+      shard,
+      made.map((row) => row.id),
+      made.map((row) => row.lane),
+      made.map((row) => row.place),
+      made.map((row) => row.chunk.at ?? null),
+      made.map((row) => row.chunk.first),
+      made.map((row) => row.chunk.count),
+      made.map((row) => row.chunk.bytes),
+      made.map((row) => JSON.stringify(row.chunk.entries)),
+      made.map((row) => (row.chunk.keys ? JSON.stringify(row.chunk.keys) : null)),
+      fates(made),
+    ]);
+  }
+  const sent = rows.filter((row) => row.chunk.entries === undefined);
+  if (sent.length > 0) {
+    await run(db, ADOPT, [
+      buffer,
+      shard,
+      sent.map((row) => row.id),
+      sent.map((row) => row.lane),
+      sent.map((row) => row.place),
+      sent.map((row) => row.chunk.at ?? null),
+      sent.map((row) => row.chunk.first),
+      fates(sent),
+    ]);
+  }
+  if (keyed) await run(db, NOTE_KEYS, [buffer, shard, rows.map((row) => row.id)]);
+}
+
+export interface SentRow {
+  buffer: string;
+  id: string;
+  entries: readonly Json[];
+  /** The same as JSON. */
+  json: string;
+  keys?: (string | null)[];
+}
+
+/** What {@link SEND_ROW} takes. `seconds` null: the row does not expire. */
+export function sendValues({ buffer, id, entries, json, keys }: SentRow, seconds: number | null): unknown[] {
+  return [buffer, id, entries.length, json.length, json, keys ?? null, seconds];
+}
+
+/** A run of entries that is stored before its shard is told of it. */
+export async function sendRow(db: Queryable, row: SentRow, seconds: number | null): Promise<void> {
+  await run(db, SEND_ROW, sendValues(row, seconds));
+}
+
+interface ChunkRow {
+  [column: string]: unknown;
+  id: string;
+  place: number;
+  first: number;
+  count: number;
+  bytes: number;
+  fate: Fate | null;
+}
+
+export async function fetchRows(
+  db: Queryable,
+  input: { buffer: string; shard: number; lane: LaneName; from: number; to: number; dueMs: number; limit: number },
+): Promise<{ chunks: (Chunk & { row: string })[]; next: number; laterDue: number | null }> {
+  const { buffer, shard, lane, from, to, limit } = input;
+  if (lane !== 'later') {
+    const rows = await run<ChunkRow>(db, FETCH, [buffer, shard, lane, from, to, limit]);
+    return { chunks: rows.map(toChunk), next: (rows.at(-1)?.place ?? from - 1) + 1, laterDue: null };
+  }
+  const token = String(from);
+  let rows = await run<ChunkRow>(db, FETCHED_DUE, [buffer, shard, token]);
+  if (rows.length === 0) {
+    await run(db, TAKE_DUE, [buffer, shard, token, to, input.dueMs, limit]);
+    rows = await run<ChunkRow>(db, FETCHED_DUE, [buffer, shard, token]);
+  }
+  const [next] = await run<{ due: number | null }>(db, NEXT_DUE, [buffer, shard, to]);
+  return { chunks: rows.map(toChunk), next: from + 1, laterDue: next?.due ?? null };
+}
+
+/** The entries (and keys) of rows, by id; what is not there is missing. */
+export async function readRows(
+  db: Queryable,
+  buffer: string,
+  ids: string[],
+): Promise<Map<string, { entries: Json[]; keys: (string | null)[] | null }>> {
+  type Row = { id: string; entries: string; keys: (string | null)[] | null };
+  const rows = ids.length === 0 ? [] : await run<Row>(db, READ, [buffer, ids]);
+  return new Map(rows.map(({ id, entries, keys }) => [id, { entries: JSON.parse(entries) as Json[], keys }]));
+}
+
+/** Which of the entries (by position) have a newer one of the same key in PostgreSQL. */
+export async function staleEntries(
+  db: Queryable,
+  buffer: string,
+  shard: number,
+  entries: { key: string; number: number }[],
+): Promise<Set<number>> {
+  if (entries.length === 0) return new Set();
+  const keys = entries.map((entry) => entry.key);
+  const numbers = entries.map((entry) => entry.number);
+  const rows = await run<{ i: number }>(db, STALE, [buffer, shard, keys, numbers]);
+  return new Set(rows.map((row) => row.i - 1));
+}
+
+export async function forgetRows(db: Queryable, buffer: string, ids: string[]): Promise<void> {
+  if (ids.length > 0) await run(db, FORGET, [buffer, ids]);
+}
+
+export async function forgetKeys(db: Queryable, buffer: string, shard: number, upTo: number): Promise<void> {
+  await run(db, FORGET_KEYS, [buffer, shard, upTo]);
+}
+
+/** Rows whose sender never told of them. */
+export async function expireRows(db: Queryable): Promise<void> {
+  await run(db, EXPIRE);
+}
+
+function fateOf({ attempts, failed, limit, errors, at }: Chunk): Fate {
+  return { attempts, failed, limit, errors, at };
+}
+
+function toChunk({ id, first, count, bytes, fate }: ChunkRow): Chunk & { row: string } {
+  return { first, count, bytes, row: id, from: 0, since: 0, ...fate };
+}

@@ -1,0 +1,108 @@
+/**
+ * Claims of a sweep: pages of rows that are being handled, or wait for another attempt. A claim is in force until its time; whoever
+ * settles it must still own that attempt. Written by `population/sweep.ts`.
+ */
+import { run, type Queryable, type Statement } from './database';
+
+/** The columns of a row's key, as text. */
+export type Key = string[];
+
+export interface Claim {
+  page: number;
+  keys: Key[];
+  attempt: number;
+}
+
+const INSERT: Statement = {
+  name: 'claim-insert',
+  text: `insert into longwatch.claim (job, keys, owner, attempt, until)
+         values ($1, $2, $3, $4, now() + make_interval(secs => $5::float8 / 1000))
+         returning page::float8 as page`,
+};
+/** A claim whose owner let its time pass has used its attempt. */
+const TAKE: Statement = {
+  name: 'claim-take',
+  text: `update longwatch.claim c
+         set owner = $2, attempt = c.attempt + (c.owner <> '')::int, until = now() + make_interval(secs => $3::float8 / 1000)
+         where c.page = (select page from longwatch.claim where job = $1 and until <= now() order by until limit 1
+                         for update skip locked)
+         returning c.page::float8 as page, c.keys, c.attempt`,
+};
+const SETTLE: Statement = {
+  name: 'claim-settle',
+  text: `delete from longwatch.claim where page = $1 and owner = $2 and attempt = $3 and until > now() returning page`,
+};
+const PUT_BACK: Statement = {
+  name: 'claim-put-back',
+  text: `update longwatch.claim
+         set keys = $4, owner = '', attempt = attempt + $5::int, until = now() + make_interval(secs => $6::float8 / 1000), error = $7
+         where page = $1 and owner = $2 and attempt = $3 and until > now() returning page`,
+};
+/** Only the holder of the job's token counts. */
+const COUNT: Statement = {
+  name: 'claim-count',
+  text: `update longwatch.tick_range set rows = rows + $3, chunks = chunks + 1, failed = failed + $4
+         where job = $1 and part = 0 and token = $2`,
+};
+/** Keys as PostgreSQL writes an array of text, to compare with rows. */
+const CLAIMED: Statement = {
+  name: 'claim-claimed',
+  text: `select array(select jsonb_array_elements_text(k.key))::text as key
+         from longwatch.claim c, jsonb_array_elements(c.keys) as k (key) where c.job = $1`,
+};
+const NEXT: Statement = {
+  name: 'claim-next',
+  text: `select (extract(epoch from min(until) - clock_timestamp()) * 1000)::float8 as in_ms
+         from longwatch.claim where job = $1`,
+};
+
+export async function insertClaim(
+  db: Queryable,
+  job: string,
+  claim: { keys: Key[]; owner: string; attempt: number; forMs: number },
+): Promise<Claim> {
+  const { keys, owner, attempt, forMs } = claim;
+  const [row] = await run<{ page: number }>(db, INSERT, [job, JSON.stringify(keys), owner, attempt, forMs]);
+  return { page: row!.page, keys, attempt };
+}
+
+/** A claim whose time has come: to be tried again, or left by an owner that is gone. */
+export async function takeClaim(db: Queryable, job: string, owner: string, forMs: number): Promise<Claim | undefined> {
+  return (await run<Claim & Record<string, unknown>>(db, TAKE, [job, owner, forMs]))[0];
+}
+
+/** False: it is no longer this owner's, and nothing may be written for it. */
+export async function settleClaim(db: Queryable, claim: Claim, owner: string): Promise<boolean> {
+  return (await run(db, SETTLE, [claim.page, owner, claim.attempt])).length > 0;
+}
+
+/** These keys of it are to be handled again, later. */
+export async function putBack(
+  db: Queryable,
+  claim: Claim,
+  owner: string,
+  again: { keys: Key[]; usesAttempt: boolean; afterMs: number; error: string },
+): Promise<boolean> {
+  const { keys, usesAttempt, afterMs, error } = again;
+  const values = [claim.page, owner, claim.attempt, JSON.stringify(keys), usesAttempt, afterMs, error.slice(0, 2_000)];
+  return (await run(db, PUT_BACK, [...values.slice(0, 4), usesAttempt ? 1 : 0, ...values.slice(5)])).length > 0;
+}
+
+export async function countRows(
+  db: Queryable,
+  job: string,
+  token: number,
+  rows: number,
+  failed: number,
+): Promise<void> {
+  await run(db, COUNT, [job, token, rows, failed]);
+}
+
+export async function claimedKeys(db: Queryable, job: string): Promise<string[]> {
+  return (await run<{ key: string }>(db, CLAIMED, [job])).map((row) => row.key);
+}
+
+/** Milliseconds until the next claim's time has come; undefined when there is none. */
+export async function nextClaimIn(db: Queryable, job: string): Promise<number | undefined> {
+  return (await run<{ in_ms: number | null }>(db, NEXT, [job]))[0]?.in_ms ?? undefined;
+}

@@ -1,0 +1,66 @@
+/**
+ * Dead letters: entries that have failed too often, with their errors. Buried by a shard (`activities/buffer/dead.ts`), chosen and
+ * listed by the client (`client/dead.ts`), taken out again by the shard on the operator's order.
+ */
+import type { EntryError, Json } from '../../workflows/buffer/contract';
+import { run, type Queryable, type Statement } from './database';
+
+export interface DeadLetter {
+  entry: number;
+  value: Json;
+  key: string | null;
+  errors: EntryError[];
+  attempts: number;
+}
+
+const BURY: Statement = {
+  name: 'dead-bury',
+  text: `insert into longwatch.buffer_dead (buffer, shard, entry, value, key, error, errors, attempts)
+         select $1, $2, d.entry, d.value, d.key, d.error, d.errors, d.attempts
+         from unnest($3::bigint[], $4::json[], $5::text[], $6::text[], $7::json[], $8::int[])
+           as d (entry, value, key, error, errors, attempts)
+         on conflict (buffer, shard, entry) do nothing`,
+};
+const TAKEN: Statement = {
+  name: 'dead-taken',
+  text: `select value, key, length(value::text) as bytes from longwatch.buffer_dead
+         where buffer = $1 and shard = $2 and op = $3 and page = $4 order by entry`,
+};
+/** As many as fit into a page, and one at least. */
+const TAKE: Statement = {
+  name: 'dead-take',
+  text: `update longwatch.buffer_dead d
+         set page = $4, changed_at = now(), state = case d.state when 'retrying' then 'retried' else 'dropped' end
+         from (
+           select entry, row_number() over (order by entry) as n, sum(length(value::text)) over (order by entry) as total
+           from longwatch.buffer_dead
+           where buffer = $1 and shard = $2 and op = $3 and page is null and state in ('retrying', 'dropping')
+         ) as next
+         where d.buffer = $1 and d.shard = $2 and d.entry = next.entry and (next.n = 1 or (next.n <= $5 and next.total <= $6))`,
+};
+
+export async function bury(db: Queryable, buffer: string, shard: number, letters: DeadLetter[]): Promise<void> {
+  await run(db, BURY, [
+    buffer,
+    shard,
+    letters.map((letter) => letter.entry),
+    letters.map((letter) => JSON.stringify(letter.value)),
+    letters.map((letter) => letter.key),
+    letters.map((letter) => (letter.errors.at(-1)?.error ?? '').replaceAll('\0', '\ufffd')),
+    letters.map((letter) => JSON.stringify(letter.errors)),
+    letters.map((letter) => letter.attempts),
+  ]);
+}
+
+/** The entries of one page of an order; the same page again gives the same ones. */
+export async function takePage(
+  db: Queryable,
+  order: { buffer: string; shard: number; op: string; page: number; limit: number; bytes: number },
+): Promise<{ value: Json; key: string | null }[]> {
+  const { buffer, shard, op, page, limit, bytes } = order;
+  type Row = { value: Json; key: string | null };
+  const taken = await run<Row>(db, TAKEN, [buffer, shard, op, page]);
+  if (taken.length > 0) return taken;
+  await run(db, TAKE, [buffer, shard, op, page, limit, bytes]);
+  return run<Row>(db, TAKEN, [buffer, shard, op, page]);
+}

@@ -1,0 +1,112 @@
+/**
+ * A job's row: its state, options and fence. Written by the activities of `population/` on behalf of the job's workflow; read by
+ * them and by `status`.
+ */
+import type { JobState } from '../../workflows/population/contract';
+import { withJobChanges, type JobKind, type JobOptions } from '../../workflows/population/options';
+import type { OptionChange } from '../../workflows/tracker/options';
+import { run, type Queryable, type Statement } from './database';
+
+export interface JobRow {
+  name: string;
+  kind: JobKind;
+  state: JobState;
+  version: number;
+  /** The definition's options with what was set by hand laid over them. */
+  options: JobOptions;
+  /** Epoch milliseconds. */
+  endedDue: number | undefined;
+  chunkRows: number | undefined;
+}
+
+const SELECT_TEXT = `select name, kind, state, version::float8 as version, options, changes,
+                            (extract(epoch from ended_due) * 1000)::float8 as ended_due, chunk_rows
+                     from longwatch.job where name = $1`;
+const SELECT: Statement = { name: 'job-select', text: SELECT_TEXT };
+const LOCK: Statement = { name: 'job-lock', text: `${SELECT_TEXT} for no key update` };
+const CREATE: Statement = {
+  name: 'job-create',
+  text: `insert into longwatch.job (name, kind, options) values ($1, $2, $3) on conflict (name) do nothing`,
+};
+const SET_STATE: Statement = {
+  name: 'job-set-state',
+  text: `update longwatch.job set state = $2, version = version + 1 where name = $1`,
+};
+const SET_OPTIONS: Statement = {
+  name: 'job-set-options',
+  text: `update longwatch.job set options = $2, kind = $3, version = version + 1
+         where name = $1 and options is distinct from $2::jsonb
+         returning name`,
+};
+const SET_CHANGES: Statement = {
+  name: 'job-set-changes',
+  text: `update longwatch.job set changes = $2, version = version + 1
+         where name = $1 and changes is distinct from $2::jsonb
+         returning name`,
+};
+const NAMES: Statement = { name: 'job-running-names', text: `select name from longwatch.job where state <> 'stopped'` };
+
+interface RawRow {
+  [column: string]: unknown;
+  name: string;
+  kind: JobKind;
+  state: JobState;
+  version: number;
+  options: JobOptions;
+  changes: Record<string, OptionChange['value']>;
+  ended_due: number | null;
+  chunk_rows: number | null;
+}
+
+export async function readJob(
+  db: Queryable,
+  name: string,
+  hold: 'nothing' | 'all' = 'nothing',
+): Promise<JobRow | undefined> {
+  const raw = await readRaw(db, name, hold);
+  return (
+    raw && {
+      name: raw.name,
+      kind: raw.kind,
+      state: raw.state,
+      version: raw.version,
+      options: withJobChanges(raw.options, raw.changes),
+      endedDue: raw.ended_due ?? undefined,
+      chunkRows: raw.chunk_rows ?? undefined,
+    }
+  );
+}
+
+async function readRaw(db: Queryable, name: string, hold: 'nothing' | 'all'): Promise<RawRow | undefined> {
+  return (await run<RawRow>(db, hold === 'all' ? LOCK : SELECT, [name]))[0];
+}
+
+export async function createJob(db: Queryable, name: string, options: JobOptions): Promise<void> {
+  await run(db, CREATE, [name, options.kind, JSON.stringify(options)]);
+}
+
+export async function setJobState(db: Queryable, name: string, state: JobState): Promise<void> {
+  await run(db, SET_STATE, [name, state]);
+}
+
+/** Stores a definition's options; false when they were the same. */
+export async function storeJobOptions(db: Queryable, name: string, options: JobOptions): Promise<boolean> {
+  return (await run(db, SET_OPTIONS, [name, JSON.stringify(options), options.kind])).length > 0;
+}
+
+/** Lays changes over the options, or takes them back (`value: null`); false when nothing is different. */
+export async function storeJobChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
+  const raw = await readRaw(db, name, 'all');
+  if (!raw) return false;
+  const next = { ...raw.changes };
+  for (const { path, value } of changes) {
+    if (value === null) delete next[path];
+    else next[path] = value;
+  }
+  return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;
+}
+
+/** Jobs that should have a workflow. */
+export async function runningJobs(db: Queryable): Promise<string[]> {
+  return (await run<{ name: string }>(db, NAMES)).map((row) => row.name);
+}

@@ -1,0 +1,346 @@
+/**
+ * One buffer, from outside: start it, push to it, read its counts, pause and flush it. Got from `Longwatch.buffer`; used by
+ * programs and by the command line. Entries go to `push.ts`, dead letters are `dead.ts`, and what is read comes from
+ * PostgreSQL and, exact to the moment, from the shards themselves.
+ */
+import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError, type UpdateDefinition } from '@temporalio/common';
+import { keyFunction, shardOfKey } from '../activities/buffer/keys';
+import type { AnyBuffer, BufferDefinition } from '../workers/config/buffer';
+import { didYouMean } from '../workers/config/suggest';
+import {
+  bufferWorkflowId,
+  declareBufferUpdate,
+  flushBufferUpdate,
+  pauseBufferUpdate,
+  resumeBufferUpdate,
+  shardStatusQuery,
+  shardWorkflowId,
+  type BufferCommandResult,
+  type BufferInput,
+  type BufferRunState,
+  type Json,
+  type ShardStatus,
+} from '../workflows/buffer/contract';
+import { keyAt } from '../workflows/buffer/intake';
+import type { BufferOptions } from '../workflows/buffer/options';
+import { TASK_QUEUE } from '../workflows/tracker/contract';
+import { summarize, type BufferSummary } from './buffer-status';
+import type { Connections } from './connections';
+import { DeadLetters } from './dead';
+import { BufferFullError, InvalidEntryError, NoWorkerError, RefusedError, UnknownBufferError } from './errors';
+import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, ShardSender, type Parcel } from './push';
+import { BUFFER, BUFFER_NAMES, BUFFER_PRESSURE, BUFFER_SHARDS } from './queries';
+import { temporalClient } from './temporal-client';
+
+const START_MS = 30_000;
+const UPDATE_MS = 15_000;
+/** How long what was read of the buffer's row and pressure is believed. Milliseconds. */
+const BELIEVED_MS = 5_000;
+const PRESSURE_MS = 250;
+/** Parcels of one push under way at once: a stream of a million entries must not be in memory twice. */
+const PARCELS_AHEAD = 64;
+
+export interface PushOptions {
+  /** Before everything that was not pushed so. Always admitted. */
+  front?: boolean;
+  /** Not before this time, epoch milliseconds or Date. */
+  at?: number | Date;
+  /** Wait for the shard's own word that it has accepted them, as an update. Without it, Temporal has them, durably. @default false */
+  wait?: boolean;
+  /** How long to wait for room, or for a server or worker that is away, milliseconds. @default 5,000 */
+  timeoutMs?: number;
+  /** Called as entries are accepted. */
+  onProgress?: (progress: { entries: number; total: number | undefined }) => void;
+}
+
+export interface PushResult {
+  /** All of them: what is not accepted is an error. */
+  accepted: number;
+  messages: number;
+}
+
+export interface BufferStartResult {
+  alreadyRunning: boolean;
+  state: BufferRunState;
+  /** It runs with other options than those given; `declare` hands them over. */
+  differs: boolean;
+}
+
+interface Row {
+  [column: string]: unknown;
+  state: BufferRunState;
+  options: BufferOptions;
+}
+
+export class BufferHandle<E = Json> {
+  private readonly senders = new Map<string, ShardSender>();
+  private opened?: { row: Row; until: number };
+  private pressure = { at: 0, pending: 0 };
+  private turn = Math.floor(Math.random() * 1_000);
+
+  /** @param definition gives the keys where the buffer's `key` is a function. */
+  constructor(
+    readonly name: string,
+    private readonly connections: Connections,
+    private readonly definition?: AnyBuffer,
+  ) {}
+
+  /** Starts the buffer, or does nothing when it runs. Returns once its shards are there. @throws NoWorkerError */
+  async start(options: BufferOptions): Promise<BufferStartResult> {
+    const input: BufferInput = { buffer: this.name, options };
+    let started = true;
+    try {
+      await this.connections.temporal((client) =>
+        client.workflow.start('buffer', {
+          workflowId: bufferWorkflowId(this.name),
+          taskQueue: TASK_QUEUE,
+          args: [input],
+          workflowIdConflictPolicy: 'FAIL',
+          staticSummary: `buffer ${this.name}`,
+        }),
+      );
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      started = false;
+    }
+    const row = await this.awaitShards();
+    return { alreadyRunning: !started, state: row.state, differs: canonical(row.options) !== canonical(options) };
+  }
+
+  /** Hands new options to the running buffer. */
+  declare(options: BufferOptions): Promise<{ changed: boolean; version: number }> {
+    this.opened = undefined;
+    return this.update(declareBufferUpdate, [options]);
+  }
+
+  /** No batch is started until `resume`; entries are still accepted. */
+  pause(): Promise<BufferCommandResult> {
+    return this.update(pauseBufferUpdate, []);
+  }
+
+  resume(): Promise<BufferCommandResult> {
+    return this.update(resumeBufferUpdate, []);
+  }
+
+  /** What waits for its batch to fill is run now. */
+  flush(): Promise<{ shards: number }> {
+    return this.update(flushBufferUpdate, []);
+  }
+
+  /**
+   * Gives entries to the buffer. Any JSON; of one call they keep their order within a shard.
+   * @throws InvalidEntryError before anything is sent; BufferFullError; PushUnansweredError; TemporalUnavailableError.
+   */
+  async push(entries: Iterable<E> | AsyncIterable<E>, options: PushOptions = {}): Promise<PushResult> {
+    const row = await this.row();
+    const timeoutMs = options.timeoutMs ?? 5_000;
+    const total = Array.isArray(entries) ? entries.length : undefined;
+    const underWay = new Set<Promise<void>>();
+    const result: PushResult = { accepted: 0, messages: 0 };
+    let failure: { error: unknown } | undefined;
+    for await (const { shard, parcel } of this.parcels(entries, row, options)) {
+      if (failure) break;
+      if (!options.front) await this.room(row, timeoutMs);
+      const sent = this.sender(shard, options.wait ? 'update' : 'signal')
+        .send(parcel, Date.now() + timeoutMs)
+        .then(() => {
+          result.accepted += parcel.entries.length;
+          result.messages++;
+          options.onProgress?.({ entries: result.accepted, total });
+        })
+        .catch((error: unknown) => void (failure ??= { error }))
+        .finally(() => underWay.delete(sent));
+      underWay.add(sent);
+      if (underWay.size >= PARCELS_AHEAD) await Promise.race(underWay);
+    }
+    await Promise.all(underWay);
+    if (failure) throw Object.assign(failure.error as Error, { acceptedSoFar: result.accepted });
+    return result;
+  }
+
+  /** Its counts, exact: asked of the shards themselves. Where no worker answers, what they last reported, which says so. */
+  async status(): Promise<BufferSummary> {
+    const row = await this.row();
+    const reported = await this.connections.rows<{ status: ShardStatus; age_ms: number }>(BUFFER_SHARDS, [this.name]);
+    const exact = await Promise.all(reported.map(({ status }) => this.askShard(status.shard)));
+    const shards = reported.map((report, i) => exact[i] ?? report.status);
+    const oldest = reported.reduce((age, report, i) => (exact[i] ? age : Math.max(age, report.age_ms)), 0);
+    return summarize(this.name, row.state, row.options, shards, exact.every(Boolean) ? 0 : oldest);
+  }
+
+  get dead(): DeadLetters {
+    return new DeadLetters(this.name, this.connections, async () => void (await this.row()));
+  }
+
+  private async askShard(shard: number): Promise<ShardStatus | undefined> {
+    try {
+      return await this.connections.temporal(
+        (client) => client.workflow.getHandle(shardWorkflowId(this.name, shard)).query(shardStatusQuery),
+        { withinMs: 3_000 },
+      );
+    } catch {
+      return undefined;
+    }
+  }
+
+  // ── Where entries go ──
+
+  private async *parcels(
+    entries: Iterable<E> | AsyncIterable<E>,
+    { options }: Row,
+    { front, at }: PushOptions,
+  ): AsyncGenerator<{ shard: number; parcel: Parcel }> {
+    const keyOf = this.keys(options);
+    const shards = options.ordered ? 1 : options.shards;
+    const how = { ...(front ? { front } : {}), ...(at === undefined ? {} : { at: Number(at) }) };
+    const open = new Map<number, Parcel>();
+    const close = (shard: number, parcel: Parcel) => {
+      open.delete(shard);
+      if (keyOf === undefined) this.turn++;
+      return { shard, parcel };
+    };
+    let position = 0;
+    for await (const entry of entries as AsyncIterable<Json>) {
+      const bytes = (JSON.stringify(entry) as string | undefined)?.length;
+      if (bytes === undefined)
+        throw new InvalidEntryError(`entry ${position + 1} is no JSON; nothing of it can be kept`);
+      position++;
+      const key = keyOf?.(entry) ?? null;
+      const shard = key === null ? this.turn % shards : shardOfKey(key, shards);
+      let parcel = open.get(shard);
+      const full = parcel && (parcel.entries.length >= MESSAGE_ENTRIES || parcel.bytes + bytes > MESSAGE_BYTES);
+      if (parcel && (full || bytes > LARGE_BYTES)) {
+        yield close(shard, parcel);
+        parcel = undefined;
+      }
+      if (bytes > LARGE_BYTES) {
+        // Past a message's size, so that its sender stores it.
+        const stored = {
+          entries: [entry],
+          bytes: Math.max(bytes, MESSAGE_BYTES + 1),
+          ...(keyOf ? { keys: [key] } : {}),
+          ...how,
+        };
+        yield close(shard, stored);
+        continue;
+      }
+      if (!parcel) open.set(shard, (parcel = { entries: [], bytes: 2, ...(keyOf ? { keys: [] } : {}), ...how }));
+      parcel.entries.push(entry);
+      parcel.keys?.push(key);
+      parcel.bytes += bytes + 1;
+    }
+    for (const [shard, parcel] of open) yield close(shard, parcel);
+  }
+
+  private keys({ key }: BufferOptions): ((entry: Json) => string | null) | undefined {
+    if (key === null) return undefined;
+    if (key !== 'function') return (entry) => keyAt(entry, key.path);
+    const definition = this.definition as BufferDefinition<never, never> | undefined;
+    if (definition?.key === undefined) {
+      throw new InvalidEntryError(
+        `the key of buffer '${this.name}' is a function of its definition: push with longwatch.buffer(definition), ` +
+          'or from the folder of its config',
+      );
+    }
+    return keyFunction(definition);
+  }
+
+  private sender(shard: number, how: 'signal' | 'update'): ShardSender {
+    const id = `${how}/${shard}`;
+    let sender = this.senders.get(id);
+    if (!sender) this.senders.set(id, (sender = new ShardSender(this.connections, this.name, shard, how)));
+    return sender;
+  }
+
+  /** Looks now and then what the shards said last: past their bound, entries are stored from here; past the capacity, they wait. */
+  private async room({ options }: Row, timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      if (Date.now() - this.pressure.at < PRESSURE_MS && this.pressure.pending < options.capacity) return;
+      try {
+        type Report = { shard: number; spilling: boolean; pending: number };
+        const reports = await this.connections.rows<Report>(BUFFER_PRESSURE, [this.name]);
+        for (const { shard, spilling } of reports) this.sender(shard, 'signal').spilling = spilling;
+        this.pressure = { at: Date.now(), pending: reports.reduce((sum, report) => sum + report.pending, 0) };
+      } catch {
+        // Without PostgreSQL there is no telling: the shards take it in.
+        for (const sender of this.senders.values()) sender.spilling = false;
+        this.pressure = { at: Date.now(), pending: 0 };
+      }
+      if (this.pressure.pending < options.capacity) return;
+      if (Date.now() > deadline) throw new BufferFullError(this.name);
+      await new Promise((resolve) => void setTimeout(resolve, PRESSURE_MS));
+    }
+  }
+
+  // ── The buffer itself ──
+
+  private async row(): Promise<Row> {
+    if (this.opened && this.opened.until > Date.now()) return this.opened.row;
+    const [row] = await this.connections.rows<Row>(BUFFER, [this.name]);
+    if (!row) throw await this.unknown();
+    this.opened = { row, until: Date.now() + BELIEVED_MS };
+    return row;
+  }
+
+  private async unknown(): Promise<Error> {
+    const names = (await this.connections.rows<{ name: string }>(BUFFER_NAMES)).map((row) => row.name);
+    return new UnknownBufferError(this.name, names, didYouMean(this.name, names));
+  }
+
+  private async awaitShards(): Promise<Row> {
+    const deadline = Date.now() + START_MS;
+    for (;;) {
+      const [row] = await this.connections.rows<Row>(BUFFER, [this.name]);
+      const shards = row ? await this.connections.rows(BUFFER_SHARDS, [this.name]) : [];
+      if (row && shards.length >= row.options.shards) return row;
+      if (
+        Date.now() > deadline ||
+        (Date.now() > deadline - START_MS + 8_000 && !(await this.connections.workersPoll()))
+      ) {
+        throw new NoWorkerError(`buffer '${this.name}' is accepted`, ' (it begins as soon as there is one)');
+      }
+      await new Promise((resolve) => void setTimeout(resolve, 50));
+    }
+  }
+
+  private async update<Result, Args extends unknown[]>(
+    update: UpdateDefinition<Result, Args>,
+    args: Args,
+  ): Promise<Result> {
+    try {
+      return await this.connections.temporal(
+        (client) =>
+          client.workflow
+            .getHandle(bufferWorkflowId(this.name))
+            .executeUpdate(update as unknown as UpdateDefinition<Result, [unknown]>, {
+              args: args as unknown as [unknown],
+            }),
+        { withinMs: UPDATE_MS },
+      );
+    } catch (error) {
+      const { WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
+      if (error instanceof WorkflowNotFoundError) {
+        await this.row();
+        throw new RefusedError(
+          `buffer '${this.name}' has no workflow just now; a worker starts it again within seconds`,
+        );
+      }
+      if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
+        throw new NoWorkerError(`buffer '${this.name}' did not answer '${update.name}'`);
+      }
+      if (error instanceof WorkflowUpdateFailedError) {
+        throw new RefusedError(error.cause?.message ?? error.message, { cause: error });
+      }
+      throw error;
+    }
+  }
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}

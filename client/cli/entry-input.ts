@@ -1,0 +1,51 @@
+/**
+ * The entries of `push`: JSON from the command line, a file or standard input, one a line. Every line is read before anything is
+ * sent, and each that is no JSON is named with its number.
+ */
+import { createReadStream } from 'node:fs';
+import type { Json } from '../../workflows/buffer/contract';
+import { UsageError } from './errors';
+import { checkFile, lines } from './id-input';
+
+/** Lines that are shown of those that are wrong. */
+const SHOWN = 10;
+/** A line without end would be a file of gigabytes in memory. Characters. */
+const LONGEST_LINE = 64 * 1024 * 1024;
+
+export interface EntryInput {
+  entries: Json[];
+  blank: number;
+}
+
+/** @param file a path, or `-` for standard input. @throws UsageError that names every bad line. */
+export async function entryInput(given: readonly string[], file: string | undefined): Promise<EntryInput> {
+  if (given.length === 0 && file === undefined) {
+    throw new UsageError('give at least one entry as JSON, or --file FILE (or -) with one a line');
+  }
+  const input: EntryInput = { entries: [], blank: 0 };
+  const problems: string[] = [];
+  let bad = 0;
+  const take = (text: string, place: string): void => {
+    try {
+      input.entries.push(JSON.parse(text) as Json);
+    } catch (error) {
+      if (++bad <= SHOWN) problems.push(`  ${place}: ${(error as Error).message}`);
+    }
+  };
+  given.forEach((text, i) => take(text, `entry ${i + 1}`));
+  if (file !== undefined) {
+    if (file !== '-') checkFile(file);
+    const name = file === '-' ? 'standard input' : file;
+    let line = 0;
+    for await (const text of lines(file === '-' ? process.stdin : createReadStream(file), name, LONGEST_LINE)) {
+      line++;
+      if (text.trim() === '') input.blank++;
+      else take(text, `${name}, line ${line}`);
+    }
+  }
+  if (bad > 0) {
+    const more = bad > SHOWN ? [`  … and ${bad - SHOWN} more`] : [];
+    throw new UsageError([`${bad} of the entries are no JSON; nothing was sent:`, ...problems, ...more].join('\n'));
+  }
+  return input;
+}

@@ -1,0 +1,184 @@
+/**
+ * How entries get from a program to their shard: coalesced, a few messages at once, each with the sender's next number so that a
+ * repeated one is harmless. What is too large for a message goes to PostgreSQL first, and so does everything while the shard is past its
+ * bound. Used by `buffer.ts`; next: the shard's workflow takes the message in (`workflows/buffer/intake.ts`).
+ */
+import { randomUUID } from 'node:crypto';
+import { WorkflowNotFoundError } from '@temporalio/common';
+import { pushSignal, pushUpdate, shardWorkflowId, type Json, type PushMessage } from '../workflows/buffer/contract';
+import { SEND_ROW, sendValues } from '../activities/store/chunks';
+import type { Connections } from './connections';
+import { BufferFullError, PushUnansweredError, TemporalUnavailableError } from './errors';
+import { temporalClient } from './temporal-client';
+
+/** One message at most. Characters of JSON. */
+export const MESSAGE_BYTES = 128 * 1024;
+export const MESSAGE_ENTRIES = 2_000;
+/** An entry of more is stored, and sent by reference. Characters of JSON. */
+export const LARGE_BYTES = 64 * 1024;
+/** Signals to one shard under way at once. */
+const AT_ONCE = 4;
+/** A stored row whose message never came is deleted then. */
+const ORPHAN_SECONDS = 86_400;
+/** Between tries of a message that did not get through, at first and at most. Milliseconds. */
+const RETRY_MS = 100;
+const RETRY_CAP_MS = 2_000;
+
+/** A part of one push that goes to one shard: small enough for a message. */
+export interface Parcel {
+  entries: Json[];
+  /** Characters of JSON. */
+  bytes: number;
+  keys?: (string | null)[];
+  front?: boolean;
+  at?: number;
+}
+
+interface Waiting extends Parcel {
+  deadline: number;
+  done: () => void;
+  failed: (error: unknown) => void;
+}
+
+/** Everything that one program sends to one shard, in one of the two ways. */
+export class ShardSender {
+  private readonly waiting: Waiting[] = [];
+  private inFlight = 0;
+  private sender = randomUUID();
+  private seq = 0;
+  /** What comes now would go to PostgreSQL anyway: it is put there from here. */
+  spilling = false;
+
+  constructor(
+    private readonly connections: Connections,
+    private readonly buffer: string,
+    private readonly shard: number,
+    private readonly how: 'signal' | 'update',
+  ) {}
+
+  /** Resolves when the shard has it, durably. */
+  send(parcel: Parcel, deadline: number): Promise<void> {
+    return new Promise((done, failed) => {
+      this.waiting.push({ ...parcel, deadline, done, failed });
+      this.pump();
+    });
+  }
+
+  /** Starts what may be sent. Callers that come while all are under way share the next message. */
+  private pump(): void {
+    const atOnce = this.how === 'update' ? 1 : AT_ONCE;
+    while (this.inFlight < atOnce && this.waiting.length > 0) {
+      const group = this.nextGroup();
+      this.inFlight++;
+      this.deliver(group)
+        .then(
+          () => group.forEach((parcel) => parcel.done()),
+          (error: unknown) => {
+            // The number may or may not be in; another sender's numbers begin anew.
+            this.sender = randomUUID();
+            this.seq = 0;
+            group.forEach((parcel) => parcel.failed(error));
+          },
+        )
+        .finally(() => {
+          this.inFlight--;
+          this.pump();
+        });
+    }
+  }
+
+  private nextGroup(): Waiting[] {
+    const group = [this.waiting.shift()!];
+    let { bytes } = group[0]!;
+    let count = group[0]!.entries.length;
+    while (this.waiting.length > 0) {
+      const next = this.waiting[0]!;
+      bytes += next.bytes;
+      count += next.entries.length;
+      if (bytes > MESSAGE_BYTES || count > MESSAGE_ENTRIES) break;
+      group.push(this.waiting.shift()!);
+    }
+    return group;
+  }
+
+  private async deliver(group: Waiting[]): Promise<void> {
+    const deadline = Math.min(...group.map((parcel) => parcel.deadline));
+    const messages: PushMessage[] = [];
+    for (const parcel of joined(group)) messages.push(await this.message(parcel));
+    if (this.how === 'update') return this.update(messages, deadline);
+    for (const message of messages) await this.signal(message, deadline);
+  }
+
+  private async message({ entries, bytes, keys, front, at }: Parcel): Promise<PushMessage> {
+    const seq = ++this.seq;
+    const rest = { sender: this.sender, seq, bytes, ...(front ? { front } : {}), ...(at === undefined ? {} : { at }) };
+    if (bytes <= MESSAGE_BYTES && !(this.spilling && this.how === 'signal')) {
+      return { ...rest, entries, ...(keys ? { keys } : {}) };
+    }
+    const id = `${this.sender}.${seq}`;
+    const row = { buffer: this.buffer, id, entries, json: JSON.stringify(entries), keys };
+    await this.connections.rows(SEND_ROW, sendValues(row, ORPHAN_SECONDS));
+    return { ...rest, row: { id, count: entries.length } };
+  }
+
+  private async signal(message: PushMessage, deadline: number): Promise<void> {
+    const id = shardWorkflowId(this.buffer, this.shard);
+    await this.persist(deadline, () =>
+      this.connections.temporal((client) => client.workflow.getHandle(id).signal(pushSignal, message)),
+    );
+  }
+
+  /** One update at a time; the shard answers at once, and what it does not take is said again later. */
+  private async update(messages: PushMessage[], deadline: number): Promise<void> {
+    const id = shardWorkflowId(this.buffer, this.shard);
+    const args: [PushMessage[]] = [messages];
+    for (let pause = 0; ;) {
+      const withinMs = Math.max(100, deadline - Date.now());
+      const answer = await this.persist(deadline, () =>
+        this.connections.temporal((client) => client.workflow.getHandle(id).executeUpdate(pushUpdate, { args }), {
+          withinMs,
+        }),
+      );
+      if (answer.accepted) return;
+      pause = Math.min(1_000, Math.max(answer.waitMs, pause * 2));
+      if (Date.now() + pause > deadline) throw new BufferFullError(this.buffer);
+      await sleep(pause * (0.8 + 0.4 * Math.random()));
+    }
+  }
+
+  /** Says the same thing until it gets through or the time is over. */
+  private async persist<T>(deadline: number, say: () => Promise<T>): Promise<T> {
+    for (let pause = RETRY_MS; ; pause = Math.min(RETRY_CAP_MS, pause * 2)) {
+      try {
+        return await say();
+      } catch (error) {
+        const { WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
+        const unanswered = error instanceof WorkflowUpdateRPCTimeoutOrCancelledError;
+        const passes =
+          unanswered || error instanceof TemporalUnavailableError || error instanceof WorkflowNotFoundError;
+        if (!passes) throw error;
+        if (Date.now() + pause > deadline) throw unanswered ? new PushUnansweredError(this.buffer, error) : error;
+      }
+      await sleep(pause);
+    }
+  }
+}
+
+/** Neighbours that go to the same place become one; the order stays. */
+function joined(group: readonly Parcel[]): Parcel[] {
+  const parcels: Parcel[] = [];
+  for (const parcel of group) {
+    const last = parcels.at(-1);
+    const alike = last && last.front === parcel.front && last.at === parcel.at && !last.keys === !parcel.keys;
+    if (!alike) {
+      parcels.push({ ...parcel });
+      continue;
+    }
+    last.entries = last.entries.concat(parcel.entries);
+    if (last.keys) last.keys = last.keys.concat(parcel.keys!);
+    last.bytes += parcel.bytes;
+  }
+  return parcels;
+}
+
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));

@@ -1,0 +1,38 @@
+/**
+ * What is still to be indexed, the newest first, a page at a time: the `init` of both buffers. A cursor is the number below
+ * which the next page begins.
+ */
+import type { BlockReference, Chain } from '../rpc/chain';
+import type { Database } from '../store/database';
+import { missingBlocks } from '../store/gaps';
+import { awaitingBelow } from '../store/receipts';
+
+/** Numbers that are looked through at once, so that a long chain that is there costs many short looks. */
+const WINDOW = 50_000;
+
+export interface Page<T> {
+  entries: T[];
+  /** Absent: the last page. */
+  cursor?: number;
+}
+
+export class Missing {
+  constructor(
+    private readonly chain: Chain,
+    private readonly database: Database,
+    private readonly firstBlock: number,
+  ) {}
+
+  async blocks(cursor: number | undefined, limit: number, signal?: AbortSignal): Promise<Page<number>> {
+    const below = cursor ?? (await this.chain.headNumber(signal)) + 1;
+    const from = Math.max(this.firstBlock, below - WINDOW);
+    const entries = await missingBlocks(this.database.pool, from, below - 1, limit);
+    const next = entries.length === limit ? entries.at(-1)! : from;
+    return next > this.firstBlock ? { entries, cursor: next } : { entries };
+  }
+
+  async receipts(cursor: number | undefined, limit: number): Promise<Page<BlockReference>> {
+    const entries = await awaitingBelow(this.database.pool, cursor ?? Number.MAX_SAFE_INTEGER, limit);
+    return entries.length === limit ? { entries, cursor: entries.at(-1)!.number } : { entries };
+  }
+}

@@ -1,0 +1,41 @@
+/**
+ * Indexes receipts and logs of blocks that are stored. The buffer `receipts` runs it on each batch. Knows nothing of Temporal.
+ */
+import type { BlockReference, Chain } from '../rpc/chain';
+import type { Receipts } from '../rpc/decode';
+import type { RpcError } from '../rpc/errors';
+import type { Database } from '../store/database';
+import { writeReceipts } from '../store/receipts';
+
+export interface IndexedReceipts {
+  written: number;
+  /**
+   * Of another block than the one that was asked about: the chain has changed since. Whoever replaces the stored block asks for
+   * its receipts again; until then its number is to be fetched again.
+   */
+  changed: number[];
+  /** To be asked for again. */
+  failed: { block: BlockReference; error: RpcError }[];
+}
+
+export class ReceiptIndexer {
+  constructor(
+    private readonly chain: Chain,
+    private readonly database: Database,
+  ) {}
+
+  /** @throws HoldError, UpstreamError where the node does not answer as a whole; errors of PostgreSQL. */
+  async index(blocks: readonly BlockReference[], signal?: AbortSignal): Promise<IndexedReceipts> {
+    const done: IndexedReceipts = { written: 0, changed: [], failed: [] };
+    const outcomes = await this.chain.receipts(blocks, signal);
+    const receipts: Receipts[] = [];
+    outcomes.forEach((outcome, k) => {
+      const block = blocks[k]!;
+      if (outcome.ok && outcome.value.blockHash === block.hash) receipts.push(outcome.value);
+      else if (outcome.ok || outcome.error.failure === 'null') done.changed.push(block.number);
+      else done.failed.push({ block, error: outcome.error });
+    });
+    done.written = (await writeReceipts(this.database, receipts)).length;
+    return done;
+  }
+}

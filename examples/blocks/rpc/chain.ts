@@ -1,0 +1,159 @@
+/**
+ * The node as the indexer asks it: heads, blocks by number, receipts of blocks, logs of a range, as rows. Batches, limits and errors
+ * are `client.ts`'s; the forms are `decode.ts`'s. Called by `index/` and by `check.ts`.
+ */
+import type { Json } from 'longwatch';
+import { UpstreamError } from 'longwatch/upstream';
+import { BatchSize } from './batch-size';
+import { type RpcCall, RpcClient, type RpcClientOptions } from './client';
+import {
+  decodeBlock,
+  decodeHeader,
+  decodeLog,
+  decodeReceipts,
+  type Block,
+  type Header,
+  type LogRow,
+  type Receipts,
+} from './decode';
+import { METHOD_NOT_FOUND, RpcError } from './errors';
+
+/** What became of one thing that was asked for. */
+export type Outcome<T> = { ok: true; value: T } | { ok: false; error: RpcError };
+
+/** A block as the tables have it, for its receipts. */
+export interface BlockReference {
+  number: number;
+  hash: string;
+  transactions: number;
+}
+
+const toHex = (number: number): string => `0x${number.toString(16)}`;
+
+export class Chain {
+  private readonly rpc: RpcClient;
+  /** Blocks in one `eth_getLogs`. */
+  private readonly range = new BatchSize(2_000);
+  /** False: the node has no `eth_getBlockReceipts`, so they are asked for one by one. */
+  private receiptsByBlock = true;
+
+  constructor(options: RpcClientOptions) {
+    this.rpc = new RpcClient(options);
+  }
+
+  async head(signal?: AbortSignal): Promise<Header> {
+    const value = await this.rpc.call('eth_getBlockByNumber', ['latest', false], signal);
+    if (value === null) throw new RpcError('The node has no block at all', { failure: 'null' });
+    return decodeHeader(value);
+  }
+
+  async headNumber(signal?: AbortSignal): Promise<number> {
+    return (await this.head(signal)).number;
+  }
+
+  /** With their transactions, in the order of `numbers`. A block that the node does not have fails as `null`. */
+  async blocks(numbers: readonly number[], signal?: AbortSignal): Promise<Outcome<Block>[]> {
+    const calls = numbers.map((number): RpcCall => ({ method: 'eth_getBlockByNumber', params: [toHex(number), true] }));
+    const outcomes = await this.rpc.batch(calls, signal);
+    return outcomes.map((outcome, k) => {
+      if (!outcome.ok) return outcome;
+      const number = numbers[k]!;
+      return settle(() => {
+        if (outcome.value === null) throw new RpcError(`The node has no block ${number}`, { failure: 'null' });
+        return decodeBlock(outcome.value, number);
+      });
+    });
+  }
+
+  /**
+   * Receipts and logs, in the order of `blocks`. Those of another block of that number, after a reorganisation, are answered
+   * all the same: `blockHash` says so. Fewer or more than the block has transactions fail as `malformed`.
+   */
+  async receipts(blocks: readonly BlockReference[], signal?: AbortSignal): Promise<Outcome<Receipts>[]> {
+    if (this.receiptsByBlock) {
+      const calls = blocks.map(({ number }): RpcCall => ({ method: 'eth_getBlockReceipts', params: [toHex(number)] }));
+      const outcomes = await this.rpc.batch(calls, signal);
+      if (!outcomes.some((outcome) => !outcome.ok && outcome.error.code === METHOD_NOT_FOUND)) {
+        return outcomes.map((outcome, k) => (outcome.ok ? receiptsOf(outcome.value, blocks[k]!) : outcome));
+      }
+      this.receiptsByBlock = false;
+    }
+    return Promise.all(blocks.map((block) => this.receiptsOneByOne(block, signal)));
+  }
+
+  /** The hashes of the transactions are asked for first: by the time of the receipts the block may be another one. */
+  private async receiptsOneByOne(block: BlockReference, signal: AbortSignal | undefined): Promise<Outcome<Receipts>> {
+    const [found] = await this.blocks([block.number], signal);
+    if (!found!.ok) return found!;
+    const calls = found!.value.transactions.map(({ hash }): RpcCall => ({
+      method: 'eth_getTransactionReceipt',
+      params: [hash],
+    }));
+    const outcomes = await this.rpc.batch(calls, signal);
+    const failed = outcomes.find((outcome) => !outcome.ok);
+    if (failed && !failed.ok) return failed;
+    return receiptsOf(
+      outcomes.map((outcome) => (outcome.ok ? outcome.value : null)),
+      block,
+    );
+  }
+
+  /** All logs from one block to another, both included; in as many ranges as the node wants. */
+  async logs(from: number, to: number, signal?: AbortSignal): Promise<LogRow[]> {
+    const logs: LogRow[] = [];
+    for (let at = from; at <= to;) {
+      const end = Math.min(to, at + this.range.current - 1);
+      const params: Json[] = [{ fromBlock: toHex(at), toBlock: toHex(end) }];
+      try {
+        const value = await this.rpc.call('eth_getLogs', params, signal);
+        if (!Array.isArray(value)) throw new RpcError('eth_getLogs: no list', { failure: 'malformed' });
+        for (const log of value) logs.push(decodeLog(log));
+      } catch (error) {
+        if (end === at || !isTooWide(error)) throw error;
+        this.range.tooLarge(end - at + 1, suggestedRange((error as Error).message, at));
+        continue;
+      }
+      this.range.worked(end - at + 1);
+      at = end + 1;
+    }
+    return logs;
+  }
+
+  async close(): Promise<void> {
+    await this.rpc.close();
+  }
+}
+
+function receiptsOf(value: Json, { number, hash, transactions }: BlockReference): Outcome<Receipts> {
+  return settle(() => {
+    if (value === null) throw new RpcError(`The node has no receipts of block ${number}`, { failure: 'null' });
+    const receipts = decodeReceipts(value, number);
+    // Those of another block may be any number.
+    if (receipts.blockHash !== hash || receipts.receipts.length === transactions) return receipts;
+    throw new RpcError(`${receipts.receipts.length} receipts for the ${transactions} transactions of block ${number}`, {
+      failure: 'malformed',
+    });
+  });
+}
+
+function settle<T>(decode: () => T): Outcome<T> {
+  try {
+    return { ok: true, value: decode() };
+  } catch (error) {
+    if (error instanceof RpcError) return { ok: false, error };
+    throw error;
+  }
+}
+
+function isTooWide(error: unknown): boolean {
+  if (error instanceof RpcError) return error.failure === 'too large';
+  return error instanceof UpstreamError && (error.failure === 'timeout' || error.status === 504);
+}
+
+/** Some nodes say which range would do: '… this block range should work: [0x1, 0x5a]'. */
+function suggestedRange(message: string, from: number): number | undefined {
+  const match = /\[(0x[0-9a-f]+), ?(0x[0-9a-f]+)\]/i.exec(message);
+  if (!match || parseInt(match[1]!, 16) !== from) return undefined;
+  const blocks = parseInt(match[2]!, 16) - from + 1;
+  return blocks > 0 ? blocks : undefined;
+}

@@ -1,0 +1,191 @@
+/**
+ * Blocks and their transactions into their tables, and what is wrong with them there. A block that differs from the stored one
+ * replaces it and all that hangs on it, in the same transaction. Called by `index/blocks.ts` and `index/head.ts`.
+ */
+import type { BlockReference } from '../rpc/chain';
+import type { Block, BlockRow, TransactionRow } from '../rpc/decode';
+import { byteColumn, column } from './columns';
+import { type Database, type Queryable, rows, type Statement } from './database';
+
+const BEGIN_FETCH: Statement = { name: 'begin-fetch', text: `select nextval('chain.fetch_number')::text as fetch` };
+
+/** In the order of their numbers, so that two writers never wait for each other in a circle. */
+const WRITE_BLOCKS: Statement = {
+  name: 'write-blocks',
+  text: `insert into chain.block as b (number, hash, parent_hash, mined_at, miner, state_root, gas_limit, gas_used, base_fee,
+                                       size, extra_data, transactions, fetch_number)
+         select number, hash, parent_hash, to_timestamp(mined_at), miner, state_root, gas_limit, gas_used, base_fee,
+                size, extra_data, transactions, $13::bigint
+         from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::float8[], $5::bytea[], $6::bytea[], $7::bigint[],
+                     $8::bigint[], $9::numeric[], $10::bigint[], $11::bytea[], $12::int[])
+           as r (number, hash, parent_hash, mined_at, miner, state_root, gas_limit, gas_used, base_fee, size, extra_data,
+                 transactions)
+         order by number
+         on conflict (number) do update
+         set hash = excluded.hash, parent_hash = excluded.parent_hash, mined_at = excluded.mined_at,
+             miner = excluded.miner, state_root = excluded.state_root, gas_limit = excluded.gas_limit,
+             gas_used = excluded.gas_used, base_fee = excluded.base_fee, size = excluded.size,
+             extra_data = excluded.extra_data, transactions = excluded.transactions,
+             fetch_number = excluded.fetch_number
+         where b.hash <> excluded.hash and b.fetch_number < excluded.fetch_number
+         returning number::float8 as number, xmax <> 0 as replaced`,
+};
+
+/** Blocks that are no longer what they were, or gone, leave nothing behind. */
+const CLEAR = ['transaction', 'receipt', 'log', 'awaiting_receipts'].map((table): Statement => ({
+  name: `clear-${table}`,
+  text: `delete from chain.${table} where block_number = any($1::bigint[])`,
+}));
+
+const WRITE_TRANSACTIONS: Statement = {
+  name: 'write-transactions',
+  text: `insert into chain.transaction (block_number, index, hash, type, sender, recipient, nonce, value, gas_limit,
+                                        gas_price, max_fee, max_priority_fee, input)
+         select * from unnest($1::bigint[], $2::int[], $3::bytea[], $4::smallint[], $5::bytea[], $6::bytea[], $7::bigint[],
+                              $8::numeric[], $9::bigint[], $10::numeric[], $11::numeric[], $12::numeric[], $13::bytea[])`,
+};
+
+const AWAIT_RECEIPTS: Statement = {
+  name: 'await-receipts',
+  text: `insert into chain.awaiting_receipts (block_number) select unnest($1::bigint[])`,
+};
+
+const AWAITING_AMONG: Statement = {
+  name: 'awaiting-among',
+  text: `select b.number::float8 as number, '0x' || encode(b.hash, 'hex') as hash, b.transactions
+         from chain.awaiting_receipts a join chain.block b on b.number = a.block_number
+         where a.block_number = any($1::bigint[])`,
+};
+
+/** Blocks whose parent is stored, and is another one than they say. */
+const BROKEN_LINKS: Statement = {
+  name: 'broken-links',
+  text: `select b.number::float8 as number
+         from chain.block b join chain.block p on p.number = b.number - 1
+         where (b.number = any($1::bigint[]) or b.number = any($2::bigint[])) and b.parent_hash <> p.hash
+         order by b.number`,
+};
+
+const STORED_AROUND: Statement = {
+  name: 'stored-around',
+  text: `select distinct b.number::float8 as number
+         from unnest($1::bigint[]) as r (number)
+         join chain.block b on b.number >= greatest($3, r.number - $2) and b.number < r.number + $2
+         order by number`,
+};
+
+const REMOVE_FROM: Statement = {
+  name: 'remove-from',
+  text: `delete from chain.block where number >= $1 and fetch_number < $2 returning number::float8 as number`,
+};
+
+/** To be taken before the node is asked: of two answers that differ, the one that was asked for later holds. */
+export async function beginFetch(db: Queryable): Promise<string> {
+  return (await rows<{ fetch: string }>(db, BEGIN_FETCH, []))[0]!.fetch;
+}
+
+export interface Written {
+  /** New, or another block than before. */
+  written: number[];
+  /** Of these: another block than before. */
+  replaced: number[];
+}
+
+/** @param blocks at most one of each number. Those that are stored as they are cost no write. */
+export async function writeBlocks(database: Database, fetch: string, blocks: readonly Block[]): Promise<Written> {
+  if (blocks.length === 0) return { written: [], replaced: [] };
+  return database.transaction(async (db) => {
+    const result = await rows<{ number: number; replaced: boolean }>(
+      db,
+      WRITE_BLOCKS,
+      blockColumns(blocks.map(({ block }) => block)).concat(fetch),
+    );
+    const written = result.map(({ number }) => number);
+    const replaced = result.filter((row) => row.replaced).map(({ number }) => number);
+    if (replaced.length > 0) await clear(db, replaced);
+    const isWritten = new Set(written);
+    const fresh = blocks.filter(({ block }) => isWritten.has(block.number));
+    const transactions = fresh.flatMap((each) => each.transactions);
+    if (transactions.length > 0) {
+      await rows(db, WRITE_TRANSACTIONS, transactionColumns(transactions));
+      const awaiting = fresh.filter((each) => each.transactions.length > 0);
+      await rows(db, AWAIT_RECEIPTS, [column(awaiting, ({ block }) => block.number)]);
+    }
+    return { written, replaced };
+  });
+}
+
+/** Of these blocks, those whose receipts are still to come. */
+export async function awaitingReceipts(db: Queryable, numbers: readonly number[]): Promise<BlockReference[]> {
+  return rows<BlockReference & Record<string, unknown>>(db, AWAITING_AMONG, [column(numbers, (number) => number)]);
+}
+
+/**
+ * Of these blocks and of those above them, the ones that do not follow from the block below them. Asked after their
+ * transaction has ended: of two writers of neighbours, the later one then sees both.
+ */
+export async function brokenLinks(db: Queryable, numbers: readonly number[]): Promise<number[]> {
+  const above = numbers.map((number) => number + 1);
+  const values = [column(numbers, (number) => number), column(above, (number) => number)];
+  return (await rows<{ number: number }>(db, BROKEN_LINKS, values)).map(({ number }) => number);
+}
+
+/** The stored blocks from `width` below each of `numbers` to `width - 1` above it, and none below `first`. */
+export async function storedAround(
+  db: Queryable,
+  numbers: readonly number[],
+  width: number,
+  first: number,
+): Promise<number[]> {
+  const values = [column(numbers, (number) => number), width, first];
+  return (await rows<{ number: number }>(db, STORED_AROUND, values)).map(({ number }) => number);
+}
+
+/** Removes the blocks from `number` up, with all that hangs on them, unless a later fetch has brought them. */
+export async function removeFrom(database: Database, fetch: string, number: number): Promise<number[]> {
+  return database.transaction(async (db) => {
+    const removed = (await rows<{ number: number }>(db, REMOVE_FROM, [number, fetch])).map((row) => row.number);
+    if (removed.length > 0) await clear(db, removed);
+    return removed;
+  });
+}
+
+async function clear(db: Queryable, numbers: readonly number[]): Promise<void> {
+  const value = column(numbers, (number) => number);
+  for (const statement of CLEAR) await rows(db, statement, [value]);
+}
+
+function blockColumns(blocks: readonly BlockRow[]): string[] {
+  return [
+    column(blocks, (block) => block.number),
+    byteColumn(blocks, (block) => block.hash),
+    byteColumn(blocks, (block) => block.parentHash),
+    column(blocks, (block) => block.minedAt),
+    byteColumn(blocks, (block) => block.miner),
+    byteColumn(blocks, (block) => block.stateRoot),
+    column(blocks, (block) => block.gasLimit),
+    column(blocks, (block) => block.gasUsed),
+    column(blocks, (block) => block.baseFee),
+    column(blocks, (block) => block.size),
+    byteColumn(blocks, (block) => block.extraData),
+    column(blocks, (block) => block.transactions),
+  ];
+}
+
+function transactionColumns(transactions: readonly TransactionRow[]): string[] {
+  return [
+    column(transactions, (each) => each.blockNumber),
+    column(transactions, (each) => each.index),
+    byteColumn(transactions, (each) => each.hash),
+    column(transactions, (each) => each.type),
+    byteColumn(transactions, (each) => each.sender),
+    byteColumn(transactions, (each) => each.recipient),
+    column(transactions, (each) => each.nonce),
+    column(transactions, (each) => each.value),
+    column(transactions, (each) => each.gasLimit),
+    column(transactions, (each) => each.gasPrice),
+    column(transactions, (each) => each.maxFee),
+    column(transactions, (each) => each.maxPriorityFee),
+    byteColumn(transactions, (each) => each.input),
+  ];
+}

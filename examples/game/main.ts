@@ -1,0 +1,169 @@
+/**
+ * `npm run example -- game [--players 10000] [--ticks 3] [--every 10s] [--load 300] [--workers 1] [--kill-every 5s]`: a game's
+ * background jobs over its players, while they play; then checks every player's stamina against the rule and the
+ * books, and ends with 0 only if all of it holds.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { connect, resolveConfig } from 'longwatch';
+import { migrate } from 'longwatch/worker';
+import { Pool } from 'pg';
+import { pino } from 'pino';
+import { parseDuration } from '../../workers/config/values';
+import { startDevServers } from '../../workers/dev/servers';
+import { Workers } from '../workers';
+import { checkGame } from './check';
+import { gameJobs } from './jobs';
+import { Load } from './load';
+import { Report } from './report';
+import { SETTINGS_VARIABLE, type GameSettings } from './settings';
+import { migrateGame, seedGame, settleGame, type Seeding } from './world';
+
+const CLIENTS = 8;
+const LOOK_MS = 250;
+/** A tick that takes longer than so many intervals will not come. */
+const PATIENCE = 5;
+const READY_MS = 60_000;
+
+interface Flags {
+  players: number;
+  ticks: number;
+  every: string;
+  everyMs: number;
+  load: number;
+  workers: number;
+  killEveryMs: number | undefined;
+}
+
+function readFlags(): Flags {
+  const { values } = parseArgs({
+    options: {
+      players: { type: 'string', default: '10000' },
+      ticks: { type: 'string', default: '3' },
+      every: { type: 'string', default: '10s' },
+      load: { type: 'string', default: '300' },
+      workers: { type: 'string' },
+      'kill-every': { type: 'string' },
+    },
+  });
+  const whole = (name: string, text: string, least: number, most: number): number => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least || value > most) {
+      throw new TypeError(`--${name} must be a whole number from ${least} to ${most}`);
+    }
+    return value;
+  };
+  const duration = (name: string, text: string, least: number): number => {
+    const ms = parseDuration(text);
+    if (ms === undefined || ms < least) {
+      throw new TypeError(`--${name} must be a duration of at least ${least} ms, such as '10s'`);
+    }
+    return ms;
+  };
+  const kill = values['kill-every'];
+  return {
+    players: whole('players', values.players, 100, 100_000_000),
+    ticks: whole('ticks', values.ticks, 1, 10_000),
+    every: values.every,
+    everyMs: duration('every', values.every, 1_000),
+    load: whole('load', values.load, 0, 100_000),
+    // Killed is only one that leaves another at work.
+    workers: whole('workers', values.workers ?? (kill === undefined ? '1' : '2'), 1, 16),
+    killEveryMs: kill === undefined ? undefined : duration('kill-every', kill, 200),
+  };
+}
+
+/** Short enough that a run of some ticks sees fights go idle and items grow old. */
+function settingsOf({ every, everyMs }: Flags): GameSettings {
+  const seconds = Math.ceil(everyMs / 1_000);
+  return { regenEvery: every, combatEvery: every, decayEvery: every, idleSeconds: seconds, decaySeconds: seconds };
+}
+
+function seedingOf({ players }: Flags, { idleSeconds, decaySeconds }: GameSettings): Seeding {
+  const some = Math.floor(players / 100);
+  return {
+    players,
+    combats: some,
+    idleCombats: Math.floor(some / 2),
+    idleSeconds,
+    items: some,
+    oldItems: Math.floor(some / 2),
+    decaySeconds,
+  };
+}
+
+async function main(): Promise<void> {
+  const flags = readFlags();
+  const settings = settingsOf(flags);
+  const seeding = seedingOf(flags, settings);
+  const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-game-'));
+  const log = pino({ level: 'error' }, pino.destination({ fd: 2, sync: true }));
+  const servers = await startDevServers({ dir: path.join(folder, 'servers'), ui: false, log });
+  const { databaseUrl, temporalAddress, namespace } = servers;
+  const environment = { temporal: { address: temporalAddress, namespace }, databaseUrl };
+  const workers = new Workers(path.join(__dirname, 'worker.ts'), {
+    TEMPORAL_ADDRESS: temporalAddress,
+    DATABASE_URL: databaseUrl,
+    [SETTINGS_VARIABLE]: JSON.stringify(settings),
+  });
+  const pool = new Pool({ connectionString: databaseUrl, max: CLIENTS });
+  pool.on('error', () => undefined);
+  const longwatch = await connect({ environment });
+  try {
+    await migrate(databaseUrl, log);
+    await migrateGame(databaseUrl, log);
+    const began = performance.now();
+    await seedGame(pool, seeding, (made) => console.log(`${made.toLocaleString('en-US')} players are there`));
+    await settleGame(databaseUrl);
+    console.log(`made in ${((performance.now() - began) / 1_000).toFixed(1)} s\n`);
+
+    await Promise.all(Array.from({ length: flags.workers }, () => workers.start()));
+    const { jobs } = resolveConfig(gameJobs(settings));
+    for (const { name, options } of jobs) await longwatch.job(name).start(options);
+    const load = new Load(pool, { players: flags.players, rate: flags.load, clients: CLIENTS });
+    if (flags.load > 0) load.start();
+    const killer =
+      flags.killEveryMs === undefined ? undefined : setInterval(() => workers.killOne(), flags.killEveryMs);
+    const names = jobs.map(({ name }) => name);
+    const report = new Report(longwatch, names, load, console.log);
+    const until = Date.now() + (flags.ticks + 1) * flags.everyMs * PATIENCE + READY_MS;
+    for (let left = flags.ticks; left > 0; left -= await report.look('stamina')) {
+      if (Date.now() > until) throw new Error('the jobs do not come along: see GAME_LOG=info');
+      await delay(LOOK_MS);
+    }
+    clearInterval(killer);
+    await load.stop();
+
+    // Nobody makes a turn any more: after this time each fight is idle, and each item old.
+    await delay(Math.max(settings.idleSeconds, settings.decaySeconds) * 1_000 + LOOK_MS);
+    const signal = AbortSignal.timeout(READY_MS + flags.everyMs * PATIENCE);
+    for (const name of names) await longwatch.job(name).run({ signal });
+    await report.look('stamina');
+    for (const name of names) await longwatch.job(name).stop();
+
+    const acts = [...load.done].map(([act, count]) => `${count} × ${act}`).join(', ');
+    console.log(`\n${acts || 'no load'}${workers.deaths > 0 ? `; ${workers.deaths} workers died` : ''}\n`);
+    const lines = await checkGame(pool, seeding, settings, load.done);
+    for (const { what, holds } of lines) console.log(`${holds ? 'ok  ' : 'NOT '} ${what}`);
+    const holds = lines.every((line) => line.holds);
+    console.log(holds ? '\nall of it holds' : '\nit does not hold');
+    process.exitCode = holds ? 0 : 1;
+  } finally {
+    await longwatch.close();
+    await workers.stop();
+    await pool.end();
+    await servers.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+main().then(
+  () => process.exit(),
+  (error: unknown) => {
+    console.error((error as Error).message);
+    process.exit(error instanceof TypeError ? 2 : 1);
+  },
+);

@@ -1,0 +1,388 @@
+/** Buffers on real servers: every way in, every answer of run, and the counts afterwards. */
+import { defineBuffer, ok, retry, TooLargeError, type AnyBuffer } from '../../workers/config/buffer';
+import { defineTracker } from '../../workers/config/definition';
+import { resolveConfig } from '../../workers/config/resolve';
+import { resolveDefinition } from '../../workers/config/resolve-buffers';
+import type { BufferHandle } from '../../client/buffer';
+import type { BufferSummary } from '../../client/buffer-status';
+import type { Longwatch } from '../../client/longwatch';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { main } from '../../client/cli/main';
+import { shardWorkflowId } from '../../workflows/buffer/contract';
+import { eventually, Stack } from '../support/stack';
+
+let stack: Stack;
+let longwatch: Longwatch;
+const seen: Record<string, unknown[]> = {};
+const note = (name: string, entries: unknown[]) => (seen[name] ??= []).push(...entries);
+const quick = { retry: { base: '10ms', cap: '50ms' }, flushInterval: '20ms' };
+
+/** The source's number processor: some numbers at the start, more by hand, with a state. */
+const numbers = defineBuffer({
+  name: 'numbers',
+  ...quick,
+  poll: false,
+  flushInterval: '5s',
+  maxBatchSize: 10,
+  // Batches that run at once start from the same state.
+  maxConcurrency: 1,
+  shards: 1,
+  state: { handled: 0 },
+  init: ({ cursor }) => {
+    const from = Number(cursor ?? 0);
+    return { entries: [from, from + 1, from + 2, from + 3, from + 4], cursor: from + 5 < 50 ? from + 5 : undefined };
+  },
+  run: (entries: number[], { state }) => {
+    note('numbers', entries);
+    return ok({ handled: state.handled + entries.length });
+  },
+});
+
+/** The source's task scheduler: what is not due yet is handed back, what fails comes again up to three times. */
+interface Task {
+  at: number;
+  name: string;
+  fails: number;
+  tries?: number;
+}
+const scheduler = defineBuffer({
+  name: 'scheduler',
+  ...quick,
+  shards: 1,
+  key: 'name',
+  run: (tasks: Task[]) => {
+    const now = Date.now();
+    const later = tasks.filter((task) => task.at > now);
+    const again = tasks
+      .filter((task) => task.at <= now)
+      .map((task) => ({ ...task, tries: (task.tries ?? 0) + 1 }))
+      .filter((task) => {
+        note('scheduler', [{ name: task.name, try: task.tries, early: now < task.at }]);
+        return task.tries <= task.fails && task.tries <= 3;
+      });
+    return [retry(later, { at: (task) => task.at }), retry(again)];
+  },
+});
+
+const poisoned = defineBuffer({
+  name: 'poisoned',
+  ...quick,
+  maxBatchSize: 1_000,
+  run: (entries: number[]) => {
+    if (entries.includes(6_666)) throw new Error('poison');
+    note('poisoned', entries);
+  },
+});
+
+const picky = defineBuffer({
+  name: 'picky',
+  ...quick,
+  shards: 1,
+  run: (entries: number[]) => {
+    if (entries.length > 30) throw new TooLargeError('at most 30');
+    note('picky', entries);
+  },
+});
+
+const keyed = defineBuffer({
+  name: 'keyed',
+  ...quick,
+  key: (entry: { id: number; v: number }) => entry.id,
+  flushInterval: '300ms',
+  run: (entries: { id: number; v: number }[]) => {
+    note('keyed', entries);
+  },
+});
+
+const large = defineBuffer({
+  name: 'large',
+  ...quick,
+  run: (entries: { text: string }[]) => {
+    note('large', entries.map((entry) => entry.text.length)); // prettier-ignore
+  },
+});
+
+const renewing = defineBuffer({
+  name: 'renewing',
+  ...quick,
+  historyEvents: 60,
+  bound: { entries: 200, bytes: 20_000 },
+  maxBatchSize: 100,
+  run: (entries: number[]) => {
+    note('renewing', entries);
+  },
+});
+
+const paused = defineBuffer({
+  name: 'paused',
+  ...quick,
+  capacity: 10,
+  shards: 1,
+  run: (entries: number[]) => {
+    note('paused', entries);
+  },
+});
+
+const changes = defineBuffer({
+  name: 'changes',
+  ...quick,
+  key: 'id',
+  run: (entries: { id: string; value: number; operation: string }[]) => {
+    note('changes', entries);
+  },
+});
+/** Five pages, one of which cannot be read at first; then passes that find one more each, then nothing. */
+const passes: { pass: number; cursor: unknown }[] = [];
+const polled = defineBuffer({
+  name: 'polled',
+  ...quick,
+  poll: '200ms',
+  init: ({ cursor, pass }) => {
+    passes.push({ pass, cursor });
+    if (passes.length === 3) throw new Error('not now');
+    const from = Number(cursor ?? 0);
+    if (pass > 2) return { entries: [] };
+    if (pass > 0) return { entries: [1_000 + pass] };
+    return { entries: range(10).map((i) => from + i), cursor: from < 40 ? from + 10 : undefined };
+  },
+  run: (entries: number[]) => {
+    note('polled', entries);
+  },
+});
+
+/** Its value changes twice and then stays. */
+let reads = 0;
+const watched = defineTracker({
+  name: 'watched',
+  flush: '50ms',
+  operations: { look: { every: '100ms', buffer: 'changes', run: () => ({ value: Math.min(++reads, 3) }) } },
+});
+
+const all: AnyBuffer[] = [numbers, scheduler, poisoned, picky, keyed, large, renewing, paused, changes, polled];
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  await stack.worker({ buffers: all, trackers: [watched] });
+  longwatch = await stack.connect();
+  await Promise.all(
+    all.map((definition) => longwatch.buffer(definition.name).start(resolveDefinition(definition, []).options)),
+  );
+}, 90_000);
+afterAll(() => stack.close());
+
+const drained = (buffer: BufferHandle<never> | BufferHandle): Promise<BufferSummary> =>
+  eventually(
+    'drained',
+    async () => {
+      const status = await buffer.status();
+      expect(status.balanced).toBe(true);
+      return status.pending + status.running === 0 && status.accepted > 0 && status;
+    },
+    40_000,
+  );
+
+const asc = (list: unknown[]): number[] => (list as number[]).slice().sort((a, b) => a - b);
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+
+test('the number processor: init by pages, pushes, front, flush, and the state of the last batch', async () => {
+  const buffer = longwatch.buffer(numbers);
+  await eventually('init', () => seen.numbers?.length === 50);
+  await buffer.push([1_001, 1_002, 1_003]);
+  await buffer.push([2_001, 2_002], { front: true });
+  // Five of a batch of ten would wait for five seconds.
+  const before = Date.now();
+  await buffer.flush();
+  await eventually('pushed', () => seen.numbers?.length === 55);
+  expect(Date.now() - before).toBeLessThan(4_000);
+  expect(seen.numbers!.slice(50)).toEqual([2_001, 2_002, 1_001, 1_002, 1_003]);
+  expect(asc(seen.numbers!.slice(0, 50))).toEqual(range(50));
+  const status = await drained(longwatch.buffer('numbers'));
+  expect(status).toMatchObject({ accepted: 55, done: 55, dead: 0 });
+  expect(status.shards[0]!.userState).toEqual({ handled: 55 });
+});
+
+test('the task scheduler: what is not due is put off without an attempt, what fails comes again, changed', async () => {
+  const buffer = longwatch.buffer(scheduler);
+  await buffer.push([
+    { at: Date.now() + 1_500, name: 'late', fails: 0 },
+    { at: 0, name: 'twice', fails: 1 },
+    { at: 0, name: 'never', fails: 9 },
+  ]);
+  expect(await drained(longwatch.buffer('scheduler'))).toMatchObject({ accepted: 3, done: 3, dead: 0 });
+  const runs = seen.scheduler as { name: string; try: number; early: boolean }[];
+  expect(runs.filter((run) => run.early)).toEqual([]);
+  const tries = (name: string) => runs.filter((run) => run.name === name).map((run) => run.try);
+  expect(tries('late')).toEqual([1]);
+  expect(tries('twice')).toEqual([1, 2]);
+  expect(tries('never')).toEqual([1, 2, 3, 4]);
+}, 30_000);
+
+test('one poison entry of 10,000: exactly that one is dead; it is shown, retried and dropped', async () => {
+  const buffer = longwatch.buffer('poisoned');
+  await buffer.push(range(10_000));
+  const status = await drained(buffer);
+  expect(status).toMatchObject({ accepted: 10_000, done: 9_999, dead: 1 });
+  expect(asc(seen.poisoned!)).toEqual(range(10_000).filter((n) => n !== 6_666));
+  const [letter] = await buffer.dead.list();
+  expect(letter).toMatchObject({ value: 6_666, attempts: 5, error: 'Error: poison' });
+  expect((await buffer.dead.show(letter!.id)).errors.length).toBeGreaterThan(3);
+
+  expect(await buffer.dead.retry({ error: 'POISON' })).toMatchObject({ chosen: 1, applied: false });
+  expect(await buffer.dead.retry({ error: 'nothing like it' }, { apply: true })).toMatchObject({ chosen: 0 });
+  expect((await buffer.status()).dead).toBe(1);
+  expect(await buffer.dead.retry({ ids: [letter!.id] }, { apply: true, front: true, note: 'mended' })).toMatchObject({
+    chosen: 1,
+  });
+  expect(await buffer.dead.show(letter!.id)).toMatchObject({ state: 'retried', note: 'mended' });
+  const again = await eventually('dead again', async () => (await buffer.dead.list())[0], 30_000);
+  expect(await buffer.dead.drop({ ids: [again.id] }, { apply: true })).toMatchObject({ chosen: 1, applied: true });
+  expect(await drained(buffer)).toMatchObject({ accepted: 10_000, done: 9_999, dead: 0, dropped: 1, balanced: true });
+}, 60_000);
+
+test('a batch too large for the upstream is halved, and the size is learned', async () => {
+  const buffer = longwatch.buffer('picky');
+  await buffer.push(range(500));
+  expect(await drained(buffer)).toMatchObject({ accepted: 500, done: 500, dead: 0 });
+  expect(asc(seen.picky!)).toEqual(range(500));
+  expect((await buffer.status()).shards[0]!.learnedSize).toBeLessThanOrEqual(35);
+});
+
+test('entries of one key are one while they are pending: the newest', async () => {
+  const buffer = longwatch.buffer(keyed);
+  await buffer.push(range(100).map((i) => ({ id: i % 10, v: i })));
+  const status = await drained(longwatch.buffer('keyed'));
+  expect(status).toMatchObject({ accepted: 100, done: 10, merged: 90 });
+  expect(asc(seen.keyed!.map((entry) => (entry as { v: number }).v))).toEqual(range(100).slice(90));
+});
+
+test('5 MB in one entry, and none at all', async () => {
+  const buffer = longwatch.buffer(large);
+  expect(await buffer.push([])).toEqual({ accepted: 0, messages: 0 });
+  await buffer.push([{ text: 'a' }, { text: 'x'.repeat(5_000_000) }, { text: 'bb' }], { wait: true });
+  expect(await drained(longwatch.buffer('large'))).toMatchObject({ accepted: 3, done: 3 });
+  expect(asc(seen.large!)).toEqual([1, 2, 5_000_000]);
+  await eventually('its row is deleted', async () => {
+    const [row] = await stack.sql<{ n: number }>(
+      `select count(*)::int as n from longwatch.buffer_chunk where buffer = 'large'`,
+    );
+    return row!.n === 0;
+  });
+});
+
+test('continue-as-new under a stream of signals, past the bound: nothing is lost', async () => {
+  const buffer = longwatch.buffer('renewing');
+  const pushes: Promise<unknown>[] = [];
+  for (let from = 0; from < 8_000; from += 50) {
+    pushes.push(buffer.push(range(50).map((i) => from + i)));
+    if (pushes.length % 20 === 0) await Promise.all(pushes);
+  }
+  await Promise.all(pushes);
+  const status = await drained(buffer);
+  expect(status).toMatchObject({ accepted: 8_000, done: 8_000, dead: 0 });
+  expect(asc(seen.renewing!)).toEqual(range(8_000));
+  expect(status.shards.every((shard) => shard.runs > 1)).toBe(true);
+}, 60_000);
+
+test('paused it accepts up to its capacity, says so, and goes on when it is resumed', async () => {
+  const buffer = longwatch.buffer('paused');
+  expect(await buffer.pause()).toEqual({ state: 'paused', changed: true });
+  expect(await buffer.push(range(10), { wait: true })).toEqual({ accepted: 10, messages: 1 });
+  await expect(buffer.push([99], { wait: true, timeoutMs: 500 })).rejects.toMatchObject({ accepted: false });
+  expect(seen.paused).toBeUndefined();
+  expect(await buffer.status()).toMatchObject({ state: 'paused', accepted: 10, pending: 10 });
+  await buffer.resume();
+  expect(await drained(buffer)).toMatchObject({ accepted: 10, done: 10 });
+  expect(asc(seen.paused!)).toEqual(range(10));
+});
+
+test('a signal typed by hand, and a message that comes twice', async () => {
+  const { Connection, Client } = await import('@temporalio/client');
+  const connection = await Connection.connect({ address: stack.servers.temporalAddress });
+  const client = new Client({ connection, namespace: stack.servers.namespace });
+  const handle = client.workflow.getHandle(shardWorkflowId('paused', 0));
+  const before = (await longwatch.buffer('paused').status()).accepted;
+  await handle.signal('push', [501, 502]);
+  await handle.signal('push', 503);
+  for (let i = 0; i < 3; i++) await handle.signal('push', { sender: 'me', seq: 1, entries: [504] });
+  expect(await drained(longwatch.buffer('paused'))).toMatchObject({ accepted: before + 4 });
+  expect(asc(seen.paused!).slice(-4)).toEqual([501, 502, 503, 504]);
+  await connection.close();
+});
+
+test("a tracker's operation feeds each changed value to a buffer, and no other", async () => {
+  const tracker = longwatch.tracker('watched');
+  await tracker.start(resolveConfig({ trackers: [watched], buffers: [changes] }).trackers[0]!.options);
+  await tracker.add(['one'], { wait: true });
+  const values = () => (seen.changes ?? []).map((entry) => (entry as { value: number }).value);
+  await eventually('the last change', () => values().includes(3));
+  await eventually('it goes on', () => reads > 10);
+  const status = await drained(longwatch.buffer('changes'));
+  expect(status.accepted).toBeLessThanOrEqual(3);
+  expect(values().at(-1)).toBe(3);
+  expect(seen.changes![0]).toMatchObject({ tracker: 'watched', operation: 'look', id: 'one' });
+  expect(await stack.sql('select 1 from longwatch.buffer_outbox')).toEqual([]);
+});
+
+test('init goes on from its cursor after a failure, and is asked again when all is handled', async () => {
+  await eventually('passes that find nothing', () => passes.some(({ pass }) => pass > 4));
+  expect(asc(seen.polled!)).toEqual([...range(50), 1_001, 1_002]);
+  expect(passes.slice(0, 7).map(({ cursor }) => cursor)).toEqual([undefined, 10, 20, 20, 30, 40, undefined]);
+  expect(await longwatch.buffer('polled').status()).toMatchObject({ accepted: 52, done: 52, balanced: true });
+});
+
+/** Runs a verb as the shell would, but for the process. */
+async function cli(...args: string[]): Promise<{ status: number; out: string; err: string }> {
+  const out: string[] = [];
+  const err: string[] = [];
+  const catching = (into: string[]) => (text: unknown) => {
+    into.push(String(text));
+    return true;
+  };
+  const spies = [
+    jest.spyOn(process.stdout, 'write').mockImplementation(catching(out)),
+    jest.spyOn(process.stderr, 'write').mockImplementation(catching(err)),
+  ];
+  const where = ['--address', stack.servers.temporalAddress, '--database', stack.servers.databaseUrl];
+  try {
+    return { status: await main([...args, ...where]), out: out.join(''), err: err.join('') };
+  } finally {
+    spies.forEach((spy) => spy.mockRestore());
+  }
+}
+
+test('on the command line: push, status, flush, pause, resume, dead', async () => {
+  const file = path.join(stack.dir, 'entries.jsonl');
+  writeFileSync(file, '1\n{"broken": \n3\nnonsense\n');
+  const broken = await cli('push', 'paused', '--file', file);
+  expect(broken.status).toBe(2);
+  expect(broken.err).toMatch(/2 of the entries are no JSON; nothing was sent/);
+  expect(broken.err).toMatch(/line 2: .*\n.*line 4: /);
+
+  writeFileSync(file, '');
+  expect(await cli('push', 'paused', '--file', file)).toMatchObject({
+    status: 0,
+    out: "0 entries accepted by 'paused'\n",
+  });
+  const { accepted: before } = await longwatch.buffer('paused').status();
+  writeFileSync(file, '701\n\n702\n');
+  expect(JSON.parse((await cli('push', 'paused', '700', '--file', file, '--wait', '--json')).out)).toMatchObject({
+    accepted: 3,
+    blankLines: 1,
+  });
+  const status = await drained(longwatch.buffer('paused'));
+  expect(status.accepted).toBe(before + 3);
+  expect((await cli('status', 'paused')).out).toContain(`${before + 3} accepted = ${before + 3} done + 0 pending`);
+  const shown = JSON.parse((await cli('status', '--json')).out) as { buffers: BufferSummary[] };
+  expect(shown.buffers.find((buffer) => buffer.name === 'poisoned')).toMatchObject({ dropped: 1, balanced: true });
+  expect((await cli('flush', 'paused')).out).toBe("'paused' is flushed\n");
+  expect((await cli('pause', 'paused')).out).toBe("'paused' is paused\n");
+  expect((await cli('resume', 'paused')).out).toBe("'paused' is running\n");
+  const mistyped = await cli('push', 'pused', '1');
+  expect(mistyped.status).toBe(2);
+  expect(mistyped.err).toContain("did you mean 'paused'");
+  expect((await cli('dead', 'list', 'poisoned')).out).toBe('none\n');
+  expect((await cli('dead', 'list', 'poisoned', '--recorded')).out).toContain('dropped');
+  expect(await cli('dead', 'retry', 'poisoned')).toMatchObject({ status: 2 });
+  expect((await cli('dead', 'retry', 'poisoned', '--all')).out).toBe('0 dead letters would be pending again\n');
+});

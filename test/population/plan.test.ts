@@ -1,0 +1,152 @@
+/** The decisions of a job's workflow: which tick comes next, what is missed, what is done first. */
+import fc from 'fast-check';
+import type { JobWorkflowState } from '../../workflows/population/contract';
+import type { JobOptions } from '../../workflows/population/options';
+import { bandOf, freshJobState, nextJobStep, nextTick, type JobMoment } from '../../workflows/population/plan';
+
+const MINUTE = 60_000;
+const every = (everyMs: number, missed: JobOptions['missed'] = 'once') =>
+  ({ schedule: { everyMs }, missed }) as unknown as JobOptions;
+const byCalendar = (missed: JobOptions['missed']) =>
+  ({ schedule: { cron: '0 * * * *', timeZone: 'UTC' }, missed }) as unknown as JobOptions;
+
+describe('the next tick', () => {
+  test('lies on a grid from the epoch, whatever the last one took', () => {
+    expect(nextTick(every(5 * MINUTE), [], 7 * MINUTE, 8 * MINUTE)).toEqual({ do: 'wait', until: 10 * MINUTE });
+    expect(nextTick(every(5 * MINUTE), [], 7 * MINUTE, 10 * MINUTE + 3)).toEqual({
+      do: 'tick',
+      order: { due: 10 * MINUTE, elapsed: 1, skipped: 0 },
+      settles: 10 * MINUTE,
+    });
+    expect(nextTick(every(5 * MINUTE), [], 10 * MINUTE, 10 * MINUTE + 3)).toEqual({ do: 'wait', until: 15 * MINUTE });
+  });
+
+  test('after a downtime: skipped, all in one, or each of the last n', () => {
+    const at = (missed: JobOptions['missed'], now: number) => nextTick(every(MINUTE, missed), [], 0, now);
+    expect(at('once', 7.9 * MINUTE)).toMatchObject({ order: { due: 7 * MINUTE, elapsed: 7, skipped: 0 } });
+    // Late by less than half an interval: this one is not missed, the six before are.
+    expect(at('skip', 7.4 * MINUTE)).toMatchObject({ order: { due: 7 * MINUTE, elapsed: 1, skipped: 6 } });
+    expect(at('skip', 7.9 * MINUTE)).toEqual({ do: 'skip', settles: 7 * MINUTE, skipped: 7 });
+    expect(at(3, 7.9 * MINUTE)).toMatchObject({
+      order: { due: 5 * MINUTE, elapsed: 1, skipped: 4 },
+      settles: 5 * MINUTE,
+    });
+    expect(at(100, 7.9 * MINUTE)).toMatchObject({ order: { due: MINUTE, elapsed: 1, skipped: 0 } });
+  });
+
+  test('of a calendar, and a look where its known times end', () => {
+    const times = [60, 120, 180, 240].map((minute) => minute * MINUTE);
+    expect(nextTick(byCalendar('once'), times, 0, 130 * MINUTE)).toMatchObject({
+      order: { due: 120 * MINUTE, elapsed: 2 },
+    });
+    expect(nextTick(byCalendar('once'), times, 120 * MINUTE, 130 * MINUTE)).toEqual({
+      do: 'wait',
+      until: 180 * MINUTE,
+    });
+    expect(nextTick(byCalendar('once'), times, 120 * MINUTE, 250 * MINUTE)).toEqual({ do: 'look' });
+    expect(nextTick(byCalendar(2), times, 0, 185 * MINUTE)).toMatchObject({ order: { due: 120 * MINUTE, skipped: 1 } });
+  });
+
+  test('counts every interval once: run, or skipped, whatever the delays', () => {
+    const missed = fc.oneof(
+      fc.constant<'skip' | 'once'>('skip'),
+      fc.constant<'skip' | 'once'>('once'),
+      fc.integer({ min: 1, max: 5 }),
+    );
+    fc.assert(
+      fc.property(missed, fc.array(fc.integer({ min: 0, max: 700 }), { maxLength: 40 }), (policy, delays) => {
+        let now = 1_000;
+        let settled = 1_000;
+        let counted = 0;
+        let last = -1;
+        for (const delay of delays) {
+          now += delay;
+          const step = nextTick(every(100, policy), [], settled, now);
+          if (step.do === 'wait' || step.do === 'look') continue;
+          counted += step.do === 'tick' ? step.order.elapsed + step.order.skipped : step.skipped;
+          expect(step.settles).toBeGreaterThan(settled);
+          if (step.do === 'tick') {
+            expect(step.order.due).toBeGreaterThan(last);
+            last = step.order.due;
+            expect(step.order.due).toBeLessThanOrEqual(now);
+          }
+          settled = step.settles;
+        }
+        expect(counted).toBe(Math.floor(settled / 100) - 10);
+      }),
+    );
+  });
+});
+
+describe('what a job does next', () => {
+  const moment = (over: Partial<JobMoment> = {}): JobMoment => ({
+    now: 10 * MINUTE,
+    opened: true,
+    paused: false,
+    stopped: false,
+    working: false,
+    askedToEnd: false,
+    notBefore: 0,
+    historyFull: false,
+    ...over,
+  });
+  const state = (over: Partial<JobWorkflowState> = {}): JobWorkflowState => ({
+    ...freshJobState(9.5 * MINUTE),
+    ...over,
+  });
+  const step = (s: JobWorkflowState, m: JobMoment) => nextJobStep(s, m, every(MINUTE), []);
+  const open = { due: 5 * MINUTE, elapsed: 1, skipped: 0 };
+
+  test('opens first; then what has begun, then the schedule, then what is asked for by hand', () => {
+    expect(step(state(), moment({ opened: false })).do).toBe('open');
+    expect(step(state({ open, request: 'r' }), moment())).toMatchObject({ do: 'pass', order: open });
+    expect(step(state({ request: 'r' }), moment())).toMatchObject({ do: 'pass', order: { due: 10 * MINUTE } });
+    expect(step(state({ request: 'r', settled: 10 * MINUTE }), moment({ now: 10 * MINUTE + 5 }))).toMatchObject({
+      do: 'pass',
+      order: { due: 10 * MINUTE + 5, request: 'r' },
+      settles: 10 * MINUTE,
+    });
+  });
+
+  test('never two passes at once', () => {
+    expect(step(state({ request: 'r' }), moment({ working: true })).do).toBe('wait');
+  });
+
+  test('paused: the pass is told to end, nothing begins but by hand', () => {
+    expect(step(state({ open }), moment({ paused: true, working: true })).do).toBe('askPassToEnd');
+    expect(step(state({ open }), moment({ paused: true, working: true, askedToEnd: true })).do).toBe('wait');
+    expect(step(state({ open }), moment({ paused: true }))).toEqual({ do: 'wait', until: undefined });
+    expect(step(state({ request: 'r' }), moment({ paused: true })).do).toBe('pass');
+    expect(step(state({ open: { ...open, request: 'r' } }), moment({ paused: true, working: true })).do).toBe('wait');
+  });
+
+  test('continues as new only when no pass works; a stopped one completes', () => {
+    expect(step(state(), moment({ historyFull: true, working: true })).do).toBe('askPassToEnd');
+    expect(step(state(), moment({ historyFull: true })).do).toBe('continueAsNew');
+    expect(step(state({ open }), moment({ stopped: true, working: true })).do).toBe('askPassToEnd');
+    expect(step(state({ open }), moment({ stopped: true })).do).toBe('complete');
+  });
+
+  test('rows that are to be tried again get a tick of their own, after the last one', () => {
+    const last = { due: 10 * MINUTE + 10, end: 'done' } as JobWorkflowState['last'];
+    const waiting = state({ settled: 10 * MINUTE, retryAt: 10 * MINUTE + 7, last });
+    expect(step(waiting, moment({ now: 10 * MINUTE + 5 }))).toEqual({ do: 'wait', until: 10 * MINUTE + 7 });
+    expect(step(waiting, moment({ now: 10 * MINUTE + 8 }))).toMatchObject({
+      do: 'pass',
+      order: { due: 10 * MINUTE + 11, elapsed: 0 },
+    });
+  });
+});
+
+test('bands', () => {
+  expect([499, 500, 1_999, 2_000, 5_000, 5_001].map((ms) => bandOf(ms, 5_000))).toEqual([
+    'excellent',
+    'good',
+    'good',
+    'fair',
+    'fair',
+    'warning',
+  ]);
+  expect(bandOf(400, 300)).toBe('warning');
+  expect(bandOf(9_000, 10_000)).toBe('fair');
+});

@@ -1,0 +1,180 @@
+/** A job's time on real servers: calendars, downtime, continue-as-new, workflows that are lost, and the command line. */
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import { calendarOf } from '../../activities/population/calendar';
+import { patrolJobs } from '../../activities/population/patrol';
+import { Database } from '../../activities/store/database';
+import { TemporalLink } from '../../activities/temporal';
+import { defineConfig } from '../../client';
+import type { Longwatch } from '../../client/longwatch';
+import { eventually, Stack } from '../support/stack';
+import { makePlayers, startJob, valuesOf } from './kit';
+
+const adding = (name: string, over: object) => ({
+  name,
+  every: '100ms',
+  table: name,
+  set: { stamina: 'stamina + :elapsed' },
+  ...over,
+});
+const TABLES = ['renewing', 'calendar', 'down_once', 'down_each', 'lost', 'shown'];
+const config = defineConfig({
+  regens: [
+    adding('renewing', { historyEvents: 20 }),
+    adding('calendar', { every: undefined, cron: '* * * * * *', timeZone: 'Asia/Kolkata' }),
+    adding('down_once', {}),
+    adding('down_each', { missed: 10_000 }),
+    adding('lost', {}),
+    adding('shown', { every: '366d' }),
+  ],
+});
+
+let stack: Stack;
+let longwatch: Longwatch;
+let temporal: Client;
+let connection: Connection;
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  for (const table of TABLES) await makePlayers(stack, table, 100);
+  await stack.worker(config);
+  longwatch = await stack.connect();
+  connection = await Connection.connect({ address: stack.servers.temporalAddress });
+  temporal = new Client({ connection });
+});
+afterAll(async () => {
+  await connection?.close();
+  await stack?.close();
+});
+
+/** The intervals that the history tells of, once the job is stopped. */
+async function stopped(name: string): Promise<{ intervals: number; skipped: number; ticks: number }> {
+  const job = longwatch.job(name);
+  await job.stop();
+  const ticks = await job.history(10_000);
+  return {
+    intervals: ticks.reduce((sum, tick) => sum + tick.elapsed, 0),
+    skipped: ticks.reduce((sum, tick) => sum + tick.skipped, 0),
+    ticks: ticks.length,
+  };
+}
+
+test('a workflow that continues as new all the time loses and doubles nothing', async () => {
+  const job = await startJob(longwatch, config, 'renewing');
+  await eventually('many ticks', async () => (await job.history(1_000)).length >= 25, 40_000);
+  const { intervals } = await stopped('renewing');
+  expect(await valuesOf(stack, 'renewing')).toEqual({ [intervals]: 100 });
+  const query = `WorkflowId = 'job/renewing' and ExecutionStatus = 'ContinuedAsNew'`;
+  await eventually('it was renewed', async () => (await temporal.workflow.count(query)).count >= 5);
+});
+
+test('a cron ticks at its times', async () => {
+  const job = await startJob(longwatch, config, 'calendar');
+  await eventually('three ticks', async () => (await job.history()).length >= 3);
+  const { intervals } = await stopped('calendar');
+  for (const tick of await job.history()) expect(Date.parse(tick.due) % 1_000).toBe(0);
+  expect(await valuesOf(stack, 'calendar')).toEqual({ [intervals]: 100 });
+});
+
+test('the due times of a calendar: time zones, the hour that is skipped and the one that comes twice, a long downtime', () => {
+  const at = (cron: string, after: string, now: string) =>
+    calendarOf({ cron, timeZone: 'Europe/Berlin' }, Date.parse(after), Date.parse(now)).map((time) => new Date(time).toISOString());
+  expect(at('0 4 * * *', '2026-01-01T00:00:00Z', '2026-01-02T12:00:00Z').slice(0, 3)).toEqual([
+    '2026-01-01T03:00:00.000Z',
+    '2026-01-02T03:00:00.000Z',
+    '2026-01-03T03:00:00.000Z',
+  ]);
+  // 2:30 does not exist on 29 March, and 4:00 is two hours from UTC from then on.
+  expect(at('30 2 * * *', '2026-03-28T12:00:00Z', '2026-03-30T12:00:00Z').length).toBeGreaterThan(30);
+  expect(at('0 4 * * *', '2026-03-28T12:00:00Z', '2026-03-29T12:00:00Z')[0]).toBe('2026-03-29T02:00:00.000Z');
+  const long = at('* * * * *', '2025-01-01T00:00:00Z', '2026-01-01T00:00:30Z');
+  expect(long.length).toBeLessThanOrEqual(2_032);
+  expect(long.filter((time) => time <= '2026-01-01T00:00:30Z').at(-1)).toBe('2026-01-01T00:00:00.000Z');
+}); // prettier-ignore
+
+test('while no Temporal answers nothing is lost: one tick for all that was missed, or each of them', async () => {
+  const once = await startJob(longwatch, config, 'down_once');
+  const each = await startJob(longwatch, config, 'down_each');
+  await eventually('both tick', async () => (await once.history()).length > 1 && (await each.history()).length > 1);
+  await stack.servers.kill('temporal');
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  await stack.servers.start('temporal');
+  await eventually('one tick stands for many', async () => (await once.history(1_000)).some((tick) => tick.elapsed > 10), 60_000);
+  // Ten a second are missed, and made up for one by one.
+  const caughtUp = async () => Date.now() - Date.parse((await each.history(1))[0]!.due) < 1_000;
+  await eventually('each is made up for', caughtUp, 60_000);
+  for (const [job, table] of [[once, 'down_once'], [each, 'down_each']] as const) {
+    const { intervals, skipped, ticks } = await stopped(table);
+    expect(skipped).toBe(0);
+    const history = await job.history(10_000);
+    const span = (Date.parse(history[0]!.due) - Date.parse(history.at(-1)!.due)) / 100 + 1;
+    expect(intervals).toBe(span - 1 + history.at(-1)!.elapsed);
+    if (table === 'down_each') expect(ticks).toBe(intervals);
+    expect(await valuesOf(stack, table)).toEqual({ [intervals]: 100 });
+  }
+}, 120_000); // prettier-ignore
+
+test('a workflow that was terminated by hand is brought back, and what it missed is known', async () => {
+  const job = await startJob(longwatch, config, 'lost');
+  await eventually('it ticks', async () => (await job.history()).length > 1);
+  await temporal.workflow.getHandle('job/lost').terminate('by hand');
+  await expect(job.pause()).rejects.toThrow(/is gone; bring it back/);
+  const database = new Database({ url: stack.servers.databaseUrl, log: stack.log });
+  try {
+    const before = (await job.history(1_000)).length;
+    await eventually('it ticks again', async () => {
+      await patrolJobs(database, new TemporalLink(temporal), stack.log);
+      return (await job.history(1_000)).length > before + 1;
+    });
+  } finally {
+    await database.close();
+  }
+  const { intervals } = await stopped('lost');
+  expect(await valuesOf(stack, 'lost')).toEqual({ [intervals]: 100 });
+});
+
+describe('the command line', () => {
+  async function longwatchCli(...args: string[]): Promise<{ status: number | null; stdout: string; stderr: string }> {
+    const bin = path.join(__dirname, '../client/bin.ts');
+    const env = {
+      ...process.env,
+      TEMPORAL_ADDRESS: stack.servers.temporalAddress,
+      DATABASE_URL: stack.servers.databaseUrl,
+    };
+    const child = spawn(process.execPath, ['--require', require.resolve('tsx/cjs'), bin, ...args], { env });
+    const ended = { status: null as number | null, stdout: '', stderr: '' };
+    child.stdout.on('data', (data: Buffer) => (ended.stdout += data.toString()));
+    child.stderr.on('data', (data: Buffer) => (ended.stderr += data.toString()));
+    ended.status = await new Promise((resolve) => child.once('close', resolve));
+    return ended;
+  }
+
+  test('run, status, history, explain, failed; pause and resume by the same words as a tracker', async () => {
+    await startJob(longwatch, config, 'shown');
+    expect(await longwatchCli('regen', 'run', 'shown')).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^100 rows in 0\.\d\d s: excellent\n$/) as string,
+    });
+    expect((await longwatchCli('regen', 'status', 'shown')).stdout).toMatch(/shown +regen +running +366 d +100/);
+    const { stdout } = await longwatchCli('regen', 'history', 'shown', '--json');
+    expect(JSON.parse(stdout)).toMatchObject({ job: 'shown', ticks: [{ rows: 100, band: 'excellent', by: 'hand' }] });
+    expect((await longwatchCli('regen', 'explain', 'shown')).stdout).toMatch(
+      /update "\w+"\."shown" set[\s\S]+Update on/,
+    );
+    expect((await longwatchCli('regen', 'failed', 'shown')).stdout).toBe('no row has failed\n');
+    expect((await longwatchCli('pause', 'shown')).stdout).toBe("'shown' is paused\n");
+    expect((await longwatchCli('status')).stdout).toMatch(/shown +regen +paused/);
+    expect((await longwatchCli('config', 'shown', '--set', 'chunk=500')).stdout).toMatch(
+      /chunk +500 +set \(configured: auto\)/,
+    );
+    expect((await longwatchCli('stop', 'shown')).status).toBe(0);
+  });
+
+  test('wrong use ends with 2 and says what to do', async () => {
+    expect(await longwatchCli('regen', 'run', 'showm')).toMatchObject({ status: 2, stderr: "there is no job 'showm'; did you mean 'shown'?\n" });
+    expect(await longwatchCli('sweep', 'run', 'shown')).toMatchObject({ status: 2, stderr: "'shown' is a regen: npx longwatch regen …\n" });
+    expect(await longwatchCli('config', 'shown', '--set', 'chunk=0')).toMatchObject({ status: 2 });
+    expect(await longwatchCli('regen', 'run', 'shown')).toMatchObject({ status: 1, stderr: expect.stringMatching(/is stopped/) as string });
+  }); // prettier-ignore
+});

@@ -1,0 +1,166 @@
+/**
+ * What a user writes for a buffer: `defineBuffer`, the types of its `run` and `init`, and the answers that `run` gives.
+ * Registered by the config's `buffers`, resolved by `resolve-buffers.ts`; the code is run by `activities/buffer`, the rest
+ * becomes the input of `workflows/buffer`.
+ */
+import type { Logger } from 'pino';
+import type { Duration, Json } from './definition';
+
+/** What `run` knows beside its entries. */
+export interface BatchContext<S = Json> {
+  readonly buffer: string;
+  readonly shard: number;
+  /** The shard's state as the last finished batch left it; at first the definition's. Change it by an answer, not in place. */
+  readonly state: S;
+  /** Fires at the timeout, when the shard takes the batch back, and when the worker shuts down. */
+  readonly signal: AbortSignal;
+  /** Says that the batch is alive; called by itself as long as the event loop turns. */
+  readonly heartbeat: () => void;
+  /**
+   * Names this batch: the same when it runs again after a lost worker, so that what it writes can be told from what it wrote.
+   */
+  readonly batch: string;
+  /** Bound to buffer, shard, batch and the definition's `metadata`. */
+  readonly log: Logger;
+}
+
+/** Everything was handled. */
+export interface Ok<S = Json> {
+  readonly answer: 'ok';
+  readonly state?: S;
+}
+
+/** A method's type, so that answers about entries that were changed go together with others. */
+type TimeOf<E> = { of(entry: E): number | Date }['of'];
+
+export interface RetryOptions<E = Json, S = Json> {
+  /** Not before this long from now. The entries are put off, which uses no attempt. */
+  after?: Duration;
+  /** Not before this time (epoch milliseconds or Date), for all or for each. The entries are put off, which uses no attempt. */
+  at?: number | Date | TimeOf<E>;
+  /** The shard's new state. */
+  state?: S;
+  /** Why, for the log and the dead letters. */
+  reason?: string;
+}
+
+/** All entries of the batch, or these of them, come again; the others were handled. */
+export interface Retry<E = Json, S = Json> extends RetryOptions<E, S> {
+  readonly answer: 'retry';
+  /** Absent: the whole batch. */
+  readonly entries?: readonly E[];
+}
+
+/** What `run` may return; nothing means {@link ok}. A list of answers together says what happens to the whole batch. */
+export type BatchAnswer<E = Json, S = Json> = void | Ok<S> | Retry<E, S> | readonly (Ok<S> | Retry<E, S>)[];
+
+/** The batch was handled, and `state` is the shard's from now on. */
+export function ok(): Ok<never>;
+export function ok<S>(state: S): Ok<S>;
+export function ok<S>(state?: S): Ok<S> {
+  return state === undefined ? { answer: 'ok' } : { answer: 'ok', state };
+}
+
+/**
+ * These entries come again (`'all'`: the whole batch), the others were handled. An entry is the same one when it is the
+ * very object that `run` was given (changed in place or not) or has its key; others count as new. What comes again goes to the
+ * back, after a delay that grows with its attempts, or at `after`/`at` without using one.
+ */
+export function retry<E = Json, S = Json>(
+  entries: readonly E[] | 'all' = 'all',
+  options: RetryOptions<E, S> = {},
+): Retry<E, S> {
+  return { answer: 'retry', ...(entries === 'all' ? {} : { entries }), ...options };
+}
+
+/**
+ * Thrown by `run`, or given to it by an upstream: the batch is more than the upstream takes (413, 'range too wide'). It is
+ * halved without using an attempt, and the size that works is remembered. A time-out counts as one.
+ */
+export class TooLargeError extends Error {
+  override readonly name = 'TooLargeError';
+}
+
+/** What `init` knows. */
+export interface InitContext<S = Json> {
+  readonly buffer: string;
+  /** What the page before this one gave; undefined at the beginning of a pass. */
+  readonly cursor: Json | undefined;
+  /** The definition's state. */
+  readonly state: S;
+  /** About how many entries are wanted: `maxBatchSize` x shards. More are taken too. */
+  readonly limit: number;
+  /** Passes before this one: 0 at first, more when it polls. */
+  readonly pass: number;
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+/** One page of what is there to do. Without a `cursor`, the last of its pass. */
+export interface InitPage<E = Json> {
+  entries: readonly E[];
+  cursor?: Json;
+}
+
+export interface RetryPolicy {
+  attempts?: number;
+  base?: Duration;
+  cap?: Duration;
+}
+
+export interface BufferDefinition<E = Json, S = Json> {
+  name: string;
+  /** Handles one batch. What it throws fails the whole batch; see {@link BatchAnswer}. */
+  run: (
+    entries: E[],
+    context: BatchContext<S>,
+  ) => BatchAnswer<NoInfer<E>, NoInfer<S>> | Promise<BatchAnswer<NoInfer<E>, NoInfer<S>>>;
+  /** Reads the entries that are there at the start, a page at a time as there is room, from its durable cursor. */
+  init?: (context: InitContext<S>) => InitPage<NoInfer<E>> | Promise<InitPage<NoInfer<E>>>;
+  /**
+   * What makes two entries the same one: within what is pending, the newer takes the older one's place. A path within the
+   * entry (`'number'`, `'block.hash'`) or a function. Entries of the same key go to the same shard.
+   */
+  key?: string | ((entry: NoInfer<E>) => string | number);
+  maxBatchSize?: number;
+  /** How long an entry waits at most for a batch to fill; `'never'`: until the batch is full or `flush`. */
+  flushInterval?: Duration;
+  maxConcurrency?: number;
+  timeout?: Duration;
+  heartbeatTimeout?: Duration;
+  /** Whether `init` runs again when everything is handled; or the longest delay between passes that find nothing. */
+  poll?: boolean | Duration;
+  bound?: { entries?: number; bytes?: number };
+  capacity?: number;
+  retry?: RetryPolicy;
+  /** One shard, one batch at a time; what comes again holds its shard until it is done or dead. */
+  ordered?: boolean;
+  shards?: number;
+  historyEvents?: number;
+  /** The state that each shard begins with: any JSON of at most 64 KB. */
+  state?: S;
+  /** Added to each of its log lines. */
+  metadata?: Record<string, string | number | boolean>;
+  /** Called for each batch that failed. Its own failure is only logged. */
+  onError?: (error: Error, context: BatchErrorContext) => void | Promise<void>;
+}
+
+export interface BatchErrorContext {
+  buffer: string;
+  shard: number;
+  batch: string;
+  entries: number;
+  node: string;
+}
+
+/** A definition whose types are not known, as lists of them hold it. */
+export interface AnyBuffer {
+  name: string;
+  run: (entries: never[], context: never) => unknown;
+  key?: unknown;
+}
+
+/** A buffer, with the types of its entries (from `run`'s first parameter) and of its state. */
+export function defineBuffer<E = Json, S = Json>(definition: BufferDefinition<E, S>): BufferDefinition<E, S> {
+  return definition;
+}

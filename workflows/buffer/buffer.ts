@@ -1,0 +1,270 @@
+/**
+ * The parent of a buffer: its options and state, its shards, and its `init`. An operator's word arrives as an update, is written by
+ * an activity and handed to the shards (`shard.ts`) as a signal; senders talk to the shards themselves. Started by the client;
+ * a patrol starts it again where it is missing.
+ */
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  log,
+  ParentClosePolicy,
+  proxyActivities,
+  setCurrentDetails,
+  setHandler,
+  sleep,
+  startChild,
+  workflowInfo,
+  type SignalDefinition,
+} from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { historyFull, throughTheGate } from '../lib/continue-as-new';
+import { ErrorType, NON_RETRYABLE } from '../lib/errors';
+import {
+  bufferStatusQuery,
+  declareBufferUpdate,
+  flushBufferUpdate,
+  flushSignal,
+  INIT_SENDER,
+  orderSignal,
+  pauseBufferUpdate,
+  pushSignal,
+  resumeBufferUpdate,
+  roomSignal,
+  shardWorkflowId,
+  wakeBufferSignal,
+  type BufferActivities,
+  type BufferCommandResult,
+  type BufferInput,
+  type BufferOpening,
+  type BufferRunState,
+  type BufferState,
+  type InitPageRead,
+  type ShardOrders,
+} from './contract';
+import {
+  beginPass,
+  freshBufferState,
+  initProgress,
+  nextInitStep,
+  pageLimit,
+  pageRead,
+  shardsOf,
+  type InitStep,
+} from './init';
+import type { BufferOptions } from './options';
+import { shard as shardWorkflow } from './shard';
+
+const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
+const { openBuffer, setBufferState, declareBuffer } = proxyActivities<BufferActivities>({
+  startToCloseTimeout: 30_000,
+  retry: RETRY,
+});
+/** A page that fails is read again, from its cursor, after a while. */
+const { readInitPage } = proxyActivities<BufferActivities>({
+  startToCloseTimeout: 10 * 60_000,
+  heartbeatTimeout: 30_000,
+  retry: { ...RETRY, maximumInterval: 30_000 },
+});
+
+export async function buffer(input: BufferInput): Promise<void> {
+  const name = input.buffer;
+  const state: BufferState = input.state ?? freshBufferState();
+  let now: BufferOpening | undefined;
+  let woken = false;
+  let reading = false;
+  /** Pages go on from here, not before. */
+  let pollAtMs: number | undefined;
+  let happenings = 0;
+  /** Commands are carried out one after the other. */
+  let line: Promise<unknown> = Promise.resolve();
+
+  const inLine = <T>(command: (current: BufferOpening) => Promise<T>): Promise<T> => {
+    const turn = line.then(async () => {
+      await condition(() => now !== undefined);
+      return command(now!);
+    });
+    line = turn.catch(() => undefined);
+    return turn;
+  };
+
+  // ── Handlers ──
+  setHandler(pauseBufferUpdate, () => inLine((current) => changeState(current, 'paused')));
+  setHandler(resumeBufferUpdate, () => inLine((current) => changeState(current, 'running')));
+  setHandler(flushBufferUpdate, () =>
+    inLine(async () => {
+      await toShards(flushSignal, []);
+      return { shards: state.shards };
+    }),
+  );
+  setHandler(declareBufferUpdate, (options: BufferOptions) =>
+    inLine(async (current) => {
+      const result = await declareBuffer({ buffer: name, options });
+      if (!result.changed) return result;
+      Object.assign(current, { options, version: result.version });
+      await startShards(current);
+      await toShards(orderSignal, [ordersOf(current)]);
+      happenings++;
+      return result;
+    }),
+  );
+  setHandler(wakeBufferSignal, () => {
+    woken = true;
+    happenings++;
+  });
+  setHandler(roomSignal, ({ shard, waiting, seq }) => {
+    // Said before the last page had come to it: it may be drained only for the moment.
+    if (seq < (state.seqs[shard] ?? 0)) return;
+    state.waiting[shard] = waiting;
+    if (waiting > 0) pollAtMs = undefined;
+    happenings++;
+  });
+  setHandler(bufferStatusQuery, () => {
+    if (!now) throw ApplicationFailure.nonRetryable(`buffer ${name} is opening`, ErrorType.UnknownBuffer);
+    const { options, version } = now;
+    const init = initProgress(state, options, now.state === 'paused');
+    return { buffer: name, state: now.state, shards: state.shards, options, version, init };
+  });
+
+  // ── Open, then read pages and wait for what is asked ──
+  const current = (now = await openBuffer({ buffer: name, options: input.options }));
+  await startShards(current);
+  if (input.state === undefined) {
+    await toShards(orderSignal, [ordersOf(current)]);
+    // A parent that was lost may have read a page that did not reach its shards; those that have it ignore it.
+    if (current.lastPage) {
+      pageRead(state, current.lastPage);
+      await send(current.lastPage);
+    }
+  }
+  describe(current);
+
+  for (;;) {
+    if (woken) {
+      woken = false;
+      await startShards(current);
+    }
+    const step = nextInitStep(state, current.options, current.state === 'paused');
+    if (step === 'read' && !reading && !leaving()) void readPage(current);
+    if (mayLeave()) {
+      await throughTheGate(mayLeave, () =>
+        continueAsNew<typeof buffer>({ buffer: name, state: { ...state, runs: state.runs + 1 } }),
+      );
+    }
+    if (pollIsDue(step)) {
+      pollAtMs = undefined;
+      beginPass(state);
+      continue;
+    }
+    const seen = happenings;
+    // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
+    const waitsForHandlers = !allHandlersFinished();
+    const happened = () => happenings !== seen || (waitsForHandlers && allHandlersFinished());
+    if (pollAtMs === undefined) await condition(happened);
+    else await condition(happened, Math.max(1, pollAtMs - Date.now()));
+  }
+
+  function leaving(): boolean {
+    return historyFull(current.options.historyEvents);
+  }
+
+  function mayLeave(): boolean {
+    return leaving() && !reading && !woken && allHandlersFinished();
+  }
+
+  /** Sets the clock of the next pass when there is something to wait for, and says when it has come. */
+  function pollIsDue(step: InitStep): boolean {
+    if (typeof step === 'string') {
+      pollAtMs = undefined;
+      return false;
+    }
+    pollAtMs ??= Date.now() + step.pollInMs;
+    return Date.now() >= pollAtMs;
+  }
+
+  async function readPage(opening: BufferOpening): Promise<void> {
+    reading = true;
+    const { pass, page, cursor } = state.init;
+    const { options } = opening;
+    try {
+      const seqs = Array.from({ length: state.shards }, (_, i) => (state.seqs[i] ?? 0) + 1);
+      const shards = shardsOf(options);
+      const limit = pageLimit(options);
+      const read = await readInitPage({ buffer: name, pass, page, cursor, shards, seqs, limit });
+      pageRead(state, read);
+      await send(read);
+    } catch (error) {
+      log.error('A page of init could not be read; trying again in 10 s', { buffer: name, error });
+      await sleep(10_000);
+    } finally {
+      reading = false;
+      happenings++;
+    }
+  }
+
+  async function send({ chunks }: InitPageRead): Promise<void> {
+    for (const { shard, seq, id, count, bytes } of chunks) {
+      const message = { sender: INIT_SENDER, seq, row: { id, count }, bytes };
+      await getExternalWorkflowHandle(shardWorkflowId(name, shard)).signal(pushSignal, message);
+    }
+  }
+
+  async function changeState(opening: BufferOpening, to: BufferRunState): Promise<BufferCommandResult> {
+    const result = await setBufferState({ buffer: name, state: to });
+    Object.assign(opening, await openBuffer({ buffer: name }));
+    await toShards(orderSignal, [ordersOf(opening)]);
+    describe(opening);
+    happenings++;
+    return result;
+  }
+
+  function ordersOf({ options, state: runState, version }: BufferOpening): ShardOrders {
+    return { options, paused: runState === 'paused', version };
+  }
+
+  /** Children that outlive their parent: what they hold must not end with it. Those that run are left alone. */
+  async function startShards(opening: BufferOpening): Promise<void> {
+    const count = Math.max(state.shards, shardsOf(opening.options));
+    for (let number = 0; number < count; number++) {
+      await startShard(opening, number);
+    }
+    state.shards = count;
+  }
+
+  async function startShard(opening: BufferOpening, number: number): Promise<void> {
+    const orders = ordersOf(opening);
+    try {
+      await CancellationScope.nonCancellable(() =>
+        startChild(shardWorkflow, {
+          workflowId: shardWorkflowId(name, number),
+          args: [{ buffer: name, shard: number, orders, userState: opening.options.state }],
+          parentClosePolicy: ParentClosePolicy.ABANDON,
+          staticSummary: `${name}, shard ${number}`,
+        }),
+      );
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    }
+  }
+
+  async function toShards<Args extends unknown[]>(signal: SignalDefinition<Args>, args: Args): Promise<void> {
+    for (let number = 0; number < state.shards; number++) {
+      try {
+        await getExternalWorkflowHandle(shardWorkflowId(name, number)).signal(signal, ...args);
+      } catch (error) {
+        // One that is gone is started again by the next wake, with these orders.
+        log.warn('A shard could not be told', { buffer: name, shard: number, error });
+      }
+    }
+  }
+
+  /** What a person sees of the buffer in the Temporal UI. */
+  function describe({ state: runState, options }: BufferOpening): void {
+    setCurrentDetails(
+      `**${name}**: ${runState}, ${state.shards} shards, batches of up to ${options.maxBatchSize}, run ${workflowInfo().runId}`,
+    );
+  }
+}

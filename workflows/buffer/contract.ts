@@ -1,0 +1,448 @@
+/**
+ * All that an outsider needs to talk to a buffer: the words, the ids, the signals, updates and queries, and the
+ * activities that the two workflows call. Clients, workers and tests import this file; the workflows carry it out
+ * (`buffer.ts`: the parent; `shard.ts`: the queue).
+ */
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { BufferOptions } from './options';
+
+/** Anything that JSON can say. */
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+// ── Ids ──────────────────────────────────────────────────────────────────────────────────────
+
+/** Workflow id of a buffer's parent: `buffer/blocks`. */
+export const bufferWorkflowId = (buffer: string): string => `buffer/${buffer}`;
+
+/** Workflow id of one shard: `shard/blocks/0`. */
+export const shardWorkflowId = (buffer: string, shard: number): string => `shard/${buffer}/${shard}`;
+
+export function parseBufferWorkflowId(id: string): string | undefined {
+  return /^buffer\/([^/]+)$/.exec(id)?.[1];
+}
+
+/** The sender of `init`'s pages, in the shards' marks. */
+export const INIT_SENDER = 'init';
+
+// ── What a sender says to a shard ────────────────────────────────────────────────────────────
+
+/**
+ * Entries for one shard. `sender` and `seq` (from 1, without gaps) make a repeated message harmless: the SDK and the server may
+ * deliver a signal twice. A message typed by hand needs neither: a list of entries, or one, is taken too.
+ */
+export interface PushMessage {
+  sender?: string;
+  seq?: number;
+  entries?: Json[];
+  /** The keys of the entries, where the buffer has a `key`; null: this entry has none. */
+  keys?: (string | null)[];
+  /** Entries that lie in PostgreSQL already: too large for a signal, or the shard is past its bound. */
+  row?: { id: string; count: number };
+  /** Characters of JSON; counted on arrival where it is missing. */
+  bytes?: number;
+  front?: boolean;
+  /** Not before this time, epoch milliseconds. */
+  at?: number;
+}
+export type PushPayload = PushMessage | Json[] | Json;
+
+export const pushSignal = defineSignal<[PushPayload]>('push');
+
+/** `accepted: false`: nothing of the message was taken; say it again after `waitMs`. */
+export type PushAnswer = { accepted: true } | { accepted: false; waitMs: number };
+/** The same with an answer; it never waits inside. Several messages at once: all or none. */
+export const pushUpdate = defineUpdate<PushAnswer, [PushMessage[]]>('push');
+
+/** Everything that waits is given to `run` now, whatever the size of the batch. */
+export const flushSignal = defineSignal('flush');
+
+// ── What a shard is told by its parent, an operator or the node's memory monitor ─────────────
+
+export interface ShardOrders {
+  options: BufferOptions;
+  paused: boolean;
+  version: number;
+}
+export const orderSignal = defineSignal<[ShardOrders]>('order');
+
+/** Dead letters that were chosen (their rows carry `op`) come back, or are dropped. */
+export interface DeadOrder {
+  op: string;
+  action: 'retry' | 'drop';
+  front?: boolean;
+}
+export const deadSignal = defineSignal<[DeadOrder]>('dead');
+
+/** The node is short of memory (`shrink`), or no longer (`grow`). */
+export const memorySignal = defineSignal<['shrink' | 'grow']>('memory');
+
+/** What a shard keeps in its node's memory, told on the node itself (a sink), where the memory monitor adds it up. */
+export type ShardSinks = {
+  buffers: {
+    size(size: { buffer: string; shard: number; bytes: number; shrunk: boolean; atMinimum: boolean }): void;
+  };
+};
+
+// ── Entries and counts ───────────────────────────────────────────────────────────────────────
+
+/** A run of entries that have had the same fate so far. Plain JSON: it is carried through continue-as-new. */
+export interface Chunk {
+  /** The number of its first entry; a shard numbers the entries that it accepts. */
+  first: number;
+  count: number;
+  /** Characters of JSON. */
+  bytes: number;
+  /** Here, or … */
+  entries?: Json[];
+  /** … in PostgreSQL: the row, and where in it the run begins. */
+  row?: string;
+  from?: number;
+  keys?: (string | null)[];
+  /** When it came, epoch milliseconds; 0: it need not wait for its batch to fill. */
+  since: number;
+  /** Put off until then. */
+  at?: number;
+  /** Failures that count: alone, or because `run` said so. */
+  attempts?: number;
+  /** Failures in company, whose culprit is not known. */
+  failed?: number;
+  /** Runs in batches of its own, of at most so many. */
+  limit?: number;
+  /** It is on its way to PostgreSQL, and must not change. */
+  storing?: true;
+  /** Its order among the stored ones, once it has been sent there: the same again if that failed. */
+  place?: number;
+  errors?: EntryError[];
+}
+
+export interface EntryError {
+  at: number;
+  error: string;
+}
+
+/**
+ * The law of a buffer, at every moment:
+ * `accepted = done + pending + running + dead + merged + dropped`.
+ */
+export interface Counts {
+  accepted: number;
+  /** Handled. */
+  done: number;
+  /** Waiting: in memory, in PostgreSQL, or put off. */
+  pending: number;
+  /** In a batch that runs. */
+  running: number;
+  dead: number;
+  /** Made one with a newer entry of the same key. */
+  merged: number;
+  /** Dead letters that an operator dropped. */
+  dropped: number;
+}
+
+export interface ShardStatus extends Counts {
+  buffer: string;
+  shard: number;
+  state: 'running' | 'paused' | 'held';
+  /** Of the pending ones: in the workflow's memory, in PostgreSQL, put off until later. */
+  inMemory: number;
+  stored: number;
+  putOff: number;
+  /** Characters of JSON in the workflow's memory. */
+  bytes: number;
+  /** Running batches. */
+  batches: number;
+  /** Past its bound: what comes goes to PostgreSQL. */
+  spilling: boolean;
+  /** The node is short of memory, and has asked it to keep little. */
+  shrunk: boolean;
+  atMinimum: boolean;
+  /** The batch size that the upstream takes, where it was found to be less than `maxBatchSize`. */
+  learnedSize: number | null;
+  /** Failed batches since the last one that did not. */
+  failuresInRow: number;
+  /** The user's state and its version. */
+  userState: Json;
+  stateVersion: number;
+  lastError: string | null;
+  runs: number;
+}
+export const shardStatusQuery = defineQuery<ShardStatus>('status');
+
+// ── A shard's workflow: its whole state is one argument ──────────────────────────────────────
+
+/** `front` before `back`; each first in memory, then in PostgreSQL, then on its way there. */
+export interface Lane {
+  chunks: Chunk[];
+  /** In PostgreSQL, to be fetched: rows of the lane from this place on, up to the last that is known to be there. */
+  stored: { from: number; to: number; entries: number; bytes: number };
+  /** To be stored behind those; still here until they are. */
+  overflow: Chunk[];
+}
+
+export type LaneName = 'front' | 'back' | 'later';
+
+/** Which messages of a sender are in: all up to `upTo`, and those `above` it. */
+export interface SenderMarks {
+  upTo: number;
+  above: number[];
+  /** For forgetting the senders that are gone. */
+  seenAt: number;
+}
+
+export interface RunningBatch {
+  chunks: Chunk[];
+  count: number;
+}
+
+export interface ShardState {
+  version: 1;
+  options: BufferOptions;
+  optionsVersion: number;
+  paused: boolean;
+  nextEntry: number;
+  nextBatch: number;
+  nextRow: number;
+  front: Lane;
+  back: Lane;
+  /** Put off, by time. Past the bound in PostgreSQL, of which the earliest is due at `laterDue`. */
+  later: Lane;
+  laterDue: number | null;
+  /** Empty when the workflow continues as new. */
+  running: Record<string, RunningBatch>;
+  /** On their way to the dead letters. */
+  burying: Chunk[];
+  counts: Omit<Counts, 'pending' | 'running'>;
+  senders: Record<string, SenderMarks>;
+  /** Entries of rows that are in memory by reference and not settled yet. */
+  rows: Record<string, number>;
+  /** Rows that nothing needs any more. */
+  forget: string[];
+  deadOrders: (DeadOrder & { page: number })[];
+  userState: Json;
+  stateVersion: number;
+  learned: { size: number; wins: number } | null;
+  failuresInRow: number;
+  holdUntil: number;
+  /** Entries numbered below this one need not wait. */
+  flushBelow: number;
+  spilling: boolean;
+  shrunk: boolean;
+  lastError: string | null;
+  runs: number;
+}
+
+export interface ShardInput {
+  buffer: string;
+  shard: number;
+  orders?: ShardOrders;
+  userState?: Json;
+  state?: ShardState;
+}
+
+// ── The parent ───────────────────────────────────────────────────────────────────────────────
+
+export type BufferRunState = 'running' | 'paused';
+
+export interface BufferCommandResult {
+  state: BufferRunState;
+  /** False when the buffer was in that state already. */
+  changed: boolean;
+}
+export const pauseBufferUpdate = defineUpdate<BufferCommandResult, []>('pause');
+export const resumeBufferUpdate = defineUpdate<BufferCommandResult, []>('resume');
+export const flushBufferUpdate = defineUpdate<{ shards: number }, []>('flush');
+/** Replaces the definition's options. More shards are started; surplus ones empty themselves. */
+export const declareBufferUpdate = defineUpdate<{ changed: boolean; version: number }, [BufferOptions]>('declare');
+/** Starts what is missing of the shards. */
+export const wakeBufferSignal = defineSignal('wake');
+/** A shard has room for a page of `init`, or nothing left to do; `seq`: the last message of `init` that it has. */
+export const roomSignal = defineSignal<[{ shard: number; waiting: number; seq: number }]>('room');
+
+export interface InitProgress {
+  /** Passes begun; 0: there is no `init`. */
+  pass: number;
+  page: number;
+  cursor: Json;
+  /** Entries that this pass has found, and all of them. */
+  found: number;
+  total: number;
+  state: 'none' | 'reading' | 'waiting for room' | 'waiting to poll' | 'over';
+}
+
+export interface BufferStatus {
+  buffer: string;
+  state: BufferRunState;
+  shards: number;
+  options: BufferOptions;
+  version: number;
+  init: InitProgress;
+}
+export const bufferStatusQuery = defineQuery<BufferStatus>('status');
+
+export interface BufferInput {
+  buffer: string;
+  /** The definition's data, resolved. Absent after continue-as-new and when a patrol restarts the parent. */
+  options?: BufferOptions;
+  state?: BufferState;
+}
+
+export interface BufferState {
+  version: 1;
+  /** Shards that were ever started. */
+  shards: number;
+  init: {
+    pass: number;
+    page: number;
+    cursor: Json;
+    found: number;
+    total: number;
+    /** Passes in a row that found nothing: the delay grows with them. */
+    emptyPasses: number;
+    /** The pass is over; the next begins when all shards are drained and its delay is over. */
+    over: boolean;
+  };
+  /** The last page's message to each shard. */
+  seqs: number[];
+  /** Entries that each shard is believed to have waiting. */
+  waiting: number[];
+  runs: number;
+}
+
+// ── The activities that the workflows call; built by `activities/buffer/index.ts` ────────────
+
+export interface InitChunk {
+  shard: number;
+  seq: number;
+  id: string;
+  count: number;
+  bytes: number;
+}
+
+export interface InitPageRead {
+  pass: number;
+  page: number;
+  chunks: InitChunk[];
+  entries: number;
+  cursor: Json;
+  /** The pass is over. */
+  last: boolean;
+}
+
+export interface BufferOpening {
+  state: BufferRunState;
+  options: BufferOptions;
+  version: number;
+  userState: Json;
+  /** The page that was read last, which may not have reached the shards. */
+  lastPage: InitPageRead | null;
+}
+
+export interface BatchInput {
+  buffer: string;
+  shard: number;
+  batch: number;
+  chunks: Chunk[];
+  count: number;
+  state: Json;
+  /** Newer entries of the same keys may lie in PostgreSQL: look before running. */
+  checkKeys: boolean;
+  timeoutMs: number;
+  /** Settled rows, deleted on the way. */
+  forget: string[];
+}
+
+/** Entries that have no number yet: here, or in the row that has them. */
+export interface Loose {
+  entries?: Json[];
+  row?: string;
+  count: number;
+  bytes: number;
+  keys?: (string | null)[];
+}
+
+/** `count: 0`: there are no more. */
+export type DeadPage = Loose;
+
+/** Entries of a batch that come again: `count` of them from index `from`. */
+export interface Kept {
+  from: number;
+  count: number;
+  /** Put off until then, which uses no attempt. */
+  at?: number;
+  /** Changed: their new values, or the row that has them. */
+  entries?: Json[];
+  row?: string;
+  bytes?: number;
+}
+
+export interface BatchResult {
+  node: string;
+  ms: number;
+  outcome:
+    | {
+        kind: 'answered';
+        kept: Kept[];
+        /** New entries. */
+        fresh: (Loose & { at?: number })[];
+        /** How many had a newer one of the same key, and were not run. */
+        voided: number;
+        state?: Json;
+        reason?: string;
+      }
+    | { kind: 'failed'; error: string; tooLarge: boolean; final: boolean }
+    /** The upstream or the worker asks to wait: no attempt is used. */
+    | { kind: 'held'; error: string; forMs: number };
+}
+
+export interface StoreRow {
+  id: string;
+  lane: LaneName;
+  /** Order within the lane; null: it stays in memory by reference. */
+  place: number | null;
+  chunk: Chunk;
+}
+
+export interface BufferActivities {
+  openBuffer(input: { buffer: string; options?: BufferOptions }): Promise<BufferOpening>;
+  setBufferState(input: { buffer: string; state: BufferRunState }): Promise<BufferCommandResult>;
+  declareBuffer(input: { buffer: string; options: BufferOptions }): Promise<{ changed: boolean; version: number }>;
+  /** Calls `init` for one page and stores it; the same page again gives what was stored. */
+  readInitPage(input: {
+    buffer: string;
+    pass: number;
+    page: number;
+    cursor: Json;
+    shards: number;
+    seqs: number[];
+    limit: number;
+  }): Promise<InitPageRead>;
+  runBatch(input: BatchInput): Promise<BatchResult>;
+  /** Writes chunks to PostgreSQL, or adopts those that a sender has written. Done twice, it changes nothing. */
+  storeChunks(input: { buffer: string; shard: number; rows: StoreRow[]; keyed: boolean }): Promise<void>;
+  /** The next stored chunks of a lane, by reference; of `later`, those that are due: `from` counts these fetches, and the same one again gives the same. */
+  fetchChunks(input: {
+    buffer: string;
+    shard: number;
+    lane: LaneName;
+    from: number;
+    to: number;
+    dueMs: number;
+    limit: number;
+  }): Promise<{ chunks: (Chunk & { row: string })[]; next: number; laterDue: number | null }>;
+  buryEntries(input: { buffer: string; shard: number; chunks: Chunk[] }): Promise<void>;
+  /** The next page of the dead letters of an order. The same page again gives the same. */
+  takeDead(input: {
+    buffer: string;
+    shard: number;
+    op: string;
+    action: DeadOrder['action'];
+    page: number;
+  }): Promise<DeadPage>;
+  /** What `status` and the metrics show, and what to delete: rows, and keys of entries up to a number. */
+  reportShard(input: {
+    status: ShardStatus;
+    moment: number;
+    forget: string[];
+    forgetKeys: number | null;
+  }): Promise<void>;
+}

@@ -1,0 +1,77 @@
+/**
+ * When a buffer's parent reads the next page of `init`, as a pure function: as there is room, and again (polling) when all is
+ * handled, after a delay that grows while nothing is found. `buffer.ts` carries it out.
+ */
+import type { BufferState, InitPageRead, InitProgress } from './contract';
+import type { BufferOptions } from './options';
+
+/** Between passes that find nothing, at first; it doubles up to the option `poll`. Milliseconds. */
+const POLL_BASE_MS = 1_000;
+/** Pages that may wait in a shard before the next one is read. */
+const PAGES_AHEAD = 4;
+
+export function freshBufferState(): BufferState {
+  return {
+    version: 1,
+    shards: 0,
+    init: { pass: 0, page: 0, cursor: null, found: 0, total: 0, emptyPasses: 0, over: false },
+    seqs: [],
+    waiting: [],
+    runs: 1,
+  };
+}
+
+export const shardsOf = (options: BufferOptions): number => (options.ordered ? 1 : options.shards);
+
+/** About how many entries of a page are wanted. */
+export const pageLimit = (options: BufferOptions): number => options.maxBatchSize * shardsOf(options);
+
+export type InitStep = 'read' | { pollInMs: number } | 'wait';
+
+/** `wait`: for a shard to say that it has room or is drained. */
+export function nextInitStep({ init, waiting }: BufferState, options: BufferOptions, paused: boolean): InitStep {
+  if (!options.init || paused) return 'wait';
+  const sum = waiting.reduce((all, one) => all + one, 0);
+  if (!init.over) return sum < PAGES_AHEAD * pageLimit(options) ? 'read' : 'wait';
+  if (options.pollMs === null || sum > 0) return 'wait';
+  return { pollInMs: pollDelay(init.emptyPasses, options.pollMs) };
+}
+
+export function pollDelay(emptyPasses: number, longest: number): number {
+  return emptyPasses === 0 ? 0 : Math.min(longest, POLL_BASE_MS * 2 ** Math.min(20, emptyPasses - 1));
+}
+
+/** Notes a page that was read, and that its chunks are on their way. */
+export function pageRead(state: BufferState, read: InitPageRead): void {
+  const { init } = state;
+  for (const { shard, seq, count } of read.chunks) {
+    state.seqs[shard] = seq;
+    state.waiting[shard] = (state.waiting[shard] ?? 0) + count;
+  }
+  init.pass = read.pass;
+  init.page = read.page + 1;
+  init.cursor = read.cursor;
+  init.found += read.entries;
+  init.total += read.entries;
+  init.over = read.last;
+  if (read.last) init.emptyPasses = init.found === 0 ? init.emptyPasses + 1 : 0;
+}
+
+export function beginPass(state: BufferState): void {
+  Object.assign(state.init, { pass: state.init.pass + 1, page: 0, cursor: null, found: 0, over: false });
+}
+
+export function initProgress(state: BufferState, options: BufferOptions, paused: boolean): InitProgress {
+  const { pass, page, cursor, found, total, over } = state.init;
+  const step = nextInitStep(state, options, paused);
+  const now = !options.init
+    ? 'none'
+    : over
+      ? options.pollMs === null
+        ? 'over'
+        : 'waiting to poll'
+      : step === 'read'
+        ? 'reading'
+        : 'waiting for room';
+  return { pass: options.init ? pass + 1 : 0, page, cursor, found, total, state: now };
+}

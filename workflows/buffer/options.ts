@@ -1,0 +1,173 @@
+/**
+ * Every option of a buffer, once: kind, default, bounds and words. The config's resolver, the workflows and the generated
+ * `docs/options.md` read this table. Values here are compiled: durations are whole milliseconds and end in `Ms`.
+ */
+import type { OptionSpec } from '../tracker/options';
+import type { Json } from './contract';
+
+/** What a buffer's workflows and its row carry. Plain JSON. */
+export interface BufferOptions {
+  maxBatchSize: number;
+  /** Null: never. */
+  flushIntervalMs: number | null;
+  maxConcurrency: number;
+  timeoutMs: number;
+  heartbeatTimeoutMs: number;
+  /** The longest delay between passes of `init` that find nothing; null: it runs once. */
+  pollMs: number | null;
+  bound: { entries: number; bytes: number };
+  capacity: number;
+  retry: { attempts: number; baseMs: number; capMs: number };
+  ordered: boolean;
+  shards: number;
+  historyEvents: number;
+  /** Whether there is an `init`. */
+  init: boolean;
+  /** A path within the entry; `function`: only the definition can tell; null: there is none. */
+  key: { path: string } | 'function' | null;
+  /** What each shard begins with. */
+  state: Json;
+}
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const DAY = 24 * 60 * MINUTE;
+
+export const BUFFER_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'maxBatchSize',
+    path: 'maxBatchSize',
+    kind: 'integer',
+    default: 2_000,
+    min: 1,
+    max: 20_000,
+    text: 'Entries of one batch at most. Less where the upstream was found to take less.',
+  },
+  {
+    name: 'flushInterval',
+    path: 'flushIntervalMs',
+    kind: 'duration',
+    default: 50,
+    min: 0,
+    max: DAY,
+    text: "How long an entry waits at most for its batch to fill. `'never'`: until it is full, or `flush`.",
+  },
+  {
+    name: 'maxConcurrency',
+    path: 'maxConcurrency',
+    kind: 'integer',
+    default: 2,
+    min: 1,
+    max: 100,
+    text: 'Batches of one shard at once.',
+  },
+  {
+    name: 'timeout',
+    path: 'timeoutMs',
+    kind: 'duration',
+    default: MINUTE,
+    min: 10,
+    max: DAY,
+    text: 'A batch that takes longer is aborted (its AbortSignal fires) and halved.',
+  },
+  {
+    name: 'heartbeatTimeout',
+    path: 'heartbeatTimeoutMs',
+    kind: 'duration',
+    default: 10 * SECOND,
+    min: SECOND,
+    max: 10 * MINUTE,
+    text: "A dead worker's batches run on other workers this long after its last heartbeat.",
+  },
+  {
+    name: 'poll',
+    path: 'pollMs',
+    kind: 'duration',
+    default: 30 * SECOND,
+    min: 100,
+    max: DAY,
+    text: 'When all is handled `init` runs again; where it finds nothing, after a delay that doubles from 1 s up to this. `false`: `init` runs once.',
+  },
+  {
+    name: 'bound.entries',
+    path: 'bound.entries',
+    kind: 'integer',
+    default: 50_000,
+    min: 1,
+    max: 1_000_000,
+    text: 'Entries that a shard keeps in memory; what comes past it goes to PostgreSQL, in order.',
+  },
+  {
+    name: 'bound.bytes',
+    path: 'bound.bytes',
+    kind: 'integer',
+    default: 1_000_000,
+    min: 10_000,
+    max: 16_000_000,
+    text: 'The same in characters of JSON.',
+  },
+  {
+    name: 'capacity',
+    path: 'capacity',
+    kind: 'integer',
+    default: 100_000_000,
+    min: 1,
+    max: 10_000_000_000,
+    text: 'Entries that the whole buffer may have pending, memory and PostgreSQL together; past it senders wait.',
+  },
+  {
+    name: 'retry.attempts',
+    path: 'retry.attempts',
+    kind: 'integer',
+    default: 5,
+    min: 1,
+    max: 1_000,
+    text: 'An entry that has failed so often, alone or because `run` said so, is a dead letter. Failures in a batch with others do not count.',
+  },
+  {
+    name: 'retry.base',
+    path: 'retry.baseMs',
+    kind: 'duration',
+    default: SECOND,
+    min: 1,
+    max: DAY,
+    text: 'The delay after the first failure; it doubles with each, ± 20 %.',
+  },
+  {
+    name: 'retry.cap',
+    path: 'retry.capMs',
+    kind: 'duration',
+    default: MINUTE,
+    min: 1,
+    max: 30 * DAY,
+    text: 'The longest delay.',
+  },
+  {
+    name: 'ordered',
+    path: 'ordered',
+    kind: 'boolean',
+    default: false,
+    text: 'One shard and one batch at a time; what comes again holds all others until it is done or dead.',
+  },
+  {
+    name: 'shards',
+    path: 'shards',
+    kind: 'integer',
+    default: 2,
+    min: 1,
+    max: 256,
+    text: 'Workflows that the entries are spread over, by key where there is one. 1 where `ordered`.',
+  },
+  {
+    name: 'historyEvents',
+    path: 'historyEvents',
+    kind: 'integer',
+    default: 2_000,
+    min: 50,
+    max: 10_000,
+    text: "Continue-as-new past this many events of a workflow's history, or 4 MB of it.",
+  },
+];
+
+/** The state that a shard may keep: JSON of this many characters. */
+export const STATE_BYTES = 64 * 1024;

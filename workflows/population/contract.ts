@@ -1,0 +1,133 @@
+/**
+ * All that an outsider needs to talk to a job (a regen, decay or sweep): the words, the id, updates and queries, and the
+ * activities that its workflow calls. Clients, workers and tests import this file; `job.ts` carries it out.
+ *
+ * A **tick** is one time of a job's schedule. A **pass** is one activity execution that works on a tick: one is enough, more
+ * follow when a worker dies or the job is paused. A tick is known by its **due** time; those of a job only grow.
+ */
+import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import type { CommandResult, ReconfigureResult, TrackerState } from '../tracker/contract';
+import type { OptionChange } from '../tracker/options';
+import type { JobKind, JobOptions } from './options';
+
+/** Workflow id of a job: `job/stamina`. */
+export const jobWorkflowId = (job: string): string => `job/${job}`;
+
+export function parseJobWorkflowId(id: string): string | undefined {
+  return /^job\/([^/]+)$/.exec(id)?.[1];
+}
+
+export type JobState = TrackerState;
+
+/** How long a tick took, in four bands: below 0.5 s, below 2 s, below `warnAfter`, above it. */
+export type Band = 'excellent' | 'good' | 'fair' | 'warning';
+
+// ── What an operator says ────────────────────────────────────────────────────────────────────
+
+export const pauseJobUpdate = defineUpdate<CommandResult, []>('pause');
+export const resumeJobUpdate = defineUpdate<CommandResult, []>('resume');
+export const stopJobUpdate = defineUpdate<CommandResult, []>('stop');
+/** A tick now, beside the schedule. Answers with the request that is run: the one that waits already, where there is one. */
+export const runJobUpdate = defineUpdate<{ request: string }, [{ request: string }]>('run');
+/** Replaces the definition's options (a new version of the config), keeps what was set by hand. Refused with wrong SQL. */
+export const declareJobUpdate = defineUpdate<ReconfigureResult, [JobOptions]>('declare');
+export const reconfigureJobUpdate = defineUpdate<ReconfigureResult, [OptionChange[]]>('reconfigure');
+
+export interface JobStatus {
+  job: string;
+  kind: JobKind;
+  state: JobState;
+  /** Due time of the tick that a pass works on, epoch milliseconds. */
+  working?: number;
+  /** Due time of the next tick. */
+  next?: number;
+  last?: PassResult;
+  lastError?: string;
+}
+export const jobStatusQuery = defineQuery<JobStatus>('status');
+
+// ── Workflow input: the whole state is one argument, carried through continue-as-new ──────────
+
+export interface JobWorkflowState {
+  version: 1;
+  /** The newest due time that is settled: run, or skipped. Epoch milliseconds. */
+  settled: number;
+  /** Of this workflow id since its start: claims of one run are ordered by it. */
+  pass: number;
+  /** A run by hand that is waited for. */
+  request?: string;
+  /** A tick that has begun and not ended. */
+  open?: TickOrder;
+  /** Rows of a sweep that are to be tried again at this time. */
+  retryAt?: number;
+  last?: PassResult;
+  lastError?: string;
+  runs: number;
+}
+
+export interface JobInput {
+  job: string;
+  /** The definition's data, resolved. Absent after continue-as-new and when a patrol restarts the job. */
+  options?: JobOptions;
+  state?: JobWorkflowState;
+}
+
+// ── The activities ───────────────────────────────────────────────────────────────────────────
+
+/** Which tick to do. */
+export interface TickOrder {
+  /** Epoch milliseconds. */
+  due: number;
+  /** Intervals it stands for; 0: only what is left of earlier ticks (a sweep's retries). */
+  elapsed: number;
+  /** Ticks before it that are not done. */
+  skipped: number;
+  request?: string;
+}
+
+export interface JobOpening {
+  state: JobState;
+  options: JobOptions;
+  version: number;
+  /** Of the newest tick that has ended, and of the one that is open. */
+  endedDue?: number;
+  open?: TickOrder;
+  /** For a `cron`: due times from the newest settled one on, in order. */
+  calendar: number[];
+}
+
+export interface PassInput {
+  job: string;
+  pass: number;
+  tick: TickOrder;
+}
+
+export type PassEnd =
+  | 'done' // the tick has ended
+  | 'asked' // its workflow cancelled it: paused, stopped, to continue as new
+  | 'handed back' // the worker shuts down
+  | 'fenced'; // a newer holder works on it
+
+export interface PassResult {
+  end: PassEnd;
+  /** Of the tick that was worked on, which is an older one where that was not finished. */
+  due: number;
+  rows: number;
+  failed: number;
+  ms: number;
+  band?: Band;
+  node: string;
+  /** Why the tick ended early. */
+  error?: string;
+  retryAt?: number;
+}
+
+export interface PopulationActivities {
+  /** With options: checks them against the database, then makes or takes up the row. Refused (BadOption) with PostgreSQL's words. */
+  openJob(input: { job: string; options?: JobOptions; after?: number }): Promise<JobOpening>;
+  setJobState(input: { job: string; state: JobState }): Promise<CommandResult>;
+  declareJob(input: { job: string; options: JobOptions }): Promise<ReconfigureResult>;
+  setJobOptions(input: { job: string; changes: OptionChange[] }): Promise<ReconfigureResult>;
+  /** Works on a tick until it has ended, or something else ends the pass. */
+  pass(input: PassInput): Promise<PassResult>;
+}

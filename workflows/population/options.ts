@@ -1,0 +1,242 @@
+/**
+ * Every option of a job (regen, decay, sweep), once: kind, default, bounds and words. The config's resolver, `config --set`, the
+ * running job and the generated `docs/options.md` read this table. What is compiled here is plain JSON: workflow input and a row.
+ */
+import { refusal, type OptionChange, type OptionSpec } from '../tracker/options';
+
+export type JobKind = 'regen' | 'decay' | 'sweep';
+
+/** A table by its exact names; without a schema it is looked for in the search path. */
+export interface TableRef {
+  schema?: string;
+  name: string;
+}
+
+export interface Rule {
+  column: string;
+  add: string;
+  max?: string;
+  min?: string;
+}
+
+/** What a job does, in SQL. Never changed by `config --set`: a new version of the definition is declared. */
+export type Work =
+  | { kind: 'regen'; table: TableRef; key?: string[]; set: Record<string, string>; where?: string; rule?: Rule }
+  | { kind: 'regen'; table: TableRef; key?: string[]; sql: string }
+  | { kind: 'decay'; table: TableRef; key?: string[]; where: string; moveTo?: TableRef }
+  | { kind: 'sweep'; table: TableRef; key?: string[]; due: string; order?: string };
+
+/** Either an interval on a grid from the epoch, or a calendar. */
+export type Schedule = { everyMs: number } | { cron: string; timeZone: string };
+
+export interface JobOptions {
+  kind: JobKind;
+  work: Work;
+  schedule: Schedule;
+  /** A number: each of the last n. */
+  missed: 'skip' | 'once' | number;
+  warnAfterMs: number;
+  heartbeatTimeoutMs: number;
+  historyEvents: number;
+  keep: number;
+  concurrency: number;
+  /** Regen and decay: rows a chunk. Sweep: not used. */
+  chunk: 'auto' | 'all' | number;
+  /** Rows a second at most, or how it gives way. Sweep: not used. */
+  pace: 'yield' | 'full' | number;
+  /** Sweep only. */
+  page: number;
+  timeoutMs: number;
+  retry: { attempts: number; baseMs: number; capMs: number; backoff: 'constant' | 'exponential'; jitter: boolean };
+  /** Who gave which option, by path; what is not listed is the built-in default. For people only (`config`). */
+  sources?: Record<string, 'defaults' | 'definition'>;
+}
+
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const DAY = 24 * 60 * MINUTE;
+
+/** Of every job. `cron` and `timeZone` are not listed: they are checked where the definition is resolved. */
+export const JOB_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'every',
+    path: 'schedule.everyMs',
+    kind: 'duration',
+    derived: '**required** (or `cron`)',
+    min: 100,
+    max: 366 * DAY,
+    text: 'The interval. Ticks lie on a grid from the epoch (UTC), so they do not drift, whatever a tick takes.',
+  },
+  {
+    name: 'missed',
+    path: 'missed',
+    kind: 'integer',
+    words: ['skip', 'once'],
+    default: 'once',
+    min: 1,
+    max: 10_000,
+    text: 'Ticks that could not run in time: `skip` them, do them in one (`once`, `:elapsed` says how many), or each of the last n.',
+  },
+  {
+    name: 'warnAfter',
+    path: 'warnAfterMs',
+    kind: 'duration',
+    default: 5 * SECOND,
+    min: 1,
+    max: DAY,
+    text: 'A tick that takes longer is in the band `warning`. Below 0.5 s it is `excellent`, below 2 s `good`, else `fair`.',
+  },
+  {
+    name: 'heartbeatTimeout',
+    path: 'heartbeatTimeoutMs',
+    kind: 'duration',
+    default: 5 * SECOND,
+    min: SECOND,
+    max: 10 * MINUTE,
+    text: 'A dead worker’s tick is gone on with by another one this long after its last heartbeat.',
+  },
+  {
+    name: 'keep',
+    path: 'keep',
+    kind: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    text: 'Ticks that are kept as history.',
+  },
+  {
+    name: 'historyEvents',
+    path: 'historyEvents',
+    kind: 'integer',
+    default: 2_000,
+    min: 20,
+    max: 10_000,
+    text: 'Continue-as-new past this many events of the workflow’s history (the server suggests it at 4,096).',
+  },
+];
+
+/** Of regens and decays. */
+export const CHUNK_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'chunk',
+    path: 'chunk',
+    kind: 'integer',
+    words: ['auto', 'all'],
+    default: 'auto',
+    min: 1,
+    max: 10_000_000,
+    text: 'Rows a transaction. `auto` finds, by measured time, the size that locks rows only for some milliseconds; `all` is one statement.',
+  },
+  {
+    name: 'concurrency',
+    path: 'concurrency',
+    kind: 'integer',
+    default: 2,
+    min: 1,
+    max: 64,
+    text: 'Chunks at once, each on a connection of its own.',
+  },
+  {
+    name: 'pace',
+    path: 'pace',
+    kind: 'integer',
+    words: ['yield', 'full'],
+    default: 'yield',
+    min: 1,
+    max: 1_000_000_000,
+    text: '`yield` rests after a chunk that others have slowed down; a number is the most rows a second, and yields too; `full` never rests.',
+  },
+];
+
+export const SWEEP_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'page',
+    path: 'page',
+    kind: 'integer',
+    default: 100,
+    min: 1,
+    max: 10_000,
+    text: 'Rows that are claimed, and given to `handle`, at once.',
+  },
+  {
+    name: 'concurrency',
+    path: 'concurrency',
+    kind: 'integer',
+    default: 4,
+    min: 1,
+    max: 64,
+    text: 'Pages at once.',
+  },
+  {
+    name: 'timeout',
+    path: 'timeoutMs',
+    kind: 'duration',
+    default: 30 * SECOND,
+    min: 10,
+    max: 60 * MINUTE,
+    text: 'An attempt at a page that takes longer has failed. A dead worker’s pages are claimed again after this, not before.',
+  },
+  {
+    name: 'retry.attempts',
+    path: 'retry.attempts',
+    kind: 'integer',
+    default: 5,
+    min: 1,
+    max: 1_000,
+    text: 'Attempts of a row, its page’s included; after the last one it is a dead letter.',
+  },
+  {
+    name: 'retry.base',
+    path: 'retry.baseMs',
+    kind: 'duration',
+    default: SECOND,
+    min: 1,
+    max: DAY,
+    text: 'The wait before the second attempt. Exponential: base × 2^(attempt - 1).',
+  },
+  {
+    name: 'retry.cap',
+    path: 'retry.capMs',
+    kind: 'duration',
+    default: 5 * MINUTE,
+    min: 1,
+    max: 7 * DAY,
+    text: 'No wait is longer, jitter included.',
+  },
+  {
+    name: 'retry.jitter',
+    path: 'retry.jitter',
+    kind: 'boolean',
+    default: true,
+    text: 'Spread each wait over its upper half.',
+  },
+];
+
+/** The rows of the table that hold for a kind. */
+export function specsOf(kind: JobKind): readonly OptionSpec[] {
+  return [...JOB_OPTIONS, ...(kind === 'sweep' ? SWEEP_OPTIONS : CHUNK_OPTIONS)];
+}
+
+/** Everything that is wrong with one change; empty: it may be made. */
+export function jobChangeProblems(options: JobOptions, change: OptionChange): string[] {
+  const spec = specsOf(options.kind).find((candidate) => candidate.path === change.path);
+  if (!spec) return [`a ${options.kind} has no option ${change.path}`];
+  if (spec.name === 'every' && 'cron' in options.schedule) return ['this job has a cron, so no `every`'];
+  if (change.value === null) return [];
+  const problem = refusal(spec, change.value);
+  return problem === undefined ? [] : [problem];
+}
+
+/** The options with what was set by hand laid over them. */
+export function withJobChanges(options: JobOptions, changes: Record<string, OptionChange['value']>): JobOptions {
+  const result = JSON.parse(JSON.stringify(options)) as JobOptions;
+  for (const [path, value] of Object.entries(changes)) {
+    if (value === null || jobChangeProblems(options, { path, value }).length > 0) continue;
+    const keys = path.split('.');
+    const last = keys.pop()!;
+    let at = result as unknown as Record<string, unknown>;
+    for (const key of keys) at = at[key] as Record<string, unknown>;
+    at[last] = value;
+  }
+  return result;
+}

@@ -11,8 +11,7 @@ import type { Logger } from 'pino';
 import { createActivities } from '../activities';
 import { BufferFeed, BufferMetrics, createBufferActivities, heapUse, MemoryMonitor } from '../activities/buffer';
 import { PopulationNode } from '../activities/population/node';
-import { startJobPatrol } from '../activities/population/patrol';
-import { startPatrol } from '../activities/roster/wake';
+import { startPatrol } from '../activities/patrol';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
 import { Watchdog } from '../activities/shift/watchdog';
@@ -182,7 +181,6 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);
   memory.start();
   const patrol = startPatrol(database, link, node.log);
-  const jobPatrol = startJobPatrol(database, link, node.log);
 
   let ended: Promise<void> | undefined;
   const run = async (): Promise<void> => {
@@ -192,7 +190,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     } finally {
       running = false;
       memory.stop();
-      await Promise.all([patrol.stop(), jobPatrol.stop()]);
+      await patrol.stop();
       await durable.close();
       await population.close();
       await node.close();

@@ -1,5 +1,5 @@
 /**
- * A buffer's part of the patrol (`roster/wake.ts`): its parent and shards run, and rows whose sender never told of them are
+ * A buffer's part of the patrol (`patrol.ts`): its parent and shards run, and rows whose sender never told of them are
  * deleted in time. What a shard held in memory when it was terminated by hand is gone with it; nothing else ends one.
  */
 import type { Logger } from 'pino';

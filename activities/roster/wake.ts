@@ -1,13 +1,11 @@
 /**
- * Sees to it that every pool that should be kept has its workflow: on behalf of the root (start, growth, resume), and
- * on a patrol of each node, which mends what was terminated by hand or lost with a server.
+ * Sees to it that every pool that should be kept has its workflow: on behalf of the root (start, growth, resume), and on the
+ * patrol (`patrol.ts`).
  */
 import type { Logger } from 'pino';
 import type { WakeInput } from '../../workflows/tracker/contract';
 import { poolWorkflowId, trackerWorkflowId } from '../../workflows/tracker/contract';
-import { wakeMissingBuffers } from '../buffer/wake';
-import { errorOf } from '../failures';
-import { run, type Database, type Statement } from '../store/database';
+import type { Database, Statement } from '../store/database';
 import { purgeTombstones } from '../store/members';
 import type { TemporalLink } from '../temporal';
 
@@ -27,11 +25,6 @@ const TRACKERS: Statement = {
   name: 'wake-trackers',
   text: `select name from longwatch.tracker where state <> 'stopped'`,
 };
-/** One node at a time patrols; the lock ends with the transaction. */
-const PATROL_LOCK: Statement = {
-  name: 'wake-patrol-lock',
-  text: `select pg_try_advisory_xact_lock(hashtext('longwatch patrol')) as mine`,
-};
 const AT_ONCE = 16;
 
 export async function wakePools(
@@ -48,36 +41,13 @@ export async function wakePools(
   return { woken: pools.length };
 }
 
-const PATROL_MS = 15_000;
-
-/** Until `stop` is called: every quarter of a minute, whatever should run and does not is started. */
-export function startPatrol(database: Database, temporal: TemporalLink, log: Logger): { stop: () => Promise<void> } {
-  let stopped = false;
-  let going: Promise<void> = Promise.resolve();
-  const round = async (): Promise<void> => {
-    try {
-      await database.transaction(async (db) => {
-        const [lock] = await run<{ mine: boolean }>(db, PATROL_LOCK);
-        if (lock?.mine) await patrol(database, temporal, log);
-      });
-    } catch (error) {
-      log.debug({ err: errorOf(error) }, 'the patrol could not finish; it comes again');
-    }
-  };
-  const timer = setInterval(() => {
-    if (!stopped) going = going.then(round);
-  }, PATROL_MS);
-  return {
-    stop: async () => {
-      stopped = true;
-      clearInterval(timer);
-      await going;
-    },
-  };
-}
-
-export async function patrol(database: Database, temporal: TemporalLink, log: Logger): Promise<void> {
-  const running = await temporal.runningWorkflows();
+/** A tracker's part of the patrol (`patrol.ts`): its root and the pools that have members run, and old tombstones go. */
+export async function wakeMissingPools(
+  database: Database,
+  temporal: TemporalLink,
+  running: ReadonlySet<string>,
+  log: Logger,
+): Promise<void> {
   for (const { name } of await database.rows<{ name: string }>(TRACKERS)) {
     if (!running.has(trackerWorkflowId(name)) && (await temporal.wakeTracker(name))) {
       log.warn({ tracker: name }, 'the tracker had no root workflow; it was started again');
@@ -92,7 +62,6 @@ export async function patrol(database: Database, temporal: TemporalLink, log: Lo
     );
     await inParallel(missing, (pool) => temporal.wakePool(name, pool));
   }
-  await wakeMissingBuffers(database, temporal, running, log);
   await database.transaction(purgeTombstones);
 }
 

@@ -4,7 +4,7 @@
  */
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
-import { patrol } from '../../activities/roster/wake';
+import { patrol } from '../../activities/patrol';
 import { Database } from '../../activities/store/database';
 import { TemporalLink } from '../../activities/temporal';
 import { defineConfig, defineTracker, resolveConfig } from '../../client';

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { calendarOf } from '../../activities/population/calendar';
-import { patrolJobs } from '../../activities/population/patrol';
+import { patrol } from '../../activities/patrol';
 import { Database } from '../../activities/store/database';
 import { TemporalLink } from '../../activities/temporal';
 import { defineConfig } from '../../client';
@@ -124,7 +124,7 @@ test('a workflow that was terminated by hand is brought back, and what it missed
   try {
     const before = (await job.history(1_000)).length;
     await eventually('it ticks again', async () => {
-      await patrolJobs(database, new TemporalLink(temporal), stack.log);
+      await patrol(database, new TemporalLink(temporal), stack.log);
       return (await job.history(1_000)).length > before + 1;
     });
   } finally {

@@ -95,8 +95,7 @@ export class JobHandle {
   async start(options?: JobOptions): Promise<JobStartResult> {
     const before = await this.find();
     if (!before && !options) throw await this.unknown();
-    const started = await this.startWorkflow(options ?? before?.options);
-    const row = await this.opened();
+    const { row, started } = await this.startAndOpen(options ?? before?.options);
     return {
       alreadyRunning: !started,
       state: row.state,
@@ -245,13 +244,15 @@ export class JobHandle {
     }
   }
 
-  /** Waits until a worker has opened a job that was just started, or has refused it. */
-  private async opened(): Promise<JobRow> {
+  /** Starts it and waits until a worker has opened it, or has refused it. One that was stopped a moment ago ends first. */
+  private async startAndOpen(options: JobOptions | undefined): Promise<{ row: JobRow; started: boolean }> {
+    let started = await this.startWorkflow(options);
     const deadline = Date.now() + START_MS;
     let mayHaveWorker = true;
     for (let round = 0; ; round++) {
       const row = await this.find();
-      if (row && row.state !== 'stopped') return row;
+      if (row && row.state !== 'stopped') return { row, started };
+      started ||= await this.startWorkflow(options);
       await this.connections.temporal((client) => throwIfFailed(client, this.name));
       if (round === 25) mayHaveWorker = await this.connections.workersPoll().catch(() => true);
       if (Date.now() > deadline || !mayHaveWorker) break;

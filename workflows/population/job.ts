@@ -45,6 +45,8 @@ const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableError
 /** After a pass that failed for good, or that a newer holder has taken over. */
 const FAILED_PAUSE_MS = 10_000;
 const FENCED_PAUSE_MS = 1_000;
+/** Pause and stop answer when the pass they end has ended, or after this: one long statement may take its time. */
+const END_PATIENCE_MS = 5_000;
 /** Looked at again then; a job may wait for longer than a timer can. */
 const LONGEST_TIMER_MS = 30 * 24 * 60 * 60_000;
 /** A pass may take long; a worker that dies is noticed by its heartbeat. */
@@ -197,7 +199,13 @@ export async function job(input: JobInput): Promise<void> {
     current.state = result.state;
     happenings++;
     describe();
+    if (wanted !== 'running') await condition(() => !isUnwanted(), END_PATIENCE_MS);
     return result;
+  }
+
+  /** Whether a pass works that what was said last does not want. */
+  function isUnwanted(): boolean {
+    return working !== undefined && (now?.state === 'stopped' || working.request === undefined);
   }
 
   /** One pass from its start to its result. A tick stays open until a pass says that it is done. */

@@ -17,6 +17,11 @@ export class Clock {
     return performance.now() + this.offset;
   }
 
+  /** A time that the machine's clock will show, as this clock will: what a run says of its result goes by that one. */
+  ofMachine(epochMs: number): number {
+    return epochMs + this.now() - Date.now();
+  }
+
   /** A reading of the database's clock, asked for at `askedAt` (by this clock) and just received. */
   set(databaseMs: number, askedAt: number): void {
     const difference = databaseMs - (askedAt + this.now()) / 2;

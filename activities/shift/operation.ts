@@ -13,7 +13,7 @@ import type { Clock } from './clock';
 import type { Holds } from './holds';
 import type { Lateness } from './lateness';
 import type { Members } from './members';
-import { errorText, readResult, type Failure, type Success } from './results';
+import { errorText, LAST_TIME, readResult, type Failure, type Success } from './results';
 
 /** Milliseconds. */
 const LONGEST_HOLD_MS = 365 * 24 * 60 * 60 * 1_000;
@@ -225,19 +225,20 @@ export class OperationLoop {
       return;
     }
     const { slot } = run;
+    const expiresAt = read.expiresAt === null ? null : Math.min(LAST_TIME, this.host.clock.ofMachine(read.expiresAt));
     const etag = read.etag ?? (read.json === null ? (this.etags[slot] ?? null) : null);
     this.successes.set(slot, {
       key: this.members.key(slot),
       json: read.json,
       etag,
       fetchedAt: now,
-      expiresAt: read.expiresAt,
+      expiresAt,
     });
     this.failures.delete(slot);
     this.fetchedAt[slot] = now;
-    this.expiresAt[slot] = read.expiresAt ?? 0;
+    this.expiresAt[slot] = expiresAt ?? 0;
     this.etags[slot] = etag ?? undefined;
-    this.settle(run, now, read.expiresAt ?? 0);
+    this.settle(run, now, expiresAt ?? 0);
   }
 
   private fail(run: Run, error: Error): void {

@@ -24,7 +24,7 @@ export interface Failure {
 export const MAX_VALUE_LENGTH = 4 * 1024 * 1024;
 
 /** The calendar of a JavaScript Date, which PostgreSQL's holds. Milliseconds since 1970. */
-const LAST_TIME = 8.64e15;
+export const LAST_TIME = 8.64e15;
 
 /** Reads what a run returned, so that it can be stored whatever it was. Throws a TypeError that says what it should have been. */
 export function readResult(

@@ -45,3 +45,10 @@ test('later differences up to 100 ms are noise; a larger one is followed', () =>
   read(999_000, 0);
   expect(clock.now()).toBe(999_000);
 });
+
+test('a time of the machine’s clock is as far away by this one, however wrong the machine’s is', () => {
+  read(4_600_000, 0);
+  expect(clock.ofMachine(1_000_500)).toBe(4_600_500);
+  read(4_600_090, 0);
+  expect(clock.ofMachine(1_000_500)).toBe(4_600_500);
+});

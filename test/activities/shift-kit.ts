@@ -13,10 +13,13 @@ export const log = pino({ level: 'silent' });
 /** Some day; times of tests count from here. */
 export const T0 = 1_700_000_000_000;
 
-export class TestClock implements Pick<Clock, 'now' | 'set'> {
+export class TestClock implements Pick<Clock, 'now' | 'ofMachine' | 'set'> {
   constructor(public time = T0) {}
   now(): number {
     return this.time;
+  }
+  ofMachine(epochMs: number): number {
+    return epochMs;
   }
   set(): void {
     // The test turns it.

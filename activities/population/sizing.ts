@@ -5,7 +5,7 @@
 import type { JobOptions } from '../../workflows/population/options';
 
 /** The aim of `chunk: 'auto'`: rows are locked about this long. Milliseconds. */
-export const CHUNK_TARGET_MS = 5;
+export const CHUNK_TARGET_MS = 6;
 const FIRST_ROWS = 2_000;
 const MIN_ROWS = 100;
 const MAX_ROWS = 100_000;
@@ -48,7 +48,7 @@ export class Sizing {
       this.rows = clamp(Math.min(this.rows * 1.5, CHUNK_TARGET_MS / this.cost));
     }
     this.done += changed;
-    return Math.max(this.rest(over, changed, net), this.rateRest());
+    return Math.max(this.rest(over, changed, ms), this.rateRest());
   }
 
   /** Rows that cost more than twice what others did were slowed down by somebody: as much time is left to them. */

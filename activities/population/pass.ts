@@ -180,7 +180,11 @@ async function close(node: PopulationNode, work: PassWork, result: WorkResult, m
   const band = bandOf(ms, options.warnAfterMs);
   const totals = await database.transaction(async (db) => {
     if (!(await holdJob(db, job, token))) throw fenced(job);
-    const sums = await totalsOf(db, job);
+    const { unfinished, ...sums } = await totalsOf(db, job);
+    // A part that was done while another one rested may be among what a crash of PostgreSQL has taken back.
+    if (result.complete && unfinished > 0) {
+      throw failure(ErrorType.StoreUnavailable, 'PostgreSQL has lost the newest commits in a crash; the tick goes on');
+    }
     await closeTick(db, job, {
       ...sums,
       due: tick.due,

@@ -54,7 +54,9 @@ export class Database {
       statement_timeout: this.pooled ? undefined : timeout,
       // The server's own limit does not help when the server is frozen; the client's does.
       query_timeout: timeout + 1_000,
+      // So that a server whose machine is gone is noticed in the middle of a long statement too; Linux would wait for two hours.
       keepAlive: true,
+      keepAliveInitialDelayMillis: 10_000,
     });
     // A connection that breaks while idle is replaced at its next use; without a listener Node would end the process.
     this.pool.on('error', (error) => options.log.debug({ err: error }, 'an idle database connection was lost'));

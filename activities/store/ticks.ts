@@ -32,6 +32,8 @@ export interface TickTotals {
   rows: number;
   chunks: number;
   failed: number;
+  /** Parts that are not done. */
+  unfinished: number;
 }
 
 const HOLD: Statement = {
@@ -115,7 +117,7 @@ const ABANDON: Statement = {
 const TOTALS: Statement = {
   name: 'tick-totals',
   text: `select coalesce(sum(rows), 0)::float8 as rows, coalesce(sum(chunks), 0)::float8 as chunks,
-                coalesce(sum(failed), 0)::float8 as failed
+                coalesce(sum(failed), 0)::float8 as failed, count(*) filter (where not done)::int as unfinished
          from longwatch.tick_range where job = $1`,
 };
 const CLOSE: Statement = {
@@ -242,7 +244,7 @@ export async function totalsOf(db: Queryable, job: string): Promise<TickTotals> 
   return (await run<TickTotals & Record<string, unknown>>(db, TOTALS, [job]))[0]!;
 }
 
-export interface TickClosing extends TickTotals {
+export interface TickClosing extends Omit<TickTotals, 'unfinished'> {
   due: number;
   ms: number;
   longestMs: number | null;

@@ -126,7 +126,7 @@ test('a worker that is frozen in a tick and goes on when another has finished it
   for (const one of [...workers]) await kill(one);
   const frozen = await worker();
   await stack.sql('update counter set n = 0');
-  await insistOn('it is paced', () => counting.set({ pace: 50_000 }));
+  await insistOn('it is paced', () => counting.set({ pace: 100_000 }));
   const running = counting.run();
   await eventually('it has begun', async () => ((await counting.status()).open?.rows ?? 0) > 1_000);
   await frozen.kill('SIGSTOP');

@@ -43,9 +43,14 @@ test('the histories tell of every activity, signal and end', () => {
   }
   expect([...activities].sort()).toEqual([
     'applyRoster',
+    'declareJob',
     'declareOptions',
+    'openJob',
     'openPool',
     'openTracker',
+    'pass',
+    'setJobOptions',
+    'setJobState',
     'setOptions',
     'setTrackerState',
     'shift',
@@ -54,9 +59,11 @@ test('the histories tell of every activity, signal and end', () => {
   ]);
   for (const kind of [
     'ACTIVITY_TASK_CANCEL_REQUESTED',
+    'ACTIVITY_TASK_FAILED',
     'SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED',
     'WORKFLOW_EXECUTION_COMPLETED',
     'WORKFLOW_EXECUTION_CONTINUED_AS_NEW',
+    'WORKFLOW_EXECUTION_FAILED',
     'WORKFLOW_EXECUTION_SIGNALED',
     'WORKFLOW_EXECUTION_UPDATE_COMPLETED',
   ]) {

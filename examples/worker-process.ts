@@ -37,6 +37,8 @@ async function work({ config: file, log, workflowBundle }: WorkerProcess): Promi
   });
   process.on('SIGTERM', () => void worker.shutdown());
   process.on('disconnect', () => process.exit(1));
+  // Ctrl-C in a terminal reaches this process too; whoever started it decides.
+  process.on('SIGINT', () => undefined);
   const ended = worker.run();
   process.stdout.write('ready\n');
   await ended;

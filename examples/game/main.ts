@@ -1,17 +1,18 @@
 /**
  * `npm run example -- game [--players 10000] [--ticks 3] [--every 10s] [--load 300] [--workers 1] [--kill-every 5s]`: a game's
  * background jobs over its players, while they play; then checks every player's stamina against the rule and the
- * books, and ends with 0 only if all of it holds.
+ * books, and ends with 0 only if all of it holds. Ctrl-C ends it before that, with 130.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { connect, resolveConfig } from 'longwatch';
+import { connect, resolveConfig, type Longwatch } from 'longwatch';
 import { migrate } from 'longwatch/worker';
 import { Pool } from 'pg';
 import { pino } from 'pino';
+import { interrupted, interruption } from '../../client/cli/interrupt';
 import { parseDuration } from '../../workers/config/values';
 import { startDevServers } from '../../workers/dev/servers';
 import { Workers } from '../workers';
@@ -22,6 +23,7 @@ import { Report } from './report';
 import { SETTINGS_VARIABLE, type GameSettings } from './settings';
 import { migrateGame, seedGame, settleGame, type Seeding } from './world';
 
+const LOG = pino({ level: 'error' }, pino.destination({ fd: 2, sync: true }));
 const CLIENTS = 8;
 const LOOK_MS = 250;
 /** A tick that takes longer than so many intervals will not come. */
@@ -95,73 +97,95 @@ function seedingOf({ players }: Flags, { idleSeconds, decaySeconds }: GameSettin
   };
 }
 
-async function main(): Promise<void> {
-  const flags = readFlags();
+/** The servers, the worker processes and the players' connections of one run. */
+interface Game {
+  longwatch: Longwatch;
+  workers: Workers;
+  pool: Pool;
+  databaseUrl: string;
+  load: Load;
+}
+
+/** The world is made, ticks pass while the players play, and then all of it is checked. @returns whether it holds */
+async function play({ longwatch, workers, pool, databaseUrl, load }: Game, flags: Flags): Promise<boolean> {
   const settings = settingsOf(flags);
   const seeding = seedingOf(flags, settings);
+  const began = performance.now();
+  await migrate(databaseUrl, LOG);
+  await migrateGame(databaseUrl, LOG);
+  await seedGame(pool, seeding, (made) => console.log(`${made.toLocaleString('en-US')} players are there`));
+  await settleGame(databaseUrl);
+  console.log(`made in ${((performance.now() - began) / 1_000).toFixed(1)} s\n`);
+
+  await Promise.all(Array.from({ length: flags.workers }, () => workers.start()));
+  const { jobs } = resolveConfig(gameJobs(settings));
+  for (const { name, options } of jobs) await longwatch.job(name).start(options);
+  const names = jobs.map(({ name }) => name);
+  const report = new Report(longwatch, names, load, console.log);
+  if (flags.load > 0) load.start();
+  const killer = flags.killEveryMs === undefined ? undefined : setInterval(() => workers.killOne(), flags.killEveryMs);
+  const until = Date.now() + (flags.ticks + 1) * flags.everyMs * PATIENCE + READY_MS;
+  for (let left = flags.ticks; left > 0; left -= await report.look('stamina')) {
+    if (Date.now() > until) throw new Error('the jobs do not come along: see GAME_LOG=info');
+    await delay(LOOK_MS);
+  }
+  clearInterval(killer);
+  await load.stop();
+
+  const restMs = Math.max(settings.idleSeconds, settings.decaySeconds) * 1_000;
+  console.log(
+    `\nNobody plays any more: in ${restMs / 1_000} s each fight is idle, each item old, and a last tick ends them`,
+  );
+  await delay(restMs + LOOK_MS);
+  const signal = AbortSignal.timeout(READY_MS + flags.everyMs * PATIENCE);
+  for (const name of names) await longwatch.job(name).run({ signal });
+  await report.look('stamina');
+  for (const name of names) await longwatch.job(name).stop();
+
+  const acts = [...load.done].map(([act, count]) => `${count.toLocaleString('en-US')} × ${act}`).join(', ');
+  console.log(`\n${acts || 'no load'}${workers.deaths > 0 ? `; ${workers.deaths} workers died` : ''}\n`);
+  const lines = await checkGame(pool, seeding, settings, load.done);
+  for (const { what, holds } of lines) console.log(`${holds ? 'ok  ' : 'NOT '} ${what}`);
+  return lines.every((line) => line.holds);
+}
+
+/** @returns the exit status: 0 all of it holds, 1 it does not, 130 it was ended before that was known. */
+async function main(): Promise<number> {
+  const flags = readFlags();
+  const stopped = interruption('Ending the players, the jobs and the servers …');
   const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-game-'));
-  const log = pino({ level: 'error' }, pino.destination({ fd: 2, sync: true }));
-  const servers = await startDevServers({ dir: path.join(folder, 'servers'), ui: false, log });
+  const servers = await startDevServers({ dir: path.join(folder, 'servers'), ui: false, log: LOG });
   const { databaseUrl, temporalAddress, namespace } = servers;
-  const environment = { temporal: { address: temporalAddress, namespace }, databaseUrl };
   const workers = new Workers(path.join(__dirname, 'worker.ts'), {
     TEMPORAL_ADDRESS: temporalAddress,
     DATABASE_URL: databaseUrl,
-    [SETTINGS_VARIABLE]: JSON.stringify(settings),
+    [SETTINGS_VARIABLE]: JSON.stringify(settingsOf(flags)),
   });
   const pool = new Pool({ connectionString: databaseUrl, max: CLIENTS });
   pool.on('error', () => undefined);
+  const load = new Load(pool, { players: flags.players, rate: flags.load, clients: CLIENTS });
+  const environment = { temporal: { address: temporalAddress, namespace }, databaseUrl };
   const longwatch = await connect({ environment });
   try {
-    await migrate(databaseUrl, log);
-    await migrateGame(databaseUrl, log);
-    const began = performance.now();
-    await seedGame(pool, seeding, (made) => console.log(`${made.toLocaleString('en-US')} players are there`));
-    await settleGame(databaseUrl);
-    console.log(`made in ${((performance.now() - began) / 1_000).toFixed(1)} s\n`);
-
-    await Promise.all(Array.from({ length: flags.workers }, () => workers.start()));
-    const { jobs } = resolveConfig(gameJobs(settings));
-    for (const { name, options } of jobs) await longwatch.job(name).start(options);
-    const load = new Load(pool, { players: flags.players, rate: flags.load, clients: CLIENTS });
-    if (flags.load > 0) load.start();
-    const killer =
-      flags.killEveryMs === undefined ? undefined : setInterval(() => workers.killOne(), flags.killEveryMs);
-    const names = jobs.map(({ name }) => name);
-    const report = new Report(longwatch, names, load, console.log);
-    const until = Date.now() + (flags.ticks + 1) * flags.everyMs * PATIENCE + READY_MS;
-    for (let left = flags.ticks; left > 0; left -= await report.look('stamina')) {
-      if (Date.now() > until) throw new Error('the jobs do not come along: see GAME_LOG=info');
-      await delay(LOOK_MS);
-    }
-    clearInterval(killer);
-    await load.stop();
-
-    // Nobody makes a turn any more: after this time each fight is idle, and each item old.
-    await delay(Math.max(settings.idleSeconds, settings.decaySeconds) * 1_000 + LOOK_MS);
-    const signal = AbortSignal.timeout(READY_MS + flags.everyMs * PATIENCE);
-    for (const name of names) await longwatch.job(name).run({ signal });
-    await report.look('stamina');
-    for (const name of names) await longwatch.job(name).stop();
-
-    const acts = [...load.done].map(([act, count]) => `${count} × ${act}`).join(', ');
-    console.log(`\n${acts || 'no load'}${workers.deaths > 0 ? `; ${workers.deaths} workers died` : ''}\n`);
-    const lines = await checkGame(pool, seeding, settings, load.done);
-    for (const { what, holds } of lines) console.log(`${holds ? 'ok  ' : 'NOT '} ${what}`);
-    const holds = lines.every((line) => line.holds);
+    const played = play({ longwatch, workers, pool, databaseUrl, load }, flags);
+    // What it was at fails when the servers end, and that is right.
+    played.catch(() => undefined);
+    const holds = await Promise.race([played, interrupted(stopped)]);
+    if (holds === undefined) return 130;
     console.log(holds ? '\nall of it holds' : '\nit does not hold');
-    process.exitCode = holds ? 0 : 1;
+    return holds ? 0 : 1;
   } finally {
-    await longwatch.close();
+    await load.stop().catch(() => undefined);
     await workers.stop();
-    await pool.end();
+    await longwatch.close();
     await servers.stop();
+    await pool.end();
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
 main().then(
-  () => process.exit(),
+  (status) => process.exit(status),
   (error: unknown) => {
     console.error((error as Error).message);
     process.exit(error instanceof TypeError ? 2 : 1);

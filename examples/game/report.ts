@@ -1,5 +1,5 @@
 /** What the example shows while it runs: a line for each tick that has ended, with its band, and one of how the load fared. */
-import type { Longwatch } from '../../client/longwatch';
+import type { Longwatch, TickSummary } from 'longwatch';
 import type { Load } from './load';
 
 export class Report {
@@ -14,27 +14,30 @@ export class Report {
 
   /** Prints the ticks that have ended since the last look. @returns how many of them were this job's */
   async look(counted: string): Promise<number> {
-    let count = 0;
-    let ended = 0;
-    for (const job of this.jobs) {
-      const since = this.shown.get(job) ?? '';
-      const ticks = (await this.longwatch.job(job).history(10)).filter(({ due }) => due > since);
-      for (const { due, rows, ms, band, longestMs, elapsed, failed } of ticks.reverse()) {
-        this.shown.set(job, due);
-        if (job === counted) count += 1;
-        ended += 1;
-        const facts = [
-          `${rows.toLocaleString('en-US')} rows in ${(ms / 1_000).toFixed(2)} s`,
-          band ?? 'no band',
-          ...(longestMs === null ? [] : [`rows locked for ${longestMs.toFixed(0)} ms at most`]),
-          ...(elapsed > 1 ? [`${elapsed} ticks in one`] : []),
-          ...(failed > 0 ? [`${failed} FAILED`] : []),
-        ];
-        this.print(`${due.slice(11, 19)} ${job.padEnd(8)} ${facts.join('; ')}`);
-      }
-    }
-    if (ended > 0) this.tellLoad();
-    return count;
+    const ended = (await Promise.all(this.jobs.map((job) => this.endedOf(job)))).flat();
+    ended.sort((a, b) => (a.tick.endedAt! < b.tick.endedAt! ? -1 : 1));
+    for (const { job, tick } of ended) this.tell(job, tick);
+    if (ended.length > 0) this.tellLoad();
+    return ended.filter(({ job }) => job === counted).length;
+  }
+
+  private async endedOf(job: string): Promise<{ job: string; tick: TickSummary }[]> {
+    const since = this.shown.get(job) ?? '';
+    const ticks = (await this.longwatch.job(job).history(10)).filter(({ due }) => due > since);
+    if (ticks[0]) this.shown.set(job, ticks[0].due);
+    return ticks.map((tick) => ({ job, tick }));
+  }
+
+  private tell(job: string, { due, rows, ms, band, longestMs, elapsed, failed, by }: TickSummary): void {
+    const facts = [
+      `${rows.toLocaleString('en-US')} rows in ${(ms / 1_000).toFixed(2)} s`,
+      band ?? 'no band',
+      ...(longestMs === null ? [] : [`rows locked for ${longestMs.toFixed(0)} ms at most`]),
+      ...(elapsed > 1 ? [`${elapsed} ticks in one`] : []),
+      ...(failed > 0 ? [`${failed} FAILED`] : []),
+      ...(by === 'hand' ? ['by hand'] : []),
+    ];
+    this.print(`${due.slice(11, 19)} ${job.padEnd(8)} ${facts.join('; ')}`);
   }
 
   /** Since it was told last. */

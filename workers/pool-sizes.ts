@@ -2,8 +2,8 @@
  * How many connections a worker opens to PostgreSQL, by what each is for; and whether the server has room for those of all workers.
  * Used by `worker.ts`, once at its start. docs/growth.md has the reasons and the measurement behind them.
  *
- * A server of c cores does its best at about 2c to 4c statements at once; more only wait inside of it. So the sizes here are what
- * is needed so that nothing waits for something it keeps from going on, and no more.
+ * A server of c cores does nearly all it can with c statements at once, and up to 8c share the waits for the disk; more only wait
+ * inside of it. So the sizes here are what is needed so that nothing waits for something it keeps from going on, and no more.
  */
 import type { Logger } from 'pino';
 import type { Database, Statement } from '../activities/store/database';

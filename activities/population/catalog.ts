@@ -13,7 +13,10 @@ export interface Column {
   /** As SQL spells it: `bigint`, `character varying(20)`. */
   type: string;
   notNull: boolean;
+  /** Computed from other columns. */
   generated: boolean;
+  /** Numbered by PostgreSQL alone (`generated always as identity`). */
+  identity: boolean;
 }
 
 export interface TableFacts {
@@ -41,7 +44,8 @@ const TABLE: Statement = {
 const COLUMNS: Statement = {
   name: 'population-columns',
   text: `select a.attnum as number, a.attname as name, format_type(a.atttypid, a.atttypmod) as type,
-                a.attnotnull as not_null, a.attgenerated <> '' or a.attidentity = 'a' as generated
+                a.attnotnull as not_null, a.attgenerated <> '' as generated,
+                a.attidentity = 'a' as identity
          from pg_attribute a
          where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
          order by a.attnum`,
@@ -63,6 +67,7 @@ interface ColumnRow {
   type: string;
   not_null: boolean;
   generated: boolean;
+  identity: boolean;
 }
 
 export const quoteTable = ({ schema, name }: TableRef): string =>
@@ -129,6 +134,7 @@ const toColumn = (row: ColumnRow): Column => ({
   type: row.type,
   notNull: row.not_null,
   generated: row.generated,
+  identity: row.identity,
 });
 
 export const bad = (message: string): Error => failure(ErrorType.BadOption, message);

@@ -60,7 +60,11 @@ export function decayStatement(
   if (work.moveTo) {
     const columns = table.columns.filter((column) => !column.generated).map((column) => q(column.name));
     made.sql(` returning ${columns.map((column) => `${q(table.name)}.${column}`).join(', ')})`);
-    made.sql(` insert into ${quoteTable(work.moveTo)} (${columns.join(', ')}) select ${columns.join(', ')} from gone`);
+    // A row keeps its number, also where the other table numbers rows by itself.
+    const numbers = table.columns.some((column) => column.identity) ? 'overriding system value ' : '';
+    made.sql(
+      ` insert into ${quoteTable(work.moveTo)} (${columns.join(', ')}) ${numbers}select ${columns.join(', ')} from gone`,
+    );
   }
   return made;
 }

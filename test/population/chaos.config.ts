@@ -1,4 +1,5 @@
-/** What the killed workers run: rules that only add, over rows that count it. */
+/** What the killed workers run: rules that only add, over rows that count it; a sweep and a move that leave a trace of each time. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { defineConfig } from '../../client';
 
 export const COUNTING_MS = 700;
@@ -26,6 +27,36 @@ export default defineConfig({
       concurrency: 1,
       heartbeatTimeout: '5s',
       pace: 3_000,
+    },
+  ],
+  sweeps: [
+    {
+      name: 'handling',
+      every: '500ms',
+      table: 'chore',
+      due: 'handled = 0',
+      order: 'id',
+      page: 50,
+      timeout: '2s',
+      heartbeatTimeout: '1s',
+      retry: { attempts: 1_000, base: '100ms', cap: '1s' },
+      handle: async (chores, { tx }) => {
+        await tx.query('update chore set handled = handled + 1 where id = any($1)', [chores.map(({ id }) => id)]);
+        // Long enough to be killed in.
+        await delay(50);
+      },
+    },
+  ],
+  decays: [
+    {
+      name: 'moving',
+      every: '500ms',
+      table: 'old',
+      where: 'true',
+      moveTo: 'archive',
+      chunk: 50,
+      heartbeatTimeout: '1s',
+      pace: 5_000,
     },
   ],
 });

@@ -1,6 +1,7 @@
 /**
- * Bad days of a regen that only adds: workers, PostgreSQL and the Temporal server are killed at random while it ticks. Afterwards every
- * row has exactly the sum of the ticks that the history tells of. `LONGWATCH_CHAOS_TICKS=30` makes it the long one, `LONGWATCH_SEED`
+ * Bad days of a regen that only adds, and of a sweep and a move beside it: workers, PostgreSQL and the Temporal server are killed at
+ * random while they tick. Afterwards every row has exactly the sum of the ticks that the history tells of, and all others were
+ * handled or moved once. `LONGWATCH_CHAOS_TICKS=30` makes it the long one, `LONGWATCH_SEED`
  * repeats what failed.
  */
 import path from 'node:path';
@@ -16,7 +17,9 @@ const CONFIG = path.join(__dirname, 'chaos.config.ts');
 const ROWS = 200_000;
 const SEED = Number(process.env.LONGWATCH_SEED ?? anySeed());
 /** Each ends with a kill. */
-const TICKS = Number(process.env.LONGWATCH_CHAOS_TICKS ?? 9);
+const TICKS = Number(process.env.LONGWATCH_CHAOS_TICKS ?? 6);
+/** Rows for the sweep and the move before each kill. */
+const MORE = 2_000;
 const VICTIMS = ['worker', 'postgres', 'temporal'] as const;
 
 let stack: Stack;
@@ -46,10 +49,16 @@ const insistOn = <T>(what: string, ask: () => Promise<T>): Promise<T> =>
   eventually(what, async () => ({ answer: await ask() }), 60_000).then(({ answer }) => answer);
 
 const ended = async (): Promise<number> =>
-  (await stack.sql<{ n: number }>('select count(*)::int as n from longwatch.tick where ended_at is not null'))[0]!.n;
+  (
+    await stack.sql<{ n: number }>(
+      `select count(*)::int as n from longwatch.tick where job = 'counting' and ended_at is not null`,
+    )
+  )[0]!.n;
 
-const sums = (table: string) =>
-  stack.sql<{ n: number; rows: number }>(`select n, count(*)::int as rows from ${table} group by n order by n`);
+const sums = (table: string, column = 'n') =>
+  stack.sql<{ n: number; rows: number }>(
+    `select ${column} as n, count(*)::int as rows from ${table} group by 1 order by 1`,
+  );
 
 beforeAll(async () => {
   stack = await Stack.start();
@@ -58,13 +67,18 @@ beforeAll(async () => {
     await stack.sql(`create table ${table} (id int primary key, n int not null default 0) with (fillfactor = ${fill})`);
     await stack.sql(`insert into ${table} select generate_series(1, ${rows})`);
   } // prettier-ignore
+  await stack.sql(
+    'create table chore (id int generated always as identity primary key, handled int not null default 0)',
+  );
+  await stack.sql('create table old (id int generated always as identity primary key)');
+  await stack.sql('create table archive (id int)');
   await Promise.all([worker(), worker()]);
   longwatch = await stack.connect();
   counting = longwatch.job('counting');
 }, 60_000);
 afterAll(() => stack?.close(), 30_000);
 
-test('killed at random: every row has exactly the sum of its ticks, and no tick is left out', async () => {
+test('killed at random: every row has exactly the sum of its ticks, no tick is left out, all due rows are handled and moved once', async () => {
   const choose = choices(SEED);
   const left: (typeof VICTIMS)[number][] = [];
   const breakSomething = async (): Promise<void> => {
@@ -76,10 +90,12 @@ test('killed at random: every row has exactly the sum of its ticks, and no tick 
     await worker();
   };
   try {
-    await counting.start(optionsOf(config, 'counting'));
+    for (const name of ['counting', 'handling', 'moving']) await longwatch.job(name).start(optionsOf(config, name));
     for (let tick = 0; tick < TICKS; tick++) {
       const before = await insistOn('the history is told', ended);
       await eventually('it ticks', async () => (await ended()) > before, 40_000);
+      await stack.sql('insert into chore select from generate_series(1, $1)', [MORE]);
+      await stack.sql('insert into old select from generate_series(1, $1)', [MORE]);
       await breakSomething();
     }
     // No more of the schedule, and one by hand: what had begun before has ended by then.
@@ -88,13 +104,19 @@ test('killed at random: every row has exactly the sum of its ticks, and no tick 
     const [told] = await stack.sql<{ ticks: number; elapsed: number; span: number; open: number }>(
       `select count(*)::int as ticks, sum(elapsed)::int as elapsed, count(*) filter (where ended_at is null)::int as open,
               (1 + extract(epoch from max(due) filter (where request is null) - min(due)) * 1000 / $1)::int as span
-       from longwatch.tick`,
+       from longwatch.tick where job = 'counting'`,
       [COUNTING_MS],
     );
     expect(told!.ticks).toBeGreaterThan(TICKS);
     const byHand = (await counting.history(1_000)).filter((tick) => tick.by === 'hand').length;
     expect(told).toEqual({ ticks: told!.ticks, elapsed: told!.span + byHand, span: told!.span, open: 0 });
     expect(await sums('counter')).toEqual([{ n: told!.elapsed, rows: ROWS }]);
+    // What a killed worker had in hand comes again after its claim has run out.
+    await eventually('all is handled', async () => (await stack.sql('select 1 from chore where handled = 0 limit 1')).length === 0, 60_000);
+    await eventually('all is moved', async () => (await stack.sql('select 1 from old limit 1')).length === 0, 60_000);
+    expect(await sums('chore', 'handled')).toEqual([{ n: 1, rows: TICKS * MORE }]);
+    expect(await sums('(select count(*)::int as times from archive group by id) a', 'times')).toEqual([{ n: 1, rows: TICKS * MORE }]);
+    for (const name of ['handling', 'moving']) await longwatch.job(name).stop();
   } catch (error) {
     const repeat = `LONGWATCH_SEED=${SEED} LONGWATCH_CHAOS_TICKS=${TICKS} npx jest test/population/chaos`;
     throw new Error(`${(error as Error).message}\n\nto repeat it: ${repeat}`, { cause: error });

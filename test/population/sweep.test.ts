@@ -54,6 +54,7 @@ const config = defineConfig({
     decay('items-chunked', { chunk: 100, concurrency: 3 }),
     decay('items-moved', { chunk: 64, moveTo: 'archive' }),
     decay('items-all', { chunk: 'all' }),
+    decay('numbered', { table: 'numbered', where: 'true', moveTo: 'numbered_archive' }),
   ],
 });
 
@@ -204,6 +205,16 @@ describe('decay', () => {
       `select count(distinct id)::int as n from archive where what = 'item'`,
     );
     expect(moved).toEqual([{ n: 300 }]);
+  });
+
+  test('a row that moves keeps the number that PostgreSQL gave it', async () => {
+    for (const table of ['numbered', 'numbered_archive']) {
+      await stack.sql(`create table ${table} (id int generated always as identity primary key)`);
+    }
+    await stack.sql('insert into numbered overriding system value select generate_series(1001, 1010)');
+    expect((await (await startJob(longwatch, config, 'numbered')).run()).rows).toBe(10);
+    const moved = await stack.sql('select min(id) as least, max(id) as most, count(*)::int as n from numbered_archive');
+    expect(moved).toEqual([{ least: 1001, most: 1010, n: 10 }]);
   });
 
   test.each(['items-chunked', 'items-all'])('%s: a row that cannot go is found, reported and left', async (name) => {

@@ -258,13 +258,15 @@ export class BufferHandle<E = Json> {
     for (;;) {
       if (Date.now() - this.pressure.at < PRESSURE_MS && this.pressure.pending < options.capacity) return;
       try {
-        type Report = { shard: number; spilling: boolean; pending: number };
+        type Report = { shard: number; moment: number; spilling: boolean; bytes: number; pending: number };
         const reports = await this.connections.rows<Report>(BUFFER_PRESSURE, [this.name]);
-        for (const { shard, spilling } of reports) this.sender(shard, 'signal').spilling = spilling;
+        for (const { shard, moment, spilling, bytes } of reports) {
+          this.sender(shard, 'signal').hear(moment, spilling ? 0 : options.bound.bytes - bytes);
+        }
         this.pressure = { at: Date.now(), pending: reports.reduce((sum, report) => sum + report.pending, 0) };
       } catch {
         // Without PostgreSQL there is no telling: the shards take it in.
-        for (const sender of this.senders.values()) sender.spilling = false;
+        for (const sender of this.senders.values()) sender.hear(-1, Infinity);
         this.pressure = { at: Date.now(), pending: 0 };
       }
       if (this.pressure.pending < options.capacity) return;

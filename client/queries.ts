@@ -191,7 +191,8 @@ export const BUFFER_SHARDS: Statement = {
 
 export const BUFFER_PRESSURE: Statement = {
   name: 'client-buffer-pressure',
-  text: `select shard, (status ->> 'spilling')::boolean as spilling, (status ->> 'pending')::float8 as pending
+  text: `select shard, moment::float8 as moment, (status ->> 'spilling')::boolean as spilling,
+                (status ->> 'bytes')::float8 as bytes, (status ->> 'pending')::float8 as pending
          from longwatch.buffer_shard where buffer = $1`,
 };
 

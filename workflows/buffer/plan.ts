@@ -72,6 +72,9 @@ export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep
       return { do: 'continueAsNew' };
     }
     if (running > 0 && !moment.takingBack && overfull(moment)) return { do: 'takeBack' };
+    // Batches go on while more is left than may be carried: what they take needs no storing.
+    const goesOn = !moment.takingBack && !overfull(moment) && carriedBytes(state) > carryLimit(moment);
+    if (goesOn && batchReady(state, nowMs) === 'now') return { do: 'run' };
     return { do: 'wait', ...(moment.storeNotBeforeMs > nowMs ? { untilMs: moment.storeNotBeforeMs } : {}) };
   }
   if (!moment.reviving && state.deadOrders.length > 0 && nowMs >= moment.storeNotBeforeMs) return { do: 'revive' };

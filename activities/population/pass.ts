@@ -10,7 +10,7 @@ import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
 import { jobWorkflowId, type PassInput, type PassResult, type TickOrder } from '../../workflows/population/contract';
-import { bandOf } from '../../workflows/population/plan';
+import { bandOf, leftOf } from '../../workflows/population/plan';
 import type { JobOptions } from '../../workflows/population/options';
 import { errorOf, failure } from '../failures';
 import { isOutage, type Database } from '../store/database';
@@ -30,6 +30,7 @@ import {
   type TickRange,
   type TickRow,
 } from '../store/ticks';
+import { calendarOf } from './calendar';
 import { readWorkTable, type TableFacts } from './catalog';
 import { decay } from './decay';
 import { takeJobFence } from './fence';
@@ -168,10 +169,13 @@ async function openTick(
     if (before) return before.ended ? before : withoutEnd(before);
     // Older than what has ended, and forgotten: it was done.
     if (held.endedDue !== undefined && order.due <= held.endedDue) return unknownTick(order);
-    await insertTick(db, job, order);
+    const { schedule } = options;
+    const calendar = 'cron' in schedule ? calendarOf(schedule, held.endedDue ?? order.due, order.due) : [];
+    const left = leftOf(order, options, calendar, held.endedDue);
+    await insertTick(db, job, left);
     await insertRanges(db, job, token, ranges);
     if (options.kind !== 'sweep') await clearFailed(db, job);
-    return { ...order, ms: 0 };
+    return { ...left, ms: 0 };
   });
 }
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import type { JobWorkflowState } from '../../workflows/population/contract';
 import type { JobOptions } from '../../workflows/population/options';
-import { bandOf, freshJobState, nextJobStep, nextTick, type JobMoment } from '../../workflows/population/plan';
+import { bandOf, freshJobState, leftOf, nextJobStep, nextTick, type JobMoment } from '../../workflows/population/plan';
 
 const MINUTE = 60_000;
 const every = (everyMs: number, missed: JobOptions['missed'] = 'once') =>
@@ -15,7 +15,7 @@ describe('the next tick', () => {
     expect(nextTick(every(5 * MINUTE), [], 7 * MINUTE, 8 * MINUTE)).toEqual({ do: 'wait', until: 10 * MINUTE });
     expect(nextTick(every(5 * MINUTE), [], 7 * MINUTE, 10 * MINUTE + 3)).toEqual({
       do: 'tick',
-      order: { due: 10 * MINUTE, elapsed: 1, skipped: 0 },
+      order: { due: 10 * MINUTE, elapsed: 1, skipped: 0, since: 7 * MINUTE },
       settles: 10 * MINUTE,
     });
     expect(nextTick(every(5 * MINUTE), [], 10 * MINUTE, 10 * MINUTE + 3)).toEqual({ do: 'wait', until: 15 * MINUTE });
@@ -45,6 +45,19 @@ describe('the next tick', () => {
     });
     expect(nextTick(byCalendar('once'), times, 120 * MINUTE, 250 * MINUTE)).toEqual({ do: 'look' });
     expect(nextTick(byCalendar(2), times, 0, 185 * MINUTE)).toMatchObject({ order: { due: 120 * MINUTE, skipped: 1 } });
+  });
+
+  test('of a workflow that has forgotten ticks counts only what is left', () => {
+    const order = { due: 10 * MINUTE, elapsed: 8, skipped: 0, since: 2 * MINUTE };
+    const left = (ended: number | undefined, over = {}) => leftOf({ ...order, ...over }, every(MINUTE), [], ended);
+    expect(left(undefined)).toEqual(order);
+    expect(left(2 * MINUTE)).toEqual(order);
+    expect(left(7 * MINUTE)).toMatchObject({ due: 10 * MINUTE, elapsed: 3 });
+    // By hand, between two ticks.
+    expect(left(9.5 * MINUTE)).toMatchObject({ elapsed: 1 });
+    expect(left(7 * MINUTE, { elapsed: 1, skipped: 7 })).toMatchObject({ elapsed: 1, skipped: 2 });
+    // Rows of a sweep that are to be tried again.
+    expect(left(9.5 * MINUTE, { elapsed: 0, since: undefined })).toMatchObject({ elapsed: 0 });
   });
 
   test('counts every interval once: run, or skipped, whatever the delays', () => {

@@ -1,5 +1,6 @@
 /** A job's time on real servers: calendars, downtime, continue-as-new, workflows that are lost, and the command line. */
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { calendarOf } from '../../activities/population/calendar';
@@ -18,7 +19,7 @@ const adding = (name: string, over: object) => ({
   set: { stamina: 'stamina + :elapsed' },
   ...over,
 });
-const TABLES = ['renewing', 'calendar', 'down_once', 'down_each', 'lost', 'shown'];
+const TABLES = ['renewing', 'calendar', 'down_once', 'down_each', 'lost', 'reset', 'shown'];
 const config = defineConfig({
   regens: [
     adding('renewing', { historyEvents: 20 }),
@@ -26,6 +27,7 @@ const config = defineConfig({
     adding('down_once', {}),
     adding('down_each', { missed: 10_000 }),
     adding('lost', {}),
+    adding('reset', {}),
     adding('shown', { every: '366d' }),
   ],
 });
@@ -132,6 +134,33 @@ test('a workflow that was terminated by hand is brought back, and what it missed
   }
   const { intervals } = await stopped('lost');
   expect(await valuesOf(stack, 'lost')).toEqual({ [intervals]: 100 });
+});
+
+test('a workflow that is reset has forgotten ticks, and none of them is done again', async () => {
+  const job = await startJob(longwatch, config, 'reset');
+  await eventually('it ticks', async () => (await job.history(1_000)).length > 20);
+  const { workflowExecution, workflowTask } = await eventually('a pass has ended', async () => {
+    const { events } = await temporal.workflow.getHandle('job/reset').fetchHistory();
+    const passes = events!.filter((event) => event.activityTaskCompletedEventAttributes);
+    const task = events!.find(
+      (event) => event.workflowTaskCompletedEventAttributes && Number(event.eventId) > Number(passes[2]?.eventId),
+    );
+    return task && { workflowExecution: { workflowId: 'job/reset' }, workflowTask: task.eventId };
+  });
+  await temporal.workflowService.resetWorkflowExecution({
+    namespace: 'default',
+    workflowExecution,
+    workflowTaskFinishEventId: workflowTask,
+    requestId: randomUUID(),
+    reason: 'a test',
+  });
+  const before = (await job.history(1_000)).length;
+  await eventually('it ticks again', async () => (await job.history(1_000)).length > before + 3);
+  const { intervals } = await stopped('reset');
+  const ticks = await job.history(1_000);
+  const span = (Date.parse(ticks[0]!.due) - Date.parse(ticks.at(-1)!.due)) / 100 + 1;
+  expect(intervals).toBe(span - 1 + ticks.at(-1)!.elapsed);
+  expect(await valuesOf(stack, 'reset')).toEqual({ [intervals]: 100 });
 });
 
 describe('the command line', () => {

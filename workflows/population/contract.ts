@@ -82,6 +82,8 @@ export interface TickOrder {
   elapsed: number;
   /** Ticks before it that are not done. */
   skipped: number;
+  /** `elapsed` and `skipped` are counted from here: the due time up to which all was settled, as far as the workflow knew. */
+  since?: number;
   request?: string;
 }
 

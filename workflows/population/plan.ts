@@ -49,16 +49,33 @@ export function nextTick(options: JobOptions, calendar: readonly number[], settl
   const newest = due.at(0);
   const { missed } = options;
   if (missed === 'once') {
-    return { do: 'tick', order: { due: newest, elapsed: due.count, skipped: 0 }, settles: newest };
+    return { do: 'tick', order: { due: newest, elapsed: due.count, skipped: 0, since: settled }, settles: newest };
   }
   if (missed === 'skip') {
     const late = now - newest > (due.following - newest) / 2;
     if (late) return { do: 'skip', settles: newest, skipped: due.count };
-    return { do: 'tick', order: { due: newest, elapsed: 1, skipped: due.count - 1 }, settles: newest };
+    return { do: 'tick', order: { due: newest, elapsed: 1, skipped: due.count - 1, since: settled }, settles: newest };
   }
   const back = Math.min(due.count, missed) - 1;
   const oldest = due.at(back);
-  return { do: 'tick', order: { due: oldest, elapsed: 1, skipped: due.count - 1 - back }, settles: oldest };
+  const skipped = due.count - 1 - back;
+  return { do: 'tick', order: { due: oldest, elapsed: 1, skipped, since: settled }, settles: oldest };
+}
+
+/**
+ * An order of a workflow that was reset counts intervals whose ticks it has forgotten. What is left of it when the newest tick that has
+ * ended was due at `endedDue`, which is before the order's own time.
+ */
+export function leftOf(
+  order: TickOrder,
+  options: JobOptions,
+  calendar: readonly number[],
+  endedDue: number | undefined,
+): TickOrder {
+  if (order.since === undefined || endedDue === undefined || endedDue <= order.since) return order;
+  const { count } = dueTimes(options, calendar, endedDue, order.due);
+  const elapsed = Math.min(order.elapsed, Math.max(1, count));
+  return { ...order, elapsed, skipped: Math.min(order.skipped, Math.max(0, count - elapsed)) };
 }
 
 // ── What the workflow does next ──────────────────────────────────────────────────────────────

@@ -38,13 +38,14 @@ const config = defineConfig({
 
 let stack: Stack;
 let longwatch: Longwatch;
+let metricsUrl: string;
 
 beforeAll(async () => {
   stack = await Stack.start();
   for (const table of ['player', 'ticking', 'slow', 'chunked', 'whole', 'dividing', 'moving', 'ruled']) {
     await makePlayers(stack, table, table === 'slow' ? 1 : 2_000);
   }
-  await stack.worker(config);
+  ({ metricsUrl } = await stack.worker(config));
   longwatch = await stack.connect();
 });
 afterAll(() => stack.close());
@@ -62,6 +63,17 @@ test('a run by hand advances the living once, up to the maximum, and answers wit
   expect((await job.run()).rows).toBe(1_799);
   expect((await job.history()).length).toBe(2);
   expect((await job.start()).alreadyRunning).toBe(true);
+});
+
+test('the worker counts ticks by band, rows, and how long they were locked', async () => {
+  const job = await start('small');
+  await job.run();
+  const page = await (await fetch(metricsUrl)).text();
+  expect(page).toMatch(/^longwatch_job_ticks_total{job="small",band="excellent"} 1$/m);
+  expect(page).toMatch(/^longwatch_job_rows_total{job="small"} 2000$/m);
+  expect(page).toMatch(/^longwatch_job_chunk_duration_seconds_count{job="small"} 1$/m);
+  expect(page).toMatch(/^longwatch_job_round_trip_seconds_count{job="small"} 1$/m);
+  await stack.sql('update whole set stamina = 0');
 });
 
 test('ticks come at their time, without drift, one after the other', async () => {

@@ -30,6 +30,20 @@ const config = defineConfig({
     adding('reset', {}),
     adding('shown', { every: '366d' }),
   ],
+  decays: [{ name: 'leaving', every: '366d', table: 'letter', where: 'sent' }],
+  sweeps: [
+    {
+      name: 'sending',
+      every: '366d',
+      table: 'letter',
+      due: 'not sent',
+      retry: { attempts: 1 },
+      handle: async (letters, { tx }) => {
+        if (letters.some(({ wrong }) => wrong)) throw new Error('no such address');
+        await tx.query('update letter set sent = true where id = any($1)', [letters.map(({ id }) => id)]);
+      },
+    },
+  ],
 });
 
 let stack: Stack;
@@ -40,6 +54,10 @@ let connection: Connection;
 beforeAll(async () => {
   stack = await Stack.start();
   for (const table of TABLES) await makePlayers(stack, table, 100);
+  await stack.sql(
+    'create table letter (id int primary key, wrong boolean not null, sent boolean not null default false)',
+  );
+  await stack.sql('insert into letter select i, i = 7 from generate_series(1, 10) i');
   await stack.worker(config);
   longwatch = await stack.connect();
   connection = await Connection.connect({ address: stack.servers.temporalAddress });
@@ -198,6 +216,24 @@ describe('the command line', () => {
       /chunk +500 +set \(configured: auto\)/,
     );
     expect((await longwatchCli('stop', 'shown')).status).toBe(0);
+  });
+
+  test('sweep and decay by the same verbs; dead letters are shown and handled again', async () => {
+    for (const name of ['sending', 'leaving']) await startJob(longwatch, config, name);
+    expect(await longwatchCli('sweep', 'run', 'sending')).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^9 rows in .*excellent\n$/) as string,
+      stderr: '1 row failed\n',
+    });
+    expect((await longwatchCli('sweep', 'failed', 'sending')).stdout).toMatch(/^key.*\n7 .*no such address/);
+    await stack.sql('update letter set wrong = false');
+    expect((await longwatchCli('sweep', 'retry', 'sending', '7')).stdout).toBe(
+      "1 dead letter of 'sending' will be handled when due\n",
+    );
+    expect((await longwatchCli('sweep', 'run', 'sending')).stdout).toMatch(/^1 row in/);
+    expect((await longwatchCli('decay', 'run', 'leaving')).stdout).toMatch(/^10 rows in/);
+    expect((await longwatchCli('decay', 'status')).stdout).toMatch(/leaving +decay +running +366 d +10/);
+    expect((await longwatchCli('sweep', 'history', 'sending')).stdout.trim().split('\n')).toHaveLength(3);
   });
 
   test('wrong use ends with 2 and says what to do', async () => {

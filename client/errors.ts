@@ -56,8 +56,16 @@ export class UnknownJobError extends LongwatchError {
 
 /** Nothing can be changed on a job that was stopped. */
 export class JobStoppedError extends LongwatchError {
-  constructor(readonly job: string) {
-    super(`job '${job}' is stopped, so nothing was done; start it first: npx longwatch start ${job}`);
+  /** @param begun a tick that was asked for had begun: the next start finishes it */
+  constructor(
+    readonly job: string,
+    begun = false,
+  ) {
+    super(
+      begun
+        ? `job '${job}' was stopped in the middle of the tick, which goes on with: npx longwatch start ${job}`
+        : `job '${job}' is stopped, so nothing was done; start it first: npx longwatch start ${job}`,
+    );
   }
 }
 

@@ -42,7 +42,7 @@ export const HISTORY: Statement = {
 /** A tick that was asked for by hand, and how far it is. */
 export const REQUESTED: Statement = {
   name: 'client-job-requested',
-  text: `select ${TICK},
+  text: `select ${TICK}, (select j.state from longwatch.job j where j.name = t.job) as state,
                 (select coalesce(sum(r.rows), 0)::float8 from longwatch.tick_range r where r.job = t.job) as rows_so_far,
                 (select count(*)::int from longwatch.tick_range r where r.job = t.job) as parts,
                 (select (count(*) filter (where r.done))::int from longwatch.tick_range r where r.job = t.job) as parts_done

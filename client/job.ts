@@ -146,6 +146,7 @@ export class JobHandle {
 
   /**
    * A tick now, beside the schedule, also while the job is paused. Resolves when it has ended.
+   * @throws JobStoppedError, also when the job is stopped before the tick has ended.
    * @param options.onProgress called now and then
    * @param options.signal gives up waiting; the run goes on
    */
@@ -157,6 +158,8 @@ export class JobHandle {
       options.signal?.throwIfAborted();
       const [tick] = await this.connections.rows<RequestedRow>(REQUESTED, [this.name, request]);
       if (tick?.ended_at != null) return toTick(tick);
+      const state = tick?.state ?? (await this.require()).state;
+      if (state === 'stopped') throw new JobStoppedError(this.name, tick !== undefined);
       if (tick) {
         const share = tick.parts === 0 ? 0 : tick.parts_done / tick.parts;
         options.onProgress?.({ rows: tick.rows_so_far, share });
@@ -344,6 +347,7 @@ interface TickRow {
 }
 
 interface RequestedRow extends TickRow {
+  state: JobState;
   rows_so_far: number;
   parts: number;
   parts_done: number;

@@ -173,6 +173,18 @@ test('rows that come and go during the pass: those that stay are advanced once, 
   expect(newcomers.filter(({ id, stamina }) => Number(id) > 2_000 && stamina > 0)).toEqual([]);
 });
 
+test('who waits for a run is told when the job is stopped', async () => {
+  const job = await start('moving');
+  const begun = job.run();
+  const told = expect(begun).rejects.toThrow(/was stopped in the middle of the tick/);
+  await eventually('it has begun', async () => (await job.status()).open);
+  const waiting = expect(job.run()).rejects.toThrow(/is stopped, so nothing was done/);
+  // Asked for by now: the answer to `set` comes after it.
+  await job.set({ pace: 400 });
+  await job.stop();
+  await Promise.all([told, waiting]);
+});
+
 test('odd names, keys of two columns, partitions, own SQL and rules', async () => {
   await stack.sql('create schema "Odd ""schema"""');
   await stack.sql(

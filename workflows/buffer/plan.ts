@@ -56,11 +56,12 @@ export type ShardStep =
   | { do: 'report' }
   | { do: 'takeBack' }
   | { do: 'continueAsNew' }
+  | { do: 'end' }
   | { do: 'wait'; untilMs?: number };
 
 export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep {
   const { nowMs } = moment;
-  const full = historyFull(state, moment);
+  const full = state.stopped === true || historyFull(state, moment);
   if (!moment.storing && nowMs >= moment.storeNotBeforeMs && wantsStore(state, full)) return { do: 'store' };
   if (!moment.burying && state.burying.length > 0 && nowMs >= moment.storeNotBeforeMs) {
     return { do: 'bury', count: buryCount(state) };
@@ -69,7 +70,8 @@ export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep
     const idle = !moment.storing && !moment.fetching && !moment.burying && !moment.reviving && !moment.reporting;
     const running = Object.keys(state.running).length;
     if (idle && running === 0 && !moment.handlersBusy && carriedBytes(state) <= carryLimit(moment)) {
-      return { do: 'continueAsNew' };
+      if (!state.stopped) return { do: 'continueAsNew' };
+      if (nowMs >= moment.storeNotBeforeMs) return { do: 'end' };
     }
     if (running > 0 && !moment.takingBack && overfull(moment)) return { do: 'takeBack' };
     return { do: 'wait', ...(moment.storeNotBeforeMs > nowMs ? { untilMs: moment.storeNotBeforeMs } : {}) };
@@ -108,8 +110,9 @@ function carryLimit(moment: ShardMoment): number {
 
 // ── To PostgreSQL and back ───────────────────────────────────────────────────────────────────
 
-/** How much may stay in memory: the bound, little when the node is short of memory, less before continue-as-new. */
+/** How much may stay in memory: the bound, little when the node is short of memory, less before continue-as-new, nothing when stopped. */
 function keepBytes(state: ShardState, full: boolean): number {
+  if (state.stopped) return 0;
   return full ? MINIMUM_BYTES : boundOf(state).bytes;
 }
 
@@ -269,7 +272,7 @@ export function shardStatus(state: ShardState, buffer: string, shard: number, no
     buffer,
     shard,
     ...countsOf(state),
-    state: state.paused ? 'paused' : state.holdUntil > nowMs ? 'held' : 'running',
+    state: state.stopped ? 'stopped' : state.paused ? 'paused' : state.holdUntil > nowMs ? 'held' : 'running',
     inMemory: memory.entries,
     stored: stored + byReference,
     putOff: laneEntries(state.later),

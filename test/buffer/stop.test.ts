@@ -159,6 +159,7 @@ test('a batch that runs ends before its buffer does; one that is started meanwhi
   await start;
   expect(await again).toMatchObject({ state: 'running' });
   expect(await drained(buffer)).toMatchObject({ accepted: 2, done: 2 });
+  release = undefined;
   await buffer.push([4]);
   await eventually('it is taken', () => release).then((end) => end());
   expect(await drained(buffer)).toMatchObject({ accepted: 3, done: 3 });

@@ -15,13 +15,11 @@ import {
   getExternalWorkflowHandle,
   isCancellation,
   log,
-  patched,
   proxyActivities,
   proxySinks,
   setCurrentDetails,
   setHandler,
   TimeoutFailure,
-  uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
 import { throughTheGate } from '../lib/continue-as-new';
@@ -55,6 +53,7 @@ import {
   nextShardStep,
   notStored,
   shardStatus,
+  slim,
   stored,
   type ShardMoment,
 } from './plan';
@@ -164,6 +163,9 @@ async function keepShard(input: ShardInput): Promise<void> {
         takingBack = true;
         for (const scope of scopes.values()) scope.cancel();
         break;
+      case 'slim':
+        slim(state);
+        break;
       case 'continueAsNew':
         await throughTheGate(
           () => nextShardStep(state, moment()).do === 'continueAsNew',
@@ -252,9 +254,7 @@ async function keepShard(input: ShardInput): Promise<void> {
   }
 
   async function store(): Promise<void> {
-    // Names of its own each time: after a reset the same number may stand for other entries.
-    const prefix = patched('row-names') ? `${buffer}.${number}.${uuid4()}` : `${buffer}.${number}`;
-    const storing = beginStore(state, index, historyFull(state, moment()), prefix);
+    const storing = beginStore(state, index, historyFull(state, moment()), `${buffer}.${number}`);
     await guarded('storing', () => storeChunks({ ...where, rows: storing.rows, keyed: state.options.key !== null }), {
       done: () => stored(state, storing),
       failed: () => notStored(state, index, storing),

@@ -317,16 +317,16 @@ export class BufferHandle<E = Json> {
     for (;;) {
       if (Date.now() - this.pressure.at < PRESSURE_MS && this.pressure.pending < options.capacity) return;
       try {
-        type Report = { state: BufferRunState; shard: number | null; spilling: boolean; pending: number };
-        const reports = await this.connections.rows<Report>(BUFFER_PRESSURE, [this.name]);
+        const reports = await this.connections.rows<Pressure>(BUFFER_PRESSURE, [this.name]);
         if (reports[0]?.state === 'stopped') throw new BufferStoppedError(this.name);
-        for (const { shard, spilling } of reports) if (shard !== null) this.sender(shard, 'signal').spilling = spilling;
+        for (const { shard, moment, spilling, bytes } of reports) {
+          if (shard !== null) this.sender(shard, 'signal').hear(moment, spilling ? 0 : options.bound.bytes - bytes);
+        }
         this.pressure = { at: Date.now(), pending: reports.reduce((sum, report) => sum + (report.pending ?? 0), 0) };
       } catch (error) {
         if (error instanceof BufferStoppedError) throw error;
-
         // Without PostgreSQL there is no telling: the shards take it in.
-        for (const sender of this.senders.values()) sender.spilling = false;
+        for (const sender of this.senders.values()) sender.hear(-1, Infinity);
         this.pressure = { at: Date.now(), pending: 0 };
       }
       if (this.pressure.pending < options.capacity) return;
@@ -437,6 +437,17 @@ export class BufferHandle<E = Json> {
     };
     return command(this.connections, target, definition, args, { unknown: () => this.unknown() });
   }
+}
+
+/** What senders go by; one row without a shard where none has reported. */
+interface Pressure {
+  [column: string]: unknown;
+  state: BufferRunState;
+  shard: number | null;
+  moment: number;
+  spilling: boolean;
+  bytes: number;
+  pending: number | null;
 }
 
 interface ShardRow {

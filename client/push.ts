@@ -46,8 +46,9 @@ export class ShardSender {
   private inFlight = 0;
   private sender = randomUUID();
   private seq = 0;
-  /** What comes now would go to PostgreSQL anyway: it is put there from here. */
-  spilling = false;
+  /** What the shard's memory still has room for, as far as is known. Characters. */
+  private room = Infinity;
+  private heard = -1;
 
   constructor(
     private readonly connections: Connections,
@@ -57,6 +58,16 @@ export class ShardSender {
     /** Whether the buffer is stopped: asked when its shard is not there. */
     private readonly isStopped: () => Promise<boolean>,
   ) {}
+
+  /**
+   * What the shard has reported, with a number that grows. Past its room, entries would go to PostgreSQL anyway: they are put there
+   * from here. What is sent counts until the next report.
+   */
+  hear(report: number, room: number): void {
+    if (report === this.heard) return;
+    this.heard = report;
+    this.room = room;
+  }
 
   /** Resolves when the shard has it, durably. */
   send(parcel: Parcel, deadline: number): Promise<void> {
@@ -114,13 +125,18 @@ export class ShardSender {
   private async message({ entries, bytes, keys, front, at }: Parcel): Promise<PushMessage> {
     const seq = ++this.seq;
     const rest = { sender: this.sender, seq, bytes, ...(front ? { front } : {}), ...(at === undefined ? {} : { at }) };
-    if (bytes <= MESSAGE_BYTES && !(this.spilling && this.how === 'signal')) {
+    if (bytes <= MESSAGE_BYTES && (this.how === 'update' || this.hasRoom(bytes))) {
       return { ...rest, entries, ...(keys ? { keys } : {}) };
     }
     const id = `${this.sender}.${seq}`;
     const row = { buffer: this.buffer, id, entries, json: JSON.stringify(entries), keys };
     await this.connections.rows(SEND_ROW, sendValues(row, ORPHAN_SECONDS));
     return { ...rest, row: { id, count: entries.length } };
+  }
+
+  private hasRoom(bytes: number): boolean {
+    this.room -= bytes;
+    return this.room >= 0;
   }
 
   private async signal(message: PushMessage, deadline: number): Promise<void> {

@@ -192,7 +192,8 @@ export const BUFFER_SHARDS: Statement = {
 
 export const BUFFER_PRESSURE: Statement = {
   name: 'client-buffer-pressure',
-  text: `select b.state, s.shard, (s.status ->> 'spilling')::boolean as spilling, (s.status ->> 'pending')::float8 as pending
+  text: `select b.state, s.shard, s.moment::float8 as moment, (s.status ->> 'spilling')::boolean as spilling,
+                (s.status ->> 'bytes')::float8 as bytes, (s.status ->> 'pending')::float8 as pending
          from longwatch.buffer b left join longwatch.buffer_shard s on s.buffer = b.name where b.name = $1`,
 };
 

@@ -11,11 +11,13 @@ import {
 } from '../../workflows/tracker/options';
 import {
   APPLY_BATCH,
+  APPLY_BURST,
   APPLY_GAP_MS,
   CARRY_BYTES,
   freshPoolState,
   hashId,
   nextPoolStep,
+  oweApply,
   poolOf,
   poolsFor,
   readRoster,
@@ -34,7 +36,8 @@ const MOMENT: PoolMoment = {
   handlersBusy: false,
   historyFull: false,
   nowMs: 10_000,
-  lastApplyMs: 0,
+  owedUntilMs: 0,
+  applyNotBeforeMs: 0,
   notBeforeMs: 0,
 };
 
@@ -82,9 +85,15 @@ describe('what a pool does next', () => {
     ['starts none before its time', {}, { onShift: false, notBeforeMs: 11_000 }, 'wait'],
     ['applies what is pending', { pending: [{ id: 'a', change: 'add' as const }] }, {}, 'apply'],
     [
-      'waits for the gap between applies',
+      'waits when it has applied a few at once',
       { pending: [{ id: 'a', change: 'add' as const }] },
-      { lastApplyMs: 9_900 },
+      { owedUntilMs: 9_900 + APPLY_BURST * APPLY_GAP_MS },
+      'wait',
+    ],
+    [
+      'waits when PostgreSQL did not take the last ones',
+      { pending: [{ id: 'a', change: 'add' as const }] },
+      { applyNotBeforeMs: 11_000 },
       'wait',
     ],
     ['asks the shift to end when the history is full', {}, { historyFull: true }, 'askShiftToEnd'],
@@ -102,6 +111,19 @@ describe('what a pool does next', () => {
     expect(nextPoolStep({ ...freshPoolState(), ...state }, { ...MOMENT, ...moment }).do).toBe(step);
   });
 
+  test('a few changes are applied at once, a stream of them twice a second', () => {
+    let owed = 0;
+    const times: number[] = [];
+    const state = { ...freshPoolState(), pending: [{ id: 'a', change: 'add' as const }] };
+    for (let nowMs = 0; nowMs <= 5_000; nowMs += 10) {
+      if (nextPoolStep(state, { ...MOMENT, nowMs, owedUntilMs: owed }).do !== 'apply') continue;
+      owed = oweApply(owed, nowMs);
+      times.push(nowMs);
+    }
+    expect(times.slice(0, APPLY_BURST)).toEqual([0, 10, 20, 30]);
+    expect(times.length).toBe(APPLY_BURST + 5_000 / APPLY_GAP_MS);
+  });
+
   test('a pool never continues as new or completes with an activity under way', () => {
     const flag = fc.boolean();
     const moments = fc.record({
@@ -112,15 +134,15 @@ describe('what a pool does next', () => {
       handlersBusy: flag,
       historyFull: flag,
       pending: fc.nat(APPLY_BATCH * 2),
-      sinceApply: fc.nat(2 * APPLY_GAP_MS),
+      owed: fc.nat(2 * APPLY_BURST * APPLY_GAP_MS),
     });
     fc.assert(
-      fc.property(moments, ({ pending, sinceApply, ...flags }) => {
+      fc.property(moments, ({ pending, owed, ...flags }) => {
         const state = {
           ...freshPoolState(),
           pending: Array.from({ length: pending }, () => ({ id: 'x', change: 'add' as const })),
         };
-        const moment = { ...MOMENT, ...flags, lastApplyMs: MOMENT.nowMs - sinceApply };
+        const moment = { ...MOMENT, ...flags, owedUntilMs: MOMENT.nowMs + owed };
         const step = nextPoolStep(state, moment);
         if (step.do === 'continueAsNew' || step.do === 'complete') {
           expect(moment.applying || moment.onShift || moment.handlersBusy).toBe(false);
@@ -292,7 +314,7 @@ describe('options laid over the definition', () => {
 /** A pool's workflow as `nextPoolStep` drives it, without Temporal: activities take their time, signals come in between. */
 class SimulatedPool {
   state = freshPoolState();
-  moment: PoolMoment = { ...MOMENT, onShift: false, opened: false, nowMs: 1_000_000, lastApplyMs: 0 };
+  moment: PoolMoment = { ...MOMENT, onShift: false, opened: false, nowMs: 1_000_000 };
   applied: string[] = [];
   completed = false;
   shifts = 0;
@@ -357,7 +379,7 @@ class SimulatedPool {
       if (step.do === 'open') moment.opened = true;
       if (step.do === 'apply') {
         moment.applying = true;
-        moment.lastApplyMs = moment.nowMs;
+        moment.owedUntilMs = oweApply(moment.owedUntilMs, moment.nowMs);
         this.applying = step.count;
         this.applyEndsAt = moment.nowMs + this.applyMs;
       }
@@ -377,7 +399,7 @@ class SimulatedPool {
         expect(JSON.stringify(this.state).length).toBeLessThan(2 * CARRY_BYTES);
         // The next run opens again and has nothing but the carried state.
         this.state = JSON.parse(JSON.stringify(this.state)) as PoolState;
-        this.moment = { ...moment, opened: false, lastApplyMs: 0, notBeforeMs: 0 };
+        this.moment = { ...moment, opened: false, owedUntilMs: 0, notBeforeMs: 0 };
         this.events = 4;
       }
     }

@@ -20,7 +20,7 @@ const HOLD_CAP_MS = 5_000;
 /** Full batches that must go well before a learned size grows by a tenth. */
 const WINS = 5;
 /** More parts than these at the back wait among the put-off ones, which go to PostgreSQL: an upstream that refuses all cuts everything up. */
-export const BACK_CHUNKS = 200;
+export const BACK_CHUNKS = 100;
 /** Errors that an entry remembers, and how much of each. */
 const ERRORS = 5;
 const ERROR_LENGTH = 500;
@@ -39,7 +39,7 @@ export function concurrencyOf({ options }: ShardState): number {
  * What the next batch would be: `now`: take it; a time: not before then; undefined: nothing until something happens.
  */
 export function batchReady(state: ShardState, now: number): 'now' | number | undefined {
-  if (state.paused || Object.keys(state.running).length >= concurrencyOf(state)) return undefined;
+  if (state.paused || state.stopped || Object.keys(state.running).length >= concurrencyOf(state)) return undefined;
   const head = headLane(state);
   if (!head) return undefined;
   const ready = headReady(state, head, now);

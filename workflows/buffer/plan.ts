@@ -11,8 +11,9 @@ import { carriedBytes, countsOf, inMemory, laneEntries, LANES, settleRow } from 
 export const CARRY_BYTES = 256 * 1024;
 /** While PostgreSQL is away and nothing can be stored: rather this than a history past its limit. */
 export const CARRY_BYTES_AT_MOST = 1_200_000;
-/** What is left of an error where there are more than can be carried. Characters. */
-const LAST_WORD = 100;
+/** What errors may take of it, and what is left of each where they take more. Characters. */
+const WORD_BYTES = CARRY_BYTES / 3;
+const LAST_WORD = 80;
 /** A store activity's input at most. */
 const STORE_BYTES = 440_000;
 const STORE_ROWS = 200;
@@ -72,13 +73,16 @@ export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep
   if (full) {
     const idle = !moment.storing && !moment.fetching && !moment.burying && !moment.reviving && !moment.reporting;
     const running = Object.keys(state.running).length;
+    if (wordBytes(state) > WORD_BYTES) return { do: 'slim' };
+    const fits = carriedBytes(state) <= carryLimit(moment);
     if (idle && running === 0 && !moment.handlersBusy) {
-      const fits = carriedBytes(state) <= carryLimit(moment);
-      if (!fits && wordiest(state).length > 0) return { do: 'slim' };
       if (fits && !state.stopped) return { do: 'continueAsNew' };
       if (fits && nowMs >= moment.storeNotBeforeMs) return { do: 'end' };
     }
     if (running > 0 && !moment.takingBack && overfull(moment)) return { do: 'takeBack' };
+    // Batches go on while more is left than may be carried: what they take needs no storing.
+    const goesOn = !moment.takingBack && !overfull(moment) && !fits;
+    if (goesOn && batchReady(state, nowMs) === 'now') return { do: 'run' };
     return { do: 'wait', ...(moment.storeNotBeforeMs > nowMs ? { untilMs: moment.storeNotBeforeMs } : {}) };
   }
   if (!moment.reviving && state.deadOrders.length > 0 && nowMs >= moment.storeNotBeforeMs) return { do: 'revive' };
@@ -113,14 +117,22 @@ function carryLimit(moment: ShardMoment): number {
   return moment.nowMs < moment.storeNotBeforeMs || overfull(moment) ? CARRY_BYTES_AT_MOST : CARRY_BYTES;
 }
 
-/** Chunks that remember the most of what went wrong: all that have more than the last word of it, else all that have any. */
+function wordBytes(state: ShardState): number {
+  return withErrors(state).reduce((sum, { errors }) => sum + JSON.stringify(errors).length, 0);
+}
+
+function withErrors(state: ShardState): Chunk[] {
+  return LANES.flatMap((lane) => [...state[lane].chunks, ...state[lane].overflow]).filter(({ errors }) => errors);
+}
+
+/** Those that remember the most of what went wrong: all that have more than the last word of it, else all that have any. */
 function wordiest(state: ShardState): Chunk[] {
-  const all = LANES.flatMap((lane) => [...state[lane].chunks, ...state[lane].overflow]).filter(({ errors }) => errors);
+  const all = withErrors(state);
   const wordy = all.filter(({ errors }) => errors!.length > 1 || errors![0]!.error.length > LAST_WORD);
   return wordy.length > 0 ? wordy : all;
 }
 
-/** Forgets of the errors as much as continue-as-new cannot carry: first all but the last one's beginning, then that. */
+/** Forgets errors where continue-as-new would carry too many: first all but the beginning of each entry's last one, then that. */
 export function slim(state: ShardState): void {
   for (const chunk of wordiest(state)) {
     const { at, error } = chunk.errors!.at(-1)!;

@@ -22,6 +22,7 @@ import {
   TimeoutFailure,
   workflowInfo,
 } from '@temporalio/workflow';
+import { Alarm } from '../lib/alarm';
 import { throughTheGate } from '../lib/continue-as-new';
 import { ErrorType, NON_RETRYABLE } from '../lib/errors';
 import {
@@ -98,6 +99,7 @@ async function keepShard(input: ShardInput): Promise<void> {
     changed = true;
     happenings++;
   };
+  const alarm = new Alarm(() => happenings++);
 
   // ── Handlers: they take in what was said ──
   setHandler(pushSignal, (payload) => {
@@ -179,9 +181,8 @@ async function keepShard(input: ShardInput): Promise<void> {
         const seen = happenings;
         // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
         const waitsForHandlers = !allHandlersFinished();
-        const ready = () => happenings !== seen || (waitsForHandlers && allHandlersFinished());
-        if (step.untilMs === undefined) await condition(ready);
-        else await condition(ready, Math.max(1, step.untilMs - Date.now()));
+        if (step.untilMs !== undefined) alarm.by(step.untilMs);
+        await condition(() => happenings !== seen || (waitsForHandlers && allHandlersFinished()));
         break;
       }
     }

@@ -54,8 +54,9 @@ export function effectivePoolSize(poolSize: number, members: number): number {
 
 /** At most this many changes go into one applyRoster activity. */
 export const APPLY_BATCH = 5_000;
-/** Two applies a second a pool at most: changes that arrive meanwhile go together. */
+/** Two applies a second a pool, after a few at once: a single id is tracked without a wait, and a stream of them goes together. */
 export const APPLY_GAP_MS = 500;
+export const APPLY_BURST = 4;
 /** Continue-as-new may carry this much of pending changes (JSON characters, far below the 2 MB payload limit). */
 export const CARRY_BYTES = 128 * 1024;
 
@@ -87,6 +88,14 @@ export function readRoster(payload: RosterPayload, change: RosterChange['change'
   return message.ids.filter(isId).map((id) => ({ id, change, ...stamp }));
 }
 
+/**
+ * Applies so far, as a time: none are owed once it has passed, each adds {@link APPLY_GAP_MS} (the generic cell rate algorithm).
+ * @returns the same with one apply more
+ */
+export function oweApply(owedUntilMs: number, nowMs: number): number {
+  return Math.max(owedUntilMs, nowMs) + APPLY_GAP_MS;
+}
+
 /** What the pool's workflow knows beside its carried state. */
 export interface PoolMoment {
   opened: boolean;
@@ -99,7 +108,10 @@ export interface PoolMoment {
   /** The history has grown past the option `historyEvents`, or the server suggests to continue as new. */
   historyFull: boolean;
   nowMs: number;
-  lastApplyMs: number;
+  /** Applies that count against the next one, as a time (`oweApply`). */
+  owedUntilMs: number;
+  /** PostgreSQL did not take the last changes: no apply before this. */
+  applyNotBeforeMs: number;
   /** Do not start a shift before this. */
   notBeforeMs: number;
 }
@@ -118,7 +130,7 @@ export function nextPoolStep(state: PoolState, moment: PoolMoment): PoolStep {
   if (!moment.opened) return { do: 'open' };
 
   const idle = !moment.applying && !moment.onShift && !moment.handlersBusy;
-  const nextApplyMs = moment.lastApplyMs + APPLY_GAP_MS;
+  const nextApplyMs = Math.max(moment.owedUntilMs - (APPLY_BURST - 1) * APPLY_GAP_MS, moment.applyNotBeforeMs);
   const mayApply = state.pending.length > 0 && !moment.applying;
   if (mayApply && moment.nowMs >= nextApplyMs) {
     return { do: 'apply', count: Math.min(state.pending.length, APPLY_BATCH) };

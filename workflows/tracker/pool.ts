@@ -36,7 +36,7 @@ import {
   type ShiftResult,
   type TrackerActivities,
 } from './contract';
-import { freshPoolState, nextPoolStep, pauseAfter, readRoster, shiftDuration, type PoolMoment } from './plan';
+import { freshPoolState, nextPoolStep, oweApply, pauseAfter, readRoster, shiftDuration, type PoolMoment } from './plan';
 
 const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
 
@@ -56,7 +56,8 @@ export async function pool(input: PoolInput): Promise<void> {
   let shiftScope: CancellationScope | undefined;
   let onShift = false;
   let applying = false;
-  let lastApplyMs = 0;
+  let owedUntilMs = 0;
+  let applyNotBeforeMs = 0;
   let notBeforeMs = 0;
   let describedMembers = -1;
   let askedForGrowthAt = 0;
@@ -135,7 +136,8 @@ export async function pool(input: PoolInput): Promise<void> {
       handlersBusy: !allHandlersFinished(),
       historyFull: historyFull(opening?.historyEvents ?? Infinity),
       nowMs: Date.now(),
-      lastApplyMs,
+      owedUntilMs,
+      applyNotBeforeMs,
       notBeforeMs,
     };
   }
@@ -160,7 +162,7 @@ export async function pool(input: PoolInput): Promise<void> {
   /** Has the oldest pending changes written, all or none; they stay pending until that has happened. */
   async function apply(count: number): Promise<void> {
     applying = true;
-    lastApplyMs = Date.now();
+    owedUntilMs = oweApply(owedUntilMs, Date.now());
     try {
       const applied = await applyRoster({ tracker, pool: input.pool, changes: state.pending.slice(0, count) });
       state.pending.splice(0, count);
@@ -173,7 +175,7 @@ export async function pool(input: PoolInput): Promise<void> {
       if (before === 0 || Math.abs(state.members - before) > before / 10) describe();
     } catch (error) {
       state.lastError = errorText(error);
-      lastApplyMs = Date.now() + FAILED_PAUSE_MS;
+      applyNotBeforeMs = Date.now() + FAILED_PAUSE_MS;
       log.error('Changes of the roster could not be applied; trying again in 10 s', {
         tracker,
         pool: input.pool,

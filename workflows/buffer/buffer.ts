@@ -98,7 +98,8 @@ export async function buffer(input: BufferInput): Promise<void> {
       }
       return command(now!);
     });
-    line = turn.catch(() => undefined);
+    // The loop looks whether it has come to the end of its history, whatever was said.
+    line = turn.catch(() => undefined).then(() => happenings++);
     return turn;
   };
 

@@ -3,7 +3,7 @@ import { defineBuffer } from '../../workers/config/buffer';
 import { resolveDefinition } from '../../workers/config/resolve-buffers';
 import { eventually, Stack } from '../support/stack';
 
-const ENTRIES = 600;
+const ENTRIES = 300;
 
 const refused = defineBuffer({
   name: 'refused',

@@ -58,7 +58,7 @@ import {
   stored,
   type ShardMoment,
 } from './plan';
-import { freshShardState, hasStored, waitingOf } from './queue';
+import { freshShardState, hasStored, pendingOf, waitingOf } from './queue';
 import { reopened, save } from './reopen';
 
 /** After a store, fetch or burial that PostgreSQL did not take. Milliseconds. */
@@ -338,7 +338,11 @@ async function keepShard(input: ShardInput): Promise<void> {
     const now = isSpilling(state);
     if (now && !state.spilling) {
       const { bound } = state.options;
-      log.warn('The shard is at its bound; what comes goes to PostgreSQL', { ...where, bound });
+      log.warn('The shard is at its bound; what comes goes to PostgreSQL', {
+        ...where,
+        bound,
+        pending: pendingOf(state),
+      });
     }
     state.spilling = now;
   }

@@ -1,5 +1,5 @@
 /**
- * `npm run chaos -- [--seed S] [--for T] [--only NAME]`: the kill tests of `scenarios.ts` again and again on one cluster, until
+ * `npm run chaos -- [--seed S] [--for T] [--only NAME] [--long]`: the kill tests of `scenarios.ts` again and again on one cluster, until
  * the time is up or something does not hold. The same seed makes the same choices. Exit status: 0 all held, 1 something did
  * not, 2 used wrongly.
  */
@@ -15,23 +15,25 @@ import { findTemporal } from '../../workers/dev/temporal';
 import { bundleSources } from '../support/bundle';
 import { Cluster } from './cluster';
 import { anySeed, choices } from './random';
-import { plan, scenarios, type ChaosScenario } from './scenarios';
+import { plan, scenarios, shortScenarios, type ChaosScenario } from './scenarios';
 
 interface Flags {
   seed: number;
   for?: number;
   only?: ChaosScenario;
+  long?: true;
 }
 
 const NAMES = scenarios.map(({ name }) => name);
 
 function program(): Command {
-  const list = scenarios.map(({ name, title }) => `  ${name.padEnd(12)}${title}`).join('\n');
+  const list = scenarios.map(({ name, title }) => `  ${name.padEnd(14)}${title}`).join('\n');
   return new Command('npm run chaos --')
     .description('Kills and freezes workers and servers, and checks that what was accepted holds.')
     .option('--seed <n>', 'makes the same choices again (any)', wholeNumber, anySeed())
     .option('--for <duration>', "begins nothing new after this long, such as '10m' (each scenario once)", duration)
     .option('--only <scenario>', 'this one alone', scenarioNamed)
+    .option('--long', 'the outages of their full length as well, a minute or so each')
     .exitOverride()
     .showHelpAfterError('(--help shows what can be given)')
     .addHelpText('after', `\nScenarios:\n${list}`);
@@ -50,7 +52,7 @@ function scenarioNamed(name: string): ChaosScenario {
   return found;
 }
 
-async function chaos({ seed, for: forMs, only }: Flags): Promise<void> {
+async function chaos({ seed, for: forMs, only, long }: Flags): Promise<void> {
   const signal = interruption('Ending the servers …');
   remark(`seed ${seed}`);
   await findTemporal({ onProgress: remark });
@@ -58,9 +60,10 @@ async function chaos({ seed, for: forMs, only }: Flags): Promise<void> {
   const cluster = await Cluster.start();
   const began = Date.now();
   const order = choices(seed);
+  const chosen = only ? [only] : long ? scenarios : shortScenarios;
   try {
     for (let round = 0; round === 0 || Date.now() - began < (forMs ?? 0); round++) {
-      for (const step of plan(seed, round, order, only ? [only] : scenarios)) {
+      for (const step of plan(seed, round, order, chosen)) {
         if (signal.aborted || (forMs !== undefined && Date.now() - began >= forMs)) return;
         await once(cluster, step.scenario, step.seed, round, signal);
       }

@@ -14,6 +14,8 @@ export interface ChaosScenario {
   title: string;
   /** It has failed when it takes longer. Milliseconds. */
   limitMs: number;
+  /** As long as an outage may be; only run where it is asked for (`npm run chaos -- --long`). */
+  long?: true;
   /** @param round counts how often it has been run on this cluster, from 0: for ids of its own. */
   run(cluster: Cluster, choose: Choices, round: number): Promise<void>;
 }
@@ -155,7 +157,48 @@ export const scenarios: readonly ChaosScenario[] = [
       await cluster.insistOnRemoving('stray');
     },
   },
+  {
+    name: 'temporal-60s',
+    title: 'Temporal gone for 60 s: everybody stays fresh; 5 s after it is back an add is tracked and all is well',
+    limitMs: 150_000,
+    long: true,
+    run: async (cluster, _choose, round) => {
+      const { stack } = cluster;
+      await stack.servers.kill('temporal');
+      const until = Date.now() + 60_000;
+      for (let tries = 0; Date.now() < until; tries++) {
+        assert.equal(await cluster.old(3), 0, 'members went stale while Temporal was away');
+        if (tries === 0) {
+          cluster.uncertain.add(`gone-${round}`);
+          await assert.rejects(cluster.tracker.add([`gone-${round}`]), /Temporal/);
+        }
+        await pause(500);
+      }
+      await stack.servers.start('temporal');
+      const back = Date.now();
+      await cluster.insistOnAdding(`back-${round}`);
+      await cluster.allFresh(5_000 - (Date.now() - back));
+      const { quarantined, poolsOnShift, pools } = await cluster.tracker.status();
+      assert.deepEqual({ quarantined, poolsOnShift }, { quarantined: 0, poolsOnShift: pools }, 'pools are not kept');
+    },
+  },
+  {
+    name: 'postgres-20s',
+    title: 'PostgreSQL gone for 20 s: no worker ends, values are fresh 3 s after it is back',
+    limitMs: 90_000,
+    long: true,
+    run: async (cluster) => {
+      await cluster.stack.servers.kill('postgres');
+      await pause(20_000);
+      await cluster.stack.servers.start('postgres');
+      await cluster.allFresh(3_000);
+      for (const one of cluster.workers) assert.equal(one.process.exitCode, null, 'a worker has ended');
+    },
+  },
 ];
+
+/** Those of a round that nobody has chosen. */
+export const shortScenarios = scenarios.filter(({ long }) => !long);
 
 /** From now on the table `writes` says which process wrote which value when. */
 async function noteWrites({ stack }: Cluster): Promise<void> {
@@ -177,7 +220,7 @@ export function plan(
   seed: number,
   round: number,
   order: Choices,
-  only: readonly ChaosScenario[] = scenarios,
+  only: readonly ChaosScenario[] = shortScenarios,
 ): { scenario: ChaosScenario; seed: number }[] {
   const ordered = round === 0 ? only : order.some(only, only.length);
   // Far apart, and the same for a scenario whether or not others are run.

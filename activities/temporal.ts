@@ -2,12 +2,14 @@
  * What activities ask of Temporal itself: which run of a pool is the current one, whether the server can be reached,
  * and that a pool or a tracker have their workflow. The one user of a client on the worker's side.
  */
+import { randomUUID } from 'node:crypto';
 import {
   type Client,
   WorkflowExecutionAlreadyStartedError,
   WorkflowIdConflictPolicy,
   WorkflowNotFoundError,
 } from '@temporalio/client';
+import { temporal as proto } from '@temporalio/proto';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import { jobWorkflowId, type JobInput } from '../workflows/population/contract';
 import {
@@ -101,6 +103,56 @@ export class TemporalLink {
       signalArgs: [],
       staticSummary: `buffer ${buffer}`,
     });
+  }
+
+  /** Whether its last run was terminated, failed or timed out, and none has come after it. */
+  async wasEndedByForce(workflowId: string): Promise<boolean> {
+    return (await this.endedByForce(workflowId)) !== undefined;
+  }
+
+  /**
+   * A new run of a workflow that was ended by force, from the beginning of its last task: the same state, and the signals and
+   * updates that came after it. False where there is nothing to go on from.
+   */
+  async reset(workflowId: string): Promise<boolean> {
+    const runId = await this.endedByForce(workflowId);
+    if (runId === undefined) return false;
+    const { connection, options } = this.client;
+    const workflowExecution = { workflowId, runId };
+    const { EventType, ResetReapplyType } = proto.api.enums.v1;
+    const where = { namespace: options.namespace, execution: workflowExecution, maximumPageSize: 500 };
+    let nextPageToken: Uint8Array | undefined;
+    do {
+      const page = await connection.workflowService.getWorkflowExecutionHistoryReverse({ ...where, nextPageToken });
+      const task = page.history?.events?.find(
+        (event) => event.eventType === EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+      );
+      if (task) {
+        await connection.workflowService.resetWorkflowExecution({
+          namespace: options.namespace,
+          workflowExecution,
+          reason: 'ended by force; goes on where it was',
+          workflowTaskFinishEventId: task.eventId,
+          requestId: randomUUID(),
+          resetReapplyType: ResetReapplyType.RESET_REAPPLY_TYPE_ALL_ELIGIBLE,
+        });
+        return true;
+      }
+      nextPageToken = page.nextPageToken;
+    } while (nextPageToken && nextPageToken.length > 0);
+    return false;
+  }
+
+  /** The run id of its last run when that was ended by force. */
+  private async endedByForce(workflowId: string): Promise<string | undefined> {
+    try {
+      const { status, runId } = await this.client.workflow.getHandle(workflowId).describe();
+      const byItself = ['RUNNING', 'COMPLETED', 'CONTINUED_AS_NEW', 'PAUSED'].includes(status.name);
+      return byItself ? undefined : runId;
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return undefined;
+      throw error;
+    }
   }
 
   /** Entries that lie in PostgreSQL, for the shard to take over. */

@@ -1,6 +1,5 @@
 /** What `status` tells of buffers: the counts of their shards added up, and whether the law of the counts holds. */
 import type { BufferRunState, Counts, ShardStatus } from '../workflows/buffer/contract';
-import type { BufferOptions } from '../workflows/buffer/options';
 import type { Connections } from './connections';
 import { STATUS_BUFFERS } from './queries';
 
@@ -23,13 +22,7 @@ export interface BufferSummary extends Counts {
   shards: ShardStatus[];
 }
 
-export function summarize(
-  name: string,
-  state: BufferRunState,
-  _options: BufferOptions,
-  shards: ShardStatus[],
-  ageMs: number,
-): BufferSummary {
+export function summarize(name: string, state: BufferRunState, shards: ShardStatus[], ageMs: number): BufferSummary {
   const sum = (pick: (shard: ShardStatus) => number): number => shards.reduce((all, shard) => all + pick(shard), 0);
   const counts: Counts = {
     accepted: sum((shard) => shard.accepted),
@@ -62,7 +55,6 @@ interface Row {
   [column: string]: unknown;
   name: string;
   state: BufferRunState;
-  options: BufferOptions;
   shards: ShardStatus[] | null;
   age_ms: number | null;
 }
@@ -70,5 +62,7 @@ interface Row {
 /** As the shards last reported, which is half a second ago at most while anything happens: from PostgreSQL alone. */
 export async function readBuffers(connections: Connections): Promise<BufferSummary[]> {
   const rows = await connections.rows<Row>(STATUS_BUFFERS);
-  return rows.map((row) => summarize(row.name, row.state, row.options, row.shards ?? [], row.age_ms ?? 0));
+  return rows.map((row) =>
+    summarize(row.name, row.state, row.shards ?? [], row.state === 'stopped' ? 0 : (row.age_ms ?? 0)),
+  );
 }

@@ -3,7 +3,7 @@
  * programs and by the command line. Entries go to `push.ts`, dead letters are `dead.ts`, and what is read comes from
  * PostgreSQL and, exact to the moment, from the shards themselves.
  */
-import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError, type UpdateDefinition } from '@temporalio/common';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { keyFunction, shardOfKey } from '../activities/buffer/keys';
 import type { AnyBuffer, BufferDefinition } from '../workers/config/buffer';
 import { didYouMean } from '../workers/config/suggest';
@@ -12,28 +12,43 @@ import {
   declareBufferUpdate,
   flushBufferUpdate,
   pauseBufferUpdate,
+  reconfigureBufferUpdate,
   resumeBufferUpdate,
   shardStatusQuery,
   shardWorkflowId,
+  stopBufferUpdate,
   type BufferCommandResult,
   type BufferInput,
   type BufferRunState,
   type Json,
   type ShardStatus,
 } from '../workflows/buffer/contract';
+import { shardsOf } from '../workflows/buffer/init';
 import { keyAt } from '../workflows/buffer/intake';
-import type { BufferOptions } from '../workflows/buffer/options';
-import { TASK_QUEUE } from '../workflows/tracker/contract';
+import { withBufferChanges, type BufferOptions } from '../workflows/buffer/options';
+import { TASK_QUEUE, type ReconfigureResult } from '../workflows/tracker/contract';
+import type { OptionChange } from '../workflows/tracker/options';
+import { bufferChange, bufferSettings, sameBufferOptions } from './buffer-settings';
 import { summarize, type BufferSummary } from './buffer-status';
+import { command, type Target } from './commands';
 import type { Connections } from './connections';
 import { DeadLetters } from './dead';
-import { BufferFullError, InvalidEntryError, NoWorkerError, RefusedError, UnknownBufferError } from './errors';
+import {
+  BufferFullError,
+  BufferGoneError,
+  BufferStoppedError,
+  InvalidEntryError,
+  NoWorkerError,
+  TimedOutError,
+  UnknownBufferError,
+} from './errors';
 import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, ShardSender, type Parcel } from './push';
 import { BUFFER, BUFFER_NAMES, BUFFER_PRESSURE, BUFFER_SHARDS } from './queries';
-import { temporalClient } from './temporal-client';
+import type { Setting } from './settings';
 
 const START_MS = 30_000;
-const UPDATE_MS = 15_000;
+/** How long `stop` waits for the batches that run. Milliseconds. */
+const STOP_MS = 30_000;
 /** How long what was read of the buffer's row and pressure is believed. Milliseconds. */
 const BELIEVED_MS = 5_000;
 const PRESSURE_MS = 250;
@@ -69,7 +84,10 @@ export interface BufferStartResult {
 interface Row {
   [column: string]: unknown;
   state: BufferRunState;
+  /** The definition's options with what was set by hand laid over them. */
   options: BufferOptions;
+  declared: BufferOptions;
+  changes: Record<string, OptionChange['value']>;
 }
 
 export class BufferHandle<E = Json> {
@@ -85,32 +103,55 @@ export class BufferHandle<E = Json> {
     private readonly definition?: AnyBuffer,
   ) {}
 
-  /** Starts the buffer, or does nothing when it runs. Returns once its shards are there. @throws NoWorkerError */
-  async start(options: BufferOptions): Promise<BufferStartResult> {
-    const input: BufferInput = { buffer: this.name, options };
-    let started = true;
+  /**
+   * Starts the buffer, or does nothing when it runs. Returns once its shards are there, with all that they had when it was stopped.
+   * @param options compiled (`resolveConfig`); without them, a buffer that was stopped starts with those it had.
+   * @throws NoWorkerError; UnknownBufferError.
+   */
+  async start(options?: BufferOptions): Promise<BufferStartResult> {
+    this.opened = undefined;
+    const declared = options ?? (await this.row()).declared;
+    const { row, started } = await this.startAndOpen({ buffer: this.name, options: declared });
+    return { alreadyRunning: !started, state: row.state, differs: !sameBufferOptions(row.declared, declared) };
+  }
+
+  /**
+   * Ends the buffer's workflows. Batches that run end first, no other begins, no entry is taken; what is pending lies in PostgreSQL and
+   * goes on at the next `start`. @throws TimedOutError where batches take longer: it is stopped when they have ended.
+   */
+  async stop(): Promise<BufferCommandResult> {
+    this.opened = undefined;
+    let result: BufferCommandResult;
     try {
-      await this.connections.temporal((client) =>
-        client.workflow.start('buffer', {
-          workflowId: bufferWorkflowId(this.name),
-          taskQueue: TASK_QUEUE,
-          args: [input],
-          workflowIdConflictPolicy: 'FAIL',
-          staticSummary: `buffer ${this.name}`,
-        }),
-      );
+      result = await this.update(stopBufferUpdate, []);
     } catch (error) {
-      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-      started = false;
+      if (!(error instanceof BufferStoppedError)) throw error;
+      result = { state: 'stopped', changed: false };
     }
-    const row = await this.awaitShards();
-    return { alreadyRunning: !started, state: row.state, differs: canonical(row.options) !== canonical(options) };
+    return { ...result, state: await this.awaitKept() };
   }
 
   /** Hands new options to the running buffer. */
-  declare(options: BufferOptions): Promise<{ changed: boolean; version: number }> {
-    this.opened = undefined;
+  declare(options: BufferOptions): Promise<ReconfigureResult> {
     return this.update(declareBufferUpdate, [options]);
+  }
+
+  /**
+   * Changes options while it runs: `set({ maxConcurrency: 8, 'retry.base': '2s' })`; null takes a change back.
+   * @throws ConfigError for an unknown option or a value that may not stand.
+   */
+  async set(changes: Record<string, string | number | boolean | null>): Promise<ReconfigureResult> {
+    await this.row();
+    return this.update(reconfigureBufferUpdate, [
+      Object.entries(changes).map(([path, value]) => bufferChange(path, value)),
+    ]);
+  }
+
+  /** Every option, its value and where that comes from. */
+  async config(): Promise<Setting[]> {
+    this.opened = undefined;
+    const { declared, changes } = await this.row();
+    return bufferSettings(declared, changes);
   }
 
   /** No batch is started until `resume`; entries are still accepted. */
@@ -129,10 +170,10 @@ export class BufferHandle<E = Json> {
 
   /**
    * Gives entries to the buffer. Any JSON; of one call they keep their order within a shard.
-   * @throws InvalidEntryError before anything is sent; BufferFullError; PushUnansweredError; TemporalUnavailableError.
+   * @throws InvalidEntryError before anything is sent; BufferStoppedError; BufferFullError; PushUnansweredError; TemporalUnavailableError.
    */
   async push(entries: Iterable<E> | AsyncIterable<E>, options: PushOptions = {}): Promise<PushResult> {
-    const row = await this.row();
+    const row = await this.runningRow();
     const timeoutMs = options.timeoutMs ?? 5_000;
     const total = Array.isArray(entries) ? entries.length : undefined;
     const underWay = new Set<Promise<void>>();
@@ -160,16 +201,31 @@ export class BufferHandle<E = Json> {
 
   /** Its counts, exact: asked of the shards themselves. Where no worker answers, what they last reported, which says so. */
   async status(): Promise<BufferSummary> {
+    this.opened = undefined;
     const row = await this.row();
-    const reported = await this.connections.rows<{ status: ShardStatus; age_ms: number }>(BUFFER_SHARDS, [this.name]);
+    const reported = await this.shards();
+    // What was kept is exact, and nobody is there to be asked.
+    if (reported.every(({ saved }) => saved)) {
+      return summarize(
+        this.name,
+        row.state,
+        reported.map(({ status }) => status),
+        0,
+      );
+    }
     const exact = await Promise.all(reported.map(({ status }) => this.askShard(status.shard)));
     const shards = reported.map((report, i) => exact[i] ?? report.status);
     const oldest = reported.reduce((age, report, i) => (exact[i] ? age : Math.max(age, report.age_ms)), 0);
-    return summarize(this.name, row.state, row.options, shards, exact.every(Boolean) ? 0 : oldest);
+    return summarize(this.name, row.state, shards, exact.every(Boolean) ? 0 : oldest);
   }
 
   get dead(): DeadLetters {
-    return new DeadLetters(this.name, this.connections, async () => void (await this.row()));
+    return new DeadLetters(
+      this.name,
+      this.connections,
+      async () => void (await this.row()),
+      async () => void (await this.runningRow()),
+    );
   }
 
   private async askShard(shard: number): Promise<ShardStatus | undefined> {
@@ -191,7 +247,7 @@ export class BufferHandle<E = Json> {
     { front, at }: PushOptions,
   ): AsyncGenerator<{ shard: number; parcel: Parcel }> {
     const keyOf = this.keys(options);
-    const shards = options.ordered ? 1 : options.shards;
+    const shards = shardsOf(options);
     const how = { ...(front ? { front } : {}), ...(at === undefined ? {} : { at: Number(at) }) };
     const open = new Map<number, Parcel>();
     const close = (shard: number, parcel: Parcel) => {
@@ -248,7 +304,10 @@ export class BufferHandle<E = Json> {
   private sender(shard: number, how: 'signal' | 'update'): ShardSender {
     const id = `${how}/${shard}`;
     let sender = this.senders.get(id);
-    if (!sender) this.senders.set(id, (sender = new ShardSender(this.connections, this.name, shard, how)));
+    if (!sender) {
+      const isStopped = async (): Promise<boolean> => (await this.readRow())?.state === 'stopped';
+      this.senders.set(id, (sender = new ShardSender(this.connections, this.name, shard, how, isStopped)));
+    }
     return sender;
   }
 
@@ -258,13 +317,14 @@ export class BufferHandle<E = Json> {
     for (;;) {
       if (Date.now() - this.pressure.at < PRESSURE_MS && this.pressure.pending < options.capacity) return;
       try {
-        type Report = { shard: number; moment: number; spilling: boolean; bytes: number; pending: number };
-        const reports = await this.connections.rows<Report>(BUFFER_PRESSURE, [this.name]);
+        const reports = await this.connections.rows<Pressure>(BUFFER_PRESSURE, [this.name]);
+        if (reports[0]?.state === 'stopped') throw new BufferStoppedError(this.name);
         for (const { shard, moment, spilling, bytes } of reports) {
-          this.sender(shard, 'signal').hear(moment, spilling ? 0 : options.bound.bytes - bytes);
+          if (shard !== null) this.sender(shard, 'signal').hear(moment, spilling ? 0 : options.bound.bytes - bytes);
         }
-        this.pressure = { at: Date.now(), pending: reports.reduce((sum, report) => sum + report.pending, 0) };
-      } catch {
+        this.pressure = { at: Date.now(), pending: reports.reduce((sum, report) => sum + (report.pending ?? 0), 0) };
+      } catch (error) {
+        if (error instanceof BufferStoppedError) throw error;
         // Without PostgreSQL there is no telling: the shards take it in.
         for (const sender of this.senders.values()) sender.hear(-1, Infinity);
         this.pressure = { at: Date.now(), pending: 0 };
@@ -279,10 +339,30 @@ export class BufferHandle<E = Json> {
 
   private async row(): Promise<Row> {
     if (this.opened && this.opened.until > Date.now()) return this.opened.row;
-    const [row] = await this.connections.rows<Row>(BUFFER, [this.name]);
+    const row = await this.readRow();
     if (!row) throw await this.unknown();
     this.opened = { row, until: Date.now() + BELIEVED_MS };
     return row;
+  }
+
+  private async readRow(): Promise<Row | undefined> {
+    const [row] = await this.connections.rows<Row>(BUFFER, [this.name]);
+    return row && { ...row, options: withBufferChanges(row.declared, row.changes) };
+  }
+
+  /** @throws BufferStoppedError */
+  private async runningRow(): Promise<Row> {
+    const row = await this.row();
+    if (row.state !== 'stopped') return row;
+    // It may have been started since.
+    this.opened = undefined;
+    const now = await this.row();
+    if (now.state === 'stopped') throw new BufferStoppedError(this.name);
+    return now;
+  }
+
+  private shards(): Promise<ShardRow[]> {
+    return this.connections.rows<ShardRow>(BUFFER_SHARDS, [this.name]);
   }
 
   private async unknown(): Promise<Error> {
@@ -290,59 +370,90 @@ export class BufferHandle<E = Json> {
     return new UnknownBufferError(this.name, names, didYouMean(this.name, names));
   }
 
-  private async awaitShards(): Promise<Row> {
+  private async startWorkflow(input: BufferInput): Promise<boolean> {
+    try {
+      await this.connections.temporal((client) =>
+        client.workflow.start('buffer', {
+          workflowId: bufferWorkflowId(this.name),
+          taskQueue: TASK_QUEUE,
+          args: [input],
+          workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+          workflowIdConflictPolicy: 'FAIL',
+          staticSummary: `buffer ${this.name}`,
+        }),
+      );
+      return true;
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      return false;
+    }
+  }
+
+  /** Starts it and waits for its shards. One that was stopped a moment ago ends first. */
+  private async startAndOpen(input: BufferInput): Promise<{ row: Row; started: boolean }> {
+    let started = await this.startWorkflow(input);
     const deadline = Date.now() + START_MS;
     for (;;) {
-      const [row] = await this.connections.rows<Row>(BUFFER, [this.name]);
-      const shards = row ? await this.connections.rows(BUFFER_SHARDS, [this.name]) : [];
-      if (row && shards.length >= row.options.shards) return row;
-      if (
-        Date.now() > deadline ||
-        (Date.now() > deadline - START_MS + 8_000 && !(await this.connections.workersPoll()))
-      ) {
+      const row = await this.readRow();
+      const shards = row ? await this.shards() : [];
+      const open = row && row.state !== 'stopped' && shards.length >= shardsOf(row.options);
+      if (open && !shards.some(({ saved }) => saved)) return { row, started };
+      if (row?.state === 'stopped') started ||= await this.startWorkflow(input);
+      const patience = Date.now() > deadline - START_MS + 8_000;
+      if (Date.now() > deadline || (patience && !(await this.connections.workersPoll()))) {
         throw new NoWorkerError(`buffer '${this.name}' is accepted`, ' (it begins as soon as there is one)');
       }
       await new Promise((resolve) => void setTimeout(resolve, 50));
     }
   }
 
-  private async update<Result, Args extends unknown[]>(
-    update: UpdateDefinition<Result, Args>,
-    args: Args,
-  ): Promise<Result> {
-    try {
-      return await this.connections.temporal(
-        (client) =>
-          client.workflow
-            .getHandle(bufferWorkflowId(this.name))
-            .executeUpdate(update as unknown as UpdateDefinition<Result, [unknown]>, {
-              args: args as unknown as [unknown],
-            }),
-        { withinMs: UPDATE_MS },
-      );
-    } catch (error) {
-      const { WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
-      if (error instanceof WorkflowNotFoundError) {
-        await this.row();
-        throw new RefusedError(
-          `buffer '${this.name}' has no workflow just now; a worker starts it again within seconds`,
+  /** Until every shard has ended, and all of it is in PostgreSQL; or somebody has started it again. */
+  private async awaitKept(): Promise<BufferRunState> {
+    const deadline = Date.now() + STOP_MS;
+    for (;;) {
+      const left = (await this.shards()).filter(({ saved }) => !saved);
+      const row = await this.readRow();
+      if (left.length === 0 || row?.state !== 'stopped') return row?.state ?? 'stopped';
+      if (Date.now() > deadline) {
+        throw new TimedOutError(
+          `buffer '${this.name}' takes nothing any more, and ${left.length} of its shards still ${left.length === 1 ? 'has' : 'have'} ` +
+            `batches that run; it has stopped when they have ended, see: npx longwatch status ${this.name}`,
         );
       }
-      if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
-        throw new NoWorkerError(`buffer '${this.name}' did not answer '${update.name}'`);
-      }
-      if (error instanceof WorkflowUpdateFailedError) {
-        throw new RefusedError(error.cause?.message ?? error.message, { cause: error });
-      }
-      throw error;
+      await new Promise((resolve) => void setTimeout(resolve, 50));
     }
+  }
+
+  private update<R, A extends unknown[]>(definition: Parameters<typeof command<R, A>>[2], args: A): Promise<R> {
+    this.opened = undefined;
+    const target: Target = {
+      workflowId: bufferWorkflowId(this.name),
+      noun: `buffer '${this.name}'`,
+      missing: async () => {
+        const row = await this.readRow();
+        if (!row) return this.unknown();
+        return row.state === 'stopped' ? new BufferStoppedError(this.name) : new BufferGoneError(this.name);
+      },
+    };
+    return command(this.connections, target, definition, args, { unknown: () => this.unknown() });
   }
 }
 
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
+/** What senders go by; one row without a shard where none has reported. */
+interface Pressure {
+  [column: string]: unknown;
+  state: BufferRunState;
+  shard: number | null;
+  moment: number;
+  spilling: boolean;
+  bytes: number;
+  pending: number | null;
+}
+
+interface ShardRow {
+  [column: string]: unknown;
+  status: ShardStatus;
+  age_ms: number;
+  /** Kept when its buffer was stopped. */
+  saved: boolean;
 }

@@ -52,6 +52,8 @@ export class DeadLetters {
     private readonly buffer: string,
     private readonly connections: Connections,
     private readonly known: () => Promise<void>,
+    /** Its shards take them out: refuses where the buffer is stopped. */
+    private readonly running: () => Promise<void>,
   ) {}
 
   /** The oldest first. */
@@ -99,6 +101,7 @@ export class DeadLetters {
   ): Promise<DeadResult> {
     await this.known();
     if (!options.apply) return { chosen: await this.count(filter), applied: false, op: null };
+    await this.running();
     const op = randomUUID();
     const state = action === 'retry' ? 'retrying' : 'dropping';
     const values = [...this.filterValues(filter), op, state, options.note ?? null];

@@ -176,6 +176,24 @@ export class UnknownBufferError extends LongwatchError {
   }
 }
 
+/** A stopped buffer takes no entries, and nothing can be changed on it. What it had is kept. */
+export class BufferStoppedError extends LongwatchError {
+  readonly accepted = false;
+  constructor(readonly buffer: string) {
+    super(`buffer '${buffer}' is stopped, so nothing was accepted; start it first: npx longwatch start ${buffer}`);
+  }
+}
+
+/** The buffer's row says that it runs, and its workflow is gone (terminated in the Temporal UI, say). */
+export class BufferGoneError extends LongwatchError {
+  constructor(readonly buffer: string) {
+    super(
+      `the workflow of buffer '${buffer}' is gone; a worker brings it back within half a minute, ` +
+        `or now: npx longwatch start ${buffer}`,
+    );
+  }
+}
+
 /** Entries that cannot be pushed; nothing was sent. */
 export class InvalidEntryError extends LongwatchError {
   override readonly usage = true;

@@ -8,7 +8,7 @@ import { WorkflowNotFoundError } from '@temporalio/common';
 import { pushSignal, pushUpdate, shardWorkflowId, type Json, type PushMessage } from '../workflows/buffer/contract';
 import { SEND_ROW, sendValues } from '../activities/store/chunks';
 import type { Connections } from './connections';
-import { BufferFullError, PushUnansweredError, TemporalUnavailableError } from './errors';
+import { BufferFullError, BufferStoppedError, PushUnansweredError, TemporalUnavailableError } from './errors';
 import { temporalClient } from './temporal-client';
 
 /** One message at most. Characters of JSON. */
@@ -55,6 +55,8 @@ export class ShardSender {
     private readonly buffer: string,
     private readonly shard: number,
     private readonly how: 'signal' | 'update',
+    /** Whether the buffer is stopped: asked when its shard is not there. */
+    private readonly isStopped: () => Promise<boolean>,
   ) {}
 
   /**
@@ -156,6 +158,7 @@ export class ShardSender {
         }),
       );
       if (answer.accepted) return;
+      if (answer.stopped) throw new BufferStoppedError(this.buffer);
       pause = Math.min(1_000, Math.max(answer.waitMs, pause * 2));
       if (Date.now() + pause > deadline) throw new BufferFullError(this.buffer);
       await sleep(pause * (0.8 + 0.4 * Math.random()));
@@ -173,6 +176,9 @@ export class ShardSender {
         const passes =
           unanswered || error instanceof TemporalUnavailableError || error instanceof WorkflowNotFoundError;
         if (!passes) throw error;
+        if (error instanceof WorkflowNotFoundError && (await this.isStopped())) {
+          throw new BufferStoppedError(this.buffer);
+        }
         if (Date.now() + pause > deadline) throw unanswered ? new PushUnansweredError(this.buffer, error) : error;
       }
       await sleep(pause);

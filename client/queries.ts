@@ -176,7 +176,7 @@ export const NOTIFY: Statement = { name: 'client-notify', text: 'select pg_notif
 
 export const BUFFER: Statement = {
   name: 'client-buffer',
-  text: `select state, options from longwatch.buffer where name = $1`,
+  text: `select state, options as declared, changes from longwatch.buffer where name = $1`,
 };
 
 export const BUFFER_NAMES: Statement = {
@@ -186,14 +186,15 @@ export const BUFFER_NAMES: Statement = {
 
 export const BUFFER_SHARDS: Statement = {
   name: 'client-buffer-shards',
-  text: `select status, ${ms('now() - reported_at')} as age_ms from longwatch.buffer_shard where buffer = $1 order by shard`,
+  text: `select status, ${ms('now() - reported_at')} as age_ms, saved is not null as saved
+         from longwatch.buffer_shard where buffer = $1 order by shard`,
 };
 
 export const BUFFER_PRESSURE: Statement = {
   name: 'client-buffer-pressure',
-  text: `select shard, moment::float8 as moment, (status ->> 'spilling')::boolean as spilling,
-                (status ->> 'bytes')::float8 as bytes, (status ->> 'pending')::float8 as pending
-         from longwatch.buffer_shard where buffer = $1`,
+  text: `select b.state, s.shard, s.moment::float8 as moment, (s.status ->> 'spilling')::boolean as spilling,
+                (s.status ->> 'bytes')::float8 as bytes, (s.status ->> 'pending')::float8 as pending
+         from longwatch.buffer b left join longwatch.buffer_shard s on s.buffer = b.name where b.name = $1`,
 };
 
 export const STATUS_BUFFERS: Statement = {

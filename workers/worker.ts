@@ -138,6 +138,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const buffers = createBufferActivities({
     node: name,
     database,
+    temporal: link,
     definitions: new Map(config.buffers.map(({ name: buffer, definition }) => [buffer, definition])),
     metrics: new BufferMetrics(metrics.registry, () => database.transaction(readReports)),
     log: node.log,

@@ -12,6 +12,7 @@ import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure } from '../failures';
 import { isOutage, type Database } from '../store/database';
 import { forgetRows, readRows, sendRow, staleEntries } from '../store/chunks';
+import type { TemporalLink } from '../temporal';
 import { readAnswer, type Given, type ReadAnswer } from './answer';
 import { keyFunction } from './keys';
 import type { BufferMetrics } from './metrics';
@@ -19,6 +20,7 @@ import type { BufferMetrics } from './metrics';
 export interface BufferDeps {
   node: string;
   database: Database;
+  temporal: TemporalLink;
   definitions: ReadonlyMap<string, BufferDefinition<never, never>>;
   metrics: BufferMetrics;
   log: Logger;

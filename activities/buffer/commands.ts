@@ -3,46 +3,79 @@
  * letters. Called by `workflows/buffer`; the statements are in `store/buffers.ts`, `store/chunks.ts` and `store/dead.ts`.
  */
 import type { BufferActivities, BufferOpening, Chunk, DeadPage, Json } from '../../workflows/buffer/contract';
+import { shardsOf } from '../../workflows/buffer/init';
+import { bufferChangeProblems } from '../../workflows/buffer/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { randomUUID } from 'node:crypto';
 import { failure } from '../failures';
-import { lastPage, noteReport, readBuffer, setBufferState, storeBuffer, type BufferRow } from '../store/buffers';
+import {
+  lastPage,
+  noteReport,
+  readBuffer,
+  savedShard,
+  saveShard,
+  setBufferState,
+  storeBuffer,
+  storeBufferChanges,
+  type BufferRow,
+} from '../store/buffers';
 import { fetchRows, forgetKeys, forgetRows, readRows, sendRow, storeRows } from '../store/chunks';
-import type { Database, Queryable } from '../store/database';
+import type { Queryable } from '../store/database';
 import { bury, takePage, type DeadLetter } from '../store/dead';
+import type { BufferDeps } from './batch';
+import { reviveShards } from './revive';
 
 /** Dead letters that come back in one page: by themselves up to `BYTES`, larger ones by reference. */
 const PAGE_ENTRIES = 2_000;
 const PAGE_BYTES = 200_000;
 const BYTES = 256 * 1024;
 
-export function bufferCommands(
-  database: Database,
-): Pick<
+export function bufferCommands({
+  database,
+  temporal,
+  log,
+}: BufferDeps): Pick<
   BufferActivities,
   | 'openBuffer'
   | 'setBufferState'
   | 'declareBuffer'
+  | 'setBufferOptions'
   | 'storeChunks'
   | 'fetchChunks'
   | 'buryEntries'
   | 'takeDead'
   | 'reportShard'
+  | 'saveShard'
+  | 'openShard'
 > {
   return {
-    openBuffer: ({ buffer, options }) =>
-      database.transaction(async (db): Promise<BufferOpening> => {
-        if (options) await storeBuffer(db, buffer, options);
+    openBuffer: async ({ buffer, options }) => {
+      const opening = await database.transaction(async (db): Promise<BufferOpening & { shards: number }> => {
+        if (options) {
+          await storeBuffer(db, buffer, options);
+          if ((await known(db, buffer)).state === 'stopped') await setBufferState(db, buffer, 'running');
+        }
         const row = await known(db, buffer);
-        const { state, version } = row;
+        const { state, version, shards } = row;
         return {
           state,
           version,
+          shards,
           options: row.options,
           userState: row.options.state,
           lastPage: await lastPage(db, buffer),
         };
-      }),
+      });
+      const shards = Math.max(opening.shards, shardsOf(opening.options));
+      await reviveShards(
+        database,
+        temporal,
+        buffer,
+        Array.from({ length: shards }, (_, shard) => shard),
+        log,
+      );
+      return opening;
+    },
 
     setBufferState: ({ buffer, state }) =>
       database.transaction(async (db) => {
@@ -54,7 +87,18 @@ export function bufferCommands(
       database.transaction(async (db) => {
         await known(db, buffer);
         const changed = await storeBuffer(db, buffer, options);
-        return { changed, version: (await known(db, buffer)).version };
+        const now = await known(db, buffer);
+        return { changed, version: now.version, options: now.options };
+      }),
+
+    setBufferOptions: ({ buffer, changes }) =>
+      database.transaction(async (db) => {
+        const row = await known(db, buffer);
+        const problems = changes.flatMap((change) => bufferChangeProblems(row.options, change));
+        if (problems.length > 0) throw failure(ErrorType.BadOption, problems.join('; '));
+        const changed = await storeBufferChanges(db, buffer, changes);
+        const now = await known(db, buffer);
+        return { changed, version: now.version, options: now.options };
       }),
 
     storeChunks: ({ buffer, shard, rows, keyed }) =>
@@ -90,6 +134,14 @@ export function bufferCommands(
         if (upTo !== null) await forgetKeys(db, status.buffer, status.shard, upTo);
         await noteReport(db, status, moment);
       }),
+
+    saveShard: ({ status, moment, forget, state }) =>
+      database.transaction(async (db) => {
+        await forgetRows(db, status.buffer, forget);
+        await saveShard(db, status, moment, state);
+      }),
+
+    openShard: ({ buffer, shard }) => database.transaction((db) => savedShard(db, buffer, shard)),
   };
 }
 

@@ -36,7 +36,9 @@ const TOLD: Statement = {
 const UNTOLD: Statement = {
   name: 'outbox-untold',
   text: `select buffer, id, shard, sender, seq, count, bytes from longwatch.buffer_outbox
-         where made_at < now() - interval '10 seconds' order by made_at limit 1000`,
+         where made_at < now() - interval '10 seconds'
+           and buffer not in (select name from longwatch.buffer where state = 'stopped')
+         order by made_at limit 1000`,
 };
 
 interface Note {

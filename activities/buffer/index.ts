@@ -11,7 +11,7 @@ export { BufferMetrics } from './metrics';
 
 export function createBufferActivities(deps: BufferDeps): BufferActivities {
   return {
-    ...bufferCommands(deps.database),
+    ...bufferCommands(deps),
     runBatch: (input) => runBatch(deps, input),
     readInitPage: (input) => readInitPage(deps, input),
   };

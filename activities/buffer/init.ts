@@ -57,7 +57,16 @@ async function keep(
   const keyOf = keyFunction(definitions.get(buffer)!);
   const groups = spread(entries, shards, keyOf);
   return database.transaction(async (db) => {
-    const read: InitPageRead = { pass, page, chunks: [], entries: entries.length, cursor, last: cursor === null };
+    const last = seqs.map((next) => next - 1);
+    const read: InitPageRead = {
+      pass,
+      page,
+      chunks: [],
+      entries: entries.length,
+      cursor,
+      last: cursor === null,
+      seqs: last,
+    };
     for (const [shard, group] of groups.entries()) {
       for (let from = 0; from < group.length; from += ROW_ENTRIES) {
         const part = group.slice(from, from + ROW_ENTRIES);
@@ -65,7 +74,7 @@ async function keep(
         const id = `${buffer}.init.${pass}.${page}.${shard}.${from}`;
         const keys = keyOf && part.map(keyOf);
         await sendRow(db, { buffer, id, entries: part, json, keys }, null);
-        const seq = seqs[shard]! + from / ROW_ENTRIES;
+        const seq = ++last[shard]!;
         read.chunks.push({ shard, seq, id, count: part.length, bytes: json.length });
       }
     }

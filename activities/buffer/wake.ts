@@ -1,17 +1,32 @@
 /**
- * A buffer's part of the patrol (`patrol.ts`): its parent and shards run, and rows whose sender never told of them are
- * deleted in time. What a shard held in memory when it was terminated by hand is gone with it; nothing else ends one.
+ * A buffer's part of the patrol (`patrol.ts`): its parent and shards run unless it is stopped, and rows whose sender never told of
+ * them are deleted in time. A shard that was ended by force goes on with what it held (`revive.ts`).
  */
 import type { Logger } from 'pino';
-import { bufferWorkflowId, shardWorkflowId } from '../../workflows/buffer/contract';
+import { bufferWorkflowId, shardWorkflowId, type BufferRunState } from '../../workflows/buffer/contract';
 import { shardsOf } from '../../workflows/buffer/init';
 import type { BufferOptions } from '../../workflows/buffer/options';
 import { expireRows } from '../store/chunks';
 import type { Database, Statement } from '../store/database';
 import type { TemporalLink } from '../temporal';
 import { tellUntold } from './feed';
+import { reviveShards } from './revive';
 
-const BUFFERS: Statement = { name: 'wake-buffers', text: `select name, options from longwatch.buffer` };
+/** With the number of shards that it has ever had. */
+const BUFFERS: Statement = {
+  name: 'wake-buffers',
+  text: `select name, state, options,
+                (select coalesce(max(shard) + 1, 0)::int from longwatch.buffer_shard s where s.buffer = b.name) as shards
+         from longwatch.buffer b`,
+};
+
+interface Row {
+  [column: string]: unknown;
+  name: string;
+  state: BufferRunState;
+  options: BufferOptions;
+  shards: number;
+}
 
 export async function wakeMissingBuffers(
   database: Database,
@@ -19,11 +34,17 @@ export async function wakeMissingBuffers(
   running: ReadonlySet<string>,
   log: Logger,
 ): Promise<void> {
-  for (const { name, options } of await database.rows<{ name: string; options: BufferOptions }>(BUFFERS)) {
-    const shards = Array.from({ length: shardsOf(options) }, (_, shard) => shardWorkflowId(name, shard));
-    const missing = [bufferWorkflowId(name), ...shards].filter((id) => !running.has(id));
-    if (missing.length === 0) continue;
-    log.warn({ buffer: name, missing }, 'the buffer had workflows that did not run; they are started');
+  for (const { name, state, options, shards: known } of await database.rows<Row>(BUFFERS)) {
+    const shards = Array.from({ length: Math.max(known, shardsOf(options)) }, (_, shard) => shard);
+    const missing = shards.filter((shard) => !running.has(shardWorkflowId(name, shard)));
+    if (state === 'stopped') {
+      // Those that have batches under way end after them; one that was not told is told so.
+      if (missing.length < shards.length) await temporal.wakeBuffer(name);
+      continue;
+    }
+    if (missing.length === 0 && running.has(bufferWorkflowId(name))) continue;
+    log.warn({ buffer: name, shards: missing }, 'the buffer had workflows that did not run; they are started');
+    await reviveShards(database, temporal, name, missing, log);
     await temporal.wakeBuffer(name);
   }
   await tellUntold(database, (buffer, shard, message) => temporal.push(buffer, shard, message), log);

@@ -1,18 +1,37 @@
 /** A buffer's row, and what its shards and pages of `init` report. Written by `activities/buffer`; read by the client's `status`. */
-import type { BufferRunState, InitPageRead, ShardStatus } from '../../workflows/buffer/contract';
-import type { BufferOptions } from '../../workflows/buffer/options';
+import type { BufferRunState, InitPageRead, ShardState, ShardStatus } from '../../workflows/buffer/contract';
+import { withBufferChanges, type BufferOptions } from '../../workflows/buffer/options';
+import type { OptionChange } from '../../workflows/tracker/options';
 import { run, type Queryable, type Statement } from './database';
 
 export interface BufferRow {
   name: string;
   state: BufferRunState;
+  /** The definition's options with what was set by hand laid over them. */
   options: BufferOptions;
+  /** As the definition has them. */
+  declared: BufferOptions;
+  changes: Record<string, OptionChange['value']>;
   version: number;
+  /** Shards that have ever reported. */
+  shards: number;
 }
 
 const SELECT: Statement = {
   name: 'buffer-select',
-  text: `select name, state, options, version::float8 as version from longwatch.buffer where name = $1`,
+  text: `select name, state, options as declared, changes, version::float8 as version,
+                (select coalesce(max(shard) + 1, 0)::int from longwatch.buffer_shard s where s.buffer = b.name) as shards
+         from longwatch.buffer b where name = $1`,
+};
+const LOCK: Statement = {
+  name: 'buffer-lock',
+  text: `select changes from longwatch.buffer where name = $1 for no key update`,
+};
+const SET_CHANGES: Statement = {
+  name: 'buffer-set-changes',
+  text: `update longwatch.buffer set changes = $2, version = version + 1
+         where name = $1 and changes is distinct from $2::jsonb
+         returning name`,
 };
 const DECLARE: Statement = {
   name: 'buffer-declare',
@@ -31,8 +50,16 @@ const REPORT: Statement = {
   name: 'buffer-report',
   text: `insert into longwatch.buffer_shard as s (buffer, shard, moment, status) values ($1, $2, $3, $4)
          on conflict (buffer, shard) do update
-         set moment = excluded.moment, status = excluded.status, reported_at = now()
+         set moment = excluded.moment, status = excluded.status, reported_at = now(), saved = null
          where s.moment < excluded.moment`,
+};
+const SAVE: Statement = {
+  name: 'buffer-save',
+  text: `update longwatch.buffer_shard set saved = $3 where buffer = $1 and shard = $2 and moment = $4`,
+};
+const SAVED: Statement = {
+  name: 'buffer-saved',
+  text: `select saved from longwatch.buffer_shard where buffer = $1 and shard = $2`,
 };
 const REPORTS: Statement = {
   name: 'buffer-reports',
@@ -57,12 +84,25 @@ const FORGET_PAGES: Statement = {
 };
 
 export async function readBuffer(db: Queryable, name: string): Promise<BufferRow | undefined> {
-  return (await run<BufferRow & Record<string, unknown>>(db, SELECT, [name]))[0];
+  const [row] = await run<Omit<BufferRow, 'options'> & Record<string, unknown>>(db, SELECT, [name]);
+  return row && { ...row, options: withBufferChanges(row.declared, row.changes) };
 }
 
 /** Creates the row or gives it new options; false when they were the same. */
 export async function storeBuffer(db: Queryable, name: string, options: BufferOptions): Promise<boolean> {
   return (await run(db, DECLARE, [name, JSON.stringify(options)])).length > 0;
+}
+
+/** Lays changes over the options, or takes them back (`value: null`); false when nothing is different. */
+export async function storeBufferChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
+  const [row] = await run<{ changes: BufferRow['changes'] }>(db, LOCK, [name]);
+  if (!row) return false;
+  const next = { ...row.changes };
+  for (const { path, value } of changes) {
+    if (value === null) delete next[path];
+    else next[path] = value;
+  }
+  return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;
 }
 
 export async function setBufferState(db: Queryable, name: string, state: BufferRunState): Promise<boolean> {
@@ -75,6 +115,16 @@ export async function bufferNames(db: Queryable): Promise<string[]> {
 
 export async function noteReport(db: Queryable, status: ShardStatus, moment: number): Promise<void> {
   await run(db, REPORT, [status.buffer, status.shard, moment, JSON.stringify(status)]);
+}
+
+/** A shard's last words: its report, and all that it knows. */
+export async function saveShard(db: Queryable, status: ShardStatus, moment: number, state: ShardState): Promise<void> {
+  await noteReport(db, status, moment);
+  await run(db, SAVE, [status.buffer, status.shard, JSON.stringify(state), moment]);
+}
+
+export async function savedShard(db: Queryable, buffer: string, shard: number): Promise<ShardState | null> {
+  return (await run<{ saved: ShardState | null }>(db, SAVED, [buffer, shard]))[0]?.saved ?? null;
 }
 
 export async function readReports(db: Queryable): Promise<ShardStatus[]> {

@@ -8,6 +8,7 @@ import { run, type Queryable, type Statement } from './database';
 
 type Fate = Pick<Chunk, 'attempts' | 'failed' | 'limit' | 'errors' | 'at'>;
 
+/** A number that was used in a shard's last moments, before it was reset, is used again: what is written last counts. */
 const INSERT: Statement = {
   name: 'chunk-insert',
   text: `insert into longwatch.buffer_chunk (buffer, id, shard, lane, place, due_at, first, count, bytes, entries, keys, fate)
@@ -15,7 +16,10 @@ const INSERT: Statement = {
                 (select array_agg(k) from json_array_elements_text(r.keys) as k), r.fate
          from unnest($3::text[], $4::text[], $5::bigint[], $6::float8[], $7::bigint[], $8::int[], $9::int[], $10::text[],
                      $11::json[], $12::json[]) as r (id, lane, place, due_at, first, count, bytes, entries, keys, fate)
-         on conflict (buffer, id) do nothing`,
+         on conflict (buffer, id) do update
+         set shard = excluded.shard, lane = excluded.lane, place = excluded.place, due_at = excluded.due_at, token = null,
+             first = excluded.first, count = excluded.count, bytes = excluded.bytes, entries = excluded.entries,
+             keys = excluded.keys, fate = excluded.fate`,
 };
 const ADOPT: Statement = {
   name: 'chunk-adopt',
@@ -92,14 +96,15 @@ const EXPIRE: Statement = {
            select buffer, id from longwatch.buffer_chunk where expires_at < now() limit 1000)`,
 };
 
-/** Writes rows that come from a shard's memory, and takes over those that a sender has written. */
+/** Writes rows that come from a shard's memory or are parts of others, and takes over those that a sender has written. */
 export async function storeRows(
   db: Queryable,
   buffer: string,
   shard: number,
-  rows: StoreRow[],
+  given: StoreRow[],
   keyed: boolean,
 ): Promise<void> {
+  const rows = await withParts(db, buffer, given);
   const fates = (of: StoreRow[]): string[] => of.map(({ chunk }) => JSON.stringify(fateOf(chunk)));
   const made = rows.filter((row) => row.chunk.entries !== undefined);
   if (made.length > 0) {
@@ -132,6 +137,23 @@ export async function storeRows(
     ]);
   }
   if (keyed) await run(db, NOTE_KEYS, [buffer, shard, rows.map((row) => row.id)]);
+}
+
+/** Parts of rows get the entries that they stand for. */
+async function withParts(db: Queryable, buffer: string, given: StoreRow[]): Promise<StoreRow[]> {
+  const isPart = ({ id, chunk }: StoreRow): boolean => chunk.row !== undefined && chunk.row !== id;
+  const ids = given.filter(isPart).map(({ chunk }) => chunk.row!);
+  if (ids.length === 0) return given;
+  const wholes = await readRows(db, buffer, [...new Set(ids)]);
+  return given.map((row) => {
+    if (!isPart(row)) return row;
+    const { row: id, from = 0, ...rest } = row.chunk;
+    const whole = wholes.get(id!);
+    if (!whole) throw new Error(`row ${id} of buffer ${buffer} is gone`);
+    const entries = whole.entries.slice(from, from + rest.count);
+    const keys = whole.keys?.slice(from, from + rest.count);
+    return { ...row, chunk: { ...rest, entries, ...(keys ? { keys } : {}) } };
+  });
 }
 
 export interface SentRow {

@@ -85,7 +85,8 @@ async function ownNode({ blocks, reorgs }: Flags): Promise<Subject> {
       for (const depth of reorgs) {
         await delay(forMs / (reorgs.length + 1));
         await traffic.reorganise(depth);
-        console.log(`the last ${depth} blocks were replaced by others (anvil_reorg)`);
+        const which = depth === 1 ? 'last block was' : `last ${depth} blocks were`;
+        console.log(`the ${which} replaced (anvil_reorg)`);
       }
       await delay(forMs / (reorgs.length + 1));
       await stop();
@@ -120,7 +121,7 @@ function tellCounts({ top, blocks, transactions, receipts, logs, awaiting }: Cou
   console.log(
     `up to block ${top ?? '-'}: ${count(blocks, 'blocks')}, ${count(transactions, 'transactions')}, ` +
       `${count(receipts, 'receipts')}, ${count(logs, 'logs')}` +
-      (awaiting > 0 ? `; ${count(awaiting, 'blocks await their receipts')}` : ''),
+      (awaiting > 0 ? `; the receipts of ${count(awaiting, 'to come')}` : ''),
   );
 }
 
@@ -171,8 +172,11 @@ async function run(flags: Flags, subject: Subject, folder: string, closers: (() 
   const agreement = await check(chain, database, subject.first, to);
   tellCounts(await counts(database.pool, to));
   for (const name of ['blocks', 'receipts']) {
-    const { accepted, done, dead } = await longwatch.buffer(name).status();
-    console.log(`buffer ${name}: ${accepted} entries accepted, ${done} handled, ${dead} dead`);
+    const { accepted, done, pending, running, merged, dead } = await longwatch.buffer(name).status();
+    console.log(
+      `buffer ${name}: ${accepted} entries accepted = ${done} handled + ${merged} that newer ones took the place of + ` +
+        `${pending + running} left + ${dead} dead`,
+    );
   }
   if (workers.deaths > 0) console.log(`${workers.deaths} workers died`);
   for (const difference of agreement.differences) console.error(`not so: ${difference}`);

@@ -8,7 +8,7 @@ import type { Longwatch } from '../../client/longwatch';
 import { jobStatusQuery, jobWorkflowId } from '../../workflows/population/contract';
 import { makePlayers, optionsOf, startJob } from '../population/kit';
 import { eventually, type Stack } from '../support/stack';
-import type { Part } from './part';
+import type { Part } from './record';
 
 const NEVER = '366d';
 const regen = (name: string, over: Partial<RegenDefinition> = {}) => ({
@@ -47,7 +47,7 @@ const config = defineConfig({
 
 export const jobs: Part = {
   config,
-  prefixes: ['job/'],
+  owns: /^job\b/,
   live: async (stack, temporal) => {
     await makePlayers(stack, 'player', 2_000);
     await stack.sql('create table item (id int primary key, dropped_at timestamptz)');

@@ -1,9 +1,9 @@
-/** The lives of trackers and their pools, for `record.ts`: one that does not continue as new, and one that does all the time. */
+/** What is recorded of trackers and their pools: one that lives through all that can be said to it, one that continues as new often. */
 import type { Client } from '@temporalio/client';
 import { defineConfig, defineTracker, resolveConfig } from '../../client';
 import { poolWorkflowId } from '../../workflows/tracker/contract';
 import { eventually, type Stack } from '../support/stack';
-import type { Part } from './part';
+import type { Part } from './record';
 
 const operations = { look: { every: '100ms', run: () => ({ value: 1 }) } } as const;
 const config = defineConfig({
@@ -15,8 +15,8 @@ const config = defineConfig({
 
 export const trackers: Part = {
   config,
-  prefixes: ['tracker/', 'pool/'],
-  live: async (stack, temporal) => {
+  owns: /^(tracker|pool)\b/,
+  async live(stack, temporal) {
     for (const { name, options } of resolveConfig(config).trackers) await live(stack, temporal, name, options);
   },
 };

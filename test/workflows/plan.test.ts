@@ -37,6 +37,7 @@ const MOMENT: PoolMoment = {
   historyFull: false,
   nowMs: 10_000,
   owedUntilMs: 0,
+  applyBurst: APPLY_BURST,
   applyNotBeforeMs: 0,
   notBeforeMs: 0,
 };

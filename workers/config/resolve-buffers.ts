@@ -3,7 +3,7 @@
  * Called by `resolve.ts` for a config, and by the client for a definition that a program pushes with.
  */
 import type { Json } from '../../workflows/buffer/contract';
-import { BUFFER_OPTIONS, STATE_BYTES, type BufferOptions } from '../../workflows/buffer/options';
+import { BUFFER_OPTIONS, NONE, STATE_BYTES, type BufferOptions } from '../../workflows/buffer/options';
 import { NAME_PATTERN, type OptionSpec } from '../../workflows/tracker/options';
 import type { AnyBuffer, BufferDefinition } from './buffer';
 import { didYouMean } from './suggest';
@@ -31,8 +31,6 @@ const KEYS = [
   'onError',
 ];
 const OWN_KEYS = ['name', 'run', 'init', 'key', 'state'];
-/** Options that have a word beside their durations. */
-const NONE: Record<string, unknown> = { flushInterval: 'never', poll: false };
 
 export function resolveBuffers(given: unknown, defaults: Given, problems: string[]): ResolvedBuffer[] {
   checkKeys(defaults, without(KEYS, OWN_KEYS), 'defaults.buffer.', problems);
@@ -86,6 +84,11 @@ function resolveBuffer(given: Given, name: string, defaults: Given, problems: st
       }
     }
   }
+  const sources: NonNullable<BufferOptions['sources']> = {};
+  for (const { name: option, path } of BUFFER_OPTIONS) {
+    if (read(given, option) !== undefined) sources[path] = 'definition';
+    else if (read(defaults, option) !== undefined) sources[path] = 'defaults';
+  }
   const options: BufferOptions = {
     maxBatchSize: number('maxBatchSize'),
     flushIntervalMs: value('flushInterval') as number | null,
@@ -102,6 +105,7 @@ function resolveBuffer(given: Given, name: string, defaults: Given, problems: st
     init: given.init !== undefined,
     key: readKey(given.key, at, problems),
     state: readState(given.state, at, problems),
+    sources,
   };
   return {
     name,

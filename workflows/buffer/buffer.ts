@@ -1,7 +1,7 @@
 /**
  * The parent of a buffer: its options and state, its shards, and its `init`. An operator's word arrives as an update, is written by
  * an activity and handed to the shards (`shard.ts`) as a signal; senders talk to the shards themselves. Started by the client;
- * a patrol starts it again where it is missing.
+ * a patrol starts it again where it is missing. Ends when the buffer is stopped.
  */
 import {
   allHandlersFinished,
@@ -10,6 +10,7 @@ import {
   condition,
   continueAsNew,
   getExternalWorkflowHandle,
+  isCancellation,
   log,
   ParentClosePolicy,
   proxyActivities,
@@ -23,6 +24,7 @@ import {
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { historyFull, throughTheGate } from '../lib/continue-as-new';
 import { ErrorType, NON_RETRYABLE } from '../lib/errors';
+import type { OptionChange } from '../tracker/options';
 import {
   bufferStatusQuery,
   declareBufferUpdate,
@@ -32,9 +34,11 @@ import {
   orderSignal,
   pauseBufferUpdate,
   pushSignal,
+  reconfigureBufferUpdate,
   resumeBufferUpdate,
   roomSignal,
   shardWorkflowId,
+  stopBufferUpdate,
   wakeBufferSignal,
   type BufferActivities,
   type BufferCommandResult,
@@ -43,6 +47,7 @@ import {
   type BufferRunState,
   type BufferState,
   type InitPageRead,
+  type PushMessage,
   type ShardOrders,
 } from './contract';
 import {
@@ -55,11 +60,14 @@ import {
   shardsOf,
   type InitStep,
 } from './init';
-import type { BufferOptions } from './options';
+import { bufferChangeProblems, type BufferOptions } from './options';
 import { shard as shardWorkflow } from './shard';
 
 const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
-const { openBuffer, setBufferState, declareBuffer } = proxyActivities<BufferActivities>({
+/** Before what did not get through is tried again. Milliseconds. */
+const PAUSE_MS = 10_000;
+
+const { openBuffer, setBufferState, declareBuffer, setBufferOptions } = proxyActivities<BufferActivities>({
   startToCloseTimeout: 30_000,
   retry: RETRY,
 });
@@ -75,7 +83,7 @@ export async function buffer(input: BufferInput): Promise<void> {
   const state: BufferState = input.state ?? freshBufferState();
   let now: BufferOpening | undefined;
   let woken = false;
-  let reading = false;
+  let reading: CancellationScope | undefined;
   /** Pages go on from here, not before. */
   let pollAtMs: number | undefined;
   let happenings = 0;
@@ -85,15 +93,20 @@ export async function buffer(input: BufferInput): Promise<void> {
   const inLine = <T>(command: (current: BufferOpening) => Promise<T>): Promise<T> => {
     const turn = line.then(async () => {
       await condition(() => now !== undefined);
+      if (now!.state === 'stopped') {
+        throw ApplicationFailure.nonRetryable(`buffer ${name} is stopped; start it again`, ErrorType.BufferStopped);
+      }
       return command(now!);
     });
-    line = turn.catch(() => undefined);
+    // The loop looks whether it has come to the end of its history, whatever was said.
+    line = turn.catch(() => undefined).then(() => happenings++);
     return turn;
   };
 
   // ── Handlers ──
   setHandler(pauseBufferUpdate, () => inLine((current) => changeState(current, 'paused')));
   setHandler(resumeBufferUpdate, () => inLine((current) => changeState(current, 'running')));
+  setHandler(stopBufferUpdate, () => inLine((current) => changeState(current, 'stopped')));
   setHandler(flushBufferUpdate, () =>
     inLine(async () => {
       await toShards(flushSignal, []);
@@ -103,13 +116,22 @@ export async function buffer(input: BufferInput): Promise<void> {
   setHandler(declareBufferUpdate, (options: BufferOptions) =>
     inLine(async (current) => {
       const result = await declareBuffer({ buffer: name, options });
-      if (!result.changed) return result;
-      Object.assign(current, { options, version: result.version });
-      await startShards(current);
-      await toShards(orderSignal, [ordersOf(current)]);
-      happenings++;
-      return result;
+      return reconfigured(current, result, options);
     }),
+  );
+  setHandler(
+    reconfigureBufferUpdate,
+    (changes) =>
+      inLine(async (current) => {
+        const result = await setBufferOptions({ buffer: name, changes });
+        return reconfigured(current, result, current.options);
+      }),
+    {
+      validator: (changes: OptionChange[]) => {
+        const problems = now ? changes.flatMap((change) => bufferChangeProblems(now!.options, change)) : [];
+        if (problems.length > 0) throw ApplicationFailure.nonRetryable(problems.join('; '), ErrorType.BadOption);
+      },
+    },
   );
   setHandler(wakeBufferSignal, () => {
     woken = true;
@@ -125,29 +147,34 @@ export async function buffer(input: BufferInput): Promise<void> {
   setHandler(bufferStatusQuery, () => {
     if (!now) throw ApplicationFailure.nonRetryable(`buffer ${name} is opening`, ErrorType.UnknownBuffer);
     const { options, version } = now;
-    const init = initProgress(state, options, now.state === 'paused');
+    const init = initProgress(state, options, now.state !== 'running');
     return { buffer: name, state: now.state, shards: state.shards, options, version, init };
   });
 
   // ── Open, then read pages and wait for what is asked ──
   const current = (now = await openBuffer({ buffer: name, options: input.options }));
+  const isStopped = (): boolean => current.state === 'stopped';
   await startShards(current);
   if (input.state === undefined) {
-    await toShards(orderSignal, [ordersOf(current)]);
+    // One that was stopped a moment ago may have ended in between.
+    for (const gone of await toShards(orderSignal, [ordersOf(current)])) {
+      if (!isStopped()) await startShard(current, gone);
+    }
     // A parent that was lost may have read a page that did not reach its shards; those that have it ignore it.
     if (current.lastPage) {
       pageRead(state, current.lastPage);
-      await send(current.lastPage);
+      if (!isStopped()) await send(current.lastPage);
     }
   }
   describe(current);
 
   for (;;) {
+    if (isStopped() && !reading && allHandlersFinished()) return;
     if (woken) {
       woken = false;
       await startShards(current);
     }
-    const step = nextInitStep(state, current.options, current.state === 'paused');
+    const step = nextInitStep(state, current.options, current.state !== 'running');
     if (step === 'read' && !reading && !leaving()) void readPage(current);
     if (mayLeave()) {
       await throughTheGate(mayLeave, () =>
@@ -186,35 +213,71 @@ export async function buffer(input: BufferInput): Promise<void> {
   }
 
   async function readPage(opening: BufferOpening): Promise<void> {
-    reading = true;
+    const scope = (reading = new CancellationScope());
     const { pass, page, cursor } = state.init;
     const { options } = opening;
-    try {
-      const seqs = Array.from({ length: state.shards }, (_, i) => (state.seqs[i] ?? 0) + 1);
-      const shards = shardsOf(options);
-      const limit = pageLimit(options);
-      const read = await readInitPage({ buffer: name, pass, page, cursor, shards, seqs, limit });
-      pageRead(state, read);
-      await send(read);
-    } catch (error) {
-      log.error('A page of init could not be read; trying again in 10 s', { buffer: name, error });
-      await sleep(10_000);
-    } finally {
-      reading = false;
-      happenings++;
+    const seqs = Array.from({ length: state.shards }, (_, i) => (state.seqs[i] ?? 0) + 1);
+    const shards = shardsOf(options);
+    const limit = pageLimit(options);
+    await scope
+      .run(async () => {
+        try {
+          const read = await readInitPage({ buffer: name, pass, page, cursor, shards, seqs, limit });
+          pageRead(state, read);
+          await send(read);
+        } catch (error) {
+          if (isCancellation(error)) throw error;
+          log.error('A page of init could not be read; trying again in 10 s', { buffer: name, error });
+          await sleep(PAUSE_MS);
+        }
+      })
+      // The buffer is stopped: the page is read, or sent, by the next start.
+      .catch(() => undefined);
+    reading = undefined;
+    happenings++;
+  }
+
+  /** Until it has reached them: the next page is read from after it. */
+  async function send({ chunks }: InitPageRead): Promise<void> {
+    for (const { shard, seq, id, count, bytes } of chunks) {
+      while (now?.state !== 'stopped' && !(await told(shard, { sender: INIT_SENDER, seq, row: { id, count }, bytes })))
+        await sleep(PAUSE_MS);
     }
   }
 
-  async function send({ chunks }: InitPageRead): Promise<void> {
-    for (const { shard, seq, id, count, bytes } of chunks) {
-      const message = { sender: INIT_SENDER, seq, row: { id, count }, bytes };
+  async function told(shard: number, message: PushMessage): Promise<boolean> {
+    try {
       await getExternalWorkflowHandle(shardWorkflowId(name, shard)).signal(pushSignal, message);
+      return true;
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      log.warn('A page of init did not reach its shard; trying again in 10 s', { buffer: name, shard, error });
+      return false;
     }
+  }
+
+  async function reconfigured<R extends { changed: boolean; version: number; options?: BufferOptions }>(
+    opening: BufferOpening,
+    { options, ...result }: R,
+    given: BufferOptions,
+  ): Promise<Omit<R, 'options'>> {
+    if (!result.changed) return result;
+    Object.assign(opening, { options: options ?? given, version: result.version });
+    await startShards(opening);
+    await toShards(orderSignal, [ordersOf(opening)]);
+    describe(opening);
+    happenings++;
+    return result;
   }
 
   async function changeState(opening: BufferOpening, to: BufferRunState): Promise<BufferCommandResult> {
     const result = await setBufferState({ buffer: name, state: to });
     Object.assign(opening, await openBuffer({ buffer: name }));
+    if (to === 'stopped') {
+      // What a page of `init` brings must come before the shards end.
+      reading?.cancel();
+      await condition(() => reading === undefined);
+    }
     await toShards(orderSignal, [ordersOf(opening)]);
     describe(opening);
     happenings++;
@@ -222,13 +285,13 @@ export async function buffer(input: BufferInput): Promise<void> {
   }
 
   function ordersOf({ options, state: runState, version }: BufferOpening): ShardOrders {
-    return { options, paused: runState === 'paused', version };
+    return { options, paused: runState === 'paused', stopped: runState === 'stopped', version };
   }
 
   /** Children that outlive their parent: what they hold must not end with it. Those that run are left alone. */
   async function startShards(opening: BufferOpening): Promise<void> {
-    const count = Math.max(state.shards, shardsOf(opening.options));
-    for (let number = 0; number < count; number++) {
+    const count = Math.max(state.shards, shardsOf(opening.options), opening.shards ?? 0);
+    for (let number = 0; number < count && opening.state !== 'stopped'; number++) {
       await startShard(opening, number);
     }
     state.shards = count;
@@ -240,7 +303,7 @@ export async function buffer(input: BufferInput): Promise<void> {
       await CancellationScope.nonCancellable(() =>
         startChild(shardWorkflow, {
           workflowId: shardWorkflowId(name, number),
-          args: [{ buffer: name, shard: number, orders, userState: opening.options.state }],
+          args: [{ buffer: name, shard: number, orders, userState: opening.options.state, reopen: true }],
           parentClosePolicy: ParentClosePolicy.ABANDON,
           staticSummary: `${name}, shard ${number}`,
         }),
@@ -250,15 +313,19 @@ export async function buffer(input: BufferInput): Promise<void> {
     }
   }
 
-  async function toShards<Args extends unknown[]>(signal: SignalDefinition<Args>, args: Args): Promise<void> {
+  /** @returns those that could not be told */
+  async function toShards<Args extends unknown[]>(signal: SignalDefinition<Args>, args: Args): Promise<number[]> {
+    const gone: number[] = [];
     for (let number = 0; number < state.shards; number++) {
       try {
         await getExternalWorkflowHandle(shardWorkflowId(name, number)).signal(signal, ...args);
       } catch (error) {
         // One that is gone is started again by the next wake, with these orders.
-        log.warn('A shard could not be told', { buffer: name, shard: number, error });
+        gone.push(number);
+        if (now?.state !== 'stopped') log.warn('A shard could not be told', { buffer: name, shard: number, error });
       }
     }
+    return gone;
   }
 
   /** What a person sees of the buffer in the Temporal UI. */

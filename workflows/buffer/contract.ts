@@ -4,6 +4,8 @@
  * (`buffer.ts`: the parent; `shard.ts`: the queue).
  */
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { ReconfigureResult } from '../tracker/contract';
+import type { OptionChange } from '../tracker/options';
 import type { BufferOptions } from './options';
 
 /** Anything that JSON can say. */
@@ -48,8 +50,8 @@ export type PushPayload = PushMessage | Json[] | Json;
 
 export const pushSignal = defineSignal<[PushPayload]>('push');
 
-/** `accepted: false`: nothing of the message was taken; say it again after `waitMs`. */
-export type PushAnswer = { accepted: true } | { accepted: false; waitMs: number };
+/** `accepted: false`: nothing of the message was taken; say it again after `waitMs`, or not before a start (`stopped`). */
+export type PushAnswer = { accepted: true } | { accepted: false; waitMs: number; stopped?: true };
 /** The same with an answer; it never waits inside. Several messages at once: all or none. */
 export const pushUpdate = defineUpdate<PushAnswer, [PushMessage[]]>('push');
 
@@ -61,6 +63,8 @@ export const flushSignal = defineSignal('flush');
 export interface ShardOrders {
   options: BufferOptions;
   paused: boolean;
+  /** End, when what runs has ended and what is left lies in PostgreSQL. */
+  stopped?: boolean;
   version: number;
 }
 export const orderSignal = defineSignal<[ShardOrders]>('order');
@@ -142,7 +146,7 @@ export interface Counts {
 export interface ShardStatus extends Counts {
   buffer: string;
   shard: number;
-  state: 'running' | 'paused' | 'held';
+  state: 'running' | 'paused' | 'held' | 'stopped';
   /** Of the pending ones: in the workflow's memory, in PostgreSQL, put off until later. */
   inMemory: number;
   stored: number;
@@ -199,6 +203,7 @@ export interface ShardState {
   options: BufferOptions;
   optionsVersion: number;
   paused: boolean;
+  stopped?: boolean;
   nextEntry: number;
   nextBatch: number;
   nextRow: number;
@@ -236,12 +241,14 @@ export interface ShardInput {
   shard: number;
   orders?: ShardOrders;
   userState?: Json;
+  /** Goes on from what was kept when its buffer was stopped, if anything was. */
+  reopen?: boolean;
   state?: ShardState;
 }
 
 // ── The parent ───────────────────────────────────────────────────────────────────────────────
 
-export type BufferRunState = 'running' | 'paused';
+export type BufferRunState = 'running' | 'paused' | 'stopped';
 
 export interface BufferCommandResult {
   state: BufferRunState;
@@ -250,7 +257,11 @@ export interface BufferCommandResult {
 }
 export const pauseBufferUpdate = defineUpdate<BufferCommandResult, []>('pause');
 export const resumeBufferUpdate = defineUpdate<BufferCommandResult, []>('resume');
+/** Ends the buffer's workflows; what is pending is kept for the next start. Answers before the shards have ended. */
+export const stopBufferUpdate = defineUpdate<BufferCommandResult, []>('stop');
 export const flushBufferUpdate = defineUpdate<{ shards: number }, []>('flush');
+/** Lays changes over the definition's options, or takes them back. */
+export const reconfigureBufferUpdate = defineUpdate<ReconfigureResult, [OptionChange[]]>('reconfigure');
 /** Replaces the definition's options. More shards are started; surplus ones empty themselves. */
 export const declareBufferUpdate = defineUpdate<{ changed: boolean; version: number }, [BufferOptions]>('declare');
 /** Starts what is missing of the shards. */
@@ -281,7 +292,7 @@ export const bufferStatusQuery = defineQuery<BufferStatus>('status');
 
 export interface BufferInput {
   buffer: string;
-  /** The definition's data, resolved. Absent after continue-as-new and when a patrol restarts the parent. */
+  /** The definition's data, resolved: a start. Absent after continue-as-new and when a patrol restarts the parent. */
   options?: BufferOptions;
   state?: BufferState;
 }
@@ -326,6 +337,8 @@ export interface InitPageRead {
   cursor: Json;
   /** The pass is over. */
   last: boolean;
+  /** The last message of `init` to each shard, this page's included. */
+  seqs?: number[];
 }
 
 export interface BufferOpening {
@@ -335,6 +348,8 @@ export interface BufferOpening {
   userState: Json;
   /** The page that was read last, which may not have reached the shards. */
   lastPage: InitPageRead | null;
+  /** Shards that have ever been there. */
+  shards?: number;
 }
 
 export interface BatchInput {
@@ -404,8 +419,16 @@ export interface StoreRow {
 
 export interface BufferActivities {
   openBuffer(input: { buffer: string; options?: BufferOptions }): Promise<BufferOpening>;
+  setBufferOptions(input: {
+    buffer: string;
+    changes: OptionChange[];
+  }): Promise<ReconfigureResult & { options?: BufferOptions }>;
   setBufferState(input: { buffer: string; state: BufferRunState }): Promise<BufferCommandResult>;
-  declareBuffer(input: { buffer: string; options: BufferOptions }): Promise<{ changed: boolean; version: number }>;
+  /** Answers with the options that hold now, what was set by hand included. */
+  declareBuffer(input: {
+    buffer: string;
+    options: BufferOptions;
+  }): Promise<ReconfigureResult & { options?: BufferOptions }>;
   /** Calls `init` for one page and stores it; the same page again gives what was stored. */
   readInitPage(input: {
     buffer: string;
@@ -445,4 +468,8 @@ export interface BufferActivities {
     forget: string[];
     forgetKeys: number | null;
   }): Promise<void>;
+  /** The shard ends: its last report, and all that it knows. What comes of it is in {@link BufferActivities.openShard}. */
+  saveShard(input: { status: ShardStatus; moment: number; forget: string[]; state: ShardState }): Promise<void>;
+  /** What was kept of the shard, until its next report says that it goes on. */
+  openShard(input: { buffer: string; shard: number }): Promise<ShardState | null>;
 }

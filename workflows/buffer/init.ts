@@ -44,6 +44,8 @@ export function pollDelay(emptyPasses: number, longest: number): number {
 /** Notes a page that was read, and that its chunks are on their way. */
 export function pageRead(state: BufferState, read: InitPageRead): void {
   const { init } = state;
+  // A parent that was lost knows no others than these.
+  read.seqs?.forEach((seq, shard) => (state.seqs[shard] = Math.max(seq, state.seqs[shard] ?? 0)));
   for (const { shard, seq, count } of read.chunks) {
     state.seqs[shard] = seq;
     state.waiting[shard] = (state.waiting[shard] ?? 0) + count;

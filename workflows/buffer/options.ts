@@ -1,8 +1,8 @@
 /**
- * Every option of a buffer, once: kind, default, bounds and words. The config's resolver, the workflows and the generated
- * `docs/options.md` read this table. Values here are compiled: durations are whole milliseconds and end in `Ms`.
+ * Every option of a buffer, once: kind, default, bounds and words. The config's resolver, `config --set`, the workflows and the
+ * generated `docs/options.md` read this table. Values here are compiled: durations are whole milliseconds and end in `Ms`.
  */
-import type { OptionSpec } from '../tracker/options';
+import { refusal, type OptionChange, type OptionSpec } from '../tracker/options';
 import type { Json } from './contract';
 
 /** What a buffer's workflows and its row carry. Plain JSON. */
@@ -27,6 +27,8 @@ export interface BufferOptions {
   key: { path: string } | 'function' | null;
   /** What each shard begins with. */
   state: Json;
+  /** Who gave which option, by path; what is not listed is the built-in default. For people only (`config`). */
+  sources?: Record<string, 'defaults' | 'definition'>;
 }
 
 const SECOND = 1_000;
@@ -47,6 +49,7 @@ export const BUFFER_OPTIONS: readonly OptionSpec[] = [
     name: 'flushInterval',
     path: 'flushIntervalMs',
     kind: 'duration',
+    words: ['never'],
     default: 50,
     min: 0,
     max: DAY,
@@ -168,6 +171,40 @@ export const BUFFER_OPTIONS: readonly OptionSpec[] = [
     text: "Continue-as-new past this many events of a workflow's history, or 4 MB of it.",
   },
 ];
+
+/** The word, beside a duration, for an option that is null when compiled. */
+export const NONE: Readonly<Record<string, string | boolean>> = { flushInterval: 'never', poll: false };
+
+/** Everything that is wrong with one change; empty: it may be made. A word of {@link NONE} stands for none. */
+export function bufferChangeProblems(options: BufferOptions, { path, value }: OptionChange): string[] {
+  const spec = BUFFER_OPTIONS.find((candidate) => candidate.path === path);
+  if (!spec) return [`a buffer has no option ${path}`];
+  if (value === null || (spec.name in NONE && value === NONE[spec.name])) return [];
+  const problem = refusal(spec, value);
+  if (problem !== undefined) return [problem];
+  const single = path === 'shards' || path === 'maxConcurrency';
+  return options.ordered && single && value !== 1 ? [`${path} must be 1 where the buffer is ordered`] : [];
+}
+
+/** The options with what was set by hand laid over them. */
+export function withBufferChanges(
+  options: BufferOptions,
+  changes: Record<string, OptionChange['value']>,
+): BufferOptions {
+  const result = JSON.parse(JSON.stringify(options)) as BufferOptions;
+  for (const spec of BUFFER_OPTIONS) {
+    const value = changes[spec.path] ?? null;
+    if (value === null || bufferChangeProblems(options, { path: spec.path, value }).length > 0) continue;
+    const keys = spec.path.split('.');
+    const last = keys.pop()!;
+    const at = keys.reduce(
+      (inner, key) => inner[key] as Record<string, unknown>,
+      result as unknown as Record<string, unknown>,
+    );
+    at[last] = spec.name in NONE && value === NONE[spec.name] ? null : value;
+  }
+  return result;
+}
 
 /** The state that a shard may keep: JSON of this many characters. */
 export const STATE_BYTES = 64 * 1024;

@@ -19,6 +19,8 @@ const PATIENCE = 3;
 const HOLD_CAP_MS = 5_000;
 /** Full batches that must go well before a learned size grows by a tenth. */
 const WINS = 5;
+/** More parts than these at the back wait among the put-off ones, which go to PostgreSQL: an upstream that refuses all cuts everything up. */
+export const BACK_CHUNKS = 100;
 /** Errors that an entry remembers, and how much of each. */
 const ERRORS = 5;
 const ERROR_LENGTH = 500;
@@ -37,7 +39,7 @@ export function concurrencyOf({ options }: ShardState): number {
  * What the next batch would be: `now`: take it; a time: not before then; undefined: nothing until something happens.
  */
 export function batchReady(state: ShardState, now: number): 'now' | number | undefined {
-  if (state.paused || Object.keys(state.running).length >= concurrencyOf(state)) return undefined;
+  if (state.paused || state.stopped || Object.keys(state.running).length >= concurrencyOf(state)) return undefined;
   const head = headLane(state);
   if (!head) return undefined;
   const ready = headReady(state, head, now);
@@ -293,13 +295,13 @@ function comeAgain(state: ShardState, index: KeyIndex, chunks: Chunk[], now: num
     return;
   }
   for (const chunk of alive.flatMap((one) => newest(state, index, one))) {
-    if (chunk.at! > now) later(state, index, chunk);
+    if (chunk.at! > now || state.back.chunks.length >= BACK_CHUNKS) later(state, index, chunk);
     else due(state, index, chunk);
   }
 }
 
 function later(state: ShardState, index: KeyIndex, chunk: Chunk): void {
-  if (state.later.chunks.length >= LATER_CHUNKS && chunk.entries) {
+  if (state.later.chunks.length >= LATER_CHUNKS) {
     state.later.overflow.push(chunk);
     return;
   }
@@ -318,7 +320,9 @@ function due(state: ShardState, index: KeyIndex, chunk: Chunk): void {
 /** Moves what was put off until now to the back. */
 export function moveDue(state: ShardState, index: KeyIndex, now: number): void {
   const { chunks } = state.later;
-  while (chunks.length > 0 && chunks[0]!.at! <= now && !chunks[0]!.storing) due(state, index, chunks.shift()!);
+  const hasRoom = (): boolean => state.back.chunks.length < BACK_CHUNKS;
+  while (hasRoom() && chunks.length > 0 && chunks[0]!.at! <= now && !chunks[0]!.storing)
+    due(state, index, chunks.shift()!);
 }
 
 /** To the head of the front lane, in their order: they were the first before. */

@@ -4,13 +4,16 @@
  */
 import type { Chunk, Lane, LaneName, ShardState, ShardStatus, StoreRow } from './contract';
 import { boundOf, dropKeys, MINIMUM_BYTES, noteKeys, place, type KeyIndex } from './intake';
-import { batchReady, batchSize, concurrencyOf } from './outcome';
-import { carriedBytes, countsOf, inMemory, laneEntries, LANES } from './queue';
+import { BACK_CHUNKS, batchReady, batchSize, concurrencyOf } from './outcome';
+import { carriedBytes, countsOf, inMemory, laneEntries, LANES, settleRow } from './queue';
 
 /** Continue-as-new may carry this much (the payload limit is 2 MB, a warning comes at 512 KB). Characters. */
 export const CARRY_BYTES = 256 * 1024;
 /** While PostgreSQL is away and nothing can be stored: rather this than a history past its limit. */
 export const CARRY_BYTES_AT_MOST = 1_200_000;
+/** What errors may take of it, and what is left of each where they take more. Characters. */
+const WORD_BYTES = CARRY_BYTES / 3;
+const LAST_WORD = 80;
 /** A store activity's input at most. */
 const STORE_BYTES = 440_000;
 const STORE_ROWS = 200;
@@ -55,12 +58,14 @@ export type ShardStep =
   | { do: 'revive' }
   | { do: 'report' }
   | { do: 'takeBack' }
+  | { do: 'slim' }
   | { do: 'continueAsNew' }
+  | { do: 'end' }
   | { do: 'wait'; untilMs?: number };
 
 export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep {
   const { nowMs } = moment;
-  const full = historyFull(state, moment);
+  const full = state.stopped === true || historyFull(state, moment);
   if (!moment.storing && nowMs >= moment.storeNotBeforeMs && wantsStore(state, full)) return { do: 'store' };
   if (!moment.burying && state.burying.length > 0 && nowMs >= moment.storeNotBeforeMs) {
     return { do: 'bury', count: buryCount(state) };
@@ -68,12 +73,15 @@ export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep
   if (full) {
     const idle = !moment.storing && !moment.fetching && !moment.burying && !moment.reviving && !moment.reporting;
     const running = Object.keys(state.running).length;
-    if (idle && running === 0 && !moment.handlersBusy && carriedBytes(state) <= carryLimit(moment)) {
-      return { do: 'continueAsNew' };
+    if (wordBytes(state) > WORD_BYTES) return { do: 'slim' };
+    const fits = carriedBytes(state) <= carryLimit(moment);
+    if (idle && running === 0 && !moment.handlersBusy) {
+      if (fits && !state.stopped) return { do: 'continueAsNew' };
+      if (fits && nowMs >= moment.storeNotBeforeMs) return { do: 'end' };
     }
     if (running > 0 && !moment.takingBack && overfull(moment)) return { do: 'takeBack' };
     // Batches go on while more is left than may be carried: what they take needs no storing.
-    const goesOn = !moment.takingBack && !overfull(moment) && carriedBytes(state) > carryLimit(moment);
+    const goesOn = !moment.takingBack && !overfull(moment) && !fits;
     if (goesOn && batchReady(state, nowMs) === 'now') return { do: 'run' };
     return { do: 'wait', ...(moment.storeNotBeforeMs > nowMs ? { untilMs: moment.storeNotBeforeMs } : {}) };
   }
@@ -109,10 +117,35 @@ function carryLimit(moment: ShardMoment): number {
   return moment.nowMs < moment.storeNotBeforeMs || overfull(moment) ? CARRY_BYTES_AT_MOST : CARRY_BYTES;
 }
 
+function wordBytes(state: ShardState): number {
+  return withErrors(state).reduce((sum, { errors }) => sum + JSON.stringify(errors).length, 0);
+}
+
+function withErrors(state: ShardState): Chunk[] {
+  return LANES.flatMap((lane) => [...state[lane].chunks, ...state[lane].overflow]).filter(({ errors }) => errors);
+}
+
+/** Those that remember the most of what went wrong: all that have more than the last word of it, else all that have any. */
+function wordiest(state: ShardState): Chunk[] {
+  const all = withErrors(state);
+  const wordy = all.filter(({ errors }) => errors!.length > 1 || errors![0]!.error.length > LAST_WORD);
+  return wordy.length > 0 ? wordy : all;
+}
+
+/** Forgets errors where continue-as-new would carry too many: first all but the beginning of each entry's last one, then that. */
+export function slim(state: ShardState): void {
+  for (const chunk of wordiest(state)) {
+    const { at, error } = chunk.errors!.at(-1)!;
+    if (chunk.errors!.length === 1 && error.length <= LAST_WORD) delete chunk.errors;
+    else chunk.errors = [{ at, error: error.slice(0, LAST_WORD) }];
+  }
+}
+
 // ── To PostgreSQL and back ───────────────────────────────────────────────────────────────────
 
-/** How much may stay in memory: the bound, little when the node is short of memory, less before continue-as-new. */
+/** How much may stay in memory: the bound, little when the node is short of memory, less before continue-as-new, nothing when stopped. */
 function keepBytes(state: ShardState, full: boolean): number {
+  if (state.stopped) return 0;
   return full ? MINIMUM_BYTES : boundOf(state).bytes;
 }
 
@@ -152,7 +185,9 @@ export function beginStore(state: ShardState, index: KeyIndex, full: boolean, pr
       const place = (chunk.place ??= state.nextRow++);
       // Nothing joins it any more.
       chunk.storing = true;
-      storing.rows.push({ id: chunk.row ?? `${prefix}.${place}`, lane, place, chunk });
+      // A part of a row becomes a row of its own; one that a sender has written is taken over.
+      const whole = chunk.row !== undefined && state.rows[chunk.row] === undefined;
+      storing.rows.push({ id: whole ? chunk.row! : `${prefix}.${place}`, lane, place, chunk });
       storing.overflow[lane]++;
     }
   }
@@ -189,8 +224,10 @@ function settleInto(state: ShardState, lane: LaneName, chunk: Chunk, row: StoreR
     into.stored.entries += chunk.count;
     into.stored.bytes += chunk.bytes;
     if (lane === 'later') state.laterDue = Math.min(state.laterDue ?? Infinity, chunk.at!);
+    if (row.id !== chunk.row) settleRow(state, chunk);
     return;
   }
+  if (row.id !== chunk.row) settleRow(state, chunk);
   refer(state, chunk, row.id);
   place(state, lane, chunk);
 }
@@ -228,7 +265,8 @@ function wantsFetch(state: ShardState, nowMs: number): LaneName | undefined {
     if (stored.entries === 0 || chunks.length >= FETCH_ROWS) continue;
     if (chunks.reduce((sum, chunk) => sum + chunk.count, 0) < enough) return name;
   }
-  return state.laterDue !== null && state.laterDue <= nowMs ? 'later' : undefined;
+  const room = state.back.chunks.length < BACK_CHUNKS;
+  return room && state.laterDue !== null && state.laterDue <= nowMs ? 'later' : undefined;
 }
 
 export const fetchRows = FETCH_ROWS;
@@ -272,7 +310,7 @@ export function shardStatus(state: ShardState, buffer: string, shard: number, no
     buffer,
     shard,
     ...countsOf(state),
-    state: state.paused ? 'paused' : state.holdUntil > nowMs ? 'held' : 'running',
+    state: state.stopped ? 'stopped' : state.paused ? 'paused' : state.holdUntil > nowMs ? 'held' : 'running',
     inMemory: memory.entries,
     stored: stored + byReference,
     putOff: laneEntries(state.later),

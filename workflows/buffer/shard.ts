@@ -2,7 +2,7 @@
  * One shard of a buffer: its queue. Senders' messages come in as signals and updates (`intake.ts`), batches go out as activities and
  * come back with what became of them (`outcome.ts`); `nextShardStep` (`plan.ts`) says what to do next. Every entry is in this
  * workflow's state from the message that brought it until it is done, dead, merged or dropped, so the counts hold at
- * every moment, whichever process dies. Started by the parent (`buffer.ts`); never ends.
+ * every moment, whichever process dies. Started by the parent (`buffer.ts`); ends when its buffer is stopped (`reopen.ts`).
  */
 import {
   ActivityCancellationType,
@@ -54,10 +54,12 @@ import {
   nextShardStep,
   notStored,
   shardStatus,
+  slim,
   stored,
   type ShardMoment,
 } from './plan';
-import { freshShardState, hasStored, waitingOf } from './queue';
+import { freshShardState, hasStored, pendingOf, waitingOf } from './queue';
+import { reopened, save } from './reopen';
 
 /** After a store, fetch or burial that PostgreSQL did not take. Milliseconds. */
 const STORE_PAUSE_MS = 1_000;
@@ -74,7 +76,10 @@ const { buffers: node } = proxySinks<ShardSinks>();
 
 export async function shard(input: ShardInput): Promise<void> {
   // Whoever cancels it would lose what it holds: it goes on.
-  await CancellationScope.nonCancellable(() => keepShard(input));
+  await CancellationScope.nonCancellable(async () => {
+    const state = input.reopen ? await reopened(input) : input.state;
+    await keepShard({ ...input, state });
+  });
 }
 
 async function keepShard(input: ShardInput): Promise<void> {
@@ -102,6 +107,7 @@ async function keepShard(input: ShardInput): Promise<void> {
     happened();
   });
   setHandler(pushUpdate, (messages) => {
+    if (state.stopped) return { accepted: false, waitMs: 0, stopped: true };
     // What is pushed to the front is always admitted.
     const waitMs = messages.every((message) => message.front === true) ? 0 : pressureOf(state);
     if (waitMs > 0) return { accepted: false, waitMs };
@@ -118,6 +124,7 @@ async function keepShard(input: ShardInput): Promise<void> {
     state.options = orders.options;
     state.optionsVersion = orders.version;
     state.paused = orders.paused;
+    state.stopped = orders.stopped === true;
     happened();
   });
   setHandler(deadSignal, (order) => {
@@ -158,11 +165,17 @@ async function keepShard(input: ShardInput): Promise<void> {
         takingBack = true;
         for (const scope of scopes.values()) scope.cancel();
         break;
+      case 'slim':
+        slim(state);
+        break;
       case 'continueAsNew':
         await throughTheGate(
           () => nextShardStep(state, moment()).do === 'continueAsNew',
           () => continueAsNew<typeof shard>({ buffer, shard: number, state: { ...state, runs: state.runs + 1 } }),
         );
+        break;
+      case 'end':
+        if (await saved()) return;
         break;
       case 'wait': {
         const seen = happenings;
@@ -188,6 +201,29 @@ async function keepShard(input: ShardInput): Promise<void> {
       historyBytes: historySize,
       takingBack,
     };
+  }
+
+  /** All that is known is kept. False: it was not, or something has come meanwhile. */
+  async function saved(): Promise<boolean> {
+    const seen = happenings;
+    const status = shardStatus(state, buffer, number, Date.now());
+    try {
+      await save(state, status, reportMoment());
+    } catch (error) {
+      state.lastError = errorText(error);
+      storeNotBeforeMs = Date.now() + STORE_PAUSE_MS;
+      log.warn('The shard is stopped and could not be kept; trying again', { ...where, error });
+      return false;
+    }
+    if (happenings !== seen || !allHandlersFinished()) return false;
+    node.size({ ...where, bytes: 0, shrunk: false, atMinimum: true });
+    setCurrentDetails(describe());
+    return true;
+  }
+
+  /** Orders the reports of all runs. */
+  function reportMoment(): number {
+    return state.runs * 1e6 + workflowInfo().historyLength;
   }
 
   /** One batch from the queue to what became of it. Every way it can end is settled, once. */
@@ -260,9 +296,8 @@ async function keepShard(input: ShardInput): Promise<void> {
     const forget = state.forget.splice(0, 1_000);
     // Only while nothing is stored: an older entry of a key must not be taken for the newest.
     const forgetKeys = state.options.key !== null && !hasStored(state) ? state.nextEntry - 1 : null;
-    const moment = state.runs * 1e6 + workflowInfo().historyLength;
     try {
-      await reportShard({ status, moment, forget, forgetKeys });
+      await reportShard({ status, moment: reportMoment(), forget, forgetKeys });
     } catch {
       // Rows that stay are looked for by the patrol; the next report tells the rest.
       state.forget.push(...forget);
@@ -303,7 +338,11 @@ async function keepShard(input: ShardInput): Promise<void> {
     const now = isSpilling(state);
     if (now && !state.spilling) {
       const { bound } = state.options;
-      log.warn('The shard is at its bound; what comes goes to PostgreSQL', { ...where, bound });
+      log.warn('The shard is at its bound; what comes goes to PostgreSQL', {
+        ...where,
+        bound,
+        pending: pendingOf(state),
+      });
     }
     state.spilling = now;
   }

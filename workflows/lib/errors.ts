@@ -43,6 +43,8 @@ export const ErrorType = {
   BadValue: 'BadValue',
   /** No buffer of that name in the database. */
   UnknownBuffer: 'UnknownBuffer',
+  /** The buffer is stopped: only a start is taken. */
+  BufferStopped: 'BufferStopped',
   /** A saga has compensations that failed for good. */
   CompensationFailed: 'CompensationFailed',
 } as const;
@@ -54,6 +56,7 @@ export const NON_RETRYABLE: readonly ErrorType[] = [
   ErrorType.Fenced,
   ErrorType.UnknownTracker,
   ErrorType.UnknownBuffer,
+  ErrorType.BufferStopped,
   ErrorType.TrackerStopped,
   ErrorType.BadOption,
   ErrorType.JobNotCurrent,

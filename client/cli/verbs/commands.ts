@@ -3,20 +3,14 @@ import type { Command } from 'commander';
 import type { BufferHandle } from '../../buffer';
 import type { JobHandle } from '../../job';
 import type { TrackerHandle } from '../../tracker';
-import { UsageError } from '../errors';
 import { print, printJson } from '../output';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
 type Handle = TrackerHandle | BufferHandle | JobHandle;
 
 export function addStop(program: Command): void {
-  const text = 'stop a tracker or job: its workflows end; members, values and ticks stay for the next start';
-  add(program, 'stop', text, (of, name) => {
-    if (!('stop' in of)) {
-      throw new UsageError(`'${name}' is a buffer, and keeps what was accepted: npx longwatch pause ${name}`);
-    }
-    return of.stop();
-  });
+  const text = 'end its workflows; members, values, ticks and entries that are pending stay for the next start';
+  add(program, 'stop', text, (of) => of.stop());
 }
 
 export function addPause(program: Command): void {
@@ -34,12 +28,12 @@ function add(
   program: Command,
   word: string,
   text: string,
-  act: (of: Handle, name: string) => Promise<{ state: string; changed: boolean }>,
+  act: (of: Handle) => Promise<{ state: string; changed: boolean }>,
 ): void {
   verb(program, `${word} <name>`, text, [`longwatch ${word} characters`]).action((name: string, flags: CommonFlags) =>
     withLongwatch(flags, async (longwatch) => {
       const kind = await longwatch.kindOf(name);
-      const result = await act(longwatch[kind](name), name);
+      const result = await act(longwatch[kind](name));
       if (flags.json) return printJson({ [kind]: name, ...result });
       await print(`'${name}' is ${result.changed ? '' : 'already '}${result.state}`);
     }),

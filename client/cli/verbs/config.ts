@@ -1,6 +1,5 @@
-/** `longwatch config`: every option of a running tracker or job with its source, and `--set` to change some while it runs. */
+/** `longwatch config`: every option of a running tracker, buffer or job with its source, and `--set` to change some while it runs. */
 import type { Command } from 'commander';
-import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { print, printJson, remark, table } from '../output';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
@@ -14,6 +13,7 @@ export function addConfig(program: Command): void {
     'longwatch config characters',
     'longwatch config characters --set operations.location.every=500ms operations.ship.enabled=false',
     "longwatch config characters --set operations.location.every=   # back to the config's value",
+    'longwatch config blocks --set maxConcurrency=8 flushInterval=never',
   ])
     .option('--set <path=value...>', 'change options while it runs; an empty value takes a change back')
     .action((name: string, flags: Flags) => config(name, flags));
@@ -23,11 +23,6 @@ async function config(name: string, flags: Flags): Promise<void> {
   const changes = Object.fromEntries((flags.set ?? []).map((text) => lazy.change().splitChange(text)));
   await withLongwatch(flags, async (longwatch) => {
     const kind = await longwatch.kindOf(name);
-    if (kind === 'buffer') {
-      throw new UsageError(
-        `the options of buffer '${name}' are those of the config: npx longwatch start ${name} --update`,
-      );
-    }
     const handle = longwatch[kind](name);
     const changed = flags.set === undefined ? undefined : await handle.set(changes);
     const settings = await handle.config();

@@ -123,11 +123,7 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   }
   for (const { name, options } of loaded.config.buffers) {
     if (signal.aborted) return;
-    const buffer = longwatch.buffer(name);
-    if ((await buffer.start(options)).differs) {
-      await buffer.declare(options);
-      remark(`'${name}' goes on with the changed options of the config`);
-    }
+    await startBuffer(longwatch, name, options);
   }
   const buffers = loaded.config.buffers.map(({ name }) => name);
   await sayReady(flags, servers, worker, trackers, buffers, hook?.lines ?? []);
@@ -177,6 +173,22 @@ async function startJob(longwatch: Longwatch, name: string, options: JobOptions)
     remark(`'${name}' goes on with the changed options of the config`);
   }
   return { name, kind: options.kind, state: result.state, members: 0 };
+}
+
+type BufferOptions = LoadedConfig['config']['buffers'][number]['options'];
+
+/** As a tracker: started, or given the options of the config, unless it was stopped by hand. */
+async function startBuffer(longwatch: Longwatch, name: string, options: BufferOptions): Promise<void> {
+  const buffer = longwatch.buffer(name);
+  const before = (await longwatch.bufferNames()).includes(name) ? await buffer.status() : undefined;
+  if (before?.state === 'stopped') {
+    remark(`'${name}' was stopped by hand; start it with: npx longwatch start ${name}`);
+    return;
+  }
+  if ((await buffer.start(options)).differs) {
+    await buffer.declare(options);
+    remark(`'${name}' goes on with the changed options of the config`);
+  }
 }
 
 async function sayReady(

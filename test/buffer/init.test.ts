@@ -1,0 +1,63 @@
+/** The parent's decisions about `init`: when a page is read, when it polls, and what a parent that was lost goes on from. */
+import { beginPass, freshBufferState, nextInitStep, pageRead, pollDelay } from '../../workflows/buffer/init';
+import type { InitPageRead } from '../../workflows/buffer/contract';
+import { defineBuffer } from '../../workers/config/buffer';
+import { resolveDefinition } from '../../workers/config/resolve-buffers';
+
+const { options } = resolveDefinition(
+  defineBuffer({
+    name: 'one',
+    maxBatchSize: 10,
+    shards: 2,
+    poll: '8s',
+    init: () => ({ entries: [] }),
+    run: () => undefined,
+  }),
+  [],
+);
+
+const page = (number: number, given: Partial<InitPageRead> = {}): InitPageRead => ({
+  pass: 0,
+  page: number,
+  chunks: [{ shard: 1, seq: number + 1, id: `row ${number}`, count: 20, bytes: 100 }],
+  entries: 20,
+  cursor: number,
+  last: false,
+  seqs: [3, number + 1],
+  ...given,
+});
+
+test('about four pages wait; it is not read while the buffer is paused or stopped', () => {
+  const state = freshBufferState();
+  for (let number = 0; number < 4; number++) {
+    expect(nextInitStep(state, options, false)).toBe('read');
+    expect(nextInitStep(state, options, true)).toBe('wait');
+    pageRead(state, page(number));
+  }
+  expect(nextInitStep(state, options, false)).toBe('wait');
+  state.waiting[1] = 79;
+  expect(nextInitStep(state, options, false)).toBe('read');
+});
+
+test('a parent that was lost numbers its messages on, to shards too that had nothing of the last page', () => {
+  const state = freshBufferState();
+  pageRead(state, page(7));
+  expect(state.seqs).toEqual([3, 8]);
+  expect(state.init).toMatchObject({ pass: 0, page: 8, cursor: 7 });
+});
+
+test('drained it polls, after a delay that doubles while nothing is found', () => {
+  const state = freshBufferState();
+  pageRead(state, page(0, { last: true }));
+  expect(nextInitStep(state, options, false)).toBe('wait');
+  state.waiting[1] = 0;
+  expect(nextInitStep(state, options, false)).toEqual({ pollInMs: 0 });
+  const delays = [1, 2, 3, 4, 5].map((pass) => {
+    beginPass(state);
+    pageRead(state, page(0, { pass, entries: 0, chunks: [], last: true }));
+    return (nextInitStep(state, options, false) as { pollInMs: number }).pollInMs;
+  });
+  expect(delays).toEqual([1_000, 2_000, 4_000, 8_000, 8_000]);
+  expect(nextInitStep(state, { ...options, pollMs: null }, false)).toBe('wait');
+  expect(pollDelay(0, 8_000)).toBe(0);
+});

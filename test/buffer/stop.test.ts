@@ -1,0 +1,286 @@
+/** A buffer that is stopped, set and started again, and shards that are terminated by hand: what was accepted is there afterwards. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Client, Connection } from '@temporalio/client';
+import { pino } from 'pino';
+import { patrol } from '../../activities/patrol';
+import { Database } from '../../activities/store/database';
+import { TemporalLink } from '../../activities/temporal';
+import { defineBuffer, defineConfig, resolveConfig } from '../../client';
+import type { BufferHandle } from '../../client/buffer';
+import type { BufferSummary } from '../../client/buffer-status';
+import { main } from '../../client/cli/main';
+import type { Longwatch } from '../../client/longwatch';
+import { bufferWorkflowId, shardWorkflowId } from '../../workflows/buffer/contract';
+import { eventually, Stack } from '../support/stack';
+
+const seen: Record<string, number[]> = {};
+let release: (() => void) | undefined;
+const quick = { retry: { base: '10ms', cap: '50ms' }, flushInterval: '20ms' } as const;
+const noting = (name: string) => (entries: number[]) => void (seen[name] ??= []).push(...entries);
+
+const config = defineConfig({
+  defaults: { buffer: { maxBatchSize: 50 } },
+  buffers: [
+    // It keeps part of it in memory, part in PostgreSQL, and some for later.
+    defineBuffer({ name: 'kept', ...quick, bound: { entries: 200, bytes: 10_000 }, run: noting('kept') }),
+    defineBuffer({
+      name: 'slow',
+      ...quick,
+      shards: 1,
+      maxConcurrency: 1,
+      run: async (entries: number[]) => {
+        await new Promise<void>((resolve) => (release = resolve));
+        noting('slow')(entries);
+      },
+    }),
+    defineBuffer({
+      name: 'paged',
+      ...quick,
+      poll: false,
+      init: async ({ cursor, signal }) => {
+        const from = Number(cursor ?? 0);
+        if (from === 200) await delay(500, undefined, { signal }).catch(() => undefined);
+        return { entries: range(50, from), cursor: from < 450 ? from + 50 : undefined };
+      },
+      run: noting('paged'),
+    }),
+    defineBuffer({ name: 'set', ...quick, maxConcurrency: 1, run: noting('set') }),
+    defineBuffer({
+      name: 'cut',
+      ...quick,
+      key: 'id',
+      run: (entries: { id: number }[]) => noting('cut')(entries.map(({ id }) => id)),
+    }),
+  ],
+});
+
+let stack: Stack;
+let longwatch: Longwatch;
+let connection: Connection;
+let temporal: Client;
+let database: Database;
+const optionsOf = (name: string) => resolveConfig(config).buffers.find((one) => one.name === name)!.options;
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  await stack.worker(config);
+  longwatch = await stack.connect();
+  connection = await Connection.connect({ address: stack.servers.temporalAddress });
+  temporal = new Client({ connection });
+  database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
+}, 90_000);
+afterAll(async () => {
+  await database?.close();
+  await connection?.close();
+  await stack?.close();
+});
+
+function range(count: number, from = 0): number[] {
+  return Array.from({ length: count }, (_, i) => from + i);
+}
+const asc = (list: number[] | undefined): number[] => [...(list ?? [])].sort((a, b) => a - b);
+
+const drained = (buffer: BufferHandle): Promise<BufferSummary> =>
+  eventually('drained', async () => {
+    const status = await buffer.status();
+    expect(status.balanced).toBe(true);
+    return status.ageMs === 0 && status.pending + status.running === 0 && status;
+  });
+
+const running = async (buffer: string): Promise<number> => {
+  const ids = [bufferWorkflowId(buffer), shardWorkflowId(buffer, 0), shardWorkflowId(buffer, 1)];
+  const names = await Promise.all(
+    ids.map(
+      async (id) =>
+        (
+          await temporal.workflow
+            .getHandle(id)
+            .describe()
+            .catch(() => undefined)
+        )?.status.name,
+    ),
+  );
+  return names.filter((name) => name === 'RUNNING').length;
+};
+
+test('stopped it takes nothing and keeps everything in PostgreSQL; started it goes on', async () => {
+  const buffer = longwatch.buffer('kept');
+  await buffer.start(optionsOf('kept'));
+  await buffer.pause();
+  await buffer.push(range(2_000), { wait: true });
+  await buffer.push(range(50, 2_000), { at: Date.now() + 60_000 });
+  await buffer.push(range(10, 3_000), { front: true });
+  expect(await buffer.stop()).toEqual({ state: 'stopped', changed: true });
+  expect(await running('kept')).toBe(0);
+  expect(await buffer.stop()).toEqual({ state: 'stopped', changed: false });
+
+  const status = await buffer.status();
+  expect(status).toMatchObject({ state: 'stopped', accepted: 2_060, pending: 2_060, running: 0, balanced: true });
+  expect(status).toMatchObject({ ageMs: 0, stored: 2_060, inMemory: 0, putOff: 50 });
+  await expect(buffer.push([1])).rejects.toThrow(/'kept' is stopped, so nothing was accepted; start it first/);
+  await expect(buffer.push([1], { wait: true, front: true })).rejects.toMatchObject({ name: 'BufferStoppedError' });
+  for (const act of [() => buffer.pause(), () => buffer.flush(), () => buffer.set({ maxConcurrency: 3 })]) {
+    await expect(act()).rejects.toMatchObject({ name: 'BufferStoppedError' });
+  }
+  await expect(buffer.dead.retry({}, { apply: true })).rejects.toMatchObject({ name: 'BufferStoppedError' });
+  expect(seen.kept).toBeUndefined();
+
+  expect(await buffer.start()).toEqual({ alreadyRunning: false, state: 'running', differs: false });
+  await eventually('what is due is handled', async () => (await buffer.status()).done === 2_010);
+  expect(asc(seen.kept)).toEqual([...range(2_000), ...range(10, 3_000)]);
+  expect(await buffer.status()).toMatchObject({ accepted: 2_060, pending: 50, putOff: 50, balanced: true });
+});
+
+test('a batch that runs ends before its buffer does; one that is started meanwhile goes on', async () => {
+  const buffer = longwatch.buffer('slow');
+  await buffer.start(optionsOf('slow'));
+  await buffer.push([1]);
+  await eventually('it runs', () => release);
+  await buffer.push([2]);
+  const stopped = buffer.stop();
+  await eventually('it is told', async () => (await buffer.status()).shards[0]!.state === 'stopped');
+  // An update that comes before the shard has ended.
+  await expect(longwatch.buffer('slow').push([3], { wait: true })).rejects.toMatchObject({
+    name: 'BufferStoppedError',
+  });
+  release!();
+  expect(await stopped).toEqual({ state: 'stopped', changed: true });
+  expect(seen.slow).toEqual([1]);
+  expect(await buffer.status()).toMatchObject({ accepted: 2, done: 1, pending: 1 });
+
+  release = undefined;
+  await buffer.start();
+  await eventually('the next one runs', () => release);
+  const again = buffer.stop();
+  await eventually('it is told', async () => (await buffer.status()).shards[0]!.state === 'stopped');
+  const start = buffer.start();
+  await eventually('it is wanted again', async () => (await buffer.status()).state === 'running');
+  release!();
+  await start;
+  expect(await again).toMatchObject({ state: 'running' });
+  expect(await drained(buffer)).toMatchObject({ accepted: 2, done: 2 });
+  release = undefined;
+  await buffer.push([4]);
+  await eventually('it is taken', () => release).then((end) => end());
+  expect(await drained(buffer)).toMatchObject({ accepted: 3, done: 3 });
+});
+
+test('init goes on from its cursor, and no page is lost or read twice', async () => {
+  const buffer = longwatch.buffer('paged');
+  await buffer.start(optionsOf('paged'));
+  await eventually('some pages', () => (seen.paged?.length ?? 0) >= 100);
+  await buffer.stop();
+  const { accepted } = await buffer.status();
+  expect(accepted).toBeLessThan(500);
+  await buffer.start();
+  await eventually('all of it', async () => (await buffer.status()).done === 500);
+  expect(asc(seen.paged)).toEqual(range(500));
+});
+
+test('options are shown with where they come from, and changed while it runs', async () => {
+  const buffer = longwatch.buffer('set');
+  await buffer.start(optionsOf('set'));
+  const setting = async (path: string) => (await buffer.config()).find((one) => one.path === path);
+  expect(await setting('maxBatchSize')).toMatchObject({ value: '50', source: 'defaults' });
+  expect(await setting('maxConcurrency')).toMatchObject({ value: '1', source: 'definition' });
+  expect(await setting('capacity')).toMatchObject({ value: '100000000', source: 'default' });
+
+  expect(await buffer.set({ maxConcurrency: 8, flushInterval: 'never', 'retry.base': '2s' })).toMatchObject({
+    changed: true,
+  });
+  expect(await setting('maxConcurrency')).toMatchObject({ value: '8', source: 'set', configured: '1' });
+  expect(await setting('flushInterval')).toMatchObject({ value: 'never', compiled: null, source: 'set' });
+  await buffer.push([1]);
+  await eventually('it is taken in', async () => (await buffer.status()).accepted === 1);
+  expect(seen.set).toBeUndefined();
+  expect(await buffer.set({ flushInterval: null })).toMatchObject({ changed: true });
+  await eventually('it waits no longer', () => seen.set?.length === 1);
+  expect(await buffer.set({ flushInterval: null })).toMatchObject({ changed: false });
+
+  // They outlive a new version of the definition, and a stop.
+  await buffer.declare({ ...optionsOf('set'), maxBatchSize: 7 });
+  await buffer.set({ shards: 3 });
+  await eventually('a shard more', async () => (await buffer.status()).shards.length === 3);
+  await buffer.stop();
+  await buffer.start();
+  expect(await setting('maxConcurrency')).toMatchObject({ value: '8', source: 'set' });
+  expect(await setting('maxBatchSize')).toMatchObject({ value: '7' });
+  expect((await buffer.status()).shards.length).toBe(3);
+  await expect(buffer.set({ maxConcurency: 1 })).rejects.toThrow(
+    /no option maxConcurency .*did you mean.*maxConcurrency/,
+  );
+  await expect(buffer.set({ maxConcurrency: 0 })).rejects.toThrow('maxConcurrency must be at least 1');
+});
+
+test('a shard that is terminated by hand goes on with all that it held, and so does one started anew', async () => {
+  const buffer = longwatch.buffer<{ id: number }, null>(config.buffers![4] as never);
+  const plain = longwatch.buffer('cut');
+  await plain.start(optionsOf('cut'));
+  await plain.pause();
+  await buffer.push(
+    range(500).map((id) => ({ id })),
+    { wait: true },
+  );
+  await buffer.push(range(500, 500).map((id) => ({ id })));
+  const link = new TemporalLink(temporal);
+  const terminate = (shard: number) => temporal.workflow.getHandle(shardWorkflowId('cut', shard)).terminate('by hand');
+  await terminate(0);
+  await eventually('the patrol has it', async () => {
+    await patrol(database, link, pino({ level: 'silent' }));
+    return (await running('cut')) === 3;
+  });
+  const held = await eventually('it is asked itself', async () => {
+    const status = await plain.status();
+    return status.ageMs === 0 && status;
+  });
+  expect(held).toMatchObject({ state: 'paused', accepted: 1_000, pending: 1_000, balanced: true });
+
+  // All of it, and a start that comes before the patrol.
+  await buffer.push(range(100, 1_000).map((id) => ({ id })));
+  await terminate(0);
+  await terminate(1);
+  await temporal.workflow.getHandle(bufferWorkflowId('cut')).terminate('by hand');
+  await plain.start();
+  // Until a shard has read its history it is shown as it last reported.
+  const there = await eventually('all of them are there', async () => {
+    const status = await plain.status();
+    return status.ageMs === 0 && status.accepted >= 1_100 && status;
+  });
+  expect(there).toMatchObject({ state: 'paused', accepted: 1_100, pending: 1_100, balanced: true });
+  await plain.resume();
+  expect(await drained(plain)).toMatchObject({ accepted: 1_100, done: 1_100 });
+  expect([...new Set(asc(seen.cut))]).toEqual(range(1_100));
+});
+
+/** Runs a verb as the shell would, but for the process. */
+async function cli(...args: string[]): Promise<{ status: number; out: string; err: string }> {
+  const out: string[] = [];
+  const err: string[] = [];
+  const catching = (into: string[]) => (text: unknown) => {
+    into.push(String(text));
+    return true;
+  };
+  const spies = [
+    jest.spyOn(process.stdout, 'write').mockImplementation(catching(out)),
+    jest.spyOn(process.stderr, 'write').mockImplementation(catching(err)),
+  ];
+  const where = ['--address', stack.servers.temporalAddress, '--database', stack.servers.databaseUrl];
+  try {
+    return { status: await main([...args, ...where]), out: out.join(''), err: err.join('') };
+  } finally {
+    spies.forEach((spy) => spy.mockRestore());
+  }
+}
+
+test('on the command line: config, config --set, stop', async () => {
+  const shown = await cli('config', 'set');
+  expect(shown.out).toMatch(/maxConcurrency.*8.*set \(configured: 1\)/);
+  expect((await cli('config', 'set', '--set', 'poll=false', 'maxConcurrency=')).out).toMatch(/poll.*false.*set/);
+  expect(await cli('config', 'set', '--set', 'bound.entries=none')).toMatchObject({ status: 2 });
+  expect((await cli('stop', 'set')).out).toBe("'set' is stopped\n");
+  expect((await cli('stop', 'set')).out).toBe("'set' is already stopped\n");
+  expect((await cli('status', 'set')).out).toMatch(/set: stopped, 3 shards/);
+  const refused = await cli('push', 'set', '1');
+  expect(refused).toMatchObject({ status: 1 });
+  expect(refused.err).toContain('start it first: npx longwatch start set');
+});

@@ -1,0 +1,39 @@
+/**
+ * How a shard ends when its buffer is stopped, and goes on at the next start: all that it knows becomes a row, in one transaction
+ * with its last report. The entries themselves lie in PostgreSQL by then (`plan.ts` stores them first). Called by `shard.ts`.
+ */
+import { proxyActivities, setHandler } from '@temporalio/workflow';
+import { NON_RETRYABLE } from '../lib/errors';
+import { pushUpdate, type BufferActivities, type ShardInput, type ShardState, type ShardStatus } from './contract';
+
+/** How long a sender is asked to wait while the shard reads what was kept. Milliseconds. */
+const OPENING_MS = 200;
+
+const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
+const { openShard } = proxyActivities<BufferActivities>({ startToCloseTimeout: 30_000, retry: RETRY });
+const { saveShard } = proxyActivities<BufferActivities>({
+  startToCloseTimeout: 30_000,
+  // Tried again from `shard.ts`, with what has come by then.
+  retry: { ...RETRY, maximumAttempts: 2 },
+});
+
+/** What was kept, under today's orders; undefined: nothing was. Signals that come meanwhile wait for their handlers. */
+export async function reopened({ buffer, shard, orders }: ShardInput): Promise<ShardState | undefined> {
+  setHandler(pushUpdate, () => ({ accepted: false, waitMs: OPENING_MS }));
+  const saved = await openShard({ buffer, shard });
+  if (!saved || !orders) return saved ?? undefined;
+  const { options, paused, version } = orders;
+  return { ...saved, options, optionsVersion: version, paused, stopped: false };
+}
+
+/** Keeps the state as it is now. @throws when PostgreSQL did not take it. */
+export async function save(state: ShardState, status: ShardStatus, moment: number): Promise<void> {
+  const forget = state.forget.splice(0);
+  try {
+    const kept: ShardState = { ...state, shrunk: false, runs: state.runs + 1 };
+    await saveShard({ status, moment, forget, state: kept });
+  } catch (error) {
+    state.forget.push(...forget);
+    throw error;
+  }
+}

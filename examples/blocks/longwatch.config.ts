@@ -20,7 +20,6 @@ const PATIENCE = { attempts: 40, base: '500ms', cap: '1m' };
 export const receipts = defineBuffer({
   name: 'receipts',
   key: 'hash',
-  maxBatchSize: 500,
   shards: 1,
   maxConcurrency: 3,
   poll: '10s',
@@ -44,7 +43,6 @@ export const receipts = defineBuffer({
 export const blocks = defineBuffer({
   name: 'blocks',
   key: 'number',
-  maxBatchSize: 500,
   shards: 1,
   maxConcurrency: 3,
   poll: '10s',

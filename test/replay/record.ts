@@ -1,8 +1,8 @@
 /**
  * Records histories of the workflows as they run on a real server, for `replay.test.ts`: `npx tsx test/replay/record.ts PART…`, a
  * part being `trackers`, `buffers` or `jobs`. To be run when a workflow's commands change on purpose and nothing runs that the old
- * histories stand for; else they stay, since they are what replays must be able to take (those called `-before-` are of code
- * behind a `patched`, and always stay). Names of machines and traces of their files are left out.
+ * histories stand for; else they stay, since they are what replays must be able to take. Names of machines and traces of their
+ * files are left out.
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -51,9 +51,7 @@ async function recordPart(part: Part): Promise<void> {
 /** Of each workflow the first run, the longest, and the last. */
 async function save(temporal: Client, { owns }: Part): Promise<void> {
   mkdirSync(HISTORIES, { recursive: true });
-  for (const file of readdirSync(HISTORIES)) {
-    if (owns.test(file) && !file.includes('-before-')) rmSync(path.join(HISTORIES, file));
-  }
+  for (const file of readdirSync(HISTORIES)) if (owns.test(file)) rmSync(path.join(HISTORIES, file));
   const byId = new Map<string, { runId: string; startedAt: number; events: number }[]>();
   for await (const { workflowId, runId, startTime, historyLength } of temporal.workflow.list()) {
     if (!owns.test(workflowId)) continue;

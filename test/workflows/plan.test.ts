@@ -37,7 +37,6 @@ const MOMENT: PoolMoment = {
   historyFull: false,
   nowMs: 10_000,
   owedUntilMs: 0,
-  applyBurst: APPLY_BURST,
   applyNotBeforeMs: 0,
   notBeforeMs: 0,
 };

@@ -110,8 +110,6 @@ export interface PoolMoment {
   nowMs: number;
   /** Applies that count against the next one, as a time (`oweApply`). */
   owedUntilMs: number;
-  /** How many may be begun at once: {@link APPLY_BURST}, or 1 in runs that are older than it. */
-  applyBurst: number;
   /** PostgreSQL did not take the last changes: no apply before this. */
   applyNotBeforeMs: number;
   /** Do not start a shift before this. */
@@ -132,7 +130,7 @@ export function nextPoolStep(state: PoolState, moment: PoolMoment): PoolStep {
   if (!moment.opened) return { do: 'open' };
 
   const idle = !moment.applying && !moment.onShift && !moment.handlersBusy;
-  const nextApplyMs = Math.max(moment.owedUntilMs - (moment.applyBurst - 1) * APPLY_GAP_MS, moment.applyNotBeforeMs);
+  const nextApplyMs = Math.max(moment.owedUntilMs - (APPLY_BURST - 1) * APPLY_GAP_MS, moment.applyNotBeforeMs);
   const mayApply = state.pending.length > 0 && !moment.applying;
   if (mayApply && moment.nowMs >= nextApplyMs) {
     return { do: 'apply', count: Math.min(state.pending.length, APPLY_BATCH) };

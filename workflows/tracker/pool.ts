@@ -15,7 +15,6 @@ import {
   getExternalWorkflowHandle,
   isCancellation,
   log,
-  patched,
   proxyActivities,
   setCurrentDetails,
   setHandler,
@@ -37,16 +36,7 @@ import {
   type ShiftResult,
   type TrackerActivities,
 } from './contract';
-import {
-  APPLY_BURST,
-  freshPoolState,
-  nextPoolStep,
-  oweApply,
-  pauseAfter,
-  readRoster,
-  shiftDuration,
-  type PoolMoment,
-} from './plan';
+import { freshPoolState, nextPoolStep, oweApply, pauseAfter, readRoster, shiftDuration, type PoolMoment } from './plan';
 
 const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
 
@@ -66,7 +56,6 @@ export async function pool(input: PoolInput): Promise<void> {
   let shiftScope: CancellationScope | undefined;
   let onShift = false;
   let applying = false;
-  const applyBurst = patched('apply-burst') ? APPLY_BURST : 1;
   let owedUntilMs = 0;
   let applyNotBeforeMs = 0;
   let notBeforeMs = 0;
@@ -148,7 +137,6 @@ export async function pool(input: PoolInput): Promise<void> {
       historyFull: historyFull(opening?.historyEvents ?? Infinity),
       nowMs: Date.now(),
       owedUntilMs,
-      applyBurst,
       applyNotBeforeMs,
       notBeforeMs,
     };

@@ -60,9 +60,9 @@ test('a worker with a heap of 192 MB takes in 100 MB of entries that nobody hand
       return shrunk > 0;
     });
     await eventually('it goes on', () => buffer.resume().then(() => true), 60_000);
-    await eventually('all are handled', async () => (await buffer.status()).done === entries, 90_000);
+    await eventually('all are handled', async () => (await buffer.status()).done === entries, 180_000);
     expect(worker.process.exitCode).toBeNull();
   } finally {
     await stack.close();
   }
-}, 240_000);
+}, 330_000);

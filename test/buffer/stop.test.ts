@@ -245,10 +245,14 @@ test('a shard that is terminated by hand goes on with all that it held, and so d
   await temporal.workflow.getHandle(bufferWorkflowId('cut')).terminate('by hand');
   await plain.start();
   // Until a shard has read its history it is shown as it last reported.
-  const there = await eventually('all of them are there', async () => {
-    const status = await plain.status();
-    return status.ageMs === 0 && status.accepted >= 1_100 && status;
-  });
+  const there = await eventually(
+    'all of them are there',
+    async () => {
+      const status = await plain.status();
+      return status.ageMs === 0 && status.accepted >= 1_100 && status;
+    },
+    60_000,
+  );
   expect(there).toMatchObject({ state: 'paused', accepted: 1_100, pending: 1_100, balanced: true });
   await plain.resume();
   expect(await drained(plain)).toMatchObject({ accepted: 1_100, done: 1_100 });

@@ -257,7 +257,7 @@ test('a shard that is terminated by hand goes on with all that it held, and so d
   await plain.resume();
   expect(await drained(plain)).toMatchObject({ accepted: 1_100, done: 1_100 });
   expect([...new Set(asc(seen.cut))]).toEqual(range(1_100));
-});
+}, 120_000);
 
 /** Runs a verb as the shell would, but for the process. */
 async function cli(...args: string[]): Promise<{ status: number; out: string; err: string }> {

@@ -4,27 +4,12 @@ import { didYouMean } from '../workers/config/suggest';
 import { compileValue, formatValue } from '../workers/config/values';
 import { BUFFER_OPTIONS, NONE, withBufferChanges, type BufferOptions } from '../workflows/buffer/options';
 import type { OptionChange, OptionSpec } from '../workflows/tracker/options';
-import { canonical, read, type Setting } from './settings';
+import { settingOf, type Setting } from './settings';
 
 /** Every option of a buffer that can be set while it runs, in the order of the options table. */
 export function bufferSettings(declared: BufferOptions, changes: Record<string, OptionChange['value']>): Setting[] {
   const now = withBufferChanges(declared, changes);
-  return BUFFER_OPTIONS.map((spec) => {
-    const compiled = read(now, spec.path);
-    const changed = changes[spec.path] !== undefined && changes[spec.path] !== null;
-    return {
-      path: spec.name,
-      value: show(spec, compiled),
-      compiled,
-      source: changed ? 'set' : (declared.sources?.[spec.path] ?? 'default'),
-      ...(changed ? { configured: show(spec, read(declared, spec.path)) } : {}),
-    };
-  });
-}
-
-/** Whether two sets of options mean the same, whatever the order of their keys and whoever gave them. */
-export function sameBufferOptions(a: BufferOptions, b: BufferOptions): boolean {
-  return canonical({ ...a, sources: undefined }) === canonical({ ...b, sources: undefined });
+  return BUFFER_OPTIONS.map((spec) => settingOf({ now, stored: declared, changes }, spec, '', show));
 }
 
 /** One change of `config --set`. @throws ConfigError */

@@ -28,7 +28,7 @@ import { keyAt } from '../workflows/buffer/intake';
 import { withBufferChanges, type BufferOptions } from '../workflows/buffer/options';
 import { TASK_QUEUE, type ReconfigureResult } from '../workflows/tracker/contract';
 import type { OptionChange } from '../workflows/tracker/options';
-import { bufferChange, bufferSettings, sameBufferOptions } from './buffer-settings';
+import { bufferChange, bufferSettings } from './buffer-settings';
 import { summarize, type BufferSummary } from './buffer-status';
 import { command, type Target } from './commands';
 import type { Connections } from './connections';
@@ -44,7 +44,7 @@ import {
 } from './errors';
 import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, ShardSender, type Parcel } from './push';
 import { BUFFER, BUFFER_NAMES, BUFFER_PRESSURE, BUFFER_SHARDS } from './queries';
-import type { Setting } from './settings';
+import { sameOptions, type Setting } from './settings';
 
 const START_MS = 30_000;
 /** How long `stop` waits for the batches that run. Milliseconds. */
@@ -112,7 +112,7 @@ export class BufferHandle<E = Json> {
     this.opened = undefined;
     const declared = options ?? (await this.row()).declared;
     const { row, started } = await this.startAndOpen({ buffer: this.name, options: declared });
-    return { alreadyRunning: !started, state: row.state, differs: !sameBufferOptions(row.declared, declared) };
+    return { alreadyRunning: !started, state: row.state, differs: !sameOptions(row.declared, declared) };
   }
 
   /**

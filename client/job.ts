@@ -28,9 +28,9 @@ import { command, type Target } from './commands';
 import type { Connections } from './connections';
 import { JobGoneError, JobStoppedError, NoWorkerError, RefusedError, TimedOutError, UnknownJobError } from './errors';
 import { FAILED_ROWS, HISTORY, JOB_NAMES, REQUESTED, RETRY_ROWS } from './job-queries';
-import { jobSettings, sameJobOptions } from './job-settings';
+import { jobSettings } from './job-settings';
 import { iso, readJobs, type JobRow, type JobSummary } from './job-status';
-import type { Setting } from './settings';
+import { sameOptions, type Setting } from './settings';
 import { temporalClient } from './temporal-client';
 
 const START_MS = 30_000;
@@ -99,7 +99,7 @@ export class JobHandle {
     return {
       alreadyRunning: !started,
       state: row.state,
-      differs: !started && !!options && !sameJobOptions(row.options, options),
+      differs: !started && !!options && !sameOptions(row.options, options),
     };
   }
 

@@ -1,4 +1,7 @@
-/** A tracker's options as people read them: each with its value and who gave it. For `TrackerHandle.config`. */
+/**
+ * Options as people read them: each with its value and who gave it. A tracker's for `TrackerHandle.config`; those of jobs and buffers are
+ * put together in `job-settings.ts` and `buffer-settings.ts`.
+ */
 import {
   GATE_OPTIONS,
   OPERATION_OPTIONS,
@@ -23,31 +26,46 @@ export interface Setting {
   configured?: string;
 }
 
+/** What an option's row is made of: the options as given, what was set by hand, and both together. */
+export interface SettingSources {
+  now: object;
+  stored: object & { sources?: Partial<Record<string, Setting['source']>> };
+  changes: Record<string, OptionChange['value']>;
+}
+
+/** One option. @param show how its value is written */
+export function settingOf(
+  { now, stored, changes }: SettingSources,
+  spec: OptionSpec,
+  prefix = '',
+  show: (spec: OptionSpec, compiled: Setting['compiled']) => string = formatValue,
+): Setting {
+  const at = prefix + spec.path;
+  const compiled = read(now, at);
+  const changed = changes[at] !== undefined && changes[at] !== null;
+  return {
+    path: prefix + spec.name,
+    value: show(spec, compiled),
+    compiled,
+    source: changed ? 'set' : (stored.sources?.[at] ?? 'default'),
+    ...(changed ? { configured: show(spec, read(stored, at)) } : {}),
+  };
+}
+
 /** Every option of a tracker, in the order of the options tables. */
 export function settingsOf(stored: TrackerOptions, changes: Record<string, OptionChange['value']>): Setting[] {
   const now = withChanges(stored, changes);
-  const setting = (spec: OptionSpec, prefix: string): Setting => {
-    const at = prefix + spec.path;
-    const compiled = read(now, at);
-    const changed = changes[at] !== undefined && changes[at] !== null;
-    return {
-      path: prefix + spec.name,
-      value: formatValue(spec, compiled),
-      compiled,
-      source: changed ? 'set' : (stored.sources?.[at] ?? 'default'),
-      ...(changed ? { configured: formatValue(spec, read(stored, at)) } : {}),
-    };
-  };
+  const setting = (spec: OptionSpec, prefix?: string): Setting => settingOf({ now, stored, changes }, spec, prefix);
   return [
-    ...TRACKER_OPTIONS.map((spec) => setting(spec, '')),
-    ...(now.gate ? GATE_OPTIONS.map((spec) => setting(spec, '')) : []),
+    ...TRACKER_OPTIONS.map((spec) => setting(spec)),
+    ...(now.gate ? GATE_OPTIONS.map((spec) => setting(spec)) : []),
     ...Object.keys(now.operations).flatMap((operation) =>
       OPERATION_OPTIONS.map((spec) => setting(spec, `operations.${operation}.`)),
     ),
   ];
 }
 
-export function read(options: object, path: string): Setting['compiled'] {
+function read(options: object, path: string): Setting['compiled'] {
   const value = path
     .split('.')
     .reduce<unknown>(
@@ -58,11 +76,11 @@ export function read(options: object, path: string): Setting['compiled'] {
 }
 
 /** Whether two sets of options mean the same, whatever the order of their keys and whoever gave them. */
-export function sameOptions(a: TrackerOptions, b: TrackerOptions): boolean {
+export function sameOptions<Options extends object>(a: Options, b: Options): boolean {
   return canonical({ ...a, sources: undefined }) === canonical({ ...b, sources: undefined });
 }
 
-export function canonical(value: unknown): string {
+function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, inner: unknown) =>
     inner !== null && typeof inner === 'object' && !Array.isArray(inner)
       ? Object.fromEntries(Object.entries(inner).sort(([x], [y]) => (x < y ? -1 : 1)))

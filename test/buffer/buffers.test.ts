@@ -8,8 +8,8 @@ import type { BufferSummary } from '../../client/buffer-status';
 import type { Longwatch } from '../../client/longwatch';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { main } from '../../client/cli/main';
 import { shardWorkflowId } from '../../workflows/buffer/contract';
+import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';
 
 let stack: Stack;
@@ -331,25 +331,7 @@ test('init goes on from its cursor after a failure, and is asked again when all 
   expect(await longwatch.buffer('polled').status()).toMatchObject({ accepted: 52, done: 52, balanced: true });
 });
 
-/** Runs a verb as the shell would, but for the process. */
-async function cli(...args: string[]): Promise<{ status: number; out: string; err: string }> {
-  const out: string[] = [];
-  const err: string[] = [];
-  const catching = (into: string[]) => (text: unknown) => {
-    into.push(String(text));
-    return true;
-  };
-  const spies = [
-    jest.spyOn(process.stdout, 'write').mockImplementation(catching(out)),
-    jest.spyOn(process.stderr, 'write').mockImplementation(catching(err)),
-  ];
-  const where = ['--address', stack.servers.temporalAddress, '--database', stack.servers.databaseUrl];
-  try {
-    return { status: await main([...args, ...where]), out: out.join(''), err: err.join('') };
-  } finally {
-    spies.forEach((spy) => spy.mockRestore());
-  }
-}
+const cli = (...args: string[]) => runCli(stack, ...args);
 
 test('on the command line: push, status, flush, pause, resume, dead', async () => {
   const file = path.join(stack.dir, 'entries.jsonl');

@@ -8,9 +8,9 @@ import { TemporalLink } from '../../activities/temporal';
 import { defineBuffer, defineConfig, resolveConfig } from '../../client';
 import type { BufferHandle } from '../../client/buffer';
 import type { BufferSummary } from '../../client/buffer-status';
-import { main } from '../../client/cli/main';
 import type { Longwatch } from '../../client/longwatch';
 import { bufferWorkflowId, shardWorkflowId } from '../../workflows/buffer/contract';
+import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';
 
 const seen: Record<string, number[]> = {};
@@ -259,25 +259,7 @@ test('a shard that is terminated by hand goes on with all that it held, and so d
   expect([...new Set(asc(seen.cut))]).toEqual(range(1_100));
 }, 120_000);
 
-/** Runs a verb as the shell would, but for the process. */
-async function cli(...args: string[]): Promise<{ status: number; out: string; err: string }> {
-  const out: string[] = [];
-  const err: string[] = [];
-  const catching = (into: string[]) => (text: unknown) => {
-    into.push(String(text));
-    return true;
-  };
-  const spies = [
-    jest.spyOn(process.stdout, 'write').mockImplementation(catching(out)),
-    jest.spyOn(process.stderr, 'write').mockImplementation(catching(err)),
-  ];
-  const where = ['--address', stack.servers.temporalAddress, '--database', stack.servers.databaseUrl];
-  try {
-    return { status: await main([...args, ...where]), out: out.join(''), err: err.join('') };
-  } finally {
-    spies.forEach((spy) => spy.mockRestore());
-  }
-}
+const cli = (...args: string[]) => runCli(stack, ...args);
 
 test('on the command line: config, config --set, stop', async () => {
   const shown = await cli('config', 'set');

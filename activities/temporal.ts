@@ -105,54 +105,59 @@ export class TemporalLink {
     });
   }
 
-  /** Whether its last run was terminated, failed or timed out, and none has come after it. */
-  async wasEndedByForce(workflowId: string): Promise<boolean> {
-    return (await this.endedByForce(workflowId)) !== undefined;
+  /** `missing`: there is none, or it has completed; `forced`: it was terminated, failed or timed out, and none has come after it. */
+  async lastRun(workflowId: string): Promise<{ state: 'running' | 'missing' | 'forced'; runId?: string }> {
+    try {
+      const { status, runId } = await this.client.workflow.getHandle(workflowId).describe();
+      if (status.name === 'COMPLETED') return { state: 'missing' };
+      const going = ['RUNNING', 'CONTINUED_AS_NEW', 'PAUSED'].includes(status.name);
+      return { state: going ? 'running' : 'forced', runId };
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return { state: 'missing' };
+      throw error;
+    }
   }
 
   /**
    * A new run of a workflow that was ended by force, from the beginning of its last task: the same state, and the signals and
-   * updates that came after it. False where there is nothing to go on from.
+   * updates that came after it. False where it runs already or was never there.
    */
   async reset(workflowId: string): Promise<boolean> {
-    const runId = await this.endedByForce(workflowId);
-    if (runId === undefined) return false;
+    const { state, runId } = await this.lastRun(workflowId);
+    if (state !== 'forced') return false;
     const { connection, options } = this.client;
     const workflowExecution = { workflowId, runId };
-    const { EventType, ResetReapplyType } = proto.api.enums.v1;
-    const where = { namespace: options.namespace, execution: workflowExecution, maximumPageSize: 500 };
+    await connection.workflowService.resetWorkflowExecution({
+      namespace: options.namespace,
+      workflowExecution,
+      reason: 'ended by force; goes on where it was',
+      workflowTaskFinishEventId: await this.lastTaskEnd(workflowExecution),
+      requestId: randomUUID(),
+      resetReapplyType: proto.api.enums.v1.ResetReapplyType.RESET_REAPPLY_TYPE_ALL_ELIGIBLE,
+    });
+    return true;
+  }
+
+  /** The event that ended the last workflow task of a closed run, or would have ended its only one. */
+  private async lastTaskEnd(execution: { workflowId: string; runId?: string }) {
+    const { connection, options } = this.client;
+    const { EventType } = proto.api.enums.v1;
+    const { EVENT_TYPE_WORKFLOW_TASK_COMPLETED, EVENT_TYPE_WORKFLOW_TASK_FAILED } = EventType;
+    const where = { namespace: options.namespace, execution, maximumPageSize: 500 };
+    let scheduled: proto.api.history.v1.IHistoryEvent['eventId'];
     let nextPageToken: Uint8Array | undefined;
     do {
       const page = await connection.workflowService.getWorkflowExecutionHistoryReverse({ ...where, nextPageToken });
-      const task = page.history?.events?.find(
-        (event) => event.eventType === EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
-      );
-      if (task) {
-        await connection.workflowService.resetWorkflowExecution({
-          namespace: options.namespace,
-          workflowExecution,
-          reason: 'ended by force; goes on where it was',
-          workflowTaskFinishEventId: task.eventId,
-          requestId: randomUUID(),
-          resetReapplyType: ResetReapplyType.RESET_REAPPLY_TYPE_ALL_ELIGIBLE,
-        });
-        return true;
+      for (const { eventId, eventType } of page.history?.events ?? []) {
+        // A run that was reset has a failed one where it goes on from.
+        if (eventType === EVENT_TYPE_WORKFLOW_TASK_COMPLETED || eventType === EVENT_TYPE_WORKFLOW_TASK_FAILED) {
+          return eventId!;
+        }
+        if (eventType === EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED) scheduled = eventId;
       }
       nextPageToken = page.nextPageToken;
     } while (nextPageToken && nextPageToken.length > 0);
-    return false;
-  }
-
-  /** The run id of its last run when that was ended by force. */
-  private async endedByForce(workflowId: string): Promise<string | undefined> {
-    try {
-      const { status, runId } = await this.client.workflow.getHandle(workflowId).describe();
-      const byItself = ['RUNNING', 'COMPLETED', 'CONTINUED_AS_NEW', 'PAUSED'].includes(status.name);
-      return byItself ? undefined : runId;
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return undefined;
-      throw error;
-    }
+    return scheduled?.add(1);
   }
 
   /** Entries that lie in PostgreSQL, for the shard to take over. */

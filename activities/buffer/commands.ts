@@ -3,7 +3,6 @@
  * letters. Called by `workflows/buffer`; the statements are in `store/buffers.ts`, `store/chunks.ts` and `store/dead.ts`.
  */
 import type { BufferActivities, BufferOpening, Chunk, DeadPage, Json } from '../../workflows/buffer/contract';
-import { shardsOf } from '../../workflows/buffer/init';
 import { bufferChangeProblems } from '../../workflows/buffer/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { randomUUID } from 'node:crypto';
@@ -37,6 +36,7 @@ export function bufferCommands({
 }: BufferDeps): Pick<
   BufferActivities,
   | 'openBuffer'
+  | 'findMissingShards'
   | 'setBufferState'
   | 'declareBuffer'
   | 'setBufferOptions'
@@ -49,8 +49,8 @@ export function bufferCommands({
   | 'openShard'
 > {
   return {
-    openBuffer: async ({ buffer, options }) => {
-      const opening = await database.transaction(async (db): Promise<BufferOpening & { shards: number }> => {
+    openBuffer: ({ buffer, options }) =>
+      database.transaction(async (db): Promise<BufferOpening> => {
         if (options) {
           await storeBuffer(db, buffer, options);
           if ((await known(db, buffer)).state === 'stopped') await setBufferState(db, buffer, 'running');
@@ -65,17 +65,16 @@ export function bufferCommands({
           userState: row.options.state,
           lastPage: await lastPage(db, buffer),
         };
-      });
-      const shards = Math.max(opening.shards, shardsOf(opening.options));
-      await reviveShards(
+      }),
+
+    findMissingShards: ({ buffer, shards }) =>
+      reviveShards(
         database,
         temporal,
         buffer,
         Array.from({ length: shards }, (_, shard) => shard),
         log,
-      );
-      return opening;
-    },
+      ),
 
     setBufferState: ({ buffer, state }) =>
       database.transaction(async (db) => {

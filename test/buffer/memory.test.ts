@@ -3,6 +3,7 @@ import path from 'node:path';
 import { pino } from 'pino';
 import { MemoryMonitor } from '../../activities/buffer';
 import { resolveConfig } from '../../client';
+import type { Longwatch } from '../../client/longwatch';
 import { eventually, Stack } from '../support/stack';
 import config from './memory.config';
 
@@ -39,30 +40,35 @@ test('a worker with a heap of 192 MB takes in 100 MB of entries that nobody hand
       NODE_OPTIONS: '--max-old-space-size=192',
     });
     await worker.ready;
-    const longwatch = await stack.connect();
-    const buffer = longwatch.buffer('hoard');
-    await buffer.start(resolveConfig(config).buffers[0]!.options);
-    await buffer.pause();
-    const entries = 100_000;
-    let shrunk = 0;
-    const looking = setInterval(() => {
-      void longwatch.status().then((status) => (shrunk = Math.max(shrunk, status.buffers[0]!.shrunk)));
-    }, 300);
-    await buffer.push(Array.from({ length: entries }, (_, n) => ({ n, text: 'x'.repeat(1_000) })), { timeoutMs: 60_000 }); // prettier-ignore
-    clearInterval(looking);
-    expect(await eventually('all are in', async () => {
-      const status = await buffer.status();
-      return status.accepted === entries && status;
-    }, 60_000)).toMatchObject({ balanced: true, pending: entries }); // prettier-ignore
-    expect(worker.process.exitCode).toBeNull();
-    await eventually('shards were asked to shrink', async () => {
-      shrunk = Math.max(shrunk, (await buffer.status()).shrunk);
-      return shrunk > 0;
-    });
-    await eventually('it goes on', () => buffer.resume().then(() => true), 60_000);
-    await eventually('all are handled', async () => (await buffer.status()).done === entries, 180_000);
-    expect(worker.process.exitCode).toBeNull();
+    const died = new Promise<never>((_, reject) =>
+      worker.process.once('exit', (code, signal) => reject(new Error(`the worker ended: ${code ?? signal}`))),
+    );
+    died.catch(() => undefined);
+    await Promise.race([hoard(await stack.connect()), died]);
   } finally {
     await stack.close();
   }
 }, 330_000);
+
+async function hoard(longwatch: Longwatch): Promise<void> {
+  const buffer = longwatch.buffer('hoard');
+  await buffer.start(resolveConfig(config).buffers[0]!.options);
+  await buffer.pause();
+  const entries = 100_000;
+  let shrunk = 0;
+  const looking = setInterval(() => {
+    void longwatch.status().then((status) => (shrunk = Math.max(shrunk, status.buffers[0]!.shrunk)));
+  }, 300);
+  await buffer.push(Array.from({ length: entries }, (_, n) => ({ n, text: 'x'.repeat(1_000) })), { timeoutMs: 60_000 }); // prettier-ignore
+  clearInterval(looking);
+  expect(await eventually('all are in', async () => {
+      const status = await buffer.status();
+      return status.accepted === entries && status;
+    }, 60_000)).toMatchObject({ balanced: true, pending: entries }); // prettier-ignore
+  await eventually('shards were asked to shrink', async () => {
+    shrunk = Math.max(shrunk, (await buffer.status()).shrunk);
+    return shrunk > 0;
+  });
+  await eventually('it goes on', () => buffer.resume().then(() => true), 60_000);
+  await eventually('all are handled', async () => (await buffer.status()).done === entries, 180_000);
+}

@@ -9,7 +9,7 @@ import { defineBuffer, defineConfig, resolveConfig } from '../../client';
 import type { BufferHandle } from '../../client/buffer';
 import type { BufferSummary } from '../../client/buffer-status';
 import type { Longwatch } from '../../client/longwatch';
-import { bufferWorkflowId, shardWorkflowId } from '../../workflows/buffer/contract';
+import { bufferWorkflowId, pushSignal, shardWorkflowId, wakeBufferSignal } from '../../workflows/buffer/contract';
 import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';
 
@@ -85,6 +85,13 @@ const drained = (buffer: BufferHandle): Promise<BufferSummary> =>
     const status = await buffer.status();
     expect(status.balanced).toBe(true);
     return status.ageMs === 0 && status.pending + status.running === 0 && status;
+  });
+
+/** Its shards themselves have answered: until one has read its history it is shown as it last reported. */
+const asked = (buffer: BufferHandle): Promise<BufferSummary> =>
+  eventually('it is asked itself', async () => {
+    const status = await buffer.status();
+    return status.ageMs === 0 && status;
   });
 
 const running = async (buffer: string): Promise<number> => {
@@ -232,11 +239,13 @@ test('a shard that is terminated by hand goes on with all that it held, and so d
     await patrol(database, link, pino({ level: 'silent' }));
     return (await running('cut')) === 3;
   });
-  const held = await eventually('it is asked itself', async () => {
-    const status = await plain.status();
-    return status.ageMs === 0 && status;
-  });
-  expect(held).toMatchObject({ state: 'paused', accepted: 1_000, pending: 1_000, balanced: true });
+  expect(await asked(plain)).toMatchObject({ state: 'paused', accepted: 1_000, pending: 1_000, balanced: true });
+
+  // A parent that looks before the patrol does.
+  await terminate(1);
+  await temporal.workflow.getHandle(bufferWorkflowId('cut')).signal(wakeBufferSignal);
+  await eventually('the parent has it', async () => (await running('cut')) === 3);
+  expect(await asked(plain)).toMatchObject({ accepted: 1_000, pending: 1_000, balanced: true });
 
   // All of it, and a start that comes before the patrol.
   await buffer.push(range(100, 1_000).map((id) => ({ id })));
@@ -258,6 +267,25 @@ test('a shard that is terminated by hand goes on with all that it held, and so d
   expect(await drained(plain)).toMatchObject({ accepted: 1_100, done: 1_100 });
   expect([...new Set(asc(seen.cut))]).toEqual(range(1_100));
 }, 120_000);
+
+test('a run that was ended before its first task, and ended again before the next, still has what was said to it', async () => {
+  const link = new TemporalLink(temporal);
+  const workflowId = shardWorkflowId('untouched', 0);
+  // No worker reads from there.
+  const started = await temporal.workflow.start('shard', { workflowId, taskQueue: 'nobody', args: [{}] });
+  await started.signal(pushSignal, { entries: [1, 2] });
+  const handle = temporal.workflow.getHandle(workflowId);
+  for (let round = 1; round <= 3; round++) {
+    await handle.terminate('by hand');
+    expect(await link.lastRun(workflowId)).toMatchObject({ state: 'forced' });
+    expect(await link.reset(workflowId)).toBe(true);
+    expect(await link.reset(workflowId)).toBe(false);
+    expect(await link.lastRun(workflowId)).toMatchObject({ state: 'running' });
+    const { events } = await handle.fetchHistory();
+    expect(events!.filter((event) => event.workflowExecutionSignaledEventAttributes)).toHaveLength(1);
+  }
+  await handle.terminate('over');
+});
 
 const cli = (...args: string[]) => runCli(stack, ...args);
 

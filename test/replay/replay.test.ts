@@ -63,6 +63,7 @@ const PARTS: Record<string, { files: RegExp; activities: string[]; kinds: string
       'buryEntries',
       'declareBuffer',
       'fetchChunks',
+      'findMissingShards',
       'openBuffer',
       'openShard',
       'readInitPage',

@@ -67,7 +67,7 @@ const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableError
 /** Before what did not get through is tried again. Milliseconds. */
 const PAUSE_MS = 10_000;
 
-const { openBuffer, setBufferState, declareBuffer, setBufferOptions } = proxyActivities<BufferActivities>({
+const { openBuffer, findMissingShards, setBufferState, declareBuffer, setBufferOptions } = proxyActivities<BufferActivities>({
   startToCloseTimeout: 30_000,
   retry: RETRY,
 });
@@ -157,9 +157,8 @@ export async function buffer(input: BufferInput): Promise<void> {
   await startShards(current);
   if (input.state === undefined) {
     // One that was stopped a moment ago may have ended in between.
-    for (const gone of await toShards(orderSignal, [ordersOf(current)])) {
-      if (!isStopped()) await startShard(current, gone);
-    }
+    const gone = await toShards(orderSignal, [ordersOf(current)]);
+    if (gone.length > 0) await startShards(current);
     // A parent that was lost may have read a page that did not reach its shards; those that have it ignore it.
     if (current.lastPage) {
       pageRead(state, current.lastPage);
@@ -173,6 +172,8 @@ export async function buffer(input: BufferInput): Promise<void> {
     if (woken) {
       woken = false;
       await startShards(current);
+      // One that goes on from before it was ended by force may have missed some.
+      await toShards(orderSignal, [ordersOf(current)]);
     }
     const step = nextInitStep(state, current.options, current.state !== 'running');
     if (step === 'read' && !reading && !leaving()) void readPage(current);
@@ -288,11 +289,15 @@ export async function buffer(input: BufferInput): Promise<void> {
     return { options, paused: runState === 'paused', stopped: runState === 'stopped', version };
   }
 
-  /** Children that outlive their parent: what they hold must not end with it. Those that run are left alone. */
+  /**
+   * Children that outlive their parent: what they hold must not end with it. Only those are started that the server has not, or that
+   * ended by themselves: one started in place of one that was terminated would know nothing of what that one held.
+   */
   async function startShards(opening: BufferOpening): Promise<void> {
     const count = Math.max(state.shards, shardsOf(opening.options), opening.shards ?? 0);
-    for (let number = 0; number < count && opening.state !== 'stopped'; number++) {
-      await startShard(opening, number);
+    const missing = opening.state === 'stopped' ? [] : await findMissingShards({ buffer: name, shards: count });
+    for (const number of missing) {
+      if (opening.state !== 'stopped') await startShard(opening, number);
     }
     state.shards = count;
   }

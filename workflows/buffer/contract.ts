@@ -419,6 +419,8 @@ export interface StoreRow {
 
 export interface BufferActivities {
   openBuffer(input: { buffer: string; options?: BufferOptions }): Promise<BufferOpening>;
+  /** Of the first `shards`, those to be started. Those that were ended by force go on where they were, and are not among them. */
+  findMissingShards(input: { buffer: string; shards: number }): Promise<number[]>;
   setBufferOptions(input: {
     buffer: string;
     changes: OptionChange[];

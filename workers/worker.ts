@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import path from 'node:path';
+import { getHeapStatistics } from 'node:v8';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker, type InjectedSinks, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
@@ -175,6 +176,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     // A dead worker's sticky queue delays its workflows by this.
     stickyQueueScheduleToStartTimeout: '2s',
     shutdownGraceTime: SHUTDOWN_GRACE,
+    maxCachedWorkflows: cachedWorkflows(),
   });
   const forget = surviveStrayErrors(node);
   await node.start();
@@ -229,6 +231,15 @@ function withoutClash(users: object, own: object): object {
 
 function connectionOptions({ address, tls, apiKey, metadata }: TemporalTarget) {
   return { address, tls, apiKey, metadata };
+}
+
+/**
+ * Workflows kept in memory, one for each MiB of the heap limit. One that is not kept is replayed from its history for each task and
+ * each query; a pool takes some 80 KB, and what a shard holds is the memory monitor's. The SDK reckons with two MiB each beyond
+ * the first 200, which leaves a worker with a heap of 192 MB ten: fewer than the shards of one buffer.
+ */
+function cachedWorkflows(): number {
+  return Math.max(100, Math.floor(getHeapStatistics().heap_size_limit / 2 ** 20));
 }
 
 /** The bundle made by `npm run build`, or the sources where there is none (tests), or both sources where the user has own ones. */

@@ -77,7 +77,6 @@ const PARTS: Record<string, { files: RegExp; activities: string[]; kinds: string
     ],
     kinds: [
       'SIGNAL_EXTERNAL_WORKFLOW_EXECUTION_INITIATED',
-      'START_CHILD_WORKFLOW_EXECUTION_FAILED',
       'START_CHILD_WORKFLOW_EXECUTION_INITIATED',
       'TIMER_FIRED',
       'WORKFLOW_EXECUTION_SIGNALED',

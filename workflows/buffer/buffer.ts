@@ -67,10 +67,11 @@ const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableError
 /** Before what did not get through is tried again. Milliseconds. */
 const PAUSE_MS = 10_000;
 
-const { openBuffer, findMissingShards, setBufferState, declareBuffer, setBufferOptions } = proxyActivities<BufferActivities>({
-  startToCloseTimeout: 30_000,
-  retry: RETRY,
-});
+const { openBuffer, findMissingShards, setBufferState, declareBuffer, setBufferOptions } =
+  proxyActivities<BufferActivities>({
+    startToCloseTimeout: 30_000,
+    retry: RETRY,
+  });
 /** A page that fails is read again, from its cursor, after a while. */
 const { readInitPage } = proxyActivities<BufferActivities>({
   startToCloseTimeout: 10 * 60_000,

@@ -49,6 +49,7 @@ export class OperationLoop {
   successes = new Map<number, Success>();
   failures = new Map<number, Failure>();
   readonly fetchedAt: number[] = [];
+  /** These two stay empty where the operation has none: they count, at a hundred thousand members. */
   readonly expiresAt: number[] = [];
   readonly etags: (string | undefined)[] = [];
   private readonly inFlight = new Set<Run>();
@@ -89,7 +90,7 @@ export class OperationLoop {
     this.agenda.leave(slot);
     this.successes.delete(slot);
     this.failures.delete(slot);
-    this.etags[slot] = undefined;
+    if (this.etags.length > 0) this.etags[slot] = undefined;
     for (const run of this.inFlight) if (run.slot === slot) this.drop(run, 'the member was removed');
   }
 
@@ -236,8 +237,8 @@ export class OperationLoop {
     });
     this.failures.delete(slot);
     this.fetchedAt[slot] = now;
-    this.expiresAt[slot] = expiresAt ?? 0;
-    this.etags[slot] = etag ?? undefined;
+    if (expiresAt !== null || this.expiresAt.length > 0) this.expiresAt[slot] = expiresAt ?? 0;
+    if (etag !== null || this.etags.length > 0) this.etags[slot] = etag ?? undefined;
     this.settle(run, now, expiresAt ?? 0);
   }
 

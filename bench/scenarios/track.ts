@@ -12,7 +12,7 @@ import { PEER_TABLE } from '../peers/store';
 import { PeerWorker } from '../peers/temporal/peer';
 import type { BareLoop, BareWay } from '../tracker/bare';
 import { Upstream } from '../tracker/upstream';
-import { NODE_FLAGS, Watch } from '../tracker/watch';
+import { Watch } from '../tracker/watch';
 
 const IDS = 50_000;
 /** Ours and the bare loop take turns, so that both have the machine's good and bad moments. */
@@ -40,7 +40,7 @@ export const scenario = defineScenario({
 async function track(bench: Bench, latencyMs: number): Promise<Reading[]> {
   const upstream = await Upstream.start(bench, latencyMs);
   const connections = CONNECTIONS[latencyMs]!;
-  const bare = await bench.child(path.join(__dirname, '../tracker/bare-process.ts'), {}, NODE_FLAGS);
+  const bare = await bench.child(path.join(__dirname, '../tracker/bare-process.ts'));
   const loop = { origin: upstream.origin, connections, atOnce: connections, ids: IDS };
   const watch = await Watch.start(bench, {
     tracker: {},

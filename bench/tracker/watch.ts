@@ -12,9 +12,6 @@ import type { WatchSetup } from './watch.config';
 
 const CONFIG = path.join(__dirname, 'watch.config.ts');
 
-/** As `bin/longwatch.js` starts a worker; the bare loop gets the same. */
-export const NODE_FLAGS = ['--max-semi-space-size=32'];
-
 /** What the worker had written at a moment, by its own count. */
 export interface Written {
   rows: number;
@@ -45,10 +42,7 @@ export class Watch {
 
   /** Another worker process; resolves when it works. */
   async worker(nodeFlags: readonly string[] = []): Promise<WorkerProcess> {
-    const worker = this.stack.workerProcess(CONFIG, { BENCH_WATCH: JSON.stringify(this.setup) }, [
-      ...NODE_FLAGS,
-      ...nodeFlags,
-    ]);
+    const worker = this.stack.workerProcess(CONFIG, { BENCH_WATCH: JSON.stringify(this.setup) }, nodeFlags);
     await worker.ready;
     this.workers.push(worker);
     return worker;

@@ -90,8 +90,7 @@ export type {
  * @throws EnvironmentError when the environment cannot be read.
  */
 export async function connect(options?: ConnectOptions): Promise<Longwatch> {
-  // Loaded when called; an `import()` of a file would be resolved by the rules of ES modules.
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when called; `import()` would go by the rules of ES modules
   return (require('./longwatch') as typeof library).connect(options);
 }
 
@@ -100,6 +99,6 @@ export async function connect(options?: ConnectOptions): Promise<Longwatch> {
  * @throws ConfigError when it has no rule or no interval; TypeError when its expressions are beyond what `value` computes.
  */
 export function lazyRegen(definition: RegenDefinition): lazy.LazyRegen {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when called, and synchronous
   return (require('../workers/config/lazy-regen') as typeof lazy).lazyRegen(definition);
 }

@@ -13,7 +13,7 @@ export function readCatalogue(folder = path.join(__dirname, '..', 'scenarios')):
     .sort();
   return new Map(
     names.map((name) => {
-      // eslint-disable-next-line @typescript-eslint/no-require-imports
+      // eslint-disable-next-line @typescript-eslint/no-require-imports -- by a name that is only known now, without a promise
       const { scenario } = require(path.join(folder, name)) as { scenario?: Scenario };
       if (!scenario) throw new TypeError(`bench/scenarios/${name} exports no scenario`);
       return [name, scenario];

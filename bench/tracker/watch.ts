@@ -12,6 +12,9 @@ import type { WatchSetup } from './watch.config';
 
 const CONFIG = path.join(__dirname, 'watch.config.ts');
 
+/** As `bin/longwatch.js` starts a worker. */
+const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072' };
+
 /** What the worker had written at a moment, by its own count. */
 export interface Written {
   rows: number;
@@ -42,7 +45,7 @@ export class Watch {
 
   /** Another worker process; resolves when it works. */
   async worker(nodeFlags: readonly string[] = []): Promise<WorkerProcess> {
-    const worker = this.stack.workerProcess(CONFIG, { BENCH_WATCH: JSON.stringify(this.setup) }, nodeFlags);
+    const worker = this.stack.workerProcess(CONFIG, { ...MALLOC, BENCH_WATCH: JSON.stringify(this.setup) }, nodeFlags);
     await worker.ready;
     this.workers.push(worker);
     return worker;

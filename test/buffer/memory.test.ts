@@ -59,12 +59,21 @@ async function hoard(longwatch: Longwatch): Promise<void> {
   const looking = setInterval(() => {
     void longwatch.status().then((status) => (shrunk = Math.max(shrunk, status.buffers[0]!.shrunk)));
   }, 300);
-  await buffer.push(Array.from({ length: entries }, (_, n) => ({ n, text: 'x'.repeat(1_000) })), { timeoutMs: 60_000 }); // prettier-ignore
+  await buffer.push(
+    Array.from({ length: entries }, (_, n) => ({ n, text: 'x'.repeat(1_000) })),
+    { timeoutMs: 60_000 },
+  );
   clearInterval(looking);
-  expect(await eventually('all are in', async () => {
-      const status = await buffer.status();
-      return status.accepted === entries && status;
-    }, 60_000)).toMatchObject({ balanced: true, pending: entries }); // prettier-ignore
+  expect(
+    await eventually(
+      'all are in',
+      async () => {
+        const status = await buffer.status();
+        return status.accepted === entries && status;
+      },
+      60_000,
+    ),
+  ).toMatchObject({ balanced: true, pending: entries });
   await eventually('shards were asked to shrink', async () => {
     shrunk = Math.max(shrunk, (await buffer.status()).shrunk);
     return shrunk > 0;

@@ -91,9 +91,6 @@ export class Stack {
           TEMPORAL_ADDRESS: this.servers.temporalAddress,
           DATABASE_URL: this.servers.databaseUrl,
           LONGWATCH_TEST_BUNDLE: process.env.LONGWATCH_TEST_BUNDLE,
-          // As `bin/longwatch.js` starts it.
-          MALLOC_ARENA_MAX: '2',
-          MALLOC_TRIM_THRESHOLD_: '131072',
           ...env,
         },
         stdio: ['ignore', 'pipe', 'inherit', 'ipc'],

@@ -63,7 +63,7 @@ async function loadModule(file: string): Promise<Record<string, unknown>> {
   // packages that the worker has. (tsx's own `require` gives the config copies of its own, and mixes them up with the others.)
   compiler ??= register();
   try {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- the compiler is registered for `require`
     return require(file) as Record<string, unknown>;
   } catch (error) {
     throw new ConfigError([`${path.basename(file)} could not be loaded: ${reason(error)}${place(error, file)}`]);

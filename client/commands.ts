@@ -12,6 +12,7 @@ import {
   type UpdateDefinition,
 } from '@temporalio/common';
 import type { WorkflowUpdateFailedError } from '@temporalio/client';
+import { ErrorType } from '../workflows/lib/errors';
 import { TASK_QUEUE, trackerWorkflowId, type TrackerInput, type TrackerState } from '../workflows/tracker/contract';
 import type { TrackerOptions } from '../workflows/tracker/options';
 import type { Connections } from './connections';
@@ -24,6 +25,14 @@ const UPDATE_MS = 30_000;
 const SPLIT_MS = 120_000;
 /** With nobody polling, say so this soon. */
 const NOBODY_MS = 8_000;
+
+/** Why an update is refused by a root that has been stopped; the last is the server's, for one taken and never handled. */
+const STOPPED: ReadonlySet<string> = new Set<string>([
+  ErrorType.TrackerStopped,
+  ErrorType.JobStopped,
+  ErrorType.BufferStopped,
+  'AcceptedUpdateCompletedWorkflow',
+]);
 
 /** Whom an update is for, where it is not a tracker's root. */
 export interface Target {
@@ -70,7 +79,8 @@ export async function command<Result, Args extends unknown[]>(
   } catch (error) {
     const { WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
     if (error instanceof WorkflowNotFoundError) throw await target.missing();
-    if (error instanceof WorkflowUpdateFailedError) throw refused(error);
+    // It stopped between the question and its answer: the same as asked a moment later.
+    if (error instanceof WorkflowUpdateFailedError) throw isStopped(error) ? await target.missing() : refused(error);
     if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
       const what = `${target.noun} did not answer '${update.name}'`;
       if (!(await connections.workersPoll())) throw new NoWorkerError(what);
@@ -88,10 +98,21 @@ async function missing(connections: Connections, tracker: string, unknown: () =>
 }
 
 function refused(error: WorkflowUpdateFailedError): Error {
+  const reason = reasonOf(error);
+  return reason ? new RefusedError(reason.message, { cause: error }) : error;
+}
+
+/** What the workflow, or an activity that it ran for the update, said. */
+function reasonOf(error: WorkflowUpdateFailedError): ApplicationFailure | undefined {
   let cause: unknown = error.cause;
   // An activity's failure has the reason inside.
   while (cause instanceof Error && !(cause instanceof ApplicationFailure) && cause.cause) cause = cause.cause;
-  return cause instanceof ApplicationFailure ? new RefusedError(cause.message, { cause: error }) : error;
+  return cause instanceof ApplicationFailure ? cause : undefined;
+}
+
+/** Refused by a workflow that is ending, or not answered because it has ended. */
+function isStopped(error: WorkflowUpdateFailedError): boolean {
+  return STOPPED.has(reasonOf(error)?.type ?? '');
 }
 
 const TRACKER_KEY = defineSearchAttributeKey('LongwatchTracker', SearchAttributeType.KEYWORD);

@@ -287,6 +287,14 @@ test('a run that was ended before its first task, and ended again before the nex
   await handle.terminate('over');
 });
 
+test('stopped by several at once, one has stopped it and the others are told that it is', async () => {
+  const handle = longwatch.buffer('set');
+  const answers = await Promise.all(range(5).map(() => handle.stop()));
+  expect(answers.filter(({ changed }) => changed)).toHaveLength(1);
+  for (const { state } of answers) expect(state).toBe('stopped');
+  await handle.start();
+});
+
 const cli = (...args: string[]) => runCli(stack, ...args);
 
 test('on the command line: config, config --set, stop', async () => {

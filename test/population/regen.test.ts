@@ -43,7 +43,8 @@ let metricsUrl: string;
 beforeAll(async () => {
   stack = await Stack.start();
   for (const table of ['player', 'ticking', 'slow', 'chunked', 'whole', 'dividing', 'moving', 'ruled']) {
-    await makePlayers(stack, table, table === 'slow' ? 1 : 2_000);
+    // 'whole' is below the 2,000 rows of a first chunk: whether a slow machine has made chunks smaller does not reach it.
+    await makePlayers(stack, table, table === 'slow' ? 1 : table === 'whole' ? 1_500 : 2_000);
   }
   ({ metricsUrl } = await stack.worker(config));
   longwatch = await stack.connect();
@@ -70,7 +71,7 @@ test('the worker counts ticks by band, rows, and how long they were locked', asy
   await job.run();
   const page = await (await fetch(metricsUrl)).text();
   expect(page).toMatch(/^longwatch_job_ticks_total{job="small",band="excellent"} 1$/m);
-  expect(page).toMatch(/^longwatch_job_rows_total{job="small"} 2000$/m);
+  expect(page).toMatch(/^longwatch_job_rows_total{job="small"} 1500$/m);
   expect(page).toMatch(/^longwatch_job_chunk_duration_seconds_count{job="small"} 1$/m);
   expect(page).toMatch(/^longwatch_job_round_trip_seconds_count{job="small"} 1$/m);
   await stack.sql('update whole set stamina = 0');
@@ -79,7 +80,9 @@ test('the worker counts ticks by band, rows, and how long they were locked', asy
 test('ticks come at their time, without drift, one after the other', async () => {
   const job = await start('ticking');
   await eventually('ten ticks', async () => (await job.history()).length >= 10);
-  await job.stop();
+  // Asked by several at once, one has stopped it.
+  const stops = await Promise.all([job.stop(), job.stop(), job.stop()]);
+  expect(stops.map(({ changed }) => changed).sort()).toEqual([false, false, true]);
   const ticks = await job.history(1_000);
   for (const tick of ticks) expect(Date.parse(tick.due) % 200).toBe(0);
   expect(await valuesOf(stack, 'ticking')).toEqual({ [ticks.length]: 500 * 4 });
@@ -124,11 +127,11 @@ test('chunks: each row once, and a table below one chunk, or chunk all, is exact
     $$ begin insert into statements default values; return null; end $$`);
   await stack.sql('create trigger counted after update on whole for each statement execute function count_statement()');
   const counted = async () => (await stack.sql<{ n: number }>('select count(*)::int as n from statements'))[0]!.n;
-  expect(await (await start('whole')).run()).toMatchObject({ rows: 2_000, chunks: 1 });
+  expect(await (await start('whole')).run()).toMatchObject({ rows: 1_500, chunks: 1 });
   expect(await counted()).toBe(1);
-  expect(await (await start('small')).run()).toMatchObject({ rows: 2_000, chunks: 1 });
+  expect(await (await start('small')).run()).toMatchObject({ rows: 1_500, chunks: 1 });
   expect(await counted()).toBe(2);
-  expect(await valuesOf(stack, 'whole')).toEqual({ 2: 2_000 });
+  expect(await valuesOf(stack, 'whole')).toEqual({ 2: 1_500 });
 });
 
 test.each(['dividing', 'dividing-whole'])(

@@ -108,6 +108,7 @@ async function work(
   const options: JobOptions = { ...row.options, work: withRule(row.options.work) };
   const table = await database.transaction((db) => readWorkTable(db, options.work));
   const opened = await openTick(node.deps, input, token, options, table);
+  if (opened === 'stopped') return { end: opened, due: input.tick.due, rows: 0, failed: 0, ms: 0, node: nodeName };
   if ('ended' in opened) return toResult(opened, nodeName);
 
   const meter = new JobMeter(job, node.metrics);
@@ -148,14 +149,17 @@ function workOf(node: PopulationNode, work: PassWork, chunkRows: number | undefi
   }
 }
 
-/** The tick that is open in the database, else the one that is asked for; or what came of that one, when it has ended before. */
+/**
+ * The tick that is open in the database, else the one that is asked for; or what came of that one, when it has ended before. A job that
+ * is stopped begins none: a pass may still be sent out between the commit of the stop and the answer that its workflow waits for.
+ */
 async function openTick(
   { database }: PopulationDeps,
   { job, tick: order }: PassInput,
   token: number,
   options: JobOptions,
   table: TableFacts,
-): Promise<OpenTick | (TickRow & { ended: boolean })> {
+): Promise<OpenTick | (TickRow & { ended: boolean }) | 'stopped'> {
   const open = await database.transaction((db) => openTickOf(db, job));
   if (open) return withoutEnd(open);
   const ranges: TickRange[] =
@@ -169,6 +173,7 @@ async function openTick(
     if (before) return before.ended ? before : withoutEnd(before);
     // Older than what has ended, and forgotten: it was done.
     if (held.endedDue !== undefined && order.due <= held.endedDue) return unknownTick(order);
+    if (held.state === 'stopped') return 'stopped';
     const { schedule } = options;
     const calendar = 'cron' in schedule ? calendarOf(schedule, held.endedDue ?? order.due, order.due) : [];
     const left = leftOf(order, options, calendar, held.endedDue);

@@ -2,7 +2,7 @@
  * Ticks and their progress: which one is open, how far each part of the key space is, what came of the earlier ones. Every write
  * is made by the holder of the job's token, in the transaction of what it speaks of. Used by `population/`.
  */
-import type { Band, TickOrder } from '../../workflows/population/contract';
+import type { Band, JobState, TickOrder } from '../../workflows/population/contract';
 import { run, type Queryable, type Statement } from './database';
 
 /** One part of the key space: rows with after < key <= upto are still to be done. */
@@ -38,7 +38,7 @@ export interface TickTotals {
 
 const HOLD: Statement = {
   name: 'tick-hold-job',
-  text: `select (extract(epoch from ended_due) * 1000)::float8 as ended_due
+  text: `select state, (extract(epoch from ended_due) * 1000)::float8 as ended_due
          from longwatch.job where name = $1 and token = $2 for no key update`,
 };
 const COLUMNS = `(extract(epoch from due) * 1000)::float8 as due, request, elapsed, skipped, ms,
@@ -149,9 +149,9 @@ export async function holdJob(
   db: Queryable,
   job: string,
   token: number,
-): Promise<{ endedDue: number | undefined } | undefined> {
-  const [row] = await run<{ ended_due: number | null }>(db, HOLD, [job, token]);
-  return row && { endedDue: row.ended_due ?? undefined };
+): Promise<{ state: JobState; endedDue: number | undefined } | undefined> {
+  const [row] = await run<{ state: JobState; ended_due: number | null }>(db, HOLD, [job, token]);
+  return row && { state: row.state, endedDue: row.ended_due ?? undefined };
 }
 
 export async function tokenOf(db: Queryable, job: string): Promise<number | undefined> {

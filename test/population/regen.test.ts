@@ -1,6 +1,8 @@
 /** Regens on real servers: what a tick does to each row, what is refused before it begins, and what an operator can say. */
+import { Client, Connection } from '@temporalio/client';
 import { defineConfig, defineRegen, resolveConfig, type RegenDefinition } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
+import { jobWorkflowId } from '../../workflows/population/contract';
 import { eventually, Stack } from '../support/stack';
 import { makePlayers, optionsOf, startJob, valuesOf } from './kit';
 
@@ -20,6 +22,7 @@ const config = defineConfig({
     one({ name: 'chunked', table: 'chunked', set: { stamina: 'stamina + 1' }, chunk: 100, concurrency: 3, pace: 'full' }),
     one({ name: 'whole', table: 'whole', set: { stamina: 'stamina + 1' }, chunk: 'all' }),
     one({ name: 'small', table: 'whole', set: { stamina: 'stamina + 1' } }),
+    one({ name: 'halted', table: 'whole', set: { stamina: 'stamina + 1' } }),
     one({ name: 'dividing', table: 'dividing', set: { stamina: '1000 / endurance' }, chunk: 64 }),
     one({ name: 'dividing-whole', table: 'dividing', set: { stamina: '1 + 1000 / endurance' }, chunk: 'all' }),
     one({ name: 'moving', table: 'moving', set: { stamina: 'stamina + 1' }, chunk: 50, pace: 500 }),
@@ -178,6 +181,8 @@ test('rows that come and go during the pass: those that stay are advanced once, 
 
 test('who waits for a run is told when the job is stopped', async () => {
   const job = await start('moving');
+  // Slow enough to be there still when it is stopped.
+  await job.set({ pace: 50 });
   const begun = job.run();
   const told = expect(begun).rejects.toThrow(/was stopped in the middle of the tick/);
   await eventually('it has begun', async () => (await job.status()).open);
@@ -186,6 +191,20 @@ test('who waits for a run is told when the job is stopped', async () => {
   await job.set({ pace: 400 });
   await job.stop();
   await Promise.all([told, waiting]);
+});
+
+test('a stop that is written and not yet answered begins no tick', async () => {
+  const job = await start('halted');
+  // As a pass finds it that is sent out before the workflow hears of its own activity's success.
+  await stack.sql(`update longwatch.job set state = 'stopped' where name = 'halted'`);
+  await expect(job.run()).rejects.toThrow(/is stopped, so nothing was done/);
+  const connection = await Connection.connect({ address: stack.servers.temporalAddress });
+  const temporal = new Client({ connection, namespace: stack.servers.namespace });
+  await temporal.workflow.getHandle(jobWorkflowId('halted')).result();
+  await connection.close();
+  expect(await stack.sql(`select due from longwatch.tick where job = 'halted'`)).toEqual([]);
+  await job.start();
+  expect(await job.run()).toMatchObject({ failed: 0, error: null });
 });
 
 test('odd names, keys of two columns, partitions, own SQL and rules', async () => {

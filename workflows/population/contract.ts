@@ -108,6 +108,7 @@ export type PassEnd =
   | 'done' // the tick has ended
   | 'asked' // its workflow cancelled it: paused, stopped, to continue as new
   | 'handed back' // the worker shuts down
+  | 'stopped' // its job was stopped before the tick had begun: it was not begun
   | 'fenced'; // a newer holder works on it
 
 export interface PassResult {

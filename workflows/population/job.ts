@@ -246,6 +246,12 @@ export async function job(input: JobInput): Promise<void> {
       notBefore = Date.now() + FENCED_PAUSE_MS;
       return;
     }
+    if (result.end === 'stopped') {
+      // Known here before the answer of what has stopped it; nothing was begun, so nothing is left open.
+      now!.state = 'stopped';
+      state.open = undefined;
+      return;
+    }
     if (result.end !== 'done') return;
     // Another tick was open in the database, and has been finished: the one that was asked for is still to come.
     if (state.open !== undefined && result.due >= state.open.due) state.open = undefined;

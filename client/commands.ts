@@ -79,8 +79,7 @@ export async function command<Result, Args extends unknown[]>(
   } catch (error) {
     const { WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
     if (error instanceof WorkflowNotFoundError) throw await target.missing();
-    // It stopped between the question and its answer: the same as asked a moment later.
-    if (error instanceof WorkflowUpdateFailedError) throw isStopped(error) ? await target.missing() : refused(error);
+    if (error instanceof WorkflowUpdateFailedError) throw await refused(error, target);
     if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
       const what = `${target.noun} did not answer '${update.name}'`;
       if (!(await connections.workersPoll())) throw new NoWorkerError(what);
@@ -97,22 +96,14 @@ async function missing(connections: Connections, tracker: string, unknown: () =>
   return row.state === 'stopped' ? new TrackerStoppedError(tracker) : new TrackerGoneError(tracker);
 }
 
-function refused(error: WorkflowUpdateFailedError): Error {
-  const reason = reasonOf(error);
-  return reason ? new RefusedError(reason.message, { cause: error }) : error;
-}
-
-/** What the workflow, or an activity that it ran for the update, said. */
-function reasonOf(error: WorkflowUpdateFailedError): ApplicationFailure | undefined {
+async function refused(error: WorkflowUpdateFailedError, target: Target): Promise<Error> {
   let cause: unknown = error.cause;
   // An activity's failure has the reason inside.
   while (cause instanceof Error && !(cause instanceof ApplicationFailure) && cause.cause) cause = cause.cause;
-  return cause instanceof ApplicationFailure ? cause : undefined;
-}
-
-/** Refused by a workflow that is ending, or not answered because it has ended. */
-function isStopped(error: WorkflowUpdateFailedError): boolean {
-  return STOPPED.has(reasonOf(error)?.type ?? '');
+  if (!(cause instanceof ApplicationFailure)) return error;
+  // It stopped between the question and its answer: the same as asked a moment later.
+  if (STOPPED.has(cause.type ?? '')) return target.missing();
+  return new RefusedError(cause.message, { cause: error });
 }
 
 const TRACKER_KEY = defineSearchAttributeKey('LongwatchTracker', SearchAttributeType.KEYWORD);

@@ -73,7 +73,7 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
     }
     node.metrics.fenced.inc({ job: input.job });
     log.warn('a newer holder has the job; nothing more is written here');
-    return { end: 'fenced', due: input.tick.due, rows: 0, failed: 0, ms: 0, node: deps.nodeName };
+    return unended('fenced', input.tick.due, deps.nodeName);
   } finally {
     clearInterval(heart);
     forget();
@@ -108,7 +108,7 @@ async function work(
   const options: JobOptions = { ...row.options, work: withRule(row.options.work) };
   const table = await database.transaction((db) => readWorkTable(db, options.work));
   const opened = await openTick(node.deps, input, token, options, table);
-  if (opened === 'stopped') return { end: opened, due: input.tick.due, rows: 0, failed: 0, ms: 0, node: nodeName };
+  if (opened === 'stopped') return unended(opened, input.tick.due, nodeName);
   if ('ended' in opened) return toResult(opened, nodeName);
 
   const meter = new JobMeter(job, node.metrics);
@@ -133,7 +133,7 @@ async function work(
   if (ending.reason !== undefined && !done.complete) {
     await database.transaction((db) => pauseTick(db, job, performance.now() - began));
     log.info({ end: ending.reason }, 'the pass ends before its tick');
-    return { end: ending.reason, due: tick.due, rows: 0, failed: 0, ms, node: nodeName };
+    return unended(ending.reason, tick.due, nodeName, ms);
   }
   return close(node, context, done, ms);
 }
@@ -228,6 +228,16 @@ function watchForEnd(ending: Ending, log: Logger): () => void {
   if (context.cancellationSignal.aborted) onCancelled();
   return () => context.cancellationSignal.removeEventListener('abort', onCancelled);
 }
+
+/** Of a pass whose tick has not ended by it: its rows are counted when the tick ends. */
+const unended = (end: PassResult['end'], due: number, node: string, ms = 0): PassResult => ({
+  end,
+  due,
+  rows: 0,
+  failed: 0,
+  ms,
+  node,
+});
 
 const pick = ({ rows, failed }: { rows: number; failed: number }) => ({ rows, failed });
 

@@ -2,12 +2,13 @@ import { spawn } from 'node:child_process';
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
-import { Connection, Client as TemporalClient } from '@temporalio/client';
+import { Connection } from '@temporalio/client';
 import { AlreadyRunningError, DevServerError, PortTakenError } from '../../workers/dev/errors';
 import { ended, isRunning, markOf } from '../../workers/dev/processes';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
 import { findDevState, readDevState } from '../../workers/dev/state';
 import { SEARCH_ATTRIBUTES } from '../../workflows/tracker/contract';
+import { withTemporal } from '../support/temporal';
 import { allEnded, marksOf, newFolder, query, removeFolder, runningFor, startParent } from './stack';
 
 jest.setTimeout(60_000);
@@ -26,15 +27,6 @@ afterAll(() => removeFolder(dir));
 async function start(options: Partial<Parameters<typeof startDevServers>[0]> = {}): Promise<DevServers> {
   servers = await startDevServers({ dir, ui: false, ...options });
   return servers;
-}
-
-async function withTemporal<T>(stack: DevServers, use: (client: TemporalClient) => Promise<T>): Promise<T> {
-  const connection = await Connection.connect({ address: stack.temporalAddress });
-  try {
-    return await use(new TemporalClient({ connection, namespace: stack.namespace }));
-  } finally {
-    await connection.close();
-  }
 }
 
 const startWorkflow = (stack: DevServers): Promise<unknown> =>

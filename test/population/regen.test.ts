@@ -1,9 +1,9 @@
 /** Regens on real servers: what a tick does to each row, what is refused before it begins, and what an operator can say. */
-import { Client, Connection } from '@temporalio/client';
 import { defineConfig, defineRegen, resolveConfig, type RegenDefinition } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
 import { jobWorkflowId } from '../../workflows/population/contract';
 import { eventually, Stack } from '../support/stack';
+import { withTemporal } from '../support/temporal';
 import { makePlayers, optionsOf, startJob, valuesOf } from './kit';
 
 const NEVER = '366d';
@@ -39,6 +39,9 @@ const config = defineConfig({
   ],
 }); // prettier-ignore
 
+/** 'whole' is below the 2,000 rows of a first chunk: whether a slow machine has made chunks smaller does not reach it. */
+const ROWS: Record<string, number> = { slow: 1, whole: 1_500 };
+
 let stack: Stack;
 let longwatch: Longwatch;
 let metricsUrl: string;
@@ -46,8 +49,7 @@ let metricsUrl: string;
 beforeAll(async () => {
   stack = await Stack.start();
   for (const table of ['player', 'ticking', 'slow', 'chunked', 'whole', 'dividing', 'moving', 'ruled']) {
-    // 'whole' is below the 2,000 rows of a first chunk: whether a slow machine has made chunks smaller does not reach it.
-    await makePlayers(stack, table, table === 'slow' ? 1 : table === 'whole' ? 1_500 : 2_000);
+    await makePlayers(stack, table, ROWS[table] ?? 2_000);
   }
   ({ metricsUrl } = await stack.worker(config));
   longwatch = await stack.connect();
@@ -198,10 +200,7 @@ test('a stop that is written and not yet answered begins no tick', async () => {
   // As a pass finds it that is sent out before the workflow hears of its own activity's success.
   await stack.sql(`update longwatch.job set state = 'stopped' where name = 'halted'`);
   await expect(job.run()).rejects.toThrow(/is stopped, so nothing was done/);
-  const connection = await Connection.connect({ address: stack.servers.temporalAddress });
-  const temporal = new Client({ connection, namespace: stack.servers.namespace });
-  await temporal.workflow.getHandle(jobWorkflowId('halted')).result();
-  await connection.close();
+  await withTemporal(stack.servers, (temporal) => temporal.workflow.getHandle(jobWorkflowId('halted')).result());
   expect(await stack.sql(`select due from longwatch.tick where job = 'halted'`)).toEqual([]);
   await job.start();
   expect(await job.run()).toMatchObject({ failed: 0, error: null });

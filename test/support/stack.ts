@@ -164,10 +164,10 @@ async function startServers(
   }
 }
 
-/** Looks again and again until `look` gives something; fails with `what` after `withinMs`. */
+/** Looks again and again until `look` gives something (not undefined, null or false); fails with `what` after `withinMs`. */
 export async function eventually<T>(
   what: string,
-  look: () => Promise<T | undefined | false> | T | undefined | false,
+  look: () => Promise<T | undefined | null | false> | T | undefined | null | false,
   withinMs = 20_000,
 ): Promise<T> {
   const until = Date.now() + withinMs;
@@ -175,7 +175,7 @@ export async function eventually<T>(
   for (;;) {
     try {
       const seen = await look();
-      if (seen !== undefined && seen !== false) return seen;
+      if (seen !== undefined && seen !== null && seen !== false) return seen;
     } catch (error) {
       last = error;
     }

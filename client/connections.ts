@@ -104,7 +104,14 @@ export class Connections {
   }
 
   private open(url: string, directUrl: string | undefined): Database {
-    return new Database({ url, directUrl, log: this.log, connections: 3, statementTimeoutMs: STATEMENT_MS });
+    return new Database({
+      url,
+      directUrl,
+      log: this.log,
+      prepared: false,
+      connections: 3,
+      statementTimeoutMs: STATEMENT_MS,
+    });
   }
 
   private databaseError(error: unknown, replica = false): unknown {

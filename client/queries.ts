@@ -38,11 +38,15 @@ export const EVER_HAD_MEMBERS: Statement = {
   text: `select exists (select from longwatch.member where tracker = $1) as had`,
 };
 
-/** How many of these ids have been given this change, or a later one. */
+/**
+ * How many of these ids have been given this change, or a later one. A subquery for each id, since right after a bulk the planner's
+ * statistics know nothing of it: from any join it chose to read all members for each look.
+ */
 export const COUNT_APPLIED: Statement = {
   name: 'client-count-applied',
-  text: `select count(*)::int as applied from longwatch.member
-         where tracker = $1 and id = any($2::text[]) and stamp >= $3`,
+  text: `select count(*) filter (
+           where (select m.stamp from longwatch.member m where m.tracker = $1 and m.id = w.id) >= $3)::int as applied
+         from unnest($2::text[]) as w (id)`,
 };
 
 export const LIST: Statement = {

@@ -11,7 +11,7 @@ import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 
-/** One SQL statement, prepared once a connection under its name. */
+/** One SQL statement, prepared once a connection under its name (unless `prepared` is false). */
 export interface Statement {
   name: string;
   text: string;
@@ -27,6 +27,11 @@ export interface DatabaseOptions {
   /** The server's own address, where `url` is that of a pooler in transaction mode. @default url, which is the server's */
   directUrl?: string;
   log: Logger;
+  /**
+   * False: every statement is planned anew, for its values and for the tables as they are; for a caller that asks seldom, of tables that
+   * grow a thousandfold in between. Always so through a pooler. @default true
+   */
+  prepared?: boolean;
   /** Connections at most. @default 6 */
   connections?: number;
   /** A statement that takes longer has failed, and its connection is thrown away. Milliseconds. @default 10,000 */
@@ -38,12 +43,14 @@ export interface DatabaseOptions {
 export class Database {
   private readonly pool: Pool;
   private readonly pooled: boolean;
+  private readonly prepared: boolean;
   /** What a pooled transaction begins with. */
   private readonly limit: string;
 
   constructor(private readonly options: DatabaseOptions) {
     const timeout = options.statementTimeoutMs ?? 10_000;
     this.pooled = options.directUrl !== undefined && options.directUrl !== options.url;
+    this.prepared = !this.pooled && (options.prepared ?? true);
     this.limit = `set local statement_timeout = ${timeout}`;
     this.pool = new Pool({
       connectionString: options.url,
@@ -64,7 +71,7 @@ export class Database {
 
   async rows<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
     try {
-      return await run<R>(this.pooled ? unnamed(this.pool) : this.pool, statement, values);
+      return await run<R>(this.prepared ? this.pool : unnamed(this.pool), statement, values);
     } catch (error) {
       throw asOutage(error);
     }
@@ -86,7 +93,7 @@ export class Database {
     connection.on('error', onError);
     try {
       await connection.query(this.pooled ? `${begin}; ${this.limit}` : begin);
-      const result = await work(this.pooled ? unnamed(connection) : connection);
+      const result = await work(this.prepared ? connection : unnamed(connection));
       await connection.query('commit');
       return result;
     } catch (error) {
@@ -124,7 +131,7 @@ export async function run<R extends QueryResultRow>(
   return result.rows;
 }
 
-/** A pooler's next transaction may be on another server connection, which knows no statement by its name. */
+/** Plans are not kept: a pooler's next transaction may be on another server connection, which knows no statement by its name. */
 function unnamed(connection: Queryable): Queryable {
   return { query: ({ text, values }) => connection.query({ text, values }) };
 }

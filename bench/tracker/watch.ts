@@ -12,8 +12,9 @@ import type { WatchSetup } from './watch.config';
 
 const CONFIG = path.join(__dirname, 'watch.config.ts');
 
-/** As `bin/longwatch.js` starts a worker. */
+/** As `bin/longwatch.js` starts a worker: its environment, its flags. */
 const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072' };
+const NODE_FLAGS = ['--max-semi-space-size=8'];
 
 /** What the worker had written at a moment, by its own count. */
 export interface Written {
@@ -45,7 +46,8 @@ export class Watch {
 
   /** Another worker process; resolves when it works. */
   async worker(nodeFlags: readonly string[] = []): Promise<WorkerProcess> {
-    const worker = this.stack.workerProcess(CONFIG, { ...MALLOC, BENCH_WATCH: JSON.stringify(this.setup) }, nodeFlags);
+    const env = { ...MALLOC, BENCH_WATCH: JSON.stringify(this.setup) };
+    const worker = this.stack.workerProcess(CONFIG, env, [...NODE_FLAGS, ...nodeFlags]);
     await worker.ready;
     this.workers.push(worker);
     return worker;

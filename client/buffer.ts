@@ -37,12 +37,13 @@ import {
   BufferFullError,
   BufferGoneError,
   BufferStoppedError,
+  DatabaseUnavailableError,
   InvalidEntryError,
   NoWorkerError,
   TimedOutError,
   UnknownBufferError,
 } from './errors';
-import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, ShardSender, type Parcel } from './push';
+import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, ShardSender, type Parcel, type PushWay } from './push';
 import { BUFFER, BUFFER_NAMES, BUFFER_PRESSURE, BUFFER_SHARDS } from './queries';
 import { sameOptions, type Setting } from './settings';
 
@@ -93,7 +94,7 @@ interface Row {
 export class BufferHandle<E = Json> {
   private readonly senders = new Map<string, ShardSender>();
   private opened?: { row: Row; until: number };
-  private pressure = { at: 0, pending: 0 };
+  private pressure: { at: number; pending?: number } = { at: 0 };
   private turn = Math.floor(Math.random() * 1_000);
 
   /** @param definition gives the keys where the buffer's `key` is a function. */
@@ -179,10 +180,15 @@ export class BufferHandle<E = Json> {
     const underWay = new Set<Promise<void>>();
     const result: PushResult = { accepted: 0, messages: 0 };
     let failure: { error: unknown } | undefined;
+    let how: PushWay = options.wait ? 'update' : 'signal';
     for await (const { shard, parcel } of this.parcels(entries, row, options)) {
       if (failure) break;
-      if (!options.front) await this.room(row, timeoutMs);
-      const sent = this.sender(shard, options.wait ? 'update' : 'signal')
+      const roomKnown = options.front || (await this.room(row, timeoutMs));
+      const next: PushWay = options.wait || !roomKnown ? 'update' : 'signal';
+      // What goes the other way is in before, so that the order stays.
+      if (next !== how) await Promise.all(underWay);
+      how = next;
+      const sent = this.sender(shard, how)
         .send(parcel, Date.now() + timeoutMs)
         .then(() => {
           result.accepted += parcel.entries.length;
@@ -301,7 +307,7 @@ export class BufferHandle<E = Json> {
     return keyFunction(definition);
   }
 
-  private sender(shard: number, how: 'signal' | 'update'): ShardSender {
+  private sender(shard: number, how: PushWay): ShardSender {
     const id = `${how}/${shard}`;
     let sender = this.senders.get(id);
     if (!sender) {
@@ -311,27 +317,34 @@ export class BufferHandle<E = Json> {
     return sender;
   }
 
-  /** Looks now and then what the shards said last: past their bound, entries are stored from here; past the capacity, they wait. */
-  private async room({ options }: Row, timeoutMs: number): Promise<void> {
+  /**
+   * Looks now and then what the shards said last: past their bound, entries are stored from here; past the capacity, they wait.
+   * @returns false where PostgreSQL does not say: the shards themselves must be asked, or they would take in more than they can keep.
+   */
+  private async room({ options }: Row, timeoutMs: number): Promise<boolean> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
-      if (Date.now() - this.pressure.at < PRESSURE_MS && this.pressure.pending < options.capacity) return;
-      try {
-        const reports = await this.connections.rows<Pressure>(BUFFER_PRESSURE, [this.name]);
-        if (reports[0]?.state === 'stopped') throw new BufferStoppedError(this.name);
-        for (const { shard, moment, spilling, bytes } of reports) {
-          if (shard !== null) this.sender(shard, 'signal').hear(moment, spilling ? 0 : options.bound.bytes - bytes);
-        }
-        this.pressure = { at: Date.now(), pending: reports.reduce((sum, report) => sum + (report.pending ?? 0), 0) };
-      } catch (error) {
-        if (error instanceof BufferStoppedError) throw error;
-        // Without PostgreSQL there is no telling: the shards take it in.
-        for (const sender of this.senders.values()) sender.hear(-1, Infinity);
-        this.pressure = { at: Date.now(), pending: 0 };
-      }
-      if (this.pressure.pending < options.capacity) return;
+      if (Date.now() - this.pressure.at >= PRESSURE_MS) this.pressure = await this.readPressure(options);
+      const { pending } = this.pressure;
+      if (pending === undefined) return false;
+      if (pending < options.capacity) return true;
       if (Date.now() > deadline) throw new BufferFullError(this.name);
       await new Promise((resolve) => void setTimeout(resolve, PRESSURE_MS));
+    }
+  }
+
+  /** @throws BufferStoppedError */
+  private async readPressure({ bound }: BufferOptions): Promise<{ at: number; pending?: number }> {
+    try {
+      const reports = await this.connections.rows<Pressure>(BUFFER_PRESSURE, [this.name]);
+      if (reports[0]?.state === 'stopped') throw new BufferStoppedError(this.name);
+      for (const { shard, moment, spilling, bytes } of reports) {
+        if (shard !== null) this.sender(shard, 'signal').hear(moment, spilling ? 0 : bound.bytes - bytes);
+      }
+      return { at: Date.now(), pending: reports.reduce((sum, report) => sum + (report.pending ?? 0), 0) };
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailableError)) throw error;
+      return { at: Date.now() };
     }
   }
 
@@ -339,7 +352,11 @@ export class BufferHandle<E = Json> {
 
   private async row(): Promise<Row> {
     if (this.opened && this.opened.until > Date.now()) return this.opened.row;
-    const row = await this.readRow();
+    const row = await this.readRow().catch((error: unknown) => {
+      // Its shards refuse what a buffer that was stopped meanwhile may not take.
+      if (this.opened && error instanceof DatabaseUnavailableError) return this.opened.row;
+      throw error;
+    });
     if (!row) throw await this.unknown();
     this.opened = { row, until: Date.now() + BELIEVED_MS };
     return row;

@@ -8,7 +8,13 @@ import { WorkflowNotFoundError } from '@temporalio/common';
 import { pushSignal, pushUpdate, shardWorkflowId, type Json, type PushMessage } from '../workflows/buffer/contract';
 import { SEND_ROW, sendValues } from '../activities/store/chunks';
 import type { Connections } from './connections';
-import { BufferFullError, BufferStoppedError, PushUnansweredError, TemporalUnavailableError } from './errors';
+import {
+  BufferFullError,
+  BufferStoppedError,
+  DatabaseUnavailableError,
+  PushUnansweredError,
+  TemporalUnavailableError,
+} from './errors';
 import { temporalClient } from './temporal-client';
 
 /** One message at most. Characters of JSON. */
@@ -16,13 +22,14 @@ export const MESSAGE_BYTES = 128 * 1024;
 export const MESSAGE_ENTRIES = 2_000;
 /** An entry of more is stored, and sent by reference. Characters of JSON. */
 export const LARGE_BYTES = 64 * 1024;
-/** Signals to one shard under way at once. */
-const AT_ONCE = 4;
 /** A stored row whose message never came is deleted then. */
 const ORPHAN_SECONDS = 86_400;
 /** Between tries of a message that did not get through, at first and at most. Milliseconds. */
 const RETRY_MS = 100;
 const RETRY_CAP_MS = 2_000;
+
+/** A signal is kept by Temporal; an update is answered by the shard itself, which may ask to wait. */
+export type PushWay = 'signal' | 'update';
 
 /** A part of one push that goes to one shard: small enough for a message. */
 export interface Parcel {
@@ -43,7 +50,7 @@ interface Waiting extends Parcel {
 /** Everything that one program sends to one shard, in one of the two ways. */
 export class ShardSender {
   private readonly waiting: Waiting[] = [];
-  private inFlight = 0;
+  private underWay = false;
   private sender = randomUUID();
   private seq = 0;
   /** What the shard's memory still has room for, as far as is known. Characters. */
@@ -54,7 +61,7 @@ export class ShardSender {
     private readonly connections: Connections,
     private readonly buffer: string,
     private readonly shard: number,
-    private readonly how: 'signal' | 'update',
+    private readonly how: PushWay,
     /** Whether the buffer is stopped: asked when its shard is not there. */
     private readonly isStopped: () => Promise<boolean>,
   ) {}
@@ -77,27 +84,25 @@ export class ShardSender {
     });
   }
 
-  /** Starts what may be sent. Callers that come while all are under way share the next message. */
+  /** One message at a time, so that the order stays. Callers that come while it is under way share the next one. */
   private pump(): void {
-    const atOnce = this.how === 'update' ? 1 : AT_ONCE;
-    while (this.inFlight < atOnce && this.waiting.length > 0) {
-      const group = this.nextGroup();
-      this.inFlight++;
-      this.deliver(group)
-        .then(
-          () => group.forEach((parcel) => parcel.done()),
-          (error: unknown) => {
-            // The number may or may not be in; another sender's numbers begin anew.
-            this.sender = randomUUID();
-            this.seq = 0;
-            group.forEach((parcel) => parcel.failed(error));
-          },
-        )
-        .finally(() => {
-          this.inFlight--;
-          this.pump();
-        });
-    }
+    if (this.underWay || this.waiting.length === 0) return;
+    const group = this.nextGroup();
+    this.underWay = true;
+    this.deliver(group)
+      .then(
+        () => group.forEach((parcel) => parcel.done()),
+        (error: unknown) => {
+          // The number may or may not be in; another sender's numbers begin anew.
+          this.sender = randomUUID();
+          this.seq = 0;
+          group.forEach((parcel) => parcel.failed(error));
+        },
+      )
+      .finally(() => {
+        this.underWay = false;
+        this.pump();
+      });
   }
 
   private nextGroup(): Waiting[] {
@@ -117,20 +122,27 @@ export class ShardSender {
   private async deliver(group: Waiting[]): Promise<void> {
     const deadline = Math.min(...group.map((parcel) => parcel.deadline));
     const messages: PushMessage[] = [];
-    for (const parcel of joined(group)) messages.push(await this.message(parcel));
+    for (const parcel of joined(group)) messages.push(await this.message(parcel, deadline));
     if (this.how === 'update') return this.update(messages, deadline);
     for (const message of messages) await this.signal(message, deadline);
   }
 
-  private async message({ entries, bytes, keys, front, at }: Parcel): Promise<PushMessage> {
+  private async message({ entries, bytes, keys, front, at }: Parcel, deadline: number): Promise<PushMessage> {
     const seq = ++this.seq;
     const rest = { sender: this.sender, seq, bytes, ...(front ? { front } : {}), ...(at === undefined ? {} : { at }) };
-    if (bytes <= MESSAGE_BYTES && (this.how === 'update' || this.hasRoom(bytes))) {
-      return { ...rest, entries, ...(keys ? { keys } : {}) };
-    }
+    const itself = { ...rest, entries, ...(keys ? { keys } : {}) };
+    const fits = bytes <= MESSAGE_BYTES;
+    if (fits && (this.how === 'update' || this.hasRoom(bytes))) return itself;
     const id = `${this.sender}.${seq}`;
     const row = { buffer: this.buffer, id, entries, json: JSON.stringify(entries), keys };
-    await this.connections.rows(SEND_ROW, sendValues(row, ORPHAN_SECONDS));
+    const store = (): Promise<unknown> => this.connections.rows(SEND_ROW, sendValues(row, ORPHAN_SECONDS));
+    try {
+      await (fits ? store() : this.persist(deadline, store));
+    } catch (error) {
+      // A shard past its bound has a little room for what it cannot store.
+      if (fits && error instanceof DatabaseUnavailableError) return itself;
+      throw error;
+    }
     return { ...rest, row: { id, count: entries.length } };
   }
 
@@ -174,7 +186,10 @@ export class ShardSender {
         const { WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
         const unanswered = error instanceof WorkflowUpdateRPCTimeoutOrCancelledError;
         const passes =
-          unanswered || error instanceof TemporalUnavailableError || error instanceof WorkflowNotFoundError;
+          unanswered ||
+          error instanceof TemporalUnavailableError ||
+          error instanceof DatabaseUnavailableError ||
+          error instanceof WorkflowNotFoundError;
         if (!passes) throw error;
         if (error instanceof WorkflowNotFoundError && (await this.isStopped())) {
           throw new BufferStoppedError(this.buffer);

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
 import { HoldError } from '../../client';
-import { defineBuffer, retry, type AnyBuffer } from '../../workers/config/buffer';
+import { defineBuffer, ok, retry, type AnyBuffer } from '../../workers/config/buffer';
 import { resolveDefinition } from '../../workers/config/resolve-buffers';
 import type { BufferHandle } from '../../client/buffer';
 import type { BufferSummary } from '../../client/buffer-status';
@@ -49,6 +49,21 @@ const counting = defineBuffer({
   },
 });
 
+/** Each batch ends when the test says so. */
+const ends: Record<string, () => void> = {};
+const racing = defineBuffer({
+  name: 'racing',
+  ...quick,
+  maxBatchSize: 1,
+  maxConcurrency: 2,
+  state: { by: 'nobody' },
+  run: async ([entry]: string[], { state }) => {
+    note('racing', `${entry} after ${state.by}`);
+    await new Promise<void>((resolve) => (ends[entry!] = resolve));
+    return ok({ by: entry! });
+  },
+});
+
 const ordered = defineBuffer({
   name: 'ordered',
   retry: quick.retry,
@@ -83,7 +98,7 @@ const told = defineBuffer({
   onError: (error, { buffer, entries }) => note('told', `${buffer} ${entries} ${error.message}`),
 });
 
-const all: AnyBuffer[] = [held, slow, counting, ordered, narrow, told];
+const all: AnyBuffer[] = [held, slow, counting, racing, ordered, narrow, told];
 const lines: Record<string, unknown>[] = [];
 let stack: Stack;
 let longwatch: Longwatch;
@@ -133,6 +148,25 @@ test('retry with a new state: it is the next batch’s', async () => {
   expect(status).toMatchObject({ accepted: 2, done: 2, dead: 0 });
   expect(seen.counting).toEqual([0, 1, 2]);
   expect(status.shards[0]!.userState).toEqual({ tries: 2 });
+});
+
+test('batches at once start from the state last committed, and the last to finish wins', async () => {
+  const buffer = longwatch.buffer('racing');
+  const state = async () => (await buffer.status()).shards[0]!.userState;
+  const runs = (batch: string) => eventually(`${batch} runs`, () => seen.racing?.includes(batch));
+  await buffer.push(['a', 'b']);
+  await Promise.all([runs('a after nobody'), runs('b after nobody')]);
+  ends.b!();
+  await eventually('b is done', async () => (await buffer.status()).done === 1);
+  expect(await state()).toEqual({ by: 'b' });
+  await buffer.push(['c']);
+  await runs('c after b');
+  ends.a!();
+  await eventually('a is done', async () => (await buffer.status()).done === 2);
+  expect(await state()).toEqual({ by: 'a' });
+  ends.c!();
+  await drained(buffer);
+  expect(await state()).toEqual({ by: 'c' });
 });
 
 test('ordered: what fails holds the others, and all come in their order', async () => {

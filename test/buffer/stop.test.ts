@@ -51,6 +51,14 @@ const config = defineConfig({
       key: 'id',
       run: (entries: { id: number }[]) => noting('cut')(entries.map(({ id }) => id)),
     }),
+    defineBuffer({
+      name: 'newest',
+      ...quick,
+      key: 'id',
+      maxConcurrency: 1,
+      bound: { entries: 100, bytes: 10_000 },
+      run: (entries: { id: number; v: number }[]) => noting('newest')(entries.map(({ id, v }) => id * 10 + v)),
+    }),
   ],
 });
 
@@ -266,6 +274,40 @@ test('a shard that is terminated by hand goes on with all that it held, and so d
   await plain.resume();
   expect(await drained(plain)).toMatchObject({ accepted: 1_100, done: 1_100 });
   expect([...new Set(asc(seen.cut))]).toEqual(range(1_100));
+}, 120_000);
+
+test('of entries with keys, some of them in PostgreSQL, the newest is handled after its shards were terminated too', async () => {
+  const ids = 600;
+  const buffer = longwatch.buffer('newest');
+  await buffer.start(optionsOf('newest'));
+  await buffer.pause();
+  const push = (v: number) =>
+    buffer.push(
+      range(ids).map((id) => ({ id, v })),
+      { wait: true },
+    );
+  await push(0);
+  await eventually('some are in PostgreSQL', async () => {
+    const [row] = await stack.sql<{ n: number }>(
+      `select count(*)::int as n from longwatch.buffer_chunk where buffer = 'newest'`,
+    );
+    return row!.n > 0;
+  });
+  await push(1);
+  await buffer.resume();
+  await eventually('some are handled', () => (seen.newest?.length ?? 0) > 0);
+  await buffer.pause();
+  await push(2);
+  await Promise.all(
+    [0, 1].map((shard) => temporal.workflow.getHandle(shardWorkflowId('newest', shard)).terminate('by hand')),
+  );
+  await temporal.workflow.getHandle(bufferWorkflowId('newest')).signal(wakeBufferSignal);
+  await eventually('the parent has them', async () => (await running('newest')) === 3);
+  expect(await asked(buffer)).toMatchObject({ state: 'paused', accepted: 3 * ids, balanced: true });
+  await buffer.resume();
+  expect(await drained(buffer)).toMatchObject({ accepted: 3 * ids, dead: 0 });
+  const last = new Map(seen.newest!.map((value) => [Math.floor(value / 10), value % 10]));
+  expect(range(ids).map((id) => last.get(id))).toEqual(range(ids).map(() => 2));
 }, 120_000);
 
 test('a run that was ended before its first task, and ended again before the next, still has what was said to it', async () => {

@@ -145,7 +145,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     log: node.log,
   });
   const memory = new MemoryMonitor({
-    use: heapUse(),
+    heap: heapUse(),
     tell: (buffer, shard, wish) => link.tellMemory(buffer, shard, wish),
     log: node.log,
     registry: metrics.registry,

@@ -6,7 +6,8 @@ import { readInitPage } from './init';
 
 export type { BufferDeps } from './batch';
 export { BufferFeed } from './feed';
-export { heapUse, MemoryMonitor } from './memory';
+export { heapUse } from './heap';
+export { MemoryMonitor } from './memory';
 export { BufferMetrics } from './metrics';
 
 export function createBufferActivities(deps: BufferDeps): BufferActivities {

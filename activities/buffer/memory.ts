@@ -1,26 +1,28 @@
 /**
- * The memory monitor of a node: above 80 % of the heap limit it asks the shards that keep most here to shrink, one a look, until 70 %
- * is reached or all are at their minimum; below that they may grow again. The shards tell their sizes by a sink
+ * The memory monitor of a node: above 80 % of the heap limit it asks the shards that keep most here to shrink, as many a look as would
+ * bring it to 70 %, until that is reached or all are at their minimum; below that they may grow again. Heaps below 320 MB have lower
+ * marks, since what comes in before a shard has shrunk needs room as well. The shards tell their sizes by a sink
  * (`workflows/buffer/shard.ts`) and hear of it by a signal, which moves what they hold to PostgreSQL. Made by `workers/worker.ts`.
  */
-import { getHeapStatistics } from 'node:v8';
-import type { Worker as Thread } from 'node:worker_threads';
 import type { Logger } from 'pino';
 import { Gauge, type Registry } from 'prom-client';
 import type { ShardSinks } from '../../workflows/buffer/contract';
 import { errorOf } from '../failures';
+import type { HeapUse } from './heap';
 
 export type ShardSize = Parameters<ShardSinks['buffers']['size']>[0];
 
 const SHRINK_ABOVE = 0.8;
 const GROW_BELOW = 0.7;
-const LOOK_MS = 500;
-/** Looks below the mark before the next shard may grow: what was freed must be seen to stay free. */
-const CALM_LOOKS = 10;
+/** What is always left: the messages and stores under way, and what comes in within the second or two until a shard has shrunk. Bytes. */
+const HEADROOM_BYTES = 64 * 1024 * 1024;
+const LOOK_MS = 250;
+/** Looks below the mark before half of the shards may grow: what was freed must be seen to stay free. */
+const CALM_LOOKS = 20;
 
 export interface MemoryMonitorOptions {
-  /** Share of the heap limit that is in use: that of the fullest heap of the process. */
-  use: () => number;
+  /** The fullest heap of the process (`heap.ts`). */
+  heap: () => HeapUse;
   tell: (buffer: string, shard: number, wish: 'shrink' | 'grow') => Promise<void>;
   log: Logger;
   registry?: Registry;
@@ -34,7 +36,7 @@ export class MemoryMonitor {
   private warned = false;
 
   constructor(private readonly options: MemoryMonitorOptions) {
-    const { registry, use } = options;
+    const { registry, heap } = options;
     if (!registry) return;
     const shrunk = this.shrunk;
     new Gauge({
@@ -42,7 +44,8 @@ export class MemoryMonitor {
       help: 'Share of the heap limit in use, of the fullest heap of the process',
       registers: [registry],
       collect() {
-        this.set(use());
+        const { bytes, limit } = heap();
+        this.set(bytes / limit);
       },
     });
     new Gauge({
@@ -69,25 +72,40 @@ export class MemoryMonitor {
     this.shards.set(`${size.buffer}/${size.shard}`, size);
   }
 
-  /** One look; asks at most one shard. */
+  /** One look: some shards shrink, or some may grow. */
   async look(): Promise<void> {
-    const use = this.options.use();
-    if (use > SHRINK_ABOVE) {
+    const { bytes, limit } = this.options.heap();
+    const use = bytes / limit;
+    const high = Math.min(SHRINK_ABOVE, 1 - HEADROOM_BYTES / limit);
+    const low = high - (SHRINK_ABOVE - GROW_BELOW);
+    if (use > high) {
       this.calm = 0;
-      const largest = [...this.shards.values()]
-        .filter((size) => !this.shrunk.has(`${size.buffer}/${size.shard}`) && !size.atMinimum)
-        .sort((a, b) => b.bytes - a.bytes)[0];
-      if (largest) await this.tell(largest, 'shrink', use);
-      else if (!this.warned) {
+      const largest = this.largest((use - low) / use);
+      await Promise.all(largest.map((size) => this.tell(size, 'shrink', use)));
+      if (largest.length === 0 && !this.warned) {
         this.warned = true;
         this.options.log.warn({ use }, 'memory is short and every shard is at its minimum');
       }
-    } else if (use < GROW_BELOW) {
+    } else if (use < low) {
       this.warned = false;
       if (this.shrunk.size === 0 || ++this.calm < CALM_LOOKS) return;
       this.calm = 0;
-      await this.tell([...this.shrunk.values()].at(-1)!, 'grow', use);
+      const half = [...this.shrunk.values()].reverse().slice(0, Math.ceil(this.shrunk.size / 2));
+      await Promise.all(half.map((size) => this.tell(size, 'grow', use)));
     }
+  }
+
+  /** The largest shards that may shrink, so many that they keep `share` of what all of these keep. */
+  private largest(share: number): ShardSize[] {
+    const shards = [...this.shards.values()]
+      .filter((size) => !this.shrunk.has(`${size.buffer}/${size.shard}`) && !size.atMinimum)
+      .sort((a, b) => b.bytes - a.bytes);
+    let left = share * shards.reduce((sum, { bytes }) => sum + bytes, 0);
+    return shards.filter(({ bytes }) => {
+      const asked = left > 0;
+      left -= bytes;
+      return asked;
+    });
   }
 
   private async tell(size: ShardSize, wish: 'shrink' | 'grow', use: number): Promise<void> {
@@ -104,51 +122,4 @@ export class MemoryMonitor {
       this.options.log.debug({ err: errorOf(thrown), buffer, shard }, 'the shard could not be told');
     }
   }
-}
-
-interface HeapStatistics {
-  used_heap_size: number;
-  heap_size_limit: number;
-}
-
-/**
- * The use of the fullest heap. Workflow code, and with it what the shards hold, lives in threads of the SDK: newer versions of Node
- * tell their heaps; elsewhere they are what the process has grown by beside the main heap.
- */
-export function heapUse(): () => number {
-  return (shared ??= watchHeaps());
-}
-
-/** One a process, however many workers it has. */
-let shared: (() => number) | undefined;
-
-function watchHeaps(): () => number {
-  const threads = new Set<Thread & { getHeapStatistics?: () => Promise<HeapStatistics> }>();
-  const uses = new Map<Thread, number>();
-  process.on('worker', (thread: Thread) => {
-    threads.add(thread);
-    thread.once('exit', () => {
-      threads.delete(thread);
-      uses.delete(thread);
-    });
-  });
-  const beside = (): number => process.memoryUsage.rss() - getHeapStatistics().total_heap_size;
-  let baseline: number | undefined;
-  return () => {
-    const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics();
-    const main = used / limit;
-    let known = false;
-    for (const thread of threads) {
-      if (!thread.getHeapStatistics) continue;
-      known = true;
-      thread.getHeapStatistics().then(
-        (heap) => uses.set(thread, heap.used_heap_size / heap.heap_size_limit),
-        () => undefined,
-      );
-    }
-    if (known) return Math.max(main, ...uses.values());
-    // What is there at the first look is code and buffers, not entries.
-    baseline ??= beside();
-    return Math.max(main, (beside() - baseline) / limit);
-  };
 }

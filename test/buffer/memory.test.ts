@@ -7,11 +7,13 @@ import type { Longwatch } from '../../client/longwatch';
 import { eventually, Stack } from '../support/stack';
 import config from './memory.config';
 
+const GIB = 1024 ** 3;
+
 test('above 80 % the largest shards shrink one by one, those at their minimum are let be, below 70 % they grow again', async () => {
   let use = 0.5;
   const told: string[] = [];
   const monitor = new MemoryMonitor({
-    use: () => use,
+    heap: () => ({ bytes: use * GIB, limit: GIB }),
     tell: async (buffer, shard, wish) => void told.push(`${wish} ${buffer}/${shard}`),
     log: pino({ level: 'silent' }),
   });
@@ -27,10 +29,43 @@ test('above 80 % the largest shards shrink one by one, those at their minimum ar
   for (let i = 0; i < 50; i++) await monitor.look();
   expect(told).toHaveLength(3);
   use = 0.6;
-  for (let i = 0; i < 10; i++) await monitor.look();
-  expect(told.slice(3)).toEqual(['grow b/0']);
-  for (let i = 0; i < 40; i++) await monitor.look();
-  expect(told.slice(4)).toEqual(['grow b/2', 'grow b/1']);
+  for (let i = 0; i < 20; i++) await monitor.look();
+  expect(told.slice(3)).toEqual(['grow b/0', 'grow b/2']);
+  for (let i = 0; i < 60; i++) await monitor.look();
+  expect(told.slice(5)).toEqual(['grow b/1']);
+});
+
+test('as many shards at once are asked as would bring it to 70 %', async () => {
+  const told: number[] = [];
+  const monitor = new MemoryMonitor({
+    heap: () => ({ bytes: 0.9 * GIB, limit: GIB }),
+    tell: async (_buffer, shard) => void told.push(shard),
+    log: pino({ level: 'silent' }),
+  });
+  for (let shard = 0; shard < 10; shard++) {
+    monitor.note({ buffer: 'b', shard, bytes: 100 + shard, shrunk: false, atMinimum: false });
+  }
+  await monitor.look();
+  expect(told).toEqual([9, 8, 7]);
+  await monitor.look();
+  expect(told).toEqual([9, 8, 7, 6, 5]);
+});
+
+test('a small heap keeps 64 MB free', async () => {
+  const limit = GIB / 8;
+  let bytes = limit / 2;
+  const told: string[] = [];
+  const monitor = new MemoryMonitor({
+    heap: () => ({ bytes, limit }),
+    tell: async (_buffer, _shard, wish) => void told.push(wish),
+    log: pino({ level: 'silent' }),
+  });
+  monitor.note({ buffer: 'b', shard: 0, bytes: 1, shrunk: false, atMinimum: false });
+  await monitor.look();
+  expect(told).toEqual([]);
+  bytes += 1;
+  await monitor.look();
+  expect(told).toEqual(['shrink']);
 });
 
 test('a worker with a heap of 192 MB takes in 100 MB of entries that nobody handles yet', async () => {
@@ -57,13 +92,19 @@ async function hoard(longwatch: Longwatch): Promise<void> {
   const entries = 100_000;
   let shrunk = 0;
   const looking = setInterval(() => {
-    void longwatch.status().then((status) => (shrunk = Math.max(shrunk, status.buffers[0]!.shrunk)));
+    void longwatch.status().then(
+      (status) => (shrunk = Math.max(shrunk, status.buffers[0]!.shrunk)),
+      () => undefined,
+    );
   }, 300);
-  await buffer.push(
-    Array.from({ length: entries }, (_, n) => ({ n, text: 'x'.repeat(1_000) })),
-    { timeoutMs: 60_000 },
-  );
-  clearInterval(looking);
+  try {
+    await buffer.push(
+      Array.from({ length: entries }, (_, n) => ({ n, text: 'x'.repeat(1_000) })),
+      { timeoutMs: 60_000 },
+    );
+  } finally {
+    clearInterval(looking);
+  }
   expect(
     await eventually(
       'all are in',
@@ -80,4 +121,11 @@ async function hoard(longwatch: Longwatch): Promise<void> {
   });
   await eventually('it goes on', () => buffer.resume().then(() => true), 60_000);
   await eventually('all are handled', async () => (await buffer.status()).done === entries, 180_000);
+  // V8 frees nothing while nothing happens.
+  const more = Array.from({ length: 1_000 }, (_, n) => ({ n, text: 'y'.repeat(1_000) }));
+  await eventually(
+    'they grow again',
+    () => buffer.push(more).then(async () => (await buffer.status()).shrunk === 0),
+    120_000,
+  );
 }

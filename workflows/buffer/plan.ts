@@ -330,6 +330,7 @@ export function shardStatus(state: ShardState, buffer: string, shard: number, no
 
 /** What comes now would go to PostgreSQL: senders may as well put it there themselves. */
 export function isSpilling(state: ShardState): boolean {
+  if (state.shrunk && inMemory(state).bytes > MINIMUM_BYTES) return true;
   return LANES.some((lane) => state[lane].stored.entries > 0 || state[lane].overflow.some((chunk) => chunk.entries));
 }
 

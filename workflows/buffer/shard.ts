@@ -133,8 +133,6 @@ async function keepShard(input: ShardInput): Promise<void> {
   });
   setHandler(memorySignal, (wish) => {
     state.shrunk = wish === 'shrink';
-    // Its senders should know at once.
-    lastReportMs = 0;
     happened();
   });
   setHandler(shardStatusQuery, () => shardStatus(state, buffer, number, Date.now()));

@@ -10,13 +10,20 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker, type InjectedSinks, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
-import { BufferFeed, BufferMetrics, createBufferActivities, heapUse, MemoryMonitor } from '../activities/buffer';
+import {
+  BufferFeed,
+  BufferMetrics,
+  createBufferActivities,
+  heapUse,
+  MemoryMonitor,
+  ShardReports,
+} from '../activities/buffer';
 import { PopulationNode } from '../activities/population/node';
 import { startPatrol } from '../activities/patrol';
 import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
 import { Watchdog } from '../activities/shift/watchdog';
-import { readReports } from '../activities/store/buffers';
+import { noteReports, readReports } from '../activities/store/buffers';
 import { Database } from '../activities/store/database';
 import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
@@ -150,6 +157,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     log: node.log,
     registry: metrics.registry,
   });
+  const reports = new ShardReports((all) => database.transaction((db) => noteReports(db, all)), node.log);
   const own = {
     ...createActivities({ node, database, temporal: link, log: node.log }),
     ...buffers,
@@ -164,7 +172,10 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     identity: name,
     activities: withoutClash(durable.activities, own),
     sinks: {
-      buffers: { size: { fn: (_info, size) => memory.note(size), callDuringReplay: false } },
+      buffers: {
+        size: { fn: (_info, size) => memory.note(size), callDuringReplay: false },
+        report: { fn: (_info, report) => reports.note(report), callDuringReplay: false },
+      },
     } satisfies InjectedSinks<ShardSinks>,
     maxConcurrentActivityTaskExecutions: ACTIVITY_SLOTS,
     // Few polls: those of a frozen process go on to swallow retries, one heartbeat timeout each.
@@ -193,6 +204,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     } finally {
       running = false;
       memory.stop();
+      await reports.stop();
       await patrol.stop();
       await durable.close();
       await population.close();

@@ -9,6 +9,7 @@ export { BufferFeed } from './feed';
 export { heapUse } from './heap';
 export { MemoryMonitor } from './memory';
 export { BufferMetrics } from './metrics';
+export { ShardReports } from './reports';
 
 export function createBufferActivities(deps: BufferDeps): BufferActivities {
   return {

@@ -1,6 +1,7 @@
 /**
- * The `readInitPage` activity: asks the definition's `init` for one page, spreads it over the shards and stores it, so that the page is
- * the same however often it is asked for. Called by the parent (`workflows/buffer/buffer.ts`), which tells the shards where their rows are.
+ * The `readInitPage` activity: asks the definition's `init` for one page, spreads it over the shards and notes it, so that the page is
+ * the same however often it is asked for. Called by the parent (`workflows/buffer/buffer.ts`), which tells the shards: a small page
+ * whole, of a large one where its rows are.
  */
 import { Context } from '@temporalio/activity';
 import type { InitContext } from '../../workers/config/buffer';
@@ -12,6 +13,8 @@ import { keyFunction, shardOfKey } from './keys';
 
 /** One row has at most so many entries, so that a batch can be made of some of them. */
 const ROW_ENTRIES = 2_000;
+/** So much of a page travels by itself, which costs the shards neither a read nor a write; the rest by reference. Characters. */
+const INLINE_BYTES = 128 * 1024;
 
 type Input = Parameters<BufferActivities['readInitPage']>[0];
 
@@ -47,14 +50,18 @@ function readAnswer(answer: unknown, buffer: string): { entries: Json[]; cursor:
   return { entries: entries as Json[], cursor: cursor ?? null };
 }
 
-/** The page's rows and the note of it in one transaction: it is there as a whole or not at all. */
+/** The note of the page and its rows in one transaction: it is there as a whole or not at all. */
 async function keep(
   { database, definitions }: BufferDeps,
   { buffer, pass, page, shards, seqs }: Input,
   entries: Json[],
   cursor: Json,
 ): Promise<InitPageRead> {
-  const keyOf = keyFunction(definitions.get(buffer)!);
+  const definition = definitions.get(buffer)!;
+  const keyOf = keyFunction(definition);
+  // The shards know a key that is a path by themselves.
+  const tellsKeys = typeof definition.key === 'function';
+  let room = INLINE_BYTES;
   const groups = spread(entries, shards, keyOf);
   return database.transaction(async (db) => {
     const last = seqs.map((next) => next - 1);
@@ -71,11 +78,16 @@ async function keep(
       for (let from = 0; from < group.length; from += ROW_ENTRIES) {
         const part = group.slice(from, from + ROW_ENTRIES);
         const json = JSON.stringify(part);
-        const id = `${buffer}.init.${pass}.${page}.${shard}.${from}`;
         const keys = keyOf && part.map(keyOf);
-        await sendRow(db, { buffer, id, entries: part, json, keys }, null);
-        const seq = ++last[shard]!;
-        read.chunks.push({ shard, seq, id, count: part.length, bytes: json.length });
+        const chunk = { shard, seq: ++last[shard]!, count: part.length, bytes: json.length };
+        if (json.length <= room) {
+          room -= json.length;
+          read.chunks.push({ ...chunk, entries: part, ...(tellsKeys ? { keys } : {}) });
+          continue;
+        }
+        const row = `${buffer}.init.${pass}.${page}.${shard}.${from}`;
+        await sendRow(db, { buffer, id: row, entries: part, json, keys }, null);
+        read.chunks.push({ ...chunk, row });
       }
     }
     await notePage(db, buffer, read);

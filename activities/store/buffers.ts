@@ -1,5 +1,11 @@
 /** A buffer's row, and what its shards and pages of `init` report. Written by `activities/buffer`; read by the client's `status`. */
-import type { BufferRunState, InitPageRead, ShardState, ShardStatus } from '../../workflows/buffer/contract';
+import type {
+  BufferRunState,
+  InitPageRead,
+  ShardReport,
+  ShardState,
+  ShardStatus,
+} from '../../workflows/buffer/contract';
 import { withBufferChanges, type BufferOptions } from '../../workflows/buffer/options';
 import type { OptionChange } from '../../workflows/tracker/options';
 import { run, type Queryable, type Statement } from './database';
@@ -49,6 +55,18 @@ const NAMES: Statement = { name: 'buffer-names', text: `select name from longwat
 const REPORT: Statement = {
   name: 'buffer-report',
   text: `insert into longwatch.buffer_shard as s (buffer, shard, moment, status) values ($1, $2, $3, $4)
+         on conflict (buffer, shard) do update
+         set moment = excluded.moment, status = excluded.status, reported_at = now(), saved = null
+         where s.moment < excluded.moment`,
+};
+/** The same for many shards; those of buffers that are no more are left out. */
+const REPORT_ALL: Statement = {
+  name: 'buffer-report-all',
+  text: `insert into longwatch.buffer_shard as s (buffer, shard, moment, status)
+         select r.buffer, r.shard, r.moment, r.status
+         from unnest($1::text[], $2::int[], $3::float8[], $4::json[]) as r (buffer, shard, moment, status)
+         join longwatch.buffer b on b.name = r.buffer
+         order by r.buffer, r.shard
          on conflict (buffer, shard) do update
          set moment = excluded.moment, status = excluded.status, reported_at = now(), saved = null
          where s.moment < excluded.moment`,
@@ -115,6 +133,16 @@ export async function bufferNames(db: Queryable): Promise<string[]> {
 
 export async function noteReport(db: Queryable, status: ShardStatus, moment: number): Promise<void> {
   await run(db, REPORT, [status.buffer, status.shard, moment, JSON.stringify(status)]);
+}
+
+/** At most one of each shard. */
+export async function noteReports(db: Queryable, reports: readonly ShardReport[]): Promise<void> {
+  await run(db, REPORT_ALL, [
+    reports.map(({ status }) => status.buffer),
+    reports.map(({ status }) => status.shard),
+    reports.map(({ moment }) => moment),
+    reports.map(({ status }) => JSON.stringify(status)),
+  ]);
 }
 
 /** A shard's last words: its report, and all that it knows. */

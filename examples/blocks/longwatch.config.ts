@@ -2,41 +2,39 @@
  * The example's config: a tracker that follows the head, a buffer that indexes blocks, and one that indexes their receipts and logs.
  * What they do is in `index/`; here is how it is run.
  */
-import { defineBuffer, defineConfig, defineTracker, retry, type Json } from 'longwatch';
+import { defineBuffer, defineConfig, defineTracker, retry, type InitPage, type Json } from 'longwatch';
 import type { Failure, IndexedBlocks } from './index/blocks';
+import type { Page } from './index/missing';
 import { holdWhileAway } from './rpc/away';
 import { services } from './services';
 
 export { dev } from './dev';
 
-/** A block that is to be indexed, or to be looked at again. */
+/** A block that is to be indexed, or to be looked at again; in `receipts`: one that is stored, without its receipts. */
 export type Wanted = { number: number };
-/** A block that is stored, without its receipts. */
-export type Awaiting = { number: number; hash: string; transactions: number };
 
 /** Half an hour, at the end of which something is wrong with the entry itself: a node that is away uses no attempt. */
 const PATIENCE = { attempts: 40, base: '500ms', cap: '1m' };
 
 export const receipts = defineBuffer({
   name: 'receipts',
-  key: 'hash',
+  key: 'number',
   shards: 1,
   maxConcurrency: 3,
   poll: '10s',
   retry: PATIENCE,
   /** Those that were not pushed, for their worker died: the block's own transaction has noted them. */
-  init: ({ cursor, limit }) => services().missing.receipts(cursor as number | undefined, limit),
-  async run(entries: Awaiting[], { signal, log }) {
-    const { changed, failed } = await holdWhileAway(services().receipts.index(entries, signal));
-    const again = retry<Awaiting, Json>(
-      failed.map(({ block }) => block),
-      { reason: failed[0]?.error.message },
-    );
+  async init({ cursor, limit }) {
+    return wantedPage(await services().missing.receipts(cursor as number | undefined, limit));
+  },
+  async run(entries: Wanted[], { signal, log }) {
+    const { changed, failed } = await holdWhileAway(services().receipts.index(numbersOf(entries), signal));
+    const again = retry<Wanted, Json>(wanted(failed), { reason: failed[0]?.error.message });
     if (changed.length === 0) return again;
     // The chain is another one than the tables have: its blocks come first.
     const blocks = await holdWhileAway(services().blocks.index(changed, signal));
     tell(log, blocks);
-    return [again, retry<Awaiting, Json>(blocks.awaiting, { after: '1s' })];
+    return [again, retry<Wanted, Json>(blocks.awaiting.map(want), { after: '1s' })];
   },
 });
 
@@ -48,22 +46,16 @@ export const blocks = defineBuffer({
   poll: '10s',
   retry: PATIENCE,
   async init({ cursor, limit, signal }) {
-    const page = await services().missing.blocks(cursor as number | undefined, limit, signal);
-    return { entries: page.entries.map((number) => ({ number })), cursor: page.cursor };
+    return wantedPage(await services().missing.blocks(cursor as number | undefined, limit, signal));
   },
   async run(entries: Wanted[], { signal, log }) {
-    const done = await holdWhileAway(
-      services().blocks.index(
-        entries.map(({ number }) => number),
-        signal,
-      ),
-    );
+    const done = await holdWhileAway(services().blocks.index(numbersOf(entries), signal));
     tell(log, done);
     if (done.awaiting.length > 0) {
       const longwatch = await services().longwatch();
       await longwatch
         .buffer(receipts)
-        .push(done.awaiting)
+        .push(done.awaiting.map(want))
         .catch((error: unknown) => log.warn({ err: error }, 'receipts were not pushed: their buffer will find them'));
     }
     return retry<Wanted, Json>(wanted(done.failed), { reason: done.failed[0]?.error.message });
@@ -82,10 +74,7 @@ const head = defineTracker({
         if (look.wanted.length > 0) {
           const longwatch = await services().longwatch();
           // Before what is still to come of the past.
-          await longwatch.buffer(blocks).push(
-            look.wanted.map((number) => ({ number })),
-            { front: true },
-          );
+          await longwatch.buffer(blocks).push(look.wanted.map(want), { front: true });
         }
         return { value: { number: look.number, hash: look.hash } };
       },
@@ -93,8 +82,20 @@ const head = defineTracker({
   },
 });
 
+function want(number: number): Wanted {
+  return { number };
+}
+
+function numbersOf(entries: readonly Wanted[]): number[] {
+  return entries.map(({ number }) => number);
+}
+
 function wanted(failed: readonly Failure[]): Wanted[] {
-  return [...new Set(failed.map(({ number }) => number))].map((number) => ({ number }));
+  return [...new Set(failed.map(({ number }) => number))].map(want);
+}
+
+function wantedPage({ entries, cursor }: Page): InitPage<Wanted> {
+  return { entries: entries.map(want), cursor };
 }
 
 function tell(log: { info: (fields: object, message: string) => void }, { replaced, removed }: IndexedBlocks): void {

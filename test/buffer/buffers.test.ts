@@ -151,6 +151,23 @@ const polled = defineBuffer({
   },
 });
 
+/** A page that is too large to travel by itself, then a small one. */
+const pages = defineBuffer({
+  name: 'pages',
+  ...quick,
+  shards: 2,
+  key: ({ id }: { id: number; text: string }) => `number ${id}`,
+  flushInterval: 'never',
+  poll: false,
+  init: ({ cursor }) =>
+    cursor === undefined
+      ? { entries: range(2_000).map((id) => ({ id, text: 'x'.repeat(200) })), cursor: 'small' }
+      : { entries: [2_000, 2_001].map((id) => ({ id, text: 'y' })) },
+  run: (entries: { id: number; text: string }[]) => {
+    note('pages', entries);
+  },
+});
+
 /** Its value changes twice and then stays. */
 let reads = 0;
 const watched = defineTracker({
@@ -159,7 +176,7 @@ const watched = defineTracker({
   operations: { look: { every: '100ms', buffer: 'changes', run: () => ({ value: Math.min(++reads, 3) }) } },
 });
 
-const all: AnyBuffer[] = [numbers, scheduler, poisoned, picky, keyed, large, renewing, paused, changes, polled];
+const all: AnyBuffer[] = [numbers, scheduler, poisoned, picky, keyed, large, renewing, paused, changes, polled, pages];
 
 beforeAll(async () => {
   stack = await Stack.start();
@@ -329,6 +346,23 @@ test('init goes on from its cursor after a failure, and is asked again when all 
   expect(asc(seen.polled!)).toEqual([...range(50), 1_001, 1_002]);
   expect(passes.slice(0, 7).map(({ cursor }) => cursor)).toEqual([undefined, 10, 20, 20, 30, 40, undefined]);
   expect(await longwatch.buffer('polled').status()).toMatchObject({ accepted: 52, done: 52, balanced: true });
+});
+
+test('a large page of init goes by its rows, a small one by itself', async () => {
+  const buffer = longwatch.buffer(pages);
+  await eventually('both pages', async () => (await buffer.status()).accepted === 2_002);
+  const rows = await stack.sql<{ page: number; chunks: { row?: string; entries?: object[] }[] }>(
+    `select page::int as page, result -> 'chunks' as chunks from longwatch.buffer_page where buffer = 'pages' order by page`,
+  );
+  expect(rows[0]!.chunks.map(({ row, entries }) => [row !== undefined, entries !== undefined])).toEqual([
+    [true, false],
+    [true, false],
+  ]);
+  expect(rows[1]!.chunks.flatMap(({ entries }) => entries)).toHaveLength(2);
+  await buffer.flush();
+  expect(await drained(buffer)).toMatchObject({ done: 2_002, merged: 0 });
+  const handled = seen.pages as { id: number; text: string }[];
+  expect(handled.map(({ id }) => id).sort((a, b) => a - b)).toEqual(range(2_002));
 });
 
 const cli = (...args: string[]) => runCli(stack, ...args);

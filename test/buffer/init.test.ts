@@ -19,7 +19,7 @@ const { options } = resolveDefinition(
 const page = (number: number, given: Partial<InitPageRead> = {}): InitPageRead => ({
   pass: 0,
   page: number,
-  chunks: [{ shard: 1, seq: number + 1, id: `row ${number}`, count: 20, bytes: 100 }],
+  chunks: [{ shard: 1, seq: number + 1, row: `row ${number}`, count: 20, bytes: 100 }],
   entries: 20,
   cursor: number,
   last: false,

@@ -14,7 +14,7 @@ import {
   type ShardMoment,
   type Storing,
 } from '../../workflows/buffer/plan';
-import { carriedBytes, countsOf, freshShardState, pendingOf, runningOf } from '../../workflows/buffer/queue';
+import { carriedBytes, countsOf, freshShardState, pendingOf, runningOf, waitingOf } from '../../workflows/buffer/queue';
 
 export const OPTIONS: BufferOptions = {
   maxBatchSize: 5,
@@ -51,6 +51,8 @@ class World {
   events = 0;
   changed = true;
   lastReportMs = 0;
+  lastRoomMs = 0;
+  believed: number | null = null;
   storeNotBeforeMs = 0;
   storing: Storing | undefined;
   burying: number | undefined;
@@ -94,6 +96,9 @@ class World {
       reporting: false,
       changed: this.changed,
       lastReportMs: this.lastReportMs,
+      tellingRoom: false,
+      believed: this.believed,
+      lastRoomMs: this.lastRoomMs,
       storeNotBeforeMs: this.storeNotBeforeMs,
       handlersBusy: false,
       historyEvents: this.events,
@@ -137,6 +142,13 @@ class World {
             this.entriesOf(chunk).forEach((entry, k) => this.dead.set(chunk.first + k, entry));
           }
           buried(this.state, step.count);
+          break;
+        case 'tell':
+          this.changed = false;
+          break;
+        case 'tellRoom':
+          this.lastRoomMs = this.now;
+          this.believed = waitingOf(this.state);
           break;
         case 'report':
           this.changed = false;
@@ -490,5 +502,44 @@ test('dead letters come back or are dropped, and the counts follow', () => {
     dead: 0,
     merged: 0,
     dropped: 1,
+  });
+});
+
+describe('what is told of a shard', () => {
+  const world = () => new World({ ...OPTIONS, maxConcurrency: 1, init: true });
+  const next = (of: World, changes: Partial<ShardMoment> = {}) =>
+    nextShardStep(of.state, { ...of.moment(), ...changes });
+
+  test('to its node while batches run, to PostgreSQL when none does, and now and then', () => {
+    const busy = world();
+    busy.now = 100_000;
+    busy.work(false);
+    busy.push([1, 2, 3, 4, 5]);
+    takeBatch(busy.state, busy.index, busy.now);
+    const reported = { lastReportMs: busy.now - 2_000, believed: 5 };
+    expect(next(busy, reported)).toEqual({ do: 'tell' });
+    expect(next(busy, { ...reported, lastReportMs: busy.now - 5_000 })).toEqual({ do: 'report' });
+    expect(next(busy, { ...reported, changed: false })).toEqual({ do: 'wait' });
+    busy.end('answer', () => 'done');
+    // The last word of a shard at rest is one that cannot be lost.
+    expect(next(busy, { ...reported, changed: true, believed: 0 })).toEqual({ do: 'report' });
+    const soon = { ...reported, changed: true, believed: 0, lastReportMs: busy.now - 100 };
+    expect(next(busy, soon)).toEqual({ do: 'wait', untilMs: busy.now + 400 });
+  });
+
+  test('to its parent: that two of four pages were taken, at once; that it is drained or is so no more, twice a second', () => {
+    const shard = world();
+    shard.now = 100_000;
+    shard.push(Array.from({ length: 20 }, (_, i) => i));
+    takeBatch(shard.state, shard.index, shard.now);
+    const quiet = { changed: false, lastRoomMs: shard.now };
+    expect(next(shard, { ...quiet, believed: null })).toEqual({ do: 'tellRoom' });
+    expect(next(shard, { ...quiet, believed: null, tellingRoom: true })).toEqual({ do: 'wait' });
+    expect(next(shard, { ...quiet, believed: 29 })).toEqual({ do: 'wait' });
+    expect(next(shard, { ...quiet, believed: 30 })).toEqual({ do: 'tellRoom' });
+    expect(next(shard, { ...quiet, believed: 0 })).toEqual({ do: 'wait', untilMs: shard.now + 500 });
+    expect(next(shard, { ...quiet, believed: 0, lastRoomMs: shard.now - 500 })).toEqual({ do: 'tellRoom' });
+    shard.state.options.init = false;
+    expect(next(shard, { ...quiet, believed: null })).toEqual({ do: 'wait' });
   });
 });

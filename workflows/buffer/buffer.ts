@@ -241,9 +241,9 @@ export async function buffer(input: BufferInput): Promise<void> {
 
   /** Until it has reached them: the next page is read from after it. */
   async function send({ chunks }: InitPageRead): Promise<void> {
-    for (const { shard, seq, id, count, bytes } of chunks) {
-      while (now?.state !== 'stopped' && !(await told(shard, { sender: INIT_SENDER, seq, row: { id, count }, bytes })))
-        await sleep(PAUSE_MS);
+    for (const { shard, row, count, ...rest } of chunks) {
+      const message = { sender: INIT_SENDER, ...rest, ...(row === undefined ? {} : { row: { id: row, count } }) };
+      while (now?.state !== 'stopped' && !(await told(shard, message))) await sleep(PAUSE_MS);
     }
   }
 

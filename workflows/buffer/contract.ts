@@ -80,10 +80,13 @@ export const deadSignal = defineSignal<[DeadOrder]>('dead');
 /** The node is short of memory (`shrink`), or no longer (`grow`). */
 export const memorySignal = defineSignal<['shrink' | 'grow']>('memory');
 
-/** What a shard keeps in its node's memory, told on the node itself (a sink), where the memory monitor adds it up. */
+/** What a shard says to the node that it is on (sinks): it leaves no trace in the history, and may be lost with the node. */
 export type ShardSinks = {
   buffers: {
+    /** What it keeps in memory, which the memory monitor adds up. */
     size(size: { buffer: string; shard: number; bytes: number; shrunk: boolean; atMinimum: boolean }): void;
+    /** How it stands while batches run; `reportShard` says it for good when they have ended. */
+    report(report: ShardReport): void;
   };
 };
 
@@ -169,6 +172,12 @@ export interface ShardStatus extends Counts {
   stateVersion: number;
   lastError: string | null;
   runs: number;
+}
+
+/** How a shard stood at a moment of its life, which orders its reports. */
+export interface ShardReport {
+  status: ShardStatus;
+  moment: number;
 }
 export const shardStatusQuery = defineQuery<ShardStatus>('status');
 
@@ -321,12 +330,10 @@ export interface BufferState {
 
 // ── The activities that the workflows call; built by `activities/buffer/index.ts` ────────────
 
-export interface InitChunk {
+/** A message to a shard: entries of a page, here or in the row that has them. */
+export interface InitChunk extends Loose {
   shard: number;
   seq: number;
-  id: string;
-  count: number;
-  bytes: number;
 }
 
 export interface InitPageRead {
@@ -464,14 +471,9 @@ export interface BufferActivities {
     page: number;
   }): Promise<DeadPage>;
   /** What `status` and the metrics show, and what to delete: rows, and keys of entries up to a number. */
-  reportShard(input: {
-    status: ShardStatus;
-    moment: number;
-    forget: string[];
-    forgetKeys: number | null;
-  }): Promise<void>;
+  reportShard(input: ShardReport & { forget: string[]; forgetKeys: number | null }): Promise<void>;
   /** The shard ends: its last report, and all that it knows. What comes of it is in {@link BufferActivities.openShard}. */
-  saveShard(input: { status: ShardStatus; moment: number; forget: string[]; state: ShardState }): Promise<void>;
+  saveShard(input: ShardReport & { forget: string[]; state: ShardState }): Promise<void>;
   /** What was kept of the shard, until its next report says that it goes on. */
   openShard(input: { buffer: string; shard: number }): Promise<ShardState | null>;
 }

@@ -21,6 +21,9 @@ export function freshBufferState(): BufferState {
   };
 }
 
+/** So many entries less than a shard's parent believes are worth telling it of: half of what may wait there. */
+export const roomFor = (options: BufferOptions): number => (options.maxBatchSize * PAGES_AHEAD) / 2;
+
 export const shardsOf = (options: BufferOptions): number => (options.ordered ? 1 : options.shards);
 
 /** About how many entries of a page are wanted. */

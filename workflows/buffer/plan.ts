@@ -1,11 +1,12 @@
 /**
- * What a shard does next, as a pure function of its state and the moment: run a batch, store, fetch, bury, report, continue as
- * new, or wait. `shard.ts` carries it out; a property test drives it through random histories.
+ * What a shard does next, as a pure function of its state and the moment: run a batch, store, fetch, bury, tell, report, continue
+ * as new, or wait. `shard.ts` carries it out; a property test drives it through random histories.
  */
 import type { Chunk, Lane, LaneName, ShardState, ShardStatus, StoreRow } from './contract';
 import { boundOf, dropKeys, MINIMUM_BYTES, noteKeys, place, type KeyIndex } from './intake';
 import { BACK_CHUNKS, batchReady, batchSize, concurrencyOf } from './outcome';
-import { carriedBytes, countsOf, inMemory, laneEntries, LANES, settleRow } from './queue';
+import { roomFor } from './init';
+import { carriedBytes, countsOf, inMemory, laneEntries, LANES, settleRow, waitingOf } from './queue';
 
 /** Continue-as-new may carry this much (the payload limit is 2 MB, a warning comes at 512 KB). Characters. */
 export const CARRY_BYTES = 256 * 1024;
@@ -24,6 +25,8 @@ const BURY_CHUNKS = 500;
 const BURY_BYTES = 440_000;
 /** Reports follow each other no closer than this. Milliseconds. */
 export const REPORT_MS = 500;
+/** The same while batches run: their end is another occasion, and until then the node is told without a trace in the history. */
+const BUSY_REPORT_MS = 5_000;
 /** History of a run, beside the option `historyEvents`. */
 export const HISTORY_BYTES = 6_000_000;
 /** Past this a batch that still runs is taken back, so that the history cannot reach its limit. */
@@ -38,9 +41,14 @@ export interface ShardMoment {
   burying: boolean;
   reviving: boolean;
   reporting: boolean;
-  /** Something has changed since the last report. */
+  /** Something has changed since the node was told, or the last report. */
   changed: boolean;
   lastReportMs: number;
+  /** The parent is being told of the shard's room. */
+  tellingRoom: boolean;
+  /** Entries that the parent believes to wait here; null: nobody knows. */
+  believed: number | null;
+  lastRoomMs: number;
   /** PostgreSQL did not take the last store; not before this. */
   storeNotBeforeMs: number;
   handlersBusy: boolean;
@@ -56,7 +64,9 @@ export type ShardStep =
   | { do: 'fetch'; lane: LaneName }
   | { do: 'bury'; count: number }
   | { do: 'revive' }
+  | { do: 'tell' }
   | { do: 'report' }
+  | { do: 'tellRoom' }
   | { do: 'takeBack' }
   | { do: 'slim' }
   | { do: 'continueAsNew' }
@@ -71,7 +81,8 @@ export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep
     return { do: 'bury', count: buryCount(state) };
   }
   if (full) {
-    const idle = !moment.storing && !moment.fetching && !moment.burying && !moment.reviving && !moment.reporting;
+    const { storing, fetching, burying, reviving, reporting, tellingRoom } = moment;
+    const idle = !storing && !fetching && !burying && !reviving && !reporting && !tellingRoom;
     const running = Object.keys(state.running).length;
     if (wordBytes(state) > WORD_BYTES) return { do: 'slim' };
     const fits = carriedBytes(state) <= carryLimit(moment);
@@ -92,17 +103,38 @@ export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep
   }
   const ready = batchReady(state, nowMs);
   if (ready === 'now') return { do: 'run' };
-  const reportAt = moment.lastReportMs + REPORT_MS;
-  if (moment.changed && !moment.reporting && nowMs >= reportAt) return { do: 'report' };
+  const reportAt = nextReport(state, moment);
+  if (reportAt !== undefined && nowMs >= reportAt) return { do: 'report' };
+  if (moment.changed && isBusy(state)) return { do: 'tell' };
+  const roomAt = nextRoom(state, moment);
+  if (roomAt !== undefined && nowMs >= roomAt) return { do: 'tellRoom' };
 
   const waits = [
     ...(ready === undefined ? [] : [ready]),
-    ...(moment.changed && !moment.reporting ? [reportAt] : []),
+    ...(reportAt === undefined || isBusy(state) ? [] : [reportAt]),
+    ...(roomAt === undefined ? [] : [roomAt]),
     ...(state.later.chunks[0]?.at === undefined ? [] : [state.later.chunks[0].at]),
     ...(state.laterDue === null || moment.fetching ? [] : [state.laterDue]),
     ...(moment.storeNotBeforeMs > nowMs ? [moment.storeNotBeforeMs] : []),
   ].filter((at) => at > nowMs);
   return waits.length > 0 ? { do: 'wait', untilMs: Math.min(...waits) } : { do: 'wait' };
+}
+
+function isBusy(state: ShardState): boolean {
+  return Object.keys(state.running).length > 0;
+}
+
+function nextReport(state: ShardState, { changed, reporting, lastReportMs }: ShardMoment): number | undefined {
+  if (!changed || reporting) return undefined;
+  return lastReportMs + (isBusy(state) ? BUSY_REPORT_MS : REPORT_MS);
+}
+
+/** At once where the parent would read another page of `init`; that the shard is drained, or is so no more, as often as it reports. */
+function nextRoom(state: ShardState, { tellingRoom, believed, lastRoomMs }: ShardMoment): number | undefined {
+  if (!state.options.init || tellingRoom) return undefined;
+  const waiting = waitingOf(state);
+  if (believed === null || believed - waiting >= roomFor(state.options)) return 0;
+  return (believed === 0) === (waiting === 0) ? undefined : lastRoomMs + REPORT_MS;
 }
 
 export function historyFull({ options }: ShardState, { historyEvents, historyBytes }: ShardMoment): boolean {

@@ -42,6 +42,7 @@ import {
   type ShardInput,
   type ShardSinks,
   type ShardState,
+  type ShardStatus,
 } from './contract';
 import { accept, indexKeys, lastSeq, pressureOf, readPush } from './intake';
 import { batchInput, buried, moveDue, revive, settle, takeBatch } from './outcome';
@@ -88,11 +89,24 @@ async function keepShard(input: ShardInput): Promise<void> {
   const index = indexKeys(state);
   const where = { buffer, shard: number };
   const scopes = new Map<number, CancellationScope>();
-  const busy = { storing: false, fetching: false, burying: false, reviving: false, reporting: false };
+  const busy = {
+    storing: false,
+    fetching: false,
+    burying: false,
+    reviving: false,
+    reporting: false,
+    tellingRoom: false,
+  };
   let takingBack = false;
   let changed = true;
   let lastReportMs = 0;
+  let lastRoomMs = 0;
+  /** Entries that the parent believes to wait here. */
+  let believed: number | null = null;
   let storeNotBeforeMs = 0;
+  /** The length of the history at the last report, and which one of this task it was. */
+  let taskLength = 0;
+  let inTask = 0;
   /** Raised by whatever may change the next step. */
   let happenings = 0;
   const happened = (): void => {
@@ -103,7 +117,10 @@ async function keepShard(input: ShardInput): Promise<void> {
 
   // ── Handlers: they take in what was said ──
   setHandler(pushSignal, (payload) => {
-    accept(state, index, readPush(payload), Date.now());
+    const message = readPush(payload);
+    const before = state.counts.accepted;
+    accept(state, index, message, Date.now());
+    if (message.sender === INIT_SENDER && believed !== null) believed += state.counts.accepted - before;
     happened();
   });
   setHandler(pushUpdate, (messages) => {
@@ -158,8 +175,14 @@ async function keepShard(input: ShardInput): Promise<void> {
       case 'revive':
         void reviveDead();
         break;
+      case 'tell':
+        tell();
+        break;
       case 'report':
         void report();
+        break;
+      case 'tellRoom':
+        void tellRoom();
         break;
       case 'takeBack':
         takingBack = true;
@@ -195,6 +218,8 @@ async function keepShard(input: ShardInput): Promise<void> {
       nowMs: Date.now(),
       changed,
       lastReportMs,
+      believed,
+      lastRoomMs,
       storeNotBeforeMs,
       handlersBusy: !allHandlersFinished(),
       historyEvents: historyLength,
@@ -217,13 +242,16 @@ async function keepShard(input: ShardInput): Promise<void> {
     }
     if (happenings !== seen || !allHandlersFinished()) return false;
     node.size({ ...where, bytes: 0, shrunk: false, atMinimum: true });
-    setCurrentDetails(describe());
+    setCurrentDetails(describe(status));
     return true;
   }
 
-  /** Orders the reports of all runs. */
+  /** Orders the reports of all runs, those of one task as well. */
   function reportMoment(): number {
-    return state.runs * 1e6 + workflowInfo().historyLength;
+    const { historyLength } = workflowInfo();
+    inTask = historyLength === taskLength ? inTask + 1 : 0;
+    taskLength = historyLength;
+    return state.runs * 1e6 + historyLength + Math.min(inTask, 999) / 1_000;
   }
 
   /** One batch from the queue to what became of it. Every way it can end is settled, once. */
@@ -285,14 +313,27 @@ async function keepShard(input: ShardInput): Promise<void> {
     });
   }
 
+  /** What its node and a person see of the shard. */
+  function show(status: ShardStatus): void {
+    const { bytes, shrunk, atMinimum } = status;
+    node.size({ ...where, bytes, shrunk, atMinimum });
+    setCurrentDetails(describe(status));
+  }
+
+  /** A report that may be lost: another one follows. */
+  function tell(): void {
+    changed = false;
+    const status = shardStatus(state, buffer, number, Date.now());
+    show(status);
+    node.report({ status, moment: reportMoment() });
+  }
+
   async function report(): Promise<void> {
     changed = false;
     lastReportMs = Date.now();
     busy.reporting = true;
     const status = shardStatus(state, buffer, number, Date.now());
-    const { bytes, shrunk, atMinimum } = status;
-    node.size({ ...where, bytes, shrunk, atMinimum });
-    setCurrentDetails(describe());
+    show(status);
     const forget = state.forget.splice(0, 1_000);
     // Only while nothing is stored: an older entry of a key must not be taken for the newest.
     const forgetKeys = state.options.key !== null && !hasStored(state) ? state.nextEntry - 1 : null;
@@ -304,12 +345,19 @@ async function keepShard(input: ShardInput): Promise<void> {
       changed = true;
       lastReportMs = Date.now() + STORE_PAUSE_MS;
     }
-    if (state.options.init) {
-      await getExternalWorkflowHandle(bufferWorkflowId(buffer))
-        .signal(roomSignal, { shard: number, waiting: waitingOf(state), seq: lastSeq(state, INIT_SENDER) })
-        .catch(() => undefined);
-    }
     busy.reporting = false;
+    happenings++;
+  }
+
+  async function tellRoom(): Promise<void> {
+    busy.tellingRoom = true;
+    lastRoomMs = Date.now();
+    believed = waitingOf(state);
+    await getExternalWorkflowHandle(bufferWorkflowId(buffer))
+      .signal(roomSignal, { shard: number, waiting: believed, seq: lastSeq(state, INIT_SENDER) })
+      // Of a parent that is gone; the next one starts from what it finds.
+      .catch(() => undefined);
+    busy.tellingRoom = false;
     happenings++;
   }
 
@@ -347,9 +395,7 @@ async function keepShard(input: ShardInput): Promise<void> {
     state.spilling = now;
   }
 
-  /** What a person sees of this shard in the Temporal UI. */
-  function describe(): string {
-    const { accepted, done, pending, running, dead } = shardStatus(state, buffer, number, Date.now());
+  function describe({ accepted, done, pending, running, dead }: ShardStatus): string {
     return (
       `**${buffer}**, shard ${number}: ${accepted} accepted, ${done} done, ${pending} pending, ${running} running, ${dead} dead` +
       (state.lastError === null ? '' : `\n\nlast error: ${state.lastError}`)

@@ -2,10 +2,11 @@
  * Indexes blocks: asks the node, writes, and mends what a reorganisation has torn. The buffer `blocks` runs it on each batch;
  * what it answers says which blocks come again and which have receipts to fetch. Knows nothing of Temporal.
  */
-import type { BlockReference, Chain } from '../rpc/chain';
+import type { Chain } from '../rpc/chain';
 import { RpcError } from '../rpc/errors';
-import { awaitingReceipts, beginFetch, brokenLinks, removeFrom, storedAround, writeBlocks } from '../store/blocks';
+import { awaitingAmong, beginFetch, brokenLinks, removeFrom, storedAround, writeBlocks } from '../store/blocks';
 import type { Database } from '../store/database';
+import { inParts } from './parts';
 
 export interface Failure {
   number: number;
@@ -20,7 +21,7 @@ export interface IndexedBlocks {
   /** Taken away: the chain has become shorter. */
   removed: number[];
   /** Their receipts are to be fetched. */
-  awaiting: BlockReference[];
+  awaiting: number[];
   /** To be asked for again. */
   failed: Failure[];
 }
@@ -45,12 +46,24 @@ export class BlockIndexer {
     const present = await this.fetchAndWrite(numbers, done, signal);
     await this.mend(present, done, signal);
     // Also of those that were there before: who wrote them may have died before it could say so.
-    done.awaiting = await awaitingReceipts(this.database.pool, [...new Set([...numbers, ...done.written])]);
+    done.awaiting = await awaitingAmong(this.database.pool, [...new Set([...numbers, ...done.written])]);
     return done;
   }
 
-  /** @returns the numbers of those blocks that the node has. */
+  /** A part at a time, so that what was read can go before more is. @returns the numbers of those blocks that the node has. */
   private async fetchAndWrite(
+    numbers: readonly number[],
+    done: IndexedBlocks,
+    signal: AbortSignal | undefined,
+  ): Promise<number[]> {
+    const present: number[] = [];
+    await inParts(numbers, async (part) => {
+      present.push(...(await this.fetchAndWritePart(part, done, signal)));
+    });
+    return present;
+  }
+
+  private async fetchAndWritePart(
     numbers: readonly number[],
     done: IndexedBlocks,
     signal: AbortSignal | undefined,

@@ -2,7 +2,7 @@
  * What is still to be indexed, the newest first, a page at a time: the `init` of both buffers. A cursor is the number below
  * which the next page begins.
  */
-import type { BlockReference, Chain } from '../rpc/chain';
+import type { Chain } from '../rpc/chain';
 import type { Database } from '../store/database';
 import { missingBlocks } from '../store/gaps';
 import { awaitingBelow } from '../store/receipts';
@@ -10,8 +10,9 @@ import { awaitingBelow } from '../store/receipts';
 /** Numbers that are looked through at once, so that a long chain that is there costs many short looks. */
 const WINDOW = 50_000;
 
-export interface Page<T> {
-  entries: T[];
+export interface Page {
+  /** Numbers of blocks. */
+  entries: number[];
   /** Absent: the last page. */
   cursor?: number;
 }
@@ -23,7 +24,7 @@ export class Missing {
     private readonly firstBlock: number,
   ) {}
 
-  async blocks(cursor: number | undefined, limit: number, signal?: AbortSignal): Promise<Page<number>> {
+  async blocks(cursor: number | undefined, limit: number, signal?: AbortSignal): Promise<Page> {
     const below = cursor ?? (await this.chain.headNumber(signal)) + 1;
     const from = Math.max(this.firstBlock, below - WINDOW);
     const entries = await missingBlocks(this.database.pool, from, below - 1, limit);
@@ -31,8 +32,8 @@ export class Missing {
     return next > this.firstBlock ? { entries, cursor: next } : { entries };
   }
 
-  async receipts(cursor: number | undefined, limit: number): Promise<Page<BlockReference>> {
+  async receipts(cursor: number | undefined, limit: number): Promise<Page> {
     const entries = await awaitingBelow(this.database.pool, cursor ?? Number.MAX_SAFE_INTEGER, limit);
-    return entries.length === limit ? { entries, cursor: entries.at(-1)!.number } : { entries };
+    return entries.length === limit ? { entries, cursor: entries.at(-1)! } : { entries };
   }
 }

@@ -1,11 +1,12 @@
 /**
  * Indexes receipts and logs of blocks that are stored. The buffer `receipts` runs it on each batch. Knows nothing of Temporal.
  */
-import type { BlockReference, Chain } from '../rpc/chain';
+import type { Chain } from '../rpc/chain';
 import type { Receipts } from '../rpc/decode';
-import type { RpcError } from '../rpc/errors';
 import type { Database } from '../store/database';
-import { writeReceipts } from '../store/receipts';
+import { awaitingReceipts, writeReceipts } from '../store/receipts';
+import type { Failure } from './blocks';
+import { inParts } from './parts';
 
 export interface IndexedReceipts {
   written: number;
@@ -15,7 +16,7 @@ export interface IndexedReceipts {
    */
   changed: number[];
   /** To be asked for again. */
-  failed: { block: BlockReference; error: RpcError }[];
+  failed: Failure[];
 }
 
 export class ReceiptIndexer {
@@ -25,17 +26,27 @@ export class ReceiptIndexer {
   ) {}
 
   /** @throws HoldError, UpstreamError where the node does not answer as a whole; errors of PostgreSQL. */
-  async index(blocks: readonly BlockReference[], signal?: AbortSignal): Promise<IndexedReceipts> {
+  async index(numbers: readonly number[], signal?: AbortSignal): Promise<IndexedReceipts> {
     const done: IndexedReceipts = { written: 0, changed: [], failed: [] };
+    await inParts(numbers, (part) => this.indexPart(part, done, signal));
+    return done;
+  }
+
+  private async indexPart(
+    numbers: readonly number[],
+    done: IndexedReceipts,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    // Those that are not there have their receipts by now, or are no more.
+    const blocks = await awaitingReceipts(this.database.pool, numbers);
     const outcomes = await this.chain.receipts(blocks, signal);
     const receipts: Receipts[] = [];
     outcomes.forEach((outcome, k) => {
       const block = blocks[k]!;
       if (outcome.ok && outcome.value.blockHash === block.hash) receipts.push(outcome.value);
       else if (outcome.ok || outcome.error.failure === 'null') done.changed.push(block.number);
-      else done.failed.push({ block, error: outcome.error });
+      else done.failed.push({ number: block.number, error: outcome.error });
     });
-    done.written = (await writeReceipts(this.database, receipts)).length;
-    return done;
+    done.written += (await writeReceipts(this.database, receipts)).length;
   }
 }

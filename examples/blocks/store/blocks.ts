@@ -2,9 +2,9 @@
  * Blocks and their transactions into their tables, and what is wrong with them there. A block that differs from the stored one
  * replaces it and all that hangs on it, in the same transaction. Called by `index/blocks.ts` and `index/head.ts`.
  */
-import type { BlockReference } from '../rpc/chain';
 import type { Block, BlockRow, TransactionRow } from '../rpc/decode';
 import { byteColumn, column } from './columns';
+import { bytea, copyRows } from './copy';
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 const BEGIN_FETCH: Statement = { name: 'begin-fetch', text: `select nextval('chain.fetch_number')::text as fetch` };
@@ -37,13 +37,10 @@ const CLEAR = ['transaction', 'receipt', 'log', 'awaiting_receipts'].map((table)
   text: `delete from chain.${table} where block_number = any($1::bigint[])`,
 }));
 
-const WRITE_TRANSACTIONS: Statement = {
-  name: 'write-transactions',
-  text: `insert into chain.transaction (block_number, index, hash, type, sender, recipient, nonce, value, gas_limit,
-                                        gas_price, max_fee, max_priority_fee, input)
-         select * from unnest($1::bigint[], $2::int[], $3::bytea[], $4::smallint[], $5::bytea[], $6::bytea[], $7::bigint[],
-                              $8::numeric[], $9::bigint[], $10::numeric[], $11::numeric[], $12::numeric[], $13::bytea[])`,
-};
+/** They come with their block, so nobody else has written them. */
+const TRANSACTIONS =
+  'chain.transaction (block_number, index, hash, type, sender, recipient, nonce, value, gas_limit, gas_price, max_fee, ' +
+  'max_priority_fee, input)';
 
 const AWAIT_RECEIPTS: Statement = {
   name: 'await-receipts',
@@ -52,9 +49,8 @@ const AWAIT_RECEIPTS: Statement = {
 
 const AWAITING_AMONG: Statement = {
   name: 'awaiting-among',
-  text: `select b.number::float8 as number, '0x' || encode(b.hash, 'hex') as hash, b.transactions
-         from chain.awaiting_receipts a join chain.block b on b.number = a.block_number
-         where a.block_number = any($1::bigint[])`,
+  text: `select block_number::float8 as number from chain.awaiting_receipts where block_number = any($1::bigint[])
+         order by block_number desc`,
 };
 
 /** Blocks whose parent is stored, and is another one than they say. */
@@ -107,7 +103,7 @@ export async function writeBlocks(database: Database, fetch: string, blocks: rea
     const fresh = blocks.filter(({ block }) => isWritten.has(block.number));
     const transactions = fresh.flatMap((each) => each.transactions);
     if (transactions.length > 0) {
-      await rows(db, WRITE_TRANSACTIONS, transactionColumns(transactions));
+      await copyRows(db, TRANSACTIONS, transactions, transactionValues);
       const awaiting = fresh.filter((each) => each.transactions.length > 0);
       await rows(db, AWAIT_RECEIPTS, [column(awaiting, ({ block }) => block.number)]);
     }
@@ -115,9 +111,10 @@ export async function writeBlocks(database: Database, fetch: string, blocks: rea
   });
 }
 
-/** Of these blocks, those whose receipts are still to come. */
-export async function awaitingReceipts(db: Queryable, numbers: readonly number[]): Promise<BlockReference[]> {
-  return rows<BlockReference & Record<string, unknown>>(db, AWAITING_AMONG, [column(numbers, (number) => number)]);
+/** Of these blocks, those whose receipts are still to come, the newest first. */
+export async function awaitingAmong(db: Queryable, numbers: readonly number[]): Promise<number[]> {
+  const found = await rows<{ number: number }>(db, AWAITING_AMONG, [column(numbers, (number) => number)]);
+  return found.map(({ number }) => number);
 }
 
 /**
@@ -172,20 +169,20 @@ function blockColumns(blocks: readonly BlockRow[]): string[] {
   ];
 }
 
-function transactionColumns(transactions: readonly TransactionRow[]): string[] {
+function transactionValues(each: TransactionRow) {
   return [
-    column(transactions, (each) => each.blockNumber),
-    column(transactions, (each) => each.index),
-    byteColumn(transactions, (each) => each.hash),
-    column(transactions, (each) => each.type),
-    byteColumn(transactions, (each) => each.sender),
-    byteColumn(transactions, (each) => each.recipient),
-    column(transactions, (each) => each.nonce),
-    column(transactions, (each) => each.value),
-    column(transactions, (each) => each.gasLimit),
-    column(transactions, (each) => each.gasPrice),
-    column(transactions, (each) => each.maxFee),
-    column(transactions, (each) => each.maxPriorityFee),
-    byteColumn(transactions, (each) => each.input),
+    each.blockNumber,
+    each.index,
+    bytea(each.hash),
+    each.type,
+    bytea(each.sender),
+    bytea(each.recipient),
+    each.nonce,
+    each.value,
+    each.gasLimit,
+    each.gasPrice,
+    each.maxFee,
+    each.maxPriorityFee,
+    bytea(each.input),
   ];
 }

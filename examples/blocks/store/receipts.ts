@@ -5,6 +5,7 @@
 import type { BlockReference } from '../rpc/chain';
 import type { LogRow, ReceiptRow, Receipts } from '../rpc/decode';
 import { byteColumn, column } from './columns';
+import { bytea, copyRows } from './copy';
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 /** Until the end of the transaction none of them can be replaced. */
@@ -23,24 +24,20 @@ const TAKE_OFF: Statement = {
          returning block_number::float8 as number`,
 };
 
-const WRITE_RECEIPTS: Statement = {
-  name: 'write-receipts',
-  text: `insert into chain.receipt (block_number, transaction_index, succeeded, gas_used, gas_price, contract)
-         select * from unnest($1::bigint[], $2::int[], $3::boolean[], $4::bigint[], $5::numeric[], $6::bytea[])`,
-};
+const RECEIPTS = 'chain.receipt (block_number, transaction_index, succeeded, gas_used, gas_price, contract)';
+const LOGS = 'chain.log (block_number, index, transaction_index, address, topic0, topic1, topic2, topic3, data)';
 
-const WRITE_LOGS: Statement = {
-  name: 'write-logs',
-  text: `insert into chain.log (block_number, index, transaction_index, address, topic0, topic1, topic2, topic3, data)
-         select * from unnest($1::bigint[], $2::int[], $3::int[], $4::bytea[], $5::bytea[], $6::bytea[], $7::bytea[],
-                              $8::bytea[], $9::bytea[])`,
+const AWAITING: Statement = {
+  name: 'awaiting',
+  text: `select b.number::float8 as number, '0x' || encode(b.hash, 'hex') as hash, b.transactions
+         from chain.awaiting_receipts a join chain.block b on b.number = a.block_number
+         where a.block_number = any($1::bigint[])`,
 };
 
 const AWAITING_BELOW: Statement = {
   name: 'awaiting-below',
-  text: `select b.number::float8 as number, '0x' || encode(b.hash, 'hex') as hash, b.transactions
-         from chain.awaiting_receipts a join chain.block b on b.number = a.block_number
-         where a.block_number < $1 order by a.block_number desc limit $2`,
+  text: `select block_number::float8 as number from chain.awaiting_receipts
+         where block_number < $1 order by block_number desc limit $2`,
 };
 
 /** @returns the numbers of the blocks whose receipts were written now; the others were, or are another block by now. */
@@ -55,41 +52,48 @@ export async function writeReceipts(database: Database, receipts: readonly Recei
     const taken = await rows<{ number: number }>(db, TAKE_OFF, [column(held, ({ number }) => number)]);
     const numbers = new Set(taken.map(({ number }) => number));
     const mine = receipts.filter(({ blockNumber }) => numbers.has(blockNumber));
-    const all = mine.flatMap((each) => each.receipts);
-    const logs = mine.flatMap((each) => each.logs);
-    if (all.length > 0) await rows(db, WRITE_RECEIPTS, receiptColumns(all));
-    if (logs.length > 0) await rows(db, WRITE_LOGS, logColumns(logs));
+    await copyRows(
+      db,
+      RECEIPTS,
+      mine.flatMap((each) => each.receipts),
+      receiptValues,
+    );
+    await copyRows(
+      db,
+      LOGS,
+      mine.flatMap((each) => each.logs),
+      logValues,
+    );
     return [...numbers];
   });
 }
 
+/** Of these blocks, those whose receipts are still to come, as they are stored now. */
+export async function awaitingReceipts(db: Queryable, numbers: readonly number[]): Promise<BlockReference[]> {
+  return rows<BlockReference & Record<string, unknown>>(db, AWAITING, [column(numbers, (number) => number)]);
+}
+
 /** The newest blocks below `number` whose receipts are still to come. */
-export async function awaitingBelow(db: Queryable, number: number, limit: number): Promise<BlockReference[]> {
-  return rows<BlockReference & Record<string, unknown>>(db, AWAITING_BELOW, [number, limit]);
+export async function awaitingBelow(db: Queryable, number: number, limit: number): Promise<number[]> {
+  return (await rows<{ number: number }>(db, AWAITING_BELOW, [number, limit])).map((row) => row.number);
 }
 
-function receiptColumns(receipts: readonly ReceiptRow[]): string[] {
-  return [
-    column(receipts, (each) => each.blockNumber),
-    column(receipts, (each) => each.index),
-    column(receipts, (each) => each.succeeded),
-    column(receipts, (each) => each.gasUsed),
-    column(receipts, (each) => each.gasPrice),
-    byteColumn(receipts, (each) => each.contract),
-  ];
+function receiptValues(each: ReceiptRow) {
+  const { blockNumber, index, succeeded, gasUsed, gasPrice, contract } = each;
+  return [blockNumber, index, succeeded, gasUsed, gasPrice, bytea(contract)];
 }
 
-function logColumns(logs: readonly LogRow[]): string[] {
-  const topic = (k: number): string => byteColumn(logs, (log) => log.topics[k]);
+function logValues({ blockNumber, index, transactionIndex, address, topics, data }: LogRow) {
+  const [topic0, topic1, topic2, topic3] = topics;
   return [
-    column(logs, (log) => log.blockNumber),
-    column(logs, (log) => log.index),
-    column(logs, (log) => log.transactionIndex),
-    byteColumn(logs, (log) => log.address),
-    topic(0),
-    topic(1),
-    topic(2),
-    topic(3),
-    byteColumn(logs, (log) => log.data),
+    blockNumber,
+    index,
+    transactionIndex,
+    bytea(address),
+    bytea(topic0),
+    bytea(topic1),
+    bytea(topic2),
+    bytea(topic3),
+    bytea(data),
   ];
 }

@@ -3,7 +3,7 @@ import { Head } from '../../../examples/blocks/index/head';
 import { Missing } from '../../../examples/blocks/index/missing';
 import { beginFetch, brokenLinks, writeBlocks } from '../../../examples/blocks/store/blocks';
 import { counts } from '../../../examples/blocks/store/gaps';
-import { writeReceipts } from '../../../examples/blocks/store/receipts';
+import { awaitingReceipts, writeReceipts } from '../../../examples/blocks/store/receipts';
 import { Kit, range } from './kit';
 
 let kit: Kit;
@@ -68,7 +68,7 @@ test('what is missing comes the newest first, a page at a time, and only once', 
   const awaiting: number[] = [];
   do {
     const page = await missing.receipts(cursor, 7);
-    awaiting.push(...page.entries.map(({ number }) => number));
+    awaiting.push(...page.entries);
     cursor = page.cursor;
   } while (cursor !== undefined);
   const { rows } = await kit.database.pool.query<{ number: number }>(
@@ -155,7 +155,8 @@ describe('a reorganisation', () => {
   test('receipts of a block that was replaced meanwhile are not written', async () => {
     const numbers = range(0, await kit.head());
     const { awaiting } = await kit.blocks.index(numbers);
-    const receipts = (await kit.chain.receipts(awaiting)).flatMap((outcome) => (outcome.ok ? [outcome.value] : []));
+    const blocks = await awaitingReceipts(kit.database.pool, awaiting);
+    const receipts = (await kit.chain.receipts(blocks)).flatMap((outcome) => (outcome.ok ? [outcome.value] : []));
     await kit.traffic.reorganise(60);
     await kit.index(numbers);
     const before = await counts(kit.database.pool);

@@ -1,0 +1,50 @@
+/**
+ * What shards with running batches say of themselves (a sink, `workflows/buffer/shard.ts`), written for `status` and the metrics: the
+ * newest of each shard, those of all shards in one statement. A report that is lost is followed by another: the last one, when no batch
+ * runs any more, is an activity. Made by `workers/worker.ts`.
+ */
+import type { Logger } from 'pino';
+import type { ShardReport } from '../../workflows/buffer/contract';
+import { errorOf } from '../failures';
+
+/** From a report to its write. Milliseconds. */
+const WRITE_MS = 500;
+
+export class ShardReports {
+  private readonly newest = new Map<string, ShardReport>();
+  private timer: NodeJS.Timeout | undefined;
+  private writing: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly write: (reports: readonly ShardReport[]) => Promise<void>,
+    private readonly log: Logger,
+  ) {}
+
+  note(report: ShardReport): void {
+    const { buffer, shard } = report.status;
+    this.newest.set(`${buffer}/${shard}`, report);
+    this.timer ??= setTimeout(() => void this.flush(), WRITE_MS).unref();
+  }
+
+  /** Writes what is left; call it once no workflow runs here any more. */
+  async stop(): Promise<void> {
+    await this.flush();
+  }
+
+  private flush(): Promise<void> {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    return (this.writing = this.writing.then(() => this.writeNewest()));
+  }
+
+  private async writeNewest(): Promise<void> {
+    const reports = [...this.newest.values()];
+    this.newest.clear();
+    if (reports.length === 0) return;
+    try {
+      await this.write(reports);
+    } catch (thrown) {
+      this.log.debug({ err: errorOf(thrown) }, 'reports of shards were not written');
+    }
+  }
+}

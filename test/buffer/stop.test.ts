@@ -59,6 +59,15 @@ const config = defineConfig({
       bound: { entries: 100, bytes: 10_000 },
       run: (entries: { id: number; v: number }[]) => noting('newest')(entries.map(({ id, v }) => id * 10 + v)),
     }),
+    // Each pass finds one.
+    defineBuffer({
+      name: 'polling',
+      ...quick,
+      shards: 1,
+      poll: '200ms',
+      init: ({ pass }) => ({ entries: [pass] }),
+      run: noting('polling'),
+    }),
   ],
 });
 
@@ -275,6 +284,22 @@ test('a shard that is terminated by hand goes on with all that it held, and so d
   expect(await drained(plain)).toMatchObject({ accepted: 1_100, done: 1_100 });
   expect([...new Set(asc(seen.cut))]).toEqual(range(1_100));
 }, 120_000);
+
+test('a parent that is terminated after its last page was handled asks for the next one when it is started anew', async () => {
+  const buffer = longwatch.buffer('polling');
+  const passes = (): number => seen.polling?.length ?? 0;
+  for (const round of [1, 2]) {
+    await buffer.start(optionsOf('polling'));
+    const before = passes();
+    await eventually(`passes of round ${round}`, () => passes() >= before + 2);
+    await temporal.workflow.getHandle(bufferWorkflowId('polling')).terminate('by hand');
+    // What it had sent is handled: no page is on its way.
+    await drained(buffer);
+  }
+  await buffer.start(optionsOf('polling'));
+  await buffer.stop();
+  expect(asc(seen.polling)).toEqual(range(passes()));
+});
 
 test('of entries with keys, some of them in PostgreSQL, the newest is handled after its shards were terminated too', async () => {
   const ids = 600;

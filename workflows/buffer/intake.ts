@@ -54,6 +54,10 @@ export function readPush(payload: PushPayload): PushMessage {
   return payload === undefined ? {} : { entries: [payload as Json] };
 }
 
+export function countOf({ row, entries }: PushMessage): number {
+  return row ? row.count : (entries?.length ?? 0);
+}
+
 /** How long senders should wait; 0: there is room. */
 export function pressureOf(state: ShardState): number {
   const full = pendingOf(state) >= Math.ceil(state.options.capacity / state.options.shards);

@@ -44,7 +44,7 @@ import {
   type ShardState,
   type ShardStatus,
 } from './contract';
-import { accept, indexKeys, lastSeq, pressureOf, readPush } from './intake';
+import { accept, countOf, indexKeys, lastSeq, pressureOf, readPush } from './intake';
 import { batchInput, buried, moveDue, revive, settle, takeBatch } from './outcome';
 import {
   beginStore,
@@ -118,9 +118,9 @@ async function keepShard(input: ShardInput): Promise<void> {
   // ── Handlers: they take in what was said ──
   setHandler(pushSignal, (payload) => {
     const message = readPush(payload);
-    const before = state.counts.accepted;
     accept(state, index, message, Date.now());
-    if (message.sender === INIT_SENDER && believed !== null) believed += state.counts.accepted - before;
+    // Also where it was in already: a parent that was lost counts its last page again.
+    if (message.sender === INIT_SENDER && believed !== null) believed += countOf(message);
     happened();
   });
   setHandler(pushUpdate, (messages) => {

@@ -1,7 +1,7 @@
 /**
  * What nodes answer, as rows: checked, in one canonical form each, so that a row from the node and one from a table compare as
  * they are. Hashes, addresses and data stay '0x…' in lower case, quantities become decimal strings, what is small a number. Used by
- * `chain.ts`; `store/write.ts` turns the forms into native columns.
+ * `chain.ts`; `store/` turns the forms into native columns.
  */
 import type { Json } from 'longwatch';
 import { RpcError } from './errors';

@@ -11,6 +11,7 @@ import {
 } from '@temporalio/client';
 import { temporal as proto } from '@temporalio/proto';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
+import { readEnd, type RunEnd } from './closed-run';
 import { jobWorkflowId, type JobInput } from '../workflows/population/contract';
 import {
   bufferWorkflowId,
@@ -118,46 +119,31 @@ export class TemporalLink {
     }
   }
 
-  /**
-   * A new run of a workflow that was ended by force, from the beginning of its last task: the same state, and the signals and
-   * updates that came after it. False where it runs already or was never there.
-   */
-  async reset(workflowId: string): Promise<boolean> {
+  /** How the last run came to its end, where it was ended by force; undefined where it runs, completed, or was never there. */
+  async forcedEnd(workflowId: string): Promise<RunEnd | undefined> {
     const { state, runId } = await this.lastRun(workflowId);
-    if (state !== 'forced') return false;
-    const { connection, options } = this.client;
-    const workflowExecution = { workflowId, runId };
-    await connection.workflowService.resetWorkflowExecution({
-      namespace: options.namespace,
-      workflowExecution,
-      reason: 'ended by force; goes on where it was',
-      workflowTaskFinishEventId: await this.lastTaskEnd(workflowExecution),
-      requestId: randomUUID(),
-      resetReapplyType: proto.api.enums.v1.ResetReapplyType.RESET_REAPPLY_TYPE_ALL_ELIGIBLE,
-    });
-    return true;
+    return state === 'forced' ? readEnd(this.client, workflowId, runId!) : undefined;
   }
 
-  /** The event that ended the last workflow task of a closed run, or would have ended its only one. */
-  private async lastTaskEnd(execution: { workflowId: string; runId?: string }) {
+  /**
+   * A new run from the beginning of the last task of one that was ended by force: the same state, and the signals that came after it.
+   * The updates that were accepted in that task do not come along (`closed-run.ts`). False where another has come after it.
+   */
+  async reset(workflowId: string, { runId, lastTaskEnd }: RunEnd): Promise<boolean> {
+    const last = await this.lastRun(workflowId);
+    if (last.state !== 'forced' || last.runId !== runId) return false;
     const { connection, options } = this.client;
-    const { EventType } = proto.api.enums.v1;
-    const { EVENT_TYPE_WORKFLOW_TASK_COMPLETED, EVENT_TYPE_WORKFLOW_TASK_FAILED } = EventType;
-    const where = { namespace: options.namespace, execution, maximumPageSize: 500 };
-    let scheduled: proto.api.history.v1.IHistoryEvent['eventId'];
-    let nextPageToken: Uint8Array | undefined;
-    do {
-      const page = await connection.workflowService.getWorkflowExecutionHistoryReverse({ ...where, nextPageToken });
-      for (const { eventId, eventType } of page.history?.events ?? []) {
-        // A run that was reset has a failed one where it goes on from.
-        if (eventType === EVENT_TYPE_WORKFLOW_TASK_COMPLETED || eventType === EVENT_TYPE_WORKFLOW_TASK_FAILED) {
-          return eventId!;
-        }
-        if (eventType === EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED) scheduled = eventId;
-      }
-      nextPageToken = page.nextPageToken;
-    } while (nextPageToken && nextPageToken.length > 0);
-    return scheduled?.add(1);
+    const { ResetReapplyType, ResetReapplyExcludeType } = proto.api.enums.v1;
+    await connection.workflowService.resetWorkflowExecution({
+      namespace: options.namespace,
+      workflowExecution: { workflowId, runId },
+      reason: 'ended by force; goes on where it was',
+      workflowTaskFinishEventId: lastTaskEnd,
+      requestId: randomUUID(),
+      resetReapplyType: ResetReapplyType.RESET_REAPPLY_TYPE_ALL_ELIGIBLE,
+      resetReapplyExcludeTypes: [ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_UPDATE],
+    });
+    return true;
   }
 
   /** Entries that lie in PostgreSQL, for the shard to take over. */

@@ -10,6 +10,7 @@ import { SEND_ROW, sendValues } from '../activities/store/chunks';
 import type { Connections } from './connections';
 import {
   BufferFullError,
+  BufferGoneError,
   BufferStoppedError,
   DatabaseUnavailableError,
   PushUnansweredError,
@@ -191,10 +192,12 @@ export class ShardSender {
           error instanceof DatabaseUnavailableError ||
           error instanceof WorkflowNotFoundError;
         if (!passes) throw error;
-        if (error instanceof WorkflowNotFoundError && (await this.isStopped())) {
-          throw new BufferStoppedError(this.buffer);
+        const gone = error instanceof WorkflowNotFoundError;
+        if (gone && (await this.isStopped())) throw new BufferStoppedError(this.buffer);
+        if (Date.now() + pause > deadline) {
+          if (gone) throw new BufferGoneError(this.buffer);
+          throw unanswered ? new PushUnansweredError(this.buffer, error) : error;
         }
-        if (Date.now() + pause > deadline) throw unanswered ? new PushUnansweredError(this.buffer, error) : error;
       }
       await sleep(pause);
     }

@@ -6,13 +6,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { BufferDefinition } from '../../workers/config/buffer';
-import type { Json, PushMessage } from '../../workflows/buffer/contract';
+import type { Json } from '../../workflows/buffer/contract';
 import { shardsOf } from '../../workflows/buffer/init';
 import type { BufferOptions } from '../../workflows/buffer/options';
-import { errorOf } from '../failures';
-import { sendRow } from '../store/chunks';
-import { run, type Database, type Queryable, type Statement } from '../store/database';
+import type { Database, Queryable } from '../store/database';
 import { keyFunction, shardOfKey } from './keys';
+import { storeAndNote, tell, type Note, type Push } from './outbox';
 
 /** What an entry of a tracker's operation is. */
 export interface FedValue {
@@ -24,35 +23,6 @@ export interface FedValue {
   /** Epoch milliseconds. */
   fetchedAt: number;
 }
-
-const NOTE: Statement = {
-  name: 'outbox-note',
-  text: `insert into longwatch.buffer_outbox (buffer, id, shard, sender, seq, count, bytes) values ($1, $2, $3, $4, $5, $6, $7)`,
-};
-const TOLD: Statement = {
-  name: 'outbox-told',
-  text: `delete from longwatch.buffer_outbox where buffer = $1 and id = $2`,
-};
-const UNTOLD: Statement = {
-  name: 'outbox-untold',
-  text: `select buffer, id, shard, sender, seq, count, bytes from longwatch.buffer_outbox
-         where made_at < now() - interval '10 seconds'
-           and buffer not in (select name from longwatch.buffer where state = 'stopped')
-         order by made_at limit 1000`,
-};
-
-interface Note {
-  [column: string]: unknown;
-  buffer: string;
-  id: string;
-  shard: number;
-  sender: string;
-  seq: number;
-  count: number;
-  bytes: number;
-}
-
-type Push = (buffer: string, shard: number, message: PushMessage) => Promise<void>;
 
 export class BufferFeed {
   private sender = randomUUID();
@@ -88,12 +58,9 @@ export class BufferFeed {
       const at = `${buffer}/${shard}`;
       const seq = (this.seqs.get(at) ?? 0) + 1;
       this.seqs.set(at, seq);
-      const json = JSON.stringify(entries);
+      const message = { buffer, shard, sender: this.sender, seq, front: null, at: null };
       const id = `${this.sender}.${shard}.${seq}`;
-      await sendRow(db, { buffer, id, entries, json, keys: keyOf && entries.map(keyOf) }, null);
-      const note: Note = { buffer, id, shard, sender: this.sender, seq, count: entries.length, bytes: json.length };
-      await run(db, NOTE, [buffer, id, shard, note.sender, seq, note.count, note.bytes]);
-      this.notes.push(note);
+      this.notes.push(await storeAndNote(db, { ...message, id }, entries, keyOf && entries.map(keyOf)));
     }
   }
 
@@ -108,24 +75,5 @@ export class BufferFeed {
     this.notes = [];
     this.sender = randomUUID();
     this.seqs.clear();
-  }
-}
-
-/** What a node could not tell, or died before it could. The shard takes each in once. */
-export async function tellUntold(database: Database, push: Push, log: Logger): Promise<void> {
-  await tell(await database.rows<Note>(UNTOLD), database, push, log);
-}
-
-async function tell(notes: Note[], database: Database, push: Push, log: Logger): Promise<void> {
-  for (const { buffer, id, shard, sender, seq, count, bytes } of notes) {
-    try {
-      await push(buffer, shard, { sender, seq: Number(seq), row: { id, count }, bytes });
-      await database.rows(TOLD, [buffer, id]);
-    } catch (thrown) {
-      log.debug(
-        { err: errorOf(thrown), buffer, shard },
-        'entries of a tracker are stored, and their shard not told yet',
-      );
-    }
   }
 }

@@ -1,12 +1,14 @@
 /**
  * A shard that was ended by force (terminated in the Temporal UI, say) goes on where it was: what it held is in its closed run's history, and
- * the server makes a new run of it, with the signals that came last. Called by the patrol, and by a parent before it starts
- * shards (`commands.ts`): a shard that is started anew would know nothing of it.
+ * the server makes a new run of it, with the signals that came last. What came last by updates is stored first, and the new run is told
+ * of it. Called by the patrol, and by a parent before it starts shards (`commands.ts`): a shard that is started anew would know nothing.
  */
 import type { Logger } from 'pino';
-import { shardWorkflowId } from '../../workflows/buffer/contract';
-import { run, type Database, type Statement } from '../store/database';
+import { pushUpdate, shardWorkflowId, type PushAnswer, type PushMessage } from '../../workflows/buffer/contract';
+import type { AcceptedUpdate } from '../closed-run';
+import { run, type Database, type Queryable, type Statement } from '../store/database';
 import type { TemporalLink } from '../temporal';
+import { note, storeAndNote, tell, type Note } from './outbox';
 
 /** One at a time: two resets of the same run would be two runs of it. */
 const LOCK: Statement = {
@@ -27,11 +29,41 @@ export async function reviveShards(
     const id = shardWorkflowId(buffer, shard);
     const { state } = await temporal.lastRun(id);
     if (state === 'missing') missing.push(shard);
-    if (state !== 'forced') continue;
+    const end = state === 'forced' ? await temporal.forcedEnd(id) : undefined;
+    if (!end) continue;
+    // Committed before the reset, whatever becomes of it: after it, nothing else would know of them.
+    const notes = await database.transaction((db) => keepPushed(db, buffer, shard, end.updates));
     await database.transaction(async (db) => {
       await run(db, LOCK, [id]);
-      if (await temporal.reset(id)) log.warn({ buffer, shard }, 'a shard was ended by force; it goes on where it was');
+      if (await temporal.reset(id, end))
+        log.warn({ buffer, shard }, 'a shard was ended by force; it goes on where it was');
     });
+    await tell(notes, database, (...push) => temporal.push(...push), log);
   }
   return missing;
+}
+
+/** Notes the messages of updates that were answered with 'accepted', in the outbox. */
+async function keepPushed(
+  db: Queryable,
+  buffer: string,
+  shard: number,
+  updates: readonly AcceptedUpdate[],
+): Promise<Note[]> {
+  const notes: Note[] = [];
+  for (const { id: update, name, args, result } of updates) {
+    if (name !== pushUpdate.name || (result as PushAnswer | undefined)?.accepted === false) continue;
+    for (const [i, message] of (args[0] as PushMessage[]).entries()) {
+      const { sender = update, seq = i + 1, entries, keys, row, bytes = 0, front = null, at = null } = message;
+      const id = row?.id ?? `${sender}.${seq}`;
+      const about = { buffer, id, shard, sender, seq, front, at };
+      if (row) {
+        notes.push({ ...about, count: row.count, bytes });
+        await note(db, notes.at(-1)!);
+      } else if (entries && entries.length > 0) {
+        notes.push(await storeAndNote(db, about, entries, keys));
+      }
+    }
+  }
+  return notes;
 }

@@ -9,7 +9,7 @@ import type { BufferOptions } from '../../workflows/buffer/options';
 import { expireRows } from '../store/chunks';
 import type { Database, Statement } from '../store/database';
 import type { TemporalLink } from '../temporal';
-import { tellUntold } from './feed';
+import { tellUntold } from './outbox';
 import { reviveShards } from './revive';
 
 /** With the number of shards that it has ever had. */

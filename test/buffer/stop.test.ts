@@ -59,6 +59,7 @@ const config = defineConfig({
       bound: { entries: 100, bytes: 10_000 },
       run: (entries: { id: number; v: number }[]) => noting('newest')(entries.map(({ id, v }) => id * 10 + v)),
     }),
+    defineBuffer({ name: 'torn', ...quick, shards: 1, maxConcurrency: 1, run: noting('torn') }),
     // Each pass finds one.
     defineBuffer({
       name: 'polling',
@@ -285,6 +286,31 @@ test('a shard that is terminated by hand goes on with all that it held, and so d
   expect([...new Set(asc(seen.cut))]).toEqual(range(1_100));
 }, 120_000);
 
+test('what was accepted by updates and signals right before a shard is terminated is there once, time after time, and in its order', async () => {
+  const buffer = longwatch.buffer('torn');
+  await buffer.start(optionsOf('torn'));
+  await buffer.pause();
+  const ids = [shardWorkflowId('torn', 0), bufferWorkflowId('torn')];
+  // Each round replays what the ones before it did.
+  for (const round of range(6)) {
+    const first = round * 30;
+    await buffer.push(range(10, first), { wait: true });
+    await buffer.push(range(10, first + 20), { wait: true, front: true });
+    for (const id of ids) await temporal.workflow.getHandle(id).terminate('by hand');
+    // Its shards are told its options, by a signal.
+    await buffer.start();
+    await buffer.push(range(10, first + 10));
+    await eventually('it has them', async () => {
+      const { ageMs, accepted } = await buffer.status();
+      return ageMs === 0 && accepted === first + 30;
+    });
+  }
+  await buffer.resume();
+  expect(await drained(buffer)).toMatchObject({ accepted: 180, done: 180, balanced: true });
+  expect(seen.torn!.slice(0, 60)).toEqual(range(6).flatMap((round) => range(10, round * 30 + 20)));
+  expect(asc(seen.torn)).toEqual(range(180));
+}, 120_000);
+
 test('a parent that is terminated after its last page was handled asks for the next one when it is started anew', async () => {
   const buffer = longwatch.buffer('polling');
   const passes = (): number => seen.polling?.length ?? 0;
@@ -345,8 +371,11 @@ test('a run that was ended before its first task, and ended again before the nex
   for (let round = 1; round <= 3; round++) {
     await handle.terminate('by hand');
     expect(await link.lastRun(workflowId)).toMatchObject({ state: 'forced' });
-    expect(await link.reset(workflowId)).toBe(true);
-    expect(await link.reset(workflowId)).toBe(false);
+    const end = await link.forcedEnd(workflowId);
+    expect(end?.updates).toEqual([]);
+    expect(await link.reset(workflowId, end!)).toBe(true);
+    expect(await link.reset(workflowId, end!)).toBe(false);
+    expect(await link.forcedEnd(workflowId)).toBeUndefined();
     expect(await link.lastRun(workflowId)).toMatchObject({ state: 'running' });
     const { events } = await handle.fetchHistory();
     expect(events!.filter((event) => event.workflowExecutionSignaledEventAttributes)).toHaveLength(1);

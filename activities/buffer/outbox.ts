@@ -1,0 +1,85 @@
+/**
+ * Messages that are stored before their shard is told of them, in one transaction with what they come from: a flush of values (`feed.ts`),
+ * or a shard that was ended by force (`revive.ts`). What could not be told at once is told by the patrol; a shard takes each in once.
+ */
+import type { Logger } from 'pino';
+import type { Json, PushMessage } from '../../workflows/buffer/contract';
+import { errorOf } from '../failures';
+import { sendRow } from '../store/chunks';
+import { run, type Database, type Queryable, type Statement } from '../store/database';
+
+const NOTE: Statement = {
+  name: 'outbox-note',
+  text: `insert into longwatch.buffer_outbox (buffer, id, shard, sender, seq, count, bytes, front, at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         on conflict (buffer, id) do nothing`,
+};
+const TOLD: Statement = {
+  name: 'outbox-told',
+  text: `delete from longwatch.buffer_outbox where buffer = $1 and id = $2`,
+};
+const UNTOLD: Statement = {
+  name: 'outbox-untold',
+  text: `select buffer, id, shard, sender, seq, count, bytes, front, at from longwatch.buffer_outbox
+         where made_at < now() - interval '10 seconds'
+           and buffer not in (select name from longwatch.buffer where state = 'stopped')
+         order by made_at, seq limit 1000`,
+};
+
+/** Whose a stored message is, and how its sender had it. */
+export interface Stored {
+  buffer: string;
+  /** Of the row that has its entries. */
+  id: string;
+  shard: number;
+  sender: string;
+  seq: number;
+  front: boolean | null;
+  at: number | null;
+}
+
+export interface Note extends Stored {
+  [column: string]: unknown;
+  count: number;
+  bytes: number;
+}
+
+export type Push = (buffer: string, shard: number, message: PushMessage) => Promise<void>;
+
+/** The note alone; its entries lie in their row already. */
+export async function note(db: Queryable, message: Note): Promise<void> {
+  const { buffer, id, shard, sender, seq, count, bytes, front, at } = message;
+  await run(db, NOTE, [buffer, id, shard, sender, seq, count, bytes, front, at]);
+}
+
+export async function storeAndNote(
+  db: Queryable,
+  message: Stored,
+  entries: readonly Json[],
+  keys?: (string | null)[],
+): Promise<Note> {
+  const { buffer, id } = message;
+  const json = JSON.stringify(entries);
+  await sendRow(db, { buffer, id, entries, json, ...(keys ? { keys } : {}) }, null);
+  const noted: Note = { ...message, count: entries.length, bytes: json.length };
+  await note(db, noted);
+  return noted;
+}
+
+/** Call it when they are committed. Never rejects. */
+export async function tell(notes: readonly Note[], database: Database, push: Push, log: Logger): Promise<void> {
+  for (const { buffer, id, shard, sender, seq, count, bytes, front, at } of notes) {
+    const how = { ...(front ? { front } : {}), ...(at === null ? {} : { at }) };
+    try {
+      await push(buffer, shard, { sender, seq: Number(seq), row: { id, count }, bytes, ...how });
+      await database.rows(TOLD, [buffer, id]);
+    } catch (thrown) {
+      log.debug({ err: errorOf(thrown), buffer, shard }, 'entries are stored, and their shard not told yet');
+    }
+  }
+}
+
+/** What a node could not tell, or died before it could. */
+export async function tellUntold(database: Database, push: Push, log: Logger): Promise<void> {
+  await tell(await database.rows<Note>(UNTOLD), database, push, log);
+}

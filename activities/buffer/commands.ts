@@ -3,6 +3,7 @@
  * letters. Called by `workflows/buffer`; the statements are in `store/buffers.ts`, `store/chunks.ts` and `store/dead.ts`.
  */
 import type { BufferActivities, BufferOpening, Chunk, DeadPage, Json } from '../../workflows/buffer/contract';
+import { shardsOf } from '../../workflows/buffer/init';
 import { bufferChangeProblems } from '../../workflows/buffer/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { randomUUID } from 'node:crypto';
@@ -48,9 +49,14 @@ export function bufferCommands({
   | 'saveShard'
   | 'openShard'
 > {
+  const missingOf = (buffer: string, shards: number): Promise<number[]> => {
+    const all = Array.from({ length: shards }, (_, shard) => shard);
+    return reviveShards(database, temporal, buffer, all, log);
+  };
+
   return {
-    openBuffer: ({ buffer, options }) =>
-      database.transaction(async (db): Promise<BufferOpening> => {
+    openBuffer: async ({ buffer, options, shards: atLeast }) => {
+      const opening = await database.transaction(async (db): Promise<BufferOpening> => {
         if (options) {
           await storeBuffer(db, buffer, options);
           if ((await known(db, buffer)).state === 'stopped') await setBufferState(db, buffer, 'running');
@@ -65,16 +71,13 @@ export function bufferCommands({
           userState: row.options.state,
           lastPage: await lastPage(db, buffer),
         };
-      }),
+      });
+      if (atLeast === undefined || opening.state === 'stopped') return opening;
+      const shards = Math.max(atLeast, opening.shards ?? 0, shardsOf(opening.options));
+      return { ...opening, missing: await missingOf(buffer, shards) };
+    },
 
-    findMissingShards: ({ buffer, shards }) =>
-      reviveShards(
-        database,
-        temporal,
-        buffer,
-        Array.from({ length: shards }, (_, shard) => shard),
-        log,
-      ),
+    findMissingShards: ({ buffer, shards }) => missingOf(buffer, shards),
 
     setBufferState: ({ buffer, state }) =>
       database.transaction(async (db) => {

@@ -75,8 +75,9 @@ async function keep(
       seqs: last,
     };
     for (const [shard, group] of groups.entries()) {
-      for (let from = 0; from < group.length; from += ROW_ENTRIES) {
-        const part = group.slice(from, from + ROW_ENTRIES);
+      const size = JSON.stringify(group).length <= room ? group.length : ROW_ENTRIES;
+      for (let from = 0; from < group.length; from += size) {
+        const part = group.slice(from, from + size);
         const json = JSON.stringify(part);
         const keys = keyOf && part.map(keyOf);
         const chunk = { shard, seq: ++last[shard]!, count: part.length, bytes: json.length };

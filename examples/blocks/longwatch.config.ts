@@ -22,6 +22,8 @@ export const receipts = defineBuffer({
   shards: 1,
   maxConcurrency: 3,
   poll: '10s',
+  // What is pushed is as many as a batch of blocks has: more would not come at once.
+  flushInterval: '0s',
   retry: PATIENCE,
   /** Those that were not pushed, for their worker died: the block's own transaction has noted them. */
   async init({ cursor, limit }) {

@@ -1,5 +1,13 @@
 /** The parent's decisions about `init`: when a page is read, when it polls, and what a parent that was lost goes on from. */
-import { beginPass, freshBufferState, nextInitStep, pageRead, pollDelay } from '../../workflows/buffer/init';
+import {
+  beginPass,
+  freshBufferState,
+  nextInitStep,
+  pageLimit,
+  pageRead,
+  pollDelay,
+  roomFor,
+} from '../../workflows/buffer/init';
 import type { InitPageRead } from '../../workflows/buffer/contract';
 import { defineBuffer } from '../../workers/config/buffer';
 import { resolveDefinition } from '../../workers/config/resolve-buffers';
@@ -27,15 +35,17 @@ const page = (number: number, given: Partial<InitPageRead> = {}): InitPageRead =
   ...given,
 });
 
-test('about four pages wait; it is not read while the buffer is paused or stopped', () => {
+test('four batches a shard are ahead, a page of two is read when two are left, and none while the buffer is paused or stopped', () => {
   const state = freshBufferState();
-  for (let number = 0; number < 4; number++) {
+  expect(pageLimit(options)).toBe(40);
+  expect(roomFor(options)).toBe(20);
+  for (let number = 0; number < 3; number++) {
     expect(nextInitStep(state, options, false)).toBe('read');
     expect(nextInitStep(state, options, true)).toBe('wait');
     pageRead(state, page(number));
   }
   expect(nextInitStep(state, options, false)).toBe('wait');
-  state.waiting[1] = 79;
+  state.waiting[1] = 40;
   expect(nextInitStep(state, options, false)).toBe('read');
 });
 

@@ -153,12 +153,12 @@ export async function buffer(input: BufferInput): Promise<void> {
   });
 
   // ── Open, then read pages and wait for what is asked ──
-  const current = (now = await openBuffer({ buffer: name, options: input.options }));
+  const current = (now = await openBuffer({ buffer: name, options: input.options, shards: state.shards }));
   const isStopped = (): boolean => current.state === 'stopped';
-  await startShards(current);
+  const started = await startShards(current, current.missing);
   if (input.state === undefined) {
     // One that was stopped a moment ago may have ended in between.
-    const gone = await toShards(orderSignal, [ordersOf(current)]);
+    const gone = await toShards(orderSignal, [ordersOf(current)], started);
     if (gone.length > 0) await startShards(current);
     // A parent that was lost may have read a page that did not reach its shards; those that have it ignore it.
     if (current.lastPage) {
@@ -293,18 +293,19 @@ export async function buffer(input: BufferInput): Promise<void> {
   /**
    * Children that outlive their parent: what they hold must not end with it. Only those are started that the server has not, or that
    * ended by themselves: one started in place of one that was terminated would know nothing of what that one held.
+   * @returns those that were started here, with the orders of now
    */
-  async function startShards(opening: BufferOpening): Promise<void> {
+  async function startShards(opening: BufferOpening, known?: number[]): Promise<number[]> {
     const count = Math.max(state.shards, shardsOf(opening.options), opening.shards ?? 0);
-    const missing = opening.state === 'stopped' ? [] : await findMissingShards({ buffer: name, shards: count });
-    for (const number of missing) {
-      if (opening.state !== 'stopped') await startShard(opening, number);
-    }
+    const missing = known ?? (isStopped() ? [] : await findMissingShards({ buffer: name, shards: count }));
+    const orders = ordersOf(opening);
+    const started = isStopped() ? [] : await Promise.all(missing.map((number) => startShard(opening, orders, number)));
     state.shards = count;
+    return missing.filter((_, i) => started[i]);
   }
 
-  async function startShard(opening: BufferOpening, number: number): Promise<void> {
-    const orders = ordersOf(opening);
+  /** False: it runs already. */
+  async function startShard(opening: BufferOpening, orders: ShardOrders, number: number): Promise<boolean> {
     try {
       await CancellationScope.nonCancellable(() =>
         startChild(shardWorkflow, {
@@ -314,15 +315,21 @@ export async function buffer(input: BufferInput): Promise<void> {
           staticSummary: `${name}, shard ${number}`,
         }),
       );
+      return true;
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      return false;
     }
   }
 
   /** @returns those that could not be told */
-  async function toShards<Args extends unknown[]>(signal: SignalDefinition<Args>, args: Args): Promise<number[]> {
+  async function toShards<Args extends unknown[]>(
+    signal: SignalDefinition<Args>,
+    args: Args,
+    except: readonly number[] = [],
+  ): Promise<number[]> {
     const gone: number[] = [];
-    for (let number = 0; number < state.shards; number++) {
+    const tell = async (number: number): Promise<void> => {
       try {
         await getExternalWorkflowHandle(shardWorkflowId(name, number)).signal(signal, ...args);
       } catch (error) {
@@ -330,7 +337,9 @@ export async function buffer(input: BufferInput): Promise<void> {
         gone.push(number);
         if (now?.state !== 'stopped') log.warn('A shard could not be told', { buffer: name, shard: number, error });
       }
-    }
+    };
+    const all = Array.from({ length: state.shards }, (_, number) => number);
+    await Promise.all(all.filter((number) => !except.includes(number)).map(tell));
     return gone;
   }
 

@@ -357,6 +357,8 @@ export interface BufferOpening {
   lastPage: InitPageRead | null;
   /** Shards that have ever been there. */
   shards?: number;
+  /** Of these and those that the options want, the ones to be started; where it was asked for. */
+  missing?: number[];
 }
 
 export interface BatchInput {
@@ -425,7 +427,8 @@ export interface StoreRow {
 }
 
 export interface BufferActivities {
-  openBuffer(input: { buffer: string; options?: BufferOptions }): Promise<BufferOpening>;
+  /** @param input with `shards`, those that the parent knows, also what {@link findMissingShards} does. */
+  openBuffer(input: { buffer: string; options?: BufferOptions; shards?: number }): Promise<BufferOpening>;
   /** Of the first `shards`, those to be started. Those that were ended by force go on where they were, and are not among them. */
   findMissingShards(input: { buffer: string; shards: number }): Promise<number[]>;
   setBufferOptions(input: {

@@ -7,8 +7,8 @@ import type { BufferOptions } from './options';
 
 /** Between passes that find nothing, at first; it doubles up to the option `poll`. Milliseconds. */
 const POLL_BASE_MS = 1_000;
-/** Pages that may wait in a shard before the next one is read. */
-const PAGES_AHEAD = 4;
+/** Batches of `init` that a shard has at most; a page is half of it, read when the other half is left. */
+const BATCHES_AHEAD = 4;
 
 export function freshBufferState(): BufferState {
   return {
@@ -21,13 +21,13 @@ export function freshBufferState(): BufferState {
   };
 }
 
-/** So many entries less than a shard's parent believes are worth telling it of: half of what may wait there. */
-export const roomFor = (options: BufferOptions): number => (options.maxBatchSize * PAGES_AHEAD) / 2;
+/** So many entries less than a shard's parent believes are worth telling it of: a shard's part of a page. */
+export const roomFor = (options: BufferOptions): number => (options.maxBatchSize * BATCHES_AHEAD) / 2;
 
 export const shardsOf = (options: BufferOptions): number => (options.ordered ? 1 : options.shards);
 
 /** About how many entries of a page are wanted. */
-export const pageLimit = (options: BufferOptions): number => options.maxBatchSize * shardsOf(options);
+export const pageLimit = (options: BufferOptions): number => roomFor(options) * shardsOf(options);
 
 export type InitStep = 'read' | { pollInMs: number } | 'wait';
 
@@ -35,7 +35,7 @@ export type InitStep = 'read' | { pollInMs: number } | 'wait';
 export function nextInitStep({ init, waiting }: BufferState, options: BufferOptions, paused: boolean): InitStep {
   if (!options.init || paused) return 'wait';
   const sum = waiting.reduce((all, one) => all + one, 0);
-  if (!init.over) return sum < PAGES_AHEAD * pageLimit(options) ? 'read' : 'wait';
+  if (!init.over) return sum <= pageLimit(options) ? 'read' : 'wait';
   if (options.pollMs === null || sum > 0) return 'wait';
   return { pollInMs: pollDelay(init.emptyPasses, options.pollMs) };
 }

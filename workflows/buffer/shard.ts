@@ -101,8 +101,8 @@ async function keepShard(input: ShardInput): Promise<void> {
   let changed = true;
   let lastReportMs = 0;
   let lastRoomMs = 0;
-  /** Entries that the parent believes to wait here. */
-  let believed: number | null = null;
+  /** Entries that the parent believes to wait here; one that was started with nothing has nothing. */
+  let believed: number | null = input.state ? null : 0;
   let storeNotBeforeMs = 0;
   /** The length of the history at the last report, and which one of this task it was. */
   let taskLength = 0;

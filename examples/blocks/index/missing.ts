@@ -10,6 +10,9 @@ import { awaitingBelow } from '../store/receipts';
 /** Numbers that are looked through at once, so that a long chain that is there costs many short looks. */
 const WINDOW = 50_000;
 
+/** Who writes blocks pushes their receipts at once: what is on its way would be fetched twice. Seconds. */
+const PUSHED_WITHIN = 10;
+
 export interface Page {
   /** Numbers of blocks. */
   entries: number[];
@@ -22,6 +25,8 @@ export class Missing {
     private readonly chain: Chain,
     private readonly database: Database,
     private readonly firstBlock: number,
+    /** Seconds after which receipts that are still awaited count as not pushed. */
+    private readonly pushedWithin = PUSHED_WITHIN,
   ) {}
 
   async blocks(cursor: number | undefined, limit: number, signal?: AbortSignal): Promise<Page> {
@@ -33,7 +38,8 @@ export class Missing {
   }
 
   async receipts(cursor: number | undefined, limit: number): Promise<Page> {
-    const entries = await awaitingBelow(this.database.pool, cursor ?? Number.MAX_SAFE_INTEGER, limit);
+    const below = cursor ?? Number.MAX_SAFE_INTEGER;
+    const entries = await awaitingBelow(this.database.pool, below, limit, this.pushedWithin);
     return entries.length === limit ? { entries, cursor: entries.at(-1)! } : { entries };
   }
 }

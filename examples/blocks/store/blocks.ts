@@ -31,8 +31,11 @@ const WRITE_BLOCKS: Statement = {
          returning number::float8 as number, xmax <> 0 as replaced`,
 };
 
-/** Blocks that are no longer what they were, or gone, leave nothing behind. */
-const CLEAR = ['transaction', 'receipt', 'log', 'awaiting_receipts'].map((table): Statement => ({
+/**
+ * Blocks that are no longer what they were, or gone, leave nothing behind. The list first: who is writing their receipts has taken them
+ * off it, and is waited for; what it wrote is seen then.
+ */
+const CLEAR = ['awaiting_receipts', 'transaction', 'receipt', 'log'].map((table): Statement => ({
   name: `clear-${table}`,
   text: `delete from chain.${table} where block_number = any($1::bigint[])`,
 }));

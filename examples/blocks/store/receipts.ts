@@ -8,19 +8,15 @@ import { byteColumn, column } from './columns';
 import { bytea, copyRows } from './copy';
 import { type Database, type Queryable, rows, type Statement } from './database';
 
-/** Until the end of the transaction none of them can be replaced. */
-const HOLD_BLOCKS: Statement = {
-  name: 'hold-blocks',
-  text: `select b.number::float8 as number
-         from unnest($1::bigint[], $2::bytea[]) as r (number, hash)
-         join chain.block b on b.number = r.number and b.hash = r.hash
-         order by b.number for share of b`,
-};
-
-/** Only who takes a block off the list writes its rows, so a second time nothing is left to do. */
+/**
+ * Of those that are still of these blocks. Only who takes one off the list writes its rows, so a second time nothing is left to do; who
+ * replaces the block clears its place on the list first (`blocks.ts`), and so waits for the end of this transaction, or is waited for.
+ */
 const TAKE_OFF: Statement = {
   name: 'take-off',
-  text: `delete from chain.awaiting_receipts where block_number = any($1::bigint[])
+  text: `delete from chain.awaiting_receipts where block_number = any(array(
+           select b.number from unnest($1::bigint[], $2::bytea[]) as r (number, hash)
+           join chain.block b on b.number = r.number and b.hash = r.hash))
          returning block_number::float8 as number`,
 };
 
@@ -37,7 +33,8 @@ const AWAITING: Statement = {
 const AWAITING_BELOW: Statement = {
   name: 'awaiting-below',
   text: `select block_number::float8 as number from chain.awaiting_receipts
-         where block_number < $1 order by block_number desc limit $2`,
+         where block_number < $1 and since <= now() - make_interval(secs => $3)
+         order by block_number desc limit $2`,
 };
 
 /** @returns the numbers of the blocks whose receipts were written now; the others were, or are another block by now. */
@@ -48,8 +45,7 @@ export async function writeReceipts(database: Database, receipts: readonly Recei
       column(receipts, ({ blockNumber }) => blockNumber),
       byteColumn(receipts, ({ blockHash }) => blockHash),
     ];
-    const held = await rows<{ number: number }>(db, HOLD_BLOCKS, given);
-    const taken = await rows<{ number: number }>(db, TAKE_OFF, [column(held, ({ number }) => number)]);
+    const taken = await rows<{ number: number }>(db, TAKE_OFF, given);
     const numbers = new Set(taken.map(({ number }) => number));
     const mine = receipts.filter(({ blockNumber }) => numbers.has(blockNumber));
     await copyRows(
@@ -73,9 +69,9 @@ export async function awaitingReceipts(db: Queryable, numbers: readonly number[]
   return rows<BlockReference & Record<string, unknown>>(db, AWAITING, [column(numbers, (number) => number)]);
 }
 
-/** The newest blocks below `number` whose receipts are still to come. */
-export async function awaitingBelow(db: Queryable, number: number, limit: number): Promise<number[]> {
-  return (await rows<{ number: number }>(db, AWAITING_BELOW, [number, limit])).map((row) => row.number);
+/** The newest blocks below `number` whose receipts have been awaited for so many seconds. */
+export async function awaitingBelow(db: Queryable, number: number, limit: number, seconds: number): Promise<number[]> {
+  return (await rows<{ number: number }>(db, AWAITING_BELOW, [number, limit, seconds])).map((row) => row.number);
 }
 
 function receiptValues(each: ReceiptRow) {

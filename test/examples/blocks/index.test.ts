@@ -54,7 +54,7 @@ test('blocks past the head are none that failed', async () => {
 
 test('what is missing comes the newest first, a page at a time, and only once', async () => {
   const head = await kit.head();
-  const missing = new Missing(kit.chain, kit.database, 10);
+  const missing = new Missing(kit.chain, kit.database, 10, 0);
   await kit.blocks.index(range(100, 120));
   const seen: number[] = [];
   let cursor: number | undefined;
@@ -75,6 +75,8 @@ test('what is missing comes the newest first, a page at a time, and only once', 
     'select number::int as number from chain.block where transactions > 0 order by number desc',
   );
   expect(awaiting).toEqual(rows.map(({ number }) => number));
+  // Whoever wrote them a moment ago is about to push them.
+  expect(await new Missing(kit.chain, kit.database, 10).receipts(undefined, 7)).toEqual({ entries: [] });
 });
 
 describe('a reorganisation', () => {

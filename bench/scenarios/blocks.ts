@@ -1,21 +1,24 @@
 /**
  * A chain of 20,000 blocks with transactions, indexed into PostgreSQL by the example `blocks`: from the start of its buffers to the
- * last row, beside a bare loop of batched RPC and COPY from the same node into the same tables.
+ * last row, beside a bare loop of batched RPC and COPY from the same node into the same tables. Both in turns, more than once: the better
+ * time of each counts, since a busy machine makes either slower and neither faster.
  */
 import path from 'node:path';
 import { pino } from 'pino';
 import { loadConfig } from '../../workers/config/load';
 import { check } from '../../examples/blocks/check';
-import { startAnvil } from '../../examples/blocks/node/anvil';
+import { type Anvil, startAnvil } from '../../examples/blocks/node/anvil';
 import { Traffic } from '../../examples/blocks/node/traffic';
 import { Chain } from '../../examples/blocks/rpc/chain';
 import { Database } from '../../examples/blocks/store/database';
 import { counts } from '../../examples/blocks/store/gaps';
 import { migrateTables } from '../../examples/blocks/store/migrate';
 import type { BareSetup } from '../blocks/bare';
+import type { Bench } from '../harness/bench';
 import { defineScenario } from '../harness/scenario';
 
 const BLOCKS = 20_000;
+const ROUNDS = 3;
 const CONFIG = path.join(__dirname, '../../examples/blocks/longwatch.config.ts');
 /** What served the bare loop best here. */
 const BATCH = 250;
@@ -24,69 +27,84 @@ const AT_ONCE = 4;
 export const scenario = defineScenario({
   title: `a chain of ${BLOCKS.toLocaleString('en-US')} blocks into PostgreSQL, beside a bare loop of batched RPC and COPY`,
   async run(bench) {
-    const stack = await bench.stack();
-    const { databaseUrl } = stack.servers;
-    await migrateTables(databaseUrl, pino({ level: 'silent' }));
-    const database = new Database(databaseUrl, 2);
-    bench.defer(() => database.close());
     const anvil = await startAnvil(['--prune-history']);
     bench.defer(() => anvil.stop());
-    bench.say(`making ${BLOCKS.toLocaleString('en-US')} blocks`);
-    const traffic = await Traffic.start(anvil);
-    for (let made = 2; made < BLOCKS;) {
-      bench.signal.throwIfAborted();
-      const more = Math.min(500, BLOCKS - made);
-      await traffic.mine(more);
-      made += more;
+    await makeChain(bench, anvil);
+    const bare: number[] = [];
+    const ours: number[] = [];
+    let rows = { transactions: 0, logs: 0 };
+    for (let round = 1; round <= ROUNDS; round++) {
+      bench.say(`round ${round} of ${ROUNDS}`);
+      const read = await runRound(bench, anvil.url);
+      bench.say(`bare ${read.bare.toFixed(2)} s, ours ${read.ours.toFixed(2)} s`);
+      bare.push(read.bare);
+      ours.push(read.ours);
+      rows = read;
     }
-    const empty = () =>
-      database.pool.query('truncate chain.block, chain.transaction, chain.receipt, chain.log, chain.awaiting_receipts');
-
-    const bare = await bench.child(path.join(__dirname, '../blocks/bare-process.ts'));
-    const setup: BareSetup = { url: anvil.url, databaseUrl, blocks: BLOCKS, batch: BATCH, atOnce: AT_ONCE };
-    const bareSeconds = async (): Promise<number> => {
-      await empty();
-      bench.say('the bare loop');
-      return bare.call<number>('index', setup);
-    };
-    const before = await bareSeconds();
-
-    await empty();
-    const worker = stack.workerProcess(CONFIG, { RPC_URL: anvil.url });
-    await worker.ready;
-    const longwatch = await stack.connect();
-    const { config } = await loadConfig(CONFIG);
-    bench.say('the buffers');
-    const began = performance.now();
-    // Side by side, as `longwatch dev` has them.
-    await Promise.all(config.buffers.map(({ name, options }) => longwatch.buffer(name).start(options)));
-    await bench.until('all rows are there', async () => {
-      // The count, which is not free, only where nothing is awaited.
-      const { rows } = await database.pool.query('select from chain.awaiting_receipts limit 1');
-      return rows.length === 0 && (await counts(database.pool)).blocks === BLOCKS;
-    });
-    const ours = (performance.now() - began) / 1_000;
-    await worker.kill('SIGTERM');
-    const chain = new Chain({ url: anvil.url });
-    const { differences, transactions, logs } = await check(chain, database, 0, BLOCKS - 1).finally(() =>
-      chain.close(),
-    );
-    if (differences.length > 0) throw new Error(`the tables are not the chain: ${differences[0]}`);
-
-    // The better one of the two: what was read once is nearer for who comes second.
-    const reference = Math.min(before, await bareSeconds());
     return [
       {
         measure: 'blocks with their receipts and logs',
-        ours: BLOCKS / ours,
+        ours: BLOCKS / Math.min(...ours),
         unit: '/s',
-        reference: BLOCKS / reference,
+        reference: BLOCKS / Math.min(...bare),
         referenceName: 'bare RPC and COPY',
         target: 'ratio >= 0.80',
         note:
-          `${transactions.toLocaleString('en-US')} transactions, ${logs.toLocaleString('en-US')} logs; ours from the start of the ` +
-          'buffers on, every row compared with the node afterwards',
+          `${rows.transactions.toLocaleString('en-US')} transactions, ${rows.logs.toLocaleString('en-US')} logs; the best of ${ROUNDS} ` +
+          'rounds, each; ours from the start of the buffers on, every row compared with the node afterwards',
       },
     ];
   },
 });
+
+/** Minutes: each block costs anvil a little more than the one before it. */
+async function makeChain(bench: Bench, anvil: Anvil): Promise<void> {
+  const traffic = await Traffic.start(anvil);
+  for (let made = 2; made < BLOCKS;) {
+    bench.signal.throwIfAborted();
+    const more = Math.min(500, BLOCKS - made);
+    await traffic.mine(more);
+    made += more;
+    if (made % 5_000 < 500)
+      bench.say(`${made.toLocaleString('en-US')} of ${BLOCKS.toLocaleString('en-US')} blocks made`);
+  }
+}
+
+/** On servers of its own, empty ones. Seconds. @throws where the tables are not the chain afterwards. */
+async function runRound(
+  bench: Bench,
+  url: string,
+): Promise<{ bare: number; ours: number; transactions: number; logs: number }> {
+  const stack = await bench.stack();
+  const { databaseUrl } = stack.servers;
+  await migrateTables(databaseUrl, pino({ level: 'silent' }));
+  const database = new Database(databaseUrl, 2);
+  bench.defer(() => database.close());
+
+  const child = await bench.child(path.join(__dirname, '../blocks/bare-process.ts'));
+  const setup: BareSetup = { url, databaseUrl, blocks: BLOCKS, batch: BATCH, atOnce: AT_ONCE };
+  const bare = await child.call<number>('index', setup);
+  await database.pool.query(
+    'truncate chain.block, chain.transaction, chain.receipt, chain.log, chain.awaiting_receipts',
+  );
+
+  const worker = stack.workerProcess(CONFIG, { RPC_URL: url });
+  await worker.ready;
+  const longwatch = await stack.connect();
+  const { config } = await loadConfig(CONFIG);
+  const began = performance.now();
+  // Side by side, as `longwatch dev` has them.
+  await Promise.all(config.buffers.map(({ name, options }) => longwatch.buffer(name).start(options)));
+  await bench.until('all rows are there', async () => {
+    // The count, which is not free, only where nothing is awaited.
+    const { rows } = await database.pool.query('select from chain.awaiting_receipts limit 1');
+    return rows.length === 0 && (await counts(database.pool)).blocks === BLOCKS;
+  });
+  const ours = (performance.now() - began) / 1_000;
+  await worker.kill('SIGTERM');
+
+  const chain = new Chain({ url });
+  const { differences, ...rows } = await check(chain, database, 0, BLOCKS - 1).finally(() => chain.close());
+  if (differences.length > 0) throw new Error(`the tables are not the chain: ${differences[0]}`);
+  return { bare, ours, ...rows };
+}

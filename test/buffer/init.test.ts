@@ -2,6 +2,7 @@
 import {
   beginPass,
   freshBufferState,
+  lowWater,
   nextInitStep,
   pageLimit,
   pageRead,
@@ -47,6 +48,13 @@ test('four batches a shard are ahead, a page of two is read when two are left, a
   expect(nextInitStep(state, options, false)).toBe('wait');
   state.waiting[1] = 40;
   expect(nextInitStep(state, options, false)).toBe('read');
+});
+
+test('more is ahead where more batches run at once, but no more than the memory takes', () => {
+  expect(lowWater({ ...options, maxConcurrency: 1 })).toBe(40);
+  expect(lowWater({ ...options, maxConcurrency: 7 })).toBe(140);
+  expect(lowWater({ ...options, maxConcurrency: 7, bound: { ...options.bound, entries: 60 } })).toBe(80);
+  expect(lowWater({ ...options, maxConcurrency: 7, bound: { ...options.bound, entries: 10 } })).toBe(40);
 });
 
 test('a parent that was lost numbers its messages on, to shards too that had nothing of the last page', () => {

@@ -7,8 +7,8 @@ import type { BufferOptions } from './options';
 
 /** Between passes that find nothing, at first; it doubles up to the option `poll`. Milliseconds. */
 const POLL_BASE_MS = 1_000;
-/** Batches of `init` that a shard has at most; a page is half of it, read when the other half is left. */
-const BATCHES_AHEAD = 4;
+/** Batches of a shard's part of a page. */
+const PAGE_BATCHES = 2;
 
 export function freshBufferState(): BufferState {
   return {
@@ -22,12 +22,19 @@ export function freshBufferState(): BufferState {
 }
 
 /** So many entries less than a shard's parent believes are worth telling it of: a shard's part of a page. */
-export const roomFor = (options: BufferOptions): number => (options.maxBatchSize * BATCHES_AHEAD) / 2;
+export const roomFor = (options: BufferOptions): number => options.maxBatchSize * PAGE_BATCHES;
 
 export const shardsOf = (options: BufferOptions): number => (options.ordered ? 1 : options.shards);
 
 /** About how many entries of a page are wanted. */
 export const pageLimit = (options: BufferOptions): number => roomFor(options) * shardsOf(options);
+
+/** The next page is read when so many entries are left: for each batch that runs, another one, as far as the memory goes. */
+export function lowWater(options: BufferOptions): number {
+  const { maxBatchSize, maxConcurrency, bound } = options;
+  const wanted = Math.min(maxBatchSize * maxConcurrency, bound.entries - roomFor(options));
+  return Math.max(roomFor(options), wanted) * shardsOf(options);
+}
 
 export type InitStep = 'read' | { pollInMs: number } | 'wait';
 
@@ -35,7 +42,7 @@ export type InitStep = 'read' | { pollInMs: number } | 'wait';
 export function nextInitStep({ init, waiting }: BufferState, options: BufferOptions, paused: boolean): InitStep {
   if (!options.init || paused) return 'wait';
   const sum = waiting.reduce((all, one) => all + one, 0);
-  if (!init.over) return sum <= pageLimit(options) ? 'read' : 'wait';
+  if (!init.over) return sum <= lowWater(options) ? 'read' : 'wait';
   if (options.pollMs === null || sum > 0) return 'wait';
   return { pollInMs: pollDelay(init.emptyPasses, options.pollMs) };
 }

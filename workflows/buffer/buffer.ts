@@ -155,10 +155,11 @@ export async function buffer(input: BufferInput): Promise<void> {
   // ── Open, then read pages and wait for what is asked ──
   const current = (now = await openBuffer({ buffer: name, options: input.options, shards: state.shards }));
   const isStopped = (): boolean => current.state === 'stopped';
+  const { version } = current;
   const started = await startShards(current, current.missing);
   if (input.state === undefined) {
-    // One that was stopped a moment ago may have ended in between.
-    const gone = await toShards(orderSignal, [ordersOf(current)], started);
+    // One that was stopped a moment ago may have ended in between. Those that were started know, but for what was said since.
+    const gone = await toShards(orderSignal, [ordersOf(current)], current.version === version ? started : []);
     if (gone.length > 0) await startShards(current);
     // A parent that was lost may have read a page that did not reach its shards; those that have it ignore it.
     if (current.lastPage) {

@@ -88,7 +88,7 @@ export interface InitContext<S = Json> {
   readonly cursor: Json | undefined;
   /** The definition's state. */
   readonly state: S;
-  /** About how many entries are wanted: `maxBatchSize` x shards. More are taken too. */
+  /** About how many entries are wanted: two batches of each shard, 2 x `maxBatchSize` x shards. More are taken too. */
   readonly limit: number;
   /** Passes before this one: 0 at first, more when it polls. */
   readonly pass: number;

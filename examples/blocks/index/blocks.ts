@@ -4,7 +4,16 @@
  */
 import type { Chain } from '../rpc/chain';
 import { RpcError } from '../rpc/errors';
-import { awaitingAmong, beginFetch, brokenLinks, removeFrom, storedAround, writeBlocks } from '../store/blocks';
+import {
+  awaitingAmong,
+  beginFetch,
+  type BlockText,
+  blockText,
+  brokenLinks,
+  removeFrom,
+  storedAround,
+  writeBlocks,
+} from '../store/blocks';
 import type { Database } from '../store/database';
 import { inParts } from './parts';
 
@@ -69,16 +78,23 @@ export class BlockIndexer {
     signal: AbortSignal | undefined,
   ): Promise<number[]> {
     const fetch = await beginFetch(this.database.pool);
-    const outcomes = await this.chain.blocks(numbers, signal);
-    const blocks = outcomes.flatMap((outcome) => (outcome.ok ? [outcome.value] : []));
-    const failed = outcomes.flatMap((outcome, k) =>
-      outcome.ok ? [] : [{ number: numbers[k]!, error: outcome.error }],
-    );
+    const { blocks, failed } = await this.fetch(numbers, signal);
     done.failed.push(...(await this.withoutThoseAhead(failed, signal)));
     const { written, replaced } = await writeBlocks(this.database, fetch, blocks);
     done.written.push(...written);
     done.replaced.push(...replaced);
-    return blocks.map(({ block }) => block.number);
+    return blocks.numbers;
+  }
+
+  private async fetch(
+    numbers: readonly number[],
+    signal: AbortSignal | undefined,
+  ): Promise<{ blocks: BlockText; failed: Failure[] }> {
+    const outcomes = await this.chain.blocks(numbers, signal);
+    return {
+      blocks: blockText(outcomes.flatMap((outcome) => (outcome.ok ? [outcome.value] : []))),
+      failed: outcomes.flatMap((outcome, k) => (outcome.ok ? [] : [{ number: numbers[k]!, error: outcome.error }])),
+    };
   }
 
   /** A block past the head is none that failed: the head's tracker will come for it. */

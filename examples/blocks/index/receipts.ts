@@ -4,7 +4,7 @@
 import type { Chain } from '../rpc/chain';
 import type { Receipts } from '../rpc/decode';
 import type { Database } from '../store/database';
-import { awaitingReceipts, writeReceipts } from '../store/receipts';
+import { awaitingReceipts, type ReceiptText, receiptText, writeReceipts } from '../store/receipts';
 import type { Failure } from './blocks';
 import { inParts } from './parts';
 
@@ -37,6 +37,15 @@ export class ReceiptIndexer {
     done: IndexedReceipts,
     signal: AbortSignal | undefined,
   ): Promise<void> {
+    const receipts = await this.fetch(numbers, done, signal);
+    done.written += (await writeReceipts(this.database, receipts)).length;
+  }
+
+  private async fetch(
+    numbers: readonly number[],
+    done: IndexedReceipts,
+    signal: AbortSignal | undefined,
+  ): Promise<ReceiptText> {
     // Those that are not there have their receipts by now, or are no more.
     const blocks = await awaitingReceipts(this.database.pool, numbers);
     const outcomes = await this.chain.receipts(blocks, signal);
@@ -47,6 +56,6 @@ export class ReceiptIndexer {
       else if (outcome.ok || outcome.error.failure === 'null') done.changed.push(block.number);
       else done.failed.push({ number: block.number, error: outcome.error });
     });
-    done.written += (await writeReceipts(this.database, receipts)).length;
+    return receiptText(receipts);
   }
 }

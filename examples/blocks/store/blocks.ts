@@ -4,7 +4,7 @@
  */
 import type { Block, BlockRow, TransactionRow } from '../rpc/decode';
 import { byteColumn, column } from './columns';
-import { bytea, copyRows } from './copy';
+import { bytea, copy, copyText } from './copy';
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 const BEGIN_FETCH: Statement = { name: 'begin-fetch', text: `select nextval('chain.fetch_number')::text as fetch` };
@@ -90,25 +90,42 @@ export interface Written {
   replaced: number[];
 }
 
-/** @param blocks at most one of each number. Those that are stored as they are cost no write. */
-export async function writeBlocks(database: Database, fetch: string, blocks: readonly Block[]): Promise<Written> {
-  if (blocks.length === 0) return { written: [], replaced: [] };
+/** Blocks as the statements take them: a few long strings in place of the many values that were parsed. */
+export interface BlockText {
+  numbers: number[];
+  /** Of {@link WRITE_BLOCKS}. */
+  columns: string[];
+  /** Those of each block; empty: it has none. */
+  transactions: string[];
+}
+
+/** @param blocks at most one of each number */
+export function blockText(blocks: readonly Block[]): BlockText {
+  return {
+    numbers: blocks.map(({ block }) => block.number),
+    columns: blockColumns(blocks.map(({ block }) => block)),
+    transactions: blocks.map(({ transactions }) => copyText(transactions, transactionValues)),
+  };
+}
+
+/** Those that are stored as they are cost no write. */
+export async function writeBlocks(database: Database, fetch: string, blocks: BlockText): Promise<Written> {
+  if (blocks.numbers.length === 0) return { written: [], replaced: [] };
   return database.transaction(async (db) => {
-    const result = await rows<{ number: number; replaced: boolean }>(
-      db,
-      WRITE_BLOCKS,
-      blockColumns(blocks.map(({ block }) => block)).concat(fetch),
-    );
+    const values = [...blocks.columns, fetch];
+    const result = await rows<{ number: number; replaced: boolean }>(db, WRITE_BLOCKS, values);
     const written = result.map(({ number }) => number);
     const replaced = result.filter((row) => row.replaced).map(({ number }) => number);
     if (replaced.length > 0) await clear(db, replaced);
     const isWritten = new Set(written);
-    const fresh = blocks.filter(({ block }) => isWritten.has(block.number));
-    const transactions = fresh.flatMap((each) => each.transactions);
-    if (transactions.length > 0) {
-      await copyRows(db, TRANSACTIONS, transactions, transactionValues);
-      const awaiting = fresh.filter((each) => each.transactions.length > 0);
-      await rows(db, AWAIT_RECEIPTS, [column(awaiting, ({ block }) => block.number)]);
+    const full = blocks.numbers.flatMap((number, k) => (isWritten.has(number) && blocks.transactions[k] ? [k] : []));
+    if (full.length > 0) {
+      await copy(
+        db,
+        TRANSACTIONS,
+        full.map((k) => blocks.transactions[k]!),
+      );
+      await rows(db, AWAIT_RECEIPTS, [column(full, (k) => blocks.numbers[k])]);
     }
     return { written, replaced };
   });

@@ -7,22 +7,13 @@ type Value = string | number | boolean | null | undefined;
 
 /** Numbers, decimal strings, booleans. */
 export function column<T>(rows: readonly T[], value: (row: T) => Value): string {
-  let text = '{';
-  for (let k = 0; k < rows.length; k++) {
-    if (k > 0) text += ',';
-    const each = value(rows[k]!);
-    text += each === null || each === undefined ? 'NULL' : String(each);
-  }
-  return text + '}';
+  return `{${rows.map((row) => value(row) ?? 'NULL').join(',')}}`;
 }
 
 /** '0x…' as bytea. */
 export function byteColumn<T>(rows: readonly T[], value: (row: T) => string | null | undefined): string {
-  let text = '{';
-  for (let k = 0; k < rows.length; k++) {
-    if (k > 0) text += ',';
-    const each = value(rows[k]!);
-    text += each === null || each === undefined ? 'NULL' : `"\\\\${each.slice(1)}"`;
-  }
-  return text + '}';
+  return column(rows, (row) => {
+    const each = value(row);
+    return each === null || each === undefined ? each : `"\\\\${each.slice(1)}"`;
+  });
 }

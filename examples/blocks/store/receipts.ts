@@ -5,7 +5,7 @@
 import type { BlockReference } from '../rpc/chain';
 import type { LogRow, ReceiptRow, Receipts } from '../rpc/decode';
 import { byteColumn, column } from './columns';
-import { bytea, copyRows } from './copy';
+import { bytea, copy, copyText } from './copy';
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 /**
@@ -37,29 +37,34 @@ const AWAITING_BELOW: Statement = {
          order by block_number desc limit $2`,
 };
 
+/** Receipts as the statements take them: a few long strings in place of the many values that were parsed. */
+export interface ReceiptText {
+  numbers: number[];
+  /** Of {@link TAKE_OFF}. */
+  columns: string[];
+  /** Those of each block. */
+  receipts: string[];
+  logs: string[];
+}
+
+export function receiptText(receipts: readonly Receipts[]): ReceiptText {
+  return {
+    numbers: receipts.map(({ blockNumber }) => blockNumber),
+    columns: [column(receipts, ({ blockNumber }) => blockNumber), byteColumn(receipts, ({ blockHash }) => blockHash)],
+    receipts: receipts.map((each) => copyText(each.receipts, receiptValues)),
+    logs: receipts.map((each) => copyText(each.logs, logValues)),
+  };
+}
+
 /** @returns the numbers of the blocks whose receipts were written now; the others were, or are another block by now. */
-export async function writeReceipts(database: Database, receipts: readonly Receipts[]): Promise<number[]> {
-  if (receipts.length === 0) return [];
+export async function writeReceipts(database: Database, receipts: ReceiptText): Promise<number[]> {
+  if (receipts.numbers.length === 0) return [];
   return database.transaction(async (db) => {
-    const given = [
-      column(receipts, ({ blockNumber }) => blockNumber),
-      byteColumn(receipts, ({ blockHash }) => blockHash),
-    ];
-    const taken = await rows<{ number: number }>(db, TAKE_OFF, given);
+    const taken = await rows<{ number: number }>(db, TAKE_OFF, receipts.columns);
     const numbers = new Set(taken.map(({ number }) => number));
-    const mine = receipts.filter(({ blockNumber }) => numbers.has(blockNumber));
-    await copyRows(
-      db,
-      RECEIPTS,
-      mine.flatMap((each) => each.receipts),
-      receiptValues,
-    );
-    await copyRows(
-      db,
-      LOGS,
-      mine.flatMap((each) => each.logs),
-      logValues,
-    );
+    const isMine = (_: string, k: number): boolean => numbers.has(receipts.numbers[k]!);
+    await copy(db, RECEIPTS, receipts.receipts.filter(isMine));
+    await copy(db, LOGS, receipts.logs.filter(isMine));
     return [...numbers];
   });
 }

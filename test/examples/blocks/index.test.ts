@@ -1,9 +1,9 @@
 /** The indexer on a real node and a real PostgreSQL: every row as the node has it, whatever the chain does meanwhile. */
 import { Head } from '../../../examples/blocks/index/head';
 import { Missing } from '../../../examples/blocks/index/missing';
-import { beginFetch, brokenLinks, writeBlocks } from '../../../examples/blocks/store/blocks';
+import { beginFetch, blockText, brokenLinks, writeBlocks } from '../../../examples/blocks/store/blocks';
 import { counts } from '../../../examples/blocks/store/gaps';
-import { awaitingReceipts, writeReceipts } from '../../../examples/blocks/store/receipts';
+import { awaitingReceipts, receiptText, writeReceipts } from '../../../examples/blocks/store/receipts';
 import { Kit, range } from './kit';
 
 let kit: Kit;
@@ -162,7 +162,7 @@ describe('a reorganisation', () => {
     await kit.traffic.reorganise(60);
     await kit.index(numbers);
     const before = await counts(kit.database.pool);
-    await writeReceipts(kit.database, receipts);
+    await writeReceipts(kit.database, receiptText(receipts));
     // Those below the fork were still awaited.
     const written = (await counts(kit.database.pool)).awaiting - before.awaiting;
     expect(written).toBeLessThanOrEqual(0);
@@ -177,7 +177,7 @@ test('a batch that slept through a reorganisation does not bring the old chain b
   const old = (await kit.chain.blocks(numbers)).flatMap((outcome) => (outcome.ok ? [outcome.value] : []));
   await kit.traffic.reorganise(60);
   await kit.index(numbers);
-  expect(await writeBlocks(kit.database, sleeper, old)).toEqual({ written: [], replaced: [] });
+  expect(await writeBlocks(kit.database, sleeper, blockText(old))).toEqual({ written: [], replaced: [] });
   await kit.agree();
 });
 

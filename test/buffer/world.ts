@@ -1,0 +1,361 @@
+/** A shard in a world that can be driven by hand or by a random history, with no Temporal and no PostgreSQL: for `plan.test.ts`. */
+import fc from 'fast-check';
+import type { BatchResult, Chunk, Json, Kept, ShardState, StoreRow } from '../../workflows/buffer/contract';
+import { accept, indexKeys, type KeyIndex } from '../../workflows/buffer/intake';
+import type { BufferOptions } from '../../workflows/buffer/options';
+import { batchInput, buried, moveDue, settle, takeBatch } from '../../workflows/buffer/outcome';
+import {
+  beginStore,
+  CARRY_BYTES,
+  fetched,
+  nextShardStep,
+  notStored,
+  stored,
+  type ShardMoment,
+  type Storing,
+} from '../../workflows/buffer/plan';
+import { carriedBytes, countsOf, freshShardState, pendingOf, runningOf, waitingOf } from '../../workflows/buffer/queue';
+
+export const OPTIONS: BufferOptions = {
+  maxBatchSize: 5,
+  flushIntervalMs: 50,
+  maxConcurrency: 2,
+  timeoutMs: 1_000,
+  heartbeatTimeoutMs: 1_000,
+  pollMs: null,
+  bound: { entries: 20, bytes: 100_000 },
+  capacity: 1_000_000,
+  retry: { attempts: 3, baseMs: 10, capMs: 100 },
+  ordered: false,
+  shards: 1,
+  historyEvents: 60,
+  init: false,
+  key: null,
+  state: null,
+};
+
+interface Row {
+  lane: string;
+  place: number | null;
+  chunk: Chunk;
+  entries: Json[];
+  keys: (string | null)[] | undefined;
+  token?: number;
+}
+
+/** The world around a shard: PostgreSQL, the handlers, and Temporal, which carries its state. */
+export class World {
+  state: ShardState;
+  index: KeyIndex;
+  now = 1_000;
+  events = 0;
+  changed = true;
+  lastReportMs = 0;
+  lastRoomMs = 0;
+  believed: number | null = null;
+  storeNotBeforeMs = 0;
+  storing: Storing | undefined;
+  burying: number | undefined;
+  reviving = false;
+  rows = new Map<string, Row>();
+  dead = new Map<number, Json>();
+  handled: Json[] = [];
+  /** The newest stored entry of each key. */
+  keys = new Map<string, number>();
+  runs = 0;
+
+  constructor(readonly options: BufferOptions) {
+    this.state = freshShardState({ options, paused: false, version: 1 }, null);
+    this.index = indexKeys(this.state);
+  }
+
+  push(entries: Json[], extra: object = {}): void {
+    const keys = this.options.key ? { keys: entries.map((entry) => JSON.stringify(entry)) } : {};
+    accept(this.state, this.index, { entries, bytes: entries.length * 8, ...keys, ...extra }, this.now);
+    this.events++;
+    this.changed = true;
+    this.check();
+  }
+
+  check(): void {
+    const { accepted, done, pending, running, dead, merged, dropped } = countsOf(this.state);
+    expect(accepted).toBe(done + pending + running + dead + merged + dropped);
+    for (const lane of [this.state.front, this.state.back, this.state.later]) {
+      expect(lane.stored.entries).toBeGreaterThanOrEqual(0);
+    }
+    expect(dead).toBeGreaterThanOrEqual(0);
+  }
+
+  moment(): ShardMoment {
+    return {
+      nowMs: this.now,
+      storing: this.storing !== undefined,
+      fetching: false,
+      burying: this.burying !== undefined,
+      reviving: this.reviving,
+      reporting: false,
+      changed: this.changed,
+      lastReportMs: this.lastReportMs,
+      tellingRoom: false,
+      believed: this.believed,
+      lastRoomMs: this.lastRoomMs,
+      storeNotBeforeMs: this.storeNotBeforeMs,
+      handlersBusy: false,
+      historyEvents: this.events,
+      historyBytes: 0,
+      takingBack: false,
+    };
+  }
+
+  /** Carries out steps until the shard waits; batches stay running until `end` ends them. */
+  work(storeFails: boolean): number | undefined {
+    for (let i = 0; i < 10_000; i++) {
+      moveDue(this.state, this.index, this.now);
+      const step = nextShardStep(this.state, this.moment());
+      this.events++;
+      switch (step.do) {
+        case 'run': {
+          const { number } = takeBatch(this.state, this.index, this.now);
+          // What goes through Temporal is a copy.
+          JSON.parse(JSON.stringify(batchInput(this.state, { buffer: 'b', shard: 0 }, number, true)));
+          break;
+        }
+        case 'store': {
+          const storing = beginStore(this.state, this.index, this.events >= this.options.historyEvents, 'b.0');
+          if (storing.rows.length === 0) throw new Error('nothing to store');
+          if (storeFails) {
+            notStored(this.state, this.index, storing);
+            this.storeNotBeforeMs = this.now + 1_000;
+          } else {
+            this.write(storing.rows);
+            stored(this.state, storing);
+          }
+          break;
+        }
+        case 'fetch': {
+          const { from, to } = this.state[step.lane].stored;
+          fetched(this.state, step.lane, this.fetch(step.lane, from, to));
+          break;
+        }
+        case 'bury':
+          for (const chunk of this.state.burying.slice(0, step.count)) {
+            this.entriesOf(chunk).forEach((entry, k) => this.dead.set(chunk.first + k, entry));
+          }
+          buried(this.state, step.count);
+          break;
+        case 'tell':
+          this.changed = false;
+          break;
+        case 'tellRoom':
+          this.lastRoomMs = this.now;
+          this.believed = waitingOf(this.state);
+          break;
+        case 'report':
+          this.changed = false;
+          this.lastReportMs = this.now;
+          for (const id of this.state.forget.splice(0)) this.rows.delete(id);
+          break;
+        case 'continueAsNew':
+          expect(carriedBytes(this.state)).toBeLessThanOrEqual(CARRY_BYTES);
+          this.state = JSON.parse(JSON.stringify({ ...this.state, runs: this.state.runs + 1 })) as ShardState;
+          this.index = indexKeys(this.state);
+          this.events = 0;
+          this.runs++;
+          break;
+        case 'wait':
+          return step.untilMs;
+        default:
+          throw new Error(`not expected: ${step.do}`);
+      }
+      this.check();
+    }
+    throw new Error('it does not come to rest');
+  }
+
+  write(rows: StoreRow[]): void {
+    for (const { id, lane, place, chunk } of rows) {
+      const before = this.rows.get(id);
+      if (before && chunk.entries) continue;
+      const entries = chunk.entries ?? before!.entries;
+      this.rows.set(id, { lane, place, chunk: { ...chunk }, entries: [...entries], keys: chunk.keys ?? before?.keys });
+      (chunk.keys ?? before?.keys)?.forEach((key, i) => {
+        if (key !== null) this.keys.set(key, Math.max(this.keys.get(key) ?? 0, chunk.first + i));
+      });
+    }
+  }
+
+  fetch(lane: string, from: number, to: number) {
+    const later = lane === 'later';
+    const found = [...this.rows.entries()]
+      .filter(([, row]) => row.lane === lane && row.place !== null && row.place <= to)
+      .filter(([, row]) => (later ? row.token === undefined && row.chunk.at! <= this.now : row.place! >= from))
+      .sort(([, a], [, b]) => (later ? a.chunk.at! - b.chunk.at! : 0) || a.place! - b.place!)
+      .slice(0, 3);
+    for (const [, row] of found) if (later) row.token = from;
+    const dues = [...this.rows.values()].filter(
+      (row) => row.lane === 'later' && row.place !== null && row.token === undefined,
+    );
+    return {
+      chunks: found.map(([id, { chunk }]) => {
+        const { first, count, bytes, attempts, failed, limit, errors, at } = chunk;
+        return { first, count, bytes, attempts, failed, limit, errors, at, since: 0, row: id, from: 0 };
+      }),
+      next: later ? from + 1 : (found.at(-1)?.[1].place ?? from - 1) + 1,
+      laterDue: dues.length === 0 ? null : Math.min(...dues.map((row) => row.chunk.at!)),
+    };
+  }
+
+  entriesOf(chunk: Chunk): Json[] {
+    if (chunk.entries) return chunk.entries;
+    const row = this.rows.get(chunk.row!);
+    if (!row) throw new Error(`row ${chunk.row} is gone`);
+    return row.entries.slice(chunk.from ?? 0, (chunk.from ?? 0) + chunk.count);
+  }
+
+  keysOf(chunk: Chunk): (string | null)[] | undefined {
+    if (chunk.entries) return chunk.keys;
+    return this.rows.get(chunk.row!)!.keys?.slice(chunk.from ?? 0, (chunk.from ?? 0) + chunk.count);
+  }
+
+  /** Ends the oldest running batch in some way. `verdict` says what happens to each entry. */
+  end(
+    how: 'answer' | 'crash' | 'held' | 'tooLarge',
+    verdict: (entry: Json) => 'done' | 'again' | 'off' | 'poison',
+  ): void {
+    const number = Object.keys(this.state.running)[0];
+    if (number === undefined) return;
+    const batch = this.state.running[number]!;
+    expect(batch.count).toBeLessThanOrEqual(this.options.maxBatchSize);
+    const entries = batch.chunks.flatMap((chunk) => this.entriesOf(chunk));
+    const numbers = batch.chunks.flatMap((chunk) => Array.from({ length: chunk.count }, (_, i) => chunk.first + i));
+    const keys = batch.chunks.flatMap((chunk) => this.keysOf(chunk) ?? Array<null>(chunk.count).fill(null));
+    expect(entries).toHaveLength(batch.count);
+    let outcome: BatchResult['outcome'];
+    if (how === 'crash') outcome = { kind: 'failed', error: 'crash', tooLarge: false, final: false };
+    else if (how === 'tooLarge') outcome = { kind: 'failed', error: '413', tooLarge: true, final: false };
+    else if (how === 'held') outcome = { kind: 'held', error: '429', forMs: 20 };
+    else {
+      const live = entries.map((_, i) => keys[i] === null || (this.keys.get(keys[i]!) ?? 0) <= numbers[i]!);
+      if (entries.some((entry, i) => live[i] && verdict(entry) === 'poison')) {
+        outcome = { kind: 'failed', error: 'poison', tooLarge: false, final: false };
+      } else {
+        const kept: Kept[] = [];
+        entries.forEach((entry, i) => {
+          const what = live[i] ? verdict(entry) : 'void';
+          if (what === 'done') this.handled.push(entry);
+          if (what === 'again') kept.push({ from: i, count: 1 });
+          if (what === 'off') kept.push({ from: i, count: 1, at: this.now + 30 });
+        });
+        outcome = { kind: 'answered', kept, fresh: [], voided: live.filter((one) => !one).length };
+      }
+    }
+    settle(this.state, this.index, Number(number), outcome, this.now);
+    // A result that comes twice counts once.
+    settle(this.state, this.index, Number(number), outcome, this.now);
+    this.changed = true;
+    this.check();
+  }
+
+  /** Lets everything come to its end. */
+  drain(verdict: (entry: Json) => 'done' | 'poison'): void {
+    for (let i = 0; i < 5_000; i++) {
+      const until = this.work(false);
+      if (runningOf(this.state) > 0) this.end('answer', verdict);
+      else if (pendingOf(this.state) === 0) return;
+      else if (until === undefined) throw new Error('it waits for nothing');
+      else this.now = Math.max(this.now + 1, until);
+    }
+    throw new Error('it does not drain');
+  }
+}
+
+type Act =
+  | { act: 'push'; count: number; front: boolean; off: boolean }
+  | { act: 'repeat' }
+  | { act: 'end'; how: 'answer' | 'crash' | 'held' | 'tooLarge'; again: number }
+  | { act: 'time'; ms: number }
+  | { act: 'outage'; on: boolean }
+  | { act: 'memory'; shrink: boolean }
+  | { act: 'flush' };
+
+export const acts: fc.Arbitrary<Act[]> = fc.array(
+  fc.oneof(
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        act: fc.constant('push' as const),
+        count: fc.integer({ min: 0, max: 12 }),
+        front: fc.boolean(),
+        off: fc.boolean(),
+      }),
+    },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('repeat' as const) }) },
+    {
+      weight: 6,
+      arbitrary: fc.record({
+        act: fc.constant('end' as const),
+        how: fc.constantFrom(
+          'answer' as const,
+          'answer' as const,
+          'answer' as const,
+          'crash' as const,
+          'held' as const,
+          'tooLarge' as const,
+        ),
+        again: fc.integer({ min: 2, max: 9 }),
+      }),
+    },
+    { weight: 4, arbitrary: fc.record({ act: fc.constant('time' as const), ms: fc.integer({ min: 1, max: 120 }) }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('outage' as const), on: fc.boolean() }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('memory' as const), shrink: fc.boolean() }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant('flush' as const) }) },
+  ),
+  { maxLength: 120, size: 'max' },
+);
+
+export function live(world: World, history: Act[], sameKeys: boolean): number {
+  let next = 0;
+  let seq = 0;
+  let outage = false;
+  let last: Parameters<World['push']> | undefined;
+  for (const one of history) {
+    switch (one.act) {
+      case 'push': {
+        const entries = Array.from({ length: one.count }, () => (sameKeys ? next++ % 7 : next++));
+        last = [
+          entries,
+          {
+            sender: 's',
+            seq: ++seq,
+            ...(one.front ? { front: true } : {}),
+            ...(one.off ? { at: world.now + 40 } : {}),
+          },
+        ];
+        world.push(...last);
+        break;
+      }
+      case 'repeat':
+        if (last) world.push(...last);
+        break;
+      case 'end':
+        world.end(one.how, (entry) =>
+          Number(entry) % one.again === 1 ? 'again' : Number(entry) % one.again === 0 ? 'off' : 'done',
+        );
+        break;
+      case 'time':
+        world.now += one.ms;
+        break;
+      case 'outage':
+        outage = one.on;
+        break;
+      case 'memory':
+        world.state.shrunk = one.shrink;
+        break;
+      case 'flush':
+        world.state.flushBelow = world.state.nextEntry;
+        break;
+    }
+    world.work(outage);
+  }
+  return next;
+}

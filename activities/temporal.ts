@@ -34,6 +34,8 @@ import {
 const TRACKER = defineSearchAttributeKey('LongwatchTracker', 'KEYWORD');
 const POOL = defineSearchAttributeKey('LongwatchPool', 'INT');
 
+export type LastRun = { state: 'missing' } | { state: 'running' | 'forced'; runId: string };
+
 export class TemporalLink {
   constructor(private readonly client: Client) {}
 
@@ -107,7 +109,7 @@ export class TemporalLink {
   }
 
   /** `missing`: there is none, or it has completed; `forced`: it was terminated, failed or timed out, and none has come after it. */
-  async lastRun(workflowId: string): Promise<{ state: 'running' | 'missing' | 'forced'; runId?: string }> {
+  async lastRun(workflowId: string): Promise<LastRun> {
     try {
       const { status, runId } = await this.client.workflow.getHandle(workflowId).describe();
       if (status.name === 'COMPLETED') return { state: 'missing' };
@@ -119,10 +121,9 @@ export class TemporalLink {
     }
   }
 
-  /** How the last run came to its end, where it was ended by force; undefined where it runs, completed, or was never there. */
-  async forcedEnd(workflowId: string): Promise<RunEnd | undefined> {
-    const { state, runId } = await this.lastRun(workflowId);
-    return state === 'forced' ? readEnd(this.client, workflowId, runId!) : undefined;
+  /** How a run that was ended by force came to its end. */
+  endOf(workflowId: string, runId: string): Promise<RunEnd> {
+    return readEnd(this.client, workflowId, runId);
   }
 
   /**

@@ -3,7 +3,7 @@
  * letters. Called by `workflows/buffer`; the statements are in `store/buffers.ts`, `store/chunks.ts` and `store/dead.ts`.
  */
 import type { BufferActivities, BufferOpening, Chunk, DeadPage, Json } from '../../workflows/buffer/contract';
-import { shardsOf } from '../../workflows/buffer/init';
+import { shardCount } from '../../workflows/buffer/init';
 import { bufferChangeProblems } from '../../workflows/buffer/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { randomUUID } from 'node:crypto';
@@ -73,7 +73,7 @@ export function bufferCommands({
         };
       });
       if (atLeast === undefined || opening.state === 'stopped') return opening;
-      const shards = Math.max(atLeast, opening.shards ?? 0, shardsOf(opening.options));
+      const shards = shardCount(opening.options, atLeast, opening.shards ?? 0);
       return { ...opening, missing: await missingOf(buffer, shards) };
     },
 

@@ -75,10 +75,7 @@ async function keep(
       seqs: last,
     };
     for (const [shard, group] of groups.entries()) {
-      const size = JSON.stringify(group).length <= room ? group.length : ROW_ENTRIES;
-      for (let from = 0; from < group.length; from += size) {
-        const part = group.slice(from, from + size);
-        const json = JSON.stringify(part);
+      for (const { from, part, json } of partsOf(group, room)) {
         const keys = keyOf && part.map(keyOf);
         const chunk = { shard, seq: ++last[shard]!, count: part.length, bytes: json.length };
         if (json.length <= room) {
@@ -93,6 +90,18 @@ async function keep(
     }
     await notePage(db, buffer, read);
     return read;
+  });
+}
+
+/** A group that may travel by itself stays whole; of any other each part is as large as a row may be. */
+function partsOf(group: Json[], room: number): { from: number; part: Json[]; json: string }[] {
+  const whole = JSON.stringify(group);
+  if (group.length <= ROW_ENTRIES || whole.length <= room) {
+    return group.length === 0 ? [] : [{ from: 0, part: group, json: whole }];
+  }
+  return Array.from({ length: Math.ceil(group.length / ROW_ENTRIES) }, (_, i) => {
+    const part = group.slice(i * ROW_ENTRIES, (i + 1) * ROW_ENTRIES);
+    return { from: i * ROW_ENTRIES, part, json: JSON.stringify(part) };
   });
 }
 

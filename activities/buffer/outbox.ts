@@ -47,9 +47,10 @@ export interface Note extends Stored {
 export type Push = (buffer: string, shard: number, message: PushMessage) => Promise<void>;
 
 /** The note alone; its entries lie in their row already. */
-export async function note(db: Queryable, message: Note): Promise<void> {
+export async function note(db: Queryable, message: Note): Promise<Note> {
   const { buffer, id, shard, sender, seq, count, bytes, front, at } = message;
   await run(db, NOTE, [buffer, id, shard, sender, seq, count, bytes, front, at]);
+  return message;
 }
 
 export async function storeAndNote(
@@ -61,9 +62,7 @@ export async function storeAndNote(
   const { buffer, id } = message;
   const json = JSON.stringify(entries);
   await sendRow(db, { buffer, id, entries, json, ...(keys ? { keys } : {}) }, null);
-  const noted: Note = { ...message, count: entries.length, bytes: json.length };
-  await note(db, noted);
-  return noted;
+  return note(db, { ...message, count: entries.length, bytes: json.length });
 }
 
 /** Call it when they are committed. Never rejects. */

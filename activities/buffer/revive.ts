@@ -27,10 +27,10 @@ export async function reviveShards(
   const missing: number[] = [];
   for (const shard of shards) {
     const id = shardWorkflowId(buffer, shard);
-    const { state } = await temporal.lastRun(id);
-    if (state === 'missing') missing.push(shard);
-    const end = state === 'forced' ? await temporal.forcedEnd(id) : undefined;
-    if (!end) continue;
+    const last = await temporal.lastRun(id);
+    if (last.state === 'missing') missing.push(shard);
+    if (last.state !== 'forced') continue;
+    const end = await temporal.endOf(id, last.runId);
     // Committed before the reset, whatever becomes of it: after it, nothing else would know of them.
     const notes = await database.transaction((db) => keepPushed(db, buffer, shard, end.updates));
     await database.transaction(async (db) => {
@@ -58,8 +58,7 @@ async function keepPushed(
       const id = row?.id ?? `${sender}.${seq}`;
       const about = { buffer, id, shard, sender, seq, front, at };
       if (row) {
-        notes.push({ ...about, count: row.count, bytes });
-        await note(db, notes.at(-1)!);
+        notes.push(await note(db, { ...about, count: row.count, bytes }));
       } else if (entries && entries.length > 0) {
         notes.push(await storeAndNote(db, about, entries, keys));
       }

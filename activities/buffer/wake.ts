@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import { bufferWorkflowId, shardWorkflowId, type BufferRunState } from '../../workflows/buffer/contract';
-import { shardsOf } from '../../workflows/buffer/init';
+import { shardCount } from '../../workflows/buffer/init';
 import type { BufferOptions } from '../../workflows/buffer/options';
 import { expireRows } from '../store/chunks';
 import type { Database, Statement } from '../store/database';
@@ -35,7 +35,7 @@ export async function wakeMissingBuffers(
   log: Logger,
 ): Promise<void> {
   for (const { name, state, options, shards: known } of await database.rows<Row>(BUFFERS)) {
-    const shards = Array.from({ length: Math.max(known, shardsOf(options)) }, (_, shard) => shard);
+    const shards = Array.from({ length: shardCount(options, known) }, (_, shard) => shard);
     const missing = shards.filter((shard) => !running.has(shardWorkflowId(name, shard)));
     if (state === 'stopped') {
       // Those that have batches under way end after them; one that was not told is told so.

@@ -370,12 +370,12 @@ test('a run that was ended before its first task, and ended again before the nex
   const handle = temporal.workflow.getHandle(workflowId);
   for (let round = 1; round <= 3; round++) {
     await handle.terminate('by hand');
-    expect(await link.lastRun(workflowId)).toMatchObject({ state: 'forced' });
-    const end = await link.forcedEnd(workflowId);
-    expect(end?.updates).toEqual([]);
-    expect(await link.reset(workflowId, end!)).toBe(true);
-    expect(await link.reset(workflowId, end!)).toBe(false);
-    expect(await link.forcedEnd(workflowId)).toBeUndefined();
+    const last = await link.lastRun(workflowId);
+    expect(last).toMatchObject({ state: 'forced' });
+    const end = await link.endOf(workflowId, (last as { runId: string }).runId);
+    expect(end.updates).toEqual([]);
+    expect(await link.reset(workflowId, end)).toBe(true);
+    expect(await link.reset(workflowId, end)).toBe(false);
     expect(await link.lastRun(workflowId)).toMatchObject({ state: 'running' });
     const { events } = await handle.fetchHistory();
     expect(events!.filter((event) => event.workflowExecutionSignaledEventAttributes)).toHaveLength(1);

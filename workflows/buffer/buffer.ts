@@ -57,6 +57,7 @@ import {
   nextInitStep,
   pageLimit,
   pageRead,
+  shardCount,
   shardsOf,
   type InitStep,
 } from './init';
@@ -297,16 +298,17 @@ export async function buffer(input: BufferInput): Promise<void> {
    * @returns those that were started here, with the orders of now
    */
   async function startShards(opening: BufferOpening, known?: number[]): Promise<number[]> {
-    const count = Math.max(state.shards, shardsOf(opening.options), opening.shards ?? 0);
+    const count = shardCount(opening.options, state.shards, opening.shards ?? 0);
     const missing = known ?? (isStopped() ? [] : await findMissingShards({ buffer: name, shards: count }));
-    const orders = ordersOf(opening);
-    const started = isStopped() ? [] : await Promise.all(missing.map((number) => startShard(opening, orders, number)));
+    const started = await Promise.all(missing.map((number) => startShard(opening, number)));
     state.shards = count;
     return missing.filter((_, i) => started[i]);
   }
 
-  /** False: it runs already. */
-  async function startShard(opening: BufferOpening, orders: ShardOrders, number: number): Promise<boolean> {
+  /** False: it runs already, or the buffer was stopped meanwhile. */
+  async function startShard(opening: BufferOpening, number: number): Promise<boolean> {
+    if (isStopped()) return false;
+    const orders = ordersOf(opening);
     try {
       await CancellationScope.nonCancellable(() =>
         startChild(shardWorkflow, {

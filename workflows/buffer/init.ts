@@ -26,6 +26,9 @@ export const roomFor = (options: BufferOptions): number => options.maxBatchSize 
 
 export const shardsOf = (options: BufferOptions): number => (options.ordered ? 1 : options.shards);
 
+/** Those that run: as many as the options want, and those that were there before, until they are empty. */
+export const shardCount = (options: BufferOptions, ...known: number[]): number => Math.max(shardsOf(options), ...known);
+
 /** About how many entries of a page are wanted. */
 export const pageLimit = (options: BufferOptions): number => roomFor(options) * shardsOf(options);
 

@@ -296,7 +296,7 @@ export class BufferHandle<E = Json> {
 
   private keys({ key }: BufferOptions): ((entry: Json) => string | null) | undefined {
     if (key === null) return undefined;
-    if (key !== 'function') return (entry) => keyAt(entry, key.path);
+    if (key !== 'function') return keyAt(key.path);
     const definition = this.definition as BufferDefinition<never, never> | undefined;
     if (definition?.key === undefined) {
       throw new InvalidEntryError(

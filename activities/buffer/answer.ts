@@ -18,8 +18,8 @@ export interface ReadAnswer {
 export interface Given {
   entries: Json[];
   positions: number[];
-  /** Their JSON before `run` saw them; an object may be changed in place. */
-  before: (string | undefined)[];
+  /** All of them as JSON before `run` saw them; an object may be changed in place. */
+  before: string;
   keyOf: ((entry: Json) => string | null) | undefined;
   keys: (string | null)[] | undefined;
 }
@@ -29,7 +29,8 @@ export function readAnswer(answer: BatchAnswer<unknown, unknown>, given: Given, 
   const answers =
     answer === undefined || answer === null ? [] : ((Array.isArray(answer) ? answer : [answer]) as unknown[]);
   const result: ReadAnswer = { kept: [], fresh: [] };
-  const match = matcher(given);
+  // Most batches are done with: only what comes again is looked for.
+  let known: Known | undefined;
   for (const one of answers) {
     if (!isAnswer(one)) {
       throw new TypeError(`run answered ${show(one)}; answer nothing, ok(state), retry(entries) or a list of these`);
@@ -37,7 +38,9 @@ export function readAnswer(answer: BatchAnswer<unknown, unknown>, given: Given, 
     if (one.state !== undefined) result.state = readState(one.state);
     if (one.answer !== 'retry') continue;
     if (one.reason !== undefined) result.reason = String(one.reason);
-    readRetry(one, given, match, result, now);
+    const entries = one.entries ?? given.entries;
+    if (!Array.isArray(entries)) throw new TypeError(`retry takes a list of entries, not ${show(entries)}`);
+    if (entries.length > 0) readRetry(one, entries as Json[], (known ??= new Known(given)), result, now);
   }
   result.kept = joined(result.kept);
   return result;
@@ -45,57 +48,69 @@ export function readAnswer(answer: BatchAnswer<unknown, unknown>, given: Given, 
 
 function readRetry(
   one: Retry<unknown, unknown>,
-  given: Given,
-  match: (entry: Json) => number | undefined,
+  entries: readonly Json[],
+  known: Known,
   result: ReadAnswer,
   now: number,
 ): void {
-  const list = one.entries === undefined ? given.entries : (one.entries as readonly Json[]);
-  if (!Array.isArray(list)) throw new TypeError(`retry takes a list of entries, not ${show(list)}`);
-  for (const entry of list as Json[]) {
+  for (const entry of entries) {
     const json = JSON.stringify(entry) as string | undefined;
     if (json === undefined) throw new TypeError(`an entry must be JSON, not ${show(entry)}`);
     const at = timeOf(one, entry, now);
-    const i = match(entry);
+    const i = known.take(entry);
     if (i === undefined) {
       const last = result.fresh.at(-1);
       if (last && last.at === at) last.entries.push(entry);
       else result.fresh.push({ entries: [entry], ...(at === undefined ? {} : { at }) });
       continue;
     }
-    const changed = given.before[i] !== undefined ? json !== given.before[i] : entry !== given.entries[i];
-    const kept: Kept = { from: given.positions[i]!, count: 1 };
+    const kept: Kept = { from: known.given.positions[i]!, count: 1 };
     if (at !== undefined) kept.at = at;
-    if (changed) Object.assign(kept, { entries: [entry], bytes: json.length });
+    if (json !== known.before(i)) Object.assign(kept, { entries: [entry], bytes: json.length });
     result.kept.push(kept);
   }
 }
 
-/** Finds the entry of the batch that a returned one is, each once. */
-function matcher({ entries, keyOf, keys }: Given): (entry: Json) => number | undefined {
-  const byIdentity = new Map<Json, number[]>();
-  const byKey = new Map<string, number[]>();
-  entries.forEach((entry, i) => {
-    push(byIdentity, entry, i);
-    const key = keys?.[i] ?? keyOf?.(entry) ?? null;
-    if (key !== null) push(byKey, key, i);
-  });
-  const used = new Set<number>();
-  const take = (candidates: number[] | undefined): number | undefined => {
+/** The batch's entries, to be found again. */
+class Known {
+  private readonly byIdentity = new Map<Json, number[]>();
+  private readonly byKey = new Map<string, number[]>();
+  private readonly used = new Set<number>();
+  private readonly old: Json[];
+
+  constructor(readonly given: Given) {
+    const { entries, keyOf, keys } = given;
+    this.old = JSON.parse(given.before) as Json[];
+    entries.forEach((entry, i) => {
+      push(this.byIdentity, entry, i);
+      const key = keys?.[i] ?? keyOf?.(entry) ?? null;
+      if (key !== null) push(this.byKey, key, i);
+    });
+  }
+
+  /** The JSON that the entry had. */
+  before(i: number): string {
+    return JSON.stringify(this.old[i]);
+  }
+
+  /** Which of them a returned entry is, each once. */
+  take(entry: Json): number | undefined {
+    const { keyOf } = this.given;
+    const same = this.unused(this.byIdentity.get(entry));
+    if (same !== undefined || !keyOf) return same;
+    const key = keyOf(entry);
+    return key === null ? undefined : this.unused(this.byKey.get(key));
+  }
+
+  private unused(candidates: number[] | undefined): number | undefined {
     while (candidates && candidates.length > 0) {
       const i = candidates.shift()!;
-      if (used.has(i)) continue;
-      used.add(i);
+      if (this.used.has(i)) continue;
+      this.used.add(i);
       return i;
     }
     return undefined;
-  };
-  return (entry) => {
-    const same = take(byIdentity.get(entry));
-    if (same !== undefined || !keyOf) return same;
-    const key = keyOf(entry);
-    return key === null ? undefined : take(byKey.get(key));
-  };
+  }
 }
 
 function push<K>(map: Map<K, number[]>, key: K, i: number): void {

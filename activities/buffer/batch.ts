@@ -105,7 +105,7 @@ async function gather(
   return {
     entries: live,
     positions,
-    before: live.map((entry) => (typeof entry === 'object' && entry !== null ? JSON.stringify(entry) : undefined)),
+    before: JSON.stringify(live),
     keyOf,
     keys: checkKeys ? positions.map((i) => known[i]!) : undefined,
   };

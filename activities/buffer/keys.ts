@@ -9,7 +9,7 @@ export function keyFunction({
   key,
 }: Pick<BufferDefinition<never, never>, 'key'>): ((entry: Json) => string | null) | undefined {
   if (key === undefined) return undefined;
-  if (typeof key === 'string') return (entry) => keyAt(entry, key);
+  if (typeof key === 'string') return keyAt(key);
   return (entry) => {
     const value: unknown = key(entry as never);
     return typeof value === 'string' || typeof value === 'number' ? String(value) : null;

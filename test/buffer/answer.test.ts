@@ -8,8 +8,8 @@ import type { Json } from '../../workflows/buffer/contract';
 const given = (entries: Json[], key?: string): Given => ({
   entries,
   positions: entries.map((_, i) => i),
-  before: entries.map((entry) => (typeof entry === 'object' ? JSON.stringify(entry) : undefined)),
-  keyOf: key === undefined ? undefined : (entry) => keyAt(entry, key),
+  before: JSON.stringify(entries),
+  keyOf: key === undefined ? undefined : keyAt(key),
   keys: undefined,
 });
 const read = (answer: unknown, of: Given) => readAnswer(answer as never, of, 1_000);

@@ -212,15 +212,18 @@ function replace(state: ShardState, number: number, value: Json): boolean {
 function readKeys({ entries, keys }: PushMessage, { key }: BufferOptions): (string | null)[] | undefined {
   if (key === null || !entries) return undefined;
   if (Array.isArray(keys) && keys.length === entries.length) return keys;
-  return key === 'function' ? undefined : entries.map((entry) => keyAt(entry, key.path));
+  return key === 'function' ? undefined : entries.map(keyAt(key.path));
 }
 
-/** What lies at a path such as `block.hash`, as a key. */
-export function keyAt(entry: Json, path: string): string | null {
-  let at: unknown = entry;
-  for (const name of path.split('.')) {
-    if (typeof at !== 'object' || at === null) return null;
-    at = (at as Record<string, unknown>)[name];
-  }
-  return typeof at === 'string' || typeof at === 'number' ? String(at) : null;
+/** Reads what lies at a path such as `block.hash`, as a key. */
+export function keyAt(path: string): (entry: Json) => string | null {
+  const names = path.split('.');
+  return (entry) => {
+    let at: unknown = entry;
+    for (const name of names) {
+      if (typeof at !== 'object' || at === null) return null;
+      at = (at as Record<string, unknown>)[name];
+    }
+    return typeof at === 'string' || typeof at === 'number' ? String(at) : null;
+  };
 }

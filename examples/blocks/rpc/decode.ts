@@ -92,7 +92,9 @@ export function decodeBlock(value: Json, number: number): Block {
   );
   return {
     block: {
-      ...header,
+      number,
+      hash: header.hash,
+      parentHash: header.parentHash,
       minedAt: small(fields.timestamp, 'timestamp'),
       miner: hex(fields.miner, 20, 'miner'),
       stateRoot: hex(fields.stateRoot, 32, 'stateRoot'),

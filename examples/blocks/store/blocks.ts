@@ -4,7 +4,7 @@
  */
 import type { Block, BlockRow, TransactionRow } from '../rpc/decode';
 import { byteColumn, column } from './columns';
-import { bytea, copy, copyText } from './copy';
+import { bytea, copy, copyRows, type CopyRows, NULL } from './copy';
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 const BEGIN_FETCH: Statement = { name: 'begin-fetch', text: `select nextval('chain.fetch_number')::text as fetch` };
@@ -61,7 +61,7 @@ const BROKEN_LINKS: Statement = {
   name: 'broken-links',
   text: `select b.number::float8 as number
          from chain.block b join chain.block p on p.number = b.number - 1
-         where (b.number = any($1::bigint[]) or b.number = any($2::bigint[])) and b.parent_hash <> p.hash
+         where b.number = any($1::bigint[]) and b.parent_hash <> p.hash
          order by b.number`,
 };
 
@@ -90,13 +90,13 @@ export interface Written {
   replaced: number[];
 }
 
-/** Blocks as the statements take them: a few long strings in place of the many values that were parsed. */
+/** Blocks as the statements take them: a few long texts in place of the many values that were parsed. */
 export interface BlockText {
   numbers: number[];
   /** Of {@link WRITE_BLOCKS}. */
   columns: string[];
-  /** Those of each block; empty: it has none. */
-  transactions: string[];
+  /** A group a block. */
+  transactions: CopyRows;
 }
 
 /** @param blocks at most one of each number */
@@ -104,7 +104,10 @@ export function blockText(blocks: readonly Block[]): BlockText {
   return {
     numbers: blocks.map(({ block }) => block.number),
     columns: blockColumns(blocks.map(({ block }) => block)),
-    transactions: blocks.map(({ transactions }) => copyText(transactions, transactionValues)),
+    transactions: copyRows(
+      blocks.map(({ transactions }) => transactions),
+      transactionLine,
+    ),
   };
 }
 
@@ -118,13 +121,11 @@ export async function writeBlocks(database: Database, fetch: string, blocks: Blo
     const replaced = result.filter((row) => row.replaced).map(({ number }) => number);
     if (replaced.length > 0) await clear(db, replaced);
     const isWritten = new Set(written);
-    const full = blocks.numbers.flatMap((number, k) => (isWritten.has(number) && blocks.transactions[k] ? [k] : []));
+    const mine = blocks.numbers.flatMap((number, k) => (isWritten.has(number) ? [k] : []));
+    const { ends } = blocks.transactions;
+    const full = mine.filter((k) => ends[k]! > (ends[k - 1] ?? 0));
     if (full.length > 0) {
-      await copy(
-        db,
-        TRANSACTIONS,
-        full.map((k) => blocks.transactions[k]!),
-      );
+      await copy(db, TRANSACTIONS, blocks.transactions, mine);
       await rows(db, AWAIT_RECEIPTS, [column(full, (k) => blocks.numbers[k])]);
     }
     return { written, replaced };
@@ -142,9 +143,9 @@ export async function awaitingAmong(db: Queryable, numbers: readonly number[]): 
  * transaction has ended: of two writers of neighbours, the later one then sees both.
  */
 export async function brokenLinks(db: Queryable, numbers: readonly number[]): Promise<number[]> {
-  const above = numbers.map((number) => number + 1);
-  const values = [column(numbers, (number) => number), column(above, (number) => number)];
-  return (await rows<{ number: number }>(db, BROKEN_LINKS, values)).map(({ number }) => number);
+  const looked = [...new Set(numbers.flatMap((number) => [number, number + 1]))];
+  const found = await rows<{ number: number }>(db, BROKEN_LINKS, [column(looked, (number) => number)]);
+  return found.map(({ number }) => number);
 }
 
 /** The stored blocks from `width` below each of `numbers` to `width - 1` above it, and none below `first`. */
@@ -189,20 +190,11 @@ function blockColumns(blocks: readonly BlockRow[]): string[] {
   ];
 }
 
-function transactionValues(each: TransactionRow) {
-  return [
-    each.blockNumber,
-    each.index,
-    bytea(each.hash),
-    each.type,
-    bytea(each.sender),
-    bytea(each.recipient),
-    each.nonce,
-    each.value,
-    each.gasLimit,
-    each.gasPrice,
-    each.maxFee,
-    each.maxPriorityFee,
-    bytea(each.input),
-  ];
+function transactionLine(each: TransactionRow): string {
+  const { blockNumber, index, type, nonce, value, gasLimit } = each;
+  return (
+    `${blockNumber}\t${index}\t${bytea(each.hash)}\t${type}\t${bytea(each.sender)}\t${bytea(each.recipient)}\t` +
+    `${nonce}\t${value}\t${gasLimit}\t${each.gasPrice ?? NULL}\t${each.maxFee ?? NULL}\t` +
+    `${each.maxPriorityFee ?? NULL}\t${bytea(each.input)}\n`
+  );
 }

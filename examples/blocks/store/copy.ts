@@ -6,31 +6,59 @@ import { finished } from 'node:stream/promises';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { Queryable } from './database';
 
-type Value = string | number | boolean | null;
+/** What a column has where there is no value. */
+export const NULL = '\\N';
+
+/** Rows as COPY reads them, outside of the heap: while they wait for their transaction, the collector does not carry them about. */
+export interface CopyRows {
+  bytes: Buffer;
+  /** Where the rows of each group end. */
+  ends: number[];
+}
+
+/** Written into and copied from; grown where it is too small. */
+let scratch = Buffer.allocUnsafe(1024 * 1024);
 
 /**
- * Rows as COPY reads them: one flat string, which costs the collector nothing while it waits for its transaction.
- * @param values of a row, in the order of the columns: numbers, decimal strings, booleans, and {@link bytea}, none of which
- * needs quoting.
+ * @param groups of rows, each of which may be left out by {@link copy}
+ * @param line a row: its columns in their order with tabs between them and a line feed at the end, each a number, a decimal string,
+ * {@link bytea} or {@link NULL}, none of which needs quoting: all of it is ASCII.
  */
-export function copyText<T>(rows: readonly T[], values: (row: T) => Value[]): string {
-  return rows.map((row) => `${values(row).map(copyValue).join('\t')}\n`).join('');
+export function copyRows<T>(groups: readonly (readonly T[])[], line: (row: T) => string): CopyRows {
+  const ends: number[] = [];
+  let end = 0;
+  for (const group of groups) {
+    for (const row of group) {
+      const text = line(row);
+      if (end + text.length > scratch.length) {
+        scratch = Buffer.concat([scratch], Math.max(2 * scratch.length, end + text.length));
+      }
+      end += scratch.write(text, end, 'latin1');
+    }
+    ends.push(end);
+  }
+  return { bytes: Buffer.from(scratch.subarray(0, end)), ends };
 }
 
-function copyValue(value: Value): Value {
-  return value ?? '\\N';
-}
-
-/** @param target the table and its columns: `chain.log (block_number, …)`. */
-export async function copy(db: Queryable, target: string, texts: readonly string[]): Promise<void> {
-  const text = texts.join('');
-  if (text === '') return;
+/**
+ * @param target the table and its columns: `chain.log (block_number, …)`.
+ * @param chosen the groups to be written, by their index, ascending
+ */
+export async function copy(
+  db: Queryable,
+  target: string,
+  { bytes, ends }: CopyRows,
+  chosen: readonly number[],
+): Promise<void> {
+  const all = chosen.length === ends.length;
+  const rows = all ? bytes : Buffer.concat(chosen.map((k) => bytes.subarray(ends[k - 1] ?? 0, ends[k])));
+  if (rows.length === 0) return;
   const stream = db.query(copyFrom(`copy ${target} from stdin`));
-  stream.end(text);
+  stream.end(rows);
   await finished(stream);
 }
 
 /** '0x…' as the text of a bytea, its backslash escaped. */
-export function bytea(hex: string | null | undefined): string | null {
-  return hex === null || hex === undefined ? null : `\\\\${hex.slice(1)}`;
+export function bytea(hex: string | null | undefined): string {
+  return hex === null || hex === undefined ? NULL : `\\\\${hex.slice(1)}`;
 }

@@ -5,7 +5,7 @@
 import type { BlockReference } from '../rpc/chain';
 import type { LogRow, ReceiptRow, Receipts } from '../rpc/decode';
 import { byteColumn, column } from './columns';
-import { bytea, copy, copyText } from './copy';
+import { bytea, copy, copyRows, type CopyRows, NULL } from './copy';
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 /**
@@ -37,22 +37,28 @@ const AWAITING_BELOW: Statement = {
          order by block_number desc limit $2`,
 };
 
-/** Receipts as the statements take them: a few long strings in place of the many values that were parsed. */
+/** Receipts as the statements take them: a few long texts in place of the many values that were parsed. */
 export interface ReceiptText {
   numbers: number[];
   /** Of {@link TAKE_OFF}. */
   columns: string[];
-  /** Those of each block. */
-  receipts: string[];
-  logs: string[];
+  /** A group a block. */
+  receipts: CopyRows;
+  logs: CopyRows;
 }
 
 export function receiptText(receipts: readonly Receipts[]): ReceiptText {
   return {
     numbers: receipts.map(({ blockNumber }) => blockNumber),
     columns: [column(receipts, ({ blockNumber }) => blockNumber), byteColumn(receipts, ({ blockHash }) => blockHash)],
-    receipts: receipts.map((each) => copyText(each.receipts, receiptValues)),
-    logs: receipts.map((each) => copyText(each.logs, logValues)),
+    receipts: copyRows(
+      receipts.map((each) => each.receipts),
+      receiptLine,
+    ),
+    logs: copyRows(
+      receipts.map((each) => each.logs),
+      logLine,
+    ),
   };
 }
 
@@ -62,9 +68,9 @@ export async function writeReceipts(database: Database, receipts: ReceiptText): 
   return database.transaction(async (db) => {
     const taken = await rows<{ number: number }>(db, TAKE_OFF, receipts.columns);
     const numbers = new Set(taken.map(({ number }) => number));
-    const isMine = (_: string, k: number): boolean => numbers.has(receipts.numbers[k]!);
-    await copy(db, RECEIPTS, receipts.receipts.filter(isMine));
-    await copy(db, LOGS, receipts.logs.filter(isMine));
+    const mine = receipts.numbers.flatMap((number, k) => (numbers.has(number) ? [k] : []));
+    await copy(db, RECEIPTS, receipts.receipts, mine);
+    await copy(db, LOGS, receipts.logs, mine);
     return [...numbers];
   });
 }
@@ -79,22 +85,13 @@ export async function awaitingBelow(db: Queryable, number: number, limit: number
   return (await rows<{ number: number }>(db, AWAITING_BELOW, [number, limit, seconds])).map((row) => row.number);
 }
 
-function receiptValues(each: ReceiptRow) {
-  const { blockNumber, index, succeeded, gasUsed, gasPrice, contract } = each;
-  return [blockNumber, index, succeeded, gasUsed, gasPrice, bytea(contract)];
+function receiptLine({ blockNumber, index, succeeded, gasUsed, gasPrice, contract }: ReceiptRow): string {
+  return `${blockNumber}\t${index}\t${succeeded ?? NULL}\t${gasUsed}\t${gasPrice ?? NULL}\t${bytea(contract)}\n`;
 }
 
-function logValues({ blockNumber, index, transactionIndex, address, topics, data }: LogRow) {
-  const [topic0, topic1, topic2, topic3] = topics;
-  return [
-    blockNumber,
-    index,
-    transactionIndex,
-    bytea(address),
-    bytea(topic0),
-    bytea(topic1),
-    bytea(topic2),
-    bytea(topic3),
-    bytea(data),
-  ];
+function logLine({ blockNumber, index, transactionIndex, address, topics, data }: LogRow): string {
+  return (
+    `${blockNumber}\t${index}\t${transactionIndex}\t${bytea(address)}\t${bytea(topics[0])}\t${bytea(topics[1])}\t` +
+    `${bytea(topics[2])}\t${bytea(topics[3])}\t${bytea(data)}\n`
+  );
 }

@@ -13,8 +13,11 @@ import { keyFunction, shardOfKey } from './keys';
 
 /** One row has at most so many entries, so that a batch can be made of some of them. */
 const ROW_ENTRIES = 2_000;
-/** So much of a page travels by itself, which costs the shards neither a read nor a write; the rest by reference. Characters. */
-const INLINE_BYTES = 128 * 1024;
+/**
+ * So much of a page travels by itself, which costs the shards neither a read nor a write; the rest by reference. Characters; the server
+ * warns of payloads of twice that.
+ */
+const INLINE_BYTES = 256 * 1024;
 
 type Input = Parameters<BufferActivities['readInitPage']>[0];
 
@@ -45,9 +48,15 @@ export async function readInitPage(deps: BufferDeps, input: Input): Promise<Init
 function readAnswer(answer: unknown, buffer: string): { entries: Json[]; cursor: Json } {
   const { entries, cursor } = (answer ?? { entries: [] }) as { entries?: unknown; cursor?: Json };
   if (!Array.isArray(entries)) throw new TypeError(`init of buffer ${buffer} must answer { entries, cursor }`);
-  const bad = entries.findIndex((entry) => JSON.stringify(entry) === undefined);
+  const bad = entries.findIndex((entry) => !isJson(entry));
   if (bad >= 0) throw new TypeError(`init of buffer ${buffer}: entry ${bad} is no JSON`);
   return { entries: entries as Json[], cursor: cursor ?? null };
+}
+
+/** Whether `JSON.stringify` makes anything of it; asked only where the type does not tell. */
+function isJson(entry: unknown): boolean {
+  if (typeof entry !== 'object' || entry === null || 'toJSON' in entry) return JSON.stringify(entry) !== undefined;
+  return true;
 }
 
 /** The note of the page and its rows in one transaction: it is there as a whole or not at all. */

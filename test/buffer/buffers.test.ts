@@ -161,7 +161,7 @@ const pages = defineBuffer({
   poll: false,
   init: ({ cursor }) =>
     cursor === undefined
-      ? { entries: range(2_000).map((id) => ({ id, text: 'x'.repeat(200) })), cursor: 'small' }
+      ? { entries: range(2_000).map((id) => ({ id, text: 'x'.repeat(400) })), cursor: 'small' }
       : { entries: [2_000, 2_001].map((id) => ({ id, text: 'y' })) },
   run: (entries: { id: number; text: string }[]) => {
     note('pages', entries);

@@ -36,25 +36,26 @@ const page = (number: number, given: Partial<InitPageRead> = {}): InitPageRead =
   ...given,
 });
 
-test('four batches a shard are ahead, a page of two is read when two are left, and none while the buffer is paused or stopped', () => {
+test('eight batches a shard are ahead, a page of four is read when four are left, and none while the buffer is paused or stopped', () => {
   const state = freshBufferState();
-  expect(pageLimit(options)).toBe(40);
-  expect(roomFor(options)).toBe(20);
-  for (let number = 0; number < 3; number++) {
+  expect(pageLimit(options)).toBe(80);
+  expect(roomFor(options)).toBe(40);
+  for (let number = 0; number < 5; number++) {
     expect(nextInitStep(state, options, false)).toBe('read');
     expect(nextInitStep(state, options, true)).toBe('wait');
     pageRead(state, page(number));
   }
   expect(nextInitStep(state, options, false)).toBe('wait');
-  state.waiting[1] = 40;
+  state.waiting[1] = 80;
   expect(nextInitStep(state, options, false)).toBe('read');
 });
 
 test('more is ahead where more batches run at once, but no more than the memory takes', () => {
-  expect(lowWater({ ...options, maxConcurrency: 1 })).toBe(40);
+  expect(lowWater({ ...options, maxConcurrency: 1 })).toBe(80);
   expect(lowWater({ ...options, maxConcurrency: 7 })).toBe(140);
-  expect(lowWater({ ...options, maxConcurrency: 7, bound: { ...options.bound, entries: 60 } })).toBe(80);
-  expect(lowWater({ ...options, maxConcurrency: 7, bound: { ...options.bound, entries: 10 } })).toBe(40);
+  const bounded = (entries: number) => ({ ...options, maxConcurrency: 7, bound: { ...options.bound, entries } });
+  expect([bounded(100), bounded(60), bounded(10)].map(lowWater)).toEqual([120, 60, 20]);
+  expect([bounded(100), bounded(60), bounded(10)].map(roomFor)).toEqual([40, 30, 10]);
 });
 
 test('a parent that was lost numbers its messages on, to shards too that had nothing of the last page', () => {

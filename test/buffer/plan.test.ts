@@ -1,5 +1,6 @@
 /** A shard's decisions through random histories: the law of the counts holds at every moment, and nothing is lost or done twice. */
 import fc from 'fast-check';
+import { roomFor } from '../../workflows/buffer/init';
 import { revive, takeBatch } from '../../workflows/buffer/outcome';
 import { nextShardStep, type ShardMoment } from '../../workflows/buffer/plan';
 import { countsOf, pendingOf, runningOf } from '../../workflows/buffer/queue';
@@ -170,21 +171,32 @@ describe('what is told of a shard', () => {
     expect(next(busy, { ...reported, changed: true, believed: 0 })).toEqual({ do: 'report' });
     const soon = { ...reported, changed: true, believed: 0, lastReportMs: busy.now - 100 };
     expect(next(busy, soon)).toEqual({ do: 'wait', untilMs: busy.now + 400 });
+    // Between two batches it rests for a moment: that is no news.
+    const resting = { ...reported, changed: true, believed: 0, restsSinceMs: busy.now - 40 };
+    expect(next(busy, resting)).toEqual({ do: 'wait', untilMs: busy.now + 60 });
   });
 
-  test('to its parent: that a page of two batches was taken, at once; that it is drained or is so no more, twice a second', () => {
+  test('to its parent: that it has room for another page, at once; that it is drained or is so no more, twice a second', () => {
     const shard = world();
     shard.now = 100_000;
     shard.push(Array.from({ length: 20 }, (_, i) => i));
     takeBatch(shard.state, shard.index, shard.now);
     const quiet = { changed: false, lastRoomMs: shard.now };
+    const page = roomFor(shard.state.options);
     expect(next(shard, { ...quiet, believed: null })).toEqual({ do: 'tellRoom' });
     expect(next(shard, { ...quiet, believed: null, tellingRoom: true })).toEqual({ do: 'wait' });
-    expect(next(shard, { ...quiet, believed: 29 })).toEqual({ do: 'wait' });
-    expect(next(shard, { ...quiet, believed: 30 })).toEqual({ do: 'tellRoom' });
+    expect(next(shard, { ...quiet, believed: 20 + page - 1 })).toEqual({ do: 'wait' });
+    expect(next(shard, { ...quiet, believed: 20 + page })).toEqual({ do: 'tellRoom' });
+    // After the last page nobody waits for room.
+    expect(next(shard, { ...quiet, believed: 20 + page, morePages: false })).toEqual({ do: 'wait' });
     expect(next(shard, { ...quiet, believed: 0 })).toEqual({ do: 'wait', untilMs: shard.now + 500 });
     expect(next(shard, { ...quiet, believed: 0, lastRoomMs: shard.now - 500 })).toEqual({ do: 'tellRoom' });
     shard.state.options.init = false;
     expect(next(shard, { ...quiet, believed: null })).toEqual({ do: 'wait' });
+    const drained = world();
+    drained.now = 100_000;
+    const rest = { changed: false, believed: 5, morePages: false, lastRoomMs: 0 };
+    expect(next(drained, { ...rest, restsSinceMs: 99_950 })).toEqual({ do: 'wait', untilMs: 100_050 });
+    expect(next(drained, { ...rest, restsSinceMs: 99_900 })).toEqual({ do: 'tellRoom' });
   });
 });

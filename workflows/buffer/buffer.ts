@@ -156,17 +156,14 @@ export async function buffer(input: BufferInput): Promise<void> {
   // ── Open, then read pages and wait for what is asked ──
   const current = (now = await openBuffer({ buffer: name, options: input.options, shards: state.shards }));
   const isStopped = (): boolean => current.state === 'stopped';
-  const { version } = current;
-  const started = await startShards(current, current.missing);
-  if (input.state === undefined) {
-    // One that was stopped a moment ago may have ended in between. Those that were started know, but for what was said since.
-    const gone = await toShards(orderSignal, [ordersOf(current)], current.version === version ? started : []);
-    if (gone.length > 0) await startShards(current);
-    // A parent that was lost may have read a page that did not reach its shards; those that have it ignore it.
-    if (current.lastPage) {
-      pageRead(state, current.lastPage);
-      if (!isStopped()) await send(current.lastPage);
-    }
+  const ready = openShards(current);
+  // The first page of a buffer that is new is read meanwhile.
+  if (input.state === undefined && !current.lastPage && nextStep() === 'read') void readPage(current, ready);
+  await ready;
+  // A parent that was lost may have read a page that did not reach its shards; those that have it ignore it.
+  if (input.state === undefined && current.lastPage) {
+    pageRead(state, current.lastPage);
+    if (!isStopped()) await send(current.lastPage);
   }
   describe(current);
 
@@ -178,7 +175,7 @@ export async function buffer(input: BufferInput): Promise<void> {
       // One that goes on from before it was ended by force may have missed some.
       await toShards(orderSignal, [ordersOf(current)]);
     }
-    const step = nextInitStep(state, current.options, current.state !== 'running');
+    const step = nextStep();
     if (step === 'read' && !reading && !leaving()) void readPage(current);
     if (mayLeave()) {
       await throughTheGate(mayLeave, () =>
@@ -196,6 +193,10 @@ export async function buffer(input: BufferInput): Promise<void> {
     const happened = () => happenings !== seen || (waitsForHandlers && allHandlersFinished());
     if (pollAtMs === undefined) await condition(happened);
     else await condition(happened, Math.max(1, pollAtMs - Date.now()));
+  }
+
+  function nextStep(): InitStep {
+    return nextInitStep(state, current.options, current.state !== 'running');
   }
 
   function leaving(): boolean {
@@ -216,7 +217,8 @@ export async function buffer(input: BufferInput): Promise<void> {
     return Date.now() >= pollAtMs;
   }
 
-  async function readPage(opening: BufferOpening): Promise<void> {
+  /** @param ready when the shards can be told. */
+  async function readPage(opening: BufferOpening, ready = Promise.resolve()): Promise<void> {
     const scope = (reading = new CancellationScope());
     const { pass, page, cursor } = state.init;
     const { options } = opening;
@@ -228,6 +230,7 @@ export async function buffer(input: BufferInput): Promise<void> {
         try {
           const read = await readInitPage({ buffer: name, pass, page, cursor, shards, seqs, limit });
           pageRead(state, read);
+          await ready;
           await send(read);
         } catch (error) {
           if (isCancellation(error)) throw error;
@@ -241,10 +244,22 @@ export async function buffer(input: BufferInput): Promise<void> {
     happenings++;
   }
 
+  /** Those that are missing are started, and all have the orders of now. */
+  async function openShards(opening: BufferOpening): Promise<void> {
+    const { version } = opening;
+    const started = await startShards(opening, opening.missing);
+    if (input.state !== undefined) return;
+    // One that was stopped a moment ago may have ended in between. Those that were started know, but for what was said since.
+    const gone = await toShards(orderSignal, [ordersOf(opening)], opening.version === version ? started : []);
+    if (gone.length > 0) await startShards(opening);
+  }
+
   /** Until it has reached them: the next page is read from after it. */
-  async function send({ chunks }: InitPageRead): Promise<void> {
+  async function send({ chunks, last }: InitPageRead): Promise<void> {
     for (const { shard, row, count, ...rest } of chunks) {
-      const message = { sender: INIT_SENDER, ...rest, ...(row === undefined ? {} : { row: { id: row, count } }) };
+      const message: PushMessage = { sender: INIT_SENDER, ...rest };
+      if (row !== undefined) message.row = { id: row, count };
+      if (last) message.last = true;
       while (now?.state !== 'stopped' && !(await told(shard, message))) await sleep(PAUSE_MS);
     }
   }
@@ -298,10 +313,9 @@ export async function buffer(input: BufferInput): Promise<void> {
    * @returns those that were started here, with the orders of now
    */
   async function startShards(opening: BufferOpening, known?: number[]): Promise<number[]> {
-    const count = shardCount(opening.options, state.shards, opening.shards ?? 0);
-    const missing = known ?? (isStopped() ? [] : await findMissingShards({ buffer: name, shards: count }));
+    const shards = (state.shards = shardCount(opening.options, state.shards, opening.shards ?? 0));
+    const missing = known ?? (isStopped() ? [] : await findMissingShards({ buffer: name, shards }));
     const started = await Promise.all(missing.map((number) => startShard(opening, number)));
-    state.shards = count;
     return missing.filter((_, i) => started[i]);
   }
 

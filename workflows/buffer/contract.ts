@@ -45,6 +45,8 @@ export interface PushMessage {
   front?: boolean;
   /** Not before this time, epoch milliseconds. */
   at?: number;
+  /** Of `init`: its pass ends with this page. */
+  last?: boolean;
 }
 export type PushPayload = PushMessage | Json[] | Json;
 

@@ -7,8 +7,8 @@ import type { BufferOptions } from './options';
 
 /** Between passes that find nothing, at first; it doubles up to the option `poll`. Milliseconds. */
 const POLL_BASE_MS = 1_000;
-/** Batches of a shard's part of a page. */
-const PAGE_BATCHES = 2;
+/** Batches of a shard's part of a page: each page costs the parent and the shard some tasks of the server. */
+const PAGE_BATCHES = 4;
 
 export function freshBufferState(): BufferState {
   return {
@@ -21,8 +21,10 @@ export function freshBufferState(): BufferState {
   };
 }
 
-/** So many entries less than a shard's parent believes are worth telling it of: a shard's part of a page. */
-export const roomFor = (options: BufferOptions): number => options.maxBatchSize * PAGE_BATCHES;
+/** A shard's part of a page; so many entries less than its parent believes are worth telling it of. Two parts fit the memory. */
+export function roomFor({ maxBatchSize, bound }: BufferOptions): number {
+  return Math.max(maxBatchSize, Math.min(maxBatchSize * PAGE_BATCHES, Math.floor(bound.entries / 2)));
+}
 
 export const shardsOf = (options: BufferOptions): number => (options.ordered ? 1 : options.shards);
 

@@ -25,6 +25,8 @@ const BURY_CHUNKS = 500;
 const BURY_BYTES = 440_000;
 /** Reports follow each other no closer than this. Milliseconds. */
 export const REPORT_MS = 500;
+/** A shorter rest between two batches is none: nobody is told of it. Milliseconds. */
+const REST_MS = 100;
 /** The same while batches run: their end is another occasion, and until then the node is told without a trace in the history. */
 const BUSY_REPORT_MS = 5_000;
 /** History of a run, beside the option `historyEvents`. */
@@ -48,7 +50,11 @@ export interface ShardMoment {
   tellingRoom: boolean;
   /** Entries that the parent believes to wait here; null: nobody knows. */
   believed: number | null;
+  /** The pass of `init` goes on, as far as is known: the parent waits for room. */
+  morePages: boolean;
   lastRoomMs: number;
+  /** Since when nothing waits or runs; null: something does. */
+  restsSinceMs: number | null;
   /** PostgreSQL did not take the last store; not before this. */
   storeNotBeforeMs: number;
   handlersBusy: boolean;
@@ -124,17 +130,23 @@ function isBusy(state: ShardState): boolean {
   return Object.keys(state.running).length > 0;
 }
 
-function nextReport(state: ShardState, { changed, reporting, lastReportMs }: ShardMoment): number | undefined {
+function nextReport(
+  state: ShardState,
+  { changed, reporting, lastReportMs, restsSinceMs }: ShardMoment,
+): number | undefined {
   if (!changed || reporting) return undefined;
-  return lastReportMs + (isBusy(state) ? BUSY_REPORT_MS : REPORT_MS);
+  if (isBusy(state)) return lastReportMs + BUSY_REPORT_MS;
+  return Math.max(lastReportMs + REPORT_MS, (restsSinceMs ?? 0) + REST_MS);
 }
 
 /** At once where the parent would read another page of `init`; that the shard is drained, or is so no more, as often as it reports. */
-function nextRoom(state: ShardState, { tellingRoom, believed, lastRoomMs }: ShardMoment): number | undefined {
+function nextRoom(state: ShardState, moment: ShardMoment): number | undefined {
+  const { tellingRoom, believed, morePages, lastRoomMs, restsSinceMs } = moment;
   if (!state.options.init || tellingRoom) return undefined;
   const waiting = waitingOf(state);
-  if (believed === null || believed - waiting >= roomFor(state.options)) return 0;
-  return (believed === 0) === (waiting === 0) ? undefined : lastRoomMs + REPORT_MS;
+  if (believed === null || (morePages && believed - waiting >= roomFor(state.options))) return 0;
+  if ((believed === 0) === (waiting === 0)) return undefined;
+  return Math.max(lastRoomMs + REPORT_MS, (restsSinceMs ?? 0) + REST_MS);
 }
 
 export function historyFull({ options }: ShardState, { historyEvents, historyBytes }: ShardMoment): boolean {
@@ -364,13 +376,4 @@ export function shardStatus(state: ShardState, buffer: string, shard: number, no
 export function isSpilling(state: ShardState): boolean {
   if (state.shrunk && inMemory(state).bytes > MINIMUM_BYTES) return true;
   return LANES.some((lane) => state[lane].stored.entries > 0 || state[lane].overflow.some((chunk) => chunk.entries));
-}
-
-/** Nothing is running or ready. */
-export function isDrained(state: ShardState): boolean {
-  return (
-    laneEntries(state.front) + laneEntries(state.back) === 0 &&
-    Object.keys(state.running).length === 0 &&
-    state.burying.length === 0
-  );
 }

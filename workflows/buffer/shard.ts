@@ -99,10 +99,12 @@ async function keepShard(input: ShardInput): Promise<void> {
   };
   let takingBack = false;
   let changed = true;
-  let lastReportMs = 0;
+  let lastReportMs = Date.now();
   let lastRoomMs = 0;
   /** Entries that the parent believes to wait here; one that was started with nothing has nothing. */
   let believed: number | null = input.state ? null : 0;
+  let morePages = true;
+  let restsSinceMs: number | null = null;
   let storeNotBeforeMs = 0;
   /** The length of the history at the last report, and which one of this task it was. */
   let taskLength = 0;
@@ -120,7 +122,10 @@ async function keepShard(input: ShardInput): Promise<void> {
     const message = readPush(payload);
     accept(state, index, message, Date.now());
     // Also where it was in already: a parent that was lost counts its last page again.
-    if (message.sender === INIT_SENDER && believed !== null) believed += countOf(message);
+    if (message.sender === INIT_SENDER) {
+      if (believed !== null) believed += countOf(message);
+      morePages = message.last !== true;
+    }
     happened();
   });
   setHandler(pushUpdate, (messages) => {
@@ -158,6 +163,7 @@ async function keepShard(input: ShardInput): Promise<void> {
   for (;;) {
     moveDue(state, index, Date.now());
     warnOfSpilling();
+    restsSinceMs = waitingOf(state) > 0 ? null : (restsSinceMs ?? Date.now());
     const step = nextShardStep(state, moment());
     switch (step.do) {
       case 'run':
@@ -219,7 +225,9 @@ async function keepShard(input: ShardInput): Promise<void> {
       changed,
       lastReportMs,
       believed,
+      morePages,
       lastRoomMs,
+      restsSinceMs,
       storeNotBeforeMs,
       handlersBusy: !allHandlersFinished(),
       historyEvents: historyLength,

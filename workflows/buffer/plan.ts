@@ -25,10 +25,10 @@ const BURY_CHUNKS = 500;
 const BURY_BYTES = 440_000;
 /** Reports follow each other no closer than this. Milliseconds. */
 export const REPORT_MS = 500;
-/** A shorter rest between two batches is none: nobody is told of it. Milliseconds. */
-const REST_MS = 100;
 /** The same while batches run: their end is another occasion, and until then the node is told without a trace in the history. */
 const BUSY_REPORT_MS = 5_000;
+/** A shorter rest between two batches is none: nobody is told of it. Milliseconds. */
+const REST_MS = 100;
 /** History of a run, beside the option `historyEvents`. */
 export const HISTORY_BYTES = 6_000_000;
 /** Past this a batch that still runs is taken back, so that the history cannot reach its limit. */

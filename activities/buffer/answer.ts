@@ -38,7 +38,7 @@ export function readAnswer(answer: BatchAnswer<unknown, unknown>, given: Given, 
     if (one.state !== undefined) result.state = readState(one.state);
     if (one.answer !== 'retry') continue;
     if (one.reason !== undefined) result.reason = String(one.reason);
-    const entries = one.entries ?? given.entries;
+    const entries: unknown = one.entries === undefined ? given.entries : one.entries;
     if (!Array.isArray(entries)) throw new TypeError(`retry takes a list of entries, not ${show(entries)}`);
     if (entries.length > 0) readRetry(one, entries as Json[], (known ??= new Known(given)), result, now);
   }

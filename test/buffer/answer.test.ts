@@ -31,6 +31,10 @@ test('retry: the whole batch, some of it, equal entries each once', () => {
   ]);
 });
 
+test('retry of what is no list is told, not taken for the whole batch', () => {
+  expect(() => read(retry(null as never), given([1, 2]))).toThrow('retry takes a list of entries, not null');
+});
+
 test('an object that was changed in place, one of the same key, and a new one', () => {
   const entries = [
     { id: 1, tries: 0 },

@@ -14,8 +14,8 @@ import { keyFunction, shardOfKey } from './keys';
 /** One row has at most so many entries, so that a batch can be made of some of them. */
 const ROW_ENTRIES = 2_000;
 /**
- * So much of a page travels by itself, which costs the shards neither a read nor a write; the rest by reference. Characters; the server
- * warns of payloads of twice that.
+ * So much of a page travels by itself, which costs the shards neither a read nor a write; the rest by reference. Characters: at three bytes
+ * each still less than half of what a payload may have.
  */
 const INLINE_BYTES = 256 * 1024;
 

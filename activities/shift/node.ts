@@ -66,7 +66,6 @@ export class Node implements OperationHost {
   private expiredAt = 0;
   private checkedUpAt = 0;
   private draining = false;
-  private ticking = false;
 
   constructor(private readonly options: NodeOptions) {
     this.node = options.node;
@@ -83,8 +82,7 @@ export class Node implements OperationHost {
     await this.listener.start();
     this.writer.start();
     this.checkedUpAt = this.clock.now();
-    this.ticking = true;
-    this.setTicker();
+    this.startTicker();
     this.options.watchdog?.start();
   }
 
@@ -99,8 +97,8 @@ export class Node implements OperationHost {
   }
 
   async close(): Promise<void> {
-    this.ticking = false;
-    this.setTicker();
+    clearInterval(this.ticker);
+    this.ticker = undefined;
     await this.writer.flush().catch(() => undefined);
     await this.writer.close();
     await this.listener.close();
@@ -111,7 +109,7 @@ export class Node implements OperationHost {
 
   join(shift: PoolShift, definition: TrackerDefinition): void {
     this.shifts.add(shift);
-    if (this.shifts.size === 1) this.setTicker();
+    if (this.ticker && this.shifts.size === 1) this.startTicker();
     if (definition.gate && shift.claim.pool === 0) {
       const report = (error: Error) =>
         this.report(error, { tracker: definition.name, pool: 0, node: this.node.name }, definition);
@@ -123,7 +121,7 @@ export class Node implements OperationHost {
     this.shifts.delete(shift);
     this.gates.delete(shift);
     this.totals.retire(shift);
-    if (this.shifts.size === 0) this.setTicker();
+    if (this.ticker && this.shifts.size === 0) this.startTicker();
   }
 
   latenessOf(tracker: string, operation: string): Lateness {
@@ -185,9 +183,9 @@ export class Node implements OperationHost {
 
   // ── The tick ──
 
-  private setTicker(): void {
+  /** At the pace of now; in place of one that runs. */
+  private startTicker(): void {
     clearInterval(this.ticker);
-    if (!this.ticking) return;
     this.ticker = setInterval(() => this.tick(), this.shifts.size > 0 ? TICK_MS : IDLE_TICK_MS);
   }
 

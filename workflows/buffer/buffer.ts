@@ -156,12 +156,13 @@ export async function buffer(input: BufferInput): Promise<void> {
   // ── Open, then read pages and wait for what is asked ──
   const current = (now = await openBuffer({ buffer: name, options: input.options, shards: state.shards }));
   const isStopped = (): boolean => current.state === 'stopped';
+  const isFirstRun = input.state === undefined;
   const ready = openShards(current);
   // The first page of a buffer that is new is read meanwhile.
-  if (input.state === undefined && !current.lastPage && nextStep() === 'read') void readPage(current, ready);
+  if (isFirstRun && !current.lastPage && nextStep() === 'read') void readPage(current, ready);
   await ready;
   // A parent that was lost may have read a page that did not reach its shards; those that have it ignore it.
-  if (input.state === undefined && current.lastPage) {
+  if (isFirstRun && current.lastPage) {
     pageRead(state, current.lastPage);
     if (!isStopped()) await send(current.lastPage);
   }
@@ -248,7 +249,7 @@ export async function buffer(input: BufferInput): Promise<void> {
   async function openShards(opening: BufferOpening): Promise<void> {
     const { version } = opening;
     const started = await startShards(opening, opening.missing);
-    if (input.state !== undefined) return;
+    if (!isFirstRun) return;
     // One that was stopped a moment ago may have ended in between. Those that were started know, but for what was said since.
     const gone = await toShards(orderSignal, [ordersOf(opening)], opening.version === version ? started : []);
     if (gone.length > 0) await startShards(opening);

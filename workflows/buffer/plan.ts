@@ -135,8 +135,12 @@ function nextReport(
   { changed, reporting, lastReportMs, restsSinceMs }: ShardMoment,
 ): number | undefined {
   if (!changed || reporting) return undefined;
-  if (isBusy(state)) return lastReportMs + BUSY_REPORT_MS;
-  return Math.max(lastReportMs + REPORT_MS, (restsSinceMs ?? 0) + REST_MS);
+  return isBusy(state) ? lastReportMs + BUSY_REPORT_MS : afterRest(lastReportMs, restsSinceMs);
+}
+
+/** Not too soon after the last time, and not for a moment's rest. */
+function afterRest(lastMs: number, restsSinceMs: number | null): number {
+  return Math.max(lastMs + REPORT_MS, (restsSinceMs ?? 0) + REST_MS);
 }
 
 /** At once where the parent would read another page of `init`; that the shard is drained, or is so no more, as often as it reports. */
@@ -145,8 +149,7 @@ function nextRoom(state: ShardState, moment: ShardMoment): number | undefined {
   if (!state.options.init || tellingRoom) return undefined;
   const waiting = waitingOf(state);
   if (believed === null || (morePages && believed - waiting >= roomFor(state.options))) return 0;
-  if ((believed === 0) === (waiting === 0)) return undefined;
-  return Math.max(lastRoomMs + REPORT_MS, (restsSinceMs ?? 0) + REST_MS);
+  return (believed === 0) === (waiting === 0) ? undefined : afterRest(lastRoomMs, restsSinceMs);
 }
 
 export function historyFull({ options }: ShardState, { historyEvents, historyBytes }: ShardMoment): boolean {

@@ -91,6 +91,7 @@ export function decodeBlock(value: Json, number: number): Block {
     decodeTransaction(each, header, index),
   );
   return {
+    // Field by field: a spread would make objects that are slower to build and to read.
     block: {
       number,
       hash: header.hash,

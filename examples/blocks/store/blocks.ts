@@ -4,7 +4,7 @@
  */
 import type { Block, BlockRow, TransactionRow } from '../rpc/decode';
 import { byteColumn, column } from './columns';
-import { bytea, copy, copyRows, type CopyRows, NULL } from './copy';
+import { bytea, copy, copyRows, type CopyRows, groupOf, groupsAmong, NULL } from './copy';
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 const BEGIN_FETCH: Statement = { name: 'begin-fetch', text: `select nextval('chain.fetch_number')::text as fetch` };
@@ -120,10 +120,8 @@ export async function writeBlocks(database: Database, fetch: string, blocks: Blo
     const written = result.map(({ number }) => number);
     const replaced = result.filter((row) => row.replaced).map(({ number }) => number);
     if (replaced.length > 0) await clear(db, replaced);
-    const isWritten = new Set(written);
-    const mine = blocks.numbers.flatMap((number, k) => (isWritten.has(number) ? [k] : []));
-    const { ends } = blocks.transactions;
-    const full = mine.filter((k) => ends[k]! > (ends[k - 1] ?? 0));
+    const mine = groupsAmong(blocks.numbers, written);
+    const full = mine.filter((k) => groupOf(blocks.transactions, k).length > 0);
     if (full.length > 0) {
       await copy(db, TRANSACTIONS, blocks.transactions, mine);
       await rows(db, AWAIT_RECEIPTS, [column(full, (k) => blocks.numbers[k])]);

@@ -40,21 +40,27 @@ export function copyRows<T>(groups: readonly (readonly T[])[], line: (row: T) =>
   return { bytes: Buffer.from(scratch.subarray(0, end)), ends };
 }
 
+/** Those of one group. */
+export function groupOf({ bytes, ends }: CopyRows, k: number): Buffer {
+  return bytes.subarray(ends[k - 1] ?? 0, ends[k]);
+}
+
+/** @returns the groups whose number, in `numbers`, is one of `chosen` */
+export function groupsAmong(numbers: readonly number[], chosen: readonly number[]): number[] {
+  const isChosen = new Set(chosen);
+  return numbers.flatMap((number, k) => (isChosen.has(number) ? [k] : []));
+}
+
 /**
  * @param target the table and its columns: `chain.log (block_number, …)`.
  * @param chosen the groups to be written, by their index, ascending
  */
-export async function copy(
-  db: Queryable,
-  target: string,
-  { bytes, ends }: CopyRows,
-  chosen: readonly number[],
-): Promise<void> {
-  const all = chosen.length === ends.length;
-  const rows = all ? bytes : Buffer.concat(chosen.map((k) => bytes.subarray(ends[k - 1] ?? 0, ends[k])));
-  if (rows.length === 0) return;
+export async function copy(db: Queryable, target: string, rows: CopyRows, chosen: readonly number[]): Promise<void> {
+  const all = chosen.length === rows.ends.length;
+  const bytes = all ? rows.bytes : Buffer.concat(chosen.map((k) => groupOf(rows, k)));
+  if (bytes.length === 0) return;
   const stream = db.query(copyFrom(`copy ${target} from stdin`));
-  stream.end(rows);
+  stream.end(bytes);
   await finished(stream);
 }
 

@@ -5,7 +5,7 @@
 import type { BlockReference } from '../rpc/chain';
 import type { LogRow, ReceiptRow, Receipts } from '../rpc/decode';
 import { byteColumn, column } from './columns';
-import { bytea, copy, copyRows, type CopyRows, NULL } from './copy';
+import { bytea, copy, copyRows, type CopyRows, groupsAmong, NULL } from './copy';
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 /**
@@ -67,11 +67,11 @@ export async function writeReceipts(database: Database, receipts: ReceiptText): 
   if (receipts.numbers.length === 0) return [];
   return database.transaction(async (db) => {
     const taken = await rows<{ number: number }>(db, TAKE_OFF, receipts.columns);
-    const numbers = new Set(taken.map(({ number }) => number));
-    const mine = receipts.numbers.flatMap((number, k) => (numbers.has(number) ? [k] : []));
+    const numbers = taken.map(({ number }) => number);
+    const mine = groupsAmong(receipts.numbers, numbers);
     await copy(db, RECEIPTS, receipts.receipts, mine);
     await copy(db, LOGS, receipts.logs, mine);
-    return [...numbers];
+    return numbers;
   });
 }
 

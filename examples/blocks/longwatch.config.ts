@@ -20,7 +20,7 @@ export const receipts = defineBuffer({
   name: 'receipts',
   key: 'number',
   shards: 1,
-  maxConcurrency: 3,
+  maxConcurrency: 2,
   poll: '10s',
   // What is pushed is as many as a batch of blocks has: more would not come at once.
   flushInterval: '0s',
@@ -44,7 +44,7 @@ export const blocks = defineBuffer({
   name: 'blocks',
   key: 'number',
   shards: 1,
-  maxConcurrency: 3,
+  maxConcurrency: 2,
   poll: '10s',
   retry: PATIENCE,
   async init({ cursor, limit, signal }) {

@@ -4,31 +4,40 @@
  */
 import type { Block, BlockRow, TransactionRow } from '../rpc/decode';
 import { byteColumn, column } from './columns';
-import { bytea, copy, copyRows, type CopyRows, groupOf, groupsAmong, NULL } from './copy';
+import { bytea, copy, copyRows, type CopyRows, groupsAmong, NULL } from './copy';
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 const BEGIN_FETCH: Statement = { name: 'begin-fetch', text: `select nextval('chain.fetch_number')::text as fetch` };
 
-/** In the order of their numbers, so that two writers never wait for each other in a circle. */
+/**
+ * In the order of their numbers, so that two writers never wait for each other in a circle. The receipts of those that were not there
+ * are to come.
+ */
 const WRITE_BLOCKS: Statement = {
   name: 'write-blocks',
-  text: `insert into chain.block as b (number, hash, parent_hash, mined_at, miner, state_root, gas_limit, gas_used, base_fee,
-                                       size, extra_data, transactions, fetch_number)
-         select number, hash, parent_hash, to_timestamp(mined_at), miner, state_root, gas_limit, gas_used, base_fee,
-                size, extra_data, transactions, $13::bigint
-         from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::float8[], $5::bytea[], $6::bytea[], $7::bigint[],
-                     $8::bigint[], $9::numeric[], $10::bigint[], $11::bytea[], $12::int[])
-           as r (number, hash, parent_hash, mined_at, miner, state_root, gas_limit, gas_used, base_fee, size, extra_data,
-                 transactions)
-         order by number
-         on conflict (number) do update
-         set hash = excluded.hash, parent_hash = excluded.parent_hash, mined_at = excluded.mined_at,
-             miner = excluded.miner, state_root = excluded.state_root, gas_limit = excluded.gas_limit,
-             gas_used = excluded.gas_used, base_fee = excluded.base_fee, size = excluded.size,
-             extra_data = excluded.extra_data, transactions = excluded.transactions,
-             fetch_number = excluded.fetch_number
-         where b.hash <> excluded.hash and b.fetch_number < excluded.fetch_number
-         returning number::float8 as number, xmax <> 0 as replaced`,
+  text: `with written as (
+           insert into chain.block as b (number, hash, parent_hash, mined_at, miner, state_root, gas_limit, gas_used,
+                                         base_fee, size, extra_data, transactions, fetch_number)
+           select number, hash, parent_hash, to_timestamp(mined_at), miner, state_root, gas_limit, gas_used, base_fee,
+                  size, extra_data, transactions, $13::bigint
+           from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::float8[], $5::bytea[], $6::bytea[], $7::bigint[],
+                       $8::bigint[], $9::numeric[], $10::bigint[], $11::bytea[], $12::int[])
+             as r (number, hash, parent_hash, mined_at, miner, state_root, gas_limit, gas_used, base_fee, size,
+                   extra_data, transactions)
+           order by number
+           on conflict (number) do update
+           set hash = excluded.hash, parent_hash = excluded.parent_hash, mined_at = excluded.mined_at,
+               miner = excluded.miner, state_root = excluded.state_root, gas_limit = excluded.gas_limit,
+               gas_used = excluded.gas_used, base_fee = excluded.base_fee, size = excluded.size,
+               extra_data = excluded.extra_data, transactions = excluded.transactions,
+               fetch_number = excluded.fetch_number
+           where b.hash <> excluded.hash and b.fetch_number < excluded.fetch_number
+           returning number, hash, transactions, xmax <> 0 as replaced
+         ), awaiting as (
+           insert into chain.awaiting_receipts (block_number, hash, transactions)
+           select number, hash, transactions from written where transactions > 0 and not replaced
+         )
+         select number::float8 as number, replaced from written`,
 };
 
 /**
@@ -45,9 +54,11 @@ const TRANSACTIONS =
   'chain.transaction (block_number, index, hash, type, sender, recipient, nonce, value, gas_limit, gas_price, max_fee, ' +
   'max_priority_fee, input)';
 
-const AWAIT_RECEIPTS: Statement = {
-  name: 'await-receipts',
-  text: `insert into chain.awaiting_receipts (block_number) select unnest($1::bigint[])`,
+/** Of blocks in whose place another one was, once they are cleared. */
+const AWAIT_AGAIN: Statement = {
+  name: 'await-again',
+  text: `insert into chain.awaiting_receipts (block_number, hash, transactions)
+         select number, hash, transactions from chain.block where number = any($1::bigint[]) and transactions > 0`,
 };
 
 const AWAITING_AMONG: Statement = {
@@ -119,13 +130,11 @@ export async function writeBlocks(database: Database, fetch: string, blocks: Blo
     const result = await rows<{ number: number; replaced: boolean }>(db, WRITE_BLOCKS, values);
     const written = result.map(({ number }) => number);
     const replaced = result.filter((row) => row.replaced).map(({ number }) => number);
-    if (replaced.length > 0) await clear(db, replaced);
-    const mine = groupsAmong(blocks.numbers, written);
-    const full = mine.filter((k) => groupOf(blocks.transactions, k).length > 0);
-    if (full.length > 0) {
-      await copy(db, TRANSACTIONS, blocks.transactions, mine);
-      await rows(db, AWAIT_RECEIPTS, [column(full, (k) => blocks.numbers[k])]);
+    if (replaced.length > 0) {
+      await clear(db, replaced);
+      await rows(db, AWAIT_AGAIN, [column(replaced, (number) => number)]);
     }
+    await copy(db, TRANSACTIONS, blocks.transactions, groupsAmong(blocks.numbers, written));
     return { written, replaced };
   });
 }

@@ -28,21 +28,15 @@ export function copyRows<T>(groups: readonly (readonly T[])[], line: (row: T) =>
   const ends: number[] = [];
   let end = 0;
   for (const group of groups) {
-    for (const row of group) {
-      const text = line(row);
-      if (end + text.length > scratch.length) {
-        scratch = Buffer.concat([scratch], Math.max(2 * scratch.length, end + text.length));
-      }
-      end += scratch.write(text, end, 'latin1');
+    let text = '';
+    for (const row of group) text += line(row);
+    if (end + text.length > scratch.length) {
+      scratch = Buffer.concat([scratch], Math.max(2 * scratch.length, end + text.length));
     }
+    end += scratch.write(text, end, 'latin1');
     ends.push(end);
   }
   return { bytes: Buffer.from(scratch.subarray(0, end)), ends };
-}
-
-/** Those of one group. */
-export function groupOf({ bytes, ends }: CopyRows, k: number): Buffer {
-  return bytes.subarray(ends[k - 1] ?? 0, ends[k]);
 }
 
 /** @returns the groups whose number, in `numbers`, is one of `chosen` */
@@ -57,7 +51,9 @@ export function groupsAmong(numbers: readonly number[], chosen: readonly number[
  */
 export async function copy(db: Queryable, target: string, rows: CopyRows, chosen: readonly number[]): Promise<void> {
   const all = chosen.length === rows.ends.length;
-  const bytes = all ? rows.bytes : Buffer.concat(chosen.map((k) => groupOf(rows, k)));
+  const bytes = all
+    ? rows.bytes
+    : Buffer.concat(chosen.map((k) => rows.bytes.subarray(rows.ends[k - 1] ?? 0, rows.ends[k])));
   if (bytes.length === 0) return;
   const stream = db.query(copyFrom(`copy ${target} from stdin`));
   stream.end(bytes);

@@ -14,9 +14,10 @@ import { type Database, type Queryable, rows, type Statement } from './database'
  */
 const TAKE_OFF: Statement = {
   name: 'take-off',
-  text: `delete from chain.awaiting_receipts where block_number = any(array(
-           select b.number from unnest($1::bigint[], $2::bytea[]) as r (number, hash)
-           join chain.block b on b.number = r.number and b.hash = r.hash))
+  text: `delete from chain.awaiting_receipts a
+         where block_number = any($1::bigint[])
+           and exists (select from unnest($1::bigint[], $2::bytea[]) as r (number, hash)
+                       where r.number = a.block_number and r.hash = a.hash)
          returning block_number::float8 as number`,
 };
 
@@ -25,9 +26,8 @@ const LOGS = 'chain.log (block_number, index, transaction_index, address, topic0
 
 const AWAITING: Statement = {
   name: 'awaiting',
-  text: `select b.number::float8 as number, '0x' || encode(b.hash, 'hex') as hash, b.transactions
-         from chain.awaiting_receipts a join chain.block b on b.number = a.block_number
-         where a.block_number = any($1::bigint[])`,
+  text: `select block_number::float8 as number, '0x' || encode(hash, 'hex') as hash, transactions
+         from chain.awaiting_receipts where block_number = any($1::bigint[])`,
 };
 
 const AWAITING_BELOW: Statement = {

@@ -2,13 +2,22 @@
  * What the parent and the shards of a buffer have written: its row, what shards report, chunks to and from PostgreSQL, dead
  * letters. Called by `workflows/buffer`; the statements are in `store/buffers.ts`, `store/chunks.ts` and `store/dead.ts`.
  */
-import type { BufferActivities, BufferOpening, Chunk, DeadPage, Json } from '../../workflows/buffer/contract';
+import type {
+  BufferActivities,
+  BufferOpening,
+  Chunk,
+  DeadPage,
+  Json,
+  MissingShard,
+} from '../../workflows/buffer/contract';
 import { shardCount } from '../../workflows/buffer/init';
 import { bufferChangeProblems } from '../../workflows/buffer/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { randomUUID } from 'node:crypto';
 import { failure } from '../failures';
 import {
+  type BufferRow,
+  keptShards,
   lastPage,
   noteReport,
   readBuffer,
@@ -17,7 +26,6 @@ import {
   setBufferState,
   storeBuffer,
   storeBufferChanges,
-  type BufferRow,
 } from '../store/buffers';
 import { fetchRows, forgetKeys, forgetRows, readRows, sendRow, storeRows } from '../store/chunks';
 import type { Queryable } from '../store/database';
@@ -49,9 +57,12 @@ export function bufferCommands({
   | 'saveShard'
   | 'openShard'
 > {
-  const missingOf = (buffer: string, shards: number): Promise<number[]> => {
+  const missingOf = async (buffer: string, shards: number): Promise<MissingShard[]> => {
     const all = Array.from({ length: shards }, (_, shard) => shard);
-    return reviveShards(database, temporal, buffer, all, log);
+    const missing = await reviveShards(database, temporal, buffer, all, log);
+    // Looked up after that: one that was still about to end has kept its state by then.
+    const kept = missing.length === 0 ? [] : await database.transaction((db) => keptShards(db, buffer));
+    return missing.map((shard) => ({ shard, kept: kept.includes(shard) }));
   };
 
   return {

@@ -79,6 +79,10 @@ const SAVED: Statement = {
   name: 'buffer-saved',
   text: `select saved from longwatch.buffer_shard where buffer = $1 and shard = $2`,
 };
+const KEPT: Statement = {
+  name: 'buffer-kept',
+  text: `select shard from longwatch.buffer_shard where buffer = $1 and saved is not null`,
+};
 const REPORTS: Statement = {
   name: 'buffer-reports',
   text: `select status from longwatch.buffer_shard order by buffer, shard`,
@@ -153,6 +157,11 @@ export async function saveShard(db: Queryable, status: ShardStatus, moment: numb
 
 export async function savedShard(db: Queryable, buffer: string, shard: number): Promise<ShardState | null> {
   return (await run<{ saved: ShardState | null }>(db, SAVED, [buffer, shard]))[0]?.saved ?? null;
+}
+
+/** Those that have a saved state. */
+export async function keptShards(db: Queryable, buffer: string): Promise<number[]> {
+  return (await run<{ shard: number }>(db, KEPT, [buffer])).map(({ shard }) => shard);
 }
 
 export async function readReports(db: Queryable): Promise<ShardStatus[]> {

@@ -16,8 +16,8 @@ test('any history: each entry is handled once or dead, and the counts hold at ev
       const ends = [...world.handled, ...world.dead.values()].map(Number).sort((a, b) => a - b);
       expect(ends).toEqual(Array.from({ length: pushed }, (_, i) => i));
       expect(countsOf(world.state)).toMatchObject({ accepted: pushed, pending: 0, running: 0, merged: 0 });
-      world.changed = true;
-      world.now += 1_000;
+      world.unreported = true;
+      world.now += 3_000;
       world.work(false);
       expect(Object.keys(world.state.rows)).toEqual([]);
       runs += world.runs;
@@ -156,24 +156,25 @@ describe('what is told of a shard', () => {
   const next = (of: World, changes: Partial<ShardMoment> = {}) =>
     nextShardStep(of.state, { ...of.moment(), ...changes });
 
-  test('to its node while batches run, to PostgreSQL when none does, and now and then', () => {
+  test('to its node at once, to PostgreSQL after a rest, and now and then', () => {
     const busy = world();
     busy.now = 100_000;
     busy.work(false);
     busy.push([1, 2, 3, 4, 5]);
     takeBatch(busy.state, busy.index, busy.now);
-    const reported = { lastReportMs: busy.now - 2_000, believed: 5 };
+    const reported = { lastReportMs: busy.now - 3_000, believed: 5 };
     expect(next(busy, reported)).toEqual({ do: 'tell' });
-    expect(next(busy, { ...reported, lastReportMs: busy.now - 5_000 })).toEqual({ do: 'report' });
-    expect(next(busy, { ...reported, changed: false })).toEqual({ do: 'wait' });
+    expect(next(busy, { ...reported, lastReportMs: busy.now - 10_000 })).toEqual({ do: 'report' });
+    expect(next(busy, { ...reported, untold: false })).toEqual({ do: 'wait' });
     busy.end('answer', () => 'done');
-    // The last word of a shard at rest is one that cannot be lost.
-    expect(next(busy, { ...reported, changed: true, believed: 0 })).toEqual({ do: 'report' });
-    const soon = { ...reported, changed: true, believed: 0, lastReportMs: busy.now - 100 };
-    expect(next(busy, soon)).toEqual({ do: 'wait', untilMs: busy.now + 400 });
-    // Between two batches it rests for a moment: that is no news.
-    const resting = { ...reported, changed: true, believed: 0, restsSinceMs: busy.now - 40 };
-    expect(next(busy, resting)).toEqual({ do: 'wait', untilMs: busy.now + 60 });
+    const told = { ...reported, untold: false, believed: 0 };
+    expect(next(busy, { ...told, untold: true, restsSinceMs: busy.now })).toEqual({ do: 'tell' });
+    // The last word of a shard at rest is one that cannot be lost. A moment's rest is between two batches, no more.
+    expect(next(busy, { ...told, restsSinceMs: busy.now - 500 })).toEqual({ do: 'wait', untilMs: busy.now + 1_500 });
+    expect(next(busy, { ...told, restsSinceMs: busy.now - 2_000 })).toEqual({ do: 'report' });
+    expect(next(busy, { ...told, unreported: false, restsSinceMs: busy.now - 2_000 })).toEqual({ do: 'wait' });
+    const soon = { ...told, restsSinceMs: busy.now - 2_000, lastReportMs: busy.now - 100 };
+    expect(next(busy, soon)).toEqual({ do: 'wait', untilMs: busy.now + 1_900 });
   });
 
   test('to its parent: that it has room for another page, at once; that it is drained or is so no more, twice a second', () => {
@@ -181,7 +182,7 @@ describe('what is told of a shard', () => {
     shard.now = 100_000;
     shard.push(Array.from({ length: 20 }, (_, i) => i));
     takeBatch(shard.state, shard.index, shard.now);
-    const quiet = { changed: false, lastRoomMs: shard.now };
+    const quiet = { untold: false, unreported: false, lastRoomMs: shard.now };
     const page = roomFor(shard.state.options);
     expect(next(shard, { ...quiet, believed: null })).toEqual({ do: 'tellRoom' });
     expect(next(shard, { ...quiet, believed: null, tellingRoom: true })).toEqual({ do: 'wait' });
@@ -195,8 +196,8 @@ describe('what is told of a shard', () => {
     expect(next(shard, { ...quiet, believed: null })).toEqual({ do: 'wait' });
     const drained = world();
     drained.now = 100_000;
-    const rest = { changed: false, believed: 5, morePages: false, lastRoomMs: 0 };
-    expect(next(drained, { ...rest, restsSinceMs: 99_950 })).toEqual({ do: 'wait', untilMs: 100_050 });
-    expect(next(drained, { ...rest, restsSinceMs: 99_900 })).toEqual({ do: 'tellRoom' });
+    const rest = { untold: false, unreported: false, believed: 5, morePages: false, lastRoomMs: 0 };
+    expect(next(drained, { ...rest, restsSinceMs: 99_900 })).toEqual({ do: 'wait', untilMs: 100_400 });
+    expect(next(drained, { ...rest, restsSinceMs: 99_500 })).toEqual({ do: 'tellRoom' });
   });
 });

@@ -49,7 +49,8 @@ export class World {
   index: KeyIndex;
   now = 1_000;
   events = 0;
-  changed = true;
+  untold = true;
+  unreported = true;
   lastReportMs = 0;
   lastRoomMs = 0;
   believed: number | null = null;
@@ -73,8 +74,12 @@ export class World {
     const keys = this.options.key ? { keys: entries.map((entry) => JSON.stringify(entry)) } : {};
     accept(this.state, this.index, { entries, bytes: entries.length * 8, ...keys, ...extra }, this.now);
     this.events++;
-    this.changed = true;
+    this.happened();
     this.check();
+  }
+
+  private happened(): void {
+    this.untold = this.unreported = true;
   }
 
   check(): void {
@@ -94,7 +99,8 @@ export class World {
       burying: this.burying !== undefined,
       reviving: this.reviving,
       reporting: false,
-      changed: this.changed,
+      untold: this.untold,
+      unreported: this.unreported,
       lastReportMs: this.lastReportMs,
       tellingRoom: false,
       believed: this.believed,
@@ -146,14 +152,14 @@ export class World {
           buried(this.state, step.count);
           break;
         case 'tell':
-          this.changed = false;
+          this.untold = false;
           break;
         case 'tellRoom':
           this.lastRoomMs = this.now;
           this.believed = waitingOf(this.state);
           break;
         case 'report':
-          this.changed = false;
+          this.untold = this.unreported = false;
           this.lastReportMs = this.now;
           for (const id of this.state.forget.splice(0)) this.rows.delete(id);
           break;
@@ -254,7 +260,7 @@ export class World {
     settle(this.state, this.index, Number(number), outcome, this.now);
     // A result that comes twice counts once.
     settle(this.state, this.index, Number(number), outcome, this.now);
-    this.changed = true;
+    this.happened();
     this.check();
   }
 

@@ -47,6 +47,7 @@ import {
   type BufferRunState,
   type BufferState,
   type InitPageRead,
+  type MissingShard,
   type PushMessage,
   type ShardOrders,
 } from './contract';
@@ -313,24 +314,24 @@ export async function buffer(input: BufferInput): Promise<void> {
    * ended by themselves: one started in place of one that was terminated would know nothing of what that one held.
    * @returns those that were started here, with the orders of now
    */
-  async function startShards(opening: BufferOpening, known?: number[]): Promise<number[]> {
+  async function startShards(opening: BufferOpening, known?: MissingShard[]): Promise<number[]> {
     const shards = (state.shards = shardCount(opening.options, state.shards, opening.shards ?? 0));
     const missing = known ?? (isStopped() ? [] : await findMissingShards({ buffer: name, shards }));
-    const started = await Promise.all(missing.map((number) => startShard(opening, number)));
-    return missing.filter((_, i) => started[i]);
+    const started = await Promise.all(missing.map((each) => startShard(opening, each)));
+    return missing.flatMap(({ shard }, i) => (started[i] ? [shard] : []));
   }
 
   /** False: it runs already, or the buffer was stopped meanwhile. */
-  async function startShard(opening: BufferOpening, number: number): Promise<boolean> {
+  async function startShard(opening: BufferOpening, { shard, kept }: MissingShard): Promise<boolean> {
     if (isStopped()) return false;
     const orders = ordersOf(opening);
     try {
       await CancellationScope.nonCancellable(() =>
         startChild(shardWorkflow, {
-          workflowId: shardWorkflowId(name, number),
-          args: [{ buffer: name, shard: number, orders, userState: opening.options.state, reopen: true }],
+          workflowId: shardWorkflowId(name, shard),
+          args: [{ buffer: name, shard, orders, userState: opening.options.state, reopen: kept }],
           parentClosePolicy: ParentClosePolicy.ABANDON,
-          staticSummary: `${name}, shard ${number}`,
+          staticSummary: `${name}, shard ${shard}`,
         }),
       );
       return true;

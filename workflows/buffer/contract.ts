@@ -252,7 +252,7 @@ export interface ShardInput {
   shard: number;
   orders?: ShardOrders;
   userState?: Json;
-  /** Goes on from what was kept when its buffer was stopped, if anything was. */
+  /** Goes on from what was kept when its buffer was stopped. */
   reopen?: boolean;
   state?: ShardState;
 }
@@ -360,7 +360,14 @@ export interface BufferOpening {
   /** Shards that have ever been there. */
   shards?: number;
   /** Of these and those that the options want, the ones to be started; where it was asked for. */
-  missing?: number[];
+  missing?: MissingShard[];
+}
+
+/** A shard that does not run, and has nothing to go on from in Temporal. */
+export interface MissingShard {
+  shard: number;
+  /** What it knew lies in PostgreSQL, since its buffer was stopped. */
+  kept: boolean;
 }
 
 export interface BatchInput {
@@ -432,7 +439,7 @@ export interface BufferActivities {
   /** @param input with `shards`, those that the parent knows, also what {@link findMissingShards} does. */
   openBuffer(input: { buffer: string; options?: BufferOptions; shards?: number }): Promise<BufferOpening>;
   /** Of the first `shards`, those to be started. Those that were ended by force go on where they were, and are not among them. */
-  findMissingShards(input: { buffer: string; shards: number }): Promise<number[]>;
+  findMissingShards(input: { buffer: string; shards: number }): Promise<MissingShard[]>;
   setBufferOptions(input: {
     buffer: string;
     changes: OptionChange[];

@@ -23,12 +23,12 @@ const FETCH_ROWS = 50;
 /** Dead letters buried at once. */
 const BURY_CHUNKS = 500;
 const BURY_BYTES = 440_000;
-/** Reports follow each other no closer than this. Milliseconds. */
-export const REPORT_MS = 500;
-/** The same while batches run: their end is another occasion, and until then the node is told without a trace in the history. */
-const BUSY_REPORT_MS = 5_000;
-/** A shorter rest between two batches is none: nobody is told of it. Milliseconds. */
-const REST_MS = 100;
+/** The node is told at once, without a trace in the history. What must not get lost is reported after a rest of this. Milliseconds. */
+const REPORT_MS = 2_000;
+/** The same while batches run: their end is another occasion. */
+const BUSY_REPORT_MS = 10_000;
+/** A shorter rest between two batches is none: the parent is not told of it, and not more often. Milliseconds. */
+const ROOM_MS = 500;
 /** History of a run, beside the option `historyEvents`. */
 export const HISTORY_BYTES = 6_000_000;
 /** Past this a batch that still runs is taken back, so that the history cannot reach its limit. */
@@ -43,8 +43,10 @@ export interface ShardMoment {
   burying: boolean;
   reviving: boolean;
   reporting: boolean;
-  /** Something has changed since the node was told, or the last report. */
-  changed: boolean;
+  /** Something has changed since the node was told. */
+  untold: boolean;
+  /** Something has changed since the last report. */
+  unreported: boolean;
   lastReportMs: number;
   /** The parent is being told of the shard's room. */
   tellingRoom: boolean;
@@ -111,7 +113,7 @@ export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep
   if (ready === 'now') return { do: 'run' };
   const reportAt = nextReport(state, moment);
   if (reportAt !== undefined && nowMs >= reportAt) return { do: 'report' };
-  if (moment.changed && isBusy(state)) return { do: 'tell' };
+  if (moment.untold) return { do: 'tell' };
   const roomAt = nextRoom(state, moment);
   if (roomAt !== undefined && nowMs >= roomAt) return { do: 'tellRoom' };
 
@@ -132,24 +134,20 @@ function isBusy(state: ShardState): boolean {
 
 function nextReport(
   state: ShardState,
-  { changed, reporting, lastReportMs, restsSinceMs }: ShardMoment,
+  { unreported, reporting, lastReportMs, restsSinceMs }: ShardMoment,
 ): number | undefined {
-  if (!changed || reporting) return undefined;
-  return isBusy(state) ? lastReportMs + BUSY_REPORT_MS : afterRest(lastReportMs, restsSinceMs);
+  if (!unreported || reporting) return undefined;
+  return isBusy(state) ? lastReportMs + BUSY_REPORT_MS : Math.max(lastReportMs, restsSinceMs ?? 0) + REPORT_MS;
 }
 
-/** Not too soon after the last time, and not for a moment's rest. */
-function afterRest(lastMs: number, restsSinceMs: number | null): number {
-  return Math.max(lastMs + REPORT_MS, (restsSinceMs ?? 0) + REST_MS);
-}
-
-/** At once where the parent would read another page of `init`; that the shard is drained, or is so no more, as often as it reports. */
+/** At once where the parent would read another page of `init`; that the shard is drained, or is so no more, after a while. */
 function nextRoom(state: ShardState, moment: ShardMoment): number | undefined {
   const { tellingRoom, believed, morePages, lastRoomMs, restsSinceMs } = moment;
   if (!state.options.init || tellingRoom) return undefined;
   const waiting = waitingOf(state);
   if (believed === null || (morePages && believed - waiting >= roomFor(state.options))) return 0;
-  return (believed === 0) === (waiting === 0) ? undefined : afterRest(lastRoomMs, restsSinceMs);
+  if ((believed === 0) === (waiting === 0)) return undefined;
+  return Math.max(lastRoomMs, restsSinceMs ?? 0) + ROOM_MS;
 }
 
 export function historyFull({ options }: ShardState, { historyEvents, historyBytes }: ShardMoment): boolean {

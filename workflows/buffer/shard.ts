@@ -98,7 +98,8 @@ async function keepShard(input: ShardInput): Promise<void> {
     tellingRoom: false,
   };
   let takingBack = false;
-  let changed = true;
+  let untold = true;
+  let unreported = true;
   let lastReportMs = Date.now();
   let lastRoomMs = 0;
   /** Entries that the parent believes to wait here; one that was started with nothing has nothing. */
@@ -112,7 +113,7 @@ async function keepShard(input: ShardInput): Promise<void> {
   /** Raised by whatever may change the next step. */
   let happenings = 0;
   const happened = (): void => {
-    changed = true;
+    untold = unreported = true;
     happenings++;
   };
   const alarm = new Alarm(() => happenings++);
@@ -222,7 +223,8 @@ async function keepShard(input: ShardInput): Promise<void> {
     return {
       ...busy,
       nowMs: Date.now(),
-      changed,
+      untold,
+      unreported,
       lastReportMs,
       believed,
       morePages,
@@ -330,14 +332,14 @@ async function keepShard(input: ShardInput): Promise<void> {
 
   /** A report that may be lost: another one follows. */
   function tell(): void {
-    changed = false;
+    untold = false;
     const status = shardStatus(state, buffer, number, Date.now());
     show(status);
     node.report({ status, moment: reportMoment() });
   }
 
   async function report(): Promise<void> {
-    changed = false;
+    untold = unreported = false;
     lastReportMs = Date.now();
     busy.reporting = true;
     const status = shardStatus(state, buffer, number, Date.now());
@@ -350,7 +352,7 @@ async function keepShard(input: ShardInput): Promise<void> {
     } catch {
       // Rows that stay are looked for by the patrol; the next report tells the rest.
       state.forget.push(...forget);
-      changed = true;
+      unreported = true;
       lastReportMs = Date.now() + STORE_PAUSE_MS;
     }
     busy.reporting = false;

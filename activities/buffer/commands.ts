@@ -24,6 +24,7 @@ import {
   savedShard,
   saveShard,
   setBufferState,
+  startBuffer,
   storeBuffer,
   storeBufferChanges,
 } from '../store/buffers';
@@ -70,7 +71,7 @@ export function bufferCommands({
       const opening = await database.transaction(async (db): Promise<BufferOpening> => {
         if (options) {
           await storeBuffer(db, buffer, options);
-          if ((await known(db, buffer)).state === 'stopped') await setBufferState(db, buffer, 'running');
+          await startBuffer(db, buffer);
         }
         const row = await known(db, buffer);
         const { state, version, shards } = row;

@@ -85,15 +85,14 @@ async function keep(
     };
     for (const [shard, group] of groups.entries()) {
       for (const { from, part, json } of partsOf(group, room)) {
-        const keys = keyOf && part.map(keyOf);
         const chunk = { shard, seq: ++last[shard]!, count: part.length, bytes: json.length };
         if (json.length <= room) {
           room -= json.length;
-          read.chunks.push({ ...chunk, entries: part, ...(tellsKeys ? { keys } : {}) });
+          read.chunks.push({ ...chunk, entries: part, ...(tellsKeys ? { keys: part.map(keyOf!) } : {}) });
           continue;
         }
         const row = `${buffer}.init.${pass}.${page}.${shard}.${from}`;
-        await sendRow(db, { buffer, id: row, entries: part, json, keys }, null);
+        await sendRow(db, { buffer, id: row, entries: part, json, keys: keyOf && part.map(keyOf) }, null);
         read.chunks.push({ ...chunk, row });
       }
     }
@@ -116,6 +115,7 @@ function partsOf(group: Json[], room: number): { from: number; part: Json[]; jso
 
 /** By key where there is one; else runs of neighbours, so that a batch has what belongs together. */
 function spread(entries: Json[], shards: number, keyOf: ((entry: Json) => string | null) | undefined): Json[][] {
+  if (shards === 1) return [entries];
   const groups: Json[][] = Array.from({ length: shards }, () => []);
   const share = Math.max(1, Math.ceil(entries.length / shards));
   entries.forEach((entry, i) => {

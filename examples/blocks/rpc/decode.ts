@@ -215,11 +215,15 @@ function small(value: Json | undefined, name: string): number {
   return number;
 }
 
-const BYTES = /^0x(?:[0-9a-f]{2})*$/i;
+const BYTES = /^0x[0-9a-f]*$/;
 
 function bytes(value: Json | undefined, name: string): string {
-  if (typeof value !== 'string' || !BYTES.test(value)) throw malformed(`${name} that is no hexadecimal data`);
-  return value.toLowerCase();
+  if (typeof value === 'string' && value.length % 2 === 0) {
+    if (BYTES.test(value)) return value;
+    const lower = value.toLowerCase();
+    if (BYTES.test(lower)) return lower;
+  }
+  throw malformed(`${name} that is no hexadecimal data`);
 }
 
 function hex(value: Json | undefined, length: number, name: string): string {

@@ -7,7 +7,9 @@ type Value = string | number | boolean | null | undefined;
 
 /** Numbers, decimal strings, booleans. */
 export function column<T>(rows: readonly T[], value: (row: T) => Value): string {
-  return `{${rows.map((row) => value(row) ?? 'NULL').join(',')}}`;
+  let text = '';
+  for (const row of rows) text += `${value(row) ?? 'NULL'},`;
+  return `{${text.slice(0, -1)}}`;
 }
 
 /** '0x…' as bytea. */

@@ -3,9 +3,10 @@ import { type Queryable, rows, type Statement } from './database';
 
 const MISSING: Statement = {
   name: 'missing-blocks',
-  text: `select n::float8 as number from generate_series($1::bigint, $2::bigint) n
-         where not exists (select from chain.block b where b.number = n)
-         order by n desc limit $3`,
+  text: `select json_agg(n) as numbers
+         from (select n from generate_series($1::bigint, $2::bigint) n
+               where not exists (select from chain.block b where b.number = n)
+               order by n desc limit $3) as missing`,
 };
 
 const AT_HEAD: Statement = {
@@ -34,7 +35,7 @@ const COUNTS: Statement = {
 
 /** Numbers from `from` to `to` that are not stored, the newest first. */
 export async function missingBlocks(db: Queryable, from: number, to: number, limit: number): Promise<number[]> {
-  return (await rows<{ number: number }>(db, MISSING, [from, to, limit])).map(({ number }) => number);
+  return (await rows<{ numbers: number[] | null }>(db, MISSING, [from, to, limit]))[0]!.numbers ?? [];
 }
 
 /** The highest block that is stored, and the hashes of the blocks `number` and below it; null where there is none. */

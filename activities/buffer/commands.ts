@@ -24,7 +24,6 @@ import {
   savedShard,
   saveShard,
   setBufferState,
-  startBuffer,
   storeBuffer,
   storeBufferChanges,
 } from '../store/buffers';
@@ -69,11 +68,12 @@ export function bufferCommands({
   return {
     openBuffer: async ({ buffer, options, shards: atLeast }) => {
       const opening = await database.transaction(async (db): Promise<BufferOpening> => {
-        if (options) {
-          await storeBuffer(db, buffer, options);
-          await startBuffer(db, buffer);
+        if (options) await storeBuffer(db, buffer, options);
+        let row = await known(db, buffer);
+        if (options && row.state === 'stopped') {
+          await setBufferState(db, buffer, 'running');
+          row = await known(db, buffer);
         }
-        const row = await known(db, buffer);
         const { state, version, shards } = row;
         return {
           state,

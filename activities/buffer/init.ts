@@ -69,7 +69,7 @@ async function keep(
   const definition = definitions.get(buffer)!;
   const keyOf = keyFunction(definition);
   // The shards know a key that is a path by themselves.
-  const tellsKeys = typeof definition.key === 'function';
+  const keyToTell = typeof definition.key === 'function' ? keyOf : undefined;
   let room = INLINE_BYTES;
   const groups = spread(entries, shards, keyOf);
   return database.transaction(async (db) => {
@@ -88,7 +88,7 @@ async function keep(
         const chunk = { shard, seq: ++last[shard]!, count: part.length, bytes: json.length };
         if (json.length <= room) {
           room -= json.length;
-          read.chunks.push({ ...chunk, entries: part, ...(tellsKeys ? { keys: part.map(keyOf!) } : {}) });
+          read.chunks.push({ ...chunk, entries: part, ...(keyToTell ? { keys: part.map(keyToTell) } : {}) });
           continue;
         }
         const row = `${buffer}.init.${pass}.${page}.${shard}.${from}`;

@@ -51,10 +51,6 @@ const SET_STATE: Statement = {
   text: `update longwatch.buffer set state = $2, version = version + 1 where name = $1 and state <> $2
          returning version::float8 as version`,
 };
-const START: Statement = {
-  name: 'buffer-start',
-  text: `update longwatch.buffer set state = 'running', version = version + 1 where name = $1 and state = 'stopped'`,
-};
 const NAMES: Statement = { name: 'buffer-names', text: `select name from longwatch.buffer` };
 const REPORT: Statement = {
   name: 'buffer-report',
@@ -133,11 +129,6 @@ export async function storeBufferChanges(db: Queryable, name: string, changes: O
 
 export async function setBufferState(db: Queryable, name: string, state: BufferRunState): Promise<boolean> {
   return (await run(db, SET_STATE, [name, state])).length > 0;
-}
-
-/** One that is stopped runs again; a paused one stays as it is. */
-export async function startBuffer(db: Queryable, name: string): Promise<void> {
-  await run(db, START, [name]);
 }
 
 export async function bufferNames(db: Queryable): Promise<string[]> {

@@ -48,6 +48,8 @@ import { BUFFER, BUFFER_NAMES, BUFFER_PRESSURE, BUFFER_SHARDS } from './queries'
 import { sameOptions, type Setting } from './settings';
 
 const START_MS = 30_000;
+/** After how long without an answer it is asked whether there is a worker at all. Milliseconds. */
+const PATIENCE_MS = 8_000;
 /** How long `stop` waits for the batches that run. Milliseconds. */
 const STOP_MS = 30_000;
 /** How long what was read of the buffer's row and pressure is believed. Milliseconds. */
@@ -107,7 +109,7 @@ export class BufferHandle<E = Json> {
   /**
    * Starts the buffer, or does nothing when it runs. Returns once its shards are there, with all that they had when it was stopped.
    * @param options compiled (`resolveConfig`); without them, a buffer that was stopped starts with those it had.
-   * @throws NoWorkerError; UnknownBufferError.
+   * @throws NoWorkerError; TimedOutError where there is a worker and its shards do not report in 30 s; UnknownBufferError.
    */
   async start(options?: BufferOptions): Promise<BufferStartResult> {
     this.opened = undefined;
@@ -409,16 +411,23 @@ export class BufferHandle<E = Json> {
   /** Starts it and waits for its shards. One that was stopped a moment ago ends first. */
   private async startAndOpen(input: BufferInput): Promise<{ row: Row; started: boolean }> {
     let started = await this.startWorkflow(input);
-    const deadline = Date.now() + START_MS;
+    const since = Date.now();
     for (;;) {
       const row = await this.readRow();
       const shards = row ? await this.shards() : [];
       const open = row && row.state !== 'stopped' && shards.length >= shardsOf(row.options);
       if (open && !shards.some(({ saved }) => saved)) return { row, started };
       if (row?.state === 'stopped') started ||= await this.startWorkflow(input);
-      const patience = Date.now() > deadline - START_MS + 8_000;
-      if (Date.now() > deadline || (patience && !(await this.connections.workersPoll()))) {
+      const waitedMs = Date.now() - since;
+      if (waitedMs > PATIENCE_MS && !(await this.connections.workersPoll())) {
         throw new NoWorkerError(`buffer '${this.name}' is accepted`, ' (it begins as soon as there is one)');
+      }
+      if (waitedMs > START_MS) {
+        const there = shards.filter(({ saved }) => !saved).length;
+        throw new TimedOutError(
+          `buffer '${this.name}' is accepted, and ${there} of its shards have reported in ${START_MS / 1_000} s; ` +
+            `the others may follow by themselves, see the worker's log`,
+        );
       }
       await new Promise((resolve) => void setTimeout(resolve, 50));
     }

@@ -383,12 +383,21 @@ test('a run that was ended before its first task, and ended again before the nex
   await handle.terminate('over');
 });
 
-test('stopped by several at once, one has stopped it and the others are told that it is', async () => {
+test('stopped by several at once, while it is woken, one has stopped it and the others are told that it is; its parent ends', async () => {
   const handle = longwatch.buffer('set');
+  const parent = temporal.workflow.getHandle(bufferWorkflowId('set'));
+  let stopping = true;
+  // As a patrol does that saw its shards run; a parent that was woken between two commands never ended once.
+  const woken = (async () => {
+    while (stopping) await parent.signal(wakeBufferSignal).catch(() => undefined);
+  })();
   const answers = await Promise.all(range(5).map(() => handle.stop()));
+  stopping = false;
+  await woken;
   expect(answers.filter(({ changed }) => changed)).toHaveLength(1);
   for (const { state } of answers) expect(state).toBe('stopped');
-  await handle.start();
+  // It can be started again only when its parent has ended.
+  expect(await handle.start()).toEqual({ alreadyRunning: false, state: 'running', differs: false });
 });
 
 const cli = (...args: string[]) => runCli(stack, ...args);

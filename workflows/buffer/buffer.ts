@@ -170,7 +170,9 @@ export async function buffer(input: BufferInput): Promise<void> {
   describe(current);
 
   for (;;) {
-    if (isStopped() && !reading && allHandlersFinished()) return;
+    // Before anything that waits: what comes meanwhile is looked at too.
+    const seen = happenings;
+    if (mayEnd()) return;
     if (woken) {
       woken = false;
       await startShards(current);
@@ -189,10 +191,8 @@ export async function buffer(input: BufferInput): Promise<void> {
       beginPass(state);
       continue;
     }
-    const seen = happenings;
-    // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
-    const waitsForHandlers = !allHandlersFinished();
-    const happened = () => happenings !== seen || (waitsForHandlers && allHandlersFinished());
+    // A handler ends a moment after what it raised was seen, and that may be all that is missing.
+    const happened = () => happenings !== seen || mayEnd() || mayLeave();
     if (pollAtMs === undefined) await condition(happened);
     else await condition(happened, Math.max(1, pollAtMs - Date.now()));
   }
@@ -203,6 +203,10 @@ export async function buffer(input: BufferInput): Promise<void> {
 
   function leaving(): boolean {
     return historyFull(current.options.historyEvents);
+  }
+
+  function mayEnd(): boolean {
+    return isStopped() && !reading && allHandlersFinished();
   }
 
   function mayLeave(): boolean {

@@ -7,12 +7,16 @@ import type { Logger } from 'pino';
 import type { ShardReport } from '../../workflows/buffer/contract';
 import { errorOf } from '../failures';
 
-/** From a report to its write. Milliseconds. */
+/** Between two writes. Milliseconds. */
 const WRITE_MS = 500;
+/** From a report after a silence to its write: who starts a buffer waits for it, and the other shards come along. Milliseconds. */
+const GATHER_MS = 50;
 
 export class ShardReports {
   private readonly newest = new Map<string, ShardReport>();
   private timer: NodeJS.Timeout | undefined;
+  /** Epoch milliseconds: not before this, so that writes stay apart. */
+  private notBefore = 0;
   private writing: Promise<void> = Promise.resolve();
 
   constructor(
@@ -23,7 +27,7 @@ export class ShardReports {
   note(report: ShardReport): void {
     const { buffer, shard } = report.status;
     this.newest.set(`${buffer}/${shard}`, report);
-    this.timer ??= setTimeout(() => void this.flush(), WRITE_MS).unref();
+    this.timer ??= setTimeout(() => void this.flush(), Math.max(GATHER_MS, this.notBefore - Date.now())).unref();
   }
 
   /** Writes what is left; call it once no workflow runs here any more. */
@@ -34,6 +38,7 @@ export class ShardReports {
   private flush(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;
+    this.notBefore = Date.now() + WRITE_MS;
     return (this.writing = this.writing.then(() => this.writeNewest()));
   }
 

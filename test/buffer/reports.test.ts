@@ -33,6 +33,18 @@ test('the newest of each shard, in one write', async () => {
   expect(written).toHaveLength(2);
 });
 
+test('after a silence soon, in a stream of them twice a second', async () => {
+  const { reports, written } = kit();
+  reports.note(report(0, 1));
+  await jest.advanceTimersByTimeAsync(50);
+  expect(written).toEqual([[report(0, 1)]]);
+  for (let moment = 2; moment <= 21; moment++) {
+    reports.note(report(0, moment));
+    await jest.advanceTimersByTimeAsync(100);
+  }
+  expect(written.length - 1).toBe(4);
+});
+
 test('one that is not written is followed by another, and the last ones are written at the end', async () => {
   const { reports, written } = kit(1);
   reports.note(report(0, 1));

@@ -15,7 +15,7 @@ import {
   writeBlocks,
 } from '../store/blocks';
 import type { Database } from '../store/database';
-import { inParts } from './parts';
+import { Parts } from './parts';
 
 export interface Failure {
   number: number;
@@ -41,6 +41,8 @@ const WIDEST_STEP = 128;
 const STEPS = 20;
 
 export class BlockIndexer {
+  private readonly parts = new Parts();
+
   constructor(
     private readonly chain: Chain,
     private readonly database: Database,
@@ -66,7 +68,7 @@ export class BlockIndexer {
     signal: AbortSignal | undefined,
   ): Promise<number[]> {
     const present: number[] = [];
-    await inParts(numbers, async (part) => {
+    await this.parts.each(numbers, async (part) => {
       present.push(...(await this.fetchAndWritePart(part, done, signal)));
     });
     return present;

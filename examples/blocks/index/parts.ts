@@ -1,28 +1,54 @@
-/** A batch in parts, one request of the node and one transaction each. Used by `blocks.ts` and `receipts.ts`. */
+/**
+ * Batches in parts, one request of the node and one transaction each; so many at once, of all batches together. Of a batch that has
+ * the fewest left the next one is begun: batches that began together end one after the other, so that the node has work while the next
+ * one is made, and a new head does not wait for thousands of old blocks. Used by `blocks.ts` and `receipts.ts`, each its own.
+ */
 
 /** As many calls as a request has before anything is learned (`rpc/client.ts`). */
 const PART = 250;
-/** While the node answers one, another is decoded and written. */
-const AT_ONCE = 2;
+/** While the node answers some, others are decoded and written. */
+const AT_ONCE = 4;
 
-/**
- * Does the parts in their order, two at a time, so that what was read can go before more is.
- * @throws what the first one threw, when none runs any more; no other is begun then.
- */
-export async function inParts<T>(all: readonly T[], work: (part: T[]) => Promise<void>): Promise<void> {
-  let next = 0;
-  let failed = false;
-  const worker = async (): Promise<void> => {
-    while (next < all.length && !failed) {
-      const part = all.slice(next, (next += PART));
-      try {
-        await work(part);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
+/** The parts of a batch that have not begun. */
+type Waiting = (() => Promise<void>)[];
+
+export class Parts {
+  private underWay = 0;
+  private batches: Waiting[] = [];
+
+  /** @throws what a part threw, when none of the batch runs any more; no other is begun then. */
+  async each<T>(batch: readonly T[], work: (part: T[]) => Promise<void>): Promise<void> {
+    let failed = false;
+    const waiting: Waiting = [];
+    const ended: Promise<void>[] = [];
+    for (let from = 0; from < batch.length; from += PART) {
+      const part = batch.slice(from, from + PART);
+      const begin = async (): Promise<void> => {
+        try {
+          if (!failed) await work(part);
+        } catch (error) {
+          failed = true;
+          throw error;
+        }
+      };
+      ended.push(new Promise((resolve, reject) => void waiting.push(() => begin().then(resolve, reject))));
     }
-  };
-  const ended = await Promise.allSettled(Array.from({ length: AT_ONCE }, worker));
-  for (const end of ended) if (end.status === 'rejected') throw end.reason;
+    this.batches.push(waiting);
+    this.begin();
+    for (const end of await Promise.allSettled(ended)) if (end.status === 'rejected') throw end.reason;
+  }
+
+  private begin(): void {
+    while (this.underWay < AT_ONCE) {
+      this.batches = this.batches.filter(({ length }) => length > 0);
+      const [oldest] = this.batches;
+      if (!oldest) return;
+      const next = this.batches.reduce((fewest, one) => (one.length < fewest.length ? one : fewest), oldest);
+      this.underWay++;
+      void next.shift()!().finally(() => {
+        this.underWay--;
+        this.begin();
+      });
+    }
+  }
 }

@@ -1,12 +1,12 @@
 /**
  * Indexes receipts and logs of blocks that are stored. The buffer `receipts` runs it on each batch. Knows nothing of Temporal.
  */
-import type { Chain } from '../rpc/chain';
+import type { BlockReference, Chain } from '../rpc/chain';
 import type { Receipts } from '../rpc/decode';
 import type { Database } from '../store/database';
 import { awaitingReceipts, type ReceiptText, receiptText, writeReceipts } from '../store/receipts';
 import type { Failure } from './blocks';
-import { inParts } from './parts';
+import { Parts } from './parts';
 
 export interface IndexedReceipts {
   written: number;
@@ -20,6 +20,8 @@ export interface IndexedReceipts {
 }
 
 export class ReceiptIndexer {
+  private readonly parts = new Parts();
+
   constructor(
     private readonly chain: Chain,
     private readonly database: Database,
@@ -28,26 +30,20 @@ export class ReceiptIndexer {
   /** @throws HoldError, UpstreamError where the node does not answer as a whole; errors of PostgreSQL. */
   async index(numbers: readonly number[], signal?: AbortSignal): Promise<IndexedReceipts> {
     const done: IndexedReceipts = { written: 0, changed: [], failed: [] };
-    await inParts(numbers, (part) => this.indexPart(part, done, signal));
+    // Those that are not there have their receipts by now, or are no more.
+    const blocks = await awaitingReceipts(this.database.pool, numbers);
+    await this.parts.each(blocks, async (part) => {
+      const receipts = await this.fetch(part, done, signal);
+      done.written += (await writeReceipts(this.database, receipts)).length;
+    });
     return done;
   }
 
-  private async indexPart(
-    numbers: readonly number[],
-    done: IndexedReceipts,
-    signal: AbortSignal | undefined,
-  ): Promise<void> {
-    const receipts = await this.fetch(numbers, done, signal);
-    done.written += (await writeReceipts(this.database, receipts)).length;
-  }
-
   private async fetch(
-    numbers: readonly number[],
+    blocks: readonly BlockReference[],
     done: IndexedReceipts,
     signal: AbortSignal | undefined,
   ): Promise<ReceiptText> {
-    // Those that are not there have their receipts by now, or are no more.
-    const blocks = await awaitingReceipts(this.database.pool, numbers);
     const outcomes = await this.chain.receipts(blocks, signal);
     const receipts: Receipts[] = [];
     outcomes.forEach((outcome, k) => {

@@ -23,10 +23,23 @@ const CONFIG = path.join(__dirname, '../../examples/blocks/longwatch.config.ts')
 const BATCH = 250;
 const AT_ONCE = 4;
 
-/** The count, which is not free, only where nothing is awaited. */
+/**
+ * Waits in PostgreSQL until all is there, a second at most: looks from this process would take their part of the cores that are measured.
+ * Block 0 comes with the last ones, so that a look is one probe of an index until then.
+ */
 const ALL_THERE = `
-  select case when exists (select from chain.awaiting_receipts) then false
-         else (select count(*) = $1 from chain.block) end as done`;
+  create function public.bench_all_there(blocks bigint) returns boolean language plpgsql as $$
+  begin
+    for look in 1..50 loop
+      if exists (select from chain.block where number = 0) then
+        if not exists (select from chain.awaiting_receipts) and (select count(*) = blocks from chain.block) then
+          return true;
+        end if;
+      end if;
+      perform pg_sleep(0.02);
+    end loop;
+    return false;
+  end $$`;
 
 export const scenario = defineScenario({
   title: `a chain of ${BLOCKS.toLocaleString('en-US')} blocks into PostgreSQL, beside a bare loop of batched RPC and COPY`,
@@ -86,6 +99,7 @@ async function runRound(bench: Bench, url: string): Promise<Round> {
   await migrateTables(databaseUrl, pino({ level: 'silent' }));
   const database = new Database(databaseUrl, 2);
   bench.defer(() => database.close());
+  await database.pool.query(ALL_THERE);
 
   const child = await bench.child(path.join(__dirname, '../blocks/bare-process.ts'));
   const setup: BareSetup = { url, databaseUrl, blocks: BLOCKS, batch: BATCH, atOnce: AT_ONCE };
@@ -102,7 +116,9 @@ async function runRound(bench: Bench, url: string): Promise<Round> {
   // Side by side, as `longwatch dev` has them.
   await Promise.all(config.buffers.map(({ name, options }) => longwatch.buffer(name).start(options)));
   await bench.until('all rows are there', async () => {
-    const { rows } = await database.pool.query<{ done: boolean }>(ALL_THERE, [BLOCKS]);
+    const { rows } = await database.pool.query<{ done: boolean }>('select public.bench_all_there($1) as done', [
+      BLOCKS,
+    ]);
     return rows[0]!.done;
   });
   const ours = (performance.now() - began) / 1_000;

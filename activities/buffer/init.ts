@@ -1,11 +1,21 @@
 /**
- * The `readInitPage` activity: asks the definition's `init` for one page, spreads it over the shards and notes it, so that the page is
- * the same however often it is asked for. Called by the parent (`workflows/buffer/buffer.ts`), which tells the shards: a small page
- * whole, of a large one where its rows are.
+ * The `readInitPage` activity: asks the definition's `init` for one page, spreads it over the shards, notes it, so that the page is
+ * the same however often it is asked for, and sends it: a small page whole, of a large one where its rows are. Called by the parent
+ * (`workflows/buffer/buffer.ts`), through which the entries themselves do not go.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
+import { WorkflowNotFoundError } from '@temporalio/client';
 import type { InitContext } from '../../workers/config/buffer';
-import type { BufferActivities, InitPageRead, Json } from '../../workflows/buffer/contract';
+import {
+  INIT_SENDER,
+  type BufferActivities,
+  type InitChunk,
+  type InitPage,
+  type InitPageRead,
+  type Json,
+  type PushMessage,
+} from '../../workflows/buffer/contract';
 import { notePage, readPage } from '../store/buffers';
 import { sendRow } from '../store/chunks';
 import { definitionOf, type BufferDeps } from './batch';
@@ -18,30 +28,75 @@ const ROW_ENTRIES = 2_000;
  * each still less than half of what a payload may have.
  */
 const INLINE_BYTES = 256 * 1024;
+/** The first page is read while the shards start: one that is not there yet is waited for so often, so long. Milliseconds. */
+const LOOKS = 20;
+const LOOK_MS = 50;
 
 type Input = Parameters<BufferActivities['readInitPage']>[0];
 
 export async function readInitPage(deps: BufferDeps, input: Input): Promise<InitPageRead> {
-  const { buffer, pass, page } = input;
-  const definition = definitionOf(deps, buffer);
-  const before = await deps.database.transaction((db) => readPage(db, buffer, pass, page));
-  if (before) return before;
+  const { buffer, pass, page: number } = input;
+  const signal = Context.current().cancellationSignal;
   const heart = setInterval(() => Context.current().heartbeat(), 5_000);
   try {
-    const context: InitContext<never> = {
-      buffer,
-      cursor: input.cursor === null ? undefined : input.cursor,
-      state: definition.state as never,
-      limit: input.limit,
-      pass,
-      signal: Context.current().cancellationSignal,
-      log: deps.log.child({ ...definition.metadata, buffer, pass, page }),
-    };
-    const answer: unknown = await definition.init?.(context);
-    const { entries, cursor } = readAnswer(answer, buffer);
-    return await keep(deps, input, entries, cursor);
+    const noted = await deps.database.transaction((db) => readPage(db, buffer, pass, number));
+    const page = noted ?? (await ask(deps, input, signal));
+    await send(deps, buffer, page, signal);
+    return { ...page, chunks: page.chunks.map(({ shard, seq, count }) => ({ shard, seq, count })) };
   } finally {
     clearInterval(heart);
+  }
+}
+
+async function ask(deps: BufferDeps, input: Input, signal: AbortSignal): Promise<InitPage> {
+  const { buffer, pass, page, cursor: from, limit } = input;
+  const definition = definitionOf(deps, buffer);
+  const context: InitContext<never> = {
+    buffer,
+    cursor: from === null ? undefined : from,
+    state: definition.state as never,
+    limit,
+    pass,
+    signal,
+    log: deps.log.child({ ...definition.metadata, buffer, pass, page }),
+  };
+  const answer: unknown = await definition.init?.(context);
+  const { entries, cursor } = readAnswer(answer, buffer);
+  return keep(deps, input, entries, cursor);
+}
+
+/** To each shard its chunks in their order. What one has already it does not take again. */
+async function send({ temporal }: BufferDeps, buffer: string, page: InitPage, signal: AbortSignal): Promise<void> {
+  const byShard = new Map<number, InitChunk[]>();
+  for (const chunk of page.chunks) byShard.set(chunk.shard, [...(byShard.get(chunk.shard) ?? []), chunk]);
+  await Promise.all(
+    [...byShard].map(async ([shard, chunks]) => {
+      for (const chunk of chunks) {
+        await whenThere(() => temporal.push(buffer, shard, messageOf(chunk, page.last)), signal);
+      }
+    }),
+  );
+}
+
+function messageOf({ seq, bytes, entries, keys, row, count }: InitChunk, last: boolean): PushMessage {
+  return {
+    sender: INIT_SENDER,
+    seq,
+    bytes,
+    ...(row === undefined ? { entries, ...(keys ? { keys } : {}) } : { row: { id: row, count } }),
+    ...(last ? { last } : {}),
+  };
+}
+
+/** @throws WorkflowNotFoundError where the shard does not come: the attempt has failed, and the next one finds the page noted. */
+async function whenThere(push: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  for (let look = 1; ; look++) {
+    try {
+      return await push();
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError) || look === LOOKS) throw error;
+      await delay(LOOK_MS, undefined, { signal });
+    }
   }
 }
 
@@ -65,7 +120,7 @@ async function keep(
   { buffer, pass, page, shards, seqs }: Input,
   entries: Json[],
   cursor: Json,
-): Promise<InitPageRead> {
+): Promise<InitPage> {
   const definition = definitions.get(buffer)!;
   const keyOf = keyFunction(definition);
   // The shards know a key that is a path by themselves.
@@ -74,7 +129,7 @@ async function keep(
   const groups = spread(entries, shards, keyOf);
   return database.transaction(async (db) => {
     const last = seqs.map((next) => next - 1);
-    const read: InitPageRead = {
+    const read: InitPage = {
       pass,
       page,
       chunks: [],

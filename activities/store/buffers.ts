@@ -1,7 +1,8 @@
 /** A buffer's row, and what its shards and pages of `init` report. Written by `activities/buffer`; read by the client's `status`. */
 import type {
+  BufferOpening,
   BufferRunState,
-  InitPageRead,
+  InitPage,
   ShardReport,
   ShardState,
   ShardStatus,
@@ -93,7 +94,7 @@ const PAGE: Statement = {
 };
 const LAST_PAGE: Statement = {
   name: 'buffer-last-page',
-  text: `select result from longwatch.buffer_page where buffer = $1 order by pass desc, page desc limit 1`,
+  text: `select pass, page from longwatch.buffer_page where buffer = $1 order by pass desc, page desc limit 1`,
 };
 const NOTE_PAGE: Statement = {
   name: 'buffer-note-page',
@@ -173,16 +174,18 @@ export async function readPage(
   buffer: string,
   pass: number,
   page: number,
-): Promise<InitPageRead | undefined> {
-  return (await run<{ result: InitPageRead }>(db, PAGE, [buffer, pass, page]))[0]?.result;
+): Promise<InitPage | undefined> {
+  return (await run<{ result: InitPage }>(db, PAGE, [buffer, pass, page]))[0]?.result;
 }
 
-export async function lastPage(db: Queryable, buffer: string): Promise<InitPageRead | null> {
-  return (await run<{ result: InitPageRead }>(db, LAST_PAGE, [buffer]))[0]?.result ?? null;
+export async function lastPage(db: Queryable, buffer: string): Promise<BufferOpening['lastPage']> {
+  return (
+    (await run<NonNullable<BufferOpening['lastPage']> & Record<string, unknown>>(db, LAST_PAGE, [buffer]))[0] ?? null
+  );
 }
 
 /** Call it in the transaction that stores the page's entries. */
-export async function notePage(db: Queryable, buffer: string, read: InitPageRead): Promise<void> {
-  await run(db, FORGET_PAGES, [buffer, read.pass, read.page - 1]);
-  await run(db, NOTE_PAGE, [buffer, read.pass, read.page, JSON.stringify(read)]);
+export async function notePage(db: Queryable, buffer: string, page: InitPage): Promise<void> {
+  await run(db, FORGET_PAGES, [buffer, page.pass, page.page - 1]);
+  await run(db, NOTE_PAGE, [buffer, page.pass, page.page, JSON.stringify(page)]);
 }

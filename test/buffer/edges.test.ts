@@ -64,6 +64,17 @@ const racing = defineBuffer({
   },
 });
 
+/** The second entry ends when the test says so. */
+const waiting = defineBuffer({
+  name: 'waiting',
+  ...quick,
+  maxBatchSize: 1,
+  maxConcurrency: 1,
+  run: async ([entry]: number[]) => {
+    if (entry === 1) await new Promise<void>((resolve) => (ends.waiting = resolve));
+  },
+});
+
 const ordered = defineBuffer({
   name: 'ordered',
   retry: quick.retry,
@@ -98,7 +109,7 @@ const told = defineBuffer({
   onError: (error, { buffer, entries }) => note('told', `${buffer} ${entries} ${error.message}`),
 });
 
-const all: AnyBuffer[] = [held, slow, counting, racing, ordered, narrow, told];
+const all: AnyBuffer[] = [held, slow, counting, racing, waiting, ordered, narrow, told];
 const lines: Record<string, unknown>[] = [];
 let stack: Stack;
 let longwatch: Longwatch;
@@ -167,6 +178,25 @@ test('batches at once start from the state last committed, and the last to finis
   ends.c!();
   await drained(buffer);
   expect(await state()).toEqual({ by: 'c' });
+});
+
+test('a timer that nothing waits for any more is taken back: it would be a task for nothing', async () => {
+  const buffer = longwatch.buffer(waiting);
+  const connection = await Connection.connect({ address: stack.servers.temporalAddress });
+  const shard = new Client({ connection }).workflow.getHandle(shardWorkflowId('waiting', 0));
+  await buffer.push([0]);
+  // Now it rests, and waits for the time of its report.
+  await eventually('one is done', async () => (await buffer.status()).done === 1);
+  let pushed = 1;
+  // One that has only just been set is left, so that there is more than one push.
+  await eventually('it is taken back', async () => {
+    await buffer.push([pushed++]);
+    const { events } = await shard.fetchHistory();
+    return events!.some(({ timerCanceledEventAttributes }) => timerCanceledEventAttributes);
+  });
+  ends.waiting!();
+  expect(await drained(buffer)).toMatchObject({ accepted: pushed, done: pushed });
+  await connection.close();
 });
 
 test('ordered: what fails holds the others, and all come in their order', async () => {

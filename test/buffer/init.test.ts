@@ -8,6 +8,7 @@ import {
   pageRead,
   pollDelay,
   roomFor,
+  roomTold,
 } from '../../workflows/buffer/init';
 import type { InitPageRead } from '../../workflows/buffer/contract';
 import { defineBuffer } from '../../workers/config/buffer';
@@ -28,7 +29,7 @@ const { options } = resolveDefinition(
 const page = (number: number, given: Partial<InitPageRead> = {}): InitPageRead => ({
   pass: 0,
   page: number,
-  chunks: [{ shard: 1, seq: number + 1, row: `row ${number}`, count: 20, bytes: 100 }],
+  chunks: [{ shard: 1, seq: number + 1, count: 20 }],
   entries: 20,
   cursor: number,
   last: false,
@@ -63,6 +64,24 @@ test('a parent that was lost numbers its messages on, to shards too that had not
   pageRead(state, page(7));
   expect(state.seqs).toEqual([3, 8]);
   expect(state.init).toMatchObject({ pass: 0, page: 8, cursor: 7 });
+});
+
+test('a shard that tells of its room before the page is known to be read is believed', () => {
+  const state = freshBufferState();
+  pageRead(state, page(0));
+  expect(state.waiting[1]).toBe(20);
+  // It has taken in the next page and handled all of it.
+  roomTold(state, { shard: 1, waiting: 0, seq: 2 });
+  pageRead(state, page(1));
+  expect(state.waiting[1]).toBe(0);
+  // Of before the page after it, and overtaken by that.
+  pageRead(state, page(2));
+  roomTold(state, { shard: 1, waiting: 0, seq: 2 });
+  expect(state.waiting[1]).toBe(20);
+  // Of a page's two messages it had one.
+  roomTold(state, { shard: 1, waiting: 5, seq: 4 });
+  pageRead(state, page(3, { chunks: [4, 5].map((seq) => ({ shard: 1, seq, count: 10 })), seqs: [3, 5] }));
+  expect(state.waiting[1]).toBe(15);
 });
 
 test('drained it polls, after a delay that doubles while nothing is found', () => {

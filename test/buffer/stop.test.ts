@@ -15,6 +15,7 @@ import { eventually, Stack } from '../support/stack';
 
 const seen: Record<string, number[]> = {};
 let release: (() => void) | undefined;
+let openGate: (() => void) | undefined;
 const quick = { retry: { base: '10ms', cap: '50ms' }, flushInterval: '20ms' } as const;
 const noting = (name: string) => (entries: number[]) => void (seen[name] ??= []).push(...entries);
 
@@ -43,6 +44,17 @@ const config = defineConfig({
         return { entries: range(50, from), cursor: from < 450 ? from + 50 : undefined };
       },
       run: noting('paged'),
+    }),
+    defineBuffer({
+      name: 'gated',
+      ...quick,
+      shards: 2,
+      poll: false,
+      init: async () => {
+        await new Promise<void>((resolve) => (openGate = resolve));
+        return { entries: range(100) };
+      },
+      run: noting('gated'),
     }),
     defineBuffer({ name: 'set', ...quick, maxConcurrency: 1, run: noting('set') }),
     defineBuffer({
@@ -205,6 +217,24 @@ test('init goes on from its cursor, and no page is lost or read twice', async ()
   expect(asc(seen.paged)).toEqual(range(500));
 });
 
+test('a page whose shard is gone comes to it when it is there again, and once', async () => {
+  const buffer = longwatch.buffer('gated');
+  await buffer.start(optionsOf('gated'));
+  await eventually('the page is asked for', () => openGate);
+  await temporal.workflow.getHandle(shardWorkflowId('gated', 0)).terminate('by hand');
+  openGate!();
+  await eventually('the other shard has its part', () => seen.gated?.length === 50);
+  const parent = temporal.workflow.getHandle(bufferWorkflowId('gated'));
+  await eventually('it is sent again', async () => {
+    const { raw } = await parent.describe();
+    return (raw.pendingActivities ?? []).some(({ attempt }) => Number(attempt) > 1);
+  });
+  await patrol(database, new TemporalLink(temporal), pino({ level: 'silent' }));
+  await eventually('all of it', () => seen.gated!.length === 100);
+  expect(asc(seen.gated)).toEqual(range(100));
+  expect(await drained(buffer)).toMatchObject({ accepted: 100, done: 100 });
+});
+
 test('options are shown with where they come from, and changed while it runs', async () => {
   const buffer = longwatch.buffer('set');
   await buffer.start(optionsOf('set'));
@@ -241,7 +271,7 @@ test('options are shown with where they come from, and changed while it runs', a
 });
 
 test('a shard that is terminated by hand goes on with all that it held, and so does one started anew', async () => {
-  const buffer = longwatch.buffer<{ id: number }, null>(config.buffers![4] as never);
+  const buffer = longwatch.buffer<{ id: number }, null>(config.buffers!.find(({ name }) => name === 'cut') as never);
   const plain = longwatch.buffer('cut');
   await plain.start(optionsOf('cut'));
   await plain.pause();

@@ -30,10 +30,8 @@ import {
   declareBufferUpdate,
   flushBufferUpdate,
   flushSignal,
-  INIT_SENDER,
   orderSignal,
   pauseBufferUpdate,
-  pushSignal,
   reconfigureBufferUpdate,
   resumeBufferUpdate,
   roomSignal,
@@ -46,9 +44,7 @@ import {
   type BufferOpening,
   type BufferRunState,
   type BufferState,
-  type InitPageRead,
   type MissingShard,
-  type PushMessage,
   type ShardOrders,
 } from './contract';
 import {
@@ -58,6 +54,7 @@ import {
   nextInitStep,
   pageLimit,
   pageRead,
+  roomTold,
   shardCount,
   shardsOf,
   type InitStep,
@@ -140,11 +137,9 @@ export async function buffer(input: BufferInput): Promise<void> {
     woken = true;
     happenings++;
   });
-  setHandler(roomSignal, ({ shard, waiting, seq }) => {
-    // Said before the last page had come to it: it may be drained only for the moment.
-    if (seq < (state.seqs[shard] ?? 0)) return;
-    state.waiting[shard] = waiting;
-    if (waiting > 0) pollAtMs = undefined;
+  setHandler(roomSignal, (room) => {
+    roomTold(state, room);
+    if (room.waiting > 0) pollAtMs = undefined;
     happenings++;
   });
   setHandler(bufferStatusQuery, () => {
@@ -159,14 +154,11 @@ export async function buffer(input: BufferInput): Promise<void> {
   const isStopped = (): boolean => current.state === 'stopped';
   const isFirstRun = input.state === undefined;
   const ready = openShards(current);
-  // The first page of a buffer that is new is read meanwhile.
-  if (isFirstRun && !current.lastPage && nextStep() === 'read') void readPage(current, ready);
+  // A page that a parent that was lost has read may not have reached its shards; those that have it ignore it.
+  if (isFirstRun && current.lastPage) Object.assign(state.init, current.lastPage);
+  // Read while the shards start.
+  if (isFirstRun && !isStopped() && (current.lastPage || nextStep() === 'read')) void readPage(current);
   await ready;
-  // A parent that was lost may have read a page that did not reach its shards; those that have it ignore it.
-  if (isFirstRun && current.lastPage) {
-    pageRead(state, current.lastPage);
-    if (!isStopped()) await send(current.lastPage);
-  }
   describe(current);
 
   for (;;) {
@@ -223,28 +215,24 @@ export async function buffer(input: BufferInput): Promise<void> {
     return Date.now() >= pollAtMs;
   }
 
-  /** @param ready when the shards can be told. */
-  async function readPage(opening: BufferOpening, ready = Promise.resolve()): Promise<void> {
+  /** One page, from `init` to the shards: the next one is read from after it. */
+  async function readPage({ options }: BufferOpening): Promise<void> {
     const scope = (reading = new CancellationScope());
     const { pass, page, cursor } = state.init;
-    const { options } = opening;
     const seqs = Array.from({ length: state.shards }, (_, i) => (state.seqs[i] ?? 0) + 1);
     const shards = shardsOf(options);
     const limit = pageLimit(options);
     await scope
       .run(async () => {
         try {
-          const read = await readInitPage({ buffer: name, pass, page, cursor, shards, seqs, limit });
-          pageRead(state, read);
-          await ready;
-          await send(read);
+          pageRead(state, await readInitPage({ buffer: name, pass, page, cursor, shards, seqs, limit }));
         } catch (error) {
           if (isCancellation(error)) throw error;
           log.error('A page of init could not be read; trying again in 10 s', { buffer: name, error });
           await sleep(PAUSE_MS);
         }
       })
-      // The buffer is stopped: the page is read, or sent, by the next start.
+      // The buffer is stopped: the page is read, or sent again, by the next start.
       .catch(() => undefined);
     reading = undefined;
     happenings++;
@@ -258,27 +246,6 @@ export async function buffer(input: BufferInput): Promise<void> {
     // One that was stopped a moment ago may have ended in between. Those that were started know, but for what was said since.
     const gone = await toShards(orderSignal, [ordersOf(opening)], opening.version === version ? started : []);
     if (gone.length > 0) await startShards(opening);
-  }
-
-  /** Until it has reached them: the next page is read from after it. */
-  async function send({ chunks, last }: InitPageRead): Promise<void> {
-    for (const { shard, row, count, ...rest } of chunks) {
-      const message: PushMessage = { sender: INIT_SENDER, ...rest };
-      if (row !== undefined) message.row = { id: row, count };
-      if (last) message.last = true;
-      while (now?.state !== 'stopped' && !(await told(shard, message))) await sleep(PAUSE_MS);
-    }
-  }
-
-  async function told(shard: number, message: PushMessage): Promise<boolean> {
-    try {
-      await getExternalWorkflowHandle(shardWorkflowId(name, shard)).signal(pushSignal, message);
-      return true;
-    } catch (error) {
-      if (isCancellation(error)) throw error;
-      log.warn('A page of init did not reach its shard; trying again in 10 s', { buffer: name, shard, error });
-      return false;
-    }
   }
 
   async function reconfigured<R extends { changed: boolean; version: number; options?: BufferOptions }>(

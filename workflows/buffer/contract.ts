@@ -277,8 +277,16 @@ export const reconfigureBufferUpdate = defineUpdate<ReconfigureResult, [OptionCh
 export const declareBufferUpdate = defineUpdate<{ changed: boolean; version: number }, [BufferOptions]>('declare');
 /** Starts what is missing of the shards. */
 export const wakeBufferSignal = defineSignal('wake');
-/** A shard has room for a page of `init`, or nothing left to do; `seq`: the last message of `init` that it has. */
-export const roomSignal = defineSignal<[{ shard: number; waiting: number; seq: number }]>('room');
+/** A shard has room for a page of `init`, or nothing left to do. */
+export const roomSignal = defineSignal<[ShardRoom]>('room');
+
+export interface ShardRoom {
+  shard: number;
+  /** Entries that wait in it. */
+  waiting: number;
+  /** The last message of `init` that it has. */
+  seq: number;
+}
 
 export interface InitProgress {
   /** Passes begun; 0: there is no `init`. */
@@ -323,7 +331,7 @@ export interface BufferState {
     /** The pass is over; the next begins when all shards are drained and its delay is over. */
     over: boolean;
   };
-  /** The last page's message to each shard. */
+  /** The last message of a page to each shard, of those that are known of. */
   seqs: number[];
   /** Entries that each shard is believed to have waiting. */
   waiting: number[];
@@ -338,7 +346,8 @@ export interface InitChunk extends Loose {
   seq: number;
 }
 
-export interface InitPageRead {
+/** A page of `init`, as it is noted: the same however often it is sent. */
+export interface InitPage {
   pass: number;
   page: number;
   chunks: InitChunk[];
@@ -347,7 +356,12 @@ export interface InitPageRead {
   /** The pass is over. */
   last: boolean;
   /** The last message of `init` to each shard, this page's included. */
-  seqs?: number[];
+  seqs: number[];
+}
+
+/** What the parent has to know of a page that its shards have. */
+export interface InitPageRead extends Omit<InitPage, 'chunks'> {
+  chunks: Pick<InitChunk, 'shard' | 'seq' | 'count'>[];
 }
 
 export interface BufferOpening {
@@ -355,8 +369,8 @@ export interface BufferOpening {
   options: BufferOptions;
   version: number;
   userState: Json;
-  /** The page that was read last, which may not have reached the shards. */
-  lastPage: InitPageRead | null;
+  /** The page that was read last, which may not have reached the shards; null: none was. */
+  lastPage: Pick<InitPage, 'pass' | 'page'> | null;
   /** Shards that have ever been there. */
   shards?: number;
   /** Of these and those that the options want, the ones to be started; where it was asked for. */
@@ -450,7 +464,7 @@ export interface BufferActivities {
     buffer: string;
     options: BufferOptions;
   }): Promise<ReconfigureResult & { options?: BufferOptions }>;
-  /** Calls `init` for one page and stores it; the same page again gives what was stored. */
+  /** Calls `init` for one page, stores it and sends it to the shards; the same page again is what was stored. */
   readInitPage(input: {
     buffer: string;
     pass: number;

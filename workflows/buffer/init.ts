@@ -2,7 +2,7 @@
  * When a buffer's parent reads the next page of `init`, as a pure function: as there is room, and again (polling) when all is
  * handled, after a delay that grows while nothing is found. `buffer.ts` carries it out.
  */
-import type { BufferState, InitPageRead, InitProgress } from './contract';
+import type { BufferState, InitPageRead, InitProgress, ShardRoom } from './contract';
 import type { BufferOptions } from './options';
 
 /** Between passes that find nothing, at first; it doubles up to the option `poll`. Milliseconds. */
@@ -56,15 +56,16 @@ export function pollDelay(emptyPasses: number, longest: number): number {
   return emptyPasses === 0 ? 0 : Math.min(longest, POLL_BASE_MS * 2 ** Math.min(20, emptyPasses - 1));
 }
 
-/** Notes a page that was read, and that its chunks are on their way. */
+/** Notes a page that was read, and that its shards have it. */
 export function pageRead(state: BufferState, read: InitPageRead): void {
   const { init } = state;
-  // A parent that was lost knows no others than these.
-  read.seqs?.forEach((seq, shard) => (state.seqs[shard] = Math.max(seq, state.seqs[shard] ?? 0)));
   for (const { shard, seq, count } of read.chunks) {
-    state.seqs[shard] = seq;
+    // Its shard has told of its room since, sooner than the page's reader.
+    if (seq <= (state.seqs[shard] ?? 0)) continue;
     state.waiting[shard] = (state.waiting[shard] ?? 0) + count;
   }
+  // Of the others too: a parent that was lost knows no others than these.
+  read.seqs.forEach((seq, shard) => (state.seqs[shard] = Math.max(seq, state.seqs[shard] ?? 0)));
   init.pass = read.pass;
   init.page = read.page + 1;
   init.cursor = read.cursor;
@@ -72,6 +73,14 @@ export function pageRead(state: BufferState, read: InitPageRead): void {
   init.total += read.entries;
   init.over = read.last;
   if (read.last) init.emptyPasses = init.found === 0 ? init.emptyPasses + 1 : 0;
+}
+
+/** A shard tells how many wait in it, and up to which message of `init` that is. */
+export function roomTold(state: BufferState, { shard, waiting, seq }: ShardRoom): void {
+  // Said before the last page had come to it: it may be drained only for the moment.
+  if (seq < (state.seqs[shard] ?? 0)) return;
+  state.seqs[shard] = seq;
+  state.waiting[shard] = waiting;
 }
 
 export function beginPass(state: BufferState): void {

@@ -211,7 +211,7 @@ async function keepShard(input: ShardInput): Promise<void> {
         const seen = happenings;
         // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
         const waitsForHandlers = !allHandlersFinished();
-        if (step.untilMs !== undefined) alarm.by(step.untilMs);
+        alarm.by(step.untilMs ?? Infinity);
         await condition(() => happenings !== seen || (waitsForHandlers && allHandlersFinished()));
         break;
       }

@@ -8,7 +8,9 @@ import type {
   ShardStatus,
 } from '../../workflows/buffer/contract';
 import { withBufferChanges, type BufferOptions } from '../../workflows/buffer/options';
+import { ErrorType } from '../../workflows/lib/errors';
 import type { OptionChange } from '../../workflows/tracker/options';
+import { failure } from '../failures';
 import { run, type Queryable, type Statement } from './database';
 
 export interface BufferRow {
@@ -98,7 +100,10 @@ const LAST_PAGE: Statement = {
 };
 const NOTE_PAGE: Statement = {
   name: 'buffer-note-page',
-  text: `insert into longwatch.buffer_page (buffer, pass, page, result) values ($1, $2, $3, $4)`,
+  text: `insert into longwatch.buffer_page (buffer, pass, page, result)
+         select $1, $2, $3, $4
+         where not exists (select from longwatch.buffer_page where buffer = $1 and (pass, page) > ($2, $3))
+         returning page`,
 };
 /** The page before may still be asked for by a slower attempt; those before it are history. */
 const FORGET_PAGES: Statement = {
@@ -184,8 +189,13 @@ export async function lastPage(db: Queryable, buffer: string): Promise<BufferOpe
   );
 }
 
-/** Call it in the transaction that stores the page's entries. */
+/**
+ * Call it in the transaction that stores the page's entries.
+ * @throws Fenced where a later one is noted: who read this one was frozen meanwhile, and its messages would be numbered as those are.
+ */
 export async function notePage(db: Queryable, buffer: string, page: InitPage): Promise<void> {
   await run(db, FORGET_PAGES, [buffer, page.pass, page.page - 1]);
-  await run(db, NOTE_PAGE, [buffer, page.pass, page.page, JSON.stringify(page)]);
+  const noted = await run(db, NOTE_PAGE, [buffer, page.pass, page.page, JSON.stringify(page)]);
+  if (noted.length === 0)
+    throw failure(ErrorType.Fenced, `page ${page.page} of init is behind one that was read since`);
 }

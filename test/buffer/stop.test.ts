@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
 import { patrol } from '../../activities/patrol';
+import { lastPage, notePage } from '../../activities/store/buffers';
 import { Database } from '../../activities/store/database';
 import { TemporalLink } from '../../activities/temporal';
 import { defineBuffer, defineConfig, resolveConfig } from '../../client';
@@ -233,6 +234,24 @@ test('a page whose shard is gone comes to it when it is there again, and once', 
   await eventually('all of it', () => seen.gated!.length === 100);
   expect(asc(seen.gated)).toEqual(range(100));
   expect(await drained(buffer)).toMatchObject({ accepted: 100, done: 100 });
+});
+
+test('a page that comes after later ones, from a worker that was frozen, is not noted, and so not sent', async () => {
+  const page = (number: number) => ({
+    pass: 7,
+    page: number,
+    chunks: [],
+    entries: 0,
+    cursor: number,
+    last: false,
+    seqs: [],
+  });
+  const note = (number: number) => database.transaction((db) => notePage(db, 'gated', page(number)));
+  for (const number of [0, 1, 2]) await note(number);
+  await expect(note(0)).rejects.toMatchObject({ type: 'Fenced' });
+  // As it was noted before: its reader finds that one when it is tried again.
+  await expect(note(2)).rejects.toMatchObject({ code: '23505' });
+  expect(await database.transaction((db) => lastPage(db, 'gated'))).toEqual({ pass: 7, page: 2 });
 });
 
 test('options are shown with where they come from, and changed while it runs', async () => {

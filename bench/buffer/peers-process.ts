@@ -91,7 +91,12 @@ serve({
   },
 
   bullmq: async (port: number, entries: number) => {
-    const connect = () => new IORedis(port, '127.0.0.1', { maxRetriesPerRequest: null });
+    const connections: IORedis[] = [];
+    const connect = (): IORedis => {
+      const connection = new IORedis(port, '127.0.0.1', { maxRetriesPerRequest: null });
+      connections.push(connection);
+      return connection;
+    };
     const queue = new Queue('bench', { connection: connect() });
     const { done, add } = counter(entries);
     const workers = Array.from({ length: 4 }, () => {
@@ -114,6 +119,8 @@ serve({
     const took = performance.now() - began;
     await Promise.all(workers.map((worker) => worker.close(true)));
     await queue.close();
+    // What was given to them they leave open.
+    for (const connection of connections) connection.disconnect();
     return took;
   },
 });

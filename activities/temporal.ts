@@ -19,9 +19,9 @@ import {
   pushSignal,
   shardWorkflowId,
   wakeBufferSignal,
-  type BufferInput,
   type PushMessage,
 } from '../workflows/buffer/contract';
+import type { BufferInput } from '../workflows/buffer/state';
 import {
   poolWorkflowId,
   TASK_QUEUE,

@@ -18,11 +18,11 @@ import {
   shardWorkflowId,
   stopBufferUpdate,
   type BufferCommandResult,
-  type BufferInput,
   type BufferRunState,
   type Json,
   type ShardStatus,
 } from '../workflows/buffer/contract';
+import type { BufferInput } from '../workflows/buffer/state';
 import { shardsOf } from '../workflows/buffer/init';
 import { keyAt } from '../workflows/buffer/intake';
 import { withBufferChanges, type BufferOptions } from '../workflows/buffer/options';

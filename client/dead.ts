@@ -4,7 +4,8 @@
  * stay right whatever dies in between.
  */
 import { randomUUID } from 'node:crypto';
-import { deadSignal, shardWorkflowId, type DeadOrder, type EntryError, type Json } from '../workflows/buffer/contract';
+import { deadSignal, shardWorkflowId, type DeadOrder, type Json } from '../workflows/buffer/contract';
+import type { EntryError } from '../workflows/buffer/state';
 import type { Connections } from './connections';
 import { InvalidEntryError, TimedOutError } from './errors';
 import { DEAD_CHOOSE, DEAD_COUNT, DEAD_LIST, DEAD_OPEN, DEAD_SHOW } from './queries';

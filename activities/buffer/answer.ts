@@ -4,7 +4,8 @@
  */
 import ms, { type StringValue } from 'ms';
 import type { BatchAnswer, Ok, Retry } from '../../workers/config/buffer';
-import type { Json, Kept } from '../../workflows/buffer/contract';
+import type { Json } from '../../workflows/buffer/contract';
+import type { Kept } from '../../workflows/buffer/activities';
 import { STATE_BYTES } from '../../workflows/buffer/options';
 
 export interface ReadAnswer {

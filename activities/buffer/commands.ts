@@ -2,14 +2,9 @@
  * What the parent and the shards of a buffer have written: its row, what shards report, chunks to and from PostgreSQL, dead
  * letters. Called by `workflows/buffer`; the statements are in `store/buffers.ts`, `store/chunks.ts` and `store/dead.ts`.
  */
-import type {
-  BufferActivities,
-  BufferOpening,
-  Chunk,
-  DeadPage,
-  Json,
-  MissingShard,
-} from '../../workflows/buffer/contract';
+import type { Json } from '../../workflows/buffer/contract';
+import type { BufferActivities, BufferOpening, DeadPage, MissingShard } from '../../workflows/buffer/activities';
+import type { Chunk } from '../../workflows/buffer/state';
 import { shardCount } from '../../workflows/buffer/init';
 import { bufferChangeProblems } from '../../workflows/buffer/options';
 import { ErrorType } from '../../workflows/lib/errors';

@@ -7,15 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { InitContext } from '../../workers/config/buffer';
-import {
-  INIT_SENDER,
-  type BufferActivities,
-  type InitChunk,
-  type InitPage,
-  type InitPageRead,
-  type Json,
-  type PushMessage,
-} from '../../workflows/buffer/contract';
+import { INIT_SENDER, type Json, type PushMessage } from '../../workflows/buffer/contract';
+import type { BufferActivities, InitChunk, InitPage, InitPageRead } from '../../workflows/buffer/activities';
 import { notePage, readPage } from '../store/buffers';
 import { sendRow } from '../store/chunks';
 import { definitionOf, type BufferDeps } from './batch';

@@ -3,7 +3,8 @@
  * whose law is `accepted = done + pending + running + dead + merged + dropped`. `docs/metrics.md` is the table.
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { BatchResult, Counts, ShardStatus } from '../../workflows/buffer/contract';
+import type { Counts, ShardStatus } from '../../workflows/buffer/contract';
+import type { BatchResult } from '../../workflows/buffer/activities';
 
 const COUNTS: readonly (keyof Counts)[] = ['accepted', 'done', 'pending', 'running', 'dead', 'merged', 'dropped'];
 

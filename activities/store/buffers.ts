@@ -1,12 +1,7 @@
 /** A buffer's row, and what its shards and pages of `init` report. Written by `activities/buffer`; read by the client's `status`. */
-import type {
-  BufferOpening,
-  BufferRunState,
-  InitPage,
-  ShardReport,
-  ShardState,
-  ShardStatus,
-} from '../../workflows/buffer/contract';
+import type { BufferRunState, ShardReport, ShardStatus } from '../../workflows/buffer/contract';
+import type { BufferOpening, InitPage } from '../../workflows/buffer/activities';
+import type { ShardState } from '../../workflows/buffer/state';
 import { withBufferChanges, type BufferOptions } from '../../workflows/buffer/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import type { OptionChange } from '../../workflows/tracker/options';

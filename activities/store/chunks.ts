@@ -3,7 +3,9 @@
  * Written by `activities/buffer` and, large entries, by senders (`client/push.ts`). A row is written once and never
  * changed but for whose it is, so every statement may be repeated.
  */
-import type { Chunk, Json, LaneName, StoreRow } from '../../workflows/buffer/contract';
+import type { Json } from '../../workflows/buffer/contract';
+import type { StoreRow } from '../../workflows/buffer/activities';
+import type { Chunk, LaneName } from '../../workflows/buffer/state';
 import { run, type Queryable, type Statement } from './database';
 
 type Fate = Pick<Chunk, 'attempts' | 'failed' | 'limit' | 'errors' | 'at'>;

@@ -2,7 +2,8 @@
  * Dead letters: entries that have failed too often, with their errors. Buried by a shard (`activities/buffer/dead.ts`), chosen and
  * listed by the client (`client/dead.ts`), taken out again by the shard on the operator's order.
  */
-import type { EntryError, Json } from '../../workflows/buffer/contract';
+import type { Json } from '../../workflows/buffer/contract';
+import type { EntryError } from '../../workflows/buffer/state';
 import { run, type Queryable, type Statement } from './database';
 
 export interface DeadLetter {

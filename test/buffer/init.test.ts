@@ -10,7 +10,7 @@ import {
   roomFor,
   roomTold,
 } from '../../workflows/buffer/init';
-import type { InitPageRead } from '../../workflows/buffer/contract';
+import type { InitPageRead } from '../../workflows/buffer/activities';
 import { defineBuffer } from '../../workers/config/buffer';
 import { resolveDefinition } from '../../workers/config/resolve-buffers';
 

@@ -1,6 +1,8 @@
 /** A shard in a world that can be driven by hand or by a random history, with no Temporal and no PostgreSQL: for `plan.test.ts`. */
 import fc from 'fast-check';
-import type { BatchResult, Chunk, Json, Kept, ShardState, StoreRow } from '../../workflows/buffer/contract';
+import type { Json } from '../../workflows/buffer/contract';
+import type { BatchResult, Kept, StoreRow } from '../../workflows/buffer/activities';
+import type { Chunk, ShardState } from '../../workflows/buffer/state';
 import { accept, indexKeys, type KeyIndex } from '../../workflows/buffer/intake';
 import type { BufferOptions } from '../../workflows/buffer/options';
 import { batchInput, buried, moveDue, settle, takeBatch } from '../../workflows/buffer/outcome';

@@ -38,15 +38,12 @@ import {
   shardWorkflowId,
   stopBufferUpdate,
   wakeBufferSignal,
-  type BufferActivities,
   type BufferCommandResult,
-  type BufferInput,
-  type BufferOpening,
   type BufferRunState,
-  type BufferState,
-  type MissingShard,
   type ShardOrders,
 } from './contract';
+import type { BufferActivities, BufferOpening, MissingShard } from './activities';
+import type { BufferInput, BufferState } from './state';
 import {
   beginPass,
   freshBufferState,

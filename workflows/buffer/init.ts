@@ -2,7 +2,9 @@
  * When a buffer's parent reads the next page of `init`, as a pure function: as there is room, and again (polling) when all is
  * handled, after a delay that grows while nothing is found. `buffer.ts` carries it out.
  */
-import type { BufferState, InitPageRead, InitProgress, ShardRoom } from './contract';
+import type { InitProgress, ShardRoom } from './contract';
+import type { InitPageRead } from './activities';
+import type { BufferState } from './state';
 import type { BufferOptions } from './options';
 
 /** Between passes that find nothing, at first; it doubles up to the option `poll`. Milliseconds. */

@@ -3,7 +3,8 @@
  * memory, or behind what lies in PostgreSQL already. Called by `shard.ts`; deterministic, as all of a workflow's decisions.
  */
 import { INIT_SENDER } from './contract';
-import type { Chunk, Json, LaneName, PushMessage, PushPayload, SenderMarks, ShardState } from './contract';
+import type { Json, PushMessage, PushPayload } from './contract';
+import type { Chunk, LaneName, SenderMarks, ShardState } from './state';
 import type { BufferOptions } from './options';
 import { append, hasStored, inMemory, insertLater, LATER_CHUNKS, overflowBytes, pendingOf } from './queue';
 

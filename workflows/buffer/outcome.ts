@@ -3,7 +3,8 @@
  * Called by `shard.ts` around each batch; deterministic, and every path keeps the law of the counts (`contract.ts`).
  */
 import { hashId } from '../tracker/plan';
-import type { BatchInput, BatchResult, Chunk, DeadPage, Kept, RunningBatch, ShardState } from './contract';
+import type { BatchInput, BatchResult, DeadPage, Kept } from './activities';
+import type { Chunk, RunningBatch, ShardState } from './state';
 import { admit, dropKeys, noteKeys, place, type KeyIndex } from './intake';
 import { cutHead, insertLater, laneEntries, LATER_CHUNKS, pieceOf, piecesOf, settleRow } from './queue';
 

@@ -2,7 +2,9 @@
  * What a shard does next, as a pure function of its state and the moment: run a batch, store, fetch, bury, tell, report, continue
  * as new, or wait. `shard.ts` carries it out; a property test drives it through random histories.
  */
-import type { Chunk, Lane, LaneName, ShardState, ShardStatus, StoreRow } from './contract';
+import type { ShardStatus } from './contract';
+import type { StoreRow } from './activities';
+import type { Chunk, Lane, LaneName, ShardState } from './state';
 import { boundOf, dropKeys, MINIMUM_BYTES, noteKeys, place, type KeyIndex } from './intake';
 import { BACK_CHUNKS, batchReady, batchSize, concurrencyOf } from './outcome';
 import { roomFor } from './init';

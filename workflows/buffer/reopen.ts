@@ -4,7 +4,9 @@
  */
 import { proxyActivities, setHandler } from '@temporalio/workflow';
 import { NON_RETRYABLE } from '../lib/errors';
-import { pushUpdate, type BufferActivities, type ShardInput, type ShardState, type ShardStatus } from './contract';
+import { pushUpdate, type ShardStatus } from './contract';
+import type { BufferActivities } from './activities';
+import type { ShardInput, ShardState } from './state';
 
 /** How long a sender is asked to wait while the shard reads what was kept. Milliseconds. */
 const OPENING_MS = 200;

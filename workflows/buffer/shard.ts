@@ -36,14 +36,11 @@ import {
   pushUpdate,
   roomSignal,
   shardStatusQuery,
-  type BatchResult,
-  type BufferActivities,
-  type LaneName,
-  type ShardInput,
   type ShardSinks,
-  type ShardState,
   type ShardStatus,
 } from './contract';
+import type { BatchResult, BufferActivities } from './activities';
+import type { LaneName, ShardInput, ShardState } from './state';
 import { accept, countOf, indexKeys, lastSeq, pressureOf, readPush } from './intake';
 import { batchInput, buried, moveDue, revive, settle, takeBatch } from './outcome';
 import {

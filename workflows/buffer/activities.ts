@@ -1,0 +1,173 @@
+/**
+ * The activities that the workflows of a buffer call, and what goes in and out of them. Built by `activities/buffer/index.ts`;
+ * called by `buffer.ts` and `shard.ts`.
+ */
+import type { ReconfigureResult } from '../tracker/contract';
+import type { OptionChange } from '../tracker/options';
+import type { BufferCommandResult, BufferRunState, DeadOrder, Json, ShardReport } from './contract';
+import type { BufferOptions } from './options';
+import type { Chunk, LaneName, ShardState } from './state';
+
+/** Entries that have no number yet: here, or in the row that has them. */
+export interface Loose {
+  entries?: Json[];
+  row?: string;
+  count: number;
+  bytes: number;
+  keys?: (string | null)[];
+}
+
+/** A message to a shard: entries of a page, here or in the row that has them. */
+export interface InitChunk extends Loose {
+  shard: number;
+  seq: number;
+}
+
+/** A page of `init`, as it is noted: the same however often it is sent. */
+export interface InitPage {
+  pass: number;
+  page: number;
+  chunks: InitChunk[];
+  entries: number;
+  cursor: Json;
+  /** The pass is over. */
+  last: boolean;
+  /** The last message of `init` to each shard, this page's included. */
+  seqs: number[];
+}
+
+/** What the parent has to know of a page that its shards have. */
+export interface InitPageRead extends Omit<InitPage, 'chunks'> {
+  chunks: Pick<InitChunk, 'shard' | 'seq' | 'count'>[];
+}
+
+export interface BufferOpening {
+  state: BufferRunState;
+  options: BufferOptions;
+  version: number;
+  userState: Json;
+  /** The page that was read last, which may not have reached the shards; null: none was. */
+  lastPage: Pick<InitPage, 'pass' | 'page'> | null;
+  /** Shards that have ever been there. */
+  shards?: number;
+  /** Of these and those that the options want, the ones to be started; where it was asked for. */
+  missing?: MissingShard[];
+}
+
+/** A shard that does not run, and has nothing to go on from in Temporal. */
+export interface MissingShard {
+  shard: number;
+  /** What it knew lies in PostgreSQL, since its buffer was stopped. */
+  kept: boolean;
+}
+
+export interface BatchInput {
+  buffer: string;
+  shard: number;
+  batch: number;
+  chunks: Chunk[];
+  count: number;
+  state: Json;
+  /** Newer entries of the same keys may lie in PostgreSQL: look before running. */
+  checkKeys: boolean;
+  timeoutMs: number;
+  /** Settled rows, deleted on the way. */
+  forget: string[];
+}
+
+/** `count: 0`: there are no more. */
+export type DeadPage = Loose;
+
+/** Entries of a batch that come again: `count` of them from index `from`. */
+export interface Kept {
+  from: number;
+  count: number;
+  /** Put off until then, which uses no attempt. */
+  at?: number;
+  /** Changed: their new values, or the row that has them. */
+  entries?: Json[];
+  row?: string;
+  bytes?: number;
+}
+
+export interface BatchResult {
+  node: string;
+  ms: number;
+  outcome:
+    | {
+        kind: 'answered';
+        kept: Kept[];
+        /** New entries. */
+        fresh: (Loose & { at?: number })[];
+        /** How many had a newer one of the same key, and were not run. */
+        voided: number;
+        state?: Json;
+        reason?: string;
+      }
+    | { kind: 'failed'; error: string; tooLarge: boolean; final: boolean }
+    /** The upstream or the worker asks to wait: no attempt is used. */
+    | { kind: 'held'; error: string; forMs: number };
+}
+
+export interface StoreRow {
+  id: string;
+  lane: LaneName;
+  /** Order within the lane; null: it stays in memory by reference. */
+  place: number | null;
+  chunk: Chunk;
+}
+
+export interface BufferActivities {
+  /** @param input with `shards`, those that the parent knows, also what {@link findMissingShards} does. */
+  openBuffer(input: { buffer: string; options?: BufferOptions; shards?: number }): Promise<BufferOpening>;
+  /** Of the first `shards`, those to be started. Those that were ended by force go on where they were, and are not among them. */
+  findMissingShards(input: { buffer: string; shards: number }): Promise<MissingShard[]>;
+  setBufferOptions(input: {
+    buffer: string;
+    changes: OptionChange[];
+  }): Promise<ReconfigureResult & { options?: BufferOptions }>;
+  setBufferState(input: { buffer: string; state: BufferRunState }): Promise<BufferCommandResult>;
+  /** Answers with the options that hold now, what was set by hand included. */
+  declareBuffer(input: {
+    buffer: string;
+    options: BufferOptions;
+  }): Promise<ReconfigureResult & { options?: BufferOptions }>;
+  /** Calls `init` for one page, stores it and sends it to the shards; the same page again is what was stored. */
+  readInitPage(input: {
+    buffer: string;
+    pass: number;
+    page: number;
+    cursor: Json;
+    shards: number;
+    seqs: number[];
+    limit: number;
+  }): Promise<InitPageRead>;
+  runBatch(input: BatchInput): Promise<BatchResult>;
+  /** Writes chunks to PostgreSQL, or adopts those that a sender has written. Done twice, it changes nothing. */
+  storeChunks(input: { buffer: string; shard: number; rows: StoreRow[]; keyed: boolean }): Promise<void>;
+  /** The next stored chunks of a lane, by reference; of `later`, those that are due: `from` counts these fetches, and the same one again gives the same. */
+  fetchChunks(input: {
+    buffer: string;
+    shard: number;
+    lane: LaneName;
+    from: number;
+    to: number;
+    dueMs: number;
+    limit: number;
+  }): Promise<{ chunks: (Chunk & { row: string })[]; next: number; laterDue: number | null }>;
+  buryEntries(input: { buffer: string; shard: number; chunks: Chunk[] }): Promise<void>;
+  /** The next page of the dead letters of an order. The same page again gives the same. */
+  takeDead(input: {
+    buffer: string;
+    shard: number;
+    op: string;
+    action: DeadOrder['action'];
+    page: number;
+  }): Promise<DeadPage>;
+  /** What `status` and the metrics show, and what to delete: rows, and keys of entries up to a number. */
+  reportShard(input: ShardReport & { forget: string[]; forgetKeys: number | null }): Promise<void>;
+  /** The shard ends: its last report, and all that it knows. What comes of it is in {@link BufferActivities.openShard}. */
+  saveShard(input: ShardReport & { forget: string[]; state: ShardState }): Promise<void>;
+  /** What was kept of the shard, until its next report says that it goes on. */
+  openShard(input: { buffer: string; shard: number }): Promise<ShardState | null>;
+}

@@ -1,0 +1,148 @@
+/**
+ * What the two workflows of a buffer know, each as one argument: plain JSON, carried through continue-as-new, and kept in PostgreSQL
+ * while the buffer is stopped. `shard.ts` and `buffer.ts` hold it; `intake.ts`, `outcome.ts`, `plan.ts` and `init.ts` change it.
+ */
+import type { Counts, DeadOrder, Json, ShardOrders } from './contract';
+import type { BufferOptions } from './options';
+
+// ── A shard's entries ────────────────────────────────────────────────────────────────────────
+
+/** A run of entries that have had the same fate so far. */
+export interface Chunk {
+  /** The number of its first entry; a shard numbers the entries that it accepts. */
+  first: number;
+  count: number;
+  /** Characters of JSON. */
+  bytes: number;
+  /** Here, or … */
+  entries?: Json[];
+  /** … in PostgreSQL: the row, and where in it the run begins. */
+  row?: string;
+  from?: number;
+  keys?: (string | null)[];
+  /** When it came, epoch milliseconds; 0: it need not wait for its batch to fill. */
+  since: number;
+  /** Put off until then. */
+  at?: number;
+  /** Failures that count: alone, or because `run` said so. */
+  attempts?: number;
+  /** Failures in company, whose culprit is not known. */
+  failed?: number;
+  /** Runs in batches of its own, of at most so many. */
+  limit?: number;
+  /** It is on its way to PostgreSQL, and must not change. */
+  storing?: true;
+  /** Its order among the stored ones, once it has been sent there: the same again if that failed. */
+  place?: number;
+  errors?: EntryError[];
+}
+
+export interface EntryError {
+  at: number;
+  error: string;
+}
+
+/** `front` before `back`; each first in memory, then in PostgreSQL, then on its way there. */
+export interface Lane {
+  chunks: Chunk[];
+  /** In PostgreSQL, to be fetched: rows of the lane from this place on, up to the last that is known to be there. */
+  stored: { from: number; to: number; entries: number; bytes: number };
+  /** To be stored behind those; still here until they are. */
+  overflow: Chunk[];
+}
+
+export type LaneName = 'front' | 'back' | 'later';
+
+/** Which messages of a sender are in: all up to `upTo`, and those `above` it. */
+export interface SenderMarks {
+  upTo: number;
+  above: number[];
+  /** For forgetting the senders that are gone. */
+  seenAt: number;
+}
+
+export interface RunningBatch {
+  chunks: Chunk[];
+  count: number;
+}
+
+// ── A shard ──────────────────────────────────────────────────────────────────────────────────
+
+export interface ShardState {
+  version: 1;
+  options: BufferOptions;
+  optionsVersion: number;
+  paused: boolean;
+  stopped?: boolean;
+  nextEntry: number;
+  nextBatch: number;
+  nextRow: number;
+  front: Lane;
+  back: Lane;
+  /** Put off, by time. Past the bound in PostgreSQL, of which the earliest is due at `laterDue`. */
+  later: Lane;
+  laterDue: number | null;
+  /** Empty when the workflow continues as new. */
+  running: Record<string, RunningBatch>;
+  /** On their way to the dead letters. */
+  burying: Chunk[];
+  counts: Omit<Counts, 'pending' | 'running'>;
+  senders: Record<string, SenderMarks>;
+  /** Entries of rows that are in memory by reference and not settled yet. */
+  rows: Record<string, number>;
+  /** Rows that nothing needs any more. */
+  forget: string[];
+  deadOrders: (DeadOrder & { page: number })[];
+  userState: Json;
+  stateVersion: number;
+  learned: { size: number; wins: number } | null;
+  failuresInRow: number;
+  holdUntil: number;
+  /** Entries numbered below this one need not wait. */
+  flushBelow: number;
+  spilling: boolean;
+  shrunk: boolean;
+  lastError: string | null;
+  runs: number;
+}
+
+export interface ShardInput {
+  buffer: string;
+  shard: number;
+  orders?: ShardOrders;
+  userState?: Json;
+  /** Goes on from what was kept when its buffer was stopped. */
+  reopen?: boolean;
+  state?: ShardState;
+}
+
+// ── The parent ───────────────────────────────────────────────────────────────────────────────
+
+export interface BufferInput {
+  buffer: string;
+  /** The definition's data, resolved: a start. Absent after continue-as-new and when a patrol restarts the parent. */
+  options?: BufferOptions;
+  state?: BufferState;
+}
+
+export interface BufferState {
+  version: 1;
+  /** Shards that were ever started. */
+  shards: number;
+  init: {
+    pass: number;
+    page: number;
+    cursor: Json;
+    found: number;
+    total: number;
+    /** Passes in a row that found nothing: the delay grows with them. */
+    emptyPasses: number;
+    /** The pass is over; the next begins when all shards are drained and its delay is over. */
+    over: boolean;
+  };
+  /** The last message of a page to each shard, of those that are known of. */
+  seqs: number[];
+  /** Entries that each shard is believed to have waiting. */
+  waiting: number[];
+  runs: number;
+}

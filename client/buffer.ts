@@ -1,11 +1,10 @@
 /**
  * One buffer, from outside: start it, push to it, read its counts, pause and flush it. Got from `Longwatch.buffer`; used by
- * programs and by the command line. Entries go to `push.ts`, dead letters are `dead.ts`, and what is read comes from
- * PostgreSQL and, exact to the moment, from the shards themselves.
+ * programs and by the command line. Entries go by `parcels.ts` and `senders.ts`, dead letters are `dead.ts`, and what is
+ * read comes from PostgreSQL and, exact to the moment, from the shards themselves.
  */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { keyFunction, shardOfKey } from '../activities/buffer/keys';
-import type { AnyBuffer, BufferDefinition } from '../workers/config/buffer';
+import type { AnyBuffer } from '../workers/config/buffer';
 import { didYouMean } from '../workers/config/suggest';
 import {
   bufferWorkflowId,
@@ -24,7 +23,6 @@ import {
 } from '../workflows/buffer/contract';
 import type { BufferInput } from '../workflows/buffer/state';
 import { shardsOf } from '../workflows/buffer/init';
-import { keyAt } from '../workflows/buffer/intake';
 import { withBufferChanges, type BufferOptions } from '../workflows/buffer/options';
 import { TASK_QUEUE, type ReconfigureResult } from '../workflows/tracker/contract';
 import type { OptionChange } from '../workflows/tracker/options';
@@ -34,17 +32,17 @@ import { command, type Target } from './commands';
 import type { Connections } from './connections';
 import { DeadLetters } from './dead';
 import {
-  BufferFullError,
   BufferGoneError,
   BufferStoppedError,
   DatabaseUnavailableError,
-  InvalidEntryError,
   NoWorkerError,
   TimedOutError,
   UnknownBufferError,
 } from './errors';
-import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, ShardSender, type Parcel, type PushWay } from './push';
-import { BUFFER, BUFFER_NAMES, BUFFER_PRESSURE, BUFFER_SHARDS } from './queries';
+import { Packer } from './parcels';
+import type { PushWay } from './push';
+import { BUFFER, BUFFER_NAMES, BUFFER_SHARDS } from './queries';
+import { BufferSenders } from './senders';
 import { sameOptions, type Setting } from './settings';
 
 const START_MS = 30_000;
@@ -52,9 +50,8 @@ const START_MS = 30_000;
 const PATIENCE_MS = 8_000;
 /** How long `stop` waits for the batches that run. Milliseconds. */
 const STOP_MS = 30_000;
-/** How long what was read of the buffer's row and pressure is believed. Milliseconds. */
+/** How long what was read of the buffer's row is believed. Milliseconds. */
 const BELIEVED_MS = 5_000;
-const PRESSURE_MS = 250;
 /** Parcels of one push under way at once: a stream of a million entries must not be in memory twice. */
 const PARCELS_AHEAD = 64;
 
@@ -94,17 +91,19 @@ interface Row {
 }
 
 export class BufferHandle<E = Json> {
-  private readonly senders = new Map<string, ShardSender>();
+  private readonly packer: Packer;
+  private readonly senders: BufferSenders;
   private opened?: { row: Row; until: number };
-  private pressure: { at: number; pending?: number } = { at: 0 };
-  private turn = Math.floor(Math.random() * 1_000);
 
   /** @param definition gives the keys where the buffer's `key` is a function. */
   constructor(
     readonly name: string,
     private readonly connections: Connections,
-    private readonly definition?: AnyBuffer,
-  ) {}
+    definition?: AnyBuffer,
+  ) {
+    this.packer = new Packer(name, definition);
+    this.senders = new BufferSenders(connections, name);
+  }
 
   /**
    * Starts the buffer, or does nothing when it runs. Returns once its shards are there, with all that they had when it was stopped.
@@ -176,22 +175,22 @@ export class BufferHandle<E = Json> {
    * @throws InvalidEntryError before anything is sent; BufferStoppedError; BufferFullError; PushUnansweredError; TemporalUnavailableError.
    */
   async push(entries: Iterable<E> | AsyncIterable<E>, options: PushOptions = {}): Promise<PushResult> {
-    const row = await this.runningRow();
+    const { options: settings } = await this.runningRow();
     const timeoutMs = options.timeoutMs ?? 5_000;
     const total = Array.isArray(entries) ? entries.length : undefined;
     const underWay = new Set<Promise<void>>();
     const result: PushResult = { accepted: 0, messages: 0 };
     let failure: { error: unknown } | undefined;
     let how: PushWay = options.wait ? 'update' : 'signal';
-    for await (const { shard, parcel } of this.parcels(entries, row, options)) {
+    for await (const { shard, parcel } of this.packer.pack(entries, settings, options)) {
       if (failure) break;
-      const roomKnown = options.front || (await this.room(row, timeoutMs));
+      const roomKnown = options.front || (await this.senders.room(settings, timeoutMs));
       const next: PushWay = options.wait || !roomKnown ? 'update' : 'signal';
       // What goes the other way is in before, so that the order stays.
       if (next !== how) await Promise.all(underWay);
       how = next;
-      const sent = this.sender(shard, how)
-        .send(parcel, Date.now() + timeoutMs)
+      const sent = this.senders
+        .send(shard, how, parcel, Date.now() + timeoutMs)
         .then(() => {
           result.accepted += parcel.entries.length;
           result.messages++;
@@ -244,109 +243,6 @@ export class BufferHandle<E = Json> {
       );
     } catch {
       return undefined;
-    }
-  }
-
-  // ── Where entries go ──
-
-  private async *parcels(
-    entries: Iterable<E> | AsyncIterable<E>,
-    { options }: Row,
-    { front, at }: PushOptions,
-  ): AsyncGenerator<{ shard: number; parcel: Parcel }> {
-    const keyOf = this.keys(options);
-    const shards = shardsOf(options);
-    const how = { ...(front ? { front } : {}), ...(at === undefined ? {} : { at: Number(at) }) };
-    const open = new Map<number, Parcel>();
-    const close = (shard: number, parcel: Parcel) => {
-      open.delete(shard);
-      if (keyOf === undefined) this.turn++;
-      return { shard, parcel };
-    };
-    let position = 0;
-    for await (const entry of entries as AsyncIterable<Json>) {
-      const bytes = (JSON.stringify(entry) as string | undefined)?.length;
-      if (bytes === undefined)
-        throw new InvalidEntryError(`entry ${position + 1} is no JSON; nothing of it can be kept`);
-      position++;
-      const key = keyOf?.(entry) ?? null;
-      const shard = key === null ? this.turn % shards : shardOfKey(key, shards);
-      let parcel = open.get(shard);
-      const full = parcel && (parcel.entries.length >= MESSAGE_ENTRIES || parcel.bytes + bytes > MESSAGE_BYTES);
-      if (parcel && (full || bytes > LARGE_BYTES)) {
-        yield close(shard, parcel);
-        parcel = undefined;
-      }
-      if (bytes > LARGE_BYTES) {
-        // Past a message's size, so that its sender stores it.
-        const stored = {
-          entries: [entry],
-          bytes: Math.max(bytes, MESSAGE_BYTES + 1),
-          ...(keyOf ? { keys: [key] } : {}),
-          ...how,
-        };
-        yield close(shard, stored);
-        continue;
-      }
-      if (!parcel) open.set(shard, (parcel = { entries: [], bytes: 2, ...(keyOf ? { keys: [] } : {}), ...how }));
-      parcel.entries.push(entry);
-      parcel.keys?.push(key);
-      parcel.bytes += bytes + 1;
-    }
-    for (const [shard, parcel] of open) yield close(shard, parcel);
-  }
-
-  private keys({ key }: BufferOptions): ((entry: Json) => string | null) | undefined {
-    if (key === null) return undefined;
-    if (key !== 'function') return keyAt(key.path);
-    const definition = this.definition as BufferDefinition<never, never> | undefined;
-    if (definition?.key === undefined) {
-      throw new InvalidEntryError(
-        `the key of buffer '${this.name}' is a function of its definition: push with longwatch.buffer(definition), ` +
-          'or from the folder of its config',
-      );
-    }
-    return keyFunction(definition);
-  }
-
-  private sender(shard: number, how: PushWay): ShardSender {
-    const id = `${how}/${shard}`;
-    let sender = this.senders.get(id);
-    if (!sender) {
-      const isStopped = async (): Promise<boolean> => (await this.readRow())?.state === 'stopped';
-      this.senders.set(id, (sender = new ShardSender(this.connections, this.name, shard, how, isStopped)));
-    }
-    return sender;
-  }
-
-  /**
-   * Looks now and then what the shards said last: past their bound, entries are stored from here; past the capacity, they wait.
-   * @returns false where PostgreSQL does not say: the shards themselves must be asked, or they would take in more than they can keep.
-   */
-  private async room({ options }: Row, timeoutMs: number): Promise<boolean> {
-    const deadline = Date.now() + timeoutMs;
-    for (;;) {
-      if (Date.now() - this.pressure.at >= PRESSURE_MS) this.pressure = await this.readPressure(options);
-      const { pending } = this.pressure;
-      if (pending === undefined) return false;
-      if (pending < options.capacity) return true;
-      if (Date.now() > deadline) throw new BufferFullError(this.name);
-      await new Promise((resolve) => void setTimeout(resolve, PRESSURE_MS));
-    }
-  }
-
-  /** @throws BufferStoppedError */
-  private async readPressure({ bound }: BufferOptions): Promise<{ at: number; pending?: number }> {
-    try {
-      const reports = await this.connections.rows<Pressure>(BUFFER_PRESSURE, [this.name]);
-      if (reports[0]?.state === 'stopped') throw new BufferStoppedError(this.name);
-      for (const { shard, moment, spilling, bytes } of reports) {
-        if (shard !== null) this.sender(shard, 'signal').hear(moment, spilling ? 0 : bound.bytes - bytes);
-      }
-      return { at: Date.now(), pending: reports.reduce((sum, report) => sum + (report.pending ?? 0), 0) };
-    } catch (error) {
-      if (!(error instanceof DatabaseUnavailableError)) throw error;
-      return { at: Date.now() };
     }
   }
 
@@ -463,17 +359,6 @@ export class BufferHandle<E = Json> {
     };
     return command(this.connections, target, definition, args, { unknown: () => this.unknown() });
   }
-}
-
-/** What senders go by; one row without a shard where none has reported. */
-interface Pressure {
-  [column: string]: unknown;
-  state: BufferRunState;
-  shard: number | null;
-  moment: number;
-  spilling: boolean;
-  bytes: number;
-  pending: number | null;
 }
 
 interface ShardRow {

@@ -1,7 +1,7 @@
 /**
  * How entries get from a program to their shard: coalesced, a few messages at once, each with the sender's next number so that a
  * repeated one is harmless. What is too large for a message goes to PostgreSQL first, and so does everything while the shard is past its
- * bound. Used by `buffer.ts`; next: the shard's workflow takes the message in (`workflows/buffer/intake.ts`).
+ * bound. Used by `senders.ts`; next: the shard's workflow takes the message in (`workflows/buffer/intake.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import { WorkflowNotFoundError } from '@temporalio/common';

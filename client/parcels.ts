@@ -1,0 +1,83 @@
+/**
+ * The entries of a push as parcels, each for one shard and small enough for a message: by their key where the buffer has one, else
+ * parcel after parcel to the next shard. Used by `buffer.ts`; next: `push.ts` sends them.
+ */
+import { keyFunction, shardOfKey } from '../activities/buffer/keys';
+import type { AnyBuffer, BufferDefinition } from '../workers/config/buffer';
+import type { Json } from '../workflows/buffer/contract';
+import { shardsOf } from '../workflows/buffer/init';
+import { keyAt } from '../workflows/buffer/intake';
+import type { BufferOptions } from '../workflows/buffer/options';
+import { InvalidEntryError } from './errors';
+import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, type Parcel } from './push';
+
+export class Packer {
+  private turn = Math.floor(Math.random() * 1_000);
+
+  /** @param definition gives the keys where the buffer's `key` is a function. */
+  constructor(
+    private readonly buffer: string,
+    private readonly definition: AnyBuffer | undefined,
+  ) {}
+
+  /** Those of one shard in their order. @throws InvalidEntryError at an entry that is no JSON; parcels before it were given already. */
+  async *pack(
+    entries: Iterable<unknown> | AsyncIterable<unknown>,
+    options: BufferOptions,
+    { front, at }: { front?: boolean; at?: number | Date },
+  ): AsyncGenerator<{ shard: number; parcel: Parcel }> {
+    const keyOf = this.keys(options);
+    const shards = shardsOf(options);
+    const how = { ...(front ? { front } : {}), ...(at === undefined ? {} : { at: Number(at) }) };
+    const open = new Map<number, Parcel>();
+    const close = (shard: number, parcel: Parcel) => {
+      open.delete(shard);
+      if (keyOf === undefined) this.turn++;
+      return { shard, parcel };
+    };
+    let position = 0;
+    for await (const entry of entries as AsyncIterable<Json>) {
+      const bytes = (JSON.stringify(entry) as string | undefined)?.length;
+      if (bytes === undefined)
+        throw new InvalidEntryError(`entry ${position + 1} is no JSON; nothing of it can be kept`);
+      position++;
+      const key = keyOf?.(entry) ?? null;
+      const shard = key === null ? this.turn % shards : shardOfKey(key, shards);
+      let parcel = open.get(shard);
+      const full = parcel && (parcel.entries.length >= MESSAGE_ENTRIES || parcel.bytes + bytes > MESSAGE_BYTES);
+      if (parcel && (full || bytes > LARGE_BYTES)) {
+        yield close(shard, parcel);
+        parcel = undefined;
+      }
+      if (bytes > LARGE_BYTES) {
+        // Past a message's size, so that its sender stores it.
+        const stored = {
+          entries: [entry],
+          bytes: Math.max(bytes, MESSAGE_BYTES + 1),
+          ...(keyOf ? { keys: [key] } : {}),
+          ...how,
+        };
+        yield close(shard, stored);
+        continue;
+      }
+      if (!parcel) open.set(shard, (parcel = { entries: [], bytes: 2, ...(keyOf ? { keys: [] } : {}), ...how }));
+      parcel.entries.push(entry);
+      parcel.keys?.push(key);
+      parcel.bytes += bytes + 1;
+    }
+    for (const [shard, parcel] of open) yield close(shard, parcel);
+  }
+
+  private keys({ key }: BufferOptions): ((entry: Json) => string | null) | undefined {
+    if (key === null) return undefined;
+    if (key !== 'function') return keyAt(key.path);
+    const definition = this.definition as BufferDefinition<never, never> | undefined;
+    if (definition?.key === undefined) {
+      throw new InvalidEntryError(
+        `the key of buffer '${this.buffer}' is a function of its definition: push with longwatch.buffer(definition), ` +
+          'or from the folder of its config',
+      );
+    }
+    return keyFunction(definition);
+  }
+}

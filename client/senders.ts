@@ -1,0 +1,83 @@
+/**
+ * All that one program sends to one buffer: a sender for each shard and way (`push.ts`), and whether there is room, by what the
+ * shards have reported. Used by `buffer.ts`.
+ */
+import type { BufferRunState } from '../workflows/buffer/contract';
+import type { BufferOptions } from '../workflows/buffer/options';
+import type { Connections } from './connections';
+import { BufferFullError, BufferStoppedError, DatabaseUnavailableError } from './errors';
+import { type Parcel, type PushWay, ShardSender } from './push';
+import { BUFFER, BUFFER_PRESSURE } from './queries';
+
+/** How long what the shards have reported is believed, and before it is looked at again. Milliseconds. */
+const PRESSURE_MS = 250;
+
+/** What senders go by; one row without a shard where none has reported. */
+interface Pressure {
+  [column: string]: unknown;
+  state: BufferRunState;
+  shard: number | null;
+  moment: number;
+  spilling: boolean;
+  bytes: number;
+  pending: number | null;
+}
+
+export class BufferSenders {
+  private readonly senders = new Map<string, ShardSender>();
+  private pressure: { at: number; pending?: number } = { at: 0 };
+
+  constructor(
+    private readonly connections: Connections,
+    private readonly buffer: string,
+  ) {}
+
+  /** Resolves when the shard has it, durably. @param deadline epoch milliseconds. */
+  send(shard: number, how: PushWay, parcel: Parcel, deadline: number): Promise<void> {
+    return this.sender(shard, how).send(parcel, deadline);
+  }
+
+  /**
+   * Looks now and then what the shards said last: past their bound, entries are stored from here; past the capacity, they wait.
+   * @returns false where PostgreSQL does not say: the shards themselves must be asked, or they would take in more than they can keep.
+   * @throws BufferFullError where there is none in time; BufferStoppedError.
+   */
+  async room(options: BufferOptions, timeoutMs: number): Promise<boolean> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      if (Date.now() - this.pressure.at >= PRESSURE_MS) this.pressure = await this.readPressure(options);
+      const { pending } = this.pressure;
+      if (pending === undefined) return false;
+      if (pending < options.capacity) return true;
+      if (Date.now() > deadline) throw new BufferFullError(this.buffer);
+      await new Promise((resolve) => void setTimeout(resolve, PRESSURE_MS));
+    }
+  }
+
+  private sender(shard: number, how: PushWay): ShardSender {
+    const id = `${how}/${shard}`;
+    let sender = this.senders.get(id);
+    if (!sender) {
+      const isStopped = async (): Promise<boolean> => {
+        const [row] = await this.connections.rows<{ state: BufferRunState }>(BUFFER, [this.buffer]);
+        return row?.state === 'stopped';
+      };
+      this.senders.set(id, (sender = new ShardSender(this.connections, this.buffer, shard, how, isStopped)));
+    }
+    return sender;
+  }
+
+  private async readPressure({ bound }: BufferOptions): Promise<{ at: number; pending?: number }> {
+    try {
+      const reports = await this.connections.rows<Pressure>(BUFFER_PRESSURE, [this.buffer]);
+      if (reports[0]?.state === 'stopped') throw new BufferStoppedError(this.buffer);
+      for (const { shard, moment, spilling, bytes } of reports) {
+        if (shard !== null) this.sender(shard, 'signal').hear(moment, spilling ? 0 : bound.bytes - bytes);
+      }
+      return { at: Date.now(), pending: reports.reduce((sum, report) => sum + (report.pending ?? 0), 0) };
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailableError)) throw error;
+      return { at: Date.now() };
+    }
+  }
+}

@@ -9,6 +9,7 @@ import type { BufferDefinition } from '../../workers/config/buffer';
 import type { Json } from '../../workflows/buffer/contract';
 import { shardsOf } from '../../workflows/buffer/init';
 import type { BufferOptions } from '../../workflows/buffer/options';
+import { readBuffer } from '../store/buffers';
 import type { Database, Queryable } from '../store/database';
 import { keyFunction, shardOfKey } from './keys';
 import { storeAndNote, tell, type Note, type Push } from './outbox';
@@ -44,7 +45,8 @@ export class BufferFeed {
   async store(db: Queryable, buffer: string, values: FedValue[]): Promise<void> {
     const { definition, options } = this.definitions.get(buffer)!;
     const keyOf = keyFunction(definition);
-    const shards = shardsOf(options);
+    // As they are set now: what other senders push of the same key must meet it in the same shard.
+    const shards = shardsOf((await readBuffer(db, buffer))?.options ?? options);
     const groups = new Map<number, FedValue[]>();
     const turn = this.turn++;
     for (const value of values) {

@@ -1,4 +1,5 @@
 /** Buffers on real servers: every way in, every answer of run, and the counts afterwards. */
+import { shardOfKey } from '../../activities/buffer/keys';
 import { defineBuffer, ok, retry, TooLargeError, type AnyBuffer } from '../../workers/config/buffer';
 import { defineTracker } from '../../workers/config/definition';
 import { resolveConfig } from '../../workers/config/resolve';
@@ -328,14 +329,20 @@ test('a signal typed by hand, and a message that comes twice', async () => {
 });
 
 test("a tracker's operation feeds each changed value to a buffer, and no other", async () => {
+  const buffer = longwatch.buffer(changes);
+  // By hand: 'one' belongs to another shard now than by the definition.
+  await buffer.set({ shards: 5 });
   const tracker = longwatch.tracker('watched');
   await tracker.start(resolveConfig({ trackers: [watched], buffers: [changes] }).trackers[0]!.options);
   await tracker.add(['one'], { wait: true });
   const values = () => (seen.changes ?? []).map((entry) => (entry as { value: number }).value);
   await eventually('the last change', () => values().includes(3));
   await eventually('it goes on', () => reads > 10);
-  const status = await drained(longwatch.buffer('changes'));
+  const status = await drained(buffer);
   expect(status.accepted).toBeLessThanOrEqual(3);
+  expect(status.shards.filter(({ accepted }) => accepted > 0).map(({ shard }) => shard)).toEqual([
+    shardOfKey('one', 5),
+  ]);
   expect(values().at(-1)).toBe(3);
   expect(seen.changes![0]).toMatchObject({ tracker: 'watched', operation: 'look', id: 'one' });
   expect(await stack.sql('select 1 from longwatch.buffer_outbox')).toEqual([]);

@@ -179,9 +179,7 @@ export async function readPage(
 }
 
 export async function lastPage(db: Queryable, buffer: string): Promise<BufferOpening['lastPage']> {
-  return (
-    (await run<NonNullable<BufferOpening['lastPage']> & Record<string, unknown>>(db, LAST_PAGE, [buffer]))[0] ?? null
-  );
+  return (await run<{ pass: number; page: number }>(db, LAST_PAGE, [buffer]))[0] ?? null;
 }
 
 /**

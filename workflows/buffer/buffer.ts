@@ -151,10 +151,13 @@ export async function buffer(input: BufferInput): Promise<void> {
   const isStopped = (): boolean => current.state === 'stopped';
   const isFirstRun = input.state === undefined;
   const ready = openShards(current);
-  // A page that a parent that was lost has read may not have reached its shards; those that have it ignore it.
-  if (isFirstRun && current.lastPage) Object.assign(state.init, current.lastPage);
-  // Read while the shards start.
-  if (isFirstRun && !isStopped() && (current.lastPage || nextStep() === 'read')) void readPage(current);
+  if (isFirstRun && !isStopped()) {
+    const { lastPage } = current;
+    // A page that a parent that was lost has read may not have reached its shards; those that have it ignore it.
+    if (lastPage) Object.assign(state.init, lastPage);
+    // Read while the shards start.
+    if (lastPage || nextStep() === 'read') void readPage();
+  }
   await ready;
   describe(current);
 
@@ -169,7 +172,7 @@ export async function buffer(input: BufferInput): Promise<void> {
       await toShards(orderSignal, [ordersOf(current)]);
     }
     const step = nextStep();
-    if (step === 'read' && !reading && !leaving()) void readPage(current);
+    if (step === 'read' && !reading && !leaving()) void readPage();
     if (mayLeave()) {
       await throughTheGate(mayLeave, () =>
         continueAsNew<typeof buffer>({ buffer: name, state: { ...state, runs: state.runs + 1 } }),
@@ -213,7 +216,8 @@ export async function buffer(input: BufferInput): Promise<void> {
   }
 
   /** One page, from `init` to the shards: the next one is read from after it. */
-  async function readPage({ options }: BufferOpening): Promise<void> {
+  async function readPage(): Promise<void> {
+    const { options } = current;
     const scope = (reading = new CancellationScope());
     const { pass, page, cursor } = state.init;
     const seqs = Array.from({ length: state.shards }, (_, i) => (state.seqs[i] ?? 0) + 1);

@@ -2,9 +2,8 @@
  * A shard's queue as plain data: runs of entries in lanes, cut, joined, counted. Deterministic functions that change the state
  * they are given and nothing else; `intake.ts`, `outcome.ts` and `plan.ts` decide with them.
  */
-import type { Counts, ShardOrders } from './contract';
+import type { Counts, Json, ShardOrders } from './contract';
 import type { Chunk, Lane, LaneName, ShardState } from './state';
-import type { Json } from './contract';
 
 export const LANES: readonly LaneName[] = ['front', 'back', 'later'];
 

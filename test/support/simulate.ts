@@ -40,7 +40,7 @@ export function simulate(
       parameters,
     );
   };
-  test(`${name} (seed ${SEED})`, run, options.timeoutMs ?? (process.env.LONGWATCH_HISTORIES ? 3_600_000 : 120_000));
+  test(name, run, options.timeoutMs ?? (process.env.LONGWATCH_HISTORIES ? 3_600_000 : 120_000));
 }
 
 function numberFrom(variable: string): number | undefined {

@@ -3,8 +3,7 @@
  * and the same order by DBOS Transact on the same PostgreSQL.
  */
 import path from 'node:path';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { Client, Connection } from '@temporalio/client';
 import { bundleWorkflows } from 'longwatch/worker';
 import type { Stack } from '../../test/support/stack';
@@ -13,6 +12,7 @@ import type { Taken } from '../durable/worker-process';
 import { SCHEMA } from '../durable/statements';
 import type { Bench } from '../harness/bench';
 import { defineScenario, type Reading } from '../harness/scenario';
+import { temporaryFolder } from '../../workers/dev/temporary';
 
 const EFFECTS = 300;
 const HITS_AT_ONCE = 16;
@@ -61,7 +61,7 @@ export const scenario = defineScenario({
 
 async function startWorker(bench: Bench, stack: Stack) {
   const { temporalAddress, databaseUrl } = stack.servers;
-  const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-bench-'));
+  const folder = temporaryFolder('bench');
   bench.defer(() => rmSync(folder, { recursive: true, force: true }));
   const bundle = path.join(folder, 'workflows.js');
   writeFileSync(bundle, await bundleWorkflows(path.join(__dirname, '../durable/workflows.ts'), stack.log));

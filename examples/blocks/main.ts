@@ -3,8 +3,7 @@
  * and is reorganised meanwhile, then compares every row with the node, and ends with 0 only if all agree. With `RPC_URL` it is
  * that node's chain, from its last `--blocks` blocks on.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -22,6 +21,7 @@ import { Chain } from './rpc/chain';
 import { Database } from './store/database';
 import { type Counts, counts, missingBlocks } from './store/gaps';
 import { migrateTables } from './store/migrate';
+import { temporaryFolder } from '../../workers/dev/temporary';
 
 const BLOCK_MS = 500;
 /** From the last block to the last row. */
@@ -188,7 +188,7 @@ async function run(flags: Flags, subject: Subject, folder: string, closers: (() 
 
 async function main(): Promise<void> {
   const flags = readFlags();
-  const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-blocks-'));
+  const folder = temporaryFolder('blocks');
   const closers: (() => unknown)[] = [() => rmSync(folder, { recursive: true, force: true })];
   try {
     const url = process.env.RPC_URL;

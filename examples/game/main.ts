@@ -3,8 +3,7 @@
  * background jobs over its players, while they play; then checks every player's stamina against the rule and the
  * books, and ends with 0 only if all of it holds. Ctrl-C ends it before that, with 130.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -22,6 +21,7 @@ import { Load } from './load';
 import { Report } from './report';
 import { SETTINGS_VARIABLE, type GameSettings } from './settings';
 import { migrateGame, seedGame, settleGame, type Seeding } from './world';
+import { temporaryFolder } from '../../workers/dev/temporary';
 
 const LOG = pino({ level: 'error' }, pino.destination({ fd: 2, sync: true }));
 const CLIENTS = 8;
@@ -153,7 +153,7 @@ async function play({ longwatch, workers, pool, databaseUrl, load }: Game, flags
 async function main(): Promise<number> {
   const flags = readFlags();
   const stopped = interruption('Ending the players, the jobs and the servers …');
-  const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-game-'));
+  const folder = temporaryFolder('game');
   const servers = await startDevServers({ dir: path.join(folder, 'servers'), ui: false, log: LOG });
   const { databaseUrl, temporalAddress, namespace } = servers;
   const workers = new Workers(path.join(__dirname, 'worker.ts'), {

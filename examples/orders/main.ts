@@ -2,8 +2,7 @@
  * `npm run example -- orders [--orders 500] [--workers 3] [--kill-every 2s]`: places orders, some of which fail, hang or take
  * their worker down, while workers are killed at random; then checks the books, and ends with 0 only if they are balanced.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
@@ -16,6 +15,7 @@ import { TASK_QUEUE } from '../../workflows/tracker/contract';
 import { Workers } from '../workers';
 import type { Order, Step, Trouble } from './activities';
 import { checkBooks, crashes, CUSTOMERS, ITEMS, openBooks } from './books';
+import { temporaryFolder } from '../../workers/dev/temporary';
 
 /** Orders that are open at once. */
 const AT_ONCE = 30;
@@ -97,7 +97,7 @@ async function placeOrders(client: Client, orders: number): Promise<[Map<string,
 
 async function main(): Promise<void> {
   const flags = readFlags();
-  const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-orders-'));
+  const folder = temporaryFolder('orders');
   const log = pino({ level: 'error' }, pino.destination({ fd: 2, sync: true }));
   const servers = await startDevServers({ dir: path.join(folder, 'servers'), ui: false, log });
   const { databaseUrl, temporalAddress } = servers;

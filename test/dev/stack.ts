@@ -1,16 +1,16 @@
 /** Helpers of the development stack's tests: folders, processes of a folder, a parent process that can be killed. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import os from 'node:os';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
 import { allPids, commandLine, ended, markOf, type ProcessMark } from '../../workers/dev/processes';
 import { readDevState, type DevState } from '../../workers/dev/state';
+import { temporaryFolder } from '../../workers/dev/temporary';
 
 /** A new folder below the temporary one, which the user `postgres` may enter. */
 export function newFolder(): string {
-  return path.join(mkdtempSync(path.join(os.tmpdir(), 'longwatch-test-')), '.longwatch');
+  return path.join(temporaryFolder('test'), '.longwatch');
 }
 
 export function removeFolder(dir: string): void {

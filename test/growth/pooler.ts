@@ -7,7 +7,8 @@ import { once } from 'node:events';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Client } from 'pg';
-import { postgresBinaries, runAs } from '../../workers/dev/postgres-binaries';
+import { postgresPackage } from '../../workers/dev/postgres-binaries';
+import { groundOf } from '../../workers/dev/postgres-ground';
 import { freePort } from '../../workers/metrics';
 import { eventually, type Stack } from '../support/stack';
 
@@ -52,11 +53,10 @@ max_client_conn = 200
 `,
     );
     // It does not run as root either.
-    const as = runAs(postgresBinaries(), folder);
+    const as = groundOf({ binaries: postgresPackage(), data: path.join(folder, 'data') });
     chmodSync(folder, 0o755);
     chmodSync(file, 0o644);
-    const [command = program, ...args] = [...as.prefix, program, file];
-    const child = spawn(command, args, { ...as.spawn, stdio: 'ignore' });
+    const child = spawn(program, [file], { ...as.spawn, stdio: 'ignore' });
     const url = `postgres://anybody@127.0.0.1:${port}/longwatch`;
     await eventually('PgBouncer answers', async () => {
       const client = new Client({ connectionString: url, connectionTimeoutMillis: 1_000 });

@@ -7,7 +7,8 @@ import { once } from 'node:events';
 import { chownSync, rmSync, writeFileSync, appendFileSync } from 'node:fs';
 import path from 'node:path';
 import { Client, Pool, type QueryResultRow } from 'pg';
-import { postgresBinaries, postgresEnvironment, runAs } from '../../workers/dev/postgres-binaries';
+import { postgresEnvironment, postgresPackage } from '../../workers/dev/postgres-binaries';
+import { groundOf } from '../../workers/dev/postgres-ground';
 import { freePort } from '../../workers/metrics';
 import { eventually, type Stack } from '../support/stack';
 
@@ -32,10 +33,11 @@ export class Replica {
       ...settings,
     };
     const flags = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-    const bin = postgresBinaries();
-    const as = runAs(bin, path.dirname(data));
-    const [file, ...args] = [...as.prefix, bin.postgres, '-D', data, ...flags] as [string, ...string[]];
-    const server = spawn(file, args, { cwd: data, env: postgresEnvironment(), ...as.spawn, stdio: 'ignore' });
+    const ground = groundOf({ binaries: postgresPackage(), data });
+    const server = spawn(ground.programs.postgres, ['-D', data, ...flags], {
+      ...{ cwd: data, env: postgresEnvironment(), stdio: 'ignore' as const },
+      ...ground.spawn,
+    });
     const url = new URL(stack.servers.databaseUrl);
     url.port = String(port);
     const pool = new Pool({ connectionString: url.href, max: 2 });
@@ -107,7 +109,7 @@ async function copyServer(stack: Stack, data: string): Promise<void> {
       'select labelfile from pg_backup_stop(wait_for_archive => false)',
     );
     for (const name of ['postmaster.pid', 'postmaster.opts']) rmSync(path.join(data, name), { force: true });
-    const owner = runAs(postgresBinaries(), path.dirname(data)).owner;
+    const { owner } = groundOf({ binaries: postgresPackage(), data });
     const write = (name: string, text: string): void => {
       const file = path.join(data, name);
       writeFileSync(file, text, { mode: 0o600 });

@@ -3,8 +3,7 @@
  * workers in this process or as processes that can be killed, a client. `close()` ends all of it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -19,6 +18,7 @@ import { PortTakenError } from '../../workers/dev/errors';
 import { migrate } from '../../workers/migrate';
 import { resolveConfig } from '../../workers/config/resolve';
 import type { ConfigDefinition } from '../../workers/config/definition';
+import { temporaryFolder } from '../../workers/dev/temporary';
 
 export interface WorkerProcess {
   process: ChildProcess;
@@ -46,7 +46,7 @@ export class Stack {
   static async start(
     options: { onProgress?: (line: string) => void; synchronous?: 'OFF' | 'FULL' } = {},
   ): Promise<Stack> {
-    const dir = mkdtempSync(path.join(tmpdir(), 'longwatch-test-'));
+    const dir = temporaryFolder('test');
     const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.destination({ fd: 2, sync: true }));
     const servers = await startServers(dir, log, options);
     await migrate(servers.databaseUrl, log);

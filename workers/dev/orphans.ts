@@ -4,6 +4,7 @@
  * before it starts anything, and by `postgres.ts` before each start.
  */
 import path from 'node:path';
+import { dataFolderOf } from './postgres-ground';
 import { devFiles } from './state';
 import { allPids, commandLine, ended, markOf, signal, type ProcessMark } from './processes';
 
@@ -18,7 +19,7 @@ export interface OrphanSign {
 /** Stops the servers of a folder that nobody keeps any more. @returns how many there were. */
 export function stopServersOf(dir: string): Promise<number> {
   const { data, sqlite } = devFiles(dir);
-  return stopOrphans([postgresSign(data), { program: 'temporal', argument: sqlite, gently: 'SIGTERM' }]);
+  return stopOrphans([postgresSign(dataFolderOf(data)), { program: 'temporal', argument: sqlite, gently: 'SIGTERM' }]);
 }
 
 /** A PostgreSQL server on this data folder. */

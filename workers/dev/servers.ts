@@ -41,6 +41,8 @@ export interface DevServers {
   temporalAddress: string;
   namespace: string;
   uiUrl?: string;
+  /** Lines for people: ports that are not the usual ones, data that lies elsewhere. */
+  notes: string[];
   /** Holds the password: not for logs or the screen. */
   databaseUrl: string;
   /** Notes the worker's metrics address in `dev.json`, for the command line. */
@@ -83,6 +85,7 @@ export async function startDevServers(options: DevServersOptions): Promise<DevSe
     temporalAddress: state.temporalAddress,
     namespace: state.namespace,
     uiUrl: state.uiUrl,
+    notes: state.notes ?? [],
     databaseUrl: state.databaseUrl,
     publish: ({ metricsUrl }) => supervisor.request({ action: 'publish', metricsUrl }),
     kill: (server) => supervisor.request({ action: 'kill', server }),

@@ -25,6 +25,8 @@ export interface DevState {
   namespace: string;
   uiUrl?: string;
   databaseUrl: string;
+  /** What a person should know of this start: ports that are not the usual ones, data that lies elsewhere. */
+  notes?: string[];
   /** The worker's Prometheus endpoint, once it has one. */
   metricsUrl?: string;
 }

@@ -5,6 +5,7 @@
  *
  * Order of a start: take the folder's lock, stop orphans, choose ports, start both servers, write `dev.json`, say ready.
  */
+import { chmodSync, existsSync } from 'node:fs';
 import { AlreadyRunningError, PortTakenError } from './errors';
 import { ManagedServer, type ServerSpec } from './managed';
 import { stopServersOf } from './orphans';
@@ -24,6 +25,7 @@ import {
 import { temporalSpec } from './temporal-server';
 
 const USUAL_PORTS = { temporal: 7233, ui: 8233, postgres: 5433 };
+const NAMES = { temporal: 'Temporal', ui: "Temporal's UI", postgres: 'PostgreSQL' };
 /** Somebody may take a port between its choice and its use. */
 const PORT_TRIES = 3;
 
@@ -31,6 +33,7 @@ class Supervisor {
   private readonly servers = new Map<DevServerName, ManagedServer>();
   private readonly state: DevState;
   private readonly earlier: DevState | undefined;
+  private readonly notes = new Map<string, string>();
   private starting: Promise<void> | undefined;
   private ending: Promise<void> | undefined;
 
@@ -107,8 +110,9 @@ class Supervisor {
       const { data, postgresLog, password } = devFiles(this.options.dir);
       const paths = { data, log: postgresLog, password };
       const onProgress = (line: string): void => void say({ type: 'progress', line });
-      const { spec, url } = await preparePostgres({ paths, port, onProgress });
+      const { spec, url, note } = await preparePostgres({ paths, port, onProgress });
       this.state.databaseUrl = url;
+      this.note('postgres', note);
       return spec;
     });
   }
@@ -120,6 +124,7 @@ class Supervisor {
     void say({ type: 'progress', line: 'Starting Temporal' });
     await this.run('temporal', async () => {
       const { sqlite, temporalLog } = devFiles(dir);
+      keepPrivate(sqlite);
       const port = await this.port('temporal');
       const uiPort = this.options.ui ? await this.port('ui') : undefined;
       this.state.temporalAddress = `127.0.0.1:${port}`;
@@ -162,8 +167,25 @@ class Supervisor {
     const port = await choosePort(wish === undefined ? [USUAL_PORTS[name], this.earlier?.ports[name]] : [wish], others);
     if (wish !== undefined && port !== wish) throw new PortTakenError(wish, name);
     this.state.ports[name] = port;
+    const usual = USUAL_PORTS[name];
+    this.note(
+      `${name}-port`,
+      wish !== undefined || port === usual ? undefined : `Port ${usual} is taken: ${NAMES[name]} is at ${port}`,
+    );
     return port;
   }
+
+  /** What a person should know of this start; a later attempt says it anew, or takes it back. */
+  private note(what: string, line: string | undefined): void {
+    if (line === undefined) this.notes.delete(what);
+    else this.notes.set(what, line);
+    this.state.notes = [...this.notes.values()];
+  }
+}
+
+/** SQLite's files hold what workflows were given. The umask makes new ones private; those of earlier releases were not. */
+function keepPrivate(sqlite: string): void {
+  for (const file of [sqlite, `${sqlite}-wal`, `${sqlite}-shm`]) if (existsSync(file)) chmodSync(file, 0o600);
 }
 
 /** The parent may be gone at any moment; what is said to it then is lost, and that is right. */
@@ -182,6 +204,8 @@ function failure(error: unknown): FromSupervisor {
   return { type: 'failed', kind: 'other', message, value: 0 };
 }
 
+// What the servers write is for their user alone.
+process.umask(0o077);
 let supervisor: Supervisor | undefined;
 
 async function begin(options: SupervisorOptions): Promise<void> {

@@ -34,8 +34,7 @@ export async function findTemporal(options: FindTemporalOptions = {}): Promise<s
   const found = installedTemporal(env);
   if (found !== undefined) return found;
 
-  const cache = cacheFolder(env);
-  mkdirSync(cache, { recursive: true });
+  const cache = usableCache(env);
   const tried: string[] = [];
 
   const downloading = `Downloading the temporal command ${TEMPORAL_CLI_VERSION} (once, some 60 MB)`;
@@ -70,20 +69,59 @@ export async function findTemporal(options: FindTemporalOptions = {}): Promise<s
 
 /** A `temporal` that is on this machine already, or undefined. */
 export function installedTemporal(env: NodeJS.ProcessEnv = process.env): string | undefined {
-  const home = env['HOME'] ?? os.homedir();
+  const home = homeOf(env);
   const gopath = (env['GOPATH'] ?? '').split(path.delimiter).filter(Boolean);
-  const folders = [env['GOBIN'], ...gopath.map((folder) => path.join(folder, 'bin')), path.join(home, 'go', 'bin')];
+  const ownGo = home === undefined ? undefined : path.join(home, 'go', 'bin');
+  const folders = [env['GOBIN'], ...gopath.map((folder) => path.join(folder, 'bin')), ownGo];
   return (
     onPath('temporal', env) ??
     inFolder(cacheFolder(env)) ??
+    inOwnFolder(temporaryCache()) ??
     folders.flatMap((folder) => (folder ? (inFolder(folder) ?? []) : []))[0]
   );
 }
 
-/** Where fetched binaries are kept, for all projects of the user. */
+/** The cache folder, made; the one for users without a home where that one is not theirs to write. */
+function usableCache(env: NodeJS.ProcessEnv): string {
+  for (const folder of [cacheFolder(env), temporaryCache()]) {
+    try {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      accessSync(folder, constants.W_OK);
+      if (isOurs(folder)) return folder;
+    } catch {
+      // Not that one.
+    }
+  }
+  throw new TemporalNotFoundError(
+    `A temporal binary has to be kept in ${cacheFolder(env)}, which cannot be written. Set XDG_CACHE_HOME or TEMPORAL_ADDRESS.`,
+  );
+}
+
+/** In a shared folder somebody else could have put a program there for us to run. */
+function isOurs(folder: string): boolean {
+  const { uid, mode } = statSync(folder);
+  return process.getuid === undefined || (uid === process.getuid() && (mode & 0o022) === 0);
+}
+
+function temporaryCache(): string {
+  return path.join(os.tmpdir(), `longwatch-${process.getuid?.() ?? 'cache'}`, 'bin');
+}
+
+/** Where fetched binaries are kept, for all projects of the user; for one without a home, below the temporary folder. */
 export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
-  const cache = env['XDG_CACHE_HOME'] || path.join(env['HOME'] ?? os.homedir(), '.cache');
-  return path.join(cache, 'longwatch', 'bin');
+  const home = homeOf(env);
+  const cache = env['XDG_CACHE_HOME'] || (home === undefined ? undefined : path.join(home, '.cache'));
+  return cache === undefined ? temporaryCache() : path.join(cache, 'longwatch', 'bin');
+}
+
+/** Undefined for a user without one: no HOME, and no entry in /etc/passwd (where Node throws) or one that leads nowhere. */
+function homeOf(env: NodeJS.ProcessEnv): string | undefined {
+  try {
+    const home = env['HOME'] || os.homedir();
+    return statSync(home).isDirectory() ? home : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function fourWays(cache: string, tried: string[]): string {
@@ -102,6 +140,11 @@ function fourWays(cache: string, tried: string[]): string {
 function inFolder(folder: string): string | undefined {
   const names = ['temporal', `temporal-${TEMPORAL_CLI_VERSION}`, `temporal-${TEMPORAL_CLI_VERSION.slice(1)}`];
   return names.map((name) => path.join(folder, name)).find(isExecutable);
+}
+
+function inOwnFolder(folder: string): string | undefined {
+  const found = inFolder(folder);
+  return found !== undefined && isOurs(folder) ? found : undefined;
 }
 
 function onPath(name: string, env: NodeJS.ProcessEnv): string | undefined {
@@ -129,8 +172,11 @@ function downloadBySdk(folder: string, limitMs: number): Promise<void> {
 }
 
 function goInstall(go: string, module: string, gobin: string, env: NodeJS.ProcessEnv, limitMs: number): Promise<void> {
+  // Without a home Go has no places of its own.
+  const places =
+    homeOf(env) === undefined ? { GOPATH: path.join(gobin, 'go'), GOCACHE: path.join(gobin, 'go-build') } : {};
   const child = spawn(go, ['install', module], {
-    env: { ...env, GOBIN: gobin, GOFLAGS: '', GOOS: '', GOARCH: '' },
+    env: { ...env, ...places, GOBIN: gobin, GOFLAGS: '', GOOS: '', GOARCH: '' },
     // Away from the project: a go.mod or go.work there would be obeyed.
     cwd: gobin,
     stdio: ['ignore', 'ignore', 'pipe'],

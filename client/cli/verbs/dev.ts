@@ -206,7 +206,18 @@ async function sayReady(
     if (kind !== undefined) return `${kind} '${name}' is ${state}`;
     return `'${name}' has ${plural(members, 'member')}${state === 'running' ? '' : ` and is ${state}`}`;
   });
-  if (flags.json) return printJson({ ready: true, uiUrl, metricsUrl, temporalAddress, node, trackers, buffers, lines });
+  if (flags.json)
+    return printJson({
+      ready: true,
+      uiUrl,
+      metricsUrl,
+      temporalAddress,
+      node,
+      trackers,
+      buffers,
+      lines,
+      notes: servers.notes,
+    });
   const example = first?.example ?? 'ID';
   if (buffers.length > 0) what.push(`buffers: ${buffers.join(', ')}`);
   await print(
@@ -216,7 +227,7 @@ async function sayReady(
       ...(uiUrl ? [`  Temporal UI  ${uiUrl}`] : []),
       `  Temporal     ${temporalAddress}`,
       `  Metrics      ${metricsUrl}`,
-      ...lines.map((line) => `  ${line}`),
+      ...[...lines, ...servers.notes].map((line) => `  ${line}`),
       '',
       'In a second terminal, in this folder:',
       '  npx longwatch status --watch',

@@ -1,7 +1,5 @@
 /** A node, a PostgreSQL and the indexer between them, for the tests of this folder. No Temporal. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import { rmSync } from 'node:fs';
 import { pino } from 'pino';
 import { check } from '../../../examples/blocks/check';
 import { BlockIndexer, type IndexedBlocks } from '../../../examples/blocks/index/blocks';
@@ -14,6 +12,7 @@ import { Database } from '../../../examples/blocks/store/database';
 import { migrateTables } from '../../../examples/blocks/store/migrate';
 import { startDevServers } from '../../../workers/dev/servers';
 import { freePort } from '../../../workers/metrics';
+import { temporaryFolder } from '../../../workers/dev/temporary';
 
 export class Kit {
   readonly blocks: BlockIndexer;
@@ -31,7 +30,7 @@ export class Kit {
   }
 
   static async start(): Promise<Kit> {
-    const dir = mkdtempSync(path.join(tmpdir(), 'longwatch-blocks-'));
+    const dir = temporaryFolder('blocks');
     const closers: (() => unknown)[] = [() => rmSync(dir, { recursive: true, force: true })];
     try {
       // No Temporal: an address is given, and nobody calls it.

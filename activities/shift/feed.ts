@@ -15,8 +15,10 @@ export class ValueFeed {
   ) {}
 
   wanted(harvests: ReadonlyMap<PoolShift, Harvest>): boolean {
-    for (const [shift, { successes }] of harvests) {
-      if (successes.some(({ loop }) => this.bufferOf(shift.trackerName, loop.name) !== undefined)) return true;
+    for (const [shift, harvest] of harvests) {
+      for (const [loop, { successes }] of harvest) {
+        if (successes.size > 0 && this.bufferOf(shift.trackerName, loop.name) !== undefined) return true;
+      }
     }
     return false;
   }
@@ -24,8 +26,8 @@ export class ValueFeed {
   async store(db: Queryable, harvests: ReadonlyMap<PoolShift, Harvest>, changed: ReadonlySet<string>): Promise<void> {
     if (changed.size === 0) return;
     const byBuffer = new Map<string, FedValue[]>();
-    for (const [shift, { successes }] of harvests) {
-      for (const { loop, rows } of successes) {
+    for (const [shift, harvest] of harvests) {
+      for (const [loop, { successes: rows }] of harvest) {
         const buffer = this.bufferOf(shift.trackerName, loop.name);
         if (buffer === undefined) continue;
         const values = byBuffer.get(buffer) ?? [];

@@ -13,7 +13,8 @@ import type { Clock } from './clock';
 import type { Holds } from './holds';
 import type { Lateness } from './lateness';
 import type { Members } from './members';
-import { errorText, LAST_TIME, readResult, type Failure, type Success } from './results';
+import { PendingResults } from './pending';
+import { errorText, LAST_TIME, readResult } from './results';
 
 /** Milliseconds. */
 const LONGEST_HOLD_MS = 365 * 24 * 60 * 60 * 1_000;
@@ -45,9 +46,10 @@ export class OperationLoop {
     warnedLag: 0,
     warnedBacklog: 0,
   };
-  /** By slot; taken and emptied by each flush. */
-  successes = new Map<number, Success>();
-  failures = new Map<number, Failure>();
+  /** What the store does not have yet. */
+  readonly results = new PendingResults();
+  /** Failures in a row, of members that have any: begun by what is stored (`pool-shift.ts`). */
+  readonly failuresInARow = new Map<number, number>();
   readonly fetchedAt: number[] = [];
   /** These two stay empty where the operation has none: they count, at a hundred thousand members. */
   readonly expiresAt: number[] = [];
@@ -88,8 +90,8 @@ export class OperationLoop {
 
   leave(slot: number): void {
     this.agenda.leave(slot);
-    this.successes.delete(slot);
-    this.failures.delete(slot);
+    this.results.forget(slot);
+    this.failuresInARow.delete(slot);
     if (this.etags.length > 0) this.etags[slot] = undefined;
     for (const run of this.inFlight) if (run.slot === slot) this.drop(run, 'the member was removed');
   }
@@ -228,14 +230,14 @@ export class OperationLoop {
     const { slot } = run;
     const expiresAt = read.expiresAt === null ? null : Math.min(LAST_TIME, this.host.clock.ofMachine(read.expiresAt));
     const etag = read.etag ?? (read.json === null ? (this.etags[slot] ?? null) : null);
-    this.successes.set(slot, {
+    this.results.succeed(slot, {
       key: this.members.key(slot),
       json: read.json,
       etag,
       fetchedAt: now,
       expiresAt,
     });
-    this.failures.delete(slot);
+    this.failuresInARow.delete(slot);
     this.fetchedAt[slot] = now;
     if (expiresAt !== null || this.expiresAt.length > 0) this.expiresAt[slot] = expiresAt ?? 0;
     if (etag !== null || this.etags.length > 0) this.etags[slot] = etag ?? undefined;
@@ -252,11 +254,14 @@ export class OperationLoop {
       this.host.holds.hold(this.tracker, error.scope === 'operation' ? this.name : undefined, heldUntil!);
     }
     this.counts.failed++;
-    this.failures.set(run.slot, {
+    const inARow = (this.failuresInARow.get(run.slot) ?? 0) + 1;
+    this.failuresInARow.set(run.slot, inARow);
+    this.results.fail(run.slot, {
       key: this.members.key(run.slot),
       failedAt: now,
       error: errorText(error),
       heldUntil,
+      inARow,
     });
     this.settle(run, now, heldUntil ?? 0);
     this.host.onError(error, this, run.id);

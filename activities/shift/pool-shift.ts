@@ -11,16 +11,13 @@ import type { TrackerRow } from '../store/trackers';
 import type { Lateness } from './lateness';
 import { Members } from './members';
 import { OperationLoop, type OperationHost } from './operation';
-import type { Failure, Success } from './results';
+import type { Room, Taken } from './pending';
 
 /** How a shift's keeping can end by itself; an Error is a crash. */
 export type Ending = ShiftEnd | Error;
 
-/** What one flush takes from a shift, to be put back when it could not be written. */
-export interface Harvest {
-  successes: { loop: OperationLoop; rows: Map<number, Success> }[];
-  failures: { loop: OperationLoop; rows: Map<number, Failure> }[];
-}
+/** What one flush takes from a shift, to be put back when it could not be written: by operation, those that have something. */
+export type Harvest = Map<OperationLoop, Taken>;
 
 export interface PoolShiftSetup {
   claim: Claim;
@@ -142,38 +139,23 @@ export class PoolShift {
   }
 
   get hasResults(): boolean {
-    for (const loop of this.loops.values()) if (loop.successes.size > 0 || loop.failures.size > 0) return true;
+    for (const loop of this.loops.values()) if (loop.results.size > 0) return true;
     return false;
   }
 
-  /** Takes what is to be written; results that come meanwhile wait for the next flush. */
-  harvest(): Harvest {
-    const harvest: Harvest = { successes: [], failures: [] };
+  /** Takes what is to be written, as far as there is room; results that come meanwhile wait for the next flush. */
+  harvest(room: Room = { rows: Infinity, bytes: Infinity }): Harvest {
+    const harvest: Harvest = new Map();
     for (const loop of this.loops.values()) {
-      if (loop.successes.size > 0) {
-        harvest.successes.push({ loop, rows: loop.successes });
-        loop.successes = new Map();
-      }
-      if (loop.failures.size > 0) {
-        harvest.failures.push({ loop, rows: loop.failures });
-        loop.failures = new Map();
-      }
+      if (room.rows <= 0 || room.bytes <= 0) break;
+      if (loop.results.size > 0) harvest.set(loop, loop.results.take(room));
     }
     return harvest;
   }
 
-  /** What could not be written waits again, unless a newer result of the member has taken its place. */
+  /** What could not be written waits again. */
   putBack(harvest: Harvest): void {
-    for (const { loop, rows } of harvest.successes) {
-      for (const [slot, row] of rows) {
-        if (this.isMember(slot) && !loop.successes.has(slot)) loop.successes.set(slot, row);
-      }
-    }
-    for (const { loop, rows } of harvest.failures) {
-      for (const [slot, row] of rows) {
-        if (this.isMember(slot) && !loop.failures.has(slot) && !loop.successes.has(slot)) loop.failures.set(slot, row);
-      }
-    }
+    for (const [loop, taken] of harvest) loop.results.putBack(taken, (slot) => this.isMember(slot));
   }
 
   private closed(): 'paused' | 'gate' | undefined | 'ended' {
@@ -230,6 +212,7 @@ export class PoolShift {
       if (known?.fetchedAt != null) loop.fetchedAt[slot] = known.fetchedAt;
       if (known?.expiresAt != null) loop.expiresAt[slot] = known.expiresAt;
       if (known?.etag != null && known.fetchedAt !== null) loop.etags[slot] = known.etag;
+      if (known?.failures) loop.failuresInARow.set(slot, known.failures);
       const ranAt = Math.max(known?.fetchedAt ?? 0, known?.failedAt ?? 0);
       loop.join(
         slot,

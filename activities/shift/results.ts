@@ -1,6 +1,6 @@
 /**
- * What a run came to, on its way to the store: `operation.ts` keeps one success and one failure a member, the newest, until
- * `store/writer.ts` has written them. So what waits is bounded by the members, however long the database is away.
+ * What a run came to, on its way to the store: read here from what the code returned or threw (`operation.ts`), kept in `pending.ts`
+ * until a flush (`writer.ts`) has written it.
  */
 import type { RunResult } from '../../workers/config/definition';
 
@@ -18,6 +18,8 @@ export interface Failure {
   failedAt: number;
   error: string;
   heldUntil: number | null;
+  /** Which failure in a row this is since the last success, as the store counts them: written as it is, so that no failure counts twice. */
+  inARow: number;
 }
 
 /** Larger values are refused: they would crowd out everything else in a flush. Characters of JSON. */

@@ -132,7 +132,7 @@ export class Writer {
       void this.host.feed?.committed();
       for (const shift of harvests.keys()) shift.checkedAt = began;
       for (const harvest of harvests.values()) {
-        for (const { loop, rows: written } of harvest.successes) loop.counts.fetched += written.size;
+        for (const [loop, { successes }] of harvest) loop.counts.fetched += successes.size;
       }
       this.host.flushed({ rows, ms: clock.now() - began });
       return true;
@@ -200,10 +200,10 @@ export class Writer {
   private async write(db: Queryable, harvests: Map<PoolShift, Harvest>): Promise<number> {
     const all = [...harvests.values()];
     const successes = all.flatMap((harvest) =>
-      harvest.successes.map(({ loop, rows }) => ({ operation: loop.name, rows: [...rows.values()] })),
+      [...harvest].map(([loop, taken]) => ({ operation: loop.name, rows: [...taken.successes.values()] })),
     );
     const failures = all.flatMap((harvest) =>
-      harvest.failures.map(({ loop, rows }) => ({ operation: loop.name, rows: [...rows.values()] })),
+      [...harvest].map(([loop, taken]) => ({ operation: loop.name, rows: [...taken.failures.values()] })),
     );
     this.changed.clear();
     const feeds = this.host.feed?.wanted(harvests) ?? false;

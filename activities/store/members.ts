@@ -21,6 +21,8 @@ export interface FreshnessRow {
   heldUntil: number | null;
   failedAt: number | null;
   etag: string | null;
+  /** Failures in a row. */
+  failures: number;
 }
 
 /** One change that is to be applied, its pool computed from the layout as it is now. */
@@ -93,7 +95,7 @@ const SELECT_CHANGED: Statement = {
 };
 const SELECT_FRESHNESS: Statement = {
   name: 'value-select-freshness',
-  text: `select member::float8 as member, operation, etag,
+  text: `select member::float8 as member, operation, etag, failures,
                 ${MILLISECONDS('fetched_at')} as fetched_at, ${MILLISECONDS('expires_at')} as expires_at,
                 ${MILLISECONDS('held_until')} as held_until, ${MILLISECONDS('failed_at')} as failed_at
          from longwatch.value where member = any($1::bigint[])`,
@@ -173,6 +175,7 @@ export async function freshnessOf(db: Queryable, keys: number[]): Promise<Freshn
     member: row.member,
     operation: row.operation,
     etag: row.etag,
+    failures: row.failures,
     fetchedAt: row.fetched_at,
     expiresAt: row.expires_at,
     heldUntil: row.held_until,
@@ -213,6 +216,7 @@ interface RawFreshness {
   member: number;
   operation: string;
   etag: string | null;
+  failures: number;
   fetched_at: number | null;
   expires_at: number | null;
   held_until: number | null;

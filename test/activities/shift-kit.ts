@@ -102,5 +102,6 @@ export const freshness = (of: MemberRow, over: Partial<FreshnessRow> = {}): Fres
   heldUntil: null,
   failedAt: null,
   etag: null,
+  failures: 0,
   ...over,
 });

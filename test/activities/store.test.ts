@@ -47,6 +47,7 @@ const failed = (key: number, over: Partial<Failure> = {}): Failure => ({
   failedAt: 2_000,
   error: 'Error: x',
   heldUntil: null,
+  inARow: 1,
   ...over,
 });
 const write = (rows: Success[], operation = 'look') =>
@@ -186,11 +187,53 @@ describe('the latest value', () => {
     expect(await stored()).toMatchObject([{ value: 7, etag: 'e1', changed: 1_000, fetched: 7_000, expires: 12_000 }]);
   });
 
+  test('TR-M18: a result that is written again changes nothing, and is not told as changed again', async () => {
+    const [key] = await members(1);
+    const told: number[] = [];
+    const flush = (rows: Success[]) =>
+      database.transaction((db) => writeSuccesses(db, [{ operation: 'look', rows }], (member) => told.push(member)));
+    await flush([success(key!, { json: '1', fetchedAt: 1_000 })]);
+    await flush([success(key!, { json: '1', fetchedAt: 1_000 })]);
+    expect(told).toEqual([key]);
+    await flush([success(key!, { json: '2', fetchedAt: 2_000 })]);
+    await writeFailed([failed(key!, { inARow: 1 })]);
+    await flush([success(key!, { json: '2', fetchedAt: 2_000 })]);
+    await writeFailed([failed(key!, { inARow: 1 })]);
+    expect(told).toEqual([key, key]);
+    expect(await stored()).toMatchObject([{ value: 2, failures: 1, error: 'Error: x', changed: 2_000 }]);
+  });
+
+  test('OP-B1: a flush of more values than one text can hold is written, statement by statement', async () => {
+    const keys = await members(40);
+    // Written as one text of 160 MB before; cut by bytes now, whatever the number of rows.
+    const sizes: number[] = [];
+    await database.transaction((db) =>
+      writeSuccesses(
+        {
+          query: (statement) => {
+            const values = statement.values[2] as (string | null)[];
+            sizes.push(values.reduce((sum, value) => sum + Buffer.byteLength(value ?? ''), 0));
+            return db.query(statement);
+          },
+        },
+        [{ operation: 'look', rows: keys.map((key) => success(key, { json: JSON.stringify('ж'.repeat(500_000)) })) }],
+      ),
+    );
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(4 * 2 ** 20);
+    expect(await stored()).toHaveLength(40);
+  });
+
+  test('an operation may have any name that a definition may have', async () => {
+    const [key] = await members(1);
+    for (const name of ['null', 'NULL', 'Null']) await write([success(key!)], name);
+    expect((await stored()).map((row) => row.operation).sort()).toEqual(['NULL', 'Null', 'null']);
+  });
+
   test('failures are counted beside the value and cleared by a success', async () => {
     const [key] = await members(1);
     await write([success(key!, { json: '7' })]);
     await writeFailed([failed(key!, { error: 'Error: first' })]);
-    await writeFailed([failed(key!, { error: 'Error: second', heldUntil: 9_000 })]);
+    await writeFailed([failed(key!, { error: 'Error: second', heldUntil: 9_000, inARow: 2 })]);
     expect(await stored()).toMatchObject([
       { value: 7, failures: 2, error: 'Error: second', held: 9_000, fetched: 1_000 },
     ]);

@@ -7,7 +7,9 @@ import type { Client } from '@temporalio/client';
 import pino, { type Logger } from 'pino';
 import type { QueryResultRow } from 'pg';
 import { Database, isOutage, type Queryable, type Statement } from '../activities/store/database';
-import { redactUrl, requireDatabase, type Environment } from '../workers/config/environment';
+import { showAddress, tlsProblem } from '../activities/store/address';
+import { requireDatabase, type Environment } from '../workers/config/environment';
+import { ourLog } from '../activities/log';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import {
   DatabaseNotMigratedError,
@@ -26,14 +28,17 @@ const STATEMENT_MS = 60_000;
 const REPLAY_CONFLICTS = 3;
 
 export class Connections {
-  private connecting?: Promise<Client>;
-  private database?: Database;
-  private replica?: Database;
+  // Private to the language too: whoever prints a handle, to see what it is, must not print addresses with passwords in them.
+  readonly #environment: Environment;
+  readonly #log: Logger;
+  #connecting?: Promise<Client>;
+  #database?: Database;
+  #replica?: Database;
 
-  constructor(
-    readonly environment: Environment,
-    private readonly log: Logger = pino({ level: 'silent' }),
-  ) {}
+  constructor(environment: Environment, log: Logger = pino({ level: 'silent' })) {
+    this.#environment = environment;
+    this.#log = ourLog(log);
+  }
 
   // ── PostgreSQL ──
 
@@ -46,7 +51,7 @@ export class Connections {
   }
 
   get readsReplica(): boolean {
-    return this.environment.readDatabaseUrl !== undefined;
+    return this.#environment.readDatabaseUrl !== undefined;
   }
 
   /**
@@ -79,7 +84,7 @@ export class Connections {
     const listener = this.store().listener();
     listener.on('notification', onNotice);
     // A lost listener costs nothing but time: who waits also looks by himself.
-    listener.on('error', (error) => this.log.debug({ err: error }, 'the listening connection was lost'));
+    listener.on('error', (error) => this.#log.debug({ err: error }, 'the listening connection was lost'));
     try {
       await listener.connect();
       await listener.query(`listen ${channel}`);
@@ -91,23 +96,23 @@ export class Connections {
   }
 
   private store(): Database {
-    this.database ??= this.open(requireDatabase(this.environment), this.environment.directDatabaseUrl);
-    return this.database;
+    this.#database ??= this.open(requireDatabase(this.#environment), this.#environment.directDatabaseUrl);
+    return this.#database;
   }
 
   private replicaStore(): Database {
-    requireDatabase(this.environment);
-    const { readDatabaseUrl, directDatabaseUrl } = this.environment;
+    requireDatabase(this.#environment);
+    const { readDatabaseUrl, directDatabaseUrl } = this.#environment;
     // Where there is a pooler before the one, there may be one before the other.
-    this.replica ??= this.open(readDatabaseUrl!, directDatabaseUrl);
-    return this.replica;
+    this.#replica ??= this.open(readDatabaseUrl!, directDatabaseUrl);
+    return this.#replica;
   }
 
   private open(url: string, directUrl: string | undefined): Database {
     return new Database({
       url,
       directUrl,
-      log: this.log,
+      log: this.#log,
       prepared: false,
       connections: 3,
       statementTimeoutMs: STATEMENT_MS,
@@ -116,8 +121,8 @@ export class Connections {
 
   private databaseError(error: unknown, replica = false): unknown {
     if (error instanceof LongwatchError) return error;
-    const url = replica ? this.environment.readDatabaseUrl : this.environment.databaseUrl;
-    const address = url ? redactUrl(url) : 'an unknown address';
+    const url = replica ? this.#environment.readDatabaseUrl : this.#environment.databaseUrl;
+    const address = url ? showAddress(url) : 'an unknown address';
     const code = (error as { code?: unknown }).code;
     // Undefined table, column, function or schema.
     if (code === '42P01' || code === '42703' || code === '42883' || code === '3F000') {
@@ -125,9 +130,10 @@ export class Connections {
     }
     // Wrong password or role, or no such database.
     const refused = typeof code === 'string' && /^(28|3D)/.test(code);
-    if (isOutage(error) || refused || isNetworkError(error)) {
+    const tls = tlsProblem(error);
+    if (isOutage(error) || refused || tls !== undefined || isNetworkError(error)) {
       const Unavailable = replica ? ReplicaUnavailableError : DatabaseUnavailableError;
-      return new Unavailable(address, outageText(error), error);
+      return new Unavailable(address, tls ?? outageText(error), error);
     }
     return error;
   }
@@ -143,7 +149,7 @@ export class Connections {
     request: (client: Client) => Promise<T>,
     options: { withinMs?: number; done?: () => string } = {},
   ): Promise<T> {
-    const { address } = this.environment.temporal;
+    const { address } = this.#environment.temporal;
     try {
       const client = await this.client();
       return await client.withDeadline(Date.now() + (options.withinMs ?? REQUEST_MS), () => request(client));
@@ -158,7 +164,7 @@ export class Connections {
     try {
       return await this.temporal(async ({ workflowService }) => {
         const { pollers } = await workflowService.describeTaskQueue({
-          namespace: this.environment.temporal.namespace,
+          namespace: this.#environment.temporal.namespace,
           taskQueue: { name: TASK_QUEUE },
           taskQueueType: 1,
         });
@@ -173,17 +179,17 @@ export class Connections {
   }
 
   private client(): Promise<Client> {
-    if (!this.connecting) {
-      this.connecting = connectTemporal(this.environment.temporal);
+    if (!this.#connecting) {
+      this.#connecting = connectTemporal(this.#environment.temporal);
       // The next caller tries again.
-      this.connecting.catch(() => (this.connecting = undefined));
+      this.#connecting.catch(() => (this.#connecting = undefined));
     }
-    return this.connecting;
+    return this.#connecting;
   }
 
   async close(): Promise<void> {
-    const client = await this.connecting?.catch(() => undefined);
-    await Promise.all([client?.connection.close(), this.database?.close(), this.replica?.close()]);
+    const client = await this.#connecting?.catch(() => undefined);
+    await Promise.all([client?.connection.close(), this.#database?.close(), this.#replica?.close()]);
   }
 }
 

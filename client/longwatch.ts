@@ -1,6 +1,12 @@
 /** The library's entry object: from a connection to its trackers. Made by `connect`; its handles do the work. */
 import type { Logger } from 'pino';
-import { resolveEnvironment, type Environment, type EnvironmentFlags } from '../workers/config/environment';
+import {
+  resolveEnvironment,
+  shownEnvironment,
+  type Environment,
+  type EnvironmentFlags,
+  type ShownEnvironment,
+} from '../workers/config/environment';
 import type { BufferDefinition } from '../workers/config/buffer';
 import type { Json } from '../workflows/buffer/contract';
 import { BufferHandle } from './buffer';
@@ -23,10 +29,11 @@ export class Longwatch {
   private readonly connections: Connections;
   private readonly buffers = new Map<string, BufferHandle<never>>();
 
-  constructor(
-    readonly environment: Environment,
-    log?: Logger,
-  ) {
+  /** Where it is connected to, without passwords and keys. */
+  readonly environment: ShownEnvironment;
+
+  constructor(environment: Environment, log?: Logger) {
+    this.environment = shownEnvironment(environment);
     this.connections = new Connections(environment, log);
   }
 

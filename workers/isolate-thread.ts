@@ -4,12 +4,13 @@
  */
 import { pino } from 'pino';
 import { workerData } from 'piscina';
+import { serializers } from '../activities/log';
 import type { IsolatedTask } from '../activities/shift/isolate';
 import type { RunResult } from './config/definition';
 import { loadConfig } from './config/load';
 
 const { configPath, logLevel } = workerData as { configPath: string; logLevel: string };
-const log = pino({ level: logLevel }, pino.destination({ fd: 2, sync: true }));
+const log = pino({ level: logLevel, serializers }, pino.destination({ fd: 2, sync: true }));
 const config = loadConfig(configPath);
 
 export default async function runTask(task: IsolatedTask): Promise<RunResult> {

@@ -6,6 +6,7 @@
 import path from 'node:path';
 import runner from 'node-pg-migrate';
 import type { Logger } from 'pino';
+import { connectionString } from '../activities/store/address';
 
 /** Migrations beside Longwatch's. */
 export interface OwnMigrations {
@@ -18,7 +19,7 @@ export interface OwnMigrations {
 /** @returns the names of the migrations that were applied now. */
 export async function migrate(databaseUrl: string, log: Logger, own?: OwnMigrations): Promise<string[]> {
   const applied = await runner({
-    databaseUrl,
+    databaseUrl: connectionString(databaseUrl),
     dir: own?.folder ?? migrationsFolder(),
     direction: 'up',
     migrationsTable: own?.table ?? 'longwatch_migrations',

@@ -10,6 +10,7 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker, type InjectedSinks, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
+import { ourLog } from '../activities/log';
 import {
   BufferFeed,
   BufferMetrics,
@@ -29,7 +30,7 @@ import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
 import type { ShardSinks } from '../workflows/buffer/contract';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
-import type { TemporalTarget } from './config/environment';
+import { checkAddress, type TemporalTarget } from './config/environment';
 import { ConfigError } from './config/errors';
 import type { ResolvedConfig } from './config/resolve';
 import { bundleWorkflows } from './bundle';
@@ -84,7 +85,10 @@ const ACTIVITY_SLOTS = 5_000;
 const SHUTDOWN_GRACE = '10s';
 
 export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker> {
-  const { config, temporal, log } = setup;
+  const { config, temporal } = setup;
+  const log = ourLog(setup.log);
+  checkAddress(setup.databaseUrl, 'databaseUrl');
+  if (setup.directDatabaseUrl !== undefined) checkAddress(setup.directDatabaseUrl, 'directDatabaseUrl');
   const name = setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
   const sdkPort = await installRuntime(log);
   const database = new Database({ url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log });

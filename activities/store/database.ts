@@ -10,6 +10,7 @@ import { Client, Pool, type PoolClient, type QueryResultRow } from 'pg';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
+import { connectionString } from './address';
 
 /** One SQL statement, prepared once a connection under its name (unless `prepared` is false). */
 export interface Statement {
@@ -53,7 +54,7 @@ export class Database {
     this.prepared = !this.pooled && (options.prepared ?? true);
     this.limit = `set local statement_timeout = ${timeout}`;
     this.pool = new Pool({
-      connectionString: options.url,
+      connectionString: connectionString(options.url),
       max: options.connections ?? 6,
       application_name: 'longwatch',
       connectionTimeoutMillis: options.connectTimeoutMs ?? 3_000,
@@ -110,7 +111,7 @@ export class Database {
   /** A connection of its own, for LISTEN. PgBouncer's transaction mode cannot serve it. */
   listener(): Client {
     return new Client({
-      connectionString: this.options.directUrl ?? this.options.url,
+      connectionString: connectionString(this.options.directUrl ?? this.options.url),
       application_name: 'longwatch listener',
       connectionTimeoutMillis: 3_000,
       keepAlive: true,

@@ -1,4 +1,5 @@
 /** From any failure to a message and an exit status: 1 it failed, 2 it was used wrongly. Called once, by `main.ts`. */
+import { tlsProblem } from '../../activities/store/address';
 import { ConfigError, EnvironmentError } from '../../workers/config/errors';
 import { LongwatchError } from '../errors';
 
@@ -26,6 +27,8 @@ export function explain(error: unknown): Explained {
     return known('the database has no (or an old) Longwatch schema; bring it up to date: npx longwatch migrate', 1);
   }
   if (type === 'ForeignDeployment') return known(message, 1);
+  const tls = tlsProblem(error);
+  if (tls !== undefined) return known(`the database cannot be used: ${tls}`, 1);
   if (
     type === 'StoreUnavailable' ||
     (typeof code === 'string' && /^(ECONN|ENOTFOUND|EAI_AGAIN|28|3D|57P)/.test(code))

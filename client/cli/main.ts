@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { explain } from './errors';
+import { remark } from './output';
+import { plain } from './plain';
 import { addConfig } from './verbs/config';
 import { addPause, addResume, addStop } from './verbs/commands';
 import { addCrash } from './verbs/crash';
@@ -31,6 +33,10 @@ export function program(): Command {
     .description('Watch large sets of things that live elsewhere, durably.')
     .version(version(), '-v, --version')
     .exitOverride()
+    .configureOutput({
+      writeOut: (text) => process.stdout.write(plain(text)),
+      writeErr: (text) => process.stderr.write(plain(text)),
+    })
     .showHelpAfterError('(--help shows what can be given)')
     .configureHelp({ sortSubcommands: false })
     .addHelpText('after', '\nResults go to stdout, logs to stderr. Exit status: 0 done, 1 failed, 2 used wrongly.');
@@ -58,10 +64,10 @@ export async function main(args: readonly string[]): Promise<number> {
     // Commander has said it already; help and version are no failures.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     const { message, status, unexpected } = explain(error);
-    process.stderr.write(`${message}\n`);
+    remark(message);
     if (unexpected) {
       const stack = process.env.LONGWATCH_DEBUG ? (error as Error).stack : 'LONGWATCH_DEBUG=1 shows where it came from';
-      process.stderr.write(`${stack}\n`);
+      remark(stack ?? '');
     }
     return status;
   }

@@ -2,21 +2,27 @@
 import { once } from 'node:events';
 import type { Logger } from 'pino';
 import { lazy } from './lazy';
+import { inline, plain, plainJson, plainLogLine } from './plain';
 
 /** One line (or block) of a result. Waits when the reader of a pipe is slower. */
-export async function print(text: string): Promise<void> {
+export function print(text: string): Promise<void> {
+  return write(plain(text));
+}
+
+async function write(text: string): Promise<void> {
   if (!process.stdout.write(`${text}\n`)) await once(process.stdout, 'drain');
 }
 
 /** A result as JSON on one line. */
 export function printJson(value: unknown): Promise<void> {
   // JSON has no infinity: a percentile above the last bucket is a large number to whoever reads it.
-  return print(JSON.stringify(value, (_key, inner: unknown) => (inner === Infinity ? Number.MAX_SAFE_INTEGER : inner)));
+  const finite = (_key: string, inner: unknown) => (inner === Infinity ? Number.MAX_SAFE_INTEGER : inner);
+  return write(plainJson(JSON.stringify(value, finite)));
 }
 
 /** A remark for the person at the terminal. */
 export function remark(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${plain(text)}\n`);
 }
 
 export interface Column {
@@ -39,7 +45,8 @@ export function table(columns: readonly Column[], rows: readonly (string | numbe
       left: none, 'left-mid': none, mid: none, 'mid-mid': none, right: none, 'right-mid': none, middle: none,
     }, // prettier-ignore
   });
-  for (const row of rows) made.push(row.map((cell) => (cell === null ? '-' : cell)));
+  for (const row of rows)
+    made.push(row.map((cell) => (cell === null ? '-' : typeof cell === 'string' ? inline(cell) : cell)));
   return made
     .toString()
     .split('\n')
@@ -74,10 +81,13 @@ export function millis(value: number | null): string {
 /** Where the long-running verbs log: stderr, as JSON lines, or readable on a terminal. */
 export function logger(level: string): Logger {
   const { pino } = lazy.pino();
-  const options = { level, base: null };
-  if (!process.stderr.isTTY) return pino(options, pino.destination({ fd: 2, sync: true }));
+  const options = { level, base: null, serializers: lazy.log().serializers };
+  if (!process.stderr.isTTY) {
+    return pino({ ...options, hooks: { streamWrite: plainJson } }, pino.destination({ fd: 2, sync: true }));
+  }
   return pino({
     ...options,
+    hooks: { streamWrite: plainLogLine },
     transport: { target: 'pino-pretty', options: { destination: 2, translateTime: 'HH:MM:ss', singleLine: true } },
   });
 }

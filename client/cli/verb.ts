@@ -23,7 +23,10 @@ export function verb(program: Command, usage: string, text: string, examples: re
     .option('--json', 'the result as JSON on stdout')
     .option('--address <host:port>', "Temporal's address (TEMPORAL_ADDRESS)")
     .option('--namespace <name>', "Temporal's namespace (TEMPORAL_NAMESPACE)")
-    .option('--database <url>', 'the database (DATABASE_URL, which may go with READ_ and DIRECT_DATABASE_URL)')
+    .option(
+      '--database <url>',
+      'the database (DATABASE_URL, which may go with READ_ and DIRECT_DATABASE_URL; its password better in PGPASSWORD or PGPASSFILE)',
+    )
     .addHelpText('after', `\nExamples:\n${examples.map((line) => `  npx ${line}`).join('\n')}`);
 }
 

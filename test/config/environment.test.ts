@@ -1,8 +1,8 @@
 /** Where the servers are: flags, environment, the development stack that runs here, in that order. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { DEFAULT_ADDRESS, redactUrl, requireDatabase, resolveEnvironment } from '../../workers/config/environment';
+import { DEFAULT_ADDRESS, requireDatabase, resolveEnvironment } from '../../workers/config/environment';
 import { EnvironmentError } from '../../workers/config/errors';
 import { markOf } from '../../workers/dev/processes';
 import { writeDevState, type DevState } from '../../workers/dev/state';
@@ -138,10 +138,16 @@ test('an address that is none of PostgreSQL is refused', () => {
   expect(() => requireDatabase(found)).toThrow(/must look like postgres:/);
 });
 
-test.each([
-  ['postgres://user:secret@host:5432/name', 'postgres://user:***@host:5432/name'],
-  ['postgres://host/name?password=secret&sslmode=require', 'postgres://host/name?password=***&sslmode=require'],
-  ['secret that is no url', '***'],
-])('%s may be shown as %s', (url, shown) => {
-  expect(redactUrl(url)).toBe(shown);
+test.each(['http://u:secret@temporal:7233', 'u:secret@temporal:7233'])('%s is no address of Temporal', (address) => {
+  const act = () => resolveEnvironment({ address }, { cwd: inside, env: NOTHING });
+  expect(act).toThrow(/must look like host:7233/);
+  expect(act).not.toThrow(/secret/);
+});
+
+test('a profile file that is not TOML is refused without its lines', () => {
+  const file = path.join(project, 'temporal.toml');
+  writeFileSync(file, '[profile.default]\naddress = "a:1"\napi_key = "secret" oops\n');
+  const act = () => resolveEnvironment({}, { cwd: inside, env: { ...NOTHING, TEMPORAL_CONFIG_FILE: file } });
+  expect(act).toThrow(/cannot be read: Invalid TOML.*line 3/);
+  expect(act).not.toThrow(/secret/);
 });

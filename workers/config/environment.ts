@@ -7,6 +7,7 @@
  */
 import type { TLSConfig } from '@temporalio/common/lib/internal-non-workflow';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { problemOf, showAddress } from '../../activities/store/address';
 import { findDevState, type DevState } from '../dev/state';
 import { EnvironmentError } from './errors';
 
@@ -58,6 +59,9 @@ export function resolveEnvironment(
   const asked = flags.address ?? env.TEMPORAL_ADDRESS;
   const chosen = Boolean(asked || env.TEMPORAL_PROFILE || env.TEMPORAL_CONFIG_FILE);
   const address = asked || (running && !chosen ? running.temporalAddress : (given.address ?? DEFAULT_ADDRESS));
+  if (address.includes('@') || /^https?:/i.test(address)) {
+    throw new EnvironmentError("Temporal's address must look like host:7233; a key goes into TEMPORAL_API_KEY");
+  }
   const dev = running && running.temporalAddress === address ? running : undefined;
   const own = dev && !chosen ? {} : { tls: given.tls, apiKey: given.apiKey, metadata: given.metadata };
   return {
@@ -101,26 +105,35 @@ export function requireDatabase(environment: Environment): string {
     DIRECT_DATABASE_URL: directDatabaseUrl,
   };
   for (const [what, url] of Object.entries(given)) {
-    if (url !== undefined && !/^postgres(ql)?:\/\//.test(url)) {
-      throw new EnvironmentError(`${what} must look like postgres://user:password@host:5432/name`);
-    }
+    if (url !== undefined) checkAddress(url, what);
   }
   return databaseUrl;
 }
 
-/** A URL that may be shown: its password and the values of its query replaced by `***`. */
-export function redactUrl(url: string): string {
-  try {
-    const parsed = new URL(url);
-    if (parsed.password) parsed.password = '***';
-    for (const key of [...parsed.searchParams.keys()]) {
-      if (/pass|secret|token|key/i.test(key)) parsed.searchParams.set(key, '***');
-    }
-    return parsed.toString();
-  } catch {
-    // Not a URL that can be taken apart, so nothing of it is safe to show.
-    return '***';
-  }
+/** @throws EnvironmentError that says what is wrong with a database's address, and nothing of what stands in it. */
+export function checkAddress(url: string, what = 'the database address'): void {
+  const problem = problemOf(url);
+  if (problem !== undefined) throw new EnvironmentError(`${what} ${problem}`);
+}
+
+/** The same without its secrets, for whoever prints it. */
+export function shownEnvironment(environment: Environment): ShownEnvironment {
+  const { temporal, databaseUrl, readDatabaseUrl, directDatabaseUrl } = environment;
+  const shown = (url: string | undefined) => (url === undefined ? undefined : showAddress(url));
+  return {
+    temporal: { address: temporal.address, namespace: temporal.namespace },
+    databaseUrl: shown(databaseUrl),
+    readDatabaseUrl: shown(readDatabaseUrl),
+    directDatabaseUrl: shown(directDatabaseUrl),
+  };
+}
+
+/** Where a connection leads to: no password, no key, nothing of an address but its user, host, port and name. */
+export interface ShownEnvironment {
+  temporal: { address: string; namespace: string };
+  databaseUrl?: string;
+  readDatabaseUrl?: string;
+  directDatabaseUrl?: string;
 }
 
 function temporalFromEnvironment(env: NodeJS.ProcessEnv): Partial<TemporalTarget> {
@@ -138,7 +151,10 @@ function temporalFromEnvironment(env: NodeJS.ProcessEnv): Partial<TemporalTarget
       metadata: metadata as Record<string, string> | undefined,
     };
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new EnvironmentError(`Temporal's settings in the environment cannot be read: ${message}`);
+    // The first line says what is wrong; those after it are of the file, which may have keys in it.
+    const [message] = (error instanceof Error ? error.message : String(error)).split('\n');
+    const { line } = error as { line?: unknown };
+    const where = typeof line === 'number' ? ` (line ${line})` : '';
+    throw new EnvironmentError(`Temporal's settings in the environment cannot be read: ${message}${where}`);
   }
 }

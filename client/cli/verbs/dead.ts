@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { DeadFilter, DeadResult } from '../../dead';
 import { UsageError } from '../errors';
+import { inline } from '../plain';
 import { age, plural, print, printJson, remark, table } from '../output';
 import { seconds, verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
 
@@ -93,10 +94,10 @@ async function show(name: string, id: string, flags: CommonFlags): Promise<void>
     const letter = await longwatch.buffer(name).dead.show(id);
     if (flags.json) return printJson(letter);
     await print(`${letter.id}: ${letter.state}, ${letter.attempts} attempt(s), died at ${letter.diedAt}`);
-    if (letter.key !== null) await print(`key: ${letter.key}`);
-    for (const { at, error } of letter.errors) await print(`${new Date(at).toISOString()}  ${error}`);
+    if (letter.key !== null) await print(`key: ${inline(letter.key)}`);
+    for (const { at, error } of letter.errors) await print(`${new Date(at).toISOString()}  ${inline(error)}`);
     if (letter.op !== null)
-      await print(`${letter.state} at ${letter.changedAt}${letter.note ? `: ${letter.note}` : ''}`);
+      await print(`${letter.state} at ${letter.changedAt}${letter.note ? `: ${inline(letter.note)}` : ''}`);
     await print(JSON.stringify(letter.value, null, 2));
   });
 }

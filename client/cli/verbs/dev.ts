@@ -63,13 +63,15 @@ async function dev(flags: Flags): Promise<void> {
 async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, closers: Closers): Promise<void> {
   const log = logger(flags.log);
   const dir = path.resolve(flags.dir);
-  const { resolveEnvironment, requireDatabase } = lazy.environment();
+  const { checkAddress, resolveEnvironment, requireDatabase } = lazy.environment();
   const temporalAddress = flags.address ?? (process.env.TEMPORAL_ADDRESS || undefined);
+  const given = flags.database ?? (process.env.DATABASE_URL || undefined);
+  if (given !== undefined) checkAddress(given);
 
   const servers = await lazy.devServers().startDevServers({
     dir,
     temporalAddress,
-    databaseUrl: flags.database ?? (process.env.DATABASE_URL || undefined),
+    databaseUrl: given,
     namespace: flags.namespace ?? (process.env.TEMPORAL_NAMESPACE || undefined),
     onProgress: remark,
     log,
@@ -78,9 +80,9 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   closers.push(() => servers.stop());
   if (signal.aborted) return;
   // TLS and keys of the environment belong to a given server, not to the one that was started here.
-  const given = { address: servers.temporalAddress, namespace: servers.namespace, databaseUrl: servers.databaseUrl };
+  const own = { address: servers.temporalAddress, namespace: servers.namespace, databaseUrl: servers.databaseUrl };
   const temporal = temporalAddress
-    ? resolveEnvironment(given).temporal
+    ? resolveEnvironment(own).temporal
     : { address: servers.temporalAddress, namespace: servers.namespace };
   // It goes with DATABASE_URL, and with no other.
   const direct = servers.databaseUrl === process.env.DATABASE_URL ? process.env.DIRECT_DATABASE_URL : undefined;

@@ -10,6 +10,7 @@ import type { Longwatch } from '../../longwatch';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { age, count, millis, plural, print, printJson, remark, table } from '../output';
+import { inline } from '../plain';
 import { RunBar } from '../run-bar';
 import { verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
 
@@ -98,7 +99,7 @@ async function run(job: JobHandle, flags: CommonFlags): Promise<void> {
   if (flags.json) return printJson({ job: job.name, ...tick });
   await print(`${plural(tick.rows, 'row')} in ${(tick.ms / 1_000).toFixed(2)} s: ${tick.band ?? ''}`);
   if (tick.failed > 0) remark(`${plural(tick.failed, 'row')} failed`);
-  if (tick.error !== null) remark(tick.error);
+  if (tick.error !== null) remark(inline(tick.error));
 }
 
 async function explain(kind: JobKind, name: string, flags: CommonFlags & { config?: string }): Promise<void> {

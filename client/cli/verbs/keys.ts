@@ -1,5 +1,6 @@
 /** `longwatch keys show|delete`: what an idempotency key has stored, and forgetting it. */
 import type { Command } from 'commander';
+import { inline } from '../plain';
 import { print, printJson } from '../output';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
@@ -15,7 +16,7 @@ export function addKeys(program: Command): void {
       await print(
         `${found.state} by ${found.task} of ${found.workflow}, ${found.attempts} attempt(s), since ${found.createdAt}`,
       );
-      if (found.error !== null) await print(`last error: ${found.error}`);
+      if (found.error !== null) await print(`last error: ${inline(found.error)}`);
       if (found.state === 'done') await print(`result: ${JSON.stringify(found.result)}`);
       if (found.expiresAt !== null) await print(`forgotten at ${found.expiresAt}`);
     }),

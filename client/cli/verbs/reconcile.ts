@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { idInput } from '../id-input';
 import { count, plural, print, printJson, remark } from '../output';
+import { inline } from '../plain';
 import { Progress } from '../progress';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
@@ -46,6 +47,6 @@ async function reconcile(name: string, flags: Flags): Promise<void> {
 
 async function show(head: string, ids: string[]): Promise<void> {
   await print(head);
-  for (const id of ids.slice(0, SHOWN)) await print(`  ${id}`);
+  for (const id of ids.slice(0, SHOWN)) await print(`  ${inline(id)}`);
   if (ids.length > SHOWN) await print(`  … and ${count(ids.length - SHOWN)} more`);
 }

@@ -1,6 +1,7 @@
 /** `longwatch show`: one member, where it is kept and what is known of it. */
 import type { Command } from 'commander';
 import { age, print, printJson, table } from '../output';
+import { inline } from '../plain';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
 export function addShow(program: Command): void {
@@ -12,7 +13,7 @@ export function addShow(program: Command): void {
       const member = await longwatch.tracker(name).show(id);
       if (flags.json) return printJson(member);
       await print(
-        `${member.id}: pool ${member.pool}, ${member.node === null ? 'no node yet' : `node ${member.node}`}, ` +
+        `${member.id}: pool ${member.pool}, ${member.node === null ? 'no node yet' : `node ${inline(member.node)}`}, ` +
           `tracked since ${member.addedAt}`,
       );
       if (member.values.length === 0) return print('nothing fetched yet');

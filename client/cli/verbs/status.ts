@@ -8,6 +8,7 @@ import type { Status, TrackerSummary } from '../../status';
 import { explain } from '../errors';
 import { jobTable } from './jobs';
 import { age, count, millis, plural, print, printJson, table } from '../output';
+import { inline } from '../plain';
 import { seconds, verb, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
@@ -127,9 +128,9 @@ function render(status: Status): string {
     ...status.buffers.flatMap((buffer) => [...renderBuffer(buffer), '']),
     nodes.length === 0
       ? 'no worker is running'
-      : `nodes: ${nodes.map((n) => `${n.name} (${plural(n.pools, 'pool')})`).join(', ')}`,
+      : `nodes: ${nodes.map((n) => `${inline(n.name)} (${plural(n.pools, 'pool')})`).join(', ')}`,
     ...(status.replica ? [`read from a replica that is ${age(status.replica.behindMs)} behind`] : []),
-    ...gone.map((node) => `gone: ${node.name}, last heard of ${age(Date.now() - Date.parse(node.seenAt))} ago`),
+    ...gone.map((node) => `gone: ${inline(node.name)}, last heard of ${age(Date.now() - Date.parse(node.seenAt))} ago`),
   ];
   return lines.join('\n');
 }
@@ -190,7 +191,7 @@ function renderBuffer(buffer: BufferSummary): string[] {
     `${buffer.name}: ${facts.join(', ')}`,
     `  ${sum[0]} accepted ${buffer.balanced ? '=' : 'IS NOT'} ${sum[1]} done + ${sum[2]} pending + ${sum[3]} running + ` +
       `${sum[4]} dead + ${sum[5]} merged + ${sum[6]} dropped`,
-    ...(buffer.lastError === null ? [] : [`  last error: ${buffer.lastError.slice(0, 160)}`]),
+    ...(buffer.lastError === null ? [] : [`  last error: ${inline(buffer.lastError.slice(0, 160))}`]),
     ...(dead > 0 ? [`  see: npx longwatch dead list ${buffer.name}`] : []),
   ];
 }

@@ -1,0 +1,91 @@
+/** The database's address: no part of a password is shown, whatever characters it has, and TLS modes mean what PostgreSQL says. */
+import { Client } from 'pg';
+import { connectionString, problemOf, readAddress, showAddress, tlsProblem } from '../../activities/store/address';
+import { explain } from '../../client/cli/errors';
+import { checkAddress } from '../../workers/config/environment';
+import fc from 'fast-check';
+
+const PASSWORDS = [
+  'p@zq#w0kj',
+  'p/zq',
+  'p?zq',
+  'p%zq',
+  'p@zq/w#kj1',
+  'p#zq',
+  'a@b@c',
+  'p zq',
+  'p\\zq',
+  'p%zzzq',
+  'p%C3zq',
+  '@',
+  '12@34:56',
+];
+
+test.each(PASSWORDS)('a password %s that is not encoded is refused in one line without it', (password) => {
+  const url = `postgres://game:${password}@127.0.0.1:5432/lw`;
+  const act = () => checkAddress(url);
+  expect(act).toThrow(/^the database address has a character in its password that must be written as %40/);
+  for (const part of password.split(/[@#/?%\s\\]/).filter((one) => one.length > 1)) {
+    expect(act).not.toThrow(new RegExp(`\\b${part}`));
+    expect(showAddress(url)).not.toContain(part);
+  }
+});
+
+test.each(['?password=p@zq', '?password=p#zq', '#x', '?application_name=a@b'])('%s is refused as well', (rest) => {
+  expect(problemOf(`postgres://game@127.0.0.1/lw${rest}`)).toMatch(/must be written as %40/);
+});
+
+test('encoded, every password can be used, none is shown, and pg reads it as it was', () => {
+  const property = (password: string, user: string) => {
+    const url = `postgres://${encodeURIComponent(user)}:${encodeURIComponent(password)}@db.example:5432/lw?sslmode=require`;
+    expect(problemOf(url)).toBeUndefined();
+    expect(showAddress(url)).toBe(`postgres://${user}:***@db.example:5432/lw`);
+    const client = new Client({ connectionString: connectionString(url) }) as Client & { password: string };
+    expect([client.password, client.user, client.host]).toEqual([password, user, 'db.example']);
+  };
+  // Letters that stand nowhere in the rest of the address.
+  const text = fc.string({ unit: fc.constantFrom(...'XYZ@#/?%& :\\+=é'), minLength: 1 });
+  fc.assert(fc.property(text, fc.string({ unit: fc.constantFrom(...'abc_'), minLength: 1 }), property));
+});
+
+test.each<[url: string, shown: string]>([
+  ['postgres://user:secret@host:5432/name', 'postgres://user:***@host:5432/name'],
+  ['postgresql://host/name?password=secret&sslmode=require&user=u', 'postgres://u:***@host/name'],
+  ['postgres:///name?host=/var/run/postgresql', 'postgres:///var/run/postgresql/name'],
+  ['postgres://u:secret@[::1]:5432/name', 'postgres://u:***@[::1]:5432/name'],
+  ['secret that is no address', 'an address that cannot be read'],
+  ['postgres://game:secret', 'an address that cannot be read'],
+])('%s is shown as %s', (url, shown) => {
+  expect(showAddress(url)).toBe(shown);
+});
+
+test.each([
+  ['disable', false],
+  ['require', { rejectUnauthorized: false }],
+  ['verify-full', {}],
+  ['no-verify', { rejectUnauthorized: false }],
+])('sslmode=%s means what PostgreSQL says of it, without a warning', (mode, ssl) => {
+  const warned = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  const client = new Client({ connectionString: connectionString(`postgres://u@h/d?sslmode=${mode}`) });
+  expect((client as unknown as { ssl: unknown }).ssl).toEqual(ssl);
+  expect(warned).not.toHaveBeenCalled();
+  warned.mockRestore();
+});
+
+test('modes that pg cannot do are refused by name', () => {
+  expect(problemOf('postgres://u@h/d?sslmode=prefer')).toMatch(/sslmode that is none of disable, no-verify, require/);
+  expect(problemOf('postgres://u@h/d?sslmode=verify-ca')).toMatch(/needs sslrootcert=FILE/);
+  expect(readAddress('postgres://u@h/d?sslmode=prefer')).toBeUndefined();
+});
+
+test('what is wrong with TLS is one line that says what to do', () => {
+  const cause = new Error('The server does not support SSL connections');
+  expect(tlsProblem(new Error('outer', { cause }))).toMatch(/write sslmode=disable/);
+  const untrusted = Object.assign(new Error('self-signed certificate'), { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+  expect(explain(untrusted)).toMatchObject({
+    status: 1,
+    unexpected: false,
+    message: expect.stringMatching(/sslrootcert=FILE/) as string,
+  });
+  expect(tlsProblem(new Error('something else'))).toBeUndefined();
+});

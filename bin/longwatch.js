@@ -11,7 +11,9 @@ const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072' };
 if (RUNS_A_WORKER.includes(process.argv[2]) && !process.execArgv.includes(HEAP)) {
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major < 22 || (major === 22 && minor < 19)) {
-    process.stderr.write(`Node ${process.versions.node} is older than what Longwatch is tested with: use 22.19, 24 or 26\n`);
+    process.stderr.write(
+      `Node ${process.versions.node} is older than what Longwatch is tested with: use 22.19, 24 or 26\n`,
+    );
   }
   // Node before 22.15 cannot do this, and Windows never: the worker then takes some tens of megabytes more after a burst.
   if (process.execve && process.platform !== 'win32') {

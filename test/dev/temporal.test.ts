@@ -1,6 +1,8 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { TemporalNotFoundError } from '../../workers/dev/errors';
 import { cacheFolder, findTemporal, TEMPORAL_CLI_VERSION } from '../../workers/dev/temporal';
 
@@ -59,6 +61,46 @@ test('a download is found under the name that the SDK gives it', async () => {
   expect(await findTemporal({ env, download: noDownload })).toBe(found);
 });
 
+// Another user is needed, so only root can try it.
+const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip;
+describeAsRoot('where the user has no place of his own', () => {
+  test.each([
+    ['no home', () => ({ HOME: at('nowhere') })],
+    ['a home that cannot be written', () => ({ HOME: closedHome() })],
+  ])('%s: the binary goes below the temporary folder, into a folder that is his alone', async (_what, more) => {
+    const found = await asUser(54_321, more());
+    expect(found).toBe(path.join(at('tmp'), 'longwatch-54321', 'bin', 'temporal-v1.9.1'));
+  });
+
+  test('a folder there that somebody else has made is not trusted', async () => {
+    const planted = path.join(at('tmp'), 'longwatch-54321', 'bin');
+    program(path.join(planted, 'temporal'));
+    await expect(asUser(54_321, { HOME: at('nowhere') })).rejects.toThrow(/which cannot be written/);
+  });
+
+  function closedHome(): string {
+    mkdirSync(at('home'), { mode: 0o555 });
+    return at('home');
+  }
+
+  /** What another user finds, with a download that works. */
+  async function asUser(uid: number, more: NodeJS.ProcessEnv): Promise<string> {
+    mkdirSync(at('tmp'), { recursive: true });
+    for (const folder of [home, at('tmp')]) chmodSync(folder, 0o777);
+    const script = `
+      const { findTemporal } = require('./workers/dev/temporal');
+      const { writeFileSync } = require('node:fs');
+      const download = async (folder) => writeFileSync(folder + '/temporal-v1.9.1', '#!/bin/sh\\n', { mode: 0o755 });
+      findTemporal({ download }).then((found) => console.log(found), (error) => { console.error(error.message); process.exit(1); });`;
+    const options = {
+      ...{ cwd: path.join(__dirname, '..', '..'), uid, gid: uid },
+      env: { PATH: at('path'), TMPDIR: at('tmp'), ...more },
+    };
+    const { stdout } = await promisify(execFile)(process.execPath, ['--require', 'tsx/cjs', '-e', script], options);
+    return stdout.trim();
+  }
+});
+
 test('without a download it is compiled with Go into the cache folder, and says how long that takes', async () => {
   program(
     at('path', 'go'),
@@ -67,7 +109,9 @@ test('without a download it is compiled with Go into the cache folder, and says 
   const lines: string[] = [];
   const found = await findTemporal({ env, download: noDownload, onProgress: (line) => lines.push(line) });
   expect(found).toBe(at('.cache', 'longwatch', 'bin', 'temporal'));
-  expect(lines.join('\n')).toMatch(/Downloading[^]*did not work[^]*Compiling .*about 6 minutes/);
+  expect(lines.join('\n')).toMatch(
+    /Downloading .* v1\.9\.1 [^]*did not work[^]*Compiling .* v1\.5\.1 .*about 6 minutes/,
+  );
 });
 
 test('when nothing works, one error names all four ways and what was tried', async () => {

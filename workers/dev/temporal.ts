@@ -9,8 +9,11 @@ import os from 'node:os';
 import path from 'node:path';
 import { TemporalNotFoundError } from './errors';
 
-/** The newest tag that `go install` can build; server 1.29. */
-export const TEMPORAL_CLI_VERSION = 'v1.5.1';
+/** The newest release: what is downloaded; server 1.32. */
+export const TEMPORAL_CLI_VERSION = 'v1.9.1';
+
+/** The newest tag that `go install` can build; server 1.29, the oldest that Longwatch supports. */
+export const TEMPORAL_CLI_FROM_SOURCE = 'v1.5.1';
 
 /** How often a person hears that something slow goes on. */
 const PROGRESS_MS = 10_000;
@@ -54,8 +57,8 @@ export async function findTemporal(options: FindTemporalOptions = {}): Promise<s
     tried.push('go: not on PATH');
   } else {
     try {
-      const module = `github.com/temporalio/cli/cmd/temporal@${TEMPORAL_CLI_VERSION}`;
-      const compiling = `Compiling the temporal command ${TEMPORAL_CLI_VERSION} with go install (once, takes about 6 minutes)`;
+      const module = `github.com/temporalio/cli/cmd/temporal@${TEMPORAL_CLI_FROM_SOURCE}`;
+      const compiling = `Compiling the temporal command ${TEMPORAL_CLI_FROM_SOURCE} with go install (once, takes about 6 minutes)`;
       await withProgress(compiling, progress, goInstall(go, module, cache, env, options.installMs ?? 30 * 60_000));
       const compiled = inFolder(cache);
       if (compiled !== undefined) return compiled;
@@ -76,7 +79,7 @@ export function installedTemporal(env: NodeJS.ProcessEnv = process.env): string 
   return (
     onPath('temporal', env) ??
     inFolder(cacheFolder(env)) ??
-    inOwnFolder(temporaryCache()) ??
+    inFolder(temporaryCache()) ??
     folders.flatMap((folder) => (folder ? (inFolder(folder) ?? []) : []))[0]
   );
 }
@@ -87,7 +90,7 @@ function usableCache(env: NodeJS.ProcessEnv): string {
     try {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
       accessSync(folder, constants.W_OK);
-      if (isOurs(folder)) return folder;
+      if (isTrusted(folder)) return folder;
     } catch {
       // Not that one.
     }
@@ -97,10 +100,11 @@ function usableCache(env: NodeJS.ProcessEnv): string {
   );
 }
 
-/** In a shared folder somebody else could have put a program there for us to run. */
-function isOurs(folder: string): boolean {
-  const { uid, mode } = statSync(folder);
-  return process.getuid === undefined || (uid === process.getuid() && (mode & 0o022) === 0);
+/** Below the shared temporary folder somebody else could have put a program for us to run. */
+function isTrusted(folder: string): boolean {
+  if (folder !== temporaryCache() || process.getuid === undefined) return true;
+  const found = statSync(folder, { throwIfNoEntry: false });
+  return found !== undefined && found.uid === process.getuid() && (found.mode & 0o022) === 0;
 }
 
 function temporaryCache(): string {
@@ -131,20 +135,17 @@ function fourWays(cache: string, tried: string[]): string {
     `  2. Put a temporal binary on PATH or into ${cache}.`,
     '  3. Give this machine access to the network, so that the Temporal SDK can download one.',
     '  4. Install Go, so that it can be compiled: ' +
-      `go install github.com/temporalio/cli/cmd/temporal@${TEMPORAL_CLI_VERSION}`,
+      `go install github.com/temporalio/cli/cmd/temporal@${TEMPORAL_CLI_FROM_SOURCE}`,
     ...tried.map((line) => `  (${line})`),
   ].join('\n');
 }
 
 /** The SDK names its download after the version. */
 function inFolder(folder: string): string | undefined {
-  const names = ['temporal', `temporal-${TEMPORAL_CLI_VERSION}`, `temporal-${TEMPORAL_CLI_VERSION.slice(1)}`];
+  if (!isTrusted(folder)) return undefined;
+  const versions = [TEMPORAL_CLI_VERSION, TEMPORAL_CLI_FROM_SOURCE];
+  const names = ['temporal', ...versions.flatMap((version) => [`temporal-${version}`, `temporal-${version.slice(1)}`])];
   return names.map((name) => path.join(folder, name)).find(isExecutable);
-}
-
-function inOwnFolder(folder: string): string | undefined {
-  const found = inFolder(folder);
-  return found !== undefined && isOurs(folder) ? found : undefined;
 }
 
 function onPath(name: string, env: NodeJS.ProcessEnv): string | undefined {

@@ -1,32 +1,114 @@
 /**
  * The due times of a `cron`, by croner: workflow code must not do this itself, for time zones change with the machine's data, and a
- * replay would not find the same times. Called by `commands.ts`; checked at the config by `workers/config/resolve-population.ts`.
+ * replay would not find the same times. Called by `commands.ts` and `pass.ts`; checked at the config by
+ * `workers/config/resolve-population.ts`.
+ *
+ * After a downtime every missed time counts, however many there were: the newest are told one by one, the others as a number. Croner
+ * takes some 40 µs for each, so a pattern with seconds is counted by its minutes, and the event loop gets its turn in between.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import { Cron } from 'croner';
+import type { EarlierSchedule } from '../../workflows/population/contract';
+import { dueTimes } from '../../workflows/population/plan';
+import type { JobOptions, Schedule } from '../../workflows/population/options';
 
-/** So many past times are counted as missed, and so many to come are told at once. */
-const PAST = 2_000;
+type CronSchedule = Extract<Schedule, { cron: string }>;
+
+/** So many times to come are told at once. */
 const AHEAD = 32;
 /** The last moment that a Date can tell. */
 const END_OF_TIME = 8.64e15;
+const MINUTE = 60_000;
+/** More steps than this are not made: a downtime of more than a year of a cron that comes each minute. */
+const STEPS_MAX = 600_000;
+/** Steps between two turns of the event loop: some 20 ms. */
+const STEPS_AT_ONCE = 500;
 
-/** Due times after `after`, up to some beyond `now`, in order. Of a long downtime the newest ones only. */
-export function calendarOf(schedule: { cron: string; timeZone: string }, after: number, now: number): number[] {
-  const cron = new Cron(schedule.cron, { timezone: schedule.timeZone, paused: true });
-  const ahead = cron.nextRuns(AHEAD, new Date(now)).map((time) => time.getTime());
-  // One that names a year may have no more times: the last one is waited for in vain.
-  if (ahead.length < AHEAD) ahead.push(END_OF_TIME);
-  if (after >= now) return ahead.filter((time) => time > after);
-  const past: number[] = [];
-  // Croner only looks forward: from where the newest ones must lie, twice as far where that was too little.
-  for (let span = 60_000; past.length < PAST; span *= 8) {
-    const from = Math.max(after, now - span);
-    past.length = 0;
-    for (let at = cron.nextRun(new Date(from)); at && at.getTime() <= now; at = cron.nextRun(at)) {
-      past.push(at.getTime());
-      if (past.length > PAST) past.shift();
-    }
-    if (from === after) break;
-  }
-  return [...past, ...ahead];
+export interface Calendar {
+  /** In order; the newest past ones, and some to come. */
+  times: number[];
+  /** How many more lie before them. */
+  earlier: number;
 }
+
+/**
+ * Due times after `after`, up to some beyond `now`.
+ * @param keep so many of the past ones are told one by one
+ * @param ahead so many to come
+ */
+export async function calendarOf(
+  schedule: CronSchedule,
+  after: number,
+  now: number,
+  keep = 1,
+  ahead = AHEAD,
+): Promise<Calendar> {
+  const cron = cronOf(schedule);
+  const coming = cron.nextRuns(ahead, new Date(now)).map((time) => time.getTime());
+  // One that names a year may have no more times: the last one is waited for in vain.
+  if (coming.length < ahead) coming.push(END_OF_TIME);
+  if (after >= now) return { times: coming.filter((time) => time > after), earlier: 0 };
+  const newest = await newestOf(cron, after, now, keep);
+  const earlier = newest.length < keep ? 0 : await countDue(schedule, after, newest[0]! - 1);
+  return { times: [...newest, ...coming], earlier };
+}
+
+/** How many due times lie after `after` and not after `upto`. */
+export async function countDue(schedule: CronSchedule, after: number, upto: number): Promise<number> {
+  const cron = cronOf(schedule);
+  const fields = schedule.cron.trim().split(/\s+/);
+  const first = Math.ceil(after / MINUTE) * MINUTE;
+  const last = Math.floor(upto / MINUTE) * MINUTE;
+  if (fields.length < 6 || fields[0] === '0' || last <= first) return steps(cron, after, upto);
+  // Each minute that matches has the same seconds: [first, last) by minutes, what lies around it one by one.
+  const minutes = cronOf({ cron: ['0', ...fields.slice(1)].join(' '), timeZone: schedule.timeZone });
+  const seconds = cronOf({ cron: [fields[0], '*', '*', '*', '*', '*'].join(' '), timeZone: 'UTC' });
+  const inMinute = await steps(seconds, -1, MINUTE - 1);
+  const matching = await steps(minutes, first - 1, last - 1);
+  return (await steps(cron, after, first - 1)) + matching * inMinute + (await steps(cron, last - 1, upto));
+}
+
+/** Due times between two moments, by all schedules that held in between. */
+export async function dueBetween(
+  options: JobOptions,
+  before: readonly EarlierSchedule[],
+  after: number,
+  upto: number,
+): Promise<number> {
+  let from = after;
+  let count = 0;
+  const all = [...before, { schedule: options.schedule, until: Infinity }];
+  for (const { schedule, until } of all) {
+    if (until <= from || from >= upto) continue;
+    const to = Math.min(until, upto);
+    count +=
+      'cron' in schedule ? await countDue(schedule, from, to) : dueTimes(schedule, { calendar: [] }, from, to).count;
+    from = to;
+  }
+  return count;
+}
+
+/** The last `keep` times up to `now`, in order. Croner only looks forward: from where they must lie, farther back where that was too near. */
+async function newestOf(cron: Cron, after: number, now: number, keep: number): Promise<number[]> {
+  for (let span = MINUTE; ; span *= 8) {
+    const from = Math.max(after, now - span);
+    const newest: number[] = [];
+    await steps(cron, from, now, (time) => {
+      newest.push(time);
+      if (newest.length > keep) newest.shift();
+    });
+    if (newest.length >= keep || from === after) return newest;
+  }
+}
+
+async function steps(cron: Cron, after: number, upto: number, each?: (time: number) => void): Promise<number> {
+  let count = 0;
+  for (let at = cron.nextRun(new Date(after)); at && at.getTime() <= upto; at = cron.nextRun(at)) {
+    each?.(at.getTime());
+    if (++count >= STEPS_MAX) break;
+    if (count % STEPS_AT_ONCE === 0) await turn();
+  }
+  return count;
+}
+
+const cronOf = ({ cron, timeZone }: CronSchedule): Cron => new Cron(cron, { timezone: timeZone, paused: true });

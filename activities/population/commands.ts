@@ -3,7 +3,7 @@
  * reads the row when it begins.
  */
 import { ErrorType } from '../../workflows/lib/errors';
-import type { JobOpening, JobState } from '../../workflows/population/contract';
+import type { EarlierSchedule, JobOpening, JobState } from '../../workflows/population/contract';
 import { jobChangeProblems, type JobOptions } from '../../workflows/population/options';
 import type { CommandResult, ReconfigureResult } from '../../workflows/tracker/contract';
 import type { OptionChange } from '../../workflows/tracker/options';
@@ -11,6 +11,7 @@ import { failure } from '../failures';
 import type { Database, Queryable } from '../store/database';
 import {
   createJob,
+  noteScheduleChange,
   readJob,
   setJobState as writeState,
   storeJobChanges,
@@ -28,26 +29,46 @@ export async function openJob(
 ): Promise<JobOpening> {
   const { job, options } = input;
   if (options) await checkJob(database, options);
-  return database.transaction(async (db) => {
+  const { row, open } = await database.transaction(async (db) => {
     if (options) {
       await createJob(db, job, options);
       await replaceOptions(db, await known(db, job, 'all'), options);
       if ((await known(db, job, 'all')).state === 'stopped') await writeState(db, job, 'running');
     }
-    const row = await known(db, job);
-    const open = await openTickOf(db, job);
-    const { schedule } = row.options;
-    const now = Date.now();
-    return {
-      state: row.state,
-      options: row.options,
-      version: row.version,
-      endedDue: row.endedDue,
-      open: open && { due: open.due, elapsed: open.elapsed, skipped: open.skipped, request: open.request },
-      calendar: 'cron' in schedule ? calendarOf(schedule, input.after ?? now, now) : [],
-    };
+    return { row: await known(db, job), open: await openTickOf(db, job) };
   });
+  const now = Date.now();
+  // What has ended is settled, whatever the workflow remembers.
+  const after = Math.max(input.after ?? row.endedDue ?? now, row.endedDue ?? 0);
+  const { schedule } = row.options;
+  const times = 'cron' in schedule ? await calendarOf(schedule, after, now, keptOf(row)) : undefined;
+  return {
+    state: row.state,
+    options: row.options,
+    version: row.version,
+    endedDue: row.endedDue,
+    open: open && { due: open.due, elapsed: open.elapsed, skipped: open.skipped, request: open.request },
+    calendar: times?.times ?? [],
+    earlier: times?.earlier,
+    before: await owed(row, after),
+  };
 }
+
+/** With the due times of those that are a `cron`, up to their end. */
+async function owed(row: JobRow, after: number): Promise<EarlierSchedule[]> {
+  const all: EarlierSchedule[] = [];
+  let from = after;
+  for (const { schedule, until } of row.before) {
+    if (until <= from) continue;
+    const times = 'cron' in schedule ? await calendarOf(schedule, from, until, keptOf(row), 1) : undefined;
+    all.push({ schedule, until, calendar: times?.times, earlier: times?.earlier });
+    from = until;
+  }
+  return all;
+}
+
+/** So many past times must be told one by one: each of the last n is done, or only the newest. */
+const keptOf = ({ options }: JobRow): number => (typeof options.missed === 'number' ? options.missed : 1);
 
 export async function setJobState(
   database: Database,
@@ -83,7 +104,9 @@ async function replaceOptions(db: Queryable, row: JobRow, options: JobOptions): 
   if (along(row.options) !== along(options)) {
     await abandonTick(db, row.name, 'the definition has another table or key; the tick ended where it was');
   }
-  return storeJobOptions(db, row.name, options);
+  const changed = await storeJobOptions(db, row.name, options);
+  if (changed) await noteScheduleChange(db, row, (await known(db, row.name)).options.schedule);
+  return changed;
 }
 
 export async function setJobOptions(
@@ -95,6 +118,7 @@ export async function setJobOptions(
     const problems = changes.flatMap((change) => jobChangeProblems(row.options, change));
     if (problems.length > 0) throw failure(ErrorType.BadOption, problems.join('; '));
     const changed = await storeJobChanges(db, job, changes);
+    if (changed) await noteScheduleChange(db, row, (await known(db, job)).options.schedule);
     return { changed, version: (await known(db, job)).version };
   });
 }

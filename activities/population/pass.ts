@@ -10,7 +10,7 @@ import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
 import { jobWorkflowId, type PassInput, type PassResult, type TickOrder } from '../../workflows/population/contract';
-import { bandOf, leftOf } from '../../workflows/population/plan';
+import { bandOf, countsTooMuch, leftOf } from '../../workflows/population/plan';
 import type { JobOptions } from '../../workflows/population/options';
 import { errorOf, failure } from '../failures';
 import { isOutage, type Database } from '../store/database';
@@ -30,7 +30,7 @@ import {
   type TickRange,
   type TickRow,
 } from '../store/ticks';
-import { calendarOf } from './calendar';
+import { dueBetween } from './calendar';
 import { readWorkTable, type TableFacts } from './catalog';
 import { decay } from './decay';
 import { takeJobFence } from './fence';
@@ -166,6 +166,7 @@ async function openTick(
     options.work.kind === 'regen'
       ? await cutRanges(database, table, options.chunk)
       : [{ part: 0, after: null, upto: null, done: false }];
+  const left = await stillOwed(database, job, order, options);
   return database.transaction(async (db) => {
     const held = await holdJob(db, job, token);
     if (!held) throw fenced(job);
@@ -174,14 +175,18 @@ async function openTick(
     // Older than what has ended, and forgotten: it was done.
     if (held.endedDue !== undefined && order.due <= held.endedDue) return unknownTick(order);
     if (held.state === 'stopped') return 'stopped';
-    const { schedule } = options;
-    const calendar = 'cron' in schedule ? calendarOf(schedule, held.endedDue ?? order.due, order.due) : [];
-    const left = leftOf(order, options, calendar, held.endedDue);
     await insertTick(db, job, left);
     await insertRanges(db, job, token, ranges);
     if (options.kind !== 'sweep') await clearFailed(db, job);
     return { ...left, ms: 0 };
   });
+}
+
+/** The order without the intervals of ticks that have ended since it was made. Counted outside of a transaction: it may take a while. */
+async function stillOwed(database: Database, job: string, order: TickOrder, options: JobOptions): Promise<TickOrder> {
+  const row = await database.transaction((db) => readJob(db, job));
+  if (!row || !countsTooMuch(order, row.endedDue)) return order;
+  return leftOf(order, await dueBetween(options, row.before, row.endedDue, order.due));
 }
 
 async function close(node: PopulationNode, work: PassWork, result: WorkResult, ms: number): Promise<PassResult> {

@@ -2,8 +2,8 @@
  * A job's row: its state, options and fence. Written by the activities of `population/` on behalf of the job's workflow; read by
  * them and by `status`.
  */
-import type { JobState } from '../../workflows/population/contract';
-import { withJobChanges, type JobKind, type JobOptions } from '../../workflows/population/options';
+import type { EarlierSchedule, JobState } from '../../workflows/population/contract';
+import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../workflows/population/options';
 import type { OptionChange } from '../../workflows/tracker/options';
 import { run, type Queryable, type Statement } from './database';
 
@@ -17,10 +17,15 @@ export interface JobRow {
   /** Epoch milliseconds. */
   endedDue: number | undefined;
   chunkRows: number | undefined;
+  /** Schedules that held until a moment that was not settled yet. */
+  before: EarlierSchedule[];
+  /** Of the database, epoch milliseconds. */
+  now: number;
 }
 
 const SELECT_TEXT = `select name, kind, state, version::float8 as version, options, changes,
-                            (extract(epoch from ended_due) * 1000)::float8 as ended_due, chunk_rows
+                            (extract(epoch from ended_due) * 1000)::float8 as ended_due, chunk_rows,
+                            earlier_schedules, floor(extract(epoch from now()) * 1000)::float8 as now
                      from longwatch.job where name = $1`;
 const SELECT: Statement = { name: 'job-select', text: SELECT_TEXT };
 const LOCK: Statement = { name: 'job-lock', text: `${SELECT_TEXT} for no key update` };
@@ -44,6 +49,10 @@ const SET_CHANGES: Statement = {
          where name = $1 and changes is distinct from $2::jsonb
          returning name`,
 };
+const SET_EARLIER: Statement = {
+  name: 'job-set-earlier-schedules',
+  text: `update longwatch.job set earlier_schedules = $2 where name = $1`,
+};
 const NAMES: Statement = { name: 'job-running-names', text: `select name from longwatch.job where state <> 'stopped'` };
 
 interface RawRow {
@@ -56,6 +65,8 @@ interface RawRow {
   changes: Record<string, OptionChange['value']>;
   ended_due: number | null;
   chunk_rows: number | null;
+  earlier_schedules: EarlierSchedule[];
+  now: number;
 }
 
 export async function readJob(
@@ -73,6 +84,8 @@ export async function readJob(
       options: withJobChanges(raw.options, raw.changes),
       endedDue: raw.ended_due ?? undefined,
       chunkRows: raw.chunk_rows ?? undefined,
+      before: raw.earlier_schedules,
+      now: raw.now,
     }
   );
 }
@@ -105,6 +118,28 @@ export async function storeJobChanges(db: Queryable, name: string, changes: Opti
   }
   return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;
 }
+
+/** Who changes its schedule again and again before a tick has ended is counted by the oldest of them from there on. */
+const EARLIER_MAX = 20;
+
+/**
+ * Notes that a job has another schedule from now on: what fell due by the old one is still owed. While it is paused or stopped nothing
+ * falls due.
+ */
+export async function noteScheduleChange(db: Queryable, before: JobRow, schedule: Schedule): Promise<void> {
+  const same = JSON.stringify(sorted(before.options.schedule)) === JSON.stringify(sorted(schedule));
+  if (same) return;
+  const open = before.before.filter(({ until }) => until > (before.endedDue ?? 0));
+  const running = before.state === 'running';
+  const all = running ? [...open, { schedule: before.options.schedule, until: before.now }] : [];
+  const kept = all.slice(0, EARLIER_MAX);
+  if (all.length > kept.length) kept[kept.length - 1] = { ...kept.at(-1)!, until: before.now };
+  await run(db, SET_EARLIER, [before.name, JSON.stringify(kept)]);
+}
+
+/** Of an object that may come from jsonb, which has an order of its own. */
+const sorted = (schedule: Schedule): [string, unknown][] =>
+  Object.entries(schedule).sort(([a], [b]) => (a < b ? -1 : 1));
 
 /** Jobs that should have a workflow. */
 export async function runningJobs(db: Queryable): Promise<string[]> {

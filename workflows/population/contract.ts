@@ -8,7 +8,7 @@
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
 import type { CommandResult, ReconfigureResult, TrackerState } from '../tracker/contract';
 import type { OptionChange } from '../tracker/options';
-import type { JobKind, JobOptions } from './options';
+import type { JobKind, JobOptions, Schedule } from './options';
 
 /** Workflow id of a job: `job/stamina`. */
 export const jobWorkflowId = (job: string): string => `job/${job}`;
@@ -94,8 +94,22 @@ export interface JobOpening {
   /** Of the newest tick that has ended, and of the one that is open. */
   endedDue?: number;
   open?: TickOrder;
-  /** For a `cron`: due times from the newest settled one on, in order. */
+  /** For a `cron`: the newest due times since the settled one, and some to come, in order. */
   calendar: number[];
+  /** How many due times since the settled one lie before those of `calendar`. */
+  earlier?: number;
+  /** Schedules that held until a moment that was not settled yet, in order. */
+  before?: EarlierSchedule[];
+}
+
+/** A schedule that was replaced: what fell due by it up to then is still owed. */
+export interface EarlierSchedule {
+  schedule: Schedule;
+  /** Epoch milliseconds. */
+  until: number;
+  /** For a `cron`, as in `JobOpening`: up to `until`, and the one that follows. */
+  calendar?: number[];
+  earlier?: number;
 }
 
 export interface PassInput {
@@ -126,7 +140,10 @@ export interface PassResult {
 }
 
 export interface PopulationActivities {
-  /** With options: checks them against the database, then makes or takes up the row. Refused (BadOption) with PostgreSQL's words. */
+  /**
+   * With options: checks them against the database, then makes or takes up the row. Refused (BadOption) with PostgreSQL's words.
+   * `after`: due times from there on; without it, from the newest tick that has ended.
+   */
   openJob(input: { job: string; options?: JobOptions; after?: number }): Promise<JobOpening>;
   setJobState(input: { job: string; state: JobState }): Promise<CommandResult>;
   declareJob(input: { job: string; options: JobOptions }): Promise<ReconfigureResult>;

@@ -39,7 +39,7 @@ import {
   type TickOrder,
 } from './contract';
 import { jobChangeProblems } from './options';
-import { freshJobState, nextJobStep, nextTick, type JobMoment } from './plan';
+import { freshJobState, nextJobStep, nextTick, type JobMoment, type Known } from './plan';
 
 const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
 /** After a pass that failed for good, or that a newer holder has taken over. */
@@ -49,6 +49,8 @@ const FENCED_PAUSE_MS = 1_000;
 const END_PATIENCE_MS = 5_000;
 /** Looked at again then; a job may wait for longer than a timer can. */
 const LONGEST_TIMER_MS = 30 * 24 * 60 * 60_000;
+/** Before the first look. */
+const UNKNOWN: Known = { calendar: [] };
 /** A pass may take long; a worker that dies is noticed by its heartbeat. */
 const PASS_MS = 7 * 24 * 60 * 60_000;
 
@@ -121,7 +123,7 @@ export async function job(input: JobInput): Promise<void> {
   // ── The loop: decide, carry out, wait ──
   for (;;) {
     if (replaced !== undefined) throw replaced;
-    const step = nextJobStep(state, moment(), now?.options, now?.calendar ?? []);
+    const step = nextJobStep(state, moment(), now?.options, now ?? UNKNOWN);
     switch (step.do) {
       case 'open':
         await open();
@@ -145,7 +147,7 @@ export async function job(input: JobInput): Promise<void> {
         return;
       case 'continueAsNew':
         await throughTheGate(
-          () => nextJobStep(state, moment(), now?.options, now?.calendar ?? []).do === 'continueAsNew',
+          () => nextJobStep(state, moment(), now?.options, now ?? UNKNOWN).do === 'continueAsNew',
           () => continueAsNew<typeof job>({ job: name, state: { ...state, runs: state.runs + 1 } }),
         );
         break;
@@ -174,10 +176,11 @@ export async function job(input: JobInput): Promise<void> {
 
   /** The first look of a run; what was open in the database is gone on with, whoever began it. */
   async function open(): Promise<void> {
-    const found = await openJob({ job: name, options: input.options, after: state.settled });
     // Brought back by a patrol: what fell due since the last tick was missed. A start begins anew.
+    const broughtBack = !input.state && !input.options;
+    const after = broughtBack ? undefined : state.settled;
+    const found = await openJob({ job: name, options: input.options, after });
     if (found.endedDue !== undefined) {
-      const broughtBack = !input.state && !input.options;
       state.settled = broughtBack ? found.endedDue : Math.max(state.settled, found.endedDue);
     }
     state.open ??= found.open;
@@ -270,7 +273,7 @@ export async function job(input: JobInput): Promise<void> {
 
   function status(): JobStatus {
     if (!now) throw new Error(`job ${name} is opening`);
-    const next = nextTick(now.options, now.calendar, state.settled, Date.now());
+    const next = nextTick(now.options, now, state.settled, Date.now());
     return {
       job: name,
       kind: now.options.kind,

@@ -40,7 +40,7 @@ export function createActivities(deps: ActivityDeps): TrackerActivities {
     setTrackerState: (input) => setTrackerState(database, input),
     declareOptions: (input) => declareOptions(database, input),
     setOptions: (input) => setOptions(database, input),
-    splitPools: (input) => splitPools(database, input),
+    splitPools: (input) => splitPools(database, input, () => Context.current().heartbeat()),
     wakePools: (input) => wakePools(database, temporal, input, () => Context.current().heartbeat()),
   };
 }

@@ -29,7 +29,7 @@ export const OPEN_CHANGE: Statement = {
 
 export const COUNT_MEMBERS: Statement = {
   name: 'client-count-members',
-  text: `select count(*)::int as members from longwatch.member where tracker = $1 and removed_at is null`,
+  text: `select coalesce(sum(members), 0)::int as members from longwatch.pool where tracker = $1`,
 };
 
 /** True also when they were all removed, as long as their tombstones are kept. */
@@ -51,21 +51,21 @@ export const COUNT_APPLIED: Statement = {
 
 export const LIST: Statement = {
   name: 'client-list',
-  text: `select id, pool, ${ms('added_at')} as added_at from longwatch.member
+  text: `select id, hash::float8 as hash, ${ms('added_at')} as added_at from longwatch.member
          where tracker = $1 and removed_at is null and id > $2
          order by id limit $3`,
 };
 
 export const LIST_POOL: Statement = {
   name: 'client-list-pool',
-  text: `select id, pool, ${ms('added_at')} as added_at from longwatch.member
-         where tracker = $1 and pool = $4 and removed_at is null and id > $2
+  text: `select id, hash::float8 as hash, ${ms('added_at')} as added_at from longwatch.member
+         where tracker = $1 and slot between $4 and $5 and removed_at is null and id > $2
          order by id limit $3`,
 };
 
 export const POOLS: Statement = {
   name: 'client-pools',
-  text: `select n.pool, coalesce(m.members, 0)::int as members, p.node, p.shift, p.attempt,
+  text: `select n.pool, coalesce(p.members, 0) as members, p.node, p.shift, p.attempt,
                 p.node is not null and p.released_at is null and p.quarantined_at is null
                   and coalesce(node.ended_at is null and node.seen_at > now() - ${NODE_GONE}, false) as on_shift,
                 ${ms('p.taken_at')} as taken_at, coalesce(p.crashes, 0) as crashes, p.last_error,
@@ -74,10 +74,6 @@ export const POOLS: Statement = {
          cross join lateral generate_series(0, t.pools - 1) as n(pool)
          left join longwatch.pool p on p.tracker = t.name and p.pool = n.pool
          left join longwatch.node on node.name = p.node
-         left join (
-           select pool, count(*) as members from longwatch.member
-           where tracker = $1 and removed_at is null group by pool
-         ) m on m.pool = n.pool
          where t.name = $1
          order by n.pool`,
 };
@@ -85,13 +81,15 @@ export const POOLS: Statement = {
 /** One member with all of its values; a row an operation, or one with nulls where none has a value. */
 export const SHOW: Statement = {
   name: 'client-show',
-  text: `select m.id, m.pool, p.node, ${ms('m.added_at')} as added_at, ${ms('m.removed_at')} as removed_at,
+  text: `select m.id, l.pool, p.node, ${ms('m.added_at')} as added_at, ${ms('m.removed_at')} as removed_at,
                 ${ms('now()')} as now, v.operation, v.value, v.etag, v.failures, v.error,
                 ${ms('v.fetched_at')} as fetched_at, ${ms('v.expires_at')} as expires_at,
                 ${ms('v.changed_at')} as changed_at, ${ms('v.failed_at')} as failed_at,
                 ${ms('v.held_until')} as held_until
          from longwatch.member m
-         left join longwatch.pool p on p.tracker = m.tracker and p.pool = m.pool
+         join longwatch.tracker t on t.name = m.tracker
+         cross join lateral (select longwatch.pool_of(m.hash, t.pools) as pool) l
+         left join longwatch.pool p on p.tracker = m.tracker and p.pool = l.pool
          left join longwatch.value v on v.member = m.key
          where m.tracker = $1 and m.id = $2
          order by v.operation`,
@@ -100,14 +98,11 @@ export const SHOW: Statement = {
 export const STATUS_TRACKERS: Statement = {
   name: 'client-status-trackers',
   text: `select t.name, t.state, t.pools, t.options, t.changes, t.gate_open,
-                coalesce(m.members, 0)::int as members,
+                coalesce(p.members, 0)::int as members,
                 coalesce(p.on_shift, 0)::int as on_shift, coalesce(p.quarantined, 0)::int as quarantined
          from longwatch.tracker t
          left join (
-           select tracker, count(*) as members from longwatch.member where removed_at is null group by tracker
-         ) m on m.tracker = t.name
-         left join (
-           select pool.tracker, count(*) filter (where pool.quarantined_at is not null) as quarantined,
+           select pool.tracker, sum(pool.members) as members, count(*) filter (where pool.quarantined_at is not null) as quarantined,
                   count(*) filter (
                     where pool.released_at is null and pool.quarantined_at is null and node.ended_at is null
                       and node.seen_at > now() - ${NODE_GONE}
@@ -129,7 +124,8 @@ export const STATUS_STALE: Statement = {
          from longwatch.member m
          cross join unnest($2::text[], $3::float8[]) as o(operation, every_ms)
          left join longwatch.value v on v.member = m.key and v.operation = o.operation
-         left join longwatch.pool p on p.tracker = m.tracker and p.pool = m.pool
+         join longwatch.tracker t on t.name = m.tracker
+         left join longwatch.pool p on p.tracker = m.tracker and p.pool = longwatch.pool_of(m.hash, t.pools)
          left join longwatch.node_stats s
            on s.node = p.node and s.tracker = m.tracker and s.operation = o.operation and s.held_until > now()
          where m.tracker = $1 and m.removed_at is null

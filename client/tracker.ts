@@ -20,6 +20,8 @@ import {
   type TrackerState,
 } from '../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
+import { poolOf } from '../workflows/tracker/plan';
+import { slotsOf } from '../workflows/tracker/slots';
 import { command, startRoot } from './commands';
 import type { Connections } from './connections';
 import {
@@ -200,16 +202,17 @@ export class TrackerHandle {
 
   /** @param from `rows` where a change rests on it. */
   private async *members(from: 'read' | 'rows', options: ListOptions): AsyncGenerator<Member> {
-    const row = await (from === 'read' ? this.shown() : this.require());
-    this.requirePool(options.pool, row.pools);
+    const { pools } = await (from === 'read' ? this.shown() : this.require());
+    this.requirePool(options.pool, pools);
+    const slots = options.pool === undefined ? undefined : slotsOf(options.pool, pools);
     let after = options.after ?? '';
     let left = options.limit ?? Infinity;
     while (left > 0) {
       const size = Math.min(PAGE, left);
-      const byPool = options.pool === undefined ? [] : [options.pool];
-      const statement = options.pool === undefined ? LIST : LIST_POOL;
-      const page = await this.connections[from]<MemberRow>(statement, [this.name, after, size, ...byPool]);
-      for (const member of page) yield { id: member.id, pool: member.pool, addedAt: iso(member.added_at)! };
+      const statement = slots ? LIST_POOL : LIST;
+      const bounds = slots ? [slots.first, slots.last] : [];
+      const page = await this.connections[from]<ListRow>(statement, [this.name, after, size, ...bounds]);
+      for (const { id, hash, added_at: added } of page) yield { id, pool: poolOf(hash, pools), addedAt: iso(added)! };
       if (page.length < size) return;
       after = page.at(-1)!.id;
       left -= page.length;
@@ -356,10 +359,10 @@ export class TrackerHandle {
   }
 }
 
-interface MemberRow {
+interface ListRow {
   [column: string]: unknown;
   id: string;
-  pool: number;
+  hash: number;
   added_at: number;
 }
 
@@ -377,7 +380,11 @@ interface PoolRow {
   last_error: string | null;
 }
 
-interface ShowRow extends MemberRow {
+interface ShowRow {
+  [column: string]: unknown;
+  id: string;
+  pool: number;
+  added_at: number;
   node: string | null;
   removed_at: number | null;
   now: number;

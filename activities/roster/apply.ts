@@ -7,7 +7,9 @@ import { NOTIFY_CHANNEL, type RosterApplied, type RosterChange } from '../../wor
 import { effectivePoolSize, hashId, poolOf } from '../../workflows/tracker/plan';
 import { failure } from '../failures';
 import type { Database, Queryable } from '../store/database';
-import { countMembers, nextStamp, raiseVersions, writeMembers, type MemberChange } from '../store/members';
+import { nextStamp, writeMembers, type MemberChange } from '../store/members';
+import { addToCounts, countMembers, raiseVersions } from '../store/pools';
+import { reach } from '../points';
 import { notify, readTracker } from '../store/trackers';
 
 export async function applyRoster(
@@ -22,12 +24,15 @@ export async function applyRoster(
     const changes = await lastOfEach(db, input.changes, tracker.pools);
     const pools = [...new Set(changes.map((change) => change.pool))];
     await raiseVersions(db, input.tracker, pools);
-    const written = await writeMembers(db, input.tracker, changes);
+    await reach('apply.locked');
+    const { added, removed, counts } = await writeMembers(db, input.tracker, changes);
+    await addToCounts(db, input.tracker, counts);
     await notify(db, NOTIFY_CHANNEL, { tracker: input.tracker, pools });
 
     const poolMembers = await countMembers(db, input.tracker, input.pool);
     return {
-      ...written,
+      added,
+      removed,
       poolMembers,
       poolSize: effectivePoolSize(tracker.options.poolSize, poolMembers * tracker.pools),
     };

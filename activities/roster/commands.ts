@@ -13,7 +13,7 @@ import {
 import { changeProblems, type OptionChange, type TrackerOptions } from '../../workflows/tracker/options';
 import { failure } from '../failures';
 import type { Database, Queryable } from '../store/database';
-import { countMembers } from '../store/members';
+import { countMembers } from '../store/pools';
 import {
   createTracker,
   notify,

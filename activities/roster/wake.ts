@@ -8,17 +8,16 @@ import { poolWorkflowId, trackerWorkflowId } from '../../workflows/tracker/contr
 import type { Database, Statement } from '../store/database';
 import { purgeTombstones } from '../store/members';
 import type { TemporalLink } from '../temporal';
+import { recountOne } from './recount';
 
-/** Pool 0 always counts: it keeps the gate. */
+/** Pool 0 always counts: it keeps the gate. One that was halved by a split, and not counted since, may have members. */
 const POOLS: Statement = {
   name: 'wake-pools',
   text: `select 0 as pool where $2 = 0 and not $3
          union
-         select m.pool from longwatch.member m
-         where m.tracker = $1 and m.removed_at is null and m.pool >= $2 and not $3
-         union
          select p.pool from longwatch.pool p
-         where p.tracker = $1 and p.quarantined_at is not null and p.pool >= $2
+         where p.tracker = $1 and p.pool >= $2
+           and (p.quarantined_at is not null or ((p.members > 0 or p.recount) and not $3))
          order by pool`,
 };
 const TRACKERS: Statement = {
@@ -41,7 +40,7 @@ export async function wakePools(
   return { woken: pools.length };
 }
 
-/** A tracker's part of the patrol (`patrol.ts`): its root and the pools that have members run, and old tombstones go. */
+/** A tracker's part of the patrol (`patrol.ts`): its root and the pools that have members run, one pool is counted, and old tombstones go. */
 export async function wakeMissingPools(
   database: Database,
   temporal: TemporalLink,
@@ -52,6 +51,9 @@ export async function wakeMissingPools(
     if (!running.has(trackerWorkflowId(name)) && (await temporal.wakeTracker(name))) {
       log.warn({ tracker: name }, 'the tracker had no root workflow; it was started again');
     }
+    const mended = await recountOne(database, name);
+    if (mended)
+      log.error({ tracker: name, ...mended }, 'a pool had another number of members than its row said; it is mended');
     const missing = (await poolsOf(database, name, 0, false)).filter(
       (pool) => !running.has(poolWorkflowId(name, pool)),
     );

@@ -15,6 +15,7 @@ import { recordCrash, releaseFence, takeFence, type Claim, type Held } from '../
 import { errorOf, failure } from '../failures';
 import { isOutage, type Database } from '../store/database';
 import { freshnessOf, membersOf } from '../store/members';
+import { readSlots } from '../store/pools';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../temporal';
 import { ForcedCrash, type Node } from './node';
@@ -102,7 +103,8 @@ async function begin(
     tracker,
   );
   await database.transaction(async (db) => {
-    const members = await membersOf(db, claim.tracker, claim.pool);
+    const slots = await readSlots(db, claim.tracker, claim.pool);
+    const members = await membersOf(db, claim.tracker, slots);
     const freshness = await freshnessOf(
       db,
       members.map((member) => member.key),

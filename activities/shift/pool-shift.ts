@@ -5,6 +5,8 @@
 import type { Logger } from 'pino';
 import type { TrackerDefinition } from '../../workers/config/definition';
 import type { ShiftEnd } from '../../workflows/tracker/contract';
+import { hashId } from '../../workflows/tracker/plan';
+import { holds, slotOf, type Slots } from '../../workflows/tracker/slots';
 import type { Claim, Held } from '../durable/fence';
 import type { FreshnessRow, MemberRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
@@ -45,6 +47,8 @@ export class PoolShift {
   /** A flush looks at this shift even if it has no results. */
   hinted = false;
   private over = false;
+  /** Where its members lie, by the layout that was looked at last. */
+  private slots: Slots | undefined;
 
   constructor(
     private readonly setup: PoolShiftSetup,
@@ -74,7 +78,7 @@ export class PoolShift {
     return this.over;
   }
 
-  /** The whole roster: at the start, and when members have left for another pool. */
+  /** The whole roster: at the start, and when a split has made this pool. */
   loadAll(rows: MemberRow[], freshness: FreshnessRow[]): void {
     const stay = new Set(rows.map((row) => row.id));
     const gone: string[] = [];
@@ -97,6 +101,18 @@ export class PoolShift {
     const newcomers = rows.filter((row) => !row.removed && this.members.slotOf(row.id) === undefined);
     const now = this.setup.host.clock.now();
     for (const row of newcomers) this.add(row, known.get(row.key) ?? [], now, newcomers.length);
+  }
+
+  /** Drops the members outside of these slots: a split has given them to another pool. */
+  keepOnly(slots: Slots): void {
+    if (this.slots?.first === slots.first && this.slots.last === slots.last) return;
+    this.slots = slots;
+    const gone: string[] = [];
+    this.members.forEach((slot) => {
+      const id = this.members.id(slot);
+      if (!holds(slots, slotOf(hashId(id)))) gone.push(id);
+    });
+    for (const id of gone) this.remove(id);
   }
 
   /** The tracker's row as a flush found it: its options, state and gate. */

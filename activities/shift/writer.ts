@@ -9,6 +9,7 @@ import { errorOf } from '../failures';
 import { lockFences, type LockedPool } from '../durable/fence';
 import { isOutage, run, type Database, type Queryable, type Statement } from '../store/database';
 import { changedMembers, freshnessOf, membersOf } from '../store/members';
+import { readSlots } from '../store/pools';
 import { noteNode, writeStats, type NodeRow, type StatsRow } from '../store/nodes';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import { writeFailures, writeSuccesses } from '../store/values';
@@ -168,10 +169,11 @@ export class Writer {
 
   private async followRoster(db: Queryable, shift: PoolShift, now: LockedPool): Promise<void> {
     const { tracker, pool } = shift.claim;
+    const slots = await readSlots(db, tracker, pool);
     const whole = shift.rosterVersion < now.reloadVersion;
     const rows = whole
-      ? await membersOf(db, tracker, pool)
-      : await changedMembers(db, tracker, pool, shift.rosterVersion);
+      ? await membersOf(db, tracker, slots)
+      : await changedMembers(db, tracker, slots, shift.rosterVersion);
     const joining = rows.filter((row) => !row.removed && shift.members.slotOf(row.id) === undefined);
     const freshness = await freshnessOf(
       db,
@@ -179,6 +181,7 @@ export class Writer {
     );
     if (whole) shift.loadAll(rows, freshness);
     else shift.loadChanges(rows, freshness);
+    shift.keepOnly(slots);
     shift.rosterVersion = now.rosterVersion;
   }
 

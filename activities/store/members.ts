@@ -1,7 +1,8 @@
 /**
- * Who is tracked where. Written by `roster/apply.ts` and `roster/split.ts` under the pools' locks; read by shifts, whole
- * when they take a pool and by what changed afterwards.
+ * Who is tracked. Written by `roster/apply.ts` under the pools' locks (`pools.ts`); read by shifts, whole when they take a pool and by
+ * what changed afterwards. Which pool a member is in follows from its slot and the number of pools (`workflows/tracker/slots.ts`).
  */
+import type { Slots } from '../../workflows/tracker/slots';
 import { run, type Queryable, type Statement } from './database';
 
 export interface MemberRow {
@@ -36,62 +37,41 @@ export interface MemberChange {
 
 const MILLISECONDS = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
 
-/** Version first, so that a shift that looks before the change commits looks again after it. */
-const RAISE_VERSIONS: Statement = {
-  name: 'pool-raise-versions',
-  text: `insert into longwatch.pool (tracker, pool, roster_version)
-         select $1, p, 1 from unnest($2::int[]) as p order by p
-         on conflict (tracker, pool) do update set roster_version = pool.roster_version + 1
-         returning pool, roster_version::float8 as version`,
-};
-const RAISE_RELOADS: Statement = {
-  name: 'pool-raise-reloads',
-  text: `update longwatch.pool set reload_version = roster_version where tracker = $1 and pool = any($2)`,
-};
-/** The last stamp wins; the same stamp again changes nothing. */
+/** The last stamp wins; the same stamp again changes nothing. `before`: whether it was a member; nobody else writes while its pool is locked. */
 const UPSERT: Statement = {
   name: 'member-upsert',
-  text: `insert into longwatch.member as m (tracker, id, hash, pool, stamp, roster_version, removed_at)
-         select $1, c.id, c.hash, c.pool, c.stamp, p.roster_version, case when c.removed then now() end
-         from unnest($2::text[], $3::bigint[], $4::int[], $5::bigint[], $6::boolean[]) as c (id, hash, pool, stamp, removed)
-         join longwatch.pool p on p.tracker = $1 and p.pool = c.pool
-         order by c.id
-         on conflict (tracker, id) do update
-         set stamp = excluded.stamp,
-             pool = excluded.pool,
-             roster_version = excluded.roster_version,
-             removed_at = excluded.removed_at,
-             added_at = case when m.removed_at is not null then now() else m.added_at end
-         where m.stamp < excluded.stamp
-         returning key::float8 as key, (removed_at is not null) as removed`,
+  text: `with before as (
+           select id from longwatch.member where tracker = $1 and id = any($2::text[]) and removed_at is null
+         ), written as (
+           insert into longwatch.member as m (tracker, id, hash, stamp, roster_version, removed_at)
+           select $1, c.id, c.hash, c.stamp, p.roster_version, case when c.removed then now() end
+           from unnest($2::text[], $3::bigint[], $4::int[], $5::bigint[], $6::boolean[]) as c (id, hash, pool, stamp, removed)
+           join longwatch.pool p on p.tracker = $1 and p.pool = c.pool
+           order by c.id
+           on conflict (tracker, id) do update
+           set stamp = excluded.stamp,
+               roster_version = excluded.roster_version,
+               removed_at = excluded.removed_at,
+               added_at = case when m.removed_at is not null then now() else m.added_at end
+           where m.stamp < excluded.stamp
+           returning m.key, m.id, m.removed_at is not null as removed
+         )
+         select w.key::float8 as key, w.id, w.removed, b.id is not null as before
+         from written w left join before b on b.id = w.id`,
 };
 const DELETE_VALUES: Statement = {
   name: 'value-delete',
   text: `delete from longwatch.value where member = any($1::bigint[])`,
 };
-/** Members whose pool is another one in a layout of $2 pools; only these rows are touched. */
-const MOVED_POOLS: Statement = {
-  name: 'member-moved-pools',
-  text: `select distinct pool as source, longwatch.pool_of(hash, $2) as target
-         from longwatch.member where tracker = $1 and longwatch.pool_of(hash, $2) <> pool`,
-};
-const MOVE: Statement = {
-  name: 'member-move',
-  text: `update longwatch.member m
-         set pool = p.pool, roster_version = p.roster_version
-         from longwatch.pool p
-         where m.tracker = $1 and p.tracker = $1
-           and longwatch.pool_of(m.hash, $2) <> m.pool and p.pool = longwatch.pool_of(m.hash, $2)`,
-};
 const SELECT_POOL: Statement = {
   name: 'member-select-pool',
   text: `select key::float8 as key, id, false as removed, ${MILLISECONDS('added_at')} as added_at
-         from longwatch.member where tracker = $1 and pool = $2 and removed_at is null`,
+         from longwatch.member where tracker = $1 and slot between $2 and $3 and removed_at is null`,
 };
 const SELECT_CHANGED: Statement = {
   name: 'member-select-changed',
   text: `select key::float8 as key, id, removed_at is not null as removed, ${MILLISECONDS('added_at')} as added_at
-         from longwatch.member where tracker = $1 and pool = $2 and roster_version > $3`,
+         from longwatch.member where tracker = $1 and slot between $2 and $3 and roster_version > $4`,
 };
 const SELECT_FRESHNESS: Statement = {
   name: 'value-select-freshness',
@@ -99,11 +79,6 @@ const SELECT_FRESHNESS: Statement = {
                 ${MILLISECONDS('fetched_at')} as fetched_at, ${MILLISECONDS('expires_at')} as expires_at,
                 ${MILLISECONDS('held_until')} as held_until, ${MILLISECONDS('failed_at')} as failed_at
          from longwatch.value where member = any($1::bigint[])`,
-};
-const COUNT: Statement = {
-  name: 'member-count',
-  text: `select count(*)::int as members
-         from longwatch.member where tracker = $1 and ($2::int is null or pool = $2) and removed_at is null`,
 };
 const NEXT_STAMPS: Statement = { name: 'stamp-next', text: `select nextval('longwatch.stamp')::float8 as stamp` };
 const PURGE: Statement = {
@@ -114,23 +89,19 @@ const PURGE: Statement = {
              secs => coalesce(t.changes ->> 'tombstonesMs', t.options ->> 'tombstonesMs')::float8 / 1000) limit 1000)`,
 };
 
-/** Locks and raises the pools' roster versions, in the order of their numbers so that no two writers wait for each other. */
-export async function raiseVersions(db: Queryable, tracker: string, pools: number[]): Promise<void> {
-  await run(db, RAISE_VERSIONS, [tracker, [...new Set(pools)].sort((a, b) => a - b)]);
+/** What changes of members came to: who joined and who left, and how each pool's count changed. */
+export interface Written {
+  added: number;
+  removed: number;
+  counts: Map<number, number>;
 }
 
-/** Tells the shifts of these pools that members left: what changed does not show them, so they load all. */
-export async function raiseReloads(db: Queryable, tracker: string, pools: number[]): Promise<void> {
-  await run(db, RAISE_RELOADS, [tracker, pools]);
-}
-
-/** Writes changes of distinct ids, and deletes the values of those removed. Call `raiseVersions` for their pools first. */
-export async function writeMembers(
-  db: Queryable,
-  tracker: string,
-  changes: MemberChange[],
-): Promise<{ added: number; removed: number }> {
-  const rows = await run<{ key: number; removed: boolean }>(db, UPSERT, [
+/**
+ * Writes changes of distinct ids, and deletes the values of those removed. Call `raiseVersions` for their pools first, and
+ * `addToCounts` with what comes of it, in the same transaction.
+ */
+export async function writeMembers(db: Queryable, tracker: string, changes: MemberChange[]): Promise<Written> {
+  const rows = await run<{ key: number; id: string; removed: boolean; before: boolean }>(db, UPSERT, [
     tracker,
     changes.map((c) => c.id),
     changes.map((c) => c.hash),
@@ -140,32 +111,30 @@ export async function writeMembers(
   ]);
   const removed = rows.filter((row) => row.removed).map((row) => row.key);
   if (removed.length > 0) await run(db, DELETE_VALUES, [removed]);
-  return { added: rows.length - removed.length, removed: removed.length };
+
+  const poolOfId = new Map(changes.map((change) => [change.id, change.pool]));
+  const written: Written = { added: 0, removed: 0, counts: new Map() };
+  for (const row of rows) {
+    if (row.removed !== row.before) continue;
+    const pool = poolOfId.get(row.id)!;
+    if (row.removed) written.removed++;
+    else written.added++;
+    written.counts.set(pool, (written.counts.get(pool) ?? 0) + (row.removed ? -1 : 1));
+  }
+  return written;
 }
 
-export async function movedPools(
-  db: Queryable,
-  tracker: string,
-  pools: number,
-): Promise<{ source: number; target: number }[]> {
-  return run(db, MOVED_POOLS, [tracker, pools]);
-}
-
-export async function moveMembers(db: Queryable, tracker: string, pools: number): Promise<void> {
-  await run(db, MOVE, [tracker, pools]);
-}
-
-export async function membersOf(db: Queryable, tracker: string, pool: number): Promise<MemberRow[]> {
-  return (await run<RawMember>(db, SELECT_POOL, [tracker, pool])).map(toMember);
+export async function membersOf(db: Queryable, tracker: string, { first, last }: Slots): Promise<MemberRow[]> {
+  return (await run<RawMember>(db, SELECT_POOL, [tracker, first, last])).map(toMember);
 }
 
 export async function changedMembers(
   db: Queryable,
   tracker: string,
-  pool: number,
+  { first, last }: Slots,
   since: number,
 ): Promise<MemberRow[]> {
-  return (await run<RawMember>(db, SELECT_CHANGED, [tracker, pool, since])).map(toMember);
+  return (await run<RawMember>(db, SELECT_CHANGED, [tracker, first, last, since])).map(toMember);
 }
 
 export async function freshnessOf(db: Queryable, keys: number[]): Promise<FreshnessRow[]> {
@@ -181,11 +150,6 @@ export async function freshnessOf(db: Queryable, keys: number[]): Promise<Freshn
     heldUntil: row.held_until,
     failedAt: row.failed_at,
   }));
-}
-
-/** Members of one pool, or of the whole tracker. */
-export async function countMembers(db: Queryable, tracker: string, pool: number | null): Promise<number> {
-  return (await run<{ members: number }>(db, COUNT, [tracker, pool]))[0]!.members;
 }
 
 export async function nextStamp(db: Queryable): Promise<number> {

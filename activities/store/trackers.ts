@@ -47,9 +47,10 @@ const SET_CHANGES: Statement = {
   name: 'tracker-set-changes',
   text: `update longwatch.tracker set changes = $2, version = version + 1 where name = $1`,
 };
+/** Not a new version: shifts learn of the layout by their pools' roster versions. */
 const SET_POOLS: Statement = {
   name: 'tracker-set-pools',
-  text: `update longwatch.tracker set pools = $2, version = version + 1 where name = $1`,
+  text: `update longwatch.tracker set pools = $2 where name = $1`,
 };
 /** An answer that changes nothing only notes the time, so that shifts do not reload for it. */
 const SET_GATE: Statement = {

@@ -74,7 +74,8 @@ export class Watch {
   /** Ids of all members that a node keeps now. */
   async membersOf(node: string): Promise<string[]> {
     const rows = await this.stack.sql<{ id: string }>(
-      `select m.id from longwatch.member m join longwatch.pool p on p.tracker = m.tracker and p.pool = m.pool
+      `select m.id from longwatch.member m join longwatch.tracker t on t.name = m.tracker
+         join longwatch.pool p on p.tracker = m.tracker and p.pool = longwatch.pool_of(m.hash, t.pools)
        where p.node = $1 and p.released_at is null and m.removed_at is null`,
       [node],
     );

@@ -177,9 +177,9 @@ describe('a flush', () => {
   async function poolWith(pool: number, id: string, clock: TestClock): Promise<Kit> {
     const held = await takeFence(database, claim({ pool }), never);
     const rows = await stack.sql<{ key: number }>(
-      `insert into longwatch.member (tracker, id, hash, pool, stamp, roster_version) values ('t', $1, 0, $2, 1, 0)
+      `insert into longwatch.member (tracker, id, hash, stamp, roster_version) values ('t', $1, 0, 1, 0)
        returning key::int`,
-      [id, pool],
+      [id],
     );
     const kit = shiftOf(look, { pool, token: held.token, clock });
     kit.shift.loadAll([member(id, { key: rows[0]!.key })], []);

@@ -40,8 +40,8 @@ async function onNode(definition: TrackerDefinition, members: number, test: (run
     JSON.stringify(rowOf(definition).options),
   ]);
   const rows = await stack.sql<{ key: number; id: string }>(
-    `insert into longwatch.member (tracker, id, hash, pool, stamp, roster_version)
-     select $1, 'm' || i, 0, 0, 1, 0 from generate_series(1, $2) i returning key::int, id`,
+    `insert into longwatch.member (tracker, id, hash, stamp, roster_version)
+     select $1, 'm' || i, 0, 1, 0 from generate_series(1, $2) i returning key::int, id`,
     [definition.name, members],
   );
   const metrics = new NodeMetrics();

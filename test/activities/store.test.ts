@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { readResult, type Failure, type Success } from '../../activities/shift/results';
 import { Database } from '../../activities/store/database';
-import { purgeTombstones, raiseVersions, writeMembers } from '../../activities/store/members';
+import { purgeTombstones, writeMembers } from '../../activities/store/members';
+import { raiseVersions } from '../../activities/store/pools';
 import { writeFailures, writeSuccesses } from '../../activities/store/values';
 import { hashId, poolOf } from '../../workflows/tracker/plan';
 import { Stack } from '../support/stack';
@@ -27,8 +28,8 @@ beforeEach(() => stack.sql(`delete from longwatch.member`));
 
 async function members(count: number): Promise<number[]> {
   const rows = await stack.sql<{ key: number }>(
-    `insert into longwatch.member (tracker, id, hash, pool, stamp, roster_version)
-     select 't', 'm' || i, 0, 0, 1, 1 from generate_series(1, $1) i returning key::int`,
+    `insert into longwatch.member (tracker, id, hash, stamp, roster_version)
+     select 't', 'm' || i, 0, 1, 1 from generate_series(1, $1) i returning key::int`,
     [count],
   );
   return rows.map((row) => row.key);
@@ -296,10 +297,10 @@ describe('members: the last stamp wins', () => {
     await change('x', 1, false);
     const [{ key }] = (await stack.sql<{ key: number }>(`select key::int from longwatch.member`)) as [{ key: number }];
     await write([success(key)]);
-    expect(await change('x', 2, true)).toEqual({ added: 0, removed: 1 });
+    expect(await change('x', 2, true)).toEqual({ added: 0, removed: 1, counts: new Map([[0, -1]]) });
     expect(await stored()).toEqual([]);
-    expect(await change('x', 2, true)).toEqual({ added: 0, removed: 0 });
-    expect(await change('x', 1, false)).toEqual({ added: 0, removed: 0 });
+    expect(await change('x', 2, true)).toEqual({ added: 0, removed: 0, counts: new Map() });
+    expect(await change('x', 1, false)).toEqual({ added: 0, removed: 0, counts: new Map() });
     expect(await states()).toEqual([{ id: 'x', stamp: 2, removed: true }]);
   });
 

@@ -4,6 +4,7 @@
  * seed. Run once each by `kill.test.ts`, and again and again by `npm run chaos` (`main.ts`).
  */
 import assert from 'node:assert/strict';
+import { wrongCounts } from '../support/roster';
 import { eventually } from '../support/stack';
 import { pause, type Cluster } from './cluster';
 import type { Choices } from './random';
@@ -136,11 +137,7 @@ export const scenarios: readonly ChaosScenario[] = [
         },
         30_000,
       );
-      const wrong = await stack.sql(
-        `select 1 from longwatch.member m join longwatch.tracker t on t.name = m.tracker
-         where m.pool <> longwatch.pool_of(m.hash, t.pools)`,
-      );
-      assert.equal(wrong.length, 0, 'members are in a pool that is not theirs');
+      assert.deepEqual(await wrongCounts(stack), [], 'a pool has not as many members as its row says');
       await cluster.allFresh(20_000);
     },
   },

@@ -33,8 +33,8 @@ describe('how many of 1,000 ids are applied is found without reading the other 1
   });
   const members = (from: number, to: number) =>
     stack.sql(
-      `insert into longwatch.member (tracker, id, hash, pool, stamp, roster_version)
-       select 't', 'm' || i, 0, i % 20, i, 1 from generate_series($1::int, $2::int) i`,
+      `insert into longwatch.member (tracker, id, hash, stamp, roster_version)
+       select 't', 'm' || i, i, i, 1 from generate_series($1::int, $2::int) i`,
       [from, to],
     );
   const look = async (): Promise<number> => {

@@ -8,6 +8,7 @@ import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker';
 import { poolWorkflowId, TASK_QUEUE } from '../../workflows/tracker/contract';
 import { hashId, poolOf } from '../../workflows/tracker/plan';
+import { wrongCounts } from '../support/roster';
 import { eventually, Stack } from '../support/stack';
 
 const runs = new Map<string, number>();
@@ -131,12 +132,7 @@ describe.each(['usual', 'renewing'])('T1: %s', (name) => {
     // Linear hashing leaves some pools twice as large as others, and a pool asks again for growth a tenth later.
     await eventually('it has grown', async () => (await tracker.pools()).every((pool) => pool.members <= 33));
     expect((await tracker.pools()).length).toBeGreaterThan(2);
-    const misplaced = await stack.sql(
-      `select m.id from longwatch.member m join longwatch.tracker t on t.name = m.tracker
-       where t.name = $1 and m.pool <> longwatch.pool_of(m.hash, t.pools)`,
-      [name],
-    );
-    expect(misplaced).toEqual([]);
+    expect(await wrongCounts(stack)).toEqual([]);
 
     runs.clear();
     await eventually('every member is fetched', () => expected.every((id) => runsOf(name, id) > 2), 30_000);

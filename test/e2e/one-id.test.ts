@@ -9,6 +9,7 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import { defineConfig, defineTracker, resolveConfig, type RunContext } from '../../client';
 import { parsePoolWorkflowId, poolWorkflowId, type RosterMessage } from '../../workflows/tracker/contract';
 import { hashId, poolOf } from '../../workflows/tracker/plan';
+import { slotOf } from '../../workflows/tracker/slots';
 import { eventually, Stack } from '../support/stack';
 
 const ID = '90000001';
@@ -90,9 +91,11 @@ test('cli/add → client → contract → pool → roster → shift → run → 
 
     // activities/store/members.ts: the member's row, with the stamp of the signal.
     const rows = await stack.sql<{ key: number }>(
-      `select key::int, id, pool, stamp::int, hash::float8, removed_at from longwatch.member`,
+      `select key::int, id, stamp::int, hash::float8, slot::float8, removed_at from longwatch.member`,
     );
-    expect(rows).toMatchObject([{ id: ID, pool, stamp: message.stamp, hash: hashId(ID), removed_at: null }]);
+    expect(rows).toMatchObject([
+      { id: ID, stamp: message.stamp, hash: hashId(ID), slot: slotOf(hashId(ID)), removed_at: null },
+    ]);
 
     // activities/shift: the listener hears, the agenda has it due at once, the operation runs.
     await eventually('it is fetched', () => seen.length > 0);

@@ -210,7 +210,7 @@ export interface TrackerActivities {
   setTrackerState(input: { tracker: string; state: TrackerState }): Promise<CommandResult>;
   declareOptions(input: { tracker: string; options: TrackerOptions }): Promise<ReconfigureResult>;
   setOptions(input: { tracker: string; changes: OptionChange[] }): Promise<ReconfigureResult>;
-  /** Raises the number of pools so that all members, or `members` where that is more, fit; moves whose pool changed. One transaction. */
+  /** Raises the number of pools, one by one, until all members fit, or `members` where that is more. */
   splitPools(input: { tracker: string; members?: number }): Promise<{ pools: number; members: number }>;
   /** Signals-with-start the pools that have members (and pool 0), so that each has its workflow. */
   wakePools(input: WakeInput): Promise<{ woken: number }>;

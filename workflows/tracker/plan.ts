@@ -28,7 +28,7 @@ export function hashId(id: string): number {
 /**
  * Linear hashing (Litwin, 1980): with 2^l the largest power of two not above `pools`, the hash modulo 2^(l+1)
  * where that pool exists already, else modulo 2^l. Growing by one pool moves ids from one pool only.
- * Its twin in SQL is `longwatch.pool_of`.
+ * Its twin in SQL is `longwatch.pool_of`; where a pool's members lie is told by `slots.ts`.
  */
 export function poolOf(hash: number, pools: number): number {
   const level = 2 ** Math.floor(Math.log2(pools));

@@ -20,12 +20,45 @@ export function failure(
   });
 }
 
+/**
+ * What was thrown, as an error that can be logged and looked at: whoever logs must not fail. The same error as a rule; a copy where it is
+ * frozen (the logger marks what it has written) or where its parts cannot be read.
+ */
 export function errorOf(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown;
   try {
-    return new Error(String(thrown));
+    if (!(thrown instanceof Error)) return new Error(String(thrown));
+    return Object.isExtensible(thrown) && isReadable(thrown) ? thrown : copyOf(thrown);
   } catch {
-    // An object without a prototype, or whose toString throws.
-    return new Error('something was thrown that is no error');
+    // An object without a prototype, one whose toString throws, or a proxy of nothing.
+    return new Error('something was thrown that cannot be read');
   }
+}
+
+function isReadable(error: Error): boolean {
+  try {
+    for (const key in error) Reflect.get(error, key);
+    void error.cause;
+    void error.stack;
+    return typeof error.message === 'string' && typeof error.name === 'string';
+  } catch {
+    return false;
+  }
+}
+
+/** With the same prototype and the properties that can be read, so that it is still what it was for who looks at its class or type. */
+function copyOf(thrown: Error): Error {
+  const copy = Object.create(Object.getPrototypeOf(thrown) as object) as Error;
+  for (const key of Reflect.ownKeys(thrown)) {
+    try {
+      const value: unknown = Reflect.get(thrown, key);
+      Object.defineProperty(copy, key, { value, writable: true, configurable: true });
+    } catch {
+      // A getter that throws says nothing.
+    }
+  }
+  for (const key of ['message', 'name'] as const) {
+    if (typeof copy[key] !== 'string')
+      Object.defineProperty(copy, key, { value: 'Error', writable: true, configurable: true });
+  }
+  return copy;
 }

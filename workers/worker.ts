@@ -10,6 +10,7 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, Worker, type InjectedSinks, type WorkerOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
+import { carried } from '../activities/wire';
 import { ourLog } from '../activities/log';
 import {
   BufferFeed,
@@ -174,7 +175,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
     identity: name,
-    activities: withoutClash(durable.activities, own),
+    activities: carried(withoutClash(durable.activities, own)),
     sinks: {
       buffers: {
         size: { fn: (_info, size) => memory.note(size), callDuringReplay: false },

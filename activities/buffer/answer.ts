@@ -7,6 +7,10 @@ import type { BatchAnswer, Ok, Retry } from '../../workers/config/buffer';
 import type { Json } from '../../workflows/buffer/contract';
 import type { Kept } from '../../workflows/buffer/activities';
 import { STATE_BYTES } from '../../workflows/buffer/options';
+import { storable } from '../store/text';
+
+/** Of why entries come again: it is kept with each of them. */
+const REASON_BYTES = 500;
 
 export interface ReadAnswer {
   kept: Kept[];
@@ -38,7 +42,7 @@ export function readAnswer(answer: BatchAnswer<unknown, unknown>, given: Given, 
     }
     if (one.state !== undefined) result.state = readState(one.state);
     if (one.answer !== 'retry') continue;
-    if (one.reason !== undefined) result.reason = String(one.reason);
+    if (one.reason !== undefined) result.reason = storable(String(one.reason), REASON_BYTES);
     const entries: unknown = one.entries === undefined ? given.entries : one.entries;
     if (!Array.isArray(entries)) throw new TypeError(`retry takes a list of entries, not ${show(entries)}`);
     if (entries.length > 0) readRetry(one, entries as Json[], (known ??= new Known(given)), result, now);

@@ -11,6 +11,7 @@ import type { Json } from '../../workflows/buffer/contract';
 import type { BatchInput, BatchResult, Kept, Loose } from '../../workflows/buffer/activities';
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure } from '../failures';
+import { errorText } from '../store/text';
 import { isOutage, type Database } from '../store/database';
 import { forgetRows, readRows, sendRow, staleEntries } from '../store/chunks';
 import type { TemporalLink } from '../temporal';
@@ -144,12 +145,17 @@ async function answered(
     const holdMs = holdOf(error);
     if (holdMs !== undefined) {
       log.info({ err: error, holdMs }, 'the upstream asks to wait');
-      return { kind: 'held', error: textOf(error), forMs: holdMs };
+      return { kind: 'held', error: errorText(error), forMs: holdMs };
     }
     log.warn({ err: error, entries: given.entries.length }, 'a batch failed');
     report(deps, definition, error, input, batch, log);
     const final = (error as { nonRetryable?: unknown }).nonRetryable === true;
-    return { kind: 'failed', error: textOf(error), tooLarge: thrown instanceof TimedOut || isTooLarge(error), final };
+    return {
+      kind: 'failed',
+      error: errorText(error),
+      tooLarge: thrown instanceof TimedOut || isTooLarge(error),
+      final,
+    };
   }
 }
 
@@ -263,10 +269,6 @@ function isTooLarge(error: Error): boolean {
   return (
     name === 'TooLargeError' || status === 413 || kind === 'timeout' || kind === 'too large' || name === 'TimeoutError'
   );
-}
-
-function textOf(error: Error): string {
-  return `${error.name}: ${error.message}`.slice(0, 500).replaceAll('\0', '\ufffd');
 }
 
 function report(

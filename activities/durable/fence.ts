@@ -6,6 +6,7 @@
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import { run, type Database, type Queryable, type Statement } from '../store/database';
+import { storable } from '../store/text';
 
 /** Who wants the fence. Within one run only a greater (shift, attempt) may have it. */
 export interface Claim {
@@ -140,7 +141,7 @@ export async function recordCrash(database: Database, claim: Claim, token: numbe
     claim.tracker,
     claim.pool,
     token,
-    error.message.slice(0, 1_000),
+    storable(error.message, 1_000),
   ]);
   if (!row || row.crashes < CRASH_LIMIT) return false;
   await database.rows(QUARANTINE, [claim.tracker, claim.pool, token]);

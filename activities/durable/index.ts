@@ -15,6 +15,7 @@ import {
 } from '../../workflows/lib/durable';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
+import { carried } from '../wire';
 import type { Database } from '../store/database';
 import { execute, type Caller, type Job, type Kit } from './execute';
 import { KeyWaiter, makeKey } from './keys';
@@ -69,7 +70,8 @@ export function createDurableNode(definitions: readonly ResolvedActivity[], deps
       call(kit, options, (base) => compensationJob(kit, base, options, run, input as CompensationInput));
   }
   return {
-    activities,
+    // Also in a worker of the user's own.
+    activities: carried(activities),
     leases,
     close: async () => {
       retention.stop();

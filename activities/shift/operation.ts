@@ -14,7 +14,8 @@ import type { Holds } from './holds';
 import type { Lateness } from './lateness';
 import type { Members } from './members';
 import { PendingResults } from './pending';
-import { errorText, LAST_TIME, readResult } from './results';
+import { errorText } from '../store/text';
+import { LAST_TIME, readResult } from './results';
 
 /** Milliseconds. */
 const LONGEST_HOLD_MS = 365 * 24 * 60 * 60 * 1_000;

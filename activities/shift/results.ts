@@ -3,6 +3,7 @@
  * until a flush (`writer.ts`) has written it.
  */
 import type { RunResult } from '../../workers/config/definition';
+import { storableJson } from '../store/text';
 
 export interface Success {
   key: number;
@@ -52,23 +53,5 @@ export function readResult(
       `${where} returned a value of ${json.length} characters; at most ${MAX_VALUE_LENGTH} are stored`,
     );
   }
-  return { json: storable(json), etag: etag ?? null, expiresAt: expiry };
-}
-
-/** A string's escapes that jsonb refuses: NUL, and half of a surrogate pair (JSON.stringify escapes no whole ones). */
-const ESCAPES = /\\(?:u0000|ud[89a-f][0-9a-f]{2}|.)/g;
-
-/** One such character would fail the whole flush, with everybody's results in it. */
-function storable(json: string): string {
-  if (!json.includes('\\u0000') && !json.includes('\\ud')) return json;
-  return json.replace(ESCAPES, (escape) => (escape.length === 6 ? '\\ufffd' : escape));
-}
-
-/** What is stored of an error: its name and message, 500 characters at most. */
-export function errorText(error: Error): string {
-  try {
-    return `${error.name}: ${error.message}`.slice(0, 500).replaceAll('\0', '\ufffd');
-  } catch {
-    return 'an error that cannot be put into words';
-  }
+  return { json: storableJson(json), etag: etag ?? null, expiresAt: expiry };
 }

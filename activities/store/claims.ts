@@ -3,6 +3,7 @@
  * settles it must still own that attempt. Written by `population/sweep.ts`.
  */
 import { run, type Queryable, type Statement } from './database';
+import { storable } from './text';
 
 /** The columns of a row's key, as text. */
 export type Key = string[];
@@ -84,7 +85,7 @@ export async function putBack(
   again: { keys: Key[]; usesAttempt: boolean; afterMs: number; error: string },
 ): Promise<boolean> {
   const { keys, usesAttempt, afterMs, error } = again;
-  const values = [claim.page, owner, claim.attempt, JSON.stringify(keys), usesAttempt, afterMs, error.slice(0, 2_000)];
+  const values = [claim.page, owner, claim.attempt, JSON.stringify(keys), usesAttempt, afterMs, storable(error, 2_000)];
   return (await run(db, PUT_BACK, [...values.slice(0, 4), usesAttempt ? 1 : 0, ...values.slice(5)])).length > 0;
 }
 

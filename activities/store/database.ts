@@ -11,6 +11,7 @@ import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import { connectionString } from './address';
+import { classOf } from './sqlstate';
 
 /** One SQL statement, prepared once a connection under its name (unless `prepared` is false). */
 export interface Statement {
@@ -137,22 +138,10 @@ function unnamed(connection: Queryable): Queryable {
   return { query: ({ text, values }) => connection.query({ text, values }) };
 }
 
-/** SQLSTATE classes of a server that is going down, coming up or out of room for connections. */
-const OUTAGE_STATES = /^(08|57P|53)/;
-const OUTAGE_CODES = /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)/;
-const OUTAGE_MESSAGES = /Connection terminated|timeout|not queryable|Client was closed|connection error/i;
-
-/** The same error, or StoreUnavailable where the database could not be reached. */
+/** The same error, or StoreUnavailable where the database could not be reached or could not work (`sqlstate.ts` has the table). */
 export function asOutage(thrown: unknown): unknown {
-  if (!(thrown instanceof Error)) return thrown;
-  const code = (thrown as { code?: unknown }).code;
-  const outage =
-    (typeof code === 'string' && (OUTAGE_STATES.test(code) || OUTAGE_CODES.test(code))) ||
-    (code === undefined && OUTAGE_MESSAGES.test(thrown.message)) ||
-    thrown instanceof AggregateError;
-  return outage
-    ? failure(ErrorType.StoreUnavailable, `PostgreSQL does not answer: ${thrown.message}`, { cause: thrown })
-    : thrown;
+  if (!(thrown instanceof Error) || isOutage(thrown) || classOf(thrown) !== 'outage') return thrown;
+  return failure(ErrorType.StoreUnavailable, `PostgreSQL does not answer: ${thrown.message}`, { cause: thrown });
 }
 
 export function isOutage(thrown: unknown): boolean {

@@ -5,6 +5,7 @@
 import type { Json } from '../../workflows/buffer/contract';
 import type { EntryError } from '../../workflows/buffer/state';
 import { run, type Queryable, type Statement } from './database';
+import { storable } from './text';
 
 export interface DeadLetter {
   entry: number;
@@ -47,7 +48,7 @@ export async function bury(db: Queryable, buffer: string, shard: number, letters
     letters.map((letter) => letter.entry),
     letters.map((letter) => JSON.stringify(letter.value)),
     letters.map((letter) => letter.key),
-    letters.map((letter) => (letter.errors.at(-1)?.error ?? '').replaceAll('\0', '\ufffd')),
+    letters.map((letter) => storable(letter.errors.at(-1)?.error ?? '')),
     letters.map((letter) => JSON.stringify(letter.errors)),
     letters.map((letter) => letter.attempts),
   ]);

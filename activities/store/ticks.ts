@@ -4,6 +4,7 @@
  */
 import type { Band, JobState, TickOrder } from '../../workflows/population/contract';
 import { run, type Queryable, type Statement } from './database';
+import { storable } from './text';
 
 /** One part of the key space: rows with after < key <= upto are still to be done. */
 export interface TickRange {
@@ -222,7 +223,7 @@ export interface FailedRow {
 }
 
 export async function noteFailedRow(db: Queryable, job: string, row: FailedRow): Promise<void> {
-  await run(db, FAILED, [job, row.key, row.due, row.error.slice(0, 2_000), row.code ?? null, row.attempts]);
+  await run(db, FAILED, [job, row.key, row.due, storable(row.error, 2_000), row.code ?? null, row.attempts]);
 }
 
 /** A pass ends before the tick does: its time counts. */
@@ -232,7 +233,7 @@ export async function pauseTick(db: Queryable, job: string, ms: number): Promise
 
 /** Why a pass could not go on; shown until the tick has ended. */
 export async function noteTickError(db: Queryable, job: string, error: string): Promise<void> {
-  await run(db, ERROR, [job, error.slice(0, 2_000)]);
+  await run(db, ERROR, [job, storable(error, 2_000)]);
 }
 
 /** The open tick is over as it is: what it went along is no longer what the job goes along. */

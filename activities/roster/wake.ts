@@ -64,7 +64,7 @@ export async function wakeMissingPools(
     );
     await inParallel(missing, (pool) => temporal.wakePool(name, pool));
   }
-  await database.transaction(purgeTombstones);
+  await purgeTombstones(database);
 }
 
 async function poolsOf(database: Database, tracker: string, from: number, quarantinedOnly: boolean): Promise<number[]> {

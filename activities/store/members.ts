@@ -3,7 +3,7 @@
  * what changed afterwards. Which pool a member is in follows from its slot and the number of pools (`workflows/tracker/slots.ts`).
  */
 import type { Slots } from '../../workflows/tracker/slots';
-import { run, type Queryable, type Statement } from './database';
+import { run, type Database, type Queryable, type Statement } from './database';
 
 export interface MemberRow {
   key: number;
@@ -34,6 +34,10 @@ export interface MemberChange {
   stamp: number;
   removed: boolean;
 }
+
+/** A patrol forgets at most so many removals of a tracker: some thousands a second, were they always due. */
+const PURGE_PAGE = 1_000;
+const PURGE_PAGES = 50;
 
 const MILLISECONDS = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
 
@@ -81,12 +85,25 @@ const SELECT_FRESHNESS: Statement = {
          from longwatch.value where member = any($1::bigint[])`,
 };
 const NEXT_STAMPS: Statement = { name: 'stamp-next', text: `select nextval('longwatch.stamp')::float8 as stamp` };
+const WITH_TOMBSTONES: Statement = {
+  name: 'tracker-with-tombstones',
+  text: `select name, coalesce(changes ->> 'tombstonesMs', options ->> 'tombstonesMs')::float8 as keep_ms
+         from longwatch.tracker order by name`,
+};
+/**
+ * Locked before it is deleted, so that the condition holds of what is there and not of what was: a row that an add has just brought
+ * back, or is about to, is left alone.
+ */
 const PURGE: Statement = {
   name: 'member-purge',
-  text: `delete from longwatch.member where key in (
-           select m.key from longwatch.member m join longwatch.tracker t on t.name = m.tracker
-           where m.removed_at < now() - make_interval(
-             secs => coalesce(t.changes ->> 'tombstonesMs', t.options ->> 'tombstonesMs')::float8 / 1000) limit 1000)`,
+  text: `with old as (
+           select key from longwatch.member
+           where tracker = $1 and removed_at < now() - make_interval(secs => $2::float8 / 1000)
+           order by removed_at limit $3 for update skip locked
+         )
+         delete from longwatch.member m using old
+         where m.key = old.key and m.removed_at < now() - make_interval(secs => $2::float8 / 1000)
+         returning 1`,
 };
 
 /** What changes of members came to: who joined and who left, and how each pool's count changed. */
@@ -156,9 +173,16 @@ export async function nextStamp(db: Queryable): Promise<number> {
   return (await run<{ stamp: number }>(db, NEXT_STAMPS))[0]!.stamp;
 }
 
-/** Forgets removals that are older than their tracker's `tombstones`, a thousand at a time. */
-export async function purgeTombstones(db: Queryable): Promise<void> {
-  await run(db, PURGE);
+/**
+ * Forgets removals that are older than their tracker's `tombstones`, page by page, each in a transaction of its own, and at most
+ * `pages` of each tracker: the next call goes on.
+ */
+export async function purgeTombstones(database: Database, pages = PURGE_PAGES): Promise<void> {
+  for (const { name, keep_ms: keepMs } of await database.rows<{ name: string; keep_ms: number }>(WITH_TOMBSTONES)) {
+    for (let page = 0; page < pages; page++) {
+      if ((await database.rows(PURGE, [name, keepMs, PURGE_PAGE])).length < PURGE_PAGE) break;
+    }
+  }
 }
 
 interface RawMember {

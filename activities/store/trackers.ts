@@ -2,7 +2,7 @@
  * A tracker's row: its state, layout, options and gate. Written by the root workflow's activities
  * (`roster/commands.ts`) and, the gate, by pool 0's shift; read by every shift when `version` has grown.
  */
-import type { TrackerState } from '../../workflows/tracker/contract';
+import type { ChangeNotice, TrackerState } from '../../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../../workflows/tracker/options';
 import { run, type Queryable, type Statement } from './database';
 
@@ -136,9 +136,17 @@ export async function setGate(db: Queryable, name: string, open: boolean): Promi
   await run(db, SET_GATE, [name, open]);
 }
 
-/** Tells every node, when the transaction commits. Only a hint: a node that misses it looks within a second. */
-export async function notify(db: Queryable, channel: string, notice: object): Promise<void> {
-  await run(db, NOTIFY, [channel, JSON.stringify(notice)]);
+/** Bytes: PostgreSQL refuses a payload of 8,000, and the whole transaction with it. */
+const LONGEST_NOTICE = 7_900;
+
+/**
+ * Tells every node, when the transaction commits. Only a hint: a node that misses it looks within a second. A notice that would be too
+ * long goes without its pools, and then each pool of the tracker looks.
+ */
+export async function notify(db: Queryable, channel: string, notice: ChangeNotice): Promise<void> {
+  const whole = JSON.stringify(notice);
+  const payload = Buffer.byteLength(whole) <= LONGEST_NOTICE ? whole : JSON.stringify({ tracker: notice.tracker });
+  await run(db, NOTIFY, [channel, payload]);
 }
 
 function sameJson(a: unknown, b: unknown): boolean {

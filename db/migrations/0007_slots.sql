@@ -26,8 +26,14 @@ alter table longwatch.member
 -- Serves a pool whole, and what has changed in it since a version: that is looked for in the index alone, over the pool's range.
 create index member_by_slot on longwatch.member (tracker, slot, roster_version);
 
+-- By tracker, since each has its own time to keep them.
+drop index longwatch.member_tombstones;
+create index member_tombstones on longwatch.member (tracker, removed_at) where removed_at is not null;
+
 -- Down Migration
 drop index longwatch.member_by_slot;
+drop index longwatch.member_tombstones;
+create index member_tombstones on longwatch.member (removed_at) where removed_at is not null;
 alter table longwatch.member add column pool integer;
 update longwatch.member m set pool = longwatch.pool_of(m.hash, t.pools) from longwatch.tracker t where t.name = m.tracker;
 alter table longwatch.member alter column pool set not null, drop column slot;

@@ -11,7 +11,7 @@ import { changedMembers, freshnessOf, membersOf } from '../../activities/store/m
 import { readSlots } from '../../activities/store/pools';
 import type { TrackerRow } from '../../activities/store/trackers';
 import { defineTracker } from '../../client';
-import type { RosterChange } from '../../workflows/tracker/contract';
+import type { ChangeNotice, RosterChange } from '../../workflows/tracker/contract';
 import { hashId, poolOf } from '../../workflows/tracker/plan';
 import { holds, slotOf, slotsOf } from '../../workflows/tracker/slots';
 import { wrongCounts } from '../support/roster';
@@ -363,4 +363,34 @@ test('what has changed in a pool is looked for in the index, and the rows of the
   expect(plan).not.toContain('Seq Scan');
   // The index alone says that nobody has changed: some pages of it, none of the table.
   expect(row!['QUERY PLAN'][0].Plan['Shared Hit Blocks']).toBeLessThan(20);
+});
+
+describe('an announcement of any number of pools is taken', () => {
+  test.each([
+    ['a few pools are named', 3, true],
+    ['so many that PostgreSQL would refuse the payload are not', 2_500, false],
+  ])('%s', async (_what, pools, named) => {
+    await stack.sql(`update longwatch.tracker set pools = 4000`);
+    // One id each for so many pools.
+    const ids = new Map<number, string>();
+    for (let i = 0; ids.size < pools; i++) {
+      const pool = poolOf(hashId(`n${i}`), 4_000);
+      if (pool < pools || pools > 3) ids.set(pool, `n${i}`);
+    }
+    const listener = database.listener();
+    await listener.connect();
+    try {
+      await listener.query('listen longwatch');
+      const heard = new Promise<string>((resolve) => {
+        listener.on('notification', ({ payload }) => resolve(payload ?? ''));
+      });
+      await apply([...ids.values()].map((id, i) => ({ id, change: 'add', stamp: i + 1 })));
+      const notice = JSON.parse(await heard) as ChangeNotice;
+      expect(notice.tracker).toBe('t');
+      expect(notice.pools?.length).toBe(named ? pools : undefined);
+    } finally {
+      await listener.end();
+    }
+    expect(await wrongCounts(stack)).toEqual([]);
+  });
 });

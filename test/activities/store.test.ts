@@ -10,7 +10,7 @@ import { purgeTombstones, writeMembers } from '../../activities/store/members';
 import { raiseVersions } from '../../activities/store/pools';
 import { writeFailures, writeSuccesses } from '../../activities/store/values';
 import { hashId, poolOf } from '../../workflows/tracker/plan';
-import { Stack } from '../support/stack';
+import { eventually, Stack } from '../support/stack';
 
 let stack: Stack;
 let database: Database;
@@ -309,10 +309,50 @@ describe('members: the last stamp wins', () => {
     await change('fresh', 2, true);
     await change('old', 3, true);
     await stack.sql(`update longwatch.member set removed_at = now() - interval '2 hours' where id = 'old'`);
-    await database.transaction(purgeTombstones);
+    await purgeTombstones(database);
     expect((await states()).map((row) => row.id)).toEqual(['fresh', 'old', 'stays']);
     await stack.sql(`update longwatch.tracker set changes = '{"tombstonesMs": 3600000}' where name = 't'`);
-    await database.transaction(purgeTombstones);
+    await purgeTombstones(database);
     expect((await states()).map((row) => row.id)).toEqual(['fresh', 'stays']);
+  });
+
+  describe('a tombstone whose time is over, and an add of its id', () => {
+    const expired = async (...ids: string[]) => {
+      for (const id of ids) await change(id, 1, true);
+      await stack.sql(`update longwatch.member set removed_at = now() - interval '2 days'`);
+    };
+    /** The add has written and not committed while `meanwhile` begins; then it commits. */
+    const addsDuring = async (id: string, meanwhile: () => Promise<unknown>): Promise<void> => {
+      let going: Promise<unknown> | undefined;
+      await database.transaction(async (db) => {
+        await raiseVersions(db, 't', [0]);
+        await writeMembers(db, 't', [{ id, hash: hashId(id), pool: 0, stamp: 2, removed: false }]);
+        let over = false;
+        going = meanwhile().then(() => (over = true));
+        // Until the purge has looked, or waits for this row: either way its choice is made.
+        await eventually('the purge has chosen', async () => {
+          const waits = await stack.sql(
+            `select 1 from pg_stat_activity where query like '%delete from longwatch.member%' and wait_event_type = 'Lock'`,
+          );
+          return over || waits.length > 0;
+        });
+      });
+      await going;
+    };
+
+    test('that are under way at once: the member stays, and whoever else is due goes', async () => {
+      await expired('back', 'gone');
+      await addsDuring('back', () => purgeTombstones(database));
+      expect(await states()).toEqual([{ id: 'back', stamp: 2, removed: false }]);
+    });
+  });
+
+  test('a bulk of removals is forgotten in one go, page by page, and no further than asked', async () => {
+    await stack.sql(`insert into longwatch.member (tracker, id, hash, stamp, roster_version, removed_at)
+                     select 't', 'm' || i, 0, 1, 1, now() - interval '2 days' from generate_series(1, 4500) i`);
+    await purgeTombstones(database, 2);
+    expect(await states()).toHaveLength(2_500);
+    await purgeTombstones(database);
+    expect(await states()).toEqual([]);
   });
 });

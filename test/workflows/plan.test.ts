@@ -12,6 +12,7 @@ import {
 import {
   APPLY_BATCH,
   APPLY_BURST,
+  APPLY_BYTES,
   APPLY_GAP_MS,
   CARRY_BYTES,
   freshPoolState,
@@ -153,6 +154,60 @@ describe('what a pool does next', () => {
         if (step.do === 'wait' && pending > 0 && !moment.applying) expect(step.untilMs).toBeDefined();
       }),
     );
+  });
+
+  describe('whatever the ids are made of', () => {
+    const LETTERS = ['a', 'я', '語', '😀', '"', '\\'];
+    /** As long as an id may be, of one sort of letter or of a mix. */
+    const ids = fc.tuple(
+      fc.constantFrom(...LETTERS),
+      fc.constantFrom(...LETTERS),
+      fc.integer({ min: 1, max: 100 }),
+      fc.integer({ min: 1, max: 6_000 }),
+    );
+    const pendingOf = ([one, other, length, count]: [string, string, number, number]) =>
+      Array.from({ length: count }, (_, i) => ({
+        id: [...`${one}${other}`.repeat(length)].slice(0, length).join('') + i,
+        change: 'add' as const,
+        stamp: 9_007_199_254_740_991,
+      }));
+    const sizeOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value));
+
+    test('what goes into one apply is below 512 KB, and as much as that allows', () => {
+      fc.assert(
+        fc.property(ids, (setup) => {
+          const pending = pendingOf(setup);
+          const step = nextPoolStep({ ...freshPoolState(), pending }, MOMENT);
+          const count = step.do === 'apply' ? step.count : 0;
+          expect(count).toBeGreaterThan(0);
+          expect(sizeOf(pending.slice(0, count))).toBeLessThanOrEqual(APPLY_BYTES + 2);
+          const all = count === pending.length || count === APPLY_BATCH;
+          if (!all) expect(sizeOf(pending.slice(0, count + 1))).toBeGreaterThan(APPLY_BYTES);
+        }),
+        { numRuns: 60 },
+      );
+    });
+
+    const leaving = { ...MOMENT, historyFull: true, onShift: false, owedUntilMs: 1e9 };
+    test.each([
+      [200, 'continueAsNew'],
+      [220, 'wait'],
+    ])('%i ids of 200 characters and 600 bytes: %s', (count, step) => {
+      const pending = Array.from({ length: count }, () => ({ id: '語'.repeat(200), change: 'add' as const }));
+      expect(nextPoolStep({ ...freshPoolState(), pending }, leaving).do).toBe(step);
+    });
+
+    test('what continues as new carries 128 KB of changes at most', () => {
+      fc.assert(
+        fc.property(ids, (setup) => {
+          const pending = pendingOf(setup);
+          const step = nextPoolStep({ ...freshPoolState(), pending }, leaving);
+          if (step.do === 'continueAsNew') expect(sizeOf(pending)).toBeLessThanOrEqual(CARRY_BYTES + 2);
+          else expect(sizeOf(pending)).toBeGreaterThan(CARRY_BYTES - 100);
+        }),
+        { numRuns: 60 },
+      );
+    });
   });
 
   test('a roster message is taken in every form that a person types', () => {

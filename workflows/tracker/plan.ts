@@ -3,6 +3,7 @@
  * tracker needs, and what a pool should do next. `pool.ts` and `tracker.ts` carry them out; the roster activities and
  * the client use the same hash, so they never disagree on where an id lives.
  */
+import { jsonBytes } from '../lib/size';
 import type { PoolState, RosterChange, RosterPayload } from './contract';
 
 // ── Which pool holds an id ───────────────────────────────────────────────────────────────────
@@ -52,12 +53,13 @@ export function effectivePoolSize(poolSize: number, members: number): number {
 
 // ── What a pool does next ────────────────────────────────────────────────────────────────────
 
-/** At most this many changes go into one applyRoster activity. */
+/** At most this many changes go into one applyRoster activity, and this many bytes of them: Temporal refuses an input of 2 MB. */
 export const APPLY_BATCH = 5_000;
+export const APPLY_BYTES = 512 * 1024;
 /** Two applies a second a pool, after a few at once: a single id is tracked without a wait, and a stream of them goes together. */
 export const APPLY_GAP_MS = 500;
 export const APPLY_BURST = 4;
-/** Continue-as-new may carry this much of pending changes (JSON characters, far below the 2 MB payload limit). */
+/** Continue-as-new may carry this much of pending changes (bytes of JSON, far below the 2 MB payload limit). */
 export const CARRY_BYTES = 128 * 1024;
 
 export function freshPoolState(): PoolState {
@@ -133,7 +135,7 @@ export function nextPoolStep(state: PoolState, moment: PoolMoment): PoolStep {
   const nextApplyMs = Math.max(moment.owedUntilMs - (APPLY_BURST - 1) * APPLY_GAP_MS, moment.applyNotBeforeMs);
   const mayApply = state.pending.length > 0 && !moment.applying;
   if (mayApply && moment.nowMs >= nextApplyMs) {
-    return { do: 'apply', count: Math.min(state.pending.length, APPLY_BATCH) };
+    return { do: 'apply', count: batchOf(state.pending) };
   }
 
   if (moment.trackerStopped) {
@@ -154,9 +156,24 @@ export function nextPoolStep(state: PoolState, moment: PoolMoment): PoolStep {
   return waits.length > 0 ? { do: 'wait', untilMs: Math.min(...waits) } : { do: 'wait' };
 }
 
+/** How many of the oldest changes go together; one at least. */
+function batchOf(pending: readonly RosterChange[]): number {
+  let bytes = 0;
+  let count = 0;
+  for (; count < Math.min(pending.length, APPLY_BATCH); count++) {
+    bytes += jsonBytes(pending[count]) + 1;
+    if (bytes > APPLY_BYTES && count > 0) break;
+  }
+  return count;
+}
+
 function carriedBytes(state: PoolState): number {
   let bytes = 0;
-  for (const change of state.pending) bytes += change.id.length * 2 + 48;
+  for (const change of state.pending) {
+    bytes += jsonBytes(change) + 1;
+    // Too much already, however much it is.
+    if (bytes > CARRY_BYTES) break;
+  }
   return bytes;
 }
 

@@ -12,6 +12,7 @@ import type { BatchInput, BatchResult, Kept, Loose } from '../../workflows/buffe
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure } from '../failures';
 import { errorText } from '../store/text';
+import { boundedHold } from '../upstream/errors';
 import { isOutage, type Database } from '../store/database';
 import { forgetRows, readRows, sendRow, staleEntries } from '../store/chunks';
 import type { TemporalLink } from '../temporal';
@@ -258,9 +259,12 @@ async function packed(
 /** A row whose batch never came back to its shard. */
 const ORPHAN_SECONDS = 86_400;
 
+/** A hold uses no attempt, so one of no length would run the batch again and again. */
+const SHORTEST_HOLD_MS = 100;
+
 function holdOf(error: Error): number | undefined {
   const { name, afterMs } = error as { name: string; afterMs?: unknown };
-  return name === 'HoldError' && typeof afterMs === 'number' ? afterMs : undefined;
+  return name === 'HoldError' ? Math.max(SHORTEST_HOLD_MS, boundedHold(afterMs)) : undefined;
 }
 
 /** Said by its name, for a config may bring its own copy of the class; or by an upstream's status. */

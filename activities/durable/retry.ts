@@ -5,7 +5,7 @@
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { RetryPolicy } from '../../workflows/lib/durable';
 import { NON_RETRYABLE, type ErrorType } from '../../workflows/lib/errors';
-import { HoldError } from '../upstream/errors';
+import { boundedHold, HoldError } from '../upstream/errors';
 
 export type Decision = { retry: false; why: 'not retryable' | 'no attempts left' } | { retry: true; afterMs: number };
 
@@ -14,7 +14,7 @@ export function decide(error: unknown, used: number, policy: RetryPolicy, random
   if (!isRetryable(error)) return { retry: false, why: 'not retryable' };
   if (used >= policy.attempts) return { retry: false, why: 'no attempts left' };
   // The upstream knows better than a formula.
-  if (error instanceof HoldError) return { retry: true, afterMs: Math.round(error.afterMs) };
+  if (error instanceof HoldError) return { retry: true, afterMs: boundedHold(error.afterMs) };
   return { retry: true, afterMs: backoffMs(used, policy, random) };
 }
 

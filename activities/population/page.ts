@@ -12,7 +12,7 @@ import { errorOf } from '../failures';
 import { countRows, insertClaim, putBack, settleClaim, type Claim } from '../store/claims';
 import { isOutage, type Queryable } from '../store/database';
 import { noteFailedRow } from '../store/ticks';
-import { HoldError } from '../upstream/errors';
+import { boundedHold, HoldError } from '../upstream/errors';
 import { BEGIN, type PassWork } from './work';
 
 export interface Page {
@@ -117,7 +117,7 @@ async function failed(work: PassWork, page: Page, error: Error, forMs: number): 
   const { job, token, options, log, database } = work;
   const { claim, owner } = page;
   if (error instanceof HoldError) {
-    const wait = { keys: page.keys, usesAttempt: false, afterMs: error.afterMs, error: error.message };
+    const wait = { keys: page.keys, usesAttempt: false, afterMs: boundedHold(error.afterMs), error: error.message };
     await database.transaction((db) => putBack(db, claim, owner, wait), BEGIN);
     return [];
   }

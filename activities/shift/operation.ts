@@ -5,9 +5,10 @@
  */
 import type { Logger } from 'pino';
 import type { OperationDefinition, RunContext } from '../../workers/config/definition';
-import type { OperationOptions } from '../../workflows/tracker/options';
+import { boundsOf, type OperationOptions } from '../../workflows/tracker/options';
 import { errorOf } from '../failures';
-import { HoldError } from '../upstream/errors';
+import { boundedHold, HoldError } from '../upstream/errors';
+import { enterLane } from '../upstream/lane';
 import { Agenda, type Joining, type Schedule } from './agenda';
 import type { Clock } from './clock';
 import type { Holds } from './holds';
@@ -15,10 +16,7 @@ import type { Lateness } from './lateness';
 import type { Members } from './members';
 import { PendingResults } from './pending';
 import { errorText } from '../store/text';
-import { LAST_TIME, readResult } from './results';
-
-/** Milliseconds. */
-const LONGEST_HOLD_MS = 365 * 24 * 60 * 60 * 1_000;
+import { readResult } from './results';
 
 /** Why an operation stands still. */
 export type Frozen = 'disabled' | 'paused' | 'gate' | 'hold';
@@ -55,6 +53,9 @@ export class OperationLoop {
   /** These two stay empty where the operation has none: they count, at a hundred thousand members. */
   readonly expiresAt: number[] = [];
   readonly etags: (string | undefined)[] = [];
+  /** Whose requests these are where connections are shared. */
+  private readonly lane: string;
+  private warnedOfExpiry = false;
   private readonly inFlight = new Set<Run>();
   private frozen: Frozen | undefined;
   private pumping = false;
@@ -75,6 +76,7 @@ export class OperationLoop {
     private readonly sibling: (name: string) => OperationLoop | undefined,
   ) {
     this.agenda = new Agenda(scheduleOf(options));
+    this.lane = `${tracker}/${name}`;
   }
 
   get frozenBy(): Frozen | undefined {
@@ -199,6 +201,7 @@ export class OperationLoop {
     let returned: unknown;
     try {
       this.host.entering(this);
+      enterLane(this.lane);
       returned = this.options.isolate
         ? this.host.isolated(run, part)
         : (part === 'run' ? this.definition.run : this.definition.whenClosed!)(run);
@@ -207,6 +210,8 @@ export class OperationLoop {
     } catch (thrown) {
       this.fail(run, errorOf(thrown));
       return;
+    } finally {
+      enterLane(undefined);
     }
     if (returned instanceof Promise) {
       returned.then(
@@ -229,7 +234,11 @@ export class OperationLoop {
       return;
     }
     const { slot } = run;
-    const expiresAt = read.expiresAt === null ? null : Math.min(LAST_TIME, this.host.clock.ofMachine(read.expiresAt));
+    if (read.oddExpiry) this.warnOfExpiry(run.id);
+    const expiresAt =
+      read.expiresAt === null
+        ? null
+        : Math.min(now + boundsOf(this.options).maxExpiryMs, this.host.clock.ofMachine(read.expiresAt));
     const etag = read.etag ?? (read.json === null ? (this.etags[slot] ?? null) : null);
     this.results.succeed(slot, {
       key: this.members.key(slot),
@@ -249,8 +258,8 @@ export class OperationLoop {
     // Too late: the run was given up, and its member has gone on.
     if (run.settled) return;
     const now = this.host.clock.now();
-    // A hold that is no number is none; the limit keeps it within the calendar.
-    const heldUntil = error instanceof HoldError ? now + (Math.min(error.afterMs, LONGEST_HOLD_MS) || 0) : null;
+    const { maxHoldMs } = boundsOf(this.options);
+    const heldUntil = error instanceof HoldError ? now + boundedHold(error.afterMs, maxHoldMs) : null;
     if (error instanceof HoldError && error.scope !== 'member') {
       this.host.holds.hold(this.tracker, error.scope === 'operation' ? this.name : undefined, heldUntil!);
     }
@@ -266,6 +275,30 @@ export class OperationLoop {
     });
     this.settle(run, now, heldUntil ?? 0);
     this.host.onError(error, this, run.id);
+  }
+
+  /** What a member was told in an earlier shift, within today's bounds: they count from when it was told. */
+  notBefore(known: {
+    fetchedAt?: number | null;
+    expiresAt?: number | null;
+    failedAt?: number | null;
+    heldUntil?: number | null;
+  }): number {
+    const { maxExpiryMs, maxHoldMs } = boundsOf(this.options);
+    return Math.max(
+      Math.min(known.expiresAt ?? 0, (known.fetchedAt ?? 0) + maxExpiryMs),
+      Math.min(known.heldUntil ?? 0, (known.failedAt ?? 0) + maxHoldMs),
+    );
+  }
+
+  /** Once a shift: it is the code's mistake, made for every member. */
+  private warnOfExpiry(id: string): void {
+    if (this.warnedOfExpiry) return;
+    this.warnedOfExpiry = true;
+    this.log.warn(
+      { id },
+      'a run returned an expiresAt that is no time; its value is kept, and it runs again at its interval',
+    );
   }
 
   private drop(run: Run, reason: string): void {

@@ -226,7 +226,7 @@ export class PoolShift {
     for (const [name, loop] of this.loops) {
       const known = freshness.find((fresh) => fresh.operation === name);
       if (known?.fetchedAt != null) loop.fetchedAt[slot] = known.fetchedAt;
-      if (known?.expiresAt != null) loop.expiresAt[slot] = known.expiresAt;
+      if (known?.expiresAt != null) loop.expiresAt[slot] = loop.notBefore({ ...known, heldUntil: null });
       if (known?.etag != null && known.fetchedAt !== null) loop.etags[slot] = known.etag;
       if (known?.failures) loop.failuresInARow.set(slot, known.failures);
       const ranAt = Math.max(known?.fetchedAt ?? 0, known?.failedAt ?? 0);
@@ -236,7 +236,7 @@ export class PoolShift {
           share,
           addedAt: row.addedAt,
           ranAt: ranAt > 0 ? ranAt : undefined,
-          notBefore: Math.max(known?.expiresAt ?? 0, known?.heldUntil ?? 0),
+          notBefore: known ? loop.notBefore(known) : 0,
         },
         now,
         together > loop.options.concurrency,

@@ -29,23 +29,31 @@ export const MAX_VALUE_LENGTH = 4 * 1024 * 1024;
 /** The calendar of a JavaScript Date, which PostgreSQL's holds. Milliseconds since 1970. */
 export const LAST_TIME = 8.64e15;
 
+export interface ReadResult {
+  json: string | null;
+  etag: string | null;
+  expiresAt: number | null;
+  /** Its expiresAt is no time (an invalid Date, NaN): the value counts, the expiry does not. */
+  oddExpiry: boolean;
+}
+
 /** Reads what a run returned, so that it can be stored whatever it was. Throws a TypeError that says what it should have been. */
-export function readResult(
-  result: unknown,
-  where: string,
-): { json: string | null; etag: string | null; expiresAt: number | null } {
+export function readResult(result: unknown, where: string): ReadResult {
   if (result === null || typeof result !== 'object') {
     throw new TypeError(`${where} returned ${String(result)}; return { value } or { unchanged: true }`);
   }
   const { expiresAt, etag } = result as RunResult;
-  const expiry = expiresAt === undefined ? null : Number(expiresAt);
-  if (expiry !== null && !(expiry >= 0 && expiry <= LAST_TIME)) {
+  if (expiresAt !== undefined && expiresAt !== null && typeof expiresAt !== 'number' && !isDate(expiresAt)) {
     throw new TypeError(`${where} returned an expiresAt that is no time; return epoch milliseconds or a Date`);
   }
+  // However odd an upstream's time is, the value that came with it is good: a time is cut to the calendar, or left out.
+  const time = expiresAt === undefined || expiresAt === null ? null : Number(expiresAt);
+  const oddExpiry = time !== null && Number.isNaN(time);
+  const expiry = time === null || oddExpiry ? null : Math.min(LAST_TIME, Math.max(0, time));
   if (etag !== undefined && etag !== null && (typeof etag !== 'string' || etag.includes('\0'))) {
     throw new TypeError(`${where} returned an etag that is no text`);
   }
-  if ((result as RunResult).unchanged === true) return { json: null, etag: etag ?? null, expiresAt: expiry };
+  if ((result as RunResult).unchanged === true) return { json: null, etag: etag ?? null, expiresAt: expiry, oddExpiry };
   const json = 'value' in result ? JSON.stringify(result.value) : undefined;
   if (json === undefined) throw new TypeError(`${where} returned no value; return { value } or { unchanged: true }`);
   if (json.length > MAX_VALUE_LENGTH) {
@@ -53,5 +61,9 @@ export function readResult(
       `${where} returned a value of ${json.length} characters; at most ${MAX_VALUE_LENGTH} are stored`,
     );
   }
-  return { json: storableJson(json), etag: etag ?? null, expiresAt: expiry };
+  return { json: storableJson(json), etag: etag ?? null, expiresAt: expiry, oddExpiry };
+}
+
+function isDate(value: unknown): value is Date {
+  return Object.prototype.toString.call(value) === '[object Date]';
 }

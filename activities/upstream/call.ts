@@ -3,44 +3,25 @@
  * than `pool.request`, which would make a stream for every body. Created by `http.ts`.
  */
 import type { Client, Dispatcher } from 'undici';
-import type { Connections, Sendable } from './connections';
+import type { Connections, Lane, Sendable } from './connections';
 import type { DeadlineList, Deadlined } from './deadlines';
+import { Answer, KEPT_OF_A_REFUSAL, Received } from './answer';
+import { BodyError, textOf } from './body';
 import { HoldError, UpstreamError, type UpstreamFailure } from './errors';
-import { headerOf, maxAgeOf, retryAfterMs, type ServerClock } from './headers';
+import { freshForMs } from './freshness';
+import { SeenHeaders } from './headers';
+import { askedHoldMs } from './refusal';
+
+/** What `judge` says of an answer: a hold, none, or nothing (then Longwatch decides). */
+export type Judgement = { afterMs?: number; scope?: HoldError['scope'] } | false | undefined;
 
 /** What a call needs to know of its upstream. */
 export interface CallSettings {
   readonly maxBodyBytes: number;
   readonly defaultHoldMs: number;
-  readonly clock: ServerClock;
   holdScope(answer: { status: number; path: string }): HoldError['scope'];
+  readonly judge: ((answer: Received) => Judgement) | undefined;
 }
-
-/** A 2xx or a 304. */
-export class Answer<T> {
-  readonly #raw: readonly Buffer[];
-  constructor(
-    readonly status: number,
-    /** True: a 304, the value that belongs to the ETag sent still holds, and `body` is undefined. */
-    readonly notModified: boolean,
-    /** Parsed JSON; null for a 204. */
-    readonly body: T,
-    readonly etag: string | undefined,
-    /** Epoch milliseconds of this machine, from `Expires`, else from `Cache-Control: max-age`; never early. */
-    readonly expiresAt: number | undefined,
-    raw: readonly Buffer[],
-  ) {
-    this.#raw = raw;
-  }
-
-  /** Any header of the answer, by its name in lower case. */
-  header(name: string): string | undefined {
-    return headerOf(this.#raw, name);
-  }
-}
-
-/** Where a refused answer says how long to stay away: `Retry-After`, or for a 420 ESI's own header. */
-const HOLDING = new Set([420, 429, 503]);
 
 /** The path for people: without the query, and without segments that may be keys. */
 export function describe(method: string, path: string): string {
@@ -55,7 +36,12 @@ export class Call implements Sendable, Deadlined {
   next: Deadlined | undefined = undefined;
   deadline = 0;
   connection: Client | undefined = undefined;
-  settled = false;
+  lane: Lane | undefined = undefined;
+  waits = false;
+  ahead: Sendable | undefined = undefined;
+  behind: Sendable | undefined = undefined;
+  /** It has ended, whatever undici still says. */
+  private settled = false;
   private status = 0;
   private raw: Buffer[] = [];
   private first: Buffer | undefined = undefined;
@@ -65,6 +51,8 @@ export class Call implements Sendable, Deadlined {
 
   constructor(
     readonly request: Dispatcher.DispatchOptions,
+    readonly laneName: string,
+    private readonly parse: (text: string) => unknown,
     private readonly connections: Connections,
     private readonly settings: CallSettings,
     private readonly deadlines: DeadlineList,
@@ -76,7 +64,7 @@ export class Call implements Sendable, Deadlined {
   // ── undici's side ──────────────────────────────────────────────────────────────────────────
 
   onConnect(abort: (error?: Error) => void): void {
-    // It timed out while it waited for a free connection: undici drops it here, before it is sent.
+    // It timed out while its connection was made: undici drops it here, before it is sent.
     if (this.settled) abort();
     else this.abort = abort;
   }
@@ -98,8 +86,8 @@ export class Call implements Sendable, Deadlined {
       }
       return false;
     }
-    // The body of a refusal is read so that its connection can be used again, and thrown away.
-    if (this.status >= 300) return true;
+    // The body of a refusal is read to its end so that its connection can be used again; its beginning is kept.
+    if (this.status >= 300 && this.bytes - chunk.length >= KEPT_OF_A_REFUSAL) return true;
     if (this.first === undefined) this.first = chunk;
     else (this.rest ??= []).push(chunk);
     return true;
@@ -111,46 +99,34 @@ export class Call implements Sendable, Deadlined {
   }
 
   private finish(): void {
-    const { status, raw } = this;
+    const { status, raw, settings } = this;
     if ((status < 200 || status >= 300) && status !== 304) {
       this.refuse();
       return;
     }
-    let body: unknown = status === 204 ? null : undefined;
-    if (status !== 304 && status !== 204) {
+    const headers = new SeenHeaders(raw);
+    let text = '';
+    let body: unknown = status === 304 ? undefined : null;
+    let problem: BodyError | undefined;
+    if (status !== 304 && this.first !== undefined) {
       try {
-        body = JSON.parse(this.text());
-      } catch {
+        text = textOf(this.content(), headers, settings.maxBodyBytes);
+        if (/\S/.test(text)) body = this.parse(text);
+      } catch (error) {
         // Without the parser's message: it quotes the body.
-        this.fail('garbage', 'a body that is not JSON', true);
-        return;
+        problem = error instanceof BodyError ? error : new BodyError('garbage', 'a body that is not JSON');
       }
     }
-    let etag: string | undefined;
-    let date: string | undefined;
-    let expires: string | undefined;
-    let cacheControl: string | undefined;
-    for (let i = 0; i + 1 < raw.length; i += 2) {
-      const name = raw[i]!;
-      switch (name.length) {
-        case 4: {
-          const initial = name[0]! | 32;
-          if (initial === 0x65 && (name[1]! | 32) === 0x74) etag = raw[i + 1]!.toString('latin1');
-          else if (initial === 0x64) date = raw[i + 1]!.toString('latin1');
-          break;
-        }
-        case 7:
-          if ((name[0]! | 32) === 0x65) expires = raw[i + 1]!.toString('latin1');
-          break;
-        case 13:
-          if ((name[0]! | 32) === 0x63 && (name[1]! | 32) === 0x61) cacheControl = raw[i + 1]!.toString('latin1');
-          break;
-      }
+    if (settings.judge !== undefined && status !== 304 && this.judged(this.received(undefined))) return;
+    if (problem !== undefined) {
+      this.fail(problem.failure, problem.message, problem.failure === 'garbage');
+      return;
     }
     const now = Date.now();
-    if (date !== undefined) this.settings.clock.observe(date, now);
+    const fresh = freshForMs(headers, now);
     this.settle();
-    this.resolve(new Answer(status, status === 304, body, etag, this.expiry(expires, cacheControl, now), raw));
+    const expiresAt = fresh === undefined ? undefined : now + fresh;
+    this.resolve(new Answer(status, status === 304, body, headers.etag, expiresAt, raw, text));
   }
 
   onError(error: Error): void {
@@ -160,9 +136,7 @@ export class Call implements Sendable, Deadlined {
 
   /** Once: undici calls either `onComplete` or `onError`, and nothing after it. */
   private release(): void {
-    const { connection } = this;
-    this.connection = undefined;
-    if (connection) this.connections.release(connection);
+    this.connections.release(this);
   }
 
   private failSending(error: Error): void {
@@ -192,49 +166,64 @@ export class Call implements Sendable, Deadlined {
 
   // ── The end ────────────────────────────────────────────────────────────────────────────────
 
-  private text(): string {
-    if (this.first === undefined) return '';
-    if (this.rest === undefined) return this.first.toString('utf8');
-    return Buffer.concat([this.first, ...this.rest], this.bytes).toString('utf8');
+  private content(): Buffer {
+    if (this.first === undefined) return Buffer.alloc(0);
+    return this.rest === undefined ? this.first : Buffer.concat([this.first, ...this.rest]);
   }
 
-  private expiry(expires: string | undefined, cacheControl: string | undefined, now: number): number | undefined {
-    if (expires !== undefined) {
-      const at = Date.parse(expires);
-      // `Expires: 0` and the like mean 'already expired'.
-      if (Number.isNaN(at)) return undefined;
-      const local = this.settings.clock.toLocal(at);
-      return local > now ? local : undefined;
+  private received(holdMs: number | undefined): Received {
+    return new Received(this.status, this.request.path, holdMs, this.raw, this.content(), this.settings.maxBodyBytes);
+  }
+
+  /** Asks the user's `judge`. @returns true: it is settled. */
+  private judged(received: Received): boolean {
+    let judgement: Judgement;
+    try {
+      judgement = this.settings.judge!(received);
+    } catch (thrown) {
+      // Its own error goes to the operation: an answer that nobody could judge is no answer.
+      this.end(thrown instanceof Error ? thrown : new Error('judge threw what is no error'));
+      return true;
     }
-    const maxAge = cacheControl === undefined ? undefined : maxAgeOf(cacheControl);
-    return maxAge === undefined || maxAge === 0 ? undefined : now + maxAge * 1_000;
+    if (typeof judgement === 'object' && judgement !== null) {
+      this.hold(judgement.afterMs ?? received.holdMs ?? this.settings.defaultHoldMs, judgement.scope);
+      return true;
+    }
+    if (received.holdMs !== undefined && judgement !== false) {
+      this.hold(received.holdMs, undefined);
+      return true;
+    }
+    return false;
+  }
+
+  private hold(afterMs: number, scope: HoldError['scope'] | undefined): void {
+    const { status, settings } = this;
+    const { method, path } = this.request;
+    const error = new HoldError('', { afterMs, scope: scope ?? settings.holdScope({ status, path }) });
+    const seconds = Math.ceil(error.afterMs / 1_000);
+    error.message = `${describe(method, path)}: answered ${status}, to be left alone for ${seconds} s`;
+    this.end(error);
   }
 
   /** An answer that is neither 2xx nor 304: a hold where the upstream asks for one, else an error. */
   private refuse(): void {
     const { status, raw, settings } = this;
-    const { method, path } = this.request;
-    if (HOLDING.has(status)) {
-      const now = Date.now();
-      const date = headerOf(raw, 'date');
-      if (date !== undefined) settings.clock.observe(date, now);
-      const retryAfter = headerOf(raw, 'retry-after');
-      const reset = status === 420 ? headerOf(raw, 'x-esi-error-limit-reset') : undefined;
-      const told = retryAfterMs(retryAfter ?? reset ?? '', now, settings.clock);
-      if (told !== undefined || status !== 503) {
-        const afterMs = told ?? settings.defaultHoldMs;
-        const message = `${describe(method, path)}: answered ${status}, to be left alone for ${Math.ceil(afterMs / 1_000)} s`;
-        this.end(new HoldError(message, { afterMs, scope: settings.holdScope({ status, path }) }));
-        return;
-      }
+    const asked = askedHoldMs(status, raw, Date.now(), settings.defaultHoldMs);
+    const received = this.received(asked);
+    if (settings.judge !== undefined) {
+      if (this.judged(received)) return;
+    } else if (asked !== undefined) {
+      this.hold(asked, undefined);
+      return;
     }
-    const retryable = status >= 500 || status === 408 || status === 425;
-    this.fail('status', `answered ${status}`, retryable);
+    // A limit's refusal that `judge` takes for none may succeed later all the same.
+    const retryable = status >= 500 || status === 408 || status === 425 || status === 429 || status === 420;
+    this.fail('status', `answered ${status}`, retryable, received);
   }
 
-  private fail(failure: UpstreamFailure, text: string, retryable: boolean): void {
+  private fail(failure: UpstreamFailure, text: string, retryable: boolean, received?: Received): void {
     const message = `${describe(this.request.method, this.request.path)}: ${text}`;
-    this.end(new UpstreamError(message, { failure, status: this.status, retryable }));
+    this.end(new UpstreamError(message, { failure, status: this.status, retryable, ...(received && { received }) }));
   }
 
   private end(error: Error): void {
@@ -250,6 +239,7 @@ export class Call implements Sendable, Deadlined {
     this.first = undefined;
     this.rest = undefined;
     this.deadlines.remove(this);
+    if (this.waits) this.connections.forget(this);
     this.signal?.removeEventListener('abort', this);
   }
 }

@@ -1,5 +1,24 @@
 /** What an operation throws to say more than 'it failed'. Read by the shift (`activities/shift`). */
 
+import type { Received } from './answer';
+
+/** Where a hold does not say how long, or says what cannot be. */
+export const DEFAULT_HOLD_MS = 15_000;
+/** What nobody said otherwise about: an operation's `maxHold` may allow more. */
+export const MAX_HOLD_MS = 60 * 60 * 1_000;
+/** No hold is longer, whatever an option says. */
+export const LONGEST_HOLD_MS = 7 * 24 * 60 * 60 * 1_000;
+
+/**
+ * The one place that bounds how long something is held: a number of milliseconds from 0 to `maxMs`. What is no number, or is
+ * below zero, is the default. Everything that reads a HoldError asks here, for the error may come from another copy of
+ * this package, or look like one.
+ */
+export function boundedHold(afterMs: unknown, maxMs = MAX_HOLD_MS): number {
+  const given = typeof afterMs === 'number' && afterMs >= 0 ? afterMs : DEFAULT_HOLD_MS;
+  return Math.round(Math.min(given, Math.max(0, maxMs), LONGEST_HOLD_MS));
+}
+
 /** Marks a hold across copies of this package: a config that is loaded from its source may bring a second one. */
 const HOLD = Symbol.for('longwatch.HoldError');
 
@@ -16,14 +35,14 @@ export class HoldError extends Error {
   readonly [HOLD] = true;
   override readonly name = 'HoldError';
   readonly scope: 'member' | 'operation' | 'tracker';
-  /** How long from now, milliseconds. */
+  /** How long from now, milliseconds: from 0 to a week. Who obeys it may have a shorter bound: an operation's `maxHold`. */
   readonly afterMs: number;
   constructor(
     message: string,
     options: { afterMs: number; scope?: 'member' | 'operation' | 'tracker'; cause?: unknown },
   ) {
     super(message, { cause: options.cause });
-    this.afterMs = Math.max(0, options.afterMs);
+    this.afterMs = boundedHold(options.afterMs, LONGEST_HOLD_MS);
     this.scope = options.scope ?? 'operation';
   }
 }
@@ -31,15 +50,18 @@ export class HoldError extends Error {
 /**
  * Why a request failed.
  * - `status`: an answer that is neither 2xx nor 304, and no hold.
- * - `garbage`: a 2xx whose body is not JSON.
- * - `too large`: a body past `maxBodyBytes`; reading stopped there.
+ * - `garbage`: a 2xx whose body is not JSON, or cannot be unpacked or read in its charset.
+ * - `too large`: a body past `maxBodyBytes`, as it came or unpacked; reading stopped there.
  * - `closed`: the connection could not be made, or ended before the answer did.
  * - `timeout`: no whole answer in time. `aborted`: the caller's signal fired, or the upstream was closed.
  * - `request`: the request itself could not be sent (a bad path or header).
  */
 export type UpstreamFailure = 'status' | 'garbage' | 'too large' | 'closed' | 'timeout' | 'aborted' | 'request';
 
-/** A request that failed. Carries no header, query, body or cause, so that no secret can travel with it. */
+/**
+ * A request that failed. What came with it can be asked for (`header`, `text`, `body`) and is never printed: neither the message,
+ * nor JSON, nor `inspect` shows a header, query, body or cause, so that no secret travels with the error.
+ */
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
   readonly failure: UpstreamFailure;
@@ -47,10 +69,30 @@ export class UpstreamError extends Error {
   readonly status: number;
   /** Whether the same request may succeed later. */
   readonly retryable: boolean;
-  constructor(message: string, options: { failure: UpstreamFailure; status?: number; retryable: boolean }) {
+  readonly #received: Received | undefined;
+  constructor(
+    message: string,
+    options: { failure: UpstreamFailure; status?: number; retryable: boolean; received?: Received },
+  ) {
     super(message);
     this.failure = options.failure;
     this.status = options.status ?? 0;
     this.retryable = options.retryable;
+    this.#received = options.received;
+  }
+
+  /** Any header of the refusal, by its name in lower case. */
+  header(name: string): string | undefined {
+    return this.#received?.header(name);
+  }
+
+  /** The refusal's body, 64 KiB at most; empty where there was none or it cannot be read. */
+  get text(): string {
+    return this.#received?.text ?? '';
+  }
+
+  /** The refusal's body as JSON; undefined where it is none. */
+  get body(): unknown {
+    return this.#received?.body;
   }
 }

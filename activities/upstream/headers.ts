@@ -2,6 +2,7 @@
  * Reads the few response headers that matter, straight from the bytes that undici hands over: most headers of
  * an answer are never looked at, so none is turned into a string before somebody asks. Called by `call.ts`.
  */
+import type { FreshnessHeaders } from './freshness';
 
 /** The value of a header in undici's raw list (name, value, name, value …), or undefined. `name` is in lower case. */
 export function headerOf(raw: readonly Buffer[], name: string): string | undefined {
@@ -21,60 +22,56 @@ function matches(bytes: Buffer, name: string): boolean {
   return true;
 }
 
-/** Seconds of `max-age` in a Cache-Control header, or undefined. */
-export function maxAgeOf(cacheControl: string): number | undefined {
-  const match = /(?:^|[,\s])max-age=(\d+)/i.exec(cacheControl);
-  return match ? Number(match[1]) : undefined;
-}
+/** Those that are looked at in each answer. */
+export class SeenHeaders implements FreshnessHeaders {
+  etag: string | undefined = undefined;
+  cacheControl: string | undefined = undefined;
+  expires: string | undefined = undefined;
+  date: string | undefined = undefined;
+  age: string | undefined = undefined;
+  vary: string | undefined = undefined;
+  contentType: string | undefined = undefined;
+  contentEncoding: string | undefined = undefined;
 
-/** `Retry-After` in milliseconds from now: seconds, or an HTTP date read by the server's clock. */
-export function retryAfterMs(value: string, now: number, clock: ServerClock): number | undefined {
-  const text = value.trim();
-  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1_000;
-  const at = Date.parse(text);
-  return Number.isNaN(at) ? undefined : Math.max(0, clock.toLocal(at) - now);
-}
-
-const WINDOW_MS = 60_000;
-
-/**
- * What the server's clock says in terms of ours, learned from `Date` headers. Those are cut to the second, so one
- * answer places the server's clock only within a second; the greatest `Date - now` of the last one to two minutes
- * comes close to the truth and never passes it. Hence a time it translates is never early: asking before `Expires` may
- * be taken as going round the cache.
- */
-export class ServerClock {
-  private best = -Infinity;
-  private previous = -Infinity;
-  private since = -Infinity;
-  private lastText = '';
-  private lastMs = NaN;
-
-  /** Takes note of a `Date` header received at `now`. */
-  observe(date: string, now: number): void {
-    const ahead = this.parse(date) - now;
-    if (Number.isNaN(ahead)) return;
-    if (now - this.since > WINDOW_MS || now < this.since) {
-      this.previous = now - this.since > 2 * WINDOW_MS ? -Infinity : this.best;
-      this.best = ahead;
-      this.since = now;
-    } else if (ahead > this.best) {
-      this.best = ahead;
+  /** One walk over the list. Of a field that came twice the first counts; the lines of a list are joined. */
+  constructor(raw: readonly Buffer[]) {
+    for (let i = 0; i + 1 < raw.length; i += 2) {
+      const name = raw[i]!;
+      const initial = name[0]! | 32;
+      switch (name.length) {
+        case 3:
+          if (initial === A && matches(name, 'age')) this.age ??= text(raw[i + 1]!);
+          break;
+        case 4:
+          if (initial === E && matches(name, 'etag')) this.etag ??= text(raw[i + 1]!);
+          else if (initial === D && matches(name, 'date')) this.date ??= text(raw[i + 1]!);
+          else if (initial === V && matches(name, 'vary')) this.vary = joined(this.vary, raw[i + 1]!);
+          break;
+        case 7:
+          if (initial === E && matches(name, 'expires')) this.expires ??= text(raw[i + 1]!);
+          break;
+        case 12:
+          if (initial === C && matches(name, 'content-type')) this.contentType ??= text(raw[i + 1]!);
+          break;
+        case 13:
+          if (initial === C && matches(name, 'cache-control'))
+            this.cacheControl = joined(this.cacheControl, raw[i + 1]!);
+          break;
+        case 16:
+          if (initial === C && matches(name, 'content-encoding'))
+            this.contentEncoding = joined(this.contentEncoding, raw[i + 1]!);
+          break;
+      }
     }
   }
+}
 
-  /** A time of the server's in our own epoch milliseconds; as it is, before any `Date` was seen. */
-  toLocal(serverMs: number): number {
-    const ahead = Math.max(this.best, this.previous);
-    return ahead === -Infinity ? serverMs : serverMs - ahead;
-  }
+const [A, C, D, E, V] = [0x61, 0x63, 0x64, 0x65, 0x76];
 
-  /** `Date.parse` that remembers the last text: within a second, every answer has the same. */
-  private parse(text: string): number {
-    if (text !== this.lastText) {
-      this.lastText = text;
-      this.lastMs = Date.parse(text);
-    }
-    return this.lastMs;
-  }
+function text(bytes: Buffer): string {
+  return bytes.toString('latin1');
+}
+
+function joined(before: string | undefined, bytes: Buffer): string {
+  return before === undefined ? text(bytes) : `${before}, ${text(bytes)}`;
 }

@@ -4,27 +4,41 @@
  * It is undici's `Client`s (`connections.ts`) and little else, because it is paid for on every fetch.
  */
 import type { Json } from '../../workers/config/definition';
-import { Call, type Answer, type CallSettings } from './call';
+import type { Answer, Received } from './answer';
+import { parseExact } from './body';
+import { Call, type CallSettings, type Judgement } from './call';
 import { Connections } from './connections';
 import { DeadlineList } from './deadlines';
-import { UpstreamError, type HoldError } from './errors';
-import { ServerClock } from './headers';
+import { DEFAULT_HOLD_MS, UpstreamError, type HoldError } from './errors';
+import { laneOf } from './lane';
 
 export interface UpstreamOptions {
   /** Scheme, host and port: `https://esi.evetech.net`. No path, no user name. */
   origin: string;
-  /** Connections at most. @default 128 */
+  /**
+   * Connections at most. They are shared by all operations: a quarter is kept for those in equal parts, so that one whose
+   * requests hang does not keep the others out. @default 128
+   */
   connections?: number;
   /** Sent with every request. */
   headers?: Record<string, string>;
-  /** A longer body is an error, and is not read to its end. @default 1 MiB */
+  /** A longer body, as it comes or unpacked, is an error, and is not read to its end. @default 1 MiB */
   maxBodyBytes?: number;
   /** From the call to the end of the answer, waiting for a connection included. @default 10 s */
   timeoutMs?: number;
   /** What a hold holds. @default 420: the tracker, for it is a limit of the whole address; else the operation */
   holdScope?: HoldError['scope'] | ((answer: { status: number; path: string }) => HoldError['scope']);
-  /** How long to hold after a 429 or 420 that does not say. @default 15 s */
+  /** How long to hold after a 429 or 420 that does not say, or says what is over or cannot be read. 1 s at least. @default 15 s */
   defaultHoldMs?: number;
+  /**
+   * Your own judgement of each answer but a 304, before Longwatch's: return `{ afterMs, scope }` to make it a hold whatever its
+   * status, false to make it none, nothing to leave it to Longwatch. `afterMs` is the answer's own or `defaultHoldMs` where you
+   * leave it out, `scope` is that of `holdScope`.
+   * @example judge: (answer) => (answer.status === 400 && /too fast/.test(answer.text) ? { afterMs: 5_000 } : undefined)
+   */
+  judge?: (answer: Received) => Judgement;
+  /** Whole numbers beyond 2^53 come as text, digit for digit, instead of being rounded. @default false */
+  exactIntegers?: boolean;
 }
 
 export interface RequestOptions {
@@ -35,10 +49,17 @@ export interface RequestOptions {
   headers?: Record<string, string>;
   /** In place of the upstream's own. Keep to a few distinct values. */
   timeoutMs?: number;
+  /** What makes the answer's `body` of its text. What it throws is 'a body that is not JSON'. @default JSON.parse */
+  parse?: (text: string) => unknown;
+  /** Requests of one lane wait behind each other, and lanes share the connections. @default the operation that runs, or the path's shape */
+  lane?: string;
 }
 
 export interface Upstream {
-  /** Throws `HoldError` (429, 420, 503 with Retry-After) or `UpstreamError` (everything else that is no 2xx or 304). */
+  /**
+   * Throws `HoldError` (429, 420; 403, 502, 503 and 504 with Retry-After; 403 of a limit that has nothing left) or
+   * `UpstreamError` (everything else that is no 2xx or 304).
+   */
   get<T = Json>(path: string, options?: RequestOptions): Promise<Answer<T>>;
   /** The body goes as JSON, or as a form where it is URLSearchParams. Throws as `get` does. */
   post<T = Json>(path: string, body: Json | URLSearchParams, options?: RequestOptions): Promise<Answer<T>>;
@@ -66,6 +87,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
 class PooledUpstream implements Upstream {
   private readonly connections: Connections;
   private readonly settings: CallSettings;
+  private readonly parse: (text: string) => unknown;
   private readonly headers: string[];
   private readonly deadlines: DeadlineList;
   private readonly otherDeadlines = new Map<number, DeadlineList>();
@@ -75,10 +97,11 @@ class PooledUpstream implements Upstream {
     this.connections = new Connections(parseOrigin(options.origin), options.connections ?? 128);
     this.settings = {
       maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
-      defaultHoldMs: options.defaultHoldMs ?? 15_000,
-      clock: new ServerClock(),
+      defaultHoldMs: options.defaultHoldMs ?? DEFAULT_HOLD_MS,
       holdScope: typeof holdScope === 'function' ? holdScope : () => holdScope,
+      judge: options.judge,
     };
+    this.parse = options.exactIntegers ? parseExact : (text) => JSON.parse(text) as unknown;
     if (options.headers && !areHeaders(options.headers)) throw new TypeError('headers hold one that cannot be sent');
     this.headers = flatten(options.headers, []);
     this.deadlines = new DeadlineList(options.timeoutMs ?? 10_000);
@@ -132,6 +155,8 @@ class PooledUpstream implements Upstream {
       const done = resolve as (answer: Answer<unknown>) => void;
       const call = new Call(
         { method, path, headers, body },
+        options?.lane ?? laneOf(path),
+        options?.parse ?? this.parse,
         this.connections,
         this.settings,
         deadlines,

@@ -40,6 +40,8 @@ describe('values', () => {
       skipWhile: null,
       warnLagMs: 2_000,
       warnBacklog: 50,
+      maxExpiryMs: 86_400_000,
+      maxHoldMs: 3_600_000,
     });
     expect(resolved!.options.gate).toBeNull();
     expect(resolved!.options.poolSize).toBe(1_000);

@@ -2,7 +2,17 @@
 import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
-import { createUpstream, HoldError, UpstreamError, type Upstream, type UpstreamOptions } from 'longwatch/upstream';
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import {
+  createUpstream,
+  HoldError,
+  parseExact,
+  UpstreamError,
+  type Upstream,
+  type UpstreamOptions,
+} from 'longwatch/upstream';
+import { histories } from '../support/simulate';
 
 type Handler = (req: http.IncomingMessage, res: http.ServerResponse) => void;
 
@@ -35,7 +45,7 @@ function open(options: Partial<UpstreamOptions> = {}): Upstream {
 }
 
 /** Answers with a status, headers and a body. */
-const answering = (status: number, headers: http.OutgoingHttpHeaders = {}, body = '{}'): Handler => {
+const answering = (status: number, headers: http.OutgoingHttpHeaders = {}, body: string | Buffer = '{}'): Handler => {
   return (req, res) => {
     req.resume();
     res.writeHead(status, headers);
@@ -119,18 +129,26 @@ describe('expiry', () => {
     expect(expiresAt).toBeLessThanOrEqual(Date.now() + 6_000);
   });
 
-  test('several answers within a second place the expiry more exactly, and never early', async () => {
+  test('an answer with another clock, of another edge, changes nothing for the next', async () => {
     const upstream = open();
-    // The server's clock: ten minutes ahead. Its first answer comes late in a second, the second just after one began.
-    const ahead = 600_000;
-    const second = Math.floor((Date.now() + ahead) / 1_000) * 1_000;
-    handler = answering(200, { Date: at(second - 1_000), Expires: at(second + 4_000) });
-    const first = (await upstream.get('/a')).expiresAt!;
-    handler = answering(200, { Date: at(second + 1_000), Expires: at(second + 4_000) });
-    const better = (await upstream.get('/a')).expiresAt!;
-    expect(first - better).toBeGreaterThan(1_900);
-    handler = answering(200, { Date: at(second), Expires: at(second + 4_000) });
-    expect((await upstream.get('/a')).expiresAt).toBe(better);
+    handler = answering(200, { Date: 'Thu, 01 Jan 2099 00:00:00 GMT', Expires: 'Thu, 01 Jan 2099 00:00:05 GMT' });
+    expect((await upstream.get('/a')).expiresAt).toBeLessThanOrEqual(Date.now() + 5_000);
+    const before = Date.now();
+    handler = answering(200, { Date: at(before), Expires: at(before + 60_000) });
+    const { expiresAt } = await upstream.get('/a');
+    expect(expiresAt).toBeGreaterThanOrEqual(before + 60_000);
+    expect(expiresAt).toBeLessThanOrEqual(Date.now() + 60_000);
+  });
+
+  test('headers in any case, on several lines', async () => {
+    handler = (_req, res) => {
+      res.writeHead(200, ['CACHE-CONTROL', 'private', 'cache-Control', 'max-age=30', 'AGE', '10', 'Age', '29']);
+      res.end('{}');
+    };
+    const before = Date.now();
+    const { expiresAt } = await open().get('/a');
+    expect(expiresAt! - before).toBeGreaterThanOrEqual(20_000);
+    expect(expiresAt! - Date.now()).toBeLessThanOrEqual(20_000);
   });
 
   test('max-age where there is no Expires', async () => {
@@ -179,6 +197,71 @@ describe('holds', () => {
     expect(await failure(open().get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 42_000, scope: 'tracker' });
   });
 
+  test.each([
+    '-1',
+    '120;',
+    '10, 20',
+    '0',
+    '',
+    'soon',
+    'NaN',
+    'Mon, 01 Jan 2024 00:00:00 GMT',
+    '1700000000',
+    '-Infinity',
+  ])('a Retry-After of %j is the default', async (value) => {
+    handler = answering(429, { 'Retry-After': value });
+    const upstream = open({ defaultHoldMs: 7_000 });
+    expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 7_000 });
+    handler = answering(503, { 'Retry-After': value });
+    expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 7_000 });
+  });
+
+  test.each([
+    ['0.2', 1_000],
+    ['1', 1_000],
+    [' 90 ', 90_000],
+    ['99999999999', 7 * 86_400_000],
+    ['9'.repeat(400), 7 * 86_400_000],
+  ])('a Retry-After of %s is %i ms: a second at least, and a bounded time', async (value, afterMs) => {
+    handler = answering(429, { 'Retry-After': value });
+    expect(await failure(open({ defaultHoldMs: 0 }).get('/a'))).toMatchObject({ afterMs });
+    handler = answering(429);
+    expect(await failure(open({ defaultHoldMs: 0 }).get('/a'))).toMatchObject({ afterMs: 1_000 });
+  });
+
+  test.each([
+    ['seconds', 1_000],
+    ['milliseconds', 1],
+  ])('a Retry-After in epoch %s', async (_unit, unit) => {
+    const serverNow = Math.floor(Date.now() / 1_000) * 1_000 + 86_400_000;
+    handler = answering(429, { Date: at(serverNow), 'Retry-After': String((serverNow + 60_000) / unit) });
+    expect(await failure(open().get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 60_000 });
+  });
+
+  test('403 with Retry-After, as GitHub says it, or of a limit that has nothing left', async () => {
+    const upstream = open();
+    const now = Math.floor(Date.now() / 1_000) * 1_000;
+    handler = answering(403, { 'Retry-After': '60' }, '{"message":"secondary rate limit"}');
+    expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 60_000, scope: 'operation' });
+    for (const [remaining, reset] of [
+      ['X-RateLimit-Remaining', 'X-RateLimit-Reset'],
+      ['x-rate-limit-remaining', 'x-rate-limit-reset'],
+      ['RateLimit-Remaining', 'RateLimit-Reset'],
+    ] as const) {
+      for (const status of [403, 429]) {
+        handler = answering(status, { Date: at(now), [remaining]: '0', [reset]: String(now / 1_000 + 40) });
+        expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 40_000 });
+        handler = answering(status, { [remaining]: '0', [reset]: '50' });
+        expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 50_000 });
+      }
+      // There is something left: it is refused for another reason.
+      handler = answering(403, { [remaining]: '7', [reset]: '50' });
+      expect(await failure(upstream.get('/a'))).toMatchObject({ failure: 'status', status: 403 });
+    }
+    handler = answering(403);
+    expect(await failure(upstream.get('/a'))).toMatchObject({ failure: 'status', status: 403, retryable: false });
+  });
+
   test('429 that does not say how long', async () => {
     handler = answering(429);
     expect(await failure(open({ defaultHoldMs: 7_000 }).get('/a'))).toMatchObject({ afterMs: 7_000 });
@@ -221,7 +304,7 @@ describe('failures', () => {
     expect(error).toMatchObject({ failure: 'status', status, retryable, message: `GET /a: answered ${status}` });
   });
 
-  test.each(['<html>', '', '{"a":'])('garbage: %j', async (body) => {
+  test.each(['<html>', '{"a":'])('garbage: %j', async (body) => {
     handler = answering(200, {}, body);
     expect(await failure(open().get('/a'))).toMatchObject({ failure: 'garbage', status: 200, retryable: true });
   });
@@ -377,6 +460,194 @@ describe('failures', () => {
       expect(() => createUpstream({ origin: wrong })).toThrow(/^origin must/);
     },
   );
+});
+
+describe('judge', () => {
+  test('makes a hold of any answer: by its status, its headers or its body', async () => {
+    const upstream = open({
+      judge: (answer) => {
+        if (answer.status === 400 && answer.header('x-limit') === 'hit') return { afterMs: 5_000, scope: 'member' };
+        if (answer.status === 200 && /rate limit/.test(answer.text)) return {};
+        if ((answer.body as { code?: number } | undefined)?.code === 31) return { afterMs: NaN };
+        return answer.status === 429 ? false : undefined;
+      },
+    });
+    handler = answering(400, { 'X-Limit': 'hit' });
+    expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 5_000, scope: 'member' });
+    handler = answering(200, {}, '{"error":"rate limit"}');
+    expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 15_000, scope: 'operation' });
+    handler = answering(200, {}, '<h1>rate limit</h1>');
+    expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 15_000 });
+    handler = answering(500, {}, '{"code":31}');
+    expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 15_000 });
+    handler = answering(429, { 'Retry-After': '5' });
+    expect(await failure(upstream.get('/a'))).toMatchObject({ failure: 'status', status: 429, retryable: true });
+    // What it says nothing about is as it was.
+    handler = answering(503, { 'Retry-After': '5' });
+    expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 5_000 });
+    handler = answering(404);
+    expect(await failure(upstream.get('/a'))).toMatchObject({ failure: 'status', status: 404 });
+    handler = answering(200, {}, '{"a":1}');
+    expect((await upstream.get('/a')).body).toEqual({ a: 1 });
+    expect(connections).toBe(1);
+  });
+
+  test('what it throws is the request’s error, and the connection lives on', async () => {
+    const upstream = open({
+      judge: () => {
+        throw new RangeError('judge is wrong');
+      },
+    });
+    for (const status of [200, 429, 500]) {
+      handler = answering(status);
+      await expect(upstream.get('/a')).rejects.toThrow(new RangeError('judge is wrong'));
+    }
+    expect(connections).toBe(1);
+  });
+
+  test('a refusal can be asked for its headers and its body, packed or not', async () => {
+    const body = '{"error":{"code":-32005,"message":"batch too large"}}';
+    const upstream = open();
+    for (const [headers, bytes] of [
+      [{}, body],
+      [{ 'Content-Encoding': 'gzip' }, gzipSync(body)],
+    ] as const) {
+      handler = answering(400, { ...headers, 'X-Trace': 'abc' }, bytes);
+      const error = (await failure(upstream.get('/a'))) as UpstreamError;
+      expect([error.header('x-trace'), error.text, error.body]).toEqual(['abc', body, JSON.parse(body)]);
+    }
+    handler = answering(404, {}, 'x'.repeat(300_000));
+    const long = (await failure(upstream.get('/a'))) as UpstreamError;
+    expect(long.text.length).toBeGreaterThanOrEqual(64 * 1024);
+    expect(long.text.length).toBeLessThan(200_000);
+    expect(long.body).toBeUndefined();
+    expect(connections).toBe(1);
+  });
+});
+
+describe('bodies', () => {
+  const utf16 = (text: string, bigEndian: boolean): Buffer => {
+    const bytes = Buffer.from(text, 'utf16le');
+    return bigEndian ? bytes.swap16() : bytes;
+  };
+  const json = (charset?: string): http.OutgoingHttpHeaders =>
+    charset === undefined ? {} : { 'Content-Type': `application/json; charset=${charset}` };
+  const cafe = { name: 'Café' };
+  const text = JSON.stringify(cafe);
+  const packed = (...how: string[]): http.OutgoingHttpHeaders => ({ 'Content-Encoding': how.join(', ') });
+  const mark = Buffer.from([0xef, 0xbb, 0xbf]);
+
+  test.each<[string, http.OutgoingHttpHeaders, Buffer]>([
+    ['UTF-8', {}, Buffer.from(text)],
+    ['UTF-8 by name', json('UTF-8'), Buffer.from(text)],
+    ['a byte order mark', {}, Buffer.concat([mark, Buffer.from(text)])],
+    ['a byte order mark against the label', json('iso-8859-1'), Buffer.concat([mark, Buffer.from(text)])],
+    ['Latin-1', json('iso-8859-1'), Buffer.from(text, 'latin1')],
+    ['Latin-1 in quotes', json('"ISO-8859-1"'), Buffer.from(text, 'latin1')],
+    ['windows-1252', json('windows-1252'), Buffer.from(text, 'latin1')],
+    ['UTF-16, little end first', json('utf-16le'), utf16(text, false)],
+    ['UTF-16, big end first', json('utf-16be'), utf16(text, true)],
+    ['UTF-16 by its mark', json('utf-16'), utf16(`\ufeff${text}`, true)],
+    ['UTF-16 by its mark alone', {}, utf16(`\ufeff${text}`, false)],
+    ['UTF-16 without a mark', json('utf-16'), utf16(text, true)],
+    ['gzip', packed('gzip'), gzipSync(text)],
+    ['x-gzip', packed('x-GZIP'), gzipSync(text)],
+    ['two gzips in a row', packed('gzip'), Buffer.concat([gzipSync(text.slice(0, 5)), gzipSync(text.slice(5))])],
+    ['br', packed('br'), brotliCompressSync(text)],
+    ['deflate', packed('deflate'), deflateSync(text)],
+    ['deflate without its header', packed('deflate'), deflateRawSync(text)],
+    ['identity', packed('identity'), Buffer.from(text)],
+    ['one in the other', packed('gzip', 'br'), brotliCompressSync(gzipSync(text))],
+    ['packed, in Latin-1', { ...packed('gzip'), ...json('iso-8859-1') }, gzipSync(Buffer.from(text, 'latin1'))],
+  ])('%s', async (_what, headers, bytes) => {
+    handler = answering(200, headers, bytes);
+    const answer = await open().get('/a');
+    expect(answer.body).toEqual(cafe);
+    expect(answer.text).toBe(text);
+  });
+
+  test('the letters of windows-1252 that Latin-1 has not', async () => {
+    handler = answering(200, json('windows-1252'), Buffer.from([0x22, 0x80, 0x81, 0x92, 0x9f, 0xe9, 0x22]));
+    expect((await open().get('/a')).body).toBe('€\x81’Ÿé');
+  });
+
+  test.each<[string, http.OutgoingHttpHeaders, Buffer, RegExp]>([
+    ['Latin-1 that does not say so', {}, Buffer.from(text, 'latin1'), /not UTF-8 and names no charset$/],
+    ['Latin-1 that says UTF-8', json('utf-8'), Buffer.from(text, 'latin1'), /not the UTF-8 it says$/],
+    ['an unknown charset', json('klingon'), Buffer.from(text), /charset "klingon" that is not known$/],
+    ['half a character of UTF-16', json('utf-16le'), Buffer.from('{}x'), /not in its charset utf-16le$/],
+    ['an unknown packing', packed('zstd'), Buffer.from(text), /packed \(zstd\); gzip, br and deflate can be read$/],
+    ['gzip that is none', packed('gzip'), Buffer.from(text), /cannot be unpacked \(gzip\)$/],
+    ['gzip that ends early', packed('gzip'), gzipSync(text).subarray(0, 20), /cannot be unpacked \(gzip\)$/],
+    ['four layers', packed('gzip', 'gzip', 'gzip', 'gzip'), Buffer.from(text), /packed 4 times$/],
+  ])('%s is an error that says so', async (_what, headers, bytes, message) => {
+    handler = answering(200, headers, bytes);
+    const error = await failure(open().get('/a'));
+    expect(error).toMatchObject({ failure: 'garbage', status: 200, retryable: true });
+    expect(error.message).toMatch(message);
+  });
+
+  test.each([
+    ['gzip', gzipSync],
+    ['br', brotliCompressSync],
+    ['deflate', deflateSync],
+    ['deflate', deflateRawSync],
+  ])('a bomb in %s is not unpacked past the limit', async (how, pack) => {
+    const upstream = open({ maxBodyBytes: 100_000 });
+    handler = answering(200, packed(how), pack(Buffer.from(`"${' '.repeat(99_998)}"`)));
+    expect((await upstream.get<string>('/a')).body).toHaveLength(99_998);
+    handler = answering(200, packed(how), pack(Buffer.alloc(50_000_000, ' ')));
+    expect(await failure(upstream.get('/a'))).toMatchObject({ failure: 'too large', status: 200, retryable: false });
+    expect(connections).toBe(1);
+  });
+
+  test.each([
+    ['200', 200, {}, ''],
+    ['202', 202, {}, ''],
+    ['204', 204, {}, ''],
+    ['a packed nothing', 200, { 'Content-Encoding': 'gzip' }, ''],
+    ['a packed nothing, packed', 200, { 'Content-Encoding': 'gzip' }, gzipSync('')],
+    ['a line', 200, {}, '\r\n'],
+    ['a mark', 200, {}, mark],
+  ])('an empty body is null: %s', async (_what, status, headers, body) => {
+    handler = answering(status, headers, body);
+    expect((await open().get('/a')).body).toBeNull();
+  });
+
+  test('whole numbers beyond 2^53, in the text or exactly', async () => {
+    const ids =
+      '{"id":9007199254740993,"n":[-9007199254740993, 9007199254740991,1e20,1.2345678901234567],"t":"9007199254740993\\""}';
+    handler = answering(200, {}, ids);
+    expect((await open().get('/a')).text).toBe(ids);
+    const exact = await open({ exactIntegers: true }).get('/a');
+    expect(exact.body).toEqual({
+      id: '9007199254740993',
+      n: ['-9007199254740993', 9007199254740991, 1e20, 1.2345678901234567],
+      t: '9007199254740993"',
+    });
+    const own = await open().get('/a', { parse: (body) => body.length });
+    expect(own.body).toBe(ids.length);
+    handler = answering(200, {}, '<a/>');
+    expect((await open().get('/a', { parse: (body) => body })).body).toBe('<a/>');
+  });
+
+  test('exact reading is JSON.parse but for long integers', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        const short = (_key: string, one: unknown): unknown =>
+          Number.isInteger(one) && !Number.isSafeInteger(one) ? 0 : one;
+        const plain = JSON.stringify(value, short);
+        expect(parseExact(plain)).toEqual(JSON.parse(plain));
+        const mixed = `[${plain},{"a":12345678901234567890123},${JSON.stringify(plain)}]`;
+        expect(parseExact(mixed)).toEqual([JSON.parse(plain), { a: '12345678901234567890123' }, plain]);
+      }),
+      histories(500),
+    );
+    expect(() => parseExact('[0123456789012345678]')).toThrow(SyntaxError);
+    expect(() => parseExact('["a 12345678901234567]')).toThrow(SyntaxError);
+    const long = `["${'x\\"'.repeat(2_000_000)}",12345678901234567]`;
+    expect((parseExact(long) as string[])[1]).toBe('12345678901234567');
+  });
 });
 
 test('a connection is used again after every kind of complete answer', async () => {

@@ -56,6 +56,8 @@ export interface OperationDefinition {
   skipWhile?: { operation: string; slowerThan?: Duration };
   warnLag?: Duration;
   warnBacklog?: number;
+  maxExpiry?: Duration;
+  maxHold?: Duration;
   /** The name of a buffer that gets each changed value: `{ tracker, operation, id, value, fetchedAt }`. */
   buffer?: string;
   run: Run;

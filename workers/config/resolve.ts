@@ -4,6 +4,7 @@
  * Called by `load.ts`; the result goes to the worker, and its `options` become workflow input and a row.
  */
 import {
+  defaultMaxExpiryMs,
   GATE_OPTIONS,
   NAME_PATTERN,
   OPERATION_OPTIONS,
@@ -239,6 +240,8 @@ function resolveOperation(
     skipWhile: skip,
     warnLagMs: values.warnLagMs as number,
     warnBacklog: values.warnBacklog as number,
+    maxExpiryMs: (values.maxExpiryMs ?? defaultMaxExpiryMs(values.everyMs as number)) as number,
+    maxHoldMs: values.maxHoldMs as number,
   };
 }
 

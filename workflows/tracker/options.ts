@@ -35,6 +35,9 @@ export interface OperationOptions {
   skipWhile: { operation: string; slowerThanMs: number } | null;
   warnLagMs: number;
   warnBacklog: number;
+  /** These two are absent in a row that was written before they were options: ask {@link boundsOf}. */
+  maxExpiryMs?: number;
+  maxHoldMs?: number;
 }
 
 /** One change of `config --set`: the path as the user writes it, and the compiled value. */
@@ -247,7 +250,37 @@ export const OPERATION_OPTIONS: readonly OptionSpec[] = [
     max: 1_000_000,
     text: 'More members due but not started at the half-minute check are warned about and counted.',
   },
+  {
+    name: 'maxExpiry',
+    path: 'maxExpiryMs',
+    kind: 'duration',
+    derived: 'a day, or ten intervals where those are longer',
+    min: SECOND,
+    max: 365 * DAY,
+    text: "A result's `expiresAt` further ahead is cut to this, so that `Expires: 2037` does not stop a member.",
+  },
+  {
+    name: 'maxHold',
+    path: 'maxHoldMs',
+    kind: 'duration',
+    default: 60 * MINUTE,
+    min: SECOND,
+    max: 7 * DAY,
+    text: 'A hold that asks for longer is cut to this, then the upstream is asked again. Raise it where an upstream means its day-long `Retry-After`.',
+  },
 ];
+
+/** How far ahead an upstream may put an operation's next run, milliseconds. */
+export function boundsOf(options: OperationOptions): { maxExpiryMs: number; maxHoldMs: number } {
+  return {
+    maxExpiryMs: options.maxExpiryMs ?? defaultMaxExpiryMs(options.everyMs),
+    maxHoldMs: options.maxHoldMs ?? 60 * MINUTE,
+  };
+}
+
+export function defaultMaxExpiryMs(everyMs: number): number {
+  return Math.max(DAY, 10 * everyMs);
+}
 
 /** Names of trackers and operations: they appear in workflow ids, metrics labels and option paths. */
 export const NAME_PATTERN = /^[a-z][a-zA-Z0-9_-]{0,62}$/;

@@ -1,0 +1,88 @@
+/**
+ * What came back: an `Answer` for the operation, or what was received with a refusal, for the error and the caller's own
+ * judgement of it. Made by `call.ts`. What an error carries lies in private fields, so that nothing prints it by accident.
+ */
+import { textOf } from './body';
+import { headerOf, SeenHeaders } from './headers';
+
+/** A 2xx or a 304. */
+export class Answer<T> {
+  readonly #raw: readonly Buffer[];
+  readonly #text: string;
+  constructor(
+    readonly status: number,
+    /** True: a 304, the value that belongs to the ETag sent still holds, and `body` is undefined. */
+    readonly notModified: boolean,
+    /** Parsed JSON, or what `parse` made of the text; null where the body is empty (a 204, or a 200 or 202 without one). */
+    readonly body: T,
+    readonly etag: string | undefined,
+    /** Epoch milliseconds of this machine at which it is stale, by RFC 9111; never early. Undefined: it does not say, or is stale. */
+    readonly expiresAt: number | undefined,
+    raw: readonly Buffer[],
+    text: string,
+  ) {
+    this.#raw = raw;
+    this.#text = text;
+  }
+
+  /** Any header of the answer, by its name in lower case. */
+  header(name: string): string | undefined {
+    return headerOf(this.#raw, name);
+  }
+
+  /** The body as it was read, unpacked and in its charset, before it was parsed. */
+  get text(): string {
+    return this.#text;
+  }
+}
+
+/** Bytes of a refusal's body that are kept; the rest is read and thrown away. */
+export const KEPT_OF_A_REFUSAL = 64 * 1024;
+
+/** An answer of any status, as `judge` sees it and an UpstreamError keeps it. */
+export class Received {
+  readonly #raw: readonly Buffer[];
+  readonly #bytes: Buffer;
+  readonly #limit: number;
+  #text: string | undefined;
+  constructor(
+    readonly status: number,
+    /** As it was asked for, with its query. */
+    readonly path: string,
+    /** What Longwatch holds for by itself, milliseconds; undefined: it does not take it for a hold. */
+    readonly holdMs: number | undefined,
+    raw: readonly Buffer[],
+    bytes: Buffer,
+    limit: number,
+  ) {
+    this.#raw = raw;
+    this.#bytes = bytes;
+    this.#limit = limit;
+  }
+
+  /** Any header of the answer, by its name in lower case. */
+  header(name: string): string | undefined {
+    return headerOf(this.#raw, name);
+  }
+
+  /** The body, 64 KiB of a refusal's at most; empty where it cannot be read. */
+  get text(): string {
+    if (this.#text === undefined) {
+      try {
+        this.#text = textOf(this.#bytes, new SeenHeaders(this.#raw), this.#limit);
+      } catch {
+        this.#text = '';
+      }
+    }
+    return this.#text;
+  }
+
+  /** The body as JSON; undefined where it is none. */
+  get body(): unknown {
+    try {
+      return JSON.parse(this.text) as unknown;
+    } catch {
+      return undefined;
+    }
+  }
+}

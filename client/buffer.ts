@@ -113,6 +113,7 @@ export class BufferHandle<E = Json> {
   async start(options?: BufferOptions): Promise<BufferStartResult> {
     this.opened = undefined;
     const declared = options ?? (await this.row()).declared;
+    await this.connections.ownNamespace();
     const { row, started } = await this.startAndOpen({ buffer: this.name, options: declared });
     return { alreadyRunning: !started, state: row.state, differs: !sameOptions(row.declared, declared) };
   }

@@ -9,11 +9,13 @@ import type { QueryResultRow } from 'pg';
 import { Database, isOutage, type Queryable, type Statement } from '../activities/store/database';
 import { showAddress, tlsProblem } from '../activities/store/address';
 import { requireDatabase, type Environment } from '../workers/config/environment';
+import type * as deployment from '../workers/deployment';
 import { ourLog } from '../activities/log';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import {
   DatabaseNotMigratedError,
   DatabaseUnavailableError,
+  ForeignNamespaceError,
   LongwatchError,
   ReplicaUnavailableError,
   TemporalUnavailableError,
@@ -156,6 +158,24 @@ export class Connections {
     } catch (error) {
       if (isUnreachable(error)) throw new TemporalUnavailableError(address, options.done?.(), error);
       throw error;
+    }
+  }
+
+  /**
+   * Before something is started: workers of another database would open it in theirs.
+   * @throws ForeignNamespaceError, TemporalUnavailableError, or what the database fails with.
+   */
+  async ownNamespace(): Promise<void> {
+    const { namespace } = this.#environment.temporal;
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- loads Temporal's client, as the request after it does
+    const { foreignMessage, namespaceIsForeign } = require('../workers/deployment') as typeof deployment;
+    try {
+      const foreign = await this.temporal((client) => namespaceIsForeign(this.store(), client.connection, namespace));
+      if (foreign) throw new ForeignNamespaceError(foreignMessage(namespace));
+    } catch (error) {
+      // A role that may not look at it is still one of this database.
+      if ((error as { code?: unknown }).code === '42501') return;
+      throw this.databaseError(error);
     }
   }
 

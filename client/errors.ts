@@ -142,6 +142,9 @@ export class ReplicaUnavailableError extends LongwatchError {
   }
 }
 
+/** Workers of another database take what this namespace has. */
+export class ForeignNamespaceError extends LongwatchError {}
+
 export class DatabaseNotMigratedError extends LongwatchError {
   constructor(address: string, cause?: unknown) {
     super(

@@ -95,6 +95,7 @@ export class JobHandle {
   async start(options?: JobOptions): Promise<JobStartResult> {
     const before = await this.find();
     if (!before && !options) throw await this.unknown();
+    await this.connections.ownNamespace();
     const { row, started } = await this.startAndOpen(options ?? before?.options);
     return {
       alreadyRunning: !started,

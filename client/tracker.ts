@@ -131,6 +131,7 @@ export class TrackerHandle {
   async start(options?: TrackerOptions): Promise<StartResult> {
     const before = await this.find();
     if (!before && !options) throw await this.unknown();
+    await this.connections.ownNamespace();
     const started = await startRoot(this.connections, this.name, options ?? before?.options);
     const row = await this.opened();
     const differs = !started && options !== undefined && !sameOptions(row.options, options);

@@ -1,11 +1,15 @@
 /**
  * The Prometheus endpoint of a worker: Longwatch's own metrics and the SDK's on one page. The SDK's core serves its own on a
- * port of loopback, from which they are read and appended. Also `/healthz`, for a container's health check.
+ * port of loopback, from which they are read and appended. Also `/healthz` (this process works: else start it again) and `/readyz`
+ * (what it needs answers too: else do not count on it). Neither says more than a word of each, since anybody may ask.
  */
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
 import { request } from 'node:http';
+import { hostname } from 'node:os';
 import { createServer as createSocket, type AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
+import type { Logger } from 'pino';
+import { MetricsPortError } from './config/errors';
 
 export interface MetricsServer {
   /** Of the page itself. */
@@ -14,7 +18,7 @@ export interface MetricsServer {
 }
 
 export interface MetricsOptions {
-  /** @default 9464, or any free one where that is taken */
+  /** @default 9464, or any free one where that is taken; with NODE_ENV=production, 9464 and no other */
   port?: number;
   /** @default 127.0.0.1 */
   host?: string;
@@ -25,13 +29,16 @@ const DEFAULT_PORT = 9464;
 export async function serveMetrics(
   registry: Registry,
   sdkPort: number | undefined,
-  healthy: () => boolean,
+  health: Health,
+  log: Logger,
   options: MetricsOptions = {},
 ): Promise<MetricsServer> {
   const host = options.host ?? '127.0.0.1';
   const server = createServer((req, res) => {
     if (req.url === '/healthz') {
-      res.writeHead(healthy() ? 200 : 503, { 'content-type': 'text/plain' }).end(healthy() ? 'ok\n' : 'not running\n');
+      say(res, health.alive() ? [] : ['worker: not running']);
+    } else if (req.url === '/readyz') {
+      void health.ready().then((problems) => say(res, problems));
     } else if (req.url === '/metrics' || req.url === '/') {
       Promise.all([registry.metrics(), sdkPort === undefined ? '' : readSdk(sdkPort)]).then(
         ([own, sdk]) => res.writeHead(200, { 'content-type': registry.contentType }).end(own + sdk),
@@ -42,18 +49,41 @@ export async function serveMetrics(
     }
   });
   await listen(server, options.port ?? DEFAULT_PORT, host).catch(async (error: NodeJS.ErrnoException) => {
-    if (options.port !== undefined || error.code !== 'EADDRINUSE') throw error;
+    if (error.code !== 'EADDRINUSE') throw error;
+    // Where something comes to read them, it comes to the port that it was told.
+    if (options.port !== undefined || process.env.NODE_ENV === 'production') {
+      throw new MetricsPortError(options.port ?? DEFAULT_PORT, host);
+    }
     await listen(server, 0, host);
+    log.warn(`the port ${DEFAULT_PORT} is taken: metrics are at another one`);
   });
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}/metrics`,
+    url: `http://${reachable(host)}:${port}/metrics`,
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
       }),
   };
+}
+
+/** What the two paths of health ask. */
+export interface Health {
+  alive: () => boolean;
+  /** What keeps it from working, in a few words each; none: it is ready. Never rejects. */
+  ready: () => Promise<string[]>;
+}
+
+function say(res: ServerResponse, problems: readonly string[]): void {
+  const text = problems.length === 0 ? 'ok' : problems.join('\n');
+  res.writeHead(problems.length === 0 ? 200 : 503, { 'content-type': 'text/plain' }).end(`${text}\n`);
+}
+
+/** An address that others can ask: one that only says 'all of this machine's' leads nowhere. */
+function reachable(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return hostname();
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 /** A port that was free a moment ago, for the SDK's core, which must be told one. */

@@ -32,14 +32,17 @@ import { TemporalLink } from '../activities/temporal';
 import type { ShardSinks } from '../workflows/buffer/contract';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import { checkAddress, type TemporalTarget } from './config/environment';
-import { ConfigError } from './config/errors';
+import { ConfigError, SchemaError } from './config/errors';
 import type { ResolvedConfig } from './config/resolve';
 import { bundleWorkflows } from './bundle';
-import { claimDatabase, ensureSearchAttributes } from './deployment';
+import { claimDeployment, ensureSearchAttributes } from './deployment';
+import { readiness } from './readiness';
 import { openDurable } from './durable';
 import { serveMetrics, type MetricsOptions } from './metrics';
+import { claimName } from './node-name';
 import { poolSizes, tellRoom } from './pool-sizes';
 import { installRuntime } from './runtime';
+import { schemaProblem } from './schema';
 import { surviveStrayErrors } from './stray-errors';
 
 export interface WorkerSetup {
@@ -53,7 +56,7 @@ export interface WorkerSetup {
   log: Logger;
   /** Take over a database that belongs to another Temporal cluster. */
   adopt?: boolean;
-  /** @default host, process id and a few random letters */
+  /** No other worker of the database may have it. @default host, process id and a few random letters */
   nodeName?: string;
   /** Runs of all pools at once. @default 2,000 */
   nodeConcurrency?: number;
@@ -91,17 +94,27 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   checkAddress(setup.databaseUrl, 'databaseUrl');
   if (setup.directDatabaseUrl !== undefined) checkAddress(setup.directDatabaseUrl, 'directDatabaseUrl');
   const name = setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
-  const sdkPort = await installRuntime(log);
   const database = new Database({ url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log });
-  const connection = await Connection.connect(connectionOptions(temporal));
+  const connection = await Connection.connect(connectionOptions(temporal)).catch(async (error: unknown) => {
+    await database.close();
+    throw error;
+  });
+  let giveNameBack: () => Promise<void> = () => Promise.resolve();
   try {
-    await ensureSearchAttributes(connection, temporal.namespace);
-    await claimDatabase(database, connection, temporal.namespace, setup.adopt ?? false);
+    const problem = await schemaProblem(database);
+    if (problem !== undefined) throw new SchemaError(problem);
+    await ensureSearchAttributes(connection, temporal.namespace, log);
+    await claimDeployment(database, connection, temporal.namespace, setup.adopt ?? false);
+    if (setup.nodeName !== undefined) {
+      giveNameBack = await claimName(database, { name, host: hostname(), pid: process.pid }, log);
+    }
   } catch (error) {
     await Promise.allSettled([connection.close(), database.close()]);
     throw error;
   }
 
+  // Only now: its threads would keep a process that was refused above from ending.
+  const sdkPort = await installRuntime(log);
   const sizes = poolSizes({
     durableActivities: config.activities.length,
     jobs: config.jobs.map(({ options }) => options.concurrency),
@@ -110,8 +123,9 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   });
   const metrics = new NodeMetrics();
   let running = false;
-  const page = await serveMetrics(metrics.registry, sdkPort, () => running, setup.metrics);
   const link = new TemporalLink(new Client({ connection, namespace: temporal.namespace }));
+  const health = readiness(() => running, database, link);
+  const page = await serveMetrics(metrics.registry, sdkPort, health, log, setup.metrics);
   const node = new Node({
     node: { name, host: hostname(), pid: process.pid, metricsUrl: page.url },
     database,
@@ -215,7 +229,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
       await population.close();
       await node.close();
       forget();
-      await Promise.allSettled([native.close(), connection.close(), page.close()]);
+      await Promise.allSettled([native.close(), connection.close(), page.close(), giveNameBack()]);
       await database.close();
     }
   };

@@ -27,7 +27,8 @@ export interface StatsRow {
 const SEEN: Statement = {
   name: 'node-seen',
   text: `insert into longwatch.node (name, host, pid, metrics_url) values ($1, $2, $3, $4)
-         on conflict (name) do update set seen_at = now(), metrics_url = excluded.metrics_url, ended_at = null`,
+         on conflict (name) do update
+         set host = excluded.host, pid = excluded.pid, seen_at = now(), metrics_url = excluded.metrics_url, ended_at = null`,
 };
 const ENDED: Statement = {
   name: 'node-ended',

@@ -1,6 +1,12 @@
 /** From any failure to a message and an exit status: 1 it failed, 2 it was used wrongly. Called once, by `main.ts`. */
 import { tlsProblem } from '../../activities/store/address';
-import { ConfigError, EnvironmentError } from '../../workers/config/errors';
+import {
+  ConfigError,
+  EnvironmentError,
+  MetricsPortError,
+  NameTakenError,
+  SchemaError,
+} from '../../workers/config/errors';
 import { LongwatchError } from '../errors';
 
 /** Arguments that cannot be. */
@@ -20,10 +26,13 @@ export function explain(error: unknown): Explained {
   if (error instanceof EnvironmentError || error instanceof LongwatchError) {
     return known(error.message, error.usage ? 2 : 1);
   }
+  if (error instanceof SchemaError || error instanceof NameTakenError || error instanceof MetricsPortError) {
+    return known(error.message, 1);
+  }
   const message = error instanceof Error ? error.message : String(error);
   const { code, type, name } = error as { code?: unknown; type?: unknown; name?: unknown };
   // What a worker meets before it works; the client's own connections translate this themselves.
-  if (code === '42P01' || code === '3F000') {
+  if (code === '42P01' || code === '42703' || code === '42883' || code === '3F000') {
     return known('the database has no (or an old) Longwatch schema; bring it up to date: npx longwatch migrate', 1);
   }
   if (type === 'ForeignDeployment') return known(message, 1);

@@ -1,5 +1,8 @@
 -- Up Migration
-create schema if not exists longwatch;
+-- Not `if not exists`, which asks for the right to create schemas also where there is one.
+do $$ begin
+  if to_regnamespace('longwatch') is null then create schema longwatch; end if;
+end $$;
 
 -- Which Temporal cluster and namespace this database belongs to. Workers of another one are refused
 -- until they are told to adopt it: two clusters with the same pools would each believe to be the only one.

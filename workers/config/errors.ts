@@ -24,3 +24,25 @@ export class EnvironmentError extends Error {
     this.usage = options.usage ?? true;
   }
 }
+
+/** The schema of the database and this version of Longwatch do not go together, or it cannot be changed. The message says what to do. */
+export class SchemaError extends Error {
+  override readonly name = 'SchemaError';
+}
+
+/** A worker of that name works already. */
+export class NameTakenError extends Error {
+  override readonly name = 'NameTakenError';
+  constructor(node: string, holder?: { host: string; pid: number }) {
+    const where = holder ? ` (on ${holder.host}, process ${holder.pid})` : '';
+    super(`a worker of the name ${node} is running${where}; give this one another with --name`);
+  }
+}
+
+/** The port of the metrics page is taken, and no other may be used. */
+export class MetricsPortError extends Error {
+  override readonly name = 'MetricsPortError';
+  constructor(port: number, host: string) {
+    super(`the metrics port ${port} of ${host} is taken; give another with --metrics-port, or 0 for a free one`);
+  }
+}

@@ -20,6 +20,10 @@ export const POINTS = [
   'open.read',
   /** A shift holds the fence and has not read its members. */
   'shift.fenced',
+  /** A chunk of a regen or decay has its transaction, knows where it ends, and has changed nothing. */
+  'chunk.begun',
+  /** A chunk has been committed; the pass does not know it yet. */
+  'chunk.committed',
 ] as const;
 
 export type Point = (typeof POINTS)[number];

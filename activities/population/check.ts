@@ -8,7 +8,7 @@
  * one statement only.
  */
 import type { JobOptions, Work } from '../../workflows/population/options';
-import { run, type Database, type Queryable } from '../store/database';
+import { run, type Database, type Queryable, type Statement } from '../store/database';
 import { bad, readTarget, readWorkTable, showTable, type TableFacts } from './catalog';
 import { decayStatement, regenStatement, withRule, type RegenWork } from './statement';
 import { claimStatement } from './sweep-statement';
@@ -56,7 +56,7 @@ function statementsOf(work: Work, table: TableFacts, all: boolean): Template[] {
     case 'regen':
       return [regenStatement(work, table, { after: !all, upto: !all })];
     case 'decay':
-      return [decayStatement(work, table, { all, without: !all })];
+      return [decayStatement(work, table, { after: !all, upto: !all, all })];
     case 'sweep':
       return [claimStatement(work, table, { cursor: 'none', orderType: 'text' })];
   }
@@ -103,6 +103,44 @@ async function checkOwnSql(
     throw bad(`sql: it updates ${other}, not the table of the job (${showTable(work.table)})`);
   }
 }
+
+/**
+ * Whether a statement reads the table that it changes beside the row that it is at (a subquery, a join with itself): then a chunk would see
+ * what the chunks before it have changed. A function that reads the table is not seen here.
+ */
+export async function readsItself(db: Queryable, work: Work, table: TableFacts): Promise<boolean> {
+  if (work.kind === 'sweep') return false;
+  const span = { after: false, upto: false };
+  const whole =
+    work.kind === 'regen' ? regenStatement(work, table, span) : decayStatement(work, table, { ...span, all: true });
+  const relations = new Set((await run<{ name: string }>(db, RELATIONS, [table.oid])).map(({ name }) => name));
+  const [row] = await whole.explain(db, { elapsed: 1, due: new Date() }, 'json');
+  const scans = new Map<string, number>();
+  const look = (node: PlanNode): void => {
+    const name = `${node.Schema}.${node['Relation Name']}`;
+    if (node['Node Type'] !== 'ModifyTable' && relations.has(name)) scans.set(name, (scans.get(name) ?? 0) + 1);
+    node.Plans?.forEach(look);
+  };
+  look((row!['QUERY PLAN'] as { Plan: PlanNode }[])[0]!.Plan);
+  return [...scans.values()].some((times) => times > 1);
+}
+
+interface PlanNode {
+  'Node Type': string;
+  'Relation Name'?: string;
+  Schema?: string;
+  Operation?: string;
+  Alias?: string;
+  Plans?: PlanNode[];
+}
+
+/** The table with its partitions or children. */
+const RELATIONS: Statement = {
+  name: 'population-relations',
+  text: `with recursive tree (oid) as (select $1::oid union select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.oid)
+         select n.nspname || '.' || c.relname as name
+         from tree join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace`,
+};
 
 /** Plans a statement, and says what PostgreSQL has against it. */
 async function plan(db: Queryable, statement: Template, option?: string): Promise<void> {

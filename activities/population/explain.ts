@@ -60,7 +60,9 @@ export async function explainWork(db: Queryable, options: JobOptions): Promise<E
     statement = regenStatement(work, table, { after: false, upto: upto !== undefined });
     Object.assign(values, boundValues(undefined, upto));
   } else if (work.kind === 'decay') {
-    statement = decayStatement(work, table, { all });
+    statement = decayStatement(work, table, { after: false, upto: !all, all });
+    const last = all ? undefined : (await lastKeyStatement(table).run<{ key: string[] }>(db, {})).rows[0]?.key;
+    Object.assign(values, boundValues(undefined, last));
   } else {
     statement = claimStatement(work, table, { cursor: 'none', orderType: 'text' });
     values.limit = options.page;

@@ -12,6 +12,7 @@ import type { TemporalLink } from '../temporal';
 import { declareJob, openJob, setJobOptions, setJobState } from './commands';
 import { runPass } from './pass';
 import { PopulationMetrics } from './telemetry';
+import { Backends } from './backends';
 import type { Ending } from './work';
 
 export interface PopulationDeps {
@@ -39,16 +40,23 @@ const WAIT_MS = 60_000;
 /** A single statement over a large table may take long; what hangs is ended by the operator. */
 const STATEMENT_MS = 24 * 60 * 60_000;
 
+/** At the worker's end: how long a chunk may take before it is cancelled, and how often that is asked for. */
+const PATIENCE_MS = 3_000;
+const CANCEL_AGAIN_MS = 500;
+const CANCELS = 6;
+
 export class PopulationNode {
   readonly deps: PopulationDeps;
   readonly handlers: ReadonlyMap<string, SweepDefinition['handle']>;
   readonly metrics: PopulationMetrics;
   /** For what handlers of sweeps write: at most so many at once, so that a connection is left for progress. */
   readonly effects: Transactions;
+  readonly backends: Backends;
   /** Chunks or pages of one job at once, at most. */
   readonly streams: number;
   private readonly passes = new Map<Ending, string>();
   private draining = false;
+  private cancelled = 0;
 
   constructor(setup: PopulationSetup) {
     const { nodeName, databaseUrl: url, directDatabaseUrl: directUrl, temporal, log } = setup;
@@ -65,6 +73,7 @@ export class PopulationNode {
     this.handlers = new Map(setup.jobs.flatMap((job) => (job.handle ? [[job.name, job.handle] as const] : [])));
     this.metrics = new PopulationMetrics(setup.registry, () => this.passes.values());
     this.streams = Math.max(1, Math.floor(connections / 2));
+    this.backends = new Backends(database);
     this.effects = new Transactions(database, Math.max(1, connections - 2));
   }
 
@@ -89,12 +98,23 @@ export class PopulationNode {
     return () => this.passes.delete(ending);
   }
 
-  /** Takes no more passes, and asks those that run to hand back. */
+  /** Takes no more passes, and asks those that run to hand back. Statements that do not end by themselves are cancelled. */
   async drain(): Promise<void> {
     this.draining = true;
     for (const ending of this.passes.keys()) ending.end('handed back');
-    const until = Date.now() + 5_000;
+    await this.ended(PATIENCE_MS);
+    while (this.passes.size > 0) {
+      await this.backends.cancel();
+      if (await this.ended(CANCEL_AGAIN_MS)) return;
+      if (++this.cancelled === CANCELS) return;
+    }
+  }
+
+  /** Whether no pass runs any more, after this time at the latest. */
+  private async ended(withinMs: number): Promise<boolean> {
+    const until = Date.now() + withinMs;
     while (this.passes.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+    return this.passes.size === 0;
   }
 
   async close(): Promise<void> {

@@ -13,7 +13,7 @@ import { countRows, insertClaim, putBack, settleClaim, type Claim } from '../sto
 import { isOutage, type Queryable } from '../store/database';
 import { noteFailedRow } from '../store/ticks';
 import { boundedHold, HoldError } from '../upstream/errors';
-import { BEGIN, type PassWork } from './work';
+import type { PassWork } from './work';
 
 export interface Page {
   claim: Claim;
@@ -42,7 +42,7 @@ export async function handlePage(
     const again = page.rows.length === 0 ? [] : await call(work, page, handle, tx, controller.signal);
     const settle = (db: Queryable): Promise<void> => settled(db, work, page, again);
     if (tx.used) await tx.commit(settle);
-    else await work.database.transaction(settle, BEGIN);
+    else await work.database.transaction(settle, work.begin);
     work.meter.chunk(page.rows.length - again.length, performance.now() - began);
     return [];
   } catch (thrown) {
@@ -118,7 +118,7 @@ async function failed(work: PassWork, page: Page, error: Error, forMs: number): 
   const { claim, owner } = page;
   if (error instanceof HoldError) {
     const wait = { keys: page.keys, usesAttempt: false, afterMs: boundedHold(error.afterMs), error: error.message };
-    await database.transaction((db) => putBack(db, claim, owner, wait), BEGIN);
+    await database.transaction((db) => putBack(db, claim, owner, wait), work.begin);
     return [];
   }
   if (page.rows.length > 1) {
@@ -136,7 +136,7 @@ async function failed(work: PassWork, page: Page, error: Error, forMs: number): 
         halves.push({ claim: half, rows: page.rows.slice(from, upto), keys, owner });
       }
       return halves;
-    }, BEGIN);
+    }, work.begin);
   }
   const decision = decide(error, claim.attempt, options.retry);
   await database.transaction(async (db) => {
@@ -148,7 +148,7 @@ async function failed(work: PassWork, page: Page, error: Error, forMs: number): 
     if (!(await settleClaim(db, claim, owner))) return;
     await dead(db, work, page.keys[0]!, error, claim.attempt);
     await countRows(db, job, token, 0, 1);
-  }, BEGIN);
+  }, work.begin);
   const key = page.keys[0]!.join(', ');
   if (decision.retry) log.debug({ err: error, key }, 'a row failed; it is tried again');
   else log.warn({ err: error, key, attempts: claim.attempt }, 'a row failed for good; it is a dead letter now');

@@ -32,14 +32,13 @@ import {
 } from '../store/ticks';
 import { dueBetween } from './calendar';
 import { readWorkTable, type TableFacts } from './catalog';
-import { decay } from './decay';
 import { takeJobFence } from './fence';
 import type { PopulationDeps, PopulationNode } from './node';
-import { cutRanges, regen } from './regen';
+import { cutRanges, inChunks } from './regen';
 import { withRule } from './statement';
 import { sweep } from './sweep';
 import { JobMeter } from './telemetry';
-import { Ending, fenced, type PassWork, type WorkResult } from './work';
+import { beginOf, Ending, fenced, lockMsOf, type PassWork, type WorkResult } from './work';
 
 export async function runPass(node: PopulationNode, input: PassInput): Promise<PassResult> {
   const began = performance.now();
@@ -114,6 +113,7 @@ async function work(
   const meter = new JobMeter(job, node.metrics);
   const tick = opened;
   const streams = Math.min(options.concurrency, node.streams);
+  const lockMs = await lockMsOf(database);
   const context: PassWork = {
     job,
     token,
@@ -123,7 +123,11 @@ async function work(
     streams,
     table,
     database,
+    lockMs,
+    begin: beginOf(lockMs),
+    backends: node.backends,
     ending,
+    waits: (why) => noteTrouble(database, job, new Error(why)),
     meter,
     log,
   };
@@ -141,9 +145,8 @@ async function work(
 function workOf(node: PopulationNode, work: PassWork, chunkRows: number | undefined): Promise<WorkResult> {
   switch (work.options.work.kind) {
     case 'regen':
-      return regen(work, chunkRows);
     case 'decay':
-      return decay(work, chunkRows);
+      return inChunks(work, chunkRows);
     case 'sweep':
       return sweep(work, node.handlers.get(work.job)!, node.effects);
   }
@@ -163,7 +166,7 @@ async function openTick(
   const open = await database.transaction((db) => openTickOf(db, job));
   if (open) return withoutEnd(open);
   const ranges: TickRange[] =
-    options.work.kind === 'regen'
+    options.work.kind !== 'sweep'
       ? await cutRanges(database, table, options.chunk)
       : [{ part: 0, after: null, upto: null, done: false }];
   const left = await stillOwed(database, job, order, options);

@@ -1,7 +1,7 @@
 /**
  * The statements of a regen or decay, from its definition and what the catalog says of its table. A row is in a chunk when its key
  * is: after < key <= upto, in the order of the key's index. Names are quoted by pg; expressions stand in parentheses, and
- * `check.ts` has seen to it that they cannot leave them. Run by `chunk.ts`.
+ * `check.ts` has seen to it that they cannot leave them. Run by `rows.ts`.
  */
 import { escapeIdentifier } from 'pg';
 import type { Work } from '../../workflows/population/options';
@@ -18,10 +18,20 @@ export type SweepWork = Extract<Work, { kind: 'sweep' }>;
 
 const q = escapeIdentifier;
 
-/** One statement that advances the rows of a range. Which ends the range has is part of its text. */
-export function regenStatement(work: RegenWork, table: TableFacts, ends: { after: boolean; upto: boolean }): Template {
+/** Which rows of a part a statement is for; what is here is part of its text. */
+export interface Span {
+  after: boolean;
+  upto: boolean;
+  /** The one row whose key is `upto`. */
+  alone?: boolean;
+  /** But for the rows of these keys: others hold them locked. */
+  without?: boolean;
+}
+
+/** One statement that advances the rows of a range. */
+export function regenStatement(work: RegenWork, table: TableFacts, span: Span): Template {
   const made = new Template();
-  const range = (alias?: string): string => rangeOf(made, table, ends, alias);
+  const range = (alias?: string): string => rangeOf(made, table, span, alias);
   if ('sql' in work) return made.expression('sql', work.sql, range);
   made.sql(`update ${table.quoted} set `);
   Object.entries(work.set).forEach(([column, expression], index) => {
@@ -35,27 +45,18 @@ export function regenStatement(work: RegenWork, table: TableFacts, ends: { after
   return made;
 }
 
-/** Deletes at most `:limit` of the rows that go (what others hold locked is left for later), all of them, or one by its key. */
-export function decayStatement(
-  work: DecayWork,
-  table: TableFacts,
-  form: { all?: boolean; one?: boolean; without?: boolean },
-): Template {
+/** Deletes the rows of a range that go; those that others hold locked are left for the next tick. `all`: one statement without a range. */
+export function decayStatement(work: DecayWork, table: TableFacts, span: Span & { all?: boolean }): Template {
   const made = new Template();
   const key = keyList(table);
   if (work.moveTo) made.sql('with gone as (');
   made.sql(`delete from ${table.quoted} where `);
-  if (form.all || form.one) {
-    made.sql('(').expression('where', work.where).sql(')');
-    if (form.one) table.key.forEach((column, i) => made.sql(` and ${q(column.name)} = `).param(`key${i}`, column.type));
-  } else {
-    made.sql(`(${key}) in (select ${key} from ${table.quoted} where (`).expression('where', work.where).sql(')');
-    if (form.without)
-      made
-        .sql(` and ${keyText(table)} <> all (`)
-        .param('failed', 'text[]')
-        .sql(')');
-    made.sql(' limit ').param('limit', 'bigint').sql(' for update skip locked)');
+  if (span.all) made.sql('(').expression('where', work.where).sql(')');
+  else {
+    made.sql(
+      `(${key}) in (select ${key} from ${table.quoted} where ${rangeOf(made, table, span, q(table.name))} and (`,
+    );
+    made.expression('where', work.where).sql(') for update skip locked)');
   }
   if (work.moveTo) {
     const columns = table.columns.filter((column) => !column.generated).map((column) => q(column.name));
@@ -69,25 +70,28 @@ export function decayStatement(
   return made;
 }
 
-/** The key of the next row that goes: which one it is when a chunk of one row fails. */
-export function decayNext(work: DecayWork, table: TableFacts, without: boolean): Template {
-  const made = new Template().sql(
-    `select ${keyArray(table)} as key, ${keyText(table)} as text from ${table.quoted} where (`,
-  );
-  made.expression('where', work.where).sql(')');
-  if (without)
-    made
-      .sql(` and ${keyText(table)} <> all (`)
-      .param('failed', 'text[]')
-      .sql(')');
-  return made.sql(' limit 1');
+/** The key of the `:skip` + 1st row of a range (of a decay: that goes): where a chunk of that many rows ends. */
+export function boundStatement(table: TableFacts, span: Span, where?: string): Template {
+  const made = new Template().sql(`select ${keyArray(table)} as key from ${table.quoted} where `);
+  made.sql(rangeOf(made, table, span, q(table.name)));
+  if (where !== undefined) made.sql(' and (').expression('where', where).sql(')');
+  return made
+    .sql(` order by ${orderOf(table)} offset `)
+    .param('skip', 'bigint')
+    .sql(' limit 1');
 }
 
-/** The key of the `:rows`-th row of a range: where a chunk of that many rows ends. */
-export function boundStatement(table: TableFacts, ends: { after: boolean; upto: boolean }): Template {
-  const made = new Template().sql(`select ${keyArray(table)} as key from ${table.quoted} where `);
-  made.sql(`${rangeOf(made, table, ends, q(table.name))} order by ${orderOf(table)} offset `);
-  return made.param('skip', 'bigint').sql(' limit 1');
+/** Keys of rows of a range that others hold locked; at most `:limit` of them. Those that nobody holds are locked until the transaction ends. */
+export function lockedStatement(table: TableFacts, span: Span): Template {
+  const made = new Template();
+  const range = rangeOf(made, table, span, q(table.name));
+  const names = table.key.map((_column, index) => `k${index}`);
+  const same = table.key.map((column, index) => `f.${names[index]!} = ${qualified(table)(column)}`).join(' and ');
+  made.sql(
+    `with free (${names.join(', ')}) as materialized (select ${keyList(table)} from ${table.quoted} where ${range}`,
+  );
+  made.sql(` for no key update skip locked) select ${keyArray(table)} as key from ${table.quoted} where ${range}`);
+  return made.sql(` and not exists (select from free f where ${same}) limit `).param('limit', 'bigint');
 }
 
 export function lastKeyStatement(table: TableFacts): Template {
@@ -110,15 +114,28 @@ export function boundValues(after: Bound, upto: Bound): Record<string, unknown> 
   return values;
 }
 
-function rangeOf(made: Template, table: TableFacts, ends: { after: boolean; upto: boolean }, alias?: string): string {
+/**
+ * Of several columns the first one is compared alone as well: the planner takes a comparison of rows for a part of the table that has
+ * nothing to do with its other end, so that a chunk would be a tenth of the table to it.
+ */
+function rangeOf(made: Template, table: TableFacts, span: Span, alias?: string): string {
   const columns = table.key.map((column) => (alias === undefined ? '' : `${alias}.`) + q(column.name));
   const tuple = (parts: string[]): string => (parts.length === 1 ? parts[0]! : `(${parts.join(', ')})`);
-  const given = (name: string): string =>
-    tuple(table.key.map((column, index) => made.paramText(`${name}${index}`, column.type)));
-  const parts = [
-    ...(ends.after ? [`${tuple(columns)} > ${given('after')}`] : []),
-    ...(ends.upto ? [`${tuple(columns)} <= ${given('upto')}`] : []),
-  ];
+  const given = (name: string): string[] =>
+    table.key.map((column, index) => made.paramText(`${name}${index}`, column.type));
+  const several = columns.length > 1;
+  const parts: string[] = [];
+  if (span.alone) parts.push(...given('upto').map((value, index) => `${columns[index]!} = ${value}`));
+  else {
+    if (span.after && several) parts.push(`${columns[0]!} >= ${given('after')[0]!}`);
+    if (span.upto && several) parts.push(`${columns[0]!} <= ${given('upto')[0]!}`);
+    if (span.after) parts.push(`${tuple(columns)} > ${tuple(given('after'))}`);
+    if (span.upto) parts.push(`${tuple(columns)} <= ${tuple(given('upto'))}`);
+  }
+  if (span.without) {
+    const key = `to_jsonb(array[${columns.map((column) => `${column}::text`).join(', ')}])`;
+    parts.push(`${key} <> all (array(select jsonb_array_elements(${made.paramText('without', 'jsonb')})))`);
+  }
   return parts.length === 0 ? 'true' : `(${parts.join(' and ')})`;
 }
 

@@ -12,7 +12,7 @@ import { claimedKeys, insertClaim, nextClaimIn, takeClaim, type Claim } from '..
 import type { Queryable } from '../store/database';
 import { advance, rangesOf } from '../store/ticks';
 import { handlePage, type Page } from './page';
-import { allOrFirstError } from './regen';
+import { allOrFirstError } from './range';
 import type { SweepWork } from './statement';
 import {
   claimStatement,
@@ -22,7 +22,7 @@ import {
   pageStatement,
   type Cursor,
 } from './sweep-statement';
-import { BEGIN, fenced, stillHeld, type PassWork, type WorkResult } from './work';
+import { fenced, stillHeld, type PassWork, type WorkResult } from './work';
 
 /** A claim outlives the timeout of its handler by this, so that what was done in time can still be noted. Milliseconds. */
 const SETTLE_MS = 5_000;
@@ -56,7 +56,7 @@ export async function sweep(
       await work.ending.sleep(Math.max(5, soon));
     }
   };
-  await allOrFirstError(Array.from({ length: work.streams }, stream), work);
+  await allOrFirstError(Array.from({ length: work.streams }, stream), work.ending);
   const later = await claims.nextIn();
   return { retryAt: later === undefined ? undefined : Date.now() + later };
 }
@@ -123,7 +123,7 @@ class Claims {
           const claim = await insertClaim(db, work.job, { keys, owner: this.owner, attempt: 1, forMs: this.forMs });
           if (!(await this.move(db, place))) throw new OtherPlace();
           return { page: { claim, rows: rows.map(own), keys, owner: this.owner }, place };
-        }, BEGIN);
+        }, work.begin);
       } catch (error) {
         if (!(error instanceof OtherPlace)) throw error;
         // Another holder, or a database that was restarted and has lost its last commits.
@@ -151,7 +151,7 @@ class Claims {
         const claim = await takeClaim(db, work.job, this.owner, this.forMs);
         if (!claim) return undefined;
         return { ...(await this.readAgain(db, claim)), claim, owner: this.owner };
-      }, BEGIN);
+      }, work.begin);
       if (!page) await this.nextIn();
       return page;
     });

@@ -7,8 +7,9 @@ import type { PassEnd } from '../../workflows/population/contract';
 import type { JobOptions } from '../../workflows/population/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
-import type { Database } from '../store/database';
+import type { Database, Statement } from '../store/database';
 import { tokenOf, type OpenTick } from '../store/ticks';
+import type { Backends } from './backends';
 import type { TableFacts } from './catalog';
 import type { JobMeter } from './telemetry';
 
@@ -52,7 +53,14 @@ export interface PassWork {
   streams: number;
   table: TableFacts;
   database: Database;
+  /** How long a transaction of it waits for a lock, milliseconds; and what each begins with. */
+  lockMs: number;
+  begin: string;
+  /** Its transactions that are at work, so that a worker that must end can cancel them. */
+  backends: Backends;
   ending: Ending;
+  /** Shown by `status` while the tick is open. */
+  waits: (why: string) => Promise<void>;
   meter: JobMeter;
   log: Logger;
 }
@@ -72,8 +80,33 @@ export interface WorkResult {
 /**
  * Begins every transaction that changes rows. It does not wait for the disk: effect and progress are lost together or not at all, and
  * the end of the tick, which does wait, makes everything before it durable. A holder that freezes in between lets go of its locks.
+ * It gives way: who waits for a lock for longer than `lockMs` is rolled back, and comes again. Compiling a statement costs more than a
+ * chunk of it.
  */
-export const BEGIN = 'begin; set local synchronous_commit = off; set local idle_in_transaction_session_timeout = 10000';
+export function beginOf(lockMs: number): string {
+  const settings = {
+    synchronous_commit: 'off',
+    idle_in_transaction_session_timeout: 10_000,
+    lock_timeout: lockMs,
+    jit: 'off',
+  };
+  return ['begin', ...Object.entries(settings).map(([name, value]) => `set local ${name} = ${value}`)].join('; ');
+}
+
+const DEADLOCK: Statement = {
+  name: 'population-deadlock-timeout',
+  text: `select setting::float8 as ms from pg_settings where name = 'deadlock_timeout'`,
+};
+const LOCK_MS = 500;
+
+/**
+ * How long a chunk waits for a lock. Half of the time after which PostgreSQL looks for deadlocks: of a chunk and a player who wait for
+ * each other it is then never the player who is rolled back.
+ */
+export async function lockMsOf(database: Database): Promise<number> {
+  const [found] = await database.rows<{ ms: number }>(DEADLOCK);
+  return Math.max(1, Math.min(LOCK_MS, Math.floor(found!.ms / 2)));
+}
 
 /** After a write that found nothing to write to: is it another holder's job by now? */
 export async function stillHeld({ database, job, token }: PassWork): Promise<boolean> {
@@ -82,16 +115,4 @@ export async function stillHeld({ database, job, token }: PassWork): Promise<boo
 
 export function fenced(job: string): Error {
   return failure(ErrorType.Fenced, `job ${job} has a newer holder`);
-}
-
-/** What is wrong with a row, not with the statement: data exceptions, constraints, errors raised by triggers and functions. */
-export function isRowError(error: unknown): error is Error & { code: string } {
-  const code = (error as { code?: unknown }).code;
-  return typeof code === 'string' && /^(22|23|P0)/.test(code);
-}
-
-/** Two transactions in each other's way: the same again may well succeed. */
-export function isConflict(error: unknown): boolean {
-  const code = (error as { code?: unknown }).code;
-  return code === '40001' || code === '40P01' || code === '55P03';
 }

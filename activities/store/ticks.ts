@@ -14,6 +14,8 @@ export interface TickRange {
   /** Null: without an end. */
   upto: string[] | null;
   done: boolean;
+  /** One row that was put off, for somebody held it locked: the one whose key is `upto`. */
+  alone?: boolean;
 }
 
 export interface OpenTick extends TickOrder {
@@ -76,7 +78,7 @@ const CLEAR_FAILED: Statement = {
 };
 const RANGES: Statement = {
   name: 'tick-ranges',
-  text: `select part, after, upto, done from longwatch.tick_range where job = $1 order by part`,
+  text: `select part, after, upto, done, alone from longwatch.tick_range where job = $1 order by part`,
 };
 /** Nothing is found when another holder has the fence, or when what this one believes to be done is not. */
 const ADVANCE: Statement = {
@@ -86,6 +88,12 @@ const ADVANCE: Statement = {
              chunks = chunks + $9::int
          where job = $1 and part = $2 and token = $3 and after is not distinct from $4 and not done
          returning part`,
+};
+const PUT_OFF: Statement = {
+  name: 'tick-put-off',
+  text: `insert into longwatch.tick_range (job, part, upto, token, alone)
+         select $1, $2::int + r.n::int - 1, array(select jsonb_array_elements_text(r.key)), $3, true
+         from jsonb_array_elements($4::jsonb) with ordinality as r (key, n)`,
 };
 const FAILED: Statement = {
   name: 'tick-failed-row',
@@ -212,6 +220,11 @@ export interface Advance {
 export async function advance(db: Queryable, one: Advance): Promise<boolean> {
   const { job, part, token, from, to, done, rows, failed, counts = true } = one;
   return (await run(db, ADVANCE, [job, part, token, from, to, done, rows, failed, counts ? 1 : 0])).length > 0;
+}
+
+/** Rows that others hold locked become parts of their own, from this number on; in the transaction of the chunk that leaves them out. */
+export async function putOff(db: Queryable, job: string, token: number, part: number, keys: string[][]): Promise<void> {
+  await run(db, PUT_OFF, [job, part, token, JSON.stringify(keys)]);
 }
 
 export interface FailedRow {

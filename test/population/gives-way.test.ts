@@ -1,0 +1,232 @@
+/**
+ * A tick among other people's transactions and rows that fail, on a real PostgreSQL: a chunk gives way, a row that is held is put off, the
+ * player is never the victim, a worker can always stop; a row that fails is found whatever its error is, and all others advance.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { RegenDefinition } from '../../client';
+import { eventually } from '../support/stack';
+import { PassStack } from './pass-kit';
+
+const NEVER = '366d';
+const regens = (...all: (Partial<RegenDefinition> & { name: string })[]) => ({
+  regens: all.map((one) => ({ every: NEVER, table: one.name, set: { n: 'n + 1' }, ...one })),
+});
+
+let stack: PassStack;
+beforeAll(async () => {
+  stack = await PassStack.start();
+});
+afterAll(() => stack.close());
+
+async function make(table: string, rows: number): Promise<void> {
+  await stack.sql(`create table ${table} (id int primary key, n int not null default 0) with (fillfactor = 50)`);
+  await stack.sql(`insert into ${table} select generate_series(1, ${rows})`);
+}
+const sums = async (table: string) =>
+  Object.fromEntries(
+    (await stack.sql<{ n: number; rows: number }>(`select n, count(*)::int as rows from ${table} group by n`)).map((row) => [row.n, row.rows]),
+  ); // prettier-ignore
+/** Somebody waits for a lock. */
+const waiting = (pattern: string) =>
+  eventually('a statement waits for a lock', async () =>
+    (await stack.sql(`select 1 from pg_stat_activity where wait_event_type = 'Lock' and query ilike $1`, [pattern])).length > 0,
+  ); // prettier-ignore
+
+describe('a row that somebody holds', () => {
+  test.each([
+    ['held', { chunk: 500, concurrency: 2 }],
+    ['held_all', { chunk: 'all' }],
+    ['held_sql', { chunk: 500, set: undefined, sql: 'update held_sql t set n = n + 1 where :range(t)' }],
+  ] as const)('%s: is put off; all others advance meanwhile, and wait for no more than a moment', async (table, over) => {
+    await make(table, 3_000);
+    const config = regens({ name: table, ...over });
+    const node = stack.node(config);
+    await stack.open(node, config, table);
+    await stack.other(async (holder) => {
+      await holder.query(`update ${table} set n = n where id in (1500, 1502)`);
+      const { result } = stack.begin(node, table);
+      await waiting(`update %${table}%`);
+      const began = performance.now();
+      await stack.sql(`update ${table} set n = n where id = 1400`);
+      expect(performance.now() - began).toBeLessThan(900);
+      await eventually('all others have advanced', async () => (await sums(table))[1] === 2_998);
+      // They are parts of their own, so another worker would go on with them.
+      const parts = await stack.sql<{ upto: string[] }>(`select upto from longwatch.tick_range where job = $1 and alone and not done order by part`, [table]);
+      expect(parts.map(({ upto }) => upto[0]).sort()).toEqual(['1500', '1502']);
+      await eventually('it is said what it waits for', async () =>
+        (await stack.sql<{ error: string | null }>(`select error from longwatch.tick where job = $1`, [table]))[0]!.error,
+      );
+      expect((await stack.sql<{ error: string }>(`select error from longwatch.tick where job = $1`, [table]))[0]!.error).toMatch(/holds rows locked.*150[02]/);
+      await holder.query('commit');
+      expect(await result).toMatchObject({ end: 'done', rows: 3_000, failed: 0, error: undefined });
+    });
+    expect(await sums(table)).toEqual({ 1: 3_000 });
+  }); // prettier-ignore
+
+  test('a player who holds it and then wants a row of the chunk is not rolled back', async () => {
+    await make('deadly', 3_000);
+    const config = regens({ name: 'deadly', chunk: 3_000 });
+    const node = stack.node(config);
+    await stack.open(node, config, 'deadly');
+    await stack.other(async (player) => {
+      await player.query('update deadly set n = n + 10 where id = 1500');
+      const { result } = stack.begin(node, 'deadly');
+      await waiting('update %deadly%');
+      await player.query('update deadly set n = n + 10 where id = 10');
+      await player.query('commit');
+      expect(await result).toMatchObject({ end: 'done', rows: 3_000 });
+    });
+    expect(await sums('deadly')).toEqual({ 1: 2_998, 11: 2 });
+  });
+
+  test('nor where the chunk waits for one player after the other', async () => {
+    await make('queue', 100);
+    const config = regens({ name: 'queue', chunk: 100 });
+    const node = stack.node(config);
+    await stack.open(node, config, 'queue');
+    await stack.sql(`alter system set deadlock_timeout = '400ms'`);
+    await stack.sql('select pg_reload_conf()');
+    try {
+      await stack.other(async (first) => {
+        await first.query('update queue set n = n + 10 where id = 50');
+        await stack.other(async (second) => {
+          await second.query('update queue set n = n + 10 where id = 60');
+          await stack.other(async (third) => {
+            await third.query('update queue set n = n + 10 where id = 70');
+            const { result } = stack.begin(node, 'queue');
+            await waiting('update %queue%');
+            const wants = third.query('update queue set n = n + 10 where id = 10');
+            await delay(150);
+            await first.query('commit');
+            await delay(150);
+            await second.query('commit');
+            await wants;
+            await third.query('commit');
+            expect(await result).toMatchObject({ end: 'done', rows: 100 });
+          });
+        });
+      });
+    } finally {
+      await stack.sql('alter system reset deadlock_timeout');
+      await stack.sql('select pg_reload_conf()');
+    }
+    expect(await sums('queue')).toEqual({ 1: 96, 11: 4 });
+  });
+
+  test('a worker that must end does so, and another one ends the tick', async () => {
+    await make('leaving', 3_000);
+    const config = regens({ name: 'leaving', chunk: 3_000 });
+    const node = stack.node(config);
+    await stack.open(node, config, 'leaving');
+    await stack.other(async (holder) => {
+      await holder.query('update leaving set n = n where id = 1500');
+      const { result } = stack.begin(node, 'leaving');
+      await waiting('update %leaving%');
+      const began = performance.now();
+      await node.drain();
+      expect(await result).toMatchObject({ end: 'handed back' });
+      expect(performance.now() - began).toBeLessThan(4_000);
+      const other = stack.begin(stack.node(config), 'leaving');
+      await eventually('all others have advanced', async () => (await sums('leaving'))[1] === 2_999);
+      await holder.query('rollback');
+      expect(await other.result).toMatchObject({ end: 'done', rows: 3_000 });
+    });
+    expect(await sums('leaving')).toEqual({ 1: 3_000 });
+  });
+
+  test('a statement that takes long is cancelled when its worker must end', async () => {
+    await make('long', 1);
+    const config = regens({ name: 'long', chunk: 'all', set: { n: 'n + 1 + (pg_sleep(60) is null)::int' } });
+    const node = stack.node(config);
+    await stack.open(node, config, 'long');
+    const { result } = stack.begin(node, 'long');
+    await eventually('it sleeps', async () => (await stack.sql(`select 1 from pg_stat_activity where wait_event = 'PgSleep'`)).length > 0);
+    await node.drain();
+    expect(await result).toMatchObject({ end: 'handed back' });
+    expect(await sums('long')).toEqual({ 0: 1 });
+  }, 30_000); // prettier-ignore
+});
+
+describe('a row that fails is found and reported, and all others advance', () => {
+  const raising = (table: string, body: string) => [
+    `create function ${table}_check() returns trigger language plpgsql as $$ begin ${body} return new; end $$`,
+    `create trigger checked before update on ${table} for each row execute function ${table}_check()`,
+  ];
+  test.each<[string, string, string[], Partial<RegenDefinition>]>([
+    ['21000', 'two_buffs', ['create table buff (player int, bonus int)', 'insert into buff select g, 1 from generate_series(1, 100) g union all select 5, 1'],
+      { set: { n: 'n + (select bonus from buff where buff.player = two_buffs.id)' } }],
+    ['GM001', 'own_code', raising('own_code', `if new.id = 5 then raise 'no' using errcode = 'GM001'; end if;`), {}],
+    ['27000', 'changed', raising('changed', `if new.id = 5 and pg_trigger_depth() = 1 then update changed set n = n + 1 where id = 5; end if;`), {}],
+    ['54000', 'too_large', ['alter table too_large add text text', 'create index on too_large (text)'],
+      { set: { n: 'n + 1', text: `case when id = 5 then (select string_agg(md5(i::text || id), '') from generate_series(1, 20000) i) end` } }],
+    ['23514', 'checked', ['alter table checked add check (id <> 5 or n < 1)'], {}],
+    ['22012', 'dividing', [], { set: { n: 'n + 1 + 0 / (id - 5)' } }],
+  ])('%s', async (code, table, prepare, over) => {
+    await make(table, 100);
+    for (const text of prepare) await stack.sql(text);
+    const config = regens({ name: table, chunk: 64, ...over });
+    expect(await stack.tick(config, table)).toMatchObject({ end: 'done', rows: 99, failed: 1 });
+    expect(await sums(table)).toEqual({ 0: 1, 1: 99 });
+    expect(await stack.sql('select key, code from longwatch.failed_row where job = $1', [table])).toEqual([{ key: ['5'], code }]);
+  }); // prettier-ignore
+
+  test('what it says may be text that PostgreSQL cannot keep', async () => {
+    await make('long_text', 10);
+    for (const text of raising('long_text', `if new.id = 5 then raise '%', repeat('ä', 100000); end if;`)) {
+      await stack.sql(text);
+    }
+    expect(await stack.tick(regens({ name: 'long_text' }), 'long_text')).toMatchObject({ rows: 9, failed: 1 });
+  });
+});
+
+describe('a decay', () => {
+  const decay = (name: string, over: object = {}) => ({
+    decays: [{ name, every: NEVER, table: name, where: 'old', ...over }],
+  });
+  const fill = async (table: string, rows: number): Promise<void> => {
+    await stack.sql(`create table ${table} (id int primary key, old boolean not null default true)`);
+    await stack.sql(`insert into ${table} select generate_series(1, ${rows})`);
+  };
+  const left = (table: string) => stack.number(`select count(*) from ${table}`);
+
+  test('goes along the key: more rows than a pass reports cannot go, and all others do', async () => {
+    await fill('item', 3_000);
+    await stack.sql('create table holder (item int references item)');
+    await stack.sql('insert into holder select generate_series(1, 1500)');
+    const config = decay('item');
+    const node = stack.node(config);
+    await stack.open(node, config, 'item');
+    const order = { due: Date.now() };
+    // After a thousand of them a pass ends with the error; the next attempt goes on behind them.
+    await expect(stack.begin(node, 'item', order).result).rejects.toThrow(/violates foreign key/);
+    expect(await stack.begin(node, 'item', order).result).toMatchObject({ end: 'done', rows: 1_500, failed: 1_500 });
+    expect(await left('item')).toBe(1_500);
+    expect(await stack.number(`select count(*) from longwatch.failed_row where job = 'item'`)).toBe(1_500);
+  }, 60_000);
+
+  test.each([
+    ['kept', 'before delete on kept', 'old', 'if old.id % 10 = 0 then return null; end if; return old;', 100],
+    ['routed', 'before insert on routed_archive', 'new', 'insert into routed_other values (new.id); return null;', 0],
+  ])('%s: a trigger that keeps rows, or takes them elsewhere, does not end the tick', async (table, event, _row, body, stay) => {
+    await fill(table, 1_000);
+    await stack.sql(`create table ${table}_archive (id int, old boolean)`);
+    await stack.sql(`create table ${table}_other (id int)`);
+    await stack.sql(`create function ${table}_trigger() returns trigger language plpgsql as $$ begin ${body} end $$`);
+    await stack.sql(`create trigger t ${event} for each row execute function ${table}_trigger()`);
+    await stack.tick(decay(table, { chunk: 50, ...(table === 'routed' ? { moveTo: 'routed_archive' } : {}) }), table);
+    expect(await left(table)).toBe(stay);
+    if (table === 'routed') expect(await left('routed_other')).toBe(1_000);
+  }); // prettier-ignore
+
+  test('rows that are held are left for the next tick', async () => {
+    await fill('loot', 1_000);
+    const config = decay('loot', { chunk: 50 });
+    const node = stack.node(config);
+    await stack.open(node, config, 'loot');
+    await stack.other(async (holder) => {
+      await holder.query('select 1 from loot where id <= 60 for update');
+      expect(await stack.pass(node, 'loot')).toMatchObject({ end: 'done', rows: 940 });
+    });
+    expect(await stack.pass(node, 'loot')).toMatchObject({ end: 'done', rows: 60 });
+  });
+});

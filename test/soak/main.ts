@@ -1,0 +1,78 @@
+/**
+ * `npm run soak -- [PART…]`: what is too long for CI. Each part prints a line for each thing it tried; the exit status is 0 only if
+ * all of them held.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { runGrounds } from './grounds';
+import { suiteOnNewServer } from './newest-server';
+
+const ROOT = path.join(__dirname, '..', '..');
+
+const USAGE = `npm run soak -- [PART…] [--histories N] [--seed S] [--for T] [--only WORD]
+
+  simulations   every simulated world through N histories (100,000) under the seed S (of the day)
+  chaos         the kill tests again and again for T (1h), see npm run chaos -- --help
+  ground        the two commands on every ground: users, folders, ports, versions of Node, package managers (as root)
+  server        the test suite on the newest Temporal server, built as a Go module
+Without a part: all of them, in this order. --only WORD: those grounds whose name has it.`;
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+async function run(command: string[], env: NodeJS.ProcessEnv = {}): Promise<number> {
+  const child = spawn(command[0]!, command.slice(1), { cwd: ROOT, env: { ...process.env, ...env }, stdio: 'inherit' });
+  const [code] = (await once(child, 'exit')) as [number | null];
+  return code === 0 ? 0 : 1;
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      histories: { type: 'string', default: '100000' },
+      seed: { type: 'string' },
+      for: { type: 'string', default: '1h' },
+      only: { type: 'string', multiple: true },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help) {
+    say(USAGE);
+    return 0;
+  }
+  const seed: string[] = values.seed === undefined ? [] : ['--seed', values.seed];
+  const parts: Record<string, () => Promise<number>> = {
+    simulations: () =>
+      run(['npx', 'jest', '--runInBand', '--testPathPatterns', 'world|simulat|plan|agenda|property'], {
+        LONGWATCH_HISTORIES: values.histories,
+        ...(values.seed === undefined ? {} : { LONGWATCH_SEED: values.seed }),
+      }),
+    chaos: () => run(['npm', 'run', 'chaos', '--', '--for', values.for, '--long', ...seed]),
+    ground: () => runGrounds(values.only ?? [], say),
+    server: () => suiteOnNewServer(say),
+  };
+  const unknown = positionals.find((part) => !(part in parts));
+  if (unknown !== undefined) {
+    process.stderr.write(`there is no part '${unknown}'\n\n${USAGE}\n`);
+    return 2;
+  }
+  let failed = 0;
+  for (const part of positionals.length > 0 ? positionals : Object.keys(parts)) {
+    say(`── ${part}`);
+    const bad = await parts[part]!();
+    say(`${part}: ${bad === 0 ? 'holds' : 'FAILED'}`);
+    failed += bad;
+  }
+  return failed === 0 ? 0 : 1;
+}
+
+main().then(
+  (status) => (process.exitCode = status),
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    // A flag that is not known comes from parseArgs.
+    process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ? 2 : 1;
+  },
+);

@@ -19,7 +19,6 @@ export class NodeMetrics {
   private readonly rowsWritten: Counter;
   private readonly flushFailures: Counter;
   private readonly fencedTotal: Counter<'tracker'>;
-  private readonly seenRounds = new WeakMap<OperationLoop, number>();
 
   constructor() {
     const registers = [this.registry];
@@ -69,10 +68,8 @@ export class NodeMetrics {
     this.fencedTotal.inc({ tracker });
   }
 
-  /** Notes a round when one has ended since the last call. */
-  rounds(loop: OperationLoop, rounds: number): void {
-    if (rounds === (this.seenRounds.get(loop) ?? 0)) return;
-    this.seenRounds.set(loop, rounds);
+  /** Notes a round that has ended. */
+  round(loop: OperationLoop): void {
     this.roundSeconds.observe({ tracker: loop.tracker, operation: loop.name }, loop.agenda.lastRoundMs / 1_000);
   }
 
@@ -101,6 +98,11 @@ export class NodeMetrics {
     counter('longwatch_fetched_total', 'Results written', (counts) => counts.fetched);
     counter('longwatch_failures_total', 'Runs that failed, time-outs included', (counts) => counts.failed);
     counter('longwatch_timeouts_total', 'Runs that were aborted by their time-out', (counts) => counts.timedOut);
+    counter(
+      'longwatch_abandoned_total',
+      'Runs that were ended without a result because their shift had to end',
+      (counts) => counts.abandoned,
+    );
     counter('longwatch_rounds_total', 'Complete passes over a pool', (counts) => counts.rounds);
     counter('longwatch_lag_warnings_total', 'Rounds that lagged more than warnLag', (counts) => counts.warnedLag);
     counter(

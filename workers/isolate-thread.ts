@@ -19,6 +19,9 @@ export default async function runTask(task: IsolatedTask): Promise<RunResult> {
   const code = operation?.[task.part];
   if (!code) throw new Error(`the config has no ${task.tracker}/${task.operation}`);
   const { tracker, id, etag, fetchedAt } = task;
+  // The time-out counts from here: before, the thread has started and loaded the config.
+  task.begun.postMessage(null);
+  task.begun.close();
   return code({
     id,
     tracker,

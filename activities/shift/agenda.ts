@@ -1,27 +1,26 @@
 /**
  * When one operation runs for each member of a pool: the pure planner of a shift. It knows due times, what is ready, what
  * runs and how far behind it is; it does no I/O, reads no clock and is told the time. `operation.ts` runs what
- * it hands out.
+ * it hands out; `grid.ts` has the rules of time.
  *
- * Due times lie on a grid: phase + k × interval, the phase from the hash of the member's id. So nothing has to be carried
- * from shift to shift: what was fetched when (from the store) and the grid say what is due. A member that is late runs once,
- * from then on on its grid again, and the runs it missed are counted as skipped.
+ * Nothing is carried from shift to shift: what was fetched when (from the store) and the grid say what is due, and nothing
+ * depends on when a shift began. A member that is late runs once, from then on on its grid again, and the runs it missed are
+ * counted as skipped. Where many are overdue they are spread, the longest overdue first, so that however often a spread is
+ * interrupted and begun anew, it gets on.
  *
- * Members are slots, small numbers that the shift gives out in ascending order and never uses again. A slot is absent,
- * waiting (in the heap, by due time), ready (in line) or running.
+ * Members are slots, small numbers that the shift gives out. A slot is absent, waiting (by due time), ready (in line) or running.
  */
+import { DueHeap } from './due-heap';
+import { firstRun, gridAfter, heldBack, isOnGrid, runAfter, type Schedule } from './grid';
+import { Line } from './line';
 
-export interface Schedule {
-  everyMs: number;
-  concurrency: number;
-  baseMs: number;
-  windowMs: number;
-}
+export type { Schedule } from './grid';
 
 /** What is known of a member when it joins, epoch milliseconds by the agenda's clock. */
 export interface Joining {
   /** 0 to 1, from the hash of its id. */
   share: number;
+  /** Since when the operation is to run for it: when it was added, or when the operation was declared or enabled, if that was later. */
   addedAt: number;
   /** The last run, successful or not; undefined: none yet. */
   ranAt?: number;
@@ -29,8 +28,8 @@ export interface Joining {
   notBefore?: number;
 }
 
-/** A pool that nobody kept for longer than this (and two intervals) starts staggered, as at its opening. */
-const FORGOTTEN_MS = 60_000;
+/** What is overdue is spread over this at most; and one that gave way looks again after it. */
+const CATCH_UP_MS = 60_000;
 
 const ABSENT = 0;
 const WAITING = 1;
@@ -39,11 +38,16 @@ const RUNNING = 3;
 
 export class Agenda {
   private state = new Uint8Array(64);
-  private due = new Float64Array(64);
-  private phase = new Float64Array(64);
-  /** Binary heap of waiting slots, by due time. Absent slots are dropped when they come up. */
-  private heap: number[] = [];
+  private share = new Float64Array(64);
+  /** What the next run counts from: the last run, or (where `ran` is 0) when the member was added. */
+  private since = new Float64Array(64);
+  private ran = new Uint8Array(64);
+  /** Expiries and holds. Empty until there is one: it counts, at a hundred thousand members. */
+  private notBefore: number[] = [];
+  private readonly waiting = new DueHeap();
   private ready = new Line();
+  /** Who has joined overdue and `joined` has not seen yet. */
+  private newcomers: number[] = [];
   private size = 0;
   running = 0;
 
@@ -68,23 +72,29 @@ export class Agenda {
 
   /** When the next waiting member is due; Infinity when none waits. */
   get nextDue(): number {
-    return this.heap.length > 0 ? this.due[this.heap[0]!]! : Infinity;
+    return this.waiting.nextDue;
   }
 
   dueOf(slot: number): number {
-    return this.due[slot]!;
+    return this.waiting.due[slot]!;
   }
 
   /**
-   * A member joins. `crowd`: so many join with it that they wait for the stagger's window, as at a pool's opening; a few
-   * newcomers start after the base alone.
+   * A member joins. `crowd`: so many join with it that have never run that they wait for the stagger's window, as at a pool's
+   * opening; a few newcomers start after the base alone. Its time may be over; call `joined` when all are there.
    */
   join(slot: number, joining: Joining, now: number, crowd: boolean): void {
     this.reserve(slot);
     if (this.state[slot] !== ABSENT) return;
-    this.phase[slot] = this.phaseOf(joining.share);
+    const { share, addedAt, ranAt, notBefore = 0 } = joining;
+    this.share[slot] = share;
+    this.ran[slot] = ranAt === undefined ? 0 : 1;
+    // A run in time to come would be of another clock.
+    this.since[slot] = ranAt === undefined ? addedAt : Math.min(now, ranAt);
+    this.holdUntil(slot, notBefore);
     this.size++;
-    this.wait(slot, Math.max(this.firstDue(slot, joining, now, crowd), joining.notBefore ?? 0));
+    this.wait(slot, this.planned(slot, crowd));
+    if (this.dueOf(slot) < now) this.newcomers.push(slot);
   }
 
   leave(slot: number): void {
@@ -92,17 +102,15 @@ export class Agenda {
     if (state === undefined || state === ABSENT) return;
     if (state === RUNNING) this.running--;
     if (state === READY) this.ready.drop(slot);
+    if (state === WAITING) this.waiting.remove(slot);
     this.state[slot] = ABSENT;
+    this.holdUntil(slot, 0);
     this.size--;
   }
 
   /** Puts what is due by now in line. */
   ripen(now: number): void {
-    while (this.heap.length > 0) {
-      const slot = this.heap[0]!;
-      if (this.state[slot] === WAITING && this.due[slot]! > now) return;
-      this.popHeap();
-      if (this.state[slot] !== WAITING) continue;
+    for (let slot = this.waiting.takeDue(now); slot >= 0; slot = this.waiting.takeDue(now)) {
       this.state[slot] = READY;
       this.ready.push(slot);
     }
@@ -119,63 +127,94 @@ export class Agenda {
   }
 
   /**
-   * A run has ended. Its member waits for its next time on the grid, not before `notBefore`. Returns how many
+   * A run has ended. Its member waits for its next time, not before `notBefore`. Returns how many
    * runs were skipped because this one was late.
    */
   finish(slot: number, now: number, notBefore = 0): number {
     if (this.state[slot] !== RUNNING) return 0;
     this.running--;
-    const due = this.due[slot]!;
+    const due = this.waiting.due[slot]!;
     const lag = now - due;
     if (lag > this.roundLagMs) this.roundLagMs = lag;
     this.skippedInARow = 0;
     if (++this.roundFinished >= this.size) this.closeRound();
-    const { everyMs } = this.schedule;
-    // A first run is seldom on the grid; the grid's next time may be a moment away, and is then passed over.
-    const from = this.isOnGrid(slot, due) ? now : Math.max(now, due + everyMs / 2);
-    this.wait(slot, this.onGrid(slot, Math.max(from, notBefore), notBefore > from));
-    return Math.max(0, Math.floor(lag / everyMs));
+    this.ran[slot] = 1;
+    this.since[slot] = now;
+    this.holdUntil(slot, notBefore);
+    this.wait(slot, heldBack(this.schedule, this.share[slot]!, this.next(slot, due, now), notBefore));
+    return Math.max(0, Math.floor(lag / this.schedule.everyMs));
   }
 
-  /** Passes over the member that was taken (backpressure): it waits for its next time, and no round counts it. */
-  skip(slot: number, now: number): void {
-    if (this.state[slot] !== RUNNING) return;
+  /**
+   * Passes over the member that was taken (backpressure): it waits for its next time, or looks again in a minute where that is sooner.
+   * Returns how many runs that makes less: a second look at the same run is none.
+   */
+  skip(slot: number, now: number): number {
+    if (this.state[slot] !== RUNNING) return 0;
     this.running--;
     // Once it has given way a whole round long, the lag of its last round says nothing any more: two operations that give
     // way to each other would otherwise do so for ever.
     if (++this.skippedInARow >= this.size) this.resetRound();
-    this.wait(slot, this.onGrid(slot, now, false));
+    const share = this.share[slot]!;
+    const skipped = isOnGrid(this.schedule, share, this.waiting.due[slot]!) ? 1 : 0;
+    this.wait(slot, Math.min(gridAfter(this.schedule, share, now), now + CATCH_UP_MS));
+    return skipped;
   }
 
-  /** After a pause or a closed gate: whatever is overdue waits for its next time, instead of all at once. */
-  realign(now: number): void {
-    for (let slot = 0; slot < this.state.length; slot++) {
-      const state = this.state[slot];
-      if (state === READY || (state === WAITING && this.due[slot]! < now)) {
-        this.state[slot] = WAITING;
-        this.due[slot] = this.onGrid(slot, now, false);
-      }
-    }
-    this.ready = new Line();
-    this.rebuildHeap();
+  /** After the members of a moment have joined: where more than `few` of them are overdue, these are spread. */
+  joined(now: number, few: number): void {
+    const overdue = this.newcomers.filter((slot) => this.state[slot] === WAITING && this.dueOf(slot) < now);
+    this.newcomers = [];
+    if (overdue.length > few) this.spread(overdue, now);
+  }
+
+  /** After a pause, a closed gate or a hold: what is overdue is spread instead of starting all at once. */
+  resume(now: number): void {
+    const overdue: number[] = [];
+    for (let slot = this.ready.shift(); slot >= 0; slot = this.ready.shift()) overdue.push(slot);
+    for (let slot = this.waiting.takeDue(now); slot >= 0; slot = this.waiting.takeDue(now)) overdue.push(slot);
+    this.spread(overdue, now);
     this.resetRound();
   }
 
-  /** A new interval or stagger: every waiting member moves to the new grid. `shareOf` gives a slot's hash share. */
-  reschedule(schedule: Schedule, now: number, shareOf: (slot: number) => number): void {
+  /**
+   * A new interval or stagger: every waiting member goes by it, counted from its last run, and not before its expiry or hold. What is
+   * overdue by the new one is spread over it, and never put off.
+   */
+  reschedule(schedule: Schedule, now: number): void {
     const moved =
       schedule.everyMs !== this.schedule.everyMs ||
       schedule.baseMs !== this.schedule.baseMs ||
       schedule.windowMs !== this.schedule.windowMs;
     this.schedule = schedule;
     if (!moved) return;
-    for (let slot = 0; slot < this.state.length; slot++) {
-      if (this.state[slot] === ABSENT) continue;
-      this.phase[slot] = this.phaseOf(shareOf(slot));
-      if (this.state[slot] === WAITING) this.due[slot] = this.onGrid(slot, now, false);
+    const members = this.waiting.numbers();
+    const crowd = members.filter((slot) => this.ran[slot] === 0).length > schedule.concurrency;
+    const overdue: { slot: number; planned: number }[] = [];
+    for (const slot of members) {
+      const planned = this.planned(slot, crowd);
+      if (planned > now) this.wait(slot, planned);
+      else overdue.push({ slot, planned });
     }
-    this.rebuildHeap();
+    overdue.sort((a, b) => a.planned - b.planned);
+    const overMs = Math.min(schedule.everyMs, CATCH_UP_MS);
+    overdue.forEach(({ slot }, i) => {
+      const spread = now + ((i + 1) / overdue.length) * overMs;
+      this.wait(slot, Math.min(this.waiting.due[slot]!, spread));
+    });
     this.resetRound();
+  }
+
+  /** The operation begins anew for all of its members (it was disabled): who has never run waits for base and window from now on. */
+  restart(now: number): void {
+    const members = this.waiting.numbers();
+    for (let slot = this.ready.shift(); slot >= 0; slot = this.ready.shift()) members.push(slot);
+    const never = members.filter((slot) => this.ran[slot] === 0);
+    for (const slot of members) {
+      if (this.ran[slot] === 0) this.since[slot] = now;
+      this.wait(slot, this.planned(slot, never.length > this.schedule.concurrency));
+    }
+    this.resume(now);
   }
 
   /** Holds a waiting or ready member back until then. */
@@ -183,8 +222,8 @@ export class Agenda {
     const state = this.state[slot];
     if (state !== WAITING && state !== READY) return;
     if (state === READY) this.ready.drop(slot);
-    else this.heap = this.heap.filter((other) => other !== slot);
-    this.wait(slot, this.onGrid(slot, until, true));
+    this.holdUntil(slot, until);
+    this.wait(slot, heldBack(this.schedule, this.share[slot]!, this.waiting.due[slot]!, until));
   }
 
   /**
@@ -193,8 +232,21 @@ export class Agenda {
    */
   lagNow(now: number, oldestRunningDue: number): number {
     const head = this.ready.head();
-    const waiting = head < 0 ? 0 : now - this.due[head]!;
+    const waiting = head < 0 ? 0 : now - this.waiting.due[head]!;
     return Math.max(this.lastRoundMs, this.roundLagMs, waiting, now - Math.min(now, oldestRunningDue));
+  }
+
+  /**
+   * From now on, the longest overdue first: over the stagger's window, the interval, a minute, or as long as they were held up,
+   * whichever is shortest.
+   */
+  private spread(overdue: number[], now: number): void {
+    if (overdue.length === 0) return;
+    const { due } = this.waiting;
+    overdue.sort((a, b) => due[a]! - due[b]! || this.share[a]! - this.share[b]!);
+    const { everyMs, windowMs } = this.schedule;
+    const overMs = Math.min(windowMs, everyMs, CATCH_UP_MS, now - due[overdue[0]!]!);
+    overdue.forEach((slot, i) => this.wait(slot, now + (i / overdue.length) * overMs));
   }
 
   private closeRound(): void {
@@ -211,141 +263,44 @@ export class Agenda {
     this.skippedInARow = 0;
   }
 
-  private phaseOf(share: number): number {
-    return (this.schedule.baseMs + share * this.schedule.windowMs) % this.schedule.everyMs;
+  /** When a member that waits is due by what is known of it; the time may be over. */
+  private planned(slot: number, crowd: boolean): number {
+    const [share, since] = [this.share[slot]!, this.since[slot]!];
+    const due =
+      this.ran[slot] === 1 ? runAfter(this.schedule, share, since) : firstRun(this.schedule, share, since, crowd);
+    return heldBack(this.schedule, share, due, this.notBefore[slot] ?? 0);
   }
 
-  private firstDue(slot: number, joining: Joining, now: number, crowd: boolean): number {
-    const { everyMs, baseMs, windowMs } = this.schedule;
-    const stagger = joining.share * windowMs;
-    if (joining.ranAt === undefined) {
-      const first = joining.addedAt + baseMs + (crowd ? stagger : 0);
-      // Already over: the pool opens now, and its members spread over the window again.
-      return first >= now ? first : now + (crowd ? stagger : 0);
+  /** The next time after a run that was due then and has ended now. */
+  private next(slot: number, due: number, now: number): number {
+    const share = this.share[slot]!;
+    // From the grid to the grid, also when it was late; from beside it as `runAfter` says.
+    const next = isOnGrid(this.schedule, share, due) ? 0 : runAfter(this.schedule, share, due);
+    return next > now ? next : gridAfter(this.schedule, share, now);
+  }
+
+  private holdUntil(slot: number, until: number): void {
+    if (until > 0) {
+      // Filled, for an array with gaps costs more than one without.
+      for (let i = this.notBefore.length; i < slot; i++) this.notBefore.push(0);
+      this.notBefore[slot] = until;
+    } else if (slot < this.notBefore.length) {
+      this.notBefore[slot] = 0;
     }
-    const next = this.onGrid(slot, joining.ranAt + everyMs / 2, false);
-    const forgotten = now - joining.ranAt > Math.max(2 * everyMs, FORGOTTEN_MS);
-    return forgotten && crowd ? now + (stagger % everyMs) : next;
-  }
-
-  /** The first time on the slot's grid after `at`, or at it when `inclusive`. */
-  private onGrid(slot: number, at: number, inclusive: boolean): number {
-    const { everyMs } = this.schedule;
-    const steps = (at - this.phase[slot]!) / everyMs;
-    return this.phase[slot]! + everyMs * (inclusive ? Math.ceil(steps) : Math.floor(steps) + 1);
-  }
-
-  private isOnGrid(slot: number, at: number): boolean {
-    const steps = (at - this.phase[slot]!) / this.schedule.everyMs;
-    return Math.abs(steps - Math.round(steps)) * this.schedule.everyMs < 0.5;
   }
 
   private wait(slot: number, due: number): void {
     this.state[slot] = WAITING;
-    this.due[slot] = due;
-    this.pushHeap(slot);
+    this.waiting.set(slot, due);
   }
 
   private reserve(slot: number): void {
     if (slot < this.state.length) return;
     const length = Math.max(slot + 1, this.state.length * 2);
     this.state = grown(this.state, new Uint8Array(length));
-    this.due = grown(this.due, new Float64Array(length));
-    this.phase = grown(this.phase, new Float64Array(length));
-  }
-
-  private pushHeap(slot: number): void {
-    const { heap, due } = this;
-    let i = heap.length;
-    heap.push(slot);
-    while (i > 0) {
-      const parent = (i - 1) >> 1;
-      if (due[heap[parent]!]! <= due[slot]!) break;
-      heap[i] = heap[parent]!;
-      i = parent;
-    }
-    heap[i] = slot;
-  }
-
-  private popHeap(): void {
-    const last = this.heap.pop()!;
-    if (this.heap.length > 0) this.sink(0, last);
-  }
-
-  private sink(from: number, slot: number): void {
-    const { heap, due } = this;
-    let i = from;
-    for (;;) {
-      let child = 2 * i + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && due[heap[child + 1]!]! < due[heap[child]!]!) child++;
-      if (due[heap[child]!]! >= due[slot]!) break;
-      heap[i] = heap[child]!;
-      i = child;
-    }
-    heap[i] = slot;
-  }
-
-  private rebuildHeap(): void {
-    this.heap = [];
-    for (let slot = 0; slot < this.state.length; slot++) {
-      if (this.state[slot] === WAITING) this.pushHeap(slot);
-    }
-  }
-}
-
-/** A line of slots, first in, first out, in a ring that grows; dropping one leaves a gap that is passed over. */
-class Line {
-  private items = new Int32Array(64);
-  private first = 0;
-  private count = 0;
-  private gaps = 0;
-
-  get length(): number {
-    return this.count - this.gaps;
-  }
-
-  push(slot: number): void {
-    if (this.count === this.items.length) this.grow();
-    this.items[(this.first + this.count++) % this.items.length] = slot;
-  }
-
-  head(): number {
-    while (this.count > 0 && this.items[this.first]! < 0) this.advance();
-    return this.count > 0 ? this.items[this.first]! : -1;
-  }
-
-  shift(): number {
-    const slot = this.head();
-    if (slot >= 0) {
-      this.first = (this.first + 1) % this.items.length;
-      this.count--;
-    }
-    return slot;
-  }
-
-  drop(slot: number): void {
-    for (let i = 0; i < this.count; i++) {
-      const at = (this.first + i) % this.items.length;
-      if (this.items[at] === slot) {
-        this.items[at] = -1;
-        this.gaps++;
-        return;
-      }
-    }
-  }
-
-  private advance(): void {
-    this.first = (this.first + 1) % this.items.length;
-    this.count--;
-    this.gaps--;
-  }
-
-  private grow(): void {
-    const items = new Int32Array(this.items.length * 2);
-    for (let i = 0; i < this.count; i++) items[i] = this.items[(this.first + i) % this.items.length]!;
-    this.items = items;
-    this.first = 0;
+    this.ran = grown(this.ran, new Uint8Array(length));
+    this.share = grown(this.share, new Float64Array(length));
+    this.since = grown(this.since, new Float64Array(length));
   }
 }
 

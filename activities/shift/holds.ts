@@ -7,18 +7,36 @@ export interface Holds {
   /** Until when, or 0; epoch milliseconds by the node's clock. */
   until(tracker: string, operation: string): number;
   hold(tracker: string, operation: string | undefined, until: number): void;
+  /** The same as `until`, for who asks before each run. */
+  watch(tracker: string, operation: string): () => number;
+}
+
+/** Until when one scope is held. */
+interface Hold {
+  until: number;
 }
 
 export class NodeHolds implements Holds {
-  private readonly byScope = new Map<string, number>();
+  /** One for each operation and tracker that was ever asked about: as many as the config has. */
+  private readonly byScope = new Map<string, Hold>();
 
   until(tracker: string, operation: string): number {
-    if (this.byScope.size === 0) return 0;
-    return Math.max(this.byScope.get(tracker) ?? 0, this.byScope.get(`${tracker}/${operation}`) ?? 0);
+    return this.watch(tracker, operation)();
+  }
+
+  watch(tracker: string, operation: string): () => number {
+    const [whole, part] = [this.of(tracker), this.of(`${tracker}/${operation}`)];
+    return () => Math.max(whole.until, part.until);
   }
 
   hold(tracker: string, operation: string | undefined, until: number): void {
-    const scope = operation === undefined ? tracker : `${tracker}/${operation}`;
-    if (until > (this.byScope.get(scope) ?? 0)) this.byScope.set(scope, until);
+    const hold = this.of(operation === undefined ? tracker : `${tracker}/${operation}`);
+    hold.until = Math.max(hold.until, until);
+  }
+
+  private of(scope: string): Hold {
+    let hold = this.byScope.get(scope);
+    if (!hold) this.byScope.set(scope, (hold = { until: 0 }));
+    return hold;
   }
 }

@@ -2,6 +2,7 @@
  * Runs operations marked `isolate` in worker threads (Piscina), which are ended when a time-out does not stop them: the only way
  * to stop code that never yields. The thread loads the config itself (`workers/isolate-thread.ts`), so what crosses is plain data.
  */
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import type { RunContext } from '../../workers/config/definition';
 
@@ -13,6 +14,8 @@ export interface IsolatedTask {
   id: string;
   etag: string | undefined;
   fetchedAt: number | undefined;
+  /** The thread says here that the operation's code begins. */
+  begun: MessagePort;
 }
 
 export interface IsolationOptions {
@@ -23,17 +26,32 @@ export interface IsolationOptions {
   threads: number;
 }
 
+/** More threads than any config has isolated operations; the ring gives out no more places than it should. */
+const MOST_THREADS = 1_000;
+
 export class Isolation {
   private pool: Promise<Piscina> | undefined;
 
   constructor(private readonly options: IsolationOptions) {}
 
-  /** The run's signal ends the thread. */
-  async run(context: RunContext, part: 'run' | 'whenClosed'): Promise<unknown> {
+  /** Runs at once. The node's ring keeps to it, so that a run finds a free thread, or one is started for it. */
+  get threads(): number {
+    return this.options.threads;
+  }
+
+  /** The run's signal ends the thread. `begun`: its code begins now, in a thread that has loaded the config. */
+  async run(context: RunContext, part: 'run' | 'whenClosed', begun: () => void): Promise<unknown> {
     const { tracker, operation, id, etag, fetchedAt, signal } = context;
-    const task: IsolatedTask = { tracker, operation, part, id, etag, fetchedAt };
     const pool = await (this.pool ??= this.open());
-    return (await pool.run(task, { signal })) as unknown;
+    const { port1, port2 } = new MessageChannel();
+    port1.once('message', begun);
+    port1.unref();
+    const task: IsolatedTask = { tracker, operation, part, id, etag, fetchedAt, begun: port2 };
+    try {
+      return (await pool.run(task, { signal, transferList: [port2] })) as unknown;
+    } finally {
+      port1.close();
+    }
   }
 
   async close(): Promise<void> {
@@ -43,13 +61,13 @@ export class Isolation {
   /** Threads are only started where an operation asks for them. */
   private async open(): Promise<Piscina> {
     const { Piscina: Threads } = await import('piscina');
-    const { filename, workerData, execArgv, threads } = this.options;
+    const { filename, workerData, execArgv } = this.options;
     const pool = new Threads({
       filename,
       workerData,
       execArgv,
       minThreads: 1,
-      maxThreads: threads,
+      maxThreads: MOST_THREADS,
       idleTimeout: 60_000,
       // A thread that dies is replaced, and its task has failed; Piscina says so here as well.
     });

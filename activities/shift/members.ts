@@ -1,6 +1,7 @@
 /**
- * The members of a pool while a shift keeps it, as slots: small numbers that index the arrays of every operation. A
- * slot is never used again in the same shift, so a late result can not reach another member.
+ * The members of a pool while a shift keeps it, as slots: small numbers that index the arrays of every operation. The slot of one who
+ * has left is given out again, so that a pool with much coming and going stays as small as it is. Whoever keeps a slot over time
+ * (a flush under way) keeps the member's key with it, and asks `holds`.
  */
 import { hashId } from '../../workflows/tracker/plan';
 
@@ -9,6 +10,7 @@ export class Members {
   private readonly ids: string[] = [];
   private readonly keys: number[] = [];
   private readonly added: number[] = [];
+  private readonly unused: number[] = [];
 
   get size(): number {
     return this.slots.size;
@@ -18,20 +20,27 @@ export class Members {
     return this.slots.get(id);
   }
 
-  /** A new slot for an id that has none. */
+  /** A slot for an id that has none. */
   join(id: string, key: number, addedAt: number): number {
-    const slot = this.ids.length;
+    const slot = this.unused.pop() ?? this.ids.length;
     this.slots.set(id, slot);
-    this.ids.push(id);
-    this.keys.push(key);
-    this.added.push(addedAt);
+    this.ids[slot] = id;
+    this.keys[slot] = key;
+    this.added[slot] = addedAt;
     return slot;
   }
 
   leave(id: string): number | undefined {
     const slot = this.slots.get(id);
+    if (slot === undefined) return undefined;
     this.slots.delete(id);
+    this.unused.push(slot);
     return slot;
+  }
+
+  /** Whether the slot is still that of the member with this key. */
+  holds(slot: number, key: number): boolean {
+    return this.keys[slot] === key && this.slots.get(this.ids[slot]!) === slot;
   }
 
   id(slot: number): string {

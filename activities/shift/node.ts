@@ -1,5 +1,5 @@
 /**
- * One worker process as the place where shifts are kept: their tick, their flush, what they share (capacity, holds, the
+ * One worker process as the place where shifts are kept: their tick, their flush, what they share (places, holds, the
  * trackers' rows) and what the process tells of itself. Made by `activities/index.ts`, one a worker; `keep.ts` puts shifts in
  * and takes them out.
  */
@@ -21,15 +21,17 @@ import { Lateness } from './lateness';
 import { Listener } from './listener';
 import type { OperationHost, OperationLoop } from './operation';
 import type { PoolShift } from './pool-shift';
+import { Ring } from './ring';
 import { NodeTotals } from './totals';
 import type { Watchdog } from './watchdog';
 import { Writer } from './writer';
 
-/** How often due members are looked for; half of it is the lateness that an idle node adds. */
+/** How often the ring looks who is due; half of it is the lateness that an idle node adds. */
 const TICK_MS = 5;
 /** While there are no shifts: only for the watchdog, since a timer of 5 ms alone takes 2 % of a core. */
 const IDLE_TICK_MS = 100;
-const EXPIRE_MS = 50;
+/** Gates are looked at this often, and rounds that have ended. */
+const LOOK_MS = 50;
 /** Backlog, memory and members of each pool are looked at this often (T8 of the tracker's requirements). */
 const CHECKUP_MS = 30_000;
 
@@ -52,7 +54,7 @@ export class Node implements OperationHost {
   readonly log: Logger;
   readonly clock = new Clock();
   readonly holds = new NodeHolds();
-  readonly capacity: { free: number };
+  readonly ring: Ring;
   readonly shifts = new Set<PoolShift>();
   readonly trackers = new Map<string, TrackerRow>();
   readonly writer: Writer;
@@ -63,14 +65,16 @@ export class Node implements OperationHost {
   private readonly gates = new Map<PoolShift, GateKeeper>();
   private readonly listener: Listener;
   private ticker: NodeJS.Timeout | undefined;
-  private expiredAt = 0;
+  /** Loops whose round has ended since the last look. */
+  private readonly ended = new Set<OperationLoop>();
+  private lookedAt = 0;
   private checkedUpAt = 0;
   private draining = false;
 
   constructor(private readonly options: NodeOptions) {
     this.node = options.node;
     this.log = options.log;
-    this.capacity = { free: options.nodeConcurrency };
+    this.ring = new Ring(this.clock, { places: options.nodeConcurrency, threads: options.isolation.threads });
     this.definitions = new Map(options.trackers.map((definition) => [definition.name, definition]));
     this.feed = options.buffers && new ValueFeed(this.definitions, options.buffers);
     this.writer = new Writer(options.database, this);
@@ -99,6 +103,7 @@ export class Node implements OperationHost {
   async close(): Promise<void> {
     clearInterval(this.ticker);
     this.ticker = undefined;
+    this.ring.close();
     await this.writer.flush().catch(() => undefined);
     await this.writer.close();
     await this.listener.close();
@@ -133,8 +138,12 @@ export class Node implements OperationHost {
 
   // ── OperationHost ──
 
-  isolated(context: RunContext, part: 'run' | 'whenClosed'): Promise<unknown> {
-    return this.options.isolation.run(context, part);
+  isolated(context: RunContext, part: 'run' | 'whenClosed', begun: () => void): Promise<unknown> {
+    return this.options.isolation.run(context, part, begun);
+  }
+
+  roundEnded(operation: OperationLoop): void {
+    this.ended.add(operation);
   }
 
   entering(operation: OperationLoop): void {
@@ -192,35 +201,34 @@ export class Node implements OperationHost {
   private tick(): void {
     const now = this.clock.now();
     this.options.watchdog?.alive();
-    const expire = now - this.expiredAt >= EXPIRE_MS;
-    if (expire) this.expiredAt = now;
-    for (const shift of this.shifts) {
-      try {
-        shift.tick(now, expire);
-        if (expire) this.gates.get(shift)?.tick(now, shift.options.gate);
-      } catch (thrown) {
-        // A mistake of ours, not of an operation: the shift crashes and is taken over.
-        shift.end(errorOf(thrown));
+    this.ring.tick(now);
+    if (now - this.lookedAt >= LOOK_MS || now < this.lookedAt) {
+      this.lookedAt = now;
+      for (const [shift, gate] of this.gates) {
+        try {
+          gate.tick(now, shift.options.gate);
+        } catch (thrown) {
+          // A mistake of ours, not of the check: the shift crashes and is taken over.
+          shift.end(errorOf(thrown));
+        }
       }
+      this.lookAtRounds();
     }
     if (now - this.checkedUpAt >= CHECKUP_MS) {
       this.checkedUpAt = now;
       for (const shift of this.shifts) this.checkUp(shift);
     }
-    if (expire) this.warnOfLag();
   }
 
-  private warnOfLag(): void {
-    for (const shift of this.shifts) {
-      for (const loop of shift.loops.values()) {
-        const lastRound = loop.agenda.rounds;
-        const lagMs = loop.lagWarning();
-        this.options.metrics.rounds(loop, lastRound);
-        if (lagMs !== undefined) {
-          loop.log.warn({ lagMs: Math.round(lagMs), members: loop.agenda.members }, 'a round lags behind');
-        }
+  private lookAtRounds(): void {
+    for (const loop of this.ended) {
+      const lagMs = loop.lagWarning();
+      this.options.metrics.round(loop);
+      if (lagMs !== undefined) {
+        loop.log.warn({ lagMs: Math.round(lagMs), members: loop.agenda.members }, 'a round lags behind');
       }
     }
+    this.ended.clear();
   }
 
   private checkUp(shift: PoolShift): void {

@@ -1,7 +1,7 @@
 /**
  * One operation of one pool while a shift keeps it: runs the definition's code for the members that its agenda
- * hands out, within its concurrency and time-out, and keeps what came of it for the next flush. Driven by the node's tick
- * (`node.ts`); what one member's run does, however badly, stays with that member.
+ * hands out, within its concurrency and time-out, and keeps what came of it for the next flush. The node's ring (`ring.ts`) says
+ * when it may start one; what one member's run does, however badly, stays with that member.
  */
 import type { Logger } from 'pino';
 import type { OperationDefinition, RunContext } from '../../workers/config/definition';
@@ -17,29 +17,49 @@ import type { Members } from './members';
 import { PendingResults } from './pending';
 import { errorText } from '../store/text';
 import { readResult } from './results';
+import type { Place, Ring, Seat, Starter } from './ring';
+import { Run } from './run';
 
-/** Why an operation stands still. */
-export type Frozen = 'disabled' | 'paused' | 'gate' | 'hold';
+/** A thread that has not begun an isolated run after this long never will: its config does not load. Milliseconds. */
+const THREAD_START_MS = 60_000;
+
+/** Why an operation stands still; 'over': its shift starts nothing more. */
+export type Frozen = 'disabled' | 'paused' | 'gate' | 'hold' | 'over';
 
 /** What an operation needs of its node. */
 export interface OperationHost {
   clock: Clock;
   holds: Holds;
-  /** Runs that may still be started on this node. */
-  capacity: { free: number };
-  /** Runs an isolated operation in a worker thread. */
-  isolated(context: RunContext, part: 'run' | 'whenClosed'): Promise<unknown>;
+  ring: Ring;
+  /** Runs an isolated operation in a worker thread; `begun` is called when its code begins there. */
+  isolated(context: RunContext, part: 'run' | 'whenClosed', begun: () => void): Promise<unknown>;
   onError(error: Error, operation: OperationLoop, id: string): void;
   /** Notes which operation's code is about to run, for the watchdog. */
   entering(operation: OperationLoop): void;
+  /** A pass over the members has ended. */
+  roundEnded(operation: OperationLoop): void;
 }
 
-export class OperationLoop {
+/** What an operation needs of its shift. */
+export interface OperationShift {
+  readonly claim: { readonly tracker: string; readonly pool: number };
+  readonly members: Members;
+  /** Why gated operations, or all of them, stand still. */
+  closed(): 'paused' | 'gate' | 'over' | undefined;
+  /** Another operation of the same pool, for backpressure. */
+  loop(name: string): OperationLoop | undefined;
+  /** Something of ours is broken: the shift crashes and is taken over. */
+  end(error: Error): void;
+}
+
+export class OperationLoop implements Starter {
   readonly agenda: Agenda;
   readonly counts = {
     fetched: 0,
     failed: 0,
     timedOut: 0,
+    /** Ended without a result, because the shift had to end. */
+    abandoned: 0,
     skippedLate: 0,
     skippedLag: 0,
     warnedLag: 0,
@@ -49,7 +69,7 @@ export class OperationLoop {
   readonly results = new PendingResults();
   /** Failures in a row, of members that have any: begun by what is stored (`pool-shift.ts`). */
   readonly failuresInARow = new Map<number, number>();
-  readonly fetchedAt: number[] = [];
+  readonly fetchedAt: (number | undefined)[] = [];
   /** These two stay empty where the operation has none: they count, at a hundred thousand members. */
   readonly expiresAt: number[] = [];
   readonly etags: (string | undefined)[] = [];
@@ -57,26 +77,40 @@ export class OperationLoop {
   private readonly lane: string;
   private warnedOfExpiry = false;
   private readonly inFlight = new Set<Run>();
+  private isolatedInFlight = 0;
   private frozen: Frozen | undefined;
-  private pumping = false;
+  private over = false;
   private seenRounds = 0;
+  private readonly heldUntil: () => number;
+  private readonly seat: Seat;
 
   constructor(
-    readonly tracker: string,
-    readonly pool: number,
+    private readonly shift: OperationShift,
     readonly name: string,
     readonly definition: OperationDefinition,
     public options: OperationOptions,
-    readonly members: Members,
     readonly host: OperationHost,
     readonly log: Logger,
     /** Shared by all pools of the node. */
     readonly lateness: Lateness,
-    /** Another operation of the same pool, for backpressure. */
-    private readonly sibling: (name: string) => OperationLoop | undefined,
   ) {
     this.agenda = new Agenda(scheduleOf(options));
-    this.lane = `${tracker}/${name}`;
+    this.lane = `${this.tracker}/${name}`;
+    this.heldUntil = host.holds.watch(this.tracker, name);
+    this.frozen = this.frozenNow(host.clock.now());
+    this.seat = host.ring.join(this);
+  }
+
+  get tracker(): string {
+    return this.shift.claim.tracker;
+  }
+
+  get pool(): number {
+    return this.shift.claim.pool;
+  }
+
+  get members(): Members {
+    return this.shift.members;
   }
 
   get frozenBy(): Frozen | undefined {
@@ -87,21 +121,51 @@ export class OperationLoop {
     return this.inFlight.size;
   }
 
+  /** When the oldest run that is under way began; Infinity: none is. */
+  get oldestStart(): number {
+    return this.inFlight.values().next().value?.startedAt ?? Infinity;
+  }
+
+  /** Call `joined` when all of a moment have joined. */
   join(slot: number, joining: Joining, now: number, crowd: boolean): void {
     this.agenda.join(slot, joining, now, crowd);
   }
 
+  joined(now: number): void {
+    this.agenda.joined(now, this.options.concurrency);
+    this.host.ring.touch(this.seat);
+  }
+
   leave(slot: number): void {
+    for (const run of this.inFlight) if (run.slot === slot) this.drop(run, 'the member was removed');
     this.agenda.leave(slot);
     this.results.forget(slot);
     this.failuresInARow.delete(slot);
-    if (this.etags.length > 0) this.etags[slot] = undefined;
-    for (const run of this.inFlight) if (run.slot === slot) this.drop(run, 'the member was removed');
+    // The slot may be given to another member.
+    if (slot < this.fetchedAt.length) this.fetchedAt[slot] = undefined;
+    if (slot < this.expiresAt.length) this.expiresAt[slot] = 0;
+    if (slot < this.etags.length) this.etags[slot] = undefined;
+    this.host.ring.touch(this.seat);
   }
 
   reconfigure(options: OperationOptions, now: number): void {
     this.options = options;
-    this.agenda.reschedule(scheduleOf(options), now, (slot) => this.members.share(slot));
+    this.agenda.reschedule(scheduleOf(options), now);
+    this.host.ring.watch(this.seat);
+    this.recheck(now);
+  }
+
+  /** Something that may hold it back has changed: options, state, gate, a hold that was lifted. */
+  recheck(now: number): void {
+    this.freeze(now);
+    this.host.ring.touch(this.seat);
+  }
+
+  /** Starts nothing more; runs that are under way may still give results, or time out. */
+  close(): void {
+    this.over = true;
+    this.frozen = 'over';
+    this.host.ring.leave(this.seat);
   }
 
   /** How far the operation is behind, milliseconds: what other operations' `skipWhile` looks at. */
@@ -110,49 +174,76 @@ export class OperationLoop {
     return this.agenda.lagNow(now, oldest ? oldest.due : Infinity);
   }
 
-  /** Starts what is due. `closed`: the tracker is paused or its gate is closed. */
-  pump(now: number, closed: 'paused' | 'gate' | undefined): void {
-    const frozen = this.frozenNow(now, closed);
-    if (frozen !== this.frozen) {
-      if (this.frozen !== undefined && frozen === undefined) this.agenda.realign(now);
-      this.frozen = frozen;
-    }
-    if (frozen !== undefined) return;
-    this.pumping = true;
-    try {
-      this.startReady(now, closed);
-    } finally {
-      this.pumping = false;
-    }
+  // ── What the ring asks and does ──
+
+  get isolated(): boolean {
+    return this.options.isolate;
   }
 
-  private startReady(now: number, closed: 'paused' | 'gate' | undefined): void {
-    this.agenda.ripen(now);
-    const code = closed === 'gate' && this.options.gated ? 'whenClosed' : 'run';
-    while (this.host.capacity.free > 0) {
-      const slot = this.agenda.take();
-      if (slot < 0) return;
-      if (this.mustYield(now)) {
-        this.counts.skippedLag++;
-        this.agenda.skip(slot, now);
-      } else {
-        this.start(slot, now, code);
-      }
+  get mostPlaces(): number {
+    return this.options.enabled ? Math.min(this.options.concurrency, this.agenda.members) : 0;
+  }
+
+  get wakeAt(): number {
+    if (this.frozen === undefined) return this.agenda.nextDue;
+    return this.frozen === 'hold' ? this.heldUntil() : Infinity;
+  }
+
+  get isReady(): boolean {
+    return (
+      this.frozen === undefined && this.agenda.backlog > 0 && this.agenda.running < this.agenda.schedule.concurrency
+    );
+  }
+
+  get timesOutAt(): number {
+    let first = Infinity;
+    for (const run of this.inFlight) {
+      first = Math.min(first, this.expiryOf(run));
+      // They are in the order of their starts.
+      if (this.isolatedInFlight === 0) break;
     }
+    return first;
+  }
+
+  wake(now: number): void {
+    this.freeze(now);
+    if (this.frozen === undefined) this.agenda.ripen(now);
+  }
+
+  startOne(now: number, place: Place): void {
+    this.freeze(now);
+    if (this.frozen !== undefined) return;
+    const slot = this.agenda.take();
+    if (slot < 0) return;
+    if (this.mustYield(now)) {
+      this.counts.skippedLag += this.agenda.skip(slot, now);
+      return;
+    }
+    this.start(slot, now, place, this.shift.closed() === 'gate' && this.options.gated ? 'whenClosed' : 'run');
   }
 
   /** Aborts what has run for longer than the time-out. */
   expire(now: number): void {
     for (const run of this.inFlight) {
-      if (now - run.startedAt < this.options.timeoutMs) return;
+      if (this.expiryOf(run) > now) {
+        if (this.isolatedInFlight === 0) return;
+        continue;
+      }
       this.counts.timedOut++;
-      this.fail(run, new Error(`timed out after ${this.options.timeoutMs} ms`));
+      const inTime = run.begunAt !== undefined;
+      const ms = inTime ? this.options.timeoutMs : THREAD_START_MS;
+      this.fail(run, new Error(inTime ? `timed out after ${ms} ms` : `no thread could begin it within ${ms} ms`));
       run.abort('timed out');
     }
   }
 
+  broken(error: unknown): void {
+    this.shift.end(errorOf(error));
+  }
+
   /** Ends all runs without a result: the shift is over, and the next one fetches these members at once. */
   abandon(reason: string): void {
+    this.counts.abandoned += this.inFlight.size;
     for (const run of this.inFlight) this.drop(run, reason);
   }
 
@@ -168,7 +259,7 @@ export class OperationLoop {
   /** Members whose value is older than 3 × max(interval, expiry, hold), as `status` counts them from the store. */
   staleCount(now: number): number {
     if (!this.options.enabled) return 0;
-    const hold = Math.max(0, this.host.holds.until(this.tracker, this.name) - now);
+    const hold = Math.max(0, this.heldUntil() - now);
     let stale = 0;
     this.members.forEach((slot) => {
       const fetchedAt = this.fetchedAt[slot] ?? this.members.addedAt(slot);
@@ -178,32 +269,46 @@ export class OperationLoop {
     return stale;
   }
 
-  private frozenNow(now: number, closed: 'paused' | 'gate' | undefined): Frozen | undefined {
+  /** Looks whether it may run; what a standstill held up is spread when it ends. */
+  private freeze(now: number): void {
+    const before = this.frozen;
+    const frozen = this.frozenNow(now);
+    this.frozen = frozen;
+    if (before === 'disabled' && frozen !== 'disabled') this.agenda.restart(now);
+    else if (before !== undefined && frozen === undefined) this.agenda.resume(now);
+  }
+
+  private frozenNow(now: number): Frozen | undefined {
+    const closed = this.over ? 'over' : this.shift.closed();
+    if (closed === 'over') return 'over';
     if (!this.options.enabled) return 'disabled';
     if (closed === 'paused') return 'paused';
     if (closed === 'gate' && this.options.gated && !this.definition.whenClosed) return 'gate';
-    if (this.host.holds.until(this.tracker, this.name) > now) return 'hold';
+    if (this.heldUntil() > now) return 'hold';
     return undefined;
   }
 
   private mustYield(now: number): boolean {
     const { skipWhile } = this.options;
     if (!skipWhile) return false;
-    const other = this.sibling(skipWhile.operation);
+    const other = this.shift.loop(skipWhile.operation);
     return other !== undefined && other.frozen === undefined && other.lag(now) > skipWhile.slowerThanMs;
   }
 
-  private start(slot: number, now: number, part: 'run' | 'whenClosed'): void {
-    const run = new Run(this, slot, now, this.agenda.dueOf(slot));
+  private start(slot: number, now: number, place: Place, part: 'run' | 'whenClosed'): void {
+    const isolated = this.seat.isolated;
+    const run = new Run(this, slot, now, this.agenda.dueOf(slot), place, isolated);
     this.lateness.add(now - run.due, now);
     this.inFlight.add(run);
-    this.host.capacity.free--;
+    if (isolated) this.isolatedInFlight++;
+    this.host.ring.take(place, isolated);
+    if (isolated || this.inFlight.size === 1) this.host.ring.watch(this.seat);
     let returned: unknown;
     try {
       this.host.entering(this);
       enterLane(this.lane);
-      returned = this.options.isolate
-        ? this.host.isolated(run, part)
+      returned = isolated
+        ? this.host.isolated(run, part, () => this.begun(run))
         : (part === 'run' ? this.definition.run : this.definition.whenClosed!)(run);
       // What only looks like a promise is made one: its `then` may throw, or call back twice.
       if (!(returned instanceof Promise) && isThenable(returned)) returned = Promise.resolve(returned);
@@ -221,6 +326,17 @@ export class OperationLoop {
     } else {
       this.succeed(run, returned);
     }
+  }
+
+  /** The time-out of an isolated run begins with its code, not with the thread that loads it. */
+  private begun(run: Run): void {
+    if (run.settled) return;
+    run.begunAt = this.host.clock.now();
+    this.host.ring.watch(this.seat);
+  }
+
+  private expiryOf(run: Run): number {
+    return run.begunAt === undefined ? run.startedAt + THREAD_START_MS : run.begunAt + this.options.timeoutMs;
   }
 
   private succeed(run: Run, result: unknown): void {
@@ -251,7 +367,7 @@ export class OperationLoop {
     this.fetchedAt[slot] = now;
     if (expiresAt !== null || this.expiresAt.length > 0) this.expiresAt[slot] = expiresAt ?? 0;
     if (etag !== null || this.etags.length > 0) this.etags[slot] = etag ?? undefined;
-    this.settle(run, now, expiresAt ?? 0);
+    this.settle(run, now, this.leftAloneUntil(slot, expiresAt));
   }
 
   private fail(run: Run, error: Error): void {
@@ -273,8 +389,16 @@ export class OperationLoop {
       heldUntil,
       inARow,
     });
-    this.settle(run, now, heldUntil ?? 0);
+    this.settle(run, now, this.leftAloneUntil(run.slot, heldUntil));
     this.host.onError(error, this, run.id);
+  }
+
+  /**
+   * The one place that says how long a member is left alone after a run, besides its interval: until the result's expiry, or the end
+   * of the hold that its failure asked for; 0: its next time is soon enough.
+   */
+  private leftAloneUntil(_slot: number, until: number | null): number {
+    return until ?? 0;
   }
 
   /** What a member was told in an earlier shift, within today's bounds: they count from when it was told. */
@@ -309,60 +433,13 @@ export class OperationLoop {
   private settle(run: Run, now: number, notBefore: number): void {
     run.settled = true;
     this.inFlight.delete(run);
-    this.host.capacity.free++;
+    if (run.isolated) this.isolatedInFlight--;
     this.counts.skippedLate += this.agenda.finish(run.slot, now, notBefore);
-    // The next in line need not wait for the tick. (While pumping, the loop there goes on by itself.)
-    if (!this.pumping && this.agenda.backlog > 0 && this.frozen === undefined) this.startNext(now);
-  }
-
-  private startNext(now: number): void {
-    if (this.host.capacity.free <= 0) return;
-    const gate = this.closedNow();
-    if (gate !== 'ended') this.pump(now, gate);
-  }
-
-  /** Asked between ticks: what the shift says now. Set by the shift. */
-  closedNow: () => 'paused' | 'gate' | undefined | 'ended' = () => undefined;
-}
-
-/** One run for one member, and what its code is told. */
-class Run implements RunContext {
-  settled = false;
-  private controller: AbortController | undefined;
-
-  constructor(
-    private readonly loop: OperationLoop,
-    readonly slot: number,
-    readonly startedAt: number,
-    readonly due: number,
-  ) {}
-
-  get id(): string {
-    return this.loop.members.id(this.slot);
-  }
-  get tracker(): string {
-    return this.loop.tracker;
-  }
-  get operation(): string {
-    return this.loop.name;
-  }
-  get etag(): string | undefined {
-    return this.loop.etags[this.slot];
-  }
-  get fetchedAt(): number | undefined {
-    return this.loop.fetchedAt[this.slot];
-  }
-  get log(): Logger {
-    return this.loop.log;
-  }
-  get signal(): AbortSignal {
-    this.controller ??= new AbortController();
-    if (this.settled && !this.controller.signal.aborted) this.controller.abort(new Error('the run is over'));
-    return this.controller.signal;
-  }
-
-  abort(reason: string): void {
-    this.controller?.abort(new Error(reason));
+    if (this.agenda.rounds !== this.seenRounds) this.host.roundEnded(this);
+    const { ring } = this.host;
+    ring.release(run.place, run.isolated);
+    // The next in line need not wait for the tick.
+    ring.touch(this.seat);
   }
 }
 

@@ -77,14 +77,15 @@ export class PendingResults {
     return taken;
   }
 
-  /** What could not be written waits again, before what has come since. `stays`: whether the slot is still a member's. */
-  putBack(taken: Taken, stays: (slot: number) => boolean): void {
+  /** What could not be written waits again, before what has come since. `stays`: whether the slot is still that member's. */
+  putBack(taken: Taken, stays: (slot: number, key: number) => boolean): void {
     // Failures first: they are after their own success, and before a success that has come since.
     for (const [slot, failure] of taken.failures) {
-      if (stays(slot) && !this.failures.has(slot) && !this.successes.has(slot)) this.failures.set(slot, failure);
+      if (stays(slot, failure.key) && !this.failures.has(slot) && !this.successes.has(slot))
+        this.failures.set(slot, failure);
     }
     for (const [slot, older] of taken.successes) {
-      if (!stays(slot)) continue;
+      if (!stays(slot, older.key)) continue;
       const newer = this.successes.get(slot);
       this.keep(slot, newer ? merge(older, newer) : older);
     }

@@ -12,7 +12,7 @@ import type { FreshnessRow, MemberRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
 import type { Lateness } from './lateness';
 import { Members } from './members';
-import { OperationLoop, type OperationHost } from './operation';
+import { OperationLoop, type OperationHost, type OperationShift } from './operation';
 import type { Room, Taken } from './pending';
 
 /** How a shift's keeping can end by itself; an Error is a crash. */
@@ -31,7 +31,7 @@ export interface PoolShiftSetup {
   latenessOf: (tracker: string, operation: string) => Lateness;
 }
 
-export class PoolShift {
+export class PoolShift implements OperationShift {
   readonly claim: Claim;
   readonly token: number;
   readonly log: Logger;
@@ -100,7 +100,7 @@ export class PoolShift {
     for (const row of rows) if (row.removed || this.wasAddedAgain(row)) this.remove(row.id);
     const newcomers = rows.filter((row) => !row.removed && this.members.slotOf(row.id) === undefined);
     const now = this.setup.host.clock.now();
-    for (const row of newcomers) this.add(row, known.get(row.key) ?? [], now, newcomers.length);
+    if (newcomers.length > 0) this.addAll(newcomers, known, now);
   }
 
   /** Drops the members outside of these slots: a split has given them to another pool. */
@@ -129,19 +129,10 @@ export class PoolShift {
     this.makeLoops();
   }
 
-  /** Starts what is due, ends what has run too long. */
-  tick(now: number, expire: boolean): void {
-    const closed = this.closed();
-    if (closed === 'ended') return;
-    for (const loop of this.loops.values()) {
-      if (expire) loop.expire(now);
-      loop.pump(now, closed);
-    }
-  }
-
   /** Starts nothing more; `end` says why. Runs in flight may still give results until `abandon`. */
   close(): void {
     this.over = true;
+    for (const loop of this.loops.values()) loop.close();
   }
 
   get inFlight(): number {
@@ -171,23 +162,23 @@ export class PoolShift {
 
   /** What could not be written waits again. */
   putBack(harvest: Harvest): void {
-    for (const [loop, taken] of harvest) loop.results.putBack(taken, (slot) => this.isMember(slot));
+    for (const [loop, taken] of harvest) loop.results.putBack(taken, (slot, key) => this.members.holds(slot, key));
   }
 
-  private closed(): 'paused' | 'gate' | undefined | 'ended' {
-    if (this.over) return 'ended';
+  closed(): 'paused' | 'gate' | 'over' | undefined {
+    if (this.over) return 'over';
     if (this.tracker.state === 'paused') return 'paused';
     return this.tracker.options.gate !== null && this.tracker.gateOpen !== true ? 'gate' : undefined;
+  }
+
+  loop(name: string): OperationLoop | undefined {
+    return this.loops.get(name);
   }
 
   /** Removed and added since the last look: its values are gone, so its ETags and due times must not stay. */
   private wasAddedAgain(row: MemberRow): boolean {
     const slot = this.members.slotOf(row.id);
     return slot !== undefined && this.members.addedAt(slot) !== row.addedAt;
-  }
-
-  private isMember(slot: number): boolean {
-    return this.members.slotOf(this.members.id(slot)) === slot;
   }
 
   private makeLoops(): void {
@@ -200,47 +191,38 @@ export class PoolShift {
         continue;
       }
       if (this.loops.has(name)) continue;
-      const loop = new OperationLoop(
-        claim.tracker,
-        claim.pool,
-        name,
-        code,
-        options,
-        this.members,
-        host,
-        log.child({ operation: name }),
-        this.setup.latenessOf(claim.tracker, name),
-        (other) => this.loops.get(other),
-      );
-      loop.closedNow = () => this.closed();
+      const lateness = this.setup.latenessOf(claim.tracker, name);
+      const loop = new OperationLoop(this, name, code, options, host, log.child({ operation: name }), lateness);
       this.loops.set(name, loop);
+      const crowd = this.members.size > options.concurrency;
       this.members.forEach((slot) => {
-        loop.join(slot, { share: this.members.share(slot), addedAt: now }, now, true);
+        loop.join(slot, { share: this.members.share(slot), addedAt: now }, now, crowd);
       });
+      loop.joined(now);
     }
   }
 
-  private add(row: MemberRow, freshness: FreshnessRow[], now: number, together: number): void {
-    const slot = this.members.join(row.id, row.key, row.addedAt);
-    const share = this.members.share(slot);
+  /** Gives each newcomer its slot and its first time in every operation. */
+  private addAll(rows: MemberRow[], known: Map<number, FreshnessRow[]>, now: number): void {
+    const joining = rows.map((row) => ({
+      slot: this.members.join(row.id, row.key, row.addedAt),
+      addedAt: row.addedAt,
+      freshness: known.get(row.key) ?? [],
+    }));
     for (const [name, loop] of this.loops) {
-      const known = freshness.find((fresh) => fresh.operation === name);
-      if (known?.fetchedAt != null) loop.fetchedAt[slot] = known.fetchedAt;
-      if (known?.expiresAt != null) loop.expiresAt[slot] = loop.notBefore({ ...known, heldUntil: null });
-      if (known?.etag != null && known.fetchedAt !== null) loop.etags[slot] = known.etag;
-      if (known?.failures) loop.failuresInARow.set(slot, known.failures);
-      const ranAt = Math.max(known?.fetchedAt ?? 0, known?.failedAt ?? 0);
-      loop.join(
-        slot,
-        {
-          share,
-          addedAt: row.addedAt,
-          ranAt: ranAt > 0 ? ranAt : undefined,
-          notBefore: known ? loop.notBefore(known) : 0,
-        },
-        now,
-        together > loop.options.concurrency,
-      );
+      const fresh = joining.map(({ freshness }) => freshness.find(({ operation }) => operation === name));
+      const never = fresh.filter((row) => ranAt(row) === undefined).length;
+      joining.forEach(({ slot, addedAt }, i) => {
+        const row = fresh[i];
+        if (row?.fetchedAt != null) loop.fetchedAt[slot] = row.fetchedAt;
+        if (row?.expiresAt != null) loop.expiresAt[slot] = loop.notBefore({ ...row, heldUntil: null });
+        if (row?.etag != null && row.fetchedAt !== null) loop.etags[slot] = row.etag;
+        if (row?.failures) loop.failuresInARow.set(slot, row.failures);
+        const share = this.members.share(slot);
+        const notBefore = row ? loop.notBefore(row) : 0;
+        loop.join(slot, { share, addedAt, ranAt: ranAt(row), notBefore }, now, never > loop.options.concurrency);
+      });
+      loop.joined(now);
     }
   }
 
@@ -249,4 +231,9 @@ export class PoolShift {
     if (slot === undefined) return;
     for (const loop of this.loops.values()) loop.leave(slot);
   }
+}
+
+function ranAt(known: FreshnessRow | undefined): number | undefined {
+  const at = Math.max(known?.fetchedAt ?? 0, known?.failedAt ?? 0);
+  return at > 0 ? at : undefined;
 }

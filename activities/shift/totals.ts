@@ -98,6 +98,7 @@ function noCounts(): Counts {
     fetched: 0,
     failed: 0,
     timedOut: 0,
+    abandoned: 0,
     skippedLate: 0,
     skippedLag: 0,
     warnedLag: 0,

@@ -58,14 +58,57 @@ describe('T2, T3: when members are due', () => {
     expect(agenda.nextDue).toBe(due + 5_000);
   });
 
-  test('an expiry moves the next run to the first time of the grid after it', () => {
-    const agenda = new Agenda(EVERY);
-    agenda.join(0, { share: 0, addedAt: T0, ranAt: T0 }, T0, true);
-    const due = agenda.nextDue;
-    drain(agenda, due);
-    agenda.finish(0, due + 40, due + 4_200);
-    expect(agenda.nextDue).toBe(due + 5_000);
+  test('after an expiry the next time of the grid is taken if it comes within half an interval, else the end of the expiry', () => {
+    const nextAfter = (laterMs: number): number => {
+      const agenda = new Agenda(EVERY);
+      agenda.join(0, { share: 0, addedAt: T0, ranAt: T0 }, T0, true);
+      const due = agenda.nextDue;
+      drain(agenda, due);
+      agenda.finish(0, due + 40, due + laterMs);
+      return agenda.nextDue - due;
+    };
+    expect(nextAfter(4_700)).toBe(5_000);
+    expect(nextAfter(4_200)).toBe(4_200);
+    expect(nextAfter(900)).toBe(1_000);
+    expect(nextAfter(5_000)).toBe(5_000);
   });
+
+  // TR-M1: every 60 s, max-age 60 s and an answer after 80 ms ran every 120 s.
+  test.each([
+    [1_000, 1_000],
+    [60_000, 60_000],
+    [60_000, 61_000],
+    [60_000, 120_000],
+    [60_000, 45_000],
+    [86_400_000, 86_400_000],
+    [5_000, 5_400],
+  ])(
+    'every %i ms with an expiry after %i ms asks at the expiry, in the shift and over hand-overs',
+    (everyMs, ageMs) => {
+      for (const handOver of [false, true]) {
+        const schedule = { ...EVERY, everyMs, windowMs: everyMs };
+        let agenda = new Agenda(schedule);
+        agenda.join(0, { share: 0.4, addedAt: T0 }, T0, false);
+        let asked = -Infinity;
+        for (let i = 0; i < 1_000; i++) {
+          const now = agenda.nextDue;
+          const wished = asked + Math.max(everyMs, ageMs + 80);
+          expect(now).toBeGreaterThanOrEqual(asked + ageMs + 80);
+          if (i > 0) expect(now).toBeLessThanOrEqual(wished + everyMs / 2 + 1);
+          drain(agenda, now);
+          asked = now;
+          if (handOver) {
+            agenda = new Agenda(schedule);
+            agenda.join(0, { share: 0.4, addedAt: T0, ranAt: now + 80, notBefore: now + 80 + ageMs }, now + 90, true);
+          } else {
+            agenda.finish(0, now + 80, now + 80 + ageMs);
+          }
+        }
+        // On average it is asked as often as it may be.
+        if (ageMs >= everyMs) expect((asked - T0) / 999).toBeLessThan(1.02 * (ageMs + 80) + everyMs * 0.26);
+      }
+    },
+  );
 
   test('after a hand-over the grid goes on from what the store says', () => {
     const agenda = new Agenda(EVERY);
@@ -77,7 +120,7 @@ describe('T2, T3: when members are due', () => {
     const agenda = new Agenda(EVERY);
     for (let slot = 0; slot < 10; slot++) agenda.join(slot, { share: slot / 10, addedAt: T0, ranAt: T0 }, T0, true);
     agenda.ripen(T0 + 60_000);
-    agenda.realign(T0 + 60_000);
+    agenda.resume(T0 + 60_000);
     expect(agenda.backlog).toBe(0);
     expect(drain(agenda, T0 + 60_000).length).toBeLessThanOrEqual(1);
     expect(drain(agenda, T0 + 61_000).length).toBeGreaterThanOrEqual(9);
@@ -86,7 +129,7 @@ describe('T2, T3: when members are due', () => {
   test('a new interval holds from now on', () => {
     const agenda = new Agenda({ ...EVERY, everyMs: 600_000, windowMs: 600_000 });
     agenda.join(0, { share: 0.5, addedAt: T0, ranAt: T0 }, T0, true);
-    agenda.reschedule({ ...EVERY, everyMs: 500, windowMs: 500 }, T0 + 1_000, () => 0.5);
+    agenda.reschedule({ ...EVERY, everyMs: 500, windowMs: 500 }, T0 + 1_000);
     expect(agenda.nextDue).toBeLessThanOrEqual(T0 + 1_500);
   });
 });
@@ -96,7 +139,7 @@ describe('T4, T7, T8: concurrency, lag and rounds', () => {
     const agenda = new Agenda({ ...EVERY, concurrency: 3 });
     for (let slot = 0; slot < 10; slot++) agenda.join(slot, { share: 0, addedAt: T0 }, T0, false);
     expect(drain(agenda, T0)).toHaveLength(3);
-    agenda.reschedule({ ...EVERY, concurrency: 1 }, T0, () => 0);
+    agenda.reschedule({ ...EVERY, concurrency: 1 }, T0);
     agenda.finish(0, T0 + 10);
     expect(drain(agenda, T0 + 10)).toHaveLength(0);
   });
@@ -132,7 +175,7 @@ test('over random histories no member runs twice at once, none is lost, none sta
       fc.record({ op: fc.constant('finish' as const), pick: fc.nat(), later: fc.nat(5_000) }),
       fc.record({ op: fc.constant('skip' as const), pick: fc.nat() }),
       fc.record({ op: fc.constant('hold' as const), pick: fc.nat(), ms: fc.nat(5_000) }),
-      fc.record({ op: fc.constant('realign' as const) }),
+      fc.record({ op: fc.constant('resume' as const) }),
     ),
     { maxLength: 200 },
   );
@@ -161,8 +204,8 @@ test('over random histories no member runs twice at once, none is lost, none sta
             expect(running.has(slot)).toBe(false);
             running.add(slot);
           }
-        } else if (step.op === 'realign') {
-          agenda.realign(now);
+        } else if (step.op === 'resume') {
+          agenda.resume(now);
         } else if (step.op === 'hold') {
           const slot = pickOf(members, step.pick);
           if (slot !== undefined && !running.has(slot)) agenda.hold(slot, now + step.ms);
@@ -216,8 +259,11 @@ describe('one by one, at any time', () => {
     fc.assert(
       fc.property(schedule, share, ms, ms, (given, part, startLate, took) => {
         const agenda = new Agenda(given);
-        agenda.join(0, { share: part, addedAt: T0, ranAt: T0 }, T0, true);
+        const phase = (given.baseMs + part * given.windowMs) % given.everyMs;
+        const ranAt = phase + given.everyMs * Math.floor((T0 - phase) / given.everyMs);
+        agenda.join(0, { share: part, addedAt: ranAt, ranAt }, ranAt, true);
         const due = agenda.nextDue;
+        expect(due - ranAt).toBeCloseTo(given.everyMs, 3);
         drain(agenda, due + startLate);
         const now = due + startLate + took;
         const skipped = agenda.finish(0, now);
@@ -229,6 +275,27 @@ describe('one by one, at any time', () => {
         expect(Math.abs(steps - Math.round(steps))).toBeLessThan(1e-3);
         // Never two turns for one slot.
         expect(drain(agenda, now + 10 * given.everyMs)).toEqual([0]);
+      }),
+    );
+  });
+
+  test('a run beside the grid is followed by one that is half an interval later at least, one at most, and then by the grid', () => {
+    fc.assert(
+      fc.property(schedule, share, (given, part) => {
+        const agenda = new Agenda(given);
+        agenda.join(0, { share: part, addedAt: T0, ranAt: T0 }, T0, true);
+        const gaps: number[] = [];
+        for (let before = T0; gaps.length < 4; before += gaps.at(-1)!) {
+          const due = agenda.nextDue;
+          gaps.push(due - before);
+          drain(agenda, due);
+          agenda.finish(0, due);
+        }
+        for (const gap of gaps) {
+          expect(gap).toBeGreaterThan(given.everyMs / 2 - 1);
+          expect(gap).toBeLessThan(given.everyMs + 1);
+        }
+        expect(gaps[3]).toBeCloseTo(given.everyMs, 3);
       }),
     );
   });
@@ -306,7 +373,7 @@ describe('one by one, at any time', () => {
           const now = T0 + passed;
           const taken = drain(agenda, now);
           const waiting = shares.length - taken.length - agenda.backlog;
-          agenda.reschedule(after, now, (slot) => shares[slot]!);
+          agenda.reschedule(after, now);
           for (const slot of taken) agenda.finish(slot, now);
           agenda.ripen(now);
           const late = agenda.backlog;

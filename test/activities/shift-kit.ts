@@ -4,6 +4,7 @@ import { Lateness } from '../../activities/shift/lateness';
 import type { Clock } from '../../activities/shift/clock';
 import { NodeHolds } from '../../activities/shift/holds';
 import type { OperationHost } from '../../activities/shift/operation';
+import { Ring } from '../../activities/shift/ring';
 import { PoolShift } from '../../activities/shift/pool-shift';
 import type { FreshnessRow, MemberRow } from '../../activities/store/members';
 import type { TrackerRow } from '../../activities/store/trackers';
@@ -46,20 +47,22 @@ export function rowOf(definition: TrackerDefinition): TrackerRow {
   return { name: definition.name, state: 'running', pools: 1, version: 1, options, gateOpen: null };
 }
 
+/** @param setup `beside`: on the same node as that one */
 export function shiftOf(
   definition: TrackerDefinition,
-  setup: { pool?: number; token?: number; capacity?: number; clock?: TestClock } = {},
+  setup: { pool?: number; token?: number; capacity?: number; threads?: number; clock?: TestClock; beside?: Kit } = {},
 ): Kit {
-  const clock = setup.clock ?? new TestClock();
-  const errors: KitError[] = [];
+  const clock = setup.beside?.clock ?? setup.clock ?? new TestClock();
+  const errors: KitError[] = setup.beside?.errors ?? [];
   const tracker = rowOf(definition);
-  const host: OperationHost = {
+  const host: OperationHost = setup.beside?.host ?? {
     clock: clock as unknown as Clock,
     holds: new NodeHolds(),
-    capacity: { free: setup.capacity ?? 1_000 },
+    ring: new Ring(clock, { places: setup.capacity ?? 1_000, threads: setup.threads }),
     isolated: () => Promise.reject(new Error('no threads here')),
     onError: (error, _operation, id) => errors.push({ id, error }),
     entering: () => undefined,
+    roundEnded: () => undefined,
   };
   const pool = setup.pool ?? 0;
   const shift = new PoolShift(
@@ -78,7 +81,7 @@ export function shiftOf(
     const until = clock.time + ms;
     while (clock.time < until) {
       clock.time = Math.min(until, clock.time + 5);
-      shift.tick(clock.time, true);
+      host.ring.tick(clock.time);
       await new Promise((resolve) => setImmediate(resolve));
     }
   };

@@ -1,0 +1,245 @@
+/**
+ * Who gets the next place of a node: real shifts, agendas and runs on one ring. The hanging ones are short of nothing but answers, the
+ * healthy ones must not notice them.
+ */
+import { defineTracker, type RunContext, type RunResult } from '../../client';
+import { Places } from '../../activities/shift/places';
+import { histories } from '../support/simulate';
+import { member, shiftOf, T0, type Kit } from './shift-kit';
+import fc from 'fast-check';
+
+type Code = (context: RunContext) => Promise<RunResult> | RunResult;
+type Over = Partial<Parameters<typeof defineTracker>[0]['operations'][string]>;
+
+const tracker = (name: string, run: Code, over: Over = {}) =>
+  defineTracker({ name, operations: { look: { every: '1s', timeout: '5s', run, ...over } } });
+
+const members = (count: number, prefix = 'm') =>
+  Array.from({ length: count }, (_, i) => member(`${prefix}${i}`, { addedAt: T0 - 1_000 }));
+
+const hangs: Code = () => new Promise(() => undefined);
+
+function on(kit: Kit | undefined, name: string, count: number, run: Code, over: Over = {}, setup: object = {}): Kit {
+  const next = shiftOf(tracker(name, run, over), { beside: kit, ...setup });
+  next.shift.loadAll(members(count, name), []);
+  return next;
+}
+
+describe('TR-H2: a place goes to the next in the ring, not back to who gave it', () => {
+  test('beside a tracker whose runs all hang, a healthy one runs on time, with places short', async () => {
+    const late: number[] = [];
+    const slow = on(undefined, 'slow', 500, hangs, { concurrency: 100 }, { capacity: 40 });
+    await slow.pass(1_000);
+    const healthy = on(slow, 'healthy', 10, () => ({ value: 1 }));
+    const look = healthy.shift.loops.get('look')!;
+    const add = look.lateness.add.bind(look.lateness);
+    look.lateness.add = (lateMs, now) => (late.push(lateMs), add(lateMs, now));
+    await slow.pass(4_000);
+    expect(late.length).toBeGreaterThanOrEqual(40);
+    // A tick.
+    expect(Math.max(...late.slice(10))).toBeLessThanOrEqual(10);
+  });
+
+  test('neither does it matter in how many pools they hang, nor that they hang for minutes', async () => {
+    let runs = 0;
+    const first = on(undefined, 'slow', 50, hangs, { timeout: '5m' }, { capacity: 200 });
+    for (let pool = 1; pool < 10; pool++) on(first, 'slow', 50, hangs, { timeout: '5m' }, { pool });
+    on(first, 'healthy', 20, () => (runs++, { value: 1 }));
+    await first.pass(1_000);
+    runs = 0;
+    await first.pass(5_000);
+    expect(runs).toBeGreaterThanOrEqual(98);
+    expect(first.host.ring.free).toBeGreaterThan(0);
+  });
+
+  test('an operation of the same tracker is another one: a hanging one leaves it its places', async () => {
+    let runs = 0;
+    const kit = shiftOf(
+      defineTracker({
+        name: 't',
+        operations: {
+          hanging: { every: '1s', concurrency: 50, timeout: '5m', run: hangs },
+          healthy: { every: '1s', run: () => (runs++, { value: 1 }) },
+        },
+      }),
+      { capacity: 40 },
+    );
+    kit.shift.loadAll(members(100), []);
+    await kit.pass(2_000);
+    runs = 0;
+    await kit.pass(5_000);
+    expect(runs).toBeGreaterThanOrEqual(490);
+  });
+
+  test('one that comes while all places are held by another one still finds some', async () => {
+    let runs = 0;
+    const slow = on(undefined, 'slow', 400, hangs, { concurrency: 400, timeout: '5m' }, { capacity: 100 });
+    await slow.pass(2_000);
+    expect(slow.shift.inFlight).toBe(95);
+    on(slow, 'healthy', 5, () => (runs++, { value: 1 }));
+    await slow.pass(3_000);
+    expect(runs).toBeGreaterThanOrEqual(10);
+  });
+
+  test('two that are both short share alike, whoever was first and however many pools each has', async () => {
+    const runs = { one: 0, many: 0 };
+    const busy =
+      (name: keyof typeof runs): Code =>
+      () => {
+        runs[name]++;
+        return new Promise((resolve) => setImmediate(() => resolve({ value: 1 })));
+      };
+    const over = { every: '50ms', concurrency: 50 };
+    const first = on(undefined, 'many', 300, busy('many'), over, { capacity: 20 });
+    for (let pool = 1; pool < 8; pool++) on(first, 'many', 300, busy('many'), over, { pool });
+    on(first, 'one', 300, busy('one'), over);
+    await first.pass(2_000);
+    expect(runs.one).toBeGreaterThan(1_000);
+    expect(runs.one / runs.many).toBeGreaterThan(0.9);
+    expect(runs.one / runs.many).toBeLessThan(1.1);
+  });
+
+  test('a lone operation may use nearly all places, and a small node all of them', async () => {
+    const slow = on(undefined, 'slow', 400, hangs, { concurrency: 400 }, { capacity: 8 });
+    await slow.pass(2_000);
+    expect(slow.host.ring.free).toBe(0);
+  });
+});
+
+describe('TR-H4: the event loop always turns', () => {
+  const demand: [string, Code][] = [
+    ['answer from memory', async () => Promise.resolve({ value: 1 })],
+    ['answer without a promise', () => ({ value: 1 })],
+    ['reject at once', () => Promise.reject(new Error('on hold'))],
+    [
+      'throw at once',
+      () => {
+        throw new Error('on hold');
+      },
+    ],
+  ];
+  test.each(demand)(
+    'of runs that %s, more than the processor can do, only so many start in one turn',
+    async (_what, code) => {
+      let runs = 0;
+      // Without an end to it, the test would never see its own.
+      const some: Code = (context) => (++runs > 100_000 ? new Promise(() => undefined) : code(context));
+      const kit = on(undefined, 't', 20_000, some, { every: '50ms', concurrency: 10_000 }, { capacity: 10_000 });
+      const now = kit.clock.now.bind(kit.clock);
+      // Each look at the clock is later than the one before: whoever has run is soon due again.
+      kit.clock.now = () => (kit.clock.time += 0.01) && now();
+      kit.clock.time += 60_000;
+      kit.host.ring.tick(kit.clock.now());
+      const atTurn: number[] = [runs];
+      while (atTurn.length < 50) {
+        await new Promise((resolve) => setImmediate(resolve));
+        atTurn.push(runs);
+      }
+      kit.shift.close();
+      const most = Math.max(...atTurn.slice(1).map((count, i) => count - atTurn[i]!));
+      expect(most).toBeLessThanOrEqual(1_000);
+      // It went on by itself, without a tick.
+      expect(runs).toBeGreaterThan(10_000);
+    },
+  );
+
+  test('nothing starts from within the end of a run', async () => {
+    let depth = 0;
+    let deepest = 0;
+    const kit = on(
+      undefined,
+      't',
+      100,
+      () => {
+        deepest = Math.max(deepest, ++depth);
+        queueMicrotask(() => depth--);
+        return Promise.resolve({ value: 1 });
+      },
+      { concurrency: 1, stagger: { window: 0 } },
+    );
+    const started = kit.shift.loops.get('look')!;
+    kit.host.ring.tick(kit.clock.time);
+    const after = () => started.agenda.members - started.agenda.backlog;
+    const before = after();
+    // All promises and microtasks that are there, and no turn of the event loop.
+    for (let i = 0; i < 50; i++) await Promise.resolve();
+    expect(after()).toBe(before);
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(after()).toBeGreaterThan(before);
+    expect(deepest).toBe(1);
+  });
+});
+
+test('idle: a loop with nothing due is not looked at, whatever a tick does', async () => {
+  const kits = [on(undefined, 't', 5, () => ({ value: 1 }), { every: '1h', stagger: { base: '1h' } })];
+  for (let pool = 1; pool < 50; pool++) {
+    kits.push(on(kits[0], 't', 5, () => ({ value: 1 }), { every: '1h', stagger: { base: '1h' } }, { pool }));
+  }
+  let looks = 0;
+  for (const { shift } of kits) {
+    const loop = shift.loops.get('look')!;
+    const closed = shift.closed.bind(shift);
+    shift.closed = () => (looks++, closed());
+    loop.agenda.ripen = () => void looks++;
+  }
+  kits[0]!.host.holds.hold('other', undefined, T0 + 1);
+  await kits[0]!.pass(500);
+  expect(looks).toBe(0);
+});
+
+test('TR-M15: a hold is waited for by the clock, and what it held up starts when it is over or lifted', async () => {
+  let runs = 0;
+  const kit = on(undefined, 't', 10, () => (runs++, { value: 1 }), { every: '1s' });
+  await kit.pass(1_000);
+  kit.host.holds.hold('t', 'look', T0 + 5_000);
+  await kit.pass(1_000);
+  runs = 0;
+  await kit.pass(2_990);
+  expect(runs).toBe(0);
+  await kit.pass(1_100);
+  expect(runs).toBeGreaterThanOrEqual(10);
+});
+
+test('places: over random histories nobody takes more than there is, a reserve is never refused while one is free, all come back', () => {
+  const steps = fc.array(
+    fc.record({ op: fc.constantFrom('queue', 'deal', 'release', 'share', 'leave'), pick: fc.nat(), n: fc.nat(40) }),
+    { maxLength: 150 },
+  );
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 60 }), fc.boolean(), steps, (total, threads, history) => {
+      const places = new Places<number>(total, threads);
+      const groups = Array.from({ length: 6 }, (_, i) => places.join(`g${i}`));
+      const alive = new Set(groups);
+      const held: number[] = [];
+      let largest = total;
+      const shareAnew = () => places.share((add) => [...alive].forEach((group, i) => add(group, 5 * i)));
+      shareAnew();
+      largest = Math.max(largest, 6);
+      for (const { op, pick, n } of history) {
+        const i = pick % groups.length;
+        if (op === 'queue' && alive.has(groups[i]!)) places.queue(groups[i]!, i);
+        if (op === 'share') shareAnew();
+        if (op === 'release' && held.length > 0) places.release(groups[held.splice(pick % held.length, 1)[0]!]!);
+        if (op === 'leave' && n === 0 && alive.delete(groups[i]!)) places.leave(groups[i]!);
+        for (let dealt = 0; op === 'deal' && dealt < n; dealt++) {
+          const next = places.next();
+          if (!next) {
+            // Nobody in line is within its reserve while a place is free.
+            for (const group of alive) {
+              if (group.inRing && places.free > 0) expect(group.held).toBeGreaterThanOrEqual(group.reserved);
+            }
+            break;
+          }
+          places.take(next.group);
+          held.push(next.seat);
+        }
+        expect(held.length).toBeLessThanOrEqual(largest);
+        if (!threads) expect(places.free).toBe(total - held.length);
+      }
+      for (const i of held) places.release(groups[i]!);
+      expect(places.free).toBeGreaterThanOrEqual(total);
+    }),
+    histories(1_000),
+  );
+});

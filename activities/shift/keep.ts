@@ -9,7 +9,7 @@
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
-import { poolWorkflowId, type ShiftInput, type ShiftResult } from '../../workflows/tracker/contract';
+import { poolWorkflowId, type ShiftInput, type ShiftOptions, type ShiftResult } from '../../workflows/tracker/contract';
 import type { TrackerDefinition } from '../../workers/config/definition';
 import { recordCrash, releaseFence, takeFence, type Claim, type Held } from '../durable/fence';
 import { errorOf, failure } from '../failures';
@@ -59,6 +59,10 @@ export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<Shi
   try {
     const taken = await take(deps, claim, heartbeatTimeoutMs);
     if (taken.tracker.state === 'stopped') return resultOf('stopped', node, undefined, 0);
+    // Tried again and again, it would keep the time-out that it was scheduled with, which may be why it is.
+    if (info.attempt > 1 && taken.tracker.options.heartbeatTimeoutMs !== heartbeatTimeoutMs) {
+      return { ...resultOf('handed back', node, undefined, 0), options: shiftOptions(taken.tracker) };
+    }
     const shift = await begin(deps, claim, taken, definition, log);
     return await keep(deps, shift, definition, input, heartbeatTimeoutMs);
   } catch (thrown) {
@@ -222,6 +226,11 @@ async function crashed(
   throw error instanceof ForcedCrash ? failure(ErrorType.ForcedCrash, error.message) : error;
 }
 
+function shiftOptions({ options }: { options: ShiftOptions }): ShiftOptions {
+  const { shiftMs, heartbeatTimeoutMs, historyEvents } = options;
+  return { shiftMs, heartbeatTimeoutMs, historyEvents };
+}
+
 function resultOf(end: ShiftResult['end'], node: Node, shift: PoolShift | undefined, ranMs: number): ShiftResult {
   const result: ShiftResult = {
     end,
@@ -232,6 +241,7 @@ function resultOf(end: ShiftResult['end'], node: Node, shift: PoolShift | undefi
     failed: 0,
     skipped: 0,
   };
+  if (shift) result.options = shiftOptions(shift);
   for (const { counts } of shift?.loops.values() ?? []) {
     result.fetched += counts.fetched;
     result.failed += counts.failed;

@@ -179,7 +179,12 @@ export interface ShiftResult {
   fetched: number;
   failed: number;
   skipped: number;
+  /** The tracker's options as the shift last knew them: the next one goes by these. Absent in older results. */
+  options?: ShiftOptions;
 }
+
+/** Options that the pool's workflow carries out, not the shift. */
+export type ShiftOptions = Pick<TrackerOptions, 'shiftMs' | 'heartbeatTimeoutMs' | 'historyEvents'>;
 
 export interface TrackerOpening {
   state: TrackerState;

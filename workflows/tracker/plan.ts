@@ -157,7 +157,7 @@ export function nextPoolStep(state: PoolState, moment: PoolMoment): PoolStep {
 }
 
 /** How many of the oldest changes go together; one at least. */
-function batchOf(pending: readonly RosterChange[]): number {
+export function batchOf(pending: readonly RosterChange[]): number {
   let bytes = 0;
   let count = 0;
   for (; count < Math.min(pending.length, APPLY_BATCH); count++) {

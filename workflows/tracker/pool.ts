@@ -36,12 +36,33 @@ import {
   type ShiftResult,
   type TrackerActivities,
 } from './contract';
-import { freshPoolState, nextPoolStep, oweApply, pauseAfter, readRoster, shiftDuration, type PoolMoment } from './plan';
+import {
+  batchOf,
+  freshPoolState,
+  nextPoolStep,
+  oweApply,
+  pauseAfter,
+  readRoster,
+  shiftDuration,
+  type PoolMoment,
+} from './plan';
 
 const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
 
+/** Of an error that is carried along and shown; characters. */
+const ERROR_LENGTH = 1_000;
+
 /** After a failure that Temporal does not retry. */
 const FAILED_PAUSE_MS = 10_000;
+
+/** How long a cancelled pool goes on for what it has accepted. */
+const LAST_APPLIES_MS = 60_000;
+
+const { applyRoster: applyLast } = proxyActivities<TrackerActivities>({
+  startToCloseTimeout: 30_000,
+  scheduleToCloseTimeout: LAST_APPLIES_MS,
+  retry: RETRY,
+});
 
 const { openPool, applyRoster } = proxyActivities<TrackerActivities>({
   startToCloseTimeout: 30_000,
@@ -88,40 +109,49 @@ export async function pool(input: PoolInput): Promise<void> {
   });
   setHandler(poolStatusQuery, () => status());
 
+  try {
+    await decideAndCarryOut();
+  } catch (error) {
+    if (isCancellation(error)) await CancellationScope.nonCancellable(applyBeforeEnd);
+    throw error;
+  }
+
   // ── The loop: decide, carry out, wait ──
-  for (;;) {
-    if (replaced !== undefined) throw replaced;
-    const step = nextPoolStep(state, moment());
-    switch (step.do) {
-      case 'open':
-        await open();
-        break;
-      case 'apply':
-        void apply(step.count);
-        break;
-      case 'startShift':
-        void keepShift();
-        break;
-      case 'askShiftToEnd':
-        shiftScope?.cancel();
-        shiftScope = undefined;
-        break;
-      case 'complete':
-        return;
-      case 'continueAsNew':
-        await throughTheGate(
-          () => nextPoolStep(state, moment()).do === 'continueAsNew',
-          () => continueAsNew<typeof pool>({ tracker, pool: input.pool, state: { ...state, runs: state.runs + 1 } }),
-        );
-        break;
-      case 'wait': {
-        const seen = happenings;
-        const happened = () => happenings !== seen;
-        // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
-        const busy = !allHandlersFinished();
-        if (step.untilMs === undefined) await condition(() => happened() || (busy && allHandlersFinished()));
-        else await condition(happened, Math.max(1, step.untilMs - Date.now()));
-        break;
+  async function decideAndCarryOut(): Promise<void> {
+    for (;;) {
+      if (replaced !== undefined) throw replaced;
+      const step = nextPoolStep(state, moment());
+      switch (step.do) {
+        case 'open':
+          await open();
+          break;
+        case 'apply':
+          void apply(step.count);
+          break;
+        case 'startShift':
+          void keepShift();
+          break;
+        case 'askShiftToEnd':
+          shiftScope?.cancel();
+          shiftScope = undefined;
+          break;
+        case 'complete':
+          return;
+        case 'continueAsNew':
+          await throughTheGate(
+            () => nextPoolStep(state, moment()).do === 'continueAsNew',
+            () => continueAsNew<typeof pool>({ tracker, pool: input.pool, state: { ...state, runs: state.runs + 1 } }),
+          );
+          break;
+        case 'wait': {
+          const seen = happenings;
+          const happened = () => happenings !== seen;
+          // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
+          const busy = !allHandlersFinished();
+          if (step.untilMs === undefined) await condition(() => happened() || (busy && allHandlersFinished()));
+          else await condition(happened, Math.max(1, step.untilMs - Date.now()));
+          break;
+        }
       }
     }
   }
@@ -174,6 +204,8 @@ export async function pool(input: PoolInput): Promise<void> {
       // The numbers shown in the UI follow by a tenth, so that a stream of adds is not a stream of events.
       if (before === 0 || Math.abs(state.members - before) > before / 10) describe();
     } catch (error) {
+      // A cancelled workflow applies them before it ends.
+      if (isCancellation(error)) return;
       state.lastError = errorText(error);
       applyNotBeforeMs = Date.now() + FAILED_PAUSE_MS;
       log.error('Changes of the roster could not be applied; trying again in 10 s', {
@@ -184,6 +216,28 @@ export async function pool(input: PoolInput): Promise<void> {
     } finally {
       applying = false;
       happenings++;
+    }
+  }
+
+  /** It was cancelled: what it had accepted is applied all the same, unless PostgreSQL is away for as long as that. */
+  async function applyBeforeEnd(): Promise<void> {
+    await condition(() => !applying);
+    const untilMs = Date.now() + LAST_APPLIES_MS;
+    try {
+      while (state.pending.length > 0 && Date.now() < untilMs) {
+        const count = batchOf(state.pending);
+        await applyLast({ tracker, pool: input.pool, changes: state.pending.slice(0, count) });
+        state.pending.splice(0, count);
+      }
+    } catch (error) {
+      log.error('A cancelled pool could not apply what it had accepted', { tracker, pool: input.pool, error });
+    }
+    if (state.pending.length > 0) {
+      log.error('Changes of the roster were lost with a cancelled pool; reconcile shows which', {
+        tracker,
+        pool: input.pool,
+        changes: state.pending.length,
+      });
     }
   }
 
@@ -207,6 +261,7 @@ export async function pool(input: PoolInput): Promise<void> {
     try {
       const result = await scope.run(() => runShift());
       state.lastShift = result;
+      if (opening && result.options) opening = { ...opening, ...result.options };
       state.members = result.members;
       notBeforeMs = Date.now() + pauseAfter(result.end);
       // Not believed at once: it may have been started again meanwhile, and its wake has come already.
@@ -286,7 +341,7 @@ export async function pool(input: PoolInput): Promise<void> {
 
 function errorText(error: unknown): string {
   const cause = error instanceof ActivityFailure && error.cause ? error.cause : error;
-  return cause instanceof Error ? cause.message : String(cause);
+  return (cause instanceof Error ? cause.message : String(cause)).slice(0, ERROR_LENGTH);
 }
 
 function isFailureOf(error: unknown, type: string): boolean {

@@ -9,6 +9,7 @@ import type { PopulationActivities } from '../../workflows/population/contract';
 import { Transactions } from '../durable/transaction';
 import { Database } from '../store/database';
 import type { TemporalLink } from '../temporal';
+import { DefinedJobs } from './defined';
 import { declareJob, openJob, setJobOptions, setJobState } from './commands';
 import { runPass } from './pass';
 import { PopulationMetrics } from './telemetry';
@@ -48,6 +49,7 @@ const CANCELS = 6;
 export class PopulationNode {
   readonly deps: PopulationDeps;
   readonly handlers: ReadonlyMap<string, SweepDefinition['handle']>;
+  readonly defined: DefinedJobs;
   readonly metrics: PopulationMetrics;
   /** For what handlers of sweeps write: at most so many at once, so that a connection is left for progress. */
   readonly effects: Transactions;
@@ -71,6 +73,7 @@ export class PopulationNode {
     });
     this.deps = { nodeName, database, temporal, log };
     this.handlers = new Map(setup.jobs.flatMap((job) => (job.handle ? [[job.name, job.handle] as const] : [])));
+    this.defined = new DefinedJobs(setup.jobs);
     this.metrics = new PopulationMetrics(setup.registry, () => this.passes.values());
     this.streams = Math.max(1, Math.floor(connections / 2));
     this.backends = new Backends(database);
@@ -78,11 +81,17 @@ export class PopulationNode {
   }
 
   get activities(): PopulationActivities {
-    const { database } = this.deps;
+    const { database, nodeName } = this.deps;
     return {
-      openJob: (input) => openJob(database, input),
+      openJob: async (input) => {
+        if (input.options) await this.defined.expect(database, input.job, input.options, nodeName);
+        return openJob(database, input);
+      },
       setJobState: (input) => setJobState(database, input),
-      declareJob: (input) => declareJob(database, input),
+      declareJob: async (input) => {
+        await this.defined.expect(database, input.job, input.options, nodeName);
+        return declareJob(database, input);
+      },
       setJobOptions: (input) => setJobOptions(database, input),
       pass: (input) => runPass(this, input),
     };

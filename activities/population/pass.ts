@@ -84,8 +84,8 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
 async function readRunnable(node: PopulationNode, job: string): Promise<JobRow> {
   const row = await node.deps.database.transaction((db) => readJob(db, job));
   if (!row) throw failure(ErrorType.UnknownJob, `there is no job ${job} in the database`);
-  if (row.kind === 'sweep' && !node.handlers.has(job)) {
-    throw failure(ErrorType.NotDefinedHere, `the config of node ${node.deps.nodeName} has no sweep ${job}`);
+  if (!node.defined.has(job, row.options)) {
+    throw failure(ErrorType.NotDefinedHere, node.defined.why(job, row.options, node.deps.nodeName));
   }
   return row;
 }

@@ -97,7 +97,7 @@ async function runRound(bench: Bench, url: string): Promise<Round> {
   const stack = await bench.stack();
   const { databaseUrl } = stack.servers;
   await migrateTables(databaseUrl, pino({ level: 'silent' }));
-  const database = new Database(databaseUrl, 2);
+  const database = new Database(databaseUrl, { connections: 2 });
   bench.defer(() => database.close());
   await database.pool.query(ALL_THERE);
 

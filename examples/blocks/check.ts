@@ -68,7 +68,7 @@ export async function check(chain: Chain, database: Database, firstBlock: number
     );
     agreement.logs += compare(
       'log',
-      (row) => `${row.blockNumber}/${row.index}`,
+      (row) => `${row.blockNumber}/${row.transactionIndex}/${row.index}`,
       await storedLogs(db, from, to),
       await chain.logs(from, to),
     );

@@ -16,6 +16,9 @@ export type Wanted = { number: number };
 /** Half an hour, at the end of which something is wrong with the entry itself: a node that is away uses no attempt. */
 const PATIENCE = { attempts: 40, base: '500ms', cap: '1m' };
 
+const OF_ANOTHER_BLOCK =
+  'the node has the receipts of another block of this number, and that block is not on its chain';
+
 export const receipts = defineBuffer({
   name: 'receipts',
   key: 'number',
@@ -36,7 +39,14 @@ export const receipts = defineBuffer({
     // The chain is another one than the tables have: its blocks come first.
     const blocks = await holdWhileAway(services().blocks.index(changed, signal));
     tell(log, blocks);
-    return [again, retry<Wanted, Json>(blocks.awaiting.map(want), { after: '1s' })];
+    // A block that came anew has receipts of its own. One that is the same as before has failed: its node keeps to another chain.
+    const anew = new Set(blocks.written);
+    const [fresh, same] = [blocks.awaiting.filter((n) => anew.has(n)), blocks.awaiting.filter((n) => !anew.has(n))];
+    return [
+      again,
+      retry<Wanted, Json>(fresh.map(want), { after: '1s' }),
+      retry<Wanted, Json>(same.map(want), same.length > 0 ? { reason: OF_ANOTHER_BLOCK } : {}),
+    ];
   },
 });
 

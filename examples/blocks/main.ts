@@ -145,7 +145,7 @@ async function run(flags: Flags, subject: Subject, folder: string, closers: (() 
   const { databaseUrl, temporalAddress, namespace } = servers;
   await migrate(databaseUrl, log);
   await migrateTables(databaseUrl, log);
-  const database = new Database(databaseUrl, 4);
+  const database = new Database(databaseUrl, { connections: 4 });
   closers.push(() => database.close());
   const chain = new Chain({ url: subject.url });
   closers.push(() => chain.close());

@@ -17,22 +17,23 @@ export interface Services {
   head: Head;
   /** For pushing from one buffer's batch to another buffer. */
   longwatch(): Promise<Longwatch>;
+  close(): Promise<void>;
 }
 
 let made: Services | undefined;
 
-/** Environment: `RPC_URL`, `DATABASE_URL`, `FIRST_BLOCK` (0). */
+/** Environment: `RPC_URL`, `DATABASE_URL` (a pooler's where `DIRECT_DATABASE_URL` is another one), `FIRST_BLOCK` (0). */
 export function services(): Services {
   return (made ??= makeServices());
 }
 
 function makeServices(): Services {
-  const { RPC_URL: url, DATABASE_URL: databaseUrl } = process.env;
+  const { RPC_URL: url, DATABASE_URL: databaseUrl, DIRECT_DATABASE_URL: direct } = process.env;
   if (!url) throw new TypeError('RPC_URL is not set: the address of a node, such as http://127.0.0.1:8545');
   if (!databaseUrl) throw new TypeError('DATABASE_URL is not set: where the tables are');
   const first = readFirstBlock();
   const chain = new Chain({ url });
-  const database = new Database(databaseUrl);
+  const database = new Database(databaseUrl, { pooled: !!direct && direct !== databaseUrl });
   let longwatch: Promise<Longwatch> | undefined;
   return {
     blocks: new BlockIndexer(chain, database, first),
@@ -40,6 +41,10 @@ function makeServices(): Services {
     missing: new Missing(chain, database, first),
     head: new Head(chain, database, first),
     longwatch: () => (longwatch ??= connect()),
+    async close() {
+      made = undefined;
+      await Promise.all([chain.close(), database.close(), longwatch?.then((one) => one.close())]);
+    },
   };
 }
 

@@ -10,7 +10,7 @@ import { Client } from 'pg';
 import { postgresPackage } from '../../workers/dev/postgres-binaries';
 import { groundOf } from '../../workers/dev/postgres-ground';
 import { freePort } from '../../workers/metrics';
-import { eventually, type Stack } from '../support/stack';
+import { eventually } from '../support/stack';
 
 /** Undefined where it is not installed. */
 export function findPgBouncer(): string | undefined {
@@ -31,7 +31,7 @@ export class Pooler {
     private readonly process: ChildProcess,
   ) {}
 
-  static async start(program: string, stack: Stack): Promise<Pooler> {
+  static async start(program: string, stack: { dir: string; servers: { databaseUrl: string } }): Promise<Pooler> {
     const port = await freePort();
     const folder = path.join(stack.dir, `pooler-${port}`);
     mkdirSync(folder);

@@ -16,7 +16,7 @@ import {
   type LogRow,
   type Receipts,
 } from './decode';
-import { METHOD_NOT_FOUND, RpcError } from './errors';
+import { isUnknownMethod, RpcError } from './errors';
 
 /** What became of one thing that was asked for. */
 export type Outcome<T> = { ok: true; value: T } | { ok: false; error: RpcError };
@@ -67,33 +67,57 @@ export class Chain {
 
   /**
    * Receipts and logs, in the order of `blocks`. Those of another block of that number, after a reorganisation, are answered
-   * all the same: `blockHash` says so. Fewer or more than the block has transactions fail as `malformed`.
+   * all the same: `blockHash` says so. What the block's list leaves out is asked for one by one; what cannot be had even so fails
+   * as `malformed`, and the node that has no such block at all as `null`.
    */
   async receipts(blocks: readonly BlockReference[], signal?: AbortSignal): Promise<Outcome<Receipts>[]> {
+    const lists = await this.receiptLists(blocks, signal);
+    return Promise.all(
+      blocks.map(async (block, k) => {
+        const list = lists[k]!;
+        if (!list.ok) return list;
+        const outcome = receiptsOf(list.value, block);
+        return isShort(outcome, list.value, block) ? this.fillIn(block, list.value, signal) : outcome;
+      }),
+    );
+  }
+
+  /** By the block; empty lists of a node that has no such method. */
+  private async receiptLists(
+    blocks: readonly BlockReference[],
+    signal: AbortSignal | undefined,
+  ): Promise<Outcome<Json>[]> {
     if (this.receiptsByBlock) {
       const calls = blocks.map(({ number }): RpcCall => ({ method: 'eth_getBlockReceipts', params: [toHex(number)] }));
       const outcomes = await this.rpc.batch(calls, signal);
-      if (!outcomes.some((outcome) => !outcome.ok && outcome.error.code === METHOD_NOT_FOUND)) {
-        return outcomes.map((outcome, k) => (outcome.ok ? receiptsOf(outcome.value, blocks[k]!) : outcome));
-      }
+      if (!outcomes.some((outcome) => !outcome.ok && isUnknownMethod(outcome.error))) return outcomes;
       this.receiptsByBlock = false;
     }
-    return Promise.all(blocks.map((block) => this.receiptsOneByOne(block, signal)));
+    return blocks.map(() => ({ ok: true, value: [] }));
   }
 
-  /** The hashes of the transactions are asked for first: by the time of the receipts the block may be another one. */
-  private async receiptsOneByOne(block: BlockReference, signal: AbortSignal | undefined): Promise<Outcome<Receipts>> {
+  /** The block's own transactions are asked for first: by the time of the receipts the block may be another one. */
+  private async fillIn(block: BlockReference, list: Json, signal: AbortSignal | undefined): Promise<Outcome<Receipts>> {
     const [found] = await this.blocks([block.number], signal);
     if (!found!.ok) return found!;
-    const calls = found!.value.transactions.map(({ hash }): RpcCall => ({
-      method: 'eth_getTransactionReceipt',
-      params: [hash],
-    }));
+    const { hash, transactions } = { ...found!.value.block, transactions: found!.value.transactions };
+    // It is another block now, and its receipts are nobody's yet.
+    if (hash !== block.hash) {
+      return { ok: true, value: { blockNumber: block.number, blockHash: hash, receipts: [], logs: [] } };
+    }
+    const known = new Map((Array.isArray(list) ? list : []).map((each) => [transactionOf(each), each]));
+    const missing = transactions.filter((transaction) => !known.has(transaction.hash));
+    const calls = missing.map((transaction): RpcCall => {
+      return { method: 'eth_getTransactionReceipt', params: [transaction.hash] };
+    });
     const outcomes = await this.rpc.batch(calls, signal);
     const failed = outcomes.find((outcome) => !outcome.ok);
     if (failed && !failed.ok) return failed;
+    outcomes.forEach((outcome, k) => {
+      if (outcome.ok && outcome.value !== null) known.set(missing[k]!.hash, outcome.value);
+    });
     return receiptsOf(
-      outcomes.map((outcome) => (outcome.ok ? outcome.value : null)),
+      transactions.flatMap((transaction) => known.get(transaction.hash) ?? []),
       block,
     );
   }
@@ -126,14 +150,24 @@ export class Chain {
 
 function receiptsOf(value: Json, { number, hash, transactions }: BlockReference): Outcome<Receipts> {
   return settle(() => {
-    if (value === null) throw new RpcError(`The node has no receipts of block ${number}`, { failure: 'null' });
-    const receipts = decodeReceipts(value, number);
+    const receipts = decodeReceipts(value ?? [], number);
     // Those of another block may be any number.
-    if (receipts.blockHash !== hash || receipts.receipts.length === transactions) return receipts;
+    if (receipts.blockHash !== undefined && receipts.blockHash !== hash) return receipts;
+    if (receipts.receipts.length === transactions) return { ...receipts, blockHash: hash };
     throw new RpcError(`${receipts.receipts.length} receipts for the ${transactions} transactions of block ${number}`, {
       failure: 'malformed',
     });
   });
+}
+
+/** Whether more can be had by asking for each transaction: the list is of this block, and has fewer than it should. */
+function isShort(outcome: Outcome<Receipts>, list: Json, { transactions }: BlockReference): boolean {
+  return !outcome.ok && (list === null || (Array.isArray(list) && list.length < transactions));
+}
+
+function transactionOf(receipt: Json): string | undefined {
+  const hash = (receipt as { transactionHash?: Json } | null)?.transactionHash;
+  return typeof hash === 'string' ? hash.toLowerCase() : undefined;
 }
 
 function settle<T>(decode: () => T): Outcome<T> {

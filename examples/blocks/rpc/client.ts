@@ -6,7 +6,7 @@
 import type { Json } from 'longwatch';
 import { createUpstream, HoldError, UpstreamError, type Upstream } from 'longwatch/upstream';
 import { BatchSize } from './batch-size';
-import { describeRefusal, isRateLimit, refusal, RpcError, type RpcErrorObject } from './errors';
+import { describeRefusal, errorIn, isRateLimit, isTooLarge, refusal, RpcError, type RpcErrorObject } from './errors';
 
 export interface RpcClientOptions {
   /** http(s), with a path (which may be a key) and a query, if need be. */
@@ -55,6 +55,8 @@ export class RpcClient {
       timeoutMs: options.timeoutMs ?? 20_000,
       maxBodyBytes: options.maxBodyBytes ?? 32 * 1024 * 1024,
       defaultHoldMs: this.defaultHoldMs,
+      // Some say 'batch too large' with the status of a rate limit: waiting would not help.
+      judge: ({ status, body }) => (status === 429 && tooMuchIn(body) ? false : undefined),
     });
     this.size = new BatchSize(options.batchSize ?? 250);
   }
@@ -125,18 +127,37 @@ export class RpcClient {
       // A single call is sent as such: some nodes take no batch at all.
       answer = (await this.upstream.post<unknown>(this.path, body.length === 1 ? body[0]! : body, { signal })).body;
     } catch (error) {
-      if (!isTooMuch(error)) throw error;
-      if (part.length > 1) return error;
-      if (error.retryable) throw error;
-      const message = `${calls[part[0]!]!.method}: more than can be had in one answer (${error.message})`;
-      outcomes[part[0]!] = { ok: false, error: new RpcError(message, { failure: 'too large', retryable: false }) };
-      return undefined;
+      answer = answerIn(error);
+      if (answer === undefined) return this.tooMuch(error, calls, part, outcomes);
     }
     if (!Array.isArray(answer)) return this.single(answer, calls, part, first, outcomes);
+    let ours = 0;
+    let stray: unknown;
     for (const item of answer as unknown[]) {
       const index = part[idOf(item) - first];
-      if (index !== undefined) outcomes[index] = this.outcomeOf(item as Answered, calls[index]!);
+      if (index !== undefined) {
+        ours++;
+        outcomes[index] = this.outcomeOf(item as Answered, calls[index]!);
+      } else if (errorIn(item)) {
+        stray ??= item;
+      }
     }
+    // A list of nothing but an error without an id: the whole batch is refused.
+    return stray !== undefined && ours === 0 ? this.single(stray, calls, part, first, outcomes) : undefined;
+  }
+
+  /** @returns the error, if less at once may do. @throws it, if that is not the matter. */
+  private tooMuch(
+    error: unknown,
+    calls: readonly RpcCall[],
+    part: readonly number[],
+    outcomes: RpcOutcome[],
+  ): UpstreamError | undefined {
+    if (!isTooMuch(error)) throw error;
+    if (part.length > 1) return error;
+    if (error.retryable) throw error;
+    const message = `${calls[part[0]!]!.method}: more than can be had in one answer (${error.message})`;
+    outcomes[part[0]!] = { ok: false, error: new RpcError(message, { failure: 'too large', retryable: false }) };
     return undefined;
   }
 
@@ -149,24 +170,26 @@ export class RpcClient {
     outcomes: RpcOutcome[],
   ): RpcError | undefined {
     const index = part[0]!;
-    if (part.length === 1 && (idOf(answer) === first || isRefusal(answer))) {
+    const error = errorIn(answer);
+    if (part.length === 1 && (error || idOf(answer) === first)) {
       outcomes[index] = this.outcomeOf(answer as Answered, calls[index]!);
       return undefined;
     }
-    if (!isRefusal(answer)) {
+    if (!error) {
       throw new RpcError(`${calls[index]!.method}: an answer that is not JSON-RPC`, { failure: 'malformed' });
     }
-    this.holdIfLimited(answer.error);
-    const error = refusal(calls[index]!.method, answer.error);
+    this.holdIfLimited(error);
+    const refused = refusal(calls[index]!.method, error);
     // Some refuse batches with 'invalid request': smaller ones, down to a single call, are worth a try.
-    if (part.length > 1 && (error.failure === 'too large' || error.code === -32600)) return error;
-    throw error;
+    if (part.length > 1 && (refused.failure === 'too large' || refused.code === -32600)) return refused;
+    throw refused;
   }
 
   private outcomeOf(item: Answered, { method }: RpcCall): RpcOutcome {
-    if (isRefusal(item)) {
-      this.holdIfLimited(item.error);
-      return { ok: false, error: refusal(method, item.error) };
+    const refused = errorIn(item);
+    if (refused) {
+      this.holdIfLimited(refused);
+      return { ok: false, error: refusal(method, refused) };
     }
     if (item.result === undefined) {
       const error = new RpcError(`${method}: an answer with neither result nor error`, { failure: 'malformed' });
@@ -177,14 +200,13 @@ export class RpcClient {
 
   private holdIfLimited(error: RpcErrorObject): void {
     if (!isRateLimit(error)) return;
-    throw new HoldError(describeRefusal('batch', error), { afterMs: this.defaultHoldMs });
+    throw new HoldError(describeRefusal('batch', error), { afterMs: error.afterMs ?? this.defaultHoldMs });
   }
 }
 
 interface Answered {
   id?: unknown;
   result?: Json;
-  error?: RpcErrorObject;
 }
 
 function idOf(item: unknown): number {
@@ -192,9 +214,22 @@ function idOf(item: unknown): number {
   return typeof id === 'number' ? id : typeof id === 'string' ? Number(id) : NaN;
 }
 
-function isRefusal(item: unknown): item is { error: RpcErrorObject } {
-  const error = (item as Answered | null)?.error as Partial<RpcErrorObject> | null | undefined;
-  return typeof error === 'object' && error !== null && typeof error.message === 'string';
+/** Statuses of gateways that say who may ask: their words are about that, unless they speak of a limit. */
+const ABOUT_ACCESS = new Set([401, 402, 403, 404]);
+
+/** The JSON-RPC in the body of a refused request: many providers say 'too large' and 'too fast' with 400 or 500. */
+function answerIn(error: unknown): unknown {
+  if (!(error instanceof UpstreamError) || error.failure !== 'status') return undefined;
+  const { body } = error;
+  const refused = Array.isArray(body) ? body.map(errorIn).find((each) => each) : errorIn(body);
+  if (!refused) return undefined;
+  const limit = isTooLarge(refused) || isRateLimit(refused);
+  return limit || !ABOUT_ACCESS.has(error.status) ? body : undefined;
+}
+
+function tooMuchIn(body: unknown): boolean {
+  const refused = errorIn(Array.isArray(body) ? body[0] : body);
+  return refused !== undefined && isTooLarge(refused);
 }
 
 function isTooMuch(error: unknown): error is UpstreamError {

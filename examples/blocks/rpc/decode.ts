@@ -16,14 +16,15 @@ export interface Header {
 export interface BlockRow extends Header {
   /** Seconds since 1970. */
   minedAt: number;
-  miner: string;
-  stateRoot: string;
-  gasLimit: string;
-  gasUsed: string;
+  /** Null, here and below: the chain does not have it. */
+  miner: string | null;
+  stateRoot: string | null;
+  gasLimit: string | null;
+  gasUsed: string | null;
   /** Wei; null before EIP-1559. */
   baseFee: string | null;
-  size: number;
-  extraData: string;
+  size: number | null;
+  extraData: string | null;
   transactions: number;
 }
 
@@ -32,18 +33,19 @@ export interface TransactionRow {
   blockNumber: number;
   index: number;
   hash: string;
+  /** As it came: chains have types of their own. */
   type: number;
   sender: string;
   /** Null: it creates a contract. */
   recipient: string | null;
-  nonce: string;
-  value: string;
-  gasLimit: string;
+  nonce: string | null;
+  value: string | null;
+  gasLimit: string | null;
   /** Wei. Null where a node leaves it out. */
   gasPrice: string | null;
   maxFee: string | null;
   maxPriorityFee: string | null;
-  input: string;
+  input: string | null;
 }
 
 /** A row of `chain.receipt`. */
@@ -52,7 +54,7 @@ export interface ReceiptRow {
   index: number;
   /** Null before Byzantium. */
   succeeded: boolean | null;
-  gasUsed: string;
+  gasUsed: string | null;
   gasPrice: string | null;
   contract: string | null;
 }
@@ -60,6 +62,7 @@ export interface ReceiptRow {
 /** A row of `chain.log`. */
 export interface LogRow {
   blockNumber: number;
+  /** Within the block; some chains begin anew in each transaction. */
   index: number;
   transactionIndex: number;
   address: string;
@@ -96,14 +99,14 @@ export function decodeBlock(value: Json, number: number): Block {
       number,
       hash: header.hash,
       parentHash: header.parentHash,
-      minedAt: small(fields.timestamp, 'timestamp'),
-      miner: hex(fields.miner, 20, 'miner'),
-      stateRoot: hex(fields.stateRoot, 32, 'stateRoot'),
-      gasLimit: quantity(fields.gasLimit, 'gasLimit'),
-      gasUsed: quantity(fields.gasUsed, 'gasUsed'),
+      minedAt: small(fields.timestamp, 'timestamp', LAST_SECOND),
+      miner: optional(fields.miner, address, 'miner'),
+      stateRoot: optional(fields.stateRoot, root, 'stateRoot'),
+      gasLimit: optional(fields.gasLimit, quantity, 'gasLimit'),
+      gasUsed: optional(fields.gasUsed, quantity, 'gasUsed'),
       baseFee: optional(fields.baseFeePerGas, quantity, 'baseFeePerGas'),
-      size: small(fields.size, 'size'),
-      extraData: bytes(fields.extraData, 'extraData'),
+      size: optional(fields.size, small, 'size'),
+      extraData: optional(fields.extraData, bytes, 'extraData'),
       transactions: transactions.length,
     },
     transactions,
@@ -122,51 +125,72 @@ export function decodeHeader(value: Json | Fields): Header {
 function decodeTransaction(value: Json, { number, hash }: Header, index: number): TransactionRow {
   const fields = fieldsOf(value, 'a transaction');
   // A node that reorganises while it answers may mix two blocks.
-  if (fields.blockHash !== hash) throw malformed(`a transaction of another block in block ${number}`);
-  if (small(fields.transactionIndex, 'transactionIndex') !== index) throw malformed('transactions out of order');
+  if (isThere(fields.blockHash) && !isSameHex(fields.blockHash, hash)) {
+    throw malformed(`a transaction of another block in block ${number}`);
+  }
+  if (isThere(fields.transactionIndex) && small(fields.transactionIndex, 'transactionIndex') !== index) {
+    throw malformed('transactions out of order');
+  }
   return {
     blockNumber: number,
     index,
     hash: hex(fields.hash, 32, 'hash'),
-    type: fields.type === undefined ? 0 : small(fields.type, 'type'),
+    type: optional(fields.type, small, 'type') ?? 0,
     sender: hex(fields.from, 20, 'from'),
     recipient: optional(fields.to, address, 'to'),
-    nonce: quantity(fields.nonce, 'nonce'),
-    value: quantity(fields.value, 'value'),
-    gasLimit: quantity(fields.gas, 'gas'),
+    nonce: optional(fields.nonce, quantity, 'nonce'),
+    value: optional(fields.value, quantity, 'value'),
+    gasLimit: optional(fields.gas, quantity, 'gas'),
     gasPrice: optional(fields.gasPrice, quantity, 'gasPrice'),
     maxFee: optional(fields.maxFeePerGas, quantity, 'maxFeePerGas'),
     maxPriorityFee: optional(fields.maxPriorityFeePerGas, quantity, 'maxPriorityFeePerGas'),
-    input: bytes(fields.input, 'input'),
+    input: optional(isThere(fields.input) ? fields.input : fields.data, bytes, 'input'),
   };
 }
 
-/** @param value a list of receipts: all of one block. */
+/** @param value a list of receipts: all of one block, in the order of its transactions; one may be left out. */
 export function decodeReceipts(value: Json, number: number): Receipts {
   const logs: LogRow[] = [];
   let blockHash: string | undefined;
-  const receipts = listOf(value, 'receipts').map((each, index): ReceiptRow => {
+  let last = -1;
+  const receipts = listOf(value, 'receipts').map((each): ReceiptRow => {
     const fields = fieldsOf(each, 'a receipt');
     if (small(fields.blockNumber, 'blockNumber') !== number)
       throw malformed(`a receipt of another block than ${number}`);
-    if (small(fields.transactionIndex, 'transactionIndex') !== index) throw malformed('receipts out of order');
+    const index = small(fields.transactionIndex, 'transactionIndex', LARGEST_INTEGER);
+    if (index <= last) throw malformed('receipts out of order');
+    last = index;
     blockHash ??= hex(fields.blockHash, 32, 'blockHash');
-    if (fields.blockHash !== blockHash) throw malformed(`receipts of two blocks as those of ${number}`);
-    for (const log of listOf(fields.logs, 'logs')) {
-      const row = decodeLog(log);
-      if (row.blockNumber !== number || row.transactionIndex !== index) throw malformed('a log of another receipt');
-      logs.push(row);
-    }
+    if (!isSameHex(fields.blockHash, blockHash)) throw malformed(`receipts of two blocks as those of ${number}`);
+    decodeLogs(fields.logs, number, index, logs);
+    const status = optional(fields.status, small, 'status');
     return {
       blockNumber: number,
       index,
-      succeeded: fields.status === undefined || fields.status === null ? null : small(fields.status, 'status') === 1,
-      gasUsed: quantity(fields.gasUsed, 'gasUsed'),
+      succeeded: status === null ? null : status === 1,
+      gasUsed: optional(fields.gasUsed, quantity, 'gasUsed'),
       gasPrice: optional(fields.effectiveGasPrice, quantity, 'effectiveGasPrice'),
       contract: optional(fields.contractAddress, address, 'contractAddress'),
     };
   });
   return { blockNumber: number, blockHash, receipts, logs };
+}
+
+function decodeLogs(value: Json | undefined, block: number, transaction: number, into: LogRow[]): void {
+  let seen: Set<number> | undefined;
+  let previous = -1;
+  for (const log of listOf(value, 'logs')) {
+    const row = decodeLog(log);
+    if (row.blockNumber !== block || row.transactionIndex !== transaction) throw malformed('a log of another receipt');
+    // They come in their order; where they do not, two of one number would fail the whole part when they are written.
+    if (row.index <= previous) {
+      seen ??= new Set(into.filter((each) => each.transactionIndex === transaction).map(({ index }) => index));
+      if (seen.has(row.index)) throw malformed(`two logs of number ${row.index} in one transaction`);
+    }
+    seen?.add(row.index);
+    previous = Math.max(previous, row.index);
+    into.push(row);
+  }
 }
 
 export function decodeLog(value: Json): LogRow {
@@ -175,8 +199,8 @@ export function decodeLog(value: Json): LogRow {
   if (topics.length > 4) throw malformed('a log with more than four topics');
   return {
     blockNumber: small(fields.blockNumber, 'blockNumber'),
-    index: small(fields.logIndex, 'logIndex'),
-    transactionIndex: small(fields.transactionIndex, 'transactionIndex'),
+    index: small(fields.logIndex, 'logIndex', LARGEST_INTEGER),
+    transactionIndex: small(fields.transactionIndex, 'transactionIndex', LARGEST_INTEGER),
     address: hex(fields.address, 20, 'address'),
     topics,
     data: bytes(fields.data, 'data'),
@@ -199,19 +223,24 @@ function listOf(value: Json | undefined, what: string): Json[] {
   return value;
 }
 
-const QUANTITY = /^0x[0-9a-f]{1,64}$/i;
+/** '0x' alone is what some nodes write for zero. */
+const QUANTITY = /^0x[0-9a-f]{0,64}$/i;
 /** In hexadecimal digits, with '0x': below 2^52. */
 const SAFE_LENGTH = 15;
+/** What an `integer` of PostgreSQL holds, and the last second of its calendar that JavaScript writes with four digits. */
+const LARGEST_INTEGER = 2 ** 31 - 1;
+const LAST_SECOND = 253_402_300_799;
 
 function quantity(value: Json | undefined, name: string): string {
   if (typeof value !== 'string' || !QUANTITY.test(value)) throw malformed(`${name} that is no quantity`);
+  if (value.length === 2) return '0';
   return value.length <= SAFE_LENGTH ? String(parseInt(value, 16)) : BigInt(value).toString();
 }
 
-function small(value: Json | undefined, name: string): number {
+function small(value: Json | undefined, name: string, largest = Number.MAX_SAFE_INTEGER): number {
   if (typeof value !== 'string' || !QUANTITY.test(value)) throw malformed(`${name} that is no quantity`);
-  const number = parseInt(value, 16);
-  if (!Number.isSafeInteger(number)) throw malformed(`${name} that is too large`);
+  const number = value.length === 2 ? 0 : parseInt(value, 16);
+  if (number > largest) throw malformed(`${name} that is too large`);
   return number;
 }
 
@@ -231,10 +260,27 @@ function hex(value: Json | undefined, length: number, name: string): string {
   return bytes(value, name);
 }
 
-function address(value: Json, name: string): string {
-  return hex(value, 20, name);
+/** An empty one is none: of a contract's creation, or of a chain that has no miners. */
+function address(value: Json, name: string): string | null {
+  return isEmpty(value) ? null : hex(value, 20, name);
+}
+
+function root(value: Json, name: string): string | null {
+  return isEmpty(value) ? null : hex(value, 32, name);
+}
+
+function isEmpty(value: Json): boolean {
+  return value === '0x' || value === '';
+}
+
+function isThere(value: Json | undefined): value is Json {
+  return value !== undefined && value !== null;
+}
+
+function isSameHex(value: Json | undefined, lower: string): boolean {
+  return value === lower || (typeof value === 'string' && value.toLowerCase() === lower);
 }
 
 function optional<T>(value: Json | undefined, decode: (value: Json, name: string) => T, name: string): T | null {
-  return value === undefined || value === null ? null : decode(value, name);
+  return isThere(value) ? decode(value, name) : null;
 }

@@ -20,8 +20,8 @@ const WRITE_BLOCKS: Statement = {
                                          base_fee, size, extra_data, transactions, fetch_number)
            select number, hash, parent_hash, to_timestamp(mined_at), miner, state_root, gas_limit, gas_used, base_fee,
                   size, extra_data, transactions, $13::bigint
-           from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::float8[], $5::bytea[], $6::bytea[], $7::bigint[],
-                       $8::bigint[], $9::numeric[], $10::bigint[], $11::bytea[], $12::int[])
+           from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::float8[], $5::bytea[], $6::bytea[], $7::numeric[],
+                       $8::numeric[], $9::numeric[], $10::bigint[], $11::bytea[], $12::int[])
              as r (number, hash, parent_hash, mined_at, miner, state_root, gas_limit, gas_used, base_fee, size,
                    extra_data, transactions)
            order by number
@@ -201,7 +201,7 @@ function transactionLine(each: TransactionRow): string {
   const { blockNumber, index, type, nonce, value, gasLimit } = each;
   return (
     `${blockNumber}\t${index}\t${bytea(each.hash)}\t${type}\t${bytea(each.sender)}\t${bytea(each.recipient)}\t` +
-    `${nonce}\t${value}\t${gasLimit}\t${each.gasPrice ?? NULL}\t${each.maxFee ?? NULL}\t` +
+    `${nonce ?? NULL}\t${value ?? NULL}\t${gasLimit ?? NULL}\t${each.gasPrice ?? NULL}\t${each.maxFee ?? NULL}\t` +
     `${each.maxPriorityFee ?? NULL}\t${bytea(each.input)}\n`
   );
 }

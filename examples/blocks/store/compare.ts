@@ -16,7 +16,7 @@ const BLOCKS: Statement = {
 
 const TRANSACTIONS: Statement = {
   name: 'compare-transactions',
-  text: `select block_number::float8 as "blockNumber", index, ${hex('hash')} as hash, type, ${hex('sender')} as sender,
+  text: `select block_number::float8 as "blockNumber", index, ${hex('hash')} as hash, type::float8 as type, ${hex('sender')} as sender,
                 ${hex('recipient')} as recipient, nonce::text as nonce, value::text as value,
                 gas_limit::text as "gasLimit", gas_price::text as "gasPrice", max_fee::text as "maxFee",
                 max_priority_fee::text as "maxPriorityFee", ${hex('input')} as input
@@ -36,7 +36,7 @@ const LOGS: Statement = {
                 ${hex('address')} as address,
                 array_remove(array[${['topic0', 'topic1', 'topic2', 'topic3'].map(hex).join(', ')}], null) as topics,
                 ${hex('data')} as data
-         from chain.log where block_number between $1 and $2 order by block_number, index`,
+         from chain.log where block_number between $1 and $2 order by block_number, transaction_index, index`,
 };
 
 type Row<T> = T & Record<string, unknown>;

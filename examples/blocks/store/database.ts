@@ -1,4 +1,9 @@
-/** The example's connections to PostgreSQL: statements by name, transactions. The tables are those of `migrations/`. */
+/**
+ * The example's connections to PostgreSQL: statements by name, transactions. The tables are those of `migrations/`.
+ *
+ * Through a pooler in transaction mode, as PgBouncer, nothing may rest on a connection's memory: statements are not named, and the time
+ * limit, which it refuses at a connection's start, is set in each transaction.
+ */
 import { Pool, type PoolClient, type QueryResultRow } from 'pg';
 
 export interface Statement {
@@ -9,31 +14,45 @@ export interface Statement {
 /** The pool, or one connection in a transaction. */
 export type Queryable = Pick<PoolClient, 'query'>;
 
-export class Database {
-  readonly pool: Pool;
+export interface DatabaseOptions {
+  /** @default 8 */
+  connections?: number;
+  /** The address is that of a pooler in transaction mode. @default false */
+  pooled?: boolean;
+}
 
-  constructor(url: string, connections = 8) {
-    this.pool = new Pool({
+const TIMEOUT_MS = 30_000;
+
+export class Database {
+  /** For statements outside of a transaction. */
+  readonly pool: Queryable;
+  private readonly connections: Pool;
+  private readonly pooled: boolean;
+
+  constructor(url: string, { connections = 8, pooled = false }: DatabaseOptions = {}) {
+    this.pooled = pooled;
+    this.connections = new Pool({
       connectionString: url,
       max: connections,
       application_name: 'blocks',
       connectionTimeoutMillis: 5_000,
-      statement_timeout: 30_000,
-      query_timeout: 31_000,
+      statement_timeout: pooled ? undefined : TIMEOUT_MS,
+      query_timeout: TIMEOUT_MS + 1_000,
     });
     // A connection that breaks while idle is replaced at its next use.
-    this.pool.on('error', () => undefined);
+    this.connections.on('error', () => undefined);
+    this.pool = this.without(this.connections);
   }
 
   /** All or nothing. */
   async transaction<T>(work: (connection: Queryable) => Promise<T>): Promise<T> {
-    const connection = await this.pool.connect();
+    const connection = await this.connections.connect();
     let broken: Error | undefined;
     const onError = (error: Error): void => void (broken = error);
     connection.on('error', onError);
     try {
-      await connection.query('begin');
-      const result = await work(connection);
+      await connection.query(this.pooled ? `begin; set local statement_timeout = ${TIMEOUT_MS}` : 'begin');
+      const result = await work(this.without(connection));
       await connection.query('commit');
       return result;
     } catch (error) {
@@ -46,7 +65,17 @@ export class Database {
   }
 
   async close(): Promise<void> {
-    await this.pool.end();
+    await this.connections.end();
+  }
+
+  /** Through a pooler a statement's name is left out: the next one may run on another connection, which does not know it. */
+  private without(db: Queryable): Queryable {
+    if (!this.pooled) return db;
+    const query = (given: { name?: string }, ...more: unknown[]): unknown => {
+      if (given.name !== undefined) given = { ...given, name: undefined };
+      return (db.query as (...all: unknown[]) => unknown).call(db, given, ...more);
+    };
+    return { query: query as Queryable['query'] };
   }
 }
 

@@ -86,7 +86,7 @@ export async function awaitingBelow(db: Queryable, number: number, limit: number
 }
 
 function receiptLine({ blockNumber, index, succeeded, gasUsed, gasPrice, contract }: ReceiptRow): string {
-  return `${blockNumber}\t${index}\t${succeeded ?? NULL}\t${gasUsed}\t${gasPrice ?? NULL}\t${bytea(contract)}\n`;
+  return `${blockNumber}\t${index}\t${succeeded ?? NULL}\t${gasUsed ?? NULL}\t${gasPrice ?? NULL}\t${bytea(contract)}\n`;
 }
 
 function logLine({ blockNumber, index, transactionIndex, address, topics, data }: LogRow): string {

@@ -28,7 +28,7 @@ beforeEach(async () => {
   stack = await Stack.start();
   closers.push(() => stack.close());
   await migrateTables(stack.servers.databaseUrl, pino({ level: 'silent' }));
-  database = new Database(stack.servers.databaseUrl, 2);
+  database = new Database(stack.servers.databaseUrl, { connections: 2 });
   closers.push(() => database.close());
   anvil = await startAnvil();
   closers.push(() => anvil.stop());

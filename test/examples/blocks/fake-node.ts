@@ -52,6 +52,16 @@ export const edited = (edit: (answers: Answer[]) => unknown): Fault =>
     return response.end(JSON.stringify(edit(calls.map((call) => answer(this, call)))));
   };
 
+/** Edits each result: a chain of its own. For `always`. */
+export const resulting = (edit: (call: Call, result: Json) => Json): Fault =>
+  function (this: FakeNode, calls, response) {
+    const answers = calls.map((call) => {
+      const given = answer(this, call);
+      return given.result === undefined ? given : { ...given, result: edit(call, given.result) };
+    });
+    return response.end(JSON.stringify(answers.length === 1 ? answers[0] : answers));
+  };
+
 export interface Answer {
   jsonrpc: '2.0';
   id: number;

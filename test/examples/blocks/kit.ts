@@ -33,13 +33,7 @@ export class Kit {
     const dir = temporaryFolder('blocks');
     const closers: (() => unknown)[] = [() => rmSync(dir, { recursive: true, force: true })];
     try {
-      // No Temporal: an address is given, and nobody calls it.
-      const ports = { postgres: await freePort() };
-      const servers = await startDevServers({ dir, temporalAddress: '127.0.0.1:1', ui: false, ports });
-      closers.push(() => servers.stop());
-      await migrateTables(servers.databaseUrl, pino({ level: 'silent' }));
-      const database = new Database(servers.databaseUrl);
-      closers.push(() => database.close());
+      const { database } = await startTables(dir, closers);
       const anvil = await startAnvil();
       closers.push(() => anvil.stop());
       const chain = new Chain({ url: anvil.url });
@@ -85,8 +79,23 @@ export class Kit {
   }
 }
 
+/** A PostgreSQL with the example's tables, and a connection to it. */
+export async function startTables(
+  dir: string,
+  closers: (() => unknown)[],
+): Promise<{ database: Database; databaseUrl: string }> {
+  // No Temporal: an address is given, and nobody calls it.
+  const ports = { postgres: await freePort() };
+  const servers = await startDevServers({ dir, temporalAddress: '127.0.0.1:1', ui: false, ports });
+  closers.push(() => servers.stop());
+  await migrateTables(servers.databaseUrl, pino({ level: 'silent' }));
+  const database = new Database(servers.databaseUrl);
+  closers.push(() => database.close());
+  return { database, databaseUrl: servers.databaseUrl };
+}
+
 /** The last first. */
-async function end(closers: (() => unknown)[]): Promise<void> {
+export async function end(closers: (() => unknown)[]): Promise<void> {
   for (const close of closers.reverse()) await close();
 }
 

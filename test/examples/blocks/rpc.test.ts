@@ -13,7 +13,7 @@ let rpc: RpcClient;
 
 beforeEach(async () => {
   node = await startFakeNode();
-  chain = new Chain({ url: node.url, timeoutMs: 300, maxBodyBytes: 1024 * 1024, defaultHoldMs: 700 });
+  chain = new Chain({ url: node.url, timeoutMs: 300, maxBodyBytes: 1024 * 1024, defaultHoldMs: 1_700 });
   rpc = new RpcClient({ url: node.url });
 });
 afterEach(async () => {
@@ -113,7 +113,7 @@ describe('a batch that is too large', () => {
 describe('a rate limit', () => {
   test.each([
     ['a 429 that says until when', status(429, { 'retry-after': '3' }), 3_000],
-    ['a 429 that does not', status(429), 700],
+    ['a 429 that does not', status(429), 1_700],
     ['a 503 that says until when', status(503, { 'retry-after': '2' }), 2_000],
     [
       'an answer to each call',
@@ -123,9 +123,9 @@ describe('a rate limit', () => {
           error: { code: -32005, message: 'request rate limited exceeded: rate limit' },
         })),
       ),
-      700,
+      1_700,
     ],
-    ['one answer to all of them', edited(() => ({ error: { code: 429, message: 'Too Many Requests' } })), 700],
+    ['one answer to all of them', edited(() => ({ error: { code: 429, message: 'Too Many Requests' } })), 1_700],
   ])('by %s is a hold', async (_, fault, afterMs) => {
     node.faults.push(fault);
     const error = await thrown(chain.blocks(range(1, 10)));
@@ -162,11 +162,11 @@ test('a node that answers 500 fails as a whole, to be tried again', async () => 
 });
 
 test.each([
-  ['not JSON', status(200, {}, '<html>down for maintenance</html>')],
-  ['nothing', status(200)],
-])('%s fails as a whole, to be tried again', async (_, fault) => {
+  ['not JSON', status(200, {}, '<html>down for maintenance</html>'), 'garbage'],
+  ['nothing', status(200), 'malformed'],
+])('%s fails as a whole, to be tried again', async (_, fault, failure) => {
   node.faults.push(fault);
-  expect(await thrown(chain.blocks([1, 2]))).toMatchObject({ failure: 'garbage', retryable: true });
+  expect(await thrown(chain.blocks([1, 2]))).toMatchObject({ failure, retryable: true });
 });
 
 test.each([['"yes"'], ['null'], ['{}'], ['{"result": 1}']])('%s in place of the answers fails', async (body) => {

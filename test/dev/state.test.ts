@@ -47,6 +47,15 @@ test('a live stack is found from any folder below its project', () => {
   expect(findDevState(path.dirname(path.dirname(dir)))).toBeUndefined();
 });
 
+test('LONGWATCH_DIR names the folder where the stack is known, and it is looked for nowhere else', () => {
+  writeDevState(dir, state(me));
+  const elsewhere = path.dirname(path.dirname(dir));
+  expect(findDevState(elsewhere, { LONGWATCH_DIR: dir })?.temporalAddress).toBe('127.0.0.1:7233');
+  expect(findDevState(elsewhere, { LONGWATCH_DIR: path.relative(elsewhere, dir) })).toBeDefined();
+  expect(findDevState(dir, { LONGWATCH_DIR: elsewhere })).toBeUndefined();
+  expect(findDevState(path.dirname(dir), { LONGWATCH_DIR: '' })).toBeDefined();
+});
+
 test('a stack whose supervisor has ended, or whose file is damaged, is not found', () => {
   writeDevState(dir, state(dead));
   expect(findDevState(dir)).toBeUndefined();

@@ -53,7 +53,7 @@ export function resolveEnvironment(
 ): Environment {
   const env = from.env ?? process.env;
   const given = temporalFromEnvironment(env);
-  const running = findDevState(from.cwd ?? process.cwd());
+  const running = findDevState(from.cwd ?? process.cwd(), env);
   // A profile file on this machine that nobody pointed at says less than a stack that runs here; and a database is
   // taken from that stack only together with its Temporal, for the two belong to each other.
   const asked = flags.address ?? env.TEMPORAL_ADDRESS;

@@ -26,6 +26,7 @@ import {
 import path from 'node:path';
 import { DevServerError } from './errors';
 import { programsOf, postgresEnvironment, type PostgresBinaries } from './postgres-binaries';
+import { namePrefix, passwd } from './user';
 
 /** Where root keeps what the user `postgres` must reach; the first one that can be made and entered is taken. */
 const PLACES = ['/var/lib/longwatch', '/var/tmp/longwatch', '/tmp/longwatch'];
@@ -83,10 +84,9 @@ function groundOfUser(options: GroundOptions, uid: number): PostgresGround {
     : copyOf(options.binaries, path.dirname(options.data));
   const data = dataFolderOf(options.data);
   const ground: PostgresGround = { programs: usable, data, spawn: {}, initdbPrefix: [] };
-  if (uid < 0 || existsSync(path.join(data, 'PG_VERSION')) || hasName(uid)) return ground;
-  // initdb asks for the name of its user, and ends without one. In a user namespace of its own it can be somebody who has one.
-  const named = ['unshare', '--user', `--map-user=${firstUserWithName()}`, '--'];
-  if (works([...named, usable.initdb, '--version'])) return { ...ground, initdbPrefix: named };
+  if (existsSync(path.join(data, 'PG_VERSION'))) return ground;
+  const initdbPrefix = namePrefix(uid);
+  if (initdbPrefix !== undefined) return { ...ground, initdbPrefix };
   throw new DevServerError(
     `The user ${uid} has no entry in /etc/passwd, which PostgreSQL's initdb needs to make its data folder. ` +
       `Add one (longwatch:x:${uid}:0::/tmp:/bin/sh), run it as another user, or set DATABASE_URL.`,
@@ -203,35 +203,6 @@ function unprivilegedUser(): Ids {
 function idsOf(user: string): Ids | undefined {
   const line = passwd().find((entry) => entry[0] === user);
   return line && { uid: Number(line[2]), gid: Number(line[3]) };
-}
-
-function hasName(uid: number): boolean {
-  return works(['id', '-un', String(uid)]) && passwdOrNss(uid);
-}
-
-/** `id -un` prints the number of a user that has no name, with status 0 on some systems. */
-function passwdOrNss(uid: number): boolean {
-  try {
-    return execFileSync('id', ['-un', String(uid)], { encoding: 'utf8' }).trim() !== String(uid);
-  } catch {
-    return false;
-  }
-}
-
-function firstUserWithName(): string {
-  // Root is refused, whatever it is mapped from.
-  return passwd().find((entry) => Number(entry[2]) > 0)?.[2] ?? '65534';
-}
-
-function passwd(): string[][] {
-  try {
-    return readFileSync('/etc/passwd', 'utf8')
-      .split('\n')
-      .map((line) => line.split(':'))
-      .filter((entry) => entry.length >= 7);
-  } catch {
-    return [];
-  }
 }
 
 function isLink(file: string): boolean {

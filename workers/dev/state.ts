@@ -69,10 +69,16 @@ export function writeDevState(dir: string, state: DevState): void {
 }
 
 /**
- * The state of the running development stack that belongs to a folder or one above it, or undefined.
+ * The state of the running development stack that belongs to a folder or one above it, or undefined. Where LONGWATCH_DIR names the
+ * folder that keeps everything (a checkout that may only be read), it is looked for there and nowhere else.
  * @param from Usually the working directory.
  */
-export function findDevState(from: string = process.cwd()): DevState | undefined {
+export function findDevState(from: string = process.cwd(), env: NodeJS.ProcessEnv = process.env): DevState | undefined {
+  const named = env['LONGWATCH_DIR'];
+  if (named) {
+    const state = readDevState(path.resolve(from, named));
+    return state && isRunning(state.supervisor) ? state : undefined;
+  }
   for (let at = path.resolve(from); ; at = path.dirname(at)) {
     const dir = path.join(at, DEV_FOLDER);
     const state = readDevState(dir);

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES } from '../../workflows/tracker/contract';
 import type { ServerSpec } from './managed';
+import { namePrefix } from './user';
 
 /** Search attribute types as the server's command line writes them. */
 const TYPE_NAMES = { KEYWORD: 'Keyword', INT: 'Int' } as const;
@@ -50,11 +51,14 @@ export function temporalSpec(options: TemporalOptions): ServerSpec {
     '--dynamic-config-value',
     `${key}=${value}`,
   ]);
+  // Where no name can be had, a server without C libraries is content with the variables below.
+  const [file, ...before] = [...(namePrefix() ?? []), options.binary] as [string];
   return {
     name: 'Temporal',
     port: options.port,
-    file: options.binary,
+    file,
     args: [
+      ...before,
       ...['server', 'start-dev', '--ip', '127.0.0.1', '--port', String(options.port), '--log-level', 'warn'],
       ...(options.uiPort === undefined ? ['--headless'] : ['--ui-port', String(options.uiPort)]),
       ...['--db-filename', options.file, '--namespace', options.namespace],
@@ -64,7 +68,12 @@ export function temporalSpec(options: TemporalOptions): ServerSpec {
     ],
     cwd: options.cwd,
     // The command's own configuration files and TEMPORAL_… variables are for its client verbs.
-    env: { PATH: process.env['PATH'], HOME: process.env['HOME'], TEMPORAL_DISABLE_CONFIG_FILE: 'true' },
+    env: {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'] ?? options.cwd,
+      USER: process.env['USER'] ?? 'longwatch',
+      TEMPORAL_DISABLE_CONFIG_FILE: 'true',
+    },
     logFile: options.log,
     stopSignal: 'SIGTERM',
     stopMs: 10_000,

@@ -30,7 +30,7 @@ export function addDev(program: Command): void {
     'longwatch dev --config examples/eve/longwatch.config.ts',
   ])
     .option('--config <file>', 'the config module (longwatch.config.ts in this folder)')
-    .option('--dir <folder>', 'where everything is kept', '.longwatch')
+    .addOption(new Option('--dir <folder>', 'where everything is kept').env('LONGWATCH_DIR').default('.longwatch'))
     .option('--temporal-port <port>', 'instead of 7233 (or a free one)', port)
     .option('--ui-port <port>', 'instead of 8233 (or a free one)', port)
     .option('--postgres-port <port>', 'instead of 5433 (or a free one)', port)

@@ -14,6 +14,7 @@ import type { Clock } from './clock';
 import type { Holds } from './holds';
 import type { Lateness } from './lateness';
 import type { Members } from './members';
+import { Patience } from './patience';
 import { PendingResults } from './pending';
 import { errorText } from '../store/text';
 import { readResult } from './results';
@@ -82,6 +83,7 @@ export class OperationLoop implements Starter {
   private over = false;
   private seenRounds = 0;
   private readonly heldUntil: () => number;
+  readonly patience: Patience;
   private readonly seat: Seat;
 
   constructor(
@@ -97,6 +99,7 @@ export class OperationLoop implements Starter {
     this.agenda = new Agenda(scheduleOf(options));
     this.lane = `${this.tracker}/${name}`;
     this.heldUntil = host.holds.watch(this.tracker, name);
+    this.patience = new Patience(host.holds.health(this.tracker, name));
     this.frozen = this.frozenNow(host.clock.now());
     this.seat = host.ring.join(this);
   }
@@ -141,6 +144,7 @@ export class OperationLoop implements Starter {
     this.agenda.leave(slot);
     this.results.forget(slot);
     this.failuresInARow.delete(slot);
+    this.patience.forget(slot);
     // The slot may be given to another member.
     if (slot < this.fetchedAt.length) this.fetchedAt[slot] = undefined;
     if (slot < this.expiresAt.length) this.expiresAt[slot] = 0;
@@ -364,6 +368,7 @@ export class OperationLoop implements Starter {
       expiresAt,
     });
     this.failuresInARow.delete(slot);
+    this.patience.succeeded(slot);
     this.fetchedAt[slot] = now;
     if (expiresAt !== null || this.expiresAt.length > 0) this.expiresAt[slot] = expiresAt ?? 0;
     if (etag !== null || this.etags.length > 0) this.etags[slot] = etag ?? undefined;
@@ -374,8 +379,10 @@ export class OperationLoop implements Starter {
     // Too late: the run was given up, and its member has gone on.
     if (run.settled) return;
     const now = this.host.clock.now();
-    const { maxHoldMs } = boundsOf(this.options);
-    const heldUntil = error instanceof HoldError ? now + boundedHold(error.afterMs, maxHoldMs) : null;
+    const { maxHoldMs, maxBackoffMs } = boundsOf(this.options);
+    const alone = this.patience.failed(run.slot, error, this.options.everyMs, maxBackoffMs);
+    const holdMs = error instanceof HoldError ? boundedHold(error.afterMs, maxHoldMs) : alone > 0 ? alone : null;
+    const heldUntil = holdMs === null ? null : now + holdMs;
     if (error instanceof HoldError && error.scope !== 'member') {
       this.host.holds.hold(this.tracker, error.scope === 'operation' ? this.name : undefined, heldUntil!);
     }
@@ -395,7 +402,7 @@ export class OperationLoop implements Starter {
 
   /**
    * The one place that says how long a member is left alone after a run, besides its interval: until the result's expiry, or the end
-   * of the hold that its failure asked for; 0: its next time is soon enough.
+   * of the hold that its failure asked for, or of the longer interval of one that fails again and again; 0: its next time is soon enough.
    */
   private leftAloneUntil(_slot: number, until: number | null): number {
     return until ?? 0;
@@ -408,10 +415,10 @@ export class OperationLoop implements Starter {
     failedAt?: number | null;
     heldUntil?: number | null;
   }): number {
-    const { maxExpiryMs, maxHoldMs } = boundsOf(this.options);
+    const { maxExpiryMs, maxHoldMs, maxBackoffMs } = boundsOf(this.options);
     return Math.max(
       Math.min(known.expiresAt ?? 0, (known.fetchedAt ?? 0) + maxExpiryMs),
-      Math.min(known.heldUntil ?? 0, (known.failedAt ?? 0) + maxHoldMs),
+      Math.min(known.heldUntil ?? 0, (known.failedAt ?? 0) + Math.max(maxHoldMs, maxBackoffMs)),
     );
   }
 

@@ -11,7 +11,7 @@ import { freshness, member, shiftOf, T0 } from './shift-kit';
 const YEAR = 365 * 86_400_000;
 
 function tracker(run: (context: RunContext) => RunResult): TrackerDefinition {
-  return { name: 't', operations: { look: { every: '1s', maxExpiry: '3s', maxHold: '2s', run } } };
+  return { name: 't', operations: { look: { every: '1s', maxExpiry: '3s', maxHold: '2s', maxBackoff: 0, run } } };
 }
 
 test.each([

@@ -42,6 +42,7 @@ describe('values', () => {
       warnBacklog: 50,
       maxExpiryMs: 86_400_000,
       maxHoldMs: 3_600_000,
+      maxBackoffMs: 600_000,
     });
     expect(resolved!.options.gate).toBeNull();
     expect(resolved!.options.poolSize).toBe(1_000);

@@ -58,6 +58,7 @@ export interface OperationDefinition {
   warnBacklog?: number;
   maxExpiry?: Duration;
   maxHold?: Duration;
+  maxBackoff?: Duration;
   /** The name of a buffer that gets each changed value: `{ tracker, operation, id, value, fetchedAt }`. */
   buffer?: string;
   run: Run;

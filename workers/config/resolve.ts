@@ -242,6 +242,7 @@ function resolveOperation(
     warnBacklog: values.warnBacklog as number,
     maxExpiryMs: (values.maxExpiryMs ?? defaultMaxExpiryMs(values.everyMs as number)) as number,
     maxHoldMs: values.maxHoldMs as number,
+    maxBackoffMs: values.maxBackoffMs as number,
   };
 }
 

@@ -35,9 +35,10 @@ export interface OperationOptions {
   skipWhile: { operation: string; slowerThanMs: number } | null;
   warnLagMs: number;
   warnBacklog: number;
-  /** These two are absent in a row that was written before they were options: ask {@link boundsOf}. */
+  /** These three are absent in a row that was written before they were options: ask {@link boundsOf}. */
   maxExpiryMs?: number;
   maxHoldMs?: number;
+  maxBackoffMs?: number;
 }
 
 /** One change of `config --set`: the path as the user writes it, and the compiled value. */
@@ -268,13 +269,25 @@ export const OPERATION_OPTIONS: readonly OptionSpec[] = [
     max: 7 * DAY,
     text: 'A hold that asks for longer is cut to this, then the upstream is asked again. Raise it where an upstream means its day-long `Retry-After`.',
   },
+  {
+    name: 'maxBackoff',
+    path: 'maxBackoffMs',
+    kind: 'duration',
+    default: 10 * MINUTE,
+    min: 0,
+    max: DAY,
+    text: 'An id that fails again and again by itself (4xx but 408, 420, 425 and 429, or `retryable: false`) is asked less often, up to this, while most others succeed. 0: always at its interval.',
+  },
 ];
 
 /** How far ahead an upstream may put an operation's next run, milliseconds. */
-export function boundsOf(options: OperationOptions): { maxExpiryMs: number; maxHoldMs: number } {
+export function boundsOf(
+  options: OperationOptions,
+): Required<Pick<OperationOptions, 'maxExpiryMs' | 'maxHoldMs' | 'maxBackoffMs'>> {
   return {
     maxExpiryMs: options.maxExpiryMs ?? defaultMaxExpiryMs(options.everyMs),
     maxHoldMs: options.maxHoldMs ?? 60 * MINUTE,
+    maxBackoffMs: options.maxBackoffMs ?? 10 * MINUTE,
   };
 }
 

@@ -34,6 +34,9 @@ import {
 const TRACKER = defineSearchAttributeKey('LongwatchTracker', 'KEYWORD');
 const POOL = defineSearchAttributeKey('LongwatchPool', 'INT');
 
+/** Of a run that has not ended. */
+const GOING: readonly string[] = ['RUNNING', 'PAUSED'];
+
 export type LastRun = { state: 'missing' } | { state: 'running' | 'forced'; runId: string };
 
 export class TemporalLink {
@@ -42,12 +45,28 @@ export class TemporalLink {
   /** True when the run is the running one of its workflow. */
   async isCurrent(workflowId: string, runId: string): Promise<boolean> {
     try {
-      const described = await this.client.workflow.getHandle(workflowId).describe();
-      return described.runId === runId;
+      const { runId: newest, status } = await this.client.workflow.getHandle(workflowId).describe();
+      return newest === runId && GOING.includes(status.name);
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return false;
       throw error;
     }
+  }
+
+  /** True while the run waits for the activity of this id. */
+  async isPending(workflowId: string, runId: string, activityId: string): Promise<boolean> {
+    try {
+      const { raw } = await this.client.workflow.getHandle(workflowId, runId).describe();
+      return (raw.pendingActivities ?? []).some((pending) => pending.activityId === activityId);
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return false;
+      throw error;
+    }
+  }
+
+  /** True while any run of the workflow goes on. */
+  async isRunning(workflowId: string): Promise<boolean> {
+    return (await this.lastRun(workflowId)).state === 'running';
   }
 
   /** True when the server answers within a second. */
@@ -113,7 +132,7 @@ export class TemporalLink {
     try {
       const { status, runId } = await this.client.workflow.getHandle(workflowId).describe();
       if (status.name === 'COMPLETED') return { state: 'missing' };
-      const going = ['RUNNING', 'CONTINUED_AS_NEW', 'PAUSED'].includes(status.name);
+      const going = GOING.includes(status.name) || status.name === 'CONTINUED_AS_NEW';
       return { state: going ? 'running' : 'forced', runId };
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return { state: 'missing' };

@@ -5,6 +5,7 @@
  */
 import type { Statement } from '../activities/store/database';
 import { hashOf, keyProblem } from '../activities/durable/keys';
+import { storable } from '../activities/store/text';
 import type { CompensationInput } from '../workflows/lib/durable';
 import { compensationWorkflowId, type CompensationRetry } from '../workflows/lib/compensation';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
@@ -38,6 +39,10 @@ export interface KeyDetails {
   expiresAt: string | null;
   result: unknown;
   error: string | null;
+  /** Calls with this key that asked for something else, and the last of them. */
+  otherInputs: number;
+  otherInputAt: string | null;
+  otherInputBy: string | null;
 }
 
 export interface BrokenCompensation {
@@ -66,6 +71,7 @@ const KEY: Statement = {
   name: 'client-key',
   text: `select i.key, t.task, t.state, t.workflow_id as workflow, t.attempt - t.unused as attempts, t.result, t.error,
                 ${ms('i.created_at')} as created_at,
+                i.others, i.other_task, ${ms('i.other_at')} as other_at,
                 case when t.state in ('leased', 'waiting') then null else ${ms('t.expires_at')} end as expires_at
          from longwatch.idempotency i join longwatch.task t on t.task = i.task
          where i.activity = $1 and i.key_hash = $2`,
@@ -95,10 +101,13 @@ const REOPEN: Statement = {
 };
 const RESOLVE: Statement = {
   name: 'client-saga-resolve',
-  text: `update longwatch.task set state = 'resolved', note = $2, result = 'null', changed_at = now(), owner = null,
-                expires_at = now() + interval '90 days'
-         where task = $1 and kind = 'compensation' and state in ('failed', 'waiting')
-         returning activity, target`,
+  text: `with done as (
+           update longwatch.task set state = 'resolved', note = $2, result = 'null', changed_at = now(), owner = null,
+                  expires_at = now() + interval '90 days'
+           where task = $1 and kind = 'compensation' and state in ('failed', 'waiting')
+           returning activity, target
+         )
+         select activity, target, longwatch.forget_taken_back(target) from done`,
 };
 
 export class DurableHandle {
@@ -117,8 +126,11 @@ export class DurableHandle {
   }
 
   private async find(from: 'read' | 'rows', activity: string, key: string): Promise<KeyDetails> {
-    type Row = Omit<KeyDetails, 'activity' | 'state' | 'createdAt' | 'expiresAt' | 'error'> & {
+    type Row = Pick<KeyDetails, 'key' | 'task' | 'workflow' | 'attempts' | 'result'> & {
       state: string;
+      others: number;
+      other_task: string | null;
+      other_at: number | null;
       created_at: number;
       expires_at: number | null;
       error: { message: string } | null;
@@ -136,6 +148,9 @@ export class DurableHandle {
       expiresAt: row.expires_at === null ? null : iso(row.expires_at),
       result: row.result,
       error: row.error?.message ?? null,
+      otherInputs: row.others,
+      otherInputAt: row.other_at === null ? null : iso(row.other_at),
+      otherInputBy: row.other_task,
     };
   }
 
@@ -186,7 +201,7 @@ export class DurableHandle {
 
   /** Says that it was done by hand: it will not run again. */
   async resolveCompensation(task: string, note: string): Promise<void> {
-    if ((await this.connections.rows(RESOLVE, [task, note])).length === 0) throw notBroken(task);
+    if ((await this.connections.rows(RESOLVE, [task, storable(note, 4_000)])).length === 0) throw notBroken(task);
   }
 }
 

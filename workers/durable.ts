@@ -7,6 +7,7 @@ import { hostname } from 'node:os';
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import type { Workflows } from '../activities/durable/job';
 import { createDurableNode, type DurableFunction, type DurableNode } from '../activities/durable';
 import type { RetentionOptions } from '../activities/durable/retention';
 import { Database } from '../activities/store/database';
@@ -33,6 +34,13 @@ export interface DurableSetup {
 
 const DEFAULT_CONNECTIONS = 10;
 
+/** What the kit asks Temporal. */
+export const workflowsOf = (link: TemporalLink): Workflows => ({
+  isCurrent: (workflowId, runId) => link.isCurrent(workflowId, runId),
+  isPending: (workflowId, runId, activityId) => link.isPending(workflowId, runId, activityId),
+  isRunning: (workflowId) => link.isRunning(workflowId),
+});
+
 /** For a worker of one's own: `Worker.create({ activities: durable.activities, … })`, and `close` when it has ended. */
 export function createDurableActivities(
   definitions: ActivityList,
@@ -47,7 +55,7 @@ export function createDurableActivities(
     ...setup,
     database,
     owner: setup.owner ?? `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
-    isCurrent: (workflowId, runId) => link.isCurrent(workflowId, runId),
+    workflows: workflowsOf(link),
   });
   return {
     activities: node.activities,
@@ -63,20 +71,20 @@ export function openDurable(
   setup: Omit<DurableSetup, 'client' | 'owner'> & {
     owner: string;
     database: Database;
-    isCurrent: (workflowId: string, runId: string) => Promise<boolean>;
+    workflows: Workflows;
   },
 ): Pick<DurableNode, 'activities' | 'leases' | 'close'> {
   const connections = setup.connections ?? DEFAULT_CONNECTIONS;
   // Apart from the kit's own: an effect that takes long must not keep a lease from being renewed.
   const { databaseUrl: url, directDatabaseUrl: directUrl } = setup;
-  const { owner, database, log, isCurrent, registry, retention } = setup;
+  const { owner, database, log, workflows, registry, retention } = setup;
   const effects = new Database({ url, directUrl, log, connections, statementTimeoutMs: 60_000 });
   const node = createDurableNode(resolved, {
     owner,
     database,
     effects: { database: effects, connections },
     log,
-    isCurrent,
+    workflows,
     registry,
     retention,
   });

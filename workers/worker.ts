@@ -37,7 +37,7 @@ import type { ResolvedConfig } from './config/resolve';
 import { bundleWorkflows } from './bundle';
 import { claimDeployment, ensureSearchAttributes } from './deployment';
 import { readiness } from './readiness';
-import { openDurable } from './durable';
+import { openDurable, workflowsOf } from './durable';
 import { serveMetrics, type MetricsOptions } from './metrics';
 import { claimName } from './node-name';
 import { poolSizes, tellRoom } from './pool-sizes';
@@ -150,7 +150,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     log: node.log,
     connections: setup.activityConnections,
     registry: metrics.registry,
-    isCurrent: (workflowId, runId) => link.isCurrent(workflowId, runId),
+    workflows: workflowsOf(link),
   });
   const population = new PopulationNode({
     nodeName: name,

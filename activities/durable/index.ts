@@ -17,8 +17,9 @@ import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import { carried } from '../wire';
 import type { Database } from '../store/database';
-import { execute, type Caller, type Job, type Kit } from './execute';
-import { KeyWaiter, makeKey } from './keys';
+import { execute } from './execute';
+import type { Caller, Job, Kit, Workflows } from './job';
+import { KeyWaiter, makeFingerprint, makeKey, makeResource } from './keys';
 import { LeaseKeeper } from './leases';
 import { resolveReferences } from './references';
 import { startRetention, type RetentionOptions } from './retention';
@@ -33,7 +34,7 @@ export interface DurableDeps {
   /** For the effects, which may hold a connection for long; and how many it has. */
   effects: { database: Database; connections: number };
   log: Logger;
-  isCurrent: (workflowId: string, runId: string) => Promise<boolean>;
+  workflows: Workflows;
   registry?: Registry;
   retention?: RetentionOptions;
 }
@@ -58,9 +59,9 @@ export function createDurableNode(definitions: readonly ResolvedActivity[], deps
     waiter,
     telemetry: new DurableTelemetry(log, deps.registry, () => leases.size),
     log,
-    isCurrent: deps.isCurrent,
+    ...deps.workflows,
   };
-  const retention = startRetention(database, log, deps.retention);
+  const retention = startRetention(database, log, deps.workflows.isRunning, deps.retention);
   const activities: Record<string, DurableFunction> = {};
   for (const resolved of definitions) {
     activities[resolved.name] = (input) => call(kit, resolved.options, (base) => stepJob(kit, resolved, base, input));
@@ -85,12 +86,14 @@ type Base = Pick<Job, 'subject'> & { taskQueue: string };
 
 async function stepJob(kit: Kit, { options, definition, compensation }: ResolvedActivity, base: Base, given: unknown) {
   const input = await resolveReferences(kit.database, given);
-  const key = makeKey(base.subject.activity, definition.idempotencyKey?.(input));
+  const { activity } = base.subject;
+  const key = makeKey(activity, () => definition.idempotencyKey?.(input));
   return {
     subject: { ...base.subject, key: key?.text },
     options,
     key,
-    resource: definition.lease?.resource?.(input) ?? null,
+    fingerprint: key === null ? null : makeFingerprint(activity, input, definition.fingerprint),
+    resource: makeResource(activity, () => definition.lease?.resource?.(input)),
     details: null,
     undo: compensation !== undefined,
     run: (context: ActivityContext) => definition.run(input, context),
@@ -98,27 +101,30 @@ async function stepJob(kit: Kit, { options, definition, compensation }: Resolved
 }
 
 /** Its key is the task that it takes back: an effect is taken back once, whoever asks. A failure is kept until it is mended. */
-async function compensationJob(
+function compensationJob(
   kit: Kit,
   base: Base,
   options: DurableOptions,
   run: NonNullable<ResolvedActivity['compensation']>['run'],
   given: CompensationInput,
-) {
+): Job {
   const { saga, target } = given;
-  const input = await resolveReferences(kit.database, given);
+  let input = given;
   return {
     subject: { ...base.subject, kind: 'compensation' as const, key: target, target },
     options: { ...options, keepFailure: true },
-    key: makeKey(base.subject.activity, target),
+    key: makeKey(base.subject.activity, () => target),
+    fingerprint: null,
     resource: null,
     details: { saga, target, taskQueue: base.taskQueue, input: given },
     undo: false,
+    // Once it has a row: where the result is gone, somebody has to see to it, and finds it on the list.
+    prepare: async () => void (input = await resolveReferences(kit.database, given)),
     run: (context: ActivityContext) => run(input.input, input.result, context),
-  } satisfies Job;
+  };
 }
 
-async function call(kit: Kit, options: DurableOptions, makeJob: (base: Base) => Promise<Job>): Promise<Envelope> {
+async function call(kit: Kit, options: DurableOptions, makeJob: (base: Base) => Promise<Job> | Job): Promise<Envelope> {
   const context = Context.current();
   const { info } = context;
   if (!info.workflowExecution) throw failure(ErrorType.BadValue, 'a durable activity is called from a workflow');

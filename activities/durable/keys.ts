@@ -9,14 +9,16 @@ import { KEY_BYTES } from '../../workflows/lib/durable';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import type { Database } from '../store/database';
+import { errorText, storable, unstorable } from '../store/text';
 
 export interface Key {
   text: string;
   hash: Buffer;
 }
 
-/** @throws BadValue when the key cannot be one: it would not be retried, and nothing has run. */
-export function makeKey(activity: string, given: unknown): Key | null {
+/** @throws BadValue when the key cannot be one, or the user's function throws: it would not be retried, and nothing has run. */
+export function makeKey(activity: string, ask: () => unknown): Key | null {
+  const given = answerOf(activity, 'idempotencyKey', ask);
   if (given === undefined || given === null) return null;
   const problem = keyProblem(given);
   if (problem !== undefined) throw failure(ErrorType.BadValue, `the idempotency key of ${activity} ${problem}`);
@@ -29,11 +31,65 @@ export const hashOf = (key: string): Buffer => createHash('sha256').update(key, 
 export function keyProblem(key: unknown): string | undefined {
   if (typeof key !== 'string') return `must be text, not ${typeof key}`;
   if (key === '') return 'is empty';
-  if (key.includes('\0')) return 'has a NUL character';
-  if (/\p{Surrogate}/u.test(key)) return 'has half of a surrogate pair, which UTF-8 cannot say';
-  const bytes = Buffer.byteLength(key, 'utf8');
-  if (bytes > KEY_BYTES) return `has ${bytes} bytes; at most ${KEY_BYTES} can be used: pass a hash of it`;
-  return undefined;
+  const problem = unstorable(key, KEY_BYTES);
+  return problem?.includes('bytes') ? `${problem}: pass a hash of it` : problem;
+}
+
+/** An index of PostgreSQL takes no longer entries: what is longer is held by its hash. Bytes. */
+const RESOURCE_BYTES = 1_000;
+
+/** @throws BadValue when the resource cannot be one, or the user's function throws. */
+export function makeResource(activity: string, ask: () => unknown): string | null {
+  const given = answerOf(activity, 'lease.resource', ask);
+  if (given === undefined || given === null) return null;
+  const problem = typeof given === 'string' ? unstorable(given) : `must be text, not ${typeof given}`;
+  if (problem !== undefined) throw failure(ErrorType.BadValue, `the resource of ${activity} ${problem}`);
+  const resource = given as string;
+  if (Buffer.byteLength(resource, 'utf8') <= RESOURCE_BYTES) return resource;
+  return `${storable(resource, 200)} sha256:${hashOf(resource).toString('hex')}`;
+}
+
+/**
+ * Of what is asked for: of what the user's function returns, by default of the input. The same whatever the order of an object's fields is.
+ * @throws BadValue when the function throws, or returns what JSON cannot say.
+ */
+export function makeFingerprint(
+  activity: string,
+  input: unknown,
+  fingerprint?: (input: unknown) => unknown,
+): Buffer | null {
+  const text =
+    fingerprint === undefined
+      ? jsonOf(input)
+      : answerOf(activity, 'fingerprint', () => canonicalJson(fingerprint(input)));
+  return text === undefined ? null : createHash('sha256').update(text, 'utf8').digest();
+}
+
+/** An input that is nested too deep for JSON is not compared, and works. */
+function jsonOf(input: unknown): string | undefined {
+  try {
+    return canonicalJson(input);
+  } catch {
+    return undefined;
+  }
+}
+
+/** JSON with the fields of each object in order. Undefined where there is none. */
+export function canonicalJson(value: unknown): string | undefined {
+  return JSON.stringify(value, (_name, inner: unknown) => {
+    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner;
+    const fields = Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1));
+    return Object.fromEntries(fields);
+  });
+}
+
+/** What a function of the definition says of this input; where it throws it would throw again. */
+function answerOf<T>(activity: string, name: string, ask: () => T): T {
+  try {
+    return ask();
+  } catch (thrown) {
+    throw failure(ErrorType.BadValue, `${name} of ${activity} failed: ${errorText(thrown)}`, { cause: thrown });
+  }
 }
 
 const POLL_MS = 1_000;

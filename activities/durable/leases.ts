@@ -51,6 +51,9 @@ export class LeaseKeeper {
   private timer: NodeJS.Timeout | undefined;
   private timerAt = Infinity;
   private renewing = false;
+  /** Leases end by a timer of their own: a renewal may hang for longer than they have left. */
+  private endTimer: NodeJS.Timeout | undefined;
+  private endTimerAt = Infinity;
 
   constructor(
     private readonly database: Database,
@@ -74,6 +77,7 @@ export class LeaseKeeper {
     };
     this.held.set(claim.spec.task, held);
     this.schedule(held.dueAt);
+    this.watchEnd(held.safeUntil);
     const now = this.now;
     return {
       claim,
@@ -98,6 +102,7 @@ export class LeaseKeeper {
 
   close(): void {
     clearTimeout(this.timer);
+    clearTimeout(this.endTimer);
     this.held.clear();
   }
 
@@ -107,6 +112,26 @@ export class LeaseKeeper {
     this.timerAt = at;
     this.timer = setTimeout(() => void this.tick(), Math.max(0, at - this.now()));
     this.timer.unref();
+  }
+
+  private watchEnd(at: number): void {
+    if (at >= this.endTimerAt) return;
+    clearTimeout(this.endTimer);
+    this.endTimerAt = at;
+    this.endTimer = setTimeout(() => this.end(), Math.max(0, Math.ceil(at - this.now())));
+    this.endTimer.unref();
+  }
+
+  /** From its safe time on another one may have it: the code stops then, whatever a renewal that is under way will say. */
+  private end(): void {
+    this.endTimerAt = Infinity;
+    const now = this.now();
+    let next = Infinity;
+    for (const held of this.held.values()) {
+      if (held.safeUntil <= now) this.lose(held, 'could_not_be_renewed');
+      else next = Math.min(next, held.safeUntil);
+    }
+    if (next < Infinity) this.watchEnd(next);
   }
 
   /** Renews what is due, and what will be soon, so that leases fall into step and share a statement. */

@@ -1,10 +1,12 @@
 /**
- * Deletes what is kept no longer: tasks past their time, with their keys, and runs without tasks. In small batches, so that no
- * lock is held for long; every node does it, and passes over what another one is deleting. Started by `index.ts`.
+ * Deletes what is kept no longer: tasks past their time, with their keys, and runs without tasks. A result that a workflow has a reference
+ * to is past its time when the workflow has ended, which Temporal is asked for. In small batches, so that no lock is held for long; every
+ * node does it, and passes over what another one is deleting. Started by `index.ts`.
  */
 import type { Logger } from 'pino';
 import type { Database } from '../store/database';
-import { deleteExpired, deleteRuns } from './tasks';
+import type { Workflows } from './job';
+import { deleteExpired, deleteRuns, holders, holdOn } from './tasks';
 
 export interface RetentionOptions {
   /** @default 500 */
@@ -15,12 +17,24 @@ export interface RetentionOptions {
   everyMs?: number;
 }
 
+/** How often it is looked whether a workflow that has references still runs. */
+const HOLD_MS = 3_600_000;
+/** Workflows of one pass. */
+const HOLDERS = 200;
 /** A run without tasks is kept this long after it was first seen. */
 const RUN_KEEP_MS = 86_400_000;
 
 /** Deletes all that is due. @returns the number of tasks. */
-export async function deleteDue(database: Database, options: RetentionOptions = {}): Promise<number> {
+export async function deleteDue(
+  database: Database,
+  isRunning: Workflows['isRunning'],
+  options: RetentionOptions = {},
+): Promise<number> {
   const { batch = 500, pauseMs = 50 } = options;
+  for (const workflowId of await holders(database, HOLDERS)) {
+    // Where Temporal does not answer nothing is let go.
+    await holdOn(database, workflowId, await isRunning(workflowId), HOLD_MS);
+  }
   let deleted = 0;
   for (;;) {
     const now = await deleteExpired(database, batch);
@@ -34,13 +48,18 @@ export async function deleteDue(database: Database, options: RetentionOptions = 
   return deleted;
 }
 
-export function startRetention(database: Database, log: Logger, options: RetentionOptions = {}): { stop: () => void } {
+export function startRetention(
+  database: Database,
+  log: Logger,
+  isRunning: Workflows['isRunning'],
+  options: RetentionOptions = {},
+): { stop: () => void } {
   let running = false;
   const pass = async (): Promise<void> => {
     if (running) return;
     running = true;
     try {
-      const deleted = await deleteDue(database, options);
+      const deleted = await deleteDue(database, isRunning, options);
       if (deleted > 0) log.debug({ deleted }, 'old results were deleted');
     } catch (error) {
       log.debug({ err: error }, 'old results could not be deleted; later');

@@ -7,6 +7,9 @@ import type { RetryPolicy } from '../../workflows/lib/durable';
 import { NON_RETRYABLE, type ErrorType } from '../../workflows/lib/errors';
 import { boundedHold, HoldError } from '../upstream/errors';
 
+/** Nobody waits for the upstream's other users here, so it may be longer than where a whole operation stands still. */
+const LONGEST_HOLD_MS = 24 * 3_600_000;
+
 export type Decision = { retry: false; why: 'not retryable' | 'no attempts left' } | { retry: true; afterMs: number };
 
 /** @param used attempts used, this one included. */
@@ -14,7 +17,7 @@ export function decide(error: unknown, used: number, policy: RetryPolicy, random
   if (!isRetryable(error)) return { retry: false, why: 'not retryable' };
   if (used >= policy.attempts) return { retry: false, why: 'no attempts left' };
   // The upstream knows better than a formula.
-  if (error instanceof HoldError) return { retry: true, afterMs: boundedHold(error.afterMs) };
+  if (error instanceof HoldError) return { retry: true, afterMs: boundedHold(error.afterMs, LONGEST_HOLD_MS) };
   return { retry: true, afterMs: backoffMs(used, policy, random) };
 }
 

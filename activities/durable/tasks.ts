@@ -17,6 +17,12 @@ export interface TaskSpec {
   attempts: number;
   resource: string | null;
   key: { text: string; hash: Buffer } | null;
+  /** Of what is asked for with the key; null: it is not compared. */
+  fingerprint: Buffer | null;
+  /** Who asks for something else with the same key is refused. */
+  refuseOther: boolean;
+  /** The effect can be taken back: it is noted who relies on it. */
+  undo: boolean;
   keepFailure: boolean;
   retentionMs: number;
   /** Kept with a compensation, for who has to mend it. */
@@ -43,8 +49,12 @@ export interface StoredError {
 
 export type Taken =
   | { outcome: 'run'; claim: Claim; lastError: StoredError | null }
-  /** A stored result, of this task or of another one with the same key. */
-  | { outcome: 'done'; source: string; result: unknown }
+  /** A stored result, of this task or of another one with the same key, as JSON text. */
+  | { outcome: 'done'; source: string; result: string }
+  /** Of a compensation: not run, for another workflow relies on what it would take back. */
+  | { outcome: 'relied_on'; by: string }
+  /** The key was used to ask for something else. */
+  | { outcome: 'other_input'; source: string }
   /** It failed for good before, and the failure is kept. */
   | { outcome: 'failed'; source: string; error: StoredError }
   | { outcome: 'exhausted'; used: number; error: StoredError }
@@ -63,17 +73,20 @@ export interface Settlement {
   retryMs?: number;
   /** The attempt does not count. */
   unused?: boolean;
+  /** The workflow gets a reference in place of the result: it is kept until the workflow has ended. */
+  byReference?: boolean;
   /** Only the claim itself is compared: to give up what the fence has refused. */
   lenient?: boolean;
 }
 
 const TAKE: Statement = {
   name: 'task-take',
-  text: `select * from longwatch.take_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+  text: `select outcome, source, o_attempt, o_used, o_token, o_owner, wait_ms, o_result::text as o_result, o_error, o_run, o_other
+         from longwatch.take_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
 };
 const SETTLE: Statement = {
   name: 'task-settle',
-  text: `select * from longwatch.settle_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+  text: `select * from longwatch.settle_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 };
 /** One statement for all leases of a node; what it does not find again is a lost lease, with its reason. */
 const RENEW: Statement = {
@@ -92,31 +105,61 @@ const RENEW: Statement = {
          from held left join longwatch.task t on t.task = held.task
          where not exists (select from renewed where renewed.task = held.task)`,
 };
-/** The lease was lost before the code had started, so the attempt was not used, whoever has the task now. */
+/** The code has not started, so the attempt was not used, whoever has the task now; where it is still ours it is free at once. */
 const NOT_STARTED: Statement = {
   name: 'task-not-started',
-  text: `update longwatch.task set unused = unused + 1 where task = $1`,
+  text: `update longwatch.task t
+         set unused = unused + 1, state = case when ours then 'waiting' else state end,
+             owner = case when ours then null else owner end, lease_expires_at = case when ours then null else lease_expires_at end
+         from (select task, state = 'leased' and owner = $2 and attempt = $3 as ours from longwatch.task where task = $1 for update) as o
+         where t.task = o.task`,
 };
 const RESULT: Statement = {
   name: 'task-result',
-  text: `select task, result from longwatch.task where task = any($1::text[]) and state in ('completed', 'resolved')`,
+  text: `select task, result::text as result from longwatch.task where task = any($1::text[]) and state in ('completed', 'resolved')`,
 };
 const END_RUN: Statement = {
   name: 'task-end-run',
   text: `update longwatch.task_run set state = 'ended' where workflow_id = $1 and run_id = $2`,
 };
-/** Small batches, so that no lock is held for long; the key goes with the task that has it. */
+/**
+ * Small batches, so that no lock is held for long; the key goes with the task that has it, and is locked before it, as everywhere. What a
+ * workflow has a reference to stays.
+ */
 const DELETE_EXPIRED: Statement = {
   name: 'task-delete-expired',
-  text: `with gone as (
-           delete from longwatch.task where task in (
-             select task from longwatch.task where expires_at < now() order by expires_at limit $1 for update skip locked
-           ) returning task, activity, key_hash
+  text: `with old as materialized (
+           select t.task, t.activity, t.key_hash from longwatch.task t
+           where t.expires_at < now() and t.held_until is null order by t.expires_at limit $1
+         ), keyed as materialized (
+           select i.activity, i.key_hash, i.task from longwatch.idempotency i
+           join old on old.activity = i.activity and old.key_hash = i.key_hash and old.task = i.task
+           for update of i skip locked
+         ), due as materialized (
+           select t.task from longwatch.task t join old on old.task = t.task
+           where t.expires_at < now() and t.held_until is null
+             and (t.task in (select task from keyed) or not exists (
+               select from longwatch.idempotency i where i.activity = old.activity and i.key_hash = old.key_hash and i.task = old.task))
+           for update of t skip locked
+         ), gone as (
+           delete from longwatch.task t using due where t.task = due.task returning t.task
          ), keys as (
-           delete from longwatch.idempotency i using gone g
-           where i.activity = g.activity and i.key_hash = g.key_hash and i.task = g.task
+           delete from longwatch.idempotency i using keyed k, gone g
+           where i.activity = k.activity and i.key_hash = k.key_hash and k.task = g.task and i.task = g.task
          )
          select count(*)::int as deleted from gone`,
+};
+/** Results that a workflow has references to, and whose workflow is to be looked at again. */
+const HELD: Statement = {
+  name: 'task-held',
+  text: `select distinct workflow_id from (
+           select workflow_id from longwatch.task where held_until < now() order by held_until limit $1
+         ) as due`,
+};
+const HOLD_ON: Statement = {
+  name: 'task-hold-on',
+  text: `update longwatch.task set held_until = case when $2 then now() + $3::float8 * interval '1 millisecond' end
+         where workflow_id = $1 and held_until < now()`,
 };
 const DELETE_RUNS: Statement = {
   name: 'task-delete-runs',
@@ -139,18 +182,22 @@ interface TakeRow {
   o_token: number;
   o_owner: string | null;
   wait_ms: number | null;
-  o_result: unknown;
+  o_result: string | null;
   o_error: StoredError | null;
   o_run: string | null;
+  o_other: boolean;
 }
 
-/** @param endedRun the run in the row that Temporal has declared over, by saying that ours is the current one. */
+/**
+ * @param endedRun the run in the row that Temporal has declared over, by saying that ours is the current one.
+ * @returns beside the outcome, the task whose key was used to ask for something else, where that is noted now.
+ */
 export async function takeTask(
   database: Database,
   spec: TaskSpec,
   owner: string,
   endedRun: string | null = null,
-): Promise<Taken> {
+): Promise<{ taken: Taken; other: string | null }> {
   const [row] = await database.rows<TakeRow>(TAKE, [
     spec.task,
     spec.activity,
@@ -166,9 +213,18 @@ export async function takeTask(
     spec.key?.hash ?? null,
     spec.keepFailure,
     spec.retentionMs,
-    spec.details === null ? null : JSON.stringify(spec.details),
+    spec.fingerprint,
+    spec.refuseOther,
+    spec.undo,
+    spec.details?.saga ?? null,
+    spec.details?.target ?? null,
+    spec.details?.taskQueue ?? null,
+    spec.details === null ? null : JSON.stringify(spec.details.input ?? null),
   ]);
-  const taken = row!;
+  return { taken: takenFrom(row!, spec, owner), other: row!.o_other ? row!.source : null };
+}
+
+function takenFrom(taken: TakeRow, spec: TaskSpec, owner: string): Taken {
   const error = taken.o_error ?? { type: 'Error', message: 'unknown' };
   switch (taken.outcome) {
     case 'run': {
@@ -176,7 +232,11 @@ export async function takeTask(
       return { outcome: 'run', claim, lastError: taken.o_error };
     }
     case 'done':
-      return { outcome: 'done', source: taken.source!, result: taken.o_result };
+      return { outcome: 'done', source: taken.source!, result: taken.o_result ?? 'null' };
+    case 'relied_on':
+      return { outcome: 'relied_on', by: taken.o_owner! };
+    case 'other_input':
+      return { outcome: 'other_input', source: taken.source! };
     case 'failed':
       return { outcome: 'failed', source: taken.source!, error };
     case 'exhausted':
@@ -196,7 +256,7 @@ export async function takeTask(
 export async function settleTask(
   db: Queryable | Database,
   claim: Claim,
-  { to, result, error, retryMs, unused, lenient }: Settlement,
+  { to, result, error, retryMs, unused, lenient, byReference }: Settlement,
 ): Promise<{ reason: string | null; retryAtMs: number | null }> {
   const { spec } = claim;
   const values = [
@@ -216,6 +276,7 @@ export async function settleTask(
     spec.retentionMs,
     unused ?? false,
     lenient !== true,
+    byReference ?? false,
   ];
   type Row = { reason: string | null; retry_at_ms: number | null };
   const rows = 'rows' in db ? await db.rows<Row>(SETTLE, values) : await run<Row>(db, SETTLE, values);
@@ -233,14 +294,24 @@ export async function renewTasks(database: Database, owner: string, claims: Clai
   return new Map(lost.map(({ task, reason }) => [task, reason]));
 }
 
-export async function attemptNotStarted(database: Database, task: string): Promise<void> {
-  await database.rows(NOT_STARTED, [task]);
+export async function attemptNotStarted(database: Database, { spec, owner, attempt }: Claim): Promise<void> {
+  await database.rows(NOT_STARTED, [spec.task, owner, attempt]);
 }
 
-/** Results by task; what is not there any more is missing. */
-export async function resultsOf(database: Database, tasks: string[]): Promise<Map<string, unknown>> {
-  const rows = await database.rows<{ task: string; result: unknown }>(RESULT, [tasks]);
+/** Results by task, as JSON text; what is not there any more is missing. */
+export async function resultsOf(database: Database, tasks: string[]): Promise<Map<string, string>> {
+  const rows = await database.rows<{ task: string; result: string }>(RESULT, [tasks]);
   return new Map(rows.map(({ task, result }) => [task, result]));
+}
+
+/** Workflows that have references to results, and are to be looked at again. */
+export async function holders(database: Database, limit: number): Promise<string[]> {
+  return (await database.rows<{ workflow_id: string }>(HELD, [limit])).map((row) => row.workflow_id);
+}
+
+/** @param running whether it still is, so that what it has references to stays for so long again */
+export async function holdOn(database: Database, workflowId: string, running: boolean, forMs: number): Promise<void> {
+  await database.rows(HOLD_ON, [workflowId, running, forMs]);
 }
 
 /** Nothing of this run may write any more. */

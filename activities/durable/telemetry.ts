@@ -33,6 +33,10 @@ export type DurableEvent =
   | { event: 'fenced'; action: Exclude<Outcome, 'raise'>; reason: string }
   /** A stored result was returned; `source` is the task that made it. */
   | { event: 'hit'; source: string }
+  /** A key was used to ask for something else; `source` is the task that it belongs to. */
+  | { event: 'other input'; source: string }
+  /** A compensation did not run: another workflow relies on what it would take back. */
+  | { event: 'relied on'; by: string }
   /** Another one holds the lease, or it was lost before the code ran; no attempt was used. */
   | { event: 'not run'; owner: string | null; reason: string };
 
@@ -44,9 +48,13 @@ const LEVELS = {
   fenced: 'warn',
   hit: 'debug',
   'not run': 'warn',
+  'other input': 'warn',
+  'relied on': 'info',
 } as const;
 
 const EVENTS = ['started', 'completed', 'retried', 'failed', 'hit'] as const;
+/** Each of one kind only. */
+const RARE = ['activity other input', 'compensation relied on'] as const;
 
 export class DurableTelemetry {
   private readonly counters = new Map<string, Counter<'activity'>>();
@@ -72,6 +80,17 @@ export class DurableTelemetry {
           }),
         );
       }
+    }
+    for (const name of RARE) {
+      this.counters.set(
+        name,
+        new Counter({
+          name: `longwatch_${name.replaceAll(' ', '_')}_total`,
+          help: `Durable activities: ${name.replace(/^\w+ /, '')}`,
+          labelNames: ['activity'],
+          registers,
+        }),
+      );
     }
     this.fenced = new Counter({
       name: 'longwatch_activity_fenced_total',
@@ -106,7 +125,7 @@ export class DurableTelemetry {
     const { activity, kind } = subject;
     if (event.event === 'fenced') this.fenced.inc({ activity, action: event.action, reason: event.reason });
     else if (event.event === 'not run') this.notRun.inc({ activity, reason: event.reason });
-    else this.counters.get(`${kind} ${event.event}`)!.inc({ activity });
+    else this.counters.get(`${kind} ${event.event}`)?.inc({ activity });
     if ('durationMs' in event) this.seconds.observe({ activity }, event.durationMs / 1_000);
     const { event: name, ...fields } = event;
     this.log[LEVELS[name]]({ ...subject, ...fields }, messageOf(kind, event));

@@ -3,7 +3,8 @@
  * commit. So effect and stored result are there together or not at all. Made by `execute.ts`, once an attempt.
  */
 import type { QueryResult, QueryResultRow } from 'pg';
-import { asOutage, type Database, type Queryable } from '../store/database';
+import { asOutage, isOutage, type Database, type Queryable } from '../store/database';
+import { isPassing } from '../store/sqlstate';
 
 /** What an activity's code gets: `query` as of `pg`. */
 export interface Transaction {
@@ -66,6 +67,8 @@ export class LazyTransaction implements Transaction {
   private closed: string | undefined;
   private running = 0;
   private last: Promise<void> = Promise.resolve();
+  /** The first error of the database that was not the fault of what was asked. */
+  private trouble: unknown;
 
   constructor(
     private readonly transactions: Transactions,
@@ -82,7 +85,9 @@ export class LazyTransaction implements Transaction {
     values: unknown[] = [],
   ): Promise<QueryResult<R>> {
     this.mayWrite();
-    const connection = await (this.opened ??= this.open());
+    const connection = await (this.opened ??= this.open()).catch((error: unknown) => {
+      throw this.noted(error);
+    });
     this.mayWrite();
     this.running += 1;
     // One after the other, also where the code does not wait for each.
@@ -95,7 +100,7 @@ export class LazyTransaction implements Transaction {
     try {
       return await result;
     } catch (error) {
-      throw asOutage(error);
+      throw this.noted(asOutage(error));
     } finally {
       this.running -= 1;
     }
@@ -107,7 +112,30 @@ export class LazyTransaction implements Transaction {
     await this.opened;
     await this.last;
     this.finish!(settle);
-    await this.ended;
+    try {
+      await this.ended;
+    } catch (error) {
+      throw this.noted(error);
+    }
+  }
+
+  /**
+   * Why the transaction could not be, where the database was the reason: also when the code has thrown an error of its own after that, as
+   * wrappers of clients do. A conflict counts only where the code has passed it on: it may have gone back to a savepoint.
+   */
+  troubleOf(error: unknown): unknown {
+    if (isOutage(this.trouble)) return this.trouble;
+    let at = error;
+    for (let depth = 0; depth < 10 && at instanceof Error; depth++) {
+      if (at === this.trouble) return at;
+      at = at.cause;
+    }
+    return undefined;
+  }
+
+  private noted(error: unknown): unknown {
+    if (this.trouble === undefined && isPassing(error)) this.trouble = error;
+    return error;
   }
 
   /** Nothing is written from now on. A statement that hangs is not waited for: the rollback comes after it. */

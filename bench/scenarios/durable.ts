@@ -122,7 +122,17 @@ async function leases(bench: Bench, stack: Stack): Promise<Reading> {
   bench.defer(() => node.close());
   await stack.sql(FILL_LEASES, [LEASES]);
   const spec = { activity: 'effect', kind: 'activity', workflowId: 'w', runId: 'many', ttlMs: 30_000 } as const;
-  const rest = { attempts: 1, resource: null, key: null, keepFailure: false, retentionMs: 1, details: null };
+  const rest = {
+    attempts: 1,
+    resource: null,
+    key: null,
+    fingerprint: null,
+    refuseOther: false,
+    undo: false,
+    keepFailure: false,
+    retentionMs: 1,
+    details: null,
+  };
   let sentAt = 0;
   const renewed = new Promise<number>((resolve) => {
     node.database.before = () => void (sentAt = performance.now());

@@ -96,3 +96,41 @@ export const measure = defineActivity({
   name: 'measure',
   run: ({ of }: { of: { text: string } }) => of.text.length,
 });
+
+/** Throws an error whose cause is that error again, as some HTTP clients do. */
+export const circular = defineActivity({
+  name: 'circular',
+  retry: { attempts: 2, base: '20ms' },
+  lease,
+  run(): Promise<null> {
+    const error = new Error('a');
+    error.cause = new Error('b', { cause: error });
+    return Promise.reject(error);
+  },
+});
+
+/** Gives back what it got, and can be taken back: with the very same. */
+export const echo = defineActivity({
+  name: 'echo',
+  lease,
+  run: ({ given }: { id: string; given: unknown }) => given,
+  compensate: {
+    ...undo,
+    async run({ id, given }, result, { tx }) {
+      const same = JSON.stringify(given) === JSON.stringify(result);
+      await tx.query(INSERT, [id, same ? 'unecho' : 'unecho of another', 0]);
+    },
+  },
+});
+
+export const nothing = defineActivity({
+  name: 'nothing',
+  idempotencyKey: (key: string) => key,
+  run: () => undefined,
+});
+
+export const charge = defineActivity({
+  name: 'charge',
+  idempotencyKey: ({ id }: Booking) => id,
+  run: ({ amount }: Booking) => ({ charged: amount }),
+});

@@ -187,7 +187,7 @@ describe('D4: keys', () => {
       `update longwatch.task set expires_at = now() - interval '1 s' where task like 'old-%' and task <> 'old-0/1'`,
     );
     const statements = one.database.seen.length;
-    expect(await deleteDue(one.database, { batch: 10, pauseMs: 1 })).toBe(24);
+    expect(await deleteDue(one.database, () => Promise.resolve(false), { batch: 10, pauseMs: 1 })).toBe(24);
     expect(one.database.seen.slice(statements).filter((name) => name === 'task-delete-expired')).toHaveLength(3);
     const left = await stack.sql<{ key: string }>(`select key from longwatch.idempotency where key like 'old %'`);
     expect(left).toEqual([{ key: 'old 0' }]);

@@ -6,8 +6,9 @@ import { pino, type Logger } from 'pino';
 import { Registry } from 'prom-client';
 import type { QueryResultRow } from 'pg';
 import type { ActivityContext } from '../../workers/config/activity';
-import { execute, type Caller, type Kit } from '../../activities/durable/execute';
-import { KeyWaiter, makeKey } from '../../activities/durable/keys';
+import { execute } from '../../activities/durable/execute';
+import type { Caller, Job, Kit, Workflows } from '../../activities/durable/job';
+import { KeyWaiter, makeFingerprint, makeKey } from '../../activities/durable/keys';
 import { LeaseKeeper } from '../../activities/durable/leases';
 import { DurableTelemetry } from '../../activities/durable/telemetry';
 import { Transactions } from '../../activities/durable/transaction';
@@ -27,6 +28,12 @@ export interface TestJob {
   retry?: Partial<RetryPolicy>;
   keepFailure?: boolean;
   keepMs?: number;
+  input?: unknown;
+  otherInput?: 'tell' | 'refuse';
+  undo?: boolean;
+  workflow?: string;
+  details?: Job['details'];
+  prepare?: () => Promise<void>;
 }
 
 /** Statements can be held up or made to fail. */
@@ -57,6 +64,7 @@ export class TestNode {
     url: string,
     readonly owner: string,
     isCurrent: Kit['isCurrent'] = () => Promise.resolve(true),
+    workflows: Partial<Workflows> = {},
   ) {
     const log: Logger = pino(
       { level: 'debug' },
@@ -74,6 +82,9 @@ export class TestNode {
       telemetry: new DurableTelemetry(log, this.registry, () => leases.size),
       log,
       isCurrent,
+      isPending: () => Promise.resolve(true),
+      isRunning: () => Promise.resolve(false),
+      ...workflows,
     };
   }
 
@@ -86,12 +97,13 @@ export class TestNode {
       lease: { ttlMs: job.ttlMs ?? 30_000, renewMs: job.renewMs ?? 10_000 },
       keepMs: job.keepMs ?? 604_800_000,
       keepFailure: job.keepFailure ?? false,
+      otherInput: job.otherInput ?? 'tell',
     };
     return execute(
       this.kit,
       {
         subject: {
-          workflow: `workflow of ${runId}`,
+          workflow: job.workflow ?? `workflow of ${runId}`,
           run: runId!,
           task: job.task,
           activity,
@@ -101,10 +113,12 @@ export class TestNode {
           target: job.kind === 'compensation' ? job.key : undefined,
         },
         options,
-        key: makeKey(activity, job.key),
+        key: makeKey(activity, () => job.key),
+        fingerprint: job.input === undefined ? null : makeFingerprint(activity, job.input),
         resource: job.resource ?? null,
-        details: null,
-        undo: false,
+        details: job.details ?? null,
+        undo: job.undo ?? false,
+        prepare: job.prepare,
         run: job.run,
       },
       { signal: new AbortController().signal, details: () => undefined, ...caller },

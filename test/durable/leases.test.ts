@@ -162,7 +162,17 @@ test('one statement renews all leases of a node: 10,000 of them', async () => {
     [tasks],
   );
   const spec = { activity: 'effect', kind: 'activity', workflowId: 'w', runId: 'many', ttlMs: 30_000 } as const;
-  const rest = { attempts: 1, resource: null, key: null, keepFailure: false, retentionMs: 1, details: null };
+  const rest = {
+    attempts: 1,
+    resource: null,
+    key: null,
+    fingerprint: null,
+    refuseOther: false,
+    undo: false,
+    keepFailure: false,
+    retentionMs: 1,
+    details: null,
+  };
   let sent = 0;
   let answered = 0;
   one.database.before = () => void sent++;

@@ -145,3 +145,49 @@ test('leases and keys can be seen, and a key forgotten', async () => {
   await durable.run('payOnce', [{ id: 'k' }]);
   expect(await booked('k')).toEqual(['pay', 'pay']);
 });
+
+test('an error whose cause is itself fails its activity, and the worker goes on', async () => {
+  const failed: unknown = await durable.run('circularOnce', []).catch((error: unknown) => error);
+  expect(String((failed as WorkflowFailedError).cause?.cause)).toMatch(/a$/);
+  const [task] = await durable.stack.sql<{ attempt: number }>(
+    `select attempt from longwatch.task where activity = 'circular'`,
+  );
+  expect(task).toEqual({ attempt: 2 });
+  expect(await durable.run('payOnce', [{ id: 'after circular' }])).toEqual({ receipt: 'receipt of after circular' });
+});
+
+test('a saga whose body and compensation fail with such errors ends, with what it has to take back', async () => {
+  const failed: unknown = await durable.run('circularSaga', [{ id: 'round' }]).catch((error: unknown) => error);
+  expect(String((failed as WorkflowFailedError).cause)).toMatch(/inner; and by hand failed for good/);
+  expect(await booked('round')).toEqual(['pay', 'unpay receipt of round']);
+});
+
+test.each(['x\0y', 'x\ud800y', '\u2028\\u0000'])(
+  'a step with any text is taken back with that very text: %j',
+  async (text) => {
+    const id = `echo ${JSON.stringify(text)}`;
+    await expect(durable.run('echoAndFail', [id, { [text]: [text] }])).rejects.toThrow(WorkflowFailedError);
+    expect(await booked(id)).toEqual(['unecho']);
+  },
+);
+
+test('an order that was taken back can be placed again, and is paid again', async () => {
+  const order = (fail?: 'for good') => [{ pay: { id: 'again' }, ship: { id: 'again' }, mail: { id: 'again', fail } }];
+  await durable.run('order', order('for good')).catch(() => undefined);
+  await durable.run('order', order());
+  expect(await booked('again')).toEqual(['pay', 'ship', 'unship', 'unpay receipt of again', 'pay', 'ship', 'mail']);
+});
+
+test('a workflow sees the same the first time and from the store', async () => {
+  expect(await durable.run('typeOfNothing', ['k'])).toBe('null');
+  expect(await durable.run('typeOfNothing', ['k'])).toBe('null');
+});
+
+test('a key that was used to ask for something else shows it', async () => {
+  expect(await durable.run('chargeOnce', [{ id: 'pay-1', amount: 10 }])).toEqual({ charged: 10 });
+  expect(await durable.run('chargeOnce', [{ id: 'pay-1', amount: 99 }])).toEqual({ charged: 10 });
+  expect((await cli('keys', 'show', 'charge', 'pay-1')).json).toMatchObject({
+    otherInputs: 1,
+    result: { charged: 10 },
+  });
+});

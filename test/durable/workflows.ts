@@ -3,7 +3,9 @@ import { durable, isReference, Saga, saga, type SagaOptions } from 'longwatch/wo
 import type * as activities from './activities';
 import type { Booking } from './activities';
 
-const { pay, ship, mail, report, measure } = durable<typeof activities>({ heartbeatTimeout: '2s' });
+const { pay, ship, mail, report, measure, circular, echo, nothing, charge } = durable<typeof activities>({
+  heartbeatTimeout: '2s',
+});
 
 export async function payOnce(booking: Booking): Promise<{ receipt: string }> {
   return pay(booking);
@@ -31,4 +33,39 @@ export async function orderByHand(booking: Booking) {
 export async function reportOf(booking: Booking) {
   const made = await report(booking);
   return { reference: isReference(made), length: await measure({ of: made }) };
+}
+
+export async function circularOnce(): Promise<null> {
+  return circular(null);
+}
+
+/** The body of a saga fails with an error that is its own cause. */
+export async function circularSaga(booking: Booking): Promise<void> {
+  await saga(async (steps) => {
+    await steps.step(pay, booking);
+    steps.add('by hand', () => {
+      const stuck = new Error('stuck');
+      stuck.cause = stuck;
+      return Promise.reject(stuck);
+    });
+    const error = new Error('no luck');
+    error.cause = new Error('inner', { cause: error });
+    throw error;
+  });
+}
+
+export async function echoAndFail(id: string, given: unknown): Promise<void> {
+  await saga(async (steps) => {
+    await steps.step(echo, { id, given });
+    await mail({ id, fail: 'for good' });
+  });
+}
+
+export async function typeOfNothing(key: string): Promise<string> {
+  const result: unknown = await nothing(key);
+  return result === null ? 'null' : typeof result;
+}
+
+export async function chargeOnce(booking: Booking): Promise<unknown> {
+  return charge(booking);
 }

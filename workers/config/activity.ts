@@ -65,6 +65,17 @@ export interface ActivityDefinition<N extends string = string, I = unknown, R = 
   lease?: LeaseDefinition<I>;
   /** Calls with the same key, in any run, get the result of the first. Any text of at most 16 KB. */
   idempotencyKey?: (input: I) => string | undefined;
+  /**
+   * What of the input must be the same for calls of one key: they are compared by this. Undefined: not at all.
+   * @default the whole input
+   */
+  fingerprint?: (input: I) => unknown;
+  /**
+   * A call with a known key whose fingerprint is another one: `tell` counts and logs it, shows it with `longwatch keys show`, and gives
+   * it the result of the first; `refuse` fails it. A retry is never compared.
+   * @default 'tell'
+   */
+  otherInput?: 'tell' | 'refuse';
   /** How long a key's result is kept. */
   keep?: Duration;
   /** Keep a failure too: the key stays failed. */

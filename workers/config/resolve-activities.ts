@@ -2,7 +2,13 @@
  * Durable activities, from what the user wrote to what runs: compiled options, checked against the table of
  * `workflows/lib/durable.ts`. Called by `resolve.ts` for a config and by `workers/durable.ts` for a worker of the user's own.
  */
-import { BACKOFFS, COMPENSATION_RETRY, DURABLE_OPTIONS, type DurableOptions } from '../../workflows/lib/durable';
+import {
+  BACKOFFS,
+  COMPENSATION_RETRY,
+  DURABLE_OPTIONS,
+  OTHER_INPUTS,
+  type DurableOptions,
+} from '../../workflows/lib/durable';
 import { NAME_PATTERN } from '../../workflows/tracker/options';
 import type { ActivityDefinition, AnyActivity, CompensationDefinition, ResolvedActivity } from './activity';
 import { didYouMean } from './suggest';
@@ -10,7 +16,10 @@ import { compileValue, type OptionValue } from './values';
 
 type Given = Record<string, unknown>;
 
-const KEYS = ['name', 'run', 'timeout', 'retry', 'lease', 'idempotencyKey', 'keep', 'keepFailure', 'compensate'];
+const KEYS = [
+  ...['name', 'run', 'timeout', 'retry', 'lease', 'idempotencyKey', 'fingerprint', 'otherInput'],
+  ...['keep', 'keepFailure', 'compensate'],
+];
 const COMPENSATION_KEYS = ['run', 'timeout', 'retry', 'lease'];
 const RETRY_KEYS = ['attempts', 'backoff', 'base', 'cap', 'jitter'];
 
@@ -48,6 +57,13 @@ function resolveActivity(given: Given, name: string, problems: string[]): Resolv
   if (typeof given.run !== 'function') problems.push(`${at}run must be a function: async (input, context) => result`);
   if (given.idempotencyKey !== undefined && typeof given.idempotencyKey !== 'function') {
     problems.push(`${at}idempotencyKey must be a function of the input`);
+  }
+  if (given.fingerprint !== undefined && typeof given.fingerprint !== 'function') {
+    problems.push(`${at}fingerprint must be a function of the input`);
+  }
+  const { resource } = isObject(given.lease) ? given.lease : {};
+  if (resource !== undefined && typeof resource !== 'function') {
+    problems.push(`${at}lease.resource must be a function of the input`);
   }
   const options = resolveOptions(given, ['ttl', 'renew', 'resource'], at, problems);
   return {
@@ -92,6 +108,9 @@ function resolveOptions(given: Given, leaseKeys: string[], at: string, problems:
   }
   const backoff = retry.backoff ?? 'constant';
   if (!BACKOFFS.includes(backoff as 'constant')) problems.push(`${at}retry.backoff must be ${BACKOFFS.join(' or ')}`);
+  const otherInput = given.otherInput ?? 'tell';
+  if (!OTHER_INPUTS.includes(otherInput as 'tell'))
+    problems.push(`${at}otherInput must be ${OTHER_INPUTS.join(' or ')}`);
   const ttlMs = values['lease.ttlMs'] as number;
   const renewMs = lease.renew === undefined ? Math.floor(ttlMs / 3) : (values['lease.renewMs'] as number);
   if (renewMs * 2 > ttlMs) problems.push(`${at}lease.renew must be at most half of lease.ttl, so that one may fail`);
@@ -107,6 +126,7 @@ function resolveOptions(given: Given, leaseKeys: string[], at: string, problems:
     lease: { ttlMs, renewMs },
     keepMs: values.keepMs as number,
     keepFailure: values.keepFailure as boolean,
+    otherInput: otherInput as 'tell',
   };
 }
 

@@ -13,6 +13,8 @@ export interface DurableOptions {
   /** How long a key's result is kept. */
   keepMs: number;
   keepFailure: boolean;
+  /** What becomes of a call with a known key that asks for something else. */
+  otherInput: (typeof OTHER_INPUTS)[number];
 }
 
 export interface RetryPolicy {
@@ -110,6 +112,9 @@ export const DURABLE_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
+/** It is counted and told, and gets the result of the first; or it is refused. */
+export const OTHER_INPUTS = ['tell', 'refuse'] as const;
+
 export const BACKOFFS = ['constant', 'exponential'] as const;
 
 /** A compensation is worth more tries than a step: nobody else will do it. */
@@ -153,10 +158,14 @@ export interface Reference {
   $longwatch: 'result';
   task: string;
   bytes: number;
+  /** SHA-256 of the result as it is stored. */
+  digest: string;
 }
 
 export function isReference(value: unknown): value is Reference {
-  return typeof value === 'object' && value !== null && (value as Partial<Reference>).$longwatch === 'result';
+  if (typeof value !== 'object' || value === null) return false;
+  const { $longwatch, task, digest } = value as Partial<Record<keyof Reference, unknown>>;
+  return $longwatch === 'result' && typeof task === 'string' && typeof digest === 'string' && digest.length === 64;
 }
 
 /** The input of a compensation's activity. */

@@ -4,6 +4,7 @@
  * the workflow, so it goes on where it was. Used by users' workflows; what fails for good is mended by `longwatch saga`.
  */
 import { ActivityFailure, ApplicationFailure, CancellationScope, log, workflowInfo } from '@temporalio/workflow';
+import { rootMessage, withoutCircle } from './chain';
 import { compensationOf, taskId, type CompensationInput } from './durable';
 import { durableActivity, type CompensableActivity } from './durable-proxy';
 import { ErrorType } from './errors';
@@ -100,7 +101,8 @@ export async function saga<T>(body: (saga: Saga) => Promise<T>, options: SagaOpt
   const steps = new Saga(options);
   try {
     return await body(steps);
-  } catch (error) {
+  } catch (thrown) {
+    const error = withoutCircle(thrown);
     const outcome = await steps.compensate();
     if (outcome.failed.length === 0) throw error;
     const names = outcome.failed.map(({ activity }) => activity).join(', ');
@@ -112,11 +114,4 @@ export async function saga<T>(body: (saga: Saga) => Promise<T>, options: SagaOpt
       cause: error instanceof Error ? error : undefined,
     });
   }
-}
-
-/** The message of the innermost cause: what Temporal wraps round it says only that an activity failed. */
-function rootMessage(error: unknown): string {
-  let at = error;
-  while (at instanceof Error && at.cause instanceof Error) at = at.cause;
-  return at instanceof Error ? at.message : String(at);
 }

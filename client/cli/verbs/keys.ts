@@ -18,6 +18,11 @@ export function addKeys(program: Command): void {
       );
       if (found.error !== null) await print(`last error: ${inline(found.error)}`);
       if (found.state === 'done') await print(`result: ${JSON.stringify(found.result)}`);
+      if (found.otherInputs > 0) {
+        await print(
+          `used ${found.otherInputs} time(s) to ask for something else, last at ${found.otherInputAt} by ${found.otherInputBy}`,
+        );
+      }
       if (found.expiresAt !== null) await print(`forgotten at ${found.expiresAt}`);
     }),
   );

@@ -1,0 +1,134 @@
+/**
+ * Before a durable activity's code: look for a stored result, take the lease and count the attempt, or say why it does not run now. The
+ * first half of an execution; called by `execute.ts`, which runs the code under the lease that it gets from here.
+ */
+import type { Envelope } from '../../workflows/lib/durable';
+import { ErrorType } from '../../workflows/lib/errors';
+import { failure } from '../failures';
+import { classOf, isPassing } from '../store/sqlstate';
+import type { Answers } from './answers';
+import type { Caller, Job, Kit } from './job';
+import { retryAfterMs, type Lease } from './leases';
+import { attemptNotStarted, takeTask, type Claim, type StoredError, type Taken, type TaskSpec } from './tasks';
+
+export interface Acquired {
+  claim: Claim;
+  lease: Lease;
+  lastError: StoredError | null;
+}
+
+/** The lease is renewed before the code starts where more than this has passed since it was asked for. Milliseconds. */
+const START_GAP_MS = 500;
+/** How long a caller waits in its slot for the first one of its key; then Temporal waits. */
+const KEY_PATIENCE_MS = 30_000;
+
+export async function acquire(
+  kit: Kit,
+  job: Job,
+  spec: TaskSpec,
+  caller: Caller,
+  answers: Answers,
+): Promise<{ envelope: Envelope } | Acquired> {
+  const patience = performance.now() + KEY_PATIENCE_MS;
+  let endedRun: string | null = null;
+  for (;;) {
+    const sentAt = performance.now();
+    const { taken, other } = await take(kit, spec, endedRun);
+    if (other !== null) answers.emit({ event: 'other input', source: other });
+    switch (taken.outcome) {
+      case 'run': {
+        const lease = await held(kit, job, caller, answers, taken.claim, sentAt);
+        return { claim: taken.claim, lease, lastError: taken.lastError };
+      }
+      case 'done':
+        answers.emit({ event: 'hit', source: taken.source });
+        return { envelope: answers.envelope(taken.source, taken.result) };
+      case 'relied_on':
+        answers.emit({ event: 'relied on', by: taken.by });
+        return { envelope: answers.envelope(spec.task, 'null') };
+      case 'failed':
+        throw answers.failed(taken.error);
+      case 'exhausted':
+        answers.emit({ event: 'failed', durationMs: 0, error: taken.error.message }, taken.used);
+        throw answers.failed(taken.error);
+      case 'other_input':
+        throw failure(
+          ErrorType.BadValue,
+          `the key '${spec.key!.text.slice(0, 200)}' of ${spec.activity} was used with another input, by ${taken.source}`,
+        );
+      case 'key_held':
+        if (performance.now() > patience) throw answers.notRun(taken.outcome, taken.owner, taken.waitMs);
+        await kit.waiter.wait(spec.key!, taken.waitMs, caller.signal);
+        caller.signal.throwIfAborted();
+        break;
+      case 'held':
+      case 'resource_held':
+        throw answers.notRun(taken.outcome, taken.owner, taken.waitMs);
+      case 'run_mismatch':
+        if (endedRun !== taken.holder && (await kit.isCurrent(spec.workflowId, spec.runId))) {
+          endedRun = taken.holder;
+          break;
+        }
+        throw answers.discarded('run_mismatch');
+      case 'run_not_active':
+      case 'discarded':
+        throw answers.discarded(taken.outcome);
+    }
+  }
+}
+
+/** What PostgreSQL refuses of this very call it would refuse at each try; the input of a compensation is only there for people. */
+async function take(
+  kit: Kit,
+  spec: TaskSpec,
+  endedRun: string | null,
+): Promise<{ taken: Taken; other: string | null }> {
+  try {
+    return await takeTask(kit.database, spec, kit.owner, endedRun);
+  } catch (error) {
+    if (classOf(error) !== 'row') throw error;
+    if (spec.details !== null && spec.details.input !== null) {
+      return take(kit, { ...spec, details: { ...spec.details, input: null } }, endedRun);
+    }
+    const { message } = error as Error;
+    throw failure(ErrorType.BadValue, `${spec.task} cannot be written down: ${message}`, { cause: error });
+  }
+}
+
+/**
+ * The lease, once it is known to hold. The take itself may have been slow, or this process was: then it is asked for once more, for as
+ * long as the database does not answer, and nobody is told meanwhile. Where it is lost, the attempt is given back.
+ */
+async function held(
+  kit: Kit,
+  job: Job,
+  caller: Caller,
+  answers: Answers,
+  claim: Claim,
+  takenAt: number,
+): Promise<Lease> {
+  const { renewMs } = job.options.lease;
+  if (performance.now() - takenAt <= START_GAP_MS) return kit.leases.keep(claim, renewMs, takenAt);
+  for (;;) {
+    const askedAt = performance.now();
+    let lost: string | undefined;
+    try {
+      caller.signal.throwIfAborted();
+      lost = await kit.leases.reasonOf(claim);
+    } catch (error) {
+      if (isPassing(error)) {
+        await new Promise((resolve) => setTimeout(resolve, retryAfterMs(renewMs)));
+        continue;
+      }
+      await attemptNotStarted(kit.database, claim).catch(() => undefined);
+      throw error;
+    }
+    if (lost !== undefined) {
+      await attemptNotStarted(kit.database, claim).catch(() => undefined);
+      throw answers.notRun('lost before it ran', kit.owner, 0, claim.used);
+    }
+    const lease = kit.leases.keep(claim, renewMs, askedAt);
+    if (lease.fresh) return lease;
+    lease.release();
+  }
+}

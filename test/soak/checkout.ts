@@ -10,7 +10,7 @@ const ROOT = path.join(__dirname, '..', '..');
 
 export async function sh(command: string, cwd: string, env: NodeJS.ProcessEnv = process.env): Promise<string> {
   try {
-    return (await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', command], { cwd, env, maxBuffer: 1 << 26 }))
+    return (await promisify(execFile)('bash', ['-eo', 'pipefail', '-c', command], { cwd, env, maxBuffer: 1 << 26 }))
       .stdout;
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };

@@ -3,7 +3,7 @@
  * packages; it needs root (for the other users), the npm registry, and some ten minutes.
  */
 import { once } from 'node:events';
-import { appendFileSync, chmodSync, existsSync, mkdirSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -142,8 +142,8 @@ export const GROUNDS: Step[] = [
 /** Installs the package into an empty project, without PostgreSQL first: then `dev` says what is missing. */
 async function installed(materials: Materials, add: string, exec: string): Promise<string> {
   const project = materials.project();
-  // Package managers that put a server's programs there do so by scripts, which pnpm asks about.
-  appendFileSync(path.join(project, '.npmrc'), 'strict-dep-builds=false\n');
+  // pnpm asks before a package's scripts run, of which PostgreSQL's makes links that the development stack makes by itself.
+  if (add.includes('pnpm')) writeFileSync(path.join(project, '.npmrc'), 'strict-dep-builds=false\n');
   const env = { ...materials.env(), npm_config_cache: path.join(materials.folder, 'npm-cache') };
   await sh(`${add} '${materials.tarball}'`, project, env);
   const version = (await sh(`${exec} --version`, project, env)).trim();

@@ -47,6 +47,8 @@ export class PoolShift implements OperationShift {
   /** A flush looks at this shift even if it has no results. */
   hinted = false;
   private over = false;
+  /** Operations that this worker's config does not have; each is told of once. */
+  private readonly unknown = new Set<string>();
   /** Where its members lie, by the layout that was looked at last. */
   private slots: Slots | undefined;
 
@@ -126,6 +128,10 @@ export class PoolShift implements OperationShift {
     for (const [name, options] of Object.entries(tracker.options.operations)) {
       this.loops.get(name)?.reconfigure(options, now);
     }
+    // One that the definition has no more: what runs ends and is written, nothing is started, and the next shift does not know it.
+    for (const [name, loop] of this.loops) {
+      if (!Object.hasOwn(tracker.options.operations, name)) loop.reconfigure({ ...loop.options, enabled: false }, now);
+    }
     this.makeLoops();
   }
 
@@ -187,7 +193,10 @@ export class PoolShift implements OperationShift {
     for (const [name, options] of Object.entries(this.tracker.options.operations)) {
       const code = definition.operations[name];
       if (!code) {
-        log.warn({ operation: name }, `this worker's config has no operation ${name}; it does not run here`);
+        if (!this.unknown.has(name)) {
+          log.warn({ operation: name }, `this worker's config has no operation ${name}; it does not run here`);
+        }
+        this.unknown.add(name);
         continue;
       }
       if (this.loops.has(name)) continue;

@@ -223,6 +223,52 @@ describe('who joins', () => {
 });
 
 describe('what stands still', () => {
+  test('an operation that the definition has no more: nothing of it is started, what ran is written; it may come back', async () => {
+    const runs = { look: 0, gone: 0 };
+    let answer: (result: RunResult) => void = () => undefined;
+    const definition = defineTracker({
+      name: 't',
+      operations: {
+        look: { every: '50ms', run: () => ({ value: ++runs.look }) },
+        gone: {
+          every: '50ms',
+          run: () => {
+            runs.gone++;
+            return new Promise<RunResult>((resolve) => (answer = resolve));
+          },
+        },
+      },
+    });
+    const { shift, tracker: row, pass } = shiftOf(definition);
+    shift.loadAll([member('a')], []);
+    await pass(20);
+    expect(runs.gone).toBe(1);
+    const { gone, ...rest } = row.options.operations;
+    shift.follow({ ...row, version: 2, options: { ...row.options, operations: rest } });
+    answer({ value: 'late' });
+    const before = runs.look;
+    await pass(500);
+    expect(runs.gone).toBe(1);
+    expect(runs.look).toBeGreaterThan(before);
+    expect(shift.loop('gone')!.results.size).toBe(1);
+    shift.follow({ ...row, version: 3, options: { ...row.options, operations: { ...rest, gone: gone! } } });
+    await pass(100);
+    expect(runs.gone).toBe(2);
+  });
+
+  test('an operation that this worker does not have is told of once, however often the gate toggles', () => {
+    const definition = tracker(() => ({ value: 1 }));
+    const kit = shiftOf(definition);
+    const warned: unknown[] = [];
+    const { row, shift } = { row: kit.tracker, shift: kit.shift };
+    jest.spyOn(shift.log, 'warn').mockImplementation((...args: unknown[]) => void warned.push(args[1]));
+    const operations = { ...row.options.operations, elsewhere: row.options.operations.look! };
+    for (let version = 2; version < 10; version++) {
+      shift.follow({ ...row, version, gateOpen: version % 2 === 0, options: { ...row.options, operations } });
+    }
+    expect(warned).toEqual(["this worker's config has no operation elsewhere; it does not run here"]);
+  });
+
   test('T5: an operation’s hold stops that operation, a tracker’s all of them, a member’s that member', async () => {
     const runs: string[] = [];
     let scope: 'member' | 'operation' | 'tracker' = 'member';

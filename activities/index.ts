@@ -5,7 +5,7 @@
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../workflows/lib/errors';
-import { poolWorkflowId, type TrackerActivities } from '../workflows/tracker/contract';
+import { poolWorkflowId, trackerWorkflowId, type TrackerActivities } from '../workflows/tracker/contract';
 import { failure } from './failures';
 import { applyRoster } from './roster/apply';
 import { declareOptions, openTracker, setOptions, setTrackerState } from './roster/commands';
@@ -36,7 +36,13 @@ export function createActivities(deps: ActivityDeps): TrackerActivities {
     },
     applyRoster: (input) => applyRoster(database, input),
     shift: (input) => keepShift(deps, input),
-    openTracker: (input) => openTracker(database, input),
+    openTracker: ({ command, ...input }) => {
+      const { runId } = Context.current().info.workflowExecution!;
+      const isCurrent = () => temporal.isCurrent(trackerWorkflowId(input.tracker), runId);
+      // A root of an older version gives its opening no name.
+      const name = command ?? (input.options && `opening of ${runId}`);
+      return openTracker(database, input, name === undefined ? undefined : { command: name, isCurrent });
+    },
     setTrackerState: (input) => setTrackerState(database, input),
     declareOptions: (input) => declareOptions(database, input),
     setOptions: (input) => setOptions(database, input),

@@ -19,6 +19,7 @@ export class NodeMetrics {
   private readonly rowsWritten: Counter;
   private readonly flushFailures: Counter;
   private readonly fencedTotal: Counter<'tracker'>;
+  private readonly countsMended: Counter<'tracker'>;
 
   constructor() {
     const registers = [this.registry];
@@ -47,12 +48,23 @@ export class NodeMetrics {
       help: 'Flushes that failed',
       registers,
     });
+    this.countsMended = new Counter({
+      name: 'longwatch_pool_counts_mended_total',
+      help: 'Pools whose kept number of members was wrong, found and mended by the patrol of this node',
+      labelNames: ['tracker'],
+      registers,
+    });
     this.fencedTotal = new Counter({
       name: 'longwatch_fenced_total',
       help: 'Shifts that ended because a newer holder had their pool',
       labelNames: ['tracker'],
       registers,
     });
+  }
+
+  /** A pool whose number of members was not that of its row. */
+  countMended(tracker: string): void {
+    this.countsMended.inc({ tracker });
   }
 
   flushed(outcome: { rows: number; ms: number } | { error: Error }): void {

@@ -36,13 +36,15 @@ const POOL = defineSearchAttributeKey('LongwatchPool', 'INT');
 
 /** Of a run that has not ended. */
 const GOING: readonly string[] = ['RUNNING', 'PAUSED'];
+/** Longwatch's own; users' workflows may be on the same task queue. */
+const WORKFLOW_TYPES = ['tracker', 'pool', 'buffer', 'shard', 'job'];
 
 export type LastRun = { state: 'missing' } | { state: 'running' | 'forced'; runId: string };
 
 export class TemporalLink {
   constructor(private readonly client: Client) {}
 
-  /** True when the run is the running one of its workflow. */
+  /** True when the run is the running one of its workflow; one that has ended is not, also where none has come after it. */
   async isCurrent(workflowId: string, runId: string): Promise<boolean> {
     try {
       const { runId: newest, status } = await this.client.workflow.getHandle(workflowId).describe();
@@ -67,6 +69,11 @@ export class TemporalLink {
   /** True while any run of the workflow goes on. */
   async isRunning(workflowId: string): Promise<boolean> {
     return (await this.lastRun(workflowId)).state === 'running';
+  }
+
+  /** Whatever `work` asks of Temporal ends when the signal says so, or at the latest after so long. Milliseconds. */
+  within<T>(signal: AbortSignal, ms: number, work: () => Promise<T>): Promise<T> {
+    return this.client.withAbortSignal(signal, () => this.client.withDeadline(Date.now() + ms, work));
   }
 
   /** True when the server answers within a second. */
@@ -196,7 +203,8 @@ export class TemporalLink {
   /** Ids of Longwatch's workflows that run, as the visibility store knows them: a moment behind. */
   async runningWorkflows(): Promise<Set<string>> {
     const ids = new Set<string>();
-    const query = `TaskQueue = '${TASK_QUEUE}' and ExecutionStatus = 'Running'`;
+    const types = WORKFLOW_TYPES.map((type) => `'${type}'`).join(', ');
+    const query = `TaskQueue = '${TASK_QUEUE}' and ExecutionStatus = 'Running' and WorkflowType in (${types})`;
     for await (const { workflowId } of this.client.workflow.list({ query, pageSize: 1_000 })) ids.add(workflowId);
     return ids;
   }

@@ -59,14 +59,15 @@ export async function claimDeployment(
   adopt: boolean,
 ): Promise<void> {
   const { clusterId } = await connection.workflowService.getClusterInfo({});
-  const { namespaceInfo } = await connection.workflowService.describeNamespace({ namespace });
-  // A namespace's id is of one cluster alone, also where several servers report the same cluster id.
-  const cluster = `${clusterId}/${namespaceInfo?.id ?? ''}`;
+  const { namespaceInfo, isGlobalNamespace } = await connection.workflowService.describeNamespace({ namespace });
+  // A namespace's id is of one cluster alone, also where several servers report the same cluster id. A global one is in several clusters
+  // under the same id: after a failover it is still the one that it was.
+  const cluster = `${isGlobalNamespace ? GLOBAL : clusterId}/${namespaceInfo?.id ?? ''}`;
   const system = await systemOf(database);
   await database.transaction(async (db) => {
     await run(db, NOTE, [cluster, namespace, adopt]);
     const [row] = await run<DeploymentRow>(db, READ);
-    if (row!.cluster_id !== cluster) {
+    if (!sameNamespace(row!.cluster_id, cluster)) {
       throw failure(
         ErrorType.ForeignDeployment,
         `this database belongs to another Temporal (namespace ${row!.namespace}); if that one is gone for good, ` +
@@ -76,6 +77,15 @@ export async function claimDeployment(
     // Within the transaction: a database that the namespace refuses is left as it was.
     await claimNamespace(connection, namespace, { id: row!.id, oid: row!.oid, system }, adopt);
   });
+}
+
+/** In place of a cluster's id. */
+const GLOBAL = 'global';
+
+/** Both as `cluster/namespace`. Before this version, or before it was made global, a namespace was noted with its cluster. */
+function sameNamespace(noted: string, seen: string): boolean {
+  const [, id] = seen.split('/');
+  return noted === seen || (seen.startsWith(`${GLOBAL}/`) && id !== '' && noted.endsWith(`/${id}`));
 }
 
 interface DeploymentRow {

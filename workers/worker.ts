@@ -213,7 +213,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   // A pooler has limits of its own.
   if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);
   memory.start();
-  const patrol = startPatrol(database, link, node.log);
+  const patrol = startPatrol(database, link, node.log, (tracker) => metrics.countMended(tracker));
 
   let ended: Promise<void> | undefined;
   const run = async (): Promise<void> => {

@@ -40,31 +40,49 @@ export async function wakePools(
   return { woken: pools.length };
 }
 
-/** A tracker's part of the patrol (`patrol.ts`): its root and the pools that have members run, one pool is counted, and old tombstones go. */
+/**
+ * The trackers' part of the patrol (`patrol.ts`): each root and the pools that have members run, one pool of each is counted, and old
+ * tombstones go. One tracker that cannot be mended keeps none of the others from it.
+ */
 export async function wakeMissingPools(
   database: Database,
   temporal: TemporalLink,
   running: ReadonlySet<string>,
   log: Logger,
+  countWrong: (tracker: string) => void = () => undefined,
 ): Promise<void> {
+  const failures: unknown[] = [];
+  const failed = (error: unknown) => void failures.push(error);
   for (const { name } of await database.rows<{ name: string }>(TRACKERS)) {
-    if (!running.has(trackerWorkflowId(name)) && (await temporal.wakeTracker(name))) {
-      log.warn({ tracker: name }, 'the tracker had no root workflow; it was started again');
-    }
-    const mended = await recountOne(database, name);
-    if (mended)
-      log.error({ tracker: name, ...mended }, 'a pool had another number of members than its row said; it is mended');
-    const missing = (await poolsOf(database, name, 0, false)).filter(
-      (pool) => !running.has(poolWorkflowId(name, pool)),
+    await wakeMissing(database, temporal, running, name, log).catch(failed);
+    const wrong = await recountOne(database, name).catch(failed);
+    if (!wrong) continue;
+    countWrong(name);
+    const { pool, was, members } = wrong;
+    log.error(
+      { tracker: name, pool, was, members },
+      'a pool had another number of members than was noted; it is mended',
     );
-    if (missing.length === 0) continue;
-    log.warn(
-      { tracker: name, pools: missing.slice(0, 20), count: missing.length },
-      'pools without a workflow are woken',
-    );
-    await inParallel(missing, (pool) => temporal.wakePool(name, pool));
   }
   await purgeTombstones(database);
+  if (failures.length > 0) throw failures[0];
+}
+
+async function wakeMissing(
+  database: Database,
+  temporal: TemporalLink,
+  running: ReadonlySet<string>,
+  tracker: string,
+  log: Logger,
+): Promise<void> {
+  if (!running.has(trackerWorkflowId(tracker)) && (await temporal.wakeTracker(tracker))) {
+    log.warn({ tracker }, 'the tracker had no root workflow; it was started again');
+  }
+  const pools = await poolsOf(database, tracker, 0, false);
+  const missing = pools.filter((pool) => !running.has(poolWorkflowId(tracker, pool)));
+  if (missing.length === 0) return;
+  log.warn({ tracker, pools: missing.slice(0, 20), count: missing.length }, 'pools without a workflow are woken');
+  await inParallel(missing, (pool) => temporal.wakePool(tracker, pool));
 }
 
 async function poolsOf(database: Database, tracker: string, from: number, quarantinedOnly: boolean): Promise<number[]> {

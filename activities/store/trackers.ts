@@ -15,9 +15,11 @@ export interface TrackerRow {
   options: TrackerOptions;
   /** Null: not known yet, which is closed. */
   gateOpen: boolean | null;
+  /** The last command that has changed state or options. */
+  command?: string | null;
 }
 
-const COLUMNS = 'name, state, pools, version::float8 as version, options, changes, gate_open';
+const COLUMNS = 'name, state, pools, version::float8 as version, options, changes, gate_open, command';
 
 const SELECT: Statement = {
   name: 'tracker-select',
@@ -34,6 +36,10 @@ const LOCK: Statement = {
 const CREATE: Statement = {
   name: 'tracker-create',
   text: `insert into longwatch.tracker (name, options) values ($1, $2) on conflict (name) do nothing`,
+};
+const SET_COMMAND: Statement = {
+  name: 'tracker-set-command',
+  text: `update longwatch.tracker set command = $2 where name = $1`,
 };
 const SET_STATE: Statement = {
   name: 'tracker-set-state',
@@ -70,6 +76,7 @@ interface RawRow {
   options: TrackerOptions;
   changes: Record<string, OptionChange['value']>;
   gate_open: boolean | null;
+  command: string | null;
 }
 
 /** How much a reader holds on to the row: nothing, the layout (shared), or all of it. */
@@ -90,6 +97,7 @@ export async function readTracker(
       version: raw.version,
       options: withChanges(raw.options, raw.changes),
       gateOpen: raw.gate_open,
+      command: raw.command,
     }
   );
 }
@@ -100,6 +108,10 @@ async function readRaw(db: Queryable, name: string, hold: Hold): Promise<RawRow 
 
 export async function createTracker(db: Queryable, name: string, options: TrackerOptions): Promise<void> {
   await run(db, CREATE, [name, JSON.stringify(options)]);
+}
+
+export async function setCommand(db: Queryable, name: string, command: string): Promise<void> {
+  await run(db, SET_COMMAND, [name, command]);
 }
 
 export async function setState(db: Queryable, name: string, state: TrackerState): Promise<void> {

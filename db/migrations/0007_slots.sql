@@ -30,7 +30,20 @@ create index member_by_slot on longwatch.member (tracker, slot, roster_version);
 drop index longwatch.member_tombstones;
 create index member_tombstones on longwatch.member (tracker, removed_at) where removed_at is not null;
 
+-- The last command that has changed the tracker's state or options. The root names the one that it knows with each new command, so that an
+-- attempt that was held up, and goes on after a later command, changes nothing.
+alter table longwatch.tracker add column command text;
+
+-- Which node patrols, and from when another one may: a row and no lock, so that no transaction is open during a round.
+create table longwatch.patrol (
+  only_one boolean primary key default true check (only_one),
+  holder text,
+  free_at timestamptz not null
+);
+
 -- Down Migration
+drop table longwatch.patrol;
+alter table longwatch.tracker drop column command;
 drop index longwatch.member_by_slot;
 drop index longwatch.member_tombstones;
 create index member_tombstones on longwatch.member (removed_at) where removed_at is not null;

@@ -15,7 +15,7 @@ import { eventually, Stack } from '../support/stack';
 
 const runs = new Map<string, number>();
 const config = defineConfig({
-  trackers: ['crashing', 'terminated', 'reset', 'anew'].map((name) =>
+  trackers: ['crashing', 'terminated', 'reset', 'anew', 'root-reset'].map((name) =>
     defineTracker({
       name,
       heartbeatTimeout: '2s',
@@ -143,6 +143,30 @@ test('pool and root that are both gone are found by the patrol', async () => {
   await tracker.set({ 'operations.look.every': '100ms' });
   expect((await tracker.options()).operations.look!.everyMs).toBe(100);
   await everybodyRuns('terminated', [...IDS, 'after']);
+});
+
+test('a root that is reset to before its last commands knows what the tracker has become, and takes the next one', async () => {
+  const tracker = await started('root-reset');
+  await tracker.pause();
+  await tracker.set({ 'operations.look.every': '300ms' });
+  const workflowId = trackerWorkflowId('root-reset');
+  const handle = temporal.workflow.getHandle(workflowId);
+  const { events } = await handle.fetchHistory();
+  const update = events!.findIndex((event) => event.workflowExecutionUpdateAcceptedEventAttributes != null);
+  const before = events!.slice(0, update).filter((event) => event.workflowTaskCompletedEventAttributes != null);
+  await connection.workflowService.resetWorkflowExecution({
+    namespace: 'default',
+    workflowExecution: { workflowId, runId: (await handle.describe()).runId },
+    reason: 'by hand',
+    workflowTaskFinishEventId: before.at(-2)!.eventId,
+    requestId: 'root-reset-by-hand',
+    resetReapplyType: 2,
+  });
+  expect(await tracker.resume()).toEqual({ state: 'running', changed: true });
+  expect((await tracker.options()).operations.look!.everyMs).toBe(300);
+  expect((await tracker.pause()).changed).toBe(true);
+  const [row] = await stack.sql<{ state: string }>(`select state from longwatch.tracker where name = 'root-reset'`);
+  expect(row).toEqual({ state: 'paused' });
 });
 
 test('a pool that is reset to an earlier point goes on with its members, and takes changes', async () => {

@@ -5,6 +5,10 @@
 export const ErrorType = {
   /** This run is not the pool's current one (reset, replaced). */
   PoolNotCurrent: 'PoolNotCurrent',
+  /** This run is not the tracker's current root (terminated, replaced). */
+  TrackerNotCurrent: 'TrackerNotCurrent',
+  /** The tracker has had a command that this one's sender did not know of. */
+  Superseded: 'Superseded',
   /** A newer holder has the fence. */
   Fenced: 'Fenced',
   /** No tracker of that name in the database. */
@@ -53,6 +57,8 @@ export type ErrorType = (typeof ErrorType)[keyof typeof ErrorType];
 /** Trying again cannot help with these. Everything else is retried. */
 export const NON_RETRYABLE: readonly ErrorType[] = [
   ErrorType.PoolNotCurrent,
+  ErrorType.TrackerNotCurrent,
+  ErrorType.Superseded,
   ErrorType.Fenced,
   ErrorType.UnknownTracker,
   ErrorType.UnknownBuffer,

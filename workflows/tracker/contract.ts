@@ -192,6 +192,17 @@ export interface TrackerOpening {
   members: number;
   version: number;
   options: TrackerOptions;
+  /** The last command that has changed it; see {@link CommandMark}. */
+  command?: string | null;
+}
+
+/**
+ * Each command has a name of its own and names the one before it. An attempt that is held up and goes on after a later one
+ * finds another name in the tracker's row, and changes nothing.
+ */
+export interface CommandMark {
+  after: string | null;
+  is: string;
 }
 
 export interface WakeInput {
@@ -210,11 +221,16 @@ export interface TrackerActivities {
   applyRoster(input: { tracker: string; pool: number; changes: RosterChange[] }): Promise<RosterApplied>;
   /** Keeps a pool for some minutes: all operations of all its members, on time. */
   shift(input: ShiftInput): Promise<ShiftResult>;
-  /** Creates the tracker's row where there is none (state running); stores a new definition's options. */
-  openTracker(input: { tracker: string; options?: TrackerOptions }): Promise<TrackerOpening>;
-  setTrackerState(input: { tracker: string; state: TrackerState }): Promise<CommandResult>;
-  declareOptions(input: { tracker: string; options: TrackerOptions }): Promise<ReconfigureResult>;
-  setOptions(input: { tracker: string; changes: OptionChange[] }): Promise<ReconfigureResult>;
+  /**
+   * With `command`, the name of this opening: a root takes the tracker, if its run is the current one (else TrackerNotCurrent), so that no
+   * command of an earlier one is carried out any more. Creates the row where there is none (state running); stores a new definition's options.
+   * Without: only reads.
+   */
+  openTracker(input: { tracker: string; options?: TrackerOptions; command?: string }): Promise<TrackerOpening>;
+  /** These three fail as Superseded where `mark.after` is not the last command. */
+  setTrackerState(input: { tracker: string; state: TrackerState; mark?: CommandMark }): Promise<CommandResult>;
+  declareOptions(input: { tracker: string; options: TrackerOptions; mark?: CommandMark }): Promise<ReconfigureResult>;
+  setOptions(input: { tracker: string; changes: OptionChange[]; mark?: CommandMark }): Promise<ReconfigureResult>;
   /** Raises the number of pools, one by one, until all members fit, or `members` where that is more. */
   splitPools(input: { tracker: string; members?: number }): Promise<{ pools: number; members: number }>;
   /** Signals-with-start the pools that have members (and pool 0), so that each has its workflow. */

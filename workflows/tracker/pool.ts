@@ -8,7 +8,6 @@ import {
   ActivityCancellationType,
   ActivityFailure,
   allHandlersFinished,
-  ApplicationFailure,
   CancellationScope,
   condition,
   continueAsNew,
@@ -22,6 +21,7 @@ import {
 } from '@temporalio/workflow';
 import { historyFull, throughTheGate } from '../lib/continue-as-new';
 import { ErrorType, NON_RETRYABLE } from '../lib/errors';
+import { isFailureOf } from '../lib/failed-activity';
 import {
   addSignal,
   grownSignal,
@@ -342,8 +342,4 @@ export async function pool(input: PoolInput): Promise<void> {
 function errorText(error: unknown): string {
   const cause = error instanceof ActivityFailure && error.cause ? error.cause : error;
   return (cause instanceof Error ? cause.message : String(cause)).slice(0, ERROR_LENGTH);
-}
-
-function isFailureOf(error: unknown, type: string): boolean {
-  return error instanceof ActivityFailure && error.cause instanceof ApplicationFailure && error.cause.type === type;
 }

@@ -13,9 +13,11 @@ import {
   setCurrentDetails,
   setHandler,
   upsertSearchAttributes,
+  uuid4,
 } from '@temporalio/workflow';
 import { historyFull, throughTheGate } from '../lib/continue-as-new';
 import { ErrorType, NON_RETRYABLE } from '../lib/errors';
+import { isFailureOf } from '../lib/failed-activity';
 import {
   declareUpdate,
   ensureCapacityUpdate,
@@ -25,6 +27,7 @@ import {
   resumeUpdate,
   stopUpdate,
   trackerStatusQuery,
+  type CommandMark,
   type CommandResult,
   type TrackerActivities,
   type TrackerInput,
@@ -76,7 +79,7 @@ export async function tracker(input: TrackerInput): Promise<void> {
   );
   setHandler(declareUpdate, (options) =>
     inLine(async (current) => {
-      const result = await declareOptions({ tracker: name, options });
+      const result = await commanded(current, (mark) => declareOptions({ tracker: name, options, mark }));
       await reload(current);
       return result;
     }),
@@ -85,7 +88,7 @@ export async function tracker(input: TrackerInput): Promise<void> {
     reconfigureUpdate,
     (changes) =>
       inLine(async (current) => {
-        const result = await setOptions({ tracker: name, changes });
+        const result = await commanded(current, (mark) => setOptions({ tracker: name, changes, mark }));
         await reload(current);
         return result;
       }),
@@ -133,19 +136,39 @@ export async function tracker(input: TrackerInput): Promise<void> {
   }
 
   async function open(): Promise<TrackerOpening> {
-    now = await openTracker({ tracker: name, options: input.options });
+    now = await openTracker({ tracker: name, options: input.options, command: uuid4() });
     describe(now);
     return now;
   }
 
   async function changeState(current: TrackerOpening, state: TrackerState): Promise<CommandResult> {
-    if (current.state === 'stopped' && state !== 'stopped') {
-      throw ApplicationFailure.nonRetryable(`tracker ${name} is stopped; start it again`, ErrorType.TrackerStopped);
-    }
-    const result = await setTrackerState({ tracker: name, state });
+    const result = await commanded(current, (mark) => {
+      if (current.state === 'stopped' && state !== 'stopped') {
+        throw ApplicationFailure.nonRetryable(`tracker ${name} is stopped; start it again`, ErrorType.TrackerStopped);
+      }
+      return setTrackerState({ tracker: name, state, mark });
+    });
     current.state = result.state;
     describe(current);
     return result;
+  }
+
+  /** A command after the last one that is known here. Where there was another (this run was reset, say), the tracker is taken and read anew, once. */
+  async function commanded<R extends { changed: boolean }>(
+    current: TrackerOpening,
+    carryOut: (mark: CommandMark) => Promise<R>,
+  ): Promise<R> {
+    for (let again = false; ; again = true) {
+      const mark = { after: current.command ?? null, is: uuid4() };
+      try {
+        const result = await carryOut(mark);
+        if (result.changed) current.command = mark.is;
+        return result;
+      } catch (error) {
+        if (again || !isFailureOf(error, ErrorType.Superseded)) throw error;
+        Object.assign(current, await openTracker({ tracker: name, command: uuid4() }));
+      }
+    }
   }
 
   async function reload(current: TrackerOpening): Promise<void> {

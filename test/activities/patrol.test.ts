@@ -1,0 +1,103 @@
+/** The patrol: one node at a time, nothing locked, and a stop that waits for no server. What it mends is in `test/e2e/mended.test.ts`. */
+import { Client, Connection } from '@temporalio/client';
+import { pino } from 'pino';
+import { startPatrol } from '../../activities/patrol';
+import { Database } from '../../activities/store/database';
+import { TemporalLink } from '../../activities/temporal';
+import { eventually, Stack } from '../support/stack';
+
+const log = pino({ level: 'silent' });
+
+let stack: Stack;
+let database: Database;
+let connection: Connection;
+let client: Client;
+beforeAll(async () => {
+  stack = await Stack.start();
+  database = new Database({ url: stack.servers.databaseUrl, log });
+  connection = await Connection.connect({ address: stack.servers.temporalAddress });
+  client = new Client({ connection });
+});
+afterAll(async () => {
+  await connection.close();
+  await database.close();
+  await stack.close();
+});
+beforeEach(() => stack.sql(`delete from longwatch.patrol`));
+
+/** A Temporal that counts how often it is asked what runs, and then answers, or does not. */
+class Asked extends TemporalLink {
+  asked = 0;
+  constructor(private readonly hangs: boolean) {
+    super(client);
+  }
+  override async runningWorkflows(): Promise<Set<string>> {
+    this.asked++;
+    if (this.hangs) await new Promise(() => undefined);
+    return super.runningWorkflows();
+  }
+}
+
+test('a round that hangs holds no transaction open, and its stop does not wait for it', async () => {
+  const hanging = new Asked(true);
+  const patrol = startPatrol(database, hanging, log, undefined, 10);
+  await eventually('it asks', () => hanging.asked > 0);
+  const open = await stack.sql(
+    `select pid from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'`,
+  );
+  expect(open).toEqual([]);
+  const began = Date.now();
+  await patrol.stop();
+  expect(Date.now() - began).toBeLessThan(5_000);
+});
+
+test('while one node is in its round no other begins one; a node that hung has its turn taken after its time', async () => {
+  const first = new Asked(true);
+  const second = new Asked(false);
+  const patrols = [startPatrol(database, first, log, undefined, 10)];
+  await eventually('the first asks', () => first.asked > 0);
+  patrols.push(startPatrol(database, second, log, undefined, 10));
+  const [held] = await stack.sql<{ free_in: number }>(
+    `select extract(epoch from free_at - now())::float8 as free_in from longwatch.patrol`,
+  );
+  expect(held!.free_in).toBeGreaterThan(10);
+  expect(second.asked).toBe(0);
+  await stack.sql(`update longwatch.patrol set free_at = now()`);
+  await eventually('the second has its turn', () => second.asked > 0);
+  // It has left, and the next round of anybody is due in a quarter of a minute.
+  await eventually('it is over', async () => {
+    const rows = await stack.sql(`select 1 from longwatch.patrol where holder is null and free_at > now()`);
+    return rows.length === 1;
+  });
+  expect(second.asked).toBe(1);
+  expect(first.asked).toBe(1);
+  await Promise.all(patrols.map((patrol) => patrol.stop()));
+});
+
+test('of what runs on the task queue it asks for Longwatch’s own workflows only', async () => {
+  const started = await Promise.all(
+    ['pool', 'orders'].map((type) =>
+      client.workflow.start(type, { taskQueue: 'longwatch', workflowId: `${type}/mine/0`, args: [] }),
+    ),
+  );
+  const link = new TemporalLink(client);
+  await eventually('both are seen', async () => {
+    let seen = 0;
+    for await (const { workflowId } of client.workflow.list({ query: `ExecutionStatus = 'Running'` })) {
+      if (workflowId.endsWith('/mine/0')) seen++;
+    }
+    return seen === 2;
+  });
+  expect([...(await link.runningWorkflows())]).toEqual(['pool/mine/0']);
+  for (const handle of started) await handle.terminate();
+});
+
+test('a run that was ended by force is not the current one, though none has come after it', async () => {
+  const handle = await client.workflow.start('pool', { taskQueue: 'longwatch', workflowId: 'pool/t/9', args: [] });
+  const link = new TemporalLink(client);
+  expect(await link.isCurrent('pool/t/9', handle.firstExecutionRunId)).toBe(true);
+  expect(await link.isCurrent('pool/t/9', '00000000-0000-0000-0000-000000000000')).toBe(false);
+  await handle.terminate();
+  expect(await link.isCurrent('pool/t/9', handle.firstExecutionRunId)).toBe(false);
+  expect(await link.isCurrent('pool/t/10', handle.firstExecutionRunId)).toBe(false);
+});

@@ -1,0 +1,68 @@
+/** Which Temporal a database belongs to, when its namespace fails over from one cluster to another. */
+import { Connection } from '@temporalio/client';
+import { pino } from 'pino';
+import { Database } from '../../activities/store/database';
+import { claimDeployment } from '../../workers/deployment';
+import { Stack } from '../support/stack';
+
+let stack: Stack;
+let database: Database;
+let connection: Connection;
+beforeAll(async () => {
+  stack = await Stack.start();
+  database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
+  connection = await Connection.connect({ address: stack.servers.temporalAddress });
+});
+afterAll(async () => {
+  await connection.close();
+  await database.close();
+  await stack.close();
+});
+
+/** The server, as if it were a cluster of this name: one machine runs no two that replicate a namespace. */
+function clusterNamed(clusterId: string, isGlobalNamespace: boolean, namespaceId?: string): Connection {
+  const { workflowService } = connection;
+  const service = new Proxy(workflowService, {
+    get: (target, name, receiver) => {
+      if (name === 'getClusterInfo') return () => Promise.resolve({ clusterId });
+      if (name !== 'describeNamespace') return Reflect.get(target, name, receiver) as unknown;
+      return async (...args: Parameters<typeof workflowService.describeNamespace>) => {
+        const found = await workflowService.describeNamespace(...args);
+        const id = namespaceId ?? found.namespaceInfo?.id;
+        return { ...found, isGlobalNamespace, namespaceInfo: { ...found.namespaceInfo, id } };
+      };
+    },
+  });
+  return new Proxy(connection, {
+    get: (target, name, receiver) =>
+      name === 'workflowService' ? service : (Reflect.get(target, name, receiver) as unknown),
+  });
+}
+const claim = (cluster: Connection) => claimDeployment(database, cluster, 'default', false);
+const claimFirst = (cluster: Connection) => claimDeployment(database, cluster, 'default', true);
+
+test('a replicated namespace is the same one in the cluster that it fails over to, and back', async () => {
+  await claimFirst(clusterNamed('west', true));
+  await claim(clusterNamed('east', true));
+  await claim(clusterNamed('west', true));
+});
+
+test('one that was noted with its cluster, before it was replicated, is too', async () => {
+  await claimFirst(clusterNamed('west', false));
+  await claim(clusterNamed('west', true));
+  await claim(clusterNamed('east', true));
+});
+
+test.each([
+  ['another cluster’s namespace that is not replicated', false, undefined],
+  ['another replicated namespace', true, '11111111-2222-3333-4444-555555555555'],
+])('%s is refused', async (_what, isGlobal, id) => {
+  await claimFirst(clusterNamed('west', true));
+  await expect(claim(clusterNamed('east', isGlobal, id))).rejects.toMatchObject({ type: 'ForeignDeployment' });
+});
+
+test('what is refused is left as it was', async () => {
+  await claimFirst(clusterNamed('west', false));
+  await expect(claim(clusterNamed('east', false))).rejects.toMatchObject({ type: 'ForeignDeployment' });
+  await claim(clusterNamed('west', false));
+});

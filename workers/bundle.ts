@@ -2,21 +2,39 @@
  * Bundles Longwatch's workflows together with the user's, for one worker that runs both. Called by `worker.ts` where the config
  * names `workflows`; whoever starts many workers bundles once and gives each the file (`workflowBundle`).
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { bundleWorkflowCode } from '@temporalio/worker';
+import { stripVTControlCharacters } from 'node:util';
+import vm from 'node:vm';
+import { bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
+import { ConfigError } from './config/errors';
+import { aliasesOf } from './config/tsconfig';
 
-/** @param userWorkflows absolute. @returns the bundle's code. */
+type Webpack = Parameters<NonNullable<BundleOptions['webpackConfigHook']>>[0];
+
+/**
+ * @param userWorkflows absolute. @returns the bundle's code.
+ * @throws ConfigError where it cannot be bundled, or exports a workflow of a name that Longwatch has.
+ */
 export async function bundleWorkflows(userWorkflows: string, log: Logger): Promise<string> {
   const own = path.join(__dirname, '..', 'workflows');
   const extension = path.extname(__filename);
+  // Where a package is found goes by where a file really lies.
+  const users = realpathSync(userWorkflows);
   const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-workflows-'));
+  const said: string[] = [];
   try {
     const entry = path.join(folder, 'entry.js');
-    const modules = [path.join(own, `index${extension}`), userWorkflows];
-    writeFileSync(entry, modules.map((file) => `export * from ${JSON.stringify(file)};\n`).join(''));
+    const [ours, theirs] = [path.join(own, `index${extension}`), users].map((file) => JSON.stringify(file));
+    writeFileSync(
+      entry,
+      `export * from ${ours};\nexport * from ${theirs};\n` +
+        `import * as ours from ${ours};\nimport * as theirs from ${theirs};\n` +
+        // Where both export a name, one of them wins without a word.
+        `export const longwatchClash = Object.keys(theirs).filter((name) => typeof theirs[name] === 'function' && name in ours);\n`,
+    );
     const { code } = await bundleWorkflowCode({
       workflowsPath: entry,
       logger: {
@@ -25,19 +43,139 @@ export async function bundleWorkflows(userWorkflows: string, log: Logger): Promi
         debug() {},
         info() {},
         warn: (message) => log.warn(message),
-        error: (message) => log.error(message),
+        error: (message) => said.push(message),
       },
-      webpackConfigHook: (config) => {
-        // The very code that this worker has, wherever the user's module would find the package.
-        const alias = { 'longwatch/workflow': path.join(own, `user${extension}`) };
-        // The entry lies in a temporary folder, above which there are no packages.
-        const packages = path.join(path.dirname(require.resolve('@temporalio/workflow/package.json')), '..', '..');
-        const modules = [...(config.resolve?.modules ?? ['node_modules']), packages];
-        return { ...config, resolve: { ...config.resolve, modules, alias: { ...config.resolve?.alias, ...alias } } };
-      },
+      webpackConfigHook: (config) =>
+        webpackConfig(config, { users, entry: folder }, path.join(own, `user${extension}`)),
     });
+    refuseClash(code, userWorkflows, log);
     return code;
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError([`workflows: ${path.basename(userWorkflows)} cannot be bundled: ${reason(said, error)}`]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+interface Sources {
+  users: string;
+  /** The folder of the entry that imports them. */
+  entry: string;
+}
+
+function webpackConfig(config: Webpack, sources: Sources, user: string): Webpack {
+  // The very code that this worker has, wherever the user's module would find the package.
+  const alias = { 'longwatch/workflow': user };
+  // The entry lies in a temporary folder, above which there are no packages.
+  const packages = path.join(path.dirname(require.resolve('@temporalio/workflow/package.json')), '..', '..');
+  const modules = [...(config.resolve?.modules ?? ['node_modules']), packages];
+  const plugins = [...(config.resolve?.plugins ?? []), ...tsconfigPaths(sources)];
+  const extensions = ['.ts', '.mts', '.cts', '.tsx', '.js', '.mjs', '.cjs'];
+  const extensionAlias = { '.js': ['.ts', '.tsx', '.js'], '.mjs': ['.mts', '.mjs'], '.cjs': ['.cts', '.cjs'] };
+  // The SDK compiles .ts alone.
+  const rules = (config.module?.rules ?? []).map((rule) =>
+    rule && typeof rule === 'object' && rule.test instanceof RegExp && rule.test.source === '\\.ts$'
+      ? { ...rule, test: /\.[cm]?tsx?$/ }
+      : rule,
+  );
+  return {
+    ...config,
+    module: { ...config.module, rules },
+    resolve: {
+      ...config.resolve,
+      modules,
+      plugins,
+      extensions,
+      extensionAlias,
+      alias: { ...config.resolve?.alias, ...alias },
+    },
+  };
+}
+
+interface Request {
+  request?: string;
+  path: string | false;
+}
+interface Resolver {
+  ensureHook(name: string): unknown;
+  getHook(name: string): {
+    tapAsync(
+      name: string,
+      fn: (request: Request, context: unknown, callback: (error?: Error | null, result?: unknown) => void) => void,
+    ): void;
+  };
+  doResolve(
+    hook: unknown,
+    request: Request,
+    message: string,
+    context: unknown,
+    callback: (error?: Error | null, result?: unknown) => void,
+  ): void;
+}
+
+/** `paths` of the tsconfig that holds for the user's workflows, for the user's modules. */
+function tsconfigPaths({ users, entry }: Sources) {
+  const aliases = aliasesOf(users);
+  if (!aliases) return [];
+  const apply = (resolver: Resolver): void => {
+    const target = resolver.ensureHook('resolve');
+    resolver.getHook('described-resolve').tapAsync('tsconfig paths', (request, context, callback) => {
+      const { request: asked, path: from } = request;
+      const foreign = from === false || from.includes(`${path.sep}node_modules${path.sep}`) || from === entry;
+      if (!asked || foreign || /^[./]/.test(asked) || path.isAbsolute(asked)) return callback();
+      const next = ([candidate, ...rest]: string[]): void => {
+        if (candidate === undefined) return callback();
+        resolver.doResolve(
+          target,
+          { ...request, request: candidate },
+          `tsconfig paths: ${candidate}`,
+          context,
+          (error, found) => (!error && found ? callback(null, found) : next(rest)),
+        );
+      };
+      next(aliases(asked));
+    });
+  };
+  return [{ apply }] as unknown as NonNullable<NonNullable<Webpack['resolve']>['plugins']>;
+}
+
+/** Of webpack's report what names the file and the cause. */
+function reason(said: readonly string[], error: unknown): string {
+  const lines = stripVTControlCharacters(said.join('\n'))
+    .split('\n')
+    .map((line) => line.trim());
+  const causes = lines.filter((line) => /Module not found|Error:|^x |can't resolve/i.test(line));
+  const [first] = causes;
+  return (first ?? (error instanceof Error ? error.message : String(error))).slice(0, 500);
+}
+
+/** Loads the bundle as a worker will, and asks it which names both have. */
+function refuseClash(code: string, file: string, log: Logger): void {
+  let clash: string[];
+  try {
+    const context = vm.createContext({
+      URL,
+      URLSearchParams,
+      TextEncoder,
+      TextDecoder,
+      AbortController,
+      console: {},
+      __webpack_module_cache__: {},
+    });
+    vm.runInContext(code, context);
+    const loaded: unknown = vm.runInContext('__TEMPORAL__.importWorkflows().longwatchClash.join()', context, {
+      timeout: 5_000,
+    });
+    clash = String(loaded).split(',').filter(Boolean);
+  } catch (error) {
+    // What it needs when it is loaded may be there only in a workflow.
+    log.warn({ err: error }, 'the names of the workflows could not be compared with those of Longwatch');
+    return;
+  }
+  if (clash.length === 0) return;
+  const names = clash.map((name) => `'${name}'`).join(', ');
+  throw new ConfigError([
+    `workflows: ${path.basename(file)} exports ${names}; Longwatch has a workflow of that name, use another`,
+  ]);
 }

@@ -1,16 +1,20 @@
 /**
- * Finds and loads the user's config module, TypeScript included (through tsx). Called by the `worker` and `dev`
+ * Finds and loads the user's config module: JavaScript as Node does, TypeScript through tsx, either as CommonJS or as ES module. Called by the `worker` and `dev`
  * verbs and by worker threads; the resolved config goes to `createWorker`.
  */
-import { existsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs';
+import nodeModule, { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type { ConfigDefinition } from './definition';
 import type { DevHook } from './dev-hook';
 import { ConfigError } from './errors';
 import { resolveConfig, type ResolvedConfig } from './resolve';
+import { tsconfigOf } from './tsconfig';
 
 /** Looked for in the working folder, in this order, when no path is given. */
-export const CONFIG_FILES = ['longwatch.config.ts', 'longwatch.config.js', 'longwatch.config.cjs'] as const;
+export const CONFIG_FILES = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map((end) => `longwatch.config.${end}`);
 
 export interface LoadedConfig {
   /** Absolute. */
@@ -50,23 +54,134 @@ function findConfig(file: string | undefined, cwd: string): string {
   const found = CONFIG_FILES.map((name) => path.join(cwd, name)).find((full) => existsSync(full));
   if (found !== undefined) return found;
   throw new ConfigError([
-    `there is no ${CONFIG_FILES[0]} (or .js, .cjs) in this folder; name yours with --config FILE`,
+    `there is no ${CONFIG_FILES[0]} (or .mts, .cts, .js, .mjs, .cjs) in this folder; name yours with --config FILE`,
   ]);
 }
 
-let compiler: (() => void) | undefined;
-
 async function loadModule(file: string): Promise<Record<string, unknown>> {
+  try {
+    return await (/\.[cm]?js$/.test(file) ? loadJavaScript(file) : loadTypeScript(file));
+  } catch (error) {
+    throw new ConfigError([`${path.basename(file)} could not be loaded: ${reason(error)}${place(error, file)}`]);
+  }
+}
+
+/** As Node itself does it: nothing is compiled, so nothing is written. Only what it cannot do alone is left to the compiler. */
+async function loadJavaScript(file: string): Promise<Record<string, unknown>> {
+  try {
+    return await requireOrImport(file);
+  } catch (error) {
+    if (!NEEDS_COMPILER.test(codeAndMessage(error))) throw error;
+    return loadTypeScript(file);
+  }
+}
+
+/** It requires TypeScript; or it has an `import` and Node takes it for CommonJS. */
+const NEEDS_COMPILER = /MODULE_NOT_FOUND|UNKNOWN_FILE_EXTENSION|SyntaxError|import statement outside|Unexpected token/;
+/** A module that only the ES loader can load: it awaits at its top, or its package says that it is one. */
+const NEEDS_IMPORT = /ERR_REQUIRE_ESM|ERR_REQUIRE_ASYNC_MODULE|Top-level await|await is only valid/i;
+
+async function requireOrImport(file: string): Promise<Record<string, unknown>> {
+  try {
+    return createRequire(__filename)(file) as Record<string, unknown>;
+  } catch (error) {
+    if (!NEEDS_IMPORT.test(codeAndMessage(error))) throw error;
+    return unwrapped((await import(pathToFileURL(file).href)) as Record<string, unknown>);
+  }
+}
+
+let compiler: (() => void) | undefined;
+let importer: (() => Promise<void>) | undefined;
+
+async function loadTypeScript(file: string): Promise<Record<string, unknown>> {
+  const tsconfig = tsconfigOf(file)?.path;
+  // Its cache is in the system's folder for temporary files, where one may be.
+  if (!writable(tmpdir())) process.env.TSX_DISABLE_CACHE = '1';
   // Imported here so that verbs which load no config do not pay for the compiler.
   const { register } = await import('tsx/cjs/api');
   // For good, and for all modules: what the config requires later, when it runs, is compiled too, and finds the copies of
   // packages that the worker has. (tsx's own `require` gives the config copies of its own, and mixes them up with the others.)
-  compiler ??= register();
+  compiler ??= withTsconfig(tsconfig, register);
   try {
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- the compiler is registered for `require`
     return require(file) as Record<string, unknown>;
   } catch (error) {
-    throw new ConfigError([`${path.basename(file)} could not be loaded: ${reason(error)}${place(error, file)}`]);
+    if (!NEEDS_IMPORT.test(codeAndMessage(error))) throw aliasHint(error, tsconfig);
+  }
+  const esm = await import('tsx/esm/api');
+  importer ??= esm.register({ tsconfig: tsconfig ?? false });
+  const url = pathToFileURL(realpathSync(file)).href;
+  asModule(url);
+  try {
+    return unwrapped((await import(url)) as Record<string, unknown>);
+  } catch (error) {
+    throw aliasHint(error, tsconfig);
+  }
+}
+
+/** What awaits at its top is a module, whatever its package says of the ending. */
+function asModule(url: string): void {
+  const { registerHooks } = nodeModule as { registerHooks?: (hooks: { resolve: Resolve }) => void };
+  if (registerHooks) {
+    registerHooks({ resolve: (specifier, context, next) => forced(next(specifier, context)) });
+    return;
+  }
+  // Before Node 22.15 such hooks live in a thread of their own.
+  const code = `export async function resolve(specifier, context, next) {
+    const found = await next(specifier, context);
+    return found.url === ${JSON.stringify(url)} ? { ...found, format: 'module' } : found;
+  }`;
+  nodeModule.register(`data:text/javascript,${encodeURIComponent(code)}`);
+
+  function forced(found: { url: string }) {
+    return found.url === url ? { ...found, format: 'module' } : found;
+  }
+}
+
+type Resolve = (
+  specifier: string,
+  context: object,
+  next: (specifier: string, context: object) => { url: string },
+) => object;
+
+/** `paths` hold for the config whose folder (or one above it) has them, wherever the command is called from. */
+function withTsconfig<T>(tsconfig: string | undefined, act: () => T): T {
+  const before = process.env.TSX_TSCONFIG_PATH;
+  if (tsconfig !== undefined) process.env.TSX_TSCONFIG_PATH = tsconfig;
+  try {
+    return act();
+  } finally {
+    if (before === undefined) delete process.env.TSX_TSCONFIG_PATH;
+    else process.env.TSX_TSCONFIG_PATH = before;
+  }
+}
+
+/** What is not found may be an alias: then it counts which tsconfig was read. */
+function aliasHint(error: unknown, tsconfig: string | undefined): unknown {
+  if (!(error instanceof Error) || !/Cannot find (module|package)/.test(error.message)) return error;
+  const [first] = error.message.split('\n');
+  const read = tsconfig === undefined ? 'there is no tsconfig.json for it' : `its tsconfig is ${tsconfig}`;
+  return Object.assign(new Error(`${first} (${read})`, { cause: error }), { stack: error.stack });
+}
+
+/** A CommonJS module that was imported has its exports below `default`. */
+function unwrapped(namespace: Record<string, unknown>): Record<string, unknown> {
+  const inner = namespace.default;
+  const commonJs = typeof inner === 'object' && inner !== null && '__esModule' in inner;
+  return commonJs ? inner : namespace;
+}
+
+function codeAndMessage(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return `${String((error as { code?: unknown }).code)} ${error.name} ${error.message}`;
+}
+
+function writable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,0 +1,87 @@
+/** The user's workflows in one bundle with Longwatch's: names that both have, aliases, endings, packages of a workspace. */
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pino } from 'pino';
+import { explain } from '../../client/cli/errors';
+import { bundleWorkflows } from '../../workers/bundle';
+
+let folder: string;
+beforeEach(() => (folder = realpathSync(mkdtempSync(path.join(tmpdir(), 'longwatch-users-')))));
+afterEach(() => rmSync(folder, { recursive: true }));
+const lines: string[] = [];
+const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+
+function file(name: string, text: string | object): string {
+  const full = path.join(folder, name);
+  mkdirSync(path.dirname(full), { recursive: true });
+  writeFileSync(full, typeof text === 'string' ? text : JSON.stringify(text));
+  return full;
+}
+
+const refused = async (at: string) =>
+  explain(
+    await bundleWorkflows(at, log).then(
+      () => undefined,
+      (error: unknown) => error,
+    ),
+  );
+
+test.each(['job', 'tracker', 'pool', 'buffer', 'shard', 'compensation'])(
+  'a workflow that is called %s is refused',
+  async (name) => {
+    const at = file(
+      'workflows.ts',
+      `export async function ${name}(input: number): Promise<number> { return input; }\nexport async function mine(): Promise<void> {}`,
+    );
+    expect(await refused(at)).toEqual({
+      status: 2,
+      unexpected: false,
+      message: `workflows: workflows.ts exports '${name}'; Longwatch has a workflow of that name, use another`,
+    });
+  },
+);
+
+test('also where it comes from another module, and under another name there', async () => {
+  file('other.ts', `export const take = async (): Promise<void> => {};`);
+  const at = file('workflows.ts', `export { take as shard } from './other';`);
+  expect((await refused(at)).message).toContain(`exports 'shard'`);
+});
+
+test('what is no workflow may have any name', async () => {
+  const at = file(
+    'workflows.ts',
+    `export const pool = 5;\nexport type job = string;\nexport async function mine(): Promise<void> {}`,
+  );
+  expect(await bundleWorkflows(at, log)).toContain('mine');
+  expect(lines).toEqual([]);
+});
+
+test('aliases of its tsconfig, modules by other endings, a package of the workspace, behind a symbolic link', async () => {
+  file('packages/app/tsconfig.json', { compilerOptions: { paths: { '@/*': ['./src/*'] } } });
+  file('packages/app/src/names.ts', `export const name: string = 'by alias';`);
+  file('packages/app/src/more.mts', `export const more: string = 'by ending';`);
+  file('packages/shared/package.json', { name: '@acme/shared', main: 'src/index.ts' });
+  file('packages/shared/src/index.ts', `export const shared: string = 'by workspace';`);
+  mkdirSync(path.join(folder, 'node_modules/@acme'), { recursive: true });
+  symlinkSync(path.join(folder, 'packages/shared'), path.join(folder, 'node_modules/@acme/shared'));
+  file(
+    'packages/app/workflows.ts',
+    `import { proxyActivities } from '@temporalio/workflow';\nimport { name } from '@/names';\nimport { more } from './src/more.mjs';\nimport { shared } from '@acme/shared';\n` +
+      `export async function mine(): Promise<string> { void proxyActivities; return name + more + shared; }`,
+  );
+  symlinkSync(path.join(folder, 'packages'), path.join(folder, 'link'));
+  const code = await bundleWorkflows(path.join(folder, 'link/app/workflows.ts'), log);
+  for (const text of ['by alias', 'by ending', 'by workspace']) expect(code).toContain(text);
+});
+
+test('what cannot be bundled says which import', async () => {
+  const at = file(
+    'workflows.ts',
+    `import { x } from '@/nothing';\nexport async function mine(): Promise<unknown> { return x; }`,
+  );
+  expect(await refused(at)).toMatchObject({
+    status: 2,
+    message: expect.stringMatching(/workflows\.ts cannot be bundled: .*@\/nothing/) as string,
+  });
+});

@@ -20,6 +20,7 @@ export class NodeMetrics {
   private readonly flushFailures: Counter;
   private readonly fencedTotal: Counter<'tracker'>;
   private readonly countsMended: Counter<'tracker'>;
+  private readonly feedFailures: Counter<'buffer'>;
 
   constructor() {
     const registers = [this.registry];
@@ -60,6 +61,16 @@ export class NodeMetrics {
       labelNames: ['tracker'],
       registers,
     });
+    this.feedFailures = new Counter({
+      name: 'longwatch_feed_key_failures_total',
+      help: 'Entries from trackers whose key could not be found; they went on without one',
+      labelNames: ['buffer'],
+      registers,
+    });
+  }
+
+  feedFailed(buffer: string): void {
+    this.feedFailures.inc({ buffer });
   }
 
   /** A pool whose number of members was not that of its row. */

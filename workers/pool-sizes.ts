@@ -10,7 +10,9 @@ import type { Database, Statement } from '../activities/store/database';
 
 /** Parts of one worker, connections at most. */
 export interface PoolSizes {
-  /** The flush, renewals of leases, the patrol, and room for short activities beside them. */
+  /** The flush's own: whatever else goes on, results are written. */
+  values: number;
+  /** Pools that are taken and loaded, renewals of leases, the patrol, and room for short activities beside them. */
   kit: number;
   /** One for each transaction of a durable activity: it is held as long as the activity's code runs. */
   activities: number;
@@ -24,6 +26,7 @@ export interface PoolSizes {
 }
 
 export const KIT_CONNECTIONS = 6;
+export const VALUES_CONNECTIONS = 1;
 const LISTENERS = 2;
 const PROGRESS = 2;
 const ACTIVITY_CONNECTIONS = 10;
@@ -42,6 +45,7 @@ export function poolSizes(demand: PoolDemand): PoolSizes {
   const chunks = demand.jobs.reduce((sum, concurrency) => sum + concurrency, 0);
   const largest = Math.max(0, ...demand.jobs);
   return {
+    values: VALUES_CONNECTIONS,
     kit: KIT_CONNECTIONS,
     activities: demand.durableActivities === 0 ? 0 : (demand.activityConnections ?? ACTIVITY_CONNECTIONS),
     jobs: chunks === 0 ? 0 : (demand.jobConnections ?? Math.min(Math.max(chunks + PROGRESS, 2 * largest), JOBS_MOST)),
@@ -49,7 +53,8 @@ export function poolSizes(demand: PoolDemand): PoolSizes {
   };
 }
 
-export const totalOf = ({ kit, activities, jobs, listeners }: PoolSizes): number => kit + activities + jobs + listeners;
+export const totalOf = ({ values, kit, activities, jobs, listeners }: PoolSizes): number =>
+  values + kit + activities + jobs + listeners;
 
 const ROOM: Statement = {
   name: 'pool-sizes-room',

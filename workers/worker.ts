@@ -26,7 +26,7 @@ import { Isolation } from '../activities/shift/isolate';
 import { Node } from '../activities/shift/node';
 import { Watchdog } from '../activities/shift/watchdog';
 import { noteReports, readReports } from '../activities/store/buffers';
-import { Database } from '../activities/store/database';
+import { Database, OWN_LIMITS, VALUES_LIMITS } from '../activities/store/database';
 import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
 import type { ShardSinks } from '../workflows/buffer/contract';
@@ -40,7 +40,7 @@ import { readiness } from './readiness';
 import { openDurable, workflowsOf } from './durable';
 import { serveMetrics, type MetricsOptions } from './metrics';
 import { claimName } from './node-name';
-import { poolSizes, tellRoom } from './pool-sizes';
+import { KIT_CONNECTIONS, poolSizes, tellRoom, VALUES_CONNECTIONS } from './pool-sizes';
 import { installRuntime } from './runtime';
 import { schemaProblem } from './schema';
 import { surviveStrayErrors } from './stray-errors';
@@ -94,7 +94,8 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   checkAddress(setup.databaseUrl, 'databaseUrl');
   if (setup.directDatabaseUrl !== undefined) checkAddress(setup.directDatabaseUrl, 'directDatabaseUrl');
   const name = setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
-  const database = new Database({ url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log });
+  const address = { url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log };
+  const database = new Database({ ...address, ...OWN_LIMITS, connections: KIT_CONNECTIONS });
   const connection = await Connection.connect(connectionOptions(temporal)).catch(async (error: unknown) => {
     await database.close();
     throw error;
@@ -126,9 +127,11 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const link = new TemporalLink(new Client({ connection, namespace: temporal.namespace }));
   const health = readiness(() => running, database, link);
   const page = await serveMetrics(metrics.registry, sdkPort, health, log, setup.metrics);
+  const values = new Database({ ...address, ...VALUES_LIMITS, connections: VALUES_CONNECTIONS });
   const node = new Node({
     node: { name, host: hostname(), pid: process.pid, metricsUrl: page.url },
     database,
+    values,
     trackers: config.trackers.map((tracker) => tracker.definition),
     log: log.child({ node: name }),
     metrics,
@@ -230,7 +233,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
       await node.close();
       forget();
       await Promise.allSettled([native.close(), connection.close(), page.close(), giveNameBack()]);
-      await database.close();
+      await Promise.allSettled([database.close(), values.close()]);
     }
   };
   return {

@@ -1,13 +1,14 @@
 /**
  * From a tracker's operation to a buffer: values that have changed become entries. They are stored in the flush's own transaction, so a value
  * that is written has its entry and one that is not has none, and their shards are told when it has committed. What could not be told is told
- * by the patrol. Called by the node's writer (`activities/shift/writer.ts`); next: `workflows/buffer/intake.ts`.
+ * by the patrol. Called by the node's flush (`activities/shift/feed.ts`); next: `workflows/buffer/intake.ts`.
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { BufferDefinition } from '../../workers/config/buffer';
 import type { Json } from '../../workflows/buffer/contract';
 import { shardsOf } from '../../workflows/buffer/init';
+import { jsonBytes } from '../../workflows/lib/size';
 import type { BufferOptions } from '../../workflows/buffer/options';
 import { readBuffer } from '../store/buffers';
 import type { Database, Queryable } from '../store/database';
@@ -25,6 +26,23 @@ export interface FedValue {
   fetchedAt: number;
 }
 
+/** A value on its way to a buffer, with the key that its definition gives it. */
+export interface FedEntry {
+  buffer: string;
+  value: FedValue;
+  key: string | null;
+}
+
+/** A place to go back to within a transaction. */
+export interface FeedMark {
+  notes: number;
+  seqs: ReadonlyMap<string, number>;
+}
+
+/** One stored row at most, so that no text grows with the size of a flush. */
+const ROW_ENTRIES = 1_000;
+const ROW_BYTES = 2 ** 20;
+
 export class BufferFeed {
   private sender = randomUUID();
   private seqs = new Map<string, number>();
@@ -41,29 +59,57 @@ export class BufferFeed {
     private readonly log: Logger,
   ) {}
 
+  /** The user's code: it may throw whatever it likes, so it is asked before the transaction. */
+  keyOf(buffer: string, value: FedValue): string | null {
+    return keyFunction(this.definitions.get(buffer)!.definition)?.(value) ?? null;
+  }
+
   /** In the flush's transaction. */
-  async store(db: Queryable, buffer: string, values: FedValue[]): Promise<void> {
+  async store(db: Queryable, entries: readonly FedEntry[]): Promise<void> {
+    const byBuffer = new Map<string, FedEntry[]>();
+    for (const entry of entries) {
+      const others = byBuffer.get(entry.buffer);
+      if (others) others.push(entry);
+      else byBuffer.set(entry.buffer, [entry]);
+    }
+    for (const [buffer, fed] of byBuffer) await this.storeIn(db, buffer, fed);
+  }
+
+  private async storeIn(db: Queryable, buffer: string, entries: readonly FedEntry[]): Promise<void> {
     const { definition, options } = this.definitions.get(buffer)!;
-    const keyOf = keyFunction(definition);
     // As they are set now: what other senders push of the same key must meet it in the same shard.
     const shards = shardsOf((await readBuffer(db, buffer))?.options ?? options);
-    const groups = new Map<number, FedValue[]>();
+    const groups = new Map<number, FedEntry[]>();
     const turn = this.turn++;
-    for (const value of values) {
-      const key = keyOf?.(value) ?? null;
-      const shard = key === null ? turn % shards : shardOfKey(key, shards);
+    for (const entry of entries) {
+      const shard = entry.key === null ? turn % shards : shardOfKey(entry.key, shards);
       const group = groups.get(shard);
-      if (group) group.push(value);
-      else groups.set(shard, [value]);
+      if (group) group.push(entry);
+      else groups.set(shard, [entry]);
     }
-    for (const [shard, entries] of groups) {
-      const at = `${buffer}/${shard}`;
-      const seq = (this.seqs.get(at) ?? 0) + 1;
-      this.seqs.set(at, seq);
-      const message = { buffer, shard, sender: this.sender, seq, front: null, at: null };
-      const id = `${this.sender}.${shard}.${seq}`;
-      this.notes.push(await storeAndNote(db, { ...message, id }, entries, keyOf && entries.map(keyOf)));
+    for (const [shard, group] of groups) {
+      for (const row of rowsOf(group)) {
+        const at = `${buffer}/${shard}`;
+        const seq = (this.seqs.get(at) ?? 0) + 1;
+        this.seqs.set(at, seq);
+        const message = { buffer, shard, sender: this.sender, seq, front: null, at: null };
+        const id = `${this.sender}.${shard}.${seq}`;
+        const values = row.map(({ value }) => value);
+        const keys = definition.key === undefined ? undefined : row.map(({ key }) => key);
+        this.notes.push(await storeAndNote(db, { ...message, id }, values, keys));
+      }
     }
+  }
+
+  /** Before a savepoint. */
+  mark(): FeedMark {
+    return { notes: this.notes.length, seqs: new Map(this.seqs) };
+  }
+
+  /** The savepoint was rolled back, so nothing of it is there: its numbers are free again. */
+  undo({ notes, seqs }: FeedMark): void {
+    this.notes.length = notes;
+    this.seqs = new Map(seqs);
   }
 
   /** The flush has committed: tells the shards. Never rejects. */
@@ -71,11 +117,27 @@ export class BufferFeed {
     await tell(this.notes.splice(0), this.database, this.push, this.log);
   }
 
-  /** It has not: its numbers are not used again, and a gap in them would be remembered for ever. */
+  /** It has not, or nobody knows: its numbers are not used again, and a gap in them would be remembered for ever. */
   rolledBack(): void {
     if (this.notes.length === 0) return;
     this.notes = [];
     this.sender = randomUUID();
     this.seqs.clear();
   }
+}
+
+function* rowsOf(entries: readonly FedEntry[]): Generator<FedEntry[]> {
+  let row: FedEntry[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    const size = jsonBytes(entry.value);
+    if (row.length >= ROW_ENTRIES || (row.length > 0 && bytes + size > ROW_BYTES)) {
+      yield row;
+      row = [];
+      bytes = 0;
+    }
+    row.push(entry);
+    bytes += size;
+  }
+  if (row.length > 0) yield row;
 }

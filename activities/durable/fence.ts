@@ -1,10 +1,11 @@
 /**
  * The fence of a pool: the token that lets only its newest holder write. A shift takes it before its first fetch
- * (`shift/keep.ts`); every flush locks it and compares (`store/writer.ts`). Taking waits for a flush
+ * (`shift/keep.ts`); every flush locks it and compares (`shift/flush.ts`). Taking waits for a flush
  * that is under way and refuses every later one, whatever Temporal believes of the older attempt.
  */
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
+import type { Clock } from '../shift/clock';
 import { run, type Database, type Queryable, type Statement } from '../store/database';
 import { storable } from '../store/text';
 
@@ -25,14 +26,23 @@ export interface Held {
   takenAt: number;
 }
 
-/** What a flush sees of a pool that it has locked. */
-export interface LockedPool {
-  tracker: string;
-  pool: number;
+/** Whose a pool is: who has taken it, and the token that was given for it. */
+export interface Holding {
+  claim: Claim;
   token: number;
+}
+
+/** What a flush sees of a pool that is its own and that it has locked. */
+export interface LockedPool {
   rosterVersion: number;
   reloadVersion: number;
 }
+
+/**
+ * What a flush is told of a pool: `fenced` where it is not ours any more; `later` where it is, as far as can be seen, but somebody has
+ * it locked who may be about to take it or to change its members, or a person, or a process that is frozen.
+ */
+export type Standing = LockedPool | 'fenced' | 'later';
 
 const HOLDER_RUN: Statement = {
   name: 'fence-holder-run',
@@ -51,54 +61,92 @@ const TAKE: Statement = {
             or (p.run_id = excluded.run_id and (p.shift, p.attempt) < (excluded.shift, excluded.attempt))
             or (p.run_id <> excluded.run_id and p.run_id = $7)
          returning token::float8 as token, roster_version::float8 as roster_version,
-                   (extract(epoch from now()) * 1000)::float8 as taken_at`,
+                   (extract(epoch from clock_timestamp()) * 1000)::float8 as taken_at`,
 };
-/** FOR SHARE conflicts with taking, and with a change of the roster, but not with the flushes of other nodes. */
+/**
+ * The token and, beside it, for whom it was given: a server that a failover has put back some moments may give a token twice. Not locked:
+ * what is missing is told apart by LOOK.
+ */
+const HELD = `
+         from unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::int[])
+           as h (tracker, pool, token, run_id, shift, attempt)
+         join longwatch.pool p on p.tracker = h.tracker and p.pool = h.pool and p.token = h.token
+           and p.run_id = h.run_id and p.shift = h.shift and p.attempt = h.attempt`;
+/**
+ * FOR SHARE conflicts with taking, and with a change of the roster, but not with the flushes of other nodes. What is locked is passed over:
+ * who waited would let all of a node's pools wait for one.
+ */
 const LOCK: Statement = {
   name: 'fence-lock',
-  text: `select p.tracker, p.pool, p.token::float8 as token, p.roster_version::float8 as roster_version,
-                p.reload_version::float8 as reload_version
-         from longwatch.pool p
-         join unnest($1::text[], $2::int[]) as h (tracker, pool) on p.tracker = h.tracker and p.pool = h.pool
+  text: `select p.tracker, p.pool, p.roster_version::float8 as roster_version, p.reload_version::float8 as reload_version
+         ${HELD}
          order by p.tracker, p.pool
-         for share of p`,
+         for share of p skip locked`,
 };
+const LOOK: Statement = {
+  name: 'fence-look',
+  text: `select p.tracker, p.pool ${HELD}`,
+};
+/** The same for one pool whose holder waits for it. */
+const LOCK_ONE: Statement = {
+  name: 'fence-lock-one',
+  text: `select 1 ${HELD} for share of p`,
+};
+const OWN = 'tracker = $1 and pool = $2 and token = $3 and run_id = $4 and shift = $5 and attempt = $6';
 const RELEASE: Statement = {
   name: 'fence-release',
-  text: `update longwatch.pool set released_at = now(), crashes = 0 where tracker = $1 and pool = $2 and token = $3`,
+  text: `update longwatch.pool set released_at = now(), crashes = 0 where ${OWN}`,
 };
 /** Crashes count as in a row when the shift had been kept for less than a minute. */
 const CRASHED: Statement = {
   name: 'fence-crashed',
   text: `update longwatch.pool
          set crashes = case when taken_at < now() - interval '1 minute' then 1 else crashes + 1 end,
-             last_error = $4, released_at = now()
-         where tracker = $1 and pool = $2 and token = $3
+             last_error = $7, released_at = now()
+         where ${OWN}
          returning crashes`,
 };
 const QUARANTINE: Statement = {
   name: 'fence-quarantine',
-  text: `update longwatch.pool set quarantined_at = now() where tracker = $1 and pool = $2 and token = $3`,
+  text: `update longwatch.pool set quarantined_at = now() where ${OWN}`,
 };
+
+/** Whoever has the pool's row locked is asked again this much later, so that a wait for it does not hold a connection. Milliseconds. */
+const TAKE_WAIT_MS = 500;
 
 /**
  * Takes the fence, or throws Fenced. `isCurrent` asks Temporal whether the claim's run is the current one of its workflow; it is
- * only called when the holder is of another run (after a reset, a restart or continue-as-new), whose numbers say nothing.
+ * only called when the holder is of another run (after a reset, a restart or continue-as-new), whose numbers say nothing. Waits for
+ * half a second at most for who has the row locked (SQLSTATE 55P03).
+ * @param clock is told the database's time
  */
-export async function takeFence(database: Database, claim: Claim, isCurrent: () => Promise<boolean>): Promise<Held> {
+export async function takeFence(
+  database: Database,
+  claim: Claim,
+  isCurrent: () => Promise<boolean>,
+  clock?: Pick<Clock, 'now' | 'set'>,
+): Promise<Held> {
   for (let tries = 0; tries < 3; tries++) {
     const [holder] = await database.rows<{ run_id: string | null }>(HOLDER_RUN, [claim.tracker, claim.pool]);
     const other = holder?.run_id != null && holder.run_id !== claim.runId ? holder.run_id : null;
     if (other !== null && !(await isCurrent())) break;
-    const rows = await database.rows<{ token: number; roster_version: number; taken_at: number }>(TAKE, [
-      claim.tracker,
-      claim.pool,
-      claim.runId,
-      claim.shift,
-      claim.attempt,
-      claim.node,
-      other,
-    ]);
+    const rows = await database.transaction(
+      async (db) => {
+        const askedAt = clock?.now() ?? 0;
+        const taken = await run<{ token: number; roster_version: number; taken_at: number }>(db, TAKE, [
+          claim.tracker,
+          claim.pool,
+          claim.runId,
+          claim.shift,
+          claim.attempt,
+          claim.node,
+          other,
+        ]);
+        if (taken[0]) clock?.set(taken[0].taken_at, askedAt);
+        return taken;
+      },
+      { lockTimeoutMs: TAKE_WAIT_MS },
+    );
     if (rows[0]) return { token: rows[0].token, rosterVersion: rows[0].roster_version, takenAt: rows[0].taken_at };
     // No row: either ours is the older claim, or the holder changed in between and is looked at again.
     if (other === null) break;
@@ -109,27 +157,58 @@ export async function takeFence(database: Database, claim: Claim, isCurrent: () 
   );
 }
 
-/** Locks the fences until the transaction ends; what is missing or has another token is not ours. */
-export async function lockFences(db: Queryable, pools: { tracker: string; pool: number }[]): Promise<LockedPool[]> {
-  const rows = await run<{
-    tracker: string;
-    pool: number;
-    token: number;
-    roster_version: number;
-    reload_version: number;
-  }>(db, LOCK, [pools.map((p) => p.tracker), pools.map((p) => p.pool)]);
-  return rows.map((row) => ({
-    tracker: row.tracker,
-    pool: row.pool,
-    token: row.token,
-    rosterVersion: row.roster_version,
-    reloadVersion: row.reload_version,
-  }));
+/**
+ * Locks the fences that are free and still ours until the transaction ends, and says of each of the others why it is not locked: what
+ * is gone, or has another holder, is fenced; what somebody else has locked is for later. Waits for nobody.
+ */
+export async function lockFences(db: Queryable, holdings: readonly Holding[]): Promise<Standing[]> {
+  const locked = new Map<string, LockedPool>();
+  const rows = await run<{ tracker: string; pool: number; roster_version: number; reload_version: number }>(
+    db,
+    LOCK,
+    columnsOf(holdings),
+  );
+  for (const { tracker, pool, roster_version, reload_version } of rows) {
+    locked.set(`${tracker}/${pool}`, { rosterVersion: roster_version, reloadVersion: reload_version });
+  }
+  const rest = holdings.filter(({ claim }) => !locked.has(keyOf(claim)));
+  const there = new Set<string>();
+  if (rest.length > 0) {
+    for (const row of await run<{ tracker: string; pool: number }>(db, LOOK, columnsOf(rest))) there.add(keyOf(row));
+  }
+  return holdings.map(({ claim }) => locked.get(keyOf(claim)) ?? (there.has(keyOf(claim)) ? 'later' : 'fenced'));
 }
+
+/** Locks one fence, waiting for whoever has it; false: it is not ours any more. */
+export async function lockFence(db: Queryable, holding: Holding): Promise<boolean> {
+  return (await run(db, LOCK_ONE, columnsOf([holding]))).length > 0;
+}
+
+const keyOf = ({ tracker, pool }: { tracker: string; pool: number }): string => `${tracker}/${pool}`;
+
+function columnsOf(holdings: readonly Holding[]): unknown[] {
+  return [
+    holdings.map(({ claim }) => claim.tracker),
+    holdings.map(({ claim }) => claim.pool),
+    holdings.map(({ token }) => token),
+    holdings.map(({ claim }) => claim.runId),
+    holdings.map(({ claim }) => claim.shift),
+    holdings.map(({ claim }) => claim.attempt),
+  ];
+}
+
+const ownOf = ({ claim, token }: Holding): unknown[] => [
+  claim.tracker,
+  claim.pool,
+  token,
+  claim.runId,
+  claim.shift,
+  claim.attempt,
+];
 
 /** Notes a clean end. The next shift takes the fence whether or not this was reached. */
 export async function releaseFence(database: Database, claim: Claim, token: number): Promise<void> {
-  await database.rows(RELEASE, [claim.tracker, claim.pool, token]);
+  await database.rows(RELEASE, ownOf({ claim, token }));
 }
 
 /** Crashes in a row that put a pool in quarantine. */
@@ -137,13 +216,9 @@ export const CRASH_LIMIT = 3;
 
 /** Notes a crash; true when it was one too many, and the pool is now in quarantine. */
 export async function recordCrash(database: Database, claim: Claim, token: number, error: Error): Promise<boolean> {
-  const [row] = await database.rows<{ crashes: number }>(CRASHED, [
-    claim.tracker,
-    claim.pool,
-    token,
-    storable(error.message, 1_000),
-  ]);
+  const own = ownOf({ claim, token });
+  const [row] = await database.rows<{ crashes: number }>(CRASHED, [...own, storable(error.message, 1_000)]);
   if (!row || row.crashes < CRASH_LIMIT) return false;
-  await database.rows(QUARANTINE, [claim.tracker, claim.pool, token]);
+  await database.rows(QUARANTINE, own);
   return true;
 }

@@ -7,7 +7,7 @@ import type { PassEnd } from '../../workflows/population/contract';
 import type { JobOptions } from '../../workflows/population/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
-import type { Database, Statement } from '../store/database';
+import type { Database, Statement, TransactionOptions } from '../store/database';
 import { tokenOf, type OpenTick } from '../store/ticks';
 import type { Backends } from './backends';
 import type { TableFacts } from './catalog';
@@ -55,7 +55,7 @@ export interface PassWork {
   database: Database;
   /** How long a transaction of it waits for a lock, milliseconds; and what each begins with. */
   lockMs: number;
-  begin: string;
+  begin: TransactionOptions;
   /** Its transactions that are at work, so that a worker that must end can cancel them. */
   backends: Backends;
   ending: Ending;
@@ -83,14 +83,12 @@ export interface WorkResult {
  * It gives way: who waits for a lock for longer than `lockMs` is rolled back, and comes again. Compiling a statement costs more than a
  * chunk of it.
  */
-export function beginOf(lockMs: number): string {
-  const settings = {
-    synchronous_commit: 'off',
-    idle_in_transaction_session_timeout: 10_000,
-    lock_timeout: lockMs,
-    jit: 'off',
+export function beginOf(lockMs: number): TransactionOptions {
+  return {
+    begin: 'begin; set local synchronous_commit = off; set local jit = off',
+    idleTimeoutMs: 10_000,
+    lockTimeoutMs: lockMs,
   };
-  return ['begin', ...Object.entries(settings).map(([name, value]) => `set local ${name} = ${value}`)].join('; ');
 }
 
 const DEADLOCK: Statement = {

@@ -1,7 +1,8 @@
 /**
- * The time by which a node works: the database's, as well as the node knows it, so that a worker whose own clock is
- * wrong does no harm. Between readings it runs on the monotonic clock; small differences are left
- * alone, since each correction would make every run look late or early.
+ * The time by which a node works: the database's as it was first read, so that a worker whose own clock is wrong does no harm. From
+ * there it runs on the monotonic clock and never jumps: due times, time-outs and holds in memory stay what they are when the
+ * database's clock is put right, or a failover brings a database whose clock differs. Only what is written to the store, or read from it,
+ * is moved by the difference (`toStore`, `fromStore`).
  */
 import { performance } from 'node:perf_hooks';
 
@@ -10,6 +11,8 @@ const TOLERANCE_MS = 100;
 
 export class Clock {
   private offset = Date.now() - performance.now();
+  /** How far the database's clock is ahead of this one. */
+  private ahead = 0;
   private read = false;
 
   /** Epoch milliseconds, with fractions. */
@@ -22,11 +25,29 @@ export class Clock {
     return epochMs + this.now() - Date.now();
   }
 
-  /** A reading of the database's clock, asked for at `askedAt` (by this clock) and just received. */
+  /** A time of this clock, as the database's shows it. */
+  toStore(ms: number): number {
+    return ms + this.ahead;
+  }
+
+  fromStore(ms: number): number {
+    return ms - this.ahead;
+  }
+
+  /**
+   * A reading of the database's clock, asked for at `askedAt` (by this clock) and just received. The first one sets the clock; read it
+   * before anything has a due time. A later one counts only where it cannot be right: outside of the time between question and answer.
+   * However long that was (a collection of garbage, user code that does not yield), it does not bend the clock.
+   */
   set(databaseMs: number, askedAt: number): void {
-    const difference = databaseMs - (askedAt + this.now()) / 2;
-    if (this.read && Math.abs(difference) <= TOLERANCE_MS) return;
-    this.offset += difference;
-    this.read = true;
+    const answeredAt = this.now();
+    if (!this.read) {
+      this.read = true;
+      this.offset += databaseMs - (askedAt + answeredAt) / 2;
+      return;
+    }
+    const early = this.toStore(askedAt) - TOLERANCE_MS;
+    const late = this.toStore(answeredAt) + TOLERANCE_MS;
+    if (databaseMs < early || databaseMs > late) this.ahead = databaseMs - (askedAt + answeredAt) / 2;
   }
 }

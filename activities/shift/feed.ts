@@ -1,57 +1,87 @@
 /**
- * Which of a flush's values go to a buffer: those that have changed, of operations whose definition names one. Called by
- * `writer.ts` within its transaction; next: `activities/buffer/feed.ts`.
+ * Which of a flush's values go to a buffer: those that have changed, of operations whose definition names one. Called by `flush.ts`: before
+ * its transaction for the entries, since a buffer's `key` is the user's code, and within it for those whose values have changed.
+ * Next: `activities/buffer/feed.ts`.
  */
 import type { TrackerDefinition } from '../../workers/config/definition';
 import type { Json } from '../../workflows/buffer/contract';
-import type { BufferFeed, FedValue } from '../buffer/feed';
+import type { BufferFeed, FedEntry, FeedMark } from '../buffer/feed';
+import { errorOf } from '../failures';
 import type { Queryable } from '../store/database';
-import type { Harvest, PoolShift } from './pool-shift';
+import { unstorable } from '../store/text';
+import type { Clock } from './clock';
+import type { Portion } from './flush';
+import type { OperationLoop } from './operation';
+
+/** What a buffer gets if the value has changed, by `operation/member`. */
+export type FedEntries = ReadonlyMap<string, FedEntry>;
 
 export class ValueFeed {
   constructor(
     private readonly trackers: ReadonlyMap<string, TrackerDefinition>,
     private readonly buffers: BufferFeed,
+    private readonly clock: Clock,
+    /** A `key` function that threw, or gave what cannot be a key; its entry goes on without one. */
+    private readonly keyFailed: (error: Error, buffer: string, operation: OperationLoop, id: string) => void,
   ) {}
 
-  wanted(harvests: ReadonlyMap<PoolShift, Harvest>): boolean {
-    for (const [shift, harvest] of harvests) {
+  /** Undefined where nothing feeds a buffer. Never throws. */
+  entriesOf(portions: readonly Portion[]): FedEntries | undefined {
+    let entries: Map<string, FedEntry> | undefined;
+    for (const { shift, harvest } of portions) {
       for (const [loop, { successes }] of harvest) {
-        if (successes.size > 0 && this.bufferOf(shift.trackerName, loop.name) !== undefined) return true;
-      }
-    }
-    return false;
-  }
-
-  async store(db: Queryable, harvests: ReadonlyMap<PoolShift, Harvest>, changed: ReadonlySet<string>): Promise<void> {
-    if (changed.size === 0) return;
-    const byBuffer = new Map<string, FedValue[]>();
-    for (const [shift, harvest] of harvests) {
-      for (const [loop, { successes: rows }] of harvest) {
-        const buffer = this.bufferOf(shift.trackerName, loop.name);
+        const buffer = this.trackers.get(shift.trackerName)?.operations[loop.name]?.buffer;
         if (buffer === undefined) continue;
-        const values = byBuffer.get(buffer) ?? [];
-        byBuffer.set(buffer, values);
-        for (const [slot, { key, json, fetchedAt }] of rows) {
-          if (json === null || !changed.has(`${loop.name}/${key}`)) continue;
-          const id = shift.members.id(slot);
-          const value = JSON.parse(json) as Json;
-          values.push({ tracker: shift.trackerName, operation: loop.name, id, value, fetchedAt });
+        entries ??= new Map();
+        for (const [slot, { key: member, json, fetchedAt }] of successes) {
+          if (json === null) continue;
+          const value = {
+            tracker: shift.trackerName,
+            operation: loop.name,
+            id: shift.members.id(slot),
+            value: JSON.parse(json) as Json,
+            fetchedAt: this.clock.toStore(fetchedAt),
+          };
+          let key: string | null = null;
+          try {
+            key = this.buffers.keyOf(buffer, value);
+            const wrong = key === null ? undefined : unstorable(key);
+            if (wrong !== undefined) {
+              key = null;
+              throw new TypeError(`the key that buffer ${buffer} gives to this value ${wrong}`);
+            }
+          } catch (thrown) {
+            this.keyFailed(errorOf(thrown), buffer, loop, value.id);
+          }
+          entries.set(`${loop.name}/${member}`, { buffer, value, key });
         }
       }
     }
-    for (const [buffer, values] of byBuffer) if (values.length > 0) await this.buffers.store(db, buffer, values);
+    return entries;
   }
 
-  committed(): Promise<void> {
-    return this.buffers.committed();
+  /** @param changed `operation/member` of the values that are not what they were */
+  store(db: Queryable, entries: FedEntries, changed: readonly string[]): Promise<void> {
+    return this.buffers.store(
+      db,
+      changed.flatMap((name) => entries.get(name) ?? []),
+    );
+  }
+
+  /** Before a savepoint: what `undo` goes back to. */
+  mark(): FeedMark {
+    return this.buffers.mark();
+  }
+
+  undo(mark: FeedMark): void {
+    this.buffers.undo(mark);
+  }
+
+  committed(): void {
+    void this.buffers.committed();
   }
 
   rolledBack(): void {
     this.buffers.rolledBack();
-  }
-
-  private bufferOf(tracker: string, operation: string): string | undefined {
-    return this.trackers.get(tracker)?.operations[operation]?.buffer;
   }
 }

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import { NOTIFY_CHANNEL } from '../../workflows/tracker/contract';
 import type { GateDefinition } from '../../workers/config/definition';
 import type { GateOptions } from '../../workflows/tracker/options';
-import { lockFences } from '../durable/fence';
+import { lockFence } from '../durable/fence';
 import { errorOf } from '../failures';
 import type { Database } from '../store/database';
 import { notify, readTracker, setGate } from '../store/trackers';
@@ -79,12 +79,11 @@ export class GateKeeper {
   }
 
   private async write(open: boolean): Promise<void> {
-    const { tracker, pool } = this.shift.claim;
+    const { tracker } = this.shift.claim;
     await this.database.transaction(async (db) => {
       // The tracker's row first, as everywhere: a flush never waits for it, so nothing waits in a circle.
       const row = await readTracker(db, tracker, 'all');
-      const [fence] = await lockFences(db, [{ tracker, pool }]);
-      if (!row || fence?.token !== this.shift.token) return;
+      if (!row || !(await lockFence(db, this.shift.holding))) return;
       await setGate(db, tracker, open);
       if (row.gateOpen !== open) await notify(db, NOTIFY_CHANNEL, { tracker });
     });

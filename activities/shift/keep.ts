@@ -6,6 +6,7 @@
  * The fence decides, not Temporal's reachability: when Temporal cannot be reached, core cancels the activity by
  * itself after a while; such a cancellation is not obeyed. The shift goes on as long as its flushes hold the fence.
  */
+import { performance } from 'node:perf_hooks';
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
@@ -13,9 +14,11 @@ import { poolWorkflowId, type ShiftInput, type ShiftOptions, type ShiftResult } 
 import type { TrackerDefinition } from '../../workers/config/definition';
 import { recordCrash, releaseFence, takeFence, type Claim, type Held } from '../durable/fence';
 import { errorOf, failure } from '../failures';
-import { isOutage, type Database } from '../store/database';
-import { freshnessOf, membersOf } from '../store/members';
+import { reach } from '../points';
+import type { Database, Queryable } from '../store/database';
+import { freshnessOf, membersOf, type FreshnessRow } from '../store/members';
 import { readSlots } from '../store/pools';
+import { isPassing } from '../store/sqlstate';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../temporal';
 import { ForcedCrash, type Node } from './node';
@@ -25,6 +28,12 @@ import { PoolShift, type Ending } from './pool-shift';
 const LAST_RUNS_MS = 100;
 /** While Temporal is away, or this activity unknown to it, a shift looks this often whether it may end. Milliseconds. */
 const OUTAGE_CHECK_MS = 1_000;
+/** Options that were stored before there was such an option have none. */
+const DEFAULT_PATIENCE_MS = 10_000;
+/** Between two tries to take a pool that somebody has locked, or of a database that is away. Milliseconds. */
+const TAKE_AGAIN_MS = 250;
+/** Members whose values are read in one go. */
+const LOAD_PART = 500;
 /** How often an orphaned shift asks for a successor. Milliseconds. */
 const ORPHAN_WAKE_MS = 15_000;
 
@@ -57,14 +66,21 @@ export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<Shi
   const heartbeatTimeoutMs = info.heartbeatTimeoutMs ?? 5_000;
   const heart = setInterval(() => Context.current().heartbeat(), heartbeatTimeoutMs * 0.4);
   try {
-    const taken = await take(deps, claim, heartbeatTimeoutMs);
+    const taken = await take(deps, claim);
     if (taken.tracker.state === 'stopped') return resultOf('stopped', node, undefined, 0);
     // Tried again and again, it would keep the time-out that it was scheduled with, which may be why it is.
     if (info.attempt > 1 && taken.tracker.options.heartbeatTimeoutMs !== heartbeatTimeoutMs) {
       return { ...resultOf('handed back', node, undefined, 0), options: shiftOptions(taken.tracker) };
     }
-    const shift = await begin(deps, claim, taken, definition, log);
-    return await keep(deps, shift, definition, input, heartbeatTimeoutMs);
+    const kept: Kept = { claim, token: taken.held.token, definition, log };
+    let shift: PoolShift;
+    try {
+      shift = await begin(deps, claim, taken, definition, log);
+    } catch (thrown) {
+      // Taken and not kept: it counts as a crash, or it would be tried for ever.
+      return await crashed(deps, kept, undefined, errorOf(thrown), 0);
+    }
+    return await keep(deps, shift, kept, input, heartbeatTimeoutMs);
   } catch (thrown) {
     const error = errorOf(thrown);
     if ((error as { type?: unknown }).type === ErrorType.Fenced) return resultOf('fenced', node, undefined, 0);
@@ -74,22 +90,25 @@ export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<Shi
   }
 }
 
-/** Reads the tracker and takes the fence; waits out a short outage of the database, for one heartbeat timeout. */
+/** Reads the tracker and takes the fence; waits out a short outage of the database, and whoever has the pool locked, for as long as a shift would. */
 async function take(
-  { database, temporal }: ShiftDeps,
+  { node, database, temporal }: ShiftDeps,
   claim: Claim,
-  patienceMs: number,
 ): Promise<{ held: Held; tracker: TrackerRow }> {
-  const until = Date.now() + patienceMs;
+  const began = performance.now();
+  let patienceMs = DEFAULT_PATIENCE_MS;
   for (;;) {
     try {
-      const tracker = await database.transaction((db) => readTracker(db, claim.tracker));
-      if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
       const isCurrent = () => temporal.isCurrent(poolWorkflowId(claim.tracker, claim.pool), claim.runId);
-      return { tracker, held: await takeFence(database, claim, isCurrent) };
+      return await node.taking.run(async () => {
+        const tracker = await database.transaction((db) => readTracker(db, claim.tracker));
+        if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
+        patienceMs = tracker.options.patienceMs ?? DEFAULT_PATIENCE_MS;
+        return { tracker, held: await takeFence(database, claim, isCurrent, node.clock) };
+      });
     } catch (error) {
-      if (!isOutage(error) || Date.now() > until) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 250));
+      if (!isPassing(error) || performance.now() - began > patienceMs) throw error;
+      await new Promise((resolve) => setTimeout(resolve, TAKE_AGAIN_MS));
     }
   }
 }
@@ -102,29 +121,43 @@ async function begin(
   definition: TrackerDefinition,
   log: Logger,
 ): Promise<PoolShift> {
+  await reach('shift.fenced');
   const shift = new PoolShift(
     { claim, held, definition, tracker, host: node, log, latenessOf: (t, o) => node.latenessOf(t, o) },
     tracker,
   );
-  await database.transaction(async (db) => {
-    const slots = await readSlots(db, claim.tracker, claim.pool);
-    const members = await membersOf(db, claim.tracker, slots);
-    const freshness = await freshnessOf(
-      db,
-      members.map((member) => member.key),
-    );
-    shift.loadAll(members, freshness);
-  });
-  node.trackers.set(tracker.name, tracker);
+  try {
+    await node.loading.run(() => database.transaction((db) => load(db, shift)));
+  } catch (error) {
+    shift.close();
+    throw error;
+  }
+  // Another shift of the tracker may have seen a newer row meanwhile; the next flush reads it again where this one is the newer.
+  const known = node.trackers.get(tracker.name);
+  if (known && known.version > tracker.version) shift.follow(known);
+  else node.trackers.set(tracker.name, tracker);
   node.join(shift, definition);
   log.info({ members: shift.members.size }, 'keeps the pool');
   return shift;
 }
 
+/** A part at a time: what the node keeps already goes on in between. */
+async function load(db: Queryable, shift: PoolShift): Promise<void> {
+  const { tracker, pool } = shift.claim;
+  const slots = await readSlots(db, tracker, pool);
+  const members = await membersOf(db, tracker, slots);
+  const freshness: FreshnessRow[] = [];
+  for (let from = 0; from < members.length; from += LOAD_PART) {
+    const part = members.slice(from, from + LOAD_PART).map((member) => member.key);
+    for (const row of await freshnessOf(db, part)) freshness.push(row);
+  }
+  shift.loadAll(members, freshness);
+}
+
 async function keep(
   deps: ShiftDeps,
   shift: PoolShift,
-  definition: TrackerDefinition,
+  kept: Kept,
   input: ShiftInput,
   heartbeatTimeoutMs: number,
 ): Promise<ShiftResult> {
@@ -142,7 +175,7 @@ async function keep(
   if (ending !== 'fenced') await node.writer.flush();
   node.leave(shift);
   const ranMs = Date.now() - began;
-  if (ending instanceof Error) return crashed(deps, shift, definition, ending, ranMs);
+  if (ending instanceof Error) return crashed(deps, kept, shift, ending, ranMs);
   await releaseFence(deps.database, shift.claim, shift.token).catch(() => undefined);
   shift.log.info({ end: ending, ranMs, members: shift.members.size }, 'hands the pool back');
   return resultOf(ending, node, shift, ranMs);
@@ -176,8 +209,11 @@ function watchForEnd(
 
   const check = async (): Promise<void> => {
     const now = Date.now();
-    if (node.clock.now() - shift.checkedAt > heartbeatTimeoutMs) {
-      shift.end(failure(ErrorType.StoreUnavailable, 'no flush has succeeded for one heartbeat timeout'));
+    const patienceMs = shift.options.patienceMs ?? DEFAULT_PATIENCE_MS;
+    if (shift.refusedFor(performance.now()) > patienceMs) {
+      shift.end(
+        failure(ErrorType.StoreUnavailable, `nothing of this pool could be written for ${patienceMs} ms (patience)`),
+      );
     } else if (orphaned) {
       if (now - wokenAt < ORPHAN_WAKE_MS || !(await temporal.reachable())) return;
       wokenAt = now;
@@ -208,19 +244,28 @@ async function lastRuns(shift: PoolShift): Promise<void> {
   shift.abandon('the shift is over');
 }
 
+/** A pool that was taken, whether or not its shift came about. */
+interface Kept {
+  claim: Claim;
+  token: number;
+  definition: TrackerDefinition;
+  log: Logger;
+}
+
 /** A crash is tried again by Temporal (on any worker), until there have been three in a row. */
 async function crashed(
   { node, database }: ShiftDeps,
-  shift: PoolShift,
-  definition: TrackerDefinition,
+  { claim, token, definition, log }: Kept,
+  shift: PoolShift | undefined,
   error: Error,
   ranMs: number,
 ): Promise<ShiftResult> {
-  if (isOutage(error)) throw error;
-  shift.log.error({ err: error, ranMs }, 'the shift crashed');
-  node.report(error, { tracker: definition.name, pool: shift.claim.pool, node: node.node.name }, definition);
-  if (await recordCrash(database, shift.claim, shift.token, error)) {
-    shift.log.error('the pool is in quarantine; `longwatch resume` releases it');
+  // Not this pool's doing: an outage, somebody's lock, a statement that took too long.
+  if (isPassing(error)) throw error;
+  log.error({ err: error, ranMs }, 'the shift crashed');
+  node.report(error, { tracker: definition.name, pool: claim.pool, node: node.node.name }, definition);
+  if (await recordCrash(database, claim, token, error)) {
+    log.error('the pool is in quarantine; `longwatch resume` releases it');
     return resultOf('quarantined', node, shift, ranMs);
   }
   throw error instanceof ForcedCrash ? failure(ErrorType.ForcedCrash, error.message) : error;

@@ -9,9 +9,10 @@ import type { ChangeNotice } from '../../workflows/tracker/contract';
 import type { BufferFeed } from '../buffer/feed';
 import { errorOf } from '../failures';
 import type { Database } from '../store/database';
-import { endNode, type NodeRow, type StatsRow } from '../store/nodes';
+import type { NodeRow, StatsRow } from '../store/nodes';
 import type { TrackerRow } from '../store/trackers';
 import type { NodeMetrics } from '../telemetry';
+import { Attendance } from './attendance';
 import { Clock } from './clock';
 import { ValueFeed } from './feed';
 import { GateKeeper } from './gate';
@@ -22,6 +23,7 @@ import { Listener } from './listener';
 import type { OperationHost, OperationLoop } from './operation';
 import type { PoolShift } from './pool-shift';
 import { Ring } from './ring';
+import { Semaphore } from './semaphore';
 import { NodeTotals } from './totals';
 import type { Watchdog } from './watchdog';
 import { Writer } from './writer';
@@ -34,10 +36,15 @@ const IDLE_TICK_MS = 100;
 const LOOK_MS = 50;
 /** Backlog, memory and members of each pool are looked at this often (T8 of the tracker's requirements). */
 const CHECKUP_MS = 30_000;
+/** Pools at once. */
+const LOADING = 2;
+const TAKING = 2;
 
 export interface NodeOptions {
   node: NodeRow;
   database: Database;
+  /** The flush's own: one connection that nobody else can take. @default database, for tests */
+  values?: Database;
   trackers: readonly TrackerDefinition[];
   log: Logger;
   metrics: NodeMetrics;
@@ -58,6 +65,11 @@ export class Node implements OperationHost {
   readonly shifts = new Set<PoolShift>();
   readonly trackers = new Map<string, TrackerRow>();
   readonly writer: Writer;
+  /** Pools that come over are loaded by a few at a time: they must not take up the connections, nor the thread, of those that are kept. */
+  readonly loading = new Semaphore(LOADING);
+  /** So are those that are taken: each may wait a moment for a lock that somebody holds. */
+  readonly taking = new Semaphore(TAKING);
+  private readonly attendance: Attendance;
   readonly feed: ValueFeed | undefined;
   readonly totals = new NodeTotals();
   readonly definitions: ReadonlyMap<string, TrackerDefinition>;
@@ -76,13 +88,25 @@ export class Node implements OperationHost {
     this.log = options.log;
     this.ring = new Ring(this.clock, { places: options.nodeConcurrency, threads: options.isolation.threads });
     this.definitions = new Map(options.trackers.map((definition) => [definition.name, definition]));
-    this.feed = options.buffers && new ValueFeed(this.definitions, options.buffers);
-    this.writer = new Writer(options.database, this);
+    this.feed =
+      options.buffers &&
+      new ValueFeed(this.definitions, options.buffers, this.clock, (error, buffer, operation, id) => {
+        operation.log.warn(
+          { err: error, id, buffer },
+          "a buffer's key could not be found; the entry goes on without one",
+        );
+        options.metrics.feedFailed(buffer);
+        this.onError(error, operation, id);
+      });
+    this.writer = new Writer(options.values ?? options.database, this);
+    this.attendance = new Attendance(options.database, this);
     this.listener = new Listener(options.database, (notice) => this.hear(notice), options.log);
     options.metrics.observe(this);
   }
 
   async start(): Promise<void> {
+    // Before there is anything that has a time: it reads the database's clock.
+    await this.attendance.start();
     await this.listener.start();
     this.writer.start();
     this.checkedUpAt = this.clock.now();
@@ -107,7 +131,7 @@ export class Node implements OperationHost {
     await this.writer.flush().catch(() => undefined);
     await this.writer.close();
     await this.listener.close();
-    await this.options.database.transaction((db) => endNode(db, this.node.name)).catch(() => undefined);
+    await this.attendance.close();
     this.options.watchdog?.stop();
     await this.options.isolation.close();
   }
@@ -169,7 +193,7 @@ export class Node implements OperationHost {
     }
   }
 
-  // ── WriterHost ──
+  // ── WriterHost and AttendanceHost ──
 
   stats(): StatsRow[] {
     return this.totals.rows(
@@ -245,13 +269,16 @@ export class Node implements OperationHost {
   }
 
   private hear(notice: ChangeNotice | undefined): void {
+    let hinted = false;
     for (const shift of this.shifts) {
       if (notice && notice.tracker !== shift.trackerName) continue;
       if (notice?.pools && !notice.pools.includes(shift.claim.pool)) continue;
       if (notice?.crash) shift.end(new ForcedCrash(shift.claim.pool));
       shift.hinted = true;
+      hinted = true;
     }
-    this.writer.hint();
+    // What concerns none of its shifts is no reason to flush: under a bulk of changes all nodes would do so all the time.
+    if (hinted) this.writer.hint();
   }
 }
 

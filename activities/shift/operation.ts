@@ -17,7 +17,7 @@ import type { Members } from './members';
 import { Patience } from './patience';
 import { PendingResults } from './pending';
 import { errorText } from '../store/text';
-import { readResult } from './results';
+import { readResult, type Failure, type Success } from './results';
 import type { Place, Ring, Seat, Starter } from './ring';
 import { Run } from './run';
 
@@ -70,6 +70,8 @@ export class OperationLoop implements Starter {
   readonly results = new PendingResults();
   /** Failures in a row, of members that have any: begun by what is stored (`pool-shift.ts`). */
   readonly failuresInARow = new Map<number, number>();
+  /** Members whose last value the store would not have: `unchanged` says nothing of what it has. */
+  private readonly unstored = new Set<number>();
   readonly fetchedAt: (number | undefined)[] = [];
   /** These two stay empty where the operation has none: they count, at a hundred thousand members. */
   readonly expiresAt: number[] = [];
@@ -145,6 +147,7 @@ export class OperationLoop implements Starter {
     this.results.forget(slot);
     this.failuresInARow.delete(slot);
     this.patience.forget(slot);
+    this.unstored.delete(slot);
     // The slot may be given to another member.
     if (slot < this.fetchedAt.length) this.fetchedAt[slot] = undefined;
     if (slot < this.expiresAt.length) this.expiresAt[slot] = 0;
@@ -245,6 +248,17 @@ export class OperationLoop implements Starter {
     this.shift.end(errorOf(error));
   }
 
+  /** The store will not have this result, whatever is tried: a failure of its member, which is asked for its value anew. */
+  refuse(slot: number, result: Success | Failure): void {
+    this.counts.failed++;
+    if (!('json' in result) || !this.members.holds(slot, result.key)) return;
+    this.failuresInARow.set(slot, (this.failuresInARow.get(slot) ?? 0) + 1);
+    // A value that has come since has an ETag of its own.
+    if (!this.results.dropUnchanged(slot)) return;
+    if (slot < this.etags.length) this.etags[slot] = undefined;
+    this.unstored.add(slot);
+  }
+
   /** Ends all runs without a result: the shift is over, and the next one fetches these members at once. */
   abandon(reason: string): void {
     this.counts.abandoned += this.inFlight.size;
@@ -266,7 +280,7 @@ export class OperationLoop implements Starter {
     const hold = Math.max(0, this.heldUntil() - now);
     let stale = 0;
     this.members.forEach((slot) => {
-      const fetchedAt = this.fetchedAt[slot] ?? this.members.addedAt(slot);
+      const fetchedAt = this.fetchedAt[slot] ?? this.host.clock.fromStore(this.members.addedAt(slot));
       const lifetime = Math.max(this.options.everyMs, (this.expiresAt[slot] ?? 0) - fetchedAt, hold);
       if (now - fetchedAt > 3 * lifetime) stale++;
     });
@@ -354,6 +368,13 @@ export class OperationLoop implements Starter {
       return;
     }
     const { slot } = run;
+    if (this.unstored.size > 0 && this.unstored.has(slot)) {
+      if (read.json === null) {
+        this.fail(run, new Error('unchanged since a value that could not be stored; it is asked for anew'));
+        return;
+      }
+      this.unstored.delete(slot);
+    }
     if (read.oddExpiry) this.warnOfExpiry(run.id);
     const expiresAt =
       read.expiresAt === null

@@ -42,6 +42,14 @@ export class PendingResults {
     this.failures.set(slot, failure);
   }
 
+  /** Takes back an `unchanged` that rests on a value which cannot be stored. False: a newer value waits, which rests on nothing. */
+  dropUnchanged(slot: number): boolean {
+    const success = this.successes.get(slot);
+    if (success && success.json !== null) return false;
+    this.drop(slot);
+    return true;
+  }
+
   /** The member has left. */
   forget(slot: number): void {
     this.drop(slot);

@@ -1,19 +1,23 @@
 /**
  * One pool while a shift keeps it: its members, its operations, its claim to write. Made by `keep.ts` when the fence
- * has been taken, driven by the node's tick, checked and emptied by the node's flush (`writer.ts`).
+ * has been taken, driven by the node's tick, checked and emptied by the node's flush (`flush.ts`).
  */
+import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import type { TrackerDefinition } from '../../workers/config/definition';
 import type { ShiftEnd } from '../../workflows/tracker/contract';
 import { hashId } from '../../workflows/tracker/plan';
 import { holds, slotOf, type Slots } from '../../workflows/tracker/slots';
-import type { Claim, Held } from '../durable/fence';
+import type { Claim, Held, Holding } from '../durable/fence';
 import type { FreshnessRow, MemberRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
 import type { Lateness } from './lateness';
 import { Members } from './members';
 import { OperationLoop, type OperationHost, type OperationShift } from './operation';
 import type { Room, Taken } from './pending';
+
+/** Written alone and refused, a shift is tried again this much later, so that it does not keep the others waiting. Milliseconds. */
+const RETRY_ALONE_MS = 1_000;
 
 /** How a shift's keeping can end by itself; an Error is a crash. */
 export type Ending = ShiftEnd | Error;
@@ -39,8 +43,10 @@ export class PoolShift implements OperationShift {
   readonly loops = new Map<string, OperationLoop>();
   /** The roster that is loaded: what came after it is loaded by the next flush. */
   rosterVersion: number;
-  /** When a flush last found the fence to be ours. */
-  checkedAt: number;
+  /** When a flush last found the fence to be ours; monotonic milliseconds, as all of how this shift stands with the store. */
+  checkedAt = performance.now();
+  /** Written alone, and not before this: it has failed so just now. */
+  notBefore = 0;
   /** Resolves when the shift must end. */
   readonly ended: Promise<Ending>;
   end!: (how: Ending) => void;
@@ -49,6 +55,8 @@ export class PoolShift implements OperationShift {
   private over = false;
   /** Operations that this worker's config does not have; each is told of once. */
   private readonly unknown = new Set<string>();
+  private broken = false;
+  private refusedAt: number | undefined;
   /** Where its members lie, by the layout that was looked at last. */
   private slots: Slots | undefined;
 
@@ -59,7 +67,6 @@ export class PoolShift implements OperationShift {
     this.claim = setup.claim;
     this.token = setup.held.token;
     this.rosterVersion = setup.held.rosterVersion;
-    this.checkedAt = setup.host.clock.now();
     this.log = setup.log;
     this.ended = new Promise((resolve) => {
       this.end = (how) => {
@@ -76,8 +83,43 @@ export class PoolShift implements OperationShift {
   get options(): TrackerRow['options'] {
     return this.tracker.options;
   }
+  get trackerVersion(): number {
+    return this.tracker.version;
+  }
+  get holding(): Holding {
+    return this;
+  }
   get isOver(): boolean {
     return this.over;
+  }
+
+  // ── How it stands with the store ──
+
+  /** A flush has found the fence to be ours, and has written what there was. */
+  checked(at: number): void {
+    this.checkedAt = at;
+    this.refusedAt = undefined;
+    this.notBefore = 0;
+  }
+
+  /** A flush that began then could not write for this shift. What was never tried is not refused. */
+  refused(at: number): void {
+    this.refusedAt ??= at;
+    this.notBefore = at + RETRY_ALONE_MS;
+  }
+
+  /** For how long nothing could be written, milliseconds. */
+  refusedFor(now: number): number {
+    return this.refusedAt === undefined ? 0 : now - this.refusedAt;
+  }
+
+  /** Its part of a flush can never be written, although that of others can: the shift crashes, and no flush looks at it again. */
+  breakOff(error: Error): void {
+    this.broken = true;
+    this.end(error);
+  }
+  get isBroken(): boolean {
+    return this.broken;
   }
 
   /** The whole roster: at the start, and when a split has made this pool. */
@@ -94,7 +136,8 @@ export class PoolShift implements OperationShift {
   /** What changed in the roster since `rosterVersion`. */
   loadChanges(rows: MemberRow[], freshness: FreshnessRow[]): void {
     const known = new Map<number, FreshnessRow[]>();
-    for (const row of freshness) {
+    for (const stored of freshness) {
+      const row = this.byOurClock(stored);
       const rowsOfMember = known.get(row.member);
       if (rowsOfMember) rowsOfMember.push(row);
       else known.set(row.member, [row]);
@@ -171,6 +214,14 @@ export class PoolShift implements OperationShift {
     for (const [loop, taken] of harvest) loop.results.putBack(taken, (slot, key) => this.members.holds(slot, key));
   }
 
+  /** Those of a harvest whose members have left since it was taken. */
+  dropLeavers(harvest: Harvest): void {
+    for (const { successes, failures } of harvest.values()) {
+      for (const [slot, { key }] of successes) if (!this.members.holds(slot, key)) successes.delete(slot);
+      for (const [slot, { key }] of failures) if (!this.members.holds(slot, key)) failures.delete(slot);
+    }
+  }
+
   closed(): 'paused' | 'gate' | 'over' | undefined {
     if (this.over) return 'over';
     if (this.tracker.state === 'paused') return 'paused';
@@ -211,11 +262,24 @@ export class PoolShift implements OperationShift {
     }
   }
 
+  private byOurClock(row: FreshnessRow): FreshnessRow {
+    const { clock } = this.setup.host;
+    const timeOf = (ms: number | null): number | null => (ms === null ? null : clock.fromStore(ms));
+    const { fetchedAt, expiresAt, heldUntil, failedAt } = row;
+    return {
+      ...row,
+      fetchedAt: timeOf(fetchedAt),
+      expiresAt: timeOf(expiresAt),
+      heldUntil: timeOf(heldUntil),
+      failedAt: timeOf(failedAt),
+    };
+  }
+
   /** Gives each newcomer its slot and its first time in every operation. */
   private addAll(rows: MemberRow[], known: Map<number, FreshnessRow[]>, now: number): void {
     const joining = rows.map((row) => ({
       slot: this.members.join(row.id, row.key, row.addedAt),
-      addedAt: row.addedAt,
+      addedAt: this.setup.host.clock.fromStore(row.addedAt),
       freshness: known.get(row.key) ?? [],
     }));
     for (const [name, loop] of this.loops) {

@@ -4,9 +4,9 @@
  * StoreUnavailable, so that callers can tell an outage from a mistake.
  *
  * The pool may lead through PgBouncer in transaction mode, which is said by giving a direct address beside it. Then nothing
- * may rest on a connection's memory: statements are not prepared under their names, and the time limit is set in each transaction.
+ * may rest on a connection's memory: statements are not prepared under their names, and all limits are set in each transaction.
  */
-import { Client, Pool, type PoolClient, type QueryResultRow } from 'pg';
+import { Client, Pool, type ClientBase, type PoolClient, type QueryResultRow } from 'pg';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
@@ -38,22 +38,51 @@ export interface DatabaseOptions {
   connections?: number;
   /** A statement that takes longer has failed, and its connection is thrown away. Milliseconds. @default 10,000 */
   statementTimeoutMs?: number;
+  /**
+   * A transaction that waits longer for a lock has failed: it must not wait for somebody who may never let go. Milliseconds.
+   * @default no limit but the statement's
+   */
+  lockTimeoutMs?: number;
+  /**
+   * The server ends a transaction whose client has not gone on for this long, and with it its locks: the client may be frozen, or cut
+   * off without a word. Milliseconds. @default no limit, for transactions in which users' code runs
+   */
+  idleTimeoutMs?: number;
   /** How long to wait for a connection, a free one of the pool or a new one. Milliseconds. @default 3,000 */
   connectTimeoutMs?: number;
 }
+
+/** What a transaction has for itself in place of what its database has. */
+export interface TransactionOptions {
+  /** Statements that begin it, in one round trip. @default begin */
+  begin?: string;
+  statementTimeoutMs?: number;
+  lockTimeoutMs?: number;
+  /** 0: no limit. */
+  idleTimeoutMs?: number;
+}
+
+/**
+ * For Longwatch's own transactions, in which nothing but its own statements runs: whoever freezes in the middle of one lets go of its
+ * locks before anybody has missed it, and nobody waits longer for a lock than others wait for him.
+ */
+export const OWN_LIMITS = { lockTimeoutMs: 3_000, idleTimeoutMs: 3_000 } as const;
+
+/** For the flush of values: it waits for nobody, and what it cannot write now it writes later. */
+export const VALUES_LIMITS = { statementTimeoutMs: 4_000, lockTimeoutMs: 500, idleTimeoutMs: 3_000 } as const;
+
+/** A peer that does not answer for this long is gone, milliseconds: Linux would wait for minutes, and for hours while nothing is sent. */
+const PEER_GONE_MS = 6_000;
 
 export class Database {
   private readonly pool: Pool;
   private readonly pooled: boolean;
   private readonly prepared: boolean;
-  /** What a pooled transaction begins with. */
-  private readonly limit: string;
 
   constructor(private readonly options: DatabaseOptions) {
     const timeout = options.statementTimeoutMs ?? 10_000;
     this.pooled = options.directUrl !== undefined && options.directUrl !== options.url;
     this.prepared = !this.pooled && (options.prepared ?? true);
-    this.limit = `set local statement_timeout = ${timeout}`;
     this.pool = new Pool({
       connectionString: connectionString(options.url),
       max: options.connections ?? 6,
@@ -66,6 +95,9 @@ export class Database {
       // So that a server whose machine is gone is noticed in the middle of a long statement too; Linux would wait for two hours.
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
+      // The same from the server's side: a client whose machine is gone holds its locks no longer. A pooler has its own connections.
+      // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the pool waits for it, although its types do not say so
+      ...(this.pooled ? {} : { onConnect: noticeLostClient }),
     });
     // A connection that breaks while idle is replaced at its next use; without a listener Node would end the process.
     this.pool.on('error', (error) => options.log.debug({ err: error }, 'an idle database connection was lost'));
@@ -79,11 +111,8 @@ export class Database {
     }
   }
 
-  /**
-   * All or nothing. `work` must use the connection it is given, and nothing else of the database.
-   * @param begin statements that begin it, in one round trip
-   */
-  async transaction<T>(work: (connection: Queryable) => Promise<T>, begin = 'begin'): Promise<T> {
+  /** All or nothing. `work` must use the connection it is given, and nothing else of the database. */
+  async transaction<T>(work: (connection: Queryable) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
     let connection: PoolClient;
     try {
       connection = await this.pool.connect();
@@ -94,7 +123,7 @@ export class Database {
     const onError = (error: Error) => (broken = error);
     connection.on('error', onError);
     try {
-      await connection.query(this.pooled ? `${begin}; ${this.limit}` : begin);
+      await connection.query(this.begin(options));
       const result = await work(this.prepared ? connection : unnamed(connection));
       await connection.query('commit');
       return result;
@@ -107,6 +136,17 @@ export class Database {
       connection.off('error', onError);
       connection.release(broken ?? false);
     }
+  }
+
+  /** The beginning with its limits, in one round trip: they end with the transaction, also where a pooler lends the connection on. */
+  private begin(own: TransactionOptions): string {
+    const { statementTimeoutMs, lockTimeoutMs, idleTimeoutMs } = { ...this.options, ...own };
+    const parts = [own.begin ?? 'begin'];
+    const limit = (name: string, ms: number) => parts.push(`set local ${name} = ${Math.round(ms)}`);
+    if (this.pooled || own.statementTimeoutMs !== undefined) limit('statement_timeout', statementTimeoutMs ?? 10_000);
+    if (lockTimeoutMs !== undefined) limit('lock_timeout', lockTimeoutMs);
+    if (idleTimeoutMs !== undefined) limit('idle_in_transaction_session_timeout', idleTimeoutMs);
+    return parts.join('; ');
   }
 
   /** A connection of its own, for LISTEN. PgBouncer's transaction mode cannot serve it. */
@@ -131,6 +171,17 @@ export async function run<R extends QueryResultRow>(
 ): Promise<R[]> {
   const result = await connection.query<R>({ name: statement.name, text: statement.text, values });
   return result.rows;
+}
+
+/** Settings of the session, as far as the server's system knows them: what it does not know, it does without. */
+async function noticeLostClient(client: ClientBase): Promise<void> {
+  const settings = [
+    `set tcp_user_timeout = ${PEER_GONE_MS}`,
+    'set tcp_keepalives_idle = 5',
+    'set tcp_keepalives_interval = 2',
+    'set tcp_keepalives_count = 3',
+  ];
+  await client.query(settings.join('; ')).catch(() => undefined);
 }
 
 /** Plans are not kept: a pooler's next transaction may be on another server connection, which knows no statement by its name. */

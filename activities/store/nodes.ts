@@ -1,6 +1,6 @@
 /**
- * Who works and what it has done: a row a node, and counters a node and operation. Written by the node's flush; `status`
- * adds them up.
+ * Who works and what it has done: a row a node, and counters a node and operation. Written by the node's attendance
+ * (`shift/attendance.ts`); `status` adds them up.
  */
 import { run, type Queryable, type Statement } from './database';
 
@@ -28,7 +28,8 @@ const SEEN: Statement = {
   name: 'node-seen',
   text: `insert into longwatch.node (name, host, pid, metrics_url) values ($1, $2, $3, $4)
          on conflict (name) do update
-         set host = excluded.host, pid = excluded.pid, seen_at = now(), metrics_url = excluded.metrics_url, ended_at = null`,
+         set host = excluded.host, pid = excluded.pid, seen_at = now(), metrics_url = excluded.metrics_url, ended_at = null
+         returning (extract(epoch from clock_timestamp()) * 1000)::float8 as now`,
 };
 const ENDED: Statement = {
   name: 'node-ended',
@@ -50,8 +51,48 @@ const WRITE_STATS: Statement = {
              hold_ms = excluded.hold_ms, held_until = excluded.held_until, seen_at = now()`,
 };
 
-export async function noteNode(db: Queryable, node: NodeRow): Promise<void> {
-  await run(db, SEEN, [node.name, node.host, node.pid, node.metricsUrl]);
+/** What is counted by nobody any more (`old`) is added to one row of nobody, so that sums stay what they were. */
+const KEEP = `
+           insert into longwatch.node_stats as k (node, tracker, operation, fetched, failed, skipped, rounds, seen_at)
+           select '', tracker, operation, sum(fetched), sum(failed), sum(skipped), sum(rounds), max(seen_at)
+           from old group by tracker, operation
+           on conflict (node, tracker, operation) do update
+           set fetched = k.fetched + excluded.fetched, failed = k.failed + excluded.failed,
+               skipped = k.skipped + excluded.skipped, rounds = k.rounds + excluded.rounds`;
+const COLUMNS = 's.tracker, s.operation, s.fetched, s.failed, s.skipped, s.rounds, s.seen_at';
+/** Those that another node forgets just now are left to it. */
+const PURGE: Statement = {
+  name: 'node-purge',
+  text: `with gone as (
+           select name from longwatch.node
+           where coalesce(ended_at, seen_at) < now() - interval '1 day' for update skip locked
+         ), old as (
+           delete from longwatch.node_stats s
+           where s.node <> '' and s.seen_at < now() - interval '1 day'
+             and (s.node in (select name from gone) or not exists (select from longwatch.node n where n.name = s.node))
+           returning ${COLUMNS}
+         ), kept as (${KEEP})
+         delete from longwatch.node where name in (select name from gone)`,
+};
+const BEGIN_ANEW: Statement = {
+  name: 'node-begin-anew',
+  text: `with old as (delete from longwatch.node_stats s where s.node = $1 returning ${COLUMNS}) ${KEEP}`,
+};
+
+/** Returns the database's time, epoch milliseconds. */
+export async function noteNode(db: Queryable, node: NodeRow): Promise<number> {
+  const [row] = await run<{ now: number }>(db, SEEN, [node.name, node.host, node.pid, node.metricsUrl]);
+  return row!.now;
+}
+
+/** A node that was here before under this name counts from nothing again; what it had counted stays in the sums. */
+export async function beginNode(db: Queryable, name: string): Promise<void> {
+  await run(db, BEGIN_ANEW, [name]);
+}
+
+/** Forgets nodes that ended, or were not heard of any more, more than a day ago. */
+export async function purgeNodes(db: Queryable): Promise<void> {
+  await run(db, PURGE);
 }
 
 export async function endNode(db: Queryable, name: string): Promise<void> {
@@ -59,7 +100,12 @@ export async function endNode(db: Queryable, name: string): Promise<void> {
 }
 
 /** Replaces this node's counters, which only grow while it lives. */
-export async function writeStats(db: Queryable, node: string, rows: StatsRow[]): Promise<void> {
+export async function writeStats(
+  db: Queryable,
+  node: string,
+  rows: StatsRow[],
+  toStore: (ms: number) => number = (ms) => ms,
+): Promise<void> {
   if (rows.length === 0) return;
   await run(db, WRITE_STATS, [
     node,
@@ -72,6 +118,6 @@ export async function writeStats(db: Queryable, node: string, rows: StatsRow[]):
     rows.map((r) => r.lastRoundMs),
     rows.map((r) => `{${r.lateBuckets.join(',')}}`),
     rows.map((r) => r.holdMs),
-    rows.map((r) => r.heldUntil),
+    rows.map((r) => (r.heldUntil === null ? null : toStore(r.heldUntil))),
   ]);
 }

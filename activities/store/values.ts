@@ -1,9 +1,9 @@
 /**
- * The latest value of each member and operation. Written by the node's flush (`writer.ts`), inside the transaction that
+ * The latest value of each member and operation. Written by the node's flush (`flush.ts`), inside the transaction that
  * holds the fences; read by `show` and `status`.
  */
 import { bytesOf } from '../shift/pending';
-import type { Failure, Success } from '../shift/results';
+import { LAST_TIME, type Failure, type Success } from '../shift/results';
 import { run, type Queryable, type Statement } from './database';
 
 /**
@@ -61,11 +61,21 @@ interface Row<T> {
   row: T;
 }
 
+interface WriteOptions {
+  /** From the writer's clock to the database's, epoch milliseconds. @default the same */
+  toStore?: (ms: number) => number;
+  /** Told of each value that is not what it was. */
+  onChanged?: (member: number, operation: string) => void;
+}
+
+const timeOf = (ms: number | null, toStore: (ms: number) => number): number | null =>
+  ms === null ? null : Math.min(LAST_TIME, toStore(ms));
+
 /** Writes results of any number of operations; a member and operation may appear once. */
 export async function writeSuccesses(
   db: Queryable,
   batches: Iterable<Rows<Success>>,
-  onChanged?: (member: number, operation: string) => void,
+  { toStore = (ms) => ms, onChanged }: WriteOptions = {},
 ): Promise<void> {
   type Told = { member: number; operation: string; changed: boolean };
   for (const chunk of chunks(batches, bytesOf)) {
@@ -74,21 +84,25 @@ export async function writeSuccesses(
       chunk.map(({ operation }) => operation),
       chunk.map(({ row }) => row.json),
       chunk.map(({ row }) => row.etag),
-      chunk.map(({ row }) => row.fetchedAt),
-      chunk.map(({ row }) => row.expiresAt),
+      chunk.map(({ row }) => toStore(row.fetchedAt)),
+      chunk.map(({ row }) => timeOf(row.expiresAt, toStore)),
     ]);
     if (onChanged) for (const { member, operation, changed } of told) if (changed) onChanged(member, operation);
   }
 }
 
-export async function writeFailures(db: Queryable, batches: Iterable<Rows<Failure>>): Promise<void> {
+export async function writeFailures(
+  db: Queryable,
+  batches: Iterable<Rows<Failure>>,
+  toStore: (ms: number) => number = (ms) => ms,
+): Promise<void> {
   for (const chunk of chunks(batches, ({ error }) => Buffer.byteLength(error))) {
     await run(db, WRITE_FAILURES, [
       chunk.map(({ row }) => row.key),
       chunk.map(({ operation }) => operation),
-      chunk.map(({ row }) => row.failedAt),
+      chunk.map(({ row }) => toStore(row.failedAt)),
       chunk.map(({ row }) => row.error),
-      chunk.map(({ row }) => row.heldUntil),
+      chunk.map(({ row }) => timeOf(row.heldUntil, toStore)),
       chunk.map(({ row }) => row.inARow),
     ]);
   }

@@ -107,44 +107,66 @@ test('taking waits for a flush that holds the lock, and its token is void afterw
   const order: string[] = [];
   let taking: Promise<unknown> | undefined;
   await database.transaction(async (db) => {
-    expect(await lockFences(db, [{ tracker: 't', pool: 0 }])).toMatchObject([{ token }]);
+    expect(await lockFences(db, [{ claim: claim(), token }])).toMatchObject([{ rosterVersion: 0 }]);
     taking = takeFence(database, claim({ shift: 6 }), never).then(() => order.push('taken'));
     await stack.sql(`select pg_sleep(0.2)`);
     order.push('flushed');
   });
   await taking;
   expect(order).toEqual(['flushed', 'taken']);
-  expect(await database.transaction((db) => lockFences(db, [{ tracker: 't', pool: 0 }]))).toMatchObject([{ token: 2 }]);
+  expect(await database.transaction((db) => lockFences(db, [{ claim: claim(), token }]))).toEqual(['fenced']);
+  expect(await tokenOf()).toBe(2);
 });
 
 describe('crashes', () => {
-  const crash = (token: number) => recordCrash(database, claim(), token, new Error('bug'));
+  let shift = 0;
+  beforeEach(() => (shift = 0));
+  const take = async () => {
+    const own = claim({ shift: ++shift });
+    const { token } = await takeFence(database, own, never);
+    return { own, token, crash: () => recordCrash(database, own, token, new Error('bug')) };
+  };
 
   test('T1: three in a row quarantine; the next taking clears it and counts from none', async () => {
-    let shift = 1;
-    const take = async () => (await takeFence(database, claim({ shift: shift++ }), never)).token;
-    expect(await crash(await take())).toBe(false);
-    expect(await crash(await take())).toBe(false);
-    expect(await crash(await take())).toBe(true);
+    expect(await (await take()).crash()).toBe(false);
+    expect(await (await take()).crash()).toBe(false);
+    expect(await (await take()).crash()).toBe(true);
     expect(await stack.sql(`select quarantined_at is not null as q, last_error from longwatch.pool`)).toEqual([
       { q: true, last_error: 'bug' },
     ]);
-    expect(await crash(await take())).toBe(false);
+    expect(await (await take()).crash()).toBe(false);
     expect(await stack.sql(`select quarantined_at, crashes from longwatch.pool`)).toEqual([
       { quarantined_at: null, crashes: 1 },
     ]);
   });
 
   test('a clean end, or a minute of work, begins the count anew; an old holder counts nothing', async () => {
-    const first = await takeFence(database, claim({ shift: 1 }), never);
-    await crash(first.token);
-    await releaseFence(database, claim(), first.token);
-    const second = await takeFence(database, claim({ shift: 2 }), never);
-    expect(await crash(first.token)).toBe(false);
-    await crash(second.token);
+    const first = await take();
+    await first.crash();
+    await releaseFence(database, first.own, first.token);
+    const second = await take();
+    expect(await first.crash()).toBe(false);
+    await second.crash();
     await stack.sql(`update longwatch.pool set crashes = 2, taken_at = now() - interval '2 minutes'`);
-    expect(await crash(second.token)).toBe(false);
+    expect(await second.crash()).toBe(false);
     expect(await stack.sql(`select crashes from longwatch.pool`)).toEqual([{ crashes: 1 }]);
+  });
+
+  test('TR-L4: a token that a failover has given twice is its last taker’s alone', async () => {
+    const first = await take();
+    // The server is back where it was before that, and another shift gets the same token.
+    await stack.sql(`update longwatch.pool set token = token - 1`);
+    const second = await take();
+    expect(second.token).toBe(first.token);
+    const standing = async ({ own, token }: typeof first) =>
+      (await database.transaction((db) => lockFences(db, [{ claim: own, token }])))[0];
+    expect(await standing(first)).toBe('fenced');
+    expect(await standing(second)).toMatchObject({ rosterVersion: 0 });
+    await first.crash();
+    await releaseFence(database, first.own, first.token);
+    expect(await stack.sql(`select crashes, released_at from longwatch.pool`)).toEqual([
+      { crashes: 0, released_at: null },
+    ]);
   });
 });
 
@@ -156,12 +178,11 @@ describe('a flush', () => {
     fenced = [];
     failures = [];
     const host: WriterHost = {
-      node: { name: 'n', host: 'h', pid: 1, metricsUrl: null },
       shifts: new Set(kits.map((kit) => kit.shift)),
       trackers: new Map<string, TrackerRow>(),
       clock: kits[0]!.host.clock,
       log: pino({ level: 'silent' }),
-      stats: () => [],
+      onError: () => undefined,
       flushed: (outcome) => {
         if ('error' in outcome) failures.push(outcome.error);
       },
@@ -181,7 +202,7 @@ describe('a flush', () => {
        returning key::int`,
       [id],
     );
-    const kit = shiftOf(look, { pool, token: held.token, clock });
+    const kit = shiftOf(look, { claim: claim({ pool }), token: held.token, clock });
     kit.shift.loadAll([member(id, { key: rows[0]!.key })], []);
     await kit.pass(20);
     expect(kit.shift.hasResults).toBe(true);

@@ -186,12 +186,11 @@ describe('a shift', () => {
       );
     });
     const host: WriterHost = {
-      node: { name: 'n', host: 'h', pid: 1, metricsUrl: null },
       shifts: new Set([kit.shift]),
       trackers: new Map<string, TrackerRow>(),
       clock: kit.host.clock,
       log: pino({ level: 'silent' }),
-      stats: () => [],
+      onError: () => undefined,
       flushed: (outcome) => {
         if ('error' in outcome) throw outcome.error;
       },

@@ -1,5 +1,6 @@
 /** A pool's shift without a worker: real members, agendas and runs, under a clock that the test turns. */
 import { pino } from 'pino';
+import type { Claim } from '../../activities/durable/fence';
 import { Lateness } from '../../activities/shift/lateness';
 import type { Clock } from '../../activities/shift/clock';
 import { NodeHolds } from '../../activities/shift/holds';
@@ -14,13 +15,19 @@ export const log = pino({ level: 'silent' });
 /** Some day; times of tests count from here. */
 export const T0 = 1_700_000_000_000;
 
-export class TestClock implements Pick<Clock, 'now' | 'ofMachine' | 'set'> {
+export class TestClock implements Pick<Clock, 'now' | 'ofMachine' | 'set' | 'toStore' | 'fromStore'> {
   constructor(public time = T0) {}
   now(): number {
     return this.time;
   }
   ofMachine(epochMs: number): number {
     return epochMs;
+  }
+  toStore(ms: number): number {
+    return ms;
+  }
+  fromStore(ms: number): number {
+    return ms;
   }
   set(): void {
     // The test turns it.
@@ -50,7 +57,15 @@ export function rowOf(definition: TrackerDefinition): TrackerRow {
 /** @param setup `beside`: on the same node as that one */
 export function shiftOf(
   definition: TrackerDefinition,
-  setup: { pool?: number; token?: number; capacity?: number; threads?: number; clock?: TestClock; beside?: Kit } = {},
+  setup: {
+    pool?: number;
+    claim?: Claim;
+    token?: number;
+    capacity?: number;
+    threads?: number;
+    clock?: TestClock;
+    beside?: Kit;
+  } = {},
 ): Kit {
   const clock = setup.beside?.clock ?? setup.clock ?? new TestClock();
   const errors: KitError[] = setup.beside?.errors ?? [];
@@ -67,7 +82,7 @@ export function shiftOf(
   const pool = setup.pool ?? 0;
   const shift = new PoolShift(
     {
-      claim: { tracker: definition.name, pool, runId: 'run', shift: 1, attempt: 1, node: 'node' },
+      claim: setup.claim ?? { tracker: definition.name, pool, runId: 'run', shift: 1, attempt: 1, node: 'node' },
       held: { token: setup.token ?? 1, rosterVersion: 0, takenAt: clock.time },
       definition,
       tracker,

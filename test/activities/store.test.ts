@@ -192,7 +192,9 @@ describe('the latest value', () => {
     const [key] = await members(1);
     const told: number[] = [];
     const flush = (rows: Success[]) =>
-      database.transaction((db) => writeSuccesses(db, [{ operation: 'look', rows }], (member) => told.push(member)));
+      database.transaction((db) =>
+        writeSuccesses(db, [{ operation: 'look', rows }], { onChanged: (member) => void told.push(member) }),
+      );
     await flush([success(key!, { json: '1', fetchedAt: 1_000 })]);
     await flush([success(key!, { json: '1', fetchedAt: 1_000 })]);
     expect(told).toEqual([key]);

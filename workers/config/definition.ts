@@ -87,6 +87,7 @@ export interface TrackerDefinition {
   poolSize?: number;
   shift?: Duration;
   heartbeatTimeout?: Duration;
+  patience?: Duration;
   flush?: Duration;
   tombstones?: Duration;
   historyEvents?: number;

@@ -9,6 +9,8 @@ export interface TrackerOptions {
   poolSize: number;
   shiftMs: number;
   heartbeatTimeoutMs: number;
+  /** Undefined in rows that were stored before there was this option. */
+  patienceMs?: number;
   flushMs: number;
   tombstonesMs: number;
   historyEvents: number;
@@ -100,6 +102,15 @@ export const TRACKER_OPTIONS: readonly OptionSpec[] = [
     min: SECOND,
     max: 10 * MINUTE,
     text: "A dead worker's pools are on other workers this long after its last heartbeat.",
+  },
+  {
+    name: 'patience',
+    path: 'patienceMs',
+    kind: 'duration',
+    default: 10 * SECOND,
+    min: 2 * SECOND,
+    max: 10 * MINUTE,
+    text: 'How long a shift goes on while PostgreSQL refuses its results, or somebody has its pool locked; then another worker has a try.',
   },
   {
     name: 'flush',

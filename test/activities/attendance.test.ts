@@ -1,0 +1,107 @@
+/** What a node says of itself each second, on the real PostgreSQL: what fails there, what is forgotten, and that sums stay what they were. */
+import { Client } from 'pg';
+import { pino } from 'pino';
+import { Attendance } from '../../activities/shift/attendance';
+import { Clock } from '../../activities/shift/clock';
+import { Database } from '../../activities/store/database';
+import { purgeNodes, type StatsRow } from '../../activities/store/nodes';
+import { STATUS_STATS } from '../../client/queries';
+import { eventually, Stack } from '../support/stack';
+
+let stack: Stack;
+let database: Database;
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
+  await stack.sql(`insert into longwatch.tracker (name, options) values ('t', '{}')`);
+});
+afterAll(async () => {
+  await database.close();
+  await stack.close();
+});
+beforeEach(() => stack.sql(`delete from longwatch.node_stats`).then(() => stack.sql(`delete from longwatch.node`)));
+
+const counted = (fetched: number): StatsRow => ({
+  tracker: 't',
+  operation: 'look',
+  fetched,
+  failed: 1,
+  skipped: 0,
+  rounds: 1,
+  lastRoundMs: 5,
+  lateBuckets: [1, 2],
+  holdMs: 0,
+  heldUntil: null,
+});
+function attendanceOf(name: string, rows: () => StatsRow[]): { attendance: Attendance; clock: Clock } {
+  const clock = new Clock();
+  const node = { name, host: 'h', pid: 1, metricsUrl: null };
+  return {
+    attendance: new Attendance(database, { node, clock, log: pino({ level: 'silent' }), stats: rows }),
+    clock,
+  };
+}
+const sums = async () =>
+  (await database.rows<{ fetched: number; failed: number; late_buckets: unknown[] }>(STATUS_STATS, ['t']))[0];
+
+test('a node is there as soon as it has started, with the database’s clock; in the end it says that it was the end', async () => {
+  const { attendance, clock } = attendanceOf('a', () => [counted(3)]);
+  await attendance.start();
+  const [row] = await stack.sql<{ off: number; ended: boolean }>(
+    `select abs(extract(epoch from now()) * 1000 - $1)::float8 as off, ended_at is not null as ended from longwatch.node`,
+    [clock.now()],
+  );
+  expect(row!.off).toBeLessThan(1_000);
+  expect(row!.ended).toBe(false);
+  await attendance.close();
+  expect(await stack.sql(`select name from longwatch.node where ended_at is not null`)).toEqual([{ name: 'a' }]);
+  expect(await sums()).toMatchObject({ fetched: 3 });
+});
+
+test('who keeps its row locked costs it a second of attendance: it goes on as soon as the lock is gone', async () => {
+  let fetched = 0;
+  const { attendance } = attendanceOf('a', () => [counted(++fetched)]);
+  await attendance.start();
+  const client = new Client({ connectionString: stack.servers.databaseUrl });
+  await client.connect();
+  await client.query('begin');
+  await client.query(`select 1 from longwatch.node where name = 'a' for update`);
+  const before = await sums();
+  await attendance.attend();
+  expect(await sums()).toEqual(before);
+  await client.query('rollback');
+  await client.end();
+  await eventually('it is noted again', async () => (await sums())!.fetched > before!.fetched);
+  await attendance.close();
+});
+
+test('TR-L1: a node that ended or vanished a day ago is forgotten; the sums stay, what it says of now does not', async () => {
+  for (const name of ['ended', 'vanished', 'lives']) {
+    const { attendance } = attendanceOf(name, () => [counted(10)]);
+    await attendance.start();
+    await attendance.close();
+  }
+  await stack.sql(`update longwatch.node set ended_at = null where name <> 'ended'`);
+  await stack.sql(`update longwatch.node set ended_at = now() - interval '25 hours' where name = 'ended'`);
+  await stack.sql(`update longwatch.node set seen_at = now() - interval '25 hours' where name = 'vanished'`);
+  await stack.sql(`update longwatch.node_stats set seen_at = now() - interval '25 hours' where node <> 'lives'`);
+  for (let round = 0; round < 2; round++) {
+    await database.transaction(purgeNodes);
+    expect(await stack.sql(`select name from longwatch.node`)).toEqual([{ name: 'lives' }]);
+    expect(await stack.sql(`select node from longwatch.node_stats order by node`)).toEqual([
+      { node: '' },
+      { node: 'lives' },
+    ]);
+    expect(await sums()).toMatchObject({ fetched: 30, failed: 3, late_buckets: [[1, 2]] });
+  }
+});
+
+test('a node that comes back under its name counts from nothing, and nothing that it had counted is lost', async () => {
+  for (const fetched of [10, 4, 5]) {
+    const { attendance } = attendanceOf('fixed', () => [counted(fetched)]);
+    await attendance.start();
+    await attendance.close();
+  }
+  expect(await sums()).toMatchObject({ fetched: 19, failed: 3 });
+});

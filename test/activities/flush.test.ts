@@ -1,0 +1,527 @@
+/**
+ * The flush of a node on the real PostgreSQL: what is stored in the end whatever fails in between, whom a row, a pool or a lock harms and whom it
+ * does not, and what of its transaction others have to wait for.
+ */
+import fc from 'fast-check';
+import { Client } from 'pg';
+import { pino } from 'pino';
+import { BufferFeed } from '../../activities/buffer/feed';
+import { takeFence, type Claim } from '../../activities/durable/fence';
+import { failure } from '../../activities/failures';
+import { setPointHook, type Point } from '../../activities/points';
+import type { Clock } from '../../activities/shift/clock';
+import { ValueFeed } from '../../activities/shift/feed';
+import type { OperationLoop } from '../../activities/shift/operation';
+import type { PoolShift } from '../../activities/shift/pool-shift';
+import { Writer, type WriterHost } from '../../activities/shift/writer';
+import { Database, VALUES_LIMITS, type Queryable, type TransactionOptions } from '../../activities/store/database';
+import { defineBuffer, defineTracker, resolveConfig, type RunResult, type TrackerDefinition } from '../../client';
+import { ErrorType } from '../../workflows/lib/errors';
+import { histories } from '../support/simulate';
+import { eventually, Stack } from '../support/stack';
+import { member, rowOf, shiftOf, TestClock, type Kit } from './shift-kit';
+
+const log = pino({ level: 'silent' });
+let stack: Stack;
+let database: Database;
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  database = new Database({ url: stack.servers.databaseUrl, log, ...VALUES_LIMITS });
+  await stack.sql(`insert into longwatch.tracker (name, options) values ('t', $1)`, [
+    JSON.stringify(rowOf(trackerOf(() => ({ value: 1 }))).options),
+  ]);
+});
+afterAll(async () => {
+  await database.close();
+  await stack.close();
+});
+let closing: (() => Promise<unknown>)[] = [];
+beforeEach(async () => {
+  closing = [];
+  await stack.sql(`delete from longwatch.pool`);
+  await stack.sql(`delete from longwatch.member`);
+  await stack.sql(`delete from longwatch.buffer_outbox`);
+  await stack.sql(`delete from longwatch.buffer_chunk`);
+});
+afterEach(async () => {
+  setPointHook(undefined);
+  for (const close of closing.reverse()) await close();
+});
+
+type Code = (context: { id: string; etag?: string }) => RunResult | Promise<RunResult>;
+function trackerOf(run: Code, over: object = {}): TrackerDefinition {
+  return defineTracker({
+    name: 't',
+    operations: { look: { every: '50ms', stagger: { window: 0 }, run, ...over } },
+  });
+}
+
+interface Node {
+  writer: Writer;
+  fenced: PoolShift[];
+  errors: { id: string; error: Error }[];
+  outcomes: ({ rows: number; ms: number } | { error: Error })[];
+}
+
+/** A node's writer over these shifts. */
+function writerOf(kits: Kit[], on: Database = database, more: Partial<WriterHost> = {}): Node {
+  const node: Omit<Node, 'writer'> = { fenced: [], errors: [], outcomes: [] };
+  const host: WriterHost = {
+    shifts: new Set(kits.map((kit) => kit.shift)),
+    trackers: new Map(),
+    clock: kits[0]!.host.clock,
+    log,
+    onError: (error, _operation, id) => node.errors.push({ id, error }),
+    flushed: (outcome) => node.outcomes.push(outcome),
+    fenced: (shift) => {
+      node.fenced.push(shift);
+      shift.end('fenced');
+    },
+    ...more,
+  };
+  const writer = new Writer(on, host);
+  closing.push(() => writer.close());
+  return { ...node, writer };
+}
+
+let shifts = 0;
+const claimOf = (pool: number): Claim => ({ tracker: 't', pool, runId: 'r', shift: ++shifts, attempt: 1, node: 'n' });
+const never = () => Promise.reject(new Error('Temporal must not be asked'));
+
+/** A pool whose members are in the database and in a shift, with nothing fetched yet. */
+async function poolOf(pool: number, ids: string[], definition: TrackerDefinition, clock: TestClock): Promise<Kit> {
+  const claim = claimOf(pool);
+  const held = await takeFence(database, claim, never);
+  const rows = await stack.sql<{ key: number; id: string }>(
+    `insert into longwatch.member (tracker, id, hash, stamp, roster_version) select 't', id, 0, 1, 0 from unnest($1::text[]) id
+     returning key::int, id`,
+    [ids],
+  );
+  const kit = shiftOf(definition, { claim, token: held.token, clock });
+  kit.shift.rosterVersion = held.rosterVersion;
+  kit.shift.loadAll(
+    rows.map(({ id, key }) => member(id, { key })),
+    [],
+  );
+  return kit;
+}
+
+const valueOf = async (id: string) =>
+  (
+    await stack.sql<{ value: unknown; etag: string | null; failures: number; error: string | null }>(
+      `select v.value, v.etag, v.failures, v.error from longwatch.value v join longwatch.member m on m.key = v.member where m.id = $1`,
+      [id],
+    )
+  )[0];
+const valuesOf = async () =>
+  (
+    await stack.sql<{ id: string }>(
+      `select m.id from longwatch.value v join longwatch.member m on m.key = v.member where v.value is not null order by m.id`,
+    )
+  ).map(({ id }) => id);
+
+/** Refuses what `refuses` says (SQL over `new` of `longwatch.value`), with this SQLSTATE. */
+async function refusing(refuses: string, state: string): Promise<void> {
+  await stack.sql(`create function longwatch.refuse() returns trigger language plpgsql as $$
+    begin if ${refuses} then raise exception 'not this one' using errcode = '${state}'; end if; return new; end $$`);
+  await stack.sql(
+    `create trigger refuse before insert or update on longwatch.value for each row execute function longwatch.refuse()`,
+  );
+  closing.push(() => stack.sql('drop function longwatch.refuse cascade'));
+}
+const keyOf = async (id: string) =>
+  (await stack.sql<{ key: number }>(`select key::int from longwatch.member where id = $1`, [id]))[0]!.key;
+
+describe('a result that the store will not have harms nobody else (TR-C3)', () => {
+  test('one row is its member’s failure: beside the value, reported, counted; the others are written', async () => {
+    const clock = new TestClock();
+    const look = trackerOf(({ id }) => ({ value: id, etag: `of ${id}` }));
+    const kits = [await poolOf(0, ['a', 'bad', 'c'], look, clock), await poolOf(1, ['d', 'e'], look, clock)];
+    await refusing(`new.member = ${await keyOf('bad')} and new.value is not null`, 'P0001');
+    await kits[0]!.pass(20);
+    await kits[1]!.pass(20);
+    const { writer, errors } = writerOf(kits);
+    await writer.flush();
+    await writer.flush();
+    expect(await valuesOf()).toEqual(['a', 'c', 'd', 'e']);
+    expect(await valueOf('bad')).toMatchObject({
+      value: null,
+      failures: 1,
+      error: 'error: not this one',
+    });
+    expect(errors).toMatchObject([{ id: 'bad' }]);
+    const loop = kits[0]!.shift.loops.get('look')!;
+    expect(loop.counts.failed).toBe(1);
+    expect(kits.map(({ shift }) => shift.isOver || shift.hasResults)).toEqual([false, false]);
+    // Its ETag stands for a value that nobody has.
+    const bad = kits[0]!.shift.members.slotOf('bad')!;
+    expect(loop.etags[bad]).toBeUndefined();
+  });
+
+  test('a member whose row is gone is forgotten, and the others are written', async () => {
+    const clock = new TestClock();
+    const look = trackerOf(({ id }) => ({ value: id }));
+    const kit = await poolOf(0, ['a', 'gone', 'c'], look, clock);
+    await stack.sql(`delete from longwatch.member where id = 'gone'`);
+    await kit.pass(20);
+    const { writer } = writerOf([kit]);
+    await writer.flush();
+    kit.shift.hinted = true;
+    await writer.flush();
+    expect(await valuesOf()).toEqual(['a', 'c']);
+    expect(kit.shift.members.slotOf('gone')).toBeUndefined();
+  });
+
+  test('unchanged after a value that could not be stored is no value: the next run asks for all of it', async () => {
+    const clock = new TestClock();
+    const etags: (string | undefined)[] = [];
+    const look = trackerOf(({ etag }) => {
+      etags.push(etag);
+      return etag === 'e2' ? { unchanged: true } : { value: 2, etag: 'e2' };
+    });
+    const kit = await poolOf(0, ['a'], look, clock);
+    await refusing(`new.value = '2'`, '23514');
+    await kit.pass(60);
+    await writerOf([kit]).writer.flush();
+    await stack.sql('drop trigger refuse on longwatch.value');
+    await kit.pass(120);
+    await writerOf([kit]).writer.flush();
+    expect(await valueOf('a')).toMatchObject({ value: 2, etag: 'e2', failures: 0 });
+    expect(etags).toContain('e2');
+  });
+
+  test('a pool that fails as a whole crashes, so that it can be quarantined; the others go on', async () => {
+    const clock = new TestClock();
+    const look = trackerOf(({ id }) => ({ value: id }));
+    const kits = [await poolOf(0, ['a', 'b'], look, clock), await poolOf(1, ['c'], look, clock)];
+    await refusing(`new.member in (${await keyOf('a')}, ${await keyOf('b')})`, '42P01');
+    for (const kit of kits) await kit.pass(20);
+    const { writer } = writerOf(kits);
+    await writer.flush();
+    await writer.flush();
+    expect(await valuesOf()).toEqual(['c']);
+    expect(kits.map(({ shift }) => shift.isOver)).toEqual([true, false]);
+    const ending = await kits[0]!.shift.ended;
+    expect(ending).toBeInstanceOf(Error);
+    expect(kits[1]!.shift.refusedFor(performance.now())).toBe(0);
+  });
+
+  test('where nothing at all can be written no pool is to blame: results are kept, as in an outage', async () => {
+    const clock = new TestClock();
+    const look = trackerOf(({ id }) => ({ value: id }));
+    const kits = [await poolOf(0, ['a'], look, clock), await poolOf(1, ['b'], look, clock)];
+    for (const kit of kits) await kit.pass(20);
+    const { writer } = writerOf(kits);
+    await stack.sql(`alter table longwatch.value rename to hidden`);
+    await writer.flush();
+    expect(kits.map(({ shift }) => [shift.isOver, shift.hasResults])).toEqual([
+      [false, true],
+      [false, true],
+    ]);
+    expect(kits[0]!.shift.refusedFor(performance.now())).toBeGreaterThan(0);
+    await stack.sql(`alter table longwatch.hidden rename to value`);
+    await writer.flush();
+    expect(await valuesOf()).toEqual(['a', 'b']);
+    expect(kits[0]!.shift.refusedFor(performance.now())).toBe(0);
+  });
+});
+
+describe('a buffer’s key is the user’s code (BU-H8)', () => {
+  const KEYS: [string, (entry: { value: { name: string } }) => string][] = [
+    ['throws', (entry) => entry.value.name.toLowerCase()],
+    ['has a NUL', (entry) => entry.value?.name ?? '\0'],
+    ['has half of a pair', (entry) => entry.value?.name ?? '\ud800'],
+    [
+      'throws nothing',
+      (entry) => {
+        // eslint-disable-next-line @typescript-eslint/only-throw-error -- what users throw is what is tested here
+        if (entry.value === null) throw undefined;
+        return entry.value.name;
+      },
+    ],
+  ];
+  test.each(KEYS)(
+    'one that %s for a value is that entry’s failure; all values and entries are stored',
+    async (_what, key) => {
+      const clock = new TestClock();
+      const look = trackerOf(({ id }) => ({ value: id === 'bad' ? null : { name: id } }));
+      const kit = await poolOf(0, ['a', 'bad', 'c'], look, clock);
+      const failed: string[] = [];
+      const { writer, outcomes } = writerOf([kit], database, {
+        feed: feedOf(look, kit.host.clock, key as never, (_error, _buffer, _loop, id) => failed.push(id)),
+      });
+      await kit.pass(20);
+      await writer.flush();
+      expect(outcomes).toMatchObject([{ rows: 3 }]);
+      expect(await valuesOf()).toEqual(['a', 'bad', 'c']);
+      expect(failed).toEqual(['bad']);
+      expect((await entriesFed()).map(({ id }) => id).sort()).toEqual(['a', 'bad', 'c']);
+    },
+  );
+});
+
+function feedOf(
+  definition: TrackerDefinition,
+  clock: Clock,
+  key?: string | ((entry: unknown) => string),
+  failed: (error: Error, buffer: string, loop: OperationLoop, id: string) => void = (error) => {
+    throw error;
+  },
+): ValueFeed {
+  const buffer = resolveConfig({
+    buffers: [defineBuffer({ name: 'b', run: () => undefined, ...(key === undefined ? {} : { key: key }) })],
+  }).buffers[0]!;
+  const push = () => Promise.reject(new Error('nobody is told here'));
+  const feed = new BufferFeed(new Map([['b', buffer]]), database, push, log);
+  const look = { ...definition.operations.look!, buffer: 'b' };
+  return new ValueFeed(new Map([[definition.name, { ...definition, operations: { look } }]]), feed, clock, failed);
+}
+
+/** What the buffer has been given, in the order in which it was. */
+async function entriesFed(): Promise<{ id: string; value: unknown }[]> {
+  const rows = await stack.sql<{ entries: string }>(
+    `select c.entries from longwatch.buffer_outbox o join longwatch.buffer_chunk c on c.buffer = o.buffer and c.id = o.id
+     order by o.made_at, o.seq`,
+  );
+  return rows.flatMap(({ entries }) => JSON.parse(entries) as { id: string; value: unknown }[]);
+}
+
+describe('a lock that somebody holds keeps his pool waiting, and no other (TR-C4, TR-M6)', () => {
+  /** Somebody in psql, or a process that is frozen. */
+  async function locked(sql: string): Promise<Client> {
+    const client = new Client({ connectionString: stack.servers.databaseUrl });
+    client.on('error', () => undefined);
+    await client.connect();
+    closing.push(() => client.end());
+    await client.query('begin');
+    await client.query(sql);
+    return client;
+  }
+
+  test.each([
+    ['the pool’s row', `select 1 from longwatch.pool where pool = 0 for update`],
+    [
+      'a value of it',
+      `update longwatch.value set failures = 7 where member = (select key from longwatch.member where id = 'a')`,
+    ],
+  ])('%s', async (_what, sql) => {
+    const clock = new TestClock();
+    let value = 1;
+    const look = trackerOf(() => ({ value }));
+    const kits = [await poolOf(0, ['a'], look, clock), await poolOf(1, ['b'], look, clock)];
+    const { writer, fenced } = writerOf(kits);
+    for (const kit of kits) await kit.pass(20);
+    await writer.flush();
+    const client = await locked(sql);
+    value = 2;
+    for (const kit of kits) await kit.pass(100);
+    await writer.flush();
+    await writer.flush();
+    expect(fenced).toEqual([]);
+    expect(await valueOf('b')).toMatchObject({ value: 2 });
+    expect(await valueOf('a')).toMatchObject({ value: 1 });
+    expect(kits[0]!.shift.hasResults).toBe(true);
+    expect(kits[0]!.shift.refusedFor(performance.now())).toBeGreaterThan(0);
+    expect(kits[1]!.shift.refusedFor(performance.now())).toBe(0);
+    await client.query('rollback');
+    await writer.flush();
+    expect(await valueOf('a')).toMatchObject({ value: 2 });
+    expect(kits[0]!.shift.refusedFor(performance.now())).toBe(0);
+  });
+
+  test('a pool whose row is gone is fenced', async () => {
+    const kit = await poolOf(
+      0,
+      ['a'],
+      trackerOf(() => ({ value: 1 })),
+      new TestClock(),
+    );
+    await kit.pass(20);
+    await stack.sql('delete from longwatch.pool');
+    const { writer, fenced } = writerOf([kit]);
+    await writer.flush();
+    expect(fenced).toEqual([kit.shift]);
+  });
+
+  test.each<Point>(['flush.locked', 'flush.written'])(
+    'a node that freezes at %s lets go of its pools, and another takes them within seconds',
+    async (point) => {
+      const clock = new TestClock();
+      const look = trackerOf(() => ({ value: 1 }));
+      const kit = await poolOf(0, ['a'], look, clock);
+      await kit.pass(20);
+      let frozen!: () => void;
+      const reached = new Promise<void>((resolve) => (frozen = resolve));
+      let thaw!: () => void;
+      setPointHook((at) => {
+        if (at !== point) return undefined;
+        frozen();
+        return new Promise<void>((resolve) => (thaw = resolve));
+      });
+      const values = new Database({ url: stack.servers.databaseUrl, log, ...VALUES_LIMITS, connections: 1 });
+      closing.push(() => values.close());
+      const { writer, fenced } = writerOf([kit], values);
+      const flushing = writer.flush();
+      await reached;
+      const began = performance.now();
+      const taken = await eventually('taken', () => takeFence(database, claimOf(0), never).catch(() => undefined));
+      expect(taken.token).toBe(2);
+      expect(performance.now() - began).toBeLessThan(5_000);
+      // It goes on, and nothing of what it had is written.
+      setPointHook(undefined);
+      thaw();
+      await flushing;
+      await writer.flush();
+      expect(await valuesOf()).toEqual([]);
+      expect(fenced).toEqual([kit.shift]);
+    },
+  );
+});
+
+describe('a shift follows its tracker’s row (TR-H3)', () => {
+  test('also when it came with an older one than another shift of the node', async () => {
+    const clock = new TestClock();
+    const look = trackerOf(() => ({ value: 1 }));
+    const kits = [await poolOf(0, ['a'], look, clock), await poolOf(1, ['b'], look, clock)];
+    await stack.sql(`update longwatch.tracker set state = 'paused', version = 2 where name = 't'`);
+    closing.push(() => stack.sql(`update longwatch.tracker set state = 'running', version = 1 where name = 't'`));
+    const newer = { ...rowOf(look), state: 'paused' as const, version: 2 };
+    kits[1]!.shift.follow(newer);
+    const { writer } = writerOf(kits, database, { trackers: new Map([['t', newer]]) });
+    for (const kit of kits) kit.shift.hinted = true;
+    await writer.flush();
+    expect(kits.map(({ shift }) => [shift.trackerVersion, shift.closed()])).toEqual([
+      [2, 'paused'],
+      [2, 'paused'],
+    ]);
+  });
+});
+
+describe('when a node flushes', () => {
+  test('TR-M16: however many changes are announced, not more often than each 20 ms', async () => {
+    const kit = await poolOf(
+      0,
+      ['a'],
+      trackerOf(() => ({ value: 1 })),
+      new TestClock(),
+    );
+    const { writer, outcomes } = writerOf([kit]);
+    await writer.flush();
+    const before = outcomes.length;
+    const began = performance.now();
+    for (let i = 0; i < 200; i++) {
+      kit.shift.hinted = true;
+      writer.hint();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    await eventually('a flush', () => outcomes.length > before && !kit.shift.hinted);
+    expect(outcomes.length - before).toBeLessThanOrEqual(2 + (performance.now() - began) / 20);
+  });
+
+  test('OP-B1: what has piled up is written in several transactions, one after the other', async () => {
+    const clock = new TestClock();
+    const large = 'ж'.repeat(1_000_000);
+    const ids = Array.from({ length: 40 }, (_, i) => `m${i}`);
+    const kit = await poolOf(
+      0,
+      ids,
+      trackerOf(() => ({ value: large })),
+      clock,
+    );
+    const { writer, outcomes } = writerOf([kit]);
+    await kit.pass(20);
+    await writer.flush();
+    expect(await valuesOf()).toHaveLength(40);
+    expect(outcomes.length).toBeGreaterThan(1);
+    expect(kit.shift.hasResults).toBe(false);
+  });
+});
+
+/** A connection that does as it is told: refuses before anything was done, or loses the answer to COMMIT. */
+class Unreliable extends Database {
+  next: 'works' | 'refuses' | 'loses' = 'works';
+
+  override async transaction<T>(work: (db: Queryable) => Promise<T>, options?: TransactionOptions): Promise<T> {
+    const how = this.next;
+    const away = () => failure(ErrorType.StoreUnavailable, 'the answer was lost');
+    if (how === 'refuses') throw away();
+    const result = await super.transaction(work, options);
+    if (how === 'loses') throw away();
+    return result;
+  }
+}
+
+type Step = { kind: 'pass'; ms: number } | { kind: 'change'; id: string } | { kind: 'fail'; id: string } | Flushing;
+interface Flushing {
+  kind: 'flush';
+  how: 'works' | 'refuses' | 'loses';
+}
+
+test('TR-C1, TR-M18: what is stored is the last value returned, and a buffer gets each change once, whatever the connection loses', async () => {
+  const unreliable = new Unreliable({ url: stack.servers.databaseUrl, log, ...VALUES_LIMITS });
+  closing.push(() => unreliable.close());
+  const ids = ['a', 'b'];
+  const id = fc.constantFrom(...ids);
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    { weight: 3, arbitrary: fc.record({ kind: fc.constant('pass' as const), ms: fc.integer({ min: 10, max: 150 }) }) },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constant('change' as const), id }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('fail' as const), id }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        kind: fc.constant('flush' as const),
+        how: fc.constantFrom('works' as const, 'refuses' as const, 'loses' as const),
+      }),
+    },
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 3, maxLength: 20 }), async (steps) => {
+      await stack.sql(`delete from longwatch.pool`);
+      await stack.sql(`delete from longwatch.member`);
+      await stack.sql(`delete from longwatch.buffer_outbox`);
+      await stack.sql(`delete from longwatch.buffer_chunk`);
+      // An upstream with a version a member, which says 304 to who has it.
+      const versions = new Map(ids.map((one) => [one, 1]));
+      const failing = new Set<string>();
+      const returned = new Map<string, number>();
+      const inARow = new Map<string, number>();
+      const look = trackerOf(({ id: of, etag }) => {
+        if (failing.delete(of)) {
+          inARow.set(of, (inARow.get(of) ?? 0) + 1);
+          throw new Error('down');
+        }
+        inARow.set(of, 0);
+        const version = versions.get(of)!;
+        if (etag === `v${version}`) return { unchanged: true };
+        returned.set(of, version);
+        return { value: version, etag: `v${version}` };
+      });
+      const kit = await poolOf(0, ids, look, new TestClock());
+      const { writer } = writerOf([kit], unreliable, { feed: feedOf(look, kit.host.clock) });
+      for (const one of steps) {
+        if (one.kind === 'pass') await kit.pass(one.ms);
+        else if (one.kind === 'change') versions.set(one.id, versions.get(one.id)! + 1);
+        else if (one.kind === 'fail') failing.add(one.id);
+        else {
+          unreliable.next = one.how;
+          await writer.flush();
+        }
+      }
+      unreliable.next = 'works';
+      await writer.flush();
+      await writer.close();
+      const fed = await entriesFed();
+      for (const [of, version] of returned) {
+        expect([of, await valueOf(of)]).toMatchObject([
+          of,
+          { value: version, etag: `v${version}`, failures: inARow.get(of) },
+        ]);
+        const seen = fed.filter((entry) => entry.id === of).map(({ value }) => value as number);
+        expect(seen.at(-1)).toBe(version);
+        expect(seen).toEqual([...new Set(seen)].sort((x, y) => x - y));
+      }
+    }),
+    histories(60),
+  );
+}, 120_000);

@@ -43,6 +43,7 @@ import { claimName } from './node-name';
 import { KIT_CONNECTIONS, poolSizes, tellRoom, VALUES_CONNECTIONS } from './pool-sizes';
 import { installRuntime } from './runtime';
 import { schemaProblem } from './schema';
+import { lookAtServer } from './server-abilities';
 import { surviveStrayErrors } from './stray-errors';
 
 export interface WorkerSetup {
@@ -104,6 +105,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   try {
     const problem = await schemaProblem(database);
     if (problem !== undefined) throw new SchemaError(problem);
+    await lookAtServer(connection, temporal.namespace, log);
     await ensureSearchAttributes(connection, temporal.namespace, log);
     await claimDeployment(database, connection, temporal.namespace, setup.adopt ?? false);
     if (setup.nodeName !== undefined) {

@@ -115,21 +115,31 @@ export const STATUS_TRACKERS: Statement = {
 };
 
 /**
- * Members whose value is older than three times what it may be: the interval, the upstream's Expires or a hold (of
- * the member, or of the operation on the node that keeps it). A value that was never fetched is as old as its member.
+ * Of the members in these slots of the pools ($4 to $6), how many have a value that is older than three times what it may be: the interval,
+ * the upstream's Expires or a hold (of the member, or of the operation on the node that keeps it). A value that was never fetched is as old as
+ * its member. Each range and each value is looked for in its index, whatever the planner believes of their number (`offset 0`).
  */
 export const STATUS_STALE: Statement = {
   name: 'client-status-stale',
-  text: `select o.operation, count(*)::int as stale
-         from longwatch.member m
-         cross join unnest($2::text[], $3::float8[]) as o(operation, every_ms)
-         left join longwatch.value v on v.member = m.key and v.operation = o.operation
-         join longwatch.tracker t on t.name = m.tracker
-         left join longwatch.pool p on p.tracker = m.tracker and p.pool = longwatch.pool_of(m.hash, t.pools)
+  text: `with looked as materialized (
+           select m.key, m.added_at, r.pool
+           from unnest($4::int[], $5::bigint[], $6::bigint[]) as r (pool, first, last)
+           cross join lateral (
+             select key, added_at from longwatch.member
+             where tracker = $1 and slot between r.first and r.last and removed_at is null offset 0
+           ) m
+         )
+         select o.operation, count(*)::int as stale, (select count(*)::int from looked) as looked
+         from looked m
+         cross join unnest($2::text[], $3::float8[]) as o (operation, every_ms)
+         left join lateral (
+           select fetched_at, expires_at, held_until from longwatch.value
+           where member = m.key and operation = o.operation offset 0
+         ) v on true
+         left join longwatch.pool p on p.tracker = $1 and p.pool = m.pool
          left join longwatch.node_stats s
-           on s.node = p.node and s.tracker = m.tracker and s.operation = o.operation and s.held_until > now()
-         where m.tracker = $1 and m.removed_at is null
-           and extract(epoch from now() - coalesce(v.fetched_at, m.added_at)) * 1000 > 3 * greatest(
+           on s.node = p.node and s.tracker = $1 and s.operation = o.operation and s.held_until > now()
+         where extract(epoch from now() - coalesce(v.fetched_at, m.added_at)) * 1000 > 3 * greatest(
              o.every_ms,
              extract(epoch from v.expires_at - v.fetched_at) * 1000,
              extract(epoch from greatest(v.held_until, s.held_until) - coalesce(v.fetched_at, m.added_at)) * 1000)

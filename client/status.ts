@@ -8,7 +8,8 @@ import { withChanges, type OptionChange, type TrackerOptions } from '../workflow
 import { readBuffers, type BufferSummary } from './buffer-status';
 import type { Connections } from './connections';
 import { readJobs, type JobSummary } from './job-status';
-import { STATUS_NODES, STATUS_REPLICA, STATUS_STALE, STATUS_STATS, STATUS_TRACKERS } from './queries';
+import { STATUS_NODES, STATUS_REPLICA, STATUS_STATS, STATUS_TRACKERS } from './queries';
+import { countStale } from './stale';
 
 export interface Status {
   trackers: TrackerSummary[];
@@ -44,6 +45,8 @@ export interface OperationSummary {
   skipped: number;
   /** Members whose value is older than 3 × max(interval, Expires, hold). */
   stale: number;
+  /** False: `stale` is an estimate from 10,000 of the members; below that many it is exact. */
+  staleExact: boolean;
   /** Null before the first. */
   lastRoundMs: number | null;
   /** How long after they were due runs began; null when none did lately. */
@@ -138,12 +141,8 @@ async function summarize(connections: Connections, row: TrackerRow, stats: Stats
   // The most frequent first: the database does not keep the definition's order.
   const operations = Object.entries(options.operations).sort(([, a], [, b]) => a.everyMs - b.everyMs);
   const enabled = operations.filter(([, operation]) => operation.enabled);
-  const staleRows = await connections.read<{ operation: string; stale: number }>(STATUS_STALE, [
-    row.name,
-    enabled.map(([name]) => name),
-    enabled.map(([, { everyMs }]) => everyMs),
-  ]);
-  const stale = new Map(staleRows.map((found) => [found.operation, found.stale]));
+  const asked = enabled.map(([name, { everyMs }]) => ({ name, everyMs }));
+  const { stale, exact } = await countStale(connections, row, asked);
   return {
     name: row.name,
     state: row.state,
@@ -165,6 +164,7 @@ async function summarize(connections: Connections, row: TrackerRow, stats: Stats
         failed: counted?.failed ?? 0,
         skipped: counted?.skipped ?? 0,
         stale: stale.get(name) ?? 0,
+        staleExact: exact,
         lastRoundMs: counted?.last_round_ms ?? null,
         lateP50Ms: any ? percentile(late, 0.5) : null,
         lateP99Ms: any ? percentile(late, 0.99) : null,

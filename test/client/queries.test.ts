@@ -1,5 +1,7 @@
 /** The client's statements, on the real PostgreSQL: that they read no more than they must, also where its statistics are old. */
-import { COUNT_APPLIED } from '../../client/queries';
+import { COUNT_APPLIED, COUNT_MEMBERS, POOLS, STATUS_STALE, STATUS_TRACKERS } from '../../client/queries';
+import { countStale, sampleOf } from '../../client/stale';
+import type { Connections } from '../../client/connections';
 import { Stack } from '../support/stack';
 
 let stack: Stack;
@@ -57,5 +59,93 @@ describe('how many of 1,000 ids are applied is found without reading the other 1
     await stack.sql(`vacuum analyze longwatch.member`);
     await members(101, 20_000);
     expect(await look()).toBeLessThanOrEqual(IDS);
+  });
+});
+
+describe('status of a large tracker', () => {
+  const MEMBERS = 40_000;
+  const POOLS_OF = 25;
+  const OPERATIONS = ['look', 'check'].map((name) => ({ name, everyMs: 1_000 }));
+  const LARGE = { name: 'large', pools: POOLS_OF, members: MEMBERS };
+  const connections = {
+    read: (statement: { text: string }, values: unknown[]) => stack.sql(statement.text, values),
+  } as unknown as Connections;
+  const whole = async () => (await countStale(connections, LARGE, OPERATIONS, MEMBERS)).stale;
+
+  beforeAll(async () => {
+    await stack.sql(`delete from longwatch.tracker`);
+    await stack.sql(`insert into longwatch.tracker (name, options, pools) values ('large', '{}', $1)`, [POOLS_OF]);
+    await stack.sql(
+      `insert into longwatch.member (tracker, id, hash, stamp, roster_version)
+       select 'large', 'm' || i, ('x' || substr(md5(i::text), 1, 8))::bit(32)::bigint, i, 1 from generate_series(1, $1::int) i`,
+      [MEMBERS],
+    );
+    await stack.sql(
+      `insert into longwatch.pool (tracker, pool, members)
+       select 'large', longwatch.pool_of(hash, $1::int), count(*) from longwatch.member group by 2`,
+      [POOLS_OF],
+    );
+    await stack.sql(
+      `insert into longwatch.value (member, operation, value, fetched_at)
+       select m.key, o, '1', now() from longwatch.member m, unnest($1::text[]) o`,
+      [OPERATIONS.map(({ name }) => name)],
+    );
+    await stack.sql('analyze longwatch.member, longwatch.value');
+  }, 60_000);
+  beforeEach(() => stack.sql(`update longwatch.value set fetched_at = now() + interval '1 minute'`));
+
+  test('the number of members is read of the pools, and no member for it', async () => {
+    const touched = async (text: string, values: unknown[]) => {
+      const [row] = await stack.sql<{ 'QUERY PLAN': { Plan: Plan }[] }>(
+        `explain (analyze, format json) ${text}`,
+        values,
+      );
+      return rowsTouched(row!['QUERY PLAN'][0]!.Plan);
+    };
+    expect(await touched(COUNT_MEMBERS.text, ['large'])).toBeLessThanOrEqual(100);
+    expect(await touched(STATUS_TRACKERS.text, [null])).toBeLessThanOrEqual(100);
+    expect(await touched(POOLS.text, ['large'])).toBeLessThanOrEqual(100);
+    expect(await stack.sql(COUNT_MEMBERS.text, ['large'])).toEqual([{ members: MEMBERS }]);
+  });
+
+  test('some members of each pool are looked at, and the values of no other are read', async () => {
+    await stack.sql(`update longwatch.value set fetched_at = now() - interval '1 hour'`);
+    const { pools, first, last } = sampleOf(POOLS_OF, MEMBERS, 1_000);
+    const [row] = await stack.sql<{ 'QUERY PLAN': { Plan: Plan }[] }>(
+      `explain (analyze, format json) ${STATUS_STALE.text}`,
+      ['large', ['look', 'check'], [1_000, 1_000], pools, first, last],
+    );
+    expect(rowsTouched(row!['QUERY PLAN'][0]!.Plan)).toBeLessThan(3_000);
+  });
+
+  test('where all are looked at the figures are exact', async () => {
+    await stack.sql(
+      `update longwatch.value set fetched_at = now() - interval '1 hour'
+       where operation = 'check' and member in (select key from longwatch.member order by id limit 123)`,
+    );
+    expect(await whole()).toEqual(new Map([['check', 123]]));
+    expect((await countStale(connections, LARGE, OPERATIONS, MEMBERS)).exact).toBe(true);
+  });
+
+  test.each([
+    ['three of ten of all', `m.key % 10 < 3`],
+    ['one pool, and no other', `longwatch.pool_of(m.hash, ${POOLS_OF}) = 24`],
+  ])('an estimate from a tenth is near: %s are stale', async (_which, condition) => {
+    await stack.sql(
+      `update longwatch.value v set fetched_at = now() - interval '1 hour'
+       from longwatch.member m where m.key = v.member and v.operation = 'look' and ${condition}`,
+    );
+    const truth = (await whole()).get('look')!;
+    const { stale, exact } = await countStale(connections, LARGE, OPERATIONS, MEMBERS / 10);
+    expect(exact).toBe(false);
+    expect(Math.abs(stale.get('look')! - truth)).toBeLessThan(truth * 0.15);
+    expect(stale.has('check')).toBe(false);
+  });
+
+  test('what was never fetched is as old as its member, in an estimate too', async () => {
+    await stack.sql(`delete from longwatch.value where operation = 'check'`);
+    await stack.sql(`update longwatch.member set added_at = now() - interval '1 hour'`);
+    const { stale } = await countStale(connections, LARGE, OPERATIONS, MEMBERS / 10);
+    expect(stale).toEqual(new Map([['check', MEMBERS]]));
   });
 });

@@ -166,7 +166,7 @@ function renderTracker(tracker: TrackerSummary): string[] {
         count(operation.fetched),
         count(operation.failed),
         count(operation.skipped),
-        count(operation.stale),
+        `${operation.staleExact ? '' : '~'}${count(operation.stale)}`,
         millis(operation.lastRoundMs),
         millis(operation.lateP50Ms),
         millis(operation.lateP99Ms),

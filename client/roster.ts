@@ -5,7 +5,6 @@
 import { defineSearchAttributeKey, SearchAttributeType, TypedSearchAttributes } from '@temporalio/common';
 import {
   addSignal,
-  NOTIFY_CHANNEL,
   poolWorkflowId,
   removeSignal,
   TASK_QUEUE,
@@ -15,15 +14,13 @@ import {
 } from '../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
 import type { Connections } from './connections';
-import { NoWorkerError, TimedOutError, TrackerStoppedError } from './errors';
+import { TrackerStoppedError } from './errors';
 import { collectIds, planBatches, type RosterBatch } from './ids';
-import { COUNT_APPLIED, COUNT_MEMBERS, OPEN_CHANGE } from './queries';
+import { COUNT_MEMBERS, OPEN_CHANGE } from './queries';
+import { waitApplied } from './wait-applied';
 
 /** Signals under way at once: the server takes a few hundred a second from one sender, whatever their number. */
 const AT_ONCE = 16;
-/** While waiting, look this often even when no announcement comes. */
-const LOOK_MS = 250;
-
 export interface RosterOptions {
   /** Also wait until the change is in the database, which is when it holds. @default false */
   wait?: boolean;
@@ -87,7 +84,7 @@ export async function changeRoster(
 
   const batches = planBatches(ids, pools);
   await sendAll(connections, tracker, change, batches, row.stamp, ids.length, options);
-  if (options.wait) await waitApplied(connections, tracker, batches, row.stamp, ids.length, options);
+  if (options.wait) await waitApplied(connections, tracker, batches, row.stamp, options);
   return {
     accepted: ids.length,
     duplicates,
@@ -172,44 +169,3 @@ async function send(
     ]),
   });
 }
-
-async function waitApplied(
-  connections: Connections,
-  tracker: string,
-  batches: RosterBatch[],
-  stamp: number,
-  total: number,
-  options: RosterOptions,
-): Promise<void> {
-  const limit = options.waitTimeoutMs ?? 60_000;
-  let deadline = Date.now() + limit;
-  let wake: () => void = () => undefined;
-  const stopListening = await connections.listen(NOTIFY_CHANNEL, () => wake());
-  let applied = 0;
-  try {
-    for (const batch of batches) {
-      for (;;) {
-        // Armed before looking, so that an announcement in between is not missed.
-        const announced = new Promise<void>((resolve) => (wake = resolve));
-        const [row] = await connections.rows<{ applied: number }>(COUNT_APPLIED, [tracker, batch.ids, stamp]);
-        if (row!.applied >= batch.ids.length) break;
-        if (Date.now() > deadline) await giveUp(connections, applied, total, limit);
-        await Promise.race([announced, pause(LOOK_MS)]);
-      }
-      applied += batch.ids.length;
-      deadline = Date.now() + limit;
-      options.onProgress?.({ step: 'applied', ids: applied, total });
-    }
-  } finally {
-    await stopListening();
-  }
-}
-
-async function giveUp(connections: Connections, applied: number, total: number, limit: number): Promise<never> {
-  const what = `all ${total} ids are accepted, ${applied} of them applied, and no more for ${Math.round(limit / 1000)} s`;
-  const polled = await connections.workersPoll().catch(() => true);
-  if (!polled) throw new NoWorkerError(what, ' (what is accepted is kept until then)');
-  throw new TimedOutError(`${what}; the rest follows by itself, see: npx longwatch pools`);
-}
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));

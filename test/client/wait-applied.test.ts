@@ -1,0 +1,48 @@
+/** Waiting for changes of a roster, on the real PostgreSQL: each is seen, also one whose removal is soon forgotten. */
+import type { Connections } from '../../client/connections';
+import { waitApplied } from '../../client/wait-applied';
+import { hashId } from '../../workflows/tracker/plan';
+import { eventually, Stack } from '../support/stack';
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await Stack.start();
+  await stack.sql(`insert into longwatch.tracker (name, options) values ('t', '{}')`);
+});
+afterAll(() => stack.close());
+
+const removed = (id: string, stamp: number) =>
+  stack.sql(
+    `insert into longwatch.member (tracker, id, hash, stamp, roster_version, removed_at) values ('t', $1, $2, $3, 1, now())`,
+    [id, hashId(id), stamp],
+  );
+
+test('a removal that is applied and forgotten before those ahead of it are applied was seen', async () => {
+  const seen: number[] = [];
+  let looks = 0;
+  const connections = {
+    rows: (statement: { text: string }, values: unknown[]) => {
+      looks++;
+      return stack.sql(statement.text, values);
+    },
+    listen: () => Promise.resolve(() => Promise.resolve()),
+    workersPoll: () => Promise.resolve(true),
+  } as unknown as Connections;
+  const batches = ['slow', 'quick'].map((id, pool) => ({ pool, ids: [id] }));
+  const waiting = waitApplied(
+    connections,
+    't',
+    batches,
+    7,
+    { waitTimeoutMs: 5_000, onProgress: ({ ids }) => seen.push(ids) },
+    20,
+  );
+  await removed('quick', 7);
+  await eventually('it has been looked for', () => seen.length === 1);
+  // As the purge does when its time is over.
+  await stack.sql(`delete from longwatch.member where id = 'quick'`);
+  await removed('slow', 8);
+  await waiting;
+  expect(seen).toEqual([1, 2]);
+  expect(looks).toBeGreaterThan(2);
+});

@@ -183,24 +183,29 @@ export class BufferHandle<E = Json> {
     const result: PushResult = { accepted: 0, messages: 0 };
     let failure: { error: unknown } | undefined;
     let how: PushWay = options.wait ? 'update' : 'signal';
-    for await (const { shard, parcel } of this.packer.pack(entries, settings, options)) {
-      if (failure) break;
-      const roomKnown = options.front || (await this.senders.room(settings, timeoutMs));
-      const next: PushWay = options.wait || !roomKnown ? 'update' : 'signal';
-      // What goes the other way is in before, so that the order stays.
-      if (next !== how) await Promise.all(underWay);
-      how = next;
-      const sent = this.senders
-        .send(shard, how, parcel, Date.now() + timeoutMs)
-        .then(() => {
-          result.accepted += parcel.entries.length;
-          result.messages++;
-          options.onProgress?.({ entries: result.accepted, total });
-        })
-        .catch((error: unknown) => void (failure ??= { error }))
-        .finally(() => underWay.delete(sent));
-      underWay.add(sent);
-      if (underWay.size >= PARCELS_AHEAD) await Promise.race(underWay);
+    try {
+      for await (const { shard, parcel } of this.packer.pack(entries, settings, options)) {
+        if (failure) break;
+        const roomKnown = options.front || (await this.senders.room(settings, timeoutMs));
+        const next: PushWay = options.wait || !roomKnown ? 'update' : 'signal';
+        // What goes the other way is in before, so that the order stays.
+        if (next !== how) await Promise.all(underWay);
+        how = next;
+        const sent = this.senders
+          .send(shard, how, parcel, Date.now() + timeoutMs)
+          .then(() => {
+            result.accepted += parcel.entries.length;
+            result.messages++;
+            options.onProgress?.({ entries: result.accepted, total });
+          })
+          .catch((error: unknown) => void (failure ??= { error }))
+          .finally(() => underWay.delete(sent));
+        underWay.add(sent);
+        if (underWay.size >= PARCELS_AHEAD) await Promise.race(underWay);
+      }
+    } catch (error) {
+      // Of the packer, or that there is no room: what was sent before it is accepted all the same.
+      failure ??= { error };
     }
     await Promise.all(underWay);
     if (failure) throw Object.assign(failure.error as Error, { acceptedSoFar: result.accepted });

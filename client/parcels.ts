@@ -6,9 +6,11 @@ import { keyFunction, shardOfKey } from '../activities/buffer/keys';
 import type { AnyBuffer, BufferDefinition } from '../workers/config/buffer';
 import type { Json } from '../workflows/buffer/contract';
 import { shardsOf } from '../workflows/buffer/init';
-import { keyAt } from '../workflows/buffer/intake';
+import { keyAt } from '../workflows/buffer/keys';
 import type { BufferOptions } from '../workflows/buffer/options';
+import { utf8Bytes } from '../workflows/lib/size';
 import { InvalidEntryError } from './errors';
+import { inexact, inexactNumber } from './exact';
 import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, type Parcel } from './push';
 
 export class Packer {
@@ -20,7 +22,10 @@ export class Packer {
     private readonly definition: AnyBuffer | undefined,
   ) {}
 
-  /** Those of one shard in their order. @throws InvalidEntryError at an entry that is no JSON; parcels before it were given already. */
+  /**
+   * Those of one shard in their order. A list is looked at as a whole before anything of it is given.
+   * @throws InvalidEntryError at an entry that is no JSON, or has a number that is not exact; of an iterable, parcels before it were given
+   */
   async *pack(
     entries: Iterable<unknown> | AsyncIterable<unknown>,
     options: BufferOptions,
@@ -28,20 +33,19 @@ export class Packer {
   ): AsyncGenerator<{ shard: number; parcel: Parcel }> {
     const keyOf = this.keys(options);
     const shards = shardsOf(options);
-    const how = { ...(front ? { front } : {}), ...(at === undefined ? {} : { at: Number(at) }) };
+    const how = { ...(front ? { front } : {}), ...(at === undefined ? {} : { at: timeOf(at) }) };
     const open = new Map<number, Parcel>();
     const close = (shard: number, parcel: Parcel) => {
       open.delete(shard);
-      if (keyOf === undefined) this.turn++;
+      this.turn++;
       return { shard, parcel };
     };
+    const looked = Array.isArray(entries) ? entries.map((entry, i) => jsonOf(entry, i + 1).bytes) : undefined;
     let position = 0;
     for await (const entry of entries as AsyncIterable<Json>) {
-      const bytes = (JSON.stringify(entry) as string | undefined)?.length;
-      if (bytes === undefined)
-        throw new InvalidEntryError(`entry ${position + 1} is no JSON; nothing of it can be kept`);
       position++;
-      const key = keyOf?.(entry) ?? null;
+      const bytes = looked?.[position - 1] ?? jsonOf(entry, position).bytes;
+      const key = keyOf ? (keyOf(entry) ?? keyInJson(keyOf, entry)) : null;
       const shard = key === null ? this.turn % shards : shardOfKey(key, shards);
       let parcel = open.get(shard);
       const full = parcel && (parcel.entries.length >= MESSAGE_ENTRIES || parcel.bytes + bytes > MESSAGE_BYTES);
@@ -80,4 +84,29 @@ export class Packer {
     }
     return keyFunction(definition);
   }
+}
+
+function jsonOf(entry: unknown, position: number): { json: string; bytes: number } {
+  let json: string | undefined;
+  try {
+    json = JSON.stringify(entry);
+  } catch (error) {
+    throw new InvalidEntryError(`entry ${position} cannot be JSON: ${(error as Error).message}`);
+  }
+  if (json === undefined) throw new InvalidEntryError(`entry ${position} is no JSON; nothing of it can be kept`);
+  const number = inexactNumber(json);
+  if (number !== undefined) throw new InvalidEntryError(`entry ${position}: ${inexact(number)}`);
+  return { json, bytes: utf8Bytes(json) };
+}
+
+/** What is a key only as JSON says it (a Date, an id with a `toJSON`): the shard would read it so. */
+function keyInJson(keyOf: (entry: Json) => string | null, entry: Json): string | null {
+  if (typeof entry !== 'object' || entry === null) return null;
+  return keyOf(JSON.parse(JSON.stringify(entry)) as Json);
+}
+
+function timeOf(at: number | Date): number {
+  const time = Number(at);
+  if (time >= 0 && time <= 8.64e15) return time;
+  throw new InvalidEntryError('`at` must be a time: epoch milliseconds or a Date that is one');
 }

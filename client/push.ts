@@ -5,8 +5,16 @@
  */
 import { randomUUID } from 'node:crypto';
 import { WorkflowNotFoundError } from '@temporalio/common';
-import { pushSignal, pushUpdate, shardWorkflowId, type Json, type PushMessage } from '../workflows/buffer/contract';
-import { SEND_ROW, sendValues } from '../activities/store/chunks';
+import {
+  pushSignal,
+  pushUpdate,
+  shardWorkflowId,
+  type Json,
+  type PushAnswer,
+  type PushMessage,
+} from '../workflows/buffer/contract';
+import { ErrorType } from '../workflows/lib/errors';
+import { ORPHAN_SECONDS, SEND_ROW, sendValues } from '../activities/store/chunks';
 import type { Connections } from './connections';
 import {
   BufferFullError,
@@ -18,13 +26,13 @@ import {
 } from './errors';
 import { temporalClient } from './temporal-client';
 
-/** One message at most. Characters of JSON. */
+/** One message at most. Bytes of JSON. */
 export const MESSAGE_BYTES = 128 * 1024;
 export const MESSAGE_ENTRIES = 2_000;
-/** An entry of more is stored, and sent by reference. Characters of JSON. */
+/** An entry of more is stored, and sent by reference. Bytes of JSON. */
 export const LARGE_BYTES = 64 * 1024;
-/** A stored row whose message never came is deleted then. */
-const ORPHAN_SECONDS = 86_400;
+/** Who waits longer than he wanted to is told so after this. Milliseconds. */
+const GRACE_MS = 50;
 /** Between tries of a message that did not get through, at first and at most. Milliseconds. */
 const RETRY_MS = 100;
 const RETRY_CAP_MS = 2_000;
@@ -35,7 +43,7 @@ export type PushWay = 'signal' | 'update';
 /** A part of one push that goes to one shard: small enough for a message. */
 export interface Parcel {
   entries: Json[];
-  /** Characters of JSON. */
+  /** Bytes of JSON. */
   bytes: number;
   keys?: (string | null)[];
   front?: boolean;
@@ -54,7 +62,7 @@ export class ShardSender {
   private underWay = false;
   private sender = randomUUID();
   private seq = 0;
-  /** What the shard's memory still has room for, as far as is known. Characters. */
+  /** What the shard's memory still has room for, as far as is known. Bytes. */
   private room = Infinity;
   private heard = -1;
 
@@ -77,12 +85,27 @@ export class ShardSender {
     this.room = room;
   }
 
-  /** Resolves when the shard has it, durably. */
+  /** Resolves when the shard has it, durably. @throws by its deadline, whatever is before it. */
   send(parcel: Parcel, deadline: number): Promise<void> {
     return new Promise((done, failed) => {
-      this.waiting.push({ ...parcel, deadline, done, failed });
+      const timer = setTimeout(() => this.late(waiting), Math.max(0, deadline - Date.now()) + GRACE_MS);
+      const ends = <A extends unknown[]>(end: (...args: A) => void) => {
+        return (...args: A): void => {
+          clearTimeout(timer);
+          end(...args);
+        };
+      };
+      const waiting: Waiting = { ...parcel, deadline, done: ends(done), failed: ends(failed) };
+      this.waiting.push(waiting);
       this.pump();
     });
+  }
+
+  /** Its time is over: nothing of it was sent, or nobody knows. Whoever shares its message may have more time. */
+  private late(parcel: Waiting): void {
+    const at = this.waiting.indexOf(parcel);
+    if (at >= 0) this.waiting.splice(at, 1);
+    parcel.failed(at >= 0 ? new BufferFullError(this.buffer) : new PushUnansweredError(this.buffer));
   }
 
   /** One message at a time, so that the order stays. Callers that come while it is under way share the next one. */
@@ -106,11 +129,12 @@ export class ShardSender {
       });
   }
 
+  /** Neighbours that make one message: it is in, or not, for all of them. */
   private nextGroup(): Waiting[] {
     const group = [this.waiting.shift()!];
     let { bytes } = group[0]!;
     let count = group[0]!.entries.length;
-    while (this.waiting.length > 0) {
+    while (this.waiting.length > 0 && alike(group[0]!, this.waiting[0]!)) {
       const next = this.waiting[0]!;
       bytes += next.bytes;
       count += next.entries.length;
@@ -121,11 +145,11 @@ export class ShardSender {
   }
 
   private async deliver(group: Waiting[]): Promise<void> {
-    const deadline = Math.min(...group.map((parcel) => parcel.deadline));
-    const messages: PushMessage[] = [];
-    for (const parcel of joined(group)) messages.push(await this.message(parcel, deadline));
-    if (this.how === 'update') return this.update(messages, deadline);
-    for (const message of messages) await this.signal(message, deadline);
+    // Who has less time is told when that is over.
+    const deadline = Math.max(...group.map((parcel) => parcel.deadline));
+    const message = await this.message(joined(group), deadline);
+    if (this.how === 'update') await this.update([message], deadline);
+    else await this.signal(message, deadline);
   }
 
   private async message({ entries, bytes, keys, front, at }: Parcel, deadline: number): Promise<PushMessage> {
@@ -166,9 +190,10 @@ export class ShardSender {
     for (let pause = 0; ;) {
       const withinMs = Math.max(100, deadline - Date.now());
       const answer = await this.persist(deadline, () =>
-        this.connections.temporal((client) => client.workflow.getHandle(id).executeUpdate(pushUpdate, { args }), {
-          withinMs,
-        }),
+        this.connections.temporal(
+          (client) => client.workflow.getHandle(id).executeUpdate(pushUpdate, { args }).catch(refusal),
+          { withinMs },
+        ),
       );
       if (answer.accepted) return;
       if (answer.stopped) throw new BufferStoppedError(this.buffer);
@@ -204,21 +229,30 @@ export class ShardSender {
   }
 }
 
-/** Neighbours that go to the same place become one; the order stays. */
-function joined(group: readonly Parcel[]): Parcel[] {
-  const parcels: Parcel[] = [];
-  for (const parcel of group) {
-    const last = parcels.at(-1);
-    const alike = last && last.front === parcel.front && last.at === parcel.at && !last.keys === !parcel.keys;
-    if (!alike) {
-      parcels.push({ ...parcel });
-      continue;
-    }
-    last.entries = last.entries.concat(parcel.entries);
-    if (last.keys) last.keys = last.keys.concat(parcel.keys!);
-    last.bytes += parcel.bytes;
-  }
-  return parcels;
+/** To the same place, in the same way. */
+function alike(one: Parcel, other: Parcel): boolean {
+  return one.front === other.front && one.at === other.at && !one.keys === !other.keys;
+}
+
+/** Parcels that are alike as one; the order stays. */
+function joined(group: readonly Parcel[]): Parcel {
+  const [first] = group as [Parcel];
+  if (group.length === 1) return first;
+  return {
+    entries: group.flatMap(({ entries }) => entries),
+    bytes: group.reduce((sum, { bytes }) => sum + bytes, 0),
+    ...(first.keys ? { keys: group.flatMap(({ keys }) => keys!) } : {}),
+    ...(first.front ? { front: true } : {}),
+    ...(first.at === undefined ? {} : { at: first.at }),
+  };
+}
+
+/** A shard that has no room, or is stopped, refuses the update before it takes it in: that is an answer. @throws anything else */
+function refusal(error: unknown): PushAnswer {
+  const { cause } = error as { cause?: { type?: unknown; details?: unknown[] } };
+  if (cause?.type === ErrorType.BufferStopped) return { accepted: false, waitMs: 0, stopped: true };
+  if (cause?.type === ErrorType.BufferFull) return { accepted: false, waitMs: Number(cause.details?.[0] ?? 0) };
+  throw error;
 }
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));

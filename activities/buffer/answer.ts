@@ -7,6 +7,7 @@ import type { BatchAnswer, Ok, Retry } from '../../workers/config/buffer';
 import type { Json } from '../../workflows/buffer/contract';
 import type { Kept } from '../../workflows/buffer/activities';
 import { STATE_BYTES } from '../../workflows/buffer/options';
+import { utf8Bytes } from '../../workflows/lib/size';
 import { storable } from '../store/text';
 
 /** Of why entries come again: it is kept with each of them. */
@@ -63,6 +64,8 @@ function readRetry(
     if (json === undefined) throw new TypeError(`an entry must be JSON, not ${show(entry)}`);
     const at = timeOf(one, entry, now);
     const i = known.take(entry);
+    // Named before: what was said of it first holds, and 'all' means the rest.
+    if (i === 'taken') continue;
     if (i === undefined) {
       const last = result.fresh.at(-1);
       if (last && last.at === at) last.entries.push(entry);
@@ -71,15 +74,15 @@ function readRetry(
     }
     const kept: Kept = { from: known.given.positions[i]!, count: 1 };
     if (at !== undefined) kept.at = at;
-    if (json !== known.before(i)) Object.assign(kept, { entries: [entry], bytes: json.length });
+    if (json !== known.before(i)) Object.assign(kept, { entries: [entry], bytes: utf8Bytes(json) });
     result.kept.push(kept);
   }
 }
 
 /** The batch's entries, to be found again. */
 class Known {
-  private readonly byIdentity = new Map<Json, number[]>();
-  private readonly byKey = new Map<string, number[]>();
+  private readonly byIdentity = new Map<Json, Candidates>();
+  private readonly byKey = new Map<string, Candidates>();
   private readonly used = new Set<number>();
   private readonly old: Json[];
 
@@ -98,30 +101,39 @@ class Known {
     return JSON.stringify(this.old[i]);
   }
 
-  /** Which of them a returned entry is, each once. */
-  take(entry: Json): number | undefined {
+  /** Which of them a returned entry is, each once; `taken`: one that has been returned already. Undefined: it is none of them. */
+  take(entry: Json): number | 'taken' | undefined {
     const { keyOf } = this.given;
     const same = this.unused(this.byIdentity.get(entry));
     if (same !== undefined || !keyOf) return same;
     const key = keyOf(entry);
-    return key === null ? undefined : this.unused(this.byKey.get(key));
+    const alike = key === null ? undefined : this.unused(this.byKey.get(key));
+    // Another value of a key that has been returned: it is new, and the newer one of its key.
+    return alike === 'taken' ? undefined : alike;
   }
 
-  private unused(candidates: number[] | undefined): number | undefined {
-    while (candidates && candidates.length > 0) {
-      const i = candidates.shift()!;
+  private unused(candidates: Candidates | undefined): number | 'taken' | undefined {
+    if (!candidates) return undefined;
+    while (candidates.next < candidates.list.length) {
+      const i = candidates.list[candidates.next++]!;
       if (this.used.has(i)) continue;
       this.used.add(i);
       return i;
     }
-    return undefined;
+    return 'taken';
   }
 }
 
-function push<K>(map: Map<K, number[]>, key: K, i: number): void {
-  const list = map.get(key);
-  if (list) list.push(i);
-  else map.set(key, [i]);
+/** Entries that may be meant, and how far they have been asked for. */
+interface Candidates {
+  list: number[];
+  next: number;
+}
+
+function push<K>(map: Map<K, Candidates>, key: K, i: number): void {
+  const known = map.get(key);
+  if (known) known.list.push(i);
+  else map.set(key, { list: [i], next: 0 });
 }
 
 function timeOf({ after, at }: Retry<unknown, unknown>, entry: Json, now: number): number | undefined {
@@ -132,7 +144,7 @@ function timeOf({ after, at }: Retry<unknown, unknown>, entry: Json, now: number
   }
   if (after === undefined) return undefined;
   const delay = typeof after === 'number' ? after : (ms(after as StringValue) as number | undefined);
-  if (delay === undefined || !Number.isFinite(delay) || delay < 0)
+  if (delay === undefined || !(delay >= 0 && now + delay <= 8.64e15))
     throw new TypeError(`\`after\` must be a duration such as '5s', not ${show(after)}`);
   return now + Math.round(delay);
 }
@@ -140,8 +152,9 @@ function timeOf({ after, at }: Retry<unknown, unknown>, entry: Json, now: number
 function readState(state: unknown): Json {
   const json = JSON.stringify(state) as string | undefined;
   if (json === undefined) throw new TypeError('the state must be JSON');
-  if (json.length > STATE_BYTES) {
-    throw new TypeError(`the state has ${json.length} characters of JSON; a shard keeps at most ${STATE_BYTES}`);
+  const bytes = utf8Bytes(json);
+  if (bytes > STATE_BYTES) {
+    throw new TypeError(`the state has ${bytes} bytes of JSON; a shard keeps at most ${STATE_BYTES}`);
   }
   return state as Json;
 }

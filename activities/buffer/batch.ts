@@ -3,22 +3,20 @@
  * of them. Called by `workflows/buffer/shard.ts`, which counts; whatever is thrown in here comes back as a result, so that the
  * decision what to try again is made in one place (`workflows/buffer/outcome.ts`).
  */
-import { randomUUID } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import type { BatchContext, BufferDefinition } from '../../workers/config/buffer';
-import type { Json } from '../../workflows/buffer/contract';
-import type { BatchInput, BatchResult, Kept, Loose } from '../../workflows/buffer/activities';
+import type { BatchInput, BatchResult } from '../../workflows/buffer/activities';
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure } from '../failures';
 import { errorText } from '../store/text';
 import { boundedHold } from '../upstream/errors';
 import { isOutage, type Database } from '../store/database';
-import { forgetRows, readRows, sendRow, staleEntries } from '../store/chunks';
 import type { TemporalLink } from '../temporal';
-import { readAnswer, type Given, type ReadAnswer } from './answer';
-import { keyFunction } from './keys';
+import { readAnswer, type Given } from './answer';
+import { gather, type Gathered } from './gather';
 import type { BufferMetrics } from './metrics';
+import { AnswerNotStored, packed } from './packed';
 
 export interface BufferDeps {
   node: string;
@@ -29,8 +27,8 @@ export interface BufferDeps {
   log: Logger;
 }
 
-/** What a result may carry itself; more goes to PostgreSQL. Characters. */
-const RESULT_BYTES = 128 * 1024;
+/** A hold without a time. Milliseconds. */
+const HELD_MS = 1_000;
 /** A `run` that does not heed its signal is left behind after this. Milliseconds. */
 const GRACE_MS = 5_000;
 
@@ -45,13 +43,9 @@ export async function runBatch(deps: BufferDeps, input: BatchInput): Promise<Bat
     (Context.current().info.heartbeatTimeoutMs ?? 10_000) * 0.4,
   );
   try {
-    const given = await gather(deps, input, definition);
-    const outcome: BatchResult['outcome'] =
-      given.entries.length === 0
-        ? { kind: 'answered', kept: [], fresh: [], voided: input.count }
-        : await answered(deps, input, definition, given, batch, log);
+    const { outcome, entries } = await outcomeOf(deps, input, definition, batch, log);
     const ms = Date.now() - began;
-    deps.metrics.ended(buffer, outcome.kind, given.entries.length, ms);
+    deps.metrics.ended(buffer, outcome.kind, entries, ms);
     return { node: deps.node, ms, outcome };
   } finally {
     clearInterval(heart);
@@ -64,54 +58,40 @@ export function definitionOf({ definitions, node }: BufferDeps, buffer: string):
   return definition;
 }
 
-/** The batch's entries in their order, without those of which a newer one of the same key is waiting. */
-async function gather(
-  { database }: BufferDeps,
-  { buffer, shard, chunks, checkKeys, forget }: BatchInput,
+/** What became of the batch, and how many of its entries were given to `run`. */
+async function outcomeOf(
+  deps: BufferDeps,
+  input: BatchInput,
   definition: BufferDefinition<never, never>,
-): Promise<Given> {
-  const ids = [...new Set(chunks.flatMap((chunk) => (chunk.row === undefined ? [] : [chunk.row])))];
-  const needsDatabase = ids.length > 0 || checkKeys || forget.length > 0;
-  const keyOf = keyFunction(definition);
-  const entries: Json[] = [];
-  const numbers: number[] = [];
-  const known: (string | null)[] = [];
-  const collect = (rows: Awaited<ReturnType<typeof readRows>>): void => {
-    for (const chunk of chunks) {
-      const row = chunk.row === undefined ? undefined : rows.get(chunk.row);
-      if (chunk.row !== undefined && !row) {
-        throw failure(ErrorType.BadValue, `the stored entries ${chunk.row} of buffer ${buffer} are gone`);
-      }
-      const from = chunk.from ?? 0;
-      for (let i = 0; i < chunk.count; i++) {
-        entries.push(row ? row.entries[from + i]! : chunk.entries![i]!);
-        numbers.push(chunk.first + i);
-        known.push((row ? row.keys?.[from + i] : chunk.keys?.[i]) ?? null);
-      }
-    }
-  };
-  let stale = new Set<number>();
-  if (needsDatabase) {
-    await database.transaction(async (db) => {
-      await forgetRows(db, buffer, forget);
-      collect(await readRows(db, buffer, ids));
-      if (!checkKeys) return;
-      const keyed = known.flatMap((key, at) => (key === null ? [] : [{ key, number: numbers[at]!, at }]));
-      const found = await staleEntries(db, buffer, shard, keyed);
-      stale = new Set([...found].map((i) => keyed[i]!.at));
-    });
-  } else {
-    collect(new Map());
+  batch: string,
+  log: Logger,
+): Promise<{ outcome: BatchResult['outcome']; entries: number }> {
+  let gathered: Gathered;
+  try {
+    gathered = await gather(deps.database, input, definition);
+  } catch (thrown) {
+    return { outcome: heldByStore(thrown, log), entries: 0 };
   }
-  const positions = entries.flatMap((_, i) => (stale.has(i) ? [] : [i]));
-  const live = stale.size === 0 ? entries : positions.map((i) => entries[i]!);
-  return {
-    entries: live,
-    positions,
-    before: JSON.stringify(live),
-    keyOf,
-    keys: checkKeys ? positions.map((i) => known[i]!) : undefined,
-  };
+  if ('gone' in gathered) {
+    const { gone } = gathered;
+    const error = `stored entries of buffer ${input.buffer} are gone from PostgreSQL: row ${gone.join(', ')}`;
+    log.error({ rows: gone }, error);
+    return { outcome: { kind: 'gone', error: error.slice(0, 500), rows: gone }, entries: 0 };
+  }
+  const { given, forgot } = gathered;
+  const outcome: BatchResult['outcome'] =
+    given.entries.length === 0
+      ? { kind: 'answered', kept: [], fresh: [], voided: input.count }
+      : await answered(deps, input, definition, given, batch, log);
+  if (outcome.kind === 'answered' && !forgot) outcome.forgot = false;
+  return { outcome, entries: given.entries.length };
+}
+
+/** The entries have nothing to do with it, whatever it is: they wait until PostgreSQL does its part. */
+function heldByStore(thrown: unknown, log: Logger): BatchResult['outcome'] {
+  const error = errorOf(thrown);
+  log.warn({ err: error }, 'a batch waits for PostgreSQL');
+  return { kind: 'held', error: errorText(error), forMs: HELD_MS, store: true };
 }
 
 async function answered(
@@ -138,11 +118,12 @@ async function answered(
       return definition.run([...given.entries] as never[], context);
     });
     const read = readAnswer(answer, given, Date.now());
-    return await packed(deps, input, given, read);
+    return await packed(deps.database, input, given, read);
   } catch (thrown) {
     const error = errorOf(thrown);
     if (thrown instanceof TakenBack) return { kind: 'held', error: error.message, forMs: 0 };
-    if (isOutage(error)) throw error;
+    if (thrown instanceof AnswerNotStored) return heldByStore(thrown, log);
+    if (isOutage(error)) return { kind: 'held', error: errorText(error), forMs: HELD_MS };
     const holdMs = holdOf(error);
     if (holdMs !== undefined) {
       log.info({ err: error, holdMs }, 'the upstream asks to wait');
@@ -206,58 +187,6 @@ async function within<T>(timeoutMs: number, ending: AbortController, work: () =>
     if (onCancel) cancellationSignal.removeEventListener('abort', onCancel);
   }
 }
-
-/** The result as it travels: what is too much for it is stored. */
-async function packed(
-  { database }: BufferDeps,
-  input: BatchInput,
-  given: Given,
-  read: ReadAnswer,
-): Promise<BatchResult['outcome']> {
-  const { keyOf } = given;
-  const { buffer } = input;
-  let room = RESULT_BYTES;
-  const store = async (entries: Json[], json: string, keys: (string | null)[] | undefined, seconds: number | null) => {
-    const id = `${buffer}.${input.shard}.b${input.batch}.${randomUUID()}`;
-    await database.transaction((db) => sendRow(db, { buffer, id, entries, json, keys }, seconds));
-    return id;
-  };
-  const kept: Kept[] = [];
-  for (const one of read.kept) {
-    if (!one.entries || one.bytes! <= room) {
-      room -= one.bytes ?? 0;
-      kept.push(one);
-      continue;
-    }
-    const { entries, ...rest } = one;
-    const keys = keyOf && entries.map((entry) => keyOf(entry));
-    kept.push({ ...rest, row: await store(entries, JSON.stringify(entries), keys, null) });
-  }
-  const fresh: (Loose & { at?: number })[] = [];
-  for (const { entries, at } of read.fresh) {
-    const json = JSON.stringify(entries);
-    const loose = { count: entries.length, bytes: json.length, ...(at === undefined ? {} : { at }) };
-    const keys = keyOf && entries.map((entry) => keyOf(entry));
-    if (json.length <= room) {
-      room -= json.length;
-      fresh.push({ ...loose, entries, ...(keys ? { keys } : {}) });
-    } else {
-      fresh.push({ ...loose, row: await store(entries, json, keys, ORPHAN_SECONDS) });
-    }
-  }
-  const { state, reason } = read;
-  return {
-    kind: 'answered',
-    kept,
-    fresh,
-    voided: input.count - given.entries.length,
-    ...(state === undefined ? {} : { state }),
-    ...(reason === undefined ? {} : { reason: reason.slice(0, 500) }),
-  };
-}
-
-/** A row whose batch never came back to its shard. */
-const ORPHAN_SECONDS = 86_400;
 
 /** A hold uses no attempt, so one of no length would run the batch again and again. */
 const SHORTEST_HOLD_MS = 100;

@@ -2,12 +2,11 @@
  * What the parent and the shards of a buffer have written: its row, what shards report, chunks to and from PostgreSQL, dead
  * letters. Called by `workflows/buffer`; the statements are in `store/buffers.ts`, `store/chunks.ts` and `store/dead.ts`.
  */
-import type { Json } from '../../workflows/buffer/contract';
 import type { BufferActivities, BufferOpening, DeadPage, MissingShard } from '../../workflows/buffer/activities';
-import type { Chunk } from '../../workflows/buffer/state';
 import { shardCount } from '../../workflows/buffer/init';
 import { bufferChangeProblems } from '../../workflows/buffer/options';
 import { ErrorType } from '../../workflows/lib/errors';
+import { utf8Bytes } from '../../workflows/lib/size';
 import { randomUUID } from 'node:crypto';
 import { failure } from '../failures';
 import {
@@ -22,16 +21,23 @@ import {
   storeBuffer,
   storeBufferChanges,
 } from '../store/buffers';
-import { fetchRows, forgetKeys, forgetRows, readRows, sendRow, storeRows } from '../store/chunks';
+import { fetchRows, forgetKeys, forgetRows, ORPHAN_SECONDS, sendRow } from '../store/chunks';
 import type { Queryable } from '../store/database';
-import { bury, takePage, type DeadLetter } from '../store/dead';
+import { dropPage, takePage } from '../store/dead';
 import type { BufferDeps } from './batch';
+import { beginAnew } from './begin';
+import { buryChunks } from './dead';
 import { reviveShards } from './revive';
+import { storeChunks } from './store';
 
 /** Dead letters that come back in one page: by themselves up to `BYTES`, larger ones by reference. */
 const PAGE_ENTRIES = 2_000;
 const PAGE_BYTES = 200_000;
 const BYTES = 256 * 1024;
+/** Whether PostgreSQL answers. */
+const ASK = { name: 'buffer-ask', text: 'select 1' };
+/** Dropped in one statement. */
+const DROP_ENTRIES = 10_000;
 
 export function bufferCommands({
   database,
@@ -44,6 +50,7 @@ export function bufferCommands({
   | 'setBufferState'
   | 'declareBuffer'
   | 'setBufferOptions'
+  | 'askStore'
   | 'storeChunks'
   | 'fetchChunks'
   | 'buryEntries'
@@ -57,7 +64,13 @@ export function bufferCommands({
     const missing = await reviveShards(database, temporal, buffer, all, log);
     // Looked up after that: one that was still about to end has kept its state by then.
     const kept = missing.length === 0 ? [] : await database.transaction((db) => keptShards(db, buffer));
-    return missing.map((shard) => ({ shard, kept: kept.includes(shard) }));
+    return Promise.all(
+      missing.map(async (shard) => {
+        if (kept.includes(shard)) return { shard, kept: true };
+        const begin = await beginAnew(database, temporal, buffer, shard, log);
+        return { shard, kept: false, ...(begin ? { begin } : {}) };
+      }),
+    );
   };
 
   return {
@@ -110,30 +123,32 @@ export function bufferCommands({
         return { changed, version: now.version, options: now.options };
       }),
 
-    storeChunks: ({ buffer, shard, rows, keyed }) =>
-      database.transaction((db) => storeRows(db, buffer, shard, rows, keyed)),
+    askStore: async () => void (await database.rows(ASK)),
+
+    storeChunks: (input) => storeChunks(database, input, log),
 
     fetchChunks: (input) => database.transaction((db) => fetchRows(db, input)),
 
-    buryEntries: ({ buffer, shard, chunks }) =>
-      database.transaction(async (db) => {
-        for (const letters of await lettersOf(db, buffer, chunks)) await bury(db, buffer, shard, letters);
-      }),
+    buryEntries: ({ buffer, shard, chunks }) => buryChunks(database, buffer, shard, chunks),
 
     takeDead: ({ buffer, shard, op, action, page }) =>
       database.transaction(async (db): Promise<DeadPage> => {
-        const limit = action === 'drop' ? 100_000 : PAGE_ENTRIES;
-        const bytes = action === 'drop' ? Number.MAX_SAFE_INTEGER : PAGE_BYTES;
-        const taken = await takePage(db, { buffer, shard, op, page, limit, bytes });
-        if (action === 'drop') return { count: taken.length, bytes: 0 };
+        const order = { buffer, shard, op, page };
+        if (action === 'drop') return { count: await dropPage(db, { ...order, limit: DROP_ENTRIES }), bytes: 0 };
+        const taken = await takePage(db, { ...order, limit: PAGE_ENTRIES, bytes: PAGE_BYTES });
         const entries = taken.map(({ value }) => value);
         const json = JSON.stringify(entries);
         const keyed = taken.some(({ key }) => key !== null);
         const keys = keyed ? taken.map(({ key }) => key) : undefined;
-        const loose = { count: taken.length, bytes: json.length };
-        if (json.length <= BYTES) return { ...loose, entries, ...(keys ? { keys } : {}) };
+        const bytes = utf8Bytes(json);
+        const loose = {
+          count: taken.length,
+          bytes,
+          ...(keys ? { keys, ages: taken.map(({ entry }) => entry) } : {}),
+        };
+        if (bytes <= BYTES) return { ...loose, entries };
         const id = `${buffer}.${shard}.d.${randomUUID()}`;
-        await sendRow(db, { buffer, id, entries, json, keys }, 86_400);
+        await sendRow(db, { buffer, id, entries, json, keys }, ORPHAN_SECONDS);
         return { ...loose, row: id };
       }),
 
@@ -152,30 +167,6 @@ export function bufferCommands({
 
     openShard: ({ buffer, shard }) => database.transaction((db) => savedShard(db, buffer, shard)),
   };
-}
-
-/** The entries of chunks with their errors, in statements of a bearable size. */
-async function lettersOf(db: Queryable, buffer: string, chunks: Chunk[]): Promise<DeadLetter[][]> {
-  const rows = await readRows(
-    db,
-    buffer,
-    chunks.flatMap((chunk) => (chunk.row === undefined ? [] : [chunk.row])),
-  );
-  const letters = chunks.flatMap((chunk) => {
-    const row = chunk.row === undefined ? undefined : rows.get(chunk.row);
-    const at = (i: number): Json => (chunk.entries ? chunk.entries[i] : row?.entries[(chunk.from ?? 0) + i]) ?? null;
-    const key = (i: number) => (chunk.keys ? chunk.keys[i] : row?.keys?.[(chunk.from ?? 0) + i]) ?? null;
-    return Array.from({ length: chunk.count }, (_, i) => ({
-      entry: chunk.first + i,
-      value: at(i),
-      key: key(i),
-      errors: chunk.errors ?? [],
-      attempts: chunk.attempts ?? 0,
-    }));
-  });
-  const groups: DeadLetter[][] = [];
-  for (let from = 0; from < letters.length; from += 1_000) groups.push(letters.slice(from, from + 1_000));
-  return groups;
 }
 
 async function known(db: Queryable, name: string): Promise<BufferRow> {

@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import { pushUpdate, shardWorkflowId, type PushAnswer, type PushMessage } from '../../workflows/buffer/contract';
 import type { AcceptedUpdate } from '../closed-run';
+import { errorOf } from '../failures';
 import { run, type Database, type Queryable, type Statement } from '../store/database';
 import type { TemporalLink } from '../temporal';
 import { note, storeAndNote, tell, type Note } from './outbox';
@@ -30,17 +31,37 @@ export async function reviveShards(
     const last = await temporal.lastRun(id);
     if (last.state === 'missing') missing.push(shard);
     if (last.state !== 'forced') continue;
-    const end = await temporal.endOf(id, last.runId);
-    // Committed before the reset, whatever becomes of it: after it, nothing else would know of them.
-    const notes = await database.transaction((db) => keepPushed(db, buffer, shard, end.updates));
-    await database.transaction(async (db) => {
-      await run(db, LOCK, [id]);
-      if (await temporal.reset(id, end))
-        log.warn({ buffer, shard }, 'a shard was ended by force; it goes on where it was');
-    });
-    await tell(notes, database, (...push) => temporal.push(...push), log);
+    try {
+      await reviveShard(database, temporal, buffer, shard, last.runId, log);
+    } catch (thrown) {
+      // One that cannot be mended must not keep the others from it, nor its buffer from opening, pausing or stopping.
+      log.error(
+        { err: errorOf(thrown), buffer, shard, workflow: id },
+        'a shard was ended by force and could not be reset; it is tried again. What it holds is in its history: see the Temporal UI',
+      );
+    }
   }
   return missing;
+}
+
+async function reviveShard(
+  database: Database,
+  temporal: TemporalLink,
+  buffer: string,
+  shard: number,
+  runId: string,
+  log: Logger,
+): Promise<void> {
+  const id = shardWorkflowId(buffer, shard);
+  const end = await temporal.endOf(id, runId);
+  // Committed before the reset, whatever becomes of it: after it, nothing else would know of them.
+  const notes = await database.transaction((db) => keepPushed(db, buffer, shard, end.updates));
+  await database.transaction(async (db) => {
+    await run(db, LOCK, [id]);
+    if (await temporal.reset(id, end))
+      log.warn({ buffer, shard }, 'a shard was ended by force; it goes on where it was');
+  });
+  await tell(notes, database, (...push) => temporal.push(...push), log);
 }
 
 /** Notes the messages of updates that were answered with 'accepted', in the outbox. */

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { bufferWorkflowId, shardWorkflowId, type BufferRunState } from '../../workflows/buffer/contract';
 import { shardCount } from '../../workflows/buffer/init';
 import type { BufferOptions } from '../../workflows/buffer/options';
+import { errorOf } from '../failures';
 import { expireRows } from '../store/chunks';
 import type { Database, Statement } from '../store/database';
 import type { TemporalLink } from '../temporal';
@@ -34,19 +35,34 @@ export async function wakeMissingBuffers(
   running: ReadonlySet<string>,
   log: Logger,
 ): Promise<void> {
-  for (const { name, state, options, shards: known } of await database.rows<Row>(BUFFERS)) {
-    const shards = Array.from({ length: shardCount(options, known) }, (_, shard) => shard);
-    const missing = shards.filter((shard) => !running.has(shardWorkflowId(name, shard)));
-    if (state === 'stopped') {
-      // Those that have batches under way end after them; one that was not told is told so.
-      if (missing.length < shards.length) await temporal.wakeBuffer(name);
-      continue;
+  for (const row of await database.rows<Row>(BUFFERS)) {
+    try {
+      await wakeBuffer(database, temporal, running, row, log);
+    } catch (thrown) {
+      // The others are looked after all the same.
+      log.error({ err: errorOf(thrown), buffer: row.name }, 'a buffer could not be looked after; it is tried again');
     }
-    if (missing.length === 0 && running.has(bufferWorkflowId(name))) continue;
-    log.warn({ buffer: name, shards: missing }, 'the buffer had workflows that did not run; they are started');
-    await reviveShards(database, temporal, name, missing, log);
-    await temporal.wakeBuffer(name);
   }
   await tellUntold(database, (buffer, shard, message) => temporal.push(buffer, shard, message), log);
   await database.transaction(expireRows);
+}
+
+async function wakeBuffer(
+  database: Database,
+  temporal: TemporalLink,
+  running: ReadonlySet<string>,
+  { name, state, options, shards: known }: Row,
+  log: Logger,
+): Promise<void> {
+  const shards = Array.from({ length: shardCount(options, known) }, (_, shard) => shard);
+  const missing = shards.filter((shard) => !running.has(shardWorkflowId(name, shard)));
+  if (state === 'stopped') {
+    // Those that have batches under way end after them; one that was not told is told so.
+    if (missing.length < shards.length) await temporal.wakeBuffer(name);
+    return;
+  }
+  if (missing.length === 0 && running.has(bufferWorkflowId(name))) return;
+  log.warn({ buffer: name, shards: missing }, 'the buffer had workflows that did not run; they are started');
+  await reviveShards(database, temporal, name, missing, log);
+  await temporal.wakeBuffer(name);
 }

@@ -69,9 +69,14 @@ const REPORT_ALL: Statement = {
          set moment = excluded.moment, status = excluded.status, reported_at = now(), saved = null
          where s.moment < excluded.moment`,
 };
+/** The same again, where the answer to it was lost, changes nothing. */
 const SAVE: Statement = {
   name: 'buffer-save',
-  text: `update longwatch.buffer_shard set saved = $3 where buffer = $1 and shard = $2 and moment = $4`,
+  text: `insert into longwatch.buffer_shard as s (buffer, shard, moment, status, saved) values ($1, $2, $3, $4, $5)
+         on conflict (buffer, shard) do update
+         set moment = excluded.moment, status = excluded.status, reported_at = now(), saved = excluded.saved
+         where s.moment <= excluded.moment
+         returning shard`,
 };
 const SAVED: Statement = {
   name: 'buffer-saved',
@@ -150,10 +155,16 @@ export async function noteReports(db: Queryable, reports: readonly ShardReport[]
   ]);
 }
 
-/** A shard's last words: its report, and all that it knows. */
+/**
+ * A shard's last words: its report, and all that it knows.
+ * @throws Fenced where something newer is there: what is not saved may not end
+ */
 export async function saveShard(db: Queryable, status: ShardStatus, moment: number, state: ShardState): Promise<void> {
-  await noteReport(db, status, moment);
-  await run(db, SAVE, [status.buffer, status.shard, JSON.stringify(state), moment]);
+  const { buffer, shard } = status;
+  const saved = await run(db, SAVE, [buffer, shard, moment, JSON.stringify(status), JSON.stringify(state)]);
+  if (saved.length === 0) {
+    throw failure(ErrorType.Fenced, `shard ${shard} of buffer ${buffer} has reported something newer since`);
+  }
 }
 
 export async function savedShard(db: Queryable, buffer: string, shard: number): Promise<ShardState | null> {

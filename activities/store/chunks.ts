@@ -6,9 +6,29 @@
 import type { Json } from '../../workflows/buffer/contract';
 import type { StoreRow } from '../../workflows/buffer/activities';
 import type { Chunk, LaneName } from '../../workflows/buffer/state';
+import { ErrorType } from '../../workflows/lib/errors';
+import { utf8Bytes } from '../../workflows/lib/size';
+import { failure } from '../failures';
 import { run, type Queryable, type Statement } from './database';
 
-type Fate = Pick<Chunk, 'attempts' | 'failed' | 'limit' | 'errors' | 'at'>;
+type Fate = Pick<Chunk, 'attempts' | 'failed' | 'limit' | 'errors' | 'at' | 'ages'>;
+
+/** A row whose message or result never came to its shard is deleted then, if the shard has been heard of since. Seconds. */
+export const ORPHAN_SECONDS = 7 * 86_400;
+
+/** The stores of a shard are ordered: one of a run that was ended, or that took too long, must not come after newer ones. */
+const FENCE: Statement = {
+  name: 'chunk-fence',
+  text: `insert into longwatch.buffer_fence as f (buffer, shard, moment) values ($1, $2, $3)
+         on conflict (buffer, shard) do update set moment = excluded.moment where f.moment <= excluded.moment
+         returning moment`,
+};
+/** Rows of a run that was ended in its last moments: it had the numbers that are used now. */
+const GHOSTS: Statement = {
+  name: 'chunk-ghosts',
+  text: `delete from longwatch.buffer_chunk
+         where buffer = $1 and shard = $2 and lane in ('front', 'back', 'later') and place = any($3::bigint[]) and id <> all($4)`,
+};
 
 /** A number that was used in a shard's last moments, before it was reset, is used again: what is written last counts. */
 const INSERT: Statement = {
@@ -41,7 +61,7 @@ export const SEND_ROW: Statement = {
 const NOTE_KEYS: Statement = {
   name: 'chunk-note-keys',
   text: `insert into longwatch.buffer_key as k (buffer, shard, key, entry)
-         select $1, $2, key, max(first + i - 1)
+         select $1, $2, key, max(coalesce((c.fate -> 'ages' ->> (i::int - 1))::bigint, first + i - 1))
          from longwatch.buffer_chunk c, unnest(c.keys) with ordinality as u (key, i)
          where c.buffer = $1 and c.id = any($3) and key is not null
          group by key order by key
@@ -58,7 +78,7 @@ const FETCHED_DUE: Statement = {
   name: 'chunk-fetched-due',
   text: `select id, place::float8 as place, first::float8 as first, count, bytes, fate
          from longwatch.buffer_chunk
-         where buffer = $1 and shard = $2 and lane = 'later' and token = $3
+         where buffer = $1 and shard = $2 and lane = 'later' and token = $3 and place <= $4
          order by due_at, place`,
 };
 const TAKE_DUE: Statement = {
@@ -95,17 +115,32 @@ const FORGET_KEYS: Statement = {
 const EXPIRE: Statement = {
   name: 'chunk-expire',
   text: `delete from longwatch.buffer_chunk where (buffer, id) in (
-           select buffer, id from longwatch.buffer_chunk where expires_at < now() limit 1000)`,
+           select buffer, id from longwatch.buffer_chunk c
+           where expires_at < now() and not exists (
+             -- It may have been told of the row, and not have read it: its workers were away.
+             select from longwatch.buffer_shard s
+             where s.buffer = c.buffer and s.saved is null and s.reported_at < c.expires_at)
+           limit 1000)`,
 };
 
-/** Writes rows that come from a shard's memory or are parts of others, and takes over those that a sender has written. */
+/**
+ * Writes rows that come from a shard's memory or are parts of others, and takes over those that a sender has written.
+ * @param moment orders the stores of a shard
+ * @throws Fenced where a newer store has been
+ */
 export async function storeRows(
   db: Queryable,
   buffer: string,
   shard: number,
   given: StoreRow[],
-  keyed: boolean,
+  { keyed, moment }: { keyed: boolean; moment: number },
 ): Promise<void> {
+  const current = await run(db, FENCE, [buffer, shard, moment]);
+  if (current.length === 0) {
+    throw failure(ErrorType.Fenced, `shard ${shard} of buffer ${buffer} has stored something newer since`);
+  }
+  const ids = given.map(({ id }) => id);
+  await run(db, GHOSTS, [buffer, shard, given.map(({ number }) => number), ids]);
   const rows = await withParts(db, buffer, given);
   const fates = (of: StoreRow[]): string[] => of.map(({ chunk }) => JSON.stringify(fateOf(chunk)));
   const made = rows.filter((row) => row.chunk.entries !== undefined);
@@ -151,7 +186,7 @@ async function withParts(db: Queryable, buffer: string, given: StoreRow[]): Prom
     if (!isPart(row)) return row;
     const { row: id, from = 0, ...rest } = row.chunk;
     const whole = wholes.get(id!);
-    if (!whole) throw new Error(`row ${id} of buffer ${buffer} is gone`);
+    if (!whole) throw failure(ErrorType.BadValue, `row ${id} of buffer ${buffer} is gone`);
     const entries = whole.entries.slice(from, from + rest.count);
     const keys = whole.keys?.slice(from, from + rest.count);
     return { ...row, chunk: { ...rest, entries, ...(keys ? { keys } : {}) } };
@@ -169,7 +204,7 @@ export interface SentRow {
 
 /** What {@link SEND_ROW} takes. `seconds` null: the row does not expire. */
 export function sendValues({ buffer, id, entries, json, keys }: SentRow, seconds: number | null): unknown[] {
-  return [buffer, id, entries.length, json.length, json, keys ?? null, seconds];
+  return [buffer, id, entries.length, utf8Bytes(json), json, keys ?? null, seconds];
 }
 
 /** A run of entries that is stored before its shard is told of it. */
@@ -197,10 +232,10 @@ export async function fetchRows(
     return { chunks: rows.map(toChunk), next: (rows.at(-1)?.place ?? from - 1) + 1, laterDue: null };
   }
   const token = String(from);
-  let rows = await run<ChunkRow>(db, FETCHED_DUE, [buffer, shard, token]);
+  let rows = await run<ChunkRow>(db, FETCHED_DUE, [buffer, shard, token, to]);
   if (rows.length === 0) {
     await run(db, TAKE_DUE, [buffer, shard, token, to, input.dueMs, limit]);
-    rows = await run<ChunkRow>(db, FETCHED_DUE, [buffer, shard, token]);
+    rows = await run<ChunkRow>(db, FETCHED_DUE, [buffer, shard, token, to]);
   }
   const [next] = await run<{ due: number | null }>(db, NEXT_DUE, [buffer, shard, to]);
   return { chunks: rows.map(toChunk), next: from + 1, laterDue: next?.due ?? null };
@@ -244,8 +279,8 @@ export async function expireRows(db: Queryable): Promise<void> {
   await run(db, EXPIRE);
 }
 
-function fateOf({ attempts, failed, limit, errors, at }: Chunk): Fate {
-  return { attempts, failed, limit, errors, at };
+function fateOf({ attempts, failed, limit, errors, at, ages }: Chunk): Fate {
+  return { attempts, failed, limit, errors, at, ages };
 }
 
 function toChunk({ id, first, count, bytes, fate }: ChunkRow): Chunk & { row: string } {

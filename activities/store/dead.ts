@@ -25,8 +25,21 @@ const BURY: Statement = {
 };
 const TAKEN: Statement = {
   name: 'dead-taken',
-  text: `select value, key, length(value::text) as bytes from longwatch.buffer_dead
+  text: `select value, key, entry::float8 as entry from longwatch.buffer_dead
          where buffer = $1 and shard = $2 and op = $3 and page = $4 order by entry`,
+};
+const COUNT_TAKEN: Statement = {
+  name: 'dead-count-taken',
+  text: `select count(*)::int as count from longwatch.buffer_dead where buffer = $1 and shard = $2 and op = $3 and page = $4`,
+};
+/** Of what is dropped nothing is read but how many they are. */
+const DROP: Statement = {
+  name: 'dead-drop',
+  // By their places: nobody else changes letters of an order, and no plan can compare each with each.
+  text: `update longwatch.buffer_dead set page = $4, changed_at = now(), state = 'dropped'
+         where ctid = any(array(
+           select ctid from longwatch.buffer_dead
+           where buffer = $1 and shard = $2 and op = $3 and page is null and state = 'dropping' order by entry limit $5))`,
 };
 /** As many as fit into a page, and one at least. */
 const TAKE: Statement = {
@@ -54,15 +67,36 @@ export async function bury(db: Queryable, buffer: string, shard: number, letters
   ]);
 }
 
+export interface TakenLetter {
+  [column: string]: unknown;
+  value: Json;
+  key: string | null;
+  /** The number that it had. */
+  entry: number;
+}
+
 /** The entries of one page of an order; the same page again gives the same ones. */
 export async function takePage(
   db: Queryable,
   order: { buffer: string; shard: number; op: string; page: number; limit: number; bytes: number },
-): Promise<{ value: Json; key: string | null }[]> {
+): Promise<TakenLetter[]> {
   const { buffer, shard, op, page, limit, bytes } = order;
-  type Row = { value: Json; key: string | null };
-  const taken = await run<Row>(db, TAKEN, [buffer, shard, op, page]);
+  const taken = await run<TakenLetter>(db, TAKEN, [buffer, shard, op, page]);
   if (taken.length > 0) return taken;
   await run(db, TAKE, [buffer, shard, op, page, limit, bytes]);
-  return run<Row>(db, TAKEN, [buffer, shard, op, page]);
+  return run<TakenLetter>(db, TAKEN, [buffer, shard, op, page]);
+}
+
+/** How many one page of an order drops; the same page again drops the same ones. */
+export async function dropPage(
+  db: Queryable,
+  order: { buffer: string; shard: number; op: string; page: number; limit: number },
+): Promise<number> {
+  const { buffer, shard, op, page, limit } = order;
+  const count = async (): Promise<number> =>
+    (await run<{ count: number }>(db, COUNT_TAKEN, [buffer, shard, op, page]))[0]!.count;
+  const taken = await count();
+  if (taken > 0) return taken;
+  await run(db, DROP, [buffer, shard, op, page, limit]);
+  return count();
 }

@@ -1,9 +1,10 @@
 /**
  * The entries of `push`: JSON from the command line, a file or standard input, one a line. Every line is read before anything is
- * sent, and each that is no JSON is named with its number.
+ * sent, and each that is no JSON, or has a number that JavaScript cannot hold, is named with its own.
  */
 import { createReadStream } from 'node:fs';
 import type { Json } from '../../workflows/buffer/contract';
+import { inexact, inexactNumber } from '../exact';
 import { UsageError } from './errors';
 import { checkFile, lines } from './id-input';
 
@@ -25,9 +26,17 @@ export async function entryInput(given: readonly string[], file: string | undefi
   const input: EntryInput = { entries: [], blank: 0 };
   const problems: string[] = [];
   let bad = 0;
+  let what = 'are no JSON';
   const take = (text: string, place: string): void => {
     try {
-      input.entries.push(JSON.parse(text) as Json);
+      const entry = JSON.parse(text) as Json;
+      // As it was typed: two ids that are parsed to the same number would be one.
+      const number = inexactNumber(text);
+      if (number !== undefined) {
+        what = 'cannot be taken';
+        throw new UsageError(inexact(number));
+      }
+      input.entries.push(entry);
     } catch (error) {
       if (++bad <= SHOWN) problems.push(`  ${place}: ${(error as Error).message}`);
     }
@@ -45,7 +54,7 @@ export async function entryInput(given: readonly string[], file: string | undefi
   }
   if (bad > 0) {
     const more = bad > SHOWN ? [`  … and ${bad - SHOWN} more`] : [];
-    throw new UsageError([`${bad} of the entries are no JSON; nothing was sent:`, ...problems, ...more].join('\n'));
+    throw new UsageError([`${bad} of the entries ${what}; nothing was sent:`, ...problems, ...more].join('\n'));
   }
   return input;
 }

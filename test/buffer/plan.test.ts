@@ -1,9 +1,10 @@
 /** A shard's decisions through random histories: the law of the counts holds at every moment, and nothing is lost or done twice. */
 import fc from 'fast-check';
 import { roomFor } from '../../workflows/buffer/init';
-import { revive, takeBatch } from '../../workflows/buffer/outcome';
+import { revive } from '../../workflows/buffer/outcome';
 import { nextShardStep, type ShardMoment } from '../../workflows/buffer/plan';
 import { countsOf, pendingOf, runningOf } from '../../workflows/buffer/queue';
+import { takeBatch } from '../../workflows/buffer/take';
 import { acts, live, OPTIONS, World } from './world';
 
 test('any history: each entry is handled once or dead, and the counts hold at every moment', () => {

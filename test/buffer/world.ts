@@ -3,20 +3,27 @@ import fc from 'fast-check';
 import type { Json } from '../../workflows/buffer/contract';
 import type { BatchResult, Kept, StoreRow } from '../../workflows/buffer/activities';
 import type { Chunk, ShardState } from '../../workflows/buffer/state';
-import { accept, indexKeys, type KeyIndex } from '../../workflows/buffer/intake';
+import { CARRY_BYTES, carriedBytes } from '../../workflows/buffer/carry';
+import { accept } from '../../workflows/buffer/intake';
+import { indexKeys, type KeyIndex } from '../../workflows/buffer/keys';
 import type { BufferOptions } from '../../workflows/buffer/options';
-import { batchInput, buried, moveDue, settle, takeBatch } from '../../workflows/buffer/outcome';
+import { settle } from '../../workflows/buffer/outcome';
+import { nextShardStep, type ShardMoment } from '../../workflows/buffer/plan';
+import { countsOf, freshShardState, pendingOf, runningOf, waitingOf } from '../../workflows/buffer/queue';
 import {
+  beginBury,
   beginStore,
-  CARRY_BYTES,
+  bridge,
+  buried,
   fetched,
-  nextShardStep,
+  fetchRows,
   notStored,
+  storeAnswered,
   stored,
-  type ShardMoment,
-  type Storing,
-} from '../../workflows/buffer/plan';
-import { carriedBytes, countsOf, freshShardState, pendingOf, runningOf, waitingOf } from '../../workflows/buffer/queue';
+  storeFailed,
+  storeReached,
+} from '../../workflows/buffer/storing';
+import { batchInput, moveDue, takeBatch } from '../../workflows/buffer/take';
 
 export const OPTIONS: BufferOptions = {
   maxBatchSize: 5,
@@ -56,10 +63,6 @@ export class World {
   lastReportMs = 0;
   lastRoomMs = 0;
   believed: number | null = null;
-  storeNotBeforeMs = 0;
-  storing: Storing | undefined;
-  burying: number | undefined;
-  reviving = false;
   rows = new Map<string, Row>();
   dead = new Map<number, Json>();
   handled: Json[] = [];
@@ -96,11 +99,15 @@ export class World {
   moment(): ShardMoment {
     return {
       nowMs: this.now,
-      storing: this.storing !== undefined,
+      storing: false,
       fetching: false,
-      burying: this.burying !== undefined,
-      reviving: this.reviving,
+      burying: false,
+      reviving: false,
       reporting: false,
+      asking: false,
+      updates: 0,
+      suggested: false,
+      taskBytes: 0,
       untold: this.untold,
       unreported: this.unreported,
       lastReportMs: this.lastReportMs,
@@ -109,7 +116,6 @@ export class World {
       morePages: true,
       lastRoomMs: this.lastRoomMs,
       restsSinceMs: null,
-      storeNotBeforeMs: this.storeNotBeforeMs,
       handlersBusy: false,
       historyEvents: this.events,
       historyBytes: 0,
@@ -121,38 +127,48 @@ export class World {
   work(storeFails: boolean): number | undefined {
     for (let i = 0; i < 10_000; i++) {
       moveDue(this.state, this.index, this.now);
+      bridge(this.state, this.index, 'b.0');
       const step = nextShardStep(this.state, this.moment());
       this.events++;
       switch (step.do) {
         case 'run': {
           const { number } = takeBatch(this.state, this.index, this.now);
           // What goes through Temporal is a copy.
-          JSON.parse(JSON.stringify(batchInput(this.state, { buffer: 'b', shard: 0 }, number, true)));
+          JSON.parse(JSON.stringify(batchInput(this.state, { buffer: 'b', shard: 0 }, number)));
           break;
         }
         case 'store': {
           const storing = beginStore(this.state, this.index, this.events >= this.options.historyEvents, 'b.0');
           if (storing.rows.length === 0) throw new Error('nothing to store');
           if (storeFails) {
-            notStored(this.state, this.index, storing);
-            this.storeNotBeforeMs = this.now + 1_000;
+            notStored(this.state, this.index, storing, 'b.0');
+            storeFailed(this.state, this.now, true);
           } else {
             this.write(storing.rows);
-            stored(this.state, storing);
+            storeAnswered(this.state);
+            stored(this.state, storing, [], this.now);
           }
           break;
         }
+        case 'ask':
+          if (storeFails) storeFailed(this.state, this.now, true);
+          else storeReached(this.state);
+          break;
         case 'fetch': {
           const { from, to } = this.state[step.lane].stored;
-          fetched(this.state, step.lane, this.fetch(step.lane, from, to));
+          fetched(this.state, step.lane, this.fetch(step.lane, from, to), to, this.now);
+          storeAnswered(this.state);
           break;
         }
-        case 'bury':
-          for (const chunk of this.state.burying.slice(0, step.count)) {
+        case 'bury': {
+          const { chunks } = beginBury(this.state);
+          for (const chunk of chunks) {
             this.entriesOf(chunk).forEach((entry, k) => this.dead.set(chunk.first + k, entry));
           }
-          buried(this.state, step.count);
+          buried(this.state, chunks.length);
+          storeAnswered(this.state);
           break;
+        }
         case 'tell':
           this.untold = false;
           break;
@@ -163,6 +179,7 @@ export class World {
         case 'report':
           this.untold = this.unreported = false;
           this.lastReportMs = this.now;
+          storeAnswered(this.state);
           for (const id of this.state.forget.splice(0)) this.rows.delete(id);
           break;
         case 'continueAsNew':
@@ -200,7 +217,7 @@ export class World {
       .filter(([, row]) => row.lane === lane && row.place !== null && row.place <= to)
       .filter(([, row]) => (later ? row.token === undefined && row.chunk.at! <= this.now : row.place! >= from))
       .sort(([, a], [, b]) => (later ? a.chunk.at! - b.chunk.at! : 0) || a.place! - b.place!)
-      .slice(0, 3);
+      .slice(0, fetchRows);
     for (const [, row] of found) if (later) row.token = from;
     const dues = [...this.rows.values()].filter(
       (row) => row.lane === 'later' && row.place !== null && row.token === undefined,

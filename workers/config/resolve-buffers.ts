@@ -146,7 +146,8 @@ function readState(state: unknown, at: string, problems: string[]): Json {
   if (state === undefined) return null;
   const json = JSON.stringify(state) as string | undefined;
   if (json === undefined) problems.push(`${at}state must be JSON`);
-  else if (json.length > STATE_BYTES) problems.push(`${at}state has more than ${STATE_BYTES} characters of JSON`);
+  else if (Buffer.byteLength(json) > STATE_BYTES)
+    problems.push(`${at}state has more than ${STATE_BYTES} bytes of JSON`);
   return state as Json;
 }
 

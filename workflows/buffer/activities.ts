@@ -6,7 +6,7 @@ import type { ReconfigureResult } from '../tracker/contract';
 import type { OptionChange } from '../tracker/options';
 import type { BufferCommandResult, BufferRunState, DeadOrder, Json, ShardReport } from './contract';
 import type { BufferOptions } from './options';
-import type { Chunk, LaneName, ShardState } from './state';
+import type { Beginning, Chunk, LaneName, ShardState } from './state';
 
 /** Entries that have no number yet: here, or in the row that has them. */
 export interface Loose {
@@ -59,6 +59,8 @@ export interface MissingShard {
   shard: number;
   /** What it knew lies in PostgreSQL, since its buffer was stopped. */
   kept: boolean;
+  /** Nothing is kept of one that was there: a new one goes on from its numbers. */
+  begin?: Beginning;
 }
 
 export interface BatchInput {
@@ -75,8 +77,8 @@ export interface BatchInput {
   forget: string[];
 }
 
-/** `count: 0`: there are no more. */
-export type DeadPage = Loose;
+/** `count: 0`: there are no more. `ages`: the numbers that they had. */
+export type DeadPage = Loose & { ages?: number[] };
 
 /** Entries of a batch that come again: `count` of them from index `from`. */
 export interface Kept {
@@ -88,6 +90,8 @@ export interface Kept {
   entries?: Json[];
   row?: string;
   bytes?: number;
+  /** Of the new values. */
+  keys?: (string | null)[];
 }
 
 export interface BatchResult {
@@ -103,18 +107,32 @@ export interface BatchResult {
         voided: number;
         state?: Json;
         reason?: string;
+        /** The rows that came along to be deleted are still there. */
+        forgot?: false;
       }
     | { kind: 'failed'; error: string; tooLarge: boolean; final: boolean }
-    /** The upstream or the worker asks to wait: no attempt is used. */
-    | { kind: 'held'; error: string; forMs: number };
+    /** Rows are not there any more; nothing was run. */
+    | { kind: 'gone'; error: string; rows: string[] }
+    /** The upstream or the worker asks to wait: no attempt is used. `store`: it is PostgreSQL that does not do its part. */
+    | { kind: 'held'; error: string; forMs: number; store?: true };
 }
 
 export interface StoreRow {
   id: string;
+  /** Of the shard's rows; another row that has it is of a run that was ended, and is replaced. */
+  number: number;
   lane: LaneName;
   /** Order within the lane; null: it stays in memory by reference. */
   place: number | null;
   chunk: Chunk;
+}
+
+/** The next stored chunks of a lane, by reference. */
+export interface FoundRows {
+  chunks: (Chunk & { row: string })[];
+  next: number;
+  /** When the earliest of the put-off rows is due that are left. */
+  laterDue: number | null;
 }
 
 export interface BufferActivities {
@@ -143,8 +161,21 @@ export interface BufferActivities {
     limit: number;
   }): Promise<InitPageRead>;
   runBatch(input: BatchInput): Promise<BatchResult>;
-  /** Writes chunks to PostgreSQL, or adopts those that a sender has written. Done twice, it changes nothing. */
-  storeChunks(input: { buffer: string; shard: number; rows: StoreRow[]; keyed: boolean }): Promise<void>;
+  /** Answers where PostgreSQL does: asked, with nothing in hand, before what it did not take is sent again. */
+  askStore(): Promise<void>;
+  /**
+   * Writes chunks to PostgreSQL, or adopts those that a sender has written. Done twice, it changes nothing. Where it fails and it is no
+   * outage, each row is tried by itself.
+   * @param input its `moment` orders the stores of a shard: an older one that comes late is fenced
+   * @returns the rows that cannot be stored
+   */
+  storeChunks(input: {
+    buffer: string;
+    shard: number;
+    rows: StoreRow[];
+    keyed: boolean;
+    moment: number;
+  }): Promise<{ id: string; error: string }[]>;
   /** The next stored chunks of a lane, by reference; of `later`, those that are due: `from` counts these fetches, and the same one again gives the same. */
   fetchChunks(input: {
     buffer: string;
@@ -154,7 +185,7 @@ export interface BufferActivities {
     to: number;
     dueMs: number;
     limit: number;
-  }): Promise<{ chunks: (Chunk & { row: string })[]; next: number; laterDue: number | null }>;
+  }): Promise<FoundRows>;
   buryEntries(input: { buffer: string; shard: number; chunks: Chunk[] }): Promise<void>;
   /** The next page of the dead letters of an order. The same page again gives the same. */
   takeDead(input: {

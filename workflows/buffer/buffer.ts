@@ -102,7 +102,7 @@ export async function buffer(input: BufferInput): Promise<void> {
 
   // ── Handlers ──
   setHandler(pauseBufferUpdate, () => inLine((current) => changeState(current, 'paused')));
-  setHandler(resumeBufferUpdate, () => inLine((current) => changeState(current, 'running')));
+  setHandler(resumeBufferUpdate, () => inLine((current) => changeState(current, 'running', { lift: true })));
   setHandler(stopBufferUpdate, () => inLine((current) => changeState(current, 'stopped')));
   setHandler(flushBufferUpdate, () =>
     inLine(async () => {
@@ -263,7 +263,11 @@ export async function buffer(input: BufferInput): Promise<void> {
     return result;
   }
 
-  async function changeState(opening: BufferOpening, to: BufferRunState): Promise<BufferCommandResult> {
+  async function changeState(
+    opening: BufferOpening,
+    to: BufferRunState,
+    more: Pick<ShardOrders, 'lift'> = {},
+  ): Promise<BufferCommandResult> {
     const result = await setBufferState({ buffer: name, state: to });
     Object.assign(opening, await openBuffer({ buffer: name }));
     if (to === 'stopped') {
@@ -271,7 +275,7 @@ export async function buffer(input: BufferInput): Promise<void> {
       reading?.cancel();
       await condition(() => reading === undefined);
     }
-    await toShards(orderSignal, [ordersOf(opening)]);
+    await toShards(orderSignal, [{ ...ordersOf(opening), ...more }]);
     describe(opening);
     happenings++;
     return result;
@@ -294,14 +298,17 @@ export async function buffer(input: BufferInput): Promise<void> {
   }
 
   /** False: it runs already, or the buffer was stopped meanwhile. */
-  async function startShard(opening: BufferOpening, { shard, kept }: MissingShard): Promise<boolean> {
+  async function startShard(opening: BufferOpening, { shard, kept, begin }: MissingShard): Promise<boolean> {
     if (isStopped()) return false;
     const orders = ordersOf(opening);
+    // What the one before it had of `init` is gone with it: nothing waits in this one.
+    if (begin) state.waiting[shard] = 0;
+    const input = { buffer: name, shard, orders, userState: opening.options.state, reopen: kept };
     try {
       await CancellationScope.nonCancellable(() =>
         startChild(shardWorkflow, {
           workflowId: shardWorkflowId(name, shard),
-          args: [{ buffer: name, shard, orders, userState: opening.options.state, reopen: kept }],
+          args: [begin ? { ...input, begin } : input],
           parentClosePolicy: ParentClosePolicy.ABANDON,
           staticSummary: `${name}, shard ${shard}`,
         }),

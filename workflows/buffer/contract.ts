@@ -40,7 +40,7 @@ export interface PushMessage {
   keys?: (string | null)[];
   /** Entries that lie in PostgreSQL already: too large for a signal, or the shard is past its bound. */
   row?: { id: string; count: number };
-  /** Characters of JSON; counted on arrival where it is missing. */
+  /** Bytes of JSON of the entries of a row; those that come themselves are measured on arrival. */
   bytes?: number;
   front?: boolean;
   /** Not before this time, epoch milliseconds. */
@@ -52,7 +52,10 @@ export type PushPayload = PushMessage | Json[] | Json;
 
 export const pushSignal = defineSignal<[PushPayload]>('push');
 
-/** `accepted: false`: nothing of the message was taken; say it again after `waitMs`, or not before a start (`stopped`). */
+/**
+ * `accepted: false`: nothing of the message was taken; say it again after `waitMs`, or not before a start (`stopped`). A shard that is full
+ * or stopped refuses the update before it is in its history, which its senders would fill otherwise: ErrorType.BufferFull, BufferStopped.
+ */
 export type PushAnswer = { accepted: true } | { accepted: false; waitMs: number; stopped?: true };
 /** The same with an answer; it never waits inside. Several messages at once: all or none. */
 export const pushUpdate = defineUpdate<PushAnswer, [PushMessage[]]>('push');
@@ -68,6 +71,8 @@ export interface ShardOrders {
   /** End, when what runs has ended and what is left lies in PostgreSQL. */
   stopped?: boolean;
   version: number;
+  /** `resume`: what an upstream asked to wait for is not waited for any more. */
+  lift?: boolean;
 }
 export const orderSignal = defineSignal<[ShardOrders]>('order');
 
@@ -121,7 +126,7 @@ export interface ShardStatus extends Counts {
   inMemory: number;
   stored: number;
   putOff: number;
-  /** Characters of JSON in the workflow's memory. */
+  /** Bytes of JSON in the workflow's memory. */
   bytes: number;
   /** Running batches. */
   batches: number;

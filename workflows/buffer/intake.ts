@@ -1,68 +1,81 @@
 /**
- * What a shard does with a message: not twice, each entry numbered, keys made one, and into the lane where it belongs: in
+ * What a shard does with a message: not twice, each entry measured and numbered, keys made one, and into the lane where it belongs: in
  * memory, or behind what lies in PostgreSQL already. Called by `shard.ts`; deterministic, as all of a workflow's decisions.
  */
+import { jsonBytes } from '../lib/size';
+import { BRIDGE_BYTES, carriedBytes, ENTRY_BYTES } from './carry';
 import { INIT_SENDER } from './contract';
 import type { Json, PushMessage, PushPayload } from './contract';
+import { keepableKey, keyAt, mergeKeys, noteKeys, type KeyIndex } from './keys';
 import type { Chunk, LaneName, SenderMarks, ShardState } from './state';
 import type { BufferOptions } from './options';
-import { append, hasStored, inMemory, insertLater, LATER_CHUNKS, overflowBytes, pendingOf } from './queue';
+import { append, hasStored, inMemory, LATER_CHUNKS, overflowBytes, partsOf, pendingOf, place } from './queue';
 
 /** Numbers that may come out of turn; a sender has a few under way at once. */
 const GAPS = 1_000;
 /** A sender's marks are kept for this many senders, those heard of last. */
 const SENDERS = 500;
-/** PostgreSQL does not take what overflows: senders wait. Characters. */
-const OVERFLOW_BYTES = 8_000_000;
+/** A run of entries in memory is no longer than this, so that every part of it fits into a command. Bytes. */
+const PART_BYTES = 256 * 1024;
 /** How long senders are asked to wait. Milliseconds. */
 const WAIT_MS = 200;
+/** The front has so much room where the back has none any more. Bytes. */
+const FRONT_BYTES = BRIDGE_BYTES + 250_000;
+/** The latest time that there is. */
+const LATEST_MS = 8.64e15;
 
-/** Where the newest pending entry of a key is, of those in memory. Made anew by each run from its state. */
-export type KeyIndex = Map<string, number>;
-
-export function indexKeys(state: ShardState): KeyIndex {
-  const index: KeyIndex = new Map();
-  for (const lane of ['front', 'back', 'later'] as const) {
-    for (const chunk of state[lane].chunks) {
-      if (chunk.entries && !chunk.storing) noteKeys(index, chunk);
-    }
-  }
-  return index;
-}
-
-export function noteKeys(index: KeyIndex, chunk: Chunk): void {
-  chunk.keys?.forEach((key, i) => {
-    if (key !== null) index.set(key, chunk.first + i);
-  });
-}
-
-/** Entries that leave the memory: a newer one of their key will not find them there. */
-export function dropKeys(index: KeyIndex, chunk: Chunk): void {
-  chunk.keys?.forEach((key, i) => {
-    if (key !== null && index.get(key) === chunk.first + i) index.delete(key);
-  });
-}
-
-/** Whoever typed it: a message, a list of entries, or one entry. */
+/** Whoever typed it: a message, a list of entries, or one entry. What is no message is an entry. */
 export function readPush(payload: PushPayload): PushMessage {
   if (Array.isArray(payload)) return { entries: payload };
   if (typeof payload === 'object' && payload !== null) {
-    const { entries, row } = payload as PushMessage;
-    if (Array.isArray(entries) || (typeof row?.id === 'string' && Number.isSafeInteger(row.count))) {
-      return payload;
+    const { entries, row, ...rest } = payload as PushMessage;
+    const how = readHow(rest);
+    if (Array.isArray(entries)) return { ...how, entries };
+    if (typeof row?.id === 'string' && Number.isSafeInteger(row.count) && row.count > 0) {
+      return { ...how, row: { id: row.id, count: row.count } };
     }
   }
   return payload === undefined ? {} : { entries: [payload as Json] };
+}
+
+/** What stands beside the entries; what cannot be meant is left out. */
+function readHow({ sender, seq, keys, bytes, front, at, last }: PushMessage): PushMessage {
+  return {
+    ...(typeof sender === 'string' && Number.isSafeInteger(seq) ? { sender, seq } : {}),
+    ...(Array.isArray(keys) ? { keys } : {}),
+    ...(typeof bytes === 'number' && bytes >= 0 && bytes <= Number.MAX_SAFE_INTEGER ? { bytes } : {}),
+    ...(front === true ? { front } : {}),
+    ...(typeof at === 'number' && at >= 0 && at <= LATEST_MS ? { at } : {}),
+    ...(last === true ? { last } : {}),
+  };
 }
 
 export function countOf({ row, entries }: PushMessage): number {
   return row ? row.count : (entries?.length ?? 0);
 }
 
-/** How long senders should wait; 0: there is room. */
+/**
+ * How long senders should wait; 0: there is room. While PostgreSQL is away that is what the next run can carry; else what may be
+ * on its way there at once.
+ */
 export function pressureOf(state: ShardState): number {
   const full = pendingOf(state) >= Math.ceil(state.options.capacity / state.options.shards);
-  return full || overflowBytes(state) > OVERFLOW_BYTES ? WAIT_MS : 0;
+  if (full || overflowBytes(state) > BRIDGE_BYTES) return WAIT_MS;
+  return state.outage && carriedBytes(state) > BRIDGE_BYTES ? WAIT_MS : 0;
+}
+
+/** Why an update is not taken, before anything of it is in the history; undefined: it is. What is in already is said to be in. */
+export function refusalOf(
+  state: ShardState,
+  messages: readonly PushMessage[],
+): 'stopped' | { waitMs: number } | undefined {
+  if (state.stopped) return 'stopped';
+  if (messages.every((message) => isIn(state, message))) return undefined;
+  const front = messages.every((message) => message.front === true);
+  const waitMs = front ? 0 : pressureOf(state);
+  if (waitMs > 0) return { waitMs };
+  // What is pushed to the front is always admitted, as far as anything can be.
+  return front && state.outage && carriedBytes(state) > FRONT_BYTES ? { waitMs: WAIT_MS } : undefined;
 }
 
 /** Takes a message in; `false` when it was in already. */
@@ -81,38 +94,43 @@ export function accept(state: ShardState, index: KeyIndex, message: PushMessage,
   }
   const entries = message.entries ?? [];
   if (entries.length === 0) return true;
-  const bytes = message.bytes ?? JSON.stringify(entries).length;
   const keys = readKeys(message, state.options);
-  admit(state, index, lane, {
+  // Measured here, once: whoever sent it may have counted something else.
+  const whole = {
     first: state.nextEntry,
     count: entries.length,
-    bytes,
+    bytes: jsonBytes(entries),
     entries,
-    ...(keys ? { keys } : {}),
     since: now,
     ...put,
-  });
+  };
   state.counts.accepted += entries.length;
   state.nextEntry += entries.length;
+  for (const part of partsOf({ ...whole, ...(keys ? { keys } : {}) }, PART_BYTES)) {
+    if (part.bytes > ENTRY_BYTES) tooLarge(state, part, now);
+    else admit(state, index, lane, part);
+  }
   return true;
+}
+
+/** A signal by hand may bring an entry that fits into nothing else: it is dead at once, and says so. */
+function tooLarge(state: ShardState, part: Chunk, now: number): void {
+  const error = `an entry of ${part.bytes} bytes came by a signal; push one so large with the library or the command line`;
+  state.lastError = error;
+  const { first, count, since } = part;
+  state.burying.push({ first, count, bytes: 6, entries: [null], since, errors: [{ at: now, error }] });
 }
 
 /** Puts numbered entries into a lane. Those of a key that is pending in memory take that one's place instead. */
 export function admit(state: ShardState, index: KeyIndex, lane: LaneName, given: Chunk): void {
-  const chunk = given.keys && given.entries ? mergeKeys(state, index, given) : given;
+  const chunk = given.keys && given.entries ? mergeKeys(state, index, lane, given) : given;
   if (chunk.count === 0) return;
   if (mustStore(state, lane, chunk)) {
     append(state[lane].overflow, chunk);
     return;
   }
   place(state, lane, chunk);
-  if (chunk.entries) noteKeys(index, chunk);
-}
-
-/** Into memory, at the end of its lane. */
-export function place(state: ShardState, lane: LaneName, chunk: Chunk): void {
-  if (lane === 'later') insertLater(state.later.chunks, chunk);
-  else append(state[lane].chunks, chunk);
+  noteKeys(index, chunk);
 }
 
 /** Past the bound, and behind what is there already, PostgreSQL takes it. What a sender has stored is adopted that way. */
@@ -135,11 +153,32 @@ export function boundOf(state: ShardState): { entries: number; bytes: number } {
 /** A shard that was asked to shrink keeps this much, so that a batch is there when one ends. */
 export const MINIMUM_BYTES = 32 * 1024;
 
-function firstTime(state: ShardState, { sender, seq }: PushMessage, now: number): boolean {
-  if (typeof sender !== 'string' || typeof seq !== 'number' || !Number.isSafeInteger(seq)) return true;
-  const marks = (state.senders[sender] ??= { upTo: 0, above: [], seenAt: now });
+const has = (marks: ShardState['senders'], sender: string): boolean =>
+  Object.prototype.hasOwnProperty.call(marks, sender);
+
+/** Whether a message is in already. */
+export function isIn(state: ShardState, { sender, seq }: PushMessage): boolean {
+  if (sender === undefined || seq === undefined || !has(state.senders, sender)) return false;
+  const { upTo, above } = state.senders[sender]!;
+  return seq <= upTo || above.includes(seq);
+}
+
+function firstTime(state: ShardState, message: PushMessage, now: number): boolean {
+  const { sender, seq } = message;
+  if (sender === undefined || seq === undefined) return true;
+  if (!has(state.senders, sender)) {
+    const marks: SenderMarks = { upTo: 0, above: [], seenAt: now };
+    // By definition, whatever the name is: `__proto__` would be set otherwise.
+    Object.defineProperty(state.senders, sender, {
+      value: marks,
+      enumerable: true,
+      writable: true,
+      configurable: true,
+    });
+  }
+  const marks = state.senders[sender]!;
   marks.seenAt = now;
-  if (seq <= marks.upTo || marks.above.includes(seq)) return false;
+  if (isIn(state, message)) return false;
   marks.above.push(seq);
   for (let i = marks.above.indexOf(marks.upTo + 1); i >= 0; i = marks.above.indexOf(marks.upTo + 1)) {
     marks.upTo++;
@@ -159,7 +198,7 @@ function closeGap(marks: SenderMarks): void {
 
 /** The newest message of a sender that is in. */
 export function lastSeq(state: ShardState, sender: string): number {
-  const marks = state.senders[sender];
+  const marks = has(state.senders, sender) ? state.senders[sender] : undefined;
   return marks ? Math.max(marks.upTo, ...marks.above) : 0;
 }
 
@@ -170,61 +209,11 @@ function forgetSenders(state: ShardState): void {
   delete state.senders[oldest];
 }
 
-function mergeKeys(state: ShardState, index: KeyIndex, chunk: Chunk): Chunk {
-  const entries: Json[] = [];
-  const keys: (string | null)[] = [];
-  const own = new Map<string, number>();
-  chunk.keys!.forEach((key, i) => {
-    const value = chunk.entries![i]!;
-    const before = key === null ? undefined : index.get(key);
-    const twin = key === null ? undefined : own.get(key);
-    if (before !== undefined && replace(state, before, value)) {
-      state.counts.merged++;
-    } else if (twin !== undefined) {
-      entries[twin] = value;
-      state.counts.merged++;
-    } else {
-      if (key !== null) own.set(key, entries.length);
-      entries.push(value);
-      keys.push(key);
-    }
-  });
-  if (entries.length === chunk.count) return chunk;
-  // Numbers stay one apart: what was merged gives the last ones back, which nobody will have.
-  const bytes = chunk.count === 0 ? 0 : Math.ceil((chunk.bytes * entries.length) / chunk.count);
-  return { ...chunk, count: entries.length, bytes, entries, keys };
-}
-
-/** Gives the pending entry of that number a new value; false when it is not in memory. */
-function replace(state: ShardState, number: number, value: Json): boolean {
-  for (const lane of ['front', 'back', 'later'] as const) {
-    for (const chunk of state[lane].chunks) {
-      const i = number - chunk.first;
-      if (i < 0 || i >= chunk.count || !chunk.entries || chunk.storing) continue;
-      chunk.bytes += JSON.stringify(value).length - JSON.stringify(chunk.entries[i]).length;
-      chunk.entries[i] = value;
-      return true;
-    }
-  }
-  return false;
-}
-
 /** The keys that came along; where the key is a path, those of a message typed by hand too. */
 function readKeys({ entries, keys }: PushMessage, { key }: BufferOptions): (string | null)[] | undefined {
   if (key === null || !entries) return undefined;
-  if (Array.isArray(keys) && keys.length === entries.length) return keys;
+  if (Array.isArray(keys) && keys.length === entries.length) {
+    return keys.map((one: unknown) => (typeof one === 'string' ? keepableKey(one) : null));
+  }
   return key === 'function' ? undefined : entries.map(keyAt(key.path));
-}
-
-/** Reads what lies at a path such as `block.hash`, as a key. */
-export function keyAt(path: string): (entry: Json) => string | null {
-  const names = path.split('.');
-  return (entry) => {
-    let at: unknown = entry;
-    for (const name of names) {
-      if (typeof at !== 'object' || at === null) return null;
-      at = (at as Record<string, unknown>)[name];
-    }
-    return typeof at === 'string' || typeof at === 'number' ? String(at) : null;
-  };
 }

@@ -107,7 +107,7 @@ export const BUFFER_OPTIONS: readonly OptionSpec[] = [
     default: 1_000_000,
     min: 10_000,
     max: 16_000_000,
-    text: 'The same in characters of JSON.',
+    text: 'The same in bytes of JSON.',
   },
   {
     name: 'capacity',
@@ -206,5 +206,5 @@ export function withBufferChanges(
   return result;
 }
 
-/** The state that a shard may keep: JSON of this many characters. */
+/** The state that a shard may keep: JSON of this many bytes. */
 export const STATE_BYTES = 64 * 1024;

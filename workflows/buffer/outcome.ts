@@ -1,147 +1,30 @@
 /**
- * Which entries make the next batch, and what becomes of them when it has ended: done, again later, in halves, or dead.
- * Called by `shard.ts` around each batch; deterministic, and every path keeps the law of the counts (`contract.ts`).
+ * What becomes of a batch's entries when it has ended: done, again later, in halves, or dead. Called by `shard.ts` after each batch;
+ * deterministic, and every path keeps the law of the counts (`contract.ts`).
  */
 import { hashId } from '../tracker/plan';
-import type { BatchInput, BatchResult, DeadPage, Kept } from './activities';
+import { jsonBytes } from '../lib/size';
+import type { BatchResult, DeadPage, Kept } from './activities';
 import type { Chunk, RunningBatch, ShardState } from './state';
-import { admit, dropKeys, noteKeys, place, type KeyIndex } from './intake';
-import { cutHead, insertLater, laneEntries, LATER_CHUNKS, pieceOf, piecesOf, settleRow } from './queue';
+import { admit } from './intake';
+import { isPassed, keepableKey, keysRan, noteKeys, survivors, type KeyIndex } from './keys';
+import { storeFailed } from './storing';
+import { BACK_CHUNKS, due } from './take';
+import { insertLater, LATER_CHUNKS, piecesOf, settleRow } from './queue';
 
-/** Characters of entries that travel in one batch's input, and that one batch reads from PostgreSQL. */
-const BATCH_BYTES = 440_000;
-const BATCH_STORED_BYTES = 8_000_000;
-/** Parts of a batch: each is a few words of its input. */
-const BATCH_CHUNKS = 500;
 /** A whole batch is tried this often before it is halved: most failures pass by themselves. */
 const WHOLE_TRIES = 2;
 /** Failures in a row before the shard itself waits between batches, and how long at most. */
 const PATIENCE = 3;
 const HOLD_CAP_MS = 5_000;
+/** A hold that was asked for without a time, and the longest. Milliseconds. */
+export const HELD_MS = 1_000;
+const HELD_AT_MOST_MS = 24 * 60 * 60_000;
 /** Full batches that must go well before a learned size grows by a tenth. */
 const WINS = 5;
-/** More parts than these at the back wait among the put-off ones, which go to PostgreSQL: an upstream that refuses all cuts everything up. */
-export const BACK_CHUNKS = 100;
 /** Errors that an entry remembers, and how much of each. */
 const ERRORS = 5;
 const ERROR_LENGTH = 500;
-
-// ── The next batch ───────────────────────────────────────────────────────────────────────────
-
-export function batchSize(state: ShardState): number {
-  return Math.min(state.options.maxBatchSize, state.learned?.size ?? Infinity);
-}
-
-export function concurrencyOf({ options }: ShardState): number {
-  return options.ordered ? 1 : options.maxConcurrency;
-}
-
-/**
- * What the next batch would be: `now`: take it; a time: not before then; undefined: nothing until something happens.
- */
-export function batchReady(state: ShardState, now: number): 'now' | number | undefined {
-  if (state.paused || state.stopped || Object.keys(state.running).length >= concurrencyOf(state)) return undefined;
-  const head = headLane(state);
-  if (!head) return undefined;
-  const ready = headReady(state, head, now);
-  if (ready === undefined) return undefined;
-  const at = Math.max(ready, state.holdUntil);
-  return at <= now ? 'now' : at;
-}
-
-/** The lane whose turn it is. What is on its way to or from PostgreSQL keeps its turn. */
-function headLane(state: ShardState): 'front' | 'back' | undefined {
-  if (laneEntries(state.front) > 0) return state.front.chunks.length > 0 ? 'front' : undefined;
-  return state.back.chunks.length > 0 ? 'back' : undefined;
-}
-
-/** When the lane's head may run: at once when there is enough for a batch or it has waited long enough. */
-function headReady(state: ShardState, name: 'front' | 'back', now: number): number | undefined {
-  const { chunks, stored, overflow } = state[name];
-  const head = chunks[0]!;
-  if (head.storing) return undefined;
-  // Only in ordered mode: what comes again holds the others.
-  if (head.at !== undefined && head.at > now) return head.at;
-  if (head.limit !== undefined || stored.entries > 0 || overflow.length > 0) return now;
-  const size = batchSize(state);
-  let count = 0;
-  let since = Infinity;
-  for (const lane of name === 'front' ? [state.front, state.back] : [state.back]) {
-    for (const chunk of lane.chunks) {
-      if (chunk.first < state.flushBelow) return now;
-      since = Math.min(since, chunk.since);
-      count += chunk.count;
-      if (count >= size) return now;
-    }
-  }
-  if (since === 0) return now;
-  const { flushIntervalMs } = state.options;
-  return flushIntervalMs === null ? undefined : since + flushIntervalMs;
-}
-
-/** Takes the next batch out of the queue. Call it only when `batchReady` says `now`. */
-export function takeBatch(state: ShardState, index: KeyIndex, now: number): { number: number; batch: RunningBatch } {
-  const size = batchSize(state);
-  const batch: RunningBatch = { chunks: [], count: 0 };
-  let inline = 0;
-  let stored = 0;
-  for (const name of ['front', 'back'] as const) {
-    const { chunks } = state[name];
-    while (chunks.length > 0 && batch.count < size && batch.chunks.length < BATCH_CHUNKS) {
-      const head = chunks[0]!;
-      if (head.storing || (head.at !== undefined && head.at > now)) break;
-      const alone = head.limit !== undefined;
-      if (alone && batch.count > 0) break;
-      const left = Math.min(size - batch.count, head.limit ?? Infinity);
-      const room = head.entries ? BATCH_BYTES - inline : BATCH_STORED_BYTES - stored;
-      const fits = Math.floor(room / Math.max(1, head.bytes / head.count));
-      const count = Math.min(head.count, left, batch.count === 0 ? Math.max(1, fits) : fits);
-      if (count <= 0) break;
-      const piece = cutHead(chunks, count);
-      if (piece.entries) {
-        inline += piece.bytes;
-        dropKeys(index, piece);
-      } else {
-        stored += piece.bytes;
-      }
-      batch.chunks.push(piece);
-      batch.count += count;
-      if (alone) break;
-    }
-    // The back must not overtake what is still to come of the front.
-    if (laneEntries(state.front) > 0 || batch.chunks[0]?.limit !== undefined) break;
-  }
-  const number = state.nextBatch++;
-  state.running[number] = batch;
-  return { number, batch };
-}
-
-export function batchInput(
-  state: ShardState,
-  where: { buffer: string; shard: number },
-  number: number,
-  checkKeys: boolean,
-): BatchInput {
-  const { chunks, count } = state.running[number]!;
-  return {
-    ...where,
-    batch: number,
-    count,
-    // What only the workflow needs stays here.
-    chunks: chunks.map(({ first, count, bytes, entries, row, from, keys }) => ({
-      first,
-      count,
-      bytes,
-      since: 0,
-      ...(entries ? { entries } : { row, from }),
-      ...(keys && checkKeys ? { keys } : {}),
-    })),
-    state: state.userState,
-    checkKeys,
-    timeoutMs: state.options.timeoutMs,
-    forget: state.forget.splice(0, 100),
-  };
-}
 
 // ── What becomes of it ───────────────────────────────────────────────────────────────────────
 
@@ -156,28 +39,72 @@ export function settle(
   const batch = state.running[number];
   if (!batch) return;
   delete state.running[number];
+  const passed = keysRan(index, batch.chunks);
+  // Whether they were deleted is not known of a batch that did not answer.
+  if (outcome.kind !== 'answered' || outcome.forgot === false) state.forget.push(...(batch.forget ?? []));
+  const ended: Ended = { state, index, batch, passed, now };
   switch (outcome.kind) {
     case 'answered':
-      answered(state, index, batch, outcome, now);
+      answered(ended, outcome);
       break;
     case 'held':
-      state.lastError = outcome.error;
-      state.holdUntil = Math.max(state.holdUntil, now + outcome.forMs);
-      putBack(state, index, batch.chunks);
+      held(ended, outcome);
+      break;
+    case 'gone':
+      gone(ended, outcome);
       break;
     case 'failed':
-      failed(state, index, batch, outcome, now);
+      failed(ended, outcome);
       break;
   }
 }
 
-function answered(
-  state: ShardState,
-  index: KeyIndex,
-  batch: RunningBatch,
-  outcome: Extract<BatchResult['outcome'], { kind: 'answered' }>,
-  now: number,
-): void {
+/** A batch that has ended. */
+interface Ended {
+  state: ShardState;
+  index: KeyIndex;
+  batch: RunningBatch;
+  /** Numbers of its entries of which a newer one of the key has come meanwhile. */
+  passed: ReadonlySet<number>;
+  now: number;
+}
+
+type Outcome<Kind> = Extract<BatchResult['outcome'], { kind: Kind }>;
+
+function held(ended: Ended, { error, forMs, store }: Outcome<'held'>): void {
+  const { state, batch, now } = ended;
+  state.lastError = error;
+  if (store) {
+    storeFailed(state, now, true);
+    for (const chunk of batch.chunks) chunk.waits = true;
+  } else {
+    state.holdUntil = Math.max(state.holdUntil, now + holdMs(forMs));
+  }
+  putBack(ended, batch.chunks);
+}
+
+/** What was asked for, as a time that can be waited for: JSON makes `null` of what is no number. */
+function holdMs(asked: unknown): number {
+  return typeof asked === 'number' && asked >= 0 ? Math.min(asked, HELD_AT_MOST_MS) : HELD_MS;
+}
+
+/** Rows are gone from PostgreSQL: what they had is dead, and the rest of the batch runs again. */
+function gone(ended: Ended, { rows, error }: Outcome<'gone'>): void {
+  const { state, batch, now } = ended;
+  state.lastError = error;
+  const isGone = ({ row }: Chunk): boolean => row !== undefined && rows.includes(row);
+  for (const chunk of batch.chunks.filter(isGone)) {
+    note(chunk, error, now);
+    state.burying.push(chunk);
+  }
+  putBack(
+    ended,
+    batch.chunks.filter((chunk) => !isGone(chunk)),
+  );
+}
+
+function answered(ended: Ended, outcome: Outcome<'answered'>): void {
+  const { state, index, batch, now } = ended;
   const kept = outcome.kept.filter((run) => run.count > 0).sort((a, b) => a.from - b.from);
   const again: Chunk[] = [];
   let from = 0;
@@ -197,23 +124,35 @@ function answered(
   }
   state.failuresInRow = 0;
   grow(state, batch.count);
-  comeAgain(state, index, again, now);
+  comeAgain(ended, again);
   for (const { entries, row, count, bytes, keys, at } of outcome.fresh) {
     state.counts.accepted += count;
     const first = state.nextEntry;
     state.nextEntry += count;
     const put = at !== undefined && at > now ? { at } : {};
     const where = row === undefined ? { entries: entries ?? [] } : { row, from: 0 };
-    const chunk = { first, count, bytes, since: now, ...where, ...(keys ? { keys } : {}), ...put };
+    const size = entries ? jsonBytes(entries) : bytes;
+    const chunk = {
+      first,
+      count,
+      bytes: size,
+      since: now,
+      ...where,
+      ...(keys ? { keys: keepable(keys) } : {}),
+      ...put,
+    };
     admit(state, index, put.at === undefined ? 'back' : 'later', chunk);
   }
 }
 
-/** Entries of a run that come again: each keeps its number, and its new value where it has one. */
+const keepable = (keys: readonly (string | null)[]): (string | null)[] =>
+  keys.map((key) => (key === null ? null : keepableKey(key)));
+
+/** Entries of a run that come again: each keeps its number, and its new value (with its key) where it has one. */
 function keptPieces(
   state: ShardState,
   batch: RunningBatch,
-  { from, count, at, entries, row, bytes }: Kept,
+  { from, count, at, entries, row, bytes, keys }: Kept,
   reason: string | undefined,
   now: number,
 ): Chunk[] {
@@ -223,12 +162,18 @@ function keptPieces(
     const changed = entries !== undefined || row !== undefined;
     if (changed) {
       settleRow(state, piece);
-      piece.bytes = Math.ceil(((bytes ?? piece.bytes) * piece.count) / count);
       delete piece.entries;
+      delete piece.keys;
       delete piece.row;
       delete piece.from;
-      if (entries) piece.entries = entries.slice(offset, offset + piece.count);
-      else Object.assign(piece, { row, from: offset });
+      if (entries) {
+        piece.entries = entries.slice(offset, offset + piece.count);
+        piece.bytes = jsonBytes(piece.entries);
+        if (keys) piece.keys = keepable(keys.slice(offset, offset + piece.count));
+      } else {
+        piece.bytes = Math.ceil(((bytes ?? piece.bytes) * piece.count) / count);
+        Object.assign(piece, { row, from: offset });
+      }
     }
     offset += piece.count;
     piece.since = 0;
@@ -246,18 +191,13 @@ function keptPieces(
   });
 }
 
-function failed(
-  state: ShardState,
-  index: KeyIndex,
-  batch: RunningBatch,
-  outcome: Extract<BatchResult['outcome'], { kind: 'failed' }>,
-  now: number,
-): void {
+function failed(ended: Ended, outcome: Outcome<'failed'>): void {
+  const { state, batch, now } = ended;
   state.lastError = outcome.error;
   if (outcome.tooLarge && batch.count > 1) {
     // Nothing is wrong with the entries: they run again at once, fewer at a time.
     state.learned = { size: Math.max(1, Math.ceil(batch.count / 2)), wins: 0 };
-    putBack(state, index, batch.chunks);
+    putBack(ended, batch.chunks);
     return;
   }
   state.failuresInRow++;
@@ -283,21 +223,24 @@ function failed(
       chunk.at = halve ? now : now + backoff(state, tries, chunk.first);
     }
   }
-  comeAgain(state, index, again, now);
+  comeAgain(ended, again);
 }
 
 /** Where what comes again goes: dead, at the head of its shard (ordered), or to the back when its time has come. */
-function comeAgain(state: ShardState, index: KeyIndex, chunks: Chunk[], now: number): void {
+function comeAgain(ended: Ended, chunks: Chunk[]): void {
+  const { state, index, passed, now } = ended;
   const isDead = (chunk: Chunk): boolean => (chunk.attempts ?? 0) >= state.options.retry.attempts;
   state.burying.push(...chunks.filter(isDead));
   const alive = chunks.filter((chunk) => !isDead(chunk));
   if (state.options.ordered) {
-    putBack(state, index, alive);
+    putBack(ended, alive);
     return;
   }
-  for (const chunk of alive.flatMap((one) => newest(state, index, one))) {
-    if (chunk.at! > now || state.back.chunks.length >= BACK_CHUNKS) later(state, index, chunk);
-    else due(state, index, chunk);
+  for (const chunk of alive) {
+    for (const rest of survivors(state, index, chunk, passed)) {
+      if (rest.at! > now || state.back.chunks.length >= BACK_CHUNKS) later(state, index, rest);
+      else due(state, index, rest);
+    }
   }
 }
 
@@ -307,45 +250,14 @@ function later(state: ShardState, index: KeyIndex, chunk: Chunk): void {
     return;
   }
   insertLater(state.later.chunks, chunk);
-  if (chunk.entries) noteKeys(index, chunk);
-}
-
-/** What is due goes to the back of what is in memory; of what lies in PostgreSQL it was taken out before. */
-function due(state: ShardState, index: KeyIndex, chunk: Chunk): void {
-  delete chunk.at;
-  chunk.since = 0;
-  place(state, 'back', chunk);
-  if (chunk.entries) noteKeys(index, chunk);
-}
-
-/** Moves what was put off until now to the back. */
-export function moveDue(state: ShardState, index: KeyIndex, now: number): void {
-  const { chunks } = state.later;
-  const hasRoom = (): boolean => state.back.chunks.length < BACK_CHUNKS;
-  while (hasRoom() && chunks.length > 0 && chunks[0]!.at! <= now && !chunks[0]!.storing)
-    due(state, index, chunks.shift()!);
+  noteKeys(index, chunk);
 }
 
 /** To the head of the front lane, in their order: they were the first before. */
-function putBack(state: ShardState, index: KeyIndex, chunks: Chunk[]): void {
-  const rest = chunks.flatMap((chunk) => newest(state, index, { ...chunk, since: 0 }));
+function putBack({ state, index, passed }: Ended, chunks: readonly Chunk[]): void {
+  const rest = chunks.flatMap((chunk) => survivors(state, index, { ...chunk, since: 0 }, passed));
   state.front.chunks.unshift(...rest);
-  for (const chunk of rest) if (chunk.entries) noteKeys(index, chunk);
-}
-
-/** Without the entries of which a newer one of the same key has come meanwhile; numbers within a run follow one another. */
-function newest(state: ShardState, index: KeyIndex, chunk: Chunk): Chunk[] {
-  const { keys } = chunk;
-  if (!keys || !chunk.entries) return [chunk];
-  const stale = (i: number): boolean => keys[i] !== null && (index.get(keys[i]!) ?? 0) > chunk.first + i;
-  const runs: Chunk[] = [];
-  for (let from = 0, i = 0; i <= chunk.count; i++) {
-    if (i < chunk.count && !stale(i)) continue;
-    if (i > from) runs.push(pieceOf(chunk, from, i - from));
-    if (i < chunk.count) state.counts.merged++;
-    from = i + 1;
-  }
-  return runs;
+  for (const chunk of rest) noteKeys(index, chunk);
 }
 
 function note(chunk: Chunk, error: string, at: number): void {
@@ -368,17 +280,9 @@ export function backoff(state: ShardState, attempt: number, entry: number): numb
   return Math.round(Math.min(capMs, baseMs * 2 ** Math.min(30, attempt - 1)) * (0.8 + 0.4 * share));
 }
 
-/** Chunks that were buried: they are dead now. */
-export function buried(state: ShardState, count: number): void {
-  for (const chunk of state.burying.splice(0, count)) {
-    state.counts.dead += chunk.count;
-    settleRow(state, chunk);
-  }
-}
-
 /**
  * A page of dead letters that an operator has taken out: dropped, or pending again. Those get new numbers, for their rows keep
- * the old ones as a record.
+ * the old ones as a record, and are no newer for it: where another one of their key has come since, that one wins.
  */
 export function revive(
   state: ShardState,
@@ -386,7 +290,7 @@ export function revive(
   page: DeadPage,
   order: { action: 'retry' | 'drop'; front?: boolean },
 ): void {
-  const { count, bytes, entries, row, keys } = page;
+  const { count, bytes, entries, row, keys, ages } = page;
   state.counts.dead -= count;
   if (order.action === 'drop') {
     state.counts.dropped += count;
@@ -394,7 +298,13 @@ export function revive(
   }
   const first = state.nextEntry;
   state.nextEntry += count;
+  if (row !== undefined && count === 1 && keys && ages && isPassed(state, index, keys[0]!, ages[0]!)) {
+    state.counts.merged++;
+    state.forget.push(row);
+    return;
+  }
   const where = row === undefined ? { entries: entries ?? [] } : { row, from: 0 };
-  const chunk: Chunk = { first, count, bytes, since: 0, ...where, ...(keys ? { keys } : {}) };
+  const of = { ...(keys && entries ? { keys: keepable(keys) } : {}), ...(ages ? { ages } : {}) };
+  const chunk: Chunk = { first, count, bytes: entries ? jsonBytes(entries) : bytes, since: 0, ...where, ...of };
   admit(state, index, order.front ? 'front' : 'back', chunk);
 }

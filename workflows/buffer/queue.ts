@@ -1,9 +1,10 @@
 /**
  * A shard's queue as plain data: runs of entries in lanes, cut, joined, counted. Deterministic functions that change the state
- * they are given and nothing else; `intake.ts`, `outcome.ts` and `plan.ts` decide with them.
+ * they are given and nothing else; `intake.ts`, `take.ts`, `outcome.ts`, `storing.ts` and `plan.ts` decide with them.
  */
+import { jsonBytes } from '../lib/size';
 import type { Counts, Json, ShardOrders } from './contract';
-import type { Chunk, Lane, LaneName, ShardState } from './state';
+import type { Beginning, Chunk, Lane, LaneName, ShardState } from './state';
 
 export const LANES: readonly LaneName[] = ['front', 'back', 'later'];
 
@@ -18,15 +19,21 @@ export function freshLane(): Lane {
   return { chunks: [], stored: { from: 0, to: 0, entries: 0, bytes: 0 }, overflow: [] };
 }
 
-export function freshShardState(orders: ShardOrders, userState: Json): ShardState {
+/** @param begin there was a shard before it: no number that it may have used is used again. */
+export function freshShardState(
+  orders: ShardOrders,
+  userState: Json,
+  begin?: Beginning & { nowMs: number },
+): ShardState {
   return {
     version: 1,
     options: orders.options,
     optionsVersion: orders.version,
     paused: orders.paused,
-    nextEntry: 1,
-    nextBatch: 1,
-    nextRow: 1,
+    nextEntry: begin?.entry ?? 1,
+    // Nothing outside has them all; no shard has run a thousand batches a second for all of its life.
+    nextBatch: begin?.nowMs ?? 1,
+    nextRow: begin?.row ?? 1,
     front: freshLane(),
     back: freshLane(),
     later: freshLane(),
@@ -48,12 +55,13 @@ export function freshShardState(orders: ShardOrders, userState: Json): ShardStat
     shrunk: false,
     lastError: null,
     runs: 1,
+    ...(begin ? { told: begin.moment } : {}),
   };
 }
 
 // ── Counting ─────────────────────────────────────────────────────────────────────────────────
 
-const entriesOf = (chunks: readonly Chunk[]): number => chunks.reduce((sum, chunk) => sum + chunk.count, 0);
+export const entriesOf = (chunks: readonly Chunk[]): number => chunks.reduce((sum, chunk) => sum + chunk.count, 0);
 
 export function laneEntries(lane: Lane): number {
   return entriesOf(lane.chunks) + lane.stored.entries + entriesOf(lane.overflow);
@@ -77,7 +85,21 @@ export function waitingOf(state: ShardState): number {
   return laneEntries(state.front) + laneEntries(state.back) + runningOf(state);
 }
 
-/** Entries and characters that are in memory themselves, not by reference; those on their way out are not counted. */
+/**
+ * What a parent waits for before `init` is asked again: it would find what is to come again soon a second time. What has failed comes again
+ * or dies; what was put off is waited for where it is due before the next pass might be.
+ */
+export function awaitedOf(state: ShardState, nowMs: number): number {
+  const { later, laterDue, burying, options } = state;
+  const soonMs = nowMs + (options.pollMs ?? 0);
+  const soon = ({ attempts, failed, at }: Chunk): boolean =>
+    attempts !== undefined || failed !== undefined || (at ?? 0) <= soonMs;
+  const inPostgres = laterDue !== null && laterDue <= soonMs ? later.stored.entries : 0;
+  const put = entriesOf(later.chunks.filter(soon)) + entriesOf(later.overflow.filter(soon)) + inPostgres;
+  return waitingOf(state) + put + entriesOf(burying);
+}
+
+/** Entries and bytes that are in memory themselves, not by reference; those on their way out are not counted. */
 export function inMemory(state: ShardState): { entries: number; bytes: number } {
   const sum = { entries: 0, bytes: 0 };
   for (const lane of LANES) {
@@ -96,31 +118,45 @@ export function overflowBytes(state: ShardState): number {
   return bytes;
 }
 
-/** Whether any entry is in PostgreSQL, or on its way: newer ones of a key must then go there too, to be found. */
-export function hasStored(state: ShardState): boolean {
+/** Whether any entry is in PostgreSQL, or may be, because it was sent there: an entry in memory may have a newer one of its key there. */
+export function inDatabase(state: ShardState): boolean {
   if (Object.keys(state.rows).length > 0) return true;
   return LANES.some((name) => {
-    const lane = state[name];
-    return lane.stored.entries > 0 || lane.overflow.length > 0 || lane.chunks.some((chunk) => chunk.storing);
+    const { stored, chunks, overflow } = state[name];
+    return stored.entries > 0 || [...overflow, ...chunks].some(({ storing, row }) => storing || row !== undefined);
   });
+}
+
+/** Whether newer entries of the same keys may lie in PostgreSQL, or have lain there. */
+export const checksKeys = (state: ShardState): boolean =>
+  state.options.key !== null && (state.noted !== undefined || inDatabase(state));
+
+/** Whether any entry is there, or is to be stored: newer ones of a key must then go there too, to be found. */
+export function hasStored(state: ShardState): boolean {
+  return inDatabase(state) || LANES.some((lane) => state[lane].overflow.length > 0);
 }
 
 // ── Cutting and joining ──────────────────────────────────────────────────────────────────────
 
-/** A copy of `count` entries of a chunk, from its `from`th. */
+/** A copy of `count` entries of a chunk, from its `from`th, measured. */
 export function pieceOf(chunk: Chunk, from: number, count: number): Chunk {
   if (from === 0 && count === chunk.count) return { ...chunk };
-  const before = Math.floor((chunk.bytes * from) / chunk.count);
-  const upTo = Math.floor((chunk.bytes * (from + count)) / chunk.count);
+  const entries = chunk.entries?.slice(from, from + count);
   return {
     ...chunk,
     first: chunk.first + from,
     count,
-    bytes: upTo - before,
-    ...(chunk.entries ? { entries: chunk.entries.slice(from, from + count) } : {}),
+    bytes: entries ? jsonBytes(entries) : shareOf(chunk, from, count),
+    ...(entries ? { entries } : {}),
     ...(chunk.keys ? { keys: chunk.keys.slice(from, from + count) } : {}),
+    ...(chunk.ages ? { ages: chunk.ages.slice(from, from + count) } : {}),
     ...(chunk.row === undefined ? {} : { from: (chunk.from ?? 0) + from }),
   };
+}
+
+/** Of a row nobody here knows which of its entries is large; the shares make the whole again. */
+function shareOf({ bytes, count: all }: Chunk, from: number, count: number): number {
+  return Math.floor((bytes * (from + count)) / all) - Math.floor((bytes * from) / all);
 }
 
 /** Takes the first `count` entries off a lane's first chunk. */
@@ -130,8 +166,29 @@ export function cutHead(chunks: Chunk[], count: number): Chunk {
     chunks.shift();
     return head;
   }
+  const taken = pieceOf(head, 0, count);
   chunks[0] = pieceOf(head, count, head.count - count);
-  return pieceOf(head, 0, count);
+  return taken;
+}
+
+/** How many of a chunk's first entries fit into so many bytes. */
+export function fitting(chunk: Chunk, bytes: number): number {
+  if (chunk.bytes <= bytes) return chunk.count;
+  if (!chunk.entries) return Math.floor(bytes / (chunk.bytes / chunk.count));
+  let count = 0;
+  for (let left = bytes - 2; count < chunk.count; count++) {
+    left -= jsonBytes(chunk.entries[count]) + 1;
+    if (left < 0) break;
+  }
+  return count;
+}
+
+/** A chunk in parts of at most so many bytes; an entry that is larger is a part by itself. */
+export function partsOf(chunk: Chunk, bytes: number): Chunk[] {
+  const rest = [chunk];
+  const parts: Chunk[] = [];
+  while (rest.length > 0) parts.push(cutHead(rest, Math.max(1, fitting(rest[0]!, bytes))));
+  return parts;
 }
 
 /** The entries `from` … `from + count` of several chunks in a row, as chunks. */
@@ -148,13 +205,16 @@ export function piecesOf(chunks: readonly Chunk[], from: number, count: number):
   return pieces;
 }
 
-const isPlain = (chunk: Chunk): boolean =>
+/** In memory, new, and going nowhere. */
+export const isPlain = (chunk: Chunk): boolean =>
   chunk.entries !== undefined &&
+  chunk.ages === undefined &&
   chunk.at === undefined &&
   chunk.attempts === undefined &&
   chunk.failed === undefined &&
   chunk.limit === undefined &&
   chunk.errors === undefined &&
+  chunk.waits === undefined &&
   chunk.storing === undefined &&
   chunk.place === undefined;
 
@@ -176,7 +236,8 @@ export function append(chunks: Chunk[], chunk: Chunk): void {
   for (const entry of chunk.entries!) last.entries!.push(entry);
   if (chunk.keys) for (const key of chunk.keys) last.keys!.push(key);
   last.count += chunk.count;
-  last.bytes += chunk.bytes;
+  // Two lists become one: a comma for two brackets.
+  last.bytes += chunk.bytes - 1;
 }
 
 /** Into the put-off ones, the earliest first; of the same time in the order of their coming. */
@@ -191,6 +252,12 @@ export function insertLater(chunks: Chunk[], chunk: Chunk): void {
   chunks.splice(low, 0, chunk);
 }
 
+/** Into memory, at the end of its lane. */
+export function place(state: ShardState, lane: LaneName, chunk: Chunk): void {
+  if (lane === 'later') insertLater(state.later.chunks, chunk);
+  else append(state[lane].chunks, chunk);
+}
+
 // ── Rows that entries lie in ─────────────────────────────────────────────────────────────────
 
 /** Entries of a chunk need their row no longer: they are handled, dead, or have a new value. */
@@ -203,20 +270,4 @@ export function settleRow(state: ShardState, chunk: Chunk): void {
     delete state.rows[chunk.row];
     state.forget.push(chunk.row);
   }
-}
-
-/** What continue-as-new would carry of entries, in characters of JSON; marks, orders and the user's state come on top. */
-export function carriedBytes(state: ShardState): number {
-  let bytes = overflowBytes(state);
-  for (const lane of LANES) {
-    for (const chunk of [...state[lane].chunks, ...state[lane].overflow]) {
-      bytes += 120 + (chunk.errors ? JSON.stringify(chunk.errors).length : 0);
-      if (chunk.keys) bytes += chunk.keys.reduce((sum, key) => sum + (key?.length ?? 2) + 3, 0);
-    }
-  }
-  bytes += inMemory(state).bytes;
-  for (const chunk of state.burying) bytes += chunk.bytes;
-  for (const row of state.forget) bytes += row.length + 3;
-  for (const row of Object.keys(state.rows)) bytes += row.length + 8;
-  return bytes;
 }

@@ -25,6 +25,8 @@ export async function reopened({ buffer, shard, orders }: ShardInput): Promise<S
   const saved = await openShard({ buffer, shard });
   if (!saved || !orders) return saved ?? undefined;
   const { options, paused, version } = orders;
+  // It was read from PostgreSQL, which is there.
+  delete saved.outage;
   return { ...saved, options, optionsVersion: version, paused, stopped: false };
 }
 

@@ -36,39 +36,23 @@ import {
   pushUpdate,
   roomSignal,
   shardStatusQuery,
+  type PushMessage,
   type ShardSinks,
   type ShardStatus,
 } from './contract';
 import type { BatchResult, BufferActivities } from './activities';
-import type { LaneName, ShardInput, ShardState } from './state';
-import { accept, countOf, indexKeys, lastSeq, pressureOf, readPush } from './intake';
-import { batchInput, buried, moveDue, revive, settle, takeBatch } from './outcome';
-import {
-  beginStore,
-  fetched,
-  fetchRows,
-  historyFull,
-  isSpilling,
-  nextShardStep,
-  notStored,
-  shardStatus,
-  slim,
-  stored,
-  type ShardMoment,
-} from './plan';
-import { freshShardState, hasStored, pendingOf, waitingOf } from './queue';
-import { reopened, save } from './reopen';
-
-/** After a store, fetch or burial that PostgreSQL did not take. Milliseconds. */
-const STORE_PAUSE_MS = 1_000;
-/** A batch that no worker knows how to run, or whose rows cannot be read now. Milliseconds. */
-const HELD_MS = 1_000;
-
-const { storeChunks, fetchChunks, buryEntries, takeDead, reportShard } = proxyActivities<BufferActivities>({
-  startToCloseTimeout: 30_000,
-  // Tried again from here, with what is known by then.
-  retry: { maximumAttempts: 2, initialInterval: 100, nonRetryableErrorTypes: [...NON_RETRYABLE] },
-});
+import type { ShardInput, ShardState } from './state';
+import { slim } from './carry';
+import { accept, countOf, lastSeq, readPush, refusalOf } from './intake';
+import { indexKeys } from './keys';
+import { HELD_MS, settle } from './outcome';
+import { historyFull, nextShardStep, type ShardMoment } from './plan';
+import { awaitedOf, freshShardState, pendingOf, waitingOf } from './queue';
+import { reopened } from './reopen';
+import { isSpilling, shardStatus } from './status';
+import { errorText, StoreSide } from './store-side';
+import { bridge } from './storing';
+import { batchInput, moveDue, takeBatch } from './take';
 
 const { buffers: node } = proxySinks<ShardSinks>();
 
@@ -82,18 +66,12 @@ export async function shard(input: ShardInput): Promise<void> {
 
 async function keepShard(input: ShardInput): Promise<void> {
   const { buffer, shard: number } = input;
-  const state: ShardState = input.state ?? freshShardState(input.orders!, input.userState ?? null);
+  const begin = input.begin && { ...input.begin, nowMs: Date.now() };
+  const state: ShardState = input.state ?? freshShardState(input.orders!, input.userState ?? null, begin);
   const index = indexKeys(state);
   const where = { buffer, shard: number };
   const scopes = new Map<number, CancellationScope>();
-  const busy = {
-    storing: false,
-    fetching: false,
-    burying: false,
-    reviving: false,
-    reporting: false,
-    tellingRoom: false,
-  };
+  let tellingRoom = false;
   let takingBack = false;
   let untold = true;
   let unreported = true;
@@ -103,16 +81,21 @@ async function keepShard(input: ShardInput): Promise<void> {
   let believed: number | null = input.state ? null : 0;
   let morePages = true;
   let restsSinceMs: number | null = null;
-  let storeNotBeforeMs = 0;
-  /** The length of the history at the last report, and which one of this task it was. */
-  let taskLength = 0;
-  let inTask = 0;
+  /** Updates of this run: the server takes 2,000. */
+  let updates = 0;
+  /** What the commands of one task carry: the length of the history tells one from the next. */
+  const task = { length: 0, bytes: 0 };
   /** Raised by whatever may change the next step. */
   let happenings = 0;
   const happened = (): void => {
     untold = unreported = true;
     happenings++;
   };
+  const spent = (bytes: number): void => {
+    task.bytes = bytes + taskBytes();
+    task.length = workflowInfo().historyLength;
+  };
+  const side = new StoreSide(state, index, where, { happened, spent });
   const alarm = new Alarm(() => happenings++);
 
   // ── Handlers: they take in what was said ──
@@ -126,15 +109,33 @@ async function keepShard(input: ShardInput): Promise<void> {
     }
     happened();
   });
-  setHandler(pushUpdate, (messages) => {
-    if (state.stopped) return { accepted: false, waitMs: 0, stopped: true };
-    // What is pushed to the front is always admitted.
-    const waitMs = messages.every((message) => message.front === true) ? 0 : pressureOf(state);
-    if (waitMs > 0) return { accepted: false, waitMs };
-    for (const message of messages) accept(state, index, readPush(message), Date.now());
-    happened();
-    return { accepted: true };
-  });
+  setHandler(
+    pushUpdate,
+    (messages) => {
+      updates++;
+      // Between the question and the answer a stop may have come.
+      const refusal = refusalOf(state, messages.map(readPush));
+      if (refusal === 'stopped') return { accepted: false, waitMs: 0, stopped: true };
+      if (refusal) return { accepted: false, waitMs: refusal.waitMs };
+      for (const message of messages) accept(state, index, readPush(message), Date.now());
+      happened();
+      return { accepted: true };
+    },
+    {
+      // What is refused here is not in the history, which senders that wait would fill.
+      validator: (messages: PushMessage[]) => {
+        const refusal = refusalOf(state, messages.map(readPush));
+        if (refusal === undefined) return;
+        const { BufferStopped, BufferFull } = ErrorType;
+        if (refusal === 'stopped') throw ApplicationFailure.nonRetryable(`buffer ${buffer} is stopped`, BufferStopped);
+        throw ApplicationFailure.nonRetryable(
+          `a shard of buffer ${buffer} has no room now`,
+          BufferFull,
+          refusal.waitMs,
+        );
+      },
+    },
+  );
   setHandler(flushSignal, () => {
     state.flushBelow = state.nextEntry;
     happened();
@@ -145,6 +146,7 @@ async function keepShard(input: ShardInput): Promise<void> {
     state.optionsVersion = orders.version;
     state.paused = orders.paused;
     state.stopped = orders.stopped === true;
+    if (orders.lift) state.holdUntil = 0;
     happened();
   });
   setHandler(deadSignal, (order) => {
@@ -160,6 +162,7 @@ async function keepShard(input: ShardInput): Promise<void> {
   // ── The loop: decide, carry out, wait ──
   for (;;) {
     moveDue(state, index, Date.now());
+    bridge(state, index, side.prefix);
     warnOfSpilling();
     restsSinceMs = waitingOf(state) > 0 ? null : (restsSinceMs ?? Date.now());
     const step = nextShardStep(state, moment());
@@ -167,17 +170,20 @@ async function keepShard(input: ShardInput): Promise<void> {
       case 'run':
         void run();
         break;
+      case 'ask':
+        void side.ask();
+        break;
       case 'store':
-        void store();
+        void side.store(state.stopped === true || historyFull(state, moment()));
         break;
       case 'fetch':
-        void fetch(step.lane);
+        void side.fetch(step.lane);
         break;
       case 'bury':
-        void bury(step.count);
+        void side.bury();
         break;
       case 'revive':
-        void reviveDead();
+        void side.reviveDead();
         break;
       case 'tell':
         tell();
@@ -216,59 +222,50 @@ async function keepShard(input: ShardInput): Promise<void> {
   }
 
   function moment(): ShardMoment {
-    const { historyLength, historySize } = workflowInfo();
+    const { historyLength, historySize, continueAsNewSuggested } = workflowInfo();
     return {
-      ...busy,
+      ...side.busy,
       nowMs: Date.now(),
       untold,
       unreported,
       lastReportMs,
+      tellingRoom,
       believed,
       morePages,
       lastRoomMs,
       restsSinceMs,
-      storeNotBeforeMs,
       handlersBusy: !allHandlersFinished(),
       historyEvents: historyLength,
       historyBytes: historySize,
+      updates,
+      suggested: continueAsNewSuggested,
+      taskBytes: taskBytes(),
       takingBack,
     };
+  }
+
+  function taskBytes(): number {
+    return workflowInfo().historyLength === task.length ? task.bytes : 0;
   }
 
   /** All that is known is kept. False: it was not, or something has come meanwhile. */
   async function saved(): Promise<boolean> {
     const seen = happenings;
     const status = shardStatus(state, buffer, number, Date.now());
-    try {
-      await save(state, status, reportMoment());
-    } catch (error) {
-      state.lastError = errorText(error);
-      storeNotBeforeMs = Date.now() + STORE_PAUSE_MS;
-      log.warn('The shard is stopped and could not be kept; trying again', { ...where, error });
-      return false;
-    }
-    if (happenings !== seen || !allHandlersFinished()) return false;
+    if (!(await side.save(status)) || happenings !== seen || !allHandlersFinished()) return false;
     node.size({ ...where, bytes: 0, shrunk: false, atMinimum: true });
     setCurrentDetails(describe(status));
     return true;
   }
 
-  /** Orders the reports of all runs, those of one task as well. */
-  function reportMoment(): number {
-    const { historyLength } = workflowInfo();
-    inTask = historyLength === taskLength ? inTask + 1 : 0;
-    taskLength = historyLength;
-    return state.runs * 1e6 + historyLength + Math.min(inTask, 999) / 1_000;
-  }
-
   /** One batch from the queue to what became of it. Every way it can end is settled, once. */
   async function run(): Promise<void> {
-    const { number: id, batch } = takeBatch(state, index, Date.now());
+    const { number: id, batch, bytes } = takeBatch(state, index, Date.now());
+    spent(bytes);
     const scope = new CancellationScope();
     scopes.set(id, scope);
     let outcome: BatchResult['outcome'];
     try {
-      const checkKeys = state.options.key !== null && hasStored(state);
       const { timeoutMs, heartbeatTimeoutMs } = state.options;
       const { runBatch } = proxyActivities<BufferActivities>({
         // The margin is for reading rows and for the answer; the timeout itself is kept by the worker.
@@ -279,7 +276,7 @@ async function keepShard(input: ShardInput): Promise<void> {
         // The same batch again after a lost worker; what then still fails is for `outcome.ts`.
         retry: { maximumAttempts: 2, initialInterval: 100, nonRetryableErrorTypes: [...NON_RETRYABLE] },
       });
-      outcome = (await scope.run(() => runBatch(batchInput(state, where, id, checkKeys)))).outcome;
+      outcome = (await scope.run(() => runBatch(batchInput(state, where, id)))).outcome;
     } catch (error) {
       outcome = outcomeOf(error);
     }
@@ -287,37 +284,6 @@ async function keepShard(input: ShardInput): Promise<void> {
     settle(state, index, id, outcome, Date.now());
     if (outcome.kind === 'failed') log.warn('A batch failed', { ...where, batch: id, error: outcome.error });
     happened();
-  }
-
-  async function store(): Promise<void> {
-    const storing = beginStore(state, index, historyFull(state, moment()), `${buffer}.${number}`);
-    await guarded('storing', () => storeChunks({ ...where, rows: storing.rows, keyed: state.options.key !== null }), {
-      done: () => stored(state, storing),
-      failed: () => notStored(state, index, storing),
-    });
-  }
-
-  async function fetch(lane: LaneName): Promise<void> {
-    const { from, to } = state[lane].stored;
-    const input = { ...where, lane, from, to, dueMs: Date.now(), limit: fetchRows };
-    await guarded('fetching', () => fetchChunks(input), { done: (found) => fetched(state, lane, found) });
-  }
-
-  async function bury(count: number): Promise<void> {
-    const chunks = state.burying.slice(0, count);
-    await guarded('burying', () => buryEntries({ ...where, chunks }), { done: () => buried(state, count) });
-  }
-
-  async function reviveDead(): Promise<void> {
-    const order = state.deadOrders[0]!;
-    const { op, action, page } = order;
-    await guarded('reviving', () => takeDead({ ...where, op, action, page }), {
-      done: (found) => {
-        if (found.count === 0) state.deadOrders.shift();
-        else revive(state, index, found, order);
-        order.page++;
-      },
-    });
   }
 
   /** What its node and a person see of the shard. */
@@ -332,61 +298,28 @@ async function keepShard(input: ShardInput): Promise<void> {
     untold = false;
     const status = shardStatus(state, buffer, number, Date.now());
     show(status);
-    node.report({ status, moment: reportMoment() });
+    node.report({ status, moment: side.moment() });
   }
 
   async function report(): Promise<void> {
     untold = unreported = false;
     lastReportMs = Date.now();
-    busy.reporting = true;
     const status = shardStatus(state, buffer, number, Date.now());
     show(status);
-    const forget = state.forget.splice(0, 1_000);
-    // Only while nothing is stored: an older entry of a key must not be taken for the newest.
-    const forgetKeys = state.options.key !== null && !hasStored(state) ? state.nextEntry - 1 : null;
-    try {
-      await reportShard({ status, moment: reportMoment(), forget, forgetKeys });
-    } catch {
-      // Rows that stay are looked for by the patrol; the next report tells the rest.
-      state.forget.push(...forget);
-      unreported = true;
-      lastReportMs = Date.now() + STORE_PAUSE_MS;
-    }
-    busy.reporting = false;
+    if (!(await side.report(status))) unreported = true;
     happenings++;
   }
 
   async function tellRoom(): Promise<void> {
-    busy.tellingRoom = true;
+    tellingRoom = true;
     lastRoomMs = Date.now();
-    believed = waitingOf(state);
+    believed = awaitedOf(state, Date.now());
     await getExternalWorkflowHandle(bufferWorkflowId(buffer))
       .signal(roomSignal, { shard: number, waiting: believed, seq: lastSeq(state, INIT_SENDER) })
       // Of a parent that is gone; the next one starts from what it finds.
       .catch(() => undefined);
-    busy.tellingRoom = false;
+    tellingRoom = false;
     happenings++;
-  }
-
-  /** An activity of the shard's own housekeeping; what fails is tried again after a pause. */
-  async function guarded<T>(
-    what: keyof typeof busy,
-    act: () => Promise<T>,
-    ends: { done: (result: T) => void; failed?: () => void },
-  ): Promise<void> {
-    busy[what] = true;
-    try {
-      const result = await act();
-      busy[what] = false;
-      ends.done(result);
-    } catch (error) {
-      busy[what] = false;
-      ends.failed?.();
-      state.lastError = errorText(error);
-      storeNotBeforeMs = Date.now() + STORE_PAUSE_MS;
-      log.warn(`The buffer's store failed while ${what}; trying again`, { ...where, error });
-    }
-    happened();
   }
 
   function warnOfSpilling(): void {
@@ -415,15 +348,10 @@ function outcomeOf(error: unknown): BatchResult['outcome'] {
   if (isCancellation(error)) return { kind: 'held', error: 'taken back', forMs: 0 };
   const cause = error instanceof ActivityFailure ? error.cause : error;
   if (cause instanceof ApplicationFailure) {
-    const later = cause.type === ErrorType.NotDefinedHere || cause.type === ErrorType.StoreUnavailable;
-    if (later) return { kind: 'held', error: cause.message, forMs: HELD_MS };
+    const later = { kind: 'held', error: cause.message, forMs: HELD_MS } as const;
+    if (cause.type === ErrorType.StoreUnavailable) return { ...later, store: true };
+    if (cause.type === ErrorType.NotDefinedHere) return later;
   }
   const late = cause instanceof TimeoutFailure && cause.timeoutType === 'START_TO_CLOSE';
   return { kind: 'failed', error: errorText(error), tooLarge: late, final: false };
-}
-
-function errorText(error: unknown): string {
-  const cause = error instanceof ActivityFailure && error.cause ? error.cause : error;
-  if (cause instanceof TimeoutFailure && cause.timeoutType === 'HEARTBEAT') return 'its worker was lost';
-  return cause instanceof Error ? cause.message : String(cause);
 }

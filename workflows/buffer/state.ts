@@ -12,7 +12,7 @@ export interface Chunk {
   /** The number of its first entry; a shard numbers the entries that it accepts. */
   first: number;
   count: number;
-  /** Characters of JSON. */
+  /** Bytes of its entries as JSON; of a part of a row, its share. */
   bytes: number;
   /** Here, or … */
   entries?: Json[];
@@ -20,6 +20,8 @@ export interface Chunk {
   row?: string;
   from?: number;
   keys?: (string | null)[];
+  /** The numbers by which the newer one of a key is told, where they are not its own: dead letters that came back are as old as they were. */
+  ages?: number[];
   /** When it came, epoch milliseconds; 0: it need not wait for its batch to fill. */
   since: number;
   /** Put off until then. */
@@ -32,6 +34,8 @@ export interface Chunk {
   limit?: number;
   /** It is on its way to PostgreSQL, and must not change. */
   storing?: true;
+  /** What became of it could not be stored: it is not run before PostgreSQL is back. */
+  waits?: true;
   /** Its order among the stored ones, once it has been sent there: the same again if that failed. */
   place?: number;
   errors?: EntryError[];
@@ -64,6 +68,20 @@ export interface SenderMarks {
 export interface RunningBatch {
   chunks: Chunk[];
   count: number;
+  /** When it began, epoch milliseconds. */
+  since: number;
+  /** Rows that went with it to be deleted: where it fails, they have not been. */
+  forget?: string[];
+}
+
+/** PostgreSQL did not take something: what needs it waits, and asks with nothing in its hands before it says it again. */
+export interface Outage {
+  /** Failures in a row. */
+  failures: number;
+  /** Epoch milliseconds: not asked before. */
+  untilMs: number;
+  /** It has answered: what it did not take is said again. */
+  reached?: true;
 }
 
 // ── A shard ──────────────────────────────────────────────────────────────────────────────────
@@ -104,6 +122,19 @@ export interface ShardState {
   shrunk: boolean;
   lastError: string | null;
   runs: number;
+  /** Keys of entries up to this number may be noted in PostgreSQL; absent: none is. */
+  noted?: number;
+  /** Absent: PostgreSQL took what it was given last. */
+  outage?: Outage;
+  /** The moment of the newest report, and at first that of the life before this one: the next ones are above it. */
+  told?: number;
+}
+
+/** Where a shard's numbers go on that begins anew in the place of one of which nothing is left in Temporal. */
+export interface Beginning {
+  moment: number;
+  entry: number;
+  row: number;
 }
 
 export interface ShardInput {
@@ -113,6 +144,8 @@ export interface ShardInput {
   userState?: Json;
   /** Goes on from what was kept when its buffer was stopped. */
   reopen?: boolean;
+  /** There was one before it, of which nothing is kept. */
+  begin?: Beginning;
   state?: ShardState;
 }
 

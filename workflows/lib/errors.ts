@@ -47,6 +47,8 @@ export const ErrorType = {
   BadValue: 'BadValue',
   /** No buffer of that name in the database. */
   UnknownBuffer: 'UnknownBuffer',
+  /** A shard has no room now: nothing of the push was taken. */
+  BufferFull: 'BufferFull',
   /** The buffer is stopped: only a start is taken. */
   BufferStopped: 'BufferStopped',
   /** A saga has compensations that failed for good. */

@@ -1,0 +1,39 @@
+/**
+ * What is told of a shard: to its node, to PostgreSQL, to whoever asks. Called by `shard.ts`; shown by `longwatch status` and the metrics.
+ */
+import type { ShardStatus } from './contract';
+import type { ShardState } from './state';
+import { MINIMUM_BYTES } from './intake';
+import { countsOf, inMemory, laneEntries, LANES } from './queue';
+
+export function shardStatus(state: ShardState, buffer: string, shard: number, nowMs: number): ShardStatus {
+  const memory = inMemory(state);
+  const stored = LANES.reduce((sum, lane) => sum + state[lane].stored.entries, 0);
+  const byReference = Object.values(state.rows).reduce((sum, count) => sum + count, 0);
+  return {
+    buffer,
+    shard,
+    ...countsOf(state),
+    state: state.stopped ? 'stopped' : state.paused ? 'paused' : state.holdUntil > nowMs ? 'held' : 'running',
+    inMemory: memory.entries,
+    stored: stored + byReference,
+    putOff: laneEntries(state.later),
+    bytes: memory.bytes,
+    batches: Object.keys(state.running).length,
+    spilling: isSpilling(state),
+    shrunk: state.shrunk,
+    atMinimum: memory.bytes <= MINIMUM_BYTES,
+    learnedSize: state.learned?.size ?? null,
+    failuresInRow: state.failuresInRow,
+    userState: state.userState,
+    stateVersion: state.stateVersion,
+    lastError: state.lastError,
+    runs: state.runs,
+  };
+}
+
+/** What comes now would go to PostgreSQL: senders may as well put it there themselves. */
+export function isSpilling(state: ShardState): boolean {
+  if (state.shrunk && inMemory(state).bytes > MINIMUM_BYTES) return true;
+  return LANES.some((lane) => state[lane].stored.entries > 0 || state[lane].overflow.some((chunk) => chunk.entries));
+}

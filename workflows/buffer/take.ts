@@ -1,0 +1,174 @@
+/**
+ * Which entries make the next batch, and when. Called by `plan.ts` and, to take it, by `shard.ts`; what becomes of it is in `outcome.ts`.
+ * Deterministic.
+ */
+import { jsonBytes } from '../lib/size';
+import type { BatchInput } from './activities';
+import { COMMAND_BYTES } from './carry';
+import { dropKeys, keysRun, noteKeys, type KeyIndex } from './keys';
+import type { Chunk, RunningBatch, ShardState } from './state';
+import { checksKeys, cutHead, fitting, laneEntries, place } from './queue';
+
+/** What one batch reads from PostgreSQL at most. Bytes. */
+const BATCH_STORED_BYTES = 8_000_000;
+/** Parts of a batch: each is a few words of its input. */
+const BATCH_CHUNKS = 500;
+const PART_BYTES = 130;
+/** More parts than these at the back wait among the put-off ones, which go to PostgreSQL: an upstream that refuses all cuts everything up. */
+export const BACK_CHUNKS = 100;
+
+export function batchSize(state: ShardState): number {
+  return Math.min(state.options.maxBatchSize, state.learned?.size ?? Infinity);
+}
+
+export function concurrencyOf({ options }: ShardState): number {
+  return options.ordered ? 1 : options.maxConcurrency;
+}
+
+/**
+ * What the next batch would be: `now`: take it; a time: not before then; undefined: nothing until something happens.
+ */
+export function batchReady(state: ShardState, now: number): 'now' | number | undefined {
+  if (state.paused || state.stopped || Object.keys(state.running).length >= concurrencyOf(state)) return undefined;
+  const head = headLane(state);
+  if (!head) return undefined;
+  const ready = headReady(state, head, now);
+  if (ready === undefined) return undefined;
+  const at = Math.max(ready, state.holdUntil);
+  return at <= now ? 'now' : at;
+}
+
+/** PostgreSQL is not known to be away. */
+export const storeIsThere = ({ outage }: ShardState): boolean => outage === undefined || outage.reached === true;
+
+/** Whether a batch of it can do without PostgreSQL, while that is away. */
+function isHere(state: ShardState, chunk: Chunk): boolean {
+  return storeIsThere(state) || (chunk.entries !== undefined && !chunk.waits && !checksKeys(state));
+}
+
+/**
+ * The lane whose turn it is. What is on its way to or from PostgreSQL keeps its turn; while PostgreSQL is away, the back need not wait for
+ * what the front has there.
+ */
+function headLane(state: ShardState): 'front' | 'back' | undefined {
+  const { front, back } = state;
+  const runs = ({ chunks }: ShardState['back']): boolean => chunks.length > 0 && isHere(state, chunks[0]!);
+  if (laneEntries(front) > 0) {
+    if (runs(front)) return 'front';
+    if (storeIsThere(state) || state.options.ordered) return undefined;
+  }
+  return runs(back) ? 'back' : undefined;
+}
+
+/** When the lane's head may run: at once when there is enough for a batch or it has waited long enough. */
+function headReady(state: ShardState, name: 'front' | 'back', now: number): number | undefined {
+  const { chunks, stored, overflow } = state[name];
+  const head = chunks[0]!;
+  if (head.storing) return undefined;
+  // Only in ordered mode: what comes again holds the others.
+  if (head.at !== undefined && head.at > now) return head.at;
+  if (head.limit !== undefined || stored.entries > 0 || overflow.length > 0) return now;
+  const size = batchSize(state);
+  let count = 0;
+  let since = Infinity;
+  for (const lane of name === 'front' ? [state.front, state.back] : [state.back]) {
+    for (const chunk of lane.chunks) {
+      if (chunk.first < state.flushBelow) return now;
+      since = Math.min(since, chunk.since);
+      count += chunk.count;
+      if (count >= size) return now;
+    }
+  }
+  if (since === 0) return now;
+  const { flushIntervalMs } = state.options;
+  return flushIntervalMs === null ? undefined : since + flushIntervalMs;
+}
+
+/** Takes the next batch out of the queue. Call it only when `batchReady` says `now`. @returns with what its input weighs */
+export function takeBatch(
+  state: ShardState,
+  index: KeyIndex,
+  now: number,
+): { number: number; batch: RunningBatch; bytes: number } {
+  const size = batchSize(state);
+  const batch: RunningBatch = { chunks: [], count: 0, since: now };
+  const checked = checksKeys(state);
+  let inline = 0;
+  let stored = 0;
+  const lanes = headLane(state) === 'back' ? (['back'] as const) : (['front', 'back'] as const);
+  for (const name of lanes) {
+    const { chunks } = state[name];
+    while (chunks.length > 0 && batch.count < size && batch.chunks.length < BATCH_CHUNKS) {
+      const head = chunks[0]!;
+      if (head.storing || (head.at !== undefined && head.at > now) || !isHere(state, head)) break;
+      const alone = head.limit !== undefined;
+      if (alone && batch.count > 0) break;
+      const left = Math.min(size - batch.count, head.limit ?? Infinity);
+      const fits = fitting(head, head.entries ? COMMAND_BYTES - inline : BATCH_STORED_BYTES - stored);
+      const count = Math.min(head.count, left, batch.count === 0 ? Math.max(1, fits) : fits);
+      if (count <= 0) break;
+      const piece = cutHead(chunks, count);
+      if (piece.entries) {
+        inline += piece.bytes + (checked && piece.keys ? jsonBytes(piece.keys) : 0);
+        keysRun(index, piece);
+      } else {
+        stored += piece.bytes;
+      }
+      inline += PART_BYTES;
+      batch.chunks.push(piece);
+      batch.count += count;
+      if (alone) break;
+    }
+    // The back must not overtake what is still to come of the front.
+    if ((name === 'front' && laneEntries(state.front) > 0) || batch.chunks[0]?.limit !== undefined) break;
+  }
+  const number = state.nextBatch++;
+  state.running[number] = batch;
+  return { number, batch, bytes: inline };
+}
+
+export function batchInput(state: ShardState, where: { buffer: string; shard: number }, number: number): BatchInput {
+  const batch = state.running[number]!;
+  const { chunks, count } = batch;
+  const checkKeys = checksKeys(state) || (state.options.key !== null && chunks.some(({ row }) => row !== undefined));
+  // While PostgreSQL is away it would keep the batch from running.
+  const forget = !storeIsThere(state) ? [] : state.forget.splice(0, 100);
+  if (forget.length > 0) batch.forget = forget;
+  return {
+    ...where,
+    batch: number,
+    count,
+    // What only the workflow needs stays here.
+    chunks: chunks.map(({ first, count, bytes, entries, row, from, keys, ages }) => ({
+      first,
+      count,
+      bytes,
+      since: 0,
+      ...(entries ? { entries } : { row, from }),
+      ...(keys && checkKeys ? { keys } : {}),
+      ...(ages && checkKeys ? { ages } : {}),
+    })),
+    state: state.userState,
+    checkKeys,
+    timeoutMs: state.options.timeoutMs,
+    forget,
+  };
+}
+
+/** Moves what was put off until now to the back. */
+export function moveDue(state: ShardState, index: KeyIndex, now: number): void {
+  const { chunks } = state.later;
+  const hasRoom = (): boolean => state.back.chunks.length < BACK_CHUNKS;
+  while (hasRoom() && chunks.length > 0 && chunks[0]!.at! <= now && !chunks[0]!.storing) {
+    due(state, index, chunks.shift()!);
+  }
+}
+
+/** What is due goes to the back of what is in memory; of what lies in PostgreSQL it was taken out before. */
+export function due(state: ShardState, index: KeyIndex, chunk: Chunk): void {
+  dropKeys(index, chunk);
+  delete chunk.at;
+  chunk.since = 0;
+  place(state, 'back', chunk);
+  noteKeys(index, chunk);
+}

@@ -7,7 +7,15 @@ import { availableParallelism, hostname } from 'node:os';
 import path from 'node:path';
 import { getHeapStatistics } from 'node:v8';
 import { Client, Connection } from '@temporalio/client';
-import { NativeConnection, Worker, type InjectedSinks, type WorkerOptions } from '@temporalio/worker';
+import {
+  GracefulShutdownPeriodExpiredError,
+  IllegalStateError,
+  NativeConnection,
+  Worker,
+  type InjectedSinks,
+  type WorkerOptions,
+} from '@temporalio/worker';
+import type { StringValue } from 'ms';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
 import { carried } from '../activities/wire';
@@ -43,7 +51,6 @@ import { claimName } from './node-name';
 import { KIT_CONNECTIONS, poolSizes, tellRoom, VALUES_CONNECTIONS } from './pool-sizes';
 import { installRuntime } from './runtime';
 import { schemaProblem } from './schema';
-import { lookAtServer } from './server-abilities';
 import { surviveStrayErrors } from './stray-errors';
 
 export interface WorkerSetup {
@@ -72,6 +79,8 @@ export interface WorkerSetup {
    * @default the sum of their `concurrency` and two, at least twice the largest (`pool-sizes.ts`)
    */
   jobConnections?: number;
+  /** After the order to end: what still works by then is left behind. @default 25s */
+  shutdownForceTime?: StringValue;
 }
 
 export interface LongwatchWorker {
@@ -88,6 +97,10 @@ const DEFAULT_NODE_CONCURRENCY = 2_000;
 const ACTIVITY_SLOTS = 5_000;
 /** Polls that are out at shutdown are answered or end within this; long polls last a minute. */
 const SHUTDOWN_GRACE = '10s';
+/** What has not ended by then is left behind: its heartbeats stop with this process, and another worker goes on with it. */
+const SHUTDOWN_FORCE = '25s';
+/** Connections that somebody still uses are not waited for longer than this at the end. Milliseconds. */
+const CLOSE_MS = 3_000;
 
 export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker> {
   const { config, temporal } = setup;
@@ -105,7 +118,6 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   try {
     const problem = await schemaProblem(database);
     if (problem !== undefined) throw new SchemaError(problem);
-    await lookAtServer(connection, temporal.namespace, log);
     await ensureSearchAttributes(connection, temporal.namespace, log);
     await claimDeployment(database, connection, temporal.namespace, setup.adopt ?? false);
     if (setup.nodeName !== undefined) {
@@ -211,6 +223,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     // A dead worker's sticky queue delays its workflows by this.
     stickyQueueScheduleToStartTimeout: '2s',
     shutdownGraceTime: SHUTDOWN_GRACE,
+    shutdownForceTime: setup.shutdownForceTime ?? SHUTDOWN_FORCE,
     maxCachedWorkflows: cachedWorkflows(),
   });
   const forget = surviveStrayErrors(node);
@@ -221,26 +234,37 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const patrol = startPatrol(database, link, node.log, (tracker) => metrics.countMended(tracker));
 
   let ended: Promise<void> | undefined;
+  let ending = false;
   const run = async (): Promise<void> => {
     running = true;
     try {
       await worker.run();
+    } catch (error) {
+      // The SDK says either, where an activity still works when its time is over.
+      const late = error instanceof GracefulShutdownPeriodExpiredError || error instanceof IllegalStateError;
+      if (!ending || !late) throw error;
+      log.warn('something did not end in time, and was left behind; another worker goes on with it');
     } finally {
       running = false;
       memory.stop();
-      await reports.stop();
-      await patrol.stop();
-      await durable.close();
-      await population.close();
-      await node.close();
+      for (const close of [
+        () => reports.stop(),
+        () => patrol.stop(),
+        () => durable.close(),
+        () => population.close(),
+        () => node.close(),
+      ]) {
+        await inTime(close());
+      }
       forget();
-      await Promise.allSettled([native.close(), connection.close(), page.close(), giveNameBack()]);
-      await Promise.allSettled([database.close(), values.close()]);
+      await inTime(Promise.all([native.close(), connection.close(), page.close(), giveNameBack()]));
+      await inTime(Promise.all([database.close(), values.close()]));
     }
   };
   return {
     run: () => (ended ??= run()),
     shutdown: async () => {
+      ending = true;
       node.drain();
       await Promise.all([drained(node), population.drain()]);
       if (worker.getState() === 'RUNNING') worker.shutdown();
@@ -249,6 +273,15 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     metricsUrl: page.url,
     node: name,
   };
+}
+
+/** Its end, or that it takes too long. */
+async function inTime(closing: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, CLOSE_MS);
+  });
+  await Promise.race([Promise.allSettled([closing]), late]).finally(() => clearTimeout(timer));
 }
 
 /** Resolves when the node keeps no shift any more, or after a while: what is left is ended by the grace time. */

@@ -113,7 +113,8 @@ export class PopulationNode {
     for (const ending of this.passes.keys()) ending.end('handed back');
     await this.ended(PATIENCE_MS);
     while (this.passes.size > 0) {
-      await this.backends.cancel();
+      // Not waited for: a server that does not answer must not keep this process.
+      void this.backends.cancel();
       if (await this.ended(CANCEL_AGAIN_MS)) return;
       if (++this.cancelled === CANCELS) return;
     }

@@ -11,6 +11,7 @@ const EVERY = 1_000;
 /** Not on the grid, and long ago. */
 const BASE = Date.UTC(2026, 0, 1) + 137;
 const ROWS = 40;
+const TYPES = { stamina: 'integer', endurance: 'integer', max_stamina: 'integer', is_dead: 'boolean' };
 
 let stack: Stack;
 let database: Database;
@@ -52,7 +53,7 @@ test.each<[string, RuleDefinition]>([
   ['without a limit', { column: 'stamina', add: 2 }],
 ])('%s', async (_name, rule) => {
   const definition = defineRegen({ name: 'r', every: EVERY, table: 'eager', rule, where: 'not is_dead' });
-  const lazy = lazyRegen(definition);
+  const lazy = lazyRegen(definition, { types: TYPES });
   const eager = await eagerOf(definition);
   await fc.assert(
     fc.asyncProperty(fc.array(event, { minLength: 1, maxLength: 12 }), async (events) => {
@@ -99,21 +100,54 @@ async function eagerOf(definition: RegenDefinition): Promise<(elapsed: number) =
 }
 
 test('expressions are computed as PostgreSQL does, and what is beyond them is refused at once', async () => {
-  const row = { a: 7, b: -3, big: '12', no: null, yes: true };
+  const row = { a: 7, b: -3, big: '12', no: null, yes: true, f: 10, n: '10', rank: '07', half: 2.5 };
+  const types = {
+    a: 'integer',
+    b: 'int4',
+    big: 'bigint',
+    no: 'int',
+    yes: 'boolean',
+    f: 'double precision',
+    n: 'numeric(10,2)',
+    rank: 'text',
+    half: 'real',
+  };
   const expressions = ['a / 2', 'b / 2', '-a % 3', 'a + b * 2', 'least(a, no, b)', 'greatest(no, a)', 'coalesce(no, big)', 'abs(b)',
-    'case when a > 5 and not (b >= 0) then 1 when yes then 2 end', 'no + 1', 'case when no = 1 then 1 else 2 end', '(a + 1) * -b - 4 / 3', 'floor(a / 2.0)']; // prettier-ignore
+    'case when a > 5 and not (b >= 0) then 1 when yes then 2 end', 'no + 1', 'case when no = 1 then 1 else 2 end', '(a + 1) * -b - 4 / 3', 'floor(a / 2.0)',
+    // Types decide, not values.
+    'a / 10.0', 'a / 2 * 1.0', 'f / 4', 'n / 4', 'big / 5', 'half * 2 / 2', 'floor(a) / 2', 'a::numeric / 2', '(a / 2)::float8 / 2', 'abs(b) / 2', 'coalesce(no, a) / 2', 'least(a, half) / 2', 'case when yes then a else b end / 2', 'case when yes then a else 1.5 end / 2',
+    `case when rank = '7' then 1 else 2 end`, `case when rank = '07' then 1 else 2 end`, `case when big = '12' then 1 else 2 end`, `case when rank <> '7' then 1 else 2 end`, `case when n = 10 then 1 else 2 end`, `'3' + a`]; // prettier-ignore
   const [expected] = await stack.sql<Record<string, unknown>>(
     `select ${expressions.map((one, index) => `(${one})::float8 as c${index}`).join(', ')}
-     from (values (7, -3, 12, null::int, true)) as t (a, b, big, no, yes)`,
+     from (values (7, -3, 12::bigint, null::int, true, 10::float8, 10::numeric(10, 2), text '07', 2.5::real)) as t (a, b, big, no, yes, f, n, rank, half)`,
   );
   expressions.forEach((one, index) =>
-    expect([one, compileExpression(one)(row)]).toEqual([one, expected![`c${index}`]]),
+    expect([one, compileExpression(one, types)(row)]).toEqual([one, expected![`c${index}`]]),
   );
-  expect(() => compileExpression('a / 0')(row)).toThrow(/division by zero/);
+  // Where nobody says what a column is, it is not guessed.
+  for (const unknown of ['1 + a / 10', 'a / b', `case when rank = '7' then 1 end`, 'coalesce(a, 1) / 2']) {
+    expect(() => compileExpression(unknown)).toThrow(/give it, as in lazyRegen/);
+  }
+  expect(compileExpression('a / 2.0')(row)).toBe(3.5);
+  expect(() => compileExpression('case when rank = a then 1 end')(row)).toThrow(/types are not known|not a number/);
+  expect(() => compileExpression(`case when rank > '7' then 1 end`, types)).toThrow(/collation/);
+  expect(() => compileExpression('big + 1', types)({ big: '9007199254740993' })).toThrow(/beyond what/);
+  expect(() => compileExpression('a / 0', types)(row)).toThrow(/division by zero/);
   expect(() => compileExpression('missing + 1')(row)).toThrow(/no missing/);
   for (const beyond of ['(select 1)', 'random()', 'a in (1, 2)', 'a +', "now() - interval '1 day'", 'a) + (b']) {
     expect(() => compileExpression(beyond)).toThrow(/cannot be computed outside of the database/);
   }
+  const rule = { column: 'stamina', add: '1 + endurance / 10' };
+  const untyped = lazyRegen({ name: 'x', every: '1s', table: 't', rule });
+  expect(untyped.sql({ asOf: 'at' })).toMatch(/endurance/);
+  expect(() => untyped.value({ stamina: 1, endurance: 5 }, new Date(0))).toThrow(/depends on the type of endurance/);
+  expect(() => lazyRegen({ name: 'x', every: '1s', table: 't', rule: { ...rule, add: 'random()' } })).toThrow(
+    /cannot be computed/,
+  );
+  const fraction = { column: 'stamina', add: '0.4' };
+  expect(() => lazyRegen({ name: 'x', every: '1s', table: 't', rule: fraction }, { types: TYPES })).toThrow(
+    /keeps fractions/,
+  );
   expect(() => lazyRegen({ name: 'x', every: '1s', table: 't', set: { a: '1' } })).toThrow(
     /with a rule and an interval/,
   );

@@ -9,7 +9,7 @@ import { escapeIdentifier } from 'pg';
 import { ruleValue, ruleWhere } from '../../activities/population/rule';
 import type { Rule } from '../../workflows/population/options';
 import { ConfigError } from './errors';
-import { compileExpression, type Row } from './evaluate';
+import { compileExpression, compileTyped, sqlType, type ColumnTypes, type Row } from './evaluate';
 import type { RegenDefinition } from './population';
 import { resolveConfig } from './resolve';
 
@@ -23,27 +23,35 @@ export interface LazyRegen {
   /**
    * The same from a row that was read.
    * @param row has the column of the rule, and those that its expressions read
-   * @throws TypeError when the row lacks one of them
+   * @throws TypeError when the row lacks one of them, or its expressions need types that were not given
    */
   value(row: Row, asOf: Date, now?: Date): number;
   /** How many ticks of the eager form lie after `asOf`, up to `now`. */
   ticks(asOf: Date, now?: Date): number;
 }
 
-/** @throws ConfigError when the definition has no rule or no interval; TypeError when `value` could not compute its expressions. */
-export function lazyRegen(definition: RegenDefinition): LazyRegen {
+/**
+ * @param options.types PostgreSQL's types of the columns that the rule and the condition read: `{ endurance: 'integer' }`. `value` needs them
+ *   where they decide what an operator does: whether a division gives whole numbers, what a comparison with text in quotes means
+ * @throws ConfigError when the definition has no rule or no interval; TypeError when `value` could not compute its expressions
+ */
+export function lazyRegen(definition: RegenDefinition, options: { types?: ColumnTypes } = {}): LazyRegen {
   const { work, schedule } = resolveConfig({ regens: [definition] }).jobs[0]!.options;
   if (work.kind !== 'regen' || !('set' in work) || !work.rule || !('everyMs' in schedule)) {
     throw new ConfigError([`regens.${definition.name}: only one with a rule and an interval (every) has a lazy form`]);
   }
   const { rule, where } = work;
   const { everyMs } = schedule;
-  const compute = computeOf(rule, where);
+  // Who gives no types may want the form in SQL alone, which needs none.
+  let made: ReturnType<typeof computeOf> | undefined;
+  const compute = () => (made ??= computeOf(rule, where, options.types ?? {}));
+  if (options.types) compute();
+  else refuseUnknown(rule, where);
   const ticks = (asOf: Date, now: Date): number =>
     Math.max(0, Math.floor(now.getTime() / everyMs) - Math.floor(asOf.getTime() / everyMs));
   return {
     sql: ({ asOf, now = 'now()' }) => lazySql(rule, where, everyMs, asOf, now),
-    value: (row, asOf, now = new Date()) => compute(row, ticks(asOf, now)),
+    value: (row, asOf, now = new Date()) => compute()(row, ticks(asOf, now)),
     ticks: (asOf, now = new Date()) => ticks(asOf, now),
   };
 }
@@ -57,10 +65,28 @@ function lazySql(rule: Rule, where: string | undefined, everyMs: number, asOf: s
   return `case when ${when} then ${ruleValue(rule, value, ticks)} else ${value} end`;
 }
 
-function computeOf(rule: Rule, where: string | undefined): (row: Row, ticks: number) => number {
-  const column = compileExpression(escapeIdentifier(rule.column));
-  const add = compileExpression(rule.add);
-  const limit = (sql: string | undefined) => (sql === undefined ? undefined : compileExpression(sql));
+/** Whatever the types are, this cannot be computed. */
+function refuseUnknown(rule: Rule, where: string | undefined): void {
+  const all = [rule.add, rule.max, rule.min, where].flatMap((sql) => (sql === undefined ? [] : [sql]));
+  for (const sql of all) {
+    try {
+      compileExpression(sql);
+    } catch (error) {
+      if (!/: give it, as in/.test((error as Error).message)) throw error;
+    }
+  }
+}
+
+function computeOf(rule: Rule, where: string | undefined, types: ColumnTypes): (row: Row, ticks: number) => number {
+  const column = compileExpression(escapeIdentifier(rule.column), types);
+  const { type, value: add } = compileTyped(rule.add, types);
+  const stored = types[rule.column];
+  if (stored !== undefined && sqlType(stored) === 'integer' && type === 'numeric') {
+    throw new TypeError(
+      `'${rule.add}' keeps fractions, and ${rule.column} is ${stored}: each tick of the eager form would be rounded`,
+    );
+  }
+  const limit = (sql: string | undefined) => (sql === undefined ? undefined : compileExpression(sql, types));
   const [max, min, condition] = [limit(rule.max), limit(rule.min), limit(where)];
   return (row, ticks) => {
     const value = Number(column(row));

@@ -1,0 +1,422 @@
+/**
+ * A simulated world of passes over a table: rows, what PostgreSQL keeps of a tick (parts with tokens, failed rows), streams that overlap, and all that can
+ * happen meanwhile: rows that come, go, fail and are held; workers that die, freeze and go on; answers that are lost, crashes that take the newest
+ * commits back, a schedule that changes. What goes through the table is the real code (`range.ts`, `sizing.ts`), and what orders ticks is
+ * the real plan (`plan.ts`); the transactions of `rows.ts` are the world's. Every choice comes from the seed.
+ *
+ * After each tick: each row that was there from its beginning to its end has the tick's intervals exactly once more, or is reported as failed;
+ * a row that came meanwhile has them at most once, and above the last key of the beginning not at all.
+ */
+import { leftOf, countsTooMuch, dueTimes, nextTick, type Known } from '../../workflows/population/plan';
+import type { EarlierSchedule } from '../../workflows/population/contract';
+import type { JobOptions } from '../../workflows/population/options';
+import type { TickRange } from '../../activities/store/ticks';
+import { Superseded, walk, type Ask, type Ends, type Outcome, type Rows } from '../../activities/population/range';
+import { Sizing } from '../../activities/population/sizing';
+import type { Bound } from '../../activities/population/statement';
+import { choices, type Choices } from '../chaos/random';
+
+interface Row {
+  /** The sum of intervals; and how many ticks have changed it. */
+  sum: number;
+  fails: boolean;
+  /** Somebody else holds it until this turn of the world. */
+  heldUntil: number;
+  born: number;
+}
+
+interface Tick {
+  due: number;
+  elapsed: number;
+  ended: boolean;
+}
+
+/** What PostgreSQL has; a crash goes back to an earlier one. */
+interface Stored {
+  token: number;
+  rows: Map<number, Row>;
+  ranges: (TickRange & { token: number })[];
+  failed: Set<number>;
+  tick: Tick | undefined;
+  endedDue: number;
+}
+
+class Outage extends Error {
+  readonly type = 'StoreUnavailable';
+}
+class Died extends Error {
+  readonly type = 'StoreUnavailable';
+}
+const coded = (code: string): Error => Object.assign(new Error(code), { code });
+
+export class World {
+  readonly choose: Choices;
+  readonly all: boolean;
+  private now = 0;
+  private turn = 0;
+  private db: Stored;
+  /** Commits that are not on the disk, the oldest first: what was before each. */
+  private unsynced: Stored[] = [];
+  private nextKey = 1_000;
+  /** What the intervals of all ended ticks come to. */
+  private counted = 0;
+  private owed = 0;
+  private options: JobOptions;
+  private before: EarlierSchedule[] = [];
+  private chances: { crash: number; lost: number; conflict: number; die: number; churn: number };
+  private readonly zombies: Promise<unknown>[] = [];
+  private mistake: unknown;
+
+  constructor(seed: number) {
+    this.choose = choices(seed);
+    const { choose } = this;
+    this.all = choose.between(0, 9) === 0;
+    const quiet = choose.between(0, 3) === 0;
+    const upTo = (most: number) => (quiet ? 0 : choose.between(0, most) / 1_000);
+    this.chances = { crash: upTo(15), lost: upTo(20), conflict: upTo(60), die: upTo(15), churn: upTo(400) };
+    const rows = new Map<number, Row>();
+    for (let index = choose.between(0, 90); index > 0; index--) rows.set(choose.between(1, 900), this.newRow(0));
+    this.options = this.newOptions();
+    this.db = { token: 0, rows, ranges: [], failed: new Set(), tick: undefined, endedDue: 0 };
+  }
+
+  private newRow(born: number): Row {
+    return { sum: 0, fails: this.choose.between(0, 30) === 0, heldUntil: 0, born };
+  }
+
+  private newOptions(): JobOptions {
+    const everyMs = this.choose.between(1, 50) * 100;
+    return {
+      schedule: { everyMs },
+      missed: 'once',
+      chunk: this.choose.between(1, 40),
+      pace: 'full',
+    } as unknown as JobOptions;
+  }
+
+  private may(chance: number): boolean {
+    return this.choose.between(0, 9_999) < chance * 10_000;
+  }
+
+  // ── What others do ──
+
+  /** One turn of the world, before each statement: somebody else may have been there. */
+  private async pass(): Promise<void> {
+    this.turn++;
+    for (let yields = this.choose.between(0, 3); yields > 0; yields--) await Promise.resolve();
+    if (this.may(this.chances.churn)) this.churn();
+    if (this.may(this.chances.crash)) this.crash();
+  }
+
+  private churn(): void {
+    const { choose, db } = this;
+    const keys = [...db.rows.keys()];
+    const one = keys.length > 0 ? choose.one(keys) : undefined;
+    const what = choose.between(0, 5);
+    if (what === 0) db.rows.set(this.nextKey++, this.newRow(this.turn));
+    else if (what === 1) {
+      const key = choose.between(1, 900);
+      if (!db.rows.has(key)) db.rows.set(key, this.newRow(this.turn));
+    } else if (one === undefined) return;
+    else if (what === 2) db.rows.delete(one);
+    else if (what === 3) db.rows.get(one)!.fails = choose.between(0, 2) === 0;
+    else db.rows.get(one)!.heldUntil = this.turn + choose.between(1, 60);
+  }
+
+  /** The newest commits are gone, those of others too; whoever works does not know. */
+  private crash(): void {
+    const lost = this.choose.between(0, this.unsynced.length);
+    if (lost === 0) return;
+    this.db = copy(this.unsynced[this.unsynced.length - lost]!);
+    this.unsynced = [];
+  }
+
+  private sync(): void {
+    this.unsynced = [];
+  }
+
+  /** All or nothing, at one moment; before it and after it the world goes on, and the answer may be lost. */
+  private async commit<T>(write: () => T, whose: Pass): Promise<T> {
+    await this.pass();
+    whose.live();
+    if (this.may(this.chances.lost / 2)) throw new Outage('before the commit');
+    const before = copy(this.db);
+    let result: T;
+    try {
+      result = write();
+    } catch (error) {
+      this.db = before;
+      throw error;
+    }
+    this.unsynced.push(before);
+    if (this.unsynced.length > 12) this.unsynced.shift();
+    if (this.may(this.chances.lost / 2)) throw new Outage('after the commit');
+    await this.pass();
+    whose.live();
+    return result;
+  }
+
+  // ── The rows, as `rows.ts` has them ──
+
+  rowsOf(pass: Pass): Rows {
+    const { token } = pass;
+    return {
+      ranges: async () => {
+        await this.pass();
+        return copy(this.db).ranges.map(({ part, after, upto, done, alone }) => ({ part, after, upto, done, alone }));
+      },
+      isHeld: async () => {
+        await this.pass();
+        return this.db.token === token;
+      },
+      lastKey: () => Promise.resolve(this.lastKey()),
+      readsItself: () => Promise.resolve(false),
+      locked: async (range, to, limit) => {
+        await this.pass();
+        const held = this.keysOf(range, to ?? range.upto ?? undefined).filter((key) => this.isHeld(key));
+        return held.slice(0, limit).map((key) => [String(key)]);
+      },
+      chunk: (range, ask) => this.chunk(pass, range, ask),
+    };
+  }
+
+  private isHeld = (key: number): boolean => (this.db.rows.get(key)?.heldUntil ?? 0) > this.turn;
+
+  private lastKey(): Bound {
+    const keys = [...this.db.rows.keys()];
+    return keys.length === 0 ? undefined : [String(Math.max(...keys))];
+  }
+
+  private keysOf(range: TickRange, to: Bound): number[] {
+    const after = range.alone ? Number(range.upto![0]) - 1 : range.after === null ? -Infinity : Number(range.after[0]);
+    const upto = to === undefined ? Infinity : Number(to[0]);
+    return [...this.db.rows.keys()].filter((key) => key > after && key <= upto).sort((a, b) => a - b);
+  }
+
+  private async chunk(pass: Pass, range: TickRange, ask: Ask): Promise<Outcome> {
+    await this.pass();
+    let to: Bound;
+    if (range.alone) to = range.upto!;
+    else if (ask.leaveOut) to = ask.leaveOut.key;
+    else if (ask.putOff) to = ask.putOff.to;
+    else if (ask.size !== undefined) {
+      const key = this.keysOf(range, range.upto ?? undefined)[ask.size - 1];
+      to = key === undefined ? undefined : [String(key)];
+    }
+    const end = to ?? range.upto ?? undefined;
+    const done = to === undefined || range.alone === true || to[0] === range.upto?.[0];
+    try {
+      const rows = await this.commit(() => this.write(pass, range, ask, { end, done }), pass);
+      return { kind: 'done', to: end, done, rows, whole: to !== undefined, ms: 1, tripMs: 0 };
+    } catch (error) {
+      if (error instanceof Other) return { kind: 'other progress' };
+      if (error instanceof Outage || error instanceof Died) throw error;
+      return { kind: 'failed', error: error as Error, to };
+    }
+  }
+
+  private write(pass: Pass, range: TickRange, ask: Ask, { end, done }: { end: Bound; done: boolean }): number {
+    const { db } = this;
+    const without = new Set(ask.putOff?.keys.map(([key]) => Number(key)));
+    let rows = 0;
+    if (ask.leaveOut) db.failed.add(Number(ask.leaveOut.key[0]));
+    else {
+      if (this.may(this.chances.conflict / 10)) throw coded('40P01');
+      for (const key of this.keysOf(range, end)) {
+        if (without.has(key)) continue;
+        const row = db.rows.get(key)!;
+        if (this.isHeld(key)) throw coded('55P03');
+        if (row.fails) throw coded('22012');
+        row.sum += pass.elapsed;
+        rows++;
+      }
+    }
+    for (const [index, key] of (ask.putOff?.keys ?? []).entries()) {
+      const part = ask.putOff!.part + index;
+      if (db.ranges.some((one) => one.part === part)) throw coded('23505');
+      db.ranges.push({ part, after: null, upto: key, done: false, alone: true, token: pass.token });
+    }
+    const stored = db.ranges.find((one) => one.part === range.part && one.token === pass.token && !one.done);
+    if (!stored || String(stored.after) !== String(range.after)) throw new Other();
+    stored.after = end ?? stored.after;
+    stored.done = done;
+    return rows;
+  }
+
+  // ── Passes and ticks ──
+
+  /** One life: ticks until some have ended, whatever happens. */
+  async live(ticks: number): Promise<void> {
+    for (let ended = 0; ended < ticks;) {
+      this.now += this.choose.between(10, 6_000);
+      if (this.choose.between(0, 3) === 0) this.changeSchedule();
+      // The workflow may have forgotten what has ended since: it was reset.
+      const settled = this.choose.between(0, 5) === 0 ? Math.max(0, this.db.endedDue - 3_000) : this.db.endedDue;
+      const next = nextTick(this.options, this.known, settled, this.now);
+      if (next.do !== 'tick') continue;
+      await this.tick(next.order);
+      ended++;
+    }
+    await Promise.all(this.zombies);
+    if (this.mistake !== undefined) throw this.mistake as Error;
+  }
+
+  private get known(): Known {
+    return { calendar: [], before: this.before };
+  }
+
+  private changeSchedule(): void {
+    const { schedule } = this.options;
+    this.before = [...this.before, { schedule, until: this.now }];
+    this.options = this.newOptions();
+  }
+
+  /** What fell due after the newest tick that has ended, by whichever schedule held. */
+  private dueSince(from: number, upto: number): number {
+    let count = 0;
+    for (const one of [...this.before, { schedule: this.options.schedule, until: Infinity }]) {
+      if (one.until <= from) continue;
+      const to = Math.min(one.until, upto);
+      if (to > from) count += dueTimes(one.schedule, { calendar: [] }, from, to).count;
+      from = Math.max(from, to);
+    }
+    return count;
+  }
+
+  private async tick(order: { due: number; elapsed: number; skipped: number; since?: number }): Promise<void> {
+    const { endedDue } = this.db;
+    if (order.due <= endedDue) return;
+    const left = countsTooMuch(order, endedDue) ? leftOf(order, this.dueSince(endedDue, order.due)) : order;
+    const owed = this.dueSince(endedDue, order.due);
+    if (left.elapsed !== owed) throw new Error(`the tick stands for ${left.elapsed} intervals, and ${owed} fell due`);
+    this.owed += owed;
+    const beginning = new Map([...this.db.rows].map(([key, row]) => [key, { sum: row.sum, born: row.born }]));
+    const last = this.lastKey();
+    const ranges = this.cut(last);
+    // Opening a tick waits for the disk, as ending it does.
+    this.db.tick = { due: left.due, elapsed: left.elapsed, ended: false };
+    this.db.ranges = ranges.map((range) => ({ ...range, token: this.db.token }));
+    this.db.failed = new Set();
+    const opened = this.turn;
+    this.sync();
+    for (let attempts = 0; !this.db.tick.ended; attempts++) {
+      if (attempts > 400) throw new Error('the tick does not end');
+      if (attempts > 60) this.chances = { crash: 0, lost: 0, conflict: 0, die: 0, churn: 0 };
+      await this.onePass(left.elapsed);
+    }
+    this.counted += left.elapsed;
+    this.db.endedDue = left.due;
+    this.sync();
+    this.check(beginning, { elapsed: left.elapsed, last, opened });
+  }
+
+  private cut(last: Bound): TickRange[] {
+    if (this.all) return [{ part: 0, after: null, upto: null, done: false }];
+    if (last === undefined) return [];
+    const keys = [...this.db.rows.keys()].sort((a, b) => a - b).map((key) => [String(key)]);
+    const cuts = keys.filter((key) => key[0] !== last[0] && this.choose.between(0, 12) === 0);
+    const ends = [...cuts, last];
+    return ends.map((upto, part) => ({ part, after: part === 0 ? null : ends[part - 1]!, upto, done: false }));
+  }
+
+  private async onePass(elapsed: number): Promise<void> {
+    const token = ++this.db.token;
+    for (const range of this.db.ranges) range.token = token;
+    this.sync();
+    const pass = new Pass(token, elapsed, () => this.may(this.chances.die / 10));
+    const run = this.walk(pass);
+    // A frozen worker goes on while another one works; the world does not wait for it.
+    if (this.choose.between(0, 9) === 0 && this.chances.die > 0) {
+      for (let turns = this.choose.between(1, 30); turns > 0; turns--) await Promise.resolve();
+      this.zombies.push(run.catch((error: unknown) => (this.mistake ??= error)));
+      return;
+    }
+    if (!(await run) || this.db.token !== token || !this.db.tick) return;
+    // The end of the tick sees what the database has.
+    if (this.db.ranges.some((range) => !range.done)) return;
+    this.db.tick.ended = true;
+    this.sync();
+  }
+
+  private async walk(pass: Pass): Promise<boolean> {
+    const silent = { debug: () => undefined, warn: () => undefined };
+    try {
+      return await walk(
+        {
+          rows: this.rowsOf(pass),
+          sizing: new Sizing(this.options, undefined),
+          ending: pass,
+          all: this.all,
+          log: silent,
+          chunk: () => undefined,
+          waits: () => Promise.resolve(),
+        },
+        this.choose.between(1, 3),
+      );
+    } catch (error) {
+      if (error instanceof Superseded || error instanceof Outage || error instanceof Died) return false;
+      if ((error as { type?: string }).type === 'StoreUnavailable') return false;
+      throw error;
+    }
+  }
+
+  // ── The promises ──
+
+  private check(
+    beginning: ReadonlyMap<number, { sum: number; born: number }>,
+    { elapsed, last, opened }: { elapsed: number; last: Bound; opened: number },
+  ): void {
+    if (this.counted !== this.owed)
+      throw new Error(`${this.counted} intervals were counted, and ${this.owed} fell due`);
+    for (const [key, row] of this.db.rows) {
+      const was = beginning.get(key);
+      const stayed = was !== undefined && was.born === row.born;
+      const gained = row.sum - (stayed ? was.sum : 0);
+      const failed = this.db.failed.has(key);
+      if (gained !== 0 && gained !== elapsed)
+        throw new Error(`row ${key} has gained ${gained} in a tick of ${elapsed}`);
+      if (gained !== 0 && failed && stayed) throw new Error(`row ${key} is reported as failed, and was advanced`);
+      if (stayed && gained === 0 && !failed) throw new Error(`row ${key} was left out of the tick`);
+      if (!stayed && row.born < opened) throw new Error(`row ${key} was there before the tick began`);
+      if (!stayed && !this.all && gained !== 0 && (last === undefined || key > Number(last[0]))) {
+        throw new Error(`row ${key} lies above the last one of the beginning, and was advanced`);
+      }
+    }
+  }
+}
+
+/** One worker's attempt: it may die at each statement. */
+class Pass implements Ends {
+  reason: string | undefined;
+
+  constructor(
+    readonly token: number,
+    readonly elapsed: number,
+    private readonly dies: () => boolean,
+  ) {}
+
+  end(reason: string): void {
+    this.reason ??= reason;
+  }
+
+  live(): void {
+    if (this.reason === 'died' || this.dies()) {
+      this.reason = 'died';
+      throw new Died('the worker died');
+    }
+  }
+
+  async sleep(): Promise<void> {
+    for (let turns = 0; turns < 5; turns++) await Promise.resolve();
+  }
+}
+
+class Other extends Error {}
+
+const copy = (db: Stored): Stored => ({
+  ...db,
+  rows: new Map([...db.rows].map(([key, row]) => [key, { ...row }])),
+  ranges: db.ranges.map((range) => ({ ...range })),
+  failed: new Set(db.failed),
+  tick: db.tick && { ...db.tick },
+});

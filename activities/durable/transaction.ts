@@ -3,7 +3,7 @@
  * commit. So effect and stored result are there together or not at all. Made by `execute.ts`, once an attempt.
  */
 import type { QueryResult, QueryResultRow } from 'pg';
-import { asOutage, isOutage, type Database, type Queryable } from '../store/database';
+import { asOutage, isOutage, type Database, type Queryable, type TransactionOptions } from '../store/database';
 import { isPassing } from '../store/sqlstate';
 
 /** What an activity's code gets: `query` as of `pg`. */
@@ -73,6 +73,8 @@ export class LazyTransaction implements Transaction {
   constructor(
     private readonly transactions: Transactions,
     private readonly signal: AbortSignal,
+    /** `entered`: its turn has come already. `begin`: what it begins with, asked when it does. */
+    private readonly options: { entered?: boolean; begin?: () => TransactionOptions } = {},
   ) {}
 
   /** Whether the code has used it. */
@@ -153,7 +155,7 @@ export class LazyTransaction implements Transaction {
   }
 
   private async open(): Promise<Connection> {
-    const leave = await this.transactions.enter(this.signal);
+    const leave = this.options.entered ? () => undefined : await this.transactions.enter(this.signal);
     return new Promise<Connection>((resolve, reject) => {
       const work = async (connection: Queryable): Promise<void> => {
         const settle = await new Promise<((db: Queryable) => Promise<void>) | undefined>((finish) => {
@@ -163,7 +165,7 @@ export class LazyTransaction implements Transaction {
         if (!settle) throw new RolledBack();
         await settle(connection);
       };
-      this.ended = this.transactions.database.transaction(work).finally(leave);
+      this.ended = this.transactions.database.transaction(work, this.options.begin?.()).finally(leave);
       // Also what fails before it is open; when it is, `commit` reports it.
       this.ended.catch(reject);
     });

@@ -29,6 +29,8 @@ export interface TableFacts {
   /** Of 8 kB, its partitions included. */
   pages: number;
   columns: Column[];
+  /** The role that row-level policies of the table hold for, which is the worker's; undefined: they do not, or there are none. */
+  policiesFor?: string;
   /** The columns that the job goes along. */
   key: Column[];
 }
@@ -37,14 +39,17 @@ const TABLE: Statement = {
   name: 'population-table',
   text: `select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
                 coalesce((select sum(pg_relation_size(p.relid)) from pg_partition_tree(c.oid) p),
-                         pg_relation_size(c.oid))::float8 / 8192 as pages
+                         pg_relation_size(c.oid))::float8 / 8192 as pages,
+                row_security_active(c.oid) as policies, current_user as role
          from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.oid = to_regclass($1)`,
 };
 const COLUMNS: Statement = {
   name: 'population-columns',
   text: `select a.attnum as number, a.attname as name, format_type(a.atttypid, a.atttypmod) as type,
-                a.attnotnull as not_null, a.attgenerated <> '' as generated,
+                a.attnotnull and not exists (
+                  select from pg_constraint n
+                  where n.conrelid = a.attrelid and n.contype = 'n' and not n.convalidated and n.conkey[1] = a.attnum) as not_null, a.attgenerated <> '' as generated,
                 a.attidentity = 'a' as identity
          from pg_attribute a
          where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped
@@ -59,6 +64,21 @@ const UNIQUE: Statement = {
            and m.amname = 'btree'
          order by i.indisprimary desc, i.indexrelid`,
 };
+
+interface TableRow {
+  [column: string]: unknown;
+  oid: number;
+  schema: string;
+  name: string;
+  kind: string;
+  pages: number;
+  /** Row-level policies hold for this role. */
+  policies: boolean;
+  role: string;
+}
+
+/** Whose tables no job works on. */
+const OWN_SCHEMA = 'longwatch';
 
 interface ColumnRow {
   [column: string]: unknown;
@@ -105,14 +125,30 @@ export async function readTarget(db: Queryable, ref: TableRef): Promise<TableFac
   return (await readColumns(db, ref)).table;
 }
 
-export const readWorkTable = (db: Queryable, work: Work): Promise<TableFacts> => readTable(db, work.table, work.key);
+/**
+ * The table of a job, for whoever is about to work on it.
+ * @throws BadOption also where row-level policies would hide rows from the worker, and nobody has said that this is meant
+ */
+export async function readWorkTable(db: Queryable, work: Work): Promise<TableFacts> {
+  const table = await readTable(db, work.table, work.key);
+  if (table.policiesFor !== undefined && work.policies !== true) {
+    throw bad(
+      `table: ${showTable(work.table)} has row-level policies that hold for the role ${table.policiesFor}, so rows that they hide would be left out ` +
+        'without a word; give the worker a role with BYPASSRLS, or say that it is meant: policies: true',
+    );
+  }
+  return table;
+}
 
 async function readColumns(db: Queryable, ref: TableRef): Promise<{ table: TableFacts; rows: ColumnRow[] }> {
-  const [table] = await run<{ oid: number; schema: string; name: string; kind: string; pages: number }>(db, TABLE, [
-    quoteTable(ref),
-  ]);
+  const [table] = await run<TableRow>(db, TABLE, [quoteTable(ref)]);
   if (!table) throw bad(`table: there is no table ${showTable(ref)}`);
   if (table.kind !== 'r' && table.kind !== 'p') throw bad(`table: ${showTable(ref)} is no table that can be updated`);
+  if (table.schema === OWN_SCHEMA) {
+    throw bad(
+      `table: ${table.schema}.${table.name} is Longwatch's own; name the schema of yours: 'public.${table.name}'`,
+    );
+  }
   const rows = await run<ColumnRow>(db, COLUMNS, [table.oid]);
   return {
     rows,
@@ -123,6 +159,7 @@ async function readColumns(db: Queryable, ref: TableRef): Promise<{ table: Table
       quoted: quoteTable({ schema: table.schema, name: table.name }),
       partitioned: table.kind === 'p',
       pages: Math.ceil(table.pages),
+      policiesFor: table.policies ? table.role : undefined,
       columns: rows.map(toColumn),
       key: [],
     },

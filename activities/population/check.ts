@@ -7,10 +7,13 @@
  * unbalanced parentheses are an error, and in its place, where a whole query or a list is one. Both by the extended protocol, which takes
  * one statement only.
  */
-import type { JobOptions, Work } from '../../workflows/population/options';
+import type { JobOptions, Rule, Work } from '../../workflows/population/options';
 import { run, type Database, type Queryable, type Statement } from '../store/database';
 import { bad, readTarget, readWorkTable, showTable, type TableFacts } from './catalog';
-import { decayStatement, regenStatement, withRule, type RegenWork } from './statement';
+import { checkOwnSql } from './own-sql';
+import { readsItself } from './plan-tree';
+import { codeOf } from './scan';
+import { decayStatement, regenStatement, withRule } from './statement';
 import { claimStatement } from './sweep-statement';
 import { Template } from './template';
 
@@ -22,12 +25,17 @@ export async function checkJob(database: Database, options: JobOptions): Promise
     await run(db, { name: 'population-read-only', text: 'set transaction read only' });
     const table = await readWorkTable(db, work);
     await checkColumns(db, work, table);
+    for (const [option, source] of textsOf(options.work)) {
+      const given = codeOf(source).find(({ kind }) => kind === 'parameter');
+      if (given) throw bad(`${option}: nobody gives a value for ${given.text}; there are :elapsed and :due`);
+    }
     for (const [option, source] of expressionsOf(options.work)) {
       const bare = new Template().sql('select ').expression(option, source).sql(` from ${table.quoted}`);
       await plan(db, bare, option);
     }
     for (const statement of statementsOf(work, table, chunk === 'all')) await plan(db, statement);
     if (work.kind === 'regen' && 'sql' in work) await checkOwnSql(db, work, table, chunk === 'all');
+    await refuseUnsure(db, options, work, table);
     return table;
   });
 }
@@ -50,6 +58,10 @@ function expressionsOf(work: Work): [string, string][] {
       return [['due', work.due], ...(work.order === undefined ? [] : [['order', work.order] as [string, string]])];
   }
 }
+
+/** All that is SQL of the user's. */
+const textsOf = (work: Work): [string, string][] =>
+  work.kind === 'regen' && 'sql' in work ? [['sql', work.sql]] : expressionsOf(work);
 
 function statementsOf(work: Work, table: TableFacts, all: boolean): Template[] {
   switch (work.kind) {
@@ -81,66 +93,67 @@ async function checkColumns(db: Queryable, work: Work, table: TableFacts): Promi
   }
 }
 
-/** A statement of the user's own: one UPDATE of the job's table, with the range in it. */
-async function checkOwnSql(
-  db: Queryable,
-  work: Extract<RegenWork, { sql: string }>,
-  table: TableFacts,
-  all: boolean,
-): Promise<void> {
-  const bounded = regenStatement(work, table, { after: true, upto: true });
-  if (!all && bounded.values({ after0: 1 }).every((value) => value === null)) {
-    throw bad("sql: it has no :range; write it into the WHERE clause (or set chunk: 'all')");
+/** What the database could do, and a job must not rest on. */
+async function refuseUnsure(db: Queryable, options: JobOptions, work: Work, table: TableFacts): Promise<void> {
+  if (options.chunk !== 'all' && (await readsItself(db, work, table))) {
+    throw bad(
+      `the statement reads ${showTable(work.table)} beside the row that it changes, so each chunk would see what the chunks before it ` +
+        "have changed; set chunk: 'all', or keep what it reads elsewhere",
+    );
   }
-  const [row] = await bounded.explain(db, { elapsed: 1, due: new Date() }, 'json');
-  const root = (row!['QUERY PLAN'] as { Plan: Record<string, unknown> }[])[0]!.Plan;
-  if (root['Node Type'] !== 'ModifyTable' || root.Operation !== 'Update') {
-    throw bad('sql: it must be one UPDATE; rows that go are the work of a decay');
-  }
-  if (table.partitioned) return;
-  if (root['Relation Name'] !== table.name || (root.Schema !== undefined && root.Schema !== table.schema)) {
-    const other = `${String(root.Schema)}.${String(root['Relation Name'])}`;
-    throw bad(`sql: it updates ${other}, not the table of the job (${showTable(work.table)})`);
+  if (work.kind === 'sweep' && work.order !== undefined) await checkOrder(db, work.order);
+  if (options.work.kind === 'regen' && 'set' in options.work && options.work.rule) {
+    await checkRule(db, options.work.rule, table);
   }
 }
 
-/**
- * Whether a statement reads the table that it changes beside the row that it is at (a subquery, a join with itself): then a chunk would see
- * what the chunks before it have changed. A function that reads the table is not seen here.
- */
-export async function readsItself(db: Queryable, work: Work, table: TableFacts): Promise<boolean> {
-  if (work.kind === 'sweep') return false;
-  const span = { after: false, upto: false };
-  const whole =
-    work.kind === 'regen' ? regenStatement(work, table, span) : decayStatement(work, table, { ...span, all: true });
-  const relations = new Set((await run<{ name: string }>(db, RELATIONS, [table.oid])).map(({ name }) => name));
-  const [row] = await whole.explain(db, { elapsed: 1, due: new Date() }, 'json');
-  const scans = new Map<string, number>();
-  const look = (node: PlanNode): void => {
-    const name = `${node.Schema}.${node['Relation Name']}`;
-    if (node['Node Type'] !== 'ModifyTable' && relations.has(name)) scans.set(name, (scans.get(name) ?? 0) + 1);
-    node.Plans?.forEach(look);
-  };
-  look((row!['QUERY PLAN'] as { Plan: PlanNode }[])[0]!.Plan);
-  return [...scans.values()].some((times) => times > 1);
-}
-
-interface PlanNode {
-  'Node Type': string;
-  'Relation Name'?: string;
-  Schema?: string;
-  Operation?: string;
-  Alias?: string;
-  Plans?: PlanNode[];
-}
-
-/** The table with its partitions or children. */
-const RELATIONS: Statement = {
-  name: 'population-relations',
-  text: `with recursive tree (oid) as (select $1::oid union select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.oid)
-         select n.nspname || '.' || c.relname as name
-         from tree join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace`,
+/** Words of the present time that are no function's name with parentheses. */
+const MOMENTS = ['current_date', 'current_time', 'current_timestamp', 'localtime', 'localtimestamp'];
+const MOVING = ['now', 'transaction_timestamp', 'statement_timestamp', 'clock_timestamp', 'timeofday', 'age', 'random'];
+const VOLATILE: Statement = {
+  name: 'population-volatile',
+  text: `select distinct proname as name from pg_proc where provolatile = 'v' and proname = any ($1::text[])`,
 };
+
+/** Rows are claimed along the order, page by page: what has another value for each page would leave rows out. */
+async function checkOrder(db: Queryable, order: string): Promise<void> {
+  const code = codeOf(order);
+  const called = code
+    .filter(({ kind }, index) => (kind === 'word' || kind === 'quoted') && code[index + 1]?.text === '(')
+    .map(({ kind, text }) => (kind === 'word' ? text.toLowerCase() : text.slice(1, -1).replace(/""/g, '"')));
+  const words = code.filter(({ kind }) => kind === 'word').map(({ text }) => text.toLowerCase());
+  const volatile = await run<{ name: string }>(db, VOLATILE, [called]);
+  const moving =
+    volatile[0]?.name ?? called.find((name) => MOVING.includes(name)) ?? words.find((word) => MOMENTS.includes(word));
+  if (moving === undefined) return;
+  throw bad(
+    `order: ${moving} has another value for each page, and rows are claimed along the order; use a column, such as the time itself`,
+  );
+}
+
+const WHOLE = /^(smallint|integer|bigint)$/;
+const SCALED = /^numeric\(\d+,(\d+)\)$/;
+
+/** What assigning rounds, n ticks at once would not be n times one; and the lazy form, which assigns nothing, a third thing. */
+async function checkRule(db: Queryable, rule: Rule, table: TableFacts): Promise<void> {
+  const column = table.columns.find(({ name }) => name === rule.column);
+  const scale = column && SCALED.exec(column.type);
+  if (!column || (!WHOLE.test(column.type) && !scale)) return;
+  for (const option of ['add', 'max', 'min'] as const) {
+    const source = rule[option];
+    if (source === undefined) continue;
+    const typed = new Template().sql('select pg_typeof((select ').expression(`rule.${option}`, source);
+    const { rows } = await typed.sql(` from ${table.quoted} limit 0))::text as type`).run<{ type: string }>(db, {});
+    const { type } = rows[0]!;
+    if (WHOLE.test(type)) continue;
+    const digits = /^\s*[-+]?\d*\.?(\d*)\s*$/.exec(source)?.[1]?.length;
+    if (scale && digits !== undefined && digits <= Number(scale[1])) continue;
+    throw bad(
+      `rule.${option}: it is ${type}, and ${rule.column} is ${column.type}, so each tick would be rounded, and three ticks at once would not ` +
+        `be three times one; make it whole, as in (${source.trim()})::integer, or give the column a type that keeps fractions`,
+    );
+  }
+}
 
 /** Plans a statement, and says what PostgreSQL has against it. */
 async function plan(db: Queryable, statement: Template, option?: string): Promise<void> {

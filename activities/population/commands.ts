@@ -18,6 +18,7 @@ import {
   storeJobOptions,
   type JobRow,
 } from '../store/jobs';
+import { releaseSweep } from '../store/claims';
 import { abandonTick, openTickOf } from '../store/ticks';
 import { calendarOf } from './calendar';
 import { checkJob } from './check';
@@ -33,6 +34,7 @@ export async function openJob(
     if (options) {
       await createJob(db, job, options);
       await replaceOptions(db, await known(db, job, 'all'), options);
+      await releaseSweep(db, job);
       if ((await known(db, job, 'all')).state === 'stopped') await writeState(db, job, 'running');
     }
     return { row: await known(db, job), open: await openTickOf(db, job) };

@@ -66,7 +66,6 @@ export async function explainWork(db: Queryable, options: JobOptions): Promise<E
   } else {
     statement = claimStatement(work, table, { cursor: 'none', orderType: 'text' });
     values.limit = options.page;
-    values.claimed = [];
   }
   const plan = await statement.explain(db, values);
   return {

@@ -3,17 +3,22 @@
  * wrote through `tx`. Called by `sweep.ts`.
  *
  * A page that fails is halved, and its halves are handled at once, until the failing row is alone: it is tried again after a
- * wait, and after its last attempt it is a dead letter. The others are done. A `HoldError` puts the whole page back.
+ * wait, and after its last attempt it is a dead letter. The others are done. A `HoldError` puts the whole page back, and so does whoever
+ * was in its way: a lock that somebody holds, a worker that ends; these use no attempt.
  */
 import type { SweepContext, SweepDefinition, SweepRow } from '../../workers/config/population';
 import { decide } from '../durable/retry';
 import { LazyTransaction, type Transactions } from '../durable/transaction';
 import { errorOf } from '../failures';
-import { countRows, insertClaim, putBack, settleClaim, type Claim } from '../store/claims';
+import { countRows, holdSweep, insertClaim, putBack, settleClaim, type Claim } from '../store/claims';
 import { isOutage, type Queryable } from '../store/database';
+import { classOf } from '../store/sqlstate';
 import { noteFailedRow } from '../store/ticks';
 import { boundedHold, HoldError } from '../upstream/errors';
 import type { PassWork } from './work';
+
+/** What a handler has left when its pass is to end. Milliseconds. */
+const ENDING_MS = 2_000;
 
 export interface Page {
   claim: Claim;
@@ -29,20 +34,35 @@ export async function handlePage(
   page: Page,
   handle: SweepDefinition['handle'],
   effects: Transactions,
-  forMs: number,
+  claims: { forMs: number; hold: { begin(forMs: number, why: string): Promise<void> } },
 ): Promise<Page[]> {
+  const { lockMs, options, ending } = work;
   const began = performance.now();
   const controller = new AbortController();
   const timeout = setTimeout(
-    () => controller.abort(new Error(`the page took longer than ${work.options.timeoutMs} ms`)),
-    work.options.timeoutMs,
+    () => controller.abort(new Error(`the page took longer than ${options.timeoutMs} ms`)),
+    options.timeoutMs,
   );
-  const tx = new LazyTransaction(effects, controller.signal);
+  // A pass that is to end waits for its pages for a moment only.
+  let leaving: NodeJS.Timeout | undefined;
+  const leave = (): void => {
+    leaving ??= setTimeout(() => controller.abort(new PassEnds()), ENDING_MS);
+  };
+  ending.signal.addEventListener('abort', leave, { once: true });
+  if (ending.signal.aborted) leave();
+  const tx = new LazyTransaction(effects, controller.signal, {
+    entered: true,
+    // Whatever becomes of this worker, the server ends it in time; and it is never a player who must give way.
+    begin: () => {
+      const left = Math.max(1, Math.ceil(options.timeoutMs - (performance.now() - began)));
+      return { statementTimeoutMs: left, lockTimeoutMs: lockMs, idleTimeoutMs: left + 1_000 };
+    },
+  });
   try {
     const again = page.rows.length === 0 ? [] : await call(work, page, handle, tx, controller.signal);
     const settle = (db: Queryable): Promise<void> => settled(db, work, page, again);
     if (tx.used) await tx.commit(settle);
-    else await work.database.transaction(settle, work.begin);
+    else await work.transaction(settle);
     work.meter.chunk(page.rows.length - again.length, performance.now() - began);
     return [];
   } catch (thrown) {
@@ -56,9 +76,11 @@ export async function handlePage(
       return [];
     }
     if (isOutage(error)) throw error;
-    return await failed(work, page, error, forMs);
+    return await failed(work, page, error, claims);
   } finally {
     clearTimeout(timeout);
+    clearTimeout(leaving);
+    ending.signal.removeEventListener('abort', leave);
     // Code that listens stops; code that does not can write nothing more.
     controller.abort(new Error('the page is over'));
   }
@@ -113,17 +135,41 @@ async function settled(db: Queryable, work: PassWork, page: Page, again: string[
   await countRows(db, job, token, done, 0);
 }
 
-async function failed(work: PassWork, page: Page, error: Error, forMs: number): Promise<Page[]> {
-  const { job, token, options, log, database } = work;
+async function failed(
+  work: PassWork,
+  page: Page,
+  error: Error,
+  { forMs, hold }: Parameters<typeof handlePage>[4],
+): Promise<Page[]> {
+  const { job, token, options, log } = work;
   const { claim, owner } = page;
+  const again = (afterMs: number): Promise<boolean> => {
+    const wait = { keys: page.keys, usesAttempt: false, afterMs, error: error.message };
+    return work.transaction((db) => putBack(db, claim, owner, wait));
+  };
+  if (error instanceof PassEnds) {
+    await again(0);
+    return [];
+  }
   if (error instanceof HoldError) {
-    const wait = { keys: page.keys, usesAttempt: false, afterMs: boundedHold(error.afterMs), error: error.message };
-    await database.transaction((db) => putBack(db, claim, owner, wait), work.begin);
+    const afterMs = boundedHold(error.afterMs);
+    await again(afterMs);
+    if (error.scope === 'member') return [];
+    await work.transaction((db) => holdSweep(db, job, token, { forMs: afterMs, why: error.message }));
+    await hold.begin(afterMs, error.message);
+    return [];
+  }
+  if (page.rows.length === 1 && inTheWay(error)) {
+    log.debug(
+      { err: error, key: page.keys[0]!.join(', ') },
+      'somebody holds what the handler needs; it is tried again',
+    );
+    await again(Math.min(options.retry.capMs, options.retry.baseMs));
     return [];
   }
   if (page.rows.length > 1) {
     log.debug({ err: error, rows: page.rows.length }, 'a page failed; its halves are handled apart');
-    return database.transaction(async (db) => {
+    return work.transaction(async (db) => {
       if (!(await settleClaim(db, claim, owner))) return [];
       const middle = Math.ceil(page.rows.length / 2);
       const halves: Page[] = [];
@@ -136,10 +182,10 @@ async function failed(work: PassWork, page: Page, error: Error, forMs: number): 
         halves.push({ claim: half, rows: page.rows.slice(from, upto), keys, owner });
       }
       return halves;
-    }, work.begin);
+    });
   }
   const decision = decide(error, claim.attempt, options.retry);
-  await database.transaction(async (db) => {
+  await work.transaction(async (db) => {
     if (decision.retry) {
       const wait = { keys: page.keys, usesAttempt: true, afterMs: decision.afterMs, error: error.message };
       await putBack(db, claim, owner, wait);
@@ -148,7 +194,7 @@ async function failed(work: PassWork, page: Page, error: Error, forMs: number): 
     if (!(await settleClaim(db, claim, owner))) return;
     await dead(db, work, page.keys[0]!, error, claim.attempt);
     await countRows(db, job, token, 0, 1);
-  }, work.begin);
+  });
   const key = page.keys[0]!.join(', ');
   if (decision.retry) log.debug({ err: error, key }, 'a row failed; it is tried again');
   else log.warn({ err: error, key, attempts: claim.attempt }, 'a row failed for good; it is a dead letter now');
@@ -164,6 +210,20 @@ async function dead(db: Queryable, work: PassWork, key: string[], error: Error, 
     code: typeof code === 'string' ? code : undefined,
     attempts,
   });
+}
+
+/** Two transactions in each other's way, also where the handler has put that into an error of its own. */
+function inTheWay(error: unknown): boolean {
+  let at = error;
+  for (let depth = 0; depth < 10 && at instanceof Error; depth++, at = at.cause) {
+    if (classOf(at) === 'conflict') return true;
+  }
+  return false;
+}
+
+/** The pass is to end, and the handler has not returned in time. */
+class PassEnds extends Error {
+  override readonly message = 'the pass ends';
 }
 
 /** The claim ran out, and somebody else has the page. */

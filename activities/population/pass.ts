@@ -14,6 +14,7 @@ import { bandOf, countsTooMuch, leftOf } from '../../workflows/population/plan';
 import type { JobOptions } from '../../workflows/population/options';
 import { errorOf, failure } from '../failures';
 import { isOutage, type Database } from '../store/database';
+import { beginSweep } from '../store/claims';
 import { readJob, type JobRow } from '../store/jobs';
 import {
   clearFailed,
@@ -124,7 +125,7 @@ async function work(
     table,
     database,
     lockMs,
-    begin: beginOf(lockMs),
+    transaction: (act) => database.transaction(act, beginOf(lockMs)),
     backends: node.backends,
     ending,
     waits: (why) => noteTrouble(database, job, new Error(why)),
@@ -180,7 +181,8 @@ async function openTick(
     if (held.state === 'stopped') return 'stopped';
     await insertTick(db, job, left);
     await insertRanges(db, job, token, ranges);
-    if (options.kind !== 'sweep') await clearFailed(db, job);
+    if (options.kind === 'sweep') await beginSweep(db, job);
+    else await clearFailed(db, job);
     return { ...left, ms: 0 };
   });
 }
@@ -199,7 +201,7 @@ async function close(node: PopulationNode, work: PassWork, result: WorkResult, m
     if (!(await holdJob(db, job, token))) throw fenced(job);
     const { unfinished, ...sums } = await totalsOf(db, job);
     // A part that was done while another one rested may be among what a crash of PostgreSQL has taken back.
-    if (result.complete && unfinished > 0) {
+    if (options.kind !== 'sweep' && unfinished > 0) {
       throw failure(ErrorType.StoreUnavailable, 'PostgreSQL has lost the newest commits in a crash; the tick goes on');
     }
     await closeTick(db, job, {

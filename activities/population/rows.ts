@@ -5,7 +5,7 @@
 import { reach } from '../points';
 import { classOf } from '../store/sqlstate';
 import { advance, noteFailedRow, putOff, rangesOf, type TickRange } from '../store/ticks';
-import { readsItself } from './check';
+import { readsItself } from './plan-tree';
 import type { Ask, Outcome, Rows } from './range';
 import {
   boundStatement,
@@ -39,24 +39,22 @@ export class TableRows implements Rows {
   }
 
   async chunk(range: TickRange, ask: Ask): Promise<Outcome> {
-    const { database, backends, begin, lockMs } = this.work;
+    const { backends, lockMs } = this.work;
     let to: Bound;
     let began = performance.now();
     try {
-      const step = await database.transaction(
-        (db) =>
-          backends.watch(db, lockMs, async () => {
-            to = await this.endOf(db, range, ask);
-            began = performance.now();
-            await reach('chunk.begun');
-            const end = to ?? range.upto ?? undefined;
-            const rows = ask.leaveOut ? 0 : await this.advanceRows(db, range, ask, end);
-            if (ask.leaveOut) await this.report(db, ask.leaveOut);
-            const done = to === undefined || range.alone === true || sameKey(to, range.upto);
-            const tripMs = await this.note(db, range, ask, { to: end, done, rows });
-            return { to: end, done, rows, tripMs, whole: to !== undefined };
-          }),
-        begin,
+      const step = await this.work.transaction((db) =>
+        backends.watch(db, lockMs, async () => {
+          to = await this.endOf(db, range, ask);
+          began = performance.now();
+          await reach('chunk.begun');
+          const end = to ?? range.upto ?? undefined;
+          const rows = ask.leaveOut ? 0 : await this.advanceRows(db, range, ask, end);
+          if (ask.leaveOut) await this.report(db, ask.leaveOut);
+          const done = to === undefined || range.alone === true || sameKey(to, range.upto);
+          const tripMs = await this.note(db, range, ask, { to: end, done, rows });
+          return { to: end, done, rows, tripMs, whole: to !== undefined };
+        }),
       );
       await reach('chunk.committed');
       return { kind: 'done', ...step, ms: performance.now() - began };
@@ -71,8 +69,7 @@ export class TableRows implements Rows {
     const end = to ?? range.upto ?? undefined;
     const statement = this.statement('locked', { after: range.after !== null, upto: end !== undefined });
     const values = { ...boundValues(range.after ?? undefined, end), limit };
-    const { database, begin } = this.work;
-    const rows = await database.transaction((db) => statement.run<{ key: string[] }>(db, values), begin);
+    const rows = await this.work.transaction((db) => statement.run<{ key: string[] }>(db, values));
     return rows.rows.map(({ key }) => key);
   }
 

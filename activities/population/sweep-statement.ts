@@ -27,15 +27,14 @@ export function claimStatement(
 ): Template {
   const made = new Template();
   const key = keyList(table);
-  made.sql(`select ${escapeIdentifier(table.name)}.*, ${keyArray(table)} as ${KEY}, `);
+  made.of(shapeOf(table)).sql(`select ${columnsOf(table)}, ${keyArray(table)} as ${KEY}, `);
   order(made, work).sql(`::text as ${ORDER} from ${table.quoted} where (`);
   made.expression('due', work.due).sql(')');
   made.sql(' and not exists (select from longwatch.failed_row f where f.job = ').param('job', 'text');
   made.sql(` and f.key = ${keyArray(table)})`);
-  made
-    .sql(` and not ${keyArray(table)}::text = any (`)
-    .param('claimed', 'text[]')
-    .sql(')');
+  // Where the order moves a row, it comes to the place of a claim again.
+  made.sql(' and not exists (select from longwatch.swept s where s.job = ').param('job', 'text');
+  made.sql(` and s.key = ${keyArray(table)})`);
   const cursorKey = (): string => table.key.map((c, i) => made.paramText(`key${i}`, c.type)).join(', ');
   if (form.cursor === 'value') {
     order(made.sql(' and ('), work).sql(`, ${key}) > (`).param('ordered', form.orderType).sql(`, ${cursorKey()})`);
@@ -51,15 +50,23 @@ export function claimStatement(
 
 /** Rows of a page that are still there and due, for an attempt after the first. */
 export function pageStatement(work: SweepWork, table: TableFacts): Template {
-  const made = new Template().sql(`select ${escapeIdentifier(table.name)}.*, ${keyArray(table)} as ${KEY}`);
-  made.sql(` from ${table.quoted} where (${keyList(table)}) in (`);
-  const lists = table.key.map((column, index) => made.paramText(`keys${index}`, `${column.type}[]`));
-  made
-    .sql(`select * from unnest(${lists.join(', ')})) and (`)
-    .expression('due', work.due)
-    .sql(')');
+  const made = new Template().of(shapeOf(table)).sql(`select ${columnsOf(table)}, ${keyArray(table)} as ${KEY}`);
+  const names = table.key.map((_column, index) => `k${index}`);
+  const typed = table.key.map((column, index) => `${names[index]!}::${column.type}`).join(', ');
+  // As text, one list for each column: a list of arrays would be one array of more dimensions.
+  const lists = table.key.map((_column, index) => made.paramText(`keys${index}`, 'text[]')).join(', ');
+  made.sql(
+    ` from ${table.quoted} where (${keyList(table)}) in (select ${typed} from unnest(${lists}) as u (${names.join(', ')}))`,
+  );
+  made.sql(' and (').expression('due', work.due).sql(')');
   return made.sql(` order by ${keyList(table)}`);
 }
+
+/** The columns by their names: a statement that says `*` fails on each connection that knows it when a column is added. */
+const columnsOf = (table: TableFacts): string =>
+  table.columns.map((column) => `${escapeIdentifier(table.name)}.${escapeIdentifier(column.name)}`).join(', ');
+
+const shapeOf = (table: TableFacts): string => JSON.stringify(table.columns.map(({ name, type }) => [name, type]));
 
 /** The type of what rows are ordered by; no row when the table is empty. */
 export function orderTypeStatement(work: SweepWork, table: TableFacts): Template {

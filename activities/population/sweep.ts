@@ -1,14 +1,19 @@
 /**
  * The work of a sweep's tick: due rows are claimed in pages and given to the definition's `handle`, several pages at once, until no
  * more are due. A claim and the place up to which rows are claimed commit together, so a row is in one page a tick, whoever
- * claims. Called by `pass.ts`; one page is handled by `page.ts`.
+ * claims. The keys that a tick has claimed are kept until it ends (`longwatch.swept`): where what rows are ordered by changes meanwhile, a row
+ * that comes to the place again is passed over, and one that went behind it is found by a second look. Called by `pass.ts`; one page
+ * is handled by `page.ts`.
+ *
+ * A handler's transaction has a connection that waits for it before its page is claimed, so that its time begins when it can begin.
+ * A HoldError holds all claims of the job, in this pass and those that follow.
  *
  * Claims are made one at a time (the place is one row, and its writer needs the fence's token), so two streams never take the
  * same rows; SKIP LOCKED only passes over rows that somebody else is changing right now.
  */
 import type { SweepDefinition } from '../../workers/config/population';
 import type { Transactions } from '../durable/transaction';
-import { claimedKeys, insertClaim, nextClaimIn, takeClaim, type Claim } from '../store/claims';
+import { heldFor, insertClaim, nextClaimIn, noteSwept, takeClaim, type Claim } from '../store/claims';
 import type { Queryable } from '../store/database';
 import { advance, rangesOf } from '../store/ticks';
 import { handlePage, type Page } from './page';
@@ -43,15 +48,27 @@ export async function sweep(
   const next = async (): Promise<Page | undefined> => own.pop() ?? (await claims.waiting()) ?? (await claims.claim());
   const stream = async (): Promise<void> => {
     while (!work.ending.reason) {
-      const page = await next();
-      if (page) {
-        busy++;
-        // What is left of a page that failed: its halves.
-        own.push(...(await handlePage(work, page, handle, effects, claims.forMs).finally(() => busy--)));
+      const held = claims.hold.leftMs();
+      if (held > 0) {
+        await work.ending.sleep(held);
         continue;
       }
+      // A page's time begins when its transaction can.
+      const leave = await effects.enter(work.ending.signal).catch(() => undefined);
+      if (!leave) return;
+      try {
+        const page = await next();
+        if (page) {
+          busy++;
+          // What is left of a page that failed: its halves.
+          own.push(...(await handlePage(work, page, handle, effects, claims).finally(() => busy--)));
+          continue;
+        }
+      } finally {
+        leave();
+      }
       // Others may come with halves, and what failed a moment ago is tried again here.
-      const soon = busy > 0 ? 20 : await claims.nextIn();
+      const soon = busy > 0 || claims.hold.leftMs() > 0 ? 20 : await claims.nextIn();
       if (soon === undefined || soon > STAY_MS) return;
       await work.ending.sleep(Math.max(5, soon));
     }
@@ -59,6 +76,27 @@ export async function sweep(
   await allOrFirstError(Array.from({ length: work.streams }, stream), work.ending);
   const later = await claims.nextIn();
   return { retryAt: later === undefined ? undefined : Date.now() + later };
+}
+
+/** Until when nothing of the sweep is handled; what is under way ends. */
+class Hold {
+  private until = 0;
+
+  constructor(private readonly work: PassWork) {}
+
+  leftMs(): number {
+    return this.until - Date.now();
+  }
+
+  async read(db: Queryable): Promise<void> {
+    const held = await heldFor(db, this.work.job);
+    if (held) await this.begin(held.ms, held.why);
+  }
+
+  async begin(forMs: number, why: string): Promise<void> {
+    this.until = Math.max(this.until, Date.now() + forMs);
+    await this.work.waits(`held until ${new Date(this.until).toISOString()}: ${why}`);
+  }
 }
 
 /** Where rows are claimed, one page after the other. */
@@ -69,14 +107,15 @@ class Claims {
   private exhausted = false;
   /** All rows with an order are claimed; those without one are left. */
   private onlyNulls = false;
+  /** All rows were gone through once: those whose order was changed meanwhile are looked for from the beginning. */
+  private look: 'first' | 'second begins' | 'second';
+  readonly hold: Hold;
   /** Nothing waits before this. Epoch milliseconds of this process, from the database's time left. */
   private waitingAt: number;
 
   private constructor(
     private readonly work: PassWork,
     private readonly sql: SweepWork,
-    /** Keys that were claimed before this pass. */
-    private readonly claimed: string[],
     private readonly orderType: string,
     /** The place: [`value` or `null`, the order as text, the columns of the key]. */
     private place: string[] | null,
@@ -86,6 +125,9 @@ class Claims {
     this.waitingAt = firstIn === undefined ? Infinity : Date.now() + firstIn;
     // Only what is left of earlier ticks.
     this.exhausted = work.tick.elapsed === 0;
+    // The key does not change.
+    this.look = sql.order === undefined ? 'second' : 'first';
+    this.hold = new Hold(work);
   }
 
   static async open(work: PassWork): Promise<Claims> {
@@ -95,14 +137,9 @@ class Claims {
       sql.order === undefined ? [] : await orderTypeStatement(sql, table).rows<{ type: string }>(database);
     return database.transaction(async (db) => {
       const place = (await rangesOf(db, job))[0]?.after ?? null;
-      return new Claims(
-        work,
-        sql,
-        await claimedKeys(db, job),
-        typed?.type ?? 'text',
-        place,
-        await nextClaimIn(db, job),
-      );
+      const claims = new Claims(work, sql, typed?.type ?? 'text', place, await nextClaimIn(db, job));
+      await claims.hold.read(db);
+      return claims;
     });
   }
 
@@ -115,15 +152,16 @@ class Claims {
       const statement = claimStatement(this.sql, work.table, { cursor, orderType: this.orderType });
       let made: { page: Page; place: string[] } | undefined;
       try {
-        made = await work.database.transaction(async (db) => {
+        made = await work.transaction(async (db) => {
           const { rows } = await statement.run<Row>(db, { ...this.values(), ...values, limit: work.options.page });
           if (rows.length === 0) return undefined;
           const keys = rows.map((row) => row[KEY_COLUMN] as string[]);
           const place = placeOf(rows.at(-1)!);
+          await noteSwept(db, work.job, keys);
           const claim = await insertClaim(db, work.job, { keys, owner: this.owner, attempt: 1, forMs: this.forMs });
           if (!(await this.move(db, place))) throw new OtherPlace();
           return { page: { claim, rows: rows.map(own), keys, owner: this.owner }, place };
-        }, work.begin);
+        });
       } catch (error) {
         if (!(error instanceof OtherPlace)) throw error;
         // Another holder, or a database that was restarted and has lost its last commits.
@@ -132,11 +170,17 @@ class Claims {
         this.onlyNulls = false;
         return undefined;
       }
-      if (made) this.place = made.place;
+      if (made) {
+        this.place = made.place;
+        if (this.look === 'second begins') this.look = 'second';
+      }
       // Fewer than a page may also mean that somebody holds the others locked: they come with the next tick.
       if (!made || made.page.keys.length < work.options.page) {
         if (cursor === 'value') this.onlyNulls = true;
-        else this.exhausted = true;
+        else if (this.look === 'first') {
+          this.look = 'second begins';
+          this.onlyNulls = false;
+        } else this.exhausted = true;
       }
       return made?.page;
     }).then((page) => page ?? (this.exhausted ? undefined : this.claim()));
@@ -147,11 +191,11 @@ class Claims {
     if (Date.now() < this.waitingAt) return Promise.resolve(undefined);
     return this.inLine(async () => {
       const { work } = this;
-      const page = await work.database.transaction(async (db) => {
+      const page = await work.transaction(async (db) => {
         const claim = await takeClaim(db, work.job, this.owner, this.forMs);
         if (!claim) return undefined;
         return { ...(await this.readAgain(db, claim)), claim, owner: this.owner };
-      }, work.begin);
+      });
       if (!page) await this.nextIn();
       return page;
     });
@@ -187,7 +231,7 @@ class Claims {
   }
 
   private from(): { cursor: Cursor; values: Record<string, unknown> } {
-    if (this.place === null) return { cursor: 'none', values: {} };
+    if (this.place === null || this.look === 'second begins') return { cursor: 'none', values: {} };
     const [kind, ordered, ...key] = this.place;
     const values = Object.fromEntries(key.map((value, index) => [`key${index}`, value]));
     const cursor = kind === 'value' && this.onlyNulls ? 'nulls' : (kind as Cursor);
@@ -196,7 +240,7 @@ class Claims {
 
   private values(): Record<string, unknown> {
     const { tick, job } = this.work;
-    return { job, elapsed: tick.elapsed, due: new Date(tick.due), claimed: this.claimed };
+    return { job, elapsed: tick.elapsed, due: new Date(tick.due) };
   }
 
   /** Unique for this attempt at the pass: a worker that was given up on owns nothing of it. */

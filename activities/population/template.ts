@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { run, type Database, type Queryable } from '../store/database';
+import { scan } from './scan';
 
 /** A value for each parameter by its name; names that a statement does not use are left out of it. */
 export type Values = Record<string, unknown>;
@@ -20,16 +21,19 @@ interface Piece {
 /** The types of the placeholders that an expression may use. */
 const PLACEHOLDERS: Record<string, string> = { elapsed: 'integer', due: 'timestamptz' };
 
-/** What is no code (strings, quoted names, comments, dollar quotes) or a cast is passed over, so that only placeholders are left. */
-const TOKEN =
-  /[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|\/\*[\s\S]*?\*\/|\$(\w*)\$[\s\S]*?\$\1\$|::|:(elapsed|due|range)\b(?:\(\s*("(?:[^"]|"")+"|\w+)\s*\))?/g;
-
 const EXPLAIN = { text: 'explain (verbose, format text) ', json: 'explain (verbose, format json) ' };
 
 export class Template {
   private text = '';
   private readonly names: string[] = [];
   private readonly pieces: Piece[] = [];
+  private shape = '';
+
+  /** Of what types its columns are: another plan, so another name, when a table was altered. */
+  of(shape: string): this {
+    this.shape = shape;
+    return this;
+  }
 
   sql(text: string): this {
     this.text += text;
@@ -47,15 +51,15 @@ export class Template {
    */
   expression(option: string, source: string, range?: (alias: string | undefined) => string): this {
     const piece: Piece = { option, start: this.text.length, source, shifts: [] };
-    this.text += source.replace(
-      TOKEN,
-      (token, _tag, name: string | undefined, alias: string | undefined, at: number) => {
-        if (name === undefined || (name === 'range' && !range)) return token;
-        const made = name === 'range' ? range!(alias) : this.paramText(name, PLACEHOLDERS[name]!);
-        piece.shifts.push({ at, by: made.length - token.length });
-        return made;
-      },
-    );
+    for (const { kind, text, at, name, alias } of scan(source)) {
+      if (kind !== 'placeholder' || (name === 'range' && !range)) {
+        this.text += text;
+        continue;
+      }
+      const made = name === 'range' ? range!(alias) : this.paramText(name!, PLACEHOLDERS[name!]!);
+      piece.shifts.push({ at, by: made.length - text.length });
+      this.text += made;
+    }
     this.pieces.push(piece);
     return this.sql('\n');
   }
@@ -111,7 +115,7 @@ export class Template {
   }
 
   private get name(): string {
-    return nameOf(this.text);
+    return nameOf(this.text + this.shape);
   }
 }
 

@@ -7,7 +7,7 @@ import type { PassEnd } from '../../workflows/population/contract';
 import type { JobOptions } from '../../workflows/population/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
-import type { Database, Statement, TransactionOptions } from '../store/database';
+import type { Database, Queryable, Statement, TransactionOptions } from '../store/database';
 import { tokenOf, type OpenTick } from '../store/ticks';
 import type { Backends } from './backends';
 import type { TableFacts } from './catalog';
@@ -53,9 +53,10 @@ export interface PassWork {
   streams: number;
   table: TableFacts;
   database: Database;
-  /** How long a transaction of it waits for a lock, milliseconds; and what each begins with. */
+  /** How long a transaction of it waits for a lock, milliseconds. */
   lockMs: number;
-  begin: TransactionOptions;
+  /** One that changes rows: it gives way (`beginOf`). */
+  transaction: <T>(act: (db: Queryable) => Promise<T>) => Promise<T>;
   /** Its transactions that are at work, so that a worker that must end can cancel them. */
   backends: Backends;
   ending: Ending;

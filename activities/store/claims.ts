@@ -45,11 +45,35 @@ const COUNT: Statement = {
   text: `update longwatch.tick_range set rows = rows + $3, chunks = chunks + 1, failed = failed + $4
          where job = $1 and part = 0 and token = $2`,
 };
-/** Keys as PostgreSQL writes an array of text, to compare with rows. */
-const CLAIMED: Statement = {
-  name: 'claim-claimed',
-  text: `select array(select jsonb_array_elements_text(k.key))::text as key
+/** Keys that the open tick may not claim: those that were claimed when it began. */
+const FORGET_SWEPT: Statement = { name: 'claim-forget-swept', text: `delete from longwatch.swept where job = $1` };
+const SWEPT_BEFORE: Statement = {
+  name: 'claim-swept-before',
+  text: `insert into longwatch.swept (job, key)
+         select distinct c.job, array(select jsonb_array_elements_text(k.key))
          from longwatch.claim c, jsonb_array_elements(c.keys) as k (key) where c.job = $1`,
+};
+/** And those that it has claimed. */
+const SWEPT: Statement = {
+  name: 'claim-swept',
+  text: `insert into longwatch.swept (job, key)
+         select $1, array(select jsonb_array_elements_text(k.key)) from jsonb_array_elements($2::jsonb) as k (key)
+         on conflict do nothing`,
+};
+const HOLD: Statement = {
+  name: 'claim-hold',
+  text: `update longwatch.job
+         set held_until = greatest(held_until, now() + make_interval(secs => $3::float8 / 1000)), held_why = $4
+         where name = $1 and token = $2`,
+};
+const HELD: Statement = {
+  name: 'claim-held',
+  text: `select (extract(epoch from held_until - clock_timestamp()) * 1000)::float8 as for_ms, held_why as why
+         from longwatch.job where name = $1`,
+};
+const RELEASE: Statement = {
+  name: 'claim-release',
+  text: `update longwatch.job set held_until = null, held_why = null where name = $1 and held_until is not null`,
 };
 const NEXT: Statement = {
   name: 'claim-next',
@@ -99,8 +123,36 @@ export async function countRows(
   await run(db, COUNT, [job, token, rows, failed]);
 }
 
-export async function claimedKeys(db: Queryable, job: string): Promise<string[]> {
-  return (await run<{ key: string }>(db, CLAIMED, [job])).map((row) => row.key);
+/** A tick begins: what is claimed stays with those who have it, all other rows can be claimed once. */
+export async function beginSweep(db: Queryable, job: string): Promise<void> {
+  await run(db, FORGET_SWEPT, [job]);
+  await run(db, SWEPT_BEFORE, [job]);
+}
+
+/** In the transaction of their claim. */
+export async function noteSwept(db: Queryable, job: string, keys: Key[]): Promise<void> {
+  await run(db, SWEPT, [job, JSON.stringify(keys)]);
+}
+
+/** Nothing of the sweep is handled before: the upstream of its handler asked for that. */
+export async function holdSweep(
+  db: Queryable,
+  job: string,
+  token: number,
+  hold: { forMs: number; why: string },
+): Promise<void> {
+  await run(db, HOLD, [job, token, hold.forMs, storable(hold.why, 2_000)]);
+}
+
+/** Undefined: it is not held. */
+export async function heldFor(db: Queryable, job: string): Promise<{ ms: number; why: string } | undefined> {
+  const [row] = await run<{ for_ms: number | null; why: string | null }>(db, HELD, [job]);
+  return row?.for_ms != null && row.for_ms > 0 ? { ms: row.for_ms, why: row.why ?? '' } : undefined;
+}
+
+/** A start of the job lifts what it was held by. */
+export async function releaseSweep(db: Queryable, job: string): Promise<void> {
+  await run(db, RELEASE, [job]);
 }
 
 /** Milliseconds until the next claim's time has come; undefined when there is none. */

@@ -131,6 +131,8 @@ export class Database {
       const outage = asOutage(error);
       if (outage !== error) broken = error as Error;
       else await connection.query('rollback').catch((failed: Error) => (broken = failed));
+      // It knows a statement as it was before a table was altered, or no longer: a new one learns it anew.
+      if (STALE.has((error as { code?: string }).code ?? '')) broken ??= error as Error;
       throw outage;
     } finally {
       connection.off('error', onError);
@@ -183,6 +185,9 @@ async function noticeLostClient(client: ClientBase): Promise<void> {
   ];
   await client.query(settings.join('; ')).catch(() => undefined);
 }
+
+/** 'cached plan must not change result type', and a prepared statement that is not there. */
+const STALE: ReadonlySet<string> = new Set(['0A000', '26000']);
 
 /** Plans are not kept: a pooler's next transaction may be on another server connection, which knows no statement by its name. */
 function unnamed(connection: Queryable): Queryable {

@@ -123,6 +123,12 @@ const ABANDON: Statement = {
          update longwatch.job set token = token + 1, ended_due = greatest(ended_due, (select due from gone))
          where name = $1 and exists (select from gone)`,
 };
+/** Keys of another table, or of another key, say nothing of the rows that there are now. */
+const FORGET: Statement = {
+  name: 'tick-forget-rows',
+  text: `with claims as (delete from longwatch.claim where job = $1), swept as (delete from longwatch.swept where job = $1)
+         delete from longwatch.failed_row where job = $1`,
+};
 const TOTALS: Statement = {
   name: 'tick-totals',
   text: `select coalesce(sum(rows), 0)::float8 as rows, coalesce(sum(chunks), 0)::float8 as chunks,
@@ -142,10 +148,11 @@ const ENDED: Statement = {
          set ended_due = greatest(ended_due, to_timestamp($2::float8 / 1000)), chunk_rows = coalesce($3, chunk_rows)
          where name = $1`,
 };
+/** Who has asked for a tick still looks for what came of it. */
 const PRUNE: Statement = {
   name: 'tick-prune',
   text: `delete from longwatch.tick
-         where job = $1 and ended_at is not null
+         where job = $1 and ended_at is not null and (request is null or ended_at < now() - interval '10 minutes')
            and due < (select due from longwatch.tick where job = $1 order by due desc offset $2 - 1 limit 1)`,
 };
 const TOKEN: Statement = {
@@ -252,6 +259,7 @@ export async function noteTickError(db: Queryable, job: string, error: string): 
 /** The open tick is over as it is: what it went along is no longer what the job goes along. */
 export async function abandonTick(db: Queryable, job: string, reason: string): Promise<void> {
   await run(db, ABANDON, [job, reason]);
+  await run(db, FORGET, [job]);
 }
 
 export async function totalsOf(db: Queryable, job: string): Promise<TickTotals> {

@@ -82,13 +82,9 @@ export default defineConfig({
     return bin;
   }
 
-  /** The environment of a start: nothing of ours but PATH, and what a machine's way to the registry needs. */
+  /** The environment of a start: nothing of ours but PATH. */
   env(more: NodeJS.ProcessEnv = {}, ...bins: string[]): NodeJS.ProcessEnv {
-    const way = Object.entries(process.env).filter(([name]) =>
-      /^(npm_config_|.*_proxy$|SSL_|NODE_EXTRA_CA_CERTS)/i.test(name),
-    );
     return {
-      ...Object.fromEntries(way),
       PATH: [...bins, this.bin, path.dirname(process.execPath), '/usr/bin', '/bin'].join(':'),
       HOME: this.folder,
       ...more,

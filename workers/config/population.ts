@@ -36,6 +36,11 @@ export interface JobDefinition {
   historyEvents?: number;
   /** Ticks that are kept as history. */
   keep?: number;
+  /**
+   * The table has row-level policies that hold for the worker's role, and that is meant: rows that they hide are left out.
+   * @default false: such a table is refused
+   */
+  policies?: boolean;
 }
 
 /** What regens and decays have: they go through their table in chunks. */

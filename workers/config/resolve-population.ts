@@ -19,7 +19,7 @@ import { compileValue, type OptionValue } from './values';
 
 type Given = Record<string, unknown>;
 
-const COMMON = ['name', 'cron', 'timeZone', 'table', 'key'];
+const COMMON = ['name', 'cron', 'timeZone', 'table', 'key', 'policies'];
 const OWN: Record<JobKind, string[]> = {
   regen: ['set', 'rule', 'sql', 'where'],
   decay: ['where', 'moveTo'],
@@ -94,7 +94,7 @@ function resolveJob(
   const backoff = read(given, 'retry.backoff') ?? 'exponential';
   const options: JobOptions = {
     kind,
-    work: resolveWork(kind, given, at, problems),
+    work: { ...resolveWork(kind, given, at, problems), ...policiesOf(given, at, problems) },
     schedule: resolveSchedule(given, values['schedule.everyMs'] as number, at, problems),
     missed: values.missed as JobOptions['missed'],
     warnAfterMs: values.warnAfterMs as number,
@@ -169,6 +169,12 @@ function resolveWork(kind: JobKind, given: Given, at: string, problems: string[]
   if (given.set !== undefined && Object.keys(set).length === 0) problems.push(`${at}set must set at least one column`);
   const texts = Object.entries(set).map(([column, value]) => [column, textOf(value, `${at}set.${column}`, problems)]);
   return { kind, table, key, set: Object.fromEntries(texts) as Record<string, string>, where };
+}
+
+function policiesOf(given: Given, at: string, problems: string[]): { policies?: true } {
+  const { policies } = given;
+  if (policies !== undefined && typeof policies !== 'boolean') problems.push(`${at}policies must be true or false`);
+  return policies === true ? { policies } : {};
 }
 
 function resolveRule(given: Given, at: string, problems: string[]): Rule {

@@ -20,11 +20,15 @@ export interface Rule {
 }
 
 /** What a job does, in SQL. Never changed by `config --set`: a new version of the definition is declared. */
-export type Work =
+export type Work = (
   | { kind: 'regen'; table: TableRef; key?: string[]; set: Record<string, string>; where?: string; rule?: Rule }
   | { kind: 'regen'; table: TableRef; key?: string[]; sql: string }
   | { kind: 'decay'; table: TableRef; key?: string[]; where: string; moveTo?: TableRef }
-  | { kind: 'sweep'; table: TableRef; key?: string[]; due: string; order?: string };
+  | { kind: 'sweep'; table: TableRef; key?: string[]; due: string; order?: string }
+) & {
+  /** Row-level policies hold for the worker's role, and that is meant. */
+  policies?: true;
+};
 
 /** Either an interval on a grid from the epoch, or a calendar. */
 export type Schedule = { everyMs: number } | { cron: string; timeZone: string };

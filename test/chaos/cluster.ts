@@ -30,7 +30,7 @@ export class Cluster {
     const cluster = new Cluster(stack, (await stack.connect()).tracker('chaos'));
     await cluster.addWorker();
     await cluster.addWorker();
-    await cluster.tracker.start(resolveConfig(config).trackers[0]!.options);
+    await cluster.restart();
     const ids = Array.from({ length: MEMBERS }, (_, i) => `id-${i}`);
     await cluster.tracker.add(ids, { wait: true });
     for (const id of ids) cluster.expected.add(id);
@@ -38,10 +38,34 @@ export class Cluster {
     return cluster;
   }
 
-  async addWorker(): Promise<void> {
-    const one = this.stack.workerProcess(CONFIG);
+  async addWorker(env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess> {
+    const one = this.stack.workerProcess(CONFIG, env);
     await one.ready;
     this.workers.push(one);
+    return one;
+  }
+
+  /** Pools that a worker's fence is on. */
+  async poolsOf({ pid }: WorkerProcess): Promise<number> {
+    const [row] = await this.stack.sql<{ n: number }>(
+      `select count(*)::int as n from longwatch.pool p join longwatch.node n on n.name = p.node
+       where n.pid = $1 and p.released_at is null`,
+      [pid],
+    );
+    return row!.n;
+  }
+
+  /** Two workers as at the start, both with work. */
+  async twoWorkers(): Promise<void> {
+    while (this.workers.length < 2) await this.addWorker();
+    while (this.workers.length > 2) await this.kill(this.workers[0]!);
+    await this.allFresh(20_000);
+  }
+
+  /** Starts the tracker again that was stopped. */
+  async restart(): Promise<boolean> {
+    await this.tracker.start(resolveConfig(config).trackers[0]!.options);
+    return true;
   }
 
   async kill(one: WorkerProcess): Promise<void> {

@@ -6,7 +6,10 @@
 import assert from 'node:assert/strict';
 import { wrongCounts } from '../support/roster';
 import { eventually } from '../support/stack';
+import { clockScenarios } from './clocks';
 import { pause, type Cluster } from './cluster';
+import { frozenScenarios } from './frozen';
+import { networkScenarios } from './network';
 import type { Choices } from './random';
 
 export interface ChaosScenario {
@@ -21,7 +24,7 @@ export interface ChaosScenario {
   run(cluster: Cluster, choose: Choices, round: number): Promise<void>;
 }
 
-export const scenarios: readonly ChaosScenario[] = [
+const killScenarios: readonly ChaosScenario[] = [
   {
     name: 'worker',
     title: 'kill -9 of a worker: the other keeps all of its pools within a heartbeat timeout and a little',
@@ -192,6 +195,13 @@ export const scenarios: readonly ChaosScenario[] = [
       for (const one of cluster.workers) assert.equal(one.process.exitCode, null, 'a worker has ended');
     },
   },
+];
+
+export const scenarios: readonly ChaosScenario[] = [
+  ...killScenarios,
+  ...frozenScenarios,
+  ...networkScenarios,
+  ...clockScenarios,
 ];
 
 /** Those of a round that nobody has chosen. */

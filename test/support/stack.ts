@@ -5,10 +5,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import { once } from 'node:events';
+import { on, once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createInterface } from 'node:readline';
 import { Pool, type QueryResultRow } from 'pg';
 import { pino, type Logger } from 'pino';
+import type { Point } from '../../activities/points';
 import { connect } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
@@ -30,6 +32,10 @@ export interface WorkerProcess {
   /** What it holds after a collection, where Node was given `--expose-gc`. */
   memory(): Promise<NodeJS.MemoryUsage>;
   kill(signal: NodeJS.Signals): Promise<void>;
+  /** Lets it go on until its code is at this point, and stops the process there. Resolves then. */
+  freezeAt(point: Point): Promise<void>;
+  /** Lets it go on, and stop at no point any more. */
+  goOn(): Promise<void>;
 }
 
 export class Stack {
@@ -123,7 +129,21 @@ export class Stack {
       const [usage] = (await once(child, 'message')) as [NodeJS.MemoryUsage];
       return usage;
     };
-    return { process: child, pid: child.pid!, ready, metrics, memory, kill };
+    const freezeAt = async (point: Point) => {
+      child.send({ freezeAt: point });
+      for await (const [message] of on(child, 'message'))
+        if ((message as { frozenAt?: Point }).frozenAt === point) return;
+    };
+    const goOn = async () => {
+      const heard = once(child, 'message');
+      child.send({ freezeAt: null });
+      // It may stand still already, or stop before it has read that.
+      for (let answered = false; !answered;) {
+        child.kill('SIGCONT');
+        answered = await Promise.race([heard.then(() => true), delay(50).then(() => false)]);
+      }
+    };
+    return { process: child, pid: child.pid!, ready, metrics, memory, kill, freezeAt, goOn };
   }
 
   async connect(): Promise<Longwatch> {

@@ -1,5 +1,6 @@
 /** A worker of a test as a process: loads the config named by its argument, says 'ready', works until it is ended. */
 import { pino } from 'pino';
+import { setPointHook, type Point } from '../../activities/points';
 import { loadConfig } from '../../workers/config/load';
 import { createWorker } from '../../workers/worker';
 
@@ -18,14 +19,34 @@ async function main(): Promise<void> {
   process.on('SIGTERM', () => void worker.shutdown());
   // Whoever started it is gone.
   process.on('disconnect', () => process.exit(1));
-  // For a benchmark: what it holds once all garbage is gone.
-  process.on('message', () => {
-    (globalThis as { gc?: () => void }).gc?.();
-    process.send!(process.memoryUsage());
+  process.on('message', (message: 'memory' | { freezeAt: Point | null }) => {
+    if (message === 'memory') tellMemory();
+    else freezeAt(message.freezeAt);
   });
   const ended = worker.run();
   process.stdout.write(`ready ${worker.node} ${worker.metricsUrl}\n`);
   await ended;
+}
+
+/** For a benchmark: what it holds once all garbage is gone. */
+function tellMemory(): void {
+  (globalThis as { gc?: () => void }).gc?.();
+  process.send!(process.memoryUsage());
+}
+
+/** Says that the code is at the point, and stands still as a whole until SIGCONT. Once. */
+function freezeAt(point: Point | null): void {
+  setPointHook(undefined);
+  if (point === null) {
+    process.send!({ goesOn: true });
+    return;
+  }
+  setPointHook(async (reached) => {
+    if (reached !== point) return;
+    setPointHook(undefined);
+    await new Promise<void>((said) => process.send!({ frozenAt: point }, () => said()));
+    process.kill(process.pid, 'SIGSTOP');
+  });
 }
 
 main().then(

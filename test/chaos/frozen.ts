@@ -59,6 +59,7 @@ export const frozenScenarios: readonly ChaosScenario[] = FROZEN.map(({ point, wh
     // The other was told as well, and would stop at its own next time, or has done so.
     const other = all.find((one) => one !== victim)!;
     await other.goOn();
+    // A pool that nobody kept when it froze has nothing that ages; of one that it kept the values do, and being fresh means something.
     await eventually('the other one keeps all pools', async () => (await cluster.poolsOf(victim)) === 0, TAKEN_OVER_MS);
     await cluster.allFresh(TAKEN_OVER_MS);
     await provoked;

@@ -34,6 +34,8 @@ export const networkScenarios: readonly ChaosScenario[] = [
     run: (cluster) =>
       withProxy(cluster, async (proxy, pid) => {
         proxy.swallow();
+        // Not until its values have aged can being fresh mean anything.
+        await eventually('it is noticed', async () => (await cluster.old(1)) > 0, 10_000);
         // Its patience ends its shifts; what PostgreSQL still holds for it, PostgreSQL lets go of by itself.
         await cluster.allFresh(40_000);
         for (const one of cluster.workers) assert.equal(one.process.exitCode, null, 'a worker has ended');
@@ -65,8 +67,11 @@ export const networkScenarios: readonly ChaosScenario[] = [
           await pause(choose.between(50, 400));
         }
         await cluster.allFresh(10_000);
-        const now = await cluster.members();
-        for (const id of cluster.expected) assert.ok(now.has(id), `${id} was accepted and is not tracked`);
+        // Accepted is not applied: that takes a moment.
+        await eventually('all that was accepted is tracked', async () => {
+          const now = await cluster.members();
+          return [...cluster.expected].every((id) => now.has(id));
+        });
         assert.equal((await cluster.tracker.status()).quarantined, 0, 'pools are in quarantine');
       }),
   },

@@ -147,6 +147,28 @@ export class NodeMetrics {
       },
     });
     new Gauge({
+      name: 'longwatch_hold_seconds',
+      help: 'How long an operation (all: the whole tracker) is still held by its upstream; absent: it is not',
+      labelNames: BY_OPERATION,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        const now = node.clock.now();
+        for (const { tracker, operation, until } of node.holds.inForce(now)) {
+          this.set({ tracker, operation: operation === '' ? 'all' : operation }, (until - now) / 1_000);
+        }
+      },
+    });
+    new Gauge({
+      name: 'longwatch_longest_hold_seconds',
+      help: 'The longest of the holds in force, of all operations; 0: none',
+      registers: [this.registry],
+      collect() {
+        const now = node.clock.now();
+        this.set(Math.max(0, ...[...node.holds.inForce(now)].map(({ until }) => (until - now) / 1_000)));
+      },
+    });
+    new Gauge({
       name: 'longwatch_shifts',
       help: 'Pools that this node keeps',
       registers: [this.registry],

@@ -111,6 +111,22 @@ export class UnknownPoolError extends LongwatchError {
   }
 }
 
+/** The tracker has no such operation. */
+export class UnknownOperationError extends LongwatchError {
+  override readonly usage = true;
+  constructor(tracker: string, operation: string, operations: readonly string[]) {
+    super(`tracker '${tracker}' has no operation '${operation}'; it has: ${operations.join(', ')}`);
+  }
+}
+
+/** More ids at once than can be asked anew one by one. */
+export class TooManyIdsError extends LongwatchError {
+  override readonly usage = true;
+  constructor(ids: number, most: number) {
+    super(`${ids} ids are more than can be asked anew one by one (${most}); without ids the whole tracker is`);
+  }
+}
+
 export class TemporalUnavailableError extends LongwatchError {
   constructor(address: string, done = 'nothing was done', cause?: unknown) {
     super(

@@ -16,6 +16,7 @@ import { JobHandle } from './job';
 import { JOB_NAMES } from './job-queries';
 import { BUFFER_NAMES, TRACKER_NAMES } from './queries';
 import { readStatus, type Status } from './status';
+import { readHolds, type HoldSummary } from './told';
 import { TrackerHandle } from './tracker';
 
 export interface ConnectOptions extends EnvironmentFlags {
@@ -92,6 +93,11 @@ export class Longwatch {
   /** Every tracker, job, buffer and node; from PostgreSQL alone. */
   status(): Promise<Status> {
     return readStatus(this.connections);
+  }
+
+  /** What upstreams have asked to be left alone for, of all trackers, the longest first. */
+  holds(): Promise<HoldSummary[]> {
+    return readHolds(this.connections);
   }
 
   /** Whether a worker has asked Temporal for work in the last minute. */

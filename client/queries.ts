@@ -85,7 +85,9 @@ export const SHOW: Statement = {
                 ${ms('now()')} as now, v.operation, v.value, v.etag, v.failures, v.error,
                 ${ms('v.fetched_at')} as fetched_at, ${ms('v.expires_at')} as expires_at,
                 ${ms('v.changed_at')} as changed_at, ${ms('v.failed_at')} as failed_at,
-                ${ms('v.held_until')} as held_until
+                ${ms(`case when v.failed_at <= (
+                    select max(h.lifted_at) from longwatch.hold h
+                    where h.tracker = m.tracker and h.operation in ('', v.operation)) then null else v.held_until end`)} as held_until
          from longwatch.member m
          join longwatch.tracker t on t.name = m.tracker
          cross join lateral (select longwatch.pool_of(m.hash, t.pools) as pool) l

@@ -10,6 +10,7 @@ import type { Connections } from './connections';
 import { readJobs, type JobSummary } from './job-status';
 import { STATUS_NODES, STATUS_REPLICA, STATUS_STATS, STATUS_TRACKERS } from './queries';
 import { countStale } from './stale';
+import { readHolds, type HoldSummary } from './told';
 
 export interface Status {
   trackers: TrackerSummary[];
@@ -32,6 +33,8 @@ export interface TrackerSummary {
   /** Null: it has none. `unknown` (not asked yet) counts as closed. */
   gate: 'open' | 'closed' | 'unknown' | null;
   operations: OperationSummary[];
+  /** What upstreams have asked to be left alone for, the longest first. */
+  holds: HoldSummary[];
 }
 
 /** Counts are of all nodes since each started; lateness is that of the last minute or two. */
@@ -110,17 +113,27 @@ interface NodeRow {
 
 /** @param tracker only this one; without it, all. */
 export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
-  const [trackers, stats, nodes, jobs, buffers, [replica]] = await Promise.all([
+  const [trackers, stats, nodes, jobs, buffers, holds, [replica]] = await Promise.all([
     connections.read<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
     connections.read<StatsRow>(STATUS_STATS, [tracker ?? null]),
     connections.read<NodeRow>(STATUS_NODES),
     readJobs(connections),
     tracker === undefined ? readBuffers(connections) : [],
+    readHolds(connections, tracker),
     connections.readsReplica ? connections.read<{ behind_ms: number | null }>(STATUS_REPLICA) : [],
   ]);
   return {
     ...(replica && { replica: { behindMs: replica.behind_ms } }),
-    trackers: await Promise.all(trackers.map((row) => summarize(connections, row, stats))),
+    trackers: await Promise.all(
+      trackers.map((row) =>
+        summarize(
+          connections,
+          row,
+          stats,
+          holds.filter((hold) => hold.tracker === row.name),
+        ),
+      ),
+    ),
     jobs,
     buffers,
     nodes: nodes.map((node) => ({
@@ -136,7 +149,12 @@ export async function readStatus(connections: Connections, tracker?: string): Pr
   };
 }
 
-async function summarize(connections: Connections, row: TrackerRow, stats: StatsRow[]): Promise<TrackerSummary> {
+async function summarize(
+  connections: Connections,
+  row: TrackerRow,
+  stats: StatsRow[],
+  holds: HoldSummary[],
+): Promise<TrackerSummary> {
   const options = withChanges(row.options, row.changes);
   // The most frequent first: the database does not keep the definition's order.
   const operations = Object.entries(options.operations).sort(([, a], [, b]) => a.everyMs - b.everyMs);
@@ -151,6 +169,7 @@ async function summarize(connections: Connections, row: TrackerRow, stats: Stats
     poolsOnShift: row.on_shift,
     quarantined: row.quarantined,
     paused: row.state === 'paused',
+    holds,
     gate: options.gate === null ? null : row.gate_open === null ? 'unknown' : row.gate_open ? 'open' : 'closed',
     operations: operations.map(([name, operation]) => {
       const counted = stats.find((found) => found.tracker === row.name && found.operation === name);

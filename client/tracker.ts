@@ -29,6 +29,7 @@ import {
   NoWorkerError,
   TimedOutError,
   TrackerStoppedError,
+  UnknownOperationError,
   UnknownPoolError,
   UnknownTrackerError,
 } from './errors';
@@ -37,6 +38,7 @@ import { collectIds } from './ids';
 import { changeRoster, type RosterOptions, type RosterResult, type RosterSender } from './roster';
 import { sameOptions, settingsOf, type Setting } from './settings';
 import { readStatus, type TrackerSummary } from './status';
+import { askAnew, openHolds, readHolds, type HoldSummary, type RefetchResult } from './told';
 
 const PAGE = 5_000;
 const START_MS = 30_000;
@@ -89,6 +91,8 @@ export interface MemberDetails extends Member {
   tracker: string;
   node: string | null;
   values: StoredValue[];
+  /** Of the tracker and its operations, which hold every member. */
+  holds: HoldSummary[];
 }
 
 export interface ReconcileResult {
@@ -260,7 +264,36 @@ export class TrackerHandle {
       node: first.node,
       addedAt: iso(first.added_at)!,
       values: rows.filter((row) => row.operation !== null).map(toValue),
+      holds: await readHolds(this.connections, this.name),
     };
+  }
+
+  /** What upstreams have asked to be left alone for, the longest first. */
+  async holds(): Promise<HoldSummary[]> {
+    await this.shown();
+    return readHolds(this.connections, this.name);
+  }
+
+  /**
+   * Lifts the holds of an operation, or all of the tracker's, also those of single members; every node asks the upstream again within a
+   * second, and obeys it when it is refused again. @returns the holds that were in force.
+   */
+  async openHolds(operation?: string): Promise<HoldSummary[]> {
+    await this.requireOperation(operation);
+    const opened = await openHolds(this.connections, this.name, operation);
+    await this.announce();
+    return opened;
+  }
+
+  /**
+   * Forgets ETags and expiries, so that these members (without ids: all) are asked anew, within a second; values stay until there are
+   * others. For code that makes something else of the same answer, or an upstream that keeps to an old one.
+   */
+  async refetch(ids?: readonly string[], options: { operation?: string } = {}): Promise<RefetchResult> {
+    await this.requireOperation(options.operation);
+    const result = await askAnew(this.connections, this.name, options.operation, ids);
+    await this.announce();
+    return result;
   }
 
   async status(): Promise<TrackerSummary> {
@@ -296,6 +329,18 @@ export class TrackerHandle {
     const row = await this.require();
     this.requirePool(pool, row.pools);
     const notice: ChangeNotice = { tracker: this.name, pools: [pool], crash: true };
+    await this.connections.rows(NOTIFY, [NOTIFY_CHANNEL, JSON.stringify(notice)]);
+  }
+
+  private async requireOperation(operation: string | undefined): Promise<void> {
+    const { options } = await this.require();
+    if (operation !== undefined && !Object.hasOwn(options.operations, operation))
+      throw new UnknownOperationError(this.name, operation, Object.keys(options.operations));
+  }
+
+  /** So that nodes look at once; who does not hear it looks within a second. */
+  private async announce(): Promise<void> {
+    const notice: ChangeNotice = { tracker: this.name };
     await this.connections.rows(NOTIFY, [NOTIFY_CHANNEL, JSON.stringify(notice)]);
   }
 

@@ -217,6 +217,32 @@ export class Agenda {
     this.resume(now);
   }
 
+  /**
+   * Expiries and holds of these members do not count any more. Who is overdue without them runs: at once where that is no more than `few`,
+   * else spread.
+   */
+  release(slots: readonly number[], now: number, few: number): void {
+    const overdue: number[] = [];
+    for (const slot of slots) {
+      if (this.state[slot] !== WAITING || !(this.notBefore[slot]! > 0)) continue;
+      this.holdUntil(slot, 0);
+      this.wait(slot, Math.min(this.waiting.due[slot]!, this.planned(slot, false)));
+      if (this.dueOf(slot) < now) overdue.push(slot);
+    }
+    if (overdue.length > few) this.spread(overdue, now);
+  }
+
+  /** These members (all of those that wait) run anew, whenever they ran last: at once where they are no more than `few`, else spread. */
+  askAnew(slots: readonly number[] | undefined, now: number, few: number): void {
+    const waiting = (slots ?? this.waiting.numbers()).filter((slot) => this.state[slot] === WAITING);
+    const { everyMs, windowMs } = this.schedule;
+    const overMs = waiting.length > few ? Math.min(windowMs, everyMs, CATCH_UP_MS) : 0;
+    waiting.forEach((slot, i) => {
+      this.holdUntil(slot, 0);
+      this.wait(slot, Math.min(this.waiting.due[slot]!, now + (i / waiting.length) * overMs));
+    });
+  }
+
   /** Holds a waiting or ready member back until then. */
   hold(slot: number, until: number): void {
     const state = this.state[slot];

@@ -24,6 +24,7 @@ import type { OperationHost, OperationLoop } from './operation';
 import type { PoolShift } from './pool-shift';
 import { Ring } from './ring';
 import { Semaphore } from './semaphore';
+import { Told } from './told';
 import { NodeTotals } from './totals';
 import type { Watchdog } from './watchdog';
 import { Writer } from './writer';
@@ -76,6 +77,7 @@ export class Node implements OperationHost {
   private readonly latenesses = new Map<string, Lateness>();
   private readonly gates = new Map<PoolShift, GateKeeper>();
   private readonly listener: Listener;
+  private readonly told: Told;
   private ticker: NodeJS.Timeout | undefined;
   /** Loops whose round has ended since the last look. */
   private readonly ended = new Set<OperationLoop>();
@@ -100,6 +102,7 @@ export class Node implements OperationHost {
       });
     this.writer = new Writer(options.values ?? options.database, this);
     this.attendance = new Attendance(options.database, this);
+    this.told = new Told(options.database, this);
     this.listener = new Listener(options.database, (notice) => this.hear(notice), options.log);
     options.metrics.observe(this);
   }
@@ -108,6 +111,7 @@ export class Node implements OperationHost {
     // Before there is anything that has a time: it reads the database's clock.
     await this.attendance.start();
     await this.listener.start();
+    await this.told.start();
     this.writer.start();
     this.checkedUpAt = this.clock.now();
     this.startTicker();
@@ -130,6 +134,7 @@ export class Node implements OperationHost {
     this.ring.close();
     await this.writer.flush().catch(() => undefined);
     await this.writer.close();
+    await this.told.close();
     await this.listener.close();
     await this.attendance.close();
     this.options.watchdog?.stop();
@@ -237,6 +242,7 @@ export class Node implements OperationHost {
         }
       }
       this.lookAtRounds();
+      this.told.tick(now);
     }
     if (now - this.checkedUpAt >= CHECKUP_MS) {
       this.checkedUpAt = now;
@@ -278,7 +284,9 @@ export class Node implements OperationHost {
       hinted = true;
     }
     // What concerns none of its shifts is no reason to flush: under a bulk of changes all nodes would do so all the time.
-    if (hinted) this.writer.hint();
+    if (!hinted) return;
+    this.writer.hint();
+    this.told.hint();
   }
 }
 

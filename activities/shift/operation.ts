@@ -168,6 +168,28 @@ export class OperationLoop implements Starter {
     this.host.ring.touch(this.seat);
   }
 
+  /** Holds were lifted by hand: who was held by its own failure is asked again too. */
+  lift(now: number): void {
+    const failing = [...this.failuresInARow.keys()];
+    for (const slot of failing) this.patience.forget(slot);
+    this.agenda.release(failing, now, this.options.concurrency);
+    this.recheck(now);
+  }
+
+  /** ETags and expiries of these members (of all) do not count any more; values stay until there are others. */
+  askAnew(slots: readonly number[] | undefined, now: number): void {
+    if (slots === undefined) {
+      this.etags.length = 0;
+      this.expiresAt.length = 0;
+    }
+    for (const slot of slots ?? []) {
+      if (slot < this.etags.length) this.etags[slot] = undefined;
+      if (slot < this.expiresAt.length) this.expiresAt[slot] = 0;
+    }
+    this.agenda.askAnew(slots, now, this.options.concurrency);
+    this.recheck(now);
+  }
+
   /** Starts nothing more; runs that are under way may still give results, or time out. */
   close(): void {
     this.over = true;
@@ -380,20 +402,24 @@ export class OperationLoop implements Starter {
       read.expiresAt === null
         ? null
         : Math.min(now + boundsOf(this.options).maxExpiryMs, this.host.clock.ofMachine(read.expiresAt));
-    const etag = read.etag ?? (read.json === null ? (this.etags[slot] ?? null) : null);
+    const anew = run.startedAt <= this.host.holds.askedAt(this.tracker, this.name, run.id);
+    // Not the last word: newer code must not take it for its own.
+    const passing = anew || (this.definition.version ?? 1) < (this.options.version ?? 1);
+    const keptUntil = passing ? null : expiresAt;
+    const etag = passing ? null : (read.etag ?? (read.json === null ? (this.etags[slot] ?? null) : null));
     this.results.succeed(slot, {
       key: this.members.key(slot),
       json: read.json,
       etag,
       fetchedAt: now,
-      expiresAt,
+      expiresAt: keptUntil,
     });
     this.failuresInARow.delete(slot);
     this.patience.succeeded(slot);
     this.fetchedAt[slot] = now;
-    if (expiresAt !== null || this.expiresAt.length > 0) this.expiresAt[slot] = expiresAt ?? 0;
+    if (keptUntil !== null || this.expiresAt.length > 0) this.expiresAt[slot] = keptUntil ?? 0;
     if (etag !== null || this.etags.length > 0) this.etags[slot] = etag ?? undefined;
-    this.settle(run, now, this.leftAloneUntil(slot, expiresAt));
+    this.settle(run, now, this.leftAloneUntil(slot, anew ? null : expiresAt));
   }
 
   private fail(run: Run, error: Error): void {
@@ -405,7 +431,8 @@ export class OperationLoop implements Starter {
     const holdMs = error instanceof HoldError ? boundedHold(error.afterMs, maxHoldMs) : alone > 0 ? alone : null;
     const heldUntil = holdMs === null ? null : now + holdMs;
     if (error instanceof HoldError && error.scope !== 'member') {
-      this.host.holds.hold(this.tracker, error.scope === 'operation' ? this.name : undefined, heldUntil!);
+      const operation = error.scope === 'operation' ? this.name : undefined;
+      this.host.holds.hold(this.tracker, operation, heldUntil!, { at: now, reason: errorText(error) });
     }
     this.counts.failed++;
     const inARow = (this.failuresInARow.get(run.slot) ?? 0) + 1;
@@ -429,6 +456,11 @@ export class OperationLoop implements Starter {
     return until ?? 0;
   }
 
+  /** Whether a stored ETag and expiry still count; a run that was under way when it was to be asked anew may have stored them again. */
+  isCurrent(id: string, fetchedAt: number): boolean {
+    return fetchedAt > this.host.holds.askedAt(this.tracker, this.name, id) + this.options.timeoutMs;
+  }
+
   /** What a member was told in an earlier shift, within today's bounds: they count from when it was told. */
   notBefore(known: {
     fetchedAt?: number | null;
@@ -437,9 +469,10 @@ export class OperationLoop implements Starter {
     heldUntil?: number | null;
   }): number {
     const { maxExpiryMs, maxHoldMs, maxBackoffMs } = boundsOf(this.options);
+    const lifted = (known.failedAt ?? 0) <= this.host.holds.liftedAt(this.tracker, this.name);
     return Math.max(
       Math.min(known.expiresAt ?? 0, (known.fetchedAt ?? 0) + maxExpiryMs),
-      Math.min(known.heldUntil ?? 0, (known.failedAt ?? 0) + Math.max(maxHoldMs, maxBackoffMs)),
+      lifted ? 0 : Math.min(known.heldUntil ?? 0, (known.failedAt ?? 0) + Math.max(maxHoldMs, maxBackoffMs)),
     );
   }
 

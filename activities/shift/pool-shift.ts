@@ -286,7 +286,7 @@ export class PoolShift implements OperationShift {
       const fresh = joining.map(({ freshness }) => freshness.find(({ operation }) => operation === name));
       const never = fresh.filter((row) => ranAt(row) === undefined).length;
       joining.forEach(({ slot, addedAt }, i) => {
-        const row = fresh[i];
+        const row = currentOf(fresh[i], loop, this.members.id(slot));
         if (row?.fetchedAt != null) loop.fetchedAt[slot] = row.fetchedAt;
         if (row?.expiresAt != null) loop.expiresAt[slot] = loop.notBefore({ ...row, heldUntil: null });
         if (row?.etag != null && row.fetchedAt !== null) loop.etags[slot] = row.etag;
@@ -305,6 +305,12 @@ export class PoolShift implements OperationShift {
     if (slot === undefined) return;
     for (const loop of this.loops.values()) loop.leave(slot);
   }
+}
+
+/** Without its ETag and expiry, where it is to be asked anew. */
+function currentOf(row: FreshnessRow | undefined, loop: OperationLoop, id: string): FreshnessRow | undefined {
+  if (!row || row.fetchedAt === null || loop.isCurrent(id, row.fetchedAt)) return row;
+  return { ...row, etag: null, expiresAt: null };
 }
 
 function ranAt(known: FreshnessRow | undefined): number | undefined {

@@ -5,6 +5,7 @@
 import type { ChangeNotice, TrackerState } from '../../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../../workflows/tracker/options';
 import { run, type Queryable, type Statement } from './database';
+import { askAnew } from './told';
 
 export interface TrackerRow {
   name: string;
@@ -118,11 +119,18 @@ export async function setState(db: Queryable, name: string, state: TrackerState)
   await run(db, SET_STATE, [name, state]);
 }
 
-/** Stores a definition's options; false when they were the same. */
+/** Stores a definition's options; false when they were the same. What a new version of an operation's code fetched before is asked anew. */
 export async function storeOptions(db: Queryable, name: string, options: TrackerOptions): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
   if (!raw || sameJson(raw.options, options)) return false;
   await run(db, SET_OPTIONS, [name, JSON.stringify(options)]);
+  const renewed = Object.entries(options.operations)
+    .filter(([operation, { version }]) => {
+      const before = raw.options.operations[operation];
+      return before !== undefined && (before.version ?? 1) !== (version ?? 1);
+    })
+    .map(([operation]) => operation);
+  if (renewed.length > 0) await askAnew(db, name, renewed, ['']);
   return true;
 }
 

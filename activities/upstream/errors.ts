@@ -23,10 +23,11 @@ export function boundedHold(afterMs: unknown, maxMs = MAX_HOLD_MS): number {
 const HOLD = Symbol.for('longwatch.HoldError');
 
 /**
- * The upstream asks to be left alone (429, 420, 503 with Retry-After): nothing of the scope runs until then.
+ * The upstream asks to be left alone (429, 420, 503 with Retry-After): nothing of the scope runs until then, on any node and after any
+ * restart; `longwatch hold list` shows it, `hold open` lifts it.
  * - `member`: this operation for this member (a bucket of its own, as ESI's per-character limiter).
- * - `operation`: this operation for every member on this node (the default).
- * - `tracker`: every operation of the tracker on this node (a limiter of the whole address).
+ * - `operation`: this operation for every member (the default).
+ * - `tracker`: every operation of the tracker (a limiter of the whole address).
  */
 export class HoldError extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {

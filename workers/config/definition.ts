@@ -59,6 +59,11 @@ export interface OperationDefinition {
   maxExpiry?: Duration;
   maxHold?: Duration;
   maxBackoff?: Duration;
+  /**
+   * Raise it when the code makes something else of the same answer: from `start --update` on, ETags and expiries of before do
+   * not count, so that a 304 does not keep what the old code made. @default 1
+   */
+  version?: number;
   /** The name of a buffer that gets each changed value: `{ tracker, operation, id, value, fetchedAt }`. */
   buffer?: string;
   run: Run;
@@ -101,7 +106,7 @@ export interface TrackerDefinition {
 export interface Defaults {
   tracker?: Partial<Omit<TrackerDefinition, 'name' | 'operations' | 'gate'>>;
   gate?: Partial<Omit<GateDefinition, 'check'>>;
-  operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed'>>;
+  operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed' | 'version'>>;
   regen?: Partial<RegenDefinition>;
   sweep?: Partial<Omit<SweepDefinition, 'handle'>>;
   decay?: Partial<DecayDefinition>;

@@ -57,6 +57,7 @@ const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)
 const OPERATION_KEYS = [
   ...new Set(OPERATION_OPTIONS.map((spec) => spec.name.split('.')[0]!)),
   'buffer',
+  'version',
   'run',
   'whenClosed',
 ];
@@ -213,6 +214,11 @@ function resolveOperation(
   checkNested(given, at, problems);
   if (typeof given.run !== 'function') problems.push(`${at}run must be a function: async (context) => ({ value })`);
   checkFunction(given, 'whenClosed', at, problems);
+  const { version = 1 } = given;
+  if (!Number.isSafeInteger(version) || (version as number) < 1)
+    problems.push(
+      `${at}version must be a whole number from 1 on: raise it when the code makes something else of an answer`,
+    );
 
   const values: Record<string, OptionValue | null> = {};
   for (const spec of OPERATION_OPTIONS) {
@@ -243,6 +249,8 @@ function resolveOperation(
     maxExpiryMs: (values.maxExpiryMs ?? defaultMaxExpiryMs(values.everyMs as number)) as number,
     maxHoldMs: values.maxHoldMs as number,
     maxBackoffMs: values.maxBackoffMs as number,
+    // Absent where it is 1, as in what was declared before there were versions.
+    ...(version === 1 ? {} : { version: version as number }),
   };
 }
 
@@ -318,7 +326,7 @@ function checkDefaults(layers: Layers, problems: string[]): void {
   checkFunction(layers.tracker, 'onError', 'defaults.tracker.', problems);
   check(layers.gate, without(GATE_KEYS, 'check'), 'defaults.gate.', GATE_SPECS);
   checkNested(layers.operation, 'defaults.operation.', problems);
-  const operationKeys = without(OPERATION_KEYS, 'buffer', 'run', 'whenClosed');
+  const operationKeys = without(OPERATION_KEYS, 'buffer', 'version', 'run', 'whenClosed');
   check(layers.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS));
 }
 

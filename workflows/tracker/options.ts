@@ -41,6 +41,8 @@ export interface OperationOptions {
   maxExpiryMs?: number;
   maxHoldMs?: number;
   maxBackoffMs?: number;
+  /** Of the code. A new one asks anew: ETags and expiries of before do not count. Absent: 1. */
+  version?: number;
 }
 
 /** One change of `config --set`: the path as the user writes it, and the compiled value. */

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { age, print, printJson, table } from '../output';
 import { inline } from '../plain';
+import { describeHold } from './hold';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
 export function addShow(program: Command): void {
@@ -16,20 +17,34 @@ export function addShow(program: Command): void {
         `${member.id}: pool ${member.pool}, ${member.node === null ? 'no node yet' : `node ${inline(member.node)}`}, ` +
           `tracked since ${member.addedAt}`,
       );
+      for (const hold of member.holds) await print(describeHold(hold));
       if (member.values.length === 0) return print('nothing fetched yet');
       await print(
         table(
-          [{ head: 'operation' }, { head: 'age', right: true }, { head: 'failures', right: true }, { head: 'value' }],
+          [
+            { head: 'operation' },
+            { head: 'age', right: true },
+            { head: 'failures', right: true },
+            { head: 'held for', right: true },
+            { head: 'value' },
+          ],
           member.values.map((value) => [
             value.operation,
             age(value.ageMs),
             value.failures,
+            heldFor(value.heldUntil),
             value.error === null ? shorten(JSON.stringify(value.value)) : `failed: ${shorten(value.error)}`,
           ]),
         ),
       );
     }),
   );
+}
+
+/** How long the member is left alone still: its upstream asked for it, or it fails again and again. */
+function heldFor(until: string | null): string {
+  const left = until === null ? 0 : Date.parse(until) - Date.now();
+  return left > 0 ? age(left) : '-';
 }
 
 const shorten = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text);

@@ -6,6 +6,7 @@ import type { Longwatch } from '../../longwatch';
 import type { BufferSummary } from '../../buffer-status';
 import type { Status, TrackerSummary } from '../../status';
 import { explain } from '../errors';
+import { describeHold } from './hold';
 import { jobTable } from './jobs';
 import { age, count, millis, plural, print, printJson, table } from '../output';
 import { inline } from '../plain';
@@ -172,6 +173,7 @@ function renderTracker(tracker: TrackerSummary): string[] {
         millis(operation.lateP99Ms),
       ]),
     ),
+    ...tracker.holds.map((hold) => `  ${describeHold(hold)}`),
   ];
 }
 

@@ -1,0 +1,31 @@
+/** `longwatch refetch`: forgets ETags and expiries, so that ids are asked anew; their values stay until there are others. */
+import type { Command } from 'commander';
+import { count, plural, print, printJson, remark } from '../output';
+import { inline } from '../plain';
+import { verb, withLongwatch, type CommonFlags } from '../verb';
+
+interface Flags extends CommonFlags {
+  operation?: string;
+}
+
+export function addRefetch(program: Command): void {
+  verb(program, 'refetch <tracker> [id...]', 'forget ETags and expiries: ask these ids, or all, anew; values stay', [
+    'longwatch refetch characters',
+    'longwatch refetch characters 2112000001 --operation location',
+  ])
+    .option('--operation <name>', 'only this operation')
+    .action((name: string, ids: string[], flags: Flags) =>
+      withLongwatch(flags, async (longwatch) => {
+        const given = ids.length > 0 ? ids : undefined;
+        const result = await longwatch.tracker(name).refetch(given, { operation: flags.operation });
+        if (flags.json) await printJson(result);
+        else await print(`${plural(result.members, 'member')} will be asked anew`);
+        if (result.notTracked.length === 0) return;
+        const shown = result.notTracked.slice(0, 10).map((id) => inline(id));
+        remark(
+          `${count(result.notTracked.length)} not tracked: ${shown.join(', ')}${result.notTracked.length > 10 ? ', …' : ''}`,
+        );
+        process.exitCode = 1;
+      }),
+    );
+}

@@ -1,0 +1,264 @@
+/**
+ * Holds and refetches on the real PostgreSQL: two nodes with a shift each, the client, restarts, answers that come late. The nodes look
+ * when the test says so.
+ */
+import { Told } from '../../activities/shift/told';
+import type { NodeHolds } from '../../activities/shift/holds';
+import { Database } from '../../activities/store/database';
+import { storeOptions } from '../../activities/store/trackers';
+import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
+import type { Longwatch } from '../../client/longwatch';
+import type { TrackerHandle } from '../../client/tracker';
+import { Stack } from '../support/stack';
+import { freshness, type Kit, log, member, rowOf, shiftOf, TestClock } from './shift-kit';
+
+let stack: Stack;
+let database: Database;
+let longwatch: Longwatch;
+let tracker: TrackerHandle;
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  database = new Database({ url: stack.servers.databaseUrl, log });
+  longwatch = await stack.connect();
+  tracker = longwatch.tracker('t');
+});
+afterAll(async () => {
+  await database?.close();
+  await stack?.close();
+});
+
+const definition = (
+  run: (context: RunContext) => RunResult,
+  over: Partial<TrackerDefinition['operations'][string]> = {},
+): TrackerDefinition => ({
+  name: 't',
+  operations: {
+    look: { every: '1s', maxHold: '1h', run, ...over },
+    other: { every: '1s', run: () => ({ value: 1 }) },
+  },
+});
+
+beforeEach(async () => {
+  await stack.sql('delete from longwatch.tracker');
+  const { options } = rowOf(definition(() => ({ value: 1 })));
+  await stack.sql('insert into longwatch.tracker (name, options) values ($1, $2)', ['t', JSON.stringify(options)]);
+  await stack.sql(
+    `insert into longwatch.member (tracker, id, hash, stamp, roster_version) values ('t', 'a', 0, 1, 1), ('t', 'b', 1, 1, 1)`,
+  );
+});
+
+interface TestNode extends Kit {
+  told: Told;
+  /** Which ids `look` ran for, with what ETag. */
+  runs: string[];
+  look(): Promise<void>;
+}
+
+/** A node at the time of the database, or before it, with ids a and b. The test turns its clock, which may outrun the database's. */
+async function node(
+  name: string,
+  run: (context: RunContext, kit: Kit) => RunResult = () => ({ value: 1 }),
+  over: Partial<TrackerDefinition['operations'][string]> = {},
+  known: (ids: ReturnType<typeof member>[]) => ReturnType<typeof freshness>[] = () => [],
+  behindMs = 0,
+): Promise<TestNode> {
+  const [{ now: databaseNow }] = (await stack.sql<{ now: number }>(
+    'select (extract(epoch from clock_timestamp()) * 1000)::float8 as now',
+  )) as [{ now: number }];
+  const now = databaseNow - behindMs;
+  const runs: string[] = [];
+  const kit: Kit = shiftOf(
+    definition((context) => {
+      runs.push(`${context.id}:${context.etag ?? '-'}`);
+      return run(context, kit);
+    }, over),
+    { clock: new TestClock(now) },
+  );
+  const host = {
+    holds: kit.host.holds as NodeHolds,
+    shifts: new Set([kit.shift]),
+    clock: kit.clock,
+    log,
+    node: { name },
+  };
+  const one = new Told(database, host);
+  await one.start();
+  const ids = [member('a', { addedAt: now - 60_000 }), member('b', { addedAt: now - 60_000 })];
+  kit.shift.loadAll(ids, known(ids));
+  return Object.assign(kit, { told: one, runs, look: () => one.start() });
+}
+
+const refusing = ({ id }: RunContext): RunResult => {
+  if (id === 'a') throw new HoldError('429 said the upstream', { afterMs: 600_000 });
+  return { value: 1 };
+};
+
+test('a hold is known to other nodes, to a restart, to `hold list`, `status` and `show`', async () => {
+  const first = await node('first', refusing);
+  const second = await node('second');
+  await first.pass(1_500);
+  await first.look();
+  await second.look();
+  await second.pass(1_500);
+  expect(second.runs).toEqual([]);
+  // After a restart: no run before the end of the hold.
+  const third = await node('third');
+  await third.pass(3_000);
+  expect(third.runs).toEqual([]);
+  const held = { tracker: 't', operation: 'look', node: 'first', reason: 'HoldError: 429 said the upstream' };
+  expect(await longwatch.holds()).toMatchObject([held]);
+  const [hold] = await tracker.holds();
+  expect(hold!.leftMs).toBeGreaterThan(590_000);
+  expect((await tracker.status()).holds).toMatchObject([held]);
+  expect((await tracker.show('b')).holds).toMatchObject([held]);
+});
+
+test('opened, all nodes ask again, and who was held by itself too; a new refusal is obeyed', async () => {
+  let refuse = true;
+  const run = (context: RunContext): RunResult => (refuse ? refusing(context) : { value: 1 });
+  const first = await node('first', run, {}, undefined, 10_000);
+  const second = await node('second', undefined, {}, undefined, 10_000);
+  await first.pass(1_500);
+  await first.look();
+  await second.look();
+  expect(await tracker.openHolds('look')).toMatchObject([{ operation: 'look' }]);
+  expect(await tracker.holds()).toEqual([]);
+  // Nothing was held for this operation any more.
+  expect(await tracker.openHolds('look')).toEqual([]);
+  for (const one of [first, second]) {
+    one.runs.length = 0;
+    one.clock.time += 15_000;
+    await one.look();
+  }
+  await second.pass(1_500);
+  expect(new Set(second.runs)).toEqual(new Set(['a:-', 'b:-']));
+  await first.pass(1_500);
+  expect(first.runs).toContain('a:-');
+  // It was refused again.
+  await first.look();
+  expect(await tracker.holds()).toMatchObject([{ operation: 'look' }]);
+  refuse = false;
+});
+
+test('a node that could not write its hold before it was lifted does not write it after', async () => {
+  const first = await node('first', refusing, {}, undefined, 10_000);
+  await first.pass(1_500);
+  // Nobody has heard of it but the node.
+  await tracker.openHolds();
+  await first.look();
+  expect(await tracker.holds()).toEqual([]);
+  first.clock.time += 15_000;
+  const before = first.runs.length;
+  await first.pass(500);
+  expect(first.runs.length).toBeGreaterThan(before);
+});
+
+test('what a member’s row says of before the lift does not count in the next shift', async () => {
+  await tracker.openHolds();
+  const held = (ids: ReturnType<typeof member>[]) => [
+    freshness(ids[0]!, { failedAt: Date.now() - 5_000, heldUntil: Date.now() + 600_000, failures: 3 }),
+  ];
+  const opened = await node('first', undefined, {}, held);
+  await opened.pass(1_500);
+  expect(opened.runs).toContain('a:-');
+  await stack.sql('delete from longwatch.hold');
+  const not = await node('second', undefined, {}, held);
+  await not.pass(1_500);
+  expect(not.runs).not.toContain('a:-');
+});
+
+describe('asked anew', () => {
+  const DAY = 86_400_000;
+  const caching = ({ etag }: RunContext, { clock }: Kit): RunResult =>
+    etag === undefined
+      ? { value: 1, etag: 'e1', expiresAt: clock.now() + DAY }
+      : { unchanged: true, expiresAt: clock.now() + DAY };
+
+  async function cached(): Promise<TestNode> {
+    const one = await node('first', caching, { maxExpiry: '30d' });
+    await one.pass(1_500);
+    one.runs.length = 0;
+    one.clock.time += 60_000;
+    await one.pass(1_500);
+    expect(one.runs).toEqual([]);
+    return one;
+  }
+
+  test('one id: without its ETag, at once; the others are left alone', async () => {
+    const one = await cached();
+    expect(await tracker.refetch(['a', 'nobody', 'a'])).toMatchObject({ members: 1, notTracked: ['nobody'] });
+    await one.look();
+    await one.pass(100);
+    expect(one.runs).toEqual(['a:-']);
+    // Once: what came then is what counts.
+    await one.look();
+    await one.pass(3_000);
+    expect(one.runs).toEqual(['a:-']);
+  });
+
+  test('all ids of one operation', async () => {
+    const one = await cached();
+    await tracker.refetch(undefined, { operation: 'other' });
+    await one.look();
+    await one.pass(100);
+    expect(one.runs).toEqual([]);
+    await tracker.refetch(undefined, { operation: 'look' });
+    await one.look();
+    await one.pass(100);
+    expect(one.runs.sort()).toEqual(['a:-', 'b:-']);
+  });
+
+  test('also where nobody kept the pool when it was asked', async () => {
+    await tracker.refetch(['a']);
+    const stored = (ids: ReturnType<typeof member>[]) =>
+      ids.map((id) => freshness(id, { fetchedAt: Date.now() - 60_000, expiresAt: Date.now() + DAY, etag: 'old' }));
+    const one = await node('later', caching, { maxExpiry: '30d' }, stored);
+    await one.pass(1_500);
+    expect(one.runs).toEqual(['a:-']);
+  });
+
+  test('a new version of the code, once it is declared; a worker of the old one keeps no ETag', async () => {
+    const one = await cached();
+    const { options } = rowOf(definition(() => ({ value: 1 }), { version: 2, maxExpiry: '30d' }));
+    await database.transaction((db) => storeOptions(db, 't', options));
+    await one.look();
+    one.shift.follow({ ...one.tracker, options });
+    await one.pass(100);
+    expect(one.runs.sort()).toEqual(['a:-', 'b:-']);
+    const [, taken] = [...one.shift.harvest()].find(([loop]) => loop.name === 'look')!;
+    for (const row of taken.successes.values()) expect(row).toMatchObject({ etag: null, expiresAt: null });
+    // The same options again are no new version.
+    const before = await stack.sql('select * from longwatch.refetch');
+    expect(before).toHaveLength(1);
+    await database.transaction((db) => storeOptions(db, 't', options));
+    expect(await stack.sql('select * from longwatch.refetch')).toEqual(before);
+  });
+
+  test('an operation or ids that are none are refused', async () => {
+    await expect(tracker.refetch(['a'], { operation: 'nothing' })).rejects.toThrow(
+      /has no operation 'nothing'; it has: /,
+    );
+    await expect(tracker.openHolds('nothing')).rejects.toThrow(/has no operation 'nothing'/);
+    await expect(longwatch.tracker('nobody').refetch()).rejects.toThrow(/no tracker 'nobody'/);
+    const many = Array.from({ length: 10_001 }, (_, i) => String(i));
+    await expect(tracker.refetch(many)).rejects.toThrow(/10001 ids are more than/);
+    expect(await tracker.refetch(['\0', '\ud800'])).toMatchObject({ members: 0, notTracked: ['\0', '\ud800'] });
+  });
+});
+
+test('without the database holds stay in memory, and are written when it is back', async () => {
+  const first = await node('first', refusing);
+  await first.pass(1_500);
+  const away = new Told(new Database({ url: 'postgres://127.0.0.1:1/x', log, connectTimeoutMs: 200 }), {
+    holds: first.host.holds as NodeHolds,
+    shifts: new Set([first.shift]),
+    clock: first.clock,
+    log,
+    node: { name: 'first' },
+  });
+  await away.start();
+  expect(await tracker.holds()).toEqual([]);
+  await first.look();
+  expect(await tracker.holds()).toMatchObject([{ operation: 'look' }]);
+});

@@ -28,7 +28,7 @@ export interface Joining {
   notBefore?: number;
 }
 
-/** What is overdue is spread over this at most; and one that gave way looks again after it. */
+/** What is overdue is spread over this at most, milliseconds. */
 const CATCH_UP_MS = 60_000;
 
 const ABSENT = 0;
@@ -54,7 +54,6 @@ export class Agenda {
   // The round: one pass over the members.
   private roundFinished = 0;
   private roundLagMs = 0;
-  private skippedInARow = 0;
   rounds = 0;
   /** The largest (finished − due) of the last complete round. */
   lastRoundMs = 0;
@@ -136,7 +135,6 @@ export class Agenda {
     const due = this.waiting.due[slot]!;
     const lag = now - due;
     if (lag > this.roundLagMs) this.roundLagMs = lag;
-    this.skippedInARow = 0;
     if (++this.roundFinished >= this.size) this.closeRound();
     this.ran[slot] = 1;
     this.since[slot] = now;
@@ -145,20 +143,15 @@ export class Agenda {
     return Math.max(0, Math.floor(lag / this.schedule.everyMs));
   }
 
-  /**
-   * Passes over the member that was taken (backpressure): it waits for its next time, or looks again in a minute where that is sooner.
-   * Returns how many runs that makes less: a second look at the same run is none.
-   */
-  skip(slot: number, now: number): number {
-    if (this.state[slot] !== RUNNING) return 0;
-    this.running--;
-    // Once it has given way a whole round long, the lag of its last round says nothing any more: two operations that give
-    // way to each other would otherwise do so for ever.
-    if (++this.skippedInARow >= this.size) this.resetRound();
-    const share = this.share[slot]!;
-    const skipped = isOnGrid(this.schedule, share, this.waiting.due[slot]!) ? 1 : 0;
-    this.wait(slot, Math.min(gridAfter(this.schedule, share, now), now + CATCH_UP_MS));
-    return skipped;
+  /** How many whole intervals of the members in line went by between the two times: runs that backpressure has cost. */
+  passedOver(from: number, to: number): number {
+    const { everyMs } = this.schedule;
+    let runs = 0;
+    this.ready.forEach((slot) => {
+      const due = this.waiting.due[slot]!;
+      runs += Math.max(0, Math.floor((to - due) / everyMs)) - Math.max(0, Math.floor((from - due) / everyMs));
+    });
+    return runs;
   }
 
   /** After the members of a moment have joined: where more than `few` of them are overdue, these are spread. */
@@ -286,7 +279,6 @@ export class Agenda {
     this.roundFinished = 0;
     this.roundLagMs = 0;
     this.lastRoundMs = 0;
-    this.skippedInARow = 0;
   }
 
   /** When a member that waits is due by what is known of it; the time may be over. */

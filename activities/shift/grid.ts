@@ -13,16 +13,20 @@ export interface Schedule {
   windowMs: number;
 }
 
+/** Closer times than this are the same: numbers of milliseconds since 1970 are no more exact. Milliseconds. */
+const SAME_MS = 0.5;
+
 /** The first time on the member's grid after `at`. */
 export function gridAfter(schedule: Schedule, share: number, at: number): number {
   const { everyMs } = schedule;
   const phase = phaseOf(schedule, share);
-  return phase + everyMs * (Math.floor((at - phase) / everyMs) + 1);
+  const next = phase + everyMs * (Math.floor((at - phase) / everyMs) + 1);
+  return next - at < SAME_MS ? next + everyMs : next;
 }
 
 export function isOnGrid(schedule: Schedule, share: number, at: number): boolean {
   const steps = (at - phaseOf(schedule, share)) / schedule.everyMs;
-  return Math.abs(steps - Math.round(steps)) * schedule.everyMs < 0.5;
+  return Math.abs(steps - Math.round(steps)) * schedule.everyMs < SAME_MS;
 }
 
 /**

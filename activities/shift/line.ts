@@ -50,6 +50,13 @@ export class Line {
     this.gaps++;
   }
 
+  forEach(visit: (slot: number) => void): void {
+    for (let i = 0; i < this.count; i++) {
+      const slot = this.items[(this.first + i) % this.items.length]!;
+      if (slot >= 0) visit(slot);
+    }
+  }
+
   private advance(): void {
     this.first = (this.first + 1) % this.items.length;
     this.count--;

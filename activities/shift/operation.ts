@@ -24,8 +24,11 @@ import { Run } from './run';
 /** A thread that has not begun an isolated run after this long never will: its config does not load. Milliseconds. */
 const THREAD_START_MS = 60_000;
 
-/** Why an operation stands still; 'over': its shift starts nothing more. */
-export type Frozen = 'disabled' | 'paused' | 'gate' | 'hold' | 'over';
+/** One that gives way to another operation looks this often whether that one still lags. Milliseconds. */
+const YIELD_LOOK_MS = 100;
+
+/** Why an operation stands still; 'lag': it gives way to another one (`skipWhile`); 'over': its shift starts nothing more. */
+export type Frozen = 'disabled' | 'paused' | 'gate' | 'hold' | 'lag' | 'over';
 
 /** What an operation needs of its node. */
 export interface OperationHost {
@@ -84,6 +87,8 @@ export class OperationLoop implements Starter {
   private frozen: Frozen | undefined;
   private over = false;
   private seenRounds = 0;
+  /** When it last found that it must give way. */
+  private yieldedAt = 0;
   private readonly heldUntil: () => number;
   readonly patience: Patience;
   private readonly seat: Seat;
@@ -215,6 +220,7 @@ export class OperationLoop implements Starter {
 
   get wakeAt(): number {
     if (this.frozen === undefined) return this.agenda.nextDue;
+    if (this.frozen === 'lag') return this.yieldedAt + YIELD_LOOK_MS;
     return this.frozen === 'hold' ? this.heldUntil() : Infinity;
   }
 
@@ -236,7 +242,7 @@ export class OperationLoop implements Starter {
 
   wake(now: number): void {
     this.freeze(now);
-    if (this.frozen === undefined) this.agenda.ripen(now);
+    if (this.frozen === undefined || this.frozen === 'lag') this.agenda.ripen(now);
   }
 
   startOne(now: number, place: Place): void {
@@ -244,10 +250,6 @@ export class OperationLoop implements Starter {
     if (this.frozen !== undefined) return;
     const slot = this.agenda.take();
     if (slot < 0) return;
-    if (this.mustYield(now)) {
-      this.counts.skippedLag += this.agenda.skip(slot, now);
-      return;
-    }
     this.start(slot, now, place, this.shift.closed() === 'gate' && this.options.gated ? 'whenClosed' : 'run');
   }
 
@@ -314,6 +316,11 @@ export class OperationLoop implements Starter {
     const before = this.frozen;
     const frozen = this.frozenNow(now);
     this.frozen = frozen;
+    if (before === 'lag') this.counts.skippedLag += this.agenda.passedOver(this.yieldedAt, now);
+    if (frozen === 'lag') {
+      if (before !== 'lag') this.counts.skippedLag += this.agenda.passedOver(-Infinity, now);
+      this.yieldedAt = now;
+    }
     if (before === 'disabled' && frozen !== 'disabled') this.agenda.restart(now);
     else if (before !== undefined && frozen === undefined) this.agenda.resume(now);
   }
@@ -325,7 +332,7 @@ export class OperationLoop implements Starter {
     if (closed === 'paused') return 'paused';
     if (closed === 'gate' && this.options.gated && !this.definition.whenClosed) return 'gate';
     if (this.heldUntil() > now) return 'hold';
-    return undefined;
+    return this.mustYield(now) ? 'lag' : undefined;
   }
 
   private mustYield(now: number): boolean {

@@ -173,7 +173,6 @@ test('over random histories no member runs twice at once, none is lost, none sta
       fc.record({ op: fc.constant('leave' as const), pick: fc.nat() }),
       fc.record({ op: fc.constant('pass' as const), ms: fc.nat(3_000) }),
       fc.record({ op: fc.constant('finish' as const), pick: fc.nat(), later: fc.nat(5_000) }),
-      fc.record({ op: fc.constant('skip' as const), pick: fc.nat() }),
       fc.record({ op: fc.constant('hold' as const), pick: fc.nat(), ms: fc.nat(5_000) }),
       fc.record({ op: fc.constant('resume' as const) }),
     ),
@@ -213,8 +212,7 @@ test('over random histories no member runs twice at once, none is lost, none sta
           const slot = pickOf(running, step.pick);
           if (slot === undefined) continue;
           running.delete(slot);
-          if (step.op === 'finish') agenda.finish(slot, now, now + step.later);
-          else agenda.skip(slot, now);
+          agenda.finish(slot, now, now + step.later);
         }
         expect(agenda.members).toBe(members.size);
         expect(agenda.running).toBe(running.size);
@@ -337,7 +335,6 @@ describe('one by one, at any time', () => {
       expect([agenda.members, agenda.running, agenda.backlog]).toEqual([0, 0, 0]);
       // Late news of it changes nothing.
       expect(agenda.finish(0, T0 + 10)).toBe(0);
-      agenda.skip(0, T0 + 10);
       agenda.hold(0, T0 + 10);
       agenda.leave(0);
       agenda.join(1, { share: 0, addedAt: T0 + 20 }, T0 + 20, false);

@@ -385,6 +385,39 @@ describe('what stands still', () => {
     expect(ships).toBeGreaterThan(before);
   });
 
+  test.each(['1h', '1s'])(
+    'T7: what gave way runs soon after the other one has caught up, also where it is due each %s',
+    async (every) => {
+      let ships = 0;
+      let slow = true;
+      const release: (() => void)[] = [];
+      const answer = () => new Promise<RunResult>((resolve) => void release.push(() => resolve({ value: 1 })));
+      const kit = shiftOf(
+        defineTracker({
+          name: 't',
+          operations: {
+            location: { every: '1s', timeout: '1m', run: () => (slow ? answer() : { value: 1 }) },
+            ship: { every, skipWhile: { operation: 'location', slowerThan: '1s' }, run: () => (ships++, { value: 1 }) },
+          },
+        }),
+      );
+      // Its hourly run falls into the lag.
+      const known = member('a', { addedAt: T0 - 3_600_000 });
+      kit.shift.loadAll([known], [freshness(known, { operation: 'ship', fetchedAt: T0 - 3_599_000 })]);
+      kit.host.ring.tick(kit.clock.time);
+      // Location lags, is well, and so on: whose due times fall into the lag must not wait for ever.
+      for (let i = 0; i < 10; i++) {
+        slow = true;
+        await kit.pass(3_000);
+        if (i === 0) ships = 0;
+        slow = false;
+        for (const done of release.splice(0)) done();
+        await kit.pass(2_000);
+      }
+      expect(ships).toBeGreaterThanOrEqual(every === '1h' ? 1 : 10);
+    },
+  );
+
   test('T7: two operations that give way to each other do not wait for ever', async () => {
     let slow = true;
     const runs = { a: 0, b: 0 };

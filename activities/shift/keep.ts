@@ -23,9 +23,15 @@ import { readTracker, type TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../temporal';
 import { ForcedCrash, type Node } from './node';
 import { PoolShift, type Ending } from './pool-shift';
+import { SHORT_RUN_MS, WindDown } from './wind-down';
 
-/** Runs in flight at the end get this long; then they are aborted, and the next shift fetches them at once. Milliseconds. */
-const LAST_RUNS_MS = 100;
+/** A shift whose time is up looks this often whether its runs have ended. Milliseconds. */
+const WIND_DOWN_STEP_MS = 10;
+/**
+ * A pool whose history is full waits no longer than this for its long runs: it takes in changes meanwhile, and a history has an
+ * end. What is thrown away then is counted. Milliseconds.
+ */
+const ASKED_MS = 5 * 60_000;
 /** While Temporal is away, or this activity unknown to it, a shift looks this often whether it may end. Milliseconds. */
 const OUTAGE_CHECK_MS = 1_000;
 /** Options that were stored before there was such an option have none. */
@@ -36,6 +42,8 @@ const TAKE_AGAIN_MS = 250;
 const LOAD_PART = 500;
 /** How often an orphaned shift asks for a successor. Milliseconds. */
 const ORPHAN_WAKE_MS = 15_000;
+/** A run that has timed out, or whose thread has not begun, is given up within this. Milliseconds. */
+const MARGIN_MS = 61_000;
 
 export interface ShiftDeps {
   node: Node;
@@ -194,12 +202,26 @@ function watchForEnd(
   let wokenAt = 0;
   let checking = false;
 
+  let winding: NodeJS.Timeout | undefined;
+
   if (node.isDraining) shift.end('handed back');
+
+  /** Ends when what runs has ended or timed out. */
+  const windDown = (how: 'elapsed' | 'asked', mostMs: number) => {
+    if (winding) return;
+    const longest = Math.max(0, ...Object.values(shift.options.operations).map(({ timeoutMs }) => timeoutMs));
+    const down = new WindDown(shift, node.clock.now() + Math.min(mostMs, longest + MARGIN_MS));
+    const step = () => {
+      if (!shift.isOver && down.step(node.clock.now())) shift.end(how);
+    };
+    winding = setInterval(step, WIND_DOWN_STEP_MS);
+    step();
+  };
 
   const onCancelled = () => {
     const details = context.cancellationDetails;
     if (details?.workerShutdown) return shift.end('handed back');
-    if (details?.cancelRequested || details?.paused || details?.reset) return shift.end('asked');
+    if (details?.cancelRequested || details?.paused || details?.reset) return windDown('asked', ASKED_MS);
     // Core could not report heartbeats, or the server no longer knows the activity. The fence decides.
     orphaned = true;
     shift.log.warn({ details }, 'Temporal has let go of this shift; it keeps the pool until another one takes it');
@@ -219,7 +241,7 @@ function watchForEnd(
       wokenAt = now;
       await temporal.wakePool(input.tracker, input.pool).catch(() => undefined);
     } else if (now >= until && (await temporal.reachable())) {
-      shift.end('elapsed');
+      windDown('elapsed', Infinity);
     }
   };
   const timer = setInterval(
@@ -233,14 +255,17 @@ function watchForEnd(
   return {
     stop: () => {
       clearInterval(timer);
+      clearInterval(winding);
       context.cancellationSignal.removeEventListener('abort', onCancelled);
     },
   };
 }
 
+/** After an end that does not wait (a shutdown, a stop, a crash): the short ones may still end; the others are given up and counted. */
 async function lastRuns(shift: PoolShift): Promise<void> {
-  const until = Date.now() + LAST_RUNS_MS;
+  const until = Date.now() + SHORT_RUN_MS;
   while (shift.inFlight > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));
+  if (shift.inFlight > 0) shift.log.warn({ runs: shift.inFlight }, 'runs are given up, for their shift must end');
   shift.abandon('the shift is over');
 }
 

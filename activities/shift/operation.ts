@@ -195,7 +195,17 @@ export class OperationLoop implements Starter {
     this.recheck(now);
   }
 
-  /** Starts nothing more; runs that are under way may still give results, or time out. */
+  /** Starts nothing more; the rest of the pool goes on (`wind-down.ts`). */
+  stop(now: number): void {
+    this.over = true;
+    this.recheck(now);
+  }
+
+  get isStopped(): boolean {
+    return this.over;
+  }
+
+  /** The shift ends: starts nothing more; runs that are under way may still give results, or time out. */
   close(): void {
     this.over = true;
     this.frozen = 'over';

@@ -53,6 +53,7 @@ export class PoolShift implements OperationShift {
   /** A flush looks at this shift even if it has no results. */
   hinted = false;
   private over = false;
+  private still = false;
   /** Operations that this worker's config does not have; each is told of once. */
   private readonly unknown = new Set<string>();
   private broken = false;
@@ -184,6 +185,12 @@ export class PoolShift implements OperationShift {
     for (const loop of this.loops.values()) loop.close();
   }
 
+  /** Starts nothing, or goes on: for the moment of a hand-over (`wind-down.ts`). */
+  standStill(still: boolean, now: number): void {
+    this.still = still;
+    for (const loop of this.loops.values()) loop.recheck(now);
+  }
+
   get inFlight(): number {
     let count = 0;
     for (const loop of this.loops.values()) count += loop.inFlightCount;
@@ -223,7 +230,7 @@ export class PoolShift implements OperationShift {
   }
 
   closed(): 'paused' | 'gate' | 'over' | undefined {
-    if (this.over) return 'over';
+    if (this.over || this.still) return 'over';
     if (this.tracker.state === 'paused') return 'paused';
     return this.tracker.options.gate !== null && this.tracker.gateOpen !== true ? 'gate' : undefined;
   }

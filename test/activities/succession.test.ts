@@ -213,6 +213,7 @@ simulate(
     const world = new World(draws(seed));
     world.live();
   },
+  { histories: 600 },
 );
 
 describe('TR-C2, over a day of shifts of ten minutes', () => {

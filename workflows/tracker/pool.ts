@@ -64,6 +64,9 @@ const { applyRoster: applyLast } = proxyActivities<TrackerActivities>({
   retry: RETRY,
 });
 
+/** The greatest `timeout` of an operation, and what its shift needs after it. Milliseconds. */
+const LONGEST_RUN_MS = 65 * 60_000;
+
 const { openPool, applyRoster } = proxyActivities<TrackerActivities>({
   startToCloseTimeout: 30_000,
   retry: RETRY,
@@ -290,8 +293,9 @@ export async function pool(input: PoolInput): Promise<void> {
     const { shiftMs, heartbeatTimeoutMs } = opening!;
     const durationMs = shiftDuration(shiftMs, input.pool, state.shift);
     const { shift } = proxyActivities<TrackerActivities>({
-      // The margin is for the last flush; a shift that hangs is ended by its heartbeat first.
-      startToCloseTimeout: durationMs + 10 * heartbeatTimeoutMs + 60_000,
+      // A shift whose time is up waits for its runs, which may take as long as the longest time-out there is; one that hangs is ended
+      // by its heartbeat first.
+      startToCloseTimeout: durationMs + 10 * heartbeatTimeoutMs + LONGEST_RUN_MS,
       heartbeatTimeout: heartbeatTimeoutMs,
       cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
       summary: `shift ${state.shift}: ${state.members} members`,

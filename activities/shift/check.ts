@@ -39,6 +39,7 @@ export async function checkShifts(db: Queryable, host: FlushHost, portions: read
     const { shift, harvest } = portion;
     const standing = standings[index]!;
     if (standing === 'fenced') {
+      shift.breakOff('fenced');
       host.fenced(shift);
       continue;
     }

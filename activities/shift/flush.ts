@@ -71,12 +71,17 @@ export class Flush {
     for (const shift of this.apart) if (!this.host.shifts.has(shift)) this.apart.delete(shift);
     const from = this.turn++ % Math.max(1, shifts.length);
     const order = [...shifts.slice(from), ...shifts.slice(0, from)];
+    const began = performance.now();
     const together = await this.together(order.filter((shift) => !this.apart.has(shift)));
-    if (together.error && isOutage(together.error)) return together;
-    const alone = await this.eachAlone(
-      order.filter((shift) => this.apart.has(shift)),
-      together.rows > 0,
-    );
+    let alone: Flushed = { rows: 0, more: false };
+    if (!isOutage(together.error)) {
+      alone = await this.eachAlone(
+        order.filter((shift) => this.apart.has(shift)),
+        together.rows > 0,
+      );
+    }
+    // Who was not tried would have been refused as well.
+    if (isOutage(together.error ?? alone.error)) for (const shift of order) shift.refused(began);
     return {
       rows: together.rows + alone.rows,
       more: together.more || alone.more,
@@ -106,8 +111,7 @@ export class Flush {
       if (!isOutage(error)) this.host.log.warn({ err: error }, 'a flush failed; each pool is written by itself');
       for (const { shift, harvest } of portions) {
         shift.putBack(harvest);
-        if (isOutage(error)) shift.refused(began);
-        else this.apart.add(shift);
+        if (!isOutage(error)) this.apart.add(shift);
       }
       return { rows: 0, more: false, error };
     }
@@ -163,8 +167,8 @@ export class Flush {
       } catch (thrown) {
         const error = errorOf(thrown);
         total.error = error;
-        shift.refused(began);
         if (isOutage(error)) break;
+        shift.refused(began);
         shift.log.error({ err: error }, "this pool's results cannot be written; they are kept for the next flush");
         if (!isPassing(error)) broken.push({ shift, error });
       }

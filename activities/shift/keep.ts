@@ -229,14 +229,17 @@ function watchForEnd(
   context.cancellationSignal.addEventListener('abort', onCancelled, { once: true });
   if (context.cancellationSignal.aborted) onCancelled();
 
+  /** Asks nobody, so that whoever does not answer cannot keep it from looking. */
+  const checkStore = (): void => {
+    const patienceMs = shift.options.patienceMs ?? DEFAULT_PATIENCE_MS;
+    if (shift.refusedFor(performance.now()) <= patienceMs) return;
+    shift.end(
+      failure(ErrorType.StoreUnavailable, `nothing of this pool could be written for ${patienceMs} ms (patience)`),
+    );
+  };
   const check = async (): Promise<void> => {
     const now = Date.now();
-    const patienceMs = shift.options.patienceMs ?? DEFAULT_PATIENCE_MS;
-    if (shift.refusedFor(performance.now()) > patienceMs) {
-      shift.end(
-        failure(ErrorType.StoreUnavailable, `nothing of this pool could be written for ${patienceMs} ms (patience)`),
-      );
-    } else if (orphaned) {
+    if (orphaned) {
       if (now - wokenAt < ORPHAN_WAKE_MS || !(await temporal.reachable())) return;
       wokenAt = now;
       await temporal.wakePool(input.tracker, input.pool).catch(() => undefined);
@@ -246,7 +249,9 @@ function watchForEnd(
   };
   const timer = setInterval(
     () => {
-      if (checking || shift.isOver) return;
+      if (shift.isOver) return;
+      checkStore();
+      if (checking) return;
       checking = true;
       void check().finally(() => (checking = false));
     },

@@ -114,10 +114,10 @@ export class PoolShift implements OperationShift {
     return this.refusedAt === undefined ? 0 : now - this.refusedAt;
   }
 
-  /** Its part of a flush can never be written, although that of others can: the shift crashes, and no flush looks at it again. */
-  breakOff(error: Error): void {
+  /** Nothing of it can be written any more (a newer holder has the pool; or others can be written, and it cannot): no flush looks at it again. */
+  breakOff(how: Ending): void {
     this.broken = true;
-    this.end(error);
+    this.end(how);
   }
   get isBroken(): boolean {
     return this.broken;

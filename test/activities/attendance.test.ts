@@ -1,6 +1,7 @@
 /** What a node says of itself each second, on the real PostgreSQL: what fails there, what is forgotten, and that sums stay what they were. */
 import { Client } from 'pg';
 import { pino } from 'pino';
+import { takeFence } from '../../activities/durable/fence';
 import { Attendance } from '../../activities/shift/attendance';
 import { Clock } from '../../activities/shift/clock';
 import { Database } from '../../activities/store/database';
@@ -57,6 +58,33 @@ test('a node is there as soon as it has started, with the database’s clock; in
   await attendance.close();
   expect(await stack.sql(`select name from longwatch.node where ended_at is not null`)).toEqual([{ name: 'a' }]);
   expect(await sums()).toMatchObject({ fetched: 3 });
+});
+
+test('TR-M3: a node whose clock is an hour off works by the database’s before it has anything that has a time', async () => {
+  const off = async (clock: Clock): Promise<number> =>
+    (
+      await stack.sql<{ off: number }>(`select abs(extract(epoch from clock_timestamp()) * 1000 - $1)::float8 as off`, [
+        clock.now(),
+      ])
+    )[0]!.off;
+  const hourAhead = <T>(make: () => T): T => {
+    const wrong = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 3_600_000);
+    try {
+      return make();
+    } finally {
+      wrong.mockRestore();
+    }
+  };
+  const { attendance, clock } = hourAhead(() => attendanceOf('a', () => []));
+  expect(await off(clock)).toBeGreaterThan(3_500_000);
+  await attendance.start();
+  expect(await off(clock)).toBeLessThan(1_000);
+  await attendance.close();
+  // The same where the first that is heard of the database is that a pool was taken.
+  const taker = hourAhead(() => new Clock());
+  const claim = { tracker: 't', pool: 0, runId: 'r', shift: 1, attempt: 1, node: 'a' };
+  await takeFence(database, claim, () => Promise.resolve(true), taker);
+  expect(await off(taker)).toBeLessThan(1_000);
 });
 
 test('who keeps its row locked costs it a second of attendance: it goes on as soon as the lock is gone', async () => {

@@ -35,7 +35,7 @@ export const networkScenarios: readonly ChaosScenario[] = [
       withProxy(cluster, async (proxy, pid) => {
         proxy.swallow();
         // Not until its values have aged can being fresh mean anything.
-        await eventually('it is noticed', async () => (await cluster.old(1)) > 0, 10_000);
+        await eventually('it is noticed', async () => (await cluster.old(3)) > 0, 15_000);
         // Its patience ends its shifts; what PostgreSQL still holds for it, PostgreSQL lets go of by itself.
         await cluster.allFresh(40_000);
         for (const one of cluster.workers) assert.equal(one.process.exitCode, null, 'a worker has ended');

@@ -2,14 +2,17 @@
  * How an activity fails: one function that makes Temporal's failure from an error type of `workflows/lib/errors.ts`,
  * so that what is retried is decided there and nowhere else.
  */
-import { ApplicationFailure } from '@temporalio/common';
+import type * as common from '@temporalio/common';
 import { NON_RETRYABLE, type ErrorType } from '../workflows/lib/errors';
 
 export function failure(
   type: ErrorType,
   message: string,
   options: { cause?: unknown; nextRetryDelay?: '1ms' | '100ms' | '1s' | number; details?: unknown[] } = {},
-): ApplicationFailure {
+): common.ApplicationFailure {
+  // Loaded when something fails: who only reads the database, as most verbs of the command line do, needs nothing of the SDK.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- an `import()` would make every failure a promise
+  const { ApplicationFailure } = require('@temporalio/common') as typeof common;
   return ApplicationFailure.create({
     type,
     message,

@@ -3,7 +3,6 @@
  * programs and by the command line. Entries go by `parcels.ts` and `senders.ts`, dead letters are `dead.ts`, and what is
  * read comes from PostgreSQL and, exact to the moment, from the shards themselves.
  */
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { AnyBuffer } from '../workers/config/buffer';
 import { didYouMean } from '../workers/config/suggest';
 import {
@@ -44,6 +43,7 @@ import type { PushWay } from './push';
 import { BUFFER, BUFFER_NAMES, BUFFER_SHARDS } from './queries';
 import { BufferSenders } from './senders';
 import { sameOptions, type Setting } from './settings';
+import { temporalCommon } from './temporal-client';
 
 const START_MS = 30_000;
 /** After how long without an answer it is asked whether there is a worker at all. Milliseconds. */
@@ -305,7 +305,7 @@ export class BufferHandle<E = Json> {
       );
       return true;
     } catch (error) {
-      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+      if (!(error instanceof temporalCommon().WorkflowExecutionAlreadyStartedError)) throw error;
       return false;
     }
   }

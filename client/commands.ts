@@ -2,15 +2,7 @@
  * What is asked of a tracker's root workflow: its start, and the updates of `contract.ts`. Called by `tracker.ts`; every
  * way an update can fail leaves as one of `errors.ts`.
  */
-import {
-  ApplicationFailure,
-  defineSearchAttributeKey,
-  SearchAttributeType,
-  TypedSearchAttributes,
-  WorkflowExecutionAlreadyStartedError,
-  WorkflowNotFoundError,
-  type UpdateDefinition,
-} from '@temporalio/common';
+import type { UpdateDefinition } from '@temporalio/common';
 import type { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ErrorType } from '../workflows/lib/errors';
 import { TASK_QUEUE, trackerWorkflowId, type TrackerInput, type TrackerState } from '../workflows/tracker/contract';
@@ -18,7 +10,7 @@ import type { TrackerOptions } from '../workflows/tracker/options';
 import type { Connections } from './connections';
 import { NoWorkerError, RefusedError, TimedOutError, TrackerGoneError, TrackerStoppedError } from './errors';
 import { TRACKER } from './queries';
-import { temporalClient } from './temporal-client';
+import { temporalClient, temporalCommon } from './temporal-client';
 
 /** An update waits for a worker, and may move a million members. Milliseconds. */
 const UPDATE_MS = 30_000;
@@ -78,7 +70,7 @@ export async function command<Result, Args extends unknown[]>(
     return await run((await connections.workersPoll()) ? limit : NOBODY_MS);
   } catch (error) {
     const { WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
-    if (error instanceof WorkflowNotFoundError) throw await target.missing();
+    if (error instanceof temporalCommon().WorkflowNotFoundError) throw await target.missing();
     if (error instanceof WorkflowUpdateFailedError) throw await refused(error, target);
     if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
       const what = `${target.noun} did not answer '${update.name}'`;
@@ -99,14 +91,13 @@ async function missing(connections: Connections, tracker: string, unknown: () =>
 async function refused(error: WorkflowUpdateFailedError, target: Target): Promise<Error> {
   let cause: unknown = error.cause;
   // An activity's failure has the reason inside.
+  const { ApplicationFailure } = temporalCommon();
   while (cause instanceof Error && !(cause instanceof ApplicationFailure) && cause.cause) cause = cause.cause;
   if (!(cause instanceof ApplicationFailure)) return error;
   // It stopped between the question and its answer: the same as asked a moment later.
   if (STOPPED.has(cause.type ?? '')) return target.missing();
   return new RefusedError(cause.message, { cause: error });
 }
-
-const TRACKER_KEY = defineSearchAttributeKey('LongwatchTracker', SearchAttributeType.KEYWORD);
 
 /** Starts the root workflow; false when it runs already. */
 export async function startRoot(
@@ -115,6 +106,8 @@ export async function startRoot(
   options: TrackerOptions | undefined,
 ): Promise<boolean> {
   const input: TrackerInput = { tracker, options };
+  const { defineSearchAttributeKey, TypedSearchAttributes } = temporalCommon();
+  const key = defineSearchAttributeKey('LongwatchTracker', 'KEYWORD');
   const operations = Object.entries(options?.operations ?? {}).map(([name, { everyMs }]) => `${name} (${everyMs} ms)`);
   try {
     await connections.temporal((client) =>
@@ -126,12 +119,12 @@ export async function startRoot(
         workflowIdConflictPolicy: 'FAIL',
         staticSummary: `tracker ${tracker}`,
         staticDetails: `Root of the tracker **${tracker}**: its options, layout and state. ${operations.join(', ')}`,
-        typedSearchAttributes: new TypedSearchAttributes([{ key: TRACKER_KEY, value: tracker }]),
+        typedSearchAttributes: new TypedSearchAttributes([{ key, value: tracker }]),
       }),
     );
     return true;
   } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
+    if (error instanceof temporalCommon().WorkflowExecutionAlreadyStartedError) return false;
     throw error;
   }
 }

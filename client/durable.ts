@@ -6,8 +6,7 @@
 import type { Statement } from '../activities/store/database';
 import { hashOf, keyProblem } from '../activities/durable/keys';
 import { storable } from '../activities/store/text';
-import type { CompensationInput } from '../workflows/lib/durable';
-import { compensationWorkflowId, type CompensationRetry } from '../workflows/lib/compensation';
+import { compensationWorkflowId, type CompensationInput, type CompensationRetry } from '../workflows/lib/durable';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import type { Connections } from './connections';
 import type { LongwatchError } from './errors';

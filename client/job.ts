@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
-import { ApplicationFailure, WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { explainWork, type Explanation } from '../activities/population/explain';
 import { compileValue } from '../workers/config/values';
 import { ConfigError } from '../workers/config/errors';
@@ -31,7 +30,7 @@ import { FAILED_ROWS, HISTORY, JOB_NAMES, REQUESTED, RETRY_ROWS } from './job-qu
 import { jobSettings } from './job-settings';
 import { iso, readJobs, type JobRow, type JobSummary } from './job-status';
 import { sameOptions, type Setting } from './settings';
-import { temporalClient } from './temporal-client';
+import { temporalClient, temporalCommon } from './temporal-client';
 
 const START_MS = 30_000;
 const POLL_MS = 100;
@@ -243,7 +242,7 @@ export class JobHandle {
       );
       return true;
     } catch (error) {
-      if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
+      if (error instanceof temporalCommon().WorkflowExecutionAlreadyStartedError) return false;
       throw error;
     }
   }
@@ -322,6 +321,7 @@ async function throwIfFailed(client: Client, job: string): Promise<void> {
 /** A refusal of the database or of the workflow, with its words. */
 function refused(error: unknown): unknown {
   let cause: unknown = error;
+  const { ApplicationFailure } = temporalCommon();
   while (cause instanceof Error && !(cause instanceof ApplicationFailure) && cause.cause) cause = cause.cause;
   return cause instanceof ApplicationFailure && cause.type === 'BadOption'
     ? new RefusedError(cause.message, { cause: error })

@@ -4,7 +4,6 @@
  * bound. Used by `senders.ts`; next: the shard's workflow takes the message in (`workflows/buffer/intake.ts`).
  */
 import { randomUUID } from 'node:crypto';
-import { WorkflowNotFoundError } from '@temporalio/common';
 import {
   pushSignal,
   pushUpdate,
@@ -24,7 +23,7 @@ import {
   PushUnansweredError,
   TemporalUnavailableError,
 } from './errors';
-import { temporalClient } from './temporal-client';
+import { temporalClient, temporalCommon } from './temporal-client';
 
 /** One message at most. Bytes of JSON. */
 export const MESSAGE_BYTES = 128 * 1024;
@@ -215,9 +214,9 @@ export class ShardSender {
           unanswered ||
           error instanceof TemporalUnavailableError ||
           error instanceof DatabaseUnavailableError ||
-          error instanceof WorkflowNotFoundError;
+          error instanceof temporalCommon().WorkflowNotFoundError;
         if (!passes) throw error;
-        const gone = error instanceof WorkflowNotFoundError;
+        const gone = error instanceof temporalCommon().WorkflowNotFoundError;
         if (gone && (await this.isStopped())) throw new BufferStoppedError(this.buffer);
         if (Date.now() + pause > deadline) {
           if (gone) throw new BufferGoneError(this.buffer);

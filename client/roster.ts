@@ -2,7 +2,6 @@
  * Adds and removals: ids are checked, split over the pools and sent as signals-with-start, then, where asked, waited for.
  * Called by `tracker.ts`. Next: the pool's workflow takes the signal in (`workflows/tracker/pool.ts`).
  */
-import { defineSearchAttributeKey, SearchAttributeType, TypedSearchAttributes } from '@temporalio/common';
 import {
   addSignal,
   poolWorkflowId,
@@ -17,6 +16,7 @@ import type { Connections } from './connections';
 import { TrackerStoppedError } from './errors';
 import { collectIds, planBatches, type RosterBatch } from './ids';
 import { COUNT_MEMBERS, OPEN_CHANGE } from './queries';
+import { temporalCommon } from './temporal-client';
 import { waitApplied } from './wait-applied';
 
 /** Signals under way at once: the server takes a few hundred a second from one sender, whatever their number. */
@@ -138,9 +138,6 @@ async function sendAll(
   if (failure) throw failure.reason;
 }
 
-const TRACKER_KEY = defineSearchAttributeKey('LongwatchTracker', SearchAttributeType.KEYWORD);
-const POOL_KEY = defineSearchAttributeKey('LongwatchPool', SearchAttributeType.INT);
-
 /**
  * The SDK repeats what fails on the way (server gone, overloaded); should that signal twice, the stamp makes the second
  * one change nothing.
@@ -154,6 +151,7 @@ async function send(
 ): Promise<void> {
   const input: PoolInput = { tracker, pool: batch.pool };
   const message: RosterMessage = { ids: batch.ids, stamp };
+  const { defineSearchAttributeKey, TypedSearchAttributes } = temporalCommon();
   await client.workflow.signalWithStart('pool', {
     workflowId: poolWorkflowId(tracker, batch.pool),
     taskQueue: TASK_QUEUE,
@@ -164,8 +162,8 @@ async function send(
     workflowIdConflictPolicy: 'USE_EXISTING',
     staticSummary: `${tracker}, pool ${batch.pool}`,
     typedSearchAttributes: new TypedSearchAttributes([
-      { key: TRACKER_KEY, value: tracker },
-      { key: POOL_KEY, value: batch.pool },
+      { key: defineSearchAttributeKey('LongwatchTracker', 'KEYWORD'), value: tracker },
+      { key: defineSearchAttributeKey('LongwatchPool', 'INT'), value: batch.pool },
     ]),
   });
 }

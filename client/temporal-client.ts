@@ -3,10 +3,14 @@
  * PostgreSQL (`status`, `show`, `list`) has no use for it. Called by `connections.ts` and `commands.ts`.
  */
 import type * as client from '@temporalio/client';
+import type * as common from '@temporalio/common';
 import type { TemporalTarget } from '../workers/config/environment';
 
 // eslint-disable-next-line @typescript-eslint/no-require-imports -- an `import()` would make each of its uses asynchronous
 export const temporalClient = () => require('@temporalio/client') as typeof client;
+
+// eslint-disable-next-line @typescript-eslint/no-require-imports -- as above
+export const temporalCommon = () => require('@temporalio/common') as typeof common;
 
 /** How long Temporal may take to answer the first time. Milliseconds. */
 const CONNECT_MS = 5_000;

@@ -5,8 +5,10 @@
  * The database may have three addresses: DATABASE_URL, which is written to; READ_DATABASE_URL, a replica for what is only
  * looked at; DIRECT_DATABASE_URL, the server itself where DATABASE_URL is a pooler's. docs/growth.md says when.
  */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import type { TLSConfig } from '@temporalio/common/lib/internal-non-workflow';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
+import type * as envconfig from '@temporalio/envconfig';
 import { problemOf, showAddress } from '../../activities/store/address';
 import { findDevState, type DevState } from '../dev/state';
 import { EnvironmentError } from './errors';
@@ -136,9 +138,29 @@ export interface ShownEnvironment {
   directDatabaseUrl?: string;
 }
 
+/** Where Temporal's profiles may be on this machine, whatever its system is; where none is, there is nothing to read. */
+function profileFiles(env: NodeJS.ProcessEnv): string[] {
+  const { APPDATA, HOME, XDG_CONFIG_HOME } = env;
+  const folders = [
+    APPDATA,
+    XDG_CONFIG_HOME,
+    HOME && path.join(HOME, '.config'),
+    HOME && path.join(HOME, 'Library', 'Application Support'),
+  ];
+  return folders.flatMap((folder) => (folder ? [path.join(folder, 'temporalio', 'temporal.toml')] : []));
+}
+
 function temporalFromEnvironment(env: NodeJS.ProcessEnv): Partial<TemporalTarget> {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''));
+  if (
+    !Object.keys(set).some((name) => name.startsWith('TEMPORAL_')) &&
+    !profileFiles(env).some((file) => existsSync(file))
+  ) {
+    return {};
+  }
   try {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- loads the SDK, which most verbs have no use for
+    const { loadClientConnectConfig } = require('@temporalio/envconfig') as typeof envconfig;
     const { connectionOptions, namespace } = loadClientConnectConfig({
       overrideEnvVars: set as Record<string, string>,
     });

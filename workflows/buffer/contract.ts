@@ -3,7 +3,7 @@
  * import this file; the workflows carry it out (`buffer.ts`: the parent; `shard.ts`: the queue). What they know is in `state.ts`, what
  * they call in `activities.ts`.
  */
-import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import { defineQuery, defineSignal, defineUpdate } from '../lib/messages';
 import type { ReconfigureResult } from '../tracker/contract';
 import type { OptionChange } from '../tracker/options';
 import type { BufferOptions } from './options';

@@ -2,16 +2,8 @@
  * Runs one compensation that had failed for good, once an operator has mended what was in its way. Started by
  * `longwatch saga retry` (`client/durable.ts`).
  */
-import type { CompensationInput } from './durable';
+import type { CompensationRetry } from './durable';
 import { durableActivity } from './durable-proxy';
-
-export interface CompensationRetry {
-  activity: string;
-  taskQueue: string;
-  input: CompensationInput;
-}
-
-export const compensationWorkflowId = (activity: string, target: string): string => `saga/${activity}/${target}`;
 
 export async function compensation({ activity, taskQueue, input }: CompensationRetry): Promise<unknown> {
   return durableActivity(activity, { taskQueue })(input);

@@ -178,3 +178,12 @@ export interface CompensationInput {
   /** Undefined where the step is not known to have succeeded. */
   result?: unknown;
 }
+
+/** What the workflow of one compensation that is run again is given. */
+export interface CompensationRetry {
+  activity: string;
+  taskQueue: string;
+  input: CompensationInput;
+}
+
+export const compensationWorkflowId = (activity: string, target: string): string => `saga/${activity}/${target}`;

@@ -5,7 +5,7 @@
  * A **tick** is one time of a job's schedule. A **pass** is one activity execution that works on a tick: one is enough, more
  * follow when a worker dies or the job is paused. A tick is known by its **due** time; those of a job only grow.
  */
-import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import { defineQuery, defineUpdate } from '../lib/messages';
 import type { CommandResult, ReconfigureResult, TrackerState } from '../tracker/contract';
 import type { OptionChange } from '../tracker/options';
 import type { JobKind, JobOptions, Schedule } from './options';

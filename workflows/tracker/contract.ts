@@ -3,7 +3,7 @@
  * queries, and the activities that the two workflows call. Clients, workers and tests import this
  * file; the workflows carry it out (`tracker.ts`, `pool.ts`).
  */
-import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import { defineQuery, defineSignal, defineUpdate } from '../lib/messages';
 import type { OptionChange, TrackerOptions } from './options';
 
 /** The one task queue that every worker of a deployment polls, for workflows and activities alike. */

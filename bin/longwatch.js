@@ -15,6 +15,15 @@ if (RUNS_A_WORKER.includes(process.argv[2]) && !process.execArgv.includes(HEAP))
       `Node ${process.versions.node} is older than what Longwatch is tested with: use 22.19, 24 or 26\n`,
     );
   }
+  // What `ldd` calls musl has no such version. The verbs that only ask do without native code.
+  process.report.excludeNetwork = true;
+  if (process.platform === 'linux' && !process.report.getReport().header.glibcVersionRuntime) {
+    process.stderr.write(
+      "a worker needs glibc, for which Temporal's native module and the development stack's PostgreSQL are built; " +
+        'this system has musl (Alpine): use an image of Debian, such as node:24-bookworm-slim\n',
+    );
+    process.exit(1);
+  }
   // Node before 22.15 cannot do this, and Windows never: the worker then takes some tens of megabytes more after a burst.
   if (process.execve && process.platform !== 'win32') {
     const args = [process.execPath, HEAP, ...process.execArgv, __filename, ...process.argv.slice(2)];

@@ -1,0 +1,65 @@
+/** What ends a shift before it has begun, with a real node on the real PostgreSQL. */
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { pino } from 'pino';
+import { keepShift } from '../../activities/shift/keep';
+import { Isolation } from '../../activities/shift/isolate';
+import { Node } from '../../activities/shift/node';
+import { Database } from '../../activities/store/database';
+import { NodeMetrics } from '../../activities/telemetry';
+import type { TemporalLink } from '../../activities/temporal';
+import { defineTracker } from '../../client';
+import type { ShiftResult } from '../../workflows/tracker/contract';
+import { Stack } from '../support/stack';
+import { rowOf } from './shift-kit';
+
+const log = pino({ level: 'silent' });
+const look = defineTracker({ name: 't', operations: { look: { every: '1s', run: () => ({ value: 1 }) } } });
+
+let stack: Stack;
+let database: Database;
+let node: Node;
+beforeAll(async () => {
+  stack = await Stack.start();
+  database = new Database({ url: stack.servers.databaseUrl, log });
+  const { options } = rowOf(look);
+  await stack.sql(`insert into longwatch.tracker (name, options) values ('t', $1)`, [
+    JSON.stringify({ ...options, heartbeatTimeoutMs: 30_000, shiftMs: 120_000, historyEvents: 777 }),
+  ]);
+  node = new Node({
+    node: { name: 'n', host: 'h', pid: 1, metricsUrl: null },
+    database,
+    values: database,
+    trackers: [look],
+    log,
+    metrics: new NodeMetrics(),
+    isolation: new Isolation({ filename: '', workerData: {}, threads: 1 }),
+    watchdog: undefined,
+    nodeConcurrency: 100,
+  });
+  await node.start();
+});
+afterAll(async () => {
+  await node.close();
+  await database.close();
+  await stack.close();
+});
+
+function keep(attempt: number, shift: number, durationMs: number): Promise<ShiftResult> {
+  const temporal = { isCurrent: () => Promise.resolve(true), reachable: () => Promise.resolve(true) };
+  const environment = new MockActivityEnvironment({ attempt, heartbeatTimeoutMs: 5_000 });
+  return environment.run(() =>
+    keepShift(
+      { node, database, temporal: temporal as unknown as TemporalLink, log },
+      { tracker: 't', pool: 0, shift, durationMs },
+    ),
+  ) as Promise<ShiftResult>;
+}
+const OPTIONS = { heartbeatTimeoutMs: 30_000, shiftMs: 120_000, historyEvents: 777 };
+
+test('a shift that is tried again with a heartbeat time-out that has been changed hands back and says which holds now', async () => {
+  expect(await keep(2, 1, 60_000)).toMatchObject({ end: 'handed back', options: OPTIONS });
+});
+
+test('the first attempt keeps the pool, whatever was changed; its result says what holds now', async () => {
+  expect(await keep(1, 2, 50)).toMatchObject({ end: 'elapsed', options: OPTIONS });
+});

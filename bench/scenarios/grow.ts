@@ -36,11 +36,12 @@ export const scenario = defineScenario({
     const idle = await during(watch.stack, () => bench.sleep(3_000));
     const one = await during(watch.stack, () => splitPools(database, { tracker: 'large', members: POOLS * 5_000 + 1 }));
     const double = await during(watch.stack, () => splitPools(database, { tracker: 'large', members: POOLS * 10_000 }));
-    return [...readings('one split', one, idle), ...readings(`${POOLS - 1} splits in a row`, double, idle)];
+    // A split is what must be short; in a row of them, the longest of many says more of the machine.
+    return [...readings('one split', one, idle, '<= 10 ms'), ...readings(`${POOLS - 1} splits in a row`, double, idle)];
   },
 });
 
-function readings(what: string, seen: Seen, idle: Seen): Reading[] {
+function readings(what: string, seen: Seen, idle: Seen, lock?: string): Reading[] {
   const reference = { reference: idle.lockedMs, referenceName: 'without a split' };
   return [
     { measure: `${what}, all of it, recounts too`, ours: seen.tookMs, unit: 'ms' },
@@ -49,7 +50,7 @@ function readings(what: string, seen: Seen, idle: Seen): Reading[] {
       ours: seen.lockedMs,
       unit: 'ms',
       ...reference,
-      target: '<= 10 ms',
+      target: lock,
     },
     {
       measure: `${what}, longest without a flush beside`,

@@ -52,7 +52,7 @@ function keep(attempt: number, shift: number, durationMs: number): Promise<Shift
       { node, database, temporal: temporal as unknown as TemporalLink, log },
       { tracker: 't', pool: 0, shift, durationMs },
     ),
-  ) as Promise<ShiftResult>;
+  );
 }
 const OPTIONS = { heartbeatTimeoutMs: 30_000, shiftMs: 120_000, historyEvents: 777 };
 

@@ -1,0 +1,123 @@
+/**
+ * A node (`activities/shift/node.ts`) on the real PostgreSQL in a process of its own, with as many pools as a scenario wants and without
+ * Temporal: what thousands of pools cost the node itself can be read without waiting for thousands of workflows. Used by `idle`
+ * and `fair`.
+ */
+import { pino } from 'pino';
+import { createUpstream } from '../../activities/upstream';
+import { takeFence } from '../../activities/durable/fence';
+import { Isolation } from '../../activities/shift/isolate';
+import { Node } from '../../activities/shift/node';
+import { PoolShift } from '../../activities/shift/pool-shift';
+import { Database, run, type Statement } from '../../activities/store/database';
+import type { FreshnessRow } from '../../activities/store/members';
+import { readTracker } from '../../activities/store/trackers';
+import { NodeMetrics } from '../../activities/telemetry';
+import { defineTracker, resolveConfig, type Run, type TrackerDefinition } from '../../client';
+import { serve } from '../harness/child';
+
+export interface NodeSetup {
+  databaseUrl: string;
+  /** Runs at once, of all trackers. */
+  places: number;
+  trackers: TrackerSetup[];
+}
+
+export interface TrackerSetup {
+  name: string;
+  pools: number;
+  /** In each pool. */
+  members: number;
+  operations: number;
+  every: string;
+  timeout: string;
+  /** Without one, a run makes its value up. */
+  origin?: string;
+  connections?: number;
+}
+
+const TRACKER: Statement = {
+  name: 'bench-tracker',
+  text: 'insert into longwatch.tracker (name, options, pools) values ($1, $2, $3)',
+};
+const POOLS: Statement = {
+  name: 'bench-pools',
+  text: 'insert into longwatch.pool (tracker, pool) select $1, generate_series(0, $2::int - 1)',
+};
+const MEMBERS: Statement = {
+  name: 'bench-members',
+  text: `insert into longwatch.member (tracker, id, hash, stamp, roster_version)
+         select $1, 'm' || i, 0, 1, 0 from generate_series(1, $2::int) i returning key::int, id`,
+};
+
+const log = pino({ level: 'warn' }, pino.destination(2));
+let node: Node;
+
+async function start(setup: NodeSetup): Promise<void> {
+  const definitions = setup.trackers.map(define);
+  const database = new Database({ url: setup.databaseUrl, log });
+  node = new Node({
+    node: { name: 'bench', host: 'localhost', pid: process.pid, metricsUrl: null },
+    database,
+    trackers: definitions,
+    log,
+    metrics: new NodeMetrics(),
+    isolation: new Isolation({ filename: '', workerData: {}, threads: 2 }),
+    watchdog: undefined,
+    nodeConcurrency: setup.places,
+  });
+  await node.start();
+  for (const [i, tracker] of setup.trackers.entries()) await keepAll(database, tracker, definitions[i]!);
+}
+
+function define({ name, operations, every, timeout, origin, connections }: TrackerSetup): TrackerDefinition {
+  const upstream = origin === undefined ? undefined : createUpstream({ origin, connections });
+  const look: Run = async ({ id }) => ({ value: upstream ? (await upstream.get(`/characters/${id}`)).body : id });
+  const names = Array.from({ length: operations }, (_, i) => `look${i + 1}`);
+  return defineTracker({
+    name,
+    operations: Object.fromEntries(names.map((operation) => [operation, { every, timeout, run: look }])),
+  });
+}
+
+/** Every pool of a tracker, its members just fetched. */
+async function keepAll(database: Database, setup: TrackerSetup, definition: TrackerDefinition): Promise<void> {
+  const { options } = resolveConfig({ trackers: [definition] }).trackers[0]!;
+  const tracker = await database.transaction(async (db) => {
+    await run(db, TRACKER, [setup.name, JSON.stringify(options), setup.pools]);
+    await run(db, POOLS, [setup.name, setup.pools]);
+    return readTracker(db, setup.name);
+  });
+  const keys = await database.rows<{ key: number; id: string }>(MEMBERS, [setup.name, setup.pools * setup.members]);
+  node.trackers.set(setup.name, tracker!);
+  for (let pool = 0; pool < setup.pools; pool++) {
+    const claim = { tracker: setup.name, pool, runId: 'bench', shift: 1, attempt: 1, node: 'bench' };
+    const held = await takeFence(database, claim, () => Promise.resolve(true));
+    const latenessOf = (name: string, operation: string) => node.latenessOf(name, operation);
+    const shift = new PoolShift({ claim, held, definition, tracker: tracker!, host: node, log, latenessOf }, tracker!);
+    const now = node.clock.now();
+    const rows = keys.slice(pool * setup.members, (pool + 1) * setup.members);
+    const members = rows.map(({ key, id }) => ({ key, id, removed: false, addedAt: now }));
+    shift.loadAll(
+      members,
+      rows.flatMap(({ key }) => Object.keys(definition.operations).map((name) => fresh(key, name, now))),
+    );
+    node.join(shift, definition);
+  }
+}
+
+const fresh = (member: number, operation: string, now: number) =>
+  ({ member, operation, fetchedAt: now, expiresAt: null, heldUntil: null, failedAt: null, etag: null }) as FreshnessRow;
+
+serve({
+  start,
+  /** Processor time of this process so far, user and system, milliseconds. */
+  cpu: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1_000;
+  },
+  /** Runs by how late they began, over the last one to two minutes. */
+  late: (tracker: string) => node.latenessOf(tracker, 'look1').recent(node.clock.now()),
+  /** Holds of an operation that is none of these: what one more cost with thousands of loops. */
+  hold: (tracker: string) => node.holds.hold(tracker, 'look1', node.clock.now() + 3_600_000),
+});

@@ -100,6 +100,7 @@ export const SHOW: Statement = {
 export const STATUS_TRACKERS: Statement = {
   name: 'client-status-trackers',
   text: `select t.name, t.state, t.pools, t.options, t.changes, t.gate_open,
+                ${ms('now() - greatest(t.gate_checked_at, t.gate_next_at)')} as gate_age_ms,
                 coalesce(p.members, 0)::int as members,
                 coalesce(p.on_shift, 0)::int as on_shift, coalesce(p.quarantined, 0)::int as quarantined
          from longwatch.tracker t

@@ -83,6 +83,7 @@ interface TrackerRow {
   options: TrackerOptions;
   changes: Record<string, OptionChange['value']>;
   gate_open: boolean | null;
+  gate_age_ms: number | null;
   members: number;
   on_shift: number;
   quarantined: number;
@@ -170,7 +171,7 @@ async function summarize(
     quarantined: row.quarantined,
     paused: row.state === 'paused',
     holds,
-    gate: options.gate === null ? null : row.gate_open === null ? 'unknown' : row.gate_open ? 'open' : 'closed',
+    gate: gateOf(options, row),
     operations: operations.map(([name, operation]) => {
       const counted = stats.find((found) => found.tracker === row.name && found.operation === name);
       const late = mergeBuckets(counted?.late_buckets ?? []);
@@ -190,6 +191,13 @@ async function summarize(
       };
     }),
   };
+}
+
+/** An answer that is older than three times what it should be says nothing any more; the shifts see it so too. */
+function gateOf({ gate }: TrackerOptions, { gate_open: open, gate_age_ms: ageMs }: TrackerRow): TrackerSummary['gate'] {
+  if (gate === null) return null;
+  if (open === null || ageMs === null || ageMs > 3 * (gate.everyMs + gate.timeoutMs)) return 'unknown';
+  return open ? 'open' : 'closed';
 }
 
 /** Bucket by bucket sums over nodes. */

@@ -1,7 +1,10 @@
 /**
- * The upstream gate of a tracker: asked once for all pools, by the shift that keeps pool 0, and written to the tracker's
- * row under that pool's fence; every other shift reads it there. Closed until known. A check that fails leaves it as it is;
- * three failures in a row close it.
+ * The upstream gate of a tracker, one keeper for each tracker on a node. It is asked once for all pools, by the node that keeps pool 0, and
+ * written to the tracker's row under that pool's fence; every shift reads it there. Closed until known. A check that fails leaves
+ * it as it is; three failures in a row close it; one that throws a HoldError is not asked again before that is over.
+ *
+ * An answer that is older than three times what it should be is unknown, which is closed. So that this does not happen where pool 0 is
+ * in quarantine or starts nowhere, any node asks in its place when the answer grows old, one of them at a time by a claim in the row.
  */
 import type { Logger } from 'pino';
 import { NOTIFY_CHANNEL } from '../../workflows/tracker/contract';
@@ -9,50 +12,129 @@ import type { GateDefinition } from '../../workers/config/definition';
 import type { GateOptions } from '../../workflows/tracker/options';
 import { lockFence } from '../durable/fence';
 import { errorOf } from '../failures';
-import type { Database } from '../store/database';
-import { notify, readTracker, setGate } from '../store/trackers';
+import type { Database, Queryable } from '../store/database';
+import { claimGate, gateClaim, holdGate, notify, readGate, readTracker, setGate } from '../store/trackers';
+import { boundedHold, HoldError } from '../upstream/errors';
 import type { PoolShift } from './pool-shift';
 
 const FAILURES_TO_CLOSE = 3;
+/** An answer counts for so many times as long as the next one should take at most, and others ask after so many. */
+const UNKNOWN_AFTER = 3;
+const OLD_AFTER = 2;
+/** When the answer could not be written. Milliseconds. */
+const WRITE_AGAIN_MS = 1_000;
+
+/** With what right an answer is written: the fence of pool 0, or a claim. */
+type Right = { shift: PoolShift } | { claim: string };
+
+export interface GateHost {
+  readonly clock: { now(): number };
+  readonly database: Database;
+  /** The shifts of the tracker on this node. */
+  shifts(): PoolShift[];
+  onError(error: Error): void;
+  readonly log: Logger;
+}
 
 export class GateKeeper {
+  /** Until when the last answer counts; epoch milliseconds by the node's clock. */
+  knownUntil = 0;
   private nextAt = 0;
-  private asking = false;
+  /** The upstream is not to be asked before. */
+  private askAfter = 0;
+  private looked = false;
+  private busy = false;
   private failures = 0;
 
   constructor(
-    private readonly database: Database,
-    private readonly shift: PoolShift,
+    private readonly tracker: string,
     private readonly definition: GateDefinition,
-    private readonly onError: (error: Error) => void,
-    private readonly log: Logger,
+    private readonly host: GateHost,
   ) {}
 
-  /** Asks when it is time. Called by the node's tick. */
+  /** Asks, or looks whether somebody has, when it is time. Called by the node's tick. */
   tick(now: number, options: GateOptions | null): void {
-    if (options === null || this.asking || now < this.nextAt || this.shift.isOver) return;
+    if (options === null || this.busy || now < this.nextAt) return;
     this.nextAt = now + options.everyMs;
-    this.asking = true;
-    void this.ask(options).finally(() => (this.asking = false));
+    this.busy = true;
+    void this.turn(options)
+      .catch((thrown: unknown) => this.host.log.error({ err: errorOf(thrown) }, 'the gate could not be looked after'))
+      .finally(() => (this.busy = false));
   }
 
-  private async ask(options: GateOptions): Promise<void> {
+  private async turn(options: GateOptions): Promise<void> {
+    const term = options.everyMs + options.timeoutMs;
+    const shift = this.host.shifts().find((each) => each.claim.pool === 0 && !each.isOver);
+    if (!shift || !this.looked) {
+      const ageMs = await this.look(term);
+      if (!shift && ageMs === 'unreachable') {
+        // Nobody can tell this node what another was answered.
+        if (this.host.clock.now() + options.everyMs > this.knownUntil) await this.ask(options, undefined);
+        return;
+      }
+      if (!shift) {
+        if (ageMs !== null && ageMs !== 'unreachable' && ageMs < OLD_AFTER * term) return;
+        const claim = await this.host.database
+          .transaction((db) => claimGate(db, this.tracker, OLD_AFTER * term, term))
+          .catch(() => undefined);
+        if (claim !== undefined) await this.ask(options, { claim });
+        return;
+      }
+    }
+    if (this.host.clock.now() >= this.askAfter) await this.ask(options, { shift });
+  }
+
+  /** What the row says. */
+  private async look(termMs: number): Promise<number | null | 'unreachable'> {
+    try {
+      const { ageMs, waitMs } = await this.host.database.transaction((db) => readGate(db, this.tracker));
+      const now = this.host.clock.now();
+      this.looked = true;
+      this.askAfter = now + waitMs;
+      this.know(ageMs === null ? 0 : now - ageMs + UNKNOWN_AFTER * termMs);
+      return ageMs;
+    } catch {
+      return 'unreachable';
+    }
+  }
+
+  private async ask(options: GateOptions, right: Right | undefined): Promise<void> {
     let open: boolean | undefined;
     try {
       open = await this.check(options.timeoutMs);
       this.failures = 0;
     } catch (thrown) {
-      this.failures++;
-      this.onError(errorOf(thrown));
-      if (this.failures >= FAILURES_TO_CLOSE) open = false;
+      const error = errorOf(thrown);
+      this.host.onError(error);
+      if (error instanceof HoldError) return this.hold(boundedHold(error.afterMs), options, right);
+      if (++this.failures >= FAILURES_TO_CLOSE) open = false;
     }
-    if (open === undefined || this.shift.isOver) return;
+    if (open === undefined || (right && 'shift' in right && right.shift.isOver)) return;
+    const until = this.host.clock.now() + UNKNOWN_AFTER * (options.everyMs + options.timeoutMs);
+    if (right === undefined) {
+      this.know(open ? until : 0);
+      return;
+    }
     try {
-      await this.write(open);
+      if (await this.write(right, (db) => this.store(db, open))) this.know(until);
     } catch (thrown) {
-      this.nextAt = 0;
-      this.log.warn({ err: errorOf(thrown) }, 'the gate could not be written; asking again');
+      this.nextAt = this.host.clock.now() + Math.min(WRITE_AGAIN_MS, options.everyMs);
+      // Meanwhile this node goes by what it heard itself.
+      this.know(open ? until : 0);
+      this.host.log.warn({ err: errorOf(thrown) }, 'the gate could not be written; asking again');
     }
+  }
+
+  /** The upstream does not want to be asked: nobody does for so long, and what is known stays. */
+  private async hold(forMs: number, options: GateOptions, right: Right | undefined): Promise<void> {
+    const now = this.host.clock.now();
+    this.askAfter = now + forMs;
+    this.nextAt = Math.max(this.nextAt, Math.min(this.askAfter, now + options.everyMs));
+    if (this.knownUntil > now) this.know(this.askAfter + UNKNOWN_AFTER * (options.everyMs + options.timeoutMs));
+    if (right === undefined) return;
+    await this.write(right, (db) => holdGate(db, this.tracker, forMs)).catch((thrown: unknown) =>
+      this.host.log.warn({ err: errorOf(thrown) }, 'the gate’s hold could not be written'),
+    );
   }
 
   private async check(timeoutMs: number): Promise<boolean> {
@@ -67,7 +149,7 @@ export class GateKeeper {
     });
     let open: unknown;
     try {
-      const answer = this.definition.check({ signal: controller.signal, log: this.log });
+      const answer = this.definition.check({ signal: controller.signal, log: this.host.log });
       open = await Promise.race([answer, late]);
     } finally {
       // A check that has answered, or thrown, leaves no time-out behind that nobody would catch.
@@ -78,14 +160,30 @@ export class GateKeeper {
     return open;
   }
 
-  private async write(open: boolean): Promise<void> {
-    const { tracker } = this.shift.claim;
-    await this.database.transaction(async (db) => {
+  private async store(db: Queryable, open: boolean): Promise<void> {
+    const row = await readTracker(db, this.tracker);
+    await setGate(db, this.tracker, open);
+    if (row?.gateOpen !== open) await notify(db, NOTIFY_CHANNEL, { tracker: this.tracker });
+  }
+
+  /** @returns false: the right is lost, and nothing was written. */
+  private write(right: Right, work: (db: Queryable) => Promise<void>): Promise<boolean> {
+    return this.host.database.transaction(async (db) => {
       // The tracker's row first, as everywhere: a flush never waits for it, so nothing waits in a circle.
-      const row = await readTracker(db, tracker, 'all');
-      if (!row || !(await lockFence(db, this.shift.holding))) return;
-      await setGate(db, tracker, open);
-      if (row.gateOpen !== open) await notify(db, NOTIFY_CHANNEL, { tracker });
+      const row = await readTracker(db, this.tracker, 'all');
+      if (!row) return false;
+      const mine =
+        'claim' in right
+          ? (await gateClaim(db, this.tracker)) === right.claim
+          : await lockFence(db, right.shift.holding);
+      if (!mine) return false;
+      await work(db);
+      return true;
     });
+  }
+
+  private know(until: number): void {
+    this.knownUntil = until;
+    for (const shift of this.host.shifts()) shift.knowGateUntil(until);
   }
 }

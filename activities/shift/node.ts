@@ -4,7 +4,7 @@
  * and takes them out.
  */
 import type { Logger } from 'pino';
-import type { ErrorContext, RunContext, TrackerDefinition } from '../../workers/config/definition';
+import type { ErrorContext, GateDefinition, RunContext, TrackerDefinition } from '../../workers/config/definition';
 import type { ChangeNotice } from '../../workflows/tracker/contract';
 import type { BufferFeed } from '../buffer/feed';
 import { errorOf } from '../failures';
@@ -75,7 +75,8 @@ export class Node implements OperationHost {
   readonly totals = new NodeTotals();
   readonly definitions: ReadonlyMap<string, TrackerDefinition>;
   private readonly latenesses = new Map<string, Lateness>();
-  private readonly gates = new Map<PoolShift, GateKeeper>();
+  /** By tracker: those that have a gate, and shifts here. */
+  private readonly gates = new Map<string, GateKeeper>();
   private readonly listener: Listener;
   private readonly told: Told;
   private ticker: NodeJS.Timeout | undefined;
@@ -144,16 +145,31 @@ export class Node implements OperationHost {
   join(shift: PoolShift, definition: TrackerDefinition): void {
     this.shifts.add(shift);
     if (this.ticker && this.shifts.size === 1) this.startTicker();
-    if (definition.gate && shift.claim.pool === 0) {
-      const report = (error: Error) =>
-        this.report(error, { tracker: definition.name, pool: 0, node: this.node.name }, definition);
-      this.gates.set(shift, new GateKeeper(this.options.database, shift, definition.gate, report, shift.log));
-    }
+    if (!definition.gate) return;
+    let gate = this.gates.get(definition.name);
+    if (!gate) this.gates.set(definition.name, (gate = this.gateOf(definition, definition.gate)));
+    shift.knowGateUntil(gate.knownUntil);
+  }
+
+  private gateOf({ name }: TrackerDefinition, gate: GateDefinition): GateKeeper {
+    const shifts = (): PoolShift[] => [...this.shifts].filter((shift) => shift.trackerName === name);
+    const definition = this.definitions.get(name);
+    return new GateKeeper(name, gate, {
+      clock: this.clock,
+      database: this.options.database,
+      shifts,
+      onError: (error) => {
+        if (definition) this.report(error, { tracker: name, node: this.node.name }, definition);
+      },
+      log: this.log.child({ tracker: name }),
+    });
   }
 
   leave(shift: PoolShift): void {
     this.shifts.delete(shift);
-    this.gates.delete(shift);
+    const { trackerName } = shift;
+    const isLast = (): boolean => ![...this.shifts].some((other) => other.trackerName === trackerName);
+    if (this.gates.has(trackerName) && isLast()) this.gates.delete(trackerName);
     this.totals.retire(shift);
     if (this.ticker && this.shifts.size === 0) this.startTicker();
   }
@@ -233,14 +249,7 @@ export class Node implements OperationHost {
     this.ring.tick(now);
     if (now - this.lookedAt >= LOOK_MS || now < this.lookedAt) {
       this.lookedAt = now;
-      for (const [shift, gate] of this.gates) {
-        try {
-          gate.tick(now, shift.options.gate);
-        } catch (thrown) {
-          // A mistake of ours, not of the check: the shift crashes and is taken over.
-          shift.end(errorOf(thrown));
-        }
-      }
+      for (const [tracker, gate] of this.gates) gate.tick(now, this.trackers.get(tracker)?.options.gate ?? null);
       this.lookAtRounds();
       this.told.tick(now);
     }

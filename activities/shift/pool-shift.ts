@@ -53,6 +53,7 @@ export class PoolShift implements OperationShift {
   /** A flush looks at this shift even if it has no results. */
   hinted = false;
   private over = false;
+  private gateKnownUntil = Infinity;
   private still = false;
   /** Operations that this worker's config does not have; each is told of once. */
   private readonly unknown = new Set<string>();
@@ -232,7 +233,18 @@ export class PoolShift implements OperationShift {
   closed(): 'paused' | 'gate' | 'over' | undefined {
     if (this.over || this.still) return 'over';
     if (this.tracker.state === 'paused') return 'paused';
-    return this.tracker.options.gate !== null && this.tracker.gateOpen !== true ? 'gate' : undefined;
+    if (this.tracker.options.gate === null) return undefined;
+    const known = this.gateKnownUntil === Infinity || this.setup.host.clock.now() <= this.gateKnownUntil;
+    return known && this.tracker.gateOpen === true ? undefined : 'gate';
+  }
+
+  /** Until when the gate's answer counts; after that it is unknown, which is closed. Told by the node's `gate.ts`. */
+  knowGateUntil(until: number): void {
+    const now = this.setup.host.clock.now();
+    const same = until >= now === this.gateKnownUntil >= now;
+    this.gateKnownUntil = until;
+    if (same) return;
+    for (const loop of this.loops.values()) loop.recheck(now);
   }
 
   loop(name: string): OperationLoop | undefined {

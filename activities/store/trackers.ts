@@ -1,6 +1,6 @@
 /**
  * A tracker's row: its state, layout, options and gate. Written by the root workflow's activities
- * (`roster/commands.ts`) and, the gate, by pool 0's shift; read by every shift when `version` has grown.
+ * (`roster/commands.ts`) and, the gate, by the node that asks it (`shift/gate.ts`); read by every shift when `version` has grown.
  */
 import type { ChangeNotice, TrackerState } from '../../workflows/tracker/contract';
 import { withChanges, type OptionChange, type TrackerOptions } from '../../workflows/tracker/options';
@@ -63,9 +63,34 @@ const SET_POOLS: Statement = {
 const SET_GATE: Statement = {
   name: 'tracker-set-gate',
   text: `update longwatch.tracker
-         set version = version + (gate_open is distinct from $2)::int, gate_open = $2, gate_checked_at = now()
+         set version = version + (gate_open is distinct from $2)::int, gate_open = $2, gate_checked_at = now(),
+             gate_next_at = null
          where name = $1
          returning version::float8 as version`,
+};
+/** How old the answer is: of the last time that it was given, or that it was not to be asked for. */
+const READ_GATE: Statement = {
+  name: 'tracker-read-gate',
+  text: `select (extract(epoch from now() - greatest(gate_checked_at, gate_next_at)) * 1000)::float8 as age_ms,
+                greatest(0, extract(epoch from gate_next_at - now()) * 1000)::float8 as wait_ms
+         from longwatch.tracker where name = $1`,
+};
+/** Only one of those who find the answer old asks: whoever comes second finds it claimed. */
+const CLAIM_GATE: Statement = {
+  name: 'tracker-claim-gate',
+  text: `update longwatch.tracker set gate_next_at = now() + make_interval(secs => $3::float8 / 1000)
+         where name = $1
+           and coalesce(greatest(gate_checked_at, gate_next_at), '-infinity')
+               < now() - make_interval(secs => $2::float8 / 1000)
+         returning extract(epoch from gate_next_at)::text as claim`,
+};
+const GATE_CLAIM: Statement = {
+  name: 'tracker-gate-claim',
+  text: `select extract(epoch from gate_next_at)::text as claim from longwatch.tracker where name = $1`,
+};
+const HOLD_GATE: Statement = {
+  name: 'tracker-hold-gate',
+  text: `update longwatch.tracker set gate_next_at = now() + make_interval(secs => $2::float8 / 1000) where name = $1`,
 };
 const NOTIFY: Statement = { name: 'notify', text: `select pg_notify($1, $2)` };
 
@@ -154,6 +179,31 @@ export async function setPools(db: Queryable, name: string, pools: number): Prom
 
 export async function setGate(db: Queryable, name: string, open: boolean): Promise<void> {
   await run(db, SET_GATE, [name, open]);
+}
+
+/** @returns how old the answer is (null: there is none), and for how long nobody is to ask; milliseconds */
+export async function readGate(db: Queryable, name: string): Promise<{ ageMs: number | null; waitMs: number }> {
+  const [row] = await run<{ age_ms: number | null; wait_ms: number | null }>(db, READ_GATE, [name]);
+  return { ageMs: row?.age_ms ?? null, waitMs: row?.wait_ms ?? 0 };
+}
+
+/** Takes over the asking where the answer is older than `oldMs`. @returns the claim; undefined: somebody else has it. */
+export async function claimGate(
+  db: Queryable,
+  name: string,
+  oldMs: number,
+  forMs: number,
+): Promise<string | undefined> {
+  return (await run<{ claim: string }>(db, CLAIM_GATE, [name, oldMs, forMs]))[0]?.claim;
+}
+
+export async function gateClaim(db: Queryable, name: string): Promise<string | null> {
+  return (await run<{ claim: string | null }>(db, GATE_CLAIM, [name]))[0]?.claim ?? null;
+}
+
+/** The upstream asked not to be asked for so long: nobody does, and the last answer counts meanwhile. */
+export async function holdGate(db: Queryable, name: string, forMs: number): Promise<void> {
+  await run(db, HOLD_GATE, [name, forMs]);
 }
 
 /** Bytes: PostgreSQL refuses a payload of 8,000, and the whole transaction with it. */

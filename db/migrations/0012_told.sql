@@ -25,6 +25,10 @@ create table if not exists longwatch.refetch (
 );
 create index if not exists refetch_asked on longwatch.refetch (asked_at);
 
+-- Until when nobody asks the gate: the upstream said so, or somebody is about to. Until a while after it the last answer counts.
+alter table longwatch.tracker add column if not exists gate_next_at timestamptz;
+
 -- Down Migration
+alter table longwatch.tracker drop column if exists gate_next_at;
 drop table if exists longwatch.refetch;
 drop table if exists longwatch.hold;

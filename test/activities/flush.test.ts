@@ -230,8 +230,6 @@ describe('a result that the store will not have harms nobody else (TR-C3)', () =
 describe('a buffer’s key is the user’s code (BU-H8)', () => {
   const KEYS: [string, (entry: { value: { name: string } }) => string][] = [
     ['throws', (entry) => entry.value.name.toLowerCase()],
-    ['has a NUL', (entry) => entry.value?.name ?? '\0'],
-    ['has half of a pair', (entry) => entry.value?.name ?? '\ud800'],
     [
       'throws nothing',
       (entry) => {
@@ -259,6 +257,23 @@ describe('a buffer’s key is the user’s code (BU-H8)', () => {
       expect((await entriesFed()).map(({ id }) => id).sort()).toEqual(['a', 'bad', 'c']);
     },
   );
+});
+
+test.each([
+  ['a NUL', '\0'],
+  ['half of a pair', '\ud800'],
+  ['more than an index takes', 'k'.repeat(4_000)],
+])('a key that has %s is a key: no value and no entry fails for it', async (_what, text) => {
+  const clock = new TestClock();
+  const look = trackerOf(({ id }) => ({ value: { name: id } }));
+  const kit = await poolOf(0, ['a', 'odd', 'c'], look, clock);
+  const { writer, outcomes } = writerOf([kit], database, {
+    feed: feedOf(look, kit.host.clock, ((entry: { id: string }) => (entry.id === 'odd' ? text : entry.id)) as never),
+  });
+  await kit.pass(20);
+  await writer.flush();
+  expect(outcomes).toMatchObject([{ rows: 3 }]);
+  expect((await entriesFed()).map(({ id }) => id).sort()).toEqual(['a', 'c', 'odd']);
 });
 
 function feedOf(

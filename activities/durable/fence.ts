@@ -208,7 +208,7 @@ const ownOf = ({ claim, token }: Holding): unknown[] => [
 
 /** Notes a clean end. The next shift takes the fence whether or not this was reached. */
 export async function releaseFence(database: Database, claim: Claim, token: number): Promise<void> {
-  await database.rows(RELEASE, ownOf({ claim, token }));
+  await database.transaction((db) => run(db, RELEASE, ownOf({ claim, token })), { lockTimeoutMs: TAKE_WAIT_MS });
 }
 
 /** Crashes in a row that put a pool in quarantine. */

@@ -59,6 +59,7 @@ export class PoolShift implements OperationShift {
   private readonly unknown = new Set<string>();
   private broken = false;
   private refusedAt: number | undefined;
+  private refusals = 0;
   /** Where its members lie, by the layout that was looked at last. */
   private slots: Slots | undefined;
 
@@ -101,18 +102,23 @@ export class PoolShift implements OperationShift {
   checked(at: number): void {
     this.checkedAt = at;
     this.refusedAt = undefined;
+    this.refusals = 0;
     this.notBefore = 0;
   }
 
   /** A flush that began then could not write for this shift. What was never tried is not refused. */
   refused(at: number): void {
     this.refusedAt ??= at;
+    this.refusals++;
     this.notBefore = at + RETRY_ALONE_MS;
   }
 
-  /** For how long nothing could be written, milliseconds. */
+  /**
+   * For how long nothing could be written, milliseconds. One refusal says nothing of how long: the flush may have stood still, with the
+   * whole process, until PostgreSQL ended it.
+   */
   refusedFor(now: number): number {
-    return this.refusedAt === undefined ? 0 : now - this.refusedAt;
+    return this.refusedAt === undefined || this.refusals < 2 ? 0 : now - this.refusedAt;
   }
 
   /** Nothing of it can be written any more (a newer holder has the pool; or others can be written, and it cannot): no flush looks at it again. */

@@ -3,6 +3,7 @@
  * left. Called by the node and by shifts that end; `flush.ts` is the flush itself, on a connection that nobody else can take.
  */
 import { performance } from 'node:perf_hooks';
+import { errorOf } from '../failures';
 import type { Database } from '../store/database';
 import { Flush, type Flushed, type FlushHost } from './flush';
 
@@ -76,13 +77,23 @@ export class Writer {
     this.timer = undefined;
     this.again = false;
     this.began = performance.now();
-    this.flushing = this.flushOnce().then((flushed) => {
-      this.flushing = undefined;
-      const { more, error } = flushed;
-      this.schedule(error ? RETRY_MS : more ? 0 : this.again ? this.hintIn() : this.interval());
-      return flushed;
-    });
+    this.flushing = this.flushOnce()
+      .catch((thrown: unknown) => this.unexpected(thrown))
+      .then((flushed) => {
+        this.flushing = undefined;
+        const { more, error } = flushed;
+        this.schedule(error ? RETRY_MS : more ? 0 : this.again ? this.hintIn() : this.interval());
+        return flushed;
+      });
     return this.flushing;
+  }
+
+  /** A mistake of ours must not end the flushes of a node. */
+  private unexpected(thrown: unknown): Flushed {
+    const error = errorOf(thrown);
+    this.host.log.error({ err: error }, 'a flush broke off');
+    this.host.flushed({ error });
+    return { rows: 0, more: false, error };
   }
 
   private hintIn(): number {

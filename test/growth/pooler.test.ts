@@ -72,13 +72,20 @@ withPooler('through PgBouncer in transaction mode', () => {
     await pooler?.stop();
   });
 
-  const open = (options: { direct: boolean; statementTimeoutMs?: number }): Database =>
+  const open = (options: {
+    direct: boolean;
+    statementTimeoutMs?: number;
+    idleTimeoutMs?: number;
+    lockTimeoutMs?: number;
+  }): Database =>
     new Database({
       url: pooler.url,
       directUrl: options.direct ? durable.stack.servers.databaseUrl : undefined,
       log,
       connections: 8,
       statementTimeoutMs: options.statementTimeoutMs,
+      idleTimeoutMs: options.idleTimeoutMs,
+      lockTimeoutMs: options.lockTimeoutMs,
     });
 
   test('a tracker of five pools on two workers: every id is fetched, and a removal and a pause are heard', async () => {
@@ -152,6 +159,28 @@ withPooler('through PgBouncer in transaction mode', () => {
         ),
       );
       expect(new Set(limits.flat().map((row) => row.limit))).toEqual(new Set(['0']));
+    } finally {
+      await database.close();
+    }
+  });
+
+  test('whoever freezes in a transaction lets go of its locks, and nobody waits long for one, through the pooler too', async () => {
+    const database = open({ direct: true, idleTimeoutMs: 500, lockTimeoutMs: 200 });
+    const lock = { name: 'lock', text: 'select id from player where id = $1 for update' };
+    try {
+      let waited: unknown;
+      const frozen = database.transaction(async (db) => {
+        await db.query({ ...lock, values: [1] });
+        waited = await database
+          .transaction((other) => other.query({ ...lock, values: [1] }))
+          .catch((error: unknown) => error);
+        // It does not come back within its time.
+        await new Promise((resolve) => setTimeout(resolve, 600));
+        await db.query({ ...lock, values: [2] });
+      });
+      await expect(frozen).rejects.toMatchObject({ type: 'StoreUnavailable' });
+      expect(waited).toMatchObject({ code: '55P03' });
+      await database.transaction((db) => db.query({ ...lock, values: [1] }));
     } finally {
       await database.close();
     }

@@ -8,7 +8,6 @@ import type { Json } from '../../workflows/buffer/contract';
 import type { BufferFeed, FedEntry, FeedMark } from '../buffer/feed';
 import { errorOf } from '../failures';
 import type { Queryable } from '../store/database';
-import { unstorable } from '../store/text';
 import type { Clock } from './clock';
 import type { Portion } from './flush';
 import type { OperationLoop } from './operation';
@@ -21,7 +20,7 @@ export class ValueFeed {
     private readonly trackers: ReadonlyMap<string, TrackerDefinition>,
     private readonly buffers: BufferFeed,
     private readonly clock: Clock,
-    /** A `key` function that threw, or gave what cannot be a key; its entry goes on without one. */
+    /** A `key` function that threw; its entry goes on without one. */
     private readonly keyFailed: (error: Error, buffer: string, operation: OperationLoop, id: string) => void,
   ) {}
 
@@ -45,11 +44,6 @@ export class ValueFeed {
           let key: string | null = null;
           try {
             key = this.buffers.keyOf(buffer, value);
-            const wrong = key === null ? undefined : unstorable(key);
-            if (wrong !== undefined) {
-              key = null;
-              throw new TypeError(`the key that buffer ${buffer} gives to this value ${wrong}`);
-            }
           } catch (thrown) {
             this.keyFailed(errorOf(thrown), buffer, loop, value.id);
           }

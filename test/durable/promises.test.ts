@@ -99,7 +99,10 @@ describe('a lease in an outage', () => {
   });
 
   test('an attempt that has not begun is given back when the database answers, and nobody is told before', async () => {
-    fails(one, 'task-settle', 4);
+    let left = 5;
+    one.database.before = ({ name }) => {
+      if (name === 'task-renew' || (name === 'task-settle' && left-- > 0)) throw gone();
+    };
     const job: TestJob = { task: 'late-back/1', ttlMs: 400, renewMs: 150, run: () => 'ran' };
     const prepare = () => Promise.reject(gone());
     expect(typeOf(await caught(one.call({ ...job, prepare })))).toBe('HandedBack');

@@ -17,7 +17,7 @@ export interface Acquired {
   lastError: StoredError | null;
 }
 
-/** The lease is renewed before the code starts where more than this has passed since it was asked for. Milliseconds. */
+/** The lease is renewed before the code starts where more than this, or half of it, has passed since it was asked for. Milliseconds. */
 const START_GAP_MS = 500;
 /** How long a caller waits in its slot for the first one of its key; then Temporal waits. */
 const KEY_PATIENCE_MS = 30_000;
@@ -107,8 +107,8 @@ async function held(
   claim: Claim,
   takenAt: number,
 ): Promise<Lease> {
-  const { renewMs } = job.options.lease;
-  if (performance.now() - takenAt <= START_GAP_MS) return kit.leases.keep(claim, renewMs, takenAt);
+  const { renewMs, ttlMs } = job.options.lease;
+  if (performance.now() - takenAt <= Math.min(START_GAP_MS, ttlMs / 2)) return kit.leases.keep(claim, renewMs, takenAt);
   for (;;) {
     const askedAt = performance.now();
     let lost: string | undefined;

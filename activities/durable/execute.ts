@@ -16,7 +16,7 @@ import { type Lease, retryAfterMs } from './leases';
 import { FencedError } from './outcomes';
 import { isByReference, serialize } from './references';
 import { decide } from './retry';
-import { endRun, settleTask, type Claim, type Settlement, type StoredError } from './tasks';
+import { attemptStopped, endRun, settleTask, type Claim, type Settlement, type StoredError } from './tasks';
 import { LazyTransaction } from './transaction';
 
 export type { Caller, Job, Kit } from './job';
@@ -192,12 +192,12 @@ class Attempt {
     if (lease.lost.aborted) return this.fenced(new FencedError(await this.reasonOf()));
     if (error instanceof GivenUp) return this.givenUp(error);
     if (error instanceof HandBack) {
-      await this.persist({ to: 'waiting', error: stored(error), unused: undone });
+      await this.persist({ to: 'waiting', error: stored(error), unused: undone, lenient: true });
       return handedBack(error.message);
     }
     if (undone && isPassing(this.tx.used ? this.tx.troubleOf(error) : error)) {
       // Nothing of it is there, unless the commit itself was: then the task is not leased any more, and its result is.
-      const { reason } = await this.persist({ to: 'waiting', error: stored(error), unused: true });
+      const { reason } = await this.persist({ to: 'waiting', error: stored(error), unused: true, lenient: true });
       return handedBack(reason === null ? error.message : 'the end of its transaction was not seen');
     }
     const decision = error instanceof CancelledFailure ? undefined : decide(error, claim.used, this.job.options.retry);
@@ -220,7 +220,10 @@ class Attempt {
     const action = error.outcome;
     if (action === 'raise') return error;
     this.answers.emit({ event: 'fenced', action, reason: error.reason }, this.claim.used);
-    if (action === 'drop') return handedBack(error.message);
+    if (action === 'drop') {
+      await attemptStopped(this.kit.database, this.claim).catch(() => undefined);
+      return handedBack(error.message);
+    }
     if (action === 'discard') return this.discard(error);
     await this.persist({ to: 'waiting', error: stored(error), unused: this.undone, lenient: true });
     return handedBack(error.message);

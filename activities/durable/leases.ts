@@ -75,6 +75,9 @@ export class LeaseKeeper {
       dueAt: takenAt + renewMs,
       safeUntil: takenAt + claim.spec.ttlMs,
     };
+    // This very node may have it again, before it has noticed that it had lost it.
+    const before = this.held.get(claim.spec.task);
+    if (before) this.lose(before, 'attempt_mismatch');
     this.held.set(claim.spec.task, held);
     this.schedule(held.dueAt);
     this.watchEnd(held.safeUntil);

@@ -88,7 +88,10 @@ const SETTLE: Statement = {
   name: 'task-settle',
   text: `select * from longwatch.settle_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 };
-/** One statement for all leases of a node; what it does not find again is a lost lease, with its reason. */
+/**
+ * One statement for all leases of a node; what it does not find again is a lost lease, with its reason. One that has run out holds again
+ * where nobody has taken the task; a resource may be another task's by then.
+ */
 const RENEW: Statement = {
   name: 'task-renew',
   text: `with held as (
@@ -97,11 +100,13 @@ const RENEW: Statement = {
            update longwatch.task t set lease_expires_at = clock_timestamp() + held.ttl * interval '1 millisecond'
            from held
            where t.task = held.task and t.attempt = held.attempt and t.state = 'leased' and t.owner = $1
+             and (t.resource is null or t.lease_expires_at > clock_timestamp())
            returning t.task
          )
          select held.task,
                 case when t.task is null then 'not_found' when t.state <> 'leased' then 'not_leased'
-                     when t.owner is distinct from $1 then 'owner_mismatch' else 'attempt_mismatch' end as reason
+                     when t.owner is distinct from $1 then 'owner_mismatch' 
+                     when t.attempt <> held.attempt then 'attempt_mismatch' else 'lease_expired' end as reason
          from held left join longwatch.task t on t.task = held.task
          where not exists (select from renewed where renewed.task = held.task)`,
 };
@@ -113,6 +118,12 @@ const NOT_STARTED: Statement = {
              owner = case when ours then null else owner end, lease_expires_at = case when ours then null else lease_expires_at end
          from (select task, state = 'leased' and owner = $2 and attempt = $3 as ours from longwatch.task where task = $1 for update) as o
          where t.task = o.task`,
+};
+/** What was taken back while it ran has stopped: nobody need wait for the end of its lease. */
+const STOPPED: Statement = {
+  name: 'task-stopped',
+  text: `update longwatch.task set owner = null, lease_expires_at = null
+         where task = $1 and owner = $2 and attempt = $3 and state = 'discarded'`,
 };
 const RESULT: Statement = {
   name: 'task-result',
@@ -296,6 +307,10 @@ export async function renewTasks(database: Database, owner: string, claims: Clai
 
 export async function attemptNotStarted(database: Database, { spec, owner, attempt }: Claim): Promise<void> {
   await database.rows(NOT_STARTED, [spec.task, owner, attempt]);
+}
+
+export async function attemptStopped(database: Database, { spec, owner, attempt }: Claim): Promise<void> {
+  await database.rows(STOPPED, [spec.task, owner, attempt]);
 }
 
 /** Results by task, as JSON text; what is not there any more is missing. */

@@ -3,6 +3,8 @@
 alter table longwatch.task
   -- Of an effect that can be taken back: the workflows that rely on it; null: the one that made it. It is taken back for the last one only.
   add column users text[],
+  -- It got the result of this task, which has its key; it has none of its own.
+  add column made_by text,
   -- A compensation is taking it back: who comes with its key waits for what becomes of that.
   add column undoing boolean not null default false,
   -- The workflow has a reference in place of the result: kept until it has ended. The next look at whether it has.
@@ -41,6 +43,7 @@ declare
   v_valid boolean;
   v_used integer := 0;
   v_users text[];
+  v_target text := p_target;
   v_ttl interval := p_ttl_ms * interval '1 millisecond';
   v_retention interval := p_retention_ms * interval '1 millisecond';
   -- Far beyond any time-out and wait: what nobody came back for.
@@ -63,7 +66,8 @@ begin
   end if;
   select * into t from longwatch.task where task = p_task;
   if t.state in ('completed', 'resolved', 'failed', 'discarded') then
-    outcome := case t.state when 'failed' then 'failed' when 'discarded' then 'discarded' else 'done' end;
+    if t.made_by is not null then select * into t from longwatch.task where task = t.made_by; end if;
+    outcome := case t.state when 'failed' then 'failed' when 'completed' then 'done' when 'resolved' then 'done' else 'discarded' end;
     source := t.task; o_result := t.result; o_error := t.error;
     return;
   end if;
@@ -114,6 +118,16 @@ begin
       end if;
       if v_valid and not h.undoing then
         if p_undo and h.state <> 'failed' and not p_workflow = any(coalesce(h.users, array[h.workflow_id])) then
+          -- Where its workflow gives this call up it takes back what this call was given.
+          insert into longwatch.task as o (task, activity, workflow_id, run_id, state, made_by, expires_at)
+          values (p_task, p_activity, p_workflow, p_run, 'completed', h.task, h.expires_at)
+          on conflict (task) do update set state = 'completed', made_by = excluded.made_by, expires_at = excluded.expires_at,
+            owner = null, lease_expires_at = null, changed_at = now()
+          where o.state in ('leased', 'waiting');
+          if not found then
+            outcome := 'discarded';
+            return;
+          end if;
           update longwatch.task set users = coalesce(users, array[workflow_id]) || p_workflow where task = h.task;
         end if;
         outcome := case when h.state = 'failed' then 'failed' else 'done' end;
@@ -121,7 +135,7 @@ begin
         return;
       end if;
       if v_valid
-         or (h.state = 'leased' and h.lease_expires_at > clock_timestamp())
+         or (h.state in ('leased', 'discarded') and h.lease_expires_at > clock_timestamp())
          -- Between two attempts; when it does not come back, another may have the key.
          or (h.state = 'waiting' and coalesce(h.retry_at, h.changed_at) + v_ttl > clock_timestamp()) then
         update longwatch.idempotency set waited = true
@@ -165,7 +179,8 @@ begin
     on conflict do nothing;
   end loop;
   if t.state in ('completed', 'resolved', 'failed', 'discarded') then
-    outcome := case t.state when 'failed' then 'failed' when 'discarded' then 'discarded' else 'done' end;
+    if t.made_by is not null then select * into t from longwatch.task where task = t.made_by; end if;
+    outcome := case t.state when 'failed' then 'failed' when 'completed' then 'done' when 'resolved' then 'done' else 'discarded' end;
     source := t.task; o_result := t.result; o_error := t.error;
     return;
   elsif t.state = 'leased' and t.lease_expires_at > clock_timestamp() then
@@ -175,9 +190,11 @@ begin
   end if;
   if p_resource is not null then
     perform pg_advisory_xact_lock(hashtextextended(p_resource, 7270));
+    -- Locked: a renewal that is under way counts.
     select * into h from longwatch.task
-    where resource = p_resource and task <> p_task and state = 'leased' and lease_expires_at > clock_timestamp() limit 1;
-    if found then
+    where resource = p_resource and task <> p_task and state in ('leased', 'discarded') and lease_expires_at is not null
+    order by lease_expires_at desc limit 1 for update;
+    if h.lease_expires_at > clock_timestamp() then
       outcome := 'resource_held'; o_owner := h.owner;
       wait_ms := extract(epoch from h.lease_expires_at - clock_timestamp()) * 1000;
       return;
@@ -197,7 +214,7 @@ begin
       -- A compensation that failed stays until somebody has mended it.
       expires_at = case when t.kind = 'compensation' then null else now() + v_retention end
     where task = p_task;
-    if p_target is not null then update longwatch.task set undoing = false where task = p_target and undoing; end if;
+    if t.target is not null then update longwatch.task set undoing = false where task = t.target and undoing; end if;
     if not p_keep_failure then
       delete from longwatch.idempotency where activity = p_activity and key_hash = p_key_hash and task = p_task;
     end if;
@@ -209,20 +226,32 @@ begin
   -- 6. Of a compensation: what it takes back must not come about any more, and nobody else may rely on it.
   if p_target is not null then
     loop
-      select * into g from longwatch.task where task = p_target for update;
+      select * into g from longwatch.task where task = v_target for update;
+      if g.made_by is not null then
+        v_target := g.made_by;
+        continue;
+      end if;
       exit when found;
       -- It was given up before it had begun; should it begin yet, it finds that it may not.
       insert into longwatch.task (task, activity, workflow_id, run_id, state, note, expires_at)
-      values (p_target, p_activity, p_saga, split_part(p_target, '/', 1), 'discarded', 'taken back before it began', now() + v_abandoned)
+      values (v_target, p_activity, p_saga, split_part(v_target, '/', 1), 'discarded', 'taken back before it began', now() + v_abandoned)
       on conflict do nothing;
     end loop;
     if g.state in ('leased', 'waiting') then
-      update longwatch.task set state = 'discarded', owner = null, lease_expires_at = null, changed_at = now(),
-        note = 'taken back before it ended', expires_at = now() + v_abandoned
-      where task = p_target;
-    elsif g.state = 'completed' then
+      -- Its lease goes on: until it has run out, or whoever runs it has stopped, nobody else has its key or its resource.
+      update longwatch.task set state = 'discarded', changed_at = now(), note = 'taken back before it ended',
+        expires_at = now() + v_abandoned
+      where task = v_target;
+      g.state := 'discarded';
+    end if;
+    if g.state = 'discarded' and g.lease_expires_at > clock_timestamp() then
+      outcome := 'held'; o_owner := g.owner;
+      wait_ms := extract(epoch from g.lease_expires_at - clock_timestamp()) * 1000;
+      return;
+    end if;
+    if g.state = 'completed' then
       v_users := array_remove(coalesce(g.users, array[g.workflow_id]), p_saga);
-      update longwatch.task set users = v_users, undoing = cardinality(v_users) = 0 where task = p_target;
+      update longwatch.task set users = v_users, undoing = cardinality(v_users) = 0 where task = v_target;
       if cardinality(v_users) > 0 then
         update longwatch.task set state = 'completed', owner = null, lease_expires_at = null, result = 'null', changed_at = now(),
           note = format('not taken back: %s relies on it', v_users[1]), expires_at = now() + v_retention
@@ -236,7 +265,7 @@ begin
   end if;
   o_attempt := t.unused + v_used + 1;
   update longwatch.task set state = 'leased', owner = p_owner, attempt = o_attempt, lease_expires_at = clock_timestamp() + v_ttl,
-    error = t.error, retry_at = null, changed_at = now(), resource = p_resource,
+    error = t.error, retry_at = null, changed_at = now(), resource = p_resource, target = v_target,
     expires_at = now() + v_abandoned
   where task = p_task;
   outcome := 'run'; source := p_task; o_used := v_used + 1; o_token := r.token; o_error := t.error;
@@ -334,4 +363,4 @@ drop function longwatch.take_task(text, text, text, text, text, text, text, doub
   double precision, bytea, boolean, boolean, text, text, text, json);
 alter table longwatch.idempotency drop column fingerprint, drop column others, drop column other_task, drop column other_at;
 drop index longwatch.task_held;
-alter table longwatch.task drop column users, drop column undoing, drop column held_until;
+alter table longwatch.task drop column users, drop column made_by, drop column undoing, drop column held_until;

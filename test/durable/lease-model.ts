@@ -69,6 +69,7 @@ interface TaskRow {
   retryAt: number | null;
   changedAt: number;
   users: string[] | null;
+  madeBy: string | null;
   undoing: boolean;
 }
 
@@ -106,7 +107,7 @@ export class LeaseModel {
     ) {
       if (!input.undo || early.state === 'failed' || usersOf(early).includes(input.workflow)) return ended(early);
     }
-    if (mine && [...ENDED, 'discarded'].includes(mine.state)) return ended(mine);
+    if (mine && [...ENDED, 'discarded'].includes(mine.state)) return ended(this.tasks.get(mine.madeBy ?? task)!);
     let used = 0;
     let other = false;
     if (keyId !== null) {
@@ -125,6 +126,8 @@ export class LeaseModel {
         }
         if (valid && !holder.undoing) {
           if (input.undo && holder.state !== 'failed' && !usersOf(holder).includes(input.workflow)) {
+            if (mine) Object.assign(mine, { state: 'completed', madeBy: holder.task, owner: null, leaseUntil: null });
+            else this.tasks.set(task, { ...this.fresh(input), state: 'completed', madeBy: holder.task, target: null });
             holder.users = [...usersOf(holder), input.workflow];
           }
           return { ...ended(holder), other };
@@ -145,8 +148,29 @@ export class LeaseModel {
     return { ...this.lease(input, keyId, used), other };
   }
 
+  private fresh({ task, activity, kind, workflow, run, target, resource, key }: TakeInput): TaskRow {
+    return {
+      ...{
+        task,
+        activity,
+        kind,
+        workflow,
+        run,
+        target,
+        resource,
+        key,
+        state: 'waiting',
+        owner: null,
+        attempt: 0,
+        unused: 0,
+      },
+      ...{ leaseUntil: null, result: null, error: null, retryAt: null, changedAt: this.now(), users: null },
+      ...{ madeBy: null, undoing: false },
+    };
+  }
+
   private holds(holder: TaskRow | undefined, ttlMs: number): boolean {
-    if (holder?.state === 'leased') return holder.leaseUntil! > this.now();
+    if (holder?.state === 'leased' || holder?.state === 'discarded') return (holder.leaseUntil ?? 0) > this.now();
     return holder?.state === 'waiting' && (holder.retryAt ?? holder.changedAt) + ttlMs > this.now();
   }
 
@@ -155,11 +179,7 @@ export class LeaseModel {
     const { task, target } = input;
     let row = this.tasks.get(task);
     if (!row) {
-      row = {
-        ...{ task, activity: input.activity, kind: input.kind, workflow: input.workflow, run: input.run, target },
-        ...{ state: 'waiting', owner: null, attempt: 0, unused: 0, leaseUntil: null, resource: input.resource },
-        ...{ key: input.key, result: null, error: null, retryAt: null, changedAt: now, users: null, undoing: false },
-      };
+      row = this.fresh(input);
       this.tasks.set(task, row);
     }
     if (row.state === 'leased' && row.leaseUntil! > now) {
@@ -167,9 +187,10 @@ export class LeaseModel {
     }
     if (input.resource !== null) {
       for (const one of this.tasks.values()) {
-        const busy = one.task !== task && one.resource === input.resource && one.state === 'leased';
-        if (busy && one.leaseUntil! > now) {
-          return output('resource_held', { owner: one.owner, waitMs: one.leaseUntil! - now });
+        const busy =
+          one.task !== task && one.resource === input.resource && ['leased', 'discarded'].includes(one.state);
+        if (busy && one.leaseUntil !== null && one.leaseUntil > now) {
+          return output('resource_held', { owner: one.owner, waitMs: one.leaseUntil - now });
         }
       }
     }
@@ -187,11 +208,16 @@ export class LeaseModel {
         attempt: row.unused + used,
         changedAt: now,
       });
-      this.letGo(target);
+      this.letGo(row.target);
       if (!input.keepFailure && keyId !== null && this.keys.get(keyId)?.task === task) this.keys.delete(keyId);
       return output('exhausted', { source: task, used, error });
     }
-    const relying = target === null ? [] : this.claimTarget(input, target);
+    const claimed = target === null ? null : (this.tasks.get(target)?.madeBy ?? target);
+    const relying = claimed === null ? [] : this.claimTarget(input, claimed);
+    const running = claimed === null ? undefined : this.tasks.get(claimed);
+    if (running?.state === 'discarded' && (running.leaseUntil ?? 0) > now) {
+      return output('held', { owner: running.owner, waitMs: running.leaseUntil! - now });
+    }
     if (relying.length > 0) {
       Object.assign(row, { state: 'completed', owner: null, leaseUntil: null, result: 'null', changedAt: now });
       if (keyId !== null && this.keys.get(keyId)?.task === task) this.keys.delete(keyId);
@@ -199,7 +225,7 @@ export class LeaseModel {
     }
     const attempt = row.unused + used + 1;
     const lease = { state: 'leased', owner: input.owner, attempt, leaseUntil: now + input.ttlMs, retryAt: null };
-    Object.assign(row, { ...lease, changedAt: now, resource: input.resource });
+    Object.assign(row, { ...lease, changedAt: now, resource: input.resource, target: claimed });
     return output('run', { source: task, attempt, used: used + 1, error: row.error });
   }
 
@@ -209,19 +235,12 @@ export class LeaseModel {
     let row = this.tasks.get(target);
     if (!row) {
       row = {
-        ...{
-          task: target,
-          activity: input.activity,
-          kind: 'activity',
-          workflow: input.saga!,
-          run: target.split('/')[0]!,
-        },
-        ...{ state: 'discarded', owner: null, attempt: 0, unused: 0, leaseUntil: null, resource: null, key: null },
-        ...{ target: null, result: null, error: null, retryAt: null, changedAt: now, users: null, undoing: false },
+        ...this.fresh({ ...input, task: target, kind: 'activity', workflow: input.saga!, run: target.split('/')[0]! }),
+        ...{ state: 'discarded', resource: null, key: null, target: null },
       };
       this.tasks.set(target, row);
     } else if (row.state === 'leased' || row.state === 'waiting') {
-      Object.assign(row, { state: 'discarded', owner: null, leaseUntil: null, changedAt: now });
+      Object.assign(row, { state: 'discarded', changedAt: now });
     } else if (row.state === 'completed') {
       row.users = usersOf(row).filter((user) => user !== input.saga);
       row.undoing = row.users.length === 0;
@@ -287,11 +306,19 @@ export class LeaseModel {
             ? 'owner_mismatch'
             : row.attempt !== attempt
               ? 'attempt_mismatch'
-              : null;
+              : row.resource !== null && row.leaseUntil! <= this.now()
+                ? 'lease_expired'
+                : null;
       if (reason !== null) return [{ task, reason }];
       row!.leaseUntil = this.now() + ttlMs;
       return [];
     });
+  }
+
+  stopped(task: string, owner: string, attempt: number): void {
+    const row = this.tasks.get(task);
+    if (row?.state !== 'discarded' || row.owner !== owner || row.attempt !== attempt) return;
+    Object.assign(row, { owner: null, leaseUntil: null });
   }
 
   notStarted(task: string, owner: string, attempt: number): void {

@@ -2,4 +2,7 @@
 import { simulate } from '../support/simulate';
 import { LeaseWorld } from './lease-world';
 
-simulate('leases: renewed, lost, handed back, taken over', (seed) => new LeaseWorld(seed).live());
+// Seeds that found something: an answer later than the lease, and a renewal of a lease whose resource another one had by then.
+const examples = [363783552, 1276711375];
+
+simulate('leases: renewed, lost, handed back, taken over', (seed) => new LeaseWorld(seed).live(), { examples });

@@ -35,9 +35,19 @@ function randomOf(seed: number): () => number {
   };
 }
 
+/** One call of a workflow. */
+interface Watch {
+  /** When its last attempt began. */
+  at: number;
+  givenUp: boolean;
+  /** Tells the attempts at their next heartbeat that nobody waits for them. */
+  hear: (() => void)[];
+}
+
 /** What a workflow did and saw. */
 interface Order {
   name: string;
+  run: string;
   key: string;
   /** The task whose effect it relies on. */
   relies?: string;
@@ -94,11 +104,16 @@ export class LeaseWorld {
       const keys = 1 + Math.floor(this.between(0, 2));
       let left = orders;
       for (let index = 0; index < orders; index++) {
-        const order: Order = { name: `order ${index}`, key: `key ${Math.floor(this.between(0, keys))}`, end: 'open' };
+        const order: Order = {
+          name: `order ${index}`,
+          run: `r${index}`,
+          key: `key ${Math.floor(this.between(0, keys))}`,
+          end: 'open',
+        };
         this.orders.push(order);
         void this.time
           .sleep(this.chance(0.5) ? this.between(0, 50) : this.between(0, 20_000))
-          .then(() => this.place(order, `r${index}`))
+          .then(() => this.place(order))
           .catch((error: unknown) => this.fail(`an order ended oddly: ${String((error as Error).stack)}`))
           .finally(() => (left -= 1));
       }
@@ -119,9 +134,22 @@ export class LeaseWorld {
   // ── What happens ──
 
   /** A workflow: pays, ships or fails; where it fails it takes back what it relies on. */
-  private async place(order: Order, run: string): Promise<void> {
-    const began = { at: 0 };
-    const paid = await this.drive(this.payJob(order, run), began);
+  private async place(order: Order): Promise<void> {
+    const { run } = order;
+    const began: Watch = { at: 0, givenUp: false, hear: [] };
+    // Some have no more patience than this (`scheduleToCloseTimeout`), and take back what may have happened.
+    const patience = this.chance(0.25) ? this.time.sleep(this.between(5, 4 * this.ttlMs)) : never;
+    const paid = await Promise.race([
+      this.drive(this.payJob(order, run), began),
+      patience.then(() => 'given up' as const),
+    ]);
+    if (paid === 'given up') {
+      began.givenUp = true;
+      this.waitedFor.delete(`${run}/pay`);
+      for (const hear of began.hear) void this.time.sleep(this.between(1, 3_000)).then(hear);
+      order.end = (await this.takeBack(order, run, `${run}/pay`)) ? 'taken back' : 'stuck';
+      return;
+    }
     if (paid === undefined) {
       order.end = 'failed';
       return;
@@ -137,20 +165,24 @@ export class LeaseWorld {
       order.end = 'shipped';
       return;
     }
-    order.end =
-      (await this.drive(this.undoJob(order, run, paid.task), { at: 0 })) === undefined ? 'stuck' : 'taken back';
+    order.end = (await this.takeBack(order, run, paid.task)) ? 'taken back' : 'stuck';
+  }
+
+  private async takeBack(order: Order, run: string, target: string): Promise<boolean> {
+    return (await this.drive(this.undoJob(order, run, target), { at: 0, givenUp: false, hear: [] })) !== undefined;
   }
 
   /** Temporal: calls again until it is done or cannot be. Undefined: it has failed. */
-  private async drive(job: Job, began: { at: number }): Promise<Envelope | undefined> {
+  private async drive(job: Job, watch: Watch): Promise<Envelope | undefined> {
     const { task } = job.subject;
     this.waitedFor.add(task);
     try {
       for (let backoff = 200; ; backoff = Math.min(backoff * 2, 5_000)) {
         await this.time.sleep(this.between(1, 20));
         const node = this.nodes[Math.floor(this.random() * this.nodes.length)]!;
-        began.at = this.time.now;
-        const ended = await this.call(node, job);
+        if (watch.givenUp) return undefined;
+        watch.at = this.time.now;
+        const ended = await this.call(node, job, watch);
         if ('envelope' in ended) {
           // Its acknowledgement may be lost.
           if (!this.fault(0.3)) return ended.envelope;
@@ -167,11 +199,12 @@ export class LeaseWorld {
   }
 
   /** One attempt of Temporal's: it may lose sight of the node, and calls another one then while the first goes on. */
-  private call(node: SimulatedNode, job: Job): Promise<{ envelope: Envelope } | { error: unknown }> {
+  private call(node: SimulatedNode, job: Job, watch: Watch): Promise<{ envelope: Envelope } | { error: unknown }> {
     const controller = new AbortController();
     const details = () => ({ cancelRequested: false, workerShutdown: false, paused: false, reset: false });
     return new Promise((resolve) => {
       const lost = () => resolve({ error: undefined });
+      watch.hear.push(() => controller.abort());
       if (node.dead) return void this.time.sleep(1_000).then(lost);
       node.onDeath(() => void this.time.sleep(1_000).then(lost));
       if (this.fault(0.3)) {
@@ -219,8 +252,8 @@ export class LeaseWorld {
       ...this.jobOf(task, activity, order.name, target, 60),
       details: { saga: order.name, target, taskQueue: 'q', input: null },
       run: this.code(
-        { task, groups: [`task ${task}`, `undo ${target}`] },
-        (at) => ({ task, what: 'undo', target, at }),
+        { task, groups: [`task ${task}`, `task ${target}`] },
+        (at) => ({ task, what: 'undo', target: this.model.tasks.get(task)?.target ?? target, at }),
         'done',
       ),
     };
@@ -285,8 +318,6 @@ export class LeaseWorld {
       if (shared !== undefined)
         this.fail(`two at a time of ${shared}: ${other.task} and ${run.task}, at ${this.time.now}`);
     }
-    const again = this.runs.some((one) => one.task === run.task && one.used === run.used);
-    if (again && !this.inTx) this.fail(`attempt ${run.used} of ${run.task} has run twice`);
     this.active.add(run);
     this.runs.push(run);
   }
@@ -366,6 +397,7 @@ export class LeaseWorld {
         tasks.map((task, index) => ({ task, attempt: attempts[index]!, ttlMs: ttls[index]! })),
       );
     }
+    if (name === 'task-stopped') this.model.stopped(...(values as [string, string, number]));
     if (name === 'task-not-started') this.model.notStarted(...(values as [string, string, number]));
     return [];
   }
@@ -399,20 +431,25 @@ export class LeaseWorld {
     }
     const count = (what: 'pay' | 'undo', task: string) =>
       this.done.filter((one) => one.what === what && (one.target ?? one.task) === task).length;
-    for (const { task, kind, state } of this.model.tasks.values()) {
+    for (const { task, kind, state, madeBy } of this.model.tasks.values()) {
       const ran = this.runs.filter((run) => run.task === task).length;
       if (kind === 'activity' && !this.inTx && ran > this.attempts)
         this.fail(`${task} has run ${ran} times with ${this.attempts} attempts`);
       // Effect and result are there together, or neither is.
       const paid = count('pay', task);
-      if (this.inTx && kind === 'activity' && paid !== (state === 'completed' ? 1 : 0)) {
+      if (this.inTx && kind === 'activity' && paid !== (state === 'completed' && madeBy === null ? 1 : 0)) {
         this.fail(`${task} is ${state}, and was paid ${paid} times`);
       }
     }
     for (const { task } of this.done.filter(({ what }) => what === 'pay')) {
-      const users = this.orders.filter((order) => order.relies === task);
+      const users = this.orders.filter(
+        ({ relies, run }) => relies === task || this.model.tasks.get(`${run}/pay`)?.madeBy === task,
+      );
       const undone = count('undo', task);
       if (this.inTx && undone > 1) this.fail(`${task} was taken back ${undone} times`);
+      const before = this.done.find((one) => one.what === 'undo' && one.target === task);
+      const late = this.done.find((one) => one.what === 'pay' && one.task === task && before && one.at > before.at);
+      if (this.inTx && late) this.fail(`${task} was paid after it was taken back`);
       const shipped = users.find(({ end }) => end === 'shipped');
       if (shipped && undone > 0) this.fail(`${shipped.name} has shipped, and ${task} was taken back`);
       const all = users.length > 0 && users.every(({ end }) => end === 'taken back');

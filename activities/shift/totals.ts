@@ -25,8 +25,12 @@ export class NodeTotals {
     { tracker: string; operation: string; counts: Counts; lastRoundMs: number }
   >();
 
+  /** For who asks again in the same turn of the event loop: a scrape asks once for each metric. */
+  private memo: OperationTotal[] | undefined;
+
   /** Keeps the counts of a shift that ends. */
   retire(shift: PoolShift): void {
+    this.memo = undefined;
     for (const loop of shift.loops.values()) {
       const key = `${loop.tracker}/${loop.name}`;
       const total = this.ended.get(key) ?? {
@@ -41,7 +45,15 @@ export class NodeTotals {
     }
   }
 
-  all(shifts: Iterable<PoolShift>): OperationTotal[] {
+  all(shifts: Iterable<PoolShift>): readonly OperationTotal[] {
+    if (this.memo) return this.memo;
+    const totals = this.sum(shifts);
+    this.memo = totals;
+    setImmediate(() => (this.memo = undefined));
+    return totals;
+  }
+
+  private sum(shifts: Iterable<PoolShift>): OperationTotal[] {
     const totals = new Map<string, OperationTotal>();
     for (const [key, ended] of this.ended) {
       totals.set(key, { ...ended, counts: { ...ended.counts }, lastRoundMs: 0, backlog: 0, everyMs: 0 });

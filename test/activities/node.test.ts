@@ -189,3 +189,15 @@ test.each(['throws', 'rejects'])(
     });
   },
 );
+
+test('TR-M15: a scrape goes through the loops once, not once for each metric', async () => {
+  await onNode(hanging('scraped'), 5, async ({ shift, page }) => {
+    let looks = 0;
+    const loops = shift.loops.values.bind(shift.loops);
+    await page();
+    shift.loops.values = () => (looks++, loops());
+    await page();
+    // The counters together, the backlog, the stale ones; the node's own flush may look meanwhile.
+    expect(looks).toBeLessThanOrEqual(6);
+  });
+});

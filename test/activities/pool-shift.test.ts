@@ -222,6 +222,61 @@ describe('who joins', () => {
   });
 });
 
+describe('TR-L3: the slot of one who has left is given out again', () => {
+  test('a pool with much coming and going stays as small as it is', async () => {
+    const { shift, pass } = shiftOf(tracker(() => ({ value: 1, etag: 'e' })));
+    let rows = Array.from({ length: 10 }, (_, i) => member(`m${i}`));
+    shift.loadAll(rows, []);
+    for (let round = 1; round <= 50; round++) {
+      const next = Array.from({ length: 10 }, (_, i) => member(`m${round}-${i}`));
+      shift.loadChanges([...rows.map((row) => ({ ...row, removed: true })), ...next], []);
+      rows = next;
+      await pass(20);
+    }
+    let largest = 0;
+    shift.members.forEach((slot) => (largest = Math.max(largest, slot)));
+    expect(shift.members.size).toBe(10);
+    expect(largest).toBeLessThan(20);
+    expect(shift.loops.get('look')!.agenda.members).toBe(10);
+  });
+
+  test('what was under way for one who left reaches nobody: neither its result, nor what a flush puts back, nor what its code asks', async () => {
+    const finish = new Map<string, () => void>();
+    const asked: (string | undefined)[] = [];
+    const { shift, pass } = shiftOf(
+      tracker(
+        (context) =>
+          new Promise((resolve) => {
+            finish.set(context.id, () => {
+              asked.push(context.id, context.etag);
+              resolve({ value: context.id, etag: `of ${context.id}` });
+            });
+          }),
+        { timeout: '1m' },
+      ),
+    );
+    const look = shift.loops.get('look')!;
+    const [old, young] = [member('old'), member('young')];
+    shift.loadAll([old], []);
+    await pass(50);
+    finish.get('old')!();
+    await pass(20);
+    const harvest = shift.harvest();
+    expect(harvest.get(look)!.successes.size).toBe(1);
+    await pass(1_500);
+    const slot = shift.members.slotOf('old');
+    shift.loadChanges([{ ...old, removed: true }], []);
+    shift.loadChanges([young], [freshness(young, { fetchedAt: T0, etag: 'of young' })]);
+    expect(shift.members.slotOf('young')).toBe(slot);
+    shift.putBack(harvest);
+    finish.get('old')!();
+    await pass(20);
+    expect(look.results.size).toBe(0);
+    expect(look.etags[slot!]).toBe('of young');
+    expect(asked.slice(2)).toEqual(['old', undefined]);
+  });
+});
+
 describe('what stands still', () => {
   test('an operation that the definition has no more: nothing of it is started, what ran is written; it may come back', async () => {
     const runs = { look: 0, gone: 0 };

@@ -171,6 +171,66 @@ describe('TR-H4: the event loop always turns', () => {
   });
 });
 
+describe('TR-M11: isolate threads', () => {
+  /** Threads that are free at once, and begin their run after a while. */
+  function isolatedBy(kit: Kit, beginsAfterMs: number, code: (id: string) => Promise<unknown>): { most: () => number } {
+    let running = 0;
+    let most = 0;
+    kit.host.isolated = async (context, _part, begun) => {
+      most = Math.max(most, ++running);
+      const from = kit.clock.time;
+      while (kit.clock.time < from + beginsAfterMs) await new Promise((resolve) => setImmediate(resolve));
+      begun();
+      try {
+        return await code(context.id);
+      } finally {
+        running--;
+      }
+    };
+    return { most: () => most };
+  }
+
+  test('an isolated operation that hangs leaves the other ones a thread each, and each keeps to the threads there are', async () => {
+    const isolate = { isolate: true, timeout: '10m' };
+    const first = on(undefined, 'hanging', 20, hangs, isolate, { threads: 2 });
+    const healthy = on(first, 'healthy', 3, hangs, isolate);
+    const third = on(first, 'third', 3, hangs, isolate);
+    const quick = (id: string) =>
+      id.startsWith('hanging') ? new Promise(() => undefined) : Promise.resolve({ value: id });
+    const { most } = isolatedBy(first, 0, quick);
+    await first.pass(5_000);
+    expect(first.shift.inFlight).toBe(1);
+    for (const kit of [healthy, third]) {
+      const { successes } = kit.shift.harvest().get(kit.shift.loops.get('look')!)!;
+      expect(successes.size).toBe(3);
+    }
+    // As many as operations, where there are fewer threads than those.
+    expect(most()).toBeLessThanOrEqual(3);
+  });
+
+  test('the time-out of a run begins with its code, not with the line for a thread, nor with the thread that starts', async () => {
+    const kit = on(undefined, 't', 5, hangs, { isolate: true, timeout: '200ms', every: '1m' }, { threads: 1 });
+    isolatedBy(kit, 1_000, (id) => Promise.resolve({ value: id }));
+    await kit.pass(70_000);
+    const look = kit.shift.loops.get('look')!;
+    expect(look.counts).toMatchObject({ failed: 0, timedOut: 0 });
+    expect(kit.shift.harvest().get(look)!.successes.size).toBe(5);
+  });
+
+  test('a run that has begun times out by its time-out, one whose thread never begins after a minute', async () => {
+    const kit = on(undefined, 't', 1, hangs, { isolate: true, timeout: '200ms', every: '1h' }, { threads: 1 });
+    isolatedBy(kit, 1_000, () => new Promise(() => undefined));
+    await kit.pass(1_400);
+    expect(kit.errors.map(({ error }) => error.message)).toEqual(['timed out after 200 ms']);
+    const other = on(undefined, 't', 1, hangs, { isolate: true, timeout: '200ms', every: '1h' }, { threads: 1 });
+    other.host.isolated = () => new Promise(() => undefined);
+    await other.pass(59_000);
+    expect(other.errors).toEqual([]);
+    await other.pass(2_000);
+    expect(other.errors[0]!.error.message).toMatch(/no thread could begin it within 60000 ms/);
+  });
+});
+
 test('idle: a loop with nothing due is not looked at, whatever a tick does', async () => {
   const kits = [on(undefined, 't', 5, () => ({ value: 1 }), { every: '1h', stagger: { base: '1h' } })];
   for (let pool = 1; pool < 50; pool++) {

@@ -17,8 +17,9 @@ import type { TemporalLink } from './temporal';
 const PATROL_MS = 15_000;
 /** What one part asks of Temporal ends after this long: a server that hangs keeps no node from its later rounds. Milliseconds. */
 const PART_MS = 120_000;
-/** Seconds. A round that goes on for longer takes it again before each of its parts. */
+/** Seconds. A round that goes on for longer keeps it, as long as its process runs. */
 const LEASE = 30;
+const RENEW_MS = 10_000;
 /** The next round is due so long after this one began; a little less than the pace, for whoever comes by then. Seconds. */
 const PACE = 14;
 
@@ -57,9 +58,12 @@ export function startPatrol(
     const mayGoOn = async (): Promise<boolean> =>
       !stopping.signal.aborted && (await database.rows(TAKE, [holder, LEASE])).length > 0;
     if (!(await mayGoOn())) return;
+    // A round in a large cluster takes its time: whoever took over at half of it would begin at its beginning.
+    const renewing = setInterval(() => void mayGoOn().catch(() => false), RENEW_MS);
     try {
       await patrol(database, temporal, log, { mayGoOn, signal: stopping.signal, mended });
     } finally {
+      clearInterval(renewing);
       await database.rows(LEAVE, [holder, began!.now, PACE]);
     }
   };

@@ -7,7 +7,7 @@ import { NOTIFY_CHANNEL, type RosterApplied, type RosterChange } from '../../wor
 import { effectivePoolSize, hashId, poolOf } from '../../workflows/tracker/plan';
 import { failure } from '../failures';
 import type { Database, Queryable } from '../store/database';
-import { nextStamp, writeMembers, type MemberChange } from '../store/members';
+import { nextStamps, writeMembers, type MemberChange } from '../store/members';
 import { addToCounts, countMembers, raiseVersions } from '../store/pools';
 import { reach } from '../points';
 import { notify, readTracker } from '../store/trackers';
@@ -45,8 +45,10 @@ export async function applyRoster(
  */
 async function lastOfEach(db: Queryable, changes: RosterChange[], pools: number): Promise<MemberChange[]> {
   const last = new Map<string, MemberChange>();
+  const stamps = await nextStamps(db, changes.filter(({ stamp }) => stamp === undefined).length);
+  let used = 0;
   for (const { id, change, stamp: given } of changes) {
-    const stamp = given ?? (await nextStamp(db));
+    const stamp = given ?? stamps[used++]!;
     const earlier = last.get(id);
     if (earlier && earlier.stamp > stamp) continue;
     const hash = hashId(id);

@@ -84,7 +84,10 @@ const SELECT_FRESHNESS: Statement = {
                 ${MILLISECONDS('held_until')} as held_until, ${MILLISECONDS('failed_at')} as failed_at
          from longwatch.value where member = any($1::bigint[])`,
 };
-const NEXT_STAMPS: Statement = { name: 'stamp-next', text: `select nextval('longwatch.stamp')::float8 as stamp` };
+const NEXT_STAMPS: Statement = {
+  name: 'stamps-next',
+  text: `select nextval('longwatch.stamp')::float8 as stamp from generate_series(1, $1::int)`,
+};
 const WITH_TOMBSTONES: Statement = {
   name: 'tracker-with-tombstones',
   text: `select name, coalesce(changes ->> 'tombstonesMs', options ->> 'tombstonesMs')::float8 as keep_ms
@@ -169,8 +172,11 @@ export async function freshnessOf(db: Queryable, keys: number[]): Promise<Freshn
   }));
 }
 
-export async function nextStamp(db: Queryable): Promise<number> {
-  return (await run<{ stamp: number }>(db, NEXT_STAMPS))[0]!.stamp;
+/** So many stamps, the earliest first. */
+export async function nextStamps(db: Queryable, count: number): Promise<number[]> {
+  if (count === 0) return [];
+  const rows = await run<{ stamp: number }>(db, NEXT_STAMPS, [count]);
+  return rows.map(({ stamp }) => stamp).sort((a, b) => a - b);
 }
 
 /**

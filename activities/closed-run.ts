@@ -4,7 +4,7 @@
  * those (core 1.24: the message of an UpdateAdmitted event is held back in a replay): what is entered in one order would be replayed in
  * another. So whoever resets a run says again what those updates said. Used by `temporal.ts`.
  */
-import { defaultPayloadConverter } from '@temporalio/common';
+import { decodeArrayFromPayloads } from '@temporalio/common/lib/internal-non-workflow';
 import type { Client } from '@temporalio/client';
 import { temporal as proto } from '@temporalio/proto';
 
@@ -42,14 +42,19 @@ export async function readEnd(client: Client, workflowId: string, runId: string)
     if (isTaskEnd) return end(eventId!);
     if (eventType === EventType.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED) scheduled = eventId;
     const completed = event.workflowExecutionUpdateCompletedEventAttributes;
-    if (completed) results.set(completed.meta!.updateId!, valuesOf(completed.outcome?.success)[0]);
+    if (completed) results.set(completed.meta!.updateId!, (await valuesOf(client, completed.outcome?.success))[0]);
     // Admitted: of a run that somebody else has reset, and accepted in the run before that.
     const request =
       event.workflowExecutionUpdateAcceptedEventAttributes?.acceptedRequest ??
       event.workflowExecutionUpdateAdmittedEventAttributes?.request;
     if (!request) continue;
     const id = request.meta!.updateId!;
-    updates.push({ id, name: request.input!.name!, args: valuesOf(request.input!.args), result: results.get(id) });
+    updates.push({
+      id,
+      name: request.input!.name!,
+      args: await valuesOf(client, request.input!.args),
+      result: results.get(id),
+    });
   }
   return end(scheduled?.add(1));
 }
@@ -68,6 +73,7 @@ async function* backwards(
   } while (nextPageToken && nextPageToken.length > 0);
 }
 
-function valuesOf(payloads: proto.api.common.v1.IPayloads | null | undefined): unknown[] {
-  return (payloads?.payloads ?? []).map((payload) => defaultPayloadConverter.fromPayload(payload));
+/** As the worker reads them, through its codecs. */
+function valuesOf(client: Client, payloads: proto.api.common.v1.IPayloads | null | undefined): Promise<unknown[]> {
+  return decodeArrayFromPayloads(client.options.loadedDataConverter, payloads?.payloads);
 }

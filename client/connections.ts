@@ -4,6 +4,7 @@
  * Every failure leaves as one of `errors.ts`. Made by `connect()`; used by `tracker.ts`, `roster.ts` and `status.ts`.
  */
 import type { Client } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
 import pino, { type Logger } from 'pino';
 import type { QueryResultRow } from 'pg';
 import { Database, isOutage, type Queryable, type Statement } from '../activities/store/database';
@@ -33,11 +34,13 @@ export class Connections {
   // Private to the language too: whoever prints a handle, to see what it is, must not print addresses with passwords in them.
   readonly #environment: Environment;
   readonly #log: Logger;
+  readonly #converter?: DataConverter;
   #connecting?: Promise<Client>;
   #database?: Database;
   #replica?: Database;
 
-  constructor(environment: Environment, log: Logger = pino({ level: 'silent' })) {
+  constructor(environment: Environment, log: Logger = pino({ level: 'silent' }), converter?: DataConverter) {
+    this.#converter = converter;
     this.#environment = environment;
     this.#log = ourLog(log);
   }
@@ -200,7 +203,7 @@ export class Connections {
 
   private client(): Promise<Client> {
     if (!this.#connecting) {
-      this.#connecting = connectTemporal(this.#environment.temporal);
+      this.#connecting = connectTemporal(this.#environment.temporal, this.#converter);
       // The next caller tries again.
       this.#connecting.catch(() => (this.#connecting = undefined));
     }

@@ -1,5 +1,8 @@
 /** The library's entry object: from a connection to its trackers. Made by `connect`; its handles do the work. */
+import type { DataConverter } from '@temporalio/common';
 import type { Logger } from 'pino';
+import { converterProblems } from '../workers/config/data-converter';
+import { ConfigError } from '../workers/config/errors';
 import {
   resolveEnvironment,
   shownEnvironment,
@@ -24,6 +27,8 @@ export interface ConnectOptions extends EnvironmentFlags {
   environment?: Environment;
   /** Where its own (few) lines go. @default nowhere */
   log?: Logger;
+  /** How payloads are written to Temporal: that of the workers' config. */
+  dataConverter?: DataConverter;
 }
 
 export class Longwatch {
@@ -33,9 +38,9 @@ export class Longwatch {
   /** Where it is connected to, without passwords and keys. */
   readonly environment: ShownEnvironment;
 
-  constructor(environment: Environment, log?: Logger) {
+  constructor(environment: Environment, log?: Logger, dataConverter?: DataConverter) {
     this.environment = shownEnvironment(environment);
-    this.connections = new Connections(environment, log);
+    this.connections = new Connections(environment, log, dataConverter);
   }
 
   /** A handle; whether there is such a tracker shows at its first use. */
@@ -113,5 +118,7 @@ export class Longwatch {
 
 /** Finds the servers; each is connected to when first needed. @throws EnvironmentError */
 export async function connect(options: ConnectOptions = {}): Promise<Longwatch> {
-  return new Longwatch(options.environment ?? resolveEnvironment(options), options.log);
+  const problems = converterProblems(options.dataConverter);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return new Longwatch(options.environment ?? resolveEnvironment(options), options.log, options.dataConverter);
 }

@@ -4,6 +4,7 @@
  */
 import type * as client from '@temporalio/client';
 import type * as common from '@temporalio/common';
+import { refuseIgnoredCodec, wholeConverter } from '../workers/config/data-converter';
 import type { TemporalTarget } from '../workers/config/environment';
 
 // eslint-disable-next-line @typescript-eslint/no-require-imports -- an `import()` would make each of its uses asynchronous
@@ -15,10 +16,15 @@ export const temporalCommon = () => require('@temporalio/common') as typeof comm
 /** How long Temporal may take to answer the first time. Milliseconds. */
 const CONNECT_MS = 5_000;
 
-export async function connectTemporal({ namespace, ...target }: TemporalTarget): Promise<client.Client> {
+export async function connectTemporal(
+  { namespace, codecEndpoint, ...target }: TemporalTarget,
+  given?: common.DataConverter,
+): Promise<client.Client> {
+  const dataConverter = wholeConverter(given);
+  refuseIgnoredCodec({ codecEndpoint }, dataConverter);
   const { Client, Connection } = temporalClient();
   const connection = await Connection.connect({ ...target, connectTimeout: CONNECT_MS });
-  return new Client({ connection, namespace });
+  return new Client({ connection, namespace, dataConverter });
 }
 
 const UNAVAILABLE = 14;

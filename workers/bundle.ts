@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import vm from 'node:vm';
+import type { DataConverter } from '@temporalio/common';
 import { bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { ConfigError } from './config/errors';
@@ -15,19 +16,26 @@ import { aliasesOf } from './config/tsconfig';
 type Webpack = Parameters<NonNullable<BundleOptions['webpackConfigHook']>>[0];
 
 /**
- * @param userWorkflows absolute. @returns the bundle's code.
+ * @param userWorkflows absolute; without it, Longwatch's alone.
+ * @param converter that of the worker: what it names by path goes into the bundle.
+ * @returns the bundle's code.
  * @throws ConfigError where it cannot be bundled, or exports a workflow of a name that Longwatch has.
  */
-export async function bundleWorkflows(userWorkflows: string, log: Logger): Promise<string> {
+export async function bundleWorkflows(
+  userWorkflows: string | undefined,
+  log: Logger,
+  converter?: DataConverter,
+): Promise<string> {
   const own = path.join(__dirname, '..', 'workflows');
   const extension = path.extname(__filename);
   // Where a package is found goes by where a file really lies.
-  const users = realpathSync(userWorkflows);
+  const index = path.join(own, `index${extension}`);
+  const users = userWorkflows === undefined ? index : realpathSync(userWorkflows);
   const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-workflows-'));
   const said: string[] = [];
   try {
     const entry = path.join(folder, 'entry.js');
-    const [ours, theirs] = [path.join(own, `index${extension}`), users].map((file) => JSON.stringify(file));
+    const [ours, theirs] = [index, users].map((file) => JSON.stringify(file));
     writeFileSync(
       entry,
       `export * from ${ours};\nexport * from ${theirs};\n` +
@@ -36,7 +44,9 @@ export async function bundleWorkflows(userWorkflows: string, log: Logger): Promi
         `export const longwatchClash = Object.keys(theirs).filter((name) => typeof theirs[name] === 'function' && name in ours);\n`,
     );
     const { code } = await bundleWorkflowCode({
-      workflowsPath: entry,
+      workflowsPath: userWorkflows === undefined ? index : entry,
+      payloadConverterPath: converter?.payloadConverterPath,
+      failureConverterPath: converter?.failureConverterPath,
       logger: {
         log() {},
         trace() {},
@@ -48,11 +58,11 @@ export async function bundleWorkflows(userWorkflows: string, log: Logger): Promi
       webpackConfigHook: (config) =>
         webpackConfig(config, { users, entry: folder }, path.join(own, `user${extension}`)),
     });
-    refuseClash(code, userWorkflows, log);
+    if (userWorkflows !== undefined) refuseClash(code, userWorkflows, log);
     return code;
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    throw new ConfigError([`workflows: ${path.basename(userWorkflows)} cannot be bundled: ${reason(said, error)}`]);
+    throw new ConfigError([`workflows: ${path.basename(users)} cannot be bundled: ${reason(said, error)}`]);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

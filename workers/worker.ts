@@ -16,6 +16,7 @@ import {
   type WorkerOptions,
 } from '@temporalio/worker';
 import type { StringValue } from 'ms';
+import type { DataConverter } from '@temporalio/common';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities';
 import { carried } from '../activities/wire';
@@ -39,6 +40,7 @@ import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
 import type { ShardSinks } from '../workflows/buffer/contract';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
+import { refuseIgnoredCodec, wholeConverter } from './config/data-converter';
 import { checkAddress, type TemporalTarget } from './config/environment';
 import { ConfigError, SchemaError } from './config/errors';
 import type { ResolvedConfig } from './config/resolve';
@@ -62,6 +64,8 @@ export interface WorkerSetup {
   /** Where metrics are served. @default 127.0.0.1:9464, or a free port where that is taken */
   metrics?: MetricsOptions;
   log: Logger;
+  /** @default the config's */
+  dataConverter?: DataConverter;
   /** Take over a database that belongs to another Temporal cluster. */
   adopt?: boolean;
   /** No other worker of the database may have it. @default host, process id and a few random letters */
@@ -105,6 +109,8 @@ const CLOSE_MS = 3_000;
 export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker> {
   const { config, temporal } = setup;
   const log = ourLog(setup.log);
+  const dataConverter = wholeConverter(setup.dataConverter ?? config.dataConverter);
+  refuseIgnoredCodec(temporal, dataConverter);
   checkAddress(setup.databaseUrl, 'databaseUrl');
   if (setup.directDatabaseUrl !== undefined) checkAddress(setup.directDatabaseUrl, 'directDatabaseUrl');
   const name = setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
@@ -138,7 +144,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   });
   const metrics = new NodeMetrics();
   let running = false;
-  const link = new TemporalLink(new Client({ connection, namespace: temporal.namespace }));
+  const link = new TemporalLink(new Client({ connection, namespace: temporal.namespace, dataConverter }));
   const health = readiness(() => running, database, link);
   const page = await serveMetrics(metrics.registry, sdkPort, health, log, setup.metrics);
   const values = new Database({ ...address, ...VALUES_LIMITS, connections: VALUES_CONNECTIONS });
@@ -201,7 +207,8 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   };
   const native = await NativeConnection.connect(connectionOptions(temporal));
   const worker = await Worker.create({
-    ...(await workflowSource(setup.workflowBundle, config.workflows, log)),
+    ...(await workflowSource(setup.workflowBundle, config.workflows, dataConverter, log)),
+    dataConverter,
     connection: native,
     namespace: temporal.namespace,
     taskQueue: TASK_QUEUE,
@@ -315,10 +322,13 @@ function cachedWorkflows(): number {
 async function workflowSource(
   given: string | undefined,
   userWorkflows: string | undefined,
+  converter: DataConverter | undefined,
   log: Logger,
 ): Promise<Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'>> {
-  if (given === undefined && userWorkflows !== undefined) {
-    return { workflowBundle: { code: await bundleWorkflows(userWorkflows, log) } };
+  // Converters by path are part of the bundle.
+  const paths = converter?.payloadConverterPath ?? converter?.failureConverterPath;
+  if (given === undefined && (userWorkflows !== undefined || paths !== undefined)) {
+    return { workflowBundle: { code: await bundleWorkflows(userWorkflows, log, converter) } };
   }
   const bundle = given ?? path.join(__dirname, '..', 'workflow-bundle.js');
   if (given !== undefined || existsSync(bundle)) return { workflowBundle: { codePath: bundle } };

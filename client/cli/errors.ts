@@ -44,6 +44,12 @@ export function explain(error: unknown): Explained {
   ) {
     return known(`the database cannot be used: ${message || String(code)}; see DATABASE_URL or --database`, 1);
   }
+  if (/Unknown encoding: /.test(message)) {
+    return known(
+      'payloads are encoded: name the module with the codec in LONGWATCH_DATA_CONVERTER (docs/security.md)',
+      1,
+    );
+  }
   if (/Failed to connect|No connection established/.test(message)) {
     return known('Temporal does not answer; start it (npx longwatch dev), or see TEMPORAL_ADDRESS or --address', 1);
   }

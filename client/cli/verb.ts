@@ -3,6 +3,7 @@
  * Each file of `verbs/` makes one verb with it and is added by `main.ts`.
  */
 import { type Command, InvalidArgumentError } from 'commander';
+import type { DataConverter } from '@temporalio/common';
 import type { Logger } from 'pino';
 import type { EnvironmentFlags } from '../../workers/config/environment';
 import type { Longwatch } from '../longwatch';
@@ -39,13 +40,21 @@ export async function withLongwatch<T>(
   flags: CommonFlags,
   run: (longwatch: Longwatch) => Promise<T>,
   log?: Logger,
+  dataConverter?: DataConverter,
 ): Promise<T> {
-  const longwatch = await lazy.longwatch().connect({ ...environmentFlags(flags), log });
+  const converter = dataConverter ?? (await givenConverter());
+  const longwatch = await lazy.longwatch().connect({ ...environmentFlags(flags), log, dataConverter: converter });
   try {
     return await run(longwatch);
   } finally {
     await longwatch.close();
   }
+}
+
+/** Of LONGWATCH_DATA_CONVERTER: a module whose default export (or `dataConverter`) it is, as the config has it. */
+export async function givenConverter(): Promise<DataConverter | undefined> {
+  const file = process.env.LONGWATCH_DATA_CONVERTER;
+  return file ? lazy.load().loadConverter(file) : undefined;
 }
 
 // ── Kinds of arguments, refused by commander with the flag's name ──

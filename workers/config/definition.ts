@@ -3,6 +3,7 @@
  * data (resolved once, in `resolve.ts`; it becomes workflow input and a row) plus code (`run`, which stays on the
  * worker, so editing it cannot break a replay).
  */
+import type { DataConverter } from '@temporalio/common';
 import type { Logger } from 'pino';
 import type { AnyActivity } from './activity';
 import type { DecayDefinition, RegenDefinition, SweepDefinition } from './population';
@@ -124,6 +125,11 @@ export interface ConfigDefinition {
   activities?: readonly AnyActivity[] | Readonly<Record<string, unknown>>;
   /** The module with your own workflows, relative to the config. The worker bundles them with Longwatch's and runs both. */
   workflows?: string;
+  /**
+   * How payloads are written to Temporal, with codecs for all that it keeps (the SDK's `DataConverter`). Every worker and client of a
+   * namespace needs the same.
+   */
+  dataConverter?: DataConverter;
   defaults?: Defaults;
 }
 

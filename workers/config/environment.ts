@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { TLSConfig } from '@temporalio/common/lib/internal-non-workflow';
 import type * as envconfig from '@temporalio/envconfig';
+import type * as envconfigToml from '@temporalio/envconfig/lib/envconfig-toml';
 import { problemOf, showAddress } from '../../activities/store/address';
 import { findDevState, type DevState } from '../dev/state';
 import { EnvironmentError } from './errors';
@@ -21,6 +22,8 @@ export interface TemporalTarget {
   tls?: TLSConfig | boolean;
   apiKey?: string;
   metadata?: Record<string, string>;
+  /** A codec server that the profile names, for people's tools; it encodes nothing here. */
+  codecEndpoint?: string;
 }
 
 /** What the command line's flags (or the caller of `connect`) say; each wins over the environment. */
@@ -65,7 +68,10 @@ export function resolveEnvironment(
     throw new EnvironmentError("Temporal's address must look like host:7233; a key goes into TEMPORAL_API_KEY");
   }
   const dev = running && running.temporalAddress === address ? running : undefined;
-  const own = dev && !chosen ? {} : { tls: given.tls, apiKey: given.apiKey, metadata: given.metadata };
+  const own =
+    dev && !chosen
+      ? {}
+      : { tls: given.tls, apiKey: given.apiKey, metadata: given.metadata, codecEndpoint: given.codecEndpoint };
   return {
     temporal: {
       ...own,
@@ -161,6 +167,10 @@ function temporalFromEnvironment(env: NodeJS.ProcessEnv): Partial<TemporalTarget
   try {
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- loads the SDK, which most verbs have no use for
     const { loadClientConnectConfig } = require('@temporalio/envconfig') as typeof envconfig;
+    // The public function leaves the codec out.
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- as above
+    const { tomlLoadClientConfigProfile } = require('@temporalio/envconfig/lib/envconfig-toml') as typeof envconfigToml;
+    const { codec } = tomlLoadClientConfigProfile({ overrideEnvVars: set as Record<string, string> });
     const { connectionOptions, namespace } = loadClientConnectConfig({
       overrideEnvVars: set as Record<string, string>,
     });
@@ -168,6 +178,7 @@ function temporalFromEnvironment(env: NodeJS.ProcessEnv): Partial<TemporalTarget
     return {
       address,
       namespace,
+      codecEndpoint: codec?.endpoint || undefined,
       tls: tls ?? undefined,
       apiKey: typeof apiKey === 'string' ? apiKey : undefined,
       metadata: metadata as Record<string, string> | undefined,

@@ -7,8 +7,10 @@ import nodeModule, { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { DataConverter } from '@temporalio/common';
 import type { ConfigDefinition } from './definition';
 import type { DevHook } from './dev-hook';
+import { converterProblems } from './data-converter';
 import { ConfigError } from './errors';
 import { resolveConfig, type ResolvedConfig } from './resolve';
 import { tsconfigOf } from './tsconfig';
@@ -42,6 +44,17 @@ export async function loadConfig(file?: string, cwd: string = process.cwd()): Pr
     if (!(error instanceof ConfigError)) throw error;
     throw new ConfigError(error.problems, `${path.relative(cwd, found)} cannot be used:`);
   }
+}
+
+/** @param file a module whose default export, or export `dataConverter`, is what a config has under that name. */
+export async function loadConverter(file: string, cwd: string = process.cwd()): Promise<DataConverter> {
+  const full = path.resolve(cwd, file);
+  if (!existsSync(full)) throw new ConfigError([`LONGWATCH_DATA_CONVERTER: there is no file ${file}`]);
+  const exported = await loadModule(full);
+  const given = exported.dataConverter ?? exported.default ?? null;
+  const problems = converterProblems(given);
+  if (problems.length > 0) throw new ConfigError(problems.map((problem) => `${file}: ${problem}`));
+  return given as DataConverter;
 }
 
 function findConfig(file: string | undefined, cwd: string): string {

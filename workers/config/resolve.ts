@@ -3,6 +3,7 @@
  * built-in one, compiled (durations in milliseconds) and checked against the tables of `workflows/tracker/options`.
  * Called by `load.ts`; the result goes to the worker, and its `options` become workflow input and a row.
  */
+import type { DataConverter } from '@temporalio/common';
 import {
   defaultMaxExpiryMs,
   GATE_OPTIONS,
@@ -15,6 +16,7 @@ import {
 } from '../../workflows/tracker/options';
 import type { ResolvedActivity } from './activity';
 import type { ConfigDefinition, TrackerDefinition } from './definition';
+import { converterProblems } from './data-converter';
 import { ConfigError } from './errors';
 import type { ResolvedJob } from './population';
 import { resolveActivities } from './resolve-activities';
@@ -46,11 +48,12 @@ export interface ResolvedConfig {
   activities: ResolvedActivity[];
   /** The module with the user's workflows: absolute once the config was loaded from a file. */
   workflows?: string;
+  dataConverter?: DataConverter;
 }
 
 type Given = Record<string, unknown>;
 
-const CONFIG_KEYS = ['trackers', 'buffers', ...JOB_LISTS, 'activities', 'workflows', 'defaults'];
+const CONFIG_KEYS = ['trackers', 'buffers', ...JOB_LISTS, 'activities', 'workflows', 'dataConverter', 'defaults'];
 const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', 'buffer', ...JOB_DEFAULTS];
 const TRACKER_KEYS = [...TRACKER_OPTIONS.map((spec) => spec.name), 'name', 'gate', 'operations', 'onError'];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check'];
@@ -78,11 +81,19 @@ export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   if (isObject(config) && config.workflows !== undefined && typeof config.workflows !== 'string') {
     problems.push("workflows must be the path of a module, such as './workflows.ts'");
   }
+  if (isObject(config)) problems.push(...converterProblems(config.dataConverter));
   checkFeeds(resolved, buffers, problems);
   if (!isObject(config))
     problems.push('the config must be an object: export default defineConfig({ trackers: [ … ] })');
   if (problems.length > 0) throw new ConfigError(problems, 'The config cannot be used:');
-  return { trackers: resolved, buffers, jobs, activities, workflows: config.workflows };
+  return {
+    trackers: resolved,
+    buffers,
+    jobs,
+    activities,
+    workflows: config.workflows,
+    dataConverter: config.dataConverter,
+  };
 }
 
 /** Operations name buffers that are there. */

@@ -111,7 +111,7 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   });
   await servers.publish({ metricsUrl: worker.metricsUrl });
 
-  const longwatch = await lazy.longwatch().connect({ environment, log });
+  const longwatch = await lazy.longwatch().connect({ environment, log, dataConverter: loaded.config.dataConverter });
   closers.push(() => longwatch.close());
   const trackers: Started[] = [];
   for (const tracker of loaded.config.trackers) {

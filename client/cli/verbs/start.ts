@@ -30,19 +30,24 @@ async function start(name: string, flags: Flags): Promise<void> {
     const hint = lazy.suggest().didYouMean(name, names) || `; it has ${names.join(', ')}`;
     throw new UsageError(`the config has no tracker, buffer or job '${name}'${hint}`);
   }
-  await withLongwatch(flags, async (longwatch) => {
-    const { result, updated } = tracker
-      ? await startOne(longwatch.tracker(name), tracker.options, flags)
-      : buffer
-        ? await startOne(longwatch.buffer(name), buffer.options, flags)
-        : await startOne(longwatch.job(name), job!.options, flags);
-    if (flags.json) return printJson({ [tracker ? 'tracker' : buffer ? 'buffer' : 'job']: name, ...result, updated });
-    const paused = result.state === 'paused' ? ' (paused)' : '';
-    await print(result.alreadyRunning ? `'${name}' is already running${paused}` : `'${name}' is running${paused}`);
-    if (updated) remark('its options are now those of the config');
-    else if (result.differs)
-      remark(`its options differ from the config; hand them over with: npx longwatch start ${name} --update`);
-  });
+  await withLongwatch(
+    flags,
+    async (longwatch) => {
+      const { result, updated } = tracker
+        ? await startOne(longwatch.tracker(name), tracker.options, flags)
+        : buffer
+          ? await startOne(longwatch.buffer(name), buffer.options, flags)
+          : await startOne(longwatch.job(name), job!.options, flags);
+      if (flags.json) return printJson({ [tracker ? 'tracker' : buffer ? 'buffer' : 'job']: name, ...result, updated });
+      const paused = result.state === 'paused' ? ' (paused)' : '';
+      await print(result.alreadyRunning ? `'${name}' is already running${paused}` : `'${name}' is running${paused}`);
+      if (updated) remark('its options are now those of the config');
+      else if (result.differs)
+        remark(`its options differ from the config; hand them over with: npx longwatch start ${name} --update`);
+    },
+    undefined,
+    config.dataConverter,
+  );
 }
 
 interface Startable<Options> {

@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander';
 import { interrupted, interruption } from '../interrupt';
 import { lazy } from '../lazy';
 import { logger, print, printJson } from '../output';
-import { environmentFlags, LEVELS, port, verb, wholeNumber, type CommonFlags } from '../verb';
+import { environmentFlags, givenConverter, LEVELS, port, verb, wholeNumber, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   config?: string;
@@ -39,6 +39,7 @@ async function work(flags: Flags): Promise<void> {
   const log = logger(flags.log);
   const worker = await lazy.worker().createWorker({
     config,
+    dataConverter: config.dataConverter ?? (await givenConverter()),
     temporal: environment.temporal,
     databaseUrl,
     directDatabaseUrl: environment.directDatabaseUrl,

@@ -55,9 +55,15 @@ export const FAILED_ROWS: Statement = {
          from longwatch.failed_row where job = $1 order by failed_at desc, key limit $2`,
 };
 
+/** Dead letters of these keys, each key a JSON list of its columns as text; or by what a person types, `KEY` or `KEY,KEY`. */
+export const FIND_ROWS: Statement = {
+  name: 'client-job-find-rows',
+  text: `select key, array_to_string(key, ',') as typed from longwatch.failed_row
+         where job = $1 and (to_jsonb(key) in (select jsonb_array_elements($2::jsonb)) or array_to_string(key, ',') = any ($3))`,
+};
 /** $2 null: all of them. What is no longer a dead letter is claimed again when it is due. */
 export const RETRY_ROWS: Statement = {
   name: 'client-job-retry-rows',
   text: `delete from longwatch.failed_row
-         where job = $1 and ($2::text[] is null or array_to_string(key, ',') = any ($2)) returning key`,
+         where job = $1 and ($2::jsonb is null or to_jsonb(key) in (select jsonb_array_elements($2::jsonb))) returning key`,
 };

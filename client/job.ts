@@ -26,7 +26,7 @@ import type { OptionChange } from '../workflows/tracker/options';
 import { command, type Target } from './commands';
 import type { Connections } from './connections';
 import { JobGoneError, JobStoppedError, NoWorkerError, RefusedError, TimedOutError, UnknownJobError } from './errors';
-import { FAILED_ROWS, HISTORY, JOB_NAMES, REQUESTED, RETRY_ROWS } from './job-queries';
+import { FAILED_ROWS, FIND_ROWS, HISTORY, JOB_NAMES, REQUESTED, RETRY_ROWS } from './job-queries';
 import { jobSettings } from './job-settings';
 import { iso, readJobs, type JobRow, type JobSummary } from './job-status';
 import { sameOptions, type Setting } from './settings';
@@ -193,10 +193,29 @@ export class JobHandle {
     }));
   }
 
-  /** Dead letters of a sweep are handled again when they are due. @param keys all of them, unless given. @returns how many */
-  async retryFailed(keys?: string[]): Promise<number> {
+  /**
+   * Dead letters of a sweep are handled again when they are due.
+   * @param keys all of them, unless given: the columns of each, as `failedRows` has them; or, as a text, the only column, several joined by
+   *   commas, or a JSON list of them
+   * @returns how many
+   * @throws ConfigError for a text that stands for several keys
+   */
+  async retryFailed(keys?: (string | string[])[]): Promise<number> {
     await this.require();
-    return (await this.connections.rows(RETRY_ROWS, [this.name, keys ?? null])).length;
+    if (keys === undefined) return (await this.connections.rows(RETRY_ROWS, [this.name, null])).length;
+    const lists = keys.map((key) => (Array.isArray(key) ? key : listOf(key))).filter((key) => key !== undefined);
+    const typed = keys.filter((key): key is string => typeof key === 'string' && listOf(key) === undefined);
+    const rows = await this.connections.rows<{ key: string[]; typed: string }>(FIND_ROWS, [
+      this.name,
+      JSON.stringify(lists),
+      typed,
+    ]);
+    for (const text of typed) {
+      const meant = rows.filter((row) => row.typed === text).map(({ key }) => JSON.stringify(key));
+      if (meant.length > 1) throw new ConfigError([`${text} stands for several keys; name one: ${meant.join(' or ')}`]);
+    }
+    const found = JSON.stringify(rows.map(({ key }) => key));
+    return (await this.connections.rows(RETRY_ROWS, [this.name, found])).length;
   }
 
   /** Its statement, PostgreSQL's plan of it, and what stands in the way of speed. Runs nothing. */
@@ -279,6 +298,17 @@ export class JobHandle {
   private async unknown(): Promise<Error> {
     const names = (await this.connections.rows<{ name: string }>(JOB_NAMES)).map((row) => row.name);
     return new UnknownJobError(this.name, didYouMean(this.name, names), names);
+  }
+}
+
+/** A key as JSON, which says where its columns end. */
+function listOf(text: string): string[] | undefined {
+  if (!text.startsWith('[')) return undefined;
+  try {
+    const list: unknown = JSON.parse(text);
+    return Array.isArray(list) && list.every((part) => typeof part === 'string') ? list : undefined;
+  } catch {
+    return undefined;
   }
 }
 

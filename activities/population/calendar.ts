@@ -4,7 +4,8 @@
  * `workers/config/resolve-population.ts`.
  *
  * After a downtime every missed time counts, however many there were: the newest are told one by one, the others as a number. Croner
- * takes some 40 µs for each, so a pattern with seconds is counted by its minutes, and the event loop gets its turn in between.
+ * takes some 40 µs for each, so they are counted by days: a day of 24 hours has as many as any other that matches. The days on which the clock
+ * is changed are counted one time after the other. The event loop gets its turn in between.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Cron } from 'croner';
@@ -19,8 +20,7 @@ const AHEAD = 32;
 /** The last moment that a Date can tell. */
 const END_OF_TIME = 8.64e15;
 const MINUTE = 60_000;
-/** More steps than this are not made: a downtime of more than a year of a cron that comes each minute. */
-const STEPS_MAX = 600_000;
+const DAY = 24 * 60 * MINUTE;
 /** Steps between two turns of the event loop: some 20 ms. */
 const STEPS_AT_ONCE = 500;
 
@@ -55,13 +55,39 @@ export async function calendarOf(
 
 /** How many due times lie after `after` and not after `upto`. */
 export async function countDue(schedule: CronSchedule, after: number, upto: number): Promise<number> {
-  const cron = cronOf(schedule);
-  const fields = schedule.cron.trim().split(/\s+/);
+  const { cron, timeZone } = schedule;
+  const given = cron.trim().split(/\s+/);
+  // A nickname comes once an hour at the most.
+  if (given.length < 5) return steps(cronOf(schedule), after, upto);
+  const fields = given.length === 5 ? ['0', ...given] : given;
+  const midnights = cronOf({ cron: '0 0 0 * * *', timeZone });
+  const days = cronOf({ cron: ['0', '0', '0', ...fields.slice(3)].join(' '), timeZone });
+  const perDay = await byMinutes([...fields.slice(0, 3), '*', '*', '*'], 'UTC', -1, DAY - 1);
+  const exactly = (from: number, to: number): Promise<number> => byMinutes(fields, timeZone, from, to);
+
+  let day = midnights.nextRun(new Date(after))?.getTime() ?? Infinity;
+  if (day > upto) return exactly(after, upto);
+  let count = await exactly(after, day - 1);
+  let matching = days.nextRun(new Date(day - 1))?.getTime();
+  for (let turns = 1; ; turns++) {
+    const next = midnights.nextRun(new Date(day))?.getTime() ?? Infinity;
+    if (next > upto) return count + (await exactly(day - 1, upto));
+    if (next - day !== DAY) count += await exactly(day - 1, next - 1);
+    else if (matching === day) count += perDay;
+    if (matching !== undefined && matching < next) matching = days.nextRun(new Date(next - 1))?.getTime();
+    day = next;
+    if (turns % STEPS_AT_ONCE === 0) await turn();
+  }
+}
+
+/** The same, but each minute that matches has as many as any other: offsets of time zones are whole minutes. */
+async function byMinutes(fields: string[], timeZone: string, after: number, upto: number): Promise<number> {
+  const cron = cronOf({ cron: fields.join(' '), timeZone });
   const first = Math.ceil(after / MINUTE) * MINUTE;
   const last = Math.floor(upto / MINUTE) * MINUTE;
-  if (fields.length < 6 || fields[0] === '0' || last <= first) return steps(cron, after, upto);
-  // Each minute that matches has the same seconds: [first, last) by minutes, what lies around it one by one.
-  const minutes = cronOf({ cron: ['0', ...fields.slice(1)].join(' '), timeZone: schedule.timeZone });
+  if (fields[0] === '0' || last <= first) return steps(cron, after, upto);
+  // [first, last) by minutes, what lies around it one by one.
+  const minutes = cronOf({ cron: ['0', ...fields.slice(1)].join(' '), timeZone });
   const seconds = cronOf({ cron: [fields[0], '*', '*', '*', '*', '*'].join(' '), timeZone: 'UTC' });
   const inMinute = await steps(seconds, -1, MINUTE - 1);
   const matching = await steps(minutes, first - 1, last - 1);
@@ -105,8 +131,7 @@ async function steps(cron: Cron, after: number, upto: number, each?: (time: numb
   let count = 0;
   for (let at = cron.nextRun(new Date(after)); at && at.getTime() <= upto; at = cron.nextRun(at)) {
     each?.(at.getTime());
-    if (++count >= STEPS_MAX) break;
-    if (count % STEPS_AT_ONCE === 0) await turn();
+    if (++count % STEPS_AT_ONCE === 0) await turn();
   }
   return count;
 }

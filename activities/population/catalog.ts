@@ -62,6 +62,12 @@ const UNIQUE: Statement = {
          from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam
          where i.indrelid = $1 and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
            and m.amname = 'btree'
+           -- In the order in which the columns are compared: by another one each chunk would sort the table.
+           and (select count(distinct o & 1) from unnest(i.indoption::int2[]) as o) = 1
+           and not exists (
+             select from unnest(i.indkey::int2[], i.indcollation::oid[], i.indclass::oid[]) with ordinality as u (att, coll, class, n)
+             join pg_attribute a on a.attrelid = i.indrelid and a.attnum = u.att join pg_opclass o on o.oid = u.class
+             where u.n <= i.indnkeyatts and (a.attcollation <> u.coll or not o.opcdefault))
          order by i.indisprimary desc, i.indexrelid`,
 };
 
@@ -113,7 +119,7 @@ export async function readTable(db: Queryable, ref: TableRef, key?: string[]): P
     if (!facts.rows.some((row) => row.name === name)) throw bad(`key: table ${shown} has no column ${name}`);
   }
   const found = keys.find((columns) => columns.length === key.length && columns.every((c) => key.includes(c.name)));
-  if (!found) throw bad(`key: table ${shown} has no unique index on ${key.join(', ')} alone`);
+  if (!found) throw bad(`key: table ${shown} has no unique index on ${key.join(', ')} alone, in their own order`);
   const nullable = found.find((column) => !column.not_null);
   if (nullable) throw bad(`key: column ${nullable.name} of ${shown} may be null, and such rows would be left out`);
   // In the order of the index, which the ranges are read by.

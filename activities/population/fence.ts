@@ -31,7 +31,7 @@ const TAKE: Statement = {
 };
 const COPY: Statement = {
   name: 'job-fence-copy',
-  text: `update longwatch.tick_range set token = $2 where job = $1`,
+  text: `update longwatch.tick_range set token = $2 where job = $1 and token <> $2`,
 };
 
 /**
@@ -59,6 +59,8 @@ export async function takeJobFence(
         claim.node,
         other,
       ]);
+      // Twice: the first one waits for chunks that are about to commit, and does not see the parts that these have made (rows put off).
+      if (taken) await run(db, COPY, [claim.job, taken.token]);
       if (taken) await run(db, COPY, [claim.job, taken.token]);
       return taken?.token;
     });

@@ -153,8 +153,9 @@ const orderOf = keyList;
 export const keyArray = (table: TableFacts): string =>
   `array[${table.key.map((column) => `${qualified(table)(column)}::text`).join(', ')}]`;
 
-/** The key as one text, for lists of them. */
-export const keyText = (table: TableFacts): string => `${keyArray(table)}::text`;
+/** A hash of the key, as `longwatch.swept` and the index of `longwatch.failed_row` have it: of its bytes, whatever its collation says is equal. */
+export const keyHash = (table: TableFacts, seed: 0 | 1): string =>
+  `hash_array_extended(array[${table.key.map((column) => `${qualified(table)(column)}::text collate "C"`).join(', ')}], ${seed})`;
 
 /** With what a rule says as what it sets, and without the rows that it does not change. Other work is as it was. */
 export function withRule(work: Work): Work {

@@ -5,7 +5,7 @@
  */
 import { escapeIdentifier } from 'pg';
 import type { TableFacts } from './catalog';
-import { keyArray, keyList, type SweepWork } from './statement';
+import { keyArray, keyHash, keyList, type SweepWork } from './statement';
 import { Template } from './template';
 
 /** Columns beside those of the user's table, by names that no table has by chance. */
@@ -20,10 +20,11 @@ const ORDER = escapeIdentifier(ORDER_COLUMN);
  */
 export type Cursor = 'none' | 'value' | 'nulls' | 'null';
 
+/** @param form.fresh only rows that the tick has not claimed: it reads them all, so it is for what is left in the end */
 export function claimStatement(
   work: SweepWork,
   table: TableFacts,
-  form: { cursor: Cursor; orderType: string },
+  form: { cursor: Cursor; orderType: string; fresh?: boolean },
 ): Template {
   const made = new Template();
   const key = keyList(table);
@@ -31,10 +32,13 @@ export function claimStatement(
   order(made, work).sql(`::text as ${ORDER} from ${table.quoted} where (`);
   made.expression('due', work.due).sql(')');
   made.sql(' and not exists (select from longwatch.failed_row f where f.job = ').param('job', 'text');
-  made.sql(` and f.key = ${keyArray(table)})`);
-  // Where the order moves a row, it comes to the place of a claim again.
-  made.sql(' and not exists (select from longwatch.swept s where s.job = ').param('job', 'text');
-  made.sql(` and s.key = ${keyArray(table)})`);
+  made.sql(
+    ` and hash_array_extended(f.key, 0) = ${keyHash(table, 0)} and hash_array_extended(f.key, 1) = ${keyHash(table, 1)})`,
+  );
+  if (form.fresh) {
+    made.sql(' and not exists (select from longwatch.swept s where s.job = ').param('job', 'text');
+    made.sql(` and s.h0 = ${keyHash(table, 0)} and s.h1 = ${keyHash(table, 1)})`);
+  }
   const cursorKey = (): string => table.key.map((c, i) => made.paramText(`key${i}`, c.type)).join(', ');
   if (form.cursor === 'value') {
     order(made.sql(' and ('), work).sql(`, ${key}) > (`).param('ordered', form.orderType).sql(`, ${cursorKey()})`);

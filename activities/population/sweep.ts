@@ -13,7 +13,7 @@
  */
 import type { SweepDefinition } from '../../workers/config/population';
 import type { Transactions } from '../durable/transaction';
-import { heldFor, insertClaim, nextClaimIn, noteSwept, takeClaim, type Claim } from '../store/claims';
+import { claimFresh, heldFor, nextClaimIn, takeClaim, type Claim } from '../store/claims';
 import type { Queryable } from '../store/database';
 import { advance, rangesOf } from '../store/ticks';
 import { handlePage, type Page } from './page';
@@ -108,7 +108,7 @@ class Claims {
   /** All rows with an order are claimed; those without one are left. */
   private onlyNulls = false;
   /** All rows were gone through once: those whose order was changed meanwhile are looked for from the beginning. */
-  private look: 'first' | 'second begins' | 'second';
+  private look: 'first' | 'second' = 'first';
   readonly hold: Hold;
   /** Nothing waits before this. Epoch milliseconds of this process, from the database's time left. */
   private waitingAt: number;
@@ -125,8 +125,6 @@ class Claims {
     this.waitingAt = firstIn === undefined ? Infinity : Date.now() + firstIn;
     // Only what is left of earlier ticks.
     this.exhausted = work.tick.elapsed === 0;
-    // The key does not change.
-    this.look = sql.order === undefined ? 'second' : 'first';
     this.hold = new Hold(work);
   }
 
@@ -148,19 +146,24 @@ class Claims {
     return this.inLine(async () => {
       if (this.exhausted) return undefined;
       const { work } = this;
-      const { values, cursor } = this.from();
-      const statement = claimStatement(this.sql, work.table, { cursor, orderType: this.orderType });
-      let made: { page: Page; place: string[] } | undefined;
+      const again = this.look === 'second';
+      const { values, cursor } = again ? { values: {}, cursor: 'none' as const } : this.from();
+      const statement = claimStatement(this.sql, work.table, { cursor, orderType: this.orderType, fresh: again });
+      const limit = work.options.page;
+      let found: { rows: number; page: Page | undefined; place: string[] | null } | undefined;
       try {
-        made = await work.transaction(async (db) => {
-          const { rows } = await statement.run<Row>(db, { ...this.values(), ...values, limit: work.options.page });
-          if (rows.length === 0) return undefined;
+        found = await work.transaction(async (db) => {
+          const given = { ...this.values(), ...values, limit };
+          const { rows } = again ? await statement.runOnce<Row>(db, given) : await statement.run<Row>(db, given);
+          if (rows.length === 0) return { rows: 0, page: undefined, place: this.place };
           const keys = rows.map((row) => row[KEY_COLUMN] as string[]);
-          const place = placeOf(rows.at(-1)!);
-          await noteSwept(db, work.job, keys);
-          const claim = await insertClaim(db, work.job, { keys, owner: this.owner, attempt: 1, forMs: this.forMs });
+          const claimed = await claimFresh(db, work.job, { keys, owner: this.owner, forMs: this.forMs });
+          // The second look has no place of its own: what it has claimed it does not find again.
+          const place = again ? this.place : placeOf(rows.at(-1)!);
           if (!(await this.move(db, place))) throw new OtherPlace();
-          return { page: { claim, rows: rows.map(own), keys, owner: this.owner }, place };
+          const own = claimed?.fresh.map((index) => ownColumns(rows[index]!));
+          const page = claimed && { claim: claimed.claim, rows: own!, keys: claimed.claim.keys, owner: this.owner };
+          return { rows: rows.length, page, place };
         });
       } catch (error) {
         if (!(error instanceof OtherPlace)) throw error;
@@ -170,19 +173,14 @@ class Claims {
         this.onlyNulls = false;
         return undefined;
       }
-      if (made) {
-        this.place = made.place;
-        if (this.look === 'second begins') this.look = 'second';
-      }
+      this.place = found.place;
       // Fewer than a page may also mean that somebody holds the others locked: they come with the next tick.
-      if (!made || made.page.keys.length < work.options.page) {
+      if (found.rows < limit) {
         if (cursor === 'value') this.onlyNulls = true;
-        else if (this.look === 'first') {
-          this.look = 'second begins';
-          this.onlyNulls = false;
-        } else this.exhausted = true;
+        else if (this.look === 'first' && this.sql.order !== undefined) this.look = 'second';
+        else this.exhausted = true;
       }
-      return made?.page;
+      return found.page;
     }).then((page) => page ?? (this.exhausted ? undefined : this.claim()));
   }
 
@@ -212,10 +210,10 @@ class Claims {
     const columns = this.work.table.key.map((_column, index) => claim.keys.map((key) => key[index]!));
     const values = Object.fromEntries(columns.map((list, index) => [`keys${index}`, list]));
     const { rows } = await pageStatement(this.sql, this.work.table).run<Row>(db, { ...this.values(), ...values });
-    return { rows: rows.map(own), keys: rows.map((row) => row[KEY_COLUMN] as string[]) };
+    return { rows: rows.map(ownColumns), keys: rows.map((row) => row[KEY_COLUMN] as string[]) };
   }
 
-  private move(db: Queryable, place: string[]): Promise<boolean> {
+  private move(db: Queryable, place: string[] | null): Promise<boolean> {
     const { job, token } = this.work;
     return advance(db, {
       job,
@@ -231,7 +229,7 @@ class Claims {
   }
 
   private from(): { cursor: Cursor; values: Record<string, unknown> } {
-    if (this.place === null || this.look === 'second begins') return { cursor: 'none', values: {} };
+    if (this.place === null) return { cursor: 'none', values: {} };
     const [kind, ordered, ...key] = this.place;
     const values = Object.fromEntries(key.map((value, index) => [`key${index}`, value]));
     const cursor = kind === 'value' && this.onlyNulls ? 'nulls' : (kind as Cursor);
@@ -261,7 +259,7 @@ function placeOf(row: Row): string[] {
 }
 
 /** The row as the user's table has it. */
-function own(row: Row): Row {
+function ownColumns(row: Row): Row {
   const columns = { ...row };
   delete columns[KEY_COLUMN];
   delete columns[ORDER_COLUMN];

@@ -49,16 +49,27 @@ const COUNT: Statement = {
 const FORGET_SWEPT: Statement = { name: 'claim-forget-swept', text: `delete from longwatch.swept where job = $1` };
 const SWEPT_BEFORE: Statement = {
   name: 'claim-swept-before',
-  text: `insert into longwatch.swept (job, key)
-         select distinct c.job, array(select jsonb_array_elements_text(k.key))
-         from longwatch.claim c, jsonb_array_elements(c.keys) as k (key) where c.job = $1`,
+  text: `insert into longwatch.swept (job, h0, h1)
+         select c.job, hash_array_extended(k.key, 0), hash_array_extended(k.key, 1)
+         from longwatch.claim c, jsonb_array_elements(c.keys) as e (key),
+              lateral (select array(select jsonb_array_elements_text(e.key))) as k (key)
+         where c.job = $1 on conflict do nothing`,
 };
-/** And those that it has claimed. */
-const SWEPT: Statement = {
-  name: 'claim-swept',
-  text: `insert into longwatch.swept (job, key)
-         select $1, array(select jsonb_array_elements_text(k.key)) from jsonb_array_elements($2::jsonb) as k (key)
-         on conflict do nothing`,
+/** Those that it claims: rows whose order has changed come to the place of a claim again, and are not among the fresh ones. */
+const CLAIM: Statement = {
+  name: 'claim-fresh',
+  text: `with k as (
+           select e.key, e.n::int as n, hash_array_extended(a.key, 0) as h0, hash_array_extended(a.key, 1) as h1
+           from jsonb_array_elements($2::jsonb) with ordinality as e (key, n),
+                lateral (select array(select jsonb_array_elements_text(e.key))) as a (key)),
+         noted as (
+           insert into longwatch.swept (job, h0, h1) select $1, h0, h1 from k on conflict do nothing returning h0, h1),
+         fresh as (select k.key, k.n from k join noted using (h0, h1)),
+         made as (
+           insert into longwatch.claim (job, keys, owner, attempt, until)
+           select $1, (select jsonb_agg(key order by n) from fresh), $3, 1, now() + make_interval(secs => $4::float8 / 1000)
+           where exists (select from fresh) returning page)
+         select (select page from made)::float8 as page, array(select n from fresh order by n) as fresh`,
 };
 const HOLD: Statement = {
   name: 'claim-hold',
@@ -129,9 +140,21 @@ export async function beginSweep(db: Queryable, job: string): Promise<void> {
   await run(db, SWEPT_BEFORE, [job]);
 }
 
-/** In the transaction of their claim. */
-export async function noteSwept(db: Queryable, job: string, keys: Key[]): Promise<void> {
-  await run(db, SWEPT, [job, JSON.stringify(keys)]);
+/** A claim of those rows that this tick has not claimed yet; undefined when there is none among them. @returns which, from 0 */
+export async function claimFresh(
+  db: Queryable,
+  job: string,
+  { keys, owner, forMs }: { keys: Key[]; owner: string; forMs: number },
+): Promise<{ claim: Claim; fresh: number[] } | undefined> {
+  const [row] = await run<{ page: number | null; fresh: number[] }>(db, CLAIM, [
+    job,
+    JSON.stringify(keys),
+    owner,
+    forMs,
+  ]);
+  if (row?.page == null) return undefined;
+  const fresh = row.fresh.map((n) => n - 1);
+  return { claim: { page: row.page, keys: fresh.map((index) => keys[index]!), attempt: 1 }, fresh };
 }
 
 /** Nothing of the sweep is handled before: the upstream of its handler asked for that. */

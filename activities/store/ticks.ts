@@ -99,7 +99,7 @@ const FAILED: Statement = {
   name: 'tick-failed-row',
   text: `insert into longwatch.failed_row (job, key, due, error, code, attempts)
          values ($1, $2, to_timestamp($3::float8 / 1000), $4, $5, $6)
-         on conflict (job, key) do update
+         on conflict (job, hash_array_extended(key, 0), hash_array_extended(key, 1)) do update
          set due = excluded.due, error = excluded.error, code = excluded.code, attempts = excluded.attempts, failed_at = now()`,
 };
 const PAUSE: Statement = {

@@ -113,6 +113,26 @@ describe('a row that somebody holds', () => {
     expect(await sums('queue')).toEqual({ 1: 96, 11: 4 });
   });
 
+  test('the fence is also of the rows that are put off by a chunk which commits just then', async () => {
+    await make('fenced', 10);
+    const config = regens({ name: 'fenced', chunk: 5 });
+    const node = stack.node(config);
+    await stack.open(node, config, 'fenced');
+    // As an older holder has left it in the middle of a tick.
+    await stack.sql(`insert into longwatch.tick (job, due, elapsed) values ('fenced', to_timestamp(1), 1)`);
+    await stack.sql(`insert into longwatch.tick_range (job, part, after, upto, token) values ('fenced', 0, null, '{10}', 0)`);
+    await stack.other(async (older) => {
+      await older.query('update fenced set n = n + 1 where id <= 5 and id <> 3');
+      await older.query(`insert into longwatch.tick_range (job, part, upto, token, alone) values ('fenced', 1, '{3}', 0, true)`);
+      await older.query(`update longwatch.tick_range set after = '{5}' where job = 'fenced' and part = 0 and token = 0`);
+      const { result } = stack.begin(node, 'fenced');
+      await waiting('update longwatch.tick_range set token%');
+      await older.query('commit');
+      expect(await result).toMatchObject({ end: 'done' });
+    });
+    expect(await sums('fenced')).toEqual({ 1: 10 });
+  }); // prettier-ignore
+
   test('a worker that must end does so, and another one ends the tick', async () => {
     await make('leaving', 3_000);
     const config = regens({ name: 'leaving', chunk: 3_000 });
@@ -168,6 +188,20 @@ describe('a row that fails is found and reported, and all others advance', () =>
     expect(await stack.tick(config, table)).toMatchObject({ end: 'done', rows: 99, failed: 1 });
     expect(await sums(table)).toEqual({ 0: 1, 1: 99 });
     expect(await stack.sql('select key, code from longwatch.failed_row where job = $1', [table])).toEqual([{ key: ['5'], code }]);
+  }); // prettier-ignore
+
+  test('its key may be as large as its own index has room for', async () => {
+    await stack.sql('create table large_key (id text primary key, n int not null default 0)');
+    await stack.sql(`insert into large_key select string_agg(md5((i * j)::text), '') || left(md5(j::text), 2) from generate_series(1, 84) i, generate_series(1, 20) j group by j`);
+    const config = regens({ name: 'large_key', chunk: 8, set: { n: 'n + 1 + 0 / length(id)::int * (1 / (n - n))' } });
+    expect(await stack.tick(config, 'large_key')).toMatchObject({ rows: 0, failed: 20 });
+    const seen: unknown[] = [];
+    const sweep = { sweeps: [{ name: 'large_keys', every: NEVER, table: 'large_key', due: 'true', order: 'n', retry: { attempts: 1 }, handle: (rows: object[]) => {
+      seen.push(...rows);
+      throw new Error('no');
+    } }] };
+    expect(await stack.tick(sweep, 'large_keys')).toMatchObject({ failed: 20 });
+    expect(await stack.pass(stack.node(sweep), 'large_keys')).toMatchObject({ rows: 0, failed: 0 });
   }); // prettier-ignore
 
   test('what it says may be text that PostgreSQL cannot keep', async () => {

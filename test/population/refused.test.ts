@@ -92,10 +92,17 @@ test.each<[string, () => ReturnType<typeof regen>, RegExp]>([
   ['a fraction as the limit', () => regen({ rule: { column: 's', add: 1, max: 10.5 } }), /rule\.max: it is numeric/],
   ['a floating fraction', () => regen({ rule: { column: 's', add: 'f / 2' } }), /double precision/],
   ['more digits than the column keeps', () => regen({ rule: { column: 'share', add: '0.333' } }), /rule\.add: it is numeric, and share is numeric\(10,2\)/],
+  ['a key by another collation', () => regen({ table: 'sorted', key: 'name', set: { n: '1' } }), /in their own order/],
+  ['a key by another operator class', () => regen({ table: 'sorted', key: 'code', set: { n: '1' } }), /in their own order/],
+  ['a key in two directions', () => regen({ table: 'sorted', key: ['a', 'b'], set: { n: '1' } }), /in their own order/],
   ['a row that has no place', () => regen({ table: 'loose', key: 'id', set: { s: '1' } }), /may be null/],
 ])('%s is refused', async (_what, options, words) => {
   await stack.sql('create or replace view best as select max(s) as n from player');
   await stack.sql('create table if not exists loose (id int unique, s int)');
+  await stack.sql('create table if not exists sorted (name text not null, code text not null, a int not null, b int not null, n int)');
+  await stack.sql('create unique index if not exists s1 on sorted (name collate "C")');
+  await stack.sql('create unique index if not exists s2 on sorted (code text_pattern_ops)');
+  await stack.sql('create unique index if not exists s3 on sorted (a, b desc)');
   await expect(checkJob(database, options())).rejects.toThrow(words);
 }); // prettier-ignore
 
@@ -106,11 +113,14 @@ test('what looks like these is taken', async () => {
     regen({ set: { s: 's + (select max(s) from other)' } }),
     regen({ rule: { column: 'share', add: '0.25', max: 100 } }),
     regen({ rule: { column: 'f', add: 0.4 } }),
+    regen({ table: 'falling', key: ['a', 'b'], set: { n: '1' } }),
     regen({ rule: { column: 's', add: 'floor(f)::int', max: 10 } }),
     sweep({ order: 'extract(epoch from id * interval \'1 s\') -- now()' }),
     sweep({ order: '"now"', table: 'timed' }),
   ]) {
     await stack.sql('create table if not exists timed (id int primary key, "now" int)');
+    await stack.sql('create table if not exists falling (a int not null, b int not null, n int)');
+    await stack.sql('create unique index if not exists f1 on falling (a desc, b desc) include (n)');
     await checkJob(database, options);
   }
 }); // prettier-ignore

@@ -157,6 +157,16 @@ test('a handler may ask for some rows again, or hold its page; one that hangs is
   expect(await stack.sql('select 1 from combat where ends > 0')).toEqual([]);
 });
 
+test('dead letters of keys with commas are named apart', async () => {
+  await startJob(longwatch, config, 'short');
+  const job = longwatch.job('short');
+  await stack.sql(`insert into longwatch.failed_row (job, key, due, error) values ('short', array['a,b', 'c'], now(), 'x'), ('short', array['a', 'b,c'], now(), 'x'), ('short', array['[1]'], now(), 'x')`);
+  await expect(job.retryFailed(['a,b,c'])).rejects.toThrow(/stands for several keys; name one: \["a,b","c"\] or/);
+  expect(await job.retryFailed(['["a,b","c"]'])).toBe(1);
+  expect((await job.failedRows()).map(({ key }) => key)).toEqual([['[1]'], ['a', 'b,c']]);
+  expect(await job.retryFailed(['a,b,c', '[1]', 'nobody'])).toBe(2);
+}); // prettier-ignore
+
 test('rows that somebody else holds locked are passed over, and come with the next tick', async () => {
   await fill(20);
   behave = async (rows, context) => void (await endThem(rows, context));

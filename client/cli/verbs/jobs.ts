@@ -29,6 +29,7 @@ export function addSweep(program: Command): void {
   verb(sweep, 'retry <job> [key...]', 'dead letters: handle them again (all of them, or those keys)', [
     'longwatch sweep retry combats',
     'longwatch sweep retry combats 17 18',
+    `longwatch sweep retry pairs '["a,b","c"]'`,
   ]).action((name: string, keys: string[], flags: CommonFlags) =>
     withJob(flags, 'sweep', name, async (job) => {
       const taken = await job.retryFailed(keys.length > 0 ? keys : undefined);

@@ -4,7 +4,7 @@
  */
 import { ErrorType } from '../../workflows/lib/errors';
 import type { EarlierSchedule, JobOpening, JobState } from '../../workflows/population/contract';
-import { jobChangeProblems, type JobOptions } from '../../workflows/population/options';
+import { jobChangeProblems, withJobChanges, type JobOptions } from '../../workflows/population/options';
 import type { CommandResult, ReconfigureResult } from '../../workflows/tracker/contract';
 import type { OptionChange } from '../../workflows/tracker/options';
 import { failure } from '../failures';
@@ -29,7 +29,7 @@ export async function openJob(
   input: { job: string; options?: JobOptions; after?: number },
 ): Promise<JobOpening> {
   const { job, options } = input;
-  if (options) await checkJob(database, options);
+  if (options) await checkWith(database, job, options);
   const { row, open } = await database.transaction(async (db) => {
     if (options) {
       await createJob(db, job, options);
@@ -88,7 +88,7 @@ export async function declareJob(
   database: Database,
   { job, options }: { job: string; options: JobOptions },
 ): Promise<ReconfigureResult> {
-  await checkJob(database, options);
+  await checkWith(database, job, options);
   return database.transaction(async (db) => {
     const row = await known(db, job, 'all');
     if (row.kind !== options.kind) {
@@ -115,6 +115,11 @@ export async function setJobOptions(
   database: Database,
   { job, changes }: { job: string; changes: OptionChange[] },
 ): Promise<ReconfigureResult> {
+  // What is right as one statement may be wrong in chunks.
+  if (changes.some(({ path }) => path === 'chunk')) {
+    const row = await database.transaction((db) => known(db, job));
+    await checkWith(database, job, row.declared, Object.fromEntries(changes.map(({ path, value }) => [path, value])));
+  }
   return database.transaction(async (db) => {
     const row = await known(db, job, 'all');
     const problems = changes.flatMap((change) => jobChangeProblems(row.options, change));
@@ -123,6 +128,17 @@ export async function setJobOptions(
     if (changed) await noteScheduleChange(db, row, (await known(db, job)).options.schedule);
     return { changed, version: (await known(db, job)).version };
   });
+}
+
+/** What would run: with what was set by hand, and is set now, over the definition's options. */
+async function checkWith(
+  database: Database,
+  job: string,
+  options: JobOptions,
+  changes: JobRow['changes'] = {},
+): Promise<void> {
+  const row = await database.transaction((db) => readJob(db, job));
+  await checkJob(database, withJobChanges(options, { ...row?.changes, ...changes }));
 }
 
 async function known(db: Queryable, job: string, hold: 'nothing' | 'all' = 'nothing'): Promise<JobRow> {

@@ -72,9 +72,11 @@ const columnsOf = (table: TableFacts): string =>
 
 const shapeOf = (table: TableFacts): string => JSON.stringify(table.columns.map(({ name, type }) => [name, type]));
 
-/** The type of what rows are ordered by; no row when the table is empty. */
+/** The type of what rows are ordered by, also while there are none. */
 export function orderTypeStatement(work: SweepWork, table: TableFacts): Template {
-  return order(new Template().sql('select pg_typeof('), work).sql(`)::text as type from ${table.quoted} limit 1`);
+  return order(new Template().sql('select pg_typeof((select '), work).sql(
+    ` from ${table.quoted} limit 0))::text as type`,
+  );
 }
 
 function order(made: Template, work: SweepWork): Template {

@@ -14,6 +14,9 @@ export interface JobRow {
   version: number;
   /** The definition's options with what was set by hand laid over them. */
   options: JobOptions;
+  /** The two apart. */
+  declared: JobOptions;
+  changes: Record<string, OptionChange['value']>;
   /** Epoch milliseconds. */
   endedDue: number | undefined;
   chunkRows: number | undefined;
@@ -82,6 +85,8 @@ export async function readJob(
       state: raw.state,
       version: raw.version,
       options: withJobChanges(raw.options, raw.changes),
+      declared: raw.options,
+      changes: raw.changes,
       endedDue: raw.ended_due ?? undefined,
       chunkRows: raw.chunk_rows ?? undefined,
       before: raw.earlier_schedules,

@@ -125,6 +125,27 @@ test('what looks like these is taken', async () => {
   }
 }); // prettier-ignore
 
+test('a chunk that is set by hand is checked as well, and so is a definition under what was set by hand', async () => {
+  const unbound = { sql: 'update player set s = s + 1', chunk: 'all' as const };
+  const config = defineConfig({ regens: [{ name: 'whole', every: NEVER, table: 'player', ...unbound }] });
+  const node = stack.node(config);
+  const { activities } = node;
+  await stack.open(node, config, 'whole');
+  const set = (value: number | null) => activities.setJobOptions({ job: 'whole', changes: [{ path: 'chunk', value }] });
+  await expect(set(10)).rejects.toThrow(/no :range/);
+  await activities.declareJob({ job: 'whole', options: regen({ set: { s: 's + 1' }, chunk: 'all' }) });
+  await set(10);
+  await expect(activities.declareJob({ job: 'whole', options: regen(unbound) })).rejects.toThrow(/no :range/);
+  await expect(
+    activities.openJob({
+      job: 'whole',
+      options: regen({ set: { s: 's + (select max(s) from player)' }, chunk: 'all' }),
+    }),
+  ).rejects.toThrow(/chunk: 'all'/);
+  await set(null);
+  await activities.declareJob({ job: 'whole', options: regen(unbound) });
+});
+
 test('PostgreSQL 18: a key column whose NOT NULL was never checked may be null', async () => {
   if ((await stack.number('show server_version_num')) < 180_000) return;
   await stack.sql('create table unchecked (id int unique, s int)');

@@ -1,7 +1,7 @@
 /**
  * The fence of a job: only the holder of its token advances rows. A pass takes it before its first statement (`pass.ts`). The
  * token is copied to the rows of progress, and a chunk writes its progress row as the last statement of its transaction
- * (`progress.ts`): taking waits for a chunk that has come that far, and every other one of the older holder finds another token
+ * (`rows.ts`): taking waits for a chunk that has come that far, and every other one of the older holder finds another token
  * and is rolled back. So no chunk needs a lock on the job itself, and chunks do not wait for each other.
  */
 import { ErrorType } from '../../workflows/lib/errors';

@@ -1,6 +1,6 @@
 /**
  * The `pass` activity: takes the job's fence, opens the tick or goes on with the one that is open, has the work done, and closes the
- * tick. Called by `workflows/population/job.ts`; the work is done by `regen.ts`, `decay.ts` and `sweep.ts`. What ends a pass is
+ * tick. Called by `workflows/population/job.ts`; the work is done by `regen.ts` and `sweep.ts`. What ends a pass is
  * decided here.
  *
  * The fence decides, not Temporal's reachability: a cancellation that core makes up because heartbeats cannot be reported is not

@@ -1,6 +1,6 @@
 /**
  * The rows of a regen's or decay's table, as `range.ts` asks for them: each chunk is one transaction, in which its rows and the progress that
- * speaks of them commit together, fenced by the job's token. The statements are of `statement.ts`. Made by `regen.ts` and `decay.ts`.
+ * speaks of them commit together, fenced by the job's token. The statements are of `statement.ts`. Made by `regen.ts`.
  */
 import { reach } from '../points';
 import { classOf } from '../store/sqlstate';

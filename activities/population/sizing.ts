@@ -1,6 +1,6 @@
 /**
- * How many rows a chunk has, and how long a stream rests after it: pure, fed with what each chunk took. Used by `regen.ts` and
- * `decay.ts`, one for all streams of a pass.
+ * How many rows a chunk has, and how long a stream rests after it: pure, fed with what each chunk took. Made by
+ * `regen.ts`, one for all streams of a pass; fed by `range.ts`.
  */
 import type { JobOptions } from '../../workflows/population/options';
 

@@ -1,5 +1,5 @@
 /**
- * What a pass hands to the code that does its kind of work (`regen.ts`, `decay.ts`, `sweep.ts`): the tick, the fence's token, what may end
+ * What a pass hands to the code that does its kind of work (`regen.ts`, `sweep.ts`): the tick, the fence's token, what may end
  * it, and where it counts. Made by `pass.ts`.
  */
 import type { Logger } from 'pino';

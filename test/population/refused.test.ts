@@ -8,6 +8,7 @@ import {
   type SweepDefinition,
 } from '../../client';
 import { checkJob } from '../../activities/population/check';
+import { declareJob, openJob, setJobOptions } from '../../activities/population/commands';
 import { explainWork } from '../../activities/population/explain';
 import { regenStatement, withRule, type RegenWork } from '../../activities/population/statement';
 import { Database } from '../../activities/store/database';
@@ -126,24 +127,19 @@ test('what looks like these is taken', async () => {
 }); // prettier-ignore
 
 test('a chunk that is set by hand is checked as well, and so is a definition under what was set by hand', async () => {
-  const unbound = { sql: 'update player set s = s + 1', chunk: 'all' as const };
-  const config = defineConfig({ regens: [{ name: 'whole', every: NEVER, table: 'player', ...unbound }] });
-  const node = stack.node(config);
-  const { activities } = node;
-  await stack.open(node, config, 'whole');
-  const set = (value: number | null) => activities.setJobOptions({ job: 'whole', changes: [{ path: 'chunk', value }] });
+  const unbound = regen({ sql: 'update player set s = s + 1', chunk: 'all' });
+  const bound = regen({ set: { s: 's + 1' }, chunk: 'all' });
+  const job = 'whole';
+  const set = (value: number | null) => setJobOptions(database, { job, changes: [{ path: 'chunk', value }] });
+  await openJob(database, { job, options: unbound });
   await expect(set(10)).rejects.toThrow(/no :range/);
-  await activities.declareJob({ job: 'whole', options: regen({ set: { s: 's + 1' }, chunk: 'all' }) });
+  await declareJob(database, { job, options: bound });
   await set(10);
-  await expect(activities.declareJob({ job: 'whole', options: regen(unbound) })).rejects.toThrow(/no :range/);
-  await expect(
-    activities.openJob({
-      job: 'whole',
-      options: regen({ set: { s: 's + (select max(s) from player)' }, chunk: 'all' }),
-    }),
-  ).rejects.toThrow(/chunk: 'all'/);
+  await expect(declareJob(database, { job, options: unbound })).rejects.toThrow(/no :range/);
+  const reading = regen({ set: { s: 's + (select max(s) from player)' }, chunk: 'all' });
+  await expect(openJob(database, { job, options: reading })).rejects.toThrow(/chunk: 'all'/);
   await set(null);
-  await activities.declareJob({ job: 'whole', options: regen(unbound) });
+  await declareJob(database, { job, options: unbound });
 });
 
 test('PostgreSQL 18: a key column whose NOT NULL was never checked may be null', async () => {

@@ -93,7 +93,7 @@ describe('while the replica stands still', () => {
       shown,
     ]);
     expect(newest!.n).toBe(1);
-    expect((await longwatch.job('stamina').explain()).plan.join('\n')).toMatch(/Update on longwatch.player/);
+    expect((await longwatch.job('stamina').explain()).plan.join('\n')).toMatch(/Update on public.player/);
   });
 
   test('one that the replica does not have yet is shown from where it was written', async () => {

@@ -9,16 +9,18 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { InitContext } from '../../workers/config/buffer';
 import { INIT_SENDER, type Json, type PushMessage } from '../../workflows/buffer/contract';
 import type { BufferActivities, InitChunk, InitPage, InitPageRead } from '../../workflows/buffer/activities';
+import { jsonBytes, utf8Bytes } from '../../workflows/lib/size';
 import { notePage, readPage } from '../store/buffers';
 import { sendRow } from '../store/chunks';
 import { definitionOf, type BufferDeps } from './batch';
 import { keyFunction, shardOfKey } from './keys';
 
-/** One row has at most so many entries, so that a batch can be made of some of them. */
+/** One row has at most so many entries, and bytes where they are several, so that a batch can be made of some of them. */
 const ROW_ENTRIES = 2_000;
+const ROW_BYTES = 1_000_000;
 /**
- * So much of a page travels by itself, which costs the shards neither a read nor a write; the rest by reference. Characters: at three bytes
- * each still less than half of what a payload may have.
+ * So much of a page travels by itself, which costs the shards neither a read nor a write; the rest by reference. Bytes: an eighth of what a
+ * payload may have.
  */
 const INLINE_BYTES = 256 * 1024;
 /** The first page is read while the shards start: one that is not there yet is waited for so often, so long. Milliseconds. */
@@ -96,15 +98,21 @@ async function whenThere(push: () => Promise<void>, signal: AbortSignal): Promis
 function readAnswer(answer: unknown, buffer: string): { entries: Json[]; cursor: Json } {
   const { entries, cursor } = (answer ?? { entries: [] }) as { entries?: unknown; cursor?: Json };
   if (!Array.isArray(entries)) throw new TypeError(`init of buffer ${buffer} must answer { entries, cursor }`);
-  const bad = entries.findIndex((entry) => !isJson(entry));
-  if (bad >= 0) throw new TypeError(`init of buffer ${buffer}: entry ${bad} is no JSON`);
+  for (const [i, entry] of entries.entries()) {
+    const problem = problemOf(entry);
+    if (problem !== undefined) throw new TypeError(`init of buffer ${buffer}: entry ${i} ${problem}`);
+  }
   return { entries: entries as Json[], cursor: cursor ?? null };
 }
 
-/** Whether `JSON.stringify` makes anything of it; asked only where the type does not tell. */
-function isJson(entry: unknown): boolean {
-  if (typeof entry !== 'object' || entry === null || 'toJSON' in entry) return JSON.stringify(entry) !== undefined;
-  return true;
+/** Why it is no JSON; looked at only where the type does not tell. */
+function problemOf(entry: unknown): string | undefined {
+  if (typeof entry === 'string' || typeof entry === 'number' || typeof entry === 'boolean') return undefined;
+  try {
+    return JSON.stringify(entry) === undefined ? 'is no JSON' : undefined;
+  } catch (error) {
+    return `cannot be JSON: ${(error as Error).message}`;
+  }
 }
 
 /** The note of the page and its rows in one transaction: it is there as a whole or not at all. */
@@ -132,10 +140,10 @@ async function keep(
       seqs: last,
     };
     for (const [shard, group] of groups.entries()) {
-      for (const { from, part, json } of partsOf(group, room)) {
-        const chunk = { shard, seq: ++last[shard]!, count: part.length, bytes: json.length };
-        if (json.length <= room) {
-          room -= json.length;
+      for (const { from, part, json, bytes } of partsOf(group, room)) {
+        const chunk = { shard, seq: ++last[shard]!, count: part.length, bytes };
+        if (bytes <= room) {
+          room -= bytes;
           read.chunks.push({ ...chunk, entries: part, ...(keyToTell ? { keys: part.map(keyToTell) } : {}) });
           continue;
         }
@@ -149,16 +157,36 @@ async function keep(
   });
 }
 
+interface Part {
+  from: number;
+  part: Json[];
+  json: string;
+  bytes: number;
+}
+
 /** A group that may travel by itself stays whole; of any other each part is as large as a row may be. */
-function partsOf(group: Json[], room: number): { from: number; part: Json[]; json: string }[] {
-  const whole = JSON.stringify(group);
-  if (group.length <= ROW_ENTRIES || whole.length <= room) {
-    return group.length === 0 ? [] : [{ from: 0, part: group, json: whole }];
+function partsOf(group: Json[], room: number): Part[] {
+  const make = (from: number, part: Json[]): Part => {
+    const json = JSON.stringify(part);
+    return { from, part, json, bytes: utf8Bytes(json) };
+  };
+  if (group.length === 0) return [];
+  const whole = make(0, group);
+  if (whole.bytes <= room || (group.length <= ROW_ENTRIES && whole.bytes <= ROW_BYTES)) return [whole];
+  const parts: Part[] = [];
+  let from = 0;
+  let bytes = 2;
+  for (const [i, entry] of group.entries()) {
+    const size = jsonBytes(entry) + 1;
+    if (i > from && (i - from >= ROW_ENTRIES || bytes + size > ROW_BYTES)) {
+      parts.push(make(from, group.slice(from, i)));
+      from = i;
+      bytes = 2;
+    }
+    bytes += size;
   }
-  return Array.from({ length: Math.ceil(group.length / ROW_ENTRIES) }, (_, i) => {
-    const part = group.slice(i * ROW_ENTRIES, (i + 1) * ROW_ENTRIES);
-    return { from: i * ROW_ENTRIES, part, json: JSON.stringify(part) };
-  });
+  parts.push(make(from, group.slice(from)));
+  return parts;
 }
 
 /** By key where there is one; else runs of neighbours, so that a batch has what belongs together. */

@@ -20,6 +20,9 @@ const LOOK_MS = 250;
 /** Looks below the mark before half of the shards may grow: what was freed must be seen to stay free. */
 const CALM_LOOKS = 20;
 
+/** What a shard said of its size is believed so long. Milliseconds. */
+const SILENT_MS = 10 * 60_000;
+
 export interface MemoryMonitorOptions {
   /** The fullest heap of the process (`heap.ts`). */
   heap: () => HeapUse;
@@ -31,6 +34,7 @@ export interface MemoryMonitorOptions {
 export class MemoryMonitor {
   private readonly shards = new Map<string, ShardSize>();
   private readonly shrunk = new Map<string, ShardSize>();
+  private readonly heardAt = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
   private calm = 0;
   private warned = false;
@@ -67,13 +71,26 @@ export class MemoryMonitor {
     clearInterval(this.timer);
   }
 
-  /** A shard whose workflow is on this node says what it keeps. */
+  /** A shard whose workflow is on this node says what it keeps. One that was asked to shrink by a node that is gone may grow again from here. */
   note(size: ShardSize): void {
-    this.shards.set(`${size.buffer}/${size.shard}`, size);
+    const id = `${size.buffer}/${size.shard}`;
+    this.heardAt.set(id, Date.now());
+    this.shards.set(id, size);
+    if (size.shrunk) this.shrunk.set(id, size);
+  }
+
+  /** Shards that are not heard of any more are on other nodes, or at rest. */
+  private forgetSilent(): void {
+    for (const [id, at] of this.heardAt) {
+      if (Date.now() - at < SILENT_MS || this.shrunk.has(id)) continue;
+      this.heardAt.delete(id);
+      this.shards.delete(id);
+    }
   }
 
   /** One look: some shards shrink, or some may grow. */
   async look(): Promise<void> {
+    this.forgetSilent();
     const { bytes, limit } = this.options.heap();
     const use = bytes / limit;
     const high = Math.min(SHRINK_ABOVE, 1 - HEADROOM_BYTES / limit);

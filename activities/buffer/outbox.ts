@@ -4,6 +4,7 @@
  */
 import type { Logger } from 'pino';
 import type { Json, PushMessage } from '../../workflows/buffer/contract';
+import { utf8Bytes } from '../../workflows/lib/size';
 import { errorOf } from '../failures';
 import { sendRow } from '../store/chunks';
 import { run, type Database, type Queryable, type Statement } from '../store/database';
@@ -20,9 +21,12 @@ const TOLD: Statement = {
 };
 const UNTOLD: Statement = {
   name: 'outbox-untold',
-  text: `select buffer, id, shard, sender, seq, count, bytes, front, at from longwatch.buffer_outbox
-         where made_at < now() - interval '10 seconds'
-           and buffer not in (select name from longwatch.buffer where state = 'stopped')
+  text: `select o.buffer, id, shard, sender, seq, count, bytes, front, at
+         from (select name as buffer from longwatch.buffer where state <> 'stopped') as b
+         cross join lateral (
+           select * from longwatch.buffer_outbox o
+           where o.buffer = b.buffer and made_at < now() - interval '10 seconds'
+           order by made_at, seq limit 200) as o
          order by made_at, seq limit 1000`,
 };
 
@@ -62,7 +66,7 @@ export async function storeAndNote(
   const { buffer, id } = message;
   const json = JSON.stringify(entries);
   await sendRow(db, { buffer, id, entries, json, ...(keys ? { keys } : {}) }, null);
-  return note(db, { ...message, count: entries.length, bytes: json.length });
+  return note(db, { ...message, count: entries.length, bytes: utf8Bytes(json) });
 }
 
 /** Call it when they are committed. Never rejects. */

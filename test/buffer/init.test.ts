@@ -10,6 +10,10 @@ import {
   roomFor,
   roomTold,
 } from '../../workflows/buffer/init';
+import { INIT_SENDER } from '../../workflows/buffer/contract';
+import { accept, admit } from '../../workflows/buffer/intake';
+import { indexKeys } from '../../workflows/buffer/keys';
+import { awaitedOf, freshShardState } from '../../workflows/buffer/queue';
 import type { InitPageRead } from '../../workflows/buffer/activities';
 import { defineBuffer } from '../../workers/config/buffer';
 import { resolveDefinition } from '../../workers/config/resolve-buffers';
@@ -98,4 +102,43 @@ test('drained it polls, after a delay that doubles while nothing is found', () =
   expect(delays).toEqual([1_000, 2_000, 4_000, 8_000, 8_000]);
   expect(nextInitStep(state, { ...options, pollMs: null }, false)).toBe('wait');
   expect(pollDelay(0, 8_000)).toBe(0);
+});
+
+test('what was put off for long is found again as often as is asked for, not as fast as can be', () => {
+  const state = freshBufferState();
+  pageRead(state, page(0, { last: true }));
+  roomTold(state, { shard: 1, waiting: 0, putOff: 1, seq: 1 });
+  expect(nextInitStep(state, options, false)).toEqual({ pollInMs: 8_000 });
+  roomTold(state, { shard: 1, waiting: 0, seq: 1 });
+  expect(nextInitStep(state, options, false)).toEqual({ pollInMs: 0 });
+});
+
+test('what comes again soon is waited for: a pass would find it a second time', () => {
+  const shard = freshShardState({ options, paused: false, version: 1 }, null);
+  const index = indexKeys(shard);
+  const put = (at: number, more: object = {}) =>
+    admit(shard, index, 'later', { first: shard.nextEntry++, count: 1, bytes: 3, entries: [1], since: 0, at, ...more });
+  put(1_000 + 9_000);
+  expect(awaitedOf(shard, 1_000)).toBe(0);
+  put(1_000 + 7_000);
+  expect(awaitedOf(shard, 1_000)).toBe(1);
+  // It has failed: whenever it comes, it comes to an end.
+  put(1_000 + 60_000, { attempts: 2 });
+  expect(awaitedOf(shard, 1_000)).toBe(2);
+  Object.assign(shard.later.stored, { entries: 5, to: 9 });
+  shard.laterDue = 3_000;
+  expect(awaitedOf(shard, 1_000)).toBe(7);
+});
+
+test('what init finds again leaves what is pending of it as it is; what is pushed does not', () => {
+  const shard = freshShardState({ options: { ...options, key: { path: 'id' } }, paused: false, version: 1 }, null);
+  const index = indexKeys(shard);
+  const entries = (v: number) => [{ id: 1, v }];
+  accept(shard, index, { entries: entries(1), at: 60_000 }, 1_000);
+  accept(shard, index, { entries: entries(2), sender: INIT_SENDER, seq: 1 }, 1_000);
+  expect(shard.later.chunks).toMatchObject([{ first: 1, at: 60_000, entries: [{ v: 2 }] }]);
+  accept(shard, index, { entries: entries(3) }, 1_000);
+  expect(shard.later.chunks).toEqual([]);
+  expect(shard.back.chunks).toMatchObject([{ first: 3, entries: [{ v: 3 }] }]);
+  expect(shard.counts).toMatchObject({ accepted: 3, merged: 2 });
 });

@@ -51,6 +51,18 @@ test('as many shards at once are asked as would bring it to 70 %', async () => {
   expect(told).toEqual([9, 8, 7, 6, 5]);
 });
 
+test('a shard that a node which is gone has asked to shrink may grow again where it is now', async () => {
+  const told: string[] = [];
+  const monitor = new MemoryMonitor({
+    heap: () => ({ bytes: 0.5 * GIB, limit: GIB }),
+    tell: async (buffer, shard, wish) => void told.push(`${wish} ${buffer}/${shard}`),
+    log: pino({ level: 'silent' }),
+  });
+  monitor.note({ buffer: 'b', shard: 0, bytes: 10, shrunk: true, atMinimum: true });
+  for (let i = 0; i < 20; i++) await monitor.look();
+  expect(told).toEqual(['grow b/0']);
+});
+
 test('a small heap keeps 64 MB free', async () => {
   const limit = GIB / 8;
   let bytes = limit / 2;

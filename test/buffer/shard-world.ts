@@ -51,6 +51,8 @@ type Verdict = 'done' | 'again' | 'off' | 'changed';
 export interface WorldOptions {
   keyed: boolean;
   options?: Partial<BufferOptions>;
+  /** How many keys there are. @default 12 */
+  keys?: number;
   /** Rows that go missing. */
   vanishing?: boolean;
 }
@@ -83,8 +85,10 @@ export class ShardWorld {
   outageUntil = 0;
   ops: Op[] = [];
   history = { events: 0, bytes: 0, updates: 0 };
-  /** All bytes that ever went into a history. */
-  written = 0;
+  /** All bytes that ever went into a history: messages, batches, what continue-as-new carried, and the rest. */
+  readonly written = { said: 0, batches: 0, carried: 0, rest: 0 };
+  /** The longest history of a run. */
+  longest = 0;
   private tasks = 0;
   private task = 0;
   private taskBytes = 0;
@@ -132,7 +136,7 @@ export class ShardWorld {
   push(sizes: number[], how: { front?: boolean; at?: number; by?: 'signal' | 'update' | 'row' }): boolean {
     const entries = sizes.map((size): Sized => {
       const id = this.nextId++;
-      return { id, size, ...(this.of.keyed ? { key: `k${Math.floor(this.chance() * 12)}` } : {}) };
+      return { id, size, ...(this.of.keyed ? { key: `k${Math.floor(this.chance() * (this.of.keys ?? 12))}` } : {}) };
     });
     const keys = this.of.keyed ? entries.map((entry) => (this.chance() < 0.05 ? null : entry.key!)) : undefined;
     keys?.forEach((key, i) => key === null && delete entries[i]!.key);
@@ -164,15 +168,16 @@ export class ShardWorld {
   private say(message: PushMessage, how: 'signal' | 'update'): void {
     this.said.push({ message, how });
     if (how === 'update') this.history.updates++;
-    this.note(sizedBytes(message) + 300, 2);
+    this.note(sizedBytes(message) + 300, 2, 'said');
     accept(this.state, this.index, readPush(copy(message)), this.now);
     this.happened();
   }
 
-  private note(bytes: number, events: number): void {
+  private note(bytes: number, events: number, what: 'said' | 'batches' | 'rest' = 'rest'): void {
     this.history.events += events;
     this.history.bytes += bytes;
-    this.written += bytes;
+    this.written[what] += bytes;
+    this.longest = Math.max(this.longest, this.history.bytes);
   }
 
   private happened(): void {
@@ -306,7 +311,7 @@ export class ShardWorld {
     if (size > PAYLOAD) throw new Error(`${what}: a payload of ${size} bytes`);
     this.task += size;
     if (this.task > TASK) throw new Error(`commands of ${this.task} bytes in one task`);
-    this.note(size, 1);
+    this.note(size, 1, what === 'batch' ? 'batches' : 'rest');
     this.ops.push({
       what,
       act,
@@ -509,7 +514,7 @@ export class ShardWorld {
     const { result } = op;
     const size = result && 'ok' in result ? sizedBytes(result.ok) : 1_500;
     if (size > PAYLOAD) throw new Error(`${op.what}: a result of ${size} bytes`);
-    this.note(size + 400, 2);
+    this.note(size + 400, 2, op.what === 'batch' ? 'batches' : 'rest');
     if (result && 'ok' in result) op.done(copy(result.ok ?? null) as never);
     else op.failed(result?.error === 'outage');
     this.happened();
@@ -532,7 +537,7 @@ export class ShardWorld {
   private fresh(bytes: number): void {
     this.index = indexKeys(this.state);
     this.history = { events: 0, bytes, updates: 0 };
-    this.written += bytes;
+    this.written.carried += bytes;
     this.said = [];
     if (this.snapshot) this.keep();
     this.untold = this.unreported = true;

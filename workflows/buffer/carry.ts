@@ -23,6 +23,7 @@ const WORD_BYTES = CARRY_BYTES / 3;
 const LAST_WORD = 80;
 /** What the marks of senders may take. Bytes. */
 const MARKS_BYTES = 150_000;
+const MARKS_LEFT = 20;
 /** A chunk's own words and numbers. Bytes. */
 const CHUNK_BYTES = 260;
 
@@ -67,7 +68,7 @@ export function isWordy(state: ShardState): boolean {
 }
 
 function marksTooMany({ senders }: ShardState): boolean {
-  return jsonBytes(senders) > MARKS_BYTES && Object.values(senders).some(({ above }) => above.length > 1);
+  return jsonBytes(senders) > MARKS_BYTES && Object.values(senders).some(({ above }) => above.length > MARKS_LEFT);
 }
 
 /**
@@ -76,9 +77,11 @@ function marksTooMany({ senders }: ShardState): boolean {
  */
 export function slim(state: ShardState): void {
   if (marksTooMany(state)) {
-    const longest = Object.values(state.senders).reduce((a, b) => (a.above.length >= b.above.length ? a : b));
-    longest.above.sort((a, b) => a - b);
-    longest.upTo = longest.above.splice(0, Math.ceil(longest.above.length / 2)).at(-1)!;
+    for (const marks of Object.values(state.senders)) {
+      if (marks.above.length <= MARKS_LEFT) continue;
+      marks.above.sort((a, b) => a - b);
+      marks.upTo = marks.above.splice(0, marks.above.length - MARKS_LEFT).at(-1)!;
+    }
     return;
   }
   const all = wordy(state);

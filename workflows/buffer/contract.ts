@@ -178,8 +178,10 @@ export const roomSignal = defineSignal<[ShardRoom]>('room');
 
 export interface ShardRoom {
   shard: number;
-  /** Entries that wait in it. */
+  /** Entries that wait in it, or come again soon. */
   waiting: number;
+  /** Entries that were put off for longer: `init` would find them again. */
+  putOff?: number;
   /** The last message of `init` that it has. */
   seq: number;
 }

@@ -46,11 +46,17 @@ export function lowWater(options: BufferOptions): number {
 export type InitStep = 'read' | { pollInMs: number } | 'wait';
 
 /** `wait`: for a shard to say that it has room or is drained. */
-export function nextInitStep({ init, waiting }: BufferState, options: BufferOptions, paused: boolean): InitStep {
+export function nextInitStep(
+  { init, waiting, putOff = [] }: BufferState,
+  options: BufferOptions,
+  paused: boolean,
+): InitStep {
   if (!options.init || paused) return 'wait';
   const sum = waiting.reduce((all, one) => all + one, 0);
   if (!init.over) return sum <= lowWater(options) ? 'read' : 'wait';
   if (options.pollMs === null || sum > 0) return 'wait';
+  // What is put off for long is found again by each pass, as often as is asked for: without a key as another entry.
+  if (putOff.some((count) => count > 0)) return { pollInMs: options.pollMs };
   return { pollInMs: pollDelay(init.emptyPasses, options.pollMs) };
 }
 
@@ -78,11 +84,12 @@ export function pageRead(state: BufferState, read: InitPageRead): void {
 }
 
 /** A shard tells how many wait in it, and up to which message of `init` that is. */
-export function roomTold(state: BufferState, { shard, waiting, seq }: ShardRoom): void {
+export function roomTold(state: BufferState, { shard, waiting, seq, putOff = 0 }: ShardRoom): void {
   // Said before the last page had come to it: it may be drained only for the moment.
   if (seq < (state.seqs[shard] ?? 0)) return;
   state.seqs[shard] = seq;
   state.waiting[shard] = waiting;
+  (state.putOff ??= [])[shard] = putOff;
 }
 
 export function beginPass(state: BufferState): void {

@@ -108,7 +108,7 @@ export function accept(state: ShardState, index: KeyIndex, message: PushMessage,
   state.nextEntry += entries.length;
   for (const part of partsOf({ ...whole, ...(keys ? { keys } : {}) }, PART_BYTES)) {
     if (part.bytes > ENTRY_BYTES) tooLarge(state, part, now);
-    else admit(state, index, lane, part);
+    else admit(state, index, lane, part, { foundAgain: message.sender === INIT_SENDER });
   }
   return true;
 }
@@ -122,8 +122,14 @@ function tooLarge(state: ShardState, part: Chunk, now: number): void {
 }
 
 /** Puts numbered entries into a lane. Those of a key that is pending in memory take that one's place instead. */
-export function admit(state: ShardState, index: KeyIndex, lane: LaneName, given: Chunk): void {
-  const chunk = given.keys && given.entries ? mergeKeys(state, index, lane, given) : given;
+export function admit(
+  state: ShardState,
+  index: KeyIndex,
+  lane: LaneName,
+  given: Chunk,
+  how: { foundAgain?: boolean } = {},
+): void {
+  const chunk = given.keys && given.entries ? mergeKeys(state, index, lane, given, how) : given;
   if (chunk.count === 0) return;
   if (mustStore(state, lane, chunk)) {
     append(state[lane].overflow, chunk);

@@ -139,8 +139,15 @@ export function keysRan(index: KeyIndex, chunks: readonly Chunk[]): Set<number> 
 /**
  * New entries without those that others make superfluous. Where an older one of the key is pending in memory, in the same lane and with
  * nothing behind it, the new one takes its place; else the older one goes, and the new one waits its own turn.
+ * @param options with `foundAgain`, `init` has found what is not done yet: what is pending of it stays as it is, put off or not
  */
-export function mergeKeys(state: ShardState, index: KeyIndex, lane: LaneName, chunk: Chunk): Chunk {
+export function mergeKeys(
+  state: ShardState,
+  index: KeyIndex,
+  lane: LaneName,
+  chunk: Chunk,
+  { foundAgain = false }: { foundAgain?: boolean } = {},
+): Chunk {
   const entries: Json[] = [];
   const keys: (string | null)[] = [];
   const ages: number[] = [];
@@ -159,7 +166,8 @@ export function mergeKeys(state: ShardState, index: KeyIndex, lane: LaneName, ch
       state.counts.merged++;
       return;
     }
-    const fate = key === null ? 'comes' : met(state, index, lane, key, { value, number, age, plain: isPlain(chunk) });
+    const fate =
+      key === null ? 'comes' : met(state, index, lane, key, { value, number, age, plain: isPlain(chunk), foundAgain });
     if (fate === 'merged') {
       changed = true;
       state.counts.merged++;
@@ -182,14 +190,21 @@ function met(
   index: KeyIndex,
   lane: LaneName,
   key: string,
-  { value, number, age, plain }: { value: Json; number: number; age: number; plain: boolean },
+  {
+    value,
+    number,
+    age,
+    plain,
+    foundAgain,
+  }: { value: Json; number: number; age: number; plain: boolean; foundAgain: boolean },
 ): 'comes' | 'merged' {
   if (isPassed(state, index, key, age)) return 'merged';
   const running = index.running.get(key);
   const pending = index.pending.get(key);
   const found = pending === undefined ? undefined : find(state, pending);
   // Its number would be that of the older one, which others that lie in PostgreSQL may have passed.
-  if (found && plain && found.lane === lane && isPlain(found.chunk) && !checksKeys(state)) {
+  const takesPlace = plain && found?.lane === lane && isPlain(found.chunk) && !checksKeys(state);
+  if (found && (takesPlace || foundAgain)) {
     const { chunk, i } = found;
     chunk.bytes += jsonBytes(value) - jsonBytes(chunk.entries![i]);
     chunk.entries![i] = value;

@@ -47,7 +47,7 @@ import { accept, countOf, lastSeq, readPush, refusalOf } from './intake';
 import { indexKeys } from './keys';
 import { HELD_MS, settle } from './outcome';
 import { historyFull, nextShardStep, type ShardMoment } from './plan';
-import { awaitedOf, freshShardState, pendingOf, waitingOf } from './queue';
+import { awaitedOf, freshShardState, pendingOf, runningOf, waitingOf } from './queue';
 import { reopened } from './reopen';
 import { isSpilling, shardStatus } from './status';
 import { errorText, StoreSide } from './store-side';
@@ -315,7 +315,12 @@ async function keepShard(input: ShardInput): Promise<void> {
     lastRoomMs = Date.now();
     believed = awaitedOf(state, Date.now());
     await getExternalWorkflowHandle(bufferWorkflowId(buffer))
-      .signal(roomSignal, { shard: number, waiting: believed, seq: lastSeq(state, INIT_SENDER) })
+      .signal(roomSignal, {
+        shard: number,
+        waiting: believed,
+        putOff: Math.max(0, pendingOf(state) + runningOf(state) - believed),
+        seq: lastSeq(state, INIT_SENDER),
+      })
       // Of a parent that is gone; the next one starts from what it finds.
       .catch(() => undefined);
     tellingRoom = false;

@@ -177,5 +177,7 @@ export interface BufferState {
   seqs: number[];
   /** Entries that each shard is believed to have waiting. */
   waiting: number[];
+  /** And put off beside them. */
+  putOff?: number[];
   runs: number;
 }

@@ -110,3 +110,11 @@ test('a config: defaults, words for none, did you mean, and operations that feed
     }),
   ).toMatch(/there is no buffer 'evnts'; did you mean 'events'/);
 });
+
+test('a state that PostgreSQL does not keep is refused by name, before anything is started', () => {
+  const config = (state: unknown) => ({ buffers: [defineBuffer({ name: 'a', state, run: () => undefined })] });
+  for (const separator of ['\u0000', '\ud800']) {
+    expect(() => resolveConfig(config({ separator }))).toThrow('state has a NUL character or half of a surrogate pair');
+  }
+  expect(resolveConfig(config({ separator: '\\u0000😀' })).buffers).toHaveLength(1);
+});

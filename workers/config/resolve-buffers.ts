@@ -3,6 +3,7 @@
  * Called by `resolve.ts` for a config, and by the client for a definition that a program pushes with.
  */
 import type { Json } from '../../workflows/buffer/contract';
+import { storableJson } from '../../activities/store/text';
 import { BUFFER_OPTIONS, NONE, STATE_BYTES, type BufferOptions } from '../../workflows/buffer/options';
 import { NAME_PATTERN, type OptionSpec } from '../../workflows/tracker/options';
 import type { AnyBuffer, BufferDefinition } from './buffer';
@@ -148,6 +149,8 @@ function readState(state: unknown, at: string, problems: string[]): Json {
   if (json === undefined) problems.push(`${at}state must be JSON`);
   else if (Buffer.byteLength(json) > STATE_BYTES)
     problems.push(`${at}state has more than ${STATE_BYTES} bytes of JSON`);
+  else if (storableJson(json) !== json)
+    problems.push(`${at}state has a NUL character or half of a surrogate pair, which PostgreSQL does not keep`);
   return state as Json;
 }
 

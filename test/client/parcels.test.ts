@@ -1,0 +1,97 @@
+/** What a push refuses before anything is sent, and how callers that share a sender are told. */
+import { inexactNumber } from '../../client/exact';
+import { Packer } from '../../client/parcels';
+import { ShardSender, type Parcel } from '../../client/push';
+import type { Connections } from '../../client/connections';
+import { shardOfKey } from '../../activities/buffer/keys';
+import type { PushMessage } from '../../workflows/buffer/contract';
+import { OPTIONS } from '../buffer/world';
+
+const packer = new Packer('b', undefined);
+async function pack(entries: Iterable<unknown>, options: object = {}, how: object = {}) {
+  const parcels: { shard: number; parcel: Parcel }[] = [];
+  for await (const one of packer.pack(entries, { ...OPTIONS, ...options }, how)) parcels.push(one);
+  return parcels;
+}
+
+describe('a push', () => {
+  test.each([
+    ['no JSON', undefined, 'entry 5001 is no JSON'],
+    ['a BigInt', 1n, 'entry 5001 cannot be JSON'],
+    ['an id that a number cannot hold', { id: Number('9007199254740993') }, 'entry 5001: 9007199254740992 is above'],
+  ])('of a list with %s at its end gives nothing of it', async (_, bad, message) => {
+    const given: unknown[] = [];
+    const all = packer.pack([...Array.from({ length: 5_000 }, (_, i) => i), bad], OPTIONS, {});
+    const read = async () => {
+      for await (const one of all) given.push(one);
+    };
+    await expect(read()).rejects.toThrow(message);
+    expect(given).toEqual([]);
+  });
+
+  test.each([new Date('2030-13-45'), Infinity, NaN, -1])('not before %s, which is no time, is refused', async (at) => {
+    await expect(pack([1], {}, { at })).rejects.toThrow('`at` must be a time');
+  });
+
+  test('counts bytes, and a key that is text only as JSON is the one that the shard reads', async () => {
+    const [one] = await pack(['好'.repeat(30_000)]);
+    expect(one!.parcel.bytes).toBeGreaterThan(90_000);
+    const at = new Date(5);
+    const [keyed] = await pack([{ at }], { key: { path: 'at' }, shards: 7 });
+    expect(keyed).toMatchObject({ shard: shardOfKey(at.toJSON(), 7), parcel: { keys: [at.toJSON()] } });
+  });
+});
+
+test('numbers past 2^53 are found as they were typed, not in texts, fractions or powers', () => {
+  expect(inexactNumber('{"id": 9007199254740993, "b": 1}')).toBe('9007199254740993');
+  expect(inexactNumber('[-90071992547409930]')).toBe('-90071992547409930');
+  for (const json of [
+    '{"id": "9007199254740993"}',
+    '"\\"9007199254740993"',
+    '0.12345678901234567',
+    '1e300',
+    '9007199254740991',
+  ]) {
+    expect([json, inexactNumber(json)]).toEqual([json, undefined]);
+  }
+});
+
+describe('callers that share a sender', () => {
+  /** Temporal, as it answers updates. */
+  function sender(answer: (message: PushMessage) => Promise<unknown>) {
+    const executeUpdate = (_: unknown, { args }: { args: [PushMessage[]] }) => {
+      expect(args[0]).toHaveLength(1);
+      return answer(args[0][0]!);
+    };
+    const client = { workflow: { getHandle: () => ({ executeUpdate }) } };
+    const connections = { temporal: (request: (of: unknown) => unknown) => request(client) };
+    return new ShardSender(connections as unknown as Connections, 'b', 0, 'update', () => Promise.resolve(false));
+  }
+  const parcel = (n: number, more: Partial<Parcel> = {}): Parcel => ({ entries: [n], bytes: 3, ...more });
+
+  test('are told of their own message only, and of a refusal by its type', async () => {
+    const full = Object.assign(new Error('refused'), { cause: { type: 'BufferFull', details: [10] } });
+    const one = sender(({ front }) => (front ? Promise.resolve({ accepted: true }) : Promise.reject(full)));
+    const deadline = Date.now() + 400;
+    const sent = [one.send(parcel(1), deadline), one.send(parcel(2, { front: true }), Date.now() + 5_000)];
+    const [back, front] = await Promise.allSettled(sent);
+    expect(back).toMatchObject({ status: 'rejected', reason: { name: 'BufferFullError', accepted: false } });
+    expect(front).toMatchObject({ status: 'fulfilled' });
+  });
+
+  test('are told by their own deadline, who was not sent that it was not', async () => {
+    let end: ((answer: unknown) => void) | undefined;
+    const one = sender(() => new Promise((resolve) => (end = resolve)));
+    const patient = one.send(parcel(1), Date.now() + 60_000);
+    const impatient = one.send(parcel(2), Date.now() + 100);
+    await expect(impatient).rejects.toMatchObject({ name: 'BufferFullError', accepted: false });
+    end!({ accepted: true });
+    await patient;
+  });
+
+  test('a stopped buffer is one, by the refusal of its shard', async () => {
+    const stopped = Object.assign(new Error('refused'), { cause: { type: 'BufferStopped' } });
+    const one = sender(() => Promise.reject(stopped));
+    await expect(one.send(parcel(1), Date.now() + 1_000)).rejects.toMatchObject({ name: 'BufferStoppedError' });
+  });
+});

@@ -124,7 +124,7 @@ withPooler('through PgBouncer in transaction mode', () => {
     expect(await durable.stack.sql('select stamina, fights, count(*)::int as n from player group by 1, 2')).toEqual([
       { stamina: 3, fights: 1, n: 20_000 },
     ]);
-    expect((await longwatch.job('stamina').explain()).plan.join('\n')).toMatch(/Update on longwatch.player/);
+    expect((await longwatch.job('stamina').explain()).plan.join('\n')).toMatch(/Update on public.player/);
     expect(await longwatch.job('stamina').history()).toHaveLength(3);
     expect((await longwatch.status()).jobs.map(({ name }) => name).sort()).toEqual(['fights', 'stamina']);
   });

@@ -13,7 +13,7 @@ import type { GateOptions } from '../../workflows/tracker/options';
 import { lockFence } from '../durable/fence';
 import { errorOf } from '../failures';
 import type { Database, Queryable } from '../store/database';
-import { claimGate, gateClaim, holdGate, notify, readGate, readTracker, setGate } from '../store/trackers';
+import { claimGate, gateClaim, holdGate, notify, readGate, readTracker, releaseGate, setGate } from '../store/trackers';
 import { boundedHold, HoldError } from '../upstream/errors';
 import type { PoolShift } from './pool-shift';
 
@@ -21,8 +21,9 @@ const FAILURES_TO_CLOSE = 3;
 /** An answer counts for so many times as long as the next one should take at most, and others ask after so many. */
 const UNKNOWN_AFTER = 3;
 const OLD_AFTER = 2;
-/** When the answer could not be written. Milliseconds. */
+/** When the answer could not be written, and while another node asks. Milliseconds. */
 const WRITE_AGAIN_MS = 1_000;
+const LOOK_AGAIN_MS = 250;
 
 /** With what right an answer is written: the fence of pool 0, or a claim. */
 type Right = { shift: PoolShift } | { claim: string };
@@ -43,6 +44,7 @@ export class GateKeeper {
   /** The upstream is not to be asked before. */
   private askAfter = 0;
   private looked = false;
+  private unreachable = false;
   private busy = false;
   private failures = 0;
 
@@ -69,7 +71,8 @@ export class GateKeeper {
       const ageMs = await this.look(term);
       if (!shift && ageMs === 'unreachable') {
         // Nobody can tell this node what another was answered.
-        if (this.host.clock.now() + options.everyMs > this.knownUntil) await this.ask(options, undefined);
+        const now = this.host.clock.now();
+        if (now >= this.askAfter && now + options.everyMs > this.knownUntil) await this.ask(options, undefined);
         return;
       }
       if (!shift) {
@@ -78,6 +81,8 @@ export class GateKeeper {
           .transaction((db) => claimGate(db, this.tracker, OLD_AFTER * term, term))
           .catch(() => undefined);
         if (claim !== undefined) await this.ask(options, { claim });
+        // Somebody else is asking: what he hears is here as soon as we look.
+        else this.nextAt = this.host.clock.now() + Math.min(LOOK_AGAIN_MS, options.everyMs);
         return;
       }
     }
@@ -92,8 +97,12 @@ export class GateKeeper {
       this.looked = true;
       this.askAfter = now + waitMs;
       this.know(ageMs === null ? 0 : now - ageMs + UNKNOWN_AFTER * termMs);
+      this.unreachable = false;
       return ageMs;
-    } catch {
+    } catch (thrown) {
+      if (!this.unreachable)
+        this.host.log.warn({ err: errorOf(thrown) }, 'the gate cannot be read; this node goes by what it hears itself');
+      this.unreachable = true;
       return 'unreachable';
     }
   }
@@ -109,7 +118,13 @@ export class GateKeeper {
       if (error instanceof HoldError) return this.hold(boundedHold(error.afterMs), options, right);
       if (++this.failures >= FAILURES_TO_CLOSE) open = false;
     }
-    if (open === undefined || (right && 'shift' in right && right.shift.isOver)) return;
+    if (open === undefined) {
+      // A claim without an answer must not make the last one look younger.
+      if (right && 'claim' in right)
+        await this.write(right, (db) => releaseGate(db, this.tracker)).catch(() => undefined);
+      return;
+    }
+    if (right && 'shift' in right && right.shift.isOver) return;
     const until = this.host.clock.now() + UNKNOWN_AFTER * (options.everyMs + options.timeoutMs);
     if (right === undefined) {
       this.know(open ? until : 0);

@@ -92,6 +92,10 @@ const HOLD_GATE: Statement = {
   name: 'tracker-hold-gate',
   text: `update longwatch.tracker set gate_next_at = now() + make_interval(secs => $2::float8 / 1000) where name = $1`,
 };
+const RELEASE_GATE: Statement = {
+  name: 'tracker-release-gate',
+  text: `update longwatch.tracker set gate_next_at = null where name = $1`,
+};
 const NOTIFY: Statement = { name: 'notify', text: `select pg_notify($1, $2)` };
 
 interface RawRow {
@@ -204,6 +208,11 @@ export async function gateClaim(db: Queryable, name: string): Promise<string | n
 /** The upstream asked not to be asked for so long: nobody does, and the last answer counts meanwhile. */
 export async function holdGate(db: Queryable, name: string, forMs: number): Promise<void> {
   await run(db, HOLD_GATE, [name, forMs]);
+}
+
+/** Who claimed the asking got no answer: the last one is as old as it was. */
+export async function releaseGate(db: Queryable, name: string): Promise<void> {
+  await run(db, RELEASE_GATE, [name]);
 }
 
 /** Bytes: PostgreSQL refuses a payload of 8,000, and the whole transaction with it. */

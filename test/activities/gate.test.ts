@@ -149,6 +149,15 @@ test('TR-M7: where pool 0 is silent, another node asks before the answer is unkn
   expect([first.isOpen(), second.isOpen()]).toEqual([true, true]);
 });
 
+test('nodes that start at once before there is an answer: one asks, and the others know it a moment later', async () => {
+  const nodes = [await nodeOf('first', 1), await nodeOf('second', 2), await nodeOf('third', 3)];
+  await Promise.all(nodes.map((node) => node.turn()));
+  expect(asked).toHaveLength(1);
+  await Promise.all(nodes.filter((node) => !node.isOpen()).map((node) => node.turn(EVERY / 4)));
+  expect(nodes.map((node) => node.isOpen())).toEqual([true, true, true]);
+  expect(asked).toHaveLength(1);
+});
+
 test('an answer that is too old is unknown, which is closed, by itself and in `status`', async () => {
   await stack.sql('update longwatch.tracker set gate_open = true');
   await age(2.1 * TERM);
@@ -175,6 +184,21 @@ test('three failures in a row close it, fewer leave it as it is', async () => {
   await zero.turn();
   expect(zero.isOpen()).toBe(false);
   expect(errors).toHaveLength(3);
+});
+
+test('a claim whose check fails makes the last answer no younger', async () => {
+  await stack.sql('update longwatch.tracker set gate_open = true');
+  await age(2.2 * TERM);
+  says = () => Promise.reject(new Error('away'));
+  const [first, second] = [await nodeOf('first', 1), await nodeOf('second', 2)];
+  await first.turn();
+  await age(3.1 * TERM);
+  await second.turn();
+  await first.turn();
+  expect(asked).toHaveLength(3);
+  expect([first.isOpen(), second.isOpen()]).toEqual([false, false]);
+  const [row] = await stack.sql('select gate_next_at as next, gate_open as open from longwatch.tracker');
+  expect(row).toEqual({ next: null, open: true });
 });
 
 test('TR-L7: a check that throws a HoldError is not asked again before that is over, by nobody; what was known stays', async () => {

@@ -89,3 +89,13 @@ test('what is wrong with TLS is one line that says what to do', () => {
   });
   expect(tlsProblem(new Error('something else'))).toBeUndefined();
 });
+
+test('a password that is left out comes from PGPASSWORD', () => {
+  process.env.PGPASSWORD = 'p@ss#w0rd';
+  try {
+    const client = new Client({ connectionString: connectionString('postgres://u@h/d?sslmode=require') });
+    expect((client as Client & { password: string }).password).toBe('p@ss#w0rd');
+  } finally {
+    delete process.env.PGPASSWORD;
+  }
+});

@@ -213,6 +213,20 @@ describe('a row that fails is found and reported, and all others advance', () =>
   });
 });
 
+test('a tick that was asked for by hand stays to be read, however few are kept', async () => {
+  await make('kept_ticks', 5);
+  const config = regens({ name: 'kept_ticks', keep: 1 });
+  const node = stack.node(config);
+  await stack.open(node, config, 'kept_ticks');
+  const due = Date.now();
+  await stack.pass(node, 'kept_ticks', { due });
+  await stack.pass(node, 'kept_ticks', { due: due + 1, request: 'by hand' });
+  await stack.pass(node, 'kept_ticks', { due: due + 2 });
+  await stack.pass(node, 'kept_ticks', { due: due + 3 });
+  const kept = await stack.sql(`select request from longwatch.tick where job = 'kept_ticks' order by due`);
+  expect(kept).toEqual([{ request: 'by hand' }, { request: null }]);
+});
+
 describe('a decay', () => {
   const decay = (name: string, over: object = {}) => ({
     decays: [{ name, every: NEVER, table: name, where: 'old', ...over }],

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { pino } from 'pino';
 import { bufferCommands } from '../../activities/buffer/commands';
 import type { BufferDeps } from '../../activities/buffer/batch';
+import { reviveShards } from '../../activities/buffer/revive';
 import { expireRows, readRows, sendRow, staleEntries } from '../../activities/store/chunks';
 import { Database } from '../../activities/store/database';
 import type { StoreRow } from '../../workflows/buffer/activities';
@@ -292,4 +293,20 @@ test("a sender's row does not expire before its shard has been heard of since", 
   expect(await expired()).toBe(false);
   await heard('1 second');
   expect(await expired()).toBe(true);
+});
+
+test('a shard that cannot be reset is logged, and keeps no other one from being looked after', async () => {
+  const errors: unknown[] = [];
+  const log = {
+    ...pino({ level: 'silent' }),
+    error: (about: unknown) => void errors.push(about),
+    warn: () => undefined,
+  };
+  const temporal = {
+    lastRun: (id: string) => Promise.resolve({ state: id.endsWith('/0') ? 'forced' : 'missing', runId: 'r' }),
+    endOf: () => Promise.reject(new Error('its history is gone')),
+  };
+  const missing = await reviveShards(database, temporal as never, buffer, [0, 1], log as never);
+  expect(missing).toEqual([1]);
+  expect(errors).toMatchObject([{ shard: 0, workflow: `shard/${buffer}/0` }]);
 });

@@ -2,6 +2,7 @@
  * Before a durable activity's code: look for a stored result, take the lease and count the attempt, or say why it does not run now. The
  * first half of an execution; called by `execute.ts`, which runs the code under the lease that it gets from here.
  */
+import { randomUUID } from 'node:crypto';
 import type { Envelope } from '../../workflows/lib/durable';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
@@ -31,9 +32,13 @@ export async function acquire(
 ): Promise<{ envelope: Envelope } | Acquired> {
   const patience = performance.now() + KEY_PATIENCE_MS;
   let endedRun: string | null = null;
+  const call = randomUUID();
   for (;;) {
-    const sentAt = performance.now();
-    const { taken, other } = await take(kit, spec, endedRun);
+    let sentAt = 0;
+    const { taken, other } = await patiently(job, caller, () => {
+      sentAt = performance.now();
+      return take(kit, spec, endedRun, call);
+    });
     if (other !== null) answers.emit({ event: 'other input', source: other });
     switch (taken.outcome) {
       case 'run': {
@@ -77,18 +82,34 @@ export async function acquire(
   }
 }
 
+/**
+ * Asks again while the database does not answer: whether it has the lease by now only this call can find out, and for who comes after it a
+ * lost answer would be a crash, which uses an attempt.
+ */
+async function patiently<T>(job: Job, caller: Caller, ask: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isPassing(error) || caller.signal.aborted) throw error;
+      await new Promise((resolve) => setTimeout(resolve, retryAfterMs(job.options.lease.renewMs)));
+    }
+  }
+}
+
 /** What PostgreSQL refuses of this very call it would refuse at each try; the input of a compensation is only there for people. */
 async function take(
   kit: Kit,
   spec: TaskSpec,
   endedRun: string | null,
+  call: string,
 ): Promise<{ taken: Taken; other: string | null }> {
   try {
-    return await takeTask(kit.database, spec, kit.owner, endedRun);
+    return await takeTask(kit.database, spec, kit.owner, endedRun, call);
   } catch (error) {
     if (classOf(error) !== 'row') throw error;
     if (spec.details !== null && spec.details.input !== null) {
-      return take(kit, { ...spec, details: { ...spec.details, input: null } }, endedRun);
+      return take(kit, { ...spec, details: { ...spec.details, input: null } }, endedRun, call);
     }
     const { message } = error as Error;
     throw failure(ErrorType.BadValue, `${spec.task} cannot be written down: ${message}`, { cause: error });

@@ -3,6 +3,7 @@
  * (take, settle), `leases.ts` (renew) and `retention.ts`. Leases, expiry and attempts go by the database's clock; no time of
  * the worker's is ever sent.
  */
+import { randomUUID } from 'node:crypto';
 import { run, type Database, type Queryable, type Statement } from '../store/database';
 
 /** One execution of one activity, as Temporal names it, and how it wants to be run. */
@@ -82,7 +83,7 @@ export interface Settlement {
 const TAKE: Statement = {
   name: 'task-take',
   text: `select outcome, source, o_attempt, o_used, o_token, o_owner, wait_ms, o_result::text as o_result, o_error, o_run, o_other
-         from longwatch.take_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
+         from longwatch.take_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
 };
 const SETTLE: Statement = {
   name: 'task-settle',
@@ -200,6 +201,7 @@ interface TakeRow {
 }
 
 /**
+ * @param call who asks: where its answer was lost it is asked again under the same name, and has what it has got then.
  * @param endedRun the run in the row that Temporal has declared over, by saying that ours is the current one.
  * @returns beside the outcome, the task whose key was used to ask for something else, where that is noted now.
  */
@@ -208,6 +210,7 @@ export async function takeTask(
   spec: TaskSpec,
   owner: string,
   endedRun: string | null = null,
+  call: string = randomUUID(),
 ): Promise<{ taken: Taken; other: string | null }> {
   const [row] = await database.rows<TakeRow>(TAKE, [
     spec.task,
@@ -231,8 +234,9 @@ export async function takeTask(
     spec.details?.target ?? null,
     spec.details?.taskQueue ?? null,
     spec.details === null ? null : JSON.stringify(spec.details.input ?? null),
+    call,
   ]);
-  return { taken: takenFrom(row!, spec, owner), other: row!.o_other ? row!.source : null };
+  return { taken: takenFrom(row!, spec, owner), other: row!.o_other ? (row!.source ?? spec.task) : null };
 }
 
 function takenFrom(taken: TakeRow, spec: TaskSpec, owner: string): Taken {

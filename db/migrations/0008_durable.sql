@@ -3,6 +3,8 @@
 alter table longwatch.task
   -- Of an effect that can be taken back: the workflows that rely on it; null: the one that made it. It is taken back for the last one only.
   add column users text[],
+  -- The call that has its lease: it asks again where the answer to its first asking was lost.
+  add column call text,
   -- It got the result of this task, which has its key; it has none of its own.
   add column made_by text,
   -- A compensation is taking it back: who comes with its key waits for what becomes of that.
@@ -28,7 +30,7 @@ create function longwatch.take_task(
   p_task text, p_activity text, p_kind text, p_workflow text, p_run text, p_ended_run text, p_owner text,
   p_ttl_ms double precision, p_attempts integer, p_resource text, p_key text, p_key_hash bytea, p_keep_failure boolean,
   p_retention_ms double precision, p_fingerprint bytea, p_refuse boolean, p_undo boolean,
-  p_saga text, p_target text, p_task_queue text, p_input json,
+  p_saga text, p_target text, p_task_queue text, p_input json, p_call text,
   out outcome text, out source text, out o_attempt integer, out o_used integer, out o_token double precision,
   out o_owner text, out wait_ms double precision, out o_result json, out o_error json, out o_run text, out o_other boolean
 ) language plpgsql as $$
@@ -65,6 +67,20 @@ begin
     end if;
   end if;
   select * into t from longwatch.task where task = p_task;
+  -- The answer to this very call was lost: it has the lease already, if nobody else has taken it since.
+  if t.state = 'leased' and t.call = p_call then
+    update longwatch.task set lease_expires_at = clock_timestamp() + v_ttl
+    where task = p_task and state = 'leased' and call = p_call and (resource is null or lease_expires_at > clock_timestamp());
+    if found then
+      select token into o_token from longwatch.task_run where workflow_id = p_workflow;
+      outcome := 'run'; source := p_task; o_attempt := t.attempt; o_used := t.attempt - t.unused; o_error := t.error;
+      return;
+    end if;
+    -- It ran out, and its resource may be another one's: it was never run, so no attempt is used.
+    update longwatch.task set state = 'waiting', owner = null, lease_expires_at = null, unused = unused + 1
+    where task = p_task and state = 'leased' and call = p_call;
+    select * into t from longwatch.task where task = p_task;
+  end if;
   if t.state in ('completed', 'resolved', 'failed', 'discarded') then
     if t.made_by is not null then select * into t from longwatch.task where task = t.made_by; end if;
     outcome := case t.state when 'failed' then 'failed' when 'completed' then 'done' when 'resolved' then 'done' else 'discarded' end;
@@ -160,9 +176,9 @@ begin
   -- 4. The task, which nobody else may hold, nor its resource. As a rule it is new: then this is all.
   if t.task is null and p_resource is null and p_target is null and v_used = 0 then
     insert into longwatch.task (task, activity, kind, workflow_id, run_id, state, owner, attempt, lease_expires_at, key_hash,
-                                saga, task_queue, input, expires_at)
+                                saga, task_queue, input, call, expires_at)
     values (p_task, p_activity, p_kind, p_workflow, p_run, 'leased', p_owner, 1, clock_timestamp() + v_ttl, p_key_hash,
-            p_saga, p_task_queue, p_input, now() + v_abandoned)
+            p_saga, p_task_queue, p_input, p_call, now() + v_abandoned)
     on conflict do nothing;
     if found then
       outcome := 'run'; source := p_task; o_attempt := 1; o_used := 1; o_token := r.token;
@@ -265,7 +281,7 @@ begin
   end if;
   o_attempt := t.unused + v_used + 1;
   update longwatch.task set state = 'leased', owner = p_owner, attempt = o_attempt, lease_expires_at = clock_timestamp() + v_ttl,
-    error = t.error, retry_at = null, changed_at = now(), resource = p_resource, target = v_target,
+    error = t.error, retry_at = null, changed_at = now(), resource = p_resource, target = v_target, call = p_call,
     expires_at = now() + v_abandoned
   where task = p_task;
   outcome := 'run'; source := p_task; o_used := v_used + 1; o_token := r.token; o_error := t.error;
@@ -360,7 +376,7 @@ drop function longwatch.settle_task(text, text, text, text, text, integer, doubl
   boolean, double precision, boolean, boolean, boolean);
 drop function longwatch.forget_taken_back(text);
 drop function longwatch.take_task(text, text, text, text, text, text, text, double precision, integer, text, text, bytea, boolean,
-  double precision, bytea, boolean, boolean, text, text, text, json);
+  double precision, bytea, boolean, boolean, text, text, text, json, text);
 alter table longwatch.idempotency drop column fingerprint, drop column others, drop column other_task, drop column other_at;
 drop index longwatch.task_held;
-alter table longwatch.task drop column users, drop column made_by, drop column undoing, drop column held_until;
+alter table longwatch.task drop column users, drop column made_by, drop column call, drop column undoing, drop column held_until;

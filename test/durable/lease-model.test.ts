@@ -33,6 +33,7 @@ afterAll(async () => {
 type Step =
   | {
       do: 'take';
+      call: number;
       step: number;
       owner: number;
       attempts: number;
@@ -41,7 +42,7 @@ type Step =
       input: number;
       refuse: boolean;
     }
-  | { do: 'undo'; step: number; saga: number; owner: number; attempts: number }
+  | { do: 'undo'; call: number; step: number; saga: number; owner: number; attempts: number }
   | {
       do: 'settle';
       claim: number;
@@ -60,6 +61,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 5,
     arbitrary: fc.record({
       do: fc.constant('take' as const),
+      call: fc.nat(9),
       step: fc.nat(4),
       owner: small,
       attempts: fc.integer({ min: 1, max: 3 }),
@@ -73,6 +75,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       do: fc.constant('undo' as const),
+      call: fc.nat(9),
       step: fc.nat(4),
       saga: fc.nat(4),
       owner: small,
@@ -141,7 +144,7 @@ test('take, settle, renew and give back answer as the model says', async () => {
         } else if (one.do === 'take' || one.do === 'undo') {
           const spec = specOf(one);
           const owner = `node-${one.owner}`;
-          const { taken, other } = await takeTask(database, spec, owner);
+          const { taken, other } = await takeTask(database, spec, owner, null, `${spec.task} ${one.call}`);
           const said = model.take({
             ...{
               task: spec.task,
@@ -163,7 +166,11 @@ test('take, settle, renew and give back answer as the model says', async () => {
               fingerprint: spec.fingerprint?.toString('hex') ?? null,
               refuse: spec.refuseOther,
             },
-            ...{ saga: spec.details?.saga ?? null, target: spec.details?.target ?? null },
+            ...{
+              saga: spec.details?.saga ?? null,
+              target: spec.details?.target ?? null,
+              call: `${spec.task} ${one.call}`,
+            },
           });
           expect([taken.outcome, other !== null]).toEqual([said.outcome, said.other]);
           if (taken.outcome === 'run') {

@@ -20,6 +20,7 @@ export interface TakeInput {
   undo: boolean;
   saga: string | null;
   target: string | null;
+  call: string;
 }
 
 export interface TakeOutput {
@@ -70,6 +71,7 @@ interface TaskRow {
   changedAt: number;
   users: string[] | null;
   madeBy: string | null;
+  call: string | null;
   undoing: boolean;
 }
 
@@ -106,6 +108,16 @@ export class LeaseModel {
       (same || (key!.otherTask === task && !input.refuse))
     ) {
       if (!input.undo || early.state === 'failed' || usersOf(early).includes(input.workflow)) return ended(early);
+    }
+    const expired = mine?.resource != null && mine.leaseUntil !== null && mine.leaseUntil <= this.now();
+    if (mine?.state === 'leased' && mine.call === input.call && expired) {
+      Object.assign(mine, { state: 'waiting', owner: null, leaseUntil: null, unused: mine.unused + 1 });
+    }
+    const mayHold = mine && (mine.resource === null || mine.leaseUntil! > this.now());
+    if (mine?.state === 'leased' && mine.call === input.call && mayHold) {
+      mine.leaseUntil = this.now() + input.ttlMs;
+      const used = mine.attempt - mine.unused;
+      return output('run', { source: task, attempt: mine.attempt, used, error: mine.error });
     }
     if (mine && [...ENDED, 'discarded'].includes(mine.state)) return ended(this.tasks.get(mine.madeBy ?? task)!);
     let used = 0;
@@ -165,7 +177,7 @@ export class LeaseModel {
         unused: 0,
       },
       ...{ leaseUntil: null, result: null, error: null, retryAt: null, changedAt: this.now(), users: null },
-      ...{ madeBy: null, undoing: false },
+      ...{ madeBy: null, call: null, undoing: false },
     };
   }
 
@@ -225,7 +237,7 @@ export class LeaseModel {
     }
     const attempt = row.unused + used + 1;
     const lease = { state: 'leased', owner: input.owner, attempt, leaseUntil: now + input.ttlMs, retryAt: null };
-    Object.assign(row, { ...lease, changedAt: now, resource: input.resource, target: claimed });
+    Object.assign(row, { ...lease, changedAt: now, resource: input.resource, target: claimed, call: input.call });
     return output('run', { source: task, attempt, used: used + 1, error: row.error });
   }
 

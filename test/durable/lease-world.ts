@@ -79,6 +79,8 @@ export class LeaseWorld {
   private readonly runs: Run[] = [];
   private readonly active = new Set<Run>();
   private readonly waitedFor = new Set<string>();
+  /** Nodes that died, and those that Temporal lost sight of: these use attempts. */
+  private crashes = 0;
   private broken: string | undefined;
 
   constructor(readonly seed: number) {
@@ -208,6 +210,7 @@ export class LeaseWorld {
       if (node.dead) return void this.time.sleep(1_000).then(lost);
       node.onDeath(() => void this.time.sleep(1_000).then(lost));
       if (this.fault(0.3)) {
+        this.crashes += 1;
         void this.time.sleep(this.between(1, 2 * this.ttlMs)).then(() => {
           lost();
           return this.time.sleep(this.between(0, 500)).then(() => controller.abort());
@@ -227,6 +230,7 @@ export class LeaseWorld {
     while (this.faultRate > 0 && this.time.now < this.calmFrom) {
       await this.time.sleep(this.between(500, 10_000));
       if (this.time.now >= this.calmFrom || !this.chance(0.5)) continue;
+      this.crashes += 1;
       this.nodes.splice(Math.floor(this.random() * this.nodes.length), 1)[0]!.die();
       this.addNode();
     }
@@ -405,10 +409,10 @@ export class LeaseWorld {
   private take(values: unknown[]): unknown {
     const [task, activity, kind, workflow, run, , owner, ttlMs, attempts, resource, key, , keepFailure] =
       values as TakeValues;
-    const [, , , , , , , , , , , , , , , , undo, saga, target] = values as TakeValues;
+    const [, , , , , , , , , , , , , , , , undo, saga, target, , , call] = values as TakeValues;
     const said = this.model.take({
       ...{ task, activity, kind, workflow, run, owner, ttlMs, attempts, resource, key, keepFailure },
-      ...{ fingerprint: null, refuse: false, undo, saga, target },
+      ...{ fingerprint: null, refuse: false, undo, saga, target, call },
     });
     return {
       ...{ outcome: said.outcome, source: said.source, o_attempt: said.attempt, o_used: said.used, o_token: 1 },
@@ -440,6 +444,11 @@ export class LeaseWorld {
       if (this.inTx && kind === 'activity' && paid !== (state === 'completed' && madeBy === null ? 1 : 0)) {
         this.fail(`${task} is ${state}, and was paid ${paid} times`);
       }
+    }
+    // Whatever the database did meanwhile: who has failed has been run.
+    for (const { name, key, end } of this.orders) {
+      const ran = this.runs.some(({ groups }) => groups.includes(`key ${key}`));
+      if (end === 'failed' && !ran && this.crashes === 0) this.fail(`${name} has failed, and nothing has run`);
     }
     for (const { task } of this.done.filter(({ what }) => what === 'pay')) {
       const users = this.orders.filter(
@@ -535,7 +544,15 @@ type TakeValues = [
     retentionMs: number,
     fingerprint: Buffer | null,
   ],
-  ...[refuse: boolean, undo: boolean, saga: string | null, target: string | null],
+  ...[
+    refuse: boolean,
+    undo: boolean,
+    saga: string | null,
+    target: string | null,
+    taskQueue: string | null,
+    input: string | null,
+    call: string,
+  ],
 ];
 
 function settleOf(values: unknown[], model: LeaseModel): SettleInput {

@@ -5,15 +5,15 @@
 import { pino } from 'pino';
 import { workerData } from 'piscina';
 import { serializers } from '../activities/log';
-import type { IsolatedTask } from '../activities/shift/isolate';
-import type { RunResult } from './config/definition';
+import type { IsolatedEnd, IsolatedTask } from '../activities/shift/isolate';
+import { packThrown } from '../activities/shift/thrown';
 import { loadConfig } from './config/load';
 
 const { configPath, logLevel } = workerData as { configPath: string; logLevel: string };
 const log = pino({ level: logLevel, serializers }, pino.destination({ fd: 2, sync: true }));
 const config = loadConfig(configPath);
 
-export default async function runTask(task: IsolatedTask): Promise<RunResult> {
+export default async function runTask(task: IsolatedTask): Promise<IsolatedEnd> {
   const { trackers } = (await config).config;
   const operation = trackers.find((tracker) => tracker.name === task.tracker)?.definition.operations[task.operation];
   const code = operation?.[task.part];
@@ -22,7 +22,7 @@ export default async function runTask(task: IsolatedTask): Promise<RunResult> {
   // The time-out counts from here: before, the thread has started and loaded the config.
   task.begun.postMessage(null);
   task.begun.close();
-  return code({
+  const context = {
     id,
     tracker,
     operation: task.operation,
@@ -31,5 +31,10 @@ export default async function runTask(task: IsolatedTask): Promise<RunResult> {
     // The whole thread is ended instead.
     signal: new AbortController().signal,
     log: log.child({ tracker, operation: task.operation, id }),
-  });
+  };
+  try {
+    return { result: await code(context) };
+  } catch (thrown) {
+    return { thrown: packThrown(thrown) };
+  }
 }

@@ -5,6 +5,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import type { RunContext } from '../../workers/config/definition';
+import { unpackThrown, type Thrown } from './thrown';
 
 /** What a thread is told of a run. */
 export interface IsolatedTask {
@@ -17,6 +18,9 @@ export interface IsolatedTask {
   /** The thread says here that the operation's code begins. */
   begun: MessagePort;
 }
+
+/** What it says when the code has ended. */
+export type IsolatedEnd = { result: unknown } | { thrown: Thrown };
 
 export interface IsolationOptions {
   /** The thread's file, and what it needs to start. */
@@ -48,7 +52,9 @@ export class Isolation {
     port1.unref();
     const task: IsolatedTask = { tracker, operation, part, id, etag, fetchedAt, begun: port2 };
     try {
-      return (await pool.run(task, { signal, transferList: [port2] })) as unknown;
+      const end = (await pool.run(task, { signal, transferList: [port2] })) as IsolatedEnd;
+      if ('thrown' in end) throw unpackThrown(end.thrown);
+      return end.result;
     } finally {
       port1.close();
     }

@@ -66,8 +66,16 @@ export class Patience {
 
 /** How many intervals the first such failure waits; undefined: it is not the id's own. */
 function ownFailure(error: unknown): number | undefined {
-  const { status, statusCode, retryable } = error as { status?: unknown; statusCode?: unknown; retryable?: unknown };
-  const code = typeof status === 'number' ? status : statusCode;
+  let code: unknown;
+  let retryable: unknown;
+  try {
+    const said = error as { status?: unknown; statusCode?: unknown; retryable?: unknown };
+    code = typeof said.status === 'number' ? said.status : said.statusCode;
+    retryable = said.retryable;
+  } catch {
+    // What a user throws may throw when it is read.
+    return undefined;
+  }
   if (typeof code === 'number' && NOT_ITS_OWN.has(code)) return undefined;
   if (retryable === false) return OF_NO_USE;
   return typeof code === 'number' && code >= 400 && code < 500 ? 1 : undefined;

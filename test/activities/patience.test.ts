@@ -1,5 +1,6 @@
 /** Ids that fail again and again, in virtual time: how often they are asked, and what the others and the upstream notice of it. */
 import { Health, Patience } from '../../activities/shift/patience';
+import { packThrown, unpackThrown } from '../../activities/shift/thrown';
 import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
 import { UpstreamError } from '../../activities/upstream';
 import { freshness, member, shiftOf, T0 } from './shift-kit';
@@ -177,6 +178,26 @@ test('PU-5: two ids that may not be read do not use up everybody’s error budge
   expect(oldest).toBeLessThan(2_000);
   expect(lastGood.size).toBe(100);
 }, 60_000);
+
+test('an error that throws when it is read is one like any other, and its member goes on', async () => {
+  const trap = Object.defineProperty(new Error('trap'), 'status', {
+    get: () => {
+      throw new Error('getter');
+    },
+  });
+  expect(new Set(gaps(await runsOf(() => trap, 10_000)))).toEqual(new Set([1]));
+});
+
+test('out of a thread a hold is a hold, and a refusal is the id’s own', () => {
+  const sent = (thrown: unknown): Error => unpackThrown(structuredClone(packThrown(thrown)));
+  const hold = sent(new HoldError('429', { afterMs: 5_000, scope: 'tracker' }));
+  expect(hold).toBeInstanceOf(HoldError);
+  expect(hold).toMatchObject({ message: '429', afterMs: 5_000, scope: 'tracker' });
+  expect(sent(refused(403))).toMatchObject({ name: 'UpstreamError', status: 403, retryable: false });
+  expect(sent(refused(403))).not.toBeInstanceOf(HoldError);
+  expect(sent('text').message).toBe('text');
+  expect(sent(undefined)).toBeInstanceOf(Error);
+});
 
 test('what is held says nothing of whether the upstream is well', () => {
   const health = new Health();

@@ -88,7 +88,7 @@ test('T5: an operation that hangs, throws late or returns garbage harms only its
 });
 
 test('T5: code that never yields is ended with its thread when it is isolated; the other ids go on', async () => {
-  const threads = await started('threads', ['good', 'endless', 'throws', 'exits']);
+  const threads = await started('threads', ['good', 'endless', 'throws', 'exits', 'held']);
   const ended = await eventually('the endless run has timed out', async () => {
     const value = await valueOf(threads, 'endless');
     return value?.error ? value : undefined;
@@ -97,6 +97,7 @@ test('T5: code that never yields is ended with its thread when it is isolated; t
   await eventually('a throw has failed', async () =>
     /thrown in a thread/.test((await valueOf(threads, 'throws'))?.error ?? ''),
   );
+  await eventually('a hold is one', async () => (await valueOf(threads, 'held'))?.heldUntil != null);
   await eventually('an exit has failed', async () => ((await valueOf(threads, 'exits'))?.failures ?? 0) > 0);
   // More than once, so that threads that were ended are replaced, and what was stored is handed over.
   await goesOn(threads, 'good');

@@ -11,7 +11,7 @@ import type { Longwatch } from '../../longwatch';
 import { interrupted, interruption } from '../interrupt';
 import { lazy } from '../lazy';
 import { logger, plural, print, printJson, remark } from '../output';
-import { LEVELS, port, verb, type CommonFlags } from '../verb';
+import { givenConverter, LEVELS, port, verb, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   config?: string;
@@ -94,8 +94,10 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   if (hook) closers.push(() => hook.stop());
   if (signal.aborted) return;
 
+  const dataConverter = loaded.config.dataConverter ?? (await givenConverter());
   const worker = await lazy.worker().createWorker({
     config: loaded.config,
+    dataConverter,
     temporal,
     databaseUrl,
     directDatabaseUrl: environment.directDatabaseUrl,
@@ -111,7 +113,7 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   });
   await servers.publish({ metricsUrl: worker.metricsUrl });
 
-  const longwatch = await lazy.longwatch().connect({ environment, log, dataConverter: loaded.config.dataConverter });
+  const longwatch = await lazy.longwatch().connect({ environment, log, dataConverter });
   closers.push(() => longwatch.close());
   const trackers: Started[] = [];
   for (const tracker of loaded.config.trackers) {

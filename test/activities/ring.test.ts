@@ -143,6 +143,24 @@ describe('TR-H4: the event loop always turns', () => {
     },
   );
 
+  test('a machine so slow that each look at the clock is a turn later still starts runs, in threads and beside them', async () => {
+    let runs = 0;
+    const kit = on(undefined, 't', 5, () => (runs++, { value: 1 }));
+    let isolated = 0;
+    kit.host.isolated = () => Promise.resolve({ value: isolated++ });
+    const threads = on(kit, 'threads', 5, hangs, { isolate: true });
+    const now = kit.clock.now.bind(kit.clock);
+    kit.clock.now = () => (kit.clock.time += 30) && now();
+    for (let i = 0; i < 100; i++) {
+      kit.host.ring.tick(kit.clock.now());
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // There would always be more to start.
+    for (const { shift } of [kit, threads]) shift.close();
+    expect(runs).toBeGreaterThan(20);
+    expect(isolated).toBeGreaterThan(20);
+  });
+
   test('nothing starts from within the end of a run', async () => {
     let depth = 0;
     let deepest = 0;

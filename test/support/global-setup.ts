@@ -4,8 +4,10 @@
  */
 import { findTemporal } from '../../workers/dev/temporal';
 import { bundleSources } from './bundle';
+import { SEED } from './simulate';
 
 export default async function globalSetup(): Promise<void> {
+  process.stderr.write(`simulated histories under the seed ${SEED}\n`);
   await findTemporal({ onProgress: (line) => process.stderr.write(`${line}\n`) });
   process.env.LONGWATCH_TEST_BUNDLE = await bundleSources();
 }

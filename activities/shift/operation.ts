@@ -191,6 +191,8 @@ export class OperationLoop implements Starter {
       if (slot < this.etags.length) this.etags[slot] = undefined;
       if (slot < this.expiresAt.length) this.expiresAt[slot] = 0;
     }
+    const asked = slots && new Set(slots);
+    for (const run of this.inFlight) if (asked === undefined || asked.has(run.slot)) run.overtaken = true;
     this.agenda.askAnew(slots, now, this.options.concurrency);
     this.recheck(now);
   }
@@ -419,7 +421,8 @@ export class OperationLoop implements Starter {
       read.expiresAt === null
         ? null
         : Math.min(now + boundsOf(this.options).maxExpiryMs, this.host.clock.ofMachine(read.expiresAt));
-    const anew = run.startedAt <= this.host.holds.askedAt(this.tracker, this.name, run.id);
+    // It began before it was to be asked anew, or before this node had heard of that.
+    const anew = run.overtaken || run.startedAt <= this.host.holds.askedAt(this.tracker, this.name, run.id);
     // Not the last word: newer code must not take it for its own.
     const passing = anew || (this.definition.version ?? 1) < (this.options.version ?? 1);
     const keptUntil = passing ? null : expiresAt;
@@ -437,6 +440,9 @@ export class OperationLoop implements Starter {
     if (keptUntil !== null || this.expiresAt.length > 0) this.expiresAt[slot] = keptUntil ?? 0;
     if (etag !== null || this.etags.length > 0) this.etags[slot] = etag ?? undefined;
     this.settle(run, now, this.leftAloneUntil(slot, anew ? null : expiresAt));
+    if (!run.overtaken) return;
+    this.agenda.askAnew([slot], now, 1);
+    this.host.ring.touch(this.seat);
   }
 
   private fail(run: Run, error: Error): void {

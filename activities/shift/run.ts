@@ -6,6 +6,8 @@ import type { Place } from './ring';
 
 export class Run implements RunContext {
   settled = false;
+  /** It was under way when its member was to be asked anew: it may have sent the ETag of before. */
+  overtaken = false;
   /** Kept here: the slot may be another member's by the time that code which was given up asks. */
   readonly id: string;
   private controller: AbortController | undefined;

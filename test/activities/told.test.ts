@@ -197,6 +197,37 @@ describe('asked anew', () => {
     expect(one.runs).toEqual(['a:-']);
   });
 
+  test.each([['before it was asked'], ['before the node heard of it']])(
+    'an id whose run began %s: that answer is not the last word, and it is asked again at once',
+    async (when) => {
+      let answer: ((result: RunResult) => void) | undefined;
+      const waits = ({ etag, id }: RunContext): RunResult => {
+        if (id === 'b' || etag === undefined) return { value: 2, etag: 'e2', expiresAt: Date.now() + DAY };
+        return new Promise<RunResult>((resolve) => (answer = resolve)) as unknown as RunResult;
+      };
+      const stored = (ids: ReturnType<typeof member>[]) =>
+        ids.map((id) => freshness(id, { fetchedAt: Date.now() - 3 * DAY, etag: 'old' }));
+      const one = await node('first', waits, { every: '1d', maxExpiry: '30d', timeout: '1h' }, stored, 10_000);
+      if (when === 'before the node heard of it') {
+        await tracker.refetch();
+        one.clock.time += 20_000;
+      }
+      await one.pass(100);
+      expect(one.runs).toContain('a:old');
+      if (when === 'before it was asked') {
+        await tracker.refetch();
+        one.clock.time += 20_000;
+      }
+      one.runs.length = 0;
+      await one.look();
+      answer!({ unchanged: true, etag: 'old', expiresAt: Date.now() + DAY });
+      await one.pass(100);
+      expect(one.runs).toContain('a:-');
+      const [, taken] = [...one.shift.harvest()].find(([loop]) => loop.name === 'look')!;
+      expect([...taken.successes.values()].find(({ json }) => json === '2')).toMatchObject({ etag: 'e2' });
+    },
+  );
+
   test('all ids of one operation', async () => {
     const one = await cached();
     await tracker.refetch(undefined, { operation: 'other' });

@@ -144,3 +144,23 @@ test('a metrics port that is taken is said; one that was asked for is never anot
     server.close();
   }
 });
+
+test('in production the usual port is that port or none; elsewhere another one is said', async () => {
+  const lines: string[] = [];
+  const heard = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+  const server = createServer();
+  // Somebody else may have it already, which is as good.
+  server.on('error', () => undefined).listen(9464, '127.0.0.1');
+  await Promise.race([once(server, 'listening'), once(server, 'error')]);
+  const before = process.env.NODE_ENV;
+  try {
+    const worker = await stack.worker(config, { metrics: {}, log: heard });
+    expect(lines.join()).toMatch(/the port 9464 is taken/);
+    await worker.shutdown();
+    process.env.NODE_ENV = 'production';
+    expect((await refusal(config, { metrics: {} })).message).toMatch(/^the metrics port 9464 of 127\.0\.0\.1 is taken/);
+  } finally {
+    process.env.NODE_ENV = before;
+    server.close();
+  }
+});

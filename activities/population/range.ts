@@ -33,6 +33,8 @@ export interface Rows {
 export interface Ask {
   /** Rows of it. Undefined: all of the part in one statement. */
   size: number | undefined;
+  /** The rows are counted by their keys alone: something is looked for, and it may be the condition that fails on one of them. */
+  byKey?: boolean;
   /**
    * Rows of the chunk that are left for later: each becomes a part, numbered from `part` on. The chunk ends at `to`, where it did when they
    * were found: an end that is looked for anew may lie before one of them, and it would come twice.
@@ -231,7 +233,8 @@ class RangeWalk {
   private async chunk(): Promise<number> {
     const { range } = this;
     const size = range.alone ? 1 : (this.narrowed ?? this.of.sizing.size);
-    const ask: Ask = { size: this.isWhole ? undefined : size, ...this.next };
+    const byKey = this.narrowed !== undefined;
+    const ask: Ask = { size: this.isWhole ? undefined : size, byKey, ...this.next };
     this.next = {};
     const outcome = await this.of.rows.chunk(range, ask);
     if (outcome.kind === 'other progress') return this.reload();
@@ -265,7 +268,8 @@ class RangeWalk {
       case 'row':
         if (ask.leaveOut) throw error;
         if (this.isWhole) await this.cut(error);
-        else if (size > 1) this.narrowed = Math.ceil(size / 2);
+        // Where the end of the chunk itself cannot be found by the condition, it is looked for by the keys alone.
+        else if (size > 1 || (to === undefined && !ask.byKey)) this.narrowed = Math.ceil(size / 2);
         else this.leaveOut(to, error);
         return 0;
       default:

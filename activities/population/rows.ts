@@ -21,6 +21,9 @@ import type { Queryable } from '../store/database';
 import type { Template } from './template';
 import { stillHeld, type PassWork } from './work';
 
+/** `bound`: where a chunk of so many rows that go ends; `key`: of so many keys, whatever the condition says of them. */
+type Kind = 'bound' | 'key' | 'chunk' | 'locked';
+
 export class TableRows implements Rows {
   private readonly statements = new Map<string, Template>();
 
@@ -85,7 +88,7 @@ export class TableRows implements Rows {
     if (ask.putOff) return ask.putOff.to;
     if (ask.size === undefined) return undefined;
     const { after, upto } = range;
-    const statement = this.statement('bound', { after: after !== null, upto: upto !== null });
+    const statement = this.statement(ask.byKey ? 'key' : 'bound', { after: after !== null, upto: upto !== null });
     const values = { ...boundValues(after ?? undefined, upto ?? undefined), ...this.tick, skip: ask.size - 1 };
     return (await statement.run<{ key: string[] }>(db, values)).rows[0]?.key;
   }
@@ -132,17 +135,18 @@ export class TableRows implements Rows {
     return { elapsed: tick.elapsed, due: new Date(tick.due) };
   }
 
-  private statement(kind: 'bound' | 'chunk' | 'locked', span: Span, all = false): Template {
+  private statement(kind: Kind, span: Span, all = false): Template {
     const name = JSON.stringify([kind, span.after, span.upto, span.alone, span.without, all]);
     const made = this.statements.get(name) ?? this.make(kind, span, all);
     this.statements.set(name, made);
     return made;
   }
 
-  private make(kind: 'bound' | 'chunk' | 'locked', span: Span, all: boolean): Template {
+  private make(kind: Kind, span: Span, all: boolean): Template {
     const { table, options } = this.work;
     const { work } = options;
     if (kind === 'locked') return lockedStatement(table, span);
+    if (kind === 'key') return boundStatement(table, span);
     if (work.kind === 'decay') {
       return kind === 'bound'
         ? boundStatement(table, span, work.where)

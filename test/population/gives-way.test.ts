@@ -266,6 +266,16 @@ describe('a decay', () => {
     if (table === 'routed') expect(await left('routed_other')).toBe(1_000);
   }); // prettier-ignore
 
+  test.each([['part', 100], ['single', 1], ['whole', 'all']] as const)('%s: a row that its condition fails on is found, and all others go', async (name, chunk) => {
+    const table = `spoiled_${name}`;
+    await stack.sql(`create table ${table} (id int primary key, price text)`);
+    await stack.sql(`insert into ${table} select i, case when i in (50, 1, 120) then 'none' else '5' end from generate_series(1, 200) i`);
+    const config = decay(table, { where: 'price::int > 0', chunk });
+    expect(await stack.tick(config, table)).toMatchObject({ end: 'done', rows: 197, failed: 3 });
+    expect(await left(table)).toBe(3);
+    expect(await stack.sql('select code from longwatch.failed_row where job = $1', [table])).toEqual([{ code: '22P02' }, { code: '22P02' }, { code: '22P02' }]);
+  }); // prettier-ignore
+
   test('rows that are held are left for the next tick', async () => {
     await fill('loot', 1_000);
     const config = decay('loot', { chunk: 50 });

@@ -9,8 +9,9 @@ import {
   TASK_BYTES,
 } from '../../workflows/buffer/carry';
 import type { Json } from '../../workflows/buffer/contract';
-import { accept, isIn, lastSeq, pressureOf, readPush, refusalOf } from '../../workflows/buffer/intake';
+import { accept, pressureOf, readPush, refusalOf } from '../../workflows/buffer/intake';
 import { indexKeys } from '../../workflows/buffer/keys';
+import { isIn, lastSeq } from '../../workflows/buffer/marks';
 import { settle } from '../../workflows/buffer/outcome';
 import { nextShardStep, type ShardMoment } from '../../workflows/buffer/plan';
 import { countsOf, cutHead, freshShardState, inMemory, LANES, partsOf } from '../../workflows/buffer/queue';

@@ -3,6 +3,7 @@
  * never less than what they really are. `plan.ts` decides by it when to store, to continue and to let senders wait.
  */
 import { jsonBytes } from '../lib/size';
+import { thinMarks } from './marks';
 import { LANES } from './queue';
 import type { Chunk, ShardState } from './state';
 
@@ -73,15 +74,11 @@ function marksTooMany({ senders }: ShardState): boolean {
 
 /**
  * Forgets errors where continue-as-new would carry too many: first all but the beginning of each entry's last one, then that. Of a sender
- * whose messages came out of turn, the numbers that have not come are given up.
+ * whose messages came out of turn, the oldest beyond a gap are forgotten: what has not come may still come.
  */
 export function slim(state: ShardState): void {
   if (marksTooMany(state)) {
-    for (const marks of Object.values(state.senders)) {
-      if (marks.above.length <= MARKS_LEFT) continue;
-      marks.above.sort((a, b) => a - b);
-      marks.upTo = marks.above.splice(0, marks.above.length - MARKS_LEFT).at(-1)!;
-    }
+    thinMarks(state, MARKS_LEFT);
     return;
   }
   const all = wordy(state);

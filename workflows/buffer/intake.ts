@@ -7,14 +7,11 @@ import { BRIDGE_BYTES, carriedBytes, ENTRY_BYTES } from './carry';
 import { INIT_SENDER } from './contract';
 import type { Json, PushMessage, PushPayload } from './contract';
 import { keepableKey, keyAt, mergeKeys, noteKeys, type KeyIndex } from './keys';
-import type { Chunk, LaneName, SenderMarks, ShardState } from './state';
+import { firstTime, isIn } from './marks';
+import type { Chunk, LaneName, ShardState } from './state';
 import type { BufferOptions } from './options';
 import { append, hasStored, inMemory, LATER_CHUNKS, overflowBytes, partsOf, pendingOf, place } from './queue';
 
-/** Numbers that may come out of turn; a sender has a few under way at once. */
-const GAPS = 1_000;
-/** A sender's marks are kept for this many senders, those heard of last. */
-const SENDERS = 500;
 /** A run of entries in memory is no longer than this, so that every part of it fits into a command. Bytes. */
 const PART_BYTES = 256 * 1024;
 /** How long senders are asked to wait. Milliseconds. */
@@ -158,62 +155,6 @@ export function boundOf(state: ShardState): { entries: number; bytes: number } {
 
 /** A shard that was asked to shrink keeps this much, so that a batch is there when one ends. */
 export const MINIMUM_BYTES = 32 * 1024;
-
-const has = (marks: ShardState['senders'], sender: string): boolean =>
-  Object.prototype.hasOwnProperty.call(marks, sender);
-
-/** Whether a message is in already. */
-export function isIn(state: ShardState, { sender, seq }: PushMessage): boolean {
-  if (sender === undefined || seq === undefined || !has(state.senders, sender)) return false;
-  const { upTo, above } = state.senders[sender]!;
-  return seq <= upTo || above.includes(seq);
-}
-
-function firstTime(state: ShardState, message: PushMessage, now: number): boolean {
-  const { sender, seq } = message;
-  if (sender === undefined || seq === undefined) return true;
-  if (!has(state.senders, sender)) {
-    const marks: SenderMarks = { upTo: 0, above: [], seenAt: now };
-    // By definition, whatever the name is: `__proto__` would be set otherwise.
-    Object.defineProperty(state.senders, sender, {
-      value: marks,
-      enumerable: true,
-      writable: true,
-      configurable: true,
-    });
-  }
-  const marks = state.senders[sender]!;
-  marks.seenAt = now;
-  if (isIn(state, message)) return false;
-  marks.above.push(seq);
-  for (let i = marks.above.indexOf(marks.upTo + 1); i >= 0; i = marks.above.indexOf(marks.upTo + 1)) {
-    marks.upTo++;
-    marks.above.splice(i, 1);
-  }
-  if (marks.above.length > GAPS) closeGap(marks);
-  forgetSenders(state);
-  return true;
-}
-
-/** A number that has not come while so many later ones have will not come: its sender gave it up, or this shard is a new one. */
-function closeGap(marks: SenderMarks): void {
-  marks.above.sort((a, b) => a - b);
-  marks.upTo = marks.above.shift()!;
-  while (marks.above[0] === marks.upTo + 1) marks.upTo = marks.above.shift()!;
-}
-
-/** The newest message of a sender that is in. */
-export function lastSeq(state: ShardState, sender: string): number {
-  const marks = has(state.senders, sender) ? state.senders[sender] : undefined;
-  return marks ? Math.max(marks.upTo, ...marks.above) : 0;
-}
-
-function forgetSenders(state: ShardState): void {
-  const names = Object.keys(state.senders).filter((name) => name !== INIT_SENDER);
-  if (names.length <= SENDERS) return;
-  const oldest = names.reduce((a, b) => (state.senders[a]!.seenAt <= state.senders[b]!.seenAt ? a : b));
-  delete state.senders[oldest];
-}
 
 /** The keys that came along; where the key is a path, those of a message typed by hand too. */
 function readKeys({ entries, keys }: PushMessage, { key }: BufferOptions): (string | null)[] | undefined {

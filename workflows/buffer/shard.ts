@@ -43,8 +43,9 @@ import {
 import type { BatchResult, BufferActivities } from './activities';
 import type { ShardInput, ShardState } from './state';
 import { slim } from './carry';
-import { accept, countOf, lastSeq, readPush, refusalOf } from './intake';
+import { accept, countOf, readPush, refusalOf } from './intake';
 import { indexKeys } from './keys';
+import { lastSeq } from './marks';
 import { HELD_MS, settle } from './outcome';
 import { historyFull, nextShardStep, type ShardMoment } from './plan';
 import { awaitedOf, freshShardState, pendingOf, runningOf, waitingOf } from './queue';

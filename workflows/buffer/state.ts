@@ -57,10 +57,13 @@ export interface Lane {
 
 export type LaneName = 'front' | 'back' | 'later';
 
-/** Which messages of a sender are in: all up to `upTo`, and those `above` it. */
+/** One number, or all from the first to the last. */
+export type MarkSpan = number | [from: number, to: number];
+
+/** Which messages of a sender are in: all up to `upTo`, and those `above` it, beyond what has not come yet. */
 export interface SenderMarks {
   upTo: number;
-  above: number[];
+  above: MarkSpan[];
   /** For forgetting the senders that are gone. */
   seenAt: number;
 }

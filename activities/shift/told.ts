@@ -5,8 +5,9 @@
  */
 import type { Logger } from 'pino';
 import { errorOf } from '../failures';
-import type { Database } from '../store/database';
-import { forgetRefetches, readHolds, readRefetches, saveHolds } from '../store/told';
+import { isOutage, type Database } from '../store/database';
+import { forgetRefetches, readHolds, readRefetches, saveHolds, type HoldRow } from '../store/told';
+import type { Clock } from './clock';
 import type { NodeHolds } from './holds';
 import type { PoolShift } from './pool-shift';
 
@@ -16,11 +17,13 @@ const HINTED_MS = 200;
 /** A row becomes visible at its transaction's end, a while after the time in it. */
 const OVERLAP_MS = 60_000;
 const FORGET_MS = 60 * 60_000;
+/** Who has a hold's row locked keeps a node from writing its own for so long, and from nothing else. Milliseconds. */
+const SAVE_LIMITS = { lockTimeoutMs: 500 };
 
 export interface ToldHost {
   readonly holds: NodeHolds;
   readonly shifts: ReadonlySet<PoolShift>;
-  readonly clock: { now(): number };
+  readonly clock: Pick<Clock, 'now' | 'toStore' | 'fromStore'>;
   readonly log: Logger;
   readonly node: { readonly name: string };
 }
@@ -33,6 +36,8 @@ export class Told {
   /** Until when refetches were read. */
   private readUntil = 0;
   private failing = false;
+  /** When holds were lifted, by the database's clock and by ours: read once, for the difference between the two may change. */
+  private readonly lifts = new Map<string, { stored: number; ours: number }>();
 
   constructor(
     private readonly database: Database,
@@ -78,29 +83,66 @@ export class Told {
   }
 
   private async lookOnce(): Promise<void> {
-    const { holds, node } = this.host;
-    const unsaved = holds.takeUnsaved();
-    if (unsaved.length > 0) {
-      try {
-        await this.database.transaction((db) => saveHolds(db, node.name, unsaved));
-      } catch (error) {
-        holds.putBack(unsaved);
-        throw error;
-      }
-    }
+    const { holds, clock } = this.host;
+    // Whoever keeps it from writing must not keep it from hearing what others were told, or that a hold is over.
+    const unsaved = await this.save();
     const { held, refetches } = await this.database.transaction(async (db) => ({
-      held: await readHolds(db),
+      held: (await readHolds(db)).map((row) => this.byOurClock(row)),
       refetches: await readRefetches(db, this.readUntil - OVERLAP_MS),
     }));
     // The whole tracker first: what it lifts is lifted for its operations as well.
     held.sort((a, b) => a.operation.localeCompare(b.operation));
     const lifted = held.filter((row) => holds.adopt(row));
     const anew = refetches.filter(({ tracker, operation, id, askedAt }) =>
-      holds.askAnew(tracker, operation, id, askedAt),
+      holds.askAnew(tracker, operation, id, clock.fromStore(askedAt)),
     );
     for (const { askedAt } of refetches) this.readUntil = Math.max(this.readUntil, askedAt);
     this.apply(lifted, anew);
     await this.forget();
+    if (unsaved !== undefined) throw unsaved;
+  }
+
+  private byOurClock(stored: HoldRow): HoldRow {
+    const row = atTimes(stored, (ms) => this.host.clock.fromStore(ms));
+    if (stored.liftedAt === null) return row;
+    const scope = `${row.tracker}/${row.operation}`;
+    const known = this.lifts.get(scope);
+    if (known?.stored === stored.liftedAt) return { ...row, liftedAt: known.ours };
+    this.lifts.set(scope, { stored: stored.liftedAt, ours: row.liftedAt! });
+    return row;
+  }
+
+  /** @returns why some could not be written; they wait for the next look. */
+  private async save(): Promise<Error | undefined> {
+    const { holds } = this.host;
+    const rows = holds.takeUnsaved();
+    if (rows.length === 0) return undefined;
+    const failed = await this.write(rows);
+    if (failed === undefined) return undefined;
+    if (rows.length === 1 || isOutage(failed)) {
+      holds.putBack(rows);
+      return failed;
+    }
+    // Each by itself, so that one that cannot be written keeps none of the others.
+    let last: Error | undefined;
+    for (const row of rows) {
+      const error = await this.write([row]);
+      if (error === undefined) continue;
+      holds.putBack([row]);
+      last = error;
+    }
+    return last;
+  }
+
+  private async write(rows: readonly HoldRow[]): Promise<Error | undefined> {
+    const { node, clock } = this.host;
+    const stored = rows.map((row) => atTimes(row, (ms) => clock.toStore(ms)));
+    try {
+      await this.database.transaction((db) => saveHolds(db, node.name, stored), SAVE_LIMITS);
+      return undefined;
+    } catch (thrown) {
+      return errorOf(thrown);
+    }
   }
 
   private apply(
@@ -130,4 +172,15 @@ export class Told {
     this.forgotAt = now;
     await this.database.transaction((db) => forgetRefetches(db));
   }
+}
+
+/** From one clock to the other. */
+function atTimes(row: HoldRow, timeOf: (ms: number) => number): HoldRow {
+  const { until, toldAt, liftedAt } = row;
+  return {
+    ...row,
+    until: timeOf(until),
+    toldAt: timeOf(toldAt),
+    liftedAt: liftedAt === null ? null : timeOf(liftedAt),
+  };
 }

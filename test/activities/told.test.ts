@@ -2,6 +2,7 @@
  * Holds and refetches on the real PostgreSQL: two nodes with a shift each, the client, restarts, answers that come late. The nodes look
  * when the test says so.
  */
+import { Client } from 'pg';
 import { Told } from '../../activities/shift/told';
 import type { NodeHolds } from '../../activities/shift/holds';
 import { Database } from '../../activities/store/database';
@@ -152,6 +153,67 @@ test('a node that could not write its hold before it was lifted does not write i
   const before = first.runs.length;
   await first.pass(500);
   expect(first.runs.length).toBeGreaterThan(before);
+});
+
+test.each([60_000, -60_000])(
+  'with a database whose clock is %d ms ahead of the node’s since a failover, a lift counts as any other',
+  async (ahead) => {
+    let refuse = true;
+    const run = (context: RunContext): RunResult => (refuse ? refusing(context) : { value: 1 });
+    // Ten seconds behind besides, so that the test may turn its clock.
+    const first = await node('first', run, {}, undefined, ahead + 10_000);
+    first.clock.toStore = (ms) => ms + ahead;
+    first.clock.fromStore = (ms) => ms - ahead;
+    const second = await node('second');
+    await first.pass(1_500);
+    await first.look();
+    await second.look();
+    // As long as it was asked for, and told when it was told, by the database's clock.
+    const [hold] = await tracker.holds();
+    expect(hold!.leftMs).toBeGreaterThan(580_000);
+    expect(hold!.leftMs).toBeLessThan(600_000);
+    await tracker.openHolds('look');
+    refuse = false;
+    first.runs.length = 0;
+    await first.look();
+    await first.pass(1_500);
+    expect(first.runs).toContain('a:-');
+    // And a hold of after the lift is written.
+    refuse = true;
+    first.clock.time += 15_000;
+    await first.pass(1_500);
+    await first.look();
+    expect(await tracker.holds()).toMatchObject([{ operation: 'look' }]);
+  },
+);
+
+test('who has a hold’s row locked keeps no node from the holds of others, nor from what people say', async () => {
+  const first = await node('first', refusing, {}, undefined, 10_000);
+  const second = await node('second', refusing, {}, undefined, 10_000);
+  await first.pass(1_500);
+  await first.look();
+  await stack.sql(`insert into longwatch.hold (tracker, operation, held_until, told_at, node, reason)
+                   values ('t', 'other', now() + interval '1 hour', now(), 'third', 'slow down')`);
+  const someone = new Client({ connectionString: stack.servers.databaseUrl });
+  await someone.connect();
+  try {
+    await someone.query('begin');
+    await someone.query(`select from longwatch.hold where operation = 'look' for update`);
+    second.clock.time += 20_000;
+    await second.pass(1_500);
+    await tracker.refetch(['b']);
+    await second.look();
+    const { holds } = second.host;
+    expect(holds.until('t', 'other')).toBeGreaterThan(second.clock.now());
+    expect(holds.askedAt('t', 'look', 'b')).toBeGreaterThan(0);
+  } finally {
+    await someone.end();
+  }
+  // Written when he has let go.
+  const [before] = await tracker.holds();
+  await second.look();
+  expect(await stack.sql(`select node from longwatch.hold where operation = 'look'`)).toEqual([{ node: 'second' }]);
+  expect(before).toBeDefined();
 });
 
 test('what a member’s row says of before the lift does not count in the next shift', async () => {

@@ -13,8 +13,8 @@ import { bad, readTarget, readWorkTable, showTable, type TableFacts } from './ca
 import { checkOwnSql } from './own-sql';
 import { readsItself } from './plan-tree';
 import { codeOf } from './scan';
-import { decayStatement, regenStatement, withRule } from './statement';
-import { claimStatement } from './sweep-statement';
+import { decayStatement, regenStatement, withRule, type SweepWork } from './statement';
+import { claimStatement, orderTypeStatement } from './sweep-statement';
 import { Template } from './template';
 
 /** @throws BadOption with everything that PostgreSQL says of the first thing that is wrong. */
@@ -101,7 +101,7 @@ async function refuseUnsure(db: Queryable, options: JobOptions, work: Work, tabl
         "have changed; set chunk: 'all', or keep what it reads elsewhere",
     );
   }
-  if (work.kind === 'sweep' && work.order !== undefined) await checkOrder(db, work.order);
+  if (work.kind === 'sweep' && work.order !== undefined) await checkOrder(db, work, work.order, table);
   if (options.work.kind === 'regen' && 'set' in options.work && options.work.rule) {
     await checkRule(db, options.work.rule, table);
   }
@@ -116,7 +116,14 @@ const VOLATILE: Statement = {
 };
 
 /** Rows are claimed along the order, page by page: what has another value for each page would leave rows out. */
-async function checkOrder(db: Queryable, order: string): Promise<void> {
+async function checkOrder(db: Queryable, work: SweepWork, order: string, table: TableFacts): Promise<void> {
+  const typed = await orderTypeStatement(work, table).run<{ type: string }>(db, {});
+  // A place in the order is kept as text, and nobody can read a list from it.
+  if (typed.rows[0]!.type === 'record') {
+    throw bad(
+      'order: it is a list, and must be one value; rows that have the same one come in the order of the key. Of columns of one type, array[a, b] is one value',
+    );
+  }
   const code = codeOf(order);
   const called = code
     .filter(({ kind }, index) => (kind === 'word' || kind === 'quoted') && code[index + 1]?.text === '(')

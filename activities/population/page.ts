@@ -106,9 +106,11 @@ async function call(
   const timedOut = new Promise<never>((_resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
   });
-  const result = await Promise.race([Promise.resolve().then(() => handle(page.rows, context)), timedOut]);
-  const retry = result?.retry ?? [];
-  return retry.map((row) => {
+  // A list of its own, which it may sort and empty: what failed is found, and noted, by the page's.
+  const given = [...page.rows];
+  const result = await Promise.race([Promise.resolve().then(() => handle(given, context)), timedOut]);
+  const retry = new Set(result?.retry ?? []);
+  return [...retry].map((row) => {
     const index = page.rows.indexOf(row);
     if (index < 0) throw new Error('handle asked to retry a row that is not one of those that it was given');
     return page.keys[index]!;

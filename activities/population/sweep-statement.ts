@@ -72,10 +72,13 @@ const columnsOf = (table: TableFacts): string =>
 
 const shapeOf = (table: TableFacts): string => JSON.stringify(table.columns.map(({ name, type }) => [name, type]));
 
-/** The type of what rows are ordered by, also while there are none. */
+/**
+ * The type of what rows are ordered by, also while there are none. As one that says nothing of a length: `character` alone is a single one, so
+ * the place would be cut off and lie before the rows that it stands for.
+ */
 export function orderTypeStatement(work: SweepWork, table: TableFacts): Template {
-  return order(new Template().sql('select pg_typeof((select '), work).sql(
-    ` from ${table.quoted} limit 0))::text as type`,
+  return order(new Template().sql('select format_type(pg_typeof((select '), work).sql(
+    ` from ${table.quoted} limit 0))::oid, -1) as type`,
   );
 }
 

@@ -173,15 +173,17 @@ class Claims {
         this.onlyNulls = false;
         return undefined;
       }
+      // What comes again and again at the same place is passed over by a look that has none.
+      const stands = found.page === undefined && sameKey(found.place, this.place);
       this.place = found.place;
       // Fewer than a page may also mean that somebody holds the others locked: they come with the next tick.
-      if (found.rows < limit) {
+      if (found.rows < limit || stands) {
         if (cursor === 'value') this.onlyNulls = true;
         else if (this.look === 'first' && this.sql.order !== undefined) this.look = 'second';
         else this.exhausted = true;
       }
       return found.page;
-    }).then((page) => page ?? (this.exhausted ? undefined : this.claim()));
+    }).then((page) => page ?? (this.exhausted || this.work.ending.reason ? undefined : this.claim()));
   }
 
   /** A page whose time has come: to be tried again, or left behind by a worker that died. Rows that are no longer due drop out. */
@@ -265,5 +267,7 @@ function ownColumns(row: Row): Row {
   delete columns[ORDER_COLUMN];
   return columns;
 }
+
+const sameKey = (a: string[] | null, b: string[] | null): boolean => a?.join('\0') === b?.join('\0');
 
 class OtherPlace extends Error {}

@@ -279,6 +279,23 @@ describe('a HoldError', () => {
   }, 30_000); // prettier-ignore
 });
 
+describe('what a handler does with its list is its own', () => {
+  const failed = async (job: string) =>
+    (await stack.sql<{ key: string[] }>('select key from longwatch.failed_row where job = $1', [job])).map(({ key }) => Number(key[0])).sort((a, b) => a - b); // prettier-ignore
+
+  test.each<[string, Handle, { rows: number; dead: number[] }]>([
+    ['emptied', (rows) => { while (rows.length > 0) if (rows.shift()!.id === 3) throw new Error('no'); }, { rows: 6, dead: [3] }],
+    ['cleared', (rows) => { rows.length = 0; throw new Error('no'); }, { rows: 0, dead: [1, 2, 3, 4, 5, 6, 7] }],
+    ['sorted', (rows) => ({ retry: rows.sort((a, b) => Number(b.id) - Number(a.id)).slice(0, 2) }), { rows: 5, dead: [6, 7] }],
+    ['doubled', (rows) => ({ retry: [rows[2]!, rows[2]!] }), { rows: 6, dead: [3] }],
+  ])('%s', async (table, handle, { rows, dead }) => {
+    await fill(table, 7);
+    const config = sweeps(table, { retry: { attempts: 1 }, handle });
+    expect(await stack.tick(config, table)).toMatchObject({ rows, failed: dead.length });
+    expect(await failed(table)).toEqual(dead);
+  }); // prettier-ignore
+});
+
 test('another table or key forgets the dead letters and claims of the one before', async () => {
   await fill('first_table', 3);
   await fill('second_table', 3);

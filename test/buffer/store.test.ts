@@ -19,7 +19,7 @@ import { shardStatus } from '../../workflows/buffer/status';
 import { Stack } from '../support/stack';
 import { OPTIONS } from './world';
 
-const MIGRATION = path.join(__dirname, '../../db/migrations/0007_buffer_lives.sql');
+const MIGRATION = path.join(__dirname, '../../db/migrations/0008_buffer_lives.sql');
 
 let stack: Stack;
 let database: Database;

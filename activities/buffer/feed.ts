@@ -13,7 +13,7 @@ import type { BufferOptions } from '../../workflows/buffer/options';
 import { readBuffer } from '../store/buffers';
 import type { Database, Queryable } from '../store/database';
 import { keyFunction, shardOfKey } from './keys';
-import { storeAndNote, tell, type Note, type Push } from './outbox';
+import { catchUp, placeOf, storeAndNote, tell, type Note, type Push } from './outbox';
 
 /** What an entry of a tracker's operation is. */
 export interface FedValue {
@@ -48,6 +48,8 @@ export class BufferFeed {
   private seqs = new Map<string, number>();
   private notes: Note[] = [];
   private turn = 0;
+  /** Shards that have not been told of all that is stored for them. */
+  private readonly behind = new Set<string>();
 
   constructor(
     private readonly definitions: ReadonlyMap<
@@ -112,9 +114,21 @@ export class BufferFeed {
     this.seqs = new Map(seqs);
   }
 
-  /** The flush has committed: tells the shards. Never rejects. */
+  /**
+   * The flush has committed: tells the shards. Never rejects. A shard that has not been told of all that came before is told of that first:
+   * of two values of one key it takes the one that comes later for the newer one.
+   */
   async committed(): Promise<void> {
-    await tell(this.notes.splice(0), this.database, this.push, this.log);
+    const notes = this.notes.splice(0);
+    const places = new Map(notes.map((note) => [placeOf(note.buffer, note.shard), note]));
+    const late = [...places].filter(([place]) => this.behind.has(place));
+    for (const [place, note] of late) {
+      // These are among what it is told now, or are told after it.
+      if (await catchUp(note, this.database, this.push, this.log)) this.behind.delete(place);
+      places.delete(place);
+    }
+    const now = notes.filter(({ buffer, shard }) => places.has(placeOf(buffer, shard)));
+    for (const place of await tell(now, this.database, this.push, this.log)) this.behind.add(place);
   }
 
   /** It has not, or nobody knows: its numbers are not used again, and a gap in them would be remembered for ever. */

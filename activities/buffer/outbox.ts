@@ -19,15 +19,22 @@ const TOLD: Statement = {
   name: 'outbox-told',
   text: `delete from longwatch.buffer_outbox where buffer = $1 and id = $2`,
 };
+/** Of each shard in their order, and the same share of each: one that cannot be told keeps no other from it. */
 const UNTOLD: Statement = {
   name: 'outbox-untold',
-  text: `select o.buffer, id, shard, sender, seq, count, bytes, front, at
-         from (select name as buffer from longwatch.buffer where state <> 'stopped') as b
-         cross join lateral (
-           select * from longwatch.buffer_outbox o
-           where o.buffer = b.buffer and made_at < now() - interval '10 seconds'
-           order by made_at, seq limit 200) as o
-         order by made_at, seq limit 1000`,
+  text: `select buffer, id, shard, sender, seq, count, bytes, front, at
+         from (
+           select o.*, row_number() over (partition by o.buffer, o.shard order by o.made_at, o.seq) as turn
+           from longwatch.buffer_outbox o join longwatch.buffer b on b.name = o.buffer
+           where b.state <> 'stopped' and o.made_at < now() - interval '10 seconds') as o
+         where turn <= 200
+         order by turn, made_at, buffer, shard limit 1000`,
+};
+const UNTOLD_OF: Statement = {
+  name: 'outbox-untold-of',
+  text: `select buffer, id, shard, sender, seq, count, bytes, front, at
+         from longwatch.buffer_outbox where buffer = $1 and shard = $2
+         order by made_at, seq limit $3`,
 };
 
 /** Whose a stored message is, and how its sender had it. */
@@ -69,20 +76,59 @@ export async function storeAndNote(
   return note(db, { ...message, count: entries.length, bytes: utf8Bytes(json) });
 }
 
-/** Call it when they are committed. Never rejects. */
-export async function tell(notes: readonly Note[], database: Database, push: Push, log: Logger): Promise<void> {
+/**
+ * Call it when they are committed. Never rejects. Where one is not told, the later ones of its shard are not told before it.
+ * @returns the shards that were not told all, as `buffer/shard`
+ */
+export async function tell(
+  notes: readonly Note[],
+  database: Database,
+  push: Push,
+  log: Logger,
+): Promise<ReadonlySet<string>> {
+  const behind = new Set<string>();
   for (const { buffer, id, shard, sender, seq, count, bytes, front, at } of notes) {
+    const place = placeOf(buffer, shard);
+    if (behind.has(place)) continue;
     const how = { ...(front ? { front } : {}), ...(at === null ? {} : { at }) };
     try {
       await push(buffer, shard, { sender, seq: Number(seq), row: { id, count }, bytes, ...how });
+    } catch (thrown) {
+      behind.add(place);
+      log.debug({ err: errorOf(thrown), buffer, shard }, 'entries are stored, and their shard not told yet');
+      continue;
+    }
+    try {
       await database.rows(TOLD, [buffer, id]);
     } catch (thrown) {
-      log.debug({ err: errorOf(thrown), buffer, shard }, 'entries are stored, and their shard not told yet');
+      log.debug({ err: errorOf(thrown), buffer, shard }, 'a shard was told, and will be told again');
     }
   }
+  return behind;
 }
+
+export const placeOf = (buffer: string, shard: number): string => `${buffer}/${shard}`;
 
 /** What a node could not tell, or died before it could. */
 export async function tellUntold(database: Database, push: Push, log: Logger): Promise<void> {
   await tell(await database.rows<Note>(UNTOLD), database, push, log);
+}
+
+/** Told at most at once, of one shard. */
+const CATCH_UP = 500;
+
+/** All that a shard has not been told yet, in its order. Never rejects. @returns whether it has been told all */
+export async function catchUp(
+  { buffer, shard }: Pick<Note, 'buffer' | 'shard'>,
+  database: Database,
+  push: Push,
+  log: Logger,
+): Promise<boolean> {
+  try {
+    const notes = await database.rows<Note>(UNTOLD_OF, [buffer, shard, CATCH_UP]);
+    return (await tell(notes, database, push, log)).size === 0 && notes.length < CATCH_UP;
+  } catch (thrown) {
+    log.debug({ err: errorOf(thrown), buffer, shard }, 'what the shard has not been told could not be read');
+    return false;
+  }
 }

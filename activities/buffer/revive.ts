@@ -4,7 +4,9 @@
  * of it. Called by the patrol, and by a parent before it starts shards (`commands.ts`): a shard that is started anew would know nothing.
  */
 import type { Logger } from 'pino';
-import { pushUpdate, shardWorkflowId, type PushAnswer, type PushMessage } from '../../workflows/buffer/contract';
+import { pushUpdate, shardWorkflowId, type PushAnswer, type PushPayload } from '../../workflows/buffer/contract';
+import { readPush } from '../../workflows/buffer/intake';
+import { keepableKey } from '../../workflows/buffer/keys';
 import type { AcceptedUpdate } from '../closed-run';
 import { errorOf } from '../failures';
 import { run, type Database, type Queryable, type Statement } from '../store/database';
@@ -74,10 +76,15 @@ async function keepPushed(
   const notes: Note[] = [];
   for (const { id: update, name, args, result } of updates) {
     if (name !== pushUpdate.name || (result as PushAnswer | undefined)?.accepted === false) continue;
-    for (const [i, message] of (args[0] as PushMessage[]).entries()) {
-      const { sender = update, seq = i + 1, entries, keys, row, bytes = 0, front = null, at = null } = message;
-      const id = row?.id ?? `${sender}.${seq}`;
-      const about = { buffer, id, shard, sender, seq, front, at };
+    const said: unknown = args[0];
+    if (!Array.isArray(said)) continue;
+    for (const [i, payload] of said.entries()) {
+      // As the shard itself reads it, whoever typed it.
+      const { sender, seq, entries, keys, row, bytes = 0, front = null, at = null } = readPush(payload as PushPayload);
+      // Of one without a number: its update's name. What no database keeps as text is known by its hash.
+      const whose = sender === undefined ? { sender: update, seq: i + 1 } : { sender: keepableKey(sender), seq: seq! };
+      const id = row?.id ?? `${whose.sender}.${whose.seq}`;
+      const about = { buffer, id, shard, ...whose, front, at };
       if (row) {
         notes.push(await note(db, { ...about, count: row.count, bytes }));
       } else if (entries && entries.length > 0) {

@@ -26,5 +26,9 @@ update longwatch.buffer_dead
 set key = 'sha256:' || encode(sha256(convert_to(key, 'UTF8')), 'hex')
 where octet_length(key) > 200;
 
+-- A sender's number, whoever counts it.
+alter table longwatch.buffer_outbox alter column seq type bigint;
+
 -- Down Migration
+alter table longwatch.buffer_outbox alter column seq type integer;
 drop table longwatch.buffer_fence;

@@ -9,6 +9,7 @@ import {
   pollDelay,
   roomFor,
   roomTold,
+  shardBegan,
 } from '../../workflows/buffer/init';
 import { INIT_SENDER } from '../../workflows/buffer/contract';
 import { accept, admit } from '../../workflows/buffer/intake';
@@ -141,4 +142,18 @@ test('what init finds again leaves what is pending of it as it is; what is pushe
   expect(shard.later.chunks).toEqual([]);
   expect(shard.back.chunks).toMatchObject([{ first: 3, entries: [{ v: 3 }] }]);
   expect(shard.counts).toMatchObject({ accepted: 3, merged: 2 });
+});
+
+test('a shard that begins anew has nothing of init: pages are read, and passes are not as far apart as its put off entries asked for', () => {
+  const state = freshBufferState();
+  pageRead(state, page(4, { chunks: [{ shard: 1, seq: 5, count: 30_000 }], seqs: [0, 5], last: true }));
+  roomTold(state, { shard: 1, waiting: 30_000, putOff: 7, seq: 5 });
+  beginPass(state);
+  expect(nextInitStep(state, options, false)).toBe('wait');
+  shardBegan(state, 1);
+  expect(nextInitStep(state, options, false)).toBe('read');
+  // It knows no message of init yet, so what it says of its room is not heard.
+  roomTold(state, { shard: 1, waiting: 0, seq: 0 });
+  pageRead(state, { ...page(0), pass: 1, chunks: [], entries: 0, last: true });
+  expect(nextInitStep(state, options, false)).toEqual({ pollInMs: 1_000 });
 });

@@ -52,6 +52,7 @@ import {
   pageLimit,
   pageRead,
   roomTold,
+  shardBegan,
   shardCount,
   shardsOf,
   type InitStep,
@@ -301,8 +302,7 @@ export async function buffer(input: BufferInput): Promise<void> {
   async function startShard(opening: BufferOpening, { shard, kept, begin }: MissingShard): Promise<boolean> {
     if (isStopped()) return false;
     const orders = ordersOf(opening);
-    // What the one before it had of `init` is gone with it: nothing waits in this one.
-    if (begin) state.waiting[shard] = 0;
+    if (begin) shardBegan(state, shard);
     const input = { buffer: name, shard, orders, userState: opening.options.state, reopen: kept };
     try {
       await CancellationScope.nonCancellable(() =>

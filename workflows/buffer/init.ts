@@ -92,6 +92,12 @@ export function roomTold(state: BufferState, { shard, waiting, seq, putOff = 0 }
   (state.putOff ??= [])[shard] = putOff;
 }
 
+/** A shard begins anew: what the one before it had of `init` is gone with it, so nothing waits in this one, put off or not. */
+export function shardBegan(state: BufferState, shard: number): void {
+  state.waiting[shard] = 0;
+  if (state.putOff) state.putOff[shard] = 0;
+}
+
 export function beginPass(state: BufferState): void {
   Object.assign(state.init, { pass: state.init.pass + 1, page: 0, cursor: null, found: 0, over: false });
 }

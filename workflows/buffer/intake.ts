@@ -40,7 +40,7 @@ function readHow({ sender, seq, keys, bytes, front, at, last }: PushMessage): Pu
   return {
     ...(typeof sender === 'string' && Number.isSafeInteger(seq) ? { sender, seq } : {}),
     ...(Array.isArray(keys) ? { keys } : {}),
-    ...(typeof bytes === 'number' && bytes >= 0 && bytes <= Number.MAX_SAFE_INTEGER ? { bytes } : {}),
+    ...(typeof bytes === 'number' && Number.isInteger(bytes) && bytes >= 0 && bytes < 2 ** 31 ? { bytes } : {}),
     ...(front === true ? { front } : {}),
     ...(typeof at === 'number' && at >= 0 && at <= LATEST_MS ? { at } : {}),
     ...(last === true ? { last } : {}),

@@ -1,0 +1,114 @@
+/**
+ * Messages that are stored before their shard is told of them, on the real PostgreSQL: each shard is told in the order in which it was given,
+ * one that cannot be told keeps no other from it, and what a shard that was ended by force had taken by updates is kept, whoever typed it.
+ */
+import { pino } from 'pino';
+import { BufferFeed, type FedValue } from '../../activities/buffer/feed';
+import { storeAndNote, tellUntold, type Push } from '../../activities/buffer/outbox';
+import { reviveShards } from '../../activities/buffer/revive';
+import { Database } from '../../activities/store/database';
+import { defineBuffer } from '../../workers/config/buffer';
+import { resolveDefinition } from '../../workers/config/resolve-buffers';
+import type { PushMessage } from '../../workflows/buffer/contract';
+import { Stack } from '../support/stack';
+import { OPTIONS } from './world';
+
+const log = pino({ level: 'silent' });
+let stack: Stack;
+let database: Database;
+let buffer = '';
+let buffers = 0;
+/** What each shard was told, and whether it can be. */
+let told: { shard: number; message: PushMessage }[] = [];
+let away = new Set<number>();
+const push: Push = (_buffer, shard, message) => {
+  if (away.has(shard)) return Promise.reject(new Error('nobody answers'));
+  told.push({ shard, message });
+  return Promise.resolve();
+};
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  database = new Database({ url: stack.servers.databaseUrl, log });
+}, 90_000);
+afterAll(async () => {
+  await database.close();
+  await stack.close();
+});
+beforeEach(async () => {
+  told = [];
+  away = new Set();
+  buffer = `b${++buffers}`;
+  await stack.sql('delete from longwatch.buffer_outbox');
+  await stack.sql(`insert into longwatch.buffer (name, options) values ($1, $2)`, [buffer, JSON.stringify(OPTIONS)]);
+});
+
+const seqs = (): unknown[] => told.map(({ message }) => message.seq);
+const untold = async (): Promise<number> =>
+  (await stack.sql<{ n: number }>('select count(*)::int as n from longwatch.buffer_outbox'))[0]!.n;
+
+test('a newer value of a key is not told before an older one that could not be told', async () => {
+  const resolved = resolveDefinition(defineBuffer({ name: buffer, key: 'id', run: () => undefined }), []);
+  const feed = new BufferFeed(new Map([[buffer, resolved]]), database, push, log);
+  const flush = async (value: number): Promise<void> => {
+    const entry: FedValue = { tracker: 't', operation: 'o', id: 'one', value, fetchedAt: value };
+    await database.transaction((db) => feed.store(db, [{ buffer, value: entry, key: 'one' }]));
+    await feed.committed();
+  };
+  away.add(0);
+  await flush(1);
+  await flush(2);
+  expect([seqs(), await untold()]).toEqual([[], 2]);
+  away.clear();
+  await flush(3);
+  expect([seqs(), await untold()]).toEqual([[1, 2, 3], 0]);
+  await flush(4);
+  expect([seqs(), await untold()]).toEqual([[1, 2, 3, 4], 0]);
+});
+
+test('a shard that cannot be told keeps no other one from it, of its buffer or of another', async () => {
+  const note = (shard: number, seq: number) =>
+    database.transaction((db) =>
+      storeAndNote(db, { buffer, id: `${shard}.${seq}`, shard, sender: 's', seq, front: null, at: null }, [seq]),
+    );
+  for (let seq = 1; seq <= 205; seq++) await note(0, seq);
+  for (let seq = 1; seq <= 5; seq++) await note(1, seq);
+  await stack.sql(`update longwatch.buffer_outbox set made_at = now() - interval '1 minute' * (2 - shard)`);
+  away.add(0);
+  await tellUntold(database, push, log);
+  expect(told.map(({ shard, message }) => [shard, message.seq])).toEqual([1, 2, 3, 4, 5].map((seq) => [1, seq]));
+  away.clear();
+  told = [];
+  await tellUntold(database, push, log);
+  await tellUntold(database, push, log);
+  expect(seqs()).toEqual(Array.from({ length: 205 }, (_, i) => i + 1));
+  expect(await untold()).toBe(0);
+});
+
+test('what updates had brought to a shard that was ended by force is kept, whatever was typed', async () => {
+  const args = [
+    [
+      { n: 1 },
+      [2, 3],
+      { entries: [4], sender: 'nul\u0000', seq: 3e9, bytes: 5e9 },
+      { entries: [5], sender: 'half\ud800', seq: 0, bytes: 1.5 },
+      { entries: [6], sender: 's', seq: 1, bytes: -1, at: 'soon' },
+    ],
+  ];
+  const update = { id: 'u', name: 'push', args, result: { accepted: true } };
+  const temporal = {
+    lastRun: () => Promise.resolve({ state: 'forced', runId: 'r' }),
+    endOf: () => Promise.resolve({ updates: [update, { ...update, id: 'odd', args: [{ n: 9 }] }] }),
+    reset: () => Promise.resolve(true),
+    push,
+  };
+  await reviveShards(database, temporal as never, buffer, [0], log);
+  const ids = told.map(({ message }) => message.row!.id);
+  const kept = await stack.sql<{ id: string; entries: string }>(
+    `select id, entries from longwatch.buffer_chunk where buffer = $1`,
+    [buffer],
+  );
+  const entries = new Map(kept.map((row) => [row.id, JSON.parse(row.entries) as unknown[]]));
+  expect(ids.flatMap((id) => entries.get(id))).toEqual([{ n: 1 }, 2, 3, 4, 5, 6]);
+  expect(await untold()).toBe(0);
+});

@@ -33,7 +33,12 @@ export interface ShownError {
 /** pino's serializer of an error, also for its causes. Any other value that stands in its place is shown by its type alone. */
 export function shownError(thrown: unknown): unknown {
   if (thrown === undefined || thrown === null) return thrown;
-  return shown(thrown, new Set(), 0);
+  try {
+    return shown(thrown, new Set(), 0);
+  } catch {
+    // Its properties throw. A line of the log must not end what writes it.
+    return { type: typeof thrown, message: 'something that cannot be read' };
+  }
 }
 
 /** For `pino({ serializers })`: `err` is ours, `error` the SDK's. */

@@ -45,7 +45,8 @@ export async function migrate(databaseUrl: string, log: Logger, own?: OwnMigrati
   await client.connect();
   try {
     await waitForOthers(client, log);
-    await client.query(`set lock_timeout = '${LOCK_TIMEOUT}'`);
+    // A limit that the role has is for its usual statements; a migration takes as long as its tables are large.
+    await client.query(`set lock_timeout = '${LOCK_TIMEOUT}'; set statement_timeout = 0`);
     if (!own) await prepare(client);
     return await apply(client, log, own);
   } catch (error) {
@@ -115,9 +116,13 @@ async function holder(client: Client): Promise<string> {
  */
 async function prepare(client: Client): Promise<void> {
   const { rows } = await client.query<{ schema: boolean; list: boolean; old: boolean }>(
-    `select to_regnamespace($1) is not null as schema, to_regclass($2) is not null as list,
-            to_regclass($3) is not null and to_regclass($4) is not null as old`,
-    [SCHEMA, `${SCHEMA}.${LIST}`, `public.${LIST}`, `${SCHEMA}.tracker`],
+    // By the catalog, which everybody may read: `to_regclass` asks for a right to the schema, and in many databases nobody has one to public.
+    `with seen as (select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                   where c.relname in ($2, 'tracker') and n.nspname in ($1, 'public'))
+     select to_regnamespace($1) is not null as schema,
+            exists (select from seen where schema = $1 and name = $2) as list,
+            exists (select from seen where schema = 'public' and name = $2) and exists (select from seen where schema = $1 and name = 'tracker') as old`,
+    [SCHEMA, LIST],
   );
   const found = rows[0]!;
   if (!found.schema) await client.query(`create schema ${SCHEMA}`);

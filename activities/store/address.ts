@@ -32,7 +32,8 @@ export function problemOf(url: string): string | undefined {
   const ambiguous = authority.split('@').length > 2 || /[@#]/.test(rest) || /[\s\\]/.test(url);
   if (ambiguous || !decodes(authority)) return ENCODE;
   try {
-    const { searchParams } = new URL(url);
+    const { searchParams } = parse(url);
+    if (!/^\d{0,5}$/.test(searchParams.get('port') ?? '')) return 'has a port that is not a number';
     const mode = searchParams.get('sslmode');
     if (mode !== null && !SSL_MODES.includes(mode)) return `has an sslmode that is none of ${SSL_MODES.join(', ')}`;
     if (mode === 'verify-ca' && !searchParams.has('sslrootcert')) {
@@ -48,12 +49,12 @@ export function problemOf(url: string): string | undefined {
 /** @returns its parts; undefined where {@link problemOf} has something to say. */
 export function readAddress(url: string): DatabaseAddress | undefined {
   if (problemOf(url) !== undefined) return undefined;
-  const { username, password, hostname, port, pathname, searchParams } = new URL(url);
+  const { username, password, hostname, port, pathname, searchParams } = parse(url);
   const given = (name: string, part: string) => searchParams.get(name) ?? (part === '' ? undefined : decoded(part));
   return {
     user: given('user', username),
     password: password !== '' || searchParams.has('password'),
-    host: given('host', hostname.replace(/^\[(.+)\]$/, '$1')) ?? '',
+    host: given('host', hostname === NO_HOST ? '' : hostname.replace(/^\[(.+)\]$/, '$1')) ?? '',
     port: given('port', port),
     database: decoded(pathname.slice(1)) || undefined,
     sslmode: searchParams.get('sslmode') ?? undefined,
@@ -66,7 +67,7 @@ export function showAddress(url: string): string {
   if (!parts) return 'an address that cannot be read';
   const { host, port, database } = parts;
   const user = parts.user && `${parts.user}${parts.password ? ':***' : ''}@`;
-  const where = host.includes(':') ? `[${host}]` : host;
+  const where = host.includes(':') && !host.startsWith('/') ? `[${host}]` : host;
   return `postgres://${user ?? ''}${where}${port ? `:${port}` : ''}${database ? `/${database}` : ''}`;
 }
 
@@ -109,6 +110,13 @@ function split(url: string): { authority: string; rest: string } | undefined {
   const match = /^postgres(?:ql)?:\/\/([^/?#]*)(.*)$/s.exec(url);
   return match ? { authority: match[1]!, rest: match[2]! } : undefined;
 }
+
+/** As `pg` reads it: a user without a host, who comes by a socket (`postgres://user:password@/name?host=/folder`), is no URL yet. */
+function parse(url: string): URL {
+  return new URL(url.replace('@/', `@${NO_HOST}/`));
+}
+
+const NO_HOST = '___none___';
 
 function decodes(text: string): boolean {
   try {

@@ -21,7 +21,9 @@ export interface Explained {
   unexpected: boolean;
 }
 
-export function explain(error: unknown): Explained {
+export function explain(thrown: unknown): Explained {
+  // Anything can be thrown.
+  const error: unknown = thrown ?? new Error(`${String(thrown)} was thrown`);
   if (error instanceof UsageError || error instanceof ConfigError) return known(error.message, 2);
   if (error instanceof EnvironmentError || error instanceof LongwatchError) {
     return known(error.message, error.usage ? 2 : 1);
@@ -30,17 +32,21 @@ export function explain(error: unknown): Explained {
     return known(error.message, 1);
   }
   const message = error instanceof Error ? error.message : String(error);
-  const { code, type, name } = error as { code?: unknown; type?: unknown; name?: unknown };
+  const { code, type, name, syscall } = error as Record<'code' | 'type' | 'name' | 'syscall', unknown>;
   // What a worker meets before it works; the client's own connections translate this themselves.
   if (code === '42P01' || code === '42703' || code === '42883' || code === '3F000') {
     return known('the database has no (or an old) Longwatch schema; bring it up to date: npx longwatch migrate', 1);
   }
+  if (code === '42501') return known(`${message}; what each role may do is in docs/security.md`, 1);
   if (type === 'ForeignDeployment') return known(message, 1);
   const tls = tlsProblem(error);
   if (tls !== undefined) return known(`the database cannot be used: ${tls}`, 1);
   if (
     type === 'StoreUnavailable' ||
-    (typeof code === 'string' && /^(ECONN|ENOTFOUND|EAI_AGAIN|28|3D|57P)/.test(code))
+    (typeof code === 'string' &&
+      /^(ECONN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|28|3D|53|57P)/.test(code)) ||
+    // The file of a socket.
+    syscall === 'connect'
   ) {
     return known(`the database cannot be used: ${message || String(code)}; see DATABASE_URL or --database`, 1);
   }

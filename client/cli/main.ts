@@ -78,11 +78,17 @@ export async function main(args: readonly string[]): Promise<number> {
 
 /** Runs the process's arguments and ends the process. */
 export async function runAndExit(): Promise<void> {
+  // Where nothing is left that the verb could wait for, Node ends it in the middle: that is no success.
+  process.exitCode = 1;
+  process.once('beforeExit', unfinished);
   const status = await main(process.argv.slice(2));
+  process.off('beforeExit', unfinished);
   process.exitCode = status;
   // What a failed start has left open (the SDK's threads) must not keep the process; what ends by itself has this long.
   setTimeout(() => process.exit(status), LEFTOVERS_MS).unref();
 }
+
+const unfinished = (): void => remark('it ended before it was done, without a word why; please report this');
 
 const LEFTOVERS_MS = 1_000;
 

@@ -1,6 +1,6 @@
 /** The command line through its process, as far as it needs no server: wrong use, bad files, servers that are away. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -18,10 +18,10 @@ const BIN = path.join(__dirname, 'bin.ts');
 /** Ports on which nothing listens. */
 const AWAY = ['--address', '127.0.0.1:1', '--database', 'postgres://u:secret@127.0.0.1:1/none'];
 
-async function longwatch(args: string[], input?: string | Buffer): Promise<Ended> {
+async function longwatch(args: string[], input?: string | Buffer, more: NodeJS.ProcessEnv = {}): Promise<Ended> {
   const child = spawn(process.execPath, ['--require', require.resolve('tsx/cjs'), BIN, ...args], {
     cwd: folder,
-    env: { PATH: process.env.PATH, HOME: folder },
+    env: { PATH: process.env.PATH, HOME: folder, ...more },
   });
   const ended: Ended = { status: null, stdout: '', stderr: '' };
   child.stdout.on('data', (data: Buffer) => (ended.stdout += data.toString()));
@@ -158,6 +158,29 @@ describe('no server ends with 1 and says how to get one', () => {
   test('migrate without a database', async () => {
     const { status, stderr } = await longwatch(['migrate', ...AWAY]);
     expect([status, stderr]).toEqual([1, expect.stringMatching(/the database cannot be used: .*ECONNREFUSED/)]);
+  });
+
+  test('what ends in the middle, with nothing left to wait for, is no success', async () => {
+    // pg takes this port for a number and then waits for a connection that it never began.
+    const { status, stdout, stderr } = await longwatch(['status'], '', {
+      DATABASE_URL: 'postgres://u@127.0.0.1/none',
+      PGPORT: 'none',
+    });
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
+    expect(stderr).not.toBe('');
+  });
+
+  test('dev keeps its files in .longwatch where LONGWATCH_DIR is set to nothing', async () => {
+    const config = file('d.ts', CONFIG);
+    const env = {
+      LONGWATCH_DIR: '',
+      TEMPORAL_ADDRESS: '127.0.0.1:1',
+      DATABASE_URL: 'postgres://u:secret@127.0.0.1:1/none',
+    };
+    expect((await longwatch(['dev', '--config', config], '', env)).status).toBe(1);
+    // In the project's folder it would keep the whole project from git.
+    expect(existsSync(path.join(folder, '.gitignore'))).toBe(false);
+    expect(existsSync(path.join(folder, '.longwatch', '.gitignore'))).toBe(true);
   });
 
   test('a worker without servers', async () => {

@@ -195,6 +195,11 @@ describe('ports and addresses', () => {
     }
   });
 
+  test('0 asks for any that is free', async () => {
+    const stack = await start({ ports: { temporal: 0, postgres: 0 } });
+    expect(Number(stack.temporalAddress.split(':')[1])).toBeGreaterThan(0);
+  });
+
   test('servers that are given are not started', async () => {
     const stack = await start({ temporalAddress: '127.0.0.1:1', databaseUrl: 'postgres://a@127.0.0.1:2/b' });
     expect(stack).toMatchObject({ temporalAddress: '127.0.0.1:1', databaseUrl: 'postgres://a@127.0.0.1:2/b' });

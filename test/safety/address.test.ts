@@ -53,6 +53,9 @@ test.each<[url: string, shown: string]>([
   ['postgresql://host/name?password=secret&sslmode=require&user=u', 'postgres://u:***@host/name'],
   ['postgres:///name?host=/var/run/postgresql', 'postgres:///var/run/postgresql/name'],
   ['postgres://u:secret@[::1]:5432/name', 'postgres://u:***@[::1]:5432/name'],
+  ['postgres://u:secret@/name?host=/cloudsql/project:region:one', 'postgres://u:***@/cloudsql/project:region:one/name'],
+  ['postgres://u:secret@/name', 'postgres://u:***@/name'],
+  ['postgres://u:secret@host/name?port=secret', 'an address that cannot be read'],
   ['secret that is no address', 'an address that cannot be read'],
   ['postgres://game:secret', 'an address that cannot be read'],
 ])('%s is shown as %s', (url, shown) => {

@@ -83,6 +83,27 @@ describe('roles of few rights', () => {
     expect(await migrate(url, log)).toEqual([]);
   });
 
+  test.each([
+    ['nobody has a right to', 'revoke all on schema public from public'],
+    ['is not there', 'drop schema public'],
+  ])('a database where public %s is migrated all the same', async (_how, hardened) => {
+    const { url, role } = await newDatabase('grant create on database $database to $role', hardened);
+    await stack.sql(`alter role ${role} set statement_timeout = '1ms'`);
+    expect(await migrate(url, log)).toEqual(migrations());
+    expect(await migrate(url, log)).toEqual([]);
+  });
+
+  test('who has no right to the schema is told by every verb where the rights are written down', async () => {
+    const { name } = await newDatabase('grant create on database $database to $role');
+    await migrate(urlOf(name), log);
+    await stack.sql(`create role stranger_${name} login password 'own'`);
+    const { status, err } = await cli('status', '--database', urlOf(name, `stranger_${name}`));
+    expect({ status, err: err.trim() }).toEqual({
+      status: 1,
+      err: 'permission denied for schema longwatch; what each role may do is in docs/security.md',
+    });
+  });
+
   test('who may not is told in one line which right is missing', async () => {
     const { url, name, role } = await newDatabase();
     const { status, out, err } = await cli('migrate', '--database', url);

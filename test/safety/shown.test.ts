@@ -1,8 +1,10 @@
 /** What is shown: errors in the log, data on a terminal, a connection that is printed. */
+import assert from 'node:assert';
 import { inspect } from 'node:util';
 import { pino } from 'pino';
 import { ourLog, serializers, shownError } from '../../activities/log';
 import { connect } from '../../client';
+import { explain } from '../../client/cli/errors';
 import { print, printJson, remark, table } from '../../client/cli/output';
 import { inline, plain, plainLogLine } from '../../client/cli/plain';
 import { main } from '../../client/cli/main';
@@ -50,6 +52,25 @@ describe('errors in the log', () => {
     });
     expect(shownError(error)).toMatchObject({ message: 'answered 403', status: 403 });
     expect(JSON.stringify(shownError(error))).not.toContain('secret');
+  });
+
+  test('an error whose properties throw is logged as that, and ends nothing', () => {
+    const hostile = new Error('x');
+    Object.defineProperty(hostile, 'message', { get: () => assert.fail('own') });
+    const revoked = Proxy.revocable(new Error('y'), {});
+    revoked.revoke();
+    for (const err of [
+      hostile,
+      revoked.proxy,
+      Object.assign(new Error('z'), { name: Object.create(null) as string }),
+    ]) {
+      expect(() => ourLog(log).warn({ err }, 'it failed')).not.toThrow();
+      expect(JSON.parse(lines.at(-1)!)).toMatchObject({ msg: 'it failed' });
+    }
+  });
+
+  test.each([undefined, null, 'text', 0])('%p that was thrown is explained', (thrown) => {
+    expect(explain(thrown)).toMatchObject({ status: 1, message: expect.stringContaining(String(thrown)) as string });
   });
 
   test('an error whose cause is itself ends, and what is no error is shown too', () => {

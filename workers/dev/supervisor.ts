@@ -164,8 +164,12 @@ class Supervisor {
     const others = Object.entries(this.state.ports).flatMap(([other, port]) =>
       other === name ? [] : [port as number],
     );
-    const port = await choosePort(wish === undefined ? [USUAL_PORTS[name], this.earlier?.ports[name]] : [wish], others);
-    if (wish !== undefined && port !== wish) throw new PortTakenError(wish, name);
+    // 0: any that is free.
+    const port = await choosePort(
+      wish === 0 ? [] : wish === undefined ? [USUAL_PORTS[name], this.earlier?.ports[name]] : [wish],
+      others,
+    );
+    if (wish !== undefined && wish !== 0 && port !== wish) throw new PortTakenError(wish, name);
     this.state.ports[name] = port;
     const usual = USUAL_PORTS[name];
     this.note(

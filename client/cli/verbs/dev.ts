@@ -13,6 +13,8 @@ import { lazy } from '../lazy';
 import { logger, plural, print, printJson, remark } from '../output';
 import { givenConverter, LEVELS, port, verb, type CommonFlags } from '../verb';
 
+const FOLDER = '.longwatch';
+
 interface Flags extends CommonFlags {
   config?: string;
   dir: string;
@@ -30,7 +32,7 @@ export function addDev(program: Command): void {
     'longwatch dev --config examples/eve/longwatch.config.ts',
   ])
     .option('--config <file>', 'the config module (longwatch.config.ts in this folder)')
-    .addOption(new Option('--dir <folder>', 'where everything is kept').env('LONGWATCH_DIR').default('.longwatch'))
+    .addOption(new Option('--dir <folder>', 'where everything is kept').env('LONGWATCH_DIR').default(FOLDER))
     .option('--temporal-port <port>', 'instead of 7233 (or a free one)', port)
     .option('--ui-port <port>', 'instead of 8233 (or a free one)', port)
     .option('--postgres-port <port>', 'instead of 5433 (or a free one)', port)
@@ -62,7 +64,8 @@ async function dev(flags: Flags): Promise<void> {
 
 async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, closers: Closers): Promise<void> {
   const log = logger(flags.log);
-  const dir = path.resolve(flags.dir);
+  // Set but empty is not set: the project's folder itself would be taken, and kept from git.
+  const dir = path.resolve(flags.dir || FOLDER);
   const { checkAddress, resolveEnvironment, requireDatabase } = lazy.environment();
   const temporalAddress = flags.address ?? (process.env.TEMPORAL_ADDRESS || undefined);
   const given = flags.database ?? (process.env.DATABASE_URL || undefined);

@@ -22,6 +22,7 @@ import { releaseSweep } from '../store/claims';
 import { abandonTick, openTickOf } from '../store/ticks';
 import { calendarOf } from './calendar';
 import { checkJob } from './check';
+import { isBoundless } from './statement';
 
 /** With options: the job was just started, so its SQL is checked and its row made or taken up. Without: only read. */
 export async function openJob(
@@ -99,12 +100,19 @@ export async function declareJob(
   });
 }
 
-/** A tick that is open goes on with the new options, unless they go along another table or key. */
+/**
+ * A tick that is open goes on with the new options, unless they go along another table or key; or cannot go on, for a statement without a
+ * range would change in each of its chunks what is done already.
+ */
 async function replaceOptions(db: Queryable, row: JobRow, options: JobOptions): Promise<boolean> {
   const along = ({ kind, work }: JobOptions): string =>
-    JSON.stringify([kind, work.table.schema, work.table.name, work.key]);
+    JSON.stringify([kind, work.table.schema, work.table.name, work.key, isBoundless(work)]);
   if (along(row.options) !== along(options)) {
-    await abandonTick(db, row.name, 'the definition has another table or key; the tick ended where it was');
+    await abandonTick(
+      db,
+      row.name,
+      'the definition has another table or key, or another kind of statement; the tick ended where it was',
+    );
   }
   const changed = await storeJobOptions(db, row.name, options);
   if (changed) await noteScheduleChange(db, row, (await known(db, row.name)).options.schedule);

@@ -36,6 +36,10 @@ export async function checkOwnSql(db: Queryable, work: OwnSql, table: TableFacts
     );
   }
   if (ranges.length === 0) return;
+  const moved = update.sets.find(({ column }) => table.key.some((part) => part.name === column.name));
+  if (moved) {
+    throw bad(`sql: ${moved.column.name} is part of the key, along which the chunks go; it cannot be changed`);
+  }
   const own = conjuncts(update.where).filter(isMark);
   if (ranges.length > 1 || own.length !== 1) {
     throw bad(

@@ -26,8 +26,8 @@ export interface Rows {
   chunk(range: TickRange, ask: Ask): Promise<Outcome>;
   /** Keys of rows of a chunk that others hold locked; at most `limit`. */
   locked(range: TickRange, to: Bound, limit: number): Promise<string[][]>;
-  /** Whether the statement reads the table that it changes, so that all rows must be advanced at once. */
-  readsItself(): Promise<boolean>;
+  /** Whether all rows must be advanced at once: the statement has no range, or reads the table that it changes. */
+  mustBeWhole(): Promise<boolean>;
 }
 
 export interface Ask {
@@ -285,7 +285,7 @@ class RangeWalk {
     if (this.range.alone) return 0;
     if (this.isWhole) {
       // All at once or not at all: tried until nobody is in its way.
-      const together = await this.of.rows.readsItself();
+      const together = await this.of.rows.mustBeWhole();
       if (this.conflicts > PATIENCE && !together) await this.cut(error);
       if (this.conflicts === TELL_AFTER) await this.of.waits(`the statement waits for a lock: ${error.message}`);
       return together ? rest * 5 : rest;
@@ -326,7 +326,7 @@ class RangeWalk {
 
   /** A single statement over the whole table fails on some row, or waits for one: it is cut into chunks, where it can be. */
   private async cut(error: Error): Promise<void> {
-    if (await this.of.rows.readsItself()) throw error;
+    if (await this.of.rows.mustBeWhole()) throw error;
     this.range.upto ??= (await this.of.rows.lastKey()) ?? null;
     if (this.range.upto === null) throw error;
     this.cutUp = true;

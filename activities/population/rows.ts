@@ -11,6 +11,7 @@ import {
   boundStatement,
   boundValues,
   decayStatement,
+  isBoundless,
   lastKeyStatement,
   lockedStatement,
   regenStatement,
@@ -76,9 +77,9 @@ export class TableRows implements Rows {
     return rows.rows.map(({ key }) => key);
   }
 
-  readsItself(): Promise<boolean> {
+  async mustBeWhole(): Promise<boolean> {
     const { database, options, table } = this.work;
-    return database.transaction((db) => readsItself(db, options.work, table));
+    return isBoundless(options.work) || database.transaction((db) => readsItself(db, options.work, table));
   }
 
   /** Where the chunk ends: the key of its last row; undefined where its part ends before. */

@@ -19,7 +19,8 @@ const QUOTED = /"(?:[^"]|"")*(?:"|$)/y;
 const STRING = /'(?:[^']|'')*(?:'|$)/y;
 /** After an E: a backslash takes the next character with it. */
 const ESCAPED = /'(?:[^'\\]|\\[\s\S]|'')*(?:'|$)/y;
-const LINE = /--[^\n]*/y;
+/** Ended by either of them. */
+const LINE = /--[^\n\r]*/y;
 const PARAMETER = /\$\d+/y;
 const DOLLAR = /\$([\p{L}_][\p{L}\p{N}_]*)?\$/uy;
 const PLACEHOLDER = /:(elapsed|due|range)\b(?:\(\s*("(?:[^"]|"")+"|\w+)\s*\))?/y;

@@ -7,6 +7,7 @@ import { escapeIdentifier } from 'pg';
 import type { Work } from '../../workflows/population/options';
 import { quoteTable, type Column, type TableFacts } from './catalog';
 import { ruleValue, ruleWhere } from './rule';
+import { scan } from './scan';
 import { Template } from './template';
 
 /** A position between two keys: the columns of the key below it, as text. Undefined: before the first, or after the last. */
@@ -44,6 +45,10 @@ export function regenStatement(work: RegenWork, table: TableFacts, span: Span): 
   if (work.where !== undefined) made.sql(' and (').expression('where', work.where).sql(')');
   return made;
 }
+
+/** A statement of the user's own that has no range: it changes the whole table each time it runs, so it is never cut into chunks. */
+export const isBoundless = (work: Work): boolean =>
+  work.kind === 'regen' && 'sql' in work && !scan(work.sql).some(({ name }) => name === 'range');
 
 /** Deletes the rows of a range that go; those that others hold locked are left for the next tick. `all`: one statement without a range. */
 export function decayStatement(work: DecayWork, table: TableFacts, span: Span & { all?: boolean }): Template {

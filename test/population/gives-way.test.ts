@@ -63,6 +63,47 @@ describe('a row that somebody holds', () => {
     expect(await sums(table)).toEqual({ 1: 3_000 });
   }); // prettier-ignore
 
+  test('a statement of one’s own without :range is never cut up: it is done as a whole when all are free', async () => {
+    await make('boundless', 3_000);
+    const config = regens({ name: 'boundless', chunk: 'all', set: undefined, sql: 'update boundless set n = n + 1' });
+    const node = stack.node(config);
+    await stack.open(node, config, 'boundless');
+    await stack.other(async (holder) => {
+      await holder.query('update boundless set n = n where id = 1500');
+      const { result } = stack.begin(node, 'boundless');
+      await eventually('it is said what it waits for', async () =>
+        (await stack.sql<{ error: string | null }>(`select error from longwatch.tick where job = 'boundless'`))[0]?.error,
+      );
+      await holder.query('commit');
+      expect(await result).toMatchObject({ end: 'done', rows: 3_000 });
+    });
+    expect(await sums('boundless')).toEqual({ 1: 3_000 });
+    // And where a row fails, none has advanced.
+    await stack.sql('alter table boundless add check (id <> 7 or n < 2)');
+    await expect(stack.pass(node, 'boundless', { due: Date.now() + 1 })).rejects.toThrow(/check constraint/);
+    expect(await sums('boundless')).toEqual({ 1: 3_000 });
+    expect(await stack.number(`select count(*) from longwatch.failed_row where job = 'boundless'`)).toBe(0);
+  }, 30_000); // prettier-ignore
+
+  test('a tick in chunks ends where it was when the new statement has no range: it would advance all rows in each chunk', async () => {
+    await make('unbound', 300);
+    const config = regens({ name: 'unbound', chunk: 100 });
+    const node = stack.node(config);
+    await stack.open(node, config, 'unbound');
+    await stack.other(async (holder) => {
+      await holder.query('update unbound set n = n where id = 150');
+      const { result } = stack.begin(node, 'unbound');
+      await eventually('all others have advanced', async () => (await sums('unbound'))[1] === 299);
+      await node.drain();
+      expect(await result).toMatchObject({ end: 'handed back' });
+    });
+    const changed = regens({ name: 'unbound', chunk: 'all', set: undefined, sql: 'update unbound set n = n + 1' });
+    const next = stack.node(changed);
+    expect((await stack.open(next, changed, 'unbound')).open).toBeUndefined();
+    expect(await stack.pass(next, 'unbound')).toMatchObject({ rows: 300 });
+    expect(await sums('unbound')).toEqual({ 1: 1, 2: 299 });
+  }, 30_000); // prettier-ignore
+
   test('a player who holds it and then wants a row of the chunk is not rolled back', async () => {
     await make('deadly', 3_000);
     const config = regens({ name: 'deadly', chunk: 3_000 });

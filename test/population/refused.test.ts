@@ -56,6 +56,9 @@ describe('a statement of one’s own', () => {
     ['update player set s = s + $1 where :range', /nobody gives a value for \$1/],
     ['update player set s = s + 1 /* a /* b */ :range */ where true', /no :range/],
     ['delete from player where :range', /one UPDATE/],
+    ['update player set id = id + 10 where :range', /id is part of the key/],
+    ['update player p set (s, ID) = (1, p.id + 10) where :range(p)', /id is part of the key/],
+    ['update player set s = s + 1 -- a note\r + $1\n where :range', /nobody gives a value for \$1/],
   ])('%s', async (sql, words) => {
     await expect(checkJob(database, regen({ sql }))).rejects.toThrow(words);
   }); // prettier-ignore

@@ -170,7 +170,7 @@ export class World {
         return this.db.token === token;
       },
       lastKey: () => Promise.resolve(this.lastKey()),
-      readsItself: () => Promise.resolve(false),
+      mustBeWhole: () => Promise.resolve(false),
       locked: async (range, to, limit) => {
         await this.pass();
         const held = this.keysOf(range, to ?? range.upto ?? undefined).filter((key) => this.isHeld(key));

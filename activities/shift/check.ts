@@ -62,6 +62,7 @@ export async function checkShifts(db: Queryable, host: FlushHost, portions: read
     db,
     host,
     checked.held.map(({ shift }) => shift),
+    until,
   );
   return checked;
 }
@@ -89,7 +90,12 @@ async function followRoster(
 }
 
 /** Reads the rows of trackers that have another version than one of their shifts, and lets those follow. */
-async function followTrackers(db: Queryable, host: FlushHost, shifts: readonly PoolShift[]): Promise<void> {
+async function followTrackers(
+  db: Queryable,
+  host: FlushHost,
+  shifts: readonly PoolShift[],
+  until: number,
+): Promise<void> {
   if (shifts.length === 0) return;
   const names = [...new Set(shifts.map((shift) => shift.trackerName))];
   const asked = host.clock.now();
@@ -101,6 +107,16 @@ async function followTrackers(db: Queryable, host: FlushHost, shifts: readonly P
     const row = await readTracker(db, name);
     if (!row) continue;
     host.trackers.set(name, row);
-    for (const shift of behind) shift.follow(row);
+    let loaded = false;
+    for (const shift of behind) {
+      const begin = shift.beginningWith(row);
+      // It stays behind until the next flush.
+      if (begin.length > 0 && loaded && performance.now() > until) {
+        shift.hinted = true;
+        continue;
+      }
+      loaded ||= begin.length > 0;
+      shift.follow(row, begin.length > 0 ? await freshnessOf(db, shift.members.allKeys(), begin) : []);
+    }
   }
 }

@@ -142,8 +142,9 @@ async function begin(
   }
   // Another shift of the tracker may have seen a newer row meanwhile; the next flush reads it again where this one is the newer.
   const known = node.trackers.get(tracker.name);
-  if (known && known.version > tracker.version) shift.follow(known);
-  else node.trackers.set(tracker.name, tracker);
+  if (!known || known.version <= tracker.version) node.trackers.set(tracker.name, tracker);
+  // Where an operation begins with it, the flush reads what is known of that.
+  else if (shift.beginningWith(known).length === 0) shift.follow(known);
   node.join(shift, definition);
   log.info({ members: shift.members.size }, 'keeps the pool');
   return shift;

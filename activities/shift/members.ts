@@ -59,6 +59,11 @@ export class Members {
     return hashId(`${this.ids[slot]!}~`) / 2 ** 32;
   }
 
+  /** Of all members. */
+  allKeys(): number[] {
+    return [...this.slots.values()].map((slot) => this.keys[slot]!);
+  }
+
   forEach(visit: (slot: number) => void): void {
     for (const slot of this.slots.values()) visit(slot);
   }

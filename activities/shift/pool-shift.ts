@@ -143,13 +143,7 @@ export class PoolShift implements OperationShift {
 
   /** What changed in the roster since `rosterVersion`. */
   loadChanges(rows: MemberRow[], freshness: FreshnessRow[]): void {
-    const known = new Map<number, FreshnessRow[]>();
-    for (const stored of freshness) {
-      const row = this.byOurClock(stored);
-      const rowsOfMember = known.get(row.member);
-      if (rowsOfMember) rowsOfMember.push(row);
-      else known.set(row.member, [row]);
-    }
+    const known = this.byMember(freshness);
     for (const row of rows) if (row.removed || this.wasAddedAgain(row)) this.remove(row.id);
     const newcomers = rows.filter((row) => !row.removed && this.members.slotOf(row.id) === undefined);
     const now = this.setup.host.clock.now();
@@ -168,8 +162,18 @@ export class PoolShift implements OperationShift {
     for (const id of gone) this.remove(id);
   }
 
-  /** The tracker's row as a flush found it: its options, state and gate. */
-  follow(tracker: TrackerRow): void {
+  /** Operations of the row that do not run here yet and would: what is known of their values is to be read before `follow`. */
+  beginningWith({ state, options }: TrackerRow): string[] {
+    if (state === 'stopped' || this.members.size === 0) return [];
+    const { definition } = this.setup;
+    return Object.keys(options.operations).filter((name) => definition.operations[name] && !this.loops.has(name));
+  }
+
+  /**
+   * The tracker's row as a flush found it: its options, state and gate.
+   * @param freshness what is stored of operations that begin with it, where they were declared before
+   */
+  follow(tracker: TrackerRow, freshness: FreshnessRow[] = []): void {
     this.tracker = tracker;
     if (tracker.state === 'stopped') {
       this.end('stopped');
@@ -183,7 +187,7 @@ export class PoolShift implements OperationShift {
     for (const [name, loop] of this.loops) {
       if (!Object.hasOwn(tracker.options.operations, name)) loop.reconfigure({ ...loop.options, enabled: false }, now);
     }
-    this.makeLoops();
+    this.makeLoops(freshness);
   }
 
   /** Starts nothing more; `end` says why. Runs in flight may still give results until `abandon`. */
@@ -263,9 +267,10 @@ export class PoolShift implements OperationShift {
     return slot !== undefined && this.members.addedAt(slot) !== row.addedAt;
   }
 
-  private makeLoops(): void {
+  private makeLoops(freshness: FreshnessRow[] = []): void {
     const { definition, host, log, claim } = this.setup;
     const now = host.clock.now();
+    const known = this.byMember(freshness);
     for (const [name, options] of Object.entries(this.tracker.options.operations)) {
       const code = definition.operations[name];
       if (!code) {
@@ -279,12 +284,23 @@ export class PoolShift implements OperationShift {
       const lateness = this.setup.latenessOf(claim.tracker, name);
       const loop = new OperationLoop(this, name, code, options, host, log.child({ operation: name }), lateness);
       this.loops.set(name, loop);
-      const crowd = this.members.size > options.concurrency;
+      const joining: Admitted[] = [];
       this.members.forEach((slot) => {
-        loop.join(slot, { share: this.members.share(slot), addedAt: now }, now, crowd);
+        joining.push({ slot, addedAt: now, freshness: known.get(this.members.key(slot)) ?? [] });
       });
-      loop.joined(now);
+      this.admit(loop, joining, now);
     }
+  }
+
+  private byMember(freshness: FreshnessRow[]): Map<number, FreshnessRow[]> {
+    const known = new Map<number, FreshnessRow[]>();
+    for (const stored of freshness) {
+      const row = this.byOurClock(stored);
+      const rowsOfMember = known.get(row.member);
+      if (rowsOfMember) rowsOfMember.push(row);
+      else known.set(row.member, [row]);
+    }
+    return known;
   }
 
   private byOurClock(row: FreshnessRow): FreshnessRow {
@@ -307,22 +323,25 @@ export class PoolShift implements OperationShift {
       addedAt: this.setup.host.clock.fromStore(row.addedAt),
       freshness: known.get(row.key) ?? [],
     }));
-    for (const [name, loop] of this.loops) {
-      const fresh = joining.map(({ freshness }) => freshness.find(({ operation }) => operation === name));
-      const never = fresh.filter((row) => ranAt(row) === undefined).length;
-      joining.forEach(({ slot, addedAt }, i) => {
-        const row = currentOf(fresh[i], loop, this.members.id(slot));
-        if (row?.fetchedAt != null) loop.fetchedAt[slot] = row.fetchedAt;
-        if (row?.expiresAt != null) loop.expiresAt[slot] = loop.notBefore({ ...row, heldUntil: null });
-        if (row?.etag != null && row.fetchedAt !== null) loop.etags[slot] = row.etag;
-        if (row?.failures) loop.failuresInARow.set(slot, row.failures);
-        if (row?.failedAt != null && row.heldUntil !== null) loop.patience.recall(slot, row.heldUntil - row.failedAt);
-        const share = this.members.share(slot);
-        const notBefore = row ? loop.notBefore(row) : 0;
-        loop.join(slot, { share, addedAt, ranAt: ranAt(row), notBefore }, now, never > loop.options.concurrency);
-      });
-      loop.joined(now);
-    }
+    for (const loop of this.loops.values()) this.admit(loop, joining, now);
+  }
+
+  /** Members join an operation, with what is stored of their last runs of it. */
+  private admit(loop: OperationLoop, joining: readonly Admitted[], now: number): void {
+    const fresh = joining.map(({ freshness }) => freshness.find(({ operation }) => operation === loop.name));
+    const never = fresh.filter((row) => ranAt(row) === undefined).length;
+    joining.forEach(({ slot, addedAt }, i) => {
+      const row = currentOf(fresh[i], loop, this.members.id(slot));
+      if (row?.fetchedAt != null) loop.fetchedAt[slot] = row.fetchedAt;
+      if (row?.expiresAt != null) loop.expiresAt[slot] = loop.notBefore({ ...row, heldUntil: null });
+      if (row?.etag != null && row.fetchedAt !== null) loop.etags[slot] = row.etag;
+      if (row?.failures) loop.failuresInARow.set(slot, row.failures);
+      if (row?.failedAt != null && row.heldUntil !== null) loop.patience.recall(slot, row.heldUntil - row.failedAt);
+      const share = this.members.share(slot);
+      const notBefore = row ? loop.notBefore(row) : 0;
+      loop.join(slot, { share, addedAt, ranAt: ranAt(row), notBefore }, now, never > loop.options.concurrency);
+    });
+    loop.joined(now);
   }
 
   private remove(id: string): void {
@@ -330,6 +349,13 @@ export class PoolShift implements OperationShift {
     if (slot === undefined) return;
     for (const loop of this.loops.values()) loop.leave(slot);
   }
+}
+
+/** A member that joins an operation. */
+interface Admitted {
+  slot: number;
+  addedAt: number;
+  freshness: FreshnessRow[];
 }
 
 /** Without its ETag and expiry, where it is to be asked anew. */

@@ -84,6 +84,10 @@ const SELECT_FRESHNESS: Statement = {
                 ${MILLISECONDS('held_until')} as held_until, ${MILLISECONDS('failed_at')} as failed_at
          from longwatch.value where member = any($1::bigint[])`,
 };
+const SELECT_FRESHNESS_OF: Statement = {
+  name: 'value-select-freshness-of',
+  text: `${SELECT_FRESHNESS.text} and operation = any($2::text[])`,
+};
 const NEXT_STAMPS: Statement = {
   name: 'stamps-next',
   text: `select nextval('longwatch.stamp')::float8 as stamp from generate_series(1, $1::int)`,
@@ -157,9 +161,16 @@ export async function changedMembers(
   return (await run<RawMember>(db, SELECT_CHANGED, [tracker, first, last, since])).map(toMember);
 }
 
-export async function freshnessOf(db: Queryable, keys: number[]): Promise<FreshnessRow[]> {
-  if (keys.length === 0) return [];
-  const rows = await run<RawFreshness>(db, SELECT_FRESHNESS, [keys]);
+/** @param operations @default all */
+export async function freshnessOf(
+  db: Queryable,
+  keys: number[],
+  operations?: readonly string[],
+): Promise<FreshnessRow[]> {
+  if (keys.length === 0 || operations?.length === 0) return [];
+  const rows = await (operations === undefined
+    ? run<RawFreshness>(db, SELECT_FRESHNESS, [keys])
+    : run<RawFreshness>(db, SELECT_FRESHNESS_OF, [keys, operations]));
   return rows.map((row) => ({
     member: row.member,
     operation: row.operation,

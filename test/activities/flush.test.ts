@@ -416,6 +416,64 @@ describe('a shift follows its tracker’s row (TR-H3)', () => {
   });
 });
 
+describe('an operation that was declared before begins again while a shift runs', () => {
+  test('with what is stored of it: its ETags, its expiries, its failures', async () => {
+    const runs: string[] = [];
+    const both = defineTracker({
+      name: 't',
+      operations: {
+        look: {
+          every: '5m',
+          maxExpiry: '1d',
+          stagger: { window: 0 },
+          run: ({ id, etag }) => {
+            runs.push(`${id}:${etag ?? '-'}`);
+            return { value: id };
+          },
+        },
+        other: { every: '1d', run: () => ({ value: 1 }) },
+      },
+    });
+    const row = rowOf(both);
+    const one = { ...row.options, operations: { other: row.options.operations.other! } };
+    const setOptions = (options: object, version: number) =>
+      stack.sql(`update longwatch.tracker set options = $1, version = $2 where name = 't'`, [
+        JSON.stringify(options),
+        version,
+      ]);
+    const [before] = await stack.sql<{ options: object }>(`select options from longwatch.tracker where name = 't'`);
+    closing.push(() => setOptions(before!.options, 1));
+    const [{ now }] = (await stack.sql<{ now: number }>(
+      'select (extract(epoch from clock_timestamp()) * 1000)::float8 as now',
+    )) as [{ now: number }];
+    const kit = await poolOf(0, ['fresh', 'due', 'failing', 'new'], both, new TestClock(now));
+    // The shift began when `look` was not declared.
+    const shift = shiftOf(both, { beside: kit, claim: kit.shift.claim, token: kit.shift.token, options: one }).shift;
+    kit.shift.close();
+    const rows = await stack.sql<{ key: number; id: string }>('select key::int, id from longwatch.member');
+    shift.loadAll(
+      rows.map(({ id, key }) => member(id, { key, addedAt: now - 3_600_000 })),
+      [],
+    );
+    shift.rosterVersion = kit.shift.rosterVersion;
+    await stack.sql(
+      `insert into longwatch.value (member, operation, value, etag, fetched_at, expires_at, failures, failed_at)
+       select key, 'look', '1', 'of ' || id, now() - interval '10 minutes',
+              case id when 'fresh' then now() + interval '1 hour' end,
+              case id when 'failing' then 7 else 0 end, case id when 'failing' then now() - interval '9 minutes' end
+       from longwatch.member where id <> 'new'`,
+    );
+    await setOptions(row.options, 2);
+    const { writer } = writerOf([{ ...kit, shift }]);
+    shift.hinted = true;
+    await writer.flush();
+    await kit.pass(2_000);
+    expect(runs.sort()).toEqual(['due:of due', 'failing:of failing', 'new:-']);
+    await kit.pass(600_000);
+    expect(runs.filter((run) => run.startsWith('fresh'))).toEqual([]);
+  });
+});
+
 describe('when a node flushes', () => {
   test('TR-M16: however many changes are announced, not more often than each 20 ms', async () => {
     const kit = await poolOf(

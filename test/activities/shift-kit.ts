@@ -65,11 +65,13 @@ export function shiftOf(
     threads?: number;
     clock?: TestClock;
     beside?: Kit;
+    /** Of the row, where they are not the definition's. */
+    options?: TrackerRow['options'];
   } = {},
 ): Kit {
   const clock = setup.beside?.clock ?? setup.clock ?? new TestClock();
   const errors: KitError[] = setup.beside?.errors ?? [];
-  const tracker = rowOf(definition);
+  const tracker = { ...rowOf(definition), ...(setup.options && { options: setup.options }) };
   const host: OperationHost = setup.beside?.host ?? {
     clock: clock as unknown as Clock,
     holds: new NodeHolds(),

@@ -256,7 +256,7 @@ class RangeWalk {
   }
 
   private async failed({ error, to }: Extract<Outcome, { kind: 'failed' }>, size: number, ask: Ask): Promise<number> {
-    switch (classOf(error)) {
+    switch (isOfExtension(error) ? 'row' : classOf(error)) {
       case 'conflict':
         return this.inTheWay(error, size, to, ask);
       case 'cancelled':
@@ -336,5 +336,11 @@ class RangeWalk {
 
 /** A newer holder has the job. */
 export class Superseded extends Error {}
+
+/** Extensions say it of a value that they cannot take (a geometry), and the server of a row whose page is damaged. */
+const isOfExtension = (error: Error): boolean => {
+  const { code } = error as { code?: unknown };
+  return code === 'XX000' || code === 'XX001';
+};
 
 const isLock = (error: Error): boolean => (error as { code?: unknown }).code === '55P03';

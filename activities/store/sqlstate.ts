@@ -129,5 +129,7 @@ export function isPassing(error: unknown): boolean {
 /** @param routine where in the server it was raised; the message, which says it too, is in the server's language */
 function classOfState(code: string, routine: unknown): ErrorClass {
   if (code === '42501' && routine === 'ExecWithCheckOptions') return 'row';
-  return CODES[code] ?? CLASSES[code.slice(0, 2)] ?? 'row';
+  const kind = CODES[code] ?? CLASSES[code.slice(0, 2)] ?? 'row';
+  // A user's trigger or function has said so, by whatever name it found fitting; that it is in somebody's way is taken at its word.
+  return routine === 'exec_stmt_raise' && kind !== 'conflict' ? 'row' : kind;
 }

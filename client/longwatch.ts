@@ -2,7 +2,7 @@
 import type { DataConverter } from '@temporalio/common';
 import type { Logger } from 'pino';
 import { converterProblems } from '../workers/config/data-converter';
-import { ConfigError } from '../workers/config/errors';
+import { ConfigError, EnvironmentError } from '../workers/config/errors';
 import {
   resolveEnvironment,
   shownEnvironment,
@@ -120,5 +120,13 @@ export class Longwatch {
 export async function connect(options: ConnectOptions = {}): Promise<Longwatch> {
   const problems = converterProblems(options.dataConverter);
   if (problems.length > 0) throw new ConfigError(problems);
+  if (options.environment?.shown !== undefined) {
+    throw new EnvironmentError(
+      'that environment is the one of a connection, which leaves out its passwords: give the addresses themselves',
+      {
+        usage: true,
+      },
+    );
+  }
   return new Longwatch(options.environment ?? resolveEnvironment(options), options.log, options.dataConverter);
 }

@@ -3,7 +3,7 @@
  * what did not get through. `LONGWATCH_CHAOS_ENTRIES=100000` makes it the long one, `LONGWATCH_SEED` repeats its choices.
  */
 import path from 'node:path';
-import { connect, resolveConfig } from '../../client';
+import { resolveConfig } from '../../client';
 import { eventually, Stack, type WorkerProcess } from '../support/stack';
 import config from './buffer.config';
 import { anySeed, choices } from './random';
@@ -38,7 +38,7 @@ test(
     let pushed = 0;
     const sender = async (number: number): Promise<void> => {
       // Each sender is a program of its own.
-      const own = await connect({ environment: longwatch.environment });
+      const own = await stack.connect();
       for (let from = number * PUSH; from < ENTRIES; from += SENDERS * PUSH) {
         const entries = Array.from({ length: Math.min(PUSH, ENTRIES - from) }, (_, i) => from + i);
         await eventually(

@@ -8,6 +8,7 @@ import { explain } from '../../client/cli/errors';
 import { print, printJson, remark, table } from '../../client/cli/output';
 import { inline, plain, plainLogLine } from '../../client/cli/plain';
 import { main } from '../../client/cli/main';
+import type { Environment } from '../../workers/config/environment';
 import { runCli } from '../support/cli';
 import { Stack } from '../support/stack';
 
@@ -131,6 +132,12 @@ describe('on a terminal', () => {
     expect(back.msg).not.toMatch(OBEYED);
     expect(back.msg).toContain('a\nb \\u001b "q"');
   });
+});
+
+test('what a connection shows of its environment is refused as one to connect with', async () => {
+  const longwatch = await stack.connect();
+  const environment = longwatch.environment as unknown as Environment;
+  await expect(connect({ environment })).rejects.toThrow(/leaves out its passwords: give the addresses themselves/);
 });
 
 test('a connection that is printed shows no secret', async () => {

@@ -47,6 +47,8 @@ export interface Environment {
   directDatabaseUrl?: string;
   /** The development stack, where that is what the addresses came from. */
   dev?: DevState;
+  /** What is shown of an environment is none. */
+  shown?: never;
 }
 
 export const DEFAULT_ADDRESS = '127.0.0.1:7233';
@@ -129,6 +131,7 @@ export function shownEnvironment(environment: Environment): ShownEnvironment {
   const { temporal, databaseUrl, readDatabaseUrl, directDatabaseUrl } = environment;
   const shown = (url: string | undefined) => (url === undefined ? undefined : showAddress(url));
   return {
+    shown: true,
     temporal: { address: temporal.address, namespace: temporal.namespace },
     databaseUrl: shown(databaseUrl),
     readDatabaseUrl: shown(readDatabaseUrl),
@@ -138,6 +141,8 @@ export function shownEnvironment(environment: Environment): ShownEnvironment {
 
 /** Where a connection leads to: no password, no key, nothing of an address but its user, host, port and name. */
 export interface ShownEnvironment {
+  /** It is for people to read: with its passwords left out nothing can be connected to. */
+  shown: true;
   temporal: { address: string; namespace: string };
   databaseUrl?: string;
   readDatabaseUrl?: string;

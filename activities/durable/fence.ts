@@ -65,11 +65,11 @@ const TAKE: Statement = {
 };
 /**
  * The token and, beside it, for whom it was given: a server that a failover has put back some moments may give a token twice. Not locked:
- * what is missing is told apart by LOOK.
+ * what is missing is told apart by LOOK. Told by the place in the list: two shifts of one pool may be on one node, and only one holds it.
  */
 const HELD = `
          from unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::int[])
-           as h (tracker, pool, token, run_id, shift, attempt)
+           with ordinality as h (tracker, pool, token, run_id, shift, attempt, place)
          join longwatch.pool p on p.tracker = h.tracker and p.pool = h.pool and p.token = h.token
            and p.run_id = h.run_id and p.shift = h.shift and p.attempt = h.attempt`;
 /**
@@ -78,14 +78,15 @@ const HELD = `
  */
 const LOCK: Statement = {
   name: 'fence-lock',
-  text: `select p.tracker, p.pool, p.roster_version::float8 as roster_version, p.reload_version::float8 as reload_version
+  text: `select h.place::int as place, p.roster_version::float8 as roster_version,
+                p.reload_version::float8 as reload_version
          ${HELD}
          order by p.tracker, p.pool
          for share of p skip locked`,
 };
 const LOOK: Statement = {
   name: 'fence-look',
-  text: `select p.tracker, p.pool ${HELD}`,
+  text: `select h.place::int as place ${HELD}`,
 };
 /** The same for one pool whose holder waits for it. */
 const LOCK_ONE: Statement = {
@@ -162,29 +163,22 @@ export async function takeFence(
  * is gone, or has another holder, is fenced; what somebody else has locked is for later. Waits for nobody.
  */
 export async function lockFences(db: Queryable, holdings: readonly Holding[]): Promise<Standing[]> {
-  const locked = new Map<string, LockedPool>();
-  const rows = await run<{ tracker: string; pool: number; roster_version: number; reload_version: number }>(
-    db,
-    LOCK,
-    columnsOf(holdings),
-  );
-  for (const { tracker, pool, roster_version, reload_version } of rows) {
-    locked.set(`${tracker}/${pool}`, { rosterVersion: roster_version, reloadVersion: reload_version });
+  const standings = holdings.map((): Standing => 'fenced');
+  type Locked = { place: number; roster_version: number; reload_version: number };
+  for (const { place, ...row } of await run<Locked>(db, LOCK, columnsOf(holdings))) {
+    standings[place - 1] = { rosterVersion: row.roster_version, reloadVersion: row.reload_version };
   }
-  const rest = holdings.filter(({ claim }) => !locked.has(keyOf(claim)));
-  const there = new Set<string>();
-  if (rest.length > 0) {
-    for (const row of await run<{ tracker: string; pool: number }>(db, LOOK, columnsOf(rest))) there.add(keyOf(row));
-  }
-  return holdings.map(({ claim }) => locked.get(keyOf(claim)) ?? (there.has(keyOf(claim)) ? 'later' : 'fenced'));
+  const rest = [...holdings.keys()].filter((index) => standings[index] === 'fenced');
+  if (rest.length === 0) return standings;
+  const there = await run<{ place: number }>(db, LOOK, columnsOf(rest.map((index) => holdings[index]!)));
+  for (const { place } of there) standings[rest[place - 1]!] = 'later';
+  return standings;
 }
 
 /** Locks one fence, waiting for whoever has it; false: it is not ours any more. */
 export async function lockFence(db: Queryable, holding: Holding): Promise<boolean> {
   return (await run(db, LOCK_ONE, columnsOf([holding]))).length > 0;
 }
-
-const keyOf = ({ tracker, pool }: { tracker: string; pool: number }): string => `${tracker}/${pool}`;
 
 function columnsOf(holdings: readonly Holding[]): unknown[] {
   return [

@@ -102,6 +102,23 @@ test('of two that are the same claim, exactly one wins', async () => {
   expect(taken.filter((one) => one.status === 'fulfilled')).toHaveLength(1);
 });
 
+test('of two shifts of one pool that are on one node, only the newer one holds it, in whatever order they are asked about', async () => {
+  const older = {
+    claim: claim({ attempt: 1 }),
+    token: (await takeFence(database, claim({ attempt: 1 }), never)).token,
+  };
+  const newer = { claim: claim(), token: (await takeFence(database, claim(), never)).token };
+  const other = { claim: claim({ pool: 1 }), token: (await takeFence(database, claim({ pool: 1 }), never)).token };
+  const held = { rosterVersion: 0, reloadVersion: 0 };
+  const ask = (...holdings: (typeof older)[]) => database.transaction((db) => lockFences(db, holdings));
+  expect(await ask(older, newer, other)).toEqual(['fenced', held, held]);
+  expect(await ask(other, newer, older)).toEqual([held, held, 'fenced']);
+  await database.transaction(async (db) => {
+    await db.query({ text: `select 1 from longwatch.pool where pool = 0 for update`, values: [] });
+    expect(await ask(older, newer, other)).toEqual(['fenced', 'later', held]);
+  });
+});
+
 test('taking waits for a flush that holds the lock, and its token is void afterwards', async () => {
   const { token } = await takeFence(database, claim(), never);
   const order: string[] = [];

@@ -20,9 +20,17 @@ export class Members {
     return this.slots.get(id);
   }
 
-  /** A slot for an id that has none. */
+  /**
+   * A slot for an id that has none. Who was removed and added again has its key still, so it gets another slot: what is under way of
+   * its time before is not taken for its own.
+   */
   join(id: string, key: number, addedAt: number): number {
-    const slot = this.unused.pop() ?? this.ids.length;
+    let slot = this.unused.pop() ?? this.ids.length;
+    if (this.keys[slot] === key) {
+      const before = slot;
+      slot = this.unused.pop() ?? this.ids.length;
+      this.unused.push(before);
+    }
     this.slots.set(id, slot);
     this.ids[slot] = id;
     this.keys[slot] = key;

@@ -11,9 +11,13 @@ import type { Queryable } from '../store/database';
 import type { Clock } from './clock';
 import type { Portion } from './flush';
 import type { OperationLoop } from './operation';
+import type { Success } from './results';
 
-/** What a buffer gets if the value has changed, by `operation/member`. */
-export type FedEntries = ReadonlyMap<string, FedEntry>;
+/**
+ * What a buffer gets if the value has changed, by the result that brought it: after a split two shifts of one flush may have a result for
+ * the same member, and only one of them is stored.
+ */
+export type FedEntries = ReadonlyMap<Success, FedEntry>;
 
 export class ValueFeed {
   constructor(
@@ -26,13 +30,14 @@ export class ValueFeed {
 
   /** Undefined where nothing feeds a buffer. Never throws. */
   entriesOf(portions: readonly Portion[]): FedEntries | undefined {
-    let entries: Map<string, FedEntry> | undefined;
+    let entries: Map<Success, FedEntry> | undefined;
     for (const { shift, harvest } of portions) {
       for (const [loop, { successes }] of harvest) {
         const buffer = this.trackers.get(shift.trackerName)?.operations[loop.name]?.buffer;
         if (buffer === undefined) continue;
         entries ??= new Map();
-        for (const [slot, { key: member, json, fetchedAt }] of successes) {
+        for (const [slot, success] of successes) {
+          const { json, fetchedAt } = success;
           if (json === null) continue;
           const value = {
             tracker: shift.trackerName,
@@ -47,18 +52,18 @@ export class ValueFeed {
           } catch (thrown) {
             this.keyFailed(errorOf(thrown), buffer, loop, value.id);
           }
-          entries.set(`${loop.name}/${member}`, { buffer, value, key });
+          entries.set(success, { buffer, value, key });
         }
       }
     }
     return entries;
   }
 
-  /** @param changed `operation/member` of the values that are not what they were */
-  store(db: Queryable, entries: FedEntries, changed: readonly string[]): Promise<void> {
+  /** @param changed the results whose values are not what was stored */
+  store(db: Queryable, entries: FedEntries, changed: readonly Success[]): Promise<void> {
     return this.buffers.store(
       db,
-      changed.flatMap((name) => entries.get(name) ?? []),
+      changed.flatMap((success) => entries.get(success) ?? []),
     );
   }
 

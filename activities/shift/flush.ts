@@ -232,8 +232,14 @@ export async function writeValues(
   fed: FedEntries | undefined,
   { clock, feed }: FlushHost,
 ): Promise<void> {
-  const changed: string[] = [];
-  const note = (member: number, operation: string) => void changed.push(`${operation}/${member}`);
-  await writeSuccesses(db, successes, { toStore: (ms) => clock.toStore(ms), onChanged: fed ? note : undefined });
-  if (feed && fed && changed.length > 0) await feed.store(db, fed, changed);
+  const toStore = (ms: number) => clock.toStore(ms);
+  if (!feed || !fed) return writeSuccesses(db, successes, { toStore });
+  // Read twice: what is written, and which of it has changed.
+  const batches = Array.from(successes, ({ operation, rows }) => ({ operation, rows: [...rows] }));
+  const names = new Set<string>();
+  const onChanged = (member: number, operation: string) => void names.add(`${operation}/${member}`);
+  await writeSuccesses(db, batches, { toStore, onChanged });
+  if (names.size === 0) return;
+  const changed = batches.flatMap(({ operation, rows }) => rows.filter(({ key }) => names.has(`${operation}/${key}`)));
+  await feed.store(db, fed, changed);
 }

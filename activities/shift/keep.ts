@@ -16,12 +16,13 @@ import { recordCrash, releaseFence, takeFence, type Claim, type Held } from '../
 import { errorOf, failure } from '../failures';
 import { reach } from '../points';
 import type { Database, Queryable } from '../store/database';
-import { freshnessOf, membersOf, type FreshnessRow } from '../store/members';
+import { freshnessOf, membersOf, type FreshnessRow, type MemberRow } from '../store/members';
 import { readSlots } from '../store/pools';
 import { isPassing } from '../store/sqlstate';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../temporal';
 import { ForcedCrash, type Node } from './node';
+import type { OperationHost } from './operation';
 import { PoolShift, type Ending } from './pool-shift';
 import { SHORT_RUN_MS, WindDown } from './wind-down';
 
@@ -51,6 +52,10 @@ export interface ShiftDeps {
   temporal: TemporalLink;
   log: Logger;
 }
+
+/** What a shift needs of its node to come about; a simulated one has no more (these two parts are all that it calls here). */
+type Taker = Pick<Node, 'taking' | 'clock'>;
+type Beginner = Pick<Node, 'loading' | 'trackers' | 'join' | 'latenessOf'> & OperationHost;
 
 export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<ShiftResult> {
   const { node } = deps;
@@ -99,8 +104,12 @@ export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<Shi
 }
 
 /** Reads the tracker and takes the fence; waits out a short outage of the database, and whoever has the pool locked, for as long as a shift would. */
-async function take(
-  { node, database, temporal }: ShiftDeps,
+export async function take(
+  {
+    node,
+    database,
+    temporal,
+  }: Pick<ShiftDeps, 'database'> & { node: Taker; temporal: Pick<TemporalLink, 'isCurrent'> },
   claim: Claim,
 ): Promise<{ held: Held; tracker: TrackerRow }> {
   const began = performance.now();
@@ -122,8 +131,8 @@ async function take(
 }
 
 /** Loads the pool's members and what is known of their values, and puts the shift on the node. */
-async function begin(
-  { node, database }: ShiftDeps,
+export async function begin(
+  { node, database }: { node: Beginner; database: Database },
   claim: Claim,
   { held, tracker }: { held: Held; tracker: TrackerRow },
   definition: TrackerDefinition,
@@ -135,7 +144,9 @@ async function begin(
     tracker,
   );
   try {
-    await node.loading.run(() => database.transaction((db) => load(db, shift)));
+    const { members, freshness } = await node.loading.run(() => database.transaction((db) => load(db, claim)));
+    // Only now: with its members it starts runs, which nobody would end if the reading failed after all.
+    shift.loadAll(members, freshness);
   } catch (error) {
     shift.close();
     throw error;
@@ -151,8 +162,10 @@ async function begin(
 }
 
 /** A part at a time: what the node keeps already goes on in between. */
-async function load(db: Queryable, shift: PoolShift): Promise<void> {
-  const { tracker, pool } = shift.claim;
+async function load(
+  db: Queryable,
+  { tracker, pool }: Claim,
+): Promise<{ members: MemberRow[]; freshness: FreshnessRow[] }> {
   const slots = await readSlots(db, tracker, pool);
   const members = await membersOf(db, tracker, slots);
   const freshness: FreshnessRow[] = [];
@@ -160,7 +173,7 @@ async function load(db: Queryable, shift: PoolShift): Promise<void> {
     const part = members.slice(from, from + LOAD_PART).map((member) => member.key);
     for (const row of await freshnessOf(db, part)) freshness.push(row);
   }
-  shift.loadAll(members, freshness);
+  return { members, freshness };
 }
 
 async function keep(

@@ -27,8 +27,8 @@ test('a value that a flush has taken is not stored for a member that was removed
   const before = member('a');
   shift.loadAll([before], []);
   await pass(20);
-  const taken = (): Harvest => shift.harvest();
-  const [dropped, putBack] = [taken(), new Map()];
+  const dropped = shift.harvest();
+  const putBack: Harvest = new Map();
   for (const [loop, { successes }] of dropped)
     putBack.set(loop, { successes: new Map(successes), failures: new Map() });
   expect([...dropped.values()].map(({ successes }) => successes.size)).toEqual([1]);

@@ -52,7 +52,6 @@ test(
         );
         pushed += entries.length;
       }
-      await own.close();
     };
     const senders = Promise.all(Array.from({ length: SENDERS }, (_, i) => sender(i)));
 

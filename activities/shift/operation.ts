@@ -484,6 +484,11 @@ export class OperationLoop implements Starter {
     return fetchedAt > this.host.holds.askedAt(this.tracker, this.name, id) + this.options.timeoutMs;
   }
 
+  /** What was told then does not hold any more: it was lifted by hand. */
+  wasLifted(toldAt: number): boolean {
+    return toldAt <= this.host.holds.liftedAt(this.tracker, this.name);
+  }
+
   /** What a member was told in an earlier shift, within today's bounds: they count from when it was told. */
   notBefore(known: {
     fetchedAt?: number | null;
@@ -492,7 +497,7 @@ export class OperationLoop implements Starter {
     heldUntil?: number | null;
   }): number {
     const { maxExpiryMs, maxHoldMs, maxBackoffMs } = boundsOf(this.options);
-    const lifted = (known.failedAt ?? 0) <= this.host.holds.liftedAt(this.tracker, this.name);
+    const lifted = this.wasLifted(known.failedAt ?? 0);
     return Math.max(
       Math.min(known.expiresAt ?? 0, (known.fetchedAt ?? 0) + maxExpiryMs),
       lifted ? 0 : Math.min(known.heldUntil ?? 0, (known.failedAt ?? 0) + Math.max(maxHoldMs, maxBackoffMs)),

@@ -336,7 +336,9 @@ export class PoolShift implements OperationShift {
       if (row?.expiresAt != null) loop.expiresAt[slot] = loop.notBefore({ ...row, heldUntil: null });
       if (row?.etag != null && row.fetchedAt !== null) loop.etags[slot] = row.etag;
       if (row?.failures) loop.failuresInARow.set(slot, row.failures);
-      if (row?.failedAt != null && row.heldUntil !== null) loop.patience.recall(slot, row.heldUntil - row.failedAt);
+      if (row?.failedAt != null && row.heldUntil !== null && row.byHold !== true && !loop.wasLifted(row.failedAt)) {
+        loop.patience.recall(slot, row.heldUntil - row.failedAt);
+      }
       const share = this.members.share(slot);
       const notBefore = row ? loop.notBefore(row) : 0;
       loop.join(slot, { share, addedAt, ranAt: ranAt(row), notBefore }, now, never > loop.options.concurrency);

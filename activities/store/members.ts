@@ -24,6 +24,8 @@ export interface FreshnessRow {
   etag: string | null;
   /** Failures in a row. */
   failures: number;
+  /** What the upstream asked for (a HoldError), not the longer interval of one that fails again and again. */
+  byHold?: boolean;
 }
 
 /** One change that is to be applied, its pool computed from the layout as it is now. */
@@ -79,7 +81,7 @@ const SELECT_CHANGED: Statement = {
 };
 const SELECT_FRESHNESS: Statement = {
   name: 'value-select-freshness',
-  text: `select member::float8 as member, operation, etag, failures,
+  text: `select member::float8 as member, operation, etag, failures, coalesce(error like 'HoldError:%', false) as by_hold,
                 ${MILLISECONDS('fetched_at')} as fetched_at, ${MILLISECONDS('expires_at')} as expires_at,
                 ${MILLISECONDS('held_until')} as held_until, ${MILLISECONDS('failed_at')} as failed_at
          from longwatch.value where member = any($1::bigint[])`,
@@ -176,6 +178,7 @@ export async function freshnessOf(
     operation: row.operation,
     etag: row.etag,
     failures: row.failures,
+    byHold: row.by_hold,
     fetchedAt: row.fetched_at,
     expiresAt: row.expires_at,
     heldUntil: row.held_until,
@@ -222,6 +225,7 @@ interface RawFreshness {
   operation: string;
   etag: string | null;
   failures: number;
+  by_hold: boolean;
   fetched_at: number | null;
   expires_at: number | null;
   held_until: number | null;

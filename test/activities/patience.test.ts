@@ -1,4 +1,5 @@
 /** Ids that fail again and again, in virtual time: how often they are asked, and what the others and the upstream notice of it. */
+import type { NodeHolds } from '../../activities/shift/holds';
 import { Health, Patience } from '../../activities/shift/patience';
 import { packThrown, unpackThrown } from '../../activities/shift/thrown';
 import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
@@ -140,6 +141,31 @@ test('the next shift goes on where this one was', async () => {
   const [row] = [...kit.shift.harvest()].flatMap(([, taken]) => [...taken.failures.values()]);
   expect(row!.heldUntil! - row!.failedAt).toBe(32_000);
 });
+
+test.each(['was told by the upstream', 'was lifted since'])(
+  'a hold of an earlier shift that %s is no interval that doubles',
+  async (what) => {
+    const at: number[] = [];
+    const kit = shiftOf(
+      tracker(({ id }) => {
+        if (id !== 'bad') return { value: 1 };
+        at.push(kit.clock.now());
+        throw Object.assign(new Error('gone'), { status: 404 });
+      }),
+    );
+    for (let i = 0; i < 50; i++) kit.host.holds.health('t', 'look').succeeded();
+    const lifted = what === 'was lifted since';
+    if (lifted) {
+      const row = { tracker: 't', operation: 'look', until: 0, toldAt: 0, reason: '', liftedAt: T0 - 1 };
+      (kit.host.holds as NodeHolds).adopt(row);
+    }
+    const bad = member('bad', { addedAt: T0 - 4_000_000 });
+    const known = freshness(bad, { failedAt: T0 - 3_600_000, heldUntil: T0, failures: 1, byHold: !lifted });
+    kit.shift.loadAll([...HEALTHY.map((id) => member(id)), bad], [known]);
+    await kit.pass(10_000);
+    expect(gaps(at.map((ms) => ms / 1_000))).toEqual([1, 2, 4]);
+  },
+);
 
 test('PU-5: two ids that may not be read do not use up everybody’s error budget', async () => {
   let errors = 0;

@@ -6,9 +6,11 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { readResult, type Failure, type Success } from '../../activities/shift/results';
 import { Database } from '../../activities/store/database';
-import { purgeTombstones, writeMembers } from '../../activities/store/members';
+import { freshnessOf, purgeTombstones, writeMembers } from '../../activities/store/members';
 import { raiseVersions } from '../../activities/store/pools';
+import { errorText } from '../../activities/store/text';
 import { writeFailures, writeSuccesses } from '../../activities/store/values';
+import { HoldError } from '../../client';
 import { hashId, poolOf } from '../../workflows/tracker/plan';
 import { eventually, Stack } from '../support/stack';
 
@@ -230,6 +232,17 @@ describe('the latest value', () => {
     const [key] = await members(1);
     for (const name of ['null', 'NULL', 'Null']) await write([success(key!)], name);
     expect((await stored()).map((row) => row.operation).sort()).toEqual(['NULL', 'Null', 'null']);
+  });
+
+  test('what a shift reads of a failure says whether the upstream asked to be left alone', async () => {
+    const keys = await members(3);
+    await writeFailed([
+      failed(keys[0]!, { error: errorText(new HoldError('slow down', { afterMs: 1_000 })), heldUntil: 9_000 }),
+      failed(keys[1]!, { error: 'Error: HoldError: said another', heldUntil: 9_000 }),
+    ]);
+    await write([success(keys[2]!)]);
+    const rows = await database.transaction((db) => freshnessOf(db, keys));
+    expect(rows.sort((a, b) => a.member - b.member).map(({ byHold }) => byHold)).toEqual([true, false, false]);
   });
 
   test('failures are counted beside the value and cleared by a success', async () => {

@@ -1,0 +1,115 @@
+/**
+ * Temporal and the `shift` activity in the simulated world of a node (`world.ts`): one shift of a pool after the other, on any node; where
+ * Temporal does not hear of a node any more, another one has the next attempt while the first may go on. The fence, the loading, the shift
+ * and its end are the real ones; what an activity's context is there for (heartbeats, cancellation) is done here as `keep.ts` does it.
+ */
+import { pino } from 'pino';
+import type { Claim } from '../../activities/durable/fence';
+import { failure } from '../../activities/failures';
+import { begin, take } from '../../activities/shift/keep';
+import type { Ending, PoolShift } from '../../activities/shift/pool-shift';
+import { WindDown } from '../../activities/shift/wind-down';
+import { ErrorType } from '../../workflows/lib/errors';
+import type { TrackerDefinition } from '../../client';
+import type { SimulatedNode, Surroundings } from './node';
+
+const log = pino({ level: 'silent' });
+/** Temporal's heartbeat time-out, and the shift's patience with the store. Milliseconds. */
+const HEARTBEAT_MS = 1_000;
+const PATIENCE_MS = 2_000;
+
+export class Keeper {
+  /** By pool: the run that Temporal calls the current one. */
+  private readonly current = new Map<number, string>();
+  /** Nobody starts in a shift that is being wound down, so its members may wait. */
+  readonly winding = new Set<PoolShift>();
+  shifts = 0;
+
+  constructor(
+    private readonly world: Surroundings & { nodes: SimulatedNode[] },
+    /** The user's code, for one shift. */
+    private readonly definitionOf: (node: SimulatedNode) => TrackerDefinition,
+    private readonly shiftMs: () => number,
+  ) {}
+
+  /** A pool's workflow. Never ends. */
+  async drive(pool: number): Promise<void> {
+    const { draw, time } = this.world;
+    let [run, shift, attempt] = [1, 1, 1];
+    for (;;) {
+      const runId = `run ${pool} ${run}`;
+      this.current.set(pool, runId);
+      const node = draw.one(this.world.nodes);
+      const { name: tracker } = this.world.store.tracker;
+      const claim: Claim = { tracker, pool, runId, shift, attempt, node: node.name };
+      const ended = await Promise.race([this.keep(node, claim), this.lose(node)]);
+      if (ended === 'lost' || ended instanceof Error) {
+        attempt++;
+        await time.sleep(draw.between(10, 200));
+      } else {
+        shift++;
+        attempt = 1;
+        // As new: the numbers go on, the run is another one.
+        if (draw.chance(0.2)) run++;
+        await time.sleep(draw.between(0, 30));
+      }
+    }
+  }
+
+  /** Until Temporal does not hear of the node any more, rightly or not. */
+  private async lose(node: SimulatedNode): Promise<'lost'> {
+    const { time, draw } = this.world;
+    for (;;) {
+      await time.sleep(200);
+      if (node.isWell) node.silentSince = undefined;
+      else node.silentSince ??= time.now;
+      if (node.silentSince !== undefined && time.now - node.silentSince >= HEARTBEAT_MS) return 'lost';
+      if (draw.chance(this.world.faults() * 0.5)) return 'lost';
+    }
+  }
+
+  /** One attempt. An Error: Temporal tries again. */
+  private async keep(node: SimulatedNode, claim: Claim): Promise<string | Error> {
+    const deps = { node, database: node.database, temporal: { isCurrent: () => this.isCurrent(claim) } };
+    try {
+      await node.wait(this.world.draw.between(0, 5));
+      const taken = await take(deps, claim);
+      const shift = await begin(deps, claim, taken, this.definitionOf(node), log);
+      this.shifts++;
+      return await this.until(node, shift);
+    } catch (thrown) {
+      const error = thrown as Error & { type?: unknown };
+      if (error.type === ErrorType.Fenced) return 'fenced';
+      if (error instanceof TypeError || error instanceof RangeError) this.world.broken(error);
+      return error;
+    }
+  }
+
+  private isCurrent({ pool, runId }: Claim): Promise<boolean> {
+    return Promise.resolve(this.current.get(pool) === runId);
+  }
+
+  private async until(node: SimulatedNode, shift: PoolShift): Promise<string | Error> {
+    const { time } = this.world;
+    let ending: Ending | undefined;
+    void shift.ended.then((how) => (ending = how));
+    const until = time.now + this.shiftMs();
+    let down: WindDown | undefined;
+    while (ending === undefined) {
+      await node.wait(down ? 10 : 50);
+      if (shift.refusedFor(performance.now()) > PATIENCE_MS)
+        shift.end(failure(ErrorType.StoreUnavailable, 'nothing of this pool could be written'));
+      if (time.now >= until && !down) {
+        down = new WindDown(shift, node.clock.now() + 3_000);
+        this.winding.add(shift);
+      }
+      if (!shift.isOver && down?.step(node.clock.now())) shift.end('elapsed');
+    }
+    shift.close();
+    for (const most = time.now + 100; shift.inFlight > 0 && time.now < most;) await node.wait(10);
+    shift.abandon('the shift is over');
+    if (ending !== 'fenced') await node.writer.flush();
+    node.leave(shift);
+    return ending;
+  }
+}

@@ -1,0 +1,16 @@
+/** A node through thousands of histories: what is stored, who may write, who runs when, whatever freezes, dies, jumps or is lost. */
+import { simulate } from '../support/simulate';
+import { NodeWorld } from './world';
+
+// Seeds that found something: runs of a shift that never came about; a value of before a removal, stored after the member was added again;
+// a buffer that was given the value of the other half of a split; two shifts of one pool on one node, both of which wrote.
+const examples = [808472546, 970614630, 2012034089, 2018395467, 282166784];
+
+simulate(
+  'a node: shifts, take-overs, rosters, splits, options, holds and clocks over a store that may fail at each step',
+  async (seed) => {
+    await new NodeWorld(seed).live();
+  },
+  // A history costs some 60 ms, of 15 seconds of two nodes.
+  { histories: 250, examples },
+);

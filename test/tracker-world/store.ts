@@ -1,0 +1,324 @@
+/**
+ * PostgreSQL as the simulated world of a node sees it (`world.ts`): rows in memory that obey what the SQL of `durable/fence.ts`,
+ * `store/{values,members,pools,trackers}.ts` promises. It says of each statement by its name:
+ * - a fence is taken under a lock of its own, by a greater (shift, attempt) of the same run or by the run that Temporal calls the
+ *   current one; it is locked for a flush only where token, run, shift and attempt are all the same, and passed over where somebody has it;
+ * - what a transaction writes is seen by nobody before its commit; it goes back to a savepoint; locks end with the transaction, and a
+ *   client that does not go on for three seconds loses it;
+ * - a value that did not change keeps `changed_at`, a result that comes again is not told as changed, a member that is gone is refused;
+ * - members are read by their slots, all of them or those above a roster version; a removal deletes the values, and an add after it has
+ *   the same key and a new time.
+ */
+import { hashId } from '../../workflows/tracker/plan';
+import { holds, slotOf, slotsOf, sourceOfSplit } from '../../workflows/tracker/slots';
+import type { TrackerRow } from '../../activities/store/trackers';
+import type { Fed, Member, PoolRow, ValueRow } from './rows';
+
+const IDLE_MS = 3_000;
+const NO_VALUE: ValueRow = {
+  value: null,
+  etag: null,
+  fetchedAt: null,
+  expiresAt: null,
+  changedAt: null,
+  failures: 0,
+  failedAt: null,
+  heldUntil: null,
+  error: null,
+};
+
+export const refusal = (code: string): Error => Object.assign(new Error(`of ${code}`), { code });
+/** Times are kept to the microsecond. */
+const stored = (ms: number | null): number | null => (ms === null ? null : Math.round(ms * 1_000) / 1_000);
+
+/** One transaction: its locks, and what nobody else sees of it yet. */
+export class Transaction {
+  over = false;
+  lastWord: number;
+  /** Pools that it has locked as theirs, for values. */
+  readonly pools = new Set<number>();
+  values = new Map<string, ValueRow>();
+  fed: Fed[] = [];
+  /** Written since the beginning, in order; the savepoint goes back in it. */
+  writes: { key: number; operation: string; value: string | null; failure?: { error: string; inARow: number } }[] = [];
+  readonly atCommit: (() => void)[] = [];
+  private saved: Pick<Transaction, 'values' | 'fed' | 'writes'> | undefined;
+
+  constructor(
+    readonly store: Store,
+    /** Where the world's log of results was when it began. */
+    readonly since: number,
+  ) {
+    this.lastWord = store.now();
+  }
+
+  savepoint(): void {
+    this.saved = { values: new Map(this.values), fed: [...this.fed], writes: [...this.writes] };
+  }
+  rollbackToSavepoint(): void {
+    const { values, fed, writes } = this.saved!;
+    Object.assign(this, { values: new Map(values), fed: [...fed], writes: [...writes] });
+  }
+  valueOf(key: number, operation: string): ValueRow | undefined {
+    const name = `${key}/${operation}`;
+    return this.values.get(name) ?? this.store.values.get(name);
+  }
+  write(key: number, operation: string, row: ValueRow): void {
+    this.values.set(`${key}/${operation}`, row);
+  }
+}
+
+export class Store {
+  readonly pools = new Map<number, PoolRow>();
+  readonly members = new Map<string, Member>();
+  readonly byKey = new Map<number, Member>();
+  readonly values = new Map<string, ValueRow>();
+  /** A value that no column takes. */
+  refuses: (json: string) => boolean = () => false;
+  private keys = 0;
+  private readonly shared = new Map<number, Set<Transaction>>();
+  private readonly exclusive = new Map<number, Transaction>();
+
+  constructor(
+    readonly tracker: TrackerRow,
+    /** What goes by, and the database's clock, which may be off. */
+    readonly now: () => number,
+    readonly clock: () => number,
+  ) {
+    for (let pool = 0; pool < tracker.pools; pool++) this.pools.set(pool, newPool());
+  }
+
+  poolOf(id: string): number {
+    const slot = slotOf(hashId(id));
+    for (let pool = 0; ; pool++) if (holds(slotsOf(pool, this.tracker.pools), slot)) return pool;
+  }
+
+  // ── Locks ──
+
+  /** Whether the row may be written now: nobody else has it, shared or alone. */
+  lockAlone(pool: number, tx: Transaction): boolean {
+    const others = [...(this.shared.get(pool) ?? [])].some((other) => other !== tx && this.lives(other));
+    const owner = this.exclusive.get(pool);
+    if (others || (owner !== undefined && owner !== tx && this.lives(owner))) return false;
+    this.exclusive.set(pool, tx);
+    return true;
+  }
+
+  private lockShared(pool: number, tx: Transaction): boolean {
+    const owner = this.exclusive.get(pool);
+    if (owner !== undefined && owner !== tx && this.lives(owner)) return false;
+    let sharers = this.shared.get(pool);
+    if (!sharers) this.shared.set(pool, (sharers = new Set()));
+    for (const other of sharers) if (!this.lives(other)) sharers.delete(other);
+    sharers.add(tx);
+    return true;
+  }
+
+  /** The server ends who has not gone on for too long. */
+  lives(tx: Transaction): boolean {
+    if (!tx.over && this.now() - tx.lastWord > IDLE_MS) tx.over = true;
+    return !tx.over;
+  }
+
+  commit(tx: Transaction): void {
+    for (const effect of tx.atCommit) effect();
+    for (const [name, row] of tx.values) this.values.set(name, row);
+    tx.over = true;
+  }
+
+  // ── The roster, as `roster/apply.ts` and `roster/layout.ts` write it under their locks ──
+
+  change(id: string, removed: boolean): void {
+    const pool = this.pools.get(this.poolOf(id))!;
+    const before = this.members.get(id);
+    if (removed && !before) return;
+    pool.rosterVersion++;
+    const member = before ?? { key: ++this.keys, id, rosterVersion: 0, removed: true, addedAt: this.clock() };
+    if (!removed && member.removed) member.addedAt = stored(this.clock())!;
+    Object.assign(member, { removed, rosterVersion: pool.rosterVersion });
+    this.members.set(id, member);
+    this.byKey.set(member.key, member);
+    if (removed) this.deleteValues(member.key);
+  }
+
+  /** Tombstones are forgotten after their time. */
+  purge(id: string): void {
+    const member = this.members.get(id);
+    if (!member?.removed) return;
+    this.members.delete(id);
+    this.byKey.delete(member.key);
+    this.deleteValues(member.key);
+  }
+
+  split(): void {
+    const made = this.tracker.pools;
+    const source = this.pools.get(sourceOfSplit(made))!;
+    const pool = this.pools.get(made) ?? newPool();
+    source.rosterVersion++;
+    pool.rosterVersion = pool.reloadVersion = Math.max(pool.rosterVersion + 1, source.rosterVersion);
+    this.pools.set(made, pool);
+    this.tracker.pools++;
+  }
+
+  private deleteValues(key: number): void {
+    for (const name of this.values.keys()) if (name.startsWith(`${key}/`)) this.values.delete(name);
+  }
+
+  // ── Statements by their names ──
+
+  run(tx: Transaction, { name, text, values }: { name?: string; text?: string; values: unknown[] }): unknown[] {
+    const statement = name ?? text ?? '';
+    switch (statement) {
+      case 'savepoint rows':
+        tx.savepoint();
+        return [];
+      case 'rollback to savepoint rows':
+        tx.rollbackToSavepoint();
+        return [];
+      case 'release savepoint rows':
+      case 'fence-release':
+        return [];
+      case 'fence-holder-run':
+        return [{ run_id: this.pools.get(values[1] as number)?.runId ?? null }];
+      case 'fence-take':
+        return this.take(tx, values);
+      case 'fence-lock':
+      case 'fence-look':
+        return this.fences(tx, values, statement === 'fence-lock');
+      case 'tracker-versions':
+        return [{ name: this.tracker.name, version: this.tracker.version, now: this.clock() }];
+      case 'tracker-layout':
+        return [{ pools: this.tracker.pools }];
+      case 'tracker-select':
+        return [this.trackerRow()];
+      case 'member-select-pool':
+      case 'member-select-changed':
+        return this.select(values as [string, number, number, number?]);
+      case 'value-select-freshness':
+        return this.freshness(tx, values[0] as number[]);
+      case 'value-write':
+      case 'value-write-and-tell':
+        return this.writeSuccesses(tx, values);
+      case 'value-write-failure':
+        return this.writeFailures(tx, values);
+      default:
+        throw new Error(`the model does not know the statement ${statement}`);
+    }
+  }
+
+  private trackerRow(): object {
+    const { gateOpen, ...row } = structuredClone(this.tracker);
+    return { ...row, changes: {}, gate_open: gateOpen, command: null };
+  }
+
+  private take(tx: Transaction, values: unknown[]): unknown[] {
+    const [, pool, runId, shift, attempt, , over] = values as [string, number, string, number, number, string, string];
+    const row = this.pools.get(pool)!;
+    const later = row.shift < shift || (row.shift === shift && row.attempt < attempt);
+    const mayTake = row.runId === null || (row.runId === runId ? later : row.runId === over);
+    if (!mayTake) return [];
+    const token = row.token + 1;
+    tx.atCommit.push(() => Object.assign(row, { token, runId, shift, attempt }));
+    return [{ token, roster_version: row.rosterVersion, taken_at: this.clock() }];
+  }
+
+  private fences(tx: Transaction, columns: unknown[], lock: boolean): unknown[] {
+    const [trackers, pools, tokens, runs, shifts, attempts] = columns as [string[], number[], ...unknown[][]];
+    return trackers.flatMap((_tracker, i) => {
+      const row = this.pools.get(pools[i]!);
+      const own =
+        row?.token === tokens![i] &&
+        row?.runId === runs![i] &&
+        row?.shift === shifts![i] &&
+        row?.attempt === attempts![i];
+      if (!own || (lock && !this.lockShared(pools[i]!, tx))) return [];
+      if (lock) tx.pools.add(pools[i]!);
+      const { rosterVersion, reloadVersion } = row!;
+      return [{ place: i + 1, roster_version: rosterVersion, reload_version: reloadVersion }];
+    });
+  }
+
+  private select([, first, last, since]: [string, number, number, number?]): unknown[] {
+    const rows = [...this.members.values()].filter(
+      (member) =>
+        holds({ first, last }, slotOf(hashId(member.id))) &&
+        (since === undefined ? !member.removed : member.rosterVersion > since),
+    );
+    return rows.map(({ key, id, removed, addedAt }) => ({ key, id, removed, added_at: addedAt }));
+  }
+
+  private freshness(tx: Transaction, keys: number[]): unknown[] {
+    return keys.flatMap((member) =>
+      Object.keys(this.tracker.options.operations).flatMap((operation) => {
+        const row = tx.valueOf(member, operation);
+        if (!row) return [];
+        const { fetchedAt, expiresAt, heldUntil, failedAt, etag, failures } = row;
+        const times = { fetched_at: fetchedAt, expires_at: expiresAt, held_until: heldUntil, failed_at: failedAt };
+        return [{ member, operation, etag, failures, ...times }];
+      }),
+    );
+  }
+
+  private writeSuccesses(tx: Transaction, columns: unknown[]): unknown[] {
+    const [keys, operations, jsons, etags, fetched, expires] = columns as [
+      number[],
+      string[],
+      (string | null)[],
+      (string | null)[],
+      number[],
+      (number | null)[],
+    ];
+    if (new Set(keys.map((key, i) => `${key}/${operations[i]}`)).size < keys.length) throw refusal('21000');
+    for (const [i, key] of keys.entries()) {
+      if (jsons[i] !== null && this.refuses(jsons[i]!)) throw refusal('22P02');
+      if (!this.byKey.has(key)) throw refusal('23503');
+    }
+    return keys.flatMap((key, i) => {
+      const [operation, json, at] = [operations[i]!, jsons[i]!, stored(fetched[i]!)];
+      const before = tx.valueOf(key, operation);
+      tx.writes.push({ key, operation, value: json });
+      if (before?.fetchedAt === at && (json === null || json === before.value)) return [];
+      const same = json === null || json === before?.value;
+      const changedAt = same ? (before?.changedAt ?? null) : at;
+      const value = same ? (before?.value ?? null) : json;
+      tx.write(key, operation, {
+        ...NO_VALUE,
+        value,
+        etag: etags[i]!,
+        fetchedAt: at,
+        expiresAt: stored(expires[i]!),
+        changedAt,
+      });
+      return [{ member: key, operation, changed: changedAt === at }];
+    });
+  }
+
+  private writeFailures(tx: Transaction, columns: unknown[]): unknown[] {
+    const [keys, operations, failed, errors, held, inARow] = columns as [
+      number[],
+      string[],
+      number[],
+      string[],
+      (number | null)[],
+      number[],
+    ];
+    keys.forEach((key, i) => {
+      if (!this.byKey.has(key)) throw refusal('23503');
+      const [operation, error, failures] = [operations[i]!, errors[i]!, inARow[i]!];
+      const before = tx.valueOf(key, operation) ?? NO_VALUE;
+      tx.writes.push({ key, operation, value: null, failure: { error, inARow: failures } });
+      tx.write(key, operation, {
+        ...before,
+        failedAt: stored(failed[i]!),
+        failures,
+        error,
+        heldUntil: stored(held[i]!),
+      });
+    });
+    return [];
+  }
+}
+
+function newPool(): PoolRow {
+  return { token: 0, runId: null, shift: 0, attempt: 0, rosterVersion: 1, reloadVersion: 0 };
+}

@@ -256,7 +256,7 @@ class RangeWalk {
   }
 
   private async failed({ error, to }: Extract<Outcome, { kind: 'failed' }>, size: number, ask: Ask): Promise<number> {
-    switch (isOfExtension(error) ? 'row' : classOf(error)) {
+    switch (isOfRow(error) ? 'row' : classOf(error)) {
       case 'conflict':
         return this.inTheWay(error, size, to, ask);
       case 'cancelled':
@@ -337,10 +337,13 @@ class RangeWalk {
 /** A newer holder has the job. */
 export class Superseded extends Error {}
 
-/** Extensions say it of a value that they cannot take (a geometry), and the server of a row whose page is damaged. */
-const isOfExtension = (error: Error): boolean => {
-  const { code } = error as { code?: unknown };
-  return code === 'XX000' || code === 'XX001';
+/**
+ * Extensions say XX000 of a value that they cannot take (a geometry), and the server XX001 of a row whose page is damaged. And what a trigger
+ * has raised as a cancellation nobody has cancelled.
+ */
+const isOfRow = (error: Error): boolean => {
+  const { code, routine } = error as { code?: unknown; routine?: unknown };
+  return code === 'XX000' || code === 'XX001' || (code === '57014' && routine === 'exec_stmt_raise');
 };
 
 const isLock = (error: Error): boolean => (error as { code?: unknown }).code === '55P03';

@@ -130,6 +130,6 @@ export function isPassing(error: unknown): boolean {
 function classOfState(code: string, routine: unknown): ErrorClass {
   if (code === '42501' && routine === 'ExecWithCheckOptions') return 'row';
   const kind = CODES[code] ?? CLASSES[code.slice(0, 2)] ?? 'row';
-  // A user's trigger or function has said so, by whatever name it found fitting; that it is in somebody's way is taken at its word.
-  return routine === 'exec_stmt_raise' && kind !== 'conflict' ? 'row' : kind;
+  // A user's trigger or function has said so, by whatever name it found fitting. That something passes is taken at its word.
+  return routine === 'exec_stmt_raise' && (kind === 'statement' || kind === 'bug') ? 'row' : kind;
 }

@@ -144,7 +144,7 @@ describe('as a real server raises them', () => {
     ['row', '', 'select (select * from generate_series(1, 2))', []],
     ['row', '', `do $$ begin raise 'mine' using errcode = 'X0001'; end $$`, []],
     ['row', '', `do $$ begin raise insufficient_privilege; end $$`, []],
-    ['row', '', `do $$ begin raise 'away' using errcode = '57P01'; end $$`, []],
+    ['outage', '', `do $$ begin raise 'away' using errcode = '57P01'; end $$`, []],
     ['conflict', '', `do $$ begin raise serialization_failure; end $$`, []],
     ['row', 'set local role guest', 'insert into guarded values (1, 2)', []],
     ['statement', 'set local role guest', 'delete from guarded', []],

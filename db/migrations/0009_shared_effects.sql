@@ -50,6 +50,8 @@ declare
   v_retention interval := p_retention_ms * interval '1 millisecond';
   -- Far beyond any time-out and wait: what nobody came back for.
   v_abandoned constant interval := interval '90 days';
+  -- How long a compensation may be late: its worker has died, or all workers are away.
+  v_patience constant interval := interval '10 minutes';
 begin
   o_other := false;
   -- 1. What is known already, without a lock; unless something is to be noted of who asks.
@@ -131,6 +133,14 @@ begin
           outcome := 'other_input'; source := k.task;
           return;
         end if;
+      end if;
+      -- Nobody takes it back any more: the workflow that was about to has been terminated between two attempts.
+      if v_valid and h.undoing and not exists (
+        select from longwatch.task c
+        where c.target = h.task and c.kind = 'compensation' and c.state in ('leased', 'waiting')
+          and coalesce(c.lease_expires_at, c.retry_at, c.changed_at) + v_patience > clock_timestamp()) then
+        update longwatch.task set undoing = false where task = h.task;
+        h.undoing := false;
       end if;
       if v_valid and not h.undoing then
         if p_undo and h.state <> 'failed' and not p_workflow = any(coalesce(h.users, array[h.workflow_id])) then

@@ -351,6 +351,22 @@ describe('what was taken back', () => {
     expect((await two.call(pay('c'))).value).toEqual({ paid: 'a/pay' });
   });
 
+  test('a compensation that nobody goes on with, for its workflow was terminated, keeps nobody waiting for days', async () => {
+    await one.call(pay('a'));
+    const failing = undo('a', 'a/pay', { retry: { attempts: 5, baseMs: 60_000 }, run: () => Promise.reject(new Error('no')) });
+    expect(await caught(one.call(failing))).toMatchObject({ message: 'no' });
+    // It may come back: who comes with the key waits.
+    const leave = new AbortController();
+    const waiting = caught(two.call(pay('b'), { signal: leave.signal }));
+    await eventually('that it waits', async () => (await stack.sql('select from longwatch.idempotency where waited')).length > 0);
+    leave.abort(new Error('it has waited'));
+    expect(await waiting).toMatchObject({ message: 'it has waited' });
+    await stack.sql(`update longwatch.task set retry_at = now() - interval '11 minutes' where task = 'a/undo'`);
+    expect((await two.call(pay('b'))).value).toEqual({ paid: 'a/pay' });
+    // Should it come yet, it finds who relies on the effect.
+    expect((await one.call(undo('a', 'a/pay', { retry: { attempts: 5 } }))).value).toBeNull();
+  }); // prettier-ignore
+
   test('one that another workflow was given, and had given up, is taken back by the last of them', async () => {
     await one.call(pay('a'));
     await two.call(pay('b'));

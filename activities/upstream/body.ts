@@ -131,8 +131,8 @@ function decoderOf(label: string): TextDecoder {
 
 /** What a number of JavaScript holds without loss has fewer digits than this, or is looked at. */
 const LONG_INTEGER = /\d{16}/;
-/** A text, or a whole number of sixteen digits and more that is neither a fraction nor has an exponent. */
-const TEXT_OR_LONG = /"(?:[^"\\]|\\.)*"|(?<![\d.eE+-])-?[1-9]\d{15,}(?![\d.eE])/g;
+/** The beginning of a text, or a whole number of sixteen digits and more that is neither a fraction nor has an exponent. */
+const TEXT_OR_LONG = /"|(?<![\d.eE+-])-?[1-9]\d{15,}(?![\d.eE])/g;
 
 /**
  * JSON whose whole numbers beyond 2^53 come as text, digit for digit, instead of being rounded: ids of Discord, Twitter and Steam.
@@ -140,9 +140,28 @@ const TEXT_OR_LONG = /"(?:[^"\\]|\\.)*"|(?<![\d.eE+-])-?[1-9]\d{15,}(?![\d.eE])/
  */
 export function parseExact(text: string): unknown {
   if (!LONG_INTEGER.test(text)) return JSON.parse(text);
-  return JSON.parse(
-    text.replace(TEXT_OR_LONG, (found) =>
-      found.startsWith('"') || Number.isSafeInteger(Number(found)) ? found : `"${found}"`,
-    ),
-  );
+  let exact = '';
+  let copied = 0;
+  TEXT_OR_LONG.lastIndex = 0;
+  for (let match = TEXT_OR_LONG.exec(text); match; match = TEXT_OR_LONG.exec(text)) {
+    const [found] = match;
+    if (found === '"') {
+      // By hand: an expression that runs over a text of some megabytes uses up its stack.
+      TEXT_OR_LONG.lastIndex = endOfText(text, match.index);
+    } else if (!Number.isSafeInteger(Number(found))) {
+      exact += `${text.slice(copied, match.index)}"${found}"`;
+      copied = TEXT_OR_LONG.lastIndex;
+    }
+  }
+  return JSON.parse(exact + text.slice(copied));
+}
+
+/** Where the text that begins there with a quote has ended. */
+function endOfText(json: string, from: number): number {
+  for (let quote = json.indexOf('"', from + 1); quote >= 0; quote = json.indexOf('"', quote + 1)) {
+    let slashes = 0;
+    while (json[quote - 1 - slashes] === '\\') slashes++;
+    if (slashes % 2 === 0) return quote + 1;
+  }
+  return json.length;
 }

@@ -647,6 +647,11 @@ describe('bodies', () => {
     expect(() => parseExact('["a 12345678901234567]')).toThrow(SyntaxError);
     const long = `["${'x\\"'.repeat(2_000_000)}",12345678901234567]`;
     expect((parseExact(long) as string[])[1]).toBe('12345678901234567');
+    // Megabytes of text, with escapes and without.
+    for (const letters of ['a', '\\n', '\\\\']) {
+      const much = `{"text":"${letters.repeat(12_000_000)}\\"","id":12345678901234567}`;
+      expect((parseExact(much) as { id: string }).id).toBe('12345678901234567');
+    }
   });
 });
 

@@ -4,6 +4,7 @@
  * - What is stored is the last that the shift had when its flush began, with the ETag of that very value; never an older one after it.
  * - A buffer is given each change of a value once, and nothing else.
  * - A failure is counted once.
+ * - Nobody is asked before its expiry or hold is over, as its shift or the store knows it.
  * - Who may run does, within interval, stagger and what held it.
  */
 import type { OperationLoop } from '../../activities/shift/operation';
@@ -19,6 +20,8 @@ interface Result {
 /** What one shift came to for one member and operation. */
 interface Known {
   results: Result[];
+  /** Until when its last result said that it is left alone. */
+  until?: number;
   /** Undefined: as the store has it. */
   inARow: number | undefined;
   failures: { inARow: number; error: string }[];
@@ -30,6 +33,11 @@ interface Turn {
   waited: number;
 }
 
+/** Expiries, holds and time-outs of the world are shorter together. Milliseconds. */
+const ANEW_MS = 3_000;
+/** What a clock takes for noise, and a little more. Milliseconds. */
+const NEARLY_MS = 150;
+
 const contentOf = (json: string): number => (JSON.parse(json) as { content: number }).content;
 
 export class Promises {
@@ -38,6 +46,8 @@ export class Promises {
   private readonly known = new WeakMap<PoolShift, Map<string, Known>>();
   private readonly newest = new Map<string, number>();
   private readonly turns = new Map<string, Turn>();
+  private readonly anew = new Map<string, number>();
+  private clockIsTrue = true;
 
   constructor(
     private readonly store: Store,
@@ -63,21 +73,27 @@ export class Promises {
       known.inARow = 0;
       this.results++;
       if (success.json !== null) known.results.push({ at: this.results, content: contentOf(success.json) });
-      this.turn(loop.name, shift.members.id(slot)).notBefore = inMs(success.expiresAt);
+      known.until = this.turn(loop.name, shift.members.id(slot)).notBefore = inMs(success.expiresAt);
       succeed.call(results, slot, success);
     };
     results.fail = (slot, failure) => {
-      this.turn(loop.name, shift.members.id(slot)).notBefore = inMs(failure.heldUntil);
       const known = this.of(shift, loop.name, failure.key);
+      known.until = this.turn(loop.name, shift.members.id(slot)).notBefore = inMs(failure.heldUntil);
       known.inARow ??= this.store.values.get(`${failure.key}/${loop.name}`)?.failures ?? 0;
       if (failure.inARow !== ++known.inARow)
         this.broken(new Error(`failure ${known.inARow} in a row is counted as ${failure.inARow}: ${failure.error}`));
       known.failures.push({ inARow: failure.inARow, error: failure.error });
       fail.call(results, slot, failure);
     };
+    const take = loop.agenda.take.bind(loop.agenda);
+    loop.agenda.take = () => {
+      const slot = take();
+      if (slot >= 0) this.isTime(shift, loop.name, slot);
+      return slot;
+    };
     const leave = loop.leave.bind(loop);
     loop.leave = (slot) => {
-      this.of(shift, loop.name, shift.members.key(slot)).inARow = undefined;
+      Object.assign(this.of(shift, loop.name, shift.members.key(slot)), { inARow: undefined, until: 0 });
       leave(slot);
     };
     const refuse = loop.refuse.bind(loop);
@@ -92,6 +108,27 @@ export class Promises {
   ran(key: string): void {
     const turn = this.turns.get(key);
     if (turn) Object.assign(turn, { ranAt: this.time.now, waited: 0 });
+  }
+
+  /** All of an operation are to be asked anew, whatever they were told. */
+  askedAnew(operation: string): void {
+    this.anew.set(operation, this.time.now);
+  }
+
+  /** The database's clock has jumped: what is stored does not say any more when. */
+  jumped(): void {
+    this.clockIsTrue = false;
+  }
+
+  private isTime(shift: PoolShift, operation: string, slot: number): void {
+    const { now } = this.time;
+    if (!this.clockIsTrue || now < (this.anew.get(operation) ?? -Infinity) + ANEW_MS) return;
+    const key = shift.members.key(slot);
+    const row = this.store.values.get(`${key}/${operation}`);
+    const stored = Math.max(row?.expiresAt ?? 0, row?.heldUntil ?? 0) - (this.store.clock() - now);
+    const early = (this.of(shift, operation, key).until ?? stored) - now;
+    if (early > NEARLY_MS)
+      this.broken(new Error(`${operation} of ${shift.members.id(slot)} is asked ${early} ms too early`));
   }
 
   /** Added (again) or removed: its time begins anew. */

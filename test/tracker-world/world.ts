@@ -197,6 +197,7 @@ export class NodeWorld implements Surroundings {
       const by = draw.between(-3_000, 3_000);
       this.skewMs += by;
       this.jumpedMs += Math.abs(by);
+      this.promises.jumped();
     } else if (what === 12) this.outageUntil = time.now + draw.size(10, 3_000);
     else if (what === 13) this.go(this.locked(draw.one([...store.pools.keys()]), draw.size(10, 2_500)));
     else if (what === 14 && node.shifts.size > 0) {
@@ -207,6 +208,7 @@ export class NodeWorld implements Surroundings {
   }
 
   private askAnew(operation: string): void {
+    this.promises.askedAnew(operation);
     for (const { holds, shifts, clock } of this.nodes) {
       holds.askAnew('t', operation, '', clock.now());
       for (const shift of shifts) shift.loop(operation)?.askAnew(undefined, clock.now());

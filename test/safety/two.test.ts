@@ -150,8 +150,7 @@ test('in production the usual port is that port or none; elsewhere another one i
   const heard = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
   const server = createServer();
   // Somebody else may have it already, which is as good.
-  server.on('error', () => undefined).listen(9464, '127.0.0.1');
-  await Promise.race([once(server, 'listening'), once(server, 'error')]);
+  await new Promise((taken) => server.once('listening', taken).once('error', taken).listen(9464, '127.0.0.1'));
   const before = process.env.NODE_ENV;
   try {
     const worker = await stack.worker(config, { metrics: {}, log: heard });

@@ -62,14 +62,13 @@ function failureOf(thrown: unknown, message: string, type: string, cause: Error 
     const nonRetryable = isA(TemporalFailure, thrown) && at(thrown, 'nonRetryable') === true;
     return ApplicationFailure.create({ message, type, nonRetryable, cause });
   }
-  const { nonRetryable, category } = thrown as ApplicationFailure;
   return ApplicationFailure.create({
     message,
     type: textAt(thrown, 'type') ?? undefined,
-    nonRetryable: nonRetryable === true,
+    nonRetryable: at(thrown, 'nonRetryable') === true,
     details: details(thrown),
     nextRetryDelay: delay(at(thrown, 'nextRetryDelay')),
-    category: category ?? undefined,
+    category: (at(thrown, 'category') as ApplicationFailure['category']) ?? undefined,
     cause,
   });
 }

@@ -78,6 +78,8 @@ function jsonOf(input: unknown): string | undefined {
 export function canonicalJson(value: unknown): string | undefined {
   return JSON.stringify(value, (_name, inner: unknown) => {
     if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner;
+    // JSON says the same of each of them: that it is empty.
+    if (inner instanceof Map || inner instanceof Set) throw new TypeError('a Map or Set cannot be written as JSON');
     const fields = Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1));
     return Object.fromEntries(fields);
   });

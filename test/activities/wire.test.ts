@@ -48,6 +48,18 @@ test('a cause that is itself, or comes round again, ends there', () => {
   expect(chainOf(sent(circle('a', 'b', 'c')).error)).toEqual(['a', 'b', 'c']);
 });
 
+test('a part that cannot be read, and throws an error that cannot be carried, is left out', () => {
+  const failure = ApplicationFailure.create({ message: 'no', details: ['kept'] });
+  for (const part of ['nonRetryable', 'category', 'nextRetryDelay']) {
+    Object.defineProperty(failure, part, {
+      get() {
+        throw circle('round');
+      },
+    });
+  }
+  expect(sent(failure).error).toMatchObject({ message: 'no', nonRetryable: false, details: ['kept'] });
+});
+
 test('a chain of thousands is cut, a message of megabytes too', () => {
   let deep = new Error('0');
   for (let level = 1; level < 20_000; level++) deep = new Error(String(level), { cause: deep });

@@ -553,6 +553,10 @@ describe('the same key, and another input', () => {
     expect(same({ a: [1, 2] }, { a: [2, 1] })).toBe(false);
     expect(same({ a: 1, note: 'x' }, { a: 1, note: 'y' }, (input) => (input as { a: number }).a)).toBe(true);
     expect(same(1, '1')).toBe(false);
+    // Each of them would be `{}`, and nothing would ever be another input.
+    for (const nothing of [new Map([[1, 2]]), { of: new Set([1]) }]) {
+      expect(() => makeFingerprint('a', 1, () => nothing)).toThrow(/fingerprint of a failed: .*Map or Set/);
+    }
     const deep = JSON.parse('['.repeat(100_000) + ']'.repeat(100_000)) as unknown;
     expect(() => makeFingerprint('a', deep)).not.toThrow();
   });

@@ -50,6 +50,9 @@ export class BufferFeed {
   private turn = 0;
   /** Shards that have not been told of all that is stored for them. */
   private readonly behind = new Set<string>();
+  /** Committed, and to be told after what is being told. */
+  private readonly untold: Note[] = [];
+  private telling: Promise<void> | undefined;
 
   constructor(
     private readonly definitions: ReadonlyMap<
@@ -114,12 +117,22 @@ export class BufferFeed {
     this.seqs = new Map(seqs);
   }
 
+  /** The flush has committed: tells the shards, one message after the other, also where the next flush commits meanwhile. Never rejects. */
+  committed(): Promise<void> {
+    this.untold.push(...this.notes.splice(0));
+    this.telling ??= this.tellAll().finally(() => (this.telling = undefined));
+    return this.telling;
+  }
+
+  private async tellAll(): Promise<void> {
+    while (this.untold.length > 0) await this.tellInOrder(this.untold.splice(0));
+  }
+
   /**
-   * The flush has committed: tells the shards. Never rejects. A shard that has not been told of all that came before is told of that first:
-   * of two values of one key it takes the one that comes later for the newer one.
+   * A shard that has not been told of all that came before is told of that first: of two values of one key it takes the one that comes
+   * later for the newer one.
    */
-  async committed(): Promise<void> {
-    const notes = this.notes.splice(0);
+  private async tellInOrder(notes: readonly Note[]): Promise<void> {
     const places = new Map(notes.map((note) => [placeOf(note.buffer, note.shard), note]));
     const late = [...places].filter(([place]) => this.behind.has(place));
     for (const [place, note] of late) {

@@ -63,6 +63,24 @@ test('a shard that a node which is gone has asked to shrink may grow again where
   expect(told).toEqual(['grow b/0']);
 });
 
+test('a shard that has not been heard of for ten minutes is on another node, and is asked for nothing', async () => {
+  const now = jest.spyOn(Date, 'now');
+  const told: string[] = [];
+  const monitor = new MemoryMonitor({
+    heap: () => ({ bytes: 0.9 * GIB, limit: GIB }),
+    tell: async (buffer, shard, wish) => void told.push(`${wish} ${buffer}/${shard}`),
+    log: pino({ level: 'silent' }),
+  });
+  const began = Date.now();
+  monitor.note({ buffer: 'b', shard: 0, bytes: 100, shrunk: false, atMinimum: false });
+  now.mockReturnValue(began + 9 * 60_000);
+  monitor.note({ buffer: 'b', shard: 1, bytes: 10, shrunk: false, atMinimum: false });
+  now.mockReturnValue(began + 11 * 60_000);
+  await monitor.look();
+  now.mockRestore();
+  expect(told).toEqual(['shrink b/1']);
+});
+
 test('a small heap keeps 64 MB free', async () => {
   const limit = GIB / 8;
   let bytes = limit / 2;

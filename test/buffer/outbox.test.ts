@@ -47,14 +47,37 @@ const seqs = (): unknown[] => told.map(({ message }) => message.seq);
 const untold = async (): Promise<number> =>
   (await stack.sql<{ n: number }>('select count(*)::int as n from longwatch.buffer_outbox'))[0]!.n;
 
-test('a newer value of a key is not told before an older one that could not be told', async () => {
+/** A tracker's flush with one value of one key. @returns when its shard has been told, or could not be */
+function feedOf(how: Push): (value: number) => Promise<{ told: Promise<void> }> {
   const resolved = resolveDefinition(defineBuffer({ name: buffer, key: 'id', run: () => undefined }), []);
-  const feed = new BufferFeed(new Map([[buffer, resolved]]), database, push, log);
-  const flush = async (value: number): Promise<void> => {
+  const feed = new BufferFeed(new Map([[buffer, resolved]]), database, how, log);
+  return async (value) => {
     const entry: FedValue = { tracker: 't', operation: 'o', id: 'one', value, fetchedAt: value };
     await database.transaction((db) => feed.store(db, [{ buffer, value: entry, key: 'one' }]));
-    await feed.committed();
+    return { told: feed.committed() };
   };
+}
+
+test('a newer value of a key is not told before an older one that is still on its way', async () => {
+  let arrive: (() => void) | undefined;
+  const slow: Push = async (...message) => {
+    if (message[2].seq === 1) await new Promise<void>((resolve) => (arrive = resolve));
+    await push(...message);
+  };
+  const commit = feedOf(slow);
+  const first = await commit(1);
+  const second = await commit(2);
+  // The second one would be there by now.
+  await database.rows({ name: 'a-turn', text: 'select 1' });
+  expect(seqs()).toEqual([]);
+  arrive!();
+  await Promise.all([first.told, second.told]);
+  expect([seqs(), await untold()]).toEqual([[1, 2], 0]);
+});
+
+test('a newer value of a key is not told before an older one that could not be told', async () => {
+  const commit = feedOf(push);
+  const flush = async (value: number) => (await commit(value)).told;
   away.add(0);
   await flush(1);
   await flush(2);

@@ -278,6 +278,8 @@ export class NodeWorld implements Surroundings {
     const content = this.calm || draw.chance(0.4) ? before : before + draw.whole(1, 3);
     this.upstream.set(key, content);
     const how = this.calm ? 0 : draw.whole(0, 30);
+    // As it sent its request: what the store refuses meanwhile changes nothing of the answer.
+    const given = context.etag;
     const answer = (): RunResult => {
       ended();
       if (how === 1) throw new HoldError('busy', { afterMs: draw.size(10, 1_500), scope: 'member' });
@@ -286,7 +288,7 @@ export class NodeWorld implements Surroundings {
         throw Object.assign(new Error(`failed with ${draw.next()}`), { status: draw.one([404, 500]) });
       const etag = context.operation === 'look' ? `e${content}` : undefined;
       const expiresAt = draw.chance(0.1) ? Date.now() + draw.size(1, 1_500) : undefined;
-      if (etag !== undefined && context.etag === etag) return { unchanged: true, expiresAt };
+      if (etag !== undefined && given === etag) return { unchanged: true, expiresAt };
       return { value: { id: context.id, operation: context.operation, content }, etag, expiresAt };
     };
     if (how === 6) return never;

@@ -1,5 +1,5 @@
 /**
- * What a node says of itself each second: that it is there, and what it has done. A transaction of its own, on the connections that
+ * What a node says of itself each second: that it is there, and what it has done. A transaction of its own each, on the connections that
  * everybody shares; where it fails, one second of attendance is missing, and nothing else. Started by the node; read by `status`.
  * On its way back it reads the database's clock, also while the node keeps no shift.
  */
@@ -63,9 +63,12 @@ export class Attendance {
   private async once(): Promise<void> {
     const { node, clock } = this.host;
     await this.database.transaction(async (db) => {
-      if (!this.begun) await beginNode(db, node.name);
       const asked = clock.now();
       clock.set(await noteNode(db, node), asked);
+    }, LIMITS);
+    // Apart: whoever has a row of its counts locked does not make the node look gone.
+    await this.database.transaction(async (db) => {
+      if (!this.begun) await beginNode(db, node.name);
       await writeStats(db, node.name, this.host.stats(), (ms) => clock.toStore(ms));
     }, LIMITS);
     this.begun = true;

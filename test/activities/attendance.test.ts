@@ -104,6 +104,25 @@ test('who keeps its row locked costs it a second of attendance: it goes on as so
   await attendance.close();
 });
 
+test('who keeps a row of its counts locked does not make the node look gone', async () => {
+  const { attendance } = attendanceOf('a', () => [counted(1)]);
+  await attendance.start();
+  const seen = async () => (await stack.sql<{ seen_at: Date }>('select seen_at from longwatch.node'))[0]!.seen_at;
+  const client = new Client({ connectionString: stack.servers.databaseUrl });
+  await client.connect();
+  try {
+    await client.query('begin');
+    await client.query(`select 1 from longwatch.node_stats where node = 'a' for update`);
+    await attendance.attend();
+    const before = await seen();
+    await attendance.attend();
+    expect((await seen()).getTime()).toBeGreaterThan(before.getTime());
+  } finally {
+    await client.end();
+  }
+  await attendance.close();
+});
+
 test('TR-L1: a node that ended or vanished a day ago is forgotten; the sums stay, what it says of now does not', async () => {
   for (const name of ['ended', 'vanished', 'lives']) {
     const { attendance } = attendanceOf(name, () => [counted(10)]);

@@ -5,6 +5,9 @@
 import type * as common from '@temporalio/common';
 import { NON_RETRYABLE, type ErrorType } from '../workflows/lib/errors';
 
+/** The SDK's part, once something has needed it. */
+let sdk: typeof common | undefined;
+
 export function failure(
   type: ErrorType,
   message: string,
@@ -12,8 +15,8 @@ export function failure(
 ): common.ApplicationFailure {
   // Loaded when something fails: who only reads the database, as most verbs of the command line do, needs nothing of the SDK.
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- an `import()` would make every failure a promise
-  const { ApplicationFailure } = require('@temporalio/common') as typeof common;
-  return ApplicationFailure.create({
+  sdk ??= require('@temporalio/common') as typeof common;
+  return sdk.ApplicationFailure.create({
     type,
     message,
     nonRetryable: NON_RETRYABLE.includes(type),
@@ -21,6 +24,11 @@ export function failure(
     details: options.details,
     cause: options.cause instanceof Error ? options.cause : undefined,
   });
+}
+
+/** For code that has loaded the SDK anyway, so that what fails in a timer, at whatever moment, needs to load nothing. */
+export function useSdk(loaded: typeof common): void {
+  sdk = loaded;
 }
 
 /**

@@ -3,11 +3,11 @@
  * under its lease and timeout, settle in the effect's transaction, or say what follows. Called by `index.ts`; the rows are `tasks.ts`,
  * what is retried `retry.ts`, what a refusal means `outcomes.ts`, what is said `answers.ts`.
  */
-import { CancelledFailure } from '@temporalio/common';
+import * as sdk from '@temporalio/common';
 import type { ActivityContext } from '../../workers/config/activity';
 import type { Envelope } from '../../workflows/lib/durable';
 import { ErrorType } from '../../workflows/lib/errors';
-import { errorOf, failure } from '../failures';
+import { errorOf, failure, useSdk } from '../failures';
 import { isPassing } from '../store/sqlstate';
 import { acquire, type Acquired } from './acquire';
 import { Answers, handedBack, retryable, stored } from './answers';
@@ -18,6 +18,8 @@ import { isByReference, serialize } from './references';
 import { decide } from './retry';
 import { attemptStopped, endRun, settleTask, type Claim, type Settlement, type StoredError } from './tasks';
 import { LazyTransaction } from './transaction';
+
+useSdk(sdk);
 
 export type { Caller, Job, Kit } from './job';
 
@@ -119,7 +121,7 @@ class Attempt {
     const onLost = () => stop.abort(lease.lost.reason);
     const onCancelled = () => {
       const details = caller.details();
-      if (details?.cancelRequested) return stop.abort(new CancelledFailure('the workflow cancelled the activity'));
+      if (details?.cancelRequested) return stop.abort(new sdk.CancelledFailure('the workflow cancelled the activity'));
       if (details?.workerShutdown) return stop.abort(new HandBack('the worker shuts down'));
       if (details?.paused || details?.reset) return stop.abort(new HandBack('it was paused or reset'));
       // Heartbeats could not be reported, or Temporal has given the attempt up. The lease decides, while somebody waits for the result.
@@ -200,7 +202,8 @@ class Attempt {
       const { reason } = await this.persist({ to: 'waiting', error: stored(error), unused: true, lenient: true });
       return handedBack(reason === null ? error.message : 'the end of its transaction was not seen');
     }
-    const decision = error instanceof CancelledFailure ? undefined : decide(error, claim.used, this.job.options.retry);
+    const decision =
+      error instanceof sdk.CancelledFailure ? undefined : decide(error, claim.used, this.job.options.retry);
     if (decision?.retry) {
       const settled = await this.persist({ to: 'waiting', error: stored(error), retryMs: decision.afterMs });
       if (settled.reason !== null) return this.fenced(new FencedError(settled.reason));
@@ -212,7 +215,7 @@ class Attempt {
     const settled = await this.persist({ to: 'failed', error: stored(error) });
     if (settled.reason !== null) return this.fenced(new FencedError(settled.reason));
     answers.emit({ event: 'failed', durationMs: this.elapsed, error: error.message }, claim.used);
-    return error instanceof CancelledFailure ? error : answers.failed(stored(error), error);
+    return error instanceof sdk.CancelledFailure ? error : answers.failed(stored(error), error);
   }
 
   /** The four outcomes of a refused write. Handed back without an attempt used only where nothing has happened. */

@@ -104,10 +104,16 @@ test('paused, nothing ticks but what is asked for by hand; resumed, what fell du
   expect((await job.run()).by).toBe('hand');
   expect((await job.history(1_000)).length).toBe(before + 1);
   await job.set({ missed: 50 });
+  const since = Date.now();
+  await eventually('fifteen intervals have fallen due', () => Date.now() - since > 3_000);
   await job.resume();
   await eventually('it ticks', async () => (await job.history(1_000)).length > before + 3);
   await job.stop();
-  expect((await job.history(1_000)).every((tick) => tick.elapsed === 1)).toBe(true);
+  // The newest is the first. A busy machine may be an interval late, and not by the fifteen that fell due.
+  const [newest] = await job.history(1_000);
+  const after = (await job.history(1_000)).filter((tick) => Date.parse(tick.due) > since + 3_000);
+  expect(newest && after.length).toBeGreaterThan(2);
+  expect(Math.max(...after.map((tick) => tick.elapsed))).toBeLessThan(10);
 });
 
 test('a tick that takes longer than its interval is not overlapped, and the ticks it missed are skipped', async () => {

@@ -22,7 +22,12 @@ export interface NodeClaim {
 export async function claimName(database: Database, claim: NodeClaim, log: Logger): Promise<() => Promise<void>> {
   let client = await take(database, claim);
   if (!client) throw new NameTakenError(claim.name, await holderOf(database, claim.name));
-  await noteClaim(database, claim);
+  try {
+    await noteClaim(database, claim);
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw error;
+  }
   let closed = false;
   const again = setInterval(() => {
     if (client) return;

@@ -107,6 +107,18 @@ const SHUTDOWN_FORCE = '25s';
 const CLOSE_MS = 3_000;
 
 export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker> {
+  const taken: (() => Promise<unknown>)[] = [];
+  try {
+    return await open(setup, taken);
+  } catch (error) {
+    // Its name, its port and its connections must be free for the next try, which may come from this very process.
+    for (const giveBack of taken.reverse()) await inTime(giveBack());
+    throw error;
+  }
+}
+
+/** @param taken what gives back what it has taken so far, in the order of its taking. */
+async function open(setup: WorkerSetup, taken: (() => Promise<unknown>)[]): Promise<LongwatchWorker> {
   const { config, temporal } = setup;
   const log = ourLog(setup.log);
   const dataConverter = wholeConverter(setup.dataConverter ?? config.dataConverter);
@@ -116,22 +128,17 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const name = setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
   const address = { url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log };
   const database = new Database({ ...address, ...OWN_LIMITS, connections: KIT_CONNECTIONS });
-  const connection = await Connection.connect(connectionOptions(temporal)).catch(async (error: unknown) => {
-    await database.close();
-    throw error;
-  });
+  taken.push(() => database.close());
+  const connection = await Connection.connect(connectionOptions(temporal));
+  taken.push(() => connection.close());
+  const problem = await schemaProblem(database);
+  if (problem !== undefined) throw new SchemaError(problem);
+  await ensureSearchAttributes(connection, temporal.namespace, log);
+  await claimDeployment(database, connection, temporal.namespace, setup.adopt ?? false);
   let giveNameBack: () => Promise<void> = () => Promise.resolve();
-  try {
-    const problem = await schemaProblem(database);
-    if (problem !== undefined) throw new SchemaError(problem);
-    await ensureSearchAttributes(connection, temporal.namespace, log);
-    await claimDeployment(database, connection, temporal.namespace, setup.adopt ?? false);
-    if (setup.nodeName !== undefined) {
-      giveNameBack = await claimName(database, { name, host: hostname(), pid: process.pid }, log);
-    }
-  } catch (error) {
-    await Promise.allSettled([connection.close(), database.close()]);
-    throw error;
+  if (setup.nodeName !== undefined) {
+    giveNameBack = await claimName(database, { name, host: hostname(), pid: process.pid }, log);
+    taken.push(giveNameBack);
   }
 
   // Only now: its threads would keep a process that was refused above from ending.
@@ -147,7 +154,9 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
   const link = new TemporalLink(new Client({ connection, namespace: temporal.namespace, dataConverter }));
   const health = readiness(() => running, database, link);
   const page = await serveMetrics(metrics.registry, sdkPort, health, log, setup.metrics);
+  taken.push(() => page.close());
   const values = new Database({ ...address, ...VALUES_LIMITS, connections: VALUES_CONNECTIONS });
+  taken.push(() => values.close());
   const node = new Node({
     node: { name, host: hostname(), pid: process.pid, metricsUrl: page.url },
     database,
@@ -165,6 +174,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
       log,
     ),
   });
+  taken.push(() => node.close());
   const durable = openDurable(config.activities, {
     databaseUrl: setup.databaseUrl,
     directDatabaseUrl: setup.directDatabaseUrl,
@@ -175,6 +185,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     registry: metrics.registry,
     workflows: workflowsOf(link),
   });
+  taken.push(() => durable.close());
   const population = new PopulationNode({
     nodeName: name,
     databaseUrl: setup.databaseUrl,
@@ -185,6 +196,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     registry: metrics.registry,
     connections: sizes.jobs || undefined,
   });
+  taken.push(() => population.close());
   const buffers = createBufferActivities({
     node: name,
     database,
@@ -206,6 +218,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     ...population.activities,
   };
   const native = await NativeConnection.connect(connectionOptions(temporal));
+  taken.push(() => native.close());
   const worker = await Worker.create({
     ...(await workflowSource(setup.workflowBundle, config.workflows, dataConverter, log)),
     dataConverter,
@@ -234,6 +247,7 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
     maxCachedWorkflows: cachedWorkflows(),
   });
   const forget = surviveStrayErrors(node);
+  taken.push(() => Promise.resolve(forget()));
   await node.start();
   // A pooler has limits of its own.
   if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);

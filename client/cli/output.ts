@@ -13,6 +13,16 @@ async function write(text: string): Promise<void> {
   if (!process.stdout.write(`${text}\n`)) await once(process.stdout, 'drain');
 }
 
+/** An id on its line. What is no terminal, a file or a pipe, gets it as it is: from there it may come back. */
+export function printId(id: string): Promise<void> {
+  return write(process.stdout.isTTY ? plain(id) : id);
+}
+
+/** A piece of a result as JSON that is written as it is read. */
+export function printJsonPart(json: string): Promise<void> {
+  return write(plainJson(json));
+}
+
 /** A result as JSON on one line. */
 export function printJson(value: unknown): Promise<void> {
   // JSON has no infinity: a percentile above the last bucket is a large number to whoever reads it.

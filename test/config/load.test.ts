@@ -48,6 +48,13 @@ test('the export dev comes along', async () => {
   expect((await load('c.ts')).dev).toEqual({ trackers: { things: { ids: ['a'] } } });
 });
 
+test('a promise of a config is waited for, and one that fails says why', async () => {
+  file('p.ts', `export default Promise.resolve(${TRACKERS});`);
+  expect((await load('p.ts')).config.trackers.map((tracker) => tracker.name)).toEqual(['things']);
+  file('f.ts', `export default Promise.reject(new Error('no vault'));`);
+  expect(await refusal('f.ts')).toMatch(/^f\.ts could not be loaded: no vault/);
+});
+
 test('no file at all', async () => {
   expect(await refusal()).toMatch(/there is no longwatch\.config\.ts .* --config FILE/);
 });

@@ -140,6 +140,21 @@ test('what a connection shows of its environment is refused as one to connect wi
   await expect(connect({ environment })).rejects.toThrow(/leaves out its passwords: give the addresses themselves/);
 });
 
+test('list gives a pipe the very ids, and its JSON the same value: a list may be read back', async () => {
+  const ids = ['a\u200fb', '\u202ec', '\ufeffd', 'plain'];
+  await stack.sql(`insert into longwatch.tracker (name, options) values ('letters', '{}')`);
+  await stack.sql(
+    `insert into longwatch.member (tracker, id, hash, stamp, roster_version) select 'letters', unnest($1::text[]), 0, 1, 1`,
+    [ids],
+  );
+  const json = (await runCli(stack, 'list', 'letters', '--json')).out;
+  const { members } = JSON.parse(json) as { members: { id: string }[] };
+  expect(members.map(({ id }) => id).sort()).toEqual([...ids].sort());
+  expect(json).not.toMatch(/[\u200f\u202e\ufeff]/);
+  const { out } = await runCli(stack, 'list', 'letters');
+  expect(out.split('\n').filter(Boolean).sort()).toEqual([...ids].sort());
+});
+
 test('a connection that is printed shows no secret', async () => {
   const environment = {
     temporal: { address: stack.servers.temporalAddress, namespace: 'default', apiKey: 'secret-key' },

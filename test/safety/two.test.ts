@@ -107,6 +107,19 @@ test('a second worker of one name is refused with host and process of the first,
   await (await stack.worker(config, { nodeName: 'only-one' })).shutdown();
 });
 
+test('a worker whose start failed has left nothing behind: its name and its port are free in the same process', async () => {
+  const blocker = createServer().listen(0, '127.0.0.1');
+  await once(blocker, 'listening');
+  const { port } = blocker.address() as AddressInfo;
+  expect((await refusal(config, { nodeName: 'again', metrics: { port } })).message).toMatch(/metrics port/);
+  blocker.close();
+  await once(blocker, 'close');
+  // Later on: it has its page, its node and its pools by then.
+  const late = { nodeName: 'again', metrics: { port }, workflowBundle: '/there/is/none.js' };
+  expect((await refusal(config, late)).message).toMatch(/none\.js/);
+  await (await stack.worker(config, { nodeName: 'again', metrics: { port } })).shutdown();
+});
+
 test('health: alive while it runs, ready while what it needs answers and fits', async () => {
   const worker = await stack.worker(config);
   const ask = async (path: string) => {

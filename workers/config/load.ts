@@ -33,7 +33,7 @@ export interface LoadedConfig {
 export async function loadConfig(file?: string, cwd: string = process.cwd()): Promise<LoadedConfig> {
   const found = findConfig(file, cwd);
   const exported = await loadModule(found);
-  const config = defaultExport(exported, path.relative(cwd, found) || found);
+  const config = await settled(defaultExport(exported, path.relative(cwd, found) || found), found);
   try {
     const resolved = resolveConfig(config);
     const workflows = resolved.workflows && path.resolve(path.dirname(found), resolved.workflows);
@@ -223,6 +223,15 @@ function defaultExport(exported: Record<string, unknown>, name: string): ConfigD
     throw new ConfigError([`${name} has no default export: export default defineConfig({ trackers: [ … ] })`]);
   }
   return given;
+}
+
+/** A config that has to ask something first is exported as a promise, where its author does without `await` at the top. */
+async function settled(config: ConfigDefinition | Promise<ConfigDefinition>, file: string): Promise<ConfigDefinition> {
+  try {
+    return await config;
+  } catch (error) {
+    throw new ConfigError([`${path.basename(file)} could not be loaded: ${reason(error)}${place(error, file)}`]);
+  }
 }
 
 function devHook(exported: Record<string, unknown>, file: string): DevHook | undefined {

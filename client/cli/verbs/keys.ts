@@ -14,13 +14,13 @@ export function addKeys(program: Command): void {
       const found = await longwatch.durable.key(activity, key);
       if (flags.json) return printJson(found);
       await print(
-        `${found.state} by ${found.task} of ${found.workflow}, ${found.attempts} attempt(s), since ${found.createdAt}`,
+        `${found.state} by ${inline(found.task)} of ${inline(found.workflow)}, ${found.attempts} attempt(s), since ${found.createdAt}`,
       );
       if (found.error !== null) await print(`last error: ${inline(found.error)}`);
       if (found.state === 'done') await print(`result: ${JSON.stringify(found.result)}`);
       if (found.otherInputs > 0) {
         await print(
-          `used ${found.otherInputs} time(s) to ask for something else, last at ${found.otherInputAt} by ${found.otherInputBy}`,
+          `used ${found.otherInputs} time(s) to ask for something else, last at ${found.otherInputAt} by ${inline(found.otherInputBy ?? '')}`,
         );
       }
       if (found.expiresAt !== null) await print(`forgotten at ${found.expiresAt}`);

@@ -1,6 +1,6 @@
 /** `longwatch list`: the members of a tracker, one a line, in the order of their ids. */
 import type { Command } from 'commander';
-import { print } from '../output';
+import { printId, printJsonPart } from '../output';
 import { verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
@@ -22,16 +22,16 @@ export function addList(program: Command): void {
       withLongwatch(flags, async (longwatch) => {
         const members = longwatch.tracker(name).list(flags);
         if (!flags.json) {
-          for await (const member of members) await print(member.id);
+          for await (const member of members) await printId(member.id);
           return;
         }
         // Written as it is read: a million members need no memory here.
         let first = true;
         for await (const member of members) {
-          await print(`${first ? '{"members":[' : ','}${JSON.stringify(member)}`);
+          await printJsonPart(`${first ? '{"members":[' : ','}${JSON.stringify(member)}`);
           first = false;
         }
-        await print(first ? '{"members":[]}' : ']}');
+        await printJsonPart(first ? '{"members":[]}' : ']}');
       }),
     );
 }

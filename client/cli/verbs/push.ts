@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import type { BufferDefinition } from '../../../workers/config/buffer';
 import { entryInput } from '../entry-input';
+import type { Longwatch } from '../../longwatch';
 import { lazy } from '../lazy';
 import { count, plural, print, printJson, remark } from '../output';
 import { Progress } from '../progress';
@@ -34,9 +35,10 @@ export function addPush(program: Command): void {
 
 async function push(name: string, given: string[], flags: Flags): Promise<void> {
   const { entries, blank } = await entryInput(given, flags.file);
-  const definition = flags.config === undefined ? undefined : await definitionOf(name, flags.config);
+  const config = flags.config === undefined ? undefined : (await lazy.load().loadConfig(flags.config)).config;
+  const definition = config?.buffers.find((buffer) => buffer.name === name)?.definition as BufferDefinition | undefined;
   const progress = new Progress('entries');
-  const result = await withLongwatch(flags, (longwatch) => {
+  const pushed = (longwatch: Longwatch) => {
     const buffer = definition ? longwatch.buffer(definition) : longwatch.buffer(name);
     return buffer.push(entries, {
       front: flags.front,
@@ -45,15 +47,12 @@ async function push(name: string, given: string[], flags: Flags): Promise<void> 
       timeoutMs: flags.timeout * 1_000,
       onProgress: ({ entries: ids }) => progress.show({ step: 'accepted', ids, total: entries.length }),
     });
-  }).finally(() => progress.stop());
+  };
+  // The config's codec, or what is pushed would lie in Temporal in clear.
+  const result = await withLongwatch(flags, pushed, undefined, config?.dataConverter).finally(() => progress.stop());
   if (flags.json) return printJson({ buffer: name, blankLines: blank, ...result });
   await print(`${result.accepted === 1 ? '1 entry' : `${count(result.accepted)} entries`} accepted by '${name}'`);
   if (blank > 0) remark(`${plural(blank, 'blank line')} skipped`);
-}
-
-async function definitionOf(name: string, file: string): Promise<BufferDefinition | undefined> {
-  const { config } = await lazy.load().loadConfig(file);
-  return config.buffers.find((buffer) => buffer.name === name)?.definition as BufferDefinition | undefined;
 }
 
 export function addFlush(program: Command): void {

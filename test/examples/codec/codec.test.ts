@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Client } from '@temporalio/client';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
@@ -14,6 +16,7 @@ import { resolveEnvironment } from '../../../workers/config/environment';
 import { defineBuffer, defineConfig, defineTracker } from '../../../client';
 import { book, refuse, SECRET } from './activities';
 import { connectTemporal } from '../../../client/temporal-client';
+import { runCli } from '../../support/cli';
 import { eventually, Stack } from '../../support/stack';
 import { withTemporal } from '../../support/temporal';
 
@@ -111,6 +114,8 @@ describe('with it in the config', () => {
 
   test('the histories of a tracker, its pool, a buffer, its shard and a saga have nothing in clear', async () => {
     const tried: string[] = [];
+    const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-codec-'));
+    const file = path.join(folder, 'longwatch.config.js');
     const config = defineConfig({
       dataConverter: { payloadCodecs: [codecOf(`new:${NEW},old:${OLD}`)] },
       trackers: [
@@ -154,6 +159,15 @@ describe('with it in the config', () => {
         async () => (await longwatch.buffer('mails').dead.list()).length === 1,
       );
       expect(tried.join()).toContain(SECRET);
+      // From the command line too, with the config's own codec.
+      writeFileSync(
+        file,
+        `const { AesGcmCodec, keysFrom } = require(${JSON.stringify(require.resolve('../../../examples/codec/aes-gcm'))});
+         module.exports = { dataConverter: { payloadCodecs: [new AesGcmCodec(keysFrom('new:${NEW}'))] },
+           buffers: [{ name: 'mails', run: () => [] }] };`,
+      );
+      const pushed = await runCli(stack, 'push', 'mails', JSON.stringify({ to: SECRET }), '--config', file, '--wait');
+      expect(pushed).toMatchObject({ status: 0, err: '' });
 
       await withTemporal(stack.servers, async (plain) => {
         const payloadCodecs = config.dataConverter!.payloadCodecs;
@@ -182,6 +196,7 @@ describe('with it in the config', () => {
       });
     } finally {
       await longwatch.close();
+      rmSync(folder, { recursive: true });
     }
   });
 });

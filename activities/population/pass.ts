@@ -17,6 +17,7 @@ import { isOutage, type Database } from '../store/database';
 import { beginSweep } from '../store/claims';
 import { readJob, type JobRow } from '../store/jobs';
 import {
+  abandonTick,
   clearFailed,
   closeTick,
   findTick,
@@ -165,6 +166,12 @@ async function openTick(
   table: TableFacts,
 ): Promise<OpenTick | (TickRow & { ended: boolean }) | 'stopped'> {
   const open = await database.transaction((db) => openTickOf(db, job));
+  const key = table.key.map(({ name }) => name);
+  if (open?.key && open.key.join('\0') !== key.join('\0')) {
+    const why = `the table has another key than when the tick began (${key.join(', ')}); the tick ended where it was`;
+    await database.transaction((db) => abandonTick(db, job, why));
+    throw fenced(job);
+  }
   if (open) return withoutEnd(open);
   const ranges: TickRange[] =
     options.work.kind !== 'sweep'
@@ -179,7 +186,7 @@ async function openTick(
     // Older than what has ended, and forgotten: it was done.
     if (held.endedDue !== undefined && order.due <= held.endedDue) return unknownTick(order);
     if (held.state === 'stopped') return 'stopped';
-    await insertTick(db, job, left);
+    await insertTick(db, job, left, key);
     await insertRanges(db, job, token, ranges);
     if (options.kind === 'sweep') await beginSweep(db, job);
     else await clearFailed(db, job);

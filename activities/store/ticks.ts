@@ -28,6 +28,8 @@ export interface TickRow extends OpenTick {
   failed: number;
   band: Band | null;
   error: string | null;
+  /** The columns that it goes along; null: it was begun by the version before. */
+  key?: string[] | null;
   ended: boolean;
 }
 
@@ -45,7 +47,7 @@ const HOLD: Statement = {
          from longwatch.job where name = $1 and token = $2 for no key update`,
 };
 const COLUMNS = `(extract(epoch from due) * 1000)::float8 as due, request, elapsed, skipped, ms,
-                 rows::float8 as rows, failed::float8 as failed, band, error, ended_at is not null as ended`;
+                 rows::float8 as rows, failed::float8 as failed, band, error, key, ended_at is not null as ended`;
 const OPEN: Statement = {
   name: 'tick-open-one',
   text: `select ${COLUMNS} from longwatch.tick where job = $1 and ended_at is null`,
@@ -57,8 +59,8 @@ const FIND: Statement = {
 };
 const INSERT: Statement = {
   name: 'tick-insert',
-  text: `insert into longwatch.tick (job, due, request, elapsed, skipped)
-         values ($1, to_timestamp($2::float8 / 1000), $3, $4, $5)`,
+  text: `insert into longwatch.tick (job, due, request, elapsed, skipped, key)
+         values ($1, to_timestamp($2::float8 / 1000), $3, $4, $5, $6)`,
 };
 const INSERT_RANGES: Statement = {
   name: 'tick-insert-ranges',
@@ -183,8 +185,9 @@ export async function findTick(db: Queryable, job: string, order: TickOrder): Pr
   return toTick((await run<RawTick>(db, FIND, [job, order.due, order.request ?? null]))[0]);
 }
 
-export async function insertTick(db: Queryable, job: string, order: TickOrder): Promise<void> {
-  await run(db, INSERT, [job, order.due, order.request ?? null, order.elapsed, order.skipped]);
+/** @param key the columns that it goes along */
+export async function insertTick(db: Queryable, job: string, order: TickOrder, key: string[]): Promise<void> {
+  await run(db, INSERT, [job, order.due, order.request ?? null, order.elapsed, order.skipped, key]);
 }
 
 /** The parts of a new tick; those of the one before are gone. */
@@ -307,6 +310,7 @@ interface RawTick {
   failed: number;
   band: Band | null;
   error: string | null;
+  key: string[] | null;
   ended: boolean;
 }
 

@@ -7,6 +7,8 @@ alter table longwatch.job add column if not exists held_why text;
 
 -- One row of the table that was put off, for somebody held it locked: a part of its own, whose key is `upto`.
 alter table longwatch.tick_range add column if not exists alone boolean not null default false;
+-- The columns that its parts are cut along: of a table whose key has become another one meanwhile they say nothing.
+alter table longwatch.tick add column if not exists key text[];
 
 -- Rows that the open tick of a sweep has claimed, or that were claimed when it began: each is handed out once a tick. By hashes of the key
 -- (of two seeds), for a key that its own index has room for may be too large for another one. Without a reference to the job: looking at
@@ -28,4 +30,5 @@ drop table longwatch.swept;
 drop index longwatch.failed_row_key;
 alter table longwatch.failed_row add primary key (job, key);
 alter table longwatch.tick_range drop column alone;
+alter table longwatch.tick drop column key;
 alter table longwatch.job drop column earlier_schedules, drop column held_until, drop column held_why;

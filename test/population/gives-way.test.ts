@@ -259,6 +259,28 @@ describe('a row that fails is found and reported, and all others advance', () =>
   });
 });
 
+test('a tick ends where it was when its table has another key by then: its parts say nothing of the other one', async () => {
+  await stack.sql('create table rekeyed (id int primary key, other int not null, n int not null default 0)');
+  await stack.sql('insert into rekeyed select i, 1001 - i from generate_series(1, 1000) i');
+  await stack.sql(`create function rekeyed_f() returns trigger language plpgsql as $$ begin if new.id = 450 then raise serialization_failure; end if; return new; end $$`);
+  await stack.sql('create trigger t before update on rekeyed for each row execute function rekeyed_f()');
+  const config = regens({ name: 'rekeyed', chunk: 100 });
+  const node = stack.node(config);
+  await stack.open(node, config, 'rekeyed');
+  const due = Date.now();
+  const { result } = stack.begin(node, 'rekeyed', { due });
+  await eventually('it is on its way', async () => ((await sums('rekeyed'))[1] ?? 0) >= 400);
+  await node.drain();
+  await result;
+  await stack.sql('drop trigger t on rekeyed');
+  await stack.sql('alter table rekeyed drop constraint rekeyed_pkey, add primary key (other)');
+  const next = stack.node(config);
+  expect(await stack.pass(next, 'rekeyed', { due })).toMatchObject({ end: 'fenced' });
+  expect(await stack.pass(next, 'rekeyed', { due })).toMatchObject({ end: 'done', error: expect.stringContaining("another key") as string });
+  expect((await sums('rekeyed'))[2]).toBeUndefined();
+  expect(await stack.pass(next, 'rekeyed', { due: due + 1 })).toMatchObject({ end: 'done', rows: 1_000, error: undefined });
+}); // prettier-ignore
+
 test('a tick that was asked for by hand stays to be read, however few are kept', async () => {
   await make('kept_ticks', 5);
   const config = regens({ name: 'kept_ticks', keep: 1 });

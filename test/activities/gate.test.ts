@@ -84,16 +84,23 @@ async function nodeOf(name: string, pool: number, on = database): Promise<TestKe
   kit.shift.knowGateUntil(keeper.knownUntil);
   const busy = keeper as unknown as { turn(options: typeof OPTIONS): Promise<void> };
   const original = busy.turn.bind(keeper);
-  busy.turn = (options) => original(options).finally(() => ended.shift()?.());
+  let begun = 0;
+  busy.turn = (options) => {
+    begun++;
+    return original(options).finally(() => ended.shift()?.());
+  };
   return {
     keeper,
     shift: kit.shift,
     clock: kit.clock,
     async turn(afterMs = EVERY) {
       kit.clock.time += afterMs;
+      const before = begun;
       const end = new Promise<void>((resolve) => ended.push(resolve));
       keeper.tick(kit.clock.time, OPTIONS);
-      await end;
+      // Who has seen that somebody is asking need not look: the answer comes with the tracker's row, as below.
+      if (begun > before) await end;
+      else ended.pop();
       // `finally` of the tick comes after that of the turn.
       await new Promise((resolve) => setImmediate(resolve));
       const [row] = await stack.sql<{ open: boolean | null }>('select gate_open as open from longwatch.tracker');

@@ -1,6 +1,7 @@
 /** Helpers of the development stack's tests: folders, processes of a folder, a parent process that can be killed. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
@@ -22,6 +23,15 @@ export function runningFor(dir: string): string[] {
   return allPids()
     .map((pid) => commandLine(pid).join(' '))
     .filter((line) => line.includes(dir));
+}
+
+/** Whether a test can be another user: as root only, and where that user may run this Node and read this checkout. */
+export function canRunAs(uid: number): boolean {
+  if (process.getuid?.() !== 0) return false;
+  const script = "require('tsx/cjs'); require('./workers/dev/errors')";
+  const cwd = path.join(__dirname, '..', '..');
+  const env = { PATH: process.env.PATH, TMPDIR: os.tmpdir() };
+  return spawnSync(process.execPath, ['-e', script], { cwd, env, uid, gid: uid, stdio: 'ignore' }).status === 0;
 }
 
 export async function query(databaseUrl: string, sql: string): Promise<unknown[]> {

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:f
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { canRunAs } from './stack';
 import { TemporalNotFoundError } from '../../workers/dev/errors';
 import { cacheFolder, findTemporal, TEMPORAL_CLI_VERSION } from '../../workers/dev/temporal';
 
@@ -62,7 +63,7 @@ test('a download is found under the name that the SDK gives it', async () => {
 });
 
 // Another user is needed, so only root can try it.
-const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip;
+const describeAsRoot = canRunAs(54_321) ? describe : describe.skip;
 describeAsRoot('where the user has no place of his own', () => {
   test.each([
     ['no home', () => ({ HOME: at('nowhere') })],

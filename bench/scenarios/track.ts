@@ -81,7 +81,11 @@ async function track(bench: Bench, latencyMs: number): Promise<Reading[]> {
  * @throws when results were fetched and not written: the rate would be one of something else.
  */
 async function writtenRate(bench: Bench, watch: Watch, upstream: Upstream): Promise<number> {
-  const look = async () => ({ served: await upstream.served(), ...(await watch.nextWritten(0)) });
+  // The worker notes once a second what it has done: the note that there is may be of before.
+  const look = async () => {
+    const { at } = await watch.nextWritten(0);
+    return { served: await upstream.served(), ...(await watch.nextWritten(at)) };
+  };
   const before = await look();
   await watch.tracker.resume();
   await bench.sleep(WARM_UP_MS);

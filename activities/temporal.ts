@@ -42,12 +42,17 @@ const WORKFLOW_TYPES = ['tracker', 'pool', 'buffer', 'shard', 'job'];
 export type LastRun = { state: 'missing' } | { state: 'running' | 'forced'; runId: string };
 
 export class TemporalLink {
-  constructor(private readonly client: Client) {}
+  /** @param answerMs which run is the current one is answered within this, or it is an error: who asks has work that waits for it */
+  constructor(
+    private readonly client: Client,
+    private readonly answerMs = 5_000,
+  ) {}
 
   /** True when the run is the running one of its workflow; one that has ended is not, also where none has come after it. */
   async isCurrent(workflowId: string, runId: string): Promise<boolean> {
     try {
-      const { runId: newest, status } = await this.client.workflow.getHandle(workflowId).describe();
+      const describe = () => this.client.workflow.getHandle(workflowId).describe();
+      const { runId: newest, status } = await this.client.withDeadline(Date.now() + this.answerMs, describe);
       return newest === runId && GOING.includes(status.name);
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return false;

@@ -4,7 +4,7 @@
  */
 import { percentile } from '../activities/shift/lateness';
 import type { TrackerState } from '../workflows/tracker/contract';
-import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
+import { gateTermMs, withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
 import { readBuffers, type BufferSummary } from './buffer-status';
 import type { Connections } from './connections';
 import { readJobs, type JobSummary } from './job-status';
@@ -196,7 +196,7 @@ async function summarize(
 /** An answer that is older than three times what it should be says nothing any more; the shifts see it so too. */
 function gateOf({ gate }: TrackerOptions, { gate_open: open, gate_age_ms: ageMs }: TrackerRow): TrackerSummary['gate'] {
   if (gate === null) return null;
-  if (open === null || ageMs === null || ageMs > 3 * (gate.everyMs + gate.timeoutMs)) return 'unknown';
+  if (open === null || ageMs === null || ageMs > 3 * gateTermMs(gate)) return 'unknown';
   return open ? 'open' : 'closed';
 }
 

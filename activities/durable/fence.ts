@@ -120,33 +120,38 @@ const TAKE_WAIT_MS = 500;
  * only called when the holder is of another run (after a reset, a restart or continue-as-new), whose numbers say nothing. Waits for
  * half a second at most for who has the row locked (SQLSTATE 55P03).
  * @param clock is told the database's time
+ * @param inTurn runs what is asked of the database. What is asked of Temporal is not: whoever waits for that holds nobody up.
  */
 export async function takeFence(
   database: Database,
   claim: Claim,
   isCurrent: () => Promise<boolean>,
   clock?: Pick<Clock, 'now' | 'set'>,
+  inTurn: <T>(work: () => Promise<T>) => Promise<T> = (work) => work(),
 ): Promise<Held> {
   for (let tries = 0; tries < 3; tries++) {
-    const [holder] = await database.rows<{ run_id: string | null }>(HOLDER_RUN, [claim.tracker, claim.pool]);
+    const values = [claim.tracker, claim.pool];
+    const [holder] = await inTurn(() => database.rows<{ run_id: string | null }>(HOLDER_RUN, values));
     const other = holder?.run_id != null && holder.run_id !== claim.runId ? holder.run_id : null;
     if (other !== null && !(await isCurrent())) break;
-    const rows = await database.transaction(
-      async (db) => {
-        const askedAt = clock?.now() ?? 0;
-        const taken = await run<{ token: number; roster_version: number; taken_at: number }>(db, TAKE, [
-          claim.tracker,
-          claim.pool,
-          claim.runId,
-          claim.shift,
-          claim.attempt,
-          claim.node,
-          other,
-        ]);
-        if (taken[0]) clock?.set(taken[0].taken_at, askedAt);
-        return taken;
-      },
-      { lockTimeoutMs: TAKE_WAIT_MS },
+    const rows = await inTurn(() =>
+      database.transaction(
+        async (db) => {
+          const askedAt = clock?.now() ?? 0;
+          const taken = await run<{ token: number; roster_version: number; taken_at: number }>(db, TAKE, [
+            claim.tracker,
+            claim.pool,
+            claim.runId,
+            claim.shift,
+            claim.attempt,
+            claim.node,
+            other,
+          ]);
+          if (taken[0]) clock?.set(taken[0].taken_at, askedAt);
+          return taken;
+        },
+        { lockTimeoutMs: TAKE_WAIT_MS },
+      ),
     );
     if (rows[0]) return { token: rows[0].token, rosterVersion: rows[0].roster_version, takenAt: rows[0].taken_at };
     // No row: either ours is the older claim, or the holder changed in between and is looked at again.

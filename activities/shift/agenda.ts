@@ -198,13 +198,13 @@ export class Agenda {
     this.resetRound();
   }
 
-  /** The operation begins anew for all of its members (it was disabled): who has never run waits for base and window from now on. */
-  restart(now: number): void {
+  /** The operation begins anew for all of its members (it was disabled until `from`): who has never run waits for base and window from then on. */
+  restart(now: number, from: number): void {
     const members = this.waiting.numbers();
     for (let slot = this.ready.shift(); slot >= 0; slot = this.ready.shift()) members.push(slot);
     const never = members.filter((slot) => this.ran[slot] === 0);
     for (const slot of members) {
-      if (this.ran[slot] === 0) this.since[slot] = now;
+      if (this.ran[slot] === 0) this.since[slot] = Math.max(this.since[slot]!, from);
       this.wait(slot, this.planned(slot, never.length > this.schedule.concurrency));
     }
     this.resume(now);

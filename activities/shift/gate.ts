@@ -9,16 +9,16 @@
 import type { Logger } from 'pino';
 import { NOTIFY_CHANNEL } from '../../workflows/tracker/contract';
 import type { GateDefinition } from '../../workers/config/definition';
-import type { GateOptions } from '../../workflows/tracker/options';
+import { gateTermMs, type GateOptions } from '../../workflows/tracker/options';
 import { lockFence } from '../durable/fence';
 import { errorOf } from '../failures';
 import type { Database, Queryable } from '../store/database';
 import { claimGate, gateClaim, holdGate, notify, readGate, readTracker, releaseGate, setGate } from '../store/trackers';
-import { boundedHold, HoldError } from '../upstream/errors';
+import { readHold } from '../upstream/errors';
 import type { PoolShift } from './pool-shift';
 
 const FAILURES_TO_CLOSE = 3;
-/** An answer counts for so many times as long as the next one should take at most, and others ask after so many. */
+/** An answer counts for so many times as long as the next one should take at most (`gateTermMs`), and others ask after so many. */
 const UNKNOWN_AFTER = 3;
 const OLD_AFTER = 2;
 /** When the answer could not be written, and while another node asks. Milliseconds. */
@@ -65,7 +65,7 @@ export class GateKeeper {
   }
 
   private async turn(options: GateOptions): Promise<void> {
-    const term = options.everyMs + options.timeoutMs;
+    const term = gateTermMs(options);
     const shift = this.host.shifts().find((each) => each.claim.pool === 0 && !each.isOver);
     if (!shift || !this.looked) {
       const ageMs = await this.look(term);
@@ -115,7 +115,8 @@ export class GateKeeper {
     } catch (thrown) {
       const error = errorOf(thrown);
       this.host.onError(error);
-      if (error instanceof HoldError) return this.hold(boundedHold(error.afterMs), options, right);
+      const wish = readHold(error);
+      if (wish) return this.hold(wish.forMs, options, right);
       if (++this.failures >= FAILURES_TO_CLOSE) open = false;
     }
     if (open === undefined) {
@@ -125,7 +126,7 @@ export class GateKeeper {
       return;
     }
     if (right && 'shift' in right && right.shift.isOver) return;
-    const until = this.host.clock.now() + UNKNOWN_AFTER * (options.everyMs + options.timeoutMs);
+    const until = this.host.clock.now() + UNKNOWN_AFTER * gateTermMs(options);
     if (right === undefined) {
       this.know(open ? until : 0);
       return;
@@ -145,7 +146,7 @@ export class GateKeeper {
     const now = this.host.clock.now();
     this.askAfter = now + forMs;
     this.nextAt = Math.max(this.nextAt, Math.min(this.askAfter, now + options.everyMs));
-    if (this.knownUntil > now) this.know(this.askAfter + UNKNOWN_AFTER * (options.everyMs + options.timeoutMs));
+    if (this.knownUntil > now) this.know(this.askAfter + UNKNOWN_AFTER * gateTermMs(options));
     if (right === undefined) return;
     await this.write(right, (db) => holdGate(db, this.tracker, forMs)).catch((thrown: unknown) =>
       this.host.log.warn({ err: errorOf(thrown) }, 'the gate’s hold could not be written'),

@@ -43,6 +43,8 @@ const TAKE_AGAIN_MS = 250;
 const LOAD_PART = 500;
 /** How often an orphaned shift asks for a successor. Milliseconds. */
 const ORPHAN_WAKE_MS = 15_000;
+/** Temporal takes a wake within this, or it is asked again. Milliseconds. */
+const WAKE_MS = 5_000;
 /** A run that has timed out, or whose thread has not begun, is given up within this. Milliseconds. */
 const MARGIN_MS = 61_000;
 
@@ -117,12 +119,11 @@ export async function take(
   for (;;) {
     try {
       const isCurrent = () => temporal.isCurrent(poolWorkflowId(claim.tracker, claim.pool), claim.runId);
-      return await node.taking.run(async () => {
-        const tracker = await database.transaction((db) => readTracker(db, claim.tracker));
-        if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
-        patienceMs = tracker.options.patienceMs ?? DEFAULT_PATIENCE_MS;
-        return { tracker, held: await takeFence(database, claim, isCurrent, node.clock) };
-      });
+      const inTurn = <T>(work: () => Promise<T>) => node.taking.run(work);
+      const tracker = await inTurn(() => database.transaction((db) => readTracker(db, claim.tracker)));
+      if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
+      patienceMs = tracker.options.patienceMs ?? DEFAULT_PATIENCE_MS;
+      return { tracker, held: await takeFence(database, claim, isCurrent, node.clock, inTurn) };
     } catch (error) {
       if (!isPassing(error) || performance.now() - began > patienceMs) throw error;
       await new Promise((resolve) => setTimeout(resolve, TAKE_AGAIN_MS));
@@ -256,7 +257,9 @@ function watchForEnd(
     if (orphaned) {
       if (now - wokenAt < ORPHAN_WAKE_MS || !(await temporal.reachable())) return;
       wokenAt = now;
-      await temporal.wakePool(input.tracker, input.pool).catch(() => undefined);
+      // A server that swallows must not be waited for, or there is no further look.
+      const wake = () => temporal.wakePool(input.tracker, input.pool);
+      await temporal.within(new AbortController().signal, WAKE_MS, wake).catch(() => undefined);
     } else if (now >= until && (await temporal.reachable())) {
       windDown('elapsed', Infinity);
     }

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import type { OperationDefinition, RunContext } from '../../workers/config/definition';
 import { boundsOf, type OperationOptions } from '../../workflows/tracker/options';
 import { errorOf } from '../failures';
-import { boundedHold, HoldError } from '../upstream/errors';
+import { readHold } from '../upstream/errors';
 import { enterLane } from '../upstream/lane';
 import { Agenda, type Joining, type Schedule } from './agenda';
 import type { Clock } from './clock';
@@ -23,6 +23,9 @@ import { Run } from './run';
 
 /** A thread that has not begun an isolated run after this long never will: its config does not load. Milliseconds. */
 const THREAD_START_MS = 60_000;
+
+/** A node hears within this that members are to be asked anew: a run of before, told of no refetch, has ended by then and its time-out. Milliseconds. */
+const HEARD_MS = 2_000;
 
 /** One that gives way to another operation looks this often whether that one still lags. Milliseconds. */
 const YIELD_LOOK_MS = 100;
@@ -82,6 +85,8 @@ export class OperationLoop implements Starter {
   /** Whose requests these are where connections are shared. */
   private readonly lane: string;
   private warnedOfExpiry = false;
+  private warnedOfScope = false;
+  private warnedOfVersion = false;
   private readonly inFlight = new Set<Run>();
   private isolatedInFlight = 0;
   private frozen: Frozen | undefined;
@@ -102,6 +107,8 @@ export class OperationLoop implements Starter {
     readonly log: Logger,
     /** Shared by all pools of the node. */
     readonly lateness: Lateness,
+    /** Since when the tracker has the operation, or has it enabled, where that was after its start: a first run counts from then at the earliest. */
+    private beganAt: number | undefined,
   ) {
     this.agenda = new Agenda(scheduleOf(options));
     this.lane = `${this.tracker}/${name}`;
@@ -109,6 +116,7 @@ export class OperationLoop implements Starter {
     this.patience = new Patience(host.holds.health(this.tracker, name));
     this.frozen = this.frozenNow(host.clock.now());
     this.seat = host.ring.join(this);
+    this.warnOfVersion();
   }
 
   get tracker(): string {
@@ -138,7 +146,8 @@ export class OperationLoop implements Starter {
 
   /** Call `joined` when all of a moment have joined. */
   join(slot: number, joining: Joining, now: number, crowd: boolean): void {
-    this.agenda.join(slot, joining, now, crowd);
+    const addedAt = Math.max(joining.addedAt, this.beganAt ?? -Infinity);
+    this.agenda.join(slot, { ...joining, addedAt }, now, crowd);
   }
 
   joined(now: number): void {
@@ -160,11 +169,20 @@ export class OperationLoop implements Starter {
     this.host.ring.touch(this.seat);
   }
 
-  reconfigure(options: OperationOptions, now: number): void {
+  /** @param beganAt since when it has been declared or enabled, where that is known */
+  reconfigure(options: OperationOptions, beganAt: number | undefined, now: number): void {
+    const isNew = (options.version ?? 1) !== (this.options.version ?? 1);
     this.options = options;
+    // Whose code made them is not known any more.
+    if (isNew) this.forgetCached();
     this.agenda.reschedule(scheduleOf(options), now);
+    const anew = beganAt !== undefined && beganAt > (this.beganAt ?? -Infinity);
+    this.beganAt = beganAt ?? this.beganAt;
+    // Disabled and enabled again between two looks; else it is seen below.
+    if (anew && options.enabled && this.frozen !== 'disabled') this.agenda.restart(now, beganAt);
     this.host.ring.watch(this.seat);
     this.recheck(now);
+    this.warnOfVersion();
   }
 
   /** Something that may hold it back has changed: options, state, gate, a hold that was lifted. */
@@ -183,10 +201,7 @@ export class OperationLoop implements Starter {
 
   /** ETags and expiries of these members (of all) do not count any more; values stay until there are others. */
   askAnew(slots: readonly number[] | undefined, now: number): void {
-    if (slots === undefined) {
-      this.etags.length = 0;
-      this.expiresAt.length = 0;
-    }
+    if (slots === undefined) this.forgetCached();
     for (const slot of slots ?? []) {
       if (slot < this.etags.length) this.etags[slot] = undefined;
       if (slot < this.expiresAt.length) this.expiresAt[slot] = 0;
@@ -195,6 +210,19 @@ export class OperationLoop implements Starter {
     for (const run of this.inFlight) if (asked === undefined || asked.has(run.slot)) run.overtaken = true;
     this.agenda.askAnew(slots, now, this.options.concurrency);
     this.recheck(now);
+  }
+
+  private forgetCached(): void {
+    this.etags.length = 0;
+    this.expiresAt.length = 0;
+  }
+
+  /**
+   * Whether this worker's code is of the version that the tracker runs. Where it is not (a deployment that rolls, or was rolled back),
+   * ETags and expiries are neither used nor stored: values of one version are not taken for those of the other, in either direction.
+   */
+  get isOfVersion(): boolean {
+    return (this.definition.version ?? 1) === (this.options.version ?? 1);
   }
 
   /** Starts nothing more; the rest of the pool goes on (`wind-down.ts`). */
@@ -333,7 +361,7 @@ export class OperationLoop implements Starter {
       if (before !== 'lag') this.counts.skippedLag += this.agenda.passedOver(-Infinity, now);
       this.yieldedAt = now;
     }
-    if (before === 'disabled' && frozen !== 'disabled') this.agenda.restart(now);
+    if (before === 'disabled' && frozen !== 'disabled') this.agenda.restart(now, this.beganAt ?? now);
     else if (before !== undefined && frozen === undefined) this.agenda.resume(now);
   }
 
@@ -423,8 +451,8 @@ export class OperationLoop implements Starter {
         : Math.min(now + boundsOf(this.options).maxExpiryMs, this.host.clock.ofMachine(read.expiresAt));
     // It began before it was to be asked anew, or before this node had heard of that.
     const anew = run.overtaken || run.startedAt <= this.host.holds.askedAt(this.tracker, this.name, run.id);
-    // Not the last word: newer code must not take it for its own.
-    const passing = anew || (this.definition.version ?? 1) < (this.options.version ?? 1);
+    // Not the last word: code of another version must not take it for its own.
+    const passing = anew || !this.isOfVersion;
     const keptUntil = passing ? null : expiresAt;
     const etag = passing ? null : (read.etag ?? (read.json === null ? (this.etags[slot] ?? null) : null));
     this.results.succeed(slot, {
@@ -451,10 +479,12 @@ export class OperationLoop implements Starter {
     const now = this.host.clock.now();
     const { maxHoldMs, maxBackoffMs } = boundsOf(this.options);
     const alone = this.patience.failed(run.slot, error, this.options.everyMs, maxBackoffMs);
-    const holdMs = error instanceof HoldError ? boundedHold(error.afterMs, maxHoldMs) : alone > 0 ? alone : null;
+    const wish = readHold(error, maxHoldMs);
+    const holdMs = wish ? wish.forMs : alone > 0 ? alone : null;
     const heldUntil = holdMs === null ? null : now + holdMs;
-    if (error instanceof HoldError && error.scope !== 'member') {
-      const operation = error.scope === 'operation' ? this.name : undefined;
+    if (wish?.oddScope !== undefined) this.warnOfScope(wish.oddScope);
+    if (wish && wish.scope !== 'member') {
+      const operation = wish.scope === 'operation' ? this.name : undefined;
       this.host.holds.hold(this.tracker, operation, heldUntil!, { at: now, reason: errorText(error) });
     }
     this.counts.failed++;
@@ -479,9 +509,13 @@ export class OperationLoop implements Starter {
     return until ?? 0;
   }
 
-  /** Whether a stored ETag and expiry still count; a run that was under way when it was to be asked anew may have stored them again. */
+  /**
+   * Whether a stored ETag and expiry still count. A run that was under way when they were to be asked anew, or that began before its node
+   * had heard of it, may have stored them again; so what was fetched right after that is asked once more.
+   */
   isCurrent(id: string, fetchedAt: number): boolean {
-    return fetchedAt > this.host.holds.askedAt(this.tracker, this.name, id) + this.options.timeoutMs;
+    const askedAt = this.host.holds.askedAt(this.tracker, this.name, id);
+    return this.isOfVersion && (askedAt === 0 || fetchedAt > askedAt + this.options.timeoutMs + HEARD_MS);
   }
 
   /** What was told then does not hold any more: it was lifted by hand. */
@@ -511,6 +545,27 @@ export class OperationLoop implements Starter {
     this.log.warn(
       { id },
       'a run returned an expiresAt that is no time; its value is kept, and it runs again at its interval',
+    );
+  }
+
+  /** Once a shift, as above. */
+  private warnOfScope(scope: string): void {
+    if (this.warnedOfScope) return;
+    this.warnedOfScope = true;
+    this.log.warn(
+      { scope },
+      "a HoldError came with a scope that there is not; it holds the operation. Use 'member', 'operation' or 'tracker'",
+    );
+  }
+
+  /** Once a shift: it costs every 304 until one of the two is mended. */
+  private warnOfVersion(): void {
+    if (this.isOfVersion || this.warnedOfVersion) return;
+    this.warnedOfVersion = true;
+    this.log.warn(
+      { code: this.definition.version ?? 1, declared: this.options.version ?? 1 },
+      "this worker's code is of another version than the tracker runs: ETags and expiries are not used here " +
+        `until both are the same (longwatch start ${this.tracker} --update)`,
     );
   }
 

@@ -57,6 +57,8 @@ export class PoolShift implements OperationShift {
   private still = false;
   /** Operations that this worker's config does not have; each is told of once. */
   private readonly unknown = new Set<string>();
+  /** Since when operations run, by the database's clock and by ours: read once, for the difference between the two may change. */
+  private readonly begun = new Map<string, { stored: number; ours: number }>();
   private broken = false;
   private refusedAt: number | undefined;
   private refusals = 0;
@@ -181,11 +183,12 @@ export class PoolShift implements OperationShift {
     }
     const now = this.setup.host.clock.now();
     for (const [name, options] of Object.entries(tracker.options.operations)) {
-      this.loops.get(name)?.reconfigure(options, now);
+      this.loops.get(name)?.reconfigure(options, this.beganAt(name), now);
     }
     // One that the definition has no more: what runs ends and is written, nothing is started, and the next shift does not know it.
     for (const [name, loop] of this.loops) {
-      if (!Object.hasOwn(tracker.options.operations, name)) loop.reconfigure({ ...loop.options, enabled: false }, now);
+      if (!Object.hasOwn(tracker.options.operations, name))
+        loop.reconfigure({ ...loop.options, enabled: false }, undefined, now);
     }
     this.makeLoops(freshness);
   }
@@ -282,14 +285,30 @@ export class PoolShift implements OperationShift {
       }
       if (this.loops.has(name)) continue;
       const lateness = this.setup.latenessOf(claim.tracker, name);
-      const loop = new OperationLoop(this, name, code, options, host, log.child({ operation: name }), lateness);
+      // A row of before there was such a note: a shift that runs learns of the operation right now.
+      const beganAt = this.beganAt(name) ?? (this.members.size > 0 ? now : undefined);
+      const own = log.child({ operation: name });
+      const loop = new OperationLoop(this, name, code, options, host, own, lateness, beganAt);
       this.loops.set(name, loop);
       const joining: Admitted[] = [];
       this.members.forEach((slot) => {
-        joining.push({ slot, addedAt: now, freshness: known.get(this.members.key(slot)) ?? [] });
+        const addedAt = host.clock.fromStore(this.members.addedAt(slot));
+        joining.push({ slot, addedAt, freshness: known.get(this.members.key(slot)) ?? [] });
       });
       this.admit(loop, joining, now);
     }
+  }
+
+  /** Since when the tracker has the operation, or has it enabled; undefined: since its start. */
+  private beganAt(operation: string): number | undefined {
+    const { since } = this.tracker;
+    if (!since || !Object.hasOwn(since, operation)) return undefined;
+    const stored = since[operation]!;
+    const known = this.begun.get(operation);
+    if (known?.stored === stored) return known.ours;
+    const ours = this.setup.host.clock.fromStore(stored);
+    this.begun.set(operation, { stored, ours });
+    return ours;
   }
 
   private byMember(freshness: FreshnessRow[]): Map<number, FreshnessRow[]> {

@@ -8,7 +8,7 @@
  */
 import type { Clock } from './clock';
 import { DueHeap } from './due-heap';
-import { Places, type Group } from './places';
+import { Places, type Place as PlaceOf } from './places';
 
 /** A turn ends after so many starts, or so many milliseconds. */
 const TURN_RUNS = 500;
@@ -16,7 +16,8 @@ const TURN_MS = 10;
 /** The places are shared anew this often, milliseconds. */
 const SHARE_MS = 1_000;
 
-export type Place = Group<Seat>;
+/** What a loop holds of its operation's places. */
+export type Place = PlaceOf<Seat>;
 
 /** What the ring needs of a loop. */
 export interface Starter {
@@ -44,15 +45,17 @@ export interface Starter {
 
 /** A loop's place in the ring. */
 export class Seat {
-  queued = false;
   left = false;
+  place: Place;
 
   constructor(
     readonly loop: Starter,
     readonly number: number,
-    public group: Place,
     public isolated: boolean,
-  ) {}
+    places: Places<Seat>,
+  ) {
+    this.place = places.join(keyOf(loop), this);
+  }
 }
 
 export interface RingOptions {
@@ -88,7 +91,7 @@ export class Ring {
 
   join(loop: Starter): Seat {
     const number = this.unused.pop() ?? this.seats.size;
-    const seat = new Seat(loop, number, this.placesOf(loop.isolated).join(keyOf(loop)), loop.isolated);
+    const seat = new Seat(loop, number, loop.isolated, this.placesOf(loop.isolated));
     this.seats.set(number, seat);
     this.sharedAt = -Infinity;
     this.touch(seat);
@@ -100,7 +103,7 @@ export class Ring {
     if (seat.left) return;
     seat.left = true;
     this.wakes.remove(seat.number);
-    this.placesOf(seat.isolated).leave(seat.group);
+    this.placesOf(seat.isolated).leave(seat.place);
     this.sharedAt = -Infinity;
     this.reuse(seat);
   }
@@ -116,9 +119,8 @@ export class Ring {
     const at = loop.wakeAt;
     if (at === Infinity) this.wakes.remove(number);
     else this.wakes.set(number, at);
-    if (seat.queued || !loop.isReady) return;
-    seat.queued = true;
-    this.placesOf(seat.isolated).queue(seat.group, seat);
+    if (!loop.isReady) return;
+    this.placesOf(seat.isolated).queue(seat.place);
     this.ask();
   }
 
@@ -201,14 +203,13 @@ export class Ring {
     for (let runs = 0; runs < TURN_RUNS; runs++) {
       const now = this.clock.now();
       if (runs > 0 && now - began >= TURN_MS) return true;
-      const next = places.next();
-      if (!next) return false;
-      const { group, seat } = next;
-      // It has left, or gone over to the threads or back, while it stood in line.
-      if (seat.left || seat.group !== group) continue;
-      seat.queued = false;
+      const place = places.next();
+      if (!place) return false;
+      const { seat } = place;
+      // It has left, or gone over to the threads or back, while it stood in line; or it was served from its other line.
+      if (seat.left || seat.place !== place || !seat.loop.isReady) continue;
       try {
-        seat.loop.startOne(now, group);
+        seat.loop.startOne(now, place);
         this.touch(seat);
       } catch (thrown) {
         this.broken(seat, thrown);
@@ -219,15 +220,12 @@ export class Ring {
 
   private shareAnew(now: number): void {
     this.sharedAt = now;
-    for (const [places, isolated] of [
-      [this.runs, false],
-      [this.threads, true],
-    ] as const) {
-      places.share((add) => {
-        for (const seat of this.seats.values()) {
-          if (!seat.left && seat.isolated === isolated) add(seat.group, seat.loop.mostPlaces);
-        }
-      });
+    for (const places of [this.runs, this.threads]) {
+      places.share(({ seat }) => seat.loop.mostPlaces);
+    }
+    // Whose part has grown stands in the wrong line.
+    for (const seat of this.seats.values()) {
+      if (!seat.left && seat.loop.isReady) this.placesOf(seat.isolated).queue(seat.place);
     }
   }
 
@@ -237,10 +235,9 @@ export class Ring {
 
   /** `isolate` was changed while it runs. Runs that are under way keep their places. */
   private move(seat: Seat): void {
-    this.placesOf(seat.isolated).leave(seat.group);
+    this.placesOf(seat.isolated).leave(seat.place);
     seat.isolated = seat.loop.isolated;
-    seat.group = this.placesOf(seat.isolated).join(keyOf(seat.loop));
-    seat.queued = false;
+    seat.place = this.placesOf(seat.isolated).join(keyOf(seat.loop), seat);
     this.sharedAt = -Infinity;
   }
 

@@ -33,7 +33,7 @@ export class Run implements RunContext {
     return this.loop.name;
   }
   get etag(): string | undefined {
-    return this.settled ? undefined : this.loop.etags[this.slot];
+    return this.settled || !this.loop.isOfVersion ? undefined : this.loop.etags[this.slot];
   }
   get fetchedAt(): number | undefined {
     return this.settled ? undefined : this.loop.fetchedAt[this.slot];

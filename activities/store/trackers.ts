@@ -16,11 +16,13 @@ export interface TrackerRow {
   options: TrackerOptions;
   /** Null: not known yet, which is closed. */
   gateOpen: boolean | null;
+  /** Since when an operation has been declared or enabled, where that was after the tracker's start: epoch milliseconds of the database. */
+  since?: Record<string, number>;
   /** The last command that has changed state or options. */
   command?: string | null;
 }
 
-const COLUMNS = 'name, state, pools, version::float8 as version, options, changes, gate_open, command';
+const COLUMNS = 'name, state, pools, version::float8 as version, options, changes, since, gate_open, command';
 
 const SELECT: Statement = {
   name: 'tracker-select',
@@ -46,13 +48,17 @@ const SET_STATE: Statement = {
   name: 'tracker-set-state',
   text: `update longwatch.tracker set state = $2, version = version + 1 where name = $1`,
 };
+/** $3: operations that begin now; $4: those that there are. A first run counts from then on, whichever shift it is that runs it. */
+const SINCE = `coalesce((
+  select jsonb_object_agg(o, case when o = any($3::text[]) then to_jsonb(extract(epoch from clock_timestamp()) * 1000) else since -> o end)
+  from unnest($4::text[]) as o where o = any($3::text[]) or since ? o), '{}')`;
 const SET_OPTIONS: Statement = {
   name: 'tracker-set-options',
-  text: `update longwatch.tracker set options = $2, version = version + 1 where name = $1`,
+  text: `update longwatch.tracker set options = $2, since = ${SINCE}, version = version + 1 where name = $1`,
 };
 const SET_CHANGES: Statement = {
   name: 'tracker-set-changes',
-  text: `update longwatch.tracker set changes = $2, version = version + 1 where name = $1`,
+  text: `update longwatch.tracker set changes = $2, since = ${SINCE}, version = version + 1 where name = $1`,
 };
 /** Not a new version: shifts learn of the layout by their pools' roster versions. */
 const SET_POOLS: Statement = {
@@ -105,6 +111,7 @@ interface RawRow {
   version: number;
   options: TrackerOptions;
   changes: Record<string, OptionChange['value']>;
+  since: Record<string, number>;
   gate_open: boolean | null;
   command: string | null;
 }
@@ -127,6 +134,7 @@ export async function readTracker(
       version: raw.version,
       options: withChanges(raw.options, raw.changes),
       gateOpen: raw.gate_open,
+      since: raw.since,
       command: raw.command,
     }
   );
@@ -152,7 +160,7 @@ export async function setState(db: Queryable, name: string, state: TrackerState)
 export async function storeOptions(db: Queryable, name: string, options: TrackerOptions): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
   if (!raw || sameJson(raw.options, options)) return false;
-  await run(db, SET_OPTIONS, [name, JSON.stringify(options)]);
+  await run(db, SET_OPTIONS, [name, JSON.stringify(options), ...beginnings(raw, options, raw.changes)]);
   const renewed = Object.entries(options.operations)
     .filter(([operation, { version }]) => {
       const before = raw.options.operations[operation];
@@ -173,8 +181,16 @@ export async function storeChanges(db: Queryable, name: string, changes: OptionC
     else next[path] = value;
   }
   if (sameJson(next, raw.changes)) return false;
-  await run(db, SET_CHANGES, [name, JSON.stringify(next)]);
+  await run(db, SET_CHANGES, [name, JSON.stringify(next), ...beginnings(raw, raw.options, next)]);
   return true;
+}
+
+/** Which operations begin with these options and changes, that were not declared before or not enabled; and all that there are. */
+function beginnings(before: RawRow, options: TrackerOptions, changes: RawRow['changes']): [string[], string[]] {
+  const was = withChanges(before.options, before.changes).operations;
+  const is = withChanges(options, changes).operations;
+  const begins = Object.entries(is).filter(([name, { enabled }]) => enabled && !was[name]?.enabled);
+  return [begins.map(([name]) => name), Object.keys(is)];
 }
 
 export async function setPools(db: Queryable, name: string, pools: number): Promise<void> {

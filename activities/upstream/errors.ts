@@ -19,6 +19,10 @@ export function boundedHold(afterMs: unknown, maxMs = MAX_HOLD_MS): number {
   return Math.round(Math.min(given, Math.max(0, maxMs), LONGEST_HOLD_MS));
 }
 
+/** What is held: this operation for this member, this operation for every member, every operation of the tracker. */
+export type HoldScope = 'member' | 'operation' | 'tracker';
+const SCOPES: readonly unknown[] = ['member', 'operation', 'tracker'] satisfies HoldScope[];
+
 /** Marks a hold across copies of this package: a config that is loaded from its source may bring a second one. */
 const HOLD = Symbol.for('longwatch.HoldError');
 
@@ -31,20 +35,52 @@ const HOLD = Symbol.for('longwatch.HoldError');
  */
 export class HoldError extends Error {
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return typeof value === 'object' && value !== null && HOLD in value;
+    try {
+      return typeof value === 'object' && value !== null && HOLD in value;
+    } catch {
+      // A proxy that does not say.
+      return false;
+    }
   }
   readonly [HOLD] = true;
   override readonly name = 'HoldError';
-  readonly scope: 'member' | 'operation' | 'tracker';
+  readonly scope: HoldScope;
   /** How long from now, milliseconds: from 0 to a week. Who obeys it may have a shorter bound: an operation's `maxHold`. */
   readonly afterMs: number;
-  constructor(
-    message: string,
-    options: { afterMs: number; scope?: 'member' | 'operation' | 'tracker'; cause?: unknown },
-  ) {
+  constructor(message: string, options: { afterMs: number; scope?: HoldScope; cause?: unknown }) {
     super(message, { cause: options.cause });
     this.afterMs = boundedHold(options.afterMs, LONGEST_HOLD_MS);
     this.scope = options.scope ?? 'operation';
+  }
+}
+
+/** What a HoldError asks for, read. */
+export interface HoldWish {
+  forMs: number;
+  scope: HoldScope;
+  /** What it said in place of a scope that there is. */
+  oddScope?: string;
+}
+
+/**
+ * Reads a HoldError, or what looks like one: from another copy of this package, or from code without types. A scope that there is not means
+ * the operation: a word that nobody knows holds neither the whole tracker nor, for a limit of all, only one member.
+ * @returns undefined: it is no hold
+ */
+export function readHold(error: unknown, maxMs = MAX_HOLD_MS): HoldWish | undefined {
+  if (!(error instanceof HoldError)) return undefined;
+  const [afterMs, scope] = [partOf(error, 'afterMs'), partOf(error, 'scope')];
+  const forMs = boundedHold(afterMs, maxMs);
+  if (SCOPES.includes(scope)) return { forMs, scope: scope as HoldScope };
+  return { forMs, scope: 'operation', oddScope: typeof scope === 'string' ? scope : typeof scope };
+}
+
+function partOf(error: HoldError, part: 'afterMs' | 'scope'): unknown {
+  try {
+    return error[part];
+  } catch {
+    // A getter that throws says nothing.
+    return undefined;
   }
 }
 

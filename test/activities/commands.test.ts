@@ -10,6 +10,7 @@ import {
 import { Database } from '../../activities/store/database';
 import { defineTracker } from '../../client';
 import type { CommandMark } from '../../workflows/tracker/contract';
+import type { OperationOptions, OptionChange, TrackerOptions } from '../../workflows/tracker/options';
 import { Stack } from '../support/stack';
 import { rowOf } from './shift-kit';
 
@@ -143,5 +144,63 @@ describe('an opening', () => {
     await set('stopped', 'first', 'stop');
     expect(await open('second', OTHER)).toMatchObject({ state: 'running' });
     expect(await now()).toMatchObject({ state: 'running', pool_size: 77 });
+  });
+});
+
+describe('since when an operation runs is noted where it begins after the tracker’s start, by the database’s clock', () => {
+  const withOperations = (names: string[], over: Partial<OperationOptions> = {}): TrackerOptions => {
+    const look = { ...OPTIONS.operations.look!, ...over };
+    return { ...OPTIONS, operations: Object.fromEntries(names.map((name) => [name, look])) };
+  };
+  const read = async () => {
+    const [row] = await stack.sql<{ since: Record<string, number>; now: number }>(
+      `select since, (extract(epoch from clock_timestamp()) * 1000)::float8 as now from longwatch.tracker`,
+    );
+    return row!;
+  };
+  const declare = (options: TrackerOptions) => declareOptions(database, { tracker: 't', options });
+  const setTo = (path: string, value: OptionChange['value']) =>
+    setOptions(database, { tracker: 't', changes: [{ path, value }] });
+
+  test('declared: it has a time, what was there before has none, and what is gone loses it', async () => {
+    await open('opened', withOperations(['look']));
+    expect((await read()).since).toEqual({});
+    const before = (await read()).now;
+    await declare(withOperations(['look', 'scan', 'constructor'], { enabled: true }));
+    const { since, now: after } = await read();
+    expect(Object.keys(since).sort()).toEqual(['constructor', 'scan']);
+    for (const at of Object.values(since)) {
+      expect(at).toBeGreaterThanOrEqual(before);
+      expect(at).toBeLessThanOrEqual(after);
+    }
+    // Other options, and the same once more, leave it as it is.
+    await declare(withOperations(['look', 'scan', 'constructor'], { everyMs: 7_000 }));
+    await setTo('operations.scan.everyMs', 9_000);
+    expect((await read()).since).toEqual(since);
+    await declare(withOperations(['look', 'scan']));
+    expect((await read()).since).toEqual({ scan: since.scan });
+    await declare(withOperations(['look']));
+    await declare(withOperations(['look', 'scan']));
+    expect((await read()).since.scan).toBeGreaterThan(since.scan!);
+  });
+
+  test('enabled: by the definition or by hand, over which the definition says nothing', async () => {
+    await open('opened', withOperations(['look'], { enabled: false }));
+    await setTo('operations.look.enabled', true);
+    const first = (await read()).since.look!;
+    expect(first).toBeGreaterThan(0);
+    // It runs already.
+    await declare(withOperations(['look'], { enabled: true }));
+    expect((await read()).since.look).toBe(first);
+    await setTo('operations.look.enabled', false);
+    expect((await read()).since.look).toBe(first);
+    await setTo('operations.look.enabled', null);
+    expect((await read()).since.look).toBeGreaterThan(first);
+  });
+
+  test('a new root that brings an operation along', async () => {
+    await open('opened', withOperations(['look']));
+    await open('again', withOperations(['look', 'scan']));
+    expect(Object.keys((await read()).since)).toEqual(['scan']);
   });
 });

@@ -9,7 +9,7 @@ import { HoldError } from '../../client';
 import { Stack } from '../support/stack';
 import { log, rowOf, shiftOf } from './shift-kit';
 
-const EVERY = 1_000;
+const EVERY = 1_500;
 const OPTIONS = { everyMs: EVERY, timeoutMs: 500 };
 const TERM = EVERY + 500;
 
@@ -50,7 +50,7 @@ interface TestKeeper {
   shift: PoolShift;
   clock: { time: number };
   /** Lets a turn come, so much later, and waits for its end. */
-  turn(afterMs?: number): Promise<void>;
+  turn(afterMs?: number, options?: typeof OPTIONS): Promise<void>;
   /** What its shift believes. */
   isOpen(): boolean;
 }
@@ -93,11 +93,11 @@ async function nodeOf(name: string, pool: number, on = database): Promise<TestKe
     keeper,
     shift: kit.shift,
     clock: kit.clock,
-    async turn(afterMs = EVERY) {
+    async turn(afterMs = EVERY, options = OPTIONS) {
       kit.clock.time += afterMs;
       const before = begun;
       const end = new Promise<void>((resolve) => ended.push(resolve));
-      keeper.tick(kit.clock.time, OPTIONS);
+      keeper.tick(kit.clock.time, options);
       // Who has seen that somebody is asking need not look: the answer comes with the tracker's row, as below.
       if (begun > before) await end;
       else ended.pop();
@@ -249,4 +249,30 @@ test('while the database is away a node goes by what it hears itself', async () 
   await lonely.turn(4 * TERM);
   expect(lonely.isOpen()).toBe(false);
   await away.close();
+});
+
+test('a gate that is asked all the time is not closed by a hiccup: its answer counts for six seconds', async () => {
+  const quick = { everyMs: 100, timeoutMs: 100 };
+  const longwatch = await stack.connect();
+  await stack.sql(`update longwatch.tracker set options = jsonb_set(options, '{gate}', $1)`, [JSON.stringify(quick)]);
+  const zero = await nodeOf('zero', 0);
+  const other = await nodeOf('other', 1);
+  await zero.turn(EVERY, quick);
+  await other.turn(EVERY, quick);
+  for (const one of [zero, other]) {
+    one.clock.time += 5_800;
+    expect(one.isOpen()).toBe(true);
+    one.clock.time += 300;
+    expect(one.isOpen()).toBe(false);
+  }
+  // Nor does anybody ask in its place before four, and what people see is the same.
+  await age(3_900);
+  await other.turn(EVERY, quick);
+  expect(asked).toEqual(['zero']);
+  await age(5_800);
+  expect((await longwatch.tracker('t').status()).gate).toBe('open');
+  await age(6_100);
+  expect((await longwatch.tracker('t').status()).gate).toBe('unknown');
+  await other.turn(EVERY, quick);
+  expect(asked).toEqual(['zero', 'other']);
 });

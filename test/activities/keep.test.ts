@@ -74,12 +74,16 @@ afterEach(async () => {
 
 let shifts = 0;
 /** One execution of the activity; the run is of this file, so nobody is asked whether it is the current one. */
-function shift(pool: number, heartbeatTimeoutMs = 5_000): { result: Promise<ShiftResult>; settled: () => boolean } {
+function shift(
+  pool: number,
+  heartbeatTimeoutMs = 5_000,
+  isCurrent: () => Promise<boolean> = () => Promise.resolve(true),
+): { result: Promise<ShiftResult>; settled: () => boolean } {
   const environment = new MockActivityEnvironment({
     heartbeatTimeoutMs,
     workflowExecution: { workflowId: `pool/t/${pool}`, runId: 'run' },
   });
-  const temporal = { reachable: () => Promise.resolve(true), isCurrent: () => Promise.resolve(true) };
+  const temporal = { reachable: () => Promise.resolve(true), isCurrent };
   const deps = { node, database, temporal: temporal as unknown as TemporalLink, log };
   const input: ShiftInput = { tracker: 't', pool, shift: ++shifts, durationMs: 600_000 };
   let settled = false;
@@ -210,4 +214,21 @@ test('TR-H8: pools that come over are loaded two at a time, and the flush does n
   expect(most).toBeLessThanOrEqual(2);
   expect(many.some(({ settled }) => settled())).toBe(false);
   expect(one.settled()).toBe(false);
+});
+
+test('Temporal that does not answer which run is the current one keeps no other pool from being taken', async () => {
+  await stack.sql('update longwatch.tracker set pools = 4');
+  // Held by other runs: Temporal is asked.
+  await stack.sql(`insert into longwatch.pool (tracker, pool, token, run_id, shift, attempt)
+                   select 't', p, 1, 'another run', 1, 1 from unnest('{0,2,3}'::int[]) p`);
+  let asked = 0;
+  const answers: (() => void)[] = [];
+  const swallows = () => new Promise<boolean>((resolve) => (asked++, answers.push(() => resolve(true))));
+  const held = [0, 2, 3].map((pool) => shift(pool, 5_000, swallows));
+  await eventually('all of them are asked for', () => asked === 3);
+  shift(1);
+  await written('one');
+  expect(held.some(({ settled }) => settled())).toBe(false);
+  answers.forEach((answer) => answer());
+  await written('zero');
 });

@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { startPatrol } from '../../activities/patrol';
 import { Database } from '../../activities/store/database';
 import { TemporalLink } from '../../activities/temporal';
+import { Proxy } from '../support/proxy';
 import { eventually, Stack } from '../support/stack';
 
 const log = pino({ level: 'silent' });
@@ -100,4 +101,20 @@ test('a run that was ended by force is not the current one, though none has come
   await handle.terminate();
   expect(await link.isCurrent('pool/t/9', handle.firstExecutionRunId)).toBe(false);
   expect(await link.isCurrent('pool/t/10', handle.firstExecutionRunId)).toBe(false);
+});
+
+test('a server that swallows is not waited for: which run is the current one is answered in time, or it is an error', async () => {
+  const proxy = await Proxy.start(`http://${stack.servers.temporalAddress}`);
+  const through = await Connection.connect({ address: new URL(proxy.url).host });
+  try {
+    const link = new TemporalLink(new Client({ connection: through }), 300);
+    expect(await link.isCurrent('pool/t/11', 'none')).toBe(false);
+    proxy.swallow();
+    const began = performance.now();
+    await expect(link.isCurrent('pool/t/11', 'none')).rejects.toThrow();
+    expect(performance.now() - began).toBeLessThan(5_000);
+  } finally {
+    proxy.close();
+    await through.close();
+  }
 });

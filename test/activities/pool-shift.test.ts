@@ -2,7 +2,10 @@
 /** One pool's shift in memory: runs, failures, holds, backpressure, gate and pause, newcomers and leavers, in simulated time. */
 import { defineTracker, HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
 import type { Taken } from '../../activities/shift/pending';
-import { freshness, member, shiftOf, T0 } from './shift-kit';
+import { packThrown, unpackThrown } from '../../activities/shift/thrown';
+import { freshness, member, rowOf, shiftOf, T0 } from './shift-kit';
+
+const HOLD = Symbol.for('longwatch.HoldError');
 
 type Code = (context: RunContext) => Promise<RunResult> | RunResult;
 
@@ -588,4 +591,176 @@ test('T3: a pool’s opening spreads over base and window; the first offline che
   expect(first.filter((at) => at < 550).length).toBeGreaterThan(30);
   expect(first.filter((at) => at >= 550).length).toBeGreaterThan(30);
   expect(starts.some(({ operation }) => operation === 'offline')).toBe(false);
+});
+
+describe('an operation that begins while the tracker runs', () => {
+  const two = (enabled: boolean) => ({
+    look: { every: '1m', run: () => ({ value: 1 }) },
+    late: { every: '10m', enabled, stagger: { base: '1h', window: '2m' }, run: () => ({ value: 1 }) },
+  });
+  const HOUR = 3_600_000;
+  const known = Array.from({ length: 200 }, (_, i) => member(`m${i}`, { addedAt: T0 - 24 * HOUR }));
+
+  test.each(['declared', 'enabled'])(
+    '%s: its stagger counts from then, in that shift and in those that follow',
+    async (how) => {
+      const starts: number[] = [];
+      const definition = defineTracker({ name: 't', operations: two(true) });
+      definition.operations.late!.run = () => (starts.push(kit.clock.time - T0), { value: 1 });
+      const { options } = rowOf(definition);
+      const { look, late } = options.operations as Record<'look' | 'late', (typeof options.operations)[string]>;
+      const operations: typeof options.operations =
+        how === 'declared' ? { look } : { look, late: { ...late, enabled: false } };
+      const before = { ...options, operations };
+      const kit = shiftOf(definition, { options: before });
+      kit.shift.loadAll(known, []);
+      await kit.pass(100);
+      const row = { ...kit.tracker, version: 2, options, since: { late: T0 + 100 } };
+      kit.shift.follow(row);
+      await kit.pass(5_000);
+      kit.shift.close();
+      expect(starts).toEqual([]);
+      // A later shift, on the same node, that knows of it from the row alone.
+      const next = shiftOf(definition, { beside: kit, token: 2, options, since: row.since });
+      next.shift.loadAll(known, []);
+      await next.pass(60_000);
+      expect(starts).toEqual([]);
+      kit.clock.time = T0 + HOUR + 90;
+      await next.pass(130_000);
+      expect(starts).toHaveLength(200);
+      expect(Math.min(...starts)).toBeGreaterThanOrEqual(HOUR + 100);
+      // Over its window, not over a minute.
+      expect(starts.filter((at) => at > HOUR + 80_000).length).toBeGreaterThan(30);
+    },
+  );
+
+  test('disabled and enabled again between two looks, it begins anew; the same row again, or a clock put right, changes nothing', async () => {
+    const definition = defineTracker({ name: 't', operations: two(true) });
+    const kit = shiftOf(definition, { since: { late: T0 } });
+    kit.shift.loadAll(known, []);
+    const { agenda } = kit.shift.loops.get('late')!;
+    const first = agenda.nextDue;
+    kit.shift.follow({ ...kit.tracker, version: 2, since: { late: T0 } });
+    kit.clock.fromStore = (ms) => ms + 60_000;
+    kit.shift.follow({ ...kit.tracker, version: 3, since: { late: T0 } });
+    expect(agenda.nextDue).toBe(first);
+    kit.clock.fromStore = (ms) => ms;
+    kit.shift.follow({ ...kit.tracker, version: 4, since: { late: T0 + HOUR } });
+    expect(agenda.nextDue).toBe(first + HOUR);
+  });
+
+  test('one with a name that every object has is not taken for known', () => {
+    const definition = defineTracker({
+      name: 't',
+      operations: { constructor: { every: '1m', run: () => ({ value: 1 }) } },
+    });
+    const kit = shiftOf(definition, { since: {} });
+    kit.shift.loadAll(known, []);
+    expect(kit.shift.loops.get('constructor')!.agenda.nextDue).toBeGreaterThan(0);
+  });
+});
+
+describe('code of another version than the one that is declared', () => {
+  const asked: (string | undefined)[] = [];
+  const coded = (version: number) =>
+    defineTracker({
+      name: 't',
+      operations: {
+        look: {
+          every: '1m',
+          maxExpiry: '30d',
+          version,
+          run: ({ etag }) => (asked.push(etag), { value: version, etag: `by ${version}`, expiresAt: T0 + 86_400_000 }),
+        },
+      },
+    });
+  const one = member('one', { addedAt: T0 - 1_000 });
+  const cached = freshness(one, { fetchedAt: T0 - 120_000, expiresAt: T0 + 86_400_000, etag: 'of before' });
+  beforeEach(() => (asked.length = 0));
+
+  test.each([
+    [2, 1],
+    [1, 2],
+  ])(
+    'version %d where %d is declared: neither uses ETags and expiries, nor leaves any, and asks at its interval',
+    async (code, declared) => {
+      const kit = shiftOf(coded(code), { options: rowOf(coded(declared)).options });
+      kit.shift.loadAll([one], [cached]);
+      await kit.pass(500);
+      expect(asked).toEqual([undefined]);
+      const [taken] = [...kit.shift.harvest().values()] as [Taken];
+      expect([...taken.successes.values()]).toMatchObject([{ json: String(code), etag: null, expiresAt: null }]);
+      // What it was told itself it obeys: no more requests than otherwise.
+      await kit.pass(65_000);
+      expect(asked).toEqual([undefined]);
+    },
+  );
+
+  test('when its own version is declared it begins to use them, without those of before', async () => {
+    const kit = shiftOf(coded(2), { options: rowOf(coded(1)).options });
+    kit.shift.loadAll([one], [cached]);
+    const look = kit.shift.loops.get('look')!;
+    const again = async (declared?: number): Promise<void> => {
+      if (declared !== undefined) {
+        const { options } = rowOf(coded(declared));
+        kit.shift.follow({ ...kit.tracker, version: kit.shift.trackerVersion + 1, options });
+      }
+      look.agenda.askAnew(undefined, kit.clock.time, 1);
+      look.recheck(kit.clock.time);
+      await kit.pass(500);
+    };
+    await kit.pass(500);
+    await again(2);
+    await again();
+    expect(asked).toEqual([undefined, undefined, 'by 2']);
+    // And back again: those of 2 are forgotten at once.
+    await again(1);
+    await again(2);
+    expect(asked.slice(3)).toEqual([undefined, undefined]);
+  });
+});
+
+describe('a HoldError that looks like one', () => {
+  const looksLike = (more: object) => Object.assign(new Error('busy'), { name: 'HoldError', [HOLD]: true }, more);
+  class Getters extends Error {
+    readonly [HOLD] = true;
+    get scope(): never {
+      throw new Error('scope');
+    }
+    get afterMs(): never {
+      throw new Error('afterMs');
+    }
+  }
+  const odd: [string, () => Error][] = [
+    ['an unknown scope', () => looksLike({ afterMs: 30_000, scope: 'everything' })],
+    ['no scope', () => looksLike({ afterMs: 30_000 })],
+    ['a scope that is no text', () => looksLike({ afterMs: 30_000, scope: { of: 'tracker' } })],
+    ['getters that throw', () => new Getters('busy')],
+    ['a wrong scope in our own class', () => new HoldError('busy', { afterMs: 30_000, scope: 'all' as never })],
+    [
+      'a wrong scope over the wire of a thread',
+      () => unpackThrown(structuredClone(packThrown(looksLike({ afterMs: 30_000, scope: 'all' })))),
+    ],
+    [
+      'a scope that cannot cross the wire',
+      () => unpackThrown(structuredClone(packThrown(looksLike({ afterMs: 30_000, scope: () => 1 })))),
+    ],
+  ];
+  test.each(odd)('with %s holds its operation, never the tracker, and is told of once', async (_what, error) => {
+    const kit = shiftOf({
+      name: 't',
+      operations: {
+        look: { every: '1s', run: () => Promise.reject(error()) },
+        other: { every: '1s', run: () => ({ value: 1 }) },
+      },
+    });
+    const warn = jest.spyOn(kit.shift.loops.get('look')!.log, 'warn');
+    warn.mockClear();
+    kit.shift.loadAll([member('a'), member('b')], []);
+    await kit.pass(2_500);
+    const { holds } = kit.host;
+    expect(holds.until('t', 'look')).toBeGreaterThan(T0 + 14_000);
+    expect(holds.until('t', 'other')).toBe(0);
+    expect(warn.mock.calls).toHaveLength(1);
+  });
 });

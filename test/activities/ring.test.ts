@@ -3,7 +3,7 @@
  * healthy ones must not notice them.
  */
 import { defineTracker, type RunContext, type RunResult } from '../../client';
-import { Places } from '../../activities/shift/places';
+import { Places, type Place } from '../../activities/shift/places';
 import { histories } from '../support/simulate';
 import { member, shiftOf, T0, type Kit } from './shift-kit';
 import fc from 'fast-check';
@@ -80,6 +80,34 @@ describe('TR-H2: a place goes to the next in the ring, not back to who gave it',
     await slow.pass(3_000);
     expect(runs).toBeGreaterThanOrEqual(10);
   });
+
+  test.each(['before', 'after'])(
+    'a pool whose 5,000 members all hang leaves places to the other pools of the operation, also to those that come %s it',
+    async (when) => {
+      const runs = new Map<number, number>();
+      const code: Code = ({ id }) => {
+        const pool = Number(/\d+/.exec(id)![0]);
+        if (pool === 0) return new Promise(() => undefined);
+        runs.set(pool, (runs.get(pool) ?? 0) + 1);
+        return new Promise((resolve) => setImmediate(() => resolve({ value: 1 })));
+      };
+      const over = { concurrency: 5_000, timeout: '1h' as const };
+      const other = (kit: Kit | undefined, pool: number, count: number) => {
+        const next = shiftOf(tracker('t', code, over), { beside: kit, pool, capacity: 200 });
+        next.shift.loadAll(members(count, `p${pool} `), []);
+        return next;
+      };
+      const first = when === 'before' ? other(undefined, 1, 10) : other(undefined, 0, 5_000);
+      await first.pass(2_000);
+      if (when === 'before') other(first, 0, 5_000);
+      else other(first, 1, 10);
+      for (let pool = 2; pool < 8; pool++) other(first, pool, 10);
+      await first.pass(3_000);
+      runs.clear();
+      await first.pass(5_000);
+      for (let pool = 1; pool < 8; pool++) expect(runs.get(pool)).toBeGreaterThanOrEqual(45);
+    },
+  );
 
   test('two that are both short share alike, whoever was first and however many pools each has', async () => {
     const runs = { one: 0, many: 0 };
@@ -279,7 +307,7 @@ test('TR-M15: a hold is waited for by the clock, and what it held up starts when
   expect(runs).toBeGreaterThanOrEqual(10);
 });
 
-test('places: over random histories nobody takes more than there is, a reserve is never refused while one is free, all come back', () => {
+test('places: over random histories nobody takes more than there is, what is reserved or kept is never refused while one is free, all come back', () => {
   const steps = fc.array(
     fc.record({ op: fc.constantFrom('queue', 'deal', 'release', 'share', 'leave'), pick: fc.nat(), n: fc.nat(40) }),
     { maxLength: 150 },
@@ -287,35 +315,39 @@ test('places: over random histories nobody takes more than there is, a reserve i
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 60 }), fc.boolean(), steps, (total, threads, history) => {
       const places = new Places<number>(total, threads);
-      const groups = Array.from({ length: 6 }, (_, i) => places.join(`g${i}`));
-      const alive = new Set(groups);
-      const held: number[] = [];
-      let largest = total;
-      const shareAnew = () => places.share((add) => [...alive].forEach((group, i) => add(group, 5 * i)));
+      // Six operations, of one pool and of several.
+      const all = Array.from({ length: 12 }, (_, i) => places.join(`g${i % 6}`, i));
+      const alive = new Set(all);
+      const held: Place<number>[] = [];
+      const largest = Math.max(total, 6);
+      const shareAnew = () => places.share(({ seat }) => 5 * seat);
       shareAnew();
-      largest = Math.max(largest, 6);
       for (const { op, pick, n } of history) {
-        const i = pick % groups.length;
-        if (op === 'queue' && alive.has(groups[i]!)) places.queue(groups[i]!, i);
+        const place = all[pick % all.length]!;
+        if (op === 'queue' && alive.has(place)) places.queue(place);
         if (op === 'share') shareAnew();
-        if (op === 'release' && held.length > 0) places.release(groups[held.splice(pick % held.length, 1)[0]!]!);
-        if (op === 'leave' && n === 0 && alive.delete(groups[i]!)) places.leave(groups[i]!);
+        if (op === 'release' && held.length > 0) places.release(held.splice(pick % held.length, 1)[0]!);
+        if (op === 'leave' && n === 0 && alive.delete(place)) places.leave(place);
         for (let dealt = 0; op === 'deal' && dealt < n; dealt++) {
           const next = places.next();
           if (!next) {
-            // Nobody in line is within its reserve while a place is free.
-            for (const group of alive) {
-              if (group.inRing && places.free > 0) expect(group.held).toBeGreaterThanOrEqual(group.reserved);
+            // Nobody in line is within what is reserved for its operation, or kept for itself, while a place is free.
+            for (const { group, inFirst, inMore } of places.free > 0 ? alive : []) {
+              if (inFirst) expect(group.within).toBeGreaterThanOrEqual(group.kept);
+              if (inFirst || inMore) expect(group.held).toBeGreaterThanOrEqual(group.reserved - group.owedToParts);
             }
             break;
           }
-          places.take(next.group);
-          held.push(next.seat);
+          places.take(next);
+          held.push(next);
         }
         expect(held.length).toBeLessThanOrEqual(largest);
         if (!threads) expect(places.free).toBe(total - held.length);
+        for (const { group } of all) {
+          expect(group.held).toBe(held.filter((one) => one.group === group).length);
+        }
       }
-      for (const i of held) places.release(groups[i]!);
+      for (const place of held) places.release(place);
       expect(places.free).toBeGreaterThanOrEqual(total);
     }),
     histories(1_000),

@@ -67,11 +67,12 @@ export function shiftOf(
     beside?: Kit;
     /** Of the row, where they are not the definition's. */
     options?: TrackerRow['options'];
+    since?: TrackerRow['since'];
   } = {},
 ): Kit {
   const clock = setup.beside?.clock ?? setup.clock ?? new TestClock();
   const errors: KitError[] = setup.beside?.errors ?? [];
-  const tracker = { ...rowOf(definition), ...(setup.options && { options: setup.options }) };
+  const tracker = { ...rowOf(definition), ...(setup.options && { options: setup.options }), since: setup.since };
   const host: OperationHost = setup.beside?.host ?? {
     clock: clock as unknown as Clock,
     holds: new NodeHolds(),

@@ -156,6 +156,9 @@ class World {
     for (let slot = agenda.take(); slot >= 0; slot = agenda.take()) {
       const member = this.slots[slot]!;
       if (this.now < member.notBefore) throw new Error(`asked ${member.notBefore - this.now} ms too early`);
+      const first = member.addedAt + this.options.baseMs;
+      if (member.ranAt === undefined && this.now < first - 1)
+        throw new Error(`its first run is ${first - this.now} ms before its base is over`);
       this.runs++;
       member.ranAt = this.now;
       member.waited = 0;
@@ -191,7 +194,7 @@ class World {
       agenda.leave(slot);
       this.slots[slot] = undefined;
     } else if (what === 'restart' && agenda && !this.frozen && draw.chance(0.1)) {
-      agenda.restart(this.now);
+      agenda.restart(this.now, this.now);
       for (const member of this.members) {
         if (member.ranAt === undefined) member.addedAt = this.now;
         member.deadline = Math.max(member.deadline, this.deadlineOf(member));

@@ -328,6 +328,24 @@ describe('asked anew', () => {
     expect(await stack.sql('select * from longwatch.refetch')).toEqual(before);
   });
 
+  test('what was fetched right after it was asked may be of a run that began before, and is asked once more; what came later is not', async () => {
+    await tracker.refetch();
+    const [{ at }] = (await stack.sql<{ at: number }>(
+      'select (extract(epoch from asked_at) * 1000)::float8 as at from longwatch.refetch',
+    )) as [{ at: number }];
+    const stored = (ids: ReturnType<typeof member>[]) =>
+      ids.map((id, i) => {
+        // The time-out is 5 s, and a node hears within two.
+        const fetchedAt = at + [6_900, 7_100][i]!;
+        return freshness(id, { fetchedAt, expiresAt: fetchedAt + DAY, etag: 'of then' });
+      });
+    const one = await node('later', caching, { maxExpiry: '30d', timeout: '5s' }, stored, -60_000);
+    await one.pass(1_500);
+    expect(one.runs).toEqual(['a:-']);
+    await one.pass(5_000);
+    expect(one.runs).toEqual(['a:-']);
+  });
+
   test('an operation or ids that are none are refused', async () => {
     await expect(tracker.refetch(['a'], { operation: 'nothing' })).rejects.toThrow(
       /has no operation 'nothing'; it has: /,

@@ -160,7 +160,7 @@ export const GATE_OPTIONS: readonly OptionSpec[] = [
     default: 10 * SECOND,
     min: 10,
     max: 10 * MINUTE,
-    text: 'A check that takes longer has failed. Three failures in a row close the gate.',
+    text: 'A check that takes longer has failed. Three failures in a row close the gate. So does an answer older than 3 × (every + timeout), 6 s at least.',
   },
 ];
 
@@ -306,6 +306,14 @@ export function boundsOf(
 
 export function defaultMaxExpiryMs(everyMs: number): number {
   return Math.max(DAY, 10 * everyMs);
+}
+
+/** A gate that is asked more often than each two seconds is closed by no hiccup of a process, a network or a database. Milliseconds. */
+const LEAST_GATE_TERM_MS = 2 * SECOND;
+
+/** How long after an answer of the gate the next one should be there at the latest. One that is older than three of these is unknown. */
+export function gateTermMs({ everyMs, timeoutMs }: GateOptions): number {
+  return Math.max(LEAST_GATE_TERM_MS, everyMs + timeoutMs);
 }
 
 /** Names of trackers and operations: they appear in workflow ids, metrics labels and option paths. */

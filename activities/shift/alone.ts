@@ -8,9 +8,9 @@ import { errorOf } from '../failures';
 import type { Queryable } from '../store/database';
 import { classOf, isPassing } from '../store/sqlstate';
 import { errorText } from '../store/text';
-import { writeFailures, type Rows } from '../store/values';
+import { type Rows } from '../store/values';
 import type { FedEntries } from './feed';
-import { writeValues, type FlushHost, type Portion } from './flush';
+import { writeFailed, writeValues, type FlushHost, type Portion } from './flush';
 import type { OperationLoop } from './operation';
 import type { Harvest } from './pool-shift';
 import type { Failure, Success } from './results';
@@ -46,7 +46,7 @@ export async function writeAlone(
 ): Promise<WrittenAlone> {
   const until = performance.now() + DIVIDE_MS;
   const values = new Division<Success>(db, until, host, (rows) => writeValues(db, rows, fed, host));
-  const storeFailures = (rows: Rows<Failure>[]) => writeFailures(db, rows, (ms) => host.clock.toStore(ms));
+  const storeFailures = (rows: Rows<Failure>[]) => writeFailed(db, rows, host);
   const refusals = new Division<Failure>(db, until, host, storeFailures);
   const failures = new Division<Failure>(db, until, host, storeFailures);
   const left: Harvest = new Map();

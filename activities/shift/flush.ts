@@ -40,6 +40,8 @@ export interface FlushHost {
   onError(error: Error, operation: OperationLoop, id: string): void;
   /** Buffers that operations feed. */
   readonly feed?: ValueFeed;
+  /** What one transaction takes at most, and one statement of it; a simulated node has smaller ones. */
+  readonly limits?: { readonly transaction: Readonly<Room>; readonly statement: Readonly<Room> };
 }
 
 /** What one flush takes from one shift. */
@@ -92,7 +94,7 @@ export class Flush {
   private async together(shifts: readonly PoolShift[]): Promise<Flushed> {
     if (shifts.length === 0) return { rows: 0, more: false };
     const began = performance.now();
-    const room: Room = { ...ROOM };
+    const room: Room = { ...(this.host.limits?.transaction ?? ROOM) };
     const portions = shifts.map((shift): Portion => ({ shift, harvest: shift.harvest(room) }));
     const fed = this.host.feed?.entriesOf(portions);
     let checked;
@@ -141,7 +143,7 @@ export class Flush {
       }
     }
     if (successes.length > 0) await writeValues(db, successes, fed, this.host);
-    if (failures.length > 0) await writeFailures(db, failures, (ms) => this.host.clock.toStore(ms));
+    if (failures.length > 0) await writeFailed(db, failures, this.host);
     return rows;
   }
 
@@ -180,7 +182,7 @@ export class Flush {
 
   /** One shift in a transaction of its own; it stays apart until that has written all it had. */
   private async alone(shift: PoolShift, began: number): Promise<{ rows: number; more: boolean }> {
-    const room: Room = { ...ROOM };
+    const room: Room = { ...(this.host.limits?.transaction ?? ROOM) };
     const portion: Portion = { shift, harvest: shift.harvest(room) };
     const fed = this.host.feed?.entriesOf([portion]);
     let written: WrittenAlone | 'later' | undefined;
@@ -230,16 +232,20 @@ export async function writeValues(
   db: Queryable,
   successes: Iterable<Rows<Success>>,
   fed: FedEntries | undefined,
-  { clock, feed }: FlushHost,
+  { clock, feed, limits }: FlushHost,
 ): Promise<void> {
-  const toStore = (ms: number) => clock.toStore(ms);
-  if (!feed || !fed) return writeSuccesses(db, successes, { toStore });
+  const as = { toStore: (ms: number) => clock.toStore(ms), chunk: limits?.statement };
+  if (!feed || !fed) return writeSuccesses(db, successes, as);
   // Read twice: what is written, and which of it has changed.
   const batches = Array.from(successes, ({ operation, rows }) => ({ operation, rows: [...rows] }));
   const names = new Set<string>();
   const onChanged = (member: number, operation: string) => void names.add(`${operation}/${member}`);
-  await writeSuccesses(db, batches, { toStore, onChanged });
+  await writeSuccesses(db, batches, { ...as, onChanged });
   if (names.size === 0) return;
   const changed = batches.flatMap(({ operation, rows }) => rows.filter(({ key }) => names.has(`${operation}/${key}`)));
   await feed.store(db, fed, changed);
+}
+
+export function writeFailed(db: Queryable, rows: Iterable<Rows<Failure>>, host: FlushHost): Promise<void> {
+  return writeFailures(db, rows, { toStore: (ms) => host.clock.toStore(ms), chunk: host.limits?.statement });
 }

@@ -246,10 +246,12 @@ export class Ring {
     seat.loop.broken(error);
   }
 
+  /** Its number is another's, once no run of it is under way that may still time out. */
   private reuse(seat: Seat): void {
-    if (this.expiries.has(seat.number) || this.seats.get(seat.number) !== seat) return;
-    this.seats.delete(seat.number);
-    this.unused.push(seat.number);
+    const { number, loop } = seat;
+    if (this.expiries.has(number) || loop.timesOutAt < Infinity || this.seats.get(number) !== seat) return;
+    this.seats.delete(number);
+    this.unused.push(number);
   }
 }
 

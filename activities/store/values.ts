@@ -2,7 +2,7 @@
  * The latest value of each member and operation. Written by the node's flush (`flush.ts`), inside the transaction that
  * holds the fences; read by `show` and `status`.
  */
-import { bytesOf } from '../shift/pending';
+import { bytesOf, type Room } from '../shift/pending';
 import { LAST_TIME, type Failure, type Success } from '../shift/results';
 import { run, type Queryable, type Statement } from './database';
 
@@ -48,8 +48,7 @@ const WRITE_FAILURES: Statement = {
 };
 
 /** One statement has at most this much, so that what has piled up in an outage is not one enormous text. */
-const CHUNK_ROWS = 5_000;
-const CHUNK_BYTES = 4 * 2 ** 20;
+const CHUNK: Readonly<Room> = { rows: 5_000, bytes: 4 * 2 ** 20 };
 
 export interface Rows<T> {
   operation: string;
@@ -66,6 +65,8 @@ interface WriteOptions {
   toStore?: (ms: number) => number;
   /** Told of each value that is not what it was. */
   onChanged?: (member: number, operation: string) => void;
+  /** What one statement has at most. */
+  chunk?: Readonly<Room>;
 }
 
 const timeOf = (ms: number | null, toStore: (ms: number) => number): number | null =>
@@ -75,10 +76,10 @@ const timeOf = (ms: number | null, toStore: (ms: number) => number): number | nu
 export async function writeSuccesses(
   db: Queryable,
   batches: Iterable<Rows<Success>>,
-  { toStore = (ms) => ms, onChanged }: WriteOptions = {},
+  { toStore = (ms) => ms, onChanged, chunk: most = CHUNK }: WriteOptions = {},
 ): Promise<void> {
   type Told = { member: number; operation: string; changed: boolean };
-  for (const chunk of chunks(batches, bytesOf)) {
+  for (const chunk of chunks(batches, bytesOf, most)) {
     const told = await run<Told>(db, onChanged ? WRITE_AND_TELL : WRITE_SUCCESSES, [
       chunk.map(({ row }) => row.key),
       chunk.map(({ operation }) => operation),
@@ -94,9 +95,9 @@ export async function writeSuccesses(
 export async function writeFailures(
   db: Queryable,
   batches: Iterable<Rows<Failure>>,
-  toStore: (ms: number) => number = (ms) => ms,
+  { toStore = (ms) => ms, chunk: most = CHUNK }: Pick<WriteOptions, 'toStore' | 'chunk'> = {},
 ): Promise<void> {
-  for (const chunk of chunks(batches, ({ error }) => Buffer.byteLength(error))) {
+  for (const chunk of chunks(batches, ({ error }) => Buffer.byteLength(error), most)) {
     await run(db, WRITE_FAILURES, [
       chunk.map(({ row }) => row.key),
       chunk.map(({ operation }) => operation),
@@ -109,13 +110,13 @@ export async function writeFailures(
 }
 
 /** A row that alone has more bytes than a chunk is a chunk of its own. */
-function* chunks<T>(batches: Iterable<Rows<T>>, sizeOf: (row: T) => number): Generator<Row<T>[]> {
+function* chunks<T>(batches: Iterable<Rows<T>>, sizeOf: (row: T) => number, most: Room): Generator<Row<T>[]> {
   let chunk: Row<T>[] = [];
   let bytes = 0;
   for (const { operation, rows } of batches) {
     for (const row of rows) {
       const size = sizeOf(row);
-      if (chunk.length >= CHUNK_ROWS || (chunk.length > 0 && bytes + size > CHUNK_BYTES)) {
+      if (chunk.length >= most.rows || (chunk.length > 0 && bytes + size > most.bytes)) {
         yield chunk;
         chunk = [];
         bytes = 0;

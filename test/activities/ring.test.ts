@@ -277,6 +277,21 @@ describe('TR-M11: isolate threads', () => {
   });
 });
 
+test('of a loop that has left while two of its runs hang each still times out, and nobody has its number until then', async () => {
+  const first = on(undefined, 't', 1, hangs, { timeout: '200ms' }, { capacity: 10 });
+  await first.pass(50);
+  first.shift.loadChanges([member('second', { addedAt: first.clock.time })], []);
+  await first.pass(50);
+  expect(first.shift.inFlight).toBe(2);
+  first.shift.close();
+  await first.pass(120);
+  expect(first.shift.inFlight).toBe(1);
+  const next = on(first, 'other', 1, hangs, { timeout: '10s' });
+  await first.pass(300);
+  expect([first.shift.inFlight, next.shift.inFlight]).toEqual([0, 1]);
+  expect(first.shift.loops.get('look')!.counts.timedOut).toBe(2);
+});
+
 test('idle: a loop with nothing due is not looked at, whatever a tick does', async () => {
   const kits = [on(undefined, 't', 5, () => ({ value: 1 }), { every: '1h', stagger: { base: '1h' } })];
   for (let pool = 1; pool < 50; pool++) {

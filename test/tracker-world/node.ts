@@ -29,6 +29,8 @@ export interface Surroundings {
   draw: Draws;
   store: Store;
   definition: TrackerDefinition;
+  /** Of a flush; undefined: those of production. */
+  limits: WriterHost['limits'];
   /** How often a statement fails, and so on; 0 in calm. */
   faults: () => number;
   outageUntil: number;
@@ -54,6 +56,7 @@ export class SimulatedNode implements WriterHost, OperationHost {
   readonly database: Database;
   readonly writer: Writer;
   readonly feed: ValueFeed;
+  readonly limits: WriterHost['limits'];
   dead = false;
   frozenUntil = 0;
   cutUntil = 0;
@@ -66,6 +69,7 @@ export class SimulatedNode implements WriterHost, OperationHost {
     private readonly world: Surroundings,
   ) {
     this.ring = new Ring(this.clock, { places });
+    this.limits = world.limits;
     const { tracker } = world.store;
     this.database = this.connection();
     this.feed = new ValueFeed(new Map([[tracker.name, world.definition]]), this.buffers(), this.clock, () => undefined);

@@ -4,6 +4,7 @@
  * - What is stored is the last that the shift had when its flush began, with the ETag of that very value; never an older one after it.
  * - A buffer is given each change of a value once, and nothing else.
  * - A failure is counted once.
+ * - No transaction is larger than it should be, however large the values are (a statement: `store.ts`).
  * - Nobody is asked before its expiry or hold is over, as its shift or the store knows it.
  * - Who may run does, within interval, stagger and what held it.
  */
@@ -168,6 +169,16 @@ export class Promises {
       this.newest.set(what, told.content);
     }
     this.feedIsTheChanges(tx);
+    this.isCut(tx, node);
+  }
+
+  /** A transaction has no more than it should, and one value. */
+  private isCut({ writes }: Transaction, { limits }: SimulatedNode): void {
+    if (!limits) return;
+    const bytes = writes.map(({ value }) => value?.length ?? 0);
+    const most = limits.transaction.bytes + Math.max(0, ...bytes);
+    const sum = bytes.reduce((one, other) => one + other, 0);
+    if (sum > most) throw new Error(`a transaction has ${sum} bytes of ${most}`);
   }
 
   private failureIsKnown(what: string, known: Known | undefined, failure: { inARow: number; error: string }): void {

@@ -75,6 +75,8 @@ export class Store {
   readonly values = new Map<string, ValueRow>();
   /** A value that no column takes. */
   refuses: (json: string) => boolean = () => false;
+  /** What one statement may have. */
+  chunk: { rows: number; bytes: number } | undefined;
   private keys = 0;
   private readonly shared = new Map<number, Set<Transaction>>();
   private readonly exclusive = new Map<number, Transaction>();
@@ -128,12 +130,18 @@ export class Store {
 
   // ── The roster, as `roster/apply.ts` and `roster/layout.ts` write it under their locks ──
 
-  change(id: string, removed: boolean): void {
+  /** @param key of a member that is new, where the caller knows it */
+  change(id: string, removed: boolean, key?: number): void {
     const pool = this.pools.get(this.poolOf(id))!;
-    const before = this.members.get(id);
-    if (removed && !before) return;
     pool.rosterVersion++;
-    const member = before ?? { key: ++this.keys, id, rosterVersion: 0, removed: true, addedAt: this.clock() };
+    // Also of an id that nobody knows a removal is remembered.
+    const member = this.members.get(id) ?? {
+      key: key ?? ++this.keys,
+      id,
+      rosterVersion: 0,
+      removed: true,
+      addedAt: stored(this.clock())!,
+    };
     if (!removed && member.removed) member.addedAt = stored(this.clock())!;
     Object.assign(member, { removed, rosterVersion: pool.rosterVersion });
     this.members.set(id, member);
@@ -252,9 +260,9 @@ export class Store {
       Object.keys(this.tracker.options.operations).flatMap((operation) => {
         const row = tx.valueOf(member, operation);
         if (!row) return [];
-        const { fetchedAt, expiresAt, heldUntil, failedAt, etag, failures } = row;
+        const { fetchedAt, expiresAt, heldUntil, failedAt, etag, failures, error } = row;
         const times = { fetched_at: fetchedAt, expires_at: expiresAt, held_until: heldUntil, failed_at: failedAt };
-        return [{ member, operation, etag, failures, ...times }];
+        return [{ member, operation, etag, failures, by_hold: error?.startsWith('HoldError:') ?? false, ...times }];
       }),
     );
   }
@@ -268,11 +276,10 @@ export class Store {
       number[],
       (number | null)[],
     ];
-    if (new Set(keys.map((key, i) => `${key}/${operations[i]}`)).size < keys.length) throw refusal('21000');
-    for (const [i, key] of keys.entries()) {
-      if (jsons[i] !== null && this.refuses(jsons[i]!)) throw refusal('22P02');
-      if (!this.byKey.has(key)) throw refusal('23503');
-    }
+    // What is no JSON is found when the statement is read, who is not there when it is done.
+    if (jsons.some((json) => json !== null && this.refuses(json))) throw refusal('22P02');
+    this.mayBeWritten(keys, operations);
+    this.inChunks(jsons.map((json, i) => Buffer.byteLength(json ?? '') + Buffer.byteLength(etags[i] ?? '')));
     return keys.flatMap((key, i) => {
       const [operation, json, at] = [operations[i]!, jsons[i]!, stored(fetched[i]!)];
       const before = tx.valueOf(key, operation);
@@ -293,6 +300,19 @@ export class Store {
     });
   }
 
+  private mayBeWritten(keys: number[], operations: string[]): void {
+    if (new Set(keys.map((key, i) => `${key}/${operations[i]}`)).size < keys.length) throw refusal('21000');
+    if (!keys.every((key) => this.byKey.has(key))) throw refusal('23503');
+  }
+
+  /** A statement that is larger than it should be is one row. */
+  private inChunks(bytes: number[]): void {
+    if (!this.chunk || bytes.length === 1) return;
+    const sum = bytes.reduce((one, other) => one + other, 0);
+    if (bytes.length > this.chunk.rows || sum > this.chunk.bytes)
+      throw new TypeError(`a statement has ${bytes.length} rows of ${sum} bytes`);
+  }
+
   private writeFailures(tx: Transaction, columns: unknown[]): unknown[] {
     const [keys, operations, failed, errors, held, inARow] = columns as [
       number[],
@@ -302,8 +322,9 @@ export class Store {
       (number | null)[],
       number[],
     ];
+    this.mayBeWritten(keys, operations);
+    this.inChunks(errors.map((error) => Buffer.byteLength(error)));
     keys.forEach((key, i) => {
-      if (!this.byKey.has(key)) throw refusal('23503');
       const [operation, error, failures] = [operations[i]!, errors[i]!, inARow[i]!];
       const before = tx.valueOf(key, operation) ?? NO_VALUE;
       tx.writes.push({ key, operation, value: null, failure: { error, inARow: failures } });

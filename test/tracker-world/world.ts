@@ -17,6 +17,12 @@ import { Promises } from './promises';
 const TICK_MS = 20;
 const MAX_EVERY_MS = 1_000;
 const MOST_POOLS = 4;
+/**
+ * Values of up to 4 MB, and flushes that are cut by them: the world knows sizes, not bytes. One character of it stands for ten thousand, so
+ * a value has 400 at most, a statement takes 420 and a transaction, with a hundred a row, 3,200.
+ */
+const LARGEST = 400;
+const LIMITS = { transaction: { rows: 6, bytes: 3_200 }, statement: { rows: 4, bytes: 420 } };
 
 const OPERATIONS = { look: { every: '1s', gated: true }, scan: { every: '1s', gated: false } } as const;
 const DEFINITION: TrackerDefinition = {
@@ -39,6 +45,7 @@ export class NodeWorld implements Surroundings {
   readonly store: Store;
   readonly definition = FED;
   readonly nodes: SimulatedNode[] = [];
+  readonly limits: SimulatedNode['limits'];
   outageUntil = 0;
   private readonly keeper: Keeper;
   private readonly promises: Promises;
@@ -52,6 +59,8 @@ export class NodeWorld implements Surroundings {
   private named = 0;
   /** By operation and id: what the upstream has. It grows. */
   private readonly upstream = new Map<string, number>();
+  /** How large each of its contents is. */
+  private readonly sizes = new Map<string, number>();
 
   constructor(readonly seed: number) {
     this.draw = new Draws(seed);
@@ -73,6 +82,8 @@ export class NodeWorld implements Surroundings {
       () => this.time.now,
       () => T0 + this.time.now + this.skewMs,
     );
+    this.limits = draw.chance(0.7) ? LIMITS : undefined;
+    this.store.chunk = this.limits?.statement;
     this.promises = new Promises(this.store, this.time, MAX_EVERY_MS, (error) => this.broken(error));
     this.store.refuses = (json) => (JSON.parse(json) as { content: number }).content % 13 === 7;
     this.ids = Array.from({ length: draw.whole(1, 8) }, (_, i) => `id ${i}`);
@@ -160,7 +171,7 @@ export class NodeWorld implements Surroundings {
     for (const node of this.nodes) Object.assign(node, { frozenUntil: 0, cutUntil: 0 });
     store.tracker.state = 'running';
     store.tracker.gateOpen = true;
-    for (const options of Object.values(store.tracker.options.operations)) options.enabled = true;
+    for (const name of Object.keys(store.tracker.options.operations)) this.enable(name, true);
     store.tracker.version++;
     for (const [key, content] of this.upstream) if (content % 13 === 7) this.upstream.set(key, content + 1);
     // What was locked, lost or held is over by then, and each has run again.
@@ -177,9 +188,11 @@ export class NodeWorld implements Surroundings {
     if (what <= 2) this.go(this.changeRoster(draw.one(this.ids), draw.one(['add', 'add', 'remove', 'purge', 'again'])));
     else if (what === 3 && tracker.pools < MOST_POOLS) this.go(this.split());
     else if (what === 4 || what === 5) {
-      const options = draw.one(Object.values(tracker.options.operations));
+      const [name, options] = draw.one(Object.entries(tracker.options.operations));
       const everyMs = draw.whole(100, MAX_EVERY_MS);
-      Object.assign(options, draw.one([{ everyMs }, { concurrency: draw.whole(1, 4) }, { enabled: !options.enabled }]));
+      const change = draw.one([{ everyMs }, { concurrency: draw.whole(1, 4) }, 'enabled'] as const);
+      if (change === 'enabled') this.enable(name, !options.enabled);
+      else Object.assign(options, change);
       tracker.version++;
     } else if (what === 6) {
       tracker.state = tracker.state === 'running' ? 'paused' : 'running';
@@ -205,6 +218,13 @@ export class NodeWorld implements Surroundings {
     } else if (what === 15) this.askAnew(draw.one(['look', 'scan']));
     for (const shift of node.shifts) shift.hinted ||= draw.chance(0.5);
     if (draw.chance(0.5)) node.writer.hint();
+  }
+
+  private enable(operation: string, enabled: boolean): void {
+    const { tracker } = this.store;
+    const options = tracker.options.operations[operation]!;
+    if (enabled && !options.enabled) tracker.since = { ...tracker.since, [operation]: this.store.clock() };
+    options.enabled = enabled;
   }
 
   private askAnew(operation: string): void {
@@ -289,11 +309,24 @@ export class NodeWorld implements Surroundings {
       const etag = context.operation === 'look' ? `e${content}` : undefined;
       const expiresAt = draw.chance(0.1) ? Date.now() + draw.size(1, 1_500) : undefined;
       if (etag !== undefined && given === etag) return { unchanged: true, expiresAt };
-      return { value: { id: context.id, operation: context.operation, content }, etag, expiresAt };
+      const value = {
+        id: context.id,
+        operation: context.operation,
+        content,
+        pad: 'x'.repeat(this.sizeOf(key, content)),
+      };
+      return { value, etag, expiresAt };
     };
     if (how === 6) return never;
     if (draw.chance(0.4)) return answer();
     return node.wait(how === 7 ? draw.between(300, 900) : draw.size(1, 60)).then(answer);
+  }
+
+  private sizeOf(key: string, content: number): number {
+    const name = `${key}/${content}`;
+    let size = this.sizes.get(name);
+    if (size === undefined) this.sizes.set(name, (size = this.draw.chance(0.5) ? 1 : this.draw.size(1, LARGEST)));
+    return size;
   }
 
   private failNow(message: string): Error {

@@ -71,7 +71,8 @@ async function track(bench: Bench, latencyMs: number): Promise<Reading[]> {
     target,
   });
   return [
-    beside('request', 'bare undici loop', 'ratio >= 0.80'),
+    // Without latency everything is processor time, and PostgreSQL has its part of the same cores.
+    beside('request', 'bare undici loop', latencyMs === 0 ? 'ratio >= 0.90' : 'ratio >= 0.95'),
     beside('dispatch', "bare loop on undici's raw handlers"),
   ];
 }

@@ -53,6 +53,7 @@ import { claimName } from './node-name';
 import { KIT_CONNECTIONS, poolSizes, tellRoom, VALUES_CONNECTIONS } from './pool-sizes';
 import { installRuntime } from './runtime';
 import { schemaProblem } from './schema';
+import { tellServer } from './server-check';
 import { surviveStrayErrors } from './stray-errors';
 
 export interface WorkerSetup {
@@ -133,6 +134,7 @@ async function open(setup: WorkerSetup, taken: (() => Promise<unknown>)[]): Prom
   taken.push(() => connection.close());
   const problem = await schemaProblem(database);
   if (problem !== undefined) throw new SchemaError(problem);
+  await tellServer(connection, temporal.namespace, log);
   await ensureSearchAttributes(connection, temporal.namespace, log);
   await claimDeployment(database, connection, temporal.namespace, setup.adopt ?? false);
   let giveNameBack: () => Promise<void> = () => Promise.resolve();

@@ -1,6 +1,6 @@
 /** What the grounds stand on: a fresh clone with its packages, the packed package, other versions of Node. Used by `grounds.ts`. */
 import { execFile } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -28,6 +28,8 @@ export class Materials {
     readonly clone: string,
     /** The packed package. */
     readonly tarball: string,
+    /** The commit, and what of the work tree is not in it. */
+    readonly what: string,
     /** A folder with the `temporal` command, which every user may run. */
     readonly bin: string,
   ) {}
@@ -42,7 +44,11 @@ export class Materials {
     await sh(`git clone -q ${ROOT} ${clone}`, folder);
     await sh('npm ci --no-audit --no-fund', clone);
     const packed = await sh(`npm pack --silent --pack-destination ${folder}`, clone);
-    return new Materials(folder, clone, path.join(folder, packed.trim().split('\n').pop()!), bin);
+    const commit = (await sh('git rev-parse --short HEAD', clone)).trim();
+    const changes = (await sh('git status --porcelain', ROOT)).split('\n').filter(Boolean).length;
+    const what = `commit ${commit}${changes > 0 ? `, without ${changes} changes that are not committed` : ''}`;
+    const tarball = path.join(folder, packed.trim().split('\n').pop()!);
+    return new Materials(folder, clone, tarball, what, bin);
   }
 
   /** A copy of the clone at a path of its own. */
@@ -78,8 +84,17 @@ export default defineConfig({
     const name = `node-linux-${os.arch()}`;
     await sh(`npm install --no-audit --no-fund ${name}@${version}`, folder);
     const bin = path.join(folder, 'node_modules', name, 'bin');
-    if (!readdirSync(bin).includes('node')) throw new Error(`${name}@${version} has no node`);
+    const says = (await sh('node --version', folder, { PATH: `${bin}:${process.env.PATH}` })).trim();
+    if (!`${says}.`.startsWith(`v${version}.`)) throw new Error(`${name}@${version} is Node ${says}`);
     return bin;
+  }
+
+  /** A locale of the C library's, made here, where nobody needs to have it. @returns the variables that choose it */
+  async locale(name: string): Promise<NodeJS.ProcessEnv> {
+    const folder = path.join(this.folder, 'locales');
+    mkdirSync(folder, { recursive: true });
+    await sh(`localedef -i ${name} -f UTF-8 '${path.join(folder, `${name}.UTF-8`)}'`, this.folder);
+    return { LOCPATH: folder, LC_ALL: `${name}.UTF-8`, LANG: `${name}.UTF-8` };
   }
 
   /** The environment of a start: nothing of ours but PATH. */

@@ -12,6 +12,8 @@ export interface Where {
   uid?: number;
   /** Flags of `dev`. */
   flags?: readonly string[];
+  /** The command is a package manager's, which ends by the signal itself and may not wait for the command that it runs. */
+  managed?: boolean;
 }
 
 export interface Ready {
@@ -23,7 +25,7 @@ export interface Ready {
 }
 
 /** A start that compiles nothing and downloads nothing takes seconds; on a busy machine some more. */
-const READY_MS = 180_000;
+export const READY_MS = 180_000;
 
 export class DevProcess {
   private constructor(
@@ -69,15 +71,22 @@ export class DevProcess {
 
   /** Ctrl-C; fails where it does not end well. */
   async interrupt(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) throw new Error('it has ended before Ctrl-C');
     const exited = once(this.child, 'exit');
     process.kill(-this.child.pid!, 'SIGINT');
-    const [code] = (await exited) as [number | null];
-    // A package manager ends by the signal itself, and may not wait for its command: the next start does.
-    if (code !== 0 && code !== null && code !== 130) throw new Error(`Ctrl-C ended it with ${code}`);
+    const [code, signal] = (await exited) as [number | null, NodeJS.Signals | null];
+    // Where it has not waited for its command, the next start does.
+    const well = code === 0 || (this.where.managed === true && (code === 130 || signal === 'SIGINT'));
+    if (!well) throw new Error(`Ctrl-C ended it with ${signal ?? code}`);
   }
 
+  /** Whatever is left of it. */
   kill(): void {
-    process.kill(-this.child.pid!, 'SIGKILL');
+    try {
+      process.kill(-this.child.pid!, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 }
 
@@ -93,28 +102,40 @@ export function options({ cwd, env, uid }: Where): { cwd: string; env: NodeJS.Pr
   return { cwd, env, ...(uid === undefined ? {} : { uid, gid: uid }) };
 }
 
-/** Starts it twice on one ground; the second start has what the first one kept. @returns what the first start said of itself */
+/**
+ * Starts it twice on one ground: the first start takes a member more, and the second one has it.
+ * @returns what the first start said of itself
+ */
 export async function startsTwice(where: Where): Promise<Ready> {
   const first = await DevProcess.start(where);
-  const [tracker] = first.ready.trackers;
+  const before = membersOf(first.ready);
   try {
-    if (tracker !== undefined) {
-      await first.ask('add', tracker.name, '424242', '--wait');
-      const shown = JSON.parse(await first.ask('status', tracker.name, '--json')) as unknown;
-      if (!JSON.stringify(shown).includes(`"members":${tracker.members + 1}`)) {
-        throw new Error(`status does not show the member that was added: ${JSON.stringify(shown)}`);
-      }
-    }
+    await first.ask('add', before.name, '424242', '--wait');
+    await hasMembers(first, before.name, before.members + 1);
     await first.interrupt();
-  } catch (error) {
+  } finally {
     first.kill();
-    throw error;
   }
   const second = await DevProcess.start(where);
-  await second.interrupt();
-  const kept = second.ready.trackers[0]?.members;
-  if (tracker !== undefined && kept !== tracker.members + 1) {
-    throw new Error(`the second start has ${kept} members, not ${tracker.members + 1}`);
+  try {
+    await hasMembers(second, before.name, before.members + 1);
+    await second.interrupt();
+  } finally {
+    second.kill();
   }
   return first.ready;
+}
+
+/** The tracker of the config: without one there would be nothing to try. */
+function membersOf({ trackers }: Ready): { name: string; members: number } {
+  const [tracker] = trackers;
+  if (tracker === undefined) throw new Error('the ready message names no tracker');
+  return tracker;
+}
+
+async function hasMembers(process: DevProcess, tracker: string, members: number): Promise<void> {
+  const text = await process.ask('status', tracker, '--json');
+  const { trackers } = JSON.parse(text) as { trackers: { name: string; members: number }[] };
+  const seen = trackers.find(({ name }) => name === tracker)?.members;
+  if (seen !== members) throw new Error(`status shows ${seen} members, not ${members}: ${text}`);
 }

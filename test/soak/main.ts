@@ -18,7 +18,7 @@ const USAGE = `npm run soak -- [PART…] [--histories N] [--seed S] [--for T] [-
   chaos         the kill tests again and again for T (1h), see npm run chaos -- --help
   ground        the two commands on every ground: users, folders, ports, versions of Node, package managers (as root)
   server        the test suite on the newest Temporal server, built as a Go module
-Without a part: all of them, in this order. --only WORD: those grounds whose name has it.`;
+Without a part: all of them, in this order. --only WORD: those grounds, or those test files on the newest server, whose name has it.`;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -30,10 +30,12 @@ async function run(command: string[], env: NodeJS.ProcessEnv = {}): Promise<numb
 
 /** The test files that ask `test/support/simulate.ts` how many histories they live through. */
 function simulations(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.test.ts'))
     .map((name) => path.join(folder, name))
     .filter((file) => readFileSync(file, 'utf8').includes('/support/simulate'));
+  if (files.length === 0) throw new Error(`no simulation was found below ${folder}`);
+  return files;
 }
 
 async function main(): Promise<number> {
@@ -54,15 +56,20 @@ async function main(): Promise<number> {
   const seed: string[] = values.seed === undefined ? [] : ['--seed', values.seed];
   const parts: Record<string, () => Promise<number>> = {
     simulations: () =>
-      run(['npx', 'jest', '--runInBand', ...simulations(path.join(ROOT, 'test'))], {
+      run(['npx', 'jest', '--runInBand', '--runTestsByPath', ...simulations(path.join(ROOT, 'test'))], {
         LONGWATCH_HISTORIES: values.histories,
         ...(values.seed === undefined ? {} : { LONGWATCH_SEED: values.seed }),
       }),
     chaos: () => run(['npm', 'run', 'chaos', '--', '--for', values.for, '--long', ...seed]),
     ground: () => runGrounds(values.only ?? [], say),
-    server: () => suiteOnNewServer(say),
+    server: () => suiteOnNewServer(values.only ?? [], say),
   };
-  const unknown = positionals.find((part) => !(part in parts));
+  // None at all would hold.
+  if (!/^[1-9]\d{0,8}$/.test(values.histories)) {
+    process.stderr.write(`--histories must be a whole number above 0, not '${values.histories}'\n`);
+    return 2;
+  }
+  const unknown = positionals.find((part) => !Object.hasOwn(parts, part));
   if (unknown !== undefined) {
     process.stderr.write(`there is no part '${unknown}'\n\n${USAGE}\n`);
     return 2;

@@ -1,68 +1,106 @@
 /**
- * Reads the flags of `temporal server start-dev` and writes what the server alone wants to have: a configuration file. A process that it
- * leaves behind registers the namespace and the search attributes once the server answers. Called by the script that
- * `newest-server.ts` writes: `start-dev.ts FOLDER server start-dev --port …`.
+ * `temporal server start-dev` for a server that comes without that command. Called by the script that `newest-server.ts` puts on PATH:
+ * `start-dev.ts PID STARTED server start-dev --port …`. It writes the settings that the server alone wants to have, prints the server's
+ * arguments, and leaves a process behind that registers the namespace and the search attributes once the server answers, and notes in
+ * the file STARTED which version answered. PID is the script's, and then the server's own.
  */
 import { spawn } from 'node:child_process';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { setTimeout as delay } from 'node:timers/promises';
+import { Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time';
 import { stringify } from 'yaml';
 
-/** As the command has them: no rate limits, and a namespace's search attributes are known at once. */
+/** As the command has them; and a namespace that is registered later than the server starts is known at once. */
 const OWN_SETTINGS = {
-  'frontend.namespaceRPS': [{ value: 100_000 }],
-  'system.namespaceCacheRefreshInterval': [{ value: '100ms' }],
+  'frontend.namespaceRPS.visibility': [{ value: 100 }],
+  'history.hostLevelCacheMaxSize': [{ value: 8_096 }],
+  'system.namespaceCacheRefreshInterval': [{ value: '50ms' }],
 };
 
 const RETENTION_MS = 3 * 24 * 3_600_000;
+/** temporal.api.enums.v1.IndexedValueType, by the names of the command line. */
+const TYPES: Record<string, number> = { Keyword: 2, Int: 3 };
+const NAMES_LATER_THAN_MS = 60_000;
 
 interface Flags {
-  port: string;
+  ip: string;
+  port: number;
   namespace: string;
+  logLevel: string;
   file: string;
   pragmas: Record<string, string>;
-  dynamic: string[];
-  attributes: string[];
+  settings: Record<string, unknown>;
+  attributes: Record<string, number>;
+}
+
+/** Every flag that `workers/dev/temporal-server.ts` gives; one that is new there ends this, so that it is not left out unseen. */
+function flagsOf(args: string[]): Flags {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: {
+      ip: { type: 'string', default: '127.0.0.1' },
+      port: { type: 'string', default: '7233' },
+      namespace: { type: 'string', default: 'default' },
+      'log-level': { type: 'string', default: 'info' },
+      'db-filename': { type: 'string' },
+      'sqlite-pragma': { type: 'string', multiple: true, default: [] },
+      'dynamic-config-value': { type: 'string', multiple: true, default: [] },
+      'search-attribute': { type: 'string', multiple: true, default: [] },
+      headless: { type: 'boolean' },
+      'ui-port': { type: 'string' },
+    },
+  });
+  if (positionals.join(' ') !== 'server start-dev') throw new Error(`not known: ${positionals.join(' ')}`);
+  if (values['db-filename'] === undefined) throw new Error('--db-filename is missing');
+  if (values['ui-port'] !== undefined)
+    process.stderr.write('the server alone has no web page: --ui-port is left out\n');
+  return {
+    ip: values.ip,
+    port: Number(values.port),
+    namespace: values.namespace,
+    logLevel: values['log-level'],
+    file: values['db-filename'],
+    pragmas: pairs(values['sqlite-pragma'], (value) => value),
+    settings: pairs(values['dynamic-config-value'], (value) => JSON.parse(value) as unknown),
+    attributes: pairs(values['search-attribute'], typeOf),
+  };
+}
+
+function pairs<T>(words: string[], read: (value: string) => T): Record<string, T> {
+  return Object.fromEntries(
+    words.map((word) => {
+      const at = word.indexOf('=');
+      return [word.slice(0, at), read(word.slice(at + 1))];
+    }),
+  );
+}
+
+function typeOf(name: string): number {
+  const type = TYPES[name];
+  if (type === undefined) throw new Error(`search attributes of type ${name} are not known here`);
+  return type;
 }
 
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
   await Promise.all(servers.map((server) => new Promise((listening) => server.once('listening', listening))));
   const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  servers.forEach((server) => server.close());
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
   return ports;
 }
 
-function flagsOf(args: string[]): Flags {
-  const { values } = parseArgs({
-    args,
-    strict: false,
-    options: {
-      port: { type: 'string' },
-      namespace: { type: 'string' },
-      'db-filename': { type: 'string' },
-      'sqlite-pragma': { type: 'string', multiple: true },
-      'dynamic-config-value': { type: 'string', multiple: true },
-      'search-attribute': { type: 'string', multiple: true },
-      headless: { type: 'boolean' },
-    },
-  });
-  const list = (name: string): string[] => (values[name] as string[] | undefined) ?? [];
-  return {
-    port: String(values['port']),
-    namespace: String(values['namespace'] ?? 'default'),
-    file: String(values['db-filename']),
-    pragmas: Object.fromEntries(list('sqlite-pragma').map((pragma) => pragma.split('=') as [string, string])),
-    dynamic: list('dynamic-config-value'),
-    attributes: list('search-attribute'),
-  };
-}
-
-async function write(folder: string, flags: Flags): Promise<void> {
+/** @returns the settings' file */
+async function write(flags: Flags): Promise<string> {
+  // Beside the database, so that it goes with it.
+  const folder = `${flags.file}.settings`;
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const dynamicFile = path.join(folder, 'dynamic.yaml');
+  const file = path.join(folder, 'server.yaml');
   const [matching, history, worker, http, ...members] = await freePorts(8);
   const store = {
     sql: {
@@ -72,26 +110,21 @@ async function write(folder: string, flags: Flags): Promise<void> {
     },
   };
   const service = (grpcPort: number, membershipPort: number, more: object = {}) => ({
-    rpc: { grpcPort, membershipPort, bindOnLocalHost: true, ...more },
+    rpc: { grpcPort, membershipPort, bindOnIP: flags.ip, ...more },
   });
-  const dynamic = Object.fromEntries(
-    flags.dynamic.map((setting) => {
-      const at = setting.indexOf('=');
-      return [setting.slice(0, at), [{ value: JSON.parse(setting.slice(at + 1)) as unknown }]];
-    }),
-  );
-  writeFileSync(path.join(folder, 'dynamic.yaml'), stringify({ ...OWN_SETTINGS, ...dynamic }));
+  const given = Object.fromEntries(Object.entries(flags.settings).map(([key, value]) => [key, [{ value }]]));
+  writeFileSync(dynamicFile, stringify({ ...OWN_SETTINGS, ...given }));
   writeFileSync(
-    path.join(folder, 'server.yaml'),
+    file,
     stringify({
-      log: { stdout: true, level: 'warn' },
+      log: { stdout: true, level: flags.logLevel },
       persistence: {
         ...{ defaultStore: 'store', visibilityStore: 'visibility', numHistoryShards: 1 },
         datastores: { store, visibility: store },
       },
-      global: { membership: { maxJoinDuration: '30s', broadcastAddress: '127.0.0.1' } },
+      global: { membership: { maxJoinDuration: '30s', broadcastAddress: flags.ip } },
       services: {
-        frontend: service(Number(flags.port), members[0]!, { httpPort: http }),
+        frontend: service(flags.port, members[0]!, { httpPort: http }),
         matching: service(matching!, members[1]!),
         history: service(history!, members[2]!),
         worker: service(worker!, members[3]!),
@@ -104,38 +137,48 @@ async function write(folder: string, flags: Flags): Promise<void> {
             enabled: true,
             initialFailoverVersion: 1,
             rpcName: 'frontend',
-            rpcAddress: `127.0.0.1:${flags.port}`,
+            rpcAddress: `${flags.ip}:${flags.port}`,
           },
         },
       },
       dcRedirectionPolicy: { policy: 'noop' },
-      dynamicConfigClient: { filepath: path.join(folder, 'dynamic.yaml'), pollInterval: '1m' },
+      dynamicConfigClient: { filepath: dynamicFile, pollInterval: '1m' },
     }),
   );
-  chmodSync(folder, 0o755);
+  return file;
+}
+
+interface Registration {
+  pid: number;
+  started: string;
+  address: string;
+  namespace: string;
+  attributes: Record<string, number>;
 }
 
 /** What the command does for its server: the namespace, and search attributes by their names. */
-async function register({ port, namespace, attributes }: Flags): Promise<void> {
-  const { Connection } = await import('@temporalio/client');
-  const types: Record<string, number> = { Keyword: 2, Int: 3 };
-  const until = Date.now() + 60_000;
-  while (Date.now() < until) {
+async function register({ pid, started, address, namespace, attributes }: Registration): Promise<void> {
+  const until = Date.now() + NAMES_LATER_THAN_MS;
+  for (;;) {
     try {
-      const connection = await Connection.connect({ address: `127.0.0.1:${port}`, connectTimeout: '2s' });
+      const connection = await Connection.connect({ address, connectTimeout: '2s' });
       try {
         await connection.workflowService
           .registerNamespace({ namespace, workflowExecutionRetentionPeriod: msToTs(RETENTION_MS) })
           .catch(alreadyThere);
-        const searchAttributes: Record<string, number> = {};
-        for (const [name, type] of attributes.map((each) => each.split('='))) searchAttributes[name!] = types[type!]!;
-        await connection.operatorService.addSearchAttributes({ namespace, searchAttributes }).catch(alreadyThere);
+        await connection.operatorService
+          .addSearchAttributes({ namespace, searchAttributes: attributes })
+          .catch(alreadyThere);
+        const { serverVersion } = await connection.workflowService.getSystemInfo({});
+        appendFileSync(started, `${serverVersion}\n`);
         return;
       } finally {
         await connection.close();
       }
-    } catch {
-      await delay(100);
+    } catch (error) {
+      if (!runs(pid)) return;
+      if (Date.now() > until) throw error;
+      await delay(50);
     }
   }
 }
@@ -144,14 +187,32 @@ function alreadyThere(error: unknown): void {
   if (!/already/i.test(String(error))) throw error;
 }
 
-async function main(): Promise<void> {
-  const [folder, ...args] = process.argv.slice(2) as [string, ...string[]];
-  const flags = flagsOf(args.filter((word) => word !== 'server' && word !== 'start-dev'));
-  if (folder === '--register') return register(JSON.parse(args[0]!) as Flags);
-  await write(folder, flags);
-  spawn(process.execPath, ['--require', require.resolve('tsx/cjs'), __filename, '--register', JSON.stringify(flags)], {
-    ...{ detached: true, stdio: 'ignore' },
-  }).unref();
+function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
-void main();
+async function main(): Promise<void> {
+  const [pid, started, ...args] = process.argv.slice(2) as [string, string, ...string[]];
+  if (pid === '--register') return register(JSON.parse(started) as Registration);
+  const flags = flagsOf(args);
+  const file = await write(flags);
+  const { namespace, attributes } = flags;
+  const address = `${flags.ip}:${flags.port}`;
+  // Without the database's path: whoever looks for what runs for it must find the server alone.
+  const task: Registration = { pid: Number(pid), started, address, namespace, attributes };
+  const command = ['--require', require.resolve('tsx/cjs'), __filename, '--register', JSON.stringify(task)];
+  spawn(process.execPath, command, { detached: true, stdio: ['ignore', 'ignore', 'inherit'] }).unref();
+  // Of the two files the server takes the last one. The first is for whoever looks for a server on this database (`orphans.ts`).
+  const words = ['--config-file', flags.file, '--config-file', file, '--allow-no-auth', 'start'];
+  process.stdout.write(words.join('\n'));
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});

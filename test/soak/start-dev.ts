@@ -5,7 +5,8 @@
  * the file STARTED which version answered. PID is the script's, and then the server's own.
  */
 import { spawn } from 'node:child_process';
-import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -24,7 +25,9 @@ const OWN_SETTINGS = {
 const RETENTION_MS = 3 * 24 * 3_600_000;
 /** temporal.api.enums.v1.IndexedValueType, by the names of the command line. */
 const TYPES: Record<string, number> = { Keyword: 2, Int: 3 };
-const NAMES_LATER_THAN_MS = 60_000;
+const REGISTERED_WITHIN_MS = 60_000;
+/** Of three services and the HTTP page, and four for membership. */
+const SERVICE_PORTS = 8;
 
 interface Flags {
   ip: string;
@@ -86,12 +89,25 @@ function typeOf(name: string): number {
   return type;
 }
 
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((server) => new Promise((listening) => server.once('listening', listening))));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+/**
+ * Where the server's services find each other. Kept for the next start on the same database: a server that was killed stands in its list
+ * of members for a while, and one that came back at other ports would go on asking there.
+ */
+async function servicePorts(file: string): Promise<number[]> {
+  const kept = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as number[]) : [];
+  const ports = (await listenOn(kept)) ?? (await listenOn(Array.from({ length: SERVICE_PORTS }, () => 0)))!;
+  writeFileSync(file, JSON.stringify(ports));
   return ports;
+}
+
+/** @returns the ports, free again; undefined where there are none, or one of them is taken */
+async function listenOn(wanted: number[]): Promise<number[] | undefined> {
+  const servers = wanted.map((port) => createServer().listen(port, '127.0.0.1'));
+  const listening = await Promise.allSettled(servers.map((server) => once(server, 'listening')));
+  const ports = servers.map((server) => (server.address() as AddressInfo | null)?.port);
+  await Promise.all(servers.map((server) => new Promise((closed) => server.close(closed))));
+  const all = ports.length > 0 && listening.every(({ status }) => status === 'fulfilled');
+  return all ? (ports as number[]) : undefined;
 }
 
 /** @returns the settings' file */
@@ -101,7 +117,7 @@ async function write(flags: Flags): Promise<string> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const dynamicFile = path.join(folder, 'dynamic.yaml');
   const file = path.join(folder, 'server.yaml');
-  const [matching, history, worker, http, ...members] = await freePorts(8);
+  const [matching, history, worker, http, ...members] = await servicePorts(path.join(folder, 'ports.json'));
   const store = {
     sql: {
       ...{ pluginName: 'sqlite', databaseName: flags.file, connectAddr: 'localhost', connectProtocol: 'tcp' },
@@ -158,7 +174,7 @@ interface Registration {
 
 /** What the command does for its server: the namespace, and search attributes by their names. */
 async function register({ pid, started, address, namespace, attributes }: Registration): Promise<void> {
-  const until = Date.now() + NAMES_LATER_THAN_MS;
+  const until = Date.now() + REGISTERED_WITHIN_MS;
   for (;;) {
     try {
       const connection = await Connection.connect({ address, connectTimeout: '2s' });

@@ -3,7 +3,7 @@
  * that cannot be kept does not stop the others. Called by `workflows/buffer/store-side.ts`.
  */
 import type { Logger } from 'pino';
-import type { BufferActivities, StoreRow } from '../../workflows/buffer/activities';
+import type { BufferActivities, RefusedRow, StoreRow } from '../../workflows/buffer/activities';
 import { ErrorType } from '../../workflows/lib/errors';
 import { storeRows } from '../store/chunks';
 import type { Database } from '../store/database';
@@ -12,17 +12,19 @@ import { errorText } from '../store/text';
 
 type Input = Parameters<BufferActivities['storeChunks']>[0];
 
-export async function storeChunks(
-  database: Database,
-  input: Input,
-  log: Logger,
-): Promise<{ id: string; error: string }[]> {
+export async function storeChunks(database: Database, input: Input, log: Logger): Promise<RefusedRow[]> {
   const { buffer, shard, rows, keyed, moment } = input;
-  const store = (some: StoreRow[]): Promise<void> =>
-    database.transaction((db) => storeRows(db, buffer, shard, some, { keyed, moment }));
+  const store = async (some: StoreRow[]): Promise<RefusedRow[]> => {
+    const wrong = await database.transaction((db) => storeRows(db, buffer, shard, some, { keyed, moment }));
+    return wrong.map(({ id, count }) => {
+      const said = some.find((row) => row.id === id)!.chunk.count;
+      const error = `row ${id} was said to have ${said} entries, and has ${count}`;
+      log.warn({ buffer, shard, row: id, said, count }, error);
+      return { id, error, count };
+    });
+  };
   try {
-    await store(rows);
-    return [];
+    return await store(rows);
   } catch (thrown) {
     if (!concernsARow(thrown)) throw thrown;
     log.warn(
@@ -30,10 +32,10 @@ export async function storeChunks(
       'entries could not be stored together; each is tried by itself',
     );
   }
-  const refused: { id: string; error: string }[] = [];
+  const refused: RefusedRow[] = [];
   for (const row of rows) {
     try {
-      await store([row]);
+      refused.push(...(await store([row])));
     } catch (thrown) {
       if (!concernsARow(thrown)) throw thrown;
       log.error({ err: thrown, buffer, shard, row: row.id, entries: row.chunk.count }, 'entries cannot be stored');

@@ -47,9 +47,14 @@ const ADOPT: Statement = {
   name: 'chunk-adopt',
   text: `update longwatch.buffer_chunk c
          set shard = $2, lane = r.lane, place = r.place, due_at = r.due_at, first = r.first, fate = r.fate, expires_at = null
-         from unnest($3::text[], $4::text[], $5::bigint[], $6::float8[], $7::bigint[], $8::json[])
-           as r (id, lane, place, due_at, first, fate)
-         where c.buffer = $1 and c.id = r.id`,
+         from unnest($3::text[], $4::text[], $5::bigint[], $6::float8[], $7::bigint[], $8::json[], $9::int[])
+           as r (id, lane, place, due_at, first, fate, count)
+         where c.buffer = $1 and c.id = r.id and c.count = r.count
+         returning c.id`,
+};
+const COUNTS: Statement = {
+  name: 'chunk-counts',
+  text: `select id, count from longwatch.buffer_chunk where buffer = $1 and id = any($2)`,
 };
 /** Rows that nobody is told of expire. */
 export const SEND_ROW: Statement = {
@@ -98,6 +103,18 @@ const READ: Statement = {
   name: 'chunk-read',
   text: `select id, entries, keys from longwatch.buffer_chunk where buffer = $1 and id = any($2)`,
 };
+/** The newest entry of a key lies in a row that is put off for a while. */
+const PUT_OFF: Statement = {
+  name: 'chunk-put-off',
+  text: `select e.i::int as i from unnest($3::text[]) with ordinality as e (key, i)
+         join longwatch.buffer_key k on k.buffer = $1 and k.shard = $2 and k.key = e.key
+         cross join lateral (
+           select c.first + c.count as past from longwatch.buffer_chunk c
+           where c.buffer = $1 and c.shard = $2 and c.lane = 'later' and c.token is null and c.first <= k.entry
+                 and c.due_at > extract(epoch from clock_timestamp()) * 1000 + 1000
+           order by c.first desc limit 1) as r
+         where r.past > k.entry`,
+};
 const STALE: Statement = {
   name: 'chunk-stale',
   text: `select e.i::int as i from unnest($3::text[], $4::bigint[]) with ordinality as e (key, entry, i)
@@ -126,6 +143,7 @@ const EXPIRE: Statement = {
 /**
  * Writes rows that come from a shard's memory or are parts of others, and takes over those that a sender has written.
  * @param moment orders the stores of a shard
+ * @returns rows of senders that have another number of entries than they were said to have: they were not taken over
  * @throws Fenced where a newer store has been
  */
 export async function storeRows(
@@ -134,7 +152,7 @@ export async function storeRows(
   shard: number,
   given: StoreRow[],
   { keyed, moment }: { keyed: boolean; moment: number },
-): Promise<void> {
+): Promise<{ id: string; count: number }[]> {
   const current = await run(db, FENCE, [buffer, shard, moment]);
   if (current.length === 0) {
     throw failure(ErrorType.Fenced, `shard ${shard} of buffer ${buffer} has stored something newer since`);
@@ -161,8 +179,9 @@ export async function storeRows(
     ]);
   }
   const sent = rows.filter((row) => row.chunk.entries === undefined);
+  let miscounted: { id: string; count: number }[] = [];
   if (sent.length > 0) {
-    await run(db, ADOPT, [
+    const adopted = await run<{ id: string }>(db, ADOPT, [
       buffer,
       shard,
       sent.map((row) => row.id),
@@ -171,9 +190,17 @@ export async function storeRows(
       sent.map((row) => row.chunk.at ?? null),
       sent.map((row) => row.chunk.first),
       fates(sent),
+      sent.map((row) => row.chunk.count),
     ]);
+    const taken = new Set(adopted.map(({ id }) => id));
+    const others = sent.flatMap(({ id }) => (taken.has(id) ? [] : [id]));
+    // One that is not there at all is missed when it is its turn.
+    if (others.length > 0) miscounted = await run<{ id: string; count: number }>(db, COUNTS, [buffer, others]);
   }
-  if (keyed) await run(db, NOTE_KEYS, [buffer, shard, rows.map((row) => row.id)]);
+  const wrong = new Set(miscounted.map(({ id }) => id));
+  const noted = rows.flatMap(({ id }) => (wrong.has(id) ? [] : [id]));
+  if (keyed) await run(db, NOTE_KEYS, [buffer, shard, noted]);
+  return miscounted;
 }
 
 /** Parts of rows get the entries that they stand for. */
@@ -263,6 +290,18 @@ export async function staleEntries(
   const keys = entries.map((entry) => entry.key);
   const numbers = entries.map((entry) => entry.number);
   const rows = await run<{ i: number }>(db, STALE, [buffer, shard, keys, numbers]);
+  return new Set(rows.map((row) => row.i - 1));
+}
+
+/** Which of the keys (by position) have their newest entry among the put-off rows of a shard. */
+export async function putOffKeys(
+  db: Queryable,
+  buffer: string,
+  shard: number,
+  keys: readonly (string | null)[],
+): Promise<Set<number>> {
+  if (!keys.some((key) => key !== null)) return new Set();
+  const rows = await run<{ i: number }>(db, PUT_OFF, [buffer, shard, keys]);
   return new Set(rows.map((row) => row.i - 1));
 }
 

@@ -40,12 +40,13 @@ function live(world: ShardWorld, ms: number): number {
   return refused;
 }
 
-/** @param ms ten minutes; less where much is handled, which costs time here as well */
-function outage(of: WorldOptions, prepare: (world: ShardWorld) => void = () => undefined, ms = 600_000) {
+/** @param ms ten minutes, and a while after a question; less where much is handled, which costs time here as well */
+function outage(of: WorldOptions, prepare: (world: ShardWorld) => void = () => undefined, ms = 605_000) {
   const world = new ShardWorld(1, { ...of, options: { ...OPTIONS, ...of.options } });
   live(world, 2_000);
   prepare(world);
   const before = { ...world.written };
+  const spilled = [...world.pg.rows.values()].reduce((sum, { entries }) => sum + entries.length, 0);
   world.outageUntil = world.now + ms;
   const refused = live(world, ms);
   const grown = { ...world.written };
@@ -53,10 +54,13 @@ function outage(of: WorldOptions, prepare: (world: ShardWorld) => void = () => u
   expect(world.longest).toBeLessThan(20_000_000);
   expect(world.state.outage).toBeDefined();
   const held = countsOf(world.state);
+  const endsAt = world.now;
   world.drain();
   world.census();
+  // What waits asks often enough to hear of it soon.
+  expect(world.now - endsAt).toBeLessThan(6_000);
   expect(countsOf(world.state)).toMatchObject({ accepted: held.accepted, pending: 0, dead: 0 });
-  return { world, refused, grown, held };
+  return { refused, grown, held, spilled };
 }
 
 test('without keys: what is pushed is handled at its rate throughout', () => {
@@ -86,6 +90,20 @@ test.each([
     expect(grown.rest + grown.batches).toBeLessThan(1_000_000);
   },
 );
+
+test('without keys: what lies in PostgreSQL when it goes away waits, all else is handled at its rate throughout', () => {
+  const pastItsBound = (world: ShardWorld): void => {
+    world.state.paused = true;
+    live(world, 9_000);
+    world.state.paused = false;
+  };
+  const of = { keyed: false, options: { bound: { entries: 50_000, bytes: 300_000 } } };
+  const { held, refused, spilled } = outage(of, pastItsBound, 40_000);
+  // More than there are references to in memory.
+  expect(spilled).toBeGreaterThan(50 * MESSAGE.length);
+  expect(refused).toBe(0);
+  expect(held.done).toBeGreaterThan(0.98 * (held.accepted - spilled));
+});
 
 test('one entry at the front does not keep the back waiting', () => {
   const frontWaits = (world: ShardWorld): void => {

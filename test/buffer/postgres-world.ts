@@ -2,7 +2,7 @@
  * PostgreSQL as a shard's simulated world has it (`shard-world.ts`): what the statements of `activities/store/chunks.ts` and `dead.ts` do,
  * on maps. It refuses what PostgreSQL would: a store that comes late, a row that cannot be kept.
  */
-import type { BatchInput, FoundRows, StoreRow } from '../../workflows/buffer/activities';
+import type { BatchInput, FoundRows, RefusedRow, StoreRow } from '../../workflows/buffer/activities';
 import type { Chunk, LaneName } from '../../workflows/buffer/state';
 import { ageOf } from '../../workflows/buffer/keys';
 import type { Sized } from './sizes';
@@ -33,10 +33,10 @@ export class PostgresWorld {
     this.rows.set(id, { lane: null, place: null, due: null, token: null, chunk, entries, keys });
   }
 
-  store(rows: StoreRow[], keyed: boolean, moment: number): { id: string; error: string }[] {
+  store(rows: StoreRow[], keyed: boolean, moment: number): RefusedRow[] {
     if (moment < this.fence) throw new FencedStore();
     this.fence = moment;
-    const refused: { id: string; error: string }[] = [];
+    const refused: RefusedRow[] = [];
     const numbers = new Set(rows.map(({ number }) => number));
     const ids = new Set(rows.map(({ id }) => id));
     for (const [id, row] of this.rows) {
@@ -48,6 +48,10 @@ export class PostgresWorld {
       const part = chunk.row !== undefined && chunk.row !== id;
       if (part && !source) {
         refused.push({ id, error: `row ${chunk.row} is gone` });
+        continue;
+      }
+      if (!part && !given && source && source.entries.length !== chunk.count) {
+        refused.push({ id, error: 'miscounted', count: source.entries.length });
         continue;
       }
       const from = part ? (chunk.from ?? 0) : 0;

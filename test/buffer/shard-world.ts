@@ -14,7 +14,7 @@ import { historyFull, nextShardStep, type ShardMoment } from '../../workflows/bu
 import { countsOf, freshShardState, LANES, pendingOf, runningOf, waitingOf } from '../../workflows/buffer/queue';
 import type { Chunk, LaneName, ShardState } from '../../workflows/buffer/state';
 import * as storing from '../../workflows/buffer/storing';
-import { batchInput, moveDue, takeBatch } from '../../workflows/buffer/take';
+import { batchInput, moveDue, storeIsThere, takeBatch } from '../../workflows/buffer/take';
 import { PostgresWorld } from './postgres-world';
 import { sizedBytes, type Sized } from './sizes';
 
@@ -107,6 +107,7 @@ export class ShardWorld {
   private readonly revived = new Set<number>();
   private firstTaken: Record<'front' | 'back', number> = { front: 0, back: 0 };
   private readonly taken = new Set<number>();
+  private readonly overtaken = new Set<number>();
   private said: { message: PushMessage; how: 'signal' | 'update' }[] = [];
   private snapshot: { state: ShardState; index: KeyIndex; said: number } | undefined;
   private nextId = 1;
@@ -151,7 +152,12 @@ export class ShardWorld {
       if (this.isAway) return false;
       const id = `s.${this.seq}`;
       this.pg.send(id, entries, keys ?? null);
-      message = { ...rest, row: { id, count: entries.length }, bytes: sizedBytes(entries) };
+      // Somebody who types it may miscount.
+      const more = this.chance() < 0.1 ? Math.floor(this.chance() * 9) : 0;
+      // Where he said too few they have new numbers, by which a key's older one would be the newer.
+      const fewer = !this.of.keyed && entries.length > 1 && this.chance() < 0.1 ? 1 : 0;
+      if (more + fewer > 0) for (const entry of entries) this.overtaken.add(entry.id);
+      message = { ...rest, row: { id, count: entries.length + more - fewer }, bytes: sizedBytes(entries) };
     } else {
       message = { ...rest, entries: entries as unknown as Json[], ...(keys ? { keys } : {}) };
     }
@@ -226,8 +232,9 @@ export class ShardWorld {
     this.taskBytes = 0;
     this.note(300, 3);
     for (let i = 0; i < 3_000; i++) {
-      moveDue(this.state, this.index, this.now);
       storing.bridge(this.state, this.index, 'b.0');
+      moveDue(this.state, this.index, this.now);
+      this.noteOvertaken();
       const step = nextShardStep(this.state, this.moment());
       switch (step.do) {
         case 'run':
@@ -467,6 +474,19 @@ export class ShardWorld {
     this.started.set(key, [...before, { batch, id }]);
   }
 
+  /** While PostgreSQL is away, what lies there or is on its way there does not keep the rest from running. */
+  private noteOvertaken(): void {
+    if (storeIsThere(this.state) || this.state.options.ordered || this.of.keyed) return;
+    for (const { entries } of this.pg.rows.values())
+      for (const entry of entries) if (entry) this.overtaken.add(entry.id);
+    for (const lane of LANES) {
+      for (const { entries, storing: isOut, place } of [...this.state[lane].chunks, ...this.state[lane].overflow]) {
+        if (isOut || place !== undefined)
+          for (const entry of (entries ?? []) as unknown as Sized[]) this.overtaken.add(entry.id);
+      }
+    }
+  }
+
   /** What has never failed begins in the order of its coming, within its lane. */
   private noteOrder(chunks: Chunk[]): void {
     if (this.of.keyed) return;
@@ -479,7 +499,7 @@ export class ShardWorld {
         if (!value || this.taken.has(value.id) || this.revived.has(value.id)) continue;
         this.taken.add(value.id);
         const lane = this.accepted.get(value.id)!.lane;
-        if (lane === 'later') continue;
+        if (lane === 'later' || this.overtaken.has(value.id)) continue;
         if (value.id < this.firstTaken[lane])
           throw new Error(`${lane}: entry ${value.id} after ${this.firstTaken[lane]}`);
         this.firstTaken[lane] = value.id;

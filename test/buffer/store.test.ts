@@ -79,6 +79,25 @@ const state = (told: number) => ({
   told,
 });
 
+test('a row of a sender that was told with a wrong count is not taken over, and is told with the one that it has', async () => {
+  const send = (id: string, entries: number[]) =>
+    database.transaction((db) =>
+      sendRow(db, { buffer, id, entries, json: JSON.stringify(entries), keys: entries.map((n) => `k${n}`) }, 60),
+    );
+  await send('three', [1, 2, 3]);
+  await send('right', [4]);
+  const sent = (id: string, number: number, count: number) =>
+    row(number, { first: number * 10, count, bytes: 5, row: id, from: 0, since: 0 }, { id });
+  const all = [sent('three', 1, 1_000), sent('right', 2, 1), sent('nowhere', 3, 5)];
+  const refused = await store(all);
+  expect(refused).toEqual([{ id: 'three', error: 'row three was said to have 1000 entries, and has 3', count: 3 }]);
+  expect(await rows()).toEqual([
+    { id: 'right', shard: 0, place: '2' },
+    { id: 'three', shard: null, place: null },
+  ]);
+  expect(await store([sent('three', 1, 3)])).toEqual([]);
+});
+
 describe('keys that no store keeps', () => {
   const odd = ['\u0000', 'a\u0000b', '\ud800', 'x\udc00y', 'u'.repeat(3_000), 'ж'.repeat(2_000), `${'a'.repeat(199)}é`];
 

@@ -126,8 +126,8 @@ export class World {
   /** Carries out steps until the shard waits; batches stay running until `end` ends them. */
   work(storeFails: boolean): number | undefined {
     for (let i = 0; i < 10_000; i++) {
-      moveDue(this.state, this.index, this.now);
       bridge(this.state, this.index, 'b.0');
+      moveDue(this.state, this.index, this.now);
       const step = nextShardStep(this.state, this.moment());
       this.events++;
       switch (step.do) {

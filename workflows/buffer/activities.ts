@@ -127,6 +127,12 @@ export interface StoreRow {
   chunk: Chunk;
 }
 
+export interface RefusedRow {
+  id: string;
+  error: string;
+  count?: number;
+}
+
 /** The next stored chunks of a lane, by reference. */
 export interface FoundRows {
   chunks: (Chunk & { row: string })[];
@@ -167,7 +173,7 @@ export interface BufferActivities {
    * Writes chunks to PostgreSQL, or adopts those that a sender has written. Done twice, it changes nothing. Where it fails and it is no
    * outage, each row is tried by itself.
    * @param input its `moment` orders the stores of a shard: an older one that comes late is fenced
-   * @returns the rows that cannot be stored
+   * @returns the rows that were not stored, and why; with `count` one that has so many entries, and not as many as was said
    */
   storeChunks(input: {
     buffer: string;
@@ -175,7 +181,7 @@ export interface BufferActivities {
     rows: StoreRow[];
     keyed: boolean;
     moment: number;
-  }): Promise<{ id: string; error: string }[]>;
+  }): Promise<RefusedRow[]>;
   /** The next stored chunks of a lane, by reference; of `later`, those that are due: `from` counts these fetches, and the same one again gives the same. */
   fetchChunks(input: {
     buffer: string;

@@ -18,6 +18,8 @@ const PART_BYTES = 256 * 1024;
 const WAIT_MS = 200;
 /** The front has so much room where the back has none any more. Bytes. */
 const FRONT_BYTES = BRIDGE_BYTES + 250_000;
+/** A row with more was miscounted by whoever typed that. Entries. */
+const ROW_ENTRIES = 1_000_000;
 /** The latest time that there is. */
 const LATEST_MS = 8.64e15;
 
@@ -28,7 +30,7 @@ export function readPush(payload: PushPayload): PushMessage {
     const { entries, row, ...rest } = payload as PushMessage;
     const how = readHow(rest);
     if (Array.isArray(entries)) return { ...how, entries };
-    if (typeof row?.id === 'string' && Number.isSafeInteger(row.count) && row.count > 0) {
+    if (typeof row?.id === 'string' && Number.isSafeInteger(row.count) && row.count > 0 && row.count <= ROW_ENTRIES) {
       return { ...how, row: { id: row.id, count: row.count } };
     }
   }

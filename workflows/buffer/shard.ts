@@ -147,7 +147,11 @@ async function keepShard(input: ShardInput): Promise<void> {
     state.optionsVersion = orders.version;
     state.paused = orders.paused;
     state.stopped = orders.stopped === true;
-    if (orders.lift) state.holdUntil = 0;
+    if (orders.lift) {
+      state.holdUntil = 0;
+      // Somebody has mended what PostgreSQL refused: it is asked at once.
+      if (state.outage) state.outage.untilMs = Math.min(state.outage.untilMs, Date.now());
+    }
     happened();
   });
   setHandler(deadSignal, (order) => {
@@ -162,8 +166,8 @@ async function keepShard(input: ShardInput): Promise<void> {
 
   // ── The loop: decide, carry out, wait ──
   for (;;) {
-    moveDue(state, index, Date.now());
     bridge(state, index, side.prefix);
+    moveDue(state, index, Date.now());
     warnOfSpilling();
     restsSinceMs = waitingOf(state) > 0 ? null : (restsSinceMs ?? Date.now());
     const step = nextShardStep(state, moment());

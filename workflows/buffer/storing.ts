@@ -2,13 +2,13 @@
  * What a shard moves to PostgreSQL and takes back, and what it does while PostgreSQL is away: choices and their effects on the state, without
  * the calls themselves (`shard.ts`). `plan.ts` says when.
  */
-import type { FoundRows, StoreRow } from './activities';
+import type { FoundRows, RefusedRow, StoreRow } from './activities';
 import type { Chunk, Lane, LaneName, ShardState } from './state';
 import { COMMAND_BYTES, weightOf } from './carry';
 import { boundOf, MINIMUM_BYTES } from './intake';
 import { ageOf, dropKeys, noteKeys, survivors, without, type KeyIndex } from './keys';
 import { BACK_CHUNKS, batchSize, concurrencyOf, storeIsThere } from './take';
-import { checksKeys, hasStored, inMemory, LANES, place, settleRow } from './queue';
+import { checksKeys, hasStored, inMemory, LANES, LATER_CHUNKS, pieceOf, place, settleRow } from './queue';
 
 const STORE_ROWS = 200;
 /** Stored chunks fetched at once, by reference. */
@@ -18,7 +18,7 @@ const BURY_CHUNKS = 500;
 const BURY_ENTRIES = 2_000;
 /** From one question to the next while PostgreSQL is away, at first and at most; where it is there and refuses. Milliseconds. */
 const ASK_MS = 1_000;
-const ASK_AT_MOST_MS = 30_000;
+const ASK_AT_MOST_MS = 5_000;
 const REFUSED_AT_MOST_MS = 300_000;
 /** Letters of entries that are gone, in one chunk. */
 const LOST_ENTRIES = 1_000;
@@ -45,19 +45,29 @@ export function storeAnswered(state: ShardState): void {
 }
 
 /**
- * While PostgreSQL is away what was on its way there stays in memory as far as there is room, so that batches go on without it. The front
- * is small, and what it has must not keep the back waiting.
+ * While PostgreSQL is away what was on its way there stays in memory as far as there is room, so that batches go on without it. It overtakes
+ * what lies there, but in a shard that is ordered. The front is small, and what it has must not keep the back waiting.
  */
 export function bridge(state: ShardState, index: KeyIndex, prefix: string): void {
   // Where keys must be looked up in PostgreSQL, nothing runs without it.
   if (storeIsThere(state) || checksKeys(state)) return;
-  for (const lane of ['front', 'back'] as const) {
+  const { ordered, bound } = state.options;
+  for (const lane of LANES) {
     const { stored, overflow, chunks } = state[lane];
+    if (ordered && stored.entries > 0) continue;
+    const isFull = (): boolean => lane !== 'front' && inMemory(state).bytes >= bound.bytes;
     const hasRoom = (): boolean =>
-      lane === 'front' || chunks.length === 0 || inMemory(state).bytes < state.options.bound.bytes;
-    while (stored.entries === 0 && overflow[0]?.entries && !overflow[0].storing && hasRoom()) {
-      const chunk = overflow.shift()!;
-      // It may be there all the same, where only the answer was lost.
+      lane === 'later' ? chunks.length < LATER_CHUNKS && !isFull() : !isFull() || !chunks.some(isRunnable);
+    for (let at = 0; at < overflow.length && hasRoom();) {
+      const chunk = overflow[at]!;
+      // One that was sent may be there all the same, and would be fetched with those that were before it.
+      const mayBeThere = chunk.place !== undefined && (lane === 'later' || stored.entries > 0 || at > 0);
+      if (!isRunnable(chunk) || mayBeThere) {
+        if (ordered) break;
+        at++;
+        continue;
+      }
+      overflow.splice(at, 1);
       if (chunk.place !== undefined) state.forget.push(`${prefix}.${chunk.place}`);
       delete chunk.place;
       for (const rest of comesBack(state, index, chunk, prefix)) {
@@ -67,6 +77,9 @@ export function bridge(state: ShardState, index: KeyIndex, prefix: string): void
     }
   }
 }
+
+/** It is here, and not on its way out. */
+const isRunnable = ({ entries, storing }: Chunk): boolean => entries !== undefined && !storing;
 
 /**
  * What comes back to memory from the way out: not where a newer one of its key is on that way, or in memory; and an older one does not go
@@ -169,28 +182,46 @@ export function beginStore(state: ShardState, index: KeyIndex, leaving: boolean,
   return storing;
 }
 
-/** Rows that PostgreSQL cannot keep, each tried by itself, and why. */
-export type Refused = readonly { id: string; error: string }[];
+/** Rows that PostgreSQL cannot keep, each tried by itself, and why; or that have another number of entries. */
+export type Refused = readonly RefusedRow[];
 
 /** PostgreSQL has it: in memory a reference stays, or nothing where other stored entries come first. What it refused is dead. */
 export function stored(state: ShardState, storing: Storing, refused: Refused, nowMs: number): void {
-  const refusal = new Map(refused.map(({ id, error }) => [id, error]));
+  const refusal = new Map(refused.map((one) => [one.id, one]));
   for (const { id, place: at, chunk } of storing.rows) {
     if (at !== null) continue;
-    const error = refusal.get(id);
-    if (error === undefined) refer(state, chunk, id);
-    else refuse(state, chunk, error, nowMs);
+    const refused = refusal.get(id);
+    if (refused === undefined) refer(state, chunk, id);
+    else refuse(state, chunk, refused.error, nowMs);
   }
   for (const lane of LANES) {
     if (refused.length > 0) state[lane].chunks = state[lane].chunks.filter((chunk) => !state.burying.includes(chunk));
     const done = state[lane].overflow.splice(0, storing.overflow[lane]);
     const rows = storing.rows.filter((row) => row.place !== null && row.lane === lane);
+    const recounted: Chunk[] = [];
     done.forEach((chunk, i) => {
-      const error = refusal.get(rows[i]!.id);
-      if (error === undefined) settleInto(state, lane, chunk, rows[i]!);
-      else refuse(state, chunk, error, nowMs);
+      const refused = refusal.get(rows[i]!.id);
+      if (refused === undefined) settleInto(state, lane, chunk, rows[i]!);
+      else if (refused.count === undefined) refuse(state, chunk, refused.error, nowMs);
+      else recounted.push(...recount(state, chunk, refused.count, refused.error));
     });
+    state[lane].overflow.unshift(...recounted);
   }
+}
+
+/** Whoever told of a row has miscounted: it is taken for what it is, with numbers that nobody else has, and stored again. */
+function recount(state: ShardState, chunk: Chunk, count: number, error: string): Chunk[] {
+  delete chunk.storing;
+  delete chunk.place;
+  state.lastError = error;
+  state.counts.accepted += count - chunk.count;
+  if (count === 0) return [];
+  if (count > chunk.count) {
+    chunk.first = state.nextEntry;
+    state.nextEntry += count;
+  }
+  chunk.count = count;
+  return [chunk];
 }
 
 function refuse(state: ShardState, chunk: Chunk, error: string, nowMs: number): void {
@@ -340,6 +371,11 @@ export function beginBury(state: ShardState): { chunks: Chunk[]; bytes: number }
   const chunks: Chunk[] = [];
   let bytes = 0;
   let entries = 0;
+  const [first] = state.burying;
+  if (first && first.count > BURY_ENTRIES) {
+    const rest = pieceOf(first, BURY_ENTRIES, first.count - BURY_ENTRIES);
+    state.burying.splice(0, 1, pieceOf(first, 0, BURY_ENTRIES), rest);
+  }
   for (const chunk of state.burying) {
     const weight = weightOf(chunk);
     const many = chunks.length >= BURY_CHUNKS || bytes + weight > COMMAND_BYTES || entries + chunk.count > BURY_ENTRIES;

@@ -47,8 +47,8 @@ function isHere(state: ShardState, chunk: Chunk): boolean {
 }
 
 /**
- * The lane whose turn it is. What is on its way to or from PostgreSQL keeps its turn; while PostgreSQL is away, the back need not wait for
- * what the front has there.
+ * The lane whose turn it is. What is on its way to or from PostgreSQL keeps its turn; while PostgreSQL is away, neither the back nor what is
+ * here need wait for what lies there.
  */
 function headLane(state: ShardState): 'front' | 'back' | undefined {
   const { front, back } = state;
@@ -67,7 +67,9 @@ function headReady(state: ShardState, name: 'front' | 'back', now: number): numb
   if (head.storing) return undefined;
   // Only in ordered mode: what comes again holds the others.
   if (head.at !== undefined && head.at > now) return head.at;
-  if (head.limit !== undefined || stored.entries > 0 || overflow.length > 0) return now;
+  if (head.limit !== undefined) return now;
+  // There is more than a batch of them, but while PostgreSQL is away they may not come.
+  if (storeIsThere(state) && (stored.entries > 0 || overflow.length > 0)) return now;
   const size = batchSize(state);
   let count = 0;
   let since = Infinity;
@@ -155,12 +157,27 @@ export function batchInput(state: ShardState, where: { buffer: string; shard: nu
   };
 }
 
-/** Moves what was put off until now to the back. */
+/** Moves what was put off until now to the back. While PostgreSQL is away, what needs it gives way to what does not. */
 export function moveDue(state: ShardState, index: KeyIndex, now: number): void {
   const { chunks } = state.later;
-  const hasRoom = (): boolean => state.back.chunks.length < BACK_CHUNKS;
+  const isThere = storeIsThere(state);
+  const hasRoom = (): boolean => {
+    const { chunks: back } = state.back;
+    return (isThere ? back : back.filter((chunk) => isHere(state, chunk))).length < BACK_CHUNKS;
+  };
   while (hasRoom() && chunks.length > 0 && chunks[0]!.at! <= now && !chunks[0]!.storing) {
     due(state, index, chunks.shift()!);
+  }
+  if (!isThere && !state.options.ordered) giveWay(state);
+}
+
+/** Each lane keeps its order among what can run and among what cannot. */
+function giveWay(state: ShardState): void {
+  const canRun = (chunk: Chunk): boolean => isHere(state, chunk) && !chunk.storing;
+  for (const lane of [state.front, state.back]) {
+    const firstThatCannot = lane.chunks.findIndex((chunk) => !canRun(chunk));
+    if (firstThatCannot < 0 || !lane.chunks.slice(firstThatCannot).some(canRun)) continue;
+    lane.chunks = [...lane.chunks.filter(canRun), ...lane.chunks.filter((chunk) => !canRun(chunk))];
   }
 }
 

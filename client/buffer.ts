@@ -3,6 +3,7 @@
  * programs and by the command line. Entries go by `parcels.ts` and `senders.ts`, dead letters are `dead.ts`, and what is
  * read comes from PostgreSQL and, exact to the moment, from the shards themselves.
  */
+import { errorOf } from '../activities/failures';
 import type { AnyBuffer } from '../workers/config/buffer';
 import { didYouMean } from '../workers/config/suggest';
 import {
@@ -172,7 +173,8 @@ export class BufferHandle<E = Json> {
   }
 
   /**
-   * Gives entries to the buffer. Any JSON; of one call they keep their order within a shard.
+   * Gives entries to the buffer. Any JSON; of one call they keep their order within a shard, but for those without a key that a shard which has no
+   * room leaves to another one.
    * @throws InvalidEntryError before anything is sent; BufferStoppedError; BufferFullError; PushUnansweredError; TemporalUnavailableError.
    */
   async push(entries: Iterable<E> | AsyncIterable<E>, options: PushOptions = {}): Promise<PushResult> {
@@ -192,7 +194,7 @@ export class BufferHandle<E = Json> {
         if (next !== how) await Promise.all(underWay);
         how = next;
         const sent = this.senders
-          .send(shard, how, parcel, Date.now() + timeoutMs)
+          .send(shard, how, parcel, Date.now() + timeoutMs, shardsOf(settings))
           .then(() => {
             result.accepted += parcel.entries.length;
             result.messages++;
@@ -208,7 +210,8 @@ export class BufferHandle<E = Json> {
       failure ??= { error };
     }
     await Promise.all(underWay);
-    if (failure) throw Object.assign(failure.error as Error, { acceptedSoFar: result.accepted });
+    // It may be what the caller's own iterable has thrown, whatever that is.
+    if (failure) throw Object.assign(errorOf(failure.error), { acceptedSoFar: result.accepted });
     return result;
   }
 

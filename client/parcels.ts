@@ -2,15 +2,16 @@
  * The entries of a push as parcels, each for one shard and small enough for a message: by their key where the buffer has one, else
  * parcel after parcel to the next shard. Used by `buffer.ts`; next: `push.ts` sends them.
  */
-import { keyFunction, shardOfKey } from '../activities/buffer/keys';
+import { errorOf } from '../activities/failures';
+import { keyFunction, keyInJson, shardOfKey } from '../activities/buffer/keys';
 import type { AnyBuffer, BufferDefinition } from '../workers/config/buffer';
 import type { Json } from '../workflows/buffer/contract';
 import { shardsOf } from '../workflows/buffer/init';
-import { keyAt } from '../workflows/buffer/keys';
+import { keyAt as keyAtPath } from '../workflows/buffer/keys';
 import type { BufferOptions } from '../workflows/buffer/options';
 import { utf8Bytes } from '../workflows/lib/size';
 import { InvalidEntryError } from './errors';
-import { inexact, inexactNumber } from './exact';
+import { inexact, inexactNumber, unsayable } from './exact';
 import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, type Parcel } from './push';
 
 export class Packer {
@@ -24,7 +25,7 @@ export class Packer {
 
   /**
    * Those of one shard in their order. A list is looked at as a whole before anything of it is given.
-   * @throws InvalidEntryError at an entry that is no JSON, or has a number that is not exact; of an iterable, parcels before it were given
+   * @throws InvalidEntryError at an entry that is no JSON, has a number that would be another one, or whose key cannot be found; of an iterable, parcels before it were given
    */
   async *pack(
     entries: Iterable<unknown> | AsyncIterable<unknown>,
@@ -40,12 +41,12 @@ export class Packer {
       this.turn++;
       return { shard, parcel };
     };
-    const looked = Array.isArray(entries) ? entries.map((entry, i) => jsonOf(entry, i + 1).bytes) : undefined;
+    const look = (entry: unknown, at: number) => ({ bytes: jsonOf(entry, at).bytes, key: keyAt(keyOf, entry, at) });
+    const looked = Array.isArray(entries) ? entries.map((entry, i) => look(entry, i + 1)) : undefined;
     let position = 0;
     for await (const entry of entries as AsyncIterable<Json>) {
       position++;
-      const bytes = looked?.[position - 1] ?? jsonOf(entry, position).bytes;
-      const key = keyOf ? (keyOf(entry) ?? keyInJson(keyOf, entry)) : null;
+      const { bytes, key } = looked?.[position - 1] ?? look(entry, position);
       const shard = key === null ? this.turn % shards : shardOfKey(key, shards);
       let parcel = open.get(shard);
       const full = parcel && (parcel.entries.length >= MESSAGE_ENTRIES || parcel.bytes + bytes > MESSAGE_BYTES);
@@ -74,7 +75,7 @@ export class Packer {
 
   private keys({ key }: BufferOptions): ((entry: Json) => string | null) | undefined {
     if (key === null) return undefined;
-    if (key !== 'function') return keyAt(key.path);
+    if (key !== 'function') return keyAtPath(key.path);
     const definition = this.definition as BufferDefinition<never, never> | undefined;
     if (definition?.key === undefined) {
       throw new InvalidEntryError(
@@ -96,13 +97,18 @@ function jsonOf(entry: unknown, position: number): { json: string; bytes: number
   if (json === undefined) throw new InvalidEntryError(`entry ${position} is no JSON; nothing of it can be kept`);
   const number = inexactNumber(json);
   if (number !== undefined) throw new InvalidEntryError(`entry ${position}: ${inexact(number)}`);
+  const no = unsayable(entry, json);
+  if (no !== undefined) throw new InvalidEntryError(`entry ${position}: ${no} is no JSON, it would be null`);
   return { json, bytes: utf8Bytes(json) };
 }
 
-/** What is a key only as JSON says it (a Date, an id with a `toJSON`): the shard would read it so. */
-function keyInJson(keyOf: (entry: Json) => string | null, entry: Json): string | null {
-  if (typeof entry !== 'object' || entry === null) return null;
-  return keyOf(JSON.parse(JSON.stringify(entry)) as Json);
+/** The definition's `key` is the user's code. */
+function keyAt(keyOf: ((entry: Json) => string | null) | undefined, entry: unknown, position: number): string | null {
+  try {
+    return keyOf ? keyInJson(keyOf, entry as Json) : null;
+  } catch (thrown) {
+    throw new InvalidEntryError(`entry ${position}: its key cannot be found: ${errorOf(thrown).message}`);
+  }
 }
 
 function timeOf(at: number | Date): number {

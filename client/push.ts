@@ -49,6 +49,13 @@ export interface Parcel {
   at?: number;
 }
 
+export interface SenderWays {
+  /** A parcel that its shard has refused, and that needs no shard of its own: whether another one has taken it. */
+  elsewhere?: (parcel: Parcel, deadline: number) => Promise<boolean>;
+  /** What has no room is not said again. */
+  once?: boolean;
+}
+
 interface Waiting extends Parcel {
   deadline: number;
   done: () => void;
@@ -72,6 +79,7 @@ export class ShardSender {
     private readonly how: PushWay,
     /** Whether the buffer is stopped: asked when its shard is not there. */
     private readonly isStopped: () => Promise<boolean>,
+    private readonly ways: SenderWays = {},
   ) {}
 
   /**
@@ -146,8 +154,9 @@ export class ShardSender {
   private async deliver(group: Waiting[]): Promise<void> {
     // Who has less time is told when that is over.
     const deadline = Math.max(...group.map((parcel) => parcel.deadline));
-    const message = await this.message(joined(group), deadline);
-    if (this.how === 'update') await this.update([message], deadline);
+    const parcel = joined(group);
+    const message = await this.message(parcel, deadline);
+    if (this.how === 'update') await this.update(message, parcel, deadline);
     else await this.signal(message, deadline);
   }
 
@@ -182,20 +191,29 @@ export class ShardSender {
     );
   }
 
-  /** One update at a time; the shard answers at once, and what it does not take is said again later. */
-  private async update(messages: PushMessage[], deadline: number): Promise<void> {
+  /** One update at a time; the shard answers at once, and what it does not take another one may, or is said again later. */
+  private async update(message: PushMessage, parcel: Parcel, deadline: number): Promise<void> {
     const id = shardWorkflowId(this.buffer, this.shard);
-    const args: [PushMessage[]] = [messages];
+    const args: [PushMessage[]] = [[message]];
+    // What was said and not answered may still be taken in here.
+    let unanswered = false;
     for (let pause = 0; ;) {
       const withinMs = Math.max(100, deadline - Date.now());
-      const answer = await this.persist(deadline, () =>
+      const say = (): Promise<PushAnswer> =>
         this.connections.temporal(
           (client) => client.workflow.getHandle(id).executeUpdate(pushUpdate, { args }).catch(refusal),
           { withinMs },
-        ),
-      );
+        );
+      const answer = await this.persist(deadline, say, () => (unanswered = true));
       if (answer.accepted) return;
       if (answer.stopped) throw new BufferStoppedError(this.buffer);
+      if (this.ways.once) throw new BufferFullError(this.buffer);
+      const goesAnywhere = message.entries !== undefined && !parcel.keys?.some((key) => key !== null);
+      if (goesAnywhere && !unanswered && (await this.ways.elsewhere?.(parcel, deadline))) {
+        // Its number was not taken.
+        this.seq--;
+        return;
+      }
       pause = Math.min(1_000, Math.max(answer.waitMs, pause * 2));
       if (Date.now() + pause > deadline) throw new BufferFullError(this.buffer);
       await sleep(pause * (0.8 + 0.4 * Math.random()));
@@ -203,11 +221,12 @@ export class ShardSender {
   }
 
   /** Says the same thing until it gets through or the time is over. */
-  private async persist<T>(deadline: number, say: () => Promise<T>): Promise<T> {
+  private async persist<T>(deadline: number, say: () => Promise<T>, onFailure?: () => void): Promise<T> {
     for (let pause = RETRY_MS; ; pause = Math.min(RETRY_CAP_MS, pause * 2)) {
       try {
         return await say();
       } catch (error) {
+        onFailure?.();
         const { WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
         const unanswered = error instanceof WorkflowUpdateRPCTimeoutOrCancelledError;
         const passes =

@@ -1,4 +1,5 @@
 /** What a push refuses before anything is sent, and how callers that share a sender are told. */
+import { defineBuffer } from '../../client';
 import { inexactNumber } from '../../client/exact';
 import { Packer } from '../../client/parcels';
 import { ShardSender, type Parcel } from '../../client/push';
@@ -29,6 +30,32 @@ describe('a push', () => {
     expect(given).toEqual([]);
   });
 
+  test.each([
+    ['NaN', { at: [NaN] }, 'entry 2: NaN is no JSON'],
+    ['Infinity', -Infinity, 'entry 2: -Infinity is no JSON'],
+    ['what its toJSON says', { toJSON: () => Infinity }, 'entry 2: Infinity is no JSON'],
+  ])('with %s, of which JSON makes null, is refused', async (_, bad, message) => {
+    await expect(pack([{ n: null, text: 'null' }, bad])).rejects.toThrow(message);
+  });
+
+  test('keeps what JSON keeps: null, texts, powers; -0 is 0', async () => {
+    const [one] = await pack([null, 'NaN', 1e21, 5e-324, -0]);
+    expect(JSON.parse(JSON.stringify(one!.parcel.entries))).toEqual([null, 'NaN', 1e21, 5e-324, 0]);
+  });
+
+  test('whose key function throws is refused, with the entry, and nothing of a list is given', async () => {
+    const key = ({ id }: { id: string | null }): string => id!.trim();
+    const keyed = new Packer('b', defineBuffer({ name: 'b', key, run: (_: { id: string | null }[]) => undefined }));
+    const entries = [...Array.from({ length: 5_000 }, () => ({ id: 'a' })), { id: null }];
+    const given: unknown[] = [];
+    const read = async () => {
+      for await (const one of keyed.pack(entries, { ...OPTIONS, key: 'function' }, {})) given.push(one);
+    };
+    await expect(read()).rejects.toThrow('entry 5001: its key cannot be found: Cannot read');
+    await expect(read()).rejects.toMatchObject({ name: 'InvalidEntryError' });
+    expect(given).toEqual([]);
+  });
+
   test.each([new Date('2030-13-45'), Infinity, NaN, -1])('not before %s, which is no time, is refused', async (at) => {
     await expect(pack([1], {}, { at })).rejects.toThrow('`at` must be a time');
   });
@@ -45,11 +72,15 @@ describe('a push', () => {
 test('numbers past 2^53 are found as they were typed, not in texts, fractions or powers', () => {
   expect(inexactNumber('{"id": 9007199254740993, "b": 1}')).toBe('9007199254740993');
   expect(inexactNumber('[-90071992547409930]')).toBe('-90071992547409930');
+  expect(inexactNumber('{"a": "1e999", "b": -1e400}')).toBe('-1e400');
+  expect(inexactNumber('[1E+309]')).toBe('1E+309');
   for (const json of [
     '{"id": "9007199254740993"}',
     '"\\"9007199254740993"',
     '0.12345678901234567',
     '1e300',
+    '"1e400"',
+    '1e-400',
     '9007199254740991',
   ]) {
     expect([json, inexactNumber(json)]).toEqual([json, undefined]);
@@ -71,9 +102,23 @@ describe('callers that share a sender', () => {
 
   test('are told of their own message only, and of a refusal by its type', async () => {
     const full = Object.assign(new Error('refused'), { cause: { type: 'BufferFull', details: [10] } });
-    const one = sender(({ front }) => (front ? Promise.resolve({ accepted: true }) : Promise.reject(full)));
+    let sentFirst: (() => void) | undefined;
+    let endFirst: ((answer: unknown) => void) | undefined;
+    const underWay = new Promise<void>((resolve) => (sentFirst = resolve));
+    const one = sender(({ entries, front }) => {
+      if (entries![0] === 0) {
+        sentFirst!();
+        return new Promise((resolve) => (endFirst = resolve));
+      }
+      return front ? Promise.resolve({ accepted: true }) : Promise.reject(full);
+    });
+    const first = one.send(parcel(0), Date.now() + 5_000);
+    await underWay;
     const deadline = Date.now() + 400;
+    // Side by side in the queue, they are two messages all the same.
     const sent = [one.send(parcel(1), deadline), one.send(parcel(2, { front: true }), Date.now() + 5_000)];
+    endFirst!({ accepted: true });
+    await first;
     const [back, front] = await Promise.allSettled(sent);
     expect(back).toMatchObject({ status: 'rejected', reason: { name: 'BufferFullError', accepted: false } });
     expect(front).toMatchObject({ status: 'fulfilled' });

@@ -26,6 +26,7 @@ export interface Given {
   positions: number[];
   /** All of them as JSON before `run` saw them; an object may be changed in place. */
   before: string;
+  /** Never throws: `run` has done its work. */
   keyOf: ((entry: Json) => string | null) | undefined;
   keys: (string | null)[] | undefined;
 }

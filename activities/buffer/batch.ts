@@ -5,7 +5,7 @@
  */
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
-import type { BatchContext, BufferDefinition } from '../../workers/config/buffer';
+import type { BatchContext, BatchErrorContext, BufferDefinition } from '../../workers/config/buffer';
 import type { BatchInput, BatchResult } from '../../workflows/buffer/activities';
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure } from '../failures';
@@ -15,6 +15,7 @@ import { isOutage, type Database } from '../store/database';
 import type { TemporalLink } from '../temporal';
 import { readAnswer, type Given } from './answer';
 import { gather, type Gathered } from './gather';
+import { Keys } from './keys';
 import type { BufferMetrics } from './metrics';
 import { AnswerNotStored, packed } from './packed';
 
@@ -66,9 +67,10 @@ async function outcomeOf(
   batch: string,
   log: Logger,
 ): Promise<{ outcome: BatchResult['outcome']; entries: number }> {
+  const keys = new Keys(definition);
   let gathered: Gathered;
   try {
-    gathered = await gather(deps.database, input, definition);
+    gathered = await gather(deps.database, input, keys.of);
   } catch (thrown) {
     return { outcome: heldByStore(thrown, log), entries: 0 };
   }
@@ -84,6 +86,7 @@ async function outcomeOf(
       ? { kind: 'answered', kept: [], fresh: [], voided: input.count }
       : await answered(deps, input, definition, given, batch, log);
   if (outcome.kind === 'answered' && !forgot) outcome.forgot = false;
+  tellFailedKeys(deps, definition, keys.failed(), { buffer: input.buffer, shard: input.shard, batch }, log);
   return { outcome, entries: given.entries.length };
 }
 
@@ -130,7 +133,7 @@ async function answered(
       return { kind: 'held', error: errorText(error), forMs: holdMs };
     }
     log.warn({ err: error, entries: given.entries.length }, 'a batch failed');
-    report(deps, definition, error, input, batch, log);
+    report(deps, definition, error, { buffer: input.buffer, shard: input.shard, batch, entries: input.count }, log);
     const final = (error as { nonRetryable?: unknown }).nonRetryable === true;
     return {
       kind: 'failed',
@@ -204,18 +207,32 @@ function isTooLarge(error: Error): boolean {
   );
 }
 
+/** Entries that go on without a key, for the definition's `key` has thrown. */
+export function tellFailedKeys(
+  deps: BufferDeps,
+  definition: BufferDefinition<never, never>,
+  failed: { count: number; error: Error } | undefined,
+  where: Omit<BatchErrorContext, 'entries' | 'node'>,
+  log: Logger,
+): void {
+  if (!failed) return;
+  const { error, count } = failed;
+  log.warn({ err: error, entries: count }, "a buffer's key could not be found; the entries go on without one");
+  deps.metrics.keysFailed(where.buffer, count);
+  report(deps, definition, error, { ...where, entries: count }, log);
+}
+
 function report(
   { node }: BufferDeps,
   definition: BufferDefinition<never, never>,
   error: Error,
-  { buffer, shard, count }: BatchInput,
-  batch: string,
+  where: Omit<BatchErrorContext, 'node'>,
   log: Logger,
 ): void {
   if (!definition.onError) return;
   const failed = (thrown: unknown) => log.error({ err: errorOf(thrown) }, 'the onError hook failed');
   try {
-    const returned: unknown = definition.onError(error, { buffer, shard, batch, entries: count, node });
+    const returned: unknown = definition.onError(error, { ...where, node });
     if (returned instanceof Promise) returned.catch(failed);
   } catch (thrown) {
     failed(thrown);

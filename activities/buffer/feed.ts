@@ -13,7 +13,7 @@ import type { BufferOptions } from '../../workflows/buffer/options';
 import { readBuffer } from '../store/buffers';
 import type { Database, Queryable } from '../store/database';
 import { keyFunction, shardOfKey } from './keys';
-import { catchUp, placeOf, storeAndNote, tell, type Note, type Push } from './outbox';
+import { catchUp, othersBefore, placeOf, storeAndNote, tell, type Note, type Push } from './outbox';
 
 /** What an entry of a tracker's operation is. */
 export interface FedValue {
@@ -94,13 +94,15 @@ export class BufferFeed {
     }
     for (const [shard, group] of groups) {
       for (const row of rowsOf(group)) {
-        const at = `${buffer}/${shard}`;
+        const at = placeOf(buffer, shard);
         const seq = (this.seqs.get(at) ?? 0) + 1;
         this.seqs.set(at, seq);
         const message = { buffer, shard, sender: this.sender, seq, front: null, at: null };
         const id = `${this.sender}.${shard}.${seq}`;
         const values = row.map(({ value }) => value);
         const keys = definition.key === undefined ? undefined : row.map(({ key }) => key);
+        // Another node had the member a moment ago, and may be about to tell of the value before.
+        if (keys && !this.behind.has(at) && (await othersBefore(db, message, keys))) this.behind.add(at);
         this.notes.push(await storeAndNote(db, { ...message, id }, values, keys));
       }
     }
@@ -129,8 +131,8 @@ export class BufferFeed {
   }
 
   /**
-   * A shard that has not been told of all that came before is told of that first: of two values of one key it takes the one that comes
-   * later for the newer one.
+   * A shard that has not been told of all that came before, by this node or another one, is told of that first: of two values of one key it
+   * takes the one that comes later for the newer one.
    */
   private async tellInOrder(notes: readonly Note[]): Promise<void> {
     const places = new Map(notes.map((note) => [placeOf(note.buffer, note.shard), note]));

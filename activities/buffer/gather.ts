@@ -2,13 +2,11 @@
  * The entries of a batch, some of which lie in PostgreSQL, without those that a newer one of their key has passed. Called by `batch.ts`
  * before `run`; whatever fails here is nobody's fault among the entries.
  */
-import type { BufferDefinition } from '../../workers/config/buffer';
 import type { Json } from '../../workflows/buffer/contract';
 import type { BatchInput } from '../../workflows/buffer/activities';
 import { forgetRows, readRows, staleEntries } from '../store/chunks';
 import type { Database } from '../store/database';
 import type { Given } from './answer';
-import { keyFunction } from './keys';
 
 export type Gathered =
   | { given: Given; forgot: boolean }
@@ -18,16 +16,12 @@ export type Gathered =
 type Rows = Awaited<ReturnType<typeof readRows>>;
 
 /** @throws what the database throws */
-export async function gather(
-  database: Database,
-  input: BatchInput,
-  definition: BufferDefinition<never, never>,
-): Promise<Gathered> {
+export async function gather(database: Database, input: BatchInput, keyOf: Given['keyOf']): Promise<Gathered> {
   const { buffer, shard, chunks, checkKeys, forget } = input;
   const ids = [...new Set(chunks.flatMap((chunk) => (chunk.row === undefined ? [] : [chunk.row])))];
   if (ids.length === 0 && !checkKeys) {
     const forgot = await forgetIfPossible(database, buffer, forget);
-    return { given: given(collect(chunks, new Map()), new Set(), definition, checkKeys), forgot };
+    return { given: given(collect(chunks, new Map()), new Set(), keyOf, checkKeys), forgot };
   }
   return database.transaction(async (db) => {
     await forgetRows(db, buffer, forget);
@@ -38,7 +32,7 @@ export async function gather(
     const keyed = entries.flatMap(({ key, age }, at) => (key === null ? [] : [{ key, number: age, at }]));
     const found = checkKeys ? await staleEntries(db, buffer, shard, keyed) : new Set<number>();
     const stale = new Set([...found].map((i) => keyed[i]!.at));
-    return { given: given(entries, stale, definition, checkKeys), forgot: true };
+    return { given: given(entries, stale, keyOf, checkKeys), forgot: true };
   });
 }
 
@@ -70,19 +64,14 @@ function collect(chunks: BatchInput['chunks'], rows: Rows): Entry[] {
   });
 }
 
-function given(
-  entries: Entry[],
-  stale: ReadonlySet<number>,
-  definition: BufferDefinition<never, never>,
-  checkKeys: boolean,
-): Given {
+function given(entries: Entry[], stale: ReadonlySet<number>, keyOf: Given['keyOf'], checkKeys: boolean): Given {
   const positions = entries.flatMap((_, i) => (stale.has(i) ? [] : [i]));
   const live = positions.map((i) => entries[i]!.value);
   return {
     entries: live,
     positions,
     before: JSON.stringify(live),
-    keyOf: keyFunction(definition),
+    keyOf,
     keys: checkKeys ? positions.map((i) => entries[i]!.key) : undefined,
   };
 }

@@ -10,10 +10,13 @@ import type { InitContext } from '../../workers/config/buffer';
 import { INIT_SENDER, type Json, type PushMessage } from '../../workflows/buffer/contract';
 import type { BufferActivities, InitChunk, InitPage, InitPageRead } from '../../workflows/buffer/activities';
 import { jsonBytes, utf8Bytes } from '../../workflows/lib/size';
+import { ErrorType } from '../../workflows/lib/errors';
+import { failure } from '../failures';
 import { notePage, readPage } from '../store/buffers';
-import { sendRow } from '../store/chunks';
-import { definitionOf, type BufferDeps } from './batch';
-import { keyFunction, shardOfKey } from './keys';
+import { putOffKeys, sendRow } from '../store/chunks';
+import { isOutage, type Queryable } from '../store/database';
+import { definitionOf, tellFailedKeys, type BufferDeps } from './batch';
+import { keyInJson, Keys, shardOfKey } from './keys';
 
 /** One row has at most so many entries, and bytes where they are several, so that a batch can be made of some of them. */
 const ROW_ENTRIES = 2_000;
@@ -26,21 +29,31 @@ const INLINE_BYTES = 256 * 1024;
 /** The first page is read while the shards start: one that is not there yet is waited for so often, so long. Milliseconds. */
 const LOOKS = 20;
 const LOOK_MS = 50;
+/** From one attempt to the next while PostgreSQL is away. Milliseconds. */
+const OUTAGE_MS = 5_000;
 
 type Input = Parameters<BufferActivities['readInitPage']>[0];
 
 export async function readInitPage(deps: BufferDeps, input: Input): Promise<InitPageRead> {
-  const { buffer, pass, page: number } = input;
   const signal = Context.current().cancellationSignal;
   const heart = setInterval(() => Context.current().heartbeat(), 5_000);
   try {
-    const noted = await deps.database.transaction((db) => readPage(db, buffer, pass, number));
-    const page = noted ?? (await ask(deps, input, signal));
-    await send(deps, buffer, page, signal);
-    return { ...page, chunks: page.chunks.map(({ shard, seq, count }) => ({ shard, seq, count })) };
+    return await readAndSend(deps, input, signal);
+  } catch (thrown) {
+    // The pause before the next attempt grows for the upstream's sake; when PostgreSQL is back it need not be waited for long.
+    if (!isOutage(thrown)) throw thrown;
+    throw failure(ErrorType.StoreUnavailable, (thrown as Error).message, { cause: thrown, nextRetryDelay: OUTAGE_MS });
   } finally {
     clearInterval(heart);
   }
+}
+
+async function readAndSend(deps: BufferDeps, input: Input, signal: AbortSignal): Promise<InitPageRead> {
+  const { buffer, pass, page: number } = input;
+  const noted = await deps.database.transaction((db) => readPage(db, buffer, pass, number));
+  const page = noted ?? (await ask(deps, input, signal));
+  await send(deps, buffer, page, signal);
+  return { ...page, chunks: page.chunks.map(({ shard, seq, count }) => ({ shard, seq, count })) };
 }
 
 async function ask(deps: BufferDeps, input: Input, signal: AbortSignal): Promise<InitPage> {
@@ -57,7 +70,14 @@ async function ask(deps: BufferDeps, input: Input, signal: AbortSignal): Promise
   };
   const answer: unknown = await definition.init?.(context);
   const { entries, cursor } = readAnswer(answer, buffer);
-  return keep(deps, input, entries, cursor);
+  const keys = new Keys(definition);
+  const groups = spread(entries, input.shards, keys.of);
+  const kept = await keep(deps, input, groups, cursor);
+  for (const [shard, group] of groups.entries()) {
+    const where = { buffer, shard, batch: `${buffer}/init/${pass}.${page}` };
+    tellFailedKeys(deps, definition, keys.failed(group.entries), where, context.log);
+  }
+  return kept;
 }
 
 /** To each shard its chunks in their order. What one has already it does not take again. */
@@ -118,37 +138,35 @@ function problemOf(entry: unknown): string | undefined {
 /** The note of the page and its rows in one transaction: it is there as a whole or not at all. */
 async function keep(
   { database, definitions }: BufferDeps,
-  { buffer, pass, page, shards, seqs }: Input,
-  entries: Json[],
+  { buffer, pass, page, seqs }: Input,
+  groups: readonly Group[],
   cursor: Json,
 ): Promise<InitPage> {
-  const definition = definitions.get(buffer)!;
-  const keyOf = keyFunction(definition);
   // The shards know a key that is a path by themselves.
-  const keyToTell = typeof definition.key === 'function' ? keyOf : undefined;
+  const tellsKeys = typeof definitions.get(buffer)!.key === 'function';
   let room = INLINE_BYTES;
-  const groups = spread(entries, shards, keyOf);
   return database.transaction(async (db) => {
     const last = seqs.map((next) => next - 1);
     const read: InitPage = {
       pass,
       page,
       chunks: [],
-      entries: entries.length,
+      entries: groups.reduce((sum, { entries }) => sum + entries.length, 0),
       cursor,
       last: cursor === null,
       seqs: last,
     };
-    for (const [shard, group] of groups.entries()) {
-      for (const { from, part, json, bytes } of partsOf(group, room)) {
+    for (const [shard, found] of groups.entries()) {
+      const group = await withoutPutOff(db, buffer, shard, found);
+      for (const { from, part, keys, json, bytes } of partsOf(group, room)) {
         const chunk = { shard, seq: ++last[shard]!, count: part.length, bytes };
         if (bytes <= room) {
           room -= bytes;
-          read.chunks.push({ ...chunk, entries: part, ...(keyToTell ? { keys: part.map(keyToTell) } : {}) });
+          read.chunks.push({ ...chunk, entries: part, ...(tellsKeys && keys ? { keys } : {}) });
           continue;
         }
         const row = `${buffer}.init.${pass}.${page}.${shard}.${from}`;
-        await sendRow(db, { buffer, id: row, entries: part, json, keys: keyOf && part.map(keyOf) }, null);
+        await sendRow(db, { buffer, id: row, entries: part, json, ...(keys ? { keys } : {}) }, null);
         read.chunks.push({ ...chunk, row });
       }
     }
@@ -157,18 +175,35 @@ async function keep(
   });
 }
 
+/** What goes to one shard; keys where the buffer has them. */
+interface Group {
+  entries: Json[];
+  keys?: (string | null)[];
+}
+
+/** What lies in PostgreSQL until its time stays as it is: sent again it would be the newer one of its key, and run now. */
+async function withoutPutOff(db: Queryable, buffer: string, shard: number, group: Group): Promise<Group> {
+  const { entries, keys } = group;
+  const putOff = keys ? await putOffKeys(db, buffer, shard, keys) : new Set<number>();
+  if (putOff.size === 0) return group;
+  const isLeft = (_: unknown, i: number): boolean => !putOff.has(i);
+  return { entries: entries.filter(isLeft), ...(keys ? { keys: keys.filter(isLeft) } : {}) };
+}
+
 interface Part {
   from: number;
   part: Json[];
+  keys?: (string | null)[];
   json: string;
   bytes: number;
 }
 
 /** A group that may travel by itself stays whole; of any other each part is as large as a row may be. */
-function partsOf(group: Json[], room: number): Part[] {
+function partsOf({ entries: group, keys }: Group, room: number): Part[] {
   const make = (from: number, part: Json[]): Part => {
     const json = JSON.stringify(part);
-    return { from, part, json, bytes: utf8Bytes(json) };
+    const theirs = keys?.slice(from, from + part.length);
+    return { from, part, ...(theirs ? { keys: theirs } : {}), json, bytes: utf8Bytes(json) };
   };
   if (group.length === 0) return [];
   const whole = make(0, group);
@@ -190,13 +225,14 @@ function partsOf(group: Json[], room: number): Part[] {
 }
 
 /** By key where there is one; else runs of neighbours, so that a batch has what belongs together. */
-function spread(entries: Json[], shards: number, keyOf: ((entry: Json) => string | null) | undefined): Json[][] {
-  if (shards === 1) return [entries];
-  const groups: Json[][] = Array.from({ length: shards }, () => []);
+function spread(entries: Json[], shards: number, keyOf: Keys['of']): Group[] {
+  const groups = Array.from({ length: shards }, (): Group => ({ entries: [], ...(keyOf ? { keys: [] } : {}) }));
   const share = Math.max(1, Math.ceil(entries.length / shards));
   entries.forEach((entry, i) => {
-    const key = keyOf?.(entry) ?? null;
-    groups[key === null ? Math.floor(i / share) : shardOfKey(key, shards)]!.push(entry);
+    const key = keyOf ? keyInJson(keyOf, entry) : null;
+    const group = groups[key === null ? Math.floor(i / share) : shardOfKey(key, shards)]!;
+    group.entries.push(entry);
+    group.keys?.push(key);
   });
   return groups;
 }

@@ -14,6 +14,7 @@ export class BufferMetrics {
   private readonly seconds: Histogram<'buffer'>;
   private readonly batches: Counter<'buffer' | 'outcome'>;
   private readonly entries: Counter<'buffer'>;
+  private readonly keyFailures: Counter<'buffer'>;
 
   constructor(registry: Registry, reports: () => Promise<ShardStatus[]>) {
     const registers = [registry];
@@ -36,6 +37,12 @@ export class BufferMetrics {
       labelNames: ['buffer'],
       registers,
     });
+    this.keyFailures = new Counter({
+      name: 'longwatch_buffer_key_failures_total',
+      help: 'Entries of `init` and of the answers of `run` whose key function threw; they went on without a key',
+      labelNames: ['buffer'],
+      registers,
+    });
     new Gauge({
       name: 'longwatch_buffer_entries',
       help: 'Entries by state, as the shards last reported: accepted = done + pending + running + dead + merged + dropped',
@@ -50,6 +57,10 @@ export class BufferMetrics {
         }
       },
     });
+  }
+
+  keysFailed(buffer: string, entries: number): void {
+    this.keyFailures.inc({ buffer }, entries);
   }
 
   ended(buffer: string, outcome: Kind, entries: number, ms: number): void {

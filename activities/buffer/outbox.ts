@@ -11,9 +11,18 @@ import { run, type Database, type Queryable, type Statement } from '../store/dat
 
 const NOTE: Statement = {
   name: 'outbox-note',
-  text: `insert into longwatch.buffer_outbox (buffer, id, shard, sender, seq, count, bytes, front, at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+  // The moment at which it is written, not that of its transaction: of two of one key the later one has waited for the first to commit.
+  text: `insert into longwatch.buffer_outbox (buffer, id, shard, sender, seq, count, bytes, front, at, made_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp())
          on conflict (buffer, id) do nothing`,
+};
+/** Whether another sender's note to the shard, which is not told yet, has an entry of one of these keys; of many, nobody looks. */
+const OTHERS: Statement = {
+  name: 'outbox-others',
+  text: `with others as (
+           select buffer, id from longwatch.buffer_outbox where buffer = $1 and shard = $2 and sender <> $3 limit 101)
+         select (select count(*) > 100 from others)
+                or exists (select from others join longwatch.buffer_chunk c using (buffer, id) where c.keys && $4::text[]) as behind`,
 };
 const TOLD: Statement = {
   name: 'outbox-told',
@@ -74,6 +83,18 @@ export async function storeAndNote(
   const json = JSON.stringify(entries);
   await sendRow(db, { buffer, id, entries, json, ...(keys ? { keys } : {}) }, null);
   return note(db, { ...message, count: entries.length, bytes: utf8Bytes(json) });
+}
+
+/** Call it in the transaction, after what it waits for: an older value of a key may be committed, and its shard not told yet. */
+export async function othersBefore(
+  db: Queryable,
+  { buffer, shard, sender }: Pick<Note, 'buffer' | 'shard' | 'sender'>,
+  keys: readonly (string | null)[],
+): Promise<boolean> {
+  const known = keys.filter((key) => key !== null);
+  if (known.length === 0) return false;
+  const [row] = await run<{ behind: boolean }>(db, OTHERS, [buffer, shard, sender, known]);
+  return row!.behind;
 }
 
 /**

@@ -28,7 +28,7 @@ export class AnswerNotStored extends Error {
 
 type Outcome = Extract<BatchResult['outcome'], { kind: 'answered' }>;
 
-/** @throws AnswerNotStored; what the definition's `key` throws */
+/** @throws AnswerNotStored */
 export async function packed(database: Database, input: BatchInput, given: Given, read: ReadAnswer): Promise<Outcome> {
   const { keyOf } = given;
   const { buffer, shard, batch, chunks } = input;

@@ -4,9 +4,9 @@
  */
 import { pino } from 'pino';
 import { BufferFeed, type FedValue } from '../../activities/buffer/feed';
-import { storeAndNote, tellUntold, type Push } from '../../activities/buffer/outbox';
+import { catchUp, storeAndNote, tellUntold, type Push } from '../../activities/buffer/outbox';
 import { reviveShards } from '../../activities/buffer/revive';
-import { Database } from '../../activities/store/database';
+import { Database, type Queryable } from '../../activities/store/database';
 import { defineBuffer } from '../../workers/config/buffer';
 import { resolveDefinition } from '../../workers/config/resolve-buffers';
 import type { PushMessage } from '../../workflows/buffer/contract';
@@ -87,6 +87,42 @@ test('a newer value of a key is not told before an older one that could not be t
   expect([seqs(), await untold()]).toEqual([[1, 2, 3], 0]);
   await flush(4);
   expect([seqs(), await untold()]).toEqual([[1, 2, 3, 4], 0]);
+});
+
+test('a newer value of a key is not told before an older one that another node is about to tell', async () => {
+  let arrive: (() => void) | undefined;
+  const slow: Push = async (...message) => {
+    await new Promise<void>((resolve) => (arrive = resolve));
+    await push(...message);
+  };
+  const values = async (): Promise<unknown[]> => {
+    const ids = told.map(({ message }) => message.row!.id);
+    const kept = await stack.sql<{ id: string; entries: string }>('select id, entries from longwatch.buffer_chunk');
+    const of = new Map(kept.map(({ id, entries }) => [id, (JSON.parse(entries) as FedValue[])[0]!.value]));
+    return ids.map((id) => of.get(id));
+  };
+  const first = await feedOf(slow)(1);
+  // Its member is another node's by now.
+  const second = await feedOf(push)(2);
+  await second.told;
+  expect(await values()).toEqual([1, 2]);
+  arrive!();
+  await first.told;
+  // Twice said is once taken in: it has the number that it had.
+  expect(told[2]!.message).toEqual(told[0]!.message);
+  expect(await untold()).toBe(0);
+});
+
+test('two of one transaction each are in the order in which they were written, whichever began first', async () => {
+  const note = (db: Queryable, seq: number) =>
+    storeAndNote(db, { buffer, id: `n.${seq}`, shard: 0, sender: `node ${seq}`, seq: 1, front: null, at: null }, [seq]);
+  await database.transaction(async (late) => {
+    await late.query({ text: 'select 1', values: [] });
+    await database.transaction((early) => note(early, 1));
+    await note(late, 2);
+  });
+  await catchUp({ buffer, shard: 0 }, database, push, log);
+  expect(told.map(({ message }) => message.row!.id)).toEqual(['n.1', 'n.2']);
 });
 
 test('a shard that cannot be told keeps no other one from it, of its buffer or of another', async () => {

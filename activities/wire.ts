@@ -4,7 +4,13 @@
  * worker, and then the next one. So every activity of a worker goes through `carried` (`workers/worker.ts`, `durable/index.ts`), and what
  * leaves it is a chain of a few short errors that the converter can work with.
  */
-import { ApplicationFailure, CancelledFailure, TemporalFailure, type Duration } from '@temporalio/common';
+import {
+  ApplicationFailure,
+  ApplicationFailureCategory,
+  CancelledFailure,
+  TemporalFailure,
+  type Duration,
+} from '@temporalio/common';
 import { msToNumber } from '@temporalio/common/lib/time';
 import { CompleteAsyncError } from '@temporalio/activity';
 import { storable } from './store/text';
@@ -16,6 +22,8 @@ const STACK_BYTES = 4_000;
 const TYPE_BYTES = 200;
 /** Of all details of one error, as JSON. */
 const DETAIL_BYTES = 64 * 1_024;
+/** Of one error: what stands in a detail's place has bytes too. */
+const MOST_DETAILS = 100;
 const LONGEST_DELAY_MS = 365 * 86_400_000;
 
 type Activities = Record<string, (...args: never[]) => unknown>;
@@ -62,13 +70,16 @@ function failureOf(thrown: unknown, message: string, type: string, cause: Error 
     const nonRetryable = isA(TemporalFailure, thrown) && at(thrown, 'nonRetryable') === true;
     return ApplicationFailure.create({ message, type, nonRetryable, cause });
   }
+  const given = textAt(thrown, 'type');
+  const category = at(thrown, 'category');
   return ApplicationFailure.create({
     message,
-    type: textAt(thrown, 'type') ?? undefined,
+    type: given === undefined ? undefined : storable(given, TYPE_BYTES),
     nonRetryable: at(thrown, 'nonRetryable') === true,
     details: details(thrown),
     nextRetryDelay: delay(at(thrown, 'nextRetryDelay')),
-    category: (at(thrown, 'category') as ApplicationFailure['category']) ?? undefined,
+    // The converter throws for one that it does not know.
+    category: Object.values(ApplicationFailureCategory).find((known) => known === category),
     cause,
   });
 }
@@ -88,9 +99,10 @@ function partsOf(thrown: unknown): { message: string; type: string; stack: strin
 /** Details that can be written as JSON and are not too large; else a word in their place. */
 function details(thrown: unknown): unknown[] {
   const given = at(thrown, 'details');
-  if (!Array.isArray(given)) return [];
+  const count = isList(given) ? given.length : 0;
   let room = DETAIL_BYTES;
-  return given.map((detail: unknown) => {
+  const kept = Array.from({ length: Math.min(count, MOST_DETAILS) }, (_, index) => {
+    const detail = at(given, String(index));
     if (detail === undefined) return detail;
     try {
       const json = JSON.stringify(detail) as string | undefined;
@@ -98,9 +110,18 @@ function details(thrown: unknown): unknown[] {
       room -= Buffer.byteLength(json, 'utf8');
       return room >= 0 ? detail : { omitted: `too large: more than ${DETAIL_BYTES} bytes of details` };
     } catch (error) {
-      return { omitted: `cannot be written as JSON: ${wordsFor(error).slice(0, 200)}` };
+      return { omitted: `cannot be written as JSON: ${storable(wordsFor(error), 200)}` };
     }
   });
+  return count > MOST_DETAILS ? [...kept, { omitted: `${count - MOST_DETAILS} more` }] : kept;
+}
+
+function isList(given: unknown): given is unknown[] {
+  try {
+    return Array.isArray(given) && Number.isSafeInteger(given.length);
+  } catch {
+    return false;
+  }
 }
 
 function delay(given: unknown): Duration | undefined {

@@ -10,6 +10,7 @@ import {
 import { temporal } from '@temporalio/proto';
 import { carried, wireError } from '../../activities/wire';
 import { errorOf } from '../../activities/failures';
+import { unstorable } from '../../activities/store/text';
 import { pino } from 'pino';
 import fc from 'fast-check';
 import { histories } from '../support/simulate';
@@ -20,14 +21,21 @@ const { Failure } = temporal.api.failure.v1;
 function sent(thrown: unknown): { bytes: number; error: Error; delayMs: number } {
   const failure = defaultFailureConverter.errorToFailure(wireError(thrown), defaultPayloadConverter);
   const bytes = Failure.encode(failure).finish();
-  // Throws for half a surrogate pair, as the server's side does.
-  new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(failure.message ?? '', 'utf8'));
+  // Half a surrogate pair is no UTF-8, which the server's side refuses; the encoder writes it all the same.
+  for (const text of textsOf(failure)) if (unstorable(text)) throw new Error(`${JSON.stringify(text)} cannot be sent`);
   const delayMs = Number(failure.applicationFailureInfo?.nextRetryDelay?.seconds ?? NaN) * 1_000;
   return {
     bytes: bytes.length,
     delayMs,
     error: defaultFailureConverter.failureToError(Failure.decode(bytes), defaultPayloadConverter),
   };
+}
+
+/** Every text of a message of the protocol. */
+function textsOf(value: unknown): string[] {
+  if (typeof value === 'string') return [value];
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return [];
+  return Object.values(value).flatMap(textsOf);
 }
 
 const chainOf = (error: Error): string[] => {
@@ -100,6 +108,29 @@ test('details that cannot be written are replaced, each by itself', () => {
   expect(seen).toHaveLength(details.length);
   expect(seen[4]).toEqual({ fine: true });
   for (const index of [0, 1, 2, 3, 5]) expect(seen[index]).toHaveProperty('omitted');
+});
+
+test('a type, a category and details as nobody should make them', () => {
+  const odd = (parts: object): ApplicationFailure => Object.assign(ApplicationFailure.create({ message: 'm' }), parts);
+  expect(sent(odd({ type: 'half \ud800' })).error).toMatchObject({ type: 'half \ufffd' });
+  expect(sent(odd({ type: 't'.repeat(1_000_000) })).bytes).toBeLessThan(10_000);
+  for (const category of ['SEVERE', 'toString', 7, {}]) {
+    expect(sent(odd({ category })).error).toMatchObject({ message: 'm', category: undefined });
+  }
+  expect(sent(odd({ category: 'BENIGN' })).error).toMatchObject({ category: 'BENIGN' });
+  // Nothing, a million times, is something.
+  const many = sent(odd({ details: new Array(1_000_000).fill(undefined) }));
+  expect(many.bytes).toBeLessThan(100_000);
+  expect((many.error as ApplicationFailure).details!.at(-1)).toEqual({ omitted: '999900 more' });
+  const unreadable = Object.defineProperty(['kept', 'x'], 1, {
+    get() {
+      throw circle('round');
+    },
+  });
+  expect(sent(odd({ details: unreadable })).error).toMatchObject({ details: ['kept', undefined] });
+  const { proxy, revoke } = Proxy.revocable([], {});
+  revoke();
+  expect(sent(odd({ details: proxy, nonRetryable: true })).error).toMatchObject({ nonRetryable: true, details: [] });
 });
 
 test('delays that are no times are left out', () => {

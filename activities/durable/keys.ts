@@ -78,11 +78,21 @@ function jsonOf(input: unknown): string | undefined {
 export function canonicalJson(value: unknown): string | undefined {
   return JSON.stringify(value, (_name, inner: unknown) => {
     if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner;
-    // JSON says the same of each of them: that it is empty.
-    if (inner instanceof Map || inner instanceof Set) throw new TypeError('a Map or Set cannot be written as JSON');
-    const fields = Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1));
-    return Object.fromEntries(fields);
+    const fields = Object.entries(inner);
+    if (fields.length === 0 && !isPlain(inner)) {
+      // JSON says the same of each of them: that it is empty. So it does of the promise of an async function.
+      throw new TypeError(
+        `${/^\[object (\w+)\]$/.exec(Object.prototype.toString.call(inner))?.[1] ?? 'what is there'} cannot be written as JSON`,
+      );
+    }
+    return Object.fromEntries(fields.sort(([a], [b]) => (a < b ? -1 : 1)));
   });
+}
+
+/** An object as JSON has them: what it has are its fields. */
+function isPlain(inner: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(inner);
+  return prototype === Object.prototype || prototype === null;
 }
 
 /** What a function of the definition says of this input; where it throws it would throw again. */

@@ -554,9 +554,22 @@ describe('the same key, and another input', () => {
     expect(same({ a: 1, note: 'x' }, { a: 1, note: 'y' }, (input) => (input as { a: number }).a)).toBe(true);
     expect(same(1, '1')).toBe(false);
     // Each of them would be `{}`, and nothing would ever be another input.
-    for (const nothing of [new Map([[1, 2]]), { of: new Set([1]) }]) {
-      expect(() => makeFingerprint('a', 1, () => nothing)).toThrow(/fingerprint of a failed: .*Map or Set/);
+    const nothings: [unknown, RegExp][] = [
+      [new Map([[1, 2]]), /Map/],
+      [{ of: new Set([1]) }, /Set/],
+      [Promise.resolve('of an async function'), /Promise/],
+      [[/a/], /RegExp/],
+      [{ deep: [new Error('x')] }, /Error/],
+      [new URLSearchParams('a=1'), /URLSearchParams|what is there/],
+      [new ArrayBuffer(4), /ArrayBuffer/],
+    ];
+    for (const [nothing, what] of nothings) {
+      const made = () => makeFingerprint('a', 1, () => nothing);
+      expect(made).toThrow(/^fingerprint of a failed: .*cannot be written as JSON$/);
+      expect(made).toThrow(what);
     }
+    // Those that say what they are, and what has nothing in it.
+    expect(same(1, 2, () => ({ at: new Date(0), none: {}, list: [] }))).toBe(true);
     const deep = JSON.parse('['.repeat(100_000) + ']'.repeat(100_000)) as unknown;
     expect(() => makeFingerprint('a', deep)).not.toThrow();
   });

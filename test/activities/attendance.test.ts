@@ -1,9 +1,10 @@
 /** What a node says of itself each second, on the real PostgreSQL: what fails there, what is forgotten, and that sums stay what they were. */
 import { Client } from 'pg';
 import { pino } from 'pino';
-import { takeFence } from '../../activities/durable/fence';
 import { Attendance } from '../../activities/shift/attendance';
 import { Clock } from '../../activities/shift/clock';
+import { take } from '../../activities/shift/keep';
+import { Semaphore } from '../../activities/shift/semaphore';
 import { Database } from '../../activities/store/database';
 import { purgeNodes, type StatsRow } from '../../activities/store/nodes';
 import { STATUS_STATS } from '../../client/queries';
@@ -15,7 +16,7 @@ let database: Database;
 beforeAll(async () => {
   stack = await Stack.start();
   database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
-  await stack.sql(`insert into longwatch.tracker (name, options) values ('t', '{}')`);
+  await stack.sql(`insert into longwatch.tracker (name, options) values ('t', '{"operations": {}}')`);
 });
 afterAll(async () => {
   await database.close();
@@ -83,7 +84,8 @@ test('TR-M3: a node whose clock is an hour off works by the database’s before 
   // The same where the first that is heard of the database is that a pool was taken.
   const taker = hourAhead(() => new Clock());
   const claim = { tracker: 't', pool: 0, runId: 'r', shift: 1, attempt: 1, node: 'a' };
-  await takeFence(database, claim, () => Promise.resolve(true), taker);
+  const node = { taking: new Semaphore(1), clock: taker };
+  await take({ node, database, temporal: { isCurrent: () => Promise.resolve(true) } }, claim);
   expect(await off(taker)).toBeLessThan(1_000);
 });
 

@@ -8,6 +8,7 @@ import { Database } from '../../activities/store/database';
 import { readTracker } from '../../activities/store/trackers';
 import { NodeMetrics } from '../../activities/telemetry';
 import { defineTracker, type ErrorContext, type TrackerDefinition } from '../../client';
+import { NOTIFY_CHANNEL, type ChangeNotice } from '../../workflows/tracker/contract';
 import { eventually, Stack } from '../support/stack';
 import { member, rowOf } from './shift-kit';
 
@@ -100,6 +101,31 @@ const hanging = (name: string, over: object = {}) =>
       },
     },
   });
+
+test('TR-M16: what is announced of another tracker, or of another pool, makes a node flush nothing', async () => {
+  await onNode(hanging('quiet'), 1, async ({ node }) => {
+    const hinted = jest.spyOn(node.writer, 'hint');
+    const announce = (notice: ChangeNotice) =>
+      stack.sql('select pg_notify($1, $2)', [NOTIFY_CHANNEL, JSON.stringify(notice)]);
+    await announce({ tracker: 'other' });
+    await announce({ tracker: 'quiet', pools: [1, 2] });
+    // They come in their order: whoever has heard this one has heard those.
+    await announce({ tracker: 'quiet', pools: [0, 1] });
+    await eventually('it is heard', () => hinted.mock.calls.length > 0);
+    expect(hinted).toHaveBeenCalledTimes(1);
+  });
+});
+
+test('OP-B2: how long the longest hold still lasts is on the page', async () => {
+  await onNode(hanging('held'), 1, async ({ node, page }) => {
+    const longest = async () => Number(/^longwatch_longest_hold_seconds\S* (\S+)$/m.exec(await page())![1]);
+    expect(await longest()).toBe(0);
+    node.holds.hold('held', 'look', node.clock.now() + 60_000);
+    node.holds.hold('held', undefined, node.clock.now() + 600_000);
+    expect(await longest()).toBeGreaterThan(590);
+    expect(await longest()).toBeLessThanOrEqual(600);
+  });
+});
 
 test('T8: each half minute a backlog above the limit is warned about and counted, with members and memory', async () => {
   await onNode(hanging('backlog'), 60, async (running) => {

@@ -1,5 +1,7 @@
 /** Durable activities and sagas through Temporal: attempts, time-outs, stored results, compensation (D3-D7). */
 import { WorkflowFailedError } from '@temporalio/client';
+import { defineActivity } from '../../client';
+import { explain } from '../../client/cli/errors';
 import { main } from '../../client/cli/main';
 import { eventually } from '../support/stack';
 import { config, startDurable, type DurableStack } from './stack';
@@ -189,5 +191,17 @@ test('a key that was used to ask for something else shows it', async () => {
   expect((await cli('keys', 'show', 'charge', 'pay-1')).json).toMatchObject({
     otherInputs: 1,
     result: { charged: 10 },
+  });
+});
+
+test('an activity that is called as one of Longwatch’s own is refused, and the worker takes no task', async () => {
+  const own = defineActivity({ name: 'shift', run: () => 'mine' });
+  const refused: unknown = await durable.stack
+    .worker({ activities: [own] }, { workflowBundle: durable.bundle })
+    .catch((error: unknown) => error);
+  expect(explain(refused)).toEqual({
+    status: 2,
+    unexpected: false,
+    message: 'activities.shift: Longwatch has an activity of that name; use another one',
   });
 });

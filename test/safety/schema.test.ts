@@ -1,5 +1,6 @@
 /** Migrations by roles of few rights, by several at once, over an older list; and workers of another version than the schema. */
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Client } from 'pg';
 import { pino } from 'pino';
@@ -111,6 +112,25 @@ describe('roles of few rights', () => {
     expect(err.trim().split('\n')).toEqual([
       expect.stringContaining(`grant create on database ${name} to ${role}`) as string,
     ]);
+  });
+
+  test('who meets a table that somebody keeps locked is told what to end', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-own-'));
+    // As a statement ends that has waited for its lock for half a minute.
+    writeFileSync(
+      path.join(folder, '0001_waits.sql'),
+      `-- Up Migration\ndo $$ begin raise 'canceling statement due to lock timeout' using errcode = '55P03'; end $$;`,
+    );
+    const { name } = await newDatabase();
+    try {
+      const failed: unknown = await migrate(urlOf(name), log, { folder, table: 'own_migrations' }).catch(
+        (error: unknown) => error,
+      );
+      const message = expect.stringMatching(/a table is in use.*pg_stat_activity.*run migrate again$/) as string;
+      expect(explain(failed)).toEqual({ message, status: 1, unexpected: false });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   test('who is not the owner of a schema that is there, too', async () => {

@@ -1,16 +1,20 @@
 /** What is shown: errors in the log, data on a terminal, a connection that is printed. */
 import assert from 'node:assert';
-import { inspect } from 'node:util';
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { inspect, promisify } from 'node:util';
 import { pino } from 'pino';
 import { ourLog, serializers, shownError } from '../../activities/log';
 import { connect } from '../../client';
 import { explain } from '../../client/cli/errors';
-import { print, printJson, remark, table } from '../../client/cli/output';
+import { print, printId, printJson, printJsonPart, remark, table } from '../../client/cli/output';
 import { inline, plain, plainLogLine } from '../../client/cli/plain';
 import { main } from '../../client/cli/main';
+import type { ConfigDefinition } from '../../workers/config/definition';
 import type { Environment } from '../../workers/config/environment';
+import { resolveConfig } from '../../workers/config/resolve';
 import { runCli } from '../support/cli';
-import { Stack } from '../support/stack';
+import { eventually, Stack } from '../support/stack';
 
 let stack: Stack;
 beforeAll(async () => (stack = await Stack.start()), 120_000);
@@ -74,6 +78,79 @@ describe('errors in the log', () => {
     expect(explain(thrown)).toMatchObject({ status: 1, message: expect.stringContaining(String(thrown)) as string });
   });
 
+  /** A PostgreSQL error as pg throws it, with a row in it. */
+  const withRow = () => Object.assign(new Error('it failed'), { code: '23514', detail: 'p5@example.com', file: 'x.c' });
+
+  test('nor in the log of a worker, in what users’ code writes to it', async () => {
+    const seen: string[] = [];
+    const given = pino({ level: 'warn' }, { write: (line: string) => void seen.push(line) });
+    const config: ConfigDefinition = {
+      trackers: [
+        {
+          name: 'telling',
+          operations: {
+            look: {
+              every: '200ms',
+              run: (context) => {
+                context.log.warn({ err: withRow() }, 'of a run');
+                return { value: 1 };
+              },
+            },
+          },
+        },
+      ],
+    };
+    const worker = await stack.worker(config, { log: given });
+    const longwatch = await stack.connect();
+    await longwatch.tracker('telling').start(resolveConfig(config).trackers[0]!.options);
+    await longwatch.tracker('telling').add(['a']);
+    const line = await eventually('its line', () => seen.find((one) => one.includes('of a run')));
+    expect(JSON.parse(line)).toMatchObject({ err: { code: '23514', message: 'it failed' } });
+    expect(seen.join('')).not.toContain('p5@example.com');
+    await worker.shutdown();
+  });
+
+  test('nor in that of a connection', async () => {
+    const seen: string[] = [];
+    const given = pino({ level: 'debug' }, { write: (line: string) => void seen.push(line) });
+    const { temporalAddress: address, namespace, databaseUrl } = stack.servers;
+    const url = new URL(databaseUrl);
+    const longwatch = await connect({
+      environment: { temporal: { address, namespace }, databaseUrl: url.toString() },
+      log: given,
+    });
+    try {
+      await longwatch.status();
+      // What is idle by now is lost.
+      await stack.sql(`select pg_terminate_backend(pid) from pg_stat_activity
+                       where application_name = 'longwatch' and state = 'idle' and pid <> pg_backend_pid()`);
+      const line = await eventually('its line', () => seen.find((one) => one.includes('connection was lost')));
+      expect(JSON.parse(line)).toMatchObject({ err: { code: '57P01', severity: 'FATAL' } });
+      expect(line).not.toContain('"file"');
+    } finally {
+      await longwatch.close();
+    }
+  });
+
+  test.each([
+    ['a file', ''],
+    ['a terminal', 'process.stderr.isTTY = true;'],
+  ])('nor in that of the command line to %s, where nothing is obeyed either', async (_what, pretend) => {
+    const script = `${pretend}
+      const err = Object.assign(new Error('failed \\u202e \\u001b]0;title\\u0007'), { code: '23514', detail: 'p5@example.com' });
+      require('./client/cli/output').logger('warn').warn({ err, key: '\\u009b31m' }, 'of a verb \\u001b[2J');`;
+    const { stderr } = await promisify(execFile)(
+      process.execPath,
+      ['--require', require.resolve('tsx/cjs'), '--eval', script],
+      { cwd: path.join(__dirname, '../..'), env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: undefined } },
+    );
+    expect(stderr).toMatch(/of a verb/);
+    expect(stderr).toMatch(/23514/);
+    expect(stderr).not.toContain('p5@example.com');
+    // eslint-disable-next-line no-control-regex -- those must not be there
+    expect(stderr).not.toMatch(/[\u001b\u0007\u009b\u202e]/);
+  });
+
   test('an error whose cause is itself ends, and what is no error is shown too', () => {
     const error = new Error('a');
     error.cause = new Error('b', { cause: error });
@@ -107,6 +184,19 @@ describe('on a terminal', () => {
     expect(await written(() => main(['status', `--${ESCAPES}`]))).not.toMatch(OBEYED);
     expect(await written(() => main(['status', '--database', `postgres://${ESCAPES}`]))).not.toMatch(OBEYED);
     expect(await written(() => print(table([{ head: 'key' }], [[ESCAPES]])))).not.toMatch(OBEYED);
+  });
+
+  test('an id, on a terminal; JSON that is written as it is read', async () => {
+    const before = process.stdout.isTTY;
+    process.stdout.isTTY = true;
+    try {
+      expect(await written(() => printId(ESCAPES))).not.toMatch(OBEYED);
+    } finally {
+      process.stdout.isTTY = before;
+    }
+    const part = await written(() => printJsonPart(`[${JSON.stringify(ESCAPES)},`));
+    expect(part).not.toMatch(OBEYED);
+    expect(JSON.parse(`${part} 1]`)).toEqual([ESCAPES, 1]);
   });
 
   test('a cell is one line, whatever its data has', () => {

@@ -164,6 +164,7 @@ describe('expiry', () => {
     ['Expires: 0', { Expires: '0' }],
     ['one that is over', { Date: at(Date.now()), Expires: at(Date.now() - 60_000) }],
     ['s-maxage only', { 'Cache-Control': 's-maxage=30' }],
+    ['an answer that no other request matches', { 'Cache-Control': 'max-age=30', Vary: ['accept', '*'] }],
   ])('no expiry: %s', async (_name, headers: http.OutgoingHttpHeaders) => {
     handler = answering(200, headers);
     expect((await open().get('/a')).expiresAt).toBeUndefined();
@@ -185,6 +186,11 @@ describe('holds', () => {
     expect(error).toBeInstanceOf(HoldError);
     expect((error as HoldError).afterMs).toBeGreaterThan(18_900);
     expect((error as HoldError).afterMs).toBeLessThan(22_000);
+  });
+
+  test.each([403, 502, 503, 504])('%i with Retry-After in seconds', async (status) => {
+    handler = answering(status, { 'Retry-After': '20' });
+    expect(await failure(open().get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 20_000, scope: 'operation' });
   });
 
   test('503 without Retry-After is an error', async () => {

@@ -1,8 +1,9 @@
-/** Which Temporal a database belongs to, when its namespace fails over from one cluster to another. */
+/** Which Temporal a database belongs to, when its namespace fails over from one cluster to another; and a key that may not look at all of it. */
 import { Connection } from '@temporalio/client';
 import { pino } from 'pino';
 import { Database } from '../../activities/store/database';
-import { claimDeployment } from '../../workers/deployment';
+import { claimDeployment, ensureSearchAttributes } from '../../workers/deployment';
+import { SEARCH_ATTRIBUTES } from '../../workflows/tracker/contract';
 import { Stack } from '../support/stack';
 
 let stack: Stack;
@@ -65,4 +66,29 @@ test('what is refused is left as it was', async () => {
   await claimFirst(clusterNamed('west', false));
   await expect(claim(clusterNamed('east', false))).rejects.toMatchObject({ type: 'ForeignDeployment' });
   await claim(clusterNamed('west', false));
+});
+
+/** The server as it answers to a key without a right: with this code of gRPC. */
+function refusing(code: number): Connection {
+  const operatorService = { listSearchAttributes: () => Promise.reject(Object.assign(new Error('no'), { code })) };
+  return new Proxy(connection, {
+    get: (target, name, receiver) =>
+      name === 'operatorService' ? operatorService : (Reflect.get(target, name, receiver) as unknown),
+  });
+}
+
+test.each([7, 12, 16])(
+  'a key that may not look at search attributes (%i) is told what must be there, and goes on',
+  async (code) => {
+    const lines: string[] = [];
+    const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+    await ensureSearchAttributes(refusing(code), 'default', log);
+    expect(lines).toHaveLength(1);
+    for (const [name, type] of Object.entries(SEARCH_ATTRIBUTES))
+      expect(lines[0]).toContain(`${name} (${type.toLowerCase()})`);
+  },
+);
+
+test('a server that is away is not taken for one that refuses', async () => {
+  await expect(ensureSearchAttributes(refusing(14), 'default', pino({ level: 'silent' }))).rejects.toThrow('no');
 });

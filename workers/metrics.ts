@@ -35,11 +35,12 @@ export async function serveMetrics(
 ): Promise<MetricsServer> {
   const host = options.host ?? '127.0.0.1';
   const server = createServer((req, res) => {
-    if (req.url === '/healthz') {
+    const asked = pathOf(req.url);
+    if (asked === '/healthz') {
       say(res, health.alive() ? [] : ['worker: not running']);
-    } else if (req.url === '/readyz') {
+    } else if (asked === '/readyz') {
       void health.ready().then((problems) => say(res, problems));
-    } else if (req.url === '/metrics' || req.url === '/') {
+    } else if (asked === '/metrics' || asked === '/') {
       Promise.all([registry.metrics(), sdkPort === undefined ? '' : readSdk(sdkPort)]).then(
         ([own, sdk]) => res.writeHead(200, { 'content-type': registry.contentType }).end(own + sdk),
         (error: Error) => res.writeHead(500, { 'content-type': 'text/plain' }).end(`${error.message}\n`),
@@ -73,6 +74,12 @@ export interface Health {
   alive: () => boolean;
   /** What keeps it from working, in a few words each; none: it is ready. Never rejects. */
   ready: () => Promise<string[]>;
+}
+
+/** Probes and people add a query, or a slash at the end. */
+function pathOf(url = '/'): string {
+  const [asked] = url.split(/[?#]/, 1) as [string];
+  return asked.replace(/\/+$/, '') || '/';
 }
 
 function say(res: ServerResponse, problems: readonly string[]): void {

@@ -11,6 +11,8 @@ import { NameTakenError } from './config/errors';
 /** The first of the two numbers of a lock; hash functions may collide with a user's own locks else. */
 const LOCKS_OF_NAMES = 460_187;
 const LOOK_MS = 5_000;
+/** A session that does not answer is given up, and another one asks. Milliseconds. */
+const ANSWER_MS = 3_000;
 
 export interface NodeClaim {
   name: string;
@@ -29,18 +31,23 @@ export async function claimName(database: Database, claim: NodeClaim, log: Logge
     throw error;
   }
   let closed = false;
+  // Two that ask at once would refuse each other.
+  let asking = false;
   const again = setInterval(() => {
-    if (client) return;
-    take(database, claim).then(
-      (taken) => {
-        if (!taken) return log.error(`another worker has taken the name ${claim.name}: end one of the two`);
-        if (closed) return void taken.end().catch(() => undefined);
-        client = taken;
-        watch(taken);
-      },
-      // The database is away; it is asked again.
-      () => undefined,
-    );
+    if (client || asking) return;
+    asking = true;
+    take(database, claim)
+      .then(
+        (taken) => {
+          if (!taken) return log.error(`another worker has taken the name ${claim.name}: end one of the two`);
+          if (closed) return void taken.end().catch(() => undefined);
+          client = taken;
+          watch(taken);
+        },
+        // The database is away; it is asked again.
+        () => undefined,
+      )
+      .finally(() => (asking = false));
   }, LOOK_MS);
   again.unref();
   const watch = (connection: Client): void => {
@@ -62,11 +69,12 @@ async function take(database: Database, { name }: NodeClaim): Promise<Client | u
   await client.connect();
   try {
     // So that the server gives the name free soon after the machine of its holder is gone.
-    await client.query('set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3');
-    const asked = await client.query<{ taken: boolean }>('select pg_try_advisory_lock($1, hashtext($2)) as taken', [
-      LOCKS_OF_NAMES,
-      name,
-    ]);
+    await client.query(
+      answered('set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5; set tcp_keepalives_count = 3'),
+    );
+    const asked = await client.query<{ taken: boolean }>(
+      answered('select pg_try_advisory_lock($1, hashtext($2)) as taken', [LOCKS_OF_NAMES, name]),
+    );
     if (asked.rows[0]!.taken) return client;
   } catch (error) {
     await client.end().catch(() => undefined);
@@ -75,6 +83,9 @@ async function take(database: Database, { name }: NodeClaim): Promise<Client | u
   await client.end().catch(() => undefined);
   return undefined;
 }
+
+/** `pg` reads it, its types do not know it. */
+const answered = (text: string, values?: unknown[]) => ({ text, values, query_timeout: ANSWER_MS });
 
 const CLAIM = {
   name: 'node-claim',

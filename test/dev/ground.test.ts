@@ -10,6 +10,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -75,6 +76,39 @@ describe('root below a closed folder', () => {
     expect(existsSync(path.dirname(again.data))).toBe(true);
   });
 
+  asRoot.each(['the place', 'what the data lies in', 'the data'])(
+    'where %s is gone that a server has worked on, no empty database takes its place',
+    (what) => {
+      const options = { binaries: postgresPackage(), data: inProject(), places, hasRun: true };
+      const { data } = groundOf({ ...options, hasRun: false });
+      // Not even there yet: a first start that has failed.
+      expect(groundOf({ ...options, hasRun: false }).data).toBe(data);
+      mkdirSync(data);
+      writeFileSync(path.join(data, 'PG_VERSION'), '18\n');
+      expect(groundOf(options).data).toBe(data);
+      rmSync(what === 'the place' ? places[0]! : what === 'the data' ? data : path.dirname(data), { recursive: true });
+      expect(() => groundOf(options)).toThrow(
+        /^PostgreSQL's data was in .* and is not there any more: .* or remove .*\.longwatch to begin/,
+      );
+      expect(lstatSync(inProject()).isSymbolicLink()).toBe(true);
+      // As the message says.
+      rmSync(closed('project', '.longwatch'), { recursive: true });
+      mkdirSync(closed('project', '.longwatch'));
+      expect(groundOf(options).data).not.toBe(data);
+    },
+  );
+
+  asRoot('data that its user cannot enter any more is not left for an empty database', () => {
+    const options = { binaries: postgresPackage(), data: inProject(), places, hasRun: true };
+    const { data } = groundOf({ ...options, hasRun: false });
+    mkdirSync(data);
+    writeFileSync(path.join(data, 'PG_VERSION'), '18\n');
+    execFileSync('chown', ['root', path.dirname(data)]);
+    chmodSync(path.dirname(data), 0o700);
+    expect(() => groundOf(options)).toThrow(/^PostgreSQL's data is in .*, which its user cannot enter any more/);
+    expect(lstatSync(inProject()).isSymbolicLink()).toBe(true);
+  });
+
   asRoot('a place that somebody else has prepared is not used', () => {
     mkdirSync(places[0]!);
     execFileSync('chown', ['nobody', places[0]!]);
@@ -112,6 +146,8 @@ describe('root below a closed folder', () => {
         }
       }
       rmSync(path.dirname(dataFolderOf(inProject())), { recursive: true });
+      const third = startDevServers({ dir: closed('project', '.longwatch'), ui: false, temporalAddress: 'given:1' });
+      await expect(third).rejects.toThrow(/^PostgreSQL's data was in .* and is not there any more/);
     },
   );
 });

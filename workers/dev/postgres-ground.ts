@@ -59,6 +59,8 @@ export interface GroundOptions {
   uid?: number;
   /** @default PLACES */
   places?: readonly string[];
+  /** Whether the server has run in this project: then data that is not there is gone, and was not made yet otherwise. */
+  hasRun?: boolean;
 }
 
 /** @throws DevServerError when no user that PostgreSQL accepts can get at its programs and its data. */
@@ -112,15 +114,20 @@ function groundOfRoot(options: GroundOptions): PostgresGround {
   const reachable = runs ? programs : copyOf(options.binaries, place);
   // What stands there and can be reached is not moved, even if its programs must be.
   if (!linked && canEnter(folder, owner)) return { ...as, programs: reachable, data: options.data };
-  const data = linkedData(options.data, place, owner);
+  const data = linkedData(options, place, owner);
   return { ...as, programs: reachable, data, note: `PostgreSQL's data is in ${data}, which its user can enter` };
 }
 
 /** The data folder behind the link; made (and the link with it) where there is none, moved there where there was one. */
-function linkedData(link: string, place: string, owner: Ids): string {
+function linkedData({ data: link, hasRun }: GroundOptions, place: string, owner: Ids): string {
   if (isLink(link)) {
     const target = path.resolve(path.dirname(link), readlinkSync(link));
-    if (canEnter(path.dirname(target), owner)) return target;
+    const enters = canEnter(path.dirname(target), owner);
+    const there = existsSync(path.join(target, 'PG_VERSION'));
+    if (there && !enters) throw closed(target);
+    // An empty database in its place would look as if all were well.
+    if (!there && hasRun) throw gone(target, path.dirname(link));
+    if (enters) return target;
     rmSync(link);
   }
   const home = mkdtempSync(path.join(place, `${path.basename(path.dirname(path.dirname(link))) || 'project'}-`));
@@ -130,6 +137,17 @@ function linkedData(link: string, place: string, owner: Ids): string {
   symlinkSync(data, link);
   return data;
 }
+
+const gone = (data: string, folder: string): DevServerError =>
+  new DevServerError(
+    `PostgreSQL's data was in ${data} and is not there any more: that place was emptied, or is not the one of this machine or container. ` +
+      `Bring it back (a container needs a volume there), or remove ${folder} to begin with nothing, Temporal's part included.`,
+  );
+
+const closed = (data: string): DevServerError =>
+  new DevServerError(
+    `PostgreSQL's data is in ${data}, which its user cannot enter any more. Let others pass the folders above it, or set DATABASE_URL.`,
+  );
 
 function move(from: string, to: string): void {
   try {

@@ -64,7 +64,7 @@ export async function preparePostgres(options: {
   onProgress: (line: string) => void;
 }): Promise<{ spec: ServerSpec; url: string; note?: string }> {
   const { paths, port } = options;
-  const ground = groundOf({ binaries: postgresPackage(), data: paths.data });
+  const ground = groundOf({ binaries: postgresPackage(), data: paths.data, hasRun: existsSync(paths.log) });
   const { data, programs } = ground;
   const password = passwordOf(paths.password);
   if (!existsSync(path.join(data, 'PG_VERSION'))) {

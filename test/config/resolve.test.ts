@@ -161,3 +161,35 @@ describe('refusals', () => {
     );
   });
 });
+
+describe('activities of a module', () => {
+  const one = { name: 'one', run };
+  const two = { name: 'two', run };
+
+  test('are its exports, also where a CommonJS module has them once more as its default', () => {
+    const names = (activities: object) =>
+      resolveConfig({ ...config(), activities } as ConfigDefinition).activities.map(({ name }) => name);
+    expect(names({ one, two, helper: () => 1, table: { some: 1 } })).toEqual(['one', 'two']);
+    expect(names({ one, two, default: { one, two }, 'module.exports': { one, two } })).toEqual(['one', 'two']);
+    expect(names({ default: one })).toEqual(['one']);
+  });
+
+  test.each([
+    ['a default list', { one, default: [two] }, 'its default export'],
+    ['a module in it', { one, more: { two } }, "its export 'more'"],
+    [
+      'an instance of a class',
+      {
+        one,
+        more: new (class {
+          two = two;
+        })(),
+      },
+      "its export 'more'",
+    ],
+  ])('%s would be lost, and is refused', (_what, activities, what) => {
+    expect(problems({ ...config(), activities })).toEqual([
+      `activities: ${what} is a list or a module of activities, which would be lost; give each by itself`,
+    ]);
+  });
+});

@@ -34,6 +34,11 @@ export function resolveActivities(given: unknown, problems: string[]): ResolvedA
   }
   // A module may export more than its activities.
   const list: unknown[] = Array.isArray(given) ? given : Object.values(given).filter(isDefinition);
+  const hidden = Array.isArray(given) ? [] : Object.entries(given).filter(([, value]) => hidesOthers(value, list));
+  for (const [name] of hidden) {
+    const what = name === 'default' ? 'its default export' : `its export '${name}'`;
+    problems.push(`activities: ${what} is a list or a module of activities, which would be lost; give each by itself`);
+  }
   const seen = new Set<string>();
   return list.flatMap((one, index) => {
     if (!isObject(one)) {
@@ -146,6 +151,15 @@ function objectAt(given: Given, key: string, at: string, problems: string[]): Gi
 
 function isObject(value: unknown): value is Given {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * A list, a module or an instance of a class with definitions in it: `export default [ … ]`, `export * as more from './more'`. A CommonJS
+ * module that was imported has all its exports once more below `default`.
+ */
+function hidesOthers(value: unknown, list: readonly unknown[]): boolean {
+  if (typeof value !== 'object' || value === null || isDefinition(value)) return false;
+  return Object.values(value).some((inner) => isDefinition(inner) && !list.includes(inner));
 }
 
 function isDefinition(value: unknown): boolean {

@@ -10,11 +10,14 @@ import type { Registry } from 'prom-client';
 import type { Workflows } from '../activities/durable/job';
 import { createDurableNode, type DurableFunction, type DurableNode } from '../activities/durable';
 import type { RetentionOptions } from '../activities/durable/retention';
+import { ourLog } from '../activities/log';
 import { Database } from '../activities/store/database';
 import { TemporalLink } from '../activities/temporal';
 import type { ResolvedActivity } from './config/activity';
-import { ConfigError } from './config/errors';
+import { checkAddress } from './config/environment';
+import { ConfigError, SchemaError } from './config/errors';
 import { resolveActivities, type ActivityList } from './config/resolve-activities';
+import { schemaProblem } from './schema';
 
 export interface DurableSetup {
   databaseUrl: string;
@@ -41,18 +44,37 @@ export const workflowsOf = (link: TemporalLink): Workflows => ({
   isRunning: (workflowId) => link.isRunning(workflowId),
 });
 
-/** For a worker of one's own: `Worker.create({ activities: durable.activities, … })`, and `close` when it has ended. */
-export function createDurableActivities(
+export interface DurableActivities {
+  activities: Record<string, DurableFunction>;
+  close: () => Promise<void>;
+}
+
+/**
+ * For a worker of one's own: `Worker.create({ activities: durable.activities, … })`, and `close` when it has ended.
+ * @throws ConfigError for the definitions, EnvironmentError for an address, SchemaError where the schema is of another version.
+ */
+export async function createDurableActivities(
   definitions: ActivityList,
   setup: DurableSetup,
-): { activities: Record<string, DurableFunction>; close: () => Promise<void> } {
+): Promise<DurableActivities> {
   const problems: string[] = [];
   const resolved = resolveActivities(definitions, problems);
   if (problems.length > 0) throw new ConfigError(problems, 'The activities cannot be used:');
-  const database = new Database({ url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log: setup.log });
+  checkAddress(setup.databaseUrl, 'databaseUrl');
+  if (setup.directDatabaseUrl !== undefined) checkAddress(setup.directDatabaseUrl, 'directDatabaseUrl');
+  const log = ourLog(setup.log);
+  const database = new Database({ url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log });
+  try {
+    const problem = await schemaProblem(database);
+    if (problem !== undefined) throw new SchemaError(problem);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
   const link = new TemporalLink(setup.client);
   const node = openDurable(resolved, {
     ...setup,
+    log,
     database,
     owner: setup.owner ?? `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
     workflows: workflowsOf(link),

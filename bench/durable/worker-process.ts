@@ -56,7 +56,7 @@ serve({
     await installRuntime(log);
     const client = new Client({ connection: await Connection.connect({ address }) });
     const pool = new pg.Pool({ connectionString: databaseUrl });
-    const durable = createDurableActivities(durableActivities, { databaseUrl, client, log });
+    const durable = await createDurableActivities(durableActivities, { databaseUrl, client, log });
     const worker = await Worker.create({
       connection: await NativeConnection.connect({ address }),
       taskQueue: TASK_QUEUE,

@@ -7,11 +7,13 @@ import { pino } from 'pino';
 import { Database } from '../../activities/store/database';
 import { explain } from '../../client/cli/errors';
 import { main } from '../../client/cli/main';
+import { createDurableActivities } from '../../workers/durable';
 import { createWorker } from '../../workers/worker';
 import { resolveConfig } from '../../workers/config/resolve';
 import { migrate } from '../../workers/migrate';
 import { migrations, migrationsFolder, schemaProblem } from '../../workers/schema';
 import { Stack } from '../support/stack';
+import { withTemporal } from '../support/temporal';
 
 const log = pino({ level: 'silent' });
 let stack: Stack;
@@ -252,10 +254,14 @@ describe('a worker of another version than the schema', () => {
     const { url } = await newDatabase('grant create on database $database to $role');
     await migrate(url, log);
     await on(url, (client) => client.query(change));
-    const error: unknown = await start(url).then(
-      () => undefined,
-      (failed: unknown) => failed,
-    );
-    expect(explain(error)).toEqual({ message: expect.stringMatching(says) as string, status: 1, unexpected: false });
+    const durable = () =>
+      withTemporal(stack.servers, (client) => createDurableActivities([], { databaseUrl: url, client, log }));
+    for (const one of [start, durable]) {
+      const error: unknown = await one(url).then(
+        () => undefined,
+        (failed: unknown) => failed,
+      );
+      expect(explain(error)).toEqual({ message: expect.stringMatching(says) as string, status: 1, unexpected: false });
+    }
   });
 });

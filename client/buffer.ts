@@ -246,7 +246,7 @@ export class BufferHandle<E = Json> {
 
   private async askShard(shard: number): Promise<ShardStatus | undefined> {
     try {
-      return await this.connections.temporal(
+      return await this.connections.ask(
         (client) => client.workflow.getHandle(shardWorkflowId(this.name, shard)).query(shardStatusQuery),
         { withinMs: 3_000 },
       );

@@ -11,11 +11,13 @@ import { Database, isOutage, type Queryable, type Statement } from '../activitie
 import { showAddress, tlsProblem } from '../activities/store/address';
 import { requireDatabase, type Environment } from '../workers/config/environment';
 import type * as deployment from '../workers/deployment';
+import { clientProblem, encodes, notedEncoding, type Encoded } from '../workers/encoding';
 import { ourLog } from '../activities/log';
 import { TASK_QUEUE } from '../workflows/tracker/contract';
 import {
   DatabaseNotMigratedError,
   DatabaseUnavailableError,
+  EncodingMismatchError,
   ForeignNamespaceError,
   LongwatchError,
   ReplicaUnavailableError,
@@ -27,6 +29,8 @@ import { connectTemporal, isUnreachable } from './temporal-client';
 const REQUEST_MS = 10_000;
 /** Counting a million members takes a second or two; a statement that takes this long has hung. */
 const STATEMENT_MS = 60_000;
+/** So long it is known whether the workers encode. Milliseconds. */
+const ENCODING_MS = 5_000;
 /** So often a replica may end the same statement for what it replays before that is an error. */
 const REPLAY_CONFLICTS = 3;
 
@@ -38,6 +42,8 @@ export class Connections {
   #connecting?: Promise<Client>;
   #database?: Database;
   #replica?: Database;
+  /** The last answer, and the look that is under way or was the last one. */
+  #encoding: { noted?: Encoded; at: number; look?: Promise<void> } = { at: -Infinity };
 
   constructor(environment: Environment, log: Logger = pino({ level: 'silent' }), converter?: DataConverter) {
     this.#converter = converter;
@@ -146,11 +152,53 @@ export class Connections {
   // ── Temporal ──
 
   /**
-   * Runs requests against Temporal, all of them within `withinMs`.
+   * Runs requests that write something to Temporal, all of them within `withinMs`.
    * @param done what the message of a failure says was done so far.
-   * @throws TemporalUnavailableError when the server cannot be reached; the SDK's errors otherwise.
+   * @throws EncodingMismatchError before anything is sent; else as `ask`.
    */
   async temporal<T>(
+    request: (client: Client) => Promise<T>,
+    options: { withinMs?: number; done?: () => string } = {},
+  ): Promise<T> {
+    await this.mayWrite();
+    return this.ask(request, options);
+  }
+
+  /**
+   * Whether what is written here is what the workers write, as they have noted it, five seconds ago at most. Also asked by who changes
+   * something in the database before it is sent.
+   * @throws EncodingMismatchError, or what the database fails with.
+   */
+  async mayWrite(): Promise<void> {
+    const known = this.#encoding;
+    if (performance.now() - known.at > ENCODING_MS) {
+      known.look ??= this.lookAtEncoding().finally(() => (known.look = undefined));
+      await known.look;
+    }
+    const problem = clientProblem(encodes(this.#converter), known.noted ?? null);
+    if (problem !== undefined) throw new EncodingMismatchError(problem);
+  }
+
+  private async lookAtEncoding(): Promise<void> {
+    const known = this.#encoding;
+    try {
+      known.noted = await notedEncoding(this.store());
+    } catch (error) {
+      // A role that may not look, as in `ownNamespace`.
+      const { code } = error as { code?: unknown };
+      const failed = this.databaseError(error);
+      // While the database is away, what was so holds; a client that has never heard it writes nothing on a guess.
+      if (code !== '42501' && (known.noted === undefined || !(failed instanceof DatabaseUnavailableError)))
+        throw failed;
+    }
+    known.at = performance.now();
+  }
+
+  /**
+   * Runs requests that write nothing of ours, or only through `temporal`.
+   * @throws TemporalUnavailableError when the server cannot be reached; the SDK's errors otherwise.
+   */
+  async ask<T>(
     request: (client: Client) => Promise<T>,
     options: { withinMs?: number; done?: () => string } = {},
   ): Promise<T> {
@@ -173,7 +221,7 @@ export class Connections {
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- loads Temporal's client, as the request after it does
     const { foreignMessage, namespaceIsForeign } = require('../workers/deployment') as typeof deployment;
     try {
-      const foreign = await this.temporal((client) => namespaceIsForeign(this.store(), client.connection, namespace));
+      const foreign = await this.ask((client) => namespaceIsForeign(this.store(), client.connection, namespace));
       if (foreign) throw new ForeignNamespaceError(foreignMessage(namespace));
     } catch (error) {
       // A role that may not look at it is still one of this database.
@@ -185,7 +233,7 @@ export class Connections {
   /** Whether any worker has asked for work lately. True when that cannot be told. @throws TemporalUnavailableError */
   async workersPoll(): Promise<boolean> {
     try {
-      return await this.temporal(async ({ workflowService }) => {
+      return await this.ask(async ({ workflowService }) => {
         const { pollers } = await workflowService.describeTaskQueue({
           namespace: this.#environment.temporal.namespace,
           taskQueue: { name: TASK_QUEUE },

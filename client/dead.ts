@@ -103,6 +103,7 @@ export class DeadLetters {
     await this.known();
     if (!options.apply) return { chosen: await this.count(filter), applied: false, op: null };
     await this.running();
+    await this.connections.mayWrite();
     const op = randomUUID();
     const state = action === 'retry' ? 'retrying' : 'dropping';
     const values = [...this.filterValues(filter), op, state, options.note ?? null];

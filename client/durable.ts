@@ -180,6 +180,7 @@ export class DurableHandle {
   /** Gives a broken compensation its attempts back and runs it. @returns the workflow that does. */
   async retryCompensation(task: string): Promise<{ workflow: string }> {
     type Row = { activity: string; target: string; task_queue: string; input: CompensationInput };
+    await this.connections.mayWrite();
     const [row] = await this.connections.rows<Row>(REOPEN, [task]);
     if (!row) throw notBroken(task);
     const workflow = compensationWorkflowId(row.activity, row.target);

@@ -58,7 +58,7 @@ export type {
 } from '../workers/config/buffer';
 export type { LazyRegen } from '../workers/config/lazy-regen';
 export type { DevHook } from '../workers/config/dev-hook';
-export { ConfigError, EnvironmentError } from '../workers/config/errors';
+export { CodecError, ConfigError, EnvironmentError } from '../workers/config/errors';
 export { resolveConfig, type ResolvedConfig, type ResolvedTracker } from '../workers/config/resolve';
 export { HoldError } from '../activities/upstream/errors';
 export type { CommandResult, ReconfigureResult, TrackerState } from '../workflows/tracker/contract';

@@ -10,6 +10,7 @@ import vm from 'node:vm';
 import type { DataConverter } from '@temporalio/common';
 import { bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
+import { wholeConverter } from './config/data-converter';
 import { ConfigError } from './config/errors';
 import { aliasesOf } from './config/tsconfig';
 
@@ -26,6 +27,7 @@ export async function bundleWorkflows(
   log: Logger,
   converter?: DataConverter,
 ): Promise<string> {
+  const { payloadConverterPath, failureConverterPath } = wholeConverter(converter) ?? {};
   const own = path.join(__dirname, '..', 'workflows');
   const extension = path.extname(__filename);
   // Where a package is found goes by where a file really lies.
@@ -40,13 +42,14 @@ export async function bundleWorkflows(
       entry,
       `export * from ${ours};\nexport * from ${theirs};\n` +
         `import * as ours from ${ours};\nimport * as theirs from ${theirs};\n` +
-        // Where both export a name, one of them wins without a word.
-        `export const longwatchClash = Object.keys(theirs).filter((name) => typeof theirs[name] === 'function' && name in ours);\n`,
+        // Where both export a name, one of them wins without a word; and no `export *` takes a default along.
+        `export const longwatchClash = Object.keys(theirs).filter((name) => typeof theirs[name] === 'function' &&\n` +
+        `  theirs[name] !== ours[name] && (name === 'default' || name in ours));\n`,
     );
     const { code } = await bundleWorkflowCode({
       workflowsPath: userWorkflows === undefined ? index : entry,
-      payloadConverterPath: converter?.payloadConverterPath,
-      failureConverterPath: converter?.failureConverterPath,
+      payloadConverterPath,
+      failureConverterPath,
       logger: {
         log() {},
         trace() {},
@@ -150,6 +153,27 @@ function tsconfigPaths({ users, entry }: Sources) {
   return [{ apply }] as unknown as NonNullable<NonNullable<Webpack['resolve']>['plugins']>;
 }
 
+/** How webpack names what the bundler was given no path for. */
+const WITHOUT = { payloadConverterPath: 'payload', failureConverterPath: 'failure' } as const;
+
+/**
+ * A bundle has the converters that it was made with, and a worker with others would read what it did not write, or write errors in clear.
+ * @returns one line that says what to do; undefined where nothing speaks against it.
+ */
+export function bundleProblem(code: string, converter: DataConverter | undefined): string | undefined {
+  const missing = Object.entries(WITHOUT).filter(
+    ([key, name]) =>
+      converter?.[key as keyof typeof WITHOUT] !== undefined &&
+      code.includes(`__temporal_custom_${name}_converter (ignored)`),
+  );
+  if (missing.length === 0) return undefined;
+  const names = missing.map(([, name]) => name).join(' and ');
+  return (
+    `workflowBundle was made without the ${names} converter of this dataConverter: make it with ` +
+    'bundleWorkflows(workflows, log, dataConverter), or leave workflowBundle out and it is made at the start'
+  );
+}
+
 /** Of webpack's report what names the file and the cause. */
 function reason(said: readonly string[], error: unknown): string {
   const lines = stripVTControlCharacters(said.join('\n'))
@@ -182,6 +206,11 @@ function refuseClash(code: string, file: string, log: Logger): void {
     // What it needs when it is loaded may be there only in a workflow.
     log.warn({ err: error }, 'the names of the workflows could not be compared with those of Longwatch');
     return;
+  }
+  if (clash.includes('default')) {
+    throw new ConfigError([
+      `workflows: ${path.basename(file)} has a default export, which would be lost; export each workflow by its name`,
+    ]);
   }
   if (clash.length === 0) return;
   const names = clash.map((name) => `'${name}'`).join(', ');

@@ -15,18 +15,21 @@ import type { Logger } from 'pino';
 import { failure } from '../activities/failures';
 import { run, type Database, type Statement } from '../activities/store/database';
 import { ErrorType } from '../workflows/lib/errors';
+import { claimEncoding, type Encoded } from './encoding';
 import { SEARCH_ATTRIBUTES } from '../workflows/tracker/contract';
 
 const NOTE: Statement = {
   name: 'deployment-note',
   text: `insert into longwatch.deployment (cluster_id, namespace) values ($1, $2)
          on conflict (only_one) do update
-         set cluster_id = excluded.cluster_id, namespace = excluded.namespace, adopted_at = now()
+         set cluster_id = excluded.cluster_id, namespace = excluded.namespace, adopted_at = now(),
+             -- What is there now was written by nobody of this database.
+             encoded = case when deployment.cluster_id = excluded.cluster_id then deployment.encoded end
          where $3`,
 };
 const READ: Statement = {
   name: 'deployment-read',
-  text: `select cluster_id, namespace, id, (select oid::text from pg_database where datname = current_database()) as oid
+  text: `select cluster_id, namespace, id, encoded, (select oid::text from pg_database where datname = current_database()) as oid
          from longwatch.deployment`,
 };
 /** Not every hosted server lets everybody ask for it. */
@@ -51,12 +54,16 @@ export interface DatabaseIdentity {
  */
 const NOTE_ID = 'longwatch-deployment';
 
-/** @throws ForeignDeployment when the database or the namespace belongs to another one and `adopt` is not set. */
+/**
+ * @param encoded whether this worker has a codec.
+ * @throws ForeignDeployment when the database or the namespace belongs to another one and `adopt` is not set; EncodingError.
+ */
 export async function claimDeployment(
   database: Database,
   connection: Connection,
   namespace: string,
   adopt: boolean,
+  encoded: boolean,
 ): Promise<void> {
   const { clusterId } = await connection.workflowService.getClusterInfo({});
   const { namespaceInfo, isGlobalNamespace } = await connection.workflowService.describeNamespace({ namespace });
@@ -74,6 +81,7 @@ export async function claimDeployment(
           'start one worker with --adopt',
       );
     }
+    await claimEncoding(db, encoded, row!.encoded);
     // Within the transaction: a database that the namespace refuses is left as it was.
     await claimNamespace(connection, namespace, { id: row!.id, oid: row!.oid, system }, adopt);
   });
@@ -93,6 +101,7 @@ interface DeploymentRow {
   namespace: string;
   id: string;
   oid: string;
+  encoded: Encoded;
 }
 
 async function systemOf(database: Database): Promise<string | null> {

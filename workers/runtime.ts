@@ -6,6 +6,9 @@ import { makeTelemetryFilterString, Runtime, type LogLevel } from '@temporalio/w
 import type { Logger } from 'pino';
 import { freePort } from './metrics';
 
+/** With a task that could not be begun, the SDK logs all of it, its input in clear where there is no codec. */
+const UNSHOWN = { taskToken: undefined, task: undefined, taskEncoded: undefined };
+
 let installed: Promise<number> | undefined;
 
 /** The port of the SDK's own metrics. */
@@ -16,7 +19,7 @@ export function installRuntime(log: Logger): Promise<number> {
 async function install(log: Logger): Promise<number> {
   const port = await freePort();
   const write = (level: LogLevel, message: string, meta?: object): void => {
-    log[PINO_LEVEL[level]]({ ...meta, taskToken: undefined, sdk: true }, message);
+    log[PINO_LEVEL[level]]({ ...meta, ...UNSHOWN, sdk: true }, message);
   };
   Runtime.install({
     // The verbs handle signals themselves: shifts are handed back before the worker stops.

@@ -2,7 +2,7 @@
  * A worker: one node that keeps shifts and runs the short activities and all workflow code. Called by the `worker` and
  * `dev` verbs, by tests and by whoever embeds Longwatch.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, hostname } from 'node:os';
 import path from 'node:path';
 import { getHeapStatistics } from 'node:v8';
@@ -43,9 +43,11 @@ import { TASK_QUEUE } from '../workflows/tracker/contract';
 import { refuseIgnoredCodec, wholeConverter } from './config/data-converter';
 import { checkAddress, type TemporalTarget } from './config/environment';
 import { ConfigError, SchemaError } from './config/errors';
+import { withTlsProblem } from './config/temporal-tls';
 import type { ResolvedConfig } from './config/resolve';
-import { bundleWorkflows } from './bundle';
+import { bundleProblem, bundleWorkflows } from './bundle';
 import { claimDeployment, ensureSearchAttributes } from './deployment';
+import { confirmEncoding, encodes } from './encoding';
 import { readiness } from './readiness';
 import { openDurable, workflowsOf } from './durable';
 import { serveMetrics, type MetricsOptions } from './metrics';
@@ -124,19 +126,22 @@ async function open(setup: WorkerSetup, taken: (() => Promise<unknown>)[]): Prom
   const log = ourLog(setup.log);
   const dataConverter = wholeConverter(setup.dataConverter ?? config.dataConverter);
   refuseIgnoredCodec(temporal, dataConverter);
+  refuseOtherBundle(setup.workflowBundle, dataConverter);
   checkAddress(setup.databaseUrl, 'databaseUrl');
   if (setup.directDatabaseUrl !== undefined) checkAddress(setup.directDatabaseUrl, 'directDatabaseUrl');
   const name = setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`;
   const address = { url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log };
   const database = new Database({ ...address, ...OWN_LIMITS, connections: KIT_CONNECTIONS });
   taken.push(() => database.close());
-  const connection = await Connection.connect(connectionOptions(temporal));
+  const connection = await Connection.connect(connectionOptions(temporal)).catch(async (error: unknown) => {
+    throw await withTlsProblem(error, temporal);
+  });
   taken.push(() => connection.close());
   const problem = await schemaProblem(database);
   if (problem !== undefined) throw new SchemaError(problem);
   await tellServer(connection, temporal.namespace, log);
   await ensureSearchAttributes(connection, temporal.namespace, log);
-  await claimDeployment(database, connection, temporal.namespace, setup.adopt ?? false);
+  await claimDeployment(database, connection, temporal.namespace, setup.adopt ?? false, encodes(dataConverter));
   let giveNameBack: () => Promise<void> = () => Promise.resolve();
   if (setup.nodeName !== undefined) {
     giveNameBack = await claimName(database, { name, host: hostname(), pid: process.pid }, log);
@@ -251,6 +256,7 @@ async function open(setup: WorkerSetup, taken: (() => Promise<unknown>)[]): Prom
   const forget = surviveStrayErrors(node);
   taken.push(() => Promise.resolve(forget()));
   await node.start();
+  await confirmEncoding(database, encodes(dataConverter));
   // A pooler has limits of its own.
   if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, node.log);
   memory.start();
@@ -349,6 +355,14 @@ async function workflowSource(
   const bundle = given ?? path.join(__dirname, '..', 'workflow-bundle.js');
   if (given !== undefined || existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
   return { workflowsPath: path.join(__dirname, '..', 'workflows', `index${path.extname(__filename)}`) };
+}
+
+/** @throws ConfigError where a bundle that was given has not the converters of this worker. */
+function refuseOtherBundle(given: string | undefined, converter: DataConverter | undefined): void {
+  if (given === undefined || !existsSync(given)) return;
+  if (converter?.payloadConverterPath === undefined && converter?.failureConverterPath === undefined) return;
+  const problem = bundleProblem(readFileSync(given, 'utf8'), converter);
+  if (problem !== undefined) throw new ConfigError([problem]);
 }
 
 function isolationOptions(config: ResolvedConfig, log: Logger) {

@@ -1,7 +1,9 @@
 /** From any failure to a message and an exit status: 1 it failed, 2 it was used wrongly. Called once, by `main.ts`. */
 import { tlsProblem } from '../../activities/store/address';
 import {
+  CodecError,
   ConfigError,
+  EncodingError,
   EnvironmentError,
   MetricsPortError,
   NameTakenError,
@@ -28,7 +30,13 @@ export function explain(thrown: unknown): Explained {
   if (error instanceof EnvironmentError || error instanceof LongwatchError) {
     return known(error.message, error.usage ? 2 : 1);
   }
-  if (error instanceof SchemaError || error instanceof NameTakenError || error instanceof MetricsPortError) {
+  if (
+    error instanceof CodecError ||
+    error instanceof SchemaError ||
+    error instanceof EncodingError ||
+    error instanceof NameTakenError ||
+    error instanceof MetricsPortError
+  ) {
     return known(error.message, 1);
   }
   const message = error instanceof Error ? error.message : String(error);

@@ -176,3 +176,14 @@ test('in production the usual port is that port or none; elsewhere another one i
     server.close();
   }
 });
+
+test('an activity of one of our names is refused in one line, from a list or a module', async () => {
+  const mine = { name: 'openTracker', run: () => Promise.resolve(1) };
+  for (const activities of [[mine], { mine }, { default: mine }]) {
+    expect(await refusal({ ...config, activities }, {})).toEqual({
+      status: 2,
+      unexpected: false,
+      message: 'activities.openTracker: Longwatch has an activity of that name; use another one',
+    });
+  }
+});

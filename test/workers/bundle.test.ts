@@ -4,6 +4,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
 import { explain } from '../../client/cli/errors';
+import type { DataConverter } from '@temporalio/common';
+import { wholeConverter } from '../../workers/config/data-converter';
+import { resolveConfig } from '../../workers/config/resolve';
+import { createWorker } from '../../workers/worker';
 import { bundleWorkflows } from '../../workers/bundle';
 
 let folder: string;
@@ -47,6 +51,68 @@ test('also where it comes from another module, and under another name there', as
   const at = file('workflows.ts', `export { take as shard } from './other';`);
   expect((await refused(at)).message).toContain(`exports 'shard'`);
 });
+
+test.each([
+  ['export * of another module', `export * from './other';`, `exports 'shard'`],
+  ['a class', `export class pool {}`, `exports 'pool'`],
+  ['a function that is a default there', `export { default as job } from './other';`, `exports 'job'`],
+  [
+    'a default export',
+    `export default async function (): Promise<void> {}`,
+    'has a default export, which would be lost',
+  ],
+  [
+    'a default export of another module',
+    `export { default } from './other';`,
+    'has a default export, which would be lost',
+  ],
+])('%s: refused in one line', async (_what, text, says) => {
+  file(
+    'other.ts',
+    `export async function shard(): Promise<void> {}\nexport default async function (): Promise<void> {}`,
+  );
+  const { message, status } = await refused(file('workflows.ts', text));
+  expect(message).toContain(`workflows: workflows.ts ${says}`);
+  expect([status, message.split('\n')]).toEqual([2, [message]]);
+});
+
+test('a CommonJS module, a default that is no workflow and what it exports of Longwatch are nobody’s clash', async () => {
+  file('old.js', `module.exports = { mine: async () => 1 };`);
+  file('ours.ts', `export * from 'longwatch/workflow';\nexport default { some: 'value' };`);
+  const at = file('workflows.ts', `export * from './old';\nexport * from './ours';\nexport { default } from './ours';`);
+  expect(await bundleWorkflows(at, log)).toContain('mine');
+});
+
+test('a bundle without the converters of the worker is refused, one with them is taken', async () => {
+  const codec = { encode: (all: never[]) => Promise.resolve(all), decode: (all: never[]) => Promise.resolve(all) };
+  const dataConverter: DataConverter = { payloadCodecs: [codec] };
+  const start = async (code: string) =>
+    explain(
+      await createWorker({
+        config: resolveConfig({
+          trackers: [{ name: 't', operations: { look: { every: '1s', run: () => ({ value: 1 }) } } }],
+        }),
+        temporal: { address: '127.0.0.1:1', namespace: 'default' },
+        databaseUrl: 'postgres://nobody@127.0.0.1:1/none',
+        log: pino({ level: 'silent' }),
+        workflowBundle: file('bundle.js', code),
+        dataConverter,
+      }).catch((error: unknown) => error),
+    );
+  expect(await start(await bundleWorkflows(undefined, log))).toEqual({
+    status: 2,
+    unexpected: false,
+    message:
+      'workflowBundle was made without the failure converter of this dataConverter: make it with ' +
+      'bundleWorkflows(workflows, log, dataConverter), or leave workflowBundle out and it is made at the start',
+  });
+  // The next thing that is wrong: nobody listens there.
+  for (const converter of [dataConverter, wholeConverter(dataConverter)]) {
+    expect((await start(await bundleWorkflows(undefined, log, converter))).message).toMatch(
+      /^Temporal does not answer/,
+    );
+  }
+}, 60_000);
 
 test('what is no workflow may have any name', async () => {
   const at = file(

@@ -39,8 +39,8 @@ function clusterNamed(clusterId: string, isGlobalNamespace: boolean, namespaceId
       name === 'workflowService' ? service : (Reflect.get(target, name, receiver) as unknown),
   });
 }
-const claim = (cluster: Connection) => claimDeployment(database, cluster, 'default', false);
-const claimFirst = (cluster: Connection) => claimDeployment(database, cluster, 'default', true);
+const claim = (cluster: Connection) => claimDeployment(database, cluster, 'default', false, false);
+const claimFirst = (cluster: Connection) => claimDeployment(database, cluster, 'default', true, false);
 
 test('a replicated namespace is the same one in the cluster that it fails over to, and back', async () => {
   await claimFirst(clusterNamed('west', true));

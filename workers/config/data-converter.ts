@@ -5,6 +5,7 @@
 import path from 'node:path';
 import type { DataConverter } from '@temporalio/common';
 import { EnvironmentError } from './errors';
+import type * as guarded from './guarded-codec';
 
 const KEYS = ['payloadCodecs', 'payloadConverterPath', 'failureConverterPath'];
 
@@ -32,10 +33,16 @@ export function converterProblems(given: unknown): string[] {
   return problems;
 }
 
-/** With codecs and no failure converter of its own, what errors say is encoded as well. */
+/** With codecs that may fail; and without a failure converter of its own, what errors say is encoded as well. */
 export function wholeConverter(given: DataConverter | undefined): DataConverter | undefined {
-  if (!given?.payloadCodecs?.length || given.failureConverterPath !== undefined) return given;
-  return { ...given, failureConverterPath: require.resolve('../../workflows/lib/encoded-failures') };
+  if (!given?.payloadCodecs?.length) return given;
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loads the SDK, which a config and what only reads it have no use for
+  const { GuardedCodec } = require('./guarded-codec') as typeof guarded;
+  return {
+    ...given,
+    payloadCodecs: [new GuardedCodec(given.payloadCodecs)],
+    failureConverterPath: given.failureConverterPath ?? require.resolve('../../workflows/lib/encoded-failures'),
+  };
 }
 
 /** A profile (or TEMPORAL_CODEC_ENDPOINT) that names a codec server means that payloads are encoded; the server is for people's tools. */

@@ -30,6 +30,24 @@ export class SchemaError extends Error {
   override readonly name = 'SchemaError';
 }
 
+/** A codec of the user's failed. Its message is his; what it was to encode is not in it. */
+export class CodecError extends Error {
+  override readonly name = 'CodecError';
+  constructor(way: 'encode' | 'decode', thrown: unknown) {
+    const [reason] = (thrown instanceof Error ? thrown.message : String(thrown)).split('\n');
+    super(
+      way === 'encode'
+        ? `the payload codec could not encode, so nothing was written: ${reason}`
+        : `the payload codec could not decode what is in Temporal: ${reason}; has it the keys that this was written with?`,
+    );
+  }
+}
+
+/** Payloads would be written in clear where the workers encode them, or the other way round. The message says what to do. */
+export class EncodingError extends Error {
+  override readonly name = 'EncodingError';
+}
+
 /** A worker of that name works already. */
 export class NameTakenError extends Error {
   override readonly name = 'NameTakenError';

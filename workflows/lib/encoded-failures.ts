@@ -1,7 +1,32 @@
 /**
  * Failures whose messages and stacks go through the payload codec too: without it, what an error says stands in clear in every history.
- * Taken by client, worker and workflow bundle where the config has codecs and names no converter of its own.
+ * What is of a failure is marked, until it is encoded: `workers/config/guarded-codec.ts` knows by it what may be left out where the codec
+ * fails. Taken by client, worker and workflow bundle where the config has codecs and names no converter of its own.
  */
 import { DefaultFailureConverter } from '@temporalio/common';
 
-export const failureConverter = new DefaultFailureConverter({ encodeCommonAttributes: true });
+/** In the metadata of a payload; it never leaves the process. */
+export const FAILURE_MARK = 'longwatch-failure';
+
+type Parameter = Parameters<DefaultFailureConverter['errorToFailure']>;
+type ProtoFailure = ReturnType<DefaultFailureConverter['errorToFailure']>;
+type Payload = NonNullable<ProtoFailure['encodedAttributes']>;
+
+class EncodedFailureConverter extends DefaultFailureConverter {
+  /** Also of each cause, which comes through here by itself. */
+  override errorToFailure(...args: Parameter): ProtoFailure {
+    const failure = super.errorToFailure(...args);
+    if (failure.encodedAttributes) failure.encodedAttributes = marked(failure.encodedAttributes);
+    for (const info of [failure.applicationFailureInfo, failure.canceledFailureInfo]) {
+      if (info?.details?.payloads) info.details.payloads = info.details.payloads.map(marked);
+    }
+    return failure;
+  }
+}
+
+const marked = (payload: Payload): Payload => ({
+  ...payload,
+  metadata: { ...payload.metadata, [FAILURE_MARK]: new Uint8Array([1]) },
+});
+
+export const failureConverter = new EncodedFailureConverter({ encodeCommonAttributes: true });

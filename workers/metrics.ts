@@ -43,7 +43,12 @@ export async function serveMetrics(
     } else if (asked === '/metrics' || asked === '/') {
       Promise.all([registry.metrics(), sdkPort === undefined ? '' : readSdk(sdkPort)]).then(
         ([own, sdk]) => res.writeHead(200, { 'content-type': registry.contentType }).end(own + sdk),
-        (error: Error) => res.writeHead(500, { 'content-type': 'text/plain' }).end(`${error.message}\n`),
+        (error: unknown) => {
+          log.warn({ err: error }, 'the metrics could not be read');
+          res
+            .writeHead(500, { 'content-type': 'text/plain' })
+            .end("the metrics could not be read; the worker's log says why\n");
+        },
       );
     } else {
       res.writeHead(404).end();

@@ -1,13 +1,14 @@
 /** The metrics page's paths, as probes and people write them. */
 import { pino } from 'pino';
-import { Registry } from 'prom-client';
+import { Gauge, Registry } from 'prom-client';
 import { serveMetrics, type MetricsServer } from '../../workers/metrics';
 
 let problems: string[] = [];
 let page: MetricsServer;
+const registry = new Registry();
 beforeAll(async () => {
   const health = { alive: () => problems.length === 0, ready: () => Promise.resolve(problems) };
-  page = await serveMetrics(new Registry(), undefined, health, pino({ level: 'silent' }), { port: 0 });
+  page = await serveMetrics(registry, undefined, health, pino({ level: 'silent' }), { port: 0 });
 });
 afterAll(() => page.close());
 
@@ -31,4 +32,11 @@ test('the metrics too; what is no path of it is not found', async () => {
     expect([one, (await fetch(new URL(one, page.url))).status]).toEqual([one, 200]);
   }
   for (const one of ['/healthzz', '/healthz/x', '/metrics.json']) expect([one, await ask(one)]).toEqual([one, '404']);
+});
+
+test('why they cannot be read is nobody’s business who reaches the port', async () => {
+  const collect = () => Promise.reject(new Error('connect ECONNREFUSED 10.0.0.5:5432'));
+  new Gauge({ name: 'broken', help: 'broken', registers: [registry], collect });
+  expect(await ask('/metrics')).toBe("500 the metrics could not be read; the worker's log says why");
+  registry.clear();
 });

@@ -86,9 +86,15 @@ const UNTRUSTED =
 
 /** What is wrong with the TLS of a connection that failed, and what to do, in one line; undefined: its failure was another. */
 export function tlsProblem(thrown: unknown): string | undefined {
-  for (let error = thrown, depth = 0; error instanceof Error && depth < 5; error = error.cause, depth++) {
-    const code = String((error as { code?: unknown }).code);
-    if (error.message.includes('does not support SSL connections')) {
+  let error = thrown as { code?: unknown; message?: unknown; cause?: unknown } | null | undefined;
+  // Not by `instanceof`: Node's own errors are of another realm wherever code runs in a context of its own.
+  for (
+    let depth = 0;
+    typeof error === 'object' && error !== null && depth < 5;
+    error = error.cause as typeof error, depth++
+  ) {
+    const code = String(error.code);
+    if (String(error.message).includes('does not support SSL connections')) {
       return 'the server has no TLS; where the network is trusted, write sslmode=disable';
     }
     if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return 'the certificate of the server is for another host name';

@@ -55,13 +55,18 @@ const SPEAKS_TLS =
 function handshake(options: ConnectionOptions): Promise<Outcome | undefined> {
   return new Promise((resolve) => {
     const socket = connect(options);
+    let secure = false;
     const end = (outcome: Outcome | undefined): void => {
       socket.destroy();
-      resolve(outcome);
+      // Who hangs up then does not like who we are.
+      resolve(outcome && secure ? { ...outcome, code: CLIENT_CERTIFICATE } : outcome);
     };
-    socket.setTimeout(LOOK_MS, () => end(socket.authorized || socket.getProtocol() ? undefined : SILENT));
+    socket.setTimeout(LOOK_MS, () => end(secure ? undefined : SILENT));
     // HTTP/2's first words: a server that has taken the connection answers them.
-    socket.once('secureConnect', () => socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 'latin1'));
+    socket.once('secureConnect', () => {
+      secure = true;
+      socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 'latin1');
+    });
     socket.once('data', () => end(undefined));
     socket.once('error', ({ code = '', message }: NodeJS.ErrnoException) =>
       end({ code: sorted(code, message), message }),
@@ -86,7 +91,7 @@ function sorted(code: string, message: string): string {
 
 function say({ code, message }: Outcome): string | undefined {
   if (code === CLIENT_CERTIFICATE) {
-    return "it does not take this client's certificate, or wants one: TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH, or tls.clientCertPair";
+    return 'it hangs up on this client: it does not take its certificate, or wants one: TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH, or tls.clientCertPair';
   }
   // A server without TLS takes the first bytes for HTTP/2 and hangs up.
   if (code === 'plain' || code === 'ECONNRESET' || code === 'closed') {

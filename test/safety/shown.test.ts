@@ -3,7 +3,6 @@ import assert from 'node:assert';
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { inspect, promisify } from 'node:util';
-import { Runtime } from '@temporalio/worker';
 import { pino } from 'pino';
 import { ourLog, serializers, shownError } from '../../activities/log';
 import { connect } from '../../client';
@@ -14,7 +13,6 @@ import { main } from '../../client/cli/main';
 import type { ConfigDefinition } from '../../workers/config/definition';
 import type { Environment } from '../../workers/config/environment';
 import { resolveConfig } from '../../workers/config/resolve';
-import { installRuntime } from '../../workers/runtime';
 import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';
 
@@ -50,19 +48,6 @@ describe('errors in the log', () => {
     ours.warn({ error, sdk: true }, 'x');
     ours.child({ pool: 1 }).warn({ err: wrapped }, 'x');
     expect(lines.join('')).not.toContain('p5@example.com');
-  });
-
-  test('a task that cannot be begun is logged without the task, which has its input', async () => {
-    const heard: string[] = [];
-    await installRuntime(pino({ level: 'trace', serializers }, { write: (line: string) => void heard.push(line) }));
-    // As the SDK says it (`Error while processing ActivityTask.start`).
-    const task = JSON.stringify({ start: { input: ['p5@example.com'] } });
-    const error = new Error('there is no such activity');
-    Runtime.instance().logger.error('it failed', { error, task, taskEncoded: Buffer.from(task).toString('base64') });
-    const line = await eventually('the line is there', () => heard.find((one) => one.includes('it failed')));
-    expect(Object.keys(JSON.parse(line) as object)).not.toEqual(expect.arrayContaining(['task']));
-    expect(line).toContain('there is no such activity');
-    expect(line).not.toMatch(/p5@example|task/);
   });
 
   test('what hangs on an error of another library does not come along', () => {

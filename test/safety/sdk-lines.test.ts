@@ -1,0 +1,21 @@
+/** What the SDK logs of itself, whose lines a process has in one place: not beside tests of other workers' logs. */
+import { Runtime } from '@temporalio/worker';
+import { pino } from 'pino';
+import { serializers } from '../../activities/log';
+import { installRuntime } from '../../workers/runtime';
+import { eventually } from '../support/stack';
+
+afterAll(() => Runtime.instance().shutdown());
+
+test('a task that cannot be begun is logged without the task, which has its input', async () => {
+  const heard: string[] = [];
+  await installRuntime(pino({ level: 'trace', serializers }, { write: (line: string) => void heard.push(line) }));
+  // As the SDK says it (`Error while processing ActivityTask.start`).
+  const task = JSON.stringify({ start: { input: ['p5@example.com'] } });
+  const error = new Error('there is no such activity');
+  Runtime.instance().logger.error('it failed', { error, task, taskEncoded: Buffer.from(task).toString('base64') });
+  const line = await eventually('the line is there', () => heard.find((one) => one.includes('it failed')));
+  expect(Object.keys(JSON.parse(line) as object)).not.toEqual(expect.arrayContaining(['task']));
+  expect(line).toContain('there is no such activity');
+  expect(line).not.toMatch(/p5@example|task/);
+});

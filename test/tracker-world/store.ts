@@ -205,6 +205,8 @@ export class Store {
       case 'value-select-freshness':
         return this.freshness(tx, values[0] as number[]);
       case 'value-write':
+        this.writeSuccesses(tx, values);
+        return [];
       case 'value-write-and-tell':
         return this.writeSuccesses(tx, values);
       case 'value-write-failure':
@@ -241,6 +243,7 @@ export class Store {
         row?.attempt === attempts![i];
       if (!own || (lock && !this.lockShared(pools[i]!, tx))) return [];
       if (lock) tx.pools.add(pools[i]!);
+      if (!lock) return [{ place: i + 1 }];
       const { rosterVersion, reloadVersion } = row!;
       return [{ place: i + 1, roster_version: rosterVersion, reload_version: reloadVersion }];
     });

@@ -319,7 +319,8 @@ export class NodeWorld implements Surroundings {
     };
     if (how === 6) return never;
     if (draw.chance(0.4)) return answer();
-    return node.wait(how === 7 ? draw.between(300, 900) : draw.size(1, 60)).then(answer);
+    // In calm no run is longer than the shortest time-out.
+    return node.wait(how === 7 ? draw.between(300, 900) : draw.size(1, this.calm ? 20 : 60)).then(answer);
   }
 
   private sizeOf(key: string, content: number): number {

@@ -5,6 +5,7 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Node } from './shift/node';
+import { staleCount } from './shift/counts';
 import type { OperationLoop } from './shift/operation';
 import { percentile } from './shift/lateness';
 import type { Counts } from './shift/totals';
@@ -209,7 +210,7 @@ export class NodeMetrics {
       collect() {
         this.reset();
         const now = node.clock.now();
-        forEachLoop(node, (loop) => this.inc({ tracker: loop.tracker, operation: loop.name }, loop.staleCount(now)));
+        forEachLoop(node, (loop) => this.inc({ tracker: loop.tracker, operation: loop.name }, staleCount(loop, now)));
       },
     });
   }

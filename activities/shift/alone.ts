@@ -137,7 +137,7 @@ function refusalOf({ loop, slot, result, error }: Row<Success> & { error: Error 
     failedAt: result.fetchedAt,
     error: errorText(error),
     heldUntil: null,
-    inARow: (loop.failuresInARow.get(slot) ?? 0) + 1,
+    inARow: (loop.known.failuresInARow.get(slot) ?? 0) + 1,
   };
 }
 

@@ -5,12 +5,17 @@
  * Due times lie on a grid: phase + k × interval, the phase from the share. A first run, a run right after an expiry and one that was
  * held up lie beside the grid; the next one finds back to it.
  */
+import type { OperationOptions } from '../../workflows/tracker/options';
 
 export interface Schedule {
   everyMs: number;
   concurrency: number;
   baseMs: number;
   windowMs: number;
+}
+
+export function scheduleOf({ everyMs, concurrency, stagger }: OperationOptions): Schedule {
+  return { everyMs, concurrency, baseMs: stagger.baseMs, windowMs: stagger.windowMs };
 }
 
 /** Closer times than this are the same: numbers of milliseconds since 1970 are no more exact. Milliseconds. */

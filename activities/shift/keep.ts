@@ -22,7 +22,7 @@ import { isPassing } from '../store/sqlstate';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../temporal';
 import { ForcedCrash, type Node } from './node';
-import type { OperationHost } from './operation';
+import type { OperationHost } from './host';
 import { PoolShift, type Ending } from './pool-shift';
 import { SHORT_RUN_MS, WindDown } from './wind-down';
 

@@ -20,7 +20,8 @@ import { NodeHolds } from './holds';
 import type { Isolation } from './isolate';
 import { Lateness } from './lateness';
 import { Listener } from './listener';
-import type { OperationHost, OperationLoop } from './operation';
+import type { OperationHost } from './host';
+import type { OperationLoop } from './operation';
 import type { PoolShift } from './pool-shift';
 import { Ring } from './ring';
 import { Semaphore } from './semaphore';
@@ -261,7 +262,7 @@ export class Node implements OperationHost {
 
   private lookAtRounds(): void {
     for (const loop of this.ended) {
-      const lagMs = loop.lagWarning();
+      const lagMs = loop.rounds.lagWarning(loop.options.warnLagMs);
       this.options.metrics.round(loop);
       if (lagMs !== undefined) {
         loop.log.warn({ lagMs: Math.round(lagMs), members: loop.agenda.members }, 'a round lags behind');

@@ -11,9 +11,11 @@ import { holds, slotOf, type Slots } from '../../workflows/tracker/slots';
 import type { Claim, Held, Holding } from '../durable/fence';
 import type { FreshnessRow, MemberRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
+import { ranAt } from './known';
 import type { Lateness } from './lateness';
 import { Members } from './members';
-import { OperationLoop, type OperationHost, type OperationShift } from './operation';
+import type { OperationHost, OperationShift } from './host';
+import { OperationLoop } from './operation';
 import type { Room, Taken } from './pending';
 
 /** Written alone and refused, a shift is tried again this much later, so that it does not keep the others waiting. Milliseconds. */
@@ -350,17 +352,9 @@ export class PoolShift implements OperationShift {
     const fresh = joining.map(({ freshness }) => freshness.find(({ operation }) => operation === loop.name));
     const never = fresh.filter((row) => ranAt(row) === undefined).length;
     joining.forEach(({ slot, addedAt }, i) => {
-      const row = currentOf(fresh[i], loop, this.members.id(slot));
-      if (row?.fetchedAt != null) loop.fetchedAt[slot] = row.fetchedAt;
-      if (row?.expiresAt != null) loop.expiresAt[slot] = loop.notBefore({ ...row, heldUntil: null });
-      if (row?.etag != null && row.fetchedAt !== null) loop.etags[slot] = row.etag;
-      if (row?.failures) loop.failuresInARow.set(slot, row.failures);
-      if (row?.failedAt != null && row.heldUntil !== null && row.byHold !== true && !loop.wasLifted(row.failedAt)) {
-        loop.patience.recall(slot, row.heldUntil - row.failedAt);
-      }
+      const known = loop.known.recall(slot, this.members.id(slot), fresh[i]);
       const share = this.members.share(slot);
-      const notBefore = row ? loop.notBefore(row) : 0;
-      loop.join(slot, { share, addedAt, ranAt: ranAt(row), notBefore }, now, never > loop.options.concurrency);
+      loop.join(slot, { share, addedAt, ...known }, now, never > loop.options.concurrency);
     });
     loop.joined(now);
   }
@@ -377,15 +371,4 @@ interface Admitted {
   slot: number;
   addedAt: number;
   freshness: FreshnessRow[];
-}
-
-/** Without its ETag and expiry, where it is to be asked anew. */
-function currentOf(row: FreshnessRow | undefined, loop: OperationLoop, id: string): FreshnessRow | undefined {
-  if (!row || row.fetchedAt === null || loop.isCurrent(id, row.fetchedAt)) return row;
-  return { ...row, etag: null, expiresAt: null };
-}
-
-function ranAt(known: FreshnessRow | undefined): number | undefined {
-  const at = Math.max(known?.fetchedAt ?? 0, known?.failedAt ?? 0);
-  return at > 0 ? at : undefined;
 }

@@ -33,10 +33,10 @@ export class Run implements RunContext {
     return this.loop.name;
   }
   get etag(): string | undefined {
-    return this.settled || !this.loop.isOfVersion ? undefined : this.loop.etags[this.slot];
+    return this.settled || !this.loop.known.isOfVersion ? undefined : this.loop.known.etags[this.slot];
   }
   get fetchedAt(): number | undefined {
-    return this.settled ? undefined : this.loop.fetchedAt[this.slot];
+    return this.settled ? undefined : this.loop.known.fetchedAt[this.slot];
   }
   get log(): Logger {
     return this.loop.log;

@@ -161,7 +161,7 @@ describe('a result that the store will not have harms nobody else (TR-C3)', () =
     expect(kits.map(({ shift }) => shift.isOver || shift.hasResults)).toEqual([false, false]);
     // Its ETag stands for a value that nobody has.
     const bad = kits[0]!.shift.members.slotOf('bad')!;
-    expect(loop.etags[bad]).toBeUndefined();
+    expect(loop.known.etags[bad]).toBeUndefined();
   });
 
   test('a member whose row is gone is forgotten, and the others are written', async () => {

@@ -4,7 +4,7 @@ import type { Claim } from '../../activities/durable/fence';
 import { Lateness } from '../../activities/shift/lateness';
 import type { Clock } from '../../activities/shift/clock';
 import { NodeHolds } from '../../activities/shift/holds';
-import type { OperationHost } from '../../activities/shift/operation';
+import type { OperationHost } from '../../activities/shift/host';
 import { Ring } from '../../activities/shift/ring';
 import { PoolShift } from '../../activities/shift/pool-shift';
 import type { FreshnessRow, MemberRow } from '../../activities/store/members';

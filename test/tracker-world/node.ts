@@ -8,7 +8,7 @@ import { Clock } from '../../activities/shift/clock';
 import { ValueFeed } from '../../activities/shift/feed';
 import { NodeHolds } from '../../activities/shift/holds';
 import { Lateness } from '../../activities/shift/lateness';
-import type { OperationHost } from '../../activities/shift/operation';
+import type { OperationHost } from '../../activities/shift/host';
 import type { PoolShift } from '../../activities/shift/pool-shift';
 import { Ring } from '../../activities/shift/ring';
 import { Semaphore } from '../../activities/shift/semaphore';

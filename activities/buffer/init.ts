@@ -151,13 +151,15 @@ async function keep(
       pass,
       page,
       chunks: [],
-      entries: groups.reduce((sum, { entries }) => sum + entries.length, 0),
+      entries: 0,
       cursor,
       last: cursor === null,
       seqs: last,
     };
     for (const [shard, found] of groups.entries()) {
       const group = await withoutPutOff(db, buffer, shard, found);
+      // A pass that finds nothing else is an empty one: the next one is not asked for at once.
+      read.entries += group.entries.length;
       for (const { from, part, keys, json, bytes } of partsOf(group, room)) {
         const chunk = { shard, seq: ++last[shard]!, count: part.length, bytes };
         if (bytes <= room) {

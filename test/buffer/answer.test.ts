@@ -1,4 +1,5 @@
 /** What run answers, read: who comes again, changed or not, when, and who is new. And what a config says of buffers. */
+import { bufferChange } from '../../client/buffer-settings';
 import { readAnswer, type Given } from '../../activities/buffer/answer';
 import { defineBuffer, ok, retry } from '../../workers/config/buffer';
 import { resolveConfig } from '../../workers/config/resolve';
@@ -117,4 +118,21 @@ test('a state that PostgreSQL does not keep is refused by name, before anything 
     expect(() => resolveConfig(config({ separator }))).toThrow('state has a NUL character or half of a surrogate pair');
   }
   expect(resolveConfig(config({ separator: '\\u0000😀' })).buffers).toHaveLength(1);
+});
+
+test.each([1e21, Infinity, NaN, 1.5, 2 ** 53, -1, '1e21', '99999999999999999999'])(
+  'an option of %s is refused by name, in a config and by hand',
+  (bytes) => {
+    const config = { buffers: [defineBuffer({ name: 'a', bound: { bytes } as never, run: () => undefined })] };
+    const message = /bound\.bytes must be (a whole number|at least 10000)/;
+    expect(() => resolveConfig(config)).toThrow(message);
+    expect(() => bufferChange('bound.bytes', bytes)).toThrow(message);
+  },
+);
+
+test('a state with a number that JSON cannot say is refused by name', () => {
+  for (const last of [NaN, -Infinity]) {
+    const config = { buffers: [defineBuffer({ name: 'a', state: { at: [last] }, run: () => undefined })] };
+    expect(() => resolveConfig(config)).toThrow('state has NaN or an infinite number');
+  }
 });

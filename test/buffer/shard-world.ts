@@ -14,7 +14,7 @@ import { historyFull, nextShardStep, type ShardMoment } from '../../workflows/bu
 import { countsOf, freshShardState, LANES, pendingOf, runningOf, waitingOf } from '../../workflows/buffer/queue';
 import type { Chunk, LaneName, ShardState } from '../../workflows/buffer/state';
 import * as storing from '../../workflows/buffer/storing';
-import { batchInput, moveDue, storeIsThere, takeBatch } from '../../workflows/buffer/take';
+import { batchInput, mayOvertake, moveDue, storeIsThere, takeBatch } from '../../workflows/buffer/take';
 import { PostgresWorld } from './postgres-world';
 import { sizedBytes, type Sized } from './sizes';
 
@@ -476,7 +476,7 @@ export class ShardWorld {
 
   /** While PostgreSQL is away, what lies there or is on its way there does not keep the rest from running. */
   private noteOvertaken(): void {
-    if (storeIsThere(this.state) || this.state.options.ordered || this.of.keyed) return;
+    if (storeIsThere(this.state) || !mayOvertake(this.state) || this.of.keyed) return;
     for (const { entries } of this.pg.rows.values())
       for (const entry of entries) if (entry) this.overtaken.add(entry.id);
     for (const lane of LANES) {

@@ -151,7 +151,18 @@ function readState(state: unknown, at: string, problems: string[]): Json {
     problems.push(`${at}state has more than ${STATE_BYTES} bytes of JSON`);
   else if (storableJson(json) !== json)
     problems.push(`${at}state has a NUL character or half of a surrogate pair, which PostgreSQL does not keep`);
+  else if (hasNoNumber(state)) problems.push(`${at}state has NaN or an infinite number, of which JSON makes null`);
   return state as Json;
+}
+
+/** A number that JSON cannot say. */
+function hasNoNumber(value: unknown): boolean {
+  let found = false;
+  JSON.stringify(value, (_, one: unknown) => {
+    found ||= typeof one === 'number' && !Number.isFinite(one);
+    return one;
+  });
+  return found;
 }
 
 function checkGroup(given: Given, group: string, at: string, problems: string[]): void {

@@ -52,7 +52,7 @@ import { awaitedOf, freshShardState, pendingOf, runningOf, waitingOf } from './q
 import { reopened } from './reopen';
 import { isSpilling, shardStatus } from './status';
 import { errorText, StoreSide } from './store-side';
-import { bridge } from './storing';
+import { bridge, storeReached } from './storing';
 import { batchInput, moveDue, takeBatch } from './take';
 
 const { buffers: node } = proxySinks<ShardSinks>();
@@ -147,11 +147,9 @@ async function keepShard(input: ShardInput): Promise<void> {
     state.optionsVersion = orders.version;
     state.paused = orders.paused;
     state.stopped = orders.stopped === true;
-    if (orders.lift) {
-      state.holdUntil = 0;
-      // Somebody has mended what PostgreSQL refused: it is asked at once.
-      if (state.outage) state.outage.untilMs = Math.min(state.outage.untilMs, Date.now());
-    }
+    if (orders.lift) state.holdUntil = 0;
+    // They come from PostgreSQL: it answers.
+    if (state.outage) storeReached(state);
     happened();
   });
   setHandler(deadSignal, (order) => {

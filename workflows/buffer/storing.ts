@@ -7,7 +7,7 @@ import type { Chunk, Lane, LaneName, ShardState } from './state';
 import { COMMAND_BYTES, weightOf } from './carry';
 import { boundOf, MINIMUM_BYTES } from './intake';
 import { ageOf, dropKeys, noteKeys, survivors, without, type KeyIndex } from './keys';
-import { BACK_CHUNKS, batchSize, concurrencyOf, storeIsThere } from './take';
+import { BACK_CHUNKS, batchSize, concurrencyOf, mayOvertake, storeIsThere } from './take';
 import { checksKeys, hasStored, inMemory, LANES, LATER_CHUNKS, pieceOf, place, settleRow } from './queue';
 
 const STORE_ROWS = 200;
@@ -46,15 +46,16 @@ export function storeAnswered(state: ShardState): void {
 
 /**
  * While PostgreSQL is away what was on its way there stays in memory as far as there is room, so that batches go on without it. It overtakes
- * what lies there, but in a shard that is ordered. The front is small, and what it has must not keep the back waiting.
+ * what lies there, where it may (`take.ts`). The front is small, and what it has must not keep the back waiting.
  */
 export function bridge(state: ShardState, index: KeyIndex, prefix: string): void {
   // Where keys must be looked up in PostgreSQL, nothing runs without it.
   if (storeIsThere(state) || checksKeys(state)) return;
-  const { ordered, bound } = state.options;
+  const { bound } = state.options;
+  const overtakes = mayOvertake(state);
   for (const lane of LANES) {
     const { stored, overflow, chunks } = state[lane];
-    if (ordered && stored.entries > 0) continue;
+    if (!overtakes && stored.entries > 0) continue;
     const isFull = (): boolean => lane !== 'front' && inMemory(state).bytes >= bound.bytes;
     const hasRoom = (): boolean =>
       lane === 'later' ? chunks.length < LATER_CHUNKS && !isFull() : !isFull() || !chunks.some(isRunnable);
@@ -63,7 +64,7 @@ export function bridge(state: ShardState, index: KeyIndex, prefix: string): void
       // One that was sent may be there all the same, and would be fetched with those that were before it.
       const mayBeThere = chunk.place !== undefined && (lane === 'later' || stored.entries > 0 || at > 0);
       if (!isRunnable(chunk) || mayBeThere) {
-        if (ordered) break;
+        if (!overtakes) break;
         at++;
         continue;
       }

@@ -41,6 +41,10 @@ export function batchReady(state: ShardState, now: number): 'now' | number | und
 /** PostgreSQL is not known to be away. */
 export const storeIsThere = ({ outage }: ShardState): boolean => outage === undefined || outage.reached === true;
 
+/** While PostgreSQL is away, what lies there may be overtaken; not where nothing runs, which would win nothing. */
+export const mayOvertake = ({ options, paused, stopped }: ShardState): boolean =>
+  !options.ordered && !paused && !stopped;
+
 /** Whether a batch of it can do without PostgreSQL, while that is away. */
 function isHere(state: ShardState, chunk: Chunk): boolean {
   return storeIsThere(state) || (chunk.entries !== undefined && !chunk.waits && !checksKeys(state));
@@ -168,7 +172,7 @@ export function moveDue(state: ShardState, index: KeyIndex, now: number): void {
   while (hasRoom() && chunks.length > 0 && chunks[0]!.at! <= now && !chunks[0]!.storing) {
     due(state, index, chunks.shift()!);
   }
-  if (!isThere && !state.options.ordered) giveWay(state);
+  if (!isThere && mayOvertake(state)) giveWay(state);
 }
 
 /** Each lane keeps its order among what can run and among what cannot. */

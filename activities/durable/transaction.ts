@@ -5,8 +5,9 @@
 import type { QueryResult, QueryResultRow } from 'pg';
 import { asOutage, isOutage, type Database, type Queryable, type TransactionOptions } from '../store/database';
 import { isPassing } from '../store/sqlstate';
+import { refuseEnded, refuseNotYours } from './not-yours';
 
-/** What an activity's code gets: `query` as of `pg`. */
+/** What an activity's code gets: `query` as of `pg`, without what begins or ends a transaction, or stays behind in the session. */
 export interface Transaction {
   query<R extends QueryResultRow = QueryResultRow>(text: string, values?: unknown[]): Promise<QueryResult<R>>;
 }
@@ -67,6 +68,8 @@ export class LazyTransaction implements Transaction {
   private closed: string | undefined;
   private running = 0;
   private last: Promise<void> = Promise.resolve();
+  /** A statement has ended the transaction: nothing of it is settled any more, also where the code went on. */
+  private ending: Error | undefined;
   /** The first error of the database that was not the fault of what was asked. */
   private trouble: unknown;
 
@@ -87,6 +90,7 @@ export class LazyTransaction implements Transaction {
     values: unknown[] = [],
   ): Promise<QueryResult<R>> {
     this.mayWrite();
+    refuseNotYours(text);
     const connection = await (this.opened ??= this.open()).catch((error: unknown) => {
       throw this.noted(error);
     });
@@ -100,7 +104,9 @@ export class LazyTransaction implements Transaction {
       () => undefined,
     );
     try {
-      return await result;
+      const answer = await result;
+      this.expectOpen(text, answer);
+      return answer;
     } catch (error) {
       throw this.noted(asOutage(error));
     } finally {
@@ -113,6 +119,7 @@ export class LazyTransaction implements Transaction {
     this.closed ??= 'the activity has returned';
     await this.opened;
     await this.last;
+    if (this.ending !== undefined) throw this.ending;
     this.finish!(settle);
     try {
       await this.ended;
@@ -149,7 +156,17 @@ export class LazyTransaction implements Transaction {
     if (this.running === 0) await this.ended?.catch(() => undefined);
   }
 
+  private expectOpen(text: string, answer: unknown): void {
+    try {
+      refuseEnded(text, answer);
+    } catch (error) {
+      this.ending ??= error as Error;
+      throw error;
+    }
+  }
+
   private mayWrite(): void {
+    if (this.ending !== undefined) throw this.ending;
     if (this.closed !== undefined) throw new Error(`the transaction is over: ${this.closed}`);
     this.signal.throwIfAborted();
   }

@@ -296,6 +296,40 @@ describe('what a handler does with its list is its own', () => {
   }); // prettier-ignore
 });
 
+describe('the transaction of a handler is ended by nobody else', () => {
+  test.each(['commit', 'rollback', 'begin', 'set statement_timeout = 1', `update ended set hp = hp + 1; commit; begin`])('%s', async (text) => {
+    await stack.sql('drop table if exists ended');
+    await fill('ended', 3);
+    const config = sweeps('ended', {
+      retry: { attempts: 3 },
+      handle: async (rows, context) => {
+        await touch('hp = hp + 1', 'ended')(rows, context);
+        // Also where the code takes no notice.
+        await context.tx.query(text).catch(() => undefined);
+        throw new Error('after it');
+      },
+    });
+    await stack.sql(`delete from longwatch.failed_row`);
+    await stack.tick(config, 'ended');
+    expect(await stack.number('select max(hp) from ended')).toBe(0);
+  });
+
+  test('what slips through is not settled: the page fails, and says why', async () => {
+    await fill('slipped', 1);
+    const config = sweeps('slipped', {
+      retry: { attempts: 1 },
+      handle: async (_rows, { tx }) => {
+        // An old habit of some databases, by which a string ends where it looks as if it went on.
+        await tx.query('set local standard_conforming_strings = off');
+        await tx.query(`select 'a\\''; commit; --'`).catch(() => undefined);
+      },
+    });
+    expect(await stack.tick(config, 'slipped')).toMatchObject({ rows: 0, failed: 1 });
+    const [row] = await stack.sql<{ error: string }>(`select error from longwatch.failed_row where job = 'slipped'`);
+    expect(row!.error).toMatch(/^COMMIT through tx/);
+  });
+}); // prettier-ignore
+
 test('another table or key forgets the dead letters and claims of the one before', async () => {
   await fill('first_table', 3);
   await fill('second_table', 3);

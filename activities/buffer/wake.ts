@@ -7,6 +7,7 @@ import { bufferWorkflowId, shardWorkflowId, type BufferRunState } from '../../wo
 import { shardCount } from '../../workflows/buffer/init';
 import type { BufferOptions } from '../../workflows/buffer/options';
 import { errorOf } from '../failures';
+import { keptShards } from '../store/buffers';
 import { expireRows } from '../store/chunks';
 import type { Database, Statement } from '../store/database';
 import type { TemporalLink } from '../temporal';
@@ -57,8 +58,12 @@ async function wakeBuffer(
   const shards = Array.from({ length: shardCount(options, known) }, (_, shard) => shard);
   const missing = shards.filter((shard) => !running.has(shardWorkflowId(name, shard)));
   if (state === 'stopped') {
+    // One that was ended by force before all of it was kept goes on, and ends.
+    const kept = await database.transaction((db) => keptShards(db, name));
+    const unkept = missing.filter((shard) => !kept.includes(shard));
+    const gone = unkept.length === 0 ? [] : await reviveShards(database, temporal, name, unkept, log);
     // Those that have batches under way end after them; one that was not told is told so.
-    if (missing.length < shards.length) await temporal.wakeBuffer(name);
+    if (missing.length < shards.length || gone.length < unkept.length) await temporal.wakeBuffer(name);
     return;
   }
   if (missing.length === 0 && running.has(bufferWorkflowId(name))) return;

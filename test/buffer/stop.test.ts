@@ -17,6 +17,10 @@ import { eventually, Stack } from '../support/stack';
 const seen: Record<string, number[]> = {};
 let release: (() => void) | undefined;
 let openGate: (() => void) | undefined;
+/** Batches of `halted` wait for it. */
+let lift: (() => void) | undefined;
+const gate = new Promise<void>((resolve) => (lift = resolve));
+let began = 0;
 const quick = { retry: { base: '10ms', cap: '50ms' }, flushInterval: '20ms' } as const;
 const noting = (name: string) => (entries: number[]) => void (seen[name] ??= []).push(...entries);
 
@@ -33,6 +37,17 @@ const config = defineConfig({
       run: async (entries: number[]) => {
         await new Promise<void>((resolve) => (release = resolve));
         noting('slow')(entries);
+      },
+    }),
+    defineBuffer({
+      name: 'halted',
+      ...quick,
+      shards: 1,
+      maxConcurrency: 1,
+      run: async (entries: number[]) => {
+        began++;
+        await gate;
+        noting('halted')(entries);
       },
     }),
     defineBuffer({
@@ -141,7 +156,7 @@ const running = async (buffer: string): Promise<number> => {
   return names.filter((name) => name === 'RUNNING').length;
 };
 
-test('stopped it takes nothing and keeps everything in PostgreSQL; started it goes on', async () => {
+test('stopped it takes nothing and keeps everything in PostgreSQL; started it goes on, also where it was paused before', async () => {
   const buffer = longwatch.buffer('kept');
   await buffer.start(optionsOf('kept'));
   await buffer.pause();
@@ -205,6 +220,30 @@ test('a batch that runs ends before its buffer does; one that is started meanwhi
   await eventually('all three are done', async () => (await buffer.status()).done === 3);
   expect(await drained(buffer)).toMatchObject({ accepted: 3, done: 3 });
 });
+
+test('a shard that is ended by force while its buffer stops goes on, and ends: so does the stop', async () => {
+  const buffer = longwatch.buffer('halted');
+  await buffer.start(optionsOf('halted'));
+  await buffer.push([1]);
+  await eventually('it runs', () => began > 0);
+  await buffer.push([2, 3], { wait: true });
+  const stopped = buffer.stop();
+  await eventually('it is told', async () => (await buffer.status()).shards[0]!.state === 'stopped');
+  await temporal.workflow.getHandle(shardWorkflowId('halted', 0)).terminate('by hand');
+  await eventually('its parent has ended', async () => (await running('halted')) === 0);
+  // Its batch runs again.
+  lift!();
+  await patrol(database, new TemporalLink(temporal), pino({ level: 'silent' }));
+  expect(await stopped).toEqual({ state: 'stopped', changed: true });
+  const [kept] = await stack.sql<{ saved: object | null }>(
+    `select saved from longwatch.buffer_shard where buffer = 'halted'`,
+  );
+  expect(kept!.saved).not.toBeNull();
+  expect(await buffer.status()).toMatchObject({ state: 'stopped', accepted: 3, balanced: true, ageMs: 0 });
+  await buffer.start();
+  expect(await drained(buffer)).toMatchObject({ accepted: 3, done: 3 });
+  expect(asc([...new Set(seen.halted)])).toEqual([1, 2, 3]);
+}, 120_000);
 
 test('init goes on from its cursor, and no page is lost or read twice', async () => {
   const buffer = longwatch.buffer('paged');

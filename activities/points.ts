@@ -20,6 +20,8 @@ export const POINTS = [
   'open.read',
   /** A shift holds the fence and has not read its members. */
   'shift.fenced',
+  /** A pass has found that the open tick goes along another key than the table has by now; it has changed nothing. */
+  'tick.other key',
   /** A chunk of a regen or decay has its transaction, knows where it ends, and has changed nothing. */
   'chunk.begun',
   /** A chunk has been committed; the pass does not know it yet. */

@@ -14,6 +14,7 @@ import {
   noteScheduleChange,
   readJob,
   setJobState as writeState,
+  settleJob,
   storeJobChanges,
   storeJobOptions,
   type JobRow,
@@ -36,13 +37,15 @@ export async function openJob(
       await createJob(db, job, options);
       await replaceOptions(db, await known(db, job, 'all'), options);
       await releaseSweep(db, job);
+      // A start begins anew, also for whoever brings the job back later.
+      if (input.after !== undefined) await settleJob(db, job, input.after);
       if ((await known(db, job, 'all')).state === 'stopped') await writeState(db, job, 'running');
     }
     return { row: await known(db, job), open: await openTickOf(db, job) };
   });
   const now = Date.now();
   // What has ended is settled, whatever the workflow remembers.
-  const after = Math.max(input.after ?? row.endedDue ?? now, row.endedDue ?? 0);
+  const after = Math.max(input.after ?? row.settled ?? now, row.settled ?? 0);
   const { schedule } = row.options;
   const times = 'cron' in schedule ? await calendarOf(schedule, after, now, keptOf(row)) : undefined;
   return {
@@ -50,6 +53,7 @@ export async function openJob(
     options: row.options,
     version: row.version,
     endedDue: row.endedDue,
+    settled: row.settled,
     open: open && { due: open.due, elapsed: open.elapsed, skipped: open.skipped, request: open.request },
     calendar: times?.times ?? [],
     earlier: times?.earlier,
@@ -75,10 +79,12 @@ const keptOf = ({ options }: JobRow): number => (typeof options.missed === 'numb
 
 export async function setJobState(
   database: Database,
-  { job, state }: { job: string; state: JobState },
+  { job, state, settled }: { job: string; state: JobState; settled?: number },
 ): Promise<CommandResult> {
   return database.transaction(async (db) => {
     const row = await known(db, job, 'all');
+    // Also where the state was written before, and only the answer was lost.
+    if (settled !== undefined) await settleJob(db, job, settled);
     if (row.state === state) return { state, changed: false };
     await writeState(db, job, state);
     return { state, changed: true };

@@ -123,14 +123,14 @@ async function settled(db: Queryable, work: PassWork, page: Page, again: string[
   const done = page.rows.length - again.length;
   if (again.length === 0) {
     if (!(await settleClaim(db, page.claim, page.owner))) throw new Lost();
-    return countRows(db, job, token, done, 0);
+    return void (await countRows(db, job, token, done, 0));
   }
   const error = new Error('handle asked for another attempt');
   const decision = decide(error, page.claim.attempt, options.retry);
   if (!decision.retry) {
     if (!(await settleClaim(db, page.claim, page.owner))) throw new Lost();
     for (const key of again) await dead(db, work, key, error, page.claim.attempt);
-    return countRows(db, job, token, done, again.length);
+    return void (await countRows(db, job, token, done, again.length));
   }
   const wait = { keys: again, usesAttempt: true, afterMs: decision.afterMs, error: error.message };
   if (!(await putBack(db, page.claim, page.owner, wait))) throw new Lost();

@@ -13,6 +13,7 @@ import { jobWorkflowId, type PassInput, type PassResult, type TickOrder } from '
 import { bandOf, countsTooMuch, leftOf } from '../../workflows/population/plan';
 import type { JobOptions } from '../../workflows/population/options';
 import { errorOf, failure } from '../failures';
+import { reach } from '../points';
 import { isOutage, type Database } from '../store/database';
 import { beginSweep } from '../store/claims';
 import { readJob, type JobRow } from '../store/jobs';
@@ -107,15 +108,17 @@ async function work(
   const { database, nodeName } = node.deps;
   const { job } = input;
   const options: JobOptions = { ...row.options, work: withRule(row.options.work) };
-  const table = await database.transaction((db) => readWorkTable(db, options.work));
-  const opened = await openTick(node.deps, input, token, options, table);
+  const lockMs = await lockMsOf(database);
+  const transaction: PassWork['transaction'] = (act) => database.transaction(act, beginOf(lockMs));
+  const watched: PassWork['watched'] = (act) => transaction((db) => node.backends.watch(db, lockMs, () => act(db)));
+  const table = await watched((db) => readWorkTable(db, options.work));
+  const opened = await openTick(node.deps, input, { token, watched }, options, table);
   if (opened === 'stopped') return unended(opened, input.tick.due, nodeName);
   if ('ended' in opened) return toResult(opened, nodeName);
 
   const meter = new JobMeter(job, node.metrics);
   const tick = opened;
   const streams = Math.min(options.concurrency, node.streams);
-  const lockMs = await lockMsOf(database);
   const context: PassWork = {
     job,
     token,
@@ -126,8 +129,8 @@ async function work(
     table,
     database,
     lockMs,
-    transaction: (act) => database.transaction(act, beginOf(lockMs)),
-    backends: node.backends,
+    transaction,
+    watched,
     ending,
     waits: (why) => noteTrouble(database, job, new Error(why)),
     meter,
@@ -161,21 +164,27 @@ function workOf(node: PopulationNode, work: PassWork, chunkRows: number | undefi
 async function openTick(
   { database }: PopulationDeps,
   { job, tick: order }: PassInput,
-  token: number,
+  { token, watched }: Pick<PassWork, 'token' | 'watched'>,
   options: JobOptions,
   table: TableFacts,
 ): Promise<OpenTick | (TickRow & { ended: boolean }) | 'stopped'> {
-  const open = await database.transaction((db) => openTickOf(db, job));
   const key = table.key.map(({ name }) => name);
-  if (open?.key && open.key.join('\0') !== key.join('\0')) {
+  const other = (tick: TickRow | undefined): boolean => !!tick?.key && tick.key.join('\0') !== key.join('\0');
+  const open = await database.transaction((db) => openTickOf(db, job));
+  if (other(open)) {
+    await reach('tick.other key');
     const why = `the table has another key than when the tick began (${key.join(', ')}); the tick ended where it was`;
-    await database.transaction((db) => abandonTick(db, job, why));
+    await database.transaction(async (db) => {
+      // Another holder may have done so already, and has begun a tick along the new key.
+      if (!(await holdJob(db, job, token))) return;
+      if (other(await openTickOf(db, job))) await abandonTick(db, job, why);
+    });
     throw fenced(job);
   }
   if (open) return withoutEnd(open);
   const ranges: TickRange[] =
     options.work.kind !== 'sweep'
-      ? await cutRanges(database, table, options.chunk)
+      ? await watched((db) => cutRanges(db, table, options.chunk))
       : [{ part: 0, after: null, upto: null, done: false }];
   const left = await stillOwed(database, job, order, options);
   return database.transaction(async (db) => {
@@ -194,11 +203,13 @@ async function openTick(
   });
 }
 
-/** The order without the intervals of ticks that have ended since it was made. Counted outside of a transaction: it may take a while. */
+/** The order without the intervals of ticks that have ended since it was made, and those of a pause. Counted outside of a transaction: it may take a while. */
 async function stillOwed(database: Database, job: string, order: TickOrder, options: JobOptions): Promise<TickOrder> {
   const row = await database.transaction((db) => readJob(db, job));
-  if (!row || !countsTooMuch(order, row.endedDue)) return order;
-  return leftOf(order, await dueBetween(options, row.before, row.endedDue, order.due));
+  // Ordered before the pause, and not begun then: what it stands for fell due before.
+  const settled = row?.settled !== undefined && row.settled < order.due ? row.settled : row?.endedDue;
+  if (!row || !countsTooMuch(order, settled)) return order;
+  return leftOf(order, await dueBetween(options, row.before, settled, order.due));
 }
 
 async function close(node: PopulationNode, work: PassWork, result: WorkResult, ms: number): Promise<PassResult> {

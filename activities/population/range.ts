@@ -33,8 +33,10 @@ export interface Rows {
 export interface Ask {
   /** Rows of it. Undefined: all of the part in one statement. */
   size: number | undefined;
-  /** The rows are counted by their keys alone: something is looked for, and it may be the condition that fails on one of them. */
+  /** The rows are counted by their keys alone, whatever the condition says of them: it may be what fails, or what finds few. */
   byKey?: boolean;
+  /** The condition is asked of rows of the chunk only: PostgreSQL may ask it of others first, and one of those may be the row that it fails on. */
+  careful?: boolean;
   /**
    * Rows of the chunk that are left for later: each becomes a part, numbered from `part` on. The chunk ends at `to`, where it did when they
    * were found: an end that is looked for anew may lie before one of them, and it would come twice.
@@ -48,8 +50,8 @@ export type Outcome =
   | { kind: 'done'; to: Bound; done: boolean; whole: boolean; rows: number; ms: number; tripMs: number }
   /** The database knows of other progress. */
   | { kind: 'other progress' }
-  /** Nothing was written. `to`: where the chunk would have ended, as far as that was known. */
-  | { kind: 'failed'; error: Error; to: Bound };
+  /** Nothing was written. `to`: where the chunk would have ended, as far as that was known; `looking`: it was looked for just then. */
+  | { kind: 'failed'; error: Error; to: Bound; looking: boolean };
 
 /** What ends a pass, and its sleep. */
 export interface Ends {
@@ -64,6 +66,8 @@ export interface Walk {
   ending: Ends;
   /** One statement for all, where nothing is in its way. */
   all: boolean;
+  /** A chunk is so many rows that match, which may lie far apart. */
+  sparse: boolean;
   log: Pick<Logger, 'debug' | 'warn'>;
   /** Told of each chunk; and of what is waited for, once it takes long. */
   chunk(rows: number, ms: number): void;
@@ -78,6 +82,12 @@ const PUT_OFF_MAX = 1_000;
 /** After so many conflicts without a row that could be put off, a chunk is halved. */
 const PATIENCE = 2;
 const REST_MAX_MS = 1_000;
+/** Where rows that match lie far apart, a chunk of keys is so large to begin with, and never larger than this. */
+const KEYS_FIRST = 1_024;
+const KEYS_MAX = 100_000;
+/** A chunk of few rows that takes longer than this looks through many that do not match, and holds what it has found meanwhile. */
+const FAR_APART_MS = 100;
+const FEW_ROWS = 200;
 /** Rows that are put off are told of when they were tried so often in vain. */
 const TELL_AFTER = 8;
 
@@ -202,6 +212,8 @@ class TickWalk {
 class RangeWalk {
   /** While something is looked for, or in the way: the size that is tried. */
   private narrowed: number | undefined;
+  /** Its chunks are so many keys: the condition fails on a row, or finds few. */
+  private byKey = false;
   private conflicts = 0;
   private cutUp = false;
   private next: Pick<Ask, 'putOff' | 'leaveOut'> = {};
@@ -233,12 +245,12 @@ class RangeWalk {
   private async chunk(): Promise<number> {
     const { range } = this;
     const size = range.alone ? 1 : (this.narrowed ?? this.of.sizing.size);
-    const byKey = this.narrowed !== undefined;
-    const ask: Ask = { size: this.isWhole ? undefined : size, byKey, ...this.next };
+    const careful = this.narrowed !== undefined || range.alone === true;
+    const ask: Ask = { size: this.isWhole ? undefined : size, byKey: this.byKey, careful, ...this.next };
     this.next = {};
     const outcome = await this.of.rows.chunk(range, ask);
     if (outcome.kind === 'other progress') return this.reload();
-    if (outcome.kind === 'failed') return this.failed(outcome, size, ask);
+    if (outcome.kind === 'failed') return this.failedOrWait(outcome, size, ask);
     range.after = outcome.to ?? range.after;
     range.done = outcome.done;
     if (ask.putOff) this.tick.later(ask.putOff);
@@ -246,6 +258,12 @@ class RangeWalk {
     // The next one may fail as well.
     if (ask.leaveOut) return 0;
     this.of.chunk(outcome.rows, outcome.ms);
+    if (this.byKey) return this.nextKeys(outcome, size);
+    if (this.of.sparse && outcome.whole && outcome.ms > FAR_APART_MS && size <= FEW_ROWS) {
+      this.byKey = true;
+      this.narrowed = KEYS_FIRST;
+      return 0;
+    }
     if (this.narrowed === undefined) {
       // The rest of a part, and a row alone, say nothing of a whole chunk.
       const over = outcome.whole && !range.alone && !ask.putOff ? size : 0;
@@ -255,8 +273,32 @@ class RangeWalk {
     return 0;
   }
 
-  private async failed({ error, to }: Extract<Outcome, { kind: 'failed' }>, size: number, ask: Ask): Promise<number> {
-    switch (isOfRow(error) ? 'row' : classOf(error)) {
+  /** Chunks of keys: as many as it takes to find what a chunk of rows would, in about the time that it would take. */
+  private nextKeys({ rows, ms }: { rows: number; ms: number }, size: number): number {
+    const { sizing } = this.of;
+    const much = Math.max(rows / sizing.size, ms / FAR_APART_MS);
+    this.narrowed = much > 1 ? Math.ceil(size / 2) : much > 0.5 ? size : Math.min(KEYS_MAX, size * 2);
+    return sizing.took(0, rows, ms, 0);
+  }
+
+  /** What is asked because of a failure may find somebody in the way as well, such as one who has locked the table. */
+  private async failedOrWait(outcome: Extract<Outcome, { kind: 'failed' }>, size: number, ask: Ask): Promise<number> {
+    try {
+      return await this.failed(outcome, size, ask);
+    } catch (error) {
+      if (error === outcome.error || classOf(error) !== 'conflict') throw error;
+      if (++this.conflicts % TELL_AFTER === 0)
+        await this.of.waits(`a chunk waits for a lock: ${(error as Error).message}`);
+      return Math.min(REST_MAX_MS, Math.random() * 20 * this.conflicts);
+    }
+  }
+
+  private async failed(
+    { error, to, looking }: Extract<Outcome, { kind: 'failed' }>,
+    size: number,
+    ask: Ask,
+  ): Promise<number> {
+    switch (failsOnRow(error) ? 'row' : classOf(error)) {
       case 'conflict':
         return this.inTheWay(error, size, to, ask);
       case 'cancelled':
@@ -268,8 +310,11 @@ class RangeWalk {
       case 'row':
         if (ask.leaveOut) throw error;
         if (this.isWhole) await this.cut(error);
-        // Where the end of the chunk itself cannot be found by the condition, it is looked for by the keys alone.
-        else if (size > 1 || (to === undefined && !ask.byKey)) this.narrowed = Math.ceil(size / 2);
+        else if (!ask.byKey && this.of.sparse && (looking || (size === 1 && to === undefined))) {
+          // It is the condition that fails, on a row that may lie far behind: the end of a chunk is found by the keys alone.
+          this.byKey = true;
+          this.narrowed = KEYS_FIRST;
+        } else if (size > 1 || !ask.careful) this.narrowed = Math.ceil(size / 2);
         else this.leaveOut(to, error);
         return 0;
       default:
@@ -311,6 +356,8 @@ class RangeWalk {
     // The row that failed is gone by now.
     if (key === undefined) return;
     this.tick.fails(error);
+    this.byKey = false;
+    this.narrowed = 1;
     this.next = { leaveOut: { key, error } };
     this.of.log.warn({ key: key.join(', '), err: error }, 'a row fails; it is left out of this tick');
   }
@@ -337,11 +384,14 @@ class RangeWalk {
 /** A newer holder has the job. */
 export class Superseded extends Error {}
 
+/** PostgreSQL refuses a row, and would take others. */
+export const failsOnRow = (error: unknown): boolean => isOfRow(error) || classOf(error) === 'row';
+
 /**
  * Extensions say XX000 of a value that they cannot take (a geometry), and the server XX001 of a row whose page is damaged. And what a trigger
  * has raised as a cancellation nobody has cancelled.
  */
-const isOfRow = (error: Error): boolean => {
+const isOfRow = (error: unknown): boolean => {
   const { code, routine } = error as { code?: unknown; routine?: unknown };
   return code === 'XX000' || code === 'XX001' || (code === '57014' && routine === 'exec_stmt_raise');
 };

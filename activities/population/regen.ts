@@ -6,7 +6,7 @@
  * Rows that are inserted during the tick: behind the progress they wait for the next tick, before it they are advanced with
  * the others (once), above the last key of the beginning never. A decay passes over rows that somebody holds locked.
  */
-import type { Database } from '../store/database';
+import type { Queryable } from '../store/database';
 import type { TickRange } from '../store/ticks';
 import { bad, type TableFacts } from './catalog';
 import { Superseded, walk } from './range';
@@ -21,9 +21,9 @@ const MAX_PARTS = 32;
 const SAMPLED_PAGES = 64;
 
 /** Cuts the key space as it is now. Keys above its last one belong to later ticks. */
-export async function cutRanges(database: Database, table: TableFacts, chunk: PassWork['options']['chunk']) {
+export async function cutRanges(db: Queryable, table: TableFacts, chunk: PassWork['options']['chunk']) {
   if (chunk === 'all') return [{ part: 0, after: null, upto: null, done: false }];
-  const [last] = await lastKeyStatement(table).rows<{ key: string[] }>(database);
+  const [last] = (await lastKeyStatement(table).run<{ key: string[] }>(db, {})).rows;
   if (!last) return [];
   if (last.key.includes(null as unknown as string)) {
     throw bad('key: there are rows without a value in it, and they would be left out');
@@ -32,7 +32,7 @@ export async function cutRanges(database: Database, table: TableFacts, chunk: Pa
   const cuts: string[][] = [];
   if (parts > 1) {
     const percent = Math.min(100, (SAMPLED_PAGES / table.pages) * 100);
-    const keys = await sampleStatement(table, percent).rows<{ key: string[] }>(database);
+    const { rows: keys } = await sampleStatement(table, percent).run<{ key: string[] }>(db, {});
     for (let part = 1; part < parts; part++) {
       const key = keys[Math.floor((part / parts) * keys.length)]?.key;
       if (key && !sameKey(key, cuts.at(-1)) && !sameKey(key, last.key)) cuts.push(key);
@@ -53,6 +53,7 @@ export async function inChunks(work: PassWork, known: number | undefined): Promi
         sizing,
         ending,
         all: options.chunk === 'all',
+        sparse: options.work.kind === 'decay',
         log,
         chunk: (rows, ms) => meter.chunk(rows, ms),
         waits: work.waits,

@@ -39,33 +39,33 @@ export class TableRows implements Rows {
   }
 
   async lastKey(): Promise<Bound> {
-    return (await lastKeyStatement(this.work.table).rows<{ key: string[] }>(this.work.database))[0]?.key;
+    const { rows } = await this.work.watched((db) => lastKeyStatement(this.work.table).run<{ key: string[] }>(db, {}));
+    return rows[0]?.key;
   }
 
   async chunk(range: TickRange, ask: Ask): Promise<Outcome> {
-    const { backends, lockMs } = this.work;
     let to: Bound;
+    let looking = true;
     let began = performance.now();
     try {
-      const step = await this.work.transaction((db) =>
-        backends.watch(db, lockMs, async () => {
-          to = await this.endOf(db, range, ask);
-          began = performance.now();
-          await reach('chunk.begun');
-          const end = to ?? range.upto ?? undefined;
-          const rows = ask.leaveOut ? 0 : await this.advanceRows(db, range, ask, end);
-          if (ask.leaveOut) await this.report(db, ask.leaveOut);
-          const done = to === undefined || range.alone === true || sameKey(to, range.upto);
-          const tripMs = await this.note(db, range, ask, { to: end, done, rows });
-          return { to: end, done, rows, tripMs, whole: to !== undefined };
-        }),
-      );
+      const step = await this.work.watched(async (db) => {
+        to = await this.endOf(db, range, ask);
+        looking = false;
+        began = performance.now();
+        await reach('chunk.begun');
+        const end = to ?? range.upto ?? undefined;
+        const rows = ask.leaveOut ? 0 : await this.advanceRows(db, range, ask, end);
+        if (ask.leaveOut) await this.report(db, ask.leaveOut);
+        const done = to === undefined || range.alone === true || sameKey(to, range.upto);
+        const tripMs = await this.note(db, range, ask, { to: end, done, rows });
+        return { to: end, done, rows, tripMs, whole: to !== undefined };
+      });
       await reach('chunk.committed');
       return { kind: 'done', ...step, ms: performance.now() - began };
     } catch (error) {
       if (error instanceof OtherProgress) return { kind: 'other progress' };
       if (classOf(error) === 'outage') throw error;
-      return { kind: 'failed', error: error as Error, to };
+      return { kind: 'failed', error: error as Error, to, looking };
     }
   }
 
@@ -73,13 +73,13 @@ export class TableRows implements Rows {
     const end = to ?? range.upto ?? undefined;
     const statement = this.statement('locked', { after: range.after !== null, upto: end !== undefined });
     const values = { ...boundValues(range.after ?? undefined, end), limit };
-    const rows = await this.work.transaction((db) => statement.run<{ key: string[] }>(db, values));
-    return rows.rows.map(({ key }) => key);
+    const { rows } = await this.work.watched((db) => statement.run<{ key: string[] }>(db, values));
+    return rows.map(({ key }) => key);
   }
 
   async mustBeWhole(): Promise<boolean> {
-    const { database, options, table } = this.work;
-    return isBoundless(options.work) || database.transaction((db) => readsItself(db, options.work, table));
+    const { options, table } = this.work;
+    return isBoundless(options.work) || this.work.watched((db) => readsItself(db, options.work, table));
   }
 
   /** Where the chunk ends: the key of its last row; undefined where its part ends before. */
@@ -89,7 +89,8 @@ export class TableRows implements Rows {
     if (ask.putOff) return ask.putOff.to;
     if (ask.size === undefined) return undefined;
     const { after, upto } = range;
-    const statement = this.statement(ask.byKey ? 'key' : 'bound', { after: after !== null, upto: upto !== null });
+    const span = { after: after !== null, upto: upto !== null, careful: ask.careful };
+    const statement = this.statement(ask.byKey ? 'key' : 'bound', span);
     const values = { ...boundValues(after ?? undefined, upto ?? undefined), ...this.tick, skip: ask.size - 1 };
     return (await statement.run<{ key: string[] }>(db, values)).rows[0]?.key;
   }
@@ -100,6 +101,7 @@ export class TableRows implements Rows {
       upto: end !== undefined,
       alone: range.alone,
       without: ask.putOff !== undefined,
+      careful: ask.careful,
     };
     const values = { ...boundValues(range.after ?? undefined, end), ...this.tick };
     const without = JSON.stringify(ask.putOff?.keys ?? []);
@@ -137,7 +139,7 @@ export class TableRows implements Rows {
   }
 
   private statement(kind: Kind, span: Span, all = false): Template {
-    const name = JSON.stringify([kind, span.after, span.upto, span.alone, span.without, all]);
+    const name = JSON.stringify([kind, span.after, span.upto, span.alone, span.without, span.careful, all]);
     const made = this.statements.get(name) ?? this.make(kind, span, all);
     this.statements.set(name, made);
     return made;

@@ -27,6 +27,8 @@ export interface Span {
   alone?: boolean;
   /** But for the rows of these keys: others hold them locked. */
   without?: boolean;
+  /** The condition is asked of no other row: PostgreSQL keeps to that order only inside of a CASE. */
+  careful?: boolean;
 }
 
 /** One statement that advances the rows of a range. */
@@ -42,8 +44,14 @@ export function regenStatement(work: RegenWork, table: TableFacts, span: Span): 
       .sql(')');
   });
   made.sql(` where ${range(q(table.name))}`);
-  if (work.where !== undefined) made.sql(' and (').expression('where', work.where).sql(')');
+  if (work.where !== undefined) condition(made.sql(' and '), table, span, work.where);
   return made;
+}
+
+function condition(made: Template, table: TableFacts, span: Span, where: string): Template {
+  if (!span.careful) return made.sql('(').expression('where', where).sql(')');
+  made.sql(`case when ${rangeOf(made, table, span, q(table.name))} then (`);
+  return made.expression('where', where).sql(') end');
 }
 
 /** A statement of the user's own that has no range: it changes the whole table each time it runs, so it is never cut into chunks. */
@@ -58,10 +66,8 @@ export function decayStatement(work: DecayWork, table: TableFacts, span: Span & 
   made.sql(`delete from ${table.quoted} where `);
   if (span.all) made.sql('(').expression('where', work.where).sql(')');
   else {
-    made.sql(
-      `(${key}) in (select ${key} from ${table.quoted} where ${rangeOf(made, table, span, q(table.name))} and (`,
-    );
-    made.expression('where', work.where).sql(') for update skip locked)');
+    made.sql(`(${key}) in (select ${key} from ${table.quoted} where ${rangeOf(made, table, span, q(table.name))} and `);
+    condition(made, table, span, work.where).sql(' for update skip locked)');
   }
   if (work.moveTo) {
     const columns = table.columns.filter((column) => !column.generated).map((column) => q(column.name));
@@ -79,7 +85,7 @@ export function decayStatement(work: DecayWork, table: TableFacts, span: Span & 
 export function boundStatement(table: TableFacts, span: Span, where?: string): Template {
   const made = new Template().sql(`select ${keyArray(table)} as key from ${table.quoted} where `);
   made.sql(rangeOf(made, table, span, q(table.name)));
-  if (where !== undefined) made.sql(' and (').expression('where', where).sql(')');
+  if (where !== undefined) condition(made.sql(' and '), table, span, where);
   return made
     .sql(` order by ${orderOf(table)} offset `)
     .param('skip', 'bigint')
@@ -91,12 +97,14 @@ export function lockedStatement(table: TableFacts, span: Span): Template {
   const made = new Template();
   const range = rangeOf(made, table, span, q(table.name));
   const names = table.key.map((_column, index) => `k${index}`);
-  const same = table.key.map((column, index) => `f.${names[index]!} = ${qualified(table)(column)}`).join(' and ');
+  const same = table.key
+    .map((column, index) => `"longwatch free".${names[index]!} = ${qualified(table)(column)}`)
+    .join(' and ');
   made.sql(
     `with free (${names.join(', ')}) as materialized (select ${keyList(table)} from ${table.quoted} where ${range}`,
   );
   made.sql(` for no key update skip locked) select ${keyArray(table)} as key from ${table.quoted} where ${range}`);
-  return made.sql(` and not exists (select from free f where ${same}) limit `).param('limit', 'bigint');
+  return made.sql(` and not exists (select from free "longwatch free" where ${same}) limit `).param('limit', 'bigint');
 }
 
 export function lastKeyStatement(table: TableFacts): Template {
@@ -123,7 +131,7 @@ export function boundValues(after: Bound, upto: Bound): Record<string, unknown> 
  * Of several columns the first one is compared alone as well: the planner takes a comparison of rows for a part of the table that has
  * nothing to do with its other end, so that a chunk would be a tenth of the table to it.
  */
-function rangeOf(made: Template, table: TableFacts, span: Span, alias?: string): string {
+export function rangeOf(made: Template, table: TableFacts, span: Span, alias?: string): string {
   const columns = table.key.map((column) => (alias === undefined ? '' : `${alias}.`) + q(column.name));
   const tuple = (parts: string[]): string => (parts.length === 1 ? parts[0]! : `(${parts.join(', ')})`);
   const given = (name: string): string[] =>

@@ -17,7 +17,8 @@ import { claimFresh, heldFor, nextClaimIn, takeClaim, type Claim } from '../stor
 import type { Queryable } from '../store/database';
 import { advance, rangesOf } from '../store/ticks';
 import { handlePage, type Page } from './page';
-import { allOrFirstError } from './range';
+import { allOrFirstError, failsOnRow } from './range';
+import { FailingRows } from './sweep-failing';
 import type { SweepWork } from './statement';
 import {
   claimStatement,
@@ -117,6 +118,7 @@ class Claims {
     private readonly work: PassWork,
     private readonly sql: SweepWork,
     private readonly orderType: string,
+    private readonly failing: FailingRows,
     /** The place: [`value` or `null`, the order as text, the columns of the key]. */
     private place: string[] | null,
     firstIn: number | undefined,
@@ -133,9 +135,10 @@ class Claims {
     const { database, job, table } = work;
     const [typed] =
       sql.order === undefined ? [] : await orderTypeStatement(sql, table).rows<{ type: string }>(database);
+    const failing = await FailingRows.open(work);
     return database.transaction(async (db) => {
       const place = (await rangesOf(db, job))[0]?.after ?? null;
-      const claims = new Claims(work, sql, typed?.type ?? 'text', place, await nextClaimIn(db, job));
+      const claims = new Claims(work, sql, typed?.type ?? 'text', failing, place, await nextClaimIn(db, job));
       await claims.hold.read(db);
       return claims;
     });
@@ -148,7 +151,9 @@ class Claims {
       const { work } = this;
       const again = this.look === 'second';
       const { values, cursor } = again ? { values: {}, cursor: 'none' as const } : this.from();
-      const statement = claimStatement(this.sql, work.table, { cursor, orderType: this.orderType, fresh: again });
+      const { orderType, failing } = this;
+      const form = { cursor, orderType, fresh: again, guarded: failing.guarded };
+      const statement = claimStatement(this.sql, work.table, form);
       const limit = work.options.page;
       let found: { rows: number; page: Page | undefined; place: string[] | null } | undefined;
       try {
@@ -166,6 +171,7 @@ class Claims {
           return { rows: rows.length, page, place };
         });
       } catch (error) {
+        if (failsOnRow(error)) return this.findFailing(error as Error);
         if (!(error instanceof OtherPlace)) throw error;
         // Another holder, or a database that was restarted and has lost its last commits.
         if (!(await stillHeld(work))) throw fenced(work.job);
@@ -191,14 +197,27 @@ class Claims {
     if (Date.now() < this.waitingAt) return Promise.resolve(undefined);
     return this.inLine(async () => {
       const { work } = this;
-      const page = await work.transaction(async (db) => {
-        const claim = await takeClaim(db, work.job, this.owner, this.forMs);
-        if (!claim) return undefined;
-        return { ...(await this.readAgain(db, claim)), claim, owner: this.owner };
-      });
+      let page: Page | undefined;
+      try {
+        page = await work.transaction(async (db) => {
+          const claim = await takeClaim(db, work.job, this.owner, this.forMs);
+          return claim && { ...(await this.readAgain(db, claim)), claim, owner: this.owner };
+        });
+      } catch (error) {
+        if (!failsOnRow(error)) throw error;
+        // The claim is as it was, and comes next without the row that failed.
+        return this.findFailing(error as Error);
+      }
       if (!page) await this.nextIn();
       return page;
     });
+  }
+
+  /** One of the rows cannot even be asked. What is claimed next passes over it. */
+  private async findFailing(error: Error): Promise<undefined> {
+    this.work.log.debug({ err: error }, 'a claim failed; the rows that it fails on are looked for');
+    await this.failing.look(error);
+    return undefined;
   }
 
   /** Milliseconds until a page's time comes; undefined when none waits. */

@@ -9,7 +9,6 @@ import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import type { Database, Queryable, Statement, TransactionOptions } from '../store/database';
 import { tokenOf, type OpenTick } from '../store/ticks';
-import type { Backends } from './backends';
 import type { TableFacts } from './catalog';
 import type { JobMeter } from './telemetry';
 
@@ -57,8 +56,8 @@ export interface PassWork {
   lockMs: number;
   /** One that changes rows: it gives way (`beginOf`). */
   transaction: <T>(act: (db: Queryable) => Promise<T>) => Promise<T>;
-  /** Its transactions that are at work, so that a worker that must end can cancel them. */
-  backends: Backends;
+  /** The same for what goes over the user's table: a worker that must end can cancel it, and one lock after the other is too long. */
+  watched: <T>(act: (db: Queryable) => Promise<T>) => Promise<T>;
   ending: Ending;
   /** Shown by `status` while the tick is open. */
   waits: (why: string) => Promise<void>;

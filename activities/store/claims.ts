@@ -42,8 +42,19 @@ const PUT_BACK: Statement = {
 /** Only the holder of the job's token counts. */
 const COUNT: Statement = {
   name: 'claim-count',
-  text: `update longwatch.tick_range set rows = rows + $3, chunks = chunks + 1, failed = failed + $4
-         where job = $1 and part = 0 and token = $2`,
+  text: `update longwatch.tick_range set rows = rows + $3, chunks = chunks + $5::int, failed = failed + $4
+         where job = $1 and part = 0 and token = $2 returning part`,
+};
+/** Rows that no handler was given, for what the sweep asks of them fails: those of earlier ticks are asked again. */
+const UNASKED: Statement = {
+  name: 'claim-unasked',
+  text: `select key, due < to_timestamp($2::float8 / 1000) as earlier from longwatch.failed_row where job = $1 and attempts = 0`,
+};
+const ANSWERED: Statement = {
+  name: 'claim-answered',
+  text: `delete from longwatch.failed_row
+         where job = $1 and attempts = 0 and hash_array_extended(key, 0) = hash_array_extended($2::text[], 0)
+           and hash_array_extended(key, 1) = hash_array_extended($2::text[], 1)`,
 };
 /** Keys that the open tick may not claim: those that were claimed when it began. */
 const FORGET_SWEPT: Statement = { name: 'claim-forget-swept', text: `delete from longwatch.swept where job = $1` };
@@ -124,14 +135,26 @@ export async function putBack(
   return (await run(db, PUT_BACK, [...values.slice(0, 4), usesAttempt ? 1 : 0, ...values.slice(5)])).length > 0;
 }
 
+/** @returns false when another holder has the job. @param chunks 0 where no page was handled */
 export async function countRows(
   db: Queryable,
   job: string,
   token: number,
   rows: number,
   failed: number,
-): Promise<void> {
-  await run(db, COUNT, [job, token, rows, failed]);
+  chunks = 1,
+): Promise<boolean> {
+  return (await run(db, COUNT, [job, token, rows, failed, chunks])).length > 0;
+}
+
+/** Rows on which the sweep's own conditions have failed: reported with no attempt. `earlier`: in a tick before this one. */
+export async function unaskedRows(db: Queryable, job: string, due: number): Promise<{ key: Key; earlier: boolean }[]> {
+  return run<{ key: Key; earlier: boolean }>(db, UNASKED, [job, due]);
+}
+
+/** It can be asked by now. */
+export async function forgetUnasked(db: Queryable, job: string, key: Key): Promise<void> {
+  await run(db, ANSWERED, [job, key]);
 }
 
 /** A tick begins: what is claimed stays with those who have it, all other rows can be claimed once. */

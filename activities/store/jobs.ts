@@ -19,6 +19,8 @@ export interface JobRow {
   changes: Record<string, OptionChange['value']>;
   /** Epoch milliseconds. */
   endedDue: number | undefined;
+  /** Up to here nothing is owed: what has ended, and the time before it was started or resumed. */
+  settled: number | undefined;
   chunkRows: number | undefined;
   /** Schedules that held until a moment that was not settled yet. */
   before: EarlierSchedule[];
@@ -27,7 +29,8 @@ export interface JobRow {
 }
 
 const SELECT_TEXT = `select name, kind, state, version::float8 as version, options, changes,
-                            (extract(epoch from ended_due) * 1000)::float8 as ended_due, chunk_rows,
+                            (extract(epoch from ended_due) * 1000)::float8 as ended_due,
+                            (extract(epoch from greatest(ended_due, settled_until)) * 1000)::float8 as settled, chunk_rows,
                             earlier_schedules, floor(extract(epoch from now()) * 1000)::float8 as now
                      from longwatch.job where name = $1`;
 const SELECT: Statement = { name: 'job-select', text: SELECT_TEXT };
@@ -39,6 +42,10 @@ const CREATE: Statement = {
 const SET_STATE: Statement = {
   name: 'job-set-state',
   text: `update longwatch.job set state = $2, version = version + 1 where name = $1`,
+};
+const SETTLE: Statement = {
+  name: 'job-settle',
+  text: `update longwatch.job set settled_until = greatest(settled_until, to_timestamp($2::float8 / 1000)) where name = $1`,
 };
 const SET_OPTIONS: Statement = {
   name: 'job-set-options',
@@ -67,6 +74,7 @@ interface RawRow {
   options: JobOptions;
   changes: Record<string, OptionChange['value']>;
   ended_due: number | null;
+  settled: number | null;
   chunk_rows: number | null;
   earlier_schedules: EarlierSchedule[];
   now: number;
@@ -88,6 +96,7 @@ export async function readJob(
       declared: raw.options,
       changes: raw.changes,
       endedDue: raw.ended_due ?? undefined,
+      settled: raw.settled ?? undefined,
       chunkRows: raw.chunk_rows ?? undefined,
       before: raw.earlier_schedules,
       now: raw.now,
@@ -105,6 +114,11 @@ export async function createJob(db: Queryable, name: string, options: JobOptions
 
 export async function setJobState(db: Queryable, name: string, state: JobState): Promise<void> {
   await run(db, SET_STATE, [name, state]);
+}
+
+/** What fell due up to then is not owed: the job was not running, or begins anew. @param until epoch milliseconds */
+export async function settleJob(db: Queryable, name: string, until: number): Promise<void> {
+  await run(db, SETTLE, [name, until]);
 }
 
 /** Stores a definition's options; false when they were the same. */
@@ -134,7 +148,7 @@ const EARLIER_MAX = 20;
 export async function noteScheduleChange(db: Queryable, before: JobRow, schedule: Schedule): Promise<void> {
   const same = JSON.stringify(sorted(before.options.schedule)) === JSON.stringify(sorted(schedule));
   if (same) return;
-  const open = before.before.filter(({ until }) => until > (before.endedDue ?? 0));
+  const open = before.before.filter(({ until }) => until > (before.settled ?? 0));
   const running = before.state === 'running';
   const all = running ? [...open, { schedule: before.options.schedule, until: before.now }] : [];
   const kept = all.slice(0, EARLIER_MAX);

@@ -219,11 +219,47 @@ describe('in the database', () => {
     expect((await node.activities.openJob({ job: 'stamina' })).before).toEqual([]);
   });
 
+  test('the time of a pause is owed to nobody, also where the workflow that was resumed is gone before a tick has ended', async () => {
+    const hourly = config({ every: '1h' });
+    const node = stack.node(hourly);
+    const now = Date.now();
+    const began = now - 10 * HOUR;
+    // Begins anew ten hours ago, paused soon after, resumed half an hour ago.
+    await node.activities.openJob({ job: 'stamina', options: resolveConfig(hourly).jobs[0]!.options, after: began });
+    await stack.sql(
+      `update longwatch.job set changes = '{}', earlier_schedules = '[]', ended_due = to_timestamp($1::float8 / 1000), settled_until = null`,
+      [began - 100 * HOUR],
+    );
+    await node.activities.openJob({ job: 'stamina', options: resolveConfig(hourly).jobs[0]!.options, after: began });
+    const owed = async () => {
+      const found = await node.activities.openJob({ job: 'stamina' });
+      const next = nextTick(found.options, found, found.settled!, now);
+      return next.do === 'tick' ? next.order.elapsed + next.order.skipped : 0;
+    };
+    // By the start, not by the tick of long before.
+    expect([10, 11]).toContain(await owed());
+    await node.activities.setJobState({ job: 'stamina', state: 'paused' });
+    await node.activities.setJobState({ job: 'stamina', state: 'running', settled: now - HOUR / 2 });
+    // The answer was lost, and it is said again.
+    await node.activities.setJobState({ job: 'stamina', state: 'running', settled: now - HOUR / 2 });
+    expect(await owed()).toBeLessThanOrEqual(1);
+    // A workflow that was reset has forgotten the pause, and orders all of it; what it ordered before the pause is as it was.
+    await stack.sql('update player set stamina = 0');
+    expect(await stack.pass(node, 'stamina', { due: began + HOUR, elapsed: 3, since: began - 2 * HOUR })).toMatchObject(
+      { rows: 10 },
+    );
+    expect(await stack.number('select max(stamina) from player')).toBe(3);
+    expect(await stack.pass(node, 'stamina', { due: now, elapsed: 9, since: began + HOUR })).toMatchObject({
+      rows: 10,
+    });
+    expect(await stack.number('select max(stamina) from player')).toBe(4);
+  });
+
   test('a calendar that a patrol brings back knows what it missed', async () => {
     const node = stack.node(config({ every: '1h' }));
     await node.activities.setJobOptions({ job: 'stamina', changes: [{ path: 'schedule.everyMs', value: null }] });
     await node.activities.declareJob({ job: 'stamina', options: resolveConfig(config({ cron: '* * * * *' })).jobs[0]!.options });
-    await stack.sql(`update longwatch.job set earlier_schedules = '[]', ended_due = date_trunc('minute', now()) - interval '3 days'`);
+    await stack.sql(`update longwatch.job set earlier_schedules = '[]', ended_due = date_trunc('minute', now()) - interval '3 days', settled_until = null`);
     const found = await node.activities.openJob({ job: 'stamina' });
     const next = nextTick(found.options, found, found.endedDue!, Date.now());
     expect(next).toMatchObject({ do: 'tick' });

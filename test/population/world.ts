@@ -19,7 +19,10 @@ import { choices, type Choices } from '../chaos/random';
 interface Row {
   /** The sum of intervals; and how many ticks have changed it. */
   sum: number;
+  /** The statement fails on it; in a sparse world its condition does, also where it would not match. */
   fails: boolean;
+  /** In a sparse world: others are not changed. */
+  matches: boolean;
   /** Somebody else holds it until this turn of the world. */
   heldUntil: number;
   born: number;
@@ -52,6 +55,8 @@ const coded = (code: string): Error => Object.assign(new Error(code), { code });
 export class World {
   readonly choose: Choices;
   readonly all: boolean;
+  /** Chunks are so many rows that match. */
+  readonly sparse: boolean;
   private now = 0;
   private turn = 0;
   private db: Stored;
@@ -64,6 +69,10 @@ export class World {
   private options: JobOptions;
   private before: EarlierSchedule[] = [];
   private chances: { crash: number; lost: number; conflict: number; die: number; churn: number };
+  /** Nobody else changes rows: who comes beside a row that is looked at alone may be taken for it. */
+  private readonly quiet: boolean;
+  /** Keys of rows that failed at some time. */
+  private readonly everFailed = new Set<number>();
   private readonly zombies: Promise<unknown>[] = [];
   private mistake: unknown;
 
@@ -71,7 +80,8 @@ export class World {
     this.choose = choices(seed);
     const { choose } = this;
     this.all = choose.between(0, 9) === 0;
-    const quiet = choose.between(0, 3) === 0;
+    this.sparse = choose.between(0, 2) === 0;
+    const quiet = (this.quiet = choose.between(0, 3) === 0);
     const upTo = (most: number) => (quiet ? 0 : choose.between(0, most) / 1_000);
     this.chances = { crash: upTo(15), lost: upTo(20), conflict: upTo(60), die: upTo(15), churn: upTo(400) };
     const rows = new Map<number, Row>();
@@ -81,7 +91,8 @@ export class World {
   }
 
   private newRow(born: number): Row {
-    return { sum: 0, fails: this.choose.between(0, 30) === 0, heldUntil: 0, born };
+    const matches = !this.sparse || this.choose.between(0, 3) === 0;
+    return { sum: 0, fails: this.choose.between(0, 30) === 0, matches, heldUntil: 0, born };
   }
 
   private newOptions(): JobOptions {
@@ -200,31 +211,57 @@ export class World {
     else if (ask.leaveOut) to = ask.leaveOut.key;
     else if (ask.putOff) to = ask.putOff.to;
     else if (ask.size !== undefined) {
-      const key = this.keysOf(range, range.upto ?? undefined)[ask.size - 1];
+      const key = this.endOf(range, ask);
+      if (key === 'fails') return { kind: 'failed', error: coded('22012'), to, looking: true };
       to = key === undefined ? undefined : [String(key)];
     }
     const end = to ?? range.upto ?? undefined;
     const done = to === undefined || range.alone === true || to[0] === range.upto?.[0];
     try {
       const rows = await this.commit(() => this.write(pass, range, ask, { end, done }), pass);
-      return { kind: 'done', to: end, done, rows, whole: to !== undefined, ms: 1, tripMs: 0 };
+      // Now and then it looks through many rows that do not match.
+      const ms = this.choose.between(0, 9) === 0 ? 200 : 1;
+      return { kind: 'done', to: end, done, rows, whole: to !== undefined, ms, tripMs: 0 };
     } catch (error) {
       if (error instanceof Other) return { kind: 'other progress' };
       if (error instanceof Outage || error instanceof Died) throw error;
-      return { kind: 'failed', error: error as Error, to };
+      return { kind: 'failed', error: error as Error, to, looking: false };
     }
+  }
+
+  /** The key of the last row of a chunk; or that the condition fails on a row before it. */
+  private endOf(range: TickRange, { size, byKey, careful }: Ask): number | 'fails' | undefined {
+    const keys = this.keysOf(range, range.upto ?? undefined);
+    if (!this.sparse || byKey) return keys[size! - 1];
+    if (!careful && this.asksOthers()) return 'fails';
+    let found = 0;
+    for (const key of keys) {
+      const row = this.db.rows.get(key)!;
+      if (row.fails) return 'fails';
+      if (row.matches && ++found === size) return key;
+    }
+    return undefined;
+  }
+
+  /** PostgreSQL asks the condition of rows outside of the chunk as well, and it fails on one of them. */
+  private asksOthers(): boolean {
+    return this.choose.between(0, 20) === 0 && [...this.db.rows.values()].some(({ fails }) => fails);
   }
 
   private write(pass: Pass, range: TickRange, ask: Ask, { end, done }: { end: Bound; done: boolean }): number {
     const { db } = this;
     const without = new Set(ask.putOff?.keys.map(([key]) => Number(key)));
     let rows = 0;
+    for (const [key, row] of db.rows) if (row.fails) this.everFailed.add(key);
     if (ask.leaveOut) db.failed.add(Number(ask.leaveOut.key[0]));
     else {
       if (this.may(this.chances.conflict / 10)) throw coded('40P01');
+      if (this.sparse && !ask.careful && this.asksOthers()) throw coded('22012');
       for (const key of this.keysOf(range, end)) {
         if (without.has(key)) continue;
         const row = db.rows.get(key)!;
+        if (this.sparse && row.fails) throw coded('22012');
+        if (!row.matches) continue;
         if (this.isHeld(key)) throw coded('55P03');
         if (row.fails) throw coded('22012');
         row.sum += pass.elapsed;
@@ -347,6 +384,7 @@ export class World {
           sizing: new Sizing(this.options, undefined),
           ending: pass,
           all: this.all,
+          sparse: this.sparse,
           log: silent,
           chunk: () => undefined,
           waits: () => Promise.resolve(),
@@ -376,7 +414,10 @@ export class World {
       if (gained !== 0 && gained !== elapsed)
         throw new Error(`row ${key} has gained ${gained} in a tick of ${elapsed}`);
       if (gained !== 0 && failed && stayed) throw new Error(`row ${key} is reported as failed, and was advanced`);
-      if (stayed && gained === 0 && !failed) throw new Error(`row ${key} was left out of the tick`);
+      if (gained !== 0 && !row.matches) throw new Error(`row ${key} does not match, and was advanced`);
+      if (this.quiet && failed && !this.everFailed.has(key))
+        throw new Error(`row ${key} is reported as failed, and never did`);
+      if (stayed && gained === 0 && !failed && row.matches) throw new Error(`row ${key} was left out of the tick`);
       if (!stayed && row.born < opened) throw new Error(`row ${key} was there before the tick began`);
       if (!stayed && !this.all && gained !== 0 && (last === undefined || key > Number(last[0]))) {
         throw new Error(`row ${key} lies above the last one of the beginning, and was advanced`);

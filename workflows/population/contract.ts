@@ -93,6 +93,8 @@ export interface JobOpening {
   version: number;
   /** Of the newest tick that has ended, and of the one that is open. */
   endedDue?: number;
+  /** Up to here nothing is owed: the newest tick that has ended, or the last start or resume. */
+  settled?: number;
   open?: TickOrder;
   /** For a `cron`: the newest due times since the settled one, and some to come, in order. */
   calendar: number[];
@@ -142,10 +144,11 @@ export interface PassResult {
 export interface PopulationActivities {
   /**
    * With options: checks them against the database, then makes or takes up the row. Refused (BadOption) with PostgreSQL's words.
-   * `after`: due times from there on; without it, from the newest tick that has ended.
+   * `after`: due times from there on; without it, from what is settled. With options nothing before it is owed any more.
    */
   openJob(input: { job: string; options?: JobOptions; after?: number }): Promise<JobOpening>;
-  setJobState(input: { job: string; state: JobState }): Promise<CommandResult>;
+  /** `settled`: what fell due up to then is not owed, whoever asks later. */
+  setJobState(input: { job: string; state: JobState; settled?: number }): Promise<CommandResult>;
   declareJob(input: { job: string; options: JobOptions }): Promise<ReconfigureResult>;
   setJobOptions(input: { job: string; changes: OptionChange[] }): Promise<ReconfigureResult>;
   /** Works on a tick until it has ended, or something else ends the pass. */

@@ -1,0 +1,236 @@
+/**
+ * Placement as one node practises it: what it remembers between the rows, and what it does when something happens. The worker owns
+ * one, and calls it
+ *
+ * - each second with the rows of all nodes (`observe`), and for the row that it writes itself (`row`);
+ * - when a shift begins (`offered`): take the pool, or say whose it is;
+ * - after each flush (`moves`): end these shifts, so that the pools go to these nodes. The flush also reads the fences of `awaited` pools
+ *   (`taken`);
+ * - when a shift has ended (`released`, `ended`).
+ *
+ * All times are the database's, in epoch milliseconds, and handed in, as is all randomness: a simulated cluster lives through an hour in
+ * a second (`test/tracker/placement/simulated-cluster.ts`).
+ */
+import { Asker } from './asker';
+import { PLACEMENT } from './constants';
+import { Giver } from './giver';
+import { HandOvers } from './hand-overs';
+import { KeptPools } from './kept';
+import { isLeaving } from './nodes';
+import type { PlacementRow, WrittenRow } from './row';
+import { surplus, type Budget } from './surplus';
+import { mayTake, type Decision } from './take';
+import type { Cluster, Move, NodeLoad, PlacedPool } from './types';
+import { liveRows, viewOf, type Taken } from './view';
+
+/** What is wanted of a node, and how well it does. May change at any time. */
+export interface NodeSettings {
+  /** What was set, times health, times trust (`health.ts`). Above 0. */
+  readonly weight: number;
+  /** Pools at most; Infinity: no limit. */
+  readonly places: number;
+  /** Load units at most; Infinity: no limit. */
+  readonly loadLimit: number;
+  /** The kinds of pool that it may keep (`kindOf`): trackers that it defines and is not drained for, where it has their label. */
+  readonly keeps: ReadonlySet<string>;
+  /** false: drained. */
+  readonly up: boolean;
+  /** Its event loop is behind. */
+  readonly hot: boolean;
+}
+
+/** How a pool came: what its workflow says. */
+export interface Arrival {
+  /** How often it was handed on since it was last kept. */
+  readonly hops: number;
+  /** Since it was handed on for the first time, milliseconds; 0: it was not. */
+  readonly waitedMs: number;
+  /** Who kept it last and gave it away; undefined: it was born, or its node died. */
+  readonly from?: string;
+}
+
+export class Placer {
+  private readonly kept = new KeptPools();
+  private readonly handOvers = new HandOvers();
+  private readonly asker: Asker;
+  private readonly giver: Giver;
+  private rows: ReadonlyMap<string, PlacementRow> = new Map();
+  private tookShared: Taken[] = [];
+  private observedAt = -Infinity;
+  /** Neither gives nor asks before this: all rows may still be from before an outage. */
+  private settledAt = Infinity;
+
+  constructor(
+    readonly name: string,
+    public settings: NodeSettings,
+  ) {
+    this.asker = new Asker(name);
+    this.giver = new Giver(name);
+  }
+
+  get pools(): ReadonlyMap<string, PlacedPool> {
+    return this.kept.pools;
+  }
+
+  /** The rows as they were read just now. @returns whether the own row should be written at once, for it has a new ask */
+  observe(rows: readonly PlacementRow[], nowMs: number): boolean {
+    if (nowMs - this.observedAt > PLACEMENT.staleMs) this.settledAt = nowMs + this.settleMs();
+    this.observedAt = nowMs;
+    this.rows = new Map(rows.map((row) => [row.name, row]));
+    this.tidy(nowMs);
+    const live = this.live(nowMs);
+    this.handOvers.tidy(live, nowMs);
+    this.giver.read(live);
+    if (this.isBlind(nowMs) || !this.settings.up) {
+      this.asker.drop();
+      return false;
+    }
+    return this.asker.step(this.view(nowMs), live, nowMs);
+  }
+
+  /** @param random in [0, 1) */
+  offered(pool: PlacedPool, { hops, waitedMs, from }: Arrival, nowMs: number, random: number): Decision {
+    const cameBack = from === this.name || this.handOvers.has(pool.id);
+    const jammed = this.handOvers.isJammed(nowMs);
+    const decision = mayTake(this.view(nowMs, pool.id), pool, { hops, waitedMs, cameBack, jammed }, random);
+    if (decision.answer === 'take') this.take(pool, hops, from, nowMs);
+    if (decision.answer === 'redirect') {
+      this.handOvers.begin(pool, decision.to, nowMs);
+      this.handOvers.released(pool.id, nowMs);
+    }
+    return decision;
+  }
+
+  /** The members of a kept pool, or its operations, have changed. */
+  resized(pool: PlacedPool): void {
+    if (this.kept.has(pool.id)) this.kept.set(pool);
+  }
+
+  /** What to give now. Each of these counts as given: end its shift with the name of the node. */
+  moves(nowMs: number): Move[] {
+    if (this.isBlind(nowMs) || this.pools.size === 0) return [];
+    const cluster = this.view(nowMs);
+    const requests = this.giver.requests();
+    const { moves, nothingFor } = surplus(cluster, [...this.pools.values()], requests, this.budget(cluster, nowMs));
+    for (const { pool, to } of moves) {
+      this.kept.delete(pool.id);
+      this.handOvers.begin(pool, to, nowMs);
+      this.giver.gave(to, pool.size);
+    }
+    for (const asker of nothingFor) this.giver.nothing(asker, nowMs);
+    return moves;
+  }
+
+  /** The shift of a pool that was given away has ended. */
+  released(pool: string, nowMs: number): void {
+    this.handOvers.released(pool, nowMs);
+  }
+
+  /** The shift of a pool has ended, and it was not given to anybody. */
+  ended(pool: string): void {
+    this.kept.delete(pool);
+    this.handOvers.forget(pool);
+  }
+
+  /** Pools on their way: the next flush reads who has their fence. */
+  awaited(): string[] {
+    return this.handOvers.awaited();
+  }
+
+  /** The fence of a pool on its way has a new holder. */
+  taken(pool: string, by: string, takenAtMs: number, nowMs: number): void {
+    this.handOvers.taken(pool, by, takenAtMs, nowMs);
+  }
+
+  row(nowMs: number): WrittenRow {
+    const { load, shifts, loads, largest, weight, places, loadLimit, keeps, up, hot } = this.self();
+    return {
+      name: this.name,
+      load,
+      shifts,
+      loads: Object.fromEntries(loads),
+      largest: largest ?? null,
+      weight,
+      places: places === Infinity ? null : places,
+      loadLimit: loadLimit === Infinity ? null : loadLimit,
+      keeps: [...keeps].sort(),
+      up,
+      hot,
+      out: this.handOvers.listed(nowMs).map(({ pool, to, size, kind, sentAt }) => ({ pool, to, size, kind, sentAt })),
+      ask: this.asker.written(),
+      wants: Object.fromEntries(this.asker.wants(this.rows)),
+      done: this.giver.done(),
+    };
+  }
+
+  /**
+   * The cluster as this node sees it now, itself first.
+   * @param offered a pool that is not on its way any more, for it is here, and is decided about
+   */
+  view(nowMs: number, offered?: string): Cluster {
+    const knows = (pool: string): boolean => pool === offered || this.kept.has(pool) || this.handOvers.has(pool);
+    const sent = this.handOvers.listed(nowMs);
+    return viewOf({ node: this.self(), knows, sent, tookShared: this.tookShared }, [...this.rows.values()], nowMs);
+  }
+
+  private take(pool: PlacedPool, hops: number, from: string | undefined, nowMs: number): void {
+    this.kept.set(pool);
+    this.handOvers.forget(pool.id);
+    if (hops === 0) this.tookShared.push({ at: nowMs, kind: pool.kind, size: pool.size });
+    if (from !== undefined) this.asker.arrived(pool.id, pool.size, from, nowMs);
+  }
+
+  private self(): NodeLoad {
+    const wants = this.asker.wants(this.rows);
+    let coming = 0;
+    for (const wanted of wants.values()) coming += wanted;
+    return {
+      ...this.settings,
+      name: this.name,
+      ...this.kept.totals(),
+      shifts: this.pools.size,
+      stale: false,
+      coming,
+      wants,
+    };
+  }
+
+  private budget(cluster: Cluster, nowMs: number): Budget {
+    const part = Math.max(this.giver.part(this.live(nowMs)), partOfWhatMust(cluster));
+    const inFlight = this.handOvers.inFlight(nowMs);
+    return {
+      pools: Math.max(1, Math.round(PLACEMENT.poolsInFlight * part)) - inFlight.pools,
+      members: PLACEMENT.membersInFlight - inFlight.members,
+    };
+  }
+
+  private live(nowMs: number): Map<string, PlacementRow> {
+    return new Map(liveRows([...this.rows.values()], this.name, nowMs).map((row) => [row.name, row]));
+  }
+
+  /** Its picture of the others is old, or was a moment ago. It keeps what it has. */
+  private isBlind(nowMs: number): boolean {
+    return nowMs - this.observedAt > PLACEMENT.staleMs || nowMs < this.settledAt;
+  }
+
+  /** At a start all rows are as new as they ever are. */
+  private settleMs(): number {
+    return this.observedAt === -Infinity ? 0 : PLACEMENT.settleMs;
+  }
+
+  private tidy(nowMs: number): void {
+    this.tookShared = this.tookShared.filter(({ at }) => nowMs - at < PLACEMENT.goneMs);
+  }
+}
+
+/** This node's part of all load that must leave its node. */
+function partOfWhatMust(cluster: Cluster): number {
+  const [mine, ...others] = cluster.map((node) => {
+    let load = 0;
+    for (const [kind, part] of node.loads) if (isLeaving(node, kind)) load += part;
+    const over = Math.max(0, node.shifts - node.places);
+    return load + (over > 0 ? (node.load / node.shifts) * over : 0);
+  });
+  const all = others.reduce((sum, load) => sum + load, mine!);
+  return all > 0 ? mine! / all : 0;
+}

@@ -1,0 +1,88 @@
+/**
+ * A pool was offered to this node: does it take it, or who else should have it? Asked by `placer.ts` when a shift begins, before anything
+ * is read from PostgreSQL; the shift of a pool that is redirected ends at once, and its workflow starts the next one on the queue of the
+ * chosen node. So a pool reaches its place with one hop of about 60 ms.
+ *
+ * Nobody simply declines. Where two nodes each see more room at the other one, declining goes on until their rows are new, and with many nodes it
+ * goes on for minutes. What cannot be handed on is taken.
+ */
+import { PLACEMENT } from './constants';
+import { fillAfter, isFull, mayKeep } from './nodes';
+import { fairShares } from './shares';
+import type { Cluster, NodeLoad, PlacedPool } from './types';
+
+export type Decision =
+  | { readonly answer: 'take' }
+  | { readonly answer: 'redirect'; readonly to: string }
+  /** No node that lives may keep it: it is offered again later. */
+  | { readonly answer: 'nobody' };
+
+/** How the pool came here. */
+export interface Offer {
+  /** How often it was handed on since it was last kept; 0: by a shared queue. */
+  readonly hops: number;
+  /** Since it was handed on for the first time, milliseconds. */
+  readonly waitedMs: number;
+  /** This node kept it last, or handed it on itself. */
+  readonly cameBack: boolean;
+  /** Hand-overs take long just now. */
+  readonly jammed: boolean;
+}
+
+const TAKE: Decision = { answer: 'take' };
+/** Loads that are equal but for the noise of floating point. */
+const NOISE = 1.0001;
+
+/** @param random in [0, 1): nodes with the same view must not all choose the same one */
+export function mayTake(cluster: Cluster, pool: PlacedPool, offer: Offer, random: number): Decision {
+  const able = cluster.filter((node) => mayKeep(node, pool.kind));
+  if (able.length === 0) return { answer: 'nobody' };
+  const self = cluster[0];
+  const mine = able[0] === self;
+  if (mine && (able.length === 1 || isEnough(offer))) return TAKE;
+
+  // Where all are full, the load above the limits is levelled over all of them.
+  const roomy = able.filter((node) => !isFull(node, pool.size));
+  const among = roomy.length > 0 ? roomy : able;
+  const shares = fairShares(cluster, { extra: pool });
+  if (among[0] === self) {
+    const over = 1 + (offer.hops === 0 ? PLACEMENT.slack : PLACEMENT.chosenSlack);
+    const lowest = Math.min(...among.map((node) => fillAfter(node, pool.size)));
+    const most = Math.max(over * shares[0]!, lowest * self.weight * NOISE);
+    if (self.load + pool.size <= most) return TAKE;
+  }
+  const others = among.filter((node) => node !== self);
+  if (others.length === 0) return TAKE;
+  return { answer: 'redirect', to: choose(cluster, others, shares, pool.size, random).name };
+}
+
+/** Handed about long enough: whoever may keep it takes it. */
+function isEnough({ hops, waitedMs, cameBack, jammed }: Offer): boolean {
+  return hops >= PLACEMENT.maxHops || cameBack || jammed || (hops > 0 && waitedMs > PLACEMENT.jamMs);
+}
+
+/** One of those that lack load, each as likely as it lacks much; where nobody lacks any, the one that is the least full afterwards. */
+function choose(cluster: Cluster, others: NodeLoad[], shares: readonly number[], size: number, random: number) {
+  const lacks = others.map((node) => Math.max(0, shares[cluster.indexOf(node)]! - node.load - node.coming));
+  let point = random * lacks.reduce((sum, lack) => sum + lack, 0);
+  for (const [at, lack] of lacks.entries()) {
+    point -= lack;
+    if (point < 0) return others[at]!;
+  }
+  return others.reduce((best, node) => (fillAfter(node, size) < fillAfter(best, size) ? node : best));
+}
+
+/**
+ * A shift that must end though its pool stays (a new version of the workflow, a full history): who has the next one? This node, as long as
+ * it may keep the pool; dealing pools anew here makes some 1,500 moves an hour at 8 nodes, and balance is the business of asks.
+ * @returns undefined: the shared queue
+ */
+export function successorOf(cluster: Cluster, pool: PlacedPool): string | undefined {
+  const self = cluster[0];
+  if (mayKeep(self, pool.kind)) return self.name;
+  const able = cluster.filter((node) => mayKeep(node, pool.kind));
+  const roomy = able.filter((node) => !isFull(node, pool.size));
+  const among = roomy.length > 0 ? roomy : able;
+  if (among.length === 0) return undefined;
+  return among.reduce((best, node) => (fillAfter(node, pool.size) < fillAfter(best, pool.size) ? node : best)).name;
+}

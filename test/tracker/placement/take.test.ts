@@ -1,0 +1,152 @@
+/** A pool was offered: exactly one answer, always one that somebody can carry out, and the pool is placed within two hops. */
+import fc from 'fast-check';
+import { PLACEMENT } from '../../../activities/tracker/placement/constants';
+import { isFull, mayKeep } from '../../../activities/tracker/placement/nodes';
+import { mayTake, successorOf, type Offer } from '../../../activities/tracker/placement/take';
+import type { PlacedPool } from '../../../activities/tracker/placement/types';
+import { histories } from '../../support/simulate';
+import { cluster, poolSize, seenBy } from './clusters';
+
+const offered = fc.record({
+  id: fc.constant('new/1'),
+  size: poolSize,
+  kind: fc.constantFrom('eve', 'game', 'eve@gpu'),
+  members: fc.constant(1),
+});
+const random = fc.double({ min: 0, max: 0.999_999, noNaN: true });
+const FIRST: Offer = { hops: 0, waitedMs: 0, cameBack: false, jammed: false };
+
+test('nobody, take and redirect: each only where it can be carried out', () => {
+  fc.assert(
+    fc.property(cluster(), offered, fc.nat({ max: 3 }), random, (nodes, pool, hops, dice) => {
+      const decision = mayTake(nodes, pool, { ...FIRST, hops }, dice);
+      const able = nodes.filter((node) => mayKeep(node, pool.kind));
+      expect(decision.answer === 'nobody').toBe(able.length === 0);
+      if (decision.answer === 'take') expect(able).toContain(nodes[0]);
+      if (decision.answer === 'redirect') {
+        expect(able.map(({ name }) => name)).toContain(decision.to);
+        expect(decision.to).not.toBe(nodes[0].name);
+      }
+      const alone = able.length === 1 && able[0] === nodes[0];
+      if (alone || (able[0] === nodes[0] && hops >= PLACEMENT.maxHops)) expect(decision.answer).toBe('take');
+    }),
+    histories(400),
+  );
+});
+
+test('who is full takes nothing while it knows of a node with room, and nothing goes to a full one then', () => {
+  fc.assert(
+    fc.property(cluster({ nodes: [2, 7] }), offered, random, (nodes, pool, dice) => {
+      const roomy = nodes.filter((node) => mayKeep(node, pool.kind) && !isFull(node, pool.size));
+      fc.pre(roomy.length > 0);
+      const decision = mayTake(nodes, pool, FIRST, dice);
+      if (decision.answer === 'take') {
+        const isOnly = nodes.filter((node) => mayKeep(node, pool.kind)).length === 1;
+        expect(roomy.includes(nodes[0]) || isOnly).toBe(true);
+      }
+      if (decision.answer === 'redirect') expect(roomy.map(({ name }) => name)).toContain(decision.to);
+    }),
+    histories(400),
+  );
+});
+
+test('where all see the same, somebody takes at once, and whoever gets it first, it is placed within two hops', () => {
+  fc.assert(
+    fc.property(cluster(), offered, random, (nodes, pool, dice) => {
+      const able = nodes.filter((node) => mayKeep(node, pool.kind));
+      fc.pre(able.length > 0);
+      const answers = able.map(({ name }) => mayTake(seenBy(nodes, name), pool, FIRST, dice).answer);
+      expect(answers).toContain('take');
+      for (const { name } of nodes.filter(({ stale }) => !stale)) {
+        let at = name;
+        let hops = 0;
+        for (;;) {
+          const decision = mayTake(seenBy(nodes, at), pool, { ...FIRST, hops }, dice);
+          if (decision.answer !== 'redirect') break;
+          at = decision.to;
+          hops++;
+          expect(hops).toBeLessThanOrEqual(PLACEMENT.maxHops);
+        }
+      }
+    }),
+    histories(400),
+  );
+});
+
+test('who was handed about for long enough, came back, or meets a jam is taken by who may', () => {
+  fc.assert(
+    fc.property(
+      cluster(),
+      offered,
+      fc.constantFrom<Partial<Offer>>({ jammed: true }, { cameBack: true }, { hops: 1, waitedMs: 501 }),
+      random,
+      (nodes, pool, how, dice) => {
+        fc.pre(mayKeep(nodes[0], pool.kind));
+        expect(mayTake(nodes, pool, { ...FIRST, ...how }, dice).answer).toBe('take');
+      },
+    ),
+    histories(200),
+  );
+});
+
+test('nobody is brought far over its share: a pool is taken within the slack, or where it weighs least', () => {
+  fc.assert(
+    fc.property(cluster({ kinds: 1, nodes: [2, 7], plain: true, size: 10 }), random, (nodes, dice) => {
+      const pool: PlacedPool = { id: 'new/1', size: 10, kind: 'eve', members: 1 };
+      const all = nodes.reduce((sum, { load }) => sum + load, 10);
+      const weights = nodes.reduce((sum, { weight }) => sum + weight, 0);
+      const share = (all * nodes[0].weight) / weights;
+      fc.pre(nodes.every(({ weight }) => (all * weight) / weights >= 10));
+      const after = nodes[0].load + 10;
+      const isEmptiest = nodes.every(({ load, weight }) => after / nodes[0].weight <= (load + 10) / weight + 1e-9);
+      const { answer } = mayTake(nodes, pool, FIRST, dice);
+      const isWithin = after <= share * (1 + PLACEMENT.slack) + 1e-9;
+      // Rounding at the border is nobody's business.
+      fc.pre(Math.abs(after - share * (1 + PLACEMENT.slack)) > 1e-6);
+      expect(answer).toBe(isWithin || isEmptiest ? 'take' : 'redirect');
+    }),
+    histories(400),
+  );
+});
+
+test('redirected pools go to who lacks much with more chance, and to nobody who lacks nothing', () => {
+  fc.assert(
+    fc.property(cluster({ kinds: 1, nodes: [3, 6], plain: true, size: 10 }), (nodes) => {
+      const pool: PlacedPool = { id: 'new/1', size: 10, kind: 'eve', members: 1 };
+      const all = nodes.reduce((sum, { load }) => sum + load, 10);
+      const weights = nodes.reduce((sum, { weight }) => sum + weight, 0);
+      fc.pre(nodes.every(({ weight }) => (all * weight) / weights >= 10));
+      const lack = new Map(nodes.slice(1).map(({ name, load, weight }) => [name, (all * weight) / weights - load]));
+      const sum = [...lack.values()].reduce((total, one) => total + Math.max(0, one), 0);
+      fc.pre(sum > 1e-6);
+      const times = new Map<string, number>();
+      const draws = 200;
+      for (let at = 0; at < draws; at++) {
+        const decision = mayTake(nodes, pool, FIRST, at / draws);
+        if (decision.answer === 'take') return;
+        if (decision.answer === 'redirect') times.set(decision.to, (times.get(decision.to) ?? 0) + 1);
+      }
+      for (const [name, one] of lack) {
+        const expected = (Math.max(0, one) / sum) * draws;
+        expect(Math.abs((times.get(name) ?? 0) - expected)).toBeLessThanOrEqual(1.001);
+      }
+    }),
+    histories(300),
+  );
+});
+
+test('a shift that must end stays, and leaves a drained node for one that may', () => {
+  fc.assert(
+    fc.property(cluster(), offered, (nodes, pool) => {
+      const to = successorOf(nodes, pool);
+      const able = nodes.filter((node) => mayKeep(node, pool.kind));
+      if (able.includes(nodes[0])) expect(to).toBe(nodes[0].name);
+      else if (able.length === 0) expect(to).toBeUndefined();
+      else {
+        const roomy = able.filter((node) => !isFull(node, pool.size));
+        expect((roomy.length > 0 ? roomy : able).map(({ name }) => name)).toContain(to);
+      }
+    }),
+    histories(200),
+  );
+});

@@ -60,7 +60,12 @@ export async function writeAlone(
   // What could not be stored is a failure of its time, older than those that the member has had since.
   await refusals.write(values.refused.map((row) => ({ ...row, result: refusalOf(row) })));
   for (const [loop, taken] of harvest) {
-    const rows = [...taken.failures].map(([slot, result]) => ({ loop, slot, result }));
+    // What was refused is one more, before it.
+    const rows = [...taken.failures].map(([slot, result]) =>
+      values.hasRefused(loop, slot)
+        ? { loop, slot, result: { ...result, inARow: result.inARow + 1 } }
+        : { loop, slot, result },
+    );
     await failures.write(rows.filter(({ slot }) => !putOff(loop, slot)));
     // A failure is not written before the success that it follows.
     failures.left.push(...rows.filter(({ slot }) => putOff(loop, slot)));
@@ -106,6 +111,10 @@ class Division<T extends Success | Failure> {
       this.refused.push({ ...rows[0]!, error });
       if (this.refused.length >= ALL_ALIKE) this.mustBeTheRows();
     }
+  }
+
+  hasRefused(loop: OperationLoop, slot: number): boolean {
+    return this.refused.some((row) => row.loop === loop && row.slot === slot);
   }
 
   /** Throws where none could be written, and for no reason that a row has: a table that is gone, a right that is missing. */

@@ -208,13 +208,14 @@ export class Flush {
       shift.refused(began);
       return { rows: 0, more: false };
     }
+    // First: a failure that was not tried is counted with what was refused before it.
+    shift.putBack(written.left);
     for (const { loop, slot, result, error } of written.refused) {
       loop.refuse(slot, result);
       this.host.onError(error, loop, shift.members.id(slot));
       // Its member is not there, although the roster says so: it is read anew.
       if ((error as { code?: unknown }).code === FOREIGN_KEY) shift.rosterVersion = -1;
     }
-    shift.putBack(written.left);
     this.written(portion, began);
     const more = written.left.size > 0 || room.rows <= 0 || room.bytes <= 0;
     if (!more) this.apart.delete(shift);

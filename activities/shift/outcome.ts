@@ -85,9 +85,11 @@ export class Outcome {
     const { members, known, counts } = this.loop;
     counts.failed++;
     if (!('json' in result) || !members.holds(slot, result.key)) return;
-    known.failuresInARow.set(slot, (known.failuresInARow.get(slot) ?? 0) + 1);
-    // A value that has come since has an ETag of its own.
+    // A value that has come since is a success after it, and has an ETag of its own.
     if (!this.results.dropUnchanged(slot)) return;
+    const inARow = (known.failuresInARow.get(slot) ?? 0) + 1;
+    known.failuresInARow.set(slot, inARow);
+    this.results.countAs(slot, inARow);
     if (slot < known.etags.length) known.etags[slot] = undefined;
     known.unstored.add(slot);
   }

@@ -50,6 +50,12 @@ export class PendingResults {
     return true;
   }
 
+  /** The failure that waits is the last of so many in a row: of one before it nobody knew when it was counted. */
+  countAs(slot: number, inARow: number): void {
+    const failure = this.failures.get(slot);
+    if (failure) this.failures.set(slot, { ...failure, inARow });
+  }
+
   /** The member has left. */
   forget(slot: number): void {
     this.drop(slot);

@@ -765,3 +765,35 @@ describe('a HoldError that looks like one', () => {
     expect(warn.mock.calls).toHaveLength(1);
   });
 });
+
+describe('failures in a row, where the store refuses a value', () => {
+  const code: { next: Code } = { next: () => ({ value: 1 }) };
+  async function refusedWhile(later: Code): Promise<{ waits: Taken; inARow: number | undefined }> {
+    const kit = shiftOf(tracker((context) => code.next(context)));
+    code.next = () => ({ value: 'refused', etag: 'e1' });
+    kit.shift.loadAll([member('a', { addedAt: T0 - 1_000 })], []);
+    await kit.pass(50);
+    const loop = kit.shift.loops.get('look')!;
+    const { successes } = loop.results.take({ rows: Infinity, bytes: Infinity });
+    code.next = later;
+    await kit.pass(1_000);
+    const [[slot, success]] = [...successes] as [[number, Taken['successes'] extends Map<number, infer S> ? S : never]];
+    loop.refuse(slot, success);
+    return {
+      waits: loop.results.take({ rows: Infinity, bytes: Infinity }),
+      inARow: loop.known.failuresInARow.get(slot),
+    };
+  }
+
+  test('a failure that came after it is the second one, also where it waits to be written', async () => {
+    const { waits, inARow } = await refusedWhile(() => Promise.reject(new Error('down')));
+    expect([...waits.failures.values()].map((failure) => failure.inARow)).toEqual([2]);
+    expect(inARow).toBe(2);
+  });
+
+  test('a value that came after it is a success, and nothing failed since', async () => {
+    const { waits, inARow } = await refusedWhile(() => ({ value: 'good', etag: 'e2' }));
+    expect([...waits.successes.values()].map(({ json }) => json)).toEqual(['"good"']);
+    expect(inARow).toBeUndefined();
+  });
+});

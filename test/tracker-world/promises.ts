@@ -26,6 +26,8 @@ interface Known {
   /** Undefined: as the store has it. */
   inARow: number | undefined;
   failures: { inARow: number; error: string }[];
+  /** A value of it, since the last success. */
+  refused?: boolean;
 }
 /** A member's time in one operation. */
 interface Turn {
@@ -40,6 +42,10 @@ const ANEW_MS = 4_100;
 const NEARLY_MS = 150;
 
 const contentOf = (json: string): number => (JSON.parse(json) as { content: number }).content;
+
+/** Whether this transaction notes that the store has refused a value. */
+const wasRefused = ({ writes }: Transaction, key: number, operation: string): boolean =>
+  writes.some((one) => one.key === key && one.operation === operation && one.failure?.error.includes('of 22P02'));
 
 export class Promises {
   results = 0;
@@ -72,6 +78,7 @@ export class Promises {
     results.succeed = (slot, success) => {
       const known = this.of(shift, loop.name, success.key);
       known.inARow = 0;
+      known.refused = false;
       this.results++;
       if (success.json !== null) known.results.push({ at: this.results, content: contentOf(success.json) });
       known.until = this.turn(loop.name, shift.members.id(slot)).notBefore = inMs(success.expiresAt);
@@ -102,7 +109,7 @@ export class Promises {
     const refuse = loop.refuse.bind(loop);
     loop.refuse = (slot, result) => {
       // Counts as one more.
-      this.of(shift, loop.name, result.key).inARow = undefined;
+      Object.assign(this.of(shift, loop.name, result.key), { inARow: undefined, refused: true });
       refuse(slot, result);
     };
   }
@@ -152,7 +159,7 @@ export class Promises {
       const known = this.known.get(this.holderOf(node, pool))?.get(`${operation}/${key}`);
       const row = tx.valueOf(key, operation)!;
       if (failure) {
-        this.failureIsKnown(what, known, failure);
+        this.failureIsKnown(what, known, failure, wasRefused(tx, key, operation));
         continue;
       }
       if (row.value === null) throw new Error(`${what} is stored as unchanged, and there is no value`);
@@ -183,11 +190,19 @@ export class Promises {
     if (sum > most) throw new Error(`a transaction has ${sum} bytes of ${most}`);
   }
 
-  private failureIsKnown(what: string, known: Known | undefined, failure: { inARow: number; error: string }): void {
+  private failureIsKnown(
+    what: string,
+    known: Known | undefined,
+    failure: { inARow: number; error: string },
+    refused: boolean,
+  ): void {
     const { inARow, error } = failure;
     // The store refused a value: that is a failure of the flush's own.
     if (error.includes('of 22P02')) return;
-    if (known?.failures.some((one) => one.inARow === inARow && one.error === error)) return;
+    // A value before it that the store refused is one more.
+    const more = refused || known?.refused ? 1 : 0;
+    const isIt = (one: { inARow: number }) => one.inARow === inARow || one.inARow + more === inARow;
+    if (known?.failures.some((one) => isIt(one) && one.error === error)) return;
     throw new Error(`${what} is stored as failed ${inARow} times in a row (${error}), which nobody told`);
   }
 

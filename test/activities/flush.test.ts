@@ -11,11 +11,22 @@ import { failure } from '../../activities/failures';
 import { setPointHook, type Point } from '../../activities/points';
 import type { Clock } from '../../activities/shift/clock';
 import { ValueFeed } from '../../activities/shift/feed';
+import { begin } from '../../activities/shift/keep';
+import { Lateness } from '../../activities/shift/lateness';
 import type { OperationLoop } from '../../activities/shift/operation';
 import type { PoolShift } from '../../activities/shift/pool-shift';
+import { Semaphore } from '../../activities/shift/semaphore';
 import { Writer, type WriterHost } from '../../activities/shift/writer';
+import { freshnessOf } from '../../activities/store/members';
 import { Database, VALUES_LIMITS, type Queryable, type TransactionOptions } from '../../activities/store/database';
-import { defineBuffer, defineTracker, resolveConfig, type RunResult, type TrackerDefinition } from '../../client';
+import {
+  defineBuffer,
+  defineTracker,
+  HoldError,
+  resolveConfig,
+  type RunResult,
+  type TrackerDefinition,
+} from '../../client';
 import { ErrorType } from '../../workflows/lib/errors';
 import { histories } from '../support/simulate';
 import { eventually, Stack } from '../support/stack';
@@ -194,6 +205,33 @@ describe('a result that the store will not have harms nobody else (TR-C3)', () =
     await writerOf([kit]).writer.flush();
     expect(await valueOf('a')).toMatchObject({ value: 2, etag: 'e2', failures: 0 });
     expect(etags).toContain('e2');
+  });
+
+  test('nor is it for a run that was under way when the value was refused', async () => {
+    const clock = new TestClock();
+    const etags: (string | undefined)[] = [];
+    let answer: ((result: RunResult) => void) | undefined;
+    const look = trackerOf(({ etag }) => {
+      etags.push(etag);
+      return etag === undefined ? { value: 2, etag: 'e2' } : new Promise((resolve) => (answer = resolve));
+    });
+    const kit = await poolOf(0, ['a'], look, clock);
+    await refusing(`new.value = '2'`, '23514');
+    await kit.pass(20);
+    const { writer } = writerOf([kit]);
+    // The second run has been sent with the ETag of the value that is refused now.
+    await kit.pass(60);
+    expect(etags).toEqual([undefined, 'e2']);
+    await writer.flush();
+    await writer.flush();
+    expect(await valueOf('a')).toMatchObject({ value: null, failures: 1 });
+    // Before the next run is due, which would bring the value again.
+    answer!({ unchanged: true, etag: 'e2' });
+    await kit.pass(5);
+    await writer.flush();
+    expect(await valueOf('a')).toMatchObject({ value: null, etag: null, failures: 2 });
+    await kit.pass(60);
+    expect(etags).toEqual([undefined, 'e2', undefined]);
   });
 
   test('a pool that fails as a whole crashes, so that it can be quarantined; the others go on', async () => {
@@ -420,6 +458,61 @@ describe('a shift follows its tracker’s row (TR-H3)', () => {
       [2, 'paused'],
     ]);
   });
+
+  test('it begins with the newer one that its node knows, and does not put the older one in its place', async () => {
+    const look = trackerOf(() => ({ value: 1 }));
+    const newer = { ...rowOf(look), state: 'paused' as const, version: 2 };
+    const { host } = shiftOf(look);
+    const trackers = new Map([['t', newer]]);
+    const latenessOf = () => new Lateness(host.clock.now());
+    const node = { ...host, trackers, loading: new Semaphore(1), latenessOf, join: () => undefined };
+    const claim = claimOf(0);
+    const held = await takeFence(database, claim, never);
+    const shift = await begin({ node, database }, claim, { held, tracker: rowOf(look) }, look, log);
+    expect([shift.trackerVersion, shift.closed()]).toEqual([2, 'paused']);
+    expect(trackers.get('t')).toBe(newer);
+    shift.close();
+  });
+});
+
+test('TR-M3: what is stored is of the database’s clock, and what is read of it of the node’s, a minute behind', async () => {
+  const AHEAD = 60_000;
+  const clock = new TestClock();
+  clock.toStore = (ms) => ms + AHEAD;
+  clock.fromStore = (ms) => ms - AHEAD;
+  const look = trackerOf(
+    ({ id }) => {
+      if (id === 'refused') throw new HoldError('429', { afterMs: 30_000, scope: 'member' });
+      return { value: 1, expiresAt: clock.time + 20_000 };
+    },
+    { maxExpiry: '1h', maxHold: '1h' },
+  );
+  const kit = await poolOf(0, ['fetched', 'refused'], look, clock);
+  const { writer } = writerOf([kit], database, { feed: feedOf(look, kit.host.clock) });
+  await kit.pass(20);
+  const ours = kit.shift.loops.get('look')!.known.fetchedAt[kit.shift.members.slotOf('fetched')!]!;
+  await writer.flush();
+  const ms = (column: string) => `(extract(epoch from v.${column}) * 1000)::float8`;
+  const times = await stack.sql<{ key: number; [time: string]: number | null }>(
+    `select m.key::int, ${ms('fetched_at')} as fetched, ${ms('expires_at')} as expires, ${ms('failed_at')} as failed,
+            ${ms('held_until')} as held
+     from longwatch.value v join longwatch.member m on m.key = v.member order by m.id`,
+  );
+  expect(times).toMatchObject([
+    { fetched: ours + AHEAD, expires: ours + AHEAD + 20_000, failed: null, held: null },
+    { fetched: null, expires: null, failed: ours + AHEAD, held: ours + AHEAD + 30_000 },
+  ]);
+  expect(await entriesFed()).toMatchObject([{ id: 'fetched', fetchedAt: ours + AHEAD }]);
+  // The next shift of the same node reads them back.
+  const next = shiftOf(look, { beside: kit, claim: claimOf(0), token: 2 }).shift;
+  const [fetched, refused] = times.map(({ key }) => key) as [number, number];
+  next.loadAll(
+    [member('fetched', { key: fetched }), member('refused', { key: refused })],
+    await database.transaction((db) => freshnessOf(db, [fetched, refused])),
+  );
+  const { known } = next.loops.get('look')!;
+  const slot = next.members.slotOf('fetched')!;
+  expect([known.fetchedAt[slot], known.expiresAt[slot]]).toEqual([ours, ours + 20_000]);
 });
 
 describe('an operation that was declared before begins again while a shift runs', () => {

@@ -40,9 +40,9 @@ export async function suiteOnNewServer(only: readonly string[], say: (line: stri
     const { status, counts } = await suite(commandFor(server, folder, started), only);
     const versions = readFileSync(started, 'utf8').split('\n').filter(Boolean);
     const others = versions.filter((version) => version !== NEWEST_SERVER);
-    const servers =
-      others.length === 0 ? `each of them ${NEWEST_SERVER}` : `of which ${others.length} are not ${NEWEST_SERVER}`;
-    say(`${counts ?? 'no tests were counted'}; ${versions.length} Temporal servers were started, ${servers}`);
+    const tried = versions.length - others.length;
+    const also = others.length > 0 ? `, and ${others.length} others` : '';
+    say(`${counts ?? 'no tests were counted'}; ${tried} Temporal servers of ${NEWEST_SERVER} were started${also}`);
     // Where none was started, another server may have done its work, or nobody.
     const ran = counts !== undefined && versions.length > 0 && others.length === 0;
     return status === 0 && ran ? 0 : 1;

@@ -190,7 +190,7 @@ export async function runGrounds(only: readonly string[], say: (line: string) =>
   if (process.getuid?.() !== 0) throw new Error('the grounds need root, for the other users');
   const chosen = GROUNDS.filter(([name]) => only.length === 0 || only.some((word) => name.includes(word)));
   const materials = await Materials.prepare();
-  say(`${chosen.length} grounds, on ${materials.what}`);
+  say(`${chosen.length} grounds, on ${materials.what}, Node ${process.version}`);
   let failed = 0;
   try {
     for (const [name, run] of chosen) {

@@ -15,7 +15,8 @@ test('a task that cannot be begun is logged without the task, which has its inpu
   const error = new Error('there is no such activity');
   Runtime.instance().logger.error('it failed', { error, task, taskEncoded: Buffer.from(task).toString('base64') });
   const line = await eventually('the line is there', () => heard.find((one) => one.includes('it failed')));
-  expect(Object.keys(JSON.parse(line) as object)).not.toEqual(expect.arrayContaining(['task']));
+  const shown = Object.keys(JSON.parse(line) as object);
+  expect(shown.filter((name) => name.startsWith('task'))).toEqual([]);
   expect(line).toContain('there is no such activity');
-  expect(line).not.toMatch(/p5@example|task/);
+  expect(line).not.toContain('p5@example');
 });

@@ -1,0 +1,320 @@
+/**
+ * A node's side of one shared bucket: may it send, what is reserved for what is under way, what the answers really cost, and what it tells the ledger
+ * each second. The dispatcher asks `may`, right before it sends, and `reserve`; every answer comes to `settle`, what has none to `lose`; the node's
+ * renewal carries `renewal` to `ledger/statement.ts` and brings the grant back to `granted`.
+ *
+ * The greatest cost is reserved and the true one settled, so that nothing under way can pass the limit. A part ends by the monotonic or the wall clock, whichever
+ * is past it first (a suspended machine's monotonic clock stands still), counted from the moment at which the node asked.
+ */
+import { FIGURES } from './figures';
+import type { Refusal } from './ledger/closing';
+import type { Grant, Renewal, Seen, Told, ToldHeader } from './ledger/messages';
+import type { Limit } from './limit';
+
+/** Two clocks of this machine, in seconds. Only differences of one of them are used. */
+export interface Clocks {
+  monotonic(): number;
+  wall(): number;
+}
+
+/** A reservation: kept with the request, given back with its answer. */
+export interface Ticket {
+  readonly epoch: number;
+  readonly reserved: number;
+  /** What was surely spent when it was sent; undefined: nothing has been heard of the ledger. */
+  readonly seen: Seen | undefined;
+  readonly generation: number;
+  readonly sentAt: number;
+}
+
+/** What an answer says to this bucket. */
+export interface Heard {
+  /** What it cost. */
+  cost: number;
+  /** What its headers told of the bucket; undefined: nothing. */
+  told?: Told;
+  /** It was refused, and for so many seconds. */
+  refusedFor?: number;
+}
+
+/** A part that has ended: its requests are still under way. */
+interface Ended {
+  epoch: number;
+  settled: number;
+  held: number;
+}
+
+interface Instant {
+  monotonic: number;
+  wall: number;
+}
+
+const NEVER: Instant = { monotonic: -Infinity, wall: -Infinity };
+
+/** Ended parts that a node remembers to tell of. What is forgotten stays charged. */
+const MOST_ENDED = 16;
+
+export class Account {
+  private epoch = 0;
+  private seq = 0;
+  private has = 0;
+  private settled = 0;
+  private held = 0;
+  private late = 0;
+  private mute = 0;
+  /** When the last renewal was sent, and what was settled in it. */
+  private asked: Instant = NEVER;
+  private lastSettled = 0;
+  /** From when the part's time counts: when the renewal that was granted was sent. */
+  private begun: Instant = NEVER;
+  private lasts = 0;
+  private rate = 0;
+  private one: number;
+  private known: Seen | undefined;
+  /** What was settled when the ledger said what it knows. */
+  private reported = 0;
+  private header: (Told & Seen & { got: Instant }) | undefined;
+  private refused = false;
+  private slowest = 0;
+  private ended: Ended[] = [];
+  private meanCost: number;
+  private next = -Infinity;
+  private closedUntil = -Infinity;
+  private closedBy = -Infinity;
+  private generation = 0;
+  /** Refusals that the ledger has not confirmed. */
+  private untold = 0;
+  private unknown = true;
+  /** Something was learned that the ledger should hear before the next second. */
+  urgent = false;
+
+  constructor(
+    /** Of this process and no other, nor of an earlier life of it. */
+    private readonly node: string,
+    private readonly limit: Limit,
+    private readonly clocks: Clocks,
+  ) {
+    this.one = limit.greatestCost;
+    this.meanCost = limit.greatestCost;
+  }
+
+  /** Whether a request may go out now. Asked right before it is sent: a part never ends by a timer. */
+  may(): boolean {
+    return !this.isClosed && this.lives && this.free >= this.one - 1e-9 && this.clocks.monotonic() >= this.next;
+  }
+
+  /** Seconds until the pace or a closing lets it ask again; Infinity: it has to wait for tokens. */
+  get wait(): number {
+    const now = this.clocks.monotonic();
+    if (this.closedUntil > now) return this.closedUntil - now;
+    if (!this.lives || this.free < this.one - 1e-9) return Infinity;
+    return Math.max(0, this.next - now);
+  }
+
+  /** Takes what one request can cost at most. Only after `may`. */
+  reserve(): Ticket {
+    const now = this.clocks.monotonic();
+    const reserved = this.one;
+    this.held += reserved;
+    if (this.rate > 0 && this.limit.shape !== 'concurrent') {
+      const pause = Math.min(FIGURES.longestPause, (FIGURES.paceShare * this.meanCost) / this.rate);
+      this.next = Math.max(this.next, now - FIGURES.paceDebt) + pause;
+    }
+    const seen = this.known && { era: this.known.era, spent: this.known.spent + this.settled - this.reported };
+    return { epoch: this.epoch, reserved, seen, generation: this.generation, sentAt: now };
+  }
+
+  /** An answer came. */
+  settle(ticket: Ticket, heard: Heard): void {
+    const cost = Number.isFinite(heard.cost) && heard.cost >= 0 ? heard.cost : ticket.reserved;
+    const isRefused = heard.refusedFor !== undefined;
+    if (!isRefused) this.meanCost += FIGURES.costWeight * (cost - this.meanCost);
+    this.slowest = Math.max(this.slowest, this.clocks.monotonic() - ticket.sentAt);
+    this.pay(ticket, cost);
+    if (isRefused && (heard.told?.remaining ?? Infinity) >= ticket.reserved) this.refused = true;
+    if (heard.told) this.keep(ticket, heard.told);
+    else if (ticket.epoch === this.epoch) this.mute++;
+  }
+
+  /** No answer came, and may never. It counts as the greatest cost, and late: the request may still arrive. */
+  lose(ticket: Ticket): void {
+    this.slowest = Math.max(this.slowest, this.clocks.monotonic() - ticket.sentAt);
+    this.pay(ticket, ticket.reserved);
+    if (ticket.epoch === this.epoch) this.late += ticket.reserved;
+  }
+
+  /** It was never sent: nothing was spent. */
+  release(ticket: Ticket): void {
+    this.pay(ticket, 0);
+  }
+
+  /**
+   * Closed by an answer: at once here, and the ledger is told what comes back of this. Undefined: an answer to an older request, or one of before somebody opened
+   * the bucket by hand.
+   */
+  close(ticket: Ticket, forSeconds: number): Refusal | undefined {
+    if (ticket.generation < this.generation || ticket.sentAt < this.closedBy) return undefined;
+    const now = this.clocks.monotonic();
+    const most = Math.max(FIGURES.closedLeast, FIGURES.closedWindows * (this.limit.window ?? this.header?.window ?? 0));
+    this.closedBy = ticket.sentAt;
+    this.closedUntil = now + Math.min(Math.max(0, forSeconds), most);
+    this.untold++;
+    return { for: forSeconds, sentAgo: now - ticket.sentAt, answeredAgo: 0, generation: ticket.generation };
+  }
+
+  /** The ledger says how long it is closed: after a refusal of ours (`told`), by NOTIFY or with a grant. */
+  hearClosed(closedFor: number, generation: number, told = false): void {
+    if (told) this.untold = Math.max(0, this.untold - 1);
+    if (generation < this.generation) return;
+    const until = this.clocks.monotonic() + closedFor;
+    // What we know and the ledger does not yet: the longer one holds.
+    const isAhead = this.untold > 0 && generation === this.generation;
+    this.closedUntil = isAhead ? Math.max(this.closedUntil, until) : until;
+    this.generation = generation;
+  }
+
+  /** The statement that closed it failed. */
+  closingLost(): void {
+    this.untold = Math.max(0, this.untold - 1);
+  }
+
+  /**
+   * What is told to the ledger now. What is too little for a request, or more than the next second needs, goes back with it.
+   * @param requests that are ready now or will be within a second
+   */
+  renewal(requests: number): Renewal {
+    if (this.begun !== NEVER && !this.lives) this.begin();
+    const isReady = requests > 0;
+    const wants =
+      this.limit.shape === 'concurrent' ? this.held + requests : isReady ? requests * Math.max(this.meanCost, 0.01) : 0;
+    this.has = this.settled + this.held + this.kept(wants, isReady);
+    this.asked = this.now();
+    this.lastSettled = this.settled;
+    const { header, slowest, refused } = this;
+    this.slowest = 0;
+    this.refused = false;
+    this.urgent = false;
+    return {
+      node: this.node,
+      epoch: this.epoch,
+      seq: ++this.seq,
+      settled: this.settled,
+      late: this.late,
+      floor: this.has,
+      held: this.held,
+      wants,
+      known: this.known,
+      header: header && this.aged(header),
+      refused,
+      mute: this.mute,
+      slowest,
+      ended: this.ended.filter(({ held }) => held < 1e-9).map(({ epoch, settled }) => ({ epoch, settled })),
+    };
+  }
+
+  /** The answer to a renewal; undefined: none came, or it failed. An answer to another than the last one is not heard: it was given back since. */
+  granted(renewal: Renewal, grant: Grant | undefined): void {
+    if (grant === undefined) {
+      // What it said may not have been heard.
+      this.refused ||= renewal.refused;
+      this.slowest = Math.max(this.slowest, renewal.slowest);
+      return;
+    }
+    if (renewal.epoch !== this.epoch || renewal.seq !== this.seq) return;
+    const told = new Set(renewal.ended.map(({ epoch }) => epoch));
+    this.ended = this.ended.filter(({ epoch }) => !told.has(epoch));
+    if (grant.kind === 'ended') return this.begin();
+    if (grant.kind === 'stale') return;
+    if (this.known?.era !== grant.seen.era) this.header = undefined;
+    this.has = grant.granted;
+    this.lasts = grant.lasts;
+    this.begun = this.asked;
+    this.known = grant.seen;
+    this.reported = this.lastSettled;
+    this.rate = grant.rate;
+    this.one = grant.reserve;
+    this.unknown = grant.unknown;
+    this.hearClosed(grant.closedFor, grant.generation);
+  }
+
+  /** Tokens in hand and under way, for `budget show`. */
+  get shown(): { has: number; held: number; settled: number; rate: number; epoch: number } {
+    const { has, held, settled, rate, epoch } = this;
+    return { has: this.lives ? has - settled : held, held, settled, rate, epoch };
+  }
+
+  get isClosed(): boolean {
+    return this.closedUntil > this.clocks.monotonic();
+  }
+
+  private get free(): number {
+    return this.has - this.settled - this.held;
+  }
+
+  /** By both clocks: either one past the end ends it. */
+  private get lives(): boolean {
+    const { begun, lasts } = this;
+    const { monotonic, wall } = this.now();
+    return monotonic < begun.monotonic + lasts && wall < begun.wall + lasts;
+  }
+
+  /** Another part; what is under way of the last one is settled there. */
+  private begin(): void {
+    if (this.has > 0) this.ended.push({ epoch: this.epoch, settled: this.settled, held: this.held });
+    if (this.ended.length > MOST_ENDED) this.ended.shift();
+    this.epoch++;
+    this.seq = 0;
+    this.has = 0;
+    this.settled = 0;
+    this.held = 0;
+    this.late = 0;
+    this.mute = 0;
+    this.reported = 0;
+    this.rate = 0;
+    this.known = undefined;
+    this.header = undefined;
+    this.begun = NEVER;
+  }
+
+  private pay(ticket: Ticket, cost: number): void {
+    if (ticket.epoch === this.epoch) {
+      this.held -= ticket.reserved;
+      this.settled += cost;
+      return;
+    }
+    const ended = this.ended.find(({ epoch }) => epoch === ticket.epoch);
+    if (!ended) return;
+    ended.held -= ticket.reserved;
+    ended.settled += cost;
+  }
+
+  /** The header that had most in it is told; and no more is in hand than was seen to be left. */
+  private keep(ticket: Ticket, told: Told): void {
+    // One of a part that has ended was compared with a count of then.
+    if (!ticket.seen || ticket.epoch !== this.epoch || ticket.seen.era !== this.known?.era) return;
+    const { header } = this;
+    const { spent } = ticket.seen;
+    const isNews = !header || spent > header.spent || (spent === header.spent && told.remaining < header.remaining);
+    if (!isNews) return;
+    this.header = { ...told, ...ticket.seen, got: this.now() };
+    if (this.unknown) this.urgent = true;
+    this.has = Math.min(this.has, this.settled + this.held + Math.max(0, told.remaining));
+  }
+
+  private kept(wants: number, isReady: boolean): number {
+    const { free } = this;
+    if (this.limit.shape === 'concurrent')
+      return Math.max(0, Math.min(free, Math.min(Math.ceil(wants), this.rate) - this.held));
+    if (!isReady || free < this.one) return 0;
+    return Math.min(free, wants * FIGURES.inHand + this.one);
+  }
+
+  private aged({ got, ...header }: Told & Seen & { got: Instant }): ToldHeader {
+    const { monotonic, wall } = this.now();
+    return { ...header, age: Math.max(0, monotonic - got.monotonic, wall - got.wall) };
+  }
+
+  private now(): Instant {
+    return { monotonic: this.clocks.monotonic(), wall: this.clocks.wall() };
+  }
+}

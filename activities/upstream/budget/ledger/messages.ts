@@ -1,0 +1,85 @@
+/**
+ * What a node and the ledger say to each other: a renewal, each second for each bucket that the node spends from, and its answer. Counters are
+ * cumulative, so a message that is told twice, lost or late does no harm. Only durations travel, never a time of somebody's own clock.
+ */
+
+/** How much of a bucket a node had seen spent: the ledger's count that it knew, in one era of the ledger. */
+export interface Seen {
+  /** Raised by the ledger when it has lost commits; what was said in another era is not compared. */
+  era: number;
+  /** Of the ledger's count of spent tokens. */
+  spent: number;
+}
+
+/** What the headers of an answer told about one bucket. Read by `headers.ts`, carried by the node's account. */
+export interface Told {
+  /** Tokens that the upstream says are left. */
+  remaining: number;
+  /** Tokens of a window, as the upstream says. */
+  limit?: number;
+  /** Seconds of a window. */
+  window?: number;
+  /** Seconds from the answer until the window begins anew. */
+  reset?: number;
+}
+
+/** A header as a node tells it: with what surely was counted in it, and how old it is. */
+export interface ToldHeader extends Told, Seen {
+  /** Seconds since the answer came. */
+  age: number;
+}
+
+export interface Renewal {
+  /** The node, by a name that no other process and no earlier life of it has. */
+  node: string;
+  /** Of one part after the other: a part that ended is never continued. */
+  epoch: number;
+  /** Counts the messages of an epoch. */
+  seq: number;
+  /** Tokens spent of this part so far. */
+  settled: number;
+  /** Of these: what was given up without an answer, and may still arrive. */
+  late: number;
+  /** What was granted to it, less what it gives back now: settled + held + kept. */
+  floor: number;
+  /** Reserved for requests under way. */
+  held: number;
+  /** Tokens a second that it could spend; of a concurrent limit, places that it could use. 0: nothing is ready. */
+  wants: number;
+  /** What it heard last: so the ledger notices that it lost commits. */
+  known: Seen | undefined;
+  header: ToldHeader | undefined;
+  /** An upstream refused a request of this part since the last message, and no header said why. */
+  refused: boolean;
+  /** Answers of this part in which no header told of the limit. */
+  mute: number;
+  /** Seconds that the slowest answer since the last message took. */
+  slowest: number;
+  /** What parts that had ended were really spent, now that all of their requests are back. */
+  ended: { epoch: number; settled: number }[];
+}
+
+export type Grant =
+  | {
+      kind: 'granted';
+      /** Tokens of this part from its beginning on. */
+      granted: number;
+      /** Seconds that it may be spent from the moment at which the node *asked*. */
+      lasts: number;
+      /** The ledger's count of spent tokens. */
+      seen: Seen;
+      /** Tokens a second that are this node's: its pace. Of a concurrent limit: its places. */
+      rate: number;
+      /** What one request must have in hand: the most it can cost. */
+      reserve: number;
+      /** Seconds for which nobody may send; 0: open. */
+      closedFor: number;
+      /** Raised by `budget open`: answers to requests that were sent under an older one close nothing. */
+      generation: number;
+      /** The limit is not known yet: tell a header at once. */
+      unknown: boolean;
+    }
+  /** A message that came after a later one of the same part. */
+  | { kind: 'stale' }
+  /** The part has ended: begin another one. */
+  | { kind: 'ended' };

@@ -1,0 +1,60 @@
+/**
+ * Our own account of a bucket: what we spent and what of it has not come back, by the shape of the limit. Called by every step of the
+ * statement; nothing here asks a header.
+ */
+import { FIGURES } from '../figures';
+import type { Limit } from '../limit';
+import { tokensOf, windowOf, type Bucket } from './bucket';
+import { charge, endingAfter } from './ring';
+
+/** Spends tokens now, or (`at`) at a later moment. Counted for ever in `spent`. */
+export function spend(bucket: Bucket, limit: Limit, tokens: number, at = bucket.at): void {
+  if (tokens <= 0) return;
+  bucket.spent += tokens;
+  if (limit.shape === 'leaky' && at <= bucket.at) bucket.level += tokens;
+  // A place of a concurrent limit is free again with the answer; only what has none is charged, for a time that lies ahead.
+  else if (limit.shape !== 'concurrent' || at > bucket.at) charge(bucket.own, at, tokens);
+}
+
+/** What is spent and not back. */
+export function ownUsed(bucket: Bucket, limit: Limit): number {
+  // What still lies ahead of a leaky bucket counts whole: none of it has leaked.
+  if (limit.shape === 'leaky') return bucket.level + endingAfter(bucket.own, -Infinity);
+  return endingAfter(bucket.own, countsSince(bucket, limit));
+}
+
+/** What ended before this moment of the bucket's time is back. */
+export function countsSince(bucket: Bucket, limit: Limit): number {
+  const { at, offset } = bucket;
+  if (limit.windowStart) {
+    // By the database's own clock, with room for an upstream whose clock is another one.
+    const slack = FIGURES.calendarSlack;
+    return limit.windowStart(at - offset - slack) + offset - slack;
+  }
+  return at - (windowOf(bucket, limit) ?? FIGURES.year);
+}
+
+/** Lets a leaky bucket leak until now, and lets fall into it what lay ahead. */
+export function leak(bucket: Bucket, limit: Limit, from: number): void {
+  const { own, at } = bucket;
+  const tokens = tokensOf(bucket, limit);
+  const window = windowOf(bucket, limit);
+  if (limit.shape !== 'leaky' || tokens === undefined || !window) return;
+  let last = from;
+  for (let i = 0; i < own.tokens.length; i++) {
+    const falls = (own.first + i + 1) * own.width;
+    if (falls > at) break;
+    // As late as the slot allows: it may have come in its last moment.
+    bucket.level = Math.max(0, bucket.level - (Math.max(falls, last) - last) * (tokens / window)) + own.tokens[i]!;
+    last = Math.max(falls, last);
+    own.tokens[i] = 0;
+  }
+  bucket.level = Math.max(0, bucket.level - (at - last) * (tokens / window));
+}
+
+/** What nodes hold and have not told as spent: any of it may be spent by now. */
+export function outstanding(bucket: Bucket): number {
+  let sum = 0;
+  for (const part of bucket.parts) if (!part.ended) sum += part.granted - part.settled;
+  return sum;
+}

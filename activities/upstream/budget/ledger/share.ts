@@ -1,0 +1,146 @@
+/**
+ * What one node gets (steps 5 and 7 to 9 of the statement): what is left over all nodes, the pace at which it is given out, and this node's fair
+ * share of it. Whole requests only: a part of a token sends nothing.
+ */
+import { FIGURES } from '../figures';
+import type { Limit } from '../limit';
+import { windowOf, type Bucket, type Part } from './bucket';
+import { leftByHeader } from './header';
+import type { Renewal } from './messages';
+import { margin } from './others';
+import { outstanding, ownUsed } from './own';
+
+/** Fair shares by water-filling: 120 over 1,000, 50 and 10 gives 60, 50 and 10. */
+export function waterFill(capacity: number, wants: readonly number[]): number[] {
+  const shares = new Array<number>(wants.length).fill(0);
+  let left = Math.max(0, capacity);
+  let users = wants.length;
+  for (const [want, i] of wants.map((want, i) => [want, i] as const).sort((a, b) => a[0] - b[0])) {
+    shares[i] = Math.min(want, left / users);
+    left -= shares[i];
+    users--;
+  }
+  return shares;
+}
+
+/** The most that one request costs, and never more than the whole limit: else nothing could ever be sent. */
+export function quantum(limit: Limit, tokens: number): number {
+  return Math.min(limit.greatestCost, Math.max(1, tokens * (1 - limit.headroom) - (limit.closesAtEnd ? 1 : 0)));
+}
+
+/** Step 5: tokens that nobody holds, by our own account and by what the header leaves, whichever is less. */
+export function available(bucket: Bucket, limit: Limit, tokens: number): number {
+  const byHeader = leftByHeader(bucket, limit) - keptBack(bucket, limit, tokens) - outstanding(bucket);
+  return Math.min(leftByOwn(bucket, limit, tokens), byHeader);
+}
+
+function leftByOwn(bucket: Bucket, limit: Limit, tokens: number): number {
+  const believed = Math.min(tokens, bucket.belief?.tokens ?? Infinity);
+  return believed - keptBack(bucket, limit, tokens) - ownUsed(bucket, limit) - outstanding(bucket);
+}
+
+/** For others. */
+function keptBack(bucket: Bucket, limit: Limit, tokens: number): number {
+  return limit.headroom * tokens + margin(bucket, limit);
+}
+
+/**
+ * Step 7: a bucket that says nothing learns nothing. With the last header old, and tokens left but for the margin, one request of all
+ * nodes may ask.
+ */
+export function mayAsk(bucket: Bucket, limit: Limit, tokens: number, left: number, wants: number): boolean {
+  const { header, at, othersRate } = bucket;
+  const window = windowOf(bucket, limit)!;
+  const k = quantum(limit, tokens);
+  if (!header || wants <= 0 || outstanding(bucket) >= k) return false;
+  const { silence, silenceMost, silenceWindows, silenceTokens } = FIGURES;
+  const age = at - header.at;
+  if (age <= Math.max(silence, Math.min(silenceMost, window * silenceWindows), (silenceTokens * window) / tokens))
+    return false;
+  // Where no reset is told, the window may have begun anew since: our own account knows that much.
+  if (limit.shape === 'fixed' || limit.shape === 'calendar')
+    return left >= k || (header.reset === undefined && leftByOwn(bucket, limit, tokens) >= k);
+  return left + keptBack(bucket, limit, tokens) - othersRate * age >= 2 * k;
+}
+
+/** Step 8: tokens a second. A calendar window's are spread over what is left of it, for nothing of them is there tomorrow. */
+export function paceOf(bucket: Bucket, limit: Limit, tokens: number): number {
+  if (bucket.felt) return bucket.felt.rate;
+  const window = windowOf(bucket, limit)!;
+  const least = (FIGURES.leastPace * tokens) / window;
+  const believed = Math.min(tokens, bucket.belief?.tokens ?? Infinity) * (1 - limit.headroom);
+  if (limit.windowStart) {
+    const now = bucket.at - bucket.offset;
+    const left = limit.windowStart(now) + window - now;
+    return Math.max(least, (believed - ownUsed(bucket, limit)) / Math.max(left, FIGURES.calendarSlack));
+  }
+  if (limit.shape === 'leaky') return Math.max(least, believed / window - bucket.othersRate);
+  const loss = bucket.own.width + FIGURES.windowLoss + (bucket.header ? FIGURES.headerLoss : 0);
+  return Math.max(least, believed / (window + loss) - bucket.othersRate);
+}
+
+/** The most that is saved up of a pace that nobody used. */
+export function mostCredit(bucket: Bucket, limit: Limit, tokens: number, pace: number): number {
+  const live = bucket.parts.filter((part) => !part.ended && part.until > bucket.at).length;
+  // A request of each, and what comes in until somebody asks again: at the brim it would be lost.
+  const requests = quantum(limit, tokens) * Math.min(live, FIGURES.creditRequests) + pace * 2 * FIGURES.renewal;
+  if (bucket.felt) return Math.max(requests, pace);
+  const burst = pace * Math.max(FIGURES.credit, windowOf(bucket, limit)! * FIGURES.creditWindows);
+  return Math.max(requests, burst, limit.shape === 'leaky' ? tokens * FIGURES.leakyCredit : 0);
+}
+
+/** Step 9: gives the node what is its. Answers its rate. `left` is what `available` said, raised where one request may ask. */
+export function give(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal, tokens: number, left: number): number {
+  const { at } = bucket;
+  const k = quantum(limit, tokens);
+  const pace = paceOf(bucket, limit, tokens);
+  const most = mostCredit(bucket, limit, tokens, pace);
+  bucket.credit = Math.min(most, bucket.credit + pace * (at - bucket.creditAt));
+  bucket.creditAt = at;
+
+  const live = bucket.parts.filter((other) => other === part || (!other.ended && other.until > at));
+  const wants = live.map((other) => other.wants);
+  const fair = waterFill(pace + Math.max(0, bucket.credit) / FIGURES.creditOver, wants)[live.indexOf(part)]!;
+  part.deficit = Math.min(3 * fair + 2 * k, part.deficit + fair * Math.min(FIGURES.part, at - part.at));
+
+  const unspent = part.granted - part.settled - renewal.held;
+  // The last request's worth cannot be spent: less than the greatest cost sends nothing.
+  const needs = renewal.wants > 0 ? renewal.wants * FIGURES.inHand + k - unspent : 0;
+  // Where there is a request's worth for everybody who waits, or credit is at its brim, nobody waits for his turn.
+  const waiting = live.filter((other) => other.wants > 0).length;
+  const isPlenty = bucket.credit >= Math.min(FIGURES.creditBrim * most, k * waiting);
+  const due = Math.max(part.deficit, isPlenty ? k : 0);
+  const given = Math.max(0, Math.min(needs, left, bucket.credit, due));
+  if (given > 0 && unspent + given >= k) {
+    part.granted += given;
+    part.deficit -= given;
+    bucket.credit -= given;
+  }
+  return fair;
+}
+
+/** The same for places of a concurrent limit: no pace, only places that are free. Answers how many are the node's. */
+export function givePlaces(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal, tokens: number): number {
+  const fair = fairPlaces(bucket, part, Math.min(tokens, bucket.belief?.tokens ?? Infinity));
+  const wanted = Math.min(Math.ceil(renewal.wants), fair) - (part.granted - part.settled);
+  part.granted += Math.floor(Math.max(0, Math.min(wanted, available(bucket, limit, tokens))));
+  return fair;
+}
+
+/** Whole places. What is left over by rounding goes round, so that with fewer places than nodes each has its turn. */
+function fairPlaces(bucket: Bucket, part: Part, places: number): number {
+  const live = bucket.parts
+    .filter((other) => other === part || (!other.ended && other.until > bucket.at))
+    .sort((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : a.epoch - b.epoch));
+  const wants = live.map((other) => other.wants);
+  const shares = waterFill(Math.floor(places), wants).map((share) => Math.floor(share + 1e-9));
+  let left = Math.floor(places) - shares.reduce((sum, share) => sum + share, 0);
+  const first = Math.floor(bucket.at / FIGURES.part) % live.length;
+  for (let n = 0; n < live.length && left > 0; n++) {
+    const i = (first + n) % live.length;
+    if (shares[i]! + 1 > Math.ceil(wants[i]!)) continue;
+    shares[i]!++;
+    left--;
+  }
+  return shares[live.indexOf(part)]!;
+}

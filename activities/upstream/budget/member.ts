@@ -1,0 +1,266 @@
+/**
+ * Buckets of members: each member of a tracker has one of its own (ESI's group × character), and only the shift that keeps the member spends from it, so there is
+ * no ledger. 100,000 of them live in typed arrays, under 100 bytes each: a window in slots on the *ledger's* absolute grid, never re-dated, and a head. Stored only when
+ * changed, with the member's values in the flush.
+ *
+ * The fence stops writes, not requests: a frozen or cut-off keeper may go on for its patience. So between two stores a shift spends from a bucket no more than a
+ * reserve, and whoever takes over without a clean end counts that reserve as spent, at the end of the patience. A new shift sends its first request of a bucket alone.
+ * Called by the shift: `load`, `may` right before a request, `reserve`, then `settle` or `lose`; `store` in the flush and `flushed` after its commit.
+ */
+import type { Told } from './ledger/messages';
+
+/** Slots of a window; one more is kept, for a slot comes back when its *last* moment is a window old. */
+export const SLOTS = 30;
+const KEPT = SLOTS + 1;
+/** Tokens that a slot can count. */
+const MOST = 65_535;
+/** Seconds for which the old keeper may go on after it has lost the fence. */
+export const PATIENCE = 11;
+/** Seconds that an answer takes at most: what it cost is counted when it comes, and was spent before. */
+const FLIGHT = 10;
+/** Slots are counted from here, in epoch seconds, so that they fit into 32 bits. */
+const ORIGIN = 1_704_067_200;
+/** Seconds of the shortest window. */
+const SHORTEST = 3;
+
+/** What all buckets of a limit's group have in common: told by one answer for all of its members. */
+export interface MemberLimit {
+  tokens: number;
+  /** Seconds, three at least. */
+  window: number;
+  greatestCost: number;
+  headroom: number;
+}
+
+export interface MemberTicket {
+  readonly index: number;
+  readonly reserved: number;
+  /** What was settled when it was sent. */
+  readonly spent: number;
+}
+
+/** What is stored of a bucket: its newest slot on the grid, and the tokens of that and the slots before it, newest first, without the empty ones at the end. */
+export interface StoredMember {
+  slot: number;
+  tokens: number[];
+  /** Tokens that may still be spent, until the end of this slot. */
+  late?: { slot: number; tokens: number };
+}
+
+const NO_HEADER = -(2 ** 31);
+
+/** A bucket a member, by an index that the caller keeps (0 to capacity − 1). One instance for a limit's group. */
+export class MemberBuckets {
+  /** Bytes of the worker's memory that a bucket takes. */
+  static readonly bytes = KEPT * 2 + 4 + 2 + 4 + 2 + 1 + 4 + 4 + 4 + 4 + 2 + 2 + 1;
+
+  private readonly slots: Uint16Array;
+  private readonly newest: Uint32Array;
+  /** What lies ahead: it counts from now on, and falls into its slot when that has come. */
+  private readonly late: Uint16Array;
+  private readonly lateSlot: Uint32Array;
+  private readonly held: Uint16Array;
+  private readonly underWay: Uint8Array;
+  /** Settled since it was loaded. */
+  private readonly spent: Uint32Array;
+  /** The last header: remaining + what was settled when its request was sent, that, and the slot in which it came. */
+  private readonly seen: Int32Array;
+  private readonly seenSpent: Uint32Array;
+  private readonly seenAt: Uint32Array;
+  /** Spent and in no committed store; spent and in one that is not committed yet. */
+  private readonly unstored: Uint16Array;
+  private readonly storing: Uint16Array;
+  private readonly fresh: Uint8Array;
+
+  constructor(
+    readonly capacity: number,
+    readonly limit: MemberLimit,
+  ) {
+    if (!(limit.window >= SHORTEST))
+      throw new RangeError(`the window of a member's bucket must have ${SHORTEST} s at least, not ${limit.window}`);
+    this.slots = new Uint16Array(capacity * KEPT);
+    this.newest = new Uint32Array(capacity);
+    this.late = new Uint16Array(capacity);
+    this.lateSlot = new Uint32Array(capacity);
+    this.held = new Uint16Array(capacity);
+    this.underWay = new Uint8Array(capacity);
+    this.spent = new Uint32Array(capacity);
+    this.seen = new Int32Array(capacity).fill(NO_HEADER);
+    this.seenSpent = new Uint32Array(capacity);
+    this.seenAt = new Uint32Array(capacity);
+    this.unstored = new Uint16Array(capacity);
+    this.storing = new Uint16Array(capacity);
+    this.fresh = new Uint8Array(capacity);
+  }
+
+  /** The most that a shift spends from a bucket between two stores of it, and that a new keeper counts as spent. */
+  get reserveAhead(): number {
+    return Math.min(this.tokens, Math.ceil(this.one + this.tokens / this.limit.window));
+  }
+
+  /**
+   * Takes a member over. `isClean`: the shift before said that it was the last store, and nothing was under way. Else what that one may spend until it notices is
+   * counted, as spent when its patience ends.
+   */
+  load(index: number, stored: StoredMember | undefined, isClean: boolean, now: number): void {
+    this.slots.fill(0, index * KEPT, (index + 1) * KEPT);
+    for (const counts of [this.late, this.lateSlot, this.held, this.underWay, this.spent, this.unstored, this.storing])
+      counts[index] = 0;
+    this.seen[index] = NO_HEADER;
+    this.fresh[index] = 1;
+    // Where our clock is behind, nothing comes back early.
+    this.newest[index] = Math.max(this.slotAt(now), stored?.slot ?? 0);
+    stored?.tokens.forEach((tokens, age) => this.put(index, stored.slot - age, tokens));
+    if (stored?.late) this.chargeLate(index, stored.late.slot, stored.late.tokens);
+    if (!isClean) this.chargeLate(index, this.slotAt(now + PATIENCE), this.reserveAhead);
+  }
+
+  /** Whether a request may go out: what it may cost is within the reserve, the account and the last header, and a new keeper's first is back. */
+  may(index: number, now: number): boolean {
+    this.turn(index, now);
+    const held = this.held[index]!;
+    if (this.fresh[index] === 1 && held > 0) return false;
+    if (this.underWay[index] === 255) return false;
+    if (this.unstored[index]! + this.storing[index]! + held + this.one > this.reserveAhead) return false;
+    return this.left(index) >= this.one;
+  }
+
+  /** Tokens that are left, less what is under way. */
+  left(index: number): number {
+    const held = this.held[index]!;
+    const seen = this.seen[index]!;
+    const own = this.tokens - this.used(index) - held;
+    // What may still be spent is settled here, and yet in no header.
+    return seen === NO_HEADER ? own : Math.min(own, seen - this.spent[index]! - held - this.late[index]!);
+  }
+
+  /** Only after `may`. */
+  reserve(index: number): MemberTicket {
+    const reserved = this.one;
+    this.held[index]! += reserved;
+    this.underWay[index]!++;
+    return { index, reserved, spent: this.spent[index]! };
+  }
+
+  /** An answer came. */
+  settle(ticket: MemberTicket, cost: number, now: number, told?: Told): void {
+    const { index, spent } = ticket;
+    const tokens = Math.ceil(Number.isFinite(cost) && cost >= 0 ? cost : ticket.reserved);
+    this.turn(index, now);
+    this.put(index, this.newest[index]!, tokens);
+    this.pay(ticket, tokens);
+    // A header of a request that was sent before another's is not news.
+    if (told === undefined || (this.seen[index] !== NO_HEADER && spent < this.seenSpent[index]!)) return;
+    this.seen[index] = Math.floor(Math.min(told.remaining - this.limit.headroom * this.limit.tokens, MOST)) + spent;
+    this.seenSpent[index] = spent;
+    this.seenAt[index] = this.newest[index]!;
+  }
+
+  /** No answer came: the greatest cost, as if spent when it can no longer arrive. `late`: seconds. */
+  lose(ticket: MemberTicket, now: number, late: number): void {
+    this.turn(ticket.index, now);
+    this.chargeLate(ticket.index, this.slotAt(now + late), ticket.reserved);
+    this.pay(ticket, ticket.reserved);
+  }
+
+  /** Nothing is under way: a shift that ends waits for it before its last store. */
+  isQuiet(index: number): boolean {
+    return this.underWay[index] === 0;
+  }
+
+  /** What is to be written, where something changed since it was stored last. */
+  store(index: number, now: number): StoredMember | undefined {
+    if (this.unstored[index] === 0) return undefined;
+    this.turn(index, now);
+    this.storing[index] = Math.min(MOST, this.storing[index]! + this.unstored[index]!);
+    this.unstored[index] = 0;
+    return this.stored(index);
+  }
+
+  /** The flush that had it was committed, or failed. */
+  flushed(index: number, isCommitted: boolean): void {
+    if (!isCommitted) this.unstored[index] = Math.min(MOST, this.unstored[index]! + this.storing[index]!);
+    this.storing[index] = 0;
+  }
+
+  /** As it is written. */
+  stored(index: number): StoredMember {
+    const slot = this.newest[index]!;
+    const tokens = Array.from({ length: KEPT }, (_, age) => this.slots[this.place(index, slot - age)]!);
+    while (tokens.length > 0 && tokens.at(-1) === 0) tokens.pop();
+    const late = this.late[index]!;
+    return late === 0 ? { slot, tokens } : { slot, tokens, late: { slot: this.lateSlot[index]!, tokens: late } };
+  }
+
+  private get width(): number {
+    return this.limit.window / SLOTS;
+  }
+
+  private get tokens(): number {
+    return Math.min(MOST, Math.floor(this.limit.tokens * (1 - this.limit.headroom)));
+  }
+
+  private get one(): number {
+    return Math.max(1, Math.min(this.limit.greatestCost, this.tokens));
+  }
+
+  /** Spent and not back, and what may still be spent. */
+  private used(index: number): number {
+    let sum = this.late[index]!;
+    for (let i = index * KEPT, end = i + KEPT; i < end; i++) sum += this.slots[i]!;
+    return sum;
+  }
+
+  private pay({ index, reserved }: MemberTicket, tokens: number): void {
+    this.held[index] = Math.max(0, this.held[index]! - reserved);
+    if (this.underWay[index]! > 0) this.underWay[index]!--;
+    this.spent[index]! += tokens;
+    this.unstored[index] = Math.min(MOST, this.unstored[index]! + tokens);
+    this.fresh[index] = 0;
+  }
+
+  /** All that lies ahead falls into the last of its slots: later, never earlier. */
+  private chargeLate(index: number, slot: number, tokens: number): void {
+    this.late[index] = Math.min(MOST, this.late[index]! + tokens);
+    this.lateSlot[index] = Math.max(this.lateSlot[index]!, slot);
+  }
+
+  private put(index: number, slot: number, tokens: number): void {
+    if (slot <= this.newest[index]! - KEPT || slot > this.newest[index]!) return;
+    const at = this.place(index, slot);
+    this.slots[at] = Math.min(MOST, this.slots[at]! + tokens);
+  }
+
+  /** Slots that are out of the window come back, and what lay ahead falls into its slot. Time never goes back. */
+  private turn(index: number, now: number): void {
+    const slot = this.slotAt(now);
+    const before = this.newest[index]!;
+    if (slot <= before) return;
+    const flight = Math.ceil(FLIGHT / this.width);
+    for (let next = Math.max(before, slot - KEPT) + 1; next <= slot; next++) {
+      const at = this.place(index, next);
+      const back = this.slots[at]!;
+      this.slots[at] = 0;
+      // The header still counted it, for sure: now it is gone.
+      const isInHeader = next - KEPT + SLOTS - flight > this.seenAt[index]! + 1;
+      if (back > 0 && isInHeader && this.seen[index] !== NO_HEADER) this.seen[index]! += back;
+    }
+    this.newest[index] = slot;
+    const late = this.late[index]!;
+    if (late > 0 && this.lateSlot[index]! <= slot) {
+      this.put(index, this.lateSlot[index]!, late);
+      this.late[index] = 0;
+      this.lateSlot[index] = 0;
+    }
+    // All that the header told of is out of the window.
+    if (slot - this.seenAt[index]! > KEPT) this.seen[index] = NO_HEADER;
+  }
+
+  private place(index: number, slot: number): number {
+    return index * KEPT + (slot % KEPT);
+  }
+
+  private slotAt(now: number): number {
+    return Math.max(KEPT, Math.floor((now - ORIGIN) / this.width));
+  }
+}

@@ -1,0 +1,41 @@
+/** A shared bucket through thousands of histories: never above the limit by what we send, and no token idle while somebody waits. */
+import { simulate } from '../../support/simulate';
+import { BudgetWorld, draw, usable, type History, type Outcome } from './world/world';
+
+/** A limit that nobody tells is felt for, and that takes refusals. */
+const isFelt = (history: History): boolean => history.learned && history.lostHeaders > 0;
+
+function promises(history: History, outcome: Outcome): string[] {
+  const broken: string[] = [];
+  const expect = (holds: boolean, what: string): void => void (holds || broken.push(what));
+  const { requests, refused, refusedByUs, used, uncovered } = outcome;
+  if (history.lowered < 1) {
+    // Nobody was told before. What was under way or in hand comes too late; then refusals teach it, without a word some more.
+    const silent = !history.headers || history.lostHeaders > 0;
+    expect(refusedByUs <= (silent ? 25 : 3 + history.nodes), `${refusedByUs} refused after the limit was lowered`);
+    return broken;
+  }
+  if (isFelt(history)) return broken;
+  expect(refusedByUs === 0, `${refusedByUs} refused of what we sent`);
+  // Others may spend between our look and our request.
+  if (history.others > 0) expect(refused <= 3 + requests / 50, `${refused} refused of ${requests} beside others`);
+  expect(uncovered <= 1e-6, `the upstream counts ${uncovered.toFixed(1)} tokens that the account does not cover`);
+  const isPlain =
+    history.fault === 'none' && history.others === 0 && history.lyingHeaders === 0 && history.shape !== 'concurrent';
+  if (isPlain && history.demand >= 1.5 && !history.errors && history.tokens >= 60 && history.window >= 60) {
+    // Measured over parts of windows, and with reservations of the greatest cost from small ones.
+    const least = usable(history) - 0.05 - 8 / history.tokens - (history.lostHeaders > 0 ? 0.1 : 0);
+    expect(used >= least, `only ${used.toFixed(2)} of the tokens were used, of ${least.toFixed(2)}`);
+  }
+  return broken;
+}
+
+simulate(
+  'a bucket of several nodes: nothing above the limit, whatever crashes, freezes, is cut off, lies or is lost',
+  (seed) => {
+    const history = draw(seed);
+    const broken = promises(history, new BudgetWorld(history).live());
+    if (broken.length > 0) throw new Error(`${broken.join('; ')}\n${JSON.stringify(history)}`);
+  },
+  { histories: 80 },
+);

@@ -1,0 +1,89 @@
+/**
+ * PostgreSQL of the simulated world: the bucket's row behind a connection that is slow, cut off or loses answers, on a machine with a clock of its
+ * own, which may be replaced by another that lacks the last commits.
+ */
+import { advance, renew } from '../../../../activities/upstream/budget/ledger/statement';
+import { newBucket, tokensOf, type Bucket } from '../../../../activities/upstream/budget/ledger/bucket';
+import { close, closedFor, type Refusal } from '../../../../activities/upstream/budget/ledger/closing';
+import { countsSince, outstanding, ownUsed } from '../../../../activities/upstream/budget/ledger/own';
+import { endingAfter } from '../../../../activities/upstream/budget/ledger/ring';
+import type { Grant, Renewal } from '../../../../activities/upstream/budget/ledger/messages';
+import type { Limit } from '../../../../activities/upstream/budget/limit';
+import type { Events } from './events';
+
+interface Commit {
+  at: number;
+  row: string;
+}
+
+export class SimulatedLedger {
+  bucket: Bucket;
+  /** The machine's clock against true time. */
+  clockOff = 0;
+  private timeline = 1;
+  private readonly commits: Commit[] = [];
+  statements = 0;
+
+  constructor(
+    private readonly events: Events,
+    private readonly limit: Limit,
+    private readonly keepsCommits: boolean,
+  ) {
+    this.bucket = newBucket(limit, events.now, '1');
+  }
+
+  private get time(): { now: number; timeline: string } {
+    return { now: this.events.now + this.clockOff, timeline: String(this.timeline) };
+  }
+
+  renew(renewal: Renewal): Grant {
+    this.statements++;
+    // As it goes over the wire.
+    const grant = renew(this.bucket, this.limit, JSON.parse(JSON.stringify(renewal)) as Renewal, this.time);
+    this.check(renewal, grant);
+    this.commit();
+    return grant;
+  }
+
+  close(refusal: Refusal): { closedFor: number; generation: number } {
+    advance(this.bucket, this.limit, this.time);
+    close(this.bucket, this.limit, refusal);
+    this.commit();
+    return { closedFor: closedFor(this.bucket), generation: this.bucket.closed.generation };
+  }
+
+  /** What the account says the upstream may have counted of ours by now. */
+  covers(): number {
+    // What was lost before the limit was known is seen as others'.
+    const copy = structuredClone(this.bucket);
+    advance(copy, this.limit, this.time);
+    const others = this.limit.tokens === undefined ? endingAfter(copy.others, countsSince(copy, this.limit)) : 0;
+    return ownUsed(copy, this.limit) + outstanding(copy) + others;
+  }
+
+  /** Another machine goes on from the commits of a while ago. */
+  failOver(lostSeconds: number, clockOff: number): void {
+    this.timeline++;
+    this.clockOff = clockOff;
+    const { now } = this.events;
+    while (this.commits.length > 1 && this.commits.at(-1)!.at > now - lostSeconds) this.commits.pop();
+    this.bucket = JSON.parse(this.commits.at(-1)!.row) as Bucket;
+  }
+
+  private commit(): void {
+    if (!this.keepsCommits) return;
+    this.commits.push({ at: this.events.now, row: JSON.stringify(this.bucket) });
+    // Commits of more than ten seconds are on the standby.
+    while (this.commits.length > 2 && this.commits[1]!.at < this.events.now - 10) this.commits.shift();
+  }
+
+  /** Σ parts ≤ capacity, wherever something was granted. */
+  private check(renewal: Renewal, grant: Grant): void {
+    if (grant.kind !== 'granted' || grant.granted <= renewal.floor + 1e-6 || this.bucket.felt) return;
+    const tokens = tokensOf(this.bucket, this.limit);
+    if (tokens === undefined) return;
+    const held = ownUsed(this.bucket, this.limit) + outstanding(this.bucket);
+    if (held > tokens * (1 - this.limit.headroom) + 1e-6 && held > tokens)
+      throw new Error(`granted above capacity: ${held} of ${tokens} are spent or held`);
+  }
+}

@@ -105,7 +105,8 @@ export function tlsProblem(thrown: unknown): string | undefined {
         "name the file of the server's with sslrootcert=FILE"
       );
     }
-    if (code === 'ENOENT' && /^(open|read)$/.test(String((error as { syscall?: unknown }).syscall))) {
+    // Only where it was `pg` that read the address: other files are missed as well.
+    if (code === 'ENOENT' && String((error as { stack?: unknown }).stack).includes('pg-connection-string')) {
       return 'the file of its sslrootcert, sslcert or sslkey cannot be read';
     }
   }

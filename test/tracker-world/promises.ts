@@ -90,7 +90,10 @@ export class Promises {
       known.inARow ??= this.store.values.get(`${failure.key}/${loop.name}`)?.failures ?? 0;
       // What a shift counts whose pool is another's by now is stored nowhere.
       const isHolder = this.store.pools.get(shift.claim.pool)!.token === shift.token;
-      if (failure.inARow !== ++known.inARow && isHolder)
+      // Nor is what it counts for one who was removed, and perhaps added again, since it looked.
+      const member = this.store.byKey.get(failure.key);
+      const isThere = member && !member.removed && member.addedAt === shift.members.addedAt(slot);
+      if (failure.inARow !== ++known.inARow && isHolder && isThere)
         this.broken(new Error(`failure ${known.inARow} in a row is counted as ${failure.inARow}: ${failure.error}`));
       known.failures.push({ inARow: failure.inARow, error: failure.error });
       fail.call(results, slot, failure);

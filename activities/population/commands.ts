@@ -20,10 +20,12 @@ import {
   type JobRow,
 } from '../store/jobs';
 import { releaseSweep } from '../store/claims';
-import { abandonTick, openTickOf } from '../store/ticks';
+import { abandonTick, openTickOf, rangesOf } from '../store/ticks';
 import { calendarOf } from './calendar';
 import { checkJob } from './check';
-import { isBoundless } from './statement';
+import { readWorkTable } from './catalog';
+import { readsItself } from './plan-tree';
+import { isBoundless, withRule } from './statement';
 
 /** With options: the job was just started, so its SQL is checked and its row made or taken up. Without: only read. */
 export async function openJob(
@@ -113,7 +115,7 @@ export async function declareJob(
 async function replaceOptions(db: Queryable, row: JobRow, options: JobOptions): Promise<boolean> {
   const along = ({ kind, work }: JobOptions): string =>
     JSON.stringify([kind, work.table.schema, work.table.name, work.key, isBoundless(work)]);
-  if (along(row.options) !== along(options)) {
+  if (along(row.options) !== along(options) || (await cannotGoOn(db, row, options))) {
     await abandonTick(
       db,
       row.name,
@@ -123,6 +125,17 @@ async function replaceOptions(db: Queryable, row: JobRow, options: JobOptions): 
   const changed = await storeJobOptions(db, row.name, options);
   if (changed) await noteScheduleChange(db, row, (await known(db, row.name)).options.schedule);
   return changed;
+}
+
+/** Whether the open tick has parts, and the new statement must be one: it reads the table that those have changed. */
+async function cannotGoOn(db: Queryable, row: JobRow, options: JobOptions): Promise<boolean> {
+  const now = withJobChanges(options, row.changes);
+  if (now.chunk !== 'all' || !(await openTickOf(db, row.name))) return false;
+  const [only, ...more] = await rangesOf(db, row.name);
+  const whole = only && more.length === 0 && only.after === null && only.upto === null && !only.done;
+  if (whole) return false;
+  const work = withRule(now.work);
+  return readsItself(db, work, await readWorkTable(db, work));
 }
 
 export async function setJobOptions(

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RegenDefinition } from '../../client';
+import { setPointHook } from '../../activities/points';
 import { eventually } from '../support/stack';
 import { PassStack } from './pass-kit';
 
@@ -103,6 +104,55 @@ describe('a row that somebody holds', () => {
     expect(await stack.pass(next, 'unbound')).toMatchObject({ rows: 300 });
     expect(await sums('unbound')).toEqual({ 1: 1, 2: 299 });
   }, 30_000); // prettier-ignore
+
+  test('nor may it go on as one that reads what its chunks have changed, also where that is to be one statement', async () => {
+    await make('reading', 300);
+    const config = regens({ name: 'reading', chunk: 100 });
+    const node = stack.node(config);
+    await stack.open(node, config, 'reading');
+    await stack.other(async (holder) => {
+      await holder.query('update reading set n = n where id = 150');
+      const { result } = stack.begin(node, 'reading');
+      await eventually('all others have advanced', async () => (await sums('reading'))[1] === 299);
+      await node.drain();
+      expect(await result).toMatchObject({ end: 'handed back' });
+    });
+    const changed = regens({ name: 'reading', chunk: 'all', set: { n: 'n + (select max(n) from reading)' } });
+    const next = stack.node(changed);
+    expect((await stack.open(next, changed, 'reading')).open).toBeUndefined();
+    expect(await stack.pass(next, 'reading', { due: Date.now() + 1 })).toMatchObject({ rows: 300 });
+    expect(await sums('reading')).toEqual({ 1: 1, 2: 299 });
+  }, 30_000); // prettier-ignore
+
+  test('a table that somebody has locked as a whole is waited for: before a tick by the next attempt, in it by the walk', async () => {
+    await make('shut', 300);
+    const config = regens({ name: 'shut', chunk: 100, concurrency: 1 });
+    const node = stack.node(config);
+    await stack.open(node, config, 'shut');
+    await stack.other(async (holder) => {
+      await holder.query('lock table shut in access exclusive mode');
+      await expect(stack.pass(node, 'shut')).rejects.toThrow(/lock/);
+    });
+    await stack.other(async (holder) => {
+      let first = true;
+      setPointHook(async (point) => {
+        if (point !== 'chunk.committed' || !first) return;
+        first = false;
+        await holder.query('lock table shut in access exclusive mode');
+      });
+      try {
+        const { result } = stack.begin(node, 'shut');
+        await eventually('it is said what it waits for', async () =>
+          (await stack.sql<{ error: string | null }>(`select error from longwatch.tick where job = 'shut' and ended_at is null`))[0]?.error,
+        );
+        await holder.query('commit');
+        expect(await result).toMatchObject({ end: 'done', rows: 300, failed: 0 });
+      } finally {
+        setPointHook(undefined);
+      }
+    });
+    expect(await sums('shut')).toEqual({ 1: 300 });
+  }, 60_000); // prettier-ignore
 
   test('a player who holds it and then wants a row of the chunk is not rolled back', async () => {
     await make('deadly', 3_000);
@@ -280,6 +330,33 @@ test('a tick ends where it was when its table has another key by then: its parts
   expect((await sums('rekeyed'))[2]).toBeUndefined();
   expect(await stack.pass(next, 'rekeyed', { due: due + 1 })).toMatchObject({ end: 'done', rows: 1_000, error: undefined });
 }); // prettier-ignore
+
+test('a pass that finds this late leaves alone the tick that another one has begun since', async () => {
+  await make('late', 100);
+  const config = regens({ name: 'late', chunk: 100 });
+  const [late, early] = [stack.node(config), stack.node(config)];
+  await stack.open(late, config, 'late');
+  await stack.sql(`insert into longwatch.tick (job, due, elapsed, key) values ('late', to_timestamp(1), 1, '{gone}')`);
+  await stack.other(async (holder) => {
+    await holder.query('update late set n = n where id = 50');
+    let next: Promise<unknown> | undefined;
+    let first = true;
+    setPointHook(async (point) => {
+      if (point !== 'tick.other key' || !first) return;
+      first = false;
+      expect(await stack.pass(early, 'late')).toMatchObject({ end: 'fenced' });
+      next = stack.begin(early, 'late').result;
+      await eventually('all others have advanced', async () => (await sums('late'))[1] === 99);
+    });
+    try {
+      expect(await stack.pass(late, 'late')).toMatchObject({ end: 'fenced' });
+    } finally {
+      setPointHook(undefined);
+    }
+    await holder.query('commit');
+    expect(await next).toMatchObject({ end: 'done', rows: 100 });
+  });
+}, 30_000); // prettier-ignore
 
 test('a tick that was asked for by hand stays to be read, however few are kept', async () => {
   await make('kept_ticks', 5);

@@ -107,6 +107,11 @@ test('paused, nothing ticks but what is asked for by hand; resumed, what fell du
   const since = Date.now();
   await eventually('fifteen intervals have fallen due', () => Date.now() - since > 3_000);
   await job.resume();
+  // In the job's row as well: a workflow that is brought back before a tick has ended knows nothing else of the pause.
+  const [row] = await stack.sql<{ ms: number }>(
+    `select (extract(epoch from settled_until) * 1000)::float8 as ms from longwatch.job where name = 'ticking'`,
+  );
+  expect(row!.ms).toBeGreaterThanOrEqual(since + 3_000);
   await eventually('it ticks', async () => (await job.history(1_000)).length > before + 3);
   await job.stop();
   // The newest is the first. A busy machine may be an interval late, and not by the fifteen that fell due.

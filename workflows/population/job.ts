@@ -85,9 +85,10 @@ export async function job(input: JobInput): Promise<void> {
   setHandler(pauseJobUpdate, () => inLine((current) => changeState(current, 'paused')));
   setHandler(resumeJobUpdate, () =>
     inLine(async (current) => {
-      // What fell due meanwhile was not wanted: a pause is no downtime.
-      if (current.state === 'paused') state.settled = Math.max(state.settled, Date.now());
-      return changeState(current, 'running');
+      if (current.state !== 'paused') return changeState(current, 'running');
+      // What fell due meanwhile was not wanted: a pause is no downtime, also for a workflow that knows nothing of it.
+      state.settled = Math.max(state.settled, Date.now());
+      return changeState(current, 'running', state.settled);
     }),
   );
   setHandler(stopJobUpdate, () => inLine((current) => changeState(current, 'stopped')));
@@ -180,9 +181,8 @@ export async function job(input: JobInput): Promise<void> {
     const broughtBack = !input.state && !input.options;
     const after = broughtBack ? undefined : state.settled;
     const found = await openJob({ job: name, options: input.options, after });
-    if (found.endedDue !== undefined) {
-      state.settled = broughtBack ? found.endedDue : Math.max(state.settled, found.endedDue);
-    }
+    const settled = found.settled ?? found.endedDue;
+    if (settled !== undefined) state.settled = broughtBack ? settled : Math.max(state.settled, settled);
     state.open ??= found.open;
     now = found;
     describe();
@@ -194,11 +194,11 @@ export async function job(input: JobInput): Promise<void> {
     describe();
   }
 
-  async function changeState(current: JobOpening, wanted: JobState): Promise<CommandResult> {
+  async function changeState(current: JobOpening, wanted: JobState, settled?: number): Promise<CommandResult> {
     if (current.state === 'stopped' && wanted !== 'stopped') {
       throw ApplicationFailure.nonRetryable(`job ${name} is stopped; start it again`, ErrorType.JobStopped);
     }
-    const result = await setJobState({ job: name, state: wanted });
+    const result = await setJobState({ job: name, state: wanted, settled });
     current.state = result.state;
     happenings++;
     describe();

@@ -12,7 +12,7 @@ import {
 import { temporal as proto } from '@temporalio/proto';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import { readEnd, type RunEnd } from './closed-run';
-import { jobWorkflowId, type JobInput } from '../workflows/population/contract';
+import { jobWorkflowId, type JobInput } from '../workflows/job/contract';
 import {
   bufferWorkflowId,
   memorySignal,
@@ -24,12 +24,12 @@ import {
 import type { BufferInput } from '../workflows/buffer/state';
 import {
   poolWorkflowId,
-  TASK_QUEUE,
   trackerWorkflowId,
   wakeSignal,
   type PoolInput,
   type TrackerInput,
 } from '../workflows/tracker/contract';
+import { TASK_QUEUE } from '../workflows/lib/contract';
 
 const TRACKER = defineSearchAttributeKey('LongwatchTracker', 'KEYWORD');
 const POOL = defineSearchAttributeKey('LongwatchPool', 'INT');

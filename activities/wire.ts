@@ -13,7 +13,7 @@ import {
 } from '@temporalio/common';
 import { msToNumber } from '@temporalio/common/lib/time';
 import { CompleteAsyncError } from '@temporalio/activity';
-import { storable } from './store/text';
+import { storable } from '../workflows/lib/text';
 
 /** Errors of one chain, the first included. */
 const CHAIN = 6;

@@ -3,8 +3,8 @@ import { ConfigError } from '../workers/config/errors';
 import { didYouMean } from '../workers/config/suggest';
 import { compileValue, formatValue } from '../workers/config/values';
 import { BUFFER_OPTIONS, NONE, withBufferChanges, type BufferOptions } from '../workflows/buffer/options';
-import type { OptionChange, OptionSpec } from '../workflows/tracker/options';
 import { settingOf, type Setting } from './settings';
+import type { OptionChange, OptionSpec } from '../workflows/lib/options';
 
 /** Every option of a buffer that can be set while it runs, in the order of the options table. */
 export function bufferSettings(declared: BufferOptions, changes: Record<string, OptionChange['value']>): Setting[] {

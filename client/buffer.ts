@@ -18,14 +18,11 @@ import {
   stopBufferUpdate,
   type BufferCommandResult,
   type BufferRunState,
-  type Json,
   type ShardStatus,
 } from '../workflows/buffer/contract';
 import type { BufferInput } from '../workflows/buffer/state';
 import { shardsOf } from '../workflows/buffer/init';
 import { withBufferChanges, type BufferOptions } from '../workflows/buffer/options';
-import { TASK_QUEUE, type ReconfigureResult } from '../workflows/tracker/contract';
-import type { OptionChange } from '../workflows/tracker/options';
 import { bufferChange, bufferSettings } from './buffer-settings';
 import { summarize, type BufferSummary } from './buffer-status';
 import { command, type Target } from './commands';
@@ -45,6 +42,9 @@ import { BUFFER, BUFFER_NAMES, BUFFER_SHARDS } from './queries';
 import { BufferSenders } from './senders';
 import { sameOptions, type Setting } from './settings';
 import { temporalCommon } from './temporal-client';
+import type { OptionChange } from '../workflows/lib/options';
+import { TASK_QUEUE, type ReconfigureResult } from '../workflows/lib/contract';
+import type { Json } from '../workflows/lib/json';
 
 const START_MS = 30_000;
 /** After how long without an answer it is asked whether there is a worker at all. Milliseconds. */

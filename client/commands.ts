@@ -5,12 +5,13 @@
 import type { UpdateDefinition } from '@temporalio/common';
 import type { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ErrorType } from '../workflows/lib/errors';
-import { TASK_QUEUE, trackerWorkflowId, type TrackerInput, type TrackerState } from '../workflows/tracker/contract';
+import { trackerWorkflowId, type TrackerInput } from '../workflows/tracker/contract';
 import type { TrackerOptions } from '../workflows/tracker/options';
 import type { Connections } from './connections';
 import { NoWorkerError, RefusedError, TimedOutError, TrackerGoneError, TrackerStoppedError } from './errors';
 import { TRACKER } from './queries';
 import { temporalClient, temporalCommon } from './temporal-client';
+import { TASK_QUEUE, type RunState } from '../workflows/lib/contract';
 
 /** An update waits for a worker, and may move a million members. Milliseconds. */
 const UPDATE_MS = 30_000;
@@ -83,7 +84,7 @@ export async function command<Result, Args extends unknown[]>(
 
 /** Why there is no running root workflow. */
 async function missing(connections: Connections, tracker: string, unknown: () => Promise<Error>): Promise<Error> {
-  const [row] = await connections.rows<{ state: TrackerState }>(TRACKER, [tracker]);
+  const [row] = await connections.rows<{ state: RunState }>(TRACKER, [tracker]);
   if (!row) return unknown();
   return row.state === 'stopped' ? new TrackerStoppedError(tracker) : new TrackerGoneError(tracker);
 }

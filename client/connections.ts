@@ -13,7 +13,6 @@ import { requireDatabase, type Environment } from '../workers/config/environment
 import type * as deployment from '../workers/deployment';
 import { clientProblem, encodes, notedEncoding, type Encoded } from '../workers/encoding';
 import { ourLog } from '../activities/log';
-import { TASK_QUEUE } from '../workflows/tracker/contract';
 import {
   DatabaseNotMigratedError,
   DatabaseUnavailableError,
@@ -24,6 +23,7 @@ import {
   TemporalUnavailableError,
 } from './errors';
 import { connectTemporal, isUnreachable } from './temporal-client';
+import { TASK_QUEUE } from '../workflows/lib/contract';
 
 /** How long a request to Temporal may take. Milliseconds. */
 const REQUEST_MS = 10_000;

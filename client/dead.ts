@@ -4,11 +4,12 @@
  * stay right whatever dies in between.
  */
 import { randomUUID } from 'node:crypto';
-import { deadSignal, shardWorkflowId, type DeadOrder, type Json } from '../workflows/buffer/contract';
+import { deadSignal, shardWorkflowId, type DeadOrder } from '../workflows/buffer/contract';
 import type { EntryError } from '../workflows/buffer/state';
 import type { Connections } from './connections';
 import { InvalidEntryError, TimedOutError } from './errors';
 import { DEAD_CHOOSE, DEAD_COUNT, DEAD_LIST, DEAD_OPEN, DEAD_SHOW } from './queries';
+import type { Json } from '../workflows/lib/json';
 
 export interface DeadFilter {
   /** Their ids, as `list` shows them. */

@@ -5,13 +5,13 @@
  */
 import type { Statement } from '../activities/store/database';
 import { hashOf, keyProblem } from '../activities/durable/keys';
-import { storable } from '../activities/store/text';
-import { compensationWorkflowId, type CompensationInput, type CompensationRetry } from '../workflows/lib/durable';
-import { TASK_QUEUE } from '../workflows/tracker/contract';
+import { storable } from '../workflows/lib/text';
+import { compensationWorkflowId, type CompensationInput, type CompensationRetry } from '../workflows/durable/contract';
 import type { Connections } from './connections';
 import type { LongwatchError } from './errors';
 import { RefusedError } from './errors';
 import { temporalClient } from './temporal-client';
+import { TASK_QUEUE } from '../workflows/lib/contract';
 
 export interface LeaseSummary {
   task: string;

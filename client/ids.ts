@@ -2,8 +2,9 @@
  * Which ids can be tracked, and how a list of them is split into messages for the pools. Pure; called by `roster.ts`,
  * which sends the messages.
  */
-import { hashId, poolOf } from '../workflows/tracker/plan';
+import { poolOf } from '../workflows/tracker/plan';
 import { InvalidIdError } from './errors';
+import { hashId } from '../workflows/lib/hash';
 
 export const ID_LENGTH = 200;
 export const ID_BYTES = 600;

@@ -61,7 +61,6 @@ export type { DevHook } from '../workers/config/dev-hook';
 export { CodecError, ConfigError, EnvironmentError } from '../workers/config/errors';
 export { resolveConfig, type ResolvedConfig, type ResolvedTracker } from '../workers/config/resolve';
 export { HoldError } from '../activities/upstream/errors';
-export type { CommandResult, ReconfigureResult, TrackerState } from '../workflows/tracker/contract';
 export type { TrackerOptions } from '../workflows/tracker/options';
 export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from './durable';
 export * from './errors';
@@ -102,3 +101,7 @@ export function lazyRegen(definition: RegenDefinition, options?: Parameters<type
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when called, and synchronous
   return (require('../workers/config/lazy-regen') as typeof lazy).lazyRegen(definition, options);
 }
+
+export type { CommandResult } from '../workflows/lib/contract';
+export type { ReconfigureResult } from '../workflows/lib/contract';
+export type { RunState } from '../workflows/lib/contract';

@@ -1,9 +1,9 @@
 /** What `status` tells of jobs, all computed by PostgreSQL, so it works while Temporal is away. Called by `job.ts` and `status.ts`. */
-import type { Band, JobState } from '../workflows/population/contract';
-import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../workflows/population/options';
-import type { OptionChange } from '../workflows/tracker/options';
+import type { Band, JobState } from '../workflows/job/contract';
+import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../workflows/job/options';
 import type { Connections } from './connections';
 import { JOBS } from './job-queries';
+import type { OptionChange } from '../workflows/lib/options';
 
 export interface JobSummary {
   name: string;

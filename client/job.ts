@@ -19,10 +19,8 @@ import {
   type Band,
   type JobInput,
   type JobState,
-} from '../workflows/population/contract';
-import { specsOf, withJobChanges, type JobKind, type JobOptions } from '../workflows/population/options';
-import { TASK_QUEUE, type CommandResult, type ReconfigureResult } from '../workflows/tracker/contract';
-import type { OptionChange } from '../workflows/tracker/options';
+} from '../workflows/job/contract';
+import { specsOf, withJobChanges, type JobKind, type JobOptions } from '../workflows/job/options';
 import { command, type Target } from './commands';
 import type { Connections } from './connections';
 import { JobGoneError, JobStoppedError, NoWorkerError, RefusedError, TimedOutError, UnknownJobError } from './errors';
@@ -31,6 +29,8 @@ import { jobSettings } from './job-settings';
 import { iso, readJobs, type JobRow, type JobSummary } from './job-status';
 import { sameOptions, type Setting } from './settings';
 import { temporalClient, temporalCommon } from './temporal-client';
+import type { OptionChange } from '../workflows/lib/options';
+import { TASK_QUEUE, type CommandResult, type ReconfigureResult } from '../workflows/lib/contract';
 
 const START_MS = 30_000;
 const POLL_MS = 100;

@@ -11,7 +11,6 @@ import {
   type ShownEnvironment,
 } from '../workers/config/environment';
 import type { BufferDefinition } from '../workers/config/buffer';
-import type { Json } from '../workflows/buffer/contract';
 import { BufferHandle } from './buffer';
 import { Connections } from './connections';
 import { DurableHandle } from './durable';
@@ -21,6 +20,7 @@ import { BUFFER_NAMES, TRACKER_NAMES } from './queries';
 import { readStatus, type Status } from './status';
 import { readHolds, type HoldSummary } from './told';
 import { TrackerHandle } from './tracker';
+import type { Json } from '../workflows/lib/json';
 
 export interface ConnectOptions extends EnvironmentFlags {
   /** Found already; wins over the flags. */

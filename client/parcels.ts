@@ -5,7 +5,6 @@
 import { errorOf } from '../activities/failures';
 import { keyFunction, keyInJson, shardOfKey } from '../activities/buffer/keys';
 import type { AnyBuffer, BufferDefinition } from '../workers/config/buffer';
-import type { Json } from '../workflows/buffer/contract';
 import { shardsOf } from '../workflows/buffer/init';
 import { keyAt as keyAtPath } from '../workflows/buffer/keys';
 import type { BufferOptions } from '../workflows/buffer/options';
@@ -13,6 +12,7 @@ import { utf8Bytes } from '../workflows/lib/size';
 import { InvalidEntryError } from './errors';
 import { inexact, inexactNumber, unsayable } from './exact';
 import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, type Parcel } from './push';
+import type { Json } from '../workflows/lib/json';
 
 export class Packer {
   private turn = Math.floor(Math.random() * 1_000);

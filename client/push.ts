@@ -8,7 +8,6 @@ import {
   pushSignal,
   pushUpdate,
   shardWorkflowId,
-  type Json,
   type PushAnswer,
   type PushMessage,
 } from '../workflows/buffer/contract';
@@ -24,6 +23,7 @@ import {
   TemporalUnavailableError,
 } from './errors';
 import { temporalClient, temporalCommon } from './temporal-client';
+import type { Json } from '../workflows/lib/json';
 
 /** One message at most. Bytes of JSON. */
 export const MESSAGE_BYTES = 128 * 1024;

@@ -6,18 +6,18 @@ import {
   addSignal,
   poolWorkflowId,
   removeSignal,
-  TASK_QUEUE,
   type PoolInput,
   type RosterMessage,
-  type TrackerState,
 } from '../workflows/tracker/contract';
-import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
+import { withChanges, type TrackerOptions } from '../workflows/tracker/options';
 import type { Connections } from './connections';
 import { TrackerStoppedError } from './errors';
 import { collectIds, planBatches, type RosterBatch } from './ids';
 import { COUNT_MEMBERS, OPEN_CHANGE } from './queries';
 import { temporalCommon } from './temporal-client';
 import { waitApplied } from './wait-applied';
+import type { OptionChange } from '../workflows/lib/options';
+import { TASK_QUEUE, type RunState } from '../workflows/lib/contract';
 
 /** Signals under way at once: the server takes a few hundred a second from one sender, whatever their number. */
 const AT_ONCE = 16;
@@ -50,7 +50,7 @@ export interface RosterResult {
   /** True: every id is in the database (`wait`). False: not known yet. */
   applied: boolean;
   /** `paused`: accepted, and watched when the tracker is resumed. */
-  state: TrackerState;
+  state: RunState;
 }
 
 export interface RosterSender {
@@ -97,7 +97,7 @@ export async function changeRoster(
 
 interface OpenRow {
   [column: string]: unknown;
-  state: TrackerState;
+  state: RunState;
   pools: number;
   options: TrackerOptions;
   changes: Record<string, OptionChange['value']>;

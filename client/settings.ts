@@ -7,11 +7,10 @@ import {
   OPERATION_OPTIONS,
   TRACKER_OPTIONS,
   withChanges,
-  type OptionChange,
-  type OptionSpec,
   type TrackerOptions,
 } from '../workflows/tracker/options';
 import { formatValue } from '../workers/config/values';
+import type { OptionChange, OptionSpec } from '../workflows/lib/options';
 
 export interface Setting {
   /** As in a config module: `operations.location.every`. */

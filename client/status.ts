@@ -3,14 +3,15 @@
  * Temporal is away. Called by `Longwatch.status`; shown by `cli/status.ts`.
  */
 import { percentile } from '../activities/shift/lateness';
-import type { TrackerState } from '../workflows/tracker/contract';
-import { gateTermMs, withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
+import { gateTermMs, withChanges, type TrackerOptions } from '../workflows/tracker/options';
 import { readBuffers, type BufferSummary } from './buffer-status';
 import type { Connections } from './connections';
 import { readJobs, type JobSummary } from './job-status';
 import { STATUS_NODES, STATUS_REPLICA, STATUS_STATS, STATUS_TRACKERS } from './queries';
 import { countStale } from './stale';
 import { readHolds, type HoldSummary } from './told';
+import type { OptionChange } from '../workflows/lib/options';
+import type { RunState } from '../workflows/lib/contract';
 
 export interface Status {
   trackers: TrackerSummary[];
@@ -23,7 +24,7 @@ export interface Status {
 
 export interface TrackerSummary {
   name: string;
-  state: TrackerState;
+  state: RunState;
   members: number;
   pools: number;
   /** Pools that a live node keeps right now. */
@@ -78,7 +79,7 @@ export interface NodeSummary {
 interface TrackerRow {
   [column: string]: unknown;
   name: string;
-  state: TrackerState;
+  state: RunState;
   pools: number;
   options: TrackerOptions;
   changes: Record<string, OptionChange['value']>;

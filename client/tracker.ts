@@ -9,17 +9,13 @@ import type { Json } from '../workers/config/definition';
 import {
   declareUpdate,
   ensureCapacityUpdate,
-  NOTIFY_CHANNEL,
   pauseUpdate,
   reconfigureUpdate,
   resumeUpdate,
   stopUpdate,
   type ChangeNotice,
-  type CommandResult,
-  type ReconfigureResult,
-  type TrackerState,
 } from '../workflows/tracker/contract';
-import { withChanges, type OptionChange, type TrackerOptions } from '../workflows/tracker/options';
+import { withChanges, type TrackerOptions } from '../workflows/tracker/options';
 import { poolOf } from '../workflows/tracker/plan';
 import { slotsOf } from '../workflows/tracker/slots';
 import { command, startRoot } from './commands';
@@ -39,6 +35,8 @@ import { changeRoster, type RosterOptions, type RosterResult, type RosterSender 
 import { sameOptions, settingsOf, type Setting } from './settings';
 import { readStatus, type TrackerSummary } from './status';
 import { askAnew, openHolds, readHolds, type HoldSummary, type RefetchResult } from './told';
+import type { OptionChange } from '../workflows/lib/options';
+import { NOTIFY_CHANNEL, type CommandResult, type ReconfigureResult, type RunState } from '../workflows/lib/contract';
 
 const PAGE = 5_000;
 const START_MS = 30_000;
@@ -46,7 +44,7 @@ const START_MS = 30_000;
 export interface StartResult {
   /** True: it ran before; nothing was changed. */
   alreadyRunning: boolean;
-  state: TrackerState;
+  state: RunState;
   /** It runs with other options than those given; `declare` hands them over. */
   differs: boolean;
 }
@@ -115,7 +113,7 @@ export interface ListOptions {
 
 interface Row {
   [column: string]: unknown;
-  state: TrackerState;
+  state: RunState;
   pools: number;
   options: TrackerOptions;
   changes: Record<string, OptionChange['value']>;

@@ -1,13 +1,8 @@
-/**
- * Waits until changes of a roster are in the database: each id's row has the change's stamp, or a later one. Called by `roster.ts` after it has
- * sent them. A removal leaves a row too, but only for the tracker's `tombstones`, and so does an add that somebody takes back: what waits for its
- * turn is looked at often enough to be seen.
- */
-import { NOTIFY_CHANNEL } from '../workflows/tracker/contract';
 import type { Connections } from './connections';
 import { NoWorkerError, TimedOutError } from './errors';
 import type { RosterBatch } from './ids';
 import { COUNT_APPLIED } from './queries';
+import { NOTIFY_CHANNEL } from '../workflows/lib/contract';
 
 /** Look this often even when no announcement comes, milliseconds. */
 const LOOK_MS = 250;

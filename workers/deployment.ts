@@ -16,7 +16,7 @@ import { failure } from '../activities/failures';
 import { run, type Database, type Statement } from '../activities/store/database';
 import { ErrorType } from '../workflows/lib/errors';
 import { claimEncoding, type Encoded } from './encoding';
-import { SEARCH_ATTRIBUTES } from '../workflows/tracker/contract';
+import { SEARCH_ATTRIBUTES } from '../workflows/lib/contract';
 
 const NOTE: Statement = {
   name: 'deployment-note',

@@ -39,7 +39,6 @@ import { Database, OWN_LIMITS, VALUES_LIMITS } from '../activities/store/databas
 import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
 import type { ShardSinks } from '../workflows/buffer/contract';
-import { TASK_QUEUE } from '../workflows/tracker/contract';
 import { refuseIgnoredCodec, wholeConverter } from './config/data-converter';
 import { checkAddress, type TemporalTarget } from './config/environment';
 import { ConfigError, SchemaError } from './config/errors';
@@ -57,6 +56,7 @@ import { installRuntime } from './runtime';
 import { schemaProblem } from './schema';
 import { tellServer } from './server-check';
 import { surviveStrayErrors } from './stray-errors';
+import { TASK_QUEUE } from '../workflows/lib/contract';
 
 export interface WorkerSetup {
   config: ResolvedConfig;

@@ -3,5 +3,5 @@ export { tracker } from './tracker/tracker';
 export { pool } from './tracker/pool';
 export { buffer } from './buffer/buffer';
 export { shard } from './buffer/shard';
-export { compensation } from './lib/compensation';
-export { job } from './population/job';
+export { compensation } from './durable/compensation';
+export { job } from './job/job';

@@ -5,7 +5,7 @@ export {
   type DurableActivities,
   type DurableActivity,
   type DurableCallOptions,
-} from './lib/durable-proxy';
-export { isReference, type Reference } from './lib/durable';
+} from './durable/proxy';
+export { isReference, type Reference } from './durable/contract';
 export { ErrorType } from './lib/errors';
-export { Saga, saga, type SagaOptions, type SagaOutcome, type StepOptions } from './lib/saga';
+export { Saga, saga, type SagaOptions, type SagaOutcome, type StepOptions } from './durable/saga';

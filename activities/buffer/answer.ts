@@ -4,11 +4,11 @@
  */
 import ms, { type StringValue } from 'ms';
 import type { BatchAnswer, Ok, Retry } from '../../workers/config/buffer';
-import type { Json } from '../../workflows/buffer/contract';
 import type { Kept } from '../../workflows/buffer/activities';
 import { STATE_BYTES } from '../../workflows/buffer/options';
 import { utf8Bytes } from '../../workflows/lib/size';
-import { storable } from '../store/text';
+import { storable } from '../../workflows/lib/text';
+import type { Json } from '../../workflows/lib/json';
 
 /** Of why entries come again: it is kept with each of them. */
 const REASON_BYTES = 500;

@@ -9,7 +9,7 @@ import type { BatchContext, BatchErrorContext, BufferDefinition } from '../../wo
 import type { BatchInput, BatchResult } from '../../workflows/buffer/activities';
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure } from '../failures';
-import { errorText } from '../store/text';
+import { errorText } from '../../workflows/lib/text';
 import { boundedHold } from '../upstream/errors';
 import { isOutage, type Database } from '../store/database';
 import type { TemporalLink } from '../temporal';

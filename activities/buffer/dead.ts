@@ -1,15 +1,11 @@
-/**
- * The `buryEntries` activity: entries of chunks become dead letters with their errors, all at once, or, where that fails and PostgreSQL is there,
- * each by itself: a letter whose value cannot be kept says so in its place. Called by `workflows/buffer/store-side.ts`.
- */
-import type { Json } from '../../workflows/buffer/contract';
 import type { Chunk } from '../../workflows/buffer/state';
 import { keepableKey } from '../../workflows/buffer/keys';
 import { readRows } from '../store/chunks';
 import type { Database, Queryable } from '../store/database';
 import { bury, type DeadLetter } from '../store/dead';
 import { classOf } from '../store/sqlstate';
-import { errorText } from '../store/text';
+import { errorText } from '../../workflows/lib/text';
+import type { Json } from '../../workflows/lib/json';
 
 /** Letters of one statement. */
 const LETTERS = 500;

@@ -6,7 +6,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { BufferDefinition } from '../../workers/config/buffer';
-import type { Json } from '../../workflows/buffer/contract';
 import { shardsOf } from '../../workflows/buffer/init';
 import { jsonBytes } from '../../workflows/lib/size';
 import type { BufferOptions } from '../../workflows/buffer/options';
@@ -14,6 +13,7 @@ import { readBuffer } from '../store/buffers';
 import type { Database, Queryable } from '../store/database';
 import { keyFunction, shardOfKey } from './keys';
 import { catchUp, othersBefore, placeOf, storeAndNote, tell, type Note, type Push } from './outbox';
+import type { Json } from '../../workflows/lib/json';
 
 /** What an entry of a tracker's operation is. */
 export interface FedValue {

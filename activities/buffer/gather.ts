@@ -1,12 +1,8 @@
-/**
- * The entries of a batch, some of which lie in PostgreSQL, without those that a newer one of their key has passed. Called by `batch.ts`
- * before `run`; whatever fails here is nobody's fault among the entries.
- */
-import type { Json } from '../../workflows/buffer/contract';
 import type { BatchInput } from '../../workflows/buffer/activities';
 import { forgetRows, readRows, staleEntries } from '../store/chunks';
 import type { Database } from '../store/database';
 import type { Given } from './answer';
+import type { Json } from '../../workflows/lib/json';
 
 export type Gathered =
   | { given: Given; forgot: boolean }

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { InitContext } from '../../workers/config/buffer';
-import { INIT_SENDER, type Json, type PushMessage } from '../../workflows/buffer/contract';
+import { INIT_SENDER, type PushMessage } from '../../workflows/buffer/contract';
 import type { BufferActivities, InitChunk, InitPage, InitPageRead } from '../../workflows/buffer/activities';
 import { jsonBytes, utf8Bytes } from '../../workflows/lib/size';
 import { ErrorType } from '../../workflows/lib/errors';
@@ -17,6 +17,7 @@ import { putOffKeys, sendRow } from '../store/chunks';
 import { isOutage, type Queryable } from '../store/database';
 import { definitionOf, tellFailedKeys, type BufferDeps } from './batch';
 import { keyInJson, Keys, shardOfKey } from './keys';
+import type { Json } from '../../workflows/lib/json';
 
 /** One row has at most so many entries, and bytes where they are several, so that a batch can be made of some of them. */
 const ROW_ENTRIES = 2_000;

@@ -3,10 +3,10 @@
  * definition's `key` is the user's code: it may throw whatever it likes.
  */
 import type { BufferDefinition } from '../../workers/config/buffer';
-import type { Json } from '../../workflows/buffer/contract';
 import { keyAt, keyText } from '../../workflows/buffer/keys';
-import { hashId } from '../../workflows/tracker/plan';
 import { errorOf } from '../failures';
+import { hashId } from '../../workflows/lib/hash';
+import type { Json } from '../../workflows/lib/json';
 
 type Keyed = Pick<BufferDefinition<never, never>, 'key'>;
 

@@ -3,11 +3,12 @@
  * or a shard that was ended by force (`revive.ts`). What could not be told at once is told by the patrol; a shard takes each in once.
  */
 import type { Logger } from 'pino';
-import type { Json, PushMessage } from '../../workflows/buffer/contract';
+import type { PushMessage } from '../../workflows/buffer/contract';
 import { utf8Bytes } from '../../workflows/lib/size';
 import { errorOf } from '../failures';
 import { sendRow } from '../store/chunks';
 import { run, type Database, type Queryable, type Statement } from '../store/database';
+import type { Json } from '../../workflows/lib/json';
 
 const NOTE: Statement = {
   name: 'outbox-note',

@@ -3,13 +3,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Json } from '../../workflows/buffer/contract';
 import type { BatchInput, BatchResult, Kept, Loose } from '../../workflows/buffer/activities';
 import { utf8Bytes } from '../../workflows/lib/size';
 import { sendRow, ORPHAN_SECONDS } from '../store/chunks';
 import type { Database } from '../store/database';
 import { isPassing } from '../store/sqlstate';
 import type { Given, ReadAnswer } from './answer';
+import type { Json } from '../../workflows/lib/json';
 
 /** What a result may carry itself. Bytes. */
 const RESULT_BYTES = 128 * 1024;

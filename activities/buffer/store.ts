@@ -8,7 +8,7 @@ import { ErrorType } from '../../workflows/lib/errors';
 import { storeRows } from '../store/chunks';
 import type { Database } from '../store/database';
 import { classOf } from '../store/sqlstate';
-import { errorText } from '../store/text';
+import { errorText } from '../../workflows/lib/text';
 
 type Input = Parameters<BufferActivities['storeChunks']>[0];
 

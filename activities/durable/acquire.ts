@@ -3,7 +3,7 @@
  * first half of an execution; called by `execute.ts`, which runs the code under the lease that it gets from here.
  */
 import { randomUUID } from 'node:crypto';
-import type { Envelope } from '../../workflows/lib/durable';
+import type { Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import { classOf, isPassing } from '../store/sqlstate';

@@ -3,10 +3,10 @@
  * `execute.ts`; what Temporal gets goes through `wire.ts` as everything does.
  */
 import { ApplicationFailure } from '@temporalio/common';
-import type { Envelope } from '../../workflows/lib/durable';
+import type { Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
-import { ERROR_BYTES, storable } from '../store/text';
+import { ERROR_BYTES, storable } from '../../workflows/lib/text';
 import type { Job, Kit } from './job';
 import { inlineOrReference } from './references';
 import type { StoredError } from './tasks';

@@ -5,7 +5,7 @@
  */
 import * as sdk from '@temporalio/common';
 import type { ActivityContext } from '../../workers/config/activity';
-import type { Envelope } from '../../workflows/lib/durable';
+import type { Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure, useSdk } from '../failures';
 import { isPassing } from '../store/sqlstate';

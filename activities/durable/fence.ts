@@ -7,7 +7,7 @@ import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import type { Clock } from '../shift/clock';
 import { run, type Database, type Queryable, type Statement } from '../store/database';
-import { storable } from '../store/text';
+import { storable } from '../../workflows/lib/text';
 
 /** Who wants the fence. Within one run only a greater (shift, attempt) may have it. */
 export interface Claim {

@@ -12,7 +12,7 @@ import {
   type CompensationInput,
   type DurableOptions,
   type Envelope,
-} from '../../workflows/lib/durable';
+} from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import { carried } from '../wire';

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import type { ActivityContext } from '../../workers/config/activity';
-import { KEEP_WITHOUT_KEY_MS, type DurableOptions } from '../../workflows/lib/durable';
+import { KEEP_WITHOUT_KEY_MS, type DurableOptions } from '../../workflows/durable/contract';
 import type { Database } from '../store/database';
 import type { Key, KeyWaiter } from './keys';
 import type { LeaseKeeper } from './leases';

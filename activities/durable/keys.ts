@@ -5,11 +5,11 @@
 import { createHash } from 'node:crypto';
 import type { Client } from 'pg';
 import type { Logger } from 'pino';
-import { KEY_BYTES } from '../../workflows/lib/durable';
+import { KEY_BYTES } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import type { Database } from '../store/database';
-import { errorText, storable, unstorable } from '../store/text';
+import { errorText, storable, unstorable } from '../../workflows/lib/text';
 
 export interface Key {
   text: string;

@@ -4,11 +4,11 @@
  * not have the result already can make one, and JSON from outside that looks like one gives nothing away. Called by `index.ts`.
  */
 import { createHash } from 'node:crypto';
-import { INLINE_RESULT_BYTES, isReference, type Reference } from '../../workflows/lib/durable';
+import { INLINE_RESULT_BYTES, isReference, type Reference } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import type { Database } from '../store/database';
-import { errorText, unstorable } from '../store/text';
+import { errorText, unstorable } from '../../workflows/lib/text';
 import { resultsOf } from './tasks';
 
 /** PostgreSQL's own limit for one value is a gigabyte; what is near it has no business in a result. */

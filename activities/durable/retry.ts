@@ -3,7 +3,7 @@
  * the database count the attempts and Temporal do the waiting.
  */
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import type { RetryPolicy } from '../../workflows/lib/durable';
+import type { RetryPolicy } from '../../workflows/durable/contract';
 import { NON_RETRYABLE, type ErrorType } from '../../workflows/lib/errors';
 import { boundedHold, HoldError } from '../upstream/errors';
 

@@ -9,9 +9,9 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Cron } from 'croner';
-import type { EarlierSchedule } from '../../workflows/population/contract';
-import { dueTimes } from '../../workflows/population/plan';
-import type { JobOptions, Schedule } from '../../workflows/population/options';
+import type { EarlierSchedule } from '../../workflows/job/contract';
+import { dueTimes } from '../../workflows/job/plan';
+import type { JobOptions, Schedule } from '../../workflows/job/options';
 
 type CronSchedule = Extract<Schedule, { cron: string }>;
 

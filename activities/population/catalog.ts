@@ -4,7 +4,7 @@
  */
 import { escapeIdentifier } from 'pg';
 import { ErrorType } from '../../workflows/lib/errors';
-import type { TableRef, Work } from '../../workflows/population/options';
+import type { TableRef, Work } from '../../workflows/job/options';
 import { failure } from '../failures';
 import { run, type Queryable, type Statement } from '../store/database';
 

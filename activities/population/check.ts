@@ -7,7 +7,7 @@
  * unbalanced parentheses are an error, and in its place, where a whole query or a list is one. Both by the extended protocol, which takes
  * one statement only.
  */
-import type { JobOptions, Rule, Work } from '../../workflows/population/options';
+import type { JobOptions, Rule, Work } from '../../workflows/job/options';
 import { run, type Database, type Queryable, type Statement } from '../store/database';
 import { bad, readTarget, readWorkTable, showTable, type TableFacts } from './catalog';
 import { checkOwnSql } from './own-sql';

@@ -3,10 +3,8 @@
  * reads the row when it begins.
  */
 import { ErrorType } from '../../workflows/lib/errors';
-import type { EarlierSchedule, JobOpening, JobState } from '../../workflows/population/contract';
-import { jobChangeProblems, withJobChanges, type JobOptions } from '../../workflows/population/options';
-import type { CommandResult, ReconfigureResult } from '../../workflows/tracker/contract';
-import type { OptionChange } from '../../workflows/tracker/options';
+import type { EarlierSchedule, JobOpening, JobState } from '../../workflows/job/contract';
+import { jobChangeProblems, withJobChanges, type JobOptions } from '../../workflows/job/options';
 import { failure } from '../failures';
 import type { Database, Queryable } from '../store/database';
 import {
@@ -26,6 +24,8 @@ import { checkJob } from './check';
 import { readWorkTable } from './catalog';
 import { readsItself } from './plan-tree';
 import { isBoundless, withRule } from './statement';
+import type { OptionChange } from '../../workflows/lib/options';
+import type { CommandResult, ReconfigureResult } from '../../workflows/lib/contract';
 
 /** With options: the job was just started, so its SQL is checked and its row made or taken up. Without: only read. */
 export async function openJob(

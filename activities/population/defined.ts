@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import type { ResolvedJob } from '../../workers/config/population';
 import { ErrorType } from '../../workflows/lib/errors';
-import type { JobOptions } from '../../workflows/population/options';
+import type { JobOptions } from '../../workflows/job/options';
 import { failure } from '../failures';
 import type { Database } from '../store/database';
 import { checkJob } from './check';

@@ -2,7 +2,7 @@
  * `explain`: the statement of a job as it is run, PostgreSQL's plan of it, and what stands in the way of speed. Runs nothing. Called by
  * the client (`JobHandle.explain`).
  */
-import type { JobOptions, Work } from '../../workflows/population/options';
+import type { JobOptions, Work } from '../../workflows/job/options';
 import { run, type Queryable, type Statement } from '../store/database';
 import { readWorkTable, type TableFacts } from './catalog';
 import { boundStatement, boundValues, decayStatement, lastKeyStatement, regenStatement, withRule } from './statement';

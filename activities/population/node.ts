@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { ResolvedJob, SweepDefinition } from '../../workers/config/population';
-import type { PopulationActivities } from '../../workflows/population/contract';
+import type { PopulationActivities } from '../../workflows/job/contract';
 import { Transactions } from '../durable/transaction';
 import { Database } from '../store/database';
 import type { TemporalLink } from '../temporal';

@@ -1,6 +1,6 @@
 /**
  * The `pass` activity: takes the job's fence, opens the tick or goes on with the one that is open, has the work done, and closes the
- * tick. Called by `workflows/population/job.ts`; the work is done by `regen.ts` and `sweep.ts`. What ends a pass is
+ * tick. Called by `workflows/job/job.ts`; the work is done by `regen.ts` and `sweep.ts`. What ends a pass is
  * decided here.
  *
  * The fence decides, not Temporal's reachability: a cancellation that core makes up because heartbeats cannot be reported is not
@@ -9,9 +9,9 @@
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
-import { jobWorkflowId, type PassInput, type PassResult, type TickOrder } from '../../workflows/population/contract';
-import { bandOf, countsTooMuch, leftOf } from '../../workflows/population/plan';
-import type { JobOptions } from '../../workflows/population/options';
+import { jobWorkflowId, type PassInput, type PassResult, type TickOrder } from '../../workflows/job/contract';
+import { bandOf, countsTooMuch, leftOf } from '../../workflows/job/plan';
+import type { JobOptions } from '../../workflows/job/options';
 import { errorOf, failure } from '../failures';
 import { reach } from '../points';
 import { isOutage, type Database } from '../store/database';

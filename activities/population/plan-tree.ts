@@ -1,7 +1,7 @@
 /**
  * What PostgreSQL's plan of a statement says of it beyond its speed. Used by `check.ts`, `own-sql.ts` and `rows.ts`.
  */
-import type { Work } from '../../workflows/population/options';
+import type { Work } from '../../workflows/job/options';
 import { run, type Queryable, type Statement } from '../store/database';
 import type { TableFacts } from './catalog';
 import { decayStatement, regenStatement } from './statement';

@@ -3,7 +3,7 @@
  * value where it is read (`workers/config/lazy-regen.ts`). One text, so that they cannot disagree.
  */
 import { escapeIdentifier } from 'pg';
-import type { Rule } from '../../workflows/population/options';
+import type { Rule } from '../../workflows/job/options';
 
 /**
  * The value after some ticks: `add` for each, up to `max` or down to `min`. A limit stops a value on its way; one that is beyond it

@@ -2,7 +2,7 @@
  * How many rows a chunk has, and how long a stream rests after it: pure, fed with what each chunk took. Made by
  * `regen.ts`, one for all streams of a pass; fed by `range.ts`.
  */
-import type { JobOptions } from '../../workflows/population/options';
+import type { JobOptions } from '../../workflows/job/options';
 
 /** The aim of `chunk: 'auto'`: rows are locked about this long. Milliseconds. */
 export const CHUNK_TARGET_MS = 6;

@@ -4,7 +4,7 @@
  * `check.ts` has seen to it that they cannot leave them. Run by `rows.ts`.
  */
 import { escapeIdentifier } from 'pg';
-import type { Work } from '../../workflows/population/options';
+import type { Work } from '../../workflows/job/options';
 import { quoteTable, type Column, type TableFacts } from './catalog';
 import { ruleValue, ruleWhere } from './rule';
 import { scan } from './scan';

@@ -2,7 +2,7 @@
  * What a worker tells of its jobs: metrics (`docs/metrics.md` is the table) and, for one pass, the numbers that go into the tick's row.
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { Band } from '../../workflows/population/contract';
+import type { Band } from '../../workflows/job/contract';
 
 const SECONDS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60];
 

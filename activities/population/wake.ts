@@ -1,6 +1,6 @@
 /** A job's part of the patrol (`patrol.ts`): each job that is not stopped has its workflow. */
 import type { Logger } from 'pino';
-import { jobWorkflowId } from '../../workflows/population/contract';
+import { jobWorkflowId } from '../../workflows/job/contract';
 import type { Database } from '../store/database';
 import { runningJobs } from '../store/jobs';
 import type { TemporalLink } from '../temporal';

@@ -3,8 +3,8 @@
  * it, and where it counts. Made by `pass.ts`.
  */
 import type { Logger } from 'pino';
-import type { PassEnd } from '../../workflows/population/contract';
-import type { JobOptions } from '../../workflows/population/options';
+import type { PassEnd } from '../../workflows/job/contract';
+import type { JobOptions } from '../../workflows/job/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
 import type { Database, Queryable, Statement, TransactionOptions } from '../store/database';

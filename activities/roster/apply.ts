@@ -3,14 +3,16 @@
  * The next reader is the shift that keeps the pool (`shift/keep.ts`), at once by NOTIFY or at its next flush.
  */
 import { ErrorType } from '../../workflows/lib/errors';
-import { NOTIFY_CHANNEL, type RosterApplied, type RosterChange } from '../../workflows/tracker/contract';
-import { effectivePoolSize, hashId, poolOf } from '../../workflows/tracker/plan';
+import { type RosterApplied, type RosterChange } from '../../workflows/tracker/contract';
+import { effectivePoolSize, poolOf } from '../../workflows/tracker/plan';
 import { failure } from '../failures';
 import type { Database, Queryable } from '../store/database';
 import { nextStamps, writeMembers, type MemberChange } from '../store/members';
 import { addToCounts, countMembers, raiseVersions } from '../store/pools';
 import { reach } from '../points';
 import { notify, readTracker } from '../store/trackers';
+import { NOTIFY_CHANNEL } from '../../workflows/lib/contract';
+import { hashId } from '../../workflows/lib/hash';
 
 export async function applyRoster(
   database: Database,

@@ -3,15 +3,8 @@
  * shift of the tracker (`shift/keep.ts`), at once by NOTIFY or at its next flush.
  */
 import { ErrorType } from '../../workflows/lib/errors';
-import {
-  NOTIFY_CHANNEL,
-  type CommandMark,
-  type CommandResult,
-  type ReconfigureResult,
-  type TrackerOpening,
-  type TrackerState,
-} from '../../workflows/tracker/contract';
-import { changeProblems, type OptionChange, type TrackerOptions } from '../../workflows/tracker/options';
+import { type CommandMark, type TrackerOpening } from '../../workflows/tracker/contract';
+import { changeProblems, type TrackerOptions } from '../../workflows/tracker/options';
 import { failure } from '../failures';
 import type { Database, Queryable } from '../store/database';
 import { countMembers } from '../store/pools';
@@ -26,6 +19,13 @@ import {
   type Hold,
   type TrackerRow,
 } from '../store/trackers';
+import type { OptionChange } from '../../workflows/lib/options';
+import {
+  NOTIFY_CHANNEL,
+  type CommandResult,
+  type ReconfigureResult,
+  type RunState,
+} from '../../workflows/lib/contract';
 
 /** A root that takes the tracker: the name of its opening, and whether its run is still the current one. */
 export interface Taking {
@@ -77,7 +77,7 @@ async function take(
 
 export async function setTrackerState(
   database: Database,
-  input: { tracker: string; state: TrackerState; mark?: CommandMark },
+  input: { tracker: string; state: RunState; mark?: CommandMark },
 ): Promise<CommandResult> {
   return database.transaction(async (db) => {
     const changed = await carryOut(db, input, async (row) => {

@@ -3,7 +3,7 @@
  * and an announcement. It moves no member and reads none; which of them belong to the new pool follows from the number of pools.
  */
 import { ErrorType } from '../../workflows/lib/errors';
-import { NOTIFY_CHANNEL, type PoolOpening } from '../../workflows/tracker/contract';
+import { type PoolOpening } from '../../workflows/tracker/contract';
 import { effectivePoolSize, poolsFor } from '../../workflows/tracker/plan';
 import { failure } from '../failures';
 import { reach } from '../points';
@@ -11,6 +11,7 @@ import type { Database, Queryable } from '../store/database';
 import { countMembers, splitPool } from '../store/pools';
 import { notify, readTracker, setPools, type Hold, type TrackerRow } from '../store/trackers';
 import { recountHalved } from './recount';
+import { NOTIFY_CHANNEL } from '../../workflows/lib/contract';
 
 export async function readOpening(database: Database, tracker: string, pool: number): Promise<PoolOpening> {
   return database.transaction(async (db) => {

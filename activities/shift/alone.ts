@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks';
 import { errorOf } from '../failures';
 import type { Queryable } from '../store/database';
 import { classOf, isPassing } from '../store/sqlstate';
-import { errorText } from '../store/text';
+import { errorText } from '../../workflows/lib/text';
 import { type Rows } from '../store/values';
 import type { FedEntries } from './feed';
 import { writeFailed, writeValues, type FlushHost, type Portion } from './flush';

@@ -4,7 +4,6 @@
  * Next: `activities/buffer/feed.ts`.
  */
 import type { TrackerDefinition } from '../../workers/config/definition';
-import type { Json } from '../../workflows/buffer/contract';
 import type { BufferFeed, FedEntry, FeedMark } from '../buffer/feed';
 import { errorOf } from '../failures';
 import type { Queryable } from '../store/database';
@@ -12,6 +11,7 @@ import type { Clock } from './clock';
 import type { Portion } from './flush';
 import type { OperationLoop } from './operation';
 import type { Success } from './results';
+import type { Json } from '../../workflows/lib/json';
 
 /**
  * What a buffer gets if the value has changed, by the result that brought it: after a split two shifts of one flush may have a result for

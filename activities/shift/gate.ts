@@ -7,7 +7,6 @@
  * in quarantine or starts nowhere, any node asks in its place when the answer grows old, one of them at a time by a claim in the row.
  */
 import type { Logger } from 'pino';
-import { NOTIFY_CHANNEL } from '../../workflows/tracker/contract';
 import type { GateDefinition } from '../../workers/config/definition';
 import { gateTermMs, type GateOptions } from '../../workflows/tracker/options';
 import { lockFence } from '../durable/fence';
@@ -16,6 +15,7 @@ import type { Database, Queryable } from '../store/database';
 import { claimGate, gateClaim, holdGate, notify, readGate, readTracker, releaseGate, setGate } from '../store/trackers';
 import { readHold } from '../upstream/errors';
 import type { PoolShift } from './pool-shift';
+import { NOTIFY_CHANNEL } from '../../workflows/lib/contract';
 
 const FAILURES_TO_CLOSE = 3;
 /** An answer counts for so many times as long as the next one should take at most (`gateTermMs`), and others ask after so many. */

@@ -4,8 +4,9 @@
  */
 import type { Client } from 'pg';
 import type { Logger } from 'pino';
-import { NOTIFY_CHANNEL, type ChangeNotice } from '../../workflows/tracker/contract';
+import { type ChangeNotice } from '../../workflows/tracker/contract';
 import type { Database } from '../store/database';
+import { NOTIFY_CHANNEL } from '../../workflows/lib/contract';
 
 const RECONNECT_MS = 500;
 

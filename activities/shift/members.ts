@@ -1,9 +1,4 @@
-/**
- * The members of a pool while a shift keeps it, as slots: small numbers that index the arrays of every operation. The slot of one who
- * has left is given out again, so that a pool with much coming and going stays as small as it is. Whoever keeps a slot over time
- * (a flush under way) keeps the member's key with it, and asks `holds`.
- */
-import { hashId } from '../../workflows/tracker/plan';
+import { hashId } from '../../workflows/lib/hash';
 
 export class Members {
   private readonly slots = new Map<string, number>();

@@ -3,7 +3,7 @@
  * the member is left alone for it. Told by `operation.ts` of each run that ends, and by the flush of a value that the store would not have.
  */
 import { boundsOf } from '../../workflows/tracker/options';
-import { errorText } from '../store/text';
+import { errorText } from '../../workflows/lib/text';
 import { readHold } from '../upstream/errors';
 import type { OperationLoop } from './operation';
 import { PendingResults } from './pending';

@@ -6,7 +6,6 @@ import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import type { TrackerDefinition } from '../../workers/config/definition';
 import type { ShiftEnd } from '../../workflows/tracker/contract';
-import { hashId } from '../../workflows/tracker/plan';
 import { holds, slotOf, type Slots } from '../../workflows/tracker/slots';
 import type { Claim, Held, Holding } from '../durable/fence';
 import type { FreshnessRow, MemberRow } from '../store/members';
@@ -17,6 +16,7 @@ import { Members } from './members';
 import type { OperationHost, OperationShift } from './host';
 import { OperationLoop } from './operation';
 import type { Room, Taken } from './pending';
+import { hashId } from '../../workflows/lib/hash';
 
 /** Written alone and refused, a shift is tried again this much later, so that it does not keep the others waiting. Milliseconds. */
 const RETRY_ALONE_MS = 1_000;

@@ -3,7 +3,7 @@
  * until a flush (`writer.ts`) has written it.
  */
 import type { RunResult } from '../../workers/config/definition';
-import { storableJson } from '../store/text';
+import { storableJson } from '../../workflows/lib/text';
 
 export interface Success {
   key: number;

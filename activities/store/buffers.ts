@@ -4,9 +4,9 @@ import type { BufferOpening, InitPage } from '../../workflows/buffer/activities'
 import type { ShardState } from '../../workflows/buffer/state';
 import { withBufferChanges, type BufferOptions } from '../../workflows/buffer/options';
 import { ErrorType } from '../../workflows/lib/errors';
-import type { OptionChange } from '../../workflows/tracker/options';
 import { failure } from '../failures';
 import { run, type Queryable, type Statement } from './database';
+import type { OptionChange } from '../../workflows/lib/options';
 
 export interface BufferRow {
   name: string;

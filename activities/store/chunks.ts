@@ -1,15 +1,10 @@
-/**
- * A buffer's entries outside of its shards' memory: runs of them as rows, the newest entry of each key, and the dead letters.
- * Written by `activities/buffer` and, large entries, by senders (`client/push.ts`). A row is written once and never
- * changed but for whose it is, so every statement may be repeated.
- */
-import type { Json } from '../../workflows/buffer/contract';
 import type { StoreRow } from '../../workflows/buffer/activities';
 import type { Chunk, LaneName } from '../../workflows/buffer/state';
 import { ErrorType } from '../../workflows/lib/errors';
 import { utf8Bytes } from '../../workflows/lib/size';
 import { failure } from '../failures';
 import { run, type Queryable, type Statement } from './database';
+import type { Json } from '../../workflows/lib/json';
 
 type Fate = Pick<Chunk, 'attempts' | 'failed' | 'limit' | 'errors' | 'at' | 'ages'>;
 

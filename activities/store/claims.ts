@@ -3,7 +3,7 @@
  * settles it must still own that attempt. Written by `population/sweep.ts`.
  */
 import { run, type Queryable, type Statement } from './database';
-import { storable } from './text';
+import { storable } from '../../workflows/lib/text';
 
 /** The columns of a row's key, as text. */
 export type Key = string[];

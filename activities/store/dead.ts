@@ -1,11 +1,7 @@
-/**
- * Dead letters: entries that have failed too often, with their errors. Buried by a shard (`activities/buffer/dead.ts`), chosen and
- * listed by the client (`client/dead.ts`), taken out again by the shard on the operator's order.
- */
-import type { Json } from '../../workflows/buffer/contract';
 import type { EntryError } from '../../workflows/buffer/state';
 import { run, type Queryable, type Statement } from './database';
-import { storable } from './text';
+import { storable } from '../../workflows/lib/text';
+import type { Json } from '../../workflows/lib/json';
 
 export interface DeadLetter {
   entry: number;

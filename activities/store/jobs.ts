@@ -2,10 +2,10 @@
  * A job's row: its state, options and fence. Written by the activities of `population/` on behalf of the job's workflow; read by
  * them and by `status`.
  */
-import type { EarlierSchedule, JobState } from '../../workflows/population/contract';
-import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../workflows/population/options';
-import type { OptionChange } from '../../workflows/tracker/options';
+import type { EarlierSchedule, JobState } from '../../workflows/job/contract';
+import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../workflows/job/options';
 import { run, type Queryable, type Statement } from './database';
+import type { OptionChange } from '../../workflows/lib/options';
 
 export interface JobRow {
   name: string;

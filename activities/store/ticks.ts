@@ -2,9 +2,9 @@
  * Ticks and their progress: which one is open, how far each part of the key space is, what came of the earlier ones. Every write
  * is made by the holder of the job's token, in the transaction of what it speaks of. Used by `population/`.
  */
-import type { Band, JobState, TickOrder } from '../../workflows/population/contract';
+import type { Band, JobState, TickOrder } from '../../workflows/job/contract';
 import { run, type Queryable, type Statement } from './database';
-import { storable } from './text';
+import { storable } from '../../workflows/lib/text';
 
 /** One part of the key space: rows with after < key <= upto are still to be done. */
 export interface TickRange {

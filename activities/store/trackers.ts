@@ -2,14 +2,16 @@
  * A tracker's row: its state, layout, options and gate. Written by the root workflow's activities
  * (`roster/commands.ts`) and, the gate, by the node that asks it (`shift/gate.ts`); read by every shift when `version` has grown.
  */
-import type { ChangeNotice, TrackerState } from '../../workflows/tracker/contract';
-import { withChanges, type OptionChange, type TrackerOptions } from '../../workflows/tracker/options';
+import type { ChangeNotice } from '../../workflows/tracker/contract';
+import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
 import { run, type Queryable, type Statement } from './database';
 import { askAnew } from './told';
+import type { OptionChange } from '../../workflows/lib/options';
+import type { RunState } from '../../workflows/lib/contract';
 
 export interface TrackerRow {
   name: string;
-  state: TrackerState;
+  state: RunState;
   pools: number;
   version: number;
   /** The definition's options with what was set by hand laid over them. */
@@ -106,7 +108,7 @@ const NOTIFY: Statement = { name: 'notify', text: `select pg_notify($1, $2)` };
 
 interface RawRow {
   name: string;
-  state: TrackerState;
+  state: RunState;
   pools: number;
   version: number;
   options: TrackerOptions;
@@ -152,7 +154,7 @@ export async function setCommand(db: Queryable, name: string, command: string): 
   await run(db, SET_COMMAND, [name, command]);
 }
 
-export async function setState(db: Queryable, name: string, state: TrackerState): Promise<void> {
+export async function setState(db: Queryable, name: string, state: RunState): Promise<void> {
   await run(db, SET_STATE, [name, state]);
 }
 

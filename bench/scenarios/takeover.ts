@@ -7,12 +7,12 @@ import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { resolveConfig } from '../../client';
 import type { Stack, WorkerProcess } from '../../test/support/stack';
-import { hashId } from '../../workflows/tracker/plan';
 import { slotOf, slotsOf } from '../../workflows/tracker/slots';
 import { percentile } from '../harness/figures';
 import { defineScenario } from '../harness/scenario';
 import { busy, large } from '../tracker/takeover.config';
 import { numbered } from '../tracker/watch';
+import { hashId } from '../../workflows/lib/hash';
 
 const POOLS = 100;
 const MEMBERS = 500_000;

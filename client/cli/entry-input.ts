@@ -3,10 +3,10 @@
  * sent, and each that is no JSON, or has a number that JavaScript cannot hold, is named with its own.
  */
 import { createReadStream } from 'node:fs';
-import type { Json } from '../../workflows/buffer/contract';
 import { inexact, inexactNumber } from '../exact';
 import { UsageError } from './errors';
 import { checkFile, lines } from './id-input';
+import type { Json } from '../../workflows/lib/json';
 
 /** Lines that are shown of those that are wrong. */
 const SHOWN = 10;

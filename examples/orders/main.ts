@@ -11,11 +11,11 @@ import { Pool } from 'pg';
 import { pino } from 'pino';
 import { parseDuration } from '../../workers/config/values';
 import { startDevServers } from '../../workers/dev/servers';
-import { TASK_QUEUE } from '../../workflows/tracker/contract';
 import { Workers } from '../workers';
 import type { Order, Step, Trouble } from './activities';
 import { checkBooks, crashes, CUSTOMERS, ITEMS, openBooks } from './books';
 import { temporaryFolder } from '../../workers/dev/temporary';
+import { TASK_QUEUE } from '../../workflows/lib/contract';
 
 /** Orders that are open at once. */
 const AT_ONCE = 30;

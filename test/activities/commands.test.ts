@@ -10,9 +10,10 @@ import {
 import { Database } from '../../activities/store/database';
 import { defineTracker } from '../../client';
 import type { CommandMark } from '../../workflows/tracker/contract';
-import type { OperationOptions, OptionChange, TrackerOptions } from '../../workflows/tracker/options';
+import type { OperationOptions, TrackerOptions } from '../../workflows/tracker/options';
 import { Stack } from '../support/stack';
 import { rowOf } from './shift-kit';
+import type { OptionChange } from '../../workflows/lib/options';
 
 const OPTIONS = rowOf(
   defineTracker({ name: 't', operations: { look: { every: '1s', run: () => ({ value: 1 }) } } }),

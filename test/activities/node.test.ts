@@ -8,9 +8,10 @@ import { Database } from '../../activities/store/database';
 import { readTracker } from '../../activities/store/trackers';
 import { NodeMetrics } from '../../activities/telemetry';
 import { defineTracker, type ErrorContext, type TrackerDefinition } from '../../client';
-import { NOTIFY_CHANNEL, type ChangeNotice } from '../../workflows/tracker/contract';
+import { type ChangeNotice } from '../../workflows/tracker/contract';
 import { eventually, Stack } from '../support/stack';
 import { member, rowOf } from './shift-kit';
+import { NOTIFY_CHANNEL } from '../../workflows/lib/contract';
 
 interface Line {
   level: number;

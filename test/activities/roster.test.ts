@@ -12,11 +12,12 @@ import { readSlots } from '../../activities/store/pools';
 import type { TrackerRow } from '../../activities/store/trackers';
 import { defineTracker } from '../../client';
 import type { ChangeNotice, RosterChange } from '../../workflows/tracker/contract';
-import { hashId, poolOf } from '../../workflows/tracker/plan';
+import { poolOf } from '../../workflows/tracker/plan';
 import { holds, slotOf, slotsOf } from '../../workflows/tracker/slots';
 import { wrongCounts } from '../support/roster';
 import { Stack } from '../support/stack';
 import { rowOf, shiftOf, type Kit } from './shift-kit';
+import { hashId } from '../../workflows/lib/hash';
 
 const look = defineTracker({
   name: 't',

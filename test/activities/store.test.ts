@@ -8,11 +8,12 @@ import { readResult, type Failure, type Success } from '../../activities/shift/r
 import { Database } from '../../activities/store/database';
 import { freshnessOf, purgeTombstones, writeMembers } from '../../activities/store/members';
 import { raiseVersions } from '../../activities/store/pools';
-import { errorText } from '../../activities/store/text';
+import { errorText } from '../../workflows/lib/text';
 import { writeFailures, writeSuccesses } from '../../activities/store/values';
 import { HoldError } from '../../client';
-import { hashId, poolOf } from '../../workflows/tracker/plan';
+import { poolOf } from '../../workflows/tracker/plan';
 import { eventually, Stack } from '../support/stack';
+import { hashId } from '../../workflows/lib/hash';
 
 let stack: Stack;
 let database: Database;

@@ -1,6 +1,6 @@
 /** What cannot be kept is made keepable, or said: held against PostgreSQL itself. */
 import fc from 'fast-check';
-import { errorText, storable, storableJson, unstorable } from '../../activities/store/text';
+import { errorText, storable, storableJson, unstorable } from '../../workflows/lib/text';
 import { histories } from '../support/simulate';
 import { Stack } from '../support/stack';
 

@@ -10,7 +10,7 @@ import {
 import { temporal } from '@temporalio/proto';
 import { carried, wireError } from '../../activities/wire';
 import { errorOf } from '../../activities/failures';
-import { unstorable } from '../../activities/store/text';
+import { unstorable } from '../../workflows/lib/text';
 import { pino } from 'pino';
 import fc from 'fast-check';
 import { histories } from '../support/simulate';

@@ -4,7 +4,7 @@ import { readAnswer, type Given } from '../../activities/buffer/answer';
 import { defineBuffer, ok, retry } from '../../workers/config/buffer';
 import { resolveConfig } from '../../workers/config/resolve';
 import { keyAt } from '../../workflows/buffer/keys';
-import type { Json } from '../../workflows/buffer/contract';
+import type { Json } from '../../workflows/lib/json';
 
 const given = (entries: Json[], key?: string): Given => ({
   entries,

@@ -11,9 +11,9 @@ import { sendRow } from '../../activities/store/chunks';
 import { Database } from '../../activities/store/database';
 import { defineBuffer, retry } from '../../workers/config/buffer';
 import type { BatchInput, BatchResult } from '../../workflows/buffer/activities';
-import type { Json } from '../../workflows/buffer/contract';
 import { Stack } from '../support/stack';
 import { OPTIONS } from './world';
+import type { Json } from '../../workflows/lib/json';
 
 const log = pino({ level: 'silent' });
 const BUFFER = 'b';

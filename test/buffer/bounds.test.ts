@@ -8,7 +8,6 @@ import {
   slim,
   TASK_BYTES,
 } from '../../workflows/buffer/carry';
-import type { Json } from '../../workflows/buffer/contract';
 import { accept, pressureOf, readPush, refusalOf } from '../../workflows/buffer/intake';
 import { indexKeys } from '../../workflows/buffer/keys';
 import { isIn, lastSeq } from '../../workflows/buffer/marks';
@@ -19,6 +18,7 @@ import { beginBury, beginStore } from '../../workflows/buffer/storing';
 import { batchInput, takeBatch } from '../../workflows/buffer/take';
 import { jsonBytes } from '../../workflows/lib/size';
 import { OPTIONS, World } from './world';
+import type { Json } from '../../workflows/lib/json';
 
 const NOW = 1_000_000;
 const shard = (more: object = {}) => {

@@ -10,9 +10,10 @@ import { fetchRows, storeRows } from '../../activities/store/chunks';
 import { Database } from '../../activities/store/database';
 import { defineBuffer, retry, type AnyBuffer } from '../../workers/config/buffer';
 import type { BatchResult } from '../../workflows/buffer/activities';
-import type { Json, PushMessage } from '../../workflows/buffer/contract';
+import type { PushMessage } from '../../workflows/buffer/contract';
 import { Stack } from '../support/stack';
 import { OPTIONS } from './world';
+import type { Json } from '../../workflows/lib/json';
 
 const log = pino({ level: 'silent' });
 let stack: Stack;

@@ -5,7 +5,7 @@
  */
 import type { BatchInput, BatchResult, FoundRows, Kept, StoreRow } from '../../workflows/buffer/activities';
 import { carriedBytes, marksBytes, slim } from '../../workflows/buffer/carry';
-import type { Json, PushMessage } from '../../workflows/buffer/contract';
+import type { PushMessage } from '../../workflows/buffer/contract';
 import { accept, readPush, refusalOf } from '../../workflows/buffer/intake';
 import { indexKeys, type KeyIndex } from '../../workflows/buffer/keys';
 import type { BufferOptions } from '../../workflows/buffer/options';
@@ -17,6 +17,7 @@ import * as storing from '../../workflows/buffer/storing';
 import { batchInput, mayOvertake, moveDue, storeIsThere, takeBatch } from '../../workflows/buffer/take';
 import { PostgresWorld } from './postgres-world';
 import { sizedBytes, type Sized } from './sizes';
+import type { Json } from '../../workflows/lib/json';
 
 /** Temporal's limits. Bytes. */
 const PAYLOAD = 2 * 1024 * 1024;

@@ -1,6 +1,5 @@
 /** A shard in a world that can be driven by hand or by a random history, with no Temporal and no PostgreSQL: for `plan.test.ts`. */
 import fc from 'fast-check';
-import type { Json } from '../../workflows/buffer/contract';
 import type { BatchResult, Kept, StoreRow } from '../../workflows/buffer/activities';
 import type { Chunk, ShardState } from '../../workflows/buffer/state';
 import { CARRY_BYTES, carriedBytes } from '../../workflows/buffer/carry';
@@ -24,6 +23,7 @@ import {
   storeReached,
 } from '../../workflows/buffer/storing';
 import { batchInput, moveDue, takeBatch } from '../../workflows/buffer/take';
+import type { Json } from '../../workflows/lib/json';
 
 export const OPTIONS: BufferOptions = {
   maxBatchSize: 5,

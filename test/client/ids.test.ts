@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { InvalidIdError } from '../../client/errors';
 import { collectIds, idProblem, MESSAGE_BYTES, MESSAGE_IDS, planBatches } from '../../client/ids';
-import { hashId, poolOf } from '../../workflows/tracker/plan';
+import { poolOf } from '../../workflows/tracker/plan';
+import { hashId } from '../../workflows/lib/hash';
 
 test.each([
   ['', 'the id is empty'],

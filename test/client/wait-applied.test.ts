@@ -1,8 +1,8 @@
 /** Waiting for changes of a roster, on the real PostgreSQL: each is seen, also one whose removal is soon forgotten. */
 import type { Connections } from '../../client/connections';
 import { waitApplied } from '../../client/wait-applied';
-import { hashId } from '../../workflows/tracker/plan';
 import { eventually, Stack } from '../support/stack';
+import { hashId } from '../../workflows/lib/hash';
 
 let stack: Stack;
 beforeAll(async () => {

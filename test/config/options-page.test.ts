@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { renderOptions } from '../../workers/config/options-page';
-import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/population/options';
+import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/job/options';
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
 
 test('the page in docs is the one that would be written now', () => {

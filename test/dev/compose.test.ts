@@ -6,8 +6,8 @@ import { parse } from 'yaml';
 import { program } from '../../client/cli/main';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
 import { migrate } from '../../workers/migrate';
-import { SEARCH_ATTRIBUTES } from '../../workflows/tracker/contract';
 import { newFolder, query, removeFolder } from './stack';
+import { SEARCH_ATTRIBUTES } from '../../workflows/lib/contract';
 
 const root = path.join(__dirname, '..', '..');
 const text = readFileSync(path.join(root, 'docker-compose.yml'), 'utf8');

@@ -7,9 +7,9 @@ import { AlreadyRunningError, DevServerError, PortTakenError } from '../../worke
 import { ended, isRunning, markOf } from '../../workers/dev/processes';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
 import { findDevState, readDevState } from '../../workers/dev/state';
-import { SEARCH_ATTRIBUTES } from '../../workflows/tracker/contract';
 import { withTemporal } from '../support/temporal';
 import { allEnded, marksOf, newFolder, query, removeFolder, runningFor, startParent } from './stack';
+import { SEARCH_ATTRIBUTES } from '../../workflows/lib/contract';
 
 jest.setTimeout(60_000);
 

@@ -13,7 +13,7 @@ import { LeaseKeeper } from '../../activities/durable/leases';
 import { DurableTelemetry } from '../../activities/durable/telemetry';
 import { Transactions } from '../../activities/durable/transaction';
 import { Database, type Statement } from '../../activities/store/database';
-import type { DurableOptions, Envelope, RetryPolicy } from '../../workflows/lib/durable';
+import type { DurableOptions, Envelope, RetryPolicy } from '../../workflows/durable/contract';
 
 export interface TestJob {
   task: string;

@@ -11,7 +11,7 @@ import {
   type TaskSpec,
 } from '../../activities/durable/tasks';
 import { Database } from '../../activities/store/database';
-import { compensationOf } from '../../workflows/lib/durable';
+import { compensationOf } from '../../workflows/durable/contract';
 import { histories } from '../support/simulate';
 import { Stack } from '../support/stack';
 import { LeaseModel } from './lease-model';

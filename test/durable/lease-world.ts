@@ -15,7 +15,7 @@ import { Transactions } from '../../activities/durable/transaction';
 import { failure } from '../../activities/failures';
 import type { Database, Queryable, Statement } from '../../activities/store/database';
 import type { ActivityContext } from '../../workers/config/activity';
-import { compensationOf, type Envelope } from '../../workflows/lib/durable';
+import { compensationOf, type Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { VirtualTime } from '../support/virtual-time';
 import { LeaseModel, type SettleInput } from './lease-model';

@@ -5,7 +5,7 @@ import { deleteDue } from '../../activities/durable/retention';
 import { decide } from '../../activities/durable/retry';
 import { failure } from '../../activities/failures';
 import { HoldError } from '../../activities/upstream/errors';
-import { compensationOf, type Reference } from '../../workflows/lib/durable';
+import { compensationOf, type Reference } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { eventually, Stack } from '../support/stack';
 import { gate, TestNode, typeOf, type TestJob } from './harness';

@@ -5,9 +5,9 @@ import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
 import { bundleWorkflows } from '../../workers/bundle';
-import { TASK_QUEUE } from '../../workflows/tracker/contract';
 import { Stack } from '../support/stack';
 import * as activities from './activities';
+import { TASK_QUEUE } from '../../workflows/lib/contract';
 
 export const config = { activities, workflows: path.join(__dirname, 'workflows.ts') };
 

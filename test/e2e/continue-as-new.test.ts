@@ -6,10 +6,12 @@ import { Client, Connection } from '@temporalio/client';
 import { defineConfig, defineTracker, resolveConfig } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker';
-import { poolWorkflowId, TASK_QUEUE } from '../../workflows/tracker/contract';
-import { hashId, poolOf } from '../../workflows/tracker/plan';
+import { poolWorkflowId } from '../../workflows/tracker/contract';
+import { poolOf } from '../../workflows/tracker/plan';
 import { wrongCounts } from '../support/roster';
 import { eventually, Stack } from '../support/stack';
+import { TASK_QUEUE } from '../../workflows/lib/contract';
+import { hashId } from '../../workflows/lib/hash';
 
 const runs = new Map<string, number>();
 const runsOf = (tracker: string, id: string) => runs.get(`${tracker}/${id}`) ?? 0;

@@ -10,8 +10,9 @@ import { TemporalLink } from '../../activities/temporal';
 import { defineConfig, defineTracker, resolveConfig } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker';
-import { poolWorkflowId, TASK_QUEUE, trackerWorkflowId } from '../../workflows/tracker/contract';
+import { poolWorkflowId, trackerWorkflowId } from '../../workflows/tracker/contract';
 import { eventually, Stack } from '../support/stack';
+import { TASK_QUEUE } from '../../workflows/lib/contract';
 
 const runs = new Map<string, number>();
 const config = defineConfig({

@@ -8,9 +8,10 @@ import { Client, Connection } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
 import { defineConfig, defineTracker, resolveConfig, type RunContext } from '../../client';
 import { parsePoolWorkflowId, poolWorkflowId, type RosterMessage } from '../../workflows/tracker/contract';
-import { hashId, poolOf } from '../../workflows/tracker/plan';
+import { poolOf } from '../../workflows/tracker/plan';
 import { slotOf } from '../../workflows/tracker/slots';
 import { eventually, Stack } from '../support/stack';
+import { hashId } from '../../workflows/lib/hash';
 
 const ID = '90000001';
 const ROOT = path.join(__dirname, '../..');

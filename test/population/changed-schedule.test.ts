@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import type { PopulationNode } from '../../activities/population/node';
 import { calendarOf, countDue, dueBetween } from '../../activities/population/calendar';
 import { resolveConfig } from '../../client';
-import type { EarlierSchedule } from '../../workflows/population/contract';
-import type { JobOptions, Schedule } from '../../workflows/population/options';
-import { nextTick, type Known } from '../../workflows/population/plan';
+import type { EarlierSchedule } from '../../workflows/job/contract';
+import type { JobOptions, Schedule } from '../../workflows/job/options';
+import { nextTick, type Known } from '../../workflows/job/plan';
 import { histories } from '../support/simulate';
 import { PassStack } from './pass-kit';
 

@@ -2,7 +2,7 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { defineConfig, defineRegen, defineSweep } from '../../client';
 import { resolveConfig } from '../../workers/config/resolve';
-import type { JobOptions } from '../../workflows/population/options';
+import type { JobOptions } from '../../workflows/job/options';
 import { PassStack } from './pass-kit';
 
 const config = defineConfig({

@@ -2,7 +2,7 @@
 import { resolveConfig, type ConfigDefinition } from '../../client';
 import type { JobHandle } from '../../client/job';
 import type { Longwatch } from '../../client/longwatch';
-import type { JobOptions } from '../../workflows/population/options';
+import type { JobOptions } from '../../workflows/job/options';
 import type { Stack } from '../support/stack';
 
 /** `rows` players with keys from 1 on, no stamina, in a table of its own. */

@@ -11,8 +11,8 @@ import { pino } from 'pino';
 import { PopulationNode } from '../../activities/population/node';
 import type { TemporalLink } from '../../activities/temporal';
 import { resolveConfig, type ConfigDefinition } from '../../client';
-import type { JobOpening, PassInput, PassResult, TickOrder } from '../../workflows/population/contract';
-import type { JobOptions } from '../../workflows/population/options';
+import type { JobOpening, PassInput, PassResult, TickOrder } from '../../workflows/job/contract';
+import type { JobOptions } from '../../workflows/job/options';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
 import { migrate } from '../../workers/migrate';
 

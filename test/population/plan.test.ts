@@ -1,7 +1,7 @@
 /** The decisions of a job's workflow: which tick comes next, what is missed, what is done first. */
 import fc from 'fast-check';
-import type { JobWorkflowState, TickOrder } from '../../workflows/population/contract';
-import type { JobOptions } from '../../workflows/population/options';
+import type { JobWorkflowState, TickOrder } from '../../workflows/job/contract';
+import type { JobOptions } from '../../workflows/job/options';
 import {
   bandOf,
   countsTooMuch,
@@ -11,7 +11,7 @@ import {
   nextJobStep,
   nextTick,
   type JobMoment,
-} from '../../workflows/population/plan';
+} from '../../workflows/job/plan';
 
 const MINUTE = 60_000;
 const every = (everyMs: number, missed: JobOptions['missed'] = 'once') =>

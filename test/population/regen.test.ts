@@ -1,7 +1,7 @@
 /** Regens on real servers: what a tick does to each row, what is refused before it begins, and what an operator can say. */
 import { defineConfig, defineRegen, resolveConfig, type RegenDefinition } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
-import { jobWorkflowId } from '../../workflows/population/contract';
+import { jobWorkflowId } from '../../workflows/job/contract';
 import { eventually, Stack } from '../support/stack';
 import { withTemporal } from '../support/temporal';
 import { makePlayers, optionsOf, startJob, valuesOf } from './kit';

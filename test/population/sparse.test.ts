@@ -4,7 +4,7 @@
  */
 import { walk, type Rows } from '../../activities/population/range';
 import { Sizing } from '../../activities/population/sizing';
-import type { JobOptions } from '../../workflows/population/options';
+import type { JobOptions } from '../../workflows/job/options';
 
 const KEYS = 200_000;
 

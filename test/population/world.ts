@@ -7,9 +7,9 @@
  * After each tick: each row that was there from its beginning to its end has the tick's intervals exactly once more, or is reported as failed;
  * a row that came meanwhile has them at most once, and above the last key of the beginning not at all.
  */
-import { leftOf, countsTooMuch, dueTimes, nextTick, type Known } from '../../workflows/population/plan';
-import type { EarlierSchedule } from '../../workflows/population/contract';
-import type { JobOptions } from '../../workflows/population/options';
+import { leftOf, countsTooMuch, dueTimes, nextTick, type Known } from '../../workflows/job/plan';
+import type { EarlierSchedule } from '../../workflows/job/contract';
+import type { JobOptions } from '../../workflows/job/options';
 import type { TickRange } from '../../activities/store/ticks';
 import { Superseded, walk, type Ask, type Ends, type Outcome, type Rows } from '../../activities/population/range';
 import { Sizing } from '../../activities/population/sizing';

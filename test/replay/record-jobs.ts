@@ -5,7 +5,7 @@
 import type { Client } from '@temporalio/client';
 import { defineConfig, type RegenDefinition } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
-import { jobStatusQuery, jobWorkflowId } from '../../workflows/population/contract';
+import { jobStatusQuery, jobWorkflowId } from '../../workflows/job/contract';
 import { makePlayers, optionsOf, startJob } from '../population/kit';
 import { eventually, type Stack } from '../support/stack';
 import type { Part } from './record';

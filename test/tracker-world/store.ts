@@ -1,18 +1,7 @@
-/**
- * PostgreSQL as the simulated world of a node sees it (`world.ts`): rows in memory that obey what the SQL of `durable/fence.ts`,
- * `store/{values,members,pools,trackers}.ts` promises. It says of each statement by its name:
- * - a fence is taken under a lock of its own, by a greater (shift, attempt) of the same run or by the run that Temporal calls the
- *   current one; it is locked for a flush only where token, run, shift and attempt are all the same, and passed over where somebody has it;
- * - what a transaction writes is seen by nobody before its commit; it goes back to a savepoint; locks end with the transaction, and a
- *   client that does not go on for three seconds loses it;
- * - a value that did not change keeps `changed_at`, a result that comes again is not told as changed, a member that is gone is refused;
- * - members are read by their slots, all of them or those above a roster version; a removal deletes the values, and an add after it has
- *   the same key and a new time.
- */
-import { hashId } from '../../workflows/tracker/plan';
 import { holds, slotOf, slotsOf, sourceOfSplit } from '../../workflows/tracker/slots';
 import type { TrackerRow } from '../../activities/store/trackers';
 import type { Fed, Member, PoolRow, ValueRow } from './rows';
+import { hashId } from '../../workflows/lib/hash';
 
 const IDLE_MS = 3_000;
 const NO_VALUE: ValueRow = {

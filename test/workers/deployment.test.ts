@@ -3,8 +3,8 @@ import { Connection } from '@temporalio/client';
 import { pino } from 'pino';
 import { Database } from '../../activities/store/database';
 import { claimDeployment, ensureSearchAttributes } from '../../workers/deployment';
-import { SEARCH_ATTRIBUTES } from '../../workflows/tracker/contract';
 import { Stack } from '../support/stack';
+import { SEARCH_ATTRIBUTES } from '../../workflows/lib/contract';
 
 let stack: Stack;
 let database: Database;

@@ -5,9 +5,10 @@ import path from 'node:path';
 import { Client } from 'pg';
 import { pino } from 'pino';
 import { migrate } from '../../workers/migrate';
-import { hashId, poolOf } from '../../workflows/tracker/plan';
+import { poolOf } from '../../workflows/tracker/plan';
 import { slotOf } from '../../workflows/tracker/slots';
 import { Stack } from '../support/stack';
+import { hashId } from '../../workflows/lib/hash';
 
 const FOLDER = path.join(__dirname, '..', '..', 'db', 'migrations');
 const log = pino({ level: 'silent' });

@@ -4,7 +4,6 @@ import {
   changeProblems,
   GATE_OPTIONS,
   OPERATION_OPTIONS,
-  refusal,
   specOf,
   TRACKER_OPTIONS,
   withChanges,
@@ -16,7 +15,6 @@ import {
   APPLY_GAP_MS,
   CARRY_BYTES,
   freshPoolState,
-  hashId,
   nextPoolStep,
   oweApply,
   poolOf,
@@ -27,6 +25,8 @@ import {
 } from '../../workflows/tracker/plan';
 import { defineConfig, defineTracker, resolveConfig } from '../../client';
 import type { PoolState } from '../../workflows/tracker/contract';
+import { refusal } from '../../workflows/lib/options';
+import { hashId } from '../../workflows/lib/hash';
 
 const MOMENT: PoolMoment = {
   opened: true,

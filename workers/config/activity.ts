@@ -5,7 +5,7 @@
  */
 import type { Logger } from 'pino';
 import type { Transaction } from '../../activities/durable/transaction';
-import type { DurableOptions } from '../../workflows/lib/durable';
+import type { DurableOptions } from '../../workflows/durable/contract';
 import type { Duration } from './definition';
 
 export type { Transaction };

@@ -7,7 +7,7 @@
  */
 import { escapeIdentifier } from 'pg';
 import { ruleValue, ruleWhere } from '../../activities/population/rule';
-import type { Rule } from '../../workflows/population/options';
+import type { Rule } from '../../workflows/job/options';
 import { ConfigError } from './errors';
 import { compileExpression, compileTyped, sqlType, type ColumnTypes, type Row } from './evaluate';
 import type { RegenDefinition } from './population';

@@ -1,13 +1,14 @@
 /** The page `docs/options.md`, made from the option tables so that it cannot say anything else. Called by `scripts/options.ts`. */
 import { BUFFER_OPTIONS } from '../../workflows/buffer/options';
-import { DURABLE_OPTIONS } from '../../workflows/lib/durable';
-import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/population/options';
-import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS, type OptionSpec } from '../../workflows/tracker/options';
+import { DURABLE_OPTIONS } from '../../workflows/durable/contract';
+import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/job/options';
+import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
 import { formatValue } from './values';
+import type { OptionSpec } from '../../workflows/lib/options';
 
 export function renderOptions(): string {
   return [
-    '<!-- Written by `npm run docs:options` from workflows/*/options.ts and workflows/lib/durable.ts. Change it there. -->',
+    '<!-- Written by `npm run docs:options` from workflows/*/options.ts and workflows/durable/contract.ts. Change it there. -->',
     '# Options',
     '',
     "What a config module (`longwatch.config.ts`) can set. A duration is text such as `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of",

@@ -5,7 +5,7 @@
  */
 import type { Logger } from 'pino';
 import type { Transaction } from '../../activities/durable/transaction';
-import type { JobOptions } from '../../workflows/population/options';
+import type { JobOptions } from '../../workflows/job/options';
 import type { RetryDefinition } from './activity';
 import type { Duration } from './definition';
 

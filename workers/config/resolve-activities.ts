@@ -1,6 +1,6 @@
 /**
  * Durable activities, from what the user wrote to what runs: compiled options, checked against the table of
- * `workflows/lib/durable.ts`. Called by `resolve.ts` for a config and by `workers/durable.ts` for a worker of the user's own.
+ * `workflows/durable/contract.ts`. Called by `resolve.ts` for a config and by `workers/durable.ts` for a worker of the user's own.
  */
 import {
   BACKOFFS,
@@ -8,11 +8,11 @@ import {
   DURABLE_OPTIONS,
   OTHER_INPUTS,
   type DurableOptions,
-} from '../../workflows/lib/durable';
-import { NAME_PATTERN } from '../../workflows/tracker/options';
+} from '../../workflows/durable/contract';
 import type { ActivityDefinition, AnyActivity, CompensationDefinition, ResolvedActivity } from './activity';
 import { didYouMean } from './suggest';
 import { compileValue, type OptionValue } from './values';
+import { NAME_PATTERN } from '../../workflows/lib/options';
 
 type Given = Record<string, unknown>;
 

@@ -1,14 +1,10 @@
-/**
- * Buffers, from what the user wrote to what runs: compiled options, checked against the table of `workflows/buffer/options.ts`.
- * Called by `resolve.ts` for a config, and by the client for a definition that a program pushes with.
- */
-import type { Json } from '../../workflows/buffer/contract';
-import { storableJson } from '../../activities/store/text';
+import { storableJson } from '../../workflows/lib/text';
 import { BUFFER_OPTIONS, NONE, STATE_BYTES, type BufferOptions } from '../../workflows/buffer/options';
-import { NAME_PATTERN, type OptionSpec } from '../../workflows/tracker/options';
 import type { AnyBuffer, BufferDefinition } from './buffer';
 import { didYouMean } from './suggest';
 import { compileValue } from './values';
+import { NAME_PATTERN, type OptionSpec } from '../../workflows/lib/options';
+import type { Json } from '../../workflows/lib/json';
 
 type Given = Record<string, unknown>;
 

@@ -1,6 +1,6 @@
 /**
  * Regens, sweeps and decays, from what the user wrote to what runs: options compiled and checked against the table of
- * `workflows/population/options.ts`. Whether their SQL can work is only known to the database, which is asked at the start
+ * `workflows/job/options.ts`. Whether their SQL can work is only known to the database, which is asked at the start
  * (`activities/population/check.ts`). Called by `resolve.ts`.
  */
 import { Cron } from 'croner';
@@ -11,11 +11,11 @@ import {
   type Rule,
   type TableRef,
   type Work,
-} from '../../workflows/population/options';
-import { NAME_PATTERN } from '../../workflows/tracker/options';
+} from '../../workflows/job/options';
 import type { ResolvedJob, SweepDefinition } from './population';
 import { didYouMean } from './suggest';
 import { compileValue, type OptionValue } from './values';
+import { NAME_PATTERN } from '../../workflows/lib/options';
 
 type Given = Record<string, unknown>;
 

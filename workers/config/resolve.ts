@@ -7,11 +7,9 @@ import type { DataConverter } from '@temporalio/common';
 import {
   defaultMaxExpiryMs,
   GATE_OPTIONS,
-  NAME_PATTERN,
   OPERATION_OPTIONS,
   TRACKER_OPTIONS,
   type OperationOptions,
-  type OptionSpec,
   type TrackerOptions,
 } from '../../workflows/tracker/options';
 import type { ResolvedActivity } from './activity';
@@ -24,6 +22,7 @@ import { JOB_DEFAULTS, JOB_LISTS, resolveJobs } from './resolve-population';
 import { resolveBuffers, type ResolvedBuffer } from './resolve-buffers';
 import { didYouMean } from './suggest';
 import { compileValue, type OptionValue } from './values';
+import { NAME_PATTERN, type OptionSpec } from '../../workflows/lib/options';
 
 /** Who gave an option its value. `config` shows it, and adds `set` for what was changed by hand. */
 export type OptionSource = 'default' | 'defaults' | 'definition';

@@ -4,9 +4,9 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
-import { SEARCH_ATTRIBUTES } from '../../workflows/tracker/contract';
 import type { ServerSpec } from './managed';
 import { namePrefix } from './user';
+import { SEARCH_ATTRIBUTES } from '../../workflows/lib/contract';
 
 /** Search attribute types as the server's command line writes them. */
 const TYPE_NAMES = { KEYWORD: 'Keyword', INT: 'Int' } as const;

@@ -1,12 +1,9 @@
-/**
- * The activities that the workflows of a buffer call, and what goes in and out of them. Built by `activities/buffer/index.ts`;
- * called by `buffer.ts` and `shard.ts`.
- */
-import type { ReconfigureResult } from '../tracker/contract';
-import type { OptionChange } from '../tracker/options';
-import type { BufferCommandResult, BufferRunState, DeadOrder, Json, ShardReport } from './contract';
+import type { BufferCommandResult, BufferRunState, DeadOrder, ShardReport } from './contract';
 import type { BufferOptions } from './options';
 import type { Beginning, Chunk, LaneName, ShardState } from './state';
+import type { OptionChange } from '../lib/options';
+import type { ReconfigureResult } from '../lib/contract';
+import type { Json } from '../lib/json';
 
 /** Entries that have no number yet: here, or in the row that has them. */
 export interface Loose {

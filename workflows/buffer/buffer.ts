@@ -24,7 +24,6 @@ import {
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { historyFull, throughTheGate } from '../lib/continue-as-new';
 import { ErrorType, NON_RETRYABLE } from '../lib/errors';
-import type { OptionChange } from '../tracker/options';
 import {
   bufferStatusQuery,
   declareBufferUpdate,
@@ -59,6 +58,7 @@ import {
 } from './init';
 import { bufferChangeProblems, type BufferOptions } from './options';
 import { shard as shardWorkflow } from './shard';
+import type { OptionChange } from '../lib/options';
 
 const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
 /** Before what did not get through is tried again. Milliseconds. */

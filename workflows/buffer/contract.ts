@@ -4,12 +4,10 @@
  * they call in `activities.ts`.
  */
 import { defineQuery, defineSignal, defineUpdate } from '../lib/messages';
-import type { ReconfigureResult } from '../tracker/contract';
-import type { OptionChange } from '../tracker/options';
 import type { BufferOptions } from './options';
-
-/** Anything that JSON can say. */
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+import type { OptionChange } from '../lib/options';
+import type { ReconfigureResult } from '../lib/contract';
+import type { Json } from '../lib/json';
 
 // ── Ids ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,12 +5,13 @@
 import { jsonBytes } from '../lib/size';
 import { BRIDGE_BYTES, carriedBytes, ENTRY_BYTES } from './carry';
 import { INIT_SENDER } from './contract';
-import type { Json, PushMessage, PushPayload } from './contract';
+import type { PushMessage, PushPayload } from './contract';
 import { keepableKey, keyAt, mergeKeys, noteKeys, type KeyIndex } from './keys';
 import { firstTime, isIn } from './marks';
 import type { Chunk, LaneName, ShardState } from './state';
 import type { BufferOptions } from './options';
 import { append, hasStored, inMemory, LATER_CHUNKS, overflowBytes, partsOf, pendingOf, place } from './queue';
+import type { Json } from '../lib/json';
 
 /** A run of entries in memory is no longer than this, so that every part of it fits into a command. Bytes. */
 const PART_BYTES = 256 * 1024;

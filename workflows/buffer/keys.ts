@@ -6,9 +6,9 @@
  */
 import { sha256 } from '../lib/sha256';
 import { jsonBytes, utf8Bytes } from '../lib/size';
-import type { Json } from './contract';
 import type { Chunk, LaneName, ShardState } from './state';
 import { checksKeys, isPlain, LANES, pieceOf } from './queue';
+import type { Json } from '../lib/json';
 
 // ── What a key is ────────────────────────────────────────────────────────────────────────────
 

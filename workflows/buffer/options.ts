@@ -1,9 +1,5 @@
-/**
- * Every option of a buffer, once: kind, default, bounds and words. The config's resolver, `config --set`, the workflows and the
- * generated `docs/options.md` read this table. Values here are compiled: durations are whole milliseconds and end in `Ms`.
- */
-import { refusal, type OptionChange, type OptionSpec } from '../tracker/options';
-import type { Json } from './contract';
+import { refusal, type OptionChange, type OptionSpec } from '../lib/options';
+import type { Json } from '../lib/json';
 
 /** What a buffer's workflows and its row carry. Plain JSON. */
 export interface BufferOptions {

@@ -1,8 +1,3 @@
-/**
- * What becomes of a batch's entries when it has ended: done, again later, in halves, or dead. Called by `shard.ts` after each batch;
- * deterministic, and every path keeps the law of the counts (`contract.ts`).
- */
-import { hashId } from '../tracker/plan';
 import { jsonBytes } from '../lib/size';
 import type { BatchResult, DeadPage, Kept } from './activities';
 import type { Chunk, RunningBatch, ShardState } from './state';
@@ -11,6 +6,7 @@ import { isPassed, keepableKey, keysRan, noteKeys, survivors, type KeyIndex } fr
 import { storeFailed } from './storing';
 import { BACK_CHUNKS, due } from './take';
 import { insertLater, LATER_CHUNKS, piecesOf, settleRow } from './queue';
+import { hashId } from '../lib/hash';
 
 /** A whole batch is tried this often before it is halved: most failures pass by themselves. */
 const WHOLE_TRIES = 2;

@@ -3,8 +3,9 @@
  * they are given and nothing else; `intake.ts`, `take.ts`, `outcome.ts`, `storing.ts` and `plan.ts` decide with them.
  */
 import { jsonBytes } from '../lib/size';
-import type { Counts, Json, ShardOrders } from './contract';
+import type { Counts, ShardOrders } from './contract';
 import type { Beginning, Chunk, Lane, LaneName, ShardState } from './state';
+import type { Json } from '../lib/json';
 
 export const LANES: readonly LaneName[] = ['front', 'back', 'later'];
 

@@ -2,8 +2,9 @@
  * What the two workflows of a buffer know, each as one argument: plain JSON, carried through continue-as-new, and kept in PostgreSQL
  * while the buffer is stopped. `shard.ts` and `buffer.ts` hold it; `intake.ts`, `outcome.ts`, `plan.ts` and `init.ts` change it.
  */
-import type { Counts, DeadOrder, Json, ShardOrders } from './contract';
+import type { Counts, DeadOrder, ShardOrders } from './contract';
 import type { BufferOptions } from './options';
+import type { Json } from '../lib/json';
 
 // ── A shard's entries ────────────────────────────────────────────────────────────────────────
 

@@ -4,20 +4,9 @@
  * file; the workflows carry it out (`tracker.ts`, `pool.ts`).
  */
 import { defineQuery, defineSignal, defineUpdate } from '../lib/messages';
-import type { OptionChange, TrackerOptions } from './options';
-
-/** The one task queue that every worker of a deployment polls, for workflows and activities alike. */
-export const TASK_QUEUE = 'longwatch';
-
-/** The PostgreSQL channel on which changes are announced; payload: {@link ChangeNotice} as JSON. */
-export const NOTIFY_CHANNEL = 'longwatch';
-
-/** The search attributes that Longwatch's workflows carry, with their Temporal types. */
-export const SEARCH_ATTRIBUTES = {
-  LongwatchTracker: 'KEYWORD',
-  LongwatchPool: 'INT',
-  LongwatchMembers: 'INT',
-} as const;
+import type { TrackerOptions } from './options';
+import type { OptionChange } from '../lib/options';
+import type { RunState, CommandResult, ReconfigureResult } from '../lib/contract';
 
 // ── Ids: each builder with its parser ────────────────────────────────────────────────────────
 
@@ -67,14 +56,6 @@ export interface PoolStatus {
 export const poolStatusQuery = defineQuery<PoolStatus>('status');
 
 // ── What an operator says to a tracker's root ────────────────────────────────────────────────
-
-export type TrackerState = 'running' | 'paused' | 'stopped';
-
-export interface CommandResult {
-  state: TrackerState;
-  /** False when the tracker was in that state already. */
-  changed: boolean;
-}
 export const pauseUpdate = defineUpdate<CommandResult, []>('pause');
 export const resumeUpdate = defineUpdate<CommandResult, []>('resume');
 export const stopUpdate = defineUpdate<CommandResult, []>('stop');
@@ -87,14 +68,9 @@ export const ensureCapacityUpdate = defineUpdate<{ pools: number }, [{ members: 
 /** A pool tells its root that it holds more than it should. */
 export const grownSignal = defineSignal('grown');
 
-export interface ReconfigureResult {
-  changed: boolean;
-  version: number;
-}
-
 export interface TrackerStatus {
   tracker: string;
-  state: TrackerState;
+  state: RunState;
   pools: number;
   members: number;
   options: TrackerOptions;
@@ -138,7 +114,7 @@ export interface TrackerInput {
 // ── The activities that the workflows call; built by `activities/index.ts` ───────────────────
 
 export interface PoolOpening {
-  state: TrackerState;
+  state: RunState;
   members: number;
   pools: number;
   poolSize: number;
@@ -187,7 +163,7 @@ export interface ShiftResult {
 export type ShiftOptions = Pick<TrackerOptions, 'shiftMs' | 'heartbeatTimeoutMs' | 'historyEvents'>;
 
 export interface TrackerOpening {
-  state: TrackerState;
+  state: RunState;
   pools: number;
   members: number;
   version: number;
@@ -228,7 +204,7 @@ export interface TrackerActivities {
    */
   openTracker(input: { tracker: string; options?: TrackerOptions; command?: string }): Promise<TrackerOpening>;
   /** These three fail as Superseded where `mark.after` is not the last command. */
-  setTrackerState(input: { tracker: string; state: TrackerState; mark?: CommandMark }): Promise<CommandResult>;
+  setTrackerState(input: { tracker: string; state: RunState; mark?: CommandMark }): Promise<CommandResult>;
   declareOptions(input: { tracker: string; options: TrackerOptions; mark?: CommandMark }): Promise<ReconfigureResult>;
   setOptions(input: { tracker: string; changes: OptionChange[]; mark?: CommandMark }): Promise<ReconfigureResult>;
   /** Raises the number of pools, one by one, until all members fit, or `members` where that is more. */

@@ -1,3 +1,6 @@
+import type { OptionChange, OptionSpec } from '../lib/options';
+import { refusal } from '../lib/options';
+
 /**
  * Every option of a tracker and its operations, once: kind, default, bounds and words. The config's resolver
  * (`workers/config`), `config --set`, the running shift and the generated `docs/options.md` all read this
@@ -43,34 +46,6 @@ export interface OperationOptions {
   maxBackoffMs?: number;
   /** Of the code. A new one asks anew: ETags and expiries of before do not count. Absent: 1. */
   version?: number;
-}
-
-/** One change of `config --set`: the path as the user writes it, and the compiled value. */
-export interface OptionChange {
-  /** For example `operations.location.everyMs`. */
-  path: string;
-  /** Null takes the change back, so the definition's value holds again. */
-  value: number | boolean | string | null;
-}
-
-export type OptionKind = 'duration' | 'integer' | 'boolean' | 'name';
-
-/** One row of the options table. */
-export interface OptionSpec {
-  /** As the user writes it: `every`, `stagger.window`, `gate.every`. */
-  name: string;
-  /** Where the compiled value lives: `everyMs`, `stagger.windowMs`. */
-  path: string;
-  kind: OptionKind;
-  /** Compiled default; undefined: the option is required; a string: how it is derived, for the docs. */
-  default?: number | boolean | string | null;
-  derived?: string;
-  /** Words that may stand in place of a number. */
-  words?: readonly string[];
-  /** Smallest and largest compiled value. */
-  min?: number;
-  max?: number;
-  text: string;
 }
 
 const SECOND = 1_000;
@@ -316,36 +291,12 @@ export function gateTermMs({ everyMs, timeoutMs }: GateOptions): number {
   return Math.max(LEAST_GATE_TERM_MS, everyMs + timeoutMs);
 }
 
-/** Names of trackers and operations: they appear in workflow ids, metrics labels and option paths. */
-export const NAME_PATTERN = /^[a-z][a-zA-Z0-9_-]{0,62}$/;
-
 /** The row of the table for a compiled path such as `operations.location.everyMs`, or undefined. */
 export function specOf(path: string): OptionSpec | undefined {
   const operation = /^operations\.[^.]+\.(.+)$/.exec(path);
   return operation
     ? OPERATION_OPTIONS.find((spec) => spec.path === operation[1])
     : [...TRACKER_OPTIONS, ...GATE_OPTIONS].find((spec) => spec.path === path);
-}
-
-/** Why a compiled value may not stand at an option, or undefined when it may. */
-export function refusal(spec: OptionSpec, value: unknown): string | undefined {
-  switch (spec.kind) {
-    case 'boolean':
-      return typeof value === 'boolean' ? undefined : `${spec.name} must be true or false`;
-    case 'name':
-      return typeof value === 'string' && NAME_PATTERN.test(value) ? undefined : `${spec.name} must name an operation`;
-    default: {
-      const unit = spec.kind === 'duration' ? ' ms' : '';
-      if (typeof value === 'string' && spec.words?.includes(value)) return undefined;
-      if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
-        const words = spec.words?.map((word) => `, or '${word}'`).join('') ?? '';
-        return `${spec.name} must be ${spec.kind === 'duration' ? 'a duration' : 'a whole number'}${words}`;
-      }
-      if (spec.min !== undefined && value < spec.min) return `${spec.name} must be at least ${spec.min}${unit}`;
-      if (spec.max !== undefined && value > spec.max) return `${spec.name} must be at most ${spec.max}${unit}`;
-      return undefined;
-    }
-  }
 }
 
 /** Everything that is wrong with one change against the options it would change; empty: it may be made. */

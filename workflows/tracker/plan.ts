@@ -5,26 +5,9 @@
  */
 import { jsonBytes } from '../lib/size';
 import type { PoolState, RosterChange, RosterPayload } from './contract';
+import { hashId } from '../lib/hash';
 
 // ── Which pool holds an id ───────────────────────────────────────────────────────────────────
-
-/**
- * 32 bits of an id, spread evenly: FNV-1a over UTF-16 code units, then the finalizer of MurmurHash3.
- * Stored with each member, so that PostgreSQL can compute pools too. Never change it: ids would move.
- */
-export function hashId(id: string): number {
-  let h = 0x811c9dc5;
-  for (let i = 0; i < id.length; i++) {
-    h ^= id.charCodeAt(i);
-    h = Math.imul(h, 0x01000193);
-  }
-  h ^= h >>> 16;
-  h = Math.imul(h, 0x85ebca6b);
-  h ^= h >>> 13;
-  h = Math.imul(h, 0xc2b2ae35);
-  h ^= h >>> 16;
-  return h >>> 0;
-}
 
 /**
  * Linear hashing (Litwin, 1980): with 2^l the largest power of two not above `pools`, the hash modulo 2^(l+1)

@@ -28,13 +28,13 @@ import {
   stopUpdate,
   trackerStatusQuery,
   type CommandMark,
-  type CommandResult,
   type TrackerActivities,
   type TrackerInput,
   type TrackerOpening,
-  type TrackerState,
 } from './contract';
-import { changeProblems, type OptionChange } from './options';
+import { changeProblems } from './options';
+import type { OptionChange } from '../lib/options';
+import type { CommandResult, RunState } from '../lib/contract';
 
 const { openTracker, setTrackerState, declareOptions, setOptions, splitPools, wakePools } =
   proxyActivities<TrackerActivities>({
@@ -141,7 +141,7 @@ export async function tracker(input: TrackerInput): Promise<void> {
     return now;
   }
 
-  async function changeState(current: TrackerOpening, state: TrackerState): Promise<CommandResult> {
+  async function changeState(current: TrackerOpening, state: RunState): Promise<CommandResult> {
     const result = await commanded(current, (mark) => {
       if (current.state === 'stopped' && state !== 'stopped') {
         throw ApplicationFailure.nonRetryable(`tracker ${name} is stopped; start it again`, ErrorType.TrackerStopped);

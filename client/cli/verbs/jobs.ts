@@ -3,7 +3,7 @@
  * resume are those of every name (`start.ts`, `commands.ts`).
  */
 import type { Command } from 'commander';
-import type { JobKind } from '../../../workflows/population/options';
+import type { JobKind } from '../../../workflows/job/options';
 import type { FailedRowSummary, JobHandle, TickSummary } from '../../job';
 import type { JobSummary } from '../../job-status';
 import type { Longwatch } from '../../longwatch';

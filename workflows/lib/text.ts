@@ -3,7 +3,7 @@
  * has a size. What only tells something (errors, notes, names) is made keepable here, before it is stored or sent; what stands for something
  * (keys, ids) is refused at the edge, by what `unstorable` says.
  */
-import { utf8Bytes } from '../../workflows/lib/size';
+import { utf8Bytes } from './size';
 
 /** Of an error's text, where nothing else is said. Bytes. */
 export const ERROR_BYTES = 4_000;

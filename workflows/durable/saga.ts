@@ -4,10 +4,10 @@
  * the workflow, so it goes on where it was. Used by users' workflows; what fails for good is mended by `longwatch saga`.
  */
 import { ActivityFailure, ApplicationFailure, CancellationScope, log, workflowInfo } from '@temporalio/workflow';
-import { rootMessage, withoutCircle } from './chain';
-import { compensationOf, taskId, type CompensationInput } from './durable';
-import { durableActivity, type CompensableActivity } from './durable-proxy';
-import { ErrorType } from './errors';
+import { rootMessage, withoutCircle } from '../lib/chain';
+import { compensationOf, taskId, type CompensationInput } from './contract';
+import { durableActivity, type CompensableActivity } from './proxy';
+import { ErrorType } from '../lib/errors';
 
 export interface SagaOptions {
   /** One after the other, the last step first; or all at once. @default lifo */

@@ -1,9 +1,4 @@
-/**
- * The contract of durable activities: their options with defaults and bounds, what travels between a workflow and the kit,
- * and the names of both. Pure. The worker's side is `activities/durable`, the workflow's `durable-proxy.ts` and `saga.ts`,
- * what a user writes `workers/config/activity.ts`.
- */
-import type { OptionSpec } from '../tracker/options';
+import type { OptionSpec } from '../lib/options';
 
 /** Options of one durable activity, compiled. */
 export interface DurableOptions {

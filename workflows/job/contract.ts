@@ -6,9 +6,9 @@
  * follow when a worker dies or the job is paused. A tick is known by its **due** time; those of a job only grow.
  */
 import { defineQuery, defineUpdate } from '../lib/messages';
-import type { CommandResult, ReconfigureResult, TrackerState } from '../tracker/contract';
-import type { OptionChange } from '../tracker/options';
 import type { JobKind, JobOptions, Schedule } from './options';
+import type { OptionChange } from '../lib/options';
+import type { CommandResult, ReconfigureResult, RunState } from '../lib/contract';
 
 /** Workflow id of a job: `job/stamina`. */
 export const jobWorkflowId = (job: string): string => `job/${job}`;
@@ -17,7 +17,7 @@ export function parseJobWorkflowId(id: string): string | undefined {
   return /^job\/([^/]+)$/.exec(id)?.[1];
 }
 
-export type JobState = TrackerState;
+export type JobState = RunState;
 
 /** How long a tick took, in four bands: below 0.5 s, below 2 s, below `warnAfter`, above it. */
 export type Band = 'excellent' | 'good' | 'fair' | 'warning';

@@ -5,8 +5,8 @@
  */
 import { proxyActivities, type ActivityOptions } from '@temporalio/workflow';
 import type { Duration } from '@temporalio/common';
-import type { Envelope } from './durable';
-import { NON_RETRYABLE } from './errors';
+import type { Envelope } from './contract';
+import { NON_RETRYABLE } from '../lib/errors';
 
 /** The part of a definition that a workflow needs of it; matches `ActivityDefinition` of `workers/config/activity.ts`. */
 export interface CallableDefinition {

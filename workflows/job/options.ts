@@ -1,8 +1,4 @@
-/**
- * Every option of a job (regen, decay, sweep), once: kind, default, bounds and words. The config's resolver, `config --set`, the
- * running job and the generated `docs/options.md` read this table. What is compiled here is plain JSON: workflow input and a row.
- */
-import { refusal, type OptionChange, type OptionSpec } from '../tracker/options';
+import { refusal, type OptionChange, type OptionSpec } from '../lib/options';
 
 export type JobKind = 'regen' | 'decay' | 'sweep';
 

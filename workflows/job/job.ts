@@ -19,8 +19,6 @@ import {
 } from '@temporalio/workflow';
 import { historyFull, throughTheGate } from '../lib/continue-as-new';
 import { ErrorType, NON_RETRYABLE } from '../lib/errors';
-import type { CommandResult } from '../tracker/contract';
-import type { OptionChange } from '../tracker/options';
 import {
   declareJobUpdate,
   jobStatusQuery,
@@ -40,6 +38,8 @@ import {
 } from './contract';
 import { jobChangeProblems } from './options';
 import { freshJobState, nextJobStep, nextTick, type JobMoment, type Known } from './plan';
+import type { OptionChange } from '../lib/options';
+import type { CommandResult } from '../lib/contract';
 
 const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
 /** After a pass that failed for good, or that a newer holder has taken over. */

@@ -10,7 +10,7 @@ import { interruption } from '../client/cli/interrupt';
 import { print, printJson, remark } from '../client/cli/output';
 import { wholeNumber } from '../client/cli/verb';
 import { bundleSources } from '../test/support/bundle';
-import { didYouMean } from '../workers/config/suggest';
+import { didYouMean } from '../config/suggest';
 import { findTemporal } from '../workers/dev/temporal';
 import { readCatalogue } from './harness/catalogue';
 import { render, type Result } from './harness/report';

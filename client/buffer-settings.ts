@@ -1,7 +1,7 @@
 /** A buffer's options as people read them: each with its value and who gave it, and one change of them. For `BufferHandle.config` and `set`. */
-import { ConfigError } from '../workers/config/errors';
-import { didYouMean } from '../workers/config/suggest';
-import { compileValue, formatValue } from '../workers/config/values';
+import { ConfigError } from '../config/errors';
+import { didYouMean } from '../config/suggest';
+import { compileValue, formatValue } from '../config/values';
 import { BUFFER_OPTIONS, NONE, withBufferChanges, type BufferOptions } from '../workflows/buffer/options';
 import { settingOf, type Setting } from './settings';
 import type { OptionChange, OptionSpec } from '../workflows/lib/options';

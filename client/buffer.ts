@@ -4,8 +4,8 @@
  * read comes from PostgreSQL and, exact to the moment, from the shards themselves.
  */
 import { errorOf } from '../activities/failures';
-import type { AnyBuffer } from '../workers/config/buffer';
-import { didYouMean } from '../workers/config/suggest';
+import type { AnyBuffer } from '../config/define/buffer';
+import { didYouMean } from '../config/suggest';
 import {
   bufferWorkflowId,
   declareBufferUpdate,

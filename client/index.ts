@@ -2,16 +2,13 @@
  * The public library: what a config module and a program import from `longwatch`. Light: the connection's packages
  * are loaded by `connect`, so that a config module, also in a worker thread, does not pay for them.
  */
-import type { RegenDefinition } from '../workers/config/population';
-import type * as lazy from '../workers/config/lazy-regen';
+import type { RegenDefinition } from '../config/define/job';
+import type * as lazy from '../activities/job/lazy';
 import type * as library from './longwatch';
 import type { ConnectOptions, Longwatch } from './longwatch';
 
-export { defineConfig, defineTracker } from '../workers/config/definition';
+export { defineTracker } from '../config/define/tracker';
 export type {
-  ConfigDefinition,
-  Defaults,
-  Duration,
   ErrorContext,
   GateDefinition,
   Json,
@@ -20,8 +17,8 @@ export type {
   RunContext,
   RunResult,
   TrackerDefinition,
-} from '../workers/config/definition';
-export { defineActivity } from '../workers/config/activity';
+} from '../config/define/tracker';
+export { defineActivity } from '../config/define/activity';
 export type {
   ActivityContext,
   ActivityDefinition,
@@ -30,8 +27,8 @@ export type {
   LeaseDefinition,
   RetryDefinition,
   Transaction,
-} from '../workers/config/activity';
-export { defineDecay, defineRegen, defineSweep } from '../workers/config/population';
+} from '../config/define/activity';
+export { defineDecay, defineRegen, defineSweep } from '../config/define/job';
 export type {
   DecayDefinition,
   RegenDefinition,
@@ -41,8 +38,8 @@ export type {
   SweepResult,
   SweepRow,
   TableName,
-} from '../workers/config/population';
-export { defineBuffer, ok, retry, TooLargeError } from '../workers/config/buffer';
+} from '../config/define/job';
+export { defineBuffer, ok, retry, TooLargeError } from '../config/define/buffer';
 export type {
   AnyBuffer,
   BatchAnswer,
@@ -55,11 +52,11 @@ export type {
   Retry,
   RetryOptions,
   RetryPolicy,
-} from '../workers/config/buffer';
-export type { LazyRegen } from '../workers/config/lazy-regen';
-export type { DevHook } from '../workers/config/dev-hook';
-export { CodecError, ConfigError, EnvironmentError } from '../workers/config/errors';
-export { resolveConfig, type ResolvedConfig, type ResolvedTracker } from '../workers/config/resolve';
+} from '../config/define/buffer';
+export type { LazyRegen } from '../activities/job/lazy';
+export type { DevHook } from '../config/define/dev-hook';
+export { CodecError, ConfigError, EnvironmentError } from '../config/errors';
+export { type ResolvedTracker } from '../config/resolve/tracker';
 export { HoldError } from '../activities/upstream/errors';
 export type { TrackerOptions } from '../workflows/tracker/options';
 export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from './durable';
@@ -99,9 +96,15 @@ export async function connect(options?: ConnectOptions): Promise<Longwatch> {
  */
 export function lazyRegen(definition: RegenDefinition, options?: Parameters<typeof lazy.lazyRegen>[1]): lazy.LazyRegen {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when called, and synchronous
-  return (require('../workers/config/lazy-regen') as typeof lazy).lazyRegen(definition, options);
+  return (require('../activities/job/lazy') as typeof lazy).lazyRegen(definition, options);
 }
 
 export type { CommandResult } from '../workflows/lib/contract';
 export type { ReconfigureResult } from '../workflows/lib/contract';
 export type { RunState } from '../workflows/lib/contract';
+export type { Duration } from '../config/define/types';
+export { defineConfig } from '../config/define/config';
+export type { ConfigDefinition } from '../config/define/config';
+export type { Defaults } from '../config/define/config';
+export { resolveConfig } from '../config/resolve/config';
+export type { ResolvedConfig } from '../config/resolve/config';

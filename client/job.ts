@@ -5,9 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import { explainWork, type Explanation } from '../activities/population/explain';
-import { compileValue } from '../workers/config/values';
-import { ConfigError } from '../workers/config/errors';
-import { didYouMean } from '../workers/config/suggest';
+import { compileValue } from '../config/values';
+import { ConfigError } from '../config/errors';
+import { didYouMean } from '../config/suggest';
 import {
   declareJobUpdate,
   jobWorkflowId,

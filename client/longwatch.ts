@@ -1,16 +1,16 @@
 /** The library's entry object: from a connection to its trackers. Made by `connect`; its handles do the work. */
 import type { DataConverter } from '@temporalio/common';
 import type { Logger } from 'pino';
-import { converterProblems } from '../workers/config/data-converter';
-import { ConfigError, EnvironmentError } from '../workers/config/errors';
+import { converterProblems } from '../config/data-converter';
+import { ConfigError, EnvironmentError } from '../config/errors';
 import {
   resolveEnvironment,
   shownEnvironment,
   type Environment,
   type EnvironmentFlags,
   type ShownEnvironment,
-} from '../workers/config/environment';
-import type { BufferDefinition } from '../workers/config/buffer';
+} from '../config/environment';
+import type { BufferDefinition } from '../config/define/buffer';
 import { BufferHandle } from './buffer';
 import { Connections } from './connections';
 import { DurableHandle } from './durable';

@@ -4,7 +4,7 @@
  */
 import { errorOf } from '../activities/failures';
 import { keyFunction, keyInJson, shardOfKey } from '../activities/buffer/keys';
-import type { AnyBuffer, BufferDefinition } from '../workers/config/buffer';
+import type { AnyBuffer, BufferDefinition } from '../config/define/buffer';
 import { shardsOf } from '../workflows/buffer/init';
 import { keyAt as keyAtPath } from '../workflows/buffer/keys';
 import type { BufferOptions } from '../workflows/buffer/options';

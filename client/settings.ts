@@ -9,7 +9,7 @@ import {
   withChanges,
   type TrackerOptions,
 } from '../workflows/tracker/options';
-import { formatValue } from '../workers/config/values';
+import { formatValue } from '../config/values';
 import type { OptionChange, OptionSpec } from '../workflows/lib/options';
 
 export interface Setting {

@@ -4,9 +4,9 @@
  */
 import type * as client from '@temporalio/client';
 import type * as common from '@temporalio/common';
-import { refuseIgnoredCodec, wholeConverter } from '../workers/config/data-converter';
-import type { TemporalTarget } from '../workers/config/environment';
-import type * as temporalTls from '../workers/config/temporal-tls';
+import { refuseIgnoredCodec, wholeConverter } from '../config/data-converter';
+import type { TemporalTarget } from '../config/environment';
+import type * as temporalTls from '../config/temporal-tls';
 
 // eslint-disable-next-line @typescript-eslint/no-require-imports -- an `import()` would make each of its uses asynchronous
 export const temporalClient = () => require('@temporalio/client') as typeof client;
@@ -27,7 +27,7 @@ export async function connectTemporal(
   const connection = await Connection.connect({ ...target, connectTimeout: CONNECT_MS }).catch(
     async (error: unknown) => {
       // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded where it failed
-      const { withTlsProblem } = require('../workers/config/temporal-tls') as typeof temporalTls;
+      const { withTlsProblem } = require('../config/temporal-tls') as typeof temporalTls;
       throw await withTlsProblem(error, { namespace, ...target });
     },
   );

@@ -3,9 +3,9 @@
  * programs and by every verb of the command line. Roster changes go to `roster.ts`, commands to `commands.ts`, and
  * what is read comes from PostgreSQL (`queries.ts`).
  */
-import { optionChange } from '../workers/config/change';
-import { didYouMean } from '../workers/config/suggest';
-import type { Json } from '../workers/config/definition';
+import { optionChange } from '../config/change';
+import { didYouMean } from '../config/suggest';
+import type { Json } from '../config/define/tracker';
 import {
   declareUpdate,
   ensureCapacityUpdate,

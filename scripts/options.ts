@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { renderOptions } from '../workers/config/options-page';
+import { renderOptions } from '../config/options-page';
 
 const file = path.join(__dirname, '..', 'docs', 'options.md');
 const page = renderOptions();

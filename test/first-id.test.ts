@@ -1,6 +1,6 @@
 import { defineConfig, defineTracker } from '../client';
-import { resolveConfig } from '../workers/config/resolve';
 import { eventually, Stack } from './support/stack';
+import { resolveConfig } from '../config/resolve/config';
 
 test('an added id is fetched, and its value shown', async () => {
   const stack = await Stack.start();

@@ -10,9 +10,9 @@ import vm from 'node:vm';
 import type { DataConverter } from '@temporalio/common';
 import { bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
 import type { Logger } from 'pino';
-import { wholeConverter } from './config/data-converter';
-import { ConfigError } from './config/errors';
-import { aliasesOf } from './config/tsconfig';
+import { wholeConverter } from '../config/data-converter';
+import { ConfigError } from '../config/errors';
+import { aliasesOf } from '../config/tsconfig';
 
 type Webpack = Parameters<NonNullable<BundleOptions['webpackConfigHook']>>[0];
 

@@ -13,10 +13,10 @@ import type { RetentionOptions } from '../activities/durable/retention';
 import { ourLog } from '../activities/log';
 import { Database } from '../activities/store/database';
 import { TemporalLink } from '../activities/temporal';
-import type { ResolvedActivity } from './config/activity';
-import { checkAddress } from './config/environment';
-import { ConfigError, SchemaError } from './config/errors';
-import { resolveActivities, type ActivityList } from './config/resolve-activities';
+import type { ResolvedActivity } from '../config/define/activity';
+import { checkAddress } from '../config/environment';
+import { ConfigError, SchemaError } from '../config/errors';
+import { resolveActivities, type ActivityList } from '../config/resolve/activity';
 import { schemaProblem } from './schema';
 
 export interface DurableSetup {

@@ -5,7 +5,7 @@
  */
 import type { DataConverter } from '@temporalio/common';
 import { run, type Database, type Queryable, type Statement } from '../activities/store/database';
-import { EncodingError } from './config/errors';
+import { EncodingError } from '../config/errors';
 
 const NOTED: Statement = {
   name: 'encoding-noted',

@@ -7,7 +7,7 @@ import { workerData } from 'piscina';
 import { serializers } from '../activities/log';
 import type { IsolatedEnd, IsolatedTask } from '../activities/shift/isolate';
 import { packThrown } from '../activities/shift/thrown';
-import { loadConfig } from './config/load';
+import { loadConfig } from '../config/load';
 
 const { configPath, logLevel } = workerData as { configPath: string; logLevel: string };
 const log = pino({ level: logLevel, serializers }, pino.destination({ fd: 2, sync: true }));

@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import { createServer as createSocket, type AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import type { Logger } from 'pino';
-import { MetricsPortError } from './config/errors';
+import { MetricsPortError } from '../config/errors';
 
 export interface MetricsServer {
   /** Of the page itself. */

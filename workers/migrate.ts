@@ -6,9 +6,9 @@
 import runner from 'node-pg-migrate';
 import { Client } from 'pg';
 import type { Logger } from 'pino';
-import { connectionString } from '../activities/store/address';
-import { checkAddress } from './config/environment';
-import { SchemaError } from './config/errors';
+import { connectionString } from '../config/address';
+import { checkAddress } from '../config/environment';
+import { SchemaError } from '../config/errors';
 import { LIST, migrationsFolder, SCHEMA } from './schema';
 
 /** Migrations beside Longwatch's. */

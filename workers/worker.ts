@@ -39,11 +39,10 @@ import { Database, OWN_LIMITS, VALUES_LIMITS } from '../activities/store/databas
 import { NodeMetrics } from '../activities/telemetry';
 import { TemporalLink } from '../activities/temporal';
 import type { ShardSinks } from '../workflows/buffer/contract';
-import { refuseIgnoredCodec, wholeConverter } from './config/data-converter';
-import { checkAddress, type TemporalTarget } from './config/environment';
-import { ConfigError, SchemaError } from './config/errors';
-import { withTlsProblem } from './config/temporal-tls';
-import type { ResolvedConfig } from './config/resolve';
+import { refuseIgnoredCodec, wholeConverter } from '../config/data-converter';
+import { checkAddress, type TemporalTarget } from '../config/environment';
+import { ConfigError, SchemaError } from '../config/errors';
+import { withTlsProblem } from '../config/temporal-tls';
 import { bundleProblem, bundleWorkflows } from './bundle';
 import { claimDeployment, ensureSearchAttributes } from './deployment';
 import { confirmEncoding, encodes } from './encoding';
@@ -57,6 +56,7 @@ import { schemaProblem } from './schema';
 import { tellServer } from './server-check';
 import { surviveStrayErrors } from './stray-errors';
 import { TASK_QUEUE } from '../workflows/lib/contract';
+import type { ResolvedConfig } from '../config/resolve/config';
 
 export interface WorkerSetup {
   config: ResolvedConfig;

@@ -3,7 +3,7 @@
  * called by `batch.ts`. Entries are told apart as objects, else by key, else by value.
  */
 import ms, { type StringValue } from 'ms';
-import type { BatchAnswer, Ok, Retry } from '../../workers/config/buffer';
+import type { BatchAnswer, Ok, Retry } from '../../config/define/buffer';
 import type { Kept } from '../../workflows/buffer/activities';
 import { STATE_BYTES } from '../../workflows/buffer/options';
 import { utf8Bytes } from '../../workflows/lib/size';

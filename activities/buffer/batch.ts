@@ -5,7 +5,7 @@
  */
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
-import type { BatchContext, BatchErrorContext, BufferDefinition } from '../../workers/config/buffer';
+import type { BatchContext, BatchErrorContext, BufferDefinition } from '../../config/define/buffer';
 import type { BatchInput, BatchResult } from '../../workflows/buffer/activities';
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure } from '../failures';

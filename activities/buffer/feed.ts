@@ -5,7 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import type { BufferDefinition } from '../../workers/config/buffer';
+import type { BufferDefinition } from '../../config/define/buffer';
 import { shardsOf } from '../../workflows/buffer/init';
 import { jsonBytes } from '../../workflows/lib/size';
 import type { BufferOptions } from '../../workflows/buffer/options';

@@ -6,7 +6,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import type { InitContext } from '../../workers/config/buffer';
+import type { InitContext } from '../../config/define/buffer';
 import { INIT_SENDER, type PushMessage } from '../../workflows/buffer/contract';
 import type { BufferActivities, InitChunk, InitPage, InitPageRead } from '../../workflows/buffer/activities';
 import { jsonBytes, utf8Bytes } from '../../workflows/lib/size';

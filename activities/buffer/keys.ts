@@ -2,7 +2,7 @@
  * What makes an entry the same as another, and which shard it belongs to. Used by the activities and by senders (`client/parcels.ts`). The
  * definition's `key` is the user's code: it may throw whatever it likes.
  */
-import type { BufferDefinition } from '../../workers/config/buffer';
+import type { BufferDefinition } from '../../config/define/buffer';
 import { keyAt, keyText } from '../../workflows/buffer/keys';
 import { errorOf } from '../failures';
 import { hashId } from '../../workflows/lib/hash';

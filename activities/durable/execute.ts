@@ -4,7 +4,7 @@
  * what is retried `retry.ts`, what a refusal means `outcomes.ts`, what is said `answers.ts`.
  */
 import * as sdk from '@temporalio/common';
-import type { ActivityContext } from '../../workers/config/activity';
+import type { ActivityContext } from '../../config/define/activity';
 import type { Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure, useSdk } from '../failures';

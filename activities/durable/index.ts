@@ -5,7 +5,7 @@
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import type { ActivityContext, ResolvedActivity } from '../../workers/config/activity';
+import type { ActivityContext, ResolvedActivity } from '../../config/define/activity';
 import {
   compensationOf,
   taskId,

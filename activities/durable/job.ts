@@ -3,7 +3,7 @@
  * `index.ts`; `acquire.ts`, `execute.ts` and `answers.ts` work on it.
  */
 import type { Logger } from 'pino';
-import type { ActivityContext } from '../../workers/config/activity';
+import type { ActivityContext } from '../../config/define/activity';
 import { KEEP_WITHOUT_KEY_MS, type DurableOptions } from '../../workflows/durable/contract';
 import type { Database } from '../store/database';
 import type { Key, KeyWaiter } from './keys';

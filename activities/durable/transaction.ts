@@ -6,11 +6,7 @@ import type { QueryResult, QueryResultRow } from 'pg';
 import { asOutage, isOutage, type Database, type Queryable, type TransactionOptions } from '../store/database';
 import { isPassing } from '../store/sqlstate';
 import { refuseEnded, refuseNotYours } from './not-yours';
-
-/** What an activity's code gets: `query` as of `pg`, without what begins or ends a transaction, or stays behind in the session. */
-export interface Transaction {
-  query<R extends QueryResultRow = QueryResultRow>(text: string, values?: unknown[]): Promise<QueryResult<R>>;
-}
+import type { Transaction } from '../../config/define/transaction';
 
 /** pg's own connection says more than {@link Queryable}. */
 interface Connection extends Queryable {

@@ -1,7 +1,7 @@
 /**
  * The due times of a `cron`, by croner: workflow code must not do this itself, for time zones change with the machine's data, and a
  * replay would not find the same times. Called by `commands.ts` and `pass.ts`; checked at the config by
- * `workers/config/resolve-population.ts`.
+ * `config/resolve/job.ts`.
  *
  * After a downtime every missed time counts, however many there were: the newest are told one by one, the others as a number. Croner
  * takes some 40 µs for each, so they are counted by days: a day of 24 hours has as many as any other that matches. The days on which the clock

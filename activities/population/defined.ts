@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
-import type { ResolvedJob } from '../../workers/config/population';
+import type { ResolvedJob } from '../../config/define/job';
 import { ErrorType } from '../../workflows/lib/errors';
 import type { JobOptions } from '../../workflows/job/options';
 import { failure } from '../failures';

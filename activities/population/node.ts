@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import type { ResolvedJob, SweepDefinition } from '../../workers/config/population';
+import type { ResolvedJob, SweepDefinition } from '../../config/define/job';
 import type { PopulationActivities } from '../../workflows/job/contract';
 import { Transactions } from '../durable/transaction';
 import { Database } from '../store/database';

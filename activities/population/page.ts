@@ -6,7 +6,7 @@
  * wait, and after its last attempt it is a dead letter. The others are done. A `HoldError` puts the whole page back, and so does whoever
  * was in its way: a lock that somebody holds, a worker that ends; these use no attempt.
  */
-import type { SweepContext, SweepDefinition, SweepRow } from '../../workers/config/population';
+import type { SweepContext, SweepDefinition, SweepRow } from '../../config/define/job';
 import { decide } from '../durable/retry';
 import { LazyTransaction, type Transactions } from '../durable/transaction';
 import { errorOf } from '../failures';

@@ -1,6 +1,6 @@
 /**
  * A regen's rule as SQL, for both of its uses: the statement of a tick (`statement.ts`) and the lazy form, which computes the
- * value where it is read (`workers/config/lazy-regen.ts`). One text, so that they cannot disagree.
+ * value where it is read (`activities/job/lazy.ts`). One text, so that they cannot disagree.
  */
 import { escapeIdentifier } from 'pg';
 import type { Rule } from '../../workflows/job/options';

@@ -11,7 +11,7 @@
  * Claims are made one at a time (the place is one row, and its writer needs the fence's token), so two streams never take the
  * same rows; SKIP LOCKED only passes over rows that somebody else is changing right now.
  */
-import type { SweepDefinition } from '../../workers/config/population';
+import type { SweepDefinition } from '../../config/define/job';
 import type { Transactions } from '../durable/transaction';
 import { claimFresh, heldFor, nextClaimIn, takeClaim, type Claim } from '../store/claims';
 import type { Queryable } from '../store/database';

@@ -3,7 +3,7 @@
  * its transaction for the entries, since a buffer's `key` is the user's code, and within it for those whose values have changed.
  * Next: `activities/buffer/feed.ts`.
  */
-import type { TrackerDefinition } from '../../workers/config/definition';
+import type { TrackerDefinition } from '../../config/define/tracker';
 import type { BufferFeed, FedEntry, FeedMark } from '../buffer/feed';
 import { errorOf } from '../failures';
 import type { Queryable } from '../store/database';

@@ -7,7 +7,7 @@
  * in quarantine or starts nowhere, any node asks in its place when the answer grows old, one of them at a time by a claim in the row.
  */
 import type { Logger } from 'pino';
-import type { GateDefinition } from '../../workers/config/definition';
+import type { GateDefinition } from '../../config/define/tracker';
 import { gateTermMs, type GateOptions } from '../../workflows/tracker/options';
 import { lockFence } from '../durable/fence';
 import { errorOf } from '../failures';

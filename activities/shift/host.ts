@@ -1,5 +1,5 @@
 /** What an operation of a pool (`operation.ts`) needs of the node (`node.ts`) and of the shift (`pool-shift.ts`) that it runs in. */
-import type { RunContext } from '../../workers/config/definition';
+import type { RunContext } from '../../config/define/tracker';
 import type { Clock } from './clock';
 import type { Holds } from './holds';
 import type { Members } from './members';

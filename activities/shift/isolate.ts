@@ -4,7 +4,7 @@
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
-import type { RunContext } from '../../workers/config/definition';
+import type { RunContext } from '../../config/define/tracker';
 import { unpackThrown, type Thrown } from './thrown';
 
 /** What a thread is told of a run. */

@@ -11,7 +11,7 @@ import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
 import { poolWorkflowId, type ShiftInput, type ShiftOptions, type ShiftResult } from '../../workflows/tracker/contract';
-import type { TrackerDefinition } from '../../workers/config/definition';
+import type { TrackerDefinition } from '../../config/define/tracker';
 import { recordCrash, releaseFence, takeFence, type Claim, type Held } from '../durable/fence';
 import { errorOf, failure } from '../failures';
 import { reach } from '../points';

@@ -4,7 +4,7 @@
  * and takes them out.
  */
 import type { Logger } from 'pino';
-import type { ErrorContext, GateDefinition, RunContext, TrackerDefinition } from '../../workers/config/definition';
+import type { ErrorContext, GateDefinition, RunContext, TrackerDefinition } from '../../config/define/tracker';
 import type { ChangeNotice } from '../../workflows/tracker/contract';
 import type { BufferFeed } from '../buffer/feed';
 import { errorOf } from '../failures';

@@ -4,7 +4,7 @@
  * came to, `known.ts` what is known of the last ones. What one member's run does, however badly, stays with that member.
  */
 import type { Logger } from 'pino';
-import type { OperationDefinition } from '../../workers/config/definition';
+import type { OperationDefinition } from '../../config/define/tracker';
 import type { OperationOptions } from '../../workflows/tracker/options';
 import { errorOf } from '../failures';
 import { enterLane } from '../upstream/lane';

@@ -4,7 +4,7 @@
  */
 import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
-import type { TrackerDefinition } from '../../workers/config/definition';
+import type { TrackerDefinition } from '../../config/define/tracker';
 import type { ShiftEnd } from '../../workflows/tracker/contract';
 import { holds, slotOf, type Slots } from '../../workflows/tracker/slots';
 import type { Claim, Held, Holding } from '../durable/fence';

@@ -2,7 +2,7 @@
  * What a run came to, on its way to the store: read here from what the code returned or threw (`operation.ts`), kept in `pending.ts`
  * until a flush (`writer.ts`) has written it.
  */
-import type { RunResult } from '../../workers/config/definition';
+import type { RunResult } from '../../config/define/tracker';
 import { storableJson } from '../../workflows/lib/text';
 
 export interface Success {

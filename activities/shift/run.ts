@@ -1,6 +1,6 @@
 /** One run of an operation for one member, and what its code is told of it. Made by `operation.ts`. */
 import type { Logger } from 'pino';
-import type { RunContext } from '../../workers/config/definition';
+import type { RunContext } from '../../config/define/tracker';
 import type { OperationLoop } from './operation';
 import type { Place } from './ring';
 

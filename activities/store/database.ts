@@ -10,7 +10,7 @@ import { Client, Pool, type ClientBase, type PoolClient, type QueryResultRow } f
 import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../failures';
-import { connectionString } from './address';
+import { connectionString } from '../../config/address';
 import { classOf } from './sqlstate';
 
 /** One SQL statement, prepared once a connection under its name (unless `prepared` is false). */

@@ -3,7 +3,7 @@
  * errors. Exported as `longwatch/upstream`; an operation's `run` calls it and returns what it says to the shift.
  * It is undici's `Client`s (`connections.ts`) and little else, because it is paid for on every fetch.
  */
-import type { Json } from '../../workers/config/definition';
+import type { Json } from '../../config/define/tracker';
 import type { Answer, Received } from './answer';
 import { parseExact } from './body';
 import { Call, type CallSettings, type Judgement } from './call';

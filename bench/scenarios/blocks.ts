@@ -5,7 +5,7 @@
  */
 import path from 'node:path';
 import { pino } from 'pino';
-import { loadConfig } from '../../workers/config/load';
+import { loadConfig } from '../../config/load';
 import { check } from '../../examples/blocks/check';
 import { type Anvil, startAnvil } from '../../examples/blocks/node/anvil';
 import { Traffic } from '../../examples/blocks/node/traffic';

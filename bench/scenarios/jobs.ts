@@ -7,10 +7,10 @@ import { Pool } from 'pg';
 import { gameJobs } from '../../examples/game/jobs';
 import { gameSettings } from '../../examples/game/settings';
 import { migrateGame, seedGame, settleGame } from '../../examples/game/world';
-import { resolveConfig } from '../../workers/config/resolve';
 import type { Bench } from '../harness/bench';
 import { median } from '../harness/figures';
 import { defineScenario } from '../harness/scenario';
+import { resolveConfig } from '../../config/resolve/config';
 
 const PLAYERS = 10_000;
 /** Fights for the select: a page of those that are idle among many that are not. */

@@ -1,5 +1,5 @@
 /** From any failure to a message and an exit status: 1 it failed, 2 it was used wrongly. Called once, by `main.ts`. */
-import { tlsProblem } from '../../activities/store/address';
+import { tlsProblem } from '../../config/address';
 import {
   CodecError,
   ConfigError,
@@ -8,7 +8,7 @@ import {
   MetricsPortError,
   NameTakenError,
   SchemaError,
-} from '../../workers/config/errors';
+} from '../../config/errors';
 import { LongwatchError } from '../errors';
 
 /** Arguments that cannot be. */

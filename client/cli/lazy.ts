@@ -7,10 +7,10 @@ import type * as cliProgress from 'cli-progress';
 import type * as cliTable from 'cli-table3';
 import type * as pino from 'pino';
 import type * as log from '../../activities/log';
-import type * as change from '../../workers/config/change';
-import type * as environment from '../../workers/config/environment';
-import type * as load from '../../workers/config/load';
-import type * as suggest from '../../workers/config/suggest';
+import type * as change from '../../config/change';
+import type * as environment from '../../config/environment';
+import type * as load from '../../config/load';
+import type * as suggest from '../../config/suggest';
 import type * as devServers from '../../workers/dev/servers';
 import type * as migrate from '../../workers/migrate';
 import type * as worker from '../../workers/worker';
@@ -18,10 +18,10 @@ import type * as longwatch from '../longwatch';
 
 export const lazy = {
   longwatch: () => require('../longwatch') as typeof longwatch,
-  environment: () => require('../../workers/config/environment') as typeof environment,
-  change: () => require('../../workers/config/change') as typeof change,
-  suggest: () => require('../../workers/config/suggest') as typeof suggest,
-  load: () => require('../../workers/config/load') as typeof load,
+  environment: () => require('../../config/environment') as typeof environment,
+  change: () => require('../../config/change') as typeof change,
+  suggest: () => require('../../config/suggest') as typeof suggest,
+  load: () => require('../../config/load') as typeof load,
   worker: () => require('../../workers/worker') as typeof worker,
   migrate: () => require('../../workers/migrate') as typeof migrate,
   devServers: () => require('../../workers/dev/servers') as typeof devServers,

@@ -5,7 +5,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import type { DataConverter } from '@temporalio/common';
 import type { Logger } from 'pino';
-import type { EnvironmentFlags } from '../../workers/config/environment';
+import type { EnvironmentFlags } from '../../config/environment';
 import type { Longwatch } from '../longwatch';
 import { lazy } from './lazy';
 

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { connect, type Longwatch } from 'longwatch';
 import { loadConfig, migrate } from 'longwatch/worker';
 import { pino } from 'pino';
-import { parseDuration } from '../../workers/config/values';
+import { parseDuration } from '../../config/values';
 import { startDevServers } from '../../workers/dev/servers';
 import { Workers } from '../workers';
 import { check } from './check';

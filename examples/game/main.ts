@@ -12,7 +12,7 @@ import { migrate } from 'longwatch/worker';
 import { Pool } from 'pg';
 import { pino } from 'pino';
 import { interrupted, interruption } from '../../client/cli/interrupt';
-import { parseDuration } from '../../workers/config/values';
+import { parseDuration } from '../../config/values';
 import { startDevServers } from '../../workers/dev/servers';
 import { Workers } from '../workers';
 import { checkGame } from './check';

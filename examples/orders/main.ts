@@ -9,7 +9,7 @@ import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import { bundleWorkflows, migrate } from 'longwatch/worker';
 import { Pool } from 'pg';
 import { pino } from 'pino';
-import { parseDuration } from '../../workers/config/values';
+import { parseDuration } from '../../config/values';
 import { startDevServers } from '../../workers/dev/servers';
 import { Workers } from '../workers';
 import type { Order, Step, Trouble } from './activities';

@@ -1,10 +1,10 @@
 /** What run answers, read: who comes again, changed or not, when, and who is new. And what a config says of buffers. */
 import { bufferChange } from '../../client/buffer-settings';
 import { readAnswer, type Given } from '../../activities/buffer/answer';
-import { defineBuffer, ok, retry } from '../../workers/config/buffer';
-import { resolveConfig } from '../../workers/config/resolve';
+import { defineBuffer, ok, retry } from '../../config/define/buffer';
 import { keyAt } from '../../workflows/buffer/keys';
 import type { Json } from '../../workflows/lib/json';
+import { resolveConfig } from '../../config/resolve/config';
 
 const given = (entries: Json[], key?: string): Given => ({
   entries,

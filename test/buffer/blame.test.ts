@@ -9,7 +9,7 @@ import { runBatch, type BufferDeps } from '../../activities/buffer/batch';
 import { storeChunks } from '../../activities/buffer/store';
 import { sendRow } from '../../activities/store/chunks';
 import { Database } from '../../activities/store/database';
-import { defineBuffer, retry } from '../../workers/config/buffer';
+import { defineBuffer, retry } from '../../config/define/buffer';
 import type { BatchInput, BatchResult } from '../../workflows/buffer/activities';
 import { Stack } from '../support/stack';
 import { OPTIONS } from './world';

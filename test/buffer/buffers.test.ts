@@ -1,9 +1,8 @@
 /** Buffers on real servers: every way in, every answer of run, and the counts afterwards. */
 import { shardOfKey } from '../../activities/buffer/keys';
-import { defineBuffer, ok, retry, TooLargeError, type AnyBuffer } from '../../workers/config/buffer';
-import { defineTracker } from '../../workers/config/definition';
-import { resolveConfig } from '../../workers/config/resolve';
-import { resolveDefinition } from '../../workers/config/resolve-buffers';
+import { defineBuffer, ok, retry, TooLargeError, type AnyBuffer } from '../../config/define/buffer';
+import { defineTracker } from '../../config/define/tracker';
+import { resolveDefinition } from '../../config/resolve/buffer';
 import type { BufferHandle } from '../../client/buffer';
 import type { BufferSummary } from '../../client/buffer-status';
 import type { Longwatch } from '../../client/longwatch';
@@ -12,6 +11,7 @@ import path from 'node:path';
 import { shardWorkflowId } from '../../workflows/buffer/contract';
 import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';
+import { resolveConfig } from '../../config/resolve/config';
 
 let stack: Stack;
 let longwatch: Longwatch;

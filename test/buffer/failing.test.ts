@@ -1,6 +1,6 @@
 /** An upstream that refuses everything, wordily: what is carried of it stays small, so the shards go on and end in dead letters. */
-import { defineBuffer } from '../../workers/config/buffer';
-import { resolveDefinition } from '../../workers/config/resolve-buffers';
+import { defineBuffer } from '../../config/define/buffer';
+import { resolveDefinition } from '../../config/resolve/buffer';
 import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';
 

@@ -16,8 +16,8 @@ import { accept, admit } from '../../workflows/buffer/intake';
 import { indexKeys } from '../../workflows/buffer/keys';
 import { awaitedOf, freshShardState } from '../../workflows/buffer/queue';
 import type { InitPageRead } from '../../workflows/buffer/activities';
-import { defineBuffer } from '../../workers/config/buffer';
-import { resolveDefinition } from '../../workers/config/resolve-buffers';
+import { defineBuffer } from '../../config/define/buffer';
+import { resolveDefinition } from '../../config/resolve/buffer';
 
 const { options } = resolveDefinition(
   defineBuffer({

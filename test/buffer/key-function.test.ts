@@ -8,7 +8,7 @@ import { runBatch, type BufferDeps } from '../../activities/buffer/batch';
 import { readInitPage } from '../../activities/buffer/init';
 import { fetchRows, storeRows } from '../../activities/store/chunks';
 import { Database } from '../../activities/store/database';
-import { defineBuffer, retry, type AnyBuffer } from '../../workers/config/buffer';
+import { defineBuffer, retry, type AnyBuffer } from '../../config/define/buffer';
 import type { BatchResult } from '../../workflows/buffer/activities';
 import type { PushMessage } from '../../workflows/buffer/contract';
 import { Stack } from '../support/stack';

@@ -1,6 +1,6 @@
 /** A push of a million small entries, with the defaults: each of them is handled once. */
 import { defineBuffer } from '../../client';
-import { resolveDefinition } from '../../workers/config/resolve-buffers';
+import { resolveDefinition } from '../../config/resolve/buffer';
 import { eventually, Stack } from '../support/stack';
 
 const ENTRIES = 1_000_000;

@@ -1,6 +1,6 @@
 /** PostgreSQL is away for longer than the shards can bridge: their senders are told to wait, and nothing is lost or out of order. */
 import { defineBuffer } from '../../client';
-import { resolveDefinition } from '../../workers/config/resolve-buffers';
+import { resolveDefinition } from '../../config/resolve/buffer';
 import { eventually, Stack } from '../support/stack';
 
 const handled: number[] = [];

@@ -1,7 +1,7 @@
 /** What `config` shows, and when two sets of options are the same. */
 import { sameOptions, settingsOf } from '../../client/settings';
 import { mergeBuckets } from '../../client/status';
-import { resolveConfig } from '../../workers/config/resolve';
+import { resolveConfig } from '../../config/resolve/config';
 
 const resolve = (every: string) =>
   resolveConfig({

@@ -1,7 +1,7 @@
 /** One option changed by hand: `config --set operations.location.every=500ms`. */
-import { parseOptionChange } from '../../workers/config/change';
-import { ConfigError } from '../../workers/config/errors';
-import { formatDuration, parseDuration } from '../../workers/config/values';
+import { parseOptionChange } from '../../config/change';
+import { ConfigError } from '../../config/errors';
+import { formatDuration, parseDuration } from '../../config/values';
 
 const OPERATIONS = ['location', 'ship'];
 

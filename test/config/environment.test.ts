@@ -2,10 +2,10 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { DEFAULT_ADDRESS, requireDatabase, resolveEnvironment } from '../../workers/config/environment';
-import { EnvironmentError } from '../../workers/config/errors';
-import { markOf } from '../../workers/dev/processes';
-import { writeDevState, type DevState } from '../../workers/dev/state';
+import { DEFAULT_ADDRESS, requireDatabase, resolveEnvironment } from '../../config/environment';
+import { EnvironmentError } from '../../config/errors';
+import { markOf } from '../../config/dev/processes';
+import { writeDevState, type DevState } from '../../config/dev/state';
 
 let project: string;
 let inside: string;

@@ -1,6 +1,6 @@
 /** Loads one config for `load.test.ts`, in a process of its own: Jest's module loader and tsx's cannot share one. */
 import Module from 'node:module';
-import { loadConfig } from '../../workers/config/load';
+import { loadConfig } from '../../config/load';
 
 /** The compiler puts itself in its place; that of this process was there before. */
 const finder = (): unknown => (Module as unknown as { _resolveFilename: unknown })._resolveFilename;

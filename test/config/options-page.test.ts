@@ -1,7 +1,7 @@
 /** `docs/options.md` is what the tables say. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { renderOptions } from '../../workers/config/options-page';
+import { renderOptions } from '../../config/options-page';
 import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/job/options';
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
 

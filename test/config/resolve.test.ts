@@ -1,7 +1,8 @@
 /** The config's resolver: defaults, sources, and every refusal with its path and a suggestion. */
-import type { ConfigDefinition, TrackerDefinition } from '../../workers/config/definition';
-import { ConfigError } from '../../workers/config/errors';
-import { resolveConfig } from '../../workers/config/resolve';
+import type { TrackerDefinition } from '../../config/define/tracker';
+import { ConfigError } from '../../config/errors';
+import type { ConfigDefinition } from '../../config/define/config';
+import { resolveConfig } from '../../config/resolve/config';
 
 const run = () => ({ value: 1 });
 

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import type { LoadedConfig } from '../../workers/config/load';
+import type { LoadedConfig } from '../../config/load';
 
 let folder: string;
 beforeEach(() => (folder = realpathSync(mkdtempSync(path.join(tmpdir(), 'longwatch-shapes-')))));

@@ -17,7 +17,7 @@ import path from 'node:path';
 import { postgresPackage } from '../../workers/dev/postgres-binaries';
 import { dataFolderOf, groundOf } from '../../workers/dev/postgres-ground';
 import { startDevServers } from '../../workers/dev/servers';
-import { readDevState } from '../../workers/dev/state';
+import { readDevState } from '../../config/dev/state';
 import { canRunAs, query } from './stack';
 
 jest.setTimeout(60_000);

@@ -5,8 +5,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { Client } from 'pg';
-import { allPids, commandLine, ended, markOf, type ProcessMark } from '../../workers/dev/processes';
-import { readDevState, type DevState } from '../../workers/dev/state';
+import { allPids, commandLine, ended, markOf, type ProcessMark } from '../../config/dev/processes';
+import { readDevState, type DevState } from '../../config/dev/state';
 import { temporaryFolder } from '../../workers/dev/temporary';
 
 /** A new folder below the temporary one, which the user `postgres` may enter. */

@@ -1,7 +1,7 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { spawnSync } from 'node:child_process';
-import { isRunning, markOf } from '../../workers/dev/processes';
+import { isRunning, markOf } from '../../config/dev/processes';
 import {
   findDevState,
   lockHolder,
@@ -10,7 +10,7 @@ import {
   takeLock,
   writeDevState,
   type DevState,
-} from '../../workers/dev/state';
+} from '../../config/dev/state';
 import { newFolder, removeFolder } from './stack';
 
 const me = markOf(process.pid)!;

@@ -1,6 +1,6 @@
 /** An `init` of a buffer that throws an error whose cause is itself: the worker, its activities and its other buffers go on. */
 import { defineBuffer } from '../../client';
-import { resolveDefinition } from '../../workers/config/resolve-buffers';
+import { resolveDefinition } from '../../config/resolve/buffer';
 import { eventually } from '../support/stack';
 import { config, startDurable, type DurableStack } from './stack';
 

@@ -5,7 +5,7 @@
 import { pino, type Logger } from 'pino';
 import { Registry } from 'prom-client';
 import type { QueryResultRow } from 'pg';
-import type { ActivityContext } from '../../workers/config/activity';
+import type { ActivityContext } from '../../config/define/activity';
 import { execute } from '../../activities/durable/execute';
 import type { Caller, Job, Kit, Workflows } from '../../activities/durable/job';
 import { KeyWaiter, makeFingerprint, makeKey } from '../../activities/durable/keys';

@@ -14,7 +14,7 @@ import { DurableTelemetry } from '../../activities/durable/telemetry';
 import { Transactions } from '../../activities/durable/transaction';
 import { failure } from '../../activities/failures';
 import type { Database, Queryable, Statement } from '../../activities/store/database';
-import type { ActivityContext } from '../../workers/config/activity';
+import type { ActivityContext } from '../../config/define/activity';
 import { compensationOf, type Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { VirtualTime } from '../support/virtual-time';

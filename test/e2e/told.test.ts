@@ -11,9 +11,9 @@ import {
   type RunResult,
 } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
-import { resolveConfig } from '../../workers/config/resolve';
 import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';
+import { resolveConfig } from '../../config/resolve/config';
 
 let stack: Stack;
 let longwatch: Longwatch;

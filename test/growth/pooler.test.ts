@@ -8,11 +8,11 @@ import { pino } from 'pino';
 import { Database } from '../../activities/store/database';
 import { connect, defineRegen, defineSweep } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
-import { resolveConfig } from '../../workers/config/resolve';
 import * as activities from '../durable/activities';
 import { startDurable, type DurableStack } from '../durable/stack';
 import { eventually } from '../support/stack';
 import { findPgBouncer, Pooler } from './pooler';
+import { resolveConfig } from '../../config/resolve/config';
 
 const program = findPgBouncer();
 if (program === undefined) console.warn('PgBouncer is not installed, so it is not tested: apt-get install pgbouncer');

@@ -7,10 +7,10 @@ import { connect, defineRegen, ReplicaUnavailableError, RefusedError } from '../
 import { main } from '../../client/cli/main';
 import { Connections } from '../../client/connections';
 import type { Longwatch } from '../../client/longwatch';
-import type { Environment } from '../../workers/config/environment';
-import { resolveConfig } from '../../workers/config/resolve';
+import type { Environment } from '../../config/environment';
 import { eventually, Stack } from '../support/stack';
 import { Replica } from './replica';
+import { resolveConfig } from '../../config/resolve/config';
 
 const TRACKER = { name: 'things', operations: { look: { every: '1h', run: () => ({ value: 1 }) } } };
 

@@ -1,9 +1,9 @@
 /** A worker runs the SQL of its own config, whatever a workflow's input or the job's row says. */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { defineConfig, defineRegen, defineSweep } from '../../client';
-import { resolveConfig } from '../../workers/config/resolve';
 import type { JobOptions } from '../../workflows/job/options';
 import { PassStack } from './pass-kit';
+import { resolveConfig } from '../../config/resolve/config';
 
 const config = defineConfig({
   regens: [defineRegen({ name: 'stamina', every: '1h', table: 'player', set: { stamina: 'stamina + 1' } })],

@@ -4,7 +4,7 @@ import { defineRegen, lazyRegen, resolveConfig, type RegenDefinition, type RuleD
 import { readTable } from '../../activities/population/catalog';
 import { regenStatement, withRule, type RegenWork } from '../../activities/population/statement';
 import { Database } from '../../activities/store/database';
-import { compileExpression } from '../../workers/config/evaluate';
+import { compileExpression } from '../../activities/job/evaluate';
 import { Stack } from '../support/stack';
 
 const EVERY = 1_000;

@@ -12,7 +12,7 @@ import { historyToJson } from './history-json';
 import { buffers } from './record-buffers';
 import { jobs } from './record-jobs';
 import { trackers } from './record-trackers';
-import type { ConfigDefinition } from '../../workers/config/definition';
+import type { ConfigDefinition } from '../../config/define/config';
 
 /** A part of what is recorded. */
 export interface Part {

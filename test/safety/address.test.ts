@@ -1,8 +1,8 @@
 /** The database's address: no part of a password is shown, whatever characters it has, and TLS modes mean what PostgreSQL says. */
 import { Client } from 'pg';
-import { connectionString, problemOf, readAddress, showAddress, tlsProblem } from '../../activities/store/address';
+import { connectionString, problemOf, readAddress, showAddress, tlsProblem } from '../../config/address';
 import { explain } from '../../client/cli/errors';
-import { checkAddress } from '../../workers/config/environment';
+import { checkAddress } from '../../config/environment';
 import fc from 'fast-check';
 
 const PASSWORDS = [

@@ -8,12 +8,12 @@ import { connect, defineActivity, defineBuffer, defineConfig } from '../../clien
 import { explain } from '../../client/cli/errors';
 import { AesGcmCodec, keysFrom } from '../../examples/codec/aes-gcm';
 import { bundleWorkflows } from '../../workers/bundle';
-import { wholeConverter } from '../../workers/config/data-converter';
-import { GuardedCodec } from '../../workers/config/guarded-codec';
-import { resolveConfig } from '../../workers/config/resolve';
+import { wholeConverter } from '../../config/data-converter';
+import { GuardedCodec } from '../../config/guarded-codec';
 import { FAILURE_MARK } from '../../workflows/lib/encoded-failures';
 import { eventually, Stack } from '../support/stack';
 import { withTemporal } from '../support/temporal';
+import { resolveConfig } from '../../config/resolve/config';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 

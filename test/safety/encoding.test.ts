@@ -8,13 +8,13 @@ import { explain } from '../../client/cli/errors';
 import { AesGcmCodec, keysFrom } from '../../examples/codec/aes-gcm';
 import { Database } from '../../activities/store/database';
 import type { Longwatch } from '../../client/longwatch';
-import type { ConfigDefinition } from '../../workers/config/definition';
-import { resolveConfig } from '../../workers/config/resolve';
 import { confirmEncoding } from '../../workers/encoding';
 import type { WorkerSetup } from '../../workers/worker';
 import { runCli } from '../support/cli';
 import { Stack } from '../support/stack';
 import { withTemporal } from '../support/temporal';
+import type { ConfigDefinition } from '../../config/define/config';
+import { resolveConfig } from '../../config/resolve/config';
 
 let stack: Stack;
 beforeEach(async () => (stack = await Stack.start()), 120_000);

@@ -4,10 +4,10 @@ import path from 'node:path';
 import { Client } from 'pg';
 import { pino } from 'pino';
 import { connect, defineBuffer, defineConfig, defineRegen, defineTracker } from '../../client';
-import { resolveConfig } from '../../workers/config/resolve';
 import { migrate } from '../../workers/migrate';
 import { migrations } from '../../workers/schema';
 import { eventually, Stack } from '../support/stack';
+import { resolveConfig } from '../../config/resolve/config';
 
 const page = readFileSync(path.join(__dirname, '../../docs/security.md'), 'utf8');
 const script = /```sql\n(.*?)```/s.exec(page)![1]!;

@@ -9,11 +9,11 @@ import { explain } from '../../client/cli/errors';
 import { main } from '../../client/cli/main';
 import { createDurableActivities } from '../../workers/durable';
 import { createWorker } from '../../workers/worker';
-import { resolveConfig } from '../../workers/config/resolve';
 import { migrate } from '../../workers/migrate';
 import { migrations, migrationsFolder, schemaProblem } from '../../workers/schema';
 import { Stack } from '../support/stack';
 import { withTemporal } from '../support/temporal';
+import { resolveConfig } from '../../config/resolve/config';
 
 const log = pino({ level: 'silent' });
 let stack: Stack;

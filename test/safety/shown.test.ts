@@ -10,11 +10,11 @@ import { explain } from '../../client/cli/errors';
 import { print, printId, printJson, printJsonPart, remark, table } from '../../client/cli/output';
 import { inline, plain, plainLogLine } from '../../client/cli/plain';
 import { main } from '../../client/cli/main';
-import type { ConfigDefinition } from '../../workers/config/definition';
-import type { Environment } from '../../workers/config/environment';
-import { resolveConfig } from '../../workers/config/resolve';
+import type { Environment } from '../../config/environment';
 import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';
+import type { ConfigDefinition } from '../../config/define/config';
+import { resolveConfig } from '../../config/resolve/config';
 
 let stack: Stack;
 beforeAll(async () => (stack = await Stack.start()), 120_000);

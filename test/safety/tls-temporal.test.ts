@@ -6,11 +6,11 @@ import path from 'node:path';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { connect } from '../../client';
 import { explain } from '../../client/cli/errors';
-import type { TemporalTarget } from '../../workers/config/environment';
-import { resolveConfig } from '../../workers/config/resolve';
+import type { TemporalTarget } from '../../config/environment';
 import { Authority, type Certificate } from '../support/certificates';
 import { runCli } from '../support/cli';
 import { Stack } from '../support/stack';
+import { resolveConfig } from '../../config/resolve/config';
 
 jest.setTimeout(60_000);
 

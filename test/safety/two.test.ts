@@ -6,11 +6,11 @@ import { Client } from 'pg';
 import { pino } from 'pino';
 import { connect } from '../../client';
 import { explain } from '../../client/cli/errors';
-import type { ConfigDefinition } from '../../workers/config/definition';
-import { resolveConfig } from '../../workers/config/resolve';
 import { migrate } from '../../workers/migrate';
 import type { WorkerSetup } from '../../workers/worker';
 import { eventually, Stack } from '../support/stack';
+import type { ConfigDefinition } from '../../config/define/config';
+import { resolveConfig } from '../../config/resolve/config';
 
 const log = pino({ level: 'silent' });
 let stack: Stack;

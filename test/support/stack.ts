@@ -18,9 +18,9 @@ import { createWorker, type LongwatchWorker, type WorkerSetup } from '../../work
 import { freePort } from '../../workers/metrics';
 import { PortTakenError } from '../../workers/dev/errors';
 import { migrate } from '../../workers/migrate';
-import { resolveConfig } from '../../workers/config/resolve';
-import type { ConfigDefinition } from '../../workers/config/definition';
 import { temporaryFolder } from '../../workers/dev/temporary';
+import type { ConfigDefinition } from '../../config/define/config';
+import { resolveConfig } from '../../config/resolve/config';
 
 export interface WorkerProcess {
   process: ChildProcess;

@@ -1,7 +1,7 @@
 /** A worker of a test as a process: loads the config named by its argument, says 'ready', works until it is ended. */
 import { pino } from 'pino';
 import { setPointHook, type Point } from '../../activities/points';
-import { loadConfig } from '../../workers/config/load';
+import { loadConfig } from '../../config/load';
 import { createWorker } from '../../workers/worker';
 
 async function main(): Promise<void> {

@@ -5,10 +5,10 @@ import path from 'node:path';
 import { pino } from 'pino';
 import { explain } from '../../client/cli/errors';
 import type { DataConverter } from '@temporalio/common';
-import { wholeConverter } from '../../workers/config/data-converter';
-import { resolveConfig } from '../../workers/config/resolve';
+import { wholeConverter } from '../../config/data-converter';
 import { createWorker } from '../../workers/worker';
 import { bundleWorkflows } from '../../workers/bundle';
+import { resolveConfig } from '../../config/resolve/config';
 
 let folder: string;
 beforeEach(() => (folder = realpathSync(mkdtempSync(path.join(tmpdir(), 'longwatch-users-')))));

@@ -9,7 +9,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DevServerError, PortTakenError } from './errors';
-import { markOf, type ProcessMark } from './processes';
+import { markOf, type ProcessMark } from '../../config/dev/processes';
 
 /** How one server is run. */
 export interface ServerSpec {

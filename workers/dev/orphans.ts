@@ -5,8 +5,8 @@
  */
 import path from 'node:path';
 import { dataFolderOf } from './postgres-ground';
-import { devFiles } from './state';
-import { allPids, commandLine, ended, markOf, signal, type ProcessMark } from './processes';
+import { devFiles } from '../../config/dev/state';
+import { allPids, commandLine, ended, markOf, signal, type ProcessMark } from '../../config/dev/processes';
 
 /** What a leftover server looks like. */
 export interface OrphanSign {

@@ -26,7 +26,7 @@ import type { ServerSpec } from './managed';
 import { postgresSign, stopOrphans } from './orphans';
 import { postgresEnvironment, postgresPackage } from './postgres-binaries';
 import { groundOf, type PostgresGround } from './postgres-ground';
-import { writePrivately } from './state';
+import { writePrivately } from '../../config/dev/state';
 
 const run = promisify(execFile);
 

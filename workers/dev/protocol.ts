@@ -1,6 +1,6 @@
 /** What `servers.ts` (in the `longwatch dev` process) and `supervisor.ts` (its child) say to each other over IPC. */
-import type { ProcessMark } from './processes';
-import type { DevPorts, DevServerName, DevState } from './state';
+import type { ProcessMark } from '../../config/dev/processes';
+import type { DevPorts, DevServerName, DevState } from '../../config/dev/state';
 
 export interface SupervisorOptions {
   dir: string;

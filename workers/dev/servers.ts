@@ -8,10 +8,17 @@ import { closeSync, openSync } from 'node:fs';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { AlreadyRunningError, DevServerError, PortTakenError } from './errors';
-import { ended, isRunning, markOf, signal } from './processes';
+import { ended, isRunning, markOf, signal } from '../../config/dev/processes';
 import { stopServersOf } from './orphans';
 import type { FromSupervisor, Request, SupervisorOptions, ToSupervisor } from './protocol';
-import { devFiles, lockHolder, makeDevFolder, type DevPorts, type DevServerName, type DevState } from './state';
+import {
+  devFiles,
+  lockHolder,
+  makeDevFolder,
+  type DevPorts,
+  type DevServerName,
+  type DevState,
+} from '../../config/dev/state';
 import { findTemporal } from './temporal';
 
 export interface DevServersOptions {

@@ -11,7 +11,7 @@ import { ManagedServer, type ServerSpec } from './managed';
 import { stopServersOf } from './orphans';
 import { choosePort } from './ports';
 import { preparePostgres } from './postgres';
-import { markOf } from './processes';
+import { markOf } from '../../config/dev/processes';
 import type { FromSupervisor, Request, SupervisorOptions, ToSupervisor } from './protocol';
 import {
   devFiles,
@@ -21,7 +21,7 @@ import {
   writeDevState,
   type DevServerName,
   type DevState,
-} from './state';
+} from '../../config/dev/state';
 import { temporalSpec } from './temporal-server';
 
 const USUAL_PORTS = { temporal: 7233, ui: 8233, postgres: 5433 };

@@ -8,7 +8,7 @@ import type { Duration } from '@temporalio/common';
 import type { Envelope } from './contract';
 import { NON_RETRYABLE } from '../lib/errors';
 
-/** The part of a definition that a workflow needs of it; matches `ActivityDefinition` of `workers/config/activity.ts`. */
+/** The part of a definition that a workflow needs of it; matches `ActivityDefinition` of `config/define/activity.ts`. */
 export interface CallableDefinition {
   name: string;
   // Any definition will do: its input is what its code takes.

@@ -3,7 +3,7 @@ import { refusal } from '../lib/options';
 
 /**
  * Every option of a tracker and its operations, once: kind, default, bounds and words. The config's resolver
- * (`workers/config`), `config --set`, the running shift and the generated `docs/options.md` all read this
+ * (`config`), `config --set`, the running shift and the generated `docs/options.md` all read this
  * table. Values here are compiled: durations are whole milliseconds and end in `Ms`.
  */
 

@@ -4,7 +4,7 @@
  */
 import path from 'node:path';
 import { Option, type Command } from 'commander';
-import type { LoadedConfig } from '../../../workers/config/load';
+import type { LoadedConfig } from '../../../config/load';
 import type { DevServers } from '../../../workers/dev/servers';
 import type { LongwatchWorker } from '../../../workers/worker';
 import type { Longwatch } from '../../longwatch';

@@ -1,6 +1,6 @@
 /** `longwatch push` and `flush`: entries for a buffer, from the command line, a file or a pipe. Next: `BufferHandle.push` of the library. */
 import type { Command } from 'commander';
-import type { BufferDefinition } from '../../../workers/config/buffer';
+import type { BufferDefinition } from '../../../config/define/buffer';
 import { entryInput } from '../entry-input';
 import type { Longwatch } from '../../longwatch';
 import { lazy } from '../lazy';

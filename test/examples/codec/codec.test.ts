@@ -11,14 +11,14 @@ import { connect } from '../../../client';
 import { explain } from '../../../client/cli/errors';
 import { AesGcmCodec, keysFrom } from '../../../examples/codec/aes-gcm';
 import { codecServer } from '../../../examples/codec/server';
-import { resolveConfig } from '../../../workers/config/resolve';
-import { resolveEnvironment } from '../../../workers/config/environment';
+import { resolveEnvironment } from '../../../config/environment';
 import { defineBuffer, defineConfig, defineTracker } from '../../../client';
 import { book, refuse, SECRET } from './activities';
 import { connectTemporal } from '../../../client/temporal-client';
 import { runCli } from '../../support/cli';
 import { eventually, Stack } from '../../support/stack';
 import { withTemporal } from '../../support/temporal';
+import { resolveConfig } from '../../../config/resolve/config';
 
 const key = (): string => randomBytes(32).toString('base64');
 const OLD = key();

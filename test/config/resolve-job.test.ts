@@ -1,6 +1,6 @@
 /** Regens, sweeps and decays as a config has them: defaults, bounds, and what is refused. */
 import { defineConfig, resolveConfig } from '../../client';
-import type { ConfigError } from '../../workers/config/errors';
+import type { ConfigError } from '../../config/errors';
 
 const regen = { name: 'stamina', every: '5m', table: 'game.player', set: { stamina: 'stamina + 1' } };
 const problems = (config: object): readonly string[] => {

@@ -1,10 +1,10 @@
 /** The page `docs/options.md`, made from the option tables so that it cannot say anything else. Called by `scripts/options.ts`. */
-import { BUFFER_OPTIONS } from '../../workflows/buffer/options';
-import { DURABLE_OPTIONS } from '../../workflows/durable/contract';
-import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/job/options';
-import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
+import { BUFFER_OPTIONS } from '../workflows/buffer/options';
+import { DURABLE_OPTIONS } from '../workflows/durable/contract';
+import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../workflows/job/options';
+import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../workflows/tracker/options';
 import { formatValue } from './values';
-import type { OptionSpec } from '../../workflows/lib/options';
+import type { OptionSpec } from '../workflows/lib/options';
 
 export function renderOptions(): string {
   return [

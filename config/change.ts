@@ -1,9 +1,9 @@
 /** `operations.location.every=500ms`, from `config --set` and the library's `set`, to an OptionChange for the tracker. */
-import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
+import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../workflows/tracker/options';
 import { ConfigError } from './errors';
 import { didYouMean } from './suggest';
 import { compileValue } from './values';
-import type { OptionChange } from '../../workflows/lib/options';
+import type { OptionChange } from '../workflows/lib/options';
 
 /**
  * Parses one change. The path is spelled as in a config module; an empty value or `default` takes a change back.

@@ -4,9 +4,9 @@
  * through `durable()` of `longwatch/workflow`.
  */
 import type { Logger } from 'pino';
-import type { Transaction } from '../../activities/durable/transaction';
 import type { DurableOptions } from '../../workflows/durable/contract';
-import type { Duration } from './definition';
+import type { Duration } from './types';
+import type { Transaction } from './transaction';
 
 export type { Transaction };
 

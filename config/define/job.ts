@@ -4,10 +4,10 @@
  * config's `regens`, `sweeps` and `decays`, resolved by `resolve-population.ts`, run by `activities/population`.
  */
 import type { Logger } from 'pino';
-import type { Transaction } from '../../activities/durable/transaction';
 import type { JobOptions } from '../../workflows/job/options';
 import type { RetryDefinition } from './activity';
-import type { Duration } from './definition';
+import type { Duration } from './types';
+import type { Transaction } from './transaction';
 
 /**
  * A table: `'player'`, `'game.player'` (schema and table), or both apart where a name has a dot in it. Names are taken as they are and

@@ -4,7 +4,8 @@
  * becomes the input of `workflows/buffer`.
  */
 import type { Logger } from 'pino';
-import type { Duration, Json } from './definition';
+import type { Json } from './tracker';
+import type { Duration } from './types';
 
 /** What `run` knows beside its entries. */
 export interface BatchContext<S = Json> {

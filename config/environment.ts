@@ -10,8 +10,8 @@ import path from 'node:path';
 import type { TLSConfig } from '@temporalio/common/lib/internal-non-workflow';
 import type * as envconfig from '@temporalio/envconfig';
 import type * as envconfigToml from '@temporalio/envconfig/lib/envconfig-toml';
-import { problemOf, showAddress } from '../../activities/store/address';
-import { findDevState, type DevState } from '../dev/state';
+import { problemOf, showAddress } from './address';
+import { findDevState, type DevState } from './dev/state';
 import { EnvironmentError } from './errors';
 
 /** What connects to Temporal, for a client and a worker alike. */

@@ -12,9 +12,9 @@ import {
   type TableRef,
   type Work,
 } from '../../workflows/job/options';
-import type { ResolvedJob, SweepDefinition } from './population';
-import { didYouMean } from './suggest';
-import { compileValue, type OptionValue } from './values';
+import type { ResolvedJob, SweepDefinition } from '../define/job';
+import { didYouMean } from '../suggest';
+import { compileValue, type OptionValue } from '../values';
 import { NAME_PATTERN } from '../../workflows/lib/options';
 
 type Given = Record<string, unknown>;

@@ -1,8 +1,8 @@
 import { storableJson } from '../../workflows/lib/text';
 import { BUFFER_OPTIONS, NONE, STATE_BYTES, type BufferOptions } from '../../workflows/buffer/options';
-import type { AnyBuffer, BufferDefinition } from './buffer';
-import { didYouMean } from './suggest';
-import { compileValue } from './values';
+import type { AnyBuffer, BufferDefinition } from '../define/buffer';
+import { didYouMean } from '../suggest';
+import { compileValue } from '../values';
 import { NAME_PATTERN, type OptionSpec } from '../../workflows/lib/options';
 import type { Json } from '../../workflows/lib/json';
 

@@ -41,7 +41,7 @@ export function wholeConverter(given: DataConverter | undefined): DataConverter 
   return {
     ...given,
     payloadCodecs: [new GuardedCodec(given.payloadCodecs)],
-    failureConverterPath: given.failureConverterPath ?? require.resolve('../../workflows/lib/encoded-failures'),
+    failureConverterPath: given.failureConverterPath ?? require.resolve('../workflows/lib/encoded-failures'),
   };
 }
 

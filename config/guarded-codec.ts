@@ -5,7 +5,7 @@
  * is encoded or not written at all. Made by `wholeConverter`, for clients and workers.
  */
 import type { Payload, PayloadCodec } from '@temporalio/common';
-import { FAILURE_MARK } from '../../workflows/lib/encoded-failures';
+import { FAILURE_MARK } from '../workflows/lib/encoded-failures';
 import { CodecError } from './errors';
 
 /** A workflow task has ten seconds. Milliseconds. */

@@ -8,12 +8,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { DataConverter } from '@temporalio/common';
-import type { ConfigDefinition } from './definition';
-import type { DevHook } from './dev-hook';
+import type { DevHook } from './define/dev-hook';
 import { converterProblems } from './data-converter';
 import { ConfigError } from './errors';
-import { resolveConfig, type ResolvedConfig } from './resolve';
 import { tsconfigOf } from './tsconfig';
+import type { ConfigDefinition } from './define/config';
+import { resolveConfig, type ResolvedConfig } from './resolve/config';
 
 /** Looked for in the working folder, in this order, when no path is given. */
 export const CONFIG_FILES = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map((end) => `longwatch.config.${end}`);

@@ -3,7 +3,7 @@
  * `resolve.ts` for a config module and by `change.ts` for `config --set`; both then hold it against its bounds.
  */
 import ms, { type StringValue } from 'ms';
-import { refusal, type OptionSpec } from '../../workflows/lib/options';
+import { refusal, type OptionSpec } from '../workflows/lib/options';
 
 export type OptionValue = number | boolean | string;
 

@@ -6,12 +6,12 @@
  * then, and that time with it.
  */
 import { escapeIdentifier } from 'pg';
-import { ruleValue, ruleWhere } from '../../activities/population/rule';
+import { ruleValue, ruleWhere } from '../population/rule';
 import type { Rule } from '../../workflows/job/options';
-import { ConfigError } from './errors';
+import { ConfigError } from '../../config/errors';
 import { compileExpression, compileTyped, sqlType, type ColumnTypes, type Row } from './evaluate';
-import type { RegenDefinition } from './population';
-import { resolveConfig } from './resolve';
+import type { RegenDefinition } from '../../config/define/job';
+import { resolveConfig } from '../../config/resolve/config';
 
 export interface LazyRegen {
   /**

@@ -1,16 +1,5 @@
-/**
- * What a user writes: `defineConfig`, `defineTracker` and the types of an operation's `run`. A definition is
- * data (resolved once, in `resolve.ts`; it becomes workflow input and a row) plus code (`run`, which stays on the
- * worker, so editing it cannot break a replay).
- */
-import type { DataConverter } from '@temporalio/common';
 import type { Logger } from 'pino';
-import type { AnyActivity } from './activity';
-import type { DecayDefinition, RegenDefinition, SweepDefinition } from './population';
-import type { AnyBuffer, BufferDefinition } from './buffer';
-
-/** A duration: `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of milliseconds. */
-export type Duration = string | number;
+import type { Duration } from './types';
 
 /** Anything that JSON can say. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -103,36 +92,6 @@ export interface TrackerDefinition {
   onError?: (error: Error, context: ErrorContext) => void | Promise<void>;
 }
 
-/** Merged under each definition; `operation` under each operation of each tracker. */
-export interface Defaults {
-  tracker?: Partial<Omit<TrackerDefinition, 'name' | 'operations' | 'gate'>>;
-  gate?: Partial<Omit<GateDefinition, 'check'>>;
-  operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed' | 'version'>>;
-  regen?: Partial<RegenDefinition>;
-  sweep?: Partial<Omit<SweepDefinition, 'handle'>>;
-  decay?: Partial<DecayDefinition>;
-  buffer?: Partial<Omit<BufferDefinition, 'name' | 'run' | 'init' | 'key' | 'state'>>;
-}
-
-export interface ConfigDefinition {
-  trackers?: TrackerDefinition[];
-  /** Jobs on whole populations in PostgreSQL: lists of `defineRegen`, `defineSweep` and `defineDecay`. */
-  regens?: readonly RegenDefinition[];
-  sweeps?: readonly SweepDefinition[];
-  decays?: readonly DecayDefinition[];
-  buffers?: readonly AnyBuffer[];
-  /** Durable activities: a list of `defineActivity`, or the module that exports them. */
-  activities?: readonly AnyActivity[] | Readonly<Record<string, unknown>>;
-  /** The module with your own workflows, relative to the config. The worker bundles them with Longwatch's and runs both. */
-  workflows?: string;
-  /**
-   * How payloads are written to Temporal, with codecs for all that it keeps (the SDK's `DataConverter`). Every worker and client of a
-   * namespace needs the same.
-   */
-  dataConverter?: DataConverter;
-  defaults?: Defaults;
-}
-
 /** A tracker, with its operations' names kept in the type so that `skipWhile.operation` is checked. */
 export function defineTracker<const O extends Record<string, OperationDefinition>>(
   definition: Omit<TrackerDefinition, 'operations'> & {
@@ -142,9 +101,4 @@ export function defineTracker<const O extends Record<string, OperationDefinition
   },
 ): TrackerDefinition {
   return definition;
-}
-
-/** The default export of `longwatch.config.ts`. */
-export function defineConfig(config: ConfigDefinition): ConfigDefinition {
-  return config;
 }

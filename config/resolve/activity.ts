@@ -9,9 +9,9 @@ import {
   OTHER_INPUTS,
   type DurableOptions,
 } from '../../workflows/durable/contract';
-import type { ActivityDefinition, AnyActivity, CompensationDefinition, ResolvedActivity } from './activity';
-import { didYouMean } from './suggest';
-import { compileValue, type OptionValue } from './values';
+import type { ActivityDefinition, AnyActivity, CompensationDefinition, ResolvedActivity } from '../define/activity';
+import { didYouMean } from '../suggest';
+import { compileValue, type OptionValue } from '../values';
 import { NAME_PATTERN } from '../../workflows/lib/options';
 
 type Given = Record<string, unknown>;

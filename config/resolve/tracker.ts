@@ -1,9 +1,3 @@
-/**
- * From what the user wrote to what runs: each option's value is the definition's, else the `defaults`', else the
- * built-in one, compiled (durations in milliseconds) and checked against the tables of `workflows/tracker/options`.
- * Called by `load.ts`; the result goes to the worker, and its `options` become workflow input and a row.
- */
-import type { DataConverter } from '@temporalio/common';
 import {
   defaultMaxExpiryMs,
   GATE_OPTIONS,
@@ -12,20 +6,12 @@ import {
   type OperationOptions,
   type TrackerOptions,
 } from '../../workflows/tracker/options';
-import type { ResolvedActivity } from './activity';
-import type { ConfigDefinition, TrackerDefinition } from './definition';
-import { converterProblems } from './data-converter';
-import { ConfigError } from './errors';
-import type { ResolvedJob } from './population';
-import { resolveActivities } from './resolve-activities';
-import { JOB_DEFAULTS, JOB_LISTS, resolveJobs } from './resolve-population';
-import { resolveBuffers, type ResolvedBuffer } from './resolve-buffers';
-import { didYouMean } from './suggest';
-import { compileValue, type OptionValue } from './values';
+import type { TrackerDefinition } from '../define/tracker';
+import { didYouMean } from '../suggest';
+import { compileValue, type OptionValue } from '../values';
 import { NAME_PATTERN, type OptionSpec } from '../../workflows/lib/options';
-
-/** Who gave an option its value. `config` shows it, and adds `set` for what was changed by hand. */
-export type OptionSource = 'default' | 'defaults' | 'definition';
+import type { Given, OptionSource } from './given';
+import { without, pick, checkKeys, checkFunction, objectAt, read, isObject } from './given';
 
 export interface ResolvedTracker {
   name: string;
@@ -37,23 +23,6 @@ export interface ResolvedTracker {
   definition: TrackerDefinition;
 }
 
-export interface ResolvedConfig {
-  /** The module it came from, for threads that load it again; absent for a config made in code. */
-  path?: string;
-  trackers: ResolvedTracker[];
-  /** Regens, sweeps and decays. */
-  jobs: ResolvedJob[];
-  buffers: ResolvedBuffer[];
-  activities: ResolvedActivity[];
-  /** The module with the user's workflows: absolute once the config was loaded from a file. */
-  workflows?: string;
-  dataConverter?: DataConverter;
-}
-
-type Given = Record<string, unknown>;
-
-const CONFIG_KEYS = ['trackers', 'buffers', ...JOB_LISTS, 'activities', 'workflows', 'dataConverter', 'defaults'];
-const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', 'buffer', ...JOB_DEFAULTS];
 const TRACKER_KEYS = [...TRACKER_OPTIONS.map((spec) => spec.name), 'name', 'gate', 'operations', 'onError'];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check'];
 const OPERATION_KEYS = [
@@ -64,95 +33,7 @@ const OPERATION_KEYS = [
   'whenClosed',
 ];
 const GATE_SPECS = GATE_OPTIONS.map((spec) => ({ spec, key: spec.name.slice('gate.'.length) }));
-const without = (keys: string[], ...left: string[]): string[] => keys.filter((key) => !left.includes(key));
-
-/**
- * Resolves a whole config.
- * @throws ConfigError with every problem found, each with its path.
- */
-export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
-  const problems: string[] = [];
-  const resolved = isObject(config) ? resolveAll(config, problems) : [];
-  const buffers = isObject(config) ? resolveBuffers(config.buffers, bufferDefaults(config), problems) : [];
-  const activities = isObject(config) ? resolveActivities(config.activities, problems) : [];
-  const names = resolved.map((tracker) => tracker.name);
-  const jobs = isObject(config) ? resolveJobs(config, objectAt(config, 'defaults', '', []), names, problems) : [];
-  if (isObject(config) && config.workflows !== undefined && typeof config.workflows !== 'string') {
-    problems.push("workflows must be the path of a module, such as './workflows.ts'");
-  }
-  if (isObject(config)) problems.push(...converterProblems(config.dataConverter));
-  checkFeeds(resolved, buffers, problems);
-  if (!isObject(config))
-    problems.push('the config must be an object: export default defineConfig({ trackers: [ … ] })');
-  if (problems.length > 0) throw new ConfigError(problems, 'The config cannot be used:');
-  return {
-    trackers: resolved,
-    buffers,
-    jobs,
-    activities,
-    workflows: config.workflows,
-    dataConverter: config.dataConverter,
-  };
-}
-
-/** Operations name buffers that are there. */
-function checkFeeds(trackers: ResolvedTracker[], buffers: ResolvedBuffer[], problems: string[]): void {
-  const names = buffers.map((buffer) => buffer.name);
-  for (const { name, definition } of trackers) {
-    const operations: unknown = definition.operations;
-    for (const [operation, given] of Object.entries(isObject(operations) ? operations : {})) {
-      const buffer = isObject(given) ? given.buffer : undefined;
-      if (buffer === undefined || (typeof buffer === 'string' && names.includes(buffer))) continue;
-      const word = typeof buffer === 'string' ? buffer : (JSON.stringify(buffer) ?? 'a function');
-      const hint = didYouMean(word, names);
-      problems.push(`trackers.${name}.operations.${operation}.buffer: there is no buffer '${word}'${hint}`);
-    }
-  }
-}
-
-/** Its shape is checked with the other `defaults`. */
-function bufferDefaults(config: Given): Given {
-  return isObject(config.defaults) ? objectAt(config.defaults, 'buffer', 'defaults.', []) : {};
-}
-
-function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
-  checkKeys(config, CONFIG_KEYS, '', problems);
-  const defaults = objectAt(config, 'defaults', '', problems);
-  checkKeys(defaults, DEFAULTS_KEYS, 'defaults.', problems);
-  const layers = {
-    tracker: objectAt(defaults, 'tracker', 'defaults.', problems),
-    gate: objectAt(defaults, 'gate', 'defaults.', problems),
-    operation: objectAt(defaults, 'operation', 'defaults.', problems),
-  };
-  objectAt(defaults, 'buffer', 'defaults.', problems);
-  checkDefaults(layers, problems);
-
-  const list = config.trackers;
-  // Anything else alone is enough of a config.
-  if (list === undefined && ['activities', 'buffers', ...JOB_LISTS].some((key) => config[key] !== undefined)) return [];
-  if (!Array.isArray(list) || list.length === 0) {
-    problems.push('trackers must be a list of at least one defineTracker({ … })');
-    return [];
-  }
-  const seen = new Set<string>();
-  return list.flatMap((given: unknown, index) => {
-    if (!isObject(given)) {
-      problems.push(`trackers[${index}] must be an object: defineTracker({ … })`);
-      return [];
-    }
-    const name = given.name;
-    if (typeof name !== 'string' || !NAME_PATTERN.test(name)) {
-      problems.push(`trackers[${index}].name must be ${NAME_RULE}, not ${JSON.stringify(name) ?? 'missing'}`);
-    } else if (seen.has(name)) {
-      problems.push(`trackers[${index}].name: there are two trackers named '${name}'`);
-    } else {
-      seen.add(name);
-    }
-    return [resolveTracker(given, typeof name === 'string' ? name : `[${index}]`, layers, problems)];
-  });
-}
-
-const NAME_RULE = 'a name (a small letter, then letters, digits, - or _, at most 63 characters)';
+export const NAME_RULE = 'a name (a small letter, then letters, digits, - or _, at most 63 characters)';
 
 interface Layers {
   tracker: Given;
@@ -160,7 +41,7 @@ interface Layers {
   operation: Given;
 }
 
-function resolveTracker(given: Given, name: string, layers: Layers, problems: string[]): ResolvedTracker {
+export function resolveTracker(given: Given, name: string, layers: Layers, problems: string[]): ResolvedTracker {
   const at = `trackers.${name}.`;
   const sources: Record<string, OptionSource> = {};
   checkKeys(given, TRACKER_KEYS, at, problems);
@@ -296,32 +177,8 @@ function resolveSkip(
   return { operation, slowerThanMs: values['skipWhile.slowerThanMs'] as number };
 }
 
-/** The first layer's value that is there, else the built-in default; notes who gave it. Null: none. */
-function pick(
-  spec: OptionSpec,
-  key: string,
-  layers: [definition: Given, defaults: Given],
-  at: string,
-  path: string,
-  sources: Record<string, OptionSource>,
-  problems: string[],
-): OptionValue | null {
-  for (const [index, layer] of layers.entries()) {
-    const given = read(layer, key);
-    if (given === undefined) continue;
-    sources[path] = index === 0 ? 'definition' : 'defaults';
-    const compiled = compileValue(spec, given);
-    if ('value' in compiled) return compiled.value;
-    // What `defaults` has wrong is reported once, by checkDefaults, not once a tracker.
-    if (index === 0) problems.push(`${at}${compiled.problem}`);
-    return spec.default ?? 0;
-  }
-  sources[path] = 'default';
-  return spec.default ?? null;
-}
-
 /** Keys and values of `defaults`, whether or not a definition overrides them. */
-function checkDefaults(layers: Layers, problems: string[]): void {
+export function checkDefaults(layers: Layers, problems: string[]): void {
   const check = (layer: Given, keys: string[], at: string, specs: { spec: OptionSpec; key: string }[]): void => {
     checkKeys(layer, keys, at, problems);
     for (const { spec, key } of specs) {
@@ -349,31 +206,4 @@ function checkNested(given: Given, at: string, problems: string[]): void {
     );
     checkKeys(objectAt(given, group, at, problems), keys, `${at}${group}.`, problems);
   }
-}
-
-function checkKeys(given: Given, known: string[], at: string, problems: string[]): void {
-  for (const key of Object.keys(given)) {
-    if (!known.includes(key)) problems.push(`${at}${key} is not an option${didYouMean(key, known)}`);
-  }
-}
-
-function checkFunction(given: Given, key: string, at: string, problems: string[]): void {
-  if (given[key] !== undefined && typeof given[key] !== 'function') problems.push(`${at}${key} must be a function`);
-}
-
-function objectAt(given: Given, key: string, at: string, problems: string[]): Given {
-  const value = given[key];
-  if (value === undefined) return {};
-  if (isObject(value)) return value;
-  problems.push(`${at}${key} must be an object`);
-  return {};
-}
-
-/** `read({ stagger: { base: 1 } }, 'stagger.base')` is 1; undefined where something on the way is missing. */
-function read(given: Given, path: string): unknown {
-  return path.split('.').reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), given);
-}
-
-function isObject(value: unknown): value is Given {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -8,11 +8,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { wakeMissingBuffers } from './buffer/wake';
-import { errorOf } from './failures';
-import { wakeMissingJobs } from './population/wake';
-import { wakeMissingPools } from './roster/wake';
-import type { Database, Statement } from './store/database';
-import type { TemporalLink } from './temporal';
+import { errorOf } from './lib/failures';
+import { wakeMissingJobs } from './job/wake';
+import { wakeMissingPools } from './tracker/roster/wake';
+import type { Database, Statement } from './lib/database';
+import type { TemporalLink } from './lib/temporal';
 
 const PATROL_MS = 15_000;
 /** What one part asks of Temporal ends after this long: a server that hangs keeps no node from its later rounds. Milliseconds. */

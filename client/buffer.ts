@@ -3,7 +3,7 @@
  * programs and by the command line. Entries go by `parcels.ts` and `senders.ts`, dead letters are `dead.ts`, and what is
  * read comes from PostgreSQL and, exact to the moment, from the shards themselves.
  */
-import { errorOf } from '../activities/failures';
+import { errorOf } from '../activities/lib/failures';
 import type { AnyBuffer } from '../config/define/buffer';
 import { didYouMean } from '../config/suggest';
 import {

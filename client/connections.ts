@@ -7,12 +7,12 @@ import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import pino, { type Logger } from 'pino';
 import type { QueryResultRow } from 'pg';
-import { Database, isOutage, type Queryable, type Statement } from '../activities/store/database';
+import { Database, isOutage, type Queryable, type Statement } from '../activities/lib/database';
 import { showAddress, tlsProblem } from '../config/address';
 import { requireDatabase, type Environment } from '../config/environment';
-import type * as deployment from '../workers/deployment';
+import type * as deployment from '../activities/lib/deployment';
 import { clientProblem, encodes, notedEncoding, type Encoded } from '../workers/encoding';
-import { ourLog } from '../activities/log';
+import { ourLog } from '../activities/lib/log';
 import {
   DatabaseNotMigratedError,
   DatabaseUnavailableError,
@@ -219,7 +219,7 @@ export class Connections {
   async ownNamespace(): Promise<void> {
     const { namespace } = this.#environment.temporal;
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- loads Temporal's client, as the request after it does
-    const { foreignMessage, namespaceIsForeign } = require('../workers/deployment') as typeof deployment;
+    const { foreignMessage, namespaceIsForeign } = require('../activities/lib/deployment') as typeof deployment;
     try {
       const foreign = await this.ask((client) => namespaceIsForeign(this.store(), client.connection, namespace));
       if (foreign) throw new ForeignNamespaceError(foreignMessage(namespace));

@@ -3,7 +3,7 @@
  * they are mended. Got from `Longwatch.durable`; used by the verbs `leases`, `keys` and `saga`. All of it is read from
  * PostgreSQL; only a retry needs Temporal.
  */
-import type { Statement } from '../activities/store/database';
+import type { Statement } from '../activities/lib/database';
 import { hashOf, keyProblem } from '../activities/durable/keys';
 import { storable } from '../workflows/lib/text';
 import { compensationWorkflowId, type CompensationInput, type CompensationRetry } from '../workflows/durable/contract';

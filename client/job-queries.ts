@@ -1,5 +1,5 @@
 /** The SQL of `job.ts` and of the jobs in `status.ts`: read only, but for dead letters that are taken up again or dropped. */
-import type { Statement } from '../activities/store/database';
+import type { Statement } from '../activities/lib/database';
 
 const ms = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
 

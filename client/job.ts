@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
-import { explainWork, type Explanation } from '../activities/population/explain';
+import { explainWork, type Explanation } from '../activities/job/explain';
 import { compileValue } from '../config/values';
 import { ConfigError } from '../config/errors';
 import { didYouMean } from '../config/suggest';

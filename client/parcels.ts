@@ -2,7 +2,7 @@
  * The entries of a push as parcels, each for one shard and small enough for a message: by their key where the buffer has one, else
  * parcel after parcel to the next shard. Used by `buffer.ts`; next: `push.ts` sends them.
  */
-import { errorOf } from '../activities/failures';
+import { errorOf } from '../activities/lib/failures';
 import { keyFunction, keyInJson, shardOfKey } from '../activities/buffer/keys';
 import type { AnyBuffer, BufferDefinition } from '../config/define/buffer';
 import { shardsOf } from '../workflows/buffer/init';

@@ -12,7 +12,7 @@ import {
   type PushMessage,
 } from '../workflows/buffer/contract';
 import { ErrorType } from '../workflows/lib/errors';
-import { ORPHAN_SECONDS, SEND_ROW, sendValues } from '../activities/store/chunks';
+import { ORPHAN_SECONDS, SEND_ROW, sendValues } from '../activities/buffer/store/chunks';
 import type { Connections } from './connections';
 import {
   BufferFullError,

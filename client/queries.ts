@@ -3,7 +3,7 @@
  * Run by `longwatch.ts`, `tracker.ts`, `status.ts` and `wait.ts`. Numbers leave the database as float8, for pg gives
  * bigint as text; times as epoch milliseconds of the database's clock.
  */
-import type { Statement } from '../activities/store/database';
+import type { Statement } from '../activities/lib/database';
 
 /** A node that was not heard of for this long is shown as gone. It reports every few seconds. */
 export const NODE_GONE = "interval '15 seconds'";

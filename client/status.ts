@@ -2,7 +2,7 @@
  * What `status` tells: trackers with their operations, jobs, and nodes, all computed by PostgreSQL, so it works while
  * Temporal is away. Called by `Longwatch.status`; shown by `cli/status.ts`.
  */
-import { percentile } from '../activities/shift/lateness';
+import { percentile } from '../activities/tracker/shift/lateness';
 import { gateTermMs, withChanges, type TrackerOptions } from '../workflows/tracker/options';
 import { readBuffers, type BufferSummary } from './buffer-status';
 import type { Connections } from './connections';

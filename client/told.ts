@@ -3,7 +3,7 @@
  * upstreams have told them (`hold list`). Rows of `longwatch.hold` and `longwatch.refetch`, which every node reads each second and
  * at an announcement. Used by `tracker.ts`, `status.ts` and `longwatch.ts`.
  */
-import type { Statement } from '../activities/store/database';
+import type { Statement } from '../activities/lib/database';
 import type { Connections } from './connections';
 import { TooManyIdsError } from './errors';
 

@@ -4,7 +4,7 @@
  * start, clients (`client/connections.ts`) before they write.
  */
 import type { DataConverter } from '@temporalio/common';
-import { run, type Database, type Queryable, type Statement } from '../activities/store/database';
+import { run, type Database, type Queryable, type Statement } from '../activities/lib/database';
 import { EncodingError } from '../config/errors';
 
 const NOTED: Statement = {

@@ -1,12 +1,12 @@
 /**
  * The worker thread of operations marked `isolate`: loads the config once and runs one operation at a time. Started by
- * `activities/shift/isolate.ts`, which ends the whole thread when a time-out does not stop its code.
+ * `activities/tracker/shift/isolate.ts`, which ends the whole thread when a time-out does not stop its code.
  */
 import { pino } from 'pino';
 import { workerData } from 'piscina';
-import { serializers } from '../activities/log';
-import type { IsolatedEnd, IsolatedTask } from '../activities/shift/isolate';
-import { packThrown } from '../activities/shift/thrown';
+import { serializers } from '../activities/lib/log';
+import type { IsolatedEnd, IsolatedTask } from '../activities/tracker/shift/isolate';
+import { packThrown } from '../activities/tracker/shift/thrown';
 import { loadConfig } from '../config/load';
 
 const { configPath, logLevel } = workerData as { configPath: string; logLevel: string };

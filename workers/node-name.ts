@@ -5,7 +5,7 @@
  */
 import type { Client } from 'pg';
 import type { Logger } from 'pino';
-import type { Database } from '../activities/store/database';
+import type { Database } from '../activities/lib/database';
 import { NameTakenError } from '../config/errors';
 
 /** The first of the two numbers of a lock; hash functions may collide with a user's own locks else. */

@@ -2,8 +2,8 @@
  * Whether a worker can work: it runs, PostgreSQL and Temporal answer, the schema is of its version. Asked by `/readyz`, perhaps often
  * and by several: one look at a time, each answer good for a second, none longer than two.
  */
-import type { Database } from '../activities/store/database';
-import type { TemporalLink } from '../activities/temporal';
+import type { Database } from '../activities/lib/database';
+import type { TemporalLink } from '../activities/lib/temporal';
 import type { Health } from './metrics';
 import { schemaProblem } from './schema';
 

@@ -5,7 +5,7 @@
  */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
-import type { Statement } from '../activities/store/database';
+import type { Statement } from '../activities/lib/database';
 
 export const SCHEMA = 'longwatch';
 /** Has a row for each migration that was applied. */

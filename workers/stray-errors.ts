@@ -3,8 +3,8 @@
  * an event) that throws. Node would end the process and with it every pool; here they are logged and handed to the hooks, and the
  * worker goes on. Out of memory and the like still end it.
  */
-import { errorOf } from '../activities/failures';
-import type { Node } from '../activities/shift/node';
+import { errorOf } from '../activities/lib/failures';
+import type { Node } from '../activities/tracker/shift/node';
 
 /** Returns what takes the listeners off again. */
 export function surviveStrayErrors(node: Node): () => void {

@@ -18,9 +18,9 @@ import {
 import type { StringValue } from 'ms';
 import type { DataConverter } from '@temporalio/common';
 import type { Logger } from 'pino';
-import { createActivities } from '../activities';
-import { carried } from '../activities/wire';
-import { ourLog } from '../activities/log';
+import { createActivities } from '../activities/tracker';
+import { carried } from '../activities/lib/wire';
+import { ourLog } from '../activities/lib/log';
 import {
   BufferFeed,
   BufferMetrics,
@@ -29,28 +29,28 @@ import {
   MemoryMonitor,
   ShardReports,
 } from '../activities/buffer';
-import { PopulationNode } from '../activities/population/node';
+import { PopulationNode } from '../activities/job/node';
 import { startPatrol } from '../activities/patrol';
-import { Isolation } from '../activities/shift/isolate';
-import { Node } from '../activities/shift/node';
-import { Watchdog } from '../activities/shift/watchdog';
-import { noteReports, readReports } from '../activities/store/buffers';
-import { Database, OWN_LIMITS, VALUES_LIMITS } from '../activities/store/database';
-import { NodeMetrics } from '../activities/telemetry';
-import { TemporalLink } from '../activities/temporal';
+import { Isolation } from '../activities/tracker/shift/isolate';
+import { Node } from '../activities/tracker/shift/node';
+import { Watchdog } from '../activities/tracker/shift/watchdog';
+import { noteReports, readReports } from '../activities/buffer/store/buffers';
+import { Database, OWN_LIMITS, VALUES_LIMITS } from '../activities/lib/database';
+import { NodeMetrics } from '../activities/tracker/telemetry';
+import { TemporalLink } from '../activities/lib/temporal';
 import type { ShardSinks } from '../workflows/buffer/contract';
 import { refuseIgnoredCodec, wholeConverter } from '../config/data-converter';
 import { checkAddress, type TemporalTarget } from '../config/environment';
 import { ConfigError, SchemaError } from '../config/errors';
 import { withTlsProblem } from '../config/temporal-tls';
 import { bundleProblem, bundleWorkflows } from './bundle';
-import { claimDeployment, ensureSearchAttributes } from './deployment';
+import { claimDeployment, ensureSearchAttributes } from '../activities/lib/deployment';
 import { confirmEncoding, encodes } from './encoding';
 import { readiness } from './readiness';
 import { openDurable, workflowsOf } from './durable';
 import { serveMetrics, type MetricsOptions } from './metrics';
 import { claimName } from './node-name';
-import { KIT_CONNECTIONS, poolSizes, tellRoom, VALUES_CONNECTIONS } from './pool-sizes';
+import { KIT_CONNECTIONS, poolSizes, tellRoom, VALUES_CONNECTIONS } from './connection-budget';
 import { installRuntime } from './runtime';
 import { schemaProblem } from './schema';
 import { tellServer } from './server-check';

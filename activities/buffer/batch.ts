@@ -8,15 +8,15 @@ import type { Logger } from 'pino';
 import type { BatchContext, BatchErrorContext, BufferDefinition } from '../../config/define/buffer';
 import type { BatchInput, BatchResult } from '../../workflows/buffer/activities';
 import { ErrorType } from '../../workflows/lib/errors';
-import { errorOf, failure } from '../failures';
+import { errorOf, failure } from '../lib/failures';
 import { errorText } from '../../workflows/lib/text';
 import { boundedHold } from '../upstream/errors';
-import { isOutage, type Database } from '../store/database';
-import type { TemporalLink } from '../temporal';
+import { isOutage, type Database } from '../lib/database';
+import type { TemporalLink } from '../lib/temporal';
 import { readAnswer, type Given } from './answer';
 import { gather, type Gathered } from './gather';
 import { Keys } from './keys';
-import type { BufferMetrics } from './metrics';
+import type { BufferMetrics } from './telemetry';
 import { AnswerNotStored, packed } from './packed';
 
 export interface BufferDeps {

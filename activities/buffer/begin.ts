@@ -6,8 +6,8 @@
 import type { Logger } from 'pino';
 import { shardWorkflowId } from '../../workflows/buffer/contract';
 import type { Beginning } from '../../workflows/buffer/state';
-import { run, type Database, type Statement } from '../store/database';
-import type { TemporalLink } from '../temporal';
+import { run, type Database, type Statement } from '../lib/database';
+import type { TemporalLink } from '../lib/temporal';
 
 /** What is put aside is deleted then. Days. */
 const ASIDE_DAYS = 30;

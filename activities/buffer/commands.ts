@@ -8,7 +8,7 @@ import { bufferChangeProblems } from '../../workflows/buffer/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { utf8Bytes } from '../../workflows/lib/size';
 import { randomUUID } from 'node:crypto';
-import { failure } from '../failures';
+import { failure } from '../lib/failures';
 import {
   type BufferRow,
   keptShards,
@@ -20,10 +20,10 @@ import {
   setBufferState,
   storeBuffer,
   storeBufferChanges,
-} from '../store/buffers';
-import { fetchRows, forgetKeys, forgetRows, ORPHAN_SECONDS, sendRow } from '../store/chunks';
-import type { Queryable } from '../store/database';
-import { dropPage, takePage } from '../store/dead';
+} from './store/buffers';
+import { fetchRows, forgetKeys, forgetRows, ORPHAN_SECONDS, sendRow } from './store/chunks';
+import type { Queryable } from '../lib/database';
+import { dropPage, takePage } from './store/dead';
 import type { BufferDeps } from './batch';
 import { beginAnew } from './begin';
 import { buryChunks } from './dead';

@@ -1,9 +1,9 @@
 import type { Chunk } from '../../workflows/buffer/state';
 import { keepableKey } from '../../workflows/buffer/keys';
-import { readRows } from '../store/chunks';
-import type { Database, Queryable } from '../store/database';
-import { bury, type DeadLetter } from '../store/dead';
-import { classOf } from '../store/sqlstate';
+import { readRows } from './store/chunks';
+import type { Database, Queryable } from '../lib/database';
+import { bury, type DeadLetter } from './store/dead';
+import { classOf } from '../lib/sqlstate';
 import { errorText } from '../../workflows/lib/text';
 import type { Json } from '../../workflows/lib/json';
 

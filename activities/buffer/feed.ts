@@ -1,7 +1,7 @@
 /**
  * From a tracker's operation to a buffer: values that have changed become entries. They are stored in the flush's own transaction, so a value
  * that is written has its entry and one that is not has none, and their shards are told when it has committed. What could not be told is told
- * by the patrol. Called by the node's flush (`activities/shift/feed.ts`); next: `workflows/buffer/intake.ts`.
+ * by the patrol. Called by the node's flush (`activities/tracker/shift/feed.ts`); next: `workflows/buffer/intake.ts`.
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -9,8 +9,8 @@ import type { BufferDefinition } from '../../config/define/buffer';
 import { shardsOf } from '../../workflows/buffer/init';
 import { jsonBytes } from '../../workflows/lib/size';
 import type { BufferOptions } from '../../workflows/buffer/options';
-import { readBuffer } from '../store/buffers';
-import type { Database, Queryable } from '../store/database';
+import { readBuffer } from './store/buffers';
+import type { Database, Queryable } from '../lib/database';
 import { keyFunction, shardOfKey } from './keys';
 import { catchUp, othersBefore, placeOf, storeAndNote, tell, type Note, type Push } from './outbox';
 import type { Json } from '../../workflows/lib/json';

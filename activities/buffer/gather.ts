@@ -1,6 +1,6 @@
 import type { BatchInput } from '../../workflows/buffer/activities';
-import { forgetRows, readRows, staleEntries } from '../store/chunks';
-import type { Database } from '../store/database';
+import { forgetRows, readRows, staleEntries } from './store/chunks';
+import type { Database } from '../lib/database';
 import type { Given } from './answer';
 import type { Json } from '../../workflows/lib/json';
 

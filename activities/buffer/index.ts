@@ -8,7 +8,7 @@ export type { BufferDeps } from './batch';
 export { BufferFeed } from './feed';
 export { heapUse } from './heap';
 export { MemoryMonitor } from './memory';
-export { BufferMetrics } from './metrics';
+export { BufferMetrics } from './telemetry';
 export { ShardReports } from './reports';
 
 export function createBufferActivities(deps: BufferDeps): BufferActivities {

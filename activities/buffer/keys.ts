@@ -4,7 +4,7 @@
  */
 import type { BufferDefinition } from '../../config/define/buffer';
 import { keyAt, keyText } from '../../workflows/buffer/keys';
-import { errorOf } from '../failures';
+import { errorOf } from '../lib/failures';
 import { hashId } from '../../workflows/lib/hash';
 import type { Json } from '../../workflows/lib/json';
 

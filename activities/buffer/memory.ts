@@ -7,7 +7,7 @@
 import type { Logger } from 'pino';
 import { Gauge, type Registry } from 'prom-client';
 import type { ShardSinks } from '../../workflows/buffer/contract';
-import { errorOf } from '../failures';
+import { errorOf } from '../lib/failures';
 import type { HeapUse } from './heap';
 
 export type ShardSize = Parameters<ShardSinks['buffers']['size']>[0];

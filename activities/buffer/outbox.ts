@@ -5,9 +5,9 @@
 import type { Logger } from 'pino';
 import type { PushMessage } from '../../workflows/buffer/contract';
 import { utf8Bytes } from '../../workflows/lib/size';
-import { errorOf } from '../failures';
-import { sendRow } from '../store/chunks';
-import { run, type Database, type Queryable, type Statement } from '../store/database';
+import { errorOf } from '../lib/failures';
+import { sendRow } from './store/chunks';
+import { run, type Database, type Queryable, type Statement } from '../lib/database';
 import type { Json } from '../../workflows/lib/json';
 
 const NOTE: Statement = {

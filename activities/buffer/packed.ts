@@ -5,9 +5,9 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BatchInput, BatchResult, Kept, Loose } from '../../workflows/buffer/activities';
 import { utf8Bytes } from '../../workflows/lib/size';
-import { sendRow, ORPHAN_SECONDS } from '../store/chunks';
-import type { Database } from '../store/database';
-import { isPassing } from '../store/sqlstate';
+import { sendRow, ORPHAN_SECONDS } from './store/chunks';
+import type { Database } from '../lib/database';
+import { isPassing } from '../lib/sqlstate';
 import type { Given, ReadAnswer } from './answer';
 import type { Json } from '../../workflows/lib/json';
 

@@ -5,7 +5,7 @@
  */
 import type { Logger } from 'pino';
 import type { ShardReport } from '../../workflows/buffer/contract';
-import { errorOf } from '../failures';
+import { errorOf } from '../lib/failures';
 
 /** Between two writes. Milliseconds. */
 const WRITE_MS = 500;

@@ -7,10 +7,10 @@ import type { Logger } from 'pino';
 import { pushUpdate, shardWorkflowId, type PushAnswer, type PushPayload } from '../../workflows/buffer/contract';
 import { readPush } from '../../workflows/buffer/intake';
 import { keepableKey } from '../../workflows/buffer/keys';
-import type { AcceptedUpdate } from '../closed-run';
-import { errorOf } from '../failures';
-import { run, type Database, type Queryable, type Statement } from '../store/database';
-import type { TemporalLink } from '../temporal';
+import type { AcceptedUpdate } from '../lib/closed-run';
+import { errorOf } from '../lib/failures';
+import { run, type Database, type Queryable, type Statement } from '../lib/database';
+import type { TemporalLink } from '../lib/temporal';
 import { note, storeAndNote, tell, type Note } from './outbox';
 
 /** One at a time: two resets of the same run would be two runs of it. */

@@ -5,9 +5,9 @@
 import type { Logger } from 'pino';
 import type { BufferActivities, RefusedRow, StoreRow } from '../../workflows/buffer/activities';
 import { ErrorType } from '../../workflows/lib/errors';
-import { storeRows } from '../store/chunks';
-import type { Database } from '../store/database';
-import { classOf } from '../store/sqlstate';
+import { storeRows } from './store/chunks';
+import type { Database } from '../lib/database';
+import { classOf } from '../lib/sqlstate';
 import { errorText } from '../../workflows/lib/text';
 
 type Input = Parameters<BufferActivities['storeChunks']>[0];

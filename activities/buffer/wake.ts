@@ -6,11 +6,11 @@ import type { Logger } from 'pino';
 import { bufferWorkflowId, shardWorkflowId, type BufferRunState } from '../../workflows/buffer/contract';
 import { shardCount } from '../../workflows/buffer/init';
 import type { BufferOptions } from '../../workflows/buffer/options';
-import { errorOf } from '../failures';
-import { keptShards } from '../store/buffers';
-import { expireRows } from '../store/chunks';
-import type { Database, Statement } from '../store/database';
-import type { TemporalLink } from '../temporal';
+import { errorOf } from '../lib/failures';
+import { keptShards } from './store/buffers';
+import { expireRows } from './store/chunks';
+import type { Database, Statement } from '../lib/database';
+import type { TemporalLink } from '../lib/temporal';
 import { tellUntold } from './outbox';
 import { reviveShards } from './revive';
 

@@ -5,12 +5,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
-import { failure } from '../failures';
-import { classOf, isPassing } from '../store/sqlstate';
+import { failure } from '../lib/failures';
+import { classOf, isPassing } from '../lib/sqlstate';
 import type { Answers } from './answers';
 import type { Caller, Job, Kit } from './job';
 import { retryAfterMs, type Lease } from './leases';
-import { attemptNotStarted, takeTask, type Claim, type StoredError, type Taken, type TaskSpec } from './tasks';
+import { attemptNotStarted, takeTask, type Claim, type StoredError, type Taken, type TaskSpec } from './store/tasks';
 
 export interface Acquired {
   claim: Claim;

@@ -5,11 +5,11 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
-import { failure } from '../failures';
+import { failure } from '../lib/failures';
 import { ERROR_BYTES, storable } from '../../workflows/lib/text';
 import type { Job, Kit } from './job';
 import { inlineOrReference } from './references';
-import type { StoredError } from './tasks';
+import type { StoredError } from './store/tasks';
 import type { DurableEvent } from './telemetry';
 
 const MAX_DELAY_MS = 10_000;

@@ -14,9 +14,9 @@ import {
   type Envelope,
 } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
-import { failure } from '../failures';
-import { carried } from '../wire';
-import type { Database } from '../store/database';
+import { failure } from '../lib/failures';
+import { carried } from '../lib/wire';
+import type { Database } from '../lib/database';
 import { execute } from './execute';
 import type { Caller, Job, Kit, Workflows } from './job';
 import { KeyWaiter, makeFingerprint, makeKey, makeResource } from './keys';

@@ -5,10 +5,10 @@
 import type { Logger } from 'pino';
 import type { ActivityContext } from '../../config/define/activity';
 import { KEEP_WITHOUT_KEY_MS, type DurableOptions } from '../../workflows/durable/contract';
-import type { Database } from '../store/database';
+import type { Database } from '../lib/database';
 import type { Key, KeyWaiter } from './keys';
 import type { LeaseKeeper } from './leases';
-import type { TaskSpec } from './tasks';
+import type { TaskSpec } from './store/tasks';
 import type { DurableTelemetry, Subject } from './telemetry';
 import type { Transactions } from './transaction';
 

@@ -7,8 +7,8 @@ import type { Client } from 'pg';
 import type { Logger } from 'pino';
 import { KEY_BYTES } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
-import { failure } from '../failures';
-import type { Database } from '../store/database';
+import { failure } from '../lib/failures';
+import type { Database } from '../lib/database';
 import { errorText, storable, unstorable } from '../../workflows/lib/text';
 
 export interface Key {

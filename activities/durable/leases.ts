@@ -4,8 +4,8 @@
  * the process's monotonic clock, so a wrong or changed wall clock makes no difference. Used by `execute.ts`.
  */
 import type { Logger } from 'pino';
-import type { Database } from '../store/database';
-import { renewTasks, type Claim } from './tasks';
+import type { Database } from '../lib/database';
+import { renewTasks, type Claim } from './store/tasks';
 
 /** A lease that this node holds. */
 export interface Lease {

@@ -5,8 +5,8 @@
  * that what slips through fails loudly. Called by `transaction.ts`.
  */
 import { ErrorType } from '../../workflows/lib/errors';
-import { failure } from '../failures';
-import { codeOf } from '../population/scan';
+import { failure } from '../lib/failures';
+import { codeOf } from '../job/scan';
 
 const ENDS = new Set(['begin', 'start', 'commit', 'end', 'abort', 'rollback', 'prepare transaction', 'discard']);
 /** What the server calls it when it has done it; `rollback to` is a ROLLBACK to it as well. */

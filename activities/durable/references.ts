@@ -6,10 +6,10 @@
 import { createHash } from 'node:crypto';
 import { INLINE_RESULT_BYTES, isReference, type Reference } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
-import { failure } from '../failures';
-import type { Database } from '../store/database';
+import { failure } from '../lib/failures';
+import type { Database } from '../lib/database';
 import { errorText, unstorable } from '../../workflows/lib/text';
-import { resultsOf } from './tasks';
+import { resultsOf } from './store/tasks';
 
 /** PostgreSQL's own limit for one value is a gigabyte; what is near it has no business in a result. */
 const RESULT_BYTES = 64 * 1_024 * 1_024;

@@ -4,9 +4,9 @@
  * node does it, and passes over what another one is deleting. Started by `index.ts`.
  */
 import type { Logger } from 'pino';
-import type { Database } from '../store/database';
+import type { Database } from '../lib/database';
 import type { Workflows } from './job';
-import { deleteExpired, deleteRuns, holders, holdOn } from './tasks';
+import { deleteExpired, deleteRuns, holders, holdOn } from './store/tasks';
 
 export interface RetentionOptions {
   /** @default 500 */

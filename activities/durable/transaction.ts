@@ -3,8 +3,8 @@
  * commit. So effect and stored result are there together or not at all. Made by `execute.ts`, once an attempt.
  */
 import type { QueryResult, QueryResultRow } from 'pg';
-import { asOutage, isOutage, type Database, type Queryable, type TransactionOptions } from '../store/database';
-import { isPassing } from '../store/sqlstate';
+import { asOutage, isOutage, type Database, type Queryable, type TransactionOptions } from '../lib/database';
+import { isPassing } from '../lib/sqlstate';
 import { refuseEnded, refuseNotYours } from './not-yours';
 import type { Transaction } from '../../config/define/transaction';
 

@@ -6,7 +6,7 @@
  * then, and that time with it.
  */
 import { escapeIdentifier } from 'pg';
-import { ruleValue, ruleWhere } from '../population/rule';
+import { ruleValue, ruleWhere } from './rule';
 import type { Rule } from '../../workflows/job/options';
 import { ConfigError } from '../../config/errors';
 import { compileExpression, compileTyped, sqlType, type ColumnTypes, type Row } from './evaluate';

@@ -1,4 +1,4 @@
-/** What an operation throws to say more than 'it failed'. Read by the shift (`activities/shift`). */
+/** What an operation throws to say more than 'it failed'. Read by the shift (`activities/tracker/shift`). */
 
 import type { Received } from './answer';
 

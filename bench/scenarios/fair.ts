@@ -3,7 +3,7 @@
  * beside it, in the same run.
  */
 import path from 'node:path';
-import { LATE_BOUNDS_MS, percentile } from '../../activities/shift/lateness';
+import { LATE_BOUNDS_MS, percentile } from '../../activities/tracker/shift/lateness';
 import type { Bench } from '../harness/bench';
 import { defineScenario } from '../harness/scenario';
 import type { NodeSetup, TrackerSetup } from '../tracker/node-process';

@@ -3,8 +3,8 @@
  * tracker are fetched each second. How long the tracker's row is locked is seen by a procedure in PostgreSQL that asks for it all the time.
  */
 import { pino } from 'pino';
-import { splitPools } from '../../activities/roster/layout';
-import { Database } from '../../activities/store/database';
+import { splitPools } from '../../activities/tracker/roster/layout';
+import { Database } from '../../activities/lib/database';
 import type { Stack } from '../../test/support/stack';
 import type { Bench } from '../harness/bench';
 import { defineScenario, type Reading } from '../harness/scenario';

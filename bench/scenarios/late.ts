@@ -2,7 +2,7 @@
  * How late runs begin: 5,000 ids at 1 s with the servers and the upstream on the same machine, then 200 pools while each of
  * them hands its shift over twice. Lateness is what `status` shows: the upper bound of a bucket, a fifth wide at most.
  */
-import { LATE_BOUNDS_MS, percentile } from '../../activities/shift/lateness';
+import { LATE_BOUNDS_MS, percentile } from '../../activities/tracker/shift/lateness';
 import type { Bench } from '../harness/bench';
 import { defineScenario, type Reading } from '../harness/scenario';
 import { Upstream } from '../tracker/upstream';

@@ -1,18 +1,18 @@
 /**
- * A node (`activities/shift/node.ts`) on the real PostgreSQL in a process of its own, with as many pools as a scenario wants and without
+ * A node (`activities/tracker/shift/node.ts`) on the real PostgreSQL in a process of its own, with as many pools as a scenario wants and without
  * Temporal: what thousands of pools cost the node itself can be read without waiting for thousands of workflows. Used by `idle`
  * and `fair`.
  */
 import { pino } from 'pino';
 import { createUpstream } from '../../activities/upstream';
-import { takeFence } from '../../activities/durable/fence';
-import { Isolation } from '../../activities/shift/isolate';
-import { Node } from '../../activities/shift/node';
-import { PoolShift } from '../../activities/shift/pool-shift';
-import { Database, run, type Statement } from '../../activities/store/database';
-import type { FreshnessRow } from '../../activities/store/members';
-import { readTracker } from '../../activities/store/trackers';
-import { NodeMetrics } from '../../activities/telemetry';
+import { takeFence } from '../../activities/tracker/store/fence';
+import { Isolation } from '../../activities/tracker/shift/isolate';
+import { Node } from '../../activities/tracker/shift/node';
+import { PoolShift } from '../../activities/tracker/shift/pool-shift';
+import { Database, run, type Statement } from '../../activities/lib/database';
+import type { FreshnessRow } from '../../activities/tracker/store/members';
+import { readTracker } from '../../activities/tracker/store/trackers';
+import { NodeMetrics } from '../../activities/tracker/telemetry';
 import { defineTracker, resolveConfig, type Run, type TrackerDefinition } from '../../client';
 import { serve } from '../harness/child';
 

@@ -6,7 +6,7 @@
 import type * as cliProgress from 'cli-progress';
 import type * as cliTable from 'cli-table3';
 import type * as pino from 'pino';
-import type * as log from '../../activities/log';
+import type * as log from '../../activities/lib/log';
 import type * as change from '../../config/change';
 import type * as environment from '../../config/environment';
 import type * as load from '../../config/load';
@@ -25,7 +25,7 @@ export const lazy = {
   worker: () => require('../../workers/worker') as typeof worker,
   migrate: () => require('../../workers/migrate') as typeof migrate,
   devServers: () => require('../../workers/dev/servers') as typeof devServers,
-  log: () => require('../../activities/log') as typeof log,
+  log: () => require('../../activities/lib/log') as typeof log,
   pino: () => require('pino') as typeof pino,
   table: () => require('cli-table3') as typeof cliTable.default,
   progress: () => require('cli-progress') as typeof cliProgress,

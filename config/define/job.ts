@@ -1,7 +1,7 @@
 /**
  * What a user writes for work on a whole population in PostgreSQL: `defineRegen` (one statement that advances every row, exactly
  * once a tick), `defineSweep` (rows that are due, handled in pages), `defineDecay` (rows that are deleted or moved). Registered by the
- * config's `regens`, `sweeps` and `decays`, resolved by `resolve-population.ts`, run by `activities/population`.
+ * config's `regens`, `sweeps` and `decays`, resolved by `resolve-population.ts`, run by `activities/job`.
  */
 import type { Logger } from 'pino';
 import type { JobOptions } from '../../workflows/job/options';

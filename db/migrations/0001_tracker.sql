@@ -100,7 +100,7 @@ create table longwatch.node_stats (
   skipped bigint not null default 0,
   rounds bigint not null default 0,
   last_round_ms double precision,
-  -- Lateness of the last minute or two, counts by bucket (activities/shift/lateness.ts has the bounds).
+  -- Lateness of the last minute or two, counts by bucket (activities/tracker/shift/lateness.ts has the bounds).
   late_buckets bigint[] not null default '{}',
   -- The upstream asked this node to leave the operation alone (Retry-After), for how long and until when.
   hold_ms double precision not null default 0,

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { Agenda, type Schedule } from '../../activities/shift/agenda';
+import { Agenda, type Schedule } from '../../activities/tracker/shift/agenda';
 
 const EVERY: Schedule = { everyMs: 1_000, concurrency: 50, baseMs: 0, windowMs: 1_000 };
 const T0 = 1_000_000_000;

@@ -1,12 +1,12 @@
 /** What a node says of itself each second, on the real PostgreSQL: what fails there, what is forgotten, and that sums stay what they were. */
 import { Client } from 'pg';
 import { pino } from 'pino';
-import { Attendance } from '../../activities/shift/attendance';
-import { Clock } from '../../activities/shift/clock';
-import { take } from '../../activities/shift/keep';
-import { Semaphore } from '../../activities/shift/semaphore';
-import { Database } from '../../activities/store/database';
-import { purgeNodes, type StatsRow } from '../../activities/store/nodes';
+import { Attendance } from '../../activities/tracker/shift/attendance';
+import { Clock } from '../../activities/tracker/shift/clock';
+import { take } from '../../activities/tracker/shift/keep';
+import { Semaphore } from '../../activities/tracker/shift/semaphore';
+import { Database } from '../../activities/lib/database';
+import { purgeNodes, type StatsRow } from '../../activities/tracker/store/nodes';
 import { STATUS_STATS } from '../../client/queries';
 import { eventually, Stack } from '../support/stack';
 

@@ -1,6 +1,6 @@
 /** The node's clock begins as the database's and never jumps; what goes to the store and comes from it follows. */
 import { performance } from 'node:perf_hooks';
-import { Clock } from '../../activities/shift/clock';
+import { Clock } from '../../activities/tracker/shift/clock';
 
 let monotonic = 50;
 let clock: Clock;

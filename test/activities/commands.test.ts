@@ -6,8 +6,8 @@ import {
   setOptions,
   setTrackerState,
   type Taking,
-} from '../../activities/roster/commands';
-import { Database } from '../../activities/store/database';
+} from '../../activities/tracker/roster/commands';
+import { Database } from '../../activities/lib/database';
 import { defineTracker } from '../../client';
 import type { CommandMark } from '../../workflows/tracker/contract';
 import type { OperationOptions, TrackerOptions } from '../../workflows/tracker/options';

@@ -1,10 +1,10 @@
 /** The fence on the real PostgreSQL: who may take it, that one of many does, and that a flush with an old token writes nothing. */
 import { pino } from 'pino';
-import { lockFences, recordCrash, releaseFence, takeFence, type Claim } from '../../activities/durable/fence';
-import type { PoolShift } from '../../activities/shift/pool-shift';
-import { Writer, type WriterHost } from '../../activities/shift/writer';
-import { Database } from '../../activities/store/database';
-import type { TrackerRow } from '../../activities/store/trackers';
+import { lockFences, recordCrash, releaseFence, takeFence, type Claim } from '../../activities/tracker/store/fence';
+import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
+import { Writer, type WriterHost } from '../../activities/tracker/shift/writer';
+import { Database } from '../../activities/lib/database';
+import type { TrackerRow } from '../../activities/tracker/store/trackers';
 import { defineTracker } from '../../client';
 import { Stack } from '../support/stack';
 import { member, rowOf, shiftOf, TestClock, type Kit } from './shift-kit';

@@ -6,19 +6,19 @@ import fc from 'fast-check';
 import { Client } from 'pg';
 import { pino } from 'pino';
 import { BufferFeed } from '../../activities/buffer/feed';
-import { takeFence, type Claim } from '../../activities/durable/fence';
-import { failure } from '../../activities/failures';
-import { setPointHook, type Point } from '../../activities/points';
-import type { Clock } from '../../activities/shift/clock';
-import { ValueFeed } from '../../activities/shift/feed';
-import { begin } from '../../activities/shift/keep';
-import { Lateness } from '../../activities/shift/lateness';
-import type { OperationLoop } from '../../activities/shift/operation';
-import type { PoolShift } from '../../activities/shift/pool-shift';
-import { Semaphore } from '../../activities/shift/semaphore';
-import { Writer, type WriterHost } from '../../activities/shift/writer';
-import { freshnessOf } from '../../activities/store/members';
-import { Database, VALUES_LIMITS, type Queryable, type TransactionOptions } from '../../activities/store/database';
+import { takeFence, type Claim } from '../../activities/tracker/store/fence';
+import { failure } from '../../activities/lib/failures';
+import { setPointHook, type Point } from '../../activities/lib/points';
+import type { Clock } from '../../activities/tracker/shift/clock';
+import { ValueFeed } from '../../activities/tracker/shift/feed';
+import { begin } from '../../activities/tracker/shift/keep';
+import { Lateness } from '../../activities/tracker/shift/lateness';
+import type { OperationLoop } from '../../activities/tracker/shift/operation';
+import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
+import { Semaphore } from '../../activities/tracker/shift/semaphore';
+import { Writer, type WriterHost } from '../../activities/tracker/shift/writer';
+import { freshnessOf } from '../../activities/tracker/store/members';
+import { Database, VALUES_LIMITS, type Queryable, type TransactionOptions } from '../../activities/lib/database';
 import {
   defineBuffer,
   defineTracker,

@@ -3,11 +3,11 @@
  * when it wakes up it changes nothing.
  */
 import { pino } from 'pino';
-import { setPointHook, type Point } from '../../activities/points';
-import { applyRoster } from '../../activities/roster/apply';
-import { openTracker, setTrackerState } from '../../activities/roster/commands';
-import { readOpening, splitPools } from '../../activities/roster/layout';
-import { Database, OWN_LIMITS } from '../../activities/store/database';
+import { setPointHook, type Point } from '../../activities/lib/points';
+import { applyRoster } from '../../activities/tracker/roster/apply';
+import { openTracker, setTrackerState } from '../../activities/tracker/roster/commands';
+import { readOpening, splitPools } from '../../activities/tracker/roster/layout';
+import { Database, OWN_LIMITS } from '../../activities/lib/database';
 import { defineTracker } from '../../client';
 import { wrongCounts } from '../support/roster';
 import { eventually, Stack } from '../support/stack';

@@ -2,9 +2,9 @@
  * Who asks the gate, when, and until when an answer counts: keepers of several nodes on one PostgreSQL. Their clocks are the test's; how old an
  * answer is in the row is set by hand.
  */
-import { GateKeeper } from '../../activities/shift/gate';
-import type { PoolShift } from '../../activities/shift/pool-shift';
-import { Database } from '../../activities/store/database';
+import { GateKeeper } from '../../activities/tracker/shift/gate';
+import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
+import { Database } from '../../activities/lib/database';
 import { HoldError } from '../../client';
 import { Stack } from '../support/stack';
 import { log, rowOf, shiftOf } from './shift-kit';

@@ -1,12 +1,12 @@
 /** What ends a shift before it has begun, with a real node on the real PostgreSQL. */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
-import { keepShift } from '../../activities/shift/keep';
-import { Isolation } from '../../activities/shift/isolate';
-import { Node } from '../../activities/shift/node';
-import { Database } from '../../activities/store/database';
-import { NodeMetrics } from '../../activities/telemetry';
-import type { TemporalLink } from '../../activities/temporal';
+import { keepShift } from '../../activities/tracker/shift/keep';
+import { Isolation } from '../../activities/tracker/shift/isolate';
+import { Node } from '../../activities/tracker/shift/node';
+import { Database } from '../../activities/lib/database';
+import { NodeMetrics } from '../../activities/tracker/telemetry';
+import type { TemporalLink } from '../../activities/lib/temporal';
 import { defineTracker } from '../../client';
 import type { ShiftResult } from '../../workflows/tracker/contract';
 import { Stack } from '../support/stack';

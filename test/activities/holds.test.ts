@@ -1,6 +1,6 @@
 /** Holds of a node: the longest one in force counts, an operation's stays with it, a tracker's covers all of its own. */
-import { NodeHolds } from '../../activities/shift/holds';
-import type { HoldRow } from '../../activities/store/told';
+import { NodeHolds } from '../../activities/tracker/shift/holds';
+import type { HoldRow } from '../../activities/tracker/store/told';
 
 test('nothing is held at first', () => {
   expect(new NodeHolds().until('t', 'a')).toBe(0);

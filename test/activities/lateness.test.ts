@@ -1,6 +1,6 @@
 /** Buckets of lateness: each value in the one it belongs to, percentiles near the exact ones, a window that forgets. */
 import fc from 'fast-check';
-import { bucketOf, Lateness, LATE_BOUNDS_MS, percentile } from '../../activities/shift/lateness';
+import { bucketOf, Lateness, LATE_BOUNDS_MS, percentile } from '../../activities/tracker/shift/lateness';
 
 const LAST = LATE_BOUNDS_MS.length;
 

@@ -1,6 +1,6 @@
 /** Slots of members: given out again, but not for what is still under way of a member's time before. */
-import type { Harvest } from '../../activities/shift/pool-shift';
-import { Members } from '../../activities/shift/members';
+import type { Harvest } from '../../activities/tracker/shift/pool-shift';
+import { Members } from '../../activities/tracker/shift/members';
 import { member, shiftOf, T0 } from './shift-kit';
 
 test('the slot of one who has left is given out again, but not to the same member', () => {

@@ -1,12 +1,12 @@
 /** A node with its tick and flush on the real PostgreSQL, without Temporal: checkups, warnings, metrics, the hooks' own failures. */
 import { pino } from 'pino';
-import { takeFence } from '../../activities/durable/fence';
-import { Isolation } from '../../activities/shift/isolate';
-import { Node } from '../../activities/shift/node';
-import { PoolShift } from '../../activities/shift/pool-shift';
-import { Database } from '../../activities/store/database';
-import { readTracker } from '../../activities/store/trackers';
-import { NodeMetrics } from '../../activities/telemetry';
+import { takeFence } from '../../activities/tracker/store/fence';
+import { Isolation } from '../../activities/tracker/shift/isolate';
+import { Node } from '../../activities/tracker/shift/node';
+import { PoolShift } from '../../activities/tracker/shift/pool-shift';
+import { Database } from '../../activities/lib/database';
+import { readTracker } from '../../activities/tracker/store/trackers';
+import { NodeMetrics } from '../../activities/tracker/telemetry';
 import { defineTracker, type ErrorContext, type TrackerDefinition } from '../../client';
 import { type ChangeNotice } from '../../workflows/tracker/contract';
 import { eventually, Stack } from '../support/stack';

@@ -1,7 +1,7 @@
 /** Ids that fail again and again, in virtual time: how often they are asked, and what the others and the upstream notice of it. */
-import type { NodeHolds } from '../../activities/shift/holds';
-import { Health, Patience } from '../../activities/shift/patience';
-import { packThrown, unpackThrown } from '../../activities/shift/thrown';
+import type { NodeHolds } from '../../activities/tracker/shift/holds';
+import { Health, Patience } from '../../activities/tracker/shift/patience';
+import { packThrown, unpackThrown } from '../../activities/tracker/shift/thrown';
 import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
 import { UpstreamError } from '../../activities/upstream';
 import { freshness, member, shiftOf, T0 } from './shift-kit';

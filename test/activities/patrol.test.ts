@@ -2,8 +2,8 @@
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
 import { startPatrol } from '../../activities/patrol';
-import { Database } from '../../activities/store/database';
-import { TemporalLink } from '../../activities/temporal';
+import { Database } from '../../activities/lib/database';
+import { TemporalLink } from '../../activities/lib/temporal';
 import { Proxy } from '../support/proxy';
 import { eventually, Stack } from '../support/stack';
 

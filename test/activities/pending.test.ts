@@ -3,8 +3,8 @@
  * a store that is a map. `writer.test.ts` has the same with the real writer and the real SQL.
  */
 import fc from 'fast-check';
-import { PendingResults, type Room, type Taken } from '../../activities/shift/pending';
-import type { Failure, Success } from '../../activities/shift/results';
+import { PendingResults, type Room, type Taken } from '../../activities/tracker/shift/pending';
+import type { Failure, Success } from '../../activities/tracker/shift/results';
 import { histories } from '../support/simulate';
 
 const everything = (): Room => ({ rows: Infinity, bytes: Infinity });

@@ -1,6 +1,6 @@
 /** What a run may return, and what is said of what it may not. `store.test.ts` writes the extremes into PostgreSQL. */
 import fc from 'fast-check';
-import { MAX_VALUE_LENGTH, readResult } from '../../activities/shift/results';
+import { MAX_VALUE_LENGTH, readResult } from '../../activities/tracker/shift/results';
 
 const read = (result: unknown) => readResult(result, 'operation look');
 

@@ -3,7 +3,7 @@
  * healthy ones must not notice them.
  */
 import { defineTracker, type RunContext, type RunResult } from '../../client';
-import { Places, type Place } from '../../activities/shift/places';
+import { Places, type Place } from '../../activities/tracker/shift/places';
 import { histories } from '../support/simulate';
 import { member, shiftOf, T0, type Kit } from './shift-kit';
 import fc from 'fast-check';

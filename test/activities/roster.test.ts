@@ -1,15 +1,15 @@
 /** The roster on the real PostgreSQL: slots, splits that move no row, and counts that every change keeps. */
 import fc from 'fast-check';
 import { pino } from 'pino';
-import { applyRoster } from '../../activities/roster/apply';
-import { readOpening, splitPools } from '../../activities/roster/layout';
-import { recountOne } from '../../activities/roster/recount';
-import { takeFence } from '../../activities/durable/fence';
-import { Writer, type WriterHost } from '../../activities/shift/writer';
-import { Database } from '../../activities/store/database';
-import { changedMembers, freshnessOf, membersOf } from '../../activities/store/members';
-import { readSlots } from '../../activities/store/pools';
-import type { TrackerRow } from '../../activities/store/trackers';
+import { applyRoster } from '../../activities/tracker/roster/apply';
+import { readOpening, splitPools } from '../../activities/tracker/roster/layout';
+import { recountOne } from '../../activities/tracker/roster/recount';
+import { takeFence } from '../../activities/tracker/store/fence';
+import { Writer, type WriterHost } from '../../activities/tracker/shift/writer';
+import { Database } from '../../activities/lib/database';
+import { changedMembers, freshnessOf, membersOf } from '../../activities/tracker/store/members';
+import { readSlots } from '../../activities/tracker/store/pools';
+import type { TrackerRow } from '../../activities/tracker/store/trackers';
 import { defineTracker } from '../../client';
 import type { ChangeNotice, RosterChange } from '../../workflows/tracker/contract';
 import { poolOf } from '../../workflows/tracker/plan';

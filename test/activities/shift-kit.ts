@@ -1,14 +1,14 @@
 /** A pool's shift without a worker: real members, agendas and runs, under a clock that the test turns. */
 import { pino } from 'pino';
-import type { Claim } from '../../activities/durable/fence';
-import { Lateness } from '../../activities/shift/lateness';
-import type { Clock } from '../../activities/shift/clock';
-import { NodeHolds } from '../../activities/shift/holds';
-import type { OperationHost } from '../../activities/shift/host';
-import { Ring } from '../../activities/shift/ring';
-import { PoolShift } from '../../activities/shift/pool-shift';
-import type { FreshnessRow, MemberRow } from '../../activities/store/members';
-import type { TrackerRow } from '../../activities/store/trackers';
+import type { Claim } from '../../activities/tracker/store/fence';
+import { Lateness } from '../../activities/tracker/shift/lateness';
+import type { Clock } from '../../activities/tracker/shift/clock';
+import { NodeHolds } from '../../activities/tracker/shift/holds';
+import type { OperationHost } from '../../activities/tracker/shift/host';
+import { Ring } from '../../activities/tracker/shift/ring';
+import { PoolShift } from '../../activities/tracker/shift/pool-shift';
+import type { FreshnessRow, MemberRow } from '../../activities/tracker/store/members';
+import type { TrackerRow } from '../../activities/tracker/store/trackers';
 import { resolveConfig, type TrackerDefinition } from '../../client';
 
 export const log = pino({ level: 'silent' });

@@ -1,7 +1,7 @@
 /** One table of SQLSTATEs: each class by what a real server raises where it can be made to, and by its code where it cannot. */
 import { pino } from 'pino';
-import { asOutage, Database, isOutage } from '../../activities/store/database';
-import { classOf, isPassing, type ErrorClass } from '../../activities/store/sqlstate';
+import { asOutage, Database, isOutage } from '../../activities/lib/database';
+import { classOf, isPassing, type ErrorClass } from '../../activities/lib/sqlstate';
 import { Stack } from '../support/stack';
 
 const withCode = (code: string, more: object = {}): Error => Object.assign(new Error(`of ${code}`), { code, ...more });

@@ -4,12 +4,12 @@
  */
 import fc from 'fast-check';
 import { pino } from 'pino';
-import { readResult, type Failure, type Success } from '../../activities/shift/results';
-import { Database } from '../../activities/store/database';
-import { freshnessOf, purgeTombstones, writeMembers } from '../../activities/store/members';
-import { raiseVersions } from '../../activities/store/pools';
+import { readResult, type Failure, type Success } from '../../activities/tracker/shift/results';
+import { Database } from '../../activities/lib/database';
+import { freshnessOf, purgeTombstones, writeMembers } from '../../activities/tracker/store/members';
+import { raiseVersions } from '../../activities/tracker/store/pools';
 import { errorText } from '../../workflows/lib/text';
-import { writeFailures, writeSuccesses } from '../../activities/store/values';
+import { writeFailures, writeSuccesses } from '../../activities/tracker/store/values';
 import { HoldError } from '../../client';
 import { poolOf } from '../../workflows/tracker/plan';
 import { eventually, Stack } from '../support/stack';

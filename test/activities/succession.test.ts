@@ -4,7 +4,7 @@
  * agenda and the real lengths of shifts; of each shift only what the store would know reaches the next. (TR-C2: members whose stagger
  * was longer than a shift were put off at each hand-over, for ever; each shift by itself was right.)
  */
-import { Agenda, type Schedule } from '../../activities/shift/agenda';
+import { Agenda, type Schedule } from '../../activities/tracker/shift/agenda';
 import { shiftDuration } from '../../workflows/tracker/plan';
 import { simulate } from '../support/simulate';
 

@@ -3,10 +3,10 @@
  * when the test says so.
  */
 import { Client } from 'pg';
-import { Told } from '../../activities/shift/told';
-import type { NodeHolds } from '../../activities/shift/holds';
-import { Database } from '../../activities/store/database';
-import { storeOptions } from '../../activities/store/trackers';
+import { Told } from '../../activities/tracker/shift/told';
+import type { NodeHolds } from '../../activities/tracker/shift/holds';
+import { Database } from '../../activities/lib/database';
+import { storeOptions } from '../../activities/tracker/store/trackers';
 import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker';

@@ -8,8 +8,8 @@ import {
   defaultPayloadConverter,
 } from '@temporalio/common';
 import { temporal } from '@temporalio/proto';
-import { carried, wireError } from '../../activities/wire';
-import { errorOf } from '../../activities/failures';
+import { carried, wireError } from '../../activities/lib/wire';
+import { errorOf } from '../../activities/lib/failures';
 import { unstorable } from '../../workflows/lib/text';
 import { pino } from 'pino';
 import fc from 'fast-check';

@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { BufferFeed, type FedValue } from '../../activities/buffer/feed';
 import { catchUp, storeAndNote, tellUntold, type Push } from '../../activities/buffer/outbox';
 import { reviveShards } from '../../activities/buffer/revive';
-import { Database, type Queryable } from '../../activities/store/database';
+import { Database, type Queryable } from '../../activities/lib/database';
 import { defineBuffer } from '../../config/define/buffer';
 import { resolveDefinition } from '../../config/resolve/buffer';
 import type { PushMessage } from '../../workflows/buffer/contract';

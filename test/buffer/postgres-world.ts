@@ -1,5 +1,5 @@
 /**
- * PostgreSQL as a shard's simulated world has it (`shard-world.ts`): what the statements of `activities/store/chunks.ts` and `dead.ts` do,
+ * PostgreSQL as a shard's simulated world has it (`shard-world.ts`): what the statements of `activities/buffer/store/chunks.ts` and `dead.ts` do,
  * on maps. It refuses what PostgreSQL would: a store that comes late, a row that cannot be kept.
  */
 import type { BatchInput, FoundRows, RefusedRow, StoreRow } from '../../workflows/buffer/activities';

@@ -1,6 +1,6 @@
 /** A process that stands still in the middle of a transaction, with the locks it holds: at points that the code names. */
 import assert from 'node:assert/strict';
-import type { Point } from '../../activities/points';
+import type { Point } from '../../activities/lib/points';
 import { eventually } from '../support/stack';
 import { pause, type Cluster } from './cluster';
 import type { ChaosScenario } from './scenarios';

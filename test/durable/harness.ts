@@ -12,7 +12,7 @@ import { KeyWaiter, makeFingerprint, makeKey } from '../../activities/durable/ke
 import { LeaseKeeper } from '../../activities/durable/leases';
 import { DurableTelemetry } from '../../activities/durable/telemetry';
 import { Transactions } from '../../activities/durable/transaction';
-import { Database, type Statement } from '../../activities/store/database';
+import { Database, type Statement } from '../../activities/lib/database';
 import type { DurableOptions, Envelope, RetryPolicy } from '../../workflows/durable/contract';
 
 export interface TestJob {

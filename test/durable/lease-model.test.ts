@@ -9,8 +9,8 @@ import {
   takeTask,
   type Claim,
   type TaskSpec,
-} from '../../activities/durable/tasks';
-import { Database } from '../../activities/store/database';
+} from '../../activities/durable/store/tasks';
+import { Database } from '../../activities/lib/database';
 import { compensationOf } from '../../workflows/durable/contract';
 import { histories } from '../support/simulate';
 import { Stack } from '../support/stack';

@@ -1,7 +1,7 @@
 /** D1 and its bad days: leases are taken, renewed while the code runs, and lost only by a compare-and-set that misses. */
-import { isOutage } from '../../activities/store/database';
+import { isOutage } from '../../activities/lib/database';
 import { ErrorType } from '../../workflows/lib/errors';
-import { failure } from '../../activities/failures';
+import { failure } from '../../activities/lib/failures';
 import { eventually, Stack } from '../support/stack';
 import { gate, TestNode, typeOf } from './harness';
 

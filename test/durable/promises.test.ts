@@ -3,7 +3,7 @@ import { makeFingerprint, makeKey, makeResource } from '../../activities/durable
 import { resolveReferences } from '../../activities/durable/references';
 import { deleteDue } from '../../activities/durable/retention';
 import { decide } from '../../activities/durable/retry';
-import { failure } from '../../activities/failures';
+import { failure } from '../../activities/lib/failures';
 import { HoldError } from '../../activities/upstream/errors';
 import { compensationOf, type Reference } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';

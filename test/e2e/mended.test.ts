@@ -5,8 +5,8 @@
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
 import { patrol } from '../../activities/patrol';
-import { Database } from '../../activities/store/database';
-import { TemporalLink } from '../../activities/temporal';
+import { Database } from '../../activities/lib/database';
+import { TemporalLink } from '../../activities/lib/temporal';
 import { defineConfig, defineTracker, resolveConfig } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker';

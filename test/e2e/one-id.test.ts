@@ -67,7 +67,7 @@ test('cli/add → client → contract → pool → roster → shift → run → 
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });
   try {
     const handle = new Client({ connection }).workflow.getHandle(workflowId);
-    // workflows/tracker/pool.ts and activities/roster/apply.ts: the change goes into applyRoster, which completes.
+    // workflows/tracker/pool.ts and activities/tracker/roster/apply.ts: the change goes into applyRoster, which completes.
     const events = await eventually('applyRoster has completed', async () => {
       const { events: now } = await handle.fetchHistory();
       const scheduled = now!.find(
@@ -90,7 +90,7 @@ test('cli/add → client → contract → pool → roster → shift → run → 
     );
     expect(input).toEqual({ tracker: 'characters', pool, changes: [{ id: ID, change: 'add', stamp: message.stamp }] });
 
-    // activities/store/members.ts: the member's row, with the stamp of the signal.
+    // activities/tracker/store/members.ts: the member's row, with the stamp of the signal.
     const rows = await stack.sql<{ key: number }>(
       `select key::int, id, stamp::int, hash::float8, slot::float8, removed_at from longwatch.member`,
     );
@@ -98,13 +98,13 @@ test('cli/add → client → contract → pool → roster → shift → run → 
       { id: ID, stamp: message.stamp, hash: hashId(ID), slot: slotOf(hashId(ID)), removed_at: null },
     ]);
 
-    // activities/shift: the listener hears, the agenda has it due at once, the operation runs.
+    // activities/tracker/shift: the listener hears, the agenda has it due at once, the operation runs.
     await eventually('it is fetched', () => seen.length > 0);
     expect(seen[0]!.context).toEqual({ id: ID, tracker: 'characters', operation: 'location' });
     // Not by the stagger's window, nor a flush's second.
     expect(seen[0]!.at - addedAt).toBeLessThan(900);
 
-    // activities/store/values.ts: the value's row, written by the holder of the fence.
+    // activities/tracker/store/values.ts: the value's row, written by the holder of the fence.
     const values = await eventually('its value is written', async () => {
       const found = await stack.sql(`select member::int, operation, value, etag, failures from longwatch.value`);
       return found.length > 0 ? found : undefined;

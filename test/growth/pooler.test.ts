@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { Pool } from 'pg';
 import { pino } from 'pino';
-import { Database } from '../../activities/store/database';
+import { Database } from '../../activities/lib/database';
 import { connect, defineRegen, defineSweep } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
 import * as activities from '../durable/activities';

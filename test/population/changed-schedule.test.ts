@@ -1,7 +1,7 @@
 /** A schedule that is changed while a job runs: what the old one owed is owed, and the new one counts from the change on. No time is counted twice. */
 import fc from 'fast-check';
-import type { PopulationNode } from '../../activities/population/node';
-import { calendarOf, countDue, dueBetween } from '../../activities/population/calendar';
+import type { PopulationNode } from '../../activities/job/node';
+import { calendarOf, countDue, dueBetween } from '../../activities/job/calendar';
 import { resolveConfig } from '../../client';
 import type { EarlierSchedule } from '../../workflows/job/contract';
 import type { JobOptions, Schedule } from '../../workflows/job/options';

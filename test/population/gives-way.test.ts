@@ -4,7 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RegenDefinition } from '../../client';
-import { setPointHook } from '../../activities/points';
+import { setPointHook } from '../../activities/lib/points';
 import { eventually } from '../support/stack';
 import { PassStack } from './pass-kit';
 

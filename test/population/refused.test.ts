@@ -7,11 +7,11 @@ import {
   type RegenDefinition,
   type SweepDefinition,
 } from '../../client';
-import { checkJob } from '../../activities/population/check';
-import { declareJob, openJob, setJobOptions } from '../../activities/population/commands';
-import { explainWork } from '../../activities/population/explain';
-import { regenStatement, withRule, type RegenWork } from '../../activities/population/statement';
-import { Database } from '../../activities/store/database';
+import { checkJob } from '../../activities/job/check';
+import { declareJob, openJob, setJobOptions } from '../../activities/job/commands';
+import { explainWork } from '../../activities/job/explain';
+import { regenStatement, withRule, type RegenWork } from '../../activities/job/statement';
+import { Database } from '../../activities/lib/database';
 import { pino } from 'pino';
 import { PassStack } from './pass-kit';
 

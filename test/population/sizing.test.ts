@@ -1,5 +1,5 @@
 /** The size of chunks follows measured time: towards the target, not towards nothing on a busy machine. */
-import { CHUNK_TARGET_MS, Sizing } from '../../activities/population/sizing';
+import { CHUNK_TARGET_MS, Sizing } from '../../activities/job/sizing';
 
 const auto = { chunk: 'auto', pace: 'full' } as const;
 

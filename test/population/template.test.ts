@@ -1,5 +1,5 @@
 /** Placeholders in a user's SQL, and the way back from PostgreSQL's position to the character in it. */
-import { Template } from '../../activities/population/template';
+import { Template } from '../../activities/job/template';
 
 test('placeholders become parameters, but not in strings, names, comments, casts or dollar quotes', () => {
   const source = `:elapsed + ':elapsed' || ":due" || $x$ :due $x$ || E'\\':due' /* :due */ :: int * :elapsed - :due -- :due`;

@@ -10,10 +10,10 @@
 import { leftOf, countsTooMuch, dueTimes, nextTick, type Known } from '../../workflows/job/plan';
 import type { EarlierSchedule } from '../../workflows/job/contract';
 import type { JobOptions } from '../../workflows/job/options';
-import type { TickRange } from '../../activities/store/ticks';
-import { Superseded, walk, type Ask, type Ends, type Outcome, type Rows } from '../../activities/population/range';
-import { Sizing } from '../../activities/population/sizing';
-import type { Bound } from '../../activities/population/statement';
+import type { TickRange } from '../../activities/job/store/ticks';
+import { Superseded, walk, type Ask, type Ends, type Outcome, type Rows } from '../../activities/job/range';
+import { Sizing } from '../../activities/job/sizing';
+import type { Bound } from '../../activities/job/statement';
 import { choices, type Choices } from '../chaos/random';
 
 interface Row {

@@ -6,7 +6,7 @@ import { pino } from 'pino';
 import { connect, defineBuffer, EncodingMismatchError } from '../../client';
 import { explain } from '../../client/cli/errors';
 import { AesGcmCodec, keysFrom } from '../../examples/codec/aes-gcm';
-import { Database } from '../../activities/store/database';
+import { Database } from '../../activities/lib/database';
 import type { Longwatch } from '../../client/longwatch';
 import { confirmEncoding } from '../../workers/encoding';
 import type { WorkerSetup } from '../../workers/worker';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Client } from 'pg';
 import { pino } from 'pino';
-import { Database } from '../../activities/store/database';
+import { Database } from '../../activities/lib/database';
 import { explain } from '../../client/cli/errors';
 import { main } from '../../client/cli/main';
 import { createDurableActivities } from '../../workers/durable';

@@ -1,7 +1,7 @@
 /** What the SDK logs of itself, whose lines a process has in one place: not beside tests of other workers' logs. */
 import { Runtime } from '@temporalio/worker';
 import { pino } from 'pino';
-import { serializers } from '../../activities/log';
+import { serializers } from '../../activities/lib/log';
 import { installRuntime } from '../../workers/runtime';
 import { eventually } from '../support/stack';
 

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { inspect, promisify } from 'node:util';
 import { pino } from 'pino';
-import { ourLog, serializers, shownError } from '../../activities/log';
+import { ourLog, serializers, shownError } from '../../activities/lib/log';
 import { connect } from '../../client';
 import { explain } from '../../client/cli/errors';
 import { print, printId, printJson, printJsonPart, remark, table } from '../../client/cli/output';

@@ -10,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createInterface } from 'node:readline';
 import { Pool, type QueryResultRow } from 'pg';
 import { pino, type Logger } from 'pino';
-import type { Point } from '../../activities/points';
+import type { Point } from '../../activities/lib/points';
 import { connect } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';

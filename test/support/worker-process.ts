@@ -1,6 +1,6 @@
 /** A worker of a test as a process: loads the config named by its argument, says 'ready', works until it is ended. */
 import { pino } from 'pino';
-import { setPointHook, type Point } from '../../activities/points';
+import { setPointHook, type Point } from '../../activities/lib/points';
 import { loadConfig } from '../../config/load';
 import { createWorker } from '../../workers/worker';
 

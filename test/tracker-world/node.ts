@@ -4,17 +4,17 @@
  */
 import { pino } from 'pino';
 import type { BufferFeed, FedEntry } from '../../activities/buffer/feed';
-import { Clock } from '../../activities/shift/clock';
-import { ValueFeed } from '../../activities/shift/feed';
-import { NodeHolds } from '../../activities/shift/holds';
-import { Lateness } from '../../activities/shift/lateness';
-import type { OperationHost } from '../../activities/shift/host';
-import type { PoolShift } from '../../activities/shift/pool-shift';
-import { Ring } from '../../activities/shift/ring';
-import { Semaphore } from '../../activities/shift/semaphore';
-import { Writer, type WriterHost } from '../../activities/shift/writer';
-import { asOutage, type Database, type Queryable, type TransactionOptions } from '../../activities/store/database';
-import type { TrackerRow } from '../../activities/store/trackers';
+import { Clock } from '../../activities/tracker/shift/clock';
+import { ValueFeed } from '../../activities/tracker/shift/feed';
+import { NodeHolds } from '../../activities/tracker/shift/holds';
+import { Lateness } from '../../activities/tracker/shift/lateness';
+import type { OperationHost } from '../../activities/tracker/shift/host';
+import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
+import { Ring } from '../../activities/tracker/shift/ring';
+import { Semaphore } from '../../activities/tracker/shift/semaphore';
+import { Writer, type WriterHost } from '../../activities/tracker/shift/writer';
+import { asOutage, type Database, type Queryable, type TransactionOptions } from '../../activities/lib/database';
+import type { TrackerRow } from '../../activities/tracker/store/trackers';
 import type { TrackerDefinition } from '../../client';
 import type { Draws } from './draws';
 import { refusal, Transaction, type Store } from './store';

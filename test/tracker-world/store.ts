@@ -1,5 +1,5 @@
 import { holds, slotOf, slotsOf, sourceOfSplit } from '../../workflows/tracker/slots';
-import type { TrackerRow } from '../../activities/store/trackers';
+import type { TrackerRow } from '../../activities/tracker/store/trackers';
 import type { Fed, Member, PoolRow, ValueRow } from './rows';
 import { hashId } from '../../workflows/lib/hash';
 

@@ -5,7 +5,7 @@
  * ring, agenda, results, writer, flush, feed, fence (`node.ts`, `keeper.ts`); what is a model: PostgreSQL (`store.ts`) and Temporal.
  */
 import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
-import type { PoolShift } from '../../activities/shift/pool-shift';
+import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
 import { rowOf, T0 } from '../activities/shift-kit';
 import { VirtualTime } from '../support/virtual-time';
 import { Draws } from './draws';

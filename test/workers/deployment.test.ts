@@ -1,8 +1,8 @@
 /** Which Temporal a database belongs to, when its namespace fails over from one cluster to another; and a key that may not look at all of it. */
 import { Connection } from '@temporalio/client';
 import { pino } from 'pino';
-import { Database } from '../../activities/store/database';
-import { claimDeployment, ensureSearchAttributes } from '../../workers/deployment';
+import { Database } from '../../activities/lib/database';
+import { claimDeployment, ensureSearchAttributes } from '../../activities/lib/deployment';
 import { Stack } from '../support/stack';
 import { SEARCH_ATTRIBUTES } from '../../workflows/lib/contract';
 

@@ -1,6 +1,6 @@
 /** A node's name when its session is lost: asked for again, by one session at a time. */
 import { pino } from 'pino';
-import { Database } from '../../activities/store/database';
+import { Database } from '../../activities/lib/database';
 import { claimName } from '../../workers/node-name';
 import { Proxy } from '../support/proxy';
 import { eventually, Stack } from '../support/stack';

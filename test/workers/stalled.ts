@@ -1,6 +1,6 @@
 /** A process whose event loop stalls, for `watchdog.test.ts`: enters an operation, then does not yield for a second and a half. */
 import { pino } from 'pino';
-import { Watchdog } from '../../activities/shift/watchdog';
+import { Watchdog } from '../../activities/tracker/shift/watchdog';
 
 const watchdog = new Watchdog('node-1', pino({ level: 'info' }), 300);
 watchdog.entering('t', 'quick');

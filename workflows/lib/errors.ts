@@ -1,6 +1,6 @@
 /**
  * The error types that cross Temporal, as strings that survive serialization, and the one place that says which of
- * them are tried again. An activity throws them by `failure()` of `activities/failures.ts`.
+ * them are tried again. An activity throws them by `failure()` of `activities/lib/failures.ts`.
  */
 export const ErrorType = {
   /** This run is not the pool's current one (reset, replaced). */

@@ -2,7 +2,7 @@
 import { ActivityFailure, ApplicationFailure } from '@temporalio/workflow';
 import type { ErrorType } from './errors';
 
-/** True where an activity has failed with this type (`failure()` of `activities/failures.ts`). */
+/** True where an activity has failed with this type (`failure()` of `activities/lib/failures.ts`). */
 export function isFailureOf(error: unknown, type: ErrorType): boolean {
   return error instanceof ActivityFailure && error.cause instanceof ApplicationFailure && error.cause.type === type;
 }

@@ -111,7 +111,7 @@ export interface TrackerInput {
   runs?: number;
 }
 
-// ── The activities that the workflows call; built by `activities/index.ts` ───────────────────
+// ── The activities that the workflows call; built by `activities/tracker/index.ts` ───────────────────
 
 export interface PoolOpening {
   state: RunState;

@@ -1,6 +1,6 @@
 /**
  * The workflow that owns one pool of a tracker's members. It takes in adds and removals, has them applied
- * (`activities/roster`), and keeps a shift running (`activities/shift`), which does the watching. Started
+ * (`activities/tracker/roster`), and keeps a shift running (`activities/tracker/shift`), which does the watching. Started
  * by the first signal (signal-with-start, `client/`), carried on by continue-as-new. What it does next is decided by
  * `nextPoolStep` in `plan.ts`.
  */

@@ -1,6 +1,6 @@
 /**
  * The root workflow of a tracker: the one place that changes its state, options and layout. An operator's word
- * arrives as an update, is written by an activity (`activities/roster/commands.ts`) and reaches every running
+ * arrives as an update, is written by an activity (`activities/tracker/roster/commands.ts`) and reaches every running
  * shift through its row; the pools themselves are workflows of their own (`pool.ts`). Ends when the tracker is stopped.
  */
 import {

@@ -1,0 +1,252 @@
+/**
+ * One flush of a node, called by `writer.ts`: a transaction of values, and of nothing else, for all shifts that have something or have
+ * not been looked at for a while. `check.ts` begins it: only what is ours under a locked fence is written.
+ *
+ * A transaction that fails is no reason to keep everybody waiting. After an error that is no outage each shift is written alone, and in
+ * the shift that fails each row (`alone.ts`). Users' code never runs in here; what a feed needs of it is asked before.
+ */
+import { performance } from 'node:perf_hooks';
+import type { Logger } from 'pino';
+import { errorOf } from '../../lib/failures';
+import { reach } from '../../lib/points';
+import { isOutage, type Database, type Queryable } from '../../lib/database';
+import { isPassing } from '../../lib/sqlstate';
+import type { TrackerRow } from '../store/trackers';
+import { writeFailures, writeSuccesses, type Rows } from '../store/values';
+import { writeAlone, type WrittenAlone } from './alone';
+import { checkShifts } from './check';
+import type { Clock } from './clock';
+import type { FedEntries, ValueFeed } from './feed';
+import type { OperationLoop } from './operation';
+import type { Room } from './pending';
+import type { Harvest, PoolShift } from './pool-shift';
+import type { Failure, Success } from './results';
+
+/** One transaction takes this much at most, so that nobody who wants one of its fences waits long. */
+const ROOM: Readonly<Room> = { rows: 50_000, bytes: 32 * 2 ** 20 };
+/** Shifts that are written alone may keep the others waiting for this long in one flush. Milliseconds. */
+const ALONE_MS = 500;
+const FOREIGN_KEY = '23503';
+const ALONE_LIMITS = { statementTimeoutMs: 1_000, lockTimeoutMs: 100 };
+
+/** What a flush needs of its node. */
+export interface FlushHost {
+  readonly shifts: ReadonlySet<PoolShift>;
+  readonly trackers: Map<string, TrackerRow>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  fenced(shift: PoolShift): void;
+  /** A result that the store will not have is a failure of its member. */
+  onError(error: Error, operation: OperationLoop, id: string): void;
+  /** Buffers that operations feed. */
+  readonly feed?: ValueFeed;
+  /** What one transaction takes at most, and one statement of it; a simulated node has smaller ones. */
+  readonly limits?: { readonly transaction: Readonly<Room>; readonly statement: Readonly<Room> };
+}
+
+/** What one flush takes from one shift. */
+export interface Portion {
+  shift: PoolShift;
+  harvest: Harvest;
+}
+
+export interface Flushed {
+  rows: number;
+  /** Something is left that need not wait for the next interval. */
+  more: boolean;
+  error?: Error;
+}
+
+export class Flush {
+  /** Shifts that are written alone: a transaction that they were in has failed. */
+  private readonly apart = new Set<PoolShift>();
+  /** Another shift comes first each time. */
+  private turn = 0;
+
+  constructor(
+    private readonly database: Database,
+    private readonly host: FlushHost,
+  ) {}
+
+  /** Never throws; what could not be written waits again in its shift. */
+  async run(shifts: readonly PoolShift[]): Promise<Flushed> {
+    for (const shift of this.apart) if (!this.host.shifts.has(shift)) this.apart.delete(shift);
+    const from = this.turn++ % Math.max(1, shifts.length);
+    const order = [...shifts.slice(from), ...shifts.slice(0, from)];
+    const began = performance.now();
+    const together = await this.together(order.filter((shift) => !this.apart.has(shift)));
+    let alone: Flushed = { rows: 0, more: false };
+    if (!isOutage(together.error)) {
+      alone = await this.eachAlone(
+        order.filter((shift) => this.apart.has(shift)),
+        together.rows > 0,
+      );
+    }
+    // Who was not tried would have been refused as well.
+    if (isOutage(together.error ?? alone.error)) for (const shift of order) shift.refused(began);
+    return {
+      rows: together.rows + alone.rows,
+      more: together.more || alone.more,
+      error: together.error ?? alone.error,
+    };
+  }
+
+  private async together(shifts: readonly PoolShift[]): Promise<Flushed> {
+    if (shifts.length === 0) return { rows: 0, more: false };
+    const began = performance.now();
+    const room: Room = { ...(this.host.limits?.transaction ?? ROOM) };
+    const portions = shifts.map((shift): Portion => ({ shift, harvest: shift.harvest(room) }));
+    const fed = this.host.feed?.entriesOf(portions);
+    let checked;
+    let rows: number;
+    try {
+      [checked, rows] = await this.database.transaction(async (db) => {
+        const found = await checkShifts(db, this.host, portions);
+        await reach('flush.locked');
+        const written = await this.write(db, found.held, fed);
+        await reach('flush.written');
+        return [found, written] as const;
+      });
+    } catch (thrown) {
+      const error = errorOf(thrown);
+      this.host.feed?.rolledBack();
+      if (!isOutage(error)) this.host.log.warn({ err: error }, 'a flush failed; each pool is written by itself');
+      for (const { shift, harvest } of portions) {
+        shift.putBack(harvest);
+        if (!isOutage(error)) this.apart.add(shift);
+      }
+      return { rows: 0, more: false, error };
+    }
+    await reach('flush.committed');
+    this.host.feed?.committed();
+    for (const portion of checked.held) this.written(portion, began);
+    for (const { shift, harvest } of checked.later) {
+      shift.putBack(harvest);
+      shift.refused(began);
+    }
+    for (const { shift, harvest } of checked.deferred) {
+      shift.putBack(harvest);
+      shift.hinted = true;
+    }
+    return { rows, more: checked.deferred.length > 0 || room.rows <= 0 || room.bytes <= 0 };
+  }
+
+  private async write(db: Queryable, held: readonly Portion[], fed: FedEntries | undefined): Promise<number> {
+    const successes: Rows<Success>[] = [];
+    const failures: Rows<Failure>[] = [];
+    let rows = 0;
+    for (const { harvest } of held) {
+      for (const [{ name: operation }, taken] of harvest) {
+        rows += taken.successes.size + taken.failures.size;
+        if (taken.successes.size > 0) successes.push({ operation, rows: taken.successes.values() });
+        if (taken.failures.size > 0) failures.push({ operation, rows: taken.failures.values() });
+      }
+    }
+    if (successes.length > 0) await writeValues(db, successes, fed, this.host);
+    if (failures.length > 0) await writeFailed(db, failures, this.host);
+    return rows;
+  }
+
+  /**
+   * Each in a transaction of its own, as many as there is time for.
+   * @param others whether rows of others could be written just now
+   */
+  private async eachAlone(shifts: readonly PoolShift[], others: boolean): Promise<Flushed> {
+    const until = performance.now() + ALONE_MS;
+    const total: Flushed = { rows: 0, more: false };
+    const broken: { shift: PoolShift; error: Error }[] = [];
+    for (const shift of shifts) {
+      const began = performance.now();
+      if (began > until) {
+        total.more = true;
+        break;
+      }
+      if (began < shift.notBefore) continue;
+      try {
+        const { rows, more } = await this.alone(shift, began);
+        total.rows += rows;
+        total.more ||= more;
+      } catch (thrown) {
+        const error = errorOf(thrown);
+        total.error = error;
+        if (isOutage(error)) break;
+        shift.refused(began);
+        shift.log.error({ err: error }, "this pool's results cannot be written; they are kept for the next flush");
+        if (!isPassing(error)) broken.push({ shift, error });
+      }
+    }
+    // Where nothing at all can be written, no shift is to blame: they wait for whoever mends the store, as in an outage.
+    if (others || total.rows > 0) for (const { shift, error } of broken) shift.breakOff(error);
+    return total;
+  }
+
+  /** One shift in a transaction of its own; it stays apart until that has written all it had. */
+  private async alone(shift: PoolShift, began: number): Promise<{ rows: number; more: boolean }> {
+    const room: Room = { ...(this.host.limits?.transaction ?? ROOM) };
+    const portion: Portion = { shift, harvest: shift.harvest(room) };
+    const fed = this.host.feed?.entriesOf([portion]);
+    let written: WrittenAlone | 'later' | undefined;
+    try {
+      written = await this.database.transaction(async (db) => {
+        const { held, later } = await checkShifts(db, this.host, [portion]);
+        if (held.length === 0) return later.length > 0 ? 'later' : undefined;
+        await reach('flush.locked');
+        return writeAlone(db, portion, fed, this.host);
+      }, ALONE_LIMITS);
+    } catch (thrown) {
+      this.host.feed?.rolledBack();
+      shift.putBack(portion.harvest);
+      throw thrown;
+    }
+    this.host.feed?.committed();
+    if (written === undefined) {
+      this.apart.delete(shift);
+      return { rows: 0, more: false };
+    }
+    if (written === 'later') {
+      shift.putBack(portion.harvest);
+      shift.refused(began);
+      return { rows: 0, more: false };
+    }
+    // First: a failure that was not tried is counted with what was refused before it.
+    shift.putBack(written.left);
+    for (const { loop, slot, result, error } of written.refused) {
+      loop.refuse(slot, result);
+      this.host.onError(error, loop, shift.members.id(slot));
+      // Its member is not there, although the roster says so: it is read anew.
+      if ((error as { code?: unknown }).code === FOREIGN_KEY) shift.rosterVersion = -1;
+    }
+    this.written(portion, began);
+    const more = written.left.size > 0 || room.rows <= 0 || room.bytes <= 0;
+    if (!more) this.apart.delete(shift);
+    return { rows: written.rows, more };
+  }
+
+  private written({ shift, harvest }: Portion, began: number): void {
+    shift.checked(began);
+    for (const [loop, { successes }] of harvest) loop.counts.fetched += successes.size;
+  }
+}
+
+/** Successes and the entries of those that have changed, which are in the buffer if and only if the value is stored. */
+export async function writeValues(
+  db: Queryable,
+  successes: Iterable<Rows<Success>>,
+  fed: FedEntries | undefined,
+  { clock, feed, limits }: FlushHost,
+): Promise<void> {
+  const as = { toStore: (ms: number) => clock.toStore(ms), chunk: limits?.statement };
+  if (!feed || !fed) return writeSuccesses(db, successes, as);
+  // Read twice: what is written, and which of it has changed.
+  const batches = Array.from(successes, ({ operation, rows }) => ({ operation, rows: [...rows] }));
+  const names = new Set<string>();
+  const onChanged = (member: number, operation: string) => void names.add(`${operation}/${member}`);
+  await writeSuccesses(db, batches, { ...as, onChanged });
+  if (names.size === 0) return;
+  const changed = batches.flatMap(({ operation, rows }) => rows.filter(({ key }) => names.has(`${operation}/${key}`)));
+  await feed.store(db, fed, changed);
+}
+
+export function writeFailed(db: Queryable, rows: Iterable<Rows<Failure>>, host: FlushHost): Promise<void> {
+  return writeFailures(db, rows, { toStore: (ms) => host.clock.toStore(ms), chunk: host.limits?.statement });
+}

@@ -1,0 +1,83 @@
+/**
+ * Runs operations marked `isolate` in worker threads (Piscina), which are ended when a time-out does not stop them: the only way
+ * to stop code that never yields. The thread loads the config itself (`workers/isolate-thread.ts`), so what crosses is plain data.
+ */
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { Piscina } from 'piscina';
+import type { RunContext } from '../../../config/define/tracker';
+import { unpackThrown, type Thrown } from './thrown';
+
+/** What a thread is told of a run. */
+export interface IsolatedTask {
+  tracker: string;
+  operation: string;
+  part: 'run' | 'whenClosed';
+  id: string;
+  etag: string | undefined;
+  fetchedAt: number | undefined;
+  /** The thread says here that the operation's code begins. */
+  begun: MessagePort;
+}
+
+/** What it says when the code has ended. */
+export type IsolatedEnd = { result: unknown } | { thrown: Thrown };
+
+export interface IsolationOptions {
+  /** The thread's file, and what it needs to start. */
+  filename: string;
+  workerData: unknown;
+  execArgv?: string[];
+  threads: number;
+}
+
+/** More threads than any config has isolated operations; the ring gives out no more places than it should. */
+const MOST_THREADS = 1_000;
+
+export class Isolation {
+  private pool: Promise<Piscina> | undefined;
+
+  constructor(private readonly options: IsolationOptions) {}
+
+  /** Runs at once. The node's ring keeps to it, so that a run finds a free thread, or one is started for it. */
+  get threads(): number {
+    return this.options.threads;
+  }
+
+  /** The run's signal ends the thread. `begun`: its code begins now, in a thread that has loaded the config. */
+  async run(context: RunContext, part: 'run' | 'whenClosed', begun: () => void): Promise<unknown> {
+    const { tracker, operation, id, etag, fetchedAt, signal } = context;
+    const pool = await (this.pool ??= this.open());
+    const { port1, port2 } = new MessageChannel();
+    port1.once('message', begun);
+    port1.unref();
+    const task: IsolatedTask = { tracker, operation, part, id, etag, fetchedAt, begun: port2 };
+    try {
+      const end = (await pool.run(task, { signal, transferList: [port2] })) as IsolatedEnd;
+      if ('thrown' in end) throw unpackThrown(end.thrown);
+      return end.result;
+    } finally {
+      port1.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    await (await this.pool)?.destroy();
+  }
+
+  /** Threads are only started where an operation asks for them. */
+  private async open(): Promise<Piscina> {
+    const { Piscina: Threads } = await import('piscina');
+    const { filename, workerData, execArgv } = this.options;
+    const pool = new Threads({
+      filename,
+      workerData,
+      execArgv,
+      minThreads: 1,
+      maxThreads: MOST_THREADS,
+      idleTimeout: 60_000,
+      // A thread that dies is replaced, and its task has failed; Piscina says so here as well.
+    });
+    pool.on('error', () => undefined);
+    return pool;
+  }
+}

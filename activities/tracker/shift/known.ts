@@ -1,0 +1,111 @@
+/**
+ * What is known of the members' last runs of one operation: when, with which ETag and expiry, how many failures in a row. Begun by what an
+ * earlier shift has stored (`pool-shift.ts`), kept by `outcome.ts`, asked by code that runs (`run.ts`). It decides what of that still counts.
+ */
+import type { FreshnessRow } from '../store/members';
+import { boundsOf } from '../../../workflows/tracker/options';
+import type { Holds } from './holds';
+import type { OperationLoop } from './operation';
+import { Patience } from './patience';
+
+/** A node hears within this that members are to be asked anew: a run of before, told of no refetch, has ended by then and its time-out. Milliseconds. */
+const HEARD_MS = 2_000;
+
+export class Known {
+  /** Failures in a row, of members that have any. */
+  readonly failuresInARow = new Map<number, number>();
+  /** Members whose last value the store would not have: `unchanged` says nothing of what it has. */
+  readonly unstored = new Set<number>();
+  readonly fetchedAt: (number | undefined)[] = [];
+  /** These two stay empty where the operation has none: they count, at a hundred thousand members. */
+  readonly expiresAt: number[] = [];
+  readonly etags: (string | undefined)[] = [];
+  readonly patience: Patience;
+
+  constructor(
+    private readonly loop: Pick<OperationLoop, 'tracker' | 'name' | 'definition' | 'options'>,
+    private readonly holds: Holds,
+  ) {
+    this.patience = new Patience(holds.health(loop.tracker, loop.name));
+  }
+
+  /**
+   * Whether this worker's code is of the version that the tracker runs. Where it is not (a deployment that rolls, or was rolled back),
+   * ETags and expiries are neither used nor stored: values of one version are not taken for those of the other, in either direction.
+   */
+  get isOfVersion(): boolean {
+    return (this.loop.definition.version ?? 1) === (this.loop.options.version ?? 1);
+  }
+
+  /** What is stored of a member that joins. @returns when it ran, and until when it is left alone */
+  recall(slot: number, id: string, stored: FreshnessRow | undefined): { ranAt: number | undefined; notBefore: number } {
+    if (!stored) return { ranAt: undefined, notBefore: 0 };
+    const row = this.currentOf(stored, id);
+    if (row.fetchedAt != null) this.fetchedAt[slot] = row.fetchedAt;
+    if (row.expiresAt != null) this.expiresAt[slot] = this.notBefore({ ...row, heldUntil: null });
+    if (row.etag != null && row.fetchedAt !== null) this.etags[slot] = row.etag;
+    if (row.failures) this.failuresInARow.set(slot, row.failures);
+    if (row.failedAt != null && row.heldUntil !== null && row.byHold !== true && !this.wasLifted(row.failedAt)) {
+      this.patience.recall(slot, row.heldUntil - row.failedAt);
+    }
+    return { ranAt: ranAt(row), notBefore: this.notBefore(row) };
+  }
+
+  /** The slot may be given to another member. */
+  forget(slot: number): void {
+    this.failuresInARow.delete(slot);
+    this.patience.forget(slot);
+    this.unstored.delete(slot);
+    if (slot < this.fetchedAt.length) this.fetchedAt[slot] = undefined;
+    this.forgetCached([slot]);
+  }
+
+  /** ETags and expiries of these members (of all) do not count any more. */
+  forgetCached(slots: readonly number[] | undefined): void {
+    if (slots === undefined) {
+      this.etags.length = 0;
+      this.expiresAt.length = 0;
+    }
+    for (const slot of slots ?? []) {
+      if (slot < this.etags.length) this.etags[slot] = undefined;
+      if (slot < this.expiresAt.length) this.expiresAt[slot] = 0;
+    }
+  }
+
+  /** Without its ETag and expiry, where it is to be asked anew. */
+  private currentOf(row: FreshnessRow, id: string): FreshnessRow {
+    if (row.fetchedAt === null || this.isCurrent(id, row.fetchedAt)) return row;
+    return { ...row, etag: null, expiresAt: null };
+  }
+
+  /**
+   * Whether a stored ETag and expiry still count. A run that was under way when they were to be asked anew, or that began before its node
+   * had heard of it, may have stored them again; so what was fetched right after that is asked once more.
+   */
+  private isCurrent(id: string, fetchedAt: number): boolean {
+    const { tracker, name, options } = this.loop;
+    const askedAt = this.holds.askedAt(tracker, name, id);
+    return this.isOfVersion && (askedAt === 0 || fetchedAt > askedAt + options.timeoutMs + HEARD_MS);
+  }
+
+  /** What was told then does not hold any more: it was lifted by hand. */
+  private wasLifted(toldAt: number): boolean {
+    return toldAt <= this.holds.liftedAt(this.loop.tracker, this.loop.name);
+  }
+
+  /** What a member was told in an earlier shift, within today's bounds: they count from when it was told. */
+  private notBefore({ fetchedAt, expiresAt, failedAt, heldUntil }: FreshnessRow): number {
+    const { maxExpiryMs, maxHoldMs, maxBackoffMs } = boundsOf(this.loop.options);
+    const lifted = this.wasLifted(failedAt ?? 0);
+    return Math.max(
+      Math.min(expiresAt ?? 0, (fetchedAt ?? 0) + maxExpiryMs),
+      lifted ? 0 : Math.min(heldUntil ?? 0, (failedAt ?? 0) + Math.max(maxHoldMs, maxBackoffMs)),
+    );
+  }
+}
+
+/** The last run, successful or not; undefined: none yet. */
+export function ranAt(stored: FreshnessRow | undefined): number | undefined {
+  const at = Math.max(stored?.fetchedAt ?? 0, stored?.failedAt ?? 0);
+  return at > 0 ? at : undefined;
+}

@@ -1,0 +1,309 @@
+/**
+ * One worker process as the place where shifts are kept: their tick, their flush, what they share (places, holds, the
+ * trackers' rows) and what the process tells of itself. Made by `activities/tracker/index.ts`, one a worker; `keep.ts` puts shifts in
+ * and takes them out.
+ */
+import type { Logger } from 'pino';
+import type { ErrorContext, GateDefinition, RunContext, TrackerDefinition } from '../../../config/define/tracker';
+import type { ChangeNotice } from '../../../workflows/tracker/contract';
+import type { BufferFeed } from '../../buffer/feed';
+import { errorOf } from '../../lib/failures';
+import type { Database } from '../../lib/database';
+import type { NodeRow, StatsRow } from '../store/nodes';
+import type { TrackerRow } from '../store/trackers';
+import type { NodeMetrics } from '../telemetry';
+import { Attendance } from './attendance';
+import { Clock } from './clock';
+import { ValueFeed } from './feed';
+import { GateKeeper } from './gate';
+import { NodeHolds } from './holds';
+import type { Isolation } from './isolate';
+import { Lateness } from './lateness';
+import { Listener } from './listener';
+import type { OperationHost } from './host';
+import type { OperationLoop } from './operation';
+import type { PoolShift } from './pool-shift';
+import { Ring } from './ring';
+import { Semaphore } from './semaphore';
+import { Told } from './told';
+import { NodeTotals } from './totals';
+import type { Watchdog } from './watchdog';
+import { Writer } from './writer';
+
+/** How often the ring looks who is due; half of it is the lateness that an idle node adds. */
+const TICK_MS = 5;
+/** While there are no shifts: only for the watchdog, since a timer of 5 ms alone takes 2 % of a core. */
+const IDLE_TICK_MS = 100;
+/** Gates are looked at this often, and rounds that have ended. */
+const LOOK_MS = 50;
+/** Backlog, memory and members of each pool are looked at this often (T8 of the tracker's requirements). */
+const CHECKUP_MS = 30_000;
+/** Pools at once. */
+const LOADING = 2;
+const TAKING = 2;
+
+export interface NodeOptions {
+  node: NodeRow;
+  database: Database;
+  /** The flush's own: one connection that nobody else can take. @default database, for tests */
+  values?: Database;
+  trackers: readonly TrackerDefinition[];
+  log: Logger;
+  metrics: NodeMetrics;
+  isolation: Isolation;
+  watchdog: Watchdog | undefined;
+  /** Runs of all pools at once. */
+  nodeConcurrency: number;
+  /** Where values go that operations feed to buffers. */
+  buffers?: BufferFeed;
+}
+
+export class Node implements OperationHost {
+  readonly node: NodeRow;
+  readonly log: Logger;
+  readonly clock = new Clock();
+  readonly holds = new NodeHolds();
+  readonly ring: Ring;
+  readonly shifts = new Set<PoolShift>();
+  readonly trackers = new Map<string, TrackerRow>();
+  readonly writer: Writer;
+  /** Pools that come over are loaded by a few at a time: they must not take up the connections, nor the thread, of those that are kept. */
+  readonly loading = new Semaphore(LOADING);
+  /** So are those that are taken: each may wait a moment for a lock that somebody holds. */
+  readonly taking = new Semaphore(TAKING);
+  private readonly attendance: Attendance;
+  readonly feed: ValueFeed | undefined;
+  readonly totals = new NodeTotals();
+  readonly definitions: ReadonlyMap<string, TrackerDefinition>;
+  private readonly latenesses = new Map<string, Lateness>();
+  /** By tracker: those that have a gate, and shifts here. */
+  private readonly gates = new Map<string, GateKeeper>();
+  private readonly listener: Listener;
+  private readonly told: Told;
+  private ticker: NodeJS.Timeout | undefined;
+  /** Loops whose round has ended since the last look. */
+  private readonly ended = new Set<OperationLoop>();
+  private lookedAt = 0;
+  private checkedUpAt = 0;
+  private draining = false;
+
+  constructor(private readonly options: NodeOptions) {
+    this.node = options.node;
+    this.log = options.log;
+    this.ring = new Ring(this.clock, { places: options.nodeConcurrency, threads: options.isolation.threads });
+    this.definitions = new Map(options.trackers.map((definition) => [definition.name, definition]));
+    this.feed =
+      options.buffers &&
+      new ValueFeed(this.definitions, options.buffers, this.clock, (error, buffer, operation, id) => {
+        operation.log.warn(
+          { err: error, id, buffer },
+          "a buffer's key could not be found; the entry goes on without one",
+        );
+        options.metrics.feedFailed(buffer);
+        this.onError(error, operation, id);
+      });
+    this.writer = new Writer(options.values ?? options.database, this);
+    this.attendance = new Attendance(options.database, this);
+    this.told = new Told(options.database, this);
+    this.listener = new Listener(options.database, (notice) => this.hear(notice), options.log);
+    options.metrics.observe(this);
+  }
+
+  async start(): Promise<void> {
+    // Before there is anything that has a time: it reads the database's clock.
+    await this.attendance.start();
+    await this.listener.start();
+    await this.told.start();
+    this.writer.start();
+    this.checkedUpAt = this.clock.now();
+    this.startTicker();
+    this.options.watchdog?.start();
+  }
+
+  /** Takes no more shifts and asks those it has to hand back. */
+  drain(): void {
+    this.draining = true;
+    for (const shift of this.shifts) shift.end('handed back');
+  }
+
+  get isDraining(): boolean {
+    return this.draining;
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.ticker);
+    this.ticker = undefined;
+    this.ring.close();
+    await this.writer.flush().catch(() => undefined);
+    await this.writer.close();
+    await this.told.close();
+    await this.listener.close();
+    await this.attendance.close();
+    this.options.watchdog?.stop();
+    await this.options.isolation.close();
+  }
+
+  join(shift: PoolShift, definition: TrackerDefinition): void {
+    this.shifts.add(shift);
+    if (this.ticker && this.shifts.size === 1) this.startTicker();
+    if (!definition.gate) return;
+    let gate = this.gates.get(definition.name);
+    if (!gate) this.gates.set(definition.name, (gate = this.gateOf(definition, definition.gate)));
+    shift.knowGateUntil(gate.knownUntil);
+  }
+
+  private gateOf({ name }: TrackerDefinition, gate: GateDefinition): GateKeeper {
+    const shifts = (): PoolShift[] => [...this.shifts].filter((shift) => shift.trackerName === name);
+    const definition = this.definitions.get(name);
+    return new GateKeeper(name, gate, {
+      clock: this.clock,
+      database: this.options.database,
+      shifts,
+      onError: (error) => {
+        if (definition) this.report(error, { tracker: name, node: this.node.name }, definition);
+      },
+      log: this.log.child({ tracker: name }),
+    });
+  }
+
+  leave(shift: PoolShift): void {
+    this.shifts.delete(shift);
+    const { trackerName } = shift;
+    const isLast = (): boolean => ![...this.shifts].some((other) => other.trackerName === trackerName);
+    if (this.gates.has(trackerName) && isLast()) this.gates.delete(trackerName);
+    this.totals.retire(shift);
+    if (this.ticker && this.shifts.size === 0) this.startTicker();
+  }
+
+  latenessOf(tracker: string, operation: string): Lateness {
+    const key = `${tracker}/${operation}`;
+    let lateness = this.latenesses.get(key);
+    if (!lateness) this.latenesses.set(key, (lateness = new Lateness(this.clock.now())));
+    return lateness;
+  }
+
+  // ── OperationHost ──
+
+  isolated(context: RunContext, part: 'run' | 'whenClosed', begun: () => void): Promise<unknown> {
+    return this.options.isolation.run(context, part, begun);
+  }
+
+  roundEnded(operation: OperationLoop): void {
+    this.ended.add(operation);
+  }
+
+  entering(operation: OperationLoop): void {
+    this.options.watchdog?.entering(operation.tracker, operation.name);
+  }
+
+  onError(error: Error, operation: OperationLoop, id: string): void {
+    const { tracker, pool, name } = operation;
+    const definition = this.definitions.get(tracker);
+    operation.log.debug({ err: error, id }, 'a run failed');
+    if (definition) this.report(error, { tracker, pool, operation: name, id, node: this.node.name }, definition);
+  }
+
+  /** Hands an error to the definition's hook. The hook's own failure is only logged. */
+  report(error: Error, context: ErrorContext, definition: TrackerDefinition): void {
+    if (!definition.onError) return;
+    const failed = (thrown: unknown) => this.log.error({ err: errorOf(thrown), ...context }, 'the onError hook failed');
+    try {
+      const returned: unknown = definition.onError(error, context);
+      if (returned instanceof Promise) returned.catch(failed);
+    } catch (thrown) {
+      failed(thrown);
+    }
+  }
+
+  // ── WriterHost and AttendanceHost ──
+
+  stats(): StatsRow[] {
+    return this.totals.rows(
+      this.shifts,
+      this.holds,
+      (tracker, operation) => this.latenessOf(tracker, operation),
+      this.clock.now(),
+    );
+  }
+
+  flushed(outcome: { rows: number; ms: number } | { error: Error }): void {
+    this.options.metrics.flushed(outcome);
+  }
+
+  fenced(shift: PoolShift): void {
+    shift.log.warn('fenced: a newer holder has the pool; nothing of this shift is written any more');
+    this.options.metrics.fenced(shift.trackerName);
+    shift.end('fenced');
+  }
+
+  // ── The tick ──
+
+  /** At the pace of now; in place of one that runs. */
+  private startTicker(): void {
+    clearInterval(this.ticker);
+    this.ticker = setInterval(() => this.tick(), this.shifts.size > 0 ? TICK_MS : IDLE_TICK_MS);
+  }
+
+  private tick(): void {
+    const now = this.clock.now();
+    this.options.watchdog?.alive();
+    this.ring.tick(now);
+    if (now - this.lookedAt >= LOOK_MS || now < this.lookedAt) {
+      this.lookedAt = now;
+      for (const [tracker, gate] of this.gates) gate.tick(now, this.trackers.get(tracker)?.options.gate ?? null);
+      this.lookAtRounds();
+      this.told.tick(now);
+    }
+    if (now - this.checkedUpAt >= CHECKUP_MS) {
+      this.checkedUpAt = now;
+      for (const shift of this.shifts) this.checkUp(shift);
+    }
+  }
+
+  private lookAtRounds(): void {
+    for (const loop of this.ended) {
+      const lagMs = loop.rounds.lagWarning(loop.options.warnLagMs);
+      this.options.metrics.round(loop);
+      if (lagMs !== undefined) {
+        loop.log.warn({ lagMs: Math.round(lagMs), members: loop.agenda.members }, 'a round lags behind');
+      }
+    }
+    this.ended.clear();
+  }
+
+  private checkUp(shift: PoolShift): void {
+    const rssMb = Math.round(process.memoryUsage.rss() / 2 ** 20);
+    for (const loop of shift.loops.values()) {
+      const { backlog, members } = loop.agenda;
+      if (backlog > loop.options.warnBacklog) {
+        loop.counts.warnedBacklog++;
+        loop.log.warn({ backlog, members, rssMb }, 'more members are due than can be started');
+      } else {
+        loop.log.debug({ backlog, members, rssMb }, 'checkup');
+      }
+    }
+  }
+
+  private hear(notice: ChangeNotice | undefined): void {
+    let hinted = false;
+    for (const shift of this.shifts) {
+      if (notice && notice.tracker !== shift.trackerName) continue;
+      if (notice?.pools && !notice.pools.includes(shift.claim.pool)) continue;
+      if (notice?.crash) shift.end(new ForcedCrash(shift.claim.pool));
+      shift.hinted = true;
+      hinted = true;
+    }
+    // What concerns none of its shifts is no reason to flush: under a bulk of changes all nodes would do so all the time.
+    if (!hinted) return;
+    this.writer.hint();
+    this.told.hint();
+  }
+}
+
+/** What `longwatch crash` does to a shift. */
+export class ForcedCrash extends Error {
+  override readonly name = 'ForcedCrash';
+  constructor(pool: number) {
+    super(`pool ${pool} was made to crash`);
+  }
+}

@@ -1,0 +1,347 @@
+/**
+ * One operation of one pool while a shift keeps it: runs the definition's code for the members that its agenda hands out, within its
+ * concurrency and time-out. The node's ring (`ring.ts`) says when it may start one; `standing.ts` why it stands still, `outcome.ts` what a run
+ * came to, `known.ts` what is known of the last ones. What one member's run does, however badly, stays with that member.
+ */
+import type { Logger } from 'pino';
+import type { OperationDefinition } from '../../../config/define/tracker';
+import type { OperationOptions } from '../../../workflows/tracker/options';
+import { errorOf } from '../../lib/failures';
+import { enterLane } from '../../upstream/lane';
+import { Agenda, type Joining } from './agenda';
+import { Counts, Rounds } from './counts';
+import { scheduleOf } from './grid';
+import type { OperationHost, OperationShift } from './host';
+import { Known } from './known';
+import type { Lateness } from './lateness';
+import type { Members } from './members';
+import { Outcome } from './outcome';
+import type { PendingResults } from './pending';
+import type { Failure, Success } from './results';
+import type { Place, Seat, Starter } from './ring';
+import { Run } from './run';
+import { Standing, type Frozen } from './standing';
+
+/** A thread that has not begun an isolated run after this long never will: its config does not load. Milliseconds. */
+const THREAD_START_MS = 60_000;
+
+export class OperationLoop implements Starter {
+  readonly agenda: Agenda;
+  readonly counts = new Counts();
+  readonly rounds: Rounds;
+  readonly known: Known;
+  /** Whose requests these are where connections are shared. */
+  private readonly lane: string;
+  private warnedOfVersion = false;
+  private readonly inFlight = new Set<Run>();
+  private isolatedInFlight = 0;
+  readonly standing: Standing;
+  private readonly outcome: Outcome;
+  private readonly seat: Seat;
+
+  constructor(
+    private readonly shift: OperationShift,
+    readonly name: string,
+    readonly definition: OperationDefinition,
+    public options: OperationOptions,
+    readonly host: OperationHost,
+    readonly log: Logger,
+    /** Shared by all pools of the node. */
+    readonly lateness: Lateness,
+    /** Since when the tracker has the operation, or has it enabled, where that was after its start: a first run counts from then at the earliest. */
+    public beganAt: number | undefined,
+  ) {
+    this.agenda = new Agenda(scheduleOf(options));
+    this.lane = `${this.tracker}/${name}`;
+    this.rounds = new Rounds(this.agenda, this.counts);
+    this.known = new Known(this, host.holds);
+    this.outcome = new Outcome(this);
+    this.standing = new Standing(this, shift, host.holds.watch(this.tracker, name), host.clock.now());
+    this.seat = host.ring.join(this);
+    this.warnOfVersion();
+  }
+
+  get tracker(): string {
+    return this.shift.claim.tracker;
+  }
+
+  get pool(): number {
+    return this.shift.claim.pool;
+  }
+
+  get members(): Members {
+    return this.shift.members;
+  }
+
+  get frozenBy(): Frozen | undefined {
+    return this.standing.frozen;
+  }
+
+  /** What the store does not have yet. */
+  get results(): PendingResults {
+    return this.outcome.results;
+  }
+
+  get inFlightCount(): number {
+    return this.inFlight.size;
+  }
+
+  /** When the oldest run that is under way began; Infinity: none is. */
+  get oldestStart(): number {
+    return this.inFlight.values().next().value?.startedAt ?? Infinity;
+  }
+
+  /** Call `joined` when all of a moment have joined. */
+  join(slot: number, joining: Joining, now: number, crowd: boolean): void {
+    const addedAt = Math.max(joining.addedAt, this.beganAt ?? -Infinity);
+    this.agenda.join(slot, { ...joining, addedAt }, now, crowd);
+  }
+
+  joined(now: number): void {
+    this.agenda.joined(now, this.options.concurrency);
+    this.host.ring.touch(this.seat);
+  }
+
+  leave(slot: number): void {
+    for (const run of this.inFlight) if (run.slot === slot) this.drop(run, 'the member was removed');
+    this.agenda.leave(slot);
+    this.results.forget(slot);
+    this.known.forget(slot);
+    this.host.ring.touch(this.seat);
+  }
+
+  /** @param beganAt since when it has been declared or enabled, where that is known */
+  reconfigure(options: OperationOptions, beganAt: number | undefined, now: number): void {
+    const isNew = (options.version ?? 1) !== (this.options.version ?? 1);
+    this.options = options;
+    // Whose code made them is not known any more.
+    if (isNew) this.known.forgetCached(undefined);
+    this.agenda.reschedule(scheduleOf(options), now);
+    const anew = beganAt !== undefined && beganAt > (this.beganAt ?? -Infinity);
+    this.beganAt = beganAt ?? this.beganAt;
+    // Disabled and enabled again between two looks; else it is seen below.
+    if (anew && options.enabled && this.frozenBy !== 'disabled') this.agenda.restart(now, beganAt);
+    this.host.ring.watch(this.seat);
+    this.recheck(now);
+    this.warnOfVersion();
+  }
+
+  /** Something that may hold it back has changed: options, state, gate, a hold that was lifted. */
+  recheck(now: number): void {
+    this.standing.look(now);
+    this.host.ring.touch(this.seat);
+  }
+
+  /** Holds were lifted by hand: who was held by its own failure is asked again too. */
+  lift(now: number): void {
+    const failing = [...this.known.failuresInARow.keys()];
+    for (const slot of failing) this.known.patience.forget(slot);
+    this.agenda.release(failing, now, this.options.concurrency);
+    this.recheck(now);
+  }
+
+  /** ETags and expiries of these members (of all) do not count any more; values stay until there are others. */
+  askAnew(slots: readonly number[] | undefined, now: number): void {
+    this.known.forgetCached(slots);
+    const asked = slots && new Set(slots);
+    for (const run of this.inFlight) if (asked === undefined || asked.has(run.slot)) run.overtaken = true;
+    this.agenda.askAnew(slots, now, this.options.concurrency);
+    this.recheck(now);
+  }
+
+  /** Starts nothing more; the rest of the pool goes on (`wind-down.ts`). */
+  stop(now: number): void {
+    this.standing.stop();
+    this.recheck(now);
+  }
+
+  get isStopped(): boolean {
+    return this.standing.isStopped;
+  }
+
+  /** The shift ends: starts nothing more; runs that are under way may still give results, or time out. */
+  close(): void {
+    this.standing.stop();
+    this.standing.frozen = 'over';
+    this.host.ring.leave(this.seat);
+  }
+
+  /** How far the operation is behind, milliseconds: what other operations' `skipWhile` looks at. */
+  lag(now: number): number {
+    const oldest = this.inFlight.values().next().value;
+    return this.agenda.lagNow(now, oldest ? oldest.due : Infinity);
+  }
+
+  // ── What the ring asks and does ──
+
+  get isolated(): boolean {
+    return this.options.isolate;
+  }
+
+  get mostPlaces(): number {
+    return this.options.enabled ? Math.min(this.options.concurrency, this.agenda.members) : 0;
+  }
+
+  get wakeAt(): number {
+    return this.standing.wakeAt;
+  }
+
+  get isReady(): boolean {
+    return (
+      this.frozenBy === undefined && this.agenda.backlog > 0 && this.agenda.running < this.agenda.schedule.concurrency
+    );
+  }
+
+  get timesOutAt(): number {
+    let first = Infinity;
+    for (const run of this.inFlight) {
+      first = Math.min(first, this.expiryOf(run));
+      // They are in the order of their starts.
+      if (this.isolatedInFlight === 0) break;
+    }
+    return first;
+  }
+
+  wake(now: number): void {
+    this.standing.look(now);
+    if (this.frozenBy === undefined || this.frozenBy === 'lag') this.agenda.ripen(now);
+  }
+
+  startOne(now: number, place: Place): void {
+    this.standing.look(now);
+    if (this.frozenBy !== undefined) return;
+    const slot = this.agenda.take();
+    if (slot < 0) return;
+    this.start(slot, now, place, this.shift.closed() === 'gate' && this.options.gated ? 'whenClosed' : 'run');
+  }
+
+  /** Aborts what has run for longer than the time-out. */
+  expire(now: number): void {
+    for (const run of this.inFlight) {
+      if (this.expiryOf(run) > now) {
+        if (this.isolatedInFlight === 0) return;
+        continue;
+      }
+      this.counts.timedOut++;
+      const inTime = run.begunAt !== undefined;
+      const ms = inTime ? this.options.timeoutMs : THREAD_START_MS;
+      this.fail(run, new Error(inTime ? `timed out after ${ms} ms` : `no thread could begin it within ${ms} ms`));
+      run.abort('timed out');
+    }
+  }
+
+  broken(error: unknown): void {
+    this.shift.end(errorOf(error));
+  }
+
+  /** The store will not have this result, whatever is tried. */
+  refuse(slot: number, result: Success | Failure): void {
+    this.outcome.refused(slot, result);
+  }
+
+  /** Ends all runs without a result: the shift is over, and the next one fetches these members at once. */
+  abandon(reason: string): void {
+    this.counts.abandoned += this.inFlight.size;
+    for (const run of this.inFlight) this.drop(run, reason);
+  }
+
+  private start(slot: number, now: number, place: Place, part: 'run' | 'whenClosed'): void {
+    const isolated = this.seat.isolated;
+    const run = new Run(this, slot, now, this.agenda.dueOf(slot), place, isolated);
+    this.lateness.add(now - run.due, now);
+    this.inFlight.add(run);
+    if (isolated) this.isolatedInFlight++;
+    this.host.ring.take(place, isolated);
+    if (isolated || this.inFlight.size === 1) this.host.ring.watch(this.seat);
+    let returned: unknown;
+    try {
+      this.host.entering(this);
+      enterLane(this.lane);
+      returned = isolated
+        ? this.host.isolated(run, part, () => this.begun(run))
+        : (part === 'run' ? this.definition.run : this.definition.whenClosed!)(run);
+      // What only looks like a promise is made one: its `then` may throw, or call back twice.
+      if (!(returned instanceof Promise) && isThenable(returned)) returned = Promise.resolve(returned);
+    } catch (thrown) {
+      this.fail(run, errorOf(thrown));
+      return;
+    } finally {
+      enterLane(undefined);
+    }
+    if (returned instanceof Promise) {
+      returned.then(
+        (result) => this.succeed(run, result),
+        (thrown) => this.fail(run, errorOf(thrown)),
+      );
+    } else {
+      this.succeed(run, returned);
+    }
+  }
+
+  /** The time-out of an isolated run begins with its code, not with the thread that loads it. */
+  private begun(run: Run): void {
+    if (run.settled) return;
+    run.begunAt = this.host.clock.now();
+    this.host.ring.watch(this.seat);
+  }
+
+  private expiryOf(run: Run): number {
+    return run.begunAt === undefined ? run.startedAt + THREAD_START_MS : run.begunAt + this.options.timeoutMs;
+  }
+
+  private succeed(run: Run, result: unknown): void {
+    if (run.settled) return;
+    const now = this.host.clock.now();
+    let until: number;
+    try {
+      until = this.outcome.success(run, result, now);
+    } catch (error) {
+      this.fail(run, errorOf(error));
+      return;
+    }
+    this.settle(run, now, until);
+    if (!run.overtaken) return;
+    this.agenda.askAnew([run.slot], now, 1);
+    this.host.ring.touch(this.seat);
+  }
+
+  private fail(run: Run, error: Error): void {
+    // Too late: the run was given up, and its member has gone on.
+    if (run.settled) return;
+    const now = this.host.clock.now();
+    this.settle(run, now, this.outcome.failure(run, error, now));
+    this.host.onError(error, this, run.id);
+  }
+
+  /** Once a shift: it costs every 304 until one of the two is mended. */
+  private warnOfVersion(): void {
+    if (this.known.isOfVersion || this.warnedOfVersion) return;
+    this.warnedOfVersion = true;
+    this.log.warn(
+      { code: this.definition.version ?? 1, declared: this.options.version ?? 1 },
+      "this worker's code is of another version than the tracker runs: ETags and expiries are not used here " +
+        `until both are the same (longwatch start ${this.tracker} --update)`,
+    );
+  }
+
+  private drop(run: Run, reason: string): void {
+    this.settle(run, this.host.clock.now(), 0);
+    run.abort(reason);
+  }
+
+  private settle(run: Run, now: number, notBefore: number): void {
+    run.settled = true;
+    this.inFlight.delete(run);
+    if (run.isolated) this.isolatedInFlight--;
+    this.counts.skippedLate += this.agenda.finish(run.slot, now, notBefore);
+    if (this.rounds.hasEnded) this.host.roundEnded(this);
+    const { ring } = this.host;
+    ring.release(run.place, run.isolated);
+    // The next in line need not wait for the tick.
+    ring.touch(this.seat);
+  }
+}
+
+function isThenable(value: unknown): value is Promise<unknown> {
+  return value !== null && typeof value === 'object' && typeof (value as { then?: unknown }).then === 'function';
+}

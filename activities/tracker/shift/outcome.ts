@@ -1,0 +1,116 @@
+/**
+ * What a run came to: read from what its code returned or threw, kept for the next flush and in what is known of its member, and until when
+ * the member is left alone for it. Told by `operation.ts` of each run that ends, and by the flush of a value that the store would not have.
+ */
+import { boundsOf } from '../../../workflows/tracker/options';
+import { errorText } from '../../../workflows/lib/text';
+import { readHold } from '../../upstream/errors';
+import type { OperationLoop } from './operation';
+import { PendingResults } from './pending';
+import { readResult, type Failure, type Success } from './results';
+import type { Run } from './run';
+
+export class Outcome {
+  /** What the store does not have yet. */
+  readonly results = new PendingResults();
+  private warnedOfExpiry = false;
+  private warnedOfScope = false;
+
+  constructor(
+    private readonly loop: Pick<
+      OperationLoop,
+      'tracker' | 'name' | 'options' | 'host' | 'members' | 'known' | 'counts' | 'log'
+    >,
+  ) {}
+
+  /**
+   * A run has returned. Until its expiry, or (0) its next time, its member is left alone.
+   * @throws where that is nothing that can be kept: the run has failed
+   */
+  success(run: Run, result: unknown, now: number): number {
+    const { tracker, name, options, host, members, known } = this.loop;
+    const read = readResult(result, `operation ${name}`);
+    const { slot } = run;
+    if (known.unstored.size > 0 && known.unstored.has(slot)) {
+      if (read.json === null) throw new Error('unchanged since a value that could not be stored; it is asked for anew');
+      known.unstored.delete(slot);
+    }
+    if (read.oddExpiry) this.warnOfExpiry(run.id);
+    const expiresAt =
+      read.expiresAt === null
+        ? null
+        : Math.min(now + boundsOf(options).maxExpiryMs, host.clock.ofMachine(read.expiresAt));
+    // It began before it was to be asked anew, or before this node had heard of that.
+    const anew = run.overtaken || run.startedAt <= host.holds.askedAt(tracker, name, run.id);
+    // Not the last word: code of another version must not take it for its own.
+    const passing = anew || !known.isOfVersion;
+    const keptUntil = passing ? null : expiresAt;
+    const etag = passing ? null : (read.etag ?? (read.json === null ? (known.etags[slot] ?? null) : null));
+    const key = members.key(slot);
+    this.results.succeed(slot, { key, json: read.json, etag, fetchedAt: now, expiresAt: keptUntil });
+    known.failuresInARow.delete(slot);
+    known.patience.succeeded(slot);
+    known.fetchedAt[slot] = now;
+    if (keptUntil !== null || known.expiresAt.length > 0) known.expiresAt[slot] = keptUntil ?? 0;
+    if (etag !== null || known.etags.length > 0) known.etags[slot] = etag ?? undefined;
+    return anew ? 0 : (expiresAt ?? 0);
+  }
+
+  /**
+   * A run has failed. Its member is left alone until the end of the hold that it asked for, or of the longer interval of one that fails again
+   * and again, or (0) until its next time.
+   */
+  failure(run: Run, error: Error, now: number): number {
+    const { tracker, name, options, host, members, known, counts } = this.loop;
+    const { slot } = run;
+    const { maxHoldMs, maxBackoffMs } = boundsOf(options);
+    const alone = known.patience.failed(slot, error, options.everyMs, maxBackoffMs);
+    const wish = readHold(error, maxHoldMs);
+    const holdMs = wish ? wish.forMs : alone > 0 ? alone : null;
+    const heldUntil = holdMs === null ? null : now + holdMs;
+    if (wish?.oddScope !== undefined) this.warnOfScope(wish.oddScope);
+    if (wish && wish.scope !== 'member') {
+      const operation = wish.scope === 'operation' ? name : undefined;
+      host.holds.hold(tracker, operation, heldUntil!, { at: now, reason: errorText(error) });
+    }
+    counts.failed++;
+    const inARow = (known.failuresInARow.get(slot) ?? 0) + 1;
+    known.failuresInARow.set(slot, inARow);
+    this.results.fail(slot, { key: members.key(slot), failedAt: now, error: errorText(error), heldUntil, inARow });
+    return heldUntil ?? 0;
+  }
+
+  /** The store will not have this result, whatever is tried: a failure of its member, which is asked for its value anew. */
+  refused(slot: number, result: Success | Failure): void {
+    const { members, known, counts } = this.loop;
+    counts.failed++;
+    if (!('json' in result) || !members.holds(slot, result.key)) return;
+    // A value that has come since is a success after it, and has an ETag of its own.
+    if (!this.results.dropUnchanged(slot)) return;
+    const inARow = (known.failuresInARow.get(slot) ?? 0) + 1;
+    known.failuresInARow.set(slot, inARow);
+    this.results.countAs(slot, inARow);
+    if (slot < known.etags.length) known.etags[slot] = undefined;
+    known.unstored.add(slot);
+  }
+
+  /** Once a shift: it is the code's mistake, made for every member. */
+  private warnOfExpiry(id: string): void {
+    if (this.warnedOfExpiry) return;
+    this.warnedOfExpiry = true;
+    this.loop.log.warn(
+      { id },
+      'a run returned an expiresAt that is no time; its value is kept, and it runs again at its interval',
+    );
+  }
+
+  /** Once a shift, as above. */
+  private warnOfScope(scope: string): void {
+    if (this.warnedOfScope) return;
+    this.warnedOfScope = true;
+    this.loop.log.warn(
+      { scope },
+      "a HoldError came with a scope that there is not; it holds the operation. Use 'member', 'operation' or 'tracker'",
+    );
+  }
+}

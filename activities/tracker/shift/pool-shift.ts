@@ -1,0 +1,374 @@
+/**
+ * One pool while a shift keeps it: its members, its operations, its claim to write. Made by `keep.ts` when the fence
+ * has been taken, driven by the node's tick, checked and emptied by the node's flush (`flush.ts`).
+ */
+import { performance } from 'node:perf_hooks';
+import type { Logger } from 'pino';
+import type { TrackerDefinition } from '../../../config/define/tracker';
+import type { ShiftEnd } from '../../../workflows/tracker/contract';
+import { holds, slotOf, type Slots } from '../../../workflows/tracker/slots';
+import type { Claim, Held, Holding } from '../store/fence';
+import type { FreshnessRow, MemberRow } from '../store/members';
+import type { TrackerRow } from '../store/trackers';
+import { ranAt } from './known';
+import type { Lateness } from './lateness';
+import { Members } from './members';
+import type { OperationHost, OperationShift } from './host';
+import { OperationLoop } from './operation';
+import type { Room, Taken } from './pending';
+import { hashId } from '../../../workflows/lib/hash';
+
+/** Written alone and refused, a shift is tried again this much later, so that it does not keep the others waiting. Milliseconds. */
+const RETRY_ALONE_MS = 1_000;
+
+/** How a shift's keeping can end by itself; an Error is a crash. */
+export type Ending = ShiftEnd | Error;
+
+/** What one flush takes from a shift, to be put back when it could not be written: by operation, those that have something. */
+export type Harvest = Map<OperationLoop, Taken>;
+
+export interface PoolShiftSetup {
+  claim: Claim;
+  held: Held;
+  definition: TrackerDefinition;
+  tracker: TrackerRow;
+  host: OperationHost;
+  log: Logger;
+  latenessOf: (tracker: string, operation: string) => Lateness;
+}
+
+export class PoolShift implements OperationShift {
+  readonly claim: Claim;
+  readonly token: number;
+  readonly log: Logger;
+  readonly members = new Members();
+  readonly loops = new Map<string, OperationLoop>();
+  /** The roster that is loaded: what came after it is loaded by the next flush. */
+  rosterVersion: number;
+  /** When a flush last found the fence to be ours; monotonic milliseconds, as all of how this shift stands with the store. */
+  checkedAt = performance.now();
+  /** Written alone, and not before this: it has failed so just now. */
+  notBefore = 0;
+  /** Resolves when the shift must end. */
+  readonly ended: Promise<Ending>;
+  end!: (how: Ending) => void;
+  /** A flush looks at this shift even if it has no results. */
+  hinted = false;
+  private over = false;
+  private gateKnownUntil = Infinity;
+  private still = false;
+  /** Operations that this worker's config does not have; each is told of once. */
+  private readonly unknown = new Set<string>();
+  /** Since when operations run, by the database's clock and by ours: read once, for the difference between the two may change. */
+  private readonly begun = new Map<string, { stored: number; ours: number }>();
+  private broken = false;
+  private refusedAt: number | undefined;
+  private refusals = 0;
+  /** Where its members lie, by the layout that was looked at last. */
+  private slots: Slots | undefined;
+
+  constructor(
+    private readonly setup: PoolShiftSetup,
+    private tracker: TrackerRow,
+  ) {
+    this.claim = setup.claim;
+    this.token = setup.held.token;
+    this.rosterVersion = setup.held.rosterVersion;
+    this.log = setup.log;
+    this.ended = new Promise((resolve) => {
+      this.end = (how) => {
+        this.over = true;
+        resolve(how);
+      };
+    });
+    this.makeLoops();
+  }
+
+  get trackerName(): string {
+    return this.claim.tracker;
+  }
+  get options(): TrackerRow['options'] {
+    return this.tracker.options;
+  }
+  get trackerVersion(): number {
+    return this.tracker.version;
+  }
+  get holding(): Holding {
+    return this;
+  }
+  get isOver(): boolean {
+    return this.over;
+  }
+
+  // ── How it stands with the store ──
+
+  /** A flush has found the fence to be ours, and has written what there was. */
+  checked(at: number): void {
+    this.checkedAt = at;
+    this.refusedAt = undefined;
+    this.refusals = 0;
+    this.notBefore = 0;
+  }
+
+  /** A flush that began then could not write for this shift. What was never tried is not refused. */
+  refused(at: number): void {
+    this.refusedAt ??= at;
+    this.refusals++;
+    this.notBefore = at + RETRY_ALONE_MS;
+  }
+
+  /**
+   * For how long nothing could be written, milliseconds. One refusal says nothing of how long: the flush may have stood still, with the
+   * whole process, until PostgreSQL ended it.
+   */
+  refusedFor(now: number): number {
+    return this.refusedAt === undefined || this.refusals < 2 ? 0 : now - this.refusedAt;
+  }
+
+  /** Nothing of it can be written any more (a newer holder has the pool; or others can be written, and it cannot): no flush looks at it again. */
+  breakOff(how: Ending): void {
+    this.broken = true;
+    this.end(how);
+  }
+  get isBroken(): boolean {
+    return this.broken;
+  }
+
+  /** The whole roster: at the start, and when a split has made this pool. */
+  loadAll(rows: MemberRow[], freshness: FreshnessRow[]): void {
+    const stay = new Set(rows.map((row) => row.id));
+    const gone: string[] = [];
+    this.members.forEach((slot) => {
+      if (!stay.has(this.members.id(slot))) gone.push(this.members.id(slot));
+    });
+    for (const id of gone) this.remove(id);
+    this.loadChanges(rows, freshness);
+  }
+
+  /** What changed in the roster since `rosterVersion`. */
+  loadChanges(rows: MemberRow[], freshness: FreshnessRow[]): void {
+    const known = this.byMember(freshness);
+    for (const row of rows) if (row.removed || this.wasAddedAgain(row)) this.remove(row.id);
+    const newcomers = rows.filter((row) => !row.removed && this.members.slotOf(row.id) === undefined);
+    const now = this.setup.host.clock.now();
+    if (newcomers.length > 0) this.addAll(newcomers, known, now);
+  }
+
+  /** Drops the members outside of these slots: a split has given them to another pool. */
+  keepOnly(slots: Slots): void {
+    if (this.slots?.first === slots.first && this.slots.last === slots.last) return;
+    this.slots = slots;
+    const gone: string[] = [];
+    this.members.forEach((slot) => {
+      const id = this.members.id(slot);
+      if (!holds(slots, slotOf(hashId(id)))) gone.push(id);
+    });
+    for (const id of gone) this.remove(id);
+  }
+
+  /** Operations of the row that do not run here yet and would: what is known of their values is to be read before `follow`. */
+  beginningWith({ state, options }: TrackerRow): string[] {
+    if (state === 'stopped' || this.members.size === 0) return [];
+    const { definition } = this.setup;
+    return Object.keys(options.operations).filter((name) => definition.operations[name] && !this.loops.has(name));
+  }
+
+  /**
+   * The tracker's row as a flush found it: its options, state and gate.
+   * @param freshness what is stored of operations that begin with it, where they were declared before
+   */
+  follow(tracker: TrackerRow, freshness: FreshnessRow[] = []): void {
+    this.tracker = tracker;
+    if (tracker.state === 'stopped') {
+      this.end('stopped');
+      return;
+    }
+    const now = this.setup.host.clock.now();
+    for (const [name, options] of Object.entries(tracker.options.operations)) {
+      this.loops.get(name)?.reconfigure(options, this.beganAt(name), now);
+    }
+    // One that the definition has no more: what runs ends and is written, nothing is started, and the next shift does not know it.
+    for (const [name, loop] of this.loops) {
+      if (!Object.hasOwn(tracker.options.operations, name))
+        loop.reconfigure({ ...loop.options, enabled: false }, undefined, now);
+    }
+    this.makeLoops(freshness);
+  }
+
+  /** Starts nothing more; `end` says why. Runs in flight may still give results until `abandon`. */
+  close(): void {
+    this.over = true;
+    for (const loop of this.loops.values()) loop.close();
+  }
+
+  /** Starts nothing, or goes on: for the moment of a hand-over (`wind-down.ts`). */
+  standStill(still: boolean, now: number): void {
+    this.still = still;
+    for (const loop of this.loops.values()) loop.recheck(now);
+  }
+
+  get inFlight(): number {
+    let count = 0;
+    for (const loop of this.loops.values()) count += loop.inFlightCount;
+    return count;
+  }
+
+  abandon(reason: string): void {
+    for (const loop of this.loops.values()) loop.abandon(reason);
+  }
+
+  get hasResults(): boolean {
+    for (const loop of this.loops.values()) if (loop.results.size > 0) return true;
+    return false;
+  }
+
+  /** Takes what is to be written, as far as there is room; results that come meanwhile wait for the next flush. */
+  harvest(room: Room = { rows: Infinity, bytes: Infinity }): Harvest {
+    const harvest: Harvest = new Map();
+    for (const loop of this.loops.values()) {
+      if (room.rows <= 0 || room.bytes <= 0) break;
+      if (loop.results.size > 0) harvest.set(loop, loop.results.take(room));
+    }
+    return harvest;
+  }
+
+  /** What could not be written waits again. */
+  putBack(harvest: Harvest): void {
+    for (const [loop, taken] of harvest) loop.results.putBack(taken, (slot, key) => this.members.holds(slot, key));
+  }
+
+  /** Those of a harvest whose members have left since it was taken. */
+  dropLeavers(harvest: Harvest): void {
+    for (const { successes, failures } of harvest.values()) {
+      for (const [slot, { key }] of successes) if (!this.members.holds(slot, key)) successes.delete(slot);
+      for (const [slot, { key }] of failures) if (!this.members.holds(slot, key)) failures.delete(slot);
+    }
+  }
+
+  closed(): 'paused' | 'gate' | 'over' | undefined {
+    if (this.over || this.still) return 'over';
+    if (this.tracker.state === 'paused') return 'paused';
+    if (this.tracker.options.gate === null) return undefined;
+    const known = this.gateKnownUntil === Infinity || this.setup.host.clock.now() <= this.gateKnownUntil;
+    return known && this.tracker.gateOpen === true ? undefined : 'gate';
+  }
+
+  /** Until when the gate's answer counts; after that it is unknown, which is closed. Told by the node's `gate.ts`. */
+  knowGateUntil(until: number): void {
+    const now = this.setup.host.clock.now();
+    const same = until >= now === this.gateKnownUntil >= now;
+    this.gateKnownUntil = until;
+    if (same) return;
+    for (const loop of this.loops.values()) loop.recheck(now);
+  }
+
+  loop(name: string): OperationLoop | undefined {
+    return this.loops.get(name);
+  }
+
+  /** Removed and added since the last look: its values are gone, so its ETags and due times must not stay. */
+  private wasAddedAgain(row: MemberRow): boolean {
+    const slot = this.members.slotOf(row.id);
+    return slot !== undefined && this.members.addedAt(slot) !== row.addedAt;
+  }
+
+  private makeLoops(freshness: FreshnessRow[] = []): void {
+    const { definition, host, log, claim } = this.setup;
+    const now = host.clock.now();
+    const known = this.byMember(freshness);
+    for (const [name, options] of Object.entries(this.tracker.options.operations)) {
+      const code = definition.operations[name];
+      if (!code) {
+        if (!this.unknown.has(name)) {
+          log.warn({ operation: name }, `this worker's config has no operation ${name}; it does not run here`);
+        }
+        this.unknown.add(name);
+        continue;
+      }
+      if (this.loops.has(name)) continue;
+      const lateness = this.setup.latenessOf(claim.tracker, name);
+      // A row of before there was such a note: a shift that runs learns of the operation right now.
+      const beganAt = this.beganAt(name) ?? (this.members.size > 0 ? now : undefined);
+      const own = log.child({ operation: name });
+      const loop = new OperationLoop(this, name, code, options, host, own, lateness, beganAt);
+      this.loops.set(name, loop);
+      const joining: Admitted[] = [];
+      this.members.forEach((slot) => {
+        const addedAt = host.clock.fromStore(this.members.addedAt(slot));
+        joining.push({ slot, addedAt, freshness: known.get(this.members.key(slot)) ?? [] });
+      });
+      this.admit(loop, joining, now);
+    }
+  }
+
+  /** Since when the tracker has the operation, or has it enabled; undefined: since its start. */
+  private beganAt(operation: string): number | undefined {
+    const { since } = this.tracker;
+    if (!since || !Object.hasOwn(since, operation)) return undefined;
+    const stored = since[operation]!;
+    const known = this.begun.get(operation);
+    if (known?.stored === stored) return known.ours;
+    const ours = this.setup.host.clock.fromStore(stored);
+    this.begun.set(operation, { stored, ours });
+    return ours;
+  }
+
+  private byMember(freshness: FreshnessRow[]): Map<number, FreshnessRow[]> {
+    const known = new Map<number, FreshnessRow[]>();
+    for (const stored of freshness) {
+      const row = this.byOurClock(stored);
+      const rowsOfMember = known.get(row.member);
+      if (rowsOfMember) rowsOfMember.push(row);
+      else known.set(row.member, [row]);
+    }
+    return known;
+  }
+
+  private byOurClock(row: FreshnessRow): FreshnessRow {
+    const { clock } = this.setup.host;
+    const timeOf = (ms: number | null): number | null => (ms === null ? null : clock.fromStore(ms));
+    const { fetchedAt, expiresAt, heldUntil, failedAt } = row;
+    return {
+      ...row,
+      fetchedAt: timeOf(fetchedAt),
+      expiresAt: timeOf(expiresAt),
+      heldUntil: timeOf(heldUntil),
+      failedAt: timeOf(failedAt),
+    };
+  }
+
+  /** Gives each newcomer its slot and its first time in every operation. */
+  private addAll(rows: MemberRow[], known: Map<number, FreshnessRow[]>, now: number): void {
+    const joining = rows.map((row) => ({
+      slot: this.members.join(row.id, row.key, row.addedAt),
+      addedAt: this.setup.host.clock.fromStore(row.addedAt),
+      freshness: known.get(row.key) ?? [],
+    }));
+    for (const loop of this.loops.values()) this.admit(loop, joining, now);
+  }
+
+  /** Members join an operation, with what is stored of their last runs of it. */
+  private admit(loop: OperationLoop, joining: readonly Admitted[], now: number): void {
+    const fresh = joining.map(({ freshness }) => freshness.find(({ operation }) => operation === loop.name));
+    const never = fresh.filter((row) => ranAt(row) === undefined).length;
+    joining.forEach(({ slot, addedAt }, i) => {
+      const known = loop.known.recall(slot, this.members.id(slot), fresh[i]);
+      const share = this.members.share(slot);
+      loop.join(slot, { share, addedAt, ...known }, now, never > loop.options.concurrency);
+    });
+    loop.joined(now);
+  }
+
+  private remove(id: string): void {
+    const slot = this.members.leave(id);
+    if (slot === undefined) return;
+    for (const loop of this.loops.values()) loop.leave(slot);
+  }
+}
+
+/** A member that joins an operation. */
+interface Admitted {
+  slot: number;
+  addedAt: number;
+  freshness: FreshnessRow[];
+}

@@ -1,0 +1,69 @@
+/**
+ * What a run came to, on its way to the store: read here from what the code returned or threw (`operation.ts`), kept in `pending.ts`
+ * until a flush (`writer.ts`) has written it.
+ */
+import type { RunResult } from '../../../config/define/tracker';
+import { storableJson } from '../../../workflows/lib/text';
+
+export interface Success {
+  key: number;
+  /** The value as JSON; null: the stored one still holds. */
+  json: string | null;
+  etag: string | null;
+  fetchedAt: number;
+  expiresAt: number | null;
+}
+
+export interface Failure {
+  key: number;
+  failedAt: number;
+  error: string;
+  heldUntil: number | null;
+  /** Which failure in a row this is since the last success, as the store counts them: written as it is, so that no failure counts twice. */
+  inARow: number;
+}
+
+/** Larger values are refused: they would crowd out everything else in a flush. Characters of JSON. */
+export const MAX_VALUE_LENGTH = 4 * 1024 * 1024;
+
+/** The calendar of a JavaScript Date, which PostgreSQL's holds. Milliseconds since 1970. */
+export const LAST_TIME = 8.64e15;
+
+export interface ReadResult {
+  json: string | null;
+  etag: string | null;
+  expiresAt: number | null;
+  /** Its expiresAt is no time (an invalid Date, NaN): the value counts, the expiry does not. */
+  oddExpiry: boolean;
+}
+
+/** Reads what a run returned, so that it can be stored whatever it was. Throws a TypeError that says what it should have been. */
+export function readResult(result: unknown, where: string): ReadResult {
+  if (result === null || typeof result !== 'object') {
+    throw new TypeError(`${where} returned ${String(result)}; return { value } or { unchanged: true }`);
+  }
+  const { expiresAt, etag } = result as RunResult;
+  if (expiresAt !== undefined && expiresAt !== null && typeof expiresAt !== 'number' && !isDate(expiresAt)) {
+    throw new TypeError(`${where} returned an expiresAt that is no time; return epoch milliseconds or a Date`);
+  }
+  // However odd an upstream's time is, the value that came with it is good: a time is cut to the calendar, or left out.
+  const time = expiresAt === undefined || expiresAt === null ? null : Number(expiresAt);
+  const oddExpiry = time !== null && Number.isNaN(time);
+  const expiry = time === null || oddExpiry ? null : Math.min(LAST_TIME, Math.max(0, time));
+  if (etag !== undefined && etag !== null && (typeof etag !== 'string' || etag.includes('\0'))) {
+    throw new TypeError(`${where} returned an etag that is no text`);
+  }
+  if ((result as RunResult).unchanged === true) return { json: null, etag: etag ?? null, expiresAt: expiry, oddExpiry };
+  const json = 'value' in result ? JSON.stringify(result.value) : undefined;
+  if (json === undefined) throw new TypeError(`${where} returned no value; return { value } or { unchanged: true }`);
+  if (json.length > MAX_VALUE_LENGTH) {
+    throw new TypeError(
+      `${where} returned a value of ${json.length} characters; at most ${MAX_VALUE_LENGTH} are stored`,
+    );
+  }
+  return { json: storableJson(json), etag: etag ?? null, expiresAt: expiry, oddExpiry };
+}
+
+function isDate(value: unknown): value is Date {
+  return Object.prototype.toString.call(value) === '[object Date]';
+}

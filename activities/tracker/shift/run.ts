@@ -1,0 +1,53 @@
+/** One run of an operation for one member, and what its code is told of it. Made by `operation.ts`. */
+import type { Logger } from 'pino';
+import type { RunContext } from '../../../config/define/tracker';
+import type { OperationLoop } from './operation';
+import type { Place } from './ring';
+
+export class Run implements RunContext {
+  settled = false;
+  /** It was under way when its member was to be asked anew: it may have sent the ETag of before. */
+  overtaken = false;
+  /** Kept here: the slot may be another member's by the time that code which was given up asks. */
+  readonly id: string;
+  private controller: AbortController | undefined;
+  /** When its code began; of an isolated run only known when its thread says so. */
+  begunAt: number | undefined;
+
+  constructor(
+    private readonly loop: OperationLoop,
+    readonly slot: number,
+    readonly startedAt: number,
+    readonly due: number,
+    readonly place: Place,
+    readonly isolated: boolean,
+  ) {
+    this.id = loop.members.id(slot);
+    if (!isolated) this.begunAt = startedAt;
+  }
+
+  get tracker(): string {
+    return this.loop.tracker;
+  }
+  get operation(): string {
+    return this.loop.name;
+  }
+  get etag(): string | undefined {
+    return this.settled || !this.loop.known.isOfVersion ? undefined : this.loop.known.etags[this.slot];
+  }
+  get fetchedAt(): number | undefined {
+    return this.settled ? undefined : this.loop.known.fetchedAt[this.slot];
+  }
+  get log(): Logger {
+    return this.loop.log;
+  }
+  get signal(): AbortSignal {
+    this.controller ??= new AbortController();
+    if (this.settled && !this.controller.signal.aborted) this.controller.abort(new Error('the run is over'));
+    return this.controller.signal;
+  }
+
+  abort(reason: string): void {
+    this.controller?.abort(new Error(reason));
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * The fence of a pool: the token that lets only its newest holder write. A shift takes it before its first fetch
+ * (`shift/keep.ts`); every flush locks it and compares (`shift/flush.ts`). Taking waits for a flush
+ * that is under way and refuses every later one, whatever Temporal believes of the older attempt.
+ */
+import { ErrorType } from '../../../workflows/lib/errors';
+import { failure } from '../../lib/failures';
+import type { Clock } from '../shift/clock';
+import { run, type Database, type Queryable, type Statement } from '../../lib/database';
+import { storable } from '../../../workflows/lib/text';
+
+/** Who wants the fence. Within one run only a greater (shift, attempt) may have it. */
+export interface Claim {
+  tracker: string;
+  pool: number;
+  runId: string;
+  shift: number;
+  attempt: number;
+  node: string;
+}
+
+export interface Held {
+  token: number;
+  rosterVersion: number;
+  /** Database time when it was taken, epoch milliseconds. */
+  takenAt: number;
+}
+
+/** Whose a pool is: who has taken it, and the token that was given for it. */
+export interface Holding {
+  claim: Claim;
+  token: number;
+}
+
+/** What a flush sees of a pool that is its own and that it has locked. */
+export interface LockedPool {
+  rosterVersion: number;
+  reloadVersion: number;
+}
+
+/**
+ * What a flush is told of a pool: `fenced` where it is not ours any more; `later` where it is, as far as can be seen, but somebody has
+ * it locked who may be about to take it or to change its members, or a person, or a process that is frozen.
+ */
+export type Standing = LockedPool | 'fenced' | 'later';
+
+const HOLDER_RUN: Statement = {
+  name: 'fence-holder-run',
+  text: `select run_id from longwatch.pool where tracker = $1 and pool = $2`,
+};
+/** $7 is the run that Temporal has declared over by saying that ours is the current one; null: none. */
+const TAKE: Statement = {
+  name: 'fence-take',
+  text: `insert into longwatch.pool as p (tracker, pool, token, run_id, shift, attempt, node, taken_at)
+         values ($1, $2, 1, $3, $4, $5, $6, now())
+         on conflict (tracker, pool) do update
+         set token = p.token + 1, run_id = excluded.run_id, shift = excluded.shift, attempt = excluded.attempt,
+             node = excluded.node, taken_at = now(), released_at = null, quarantined_at = null,
+             crashes = case when p.quarantined_at is null then p.crashes else 0 end
+         where p.run_id is null
+            or (p.run_id = excluded.run_id and (p.shift, p.attempt) < (excluded.shift, excluded.attempt))
+            or (p.run_id <> excluded.run_id and p.run_id = $7)
+         returning token::float8 as token, roster_version::float8 as roster_version,
+                   (extract(epoch from clock_timestamp()) * 1000)::float8 as taken_at`,
+};
+/**
+ * The token and, beside it, for whom it was given: a server that a failover has put back some moments may give a token twice. Not locked:
+ * what is missing is told apart by LOOK. Told by the place in the list: two shifts of one pool may be on one node, and only one holds it.
+ */
+const HELD = `
+         from unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::int[])
+           with ordinality as h (tracker, pool, token, run_id, shift, attempt, place)
+         join longwatch.pool p on p.tracker = h.tracker and p.pool = h.pool and p.token = h.token
+           and p.run_id = h.run_id and p.shift = h.shift and p.attempt = h.attempt`;
+/**
+ * FOR SHARE conflicts with taking, and with a change of the roster, but not with the flushes of other nodes. What is locked is passed over:
+ * who waited would let all of a node's pools wait for one.
+ */
+const LOCK: Statement = {
+  name: 'fence-lock',
+  text: `select h.place::int as place, p.roster_version::float8 as roster_version,
+                p.reload_version::float8 as reload_version
+         ${HELD}
+         order by p.tracker, p.pool
+         for share of p skip locked`,
+};
+const LOOK: Statement = {
+  name: 'fence-look',
+  text: `select h.place::int as place ${HELD}`,
+};
+/** The same for one pool whose holder waits for it. */
+const LOCK_ONE: Statement = {
+  name: 'fence-lock-one',
+  text: `select 1 ${HELD} for share of p`,
+};
+const OWN = 'tracker = $1 and pool = $2 and token = $3 and run_id = $4 and shift = $5 and attempt = $6';
+const RELEASE: Statement = {
+  name: 'fence-release',
+  text: `update longwatch.pool set released_at = now(), crashes = 0 where ${OWN}`,
+};
+/** Crashes count as in a row when the shift had been kept for less than a minute. */
+const CRASHED: Statement = {
+  name: 'fence-crashed',
+  text: `update longwatch.pool
+         set crashes = case when taken_at < now() - interval '1 minute' then 1 else crashes + 1 end,
+             last_error = $7, released_at = now()
+         where ${OWN}
+         returning crashes`,
+};
+const QUARANTINE: Statement = {
+  name: 'fence-quarantine',
+  text: `update longwatch.pool set quarantined_at = now() where ${OWN}`,
+};
+
+/** Whoever has the pool's row locked is asked again this much later, so that a wait for it does not hold a connection. Milliseconds. */
+const TAKE_WAIT_MS = 500;
+
+/**
+ * Takes the fence, or throws Fenced. `isCurrent` asks Temporal whether the claim's run is the current one of its workflow; it is
+ * only called when the holder is of another run (after a reset, a restart or continue-as-new), whose numbers say nothing. Waits for
+ * half a second at most for who has the row locked (SQLSTATE 55P03).
+ * @param clock is told the database's time
+ * @param inTurn runs what is asked of the database. What is asked of Temporal is not: whoever waits for that holds nobody up.
+ */
+export async function takeFence(
+  database: Database,
+  claim: Claim,
+  isCurrent: () => Promise<boolean>,
+  clock?: Pick<Clock, 'now' | 'set'>,
+  inTurn: <T>(work: () => Promise<T>) => Promise<T> = (work) => work(),
+): Promise<Held> {
+  for (let tries = 0; tries < 3; tries++) {
+    const values = [claim.tracker, claim.pool];
+    const [holder] = await inTurn(() => database.rows<{ run_id: string | null }>(HOLDER_RUN, values));
+    const other = holder?.run_id != null && holder.run_id !== claim.runId ? holder.run_id : null;
+    if (other !== null && !(await isCurrent())) break;
+    const rows = await inTurn(() =>
+      database.transaction(
+        async (db) => {
+          const askedAt = clock?.now() ?? 0;
+          const taken = await run<{ token: number; roster_version: number; taken_at: number }>(db, TAKE, [
+            claim.tracker,
+            claim.pool,
+            claim.runId,
+            claim.shift,
+            claim.attempt,
+            claim.node,
+            other,
+          ]);
+          if (taken[0]) clock?.set(taken[0].taken_at, askedAt);
+          return taken;
+        },
+        { lockTimeoutMs: TAKE_WAIT_MS },
+      ),
+    );
+    if (rows[0]) return { token: rows[0].token, rosterVersion: rows[0].roster_version, takenAt: rows[0].taken_at };
+    // No row: either ours is the older claim, or the holder changed in between and is looked at again.
+    if (other === null) break;
+  }
+  throw failure(
+    ErrorType.Fenced,
+    `pool ${claim.pool} of ${claim.tracker} has a newer holder than shift ${claim.shift}, attempt ${claim.attempt}`,
+  );
+}
+
+/**
+ * Locks the fences that are free and still ours until the transaction ends, and says of each of the others why it is not locked: what
+ * is gone, or has another holder, is fenced; what somebody else has locked is for later. Waits for nobody.
+ */
+export async function lockFences(db: Queryable, holdings: readonly Holding[]): Promise<Standing[]> {
+  const standings = holdings.map((): Standing => 'fenced');
+  type Locked = { place: number; roster_version: number; reload_version: number };
+  for (const { place, ...row } of await run<Locked>(db, LOCK, columnsOf(holdings))) {
+    standings[place - 1] = { rosterVersion: row.roster_version, reloadVersion: row.reload_version };
+  }
+  const rest = [...holdings.keys()].filter((index) => standings[index] === 'fenced');
+  if (rest.length === 0) return standings;
+  const there = await run<{ place: number }>(db, LOOK, columnsOf(rest.map((index) => holdings[index]!)));
+  for (const { place } of there) standings[rest[place - 1]!] = 'later';
+  return standings;
+}
+
+/** Locks one fence, waiting for whoever has it; false: it is not ours any more. */
+export async function lockFence(db: Queryable, holding: Holding): Promise<boolean> {
+  return (await run(db, LOCK_ONE, columnsOf([holding]))).length > 0;
+}
+
+function columnsOf(holdings: readonly Holding[]): unknown[] {
+  return [
+    holdings.map(({ claim }) => claim.tracker),
+    holdings.map(({ claim }) => claim.pool),
+    holdings.map(({ token }) => token),
+    holdings.map(({ claim }) => claim.runId),
+    holdings.map(({ claim }) => claim.shift),
+    holdings.map(({ claim }) => claim.attempt),
+  ];
+}
+
+const ownOf = ({ claim, token }: Holding): unknown[] => [
+  claim.tracker,
+  claim.pool,
+  token,
+  claim.runId,
+  claim.shift,
+  claim.attempt,
+];
+
+/** Notes a clean end. The next shift takes the fence whether or not this was reached. */
+export async function releaseFence(database: Database, claim: Claim, token: number): Promise<void> {
+  await database.transaction((db) => run(db, RELEASE, ownOf({ claim, token })), { lockTimeoutMs: TAKE_WAIT_MS });
+}
+
+/** Crashes in a row that put a pool in quarantine. */
+export const CRASH_LIMIT = 3;
+
+/** Notes a crash; true when it was one too many, and the pool is now in quarantine. */
+export async function recordCrash(database: Database, claim: Claim, token: number, error: Error): Promise<boolean> {
+  const own = ownOf({ claim, token });
+  const [row] = await database.rows<{ crashes: number }>(CRASHED, [...own, storable(error.message, 1_000)]);
+  if (!row || row.crashes < CRASH_LIMIT) return false;
+  await database.rows(QUARANTINE, own);
+  return true;
+}

@@ -1,0 +1,260 @@
+/**
+ * A tracker's row: its state, layout, options and gate. Written by the root workflow's activities
+ * (`roster/commands.ts`) and, the gate, by the node that asks it (`shift/gate.ts`); read by every shift when `version` has grown.
+ */
+import type { ChangeNotice } from '../../../workflows/tracker/contract';
+import { withChanges, type TrackerOptions } from '../../../workflows/tracker/options';
+import { run, type Queryable, type Statement } from '../../lib/database';
+import { askAnew } from './told';
+import type { OptionChange } from '../../../workflows/lib/options';
+import type { RunState } from '../../../workflows/lib/contract';
+
+export interface TrackerRow {
+  name: string;
+  state: RunState;
+  pools: number;
+  version: number;
+  /** The definition's options with what was set by hand laid over them. */
+  options: TrackerOptions;
+  /** Null: not known yet, which is closed. */
+  gateOpen: boolean | null;
+  /** Since when an operation has been declared or enabled, where that was after the tracker's start: epoch milliseconds of the database. */
+  since?: Record<string, number>;
+  /** The last command that has changed state or options. */
+  command?: string | null;
+}
+
+const COLUMNS = 'name, state, pools, version::float8 as version, options, changes, since, gate_open, command';
+
+const SELECT: Statement = {
+  name: 'tracker-select',
+  text: `select ${COLUMNS} from longwatch.tracker where name = $1`,
+};
+const LOCK_SHARED: Statement = {
+  name: 'tracker-lock-shared',
+  text: `select ${COLUMNS} from longwatch.tracker where name = $1 for share`,
+};
+const LOCK: Statement = {
+  name: 'tracker-lock',
+  text: `select ${COLUMNS} from longwatch.tracker where name = $1 for no key update`,
+};
+const CREATE: Statement = {
+  name: 'tracker-create',
+  text: `insert into longwatch.tracker (name, options) values ($1, $2) on conflict (name) do nothing`,
+};
+const SET_COMMAND: Statement = {
+  name: 'tracker-set-command',
+  text: `update longwatch.tracker set command = $2 where name = $1`,
+};
+const SET_STATE: Statement = {
+  name: 'tracker-set-state',
+  text: `update longwatch.tracker set state = $2, version = version + 1 where name = $1`,
+};
+/** $3: operations that begin now; $4: those that there are. A first run counts from then on, whichever shift it is that runs it. */
+const SINCE = `coalesce((
+  select jsonb_object_agg(o, case when o = any($3::text[]) then to_jsonb(extract(epoch from clock_timestamp()) * 1000) else since -> o end)
+  from unnest($4::text[]) as o where o = any($3::text[]) or since ? o), '{}')`;
+const SET_OPTIONS: Statement = {
+  name: 'tracker-set-options',
+  text: `update longwatch.tracker set options = $2, since = ${SINCE}, version = version + 1 where name = $1`,
+};
+const SET_CHANGES: Statement = {
+  name: 'tracker-set-changes',
+  text: `update longwatch.tracker set changes = $2, since = ${SINCE}, version = version + 1 where name = $1`,
+};
+/** Not a new version: shifts learn of the layout by their pools' roster versions. */
+const SET_POOLS: Statement = {
+  name: 'tracker-set-pools',
+  text: `update longwatch.tracker set pools = $2 where name = $1`,
+};
+/** An answer that changes nothing only notes the time, so that shifts do not reload for it. */
+const SET_GATE: Statement = {
+  name: 'tracker-set-gate',
+  text: `update longwatch.tracker
+         set version = version + (gate_open is distinct from $2)::int, gate_open = $2, gate_checked_at = now(),
+             gate_next_at = null
+         where name = $1
+         returning version::float8 as version`,
+};
+/** How old the answer is: of the last time that it was given, or that it was not to be asked for. */
+const READ_GATE: Statement = {
+  name: 'tracker-read-gate',
+  text: `select (extract(epoch from now() - greatest(gate_checked_at, gate_next_at)) * 1000)::float8 as age_ms,
+                greatest(0, extract(epoch from gate_next_at - now()) * 1000)::float8 as wait_ms
+         from longwatch.tracker where name = $1`,
+};
+/** Only one of those who find the answer old asks: whoever comes second finds it claimed. */
+const CLAIM_GATE: Statement = {
+  name: 'tracker-claim-gate',
+  text: `update longwatch.tracker set gate_next_at = now() + make_interval(secs => $3::float8 / 1000)
+         where name = $1
+           and coalesce(greatest(gate_checked_at, gate_next_at), '-infinity')
+               < now() - make_interval(secs => $2::float8 / 1000)
+         returning extract(epoch from gate_next_at)::text as claim`,
+};
+const GATE_CLAIM: Statement = {
+  name: 'tracker-gate-claim',
+  text: `select extract(epoch from gate_next_at)::text as claim from longwatch.tracker where name = $1`,
+};
+const HOLD_GATE: Statement = {
+  name: 'tracker-hold-gate',
+  text: `update longwatch.tracker set gate_next_at = now() + make_interval(secs => $2::float8 / 1000) where name = $1`,
+};
+const RELEASE_GATE: Statement = {
+  name: 'tracker-release-gate',
+  text: `update longwatch.tracker set gate_next_at = null where name = $1`,
+};
+const NOTIFY: Statement = { name: 'notify', text: `select pg_notify($1, $2)` };
+
+interface RawRow {
+  name: string;
+  state: RunState;
+  pools: number;
+  version: number;
+  options: TrackerOptions;
+  changes: Record<string, OptionChange['value']>;
+  since: Record<string, number>;
+  gate_open: boolean | null;
+  command: string | null;
+}
+
+/** How much a reader holds on to the row: nothing, the layout (shared), or all of it. */
+export type Hold = 'nothing' | 'shared' | 'all';
+const BY_HOLD: Record<Hold, Statement> = { nothing: SELECT, shared: LOCK_SHARED, all: LOCK };
+
+export async function readTracker(
+  db: Queryable,
+  name: string,
+  hold: Hold = 'nothing',
+): Promise<TrackerRow | undefined> {
+  const raw = await readRaw(db, name, hold);
+  return (
+    raw && {
+      name: raw.name,
+      state: raw.state,
+      pools: raw.pools,
+      version: raw.version,
+      options: withChanges(raw.options, raw.changes),
+      gateOpen: raw.gate_open,
+      since: raw.since,
+      command: raw.command,
+    }
+  );
+}
+
+async function readRaw(db: Queryable, name: string, hold: Hold): Promise<RawRow | undefined> {
+  return (await run<RawRow & Record<string, unknown>>(db, BY_HOLD[hold], [name]))[0];
+}
+
+export async function createTracker(db: Queryable, name: string, options: TrackerOptions): Promise<void> {
+  await run(db, CREATE, [name, JSON.stringify(options)]);
+}
+
+export async function setCommand(db: Queryable, name: string, command: string): Promise<void> {
+  await run(db, SET_COMMAND, [name, command]);
+}
+
+export async function setState(db: Queryable, name: string, state: RunState): Promise<void> {
+  await run(db, SET_STATE, [name, state]);
+}
+
+/** Stores a definition's options; false when they were the same. What a new version of an operation's code fetched before is asked anew. */
+export async function storeOptions(db: Queryable, name: string, options: TrackerOptions): Promise<boolean> {
+  const raw = await readRaw(db, name, 'all');
+  if (!raw || sameJson(raw.options, options)) return false;
+  await run(db, SET_OPTIONS, [name, JSON.stringify(options), ...beginnings(raw, options, raw.changes)]);
+  const renewed = Object.entries(options.operations)
+    .filter(([operation, { version }]) => {
+      const before = raw.options.operations[operation];
+      return before !== undefined && (before.version ?? 1) !== (version ?? 1);
+    })
+    .map(([operation]) => operation);
+  if (renewed.length > 0) await askAnew(db, name, renewed, ['']);
+  return true;
+}
+
+/** Lays changes over the options, or takes them back (`value: null`); false when nothing is different. */
+export async function storeChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
+  const raw = await readRaw(db, name, 'all');
+  if (!raw) return false;
+  const next = { ...raw.changes };
+  for (const { path, value } of changes) {
+    if (value === null) delete next[path];
+    else next[path] = value;
+  }
+  if (sameJson(next, raw.changes)) return false;
+  await run(db, SET_CHANGES, [name, JSON.stringify(next), ...beginnings(raw, raw.options, next)]);
+  return true;
+}
+
+/** Which operations begin with these options and changes, that were not declared before or not enabled; and all that there are. */
+function beginnings(before: RawRow, options: TrackerOptions, changes: RawRow['changes']): [string[], string[]] {
+  const was = withChanges(before.options, before.changes).operations;
+  const is = withChanges(options, changes).operations;
+  const begins = Object.entries(is).filter(([name, { enabled }]) => enabled && !was[name]?.enabled);
+  return [begins.map(([name]) => name), Object.keys(is)];
+}
+
+export async function setPools(db: Queryable, name: string, pools: number): Promise<void> {
+  await run(db, SET_POOLS, [name, pools]);
+}
+
+export async function setGate(db: Queryable, name: string, open: boolean): Promise<void> {
+  await run(db, SET_GATE, [name, open]);
+}
+
+/** @returns how old the answer is (null: there is none), and for how long nobody is to ask; milliseconds */
+export async function readGate(db: Queryable, name: string): Promise<{ ageMs: number | null; waitMs: number }> {
+  const [row] = await run<{ age_ms: number | null; wait_ms: number | null }>(db, READ_GATE, [name]);
+  return { ageMs: row?.age_ms ?? null, waitMs: row?.wait_ms ?? 0 };
+}
+
+/** Takes over the asking where the answer is older than `oldMs`. @returns the claim; undefined: somebody else has it. */
+export async function claimGate(
+  db: Queryable,
+  name: string,
+  oldMs: number,
+  forMs: number,
+): Promise<string | undefined> {
+  return (await run<{ claim: string }>(db, CLAIM_GATE, [name, oldMs, forMs]))[0]?.claim;
+}
+
+export async function gateClaim(db: Queryable, name: string): Promise<string | null> {
+  return (await run<{ claim: string | null }>(db, GATE_CLAIM, [name]))[0]?.claim ?? null;
+}
+
+/** The upstream asked not to be asked for so long: nobody does, and the last answer counts meanwhile. */
+export async function holdGate(db: Queryable, name: string, forMs: number): Promise<void> {
+  await run(db, HOLD_GATE, [name, forMs]);
+}
+
+/** Who claimed the asking got no answer: the last one is as old as it was. */
+export async function releaseGate(db: Queryable, name: string): Promise<void> {
+  await run(db, RELEASE_GATE, [name]);
+}
+
+/** Bytes: PostgreSQL refuses a payload of 8,000, and the whole transaction with it. */
+const LONGEST_NOTICE = 7_900;
+
+/**
+ * Tells every node, when the transaction commits. Only a hint: a node that misses it looks within a second. A notice that would be too
+ * long goes without its pools, and then each pool of the tracker looks.
+ */
+export async function notify(db: Queryable, channel: string, notice: ChangeNotice): Promise<void> {
+  const whole = JSON.stringify(notice);
+  const payload = Buffer.byteLength(whole) <= LONGEST_NOTICE ? whole : JSON.stringify({ tracker: notice.tracker });
+  await run(db, NOTIFY, [channel, payload]);
+}
+
+function sameJson(a: unknown, b: unknown): boolean {
+  return canonical(a) === canonical(b);
+}
+
+/** JSON with sorted keys: jsonb gives them back in an order of its own. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, inner: unknown) =>
+    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : inner,
+  );
+}

@@ -1,0 +1,76 @@
+/**
+ * How many connections a worker opens to PostgreSQL, by what each is for; and whether the server has room for those of all workers.
+ * Used by `worker.ts`, once at its start. docs/growth.md has the reasons and the measurement behind them.
+ *
+ * A server of c cores does nearly all it can with c statements at once, and up to 8c share the waits for the disk; more only wait
+ * inside of it. So the sizes here are what is needed so that nothing waits for something it keeps from going on, and no more.
+ */
+import type { Logger } from 'pino';
+import type { Database, Statement } from '../activities/lib/database';
+
+/** Parts of one worker, connections at most. */
+export interface PoolSizes {
+  /** The flush's own: whatever else goes on, results are written. */
+  values: number;
+  /** Pools that are taken and loaded, renewals of leases, the patrol, and room for short activities beside them. */
+  kit: number;
+  /** One for each transaction of a durable activity: it is held as long as the activity's code runs. */
+  activities: number;
+  /**
+   * One for each chunk or page at once, and two for progress and commands, which must not wait for the longest chunk; at least
+   * twice the largest `concurrency`, for no job may use more than half of them.
+   */
+  jobs: number;
+  /** LISTEN: shifts, and keys that are waited for. */
+  listeners: number;
+}
+
+export const KIT_CONNECTIONS = 6;
+export const VALUES_CONNECTIONS = 1;
+const LISTENERS = 2;
+const PROGRESS = 2;
+const ACTIVITY_CONNECTIONS = 10;
+const JOBS_MOST = 64;
+
+export interface PoolDemand {
+  durableActivities: number;
+  /** `concurrency` of each job. */
+  jobs: readonly number[];
+  /** Set by hand; wins. */
+  activityConnections?: number;
+  jobConnections?: number;
+}
+
+export function poolSizes(demand: PoolDemand): PoolSizes {
+  const chunks = demand.jobs.reduce((sum, concurrency) => sum + concurrency, 0);
+  const largest = Math.max(0, ...demand.jobs);
+  return {
+    values: VALUES_CONNECTIONS,
+    kit: KIT_CONNECTIONS,
+    activities: demand.durableActivities === 0 ? 0 : (demand.activityConnections ?? ACTIVITY_CONNECTIONS),
+    jobs: chunks === 0 ? 0 : (demand.jobConnections ?? Math.min(Math.max(chunks + PROGRESS, 2 * largest), JOBS_MOST)),
+    listeners: LISTENERS,
+  };
+}
+
+export const totalOf = ({ values, kit, activities, jobs, listeners }: PoolSizes): number =>
+  values + kit + activities + jobs + listeners;
+
+const ROOM: Statement = {
+  name: 'pool-sizes-room',
+  text: `select current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int as room,
+                (select count(*)::int from longwatch.node where ended_at is null and seen_at > now() - interval '15 seconds') as nodes`,
+};
+
+/** Says what this worker may open, and warns when the server cannot take that of all workers that live. */
+export async function tellRoom(database: Database, sizes: PoolSizes, log: Logger): Promise<void> {
+  const total = totalOf(sizes);
+  log.info({ connections: { ...sizes, total } }, 'connections to PostgreSQL at most');
+  const [found] = await database.rows<{ room: number; nodes: number }>(ROOM);
+  if (!found || found.nodes * total <= found.room) return;
+  log.warn(
+    { room: found.room, nodes: found.nodes, connections: total },
+    `${found.nodes} workers like this one may open ${found.nodes * total} connections, and PostgreSQL takes ${found.room}: ` +
+      'raise max_connections, lower concurrency, or put PgBouncer before it (docs/growth.md)',
+  );
+}

@@ -5,10 +5,10 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { UsageError } from '../client/cli/errors';
-import { interruption } from '../client/cli/interrupt';
-import { print, printJson, remark } from '../client/cli/output';
-import { wholeNumber } from '../client/cli/verb';
+import { UsageError } from '../cli/errors';
+import { interruption } from '../cli/interrupt';
+import { print, printJson, remark } from '../cli/output';
+import { wholeNumber } from '../cli/verb';
 import { bundleSources } from '../test/support/bundle';
 import { didYouMean } from '../config/suggest';
 import { findTemporal } from '../workers/dev/temporal';

@@ -30,4 +30,4 @@ if (RUNS_A_WORKER.includes(process.argv[2]) && !process.execArgv.includes(HEAP))
     process.execve(process.execPath, args, { ...MALLOC, ...process.env });
   }
 }
-void require('../dist/client/cli/main.js').runAndExit();
+void require('../dist/cli/main.js').runAndExit();

@@ -5,13 +5,12 @@
 import type { UpdateDefinition } from '@temporalio/common';
 import type { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ErrorType } from '../workflows/lib/errors';
-import { trackerWorkflowId, type TrackerInput } from '../workflows/tracker/contract';
-import type { TrackerOptions } from '../workflows/tracker/options';
+import { trackerWorkflowId } from '../workflows/tracker/contract';
 import type { Connections } from './connections';
 import { NoWorkerError, RefusedError, TimedOutError, TrackerGoneError, TrackerStoppedError } from './errors';
-import { TRACKER } from './queries';
+import { TRACKER } from './tracker/queries';
 import { temporalClient, temporalCommon } from './temporal-client';
-import { TASK_QUEUE, type RunState } from '../workflows/lib/contract';
+import { type RunState } from '../workflows/lib/contract';
 
 /** An update waits for a worker, and may move a million members. Milliseconds. */
 const UPDATE_MS = 30_000;
@@ -98,34 +97,4 @@ async function refused(error: WorkflowUpdateFailedError, target: Target): Promis
   // It stopped between the question and its answer: the same as asked a moment later.
   if (STOPPED.has(cause.type ?? '')) return target.missing();
   return new RefusedError(cause.message, { cause: error });
-}
-
-/** Starts the root workflow; false when it runs already. */
-export async function startRoot(
-  connections: Connections,
-  tracker: string,
-  options: TrackerOptions | undefined,
-): Promise<boolean> {
-  const input: TrackerInput = { tracker, options };
-  const { defineSearchAttributeKey, TypedSearchAttributes } = temporalCommon();
-  const key = defineSearchAttributeKey('LongwatchTracker', 'KEYWORD');
-  const operations = Object.entries(options?.operations ?? {}).map(([name, { everyMs }]) => `${name} (${everyMs} ms)`);
-  try {
-    await connections.temporal((client) =>
-      client.workflow.start('tracker', {
-        workflowId: trackerWorkflowId(tracker),
-        taskQueue: TASK_QUEUE,
-        args: [input],
-        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        workflowIdConflictPolicy: 'FAIL',
-        staticSummary: `tracker ${tracker}`,
-        staticDetails: `Root of the tracker **${tracker}**: its options, layout and state. ${operations.join(', ')}`,
-        typedSearchAttributes: new TypedSearchAttributes([{ key, value: tracker }]),
-      }),
-    );
-    return true;
-  } catch (error) {
-    if (error instanceof temporalCommon().WorkflowExecutionAlreadyStartedError) return false;
-    throw error;
-  }
 }

@@ -59,15 +59,15 @@ export { CodecError, ConfigError, EnvironmentError } from '../config/errors';
 export { type ResolvedTracker } from '../config/resolve/tracker';
 export { HoldError } from '../activities/upstream/errors';
 export type { TrackerOptions } from '../workflows/tracker/options';
-export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from './durable';
+export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from './durable/handle';
 export * from './errors';
-export type { BufferHandle, BufferStartResult, PushOptions, PushResult } from './buffer';
-export type { BufferSummary } from './buffer-status';
-export type { DeadDetails, DeadEntry, DeadFilter, DeadLetters, DeadResult } from './dead';
+export type { BufferHandle, BufferStartResult, PushOptions, PushResult } from './buffer/handle';
+export type { BufferSummary } from './buffer/status';
+export type { DeadDetails, DeadEntry, DeadFilter, DeadLetters, DeadResult } from './buffer/dead';
 export type { ConnectOptions, Longwatch } from './longwatch';
-export type { FailedRowSummary, JobHandle, JobStartResult, RunProgress, TickSummary } from './job';
-export type { JobSummary } from './job-status';
-export type { RosterOptions, RosterProgress, RosterResult } from './roster';
+export type { FailedRowSummary, JobHandle, JobStartResult, RunProgress, TickSummary } from './job/handle';
+export type { JobSummary } from './job/status';
+export type { RosterOptions, RosterProgress, RosterResult } from './tracker/roster';
 export type { Setting } from './settings';
 export type { NodeSummary, OperationSummary, ReplicaSummary, Status, TrackerSummary } from './status';
 export type {
@@ -78,7 +78,7 @@ export type {
   StartResult,
   StoredValue,
   TrackerHandle,
-} from './tracker';
+} from './tracker/handle';
 
 /**
  * Connects to a deployment: where it is comes from the options, else the environment (TEMPORAL_ADDRESS,

@@ -11,16 +11,17 @@ import {
   type ShownEnvironment,
 } from '../config/environment';
 import type { BufferDefinition } from '../config/define/buffer';
-import { BufferHandle } from './buffer';
+import { BufferHandle } from './buffer/handle';
 import { Connections } from './connections';
-import { DurableHandle } from './durable';
-import { JobHandle } from './job';
-import { JOB_NAMES } from './job-queries';
-import { BUFFER_NAMES, TRACKER_NAMES } from './queries';
+import { DurableHandle } from './durable/handle';
+import { JobHandle } from './job/handle';
+import { JOB_NAMES } from './job/queries';
+import { TRACKER_NAMES } from './tracker/queries';
 import { readStatus, type Status } from './status';
-import { readHolds, type HoldSummary } from './told';
-import { TrackerHandle } from './tracker';
+import { readHolds, type HoldSummary } from './tracker/told';
+import { TrackerHandle } from './tracker/handle';
 import type { Json } from '../workflows/lib/json';
+import { BUFFER_NAMES } from './buffer/queries';
 
 export interface ConnectOptions extends EnvironmentFlags {
   /** Found already; wins over the flags. */

@@ -1,14 +1,3 @@
-/**
- * Options as people read them: each with its value and who gave it. A tracker's for `TrackerHandle.config`; those of jobs and buffers are
- * put together in `job-settings.ts` and `buffer-settings.ts`.
- */
-import {
-  GATE_OPTIONS,
-  OPERATION_OPTIONS,
-  TRACKER_OPTIONS,
-  withChanges,
-  type TrackerOptions,
-} from '../workflows/tracker/options';
 import { formatValue } from '../config/values';
 import type { OptionChange, OptionSpec } from '../workflows/lib/options';
 
@@ -49,19 +38,6 @@ export function settingOf(
     source: changed ? 'set' : (stored.sources?.[at] ?? 'default'),
     ...(changed ? { configured: show(spec, read(stored, at)) } : {}),
   };
-}
-
-/** Every option of a tracker, in the order of the options tables. */
-export function settingsOf(stored: TrackerOptions, changes: Record<string, OptionChange['value']>): Setting[] {
-  const now = withChanges(stored, changes);
-  const setting = (spec: OptionSpec, prefix?: string): Setting => settingOf({ now, stored, changes }, spec, prefix);
-  return [
-    ...TRACKER_OPTIONS.map((spec) => setting(spec)),
-    ...(now.gate ? GATE_OPTIONS.map((spec) => setting(spec)) : []),
-    ...Object.keys(now.operations).flatMap((operation) =>
-      OPERATION_OPTIONS.map((spec) => setting(spec, `operations.${operation}.`)),
-    ),
-  ];
 }
 
 function read(options: object, path: string): Setting['compiled'] {

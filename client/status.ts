@@ -4,12 +4,12 @@
  */
 import { percentile } from '../activities/tracker/shift/lateness';
 import { gateTermMs, withChanges, type TrackerOptions } from '../workflows/tracker/options';
-import { readBuffers, type BufferSummary } from './buffer-status';
+import { readBuffers, type BufferSummary } from './buffer/status';
 import type { Connections } from './connections';
-import { readJobs, type JobSummary } from './job-status';
-import { STATUS_NODES, STATUS_REPLICA, STATUS_STATS, STATUS_TRACKERS } from './queries';
-import { countStale } from './stale';
-import { readHolds, type HoldSummary } from './told';
+import { readJobs, type JobSummary } from './job/status';
+import { STATUS_NODES, STATUS_REPLICA, STATUS_STATS, STATUS_TRACKERS } from './tracker/queries';
+import { countStale } from './tracker/stale';
+import { readHolds, type HoldSummary } from './tracker/told';
 import type { OptionChange } from '../workflows/lib/options';
 import type { RunState } from '../workflows/lib/contract';
 

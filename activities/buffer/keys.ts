@@ -1,5 +1,5 @@
 /**
- * What makes an entry the same as another, and which shard it belongs to. Used by the activities and by senders (`client/parcels.ts`). The
+ * What makes an entry the same as another, and which shard it belongs to. Used by the activities and by senders (`client/buffer/parcels.ts`). The
  * definition's `key` is the user's code: it may throw whatever it likes.
  */
 import type { BufferDefinition } from '../../config/define/buffer';

@@ -4,7 +4,7 @@
  * Used by the scenario `outage`.
  */
 import { performance } from 'node:perf_hooks';
-import type { BufferHandle } from '../../client/buffer';
+import type { BufferHandle } from '../../client/buffer/handle';
 import { BufferFullError, PushUnansweredError } from '../../client/errors';
 import { shardOfKey } from '../../activities/buffer/keys';
 import { keyText } from '../../workflows/buffer/keys';

@@ -3,7 +3,7 @@
  * to see that an entry costs the same. Temporal's SQLite syncs each commit (`synchronous=FULL`), as PostgreSQL and the peers' stores do.
  */
 import path from 'node:path';
-import type { BufferHandle } from '../../client/buffer';
+import type { BufferHandle } from '../../client/buffer/handle';
 import type { Bench } from '../harness/bench';
 import type { Child } from '../harness/child';
 import { defineScenario, type Reading } from '../harness/scenario';

@@ -5,8 +5,8 @@
  */
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import type { BufferHandle } from '../../client/buffer';
-import { UsageError } from '../../client/cli/errors';
+import type { BufferHandle } from '../../client/buffer/handle';
+import { UsageError } from '../../cli/errors';
 import { NAMES, outaged, SHARDS, type Name } from '../outage/definition';
 import { growthOf, readHistory } from '../outage/history';
 import { BYTES_A_SECOND, ENTRY_BYTES, Senders, TIMEOUT_MS } from '../outage/senders';

@@ -4,7 +4,7 @@
  */
 import path from 'node:path';
 import { resolveConfig, type ConfigDefinition } from '../../client';
-import type { JobHandle, TickSummary } from '../../client/job';
+import type { JobHandle, TickSummary } from '../../client/job/handle';
 import type { Stack } from '../../test/support/stack';
 import { median } from '../harness/figures';
 import type { Bench } from '../harness/bench';

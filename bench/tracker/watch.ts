@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { resolveConfig } from '../../client';
 import { LATE_BOUNDS_MS } from '../../activities/tracker/shift/lateness';
-import type { TrackerHandle } from '../../client/tracker';
+import type { TrackerHandle } from '../../client/tracker/handle';
 import type { Stack, WorkerProcess } from '../../test/support/stack';
 import type { Bench } from '../harness/bench';
 import type { WatchSetup } from './watch.config';

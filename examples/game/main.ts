@@ -11,7 +11,7 @@ import { connect, resolveConfig, type Longwatch } from 'longwatch';
 import { migrate } from 'longwatch/worker';
 import { Pool } from 'pg';
 import { pino } from 'pino';
-import { interrupted, interruption } from '../../client/cli/interrupt';
+import { interrupted, interruption } from '../../cli/interrupt';
 import { parseDuration } from '../../config/values';
 import { startDevServers } from '../../workers/dev/servers';
 import { Workers } from '../workers';

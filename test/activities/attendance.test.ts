@@ -7,7 +7,7 @@ import { take } from '../../activities/tracker/shift/keep';
 import { Semaphore } from '../../activities/tracker/shift/semaphore';
 import { Database } from '../../activities/lib/database';
 import { purgeNodes, type StatsRow } from '../../activities/tracker/store/nodes';
-import { STATUS_STATS } from '../../client/queries';
+import { STATUS_STATS } from '../../client/tracker/queries';
 import { eventually, Stack } from '../support/stack';
 
 let stack: Stack;

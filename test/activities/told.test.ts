@@ -9,7 +9,7 @@ import { Database } from '../../activities/lib/database';
 import { storeOptions } from '../../activities/tracker/store/trackers';
 import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
-import type { TrackerHandle } from '../../client/tracker';
+import type { TrackerHandle } from '../../client/tracker/handle';
 import { Stack } from '../support/stack';
 import { freshness, type Kit, log, member, rowOf, shiftOf, TestClock } from './shift-kit';
 

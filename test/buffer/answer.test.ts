@@ -1,5 +1,5 @@
 /** What run answers, read: who comes again, changed or not, when, and who is new. And what a config says of buffers. */
-import { bufferChange } from '../../client/buffer-settings';
+import { bufferChange } from '../../client/buffer/settings';
 import { readAnswer, type Given } from '../../activities/buffer/answer';
 import { defineBuffer, ok, retry } from '../../config/define/buffer';
 import { keyAt } from '../../workflows/buffer/keys';

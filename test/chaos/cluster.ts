@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { resolveConfig } from '../../client';
-import type { TrackerHandle } from '../../client/tracker';
+import type { TrackerHandle } from '../../client/tracker/handle';
 import { eventually, Stack, type WorkerProcess } from '../support/stack';
 import config from './fixture.config';
 

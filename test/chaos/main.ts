@@ -5,10 +5,10 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
-import { UsageError } from '../../client/cli/errors';
-import { interruption } from '../../client/cli/interrupt';
-import { print, remark } from '../../client/cli/output';
-import { wholeNumber } from '../../client/cli/verb';
+import { UsageError } from '../../cli/errors';
+import { interruption } from '../../cli/interrupt';
+import { print, remark } from '../../cli/output';
+import { wholeNumber } from '../../cli/verb';
 import { didYouMean } from '../../config/suggest';
 import { parseDuration } from '../../config/values';
 import { findTemporal } from '../../workers/dev/temporal';

@@ -1,4 +1,4 @@
 /** `bin/longwatch.js`, from the sources: for tests of the command line through its process. */
-import { runAndExit } from '../../client/cli/main';
+import { runAndExit } from '../../cli/main';
 
 void runAndExit();

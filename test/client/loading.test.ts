@@ -56,7 +56,7 @@ test.each([
   'sweep failed x',
 ])('%s loads nothing of the SDK', async (verb) => {
   const loaded = await loadedBy(
-    `require('./client/cli/main').main(${JSON.stringify(verb.split(' '))}).then(() => process.exit());`,
+    `require('./cli/main').main(${JSON.stringify(verb.split(' '))}).then(() => process.exit());`,
     { DATABASE_URL: stack.servers.databaseUrl },
   );
   expect(loaded.filter((file) => /@temporalio|nexus-rpc|@grpc|protobuf/.test(file) || WORKER.test(file))).toEqual([]);

@@ -1,8 +1,8 @@
 /** What a push refuses before anything is sent, and how callers that share a sender are told. */
 import { defineBuffer } from '../../client';
 import { inexactNumber } from '../../client/exact';
-import { Packer } from '../../client/parcels';
-import { ShardSender, type Parcel } from '../../client/push';
+import { Packer } from '../../client/buffer/parcels';
+import { ShardSender, type Parcel } from '../../client/buffer/push';
 import type { Connections } from '../../client/connections';
 import { shardOfKey } from '../../activities/buffer/keys';
 import type { PushMessage } from '../../workflows/buffer/contract';

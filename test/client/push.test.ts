@@ -1,8 +1,8 @@
 /** A push as a whole: what a full shard refuses goes to one that has room, and whatever ends it says what was accepted before. */
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { BufferHandle } from '../../client/buffer';
+import { BufferHandle } from '../../client/buffer/handle';
 import type { Connections } from '../../client/connections';
-import { BufferSenders } from '../../client/senders';
+import { BufferSenders } from '../../client/buffer/senders';
 import { shardWorkflowId, type PushMessage } from '../../workflows/buffer/contract';
 import { OPTIONS } from '../buffer/world';
 

@@ -1,7 +1,8 @@
 /** What `config` shows, and when two sets of options are the same. */
-import { sameOptions, settingsOf } from '../../client/settings';
+import { sameOptions } from '../../client/settings';
 import { mergeBuckets } from '../../client/status';
 import { resolveConfig } from '../../config/resolve/config';
+import { settingsOf } from '../../client/tracker/settings';
 
 const resolve = (every: string) =>
   resolveConfig({

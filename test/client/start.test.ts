@@ -17,7 +17,7 @@ function run(verb: string, pretend: string): { status: number | null; stderr: st
     script,
     `${pretend};
     const { _load } = require('node:module');
-    require('node:module')._load = (name, ...rest) => (name.includes('dist/client') ? process.exit(9) : _load(name, ...rest));
+    require('node:module')._load = (name, ...rest) => (name.includes('dist/cli') ? process.exit(9) : _load(name, ...rest));
     process.execve = (file, args, env) => { process.stderr.write(JSON.stringify([args, env.MALLOC_ARENA_MAX])); process.exit(8); };`,
   );
   const { status, stderr } = spawnSync(process.execPath, ['--require', script, BIN, verb], { encoding: 'utf8' });

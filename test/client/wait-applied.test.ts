@@ -1,6 +1,6 @@
 /** Waiting for changes of a roster, on the real PostgreSQL: each is seen, also one whose removal is soon forgotten. */
 import type { Connections } from '../../client/connections';
-import { waitApplied } from '../../client/wait-applied';
+import { waitApplied } from '../../client/tracker/wait-applied';
 import { eventually, Stack } from '../support/stack';
 import { hashId } from '../../workflows/lib/hash';
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pino } from 'pino';
 import { parse } from 'yaml';
-import { program } from '../../client/cli/main';
+import { program } from '../../cli/main';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
 import { migrate } from '../../workers/migrate';
 import { newFolder, query, removeFolder } from './stack';

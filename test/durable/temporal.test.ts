@@ -1,8 +1,8 @@
 /** Durable activities and sagas through Temporal: attempts, time-outs, stored results, compensation (D3-D7). */
 import { WorkflowFailedError } from '@temporalio/client';
 import { defineActivity } from '../../client';
-import { explain } from '../../client/cli/errors';
-import { main } from '../../client/cli/main';
+import { explain } from '../../cli/errors';
+import { main } from '../../cli/main';
 import { eventually } from '../support/stack';
 import { config, startDurable, type DurableStack } from './stack';
 

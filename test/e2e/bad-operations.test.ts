@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { resolveConfig } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
-import type { StoredValue, TrackerHandle } from '../../client/tracker';
+import type { StoredValue, TrackerHandle } from '../../client/tracker/handle';
 import { eventually, Stack, type WorkerProcess } from '../support/stack';
 import config from './fixtures/bad.config';
 

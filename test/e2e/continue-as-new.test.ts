@@ -5,7 +5,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { defineConfig, defineTracker, resolveConfig } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
-import type { TrackerHandle } from '../../client/tracker';
+import type { TrackerHandle } from '../../client/tracker/handle';
 import { poolWorkflowId } from '../../workflows/tracker/contract';
 import { poolOf } from '../../workflows/tracker/plan';
 import { wrongCounts } from '../support/roster';

@@ -9,7 +9,7 @@ import { Database } from '../../activities/lib/database';
 import { TemporalLink } from '../../activities/lib/temporal';
 import { defineConfig, defineTracker, resolveConfig } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
-import type { TrackerHandle } from '../../client/tracker';
+import type { TrackerHandle } from '../../client/tracker/handle';
 import { poolWorkflowId, trackerWorkflowId } from '../../workflows/tracker/contract';
 import { eventually, Stack } from '../support/stack';
 import { TASK_QUEUE } from '../../workflows/lib/contract';

@@ -55,7 +55,7 @@ test('cli/add → client → contract → pool → roster → shift → run → 
   // The pool is kept already, so that the newcomer reaches a running shift.
   await eventually('the pool is kept', async () => (await tracker.pools())[0]!.onShift);
 
-  // client/roster.ts: accepted. (The command line calls the same; its own tests say so.)
+  // client/tracker/roster.ts: accepted. (The command line calls the same; its own tests say so.)
   const addedAt = Date.now();
   const accepted = await tracker.add([ID]);
   expect(accepted).toMatchObject({ accepted: 1, signals: 1, state: 'running' });
@@ -119,7 +119,7 @@ test('cli/add → client → contract → pool → roster → shift → run → 
     await connection.close();
   }
 
-  // client/tracker.ts: shown.
+  // client/tracker/handle.ts: shown.
   const shown = await tracker.show(ID);
   expect(shown).toMatchObject({ id: ID, pool, node: 'node-1', tracker: 'characters' });
   expect(shown.values).toMatchObject([

@@ -1,6 +1,6 @@
 /** The tracker's rows T1-T8 on real servers: one stack, several trackers, short intervals. */
 import { defineConfig, defineTracker, HoldError, resolveConfig } from '../../client';
-import type { TrackerHandle } from '../../client/tracker';
+import type { TrackerHandle } from '../../client/tracker/handle';
 import type { Longwatch } from '../../client/longwatch';
 import type { ErrorContext } from '../../client';
 import { wrongCounts } from '../support/roster';

@@ -1,7 +1,7 @@
 /** What an upstream says and how it is obeyed, on real servers: the gate, holds, expiry, unchanged values, freshness, concurrency. */
 import { defineConfig, defineTracker, HoldError, resolveConfig } from '../../client';
 import type { Longwatch } from '../../client/longwatch';
-import type { TrackerHandle } from '../../client/tracker';
+import type { TrackerHandle } from '../../client/tracker/handle';
 import { eventually, Stack } from '../support/stack';
 
 const GATE_MS = 100;

@@ -4,7 +4,7 @@
  */
 import { pino } from 'pino';
 import { connect, defineRegen, ReplicaUnavailableError, RefusedError } from '../../client';
-import { main } from '../../client/cli/main';
+import { main } from '../../cli/main';
 import { Connections } from '../../client/connections';
 import type { Longwatch } from '../../client/longwatch';
 import type { Environment } from '../../config/environment';

@@ -6,7 +6,7 @@
  */
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { JobHandle } from '../../client/job';
+import type { JobHandle } from '../../client/job/handle';
 import type { Longwatch } from '../../client/longwatch';
 import { anySeed, choices } from '../chaos/random';
 import { eventually, Stack, type WorkerProcess } from '../support/stack';

@@ -4,7 +4,7 @@
  */
 import type { Client } from '@temporalio/client';
 import { defineBuffer, defineConfig, ok, resolveConfig, retry, TooLargeError } from '../../client';
-import type { BufferHandle } from '../../client/buffer';
+import type { BufferHandle } from '../../client/buffer/handle';
 import { memorySignal, shardWorkflowId } from '../../workflows/buffer/contract';
 import { eventually } from '../support/stack';
 import type { Part } from './record';

@@ -1,7 +1,7 @@
 /** The database's address: no part of a password is shown, whatever characters it has, and TLS modes mean what PostgreSQL says. */
 import { Client } from 'pg';
 import { connectionString, problemOf, readAddress, showAddress, tlsProblem } from '../../config/address';
-import { explain } from '../../client/cli/errors';
+import { explain } from '../../cli/errors';
 import { checkAddress } from '../../config/environment';
 import fc from 'fast-check';
 

@@ -5,7 +5,7 @@ import { Client } from '@temporalio/client';
 import type { Payload, PayloadCodec } from '@temporalio/common';
 import { pino } from 'pino';
 import { connect, defineActivity, defineBuffer, defineConfig } from '../../client';
-import { explain } from '../../client/cli/errors';
+import { explain } from '../../cli/errors';
 import { AesGcmCodec, keysFrom } from '../../examples/codec/aes-gcm';
 import { bundleWorkflows } from '../../workers/bundle';
 import { wholeConverter } from '../../config/data-converter';

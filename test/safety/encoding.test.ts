@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pino } from 'pino';
 import { connect, defineBuffer, EncodingMismatchError } from '../../client';
-import { explain } from '../../client/cli/errors';
+import { explain } from '../../cli/errors';
 import { AesGcmCodec, keysFrom } from '../../examples/codec/aes-gcm';
 import { Database } from '../../activities/lib/database';
 import type { Longwatch } from '../../client/longwatch';

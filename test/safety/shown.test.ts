@@ -6,10 +6,10 @@ import { inspect, promisify } from 'node:util';
 import { pino } from 'pino';
 import { ourLog, serializers, shownError } from '../../activities/lib/log';
 import { connect } from '../../client';
-import { explain } from '../../client/cli/errors';
-import { print, printId, printJson, printJsonPart, remark, table } from '../../client/cli/output';
-import { inline, plain, plainLogLine } from '../../client/cli/plain';
-import { main } from '../../client/cli/main';
+import { explain } from '../../cli/errors';
+import { print, printId, printJson, printJsonPart, remark, table } from '../../cli/output';
+import { inline, plain, plainLogLine } from '../../cli/plain';
+import { main } from '../../cli/main';
 import type { Environment } from '../../config/environment';
 import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';
@@ -138,7 +138,7 @@ describe('errors in the log', () => {
   ])('nor in that of the command line to %s, where nothing is obeyed either', async (_what, pretend) => {
     const script = `${pretend}
       const err = Object.assign(new Error('failed \\u202e \\u001b]0;title\\u0007'), { code: '23514', detail: 'p5@example.com' });
-      require('./client/cli/output').logger('warn').warn({ err, key: '\\u009b31m' }, 'of a verb \\u001b[2J');`;
+      require('./cli/output').logger('warn').warn({ err, key: '\\u009b31m' }, 'of a verb \\u001b[2J');`;
     const { stderr } = await promisify(execFile)(
       process.execPath,
       ['--require', require.resolve('tsx/cjs'), '--eval', script],

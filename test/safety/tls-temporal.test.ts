@@ -5,7 +5,7 @@ import { connect as connectPlain, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { connect } from '../../client';
-import { explain } from '../../client/cli/errors';
+import { explain } from '../../cli/errors';
 import type { TemporalTarget } from '../../config/environment';
 import { Authority, type Certificate } from '../support/certificates';
 import { runCli } from '../support/cli';

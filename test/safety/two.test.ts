@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { Client } from 'pg';
 import { pino } from 'pino';
 import { connect } from '../../client';
-import { explain } from '../../client/cli/errors';
+import { explain } from '../../cli/errors';
 import { migrate } from '../../workers/migrate';
 import type { WorkerSetup } from '../../workers/worker';
 import { eventually, Stack } from '../support/stack';

@@ -1,5 +1,5 @@
 /** The command line in a test's own process. */
-import { main } from '../../client/cli/main';
+import { main } from '../../cli/main';
 import type { Stack } from './stack';
 
 /** Runs a verb as the shell would, but for the process. */

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
-import { explain } from '../../client/cli/errors';
+import { explain } from '../../cli/errors';
 import type { DataConverter } from '@temporalio/common';
 import { wholeConverter } from '../../config/data-converter';
 import { createWorker } from '../../workers/worker';

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { idProblem } from '../../client/ids';
+import { idProblem } from '../../client/tracker/ids';
 import {
   changeProblems,
   GATE_OPTIONS,

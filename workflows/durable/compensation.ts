@@ -1,6 +1,6 @@
 /**
  * Runs one compensation that had failed for good, once an operator has mended what was in its way. Started by
- * `longwatch saga retry` (`client/durable.ts`).
+ * `longwatch saga retry` (`client/durable/handle.ts`).
  */
 import type { CompensationRetry } from './contract';
 import { durableActivity } from './proxy';

@@ -54,7 +54,7 @@ export const ID_LENGTH = 200;
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
 
-/** Whether the store takes it as an id. The client refuses the others with a reason (`client/ids.ts`). */
+/** Whether the store takes it as an id. The client refuses the others with a reason (`client/tracker/ids.ts`). */
 function isId(id: unknown): id is string {
   return (
     typeof id === 'string' && id.trim() !== '' && id.length <= ID_LENGTH && !CONTROL.test(id) && !/\p{Cs}/u.test(id)

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { Client } from '@temporalio/client';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import { connect } from '../../../client';
-import { explain } from '../../../client/cli/errors';
+import { explain } from '../../../cli/errors';
 import { AesGcmCodec, keysFrom } from '../../../examples/codec/aes-gcm';
 import { codecServer } from '../../../examples/codec/server';
 import { resolveEnvironment } from '../../../config/environment';

@@ -1,0 +1,32 @@
+/**
+ * What a verb loads only when it runs, so that `--help` and a mistyped verb answer at once. `require`, for an `import()`
+ * of a file would be resolved by the rules of ES modules.
+ */
+/* eslint-disable @typescript-eslint/no-require-imports -- see above */
+import type * as cliProgress from 'cli-progress';
+import type * as cliTable from 'cli-table3';
+import type * as pino from 'pino';
+import type * as log from '../activities/lib/log';
+import type * as change from '../config/change';
+import type * as environment from '../config/environment';
+import type * as load from '../config/load';
+import type * as suggest from '../config/suggest';
+import type * as devServers from '../workers/dev/servers';
+import type * as migrate from '../workers/migrate';
+import type * as worker from '../workers/worker';
+import type * as longwatch from '../client/longwatch';
+
+export const lazy = {
+  longwatch: () => require('../client/longwatch') as typeof longwatch,
+  environment: () => require('../config/environment') as typeof environment,
+  change: () => require('../config/change') as typeof change,
+  suggest: () => require('../config/suggest') as typeof suggest,
+  load: () => require('../config/load') as typeof load,
+  worker: () => require('../workers/worker') as typeof worker,
+  migrate: () => require('../workers/migrate') as typeof migrate,
+  devServers: () => require('../workers/dev/servers') as typeof devServers,
+  log: () => require('../activities/lib/log') as typeof log,
+  pino: () => require('pino') as typeof pino,
+  table: () => require('cli-table3') as typeof cliTable.default,
+  progress: () => require('cli-progress') as typeof cliProgress,
+};

@@ -1,0 +1,106 @@
+/**
+ * The command line: `longwatch VERB`. Reads the arguments, runs one verb (`verbs/`), and turns whatever happens into a
+ * message and an exit status: 0 done, 1 failed, 2 used wrongly. Started by `bin/longwatch.js`.
+ */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { explain } from './errors';
+import { remark } from './output';
+import { plain } from './plain';
+import { addConfig } from './verbs/config';
+import { addPause, addResume, addStop } from './verbs/commands';
+import { addCrash } from './verbs/crash';
+import { addDead } from './verbs/dead';
+import { addDev } from './verbs/dev';
+import { addDecay, addRegen, addSweep } from './verbs/jobs';
+import { addHold } from './verbs/hold';
+import { addKeys } from './verbs/keys';
+import { addLeases } from './verbs/leases';
+import { addList } from './verbs/list';
+import { addMigrate } from './verbs/migrate';
+import { addPools } from './verbs/pools';
+import { addFlush, addPush } from './verbs/push';
+import { addReconcile } from './verbs/reconcile';
+import { addRefetch } from './verbs/refetch';
+import { addAdd, addRemove } from './verbs/roster';
+import { addSaga } from './verbs/saga';
+import { addShow } from './verbs/show';
+import { addStart } from './verbs/start';
+import { addStatus } from './verbs/status';
+import { addWorker } from './verbs/worker';
+
+export function program(): Command {
+  const made = new Command('longwatch')
+    .description('Watch large sets of things that live elsewhere, durably.')
+    .version(version(), '-v, --version')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => process.stdout.write(plain(text)),
+      writeErr: (text) => process.stderr.write(plain(text)),
+    })
+    .showHelpAfterError('(--help shows what can be given)')
+    .configureHelp({ sortSubcommands: false })
+    .addHelpText('after', '\nResults go to stdout, logs to stderr. Exit status: 0 done, 1 failed, 2 used wrongly.');
+  for (const add of [addDev, addWorker, addMigrate]) add(made);
+  for (const add of [addStart, addStop, addPause, addResume]) add(made);
+  for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
+  for (const add of [addPush, addFlush, addDead]) add(made);
+  for (const add of [addStatus, addPools, addShow, addConfig, addCrash]) add(made);
+  for (const add of [addHold, addRefetch]) add(made);
+  for (const add of [addRegen, addSweep, addDecay]) add(made);
+  for (const add of [addLeases, addKeys, addSaga]) add(made);
+  return made;
+}
+
+/** @returns the exit status. */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    const made = program();
+    if (args.length === 0) {
+      made.outputHelp({ error: true });
+      return 2;
+    }
+    await made.parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    // Commander has said it already; help and version are no failures.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const { message, status, unexpected } = explain(error);
+    remark(message);
+    if (unexpected) {
+      const stack = process.env.LONGWATCH_DEBUG ? (error as Error).stack : 'LONGWATCH_DEBUG=1 shows where it came from';
+      remark(stack ?? '');
+    }
+    return status;
+  }
+}
+
+/** Runs the process's arguments and ends the process. */
+export async function runAndExit(): Promise<void> {
+  // Where nothing is left that the verb could wait for, Node ends it in the middle: that is no success.
+  process.exitCode = 1;
+  process.once('beforeExit', unfinished);
+  const status = await main(process.argv.slice(2));
+  process.off('beforeExit', unfinished);
+  process.exitCode = status;
+  // What a failed start has left open (the SDK's threads) must not keep the process; what ends by itself has this long.
+  setTimeout(() => process.exit(status), LEFTOVERS_MS).unref();
+}
+
+const unfinished = (): void => remark('it ended before it was done, without a word why; please report this');
+
+const LEFTOVERS_MS = 1_000;
+
+/** From `dist/cli` and from `cli` alike. */
+function version(): string {
+  const above = path.join(__dirname, '..');
+  const root = path.basename(above) === 'dist' ? path.dirname(above) : above;
+  return (JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { version: string }).version;
+}
+
+// `longwatch list … | head`: the reader has what it wanted.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});

@@ -1,0 +1,79 @@
+/**
+ * What all verbs share: the flags that say where the servers are, `--json`, and a connection that is closed again.
+ * Each file of `verbs/` makes one verb with it and is added by `main.ts`.
+ */
+import { type Command, InvalidArgumentError } from 'commander';
+import type { DataConverter } from '@temporalio/common';
+import type { Logger } from 'pino';
+import type { EnvironmentFlags } from '../config/environment';
+import type { Longwatch } from '../client/longwatch';
+import { lazy } from './lazy';
+
+export interface CommonFlags {
+  address?: string;
+  namespace?: string;
+  database?: string;
+  json?: boolean;
+}
+
+/** @param examples lines such as `longwatch add characters 42`, shown at the end of its help. */
+export function verb(program: Command, usage: string, text: string, examples: readonly string[]): Command {
+  return program
+    .command(usage)
+    .description(text)
+    .option('--json', 'the result as JSON on stdout')
+    .option('--address <host:port>', "Temporal's address (TEMPORAL_ADDRESS)")
+    .option('--namespace <name>', "Temporal's namespace (TEMPORAL_NAMESPACE)")
+    .option(
+      '--database <url>',
+      'the database (DATABASE_URL, which may go with READ_ and DIRECT_DATABASE_URL; its password better in PGPASSWORD or PGPASSFILE)',
+    )
+    .addHelpText('after', `\nExamples:\n${examples.map((line) => `  npx ${line}`).join('\n')}`);
+}
+
+export function environmentFlags(flags: CommonFlags): EnvironmentFlags {
+  return { address: flags.address, namespace: flags.namespace, databaseUrl: flags.database };
+}
+
+/** Runs with a connection, and closes it whatever happens. */
+export async function withLongwatch<T>(
+  flags: CommonFlags,
+  run: (longwatch: Longwatch) => Promise<T>,
+  log?: Logger,
+  dataConverter?: DataConverter,
+): Promise<T> {
+  const converter = dataConverter ?? (await givenConverter());
+  const longwatch = await lazy.longwatch().connect({ ...environmentFlags(flags), log, dataConverter: converter });
+  try {
+    return await run(longwatch);
+  } finally {
+    await longwatch.close();
+  }
+}
+
+/** Of LONGWATCH_DATA_CONVERTER: a module whose default export (or `dataConverter`) it is, as the config has it. */
+export async function givenConverter(): Promise<DataConverter | undefined> {
+  const file = process.env.LONGWATCH_DATA_CONVERTER;
+  return file ? lazy.load().loadConverter(file) : undefined;
+}
+
+// ── Kinds of arguments, refused by commander with the flag's name ──
+
+export function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
+  return Number(text);
+}
+
+export function port(text: string): number {
+  const value = wholeNumber(text);
+  if (value > 65_535) throw new InvalidArgumentError('It must be a port, 0 to 65535.');
+  return value;
+}
+
+export function seconds(text: string): number {
+  if (!/^\d+(\.\d+)?$/.test(text) || Number(text) <= 0)
+    throw new InvalidArgumentError('It must be a number of seconds.');
+  return Number(text);
+}
+
+export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;

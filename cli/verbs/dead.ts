@@ -1,0 +1,122 @@
+/** `longwatch dead list|show|retry|drop`: a buffer's dead letters. `retry` and `drop` only say what they would do until `--apply`. */
+import type { Command } from 'commander';
+import type { DeadFilter, DeadResult } from '../../client/buffer/dead';
+import { UsageError } from '../errors';
+import { inline } from '../plain';
+import { age, plural, print, printJson, remark, table } from '../output';
+import { seconds, verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
+
+interface FilterFlags extends CommonFlags {
+  error?: string;
+  olderThan?: number;
+}
+
+interface ListFlags extends FilterFlags {
+  limit?: number;
+  recorded?: boolean;
+}
+
+interface ActFlags extends FilterFlags {
+  all?: boolean;
+  apply?: boolean;
+  front?: boolean;
+  note?: string;
+}
+
+export function addDead(program: Command): void {
+  const dead = program.command('dead').description('dead letters: entries that have failed too often');
+  filtered(
+    verb(dead, 'list <buffer>', 'the oldest first', [
+      'longwatch dead list blocks',
+      "longwatch dead list blocks --error 'not found' --older-than 3600 --json",
+    ]),
+  )
+    .option('--limit <n>', 'at most so many', wholeNumber)
+    .option('--recorded', 'also those that were retried or dropped')
+    .action(list);
+  verb(dead, 'show <buffer> <id>', 'one of them, with its errors', ['longwatch dead show blocks 0-4711']).action(show);
+  for (const [action, text] of [
+    ['retry', 'bring them back: pending again, with all of their attempts'],
+    ['drop', 'drop them; a record stays'],
+  ] as const) {
+    const made = filtered(
+      verb(dead, `${action} <buffer> [id...]`, `${text}; a dry run without --apply`, [
+        `longwatch dead ${action} blocks 0-4711 --apply`,
+        `longwatch dead ${action} blocks --error timeout            # what it would do`,
+        `longwatch dead ${action} blocks --all --apply`,
+      ]),
+    )
+      .option('--all', 'all of them')
+      .option('--apply', 'do it')
+      .option('--note <text>', 'why, for the record');
+    if (action === 'retry') made.option('--front', 'to the front, not the back');
+    made.action((buffer: string, ids: string[], flags: ActFlags) => act(action, buffer, ids, flags));
+  }
+}
+
+function filtered(command: Command): Command {
+  return command
+    .option('--error <text>', 'only where the last error has this text')
+    .option('--older-than <seconds>', 'only those that died at least so long ago', seconds);
+}
+
+const filterOf = (flags: FilterFlags, ids?: string[]): DeadFilter => ({
+  ...(ids && ids.length > 0 ? { ids } : {}),
+  ...(flags.error === undefined ? {} : { error: flags.error }),
+  ...(flags.olderThan === undefined ? {} : { olderThanMs: flags.olderThan * 1_000 }),
+});
+
+async function list(name: string, flags: ListFlags): Promise<void> {
+  await withLongwatch(flags, async (longwatch) => {
+    const letters = longwatch.buffer(name).dead;
+    const found = await letters.list({ ...filterOf(flags), limit: flags.limit, all: flags.recorded });
+    if (flags.json) return printJson({ buffer: name, dead: found });
+    if (found.length === 0) return print('none');
+    const columns = [{ head: 'id' }, { head: 'died' }, { head: 'attempts', right: true }, { head: 'state' }];
+    await print(
+      table(
+        [...columns, { head: 'entry' }, { head: 'error' }],
+        found.map((letter) => [
+          letter.id,
+          `${age(Date.now() - Date.parse(letter.diedAt))} ago`,
+          letter.attempts,
+          letter.state,
+          shorten(JSON.stringify(letter.value), 50),
+          shorten(letter.error, 80),
+        ]),
+      ),
+    );
+  });
+}
+
+async function show(name: string, id: string, flags: CommonFlags): Promise<void> {
+  await withLongwatch(flags, async (longwatch) => {
+    const letter = await longwatch.buffer(name).dead.show(id);
+    if (flags.json) return printJson(letter);
+    await print(`${letter.id}: ${letter.state}, ${letter.attempts} attempt(s), died at ${letter.diedAt}`);
+    if (letter.key !== null) await print(`key: ${inline(letter.key)}`);
+    for (const { at, error } of letter.errors) await print(`${new Date(at).toISOString()}  ${inline(error)}`);
+    if (letter.op !== null)
+      await print(`${letter.state} at ${letter.changedAt}${letter.note ? `: ${inline(letter.note)}` : ''}`);
+    await print(JSON.stringify(letter.value, null, 2));
+  });
+}
+
+async function act(action: 'retry' | 'drop', name: string, ids: string[], flags: ActFlags): Promise<void> {
+  const filter = filterOf(flags, ids);
+  if (Object.keys(filter).length === 0 && !flags.all) {
+    throw new UsageError('say which: ids, --error, --older-than, or --all');
+  }
+  await withLongwatch(flags, async (longwatch) => {
+    const { dead } = longwatch.buffer(name);
+    const { apply, front, note } = flags;
+    const result: DeadResult = await dead[action](filter, { apply, front, note });
+    if (flags.json) return printJson({ buffer: name, action, ...result });
+    const letters = plural(result.chosen, 'dead letter');
+    const done = action === 'retry' ? 'pending again' : 'dropped';
+    await print(result.applied ? `${letters} ${done}` : `${letters} would be ${done}`);
+    if (!result.applied && result.chosen > 0) remark('do it with --apply');
+  });
+}
+
+const shorten = (text: string, length: number): string => (text.length > length ? `${text.slice(0, length)}…` : text);

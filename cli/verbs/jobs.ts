@@ -1,0 +1,206 @@
+/**
+ * `longwatch regen|sweep|decay run|status|history|explain JOB`, and `failed`, `retry`: what is asked of one job. Start, stop, pause and
+ * resume are those of every name (`start.ts`, `commands.ts`).
+ */
+import type { Command } from 'commander';
+import type { JobKind } from '../../workflows/job/options';
+import type { FailedRowSummary, JobHandle, TickSummary } from '../../client/job/handle';
+import type { JobSummary } from '../../client/job/status';
+import type { Longwatch } from '../../client/longwatch';
+import { UsageError } from '../errors';
+import { lazy } from '../lazy';
+import { age, count, millis, plural, print, printJson, remark, table } from '../output';
+import { inline } from '../plain';
+import { RunBar } from '../run-bar';
+import { verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
+
+interface Limited extends CommonFlags {
+  limit: number;
+}
+
+const EXAMPLE: Record<JobKind, string> = { regen: 'stamina', sweep: 'combats', decay: 'items' };
+
+export function addRegen(program: Command): void {
+  addKind(program, 'regen', 'statements that advance a whole population');
+}
+
+export function addSweep(program: Command): void {
+  const sweep = addKind(program, 'sweep', 'rows that are due, handled in pages');
+  verb(sweep, 'retry <job> [key...]', 'dead letters: handle them again (all of them, or those keys)', [
+    'longwatch sweep retry combats',
+    'longwatch sweep retry combats 17 18',
+    `longwatch sweep retry pairs '["a,b","c"]'`,
+  ]).action((name: string, keys: string[], flags: CommonFlags) =>
+    withJob(flags, 'sweep', name, async (job) => {
+      const taken = await job.retryFailed(keys.length > 0 ? keys : undefined);
+      if (flags.json) return printJson({ job: name, retried: taken });
+      await print(`${plural(taken, 'dead letter')} of '${name}' will be handled when due`);
+    }),
+  );
+}
+
+export function addDecay(program: Command): void {
+  addKind(program, 'decay', 'rows that are deleted or moved, tick by tick');
+}
+
+function addKind(program: Command, kind: JobKind, text: string): Command {
+  const group = program.command(kind).description(text);
+  const example = EXAMPLE[kind];
+  verb(group, 'run <job>', 'a tick now, beside the schedule; answers with what came of it', [
+    `longwatch ${kind} run ${example}`,
+  ]).action((name: string, flags: CommonFlags) => withJob(flags, kind, name, (job) => run(job, flags)));
+
+  verb(group, 'status [job]', 'state, latest tick, and how far the open one is', [
+    `longwatch ${kind} status`,
+    `longwatch ${kind} status ${example} --json`,
+  ]).action((name: string | undefined, flags: CommonFlags) =>
+    withLongwatch(flags, async (longwatch) => {
+      const jobs = name === undefined ? await jobsOf(longwatch, kind) : [await jobOf(longwatch, kind, name)];
+      await (flags.json
+        ? printJson({ jobs })
+        : print(jobs.length === 0 ? `no ${kind} has been started` : jobTable(jobs)));
+    }),
+  );
+
+  verb(group, 'history <job>', 'its ticks: rows, time, band', [`longwatch ${kind} history ${example} --limit 50`])
+    .option('--limit <n>', 'the newest so many', wholeNumber, 20)
+    .action((name: string, flags: Limited) =>
+      withJob(flags, kind, name, async (job) => {
+        const ticks = await job.history(flags.limit);
+        await (flags.json ? printJson({ job: name, ticks }) : print(historyTable(ticks)));
+      }),
+    );
+
+  verb(group, 'explain <job>', "its statement, PostgreSQL's plan, and what makes it slow; runs nothing", [
+    `longwatch ${kind} explain ${example}`,
+    `longwatch ${kind} explain ${example} --config longwatch.config.ts   # before it is started`,
+  ])
+    .option('--config <file>', 'explain the definition of this config, not what runs')
+    .action((name: string, flags: CommonFlags & { config?: string }) => explain(kind, name, flags));
+
+  verb(group, 'failed <job>', 'rows that failed, and why', [`longwatch ${kind} failed ${example}`])
+    .option('--limit <n>', 'at most so many', wholeNumber, 50)
+    .action((name: string, flags: Limited) =>
+      withJob(flags, kind, name, async (job) => {
+        const rows = await job.failedRows(flags.limit);
+        await (flags.json ? printJson({ job: name, rows }) : print(failedTable(rows)));
+      }),
+    );
+  return group;
+}
+
+async function run(job: JobHandle, flags: CommonFlags): Promise<void> {
+  const bar = new RunBar();
+  let tick: TickSummary;
+  try {
+    tick = await job.run({ onProgress: bar.show });
+  } finally {
+    bar.stop();
+  }
+  if (flags.json) return printJson({ job: job.name, ...tick });
+  await print(`${plural(tick.rows, 'row')} in ${(tick.ms / 1_000).toFixed(2)} s: ${tick.band ?? ''}`);
+  if (tick.failed > 0) remark(`${plural(tick.failed, 'row')} failed`);
+  if (tick.error !== null) remark(inline(tick.error));
+}
+
+async function explain(kind: JobKind, name: string, flags: CommonFlags & { config?: string }): Promise<void> {
+  const loaded = flags.config === undefined ? undefined : await lazy.load().loadConfig(flags.config);
+  const defined = loaded?.config.jobs.find((job) => job.name === name && job.options.kind === kind);
+  if (loaded && !defined) {
+    const names = loaded.config.jobs.map((job) => job.name);
+    throw new UsageError(`the config has no ${kind} '${name}'${lazy.suggest().didYouMean(name, names)}`);
+  }
+  await withLongwatch(flags, async (longwatch) => {
+    if (!defined) await jobOf(longwatch, kind, name);
+    const found = await longwatch.job(name).explain(defined?.options);
+    if (flags.json) return printJson({ job: name, ...found });
+    const lines = [
+      `${found.table}, along ${found.key.join(', ')}`,
+      '',
+      ...indent(found.statement.split('\n')),
+      '',
+      ...indent(found.plan),
+      ...found.warnings.map((warning) => `\nwarning: ${warning}`),
+    ];
+    await print(lines.join('\n'));
+  });
+}
+
+const indent = (lines: string[]): string[] => lines.map((line) => `  ${line}`);
+
+function withJob(
+  flags: CommonFlags,
+  kind: JobKind,
+  name: string,
+  act: (job: JobHandle) => Promise<void>,
+): Promise<void> {
+  return withLongwatch(flags, async (longwatch) => {
+    await jobOf(longwatch, kind, name);
+    await act(longwatch.job(name));
+  });
+}
+
+const jobsOf = async (longwatch: Longwatch, kind: JobKind): Promise<JobSummary[]> =>
+  (await longwatch.status()).jobs.filter((job) => job.kind === kind);
+
+async function jobOf(longwatch: Longwatch, kind: JobKind, name: string): Promise<JobSummary> {
+  const found = await longwatch.job(name).status();
+  if (found.kind !== kind) throw new UsageError(`'${name}' is a ${found.kind}: npx longwatch ${found.kind} …`);
+  return found;
+}
+
+const right = (head: string) => ({ head, right: true });
+
+/** Also the part of `status` that is about jobs. */
+export function jobTable(jobs: readonly JobSummary[]): string {
+  return table(
+    [{ head: 'job' }, { head: 'kind' }, { head: 'state' }, { head: 'every' }, right('rows'), right('took'), { head: 'band' }, right('failed'), right('ended'), { head: 'now' }],
+    jobs.map((job) => [
+      job.name,
+      job.kind,
+      job.state,
+      'everyMs' in job.schedule ? age(job.schedule.everyMs) : `${job.schedule.cron} ${job.schedule.timeZone}`,
+      job.last && count(job.last.rows),
+      job.last && age(job.last.ms),
+      job.last && job.last.band,
+      count(job.failedRows),
+      job.last && `${age(Date.now() - Date.parse(job.last.endedAt))} ago`,
+      nowOf(job),
+    ]),
+  ); // prettier-ignore
+}
+
+function nowOf(job: JobSummary): string | null {
+  if (job.open?.error) return `fails: ${job.open.error.slice(0, 80)}`;
+  const claimed = job.claimed > 0 ? [`${count(job.claimed)} claimed`] : [];
+  const parts = [...(job.open ? [`${count(job.open.rows)} rows so far`] : []), ...claimed];
+  return parts.length > 0 ? parts.join(', ') : null;
+}
+
+function historyTable(ticks: readonly TickSummary[]): string {
+  if (ticks.length === 0) return 'no tick has ended yet';
+  return table(
+    [{ head: 'due' }, { head: 'by' }, right('intervals'), right('rows'), right('failed'), right('took'), { head: 'band' }, right('chunks'), right('longest ms'), right('trip p50 ms'), right('trip p99 ms')],
+    ticks.map((tick) => [
+      tick.due,
+      tick.by,
+      tick.skipped > 0 ? `${tick.elapsed} (+${tick.skipped} skipped)` : tick.elapsed,
+      count(tick.rows),
+      count(tick.failed),
+      age(tick.ms),
+      tick.band,
+      count(tick.chunks),
+      millis(tick.longestMs),
+      millis(tick.roundTripP50Ms),
+      millis(tick.roundTripP99Ms),
+    ]),
+  ); // prettier-ignore
+}
+
+function failedTable(rows: readonly FailedRowSummary[]): string {
+  if (rows.length === 0) return 'no row has failed';
+  return table(
+    [{ head: 'key' }, right('attempts'), { head: 'at' }, { head: 'error' }],
+    rows.map((row) => [row.key.join(', '), row.attempts, row.failedAt, row.error.slice(0, 100)]),
+  );
+}

@@ -1,0 +1,178 @@
+/**
+ * The dead letters of a buffer, from outside: list them, look at one, bring them back or drop them. Got from `BufferHandle.dead`; used by
+ * `longwatch dead`. Chosen here, in one statement; the shard itself takes them out (`workflows/buffer/shard.ts`), so that its counts
+ * stay right whatever dies in between.
+ */
+import { randomUUID } from 'node:crypto';
+import { deadSignal, shardWorkflowId, type DeadOrder } from '../../workflows/buffer/contract';
+import type { EntryError } from '../../workflows/buffer/state';
+import type { Connections } from '../connections';
+import { InvalidEntryError, TimedOutError } from '../errors';
+import type { Json } from '../../workflows/lib/json';
+import { DEAD_CHOOSE, DEAD_COUNT, DEAD_LIST, DEAD_OPEN, DEAD_SHOW } from './queries';
+
+export interface DeadFilter {
+  /** Their ids, as `list` shows them. */
+  ids?: readonly string[];
+  /** Only where the last error contains this text. */
+  error?: string;
+  /** Only those that died at least this long ago, milliseconds. */
+  olderThanMs?: number;
+}
+
+export interface DeadEntry {
+  /** Shard and number: `0-4711`. */
+  id: string;
+  value: Json;
+  key: string | null;
+  error: string;
+  attempts: number;
+  diedAt: string;
+  state: 'dead' | 'retrying' | 'retried' | 'dropping' | 'dropped';
+}
+
+export interface DeadDetails extends DeadEntry {
+  errors: EntryError[];
+  /** What an operator did with it, and why. */
+  op: string | null;
+  note: string | null;
+  changedAt: string;
+}
+
+export interface DeadResult {
+  chosen: number;
+  /** False: it was a dry run. */
+  applied: boolean;
+  /** Names what was done in the letters' records. */
+  op: string | null;
+}
+
+const APPLY_MS = 30_000;
+
+export class DeadLetters {
+  constructor(
+    private readonly buffer: string,
+    private readonly connections: Connections,
+    private readonly known: () => Promise<void>,
+    /** Its shards take them out: refuses where the buffer is stopped. */
+    private readonly running: () => Promise<void>,
+  ) {}
+
+  /** The oldest first. */
+  async list(filter: DeadFilter & { limit?: number; all?: boolean } = {}): Promise<DeadEntry[]> {
+    await this.known();
+    const values = [...this.filterValues(filter), filter.all ?? false, filter.limit ?? 1_000];
+    return (await this.connections.rows<RawEntry>(DEAD_LIST, values)).map(toEntry);
+  }
+
+  async count(filter: DeadFilter = {}): Promise<number> {
+    await this.known();
+    const [row] = await this.connections.rows<{ count: number }>(DEAD_COUNT, this.filterValues(filter));
+    return row!.count;
+  }
+
+  /** @throws InvalidEntryError when there is no such dead letter. */
+  async show(id: string): Promise<DeadDetails> {
+    await this.known();
+    const [{ shard, entry }] = readIds([id]) as [{ shard: number; entry: number }];
+    const [row] = await this.connections.rows<RawDetails>(DEAD_SHOW, [this.buffer, shard, entry]);
+    if (!row) throw new InvalidEntryError(`buffer '${this.buffer}' has no dead letter ${id}`);
+    return {
+      ...toEntry(row),
+      errors: row.errors,
+      op: row.op,
+      note: row.note,
+      changedAt: new Date(row.changed_at).toISOString(),
+    };
+  }
+
+  /** Pending again, at the back or the front. A dry run unless `apply` is set. */
+  retry(filter: DeadFilter, options: { apply?: boolean; front?: boolean; note?: string } = {}): Promise<DeadResult> {
+    return this.act('retry', filter, options);
+  }
+
+  /** Counted as dropped; the letter stays as a record. A dry run unless `apply` is set. */
+  drop(filter: DeadFilter, options: { apply?: boolean; note?: string } = {}): Promise<DeadResult> {
+    return this.act('drop', filter, options);
+  }
+
+  private async act(
+    action: DeadOrder['action'],
+    filter: DeadFilter,
+    options: { apply?: boolean; front?: boolean; note?: string },
+  ): Promise<DeadResult> {
+    await this.known();
+    if (!options.apply) return { chosen: await this.count(filter), applied: false, op: null };
+    await this.running();
+    await this.connections.mayWrite();
+    const op = randomUUID();
+    const state = action === 'retry' ? 'retrying' : 'dropping';
+    const values = [...this.filterValues(filter), op, state, options.note ?? null];
+    const chosen = await this.connections.rows<{ shard: number; count: number }>(DEAD_CHOOSE, values);
+    const total = chosen.reduce((sum, { count }) => sum + count, 0);
+    for (const { shard } of chosen) {
+      const order: DeadOrder = { op, action, ...(options.front ? { front: true } : {}) };
+      await this.connections.temporal(
+        (client) => client.workflow.getHandle(shardWorkflowId(this.buffer, shard)).signal(deadSignal, order),
+        { done: () => 'they are chosen but not sent; the same command again takes them along after half a minute' },
+      );
+    }
+    await this.awaitTaken(op, total);
+    return { chosen: total, applied: true, op };
+  }
+
+  private async awaitTaken(op: string, total: number): Promise<void> {
+    const deadline = Date.now() + APPLY_MS;
+    for (;;) {
+      const [row] = await this.connections.rows<{ open: number }>(DEAD_OPEN, [this.buffer, op]);
+      if (row!.open === 0) return;
+      if (Date.now() > deadline) {
+        throw new TimedOutError(`${total - row!.open} of ${total} are done so far; the rest follows by itself`);
+      }
+      await new Promise((resolve) => void setTimeout(resolve, 50));
+    }
+  }
+
+  private filterValues({ ids, error, olderThanMs }: DeadFilter): unknown[] {
+    const places = ids && readIds(ids);
+    return [
+      this.buffer,
+      places?.map(({ shard }) => shard) ?? null,
+      places?.map(({ entry }) => entry) ?? null,
+      error ?? null,
+      olderThanMs ?? 0,
+    ];
+  }
+}
+
+function readIds(ids: readonly string[]): { shard: number; entry: number }[] {
+  return ids.map((id) => {
+    const match = /^(\d{1,6})-(\d{1,15})$/.exec(id);
+    if (!match) throw new InvalidEntryError(`'${id}' is no dead letter's id; they look like 0-4711`);
+    return { shard: Number(match[1]), entry: Number(match[2]) };
+  });
+}
+
+interface RawEntry {
+  [column: string]: unknown;
+  shard: number;
+  entry: number;
+  value: Json;
+  key: string | null;
+  error: string;
+  attempts: number;
+  died_at: number;
+  state: DeadEntry['state'];
+}
+
+interface RawDetails extends RawEntry {
+  errors: EntryError[];
+  op: string | null;
+  note: string | null;
+  changed_at: number;
+}
+
+function toEntry(row: RawEntry): DeadEntry {
+  const { shard, entry, value, key, error, attempts, state } = row;
+  return { id: `${shard}-${entry}`, value, key, error, attempts, state, diedAt: new Date(row.died_at).toISOString() };
+}

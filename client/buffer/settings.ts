@@ -1,0 +1,39 @@
+/** A buffer's options as people read them: each with its value and who gave it, and one change of them. For `BufferHandle.config` and `set`. */
+import { ConfigError } from '../../config/errors';
+import { didYouMean } from '../../config/suggest';
+import { compileValue, formatValue } from '../../config/values';
+import { BUFFER_OPTIONS, NONE, withBufferChanges, type BufferOptions } from '../../workflows/buffer/options';
+import { settingOf, type Setting } from '../settings';
+import type { OptionChange, OptionSpec } from '../../workflows/lib/options';
+
+/** Every option of a buffer that can be set while it runs, in the order of the options table. */
+export function bufferSettings(declared: BufferOptions, changes: Record<string, OptionChange['value']>): Setting[] {
+  const now = withBufferChanges(declared, changes);
+  return BUFFER_OPTIONS.map((spec) => settingOf({ now, stored: declared, changes }, spec, '', show));
+}
+
+/** One change of `config --set`. @throws ConfigError */
+export function bufferChange(path: string, value: string | number | boolean | null): OptionChange {
+  const spec = BUFFER_OPTIONS.find((candidate) => candidate.name === path);
+  if (!spec) {
+    const names = BUFFER_OPTIONS.map((candidate) => candidate.name);
+    throw new ConfigError([`a buffer has no option ${path} that can be set while it runs${didYouMean(path, names)}`]);
+  }
+  if (value === null || value === '' || value === 'default') return { path: spec.path, value: null };
+  if (spec.name in NONE && String(value) === String(NONE[spec.name]))
+    return { path: spec.path, value: NONE[spec.name]! };
+  const compiled = compileValue(spec, typeof value === 'string' ? fromText(spec, value) : value);
+  if ('problem' in compiled) throw new ConfigError([compiled.problem]);
+  return { path: spec.path, value: compiled.value };
+}
+
+/** A shell gives text only: what reads as a number or a truth value becomes one where the option wants it. */
+function fromText(spec: OptionSpec, text: string): string | number | boolean {
+  if (spec.kind === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
+  const digits = text.replaceAll('_', '');
+  return spec.kind === 'integer' && /^-?\d+$/.test(digits) ? Number(digits) : text;
+}
+
+function show(spec: OptionSpec, compiled: Setting['compiled']): string {
+  return compiled === null && spec.name in NONE ? String(NONE[spec.name]) : formatValue(spec, compiled);
+}

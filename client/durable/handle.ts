@@ -1,0 +1,223 @@
+/**
+ * Durable activities from outside: who holds which lease, what a key has stored, which compensations failed for good and how
+ * they are mended. Got from `Longwatch.durable`; used by the verbs `leases`, `keys` and `saga`. All of it is read from
+ * PostgreSQL; only a retry needs Temporal.
+ */
+import type { Statement } from '../../activities/lib/database';
+import { hashOf, keyProblem } from '../../activities/durable/keys';
+import { storable } from '../../workflows/lib/text';
+import {
+  compensationWorkflowId,
+  type CompensationInput,
+  type CompensationRetry,
+} from '../../workflows/durable/contract';
+import type { Connections } from '../connections';
+import type { LongwatchError } from '../errors';
+import { RefusedError } from '../errors';
+import { temporalClient } from '../temporal-client';
+import { TASK_QUEUE } from '../../workflows/lib/contract';
+
+export interface LeaseSummary {
+  task: string;
+  activity: string;
+  workflow: string;
+  owner: string;
+  attempt: number;
+  /** What only one execution at a time may hold, where it holds one. */
+  resource: string | null;
+  heldMs: number;
+  /** Until it runs out; negative: it has, and the next attempt may take it. */
+  leftMs: number;
+}
+
+export interface KeyDetails {
+  activity: string;
+  key: string;
+  state: 'reserved' | 'done' | 'failed';
+  task: string;
+  workflow: string;
+  attempts: number;
+  createdAt: string;
+  /** When it is forgotten; null: not while it is open. */
+  expiresAt: string | null;
+  result: unknown;
+  error: string | null;
+  /** Calls with this key that asked for something else, and the last of them. */
+  otherInputs: number;
+  otherInputAt: string | null;
+  otherInputBy: string | null;
+}
+
+export interface BrokenCompensation {
+  /** What `retry` and `resolve` take. */
+  task: string;
+  activity: string;
+  /** The workflow whose saga it belongs to. */
+  saga: string;
+  /** The task whose effect it takes back. */
+  target: string;
+  state: 'failed' | 'retrying';
+  attempts: number;
+  failedAt: string;
+  error: string | null;
+}
+
+const ms = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
+
+const LEASES: Statement = {
+  name: 'client-leases',
+  text: `select task, activity, workflow_id as workflow, owner, attempt - unused as attempt, resource,
+                ${ms('clock_timestamp() - changed_at')} as held_ms, ${ms('lease_expires_at - clock_timestamp()')} as left_ms
+         from longwatch.task where state = 'leased' order by lease_expires_at limit $1`,
+};
+const KEY: Statement = {
+  name: 'client-key',
+  text: `select i.key, t.task, t.state, t.workflow_id as workflow, t.attempt - t.unused as attempts, t.result, t.error,
+                ${ms('i.created_at')} as created_at,
+                i.others, i.other_task, ${ms('i.other_at')} as other_at,
+                case when t.state in ('leased', 'waiting') then null else ${ms('t.expires_at')} end as expires_at
+         from longwatch.idempotency i join longwatch.task t on t.task = i.task
+         where i.activity = $1 and i.key_hash = $2`,
+};
+/** Not while it runs: a second run beside the first is what the key is there to prevent. */
+const DELETE_KEY: Statement = {
+  name: 'client-key-delete',
+  text: `delete from longwatch.idempotency i where i.activity = $1 and i.key_hash = $2 and not exists (
+           select from longwatch.task t where t.task = i.task and t.state = 'leased' and t.lease_expires_at > clock_timestamp())
+         returning i.task`,
+};
+/** Those that their key still points to: a newer execution of the same one has taken the others' place. */
+const BROKEN: Statement = {
+  name: 'client-saga-list',
+  text: `select t.task, t.activity, t.saga, t.target, t.state, t.attempt - t.unused as attempts,
+                ${ms('t.changed_at')} as changed_at, t.error
+         from longwatch.task t join longwatch.idempotency i on i.task = t.task
+         where t.kind = 'compensation' and (t.state = 'failed' or (t.state in ('waiting', 'leased') and t.note is not null))
+         order by t.changed_at limit $1`,
+};
+/** The epoch as its due time says that whoever comes with the key may take it over at once. */
+const REOPEN: Statement = {
+  name: 'client-saga-reopen',
+  text: `update longwatch.task set state = 'waiting', unused = attempt, retry_at = 'epoch', note = 'retried by hand', changed_at = now()
+         where task = $1 and kind = 'compensation' and (state = 'failed' or (state = 'waiting' and retry_at = 'epoch'))
+         returning activity, target, task_queue, input`,
+};
+const RESOLVE: Statement = {
+  name: 'client-saga-resolve',
+  text: `with done as (
+           update longwatch.task set state = 'resolved', note = $2, result = 'null', changed_at = now(), owner = null,
+                  expires_at = now() + interval '90 days'
+           where task = $1 and kind = 'compensation' and state in ('failed', 'waiting')
+           returning activity, target
+         )
+         select activity, target, longwatch.forget_taken_back(target) from done`,
+};
+
+export class DurableHandle {
+  constructor(private readonly connections: Connections) {}
+
+  /** Leases that are held, the one that runs out next first. */
+  async leases(limit = 1_000): Promise<LeaseSummary[]> {
+    type Row = Omit<LeaseSummary, 'heldMs' | 'leftMs'> & { held_ms: number; left_ms: number };
+    const rows = await this.connections.read<Row>(LEASES, [limit]);
+    return rows.map(({ held_ms, left_ms, ...row }) => ({ ...row, heldMs: held_ms, leftMs: left_ms }));
+  }
+
+  /** @throws RefusedError when there is no such key. */
+  key(activity: string, key: string): Promise<KeyDetails> {
+    return this.find('read', activity, key);
+  }
+
+  private async find(from: 'read' | 'rows', activity: string, key: string): Promise<KeyDetails> {
+    type Row = Pick<KeyDetails, 'key' | 'task' | 'workflow' | 'attempts' | 'result'> & {
+      state: string;
+      others: number;
+      other_task: string | null;
+      other_at: number | null;
+      created_at: number;
+      expires_at: number | null;
+      error: { message: string } | null;
+    };
+    const [row] = await this.connections[from]<Row>(KEY, [activity, hashOf(checked(key))]);
+    if (!row) throw new RefusedError(`${activity} has no key '${shorten(key)}'`);
+    return {
+      activity,
+      key: row.key,
+      state: row.state === 'failed' ? 'failed' : ['completed', 'resolved'].includes(row.state) ? 'done' : 'reserved',
+      task: row.task,
+      workflow: row.workflow,
+      attempts: row.attempts,
+      createdAt: iso(row.created_at),
+      expiresAt: row.expires_at === null ? null : iso(row.expires_at),
+      result: row.result,
+      error: row.error?.message ?? null,
+      otherInputs: row.others,
+      otherInputAt: row.other_at === null ? null : iso(row.other_at),
+      otherInputBy: row.other_task,
+    };
+  }
+
+  /** The next caller of the key runs the activity again. @throws RefusedError when it is not there, or runs just now. */
+  async deleteKey(activity: string, key: string): Promise<void> {
+    const deleted = await this.connections.rows(DELETE_KEY, [activity, hashOf(checked(key))]);
+    if (deleted.length > 0) return;
+    const { task } = await this.find('rows', activity, key);
+    throw new RefusedError(`${task} runs with the key '${shorten(key)}' just now; nothing was deleted`);
+  }
+
+  /** Compensations that failed for good, and those that are tried again by hand. */
+  async brokenCompensations(limit = 1_000): Promise<BrokenCompensation[]> {
+    type Row = Omit<BrokenCompensation, 'state' | 'failedAt' | 'error'> & {
+      state: string;
+      changed_at: number;
+      error: { message: string } | null;
+    };
+    const rows = await this.connections.read<Row>(BROKEN, [limit]);
+    return rows.map(({ changed_at, state, error, ...row }) => ({
+      ...row,
+      state: state === 'failed' ? 'failed' : 'retrying',
+      failedAt: iso(changed_at),
+      error: error?.message ?? null,
+    }));
+  }
+
+  /** Gives a broken compensation its attempts back and runs it. @returns the workflow that does. */
+  async retryCompensation(task: string): Promise<{ workflow: string }> {
+    type Row = { activity: string; target: string; task_queue: string; input: CompensationInput };
+    await this.connections.mayWrite();
+    const [row] = await this.connections.rows<Row>(REOPEN, [task]);
+    if (!row) throw notBroken(task);
+    const workflow = compensationWorkflowId(row.activity, row.target);
+    const input: CompensationRetry = { activity: row.activity, taskQueue: row.task_queue, input: row.input };
+    await this.connections.temporal(
+      async (client) => {
+        const { WorkflowExecutionAlreadyStartedError } = temporalClient();
+        try {
+          await client.workflow.start('compensation', { workflowId: workflow, taskQueue: TASK_QUEUE, args: [input] });
+        } catch (error) {
+          if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        }
+      },
+      { done: () => 'it was not started, and can be retried again' },
+    );
+    return { workflow };
+  }
+
+  /** Says that it was done by hand: it will not run again. */
+  async resolveCompensation(task: string, note: string): Promise<void> {
+    if ((await this.connections.rows(RESOLVE, [task, storable(note, 4_000)])).length === 0) throw notBroken(task);
+  }
+}
+
+function notBroken(task: string): LongwatchError {
+  return new RefusedError(`there is no broken compensation ${task}; see them with: npx longwatch saga list`);
+}
+
+function checked(key: string): string {
+  const problem = keyProblem(key);
+  if (problem !== undefined) throw new RefusedError(`the key ${problem}`);
+  return key;
+}
+
+const iso = (milliseconds: number): string => new Date(milliseconds).toISOString();
+const shorten = (text: string): string => (text.length > 80 ? `${text.slice(0, 80)}…` : text);

@@ -1,0 +1,169 @@
+/**
+ * Adds and removals: ids are checked, split over the pools and sent as signals-with-start, then, where asked, waited for.
+ * Called by `tracker.ts`. Next: the pool's workflow takes the signal in (`workflows/tracker/pool.ts`).
+ */
+import {
+  addSignal,
+  poolWorkflowId,
+  removeSignal,
+  type PoolInput,
+  type RosterMessage,
+} from '../../workflows/tracker/contract';
+import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
+import type { Connections } from '../connections';
+import { TrackerStoppedError } from '../errors';
+import { collectIds, planBatches, type RosterBatch } from './ids';
+import { COUNT_MEMBERS, OPEN_CHANGE } from './queries';
+import { temporalCommon } from '../temporal-client';
+import { waitApplied } from './wait-applied';
+import type { OptionChange } from '../../workflows/lib/options';
+import { TASK_QUEUE, type RunState } from '../../workflows/lib/contract';
+
+/** Signals under way at once: the server takes a few hundred a second from one sender, whatever their number. */
+const AT_ONCE = 16;
+export interface RosterOptions {
+  /** Also wait until the change is in the database, which is when it holds. @default false */
+  wait?: boolean;
+  /** Give up when nothing more was applied for this long, milliseconds; the change stays accepted. @default 60,000 */
+  waitTimeoutMs?: number;
+  /** Called as ids are accepted and, with `wait`, applied. */
+  onProgress?: (progress: RosterProgress) => void;
+  /** Names the place of the n-th id (from 0) in the message about a bad one. */
+  position?: (index: number) => string;
+}
+
+export interface RosterProgress {
+  step: 'accepted' | 'applied';
+  ids: number;
+  total: number;
+}
+
+/** What is known when a change has been sent: Temporal has it, durably. */
+export interface RosterResult {
+  /** Ids that Temporal has accepted. */
+  accepted: number;
+  /** Ids that came more than once in the call; each was sent once. */
+  duplicates: number;
+  signals: number;
+  /** Pools that they went to. */
+  pools: number;
+  /** True: every id is in the database (`wait`). False: not known yet. */
+  applied: boolean;
+  /** `paused`: accepted, and watched when the tracker is resumed. */
+  state: RunState;
+}
+
+export interface RosterSender {
+  connections: Connections;
+  tracker: string;
+  /** The tracker's row was not there. */
+  unknown: () => Promise<Error>;
+  ensureCapacity: (members: number) => Promise<number>;
+}
+
+/** @throws InvalidIdError before anything is sent; TrackerStoppedError; TemporalUnavailableError saying how far it came. */
+export async function changeRoster(
+  sender: RosterSender,
+  change: 'add' | 'remove',
+  given: Iterable<string> | AsyncIterable<string>,
+  options: RosterOptions = {},
+): Promise<RosterResult> {
+  const { connections, tracker } = sender;
+  const { ids, duplicates } = await collectIds(given, options.position);
+  const opened = await connections.rows<OpenRow>(OPEN_CHANGE, [tracker]);
+  const row = opened[0];
+  if (!row) throw await sender.unknown();
+  if (row.state === 'stopped') throw new TrackerStoppedError(tracker);
+
+  let pools = row.pools;
+  // Without room made first, a bulk add would go through the few pools there are and then move again.
+  if (change === 'add' && ids.length > withChanges(row.options, row.changes).poolSize) {
+    const [count] = await connections.rows<{ members: number }>(COUNT_MEMBERS, [tracker]);
+    pools = await sender.ensureCapacity((count?.members ?? 0) + ids.length);
+  }
+
+  const batches = planBatches(ids, pools);
+  await sendAll(connections, tracker, change, batches, row.stamp, ids.length, options);
+  if (options.wait) await waitApplied(connections, tracker, batches, row.stamp, options);
+  return {
+    accepted: ids.length,
+    duplicates,
+    signals: batches.length,
+    pools: new Set(batches.map((batch) => batch.pool)).size,
+    applied: options.wait === true,
+    state: row.state,
+  };
+}
+
+interface OpenRow {
+  [column: string]: unknown;
+  state: RunState;
+  pools: number;
+  options: TrackerOptions;
+  changes: Record<string, OptionChange['value']>;
+  stamp: number;
+}
+
+async function sendAll(
+  connections: Connections,
+  tracker: string,
+  change: 'add' | 'remove',
+  batches: RosterBatch[],
+  stamp: number,
+  total: number,
+  options: RosterOptions,
+): Promise<void> {
+  let accepted = 0;
+  const done = () =>
+    accepted === 0
+      ? 'nothing was sent'
+      : `${accepted} of ${total} ids were accepted and will hold; the same command again sends the rest and harms nothing`;
+  const waiting = batches[Symbol.iterator]();
+  let failed = false;
+  const lane = async (): Promise<void> => {
+    for (const batch of waiting) {
+      if (failed) return;
+      try {
+        await connections.temporal((client) => send(client, tracker, change, batch, stamp), { withinMs: 20_000, done });
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+      accepted += batch.ids.length;
+      options.onProgress?.({ step: 'accepted', ids: accepted, total });
+    }
+  };
+  const lanes = await Promise.allSettled(Array.from({ length: Math.min(AT_ONCE, batches.length) }, lane));
+  const failure = lanes.find((result) => result.status === 'rejected');
+  if (failure) throw failure.reason;
+}
+
+/**
+ * The SDK repeats what fails on the way (server gone, overloaded); should that signal twice, the stamp makes the second
+ * one change nothing.
+ */
+async function send(
+  client: Parameters<Parameters<Connections['temporal']>[0]>[0],
+  tracker: string,
+  change: 'add' | 'remove',
+  batch: RosterBatch,
+  stamp: number,
+): Promise<void> {
+  const input: PoolInput = { tracker, pool: batch.pool };
+  const message: RosterMessage = { ids: batch.ids, stamp };
+  const { defineSearchAttributeKey, TypedSearchAttributes } = temporalCommon();
+  await client.workflow.signalWithStart('pool', {
+    workflowId: poolWorkflowId(tracker, batch.pool),
+    taskQueue: TASK_QUEUE,
+    args: [input],
+    signal: change === 'add' ? addSignal : removeSignal,
+    signalArgs: [message],
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+    workflowIdConflictPolicy: 'USE_EXISTING',
+    staticSummary: `${tracker}, pool ${batch.pool}`,
+    typedSearchAttributes: new TypedSearchAttributes([
+      { key: defineSearchAttributeKey('LongwatchTracker', 'KEYWORD'), value: tracker },
+      { key: defineSearchAttributeKey('LongwatchPool', 'INT'), value: batch.pool },
+    ]),
+  });
+}

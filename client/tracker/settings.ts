@@ -1,0 +1,25 @@
+import {
+  GATE_OPTIONS,
+  OPERATION_OPTIONS,
+  TRACKER_OPTIONS,
+  withChanges,
+  type TrackerOptions,
+} from '../../workflows/tracker/options';
+import type { OptionChange, OptionSpec } from '../../workflows/lib/options';
+import type { Setting } from '../settings';
+import { settingOf } from '../settings';
+
+/** A tracker's options as people read them. Called by `handle.ts`. */
+
+/** Every option of a tracker, in the order of the options tables. */
+export function settingsOf(stored: TrackerOptions, changes: Record<string, OptionChange['value']>): Setting[] {
+  const now = withChanges(stored, changes);
+  const setting = (spec: OptionSpec, prefix?: string): Setting => settingOf({ now, stored, changes }, spec, prefix);
+  return [
+    ...TRACKER_OPTIONS.map((spec) => setting(spec)),
+    ...(now.gate ? GATE_OPTIONS.map((spec) => setting(spec)) : []),
+    ...Object.keys(now.operations).flatMap((operation) =>
+      OPERATION_OPTIONS.map((spec) => setting(spec, `operations.${operation}.`)),
+    ),
+  ];
+}

@@ -1,4 +1,4 @@
-import { defineConfig, defineTracker } from '../client';
+import { defineConfig, defineTracker } from '../exports';
 import { eventually, Stack } from './support/stack';
 import { resolveConfig } from '../config/resolve/config';
 

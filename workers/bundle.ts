@@ -59,7 +59,7 @@ export async function bundleWorkflows(
         error: (message) => said.push(message),
       },
       webpackConfigHook: (config) =>
-        webpackConfig(config, { users, entry: folder }, path.join(own, `user${extension}`)),
+        webpackConfig(config, { users, entry: folder }, path.join(__dirname, '..', 'exports', `workflow${extension}`)),
     });
     if (userWorkflows !== undefined) refuseClash(code, userWorkflows, log);
     return code;

@@ -1,5 +1,5 @@
 /** The buffer of the benchmark, for the worker that runs it and the scenario that starts it. */
-import { defineBuffer, resolveConfig } from '../../client';
+import { defineBuffer, resolveConfig } from '../../exports';
 
 let handled: (count: number) => void = () => undefined;
 

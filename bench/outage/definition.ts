@@ -1,5 +1,5 @@
 /** The two buffers of the scenario `outage`: for the worker that runs them, the scenario that starts them and its senders. */
-import { defineBuffer, resolveConfig } from '../../client';
+import { defineBuffer, resolveConfig } from '../../exports';
 
 export type Entry = {
   n: number;

@@ -3,7 +3,7 @@
  * the tick has ended.
  */
 import path from 'node:path';
-import { resolveConfig, type ConfigDefinition } from '../../client';
+import { resolveConfig, type ConfigDefinition } from '../../exports';
 import { eventually } from '../../test/support/stack';
 import { defineScenario } from '../harness/scenario';
 import { makePlayers, settle } from '../population/players';

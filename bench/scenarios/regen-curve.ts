@@ -1,5 +1,5 @@
 /** What a row costs in a table ten times as large: chunks along a key must stay linear. */
-import { resolveConfig, type ConfigDefinition } from '../../client';
+import { resolveConfig, type ConfigDefinition } from '../../exports';
 import { median } from '../harness/figures';
 import { defineScenario } from '../harness/scenario';
 import { bareUpdate, makePlayers, settle, timed } from '../population/players';

@@ -3,7 +3,7 @@
  * change single rows, with what they notice of it.
  */
 import path from 'node:path';
-import { resolveConfig, type ConfigDefinition } from '../../client';
+import { resolveConfig, type ConfigDefinition } from '../../exports';
 import type { JobHandle, TickSummary } from '../../client/job/handle';
 import type { Stack } from '../../test/support/stack';
 import { median } from '../harness/figures';

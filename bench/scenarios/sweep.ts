@@ -1,5 +1,5 @@
 /** A sweep over 100,000 rows that are due, with a handler that does nothing: what claiming and settling cost. */
-import { resolveConfig } from '../../client';
+import { resolveConfig } from '../../exports';
 import { defineScenario } from '../harness/scenario';
 import { median } from '../harness/figures';
 import { timed } from '../population/players';

@@ -5,7 +5,7 @@
 import { once } from 'node:events';
 import path from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { resolveConfig } from '../../client';
+import { resolveConfig } from '../../exports';
 import type { Stack, WorkerProcess } from '../../test/support/stack';
 import { slotOf, slotsOf } from '../../workflows/tracker/slots';
 import { percentile } from '../harness/figures';

@@ -4,7 +4,7 @@
  * and `fair`.
  */
 import { pino } from 'pino';
-import { createUpstream } from '../../activities/upstream';
+import { createUpstream } from '../../exports/upstream';
 import { takeFence } from '../../activities/tracker/store/fence';
 import { Isolation } from '../../activities/tracker/shift/isolate';
 import { Node } from '../../activities/tracker/shift/node';
@@ -13,7 +13,7 @@ import { Database, run, type Statement } from '../../activities/lib/database';
 import type { FreshnessRow } from '../../activities/tracker/store/members';
 import { readTracker } from '../../activities/tracker/store/trackers';
 import { NodeMetrics } from '../../activities/tracker/telemetry';
-import { defineTracker, resolveConfig, type Run, type TrackerDefinition } from '../../client';
+import { defineTracker, resolveConfig, type Run, type TrackerDefinition } from '../../exports';
 import { serve } from '../harness/child';
 
 export interface NodeSetup {

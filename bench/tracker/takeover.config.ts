@@ -3,7 +3,7 @@
  * over at once. Asked by the scenario over the process's channel.
  */
 import { performance } from 'node:perf_hooks';
-import { defineConfig, defineTracker } from '../../client';
+import { defineConfig, defineTracker } from '../../exports';
 
 export const EVERY_MS = 1_000;
 

@@ -2,8 +2,8 @@
  * What the workers of the tracker's scenarios run: one tracker with one operation, its options and upstream given by the
  * scenario (`watch.ts`).
  */
-import { defineConfig, defineTracker, type Run, type TrackerDefinition } from '../../client';
-import { createUpstream } from '../../activities/upstream';
+import { defineConfig, defineTracker, type Run, type TrackerDefinition } from '../../exports';
+import { createUpstream } from '../../exports/upstream';
 
 /** Filled by `watch.ts`; JSON in the environment, since the config is loaded by another process. */
 export interface WatchSetup {

@@ -3,7 +3,7 @@
  * tracker's scenarios (`track`, `round`, `late`, …).
  */
 import path from 'node:path';
-import { resolveConfig } from '../../client';
+import { resolveConfig } from '../../exports';
 import { LATE_BOUNDS_MS } from '../../activities/tracker/shift/lateness';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import type { Stack, WorkerProcess } from '../../test/support/stack';

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { boundedHold, DEFAULT_HOLD_MS, LONGEST_HOLD_MS, MAX_HOLD_MS } from '../../activities/upstream/errors';
-import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
+import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../exports';
 import { histories } from '../support/simulate';
 import { freshness, member, shiftOf, T0 } from './shift-kit';
 

@@ -8,7 +8,7 @@ import {
   type Taking,
 } from '../../activities/tracker/roster/commands';
 import { Database } from '../../activities/lib/database';
-import { defineTracker } from '../../client';
+import { defineTracker } from '../../exports';
 import type { CommandMark } from '../../workflows/tracker/contract';
 import type { OperationOptions, TrackerOptions } from '../../workflows/tracker/options';
 import { Stack } from '../support/stack';

@@ -5,7 +5,7 @@ import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
 import { Writer, type WriterHost } from '../../activities/tracker/shift/writer';
 import { Database } from '../../activities/lib/database';
 import type { TrackerRow } from '../../activities/tracker/store/trackers';
-import { defineTracker } from '../../client';
+import { defineTracker } from '../../exports';
 import { Stack } from '../support/stack';
 import { member, rowOf, shiftOf, TestClock, type Kit } from './shift-kit';
 

@@ -26,7 +26,7 @@ import {
   resolveConfig,
   type RunResult,
   type TrackerDefinition,
-} from '../../client';
+} from '../../exports';
 import { ErrorType } from '../../workflows/lib/errors';
 import { histories } from '../support/simulate';
 import { eventually, Stack } from '../support/stack';

@@ -8,7 +8,7 @@ import { applyRoster } from '../../activities/tracker/roster/apply';
 import { openTracker, setTrackerState } from '../../activities/tracker/roster/commands';
 import { readOpening, splitPools } from '../../activities/tracker/roster/layout';
 import { Database, OWN_LIMITS } from '../../activities/lib/database';
-import { defineTracker } from '../../client';
+import { defineTracker } from '../../exports';
 import { wrongCounts } from '../support/roster';
 import { eventually, Stack } from '../support/stack';
 import { rowOf } from './shift-kit';

@@ -5,7 +5,7 @@
 import { GateKeeper } from '../../activities/tracker/shift/gate';
 import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
 import { Database } from '../../activities/lib/database';
-import { HoldError } from '../../client';
+import { HoldError } from '../../exports';
 import { Stack } from '../support/stack';
 import { log, rowOf, shiftOf } from './shift-kit';
 

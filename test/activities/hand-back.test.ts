@@ -7,7 +7,7 @@ import { Node } from '../../activities/tracker/shift/node';
 import { Database } from '../../activities/lib/database';
 import { NodeMetrics } from '../../activities/tracker/telemetry';
 import type { TemporalLink } from '../../activities/lib/temporal';
-import { defineTracker } from '../../client';
+import { defineTracker } from '../../exports';
 import type { ShiftResult } from '../../workflows/tracker/contract';
 import { Stack } from '../support/stack';
 import { rowOf } from './shift-kit';

@@ -12,7 +12,7 @@ import { Node } from '../../activities/tracker/shift/node';
 import { Database, OWN_LIMITS, VALUES_LIMITS } from '../../activities/lib/database';
 import { NodeMetrics } from '../../activities/tracker/telemetry';
 import type { TemporalLink } from '../../activities/lib/temporal';
-import { defineTracker } from '../../client';
+import { defineTracker } from '../../exports';
 import type { ShiftInput, ShiftResult } from '../../workflows/tracker/contract';
 import { eventually, Stack } from '../support/stack';
 import { rowOf } from './shift-kit';

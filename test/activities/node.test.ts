@@ -7,7 +7,7 @@ import { PoolShift } from '../../activities/tracker/shift/pool-shift';
 import { Database } from '../../activities/lib/database';
 import { readTracker } from '../../activities/tracker/store/trackers';
 import { NodeMetrics } from '../../activities/tracker/telemetry';
-import { defineTracker, type ErrorContext, type TrackerDefinition } from '../../client';
+import { defineTracker, type ErrorContext, type TrackerDefinition } from '../../exports';
 import { type ChangeNotice } from '../../workflows/tracker/contract';
 import { eventually, Stack } from '../support/stack';
 import { member, rowOf } from './shift-kit';

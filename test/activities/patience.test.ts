@@ -2,8 +2,8 @@
 import type { NodeHolds } from '../../activities/tracker/shift/holds';
 import { Health, Patience } from '../../activities/tracker/shift/patience';
 import { packThrown, unpackThrown } from '../../activities/tracker/shift/thrown';
-import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
-import { UpstreamError } from '../../activities/upstream';
+import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../exports';
+import { UpstreamError } from '../../exports/upstream';
 import { freshness, member, shiftOf, T0 } from './shift-kit';
 
 const refused = (status: number): UpstreamError =>

@@ -10,7 +10,7 @@ import { Database } from '../../activities/lib/database';
 import { changedMembers, freshnessOf, membersOf } from '../../activities/tracker/store/members';
 import { readSlots } from '../../activities/tracker/store/pools';
 import type { TrackerRow } from '../../activities/tracker/store/trackers';
-import { defineTracker } from '../../client';
+import { defineTracker } from '../../exports';
 import type { ChangeNotice, RosterChange } from '../../workflows/tracker/contract';
 import { poolOf } from '../../workflows/tracker/plan';
 import { holds, slotOf, slotsOf } from '../../workflows/tracker/slots';

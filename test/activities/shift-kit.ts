@@ -9,7 +9,7 @@ import { Ring } from '../../activities/tracker/shift/ring';
 import { PoolShift } from '../../activities/tracker/shift/pool-shift';
 import type { FreshnessRow, MemberRow } from '../../activities/tracker/store/members';
 import type { TrackerRow } from '../../activities/tracker/store/trackers';
-import { resolveConfig, type TrackerDefinition } from '../../client';
+import { resolveConfig, type TrackerDefinition } from '../../exports';
 
 export const log = pino({ level: 'silent' });
 /** Some day; times of tests count from here. */

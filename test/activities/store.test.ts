@@ -10,7 +10,7 @@ import { freshnessOf, purgeTombstones, writeMembers } from '../../activities/tra
 import { raiseVersions } from '../../activities/tracker/store/pools';
 import { errorText } from '../../workflows/lib/text';
 import { writeFailures, writeSuccesses } from '../../activities/tracker/store/values';
-import { HoldError } from '../../client';
+import { HoldError } from '../../exports';
 import { poolOf } from '../../workflows/tracker/plan';
 import { eventually, Stack } from '../support/stack';
 import { hashId } from '../../workflows/lib/hash';

@@ -7,7 +7,7 @@ import { Told } from '../../activities/tracker/shift/told';
 import type { NodeHolds } from '../../activities/tracker/shift/holds';
 import { Database } from '../../activities/lib/database';
 import { storeOptions } from '../../activities/tracker/store/trackers';
-import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../client';
+import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import { Stack } from '../support/stack';

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
-import { HoldError } from '../../client';
+import { HoldError } from '../../exports';
 import { defineBuffer, ok, retry, type AnyBuffer } from '../../config/define/buffer';
 import { resolveDefinition } from '../../config/resolve/buffer';
 import type { BufferHandle } from '../../client/buffer/handle';

@@ -1,5 +1,5 @@
 /** Many shards with large bounds: without the memory monitor they would hold more than the worker's heap. */
-import { defineBuffer, defineConfig } from '../../client';
+import { defineBuffer, defineConfig } from '../../exports';
 
 export default defineConfig({
   buffers: [

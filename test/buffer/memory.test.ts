@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { pino } from 'pino';
 import { MemoryMonitor } from '../../activities/buffer';
-import { resolveConfig } from '../../client';
+import { resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { eventually, Stack } from '../support/stack';
 import config from './memory.config';

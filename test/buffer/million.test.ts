@@ -1,5 +1,5 @@
 /** A push of a million small entries, with the defaults: each of them is handled once. */
-import { defineBuffer } from '../../client';
+import { defineBuffer } from '../../exports';
 import { resolveDefinition } from '../../config/resolve/buffer';
 import { eventually, Stack } from '../support/stack';
 

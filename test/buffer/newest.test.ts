@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { readAnswer } from '../../activities/buffer/answer';
-import { retry } from '../../client';
+import { retry } from '../../exports';
 import { accept } from '../../workflows/buffer/intake';
 import { indexKeys, keepableKey, keyAt, keyText } from '../../workflows/buffer/keys';
 import { revive, settle } from '../../workflows/buffer/outcome';

@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { defineBuffer, defineConfig, HoldError, resolveConfig } from '../../client';
+import { defineBuffer, defineConfig, HoldError, resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';

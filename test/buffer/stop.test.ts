@@ -6,7 +6,7 @@ import { patrol } from '../../activities/patrol';
 import { lastPage, notePage } from '../../activities/buffer/store/buffers';
 import { Database } from '../../activities/lib/database';
 import { TemporalLink } from '../../activities/lib/temporal';
-import { defineBuffer, defineConfig, resolveConfig } from '../../client';
+import { defineBuffer, defineConfig, resolveConfig } from '../../exports';
 import type { BufferHandle } from '../../client/buffer/handle';
 import type { BufferSummary } from '../../client/buffer/status';
 import type { Longwatch } from '../../client/longwatch';

@@ -1,6 +1,6 @@
 /** What the killed workers run: a buffer whose entries become rows, each once, and counts how often they were tried. */
 import { Pool } from 'pg';
-import { defineBuffer, defineConfig } from '../../client';
+import { defineBuffer, defineConfig } from '../../exports';
 
 const pool = new Pool({ connectionString: process.env.DATABASE_URL, max: 4, connectionTimeoutMillis: 2_000 });
 pool.on('error', () => undefined);

@@ -3,7 +3,7 @@
  * what did not get through. `LONGWATCH_CHAOS_ENTRIES=100000` makes it the long one, `LONGWATCH_SEED` repeats its choices.
  */
 import path from 'node:path';
-import { resolveConfig } from '../../client';
+import { resolveConfig } from '../../exports';
 import { eventually, Stack, type WorkerProcess } from '../support/stack';
 import config from './buffer.config';
 import { anySeed, choices } from './random';

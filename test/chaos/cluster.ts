@@ -4,7 +4,7 @@
  */
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { resolveConfig } from '../../client';
+import { resolveConfig } from '../../exports';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import { eventually, Stack, type WorkerProcess } from '../support/stack';
 import config from './fixture.config';

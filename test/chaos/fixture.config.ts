@@ -1,5 +1,5 @@
 /** What the killed workers run: ten small pools; each value says which process fetched it. */
-import { defineConfig, defineTracker } from '../../client';
+import { defineConfig, defineTracker } from '../../exports';
 
 export default defineConfig({
   trackers: [

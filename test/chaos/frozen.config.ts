@@ -1,7 +1,7 @@
 /** A worker that stops itself in the middle of a flush when a file says so: SIGSTOP, as a machine that is paused would. */
 import { existsSync, rmSync } from 'node:fs';
 import { setPointHook } from '../../activities/lib/points';
-import { defineConfig, defineTracker } from '../../client';
+import { defineConfig, defineTracker } from '../../exports';
 
 const flag = process.env.FREEZE_WHEN;
 if (flag !== undefined) {

@@ -28,7 +28,7 @@ const WORKER =
 
 test('connect(), and all that a client does, load neither worker nor bundler', async () => {
   const loaded = await loadedBy(
-    `const { connect } = require('./client');
+    `const { connect } = require('./exports');
      connect().then(async (longwatch) => {
        await longwatch.status();
        await longwatch.tracker('none').start({ operations: {} }).catch(() => undefined);
@@ -63,6 +63,6 @@ test.each([
 });
 
 test('a config module pays for none of it', async () => {
-  const loaded = await loadedBy(`require('./client');`);
+  const loaded = await loadedBy(`require('./exports');`);
   expect(loaded.filter((file) => /@temporalio|\/pg\/|pino/.test(file))).toEqual([]);
 });

@@ -1,5 +1,5 @@
 /** What a push refuses before anything is sent, and how callers that share a sender are told. */
-import { defineBuffer } from '../../client';
+import { defineBuffer } from '../../exports';
 import { inexactNumber } from '../../client/exact';
 import { Packer } from '../../client/buffer/parcels';
 import { ShardSender, type Parcel } from '../../client/buffer/push';

@@ -1,5 +1,5 @@
 /** Regens, sweeps and decays as a config has them: defaults, bounds, and what is refused. */
-import { defineConfig, resolveConfig } from '../../client';
+import { defineConfig, resolveConfig } from '../../exports';
 import type { ConfigError } from '../../config/errors';
 
 const regen = { name: 'stamina', every: '5m', table: 'game.player', set: { stamina: 'stamina + 1' } };

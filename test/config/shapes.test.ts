@@ -60,7 +60,7 @@ describe('an await at the top', () => {
   });
 
   test('with TypeScript beside it, and a class that is the same one everywhere', async () => {
-    const client = JSON.stringify(path.join(__dirname, '../../client/index.ts'));
+    const client = JSON.stringify(path.join(__dirname, '../../exports/index.ts'));
     file(
       'names.ts',
       `import { ConfigError } from ${client};\nexport const name: string = 'x';\nexport const Seen = ConfigError;`,

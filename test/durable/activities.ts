@@ -1,5 +1,5 @@
 /** Activities of the tests that go through Temporal: they book into one table, and fail when told to. */
-import { defineActivity } from '../../client';
+import { defineActivity } from '../../exports';
 
 export interface Booking {
   id: string;

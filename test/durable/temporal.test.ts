@@ -1,6 +1,6 @@
 /** Durable activities and sagas through Temporal: attempts, time-outs, stored results, compensation (D3-D7). */
 import { WorkflowFailedError } from '@temporalio/client';
-import { defineActivity } from '../../client';
+import { defineActivity } from '../../exports';
 import { explain } from '../../cli/errors';
 import { main } from '../../cli/main';
 import { eventually } from '../support/stack';

@@ -1,7 +1,7 @@
 /** T5 in a worker process of its own: what operations do wrong, there and in threads, harms only their id. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { resolveConfig } from '../../client';
+import { resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import type { StoredValue, TrackerHandle } from '../../client/tracker/handle';
 import { eventually, Stack, type WorkerProcess } from '../support/stack';

@@ -3,7 +3,7 @@
  * (`historyEvents` at its least, shifts of about a second), under the same signals. Nothing may be lost in between.
  */
 import { Client, Connection } from '@temporalio/client';
-import { defineConfig, defineTracker, resolveConfig } from '../../client';
+import { defineConfig, defineTracker, resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import { poolWorkflowId } from '../../workflows/tracker/contract';

@@ -1,6 +1,6 @@
 /** TR-H10: runs that take longer than a shift end, are stored, and are asked of the upstream once. */
 import path from 'node:path';
-import { resolveConfig } from '../../client';
+import { resolveConfig } from '../../exports';
 import { eventually, Stack } from '../support/stack';
 import config from './fixtures/long.config';
 

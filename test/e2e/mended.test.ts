@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { patrol } from '../../activities/patrol';
 import { Database } from '../../activities/lib/database';
 import { TemporalLink } from '../../activities/lib/temporal';
-import { defineConfig, defineTracker, resolveConfig } from '../../client';
+import { defineConfig, defineTracker, resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import { poolWorkflowId, trackerWorkflowId } from '../../workflows/tracker/contract';

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
-import { defineConfig, defineTracker, resolveConfig, type RunContext } from '../../client';
+import { defineConfig, defineTracker, resolveConfig, type RunContext } from '../../exports';
 import { parsePoolWorkflowId, poolWorkflowId, type RosterMessage } from '../../workflows/tracker/contract';
 import { poolOf } from '../../workflows/tracker/plan';
 import { slotOf } from '../../workflows/tracker/slots';

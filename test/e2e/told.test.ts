@@ -9,7 +9,7 @@ import {
   type ConfigDefinition,
   type RunContext,
   type RunResult,
-} from '../../client';
+} from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { runCli } from '../support/cli';
 import { eventually, Stack } from '../support/stack';

@@ -1,8 +1,8 @@
 /** The tracker's rows T1-T8 on real servers: one stack, several trackers, short intervals. */
-import { defineConfig, defineTracker, HoldError, resolveConfig } from '../../client';
+import { defineConfig, defineTracker, HoldError, resolveConfig } from '../../exports';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import type { Longwatch } from '../../client/longwatch';
-import type { ErrorContext } from '../../client';
+import type { ErrorContext } from '../../exports';
 import { wrongCounts } from '../support/roster';
 import { eventually, Stack } from '../support/stack';
 

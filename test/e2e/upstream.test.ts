@@ -1,5 +1,5 @@
 /** What an upstream says and how it is obeyed, on real servers: the gate, holds, expiry, unchanged values, freshness, concurrency. */
-import { defineConfig, defineTracker, HoldError, resolveConfig } from '../../client';
+import { defineConfig, defineTracker, HoldError, resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import { eventually, Stack } from '../support/stack';

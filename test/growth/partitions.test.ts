@@ -1,5 +1,5 @@
 /** Jobs over partitioned tables: by hash of the id, and by time. To a job they are tables like any other. */
-import { defineDecay, defineRegen, defineSweep, resolveConfig } from '../../client';
+import { defineDecay, defineRegen, defineSweep, resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { Stack } from '../support/stack';
 

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { Pool } from 'pg';
 import { pino } from 'pino';
 import { Database } from '../../activities/lib/database';
-import { connect, defineRegen, defineSweep } from '../../client';
+import { connect, defineRegen, defineSweep } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import * as activities from '../durable/activities';
 import { startDurable, type DurableStack } from '../durable/stack';

@@ -3,7 +3,7 @@
  * a change rests on, never does. The replica is made to stand still, so that each answer tells where it was read.
  */
 import { pino } from 'pino';
-import { connect, defineRegen, ReplicaUnavailableError, RefusedError } from '../../client';
+import { connect, defineRegen, ReplicaUnavailableError, RefusedError } from '../../exports';
 import { main } from '../../cli/main';
 import { Connections } from '../../client/connections';
 import type { Longwatch } from '../../client/longwatch';

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import type { PopulationNode } from '../../activities/job/node';
 import { calendarOf, countDue, dueBetween } from '../../activities/job/calendar';
-import { resolveConfig } from '../../client';
+import { resolveConfig } from '../../exports';
 import type { EarlierSchedule } from '../../workflows/job/contract';
 import type { JobOptions, Schedule } from '../../workflows/job/options';
 import { nextTick, type Known } from '../../workflows/job/plan';

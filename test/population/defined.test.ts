@@ -1,6 +1,6 @@
 /** A worker runs the SQL of its own config, whatever a workflow's input or the job's row says. */
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { defineConfig, defineRegen, defineSweep } from '../../client';
+import { defineConfig, defineRegen, defineSweep } from '../../exports';
 import type { JobOptions } from '../../workflows/job/options';
 import { PassStack } from './pass-kit';
 import { resolveConfig } from '../../config/resolve/config';

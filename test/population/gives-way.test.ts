@@ -3,7 +3,7 @@
  * player is never the victim, a worker can always stop; a row that fails is found whatever its error is, and all others advance.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { RegenDefinition } from '../../client';
+import type { RegenDefinition } from '../../exports';
 import { setPointHook } from '../../activities/lib/points';
 import { eventually } from '../support/stack';
 import { PassStack } from './pass-kit';

@@ -1,5 +1,5 @@
 /** What the tests of jobs share: a table of players, definitions that are started, ticks that are waited for. */
-import { resolveConfig, type ConfigDefinition } from '../../client';
+import { resolveConfig, type ConfigDefinition } from '../../exports';
 import type { JobHandle } from '../../client/job/handle';
 import type { Longwatch } from '../../client/longwatch';
 import type { JobOptions } from '../../workflows/job/options';

@@ -1,6 +1,6 @@
 /** The lazy form of a regen and the eager one come from one rule: on random histories they give the same values, in SQL and in TypeScript. */
 import fc from 'fast-check';
-import { defineRegen, lazyRegen, resolveConfig, type RegenDefinition, type RuleDefinition } from '../../client';
+import { defineRegen, lazyRegen, resolveConfig, type RegenDefinition, type RuleDefinition } from '../../exports';
 import { readTable } from '../../activities/job/catalog';
 import { regenStatement, withRule, type RegenWork } from '../../activities/job/statement';
 import { Database } from '../../activities/lib/database';

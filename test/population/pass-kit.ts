@@ -10,7 +10,7 @@ import { Pool, type PoolClient, type QueryResultRow } from 'pg';
 import { pino } from 'pino';
 import { PopulationNode } from '../../activities/job/node';
 import type { TemporalLink } from '../../activities/lib/temporal';
-import { resolveConfig, type ConfigDefinition } from '../../client';
+import { resolveConfig, type ConfigDefinition } from '../../exports';
 import type { JobOpening, PassInput, PassResult, TickOrder } from '../../workflows/job/contract';
 import type { JobOptions } from '../../workflows/job/options';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';

@@ -6,7 +6,7 @@ import {
   type DecayDefinition,
   type RegenDefinition,
   type SweepDefinition,
-} from '../../client';
+} from '../../exports';
 import { checkJob } from '../../activities/job/check';
 import { declareJob, openJob, setJobOptions } from '../../activities/job/commands';
 import { explainWork } from '../../activities/job/explain';

@@ -1,5 +1,5 @@
 /** Regens on real servers: what a tick does to each row, what is refused before it begins, and what an operator can say. */
-import { defineConfig, defineRegen, resolveConfig, type RegenDefinition } from '../../client';
+import { defineConfig, defineRegen, resolveConfig, type RegenDefinition } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { jobWorkflowId } from '../../workflows/job/contract';
 import { eventually, Stack } from '../support/stack';

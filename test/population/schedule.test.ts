@@ -7,7 +7,7 @@ import { calendarOf } from '../../activities/job/calendar';
 import { patrol } from '../../activities/patrol';
 import { Database } from '../../activities/lib/database';
 import { TemporalLink } from '../../activities/lib/temporal';
-import { defineConfig } from '../../client';
+import { defineConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { eventually, Stack } from '../support/stack';
 import { makePlayers, startJob, valuesOf } from './kit';

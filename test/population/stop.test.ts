@@ -1,5 +1,5 @@
 /** A worker can always stop: also where the database's side of a chunk does not answer any more. Another one goes on with the tick. */
-import { defineConfig } from '../../client';
+import { defineConfig } from '../../exports';
 import { eventually, Stack } from '../support/stack';
 import { startJob } from './kit';
 

@@ -1,5 +1,5 @@
 /** Sweeps and decays on real servers: pages, order, retries, dead letters, what a row is claimed by, deletes and moves. */
-import { defineConfig, HoldError, type DecayDefinition, type SweepContext, type SweepRow } from '../../client';
+import { defineConfig, HoldError, type DecayDefinition, type SweepContext, type SweepRow } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { eventually, Stack } from '../support/stack';
 import { startJob } from './kit';

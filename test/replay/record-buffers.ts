@@ -3,7 +3,7 @@
  * meet, one that continues as new often, and one that is stopped in the middle of it.
  */
 import type { Client } from '@temporalio/client';
-import { defineBuffer, defineConfig, ok, resolveConfig, retry, TooLargeError } from '../../client';
+import { defineBuffer, defineConfig, ok, resolveConfig, retry, TooLargeError } from '../../exports';
 import type { BufferHandle } from '../../client/buffer/handle';
 import { memorySignal, shardWorkflowId } from '../../workflows/buffer/contract';
 import { eventually } from '../support/stack';

@@ -3,7 +3,7 @@
  * as new all the time, a decay by a calendar, and a sweep whose rows are tried again.
  */
 import type { Client } from '@temporalio/client';
-import { defineConfig, type RegenDefinition } from '../../client';
+import { defineConfig, type RegenDefinition } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { jobStatusQuery, jobWorkflowId } from '../../workflows/job/contract';
 import { makePlayers, optionsOf, startJob } from '../population/kit';

@@ -1,6 +1,6 @@
 /** What is recorded of trackers and their pools: one that lives through all that can be said to it, one that continues as new often. */
 import type { Client } from '@temporalio/client';
-import { defineConfig, defineTracker, resolveConfig } from '../../client';
+import { defineConfig, defineTracker, resolveConfig } from '../../exports';
 import { poolWorkflowId } from '../../workflows/tracker/contract';
 import { eventually, type Stack } from '../support/stack';
 import type { Part } from './record';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Client } from '@temporalio/client';
 import type { Payload, PayloadCodec } from '@temporalio/common';
 import { pino } from 'pino';
-import { connect, defineActivity, defineBuffer, defineConfig } from '../../client';
+import { connect, defineActivity, defineBuffer, defineConfig } from '../../exports';
 import { explain } from '../../cli/errors';
 import { AesGcmCodec, keysFrom } from '../../examples/codec/aes-gcm';
 import { bundleWorkflows } from '../../workers/bundle';

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pino } from 'pino';
-import { connect, defineBuffer, EncodingMismatchError } from '../../client';
+import { connect, defineBuffer, EncodingMismatchError } from '../../exports';
 import { explain } from '../../cli/errors';
 import { AesGcmCodec, keysFrom } from '../../examples/codec/aes-gcm';
 import { Database } from '../../activities/lib/database';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Client } from 'pg';
 import { pino } from 'pino';
-import { connect, defineBuffer, defineConfig, defineRegen, defineTracker } from '../../client';
+import { connect, defineBuffer, defineConfig, defineRegen, defineTracker } from '../../exports';
 import { migrate } from '../../workers/migrate';
 import { migrations } from '../../workers/schema';
 import { eventually, Stack } from '../support/stack';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { inspect, promisify } from 'node:util';
 import { pino } from 'pino';
 import { ourLog, serializers, shownError } from '../../activities/lib/log';
-import { connect } from '../../client';
+import { connect } from '../../exports';
 import { explain } from '../../cli/errors';
 import { print, printId, printJson, printJsonPart, remark, table } from '../../cli/output';
 import { inline, plain, plainLogLine } from '../../cli/plain';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { connect as connectPlain, type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import { connect } from '../../client';
+import { connect } from '../../exports';
 import { explain } from '../../cli/errors';
 import type { TemporalTarget } from '../../config/environment';
 import { Authority, type Certificate } from '../support/certificates';

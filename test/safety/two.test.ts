@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { Client } from 'pg';
 import { pino } from 'pino';
-import { connect } from '../../client';
+import { connect } from '../../exports';
 import { explain } from '../../cli/errors';
 import { migrate } from '../../workers/migrate';
 import type { WorkerSetup } from '../../workers/worker';

@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { Pool, type QueryResultRow } from 'pg';
 import { pino, type Logger } from 'pino';
 import type { Point } from '../../activities/lib/points';
-import { connect } from '../../client';
+import { connect } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
 import { createWorker, type LongwatchWorker, type WorkerSetup } from '../../workers/worker';

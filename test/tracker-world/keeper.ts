@@ -10,7 +10,7 @@ import { begin, take } from '../../activities/tracker/shift/keep';
 import type { Ending, PoolShift } from '../../activities/tracker/shift/pool-shift';
 import { WindDown } from '../../activities/tracker/shift/wind-down';
 import { ErrorType } from '../../workflows/lib/errors';
-import type { TrackerDefinition } from '../../client';
+import type { TrackerDefinition } from '../../exports';
 import type { SimulatedNode, Surroundings } from './node';
 
 const log = pino({ level: 'silent' });

@@ -15,7 +15,7 @@ import { Semaphore } from '../../activities/tracker/shift/semaphore';
 import { Writer, type WriterHost } from '../../activities/tracker/shift/writer';
 import { asOutage, type Database, type Queryable, type TransactionOptions } from '../../activities/lib/database';
 import type { TrackerRow } from '../../activities/tracker/store/trackers';
-import type { TrackerDefinition } from '../../client';
+import type { TrackerDefinition } from '../../exports';
 import type { Draws } from './draws';
 import { refusal, Transaction, type Store } from './store';
 import type { VirtualTime } from '../support/virtual-time';

@@ -13,7 +13,7 @@ import { changedMembers, freshnessOf, membersOf, purgeTombstones } from '../../a
 import { raiseVersions, readSlots, splitPool } from '../../activities/tracker/store/pools';
 import { readTracker, setPools } from '../../activities/tracker/store/trackers';
 import { writeFailures, writeSuccesses } from '../../activities/tracker/store/values';
-import { defineTracker } from '../../client';
+import { defineTracker } from '../../exports';
 import { rowOf, T0 } from '../activities/shift-kit';
 import { simulate } from '../support/simulate';
 import { Stack } from '../support/stack';

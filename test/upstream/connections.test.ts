@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import type { Client } from 'undici';
 import { Connections, type Lane, type Sendable } from '../../activities/upstream/connections';
 import { enterLane, laneOf, shapeOf } from '../../activities/upstream/lane';
-import { createUpstream, UpstreamError } from '../../activities/upstream';
+import { createUpstream, UpstreamError } from '../../exports/upstream';
 import { simulate } from '../support/simulate';
 
 /** A call that was sent, or waits, or has failed; nothing is sent over a socket. */

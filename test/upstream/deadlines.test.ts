@@ -1,6 +1,6 @@
 /** The list of deadlines: what ends in which order, and what it lets go. */
 import { DeadlineList, type Deadlined } from '../../activities/upstream/deadlines';
-import { createUpstream } from '../../activities/upstream';
+import { createUpstream } from '../../exports/upstream';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 

@@ -23,7 +23,7 @@ import {
   shiftDuration,
   type PoolMoment,
 } from '../../workflows/tracker/plan';
-import { defineConfig, defineTracker, resolveConfig } from '../../client';
+import { defineConfig, defineTracker, resolveConfig } from '../../exports';
 import type { PoolState } from '../../workflows/tracker/contract';
 import { refusal } from '../../workflows/lib/options';
 import { hashId } from '../../workflows/lib/hash';

@@ -1,5 +1,5 @@
 /** Starts the example's buffers and tracker, as `main.ts` does, from the options as a worker resolves them. */
-import { resolveConfig } from '../../../client';
+import { resolveConfig } from '../../../exports';
 import type { Longwatch } from '../../../client/longwatch';
 import config from '../../../examples/blocks/longwatch.config';
 

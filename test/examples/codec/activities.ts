@@ -1,5 +1,5 @@
 /** A step that can be taken back, and one that is refused: for `workflows.ts`. */
-import { defineActivity } from '../../../client';
+import { defineActivity } from '../../../exports';
 
 export const SECRET = 'hunter2';
 

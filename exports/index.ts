@@ -4,8 +4,8 @@
  */
 import type { RegenDefinition } from '../config/define/job';
 import type * as lazy from '../activities/job/lazy';
-import type * as library from './longwatch';
-import type { ConnectOptions, Longwatch } from './longwatch';
+import type * as library from '../client/longwatch';
+import type { ConnectOptions, Longwatch } from '../client/longwatch';
 
 export { defineTracker } from '../config/define/tracker';
 export type {
@@ -59,17 +59,17 @@ export { CodecError, ConfigError, EnvironmentError } from '../config/errors';
 export { type ResolvedTracker } from '../config/resolve/tracker';
 export { HoldError } from '../activities/upstream/errors';
 export type { TrackerOptions } from '../workflows/tracker/options';
-export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from './durable/handle';
-export * from './errors';
-export type { BufferHandle, BufferStartResult, PushOptions, PushResult } from './buffer/handle';
-export type { BufferSummary } from './buffer/status';
-export type { DeadDetails, DeadEntry, DeadFilter, DeadLetters, DeadResult } from './buffer/dead';
-export type { ConnectOptions, Longwatch } from './longwatch';
-export type { FailedRowSummary, JobHandle, JobStartResult, RunProgress, TickSummary } from './job/handle';
-export type { JobSummary } from './job/status';
-export type { RosterOptions, RosterProgress, RosterResult } from './tracker/roster';
-export type { Setting } from './settings';
-export type { NodeSummary, OperationSummary, ReplicaSummary, Status, TrackerSummary } from './status';
+export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from '../client/durable/handle';
+export * from '../client/errors';
+export type { BufferHandle, BufferStartResult, PushOptions, PushResult } from '../client/buffer/handle';
+export type { BufferSummary } from '../client/buffer/status';
+export type { DeadDetails, DeadEntry, DeadFilter, DeadLetters, DeadResult } from '../client/buffer/dead';
+export type { ConnectOptions, Longwatch } from '../client/longwatch';
+export type { FailedRowSummary, JobHandle, JobStartResult, RunProgress, TickSummary } from '../client/job/handle';
+export type { JobSummary } from '../client/job/status';
+export type { RosterOptions, RosterProgress, RosterResult } from '../client/tracker/roster';
+export type { Setting } from '../client/settings';
+export type { NodeSummary, OperationSummary, ReplicaSummary, Status, TrackerSummary } from '../client/status';
 export type {
   Member,
   MemberDetails,
@@ -78,7 +78,7 @@ export type {
   StartResult,
   StoredValue,
   TrackerHandle,
-} from './tracker/handle';
+} from '../client/tracker/handle';
 
 /**
  * Connects to a deployment: where it is comes from the options, else the environment (TEMPORAL_ADDRESS,
@@ -87,7 +87,7 @@ export type {
  */
 export async function connect(options?: ConnectOptions): Promise<Longwatch> {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when called; `import()` would go by the rules of ES modules
-  return (require('./longwatch') as typeof library).connect(options);
+  return (require('../client/longwatch') as typeof library).connect(options);
 }
 
 /**

@@ -1,0 +1,6 @@
+/** `longwatch/upstream`: what an operation needs to talk to an HTTP upstream. */
+export { Answer, type Received } from '../activities/upstream/answer';
+export { parseExact } from '../activities/upstream/body';
+export type { Judgement } from '../activities/upstream/call';
+export { HoldError, UpstreamError, type UpstreamFailure } from '../activities/upstream/errors';
+export { createUpstream, type RequestOptions, type Upstream, type UpstreamOptions } from '../activities/upstream/http';

@@ -1,7 +1,7 @@
 /**
  * How a tick goes through a table: the parts of the key space, each in chunks, several streams at once; what a chunk that fails, is in
  * somebody's way or is refused means for the next one. It decides only: rows and transactions are those of `rows.ts`, so that
- * `test/population/world.ts` can live through thousands of histories with this very code. Used by `regen.ts`.
+ * `test/job/world.ts` can live through thousands of histories with this very code. Used by `regen.ts`.
  *
  * - A row that fails is found by halving its chunk, reported and left out of the tick.
  * - A row that somebody holds locked is put off: it becomes a part of its own, in the transaction of the chunk that leaves it out, and its

@@ -6,7 +6,7 @@ import type { Client } from '@temporalio/client';
 import { defineConfig, type RegenDefinition } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { jobStatusQuery, jobWorkflowId } from '../../workflows/job/contract';
-import { makePlayers, optionsOf, startJob } from '../population/kit';
+import { makePlayers, optionsOf, startJob } from '../job/kit';
 import { eventually, type Stack } from '../support/stack';
 import type { Part } from './record';
 

@@ -1,7 +1,7 @@
 /** What the simulated cluster's tests share: pools of equal and uneven sizes, and whether a cluster is at rest. */
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
 import { fairShares } from '../../../activities/tracker/placement/shares';
-import type { Draws } from '../../tracker-world/draws';
+import type { Draws } from '../world/draws';
 import type { SimulatedCluster, SimulatedNode } from './simulated-cluster';
 
 export type SimulatedPoolDefinition = PlacedPool & { label?: string };

@@ -1,7 +1,7 @@
 /**
  * What placement promises, measured in the simulated cluster. The limits are the promises, not what was measured: that is in the comments.
  */
-import { Draws } from '../../tracker-world/draws';
+import { Draws } from '../world/draws';
 import { equalPools, movesWithin, rest, shareOf, show, unevenPools } from './cluster-scenario';
 import { SimulatedCluster } from './simulated-cluster';
 

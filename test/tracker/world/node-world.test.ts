@@ -1,5 +1,5 @@
 /** A node through thousands of histories: what is stored, who may write, who runs when, whatever freezes, dies, jumps or is lost. */
-import { simulate } from '../support/simulate';
+import { simulate } from '../../support/simulate';
 import { NodeWorld } from './world';
 
 // Seeds that found something: runs of a shift that never came about; a value of before a removal, stored after the member was added again;

@@ -1,7 +1,7 @@
-import { holds, slotOf, slotsOf, sourceOfSplit } from '../../workflows/tracker/slots';
-import type { TrackerRow } from '../../activities/tracker/store/trackers';
+import { holds, slotOf, slotsOf, sourceOfSplit } from '../../../workflows/tracker/slots';
+import type { TrackerRow } from '../../../activities/tracker/store/trackers';
 import type { Fed, Member, PoolRow, ValueRow } from './rows';
-import { hashId } from '../../workflows/lib/hash';
+import { hashId } from '../../../workflows/lib/hash';
 
 const IDLE_MS = 3_000;
 const NO_VALUE: ValueRow = {

@@ -3,22 +3,22 @@
  * simulated store (`store.ts`) on which everything may go wrong. A node may freeze and go on, die, or be cut off from PostgreSQL.
  */
 import { pino } from 'pino';
-import type { BufferFeed, FedEntry } from '../../activities/buffer/feed';
-import { Clock } from '../../activities/tracker/shift/clock';
-import { ValueFeed } from '../../activities/tracker/shift/feed';
-import { NodeHolds } from '../../activities/tracker/shift/holds';
-import { Lateness } from '../../activities/tracker/shift/lateness';
-import type { OperationHost } from '../../activities/tracker/shift/host';
-import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
-import { Ring } from '../../activities/tracker/shift/ring';
-import { Semaphore } from '../../activities/tracker/shift/semaphore';
-import { Writer, type WriterHost } from '../../activities/tracker/shift/writer';
-import { asOutage, type Database, type Queryable, type TransactionOptions } from '../../activities/lib/database';
-import type { TrackerRow } from '../../activities/tracker/store/trackers';
-import type { TrackerDefinition } from '../../exports';
+import type { BufferFeed, FedEntry } from '../../../activities/buffer/feed';
+import { Clock } from '../../../activities/tracker/shift/clock';
+import { ValueFeed } from '../../../activities/tracker/shift/feed';
+import { NodeHolds } from '../../../activities/tracker/shift/holds';
+import { Lateness } from '../../../activities/tracker/shift/lateness';
+import type { OperationHost } from '../../../activities/tracker/shift/host';
+import type { PoolShift } from '../../../activities/tracker/shift/pool-shift';
+import { Ring } from '../../../activities/tracker/shift/ring';
+import { Semaphore } from '../../../activities/tracker/shift/semaphore';
+import { Writer, type WriterHost } from '../../../activities/tracker/shift/writer';
+import { asOutage, type Database, type Queryable, type TransactionOptions } from '../../../activities/lib/database';
+import type { TrackerRow } from '../../../activities/tracker/store/trackers';
+import type { TrackerDefinition } from '../../../exports';
 import type { Draws } from './draws';
 import { refusal, Transaction, type Store } from './store';
-import type { VirtualTime } from '../support/virtual-time';
+import type { VirtualTime } from '../../support/virtual-time';
 
 const log = pino({ level: 'silent' });
 export const never = new Promise<never>(() => undefined);

@@ -4,13 +4,13 @@
  * and its end are the real ones; what an activity's context is there for (heartbeats, cancellation) is done here as `keep.ts` does it.
  */
 import { pino } from 'pino';
-import type { Claim } from '../../activities/tracker/store/fence';
-import { failure } from '../../activities/lib/failures';
-import { begin, take } from '../../activities/tracker/shift/keep';
-import type { Ending, PoolShift } from '../../activities/tracker/shift/pool-shift';
-import { WindDown } from '../../activities/tracker/shift/wind-down';
-import { ErrorType } from '../../workflows/lib/errors';
-import type { TrackerDefinition } from '../../exports';
+import type { Claim } from '../../../activities/tracker/store/fence';
+import { failure } from '../../../activities/lib/failures';
+import { begin, take } from '../../../activities/tracker/shift/keep';
+import type { Ending, PoolShift } from '../../../activities/tracker/shift/pool-shift';
+import { WindDown } from '../../../activities/tracker/shift/wind-down';
+import { ErrorType } from '../../../workflows/lib/errors';
+import type { TrackerDefinition } from '../../../exports';
 import type { SimulatedNode, Surroundings } from './node';
 
 const log = pino({ level: 'silent' });

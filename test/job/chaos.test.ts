@@ -118,7 +118,7 @@ test('killed at random: every row has exactly the sum of its ticks, no tick is l
     expect(await sums('(select count(*)::int as times from archive group by id) a', 'times')).toEqual([{ n: 1, rows: TICKS * MORE }]);
     for (const name of ['handling', 'moving']) await longwatch.job(name).stop();
   } catch (error) {
-    const repeat = `LONGWATCH_SEED=${SEED} LONGWATCH_CHAOS_TICKS=${TICKS} npx jest test/population/chaos`;
+    const repeat = `LONGWATCH_SEED=${SEED} LONGWATCH_CHAOS_TICKS=${TICKS} npx jest test/job/chaos`;
     throw new Error(`${(error as Error).message}\n\nto repeat it: ${repeat}`, { cause: error });
   }
 }, 60_000 + 20_000 * TICKS); // prettier-ignore

@@ -4,20 +4,20 @@
  * waited for), keys (told to the model) and the time that it is.
  */
 import { pino } from 'pino';
-import type { Claim, Holding } from '../../activities/tracker/store/fence';
-import { lockFences, takeFence } from '../../activities/tracker/store/fence';
-import { applyRoster } from '../../activities/tracker/roster/apply';
-import type { Failure, Success } from '../../activities/tracker/shift/results';
-import { Database, type Queryable } from '../../activities/lib/database';
-import { changedMembers, freshnessOf, membersOf, purgeTombstones } from '../../activities/tracker/store/members';
-import { raiseVersions, readSlots, splitPool } from '../../activities/tracker/store/pools';
-import { readTracker, setPools } from '../../activities/tracker/store/trackers';
-import { writeFailures, writeSuccesses } from '../../activities/tracker/store/values';
-import { defineTracker } from '../../exports';
-import { rowOf, T0 } from '../activities/shift-kit';
-import { simulate } from '../support/simulate';
-import { Stack } from '../support/stack';
-import { slotsOf } from '../../workflows/tracker/slots';
+import type { Claim, Holding } from '../../../activities/tracker/store/fence';
+import { lockFences, takeFence } from '../../../activities/tracker/store/fence';
+import { applyRoster } from '../../../activities/tracker/roster/apply';
+import type { Failure, Success } from '../../../activities/tracker/shift/results';
+import { Database, type Queryable } from '../../../activities/lib/database';
+import { changedMembers, freshnessOf, membersOf, purgeTombstones } from '../../../activities/tracker/store/members';
+import { raiseVersions, readSlots, splitPool } from '../../../activities/tracker/store/pools';
+import { readTracker, setPools } from '../../../activities/tracker/store/trackers';
+import { writeFailures, writeSuccesses } from '../../../activities/tracker/store/values';
+import { defineTracker } from '../../../exports';
+import { rowOf, T0 } from '../shift-kit';
+import { simulate } from '../../support/simulate';
+import { Stack } from '../../support/stack';
+import { slotsOf } from '../../../workflows/tracker/slots';
 import { Draws } from './draws';
 import { Store, Transaction } from './store';
 

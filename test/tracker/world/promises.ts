@@ -8,9 +8,9 @@
  * - Nobody is asked before its expiry or hold is over, as its shift or the store knows it.
  * - Who may run does, within interval, stagger and what held it.
  */
-import type { OperationLoop } from '../../activities/tracker/shift/operation';
-import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
-import type { VirtualTime } from '../support/virtual-time';
+import type { OperationLoop } from '../../../activities/tracker/shift/operation';
+import type { PoolShift } from '../../../activities/tracker/shift/pool-shift';
+import type { VirtualTime } from '../../support/virtual-time';
 import type { SimulatedNode } from './node';
 import type { Store, Transaction } from './store';
 

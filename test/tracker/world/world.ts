@@ -4,10 +4,10 @@
  * everybody has the value that the upstream has. `node-world.test.ts` lives through thousands. What is real: the code of shifts,
  * ring, agenda, results, writer, flush, feed, fence (`node.ts`, `keeper.ts`); what is a model: PostgreSQL (`store.ts`) and Temporal.
  */
-import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../exports';
-import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
-import { rowOf, T0 } from '../activities/shift-kit';
-import { VirtualTime } from '../support/virtual-time';
+import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../../exports';
+import type { PoolShift } from '../../../activities/tracker/shift/pool-shift';
+import { rowOf, T0 } from '../shift-kit';
+import { VirtualTime } from '../../support/virtual-time';
 import { Draws } from './draws';
 import { Keeper } from './keeper';
 import { never, SimulatedNode, type Surroundings } from './node';

@@ -1,29 +1,26 @@
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
-import importX from 'eslint-plugin-import-x';
 import prettier from 'eslint-config-prettier';
 
-/** Imports go client, workers, activities → workflows; workers → activities; never back. */
-const zones = [
-  { target: './workflows', from: ['./activities', './workers', './client', './examples', './bench', './test'] },
-  { target: './activities', from: ['./client', './examples', './bench', './test'] },
-  // Activities know the shape of the definitions, and nothing else of the workers.
-  {
-    target: './activities',
-    from: './workers',
-    except: ['./config/definition.ts', './config/activity.ts', './config/buffer.ts', './config/population.ts'],
-  },
-  { target: './workers', from: ['./client', './examples', './bench', './test'] },
-  { target: './client', from: ['./examples', './bench', './test'] },
-];
-
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'coverage/', '.longwatch/', 'bin/', 'scripts/*.js', '*.js', '*.mjs'] },
+  {
+    ignores: [
+      'dist/',
+      'node_modules/',
+      'coverage/',
+      '.longwatch/',
+      'bin/',
+      'scripts/*.js',
+      '*.js',
+      '*.mjs',
+      '*.cjs',
+      '.*.cjs',
+    ],
+  },
   js.configs.recommended,
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
-    plugins: { 'import-x': importX },
     rules: {
       '@typescript-eslint/no-floating-promises': 'error',
       '@typescript-eslint/no-misused-promises': 'error',
@@ -31,7 +28,6 @@ export default tseslint.config(
       '@typescript-eslint/consistent-type-imports': 'error',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
       '@typescript-eslint/require-await': 'off',
-      'import-x/no-restricted-paths': ['error', { zones }],
     },
   },
   {

@@ -11,7 +11,7 @@ import { Database, isOutage, type Queryable, type Statement } from '../activitie
 import { showAddress, tlsProblem } from '../config/address';
 import { requireDatabase, type Environment } from '../config/environment';
 import type * as deployment from '../activities/lib/deployment';
-import { clientProblem, encodes, notedEncoding, type Encoded } from '../workers/encoding';
+import { clientProblem, encodes, notedEncoding, type Encoded } from '../activities/lib/encoding';
 import { ourLog } from '../activities/lib/log';
 import {
   DatabaseNotMigratedError,

@@ -1,6 +1,6 @@
 /**
  * What `status` tells: trackers with their operations, jobs, and nodes, all computed by PostgreSQL, so it works while
- * Temporal is away. Called by `Longwatch.status`; shown by `cli/status.ts`.
+ * Temporal is away. Called by `Longwatch.status`; shown by `cli/verbs/status.ts`.
  */
 import { percentile } from '../activities/tracker/shift/lateness';
 import { gateTermMs, withChanges, type TrackerOptions } from '../workflows/tracker/options';

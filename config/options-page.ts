@@ -58,7 +58,7 @@ export function renderOptions(): string {
     '',
     '## A regen, sweep or decay',
     '',
-    '`regens: [defineRegen({ name, … })]`, `sweeps`, `decays`, see [populations.md](jobs.md); defaults: `defaults.regen`, `defaults.sweep`,',
+    '`regens: [defineRegen({ name, … })]`, `sweeps`, `decays`, see [jobs.md](jobs.md); defaults: `defaults.regen`, `defaults.sweep`,',
     '`defaults.decay`. These hold for all three. Beside them: `table`, `key` (the primary key unless told otherwise), and `cron` with `timeZone` in place of `every`.',
     '',
     ...tableOf(JOB_OPTIONS),

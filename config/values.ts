@@ -1,6 +1,6 @@
 /**
  * One option's value, from what a user writes to what is stored: durations become whole milliseconds. Called by
- * `resolve.ts` for a config module and by `change.ts` for `config --set`; both then hold it against its bounds.
+ * `resolve/given.ts` for a config module and by `change.ts` for `config --set`; both then hold it against its bounds.
  */
 import ms, { type StringValue } from 'ms';
 import { refusal, type OptionSpec } from '../workflows/lib/options';

@@ -45,7 +45,7 @@ import { ConfigError, SchemaError } from '../config/errors';
 import { withTlsProblem } from '../config/temporal-tls';
 import { bundleProblem, bundleWorkflows } from './bundle';
 import { claimDeployment, ensureSearchAttributes } from '../activities/lib/deployment';
-import { confirmEncoding, encodes } from './encoding';
+import { confirmEncoding, encodes } from '../activities/lib/encoding';
 import { readiness } from './readiness';
 import { openDurable, workflowsOf } from './durable';
 import { serveMetrics, type MetricsOptions } from './metrics';
@@ -83,7 +83,7 @@ export interface WorkerSetup {
   activityConnections?: number;
   /**
    * Connections for the chunks and pages of jobs; one job uses at most half of them.
-   * @default the sum of their `concurrency` and two, at least twice the largest (`pool-sizes.ts`)
+   * @default the sum of their `concurrency` and two, at least twice the largest (`connection-budget.ts`)
    */
   jobConnections?: number;
   /** After the order to end: what still works by then is left behind. @default 25s */

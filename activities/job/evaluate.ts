@@ -1,6 +1,6 @@
 /**
  * A small part of SQL's expressions, computed in JavaScript as PostgreSQL does: numbers, columns, arithmetic, comparisons, AND, OR, NOT, CASE,
- * least, greatest, coalesce, abs, floor, ceil, casts to number types. Parsed by pgsql-ast-parser. Used by `lazy-regen.ts`; whatever is not in
+ * least, greatest, coalesce, abs, floor, ceil, casts to number types. Parsed by pgsql-ast-parser. Used by `lazy.ts`; whatever is not in
  * it is refused when the expression is compiled, not when it is first used.
  *
  * What an operator does depends on types, not on values: integers divide to integers, and 10.0 is none, nor is a numeric column that holds 10

@@ -15,7 +15,7 @@ import type { Logger } from 'pino';
 import { failure } from './failures';
 import { run, type Database, type Statement } from './database';
 import { ErrorType } from '../../workflows/lib/errors';
-import { claimEncoding, type Encoded } from '../../workers/encoding';
+import { claimEncoding, type Encoded } from './encoding';
 import { SEARCH_ATTRIBUTES } from '../../workflows/lib/contract';
 
 const NOTE: Statement = {

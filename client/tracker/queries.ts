@@ -1,6 +1,6 @@
 /**
  * Every SQL statement of the client, by name. Read only, but for the stamp that orders changes and the practice crash.
- * Run by `longwatch.ts`, `tracker.ts`, `status.ts` and `wait.ts`. Numbers leave the database as float8, for pg gives
+ * Run by `longwatch.ts`, `tracker.ts`, `status.ts` and `wait-applied.ts`. Numbers leave the database as float8, for pg gives
  * bigint as text; times as epoch milliseconds of the database's clock.
  */
 import type { Statement } from '../../activities/lib/database';

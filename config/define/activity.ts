@@ -102,7 +102,7 @@ export function defineActivity(definition: ActivityDefinition): ActivityDefiniti
   return definition;
 }
 
-/** A definition with its options compiled; made by `resolve-activities.ts`. */
+/** A definition with its options compiled; made by `config/resolve/activity.ts`. */
 export interface ResolvedActivity {
   name: string;
   options: DurableOptions;

@@ -1,6 +1,6 @@
 /**
  * What a user writes for a buffer: `defineBuffer`, the types of its `run` and `init`, and the answers that `run` gives.
- * Registered by the config's `buffers`, resolved by `resolve-buffers.ts`; the code is run by `activities/buffer`, the rest
+ * Registered by the config's `buffers`, resolved by `config/resolve/buffer.ts`; the code is run by `activities/buffer`, the rest
  * becomes the input of `workflows/buffer`.
  */
 import type { Logger } from 'pino';

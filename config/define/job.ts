@@ -1,7 +1,7 @@
 /**
  * What a user writes for work on a whole population in PostgreSQL: `defineRegen` (one statement that advances every row, exactly
  * once a tick), `defineSweep` (rows that are due, handled in pages), `defineDecay` (rows that are deleted or moved). Registered by the
- * config's `regens`, `sweeps` and `decays`, resolved by `resolve-population.ts`, run by `activities/job`.
+ * config's `regens`, `sweeps` and `decays`, resolved by `config/resolve/job.ts`, run by `activities/job`.
  */
 import type { Logger } from 'pino';
 import type { JobOptions } from '../../workflows/job/options';
@@ -140,7 +140,7 @@ export function defineSweep<R extends SweepRow = SweepRow>(definition: SweepDefi
   return definition as unknown as SweepDefinition;
 }
 
-/** A definition with its options compiled; made by `resolve-population.ts`. */
+/** A definition with its options compiled; made by `config/resolve/job.ts`. */
 export interface ResolvedJob {
   name: string;
   options: JobOptions;

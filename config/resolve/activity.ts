@@ -1,6 +1,6 @@
 /**
  * Durable activities, from what the user wrote to what runs: compiled options, checked against the table of
- * `workflows/durable/contract.ts`. Called by `resolve.ts` for a config and by `workers/durable.ts` for a worker of the user's own.
+ * `workflows/durable/contract.ts`. Called by `config.ts` for a config and by `workers/durable.ts` for a worker of the user's own.
  */
 import {
   BACKOFFS,

@@ -1,7 +1,7 @@
 /**
  * Regens, sweeps and decays, from what the user wrote to what runs: options compiled and checked against the table of
  * `workflows/job/options.ts`. Whether their SQL can work is only known to the database, which is asked at the start
- * (`activities/job/check.ts`). Called by `resolve.ts`.
+ * (`activities/job/check.ts`). Called by `config.ts`.
  */
 import { Cron } from 'croner';
 import {

@@ -8,7 +8,7 @@ import { explain } from '../../cli/errors';
 import { AesGcmCodec, keysFrom } from '../../examples/codec/aes-gcm';
 import { Database } from '../../activities/lib/database';
 import type { Longwatch } from '../../client/longwatch';
-import { confirmEncoding } from '../../workers/encoding';
+import { confirmEncoding } from '../../activities/lib/encoding';
 import type { WorkerSetup } from '../../workers/worker';
 import { runCli } from '../support/cli';
 import { Stack } from '../support/stack';

@@ -1,6 +1,6 @@
 /**
  * Claims of a sweep: pages of rows that are being handled, or wait for another attempt. A claim is in force until its time; whoever
- * settles it must still own that attempt. Written by `population/sweep.ts`.
+ * settles it must still own that attempt. Written by `sweep.ts`.
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { storable } from '../../../workflows/lib/text';

@@ -1,6 +1,6 @@
 /**
  * How late runs start, as counts in buckets: cheap to note at tens of thousands a second, and addable over
- * nodes. Filled by `operation.ts`, stored in `longwatch.node_stats` by `store/stats.ts`, read by `status`.
+ * nodes. Filled by `operation.ts`, stored in `longwatch.node_stats` by `store/nodes.ts`, read by `status`.
  */
 
 /** Upper bounds in milliseconds, about a fifth apart; a last bucket holds what is above. */

@@ -1,7 +1,7 @@
 /**
  * The pools' rows as the roster sees them: the version of each pool's members, how many they are, and the split of one pool into two.
  * Written by `roster/apply.ts` and `roster/layout.ts`, mended by `roster/recount.ts`; shifts read the versions when they lock their fences
- * (`durable/fence.ts`), everybody else the counts.
+ * (`fence.ts`), everybody else the counts.
  */
 import { sourceOfSplit, slotsOf, type Slots } from '../../../workflows/tracker/slots';
 import { run, type Queryable, type Statement } from '../../lib/database';

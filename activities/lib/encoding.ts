@@ -4,8 +4,8 @@
  * start, clients (`client/connections.ts`) before they write.
  */
 import type { DataConverter } from '@temporalio/common';
-import { run, type Database, type Queryable, type Statement } from '../activities/lib/database';
-import { EncodingError } from '../config/errors';
+import { run, type Database, type Queryable, type Statement } from './database';
+import { EncodingError } from '../../config/errors';
 
 const NOTED: Statement = {
   name: 'encoding-noted',

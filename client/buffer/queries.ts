@@ -1,7 +1,6 @@
+/** The SQL statements of the client for buffers and their dead letters. Numbers leave the database as float8, times as epoch milliseconds. */
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../tracker/queries';
-
-/** The SQL statements of the client for buffers and their dead letters. Numbers leave the database as float8, times as epoch milliseconds. */
 
 export const BUFFER: Statement = {
   name: 'client-buffer',

@@ -1,3 +1,4 @@
+/** A tracker's options as people read them. Called by `handle.ts`. */
 import {
   GATE_OPTIONS,
   OPERATION_OPTIONS,
@@ -8,8 +9,6 @@ import {
 import type { OptionChange, OptionSpec } from '../../workflows/lib/options';
 import type { Setting } from '../settings';
 import { settingOf } from '../settings';
-
-/** A tracker's options as people read them. Called by `handle.ts`. */
 
 /** Every option of a tracker, in the order of the options tables. */
 export function settingsOf(stored: TrackerOptions, changes: Record<string, OptionChange['value']>): Setting[] {

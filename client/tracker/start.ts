@@ -1,10 +1,9 @@
+/** Starts the root workflow of a tracker. Called by `handle.ts`. */
 import { trackerWorkflowId, type TrackerInput } from '../../workflows/tracker/contract';
 import type { TrackerOptions } from '../../workflows/tracker/options';
 import type { Connections } from '../connections';
 import { temporalCommon } from '../temporal-client';
 import { TASK_QUEUE } from '../../workflows/lib/contract';
-
-/** Starts the root workflow of a tracker. Called by `handle.ts`. */
 
 /** Starts the root workflow; false when it runs already. */
 export async function startRoot(

@@ -1,10 +1,9 @@
+/** The default export of a config module: `defineConfig`, with all that it may list. Resolved by `config/resolve/config.ts`. */
 import type { DataConverter } from '@temporalio/common';
 import type { AnyActivity } from './activity';
 import type { DecayDefinition, RegenDefinition, SweepDefinition } from './job';
 import type { AnyBuffer, BufferDefinition } from './buffer';
 import type { OperationDefinition, GateDefinition, TrackerDefinition } from './tracker';
-
-/** The default export of a config module: `defineConfig`, with all that it may list. Resolved by `config/resolve/config.ts`. */
 
 /** Merged under each definition; `operation` under each operation of each tracker. */
 export interface Defaults {

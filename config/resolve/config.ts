@@ -1,3 +1,7 @@
+/**
+ * From a config module's default export to what workers and clients use: each definition resolved, and every problem found in one error.
+ * Called by `config/load.ts` and by programs; the parts are in the other files of this folder.
+ */
 import type { DataConverter } from '@temporalio/common';
 import type { ResolvedActivity } from '../define/activity';
 import { converterProblems } from '../data-converter';
@@ -13,11 +17,6 @@ import type { ResolvedTracker } from './tracker';
 import { NAME_RULE, resolveTracker, checkDefaults } from './tracker';
 import type { Given } from './given';
 import { checkKeys, objectAt, isObject } from './given';
-
-/**
- * From a config module's default export to what workers and clients use: each definition resolved, and every problem found in one error.
- * Called by `config/load.ts` and by programs; the parts are in the other files of this folder.
- */
 
 export interface ResolvedConfig {
   /** The module it came from, for threads that load it again; absent for a config made in code. */

@@ -1,8 +1,7 @@
+/** How a definition is read: values that may be anything, each problem with its path. Used by the other files of this folder. */
 import { didYouMean } from '../suggest';
 import { compileValue, type OptionValue } from '../values';
 import type { OptionSpec } from '../../workflows/lib/options';
-
-/** How a definition is read: values that may be anything, each problem with its path. Used by the other files of this folder. */
 
 /** Who gave an option its value. `config` shows it, and adds `set` for what was changed by hand. */
 export type OptionSource = 'default' | 'defaults' | 'definition';

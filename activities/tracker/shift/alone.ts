@@ -10,10 +10,10 @@ import { classOf, isPassing } from '../../lib/sqlstate';
 import { errorText } from '../../../workflows/lib/text';
 import { type Rows } from '../store/values';
 import type { FedEntries } from './feed';
-import { writeFailed, writeValues, type FlushHost, type Portion } from './flush';
 import type { OperationLoop } from './operation';
 import type { Harvest } from './pool-shift';
 import type { Failure, Success } from './results';
+import { writeFailed, writeValues, type FlushHost, type Portion } from './portion';
 
 /** Rows are divided for this long at most; what is not tried by then waits for the next flush. Milliseconds. */
 const DIVIDE_MS = 300;

@@ -8,8 +8,8 @@ import { run, type Queryable, type Statement } from '../../lib/database';
 import { changedMembers, freshnessOf, membersOf } from '../store/members';
 import { readSlots } from '../store/pools';
 import { readTracker } from '../store/trackers';
-import type { FlushHost, Portion } from './flush';
 import type { PoolShift } from './pool-shift';
+import type { FlushHost, Portion } from './portion';
 
 /** Rosters that are loaded within one transaction take this long together; the other pools come with the next one. Milliseconds. */
 const FOLLOW_MS = 200;

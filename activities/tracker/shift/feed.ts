@@ -8,10 +8,10 @@ import type { BufferFeed, FedEntry, FeedMark } from '../../buffer/feed';
 import { errorOf } from '../../lib/failures';
 import type { Queryable } from '../../lib/database';
 import type { Clock } from './clock';
-import type { Portion } from './flush';
 import type { OperationLoop } from './operation';
 import type { Success } from './results';
 import type { Json } from '../../../workflows/lib/json';
+import type { Portion } from './portion';
 
 /**
  * What a buffer gets if the value has changed, by the result that brought it: after a split two shifts of one flush may have a result for

@@ -6,21 +6,19 @@
  * the shift that fails each row (`alone.ts`). Users' code never runs in here; what a feed needs of it is asked before.
  */
 import { performance } from 'node:perf_hooks';
-import type { Logger } from 'pino';
 import { errorOf } from '../../lib/failures';
 import { reach } from '../../lib/points';
 import { isOutage, type Database, type Queryable } from '../../lib/database';
 import { isPassing } from '../../lib/sqlstate';
-import type { TrackerRow } from '../store/trackers';
-import { writeFailures, writeSuccesses, type Rows } from '../store/values';
+import { type Rows } from '../store/values';
 import { writeAlone, type WrittenAlone } from './alone';
 import { checkShifts } from './check';
-import type { Clock } from './clock';
-import type { FedEntries, ValueFeed } from './feed';
-import type { OperationLoop } from './operation';
+import type { FedEntries } from './feed';
 import type { Room } from './pending';
-import type { Harvest, PoolShift } from './pool-shift';
+import type { PoolShift } from './pool-shift';
 import type { Failure, Success } from './results';
+import type { FlushHost, Portion } from './portion';
+import { writeValues, writeFailed } from './portion';
 
 /** One transaction takes this much at most, so that nobody who wants one of its fences waits long. */
 const ROOM: Readonly<Room> = { rows: 50_000, bytes: 32 * 2 ** 20 };
@@ -28,27 +26,6 @@ const ROOM: Readonly<Room> = { rows: 50_000, bytes: 32 * 2 ** 20 };
 const ALONE_MS = 500;
 const FOREIGN_KEY = '23503';
 const ALONE_LIMITS = { statementTimeoutMs: 1_000, lockTimeoutMs: 100 };
-
-/** What a flush needs of its node. */
-export interface FlushHost {
-  readonly shifts: ReadonlySet<PoolShift>;
-  readonly trackers: Map<string, TrackerRow>;
-  readonly clock: Clock;
-  readonly log: Logger;
-  fenced(shift: PoolShift): void;
-  /** A result that the store will not have is a failure of its member. */
-  onError(error: Error, operation: OperationLoop, id: string): void;
-  /** Buffers that operations feed. */
-  readonly feed?: ValueFeed;
-  /** What one transaction takes at most, and one statement of it; a simulated node has smaller ones. */
-  readonly limits?: { readonly transaction: Readonly<Room>; readonly statement: Readonly<Room> };
-}
-
-/** What one flush takes from one shift. */
-export interface Portion {
-  shift: PoolShift;
-  harvest: Harvest;
-}
 
 export interface Flushed {
   rows: number;
@@ -226,27 +203,4 @@ export class Flush {
     shift.checked(began);
     for (const [loop, { successes }] of harvest) loop.counts.fetched += successes.size;
   }
-}
-
-/** Successes and the entries of those that have changed, which are in the buffer if and only if the value is stored. */
-export async function writeValues(
-  db: Queryable,
-  successes: Iterable<Rows<Success>>,
-  fed: FedEntries | undefined,
-  { clock, feed, limits }: FlushHost,
-): Promise<void> {
-  const as = { toStore: (ms: number) => clock.toStore(ms), chunk: limits?.statement };
-  if (!feed || !fed) return writeSuccesses(db, successes, as);
-  // Read twice: what is written, and which of it has changed.
-  const batches = Array.from(successes, ({ operation, rows }) => ({ operation, rows: [...rows] }));
-  const names = new Set<string>();
-  const onChanged = (member: number, operation: string) => void names.add(`${operation}/${member}`);
-  await writeSuccesses(db, batches, { ...as, onChanged });
-  if (names.size === 0) return;
-  const changed = batches.flatMap(({ operation, rows }) => rows.filter(({ key }) => names.has(`${operation}/${key}`)));
-  await feed.store(db, fed, changed);
-}
-
-export function writeFailed(db: Queryable, rows: Iterable<Rows<Failure>>, host: FlushHost): Promise<void> {
-  return writeFailures(db, rows, { toStore: (ms) => host.clock.toStore(ms), chunk: host.limits?.statement });
 }

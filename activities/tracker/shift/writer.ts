@@ -5,7 +5,8 @@
 import { performance } from 'node:perf_hooks';
 import { errorOf } from '../../lib/failures';
 import type { Database } from '../../lib/database';
-import { Flush, type Flushed, type FlushHost } from './flush';
+import { Flush, type Flushed } from './flush';
+import type { FlushHost } from './portion';
 
 /** A shift that has written nothing is still checked this often, milliseconds: it learns within that time what changed. */
 const CHECK_MS = 1_000;

@@ -1,0 +1,58 @@
+/**
+ * A portion of results as it is written: first the values, then the failures beside them. Called by `flush.ts` for all pools together and by
+ * `alone.ts` for one pool or row; the statements are in `store/values.ts`.
+ */
+import type { Logger } from 'pino';
+import type { Queryable } from '../../lib/database';
+import type { TrackerRow } from '../store/trackers';
+import { writeFailures, writeSuccesses, type Rows } from '../store/values';
+import type { Clock } from './clock';
+import type { FedEntries, ValueFeed } from './feed';
+import type { OperationLoop } from './operation';
+import type { Room } from './pending';
+import type { Harvest, PoolShift } from './pool-shift';
+import type { Failure, Success } from './results';
+
+/** What a flush needs of its node. */
+export interface FlushHost {
+  readonly shifts: ReadonlySet<PoolShift>;
+  readonly trackers: Map<string, TrackerRow>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  fenced(shift: PoolShift): void;
+  /** A result that the store will not have is a failure of its member. */
+  onError(error: Error, operation: OperationLoop, id: string): void;
+  /** Buffers that operations feed. */
+  readonly feed?: ValueFeed;
+  /** What one transaction takes at most, and one statement of it; a simulated node has smaller ones. */
+  readonly limits?: { readonly transaction: Readonly<Room>; readonly statement: Readonly<Room> };
+}
+
+/** What one flush takes from one shift. */
+export interface Portion {
+  shift: PoolShift;
+  harvest: Harvest;
+}
+
+/** Successes and the entries of those that have changed, which are in the buffer if and only if the value is stored. */
+export async function writeValues(
+  db: Queryable,
+  successes: Iterable<Rows<Success>>,
+  fed: FedEntries | undefined,
+  { clock, feed, limits }: FlushHost,
+): Promise<void> {
+  const as = { toStore: (ms: number) => clock.toStore(ms), chunk: limits?.statement };
+  if (!feed || !fed) return writeSuccesses(db, successes, as);
+  // Read twice: what is written, and which of it has changed.
+  const batches = Array.from(successes, ({ operation, rows }) => ({ operation, rows: [...rows] }));
+  const names = new Set<string>();
+  const onChanged = (member: number, operation: string) => void names.add(`${operation}/${member}`);
+  await writeSuccesses(db, batches, { ...as, onChanged });
+  if (names.size === 0) return;
+  const changed = batches.flatMap(({ operation, rows }) => rows.filter(({ key }) => names.has(`${operation}/${key}`)));
+  await feed.store(db, fed, changed);
+}
+
+export function writeFailed(db: Queryable, rows: Iterable<Rows<Failure>>, host: FlushHost): Promise<void> {
+  return writeFailures(db, rows, { toStore: (ms) => host.clock.toStore(ms), chunk: host.limits?.statement });
+}

@@ -1,9 +1,10 @@
 /**
- * Mends what was terminated by hand or lost with a Temporal server: every quarter of a minute one node compares what should run
- * with what does, and starts what is missing of trackers, buffers and jobs. Started by `workers/worker.ts` on each node.
+ * Mends what was terminated by hand or lost with a Temporal server: every quarter of a minute one node compares what
+ * should run with what does, and starts what is missing of trackers, buffers and jobs. Started by `workers/worker.ts`
+ * on each node.
  *
- * Which node is decided by a row with a time, no transaction is open meanwhile: a node that hangs or dies in its round keeps the others from
- * theirs for half a minute. Two at once do no harm.
+ * Which node is decided by a row with a time, no transaction is open meanwhile: a node that hangs or dies in its round
+ * keeps the others from theirs for half a minute. Two at once do no harm.
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -15,12 +16,17 @@ import type { Database, Statement } from './lib/database';
 import type { TemporalLink } from './lib/temporal';
 
 const PATROL_MS = 15_000;
-/** What one part asks of Temporal ends after this long: a server that hangs keeps no node from its later rounds. Milliseconds. */
+/**
+ * What one part asks of Temporal ends after this long: a server that hangs keeps no node from its later rounds.
+ * Milliseconds.
+ */
 const PART_MS = 120_000;
 /** Seconds. A round that goes on for longer keeps it, as long as its process runs. */
 const LEASE = 30;
 const RENEW_MS = 10_000;
-/** The next round is due so long after this one began; a little less than the pace, for whoever comes by then. Seconds. */
+/**
+ * The next round is due so long after this one began; a little less than the pace, for whoever comes by then. Seconds.
+ */
 const PACE = 14;
 
 const TAKE: Statement = {

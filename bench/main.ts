@@ -1,6 +1,7 @@
 /**
- * `npm run bench -- SCENARIO… [--peers] [--json] [--runs N]`: reads the arguments, runs the scenarios (`harness/runner.ts`)
- * and prints what they read. Exit status: 0 measured (a missed target is shown, and no error), 1 failed, 2 used wrongly.
+ * `npm run bench -- SCENARIO… [--peers] [--json] [--runs N]`: reads the arguments, runs the scenarios
+ * (`harness/runner.ts`) and prints what they read. Exit status: 0 measured (a missed target is shown, and no error), 1
+ * failed, 2 used wrongly.
  */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * The entries of `push`: JSON from the command line, a file or standard input, one a line. Every line is read before anything is
- * sent, and each that is no JSON, or has a number that JavaScript cannot hold, is named with its own.
+ * The entries of `push`: JSON from the command line, a file or standard input, one a line. Every line is read before
+ * anything is sent, and each that is no JSON, or has a number that JavaScript cannot hold, is named with its own.
  */
 import { createReadStream } from 'node:fs';
 import { inexact, inexactNumber } from '../client/exact';

@@ -1,9 +1,12 @@
 /**
- * Text that may go to a terminal. What comes from data (keys, upstreams' errors, notes) may hold escape sequences that rewrite the
- * screen or set the clipboard, and marks that turn the direction of writing. Used by all that prints: `output.ts`, `main.ts`.
+ * Text that may go to a terminal. What comes from data (keys, upstreams' errors, notes) may hold escape sequences that
+ * rewrite the screen or set the clipboard, and marks that turn the direction of writing. Used by all that prints:
+ * `output.ts`, `main.ts`.
  */
 
-/** C0 but tab and line feed, DEL and C1, the marks of direction, the separators of lines, and the mark of byte order. */
+/**
+ * C0 but tab and line feed, DEL and C1, the marks of direction, the separators of lines, and the mark of byte order.
+ */
 const CONTROLS =
   // eslint-disable-next-line no-control-regex -- those are what it is about
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;

@@ -1,6 +1,6 @@
 /**
- * What is asked of a tracker's root workflow: its start, and the updates of `contract.ts`. Called by `tracker.ts`; every
- * way an update can fail leaves as one of `errors.ts`.
+ * What is asked of a tracker's root workflow: its start, and the updates of `contract.ts`. Called by `tracker.ts`;
+ * every way an update can fail leaves as one of `errors.ts`.
  */
 import type { UpdateDefinition } from '@temporalio/common';
 import type { WorkflowUpdateFailedError } from '@temporalio/client';
@@ -18,7 +18,9 @@ const SPLIT_MS = 120_000;
 /** With nobody polling, say so this soon. */
 const NOBODY_MS = 8_000;
 
-/** Why an update is refused by a root that has been stopped; the last is the server's, for one taken and never handled. */
+/**
+ * Why an update is refused by a root that has been stopped; the last is the server's, for one taken and never handled.
+ */
 const STOPPED: ReadonlySet<string> = new Set<string>([
   ErrorType.TrackerStopped,
   ErrorType.JobStopped,

@@ -1,7 +1,7 @@
 /**
- * The client's connections, each made when first needed: what only reads PostgreSQL works while Temporal is away. What is
- * only shown may come from a replica (`read`); what decides a change is read where it is written (`rows`).
- * Every failure leaves as one of `errors.ts`. Made by `connect()`; used by `tracker.ts`, `roster.ts` and `status.ts`.
+ * The client's connections, each made when first needed: what only reads PostgreSQL works while Temporal is away. What
+ * is only shown may come from a replica (`read`); what decides a change is read where it is written (`rows`). Every
+ * failure leaves as one of `errors.ts`. Made by `connect()`; used by `tracker.ts`, `roster.ts` and `status.ts`.
  */
 import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
@@ -35,7 +35,8 @@ const ENCODING_MS = 5_000;
 const REPLAY_CONFLICTS = 3;
 
 export class Connections {
-  // Private to the language too: whoever prints a handle, to see what it is, must not print addresses with passwords in them.
+  // Private to the language too: whoever prints a handle, to see what it is, must not print addresses with passwords in
+  // them.
   readonly #environment: Environment;
   readonly #log: Logger;
   readonly #converter?: DataConverter;
@@ -66,8 +67,8 @@ export class Connections {
   }
 
   /**
-   * For what is only shown: from the replica, where there is one (READ_DATABASE_URL). It may be behind, and it may have to end
-   * a statement that is in the way of what it replays; then it is asked again.
+   * For what is only shown: from the replica, where there is one (READ_DATABASE_URL). It may be behind, and it may have
+   * to end a statement that is in the way of what it replays; then it is asked again.
    */
   read<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
     return this.look((database) => database.rows<R>(statement, values));
@@ -165,8 +166,8 @@ export class Connections {
   }
 
   /**
-   * Whether what is written here is what the workers write, as they have noted it, five seconds ago at most. Also asked by who changes
-   * something in the database before it is sent.
+   * Whether what is written here is what the workers write, as they have noted it, five seconds ago at most. Also asked
+   * by who changes something in the database before it is sent.
    * @throws EncodingMismatchError, or what the database fails with.
    */
   async mayWrite(): Promise<void> {

@@ -161,7 +161,10 @@ export class ReplicaUnavailableError extends LongwatchError {
 /** Workers of another database take what this namespace has. */
 export class ForeignNamespaceError extends LongwatchError {}
 
-/** What would be written is not what the workers write: in clear where they have a codec, or encoded where they have none. */
+/**
+ * What would be written is not what the workers write: in clear where they have a codec, or encoded where they have
+ * none.
+ */
 export class EncodingMismatchError extends LongwatchError {}
 
 export class DatabaseNotMigratedError extends LongwatchError {

@@ -67,8 +67,8 @@ export class Longwatch {
   }
 
   /**
-   * A handle, the same one for the same name, so that all of a program's pushes share their messages. With the definition,
-   * entries are typed, and a `key` that is a function is known.
+   * A handle, the same one for the same name, so that all of a program's pushes share their messages. With the
+   * definition, entries are typed, and a `key` that is a function is known.
    */
   buffer(name: string): BufferHandle;
   buffer<E, S>(definition: BufferDefinition<E, S>): BufferHandle<E>;

@@ -1,6 +1,7 @@
 /**
- * The address of a database: read into its parts, shown from those parts and never as text, and given to `pg` in the form in which
- * its TLS modes mean what they mean to PostgreSQL's own tools. Whatever opens a connection or names a database in a message comes here.
+ * The address of a database: read into its parts, shown from those parts and never as text, and given to `pg` in the
+ * form in which its TLS modes mean what they mean to PostgreSQL's own tools. Whatever opens a connection or names a
+ * database in a message comes here.
  */
 
 export interface DatabaseAddress {
@@ -18,12 +19,15 @@ const FORM = 'postgres://user:password@host:5432/name';
 const ENCODE =
   'has a character in its password that must be written as %40 (that is @), %23 (#), %2F (/), %3F (?), %25 (%) or %20 (a blank); ' +
   'or leave the password out and set PGPASSWORD or PGPASSFILE';
-/** What `pg` can do. It cannot try without TLS what it failed to do with it, so `allow` and `prefer` are not among them. */
+/**
+ * What `pg` can do. It cannot try without TLS what it failed to do with it, so `allow` and `prefer` are not among them.
+ */
 const SSL_MODES = ['disable', 'no-verify', 'require', 'verify-ca', 'verify-full'];
 
 /**
- * What keeps an address from being used, to be put behind its name (`DATABASE_URL must look like …`); undefined: nothing. It holds
- * nothing of the address: where a password has `@ # / ?` in it, what looks like the host is the rest of the password.
+ * What keeps an address from being used, to be put behind its name (`DATABASE_URL must look like …`); undefined:
+ * nothing. It holds nothing of the address: where a password has `@ # / ?` in it, what looks like the host is the rest
+ * of the password.
  */
 export function problemOf(url: string): string | undefined {
   const parts = split(url);
@@ -72,8 +76,8 @@ export function showAddress(url: string): string {
 }
 
 /**
- * The address as `pg` should have it. Its own reading of `require` is PostgreSQL's `verify-full`, with a warning at each start that
- * this will change; here each mode means what PostgreSQL's documentation says of it.
+ * The address as `pg` should have it. Its own reading of `require` is PostgreSQL's `verify-full`, with a warning at
+ * each start that this will change; here each mode means what PostgreSQL's documentation says of it.
  */
 export function connectionString(url: string): string {
   const sslmode = readAddress(url)?.sslmode;
@@ -84,7 +88,10 @@ export function connectionString(url: string): string {
 const UNTRUSTED =
   /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)|CERT_|ERR_TLS_CERT)/;
 
-/** What is wrong with the TLS of a connection that failed, and what to do, in one line; undefined: its failure was another. */
+/**
+ * What is wrong with the TLS of a connection that failed, and what to do, in one line; undefined: its failure was
+ * another.
+ */
 export function tlsProblem(thrown: unknown): string | undefined {
   let error = thrown as { code?: unknown; message?: unknown; cause?: unknown } | null | undefined;
   // Not by `instanceof`: Node's own errors are of another realm wherever code runs in a context of its own.
@@ -118,7 +125,10 @@ function split(url: string): { authority: string; rest: string } | undefined {
   return match ? { authority: match[1]!, rest: match[2]! } : undefined;
 }
 
-/** As `pg` reads it: a user without a host, who comes by a socket (`postgres://user:password@/name?host=/folder`), is no URL yet. */
+/**
+ * As `pg` reads it: a user without a host, who comes by a socket (`postgres://user:password@/name?host=/folder`), is no
+ * URL yet.
+ */
 function parse(url: string): URL {
   return new URL(url.replace('@/', `@${NO_HOST}/`));
 }

@@ -1,4 +1,6 @@
-/** `operations.location.every=500ms`, from `config --set` and the library's `set`, to an OptionChange for the tracker. */
+/**
+ * `operations.location.every=500ms`, from `config --set` and the library's `set`, to an OptionChange for the tracker.
+ */
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../workflows/tracker/options';
 import { ConfigError } from './errors';
 import { didYouMean } from './suggest';

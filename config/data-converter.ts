@@ -1,6 +1,7 @@
 /**
- * How payloads are written to Temporal: the SDK's `DataConverter`, of the config, of `connect` or of `createWorker`, checked and made
- * whole. With a codec, everything that Temporal keeps of Longwatch is encoded: entries, ids, options, results, errors, summaries.
+ * How payloads are written to Temporal: the SDK's `DataConverter`, of the config, of `connect` or of `createWorker`,
+ * checked and made whole. With a codec, everything that Temporal keeps of Longwatch is encoded: entries, ids, options,
+ * results, errors, summaries.
  */
 import path from 'node:path';
 import type { DataConverter } from '@temporalio/common';
@@ -45,7 +46,10 @@ export function wholeConverter(given: DataConverter | undefined): DataConverter 
   };
 }
 
-/** A profile (or TEMPORAL_CODEC_ENDPOINT) that names a codec server means that payloads are encoded; the server is for people's tools. */
+/**
+ * A profile (or TEMPORAL_CODEC_ENDPOINT) that names a codec server means that payloads are encoded; the server is for
+ * people's tools.
+ */
 export function refuseIgnoredCodec(target: { codecEndpoint?: string }, converter: DataConverter | undefined): void {
   if (target.codecEndpoint === undefined || converter?.payloadCodecs?.length) return;
   throw new EnvironmentError(

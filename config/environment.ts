@@ -2,8 +2,8 @@
  * Where the servers are: flags, else the environment (Temporal's own variables and profile file, DATABASE_URL), else
  * the development stack that runs in this folder or one above it. Called by every verb and by `connect()`.
  *
- * The database may have three addresses: DATABASE_URL, which is written to; READ_DATABASE_URL, a replica for what is only
- * looked at; DIRECT_DATABASE_URL, the server itself where DATABASE_URL is a pooler's. docs/growth.md says when.
+ * The database may have three addresses: DATABASE_URL, which is written to; READ_DATABASE_URL, a replica for what is
+ * only looked at; DIRECT_DATABASE_URL, the server itself where DATABASE_URL is a pooler's. docs/growth.md says when.
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -32,7 +32,10 @@ export interface EnvironmentFlags {
   address?: string;
   namespace?: string;
   databaseUrl?: string;
-  /** Counts only beside `databaseUrl`; so do the environment's beside DATABASE_URL: a read must not go to another database. */
+  /**
+   * Counts only beside `databaseUrl`; so do the environment's beside DATABASE_URL: a read must not go to another
+   * database.
+   */
   readDatabaseUrl?: string;
   directDatabaseUrl?: string;
 }
@@ -149,7 +152,9 @@ export interface ShownEnvironment {
   directDatabaseUrl?: string;
 }
 
-/** Where Temporal's profiles may be on this machine, whatever its system is; where none is, there is nothing to read. */
+/**
+ * Where Temporal's profiles may be on this machine, whatever its system is; where none is, there is nothing to read.
+ */
 function profileFiles(env: NodeJS.ProcessEnv): string[] {
   const { APPDATA, HOME, XDG_CONFIG_HOME } = env;
   const folders = [

@@ -25,7 +25,10 @@ export class EnvironmentError extends Error {
   }
 }
 
-/** The schema of the database and this version of Longwatch do not go together, or it cannot be changed. The message says what to do. */
+/**
+ * The schema of the database and this version of Longwatch do not go together, or it cannot be changed. The message
+ * says what to do.
+ */
 export class SchemaError extends Error {
   override readonly name = 'SchemaError';
 }
@@ -43,7 +46,10 @@ export class CodecError extends Error {
   }
 }
 
-/** Payloads would be written in clear where the workers encode them, or the other way round. The message says what to do. */
+/**
+ * Payloads would be written in clear where the workers encode them, or the other way round. The message says what to
+ * do.
+ */
 export class EncodingError extends Error {
   override readonly name = 'EncodingError';
 }

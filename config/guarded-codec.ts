@@ -1,8 +1,9 @@
 /**
- * The user's codecs as one that may fail: each call has a deadline, what comes back is checked, and an error says that it was the codec.
- * What says why something failed is encoded too (`workflows/lib/encoded-failures.ts` marks it); the SDK does that outside of any catch, so
- * where it cannot be encoded either, a fixed text stands in its place: else the worker would end, and then the next one. Everything else
- * is encoded or not written at all. Made by `wholeConverter`, for clients and workers.
+ * The user's codecs as one that may fail: each call has a deadline, what comes back is checked, and an error says that
+ * it was the codec. What says why something failed is encoded too (`workflows/lib/encoded-failures.ts` marks it); the
+ * SDK does that outside of any catch, so where it cannot be encoded either, a fixed text stands in its place: else the
+ * worker would end, and then the next one. Everything else is encoded or not written at all. Made by `wholeConverter`,
+ * for clients and workers.
  */
 import type { Payload, PayloadCodec } from '@temporalio/common';
 import { FAILURE_MARK } from '../workflows/lib/encoded-failures';

@@ -1,6 +1,6 @@
 /**
- * Finds and loads the user's config module: JavaScript as Node does, TypeScript through tsx, either as CommonJS or as ES module. Called by the `worker` and `dev`
- * verbs and by worker threads; the resolved config goes to `createWorker`.
+ * Finds and loads the user's config module: JavaScript as Node does, TypeScript through tsx, either as CommonJS or as
+ * ES module. Called by the `worker` and `dev` verbs and by worker threads; the resolved config goes to `createWorker`.
  */
 import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs';
 import nodeModule, { createRequire } from 'node:module';
@@ -79,7 +79,10 @@ async function loadModule(file: string): Promise<Record<string, unknown>> {
   }
 }
 
-/** As Node itself does it: nothing is compiled, so nothing is written. Only what it cannot do alone is left to the compiler. */
+/**
+ * As Node itself does it: nothing is compiled, so nothing is written. Only what it cannot do alone is left to the
+ * compiler.
+ */
 async function loadJavaScript(file: string): Promise<Record<string, unknown>> {
   try {
     return await requireOrImport(file);
@@ -112,8 +115,9 @@ async function loadTypeScript(file: string): Promise<Record<string, unknown>> {
   if (!writable(tmpdir())) process.env.TSX_DISABLE_CACHE = '1';
   // Imported here so that verbs which load no config do not pay for the compiler.
   const { register } = await import('tsx/cjs/api');
-  // For good, and for all modules: what the config requires later, when it runs, is compiled too, and finds the copies of
-  // packages that the worker has. (tsx's own `require` gives the config copies of its own, and mixes them up with the others.)
+  // For good, and for all modules: what the config requires later, when it runs, is compiled too, and finds the copies
+  // of packages that the worker has. (tsx's own `require` gives the config copies of its own, and mixes them up with
+  // the others.)
   compiler ??= withTsconfig(tsconfig, register);
   try {
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- the compiler is registered for `require`
@@ -225,7 +229,9 @@ function defaultExport(exported: Record<string, unknown>, name: string): ConfigD
   return given;
 }
 
-/** A config that has to ask something first is exported as a promise, where its author does without `await` at the top. */
+/**
+ * A config that has to ask something first is exported as a promise, where its author does without `await` at the top.
+ */
 async function settled(config: ConfigDefinition | Promise<ConfigDefinition>, file: string): Promise<ConfigDefinition> {
   try {
     return await config;

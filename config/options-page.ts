@@ -1,4 +1,7 @@
-/** The page `docs/options.md`, made from the option tables so that it cannot say anything else. Called by `scripts/options.ts`. */
+/**
+ * The page `docs/options.md`, made from the option tables so that it cannot say anything else. Called by
+ * `scripts/options.ts`.
+ */
 import { BUFFER_OPTIONS } from '../workflows/buffer/options';
 import { DURABLE_OPTIONS } from '../workflows/durable/contract';
 import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../workflows/job/options';

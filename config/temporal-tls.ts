@@ -1,6 +1,7 @@
 /**
- * What is wrong with the TLS of a Temporal that could not be connected to. The SDK says of all of it only that there was no connection in
- * time, so the address is tried once more, by TLS alone. Asked where a first connection has failed, by client and worker.
+ * What is wrong with the TLS of a Temporal that could not be connected to. The SDK says of all of it only that there
+ * was no connection in time, so the address is tried once more, by TLS alone. Asked where a first connection has
+ * failed, by client and worker.
  */
 import { isIP } from 'node:net';
 import { connect, type ConnectionOptions } from 'node:tls';
@@ -16,7 +17,9 @@ export async function withTlsProblem(error: unknown, target: TemporalTarget): Pr
   return new EnvironmentError(`Temporal at ${target.address} cannot be used: ${problem}`, { usage: false });
 }
 
-/** @returns one line that says what to do; undefined where it is something else, such as a server that does not answer. */
+/**
+ * @returns one line that says what to do; undefined where it is something else, such as a server that does not answer.
+ */
 export async function temporalTlsProblem({ address, tls, apiKey }: TemporalTarget): Promise<string | undefined> {
   const { hostname, port } = new URL(`tcp://${address}`);
   const host = hostname.replace(/^\[(.+)\]$/, '$1');
@@ -51,7 +54,9 @@ const CLIENT_CERTIFICATE = 'client certificate';
 const SPEAKS_TLS =
   'it speaks TLS, which is not asked for: set TEMPORAL_TLS=true (and TEMPORAL_TLS_… for its certificates), or give tls';
 
-/** @returns undefined where it succeeds. A server that wants a client's certificate says so only after the handshake. */
+/**
+ * @returns undefined where it succeeds. A server that wants a client's certificate says so only after the handshake.
+ */
 function handshake(options: ConnectionOptions): Promise<Outcome | undefined> {
   return new Promise((resolve) => {
     const socket = connect(options);

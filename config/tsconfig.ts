@@ -1,6 +1,7 @@
 /**
- * The tsconfig of a user's file: the next one at or above its folder, wherever the command was called from, with what it extends. Its
- * `paths` and `baseUrl` say what an import means. Used by `load.ts` for the config and by `bundle.ts` for workflows.
+ * The tsconfig of a user's file: the next one at or above its folder, wherever the command was called from, with what
+ * it extends. Its `paths` and `baseUrl` say what an import means. Used by `load.ts` for the config and by `bundle.ts`
+ * for workflows.
  */
 import path from 'node:path';
 import { createPathsMatcher, getTsconfig, type TsConfigResult } from 'get-tsconfig';

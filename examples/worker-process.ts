@@ -1,6 +1,7 @@
 /**
- * The process of an example's worker, started by `workers.ts` with the servers in its environment: loads the example's config, says
- * 'ready', and works until it is ended, or whoever started it is gone. Called by each example's `worker.ts`.
+ * The process of an example's worker, started by `workers.ts` with the servers in its environment: loads the example's
+ * config, says 'ready', and works until it is ended, or whoever started it is gone. Called by each example's
+ * `worker.ts`.
  */
 import { createWorker, loadConfig } from 'longwatch/worker';
 import { pino } from 'pino';

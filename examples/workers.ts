@@ -1,6 +1,6 @@
 /**
- * Workers of an example as processes: one that ends, however, is replaced. Used by the examples that kill them; `file` is the
- * module of one worker, which writes 'ready' to stdout once it works and ends with its channel.
+ * Workers of an example as processes: one that ends, however, is replaced. Used by the examples that kill them; `file`
+ * is the module of one worker, which writes 'ready' to stdout once it works and ends with its channel.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -39,7 +39,10 @@ export class Workers {
     });
   }
 
-  /** One of those that work, while another one does: on a slow machine a worker may take longer to start than to be killed. */
+  /**
+   * One of those that work, while another one does: on a slow machine a worker may take longer to start than to be
+   * killed.
+   */
   killOne(): void {
     const ready = [...this.running].filter(([, state]) => state.ready).map(([child]) => child);
     if (ready.length < 2) return;

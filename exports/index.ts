@@ -91,8 +91,10 @@ export async function connect(options?: ConnectOptions): Promise<Longwatch> {
 }
 
 /**
- * The lazy form of a regen with a `rule`: the value by now from what is stored and since when, as SQL and as a function.
- * @throws ConfigError when it has no rule or no interval; TypeError when its expressions are beyond what `value` computes.
+ * The lazy form of a regen with a `rule`: the value by now from what is stored and since when, as SQL and as a
+ * function.
+ * @throws ConfigError when it has no rule or no interval; TypeError when its expressions are beyond what `value`
+ *   computes.
  */
 export function lazyRegen(definition: RegenDefinition, options?: Parameters<typeof lazy.lazyRegen>[1]): lazy.LazyRegen {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when called, and synchronous

@@ -1,4 +1,7 @@
-/** What a user's own workflows import: `import { durable, saga } from 'longwatch/workflow'`. Fit for the workflow bundle. */
+/**
+ * What a user's own workflows import: `import { durable, saga } from 'longwatch/workflow'`. Fit for the workflow
+ * bundle.
+ */
 export {
   durable,
   type CompensableActivity,

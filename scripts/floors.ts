@@ -1,6 +1,7 @@
 /**
- * Draws the floors and rooms of the house, and who imports whom, into `docs/architecture.md` (`npm run floors -- --write`); without `--write`
- * it fails when the drawing is not what the imports say. The rule itself is in `.dependency-cruiser.cjs`.
+ * Draws the floors and rooms of the house, and who imports whom, into `docs/architecture.md`
+ * (`npm run floors -- --write`); without `--write` it fails when the drawing is not what the imports say. The rule
+ * itself is in `.dependency-cruiser.cjs`.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -65,7 +66,10 @@ interface Room {
   room: string;
 }
 
-/** `activities/tracker/shift/keep.ts` is in the room `tracker`; a file right on a floor in the room that is called as the floor. */
+/**
+ * `activities/tracker/shift/keep.ts` is in the room `tracker`; a file right on a floor in the room that is called as
+ * the floor.
+ */
 function roomOf(file: string): Room | undefined {
   const [floor, room, inside] = file.split('/');
   if (!floor || !FLOORS.includes(floor)) return undefined;

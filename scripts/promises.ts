@@ -1,6 +1,6 @@
 /**
- * Fails when `docs/promises.md` names a test file that is not there (`npm run check`): a promise whose test has moved or gone is one that
- * nobody holds. A name without its folders stands for the one file of that name.
+ * Fails when `docs/promises.md` names a test file that is not there (`npm run check`): a promise whose test has moved
+ * or gone is one that nobody holds. A name without its folders stands for the one file of that name.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';

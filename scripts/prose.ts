@@ -1,7 +1,7 @@
 /**
- * Lists sentences that a reader whose first language is not English has to read twice (`npm run check`): in comments and pages, those that
- * begin with a clause (What, Of, Where, Those, Which, Who), 'is no' in place of 'is not', and lines over 120 columns; in messages, 'is no'.
- * `npx tsx scripts/prose.ts FILES…` looks at these alone.
+ * Lists sentences that a reader whose first language is not English has to read twice (`npm run check`): in comments
+ * and pages, those that begin with a clause (What, Of, Where, Those, Which, Who), 'is no' in place of 'is not', and
+ * lines over 120 columns; in messages, 'is no'. `npx tsx scripts/prose.ts FILES…` looks at these alone.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';

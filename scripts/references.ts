@@ -1,7 +1,8 @@
 /**
- * Fails when a comment or a page names a file that is not there (`npm run check`). The head of each file says who calls it and where the data
- * goes next; only a machine keeps such sentences true. A name may be a path from the root, a path from the file itself, or the end of a path
- * (`shift/keep.ts`); a bare name (`keep.ts`) stands for a file of that name anywhere.
+ * Fails when a comment or a page names a file that is not there (`npm run check`). The head of each file says who calls
+ * it and where the data goes next; only a machine keeps such sentences true. A name may be a path from the root, a path
+ * from the file itself, or the end of a path (`shift/keep.ts`); a bare name (`keep.ts`) stands for a file of that name
+ * anywhere.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';

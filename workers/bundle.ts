@@ -1,6 +1,6 @@
 /**
- * Bundles Longwatch's workflows together with the user's, for one worker that runs both. Called by `worker.ts` where the config
- * names `workflows`; whoever starts many workers bundles once and gives each the file (`workflowBundle`).
+ * Bundles Longwatch's workflows together with the user's, for one worker that runs both. Called by `worker.ts` where
+ * the config names `workflows`; whoever starts many workers bundles once and gives each the file (`workflowBundle`).
  */
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -157,7 +157,8 @@ function tsconfigPaths({ users, entry }: Sources) {
 const WITHOUT = { payloadConverterPath: 'payload', failureConverterPath: 'failure' } as const;
 
 /**
- * A bundle has the converters that it was made with, and a worker with others would read what it did not write, or write errors in clear.
+ * A bundle has the converters that it was made with, and a worker with others would read what it did not write, or
+ * write errors in clear.
  * @returns one line that says what to do; undefined where nothing speaks against it.
  */
 export function bundleProblem(code: string, converter: DataConverter | undefined): string | undefined {

@@ -1,9 +1,10 @@
 /**
- * How many connections a worker opens to PostgreSQL, by what each is for; and whether the server has room for those of all workers.
- * Used by `worker.ts`, once at its start. docs/growth.md has the reasons and the measurement behind them.
+ * How many connections a worker opens to PostgreSQL, by what each is for; and whether the server has room for those of
+ * all workers. Used by `worker.ts`, once at its start. docs/growth.md has the reasons and the measurement behind them.
  *
- * A server of c cores does nearly all it can with c statements at once, and up to 8c share the waits for the disk; more only wait
- * inside of it. So the sizes here are what is needed so that nothing waits for something it keeps from going on, and no more.
+ * A server of c cores does nearly all it can with c statements at once, and up to 8c share the waits for the disk; more
+ * only wait inside of it. So the sizes here are what is needed so that nothing waits for something it keeps from going
+ * on, and no more.
  */
 import type { Logger } from 'pino';
 import type { Database, Statement } from '../activities/lib/database';
@@ -17,8 +18,8 @@ export interface PoolSizes {
   /** One for each transaction of a durable activity: it is held as long as the activity's code runs. */
   activities: number;
   /**
-   * One for each chunk or page at once, and two for progress and commands, which must not wait for the longest chunk; at least
-   * twice the largest `concurrency`, for no job may use more than half of them.
+   * One for each chunk or page at once, and two for progress and commands, which must not wait for the longest chunk;
+   * at least twice the largest `concurrency`, for no job may use more than half of them.
    */
   jobs: number;
   /** LISTEN: shifts, and keys that are waited for. */

@@ -1,6 +1,6 @@
 /**
- * The durable activities of a worker: Longwatch's own (`worker.ts` calls `openDurable` for the config's `activities`), or one
- * of the user's making (`createDurableActivities`, registered with a plain Temporal worker).
+ * The durable activities of a worker: Longwatch's own (`worker.ts` calls `openDurable` for the config's `activities`),
+ * or one of the user's making (`createDurableActivities`, registered with a plain Temporal worker).
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
@@ -51,7 +51,8 @@ export interface DurableActivities {
 
 /**
  * For a worker of one's own: `Worker.create({ activities: durable.activities, … })`, and `close` when it has ended.
- * @throws ConfigError for the definitions, EnvironmentError for an address, SchemaError where the schema is of another version.
+ * @throws ConfigError for the definitions, EnvironmentError for an address, SchemaError where the schema is of another
+ *   version.
  */
 export async function createDurableActivities(
   definitions: ActivityList,

@@ -1,7 +1,8 @@
 /**
- * The Prometheus endpoint of a worker: Longwatch's own metrics and the SDK's on one page. The SDK's core serves its own on a
- * port of loopback, from which they are read and appended. Also `/healthz` (this process works: else start it again) and `/readyz`
- * (what it needs answers too: else do not count on it). Neither says more than a word of each, since anybody may ask.
+ * The Prometheus endpoint of a worker: Longwatch's own metrics and the SDK's on one page. The SDK's core serves its own
+ * on a port of loopback, from which they are read and appended. Also `/healthz` (this process works: else start it
+ * again) and `/readyz` (what it needs answers too: else do not count on it). Neither says more than a word of each,
+ * since anybody may ask.
  */
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { request } from 'node:http';

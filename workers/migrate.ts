@@ -1,7 +1,8 @@
 /**
- * Brings the database's schema up to date: the files of `db/migrations`, in order, each once, by node-pg-migrate. Called by
- * the `migrate` and `dev` verbs and by tests, and for migrations of one's own. Safe to run from several places at once: one of them
- * works, the others wait for it and then find nothing to do. Whether a worker's files and a database's list agree says `schema.ts`.
+ * Brings the database's schema up to date: the files of `db/migrations`, in order, each once, by node-pg-migrate.
+ * Called by the `migrate` and `dev` verbs and by tests, and for migrations of one's own. Safe to run from several
+ * places at once: one of them works, the others wait for it and then find nothing to do. Whether a worker's files and a
+ * database's list agree says `schema.ts`.
  */
 import runner from 'node-pg-migrate';
 import { Client } from 'pg';
@@ -65,20 +66,25 @@ async function apply(client: Client, log: Logger, own: OwnMigrations | undefined
     direction: 'up',
     migrationsTable: own?.table ?? LIST,
     migrationsSchema: own ? undefined : SCHEMA,
-    // Files of one release are numbered by the part that they belong to, so one may come before what is applied already.
+    // Files of one release are numbered by the part that they belong to, so one may come before what is applied
+    // already.
     checkOrder: own !== undefined,
     logger: {
       debug: (message) => log.debug(message),
       info: (message) => log.debug(message),
       warn: (message) => log.warn(message),
-      // What fails is thrown as well. (And it wishes for time stamps where our files have numbers, which order them too.)
+      // What fails is thrown as well. (And it wishes for time stamps where our files have numbers, which order them
+      // too.)
       error: (message) => log.debug(message),
     },
   });
   return applied.map((migration) => migration.name);
 }
 
-/** Takes the lock. Asks for it again and again, since a statement that waits would hold back what the migration itself may wait for. */
+/**
+ * Takes the lock. Asks for it again and again, since a statement that waits would hold back what the migration itself
+ * may wait for.
+ */
 async function waitForOthers(client: Client, log: Logger): Promise<void> {
   const since = Date.now();
   for (let said = false; ;) {
@@ -111,12 +117,13 @@ async function holder(client: Client): Promise<string> {
 }
 
 /**
- * The schema and the list of what was applied, in it: since version 15 of PostgreSQL only a database's owner may create in `public`.
- * A list that an earlier version kept there is moved, or copied where this role does not own it.
+ * The schema and the list of what was applied, in it: since version 15 of PostgreSQL only a database's owner may create
+ * in `public`. A list that an earlier version kept there is moved, or copied where this role does not own it.
  */
 async function prepare(client: Client): Promise<void> {
   const { rows } = await client.query<{ schema: boolean; list: boolean; old: boolean }>(
-    // By the catalog, which everybody may read: `to_regclass` asks for a right to the schema, and in many databases nobody has one to public.
+    // By the catalog, which everybody may read: `to_regclass` asks for a right to the schema, and in many databases
+    // nobody has one to public.
     `with seen as (select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
                    where c.relname in ($2, 'tracker') and n.nspname in ($1, 'public'))
      select to_regnamespace($1) is not null as schema,

@@ -1,7 +1,7 @@
 /**
- * A node's name is its own: two of one name would write over each other's counters, and each would take the other's pools for its
- * own. The database's session lock says who has it, so a killed worker's name is free at once. Only names that were given are held
- * so; those that a worker makes up have random letters in them. Called by `worker.ts`.
+ * A node's name is its own: two of one name would write over each other's counters, and each would take the other's
+ * pools for its own. The database's session lock says who has it, so a killed worker's name is free at once. Only names
+ * that were given are held so; those that a worker makes up have random letters in them. Called by `worker.ts`.
  */
 import type { Client } from 'pg';
 import type { Logger } from 'pino';

@@ -1,6 +1,6 @@
 /**
- * Whether a worker can work: it runs, PostgreSQL and Temporal answer, the schema is of its version. Asked by `/readyz`, perhaps often
- * and by several: one look at a time, each answer good for a second, none longer than two.
+ * Whether a worker can work: it runs, PostgreSQL and Temporal answer, the schema is of its version. Asked by `/readyz`,
+ * perhaps often and by several: one look at a time, each answer good for a second, none longer than two.
  */
 import type { Database } from '../activities/lib/database';
 import type { TemporalLink } from '../activities/lib/temporal';

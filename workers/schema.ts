@@ -1,7 +1,7 @@
 /**
- * Whether a worker and the database's schema are of one version: the files of `db/migrations` against the list in the database. Asked
- * before a worker takes any task, and by `/readyz`. A worker that is newer than the schema would fail in each activity; one that is older
- * would write what the schema no longer means.
+ * Whether a worker and the database's schema are of one version: the files of `db/migrations` against the list in the
+ * database. Asked before a worker takes any task, and by `/readyz`. A worker that is newer than the schema would fail
+ * in each activity; one that is older would write what the schema no longer means.
  */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';

@@ -1,7 +1,7 @@
 /**
- * What Temporal's server lacks of what Longwatch needs, from the server's own answers at the start of a worker: nothing is concluded from
- * the version alone. Called by `worker.ts`, which goes on: what works without it still works, and whoever reads the log knows why the
- * rest does not.
+ * What Temporal's server lacks of what Longwatch needs, from the server's own answers at the start of a worker: nothing
+ * is concluded from the version alone. Called by `worker.ts`, which goes on: what works without it still works, and
+ * whoever reads the log knows why the rest does not.
  */
 import type { Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
@@ -9,7 +9,10 @@ import type { Logger } from 'pino';
 /** The oldest that the tests run on; `workers/dev/temporal.ts` compiles it. */
 export const OLDEST_SERVER = '1.29.1';
 
-/** A payload may have this many bytes on a server with its default settings, and Longwatch's largest are not far below it. */
+/**
+ * A payload may have this many bytes on a server with its default settings, and Longwatch's largest are not far below
+ * it.
+ */
 const PAYLOAD_BYTES = 2 * 1024 * 1024;
 
 /** The part of the answers that is looked at. */

@@ -1,7 +1,7 @@
 /**
- * Errors that reach no caller: a promise of a user's operation rejected after its run was given up, or a callback (a timer,
- * an event) that throws. Node would end the process and with it every pool; here they are logged and handed to the hooks, and the
- * worker goes on. Out of memory and the like still end it.
+ * Errors that reach no caller: a promise of a user's operation rejected after its run was given up, or a callback (a
+ * timer, an event) that throws. Node would end the process and with it every pool; here they are logged and handed to
+ * the hooks, and the worker goes on. Out of memory and the like still end it.
  */
 import { errorOf } from '../activities/lib/failures';
 import type { Node } from '../activities/tracker/shift/node';

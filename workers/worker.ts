@@ -77,7 +77,10 @@ export interface WorkerSetup {
   nodeConcurrency?: number;
   /** A stall of the event loop is reported after this long; null: no watchdog. Milliseconds. @default 1,000 */
   watchdogMs?: number | null;
-  /** A prebuilt workflow bundle. @default the one made by `npm run build`, else (and with own workflows) bundled at start */
+  /**
+   * A prebuilt workflow bundle. @default the one made by `npm run build`, else (and with own workflows) bundled at
+   * start
+   */
   workflowBundle?: string;
   /** Transactions of durable activities at once. @default 10 */
   activityConnections?: number;
@@ -104,7 +107,9 @@ const DEFAULT_NODE_CONCURRENCY = 2_000;
 const ACTIVITY_SLOTS = 5_000;
 /** Polls that are out at shutdown are answered or end within this; long polls last a minute. */
 const SHUTDOWN_GRACE = '10s';
-/** What has not ended by then is left behind: its heartbeats stop with this process, and another worker goes on with it. */
+/**
+ * What has not ended by then is left behind: its heartbeats stop with this process, and another worker goes on with it.
+ */
 const SHUTDOWN_FORCE = '25s';
 /** Connections that somebody still uses are not waited for longer than this at the end. Milliseconds. */
 const CLOSE_MS = 3_000;
@@ -332,15 +337,19 @@ function connectionOptions({ address, tls, apiKey, metadata }: TemporalTarget) {
 }
 
 /**
- * Workflows kept in memory, one for each MiB of the heap limit. One that is not kept is replayed from its history for each task and
- * each query; a pool takes some 80 KB, and what a shard holds is the memory monitor's. The SDK reckons with two MiB each beyond
- * the first 200, which leaves a worker with a heap of 192 MB ten: fewer than the shards of one buffer.
+ * Workflows kept in memory, one for each MiB of the heap limit. One that is not kept is replayed from its history for
+ * each task and each query; a pool takes some 80 KB, and what a shard holds is the memory monitor's. The SDK reckons
+ * with two MiB each beyond the first 200, which leaves a worker with a heap of 192 MB ten: fewer than the shards of one
+ * buffer.
  */
 function cachedWorkflows(): number {
   return Math.max(100, Math.floor(getHeapStatistics().heap_size_limit / 2 ** 20));
 }
 
-/** The bundle made by `npm run build`, or the sources where there is none (tests), or both sources where the user has own ones. */
+/**
+ * The bundle made by `npm run build`, or the sources where there is none (tests), or both sources where the user has
+ * own ones.
+ */
 async function workflowSource(
   given: string | undefined,
   userWorkflows: string | undefined,

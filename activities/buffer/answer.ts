@@ -1,6 +1,6 @@
 /**
- * What `run` answered, read whatever it was: which entries of the batch come again and when, which are new, the state. Pure;
- * called by `batch.ts`. Entries are told apart as objects, else by key, else by value.
+ * What `run` answered, read whatever it was: which entries of the batch come again and when, which are new, the state.
+ * Pure; called by `batch.ts`. Entries are told apart as objects, else by key, else by value.
  */
 import ms, { type StringValue } from 'ms';
 import type { BatchAnswer, Ok, Retry } from '../../config/define/buffer';
@@ -102,7 +102,10 @@ class Known {
     return JSON.stringify(this.old[i]);
   }
 
-  /** Which of them a returned entry is, each once; `taken`: one that has been returned already. Undefined: it is none of them. */
+  /**
+   * Which of them a returned entry is, each once; `taken`: one that has been returned already. Undefined: it is none of
+   * them.
+   */
   take(entry: Json): number | 'taken' | undefined {
     const { keyOf } = this.given;
     const same = this.unused(this.byIdentity.get(entry));

@@ -1,7 +1,8 @@
 /**
- * A shard that begins anew in the place of one of which Temporal has nothing left and PostgreSQL nothing kept: after the server's store was lost,
- * the workflow was deleted, or its history was past the retention. Its numbers go on above all that the one before has left, and what that
- * one had stored is put aside, so that nothing of the two is ever taken for the other's. Called by `commands.ts`.
+ * A shard that begins anew in the place of one of which Temporal has nothing left and PostgreSQL nothing kept: after
+ * the server's store was lost, the workflow was deleted, or its history was past the retention. Its numbers go on above
+ * all that the one before has left, and what that one had stored is put aside, so that nothing of the two is ever taken
+ * for the other's. Called by `commands.ts`.
  */
 import type { Logger } from 'pino';
 import { shardWorkflowId } from '../../workflows/buffer/contract';
@@ -68,7 +69,8 @@ export async function beginAnew(
       `nothing is left in Temporal of a shard that was there: it begins anew. ${entries} entries that it had stored are kept aside ` +
         `for ${ASIDE_DAYS} days (longwatch.buffer_chunk without a shard)`,
     );
-    // Rows are named by numbers of which not all are known; no shard has stored a thousand rows a second for all of its life.
+    // Rows are named by numbers of which not all are known; no shard has stored a thousand rows a second for all of its
+    // life.
     return { moment: moment ?? 0, entry: (entry ?? 0) + 1, row: Math.max((place ?? 0) + 1, now) };
   });
 }

@@ -1,6 +1,7 @@
 /**
- * What the parent and the shards of a buffer have written: its row, what shards report, chunks to and from PostgreSQL, dead
- * letters. Called by `workflows/buffer`; the statements are in `store/buffers.ts`, `store/chunks.ts` and `store/dead.ts`.
+ * What the parent and the shards of a buffer have written: its row, what shards report, chunks to and from PostgreSQL,
+ * dead letters. Called by `workflows/buffer`; the statements are in `store/buffers.ts`, `store/chunks.ts` and
+ * `store/dead.ts`.
  */
 import type { BufferActivities, BufferOpening, DeadPage, MissingShard } from '../../workflows/buffer/activities';
 import { shardCount } from '../../workflows/buffer/init';

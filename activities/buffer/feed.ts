@@ -1,7 +1,8 @@
 /**
- * From a tracker's operation to a buffer: values that have changed become entries. They are stored in the flush's own transaction, so a value
- * that is written has its entry and one that is not has none, and their shards are told when it has committed. What could not be told is told
- * by the patrol. Called by the node's flush (`activities/tracker/shift/feed.ts`); next: `workflows/buffer/intake.ts`.
+ * From a tracker's operation to a buffer: values that have changed become entries. They are stored in the flush's own
+ * transaction, so a value that is written has its entry and one that is not has none, and their shards are told when it
+ * has committed. What could not be told is told by the patrol. Called by the node's flush
+ * (`activities/tracker/shift/feed.ts`); next: `workflows/buffer/intake.ts`.
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -119,7 +120,10 @@ export class BufferFeed {
     this.seqs = new Map(seqs);
   }
 
-  /** The flush has committed: tells the shards, one message after the other, also where the next flush commits meanwhile. Never rejects. */
+  /**
+   * The flush has committed: tells the shards, one message after the other, also where the next flush commits
+   * meanwhile. Never rejects.
+   */
   committed(): Promise<void> {
     this.untold.push(...this.notes.splice(0));
     this.telling ??= this.tellAll().finally(() => (this.telling = undefined));
@@ -131,8 +135,8 @@ export class BufferFeed {
   }
 
   /**
-   * A shard that has not been told of all that came before, by this node or another one, is told of that first: of two values of one key it
-   * takes the one that comes later for the newer one.
+   * A shard that has not been told of all that came before, by this node or another one, is told of that first: of two
+   * values of one key it takes the one that comes later for the newer one.
    */
   private async tellInOrder(notes: readonly Note[]): Promise<void> {
     const places = new Map(notes.map((note) => [placeOf(note.buffer, note.shard), note]));

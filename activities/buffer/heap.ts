@@ -1,14 +1,14 @@
 /**
- * How full the heaps of this process are. Workflow code, and with it what the shards hold, lives in threads of the SDK, each with a
- * heap of its own. Node 20 tells only of the main one; through the inspector every version tells of all, even of a busy thread.
- * Read by the memory monitor (`memory.ts`).
+ * How full the heaps of this process are. Workflow code, and with it what the shards hold, lives in threads of the SDK,
+ * each with a heap of its own. Node 20 tells only of the main one; through the inspector every version tells of all,
+ * even of a busy thread. Read by the memory monitor (`memory.ts`).
  */
 import { Session } from 'node:inspector';
 import { getHeapStatistics } from 'node:v8';
 
 /**
- * V8's limit counts the young generation, in which nothing stays: three semi-spaces, of 16 MB each by default in Node 20 and 22,
- * of 64 in Node 24 (`heap_size_limit` less `--max-old-space-size`).
+ * V8's limit counts the young generation, in which nothing stays: three semi-spaces, of 16 MB each by default in Node
+ * 20 and 22, of 64 in Node 24 (`heap_size_limit` less `--max-old-space-size`).
  */
 const YOUNG_BYTES = 3 * 64 * 1024 * 1024;
 

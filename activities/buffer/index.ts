@@ -1,4 +1,7 @@
-/** The activities of buffers: what `workflows/buffer` calls, given what they need. Called by `workers/worker.ts` once a process. */
+/**
+ * The activities of buffers: what `workflows/buffer` calls, given what they need. Called by `workers/worker.ts` once a
+ * process.
+ */
 import type { BufferActivities } from '../../workflows/buffer/activities';
 import { runBatch, type BufferDeps } from './batch';
 import { bufferCommands } from './commands';

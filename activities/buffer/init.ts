@@ -1,7 +1,7 @@
 /**
- * The `readInitPage` activity: asks the definition's `init` for one page, spreads it over the shards, notes it, so that the page is
- * the same however often it is asked for, and sends it: a small page whole, of a large one where its rows are. Called by the parent
- * (`workflows/buffer/buffer.ts`), through which the entries themselves do not go.
+ * The `readInitPage` activity: asks the definition's `init` for one page, spreads it over the shards, notes it, so that
+ * the page is the same however often it is asked for, and sends it: a small page whole, of a large one where its rows
+ * are. Called by the parent (`workflows/buffer/buffer.ts`), through which the entries themselves do not go.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
@@ -19,15 +19,20 @@ import { definitionOf, tellFailedKeys, type BufferDeps } from './batch';
 import { keyInJson, Keys, shardOfKey } from './keys';
 import type { Json } from '../../workflows/lib/json';
 
-/** One row has at most so many entries, and bytes where they are several, so that a batch can be made of some of them. */
+/**
+ * One row has at most so many entries, and bytes where they are several, so that a batch can be made of some of them.
+ */
 const ROW_ENTRIES = 2_000;
 const ROW_BYTES = 1_000_000;
 /**
- * So much of a page travels by itself, which costs the shards neither a read nor a write; the rest by reference. Bytes: an eighth of what a
- * payload may have.
+ * So much of a page travels by itself, which costs the shards neither a read nor a write; the rest by reference. Bytes:
+ * an eighth of what a payload may have.
  */
 const INLINE_BYTES = 256 * 1024;
-/** The first page is read while the shards start: one that is not there yet is waited for so often, so long. Milliseconds. */
+/**
+ * The first page is read while the shards start: one that is not there yet is waited for so often, so long.
+ * Milliseconds.
+ */
 const LOOKS = 20;
 const LOOK_MS = 50;
 /** From one attempt to the next while PostgreSQL is away. Milliseconds. */
@@ -41,7 +46,8 @@ export async function readInitPage(deps: BufferDeps, input: Input): Promise<Init
   try {
     return await readAndSend(deps, input, signal);
   } catch (thrown) {
-    // The pause before the next attempt grows for the upstream's sake; when PostgreSQL is back it need not be waited for long.
+    // The pause before the next attempt grows for the upstream's sake; when PostgreSQL is back it need not be waited
+    // for long.
     if (!isOutage(thrown)) throw thrown;
     throw failure(ErrorType.StoreUnavailable, (thrown as Error).message, { cause: thrown, nextRetryDelay: OUTAGE_MS });
   } finally {
@@ -104,7 +110,10 @@ function messageOf({ seq, bytes, entries, keys, row, count }: InitChunk, last: b
   };
 }
 
-/** @throws WorkflowNotFoundError where the shard does not come: the attempt has failed, and the next one finds the page noted. */
+/**
+ * @throws WorkflowNotFoundError where the shard does not come: the attempt has failed, and the next one finds the page
+ *   noted.
+ */
 async function whenThere(push: () => Promise<void>, signal: AbortSignal): Promise<void> {
   for (let look = 1; ; look++) {
     try {
@@ -184,7 +193,9 @@ interface Group {
   keys?: (string | null)[];
 }
 
-/** What lies in PostgreSQL until its time stays as it is: sent again it would be the newer one of its key, and run now. */
+/**
+ * What lies in PostgreSQL until its time stays as it is: sent again it would be the newer one of its key, and run now.
+ */
 async function withoutPutOff(db: Queryable, buffer: string, shard: number, group: Group): Promise<Group> {
   const { entries, keys } = group;
   const putOff = keys ? await putOffKeys(db, buffer, shard, keys) : new Set<number>();

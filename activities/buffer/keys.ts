@@ -1,6 +1,6 @@
 /**
- * What makes an entry the same as another, and which shard it belongs to. Used by the activities and by senders (`client/buffer/parcels.ts`). The
- * definition's `key` is the user's code: it may throw whatever it likes.
+ * What makes an entry the same as another, and which shard it belongs to. Used by the activities and by senders
+ * (`client/buffer/parcels.ts`). The definition's `key` is the user's code: it may throw whatever it likes.
  */
 import type { BufferDefinition } from '../../config/define/buffer';
 import { keyAt, keyText } from '../../workflows/buffer/keys';
@@ -24,7 +24,10 @@ export function keyInJson(keyOf: (entry: Json) => string | null, entry: Json): s
   return keyOf(JSON.parse(JSON.stringify(entry)) as Json);
 }
 
-/** Keys of entries that cannot be refused any more, since work has been done for them or is to be: one whose key cannot be found goes on without. */
+/**
+ * Keys of entries that cannot be refused any more, since work has been done for them or is to be: one whose key cannot
+ * be found goes on without.
+ */
 export class Keys {
   private readonly failures = new Map<Json, Error>();
   /** Undefined where the buffer has no `key`. */

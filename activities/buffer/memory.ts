@@ -1,8 +1,9 @@
 /**
- * The memory monitor of a node: above 80 % of the heap limit it asks the shards that keep most here to shrink, as many a look as would
- * bring it to 70 %, until that is reached or all are at their minimum; below that they may grow again. Heaps below 320 MB have lower
- * marks, since what comes in before a shard has shrunk needs room as well. The shards tell their sizes by a sink
- * (`workflows/buffer/shard.ts`) and hear of it by a signal, which moves what they hold to PostgreSQL. Made by `workers/worker.ts`.
+ * The memory monitor of a node: above 80 % of the heap limit it asks the shards that keep most here to shrink, as many
+ * a look as would bring it to 70 %, until that is reached or all are at their minimum; below that they may grow again.
+ * Heaps below 320 MB have lower marks, since what comes in before a shard has shrunk needs room as well. The shards
+ * tell their sizes by a sink (`workflows/buffer/shard.ts`) and hear of it by a signal, which moves what they hold to
+ * PostgreSQL. Made by `workers/worker.ts`.
  */
 import type { Logger } from 'pino';
 import { Gauge, type Registry } from 'prom-client';
@@ -14,7 +15,10 @@ export type ShardSize = Parameters<ShardSinks['buffers']['size']>[0];
 
 const SHRINK_ABOVE = 0.8;
 const GROW_BELOW = 0.7;
-/** What is always left: the messages and stores under way, and what comes in within the second or two until a shard has shrunk. Bytes. */
+/**
+ * What is always left: the messages and stores under way, and what comes in within the second or two until a shard has
+ * shrunk. Bytes.
+ */
 const HEADROOM_BYTES = 64 * 1024 * 1024;
 const LOOK_MS = 250;
 /** Looks below the mark before half of the shards may grow: what was freed must be seen to stay free. */
@@ -71,7 +75,10 @@ export class MemoryMonitor {
     clearInterval(this.timer);
   }
 
-  /** A shard whose workflow is on this node says what it keeps. One that was asked to shrink by a node that is gone may grow again from here. */
+  /**
+   * A shard whose workflow is on this node says what it keeps. One that was asked to shrink by a node that is gone may
+   * grow again from here.
+   */
   note(size: ShardSize): void {
     const id = `${size.buffer}/${size.shard}`;
     this.heardAt.set(id, Date.now());

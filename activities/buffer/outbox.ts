@@ -1,6 +1,7 @@
 /**
- * Messages that are stored before their shard is told of them, in one transaction with what they come from: a flush of values (`feed.ts`),
- * or a shard that was ended by force (`revive.ts`). What could not be told at once is told by the patrol; a shard takes each in once.
+ * Messages that are stored before their shard is told of them, in one transaction with what they come from: a flush of
+ * values (`feed.ts`), or a shard that was ended by force (`revive.ts`). What could not be told at once is told by the
+ * patrol; a shard takes each in once.
  */
 import type { Logger } from 'pino';
 import type { PushMessage } from '../../workflows/buffer/contract';
@@ -12,12 +13,16 @@ import type { Json } from '../../workflows/lib/json';
 
 const NOTE: Statement = {
   name: 'outbox-note',
-  // The moment at which it is written, not that of its transaction: of two of one key the later one has waited for the first to commit.
+  // The moment at which it is written, not that of its transaction: of two of one key the later one has waited for the
+  // first to commit.
   text: `insert into longwatch.buffer_outbox (buffer, id, shard, sender, seq, count, bytes, front, at, made_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, clock_timestamp())
          on conflict (buffer, id) do nothing`,
 };
-/** Whether another sender's note to the shard, which is not told yet, has an entry of one of these keys; of many, nobody looks. */
+/**
+ * Whether another sender's note to the shard, which is not told yet, has an entry of one of these keys; of many, nobody
+ * looks.
+ */
 const OTHERS: Statement = {
   name: 'outbox-others',
   text: `with others as (
@@ -86,7 +91,10 @@ export async function storeAndNote(
   return note(db, { ...message, count: entries.length, bytes: utf8Bytes(json) });
 }
 
-/** Call it in the transaction, after what it waits for: an older value of a key may be committed, and its shard not told yet. */
+/**
+ * Call it in the transaction, after what it waits for: an older value of a key may be committed, and its shard not told
+ * yet.
+ */
 export async function othersBefore(
   db: Queryable,
   { buffer, shard, sender }: Pick<Note, 'buffer' | 'shard' | 'sender'>,
@@ -99,7 +107,8 @@ export async function othersBefore(
 }
 
 /**
- * Call it when they are committed. Never rejects. Where one is not told, the later ones of its shard are not told before it.
+ * Call it when they are committed. Never rejects. Where one is not told, the later ones of its shard are not told
+ * before it.
  * @returns the shards that were not told all, as `buffer/shard`
  */
 export async function tell(

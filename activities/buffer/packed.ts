@@ -1,5 +1,6 @@
 /**
- * What `run` answered as it travels back to the shard: what is too much for a result is stored, and its row is named. Called by `batch.ts`.
+ * What `run` answered as it travels back to the shard: what is too much for a result is stored, and its row is named.
+ * Called by `batch.ts`.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,7 +14,10 @@ import type { Json } from '../../workflows/lib/json';
 
 /** What a result may carry itself. Bytes. */
 const RESULT_BYTES = 128 * 1024;
-/** `run` has done its work: its answer is worth some waiting. What the shard allows beyond the batch's own time is 30 s. Milliseconds. */
+/**
+ * `run` has done its work: its answer is worth some waiting. What the shard allows beyond the batch's own time is 30 s.
+ * Milliseconds.
+ */
 const PATIENCE_MS = 20_000;
 const AGAIN_MS = 500;
 
@@ -61,7 +65,8 @@ export async function packed(database: Database, input: BatchInput, given: Given
     return { ...loose, entries, ...(keys ? { keys } : {}) };
   });
   if (rows.length > 0) {
-    // All of them at once, so that an answer of many times costs one transaction. Where the result is lost, they expire.
+    // All of them at once, so that an answer of many times costs one transaction. Where the result is lost, they
+    // expire.
     await persist(() =>
       database.transaction(async (db) => {
         for (const one of rows) await sendRow(db, { buffer, ...one }, ORPHAN_SECONDS);

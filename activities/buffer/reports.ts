@@ -1,7 +1,7 @@
 /**
- * What shards say of themselves (a sink, `workflows/buffer/shard.ts`), written for `status` and the metrics: the newest of each shard,
- * those of all shards in one statement. A report that is lost is followed by another: the last one, when the shard rests, is an
- * activity. Made by `workers/worker.ts`.
+ * What shards say of themselves (a sink, `workflows/buffer/shard.ts`), written for `status` and the metrics: the newest
+ * of each shard, those of all shards in one statement. A report that is lost is followed by another: the last one, when
+ * the shard rests, is an activity. Made by `workers/worker.ts`.
  */
 import type { Logger } from 'pino';
 import type { ShardReport } from '../../workflows/buffer/contract';
@@ -9,7 +9,10 @@ import { errorOf } from '../lib/failures';
 
 /** Between two writes. Milliseconds. */
 const WRITE_MS = 500;
-/** From a report after a silence to its write: who starts a buffer waits for it, and the other shards come along. Milliseconds. */
+/**
+ * From a report after a silence to its write: who starts a buffer waits for it, and the other shards come along.
+ * Milliseconds.
+ */
 const GATHER_MS = 50;
 
 export class ShardReports {

@@ -1,7 +1,8 @@
 /**
- * A shard that was ended by force (terminated in the Temporal UI, say) goes on where it was: what it held is in its closed run's history, and
- * the server makes a new run of it, with the signals that came last. What came last by updates is stored first, and the new run is told
- * of it. Called by the patrol, and by a parent before it starts shards (`commands.ts`): a shard that is started anew would know nothing.
+ * A shard that was ended by force (terminated in the Temporal UI, say) goes on where it was: what it held is in its
+ * closed run's history, and the server makes a new run of it, with the signals that came last. What came last by
+ * updates is stored first, and the new run is told of it. Called by the patrol, and by a parent before it starts shards
+ * (`commands.ts`): a shard that is started anew would know nothing.
  */
 import type { Logger } from 'pino';
 import { pushUpdate, shardWorkflowId, type PushAnswer, type PushPayload } from '../../workflows/buffer/contract';
@@ -19,7 +20,10 @@ const LOCK: Statement = {
   text: `select pg_advisory_xact_lock(hashtext('longwatch revive'), hashtext($1))`,
 };
 
-/** @returns those that have no run and none to go on from: never started, or ended by themselves when their buffer was stopped */
+/**
+ * @returns those that have no run and none to go on from: never started, or ended by themselves when their buffer was
+ *   stopped
+ */
 export async function reviveShards(
   database: Database,
   temporal: TemporalLink,

@@ -1,6 +1,6 @@
 /**
- * The `storeChunks` activity: a shard's entries become rows, all at once, or, where that fails and PostgreSQL is there, each by itself, so that one
- * that cannot be kept does not stop the others. Called by `workflows/buffer/store-side.ts`.
+ * The `storeChunks` activity: a shard's entries become rows, all at once, or, where that fails and PostgreSQL is there,
+ * each by itself, so that one that cannot be kept does not stop the others. Called by `workflows/buffer/store-side.ts`.
  */
 import type { Logger } from 'pino';
 import type { BufferActivities, RefusedRow, StoreRow } from '../../workflows/buffer/activities';
@@ -45,7 +45,10 @@ export async function storeChunks(database: Database, input: Input, log: Logger)
   return refused;
 }
 
-/** A row that is gone is one as well (`chunks.ts`); an outage, a fence or a statement that never works concern all of them. */
+/**
+ * A row that is gone is one as well (`chunks.ts`); an outage, a fence or a statement that never works concern all of
+ * them.
+ */
 function concernsARow(thrown: unknown): boolean {
   if ((thrown as { type?: unknown } | null)?.type === ErrorType.BadValue) return true;
   return classOf(thrown) === 'row';

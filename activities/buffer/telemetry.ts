@@ -1,6 +1,7 @@
 /**
- * A node's metrics of its buffers: what its batches did, and, read from the shards' reports when they are asked for, the counts
- * whose law is `accepted = done + pending + running + dead + merged + dropped`. `docs/metrics.md` is the table.
+ * A node's metrics of its buffers: what its batches did, and, read from the shards' reports when they are asked for,
+ * the counts whose law is `accepted = done + pending + running + dead + merged +
+ * dropped`. `docs/metrics.md` is the table.
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Counts, ShardStatus } from '../../workflows/buffer/contract';

@@ -1,6 +1,6 @@
 /**
- * A buffer's part of the patrol (`patrol.ts`): its parent and shards run unless it is stopped, and rows whose sender never told of
- * them are deleted in time. A shard that was ended by force goes on with what it held (`revive.ts`).
+ * A buffer's part of the patrol (`patrol.ts`): its parent and shards run unless it is stopped, and rows whose sender
+ * never told of them are deleted in time. A shard that was ended by force goes on with what it held (`revive.ts`).
  */
 import type { Logger } from 'pino';
 import { bufferWorkflowId, shardWorkflowId, type BufferRunState } from '../../workflows/buffer/contract';

@@ -1,6 +1,7 @@
 /**
- * Before a durable activity's code: look for a stored result, take the lease and count the attempt, or say why it does not run now. The
- * first half of an execution; called by `execute.ts`, which runs the code under the lease that it gets from here.
+ * Before a durable activity's code: look for a stored result, take the lease and count the attempt, or say why it does
+ * not run now. The first half of an execution; called by `execute.ts`, which runs the code under the lease that it gets
+ * from here.
  */
 import { randomUUID } from 'node:crypto';
 import type { Envelope } from '../../workflows/durable/contract';
@@ -18,7 +19,10 @@ export interface Acquired {
   lastError: StoredError | null;
 }
 
-/** The lease is renewed before the code starts where more than this, or half of it, has passed since it was asked for. Milliseconds. */
+/**
+ * The lease is renewed before the code starts where more than this, or half of it, has passed since it was asked for.
+ * Milliseconds.
+ */
 const START_GAP_MS = 500;
 /** How long a caller waits in its slot for the first one of its key; then Temporal waits. */
 const KEY_PATIENCE_MS = 30_000;
@@ -83,8 +87,8 @@ export async function acquire(
 }
 
 /**
- * Asks again while the database does not answer: whether it has the lease by now only this call can find out, and for who comes after it a
- * lost answer would be a crash, which uses an attempt.
+ * Asks again while the database does not answer: whether it has the lease by now only this call can find out, and for
+ * who comes after it a lost answer would be a crash, which uses an attempt.
  */
 async function patiently<T>(job: Job, caller: Caller, ask: () => Promise<T>): Promise<T> {
   for (;;) {
@@ -97,7 +101,10 @@ async function patiently<T>(job: Job, caller: Caller, ask: () => Promise<T>): Pr
   }
 }
 
-/** What PostgreSQL refuses of this very call it would refuse at each try; the input of a compensation is only there for people. */
+/**
+ * What PostgreSQL refuses of this very call it would refuse at each try; the input of a compensation is only there for
+ * people.
+ */
 async function take(
   kit: Kit,
   spec: TaskSpec,
@@ -117,8 +124,9 @@ async function take(
 }
 
 /**
- * The lease, once it is known to hold. The take itself may have been slow, or this process was: then it is asked for once more, for as
- * long as the database does not answer, and nobody is told meanwhile. Where it is lost, the attempt is given back.
+ * The lease, once it is known to hold. The take itself may have been slow, or this process was: then it is asked for
+ * once more, for as long as the database does not answer, and nobody is told meanwhile. Where it is lost, the attempt
+ * is given back.
  */
 async function held(
   kit: Kit,

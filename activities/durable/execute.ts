@@ -1,7 +1,8 @@
 /**
- * One execution of a durable activity, from Temporal's call to its answer: get the lease or a stored result (`acquire.ts`), run the code
- * under its lease and timeout, settle in the effect's transaction, or say what follows. Called by `index.ts`; the rows are `tasks.ts`,
- * what is retried `retry.ts`, what a refusal means `outcomes.ts`, what is said `answers.ts`.
+ * One execution of a durable activity, from Temporal's call to its answer: get the lease or a stored result
+ * (`acquire.ts`), run the code under its lease and timeout, settle in the effect's transaction, or say what follows.
+ * Called by `index.ts`; the rows are `tasks.ts`, what is retried `retry.ts`, what a refusal means `outcomes.ts`, what
+ * is said `answers.ts`.
  */
 import * as sdk from '@temporalio/common';
 import type { ActivityContext } from '../../config/define/activity';
@@ -88,7 +89,10 @@ class Attempt {
     return performance.now() - this.began;
   }
 
-  /** Whether nothing has happened that counts: the code has not begun, or all that it did was undone with its transaction. */
+  /**
+   * Whether nothing has happened that counts: the code has not begun, or all that it did was undone with its
+   * transaction.
+   */
   private get undone(): boolean {
     return !this.begun || this.tx.used;
   }
@@ -124,7 +128,8 @@ class Attempt {
       if (details?.cancelRequested) return stop.abort(new sdk.CancelledFailure('the workflow cancelled the activity'));
       if (details?.workerShutdown) return stop.abort(new HandBack('the worker shuts down'));
       if (details?.paused || details?.reset) return stop.abort(new HandBack('it was paused or reset'));
-      // Heartbeats could not be reported, or Temporal has given the attempt up. The lease decides, while somebody waits for the result.
+      // Heartbeats could not be reported, or Temporal has given the attempt up. The lease decides, while somebody waits
+      // for the result.
       void this.askWhoWaits();
     };
     lease.lost.addEventListener('abort', onLost, { once: true });
@@ -242,7 +247,9 @@ class Attempt {
     return failure(ErrorType.Discarded, error.message);
   }
 
-  /** Why the fence refuses this claim now; an unknown end counts as an expired lease, which the next attempt finds out. */
+  /**
+   * Why the fence refuses this claim now; an unknown end counts as an expired lease, which the next attempt finds out.
+   */
   private async reasonOf(): Promise<string> {
     try {
       return (await this.kit.leases.reasonOf(this.claim)) ?? 'lease_expired';
@@ -252,8 +259,9 @@ class Attempt {
   }
 
   /**
-   * Settles, through an outage of the database: for as long as nobody else can have the lease; and where an attempt is to be given back,
-   * until the database answers, for then it is to count as none, and Temporal calls nobody else meanwhile.
+   * Settles, through an outage of the database: for as long as nobody else can have the lease; and where an attempt is
+   * to be given back, until the database answers, for then it is to count as none, and Temporal calls nobody else
+   * meanwhile.
    */
   private async persist(settlement: Settlement): Promise<{ reason: string | null; retryAtMs: number | null }> {
     const { caller, claim, job, kit, lease } = this;

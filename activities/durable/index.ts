@@ -1,6 +1,6 @@
 /**
- * Durable activities as Temporal calls them: makes the functions from the definitions, and owns what a node shares (leases,
- * transactions, telemetry, retention). Made by `workers/durable.ts`; `execute.ts` runs each call.
+ * Durable activities as Temporal calls them: makes the functions from the definitions, and owns what a node shares
+ * (leases, transactions, telemetry, retention). Made by `workers/durable.ts`; `execute.ts` runs each call.
  */
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
@@ -100,7 +100,10 @@ async function stepJob(kit: Kit, { options, definition, compensation }: Resolved
   } satisfies Job;
 }
 
-/** Its key is the task that it takes back: an effect is taken back once, whoever asks. A failure is kept until it is mended. */
+/**
+ * Its key is the task that it takes back: an effect is taken back once, whoever asks. A failure is kept until it is
+ * mended.
+ */
 function compensationJob(
   kit: Kit,
   base: Base,

@@ -1,6 +1,6 @@
 /**
- * What one call of a durable activity is made of: what it needs of its node, what Temporal says of it, and what is to be run. Made by
- * `index.ts`; `acquire.ts`, `execute.ts` and `answers.ts` work on it.
+ * What one call of a durable activity is made of: what it needs of its node, what Temporal says of it, and what is to
+ * be run. Made by `index.ts`; `acquire.ts`, `execute.ts` and `answers.ts` work on it.
  */
 import type { Logger } from 'pino';
 import type { ActivityContext } from '../../config/define/activity';

@@ -1,6 +1,6 @@
 /**
- * Idempotency keys: what may be one, and waiting for the first caller of one. The end of a waited-for task is announced on
- * `longwatch_key`; that is a hint, so who misses it looks again by himself. Used by `execute.ts`.
+ * Idempotency keys: what may be one, and waiting for the first caller of one. The end of a waited-for task is announced
+ * on `longwatch_key`; that is a hint, so who misses it looks again by himself. Used by `execute.ts`.
  */
 import { createHash } from 'node:crypto';
 import type { Client } from 'pg';
@@ -16,7 +16,10 @@ export interface Key {
   hash: Buffer;
 }
 
-/** @throws BadValue when the key cannot be one, or the user's function throws: it would not be retried, and nothing has run. */
+/**
+ * @throws BadValue when the key cannot be one, or the user's function throws: it would not be retried, and nothing has
+ *   run.
+ */
 export function makeKey(activity: string, ask: () => unknown): Key | null {
   const given = answerOf(activity, 'idempotencyKey', ask);
   if (given === undefined || given === null) return null;
@@ -50,7 +53,8 @@ export function makeResource(activity: string, ask: () => unknown): string | nul
 }
 
 /**
- * Of what is asked for: of what the user's function returns, by default of the input. The same whatever the order of an object's fields is.
+ * Of what is asked for: of what the user's function returns, by default of the input. The same whatever the order of an
+ * object's fields is.
  * @throws BadValue when the function throws, or returns what JSON cannot say.
  */
 export function makeFingerprint(

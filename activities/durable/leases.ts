@@ -1,7 +1,8 @@
 /**
- * Keeps the leases of a node while their code runs: one timer, one statement for all that are due. Only a compare-and-set that
- * misses is a lost lease; an error of the database is tried again until the time to live is over. Times here are those of
- * the process's monotonic clock, so a wrong or changed wall clock makes no difference. Used by `execute.ts`.
+ * Keeps the leases of a node while their code runs: one timer, one statement for all that are due. Only a
+ * compare-and-set that misses is a lost lease; an error of the database is tried again until the time to live is over.
+ * Times here are those of the process's monotonic clock, so a wrong or changed wall clock makes no difference. Used by
+ * `execute.ts`.
  */
 import type { Logger } from 'pino';
 import type { Database } from '../lib/database';
@@ -125,7 +126,9 @@ export class LeaseKeeper {
     this.endTimer.unref();
   }
 
-  /** From its safe time on another one may have it: the code stops then, whatever a renewal that is under way will say. */
+  /**
+   * From its safe time on another one may have it: the code stops then, whatever a renewal that is under way will say.
+   */
   private end(): void {
     this.endTimerAt = Infinity;
     const now = this.now();

@@ -1,8 +1,9 @@
 /**
- * Statements that a handler may not send through `tx`: the kit begins and ends that transaction, and lends its connection on. A `commit`
- * would store the effect without the note that it is done, and it would happen twice; a `set` that is not local would stay with whoever
- * has the connection next. Each statement is looked at before it is sent; what the server then says it has done is looked at as well, so
- * that what slips through fails loudly. Called by `transaction.ts`.
+ * Statements that a handler may not send through `tx`: the kit begins and ends that transaction, and lends its
+ * connection on. A `commit` would store the effect without the note that it is done, and it would happen twice; a `set`
+ * that is not local would stay with whoever has the connection next. Each statement is looked at before it is sent;
+ * what the server then says it has done is looked at as well, so that what slips through fails loudly. Called by
+ * `transaction.ts`.
  */
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../lib/failures';

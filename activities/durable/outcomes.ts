@@ -1,11 +1,11 @@
 /**
- * Why a write was refused, and what follows: the one table of reasons. The reasons are made by `longwatch.fence_reason` (SQL, in
- * the statement that compares); `execute.ts` carries the outcome out.
+ * Why a write was refused, and what follows: the one table of reasons. The reasons are made by `longwatch.fence_reason`
+ * (SQL, in the statement that compares); `execute.ts` carries the outcome out.
  */
 
 /**
- * - `hand back`: the claim is still ours, only not good enough to write: give it up, so that the next attempt runs under
- *   the authority of now.
+ * - `hand back`: the claim is still ours, only not good enough to write: give it up, so that the next attempt runs
+ *   under the authority of now.
  * - `drop`: somebody else has it; leave it alone.
  * - `discard`: nobody can use the result any more.
  * - `raise`: not a refusal but an error.

@@ -1,7 +1,8 @@
 /**
- * Results that are too large for Temporal's payloads: they stay in the task's row, and a reference goes through the workflow. Here it
- * becomes the value again, before the next activity runs. A reference names the task and has the hash of its result: so nobody who does
- * not have the result already can make one, and JSON from outside that looks like one gives nothing away. Called by `index.ts`.
+ * Results that are too large for Temporal's payloads: they stay in the task's row, and a reference goes through the
+ * workflow. Here it becomes the value again, before the next activity runs. A reference names the task and has the hash
+ * of its result: so nobody who does not have the result already can make one, and JSON from outside that looks like one
+ * gives nothing away. Called by `index.ts`.
  */
 import { createHash } from 'node:crypto';
 import { INLINE_RESULT_BYTES, isReference, type Reference } from '../../workflows/durable/contract';

@@ -1,7 +1,8 @@
 /**
- * Deletes what is kept no longer: tasks past their time, with their keys, and runs without tasks. A result that a workflow has a reference
- * to is past its time when the workflow has ended, which Temporal is asked for. In small batches, so that no lock is held for long; every
- * node does it, and passes over what another one is deleting. Started by `index.ts`.
+ * Deletes what is kept no longer: tasks past their time, with their keys, and runs without tasks. A result that a
+ * workflow has a reference to is past its time when the workflow has ended, which Temporal is asked for. In small
+ * batches, so that no lock is held for long; every node does it, and passes over what another one is deleting. Started
+ * by `index.ts`.
  */
 import type { Logger } from 'pino';
 import type { Database } from '../lib/database';

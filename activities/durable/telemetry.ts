@@ -1,6 +1,6 @@
 /**
- * What durable activities tell: each event is a counter and a log line with the same fields. Called by `execute.ts` only;
- * `docs/durable.md` has the table.
+ * What durable activities tell: each event is a counter and a log line with the same fields. Called by `execute.ts`
+ * only; `docs/durable.md` has the table.
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Logger } from 'pino';

@@ -1,6 +1,7 @@
 /**
- * The transaction of an effect: opened by its first statement, and ended by the kit, which settles the task in it before the
- * commit. So effect and stored result are there together or not at all. Made by `execute.ts`, once an attempt.
+ * The transaction of an effect: opened by its first statement, and ended by the kit, which settles the task in it
+ * before the commit. So effect and stored result are there together or not at all. Made by `execute.ts`, once an
+ * attempt.
  */
 import type { QueryResult, QueryResultRow } from 'pg';
 import { asOutage, isOutage, type Database, type Queryable, type TransactionOptions } from '../lib/database';
@@ -16,7 +17,9 @@ interface Connection extends Queryable {
 /** Ends a transaction without a commit. Its message is not looked at. */
 class RolledBack extends Error {}
 
-/** At most so many transactions at once: an activity waits for its turn here, where it can be stopped, not in the pool. */
+/**
+ * At most so many transactions at once: an activity waits for its turn here, where it can be stopped, not in the pool.
+ */
 export class Transactions {
   private free: number;
   private readonly waiting: (() => void)[] = [];
@@ -125,8 +128,9 @@ export class LazyTransaction implements Transaction {
   }
 
   /**
-   * Why the transaction could not be, where the database was the reason: also when the code has thrown an error of its own after that, as
-   * wrappers of clients do. A conflict counts only where the code has passed it on: it may have gone back to a savepoint.
+   * Why the transaction could not be, where the database was the reason: also when the code has thrown an error of its
+   * own after that, as wrappers of clients do. A conflict counts only where the code has passed it on: it may have gone
+   * back to a savepoint.
    */
   troubleOf(error: unknown): unknown {
     if (isOutage(this.trouble)) return this.trouble;

@@ -1,7 +1,7 @@
 /**
- * The connections of a worker that run statements of jobs right now, so that they can be cancelled: by a worker that must end, and where a
- * chunk has waited for one lock after the other for so long that a player who waits for it would become the victim of a deadlock. Made by
- * `node.ts`, used by `rows.ts`.
+ * The connections of a worker that run statements of jobs right now, so that they can be cancelled: by a worker that
+ * must end, and where a chunk has waited for one lock after the other for so long that a player who waits for it would
+ * become the victim of a deadlock. Made by `node.ts`, used by `rows.ts`.
  */
 import type { Database, Queryable, Statement } from '../lib/database';
 
@@ -24,7 +24,10 @@ export class Backends {
 
   constructor(private readonly database: Database) {}
 
-  /** Runs statements on a connection that can be cancelled meanwhile. @param lockMs waits for locks are cut off after about twice this */
+  /**
+   * Runs statements on a connection that can be cancelled meanwhile. @param lockMs waits for locks are cut off after
+   * about twice this
+   */
   async watch<T>(db: Queryable, lockMs: number, work: () => Promise<T>): Promise<T> {
     const pid = await pidOf(db);
     this.busy.add(pid);

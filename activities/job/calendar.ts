@@ -1,11 +1,12 @@
 /**
- * The due times of a `cron`, by croner: workflow code must not do this itself, for time zones change with the machine's data, and a
- * replay would not find the same times. Called by `commands.ts` and `pass.ts`; checked at the config by
+ * The due times of a `cron`, by croner: workflow code must not do this itself, for time zones change with the machine's
+ * data, and a replay would not find the same times. Called by `commands.ts` and `pass.ts`; checked at the config by
  * `config/resolve/job.ts`.
  *
- * After a downtime every missed time counts, however many there were: the newest are told one by one, the others as a number. Croner
- * takes some 40 µs for each, so they are counted by days: a day of 24 hours has as many as any other that matches. The days on which the clock
- * is changed are counted one time after the other. The event loop gets its turn in between.
+ * After a downtime every missed time counts, however many there were: the newest are told one by one, the others as a
+ * number. Croner takes some 40 µs for each, so they are counted by days: a day of 24 hours has as many as any other
+ * that matches. The days on which the clock is changed are counted one time after the other. The event loop gets its
+ * turn in between.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Cron } from 'croner';
@@ -114,7 +115,10 @@ export async function dueBetween(
   return count;
 }
 
-/** The last `keep` times up to `now`, in order. Croner only looks forward: from where they must lie, farther back where that was too near. */
+/**
+ * The last `keep` times up to `now`, in order. Croner only looks forward: from where they must lie, farther back where
+ * that was too near.
+ */
 async function newestOf(cron: Cron, after: number, now: number, keep: number): Promise<number[]> {
   for (let span = MINUTE; ; span *= 8) {
     const from = Math.max(after, now - span);

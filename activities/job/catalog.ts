@@ -1,6 +1,6 @@
 /**
- * What PostgreSQL's catalog says of a job's table: its real names, the columns and types of its key, its size. Read at the
- * start of a job and of each pass, so a table that was altered meanwhile is seen as it is. Goes to `statement.ts`.
+ * What PostgreSQL's catalog says of a job's table: its real names, the columns and types of its key, its size. Read at
+ * the start of a job and of each pass, so a table that was altered meanwhile is seen as it is. Goes to `statement.ts`.
  */
 import { escapeIdentifier } from 'pg';
 import { ErrorType } from '../../workflows/lib/errors';
@@ -29,7 +29,10 @@ export interface TableFacts {
   /** Of 8 kB, its partitions included. */
   pages: number;
   columns: Column[];
-  /** The role that row-level policies of the table hold for, which is the worker's; undefined: they do not, or there are none. */
+  /**
+   * The role that row-level policies of the table hold for, which is the worker's; undefined: they do not, or there are
+   * none.
+   */
   policiesFor?: string;
   /** The columns that the job goes along. */
   key: Column[];
@@ -133,7 +136,8 @@ export async function readTarget(db: Queryable, ref: TableRef): Promise<TableFac
 
 /**
  * The table of a job, for whoever is about to work on it.
- * @throws BadOption also where row-level policies would hide rows from the worker, and nobody has said that this is meant
+ * @throws BadOption also where row-level policies would hide rows from the worker, and nobody has said that this is
+ *   meant
  */
 export async function readWorkTable(db: Queryable, work: Work): Promise<TableFacts> {
   const table = await readTable(db, work.table, work.key);

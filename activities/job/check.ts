@@ -1,11 +1,12 @@
 /**
- * Whether a job's SQL can work, asked of PostgreSQL before anything runs: at a start, and when a definition is declared. What is
- * wrong is said with PostgreSQL's own words, the option and the character where it stands. Called by `commands.ts`.
+ * Whether a job's SQL can work, asked of PostgreSQL before anything runs: at a start, and when a definition is
+ * declared. What is wrong is said with PostgreSQL's own words, the option and the character where it stands. Called by
+ * `commands.ts`.
  *
- * An expression is put into parentheses in a larger statement, so it must not be able to leave them: `true) or (true` would take
- * the range away, and rows would be advanced more than once. So each is planned twice: bare (`select EXPRESSION from …`), where
- * unbalanced parentheses are an error, and in its place, where a whole query or a list is one. Both by the extended protocol, which takes
- * one statement only.
+ * An expression is put into parentheses in a larger statement, so it must not be able to leave them: `true) or (true`
+ * would take the range away, and rows would be advanced more than once. So each is planned twice: bare
+ * (`select EXPRESSION from …`), where unbalanced parentheses are an error, and in its place, where a whole query or a
+ * list is one. Both by the extended protocol, which takes one statement only.
  */
 import type { JobOptions, Rule, Work } from '../../workflows/job/options';
 import { run, type Database, type Queryable, type Statement } from '../lib/database';
@@ -141,7 +142,10 @@ async function checkOrder(db: Queryable, work: SweepWork, order: string, table: 
 const WHOLE = /^(smallint|integer|bigint)$/;
 const SCALED = /^numeric\(\d+,(\d+)\)$/;
 
-/** What assigning rounds, n ticks at once would not be n times one; and the lazy form, which assigns nothing, a third thing. */
+/**
+ * What assigning rounds, n ticks at once would not be n times one; and the lazy form, which assigns nothing, a third
+ * thing.
+ */
 async function checkRule(db: Queryable, rule: Rule, table: TableFacts): Promise<void> {
   const column = table.columns.find(({ name }) => name === rule.column);
   const scale = column && SCALED.exec(column.type);

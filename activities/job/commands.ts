@@ -1,6 +1,6 @@
 /**
- * What an operator said of a job, checked against the database and written into its row. Called by the job's workflow; a pass
- * reads the row when it begins.
+ * What an operator said of a job, checked against the database and written into its row. Called by the job's workflow;
+ * a pass reads the row when it begins.
  */
 import { ErrorType } from '../../workflows/lib/errors';
 import type { EarlierSchedule, JobOpening, JobState } from '../../workflows/job/contract';
@@ -109,8 +109,8 @@ export async function declareJob(
 }
 
 /**
- * A tick that is open goes on with the new options, unless they go along another table or key; or cannot go on, for a statement without a
- * range would change in each of its chunks what is done already.
+ * A tick that is open goes on with the new options, unless they go along another table or key; or cannot go on, for a
+ * statement without a range would change in each of its chunks what is done already.
  */
 async function replaceOptions(db: Queryable, row: JobRow, options: JobOptions): Promise<boolean> {
   const along = ({ kind, work }: JobOptions): string =>

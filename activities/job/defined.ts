@@ -1,8 +1,8 @@
 /**
- * Whose SQL a worker runs: that of its own config, and no other. What a job does comes along with the start of its workflow and lies in its
- * row, so whoever may write to the Temporal namespace, or to that table, could have any statement run with the worker's rights. Here it
- * is compared, as a hash, with the definition of that name in the config. Asked by `node.ts` when a job is opened or declared, by
- * `pass.ts` before each pass.
+ * Whose SQL a worker runs: that of its own config, and no other. What a job does comes along with the start of its
+ * workflow and lies in its row, so whoever may write to the Temporal namespace, or to that table, could have any
+ * statement run with the worker's rights. Here it is compared, as a hash, with the definition of that name in the
+ * config. Asked by `node.ts` when a job is opened or declared, by `pass.ts` before each pass.
  */
 import { createHash } from 'node:crypto';
 import { Context } from '@temporalio/activity';
@@ -29,8 +29,8 @@ export class DefinedJobs {
 
   /**
    * Before the options of a start or a declaration are stored.
-   * @throws BadOption with PostgreSQL's words where the SQL is wrong, which is only planned, read-only, to know that; BadOption where no
-   *   worker has the definition; NotDefinedHere, which is tried again, where this one has not.
+   * @throws BadOption with PostgreSQL's words where the SQL is wrong, which is only planned, read-only, to know that;
+   *   BadOption where no worker has the definition; NotDefinedHere, which is tried again, where this one has not.
    */
   async expect(database: Database, job: string, options: JobOptions, node: string): Promise<void> {
     if (this.has(job, options)) return;

@@ -1,10 +1,12 @@
 /**
- * A small part of SQL's expressions, computed in JavaScript as PostgreSQL does: numbers, columns, arithmetic, comparisons, AND, OR, NOT, CASE,
- * least, greatest, coalesce, abs, floor, ceil, casts to number types. Parsed by pgsql-ast-parser. Used by `lazy.ts`; whatever is not in
- * it is refused when the expression is compiled, not when it is first used.
+ * A small part of SQL's expressions, computed in JavaScript as PostgreSQL does: numbers, columns, arithmetic,
+ * comparisons, AND, OR, NOT, CASE, least, greatest, coalesce, abs, floor, ceil, casts to number types. Parsed by
+ * pgsql-ast-parser. Used by `lazy.ts`; whatever is not in it is refused when the expression is compiled, not when it is
+ * first used.
  *
- * What an operator does depends on types, not on values: integers divide to integers, and 10.0 is none, nor is a numeric column that holds 10
- * just now. JavaScript cannot tell, so the types of columns are given where they matter; and text stays text.
+ * What an operator does depends on types, not on values: integers divide to integers, and 10.0 is none, nor is a
+ * numeric column that holds 10 just now. JavaScript cannot tell, so the types of columns are given where they matter;
+ * and text stays text.
  */
 import { parse, type Expr } from 'pgsql-ast-parser';
 
@@ -12,7 +14,9 @@ export type SqlValue = number | boolean | string | null;
 export type Row = Readonly<Record<string, unknown>>;
 export type Evaluate = (row: Row) => SqlValue;
 
-/** `numeric`: any number that keeps fractions. `literal`: text in quotes, which takes the type of what stands beside it. */
+/**
+ * `numeric`: any number that keeps fractions. `literal`: text in quotes, which takes the type of what stands beside it.
+ */
 export type SqlType = 'integer' | 'numeric' | 'text' | 'boolean';
 type Known = SqlType | 'literal' | 'null' | undefined;
 

@@ -1,6 +1,6 @@
 /**
- * `explain`: the statement of a job as it is run, PostgreSQL's plan of it, and what stands in the way of speed. Runs nothing. Called by
- * the client (`JobHandle.explain`).
+ * `explain`: the statement of a job as it is run, PostgreSQL's plan of it, and what stands in the way of speed. Runs
+ * nothing. Called by the client (`JobHandle.explain`).
  */
 import type { JobOptions, Work } from '../../workflows/job/options';
 import { run, type Queryable, type Statement } from '../lib/database';
@@ -18,7 +18,10 @@ export interface Explanation {
   warnings: string[];
 }
 
-/** Every column that an index reads: as a key, included, in an expression or in its predicate. BRIN does not keep a row from being HOT since 16. */
+/**
+ * Every column that an index reads: as a key, included, in an expression or in its predicate. BRIN does not keep a row
+ * from being HOT since 16.
+ */
 const INDEX_COLUMNS: Statement = {
   name: 'population-index-columns',
   text: `select i.relname as index, array_agg(distinct a.attname::text order by a.attname::text) as columns,

@@ -1,9 +1,10 @@
 /**
- * The lazy form of a regen: what a row's value is by now, computed where it is read, from what is stored and since when; nothing is
- * written by a clock. From the same `rule` as the eager one, as SQL and as a function. Exported by the library as `lazyRegen`.
+ * The lazy form of a regen: what a row's value is by now, computed where it is read, from what is stored and since
+ * when; nothing is written by a clock. From the same `rule` as the eager one, as SQL and as a function. Exported by the
+ * library as `lazyRegen`.
  *
- * Whoever writes the value, or anything that the rule or the condition reads (a death, a new maximum), stores the value as it is by
- * then, and that time with it.
+ * Whoever writes the value, or anything that the rule or the condition reads (a death, a new maximum), stores the value
+ * as it is by then, and that time with it.
  */
 import { escapeIdentifier } from 'pg';
 import { ruleValue, ruleWhere } from './rule';
@@ -31,9 +32,11 @@ export interface LazyRegen {
 }
 
 /**
- * @param options.types PostgreSQL's types of the columns that the rule and the condition read: `{ endurance: 'integer' }`. `value` needs them
- *   where they decide what an operator does: whether a division gives whole numbers, what a comparison with text in quotes means
- * @throws ConfigError when the definition has no rule or no interval; TypeError when `value` could not compute its expressions
+ * @param options.types PostgreSQL's types of the columns that the rule and the condition read:
+ *   `{ endurance: 'integer' }`. `value` needs them where they decide what an operator does: whether a division gives
+ *   whole numbers, what a comparison with text in quotes means
+ * @throws ConfigError when the definition has no rule or no interval; TypeError when `value` could not compute its
+ *   expressions
  */
 export function lazyRegen(definition: RegenDefinition, options: { types?: ColumnTypes } = {}): LazyRegen {
   const { work, schedule } = resolveConfig({ regens: [definition] }).jobs[0]!.options;

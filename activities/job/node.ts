@@ -1,6 +1,6 @@
 /**
- * One worker as the place where passes run: its connections for them, the code of its sweeps, its metrics. Made by `workers/worker.ts`;
- * `activities` are what the job's workflow calls.
+ * One worker as the place where passes run: its connections for them, the code of its sweeps, its metrics. Made by
+ * `workers/worker.ts`; `activities` are what the job's workflow calls.
  */
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -107,7 +107,9 @@ export class PopulationNode {
     return () => this.passes.delete(ending);
   }
 
-  /** Takes no more passes, and asks those that run to hand back. Statements that do not end by themselves are cancelled. */
+  /**
+   * Takes no more passes, and asks those that run to hand back. Statements that do not end by themselves are cancelled.
+   */
   async drain(): Promise<void> {
     this.draining = true;
     for (const ending of this.passes.keys()) ending.end('handed back');

@@ -1,7 +1,8 @@
 /**
- * Whether a regen's own `sql` can be cut into chunks: it is one UPDATE of the job's table, and `:range` is a condition of its own in its WHERE
- * clause. `where a or :range` and a range of another table would advance a row in each chunk. Read by a parser; what it cannot read is
- * refused, since nobody would know what it does. The plan is a second look at the same. Called by `check.ts`.
+ * Whether a regen's own `sql` can be cut into chunks: it is one UPDATE of the job's table, and `:range` is a condition
+ * of its own in its WHERE clause. `where a or :range` and a range of another table would advance a row in each chunk.
+ * Read by a parser; what it cannot read is refused, since nobody would know what it does. The plan is a second look at
+ * the same. Called by `check.ts`.
  */
 import { parse, type Expr, type Statement as Parsed, type UpdateStatement } from 'pgsql-ast-parser';
 import { run, type Queryable, type Statement } from '../lib/database';
@@ -98,7 +99,10 @@ function rangeAlias(mark: Expr): string | undefined {
   return text.startsWith('"') ? text.slice(1, -1).replace(/""/g, '"') : text.toLowerCase();
 }
 
-/** With `false` in place of the range nothing can match, so the planner finds nothing to do; and there is no second change in it. */
+/**
+ * With `false` in place of the range nothing can match, so the planner finds nothing to do; and there is no second
+ * change in it.
+ */
 async function lookAtPlan(db: Queryable, work: OwnSql): Promise<void> {
   const never = new Template().expression('sql', work.sql, () => 'false');
   const root = await planOf(db, never);

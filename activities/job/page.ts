@@ -1,10 +1,10 @@
 /**
- * One page of a sweep through its `handle`: what came of it is written together with the end of the claim, and with what the handler
- * wrote through `tx`. Called by `sweep.ts`.
+ * One page of a sweep through its `handle`: what came of it is written together with the end of the claim, and with
+ * what the handler wrote through `tx`. Called by `sweep.ts`.
  *
- * A page that fails is halved, and its halves are handled at once, until the failing row is alone: it is tried again after a
- * wait, and after its last attempt it is a dead letter. The others are done. A `HoldError` puts the whole page back, and so does whoever
- * was in its way: a lock that somebody holds, a worker that ends; these use no attempt.
+ * A page that fails is halved, and its halves are handled at once, until the failing row is alone: it is tried again
+ * after a wait, and after its last attempt it is a dead letter. The others are done. A `HoldError` puts the whole page
+ * back, and so does whoever was in its way: a lock that somebody holds, a worker that ends; these use no attempt.
  */
 import type { SweepContext, SweepDefinition, SweepRow } from '../../config/define/job';
 import { decide } from '../durable/retry';

@@ -1,10 +1,10 @@
 /**
- * The `pass` activity: takes the job's fence, opens the tick or goes on with the one that is open, has the work done, and closes the
- * tick. Called by `workflows/job/job.ts`; the work is done by `regen.ts` and `sweep.ts`. What ends a pass is
- * decided here.
+ * The `pass` activity: takes the job's fence, opens the tick or goes on with the one that is open, has the work done,
+ * and closes the tick. Called by `workflows/job/job.ts`; the work is done by `regen.ts` and `sweep.ts`. What ends a
+ * pass is decided here.
  *
- * The fence decides, not Temporal's reachability: a cancellation that core makes up because heartbeats cannot be reported is not
- * obeyed. The tick is finished, and whoever asks for it again is told what came of it.
+ * The fence decides, not Temporal's reachability: a cancellation that core makes up because heartbeats cannot be
+ * reported is not obeyed. The tick is finished, and whoever asks for it again is told what came of it.
  */
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
@@ -83,7 +83,10 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
   }
 }
 
-/** The job's row, if this worker can do it. Looked at before the fence is taken: who cannot work must not take the job from others. */
+/**
+ * The job's row, if this worker can do it. Looked at before the fence is taken: who cannot work must not take the job
+ * from others.
+ */
 async function readRunnable(node: PopulationNode, job: string): Promise<JobRow> {
   const row = await node.deps.database.transaction((db) => readJob(db, job));
   if (!row) throw failure(ErrorType.UnknownJob, `there is no job ${job} in the database`);
@@ -158,8 +161,9 @@ function workOf(node: PopulationNode, work: PassWork, chunkRows: number | undefi
 }
 
 /**
- * The tick that is open in the database, else the one that is asked for; or what came of that one, when it has ended before. A job that
- * is stopped begins none: a pass may still be sent out between the commit of the stop and the answer that its workflow waits for.
+ * The tick that is open in the database, else the one that is asked for; or what came of that one, when it has ended
+ * before. A job that is stopped begins none: a pass may still be sent out between the commit of the stop and the answer
+ * that its workflow waits for.
  */
 async function openTick(
   { database }: PopulationDeps,
@@ -203,7 +207,10 @@ async function openTick(
   });
 }
 
-/** The order without the intervals of ticks that have ended since it was made, and those of a pause. Counted outside of a transaction: it may take a while. */
+/**
+ * The order without the intervals of ticks that have ended since it was made, and those of a pause. Counted outside of
+ * a transaction: it may take a while.
+ */
 async function stillOwed(database: Database, job: string, order: TickOrder, options: JobOptions): Promise<TickOrder> {
   const row = await database.transaction((db) => readJob(db, job));
   // Ordered before the pause, and not begun then: what it stands for fell due before.

@@ -33,8 +33,8 @@ export const modifies = (node: PlanNode): number =>
   Number(node['Node Type'] === 'ModifyTable') + (node.Plans ?? []).reduce((sum, plan) => sum + modifies(plan), 0);
 
 /**
- * Whether a statement reads the table that it changes beside the row that it is at (a subquery, a join with itself): then a chunk would see
- * what the chunks before it have changed. A function that reads the table is not seen here.
+ * Whether a statement reads the table that it changes beside the row that it is at (a subquery, a join with itself):
+ * then a chunk would see what the chunks before it have changed. A function that reads the table is not seen here.
  */
 export async function readsItself(db: Queryable, work: Work, table: TableFacts): Promise<boolean> {
   if (work.kind === 'sweep') return false;

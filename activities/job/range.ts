@@ -1,11 +1,12 @@
 /**
- * How a tick goes through a table: the parts of the key space, each in chunks, several streams at once; what a chunk that fails, is in
- * somebody's way or is refused means for the next one. It decides only: rows and transactions are those of `rows.ts`, so that
- * `test/job/world.ts` can live through thousands of histories with this very code. Used by `regen.ts`.
+ * How a tick goes through a table: the parts of the key space, each in chunks, several streams at once; what a chunk
+ * that fails, is in somebody's way or is refused means for the next one. It decides only: rows and transactions are
+ * those of `rows.ts`, so that `test/job/world.ts` can live through thousands of histories with this very code. Used by
+ * `regen.ts`.
  *
  * - A row that fails is found by halving its chunk, reported and left out of the tick.
- * - A row that somebody holds locked is put off: it becomes a part of its own, in the transaction of the chunk that leaves it out, and its
- *   turn comes when all others are done. Until then its tick is open.
+ * - A row that somebody holds locked is put off: it becomes a part of its own, in the transaction of the chunk that
+ *   leaves it out, and its turn comes when all others are done. Until then its tick is open.
  * - What the database does not know of (a crash has taken it back) is read anew.
  */
 import type { Logger } from 'pino';
@@ -33,13 +34,20 @@ export interface Rows {
 export interface Ask {
   /** Rows of it. Undefined: all of the part in one statement. */
   size: number | undefined;
-  /** The rows are counted by their keys alone, whatever the condition says of them: it may be what fails, or what finds few. */
+  /**
+   * The rows are counted by their keys alone, whatever the condition says of them: it may be what fails, or what finds
+   * few.
+   */
   byKey?: boolean;
-  /** The condition is asked of rows of the chunk only: PostgreSQL may ask it of others first, and one of those may be the row that it fails on. */
+  /**
+   * The condition is asked of rows of the chunk only: PostgreSQL may ask it of others first, and one of those may be
+   * the row that it fails on.
+   */
   careful?: boolean;
   /**
-   * Rows of the chunk that are left for later: each becomes a part, numbered from `part` on. The chunk ends at `to`, where it did when they
-   * were found: an end that is looked for anew may lie before one of them, and it would come twice.
+   * Rows of the chunk that are left for later: each becomes a part, numbered from `part` on. The chunk ends at `to`,
+   * where it did when they were found: an end that is looked for anew may lie before one of them, and it would come
+   * twice.
    */
   putOff?: { keys: string[][]; part: number; to: Bound };
   /** The chunk is this row, which fails: it is reported and passed over. */
@@ -50,7 +58,10 @@ export type Outcome =
   | { kind: 'done'; to: Bound; done: boolean; whole: boolean; rows: number; ms: number; tripMs: number }
   /** The database knows of other progress. */
   | { kind: 'other progress' }
-  /** Nothing was written. `to`: where the chunk would have ended, as far as that was known; `looking`: it was looked for just then. */
+  /**
+   * Nothing was written. `to`: where the chunk would have ended, as far as that was known; `looking`: it was looked for
+   * just then.
+   */
   | { kind: 'failed'; error: Error; to: Bound; looking: boolean };
 
 /** What ends a pass, and its sleep. */
@@ -74,7 +85,10 @@ export interface Walk {
   waits(why: string): Promise<void>;
 }
 
-/** More rows than this are not the fault of single rows: the pass ends with the error. It goes on behind them when it is tried again. */
+/**
+ * More rows than this are not the fault of single rows: the pass ends with the error. It goes on behind them when it is
+ * tried again.
+ */
 const FAILED_MAX = 1_000;
 /** So many rows of one chunk, and of one tick, are put off; more are waited for where they are. */
 const PUT_OFF_AT_ONCE = 100;
@@ -85,7 +99,10 @@ const REST_MAX_MS = 1_000;
 /** Where rows that match lie far apart, a chunk of keys is so large to begin with, and never larger than this. */
 const KEYS_FIRST = 1_024;
 const KEYS_MAX = 100_000;
-/** A chunk of few rows that takes longer than this looks through many that do not match, and holds what it has found meanwhile. */
+/**
+ * A chunk of few rows that takes longer than this looks through many that do not match, and holds what it has found
+ * meanwhile.
+ */
 const FAR_APART_MS = 100;
 const FEW_ROWS = 200;
 /** Rows that are put off are told of when they were tried so often in vain. */
@@ -311,7 +328,8 @@ class RangeWalk {
         if (ask.leaveOut) throw error;
         if (this.isWhole) await this.cut(error);
         else if (!ask.byKey && this.of.sparse && (looking || (size === 1 && to === undefined))) {
-          // It is the condition that fails, on a row that may lie far behind: the end of a chunk is found by the keys alone.
+          // It is the condition that fails, on a row that may lie far behind: the end of a chunk is found by the keys
+          // alone.
           this.byKey = true;
           this.narrowed = KEYS_FIRST;
         } else if (size > 1 || !ask.careful) this.narrowed = Math.ceil(size / 2);
@@ -371,7 +389,10 @@ class RangeWalk {
     return 0;
   }
 
-  /** A single statement over the whole table fails on some row, or waits for one: it is cut into chunks, where it can be. */
+  /**
+   * A single statement over the whole table fails on some row, or waits for one: it is cut into chunks, where it can
+   * be.
+   */
   private async cut(error: Error): Promise<void> {
     if (await this.of.rows.mustBeWhole()) throw error;
     this.range.upto ??= (await this.of.rows.lastKey()) ?? null;
@@ -388,8 +409,8 @@ export class Superseded extends Error {}
 export const failsOnRow = (error: unknown): boolean => isOfRow(error) || classOf(error) === 'row';
 
 /**
- * Extensions say XX000 of a value that they cannot take (a geometry), and the server XX001 of a row whose page is damaged. And what a trigger
- * has raised as a cancellation nobody has cancelled.
+ * Extensions say XX000 of a value that they cannot take (a geometry), and the server XX001 of a row whose page is
+ * damaged. And what a trigger has raised as a cancellation nobody has cancelled.
  */
 const isOfRow = (error: unknown): boolean => {
   const { code, routine } = error as { code?: unknown; routine?: unknown };

@@ -1,10 +1,11 @@
 /**
- * The work of a regen's or decay's tick: the key space is cut into parts when it begins, and each is gone through in chunks (`range.ts`), whose
- * rows and progress commit together (`rows.ts`). So each row that was there when the tick began is advanced exactly once, however often a
- * worker dies. Called by `pass.ts`.
+ * The work of a regen's or decay's tick: the key space is cut into parts when it begins, and each is gone through in
+ * chunks (`range.ts`), whose rows and progress commit together (`rows.ts`). So each row that was there when the tick
+ * began is advanced exactly once, however often a worker dies. Called by `pass.ts`.
  *
- * Rows that are inserted during the tick: behind the progress they wait for the next tick, before it they are advanced with
- * the others (once), above the last key of the beginning never. A decay passes over rows that somebody holds locked.
+ * Rows that are inserted during the tick: behind the progress they wait for the next tick, before it they are advanced
+ * with the others (once), above the last key of the beginning never. A decay passes over rows that somebody holds
+ * locked.
  */
 import type { Queryable } from '../lib/database';
 import type { TickRange } from './store/ticks';

@@ -34,8 +34,8 @@ export class Sizing {
   }
 
   /**
-   * Notes a chunk: how many rows it went over (0: not a whole one), how many it changed, how long they were locked, and what a round
-   * trip took meanwhile.
+   * Notes a chunk: how many rows it went over (0: not a whole one), how many it changed, how long they were locked, and
+   * what a round trip took meanwhile.
    * @returns how long to rest before the next one. Milliseconds.
    */
   took(over: number, changed: number, ms: number, tripMs: number): number {

@@ -1,7 +1,7 @@
 /**
- * The statements of a regen or decay, from its definition and what the catalog says of its table. A row is in a chunk when its key
- * is: after < key <= upto, in the order of the key's index. Names are quoted by pg; expressions stand in parentheses, and
- * `check.ts` has seen to it that they cannot leave them. Run by `rows.ts`.
+ * The statements of a regen or decay, from its definition and what the catalog says of its table. A row is in a chunk
+ * when its key is: after < key <= upto, in the order of the key's index. Names are quoted by pg; expressions stand in
+ * parentheses, and `check.ts` has seen to it that they cannot leave them. Run by `rows.ts`.
  */
 import { escapeIdentifier } from 'pg';
 import type { Work } from '../../workflows/job/options';
@@ -10,7 +10,10 @@ import { ruleValue, ruleWhere } from './rule';
 import { scan } from './scan';
 import { Template } from './template';
 
-/** A position between two keys: the columns of the key below it, as text. Undefined: before the first, or after the last. */
+/**
+ * A position between two keys: the columns of the key below it, as text. Undefined: before the first, or after the
+ * last.
+ */
 export type Bound = string[] | undefined;
 
 export type RegenWork = Extract<Work, { kind: 'regen' }>;
@@ -54,11 +57,17 @@ function condition(made: Template, table: TableFacts, span: Span, where: string)
   return made.expression('where', where).sql(') end');
 }
 
-/** A statement of the user's own that has no range: it changes the whole table each time it runs, so it is never cut into chunks. */
+/**
+ * A statement of the user's own that has no range: it changes the whole table each time it runs, so it is never cut
+ * into chunks.
+ */
 export const isBoundless = (work: Work): boolean =>
   work.kind === 'regen' && 'sql' in work && !scan(work.sql).some(({ name }) => name === 'range');
 
-/** Deletes the rows of a range that go; those that others hold locked are left for the next tick. `all`: one statement without a range. */
+/**
+ * Deletes the rows of a range that go; those that others hold locked are left for the next tick. `all`: one statement
+ * without a range.
+ */
 export function decayStatement(work: DecayWork, table: TableFacts, span: Span & { all?: boolean }): Template {
   const made = new Template();
   const key = keyList(table);
@@ -92,7 +101,10 @@ export function boundStatement(table: TableFacts, span: Span, where?: string): T
     .sql(' limit 1');
 }
 
-/** Keys of rows of a range that others hold locked; at most `:limit` of them. Those that nobody holds are locked until the transaction ends. */
+/**
+ * Keys of rows of a range that others hold locked; at most `:limit` of them. Those that nobody holds are locked until
+ * the transaction ends.
+ */
 export function lockedStatement(table: TableFacts, span: Span): Template {
   const made = new Template();
   const range = rangeOf(made, table, span, q(table.name));
@@ -128,8 +140,8 @@ export function boundValues(after: Bound, upto: Bound): Record<string, unknown> 
 }
 
 /**
- * Of several columns the first one is compared alone as well: the planner takes a comparison of rows for a part of the table that has
- * nothing to do with its other end, so that a chunk would be a tenth of the table to it.
+ * Of several columns the first one is compared alone as well: the planner takes a comparison of rows for a part of the
+ * table that has nothing to do with its other end, so that a chunk would be a tenth of the table to it.
  */
 export function rangeOf(made: Template, table: TableFacts, span: Span, alias?: string): string {
   const columns = table.key.map((column) => (alias === undefined ? '' : `${alias}.`) + q(column.name));
@@ -166,7 +178,10 @@ const orderOf = keyList;
 export const keyArray = (table: TableFacts): string =>
   `array[${table.key.map((column) => `${qualified(table)(column)}::text`).join(', ')}]`;
 
-/** A hash of the key, as `longwatch.swept` and the index of `longwatch.failed_row` have it: of its bytes, whatever its collation says is equal. */
+/**
+ * A hash of the key, as `longwatch.swept` and the index of `longwatch.failed_row` have it: of its bytes, whatever its
+ * collation says is equal.
+ */
 export const keyHash = (table: TableFacts, seed: 0 | 1): string =>
   `hash_array_extended(array[${table.key.map((column) => `${qualified(table)(column)}::text collate "C"`).join(', ')}], ${seed})`;
 

@@ -1,7 +1,7 @@
 /**
- * The statements of a sweep, from its definition and what the catalog says of its table. Due rows are claimed in order (`order`, then
- * the key), each pass going on behind the last row that it has claimed, so that a row comes once a tick also when handling leaves it due.
- * Run by `sweep.ts`.
+ * The statements of a sweep, from its definition and what the catalog says of its table. Due rows are claimed in order
+ * (`order`, then the key), each pass going on behind the last row that it has claimed, so that a row comes once a tick
+ * also when handling leaves it due. Run by `sweep.ts`.
  */
 import { escapeIdentifier } from 'pg';
 import type { TableFacts } from './catalog';
@@ -18,15 +18,17 @@ const ORDER = escapeIdentifier(ORDER_COLUMN);
 const INNER = '"longwatch inner"';
 
 /**
- * Where a claim begins: at the first row; behind one with an order; at the first whose order is null (those come last); behind one of
- * those, or, without an order, behind a key. One condition each, so that an index on (order, key) leads straight to the place.
+ * Where a claim begins: at the first row; behind one with an order; at the first whose order is null (those come last);
+ * behind one of those, or, without an order, behind a key. One condition each, so that an index on (order, key) leads
+ * straight to the place.
  */
 export type Cursor = 'none' | 'value' | 'nulls' | 'null';
 
 /**
  * @param form.fresh only rows that the tick has not claimed: it reads them all, so it is for what is left in the end
- * @param form.guarded failed rows are not even asked whether they are due: on some of them that fails. PostgreSQL keeps to an order of
- *   conditions only inside of a CASE, which no index can be used for, so it is for sweeps that have such rows
+ * @param form.guarded failed rows are not even asked whether they are due: on some of them that fails. PostgreSQL keeps
+ *   to an order of conditions only inside of a CASE, which no index can be used for, so it is for sweeps that have such
+ *   rows
  */
 export function claimStatement(
   work: SweepWork,
@@ -58,7 +60,10 @@ export function claimStatement(
   return made.sql(` for no key update of ${escapeIdentifier(table.name)} skip locked`);
 }
 
-/** Rows of a page that are still there and due, for an attempt after the first. Found by their keys, so the guard costs nothing. */
+/**
+ * Rows of a page that are still there and due, for an attempt after the first. Found by their keys, so the guard costs
+ * nothing.
+ */
 export function pageStatement(work: SweepWork, table: TableFacts): Template {
   const made = new Template().of(shapeOf(table)).sql(`select ${columnsOf(table)}, ${keyArray(table)} as ${KEY}`);
   const names = table.key.map((_column, index) => `k${index}`);
@@ -72,14 +77,16 @@ export function pageStatement(work: SweepWork, table: TableFacts): Template {
 }
 
 /**
- * Whether all that a claim asks of the rows of a range can be answered: it fails where one of them cannot. Locks nothing.
+ * Whether all that a claim asks of the rows of a range can be answered: it fails where one of them cannot. Locks
+ * nothing.
  * @param form.known false: failed rows are asked as well
  */
 export function probeStatement(work: SweepWork, table: TableFacts, form: { span: Span; known: boolean }): Template {
   const made = new Template().of(shapeOf(table)).sql('select count(case when ');
   if (form.known) due(made, work, table);
   else made.sql('(').expression('due', work.due).sql(')');
-  // What a due row must be able to say: its place in the order, as the text that is kept, and its columns, which may be computed.
+  // What a due row must be able to say: its place in the order, as the text that is kept, and its columns, which may be
+  // computed.
   order(made.sql(` then row(${columnsOf(table)}, `), work);
   const range = rangeOf(made, table, form.span, escapeIdentifier(table.name));
   return made.sql(`::text) end) from ${table.quoted} where ${range}`);
@@ -90,15 +97,17 @@ export function emptyProbe(work: SweepWork, table: TableFacts): Template {
   return probeStatement(work, table, { span: { after: false, upto: false }, known: false }).sql(' and false');
 }
 
-/** The columns by their names: a statement that says `*` fails on each connection that knows it when a column is added. */
+/**
+ * The columns by their names: a statement that says `*` fails on each connection that knows it when a column is added.
+ */
 const columnsOf = (table: TableFacts): string =>
   table.columns.map((column) => `${escapeIdentifier(table.name)}.${escapeIdentifier(column.name)}`).join(', ');
 
 const shapeOf = (table: TableFacts): string => JSON.stringify(table.columns.map(({ name, type }) => [name, type]));
 
 /**
- * The type of what rows are ordered by, also while there are none. As one that says nothing of a length: `character` alone is a single one, so
- * the place would be cut off and lie before the rows that it stands for.
+ * The type of what rows are ordered by, also while there are none. As one that says nothing of a length: `character`
+ * alone is a single one, so the place would be cut off and lie before the rows that it stands for.
  */
 export function orderTypeStatement(work: SweepWork, table: TableFacts): Template {
   return order(new Template().sql('select format_type(pg_typeof((select '), work).sql(

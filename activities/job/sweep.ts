@@ -1,15 +1,15 @@
 /**
- * The work of a sweep's tick: due rows are claimed in pages and given to the definition's `handle`, several pages at once, until no
- * more are due. A claim and the place up to which rows are claimed commit together, so a row is in one page a tick, whoever
- * claims. The keys that a tick has claimed are kept until it ends (`longwatch.swept`): where what rows are ordered by changes meanwhile, a row
- * that comes to the place again is passed over, and one that went behind it is found by a second look. Called by `pass.ts`; one page
- * is handled by `page.ts`.
+ * The work of a sweep's tick: due rows are claimed in pages and given to the definition's `handle`, several pages at
+ * once, until no more are due. A claim and the place up to which rows are claimed commit together, so a row is in one
+ * page a tick, whoever claims. The keys that a tick has claimed are kept until it ends (`longwatch.swept`): where what
+ * rows are ordered by changes meanwhile, a row that comes to the place again is passed over, and one that went behind
+ * it is found by a second look. Called by `pass.ts`; one page is handled by `page.ts`.
  *
- * A handler's transaction has a connection that waits for it before its page is claimed, so that its time begins when it can begin.
- * A HoldError holds all claims of the job, in this pass and those that follow.
+ * A handler's transaction has a connection that waits for it before its page is claimed, so that its time begins when
+ * it can begin. A HoldError holds all claims of the job, in this pass and those that follow.
  *
- * Claims are made one at a time (the place is one row, and its writer needs the fence's token), so two streams never take the
- * same rows; SKIP LOCKED only passes over rows that somebody else is changing right now.
+ * Claims are made one at a time (the place is one row, and its writer needs the fence's token), so two streams never
+ * take the same rows; SKIP LOCKED only passes over rows that somebody else is changing right now.
  */
 import type { SweepDefinition } from '../../config/define/job';
 import type { Transactions } from '../durable/transaction';
@@ -30,9 +30,13 @@ import {
 } from './sweep-statement';
 import { fenced, stillHeld, type PassWork, type WorkResult } from './work';
 
-/** A claim outlives the timeout of its handler by this, so that what was done in time can still be noted. Milliseconds. */
+/**
+ * A claim outlives the timeout of its handler by this, so that what was done in time can still be noted. Milliseconds.
+ */
 const SETTLE_MS = 5_000;
-/** A pass waits for rows that are to be tried again this soon; later ones are the work of another pass. Milliseconds. */
+/**
+ * A pass waits for rows that are to be tried again this soon; later ones are the work of another pass. Milliseconds.
+ */
 const STAY_MS = 5_000;
 
 type Row = Record<string, unknown>;
@@ -192,7 +196,10 @@ class Claims {
     }).then((page) => page ?? (this.exhausted || this.work.ending.reason ? undefined : this.claim()));
   }
 
-  /** A page whose time has come: to be tried again, or left behind by a worker that died. Rows that are no longer due drop out. */
+  /**
+   * A page whose time has come: to be tried again, or left behind by a worker that died. Rows that are no longer due
+   * drop out.
+   */
   waiting(): Promise<Page | undefined> {
     if (Date.now() < this.waitingAt) return Promise.resolve(undefined);
     return this.inLine(async () => {

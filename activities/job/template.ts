@@ -1,6 +1,6 @@
 /**
- * SQL that is put together from fixed text, quoted names and a user's expressions: which parameter stands where, and which
- * character of an expression an error of PostgreSQL points at. Used by `statement.ts` and `check.ts`.
+ * SQL that is put together from fixed text, quoted names and a user's expressions: which parameter stands where, and
+ * which character of an expression an error of PostgreSQL points at. Used by `statement.ts` and `check.ts`.
  */
 import { createHash } from 'node:crypto';
 import { run, type Database, type Queryable } from '../lib/database';
@@ -46,8 +46,8 @@ export class Template {
   }
 
   /**
-   * An expression of the user, as it is, with `:elapsed` and `:due` as parameters. On lines of its own, so that a comment at its
-   * end comments nothing else out.
+   * An expression of the user, as it is, with `:elapsed` and `:due` as parameters. On lines of its own, so that a
+   * comment at its end comments nothing else out.
    */
   expression(option: string, source: string, range?: (alias: string | undefined) => string): this {
     const piece: Piece = { option, start: this.text.length, source, shifts: [] };

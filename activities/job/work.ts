@@ -1,6 +1,6 @@
 /**
- * What a pass hands to the code that does its kind of work (`regen.ts`, `sweep.ts`): the tick, the fence's token, what may end
- * it, and where it counts. Made by `pass.ts`.
+ * What a pass hands to the code that does its kind of work (`regen.ts`, `sweep.ts`): the tick, the fence's token, what
+ * may end it, and where it counts. Made by `pass.ts`.
  */
 import type { Logger } from 'pino';
 import type { PassEnd } from '../../workflows/job/contract';
@@ -56,7 +56,10 @@ export interface PassWork {
   lockMs: number;
   /** One that changes rows: it gives way (`beginOf`). */
   transaction: <T>(act: (db: Queryable) => Promise<T>) => Promise<T>;
-  /** The same for what goes over the user's table: a worker that must end can cancel it, and one lock after the other is too long. */
+  /**
+   * The same for what goes over the user's table: a worker that must end can cancel it, and one lock after the other is
+   * too long.
+   */
   watched: <T>(act: (db: Queryable) => Promise<T>) => Promise<T>;
   ending: Ending;
   /** Shown by `status` while the tick is open. */
@@ -78,10 +81,10 @@ export interface WorkResult {
 }
 
 /**
- * Begins every transaction that changes rows. It does not wait for the disk: effect and progress are lost together or not at all, and
- * the end of the tick, which does wait, makes everything before it durable. A holder that freezes in between lets go of its locks.
- * It gives way: who waits for a lock for longer than `lockMs` is rolled back, and comes again. Compiling a statement costs more than a
- * chunk of it.
+ * Begins every transaction that changes rows. It does not wait for the disk: effect and progress are lost together or
+ * not at all, and the end of the tick, which does wait, makes everything before it durable. A holder that freezes in
+ * between lets go of its locks. It gives way: who waits for a lock for longer than `lockMs` is rolled back, and comes
+ * again. Compiling a statement costs more than a chunk of it.
  */
 export function beginOf(lockMs: number): TransactionOptions {
   return {
@@ -98,8 +101,8 @@ const DEADLOCK: Statement = {
 const LOCK_MS = 500;
 
 /**
- * How long a chunk waits for a lock. Half of the time after which PostgreSQL looks for deadlocks: of a chunk and a player who wait for
- * each other it is then never the player who is rolled back.
+ * How long a chunk waits for a lock. Half of the time after which PostgreSQL looks for deadlocks: of a chunk and a
+ * player who wait for each other it is then never the player who is rolled back.
  */
 export async function lockMsOf(database: Database): Promise<number> {
   const [found] = await database.rows<{ ms: number }>(DEADLOCK);

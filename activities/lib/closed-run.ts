@@ -1,8 +1,9 @@
 /**
- * The end of a closed run's history: where a new run of it can go on from, and the updates that it had accepted in the task that is done
- * again then. The server could have the new run do them again as well, but before the signals of that task, and the SDK replays them after
- * those (core 1.24: the message of an UpdateAdmitted event is held back in a replay): what is entered in one order would be replayed in
- * another. So whoever resets a run says again what those updates said. Used by `temporal.ts`.
+ * The end of a closed run's history: where a new run of it can go on from, and the updates that it had accepted in the
+ * task that is done again then. The server could have the new run do them again as well, but before the signals of that
+ * task, and the SDK replays them after those (core 1.24: the message of an UpdateAdmitted event is held back in a
+ * replay): what is entered in one order would be replayed in another. So whoever resets a run says again what those
+ * updates said. Used by `temporal.ts`.
  */
 import { decodeArrayFromPayloads } from '@temporalio/common/lib/internal-non-workflow';
 import type { Client } from '@temporalio/client';

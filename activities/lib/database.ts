@@ -3,8 +3,9 @@
  * `store/` and `durable/` goes through `transaction` or `query`; what cannot reach the database fails as
  * StoreUnavailable, so that callers can tell an outage from a mistake.
  *
- * The pool may lead through PgBouncer in transaction mode, which is said by giving a direct address beside it. Then nothing
- * may rest on a connection's memory: statements are not prepared under their names, and all limits are set in each transaction.
+ * The pool may lead through PgBouncer in transaction mode, which is said by giving a direct address beside it. Then
+ * nothing may rest on a connection's memory: statements are not prepared under their names, and all limits are set in
+ * each transaction.
  */
 import { Client, Pool, type ClientBase, type PoolClient, type QueryResultRow } from 'pg';
 import type { Logger } from 'pino';
@@ -26,12 +27,14 @@ export interface Queryable {
 
 export interface DatabaseOptions {
   url: string;
-  /** The server's own address, where `url` is that of a pooler in transaction mode. @default url, which is the server's */
+  /**
+   * The server's own address, where `url` is that of a pooler in transaction mode. @default url, which is the server's
+   */
   directUrl?: string;
   log: Logger;
   /**
-   * False: every statement is planned anew, for its values and for the tables as they are; for a caller that asks seldom, of tables that
-   * grow a thousandfold in between. Always so through a pooler. @default true
+   * False: every statement is planned anew, for its values and for the tables as they are; for a caller that asks
+   * seldom, of tables that grow a thousandfold in between. Always so through a pooler. @default true
    */
   prepared?: boolean;
   /** Connections at most. @default 6 */
@@ -39,13 +42,14 @@ export interface DatabaseOptions {
   /** A statement that takes longer has failed, and its connection is thrown away. Milliseconds. @default 10,000 */
   statementTimeoutMs?: number;
   /**
-   * A transaction that waits longer for a lock has failed: it must not wait for somebody who may never let go. Milliseconds.
+   * A transaction that waits longer for a lock has failed: it must not wait for somebody who may never let go.
+   * Milliseconds.
    * @default no limit but the statement's
    */
   lockTimeoutMs?: number;
   /**
-   * The server ends a transaction whose client has not gone on for this long, and with it its locks: the client may be frozen, or cut
-   * off without a word. Milliseconds. @default no limit, for transactions in which users' code runs
+   * The server ends a transaction whose client has not gone on for this long, and with it its locks: the client may be
+   * frozen, or cut off without a word. Milliseconds. @default no limit, for transactions in which users' code runs
    */
   idleTimeoutMs?: number;
   /** How long to wait for a connection, a free one of the pool or a new one. Milliseconds. @default 3,000 */
@@ -63,15 +67,18 @@ export interface TransactionOptions {
 }
 
 /**
- * For Longwatch's own transactions, in which nothing but its own statements runs: whoever freezes in the middle of one lets go of its
- * locks before anybody has missed it, and nobody waits longer for a lock than others wait for him.
+ * For Longwatch's own transactions, in which nothing but its own statements runs: whoever freezes in the middle of one
+ * lets go of its locks before anybody has missed it, and nobody waits longer for a lock than others wait for him.
  */
 export const OWN_LIMITS = { lockTimeoutMs: 3_000, idleTimeoutMs: 3_000 } as const;
 
 /** For the flush of values: it waits for nobody, and what it cannot write now it writes later. */
 export const VALUES_LIMITS = { statementTimeoutMs: 4_000, lockTimeoutMs: 500, idleTimeoutMs: 3_000 } as const;
 
-/** A peer that does not answer for this long is gone, milliseconds: Linux would wait for minutes, and for hours while nothing is sent. */
+/**
+ * A peer that does not answer for this long is gone, milliseconds: Linux would wait for minutes, and for hours while
+ * nothing is sent.
+ */
 const PEER_GONE_MS = 6_000;
 
 export class Database {
@@ -92,7 +99,8 @@ export class Database {
       statement_timeout: this.pooled ? undefined : timeout,
       // The server's own limit does not help when the server is frozen; the client's does.
       query_timeout: timeout + 1_000,
-      // So that a server whose machine is gone is noticed in the middle of a long statement too; Linux would wait for two hours.
+      // So that a server whose machine is gone is noticed in the middle of a long statement too; Linux would wait for
+      // two hours.
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
       // The same from the server's side: a client whose machine is gone holds its locks no longer. A pooler has its own connections.
@@ -140,7 +148,10 @@ export class Database {
     }
   }
 
-  /** The beginning with its limits, in one round trip: they end with the transaction, also where a pooler lends the connection on. */
+  /**
+   * The beginning with its limits, in one round trip: they end with the transaction, also where a pooler lends the
+   * connection on.
+   */
   private begin(own: TransactionOptions): string {
     const { statementTimeoutMs, lockTimeoutMs, idleTimeoutMs } = { ...this.options, ...own };
     const parts = [own.begin ?? 'begin'];
@@ -189,12 +200,18 @@ async function noticeLostClient(client: ClientBase): Promise<void> {
 /** 'cached plan must not change result type', and a prepared statement that is not there. */
 const STALE: ReadonlySet<string> = new Set(['0A000', '26000']);
 
-/** Plans are not kept: a pooler's next transaction may be on another server connection, which knows no statement by its name. */
+/**
+ * Plans are not kept: a pooler's next transaction may be on another server connection, which knows no statement by its
+ * name.
+ */
 function unnamed(connection: Queryable): Queryable {
   return { query: ({ text, values }) => connection.query({ text, values }) };
 }
 
-/** The same error, or StoreUnavailable where the database could not be reached or could not work (`sqlstate.ts` has the table). */
+/**
+ * The same error, or StoreUnavailable where the database could not be reached or could not work (`sqlstate.ts` has the
+ * table).
+ */
 export function asOutage(thrown: unknown): unknown {
   if (!(thrown instanceof Error) || isOutage(thrown) || classOf(thrown) !== 'outage') return thrown;
   return failure(ErrorType.StoreUnavailable, `PostgreSQL does not answer: ${thrown.message}`, { cause: thrown });

@@ -1,8 +1,8 @@
 /**
- * Before a worker takes any task: the namespace has Longwatch's search attributes, and the database and the namespace belong to each
- * other. Two clusters that share one database would each start a workflow for every pool, and each would believe to be the
- * current one; two databases in one namespace would take each other's shifts and fail them. So the first to come is noted on both sides,
- * and another is refused until it is told to adopt what it found.
+ * Before a worker takes any task: the namespace has Longwatch's search attributes, and the database and the namespace
+ * belong to each other. Two clusters that share one database would each start a workflow for every pool, and each would
+ * believe to be the current one; two databases in one namespace would take each other's shifts and fail them. So the
+ * first to come is noted on both sides, and another is refused until it is told to adopt what it found.
  */
 import {
   Client,
@@ -39,8 +39,8 @@ const SYSTEM: Statement = {
 };
 
 /**
- * A database, told from its copies: `id` lies in it, the others are the server's. A copy by dump, or from a template, has the same `id`,
- * a server that was promoted has the same of all three.
+ * A database, told from its copies: `id` lies in it, the others are the server's. A copy by dump, or from a template,
+ * has the same `id`, a server that was promoted has the same of all three.
  */
 export interface DatabaseIdentity {
   id: string;
@@ -49,14 +49,15 @@ export interface DatabaseIdentity {
 }
 
 /**
- * The namespace's note is a workflow of this id that nobody works on and that never ends: the one thing that can be made only once,
- * with the rights that a worker has anyway, on any server.
+ * The namespace's note is a workflow of this id that nobody works on and that never ends: the one thing that can be
+ * made only once, with the rights that a worker has anyway, on any server.
  */
 const NOTE_ID = 'longwatch-deployment';
 
 /**
  * @param encoded whether this worker has a codec.
- * @throws ForeignDeployment when the database or the namespace belongs to another one and `adopt` is not set; EncodingError.
+ * @throws ForeignDeployment when the database or the namespace belongs to another one and `adopt` is not set;
+ *   EncodingError.
  */
 export async function claimDeployment(
   database: Database,
@@ -67,8 +68,8 @@ export async function claimDeployment(
 ): Promise<void> {
   const { clusterId } = await connection.workflowService.getClusterInfo({});
   const { namespaceInfo, isGlobalNamespace } = await connection.workflowService.describeNamespace({ namespace });
-  // A namespace's id is of one cluster alone, also where several servers report the same cluster id. A global one is in several clusters
-  // under the same id: after a failover it is still the one that it was.
+  // A namespace's id is of one cluster alone, also where several servers report the same cluster id. A global one is in
+  // several clusters under the same id: after a failover it is still the one that it was.
   const cluster = `${isGlobalNamespace ? GLOBAL : clusterId}/${namespaceInfo?.id ?? ''}`;
   const system = await systemOf(database);
   await database.transaction(async (db) => {
@@ -90,7 +91,10 @@ export async function claimDeployment(
 /** In place of a cluster's id. */
 const GLOBAL = 'global';
 
-/** Both as `cluster/namespace`. Before this version, or before it was made global, a namespace was noted with its cluster. */
+/**
+ * Both as `cluster/namespace`. Before this version, or before it was made global, a namespace was noted with its
+ * cluster.
+ */
 function sameNamespace(noted: string, seen: string): boolean {
   const [, id] = seen.split('/');
   return noted === seen || (seen.startsWith(`${GLOBAL}/`) && id !== '' && noted.endsWith(`/${id}`));
@@ -162,8 +166,8 @@ async function ownerOf({ workflow }: Client): Promise<DatabaseIdentity | undefin
 }
 
 /**
- * For a client that is about to start something: whether the namespace belongs to another database than its own. Nothing is claimed, and
- * what cannot be told is not held against it.
+ * For a client that is about to start something: whether the namespace belongs to another database than its own.
+ * Nothing is claimed, and what cannot be told is not held against it.
  */
 export async function namespaceIsForeign(
   database: Database,
@@ -188,8 +192,8 @@ function same(one: DatabaseIdentity, other: DatabaseIdentity): boolean {
 }
 
 /**
- * Adds what is missing. A key that may only work in its namespace (as Temporal Cloud's do) cannot: there the attributes are made by
- * hand, once, and a start of something that needs them says which one is missing.
+ * Adds what is missing. A key that may only work in its namespace (as Temporal Cloud's do) cannot: there the attributes
+ * are made by hand, once, and a start of something that needs them says which one is missing.
  */
 export async function ensureSearchAttributes(connection: Connection, namespace: string, log: Logger): Promise<void> {
   try {

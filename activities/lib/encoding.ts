@@ -1,7 +1,7 @@
 /**
- * Whether what Temporal keeps is encoded: workers note it in `longwatch.deployment` when they claim it (`deployment.ts`), and who would
- * write in another way is refused: in clear beside workers with a codec, or encoded for workers that cannot read it. Workers ask when they
- * start, clients (`client/connections.ts`) before they write.
+ * Whether what Temporal keeps is encoded: workers note it in `longwatch.deployment` when they claim it
+ * (`deployment.ts`), and who would write in another way is refused: in clear beside workers with a codec, or encoded
+ * for workers that cannot read it. Workers ask when they start, clients (`client/connections.ts`) before they write.
  */
 import type { DataConverter } from '@temporalio/common';
 import { run, type Database, type Queryable, type Statement } from './database';
@@ -45,7 +45,8 @@ export async function claimEncoding(db: Queryable, encoded: boolean, noted: Enco
 }
 
 /**
- * Once a worker's node is noted: one with a codec, which came meanwhile and did not see it yet, has noted that all is encoded.
+ * Once a worker's node is noted: one with a codec, which came meanwhile and did not see it yet, has noted that all is
+ * encoded.
  * @throws EncodingError
  */
 export async function confirmEncoding(database: Database, encoded: boolean): Promise<void> {

@@ -26,14 +26,16 @@ export function failure(
   });
 }
 
-/** For code that has loaded the SDK anyway, so that what fails in a timer, at whatever moment, needs to load nothing. */
+/**
+ * For code that has loaded the SDK anyway, so that what fails in a timer, at whatever moment, needs to load nothing.
+ */
 export function useSdk(loaded: typeof common): void {
   sdk = loaded;
 }
 
 /**
- * What was thrown, as an error that can be logged and looked at: whoever logs must not fail. The same error as a rule; a copy where it is
- * frozen (the logger marks what it has written) or where its parts cannot be read.
+ * What was thrown, as an error that can be logged and looked at: whoever logs must not fail. The same error as a rule;
+ * a copy where it is frozen (the logger marks what it has written) or where its parts cannot be read.
  */
 export function errorOf(thrown: unknown): Error {
   try {
@@ -56,7 +58,10 @@ function isReadable(error: Error): boolean {
   }
 }
 
-/** With the same prototype and the properties that can be read, so that it is still what it was for who looks at its class or type. */
+/**
+ * With the same prototype and the properties that can be read, so that it is still what it was for who looks at its
+ * class or type.
+ */
 function copyOf(thrown: Error): Error {
   const copy = Object.create(Object.getPrototypeOf(thrown) as object) as Error;
   for (const key of Reflect.ownKeys(thrown)) {

@@ -1,13 +1,16 @@
 /**
- * How errors are logged: by what names them, never by what they carry. A PostgreSQL error has the whole row in its `detail`, the
- * statement's values in its `where`; an HTTP library's has the request with its headers. So the log has a list of what may be shown, and
- * nothing else of an error gets there. Every logger of ours goes through `ourLog`, or is made with `serializers`.
+ * How errors are logged: by what names them, never by what they carry. A PostgreSQL error has the whole row in its
+ * `detail`, the statement's values in its `where`; an HTTP library's has the request with its headers. So the log has a
+ * list of what may be shown, and nothing else of an error gets there. Every logger of ours goes through `ourLog`, or is
+ * made with `serializers`.
  */
 import type { Logger } from 'pino';
 
 const MOST_CAUSES = 5;
 const MOST_TEXT = 4_000;
-/** Names of things, not contents: `code` of PostgreSQL and Node, what a constraint is called, an HTTP status, an exit. */
+/**
+ * Names of things, not contents: `code` of PostgreSQL and Node, what a constraint is called, an HTTP status, an exit.
+ */
 const SHOWN = [
   'code',
   'severity',
@@ -30,7 +33,10 @@ export interface ShownError {
   [name: string]: unknown;
 }
 
-/** pino's serializer of an error, also for its causes. Any other value that stands in its place is shown by its type alone. */
+/**
+ * pino's serializer of an error, also for its causes. Any other value that stands in its place is shown by its type
+ * alone.
+ */
 export function shownError(thrown: unknown): unknown {
   if (thrown === undefined || thrown === null) return thrown;
   try {

@@ -1,7 +1,8 @@
 /**
- * Named points at which tests may stop, crash or pause the code, in place of kills by the clock: `await reach('flush.locked')` stands
- * where the order of two things decides whether a promise holds. In production a point costs one comparison and does nothing:
- * only `setPointHook`, which nothing but `test/` calls, gives it something to do.
+ * Named points at which tests may stop, crash or pause the code, in place of kills by the clock:
+ * `await reach('flush.locked')` stands where the order of two things decides whether a promise holds. In production a
+ * point costs one comparison and does nothing: only `setPointHook`, which nothing but `test/` calls, gives it something
+ * to do.
  */
 
 /** Every point there is; what happens around it is in the name. */

@@ -1,7 +1,8 @@
 /**
- * What an error of PostgreSQL means for who met it: one table of SQLSTATEs, in which each code has exactly one class. Asked by
- * `database.ts` (what is an outage) and by all who decide whether a row, a batch or an attempt is to blame. A code that the table does not
- * know was raised by the user's own function or trigger, so it belongs to the row; an error that has no code at all is our own mistake.
+ * What an error of PostgreSQL means for who met it: one table of SQLSTATEs, in which each code has exactly one class.
+ * Asked by `database.ts` (what is an outage) and by all who decide whether a row, a batch or an attempt is to blame. A
+ * code that the table does not know was raised by the user's own function or trigger, so it belongs to the row; an
+ * error that has no code at all is our own mistake.
  */
 
 /**
@@ -60,7 +61,8 @@ const CLASSES: Readonly<Record<string, ErrorClass>> = {
   '25': 'bug',
   '26': 'bug',
   '27': 'row',
-  // Wrong password or role, no such database: the server is behind a closed door, and nothing that was asked has been looked at.
+  // Wrong password or role, no such database: the server is behind a closed door, and nothing that was asked has been
+  // looked at.
   '28': 'outage',
   '2B': 'statement',
   '2D': 'bug',
@@ -130,6 +132,7 @@ export function isPassing(error: unknown): boolean {
 function classOfState(code: string, routine: unknown): ErrorClass {
   if (code === '42501' && routine === 'ExecWithCheckOptions') return 'row';
   const kind = CODES[code] ?? CLASSES[code.slice(0, 2)] ?? 'row';
-  // A user's trigger or function has said so, by whatever name it found fitting. That something passes is taken at its word.
+  // A user's trigger or function has said so, by whatever name it found fitting. That something passes is taken at its
+  // word.
   return routine === 'exec_stmt_raise' && (kind === 'statement' || kind === 'bug') ? 'row' : kind;
 }

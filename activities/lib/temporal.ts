@@ -42,13 +42,18 @@ const WORKFLOW_TYPES = ['tracker', 'pool', 'buffer', 'shard', 'job'];
 export type LastRun = { state: 'missing' } | { state: 'running' | 'forced'; runId: string };
 
 export class TemporalLink {
-  /** @param answerMs which run is the current one is answered within this, or it is an error: who asks has work that waits for it */
+  /**
+   * @param answerMs which run is the current one is answered within this, or it is an error: who asks has work that
+   *   waits for it
+   */
   constructor(
     private readonly client: Client,
     private readonly answerMs = 5_000,
   ) {}
 
-  /** True when the run is the running one of its workflow; one that has ended is not, also where none has come after it. */
+  /**
+   * True when the run is the running one of its workflow; one that has ended is not, also where none has come after it.
+   */
   async isCurrent(workflowId: string, runId: string): Promise<boolean> {
     try {
       const describe = () => this.client.workflow.getHandle(workflowId).describe();
@@ -139,7 +144,10 @@ export class TemporalLink {
     });
   }
 
-  /** `missing`: there is none, or it has completed; `forced`: it was terminated, failed or timed out, and none has come after it. */
+  /**
+   * `missing`: there is none, or it has completed; `forced`: it was terminated, failed or timed out, and none has come
+   * after it.
+   */
   async lastRun(workflowId: string): Promise<LastRun> {
     try {
       const { status, runId } = await this.client.workflow.getHandle(workflowId).describe();
@@ -158,8 +166,9 @@ export class TemporalLink {
   }
 
   /**
-   * A new run from the beginning of the last task of one that was ended by force: the same state, and the signals that came after it.
-   * The updates that were accepted in that task do not come along (`closed-run.ts`). False where another has come after it.
+   * A new run from the beginning of the last task of one that was ended by force: the same state, and the signals that
+   * came after it. The updates that were accepted in that task do not come along (`closed-run.ts`). False where another
+   * has come after it.
    */
   async reset(workflowId: string, { runId, lastTaskEnd }: RunEnd): Promise<boolean> {
     const last = await this.lastRun(workflowId);

@@ -1,7 +1,7 @@
 /**
  * Longwatch's own metrics, in Prometheus' conventions: base units, `_total` on counters, labels tracker, pool and
- * operation. Most are read from the node when they are asked for, so that a run costs nothing here. `docs/metrics.md` is the table;
- * `workers/metrics.ts` serves them together with the SDK's.
+ * operation. Most are read from the node when they are asked for, so that a run costs nothing here. `docs/metrics.md`
+ * is the table; `workers/metrics.ts` serves them together with the SDK's.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Node } from './shift/node';

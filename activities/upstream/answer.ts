@@ -1,6 +1,7 @@
 /**
- * What came back: an `Answer` for the operation, or what was received with a refusal, for the error and the caller's own
- * judgement of it. Made by `call.ts`. What an error carries lies in private fields, so that nothing prints it by accident.
+ * What came back: an `Answer` for the operation, or what was received with a refusal, for the error and the caller's
+ * own judgement of it. Made by `call.ts`. What an error carries lies in private fields, so that nothing prints it by
+ * accident.
  */
 import { textOf } from './body';
 import { headerOf, SeenHeaders } from './headers';
@@ -13,10 +14,15 @@ export class Answer<T> {
     readonly status: number,
     /** True: a 304, the value that belongs to the ETag sent still holds, and `body` is undefined. */
     readonly notModified: boolean,
-    /** Parsed JSON, or what `parse` made of the text; null where the body is empty (a 204, or a 200 or 202 without one). */
+    /**
+     * Parsed JSON, or what `parse` made of the text; null where the body is empty (a 204, or a 200 or 202 without one).
+     */
     readonly body: T,
     readonly etag: string | undefined,
-    /** Epoch milliseconds of this machine at which it is stale, by RFC 9111; never early. Undefined: it does not say, or is stale. */
+    /**
+     * Epoch milliseconds of this machine at which it is stale, by RFC 9111; never early. Undefined: it does not say, or
+     * is stale.
+     */
     readonly expiresAt: number | undefined,
     raw: readonly Buffer[],
     text: string,

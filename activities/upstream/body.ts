@@ -93,7 +93,10 @@ function decode(bytes: Buffer, charset: string | undefined): string {
 /** What 0x80 to 0x9f are there and not in Latin-1; a blank stands for one that is the same in both. */
 const WINDOWS_1252 = '€ ‚ƒ„…†‡ˆ‰Š‹Œ Ž  ‘’“”•–—˜™š›œ žŸ';
 
-/** By ourselves, for several releases of Node take it for Latin-1. Under that name most servers mean this, and so the web reads it. */
+/**
+ * By ourselves, for several releases of Node take it for Latin-1. Under that name most servers mean this, and so the
+ * web reads it.
+ */
 function windows1252(bytes: Buffer): string {
   return bytes.toString('latin1').replace(/[\x80-\x9f]/g, (letter) => {
     const other = WINDOWS_1252[letter.charCodeAt(0) - 0x80]!;
@@ -131,12 +134,14 @@ function decoderOf(label: string): TextDecoder {
 
 /** What a number of JavaScript holds without loss has fewer digits than this, or is looked at. */
 const LONG_INTEGER = /\d{16}/;
-/** The beginning of a text, or a whole number of sixteen digits and more that is neither a fraction nor has an exponent. */
+/**
+ * The beginning of a text, or a whole number of sixteen digits and more that is neither a fraction nor has an exponent.
+ */
 const TEXT_OR_LONG = /"|(?<![\d.eE+-])-?[1-9]\d{15,}(?![\d.eE])/g;
 
 /**
- * JSON whose whole numbers beyond 2^53 come as text, digit for digit, instead of being rounded: ids of Discord, Twitter and Steam.
- * Those below stay numbers.
+ * JSON whose whole numbers beyond 2^53 come as text, digit for digit, instead of being rounded: ids of Discord, Twitter
+ * and Steam. Those below stay numbers.
  */
 export function parseExact(text: string): unknown {
   if (!LONG_INTEGER.test(text)) return JSON.parse(text);

@@ -1,10 +1,10 @@
 /**
- * The connections of an upstream, shared between lanes (`lane.ts`): a call goes to an idle one, or waits in its lane's line. Used
- * by `http.ts`. undici's own pool looks through all of its connections for each request, which at some hundreds of them
- * costs more than the rest of a fetch's bookkeeping.
+ * The connections of an upstream, shared between lanes (`lane.ts`): a call goes to an idle one, or waits in its lane's
+ * line. Used by `http.ts`. undici's own pool looks through all of its connections for each request, which at some
+ * hundreds of them costs more than the rest of a fetch's bookkeeping.
  *
- * One operation whose requests hang must not keep all others out. So a quarter of the connections is kept for the lanes in equal
- * parts, at least one each where there are enough; the rest goes to who comes. A connection that is free again
+ * One operation whose requests hang must not keep all others out. So a quarter of the connections is kept for the lanes
+ * in equal parts, at least one each where there are enough; the rest goes to who comes. A connection that is free again
  * goes to the next lane in the ring that has somebody waiting, not to the one that freed it.
  */
 import { Client, errors, type Dispatcher } from 'undici';

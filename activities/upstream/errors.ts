@@ -10,9 +10,9 @@ export const MAX_HOLD_MS = 60 * 60 * 1_000;
 export const LONGEST_HOLD_MS = 7 * 24 * 60 * 60 * 1_000;
 
 /**
- * The one place that bounds how long something is held: a number of milliseconds from 0 to `maxMs`. What is no number, or is
- * below zero, is the default. Everything that reads a HoldError asks here, for the error may come from another copy of
- * this package, or look like one.
+ * The one place that bounds how long something is held: a number of milliseconds from 0 to `maxMs`. What is no number,
+ * or is below zero, is the default. Everything that reads a HoldError asks here, for the error may come from another
+ * copy of this package, or look like one.
  */
 export function boundedHold(afterMs: unknown, maxMs = MAX_HOLD_MS): number {
   const given = typeof afterMs === 'number' && afterMs >= 0 ? afterMs : DEFAULT_HOLD_MS;
@@ -27,8 +27,8 @@ const SCOPES: readonly unknown[] = ['member', 'operation', 'tracker'] satisfies 
 const HOLD = Symbol.for('longwatch.HoldError');
 
 /**
- * The upstream asks to be left alone (429, 420, 503 with Retry-After): nothing of the scope runs until then, on any node and after any
- * restart; `longwatch hold list` shows it, `hold open` lifts it.
+ * The upstream asks to be left alone (429, 420, 503 with Retry-After): nothing of the scope runs until then, on any
+ * node and after any restart; `longwatch hold list` shows it, `hold open` lifts it.
  * - `member`: this operation for this member (a bucket of its own, as ESI's per-character limiter).
  * - `operation`: this operation for every member (the default).
  * - `tracker`: every operation of the tracker (a limiter of the whole address).
@@ -45,7 +45,9 @@ export class HoldError extends Error {
   readonly [HOLD] = true;
   override readonly name = 'HoldError';
   readonly scope: HoldScope;
-  /** How long from now, milliseconds: from 0 to a week. Who obeys it may have a shorter bound: an operation's `maxHold`. */
+  /**
+   * How long from now, milliseconds: from 0 to a week. Who obeys it may have a shorter bound: an operation's `maxHold`.
+   */
   readonly afterMs: number;
   constructor(message: string, options: { afterMs: number; scope?: HoldScope; cause?: unknown }) {
     super(message, { cause: options.cause });
@@ -63,8 +65,9 @@ export interface HoldWish {
 }
 
 /**
- * Reads a HoldError, or what looks like one: from another copy of this package, or from code without types. A scope that there is not means
- * the operation: a word that nobody knows holds neither the whole tracker nor, for a limit of all, only one member.
+ * Reads a HoldError, or what looks like one: from another copy of this package, or from code without types. A scope
+ * that there is not means the operation: a word that nobody knows holds neither the whole tracker nor, for a limit of
+ * all, only one member.
  * @returns undefined: it is no hold
  */
 export function readHold(error: unknown, maxMs = MAX_HOLD_MS): HoldWish | undefined {
@@ -96,8 +99,8 @@ function partOf(error: HoldError, part: 'afterMs' | 'scope'): unknown {
 export type UpstreamFailure = 'status' | 'garbage' | 'too large' | 'closed' | 'timeout' | 'aborted' | 'request';
 
 /**
- * A request that failed. What came with it can be asked for (`header`, `text`, `body`) and is never printed: neither the message,
- * nor JSON, nor `inspect` shows a header, query, body or cause, so that no secret travels with the error.
+ * A request that failed. What came with it can be asked for (`header`, `text`, `body`) and is never printed: neither
+ * the message, nor JSON, nor `inspect` shows a header, query, body or cause, so that no secret travels with the error.
  */
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';

@@ -1,13 +1,16 @@
 /**
- * How long an answer is fresh, by RFC 9111 as a private cache reads it: `max-age` before `Expires`, less the `Age` that it
- * came with; nothing for `no-cache` and `no-store`. Called by `call.ts` for each answer; the run's `expiresAt` comes from here.
+ * How long an answer is fresh, by RFC 9111 as a private cache reads it: `max-age` before `Expires`, less the `Age` that
+ * it came with; nothing for `no-cache` and `no-store`. Called by `call.ts` for each answer; the run's `expiresAt` comes
+ * from here.
  *
- * `Expires` counts from the `Date` of the same answer, so neither the server's clock nor that of another edge matters. `Date` is
- * cut to the second, hence a lifetime is up to a second too long and never too short: asking early may be taken as going
- * round the cache.
+ * `Expires` counts from the `Date` of the same answer, so neither the server's clock nor that of another edge matters.
+ * `Date` is cut to the second, hence a lifetime is up to a second too long and never too short: asking early may be
+ * taken as going round the cache.
  */
 
-/** The header fields that say it. Of a field that came twice: the first, but `cacheControl`, whose lines are one list. */
+/**
+ * The header fields that say it. Of a field that came twice: the first, but `cacheControl`, whose lines are one list.
+ */
 export interface FreshnessHeaders {
   cacheControl: string | undefined;
   expires: string | undefined;

@@ -16,8 +16,8 @@ export interface UpstreamOptions {
   /** Scheme, host and port: `https://esi.evetech.net`. No path, no user name. */
   origin: string;
   /**
-   * Connections at most. They are shared by all operations: a quarter is kept for those in equal parts, so that one whose
-   * requests hang does not keep the others out. @default 128
+   * Connections at most. They are shared by all operations: a quarter is kept for those in equal parts, so that one
+   * whose requests hang does not keep the others out. @default 128
    */
   connections?: number;
   /** Sent with every request. */
@@ -28,13 +28,17 @@ export interface UpstreamOptions {
   timeoutMs?: number;
   /** What a hold holds. @default 420: the tracker, for it is a limit of the whole address; else the operation */
   holdScope?: HoldError['scope'] | ((answer: { status: number; path: string }) => HoldError['scope']);
-  /** How long to hold after a 429 or 420 that does not say, or says what is over or cannot be read. 1 s at least. @default 15 s */
+  /**
+   * How long to hold after a 429 or 420 that does not say, or says what is over or cannot be read. 1 s at least.
+   * @default 15 s
+   */
   defaultHoldMs?: number;
   /**
-   * Your own judgement of each answer but a 304, before Longwatch's: return `{ afterMs, scope }` to make it a hold whatever its
-   * status, false to make it none, nothing to leave it to Longwatch. `afterMs` is the answer's own or `defaultHoldMs` where you
-   * leave it out, `scope` is that of `holdScope`.
-   * @example judge: (answer) => (answer.status === 400 && /too fast/.test(answer.text) ? { afterMs: 5_000 } : undefined)
+   * Your own judgement of each answer but a 304, before Longwatch's: return `{ afterMs, scope }` to make it a hold
+   * whatever its status, false to make it none, nothing to leave it to Longwatch. `afterMs` is the answer's own or
+   * `defaultHoldMs` where you leave it out, `scope` is that of `holdScope`.
+   * @example judge: (answer) => (answer.status === 400 && /too fast/.test(answer.text) ? { afterMs: 5_000 } :
+   *   undefined)
    */
   judge?: (answer: Received) => Judgement;
   /** Whole numbers beyond 2^53 come as text, digit for digit, instead of being rounded. @default false */
@@ -51,7 +55,10 @@ export interface RequestOptions {
   timeoutMs?: number;
   /** What makes the answer's `body` of its text. What it throws is 'a body that is not JSON'. @default JSON.parse */
   parse?: (text: string) => unknown;
-  /** Requests of one lane wait behind each other, and lanes share the connections. @default the operation that runs, or the path's shape */
+  /**
+   * Requests of one lane wait behind each other, and lanes share the connections. @default the operation that runs, or
+   * the path's shape
+   */
   lane?: string;
 }
 

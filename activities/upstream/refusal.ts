@@ -1,6 +1,6 @@
 /**
- * How long a refused answer asks to be left alone: `Retry-After`, the reset of a rate limit, ESI's own header. Pure; called by
- * `call.ts`, which makes a HoldError of it.
+ * How long a refused answer asks to be left alone: `Retry-After`, the reset of a rate limit, ESI's own header. Pure;
+ * called by `call.ts`, which makes a HoldError of it.
  */
 import { httpDate } from './freshness';
 import { headerOf } from './headers';
@@ -19,12 +19,14 @@ const LIMITS = [
   ['ratelimit-remaining', 'ratelimit-reset'],
 ] as const;
 
-/** Statuses that mean a hold where `Retry-After` is there: GitHub says 'slow down' with 403, gateways with 502 to 504. */
+/**
+ * Statuses that mean a hold where `Retry-After` is there: GitHub says 'slow down' with 403, gateways with 502 to 504.
+ */
 const WITH_RETRY_AFTER = new Set([403, 502, 503, 504]);
 
 /**
- * Milliseconds from now, or undefined where the answer is an error and no hold. What cannot be read, is over or is not above
- * zero counts as `defaultMs`. Not bounded above: HoldError and the operation's `maxHold` see to that.
+ * Milliseconds from now, or undefined where the answer is an error and no hold. What cannot be read, is over or is not
+ * above zero counts as `defaultMs`. Not bounded above: HoldError and the operation's `maxHold` see to that.
  */
 export function askedHoldMs(
   status: number,
@@ -56,7 +58,9 @@ function resetOf(status: number, raw: readonly Buffer[]): string | undefined {
   return undefined;
 }
 
-/** Seconds, epoch seconds (or milliseconds), or an HTTP date by the server's clock; undefined: unreadable, or not ahead. */
+/**
+ * Seconds, epoch seconds (or milliseconds), or an HTTP date by the server's clock; undefined: unreadable, or not ahead.
+ */
 function waitMs(value: string, serverNow: number, now: number): number | undefined {
   const text = value.trim();
   let wait: number | undefined;

@@ -1,6 +1,6 @@
 /**
- * The bare limit of indexing a chain: batched JSON-RPC and COPY into the same tables, and nothing else. It trusts the node, knows no
- * reorganisation, and starts from the beginning when it fails. Called by `bare-process.ts`.
+ * The bare limit of indexing a chain: batched JSON-RPC and COPY into the same tables, and nothing else. It trusts the
+ * node, knows no reorganisation, and starts from the beginning when it fails. Called by `bare-process.ts`.
  */
 import { finished } from 'node:stream/promises';
 import { Pool as PgPool, type PoolClient } from 'pg';

@@ -1,6 +1,7 @@
 /**
- * The job queues that people use, each in its best settings for many small jobs: pushed in bulk, taken in bulk, a handler that does
- * nothing. Each call pushes `entries` and answers how many milliseconds it took until all were handled.
+ * The job queues that people use, each in its best settings for many small jobs: pushed in bulk, taken in bulk, a
+ * handler that does nothing. Each call pushes `entries` and answers how many milliseconds it took until all were
+ * handled.
  */
 import { Queue, Worker } from 'bullmq';
 import IORedis from 'ioredis';

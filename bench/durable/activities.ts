@@ -1,4 +1,6 @@
-/** What the `durable` scenario runs: an effect of 5 ms, with the kit and without it, and the three steps of an order. */
+/**
+ * What the `durable` scenario runs: an effect of 5 ms, with the kit and without it, and the three steps of an order.
+ */
 import { defineActivity } from 'longwatch';
 import type { Pool } from 'pg';
 import { ORDER, WAIT } from './statements';

@@ -1,6 +1,6 @@
 /**
- * A Temporal worker with durable activities, in a process of its own. It notes how long each activity took, without Temporal's
- * part, and how many statements it sent.
+ * A Temporal worker with durable activities, in a process of its own. It notes how long each activity took, without
+ * Temporal's part, and how many statements it sent.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { Client, Connection } from '@temporalio/client';

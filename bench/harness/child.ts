@@ -1,6 +1,7 @@
 /**
- * A part of a scenario in a process of its own, so that it has its own core as the real thing would: the upstream, a bare
- * loop, a peer's worker. The parent makes a `Child` and calls it; the child's module says `serve({ … })` what can be called.
+ * A part of a scenario in a process of its own, so that it has its own core as the real thing would: the upstream, a
+ * bare loop, a peer's worker. The parent makes a `Child` and calls it; the child's module says `serve({ … })` what can
+ * be called.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,4 +1,7 @@
-/** From the readings of all runs to what is printed: joined by measure, medians, the ratio, and whether a target was met. */
+/**
+ * From the readings of all runs to what is printed: joined by measure, medians, the ratio, and whether a target was
+ * met.
+ */
 import { count, table } from '../../cli/output';
 import { median } from './figures';
 import type { Reading } from './scenario';

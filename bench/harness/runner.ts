@@ -1,4 +1,6 @@
-/** Runs scenarios one after the other, each as often as asked. Called by `main.ts`; what was read goes to `report.ts`. */
+/**
+ * Runs scenarios one after the other, each as often as asked. Called by `main.ts`; what was read goes to `report.ts`.
+ */
 import { Bench } from './bench';
 import { resultsOf, type Result } from './report';
 import type { Reading, Scenario } from './scenario';

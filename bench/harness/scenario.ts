@@ -1,6 +1,6 @@
 /**
- * What a scenario is and what it gives back. Each file of `bench/scenarios/` exports one; `runner.ts` runs it, `report.ts`
- * prints what it read.
+ * What a scenario is and what it gives back. Each file of `bench/scenarios/` exports one; `runner.ts` runs it,
+ * `report.ts` prints what it read.
  */
 import type { Bench } from './bench';
 

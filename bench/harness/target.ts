@@ -1,6 +1,6 @@
 /**
- * Targets as people write them: `ratio >= 0.80` is of ours / reference, `<= 200 ms` of ours in the reading's unit. Used by
- * `report.ts`, which shows a missed one; missing one is no error.
+ * Targets as people write them: `ratio >= 0.80` is of ours / reference, `<= 200 ms` of ours in the reading's unit. Used
+ * by `report.ts`, which shows a missed one; missing one is no error.
  */
 import type { Reading } from './scenario';
 

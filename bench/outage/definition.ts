@@ -1,4 +1,7 @@
-/** The two buffers of the scenario `outage`: for the worker that runs them, the scenario that starts them and its senders. */
+/**
+ * The two buffers of the scenario `outage`: for the worker that runs them, the scenario that starts them and its
+ * senders.
+ */
 import { defineBuffer, resolveConfig } from '../../exports';
 
 export type Entry = {
@@ -23,7 +26,9 @@ const unkeyed = defineBuffer({
   run: (entries: Entry[]) => handled('unkeyed', entries),
 });
 
-/** Always past its bound, so that its entries lie in PostgreSQL and keys are looked up there: nothing runs without it. */
+/**
+ * Always past its bound, so that its entries lie in PostgreSQL and keys are looked up there: nothing runs without it.
+ */
 const keyed = defineBuffer({
   name: 'keyed',
   key: 'id',

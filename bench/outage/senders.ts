@@ -1,7 +1,7 @@
 /**
- * Programs that push to one buffer at a steady rate, and what they were told of each push. One that is held makes up for nothing: it pushes
- * its next entries when the last ones are settled. What was refused is not pushed again, so that its numbers say whether that was true.
- * Used by the scenario `outage`.
+ * Programs that push to one buffer at a steady rate, and what they were told of each push. One that is held makes up
+ * for nothing: it pushes its next entries when the last ones are settled. What was refused is not pushed again, so that
+ * its numbers say whether that was true. Used by the scenario `outage`.
  */
 import { performance } from 'node:perf_hooks';
 import type { BufferHandle } from '../../client/buffer/handle';

@@ -1,4 +1,7 @@
-/** The tables of the scenarios `regen` and `sweep`: players as a game has them, and the plain statements that are the reference. */
+/**
+ * The tables of the scenarios `regen` and `sweep`: players as a game has them, and the plain statements that are the
+ * reference.
+ */
 import type { Stack } from '../../test/support/stack';
 
 /** The columns that matter of the game's table, at a realistic width. */

@@ -1,4 +1,7 @@
-/** How soon a new id is watched: from the signal being sent to its first fetch, seen by the upstream, while 5,000 others run. */
+/**
+ * How soon a new id is watched: from the signal being sent to its first fetch, seen by the upstream, while 5,000 others
+ * run.
+ */
 import { percentile } from '../harness/figures';
 import { defineScenario } from '../harness/scenario';
 import { Upstream } from '../tracker/upstream';

@@ -1,7 +1,7 @@
 /**
- * A chain of 20,000 blocks with transactions, indexed into PostgreSQL by the example `blocks`: from the start of its buffers to the
- * last row, beside a bare loop of batched RPC and COPY from the same node into the same tables. Both in turns, more than once: the better
- * time of each counts, since a busy machine makes either slower and neither faster.
+ * A chain of 20,000 blocks with transactions, indexed into PostgreSQL by the example `blocks`: from the start of its
+ * buffers to the last row, beside a bare loop of batched RPC and COPY from the same node into the same tables. Both in
+ * turns, more than once: the better time of each counts, since a busy machine makes either slower and neither faster.
  */
 import path from 'node:path';
 import { pino } from 'pino';
@@ -24,8 +24,8 @@ const BATCH = 250;
 const AT_ONCE = 4;
 
 /**
- * Waits in PostgreSQL until all is there, a second at most: looks from this process would take their part of the cores that are measured.
- * Block 0 comes with the last ones, so that a look is one probe of an index until then.
+ * Waits in PostgreSQL until all is there, a second at most: looks from this process would take their part of the cores
+ * that are measured. Block 0 comes with the last ones, so that a look is one probe of an index until then.
  */
 const ALL_THERE = `
   create function public.bench_all_there(blocks bigint) returns boolean language plpgsql as $$

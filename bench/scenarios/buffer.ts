@@ -1,6 +1,7 @@
 /**
- * A buffer, from push to handled: 50,000 entries of 60 bytes with default options beside the job queues that people use, and 1,000,000
- * to see that an entry costs the same. Temporal's SQLite syncs each commit (`synchronous=FULL`), as PostgreSQL and the peers' stores do.
+ * A buffer, from push to handled: 50,000 entries of 60 bytes with default options beside the job queues that people
+ * use, and 1,000,000 to see that an entry costs the same. Temporal's SQLite syncs each commit (`synchronous=FULL`), as
+ * PostgreSQL and the peers' stores do.
  */
 import path from 'node:path';
 import type { BufferHandle } from '../../client/buffer/handle';

@@ -1,4 +1,6 @@
-/** A bulk add: 100,000 ids until all are in the database and owned by pools, and the memory that the worker then holds. */
+/**
+ * A bulk add: 100,000 ids until all are in the database and owned by pools, and the memory that the worker then holds.
+ */
 import { defineScenario } from '../harness/scenario';
 import type { Bench } from '../harness/bench';
 import { numbered, Watch } from '../tracker/watch';
@@ -6,7 +8,10 @@ import { numbered, Watch } from '../tracker/watch';
 const IDS = 100_000;
 /** The base: a worker that tracks these few. */
 const BASE_IDS = 100;
-/** A second base: the same few, fetched about as often altogether as all ids are later; Node's young generations have grown by then. */
+/**
+ * A second base: the same few, fetched about as often altogether as all ids are later; Node's young generations have
+ * grown by then.
+ */
 const BUSY_EVERY = '60ms';
 const BUSY_MS = 30_000;
 

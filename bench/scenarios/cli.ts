@@ -1,6 +1,6 @@
 /**
- * How long the command line takes to answer, from the shell's view: verbs that only read PostgreSQL, against Node that does nothing. The built
- * program, as it is installed; the servers are up and empty.
+ * How long the command line takes to answer, from the shell's view: verbs that only read PostgreSQL, against Node that
+ * does nothing. The built program, as it is installed; the servers are up and empty.
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * A regen over a million rows while somebody holds one of them for half a minute: what players notice of it while the others advance, and when
- * the tick has ended.
+ * A regen over a million rows while somebody holds one of them for half a minute: what players notice of it while the
+ * others advance, and when the tick has ended.
  */
 import path from 'node:path';
 import { resolveConfig, type ConfigDefinition } from '../../exports';

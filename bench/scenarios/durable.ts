@@ -1,6 +1,6 @@
 /**
- * What durability costs: an activity of 5 ms with the kit and without it, a hit on a stored result, the renewal of many leases;
- * and the same order by DBOS Transact on the same PostgreSQL.
+ * What durability costs: an activity of 5 ms with the kit and without it, a hit on a stored result, the renewal of many
+ * leases; and the same order by DBOS Transact on the same PostgreSQL.
  */
 import path from 'node:path';
 import { rmSync, writeFileSync } from 'node:fs';
@@ -79,7 +79,10 @@ async function startWorker(bench: Bench, stack: Stack) {
   };
 }
 
-/** Calls whose result is stored already, without Temporal: its own hundred activities a second would be all that one saw. */
+/**
+ * Calls whose result is stored already, without Temporal: its own hundred activities a second would be all that one
+ * saw.
+ */
 async function hits(bench: Bench, stack: Stack): Promise<Reading> {
   bench.say('hits on stored results');
   const node = new TestNode(stack.servers.databaseUrl, 'bench');

@@ -1,6 +1,6 @@
 /**
- * A worker dies: kill -9 of one of two, and how long until each id that it kept is fetched again, seen by the upstream. 200
- * shifts in all, half of them on the one that dies.
+ * A worker dies: kill -9 of one of two, and how long until each id that it kept is fetched again, seen by the upstream.
+ * 200 shifts in all, half of them on the one that dies.
  */
 import { percentile } from '../harness/figures';
 import { defineScenario } from '../harness/scenario';

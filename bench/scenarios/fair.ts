@@ -1,6 +1,6 @@
 /**
- * A tracker whose upstream hangs beside a healthy one, on one node whose places are short: does the healthy one notice? Read alone and
- * beside it, in the same run.
+ * A tracker whose upstream hangs beside a healthy one, on one node whose places are short: does the healthy one notice?
+ * Read alone and beside it, in the same run.
  */
 import path from 'node:path';
 import { LATE_BOUNDS_MS, percentile } from '../../activities/tracker/shift/lateness';

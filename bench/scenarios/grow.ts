@@ -1,6 +1,7 @@
 /**
- * Growth at a million ids: a tracker of 1,000,000 members in the store gets one pool more, then twice as many, while 5,000 ids of another
- * tracker are fetched each second. How long the tracker's row is locked is seen by a procedure in PostgreSQL that asks for it all the time.
+ * Growth at a million ids: a tracker of 1,000,000 members in the store gets one pool more, then twice as many, while
+ * 5,000 ids of another tracker are fetched each second. How long the tracker's row is locked is seen by a procedure in
+ * PostgreSQL that asks for it all the time.
  */
 import { pino } from 'pino';
 import { splitPools } from '../../activities/tracker/roster/layout';
@@ -108,7 +109,10 @@ async function during(stack: Stack, work: () => Promise<unknown>): Promise<Seen>
   return { tookMs, lockedMs, silentMs, ended: (await tokens()) - before };
 }
 
-/** Asks for the tracker's row as every change of a roster does, in the server itself, and notes how long it waited at most. */
+/**
+ * Asks for the tracker's row as every change of a roster does, in the server itself, and notes how long it waited at
+ * most.
+ */
 async function askForLock(stack: Stack): Promise<{ longest: () => Promise<number> }> {
   await stack.sql(`create table if not exists asked (longest float8 not null, over boolean not null)`);
   await stack.sql(`truncate asked`);

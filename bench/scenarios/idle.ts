@@ -1,4 +1,7 @@
-/** What a node costs that has nothing to do: thousands of pools, no member due; and the same after an upstream asked for a hold. */
+/**
+ * What a node costs that has nothing to do: thousands of pools, no member due; and the same after an upstream asked for
+ * a hold.
+ */
 import path from 'node:path';
 import { defineScenario } from '../harness/scenario';
 import type { NodeSetup } from '../tracker/node-process';

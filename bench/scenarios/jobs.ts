@@ -1,7 +1,7 @@
 /**
- * The game's three jobs as its players meet them: at 10,000 players, all of them in a fight that has gone idle, and as many old
- * items on the ground; each job run by hand. Beside them what they replace: a loop of
- * one update a player, and the select of idle fights without its index.
+ * The game's three jobs as its players meet them: at 10,000 players, all of them in a fight that has gone idle, and as
+ * many old items on the ground; each job run by hand. Beside them what they replace: a loop of one update a player, and
+ * the select of idle fights without its index.
  */
 import { Pool } from 'pg';
 import { gameJobs } from '../../examples/game/jobs';

@@ -1,6 +1,7 @@
 /**
- * How late runs begin: 5,000 ids at 1 s with the servers and the upstream on the same machine, then 200 pools while each of
- * them hands its shift over twice. Lateness is what `status` shows: the upper bound of a bucket, a fifth wide at most.
+ * How late runs begin: 5,000 ids at 1 s with the servers and the upstream on the same machine, then 200 pools while
+ * each of them hands its shift over twice. Lateness is what `status` shows: the upper bound of a bucket, a fifth wide
+ * at most.
  */
 import { LATE_BOUNDS_MS, percentile } from '../../activities/tracker/shift/lateness';
 import type { Bench } from '../harness/bench';
@@ -24,7 +25,8 @@ async function steady(bench: Bench, latencyMs: number): Promise<Reading[]> {
   const upstream = await Upstream.start(bench, latencyMs);
   const watch = await Watch.start(bench, {
     tracker: {},
-    // 5,000 a second of 50 ms each are 250 at once, which the defaults (five pools of 50, 128 connections) would just not allow.
+    // 5,000 a second of 50 ms each are 250 at once, which the defaults (five pools of 50, 128 connections) would just
+    // not allow.
     operation: { every: '1s', concurrency: 200 },
     origin: upstream.origin,
     connections: 512,

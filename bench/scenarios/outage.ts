@@ -1,7 +1,7 @@
 /**
- * PostgreSQL is killed and comes back a while later, while entries are pushed at 1 MB/s to each of two buffers: one that needs it for
- * nothing, and one whose entries lie there. What that costs in history, what is handled meanwhile, what senders are told, and that nothing
- * which was accepted is lost. `OUTAGE_SECONDS=600` is the whole ten minutes.
+ * PostgreSQL is killed and comes back a while later, while entries are pushed at 1 MB/s to each of two buffers: one
+ * that needs it for nothing, and one whose entries lie there. What that costs in history, what is handled meanwhile,
+ * what senders are told, and that nothing which was accepted is lost. `OUTAGE_SECONDS=600` is the whole ten minutes.
  */
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';

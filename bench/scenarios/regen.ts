@@ -1,6 +1,6 @@
 /**
- * A regen against the best single UPDATE on the same table, from a thousand to a million rows; at a million also while players
- * change single rows, with what they notice of it.
+ * A regen against the best single UPDATE on the same table, from a thousand to a million rows; at a million also while
+ * players change single rows, with what they notice of it.
  */
 import path from 'node:path';
 import { resolveConfig, type ConfigDefinition } from '../../exports';

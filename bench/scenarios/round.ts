@@ -1,4 +1,6 @@
-/** One round: 100 ids that are due at once, in one pool, at the default concurrency (50). The bare limit is two waves. */
+/**
+ * One round: 100 ids that are due at once, in one pool, at the default concurrency (50). The bare limit is two waves.
+ */
 import { defineScenario } from '../harness/scenario';
 import { median } from '../harness/figures';
 import { bareRound } from '../tracker/bare';

@@ -1,6 +1,7 @@
 /**
- * Many large pools come to a worker at once, as when another one dies: how fast it loads them, and how late the runs of what it keeps already
- * are meanwhile. The pools and their values are put into the store beforehand; then their tracker is started.
+ * Many large pools come to a worker at once, as when another one dies: how fast it loads them, and how late the runs of
+ * what it keeps already are meanwhile. The pools and their values are put into the store beforehand; then their tracker
+ * is started.
  */
 import { once } from 'node:events';
 import path from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * How much one worker gets done: fetches a second with every result upserted, beside a bare loop that does nothing but fetch
- * from the same upstream. More ids are due than can be fetched, so that both run at their limit.
+ * How much one worker gets done: fetches a second with every result upserted, beside a bare loop that does nothing but
+ * fetch from the same upstream. More ids are due than can be fetched, so that both run at their limit.
  */
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';

@@ -1,6 +1,6 @@
 /**
- * The bare limit: fetching with undici and nothing else. No agenda, no time-outs, no results kept: what a machine can do at
- * best with the same client library and the same number of connections.
+ * The bare limit: fetching with undici and nothing else. No agenda, no time-outs, no results kept: what a machine can
+ * do at best with the same client library and the same number of connections.
  */
 import { Pool, type Dispatcher } from 'undici';
 

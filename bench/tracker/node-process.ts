@@ -1,7 +1,7 @@
 /**
- * A node (`activities/tracker/shift/node.ts`) on the real PostgreSQL in a process of its own, with as many pools as a scenario wants and without
- * Temporal: what thousands of pools cost the node itself can be read without waiting for thousands of workflows. Used by `idle`
- * and `fair`.
+ * A node (`activities/tracker/shift/node.ts`) on the real PostgreSQL in a process of its own, with as many pools as a
+ * scenario wants and without Temporal: what thousands of pools cost the node itself can be read without waiting for
+ * thousands of workflows. Used by `idle` and `fair`.
  */
 import { pino } from 'pino';
 import { createUpstream } from '../../exports/upstream';

@@ -1,7 +1,7 @@
 /**
  * The upstream of the tracker's scenarios, a plain HTTP server in a process of its own (`upstream.ts` starts it). Every
- * answer says something new, so every result has to be written. It sees each id's requests, which makes it the witness of when
- * an id was first fetched.
+ * answer says something new, so every result has to be written. It sees each id's requests, which makes it the witness
+ * of when an id was first fetched.
  */
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

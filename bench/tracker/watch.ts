@@ -1,6 +1,6 @@
 /**
- * A tracker that is being measured: its servers, its workers as processes, its members, and what is read of it. Used by the
- * tracker's scenarios (`track`, `round`, `late`, …).
+ * A tracker that is being measured: its servers, its workers as processes, its members, and what is read of it. Used by
+ * the tracker's scenarios (`track`, `round`, `late`, …).
  */
 import path from 'node:path';
 import { resolveConfig } from '../../exports';
@@ -95,8 +95,8 @@ export class Watch {
   }
 
   /**
-   * Results written per second over some seconds. Between two of the worker's own notes, each of which says exactly how much
-   * it had written when.
+   * Results written per second over some seconds. Between two of the worker's own notes, each of which says exactly how
+   * much it had written when.
    */
   async rate(seconds: number): Promise<number> {
     const before = await this.nextWritten(0);

@@ -1,4 +1,7 @@
-/** `longwatch config`: every option of a running tracker, buffer or job with its source, and `--set` to change some while it runs. */
+/**
+ * `longwatch config`: every option of a running tracker, buffer or job with its source, and `--set` to change some
+ * while it runs.
+ */
 import type { Command } from 'commander';
 import { lazy } from '../lazy';
 import { print, printJson, remark, table } from '../output';

@@ -1,4 +1,7 @@
-/** `longwatch dead list|show|retry|drop`: a buffer's dead letters. `retry` and `drop` only say what they would do until `--apply`. */
+/**
+ * `longwatch dead list|show|retry|drop`: a buffer's dead letters. `retry` and `drop` only say what they would do until
+ * `--apply`.
+ */
 import type { Command } from 'commander';
 import type { DeadFilter, DeadResult } from '../../client/buffer/dead';
 import { UsageError } from '../errors';

@@ -1,6 +1,6 @@
 /**
- * `longwatch dev`: everything on this machine, in one process: Temporal with its UI, PostgreSQL, what the config's `dev`
- * hook starts, a worker, and the config's trackers. What it keeps is in one folder, so a second start goes on.
+ * `longwatch dev`: everything on this machine, in one process: Temporal with its UI, PostgreSQL, what the config's
+ * `dev` hook starts, a worker, and the config's trackers. What it keeps is in one folder, so a second start goes on.
  */
 import path from 'node:path';
 import { Option, type Command } from 'commander';

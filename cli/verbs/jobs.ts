@@ -1,6 +1,6 @@
 /**
- * `longwatch regen|sweep|decay run|status|history|explain JOB`, and `failed`, `retry`: what is asked of one job. Start, stop, pause and
- * resume are those of every name (`start.ts`, `commands.ts`).
+ * `longwatch regen|sweep|decay run|status|history|explain JOB`, and `failed`, `retry`: what is asked of one job. Start,
+ * stop, pause and resume are those of every name (`start.ts`, `commands.ts`).
  */
 import type { Command } from 'commander';
 import type { JobKind } from '../../workflows/job/options';

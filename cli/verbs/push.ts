@@ -1,4 +1,7 @@
-/** `longwatch push` and `flush`: entries for a buffer, from the command line, a file or a pipe. Next: `BufferHandle.push` of the library. */
+/**
+ * `longwatch push` and `flush`: entries for a buffer, from the command line, a file or a pipe. Next:
+ * `BufferHandle.push` of the library.
+ */
 import type { Command } from 'commander';
 import type { BufferDefinition } from '../../config/define/buffer';
 import { entryInput } from '../entry-input';

@@ -1,4 +1,7 @@
-/** `longwatch refetch`: forgets ETags and expiries, so that ids are asked anew; their values stay until there are others. */
+/**
+ * `longwatch refetch`: forgets ETags and expiries, so that ids are asked anew; their values stay until there are
+ * others.
+ */
 import type { Command } from 'commander';
 import { count, plural, print, printJson, remark } from '../output';
 import { inline } from '../plain';

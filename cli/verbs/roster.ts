@@ -1,4 +1,6 @@
-/** `longwatch add` and `remove`: ids from the command line, a file or a pipe. Next: `TrackerHandle.add` of the library. */
+/**
+ * `longwatch add` and `remove`: ids from the command line, a file or a pipe. Next: `TrackerHandle.add` of the library.
+ */
 import type { Command } from 'commander';
 import type { RosterResult } from '../../client/tracker/roster';
 import { idInput } from '../id-input';

@@ -1,7 +1,7 @@
 /**
- * The dead letters of a buffer, from outside: list them, look at one, bring them back or drop them. Got from `BufferHandle.dead`; used by
- * `longwatch dead`. Chosen here, in one statement; the shard itself takes them out (`workflows/buffer/shard.ts`), so that its counts
- * stay right whatever dies in between.
+ * The dead letters of a buffer, from outside: list them, look at one, bring them back or drop them. Got from
+ * `BufferHandle.dead`; used by `longwatch dead`. Chosen here, in one statement; the shard itself takes them out
+ * (`workflows/buffer/shard.ts`), so that its counts stay right whatever dies in between.
  */
 import { randomUUID } from 'node:crypto';
 import { deadSignal, shardWorkflowId, type DeadOrder } from '../../workflows/buffer/contract';

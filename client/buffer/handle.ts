@@ -1,7 +1,7 @@
 /**
- * One buffer, from outside: start it, push to it, read its counts, pause and flush it. Got from `Longwatch.buffer`; used by
- * programs and by the command line. Entries go by `parcels.ts` and `senders.ts`, dead letters are `dead.ts`, and what is
- * read comes from PostgreSQL and, exact to the moment, from the shards themselves.
+ * One buffer, from outside: start it, push to it, read its counts, pause and flush it. Got from `Longwatch.buffer`;
+ * used by programs and by the command line. Entries go by `parcels.ts` and `senders.ts`, dead letters are `dead.ts`,
+ * and what is read comes from PostgreSQL and, exact to the moment, from the shards themselves.
  */
 import { errorOf } from '../../activities/lib/failures';
 import type { AnyBuffer } from '../../config/define/buffer';
@@ -61,7 +61,10 @@ export interface PushOptions {
   front?: boolean;
   /** Not before this time, epoch milliseconds or Date. */
   at?: number | Date;
-  /** Wait for the shard's own word that it has accepted them, as an update. Without it, Temporal has them, durably. @default false */
+  /**
+   * Wait for the shard's own word that it has accepted them, as an update. Without it, Temporal has them, durably.
+   * @default false
+   */
   wait?: boolean;
   /** How long to wait for room, or for a server or worker that is away, milliseconds. @default 5,000 */
   timeoutMs?: number;
@@ -107,9 +110,11 @@ export class BufferHandle<E = Json> {
   }
 
   /**
-   * Starts the buffer, or does nothing when it runs. Returns once its shards are there, with all that they had when it was stopped.
+   * Starts the buffer, or does nothing when it runs. Returns once its shards are there, with all that they had when it
+   * was stopped.
    * @param options compiled (`resolveConfig`); without them, a buffer that was stopped starts with those it had.
-   * @throws NoWorkerError; TimedOutError where there is a worker and its shards do not report in 30 s; UnknownBufferError.
+   * @throws NoWorkerError; TimedOutError where there is a worker and its shards do not report in 30 s;
+   *   UnknownBufferError.
    */
   async start(options?: BufferOptions): Promise<BufferStartResult> {
     this.opened = undefined;
@@ -120,8 +125,9 @@ export class BufferHandle<E = Json> {
   }
 
   /**
-   * Ends the buffer's workflows. Batches that run end first, no other begins, no entry is taken; what is pending lies in PostgreSQL and
-   * goes on at the next `start`. @throws TimedOutError where batches take longer: it is stopped when they have ended.
+   * Ends the buffer's workflows. Batches that run end first, no other begins, no entry is taken; what is pending lies
+   * in PostgreSQL and goes on at the next `start`. @throws TimedOutError where batches take longer: it is stopped when
+   * they have ended.
    */
   async stop(): Promise<BufferCommandResult> {
     this.opened = undefined;
@@ -173,9 +179,10 @@ export class BufferHandle<E = Json> {
   }
 
   /**
-   * Gives entries to the buffer. Any JSON; of one call they keep their order within a shard, but for those without a key that a shard which has no
-   * room leaves to another one.
-   * @throws InvalidEntryError before anything is sent; BufferStoppedError; BufferFullError; PushUnansweredError; TemporalUnavailableError.
+   * Gives entries to the buffer. Any JSON; of one call they keep their order within a shard, but for those without a
+   * key that a shard which has no room leaves to another one.
+   * @throws InvalidEntryError before anything is sent; BufferStoppedError; BufferFullError; PushUnansweredError;
+   *   TemporalUnavailableError.
    */
   async push(entries: Iterable<E> | AsyncIterable<E>, options: PushOptions = {}): Promise<PushResult> {
     const { options: settings } = await this.runningRow();
@@ -215,7 +222,9 @@ export class BufferHandle<E = Json> {
     return result;
   }
 
-  /** Its counts, exact: asked of the shards themselves. Where no worker answers, what they last reported, which says so. */
+  /**
+   * Its counts, exact: asked of the shards themselves. Where no worker answers, what they last reported, which says so.
+   */
   async status(): Promise<BufferSummary> {
     this.opened = undefined;
     const row = await this.row();

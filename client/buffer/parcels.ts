@@ -1,6 +1,6 @@
 /**
- * The entries of a push as parcels, each for one shard and small enough for a message: by their key where the buffer has one, else
- * parcel after parcel to the next shard. Used by `buffer.ts`; next: `push.ts` sends them.
+ * The entries of a push as parcels, each for one shard and small enough for a message: by their key where the buffer
+ * has one, else parcel after parcel to the next shard. Used by `buffer.ts`; next: `push.ts` sends them.
  */
 import { errorOf } from '../../activities/lib/failures';
 import { keyFunction, keyInJson, shardOfKey } from '../../activities/buffer/keys';
@@ -25,7 +25,8 @@ export class Packer {
 
   /**
    * Those of one shard in their order. A list is looked at as a whole before anything of it is given.
-   * @throws InvalidEntryError at an entry that is no JSON, has a number that would be another one, or whose key cannot be found; of an iterable, parcels before it were given
+   * @throws InvalidEntryError at an entry that is no JSON, has a number that would be another one, or whose key cannot
+   *   be found; of an iterable, parcels before it were given
    */
   async *pack(
     entries: Iterable<unknown> | AsyncIterable<unknown>,

@@ -1,7 +1,8 @@
 /**
- * How entries get from a program to their shard: coalesced, a few messages at once, each with the sender's next number so that a
- * repeated one is harmless. What is too large for a message goes to PostgreSQL first, and so does everything while the shard is past its
- * bound. Used by `senders.ts`; next: the shard's workflow takes the message in (`workflows/buffer/intake.ts`).
+ * How entries get from a program to their shard: coalesced, a few messages at once, each with the sender's next number
+ * so that a repeated one is harmless. What is too large for a message goes to PostgreSQL first, and so does everything
+ * while the shard is past its bound. Used by `senders.ts`; next: the shard's workflow takes the message in
+ * (`workflows/buffer/intake.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -83,8 +84,8 @@ export class ShardSender {
   ) {}
 
   /**
-   * What the shard has reported, with a number that grows. Past its room, entries would go to PostgreSQL anyway: they are put there
-   * from here. What is sent counts until the next report.
+   * What the shard has reported, with a number that grows. Past its room, entries would go to PostgreSQL anyway: they
+   * are put there from here. What is sent counts until the next report.
    */
   hear(report: number, room: number): void {
     if (report === this.heard) return;
@@ -191,7 +192,9 @@ export class ShardSender {
     );
   }
 
-  /** One update at a time; the shard answers at once, and what it does not take another one may, or is said again later. */
+  /**
+   * One update at a time; the shard answers at once, and what it does not take another one may, or is said again later.
+   */
   private async update(message: PushMessage, parcel: Parcel, deadline: number): Promise<void> {
     const id = shardWorkflowId(this.buffer, this.shard);
     const args: [PushMessage[]] = [[message]];
@@ -265,7 +268,10 @@ function joined(group: readonly Parcel[]): Parcel {
   };
 }
 
-/** A shard that has no room, or is stopped, refuses the update before it takes it in: that is an answer. @throws anything else */
+/**
+ * A shard that has no room, or is stopped, refuses the update before it takes it in: that is an answer. @throws
+ * anything else
+ */
 function refusal(error: unknown): PushAnswer {
   const { cause } = error as { cause?: { type?: unknown; details?: unknown[] } };
   if (cause?.type === ErrorType.BufferStopped) return { accepted: false, waitMs: 0, stopped: true };

@@ -1,4 +1,7 @@
-/** The SQL statements of the client for buffers and their dead letters. Numbers leave the database as float8, times as epoch milliseconds. */
+/**
+ * The SQL statements of the client for buffers and their dead letters. Numbers leave the database as float8, times as
+ * epoch milliseconds.
+ */
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../tracker/queries';
 

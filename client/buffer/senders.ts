@@ -1,6 +1,6 @@
 /**
- * All that one program sends to one buffer: a sender for each shard and way (`push.ts`), whether there is room, by what the shards have
- * reported, and which shard takes what another one has refused. Used by `buffer.ts`.
+ * All that one program sends to one buffer: a sender for each shard and way (`push.ts`), whether there is room, by what
+ * the shards have reported, and which shard takes what another one has refused. Used by `buffer.ts`.
  */
 import type { BufferRunState } from '../../workflows/buffer/contract';
 import type { BufferOptions } from '../../workflows/buffer/options';
@@ -46,8 +46,10 @@ export class BufferSenders {
   }
 
   /**
-   * Looks now and then what the shards said last: past their bound, entries are stored from here; past the capacity, they wait.
-   * @returns false where PostgreSQL does not say: the shards themselves must be asked, or they would take in more than they can keep.
+   * Looks now and then what the shards said last: past their bound, entries are stored from here; past the capacity,
+   * they wait.
+   * @returns false where PostgreSQL does not say: the shards themselves must be asked, or they would take in more than
+   *   they can keep.
    * @throws BufferFullError where there is none in time; BufferStoppedError.
    */
   async room(options: BufferOptions, timeoutMs: number): Promise<boolean> {

@@ -1,4 +1,7 @@
-/** A buffer's options as people read them: each with its value and who gave it, and one change of them. For `BufferHandle.config` and `set`. */
+/**
+ * A buffer's options as people read them: each with its value and who gave it, and one change of them. For
+ * `BufferHandle.config` and `set`.
+ */
 import { ConfigError } from '../../config/errors';
 import { didYouMean } from '../../config/suggest';
 import { compileValue, formatValue } from '../../config/values';

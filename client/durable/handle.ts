@@ -1,7 +1,7 @@
 /**
- * Durable activities from outside: who holds which lease, what a key has stored, which compensations failed for good and how
- * they are mended. Got from `Longwatch.durable`; used by the verbs `leases`, `keys` and `saga`. All of it is read from
- * PostgreSQL; only a retry needs Temporal.
+ * Durable activities from outside: who holds which lease, what a key has stored, which compensations failed for good
+ * and how they are mended. Got from `Longwatch.durable`; used by the verbs `leases`, `keys` and `saga`. All of it is
+ * read from PostgreSQL; only a retry needs Temporal.
  */
 import type { Statement } from '../../activities/lib/database';
 import { hashOf, keyProblem } from '../../activities/durable/keys';
@@ -157,7 +157,9 @@ export class DurableHandle {
     };
   }
 
-  /** The next caller of the key runs the activity again. @throws RefusedError when it is not there, or runs just now. */
+  /**
+   * The next caller of the key runs the activity again. @throws RefusedError when it is not there, or runs just now.
+   */
   async deleteKey(activity: string, key: string): Promise<void> {
     const deleted = await this.connections.rows(DELETE_KEY, [activity, hashOf(checked(key))]);
     if (deleted.length > 0) return;

@@ -1,6 +1,7 @@
 /**
- * One job (a regen, decay or sweep) from outside: start it, change it, run it now, read what came of its ticks. Got from
- * `Longwatch.job`; used by programs and by the command line. Commands go to the job's workflow, what is read comes from PostgreSQL.
+ * One job (a regen, decay or sweep) from outside: start it, change it, run it now, read what came of its ticks. Got
+ * from `Longwatch.job`; used by programs and by the command line. Commands go to the job's workflow, what is read comes
+ * from PostgreSQL.
  */
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
@@ -122,7 +123,9 @@ export class JobHandle {
     return this.update(resumeJobUpdate, []);
   }
 
-  /** Gives a running job the options of a new version of its definition. @throws RefusedError when its SQL is refused. */
+  /**
+   * Gives a running job the options of a new version of its definition. @throws RefusedError when its SQL is refused.
+   */
   declare(options: JobOptions): Promise<ReconfigureResult> {
     return this.update(declareJobUpdate, [options]);
   }
@@ -195,8 +198,8 @@ export class JobHandle {
 
   /**
    * Dead letters of a sweep are handled again when they are due.
-   * @param keys all of them, unless given: the columns of each, as `failedRows` has them; or, as a text, the only column, several joined by
-   *   commas, or a JSON list of them
+   * @param keys all of them, unless given: the columns of each, as `failedRows` has them; or, as a text, the only
+   *   column, several joined by commas, or a JSON list of them
    * @returns how many
    * @throws ConfigError for a text that stands for several keys
    */
@@ -266,7 +269,9 @@ export class JobHandle {
     }
   }
 
-  /** Starts it and waits until a worker has opened it, or has refused it. One that was stopped a moment ago ends first. */
+  /**
+   * Starts it and waits until a worker has opened it, or has refused it. One that was stopped a moment ago ends first.
+   */
   private async startAndOpen(options: JobOptions | undefined): Promise<{ row: JobRow; started: boolean }> {
     let started = await this.startWorkflow(options);
     const deadline = Date.now() + START_MS;

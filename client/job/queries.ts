@@ -1,4 +1,7 @@
-/** The SQL of `job.ts` and of the jobs in `status.ts`: read only, but for dead letters that are taken up again or dropped. */
+/**
+ * The SQL of `job.ts` and of the jobs in `status.ts`: read only, but for dead letters that are taken up again or
+ * dropped.
+ */
 import type { Statement } from '../../activities/lib/database';
 
 const ms = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
@@ -55,7 +58,10 @@ export const FAILED_ROWS: Statement = {
          from longwatch.failed_row where job = $1 order by failed_at desc, key limit $2`,
 };
 
-/** Dead letters of these keys, each key a JSON list of its columns as text; or by what a person types, `KEY` or `KEY,KEY`. */
+/**
+ * Dead letters of these keys, each key a JSON list of its columns as text; or by what a person types, `KEY` or
+ * `KEY,KEY`.
+ */
 export const FIND_ROWS: Statement = {
   name: 'client-job-find-rows',
   text: `select key, array_to_string(key, ',') as typed from longwatch.failed_row

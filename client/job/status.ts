@@ -1,4 +1,7 @@
-/** What `status` tells of jobs, all computed by PostgreSQL, so it works while Temporal is away. Called by `job.ts` and `status.ts`. */
+/**
+ * What `status` tells of jobs, all computed by PostgreSQL, so it works while Temporal is away. Called by `job.ts` and
+ * `status.ts`.
+ */
 import type { Band, JobState } from '../../workflows/job/contract';
 import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../workflows/job/options';
 import type { Connections } from '../connections';
@@ -10,7 +13,9 @@ export interface JobSummary {
   kind: JobKind;
   state: JobState;
   schedule: Schedule;
-  /** The tick that has begun and not ended. `share`: 0 to 1, of its parts; `error`: why the last pass could not go on. */
+  /**
+   * The tick that has begun and not ended. `share`: 0 to 1, of its parts; `error`: why the last pass could not go on.
+   */
   open: {
     due: string;
     elapsed: number;

@@ -280,8 +280,8 @@ export class TrackerHandle {
   }
 
   /**
-   * Lifts the holds of an operation, or all of the tracker's, also those of single members; every node asks the upstream again within a
-   * second, and obeys it when it is refused again. @returns the holds that were in force.
+   * Lifts the holds of an operation, or all of the tracker's, also those of single members; every node asks the
+   * upstream again within a second, and obeys it when it is refused again. @returns the holds that were in force.
    */
   async openHolds(operation?: string): Promise<HoldSummary[]> {
     await this.requireOperation(operation);
@@ -291,8 +291,9 @@ export class TrackerHandle {
   }
 
   /**
-   * Forgets ETags and expiries, so that these members (without ids: all) are asked anew, within a second; values stay until there are
-   * others. For code that makes something else of the same answer, or an upstream that keeps to an old one.
+   * Forgets ETags and expiries, so that these members (without ids: all) are asked anew, within a second; values stay
+   * until there are others. For code that makes something else of the same answer, or an upstream that keeps to an old
+   * one.
    */
   async refetch(ids?: readonly string[], options: { operation?: string } = {}): Promise<RefetchResult> {
     await this.requireOperation(options.operation);

@@ -1,7 +1,7 @@
 /**
  * Every SQL statement of the client, by name. Read only, but for the stamp that orders changes and the practice crash.
- * Run by `longwatch.ts`, `tracker.ts`, `status.ts` and `wait-applied.ts`. Numbers leave the database as float8, for pg gives
- * bigint as text; times as epoch milliseconds of the database's clock.
+ * Run by `longwatch.ts`, `tracker.ts`, `status.ts` and `wait-applied.ts`. Numbers leave the database as float8, for pg
+ * gives bigint as text; times as epoch milliseconds of the database's clock.
  */
 import type { Statement } from '../../activities/lib/database';
 
@@ -39,8 +39,8 @@ export const EVER_HAD_MEMBERS: Statement = {
 };
 
 /**
- * How many of these ids have been given this change, or a later one. A subquery for each id, since right after a bulk the planner's
- * statistics know nothing of it: from any join it chose to read all members for each look.
+ * How many of these ids have been given this change, or a later one. A subquery for each id, since right after a bulk
+ * the planner's statistics know nothing of it: from any join it chose to read all members for each look.
  */
 export const COUNT_APPLIED: Statement = {
   name: 'client-count-applied',
@@ -118,9 +118,10 @@ export const STATUS_TRACKERS: Statement = {
 };
 
 /**
- * Of the members in these slots of the pools ($4 to $6), how many have a value that is older than three times what it may be: the interval,
- * the upstream's Expires or a hold (of the member, or of the operation on the node that keeps it). A value that was never fetched is as old as
- * its member. Each range and each value is looked for in its index, whatever the planner believes of their number (`offset 0`).
+ * Of the members in these slots of the pools ($4 to $6), how many have a value that is older than three times what it
+ * may be: the interval, the upstream's Expires or a hold (of the member, or of the operation on the node that keeps
+ * it). A value that was never fetched is as old as its member. Each range and each value is looked for in its index,
+ * whatever the planner believes of their number (`offset 0`).
  */
 export const STATUS_STALE: Statement = {
   name: 'client-status-stale',

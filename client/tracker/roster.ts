@@ -1,6 +1,6 @@
 /**
- * Adds and removals: ids are checked, split over the pools and sent as signals-with-start, then, where asked, waited for.
- * Called by `tracker.ts`. Next: the pool's workflow takes the signal in (`workflows/tracker/pool.ts`).
+ * Adds and removals: ids are checked, split over the pools and sent as signals-with-start, then, where asked, waited
+ * for. Called by `tracker.ts`. Next: the pool's workflow takes the signal in (`workflows/tracker/pool.ts`).
  */
 import {
   addSignal,
@@ -61,7 +61,9 @@ export interface RosterSender {
   ensureCapacity: (members: number) => Promise<number>;
 }
 
-/** @throws InvalidIdError before anything is sent; TrackerStoppedError; TemporalUnavailableError saying how far it came. */
+/**
+ * @throws InvalidIdError before anything is sent; TrackerStoppedError; TemporalUnavailableError saying how far it came.
+ */
 export async function changeRoster(
   sender: RosterSender,
   change: 'add' | 'remove',

@@ -1,7 +1,8 @@
 /**
- * How many members have an old value, without looking at each: of a large tracker some of every pool are looked at, and the count is carried
- * over to all. Called by `status.ts`. Slots are as good as dice (they come of a hash), so the first ones of a pool's range stand for the whole
- * pool; and every pool is looked at, since what makes values old often keeps to one: a node, a quarantine, a shift.
+ * How many members have an old value, without looking at each: of a large tracker some of every pool are looked at, and
+ * the count is carried over to all. Called by `status.ts`. Slots are as good as dice (they come of a hash), so the
+ * first ones of a pool's range stand for the whole pool; and every pool is looked at, since what makes values old often
+ * keeps to one: a node, a quarantine, a shift.
  */
 import { slotsOf } from '../../workflows/tracker/slots';
 import type { Connections } from '../connections';

@@ -1,7 +1,7 @@
 /**
- * What people tell all nodes of a tracker: that a hold is over (`hold open`), that values are to be asked anew (`refetch`); and what
- * upstreams have told them (`hold list`). Rows of `longwatch.hold` and `longwatch.refetch`, which every node reads each second and
- * at an announcement. Used by `tracker.ts`, `status.ts` and `longwatch.ts`.
+ * What people tell all nodes of a tracker: that a hold is over (`hold open`), that values are to be asked anew
+ * (`refetch`); and what upstreams have told them (`hold list`). Rows of `longwatch.hold` and `longwatch.refetch`, which
+ * every node reads each second and at an announcement. Used by `tracker.ts`, `status.ts` and `longwatch.ts`.
  */
 import type { Statement } from '../../activities/lib/database';
 import type { Connections } from '../connections';
@@ -43,7 +43,10 @@ const HOLDS: Statement = {
          order by held_until desc, tracker, operation`,
 };
 
-/** One statement: the note that holds are lifted stays, so that a node which has not written its hold yet does not write it after. */
+/**
+ * One statement: the note that holds are lifted stays, so that a node which has not written its hold yet does not write
+ * it after.
+ */
 const OPEN_HOLDS: Statement = {
   name: 'client-open-holds',
   text: `with held as (

@@ -1,7 +1,7 @@
 /**
  * What a user writes for a durable activity: `defineActivity`, and the types of its code. Registered by the config's
- * `activities` (or `createDurableActivities` in a worker of one's own), run by `activities/durable`, called from a workflow
- * through `durable()` of `longwatch/workflow`.
+ * `activities` (or `createDurableActivities` in a worker of one's own), run by `activities/durable`, called from a
+ * workflow through `durable()` of `longwatch/workflow`.
  */
 import type { Logger } from 'pino';
 import type { DurableOptions } from '../../workflows/durable/contract';
@@ -13,11 +13,14 @@ export type { Transaction };
 /** What an activity's code knows and may use. */
 export interface ActivityContext {
   /**
-   * A transaction that the kit commits together with the stored result and the check of the lease: what is written through it
-   * happens once. Opened by its first `query`; an activity that does not use it pays nothing.
+   * A transaction that the kit commits together with the stored result and the check of the lease: what is written
+   * through it happens once. Opened by its first `query`; an activity that does not use it pays nothing.
    */
   readonly tx: Transaction;
-  /** Fires at the timeout, when the lease is lost, when the workflow is cancelled. Writes through `tx` are refused from then on. */
+  /**
+   * Fires at the timeout, when the lease is lost, when the workflow is cancelled. Writes through `tx` are refused from
+   * then on.
+   */
   readonly signal: AbortSignal;
   /** From 1. A crash of the worker has used one. */
   readonly attempt: number;
@@ -71,8 +74,8 @@ export interface ActivityDefinition<N extends string = string, I = unknown, R = 
    */
   fingerprint?: (input: I) => unknown;
   /**
-   * A call with a known key whose fingerprint is another one: `tell` counts and logs it, shows it with `longwatch keys show`, and gives
-   * it the result of the first; `refuse` fails it. A retry is never compared.
+   * A call with a known key whose fingerprint is another one: `tell` counts and logs it, shows it with
+   * `longwatch keys show`, and gives it the result of the first; `refuse` fails it. A retry is never compared.
    * @default 'tell'
    */
   otherInput?: 'tell' | 'refuse';

@@ -1,7 +1,7 @@
 /**
  * What a user writes for a buffer: `defineBuffer`, the types of its `run` and `init`, and the answers that `run` gives.
- * Registered by the config's `buffers`, resolved by `config/resolve/buffer.ts`; the code is run by `activities/buffer`, the rest
- * becomes the input of `workflows/buffer`.
+ * Registered by the config's `buffers`, resolved by `config/resolve/buffer.ts`; the code is run by `activities/buffer`,
+ * the rest becomes the input of `workflows/buffer`.
  */
 import type { Logger } from 'pino';
 import type { Json } from './tracker';
@@ -11,14 +11,18 @@ import type { Duration } from './types';
 export interface BatchContext<S = Json> {
   readonly buffer: string;
   readonly shard: number;
-  /** The shard's state as the last finished batch left it; at first the definition's. Change it by an answer, not in place. */
+  /**
+   * The shard's state as the last finished batch left it; at first the definition's. Change it by an answer, not in
+   * place.
+   */
   readonly state: S;
   /** Fires at the timeout, when the shard takes the batch back, and when the worker shuts down. */
   readonly signal: AbortSignal;
   /** Says that the batch is alive; called by itself as long as the event loop turns. */
   readonly heartbeat: () => void;
   /**
-   * Names this batch: the same when it runs again after a lost worker, so that what it writes can be told from what it wrote.
+   * Names this batch: the same when it runs again after a lost worker, so that what it writes can be told from what it
+   * wrote.
    */
   readonly batch: string;
   /** Bound to buffer, shard, batch and the definition's `metadata`. */
@@ -37,7 +41,10 @@ type TimeOf<E> = { of(entry: E): number | Date }['of'];
 export interface RetryOptions<E = Json, S = Json> {
   /** Not before this long from now. The entries are put off, which uses no attempt. */
   after?: Duration;
-  /** Not before this time (epoch milliseconds or Date), for all or for each. The entries are put off, which uses no attempt. */
+  /**
+   * Not before this time (epoch milliseconds or Date), for all or for each. The entries are put off, which uses no
+   * attempt.
+   */
   at?: number | Date | TimeOf<E>;
   /** The shard's new state. */
   state?: S;
@@ -64,8 +71,8 @@ export function ok<S>(state?: S): Ok<S> {
 
 /**
  * These entries come again (`'all'`: the whole batch), the others were handled. An entry is the same one when it is the
- * very object that `run` was given (changed in place or not) or has its key; others count as new. What comes again goes to the
- * back, after a delay that grows with its attempts, or at `after`/`at` without using one.
+ * very object that `run` was given (changed in place or not) or has its key; others count as new. What comes again goes
+ * to the back, after a delay that grows with its attempts, or at `after`/`at` without using one.
  */
 export function retry<E = Json, S = Json>(
   entries: readonly E[] | 'all' = 'all',
@@ -75,8 +82,8 @@ export function retry<E = Json, S = Json>(
 }
 
 /**
- * Thrown by `run`, or given to it by an upstream: the batch is more than the upstream takes (413, 'range too wide'). It is
- * halved without using an attempt, and the size that works is remembered. A time-out counts as one.
+ * Thrown by `run`, or given to it by an upstream: the batch is more than the upstream takes (413, 'range too wide'). It
+ * is halved without using an attempt, and the size that works is remembered. A time-out counts as one.
  */
 export class TooLargeError extends Error {
   override readonly name = 'TooLargeError';
@@ -119,8 +126,8 @@ export interface BufferDefinition<E = Json, S = Json> {
   /** Reads the entries that are there at the start, a page at a time as there is room, from its durable cursor. */
   init?: (context: InitContext<S>) => InitPage<NoInfer<E>> | Promise<InitPage<NoInfer<E>>>;
   /**
-   * What makes two entries the same one: within what is pending, the newer takes the older one's place. A path within the
-   * entry (`'number'`, `'block.hash'`) or a function. Entries of the same key go to the same shard.
+   * What makes two entries the same one: within what is pending, the newer takes the older one's place. A path within
+   * the entry (`'number'`, `'block.hash'`) or a function. Entries of the same key go to the same shard.
    */
   key?: string | ((entry: NoInfer<E>) => string | number);
   maxBatchSize?: number;

@@ -1,4 +1,7 @@
-/** The default export of a config module: `defineConfig`, with all that it may list. Resolved by `config/resolve/config.ts`. */
+/**
+ * The default export of a config module: `defineConfig`, with all that it may list. Resolved by
+ * `config/resolve/config.ts`.
+ */
 import type { DataConverter } from '@temporalio/common';
 import type { AnyActivity } from './activity';
 import type { DecayDefinition, RegenDefinition, SweepDefinition } from './job';
@@ -25,11 +28,13 @@ export interface ConfigDefinition {
   buffers?: readonly AnyBuffer[];
   /** Durable activities: a list of `defineActivity`, or the module that exports them. */
   activities?: readonly AnyActivity[] | Readonly<Record<string, unknown>>;
-  /** The module with your own workflows, relative to the config. The worker bundles them with Longwatch's and runs both. */
+  /**
+   * The module with your own workflows, relative to the config. The worker bundles them with Longwatch's and runs both.
+   */
   workflows?: string;
   /**
-   * How payloads are written to Temporal, with codecs for all that it keeps (the SDK's `DataConverter`). Every worker and client of a
-   * namespace needs the same.
+   * How payloads are written to Temporal, with codecs for all that it keeps (the SDK's `DataConverter`). Every worker
+   * and client of a namespace needs the same.
    */
   dataConverter?: DataConverter;
   defaults?: Defaults;

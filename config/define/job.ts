@@ -1,7 +1,8 @@
 /**
- * What a user writes for work on a whole population in PostgreSQL: `defineRegen` (one statement that advances every row, exactly
- * once a tick), `defineSweep` (rows that are due, handled in pages), `defineDecay` (rows that are deleted or moved). Registered by the
- * config's `regens`, `sweeps` and `decays`, resolved by `config/resolve/job.ts`, run by `activities/job`.
+ * What a user writes for work on a whole population in PostgreSQL: `defineRegen` (one statement that advances every
+ * row, exactly once a tick), `defineSweep` (rows that are due, handled in pages), `defineDecay` (rows that are deleted
+ * or moved). Registered by the config's `regens`, `sweeps` and `decays`, resolved by `config/resolve/job.ts`, run by
+ * `activities/job`.
  */
 import type { Logger } from 'pino';
 import type { JobOptions } from '../../workflows/job/options';
@@ -10,8 +11,8 @@ import type { Duration } from './types';
 import type { Transaction } from './transaction';
 
 /**
- * A table: `'player'`, `'game.player'` (schema and table), or both apart where a name has a dot in it. Names are taken as they are and
- * quoted, so `'Player'` is the table that SQL calls `"Player"`.
+ * A table: `'player'`, `'game.player'` (schema and table), or both apart where a name has a dot in it. Names are taken
+ * as they are and quoted, so `'Player'` is the table that SQL calls `"Player"`.
  */
 export type TableName = string | { schema: string; name: string };
 
@@ -26,8 +27,8 @@ export interface JobDefinition {
   /** For `cron`. An IANA name such as `'Europe/Berlin'`. @default 'UTC' */
   timeZone?: string;
   /**
-   * Ticks that could not run in time (downtime, a long tick): `'skip'` them, do them `'once'` with `:elapsed` saying how many there
-   * were, or each of the last n.
+   * Ticks that could not run in time (downtime, a long tick): `'skip'` them, do them `'once'` with `:elapsed` saying
+   * how many there were, or each of the last n.
    * @default 'once'
    */
   missed?: 'skip' | 'once' | number;
@@ -37,7 +38,8 @@ export interface JobDefinition {
   /** Ticks that are kept as history. */
   keep?: number;
   /**
-   * The table has row-level policies that hold for the worker's role, and that is meant: rows that they hide are left out.
+   * The table has row-level policies that hold for the worker's role, and that is meant: rows that they hide are left
+   * out.
    * @default false: such a table is refused
    */
   policies?: boolean;
@@ -54,8 +56,8 @@ export interface ChunkedDefinition extends JobDefinition {
 }
 
 /**
- * A value that grows (or falls) by `add` a tick up to `max` (down to `min`). Numbers, or SQL expressions over columns of the row.
- * The same rule gives the eager statement and the lazy forms (`lazySql`, `lazyValue`).
+ * A value that grows (or falls) by `add` a tick up to `max` (down to `min`). Numbers, or SQL expressions over columns
+ * of the row. The same rule gives the eager statement and the lazy forms (`lazySql`, `lazyValue`).
  */
 export interface RuleDefinition {
   column: string;
@@ -64,13 +66,18 @@ export interface RuleDefinition {
   min?: string | number;
 }
 
-/** SQL expressions here may use `:elapsed` (how many intervals this tick stands for, an integer) and `:due` (its time). */
+/**
+ * SQL expressions here may use `:elapsed` (how many intervals this tick stands for, an integer) and `:due` (its time).
+ */
 export interface RegenDefinition extends ChunkedDefinition {
   /** Column → SQL expression over the row: `{ stamina: 'least(stamina + 1 + endurance / 10, max_stamina)' }`. */
   set?: Record<string, string>;
   /** In place of `set`. */
   rule?: RuleDefinition;
-  /** In place of `set` and `where`: one UPDATE of the table, with `:range` (or `:range(p)`, p its alias) in its WHERE clause. */
+  /**
+   * In place of `set` and `where`: one UPDATE of the table, with `:range` (or `:range(p)`, p its alias) in its WHERE
+   * clause.
+   */
   sql?: string;
   /** A SQL condition. @default every row */
   where?: string;
@@ -92,7 +99,9 @@ export interface SweepContext {
   readonly elapsed: number;
   /** From 1: of this page. */
   readonly attempt: number;
-  /** A transaction that commits together with the note that the page is done: what is written through it happens once. */
+  /**
+   * A transaction that commits together with the note that the page is done: what is written through it happens once.
+   */
   readonly tx: Transaction;
   /** Fires at the timeout, or when another worker has taken over. */
   readonly signal: AbortSignal;

@@ -14,7 +14,10 @@ export interface RunContext {
   readonly etag: string | undefined;
   /** When the stored value was fetched, epoch milliseconds; undefined before the first. */
   readonly fetchedAt: number | undefined;
-  /** Fires when the run has timed out or its shift ends. Made when first read, so an operation that has no use for it pays nothing. */
+  /**
+   * Fires when the run has timed out or its shift ends. Made when first read, so an operation that has no use for it
+   * pays nothing.
+   */
   readonly signal: AbortSignal;
   /** Bound to tracker, pool, shift and operation. */
   readonly log: Logger;
@@ -50,8 +53,8 @@ export interface OperationDefinition {
   maxHold?: Duration;
   maxBackoff?: Duration;
   /**
-   * Raise it when the code makes something else of the same answer: from `start --update` on, ETags and expiries of before do
-   * not count, so that a 304 does not keep what the old code made. @default 1
+   * Raise it when the code makes something else of the same answer: from `start --update` on, ETags and expiries of
+   * before do not count, so that a 304 does not keep what the old code made. @default 1
    */
   version?: number;
   /** The name of a buffer that gets each changed value: `{ tracker, operation, id, value, fetchedAt }`. */

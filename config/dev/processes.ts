@@ -70,7 +70,8 @@ export function signal(mark: ProcessMark, name: NodeJS.Signals): void {
 function startOnLinux(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The name, in brackets, may hold anything; after it come the state and, 19 fields on, the start in ticks since boot.
+    // The name, in brackets, may hold anything; after it come the state and, 19 fields on, the start in ticks since
+    // boot.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
     return `${bootId()}/${fields[19]}`;

@@ -69,8 +69,9 @@ export function writeDevState(dir: string, state: DevState): void {
 }
 
 /**
- * The state of the running development stack that belongs to a folder or one above it, or undefined. Where LONGWATCH_DIR names the
- * folder that keeps everything (a checkout that may only be read), it is looked for there and nowhere else.
+ * The state of the running development stack that belongs to a folder or one above it, or undefined. Where
+ * LONGWATCH_DIR names the folder that keeps everything (a checkout that may only be read), it is looked for there and
+ * nowhere else.
  * @param from Usually the working directory.
  */
 export function findDevState(from: string = process.cwd(), env: NodeJS.ProcessEnv = process.env): DevState | undefined {

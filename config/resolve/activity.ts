@@ -1,6 +1,7 @@
 /**
  * Durable activities, from what the user wrote to what runs: compiled options, checked against the table of
- * `workflows/durable/contract.ts`. Called by `config.ts` for a config and by `workers/durable.ts` for a worker of the user's own.
+ * `workflows/durable/contract.ts`. Called by `config.ts` for a config and by `workers/durable.ts` for a worker of the
+ * user's own.
  */
 import {
   BACKOFFS,
@@ -154,8 +155,8 @@ function isObject(value: unknown): value is Given {
 }
 
 /**
- * A list, a module or an instance of a class with definitions in it: `export default [ … ]`, `export * as more from './more'`. A CommonJS
- * module that was imported has all its exports once more below `default`.
+ * A list, a module or an instance of a class with definitions in it: `export default [ … ]`,
+ * `export * as more from './more'`. A CommonJS module that was imported has all its exports once more below `default`.
  */
 function hidesOthers(value: unknown, list: readonly unknown[]): boolean {
   if (typeof value !== 'object' || value === null || isDefinition(value)) return false;

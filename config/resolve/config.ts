@@ -1,6 +1,6 @@
 /**
- * From a config module's default export to what workers and clients use: each definition resolved, and every problem found in one error.
- * Called by `config/load.ts` and by programs; the parts are in the other files of this folder.
+ * From a config module's default export to what workers and clients use: each definition resolved, and every problem
+ * found in one error. Called by `config/load.ts` and by programs; the parts are in the other files of this folder.
  */
 import type { DataConverter } from '@temporalio/common';
 import type { ResolvedActivity } from '../define/activity';

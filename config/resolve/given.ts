@@ -1,4 +1,7 @@
-/** How a definition is read: values that may be anything, each problem with its path. Used by the other files of this folder. */
+/**
+ * How a definition is read: values that may be anything, each problem with its path. Used by the other files of this
+ * folder.
+ */
 import { didYouMean } from '../suggest';
 import { compileValue, type OptionValue } from '../values';
 import type { OptionSpec } from '../../workflows/lib/options';

@@ -1,7 +1,7 @@
 /**
- * Compares every row of the tables with the node: blocks and transactions by block, receipts by block, logs by another way than
- * they came (`eth_getLogs`). Called by `main.ts` and the tests,
- * when the chain stands still or has gone on from the last block that is compared.
+ * Compares every row of the tables with the node: blocks and transactions by block, receipts by block, logs by another
+ * way than they came (`eth_getLogs`). Called by `main.ts` and the tests, when the chain stands still or has gone on
+ * from the last block that is compared.
  */
 import type { Chain } from './rpc/chain';
 import { counts } from './store/gaps';

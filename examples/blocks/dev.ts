@@ -1,6 +1,6 @@
 /**
- * The `dev` hook: `longwatch dev --config examples/blocks/longwatch.config.ts` makes the tables and, without `RPC_URL`, starts a
- * node with a block every second. Exported by `longwatch.config.ts`.
+ * The `dev` hook: `longwatch dev --config examples/blocks/longwatch.config.ts` makes the tables and, without `RPC_URL`,
+ * starts a node with a block every second. Exported by `longwatch.config.ts`.
  */
 import type { DevHook } from 'longwatch';
 import { startAnvil } from './node/anvil';

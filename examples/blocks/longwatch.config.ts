@@ -1,6 +1,6 @@
 /**
- * The example's config: a tracker that follows the head, a buffer that indexes blocks, and one that indexes their receipts and logs.
- * What they do is in `index/`; here is how it is run.
+ * The example's config: a tracker that follows the head, a buffer that indexes blocks, and one that indexes their
+ * receipts and logs. What they do is in `index/`; here is how it is run.
  */
 import { defineBuffer, defineConfig, defineTracker, retry, type InitPage, type Json } from 'longwatch';
 import type { Failure, IndexedBlocks } from './index/blocks';
@@ -39,7 +39,8 @@ export const receipts = defineBuffer({
     // The chain is another one than the tables have: its blocks come first.
     const blocks = await holdWhileAway(services().blocks.index(changed, signal));
     tell(log, blocks);
-    // A block that came anew has receipts of its own. One that is the same as before has failed: its node keeps to another chain.
+    // A block that came anew has receipts of its own. One that is the same as before has failed: its node keeps to
+    // another chain.
     const anew = new Set(blocks.written);
     const [fresh, same] = [blocks.awaiting.filter((n) => anew.has(n)), blocks.awaiting.filter((n) => !anew.has(n))];
     return [

@@ -1,7 +1,7 @@
 /**
- * `npm run example -- blocks [--blocks 400] [--for 20] [--reorgs 1,7,60] [--workers 2] [--kill-every 3s]`: indexes a chain that grows
- * and is reorganised meanwhile, then compares every row with the node, and ends with 0 only if all agree. With `RPC_URL` it is
- * that node's chain, from its last `--blocks` blocks on.
+ * `npm run example -- blocks [--blocks 400] [--for 20] [--reorgs 1,7,60] [--workers 2] [--kill-every
+ * 3s]`: indexes a chain that grows and is reorganised meanwhile, then compares every row with the node, and ends with 0
+ * only if all agree. With `RPC_URL` it is that node's chain, from its last `--blocks` blocks on.
  */
 import { rmSync } from 'node:fs';
 import path from 'node:path';

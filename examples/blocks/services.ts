@@ -1,6 +1,6 @@
 /**
- * The node and the tables as the environment says, made at first use, since the config is also loaded where nothing of it runs. Used
- * by `longwatch.config.ts`.
+ * The node and the tables as the environment says, made at first use, since the config is also loaded where nothing of
+ * it runs. Used by `longwatch.config.ts`.
  */
 import { connect, type Longwatch } from 'longwatch';
 import { BlockIndexer } from './index/blocks';
@@ -22,7 +22,9 @@ export interface Services {
 
 let made: Services | undefined;
 
-/** Environment: `RPC_URL`, `DATABASE_URL` (a pooler's where `DIRECT_DATABASE_URL` is another one), `FIRST_BLOCK` (0). */
+/**
+ * Environment: `RPC_URL`, `DATABASE_URL` (a pooler's where `DIRECT_DATABASE_URL` is another one), `FIRST_BLOCK` (0).
+ */
 export function services(): Services {
   return (made ??= makeServices());
 }

@@ -1,10 +1,11 @@
 /**
- * A payload codec: everything that Temporal keeps is encrypted with AES-256-GCM before it leaves the process, by the platform's WebCrypto. Keys
- * have ids, the payload says which one it was encrypted with, and new payloads take the first: so keys are rotated by putting a new one in
- * front, and an old one goes when the last history with it has ended (retention, and workflows that live long, included).
+ * A payload codec: everything that Temporal keeps is encrypted with AES-256-GCM before it leaves the process, by the
+ * platform's WebCrypto. Keys have ids, the payload says which one it was encrypted with, and new payloads take the
+ * first: so keys are rotated by putting a new one in front, and an old one goes when the last history with it has ended
+ * (retention, and workflows that live long, included).
  *
- * `dataConverter` is what a config, `connect` and LONGWATCH_DATA_CONVERTER take. Its keys come from CODEC_KEYS, the newest first:
- * `CODEC_KEYS=2026-11:BASE64,2026-05:BASE64`, each made by `openssl rand -base64 32`.
+ * `dataConverter` is what a config, `connect` and LONGWATCH_DATA_CONVERTER take. Its keys come from CODEC_KEYS, the
+ * newest first: `CODEC_KEYS=2026-11:BASE64,2026-05:BASE64`, each made by `openssl rand -base64 32`.
  */
 import { webcrypto } from 'node:crypto';
 import { METADATA_ENCODING_KEY, type DataConverter, type Payload, type PayloadCodec } from '@temporalio/common';

@@ -1,7 +1,8 @@
 /**
- * A codec server, for Temporal's web UI and CLI to show what the codec has encrypted: Temporal's protocol, `POST /encode` and `/decode` with
- * `{ payloads }` as JSON. Run it next to the person who looks, not next to Temporal: whoever may call it can read everything, so it
- * listens on this machine alone, answers that UI's pages alone, and can ask for a token.
+ * A codec server, for Temporal's web UI and CLI to show what the codec has encrypted: Temporal's protocol,
+ * `POST /encode` and `/decode` with `{ payloads }` as JSON. Run it next to the person who looks, not next to Temporal:
+ * whoever may call it can read everything, so it listens on this machine alone, answers that UI's pages alone, and can
+ * ask for a token.
  *
  *     CODEC_KEYS=… npx tsx examples/codec/server.ts           # http://127.0.0.1:8888, for the UI at http://localhost:8233
  *

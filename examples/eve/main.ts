@@ -1,6 +1,7 @@
 /**
- * `npm run example -- eve [--for SECONDS]`: the example by itself, in a folder that goes away. Starts `longwatch dev`, looks
- * on, adds and removes a character, and ends with 0 only if every member is fresh and every rule of the upstream was kept.
+ * `npm run example -- eve [--for SECONDS]`: the example by itself, in a folder that goes away. Starts `longwatch dev`,
+ * looks on, adds and removes a character, and ends with 0 only if every member is fresh and every rule of the upstream
+ * was kept.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

@@ -64,9 +64,9 @@ export class EveOperations {
 
   /**
    * The offline check is a net below `online`, which the gate stops and which may fail for one character for a long
-   * time: who is believed to be online but has not moved for five minutes, or of whom nothing is known, is asked
-   * about; where the upstream cannot say, the character counts as offline, unconfirmed. It is not gated, so it
-   * goes on while the server is down, and it costs nothing while `online` works: its last answer holds until it expires.
+   * time: who is believed to be online but has not moved for five minutes, or of whom nothing is known, is asked about;
+   * where the upstream cannot say, the character counts as offline, unconfirmed. It is not gated, so it goes on while
+   * the server is down, and it costs nothing while `online` works: its last answer holds until it expires.
    */
   readonly offlineCheck = async (context: EveContext): Promise<RunResult> => {
     const belief = this.beliefs.get(context.id);
@@ -90,7 +90,8 @@ export class EveOperations {
       return this.status.open;
     } catch (error) {
       this.status = undefined;
-      // A server that says it is down is down. A hang or a broken connection proves nothing: the gate counts those itself.
+      // A server that says it is down is down. A hang or a broken connection proves nothing: the gate counts those
+      // itself.
       if (error instanceof UpstreamError && error.status >= 500) return false;
       throw error;
     }

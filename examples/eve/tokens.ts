@@ -1,7 +1,7 @@
 /**
  * Access tokens for operations. A character's token is refreshed by one caller while the others wait for it, at most
- * five refreshes run at once (the login server's limit), the new refresh token is stored before anything uses the answer,
- * and a token is given up only after three refusals. Called by `operations.ts`; keeps them in `token-store.ts`.
+ * five refreshes run at once (the login server's limit), the new refresh token is stored before anything uses the
+ * answer, and a token is given up only after three refusals. Called by `operations.ts`; keeps them in `token-store.ts`.
  */
 import { HoldError, UpstreamError, type Upstream } from 'longwatch/upstream';
 import type { StoredToken, TokenStore } from './token-store';
@@ -11,7 +11,10 @@ export interface TokenOptions {
   sso: Upstream;
   store: TokenStore;
   clientId: string;
-  /** The code of a player who has just given permission, where no token is stored. Without it they must be stored by hand. */
+  /**
+   * The code of a player who has just given permission, where no token is stored. Without it they must be stored by
+   * hand.
+   */
   codeOf?: (id: string) => string;
   /** After a refusal, or when the login server is away. @default 30 s */
   retryMs?: number;

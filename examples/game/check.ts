@@ -1,6 +1,6 @@
 /**
- * The check of the game: is every player's stamina exactly what the rule and the books of the load say, has each idle fight ended once,
- * is nothing old left on the ground? Called by `main.ts` when the load and the jobs have ended.
+ * The check of the game: is every player's stamina exactly what the rule and the books of the load say, has each idle
+ * fight ended once, is nothing old left on the ground? Called by `main.ts` when the load and the jobs have ended.
  */
 import type { Pool } from 'pg';
 import type { GameSettings } from './settings';
@@ -12,10 +12,11 @@ export interface Line {
 }
 
 /**
- * Each player's life as a chain: as it was made, what the load did to it, as it is now. Between two links only the regen may
- * have changed it, by k × its gain up to the maximum, where k lies between the ticks that began and ended between the two and those
- * that touched that time at all; the dead get nothing. And over a whole life without a death, the k are all the ticks there were (as
- * far as the maximum does not hide one): so a tick that a row has missed, or got twice, is found, also among those that overlap an act.
+ * Each player's life as a chain: as it was made, what the load did to it, as it is now. Between two links only the
+ * regen may have changed it, by k × its gain up to the maximum, where k lies between the ticks that began and ended
+ * between the two and those that touched that time at all; the dead get nothing. And over a whole life without a death,
+ * the k are all the ticks there were (as far as the maximum does not hide one): so a tick that a row has missed, or got
+ * twice, is found, also among those that overlap an act.
  */
 const WRONG_STAMINA = `
   with tick as materialized (

@@ -1,4 +1,7 @@
-/** The game's three background jobs. `longwatch.config.ts` registers them; `check.ts` says afterwards whether they were right. */
+/**
+ * The game's three background jobs. `longwatch.config.ts` registers them; `check.ts` says afterwards whether they were
+ * right.
+ */
 import { defineDecay, defineRegen, defineSweep } from 'longwatch';
 import type { GameSettings } from './settings';
 

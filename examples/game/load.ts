@@ -1,6 +1,6 @@
 /**
- * The players: they fight, move, die, come back and drop things while the jobs run. Each act is one statement, which also
- * writes the books (`game.event`) where it changes what the check looks at. Started and stopped by `main.ts`.
+ * The players: they fight, move, die, come back and drop things while the jobs run. Each act is one statement, which
+ * also writes the books (`game.event`) where it changes what the check looks at. Started and stopped by `main.ts`.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from 'pg';

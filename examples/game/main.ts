@@ -1,7 +1,7 @@
 /**
- * `npm run example -- game [--players 10000] [--ticks 3] [--every 10s] [--load 300] [--workers 1] [--kill-every 5s]`: a game's
- * background jobs over its players, while they play; then checks every player's stamina against the rule and the
- * books, and ends with 0 only if all of it holds. Ctrl-C ends it before that, with 130.
+ * `npm run example -- game [--players 10000] [--ticks 3] [--every 10s] [--load 300] [--workers 1] [--kill-every
+ * 5s]`: a game's background jobs over its players, while they play; then checks every player's stamina against the rule
+ * and the books, and ends with 0 only if all of it holds. Ctrl-C ends it before that, with 130.
  */
 import { rmSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** What the example shows while it runs: a line for each tick that has ended, with its band, and one of how the load fared. */
+/**
+ * What the example shows while it runs: a line for each tick that has ended, with its band, and one of how the load
+ * fared.
+ */
 import type { Longwatch, TickSummary } from 'longwatch';
 import type { Load } from './load';
 

@@ -1,6 +1,6 @@
 /**
- * How often the game's jobs run, and what counts as idle or old: the figures of the real game, or those that `main.ts` gives its
- * worker so that a minute shows all of it.
+ * How often the game's jobs run, and what counts as idle or old: the figures of the real game, or those that `main.ts`
+ * gives its worker so that a minute shows all of it.
  */
 export interface GameSettings {
   regenEvery: string;

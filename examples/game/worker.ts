@@ -1,4 +1,7 @@
-/** A worker of the example as a process, to be killed: `main.ts` starts it with the servers and settings in its environment. */
+/**
+ * A worker of the example as a process, to be killed: `main.ts` starts it with the servers and settings in its
+ * environment.
+ */
 import path from 'node:path';
 import { runWorker } from '../worker-process';
 

@@ -1,6 +1,6 @@
 /**
- * Makes the game's tables (`migrations/`) and fills them. Called by `main.ts`, and by the benchmark of the game's jobs. Everything about a
- * new player follows from the id, so that the check needs no copy of how it was.
+ * Makes the game's tables (`migrations/`) and fills them. Called by `main.ts`, and by the benchmark of the game's jobs.
+ * Everything about a new player follows from the id, so that the check needs no copy of how it was.
  */
 import path from 'node:path';
 import runner from 'node-pg-migrate';

@@ -1,6 +1,7 @@
 /**
- * The three steps of an order, and how each is taken back. Payment and stock are rows of our own database, so their effect and
- * the stored result commit together: exactly once. The carrier is somebody else's: it is given a key, and ships once for it.
+ * The three steps of an order, and how each is taken back. Payment and stock are rows of our own database, so their
+ * effect and the stored result commit together: exactly once. The carrier is somebody else's: it is given a key, and
+ * ships once for it.
  */
 import { defineActivity, type ActivityContext } from 'longwatch';
 import { bookParcel, cancelParcel } from './carrier';

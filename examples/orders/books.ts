@@ -29,7 +29,9 @@ export interface Line {
   holds: boolean;
 }
 
-/** @param shipped ids of the orders whose workflow completed, and @param undone of those that failed, with their prices. */
+/**
+ * @param shipped ids of the orders whose workflow completed, and @param undone of those that failed, with their prices.
+ */
 export async function checkBooks(
   pool: Pool,
   shipped: Map<string, number>,

@@ -1,6 +1,6 @@
 /**
- * The carrier, which stands for any service outside: it knows nothing of our transactions, and honours an idempotency key. Its
- * books are kept on connections of its own.
+ * The carrier, which stands for any service outside: it knows nothing of our transactions, and honours an idempotency
+ * key. Its books are kept on connections of its own.
  */
 import { Pool } from 'pg';
 

@@ -1,6 +1,7 @@
 /**
- * `npm run example -- orders [--orders 500] [--workers 3] [--kill-every 2s]`: places orders, some of which fail, hang or take
- * their worker down, while workers are killed at random; then checks the books, and ends with 0 only if they are balanced.
+ * `npm run example -- orders [--orders 500] [--workers 3] [--kill-every
+ * 2s]`: places orders, some of which fail, hang or take their worker down, while workers are killed at random; then
+ * checks the books, and ends with 0 only if they are balanced.
  */
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

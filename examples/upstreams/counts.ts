@@ -1,6 +1,7 @@
 /**
- * How upstreams count, to the token and to the microsecond: each spend is kept, and windows begin when the upstream likes. Written from what upstreams
- * publish and not from our ledger: a copy of our own approximation would agree with it and prove nothing.
+ * How upstreams count, to the token and to the microsecond: each spend is kept, and windows begin when the upstream
+ * likes. Written from what upstreams publish and not from our ledger: a copy of our own approximation would agree with
+ * it and prove nothing.
  */
 
 export interface Count {

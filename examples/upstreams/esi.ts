@@ -1,7 +1,10 @@
 /**
- * EVE's ESI with its two limiters (https://developers.eveonline.com/docs/services/esi/rate-limiting/). A route has one or the other.
- * - The new one: a floating window for each group and character (or address, without a token). 2xx cost 2 tokens, 3xx 1, 4xx 5 but a 429 nothing, 5xx nothing. Past it: 429 with `Retry-After`.
- * - The old one: 100 answers that are neither 2xx nor 3xx in a fixed window of a minute for each address; then 420 on **every** route of the old limiter until the window ends.
+ * EVE's ESI with its two limiters (https://developers.eveonline.com/docs/services/esi/rate-limiting/). A route has one
+ * or the other.
+ * - The new one: a floating window for each group and character (or address, without a token). 2xx cost 2 tokens, 3xx
+ *   1, 4xx 5 but a 429 nothing, 5xx nothing. Past it: 429 with `Retry-After`.
+ * - The old one: 100 answers that are neither 2xx nor 3xx in a fixed window of a minute for each address; then 420 on
+ *   **every** route of the old limiter until the window ends.
  */
 import { FixedCount, FloatingCount } from './counts';
 import { SimulatedUpstream, wantedStatus, type Answered, type Asked } from './server';

@@ -1,7 +1,9 @@
 /**
  * GitHub's REST limits (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api).
- * - Primary: 5,000 requests an hour for each token (60 for an address without one), 30 a minute for `/search`; a 304 to a request with a token costs nothing. Past it: 403, `X-RateLimit-Remaining: 0`.
- * - Secondary, told by no header: 100 requests at once, and 900 points a minute for one endpoint (a read is 1, a write 5). Past it: 403 with `Retry-After`, while the primary limit has plenty left.
+ * - Primary: 5,000 requests an hour for each token (60 for an address without one), 30 a minute for `/search`; a 304 to
+ *   a request with a token costs nothing. Past it: 403, `X-RateLimit-Remaining: 0`.
+ * - Secondary, told by no header: 100 requests at once, and 900 points a minute for one endpoint (a read is 1, a write
+ *   5). Past it: 403 with `Retry-After`, while the primary limit has plenty left.
  */
 import { FixedCount, FloatingCount } from './counts';
 import { SimulatedUpstream, wantedStatus, type Answered, type Asked } from './server';

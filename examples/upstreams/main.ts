@@ -1,5 +1,6 @@
 /**
- * `npm run example -- upstreams NAME [--port N]`: one of the simulated upstreams until Ctrl-C, and then what it counted. `GET /_counts` says it while it runs.
+ * `npm run example -- upstreams NAME [--port N]`: one of the simulated upstreams until Ctrl-C, and then what it
+ * counted. `GET /_counts` says it while it runs.
  */
 import { once } from 'node:events';
 import { parseArgs } from 'node:util';

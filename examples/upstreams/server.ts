@@ -1,6 +1,7 @@
 /**
- * What the simulated upstreams have in common: a request in, an answer out, over HTTP, and what they counted at `GET /_counts`. Each is a class that answers; `serve`
- * puts it behind a port. They keep every spend exactly, and their windows begin at a random time: an upstream that counted as Longwatch does would agree with it and prove nothing.
+ * What the simulated upstreams have in common: a request in, an answer out, over HTTP, and what they counted at
+ * `GET /_counts`. Each is a class that answers; `serve` puts it behind a port. They keep every spend exactly, and their
+ * windows begin at a random time: an upstream that counted as Longwatch does would agree with it and prove nothing.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

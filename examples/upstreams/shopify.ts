@@ -1,7 +1,8 @@
 /**
  * Shopify's leaky buckets, one for each shop's token (https://shopify.dev/docs/api/usage/limits).
  * - REST: 40 requests, 2 leak a second; `X-Shopify-Shop-Api-Call-Limit: 32/40`; past it 429 with `Retry-After`.
- * - GraphQL: 2,000 points, 100 leak a second. What a query may cost has to fit, what it really cost is spent; the body tells, and past it the answer is a **200** with the error THROTTLED.
+ * - GraphQL: 2,000 points, 100 leak a second. What a query may cost has to fit, what it really cost is spent; the body
+ *   tells, and past it the answer is a **200** with the error THROTTLED.
  */
 import { LeakyCount } from './counts';
 import { SimulatedUpstream, wantedStatus, type Answered, type Asked } from './server';

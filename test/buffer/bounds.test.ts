@@ -1,4 +1,7 @@
-/** Where a shard meets a limit: bytes are measured, not averaged or counted as characters, and what is sent and carried stays below. */
+/**
+ * Where a shard meets a limit: bytes are measured, not averaged or counted as characters, and what is sent and carried
+ * stays below.
+ */
 import {
   CARRY_BYTES_AT_MOST,
   carriedBytes,

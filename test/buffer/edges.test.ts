@@ -1,4 +1,7 @@
-/** What else a buffer's code may do, and its senders may meet: holds, time-outs, new states, order, capacity, nobody at work. */
+/**
+ * What else a buffer's code may do, and its senders may meet: holds, time-outs, new states, order, capacity, nobody at
+ * work.
+ */
 import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';

@@ -1,4 +1,7 @@
-/** An upstream that refuses everything, wordily: what is carried of it stays small, so the shards go on and end in dead letters. */
+/**
+ * An upstream that refuses everything, wordily: what is carried of it stays small, so the shards go on and end in dead
+ * letters.
+ */
 import { defineBuffer } from '../../config/define/buffer';
 import { resolveDefinition } from '../../config/resolve/buffer';
 import { runCli } from '../support/cli';

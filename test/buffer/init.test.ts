@@ -1,4 +1,7 @@
-/** The parent's decisions about `init`: when a page is read, when it polls, and what a parent that was lost goes on from. */
+/**
+ * The parent's decisions about `init`: when a page is read, when it polls, and what a parent that was lost goes on
+ * from.
+ */
 import {
   beginPass,
   freshBufferState,

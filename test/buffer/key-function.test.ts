@@ -1,6 +1,6 @@
 /**
- * A buffer's `key` is the user's code, which may throw: what `init` found and what `run` answered go on without a key, and somebody is told. And what
- * `init` finds again of what is put off in PostgreSQL, on the real one.
+ * A buffer's `key` is the user's code, which may throw: what `init` found and what `run` answered go on without a key,
+ * and somebody is told. And what `init` finds again of what is put off in PostgreSQL, on the real one.
  */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';

@@ -1,4 +1,7 @@
-/** Messages that come late, twice and out of turn: none is lost, and a repeat is taken in once, as far as gaps are remembered. */
+/**
+ * Messages that come late, twice and out of turn: none is lost, and a repeat is taken in once, as far as gaps are
+ * remembered.
+ */
 import { slim } from '../../workflows/buffer/carry';
 import { accept } from '../../workflows/buffer/intake';
 import { indexKeys } from '../../workflows/buffer/keys';

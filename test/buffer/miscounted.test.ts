@@ -1,4 +1,7 @@
-/** A row that is told of with a wrong count, by whoever types it into a signal: the sums hold, and its entries are what they are. */
+/**
+ * A row that is told of with a wrong count, by whoever types it into a signal: the sums hold, and its entries are what
+ * they are.
+ */
 import { accept, readPush } from '../../workflows/buffer/intake';
 import { indexKeys } from '../../workflows/buffer/keys';
 import { countsOf, entriesOf, freshShardState } from '../../workflows/buffer/queue';

@@ -1,4 +1,7 @@
-/** Keys: what makes two entries one, and that the newer one wins, whatever overlaps. The rest of it is in the simulation. */
+/**
+ * Keys: what makes two entries one, and that the newer one wins, whatever overlaps. The rest of it is in the
+ * simulation.
+ */
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { readAnswer } from '../../activities/buffer/answer';

@@ -1,6 +1,6 @@
 /**
- * PostgreSQL away for ten minutes at 1 MB/s of pushes, in the simulated world's time: an outage costs nothing but time. What the histories
- * grow by is what was accepted and handled, and little beside.
+ * PostgreSQL away for ten minutes at 1 MB/s of pushes, in the simulated world's time: an outage costs nothing but time.
+ * What the histories grow by is what was accepted and handled, and little beside.
  */
 import { CARRY_BYTES_AT_MOST } from '../../workflows/buffer/carry';
 import { countsOf } from '../../workflows/buffer/queue';

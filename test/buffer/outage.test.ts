@@ -1,4 +1,7 @@
-/** PostgreSQL is away for longer than the shards can bridge: their senders are told to wait, and nothing is lost or out of order. */
+/**
+ * PostgreSQL is away for longer than the shards can bridge: their senders are told to wait, and nothing is lost or out
+ * of order.
+ */
 import { defineBuffer } from '../../exports';
 import { resolveDefinition } from '../../config/resolve/buffer';
 import { eventually, Stack } from '../support/stack';

@@ -1,6 +1,7 @@
 /**
- * Messages that are stored before their shard is told of them, on the real PostgreSQL: each shard is told in the order in which it was given,
- * one that cannot be told keeps no other from it, and what a shard that was ended by force had taken by updates is kept, whoever typed it.
+ * Messages that are stored before their shard is told of them, on the real PostgreSQL: each shard is told in the order
+ * in which it was given, one that cannot be told keeps no other from it, and what a shard that was ended by force had
+ * taken by updates is kept, whoever typed it.
  */
 import { pino } from 'pino';
 import { BufferFeed, type FedValue } from '../../activities/buffer/feed';

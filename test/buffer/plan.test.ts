@@ -1,4 +1,7 @@
-/** A shard's decisions through random histories: the law of the counts holds at every moment, and nothing is lost or done twice. */
+/**
+ * A shard's decisions through random histories: the law of the counts holds at every moment, and nothing is lost or
+ * done twice.
+ */
 import fc from 'fast-check';
 import { roomFor } from '../../workflows/buffer/init';
 import { revive } from '../../workflows/buffer/outcome';

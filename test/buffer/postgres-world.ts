@@ -1,6 +1,7 @@
 /**
- * PostgreSQL as a shard's simulated world has it (`shard-world.ts`): what the statements of `activities/buffer/store/chunks.ts` and `dead.ts` do,
- * on maps. It refuses what PostgreSQL would: a store that comes late, a row that cannot be kept.
+ * PostgreSQL as a shard's simulated world has it (`shard-world.ts`): what the statements of
+ * `activities/buffer/store/chunks.ts` and `dead.ts` do, on maps. It refuses what PostgreSQL would: a store that comes
+ * late, a row that cannot be kept.
  */
 import type { BatchInput, FoundRows, RefusedRow, StoreRow } from '../../workflows/buffer/activities';
 import type { Chunk, LaneName } from '../../workflows/buffer/state';

@@ -1,4 +1,7 @@
-/** What shards say of themselves: the newest of each is written, those that come meanwhile later, and what fails is left to the next one. */
+/**
+ * What shards say of themselves: the newest of each is written, those that come meanwhile later, and what fails is left
+ * to the next one.
+ */
 import { pino } from 'pino';
 import { ShardReports } from '../../activities/buffer';
 import type { ShardReport } from '../../workflows/buffer/contract';

@@ -1,6 +1,7 @@
 /**
- * A shard and its store through random histories (`shard-world.ts`): sizes from 1 byte to 1 MB, everything overlapping, outages, lost answers,
- * resets. After each step the promises hold: the sum of counts, where each accepted entry is, order, nothing above a limit.
+ * A shard and its store through random histories (`shard-world.ts`): sizes from 1 byte to 1 MB, everything overlapping,
+ * outages, lost answers, resets. After each step the promises hold: the sum of counts, where each accepted entry is,
+ * order, nothing above a limit.
  */
 import { simulate } from '../support/simulate';
 import { ShardWorld, type WorldOptions } from './shard-world';

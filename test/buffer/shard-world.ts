@@ -1,7 +1,8 @@
 /**
- * A shard and its store as a simulated world: everything that can be under way overlaps, answers get lost, PostgreSQL goes away, runs are
- * reset. The world draws for itself from a seed; after each step the shard's promises are held against it. It knows the sizes of its
- * entries, not their bytes (`sizes.ts`). Driven by `shard-simulation.test.ts`; what is decided is the code of `workflows/buffer`.
+ * A shard and its store as a simulated world: everything that can be under way overlaps, answers get lost, PostgreSQL
+ * goes away, runs are reset. The world draws for itself from a seed; after each step the shard's promises are held
+ * against it. It knows the sizes of its entries, not their bytes (`sizes.ts`). Driven by `shard-simulation.test.ts`;
+ * what is decided is the code of `workflows/buffer`.
  */
 import type { BatchInput, BatchResult, FoundRows, Kept, StoreRow } from '../../workflows/buffer/activities';
 import { carriedBytes, marksBytes, slim } from '../../workflows/buffer/carry';
@@ -464,7 +465,10 @@ export class ShardWorld {
     return { kind: 'answered', kept, fresh: [], voided: input.count - live.length, ...forgot };
   }
 
-  /** Newest wins: no batch has an entry of a key of which one before it had a newer one. Batches that run at once end in any order. */
+  /**
+   * Newest wins: no batch has an entry of a key of which one before it had a newer one. Batches that run at once end in
+   * any order.
+   */
   private starts(batch: number, { id, key }: Sized): void {
     if (key === undefined || this.revived.has(id)) return;
     const before = this.started.get(key) ?? [];
@@ -587,7 +591,10 @@ export class ShardWorld {
     return this.snapshot !== undefined;
   }
 
-  /** Terminated: the server makes a new run from its last task, with the signals after it; what updates brought is told again. */
+  /**
+   * Terminated: the server makes a new run from its last task, with the signals after it; what updates brought is told
+   * again.
+   */
   reset(): void {
     const { snapshot } = this;
     if (!snapshot) return;

@@ -1,6 +1,7 @@
 /**
- * Entries of a simulated world by their sizes: one of 1 MB is a small object that says so. `jest.mock` puts `sizedBytes` in the place of
- * `jsonBytes` (`shard-simulation.test.ts`); one test holds its arithmetic against the JSON of what `expand` makes of such values.
+ * Entries of a simulated world by their sizes: one of 1 MB is a small object that says so. `jest.mock` puts
+ * `sizedBytes` in the place of `jsonBytes` (`shard-simulation.test.ts`); one test holds its arithmetic against the JSON
+ * of what `expand` makes of such values.
  */
 
 /** An entry of the world: `size` is what its JSON has. */
@@ -14,7 +15,10 @@ export interface Sized {
 
 const isSized = (value: object): value is Sized => 'size' in value && 'id' in value;
 
-/** Bytes of a value's JSON, where entries have the sizes that they say. All texts of the world are ASCII without escapes. */
+/**
+ * Bytes of a value's JSON, where entries have the sizes that they say. All texts of the world are ASCII without
+ * escapes.
+ */
 export function sizedBytes(value: unknown): number {
   if (value === undefined) return 0;
   if (value === null || typeof value === 'boolean') return String(value).length;

@@ -1,4 +1,7 @@
-/** A buffer that is stopped, set and started again, and shards that are terminated by hand: what was accepted is there afterwards. */
+/**
+ * A buffer that is stopped, set and started again, and shards that are terminated by hand: what was accepted is there
+ * afterwards.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';

@@ -1,6 +1,6 @@
 /**
- * What a shard's activities write, on the real PostgreSQL: keys and rows that it refuses, lives that follow one another, stores that come late,
- * dead letters that are dropped, keys of a version before.
+ * What a shard's activities write, on the real PostgreSQL: keys and rows that it refuses, lives that follow one
+ * another, stores that come late, dead letters that are dropped, keys of a version before.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';

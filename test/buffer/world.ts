@@ -1,4 +1,7 @@
-/** A shard in a world that can be driven by hand or by a random history, with no Temporal and no PostgreSQL: for `plan.test.ts`. */
+/**
+ * A shard in a world that can be driven by hand or by a random history, with no Temporal and no PostgreSQL: for
+ * `plan.test.ts`.
+ */
 import fc from 'fast-check';
 import type { BatchResult, Kept, StoreRow } from '../../workflows/buffer/activities';
 import type { Chunk, ShardState } from '../../workflows/buffer/state';

@@ -1,6 +1,7 @@
 /**
- * Bad days of a buffer: the worker, the Temporal server and PostgreSQL are killed (-9) at random while four senders push and repeat
- * what did not get through. `LONGWATCH_CHAOS_ENTRIES=100000` makes it the long one, `LONGWATCH_SEED` repeats its choices.
+ * Bad days of a buffer: the worker, the Temporal server and PostgreSQL are killed (-9) at random while four senders
+ * push and repeat what did not get through. `LONGWATCH_CHAOS_ENTRIES=100000` makes it the long one, `LONGWATCH_SEED`
+ * repeats its choices.
  */
 import path from 'node:path';
 import { resolveConfig } from '../../exports';

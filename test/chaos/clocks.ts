@@ -1,4 +1,7 @@
-/** Workers whose clock is wrong (libfaketime, from Debian's package `faketime`); skipped with a word where that is not there. */
+/**
+ * Workers whose clock is wrong (libfaketime, from Debian's package `faketime`); skipped with a word where that is not
+ * there.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { eventually } from '../support/stack';

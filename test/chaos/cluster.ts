@@ -1,6 +1,6 @@
 /**
- * What the bad days happen to: a stack, workers as processes, one tracker (`fixture.config.ts`) and what is known of its
- * members. Made by `kill.test.ts` and `main.ts`; `scenarios.ts` breaks it and says what must hold.
+ * What the bad days happen to: a stack, workers as processes, one tracker (`fixture.config.ts`) and what is known of
+ * its members. Made by `kill.test.ts` and `main.ts`; `scenarios.ts` breaks it and says what must hold.
  */
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,4 +1,7 @@
-/** TR-C4: a worker that freezes inside a flush holds the fences of all its pools, and keeps them from nobody: neither its own nor others' pools stop. */
+/**
+ * TR-C4: a worker that freezes inside a flush holds the fences of all its pools, and keeps them from nobody: neither
+ * its own nor others' pools stop.
+ */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { resolveConfig } from '../../exports';

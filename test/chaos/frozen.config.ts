@@ -1,4 +1,6 @@
-/** A worker that stops itself in the middle of a flush when a file says so: SIGSTOP, as a machine that is paused would. */
+/**
+ * A worker that stops itself in the middle of a flush when a file says so: SIGSTOP, as a machine that is paused would.
+ */
 import { existsSync, rmSync } from 'node:fs';
 import { setPointHook } from '../../activities/lib/points';
 import { defineConfig, defineTracker } from '../../exports';

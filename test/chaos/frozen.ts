@@ -1,11 +1,16 @@
-/** A process that stands still in the middle of a transaction, with the locks it holds: at points that the code names. */
+/**
+ * A process that stands still in the middle of a transaction, with the locks it holds: at points that the code names.
+ */
 import assert from 'node:assert/strict';
 import type { Point } from '../../activities/lib/points';
 import { eventually } from '../support/stack';
 import { pause, type Cluster } from './cluster';
 import type { ChaosScenario } from './scenarios';
 
-/** What a frozen process may keep from others: three seconds until PostgreSQL ends its transaction, two until Temporal misses it, and some. */
+/**
+ * What a frozen process may keep from others: three seconds until PostgreSQL ends its transaction, two until Temporal
+ * misses it, and some.
+ */
 const TAKEN_OVER_MS = 20_000;
 
 interface Frozen {
@@ -59,7 +64,8 @@ export const frozenScenarios: readonly ChaosScenario[] = FROZEN.map(({ point, wh
     // The other was told as well, and would stop at its own next time, or has done so.
     const other = all.find((one) => one !== victim)!;
     await other.goOn();
-    // A pool that nobody kept when it froze has nothing that ages; of one that it kept the values do, and being fresh means something.
+    // A pool that nobody kept when it froze has nothing that ages; of one that it kept the values do, and being fresh
+    // means something.
     await eventually('the other one keeps all pools', async () => (await cluster.poolsOf(victim)) === 0, TAKEN_OVER_MS);
     await cluster.allFresh(TAKEN_OVER_MS);
     await provoked;

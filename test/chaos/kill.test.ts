@@ -1,4 +1,6 @@
-/** The bad days of `scenarios.ts`, each once. Another seed each time: `npm run chaos -- --seed S` repeats what failed. */
+/**
+ * The bad days of `scenarios.ts`, each once. Another seed each time: `npm run chaos -- --seed S` repeats what failed.
+ */
 import { Cluster } from './cluster';
 import { anySeed, choices } from './random';
 import { plan } from './scenarios';

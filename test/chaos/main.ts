@@ -1,7 +1,7 @@
 /**
- * `npm run chaos -- [--seed S] [--for T] [--only NAME] [--long]`: the kill tests of `scenarios.ts` again and again on one cluster, until
- * the time is up or something does not hold. The same seed makes the same choices. Exit status: 0 all held, 1 something did
- * not, 2 used wrongly.
+ * `npm run chaos -- [--seed S] [--for T] [--only NAME] [--long]`: the kill tests of `scenarios.ts` again and again on
+ * one cluster, until the time is up or something does not hold. The same seed makes the same choices. Exit status: 0
+ * all held, 1 something did not, 2 used wrongly.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';

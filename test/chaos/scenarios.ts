@@ -1,7 +1,7 @@
 /**
- * Bad days: workers, the Temporal server and PostgreSQL are killed or frozen while ids are added and removed. Each scenario
- * breaks a cluster, mends it, and throws when something does not hold; what it breaks and for how long is chosen by a
- * seed. Run once each by `kill.test.ts`, and again and again by `npm run chaos` (`main.ts`).
+ * Bad days: workers, the Temporal server and PostgreSQL are killed or frozen while ids are added and removed. Each
+ * scenario breaks a cluster, mends it, and throws when something does not hold; what it breaks and for how long is
+ * chosen by a seed. Run once each by `kill.test.ts`, and again and again by `npm run chaos` (`main.ts`).
  */
 import assert from 'node:assert/strict';
 import { wrongCounts } from '../support/roster';
@@ -220,8 +220,8 @@ async function noteWrites({ stack }: Cluster): Promise<void> {
 }
 
 /**
- * The order of a round, and each scenario's own source of choices. The first round is the one of the test: all of them in the
- * order above.
+ * The order of a round, and each scenario's own source of choices. The first round is the one of the test: all of them
+ * in the order above.
  */
 export function plan(
   seed: number,

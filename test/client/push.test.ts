@@ -1,4 +1,7 @@
-/** A push as a whole: what a full shard refuses goes to one that has room, and whatever ends it says what was accepted before. */
+/**
+ * A push as a whole: what a full shard refuses goes to one that has room, and whatever ends it says what was accepted
+ * before.
+ */
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { BufferHandle } from '../../client/buffer/handle';
 import type { Connections } from '../../client/connections';

@@ -1,4 +1,7 @@
-/** The client's statements, on the real PostgreSQL: that they read no more than they must, also where its statistics are old. */
+/**
+ * The client's statements, on the real PostgreSQL: that they read no more than they must, also where its statistics are
+ * old.
+ */
 import { COUNT_APPLIED, COUNT_MEMBERS, POOLS, STATUS_STALE, STATUS_TRACKERS } from '../../client/tracker/queries';
 import { countStale, sampleOf } from '../../client/tracker/stale';
 import type { Connections } from '../../client/connections';

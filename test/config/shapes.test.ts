@@ -1,4 +1,7 @@
-/** Configs as people write them: every ending, `await` at the top, aliases of a tsconfig, a workspace, a project behind a symbolic link. */
+/**
+ * Configs as people write them: every ending, `await` at the top, aliases of a tsconfig, a workspace, a project behind
+ * a symbolic link.
+ */
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

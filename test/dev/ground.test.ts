@@ -1,4 +1,7 @@
-/** Where PostgreSQL's user can get: real programs, real users, as root. What an ordinary user meets is a step of `npm run soak`. */
+/**
+ * Where PostgreSQL's user can get: real programs, real users, as root. What an ordinary user meets is a step of
+ * `npm run soak`.
+ */
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,

@@ -1,6 +1,6 @@
 /**
- * A worker process of the durable tests, to be killed, frozen, or given a wrong clock: a node without Temporal. Told what to do by
- * lines on stdin, says what happened by lines on stdout. Started by `chaos.test.ts`.
+ * A worker process of the durable tests, to be killed, frozen, or given a wrong clock: a node without Temporal. Told
+ * what to do by lines on stdin, says what happened by lines on stdout. Started by `chaos.test.ts`.
  */
 import { createInterface } from 'node:readline';
 import { TestNode, typeOf } from './harness';

@@ -1,4 +1,7 @@
-/** An `init` of a buffer that throws an error whose cause is itself: the worker, its activities and its other buffers go on. */
+/**
+ * An `init` of a buffer that throws an error whose cause is itself: the worker, its activities and its other buffers go
+ * on.
+ */
 import { defineBuffer } from '../../exports';
 import { resolveDefinition } from '../../config/resolve/buffer';
 import { eventually } from '../support/stack';

@@ -1,6 +1,6 @@
 /**
- * A node of durable activities without Temporal: the test plays its part and calls again, on whichever node. So a test can stop
- * the clockwork at any place. Also used by the child processes (`child.ts`).
+ * A node of durable activities without Temporal: the test plays its part and calls again, on whichever node. So a test
+ * can stop the clockwork at any place. Also used by the child processes (`child.ts`).
  */
 import { pino, type Logger } from 'pino';
 import { Registry } from 'prom-client';

@@ -1,4 +1,7 @@
-/** The model of the rows against the functions in PostgreSQL: the same statements in the same order give the same answers. */
+/**
+ * The model of the rows against the functions in PostgreSQL: the same statements in the same order give the same
+ * answers.
+ */
 import { pino } from 'pino';
 import fc from 'fast-check';
 import { hashOf } from '../../activities/durable/keys';

@@ -1,8 +1,9 @@
 /**
- * A simulated world of leases: some nodes with the kit's real code (`execute.ts`, `leases.ts`, `transaction.ts`), rows as a model
- * (`lease-model.ts`), a Temporal that calls again, and whatever goes wrong: answers that are late or lost, outages, statements that hang,
- * nodes that die or that Temporal loses sight of, code that fails. One history is made by its seed. What must hold is checked while it goes on and at
- * its end; `lease-world.test.ts` lives through thousands.
+ * A simulated world of leases: some nodes with the kit's real code (`execute.ts`, `leases.ts`, `transaction.ts`), rows
+ * as a model (`lease-model.ts`), a Temporal that calls again, and whatever goes wrong: answers that are late or lost,
+ * outages, statements that hang, nodes that die or that Temporal loses sight of, code that fails. One history is made
+ * by its seed. What must hold is checked while it goes on and at its end; `lease-world.test.ts` lives through
+ * thousands.
  */
 import { pino } from 'pino';
 import type { QueryResultRow } from 'pg';
@@ -285,7 +286,10 @@ export class LeaseWorld {
     };
   }
 
-  /** The user's code: takes its time, stops at its signal, may fail; its effect is in the transaction or happens at once. */
+  /**
+   * The user's code: takes its time, stops at its signal, may fail; its effect is in the transaction or happens at
+   * once.
+   */
   private code(
     who: Omit<Run, 'used'>,
     effect: (at: number) => { task: string; what: 'pay' | 'undo'; target?: string; at: number },
@@ -445,8 +449,9 @@ export class LeaseWorld {
         this.fail(`${task} is ${state}, and was paid ${paid} times`);
       }
     }
-    // Whatever the database did meanwhile: who has failed has been run. Where two have one key, a call whose answer is under way for
-    // longer than its lease looks like a crash to the other one, who takes the key over with the attempt that it has used.
+    // Whatever the database did meanwhile: who has failed has been run. Where two have one key, a call whose answer is
+    // under way for longer than its lease looks like a crash to the other one, who takes the key over with the attempt
+    // that it has used.
     for (const { name, key, end } of this.orders) {
       const ran = this.runs.some(({ groups }) => groups.includes(`key ${key}`));
       const alone = this.orders.filter((order) => order.key === key).length === 1;

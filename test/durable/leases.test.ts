@@ -1,4 +1,6 @@
-/** D1 and its bad days: leases are taken, renewed while the code runs, and lost only by a compare-and-set that misses. */
+/**
+ * D1 and its bad days: leases are taken, renewed while the code runs, and lost only by a compare-and-set that misses.
+ */
 import { isOutage } from '../../activities/lib/database';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../../activities/lib/failures';

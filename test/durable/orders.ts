@@ -1,4 +1,7 @@
-/** An order as the kit's jobs: money moves, stock goes down, a parcel is booked at a carrier that is not in the transaction. */
+/**
+ * An order as the kit's jobs: money moves, stock goes down, a parcel is booked at a carrier that is not in the
+ * transaction.
+ */
 import { Pool } from 'pg';
 import type { TestJob } from './harness';
 

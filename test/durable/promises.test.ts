@@ -1,4 +1,7 @@
-/** What readers by enemies had found in the kit, each by its kind: leases in outages, one attempt is one run, keys of what was taken back. */
+/**
+ * What readers by enemies had found in the kit, each by its kind: leases in outages, one attempt is one run, keys of
+ * what was taken back.
+ */
 import { makeFingerprint, makeKey, makeResource } from '../../activities/durable/keys';
 import { resolveReferences } from '../../activities/durable/references';
 import { deleteDue } from '../../activities/durable/retention';

@@ -131,7 +131,8 @@ describe.each(['usual', 'renewing'])('T1: %s', (name) => {
     );
     const expected = [...last].filter(([, { change }]) => change === 'add').map(([id]) => id);
     expect((await listed(tracker)).sort()).toEqual(expected.sort());
-    // Linear hashing leaves some pools twice as large as others, chance some larger, and a pool asks again for growth a tenth later.
+    // Linear hashing leaves some pools twice as large as others, chance some larger, and a pool asks again for growth a
+    // tenth later.
     const pools = await eventually('it has grown', async () => {
       const now = await tracker.pools();
       return now.length > 4 && now.every((pool) => pool.members <= 45) && now;

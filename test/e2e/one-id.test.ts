@@ -1,6 +1,6 @@
 /**
- * One id, from the add to its shown value, station by station, as `docs/one-id.md` walks it: what each station leaves behind is
- * looked at where it lies.
+ * One id, from the add to its shown value, station by station, as `docs/one-id.md` walks it: what each station leaves
+ * behind is looked at where it lies.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -67,7 +67,8 @@ test('cli/add → client → contract → pool → roster → shift → run → 
   const connection = await Connection.connect({ address: stack.servers.temporalAddress });
   try {
     const handle = new Client({ connection }).workflow.getHandle(workflowId);
-    // workflows/tracker/pool.ts and activities/tracker/roster/apply.ts: the change goes into applyRoster, which completes.
+    // workflows/tracker/pool.ts and activities/tracker/roster/apply.ts: the change goes into applyRoster, which
+    // completes.
     const events = await eventually('applyRoster has completed', async () => {
       const { events: now } = await handle.fetchHistory();
       const scheduled = now!.find(

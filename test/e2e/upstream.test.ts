@@ -1,4 +1,7 @@
-/** What an upstream says and how it is obeyed, on real servers: the gate, holds, expiry, unchanged values, freshness, concurrency. */
+/**
+ * What an upstream says and how it is obeyed, on real servers: the gate, holds, expiry, unchanged values, freshness,
+ * concurrency.
+ */
 import { defineConfig, defineTracker, HoldError, resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker/handle';

@@ -1,6 +1,7 @@
 /**
- * Everything through PgBouncer in transaction mode (DATABASE_URL the pooler's, DIRECT_DATABASE_URL the server's): trackers,
- * durable activities, jobs over a population, the client. Skipped, and said so, where the program is not installed (`apt-get install pgbouncer`).
+ * Everything through PgBouncer in transaction mode (DATABASE_URL the pooler's, DIRECT_DATABASE_URL the server's):
+ * trackers, durable activities, jobs over a population, the client. Skipped, and said so, where the program is not
+ * installed (`apt-get install pgbouncer`).
  */
 import path from 'node:path';
 import { Pool } from 'pg';

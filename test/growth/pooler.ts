@@ -1,6 +1,6 @@
 /**
- * Debian's PgBouncer in transaction mode before a test's PostgreSQL, for `pooler.test.ts`. It has four server connections for
- * everybody, so that a client meets another one in nearly every transaction.
+ * Debian's PgBouncer in transaction mode before a test's PostgreSQL, for `pooler.test.ts`. It has four server
+ * connections for everybody, so that a client meets another one in nearly every transaction.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,6 +1,7 @@
 /**
- * Separate addresses to write and to look at, with a streaming replica: what is shown comes from it, what is changed, and what
- * a change rests on, never does. The replica is made to stand still, so that each answer tells where it was read.
+ * Separate addresses to write and to look at, with a streaming replica: what is shown comes from it, what is changed,
+ * and what a change rests on, never does. The replica is made to stand still, so that each answer tells where it was
+ * read.
  */
 import { pino } from 'pino';
 import { connect, defineRegen, ReplicaUnavailableError, RefusedError } from '../../exports';

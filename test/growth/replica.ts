@@ -1,6 +1,6 @@
 /**
- * A streaming replica of a test's own PostgreSQL, for `replica.test.ts` and others: the server's files are copied while it
- * runs, and a second server follows the first. No program but the server's is needed for it.
+ * A streaming replica of a test's own PostgreSQL, for `replica.test.ts` and others: the server's files are copied while
+ * it runs, and a second server follows the first. No program but the server's is needed for it.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -76,7 +76,8 @@ export class Replica {
   }
 
   async resume(): Promise<void> {
-    // It may be the first that the replica ends for the sake of what it replays then: it has done its work by that time.
+    // It may be the first that the replica ends for the sake of what it replays then: it has done its work by that
+    // time.
     await this.sql('select pg_wal_replay_resume()').catch((error: unknown) => {
       if ((error as { code?: unknown }).code !== '40001') throw error;
     });

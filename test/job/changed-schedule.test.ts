@@ -1,4 +1,7 @@
-/** A schedule that is changed while a job runs: what the old one owed is owed, and the new one counts from the change on. No time is counted twice. */
+/**
+ * A schedule that is changed while a job runs: what the old one owed is owed, and the new one counts from the change
+ * on. No time is counted twice.
+ */
 import fc from 'fast-check';
 import type { PopulationNode } from '../../activities/job/node';
 import { calendarOf, countDue, dueBetween } from '../../activities/job/calendar';
@@ -201,7 +204,8 @@ describe('in the database', () => {
     if (next.do === 'tick') expect(next.order.elapsed).toBe(1);
     else expect(next).toMatchObject({ do: 'wait' });
 
-    // A declared definition counts as a change as well; an order that has counted by the new schedule is cut down by both.
+    // A declared definition counts as a change as well; an order that has counted by the new schedule is cut down by
+    // both.
     const daily = resolveConfig(config({ cron: '0 4 * * *' })).jobs[0]!.options;
     await node.activities.declareJob({ job: 'stamina', options: daily });
     const all = await node.activities.openJob({ job: 'stamina' });
@@ -243,7 +247,8 @@ describe('in the database', () => {
     // The answer was lost, and it is said again.
     await node.activities.setJobState({ job: 'stamina', state: 'running', settled: now - HOUR / 2 });
     expect(await owed()).toBeLessThanOrEqual(1);
-    // A workflow that was reset has forgotten the pause, and orders all of it; what it ordered before the pause is as it was.
+    // A workflow that was reset has forgotten the pause, and orders all of it; what it ordered before the pause is as
+    // it was.
     await stack.sql('update player set stamina = 0');
     expect(await stack.pass(node, 'stamina', { due: began + HOUR, elapsed: 3, since: began - 2 * HOUR })).toMatchObject(
       { rows: 10 },

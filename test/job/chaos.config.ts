@@ -1,4 +1,7 @@
-/** What the killed workers run: rules that only add, over rows that count it; a sweep and a move that leave a trace of each time. */
+/**
+ * What the killed workers run: rules that only add, over rows that count it; a sweep and a move that leave a trace of
+ * each time.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import { defineConfig } from '../../exports';
 

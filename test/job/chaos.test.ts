@@ -1,7 +1,7 @@
 /**
- * Bad days of a regen that only adds, and of a sweep and a move beside it: workers, PostgreSQL and the Temporal server are killed at
- * random while they tick. Afterwards every row has exactly the sum of the ticks that the history tells of, and all others were
- * handled or moved once. `LONGWATCH_CHAOS_TICKS=30` makes it the long one, `LONGWATCH_SEED`
+ * Bad days of a regen that only adds, and of a sweep and a move beside it: workers, PostgreSQL and the Temporal server
+ * are killed at random while they tick. Afterwards every row has exactly the sum of the ticks that the history tells
+ * of, and all others were handled or moved once. `LONGWATCH_CHAOS_TICKS=30` makes it the long one, `LONGWATCH_SEED`
  * repeats what failed.
  */
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** The lazy form of a regen and the eager one come from one rule: on random histories they give the same values, in SQL and in TypeScript. */
+/**
+ * The lazy form of a regen and the eager one come from one rule: on random histories they give the same values, in SQL
+ * and in TypeScript.
+ */
 import fc from 'fast-check';
 import { defineRegen, lazyRegen, resolveConfig, type RegenDefinition, type RuleDefinition } from '../../exports';
 import { readTable } from '../../activities/job/catalog';

@@ -1,6 +1,6 @@
 /**
- * Sweeps on a real PostgreSQL, where each due row is to be handed out once a tick: orders that move, tables that are altered, locks that somebody
- * holds, upstreams that want to be left alone, errors whose text cannot be kept.
+ * Sweeps on a real PostgreSQL, where each due row is to be handed out once a tick: orders that move, tables that are
+ * altered, locks that somebody holds, upstreams that want to be left alone, errors whose text cannot be kept.
  */
 import { HoldError, type SweepContext, type SweepDefinition, type SweepRow } from '../../exports';
 import { eventually } from '../support/stack';

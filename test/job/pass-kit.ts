@@ -1,6 +1,7 @@
 /**
- * Passes on a real PostgreSQL without a Temporal: the activities of a job as its workflow calls them, one worker's part of them
- * (`PopulationNode`), and ticks that are ordered by hand. For tests of what a pass does to rows; whole stacks are in `regen.test.ts`.
+ * Passes on a real PostgreSQL without a Temporal: the activities of a job as its workflow calls them, one worker's part
+ * of them (`PopulationNode`), and ticks that are ordered by hand. For tests of what a pass does to rows; whole stacks
+ * are in `regen.test.ts`.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

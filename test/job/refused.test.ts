@@ -1,4 +1,7 @@
-/** What is refused before a job starts, since nobody could promise what a tick of it does: asked of a real PostgreSQL, run nowhere. */
+/**
+ * What is refused before a job starts, since nobody could promise what a tick of it does: asked of a real PostgreSQL,
+ * run nowhere.
+ */
 import { Client } from 'pg';
 import {
   defineConfig,

@@ -1,4 +1,6 @@
-/** Regens on real servers: what a tick does to each row, what is refused before it begins, and what an operator can say. */
+/**
+ * Regens on real servers: what a tick does to each row, what is refused before it begins, and what an operator can say.
+ */
 import { defineConfig, defineRegen, resolveConfig, type RegenDefinition } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { jobWorkflowId } from '../../workflows/job/contract';
@@ -39,7 +41,9 @@ const config = defineConfig({
   ],
 }); // prettier-ignore
 
-/** 'whole' is below the 2,000 rows of a first chunk: whether a slow machine has made chunks smaller does not reach it. */
+/**
+ * 'whole' is below the 2,000 rows of a first chunk: whether a slow machine has made chunks smaller does not reach it.
+ */
 const ROWS: Record<string, number> = { slow: 1, whole: 1_500 };
 
 let stack: Stack;

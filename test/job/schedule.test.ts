@@ -1,4 +1,6 @@
-/** A job's time on real servers: calendars, downtime, continue-as-new, workflows that are lost, and the command line. */
+/**
+ * A job's time on real servers: calendars, downtime, continue-as-new, workflows that are lost, and the command line.
+ */
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';

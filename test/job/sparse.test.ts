@@ -1,6 +1,7 @@
 /**
- * A decay whose rows lie far apart, without an index for its condition: what it looks through grows with the table, also where the condition
- * fails on rows in between, and no chunk looks through the whole of it. The real walk over keys in memory, which counts what is looked at.
+ * A decay whose rows lie far apart, without an index for its condition: what it looks through grows with the table,
+ * also where the condition fails on rows in between, and no chunk looks through the whole of it. The real walk over
+ * keys in memory, which counts what is looked at.
  */
 import { walk, type Rows } from '../../activities/job/range';
 import { Sizing } from '../../activities/job/sizing';

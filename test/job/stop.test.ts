@@ -1,4 +1,7 @@
-/** A worker can always stop: also where the database's side of a chunk does not answer any more. Another one goes on with the tick. */
+/**
+ * A worker can always stop: also where the database's side of a chunk does not answer any more. Another one goes on
+ * with the tick.
+ */
 import { defineConfig } from '../../exports';
 import { eventually, Stack } from '../support/stack';
 import { startJob } from './kit';

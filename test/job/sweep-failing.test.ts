@@ -1,6 +1,6 @@
 /**
- * Rows on which the conditions of a job themselves fail, on a real PostgreSQL: each is found, reported and left out, and all others go on;
- * with thousands of them the sweep stops and says why.
+ * Rows on which the conditions of a job themselves fail, on a real PostgreSQL: each is found, reported and left out,
+ * and all others go on; with thousands of them the sweep stops and says why.
  */
 import type { SweepDefinition, SweepRow } from '../../exports';
 import { PassStack } from './pass-kit';

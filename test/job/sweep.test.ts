@@ -1,4 +1,6 @@
-/** Sweeps and decays on real servers: pages, order, retries, dead letters, what a row is claimed by, deletes and moves. */
+/**
+ * Sweeps and decays on real servers: pages, order, retries, dead letters, what a row is claimed by, deletes and moves.
+ */
 import { defineConfig, HoldError, type DecayDefinition, type SweepContext, type SweepRow } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import { eventually, Stack } from '../support/stack';

@@ -1,4 +1,7 @@
-/** Thousands of histories of passes over a table: each due row exactly once a tick, whatever happens. The world is in `world.ts`. */
+/**
+ * Thousands of histories of passes over a table: each due row exactly once a tick, whatever happens. The world is in
+ * `world.ts`.
+ */
 import { simulate } from '../support/simulate';
 import { World } from './world';
 

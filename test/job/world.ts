@@ -1,11 +1,13 @@
 /**
- * A simulated world of passes over a table: rows, what PostgreSQL keeps of a tick (parts with tokens, failed rows), streams that overlap, and all that can
- * happen meanwhile: rows that come, go, fail and are held; workers that die, freeze and go on; answers that are lost, crashes that take the newest
- * commits back, a schedule that changes. What goes through the table is the real code (`range.ts`, `sizing.ts`), and what orders ticks is
- * the real plan (`plan.ts`); the transactions of `rows.ts` are the world's. Every choice comes from the seed.
+ * A simulated world of passes over a table: rows, what PostgreSQL keeps of a tick (parts with tokens, failed rows),
+ * streams that overlap, and all that can happen meanwhile: rows that come, go, fail and are held; workers that die,
+ * freeze and go on; answers that are lost, crashes that take the newest commits back, a schedule that changes. What
+ * goes through the table is the real code (`range.ts`, `sizing.ts`), and what orders ticks is the real plan
+ * (`plan.ts`); the transactions of `rows.ts` are the world's. Every choice comes from the seed.
  *
- * After each tick: each row that was there from its beginning to its end has the tick's intervals exactly once more, or is reported as failed;
- * a row that came meanwhile has them at most once, and above the last key of the beginning not at all.
+ * After each tick: each row that was there from its beginning to its end has the tick's intervals exactly once more, or
+ * is reported as failed; a row that came meanwhile has them at most once, and above the last key of the beginning not
+ * at all.
  */
 import { leftOf, countsTooMuch, dueTimes, nextTick, type Known } from '../../workflows/job/plan';
 import type { EarlierSchedule } from '../../workflows/job/contract';

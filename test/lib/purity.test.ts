@@ -1,4 +1,7 @@
-/** What the workflows import: themselves and the workflow SDK. A Node builtin, a client or a store would break every replay. */
+/**
+ * What the workflows import: themselves and the workflow SDK. A Node builtin, a client or a store would break every
+ * replay.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 

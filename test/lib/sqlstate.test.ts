@@ -1,4 +1,7 @@
-/** One table of SQLSTATEs: each class by what a real server raises where it can be made to, and by its code where it cannot. */
+/**
+ * One table of SQLSTATEs: each class by what a real server raises where it can be made to, and by its code where it
+ * cannot.
+ */
 import { pino } from 'pino';
 import { asOutage, Database, isOutage } from '../../activities/lib/database';
 import { classOf, isPassing, type ErrorClass } from '../../activities/lib/sqlstate';

@@ -1,6 +1,6 @@
 /**
- * Histories as JSON and back. Not by the SDK's `historyToJSON`: it refuses its own types where npm has installed more than one
- * copy of protobufjs.
+ * Histories as JSON and back. Not by the SDK's `historyToJSON`: it refuses its own types where npm has installed more
+ * than one copy of protobufjs.
  */
 import { temporal } from '@temporalio/proto';
 

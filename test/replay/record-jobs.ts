@@ -1,6 +1,6 @@
 /**
- * The lives of jobs, for `record.ts`: a regen to which all is said that can be said, one that is refused at its start, one that continues
- * as new all the time, a decay by a calendar, and a sweep whose rows are tried again.
+ * The lives of jobs, for `record.ts`: a regen to which all is said that can be said, one that is refused at its start,
+ * one that continues as new all the time, a decay by a calendar, and a sweep whose rows are tried again.
  */
 import type { Client } from '@temporalio/client';
 import { defineConfig, type RegenDefinition } from '../../exports';

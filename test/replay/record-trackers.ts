@@ -1,4 +1,7 @@
-/** What is recorded of trackers and their pools: one that lives through all that can be said to it, one that continues as new often. */
+/**
+ * What is recorded of trackers and their pools: one that lives through all that can be said to it, one that continues
+ * as new often.
+ */
 import type { Client } from '@temporalio/client';
 import { defineConfig, defineTracker, resolveConfig } from '../../exports';
 import { poolWorkflowId } from '../../workflows/tracker/contract';

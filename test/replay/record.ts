@@ -1,8 +1,8 @@
 /**
- * Records histories of the workflows as they run on a real server, for `replay.test.ts`: `npx tsx test/replay/record.ts PART…`, a
- * part being `trackers`, `buffers` or `jobs`. To be run when a workflow's commands change on purpose and nothing runs that the old
- * histories stand for; else they stay, since they are what replays must be able to take. Names of machines and traces of their
- * files are left out.
+ * Records histories of the workflows as they run on a real server, for `replay.test.ts`:
+ * `npx tsx test/replay/record.ts PART…`, a part being `trackers`, `buffers` or `jobs`. To be run when a workflow's
+ * commands change on purpose and nothing runs that the old histories stand for; else they stay, since they are what
+ * replays must be able to take. Names of machines and traces of their files are left out.
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';

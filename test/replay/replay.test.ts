@@ -1,4 +1,7 @@
-/** Histories that were recorded on a real server (`record.ts`), replayed with today's workflow code: no command may differ. */
+/**
+ * Histories that were recorded on a real server (`record.ts`), replayed with today's workflow code: no command may
+ * differ.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';

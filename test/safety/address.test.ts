@@ -1,4 +1,7 @@
-/** The database's address: no part of a password is shown, whatever characters it has, and TLS modes mean what PostgreSQL says. */
+/**
+ * The database's address: no part of a password is shown, whatever characters it has, and TLS modes mean what
+ * PostgreSQL says.
+ */
 import { Client } from 'pg';
 import { connectionString, problemOf, readAddress, showAddress, tlsProblem } from '../../config/address';
 import { explain } from '../../cli/errors';

@@ -1,4 +1,7 @@
-/** Codecs that fail, on live workers: a wrong key, one that throws, one that does not answer. Nothing is lost, nothing stands in clear, no worker ends. */
+/**
+ * Codecs that fail, on live workers: a wrong key, one that throws, one that does not answer. Nothing is lost, nothing
+ * stands in clear, no worker ends.
+ */
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { Client } from '@temporalio/client';

@@ -1,4 +1,7 @@
-/** Whoever would write to Temporal in another way than the workers: in clear beside a codec, encoded where nobody can read it. */
+/**
+ * Whoever would write to Temporal in another way than the workers: in clear beside a codec, encoded where nobody can
+ * read it.
+ */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** Migrations by roles of few rights, by several at once, over an older list; and workers of another version than the schema. */
+/**
+ * Migrations by roles of few rights, by several at once, over an older list; and workers of another version than the
+ * schema.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** TLS to a PostgreSQL server with a certificate of an authority of its own: each sslmode does what docs/security.md says. */
+/**
+ * TLS to a PostgreSQL server with a certificate of an authority of its own: each sslmode does what docs/security.md
+ * says.
+ */
 import { chmodSync, chownSync, copyFileSync, readFileSync, statSync } from 'node:fs';
 import { X509Certificate } from 'node:crypto';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** TLS to Temporal, also with a client's certificate. The development server speaks none, so a proxy before it does, as a cloud's edge does. */
+/**
+ * TLS to Temporal, also with a client's certificate. The development server speaks none, so a proxy before it does, as
+ * a cloud's edge does.
+ */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect as connectPlain, type AddressInfo } from 'node:net';

@@ -1,4 +1,7 @@
-/** What the grounds stand on: a fresh clone with its packages, the packed package, other versions of Node. Used by `grounds.ts`. */
+/**
+ * What the grounds stand on: a fresh clone with its packages, the packed package, other versions of Node. Used by
+ * `grounds.ts`.
+ */
 import { execFile } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import os from 'node:os';

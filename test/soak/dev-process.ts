@@ -1,4 +1,7 @@
-/** A `longwatch dev` as people start it, as a process on some ground: ready, asked, ended, started again. Used by `grounds.ts`. */
+/**
+ * A `longwatch dev` as people start it, as a process on some ground: ready, asked, ended, started again. Used by
+ * `grounds.ts`.
+ */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -12,7 +15,9 @@ export interface Where {
   uid?: number;
   /** Flags of `dev`. */
   flags?: readonly string[];
-  /** The command is a package manager's, which ends by the signal itself and may not wait for the command that it runs. */
+  /**
+   * The command is a package manager's, which ends by the signal itself and may not wait for the command that it runs.
+   */
   managed?: boolean;
 }
 
@@ -37,7 +42,8 @@ export class DevProcess {
   /** @throws with all that the process has said, when it ends or is not ready in time */
   static async start(where: Where): Promise<DevProcess> {
     const [file, ...args] = [...where.command, 'dev', '--json', ...(where.flags ?? [])] as [string, ...string[]];
-    // A group of its own: as a terminal does, a signal goes to the command and to what stands before it (npx, a package manager).
+    // A group of its own: as a terminal does, a signal goes to the command and to what stands before it (npx, a package
+    // manager).
     const child = spawn(file, args, { ...options(where), detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     const said: string[] = [];
     const complained: string[] = [];

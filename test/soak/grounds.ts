@@ -1,6 +1,6 @@
 /**
- * `npm run soak -- ground`: the two commands on every ground that people have, a line for each. Real users, real folders, real
- * packages; it needs root (for the other users), the npm registry, and some ten minutes.
+ * `npm run soak -- ground`: the two commands on every ground that people have, a line for each. Real users, real
+ * folders, real packages; it needs root (for the other users), the npm registry, and some ten minutes.
  */
 import { once } from 'node:events';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
@@ -157,7 +157,8 @@ export const GROUNDS: Step[] = [
 /** Installs the package into an empty project, without PostgreSQL first: then `dev` says what is missing. */
 async function installed(materials: Materials, add: string, exec: string): Promise<string> {
   const project = materials.project();
-  // pnpm asks before a package's scripts run, of which PostgreSQL's makes links that the development stack makes by itself.
+  // pnpm asks before a package's scripts run, of which PostgreSQL's makes links that the development stack makes by
+  // itself.
   if (add.includes('pnpm')) writeFileSync(path.join(project, '.npmrc'), 'strict-dep-builds=false\n');
   const env = { ...materials.env(), npm_config_cache: path.join(materials.folder, 'npm-cache') };
   await sh(`${add} '${materials.tarball}'`, project, env);

@@ -1,6 +1,6 @@
 /**
- * `npm run soak -- [PART…]`: what is too long for CI. Each part prints a line for each thing it tried; the exit status is 0 only if
- * all of them held.
+ * `npm run soak -- [PART…]`: what is too long for CI. Each part prints a line for each thing it tried; the exit status
+ * is 0 only if all of them held.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,7 +1,8 @@
 /**
- * `npm run soak -- server`: the test suite on a Temporal server that is newer than any `temporal` command that Go can build. The server
- * is built as a Go module; a script called `temporal` stands before it on PATH and reads the command's flags (`start-dev.ts`), so that the
- * development stack takes it for the command. Each server that was started has told its version itself.
+ * `npm run soak -- server`: the test suite on a Temporal server that is newer than any `temporal` command that Go can
+ * build. The server is built as a Go module; a script called `temporal` stands before it on PATH and reads the
+ * command's flags (`start-dev.ts`), so that the development stack takes it for the command. Each server that was
+ * started has told its version itself.
  */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,8 +1,9 @@
 /**
- * `temporal server start-dev` for a server that comes without that command. Called by the script that `newest-server.ts` puts on PATH:
- * `start-dev.ts PID STARTED server start-dev --port …`. It writes the settings that the server alone wants to have, prints the server's
- * arguments, and leaves a process behind that registers the namespace and the search attributes once the server answers, and notes in
- * the file STARTED which version answered. PID is the script's, and then the server's own.
+ * `temporal server start-dev` for a server that comes without that command. Called by the script that
+ * `newest-server.ts` puts on PATH: `start-dev.ts PID STARTED server start-dev --port …`. It writes the settings that
+ * the server alone wants to have, prints the server's arguments, and leaves a process behind that registers the
+ * namespace and the search attributes once the server answers, and notes in the file STARTED which version answered.
+ * PID is the script's, and then the server's own.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -40,7 +41,10 @@ interface Flags {
   attributes: Record<string, number>;
 }
 
-/** Every flag that `workers/dev/temporal-server.ts` gives; one that is new there ends this, so that it is not left out unseen. */
+/**
+ * Every flag that `workers/dev/temporal-server.ts` gives; one that is new there ends this, so that it is not left out
+ * unseen.
+ */
 function flagsOf(args: string[]): Flags {
   const { values, positionals } = parseArgs({
     args,
@@ -90,8 +94,8 @@ function typeOf(name: string): number {
 }
 
 /**
- * Where the server's services find each other. Kept for the next start on the same database: a server that was killed stands in its list
- * of members for a while, and one that came back at other ports would go on asking there.
+ * Where the server's services find each other. Kept for the next start on the same database: a server that was killed
+ * stands in its list of members for a while, and one that came back at other ports would go on asking there.
  */
 async function servicePorts(file: string): Promise<number[]> {
   const kept = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as number[]) : [];
@@ -223,7 +227,8 @@ async function main(): Promise<void> {
   const task: Registration = { pid: Number(pid), started, address, namespace, attributes };
   const command = ['--require', require.resolve('tsx/cjs'), __filename, '--register', JSON.stringify(task)];
   spawn(process.execPath, command, { detached: true, stdio: ['ignore', 'ignore', 'inherit'] }).unref();
-  // Of the two files the server takes the last one. The first is for whoever looks for a server on this database (`orphans.ts`).
+  // Of the two files the server takes the last one. The first is for whoever looks for a server on this database
+  // (`orphans.ts`).
   const words = ['--config-file', flags.file, '--config-file', file, '--allow-no-auth', 'start'];
   process.stdout.write(words.join('\n'));
 }

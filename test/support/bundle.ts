@@ -1,4 +1,6 @@
-/** The workflow code of the sources as they are, bundled once for many workers: before all tests, and by the benchmarks. */
+/**
+ * The workflow code of the sources as they are, bundled once for many workers: before all tests, and by the benchmarks.
+ */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

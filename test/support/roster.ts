@@ -9,7 +9,10 @@ export interface WrongCount {
   counted: number;
 }
 
-/** Pools whose kept count is not that of their members, and trackers where the sum is not; a pool that waits for its recount may be off. */
+/**
+ * Pools whose kept count is not that of their members, and trackers where the sum is not; a pool that waits for its
+ * recount may be off.
+ */
 export function wrongCounts(stack: Stack): Promise<WrongCount[]> {
   return stack.sql<WrongCount>(
     `with counted as (

@@ -1,7 +1,7 @@
 /**
- * How many histories a simulated world lives through, and from which seed. Every simulation asks here: CI runs 2,000 under the seed
- * of the day, `npm run soak` 100,000. A history that failed is repeated by the seed and path in its message:
- * `LONGWATCH_SEED=20261128 npx jest -t 'its name'`.
+ * How many histories a simulated world lives through, and from which seed. Every simulation asks here: CI runs 2,000
+ * under the seed of the day, `npm run soak` 100,000. A history that failed is repeated by the seed and path in its
+ * message: `LONGWATCH_SEED=20261128 npx jest -t 'its name'`.
  */
 import fc, { type Parameters } from 'fast-check';
 
@@ -12,8 +12,8 @@ export const SEED = numberFrom('LONGWATCH_SEED') ?? SEED_OF_THE_DAY;
 
 /**
  * For `fc.assert`: the number of histories and the seed.
- * @param histories in CI; LONGWATCH_HISTORIES (of soak) says how many there are where that many are fast: a world that costs more
- *   than the others gives its share of 2,000, and gets the same share of what soak asks for
+ * @param histories in CI; LONGWATCH_HISTORIES (of soak) says how many there are where that many are fast: a world that
+ *   costs more than the others gives its share of 2,000, and gets the same share of what soak asks for
  */
 export function histories<T>(histories = 2_000, more: Parameters<T> = {}): Parameters<T> {
   const asked = numberFrom('LONGWATCH_HISTORIES');
@@ -22,8 +22,8 @@ export function histories<T>(histories = 2_000, more: Parameters<T> = {}): Param
 }
 
 /**
- * One test that lives through histories that a seed makes: for worlds that draw for themselves. The seed of a history that fails is
- * in the message; a seed that failed once stays as an example.
+ * One test that lives through histories that a seed makes: for worlds that draw for themselves. The seed of a history
+ * that fails is in the message; a seed that failed once stays as an example.
  * @param world lives one history; throws when a promise is broken
  */
 export function simulate(

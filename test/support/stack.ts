@@ -166,8 +166,8 @@ export class Stack {
 }
 
 /**
- * Not on the usual ports: while a test has its server killed, another test's stack would take them over. A port that was
- * free may be lost before the server has it; then others are taken.
+ * Not on the usual ports: while a test has its server killed, another test's stack would take them over. A port that
+ * was free may be lost before the server has it; then others are taken.
  */
 async function startServers(
   dir: string,
@@ -184,7 +184,10 @@ async function startServers(
   }
 }
 
-/** Looks again and again until `look` gives something (not undefined, null or false); fails with `what` after `withinMs`. */
+/**
+ * Looks again and again until `look` gives something (not undefined, null or false); fails with `what` after
+ * `withinMs`.
+ */
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | undefined | null | false> | T | undefined | null | false,

@@ -1,6 +1,7 @@
 /**
- * Time for simulations: timers and `performance.now` of this test file are replaced by a queue, and time jumps to the next of them when
- * nothing is left to do. So an hour of leases and outages passes in milliseconds, in the same order each time. Used by `durable/lease-world.ts`.
+ * Time for simulations: timers and `performance.now` of this test file are replaced by a queue, and time jumps to the
+ * next of them when nothing is left to do. So an hour of leases and outages passes in milliseconds, in the same order
+ * each time. Used by `durable/lease-world.ts`.
  */
 interface Timer {
   at: number;

@@ -1,4 +1,7 @@
-/** What a node says of itself each second, on the real PostgreSQL: what fails there, what is forgotten, and that sums stay what they were. */
+/**
+ * What a node says of itself each second, on the real PostgreSQL: what fails there, what is forgotten, and that sums
+ * stay what they were.
+ */
 import { Client } from 'pg';
 import { pino } from 'pino';
 import { Attendance } from '../../activities/tracker/shift/attendance';

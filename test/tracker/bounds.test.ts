@@ -1,6 +1,6 @@
 /**
- * How far an upstream may put off what runs next: `maxExpiry` and `maxHold`, in one shift and from one to the next, and the one place
- * that bounds a hold.
+ * How far an upstream may put off what runs next: `maxExpiry` and `maxHold`, in one shift and from one to the next, and
+ * the one place that bounds a hold.
  */
 import fc from 'fast-check';
 import { boundedHold, DEFAULT_HOLD_MS, LONGEST_HOLD_MS, MAX_HOLD_MS } from '../../activities/upstream/errors';

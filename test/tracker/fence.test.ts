@@ -1,4 +1,7 @@
-/** The fence on the real PostgreSQL: who may take it, that one of many does, and that a flush with an old token writes nothing. */
+/**
+ * The fence on the real PostgreSQL: who may take it, that one of many does, and that a flush with an old token writes
+ * nothing.
+ */
 import { pino } from 'pino';
 import { lockFences, recordCrash, releaseFence, takeFence, type Claim } from '../../activities/tracker/store/fence';
 import type { PoolShift } from '../../activities/tracker/shift/pool-shift';

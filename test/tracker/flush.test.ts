@@ -1,6 +1,6 @@
 /**
- * The flush of a node on the real PostgreSQL: what is stored in the end whatever fails in between, whom a row, a pool or a lock harms and whom it
- * does not, and what of its transaction others have to wait for.
+ * The flush of a node on the real PostgreSQL: what is stored in the end whatever fails in between, whom a row, a pool
+ * or a lock harms and whom it does not, and what of its transaction others have to wait for.
  */
 import fc from 'fast-check';
 import { Client } from 'pg';

@@ -1,6 +1,6 @@
 /**
- * A worker that freezes in the middle of a change of the roster, of a split or of an opening, on the real PostgreSQL: the others go on, and
- * when it wakes up it changes nothing.
+ * A worker that freezes in the middle of a change of the roster, of a split or of an opening, on the real PostgreSQL:
+ * the others go on, and when it wakes up it changes nothing.
  */
 import { pino } from 'pino';
 import { setPointHook, type Point } from '../../activities/lib/points';
@@ -69,7 +69,10 @@ async function freeze(at: Point, work: () => Promise<unknown>): Promise<{ wake: 
   };
 }
 
-/** As Temporal does: tried again until it is done. Nothing here waits for the frozen one longer than it takes PostgreSQL to end it. */
+/**
+ * As Temporal does: tried again until it is done. Nothing here waits for the frozen one longer than it takes PostgreSQL
+ * to end it.
+ */
 async function insist<T>(what: string, work: () => Promise<T>): Promise<T> {
   let done: { value: T } | undefined;
   await eventually(

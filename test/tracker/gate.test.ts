@@ -1,6 +1,6 @@
 /**
- * Who asks the gate, when, and until when an answer counts: keepers of several nodes on one PostgreSQL. Their clocks are the test's; how old an
- * answer is in the row is set by hand.
+ * Who asks the gate, when, and until when an answer counts: keepers of several nodes on one PostgreSQL. Their clocks
+ * are the test's; how old an answer is in the row is set by hand.
  */
 import { GateKeeper } from '../../activities/tracker/shift/gate';
 import type { PoolShift } from '../../activities/tracker/shift/pool-shift';

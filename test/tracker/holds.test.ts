@@ -1,4 +1,6 @@
-/** Holds of a node: the longest one in force counts, an operation's stays with it, a tracker's covers all of its own. */
+/**
+ * Holds of a node: the longest one in force counts, an operation's stays with it, a tracker's covers all of its own.
+ */
 import { NodeHolds } from '../../activities/tracker/shift/holds';
 import type { HoldRow } from '../../activities/tracker/store/told';
 

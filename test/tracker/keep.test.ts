@@ -1,6 +1,7 @@
 /**
- * The `shift` activity on the real PostgreSQL, with a node of its own and without Temporal: what it waits for while it takes its pool, what
- * counts as a crash, and for how long it bears with a database, or with somebody who has its pool locked.
+ * The `shift` activity on the real PostgreSQL, with a node of its own and without Temporal: what it waits for while it
+ * takes its pool, what counts as a crash, and for how long it bears with a database, or with somebody who has its pool
+ * locked.
  */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { Client } from 'pg';

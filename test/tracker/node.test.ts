@@ -1,4 +1,7 @@
-/** A node with its tick and flush on the real PostgreSQL, without Temporal: checkups, warnings, metrics, the hooks' own failures. */
+/**
+ * A node with its tick and flush on the real PostgreSQL, without Temporal: checkups, warnings, metrics, the hooks' own
+ * failures.
+ */
 import { pino } from 'pino';
 import { takeFence } from '../../activities/tracker/store/fence';
 import { Isolation } from '../../activities/tracker/shift/isolate';

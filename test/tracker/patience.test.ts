@@ -1,4 +1,7 @@
-/** Ids that fail again and again, in virtual time: how often they are asked, and what the others and the upstream notice of it. */
+/**
+ * Ids that fail again and again, in virtual time: how often they are asked, and what the others and the upstream notice
+ * of it.
+ */
 import type { NodeHolds } from '../../activities/tracker/shift/holds';
 import { Health, Patience } from '../../activities/tracker/shift/patience';
 import { packThrown, unpackThrown } from '../../activities/tracker/shift/thrown';
@@ -18,7 +21,10 @@ function tracker(
 
 const HEALTHY = Array.from({ length: 20 }, (_, i) => `good${i}`);
 
-/** Runs `bad` among healthy ones; what it throws at its k-th run, or undefined. @returns when it ran, seconds since the first. */
+/**
+ * Runs `bad` among healthy ones; what it throws at its k-th run, or undefined. @returns when it ran, seconds since the
+ * first.
+ */
 async function runsOf(
   fails: (k: number) => Error | undefined,
   forMs: number,

@@ -1,4 +1,7 @@
-/** The patrol: one node at a time, nothing locked, and a stop that waits for no server. What it mends is in `test/e2e/mended.test.ts`. */
+/**
+ * The patrol: one node at a time, nothing locked, and a stop that waits for no server. What it mends is in
+ * `test/e2e/mended.test.ts`.
+ */
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
 import { startPatrol } from '../../activities/patrol';

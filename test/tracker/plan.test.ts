@@ -366,7 +366,9 @@ describe('options laid over the definition', () => {
   });
 });
 
-/** A pool's workflow as `nextPoolStep` drives it, without Temporal: activities take their time, signals come in between. */
+/**
+ * A pool's workflow as `nextPoolStep` drives it, without Temporal: activities take their time, signals come in between.
+ */
 class SimulatedPool {
   state = freshPoolState();
   moment: PoolMoment = { ...MOMENT, onShift: false, opened: false, nowMs: 1_000_000 };

@@ -1,5 +1,8 @@
 /* eslint-disable @typescript-eslint/only-throw-error -- what users throw is what is tested here */
-/** One pool's shift in memory: runs, failures, holds, backpressure, gate and pause, newcomers and leavers, in simulated time. */
+/**
+ * One pool's shift in memory: runs, failures, holds, backpressure, gate and pause, newcomers and leavers, in simulated
+ * time.
+ */
 import { defineTracker, HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../exports';
 import type { Taken } from '../../activities/tracker/shift/pending';
 import { staleCount } from '../../activities/tracker/shift/counts';

@@ -1,4 +1,7 @@
-/** The pool's workflow on a real server, with activities of the test's own: what no timing of real ones brings about for sure. */
+/**
+ * The pool's workflow on a real server, with activities of the test's own: what no timing of real ones brings about for
+ * sure.
+ */
 import { CompleteAsyncError, Context } from '@temporalio/activity';
 import { Client, Connection } from '@temporalio/client';
 import { bundleWorkflowCode, NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';

@@ -1,4 +1,7 @@
-/** Where pools lie on the line of slots: each in one range, all of them together the whole line, and a split cuts one range in two. */
+/**
+ * Where pools lie on the line of slots: each in one range, all of them together the whole line, and a split cuts one
+ * range in two.
+ */
 import fc from 'fast-check';
 import { poolOf } from '../../workflows/tracker/plan';
 import { holds, slotOf, slotsOf, sourceOfSplit } from '../../workflows/tracker/slots';

@@ -1,8 +1,9 @@
 /**
- * Members of a pool over many shifts that follow each other, with all that comes between them and their runs: gaps between shifts,
- * crashes, pauses, gates, holds and backpressure, new options, an operation that was disabled, expiries, members that come and go. The real
- * agenda and the real lengths of shifts; of each shift only what the store would know reaches the next. (TR-C2: members whose stagger
- * was longer than a shift were put off at each hand-over, for ever; each shift by itself was right.)
+ * Members of a pool over many shifts that follow each other, with all that comes between them and their runs: gaps
+ * between shifts, crashes, pauses, gates, holds and backpressure, new options, an operation that was disabled,
+ * expiries, members that come and go. The real agenda and the real lengths of shifts; of each shift only what the store
+ * would know reaches the next. (TR-C2: members whose stagger was longer than a shift were put off at each hand-over,
+ * for ever; each shift by itself was right.)
  */
 import { Agenda, type Schedule } from '../../activities/tracker/shift/agenda';
 import { shiftDuration } from '../../workflows/tracker/plan';

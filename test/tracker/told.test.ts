@@ -1,6 +1,6 @@
 /**
- * Holds and refetches on the real PostgreSQL: two nodes with a shift each, the client, restarts, answers that come late. The nodes look
- * when the test says so.
+ * Holds and refetches on the real PostgreSQL: two nodes with a shift each, the client, restarts, answers that come
+ * late. The nodes look when the test says so.
  */
 import { Client } from 'pg';
 import { Told } from '../../activities/tracker/shift/told';
@@ -56,7 +56,10 @@ interface TestNode extends Kit {
   look(): Promise<void>;
 }
 
-/** A node at the time of the database, or before it, with ids a and b. The test turns its clock, which may outrun the database's. */
+/**
+ * A node at the time of the database, or before it, with ids a and b. The test turns its clock, which may outrun the
+ * database's.
+ */
 async function node(
   name: string,
   run: (context: RunContext, kit: Kit) => RunResult = () => ({ value: 1 }),

@@ -1,4 +1,7 @@
-/** The end of a shift whose time is up: no run is thrown away, and the rest of the pool does not wait for a long one. (TR-H10) */
+/**
+ * The end of a shift whose time is up: no run is thrown away, and the rest of the pool does not wait for a long one.
+ * (TR-H10)
+ */
 import { defineTracker, type RunContext, type RunResult } from '../../exports';
 import { WindDown } from '../../activities/tracker/shift/wind-down';
 import { member, shiftOf, T0, type Kit } from './shift-kit';

@@ -1,6 +1,6 @@
 /**
- * How long an answer is fresh: the forms that servers send, one line each, and against `http-cache-semantics` in histories that a
- * seed makes. A lifetime in seconds; undefined: ask again at the interval.
+ * How long an answer is fresh: the forms that servers send, one line each, and against `http-cache-semantics` in
+ * histories that a seed makes. A lifetime in seconds; undefined: ask again at the interval.
  */
 import { execFileSync } from 'node:child_process';
 import CachePolicy from 'http-cache-semantics';

@@ -1,4 +1,6 @@
-/** The user's workflows in one bundle with Longwatch's: names that both have, aliases, endings, packages of a workspace. */
+/**
+ * The user's workflows in one bundle with Longwatch's: names that both have, aliases, endings, packages of a workspace.
+ */
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

@@ -1,4 +1,7 @@
-/** What a worker says of a server that lacks something: from the server's answers, in one line, and nothing of one that lacks nothing. */
+/**
+ * What a worker says of a server that lacks something: from the server's answers, in one line, and nothing of one that
+ * lacks nothing.
+ */
 import { Writable } from 'node:stream';
 import { Connection } from '@temporalio/client';
 import { pino } from 'pino';

@@ -1,4 +1,7 @@
-/** A process whose event loop stalls, for `watchdog.test.ts`: enters an operation, then does not yield for a second and a half. */
+/**
+ * A process whose event loop stalls, for `watchdog.test.ts`: enters an operation, then does not yield for a second and
+ * a half.
+ */
 import { pino } from 'pino';
 import { Watchdog } from '../../activities/tracker/shift/watchdog';
 

@@ -1,4 +1,6 @@
-/** What can go wrong with the development stack, one class a cause. The command line shows `message` and nothing else. */
+/**
+ * What can go wrong with the development stack, one class a cause. The command line shows `message` and nothing else.
+ */
 
 /** Another `longwatch dev` runs on the same folder. */
 export class AlreadyRunningError extends Error {

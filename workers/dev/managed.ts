@@ -180,7 +180,9 @@ export class ManagedServer {
   }
 }
 
-/** What a reader needs of a server's last words: from its panic or fatal error on, else the end. Stack traces are long. */
+/**
+ * What a reader needs of a server's last words: from its panic or fatal error on, else the end. Stack traces are long.
+ */
 export function tellingLines(said: string): string {
   const lines = said.split('\n');
   const reason = lines.findIndex((line) => /^(panic|fatal|error)\b/i.test(line));

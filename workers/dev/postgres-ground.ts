@@ -1,11 +1,12 @@
 /**
- * The ground that the development stack's PostgreSQL stands on: as which user it runs, and where its programs and its data lie when
- * that user cannot get into the project. Called by `postgres.ts`.
+ * The ground that the development stack's PostgreSQL stands on: as which user it runs, and where its programs and its
+ * data lie when that user cannot get into the project. Called by `postgres.ts`.
  *
- * PostgreSQL refuses to run as root, so for root (containers, CI) the user `postgres` runs it. That user may not be able to enter the
- * project: root's home is closed, and so is many a container's working folder. It gets no capability that would let it pass, because
- * with one the database's superuser could read every file of the machine. Instead, programs and data go to a place that it can
- * enter (`PLACES`), and `.longwatch/postgres` becomes a link to its data there.
+ * PostgreSQL refuses to run as root, so for root (containers, CI) the user `postgres` runs it. That user may not be
+ * able to enter the project: root's home is closed, and so is many a container's working folder. It gets no capability
+ * that would let it pass, because with one the database's superuser could read every file of the machine. Instead,
+ * programs and data go to a place that it can enter (`PLACES`), and `.longwatch/postgres` becomes a link to its data
+ * there.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -59,7 +60,9 @@ export interface GroundOptions {
   uid?: number;
   /** @default PLACES */
   places?: readonly string[];
-  /** Whether the server has run in this project: then data that is not there is gone, and was not made yet otherwise. */
+  /**
+   * Whether the server has run in this project: then data that is not there is gone, and was not made yet otherwise.
+   */
   hasRun?: boolean;
 }
 
@@ -118,7 +121,9 @@ function groundOfRoot(options: GroundOptions): PostgresGround {
   return { ...as, programs: reachable, data, note: `PostgreSQL's data is in ${data}, which its user can enter` };
 }
 
-/** The data folder behind the link; made (and the link with it) where there is none, moved there where there was one. */
+/**
+ * The data folder behind the link; made (and the link with it) where there is none, moved there where there was one.
+ */
 function linkedData({ data: link, hasRun }: GroundOptions, place: string, owner: Ids): string {
   if (isLink(link)) {
     const target = path.resolve(path.dirname(link), readlinkSync(link));

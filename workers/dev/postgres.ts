@@ -54,8 +54,8 @@ const SETTINGS = {
 
 /**
  * Makes the data folder where there is none, and says how to run the server.
- * @returns the spec for `ManagedServer`, the URL of the database (which `createDatabase` creates), and what a person should know
- *   of where it is.
+ * @returns the spec for `ManagedServer`, the URL of the database (which `createDatabase` creates), and what a person
+ *   should know of where it is.
  * @throws DevServerError when the package has no binaries for this machine or the folder cannot be made.
  */
 export async function preparePostgres(options: {

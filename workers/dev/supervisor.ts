@@ -3,7 +3,8 @@
  * terminal's Ctrl-C does not reach the servers before the worker has drained; when the `longwatch dev` process dies
  * in whatever way, the IPC channel closes, and the servers are stopped cleanly.
  *
- * Order of a start: take the folder's lock, stop orphans, choose ports, start both servers, write `dev.json`, say ready.
+ * Order of a start: take the folder's lock, stop orphans, choose ports, start both servers, write `dev.json`, say
+ * ready.
  */
 import { chmodSync, existsSync } from 'node:fs';
 import { AlreadyRunningError, PortTakenError } from './errors';
@@ -187,7 +188,9 @@ class Supervisor {
   }
 }
 
-/** SQLite's files hold what workflows were given. The umask makes new ones private; those of earlier releases were not. */
+/**
+ * SQLite's files hold what workflows were given. The umask makes new ones private; those of earlier releases were not.
+ */
 function keepPrivate(sqlite: string): void {
   for (const file of [sqlite, `${sqlite}-wal`, `${sqlite}-shm`]) if (existsSync(file)) chmodSync(file, 0o600);
 }

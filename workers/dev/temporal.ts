@@ -111,14 +111,18 @@ function temporaryCache(): string {
   return path.join(os.tmpdir(), `longwatch-${process.getuid?.() ?? 'cache'}`, 'bin');
 }
 
-/** Where fetched binaries are kept, for all projects of the user; for one without a home, below the temporary folder. */
+/**
+ * Where fetched binaries are kept, for all projects of the user; for one without a home, below the temporary folder.
+ */
 export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
   const home = homeOf(env);
   const cache = env['XDG_CACHE_HOME'] || (home === undefined ? undefined : path.join(home, '.cache'));
   return cache === undefined ? temporaryCache() : path.join(cache, 'longwatch', 'bin');
 }
 
-/** Undefined for a user without one: no HOME, and no entry in /etc/passwd (where Node throws) or one that leads nowhere. */
+/**
+ * Undefined for a user without one: no HOME, and no entry in /etc/passwd (where Node throws) or one that leads nowhere.
+ */
 function homeOf(env: NodeJS.ProcessEnv): string | undefined {
   try {
     const home = env['HOME'] || os.homedir();

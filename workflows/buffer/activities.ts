@@ -110,7 +110,9 @@ export interface BatchResult {
     | { kind: 'failed'; error: string; tooLarge: boolean; final: boolean }
     /** Rows are not there any more; nothing was run. */
     | { kind: 'gone'; error: string; rows: string[] }
-    /** The upstream or the worker asks to wait: no attempt is used. `store`: it is PostgreSQL that does not do its part. */
+    /**
+     * The upstream or the worker asks to wait: no attempt is used. `store`: it is PostgreSQL that does not do its part.
+     */
     | { kind: 'held'; error: string; forMs: number; store?: true };
 }
 
@@ -141,7 +143,10 @@ export interface FoundRows {
 export interface BufferActivities {
   /** @param input with `shards`, those that the parent knows, also what {@link findMissingShards} does. */
   openBuffer(input: { buffer: string; options?: BufferOptions; shards?: number }): Promise<BufferOpening>;
-  /** Of the first `shards`, those to be started. Those that were ended by force go on where they were, and are not among them. */
+  /**
+   * Of the first `shards`, those to be started. Those that were ended by force go on where they were, and are not among
+   * them.
+   */
   findMissingShards(input: { buffer: string; shards: number }): Promise<MissingShard[]>;
   setBufferOptions(input: {
     buffer: string;
@@ -167,10 +172,11 @@ export interface BufferActivities {
   /** Answers where PostgreSQL does: asked, with nothing in hand, before what it did not take is sent again. */
   askStore(): Promise<void>;
   /**
-   * Writes chunks to PostgreSQL, or adopts those that a sender has written. Done twice, it changes nothing. Where it fails and it is no
-   * outage, each row is tried by itself.
+   * Writes chunks to PostgreSQL, or adopts those that a sender has written. Done twice, it changes nothing. Where it
+   * fails and it is no outage, each row is tried by itself.
    * @param input its `moment` orders the stores of a shard: an older one that comes late is fenced
-   * @returns the rows that were not stored, and why; with `count` one that has so many entries, and not as many as was said
+   * @returns the rows that were not stored, and why; with `count` one that has so many entries, and not as many as was
+   *   said
    */
   storeChunks(input: {
     buffer: string;
@@ -179,7 +185,10 @@ export interface BufferActivities {
     keyed: boolean;
     moment: number;
   }): Promise<RefusedRow[]>;
-  /** The next stored chunks of a lane, by reference; of `later`, those that are due: `from` counts these fetches, and the same one again gives the same. */
+  /**
+   * The next stored chunks of a lane, by reference; of `later`, those that are due: `from` counts these fetches, and
+   * the same one again gives the same.
+   */
   fetchChunks(input: {
     buffer: string;
     shard: number;
@@ -200,7 +209,9 @@ export interface BufferActivities {
   }): Promise<DeadPage>;
   /** What `status` and the metrics show, and what to delete: rows, and keys of entries up to a number. */
   reportShard(input: ShardReport & { forget: string[]; forgetKeys: number | null }): Promise<void>;
-  /** The shard ends: its last report, and all that it knows. What comes of it is in {@link BufferActivities.openShard}. */
+  /**
+   * The shard ends: its last report, and all that it knows. What comes of it is in {@link BufferActivities.openShard}.
+   */
   saveShard(input: ShardReport & { forget: string[]; state: ShardState }): Promise<void>;
   /** What was kept of the shard, until its next report says that it goes on. */
   openShard(input: { buffer: string; shard: number }): Promise<ShardState | null>;

@@ -1,7 +1,7 @@
 /**
- * The parent of a buffer: its options and state, its shards, and its `init`. An operator's word arrives as an update, is written by
- * an activity and handed to the shards (`shard.ts`) as a signal; senders talk to the shards themselves. Started by the client;
- * a patrol starts it again where it is missing. Ends when the buffer is stopped.
+ * The parent of a buffer: its options and state, its shards, and its `init`. An operator's word arrives as an update,
+ * is written by an activity and handed to the shards (`shard.ts`) as a signal; senders talk to the shards themselves.
+ * Started by the client; a patrol starts it again where it is missing. Ends when the buffer is stopped.
  */
 import {
   allHandlersFinished,
@@ -245,7 +245,8 @@ export async function buffer(input: BufferInput): Promise<void> {
     const { version } = opening;
     const started = await startShards(opening, opening.missing);
     if (!isFirstRun) return;
-    // One that was stopped a moment ago may have ended in between. Those that were started know, but for what was said since.
+    // One that was stopped a moment ago may have ended in between. Those that were started know, but for what was said
+    // since.
     const gone = await toShards(orderSignal, [ordersOf(opening)], opening.version === version ? started : []);
     if (gone.length > 0) await startShards(opening);
   }
@@ -287,8 +288,9 @@ export async function buffer(input: BufferInput): Promise<void> {
   }
 
   /**
-   * Children that outlive their parent: what they hold must not end with it. Only those are started that the server has not, or that
-   * ended by themselves: one started in place of one that was terminated would know nothing of what that one held.
+   * Children that outlive their parent: what they hold must not end with it. Only those are started that the server has
+   * not, or that ended by themselves: one started in place of one that was terminated would know nothing of what that
+   * one held.
    * @returns those that were started here, with the orders of now
    */
   async function startShards(opening: BufferOpening, known?: MissingShard[]): Promise<number[]> {

@@ -1,6 +1,7 @@
 /**
- * What a shard's state weighs where a limit is met: a payload, a task's commands, the arguments of continue-as-new. Bytes of JSON as UTF-8,
- * never less than what they really are. `plan.ts` decides by it when to store, to continue and to let senders wait.
+ * What a shard's state weighs where a limit is met: a payload, a task's commands, the arguments of continue-as-new.
+ * Bytes of JSON as UTF-8, never less than what they really are. `plan.ts` decides by it when to store, to continue and
+ * to let senders wait.
  */
 import { jsonBytes } from '../lib/size';
 import { thinMarks } from './marks';
@@ -9,7 +10,10 @@ import type { Chunk, ShardState } from './state';
 
 /** Entries that continue-as-new may carry (a payload's limit is 2 MB, a warning comes at 512 KB). Bytes. */
 export const CARRY_BYTES = 256 * 1024;
-/** All that it may carry, entries and marks: what PostgreSQL does not take now, rather than a history past its limit. Bytes. */
+/**
+ * All that it may carry, entries and marks: what PostgreSQL does not take now, rather than a history past its limit.
+ * Bytes.
+ */
 export const CARRY_BYTES_AT_MOST = 1_600_000;
 /** While PostgreSQL is away, senders wait at this: a message may still come to it, and its answer. Bytes. */
 export const BRIDGE_BYTES = 1_000_000;
@@ -73,8 +77,9 @@ function marksTooMany({ senders }: ShardState): boolean {
 }
 
 /**
- * Forgets errors where continue-as-new would carry too many: first all but the beginning of each entry's last one, then that. Of a sender
- * whose messages came out of turn, the oldest beyond a gap are forgotten: what has not come may still come.
+ * Forgets errors where continue-as-new would carry too many: first all but the beginning of each entry's last one, then
+ * that. Of a sender whose messages came out of turn, the oldest beyond a gap are forgotten: what has not come may still
+ * come.
  */
 export function slim(state: ShardState): void {
   if (marksTooMany(state)) {

@@ -1,7 +1,7 @@
 /**
- * All that an outsider needs to talk to a buffer: the words, the ids, the signals, updates and queries. Clients, workers and tests
- * import this file; the workflows carry it out (`buffer.ts`: the parent; `shard.ts`: the queue). What they know is in `state.ts`, what
- * they call in `activities.ts`.
+ * All that an outsider needs to talk to a buffer: the words, the ids, the signals, updates and queries. Clients,
+ * workers and tests import this file; the workflows carry it out (`buffer.ts`: the parent; `shard.ts`: the queue). What
+ * they know is in `state.ts`, what they call in `activities.ts`.
  */
 import { defineQuery, defineSignal, defineUpdate } from '../lib/messages';
 import type { BufferOptions } from './options';
@@ -27,8 +27,8 @@ export const INIT_SENDER = 'init';
 // ── What a sender says to a shard ────────────────────────────────────────────────────────────
 
 /**
- * Entries for one shard. `sender` and `seq` (from 1, without gaps) make a repeated message harmless: the SDK and the server may
- * deliver a signal twice. A message typed by hand needs neither: a list of entries, or one, is taken too.
+ * Entries for one shard. `sender` and `seq` (from 1, without gaps) make a repeated message harmless: the SDK and the
+ * server may deliver a signal twice. A message typed by hand needs neither: a list of entries, or one, is taken too.
  */
 export interface PushMessage {
   sender?: string;
@@ -51,8 +51,9 @@ export type PushPayload = PushMessage | Json[] | Json;
 export const pushSignal = defineSignal<[PushPayload]>('push');
 
 /**
- * `accepted: false`: nothing of the message was taken; say it again after `waitMs`, or not before a start (`stopped`). A shard that is full
- * or stopped refuses the update before it is in its history, which its senders would fill otherwise: ErrorType.BufferFull, BufferStopped.
+ * `accepted: false`: nothing of the message was taken; say it again after `waitMs`, or not before a start (`stopped`).
+ * A shard that is full or stopped refuses the update before it is in its history, which its senders would fill
+ * otherwise: ErrorType.BufferFull, BufferStopped.
  */
 export type PushAnswer = { accepted: true } | { accepted: false; waitMs: number; stopped?: true };
 /** The same with an answer; it never waits inside. Several messages at once: all or none. */
@@ -85,7 +86,10 @@ export const deadSignal = defineSignal<[DeadOrder]>('dead');
 /** The node is short of memory (`shrink`), or no longer (`grow`). */
 export const memorySignal = defineSignal<['shrink' | 'grow']>('memory');
 
-/** What a shard says to the node that it is on (sinks): it leaves no trace in the history, and may be lost with the node. */
+/**
+ * What a shard says to the node that it is on (sinks): it leaves no trace in the history, and may be lost with the
+ * node.
+ */
 export type ShardSinks = {
   buffers: {
     /** What it keeps in memory, which the memory monitor adds up. */

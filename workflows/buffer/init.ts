@@ -1,6 +1,6 @@
 /**
- * When a buffer's parent reads the next page of `init`, as a pure function: as there is room, and again (polling) when all is
- * handled, after a delay that grows while nothing is found. `buffer.ts` carries it out.
+ * When a buffer's parent reads the next page of `init`, as a pure function: as there is room, and again (polling) when
+ * all is handled, after a delay that grows while nothing is found. `buffer.ts` carries it out.
  */
 import type { InitProgress, ShardRoom } from './contract';
 import type { InitPageRead } from './activities';
@@ -23,7 +23,10 @@ export function freshBufferState(): BufferState {
   };
 }
 
-/** A shard's part of a page; so many entries less than its parent believes are worth telling it of. Two parts fit the memory. */
+/**
+ * A shard's part of a page; so many entries less than its parent believes are worth telling it of. Two parts fit the
+ * memory.
+ */
 export function roomFor({ maxBatchSize, bound }: BufferOptions): number {
   return Math.max(maxBatchSize, Math.min(maxBatchSize * PAGE_BATCHES, Math.floor(bound.entries / 2)));
 }
@@ -36,7 +39,10 @@ export const shardCount = (options: BufferOptions, ...known: number[]): number =
 /** About how many entries of a page are wanted. */
 export const pageLimit = (options: BufferOptions): number => roomFor(options) * shardsOf(options);
 
-/** The next page is read when so many entries are left: for each batch that runs, another one, as far as the memory goes. */
+/**
+ * The next page is read when so many entries are left: for each batch that runs, another one, as far as the memory
+ * goes.
+ */
 export function lowWater(options: BufferOptions): number {
   const { maxBatchSize, maxConcurrency, bound } = options;
   const wanted = Math.min(maxBatchSize * maxConcurrency, bound.entries - roomFor(options));
@@ -92,7 +98,10 @@ export function roomTold(state: BufferState, { shard, waiting, seq, putOff = 0 }
   (state.putOff ??= [])[shard] = putOff;
 }
 
-/** A shard begins anew: what the one before it had of `init` is gone with it, so nothing waits in this one, put off or not. */
+/**
+ * A shard begins anew: what the one before it had of `init` is gone with it, so nothing waits in this one, put off or
+ * not.
+ */
 export function shardBegan(state: BufferState, shard: number): void {
   state.waiting[shard] = 0;
   if (state.putOff) state.putOff[shard] = 0;

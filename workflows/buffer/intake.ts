@@ -1,6 +1,7 @@
 /**
- * What a shard does with a message: not twice, each entry measured and numbered, keys made one, and into the lane where it belongs: in
- * memory, or behind what lies in PostgreSQL already. Called by `shard.ts`; deterministic, as all of a workflow's decisions.
+ * What a shard does with a message: not twice, each entry measured and numbered, keys made one, and into the lane where
+ * it belongs: in memory, or behind what lies in PostgreSQL already. Called by `shard.ts`; deterministic, as all of a
+ * workflow's decisions.
  */
 import { jsonBytes } from '../lib/size';
 import { BRIDGE_BYTES, carriedBytes, ENTRY_BYTES } from './carry';
@@ -55,8 +56,8 @@ export function countOf({ row, entries }: PushMessage): number {
 }
 
 /**
- * How long senders should wait; 0: there is room. While PostgreSQL is away that is what the next run can carry; else what may be
- * on its way there at once.
+ * How long senders should wait; 0: there is room. While PostgreSQL is away that is what the next run can carry; else
+ * what may be on its way there at once.
  */
 export function pressureOf(state: ShardState): number {
   const full = pendingOf(state) >= Math.ceil(state.options.capacity / state.options.shards);
@@ -64,7 +65,10 @@ export function pressureOf(state: ShardState): number {
   return state.outage && carriedBytes(state) > BRIDGE_BYTES ? WAIT_MS : 0;
 }
 
-/** Why an update is not taken, before anything of it is in the history; undefined: it is. What is in already is said to be in. */
+/**
+ * Why an update is not taken, before anything of it is in the history; undefined: it is. What is in already is said to
+ * be in.
+ */
 export function refusalOf(
   state: ShardState,
   messages: readonly PushMessage[],
@@ -139,7 +143,9 @@ export function admit(
   noteKeys(index, chunk);
 }
 
-/** Past the bound, and behind what is there already, PostgreSQL takes it. What a sender has stored is adopted that way. */
+/**
+ * Past the bound, and behind what is there already, PostgreSQL takes it. What a sender has stored is adopted that way.
+ */
 function mustStore(state: ShardState, lane: LaneName, chunk: Chunk): boolean {
   const { chunks, stored, overflow } = state[lane];
   if (chunk.row !== undefined && state.rows[chunk.row] === undefined) return true;

@@ -1,8 +1,9 @@
 /**
- * Keys of entries: how one is read and made keepable, and how the newer entry of a key wins, whatever overlaps. An entry of a key has one
- * place at most among those pending in memory; one that runs is known by its key, so that it does not come back once a newer one has
- * come. Of what lies in PostgreSQL the batches look there (`activities/buffer/batch.ts`). Called by `intake.ts`, `take.ts`, `outcome.ts`
- * and `storing.ts`; senders, pages of `init` and feeds read keys by {@link keyText} as well.
+ * Keys of entries: how one is read and made keepable, and how the newer entry of a key wins, whatever overlaps. An
+ * entry of a key has one place at most among those pending in memory; one that runs is known by its key, so that it
+ * does not come back once a newer one has come. Of what lies in PostgreSQL the batches look there
+ * (`activities/buffer/batch.ts`). Called by `intake.ts`, `take.ts`, `outcome.ts` and `storing.ts`; senders, pages of
+ * `init` and feeds read keys by {@link keyText} as well.
  */
 import { sha256 } from '../lib/sha256';
 import { jsonBytes, utf8Bytes } from '../lib/size';
@@ -21,8 +22,8 @@ const UNKEEPABLE = /\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\
 const NUMBER = /^-?\d|^-?Infinity$|^NaN$/;
 
 /**
- * A key as text: what a number and a text, or two texts, say is never the same text. Null where it is none: it is neither, or a number
- * that may stand for its neighbours, past what numbers hold exactly.
+ * A key as text: what a number and a text, or two texts, say is never the same text. Null where it is none: it is
+ * neither, or a number that may stand for its neighbours, past what numbers hold exactly.
  */
 export function keyText(value: unknown): string | null {
   if (typeof value === 'number') {
@@ -137,9 +138,11 @@ export function keysRan(index: KeyIndex, chunks: readonly Chunk[]): Set<number> 
 // ── The newer one wins ───────────────────────────────────────────────────────────────────────
 
 /**
- * New entries without those that others make superfluous. Where an older one of the key is pending in memory, in the same lane and with
- * nothing behind it, the new one takes its place; else the older one goes, and the new one waits its own turn.
- * @param options with `foundAgain`, `init` has found what is not done yet: what is pending of it stays as it is, put off or not
+ * New entries without those that others make superfluous. Where an older one of the key is pending in memory, in the
+ * same lane and with nothing behind it, the new one takes its place; else the older one goes, and the new one waits its
+ * own turn.
+ * @param options with `foundAgain`, `init` has found what is not done yet: what is pending of it stays as it is, put
+ *   off or not
  */
 export function mergeKeys(
   state: ShardState,
@@ -254,8 +257,8 @@ function remove(state: ShardState, { lane, at, chunk, i }: Found): void {
 }
 
 /**
- * What comes back to memory, without the entries of which a newer one is there or has come meanwhile; an older one that is there goes. Numbers
- * within a run follow one another.
+ * What comes back to memory, without the entries of which a newer one is there or has come meanwhile; an older one that
+ * is there goes. Numbers within a run follow one another.
  * @param passed numbers that a newer one of their key has passed
  */
 export function survivors(state: ShardState, index: KeyIndex, chunk: Chunk, passed?: ReadonlySet<number>): Chunk[] {

@@ -1,7 +1,8 @@
 /**
- * Which messages of each sender are in, so that one that is said again is taken in once, and one that comes late, however late, is taken in
- * as well: what is missing between others stays missing. Where there are too many gaps to remember, the oldest messages are
- * forgotten, not those that may still come: a repeat would be taken in twice, but nothing is lost. Called by `intake.ts` and `carry.ts`.
+ * Which messages of each sender are in, so that one that is said again is taken in once, and one that comes late,
+ * however late, is taken in as well: what is missing between others stays missing. Where there are too many gaps to
+ * remember, the oldest messages are forgotten, not those that may still come: a repeat would be taken in twice, but
+ * nothing is lost. Called by `intake.ts` and `carry.ts`.
  */
 import { INIT_SENDER } from './contract';
 import type { PushMessage } from './contract';

@@ -269,7 +269,9 @@ function grow(state: ShardState, count: number): void {
   if (learned.size >= options.maxBatchSize) state.learned = null;
 }
 
-/** Doubles with each attempt up to the cap, ± 20 % by hash so that what failed together does not come again together. */
+/**
+ * Doubles with each attempt up to the cap, ± 20 % by hash so that what failed together does not come again together.
+ */
 export function backoff(state: ShardState, attempt: number, entry: number): number {
   const { baseMs, capMs } = state.options.retry;
   const share = hashId(`${entry}/${attempt}`) / 2 ** 32;
@@ -277,8 +279,9 @@ export function backoff(state: ShardState, attempt: number, entry: number): numb
 }
 
 /**
- * A page of dead letters that an operator has taken out: dropped, or pending again. Those get new numbers, for their rows keep
- * the old ones as a record, and are no newer for it: where another one of their key has come since, that one wins.
+ * A page of dead letters that an operator has taken out: dropped, or pending again. Those get new numbers, for their
+ * rows keep the old ones as a record, and are no newer for it: where another one of their key has come since, that one
+ * wins.
  */
 export function revive(
   state: ShardState,

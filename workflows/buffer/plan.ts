@@ -1,7 +1,7 @@
 /**
- * What a shard does next, as a pure function of its state and the moment: run a batch, store, fetch, bury, ask whether PostgreSQL is back,
- * tell, report, continue as new, or wait. `shard.ts` carries it out; a simulation drives it through random histories
- * (`test/buffer/world.ts`).
+ * What a shard does next, as a pure function of its state and the moment: run a batch, store, fetch, bury, ask whether
+ * PostgreSQL is back, tell, report, continue as new, or wait. `shard.ts` carries it out; a simulation drives it through
+ * random histories (`test/buffer/world.ts`).
  */
 import type { LaneName, ShardState } from './state';
 import { CARRY_BYTES, CARRY_BYTES_AT_MOST, carriedBytes, isWordy, marksBytes, TASK_BYTES } from './carry';
@@ -10,7 +10,10 @@ import { roomFor } from './init';
 import { awaitedOf } from './queue';
 import { wantsFetch, wantsStore } from './storing';
 
-/** The node is told at once, without a trace in the history. What must not get lost is reported after a rest of this. Milliseconds. */
+/**
+ * The node is told at once, without a trace in the history. What must not get lost is reported after a rest of this.
+ * Milliseconds.
+ */
 const REPORT_MS = 2_000;
 /** The same while batches run: their end is another occasion. */
 const BUSY_REPORT_MS = 10_000;
@@ -19,8 +22,8 @@ const ROOM_MS = 500;
 /** History of a run, beside the option `historyEvents` and what the server suggests. */
 export const HISTORY_BYTES = 6_000_000;
 /**
- * Past this a batch that still runs is taken back, so that the history cannot reach its limit: 51,200 events or 50 MB, 10,000 signals,
- * 2,000 updates.
+ * Past this a batch that still runs is taken back, so that the history cannot reach its limit: 51,200 events or 50 MB,
+ * 10,000 signals, 2,000 updates.
  */
 const HISTORY_EVENTS_AT_MOST = 9_500;
 const HISTORY_BYTES_AT_MOST = 20_000_000;
@@ -140,7 +143,8 @@ function leavingStep(state: ShardState, moment: ShardMoment, ready: ReturnType<t
   }
   if (isBusy(state) && !moment.takingBack && mustLeave) return { do: 'takeBack' };
   const slowAt = Math.min(...Object.values(state.running).map(({ since }) => since ?? 0)) + SLOW_MS;
-  // Batches go on while more is left than may be carried (what they take needs no storing), and beside one that takes long.
+  // Batches go on while more is left than may be carried (what they take needs no storing), and beside one that takes
+  // long.
   const goesOn = !moment.takingBack && !mustLeave && (!fits || nowMs >= slowAt);
   if (goesOn && ready === 'now') return moment.taskBytes >= TASK_BYTES ? nextTask(moment) : { do: 'run' };
   const waits = [
@@ -163,7 +167,10 @@ function nextReport(
   return isBusy(state) ? lastReportMs + BUSY_REPORT_MS : Math.max(lastReportMs, restsSinceMs ?? 0) + REPORT_MS;
 }
 
-/** At once where the parent would read another page of `init`; that the shard is drained, or is so no more, after a while. */
+/**
+ * At once where the parent would read another page of `init`; that the shard is drained, or is so no more, after a
+ * while.
+ */
 function nextRoom(state: ShardState, moment: ShardMoment): number | undefined {
   const { tellingRoom, believed, morePages, lastRoomMs, restsSinceMs, nowMs } = moment;
   if (!state.options.init || tellingRoom) return undefined;

@@ -1,6 +1,7 @@
 /**
- * A shard's queue as plain data: runs of entries in lanes, cut, joined, counted. Deterministic functions that change the state
- * they are given and nothing else; `intake.ts`, `take.ts`, `outcome.ts`, `storing.ts` and `plan.ts` decide with them.
+ * A shard's queue as plain data: runs of entries in lanes, cut, joined, counted. Deterministic functions that change
+ * the state they are given and nothing else; `intake.ts`, `take.ts`, `outcome.ts`, `storing.ts` and `plan.ts` decide
+ * with them.
  */
 import { jsonBytes } from '../lib/size';
 import type { Counts, ShardOrders } from './contract';
@@ -87,8 +88,8 @@ export function waitingOf(state: ShardState): number {
 }
 
 /**
- * What a parent waits for before `init` is asked again: it would find what is to come again soon a second time. What has failed comes again
- * or dies; what was put off is waited for where it is due before the next pass might be.
+ * What a parent waits for before `init` is asked again: it would find what is to come again soon a second time. What
+ * has failed comes again or dies; what was put off is waited for where it is due before the next pass might be.
  */
 export function awaitedOf(state: ShardState, nowMs: number): number {
   const { later, laterDue, burying, options } = state;
@@ -119,7 +120,10 @@ export function overflowBytes(state: ShardState): number {
   return bytes;
 }
 
-/** Whether any entry is in PostgreSQL, or may be, because it was sent there: an entry in memory may have a newer one of its key there. */
+/**
+ * Whether any entry is in PostgreSQL, or may be, because it was sent there: an entry in memory may have a newer one of
+ * its key there.
+ */
 export function inDatabase(state: ShardState): boolean {
   if (Object.keys(state.rows).length > 0) return true;
   return LANES.some((name) => {

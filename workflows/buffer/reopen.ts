@@ -1,6 +1,7 @@
 /**
- * How a shard ends when its buffer is stopped, and goes on at the next start: all that it knows becomes a row, in one transaction
- * with its last report. The entries themselves lie in PostgreSQL by then (`plan.ts` stores them first). Called by `shard.ts`.
+ * How a shard ends when its buffer is stopped, and goes on at the next start: all that it knows becomes a row, in one
+ * transaction with its last report. The entries themselves lie in PostgreSQL by then (`plan.ts` stores them first).
+ * Called by `shard.ts`.
  */
 import { proxyActivities, setHandler } from '@temporalio/workflow';
 import { NON_RETRYABLE } from '../lib/errors';

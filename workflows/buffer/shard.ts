@@ -1,8 +1,9 @@
 /**
- * One shard of a buffer: its queue. Senders' messages come in as signals and updates (`intake.ts`), batches go out as activities and
- * come back with what became of them (`outcome.ts`); `nextShardStep` (`plan.ts`) says what to do next. Every entry is in this
- * workflow's state from the message that brought it until it is done, dead, merged or dropped, so the counts hold at
- * every moment, whichever process dies. Started by the parent (`buffer.ts`); ends when its buffer is stopped (`reopen.ts`).
+ * One shard of a buffer: its queue. Senders' messages come in as signals and updates (`intake.ts`), batches go out as
+ * activities and come back with what became of them (`outcome.ts`); `nextShardStep` (`plan.ts`) says what to do next.
+ * Every entry is in this workflow's state from the message that brought it until it is done, dead, merged or dropped,
+ * so the counts hold at every moment, whichever process dies. Started by the parent (`buffer.ts`); ends when its buffer
+ * is stopped (`reopen.ts`).
  */
 import {
   ActivityCancellationType,
@@ -215,7 +216,8 @@ async function keepShard(input: ShardInput): Promise<void> {
         break;
       case 'wait': {
         const seen = happenings;
-        // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
+        // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever
+        // come.
         const waitsForHandlers = !allHandlersFinished();
         alarm.by(step.untilMs ?? Infinity);
         await condition(() => happenings !== seen || (waitsForHandlers && allHandlersFinished()));

@@ -1,6 +1,7 @@
 /**
- * What the two workflows of a buffer know, each as one argument: plain JSON, carried through continue-as-new, and kept in PostgreSQL
- * while the buffer is stopped. `shard.ts` and `buffer.ts` hold it; `intake.ts`, `outcome.ts`, `plan.ts` and `init.ts` change it.
+ * What the two workflows of a buffer know, each as one argument: plain JSON, carried through continue-as-new, and kept
+ * in PostgreSQL while the buffer is stopped. `shard.ts` and `buffer.ts` hold it; `intake.ts`, `outcome.ts`, `plan.ts`
+ * and `init.ts` change it.
  */
 import type { Counts, DeadOrder, ShardOrders } from './contract';
 import type { BufferOptions } from './options';
@@ -21,7 +22,10 @@ export interface Chunk {
   row?: string;
   from?: number;
   keys?: (string | null)[];
-  /** The numbers by which the newer one of a key is told, where they are not its own: dead letters that came back are as old as they were. */
+  /**
+   * The numbers by which the newer one of a key is told, where they are not its own: dead letters that came back are as
+   * old as they were.
+   */
   ages?: number[];
   /** When it came, epoch milliseconds; 0: it need not wait for its batch to fill. */
   since: number;
@@ -78,7 +82,9 @@ export interface RunningBatch {
   forget?: string[];
 }
 
-/** PostgreSQL did not take something: what needs it waits, and asks with nothing in its hands before it says it again. */
+/**
+ * PostgreSQL did not take something: what needs it waits, and asks with nothing in its hands before it says it again.
+ */
 export interface Outage {
   /** Failures in a row. */
   failures: number;

@@ -1,5 +1,6 @@
 /**
- * What is told of a shard: to its node, to PostgreSQL, to whoever asks. Called by `shard.ts`; shown by `longwatch status` and the metrics.
+ * What is told of a shard: to its node, to PostgreSQL, to whoever asks. Called by `shard.ts`; shown by
+ * `longwatch status` and the metrics.
  */
 import type { ShardStatus } from './contract';
 import type { ShardState } from './state';

@@ -1,7 +1,7 @@
 /**
- * A shard's own activities: to PostgreSQL and back, dead letters, reports. Each is under way once at most; what fails is tried again by
- * `nextShardStep`, after a question with nothing in its hands where PostgreSQL was away. Made and called by `shard.ts`; what it changes
- * is decided in `storing.ts` and `outcome.ts`.
+ * A shard's own activities: to PostgreSQL and back, dead letters, reports. Each is under way once at most; what fails
+ * is tried again by `nextShardStep`, after a question with nothing in its hands where PostgreSQL was away. Made and
+ * called by `shard.ts`; what it changes is decided in `storing.ts` and `outcome.ts`.
  */
 import { ActivityFailure, ApplicationFailure, log, proxyActivities, TimeoutFailure } from '@temporalio/workflow';
 import { ErrorType, NON_RETRYABLE } from '../lib/errors';
@@ -61,7 +61,10 @@ export class StoreSide {
     return `${this.where.buffer}.${this.where.shard}`;
   }
 
-  /** Orders the reports and stores of all runs and lives of the shard. A run that is reset has the clock of its new tasks. */
+  /**
+   * Orders the reports and stores of all runs and lives of the shard. A run that is reset has the clock of its new
+   * tasks.
+   */
   moment(): number {
     return (this.state.told = Math.max(Date.now(), (this.state.told ?? 0) + 1 / 1_024));
   }

@@ -1,6 +1,6 @@
 /**
- * What a shard moves to PostgreSQL and takes back, and what it does while PostgreSQL is away: choices and their effects on the state, without
- * the calls themselves (`shard.ts`). `plan.ts` says when.
+ * What a shard moves to PostgreSQL and takes back, and what it does while PostgreSQL is away: choices and their effects
+ * on the state, without the calls themselves (`shard.ts`). `plan.ts` says when.
  */
 import type { FoundRows, RefusedRow, StoreRow } from './activities';
 import type { Chunk, Lane, LaneName, ShardState } from './state';
@@ -16,7 +16,10 @@ const FETCH_ROWS = 50;
 /** Dead letters buried at once: chunks, and entries of rows, whose size is not known here. */
 const BURY_CHUNKS = 500;
 const BURY_ENTRIES = 2_000;
-/** From one question to the next while PostgreSQL is away, at first and at most; where it is there and refuses. Milliseconds. */
+/**
+ * From one question to the next while PostgreSQL is away, at first and at most; where it is there and refuses.
+ * Milliseconds.
+ */
 const ASK_MS = 1_000;
 const ASK_AT_MOST_MS = 5_000;
 const REFUSED_AT_MOST_MS = 300_000;
@@ -45,8 +48,9 @@ export function storeAnswered(state: ShardState): void {
 }
 
 /**
- * While PostgreSQL is away what was on its way there stays in memory as far as there is room, so that batches go on without it. It overtakes
- * what lies there, where it may (`take.ts`). The front is small, and what it has must not keep the back waiting.
+ * While PostgreSQL is away what was on its way there stays in memory as far as there is room, so that batches go on
+ * without it. It overtakes what lies there, where it may (`take.ts`). The front is small, and what it has must not keep
+ * the back waiting.
  */
 export function bridge(state: ShardState, index: KeyIndex, prefix: string): void {
   // Where keys must be looked up in PostgreSQL, nothing runs without it.
@@ -83,8 +87,8 @@ export function bridge(state: ShardState, index: KeyIndex, prefix: string): void
 const isRunnable = ({ entries, storing }: Chunk): boolean => entries !== undefined && !storing;
 
 /**
- * What comes back to memory from the way out: not where a newer one of its key is on that way, or in memory; and an older one does not go
- * on there, where nobody would know of the newer one.
+ * What comes back to memory from the way out: not where a newer one of its key is on that way, or in memory; and an
+ * older one does not go on there, where nobody would know of the newer one.
  */
 function comesBack(state: ShardState, index: KeyIndex, chunk: Chunk, prefix: string): Chunk[] {
   if (!chunk.keys || !chunk.entries) return [chunk];
@@ -117,7 +121,10 @@ function comesBack(state: ShardState, index: KeyIndex, chunk: Chunk, prefix: str
 
 // ── To PostgreSQL ────────────────────────────────────────────────────────────────────────────
 
-/** How much may stay in memory: the bound, little when the node is short of memory, less before continue-as-new, nothing when stopped. */
+/**
+ * How much may stay in memory: the bound, little when the node is short of memory, less before continue-as-new, nothing
+ * when stopped.
+ */
 function keepBytes(state: ShardState, leaving: boolean): number {
   if (state.stopped) return 0;
   return leaving ? MINIMUM_BYTES : boundOf(state).bytes;
@@ -186,7 +193,10 @@ export function beginStore(state: ShardState, index: KeyIndex, leaving: boolean,
 /** Rows that PostgreSQL cannot keep, each tried by itself, and why; or that have another number of entries. */
 export type Refused = readonly RefusedRow[];
 
-/** PostgreSQL has it: in memory a reference stays, or nothing where other stored entries come first. What it refused is dead. */
+/**
+ * PostgreSQL has it: in memory a reference stays, or nothing where other stored entries come first. What it refused is
+ * dead.
+ */
 export function stored(state: ShardState, storing: Storing, refused: Refused, nowMs: number): void {
   const refusal = new Map(refused.map((one) => [one.id, one]));
   for (const { id, place: at, chunk } of storing.rows) {
@@ -210,7 +220,10 @@ export function stored(state: ShardState, storing: Storing, refused: Refused, no
   }
 }
 
-/** Whoever told of a row has miscounted: it is taken for what it is, with numbers that nobody else has, and stored again. */
+/**
+ * Whoever told of a row has miscounted: it is taken for what it is, with numbers that nobody else has, and stored
+ * again.
+ */
 function recount(state: ShardState, chunk: Chunk, count: number, error: string): Chunk[] {
   delete chunk.storing;
   delete chunk.place;
@@ -321,7 +334,10 @@ export function fetched(state: ShardState, lane: LaneName, found: FoundRows, to:
   state.laterDue = behind.entries > 0 ? next : null;
 }
 
-/** All rows of a lane have been seen: entries that are counted and were not among them are gone. They are dead, and each has a letter. */
+/**
+ * All rows of a lane have been seen: entries that are counted and were not among them are gone. They are dead, and each
+ * has a letter.
+ */
 function lost(state: ShardState, lane: LaneName, nowMs: number): void {
   const behind = state[lane].stored;
   const gone = behind.entries;
@@ -349,7 +365,10 @@ function lost(state: ShardState, lane: LaneName, nowMs: number): void {
   }
 }
 
-/** Up to which number PostgreSQL may forget the newest entries of keys: no older one of them is met any more. Null: none. */
+/**
+ * Up to which number PostgreSQL may forget the newest entries of keys: no older one of them is met any more. Null:
+ * none.
+ */
 export function keysToForget(state: ShardState): number | null {
   if (state.options.key === null || hasStored(state)) return null;
   const alive = [

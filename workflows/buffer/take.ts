@@ -1,6 +1,6 @@
 /**
- * Which entries make the next batch, and when. Called by `plan.ts` and, to take it, by `shard.ts`; what becomes of it is in `outcome.ts`.
- * Deterministic.
+ * Which entries make the next batch, and when. Called by `plan.ts` and, to take it, by `shard.ts`; what becomes of it
+ * is in `outcome.ts`. Deterministic.
  */
 import { jsonBytes } from '../lib/size';
 import type { BatchInput } from './activities';
@@ -14,7 +14,10 @@ const BATCH_STORED_BYTES = 8_000_000;
 /** Parts of a batch: each is a few words of its input. */
 const BATCH_CHUNKS = 500;
 const PART_BYTES = 130;
-/** More parts than these at the back wait among the put-off ones, which go to PostgreSQL: an upstream that refuses all cuts everything up. */
+/**
+ * More parts than these at the back wait among the put-off ones, which go to PostgreSQL: an upstream that refuses all
+ * cuts everything up.
+ */
 export const BACK_CHUNKS = 100;
 
 export function batchSize(state: ShardState): number {
@@ -51,8 +54,8 @@ function isHere(state: ShardState, chunk: Chunk): boolean {
 }
 
 /**
- * The lane whose turn it is. What is on its way to or from PostgreSQL keeps its turn; while PostgreSQL is away, neither the back nor what is
- * here need wait for what lies there.
+ * The lane whose turn it is. What is on its way to or from PostgreSQL keeps its turn; while PostgreSQL is away, neither
+ * the back nor what is here need wait for what lies there.
  */
 function headLane(state: ShardState): 'front' | 'back' | undefined {
   const { front, back } = state;
@@ -90,7 +93,9 @@ function headReady(state: ShardState, name: 'front' | 'back', now: number): numb
   return flushIntervalMs === null ? undefined : since + flushIntervalMs;
 }
 
-/** Takes the next batch out of the queue. Call it only when `batchReady` says `now`. @returns with what its input weighs */
+/**
+ * Takes the next batch out of the queue. Call it only when `batchReady` says `now`. @returns with what its input weighs
+ */
 export function takeBatch(
   state: ShardState,
   index: KeyIndex,

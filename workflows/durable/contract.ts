@@ -148,7 +148,10 @@ export interface Envelope {
   value: unknown;
 }
 
-/** Stands for a result that was too large, wherever it is passed on; the kit puts the value back before an activity runs. */
+/**
+ * Stands for a result that was too large, wherever it is passed on; the kit puts the value back before an activity
+ * runs.
+ */
 export interface Reference {
   $longwatch: 'result';
   task: string;

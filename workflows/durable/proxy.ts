@@ -1,6 +1,6 @@
 /**
- * How a workflow calls durable activities: `durable<typeof activities>()` gives one typed function for each definition. A call
- * is scheduled with a policy that leaves attempts, timeouts and waits to the kit (`activities/durable`) and only
+ * How a workflow calls durable activities: `durable<typeof activities>()` gives one typed function for each definition.
+ * A call is scheduled with a policy that leaves attempts, timeouts and waits to the kit (`activities/durable`) and only
  * brings an execution back whose worker has died. Used by users' workflows, by `saga.ts` and by `compensation.ts`.
  */
 import { proxyActivities, type ActivityOptions } from '@temporalio/workflow';
@@ -8,7 +8,9 @@ import type { Duration } from '@temporalio/common';
 import type { Envelope } from './contract';
 import { NON_RETRYABLE } from '../lib/errors';
 
-/** The part of a definition that a workflow needs of it; matches `ActivityDefinition` of `config/define/activity.ts`. */
+/**
+ * The part of a definition that a workflow needs of it; matches `ActivityDefinition` of `config/define/activity.ts`.
+ */
 export interface CallableDefinition {
   name: string;
   // Any definition will do: its input is what its code takes.

@@ -1,7 +1,8 @@
 /**
- * Sagas: steps that are taken back when a later one fails. Each step's compensation is registered when the step has succeeded
- * and is a durable activity of its own, so an undo survives a crash, happens once, and is tried again. What is registered lives in
- * the workflow, so it goes on where it was. Used by users' workflows; what fails for good is mended by `longwatch saga`.
+ * Sagas: steps that are taken back when a later one fails. Each step's compensation is registered when the step has
+ * succeeded and is a durable activity of its own, so an undo survives a crash, happens once, and is tried again. What
+ * is registered lives in the workflow, so it goes on where it was. Used by users' workflows; what fails for good is
+ * mended by `longwatch saga`.
  */
 import { ActivityFailure, ApplicationFailure, CancellationScope, log, workflowInfo } from '@temporalio/workflow';
 import { rootMessage, withoutCircle } from '../lib/chain';
@@ -16,8 +17,8 @@ export interface SagaOptions {
 
 export interface StepOptions {
   /**
-   * Compensate the step also when it failed: for an effect outside of the database, of which a failure (a timeout, a crash) does
-   * not say that it did not happen. The compensation's `result` is undefined then.
+   * Compensate the step also when it failed: for an effect outside of the database, of which a failure (a timeout, a
+   * crash) does not say that it did not happen. The compensation's `result` is undefined then.
    * @default false
    */
   uncertain?: boolean;
@@ -59,8 +60,8 @@ export class Saga {
   }
 
   /**
-   * Takes back what has succeeded. One that fails for good does not stop the others. Also in a cancelled workflow. What is done is not
-   * done again by a second call.
+   * Takes back what has succeeded. One that fails for good does not stop the others. Also in a cancelled workflow. What
+   * is done is not done again by a second call.
    */
   compensate(): Promise<SagaOutcome> {
     return CancellationScope.nonCancellable(async () => {
@@ -95,7 +96,8 @@ export class Saga {
 
 /**
  * Runs `body`; when it fails, takes its steps back and fails with the same error.
- * @throws CompensationFailed (its cause the error of `body`, its details the {@link SagaOutcome}) where a compensation failed for good.
+ * @throws CompensationFailed (its cause the error of `body`, its details the {@link SagaOutcome}) where a compensation
+ *   failed for good.
  */
 export async function saga<T>(body: (saga: Saga) => Promise<T>, options: SagaOptions = {}): Promise<T> {
   const steps = new Saga(options);

@@ -1,9 +1,9 @@
 /**
- * All that an outsider needs to talk to a job (a regen, decay or sweep): the words, the id, updates and queries, and the
- * activities that its workflow calls. Clients, workers and tests import this file; `job.ts` carries it out.
+ * All that an outsider needs to talk to a job (a regen, decay or sweep): the words, the id, updates and queries, and
+ * the activities that its workflow calls. Clients, workers and tests import this file; `job.ts` carries it out.
  *
- * A **tick** is one time of a job's schedule. A **pass** is one activity execution that works on a tick: one is enough, more
- * follow when a worker dies or the job is paused. A tick is known by its **due** time; those of a job only grow.
+ * A **tick** is one time of a job's schedule. A **pass** is one activity execution that works on a tick: one is enough,
+ * more follow when a worker dies or the job is paused. A tick is known by its **due** time; those of a job only grow.
  */
 import { defineQuery, defineUpdate } from '../lib/messages';
 import type { JobKind, JobOptions, Schedule } from './options';
@@ -27,9 +27,14 @@ export type Band = 'excellent' | 'good' | 'fair' | 'warning';
 export const pauseJobUpdate = defineUpdate<CommandResult, []>('pause');
 export const resumeJobUpdate = defineUpdate<CommandResult, []>('resume');
 export const stopJobUpdate = defineUpdate<CommandResult, []>('stop');
-/** A tick now, beside the schedule. Answers with the request that is run: the one that waits already, where there is one. */
+/**
+ * A tick now, beside the schedule. Answers with the request that is run: the one that waits already, where there is
+ * one.
+ */
 export const runJobUpdate = defineUpdate<{ request: string }, [{ request: string }]>('run');
-/** Replaces the definition's options (a new version of the config), keeps what was set by hand. Refused with wrong SQL. */
+/**
+ * Replaces the definition's options (a new version of the config), keeps what was set by hand. Refused with wrong SQL.
+ */
 export const declareJobUpdate = defineUpdate<ReconfigureResult, [JobOptions]>('declare');
 export const reconfigureJobUpdate = defineUpdate<ReconfigureResult, [OptionChange[]]>('reconfigure');
 
@@ -82,7 +87,10 @@ export interface TickOrder {
   elapsed: number;
   /** Ticks before it that are not done. */
   skipped: number;
-  /** `elapsed` and `skipped` are counted from here: the due time up to which all was settled, as far as the workflow knew. */
+  /**
+   * `elapsed` and `skipped` are counted from here: the due time up to which all was settled, as far as the workflow
+   * knew.
+   */
   since?: number;
   request?: string;
 }
@@ -143,8 +151,9 @@ export interface PassResult {
 
 export interface PopulationActivities {
   /**
-   * With options: checks them against the database, then makes or takes up the row. Refused (BadOption) with PostgreSQL's words.
-   * `after`: due times from there on; without it, from what is settled. With options nothing before it is owed any more.
+   * With options: checks them against the database, then makes or takes up the row. Refused (BadOption) with
+   * PostgreSQL's words. `after`: due times from there on; without it, from what is settled. With options nothing before
+   * it is owed any more.
    */
   openJob(input: { job: string; options?: JobOptions; after?: number }): Promise<JobOpening>;
   /** `settled`: what fell due up to then is not owed, whoever asks later. */

@@ -1,6 +1,6 @@
 /**
- * The decisions of a job's workflow, as pure functions: which tick comes next, what is missed, and what the workflow should do.
- * `job.ts` carries them out. Times are epoch milliseconds.
+ * The decisions of a job's workflow, as pure functions: which tick comes next, what is missed, and what the workflow
+ * should do. `job.ts` carries them out. Times are epoch milliseconds.
  */
 import type { Band, EarlierSchedule, JobWorkflowState, TickOrder } from './contract';
 import type { JobOptions, Schedule } from './options';
@@ -58,9 +58,10 @@ export function dueTimes(
 }
 
 /**
- * The next tick of the schedule. What a schedule that was replaced owes comes first; the one that replaced it counts from then on, so a
- * changed interval makes nothing of the time before. A tick that cannot begin before half of its interval is over
- * counts as missed, so `skip` after a downtime waits for the next time of the grid, and a little lateness skips nothing.
+ * The next tick of the schedule. What a schedule that was replaced owes comes first; the one that replaced it counts
+ * from then on, so a changed interval makes nothing of the time before. A tick that cannot begin before half of its
+ * interval is over counts as missed, so `skip` after a downtime waits for the next time of the grid, and a little
+ * lateness skips nothing.
  */
 export function nextTick(options: JobOptions, known: Known, settled: number, now: number): Next {
   let from = settled;
@@ -99,7 +100,9 @@ function tickOf(
   return { do: 'tick', order: { due: oldest, elapsed: 1, skipped, since: from }, settles: oldest };
 }
 
-/** Whether an order counts intervals of before `endedDue`: of a workflow that was reset, and has forgotten their ticks. */
+/**
+ * Whether an order counts intervals of before `endedDue`: of a workflow that was reset, and has forgotten their ticks.
+ */
 export function countsTooMuch(order: TickOrder, endedDue: number | undefined): endedDue is number {
   return order.since !== undefined && endedDue !== undefined && endedDue > order.since;
 }

@@ -1,7 +1,8 @@
 /**
- * One timer for a workflow's loop that waits for many things with times of their own. A wait with a timer of its own costs two events
- * whenever something else comes first, which in a busy workflow is each time; one that rings for nothing costs a task. So it is set
- * anew only where it would ring too late, or for nothing and not at once. Used by `buffer/shard.ts`.
+ * One timer for a workflow's loop that waits for many things with times of their own. A wait with a timer of its own
+ * costs two events whenever something else comes first, which in a busy workflow is each time; one that rings for
+ * nothing costs a task. So it is set anew only where it would ring too late, or for nothing and not at once. Used by
+ * `buffer/shard.ts`.
  */
 import { CancellationScope, sleep } from '@temporalio/workflow';
 

@@ -1,6 +1,6 @@
 /**
- * Errors and their causes, which a user's code or a library may have hung on each other in a circle: the SDK follows them without an end
- * when a workflow fails with one, and its task would fail again and again. Pure. Used by `saga.ts`.
+ * Errors and their causes, which a user's code or a library may have hung on each other in a circle: the SDK follows
+ * them without an end when a workflow fails with one, and its task would fail again and again. Pure. Used by `saga.ts`.
  */
 
 /** Far more than Temporal and a user wrap round an error. */
@@ -16,7 +16,10 @@ export function rootMessage(error: unknown): string {
   }
 }
 
-/** The same error as a rule. Where its causes come round again or have no end, the last of them that can be told is left without one. */
+/**
+ * The same error as a rule. Where its causes come round again or have no end, the last of them that can be told is left
+ * without one.
+ */
 export function withoutCircle(error: unknown): unknown {
   const chain = chainOf(error);
   const last = chain.at(-1);

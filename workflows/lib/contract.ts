@@ -1,6 +1,6 @@
 /**
- * What trackers, buffers and jobs have in common towards the outside: the task queue, the channel of announcements, the search attributes,
- * and what a command answers. Imported by their contracts, by clients and by workers.
+ * What trackers, buffers and jobs have in common towards the outside: the task queue, the channel of announcements, the
+ * search attributes, and what a command answers. Imported by their contracts, by clients and by workers.
  */
 
 /** The one task queue that every worker of a deployment polls, for workflows and activities alike. */

@@ -1,4 +1,7 @@
-/** The hash that spreads ids over pools, keys over shards and ends over time. Pure; its twin in SQL is `longwatch.hash_of`. */
+/**
+ * The hash that spreads ids over pools, keys over shards and ends over time. Pure; its twin in SQL is
+ * `longwatch.hash_of`.
+ */
 
 /**
  * 32 bits of an id, spread evenly: FNV-1a over UTF-16 code units, then the finalizer of MurmurHash3.

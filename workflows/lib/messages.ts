@@ -1,6 +1,6 @@
 /**
- * How a contract defines its signals, updates and queries: as the SDK does it, without the SDK. A client that only reads PostgreSQL loads
- * the contracts for their names, and should not pay for it. Used by every `contract.ts`.
+ * How a contract defines its signals, updates and queries: as the SDK does it, without the SDK. A client that only
+ * reads PostgreSQL loads the contracts for their names, and should not pay for it. Used by every `contract.ts`.
  */
 import type { QueryDefinition, SignalDefinition, UpdateDefinition } from '@temporalio/common';
 

@@ -1,6 +1,6 @@
 /**
- * The vocabulary of every options table: what one row of it says, how one change is written, and why a change is refused. Used by the tables of
- * trackers, buffers, jobs and durable activities, and by the config that compiles them.
+ * The vocabulary of every options table: what one row of it says, how one change is written, and why a change is
+ * refused. Used by the tables of trackers, buffers, jobs and durable activities, and by the config that compiles them.
  */
 
 /** One change of `config --set`: the path as the user writes it, and the compiled value. */

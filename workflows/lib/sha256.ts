@@ -1,6 +1,6 @@
 /**
- * SHA-256 of a text's UTF-8, for workflow code, which has no `node:crypto`: the same digest as PostgreSQL's `sha256` and Node's. Called by
- * `buffer/keys.ts` for the few keys that are too long to be kept as they are.
+ * SHA-256 of a text's UTF-8, for workflow code, which has no `node:crypto`: the same digest as PostgreSQL's `sha256`
+ * and Node's. Called by `buffer/keys.ts` for the few keys that are too long to be kept as they are.
  */
 
 const K = Uint32Array.from(firstPrimes(64), (prime) => fraction(Math.cbrt(prime)));

@@ -1,6 +1,7 @@
 /**
- * How many bytes a text or a value takes where a limit is met: JSON as UTF-8, with its escapes. Pure, for workflow code as well, which has
- * no Buffer. Called by whatever bounds what it carries, sends or stores; the figure goes into the state that is carried.
+ * How many bytes a text or a value takes where a limit is met: JSON as UTF-8, with its escapes. Pure, for workflow code
+ * as well, which has no Buffer. Called by whatever bounds what it carries, sends or stores; the figure goes into the
+ * state that is carried.
  */
 
 const BEYOND_ASCII = /[\u0080-\uffff]/;
@@ -29,7 +30,10 @@ export function utf8Bytes(text: string): number {
 /** Past the end of a text it is NaN, which is no half. */
 const isLow = (code: number): boolean => code >= 0xdc00 && code < 0xe000;
 
-/** Bytes of a value as JSON in UTF-8; 0 where it is none, as `undefined` is. @throws TypeError for what JSON refuses (a cycle, a BigInt). */
+/**
+ * Bytes of a value as JSON in UTF-8; 0 where it is none, as `undefined` is. @throws TypeError for what JSON refuses (a
+ * cycle, a BigInt).
+ */
 export function jsonBytes(value: unknown): number {
   const json = JSON.stringify(value) as string | undefined;
   return json === undefined ? 0 : utf8Bytes(json);

@@ -1,7 +1,7 @@
 /**
- * Text that PostgreSQL keeps: `text`, `json` and `jsonb` refuse a NUL character, UTF-8 has no half of a surrogate pair, and an index entry
- * has a size. What only tells something (errors, notes, names) is made keepable here, before it is stored or sent; what stands for something
- * (keys, ids) is refused at the edge, by what `unstorable` says.
+ * Text that PostgreSQL keeps: `text`, `json` and `jsonb` refuse a NUL character, UTF-8 has no half of a surrogate pair,
+ * and an index entry has a size. What only tells something (errors, notes, names) is made keepable here, before it is
+ * stored or sent; what stands for something (keys, ids) is refused at the edge, by what `unstorable` says.
  */
 import { utf8Bytes } from './size';
 
@@ -11,7 +11,10 @@ export const ERROR_BYTES = 4_000;
 const MARK = '\ufffd';
 const REFUSED = /\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
-/** The same text where it can be kept; else with a mark for each character that cannot, and cut to `limit` bytes of UTF-8. */
+/**
+ * The same text where it can be kept; else with a mark for each character that cannot, and cut to `limit` bytes of
+ * UTF-8.
+ */
 export function storable(text: string, limit = Infinity): string {
   // No text has less bytes than characters, so the rest need not be looked at.
   const near = text.length > limit ? text.slice(0, limit + 1) : text;
@@ -31,7 +34,9 @@ export function unstorable(text: string, limit = Infinity): string | undefined {
 /** A string's escapes that jsonb refuses: NUL, and half of a surrogate pair (JSON.stringify escapes no whole ones). */
 const ESCAPES = /\\(?:u0000|ud[89a-f][0-9a-f]{2}|.)/g;
 
-/** JSON text, as JSON.stringify writes it, for a column that decodes it: one such escape would fail the whole statement. */
+/**
+ * JSON text, as JSON.stringify writes it, for a column that decodes it: one such escape would fail the whole statement.
+ */
 export function storableJson(json: string): string {
   if (!json.includes('\\u0000') && !json.includes('\\ud')) return json;
   return json.replace(ESCAPES, (escape) => (escape.length === 6 ? '\\ufffd' : escape));

@@ -173,8 +173,8 @@ export interface TrackerOpening {
 }
 
 /**
- * Each command has a name of its own and names the one before it. An attempt that is held up and goes on after a later one
- * finds another name in the tracker's row, and changes nothing.
+ * Each command has a name of its own and names the one before it. An attempt that is held up and goes on after a later
+ * one finds another name in the tracker's row, and changes nothing.
  */
 export interface CommandMark {
   after: string | null;
@@ -198,9 +198,9 @@ export interface TrackerActivities {
   /** Keeps a pool for some minutes: all operations of all its members, on time. */
   shift(input: ShiftInput): Promise<ShiftResult>;
   /**
-   * With `command`, the name of this opening: a root takes the tracker, if its run is the current one (else TrackerNotCurrent), so that no
-   * command of an earlier one is carried out any more. Creates the row where there is none (state running); stores a new definition's options.
-   * Without: only reads.
+   * With `command`, the name of this opening: a root takes the tracker, if its run is the current one (else
+   * TrackerNotCurrent), so that no command of an earlier one is carried out any more. Creates the row where there is
+   * none (state running); stores a new definition's options. Without: only reads.
    */
   openTracker(input: { tracker: string; options?: TrackerOptions; command?: string }): Promise<TrackerOpening>;
   /** These three fail as Superseded where `mark.after` is not the last command. */

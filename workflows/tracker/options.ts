@@ -283,10 +283,16 @@ export function defaultMaxExpiryMs(everyMs: number): number {
   return Math.max(DAY, 10 * everyMs);
 }
 
-/** A gate that is asked more often than each two seconds is closed by no hiccup of a process, a network or a database. Milliseconds. */
+/**
+ * A gate that is asked more often than each two seconds is closed by no hiccup of a process, a network or a database.
+ * Milliseconds.
+ */
 const LEAST_GATE_TERM_MS = 2 * SECOND;
 
-/** How long after an answer of the gate the next one should be there at the latest. One that is older than three of these is unknown. */
+/**
+ * How long after an answer of the gate the next one should be there at the latest. One that is older than three of
+ * these is unknown.
+ */
 export function gateTermMs({ everyMs, timeoutMs }: GateOptions): number {
   return Math.max(LEAST_GATE_TERM_MS, everyMs + timeoutMs);
 }

@@ -36,10 +36,16 @@ export function effectivePoolSize(poolSize: number, members: number): number {
 
 // ── What a pool does next ────────────────────────────────────────────────────────────────────
 
-/** At most this many changes go into one applyRoster activity, and this many bytes of them: Temporal refuses an input of 2 MB. */
+/**
+ * At most this many changes go into one applyRoster activity, and this many bytes of them: Temporal refuses an input of
+ * 2 MB.
+ */
 export const APPLY_BATCH = 5_000;
 export const APPLY_BYTES = 512 * 1024;
-/** Two applies a second a pool, after a few at once: a single id is tracked without a wait, and a stream of them goes together. */
+/**
+ * Two applies a second a pool, after a few at once: a single id is tracked without a wait, and a stream of them goes
+ * together.
+ */
 export const APPLY_GAP_MS = 500;
 export const APPLY_BURST = 4;
 /** Continue-as-new may carry this much of pending changes (bytes of JSON, far below the 2 MB payload limit). */
@@ -49,7 +55,9 @@ export function freshPoolState(): PoolState {
   return { version: 1, shift: 0, pending: [], members: 0, quarantined: false, runs: 1 };
 }
 
-/** The longest id, UTF-16 code units; as UTF-8 at most three times as many bytes, which an index of PostgreSQL holds. */
+/**
+ * The longest id, UTF-16 code units; as UTF-8 at most three times as many bytes, which an index of PostgreSQL holds.
+ */
 export const ID_LENGTH = 200;
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
@@ -62,8 +70,8 @@ function isId(id: unknown): id is string {
 }
 
 /**
- * What a signal says, whoever typed it: a message, a list of ids or one id. Anything else counts as nothing: one id that
- * the store refuses would keep every change behind it from being applied, for ever.
+ * What a signal says, whoever typed it: a message, a list of ids or one id. Anything else counts as nothing: one id
+ * that the store refuses would keep every change behind it from being applied, for ever.
  */
 export function readRoster(payload: RosterPayload, change: RosterChange['change']): RosterChange[] {
   const message =
@@ -74,7 +82,8 @@ export function readRoster(payload: RosterPayload, change: RosterChange['change'
 }
 
 /**
- * Applies so far, as a time: none are owed once it has passed, each adds {@link APPLY_GAP_MS} (the generic cell rate algorithm).
+ * Applies so far, as a time: none are owed once it has passed, each adds {@link APPLY_GAP_MS} (the generic cell rate
+ * algorithm).
  * @returns the same with one apply more
  */
 export function oweApply(owedUntilMs: number, nowMs: number): number {

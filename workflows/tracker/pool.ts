@@ -1,8 +1,8 @@
 /**
  * The workflow that owns one pool of a tracker's members. It takes in adds and removals, has them applied
- * (`activities/tracker/roster`), and keeps a shift running (`activities/tracker/shift`), which does the watching. Started
- * by the first signal (signal-with-start, `client/`), carried on by continue-as-new. What it does next is decided by
- * `nextPoolStep` in `plan.ts`.
+ * (`activities/tracker/roster`), and keeps a shift running (`activities/tracker/shift`), which does the watching.
+ * Started by the first signal (signal-with-start, `client/`), carried on by continue-as-new. What it does next is
+ * decided by `nextPoolStep` in `plan.ts`.
  */
 import {
   ActivityCancellationType,
@@ -149,7 +149,8 @@ export async function pool(input: PoolInput): Promise<void> {
         case 'wait': {
           const seen = happenings;
           const happened = () => happenings !== seen;
-          // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever come.
+          // A handler ends a moment after what it raised was seen. Where only that is missing, nothing else may ever
+          // come.
           const busy = !allHandlersFinished();
           if (step.untilMs === undefined) await condition(() => happened() || (busy && allHandlersFinished()));
           else await condition(happened, Math.max(1, step.untilMs - Date.now()));
@@ -293,8 +294,8 @@ export async function pool(input: PoolInput): Promise<void> {
     const { shiftMs, heartbeatTimeoutMs } = opening!;
     const durationMs = shiftDuration(shiftMs, input.pool, state.shift);
     const { shift } = proxyActivities<TrackerActivities>({
-      // A shift whose time is up waits for its runs, which may take as long as the longest time-out there is; one that hangs is ended
-      // by its heartbeat first.
+      // A shift whose time is up waits for its runs, which may take as long as the longest time-out there is; one that
+      // hangs is ended by its heartbeat first.
       startToCloseTimeout: durationMs + 10 * heartbeatTimeoutMs + LONGEST_RUN_MS,
       heartbeatTimeout: heartbeatTimeoutMs,
       cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,

@@ -1,8 +1,9 @@
 /**
- * Where a pool's members lie: on one line of 2^32 slots, each pool in one range of it. Linear hashing (`poolOf` in `plan.ts`) tells pools
- * apart by the last bits of an id's hash. A slot is the hash read from the last bit to the first, so those bits come first, and what they
- * have in common is a range. A split gives the upper half of one range to the new pool, and no member's row changes.
- * Called by the roster's activities, by shifts and by the client. The twin in SQL is `longwatch.slot_of`.
+ * Where a pool's members lie: on one line of 2^32 slots, each pool in one range of it. Linear hashing (`poolOf` in
+ * `plan.ts`) tells pools apart by the last bits of an id's hash. A slot is the hash read from the last bit to the
+ * first, so those bits come first, and what they have in common is a range. A split gives the upper half of one range
+ * to the new pool, and no member's row changes. Called by the roster's activities, by shifts and by the client. The
+ * twin in SQL is `longwatch.slot_of`.
  */
 
 const BITS = 32;
@@ -26,8 +27,8 @@ export interface Slots {
 const NONE: Slots = { first: 1, last: 0 };
 
 /**
- * The slots of a pool in a layout of `pools`. With 2^l the largest power of two not above `pools`, a pool that has been split, or came of a
- * split, since there were 2^l is told by l + 1 bits, the others by l.
+ * The slots of a pool in a layout of `pools`. With 2^l the largest power of two not above `pools`, a pool that has been
+ * split, or came of a split, since there were 2^l is told by l + 1 bits, the others by l.
  */
 export function slotsOf(pool: number, pools: number): Slots {
   if (pool >= pools) return NONE;

@@ -153,7 +153,10 @@ export async function tracker(input: TrackerInput): Promise<void> {
     return result;
   }
 
-  /** A command after the last one that is known here. Where there was another (this run was reset, say), the tracker is taken and read anew, once. */
+  /**
+   * A command after the last one that is known here. Where there was another (this run was reset, say), the tracker is
+   * taken and read anew, once.
+   */
   async function commanded<R extends { changed: boolean }>(
     current: TrackerOpening,
     carryOut: (mark: CommandMark) => Promise<R>,

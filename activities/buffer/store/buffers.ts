@@ -1,4 +1,7 @@
-/** A buffer's row, and what its shards and pages of `init` report. Written by `activities/buffer`; read by the client's `status`. */
+/**
+ * A buffer's row, and what its shards and pages of `init` report. Written by `activities/buffer`; read by the client's
+ * `status`.
+ */
 import type { BufferRunState, ShardReport, ShardStatus } from '../../../workflows/buffer/contract';
 import type { BufferOpening, InitPage } from '../../../workflows/buffer/activities';
 import type { ShardState } from '../../../workflows/buffer/state';
@@ -195,7 +198,8 @@ export async function lastPage(db: Queryable, buffer: string): Promise<BufferOpe
 
 /**
  * Call it in the transaction that stores the page's entries.
- * @throws Fenced where a later one is noted: who read this one was frozen meanwhile, and its messages would be numbered as those are.
+ * @throws Fenced where a later one is noted: who read this one was frozen meanwhile, and its messages would be numbered
+ *   as those are.
  */
 export async function notePage(db: Queryable, buffer: string, page: InitPage): Promise<void> {
   await run(db, FORGET_PAGES, [buffer, page.pass, page.page - 1]);

@@ -8,10 +8,15 @@ import type { Json } from '../../../workflows/lib/json';
 
 type Fate = Pick<Chunk, 'attempts' | 'failed' | 'limit' | 'errors' | 'at' | 'ages'>;
 
-/** A row whose message or result never came to its shard is deleted then, if the shard has been heard of since. Seconds. */
+/**
+ * A row whose message or result never came to its shard is deleted then, if the shard has been heard of since. Seconds.
+ */
 export const ORPHAN_SECONDS = 7 * 86_400;
 
-/** The stores of a shard are ordered: one of a run that was ended, or that took too long, must not come after newer ones. */
+/**
+ * The stores of a shard are ordered: one of a run that was ended, or that took too long, must not come after newer
+ * ones.
+ */
 const FENCE: Statement = {
   name: 'chunk-fence',
   text: `insert into longwatch.buffer_fence as f (buffer, shard, moment) values ($1, $2, $3)
@@ -25,7 +30,9 @@ const GHOSTS: Statement = {
          where buffer = $1 and shard = $2 and lane in ('front', 'back', 'later') and place = any($3::bigint[]) and id <> all($4)`,
 };
 
-/** A number that was used in a shard's last moments, before it was reset, is used again: what is written last counts. */
+/**
+ * A number that was used in a shard's last moments, before it was reset, is used again: what is written last counts.
+ */
 const INSERT: Statement = {
   name: 'chunk-insert',
   text: `insert into longwatch.buffer_chunk (buffer, id, shard, lane, place, due_at, first, count, bytes, entries, keys, fate)

@@ -1,7 +1,7 @@
 /**
- * The rows of durable activities: every statement on `longwatch.task` and `idempotency`, with types. Called by `execute.ts`
- * (take, settle), `leases.ts` (renew) and `retention.ts`. Leases, expiry and attempts go by the database's clock; no time of
- * the worker's is ever sent.
+ * The rows of durable activities: every statement on `longwatch.task` and `idempotency`, with types. Called by
+ * `execute.ts` (take, settle), `leases.ts` (renew) and `retention.ts`. Leases, expiry and attempts go by the database's
+ * clock; no time of the worker's is ever sent.
  */
 import { randomUUID } from 'node:crypto';
 import { run, type Database, type Queryable, type Statement } from '../../lib/database';
@@ -90,8 +90,8 @@ const SETTLE: Statement = {
   text: `select * from longwatch.settle_task($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 };
 /**
- * One statement for all leases of a node; what it does not find again is a lost lease, with its reason. One that has run out holds again
- * where nobody has taken the task; a resource may be another task's by then.
+ * One statement for all leases of a node; what it does not find again is a lost lease, with its reason. One that has
+ * run out holds again where nobody has taken the task; a resource may be another task's by then.
  */
 const RENEW: Statement = {
   name: 'task-renew',
@@ -111,7 +111,10 @@ const RENEW: Statement = {
          from held left join longwatch.task t on t.task = held.task
          where not exists (select from renewed where renewed.task = held.task)`,
 };
-/** The code has not started, so the attempt was not used, whoever has the task now; where it is still ours it is free at once. */
+/**
+ * The code has not started, so the attempt was not used, whoever has the task now; where it is still ours it is free at
+ * once.
+ */
 const NOT_STARTED: Statement = {
   name: 'task-not-started',
   text: `update longwatch.task t
@@ -135,8 +138,8 @@ const END_RUN: Statement = {
   text: `update longwatch.task_run set state = 'ended' where workflow_id = $1 and run_id = $2`,
 };
 /**
- * Small batches, so that no lock is held for long; the key goes with the task that has it, and is locked before it, as everywhere. What a
- * workflow has a reference to stays.
+ * Small batches, so that no lock is held for long; the key goes with the task that has it, and is locked before it, as
+ * everywhere. What a workflow has a reference to stays.
  */
 const DELETE_EXPIRED: Statement = {
   name: 'task-delete-expired',

@@ -1,6 +1,6 @@
 /**
- * Claims of a sweep: pages of rows that are being handled, or wait for another attempt. A claim is in force until its time; whoever
- * settles it must still own that attempt. Written by `sweep.ts`.
+ * Claims of a sweep: pages of rows that are being handled, or wait for another attempt. A claim is in force until its
+ * time; whoever settles it must still own that attempt. Written by `sweep.ts`.
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { storable } from '../../../workflows/lib/text';
@@ -66,7 +66,10 @@ const SWEPT_BEFORE: Statement = {
               lateral (select array(select jsonb_array_elements_text(e.key))) as k (key)
          where c.job = $1 on conflict do nothing`,
 };
-/** Those that it claims: rows whose order has changed come to the place of a claim again, and are not among the fresh ones. */
+/**
+ * Those that it claims: rows whose order has changed come to the place of a claim again, and are not among the fresh
+ * ones.
+ */
 const CLAIM: Statement = {
   name: 'claim-fresh',
   text: `with k as (
@@ -147,7 +150,9 @@ export async function countRows(
   return (await run(db, COUNT, [job, token, rows, failed, chunks])).length > 0;
 }
 
-/** Rows on which the sweep's own conditions have failed: reported with no attempt. `earlier`: in a tick before this one. */
+/**
+ * Rows on which the sweep's own conditions have failed: reported with no attempt. `earlier`: in a tick before this one.
+ */
 export async function unaskedRows(db: Queryable, job: string, due: number): Promise<{ key: Key; earlier: boolean }[]> {
   return run<{ key: Key; earlier: boolean }>(db, UNASKED, [job, due]);
 }
@@ -163,7 +168,10 @@ export async function beginSweep(db: Queryable, job: string): Promise<void> {
   await run(db, SWEPT_BEFORE, [job]);
 }
 
-/** A claim of those rows that this tick has not claimed yet; undefined when there is none among them. @returns which, from 0 */
+/**
+ * A claim of those rows that this tick has not claimed yet; undefined when there is none among them. @returns which,
+ * from 0
+ */
 export async function claimFresh(
   db: Queryable,
   job: string,

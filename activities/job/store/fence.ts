@@ -1,8 +1,9 @@
 /**
- * The fence of a job: only the holder of its token advances rows. A pass takes it before its first statement (`pass.ts`). The
- * token is copied to the rows of progress, and a chunk writes its progress row as the last statement of its transaction
- * (`rows.ts`): taking waits for a chunk that has come that far, and every other one of the older holder finds another token
- * and is rolled back. So no chunk needs a lock on the job itself, and chunks do not wait for each other.
+ * The fence of a job: only the holder of its token advances rows. A pass takes it before its first statement
+ * (`pass.ts`). The token is copied to the rows of progress, and a chunk writes its progress row as the last statement
+ * of its transaction (`rows.ts`): taking waits for a chunk that has come that far, and every other one of the older
+ * holder finds another token and is rolled back. So no chunk needs a lock on the job itself, and chunks do not wait for
+ * each other.
  */
 import { ErrorType } from '../../../workflows/lib/errors';
 import { failure } from '../../lib/failures';
@@ -35,8 +36,8 @@ const COPY: Statement = {
 };
 
 /**
- * Takes the fence, or throws Fenced. `isCurrent` asks Temporal whether the claim's run is the current one of its workflow; it is
- * only called when the holder is of another run, whose numbers say nothing.
+ * Takes the fence, or throws Fenced. `isCurrent` asks Temporal whether the claim's run is the current one of its
+ * workflow; it is only called when the holder is of another run, whose numbers say nothing.
  */
 export async function takeJobFence(
   database: Database,
@@ -59,7 +60,8 @@ export async function takeJobFence(
         claim.node,
         other,
       ]);
-      // Twice: the first one waits for chunks that are about to commit, and does not see the parts that these have made (rows put off).
+      // Twice: the first one waits for chunks that are about to commit, and does not see the parts that these have made
+      // (rows put off).
       if (taken) await run(db, COPY, [claim.job, taken.token]);
       if (taken) await run(db, COPY, [claim.job, taken.token]);
       return taken?.token;

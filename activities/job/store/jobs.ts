@@ -1,6 +1,6 @@
 /**
- * A job's row: its state, options and fence. Written by the activities of `population/` on behalf of the job's workflow; read by
- * them and by `status`.
+ * A job's row: its state, options and fence. Written by the activities of `population/` on behalf of the job's
+ * workflow; read by them and by `status`.
  */
 import type { EarlierSchedule, JobState } from '../../../workflows/job/contract';
 import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../../workflows/job/options';
@@ -142,8 +142,8 @@ export async function storeJobChanges(db: Queryable, name: string, changes: Opti
 const EARLIER_MAX = 20;
 
 /**
- * Notes that a job has another schedule from now on: what fell due by the old one is still owed. While it is paused or stopped nothing
- * falls due.
+ * Notes that a job has another schedule from now on: what fell due by the old one is still owed. While it is paused or
+ * stopped nothing falls due.
  */
 export async function noteScheduleChange(db: Queryable, before: JobRow, schedule: Schedule): Promise<void> {
   const same = JSON.stringify(sorted(before.options.schedule)) === JSON.stringify(sorted(schedule));

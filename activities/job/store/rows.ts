@@ -1,6 +1,7 @@
 /**
- * The rows of a regen's or decay's table, as `range.ts` asks for them: each chunk is one transaction, in which its rows and the progress that
- * speaks of them commit together, fenced by the job's token. The statements are of `statement.ts`. Made by `regen.ts`.
+ * The rows of a regen's or decay's table, as `range.ts` asks for them: each chunk is one transaction, in which its rows
+ * and the progress that speaks of them commit together, fenced by the job's token. The statements are of
+ * `statement.ts`. Made by `regen.ts`.
  */
 import { reach } from '../../lib/points';
 import { classOf } from '../../lib/sqlstate';
@@ -115,7 +116,10 @@ export class TableRows implements Rows {
     return noteFailedRow(db, job, { ...row, code: typeof code === 'string' ? code : undefined });
   }
 
-  /** The progress, as the last statement: it finds nothing when another holder has the fence. @returns the round trip, milliseconds */
+  /**
+   * The progress, as the last statement: it finds nothing when another holder has the fence. @returns the round trip,
+   * milliseconds
+   */
   private async note(
     db: Queryable,
     range: TickRange,

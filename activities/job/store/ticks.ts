@@ -1,6 +1,6 @@
 /**
- * Ticks and their progress: which one is open, how far each part of the key space is, what came of the earlier ones. Every write
- * is made by the holder of the job's token, in the transaction of what it speaks of. Used by `population/`.
+ * Ticks and their progress: which one is open, how far each part of the key space is, what came of the earlier ones.
+ * Every write is made by the holder of the job's token, in the transaction of what it speaks of. Used by `population/`.
  */
 import type { Band, JobState, TickOrder } from '../../../workflows/job/contract';
 import { run, type Queryable, type Statement } from '../../lib/database';
@@ -232,7 +232,10 @@ export async function advance(db: Queryable, one: Advance): Promise<boolean> {
   return (await run(db, ADVANCE, [job, part, token, from, to, done, rows, failed, counts ? 1 : 0])).length > 0;
 }
 
-/** Rows that others hold locked become parts of their own, from this number on; in the transaction of the chunk that leaves them out. */
+/**
+ * Rows that others hold locked become parts of their own, from this number on; in the transaction of the chunk that
+ * leaves them out.
+ */
 export async function putOff(db: Queryable, job: string, token: number, part: number, keys: string[][]): Promise<void> {
   await run(db, PUT_OFF, [job, part, token, JSON.stringify(keys)]);
 }

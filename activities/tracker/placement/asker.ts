@@ -1,6 +1,6 @@
 /**
- * The ask of this node from its beginning to its end: part of what `placer.ts` remembers. `asks.ts` says what to ask for; here is
- * when, how much of it is still to come, and who gave nothing and is left alone for a while.
+ * The ask of this node from its beginning to its end: part of what `placer.ts` remembers. `asks.ts` says what to ask
+ * for; here is when, how much of it is still to come, and who gave nothing and is left alone for a while.
  */
 import { askFor, isTooMuch } from './asks';
 import { PLACEMENT } from './constants';
@@ -48,7 +48,9 @@ export class Asker {
     return wants;
   }
 
-  /** Ends an ask that is over, and makes the next one where something is lacking. @returns whether a new one was made */
+  /**
+   * Ends an ask that is over, and makes the next one where something is lacking. @returns whether a new one was made
+   */
   step(cluster: Cluster, rows: ReadonlyMap<string, PlacementRow>, nowMs: number): boolean {
     for (const [name, until] of this.refusedUntil) if (until <= nowMs) this.refusedUntil.delete(name);
     if (this.standing) {

@@ -1,9 +1,10 @@
 /**
- * Whether a node asks its peers for pools, and whom for how much. Asked by `placer.ts` with each row; the answer goes into the row, and the
- * peers' `surplus.ts` answers it.
+ * Whether a node asks its peers for pools, and whom for how much. Asked by `placer.ts` with each row; the answer goes
+ * into the row, and the peers' `surplus.ts` answers it.
  *
- * A node asks if it is **hungry** (more than the band below its share), or if a peer is **fat** (more than the band above its own) and this
- * node is among the emptiest that could relieve it. What drained nodes will give, and what others have asked for already, counts as gone.
+ * A node asks if it is **hungry** (more than the band below its share), or if a peer is **fat** (more than the band
+ * above its own) and this node is among the emptiest that could relieve it. What drained nodes will give, and what
+ * others have asked for already, counts as gone.
  */
 import { PLACEMENT } from './constants';
 import { hasFor, isFull, isLeaving, lowersImbalance, settledLoad } from './nodes';
@@ -71,8 +72,8 @@ function loadThatComesAnyway([self, ...peers]: Cluster): number {
 }
 
 /**
- * Not hungry: how much of what the fat ones have too much is left for this node, when all that are emptier have had their room of it.
- * So the emptiest ask, each for its part, and not all at once for the same pools.
+ * Not hungry: how much of what the fat ones have too much is left for this node, when all that are emptier have had
+ * their room of it. So the emptiest ask, each for its part, and not all at once for the same pools.
  */
 function myPartOfTheFat(cluster: Cluster, shares: readonly number[], refused: ReadonlySet<string>): number {
   const [self, ...peers] = cluster;
@@ -149,7 +150,10 @@ class Asking {
     private wanted: number,
   ) {}
 
-  /** Whole pools of this giver, up to `most` load units, if one of them would help. @returns whether anything was asked for */
+  /**
+   * Whole pools of this giver, up to `most` load units, if one of them would help. @returns whether anything was asked
+   * for
+   */
   of(giver: Draft, most: number): boolean {
     const { poolSize } = giver;
     if (poolSize <= 0 || giver.shifts <= 0 || this.wanted < poolSize / 2) return false;
@@ -172,7 +176,10 @@ class Asking {
   }
 }
 
-/** Equally full givers come in an order that is another one for each asker, so that not all ask the same (FNV-1a, then mixed). */
+/**
+ * Equally full givers come in an order that is another one for each asker, so that not all ask the same (FNV-1a, then
+ * mixed).
+ */
 function tieOf(asker: NodeLoad, giver: NodeLoad): number {
   let hash = 0x811c9dc5;
   for (const letter of `${asker.name}/${giver.name}`) hash = Math.imul(hash ^ letter.codePointAt(0)!, 0x01000193);

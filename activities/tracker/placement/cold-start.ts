@@ -1,6 +1,7 @@
 /**
- * The first node of a cold start sees nobody: it would take all pools, and give them away again when the others come a second later. So
- * for its first seconds it leaves on the shared queue what the nodes that were here a minute ago had of it.
+ * The first node of a cold start sees nobody: it would take all pools, and give them away again when the others come a
+ * second later. So for its first seconds it leaves on the shared queue what the nodes that were here a minute ago had
+ * of it.
  */
 import { PLACEMENT } from './constants';
 import type { PlacementRow } from './row';

@@ -1,12 +1,15 @@
 /**
- * Every figure of placement, in one place, each with its reason. All other files of this folder read them from here, and nothing
- * of the environment changes them: nodes that disagree about them would undo each other's moves.
+ * Every figure of placement, in one place, each with its reason. All other files of this folder read them from here,
+ * and nothing of the environment changes them: nodes that disagree about them would undo each other's moves.
  *
- * "Simulated" below means: 2 to 64 nodes with 10 to 5,000 pools, on one Temporal server that does one thing at a time (a move costs it
- * about 11 ms, so 90 moves a second). `test/tracker/placement/simulated-cluster.ts` is a smaller form of that simulation.
+ * "Simulated" below means: 2 to 64 nodes with 10 to 5,000 pools, on one Temporal server that does one thing at a time
+ * (a move costs it about 11 ms, so 90 moves a second). `test/tracker/placement/simulated-cluster.ts` is a smaller form
+ * of that simulation.
  */
 export interface PlacementConstants {
-  /** A pool of a shared queue may bring a node over its fair share by this part of it; beyond that the node hands it on. */
+  /**
+   * A pool of a shared queue may bring a node over its fair share by this part of it; beyond that the node hands it on.
+   */
   readonly slack: number;
   /** The same for a pool that another node chose this one for. Larger, since that node has looked already. */
   readonly chosenSlack: number;
@@ -16,7 +19,9 @@ export interface PlacementConstants {
   readonly band: number;
   /** Nobody is asked to go below this part of its own share. */
   readonly floor: number;
-  /** Pools smaller than this part of the giver's mean pool are not moved while giver and asker are inside half the band. */
+  /**
+   * Pools smaller than this part of the giver's mean pool are not moved while giver and asker are inside half the band.
+   */
   readonly dust: number;
   /** Pools on their way at once, of all givers of the cluster together. */
   readonly poolsInFlight: number;
@@ -52,7 +57,8 @@ export interface PlacementConstants {
 }
 
 export const PLACEMENT: PlacementConstants = {
-  // Simulated: 0 makes 66 hand-overs after a kill, since each survivor's view is a little old; 5 % makes none that matter.
+  // Simulated: 0 makes 66 hand-overs after a kill, since each survivor's view is a little old; 5 % makes none that
+  // matter.
   slack: 0.05,
   // Simulated: without it two nodes whose views differ hand a pool to and fro, and it waits for more than a second.
   chosenSlack: 0.25,
@@ -60,14 +66,17 @@ export const PLACEMENT: PlacementConstants = {
   maxHops: 2,
   // Simulated: 5 % makes four times as many moves after a kill; 20 % leaves the cluster unbalanced for 20 s.
   band: 0.1,
-  // Simulated: at 1 a newcomer at 64 nodes costs twice the moves, since givers that are just at their share give nothing.
+  // Simulated: at 1 a newcomer at 64 nodes costs twice the moves, since givers that are just at their share give
+  // nothing.
   floor: 0.96,
   // A move is a gap of 60 ms for every member of the pool, whatever the pool weighs.
   dust: 0.5,
-  // Simulated, 4, 8, 16, 32, 64: a third node has its share after 5.6, 3.1, 2.1, 2.1, 2.1 s, and one pool in a hundred waits
-  // 62, 102, 192, 350, 303 ms. Without any limit the server falls behind: four times the moves, and waits of 21 s.
+  // Simulated, 4, 8, 16, 32, 64: a third node has its share after 5.6, 3.1, 2.1, 2.1, 2.1 s, and one pool in a hundred
+  // waits 62, 102, 192, 350, 303 ms. Without any limit the server falls behind: four times the moves, and waits of 21
+  // s.
   poolsInFlight: 16,
-  // A node loads about 100,000 members a second, so this many are loaded in the tenth of a second that a hand-over takes anyway.
+  // A node loads about 100,000 members a second, so this many are loaded in the tenth of a second that a hand-over
+  // takes anyway.
   membersInFlight: 10_000,
   // Three times the second after which a giver reads the ask.
   askMs: 3_000,
@@ -82,12 +91,14 @@ export const PLACEMENT: PlacementConstants = {
   jamMemoryMs: 3_000,
   // Rows are written each second: three are missing.
   staleMs: 3_000,
-  // Five are missing. Longer than a pause for a collection of garbage or a failover of the pooler, as long as a heartbeat timeout.
+  // Five are missing. Longer than a pause for a collection of garbage or a failover of the pooler, as long as a
+  // heartbeat timeout.
   goneMs: 5_000,
   clockErrorMs: 500,
   // Two rounds of rows, so that all peers have written after the outage.
   settleMs: 2_000,
-  // The wait on the own queue, a full start of a shift, and the time until the flush that sees its fence: about 3 s on a busy server.
+  // The wait on the own queue, a full start of a shift, and the time until the flush that sees its fence: about 3 s on
+  // a busy server.
   handOverMs: 8_000,
   // Sixteen times what a node with an open poll needs.
   ownQueueMs: 1_000,

@@ -1,6 +1,6 @@
 /**
- * The asks of others, as this node answers them: part of what `placer.ts` remembers. `surplus.ts` chooses the pools; here is how much
- * of each ask is still open, and to whom was said that nothing is left for them.
+ * The asks of others, as this node answers them: part of what `placer.ts` remembers. `surplus.ts` chooses the pools;
+ * here is how much of each ask is still open, and to whom was said that nothing is left for them.
  */
 import { PLACEMENT } from './constants';
 import type { Request } from './surplus';

@@ -1,9 +1,9 @@
 /**
- * The pools that this node has sent to others and that are not known to have arrived: part of what `placer.ts` remembers. They stand in
- * the row, bound how many more may be sent, and their times tell whether the server is behind.
+ * The pools that this node has sent to others and that are not known to have arrived: part of what `placer.ts`
+ * remembers. They stand in the row, bound how many more may be sent, and their times tell whether the server is behind.
  *
- * A hand-over begins when it is decided; the shift ends a moment later (`released`: runs that are under way end first), and it is over when
- * the fence of the pool shows another holder.
+ * A hand-over begins when it is decided; the shift ends a moment later (`released`: runs that are under way end first),
+ * and it is over when the fence of the pool shows another holder.
  */
 import { PLACEMENT } from './constants';
 import type { PlacedPool } from './types';

@@ -1,6 +1,7 @@
 /**
- * Health and trust scale the weight of a node: one whose event loop cannot keep up has less than its share, and one that crashed a
- * short while ago gets its share back step by step. Kept by the worker, a step each second; the result stands in the node's row.
+ * Health and trust scale the weight of a node: one whose event loop cannot keep up has less than its share, and one
+ * that crashed a short while ago gets its share back step by step. Kept by the worker, a step each second; the result
+ * stands in the node's row.
  */
 
 /** A node's own state between two steps. */
@@ -33,7 +34,10 @@ export const HEALTH = {
   /** So long calm, and it is raised by a tenth. */
   holdMs: 10 * MINUTE,
   raise: 1.1,
-  /** Cut again so soon after it was raised: the raise was the fault, and the next one waits four times as long, 8 hours at most. */
+  /**
+   * Cut again so soon after it was raised: the raise was the fault, and the next one waits four times as long, 8 hours
+   * at most.
+   */
   relapseMs: 30 * MINUTE,
   holdFactor: 4,
   holdMaxMs: 8 * 60 * MINUTE,
@@ -44,7 +48,8 @@ export const HEALTHY: Health = { factor: 1, holdMs: HEALTH.holdMs };
 /**
  * A second later.
  * @param lagMs how much later than planned the event loop ran
- * @param othersCanTake some peer is neither behind nor full. Where all are behind, weights would all shrink and change nothing.
+ * @param othersCanTake some peer is neither behind nor full. Where all are behind, weights would all shrink and change
+ *   nothing.
  */
 export function nextHealth(health: Health, lagMs: number, othersCanTake: boolean, nowMs: number): Health {
   const behindSince = lagMs > HEALTH.behindMs ? (health.behindSince ?? nowMs) : undefined;
@@ -77,7 +82,10 @@ export function isHot(health: Health, nowMs: number): boolean {
 }
 
 export const TRUST = {
-  /** A process that ends without a word before it is so old counts as a crash. Every deployment ends old processes; those do not count. */
+  /**
+   * A process that ends without a word before it is so old counts as a crash. Every deployment ends old processes;
+   * those do not count.
+   */
   youngMs: 2 * MINUTE,
   /** One crash is forgotten for so much time up. */
   forgetMs: 2 * MINUTE,

@@ -1,9 +1,10 @@
 /**
- * How often a shift beats, so that all shifts of the cluster together do not take the Temporal server, and how soon a dead node is
- * noticed then. Asked where shifts are scheduled; `nodes` shows the answer.
+ * How often a shift beats, so that all shifts of the cluster together do not take the Temporal server, and how soon a
+ * dead node is noticed then. Asked where shifts are scheduled; `nodes` shows the answer.
  *
- * A server on two cores takes 1,280 to 1,600 heartbeats a second with 1.3 of them (measured). 2,000 shifts with a timeout of 3 s would send 1,667.
- * So there is a budget for the cluster, a fifth of that, and the timeout grows where the wanted one would need more.
+ * A server on two cores takes 1,280 to 1,600 heartbeats a second with 1.3 of them (measured). 2,000 shifts with a
+ * timeout of 3 s would send 1,667. So there is a budget for the cluster, a fifth of that, and the timeout grows where
+ * the wanted one would need more.
  */
 export const HEARTBEAT = {
   /** Of the whole cluster. */
@@ -12,7 +13,9 @@ export const HEARTBEAT = {
   part: 0.4,
   /** The timeout grows in steps of a quarter, so that a pool more or less does not give every shift another one. */
   step: 1.25,
-  /** Never later than this, whatever it costs: then pools should be larger, and `isOverBudget` says so. Milliseconds. */
+  /**
+   * Never later than this, whatever it costs: then pools should be larger, and `isOverBudget` says so. Milliseconds.
+   */
   mostTimeoutMs: 60_000,
 } as const;
 

@@ -1,6 +1,6 @@
 /**
- * The pools that a node keeps, with their sums: asked for with each pool that is offered, so they are not added up each time. Part of what
- * `placer.ts` remembers.
+ * The pools that a node keeps, with their sums: asked for with each pool that is offered, so they are not added up each
+ * time. Part of what `placer.ts` remembers.
  */
 import type { PlacedPool } from './types';
 

@@ -1,5 +1,6 @@
 /**
- * Small questions about nodes, asked by every other file of the rule: may it, has it room, would a move help, what leaves it anyway.
+ * Small questions about nodes, asked by every other file of the rule: may it, has it room, would a move help, what
+ * leaves it anyway.
  */
 import type { NodeLoad } from './types';
 
@@ -23,13 +24,18 @@ export function fillAfter(node: Pick<NodeLoad, 'load' | 'weight'>, size: number)
 
 type Weighed = Pick<NodeLoad, 'load' | 'weight'>;
 
-/** Does moving `size` from one to the other lower the sum of load² / weight? Only such moves are made, so they come to an end. */
+/**
+ * Does moving `size` from one to the other lower the sum of load² / weight? Only such moves are made, so they come to
+ * an end.
+ */
 export function lowersImbalance(from: Weighed, to: Weighed, size: number): boolean {
   const apart = from.load / from.weight - to.load / to.weight;
   return apart > (size / 2) * (1 / from.weight + 1 / to.weight) * MORE_THAN_NOISE;
 }
 
-/** Will its pools of this kind leave it, whatever is asked? They do where it is drained, wholly or for their tracker. */
+/**
+ * Will its pools of this kind leave it, whatever is asked? They do where it is drained, wholly or for their tracker.
+ */
 export function isLeaving(node: NodeLoad, kind: string): boolean {
   return !node.up || !node.keeps.has(kind);
 }

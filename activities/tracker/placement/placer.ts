@@ -1,15 +1,15 @@
 /**
- * Placement as one node practises it: what it remembers between the rows, and what it does when something happens. The worker owns
- * one, and calls it
+ * Placement as one node practises it: what it remembers between the rows, and what it does when something happens. The
+ * worker owns one, and calls it
  *
  * - each second with the rows of all nodes (`observe`), and for the row that it writes itself (`row`);
  * - when a shift begins (`offered`): take the pool, or say whose it is;
- * - after each flush (`moves`): end these shifts, so that the pools go to these nodes. The flush also reads the fences of `awaited` pools
- *   (`taken`);
+ * - after each flush (`moves`): end these shifts, so that the pools go to these nodes. The flush also reads the fences
+ *   of `awaited` pools (`taken`);
  * - when a shift has ended (`released`, `ended`).
  *
- * All times are the database's, in epoch milliseconds, and handed in, as is all randomness: a simulated cluster lives through an hour in
- * a second (`test/tracker/placement/simulated-cluster.ts`).
+ * All times are the database's, in epoch milliseconds, and handed in, as is all randomness: a simulated cluster lives
+ * through an hour in a second (`test/tracker/placement/simulated-cluster.ts`).
  */
 import { Asker } from './asker';
 import { PLACEMENT } from './constants';
@@ -31,7 +31,10 @@ export interface NodeSettings {
   readonly places: number;
   /** Load units at most; Infinity: no limit. */
   readonly loadLimit: number;
-  /** The kinds of pool that it may keep (`kindOf`): trackers that it defines and is not drained for, where it has their label. */
+  /**
+   * The kinds of pool that it may keep (`kindOf`): trackers that it defines and is not drained for, where it has their
+   * label.
+   */
   readonly keeps: ReadonlySet<string>;
   /** false: drained. */
   readonly up: boolean;
@@ -72,7 +75,9 @@ export class Placer {
     return this.kept.pools;
   }
 
-  /** The rows as they were read just now. @returns whether the own row should be written at once, for it has a new ask */
+  /**
+   * The rows as they were read just now. @returns whether the own row should be written at once, for it has a new ask
+   */
   observe(rows: readonly PlacementRow[], nowMs: number): boolean {
     if (nowMs - this.observedAt > PLACEMENT.staleMs) this.settledAt = nowMs + this.settleMs();
     this.observedAt = nowMs;

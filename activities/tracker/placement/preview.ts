@@ -1,6 +1,7 @@
 /**
- * What balancing would do, before it does it: `rebalance --dry-run` and `node drain --dry-run` print it. All nodes ask and give in turn, each
- * with a view that is right, until nobody does; the real ones come to the same within a pool or two, since their views are a second old.
+ * What balancing would do, before it does it: `rebalance --dry-run` and `node drain --dry-run` print it. All nodes ask
+ * and give in turn, each with a view that is right, until nobody does; the real ones come to the same within a pool or
+ * two, since their views are a second old.
  */
 import { askFor } from './asks';
 import { isLeaving } from './nodes';

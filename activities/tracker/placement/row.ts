@@ -1,9 +1,10 @@
 /**
- * What a node writes about itself each second, as JSON beside the other columns of its row, and what it reads of the others. Written and
- * read by `placer.ts`; `view.ts` makes a picture of the cluster from it.
+ * What a node writes about itself each second, as JSON beside the other columns of its row, and what it reads of the
+ * others. Written and read by `placer.ts`; `view.ts` makes a picture of the cluster from it.
  *
- * A row may come from another release, or from a person in psql. So it is read with care: a field that is missing has the value that
- * does least, and a row that is not one is left out, for it must not stop the placement of everybody else.
+ * A row may come from another release, or from a person in psql. So it is read with care: a field that is missing has
+ * the value that does least, and a row that is not one is left out, for it must not stop the placement of everybody
+ * else.
  */
 /** A pool on its way, in the row of the node that has sent it. */
 export interface HandOver {

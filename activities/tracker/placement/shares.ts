@@ -1,13 +1,13 @@
 /**
  * Each node's fair share of the load: the answer that every other decision of placement compares with.
  *
- * Think of water: load is poured over the nodes that may keep it until all stand at the same level, where the level of a node is its load
- * against its weight. A node at its limit takes no more, and the rest rises over the others. Where all are at their limits, the rest is
- * levelled in the same way, by what each has above its limit.
- * Pools that only some nodes may keep (a label, a tracker that not all define) are a *group* of their own. The nodes that stand highest with what
- * only they may keep have just that; the other groups are poured over the other nodes, and so on. So nobody's level can be lowered without
- * raising one that is higher.
- * A pool is not divided. So a node with a pool that is larger than its share has that pool as its share, and the rest is levelled over the others.
+ * Think of water: load is poured over the nodes that may keep it until all stand at the same level, where the level of
+ * a node is its load against its weight. A node at its limit takes no more, and the rest rises over the others. Where
+ * all are at their limits, the rest is levelled in the same way, by what each has above its limit. Pools that only some
+ * nodes may keep (a label, a tracker that not all define) are a *group* of their own. The nodes that stand highest with
+ * what only they may keep have just that; the other groups are poured over the other nodes, and so on. So nobody's
+ * level can be lowered without raising one that is higher. A pool is not divided. So a node with a pool that is larger
+ * than its share has that pool as its share, and the rest is levelled over the others.
  */
 import { isLeaving } from './nodes';
 import type { Cluster, PlacedPool } from './types';
@@ -15,18 +15,24 @@ import type { Cluster, PlacedPool } from './types';
 export interface ShareOptions {
   /** A pool that nobody keeps yet, and that counts as well. */
   extra?: Pick<PlacedPool, 'kind' | 'size'>;
-  /** Leave out what drained nodes will give: what each node has a share of now. By default it counts: what each will have in the end. */
+  /**
+   * Leave out what drained nodes will give: what each node has a share of now. By default it counts: what each will
+   * have in the end.
+   */
   withoutLeaving?: boolean;
 }
 
 /**
- * Sets of nodes that are looked at. Groups come from labels, and from trackers that some nodes do not define: five groups that overlap in every
- * way have 31. With more, shares are a little less even.
+ * Sets of nodes that are looked at. Groups come from labels, and from trackers that some nodes do not define: five
+ * groups that overlap in every way have 31. With more, shares are a little less even.
  */
 const MOST_UNIONS = 64;
 /** Fixing large pools lowers the others' shares, so that a second and a third pool may become larger than a share. */
 const PIN_ROUNDS = 3;
-/** Only nodes of at least this part of the greatest weight: a node cut down by its health is to lose its large pool, not to be measured by it. */
+/**
+ * Only nodes of at least this part of the greatest weight: a node cut down by its health is to lose its large pool, not
+ * to be measured by it.
+ */
 const PIN_WEIGHT = 0.5;
 /** 2^-60 of the highest level is below the precision of a number. */
 const BISECTIONS = 60;
@@ -47,7 +53,10 @@ interface Division {
   load: number;
 }
 
-/** In the order of the cluster, load units. 0 for who is drained. Their sum is the load of all kinds that some node may keep. */
+/**
+ * In the order of the cluster, load units. 0 for who is drained. Their sum is the load of all kinds that some node may
+ * keep.
+ */
 export function fairShares(cluster: Cluster, options: ShareOptions = {}): number[] {
   const division = divide(cluster, options);
   const pinned = new Map<number, { size: number; kind: string }>();
@@ -89,7 +98,10 @@ function limitOf(loadLimit: number, places: number, poolSize: number): number {
   return places === Infinity ? loadLimit : Math.min(loadLimit, places * poolSize);
 }
 
-/** Kinds that the same nodes may keep are one group. Sorted, so that the order of nodes and kinds in the rows changes nothing. */
+/**
+ * Kinds that the same nodes may keep are one group. Sorted, so that the order of nodes and kinds in the rows changes
+ * nothing.
+ */
 function groupKinds(cluster: Cluster, byKind: ReadonlyMap<string, number>): Group[] {
   const groups = new Map<string, Group>();
   for (const kind of [...byKind.keys()].sort()) {
@@ -193,7 +205,10 @@ interface Poured {
   height: number;
 }
 
-/** Pours `amount` over vessels that hold something already: they stand at one level then, but for those that stood higher or are at their limit. */
+/**
+ * Pours `amount` over vessels that hold something already: they stand at one level then, but for those that stood
+ * higher or are at their limit.
+ */
 function pour(amount: number, held: readonly number[], weights: readonly number[], limits: readonly number[]): Poured {
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   const atLevel = (height: number): number[] =>

@@ -1,9 +1,11 @@
 /**
- * Which pools a node gives away now, and to whom. Asked by `placer.ts` after each flush and whenever a pool on its way has arrived.
+ * Which pools a node gives away now, and to whom. Asked by `placer.ts` after each flush and whenever a pool on its way
+ * has arrived.
  *
- * A node gives in two cases only. It **must**: it is drained, it may not keep a kind of pool any more, or it has more pools than places.
- * Or it **was asked** by a peer that is short, and a pool of its own helps: the move lowers the sum of load² / weight, and leaves the giver
- * its own share. Without an ask a node keeps what it has, so nodes whose views differ do not push pools to and fro.
+ * A node gives in two cases only. It **must**: it is drained, it may not keep a kind of pool any more, or it has more
+ * pools than places. Or it **was asked** by a peer that is short, and a pool of its own helps: the move lowers the sum
+ * of load² / weight, and leaves the giver its own share. Without an ask a node keeps what it has, so nodes whose views
+ * differ do not push pools to and fro.
  */
 import { PLACEMENT } from './constants';
 import { fillAfter, isFull, isLeaving, lowersImbalance, mayKeep } from './nodes';
@@ -122,7 +124,10 @@ class Plan {
     return { moves: this.moves, nothingFor };
   }
 
-  /** The largest pool that is asked for and helps; if none is small enough, the next larger one up to twice of what is asked. -1: none. */
+  /**
+   * The largest pool that is asked for and helps; if none is small enough, the next larger one up to twice of what is
+   * asked. -1: none.
+   */
   private choose(to: number, { left, deep }: Request, shares: readonly number[]): number {
     const { self } = this;
     const asker = this.nodes[to]!;

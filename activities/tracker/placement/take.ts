@@ -1,10 +1,11 @@
 /**
- * A pool was offered to this node: does it take it, or who else should have it? Asked by `placer.ts` when a shift begins, before anything
- * is read from PostgreSQL; the shift of a pool that is redirected ends at once, and its workflow starts the next one on the queue of the
- * chosen node. So a pool reaches its place with one hop of about 60 ms.
+ * A pool was offered to this node: does it take it, or who else should have it? Asked by `placer.ts` when a shift
+ * begins, before anything is read from PostgreSQL; the shift of a pool that is redirected ends at once, and its
+ * workflow starts the next one on the queue of the chosen node. So a pool reaches its place with one hop of about 60
+ * ms.
  *
- * Nobody simply declines. Where two nodes each see more room at the other one, declining goes on until their rows are new, and with many nodes it
- * goes on for minutes. What cannot be handed on is taken.
+ * Nobody simply declines. Where two nodes each see more room at the other one, declining goes on until their rows are
+ * new, and with many nodes it goes on for minutes. What cannot be handed on is taken.
  */
 import { PLACEMENT } from './constants';
 import { fillAfter, isFull, mayKeep } from './nodes';
@@ -61,7 +62,10 @@ function isEnough({ hops, waitedMs, cameBack, jammed }: Offer): boolean {
   return hops >= PLACEMENT.maxHops || cameBack || jammed || (hops > 0 && waitedMs > PLACEMENT.jamMs);
 }
 
-/** One of those that lack load, each as likely as it lacks much; where nobody lacks any, the one that is the least full afterwards. */
+/**
+ * One of those that lack load, each as likely as it lacks much; where nobody lacks any, the one that is the least full
+ * afterwards.
+ */
 function choose(cluster: Cluster, others: NodeLoad[], shares: readonly number[], size: number, random: number) {
   const lacks = others.map((node) => Math.max(0, shares[cluster.indexOf(node)]! - node.load - node.coming));
   let point = random * lacks.reduce((sum, lack) => sum + lack, 0);
@@ -73,8 +77,9 @@ function choose(cluster: Cluster, others: NodeLoad[], shares: readonly number[],
 }
 
 /**
- * A shift that must end though its pool stays (a new version of the workflow, a full history): who has the next one? This node, as long as
- * it may keep the pool; dealing pools anew here makes some 1,500 moves an hour at 8 nodes, and balance is the business of asks.
+ * A shift that must end though its pool stays (a new version of the workflow, a full history): who has the next one?
+ * This node, as long as it may keep the pool; dealing pools anew here makes some 1,500 moves an hour at 8 nodes, and
+ * balance is the business of asks.
  * @returns undefined: the shared queue
  */
 export function successorOf(cluster: Cluster, pool: PlacedPool): string | undefined {

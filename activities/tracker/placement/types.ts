@@ -1,21 +1,24 @@
 /**
  * The words of placement: which node keeps which pool, and when that changes.
  *
- * The rule in short, file by file; all of it is pure (no clock, no randomness of its own, no I/O), and nobody commands: each node looks at
- * the rows that all nodes write each second, and decides about its own pools only.
+ * The rule in short, file by file; all of it is pure (no clock, no randomness of its own, no I/O), and nobody commands:
+ * each node looks at the rows that all nodes write each second, and decides about its own pools only.
  *
- * 1. `shares.ts`: each node's **fair share** of the load: by weight, within its limits, among the nodes that may keep it.
- * 2. `take.ts`: a pool that was born, or whose node died, comes by a shared queue to any node. Who should not keep it **redirects** it:
- *    to the node that should. Nobody simply refuses.
+ * 1. `shares.ts`: each node's **fair share** of the load: by weight, within its limits, among the nodes that may keep
+ *    it.
+ * 2. `take.ts`: a pool that was born, or whose node died, comes by a shared queue to any node. Who should not keep it
+ *    **redirects** it: to the node that should. Nobody simply refuses.
  * 3. `asks.ts`: a node **short** of its share writes into its row whom it asks for how much. So a newcomer fills.
  * 4. `surplus.ts`: a node **gives** only what it was asked for, or must (it is drained, or has more pools than places).
  *    Each move lowers the sum of load² / weight over all nodes, so moves come to an end, and at rest nothing moves.
  * 5. `health.ts`: a node that is slow, or crashed a short while ago, counts for less.
- * 6. `row.ts` is what a node writes, `view.ts` makes the picture of the cluster from all rows. `placer.ts` is what one node remembers between
- *    them (in `kept.ts`, `hand-overs.ts`, `asker.ts`, `giver.ts`), and the only one that the worker calls.
+ * 6. `row.ts` is what a node writes, `view.ts` makes the picture of the cluster from all rows. `placer.ts` is what one
+ *    node remembers between them (in `kept.ts`, `hand-overs.ts`, `asker.ts`, `giver.ts`), and the only one that the
+ *    worker calls.
  * 7. What is shown and steered with it: `preview.ts`, `verdict.ts`, `heartbeat.ts`, `wanted-nodes.ts`, `cold-start.ts`.
  *
- * A pool is kept by its **fence** in PostgreSQL, whatever is decided here: a mistake of placement costs balance or a gap, never two keepers.
+ * A pool is kept by its **fence** in PostgreSQL, whatever is decided here: a mistake of placement costs balance or a
+ * gap, never two keepers.
  */
 
 /** A part of a tracker that is kept as a whole: what placement needs to know of it. */
@@ -77,13 +80,17 @@ export interface Move {
   readonly to: string;
 }
 
-/** The load of a pool that only stands there. Measured: keeping an empty pool costs a node as much as ten fetches a second. */
+/**
+ * The load of a pool that only stands there. Measured: keeping an empty pool costs a node as much as ten fetches a
+ * second.
+ */
 const LOAD_OF_A_POOL = 10;
 
 /**
- * The load of a pool, in fetches a second: from the configuration and the number of members, never measured. What is measured has noise,
- * and noise moves pools.
- * @param intervalsMs of the operations that run for each member; an operation that is paused or has no interval is left out
+ * The load of a pool, in fetches a second: from the configuration and the number of members, never measured. What is
+ * measured has noise, and noise moves pools.
+ * @param intervalsMs of the operations that run for each member; an operation that is paused or has no interval is left
+ *   out
  */
 export function loadOf(members: number, intervalsMs: readonly number[]): number {
   let perSecond = 0;
@@ -92,7 +99,8 @@ export function loadOf(members: number, intervalsMs: readonly number[]): number 
 }
 
 /**
- * Pools of one kind may be kept by the same nodes: those that define the tracker, have the label that it needs, and are not drained for it.
+ * Pools of one kind may be kept by the same nodes: those that define the tracker, have the label that it needs, and are
+ * not drained for it.
  * @param label of `placement: { on: 'gpu' }`; undefined: any node
  */
 export function kindOf(tracker: string, label?: string): string {

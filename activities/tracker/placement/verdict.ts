@@ -1,6 +1,6 @@
 /**
- * One sentence about a node for `longwatch nodes`: what is wrong with it, or that nothing is. The first rule that applies is said, the
- * worst first; each says what follows from it, and what helps.
+ * One sentence about a node for `longwatch nodes`: what is wrong with it, or that nothing is. The first rule that
+ * applies is said, the worst first; each says what follows from it, and what helps.
  */
 import { PLACEMENT } from './constants';
 import { HEALTH } from './health';

@@ -1,9 +1,10 @@
 /**
- * The cluster as one node sees it: the rows that all nodes write each second, and what must have happened since. A row is up to a second
- * old when it is read, and up to two when it is used; without the corrections here every node would send its pools to the same newcomer.
+ * The cluster as one node sees it: the rows that all nodes write each second, and what must have happened since. A row
+ * is up to a second old when it is read, and up to two when it is used; without the corrections here every node would
+ * send its pools to the same newcomer.
  *
- * Ages are by the database's clock only: it dates a row (`at`), and the node that looks tells its own time by it (`shift/clock.ts` of
- * this project does). So it does no harm that the clocks of machines differ.
+ * Ages are by the database's clock only: it dates a row (`at`), and the node that looks tells its own time by it
+ * (`shift/clock.ts` of this project does). So it does no harm that the clocks of machines differ.
  */
 import { PLACEMENT } from './constants';
 import type { HandOver, PlacementRow } from './row';
@@ -13,7 +14,9 @@ import type { Cluster, NodeLoad } from './types';
 export interface OwnView {
   /** Without what is on its way to it. */
   readonly node: NodeLoad;
-  /** Is this pool kept here, or was it sent on from here a moment ago? Then it is not on its way to this node any more. */
+  /**
+   * Is this pool kept here, or was it sent on from here a moment ago? Then it is not on its way to this node any more.
+   */
   readonly knows: (pool: string) => boolean;
   /** What it has sent to others; `takenAt` as soon as the fence showed that it was taken. */
   readonly sent: readonly (HandOver & { readonly takenAt?: number })[];

@@ -1,7 +1,7 @@
 /**
- * How many nodes the cluster should have: the metric `longwatch_wanted_nodes`, for an autoscaler. The formula is that of Kubernetes'
- * horizontal autoscaler (nodes now, times use against the target, rounded up; nothing within a tenth), so that both agree; waiting before scaling down
- * is the autoscaler's business (`stabilizationWindowSeconds`).
+ * How many nodes the cluster should have: the metric `longwatch_wanted_nodes`, for an autoscaler. The formula is that
+ * of Kubernetes' horizontal autoscaler (nodes now, times use against the target, rounded up; nothing within a tenth),
+ * so that both agree; waiting before scaling down is the autoscaler's business (`stabilizationWindowSeconds`).
  */
 
 /** How full a node is, each from 0 (idle) to 1 (full); undefined: it has no such limit. */

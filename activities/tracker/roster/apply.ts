@@ -1,6 +1,6 @@
 /**
- * From a pool's workflow to the member rows: `applyRoster` writes what was accepted, in one transaction, and announces it.
- * The next reader is the shift that keeps the pool (`shift/keep.ts`), at once by NOTIFY or at its next flush.
+ * From a pool's workflow to the member rows: `applyRoster` writes what was accepted, in one transaction, and announces
+ * it. The next reader is the shift that keeps the pool (`shift/keep.ts`), at once by NOTIFY or at its next flush.
  */
 import { ErrorType } from '../../../workflows/lib/errors';
 import { type RosterApplied, type RosterChange } from '../../../workflows/tracker/contract';
@@ -42,8 +42,8 @@ export async function applyRoster(
 }
 
 /**
- * One change an id, the one with the greatest stamp, its pool by today's layout: a sender that knew an older one does no harm.
- * Changes without a stamp (typed by hand) get one each, in their order.
+ * One change an id, the one with the greatest stamp, its pool by today's layout: a sender that knew an older one does
+ * no harm. Changes without a stamp (typed by hand) get one each, in their order.
  */
 async function lastOfEach(db: Queryable, changes: RosterChange[], pools: number): Promise<MemberChange[]> {
   const last = new Map<string, MemberChange>();

@@ -34,8 +34,9 @@ export interface Taking {
 }
 
 /**
- * With options: the tracker was just started, so its row is made or taken up and runs again. Without `taking` it is only read.
- * What was there is looked at before Temporal is asked: a root that came meanwhile has left its name, and this one looks again.
+ * With options: the tracker was just started, so its row is made or taken up and runs again. Without `taking` it is
+ * only read. What was there is looked at before Temporal is asked: a root that came meanwhile has left its name, and
+ * this one looks again.
  */
 export async function openTracker(
   database: Database,
@@ -114,7 +115,8 @@ export async function setOptions(
 }
 
 /**
- * A command, once: of two attempts the second finds the name of the first. One that comes after a later command changes nothing.
+ * A command, once: of two attempts the second finds the name of the first. One that comes after a later command changes
+ * nothing.
  * @param change tells whether it has changed anything; then it is announced, and the command is the last one.
  */
 async function carryOut(

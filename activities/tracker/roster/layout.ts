@@ -1,6 +1,7 @@
 /**
- * The layout of a tracker: opening a pool by it, and growing it. A split is one short transaction: the number of pools, the two pools' rows
- * and an announcement. It moves no member and reads none; which of them belong to the new pool follows from the number of pools.
+ * The layout of a tracker: opening a pool by it, and growing it. A split is one short transaction: the number of pools,
+ * the two pools' rows and an announcement. It moves no member and reads none; which of them belong to the new pool
+ * follows from the number of pools.
  */
 import { ErrorType } from '../../../workflows/lib/errors';
 import { type PoolOpening } from '../../../workflows/tracker/contract';
@@ -24,8 +25,8 @@ export async function readOpening(database: Database, tracker: string, pool: num
 }
 
 /**
- * As many splits as it takes until all members, or `members` where that is more, fit; then the pools that were halved are counted.
- * Each split is a transaction of its own, so that changes of the roster have their turn in between.
+ * As many splits as it takes until all members, or `members` where that is more, fit; then the pools that were halved
+ * are counted. Each split is a transaction of its own, so that changes of the roster have their turn in between.
  */
 export async function splitPools(
   database: Database,

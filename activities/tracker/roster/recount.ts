@@ -1,6 +1,7 @@
 /**
- * Counts the members of pools anew and mends what their rows say. A split only halves the number (`layout.ts`), so the pools that it touched
- * are counted after it; and on each patrol (`wake.ts`) one pool of each tracker, whose number should have been right.
+ * Counts the members of pools anew and mends what their rows say. A split only halves the number (`layout.ts`), so the
+ * pools that it touched are counted after it; and on each patrol (`wake.ts`) one pool of each tracker, whose number
+ * should have been right.
  */
 import type { Database } from '../../lib/database';
 import { recountNext, type Recounted } from '../store/pools';

@@ -1,6 +1,6 @@
 /**
- * Sees to it that every pool that should be kept has its workflow: on behalf of the root (start, growth, resume), and on the
- * patrol (`patrol.ts`).
+ * Sees to it that every pool that should be kept has its workflow: on behalf of the root (start, growth, resume), and
+ * on the patrol (`patrol.ts`).
  */
 import type { Logger } from 'pino';
 import type { WakeInput } from '../../../workflows/tracker/contract';
@@ -41,8 +41,8 @@ export async function wakePools(
 }
 
 /**
- * The trackers' part of the patrol (`patrol.ts`): each root and the pools that have members run, one pool of each is counted, and old
- * tombstones go. One tracker that cannot be mended keeps none of the others from it.
+ * The trackers' part of the patrol (`patrol.ts`): each root and the pools that have members run, one pool of each is
+ * counted, and old tombstones go. One tracker that cannot be mended keeps none of the others from it.
  */
 export async function wakeMissingPools(
   database: Database,

@@ -1,14 +1,15 @@
 /**
- * When one operation runs for each member of a pool: the pure planner of a shift. It knows due times, what is ready, what
- * runs and how far behind it is; it does no I/O, reads no clock and is told the time. `operation.ts` runs what
- * it hands out; `grid.ts` has the rules of time.
+ * When one operation runs for each member of a pool: the pure planner of a shift. It knows due times, what is ready,
+ * what runs and how far behind it is; it does no I/O, reads no clock and is told the time. `operation.ts` runs what it
+ * hands out; `grid.ts` has the rules of time.
  *
- * Nothing is carried from shift to shift: what was fetched when (from the store) and the grid say what is due, and nothing
- * depends on when a shift began. A member that is late runs once, from then on on its grid again, and the runs it missed are
- * counted as skipped. Where many are overdue they are spread, the longest overdue first, so that however often a spread is
- * interrupted and begun anew, it gets on.
+ * Nothing is carried from shift to shift: what was fetched when (from the store) and the grid say what is due, and
+ * nothing depends on when a shift began. A member that is late runs once, from then on on its grid again, and the runs
+ * it missed are counted as skipped. Where many are overdue they are spread, the longest overdue first, so that however
+ * often a spread is interrupted and begun anew, it gets on.
  *
- * Members are slots, small numbers that the shift gives out. A slot is absent, waiting (by due time), ready (in line) or running.
+ * Members are slots, small numbers that the shift gives out. A slot is absent, waiting (by due time), ready (in line)
+ * or running.
  */
 import { DueHeap } from './due-heap';
 import { firstRun, gridAfter, heldBack, isOnGrid, runAfter, type Schedule } from './grid';
@@ -20,7 +21,10 @@ export type { Schedule } from './grid';
 export interface Joining {
   /** 0 to 1, from the hash of its id. */
   share: number;
-  /** Since when the operation is to run for it: when it was added, or when the operation was declared or enabled, if that was later. */
+  /**
+   * Since when the operation is to run for it: when it was added, or when the operation was declared or enabled, if
+   * that was later.
+   */
   addedAt: number;
   /** The last run, successful or not; undefined: none yet. */
   ranAt?: number;
@@ -79,8 +83,8 @@ export class Agenda {
   }
 
   /**
-   * A member joins. `crowd`: so many join with it that have never run that they wait for the stagger's window, as at a pool's
-   * opening; a few newcomers start after the base alone. Its time may be over; call `joined` when all are there.
+   * A member joins. `crowd`: so many join with it that have never run that they wait for the stagger's window, as at a
+   * pool's opening; a few newcomers start after the base alone. Its time may be over; call `joined` when all are there.
    */
   join(slot: number, joining: Joining, now: number, crowd: boolean): void {
     this.reserve(slot);
@@ -171,8 +175,8 @@ export class Agenda {
   }
 
   /**
-   * A new interval or stagger: every waiting member goes by it, counted from its last run, and not before its expiry or hold. What is
-   * overdue by the new one is spread over it, and never put off.
+   * A new interval or stagger: every waiting member goes by it, counted from its last run, and not before its expiry or
+   * hold. What is overdue by the new one is spread over it, and never put off.
    */
   reschedule(schedule: Schedule, now: number): void {
     const moved =
@@ -198,7 +202,10 @@ export class Agenda {
     this.resetRound();
   }
 
-  /** The operation begins anew for all of its members (it was disabled until `from`): who has never run waits for base and window from then on. */
+  /**
+   * The operation begins anew for all of its members (it was disabled until `from`): who has never run waits for base
+   * and window from then on.
+   */
   restart(now: number, from: number): void {
     const members = this.waiting.numbers();
     for (let slot = this.ready.shift(); slot >= 0; slot = this.ready.shift()) members.push(slot);
@@ -211,8 +218,8 @@ export class Agenda {
   }
 
   /**
-   * Expiries and holds of these members do not count any more. Who is overdue without them runs: at once where that is no more than `few`,
-   * else spread.
+   * Expiries and holds of these members do not count any more. Who is overdue without them runs: at once where that is
+   * no more than `few`, else spread.
    */
   release(slots: readonly number[], now: number, few: number): void {
     const overdue: number[] = [];
@@ -225,7 +232,10 @@ export class Agenda {
     if (overdue.length > few) this.spread(overdue, now);
   }
 
-  /** These members (all of those that wait) run anew, whenever they ran last: at once where they are no more than `few`, else spread. */
+  /**
+   * These members (all of those that wait) run anew, whenever they ran last: at once where they are no more than `few`,
+   * else spread.
+   */
   askAnew(slots: readonly number[] | undefined, now: number, few: number): void {
     const waiting = (slots ?? this.waiting.numbers()).filter((slot) => this.state[slot] === WAITING);
     const { everyMs, windowMs } = this.schedule;
@@ -256,8 +266,8 @@ export class Agenda {
   }
 
   /**
-   * From now on, the longest overdue first: over the stagger's window, the interval, a minute, or as long as they were held up,
-   * whichever is shortest.
+   * From now on, the longest overdue first: over the stagger's window, the interval, a minute, or as long as they were
+   * held up, whichever is shortest.
    */
   private spread(overdue: number[], now: number): void {
     if (overdue.length === 0) return;

@@ -1,7 +1,7 @@
 /**
- * One shift's part of a flush, written by itself after a transaction that failed with it: row by row where that is what it takes, so
- * that a row that cannot be stored becomes its member's failure and nobody else's. Called by `flush.ts` within a transaction that has
- * the shift's fence; what it returns holds when that has committed.
+ * One shift's part of a flush, written by itself after a transaction that failed with it: row by row where that is what
+ * it takes, so that a row that cannot be stored becomes its member's failure and nobody else's. Called by `flush.ts`
+ * within a transaction that has the shift's fence; what it returns holds when that has committed.
  */
 import { performance } from 'node:perf_hooks';
 import { errorOf } from '../../lib/failures';
@@ -17,7 +17,9 @@ import { writeFailed, writeValues, type FlushHost, type Portion } from './portio
 
 /** Rows are divided for this long at most; what is not tried by then waits for the next flush. Milliseconds. */
 const DIVIDE_MS = 300;
-/** So many rows that fail one by one for a reason that is no row's, and none that can be written, are enough to know. */
+/**
+ * So many rows that fail one by one for a reason that is no row's, and none that can be written, are enough to know.
+ */
 const ALL_ALIKE = 5;
 
 interface Row<T> {
@@ -117,7 +119,10 @@ class Division<T extends Success | Failure> {
     return this.refused.some((row) => row.loop === loop && row.slot === slot);
   }
 
-  /** Throws where none could be written, and for no reason that a row has: a table that is gone, a right that is missing. */
+  /**
+   * Throws where none could be written, and for no reason that a row has: a table that is gone, a right that is
+   * missing.
+   */
   mustBeTheRows(): void {
     const [first] = this.refused;
     if (first && this.written === 0 && this.refused.every(({ error }) => classOf(error) !== 'row')) throw first.error;

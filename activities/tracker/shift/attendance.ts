@@ -1,7 +1,7 @@
 /**
- * What a node says of itself each second: that it is there, and what it has done. A transaction of its own each, on the connections that
- * everybody shares; where it fails, one second of attendance is missing, and nothing else. Started by the node; read by `status`.
- * On its way back it reads the database's clock, also while the node keeps no shift.
+ * What a node says of itself each second: that it is there, and what it has done. A transaction of its own each, on the
+ * connections that everybody shares; where it fails, one second of attendance is missing, and nothing else. Started by
+ * the node; read by `status`. On its way back it reads the database's clock, also while the node keeps no shift.
  */
 import type { Logger } from 'pino';
 import { errorOf } from '../../lib/failures';

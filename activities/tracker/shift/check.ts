@@ -1,6 +1,6 @@
 /**
- * The first part of each flush, within its transaction: locks the fences, ends the shifts that have lost theirs, and brings rosters and
- * options of the others up to date. Called by `flush.ts`; what is held afterwards may be written.
+ * The first part of each flush, within its transaction: locks the fences, ends the shifts that have lost theirs, and
+ * brings rosters and options of the others up to date. Called by `flush.ts`; what is held afterwards may be written.
  */
 import { performance } from 'node:perf_hooks';
 import { lockFences } from '../store/fence';
@@ -11,7 +11,10 @@ import { readTracker } from '../store/trackers';
 import type { PoolShift } from './pool-shift';
 import type { FlushHost, Portion } from './portion';
 
-/** Rosters that are loaded within one transaction take this long together; the other pools come with the next one. Milliseconds. */
+/**
+ * Rosters that are loaded within one transaction take this long together; the other pools come with the next one.
+ * Milliseconds.
+ */
 const FOLLOW_MS = 200;
 
 const VERSIONS: Statement = {

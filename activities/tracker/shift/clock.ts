@@ -1,8 +1,8 @@
 /**
- * The time by which a node works: the database's as it was first read, so that a worker whose own clock is wrong does no harm. From
- * there it runs on the monotonic clock and never jumps: due times, time-outs and holds in memory stay what they are when the
- * database's clock is put right, or a failover brings a database whose clock differs. Only what is written to the store, or read from it,
- * is moved by the difference (`toStore`, `fromStore`).
+ * The time by which a node works: the database's as it was first read, so that a worker whose own clock is wrong does
+ * no harm. From there it runs on the monotonic clock and never jumps: due times, time-outs and holds in memory stay
+ * what they are when the database's clock is put right, or a failover brings a database whose clock differs. Only what
+ * is written to the store, or read from it, is moved by the difference (`toStore`, `fromStore`).
  */
 import { performance } from 'node:perf_hooks';
 
@@ -35,9 +35,10 @@ export class Clock {
   }
 
   /**
-   * A reading of the database's clock, asked for at `askedAt` (by this clock) and just received. The first one sets the clock; read it
-   * before anything has a due time. A later one counts only where it cannot be right: outside of the time between question and answer.
-   * However long that was (a collection of garbage, user code that does not yield), it does not bend the clock.
+   * A reading of the database's clock, asked for at `askedAt` (by this clock) and just received. The first one sets the
+   * clock; read it before anything has a due time. A later one counts only where it cannot be right: outside of the
+   * time between question and answer. However long that was (a collection of garbage, user code that does not yield),
+   * it does not bend the clock.
    */
   set(databaseMs: number, askedAt: number): void {
     const answeredAt = this.now();

@@ -1,4 +1,7 @@
-/** What one operation of a pool has done since its shift began, for `status`, metrics and the log (`totals.ts`, `node.ts`, `telemetry.ts`). */
+/**
+ * What one operation of a pool has done since its shift began, for `status`, metrics and the log (`totals.ts`,
+ * `node.ts`, `telemetry.ts`).
+ */
 import type { Agenda } from './agenda';
 import type { OperationLoop } from './operation';
 
@@ -27,7 +30,10 @@ export class Rounds {
     return this.agenda.rounds !== this.seen;
   }
 
-  /** The lag of the last round, where one has ended since the last call and lagged more than this; it counts as warned of. */
+  /**
+   * The lag of the last round, where one has ended since the last call and lagged more than this; it counts as warned
+   * of.
+   */
   lagWarning(warnLagMs: number): number | undefined {
     if (!this.hasEnded) return undefined;
     this.seen = this.agenda.rounds;

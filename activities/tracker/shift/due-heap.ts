@@ -1,6 +1,7 @@
 /**
- * Numbers (slots of members, seats of loops) by the time at which each is due, the earliest first. `agenda.ts` keeps its waiting
- * members here, `ring.ts` the loops of a node. Every number knows its place, so that one which changes or leaves costs no walk.
+ * Numbers (slots of members, seats of loops) by the time at which each is due, the earliest first. `agenda.ts` keeps
+ * its waiting members here, `ring.ts` the loops of a node. Every number knows its place, so that one which changes or
+ * leaves costs no walk.
  */
 export class DueHeap {
   /** When each number is due. Stays what it was after the number has left. */

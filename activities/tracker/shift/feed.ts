@@ -1,7 +1,7 @@
 /**
- * Which of a flush's values go to a buffer: those that have changed, of operations whose definition names one. Called by `flush.ts`: before
- * its transaction for the entries, since a buffer's `key` is the user's code, and within it for those whose values have changed.
- * Next: `activities/buffer/feed.ts`.
+ * Which of a flush's values go to a buffer: those that have changed, of operations whose definition names one. Called
+ * by `flush.ts`: before its transaction for the entries, since a buffer's `key` is the user's code, and within it for
+ * those whose values have changed. Next: `activities/buffer/feed.ts`.
  */
 import type { TrackerDefinition } from '../../../config/define/tracker';
 import type { BufferFeed, FedEntry, FeedMark } from '../../buffer/feed';
@@ -14,8 +14,8 @@ import type { Json } from '../../../workflows/lib/json';
 import type { Portion } from './portion';
 
 /**
- * What a buffer gets if the value has changed, by the result that brought it: after a split two shifts of one flush may have a result for
- * the same member, and only one of them is stored.
+ * What a buffer gets if the value has changed, by the result that brought it: after a split two shifts of one flush may
+ * have a result for the same member, and only one of them is stored.
  */
 export type FedEntries = ReadonlyMap<Success, FedEntry>;
 

@@ -1,9 +1,11 @@
 /**
- * One flush of a node, called by `writer.ts`: a transaction of values, and of nothing else, for all shifts that have something or have
- * not been looked at for a while. `check.ts` begins it: only what is ours under a locked fence is written.
+ * One flush of a node, called by `writer.ts`: a transaction of values, and of nothing else, for all shifts that have
+ * something or have not been looked at for a while. `check.ts` begins it: only what is ours under a locked fence is
+ * written.
  *
- * A transaction that fails is no reason to keep everybody waiting. After an error that is no outage each shift is written alone, and in
- * the shift that fails each row (`alone.ts`). Users' code never runs in here; what a feed needs of it is asked before.
+ * A transaction that fails is no reason to keep everybody waiting. After an error that is no outage each shift is
+ * written alone, and in the shift that fails each row (`alone.ts`). Users' code never runs in here; what a feed needs
+ * of it is asked before.
  */
 import { performance } from 'node:perf_hooks';
 import { errorOf } from '../../lib/failures';
@@ -152,7 +154,8 @@ export class Flush {
         if (!isPassing(error)) broken.push({ shift, error });
       }
     }
-    // Where nothing at all can be written, no shift is to blame: they wait for whoever mends the store, as in an outage.
+    // Where nothing at all can be written, no shift is to blame: they wait for whoever mends the store, as in an
+    // outage.
     if (others || total.rows > 0) for (const { shift, error } of broken) shift.breakOff(error);
     return total;
   }

@@ -1,10 +1,12 @@
 /**
- * The upstream gate of a tracker, one keeper for each tracker on a node. It is asked once for all pools, by the node that keeps pool 0, and
- * written to the tracker's row under that pool's fence; every shift reads it there. Closed until known. A check that fails leaves
- * it as it is; three failures in a row close it; one that throws a HoldError is not asked again before that is over.
+ * The upstream gate of a tracker, one keeper for each tracker on a node. It is asked once for all pools, by the node
+ * that keeps pool 0, and written to the tracker's row under that pool's fence; every shift reads it there. Closed until
+ * known. A check that fails leaves it as it is; three failures in a row close it; one that throws a HoldError is not
+ * asked again before that is over.
  *
- * An answer that is older than three times what it should be is unknown, which is closed. So that this does not happen where pool 0 is
- * in quarantine or starts nowhere, any node asks in its place when the answer grows old, one of them at a time by a claim in the row.
+ * An answer that is older than three times what it should be is unknown, which is closed. So that this does not happen
+ * where pool 0 is in quarantine or starts nowhere, any node asks in its place when the answer grows old, one of them at
+ * a time by a claim in the row.
  */
 import type { Logger } from 'pino';
 import type { GateDefinition } from '../../../config/define/tracker';
@@ -18,7 +20,10 @@ import type { PoolShift } from './pool-shift';
 import { NOTIFY_CHANNEL } from '../../../workflows/lib/contract';
 
 const FAILURES_TO_CLOSE = 3;
-/** An answer counts for so many times as long as the next one should take at most (`gateTermMs`), and others ask after so many. */
+/**
+ * An answer counts for so many times as long as the next one should take at most (`gateTermMs`), and others ask after
+ * so many.
+ */
 const UNKNOWN_AFTER = 3;
 const OLD_AFTER = 2;
 /** When the answer could not be written, and while another node asks. Milliseconds. */

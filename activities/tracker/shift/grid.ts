@@ -1,9 +1,9 @@
 /**
- * When a member is due, as pure functions of what is known of it: its share (by the hash of its id), its last run, its expiry. They
- * know no shift, so a due time is the same whichever shift asks, and whenever. `agenda.ts` asks.
+ * When a member is due, as pure functions of what is known of it: its share (by the hash of its id), its last run, its
+ * expiry. They know no shift, so a due time is the same whichever shift asks, and whenever. `agenda.ts` asks.
  *
- * Due times lie on a grid: phase + k × interval, the phase from the share. A first run, a run right after an expiry and one that was
- * held up lie beside the grid; the next one finds back to it.
+ * Due times lie on a grid: phase + k × interval, the phase from the share. A first run, a run right after an expiry and
+ * one that was held up lie beside the grid; the next one finds back to it.
  */
 import type { OperationOptions } from '../../../workflows/tracker/options';
 
@@ -35,15 +35,17 @@ export function isOnGrid(schedule: Schedule, share: number, at: number): boolean
 }
 
 /**
- * The first run: the base after the member was added (or its operation was), plus its share of the window where a crowd was.
+ * The first run: the base after the member was added (or its operation was), plus its share of the window where a crowd
+ * was.
  */
 export function firstRun({ baseMs, windowMs }: Schedule, share: number, addedAt: number, crowd: boolean): number {
   return addedAt + baseMs + (crowd ? share * windowMs : 0);
 }
 
 /**
- * The run that follows one at `ran`, which need not lie on the grid: the grid's next time, if half an interval or more away.
- * If less, half of the way to the one after it: so two runs are never more than an interval apart, nor less than half of one.
+ * The run that follows one at `ran`, which need not lie on the grid: the grid's next time, if half an interval or more
+ * away. If less, half of the way to the one after it: so two runs are never more than an interval apart, nor less than
+ * half of one.
  */
 export function runAfter(schedule: Schedule, share: number, ran: number): number {
   const { everyMs } = schedule;
@@ -52,8 +54,9 @@ export function runAfter(schedule: Schedule, share: number, ran: number): number
 }
 
 /**
- * Not before an expiry or a hold, and at most half an interval after it: at the next time of the grid if that comes so soon, else right
- * at the end of the wait. (An expiry as long as the interval ends a moment after the grid's time, and must not double the interval.)
+ * Not before an expiry or a hold, and at most half an interval after it: at the next time of the grid if that comes so
+ * soon, else right at the end of the wait. (An expiry as long as the interval ends a moment after the grid's time, and
+ * must not double the interval.)
  */
 export function heldBack(schedule: Schedule, share: number, due: number, notBefore: number): number {
   if (notBefore <= due) return due;

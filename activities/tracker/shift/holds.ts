@@ -1,7 +1,8 @@
 /**
- * Upstreams that asked to be left alone: until when an operation, or a whole tracker, must not run. Set by `operation.ts` from a
- * HoldError, asked before every run. `told.ts` shares them with the other nodes by way of the database, so that a restart knows
- * them, and says when one was lifted. A budget that is shared between nodes would stand behind this interface.
+ * Upstreams that asked to be left alone: until when an operation, or a whole tracker, must not run. Set by
+ * `operation.ts` from a HoldError, asked before every run. `told.ts` shares them with the other nodes by way of the
+ * database, so that a restart knows them, and says when one was lifted. A budget that is shared between nodes would
+ * stand behind this interface.
  */
 import type { HoldRow } from '../store/told';
 import { Health } from './patience';
@@ -32,7 +33,10 @@ interface Hold {
 }
 
 export class NodeHolds implements Holds {
-  /** By tracker, then by operation ('' for the whole): one for each that was ever asked about, as many as the config has. */
+  /**
+   * By tracker, then by operation ('' for the whole): one for each that was ever asked about, as many as the config
+   * has.
+   */
   private readonly byTracker = new Map<string, Map<string, Hold>>();
   private readonly healths = new Map<string, Health>();
   /** `tracker/operation/id`, each '' for all. */

@@ -1,4 +1,7 @@
-/** What an operation of a pool (`operation.ts`) needs of the node (`node.ts`) and of the shift (`pool-shift.ts`) that it runs in. */
+/**
+ * What an operation of a pool (`operation.ts`) needs of the node (`node.ts`) and of the shift (`pool-shift.ts`) that it
+ * runs in.
+ */
 import type { RunContext } from '../../../config/define/tracker';
 import type { Clock } from './clock';
 import type { Holds } from './holds';

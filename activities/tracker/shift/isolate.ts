@@ -1,6 +1,7 @@
 /**
- * Runs operations marked `isolate` in worker threads (Piscina), which are ended when a time-out does not stop them: the only way
- * to stop code that never yields. The thread loads the config itself (`workers/isolate-thread.ts`), so what crosses is plain data.
+ * Runs operations marked `isolate` in worker threads (Piscina), which are ended when a time-out does not stop them: the
+ * only way to stop code that never yields. The thread loads the config itself (`workers/isolate-thread.ts`), so what
+ * crosses is plain data.
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';

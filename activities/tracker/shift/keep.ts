@@ -34,11 +34,13 @@ import { SHORT_RUN_MS, WindDown } from './wind-down';
 /** A shift whose time is up looks this often whether its runs have ended. Milliseconds. */
 const WIND_DOWN_STEP_MS = 10;
 /**
- * A pool whose history is full waits no longer than this for its long runs: it takes in changes meanwhile, and a history has an
- * end. What is thrown away then is counted. Milliseconds.
+ * A pool whose history is full waits no longer than this for its long runs: it takes in changes meanwhile, and a
+ * history has an end. What is thrown away then is counted. Milliseconds.
  */
 const ASKED_MS = 5 * 60_000;
-/** While Temporal is away, or this activity unknown to it, a shift looks this often whether it may end. Milliseconds. */
+/**
+ * While Temporal is away, or this activity unknown to it, a shift looks this often whether it may end. Milliseconds.
+ */
 const OUTAGE_CHECK_MS = 1_000;
 /** Options that were stored before there was such an option have none. */
 const DEFAULT_PATIENCE_MS = 10_000;
@@ -60,7 +62,10 @@ export interface ShiftDeps {
   log: Logger;
 }
 
-/** What a shift needs of its node to come about; a simulated one has no more (these two parts are all that it calls here). */
+/**
+ * What a shift needs of its node to come about; a simulated one has no more (these two parts are all that it calls
+ * here).
+ */
 type Taker = Pick<Node, 'taking' | 'clock'>;
 type Beginner = Pick<Node, 'loading' | 'trackers' | 'join' | 'latenessOf'> & OperationHost;
 
@@ -110,7 +115,10 @@ export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<Shi
   }
 }
 
-/** Reads the tracker and takes the fence; waits out a short outage of the database, and whoever has the pool locked, for as long as a shift would. */
+/**
+ * Reads the tracker and takes the fence; waits out a short outage of the database, and whoever has the pool locked, for
+ * as long as a shift would.
+ */
 export async function take(
   {
     node,
@@ -157,7 +165,8 @@ export async function begin(
     shift.close();
     throw error;
   }
-  // Another shift of the tracker may have seen a newer row meanwhile; the next flush reads it again where this one is the newer.
+  // Another shift of the tracker may have seen a newer row meanwhile; the next flush reads it again where this one is
+  // the newer.
   const known = node.trackers.get(tracker.name);
   if (!known || known.version <= tracker.version) node.trackers.set(tracker.name, tracker);
   // Where an operation begins with it, the flush reads what is known of that.
@@ -288,7 +297,10 @@ function watchForEnd(
   };
 }
 
-/** After an end that does not wait (a shutdown, a stop, a crash): the short ones may still end; the others are given up and counted. */
+/**
+ * After an end that does not wait (a shutdown, a stop, a crash): the short ones may still end; the others are given up
+ * and counted.
+ */
 async function lastRuns(shift: PoolShift): Promise<void> {
   const until = Date.now() + SHORT_RUN_MS;
   while (shift.inFlight > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));

@@ -1,6 +1,7 @@
 /**
- * What is known of the members' last runs of one operation: when, with which ETag and expiry, how many failures in a row. Begun by what an
- * earlier shift has stored (`pool-shift.ts`), kept by `outcome.ts`, asked by code that runs (`run.ts`). It decides what of that still counts.
+ * What is known of the members' last runs of one operation: when, with which ETag and expiry, how many failures in a
+ * row. Begun by what an earlier shift has stored (`pool-shift.ts`), kept by `outcome.ts`, asked by code that runs
+ * (`run.ts`). It decides what of that still counts.
  */
 import type { FreshnessRow } from '../store/members';
 import { boundsOf } from '../../../workflows/tracker/options';
@@ -8,7 +9,10 @@ import type { Holds } from './holds';
 import type { OperationLoop } from './operation';
 import { Patience } from './patience';
 
-/** A node hears within this that members are to be asked anew: a run of before, told of no refetch, has ended by then and its time-out. Milliseconds. */
+/**
+ * A node hears within this that members are to be asked anew: a run of before, told of no refetch, has ended by then
+ * and its time-out. Milliseconds.
+ */
 const HEARD_MS = 2_000;
 
 export class Known {
@@ -30,8 +34,9 @@ export class Known {
   }
 
   /**
-   * Whether this worker's code is of the version that the tracker runs. Where it is not (a deployment that rolls, or was rolled back),
-   * ETags and expiries are neither used nor stored: values of one version are not taken for those of the other, in either direction.
+   * Whether this worker's code is of the version that the tracker runs. Where it is not (a deployment that rolls, or
+   * was rolled back), ETags and expiries are neither used nor stored: values of one version are not taken for those of
+   * the other, in either direction.
    */
   get isOfVersion(): boolean {
     return (this.loop.definition.version ?? 1) === (this.loop.options.version ?? 1);
@@ -79,8 +84,9 @@ export class Known {
   }
 
   /**
-   * Whether a stored ETag and expiry still count. A run that was under way when they were to be asked anew, or that began before its node
-   * had heard of it, may have stored them again; so what was fetched right after that is asked once more.
+   * Whether a stored ETag and expiry still count. A run that was under way when they were to be asked anew, or that
+   * began before its node had heard of it, may have stored them again; so what was fetched right after that is asked
+   * once more.
    */
   private isCurrent(id: string, fetchedAt: number): boolean {
     const { tracker, name, options } = this.loop;

@@ -17,7 +17,10 @@ export function bucketOf(lateMs: number): number {
   return bucket;
 }
 
-/** The bound below which a share `q` (0 to 1) of all counts lies; null when nothing was counted, Infinity above the last. */
+/**
+ * The bound below which a share `q` (0 to 1) of all counts lies; null when nothing was counted, Infinity above the
+ * last.
+ */
 export function percentile(buckets: readonly number[], q: number): number | null {
   const total = buckets.reduce((sum, count) => sum + count, 0);
   if (total === 0) return null;

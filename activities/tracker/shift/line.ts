@@ -1,9 +1,11 @@
 /**
- * Two lines, first in, first out: of slots that are due (`agenda.ts`), where one may leave from the middle, and of anything
- * (`ring.ts`). Both are bounded by what stands in them, however long they are never empty.
+ * Two lines, first in, first out: of slots that are due (`agenda.ts`), where one may leave from the middle, and of
+ * anything (`ring.ts`). Both are bounded by what stands in them, however long they are never empty.
  */
 
-/** A line of slots in a ring that grows. One that leaves makes a gap, which is passed over once; leaving costs no walk. */
+/**
+ * A line of slots in a ring that grows. One that leaves makes a gap, which is passed over once; leaving costs no walk.
+ */
 export class Line {
   private items = new Int32Array(64);
   /** Where in the ring each slot stands, plus one; 0: nowhere. */

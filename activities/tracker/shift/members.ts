@@ -16,8 +16,8 @@ export class Members {
   }
 
   /**
-   * A slot for an id that has none. Who was removed and added again has its key still, so it gets another slot: what is under way of
-   * its time before is not taken for its own.
+   * A slot for an id that has none. Who was removed and added again has its key still, so it gets another slot: what is
+   * under way of its time before is not taken for its own.
    */
   join(id: string, key: number, addedAt: number): number {
     let slot = this.unused.pop() ?? this.ids.length;
@@ -57,7 +57,9 @@ export class Members {
   addedAt(slot: number): number {
     return this.added[slot]!;
   }
-  /** 0 to 1 by the hash of the id, for the stagger. Another mix than the pool's, so that a pool's members spread evenly. */
+  /**
+   * 0 to 1 by the hash of the id, for the stagger. Another mix than the pool's, so that a pool's members spread evenly.
+   */
   share(slot: number): number {
     return hashId(`${this.ids[slot]!}~`) / 2 ** 32;
   }

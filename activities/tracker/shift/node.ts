@@ -1,7 +1,7 @@
 /**
  * One worker process as the place where shifts are kept: their tick, their flush, what they share (places, holds, the
- * trackers' rows) and what the process tells of itself. Made by `activities/tracker/index.ts`, one a worker; `keep.ts` puts shifts in
- * and takes them out.
+ * trackers' rows) and what the process tells of itself. Made by `activities/tracker/index.ts`, one a worker; `keep.ts`
+ * puts shifts in and takes them out.
  */
 import type { Logger } from 'pino';
 import type { ErrorContext, GateDefinition, RunContext, TrackerDefinition } from '../../../config/define/tracker';
@@ -67,7 +67,10 @@ export class Node implements OperationHost {
   readonly shifts = new Set<PoolShift>();
   readonly trackers = new Map<string, TrackerRow>();
   readonly writer: Writer;
-  /** Pools that come over are loaded by a few at a time: they must not take up the connections, nor the thread, of those that are kept. */
+  /**
+   * Pools that come over are loaded by a few at a time: they must not take up the connections, nor the thread, of those
+   * that are kept.
+   */
   readonly loading = new Semaphore(LOADING);
   /** So are those that are taken: each may wait a moment for a lock that somebody holds. */
   readonly taking = new Semaphore(TAKING);
@@ -293,7 +296,8 @@ export class Node implements OperationHost {
       shift.hinted = true;
       hinted = true;
     }
-    // What concerns none of its shifts is no reason to flush: under a bulk of changes all nodes would do so all the time.
+    // What concerns none of its shifts is no reason to flush: under a bulk of changes all nodes would do so all the
+    // time.
     if (!hinted) return;
     this.writer.hint();
     this.told.hint();

@@ -1,7 +1,8 @@
 /**
- * One operation of one pool while a shift keeps it: runs the definition's code for the members that its agenda hands out, within its
- * concurrency and time-out. The node's ring (`ring.ts`) says when it may start one; `standing.ts` why it stands still, `outcome.ts` what a run
- * came to, `known.ts` what is known of the last ones. What one member's run does, however badly, stays with that member.
+ * One operation of one pool while a shift keeps it: runs the definition's code for the members that its agenda hands
+ * out, within its concurrency and time-out. The node's ring (`ring.ts`) says when it may start one; `standing.ts` why
+ * it stands still, `outcome.ts` what a run came to, `known.ts` what is known of the last ones. What one member's run
+ * does, however badly, stays with that member.
  */
 import type { Logger } from 'pino';
 import type { OperationDefinition } from '../../../config/define/tracker';
@@ -48,7 +49,10 @@ export class OperationLoop implements Starter {
     readonly log: Logger,
     /** Shared by all pools of the node. */
     readonly lateness: Lateness,
-    /** Since when the tracker has the operation, or has it enabled, where that was after its start: a first run counts from then at the earliest. */
+    /**
+     * Since when the tracker has the operation, or has it enabled, where that was after its start: a first run counts
+     * from then at the earliest.
+     */
     public beganAt: number | undefined,
   ) {
     this.agenda = new Agenda(scheduleOf(options));

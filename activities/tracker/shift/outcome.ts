@@ -1,6 +1,7 @@
 /**
- * What a run came to: read from what its code returned or threw, kept for the next flush and in what is known of its member, and until when
- * the member is left alone for it. Told by `operation.ts` of each run that ends, and by the flush of a value that the store would not have.
+ * What a run came to: read from what its code returned or threw, kept for the next flush and in what is known of its
+ * member, and until when the member is left alone for it. Told by `operation.ts` of each run that ends, and by the
+ * flush of a value that the store would not have.
  */
 import { boundsOf } from '../../../workflows/tracker/options';
 import { errorText } from '../../../workflows/lib/text';
@@ -57,8 +58,8 @@ export class Outcome {
   }
 
   /**
-   * A run has failed. Its member is left alone until the end of the hold that it asked for, or of the longer interval of one that fails again
-   * and again, or (0) until its next time.
+   * A run has failed. Its member is left alone until the end of the hold that it asked for, or of the longer interval
+   * of one that fails again and again, or (0) until its next time.
    */
   failure(run: Run, error: Error, now: number): number {
     const { tracker, name, options, host, members, known, counts } = this.loop;
@@ -80,7 +81,9 @@ export class Outcome {
     return heldUntil ?? 0;
   }
 
-  /** The store will not have this result, whatever is tried: a failure of its member, which is asked for its value anew. */
+  /**
+   * The store will not have this result, whatever is tried: a failure of its member, which is asked for its value anew.
+   */
   refused(slot: number, result: Success | Failure): void {
     const { members, known, counts } = this.loop;
     counts.failed++;

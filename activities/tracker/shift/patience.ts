@@ -1,7 +1,8 @@
 /**
- * An id that fails again and again is asked less often: its interval doubles with each failure, up to `maxBackoff`, and is back at once after
- * a success. Only what is the id's own counts (it is gone, it may not be read), and only while most runs of the operation succeed: where
- * all fail, it is the upstream that is away, and nobody waits longer for it. Asked by `operation.ts` at each failure.
+ * An id that fails again and again is asked less often: its interval doubles with each failure, up to `maxBackoff`, and
+ * is back at once after a success. Only what is the id's own counts (it is gone, it may not be read), and only while
+ * most runs of the operation succeed: where all fail, it is the upstream that is away, and nobody waits longer for it.
+ * Asked by `operation.ts` at each failure.
  */
 import { HoldError } from '../../upstream/errors';
 

@@ -1,8 +1,8 @@
 /**
- * What one operation of a pool has brought and the store does not have yet: at most one success and one failure a member, so what
- * waits is bounded by the members, however long the database is away. Filled by `operation.ts`; a flush (`writer.ts`) takes what is there
- * and puts back what it could not write. Results that meet here merge, they never replace: `unchanged` says that the value before it
- * still holds, also where that value is not stored yet.
+ * What one operation of a pool has brought and the store does not have yet: at most one success and one failure a
+ * member, so what waits is bounded by the members, however long the database is away. Filled by `operation.ts`; a flush
+ * (`writer.ts`) takes what is there and puts back what it could not write. Results that meet here merge, they never
+ * replace: `unchanged` says that the value before it still holds, also where that value is not stored yet.
  */
 import type { Failure, Success } from './results';
 
@@ -42,7 +42,10 @@ export class PendingResults {
     this.failures.set(slot, failure);
   }
 
-  /** Takes back an `unchanged` that rests on a value which cannot be stored. False: a newer value waits, which rests on nothing. */
+  /**
+   * Takes back an `unchanged` that rests on a value which cannot be stored. False: a newer value waits, which rests on
+   * nothing.
+   */
   dropUnchanged(slot: number): boolean {
     const success = this.successes.get(slot);
     if (success && success.json !== null) return false;
@@ -62,7 +65,10 @@ export class PendingResults {
     this.failures.delete(slot);
   }
 
-  /** Takes what there is, as far as there is room; the oldest first. At least one result, so that each flush comes forward. */
+  /**
+   * Takes what there is, as far as there is room; the oldest first. At least one result, so that each flush comes
+   * forward.
+   */
   take(room: Room): Taken {
     const most = this.characters * MOST_BYTES + this.size * ROW_BYTES;
     if (this.size <= room.rows && most <= room.bytes) {
@@ -91,7 +97,10 @@ export class PendingResults {
     return taken;
   }
 
-  /** What could not be written waits again, before what has come since. `stays`: whether the slot is still that member's. */
+  /**
+   * What could not be written waits again, before what has come since. `stays`: whether the slot is still that
+   * member's.
+   */
   putBack(taken: Taken, stays: (slot: number, key: number) => boolean): void {
     // Failures first: they are after their own success, and before a success that has come since.
     for (const [slot, failure] of taken.failures) {

@@ -2,10 +2,11 @@
  * The places of a node, runs of all pools at once, shared so that nobody can take them all. Pure bookkeeping for
  * `ring.ts`, once for runs on the node and once for its isolate threads.
  *
- * Half of the places is reserved: an equal part for each operation of each tracker, as far as it could ever use it, and a
- * few for those to come. The other half goes to whoever asks first. So an operation whose runs all hang, in however many pools, holds
- * what is common at most, and a run of another one finds a place at once. Within an operation it is the same: half of its reserve is kept,
- * an equal part for each of its pools, so that one pool whose runs all hang leaves places to the others.
+ * Half of the places is reserved: an equal part for each operation of each tracker, as far as it could ever use it, and
+ * a few for those to come. The other half goes to whoever asks first. So an operation whose runs all hang, in however
+ * many pools, holds what is common at most, and a run of another one finds a place at once. Within an operation it is
+ * the same: half of its reserve is kept, an equal part for each of its pools, so that one pool whose runs all hang
+ * leaves places to the others.
  */
 import { Fifo } from './line';
 

@@ -18,13 +18,19 @@ import { OperationLoop } from './operation';
 import type { Room, Taken } from './pending';
 import { hashId } from '../../../workflows/lib/hash';
 
-/** Written alone and refused, a shift is tried again this much later, so that it does not keep the others waiting. Milliseconds. */
+/**
+ * Written alone and refused, a shift is tried again this much later, so that it does not keep the others waiting.
+ * Milliseconds.
+ */
 const RETRY_ALONE_MS = 1_000;
 
 /** How a shift's keeping can end by itself; an Error is a crash. */
 export type Ending = ShiftEnd | Error;
 
-/** What one flush takes from a shift, to be put back when it could not be written: by operation, those that have something. */
+/**
+ * What one flush takes from a shift, to be put back when it could not be written: by operation, those that have
+ * something.
+ */
 export type Harvest = Map<OperationLoop, Taken>;
 
 export interface PoolShiftSetup {
@@ -45,7 +51,10 @@ export class PoolShift implements OperationShift {
   readonly loops = new Map<string, OperationLoop>();
   /** The roster that is loaded: what came after it is loaded by the next flush. */
   rosterVersion: number;
-  /** When a flush last found the fence to be ours; monotonic milliseconds, as all of how this shift stands with the store. */
+  /**
+   * When a flush last found the fence to be ours; monotonic milliseconds, as all of how this shift stands with the
+   * store.
+   */
   checkedAt = performance.now();
   /** Written alone, and not before this: it has failed so just now. */
   notBefore = 0;
@@ -59,7 +68,10 @@ export class PoolShift implements OperationShift {
   private still = false;
   /** Operations that this worker's config does not have; each is told of once. */
   private readonly unknown = new Set<string>();
-  /** Since when operations run, by the database's clock and by ours: read once, for the difference between the two may change. */
+  /**
+   * Since when operations run, by the database's clock and by ours: read once, for the difference between the two may
+   * change.
+   */
   private readonly begun = new Map<string, { stored: number; ours: number }>();
   private broken = false;
   private refusedAt: number | undefined;
@@ -118,14 +130,17 @@ export class PoolShift implements OperationShift {
   }
 
   /**
-   * For how long nothing could be written, milliseconds. One refusal says nothing of how long: the flush may have stood still, with the
-   * whole process, until PostgreSQL ended it.
+   * For how long nothing could be written, milliseconds. One refusal says nothing of how long: the flush may have stood
+   * still, with the whole process, until PostgreSQL ended it.
    */
   refusedFor(now: number): number {
     return this.refusedAt === undefined || this.refusals < 2 ? 0 : now - this.refusedAt;
   }
 
-  /** Nothing of it can be written any more (a newer holder has the pool; or others can be written, and it cannot): no flush looks at it again. */
+  /**
+   * Nothing of it can be written any more (a newer holder has the pool; or others can be written, and it cannot): no
+   * flush looks at it again.
+   */
   breakOff(how: Ending): void {
     this.broken = true;
     this.end(how);
@@ -166,7 +181,10 @@ export class PoolShift implements OperationShift {
     for (const id of gone) this.remove(id);
   }
 
-  /** Operations of the row that do not run here yet and would: what is known of their values is to be read before `follow`. */
+  /**
+   * Operations of the row that do not run here yet and would: what is known of their values is to be read before
+   * `follow`.
+   */
   beginningWith({ state, options }: TrackerRow): string[] {
     if (state === 'stopped' || this.members.size === 0) return [];
     const { definition } = this.setup;
@@ -187,7 +205,8 @@ export class PoolShift implements OperationShift {
     for (const [name, options] of Object.entries(tracker.options.operations)) {
       this.loops.get(name)?.reconfigure(options, this.beganAt(name), now);
     }
-    // One that the definition has no more: what runs ends and is written, nothing is started, and the next shift does not know it.
+    // One that the definition has no more: what runs ends and is written, nothing is started, and the next shift does
+    // not know it.
     for (const [name, loop] of this.loops) {
       if (!Object.hasOwn(tracker.options.operations, name))
         loop.reconfigure({ ...loop.options, enabled: false }, undefined, now);

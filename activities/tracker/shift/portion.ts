@@ -1,6 +1,6 @@
 /**
- * A portion of results as it is written: first the values, then the failures beside them. Called by `flush.ts` for all pools together and by
- * `alone.ts` for one pool or row; the statements are in `store/values.ts`.
+ * A portion of results as it is written: first the values, then the failures beside them. Called by `flush.ts` for all
+ * pools together and by `alone.ts` for one pool or row; the statements are in `store/values.ts`.
  */
 import type { Logger } from 'pino';
 import type { Queryable } from '../../lib/database';

@@ -1,6 +1,6 @@
 /**
- * What a run came to, on its way to the store: read here from what the code returned or threw (`operation.ts`), kept in `pending.ts`
- * until a flush (`writer.ts`) has written it.
+ * What a run came to, on its way to the store: read here from what the code returned or threw (`operation.ts`), kept in
+ * `pending.ts` until a flush (`writer.ts`) has written it.
  */
 import type { RunResult } from '../../../config/define/tracker';
 import { storableJson } from '../../../workflows/lib/text';
@@ -19,7 +19,10 @@ export interface Failure {
   failedAt: number;
   error: string;
   heldUntil: number | null;
-  /** Which failure in a row this is since the last success, as the store counts them: written as it is, so that no failure counts twice. */
+  /**
+   * Which failure in a row this is since the last success, as the store counts them: written as it is, so that no
+   * failure counts twice.
+   */
   inARow: number;
 }
 
@@ -37,7 +40,10 @@ export interface ReadResult {
   oddExpiry: boolean;
 }
 
-/** Reads what a run returned, so that it can be stored whatever it was. Throws a TypeError that says what it should have been. */
+/**
+ * Reads what a run returned, so that it can be stored whatever it was. Throws a TypeError that says what it should have
+ * been.
+ */
 export function readResult(result: unknown, where: string): ReadResult {
   if (result === null || typeof result !== 'object') {
     throw new TypeError(`${where} returned ${String(result)}; return { value } or { unchanged: true }`);

@@ -1,10 +1,12 @@
 /**
- * Which run starts next on a node. Every operation of every pool that is kept here (a loop, `operation.ts`) has a seat; the node's
- * tick turns the ring. A loop sleeps until its next member is due, so an idle one costs nothing; with members in line it stands
- * in the ring, which gives one place at a time to the next: first from operation to operation, then from pool to pool.
+ * Which run starts next on a node. Every operation of every pool that is kept here (a loop, `operation.ts`) has a seat;
+ * the node's tick turns the ring. A loop sleeps until its next member is due, so an idle one costs nothing; with
+ * members in line it stands in the ring, which gives one place at a time to the next: first from operation to
+ * operation, then from pool to pool.
  *
- * Nothing is started from within a run's end: what that makes possible starts in a turn of its own (`setImmediate`), and a
- * turn ends after some runs or milliseconds. So timers, sockets, flush and heartbeat come between, whatever operations do.
+ * Nothing is started from within a run's end: what that makes possible starts in a turn of its own (`setImmediate`),
+ * and a turn ends after some runs or milliseconds. So timers, sockets, flush and heartbeat come between, whatever
+ * operations do.
  */
 import type { Clock } from './clock';
 import { DueHeap } from './due-heap';

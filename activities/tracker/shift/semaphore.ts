@@ -1,4 +1,7 @@
-/** So many at a time, the others in the order in which they came. Used where a shared resource must not be taken up by one kind of work. */
+/**
+ * So many at a time, the others in the order in which they came. Used where a shared resource must not be taken up by
+ * one kind of work.
+ */
 export class Semaphore {
   private readonly waiting: (() => void)[] = [];
 

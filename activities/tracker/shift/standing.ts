@@ -1,6 +1,6 @@
 /**
- * When an operation of one pool stands still, and why. Looked at by `operation.ts` before each run and at every change; what a standstill
- * held up is spread by the agenda when it ends.
+ * When an operation of one pool stands still, and why. Looked at by `operation.ts` before each run and at every change;
+ * what a standstill held up is spread by the agenda when it ends.
  */
 import type { OperationShift } from './host';
 import type { OperationLoop } from './operation';
@@ -8,7 +8,10 @@ import type { OperationLoop } from './operation';
 /** One that gives way to another operation looks this often whether that one still lags. Milliseconds. */
 const YIELD_LOOK_MS = 100;
 
-/** Why an operation stands still; 'lag': it gives way to another one (`skipWhile`); 'over': its shift starts nothing more. */
+/**
+ * Why an operation stands still; 'lag': it gives way to another one (`skipWhile`); 'over': its shift starts nothing
+ * more.
+ */
 export type Frozen = 'disabled' | 'paused' | 'gate' | 'hold' | 'lag' | 'over';
 
 export class Standing {

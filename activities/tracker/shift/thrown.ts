@@ -1,6 +1,7 @@
 /**
- * What an isolated operation threw, on its way out of the thread: an error loses its class and all it says but its words when it is
- * cloned, and a hold would be none any more. Packed by `workers/isolate-thread.ts`, unpacked by `isolate.ts`.
+ * What an isolated operation threw, on its way out of the thread: an error loses its class and all it says but its
+ * words when it is cloned, and a hold would be none any more. Packed by `workers/isolate-thread.ts`, unpacked by
+ * `isolate.ts`.
  */
 import { errorOf } from '../../lib/failures';
 import { HoldError, LONGEST_HOLD_MS, readHold, type HoldScope } from '../../upstream/errors';

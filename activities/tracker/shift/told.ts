@@ -1,7 +1,8 @@
 /**
- * What all nodes are told, kept together by way of the database: each node writes the holds that its upstreams asked for, and each second
- * reads those of the others, what people have lifted (`hold open`) and whom they want asked anew (`refetch`). A statement of its own
- * each, apart from the flush, so that neither waits for the other. Made by `node.ts`.
+ * What all nodes are told, kept together by way of the database: each node writes the holds that its upstreams asked
+ * for, and each second reads those of the others, what people have lifted (`hold open`) and whom they want asked anew
+ * (`refetch`). A statement of its own each, apart from the flush, so that neither waits for the other. Made by
+ * `node.ts`.
  */
 import type { Logger } from 'pino';
 import { errorOf } from '../../lib/failures';
@@ -36,7 +37,10 @@ export class Told {
   /** Until when refetches were read. */
   private readUntil = 0;
   private failing = false;
-  /** When holds were lifted, by the database's clock and by ours: read once, for the difference between the two may change. */
+  /**
+   * When holds were lifted, by the database's clock and by ours: read once, for the difference between the two may
+   * change.
+   */
   private readonly lifts = new Map<string, { stored: number; ours: number }>();
 
   constructor(
@@ -44,7 +48,10 @@ export class Told {
     private readonly host: ToldHost,
   ) {}
 
-  /** Before the first shift: what was told to the node before it. Without the database nothing is known, and the next look brings it. */
+  /**
+   * Before the first shift: what was told to the node before it. Without the database nothing is known, and the next
+   * look brings it.
+   */
   async start(): Promise<void> {
     await this.look();
   }

@@ -14,7 +14,9 @@ const TICKS = 0;
 const OPERATION = 1;
 const STALLS = 2;
 
-/** The thread, as text: it must run from compiled and from TypeScript sources alike, and needs nothing of the project. */
+/**
+ * The thread, as text: it must run from compiled and from TypeScript sources alike, and needs nothing of the project.
+ */
 const THREAD = `
 const { workerData, parentPort } = require('node:worker_threads');
 const { shared, stallMs, node } = workerData;

@@ -1,8 +1,8 @@
 /**
- * How a shift whose time is up ends without throwing runs away. An operation with a run that takes long starts no other one; the rest of
- * the pool goes on meanwhile, for a run may last an hour and its members must not wait for it. When the long ones have ended or timed
- * out, everything stands still for the moment that the short ones need. The shift still holds the fence and flushes. Stepped by
- * `keep.ts`; knows no timer.
+ * How a shift whose time is up ends without throwing runs away. An operation with a run that takes long starts no other
+ * one; the rest of the pool goes on meanwhile, for a run may last an hour and its members must not wait for it. When
+ * the long ones have ended or timed out, everything stands still for the moment that the short ones need. The shift
+ * still holds the fence and flushes. Stepped by `keep.ts`; knows no timer.
  */
 import type { PoolShift } from './pool-shift';
 

@@ -1,6 +1,7 @@
 /**
- * When a node flushes: at the shortest interval of its shifts, at once where a change was announced to one of them, again where something is
- * left. Called by the node and by shifts that end; `flush.ts` is the flush itself, on a connection that nobody else can take.
+ * When a node flushes: at the shortest interval of its shifts, at once where a change was announced to one of them,
+ * again where something is left. Called by the node and by shifts that end; `flush.ts` is the flush itself, on a
+ * connection that nobody else can take.
  */
 import { performance } from 'node:perf_hooks';
 import { errorOf } from '../../lib/failures';
@@ -8,7 +9,9 @@ import type { Database } from '../../lib/database';
 import { Flush, type Flushed } from './flush';
 import type { FlushHost } from './portion';
 
-/** A shift that has written nothing is still checked this often, milliseconds: it learns within that time what changed. */
+/**
+ * A shift that has written nothing is still checked this often, milliseconds: it learns within that time what changed.
+ */
 const CHECK_MS = 1_000;
 /** After a flush that failed, the next one waits this long. */
 const RETRY_MS = 250;
@@ -43,7 +46,10 @@ export class Writer {
     this.schedule(0);
   }
 
-  /** Flushes now, or right after the flush that is under way. Resolves when what there was at the call is written or refused. */
+  /**
+   * Flushes now, or right after the flush that is under way. Resolves when what there was at the call is written or
+   * refused.
+   */
   async flush(): Promise<void> {
     this.everybody = true;
     await this.flushing;

@@ -39,8 +39,9 @@ export interface LockedPool {
 }
 
 /**
- * What a flush is told of a pool: `fenced` where it is not ours any more; `later` where it is, as far as can be seen, but somebody has
- * it locked who may be about to take it or to change its members, or a person, or a process that is frozen.
+ * What a flush is told of a pool: `fenced` where it is not ours any more; `later` where it is, as far as can be seen,
+ * but somebody has it locked who may be about to take it or to change its members, or a person, or a process that is
+ * frozen.
  */
 export type Standing = LockedPool | 'fenced' | 'later';
 
@@ -64,8 +65,9 @@ const TAKE: Statement = {
                    (extract(epoch from clock_timestamp()) * 1000)::float8 as taken_at`,
 };
 /**
- * The token and, beside it, for whom it was given: a server that a failover has put back some moments may give a token twice. Not locked:
- * what is missing is told apart by LOOK. Told by the place in the list: two shifts of one pool may be on one node, and only one holds it.
+ * The token and, beside it, for whom it was given: a server that a failover has put back some moments may give a token
+ * twice. Not locked: what is missing is told apart by LOOK. Told by the place in the list: two shifts of one pool may
+ * be on one node, and only one holds it.
  */
 const HELD = `
          from unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::int[])
@@ -73,8 +75,8 @@ const HELD = `
          join longwatch.pool p on p.tracker = h.tracker and p.pool = h.pool and p.token = h.token
            and p.run_id = h.run_id and p.shift = h.shift and p.attempt = h.attempt`;
 /**
- * FOR SHARE conflicts with taking, and with a change of the roster, but not with the flushes of other nodes. What is locked is passed over:
- * who waited would let all of a node's pools wait for one.
+ * FOR SHARE conflicts with taking, and with a change of the roster, but not with the flushes of other nodes. What is
+ * locked is passed over: who waited would let all of a node's pools wait for one.
  */
 const LOCK: Statement = {
   name: 'fence-lock',
@@ -112,15 +114,19 @@ const QUARANTINE: Statement = {
   text: `update longwatch.pool set quarantined_at = now() where ${OWN}`,
 };
 
-/** Whoever has the pool's row locked is asked again this much later, so that a wait for it does not hold a connection. Milliseconds. */
+/**
+ * Whoever has the pool's row locked is asked again this much later, so that a wait for it does not hold a connection.
+ * Milliseconds.
+ */
 const TAKE_WAIT_MS = 500;
 
 /**
- * Takes the fence, or throws Fenced. `isCurrent` asks Temporal whether the claim's run is the current one of its workflow; it is
- * only called when the holder is of another run (after a reset, a restart or continue-as-new), whose numbers say nothing. Waits for
- * half a second at most for who has the row locked (SQLSTATE 55P03).
+ * Takes the fence, or throws Fenced. `isCurrent` asks Temporal whether the claim's run is the current one of its
+ * workflow; it is only called when the holder is of another run (after a reset, a restart or continue-as-new), whose
+ * numbers say nothing. Waits for half a second at most for who has the row locked (SQLSTATE 55P03).
  * @param clock is told the database's time
- * @param inTurn runs what is asked of the database. What is asked of Temporal is not: whoever waits for that holds nobody up.
+ * @param inTurn runs what is asked of the database. What is asked of Temporal is not: whoever waits for that holds
+ *   nobody up.
  */
 export async function takeFence(
   database: Database,
@@ -164,8 +170,9 @@ export async function takeFence(
 }
 
 /**
- * Locks the fences that are free and still ours until the transaction ends, and says of each of the others why it is not locked: what
- * is gone, or has another holder, is fenced; what somebody else has locked is for later. Waits for nobody.
+ * Locks the fences that are free and still ours until the transaction ends, and says of each of the others why it is
+ * not locked: what is gone, or has another holder, is fenced; what somebody else has locked is for later. Waits for
+ * nobody.
  */
 export async function lockFences(db: Queryable, holdings: readonly Holding[]): Promise<Standing[]> {
   const standings = holdings.map((): Standing => 'fenced');

@@ -1,6 +1,7 @@
 /**
- * Who is tracked. Written by `roster/apply.ts` under the pools' locks (`pools.ts`); read by shifts, whole when they take a pool and by
- * what changed afterwards. Which pool a member is in follows from its slot and the number of pools (`workflows/tracker/slots.ts`).
+ * Who is tracked. Written by `roster/apply.ts` under the pools' locks (`pools.ts`); read by shifts, whole when they
+ * take a pool and by what changed afterwards. Which pool a member is in follows from its slot and the number of pools
+ * (`workflows/tracker/slots.ts`).
  */
 import type { Slots } from '../../../workflows/tracker/slots';
 import { run, type Database, type Queryable, type Statement } from '../../lib/database';
@@ -43,7 +44,10 @@ const PURGE_PAGES = 50;
 
 const MILLISECONDS = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
 
-/** The last stamp wins; the same stamp again changes nothing. `before`: whether it was a member; nobody else writes while its pool is locked. */
+/**
+ * The last stamp wins; the same stamp again changes nothing. `before`: whether it was a member; nobody else writes
+ * while its pool is locked.
+ */
 const UPSERT: Statement = {
   name: 'member-upsert',
   text: `with before as (
@@ -100,8 +104,8 @@ const WITH_TOMBSTONES: Statement = {
          from longwatch.tracker order by name`,
 };
 /**
- * Locked before it is deleted, so that the condition holds of what is there and not of what was: a row that an add has just brought
- * back, or is about to, is left alone.
+ * Locked before it is deleted, so that the condition holds of what is there and not of what was: a row that an add has
+ * just brought back, or is about to, is left alone.
  */
 const PURGE: Statement = {
   name: 'member-purge',
@@ -123,8 +127,8 @@ export interface Written {
 }
 
 /**
- * Writes changes of distinct ids, and deletes the values of those removed. Call `raiseVersions` for their pools first, and
- * `addToCounts` with what comes of it, in the same transaction.
+ * Writes changes of distinct ids, and deletes the values of those removed. Call `raiseVersions` for their pools first,
+ * and `addToCounts` with what comes of it, in the same transaction.
  */
 export async function writeMembers(db: Queryable, tracker: string, changes: MemberChange[]): Promise<Written> {
   const rows = await run<{ key: number; id: string; removed: boolean; before: boolean }>(db, UPSERT, [
@@ -194,8 +198,8 @@ export async function nextStamps(db: Queryable, count: number): Promise<number[]
 }
 
 /**
- * Forgets removals that are older than their tracker's `tombstones`, page by page, each in a transaction of its own, and at most
- * `pages` of each tracker: the next call goes on.
+ * Forgets removals that are older than their tracker's `tombstones`, page by page, each in a transaction of its own,
+ * and at most `pages` of each tracker: the next call goes on.
  */
 export async function purgeTombstones(database: Database, pages = PURGE_PAGES): Promise<void> {
   for (const { name, keep_ms: keepMs } of await database.rows<{ name: string; keep_ms: number }>(WITH_TOMBSTONES)) {

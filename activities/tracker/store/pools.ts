@@ -1,7 +1,7 @@
 /**
- * The pools' rows as the roster sees them: the version of each pool's members, how many they are, and the split of one pool into two.
- * Written by `roster/apply.ts` and `roster/layout.ts`, mended by `roster/recount.ts`; shifts read the versions when they lock their fences
- * (`fence.ts`), everybody else the counts.
+ * The pools' rows as the roster sees them: the version of each pool's members, how many they are, and the split of one
+ * pool into two. Written by `roster/apply.ts` and `roster/layout.ts`, mended by `roster/recount.ts`; shifts read the
+ * versions when they lock their fences (`fence.ts`), everybody else the counts.
  */
 import { sourceOfSplit, slotsOf, type Slots } from '../../../workflows/tracker/slots';
 import { run, type Queryable, type Statement } from '../../lib/database';
@@ -14,8 +14,8 @@ const RAISE_VERSIONS: Statement = {
          on conflict (tracker, pool) do update set roster_version = pool.roster_version + 1`,
 };
 /**
- * $2 gives half of its slots to $3. The new pool's version is not below the other's: members keep the versions that they have, and its
- * shifts find none of them to be new. Whoever kept the new pool before it was one loads it whole.
+ * $2 gives half of its slots to $3. The new pool's version is not below the other's: members keep the versions that
+ * they have, and its shifts find none of them to be new. Whoever kept the new pool before it was one loads it whole.
  */
 const SPLIT: Statement = {
   name: 'pool-split',
@@ -64,7 +64,10 @@ const MEND: Statement = {
          returning was.members, was.recount`,
 };
 
-/** Locks and raises the pools' roster versions, in the order of their numbers so that no two writers wait for each other. */
+/**
+ * Locks and raises the pools' roster versions, in the order of their numbers so that no two writers wait for each
+ * other.
+ */
 export async function raiseVersions(db: Queryable, tracker: string, pools: number[]): Promise<void> {
   await run(db, RAISE_VERSIONS, [tracker, [...new Set(pools)].sort((a, b) => a - b)]);
 }

@@ -1,6 +1,7 @@
 /**
- * What all nodes are told, by upstreams (holds) or by people (`hold open`, `refetch`): rows of `longwatch.hold` and `longwatch.refetch`.
- * Written and read by each node (`shift/told.ts`), and by the client (`client/tracker/told.ts`). Times are epoch milliseconds of the database.
+ * What all nodes are told, by upstreams (holds) or by people (`hold open`, `refetch`): rows of `longwatch.hold` and
+ * `longwatch.refetch`. Written and read by each node (`shift/told.ts`), and by the client (`client/tracker/told.ts`).
+ * Times are epoch milliseconds of the database.
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
 

@@ -1,6 +1,7 @@
 /**
  * A tracker's row: its state, layout, options and gate. Written by the root workflow's activities
- * (`roster/commands.ts`) and, the gate, by the node that asks it (`shift/gate.ts`); read by every shift when `version` has grown.
+ * (`roster/commands.ts`) and, the gate, by the node that asks it (`shift/gate.ts`); read by every shift when `version`
+ * has grown.
  */
 import type { ChangeNotice } from '../../../workflows/tracker/contract';
 import { withChanges, type TrackerOptions } from '../../../workflows/tracker/options';
@@ -18,7 +19,10 @@ export interface TrackerRow {
   options: TrackerOptions;
   /** Null: not known yet, which is closed. */
   gateOpen: boolean | null;
-  /** Since when an operation has been declared or enabled, where that was after the tracker's start: epoch milliseconds of the database. */
+  /**
+   * Since when an operation has been declared or enabled, where that was after the tracker's start: epoch milliseconds
+   * of the database.
+   */
   since?: Record<string, number>;
   /** The last command that has changed state or options. */
   command?: string | null;
@@ -50,7 +54,10 @@ const SET_STATE: Statement = {
   name: 'tracker-set-state',
   text: `update longwatch.tracker set state = $2, version = version + 1 where name = $1`,
 };
-/** $3: operations that begin now; $4: those that there are. A first run counts from then on, whichever shift it is that runs it. */
+/**
+ * $3: operations that begin now; $4: those that there are. A first run counts from then on, whichever shift it is that
+ * runs it.
+ */
 const SINCE = `coalesce((
   select jsonb_object_agg(o, case when o = any($3::text[]) then to_jsonb(extract(epoch from clock_timestamp()) * 1000) else since -> o end)
   from unnest($4::text[]) as o where o = any($3::text[]) or since ? o), '{}')`;
@@ -158,7 +165,10 @@ export async function setState(db: Queryable, name: string, state: RunState): Pr
   await run(db, SET_STATE, [name, state]);
 }
 
-/** Stores a definition's options; false when they were the same. What a new version of an operation's code fetched before is asked anew. */
+/**
+ * Stores a definition's options; false when they were the same. What a new version of an operation's code fetched
+ * before is asked anew.
+ */
 export async function storeOptions(db: Queryable, name: string, options: TrackerOptions): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
   if (!raw || sameJson(raw.options, options)) return false;
@@ -187,7 +197,10 @@ export async function storeChanges(db: Queryable, name: string, changes: OptionC
   return true;
 }
 
-/** Which operations begin with these options and changes, that were not declared before or not enabled; and all that there are. */
+/**
+ * Which operations begin with these options and changes, that were not declared before or not enabled; and all that
+ * there are.
+ */
 function beginnings(before: RawRow, options: TrackerOptions, changes: RawRow['changes']): [string[], string[]] {
   const was = withChanges(before.options, before.changes).operations;
   const is = withChanges(options, changes).operations;
@@ -209,7 +222,9 @@ export async function readGate(db: Queryable, name: string): Promise<{ ageMs: nu
   return { ageMs: row?.age_ms ?? null, waitMs: row?.wait_ms ?? 0 };
 }
 
-/** Takes over the asking where the answer is older than `oldMs`. @returns the claim; undefined: somebody else has it. */
+/**
+ * Takes over the asking where the answer is older than `oldMs`. @returns the claim; undefined: somebody else has it.
+ */
 export async function claimGate(
   db: Queryable,
   name: string,
@@ -237,8 +252,8 @@ export async function releaseGate(db: Queryable, name: string): Promise<void> {
 const LONGEST_NOTICE = 7_900;
 
 /**
- * Tells every node, when the transaction commits. Only a hint: a node that misses it looks within a second. A notice that would be too
- * long goes without its pools, and then each pool of the tracker looks.
+ * Tells every node, when the transaction commits. Only a hint: a node that misses it looks within a second. A notice
+ * that would be too long goes without its pools, and then each pool of the tracker looks.
  */
 export async function notify(db: Queryable, channel: string, notice: ChangeNotice): Promise<void> {
   const whole = JSON.stringify(notice);

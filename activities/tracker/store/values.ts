@@ -7,8 +7,8 @@ import { LAST_TIME, type Failure, type Success } from '../shift/results';
 import { run, type Queryable, type Statement } from '../../lib/database';
 
 /**
- * A value that did not change is not written as changed: it keeps `changed_at`, and with it its place on
- * the page. Null in `$3`: the stored value still holds. Written again (a commit whose answer was lost), a result changes nothing and
+ * A value that did not change is not written as changed: it keeps `changed_at`, and with it its place on the page. Null
+ * in `$3`: the stored value still holds. Written again (a commit whose answer was lost), a result changes nothing and
  * is not told as changed: a run's time is its name.
  */
 const WRITE_SUCCESSES: Statement = {
@@ -35,7 +35,10 @@ const WRITE_AND_TELL: Statement = {
   text: `${WRITE_SUCCESSES.text}
          returning v.member::float8 as member, v.operation, v.changed_at = v.fetched_at as changed`,
 };
-/** How many in a row is the shift's to count: it is the only one that writes, and adding here would count a failure told twice twice. */
+/**
+ * How many in a row is the shift's to count: it is the only one that writes, and adding here would count a failure told
+ * twice twice.
+ */
 const WRITE_FAILURES: Statement = {
   name: 'value-write-failure',
   text: `insert into longwatch.value as v (member, operation, failed_at, failures, error, held_until)

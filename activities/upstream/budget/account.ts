@@ -1,10 +1,12 @@
 /**
- * A node's side of one shared bucket: may it send, what is reserved for what is under way, what the answers really cost, and what it tells the ledger
- * each second. The dispatcher asks `may`, right before it sends, and `reserve`; every answer comes to `settle`, what has none to `lose`; the node's
- * renewal carries `renewal` to `ledger/statement.ts` and brings the grant back to `granted`.
+ * A node's side of one shared bucket: may it send, what is reserved for what is under way, what the answers really
+ * cost, and what it tells the ledger each second. The dispatcher asks `may`, right before it sends, and `reserve`;
+ * every answer comes to `settle`, what has none to `lose`; the node's renewal carries `renewal` to
+ * `ledger/statement.ts` and brings the grant back to `granted`.
  *
- * The greatest cost is reserved and the true one settled, so that nothing under way can pass the limit. A part ends by the monotonic or the wall clock, whichever
- * is past it first (a suspended machine's monotonic clock stands still), counted from the moment at which the node asked.
+ * The greatest cost is reserved and the true one settled, so that nothing under way can pass the limit. A part ends by
+ * the monotonic or the wall clock, whichever is past it first (a suspended machine's monotonic clock stands still),
+ * counted from the moment at which the node asked.
  */
 import { FIGURES } from './figures';
 import type { Refusal } from './ledger/closing';
@@ -149,8 +151,8 @@ export class Account {
   }
 
   /**
-   * Closed by an answer: at once here, and the ledger is told what comes back of this. Undefined: an answer to an older request, or one of before somebody opened
-   * the bucket by hand.
+   * Closed by an answer: at once here, and the ledger is told what comes back of this. Undefined: an answer to an older
+   * request, or one of before somebody opened the bucket by hand.
    */
   close(ticket: Ticket, forSeconds: number): Refusal | undefined {
     if (ticket.generation < this.generation || ticket.sentAt < this.closedBy) return undefined;
@@ -179,7 +181,8 @@ export class Account {
   }
 
   /**
-   * What is told to the ledger now. What is too little for a request, or more than the next second needs, goes back with it.
+   * What is told to the ledger now. What is too little for a request, or more than the next second needs, goes back
+   * with it.
    * @param requests that are ready now or will be within a second
    */
   renewal(requests: number): Renewal {
@@ -212,7 +215,10 @@ export class Account {
     };
   }
 
-  /** The answer to a renewal; undefined: none came, or it failed. An answer to another than the last one is not heard: it was given back since. */
+  /**
+   * The answer to a renewal; undefined: none came, or it failed. An answer to another than the last one is not heard:
+   * it was given back since.
+   */
   granted(renewal: Renewal, grant: Grant | undefined): void {
     if (grant === undefined) {
       // What it said may not have been heard.

@@ -1,13 +1,14 @@
 /**
- * When an hour, day, week or month of a time zone begins, for limits of a calendar window ('1,000 a day from midnight in New York'). Pure.
- * Called while a limit's options are resolved; the ledger asks the function at each statement.
+ * When an hour, day, week or month of a time zone begins, for limits of a calendar window ('1,000 a day from midnight
+ * in New York'). Pure. Called while a limit's options are resolved; the ledger asks the function at each statement.
  */
 
 export type Period = 'hour' | 'day' | 'week' | 'month';
 
 /**
- * The start, in epoch seconds, of the period that an epoch second lies in, as a function of that second. Weeks begin on Monday. Where a day has no midnight (clocks go
- * forward over it), it begins with its first moment; what happens twice counts from the first time.
+ * The start, in epoch seconds, of the period that an epoch second lies in, as a function of that second. Weeks begin on
+ * Monday. Where a day has no midnight (clocks go forward over it), it begins with its first moment; what happens twice
+ * counts from the first time.
  * @throws RangeError where the zone does not exist
  */
 export function windowStart(period: Period, zone: string): (at: number) => number {
@@ -33,7 +34,9 @@ const LONGEST: Record<Period, number> = { hour: 7_200, day: 90_000, week: 608_40
 /** Zones change their offset at whole quarters of an hour, so a period begins at one. */
 const STEP = 900;
 
-/** Two moments of one period have one label. A label changes once, so a bisection over quarters of an hour finds where. */
+/**
+ * Two moments of one period have one label. A label changes once, so a bisection over quarters of an hour finds where.
+ */
 function bounds(labelAt: (at: number) => string, period: Period, at: number): { from: number; until: number } {
   const here = labelAt(at);
   const quarter = Math.floor(at / STEP);

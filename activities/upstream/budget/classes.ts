@@ -1,7 +1,8 @@
 /**
- * Who of a node goes first where tokens are short: a `call` (somebody waits for it: durable activities, requests), a `watch` (members, by worth) or `bulk`
- * (buffers, sweeps). Calls go first up to their share, bulk has a least share, the rest is the watch's; what one does not use is there for the others. Pure; the dispatcher asks
- * `first` for each token that is free, and says with `spent` who took it.
+ * Who of a node goes first where tokens are short: a `call` (somebody waits for it: durable activities, requests), a
+ * `watch` (members, by worth) or `bulk` (buffers, sweeps). Calls go first up to their share, bulk has a least share,
+ * the rest is the watch's; what one does not use is there for the others. Pure; the dispatcher asks `first` for each
+ * token that is free, and says with `spent` who took it.
  */
 
 export const CLASSES = ['call', 'watch', 'bulk'] as const;

@@ -1,34 +1,53 @@
 /**
- * Every figure that the budget rests on, each with its reason. Most were measured in simulations (floating, fixed and leaky limits of 42 to
- * 18,000 tokens over 1 to 15 minutes, 1 to 16 nodes, ten kinds of fault). Used by the ledger, the node's account and members' buckets.
+ * Every figure that the budget rests on, each with its reason. Most were measured in simulations (floating, fixed and
+ * leaky limits of 42 to 18,000 tokens over 1 to 15 minutes, 1 to 16 nodes, ten kinds of fault). Used by the ledger, the
+ * node's account and members' buckets.
  *
- * In this folder times are **seconds** and rates are **tokens a second**: headers, limits and PostgreSQL's clock speak in seconds, and
- * a rate is what most of the sums are about.
+ * In this folder times are **seconds** and rates are **tokens a second**: headers, limits and PostgreSQL's clock speak
+ * in seconds, and a rate is what most of the sums are about.
  */
 export const FIGURES = {
-  /** How long a node may spend what it was granted. At 1 s all parts end between two renewals (0.26-0.78 of the tokens used); 2 to 30 are alike. */
+  /**
+   * How long a node may spend what it was granted. At 1 s all parts end between two renewals (0.26-0.78 of the tokens
+   * used); 2 to 30 are alike.
+   */
   part: 5,
   /** A node tells the ledger what it spent, and asks, this often. */
   renewal: 1,
-  /** The ledger ends a part this much later than the node does: the statement's own way, and clocks that run at other speeds. */
+  /**
+   * The ledger ends a part this much later than the node does: the statement's own way, and clocks that run at other
+   * speeds.
+   */
   grace: 1,
   /**
-   * What may still be spent of a part that ended is charged this much later, and so is a request without an answer: a frozen process may
-   * send when it wakes up. Without it 4 to 14 tokens are counted by the upstream and not by us.
+   * What may still be spent of a part that ended is charged this much later, and so is a request without an answer: a
+   * frozen process may send when it wakes up. Without it 4 to 14 tokens are counted by the upstream and not by us.
    */
   late: 30,
-  /** Slots of a window. 30 cost 3.2 % of the tokens (a slot comes back when its last moment is a window old), 120 a quarter of that. */
+  /**
+   * Slots of a window. 30 cost 3.2 % of the tokens (a slot comes back when its last moment is a window old), 120 a
+   * quarter of that.
+   */
   slots: 120,
   /** No slot is shorter, else a window of a second had thousands of slots ahead of now (`late`). */
   shortestSlot: 0.5,
   /** Ended parts are remembered for so long: whoever tells later what it really spent of one gets nothing back. */
   remembered: 600,
 
-  /** In hand for the time of a statement and until the next one, in seconds of what the node wants. More is lost with a node that dies. */
+  /**
+   * In hand for the time of a statement and until the next one, in seconds of what the node wants. More is lost with a
+   * node that dies.
+   */
   inHand: 1.5,
-  /** A node's own pace, as a share of its rate: the requests of a second are not sent in its first moment. Below 1, so that it catches up. */
+  /**
+   * A node's own pace, as a share of its rate: the requests of a second are not sent in its first moment. Below 1, so
+   * that it catches up.
+   */
   paceShare: 0.7,
-  /** No pause between two requests of a node is longer, however low its rate is: then its part holds it back, not its pace. */
+  /**
+   * No pause between two requests of a node is longer, however low its rate is: then its part holds it back, not its
+   * pace.
+   */
   longestPause: 0.5,
   /** What a node missed of its own pace it may make up for this long. */
   paceDebt: 0.3,
@@ -41,7 +60,10 @@ export const FIGURES = {
   windowLoss: 1,
   /** With headers, this much more: what was surely in a header is an answer older. */
   headerLoss: 1.5,
-  /** What was missed is saved up for so many seconds (or a thirtieth of the window) and caught up; what stood still longer is not. */
+  /**
+   * What was missed is saved up for so many seconds (or a thirtieth of the window) and caught up; what stood still
+   * longer is not.
+   */
   credit: 5,
   creditWindows: 1 / 30,
   /** A leaky bucket is made to be emptied at once: at least half of it. */
@@ -50,10 +72,16 @@ export const FIGURES = {
   creditRequests: 4,
   /** Credit is paid out over so many seconds. */
   creditOver: 10,
-  /** From this share of its most, credit goes to whoever asks first: parts kept for nodes that are gone must not be lost. */
+  /**
+   * From this share of its most, credit goes to whoever asks first: parts kept for nodes that are gone must not be
+   * lost.
+   */
   creditBrim: 0.95,
 
-  /** A second, and the slowest answer lately: what came back to the window may not have been in a header that is so old. It decays over `flightDecay`. */
+  /**
+   * A second, and the slowest answer lately: what came back to the window may not have been in a header that is so old.
+   * It decays over `flightDecay`.
+   */
   flight: 1,
   firstFlight: 6,
   flightDecay: 20,
@@ -72,19 +100,28 @@ export const FIGURES = {
   /** What others may spend until we hear of it, in seconds of their rate. */
   othersAhead: 2,
 
-  /** A header is asked for when the last one is older than 2 s, a sixtieth of the window (15 s at most), or the time of 20 tokens. */
+  /**
+   * A header is asked for when the last one is older than 2 s, a sixtieth of the window (15 s at most), or the time of
+   * 20 tokens.
+   */
   silence: 2,
   silenceMost: 15,
   silenceWindows: 1 / 60,
   silenceTokens: 20,
 
-  /** Refused, and no header says why: the limit is believed to be this share of what we had spent, and grows by so much of itself a window. */
+  /**
+   * Refused, and no header says why: the limit is believed to be this share of what we had spent, and grows by so much
+   * of itself a window.
+   */
   belief: 0.95,
   beliefGrowth: 0.03,
 
   /** So many answers without a header that says a limit: it has to be felt for. */
   muteAnswers: 3,
-  /** Felt for: times √2 a second until the first refusal, then less by three tenths an episode, and up by 0.2 % of the refused rate a second. */
+  /**
+   * Felt for: times √2 a second until the first refusal, then less by three tenths an episode, and up by 0.2 % of the
+   * refused rate a second.
+   */
   feltStart: 1,
   feltGrowth: Math.SQRT2,
   feltCut: 0.7,
@@ -96,7 +133,10 @@ export const FIGURES = {
 
   /** A calendar window is believed to begin so much earlier and later than our clock says: the upstream has its own. */
   calendarSlack: 60,
-  /** Closed for longer than two windows, or a quarter of an hour where that is more: somebody's clock is wrong, or worse. */
+  /**
+   * Closed for longer than two windows, or a quarter of an hour where that is more: somebody's clock is wrong, or
+   * worse.
+   */
   closedWindows: 2,
   closedLeast: 900,
   /** A fail-over to a standby that streams loses no more than the commits of so many seconds. */

@@ -1,12 +1,14 @@
 /**
- * What a limit of an upstream is, once its options are resolved: one rule that counts tokens for each key (a character, an access token, an
- * address). Read by the ledger, the node's account and members' buckets; nothing here changes while it runs.
+ * What a limit of an upstream is, once its options are resolved: one rule that counts tokens for each key (a character,
+ * an access token, an address). Read by the ledger, the node's account and members' buckets; nothing here changes while
+ * it runs.
  */
 import { FIGURES } from './figures';
 
 /**
  * - `floating`: a token comes back one window after it was spent.
- * - `fixed`: windows that begin whenever the upstream likes. They are counted as floating: safe wherever they begin, and no reset is needed.
+ * - `fixed`: windows that begin whenever the upstream likes. They are counted as floating: safe wherever they begin,
+ *   and no reset is needed.
  * - `calendar`: windows that begin with the hour, day, week or month of a time zone.
  * - `leaky`: `tokens` at once, and tokens / window come back each second (GCRA).
  * - `concurrent`: so many requests at once; a place is free again with the answer.
@@ -15,7 +17,10 @@ export type Shape = 'floating' | 'fixed' | 'calendar' | 'leaky' | 'concurrent';
 
 export interface Limit {
   shape: Shape;
-  /** Tokens of a window. Undefined: headers tell, and where none does the limit is felt for. With a number, headers may only lower it. */
+  /**
+   * Tokens of a window. Undefined: headers tell, and where none does the limit is felt for. With a number, headers may
+   * only lower it.
+   */
   tokens: number | undefined;
   /** Seconds. Undefined: headers tell. Ignored by `concurrent`. */
   window: number | undefined;
@@ -27,7 +32,10 @@ export interface Limit {
   closesAtEnd: boolean;
   /** Whoever else spends from the bucket is measured by the headers and left in peace. */
   others: boolean;
-  /** Seconds for which a request without an answer may still arrive: at least `FIGURES.late`, and at least the requests' time-out. */
+  /**
+   * Seconds for which a request without an answer may still arrive: at least `FIGURES.late`, and at least the requests'
+   * time-out.
+   */
   late: number;
   /** Of a calendar window: the epoch second at which the one begins that `at` lies in (`calendar.ts`). */
   windowStart?: (at: number) => number;

@@ -1,11 +1,14 @@
 /**
- * Buckets of members: each member of a tracker has one of its own (ESI's group × character), and only the shift that keeps the member spends from it, so there is
- * no ledger. 100,000 of them live in typed arrays, under 100 bytes each: a window in slots on the *ledger's* absolute grid, never re-dated, and a head. Stored only when
- * changed, with the member's values in the flush.
+ * Buckets of members: each member of a tracker has one of its own (ESI's group × character), and only the shift that
+ * keeps the member spends from it, so there is no ledger. 100,000 of them live in typed arrays, under 100 bytes each: a
+ * window in slots on the *ledger's* absolute grid, never re-dated, and a head. Stored only when changed, with the
+ * member's values in the flush.
  *
- * The fence stops writes, not requests: a frozen or cut-off keeper may go on for its patience. So between two stores a shift spends from a bucket no more than a
- * reserve, and whoever takes over without a clean end counts that reserve as spent, at the end of the patience. A new shift sends its first request of a bucket alone.
- * Called by the shift: `load`, `may` right before a request, `reserve`, then `settle` or `lose`; `store` in the flush and `flushed` after its commit.
+ * The fence stops writes, not requests: a frozen or cut-off keeper may go on for its patience. So between two stores a
+ * shift spends from a bucket no more than a reserve, and whoever takes over without a clean end counts that reserve as
+ * spent, at the end of the patience. A new shift sends its first request of a bucket alone. Called by the shift:
+ * `load`, `may` right before a request, `reserve`, then `settle` or `lose`; `store` in the flush and `flushed` after
+ * its commit.
  */
 import type { Told } from './ledger/messages';
 
@@ -39,7 +42,10 @@ export interface MemberTicket {
   readonly spent: number;
 }
 
-/** What is stored of a bucket: its newest slot on the grid, and the tokens of that and the slots before it, newest first, without the empty ones at the end. */
+/**
+ * What is stored of a bucket: its newest slot on the grid, and the tokens of that and the slots before it, newest
+ * first, without the empty ones at the end.
+ */
 export interface StoredMember {
   slot: number;
   tokens: number[];
@@ -99,8 +105,8 @@ export class MemberBuckets {
   }
 
   /**
-   * Takes a member over. `isClean`: the shift before said that it was the last store, and nothing was under way. Else what that one may spend until it notices is
-   * counted, as spent when its patience ends.
+   * Takes a member over. `isClean`: the shift before said that it was the last store, and nothing was under way. Else
+   * what that one may spend until it notices is counted, as spent when its patience ends.
    */
   load(index: number, stored: StoredMember | undefined, isClean: boolean, now: number): void {
     this.slots.fill(0, index * KEPT, (index + 1) * KEPT);
@@ -115,7 +121,10 @@ export class MemberBuckets {
     if (!isClean) this.chargeLate(index, this.slotAt(now + PATIENCE), this.reserveAhead);
   }
 
-  /** Whether a request may go out: what it may cost is within the reserve, the account and the last header, and a new keeper's first is back. */
+  /**
+   * Whether a request may go out: what it may cost is within the reserve, the account and the last header, and a new
+   * keeper's first is back.
+   */
   may(index: number, now: number): boolean {
     this.turn(index, now);
     const held = this.held[index]!;

@@ -1,6 +1,6 @@
 /**
- * A run that spends from several buckets: all are taken or none, so that nothing is held that cannot be used. Called by the dispatcher, which lets the
- * member wait in the line of the bucket that has none; everybody else goes on.
+ * A run that spends from several buckets: all are taken or none, so that nothing is held that cannot be used. Called by
+ * the dispatcher, which lets the member wait in the line of the bucket that has none; everybody else goes on.
  */
 import type { Account, Ticket } from './account';
 

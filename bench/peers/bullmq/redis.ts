@@ -1,4 +1,7 @@
-/** A redis-server of the run's own, where there is one on PATH. Unless told otherwise nothing is kept on disk, which is Redis at its fastest. */
+/**
+ * A redis-server of the run's own, where there is one on PATH. Unless told otherwise nothing is kept on disk, which is
+ * Redis at its fastest.
+ */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -8,7 +11,10 @@ import { createInterface } from 'node:readline';
 import { freePort } from '../../../workers/metrics';
 import type { Bench } from '../../harness/bench';
 
-/** @param persistence flags, for a comparison in which everybody keeps what it is given. @returns its port, or why there is none. */
+/**
+ * @param persistence flags, for a comparison in which everybody keeps what it is given. @returns its port, or why there
+ *   is none.
+ */
 export async function startRedis(
   bench: Bench,
   persistence: readonly string[] = ['--appendonly', 'no'],

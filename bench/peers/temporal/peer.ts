@@ -1,4 +1,6 @@
-/** Polling with Temporal as one would first think of it, beside Longwatch: on the same server, in a worker of its own. */
+/**
+ * Polling with Temporal as one would first think of it, beside Longwatch: on the same server, in a worker of its own.
+ */
 import path from 'node:path';
 import type { Client } from '@temporalio/client';
 import type { Stack } from '../../../test/support/stack';

@@ -1,4 +1,7 @@
-/** The two obvious ways to poll with Temporal, as peers: a workflow an id, and a workflow a pool with an activity a tick. */
+/**
+ * The two obvious ways to poll with Temporal, as peers: a workflow an id, and a workflow a pool with an activity a
+ * tick.
+ */
 import { continueAsNew, proxyActivities, sleep, workflowInfo } from '@temporalio/workflow';
 import type { PeerActivities } from './peer-process';
 

@@ -1,6 +1,6 @@
 /**
- * How many connections a server of so many cores has a use for: single-row updates at 1, 2, 4, … of them, directly and through
- * PgBouncer; and what it costs that statements cannot be prepared by name through it.
+ * How many connections a server of so many cores has a use for: single-row updates at 1, 2, 4, … of them, directly and
+ * through PgBouncer; and what it costs that statements cannot be prepared by name through it.
  */
 import { Pool } from 'pg';
 import { findPgBouncer, Pooler } from '../../../test/growth/pooler';

@@ -1,6 +1,6 @@
 /**
- * What is worth building when a population grows: a cache or triggers beside the lazy form, more connections, a pooler. And what a row costs. The
- * answers are in docs/growth.md.
+ * What is worth building when a population grows: a cache or triggers beside the lazy form, more connections, a pooler.
+ * And what a row costs. The answers are in docs/growth.md.
  */
 import { Pool } from 'pg';
 import { defineScenario } from '../../harness/scenario';

@@ -1,6 +1,6 @@
 /**
- * What a player costs: room on disk, and of one tick time and write-ahead log. From these, tables of any size can be reckoned on
- * paper, as docs/growth.md does for a hundred million.
+ * What a player costs: room on disk, and of one tick time and write-ahead log. From these, tables of any size can be
+ * reckoned on paper, as docs/growth.md does for a hundred million.
  */
 import { migrateGame, seedGame, settleGame } from '../../../examples/game/world';
 import type { Stack } from '../../../test/support/stack';

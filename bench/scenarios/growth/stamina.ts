@@ -1,6 +1,6 @@
 /**
- * Four ways to keep a value that grows by itself, on one table: written by a job (eager), computed when read (lazy), kept in
- * memory or in a cache over a socket, brought up to date by a trigger. What each read and write costs.
+ * Four ways to keep a value that grows by itself, on one table: written by a job (eager), computed when read (lazy),
+ * kept in memory or in a cache over a socket, brought up to date by a trigger. What each read and write costs.
  */
 import { once } from 'node:events';
 import { createServer, connect, type Socket } from 'node:net';

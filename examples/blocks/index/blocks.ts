@@ -1,6 +1,6 @@
 /**
- * Indexes blocks: asks the node, writes, and mends what a reorganisation has torn. The buffer `blocks` runs it on each batch;
- * what it answers says which blocks come again and which have receipts to fetch. Knows nothing of Temporal.
+ * Indexes blocks: asks the node, writes, and mends what a reorganisation has torn. The buffer `blocks` runs it on each
+ * batch; what it answers says which blocks come again and which have receipts to fetch. Knows nothing of Temporal.
  */
 import type { Chain } from '../rpc/chain';
 import { RpcError } from '../rpc/errors';
@@ -61,7 +61,10 @@ export class BlockIndexer {
     return done;
   }
 
-  /** A part at a time, so that what was read can go before more is. @returns the numbers of those blocks that the node has. */
+  /**
+   * A part at a time, so that what was read can go before more is. @returns the numbers of those blocks that the node
+   * has.
+   */
   private async fetchAndWrite(
     numbers: readonly number[],
     done: IndexedBlocks,
@@ -107,9 +110,9 @@ export class BlockIndexer {
   }
 
   /**
-   * Where a block does not follow from the one below it, one of the two is of a chain that is no more. Both sides are fetched
-   * again, in wider and wider steps, until everything follows: then the fork was reached. Blocks above a torn link that the node
-   * does not have any more are removed.
+   * Where a block does not follow from the one below it, one of the two is of a chain that is no more. Both sides are
+   * fetched again, in wider and wider steps, until everything follows: then the fork was reached. Blocks above a torn
+   * link that the node does not have any more are removed.
    */
   private async mend(numbers: readonly number[], done: IndexedBlocks, signal: AbortSignal | undefined): Promise<void> {
     let torn = await brokenLinks(this.database.pool, numbers);

@@ -1,7 +1,7 @@
 /**
- * Follows the head: what the chain says now, against what is stored of its last blocks. The tracker's operation calls it each
- * second; what it wants goes to the buffer `blocks`. One request a look: that the last blocks are still those of the chain follows
- * from the head's parent hash and theirs.
+ * Follows the head: what the chain says now, against what is stored of its last blocks. The tracker's operation calls
+ * it each second; what it wants goes to the buffer `blocks`. One request a look: that the last blocks are still those
+ * of the chain follows from the head's parent hash and theirs.
  */
 import type { Chain } from '../rpc/chain';
 import { beginFetch, removeFrom } from '../store/blocks';

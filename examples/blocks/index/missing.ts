@@ -1,6 +1,6 @@
 /**
- * What is still to be indexed, the newest first, a page at a time: the `init` of both buffers. A cursor is the number below
- * which the next page begins.
+ * What is still to be indexed, the newest first, a page at a time: the `init` of both buffers. A cursor is the number
+ * below which the next page begins.
  */
 import type { Chain } from '../rpc/chain';
 import type { Database } from '../store/database';

@@ -1,5 +1,6 @@
 /**
- * Indexes receipts and logs of blocks that are stored. The buffer `receipts` runs it on each batch. Knows nothing of Temporal.
+ * Indexes receipts and logs of blocks that are stored. The buffer `receipts` runs it on each batch. Knows nothing of
+ * Temporal.
  */
 import type { BlockReference, Chain } from '../rpc/chain';
 import type { Receipts } from '../rpc/decode';
@@ -11,8 +12,8 @@ import { Parts } from './parts';
 export interface IndexedReceipts {
   written: number;
   /**
-   * Of another block than the one that was asked about: the chain has changed since. Whoever replaces the stored block asks for
-   * its receipts again; until then its number is to be fetched again.
+   * Of another block than the one that was asked about: the chain has changed since. Whoever replaces the stored block
+   * asks for its receipts again; until then its number is to be fetched again.
    */
   changed: number[];
   /** To be asked for again. */

@@ -1,6 +1,6 @@
 /**
- * A node of one's own: anvil, a real EVM node that needs no network, from npm. Started by `main.ts`, the tests and the bench on a
- * free port of 127.0.0.1; it ends with this process.
+ * A node of one's own: anvil, a real EVM node that needs no network, from npm. Started by `main.ts`, the tests and the
+ * bench on a free port of 127.0.0.1; it ends with this process.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

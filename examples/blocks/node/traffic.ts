@@ -1,6 +1,6 @@
 /**
- * Life on a chain of one's own: blocks with transactions of every kind that the tables know, some of them failing, some blocks
- * empty. What is in the n-th block of a run follows from n, so that a run can be repeated.
+ * Life on a chain of one's own: blocks with transactions of every kind that the tables know, some of them failing, some
+ * blocks empty. What is in the n-th block of a run follows from n, so that a run can be repeated.
  */
 import { setTimeout } from 'node:timers/promises';
 import type { Json } from 'longwatch';

@@ -1,6 +1,7 @@
 /**
- * How much a node takes at once, which it does not say (50 to 1,000 calls in a batch, 1,000 to 10,000 blocks in a range are
- * usual): halved when it was too much, grown again slowly. Used by `client.ts` for calls and by `chain.ts` for ranges of logs.
+ * How much a node takes at once, which it does not say (50 to 1,000 calls in a batch, 1,000 to 10,000 blocks in a range
+ * are usual): halved when it was too much, grown again slowly. Used by `client.ts` for calls and by `chain.ts` for
+ * ranges of logs.
  */
 export class BatchSize {
   private size: number;

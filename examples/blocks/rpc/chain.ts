@@ -1,6 +1,6 @@
 /**
- * The node as the indexer asks it: heads, blocks by number, receipts of blocks, logs of a range, as rows. Batches, limits and errors
- * are `client.ts`'s; the forms are `decode.ts`'s. Called by `index/` and by `check.ts`.
+ * The node as the indexer asks it: heads, blocks by number, receipts of blocks, logs of a range, as rows. Batches,
+ * limits and errors are `client.ts`'s; the forms are `decode.ts`'s. Called by `index/` and by `check.ts`.
  */
 import type { Json } from 'longwatch';
 import { UpstreamError } from 'longwatch/upstream';
@@ -66,9 +66,9 @@ export class Chain {
   }
 
   /**
-   * Receipts and logs, in the order of `blocks`. Those of another block of that number, after a reorganisation, are answered
-   * all the same: `blockHash` says so. What the block's list leaves out is asked for one by one; what cannot be had even so fails
-   * as `malformed`, and the node that has no such block at all as `null`.
+   * Receipts and logs, in the order of `blocks`. Those of another block of that number, after a reorganisation, are
+   * answered all the same: `blockHash` says so. What the block's list leaves out is asked for one by one; what cannot
+   * be had even so fails as `malformed`, and the node that has no such block at all as `null`.
    */
   async receipts(blocks: readonly BlockReference[], signal?: AbortSignal): Promise<Outcome<Receipts>[]> {
     const lists = await this.receiptLists(blocks, signal);

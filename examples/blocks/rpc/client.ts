@@ -1,7 +1,8 @@
 /**
- * JSON-RPC in batches over `longwatch/upstream`: many calls in few requests, as many in each as the node takes. A batch that
- * is too large (413, 504, a time-out, an answer past `maxBodyBytes`, the node's own words) is halved and the size remembered; what
- * a node leaves out of its answer is asked again. Used by `chain.ts`, which knows what the methods return.
+ * JSON-RPC in batches over `longwatch/upstream`: many calls in few requests, as many in each as the node takes. A batch
+ * that is too large (413, 504, a time-out, an answer past `maxBodyBytes`, the node's own words) is halved and the size
+ * remembered; what a node leaves out of its answer is asked again. Used by `chain.ts`, which knows what the methods
+ * return.
  */
 import type { Json } from 'longwatch';
 import { createUpstream, HoldError, UpstreamError, type Upstream } from 'longwatch/upstream';
@@ -69,7 +70,8 @@ export class RpcClient {
   }
 
   /**
-   * Any number of calls, in as many requests as it takes, one after another. The outcomes are in the order of the calls.
+   * Any number of calls, in as many requests as it takes, one after another. The outcomes are in the order of the
+   * calls.
    * @throws HoldError where the node asks to be left alone, UpstreamError where it does not answer as a whole.
    */
   async batch(calls: readonly RpcCall[], signal?: AbortSignal): Promise<RpcOutcome[]> {

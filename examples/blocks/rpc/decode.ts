@@ -1,7 +1,7 @@
 /**
- * What nodes answer, as rows: checked, in one canonical form each, so that a row from the node and one from a table compare as
- * they are. Hashes, addresses and data stay '0x…' in lower case, quantities become decimal strings, what is small a number. Used by
- * `chain.ts`; `store/` turns the forms into native columns.
+ * What nodes answer, as rows: checked, in one canonical form each, so that a row from the node and one from a table
+ * compare as they are. Hashes, addresses and data stay '0x…' in lower case, quantities become decimal strings, what is
+ * small a number. Used by `chain.ts`; `store/` turns the forms into native columns.
  */
 import type { Json } from 'longwatch';
 import { RpcError } from './errors';
@@ -227,7 +227,9 @@ function listOf(value: Json | undefined, what: string): Json[] {
 const QUANTITY = /^0x[0-9a-f]{0,64}$/i;
 /** In hexadecimal digits, with '0x': below 2^52. */
 const SAFE_LENGTH = 15;
-/** What an `integer` of PostgreSQL holds, and the last second of its calendar that JavaScript writes with four digits. */
+/**
+ * What an `integer` of PostgreSQL holds, and the last second of its calendar that JavaScript writes with four digits.
+ */
 const LARGEST_INTEGER = 2 ** 31 - 1;
 const LAST_SECOND = 253_402_300_799;
 

@@ -37,8 +37,8 @@ export interface RpcErrorObject {
 }
 
 /**
- * The error in an answer, whatever form it has: an object by the standard, a text in its place (`{"error": "rate limited"}`), a gateway's
- * own (`{"message": "…"}`). Undefined: it is none.
+ * The error in an answer, whatever form it has: an object by the standard, a text in its place
+ * (`{"error": "rate limited"}`), a gateway's own (`{"message": "…"}`). Undefined: it is none.
  */
 export function errorIn(item: unknown): RpcErrorObject | undefined {
   if (typeof item !== 'object' || item === null || Array.isArray(item)) return undefined;
@@ -98,8 +98,9 @@ export function isTooLarge({ message }: RpcErrorObject): boolean {
 }
 
 /**
- * Rate limits that come as an answer instead of a 429. Words about a batch or a range count first: 'exceeded maximum number of requests
- * in a batch' is no reason to wait. -32005 is EIP-1474's 'limit exceeded', which nodes use for both: their words decide.
+ * Rate limits that come as an answer instead of a 429. Words about a batch or a range count first: 'exceeded maximum
+ * number of requests in a batch' is no reason to wait. -32005 is EIP-1474's 'limit exceeded', which nodes use for both:
+ * their words decide.
  */
 export function isRateLimit(error: RpcErrorObject): boolean {
   if (error.code === 429) return true;

@@ -1,6 +1,7 @@
 /**
- * Blocks and their transactions into their tables, and what is wrong with them there. A block that differs from the stored one
- * replaces it and all that hangs on it, in the same transaction. Called by `index/blocks.ts` and `index/head.ts`.
+ * Blocks and their transactions into their tables, and what is wrong with them there. A block that differs from the
+ * stored one replaces it and all that hangs on it, in the same transaction. Called by `index/blocks.ts` and
+ * `index/head.ts`.
  */
 import type { Block, BlockRow, TransactionRow } from '../rpc/decode';
 import { byteColumn, column } from './columns';
@@ -10,8 +11,8 @@ import { type Database, type Queryable, rows, type Statement } from './database'
 const BEGIN_FETCH: Statement = { name: 'begin-fetch', text: `select nextval('chain.fetch_number')::text as fetch` };
 
 /**
- * In the order of their numbers, so that two writers never wait for each other in a circle. The receipts of those that were not there
- * are to come.
+ * In the order of their numbers, so that two writers never wait for each other in a circle. The receipts of those that
+ * were not there are to come.
  */
 const WRITE_BLOCKS: Statement = {
   name: 'write-blocks',
@@ -41,8 +42,8 @@ const WRITE_BLOCKS: Statement = {
 };
 
 /**
- * Blocks that are no longer what they were, or gone, leave nothing behind. The list first: who is writing their receipts has taken them
- * off it, and is waited for; what it wrote is seen then.
+ * Blocks that are no longer what they were, or gone, leave nothing behind. The list first: who is writing their
+ * receipts has taken them off it, and is waited for; what it wrote is seen then.
  */
 const CLEAR = ['awaiting_receipts', 'transaction', 'receipt', 'log'].map((table): Statement => ({
   name: `clear-${table}`,

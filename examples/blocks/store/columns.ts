@@ -1,6 +1,7 @@
 /**
- * Rows as PostgreSQL array literals, a column each, for `unnest`. Built here, since pg's own serializer is slow at thousands of
- * rows; nothing needs quoting but bytea, for everything else is a number or null. Used by `blocks.ts` and `receipts.ts`.
+ * Rows as PostgreSQL array literals, a column each, for `unnest`. Built here, since pg's own serializer is slow at
+ * thousands of rows; nothing needs quoting but bytea, for everything else is a number or null. Used by `blocks.ts` and
+ * `receipts.ts`.
  */
 
 type Value = string | number | boolean | null | undefined;

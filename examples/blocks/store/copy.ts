@@ -1,6 +1,6 @@
 /**
- * Rows into a table by COPY, the cheapest way there is for rows that nobody else can have written. Used by `blocks.ts` and
- * `receipts.ts`.
+ * Rows into a table by COPY, the cheapest way there is for rows that nobody else can have written. Used by `blocks.ts`
+ * and `receipts.ts`.
  */
 import { finished } from 'node:stream/promises';
 import { from as copyFrom } from 'pg-copy-streams';
@@ -9,7 +9,10 @@ import type { Queryable } from './database';
 /** What a column has where there is no value. */
 export const NULL = '\\N';
 
-/** Rows as COPY reads them, outside of the heap: while they wait for their transaction, the collector does not carry them about. */
+/**
+ * Rows as COPY reads them, outside of the heap: while they wait for their transaction, the collector does not carry
+ * them about.
+ */
 export interface CopyRows {
   bytes: Buffer;
   /** Where the rows of each group end. */
@@ -21,7 +24,8 @@ let scratch = Buffer.allocUnsafe(1024 * 1024);
 
 /**
  * @param groups of rows, each of which may be left out by {@link copy}
- * @param line a row: its columns in their order with tabs between them and a line feed at the end, each a number, a decimal string,
+ * @param line a row: its columns in their order with tabs between them and a line feed at the end, each a number, a
+ *   decimal string,
  * {@link bytea} or {@link NULL}, none of which needs quoting: all of it is ASCII.
  */
 export function copyRows<T>(groups: readonly (readonly T[])[], line: (row: T) => string): CopyRows {

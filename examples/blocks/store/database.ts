@@ -1,8 +1,8 @@
 /**
  * The example's connections to PostgreSQL: statements by name, transactions. The tables are those of `migrations/`.
  *
- * Through a pooler in transaction mode, as PgBouncer, nothing may rest on a connection's memory: statements are not named, and the time
- * limit, which it refuses at a connection's start, is set in each transaction.
+ * Through a pooler in transaction mode, as PgBouncer, nothing may rest on a connection's memory: statements are not
+ * named, and the time limit, which it refuses at a connection's start, is set in each transaction.
  */
 import { Pool, type PoolClient, type QueryResultRow } from 'pg';
 
@@ -68,7 +68,10 @@ export class Database {
     await this.connections.end();
   }
 
-  /** Through a pooler a statement's name is left out: the next one may run on another connection, which does not know it. */
+  /**
+   * Through a pooler a statement's name is left out: the next one may run on another connection, which does not know
+   * it.
+   */
   private without(db: Queryable): Queryable {
     if (!this.pooled) return db;
     const query = (given: { name?: string }, ...more: unknown[]): unknown => {

@@ -1,4 +1,7 @@
-/** What is not in the tables yet, and what is known of the newest blocks. Called by `index/missing.ts` and `index/head.ts`. */
+/**
+ * What is not in the tables yet, and what is known of the newest blocks. Called by `index/missing.ts` and
+ * `index/head.ts`.
+ */
 import { type Queryable, rows, type Statement } from './database';
 
 const MISSING: Statement = {

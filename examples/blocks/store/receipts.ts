@@ -1,6 +1,6 @@
 /**
- * Receipts and logs into their tables. They are of one block, not of one number: those of a block that was replaced meanwhile
- * are not written. Called by `index/receipts.ts`.
+ * Receipts and logs into their tables. They are of one block, not of one number: those of a block that was replaced
+ * meanwhile are not written. Called by `index/receipts.ts`.
  */
 import type { BlockReference } from '../rpc/chain';
 import type { LogRow, ReceiptRow, Receipts } from '../rpc/decode';
@@ -9,8 +9,9 @@ import { bytea, copy, copyRows, type CopyRows, groupsAmong, NULL } from './copy'
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 /**
- * Of those that are still of these blocks. Only who takes one off the list writes its rows, so a second time nothing is left to do; who
- * replaces the block clears its place on the list first (`blocks.ts`), and so waits for the end of this transaction, or is waited for.
+ * Of those that are still of these blocks. Only who takes one off the list writes its rows, so a second time nothing is
+ * left to do; who replaces the block clears its place on the list first (`blocks.ts`), and so waits for the end of this
+ * transaction, or is waited for.
  */
 const TAKE_OFF: Statement = {
   name: 'take-off',

@@ -1,6 +1,6 @@
 /**
- * Which route a request is for, and the cached answer of a route for one id: body, ETag, Last-Modified and Expires, made
- * anew from the world when the cache time is over. Used by `server.ts`.
+ * Which route a request is for, and the cached answer of a route for one id: body, ETag, Last-Modified and Expires,
+ * made anew from the world when the cache time is over. Used by `server.ts`.
  */
 import type { Group } from './limits';
 import { bodies, mix, World, type Character } from './world';

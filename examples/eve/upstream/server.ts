@@ -326,7 +326,10 @@ class Upstream implements EveUpstream {
     return ['X-ESI-Error-Limit-Remain', remain, 'X-ESI-Error-Limit-Reset', String(this.errors.reset(now))];
   }
 
-  /** Whose bucket pays: the character's that the token is for, or the address's without one (where tokens are asked for). */
+  /**
+   * Whose bucket pays: the character's that the token is for, or the address's without one (where tokens are asked
+   * for).
+   */
   private owner(match: Match, req: http.IncomingMessage): number | string {
     const known = req.headers.authorization !== undefined || !this.settings.auth;
     return known && !Number.isNaN(match.id) ? match.id : addressOf(req.socket);

@@ -1,11 +1,11 @@
 /**
- * The indexes, on a system that is live: each is built CONCURRENTLY, so nobody waits, and a build that was broken off (it
- * leaves an invalid index behind) is done again. Run again, it does nothing.
+ * The indexes, on a system that is live: each is built CONCURRENTLY, so nobody waits, and a build that was broken off
+ * (it leaves an invalid index behind) is done again. Run again, it does nothing.
  *
- * There is none for the regen. One on (is_dead, stamina) for living players below their maximum looks right, and is what costs most:
- * its columns, and those of its predicate, change with every tick, so each row's update has to write the index and cannot be
- * HOT, while the statement reads nearly the whole table anyway. Measured, it makes the tick three to four times slower; a system that has
- * it loses it here.
+ * There is none for the regen. One on (is_dead, stamina) for living players below their maximum looks right, and is
+ * what costs most: its columns, and those of its predicate, change with every tick, so each row's update has to write
+ * the index and cannot be HOT, while the statement reads nearly the whole table anyway. Measured, it makes the tick
+ * three to four times slower; a system that has it loses it here.
  */
 import type { MigrationBuilder } from 'node-pg-migrate';
 
@@ -14,8 +14,8 @@ const INDEXES: Readonly<Record<string, string>> = {
   combat_by_turn: 'game.combat (turn_started_at)',
   // A player's own fight, and the cascade of a player's deletion.
   combat_by_player: 'game.combat (player)',
-  // The decay's. Items lie there in the order of their age, so a BRIN index would do as well at a hundredth of the size; but
-  // below some millions of items a B-tree is as good, and it also stays right when old items come back.
+  // The decay's. Items lie there in the order of their age, so a BRIN index would do as well at a hundredth of the
+  // size; but below some millions of items a B-tree is as good, and it also stays right when old items come back.
   item_by_age: 'game.item (dropped_at)',
 };
 const HARMFUL = 'player_stamina_regen';

@@ -1,6 +1,6 @@
 /**
- * Chains that are not Ethereum, and nodes that have not all they should: what the blocks lack, what the numbers hold, which receipts are
- * left out. A fake node with each one's manners, the example's indexers, and a real PostgreSQL.
+ * Chains that are not Ethereum, and nodes that have not all they should: what the blocks lack, what the numbers hold,
+ * which receipts are left out. A fake node with each one's manners, the example's indexers, and a real PostgreSQL.
  */
 import { rmSync } from 'node:fs';
 import type { Json } from 'longwatch';

@@ -1,6 +1,6 @@
 /**
- * A JSON-RPC node that keeps the rules which nodes publish (calls in a batch, blocks in a range of logs) and misbehaves in the
- * ways that they do: a `Fault` is spent on the next request, or stays.
+ * A JSON-RPC node that keeps the rules which nodes publish (calls in a batch, blocks in a range of logs) and misbehaves
+ * in the ways that they do: a `Fault` is spent on the next request, or stays.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,6 +1,6 @@
 /**
- * Stands in front of a real node and answers every other request wrongly, in the ways that nodes do: by turns 429, 500, half a
- * batch, null in place of blocks, no JSON, a connection that ends.
+ * Stands in front of a real node and answers every other request wrongly, in the ways that nodes do: by turns 429, 500,
+ * half a batch, null in place of blocks, no JSON, a connection that ends.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,6 @@
-/** The indexer on a real node and a real PostgreSQL: every row as the node has it, whatever the chain does meanwhile. */
+/**
+ * The indexer on a real node and a real PostgreSQL: every row as the node has it, whatever the chain does meanwhile.
+ */
 import { Head } from '../../../examples/blocks/index/head';
 import { Missing } from '../../../examples/blocks/index/missing';
 import { beginFetch, blockText, brokenLinks, writeBlocks } from '../../../examples/blocks/store/blocks';

@@ -1,6 +1,6 @@
 /**
- * The manners of providers: in which form they refuse, and in which words. Each answer is one that somebody's node has given; what
- * comes of it is a smaller batch, a hold, or an error of the one call.
+ * The manners of providers: in which form they refuse, and in which words. Each answer is one that somebody's node has
+ * given; what comes of it is a smaller batch, a hold, or an error of the one call.
  */
 import { HoldError, UpstreamError } from 'longwatch/upstream';
 import { Chain } from '../../../examples/blocks/rpc/chain';

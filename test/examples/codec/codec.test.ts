@@ -1,4 +1,7 @@
-/** The example codec by itself and by its server; and with it in the config, no history of Longwatch's has anything in clear. */
+/**
+ * The example codec by itself and by its server; and with it in the config, no history of Longwatch's has anything in
+ * clear.
+ */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';

@@ -1,6 +1,6 @@
 /**
- * The game's own check, with ticks made by hand: it agrees with what is right, whatever the load did in between, and finds each
- * single thing that is not. Then the three jobs themselves, on a worker, beside the load.
+ * The game's own check, with ticks made by hand: it agrees with what is right, whatever the load did in between, and
+ * finds each single thing that is not. Then the three jobs themselves, on a worker, beside the load.
  */
 import { resolveConfig } from '../../../exports';
 import { checkGame, type Line } from '../../../examples/game/check';

@@ -1,4 +1,6 @@
-/** The game's tables and indexes: made on a live system, again, and after a build that was broken off; and its players. */
+/**
+ * The game's tables and indexes: made on a live system, again, and after a build that was broken off; and its players.
+ */
 import { Client } from 'pg';
 import { migrateGame, seedGame } from '../../../examples/game/world';
 import { eventually, Stack } from '../../support/stack';

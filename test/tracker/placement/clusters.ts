@@ -1,6 +1,6 @@
 /**
- * Random clusters for the properties of placement: nodes with pools of several kinds, labels, limits, weights; some drained, some not heard of.
- * Also what is needed to compare them: whose view is whose, and how uneven a cluster is.
+ * Random clusters for the properties of placement: nodes with pools of several kinds, labels, limits, weights; some
+ * drained, some not heard of. Also what is needed to compare them: whose view is whose, and how uneven a cluster is.
  */
 import fc, { type Arbitrary } from 'fast-check';
 import type { Cluster, NodeLoad, PlacedPool } from '../../../activities/tracker/placement/types';

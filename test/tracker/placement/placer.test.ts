@@ -1,4 +1,7 @@
-/** What a node sees and remembers between the rows: views, hand-overs, asks from both sides, and what it does after an outage. */
+/**
+ * What a node sees and remembers between the rows: views, hand-overs, asks from both sides, and what it does after an
+ * outage.
+ */
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { Placer, type NodeSettings } from '../../../activities/tracker/placement/placer';
 import type { PlacedPool } from '../../../activities/tracker/placement/types';

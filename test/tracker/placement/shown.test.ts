@@ -1,4 +1,7 @@
-/** What people and autoscalers are told of placement: heartbeats, the preview of balancing, verdicts, wanted nodes, and the cold start. */
+/**
+ * What people and autoscalers are told of placement: heartbeats, the preview of balancing, verdicts, wanted nodes, and
+ * the cold start.
+ */
 import fc from 'fast-check';
 import { opensSharedQueues } from '../../../activities/tracker/placement/cold-start';
 import { HEARTBEAT, heartbeatFor } from '../../../activities/tracker/placement/heartbeat';

@@ -1,10 +1,11 @@
 /**
- * A cluster in one process and in no time: nodes with the real `Placer`, one Temporal server that does one thing at a time, and rows that are
- * written each second and read by all. `cluster-world.test.ts` lives through random histories of it, `cluster-targets.test.ts`
- * measures the cases that are promised.
+ * A cluster in one process and in no time: nodes with the real `Placer`, one Temporal server that does one thing at a
+ * time, and rows that are written each second and read by all. `cluster-world.test.ts` lives through random histories
+ * of it, `cluster-targets.test.ts` measures the cases that are promised.
  *
- * The server's costs are those of the development server on two cores: schedule 6 ms (with the workflow task), dispatch 3, complete 2, fail 3,
- * time out 2. So a move costs it 11 ms. Loading a pool: 20 ms and 10 us a member, one after another on a node.
+ * The server's costs are those of the development server on two cores: schedule 6 ms (with the workflow task), dispatch
+ * 3, complete 2, fail 3, time out 2. So a move costs it 11 ms. Loading a pool: 20 ms and 10 us a member, one after
+ * another on a node.
  */
 import { Placer, type NodeSettings } from '../../../activities/tracker/placement/placer';
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
@@ -82,7 +83,10 @@ export interface Counts {
   nobody: number;
   fallBacks: number;
   orphans: number;
-  /** The longest that a pool waited after a node had declined it until one took it, or from its old node to its new one. Milliseconds. */
+  /**
+   * The longest that a pool waited after a node had declined it until one took it, or from its old node to its new one.
+   * Milliseconds.
+   */
   longestDecline: number;
   longestMove: number;
 }

@@ -1,4 +1,7 @@
-/** A pool was offered: exactly one answer, always one that somebody can carry out, and the pool is placed within two hops. */
+/**
+ * A pool was offered: exactly one answer, always one that somebody can carry out, and the pool is placed within two
+ * hops.
+ */
 import fc from 'fast-check';
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { isFull, mayKeep } from '../../../activities/tracker/placement/nodes';

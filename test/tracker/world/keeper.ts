@@ -1,7 +1,8 @@
 /**
- * Temporal and the `shift` activity in the simulated world of a node (`world.ts`): one shift of a pool after the other, on any node; where
- * Temporal does not hear of a node any more, another one has the next attempt while the first may go on. The fence, the loading, the shift
- * and its end are the real ones; what an activity's context is there for (heartbeats, cancellation) is done here as `keep.ts` does it.
+ * Temporal and the `shift` activity in the simulated world of a node (`world.ts`): one shift of a pool after the other,
+ * on any node; where Temporal does not hear of a node any more, another one has the next attempt while the first may go
+ * on. The fence, the loading, the shift and its end are the real ones; what an activity's context is there for
+ * (heartbeats, cancellation) is done here as `keep.ts` does it.
  */
 import { pino } from 'pino';
 import type { Claim } from '../../../activities/tracker/store/fence';

@@ -1,10 +1,14 @@
-/** A node through thousands of histories: what is stored, who may write, who runs when, whatever freezes, dies, jumps or is lost. */
+/**
+ * A node through thousands of histories: what is stored, who may write, who runs when, whatever freezes, dies, jumps or
+ * is lost.
+ */
 import { simulate } from '../../support/simulate';
 import { NodeWorld } from './world';
 
-// Seeds that found something: runs of a shift that never came about; a value of before a removal, stored after the member was added again;
-// a buffer that was given the value of the other half of a split; two shifts of one pool on one node, both of which wrote; a run of a loop
-// that had left, whose time-out was noted for a number that nobody had any more; a failure that did not count the refused value before it.
+// Seeds that found something: runs of a shift that never came about; a value of before a removal, stored after the
+// member was added again; a buffer that was given the value of the other half of a split; two shifts of one pool on one
+// node, both of which wrote; a run of a loop that had left, whose time-out was noted for a number that nobody had any
+// more; a failure that did not count the refused value before it.
 const examples = [808472546, 970614630, 2012034089, 2018395467, 282166784, 1222848865, 1908556541];
 
 simulate(

@@ -1,7 +1,9 @@
 /**
- * What must hold in the simulated world of a node (`world.ts`): in each commit of a flush, at each tick, and at the end.
+ * What must hold in the simulated world of a node (`world.ts`): in each commit of a flush, at each tick, and at the
+ * end.
  * - Who writes a value holds the fence of its pool, and its member has not been removed.
- * - What is stored is the last that the shift had when its flush began, with the ETag of that very value; never an older one after it.
+ * - What is stored is the last that the shift had when its flush began, with the ETag of that very value; never an
+ *   older one after it.
  * - A buffer is given each change of a value once, and nothing else.
  * - A failure is counted once.
  * - No transaction is larger than it should be, however large the values are (a statement: `store.ts`).
@@ -36,7 +38,10 @@ interface Turn {
   waited: number;
 }
 
-/** What was fetched within time-out (0.4 s) and two seconds may be asked once more, as long as its expiry (1.5 s) would count. Milliseconds. */
+/**
+ * What was fetched within time-out (0.4 s) and two seconds may be asked once more, as long as its expiry (1.5 s) would
+ * count. Milliseconds.
+ */
 const ANEW_MS = 4_100;
 /** What a clock takes for noise, and a little more. Milliseconds. */
 const NEARLY_MS = 150;

@@ -1,4 +1,6 @@
-/** Rows of the simulated store (`store.ts`), as the statements see them. Times are the database's, epoch milliseconds. */
+/**
+ * Rows of the simulated store (`store.ts`), as the statements see them. Times are the database's, epoch milliseconds.
+ */
 
 export interface PoolRow {
   token: number;

@@ -1,7 +1,7 @@
 /**
- * The model of the store (`store.ts`) beside the real PostgreSQL: the same random sequences go through both, by the functions that shifts and
- * rosters use, and each statement must answer alike and leave the same rows. What is not compared: waiting (the model's lock is asked, not
- * waited for), keys (told to the model) and the time that it is.
+ * The model of the store (`store.ts`) beside the real PostgreSQL: the same random sequences go through both, by the
+ * functions that shifts and rosters use, and each statement must answer alike and leave the same rows. What is not
+ * compared: waiting (the model's lock is asked, not waited for), keys (told to the model) and the time that it is.
  */
 import { pino } from 'pino';
 import type { Claim, Holding } from '../../../activities/tracker/store/fence';

@@ -1,8 +1,9 @@
 /**
- * A simulated world of a node: two of them, the shifts of some pools, their store, roster, options and clock, and whatever may happen to
- * them, all at once. One history is made by its seed. What must hold is looked at in each commit and at each tick; at the end, in calm,
- * everybody has the value that the upstream has. `node-world.test.ts` lives through thousands. What is real: the code of shifts,
- * ring, agenda, results, writer, flush, feed, fence (`node.ts`, `keeper.ts`); what is a model: PostgreSQL (`store.ts`) and Temporal.
+ * A simulated world of a node: two of them, the shifts of some pools, their store, roster, options and clock, and
+ * whatever may happen to them, all at once. One history is made by its seed. What must hold is looked at in each commit
+ * and at each tick; at the end, in calm, everybody has the value that the upstream has. `node-world.test.ts` lives
+ * through thousands. What is real: the code of shifts, ring, agenda, results, writer, flush, feed, fence (`node.ts`,
+ * `keeper.ts`); what is a model: PostgreSQL (`store.ts`) and Temporal.
  */
 import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../../exports';
 import type { PoolShift } from '../../../activities/tracker/shift/pool-shift';
@@ -18,8 +19,8 @@ const TICK_MS = 20;
 const MAX_EVERY_MS = 1_000;
 const MOST_POOLS = 4;
 /**
- * Values of up to 4 MB, and flushes that are cut by them: the world knows sizes, not bytes. One character of it stands for ten thousand, so
- * a value has 400 at most, a statement takes 420 and a transaction, with a hundred a row, 3,200.
+ * Values of up to 4 MB, and flushes that are cut by them: the world knows sizes, not bytes. One character of it stands
+ * for ten thousand, so a value has 400 at most, a statement takes 420 and a transaction, with a hundred a row, 3,200.
  */
 const LARGEST = 400;
 const LIMITS = { transaction: { rows: 6, bytes: 3_200 }, statement: { rows: 4, bytes: 420 } };

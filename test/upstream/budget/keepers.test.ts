@@ -1,4 +1,7 @@
-/** Buckets of members over hand-overs, and their single promises: what comes back when, what a new keeper counts, what it takes in memory. */
+/**
+ * Buckets of members over hand-overs, and their single promises: what comes back when, what a new keeper counts, what
+ * it takes in memory.
+ */
 import { simulate } from '../../support/simulate';
 import { MemberBuckets, PATIENCE, SLOTS } from '../../../activities/upstream/budget/member';
 import { KeepersWorld } from './world/keepers';

@@ -1,4 +1,6 @@
-/** The ledger's statement, step by step: what a message changes, what a part becomes, what a header and a refusal say. */
+/**
+ * The ledger's statement, step by step: what a message changes, what a part becomes, what a header and a refusal say.
+ */
 import fc from 'fast-check';
 import { isForgettable, newBucket } from '../../../activities/upstream/budget/ledger/bucket';
 import { close, closedFor, open } from '../../../activities/upstream/budget/ledger/closing';

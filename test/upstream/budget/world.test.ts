@@ -1,4 +1,7 @@
-/** A shared bucket through thousands of histories: never above the limit by what we send, and no token idle while somebody waits. */
+/**
+ * A shared bucket through thousands of histories: never above the limit by what we send, and no token idle while
+ * somebody waits.
+ */
 import { simulate } from '../../support/simulate';
 import { BudgetWorld, draw, usable, type History, type Outcome } from './world/world';
 
@@ -10,7 +13,8 @@ function promises(history: History, outcome: Outcome): string[] {
   const expect = (holds: boolean, what: string): void => void (holds || broken.push(what));
   const { requests, refused, refusedByUs, used, uncovered } = outcome;
   if (history.lowered < 1) {
-    // Nobody was told before. What was under way or in hand comes too late; then refusals teach it, without a word some more.
+    // Nobody was told before. What was under way or in hand comes too late; then refusals teach it, without a word some
+    // more.
     const silent = !history.headers || history.lostHeaders > 0;
     expect(refusedByUs <= (silent ? 25 : 3 + history.nodes), `${refusedByUs} refused after the limit was lowered`);
     return broken;

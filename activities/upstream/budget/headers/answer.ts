@@ -1,4 +1,6 @@
-/** What a reader of limits is handed, and what it answers. Used by every format beside this file; called by `index.ts`. */
+/**
+ * What a reader of limits is handed, and what it answers. Used by every format beside this file; called by `index.ts`.
+ */
 import { httpDate } from '../../freshness';
 import { FIGURES } from '../figures';
 import type { Told } from '../ledger/messages';
@@ -20,7 +22,10 @@ export interface ToldLimit extends Told {
 /** Reads an answer; an empty list: it tells nothing. `now` is in epoch seconds of this machine. Never throws. */
 export type LimitReader = (answer: AnswerHead, now: number) => ToldLimit[];
 
-/** A number of tokens or seconds; undefined: absent, negative, no number, absurd. Of a list the least counts: a proxy may have joined two. */
+/**
+ * A number of tokens or seconds; undefined: absent, negative, no number, absurd. Of a list the least counts: a proxy
+ * may have joined two.
+ */
 export function amount(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const numbers = text.split(',').map((part) => (/^\s*\d{1,15}(\.\d{1,9})?\s*$/.test(part) ? Number(part) : NaN));
@@ -32,8 +37,9 @@ const EPOCH_SECONDS = 1e9;
 const EPOCH_MILLISECONDS = 1e12;
 
 /**
- * Seconds from the answer until a reset: said as seconds, as epoch seconds or milliseconds, or as a date. Times are read against the answer's own `Date`, for
- * the upstream's clock is not ours. What is over is 0; nothing is more than a year away.
+ * Seconds from the answer until a reset: said as seconds, as epoch seconds or milliseconds, or as a date. Times are
+ * read against the answer's own `Date`, for the upstream's clock is not ours. What is over is 0; nothing is more than a
+ * year away.
  */
 export function secondsUntil(text: string | undefined, answer: AnswerHead, now: number): number | undefined {
   if (text === undefined) return undefined;

@@ -1,6 +1,7 @@
 /**
- * EVE's ESI. Two limiters, a route has one or the other (https://developers.eveonline.com/docs/services/esi/rate-limiting/):
- * `X-Ratelimit-Group: char-location`, `X-Ratelimit-Limit: 1200/15m`, `X-Ratelimit-Remaining`, `X-Ratelimit-Used` of a floating window; and the older one's
+ * EVE's ESI. Two limiters, a route has one or the other
+ * (https://developers.eveonline.com/docs/services/esi/rate-limiting/): `X-Ratelimit-Group: char-location`,
+ * `X-Ratelimit-Limit: 1200/15m`, `X-Ratelimit-Remaining`, `X-Ratelimit-Used` of a floating window; and the older one's
  * `X-ESI-Error-Limit-Remain` and `-Reset` (seconds) of a fixed window of a minute.
  */
 import { amount, limitTokens, secondsUntil, windowSeconds, type LimitReader } from './answer';

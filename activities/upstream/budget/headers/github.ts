@@ -1,7 +1,7 @@
 /**
- * GitHub (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api): `X-RateLimit-Limit`, `-Remaining`, `-Reset` in
- * epoch seconds, `-Resource` (core, search, graphql …). The same form with `X-Rate-Limit-…` is used by many. Its secondary limits are told by no header: they are only
- * refusals with `Retry-After`.
+ * GitHub (https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api): `X-RateLimit-Limit`,
+ * `-Remaining`, `-Reset` in epoch seconds, `-Resource` (core, search, graphql …). The same form with `X-Rate-Limit-…`
+ * is used by many. Its secondary limits are told by no header: they are only refusals with `Retry-After`.
  */
 import { amount, limitTokens, secondsUntil, type LimitReader } from './answer';
 

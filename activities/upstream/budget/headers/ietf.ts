@@ -1,6 +1,8 @@
 /**
- * The IETF's draft (draft-ietf-httpapi-ratelimit-headers): `RateLimit: "hour";r=12;t=40` with `RateLimit-Policy: "hour";q=100;w=3600`, as structured fields
- * (RFC 9651); the form of draft 7, `RateLimit: limit=100, remaining=12, reset=40`; and the three fields of the drafts before, `RateLimit-Limit: 100, 100;w=60`, `-Remaining`, `-Reset`.
+ * The IETF's draft (draft-ietf-httpapi-ratelimit-headers): `RateLimit: "hour";r=12;t=40` with
+ * `RateLimit-Policy: "hour";q=100;w=3600`, as structured fields (RFC 9651); the form of draft 7,
+ * `RateLimit: limit=100, remaining=12, reset=40`; and the three fields of the drafts before,
+ * `RateLimit-Limit: 100, 100;w=60`, `-Remaining`, `-Reset`.
  */
 import { parseDictionary, parseList } from 'structured-headers';
 import { amount, limitTokens, secondsUntil, type LimitReader, type ToldLimit } from './answer';

@@ -1,6 +1,7 @@
 /**
- * Reads what an answer tells of limits, in the formats that upstreams have, or by a function of the user's. Called for each answer of an upstream that has
- * limits; what comes out goes to the accounts (`account.ts`, `member.ts`) of the buckets that it speaks of.
+ * Reads what an answer tells of limits, in the formats that upstreams have, or by a function of the user's. Called for
+ * each answer of an upstream that has limits; what comes out goes to the accounts (`account.ts`, `member.ts`) of the
+ * buckets that it speaks of.
  */
 import type { AnswerHead, LimitReader, ToldLimit } from './answer';
 import { esiErrors, esiGroup } from './esi';
@@ -27,7 +28,10 @@ export type Format = keyof typeof FORMATS;
 /** Where nobody says the format: the most telling one that finds something. */
 const LIKELY: readonly Format[] = ['esi-group', 'ietf', 'shopify-rest', 'x-ratelimit', 'x-rate-limit', 'esi-errors'];
 
-/** `format`: a name, a function of the user's, or undefined: whichever finds something. What it makes of nonsense is no header. */
+/**
+ * `format`: a name, a function of the user's, or undefined: whichever finds something. What it makes of nonsense is no
+ * header.
+ */
 export function readLimits(answer: AnswerHead, now: number, format?: Format | LimitReader): ToldLimit[] {
   if (typeof format === 'function') return format(answer, now).filter(isSound);
   if (format !== undefined) return FORMATS[format](answer, now).filter(isSound);

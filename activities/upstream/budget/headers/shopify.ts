@@ -1,6 +1,8 @@
 /**
- * Shopify's leaky buckets. REST tells `X-Shopify-Shop-Api-Call-Limit: 32/40` (used/size; https://shopify.dev/docs/api/admin-rest/usage/rate-limits) and not how fast it leaks:
- * that is the plan's, 2 a second for the standard one. GraphQL tells all of it in the body, and refuses with a 200 (https://shopify.dev/docs/api/usage/limits).
+ * Shopify's leaky buckets. REST tells `X-Shopify-Shop-Api-Call-Limit: 32/40` (used/size;
+ * https://shopify.dev/docs/api/admin-rest/usage/rate-limits) and not how fast it leaks: that is the plan's, 2 a second
+ * for the standard one. GraphQL tells all of it in the body, and refuses with a 200
+ * (https://shopify.dev/docs/api/usage/limits).
  */
 import { amount, limitTokens, type AnswerHead, type LimitReader } from './answer';
 

@@ -1,6 +1,7 @@
 /**
- * The rows of the ledger: a bucket (one limit for one key) and the parts that nodes have of it. Plain data: read `for update`, handed to
- * `statement.ts`, written back. `newBucket` makes the first one, `clockOf` says what time it is for a bucket.
+ * The rows of the ledger: a bucket (one limit for one key) and the parts that nodes have of it. Plain data: read
+ * `for update`, handed to `statement.ts`, written back. `newBucket` makes the first one, `clockOf` says what time it is
+ * for a bucket.
  */
 import { slotWidth, type Limit } from '../limit';
 import { FIGURES } from '../figures';
@@ -21,7 +22,10 @@ export interface Part {
   /** What its fair share would have given and did not. */
   deficit: number;
   mute: number;
-  /** It has ended: what it had not spent is charged to the slot of `chargedAt`, and is taken back where the node tells what it really spent. */
+  /**
+   * It has ended: what it had not spent is charged to the slot of `chargedAt`, and is taken back where the node tells
+   * what it really spent.
+   */
   ended?: { at: number; chargedAt: number; unspent: number };
 }
 

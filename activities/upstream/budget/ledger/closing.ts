@@ -1,6 +1,6 @@
 /**
- * Closed until: an upstream refused, and nobody sends for a bucket before its time. Called by the statement that reports a refusal (its NOTIFY
- * tells every node), and by `budget close` and `budget open`.
+ * Closed until: an upstream refused, and nobody sends for a bucket before its time. Called by the statement that
+ * reports a refusal (its NOTIFY tells every node), and by `budget close` and `budget open`.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';

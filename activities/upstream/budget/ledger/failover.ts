@@ -1,6 +1,7 @@
 /**
- * A fail-over that lost the last commits: the rows are those of a moment ago, nodes hold parts that the rows do not know, and another machine's clock
- * decides. What is known is enough to stay below the limit: a commit that is lost granted no more than the credit and the pace allowed. Called by `statement.ts` first of all.
+ * A fail-over that lost the last commits: the rows are those of a moment ago, nodes hold parts that the rows do not
+ * know, and another machine's clock decides. What is known is enough to stay below the limit: a commit that is lost
+ * granted no more than the credit and the pace allowed. Called by `statement.ts` first of all.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
@@ -22,7 +23,8 @@ export function noticeLoss(
   if (!other && !knowsMore) return;
   if (other) {
     bucket.timeline = time.timeline;
-    // The new machine's clock goes on from where the old one's was. Time that passed unseen only makes tokens come back later.
+    // The new machine's clock goes on from where the old one's was. Time that passed unseen only makes tokens come back
+    // later.
     bucket.offset = bucket.at - time.now;
   }
   bucket.era = Math.max(bucket.era + 1, Math.floor(time.now));
@@ -38,7 +40,10 @@ export function noticeLoss(
   chargeLost(bucket, limit);
 }
 
-/** What may have been granted by commits that are lost, to nodes that may be lost too. How long ago the last of them was, no clock can say. */
+/**
+ * What may have been granted by commits that are lost, to nodes that may be lost too. How long ago the last of them
+ * was, no clock can say.
+ */
 function chargeLost(bucket: Bucket, limit: Limit): void {
   const tokens = tokensOf(bucket, limit);
   const window = windowOf(bucket, limit);

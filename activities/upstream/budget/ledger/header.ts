@@ -1,7 +1,8 @@
 /**
- * What headers say of a bucket (step 4 of the statement): which one is kept, and what it leaves to spend. A header is compared by what was
- * *surely* counted in it: V, the ledger's count of spent tokens that its node knew when it sent the request. 'Remaining less what was sent since' reads
- * too much where a request that was sent before is counted after it.
+ * What headers say of a bucket (step 4 of the statement): which one is kept, and what it leaves to spend. A header is
+ * compared by what was *surely* counted in it: V, the ledger's count of spent tokens that its node knew when it sent
+ * the request. 'Remaining less what was sent since' reads too much where a request that was sent before is counted
+ * after it.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
@@ -58,8 +59,8 @@ export function forgetHeader(bucket: Bucket, limit: Limit): void {
 }
 
 /**
- * What the header leaves, before a margin and what is outstanding; Infinity without one. What ended parts may still send is in `spent` and
- * yet in no header; what came back since is in neither.
+ * What the header leaves, before a margin and what is outstanding; Infinity without one. What ended parts may still
+ * send is in `spent` and yet in no header; what came back since is in neither.
  */
 export function leftByHeader(bucket: Bucket, limit: Limit): number {
   const { header, at } = bucket;

@@ -1,6 +1,7 @@
 /**
- * Limits that nobody told: the cold start (one request of all nodes at a time until a header tells), a limit that refusals contradict, and one that has to be
- * felt for because neither a header nor a number says it. Called by `statement.ts`.
+ * Limits that nobody told: the cold start (one request of all nodes at a time until a header tells), a limit that
+ * refusals contradict, and one that has to be felt for because neither a header nor a number says it. Called by
+ * `statement.ts`.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';

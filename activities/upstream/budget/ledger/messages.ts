@@ -1,6 +1,7 @@
 /**
- * What a node and the ledger say to each other: a renewal, each second for each bucket that the node spends from, and its answer. Counters are
- * cumulative, so a message that is told twice, lost or late does no harm. Only durations travel, never a time of somebody's own clock.
+ * What a node and the ledger say to each other: a renewal, each second for each bucket that the node spends from, and
+ * its answer. Counters are cumulative, so a message that is told twice, lost or late does no harm. Only durations
+ * travel, never a time of somebody's own clock.
  */
 
 /** How much of a bucket a node had seen spent: the ledger's count that it knew, in one era of the ledger. */

@@ -1,6 +1,7 @@
 /**
- * Others who spend from the same bucket (step 6 of the statement): what the upstream counts and we did not spend. They are left in peace: their rate is
- * taken from our pace, and what they may spend until we hear of it from what is left. Called for each header that is news.
+ * Others who spend from the same bucket (step 6 of the statement): what the upstream counts and we did not spend. They
+ * are left in peace: their rate is taken from our pace, and what they may spend until we hear of it from what is left.
+ * Called for each header that is news.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
@@ -60,8 +61,9 @@ function rateOfOthers(bucket: Bucket, tokens: number, window: number): number {
 }
 
 /**
- * What others may take before we see it: two seconds of their rate, twice the spread that requests at random have over them, and one of ours. None
- * while nobody else spends. An upstream that refuses everything at nothing left keeps its last token.
+ * What others may take before we see it: two seconds of their rate, twice the spread that requests at random have over
+ * them, and one of ours. None while nobody else spends. An upstream that refuses everything at nothing left keeps its
+ * last token.
  */
 export function margin(bucket: Bucket, limit: Limit): number {
   const rate = bucket.othersRate;

@@ -1,6 +1,6 @@
 /**
- * Our own account of a bucket: what we spent and what of it has not come back, by the shape of the limit. Called by every step of the
- * statement; nothing here asks a header.
+ * Our own account of a bucket: what we spent and what of it has not come back, by the shape of the limit. Called by
+ * every step of the statement; nothing here asks a header.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
@@ -12,7 +12,8 @@ export function spend(bucket: Bucket, limit: Limit, tokens: number, at = bucket.
   if (tokens <= 0) return;
   bucket.spent += tokens;
   if (limit.shape === 'leaky' && at <= bucket.at) bucket.level += tokens;
-  // A place of a concurrent limit is free again with the answer; only what has none is charged, for a time that lies ahead.
+  // A place of a concurrent limit is free again with the answer; only what has none is charged, for a time that lies
+  // ahead.
   else if (limit.shape !== 'concurrent' || at > bucket.at) charge(bucket.own, at, tokens);
 }
 

@@ -1,6 +1,7 @@
 /**
- * The parts that nodes have of a bucket: what one tells of its own (step 1 of the statement) and what becomes of those that were not
- * renewed (step 2). An ended part counts as spent, and as spent late: its node may be frozen and send when it wakes up.
+ * The parts that nodes have of a bucket: what one tells of its own (step 1 of the statement) and what becomes of those
+ * that were not renewed (step 2). An ended part counts as spent, and as spent late: its node may be frozen and send
+ * when it wakes up.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
@@ -70,7 +71,10 @@ export function endParts(bucket: Bucket, limit: Limit, mine: Part): void {
   }
 }
 
-/** A node that came back tells what an ended part really spent, all of its requests being answered: the rest is taken out of the account. */
+/**
+ * A node that came back tells what an ended part really spent, all of its requests being answered: the rest is taken
+ * out of the account.
+ */
 export function refund(bucket: Bucket, limit: Limit, renewal: Renewal): void {
   for (const { epoch, settled } of renewal.ended) {
     const part = bucket.parts.find((known) => known.node === renewal.node && known.epoch === epoch);

@@ -1,9 +1,13 @@
 /**
- * What was spent when: tokens by slots of the ledger's clock. A slot counts until its *last* moment is out of the window, so that nothing comes
- * back early. Slots may lie ahead of now: what a dead node may still send. Kept in the bucket's row; used by `own.ts` and `others.ts`.
+ * What was spent when: tokens by slots of the ledger's clock. A slot counts until its *last* moment is out of the
+ * window, so that nothing comes back early. Slots may lie ahead of now: what a dead node may still send. Kept in the
+ * bucket's row; used by `own.ts` and `others.ts`.
  */
 
-/** Plain data, for it is stored: the slots from `first` on, each `width` seconds long. Slot n is [n · width, (n + 1) · width). */
+/**
+ * Plain data, for it is stored: the slots from `first` on, each `width` seconds long. Slot n is [n · width, (n + 1) ·
+ * width).
+ */
 export interface Ring {
   width: number;
   first: number;

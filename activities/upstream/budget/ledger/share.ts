@@ -1,6 +1,6 @@
 /**
- * What one node gets (steps 5 and 7 to 9 of the statement): what is left over all nodes, the pace at which it is given out, and this node's fair
- * share of it. Whole requests only: a part of a token sends nothing.
+ * What one node gets (steps 5 and 7 to 9 of the statement): what is left over all nodes, the pace at which it is given
+ * out, and this node's fair share of it. Whole requests only: a part of a token sends nothing.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
@@ -45,8 +45,8 @@ function keptBack(bucket: Bucket, limit: Limit, tokens: number): number {
 }
 
 /**
- * Step 7: a bucket that says nothing learns nothing. With the last header old, and tokens left but for the margin, one request of all
- * nodes may ask.
+ * Step 7: a bucket that says nothing learns nothing. With the last header old, and tokens left but for the margin, one
+ * request of all nodes may ask.
  */
 export function mayAsk(bucket: Bucket, limit: Limit, tokens: number, left: number, wants: number): boolean {
   const { header, at, othersRate } = bucket;
@@ -63,7 +63,10 @@ export function mayAsk(bucket: Bucket, limit: Limit, tokens: number, left: numbe
   return left + keptBack(bucket, limit, tokens) - othersRate * age >= 2 * k;
 }
 
-/** Step 8: tokens a second. A calendar window's are spread over what is left of it, for nothing of them is there tomorrow. */
+/**
+ * Step 8: tokens a second. A calendar window's are spread over what is left of it, for nothing of them is there
+ * tomorrow.
+ */
 export function paceOf(bucket: Bucket, limit: Limit, tokens: number): number {
   if (bucket.felt) return bucket.felt.rate;
   const window = windowOf(bucket, limit)!;
@@ -89,7 +92,10 @@ export function mostCredit(bucket: Bucket, limit: Limit, tokens: number, pace: n
   return Math.max(requests, burst, limit.shape === 'leaky' ? tokens * FIGURES.leakyCredit : 0);
 }
 
-/** Step 9: gives the node what is its. Answers its rate. `left` is what `available` said, raised where one request may ask. */
+/**
+ * Step 9: gives the node what is its. Answers its rate. `left` is what `available` said, raised where one request may
+ * ask.
+ */
 export function give(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal, tokens: number, left: number): number {
   const { at } = bucket;
   const k = quantum(limit, tokens);

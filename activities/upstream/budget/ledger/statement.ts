@@ -4,13 +4,16 @@
  *     spent and not back + margin for others + Σ open parts ≤ tokens · (1 − headroom)
  *     what the upstream counts of ours ≤ spent and not back + Σ open parts
  *
- * **How it becomes SQL.** The function runs in the node, inside the transaction that has read the rows `for update`: one statement reads the rows of all keys that the
- * node spent from in the last second, locked in key order, this computes, one statement writes them. Not in PL/pgSQL: the same code runs in the simulated world
- * (`test/upstream/budget`), where thousands of histories of faults pass through it, and a release changes it without a migration. The lock is held for one more round trip,
- * a millisecond or two for each node and second. `now` is `extract(epoch from clock_timestamp())` read after the locks were taken, `timeline` the first eight letters of
+ * **How it becomes SQL.** The function runs in the node, inside the transaction that has read the rows `for update`:
+ * one statement reads the rows of all keys that the node spent from in the last second, locked in key order, this
+ * computes, one statement writes them. Not in PL/pgSQL: the same code runs in the simulated world
+ * (`test/upstream/budget`), where thousands of histories of faults pass through it, and a release changes it without a
+ * migration. The lock is held for one more round trip, a millisecond or two for each node and second. `now` is
+ * `extract(epoch from clock_timestamp())` read after the locks were taken, `timeline` the first eight letters of
  * `pg_walfile_name(pg_current_wal_lsn())`.
  *
- * It changes the bucket that it is handed, and nothing else. Called by the node's renewal; the grant goes to `account.ts`.
+ * It changes the bucket that it is handed, and nothing else. Called by the node's renewal; the grant goes to
+ * `account.ts`.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
@@ -64,7 +67,9 @@ export function renew(bucket: Bucket, limit: Limit, renewal: Renewal, time: Ledg
   };
 }
 
-/** The bucket's time goes on, never back; answers what it was. Also called before a bucket is closed, opened or shown. */
+/**
+ * The bucket's time goes on, never back; answers what it was. Also called before a bucket is closed, opened or shown.
+ */
 export function advance(bucket: Bucket, limit: Limit, time: LedgerTime, renewal?: Renewal): number {
   const before = bucket.at;
   noticeLoss(bucket, limit, time, renewal);

@@ -1,4 +1,7 @@
-/** Time and chance of the simulated budget: events in their order, and draws by a seed. Seconds of true time, from an epoch second on. */
+/**
+ * Time and chance of the simulated budget: events in their order, and draws by a seed. Seconds of true time, from an
+ * epoch second on.
+ */
 
 interface Event {
   at: number;

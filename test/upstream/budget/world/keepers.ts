@@ -1,6 +1,7 @@
 /**
- * Buckets of members through hand-overs: shifts that keep a member one after the other, each with its own typed arrays, a store behind a fence, and an upstream that
- * counts exactly. Shifts end cleanly, crash, freeze or lose the store, and go on for their patience beside the next.
+ * Buckets of members through hand-overs: shifts that keep a member one after the other, each with its own typed arrays,
+ * a store behind a fence, and an upstream that counts exactly. Shifts end cleanly, crash, freeze or lose the store, and
+ * go on for their patience beside the next.
  */
 import {
   MemberBuckets,

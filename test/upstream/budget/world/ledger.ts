@@ -1,6 +1,6 @@
 /**
- * PostgreSQL of the simulated world: the bucket's row behind a connection that is slow, cut off or loses answers, on a machine with a clock of its
- * own, which may be replaced by another that lacks the last commits.
+ * PostgreSQL of the simulated world: the bucket's row behind a connection that is slow, cut off or loses answers, on a
+ * machine with a clock of its own, which may be replaced by another that lacks the last commits.
  */
 import { advance, renew } from '../../../../activities/upstream/budget/ledger/statement';
 import { newBucket, tokensOf, type Bucket } from '../../../../activities/upstream/budget/ledger/bucket';

@@ -1,6 +1,6 @@
 /**
- * A node of the simulated world: the real account, demand that grows, requests under way, two clocks. It crashes, freezes, is suspended, and loses the
- * ledger; what a process does, it does awake.
+ * A node of the simulated world: the real account, demand that grows, requests under way, two clocks. It crashes,
+ * freezes, is suspended, and loses the ledger; what a process does, it does awake.
  */
 import { Account, type Ticket } from '../../../../activities/upstream/budget/account';
 import type { Limit } from '../../../../activities/upstream/budget/limit';
@@ -154,7 +154,10 @@ export class SimulatedNode {
         );
   }
 
-  /** One statement: 2 to 20 ms, sometimes half a second; one in 200 commits and its answer is lost; one in 200 comes late and twice. */
+  /**
+   * One statement: 2 to 20 ms, sometimes half a second; one in 200 commits and its answer is lost; one in 200 comes
+   * late and twice.
+   */
   private renew(): void {
     const { events, draw, ledger } = this.world;
     if (this.isTelling) return;

@@ -1,6 +1,7 @@
 /**
- * One history of a shared bucket: an upstream that counts exactly, a ledger, some nodes, and bad days, all by a seed. `draw` makes one up,
- * `live` lives through it and answers what happened; the promises that must hold at every moment are checked on the way.
+ * One history of a shared bucket: an upstream that counts exactly, a ledger, some nodes, and bad days, all by a seed.
+ * `draw` makes one up, `live` lives through it and answers what happened; the promises that must hold at every moment
+ * are checked on the way.
  */
 import { limitOf, slotWidth, type Limit, type Shape } from '../../../../activities/upstream/budget/limit';
 import {
@@ -117,7 +118,10 @@ export function draw(seed: number): History {
   };
 }
 
-/** Shares of 304 and 404 are drawn; ESI's costs. Errors: brown-outs of half a minute in which nine of ten answers are a 502. */
+/**
+ * Shares of 304 and 404 are drawn; ESI's costs. Errors: brown-outs of half a minute in which nine of ten answers are a
+ * 502.
+ */
 function answers(history: History, draw: Draws): (now: number) => { status: number; cost: number } {
   const notModified = draw.between(0, 0.6);
   const missing = 0.2 * draw.next() * draw.next();

@@ -56,7 +56,10 @@ function sentences(lines: Line[]): Line[] {
   const all: Line[] = [];
   let open: Line | undefined;
   for (const { number, text } of lines) {
-    const bare = text.replace(/^\s*(?:\/\*\*?|\*\/|\*|\/\/)?\s?/, '').replace(/\*\/\s*$/, '').trim();
+    const bare = text
+      .replace(/^\s*(?:\/\*\*?|\*\/|\*|\/\/)?\s?/, '')
+      .replace(/\*\/\s*$/, '')
+      .trim();
     if (bare === '' || /^(?:[-*]|\d+\.|@\w+|```|\||#)/.test(bare)) open = undefined;
     for (const part of bare.replace(/^(?:[-*]|\d+\.)\s+/, '').split(/(?<=[.!?:])\s+(?=[A-Z])/)) {
       if (part === '') continue;

@@ -13,7 +13,7 @@ export interface Count {
   retryAfter(now: number, cost: number): number;
   /** Seconds until the window begins anew; undefined where there is none. */
   reset(now: number): number | undefined;
-  /** What it counts of ours. */
+  /** The part of its count that is ours. */
   ours(now: number): number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * What the simulated upstreams have in common: a request in, an answer out, over HTTP, and what they counted at
- * `GET /_counts`. Each is a class that answers; `serve` puts it behind a port. They keep every spend exactly, and their
+ * The common part of the simulated upstreams: a request in, an answer out, over HTTP, and what they counted at `GET
+ * /_counts`. Each is a class that answers; `serve` puts it behind a port. They keep every spend exactly, and their
  * windows begin at a random time: an upstream that counted as Longwatch does would agree with it and prove nothing.
  */
 import { once } from 'node:events';
@@ -24,7 +24,10 @@ export interface Answered {
   takes?: number;
 }
 
-/** What was asked and refused, by what for: `char-location/90000001: 12 asked, 1 refused, 23 tokens`. */
+/**
+ * Numbers of the requests that came and were refused, by what for: `char-location/90000001: 12 asked, 1 refused, 23
+ * tokens`.
+ */
 export interface Counts {
   asked: number;
   refused: number;

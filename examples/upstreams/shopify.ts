@@ -1,8 +1,8 @@
 /**
  * Shopify's leaky buckets, one for each shop's token (https://shopify.dev/docs/api/usage/limits).
  * - REST: 40 requests, 2 leak a second; `X-Shopify-Shop-Api-Call-Limit: 32/40`; past it 429 with `Retry-After`.
- * - GraphQL: 2,000 points, 100 leak a second. What a query may cost has to fit, what it really cost is spent; the body
- *   tells, and past it the answer is a **200** with the error THROTTLED.
+ * - GraphQL: 2,000 points, 100 leak a second. The most that a query may cost has to fit, its true cost is spent; the
+ *   body tells, and past it the answer is a **200** with the error THROTTLED.
  */
 import { LeakyCount } from './counts';
 import { SimulatedUpstream, wantedStatus, type Answered, type Asked } from './server';
@@ -53,7 +53,7 @@ export class Shopify extends SimulatedUpstream {
     return { status: 200, body: { data: fits ? {} : null, errors, extensions: { cost } } };
   }
 
-  /** Of a shop that others have asked before us: a random part of it is full. */
+  /** Others have asked this shop before us: a random part of its bucket is full. */
   private bucketOf(key: string, { size, leaks }: { size: number; leaks: number }): LeakyCount {
     const known = this.buckets.get(key);
     if (known) return known;

@@ -9,7 +9,7 @@
  * counted from the moment at which the node asked.
  */
 import { FIGURES } from './figures';
-import type { Refusal } from './ledger/closing';
+import { boundedClosing, type Refusal } from './ledger/closing';
 import type { Grant, Renewal, Seen, Told, ToldHeader } from './ledger/messages';
 import type { Limit } from './limit';
 
@@ -23,17 +23,18 @@ export interface Clocks {
 export interface Ticket {
   readonly epoch: number;
   readonly reserved: number;
-  /** What was surely spent when it was sent; undefined: nothing has been heard of the ledger. */
+  /** Tokens that were surely spent when it was sent; undefined: nothing has been heard of the ledger. */
   readonly seen: Seen | undefined;
   readonly generation: number;
   readonly sentAt: number;
+  readonly sentAtWall: number;
 }
 
-/** What an answer says to this bucket. */
+/** An answer, as far as it concerns this bucket. */
 export interface Heard {
-  /** What it cost. */
+  /** Its cost in tokens. */
   cost: number;
-  /** What its headers told of the bucket; undefined: nothing. */
+  /** The word of its headers on the bucket; undefined: none. */
   told?: Told;
   /** It was refused, and for so many seconds. */
   refusedFor?: number;
@@ -53,7 +54,7 @@ interface Instant {
 
 const NEVER: Instant = { monotonic: -Infinity, wall: -Infinity };
 
-/** Ended parts that a node remembers to tell of. What is forgotten stays charged. */
+/** Ended parts that a node remembers to tell of. A part that is forgotten stays charged. */
 const MOST_ENDED = 16;
 
 export class Account {
@@ -73,7 +74,7 @@ export class Account {
   private rate = 0;
   private one: number;
   private known: Seen | undefined;
-  /** What was settled when the ledger said what it knows. */
+  /** Tokens that were settled when the ledger said what it knows. */
   private reported = 0;
   private header: (Told & Seen & { got: Instant }) | undefined;
   private refused = false;
@@ -83,6 +84,8 @@ export class Account {
   private next = -Infinity;
   private closedUntil = -Infinity;
   private closedBy = -Infinity;
+  /** When a closing or an opening was heard last. */
+  private heardAt = -Infinity;
   private generation = 0;
   /** Refusals that the ledger has not confirmed. */
   private untold = 0;
@@ -91,7 +94,7 @@ export class Account {
   urgent = false;
 
   constructor(
-    /** Of this process and no other, nor of an earlier life of it. */
+    /** A name of this process and no other, nor of an earlier life of it. */
     private readonly node: string,
     private readonly limit: Limit,
     private readonly clocks: Clocks,
@@ -115,7 +118,7 @@ export class Account {
 
   /** Takes what one request can cost at most. Only after `may`. */
   reserve(): Ticket {
-    const now = this.clocks.monotonic();
+    const { monotonic: now, wall } = this.now();
     const reserved = this.one;
     this.held += reserved;
     if (this.rate > 0 && this.limit.shape !== 'concurrent') {
@@ -123,7 +126,17 @@ export class Account {
       this.next = Math.max(this.next, now - FIGURES.paceDebt) + pause;
     }
     const seen = this.known && { era: this.known.era, spent: this.known.spent + this.settled - this.reported };
-    return { epoch: this.epoch, reserved, seen, generation: this.generation, sentAt: now };
+    return { epoch: this.epoch, reserved, seen, generation: this.generation, sentAt: now, sentAtWall: wall };
+  }
+
+  /**
+   * Whether what was reserved may still go out: asked in the last moment before the bytes leave, for the process may
+   * have been frozen since. The ledger counts a part that ended for `late` seconds more, and a request needs a part's
+   * time of that to arrive. If not: `release` it.
+   */
+  mayStillSend(ticket: Ticket): boolean {
+    const { monotonic, wall } = this.now();
+    return Math.max(monotonic - ticket.sentAt, wall - ticket.sentAtWall) < this.limit.late - FIGURES.part;
   }
 
   /** An answer came. */
@@ -157,22 +170,28 @@ export class Account {
   close(ticket: Ticket, forSeconds: number): Refusal | undefined {
     if (ticket.generation < this.generation || ticket.sentAt < this.closedBy) return undefined;
     const now = this.clocks.monotonic();
-    const most = Math.max(FIGURES.closedLeast, FIGURES.closedWindows * (this.limit.window ?? this.header?.window ?? 0));
+    const window = this.limit.window ?? this.header?.window;
     this.closedBy = ticket.sentAt;
-    this.closedUntil = now + Math.min(Math.max(0, forSeconds), most);
+    this.heardAt = now;
+    this.closedUntil = now + boundedClosing(forSeconds, window);
     this.untold++;
     return { for: forSeconds, sentAgo: now - ticket.sentAt, answeredAgo: 0, generation: ticket.generation };
   }
 
-  /** The ledger says how long it is closed: after a refusal of ours (`told`), by NOTIFY or with a grant. */
-  hearClosed(closedFor: number, generation: number, told = false): void {
+  /**
+   * The ledger says how long it is closed: after a refusal of ours (`told`), by NOTIFY or with a grant. `asOf`: the
+   * ledger said it no earlier than this moment of our monotonic clock; a grant may have been under way when we heard of
+   * a closing.
+   */
+  hearClosed(closedFor: number, generation: number, told = false, asOf = this.clocks.monotonic()): void {
     if (told) this.untold = Math.max(0, this.untold - 1);
     if (generation < this.generation) return;
     const until = this.clocks.monotonic() + closedFor;
-    // What we know and the ledger does not yet: the longer one holds.
-    const isAhead = this.untold > 0 && generation === this.generation;
+    // We may know more than the ledger did: the longer one holds.
+    const isAhead = (this.untold > 0 || asOf < this.heardAt) && generation === this.generation;
     this.closedUntil = isAhead ? Math.max(this.closedUntil, until) : until;
     this.generation = generation;
+    this.heardAt = Math.max(this.heardAt, asOf);
   }
 
   /** The statement that closed it failed. */
@@ -181,7 +200,7 @@ export class Account {
   }
 
   /**
-   * What is told to the ledger now. What is too little for a request, or more than the next second needs, goes back
+   * The message to the ledger now. Tokens that are too few for a request, or more than the next second needs, go back
    * with it.
    * @param requests that are ready now or will be within a second
    */
@@ -221,7 +240,7 @@ export class Account {
    */
   granted(renewal: Renewal, grant: Grant | undefined): void {
     if (grant === undefined) {
-      // What it said may not have been heard.
+      // Its words may not have been heard.
       this.refused ||= renewal.refused;
       this.slowest = Math.max(this.slowest, renewal.slowest);
       return;
@@ -240,7 +259,7 @@ export class Account {
     this.rate = grant.rate;
     this.one = grant.reserve;
     this.unknown = grant.unknown;
-    this.hearClosed(grant.closedFor, grant.generation);
+    this.hearClosed(grant.closedFor, grant.generation, false, this.asked.monotonic);
   }
 
   /** Tokens in hand and under way, for `budget show`. */

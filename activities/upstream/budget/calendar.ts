@@ -7,7 +7,7 @@ export type Period = 'hour' | 'day' | 'week' | 'month';
 
 /**
  * The start, in epoch seconds, of the period that an epoch second lies in, as a function of that second. Weeks begin on
- * Monday. Where a day has no midnight (clocks go forward over it), it begins with its first moment; what happens twice
+ * Monday. A day without a midnight (clocks go forward over it) begins with its first moment; an hour that comes twice
  * counts from the first time.
  * @throws RangeError where the zone does not exist
  */

@@ -1,5 +1,5 @@
 /**
- * Who of a node goes first where tokens are short: a `call` (somebody waits for it: durable activities, requests), a
+ * The order within a node where tokens are short: a `call` (somebody waits for it: durable activities, requests), a
  * `watch` (members, by worth) or `bulk` (buffers, sweeps). Calls go first up to their share, bulk has a least share,
  * the rest is the watch's; what one does not use is there for the others. Pure; the dispatcher asks `first` for each
  * token that is free, and says with `spent` who took it.
@@ -9,9 +9,9 @@ export const CLASSES = ['call', 'watch', 'bulk'] as const;
 export type Class = (typeof CLASSES)[number];
 
 export interface Shares {
-  /** Of the tokens, 0 to 1: up to this share calls go before everybody else. */
+  /** A share of the tokens, 0 to 1: up to it calls go before everybody else. */
   callFirst: number;
-  /** What bulk gets at least, however much the others want. */
+  /** The least that bulk gets, however much the others want. */
   bulkLeast: number;
 }
 

@@ -20,8 +20,9 @@ export const FIGURES = {
    */
   grace: 1,
   /**
-   * What may still be spent of a part that ended is charged this much later, and so is a request without an answer: a
-   * frozen process may send when it wakes up. Without it 4 to 14 tokens are counted by the upstream and not by us.
+   * The rest of a part that ended may still be spent, so it is charged this much later, and so is a request without an
+   * answer: a frozen process may send when it wakes up. Without it 4 to 14 tokens are counted by the upstream and not
+   * by us.
    */
   late: 30,
   /**
@@ -49,7 +50,7 @@ export const FIGURES = {
    * pace.
    */
   longestPause: 0.5,
-  /** What a node missed of its own pace it may make up for this long. */
+  /** A node may make up for so many seconds of its own pace that it missed. */
   paceDebt: 0.3,
   /** The mean cost of a request follows the last answers with this weight. */
   costWeight: 0.05,
@@ -61,7 +62,7 @@ export const FIGURES = {
   /** With headers, this much more: what was surely in a header is an answer older. */
   headerLoss: 1.5,
   /**
-   * What was missed is saved up for so many seconds (or a thirtieth of the window) and caught up; what stood still
+   * Credit saves up what was missed, for so many seconds (or a thirtieth of the window) and caught up; what stood still
    * longer is not.
    */
   credit: 5,
@@ -85,6 +86,12 @@ export const FIGURES = {
   flight: 1,
   firstFlight: 6,
   flightDecay: 20,
+  /**
+   * A window that only resets tell of is believed to be a day long at most; so soon after it began anew, a reset is all
+   * of it.
+   */
+  longestReset: 86_400,
+  turn: 10,
   /** Past the reset that a header told, for its fractions of a second that are cut. */
   resetSlack: 1.5,
 
@@ -95,9 +102,9 @@ export const FIGURES = {
   /** Less than this share of the pace is rounding, more than that nobody can take. */
   othersLeast: 0.03,
   othersMost: 0.95,
-  /** What others hold of the window follows a header over so many seconds. */
+  /** The share of the window that others hold follows a header over so many seconds. */
   othersSmooth: 5,
-  /** What others may spend until we hear of it, in seconds of their rate. */
+  /** Others may spend so many seconds of their rate until we hear of it. */
   othersAhead: 2,
 
   /**
@@ -128,7 +135,7 @@ export const FIGURES = {
   feltStep: 0.002,
   /** It grows only while at least this share of it is used: an idle upstream teaches nothing. */
   feltBusy: 0.5,
-  /** What a felt-for rate is measured over. */
+  /** Seconds over which the use of a felt-for rate is measured. */
   feltSpan: 4,
 
   /** A calendar window is believed to begin so much earlier and later than our clock says: the upstream has its own. */
@@ -139,9 +146,11 @@ export const FIGURES = {
    */
   closedWindows: 2,
   closedLeast: 900,
+  /** Closed, and nobody can read for how long. */
+  closedUsual: 15,
   /** A fail-over to a standby that streams loses no more than the commits of so many seconds. */
   lostCommits: 10,
-  /** What is kept of the account, in seconds, while nobody knows the window. */
+  /** Seconds of the account that are kept while nobody knows the window. */
   unknownWindow: 300,
   /** Places of a concurrent limit have no window; what refusals make us believe of it grows as if it were this long. */
   concurrentWindow: 60,

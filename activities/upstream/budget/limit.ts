@@ -1,5 +1,5 @@
 /**
- * What a limit of an upstream is, once its options are resolved: one rule that counts tokens for each key (a character,
+ * A limit of an upstream, once its options are resolved: one rule that counts tokens for each key (a character,
  * an access token, an address). Read by the ledger, the node's account and members' buckets; nothing here changes while
  * it runs.
  */
@@ -30,14 +30,14 @@ export interface Limit {
   headroom: number;
   /** With nothing left the upstream refuses everything, as ESI's error limiter does: the last token is never spent. */
   closesAtEnd: boolean;
-  /** Whoever else spends from the bucket is measured by the headers and left in peace. */
+  /** Others who spend from the bucket are measured by the headers and left in peace. */
   others: boolean;
   /**
    * Seconds for which a request without an answer may still arrive: at least `FIGURES.late`, and at least the requests'
    * time-out.
    */
   late: number;
-  /** Of a calendar window: the epoch second at which the one begins that `at` lies in (`calendar.ts`). */
+  /** The epoch second at which the calendar window begins that `at` lies in (`calendar.ts`). */
   windowStart?: (at: number) => number;
 }
 

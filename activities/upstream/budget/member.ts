@@ -6,9 +6,8 @@
  *
  * The fence stops writes, not requests: a frozen or cut-off keeper may go on for its patience. So between two stores a
  * shift spends from a bucket no more than a reserve, and whoever takes over without a clean end counts that reserve as
- * spent, at the end of the patience. A new shift sends its first request of a bucket alone. Called by the shift:
- * `load`, `may` right before a request, `reserve`, then `settle` or `lose`; `store` in the flush and `flushed` after
- * its commit.
+ * spent, half a minute later. A new shift sends its first request of a bucket alone. Called by the shift: `load`, `may`
+ * right before a request, `reserve`, then `settle` or `lose`; `store` in the flush and `flushed` after its commit.
  */
 import type { Told } from './ledger/messages';
 
@@ -17,8 +16,11 @@ export const SLOTS = 30;
 const KEPT = SLOTS + 1;
 /** Tokens that a slot can count. */
 const MOST = 65_535;
-/** Seconds for which the old keeper may go on after it has lost the fence. */
-export const PATIENCE = 11;
+/**
+ * Seconds after a take-over for which requests of the old keeper may still arrive: it goes on for its patience with the
+ * store (ten), and what it was about to send when it froze goes out when it wakes up.
+ */
+export const OLD_KEEPER = 30;
 /** Seconds that an answer takes at most: what it cost is counted when it comes, and was spent before. */
 const FLIGHT = 10;
 /** Slots are counted from here, in epoch seconds, so that they fit into 32 bits. */
@@ -26,7 +28,7 @@ const ORIGIN = 1_704_067_200;
 /** Seconds of the shortest window. */
 const SHORTEST = 3;
 
-/** What all buckets of a limit's group have in common: told by one answer for all of its members. */
+/** The common part of all buckets of a limit's group: one answer tells it for all members. */
 export interface MemberLimit {
   tokens: number;
   /** Seconds, three at least. */
@@ -38,12 +40,12 @@ export interface MemberLimit {
 export interface MemberTicket {
   readonly index: number;
   readonly reserved: number;
-  /** What was settled when it was sent. */
+  /** Tokens that were settled when it was sent. */
   readonly spent: number;
 }
 
 /**
- * What is stored of a bucket: its newest slot on the grid, and the tokens of that and the slots before it, newest
+ * The stored form of a bucket: its newest slot on the grid, and the tokens of that and the slots before it, newest
  * first, without the empty ones at the end.
  */
 export interface StoredMember {
@@ -60,9 +62,15 @@ export class MemberBuckets {
   /** Bytes of the worker's memory that a bucket takes. */
   static readonly bytes = KEPT * 2 + 4 + 2 + 4 + 2 + 1 + 4 + 4 + 4 + 4 + 2 + 2 + 1;
 
+  /** Seconds of a slot, tokens that we may spend, and the most that one request costs. */
+  private readonly width: number;
+  private readonly tokens: number;
+  private readonly one: number;
+  /** The most that a shift spends from a bucket between two stores of it, and that a new keeper counts as spent. */
+  readonly reserveAhead: number;
   private readonly slots: Uint16Array;
   private readonly newest: Uint32Array;
-  /** What lies ahead: it counts from now on, and falls into its slot when that has come. */
+  /** Tokens that lie ahead: they count from now on, and fall into their slot when that has come. */
   private readonly late: Uint16Array;
   private readonly lateSlot: Uint32Array;
   private readonly held: Uint16Array;
@@ -84,6 +92,10 @@ export class MemberBuckets {
   ) {
     if (!(limit.window >= SHORTEST))
       throw new RangeError(`the window of a member's bucket must have ${SHORTEST} s at least, not ${limit.window}`);
+    this.width = limit.window / SLOTS;
+    this.tokens = Math.min(MOST, Math.floor(limit.tokens * (1 - limit.headroom)));
+    this.one = Math.max(1, Math.min(limit.greatestCost, this.tokens));
+    this.reserveAhead = Math.min(this.tokens, Math.ceil(this.one + this.tokens / limit.window));
     this.slots = new Uint16Array(capacity * KEPT);
     this.newest = new Uint32Array(capacity);
     this.late = new Uint16Array(capacity);
@@ -99,14 +111,9 @@ export class MemberBuckets {
     this.fresh = new Uint8Array(capacity);
   }
 
-  /** The most that a shift spends from a bucket between two stores of it, and that a new keeper counts as spent. */
-  get reserveAhead(): number {
-    return Math.min(this.tokens, Math.ceil(this.one + this.tokens / this.limit.window));
-  }
-
   /**
    * Takes a member over. `isClean`: the shift before said that it was the last store, and nothing was under way. Else
-   * what that one may spend until it notices is counted, as spent when its patience ends.
+   * what that one may spend until it notices is counted, as spent when nothing of it can arrive any more.
    */
   load(index: number, stored: StoredMember | undefined, isClean: boolean, now: number): void {
     this.slots.fill(0, index * KEPT, (index + 1) * KEPT);
@@ -114,11 +121,11 @@ export class MemberBuckets {
       counts[index] = 0;
     this.seen[index] = NO_HEADER;
     this.fresh[index] = 1;
-    // Where our clock is behind, nothing comes back early.
+    // Nothing comes back early, also if our clock is behind.
     this.newest[index] = Math.max(this.slotAt(now), stored?.slot ?? 0);
     stored?.tokens.forEach((tokens, age) => this.put(index, stored.slot - age, tokens));
     if (stored?.late) this.chargeLate(index, stored.late.slot, stored.late.tokens);
-    if (!isClean) this.chargeLate(index, this.slotAt(now + PATIENCE), this.reserveAhead);
+    if (!isClean) this.chargeLate(index, this.slotAt(now + OLD_KEEPER), this.reserveAhead);
   }
 
   /**
@@ -139,7 +146,7 @@ export class MemberBuckets {
     const held = this.held[index]!;
     const seen = this.seen[index]!;
     const own = this.tokens - this.used(index) - held;
-    // What may still be spent is settled here, and yet in no header.
+    // Late tokens are settled here, and yet in no header.
     return seen === NO_HEADER ? own : Math.min(own, seen - this.spent[index]! - held - this.late[index]!);
   }
 
@@ -177,7 +184,7 @@ export class MemberBuckets {
     return this.underWay[index] === 0;
   }
 
-  /** What is to be written, where something changed since it was stored last. */
+  /** The row to be written, if something changed since it was stored last. */
   store(index: number, now: number): StoredMember | undefined {
     if (this.unstored[index] === 0) return undefined;
     this.turn(index, now);
@@ -199,18 +206,6 @@ export class MemberBuckets {
     while (tokens.length > 0 && tokens.at(-1) === 0) tokens.pop();
     const late = this.late[index]!;
     return late === 0 ? { slot, tokens } : { slot, tokens, late: { slot: this.lateSlot[index]!, tokens: late } };
-  }
-
-  private get width(): number {
-    return this.limit.window / SLOTS;
-  }
-
-  private get tokens(): number {
-    return Math.min(MOST, Math.floor(this.limit.tokens * (1 - this.limit.headroom)));
-  }
-
-  private get one(): number {
-    return Math.max(1, Math.min(this.limit.greatestCost, this.tokens));
   }
 
   /** Spent and not back, and what may still be spent. */

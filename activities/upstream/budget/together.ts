@@ -6,7 +6,13 @@ import type { Account, Ticket } from './account';
 
 /** Tickets in the order of the accounts, or the first account that has nothing. */
 export function reserveAll(accounts: readonly Account[]): Ticket[] | Account {
-  // Nothing happens between the two lines: asking takes nothing, so there is nothing to give back.
-  const lacks = accounts.find((account) => !account.may());
-  return lacks ?? accounts.map((account) => account.reserve());
+  const taken: Ticket[] = [];
+  for (const [i, account] of accounts.entries()) {
+    if (!account.may()) {
+      taken.forEach((ticket, n) => accounts[n]!.release(ticket));
+      return accounts[i]!;
+    }
+    taken.push(account.reserve());
+  }
+  return taken;
 }

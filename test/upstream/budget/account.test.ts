@@ -89,6 +89,18 @@ test('what was never sent costs nothing', () => {
   expect(bench.account.renewal(1)).toMatchObject({ settled: 0, late: 0, held: 0 });
 });
 
+test.each(['monotonic', 'wall'] as const)(
+  'what a frozen process had not sent by the %s clock does not go out when it wakes up too late',
+  (clock) => {
+    const bench = Bench.with(50);
+    const ticket = bench.account.reserve();
+    bench[clock] += 24;
+    expect(bench.account.mayStillSend(ticket)).toBe(true);
+    bench[clock] += 2;
+    expect(bench.account.mayStillSend(ticket)).toBe(false);
+  },
+);
+
 describe('a part ends', () => {
   test.each([
     ['by the monotonic clock', 'monotonic'],
@@ -210,6 +222,43 @@ describe('refused', () => {
     expect(bench.account.isClosed).toBe(false);
   });
 
+  test('a grant that was under way when it was closed does not open it', () => {
+    const bench = Bench.with(50);
+    const renewal = bench.account.renewal(1);
+    const ticket = bench.after(0.1).account.reserve();
+    bench.account.close(ticket, 30);
+    // The ledger has it now; the grant is of before.
+    bench.account.hearClosed(30, 0, true);
+    bench.grant(renewal, 50);
+    expect(bench.account.isClosed).toBe(true);
+    bench.after(1).grant(bench.account.renewal(1), 50);
+    expect(bench.account.isClosed).toBe(false);
+  });
+
+  test('what others heard by NOTIFY holds against a grant of before', () => {
+    const bench = Bench.with(50);
+    const renewal = bench.account.renewal(1);
+    bench.after(0.1).account.hearClosed(30, 0);
+    bench.grant(renewal, 50);
+    expect(bench.account.isClosed).toBe(true);
+  });
+
+  test.each([
+    [NaN, 15],
+    [-3, 0],
+    [Infinity, 900],
+    [1e12, 900],
+  ])('for %d s: it is closed for %d', (seconds, closed) => {
+    const bench = Bench.with(50);
+    bench.account.close(bench.account.reserve(), seconds);
+    bench.account.settle(bench.account.reserve(), { cost: 0 });
+    bench.monotonic += 0.6;
+    expect(Math.max(0, bench.account.wait === Infinity ? 0 : bench.account.wait)).toBeCloseTo(
+      Math.max(0, closed - 0.6),
+      1,
+    );
+  });
+
   test('opened by hand: what was sent before closes it no more', () => {
     const bench = Bench.with(50);
     const ticket = bench.account.reserve();
@@ -257,6 +306,12 @@ test('places are kept as the ledger has them for this node', () => {
   expect(bench.account.renewal(9)).toMatchObject({ held: 1, floor: 4, wants: 10 });
   bench.grant(bench.account.renewal(9), 4, { rate: 2, reserve: 1 });
   expect(bench.account.renewal(9)).toMatchObject({ held: 1, floor: 2 });
+});
+
+test('a bucket that a run needs twice has to have it twice', () => {
+  const bench = Bench.with(9);
+  expect(reserveAll([bench.account, bench.account])).toBe(bench.account);
+  expect(bench.account.shown.held).toBe(0);
 });
 
 test('a run that needs several buckets takes all of them or none', () => {

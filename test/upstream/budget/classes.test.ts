@@ -1,6 +1,6 @@
 /**
- * Who goes first where tokens are short: calls up to their share, bulk no less than its own, and nobody's part lies
- * idle.
+ * The order of classes where tokens are short: calls up to their share, bulk no less than its own, and nobody's part
+ * lies idle.
  */
 import { simulate } from '../../support/simulate';
 import { CLASSES, ClassOrder, type Class } from '../../../activities/upstream/budget/classes';

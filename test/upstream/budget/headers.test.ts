@@ -1,4 +1,4 @@
-/** What answers tell of limits, in every format, and what the world makes of them. */
+/** Limits as answers tell them, in every format, and what the world makes of them. */
 import fc from 'fast-check';
 import { histories } from '../../support/simulate';
 import {

@@ -3,7 +3,7 @@
  * it takes in memory.
  */
 import { simulate } from '../../support/simulate';
-import { MemberBuckets, PATIENCE, SLOTS } from '../../../activities/upstream/budget/member';
+import { MemberBuckets, OLD_KEEPER, SLOTS } from '../../../activities/upstream/budget/member';
 import { KeepersWorld } from './world/keepers';
 
 const NOW = 1_760_000_000;
@@ -68,13 +68,13 @@ test('between two stores no more is spent than a new keeper would count', () => 
   expect(one.may(0, NOW)).toBe(true);
 });
 
-test('whoever takes over without a clean end counts what the old one may still spend, until a window after its patience', () => {
+test('whoever takes over without a clean end counts what the old one may still spend, until a window after the last of it can arrive', () => {
   const one = new MemberBuckets(1, limit);
   one.load(0, undefined, false, NOW);
   expect(one.left(0)).toBe(150 - one.reserveAhead);
-  one.may(0, NOW + PATIENCE + 900 - 1);
+  one.may(0, NOW + OLD_KEEPER + 900 - 1);
   expect(one.left(0)).toBe(150 - one.reserveAhead);
-  one.may(0, NOW + PATIENCE + 900 + 61);
+  one.may(0, NOW + OLD_KEEPER + 900 + 61);
   expect(one.left(0)).toBe(150);
 });
 

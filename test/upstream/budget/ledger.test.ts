@@ -5,7 +5,8 @@ import fc from 'fast-check';
 import { isForgettable, newBucket } from '../../../activities/upstream/budget/ledger/bucket';
 import { close, closedFor, open } from '../../../activities/upstream/budget/ledger/closing';
 import { advance } from '../../../activities/upstream/budget/ledger/statement';
-import { available, waterFill } from '../../../activities/upstream/budget/ledger/share';
+import { available, paceOf, waterFill } from '../../../activities/upstream/budget/ledger/share';
+import { windowStart } from '../../../activities/upstream/budget/calendar';
 import { FIGURES } from '../../../activities/upstream/budget/figures';
 import { limitOf } from '../../../activities/upstream/budget/limit';
 import { histories } from '../../support/simulate';
@@ -43,6 +44,26 @@ describe('messages', () => {
   });
 });
 
+describe('a number that is none', () => {
+  test.each(['settled', 'floor', 'held', 'wants', 'late', 'slowest', 'mute'] as const)(
+    '%s: the message is refused, and the row stays as it was',
+    (field) => {
+      const desk = new Desk(floating);
+      desk.granted('a');
+      const before = JSON.stringify(desk.bucket);
+      expect(() => desk.renew('a', { floor: 0, [field]: NaN })).toThrow(new RegExp(`says ${field}: NaN`));
+      expect(() => desk.renew('a', { floor: 0, [field]: -5 })).toThrow(TypeError);
+      expect(JSON.stringify(desk.bucket)).toBe(before);
+    },
+  );
+
+  test('in a header, or in a part that ended', () => {
+    const desk = new Desk(floating);
+    expect(() => desk.renew('a', { header: desk.header(NaN) })).toThrow(/says remaining: NaN/);
+    expect(() => desk.renew('a', { ended: [{ epoch: 0, settled: NaN }] })).toThrow(TypeError);
+  });
+});
+
 describe('parts', () => {
   test('one that is not renewed counts as spent, and as late as a frozen process may send', () => {
     const desk = new Desk(floating);
@@ -68,7 +89,7 @@ describe('parts', () => {
     expect(desk.own).toBe(5);
     desk.granted('a', { epoch: 1, wants: 0, ended: [{ epoch: 0, settled: 0 }] });
     expect(desk.own).toBe(5);
-    // What headers are compared with is never lowered.
+    // The count that headers are compared with is never lowered.
     expect(desk.bucket.spent).toBe(has);
   });
 
@@ -95,6 +116,48 @@ describe('parts', () => {
     desk.bucket.parts = [];
     expect(isForgettable(desk.bucket, desk.bucket.at)).toBe(true);
     expect(desk.bucket.own.tokens).toEqual([]);
+  });
+});
+
+describe('what a node gets', () => {
+  test('a second and a half of what it wants, and the last request’s worth, which cannot be spent', () => {
+    const desk = new Desk(floating);
+    for (let i = 0; i < 10; i++) desk.after(1).granted('a', { wants: 4, floor: desk.out });
+    expect(desk.granted('a', { wants: 4, floor: desk.out })).toBeCloseTo(1.5 * 4 + 5, 6);
+  });
+
+  test('nothing where it wants nothing, and no part of a request', () => {
+    const desk = new Desk({ ...floating, tokens: 8 });
+    expect(desk.granted('a', { wants: 0 })).toBe(0);
+    expect(desk.granted('b')).toBe(5);
+    expect(desk.granted('a')).toBe(0);
+  });
+
+  test('of a limit that refuses everything at nothing left, the last token is never given', () => {
+    const desk = new Desk({ tokens: 3, window: 60, closesAtEnd: true });
+    for (let i = 0; i < 30; i++) desk.after(1).granted('a', { wants: 100, floor: desk.out });
+    expect(desk.out).toBe(2);
+  });
+
+  test('with credit for some of those who wait, it is the turn of who has waited longest', () => {
+    const desk = new Desk({ ...floating, tokens: 60 });
+    for (const node of ['a', 'b', 'c', 'd', 'e', 'f']) desk.granted(node, { wants: 0 });
+    for (const part of desk.bucket.parts) part.wants = 1;
+    desk.bucket.parts[2]!.deficit = 3;
+    desk.bucket.credit = 11;
+    expect(desk.granted('a')).toBe(0);
+    expect(desk.granted('c')).toBe(5);
+    expect(desk.granted('a')).toBe(5);
+    expect(desk.granted('b')).toBe(0);
+  });
+
+  test('never above the limit, however many ask', () => {
+    const desk = new Desk({ tokens: 23, window: 60, greatestCost: 5 });
+    for (let i = 0; i < 700; i++) {
+      desk.after(1 / 7).granted(`node ${i % 7}`, { wants: 50, floor: desk.bucket.parts[i % 7]?.granted ?? 0 });
+      expect(desk.own + desk.out).toBeLessThanOrEqual(23);
+    }
+    expect(desk.out).toBeGreaterThan(18);
   });
 });
 
@@ -128,6 +191,19 @@ describe('what comes back, by shape', () => {
     const midnight = Math.ceil(START / 86_400) * 86_400;
     expect(desk.after(midnight - START + 59).own).toBe(12);
     expect(desk.after(2).own).toBe(0);
+  });
+
+  test('calendar: what is left of a month is spread over what is left of it, however long it is', () => {
+    const desk = new Desk({
+      tokens: 1_000,
+      window: 31 * 86_400,
+      shape: 'calendar',
+      windowStart: windowStart('month', 'UTC'),
+    });
+    desk.now = Date.UTC(2027, 1, 28, 23) / 1_000;
+    advance(desk.bucket, desk.limit, desk);
+    // The last hour of February.
+    expect(paceOf(desk.bucket, desk.limit, 1_000)).toBeCloseTo(1_000 / 3_600, 6);
   });
 
   test('concurrent: with the answer; a place without an answer half a minute later', () => {
@@ -186,6 +262,34 @@ describe('headers', () => {
     expect(desk.granted('a', { header: desk.header(0), wants: 100 })).toBe(0);
     desk.after(61);
     expect(desk.granted('a', { epoch: 1, header: desk.header(0, { age: 61 }), wants: 100 })).toBeGreaterThan(0);
+  });
+
+  test('one that is older than a window says nothing of others either', () => {
+    const desk = new Desk(floating);
+    desk.granted('a', { wants: 0 });
+    desk.after(61).granted('a', { epoch: 1, header: desk.header(0, { limit: 1_200, age: 61 }), wants: 0 });
+    expect(desk.bucket.othersHold).toBe(0);
+    expect(desk.bucket.header).toBeUndefined();
+  });
+
+  test('a window that only resets tell of: the longest of them, and right after it began anew the whole, so that no lie lasts', () => {
+    const desk = new Desk({ ...floating, shape: 'fixed', window: undefined });
+    const told = (reset: number): number => {
+      desk.granted('a', { header: desk.header(500, { limit: 1_200, reset }), wants: 0 });
+      return desk.bucket.told.window!;
+    };
+    expect(told(20)).toBe(21);
+    desk.after(1);
+    expect(told(19)).toBe(21);
+    desk.after(21);
+    expect(told(58)).toBe(61);
+    // A lie, and the truth after the next beginning.
+    desk.after(1);
+    expect(told(1e9)).toBe(86_400);
+    desk.after(1);
+    expect(told(56)).toBe(86_400);
+    desk.after(57);
+    expect(told(59)).toBe(61);
   });
 
   test('they lower the limit that the user wrote, and never raise it', () => {
@@ -323,6 +427,8 @@ describe('closed until', () => {
     [60, 31_536_000, 900],
     [3_600, 31_536_000, 7_200],
     [60, -5, 0],
+    [60, NaN, 15],
+    [60, Infinity, 900],
   ])('a window of %d s is closed for %d s at most %d', (window, seconds, most) => {
     const desk = new Desk({ ...floating, window });
     close(desk.bucket, desk.limit, { ...refusal, for: seconds });
@@ -347,6 +453,22 @@ describe('commits that a fail-over lost', () => {
     const covered = desk.own;
     desk.after(59).granted('a', { epoch: 1, wants: 0 });
     expect(desk.own).toBeGreaterThanOrEqual(covered);
+  });
+
+  test('what a node gives back may be another one’s by now: it is charged, not given out', () => {
+    const desk = new Desk(floating);
+    const has = desk.granted('a');
+    const row = JSON.stringify(desk.bucket);
+    // Lost: it gave all of it back, and somebody got it.
+    desk.after(1).granted('a', { floor: 0, wants: 0 });
+    desk.bucket = JSON.parse(row) as Desk['bucket'];
+    desk.timeline = '2';
+    desk.granted('b', { wants: 0 });
+    const covered = desk.own + desk.out;
+    desk.granted('a', { seq: 9, floor: 0, wants: 0 });
+    expect(has).toBeGreaterThan(0);
+    expect(desk.own + desk.out).toBe(covered);
+    expect(desk.out).toBe(0);
   });
 
   test('a header that was compared with a count that is gone is not heard', () => {
@@ -398,7 +520,7 @@ test('no node sees more than a request of its own while others wait: fair shares
           ) - 1e-6,
         );
         shares.forEach((share, i) => expect(share).toBeLessThanOrEqual(wants[i]!));
-        // Who got less than he wants got as much as anybody.
+        // Nobody got more than one who got less than he wants.
         const most = Math.max(0, ...shares);
         shares.forEach((share, i) => share < wants[i]! - 1e-6 && expect(share).toBeGreaterThanOrEqual(most - 1e-6));
       },

@@ -1,5 +1,5 @@
 /**
- * What a reader of limits is handed, and what it answers. Used by every format beside this file; called by `index.ts`.
+ * The arguments and the answer of a reader of limits. Used by every format beside this file; called by `index.ts`.
  */
 import { httpDate } from '../../freshness';
 import { FIGURES } from '../figures';
@@ -13,7 +13,7 @@ export interface AnswerHead {
   body?: unknown;
 }
 
-/** What one limit of an upstream said in an answer. */
+/** One limit, as an answer tells of it. */
 export interface ToldLimit extends Told {
   /** The upstream's own name of the limit: a group, a policy, a resource. Undefined: it has one only. */
   name?: string;
@@ -23,8 +23,8 @@ export interface ToldLimit extends Told {
 export type LimitReader = (answer: AnswerHead, now: number) => ToldLimit[];
 
 /**
- * A number of tokens or seconds; undefined: absent, negative, no number, absurd. Of a list the least counts: a proxy
- * may have joined two.
+ * A number of tokens or seconds; undefined: absent, negative, no number, absurd. The least number of a list counts, for
+ * a proxy may have joined two.
  */
 export function amount(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
@@ -38,8 +38,8 @@ const EPOCH_MILLISECONDS = 1e12;
 
 /**
  * Seconds from the answer until a reset: said as seconds, as epoch seconds or milliseconds, or as a date. Times are
- * read against the answer's own `Date`, for the upstream's clock is not ours. What is over is 0; nothing is more than a
- * year away.
+ * read against the answer's own `Date`, for the upstream's clock is not ours. A time that is over is 0; nothing is more
+ * than a year away.
  */
 export function secondsUntil(text: string | undefined, answer: AnswerHead, now: number): number | undefined {
   if (text === undefined) return undefined;

@@ -1,13 +1,12 @@
 /**
- * The IETF's draft (draft-ietf-httpapi-ratelimit-headers): `RateLimit: "hour";r=12;t=40` with
- * `RateLimit-Policy: "hour";q=100;w=3600`, as structured fields (RFC 9651); the form of draft 7,
- * `RateLimit: limit=100, remaining=12, reset=40`; and the three fields of the drafts before,
- * `RateLimit-Limit: 100, 100;w=60`, `-Remaining`, `-Reset`.
+ * The IETF's draft (draft-ietf-httpapi-ratelimit-headers): `RateLimit: "hour";r=12;t=40` with `RateLimit-Policy:
+ * "hour";q=100;w=3600`, as structured fields (RFC 9651); the form of draft 7, `RateLimit: limit=100, remaining=12,
+ * reset=40`; and the three fields of the drafts before, `RateLimit-Limit: 100, 100;w=60`, `-Remaining`, `-Reset`.
  */
 import { parseDictionary, parseList } from 'structured-headers';
 import { amount, limitTokens, secondsUntil, type LimitReader, type ToldLimit } from './answer';
 
-/** What a policy counts by default; of bytes and of requests at once it is not asked here. */
+/** A policy counts requests by default; those of bytes and of requests at once are left out. */
 const REQUESTS = 'requests';
 
 export const ietf: LimitReader = (answer, now) => {

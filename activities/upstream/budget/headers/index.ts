@@ -25,12 +25,12 @@ export const FORMATS = {
 
 export type Format = keyof typeof FORMATS;
 
-/** Where nobody says the format: the most telling one that finds something. */
+/** The order in which formats are tried where nobody says one: the most telling first. */
 const LIKELY: readonly Format[] = ['esi-group', 'ietf', 'shopify-rest', 'x-ratelimit', 'x-rate-limit', 'esi-errors'];
 
 /**
- * `format`: a name, a function of the user's, or undefined: whichever finds something. What it makes of nonsense is no
- * header.
+ * `format`: a name, a function of the user's, or undefined: whichever finds something. Numbers that make no sense are
+ * left out.
  */
 export function readLimits(answer: AnswerHead, now: number, format?: Format | LimitReader): ToldLimit[] {
   if (typeof format === 'function') return format(answer, now).filter(isSound);

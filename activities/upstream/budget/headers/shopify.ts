@@ -26,7 +26,7 @@ export const shopifyGraphql: LimitReader = ({ body }) => {
   return [{ remaining, limit, window: limit !== undefined && leaks ? limit / leaks : undefined }];
 };
 
-/** What a query cost: what it really did, else what it was estimated at; undefined: it does not say. */
+/** The cost of a query: the true one, else the estimate; undefined: it does not say. */
 export function shopifyCost({ body }: Pick<AnswerHead, 'body'>): number | undefined {
   const cost = fieldsOf(fieldsOf(fieldsOf(body).extensions).cost);
   if (isThrottled(body)) return 0;

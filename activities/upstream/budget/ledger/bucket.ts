@@ -1,7 +1,7 @@
 /**
- * The rows of the ledger: a bucket (one limit for one key) and the parts that nodes have of it. Plain data: read
- * `for update`, handed to `statement.ts`, written back. `newBucket` makes the first one, `clockOf` says what time it is
- * for a bucket.
+ * The rows of the ledger: a bucket (one limit for one key) and the parts that nodes have of it. Plain data: read `for
+ * update`, handed to `statement.ts`, written back. `newBucket` makes the first one, `clockOf` says what time it is for
+ * a bucket.
  */
 import { slotWidth, type Limit } from '../limit';
 import { FIGURES } from '../figures';
@@ -19,7 +19,7 @@ export interface Part {
   until: number;
   at: number;
   wants: number;
-  /** What its fair share would have given and did not. */
+  /** Tokens that its fair share would have given and did not. */
   deficit: number;
   mute: number;
   /**
@@ -29,11 +29,11 @@ export interface Part {
   ended?: { at: number; chargedAt: number; unspent: number };
 }
 
-/** What a header tells of the bucket, in numbers of the ledger. */
+/** The last header's word on the bucket, in numbers of the ledger. */
 export interface HeaderReading {
   /** Tokens spent, by the ledger's count, that are surely in it. */
   spent: number;
-  /** What the upstream will have counted when it is empty: remaining + spent. */
+  /** The count at which the bucket is empty: remaining + spent. */
   seen: number;
   at: number;
   /** Seconds from `at` until the window begins anew. */
@@ -67,17 +67,19 @@ export interface Bucket {
   /** Until then it learns what the nodes hold, after it has lost commits. */
   learningUntil: number;
 
-  /** What the upstream told of the limit itself, and how much was surely spent when it did. */
-  told: { tokens?: number; window?: number; spent: number };
+  /**
+   * The upstream's own word on the limit, how much was surely spent when it told, and when the window begins anew.
+   */
+  told: { tokens?: number; window?: number; spent: number; turnsAt?: number };
   /** Tokens by when we spent them. */
   own: Ring;
-  /** Of a leaky bucket: what is in it at `at`; `own` has only what is still to come. */
+  /** The contents of a leaky bucket at `at`; `own` has only what is still to come. */
   level: number;
   /** Tokens by when others spent them, as far as headers tell. */
   others: Ring;
-  /** What others had spent before the first header: it comes back, but is no rate. */
+  /** Tokens that others had spent before the first header: they come back, and say nothing of a rate. */
   before?: { slot: number; tokens: number };
-  /** What others hold of the window, smoothed, and when that was looked at last. */
+  /** The tokens of the window that others hold, smoothed, and when that was looked at last. */
   othersHold: number;
   othersAt?: number;
   /** Tokens a second that others spend. */
@@ -85,7 +87,7 @@ export interface Bucket {
   /** All that we ever spent; never lowered. Headers are compared by it. */
   spent: number;
 
-  /** What may be granted now of what the pace has brought. */
+  /** The part of what the pace has brought that may be granted now. */
   credit: number;
   creditAt: number;
   header?: HeaderReading;

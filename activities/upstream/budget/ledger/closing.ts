@@ -25,8 +25,8 @@ export function close(bucket: Bucket, limit: Limit, refusal: Refusal): boolean {
   if (sentAt < closed.sentAt) return false;
   const before = closed.until;
   closed.sentAt = sentAt;
-  closed.until =
-    at + Math.min(Math.max(0, refusal.for - Math.max(0, refusal.answeredAgo)), longestClosing(bucket, limit));
+  const most = boundedClosing(refusal.for, windowOf(bucket, limit));
+  closed.until = at + Math.max(0, most - Math.max(0, refusal.answeredAgo));
   return closed.until !== before;
 }
 
@@ -41,7 +41,11 @@ export function closedFor(bucket: Bucket): number {
   return Math.max(0, bucket.closed.until - bucket.at);
 }
 
-/** No bucket is closed for longer, whatever an upstream says: a year would hold for ever. */
-export function longestClosing(bucket: Bucket, limit: Limit): number {
-  return Math.max(FIGURES.closedWindows * (windowOf(bucket, limit) ?? 0), FIGURES.closedLeast);
+/**
+ * Seconds: no bucket is closed for longer, whatever an upstream says, for a year would hold for ever. Anything but a
+ * number means the usual hold.
+ */
+export function boundedClosing(seconds: number, window: number | undefined): number {
+  if (Number.isNaN(seconds)) return FIGURES.closedUsual;
+  return Math.min(Math.max(0, seconds), Math.max(FIGURES.closedWindows * (window ?? 0), FIGURES.closedLeast));
 }

@@ -1,6 +1,6 @@
 /**
  * A fail-over that lost the last commits: the rows are those of a moment ago, nodes hold parts that the rows do not
- * know, and another machine's clock decides. What is known is enough to stay below the limit: a commit that is lost
+ * know, and another machine's clock decides. Enough is known to stay below the limit: a commit that is lost
  * granted no more than the credit and the pace allowed. Called by `statement.ts` first of all.
  */
 import { FIGURES } from '../figures';
@@ -41,7 +41,7 @@ export function noticeLoss(
 }
 
 /**
- * What may have been granted by commits that are lost, to nodes that may be lost too. How long ago the last of them
+ * Charges what lost commits may have granted, to nodes that may be lost too. How long ago the last of them
  * was, no clock can say.
  */
 function chargeLost(bucket: Bucket, limit: Limit): void {

@@ -1,5 +1,5 @@
 /**
- * What headers say of a bucket (step 4 of the statement): which one is kept, and what it leaves to spend. A header is
+ * Headers of a bucket (step 4 of the statement): which one is kept, and what it leaves to spend. A header is
  * compared by what was *surely* counted in it: V, the ledger's count of spent tokens that its node knew when it sent
  * the request. 'Remaining less what was sent since' reads too much where a request that was sent before is counted
  * after it.
@@ -35,10 +35,21 @@ function learnLimit(bucket: Bucket, limit: Limit, header: ToldHeader): void {
   told.spent = header.spent;
   if (header.limit !== undefined) told.tokens = header.limit;
   if (header.window !== undefined) told.window = header.window;
-  // Only a reset: the window is at least that long, and no shorter than it was believed to be.
-  else if (header.reset !== undefined) told.window = Math.max(told.window ?? 1, Math.ceil(header.reset) + 1);
+  else if (header.reset !== undefined) told.window = windowByReset(bucket, header.reset, bucket.at - header.age);
   const window = windowOf(bucket, limit);
   if (window !== undefined) fitRings(bucket, window);
+}
+
+/**
+ * Only a reset is told: the window is at least that long, and no shorter than it was believed to be. Right after it
+ * began anew the reset is the whole of it, so that one header that lied is not believed for ever.
+ */
+function windowByReset({ told }: Bucket, reset: number, at: number): number {
+  const sinceTurn = at - (told.turnsAt ?? Infinity);
+  told.turnsAt = at + reset;
+  const least = Math.min(FIGURES.longestReset, Math.ceil(reset) + 1);
+  if (sinceTurn >= 0 && sinceTurn <= FIGURES.turn) return least + Math.ceil(sinceTurn);
+  return Math.max(told.window ?? 1, least);
 }
 
 /** Whether a header of that moment says nothing any more: all that it told of is out of the window. */
@@ -59,8 +70,8 @@ export function forgetHeader(bucket: Bucket, limit: Limit): void {
 }
 
 /**
- * What the header leaves, before a margin and what is outstanding; Infinity without one. What ended parts may still
- * send is in `spent` and yet in no header; what came back since is in neither.
+ * Tokens that the header leaves, before a margin and what is outstanding; Infinity without one. The rest of ended parts
+ * may still be sent: it is in `spent` and yet in no header; what came back since is in neither.
  */
 export function leftByHeader(bucket: Bucket, limit: Limit): number {
   const { header, at } = bucket;

@@ -24,7 +24,7 @@ export function giveOne(bucket: Bucket, limit: Limit, part: Part, renewal: Renew
   const isEmpty =
     header && bucket.at - header.at < FIGURES.silenceMost && header.seen - bucket.spent < limit.greatestCost;
   if (isEmpty) return;
-  // What it has in hand would do; what another one holds may be the request that tells.
+  // Its own tokens in hand would do; another one's may be for the request that tells.
   if (renewal.wants > 0 && unspent < limit.greatestCost && outstanding(bucket) <= Math.max(0, unspent))
     part.granted += limit.greatestCost - Math.max(0, unspent);
 }
@@ -62,7 +62,7 @@ export function feel(bucket: Bucket, limit: Limit, since: number, refused: boole
     if (at < felt.quietUntil) return;
     felt.refused = felt.rate;
     felt.rate = Math.max(FIGURES.feltCut * felt.rate, FIGURES.leastPace * FIGURES.feltStart * limit.greatestCost);
-    // What was sent before the cut is still being answered.
+    // Requests of before the cut are still being answered.
     felt.quietUntil = Math.max(at + bucket.flight, bucket.closed.until + 1);
   } else if (at >= felt.quietUntil && used >= FIGURES.feltBusy * felt.rate) {
     felt.rate +=

@@ -1,5 +1,5 @@
 /**
- * What a node and the ledger say to each other: a renewal, each second for each bucket that the node spends from, and
+ * The messages between a node and the ledger: a renewal, each second for each bucket that the node spends from, and
  * its answer. Counters are cumulative, so a message that is told twice, lost or late does no harm. Only durations
  * travel, never a time of somebody's own clock.
  */
@@ -8,11 +8,11 @@
 export interface Seen {
   /** Raised by the ledger when it has lost commits; what was said in another era is not compared. */
   era: number;
-  /** Of the ledger's count of spent tokens. */
+  /** A value of the ledger's count of spent tokens. */
   spent: number;
 }
 
-/** What the headers of an answer told about one bucket. Read by `headers.ts`, carried by the node's account. */
+/** The words of an answer's headers on one bucket. Read by `headers.ts`, carried by the node's account. */
 export interface Told {
   /** Tokens that the upstream says are left. */
   remaining: number;
@@ -33,21 +33,21 @@ export interface ToldHeader extends Told, Seen {
 export interface Renewal {
   /** The node, by a name that no other process and no earlier life of it has. */
   node: string;
-  /** Of one part after the other: a part that ended is never continued. */
+  /** The number of the part: one that ended is never continued. */
   epoch: number;
   /** Counts the messages of an epoch. */
   seq: number;
   /** Tokens spent of this part so far. */
   settled: number;
-  /** Of these: what was given up without an answer, and may still arrive. */
+  /** The part of `settled` that was given up without an answer, and may still arrive. */
   late: number;
-  /** What was granted to it, less what it gives back now: settled + held + kept. */
+  /** Its grant less what it gives back now: settled + held + kept. */
   floor: number;
   /** Reserved for requests under way. */
   held: number;
   /** Tokens a second that it could spend; of a concurrent limit, places that it could use. 0: nothing is ready. */
   wants: number;
-  /** What it heard last: so the ledger notices that it lost commits. */
+  /** The ledger's last word that it heard: so the ledger notices that it lost commits. */
   known: Seen | undefined;
   header: ToldHeader | undefined;
   /** An upstream refused a request of this part since the last message, and no header said why. */
@@ -56,8 +56,23 @@ export interface Renewal {
   mute: number;
   /** Seconds that the slowest answer since the last message took. */
   slowest: number;
-  /** What parts that had ended were really spent, now that all of their requests are back. */
+  /** The true spends of parts that had ended, now that all of their requests are back. */
   ended: { epoch: number; settled: number }[];
+}
+
+/**
+ * A message with a number that is none would stay in the row of the bucket and stop it for every node.
+ * @throws TypeError naming the field
+ */
+export function checkRenewal(renewal: Renewal): void {
+  const { settled, late, floor, held, wants, mute, slowest, seq, epoch, header, known, ended } = renewal;
+  const numbers = { settled, late, floor, held, wants, mute, slowest, seq, epoch, ...header, ...known };
+  for (const [field, value] of Object.entries(numbers))
+    if (value !== undefined && !(Number.isFinite(value) && value >= -1e-6))
+      throw new TypeError(`a renewal of ${renewal.node} says ${field}: ${String(value)}; it is not written`);
+  for (const part of ended)
+    if (!Number.isFinite(part.settled))
+      throw new TypeError(`a renewal of ${renewal.node} ends a part with ${part.settled}`);
 }
 
 export type Grant =
@@ -69,9 +84,9 @@ export type Grant =
       lasts: number;
       /** The ledger's count of spent tokens. */
       seen: Seen;
-      /** Tokens a second that are this node's: its pace. Of a concurrent limit: its places. */
+      /** Tokens a second that are this node's: its pace; its places of a concurrent limit. */
       rate: number;
-      /** What one request must have in hand: the most it can cost. */
+      /** Tokens that must be in hand for one request: the most it can cost. */
       reserve: number;
       /** Seconds for which nobody may send; 0: open. */
       closedFor: number;

@@ -17,7 +17,7 @@ export function measureOthers(bucket: Bucket, limit: Limit, remaining: number): 
   const held = Math.max(0, tokens - remaining - ownUsed(bucket, limit));
   bucket.othersAt = at;
   if (othersAt === undefined) {
-    // What was spent before we came is back one window from now at the latest. It says nothing of a rate.
+    // Spends of before we came are back one window from now at the latest. It says nothing of a rate.
     bucket.othersHold = held;
     charge(others, at, held);
     bucket.before = { slot: slotAt(others, at), tokens: held };
@@ -31,7 +31,7 @@ export function measureOthers(bucket: Bucket, limit: Limit, remaining: number): 
   bucket.othersRate = rateOfOthers(bucket, tokens, window);
 }
 
-/** What is not accounted for was spent since the last look. */
+/** Tokens that are not accounted for were spent since the last look. */
 function spread(bucket: Bucket, since: number, tokens: number): void {
   const { at, others } = bucket;
   const slots = Math.max(1, Math.ceil((at - since) / others.width));
@@ -61,9 +61,9 @@ function rateOfOthers(bucket: Bucket, tokens: number, window: number): number {
 }
 
 /**
- * What others may take before we see it: two seconds of their rate, twice the spread that requests at random have over
- * them, and one of ours. None while nobody else spends. An upstream that refuses everything at nothing left keeps its
- * last token.
+ * Tokens that others may take before we see it: two seconds of their rate, twice the spread that requests at random
+ * have over them, and one of ours. None while nobody else spends. An upstream that refuses everything at nothing left
+ * keeps its last token.
  */
 export function margin(bucket: Bucket, limit: Limit): number {
   const rate = bucket.othersRate;

@@ -17,14 +17,14 @@ export function spend(bucket: Bucket, limit: Limit, tokens: number, at = bucket.
   else if (limit.shape !== 'concurrent' || at > bucket.at) charge(bucket.own, at, tokens);
 }
 
-/** What is spent and not back. */
+/** Tokens that are spent and not back. */
 export function ownUsed(bucket: Bucket, limit: Limit): number {
-  // What still lies ahead of a leaky bucket counts whole: none of it has leaked.
+  // Spends that lie ahead of a leaky bucket count whole: nothing of them has leaked.
   if (limit.shape === 'leaky') return bucket.level + endingAfter(bucket.own, -Infinity);
   return endingAfter(bucket.own, countsSince(bucket, limit));
 }
 
-/** What ended before this moment of the bucket's time is back. */
+/** The moment of the bucket's time from which on a slot's end counts: all before is back. */
 export function countsSince(bucket: Bucket, limit: Limit): number {
   const { at, offset } = bucket;
   if (limit.windowStart) {
@@ -53,7 +53,7 @@ export function leak(bucket: Bucket, limit: Limit, from: number): void {
   bucket.level = Math.max(0, bucket.level - (at - last) * (tokens / window));
 }
 
-/** What nodes hold and have not told as spent: any of it may be spent by now. */
+/** Tokens that nodes hold and have not told as spent: any of them may be spent by now. */
 export function outstanding(bucket: Bucket): number {
   let sum = 0;
   for (const part of bucket.parts) if (!part.ended) sum += part.granted - part.settled;

@@ -1,5 +1,5 @@
 /**
- * What was spent when: tokens by slots of the ledger's clock. A slot counts until its *last* moment is out of the
+ * Spent tokens by slots of the ledger's clock. A slot counts until its *last* moment is out of the
  * window, so that nothing comes back early. Slots may lie ahead of now: what a dead node may still send. Kept in the
  * bucket's row; used by `own.ts` and `others.ts`.
  */

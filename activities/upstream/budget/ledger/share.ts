@@ -1,6 +1,6 @@
 /**
- * What one node gets (steps 5 and 7 to 9 of the statement): what is left over all nodes, the pace at which it is given
- * out, and this node's fair share of it. Whole requests only: a part of a token sends nothing.
+ * The share of one node (steps 5 and 7 to 9 of the statement): what is left over all nodes, the pace at which it is
+ * given out, and this node's fair share of it. Whole requests only: a part of a token sends nothing.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
@@ -57,7 +57,7 @@ export function mayAsk(bucket: Bucket, limit: Limit, tokens: number, left: numbe
   const age = at - header.at;
   if (age <= Math.max(silence, Math.min(silenceMost, window * silenceWindows), (silenceTokens * window) / tokens))
     return false;
-  // Where no reset is told, the window may have begun anew since: our own account knows that much.
+  // The window may have begun anew since, where no reset is told: our own account knows that much.
   if (limit.shape === 'fixed' || limit.shape === 'calendar')
     return left >= k || (header.reset === undefined && leftByOwn(bucket, limit, tokens) >= k);
   return left + keptBack(bucket, limit, tokens) - othersRate * age >= 2 * k;
@@ -74,12 +74,19 @@ export function paceOf(bucket: Bucket, limit: Limit, tokens: number): number {
   const believed = Math.min(tokens, bucket.belief?.tokens ?? Infinity) * (1 - limit.headroom);
   if (limit.windowStart) {
     const now = bucket.at - bucket.offset;
-    const left = limit.windowStart(now) + window - now;
+    const left = windowEnd(limit.windowStart, window, now) - now;
     return Math.max(least, (believed - ownUsed(bucket, limit)) / Math.max(left, FIGURES.calendarSlack));
   }
   if (limit.shape === 'leaky') return Math.max(least, believed / window - bucket.othersRate);
   const loss = bucket.own.width + FIGURES.windowLoss + (bucket.header ? FIGURES.headerLoss : 0);
   return Math.max(least, believed / (window + loss) - bucket.othersRate);
+}
+
+/** Months and days are not of one length; what lies a little past the usual one begins where this one ends. */
+function windowEnd(windowStart: (at: number) => number, window: number, now: number): number {
+  const start = windowStart(now);
+  const next = windowStart(start + 1.02 * window);
+  return next > start ? next : start + window;
 }
 
 /** The most that is saved up of a pace that nobody used. */
@@ -112,10 +119,11 @@ export function give(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal,
   const unspent = part.granted - part.settled - renewal.held;
   // The last request's worth cannot be spent: less than the greatest cost sends nothing.
   const needs = renewal.wants > 0 ? renewal.wants * FIGURES.inHand + k - unspent : 0;
-  // Where there is a request's worth for everybody who waits, or credit is at its brim, nobody waits for his turn.
-  const waiting = live.filter((other) => other.wants > 0).length;
-  const isPlenty = bucket.credit >= Math.min(FIGURES.creditBrim * most, k * waiting);
-  const due = Math.max(part.deficit, isPlenty ? k : 0);
+  // With a request's worth for everybody who waits, or credit at its brim, nobody waits for his turn.
+  const waiting = live.filter((other) => other.wants > 0);
+  const isPlenty = bucket.credit >= Math.min(FIGURES.creditBrim * most, k * waiting.length);
+  const isTurn = bucket.credit >= k && waiting.every((other) => other === part || !isNext(other, part, k));
+  const due = Math.max(part.deficit, isPlenty || isTurn ? k : 0);
   const given = Math.max(0, Math.min(needs, left, bucket.credit, due));
   if (given > 0 && unspent + given >= k) {
     part.granted += given;
@@ -123,6 +131,11 @@ export function give(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal,
     bucket.credit -= given;
   }
   return fair;
+}
+
+/** Whether another one has nothing in hand and has waited longer. */
+function isNext(other: Part, part: Part, k: number): boolean {
+  return other.granted - other.settled < k && other.deficit > part.deficit;
 }
 
 /** The same for places of a concurrent limit: no pace, only places that are free. Answers how many are the node's. */
@@ -133,7 +146,7 @@ export function givePlaces(bucket: Bucket, limit: Limit, part: Part, renewal: Re
   return fair;
 }
 
-/** Whole places. What is left over by rounding goes round, so that with fewer places than nodes each has its turn. */
+/** Whole places. Places that rounding leaves over go round, so that with fewer places than nodes each has its turn. */
 function fairPlaces(bucket: Bucket, part: Part, places: number): number {
   const live = bucket.parts
     .filter((other) => other === part || (!other.ended && other.until > bucket.at))

@@ -22,7 +22,7 @@ import { closedFor } from './closing';
 import { noticeLoss } from './failover';
 import { forgetHeader, hear, noteFlight } from './header';
 import { correctBelief, feel, giveOne, isUnknown, noteMute, stopFeeling } from './learn';
-import type { Grant, Renewal } from './messages';
+import { checkRenewal, type Grant, type Renewal } from './messages';
 import { leak } from './own';
 import { endParts, partOf, refund, settle } from './parts';
 import { available, give, givePlaces, mayAsk, quantum } from './share';
@@ -34,6 +34,7 @@ export interface LedgerTime {
 }
 
 export function renew(bucket: Bucket, limit: Limit, renewal: Renewal, time: LedgerTime): Grant {
+  checkRenewal(renewal);
   const before = advance(bucket, limit, time, renewal);
   const part = partOf(bucket, renewal);
   if (part === 'stale' || part === 'ended') {

@@ -5,7 +5,6 @@
  */
 import {
   MemberBuckets,
-  PATIENCE,
   type MemberLimit,
   type MemberTicket,
   type StoredMember,
@@ -30,6 +29,7 @@ class Keeper {
   cutUntil = 0;
   isOver = false;
   private isLeaving = false;
+  private isFlushing = false;
   private lastSeen: number;
   backlog = 0;
 
@@ -45,7 +45,7 @@ class Keeper {
     this.lastSeen = events.now;
     row.isClean = false;
     events.every(1, world.draw.next(), () => {
-      this.awake(() => this.flush(false));
+      this.awake(() => this.flush());
       return !this.isOver;
     });
     events.every(world.tick, world.draw.next() * world.tick, () => {
@@ -114,16 +114,18 @@ class Keeper {
   }
 
   /** The values' flush: fenced, slow, now and then refused or lost. */
-  flush(isLast: boolean): void {
+  flush(): void {
     const { events, draw, row } = this.world;
-    if (events.now < this.cutUntil) return;
+    // One after the other, as a node's flushes are.
+    if (events.now < this.cutUntil || this.isFlushing) return;
+    this.isFlushing = true;
     const stored = this.buckets.store(0, events.now);
     const isLost = draw.chance(0.02);
     events.after(draw.between(0.002, 0.05), () => {
       const passes = row.fence === this.fence && !draw.chance(0.02);
       if (passes && stored !== undefined) row.stored = JSON.parse(JSON.stringify(stored)) as StoredMember;
-      if (passes && isLast) row.isClean = true;
       this.awake(() => {
+        this.isFlushing = false;
         const isCommitted = passes && !isLost;
         this.buckets.flushed(0, isCommitted);
         if (isCommitted) this.fencePassedAt = events.now;
@@ -139,7 +141,7 @@ class Keeper {
     this.isLeaving = true;
     const wait = (): void => {
       if (this.isOver) return;
-      if (buckets.isQuiet(0)) this.lastFlush(then);
+      if (buckets.isQuiet(0) && !this.isFlushing) this.lastFlush(then);
       else events.after(0.1, wait);
     };
     wait();
@@ -147,6 +149,7 @@ class Keeper {
 
   private lastFlush(then: () => void): void {
     const { events, row } = this.world;
+    this.isFlushing = true;
     const stored = this.buckets.store(0, events.now) ?? this.buckets.stored(0);
     events.after(0.02, () => {
       if (row.fence !== this.fence || this.isOver) return;
@@ -191,7 +194,7 @@ export class KeepersWorld {
     this.keeper = this.next();
   }
 
-  /** Whoever takes the fence next. */
+  /** The one who takes the fence next. */
   private next(): Keeper {
     this.handOvers++;
     this.row.fence++;
@@ -212,7 +215,7 @@ export class KeepersWorld {
         if (kind === 'freeze') keeper.freeze(draw.between(3, 30));
         // It keeps on as long as its patience lasts, while another one has begun.
         if (kind === 'cut off') keeper.cutUntil = events.now + draw.between(5, 40);
-        events.after(draw.between(0, PATIENCE), () => keeper === this.keeper && this.next());
+        events.after(draw.between(0, 11), () => keeper === this.keeper && this.next());
       }
       events.after(draw.between(40, 200), again);
     };

@@ -52,9 +52,9 @@ export class SimulatedLedger {
     return { closedFor: closedFor(this.bucket), generation: this.bucket.closed.generation };
   }
 
-  /** What the account says the upstream may have counted of ours by now. */
+  /** The most that the upstream may have counted of ours by now, as the account says. */
   covers(): number {
-    // What was lost before the limit was known is seen as others'.
+    // Spends that were lost before the limit was known are seen as others'.
     const copy = structuredClone(this.bucket);
     advance(copy, this.limit, this.time);
     const others = this.limit.tokens === undefined ? endingAfter(copy.others, countsSince(copy, this.limit)) : 0;

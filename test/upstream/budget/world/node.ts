@@ -7,7 +7,10 @@ import type { Limit } from '../../../../activities/upstream/budget/limit';
 import type { Told } from '../../../../activities/upstream/budget/ledger/messages';
 import type { Draws, Events } from './events';
 import type { SimulatedLedger } from './ledger';
-import type { Answered, SimulatedUpstream } from './upstream';
+import type { Answered } from './upstream';
+
+// Bound once: under Jest each look at a global costs a microsecond.
+const { min, max, floor } = Math;
 
 export interface NodeOptions {
   /** Requests a second, places, seconds of the median answer and its spread, time-out. */
@@ -21,11 +24,20 @@ export interface NodeOptions {
   tells: { window: boolean };
 }
 
+/** The upstream that a node asks: the world's own, or one of `examples/upstreams`. */
+export interface Asks {
+  handle(): Answered;
+  /** The answer is on its way back. */
+  leave(answered: Answered): void;
+  /** Seconds inside are part of what is counted. */
+  isConcurrent: boolean;
+}
+
 export interface Surroundings {
   events: Events;
   draw: Draws;
   limit: Limit;
-  upstream: SimulatedUpstream;
+  upstream: Asks;
   ledger: SimulatedLedger;
   nodes: SimulatedNode[];
   window: number;
@@ -43,6 +55,8 @@ export class SimulatedNode {
   backlog = 0;
   private backlogAt: number;
   private underWay = 0;
+  /** Requests that were answered. */
+  answered = 0;
   private isTelling = false;
 
   constructor(
@@ -57,7 +71,7 @@ export class SimulatedNode {
       this.awake(() => this.renew());
       return !this.isDead;
     });
-    const tick = Math.min(0.2, Math.max(0.02, 0.3 / Math.max(options.demand, 0.1)));
+    const tick = min(0.2, max(0.02, 0.3 / max(options.demand, 0.1)));
     events.every(tick, draw.next() * tick, () => {
       if (events.now >= this.frozenUntil) this.pump();
       return !this.isDead;
@@ -86,7 +100,7 @@ export class SimulatedNode {
   private grow(): void {
     const { now } = this.world.events;
     const { demand } = this.options;
-    this.backlog = Math.min(Math.max(3, demand * 60), this.backlog + demand * (now - this.backlogAt));
+    this.backlog = min(max(3, demand * 60), this.backlog + demand * (now - this.backlogAt));
     this.backlogAt = now;
   }
 
@@ -103,8 +117,8 @@ export class SimulatedNode {
     this.backlog--;
     this.underWay++;
     const half = latency(events.now) / 2;
-    const there = stuckFor + draw.lognormal(half, sigma);
-    const inside = upstream.options.count.constructor.name === 'ConcurrentCount' ? draw.lognormal(half, sigma) : 0;
+    const there = stuckFor + 0.001 + draw.lognormal(half, sigma);
+    const inside = upstream.isConcurrent ? draw.lognormal(half, sigma) : 0;
     const back = draw.lognormal(half, sigma);
     let isDone = false;
     const finish = (run: () => void): void =>
@@ -114,7 +128,10 @@ export class SimulatedNode {
         this.underWay--;
         run();
       });
+    if (stuckFor > 0)
+      events.after(stuckFor, () => !this.account.mayStillSend(ticket) && finish(() => this.account.release(ticket)));
     events.after(there, () => {
+      if (stuckFor > 0 && (isDone || this.isDead)) return;
       const answered = upstream.handle();
       events.after(inside, () => upstream.leave(answered));
       events.after(inside + back, () => finish(() => this.answer(ticket, answered)));
@@ -124,6 +141,7 @@ export class SimulatedNode {
 
   private answer(ticket: Ticket, answered: Answered): void {
     const { limit } = this.world;
+    this.answered++;
     const told = this.told(answered);
     // A place costs nothing once it is free again.
     const cost = limit.shape === 'concurrent' ? 0 : answered.cost;
@@ -132,11 +150,11 @@ export class SimulatedNode {
     if (this.account.urgent) this.renew();
   }
 
-  private told({ remaining, limit, reset }: Answered): Told | undefined {
-    // As `headers.ts` does: what is no number is no header.
+  private told({ remaining, limit, reset, window: said }: Answered): Told | undefined {
+    // As `headers/` does: only a number is a header.
     if (remaining === undefined || !Number.isFinite(remaining)) return undefined;
-    const window = this.options.tells.window ? this.world.window : undefined;
-    return { remaining: Math.max(0, remaining), limit, reset, window };
+    const window = said ?? (this.options.tells.window ? this.world.window : undefined);
+    return { remaining: max(0, remaining), limit, reset, window };
   }
 
   /** Closed at once here; the ledger and, by NOTIFY, all others follow. */
@@ -149,9 +167,7 @@ export class SimulatedNode {
     this.account.hearClosed(closedFor, generation, true);
     for (const node of nodes)
       if (node !== this && !node.isCut)
-        events.after(0.015, () =>
-          node.awake(() => node.account.hearClosed(Math.max(0, closedFor - 0.015), generation)),
-        );
+        events.after(0.015, () => node.awake(() => node.account.hearClosed(max(0, closedFor - 0.015), generation)));
   }
 
   /**
@@ -162,9 +178,7 @@ export class SimulatedNode {
     const { events, draw, ledger } = this.world;
     if (this.isTelling) return;
     this.grow();
-    const renewal = this.account.renewal(
-      Math.min(this.options.demand, Math.floor(this.backlog)) || (this.backlog >= 1 ? 1 : 0),
-    );
+    const renewal = this.account.renewal(min(this.options.demand, floor(this.backlog)) || (this.backlog >= 1 ? 1 : 0));
     if (this.isCut) return this.account.granted(renewal, undefined);
     const takes = draw.between(0.002, 0.02) + (draw.chance(0.01) ? 0.5 : 0);
     const isLost = draw.chance(0.005);

@@ -5,10 +5,11 @@ import type { Draws, Events } from './events';
 export interface Answered {
   status: number;
   cost: number;
-  /** What its headers say: remaining, limit, reset; undefined: it sends none. */
+  /** The words of its headers: remaining, limit, reset; undefined: it sends none. */
   remaining?: number;
   limit?: number;
   reset?: number;
+  window?: number;
   /** Seconds, of a refusal. */
   retryAfter?: number;
 }
@@ -30,7 +31,7 @@ export interface UpstreamOptions {
 export class SimulatedUpstream {
   requests = 0;
   refused = 0;
-  /** Of these: what would not have fitted without others either. */
+  /** The refusals of these that others had no part in. */
   refusedByUs = 0;
   refusedOthers = 0;
   /** Tokens that we and others spent. */
@@ -47,6 +48,10 @@ export class SimulatedUpstream {
     readonly options: UpstreamOptions,
   ) {
     this.lastSpentAt = events.now;
+  }
+
+  get isConcurrent(): boolean {
+    return this.options.count instanceof ConcurrentCount;
   }
 
   handle(): Answered {

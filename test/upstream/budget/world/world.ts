@@ -64,10 +64,10 @@ export interface History {
 export interface Outcome {
   requests: number;
   refused: number;
-  /** Of these: what would not have fitted without others either. */
+  /** The refusals of these that others had no part in. */
   refusedByUs: number;
   refusedOthers: number;
-  /** Of the tokens that others left, from the second window on. */
+  /** The share of the tokens that others left, from the second window on. */
   used: number;
   /** Seconds without a spend, from the second window on. */
   standstill: number;
@@ -76,6 +76,8 @@ export interface Outcome {
   /** The most that the upstream counted of ours and the account did not cover. */
   uncovered: number;
   feltRate: number | undefined;
+  /** Requests of the node that got least, by those of an equal share. */
+  poorest: number;
 }
 
 export function draw(seed: number): History {
@@ -279,8 +281,8 @@ export class BudgetWorld {
 
   live(): Outcome {
     const { events, upstream, history, begin, end } = this;
-    events.every(0.5, this.draw.next(), () => {
-      // What the upstream counts of ours is in the account, or in somebody's hands.
+    events.every(1, this.draw.next(), () => {
+      // All that the upstream counts of ours is in the account, or in somebody's hands.
       this.uncovered = Math.max(this.uncovered, this.count.ours(events.now) - this.ledger.covers());
     });
     const from = begin + Math.min(history.window + 5, (end - begin) / 2);
@@ -300,11 +302,14 @@ export class BudgetWorld {
       above: upstream.above,
       uncovered: this.uncovered,
       feltRate: this.ledger.bucket.felt?.rate,
+      poorest: (Math.min(...this.nodes.map(({ answered }) => answered)) * history.nodes) / upstream.requests,
     };
   }
 }
 
-/** What a window of nodes without faults uses at least: what the pace gives, less a little. */
-export function usable({ window, headers, headroom }: History): number {
+/** The least that nodes without faults use of a window: what the pace gives, less a little. */
+export function usable({ shape, window, headers, headroom }: History): number {
+  // A minute before and after it begins anew, by either clock.
+  if (shape === 'calendar') return (1 - headroom) * (1 - 120 / window);
   return ((1 - headroom) * window) / (window + slotWidth(window) + 1 + (headers ? 1.5 : 0));
 }

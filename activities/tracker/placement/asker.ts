@@ -25,8 +25,17 @@ export class Asker {
   private lastId = 0;
   private silentUntil = -Infinity;
   private readonly refusedUntil = new Map<string, number>();
+  /** From whom pools may still come that were asked for. */
+  private readonly expectedUntil = new Map<string, number>();
 
   constructor(private readonly self: string) {}
+
+  /**
+   * Is a pool from there one that this node has asked for? Also when the ask has ended, for all of it was on its way.
+   */
+  hasAsked(giver: string, nowMs: number): boolean {
+    return this.standing?.ask.from.has(giver) === true || (this.expectedUntil.get(giver) ?? -Infinity) > nowMs;
+  }
 
   /** A pool that `giver` has sent was taken here. */
   arrived(pool: string, size: number, giver: string, nowMs: number): void {
@@ -52,12 +61,14 @@ export class Asker {
    * Ends an ask that is over, and makes the next one where something is lacking. @returns whether a new one was made
    */
   step(cluster: Cluster, rows: ReadonlyMap<string, PlacementRow>, nowMs: number): boolean {
-    for (const [name, until] of this.refusedUntil) if (until <= nowMs) this.refusedUntil.delete(name);
+    for (const times of [this.refusedUntil, this.expectedUntil]) {
+      for (const [name, until] of times) if (until <= nowMs) times.delete(name);
+    }
     if (this.standing) {
       const wants = this.wants(rows);
       let coming = 0;
       for (const load of wants.values()) coming += load;
-      if (isTooMuch(cluster, coming)) {
+      if (isTooMuch(cluster, coming, this.standing.ask.beyond)) {
         this.silentUntil = nowMs + PLACEMENT.tooMuchSilenceMs;
         this.standing = undefined;
       } else if (this.isOver(this.standing, wants, rows, nowMs)) this.end(this.standing, rows, nowMs);
@@ -97,6 +108,7 @@ export class Asker {
 
   private end(standing: Standing, rows: ReadonlyMap<string, PlacementRow>, nowMs: number): void {
     for (const giver of standing.ask.from.keys()) {
+      this.expectedUntil.set(giver, nowMs + PLACEMENT.handOverMs);
       if (this.given(standing, giver, rows.get(giver)) === 0) this.refusedUntil.set(giver, nowMs + PLACEMENT.refusedMs);
     }
     this.standing = undefined;

@@ -7,7 +7,7 @@
  * others have asked for already, counts as gone.
  */
 import { PLACEMENT } from './constants';
-import { hasFor, isFull, isLeaving, lowersImbalance, settledLoad } from './nodes';
+import { fillAfter, hasFor, isFull, isLeaving, lowersImbalance, settledLoad } from './nodes';
 import { fairShares } from './shares';
 import type { Ask, Cluster, NodeLoad } from './types';
 
@@ -42,7 +42,7 @@ export function askFor(cluster: Cluster, refused: ReadonlySet<string> = new Set(
 
   const drafts = cluster.map((node, at) => draftOf(node, shares[at]!));
   takeOffOthersWants(cluster, drafts);
-  const deep = hungry && spareOf(drafts) < (1 - PLACEMENT.band) * lack;
+  const deep = hungry && spareOf(drafts, refused) < (1 - PLACEMENT.band) * lack;
   const givers = drafts
     .slice(1)
     .filter(({ node, load, share, shifts }) => {
@@ -51,15 +51,22 @@ export function askFor(cluster: Cluster, refused: ReadonlySet<string> = new Set(
     })
     .sort((a, b) => b.load / b.weight - a.load / a.weight || tieOf(self, b.node) - tieOf(self, a.node));
   const from = hungry ? askHungrily(drafts[0]!, givers, wanted, deep) : askOfTheFat(drafts[0]!, givers, wanted);
-  return from.size > 0 ? { from, deep } : undefined;
+  if (from.size === 0) return undefined;
+  let asked = 0;
+  for (const load of from.values()) asked += load;
+  return { from, deep, beyond: Math.max(0, asked - lack) };
 }
 
-/** With what was asked for, this node would be above the band: its share has shrunk since. */
-export function isTooMuch(cluster: Cluster, coming: number): boolean {
+/**
+ * With what is to come, this node would be above the band: its share has shrunk since it asked.
+ * @param coming load units that it has asked for and that have not been sent
+ * @param beyond how far above its share the ask was to bring it from the beginning, for pools are not divided
+ */
+export function isTooMuch(cluster: Cluster, coming: number, beyond: number): boolean {
   const self = cluster[0];
   const [share] = fairShares(cluster, { withoutLeaving: true });
   const poolSize = self.shifts > 0 ? self.load / self.shifts : 0;
-  return settledLoad(self) + coming > (1 + HALF_BAND) * share! + poolSize;
+  return settledLoad(self) + coming > (1 + HALF_BAND) * share! + Math.max(poolSize, beyond);
 }
 
 /** Of the kinds that this node may keep, what leaves its peers without being asked for. */
@@ -113,11 +120,16 @@ function takeOffOthersWants([, ...peers]: Cluster, [, ...drafts]: Draft[]): void
   }
 }
 
-/** What those above the band's half have above their share. */
-function spareOf([, ...drafts]: Draft[]): number {
+/**
+ * What those above half the band have above their share, in whole pools: a giver goes half a pool below it at most. Who
+ * has refused has nothing: its pools are too large, or of a kind that this node may not keep.
+ */
+function spareOf([, ...drafts]: Draft[], refused: ReadonlySet<string>): number {
   let spare = 0;
-  for (const { node, load, share } of drafts) {
-    if (node.up && !node.stale && load > (1 + HALF_BAND) * share) spare += load - share;
+  for (const { node, load, share, poolSize } of drafts) {
+    if (!node.up || node.stale || refused.has(node.name)) continue;
+    if (poolSize <= 0 || load <= (1 + HALF_BAND) * share) continue;
+    spare += Math.floor((load - share) / poolSize + 0.5) * poolSize;
   }
   return spare;
 }
@@ -156,9 +168,13 @@ class Asking {
    */
   of(giver: Draft, most: number): boolean {
     const { poolSize } = giver;
-    if (poolSize <= 0 || giver.shifts <= 0 || this.wanted < poolSize / 2) return false;
+    if (this.wanted <= 0 || poolSize <= 0 || giver.shifts <= 0) return false;
     if (!lowersImbalance(giver, this.self, poolSize)) return false;
-    const load = Math.floor(Math.min(this.wanted + poolSize / 2, most) / poolSize + 1e-9) * poolSize;
+    // Less than half a pool is lacking: one more only from who stays as full as this node is then.
+    if (this.wanted < poolSize / 2 && fillAfter(giver, -poolSize) < fillAfter(this.self, poolSize) * (1 - 1e-9))
+      return false;
+    const load =
+      Math.floor(Math.min(Math.max(poolSize, this.wanted + poolSize / 2), most) / poolSize + 1e-9) * poolSize;
     if (load <= 0) return false;
     giver.load -= load;
     giver.shifts -= load / poolSize;
@@ -169,9 +185,9 @@ class Asking {
   }
 
   inTurn(givers: Draft[], most: (giver: Draft) => number): void {
-    for (let again = true; again && this.wanted > 0;) {
+    for (let again = true; again;) {
       again = false;
-      for (const giver of givers) if (this.wanted > 0 && this.of(giver, most(giver))) again = true;
+      for (const giver of givers) if (this.of(giver, most(giver))) again = true;
     }
   }
 }

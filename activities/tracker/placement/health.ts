@@ -49,7 +49,7 @@ export const HEALTHY: Health = { factor: 1, holdMs: HEALTH.holdMs };
  * A second later.
  * @param lagMs how much later than planned the event loop ran
  * @param othersCanTake some peer is neither behind nor full. Where all are behind, weights would all shrink and change
- *   nothing.
+ * nothing.
  */
 export function nextHealth(health: Health, lagMs: number, othersCanTake: boolean, nowMs: number): Health {
   const behindSince = lagMs > HEALTH.behindMs ? (health.behindSince ?? nowMs) : undefined;

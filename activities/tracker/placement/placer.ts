@@ -97,7 +97,8 @@ export class Placer {
   offered(pool: PlacedPool, { hops, waitedMs, from }: Arrival, nowMs: number, random: number): Decision {
     const cameBack = from === this.name || this.handOvers.has(pool.id);
     const jammed = this.handOvers.isJammed(nowMs);
-    const decision = mayTake(this.view(nowMs, pool.id), pool, { hops, waitedMs, cameBack, jammed }, random);
+    const offer = { hops, waitedMs, cameBack, jammed, asked: from !== undefined && this.asker.hasAsked(from, nowMs) };
+    const decision = mayTake(this.view(nowMs, pool.id), pool, offer, random);
     if (decision.answer === 'take') this.take(pool, hops, from, nowMs);
     if (decision.answer === 'redirect') {
       this.handOvers.begin(pool, decision.to, nowMs);
@@ -113,9 +114,9 @@ export class Placer {
 
   /** What to give now. Each of these counts as given: end its shift with the name of the node. */
   moves(nowMs: number): Move[] {
-    if (this.isBlind(nowMs) || this.pools.size === 0) return [];
-    const cluster = this.view(nowMs);
     const requests = this.giver.requests();
+    if (this.isBlind(nowMs) || this.pools.size === 0 || (requests.length === 0 && !this.mustGive())) return [];
+    const cluster = this.view(nowMs);
     const { moves, nothingFor } = surplus(cluster, [...this.pools.values()], requests, this.budget(cluster, nowMs));
     for (const { pool, to } of moves) {
       this.kept.delete(pool.id);
@@ -198,6 +199,12 @@ export class Placer {
       coming,
       wants,
     };
+  }
+
+  private mustGive(): boolean {
+    const { up, keeps, places } = this.settings;
+    const { loads } = this.kept.totals();
+    return !up || this.pools.size > places || [...loads.keys()].some((kind) => !keeps.has(kind));
   }
 
   private budget(cluster: Cluster, nowMs: number): Budget {

@@ -4,8 +4,8 @@
  *
  * A node gives in two cases only. It **must**: it is drained, it may not keep a kind of pool any more, or it has more
  * pools than places. Or it **was asked** by a peer that is short, and a pool of its own helps: the move lowers the sum
- * of load² / weight, and leaves the giver its own share. Without an ask a node keeps what it has, so nodes whose views
- * differ do not push pools to and fro.
+ * of load² / weight, and leaves the giver its own share, or at least as full as the asker. Without an ask a node keeps
+ * what it has, so nodes whose views differ do not push pools to and fro.
  */
 import { PLACEMENT } from './constants';
 import { fillAfter, isFull, isLeaving, lowersImbalance, mayKeep } from './nodes';
@@ -137,7 +137,7 @@ class Plan {
       mayKeep(asker, pool.kind) &&
       !isFull(asker, pool.size) &&
       lowersImbalance(self, asker, pool.size) &&
-      self.load - pool.size / 2 >= least;
+      (self.load - pool.size / 2 >= least || (deep && this.staysFuller(asker, pool.size)));
     const halfBand = PLACEMENT.band / 2;
     const balanced = self.load <= (1 + halfBand) * shares[0]! && asker.load >= (1 - halfBand) * shares[to]!;
     const dust = balanced ? (self.load / self.shifts) * PLACEMENT.dust : 0;
@@ -146,6 +146,14 @@ class Plan {
     for (let at = larger - 1; at >= 0 && this.pools[at]!.size >= dust; at--) if (helps(this.pools[at]!)) return at;
     const next = this.pools[larger];
     return next && next.size <= 2 * left && helps(next) ? larger : -1;
+  }
+
+  /**
+   * Afterwards this node is at least as full as the asker. Where shares are a few pools only, all may be at theirs as
+   * nearly as whole pools allow, and a newcomer would get none of them.
+   */
+  private staysFuller(asker: Draft, size: number): boolean {
+    return fillAfter(this.self, -size) >= fillAfter(asker, size) * (1 - 1e-9);
   }
 
   private firstLargerThan(size: number): number {

@@ -26,6 +26,8 @@ export interface Offer {
   readonly waitedMs: number;
   /** This node kept it last, or handed it on itself. */
   readonly cameBack: boolean;
+  /** It comes from a node that this one has asked. */
+  readonly asked: boolean;
   /** Hand-overs take long just now. */
   readonly jammed: boolean;
 }
@@ -41,6 +43,8 @@ export function mayTake(cluster: Cluster, pool: PlacedPool, offer: Offer, random
   const self = cluster[0];
   const mine = able[0] === self;
   if (mine && (able.length === 1 || isEnough(offer))) return TAKE;
+  // Who asked and then looked at its share once more would send on a pool that is as large as its share, and ask again.
+  if (mine && offer.asked && !isFull(self, pool.size)) return TAKE;
 
   // Where all are full, the load above the limits is levelled over all of them.
   const roomy = able.filter((node) => !isFull(node, pool.size));

@@ -72,6 +72,8 @@ export interface Ask {
   readonly from: ReadonlyMap<string, number>;
   /** The overloaded alone cannot fill it: all may go below their share, down to `floor`. */
   readonly deep: boolean;
+  /** Load units that it brings this node above its share, since pools are not divided. */
+  readonly beyond: number;
 }
 
 /** A pool that its node gives to another one. */
@@ -90,7 +92,7 @@ const LOAD_OF_A_POOL = 10;
  * The load of a pool, in fetches a second: from the configuration and the number of members, never measured. What is
  * measured has noise, and noise moves pools.
  * @param intervalsMs of the operations that run for each member; an operation that is paused or has no interval is left
- *   out
+ * out
  */
 export function loadOf(members: number, intervalsMs: readonly number[]): number {
   let perSecond = 0;

@@ -4,7 +4,7 @@
  * send its pools to the same newcomer.
  *
  * Ages are by the database's clock only: it dates a row (`at`), and the node that looks tells its own time by it
- * (`shift/clock.ts` of this project does). So it does no harm that the clocks of machines differ.
+ * (`shift/clock.ts` does). So it does no harm that the clocks of machines differ.
  */
 import { PLACEMENT } from './constants';
 import type { HandOver, PlacementRow } from './row';

@@ -20,11 +20,11 @@ export function unevenPools(count: number, draw: Draws, labelled = 0): Simulated
   });
 }
 
-/** Longer than a refusal is remembered, an ask stands, and the rows need to show it. */
-const QUIET_MS = 16_000;
+/** Who is refused by some asks others next, so twice an ask and its refusal (13 s). */
+const QUIET_MS = 28_000;
 
 /** Lets the cluster come to rest: nothing moves and nothing is redirected for a while. */
-export function rest(cluster: SimulatedCluster, mostMs = 90_000): void {
+export function rest(cluster: SimulatedCluster, mostMs = 180_000): void {
   const from = cluster.now;
   const took = cluster.runUntil(() => cluster.now - Math.max(from, cluster.movedAt) > QUIET_MS, mostMs, 500);
   if (took === undefined) throw new Error(`not at rest after ${mostMs} ms: ${show(cluster)}`);

@@ -59,6 +59,10 @@ export interface SimulatedNode {
   readonly labels: readonly string[];
   alive: boolean;
   drained: boolean;
+  /**
+   * Until then nothing happens in it: its connections stay open, it beats no more, and its polls swallow what comes.
+   */
+  frozenUntil: number;
   /** Its own clock is wrong by this, and PostgreSQL's is ahead of it by that. */
   readonly skewMs: number;
   aheadMs: number;
@@ -100,6 +104,8 @@ export class SimulatedCluster {
   private readonly queues = new Map<string, Queue>();
   private serverFreeAt = 0;
   private lastDeathAt = -Infinity;
+  /** PostgreSQL cannot be reached until then. */
+  private storeAwayUntil = 0;
   /** The last time that a pool moved, or was offered to a node. */
   movedAt = 0;
 
@@ -163,6 +169,7 @@ export class SimulatedCluster {
       labels,
       alive: true,
       drained: !wanted.up,
+      frozenUntil: 0,
       skewMs,
       // Read once before anything else.
       aheadMs: -skewMs + draw.between(-15, 15),
@@ -194,6 +201,23 @@ export class SimulatedCluster {
       this.leave(pool);
       this.serve(COST.complete, () => this.schedule(pool, pool.shared));
     }
+  }
+
+  /** It goes on after that; where that is longer than the heartbeat timeout, others have its pools by then. */
+  freeze(name: string, ms: number): void {
+    const node = this.nodes.get(name)!;
+    node.frozenUntil = this.now + ms;
+    this.lastDeathAt = this.now + ms;
+    const mine = [...this.pools.values()].filter(({ on }) => on === node);
+    this.events.in(this.options.heartbeatTimeoutMs ?? 5_000, () => {
+      if (this.isFrozen(node)) for (const pool of mine) if (pool.on === node) this.orphan(pool);
+    });
+  }
+
+  /** An outage of PostgreSQL: no rows, no fences, no flush. */
+  loseStore(ms: number): void {
+    this.storeAwayUntil = this.now + ms;
+    this.lastDeathAt = this.now + ms;
   }
 
   drain(name: string): void {
@@ -246,6 +270,21 @@ export class SimulatedCluster {
   get allKept(): boolean {
     for (const { on, runs } of this.pools.values()) if (!on?.alive || !runs) return false;
     return true;
+  }
+
+  private isFrozen(node: SimulatedNode): boolean {
+    return this.now < node.frozenUntil;
+  }
+
+  private get isStoreAway(): boolean {
+    return this.now < this.storeAwayUntil;
+  }
+
+  /** Runs it when the node can: at once, after it was frozen, or never. */
+  private on(node: SimulatedNode, run: () => void): void {
+    if (!node.alive) return;
+    if (this.isFrozen(node)) this.events.in(node.frozenUntil - this.now, () => this.on(node, run));
+    else run();
   }
 
   private die(name: string): SimulatedNode {
@@ -336,15 +375,28 @@ export class SimulatedCluster {
 
   /** A node has got the activity: it takes the pool, or says whose it is. */
   private begin(pool: SimulatedPool, node: SimulatedNode, queue: string): void {
-    if (!node.alive) {
-      this.events.in(this.options.heartbeatTimeoutMs ?? 5_000, () => pool.on === node && this.orphan(pool));
+    if (!node.alive || this.isFrozen(node)) {
+      const most = this.options.heartbeatTimeoutMs ?? 5_000;
+      const thawsInTime = node.alive && node.frozenUntil - this.now < most;
+      if (thawsInTime) this.on(node, () => this.begin(pool, node, queue));
+      else this.events.in(most, () => pool.on === node && this.orphan(pool));
+      if (!thawsInTime) this.on(node, () => this.poll(node, queue));
+      return;
+    }
+    if (this.isStoreAway) {
+      // Its fence cannot be taken: Temporal tries again.
+      pool.on = undefined;
+      this.serve(COST.fail, () =>
+        this.events.in(this.options.draw.between(250, 500), () => this.enqueue(pool, pool.shared)),
+      );
+      this.events.in(1, () => this.on(node, () => this.poll(node, queue)));
       return;
     }
     const { hops, from } = pool;
     const waitedMs = pool.handedOnAt === undefined ? 0 : this.now - pool.handedOnAt;
     const arrival = { hops, waitedMs, from };
     const decision = node.placer.offered(pool.pool, arrival, this.databaseTime(node), this.options.draw.next());
-    this.events.in(this.options.draw.between(1, 5), () => this.poll(node, queue));
+    this.events.in(this.options.draw.between(1, 5), () => this.on(node, () => this.poll(node, queue)));
     if (decision.answer !== 'nobody') this.movedAt = this.now;
     if (decision.answer === 'take') {
       if (pool.declined) this.counts.longestDecline = Math.max(this.counts.longestDecline, this.waited(pool));
@@ -373,19 +425,21 @@ export class SimulatedCluster {
 
   private load(pool: SimulatedPool, node: SimulatedNode): void {
     node.loadsUntil = Math.max(this.now, node.loadsUntil);
-    this.events.in(node.loadsUntil - this.now, () => {
-      if (!node.alive || pool.on !== node) return;
+    const begun = () => {
+      if (pool.on !== node) return;
       pool.fence = { token: pool.fence.token + 1, holder: node.name, takenAt: this.now };
       if (!pool.declined) this.counts.longestMove = Math.max(this.counts.longestMove, this.waited(pool));
-    });
+    };
+    this.events.in(node.loadsUntil - this.now, () => this.on(node, begun));
     node.loadsUntil += 20 + pool.pool.members * 0.01;
-    this.events.in(node.loadsUntil - this.now, () => {
-      if (!node.alive || pool.on !== node) return;
+    const loaded = () => {
+      if (pool.on !== node) return;
       if (pool.runs) throw new Error(`${pool.pool.id} is loaded by ${node.name} while it runs`);
       pool.runs = true;
       [pool.hops, pool.tries, pool.declined] = [0, 0, false];
       [pool.from, pool.idleSince, pool.handedOnAt] = [undefined, undefined, undefined];
-    });
+    };
+    this.events.in(node.loadsUntil - this.now, () => this.on(node, loaded));
   }
 
   /** Without a keeper for the sake of placement; 0 where a node died that it may have been given to. */
@@ -397,7 +451,7 @@ export class SimulatedCluster {
     if (!node.alive) return;
     const { draw, missedRows = 0 } = this.options;
     this.events.in(ROW_MS + draw.between(-20, 20), () => this.attend(node));
-    if (!draw.chance(missedRows)) this.attendOnce(node);
+    if (!draw.chance(missedRows)) this.on(node, () => this.attendOnce(node));
   }
 
   /** One transaction: its row is written, and the others' are read. */
@@ -405,13 +459,13 @@ export class SimulatedCluster {
     const { draw, viewDelayMs = 0 } = this.options;
     const askedAt = this.localTime(node);
     this.events.in(draw.between(1, 15), () => {
-      if (!node.alive) return;
+      if (!node.alive || this.isFrozen(node) || this.isStoreAway) return;
       const at = this.now;
       // The settings are in the row itself: who is drained is so for all from then on.
       this.rows.set(node.name, { ...node.placer.row(this.databaseTime(node)), at });
       const read = [...this.rows.values()];
       this.events.in(draw.between(1, 15) + draw.between(0, viewDelayMs), () => {
-        if (!node.alive) return;
+        if (!node.alive || this.isFrozen(node)) return;
         node.aheadMs = at - (askedAt + this.localTime(node)) / 2;
         const isUrgent = node.placer.observe(read, this.databaseTime(node));
         if (!node.hasView) {
@@ -425,9 +479,12 @@ export class SimulatedCluster {
 
   private flush(node: SimulatedNode): void {
     if (!node.alive) return;
-    this.events.in(FLUSH_MS, () => this.flush(node));
+    this.events.in(FLUSH_MS, () => this.on(node, () => this.flush(node)));
+    if (this.isStoreAway) return;
     const { placer, tokens } = node;
     const nowMs = this.databaseTime(node);
+    // A flush finds out which of its pools somebody else has taken meanwhile.
+    for (const id of placer.pools.keys()) if (this.pools.get(id)!.on !== node) placer.ended(id);
     for (const id of placer.awaited()) {
       const { fence } = this.pools.get(id)!;
       if (fence.token !== tokens.get(id)) placer.taken(id, fence.holder, fence.takenAt, nowMs);
@@ -438,7 +495,7 @@ export class SimulatedCluster {
       const moving = this.pools.get(pool.id)!;
       tokens.set(pool.id, moving.fence.token);
       // Runs that are under way end first.
-      this.events.in(this.options.draw.between(2, 60), () => this.giveAway(moving, node, to));
+      this.events.in(this.options.draw.between(2, 60), () => this.on(node, () => this.giveAway(moving, node, to)));
     }
   }
 
@@ -446,7 +503,7 @@ export class SimulatedCluster {
     if (!node.alive || pool.on !== node) return;
     if (!pool.runs) {
       // It is not loaded yet: its shift ends when it is.
-      this.events.in(10, () => this.giveAway(pool, node, to));
+      this.events.in(10, () => this.on(node, () => this.giveAway(pool, node, to)));
       return;
     }
     node.placer.released(pool.pool.id, this.databaseTime(node));

@@ -17,7 +17,7 @@ const offered = fc.record({
   members: fc.constant(1),
 });
 const random = fc.double({ min: 0, max: 0.999_999, noNaN: true });
-const FIRST: Offer = { hops: 0, waitedMs: 0, cameBack: false, jammed: false };
+const FIRST: Offer = { hops: 0, waitedMs: 0, cameBack: false, asked: false, jammed: false };
 
 test('nobody, take and redirect: each only where it can be carried out', () => {
   fc.assert(
@@ -149,6 +149,16 @@ test('a shift that must end stays, and leaves a drained node for one that may', 
         const roomy = able.filter((node) => !isFull(node, pool.size));
         expect((roomy.length > 0 ? roomy : able).map(({ name }) => name)).toContain(to);
       }
+    }),
+    histories(200),
+  );
+});
+
+test('what a node has asked for it takes, unless it is full', () => {
+  fc.assert(
+    fc.property(cluster(), offered, random, (nodes, pool, dice) => {
+      fc.pre(mayKeep(nodes[0], pool.kind) && !isFull(nodes[0], pool.size));
+      expect(mayTake(nodes, pool, { ...FIRST, hops: 1, asked: true }, dice).answer).toBe('take');
     }),
     histories(200),
   );

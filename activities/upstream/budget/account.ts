@@ -105,6 +105,8 @@ export class Account {
 
   /** Whether a request may go out now. Asked right before it is sent: a part never ends by a timer. */
   may(): boolean {
+    // A place that is another node's by now is not used again: it goes back with the next message.
+    if (this.limit.shape === 'concurrent' && this.held >= this.rate) return false;
     return !this.isClosed && this.lives && this.free >= this.one - 1e-9 && this.clocks.monotonic() >= this.next;
   }
 

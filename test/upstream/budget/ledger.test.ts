@@ -143,10 +143,11 @@ describe('what a node gets', () => {
     const desk = new Desk({ ...floating, tokens: 60 });
     for (const node of ['a', 'b', 'c', 'd', 'e', 'f']) desk.granted(node, { wants: 0 });
     for (const part of desk.bucket.parts) part.wants = 1;
-    desk.bucket.parts[2]!.deficit = 3;
-    desk.bucket.credit = 11;
+    desk.bucket.parts[2]!.servedAt -= 3;
+    desk.bucket.credit = 9;
     expect(desk.granted('a')).toBe(0);
     expect(desk.granted('c')).toBe(5);
+    desk.bucket.credit = 9;
     expect(desk.granted('a')).toBe(5);
     expect(desk.granted('b')).toBe(0);
   });

@@ -19,6 +19,8 @@ export interface Part {
   until: number;
   at: number;
   wants: number;
+  /** When it was given something last, or began. */
+  servedAt: number;
   /** Tokens that its fair share would have given and did not. */
   deficit: number;
   mute: number;

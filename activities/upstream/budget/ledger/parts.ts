@@ -28,6 +28,7 @@ export function partOf(bucket: Bucket, renewal: Renewal): Part | 'stale' | 'ende
     until: at,
     at,
     wants: 0,
+    servedAt: at,
     deficit: 0,
     mute: 0,
   };

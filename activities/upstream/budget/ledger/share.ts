@@ -39,9 +39,9 @@ function leftByOwn(bucket: Bucket, limit: Limit, tokens: number): number {
   return believed - keptBack(bucket, limit, tokens) - ownUsed(bucket, limit) - outstanding(bucket);
 }
 
-/** For others. */
+/** Tokens that are left to others. One request of ours fits all the same, else a small limit would let nothing out. */
 function keptBack(bucket: Bucket, limit: Limit, tokens: number): number {
-  return limit.headroom * tokens + margin(bucket, limit);
+  return Math.min(limit.headroom * tokens, tokens - quantum(limit, tokens)) + margin(bucket, limit);
 }
 
 /**
@@ -119,44 +119,54 @@ export function give(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal,
   const unspent = part.granted - part.settled - renewal.held;
   // The last request's worth cannot be spent: less than the greatest cost sends nothing.
   const needs = renewal.wants > 0 ? renewal.wants * FIGURES.inHand + k - unspent : 0;
-  // With a request's worth for everybody who waits, or credit at its brim, nobody waits for his turn.
-  const waiting = live.filter((other) => other.wants > 0);
-  const isPlenty = bucket.credit >= Math.min(FIGURES.creditBrim * most, k * waiting.length);
-  const isTurn = bucket.credit >= k && waiting.every((other) => other === part || !isNext(other, part, k));
-  const due = Math.max(part.deficit, isPlenty || isTurn ? k : 0);
-  const given = Math.max(0, Math.min(needs, left, bucket.credit, due));
+  // Whoever has waited longer and has nothing in hand comes first: a request's worth of each is left alone.
+  const ahead = k * live.filter((other) => isAhead(other, part, k)).length;
+  const given = Math.max(0, Math.min(needs, left - ahead, bucket.credit - ahead, Math.max(part.deficit, k)));
   if (given > 0 && unspent + given >= k) {
     part.granted += given;
+    part.servedAt = at;
     part.deficit -= given;
     bucket.credit -= given;
   }
   return fair;
 }
 
-/** Whether another one has nothing in hand and has waited longer. */
-function isNext(other: Part, part: Part, k: number): boolean {
-  return other.granted - other.settled < k && other.deficit > part.deficit;
+function isAhead(other: Part, part: Part, k: number): boolean {
+  const waits = other !== part && other.wants > 0 && other.granted - other.settled < k;
+  return waits && other.servedAt < part.servedAt;
 }
 
-/** The same for places of a concurrent limit: no pace, only places that are free. Answers how many are the node's. */
+/**
+ * The same for places of a concurrent limit: no pace, only places that are free. Answers how many are the node's.
+ */
 export function givePlaces(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal, tokens: number): number {
-  const fair = fairPlaces(bucket, part, Math.min(tokens, bucket.belief?.tokens ?? Infinity));
+  const believed = Math.min(tokens, bucket.belief?.tokens ?? Infinity);
+  const fair = fairPlaces(bucket, part, Math.max(1, Math.floor(believed - limit.headroom * tokens)));
   const wanted = Math.min(Math.ceil(renewal.wants), fair) - (part.granted - part.settled);
-  part.granted += Math.floor(Math.max(0, Math.min(wanted, available(bucket, limit, tokens))));
+  const given = Math.floor(Math.max(0, Math.min(wanted, available(bucket, limit, tokens))));
+  part.granted += given;
+  if (given > 0) part.servedAt = bucket.at;
   return fair;
 }
 
-/** Whole places. Places that rounding leaves over go round, so that with fewer places than nodes each has its turn. */
+/**
+ * Whole places. Those that rounding leaves over go round: a node keeps one for a part's time, then it goes to whoever
+ * was served longest ago. So with fewer places than nodes each has its turn.
+ */
 function fairPlaces(bucket: Bucket, part: Part, places: number): number {
-  const live = bucket.parts
-    .filter((other) => other === part || (!other.ended && other.until > bucket.at))
-    .sort((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : a.epoch - b.epoch));
+  const { at } = bucket;
+  const live = bucket.parts.filter((other) => other === part || (!other.ended && other.until > at));
   const wants = live.map((other) => other.wants);
-  const shares = waterFill(Math.floor(places), wants).map((share) => Math.floor(share + 1e-9));
-  let left = Math.floor(places) - shares.reduce((sum, share) => sum + share, 0);
-  const first = Math.floor(bucket.at / FIGURES.part) % live.length;
-  for (let n = 0; n < live.length && left > 0; n++) {
-    const i = (first + n) % live.length;
+  const shares = waterFill(places, wants).map((share) => Math.floor(share + 1e-9));
+  let left = places - shares.reduce((sum, share) => sum + share, 0);
+  // One that holds a place and has had it long enough was served last of all.
+  const turns = live.map((one, i) => {
+    if (one.granted - one.settled <= shares[i]!) return one.servedAt;
+    return at - one.servedAt < FIGURES.part ? -Infinity : at;
+  });
+  const order = live.map((_, i) => i).sort((a, b) => (turns[a]! < turns[b]! ? -1 : turns[a]! > turns[b]! ? 1 : 0));
+  for (const i of order) {
+    if (left <= 0) break;
     if (shares[i]! + 1 > Math.ceil(wants[i]!)) continue;
     shares[i]!++;
     left--;

@@ -109,6 +109,34 @@ test('what no answer came for may still arrive: it counts that much longer', () 
   expect(one.left(0)).toBe(150);
 });
 
+test('what may still arrive is not in a header, whoever sent it', () => {
+  const one = buckets({ greatestCost: 2, window: 60, tokens: 100 });
+  one.lose(one.reserve(0), NOW, 30);
+  one.store(0, NOW);
+  one.flushed(0, true);
+  one.settle(one.reserve(0), 1, NOW + 1, { remaining: 50 });
+  expect(one.left(0)).toBe(50 - 1 - 2);
+  const next = new MemberBuckets(1, { ...limit, greatestCost: 2, window: 60, tokens: 100 });
+  next.load(0, one.stored(0), true, NOW + 2);
+  expect(next.left(0)).toBe(100 - 1 - 2);
+});
+
+test('half a minute after a take-over something of the old keeper’s may still arrive', () => {
+  const one = new MemberBuckets(1, { ...limit, window: 60 });
+  one.load(0, undefined, false, NOW);
+  one.may(0, NOW + 60 + 28);
+  expect(one.left(0)).toBe(150 - one.reserveAhead);
+});
+
+test('a token that may have been back when a header came is not counted twice', () => {
+  const one = buckets({ window: 60, tokens: 100 });
+  spend(one, 5, NOW);
+  one.may(0, NOW + 61);
+  one.settle(one.reserve(0), 1, NOW + 61, { remaining: 40 });
+  one.may(0, NOW + 66);
+  expect(one.left(0)).toBe(39);
+});
+
 test('nothing is stored of a bucket that did not change', () => {
   const one = buckets();
   expect(one.store(0, NOW)).toBeUndefined();

@@ -5,6 +5,8 @@ import fc from 'fast-check';
 import { isForgettable, newBucket } from '../../../activities/upstream/budget/ledger/bucket';
 import { close, closedFor, open } from '../../../activities/upstream/budget/ledger/closing';
 import { advance } from '../../../activities/upstream/budget/ledger/statement';
+import { margin } from '../../../activities/upstream/budget/ledger/others';
+import { charge, emptyRing, endingAfter, regrid } from '../../../activities/upstream/budget/ledger/ring';
 import { available, paceOf, waterFill } from '../../../activities/upstream/budget/ledger/share';
 import { windowStart } from '../../../activities/upstream/budget/calendar';
 import { FIGURES } from '../../../activities/upstream/budget/figures';
@@ -265,6 +267,38 @@ describe('headers', () => {
     expect(desk.granted('a', { epoch: 1, header: desk.header(0, { age: 61 }), wants: 100 })).toBeGreaterThan(0);
   });
 
+  test('a fixed window that tells no reset may have begun anew: with room in our own account, one request asks', () => {
+    const desk = new Desk({ ...floating, shape: 'fixed' });
+    const header = desk.header(3);
+    expect(desk.granted('a', { header })).toBe(0);
+    expect(desk.after(1).renew('a', { header: { ...header, age: 1 } })).toMatchObject({ granted: 0 });
+    expect(desk.after(2).renew('a', { header: { ...header, age: 3 } })).toMatchObject({ granted: 5 });
+    expect(desk.renew('b', { header: { ...header, age: 3 } })).toMatchObject({ granted: 0 });
+  });
+
+  test('one of before a calendar window turned says nothing, by either clock', () => {
+    const desk = new Desk({
+      ...floating,
+      window: 86_400,
+      shape: 'calendar',
+      windowStart: (at) => Math.floor(at / 86_400) * 86_400,
+    });
+    const midnight = Math.ceil(START / 86_400) * 86_400;
+    desk.now = midnight - 30;
+    const header = desk.header(0);
+    expect(desk.granted('a', { header })).toBe(0);
+    desk.now = midnight + 61;
+    expect(desk.granted('a', { epoch: 1, header: { ...header, age: 91 } })).toBe(5);
+  });
+
+  test('a leaky bucket leaks since it was told', () => {
+    const desk = new Desk({ tokens: 60, window: 60, greatestCost: 5, shape: 'leaky' });
+    const header = desk.header(0);
+    expect(desk.granted('a', { header })).toBe(0);
+    expect(desk.after(4).renew('a', { header: { ...header, age: 4 } })).toMatchObject({ granted: 0 });
+    expect(desk.after(1.5).renew('a', { epoch: 1, header: { ...header, age: 5.5 } })).toMatchObject({ granted: 5 });
+  });
+
   test('one that is older than a window says nothing of others either', () => {
     const desk = new Desk(floating);
     desk.granted('a', { wants: 0 });
@@ -319,10 +353,19 @@ describe('others', () => {
     const desk = new Desk({ tokens: 600, window: 60, greatestCost: 2 });
     desk.granted('a', { header: desk.header(300, { limit: 600 }), wants: 0 });
     expect(desk.bucket.othersRate).toBe(0);
+    desk.after(1).granted('a', { header: desk.header(300, { limit: 600, spent: 1 }), wants: 0 });
+    expect(desk.bucket.othersRate).toBe(0);
     for (let i = 1; i <= 20; i++)
-      desk.after(1).granted('a', { header: desk.header(300 - 4 * i, { limit: 600, spent: i }), wants: 0 });
+      desk.after(1).granted('a', { header: desk.header(300 - 4 * i, { limit: 600, spent: 1 + i }), wants: 0 });
     expect(desk.bucket.othersRate).toBeGreaterThan(2);
     expect(desk.bucket.othersRate).toBeLessThan(5);
+  });
+
+  test('two seconds of their rate are left to them, twice the spread of those, and one request', () => {
+    const desk = new Desk(floating);
+    expect(margin(desk.bucket, desk.limit)).toBe(0);
+    desk.bucket.othersRate = 4;
+    expect(margin(desk.bucket, desk.limit)).toBe(2 * 4 + 2 * Math.sqrt(2 * 2 * 4) + 5);
   });
 
   test('they are not measured where nobody asked for it', () => {
@@ -395,6 +438,14 @@ describe('limits that nobody told', () => {
     desk.after(60).granted('a', { epoch: 1 });
     expect(desk.bucket.belief!.tokens).toBeCloseTo(believed + 36, 0);
   });
+});
+
+test('refused at places: there are fewer of them, for every node', () => {
+  const desk = new Desk({ tokens: 10, shape: 'concurrent' });
+  expect(desk.renew('a', { wants: 20 })).toMatchObject({ granted: 10, rate: 10 });
+  expect(desk.after(1).renew('a', { wants: 20, floor: 10, held: 10, refused: true })).toMatchObject({ rate: 7 });
+  desk.after(1).granted('a', { wants: 20, floor: 5, held: 5 });
+  expect(desk.renew('b', { wants: 20 })).toMatchObject({ rate: 3 });
 });
 
 describe('closed until', () => {
@@ -550,4 +601,19 @@ test('places of a concurrent limit go round where there are fewer than nodes', (
 test('a row survives its way through JSON', () => {
   const bucket = newBucket(limitOf(floating), START, '1');
   expect(JSON.parse(JSON.stringify(bucket))).toEqual(bucket);
+});
+
+test('slots of another width bring nothing back earlier', () => {
+  const spends = fc.array(fc.tuple(fc.integer({ min: 0, max: 600 }), fc.integer({ min: 1, max: 9 })), {
+    maxLength: 20,
+  });
+  const widths = fc.constantFrom(0.5, 2.5, 7.5, 30);
+  fc.assert(
+    fc.property(spends, widths, widths, fc.integer({ min: -10, max: 700 }), (all, from, to, since) => {
+      const ring = emptyRing(from);
+      for (const [at, tokens] of all) charge(ring, START + at, tokens);
+      expect(endingAfter(regrid(ring, to), START + since)).toBeGreaterThanOrEqual(endingAfter(ring, START + since));
+    }),
+    histories(300),
+  );
 });

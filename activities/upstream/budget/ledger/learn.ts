@@ -47,7 +47,9 @@ export function correctBelief(bucket: Bucket, limit: Limit, tokens: number, refu
     if (belief.tokens >= tokens) delete bucket.belief;
   }
   if (!refused) return;
-  const spent = FIGURES.belief * (ownUsed(bucket, limit) + outstanding(bucket));
+  // Places come back with the answers, so what was refused says little of how many there are: less by three tenths.
+  const share = limit.shape === 'concurrent' ? FIGURES.feltCut : FIGURES.belief;
+  const spent = share * (ownUsed(bucket, limit) + outstanding(bucket));
   const least = Math.max(limit.greatestCost, 1);
   bucket.belief = { tokens: Math.max(least, Math.min(bucket.belief?.tokens ?? Infinity, spent)), at };
 }

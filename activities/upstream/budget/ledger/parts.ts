@@ -18,6 +18,8 @@ export function partOf(bucket: Bucket, renewal: Renewal): Part | 'stale' | 'ende
   if (found) return found;
   const { node, epoch } = renewal;
   const { at } = bucket;
+  // Its part before has ended, as the node knows: it wants nothing more.
+  for (const before of bucket.parts) if (before.node === node) before.wants = 0;
   const part: Part = {
     node,
     epoch,

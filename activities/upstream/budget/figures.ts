@@ -134,7 +134,7 @@ export const FIGURES = {
   feltCut: 0.7,
   feltStep: 0.002,
   /** It grows only while at least this share of it is used: an idle upstream teaches nothing. */
-  feltBusy: 0.5,
+  feltBusy: 0.4,
   /** Seconds over which the use of a felt-for rate is measured. */
   feltSpan: 4,
 

@@ -308,6 +308,16 @@ test('places are kept as the ledger has them for this node', () => {
   expect(bench.account.renewal(9)).toMatchObject({ held: 1, floor: 2 });
 });
 
+test('a place that is another node’s by now is not used again', () => {
+  const bench = new Bench({ shape: 'concurrent', greatestCost: 1 });
+  bench.grant(bench.account.renewal(4), 3, { rate: 3, reserve: 1 });
+  const ticket = bench.account.reserve();
+  bench.grant(bench.account.renewal(4), 3, { rate: 1, reserve: 1 });
+  expect(bench.account.may()).toBe(false);
+  bench.account.settle(ticket, { cost: 0 });
+  expect(bench.account.may()).toBe(true);
+});
+
 test('a bucket that a run needs twice has to have it twice', () => {
   const bench = Bench.with(9);
   expect(reserveAll([bench.account, bench.account])).toBe(bench.account);

@@ -135,6 +135,13 @@ describe('what a node gets', () => {
     expect(desk.granted('a')).toBe(0);
   });
 
+  test('headroom of a small limit leaves room for one', () => {
+    expect(new Desk({ tokens: 1, shape: 'concurrent', headroom: 0.02 }).granted('a')).toBe(1);
+    expect(new Desk({ tokens: 1, window: 60, headroom: 0.02 }).renew('a')).toMatchObject({
+      granted: expect.closeTo(1, 1) as number,
+    });
+  });
+
   test('of a limit that refuses everything at nothing left, the last token is never given', () => {
     const desk = new Desk({ tokens: 3, window: 60, closesAtEnd: true });
     for (let i = 0; i < 30; i++) desk.after(1).granted('a', { wants: 100, floor: desk.out });
@@ -419,6 +426,17 @@ describe('limits that nobody told', () => {
     const grown = desk.bucket.felt!.rate;
     expect(grown).toBeGreaterThan(cut * 1.05);
     expect(grown).toBeLessThan(cut * 1.5);
+  });
+
+  test('a leaky bucket that was felt for is full at most when a header tells', () => {
+    const desk = new Desk({ shape: 'leaky', greatestCost: 1 });
+    desk.granted('a', { mute: 3 });
+    desk.after(1).granted('a', { settled: 5_000, mute: 3 });
+    desk
+      .after(1)
+      .granted('a', { settled: 5_000, mute: 3, wants: 0, header: desk.header(10, { limit: 40, window: 20 }) });
+    expect(desk.bucket.felt).toBeUndefined();
+    expect(desk.own).toBeLessThanOrEqual(40);
   });
 
   test('a felt rate does not grow while nobody uses it', () => {

@@ -49,6 +49,10 @@ export interface Felt {
   refused?: number;
   /** An episode of refusals ends here: until then nothing is cut again. */
   quietUntil: number;
+  /** Whether it was used, when that was looked at last, and what was spent by then. */
+  isBusy: boolean;
+  since: number;
+  spent: number;
 }
 
 export interface Closing {

@@ -8,7 +8,6 @@ import type { Limit } from '../limit';
 import { tokensOf, windowOf, type Bucket, type Part } from './bucket';
 import type { Renewal } from './messages';
 import { outstanding, ownUsed } from './own';
-import { endingAfter } from './ring';
 
 /** Neither a number nor a header has said what the limit is. */
 export function isUnknown(bucket: Bucket, limit: Limit): boolean {
@@ -34,7 +33,8 @@ export function noteMute(bucket: Bucket, limit: Limit, part: Part, renewal: Rene
   part.mute = Math.max(part.mute, renewal.mute);
   const mute = bucket.parts.reduce((sum, { mute }) => sum + mute, 0);
   if (!isUnknown(bucket, limit) || limit.shape === 'concurrent' || mute < FIGURES.muteAnswers) return;
-  bucket.felt = { rate: FIGURES.feltStart * limit.greatestCost, quietUntil: bucket.at };
+  const { at, spent } = bucket;
+  bucket.felt = { rate: FIGURES.feltStart * limit.greatestCost, quietUntil: at, since: at, spent, isBusy: false };
 }
 
 /** Refused, and no header says why: the limit is less than we believed. It is believed to grow again. */
@@ -59,22 +59,32 @@ export function feel(bucket: Bucket, limit: Limit, since: number, refused: boole
   const { felt, at } = bucket;
   if (!felt) return;
   const elapsed = Math.min(FIGURES.part, at - since);
-  const used = endingAfter(bucket.own, at - FIGURES.feltSpan) / FIGURES.feltSpan;
+  // Some requests long, however slow it is.
+  const span = Math.max(FIGURES.feltSpan, Math.min(FIGURES.unknownWindow, (3 * limit.greatestCost) / felt.rate));
+  if (at - felt.since >= span) {
+    felt.isBusy = bucket.spent - felt.spent >= FIGURES.feltBusy * felt.rate * (at - felt.since);
+    felt.since = at;
+    felt.spent = bucket.spent;
+  }
   if (refused) {
     if (at < felt.quietUntil) return;
     felt.refused = felt.rate;
     felt.rate = Math.max(FIGURES.feltCut * felt.rate, FIGURES.leastPace * FIGURES.feltStart * limit.greatestCost);
     // Requests of before the cut are still being answered.
     felt.quietUntil = Math.max(at + bucket.flight, bucket.closed.until + 1);
-  } else if (at >= felt.quietUntil && used >= FIGURES.feltBusy * felt.rate) {
+  } else if (at >= felt.quietUntil && felt.isBusy) {
     felt.rate +=
       felt.refused === undefined
         ? felt.rate * (FIGURES.feltGrowth ** elapsed - 1)
-        : FIGURES.feltStep * felt.refused * elapsed;
+        : FIGURES.feltStep * Math.max(felt.refused, felt.rate) * elapsed;
   }
 }
 
 /** A header came after all. */
 export function stopFeeling(bucket: Bucket, limit: Limit): void {
-  if (bucket.felt && tokensOf(bucket, limit) !== undefined && windowOf(bucket, limit) !== undefined) delete bucket.felt;
+  const tokens = tokensOf(bucket, limit);
+  if (!bucket.felt || tokens === undefined || windowOf(bucket, limit) === undefined) return;
+  delete bucket.felt;
+  // Nothing has leaked while nobody knew how fast; a bucket is never more than full.
+  bucket.level = Math.min(bucket.level, tokens);
 }

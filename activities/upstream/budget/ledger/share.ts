@@ -92,11 +92,13 @@ function windowEnd(windowStart: (at: number) => number, window: number, now: num
 /** The most that is saved up of a pace that nobody used. */
 export function mostCredit(bucket: Bucket, limit: Limit, tokens: number, pace: number): number {
   const live = bucket.parts.filter((part) => !part.ended && part.until > bucket.at).length;
-  // A request of each, and what comes in until somebody asks again: at the brim it would be lost.
-  const requests = quantum(limit, tokens) * Math.min(live, FIGURES.creditRequests) + pace * 2 * FIGURES.renewal;
-  if (bucket.felt) return Math.max(requests, pace);
+  // One request of each of some, and what comes in until somebody asks again: at the brim it would be lost. A rate that
+  // is felt for has no room for more than one at once: a burst would be refused, and cut a rate that is right.
+  const requests = quantum(limit, tokens) * (bucket.felt ? 1 : Math.min(live, FIGURES.creditRequests));
+  const most = requests + pace * 2 * FIGURES.renewal;
+  if (bucket.felt) return most;
   const burst = pace * Math.max(FIGURES.credit, windowOf(bucket, limit)! * FIGURES.creditWindows);
-  return Math.max(requests, burst, limit.shape === 'leaky' ? tokens * FIGURES.leakyCredit : 0);
+  return Math.max(most, burst, limit.shape === 'leaky' ? tokens * FIGURES.leakyCredit : 0);
 }
 
 /**
@@ -119,7 +121,7 @@ export function give(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal,
   const unspent = part.granted - part.settled - renewal.held;
   // The last request's worth cannot be spent: less than the greatest cost sends nothing.
   const needs = renewal.wants > 0 ? renewal.wants * FIGURES.inHand + k - unspent : 0;
-  // Whoever has waited longer and has nothing in hand comes first: a request's worth of each is left alone.
+  // Nodes that have waited longer and have nothing in hand come first: a request's worth of each is left alone.
   const ahead = k * live.filter((other) => isAhead(other, part, k)).length;
   const given = Math.max(0, Math.min(needs, left - ahead, bucket.credit - ahead, Math.max(part.deficit, k)));
   if (given > 0 && unspent + given >= k) {
@@ -150,8 +152,8 @@ export function givePlaces(bucket: Bucket, limit: Limit, part: Part, renewal: Re
 }
 
 /**
- * Whole places. Those that rounding leaves over go round: a node keeps one for a part's time, then it goes to whoever
- * was served longest ago. So with fewer places than nodes each has its turn.
+ * Whole places. The ones that rounding leaves over go round: a node keeps one for a part's time, then it goes to
+ * whoever was served longest ago. So with fewer places than nodes each has its turn.
  */
 function fairPlaces(bucket: Bucket, part: Part, places: number): number {
   const { at } = bucket;

@@ -28,6 +28,8 @@ export interface Ticket {
   readonly generation: number;
   readonly sentAt: number;
   readonly sentAtWall: number;
+  /** It was settled, lost or released: an answer that comes after its time-out changes nothing. */
+  isPaid: boolean;
 }
 
 /** An answer, as far as it concerns this bucket. */
@@ -128,7 +130,15 @@ export class Account {
       this.next = Math.max(this.next, now - FIGURES.paceDebt) + pause;
     }
     const seen = this.known && { era: this.known.era, spent: this.known.spent + this.settled - this.reported };
-    return { epoch: this.epoch, reserved, seen, generation: this.generation, sentAt: now, sentAtWall: wall };
+    return {
+      epoch: this.epoch,
+      reserved,
+      seen,
+      generation: this.generation,
+      sentAt: now,
+      sentAtWall: wall,
+      isPaid: false,
+    };
   }
 
   /**
@@ -143,6 +153,7 @@ export class Account {
 
   /** An answer came. */
   settle(ticket: Ticket, heard: Heard): void {
+    if (ticket.isPaid) return;
     const cost = Number.isFinite(heard.cost) && heard.cost >= 0 ? heard.cost : ticket.reserved;
     const isRefused = heard.refusedFor !== undefined;
     if (!isRefused) this.meanCost += FIGURES.costWeight * (cost - this.meanCost);
@@ -155,6 +166,7 @@ export class Account {
 
   /** No answer came, and may never. It counts as the greatest cost, and late: the request may still arrive. */
   lose(ticket: Ticket): void {
+    if (ticket.isPaid) return;
     this.slowest = Math.max(this.slowest, this.clocks.monotonic() - ticket.sentAt);
     this.pay(ticket, ticket.reserved);
     if (ticket.epoch === this.epoch) this.late += ticket.reserved;
@@ -304,6 +316,8 @@ export class Account {
   }
 
   private pay(ticket: Ticket, cost: number): void {
+    if (ticket.isPaid) return;
+    ticket.isPaid = true;
     if (ticket.epoch === this.epoch) {
       this.held -= ticket.reserved;
       this.settled += cost;

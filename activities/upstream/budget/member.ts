@@ -42,6 +42,10 @@ export interface MemberTicket {
   readonly reserved: number;
   /** Tokens that were settled when it was sent. */
   readonly spent: number;
+  /** The take-over that it was sent under: what comes back after another one is counted in that one's reserve. */
+  readonly life: number;
+  /** It was settled or lost: an answer that comes after its time-out changes nothing. */
+  isPaid: boolean;
 }
 
 /**
@@ -60,7 +64,7 @@ const NO_HEADER = -(2 ** 31);
 /** A bucket a member, by an index that the caller keeps (0 to capacity − 1). One instance for a limit's group. */
 export class MemberBuckets {
   /** Bytes of the worker's memory that a bucket takes. */
-  static readonly bytes = KEPT * 2 + 4 + 2 + 4 + 2 + 1 + 4 + 4 + 4 + 4 + 2 + 2 + 1;
+  static readonly bytes = KEPT * 2 + 4 + 2 + 4 + 2 + 1 + 4 + 4 + 4 + 4 + 2 + 2 + 1 + 1;
 
   /** Seconds of a slot, tokens that we may spend, and the most that one request costs. */
   private readonly width: number;
@@ -85,6 +89,8 @@ export class MemberBuckets {
   private readonly unstored: Uint16Array;
   private readonly storing: Uint16Array;
   private readonly fresh: Uint8Array;
+  /** Counts the take-overs. */
+  private readonly life: Uint8Array;
 
   constructor(
     readonly capacity: number,
@@ -109,6 +115,7 @@ export class MemberBuckets {
     this.unstored = new Uint16Array(capacity);
     this.storing = new Uint16Array(capacity);
     this.fresh = new Uint8Array(capacity);
+    this.life = new Uint8Array(capacity);
   }
 
   /**
@@ -121,6 +128,7 @@ export class MemberBuckets {
       counts[index] = 0;
     this.seen[index] = NO_HEADER;
     this.fresh[index] = 1;
+    this.life[index]!++;
     // Nothing comes back early, also if our clock is behind.
     this.newest[index] = Math.max(this.slotAt(now), stored?.slot ?? 0);
     stored?.tokens.forEach((tokens, age) => this.put(index, stored.slot - age, tokens));
@@ -155,11 +163,12 @@ export class MemberBuckets {
     const reserved = this.one;
     this.held[index]! += reserved;
     this.underWay[index]!++;
-    return { index, reserved, spent: this.spent[index]! };
+    return { index, reserved, spent: this.spent[index]!, life: this.life[index]!, isPaid: false };
   }
 
   /** An answer came. */
   settle(ticket: MemberTicket, cost: number, now: number, told?: Told): void {
+    if (this.isOver(ticket)) return;
     const { index, spent } = ticket;
     const tokens = Math.ceil(Number.isFinite(cost) && cost >= 0 ? cost : ticket.reserved);
     this.turn(index, now);
@@ -174,6 +183,7 @@ export class MemberBuckets {
 
   /** No answer came: the greatest cost, as if spent when it can no longer arrive. `late`: seconds. */
   lose(ticket: MemberTicket, now: number, late: number): void {
+    if (this.isOver(ticket)) return;
     this.turn(ticket.index, now);
     this.chargeLate(ticket.index, this.slotAt(now + late), ticket.reserved);
     this.pay(ticket, ticket.reserved);
@@ -208,6 +218,10 @@ export class MemberBuckets {
     return late === 0 ? { slot, tokens } : { slot, tokens, late: { slot: this.lateSlot[index]!, tokens: late } };
   }
 
+  private isOver({ isPaid, index, life }: MemberTicket): boolean {
+    return isPaid || life !== this.life[index];
+  }
+
   /** Spent and not back, and what may still be spent. */
   private used(index: number): number {
     let sum = this.late[index]!;
@@ -215,7 +229,9 @@ export class MemberBuckets {
     return sum;
   }
 
-  private pay({ index, reserved }: MemberTicket, tokens: number): void {
+  private pay(ticket: MemberTicket, tokens: number): void {
+    const { index, reserved } = ticket;
+    ticket.isPaid = true;
     this.held[index] = Math.max(0, this.held[index]! - reserved);
     if (this.underWay[index]! > 0) this.underWay[index]!--;
     this.spent[index]! += tokens;

@@ -83,6 +83,18 @@ test('no answer counts as the greatest cost, and is told as late', () => {
   expect(bench.account.renewal(1)).toMatchObject({ settled: 5, late: 5 });
 });
 
+test('an answer that comes after its time-out, or twice, changes nothing', () => {
+  const bench = Bench.with(20);
+  const [late, twice] = [bench.account.reserve(), bench.account.reserve()];
+  bench.account.lose(late);
+  bench.account.settle(late, { cost: 1, told: { remaining: 0 } });
+  bench.account.settle(twice, { cost: 2 });
+  bench.account.settle(twice, { cost: 2 });
+  bench.account.release(twice);
+  bench.account.lose(twice);
+  expect(bench.account.renewal(1)).toMatchObject({ settled: 7, late: 5, held: 0, header: undefined });
+});
+
 test('what was never sent costs nothing', () => {
   const bench = Bench.with(10);
   bench.account.release(bench.account.reserve());
@@ -306,6 +318,16 @@ test('places are kept as the ledger has them for this node', () => {
   expect(bench.account.renewal(9)).toMatchObject({ held: 1, floor: 4, wants: 10 });
   bench.grant(bench.account.renewal(9), 4, { rate: 2, reserve: 1 });
   expect(bench.account.renewal(9)).toMatchObject({ held: 1, floor: 2 });
+});
+
+test('64 keys closed at once, and one that is empty: everybody else goes on', () => {
+  const all = Array.from({ length: 66 }, () => Bench.with(50));
+  for (const { account } of all.slice(0, 64)) account.close(account.reserve(), 600);
+  const empty = Bench.with(0);
+  const goOn = all.slice(64).map(({ account }) => account);
+  expect(all.slice(0, 64).every(({ account }) => !account.may())).toBe(true);
+  expect(empty.account.may()).toBe(false);
+  expect(goOn.every((account) => account.may())).toBe(true);
 });
 
 test('a place that is another node’s by now is not used again', () => {

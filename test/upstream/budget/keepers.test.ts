@@ -137,6 +137,29 @@ test('a token that may have been back when a header came is not counted twice', 
   expect(one.left(0)).toBe(39);
 });
 
+test('an answer that comes after its time-out, or twice, changes nothing', () => {
+  const one = buckets({ greatestCost: 2, window: 60, tokens: 100 });
+  const [late, twice] = [one.reserve(0), one.reserve(0)];
+  one.lose(late, NOW, 30);
+  one.settle(late, 1, NOW, { remaining: 0 });
+  one.settle(twice, 1, NOW);
+  one.settle(twice, 1, NOW);
+  one.lose(twice, NOW, 30);
+  expect(one.left(0)).toBe(100 - 2 - 1);
+});
+
+test('what comes back after the member was taken over again does not count in the new account', () => {
+  const one = buckets({ greatestCost: 2, window: 60, tokens: 100 });
+  const old = one.reserve(0);
+  one.load(0, undefined, false, NOW + 1);
+  const left = one.left(0);
+  const ticket = one.reserve(0);
+  one.settle(old, 1, NOW + 2, { remaining: 90 });
+  expect(one.left(0)).toBe(left - 2);
+  one.settle(ticket, 2, NOW + 2);
+  expect(one.left(0)).toBe(left - 2);
+});
+
 test('nothing is stored of a bucket that did not change', () => {
   const one = buckets();
   expect(one.store(0, NOW)).toBeUndefined();

@@ -93,6 +93,14 @@ export class Placer {
     return this.asker.step(this.view(nowMs), live, nowMs);
   }
 
+  /**
+   * Whether to ask the shared queues for pools now (`cold-start.ts` has a word in that as well): not before the first
+   * rows, nor while it is drained or sees nothing. A poll that is out already may still bring one; that is offered.
+   */
+  opensSharedQueues(nowMs: number): boolean {
+    return this.settings.up && nowMs - this.observedAt <= PLACEMENT.staleMs;
+  }
+
   /** @param random in [0, 1) */
   offered(pool: PlacedPool, { hops, waitedMs, from }: Arrival, nowMs: number, random: number): Decision {
     const cameBack = from === this.name || this.handOvers.has(pool.id);

@@ -308,6 +308,18 @@ describe('an outage of PostgreSQL', () => {
     expect(giver.moves(back + 2_000)).not.toEqual([]);
   });
 
+  test('its polls of shared queues open with the first rows, and close while it sees none or is drained', () => {
+    const me = node('me');
+    expect(me.opensSharedQueues(NOW)).toBe(false);
+    me.observe([], NOW);
+    expect(me.opensSharedQueues(NOW + 3_000)).toBe(true);
+    expect(me.opensSharedQueues(NOW + 3_001)).toBe(false);
+    me.observe([], NOW + 9_000);
+    expect(me.opensSharedQueues(NOW + 9_000)).toBe(true);
+    me.settings = { ...SETTINGS, up: false };
+    expect(me.opensSharedQueues(NOW + 9_000)).toBe(false);
+  });
+
   test('it takes what it is offered meanwhile', () => {
     const me = node('me', pools(20));
     me.observe([at(node('peer').row(NOW), NOW)], NOW);

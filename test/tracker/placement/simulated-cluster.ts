@@ -363,7 +363,8 @@ export class SimulatedCluster {
   /** A poll a queue and place, as long as it may take what comes. */
   private poll(node: SimulatedNode, only?: string): void {
     if (!node.alive || !node.hasView) return;
-    const shared = node.drained ? [] : ['shared', ...node.labels.map((label) => `shared ${label}`)];
+    const isOpen = node.placer.opensSharedQueues(this.databaseTime(node));
+    const shared = !isOpen ? [] : ['shared', ...node.labels.map((label) => `shared ${label}`)];
     for (const name of [...shared, node.name]) {
       if (only !== undefined && name !== only) continue;
       const queue = this.queue(name);
@@ -468,10 +469,8 @@ export class SimulatedCluster {
         if (!node.alive || this.isFrozen(node)) return;
         node.aheadMs = at - (askedAt + this.localTime(node)) / 2;
         const isUrgent = node.placer.observe(read, this.databaseTime(node));
-        if (!node.hasView) {
-          node.hasView = true;
-          this.poll(node);
-        }
+        node.hasView = true;
+        this.poll(node);
         if (isUrgent) this.attendOnce(node);
       });
     });

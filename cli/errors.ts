@@ -10,6 +10,7 @@ import {
   SchemaError,
 } from '../config/errors';
 import { LongwatchError } from '../client/errors';
+import { errorMessage } from '../workflows/lib/text';
 
 /** Arguments that cannot be. */
 export class UsageError extends Error {
@@ -39,7 +40,7 @@ export function explain(thrown: unknown): Explained {
   ) {
     return known(error.message, 1);
   }
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorMessage(error);
   const { code, type, name, syscall } = error as Record<'code' | 'type' | 'name' | 'syscall', unknown>;
   // What a worker meets before it works; the client's own connections translate this themselves.
   if (code === '42P01' || code === '42703' || code === '42883' || code === '3F000') {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { Logger } from 'pino';
 import { lazy } from './lazy';
 import { inline, plain, plainJson, plainLogLine } from './plain';
+import { DAY_MS } from '../config/values';
 
 /** One line (or block) of a result. Waits when the reader of a pipe is slower. */
 export function print(text: string): Promise<void> {
@@ -78,7 +79,7 @@ export function age(milliseconds: number | null): string {
   if (milliseconds < 60_000) return `${(milliseconds / 1_000).toFixed(1)} s`;
   if (milliseconds < 3_600_000) return `${Math.round(milliseconds / 60_000)} min`;
   if (milliseconds < 172_800_000) return `${Math.round(milliseconds / 3_600_000)} h`;
-  return `${Math.round(milliseconds / 86_400_000)} d`;
+  return `${Math.round(milliseconds / DAY_MS)} d`;
 }
 
 /** Milliseconds in a table: one decimal while that says something. */

@@ -1,5 +1,6 @@
 import { formatValue } from '../config/values';
 import type { OptionChange, OptionSpec } from '../workflows/lib/options';
+import { sameJson } from '../activities/lib/same-json';
 
 export interface Setting {
   /** As in a config module: `operations.location.every`. */
@@ -52,13 +53,5 @@ function read(options: object, path: string): Setting['compiled'] {
 
 /** Whether two sets of options mean the same, whatever the order of their keys and whoever gave them. */
 export function sameOptions<Options extends object>(a: Options, b: Options): boolean {
-  return canonical({ ...a, sources: undefined }) === canonical({ ...b, sources: undefined });
-}
-
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([x], [y]) => (x < y ? -1 : 1)))
-      : inner,
-  );
+  return sameJson({ ...a, sources: undefined }, { ...b, sources: undefined });
 }

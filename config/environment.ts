@@ -13,6 +13,7 @@ import type * as envconfigToml from '@temporalio/envconfig/lib/envconfig-toml';
 import { problemOf, showAddress } from './address';
 import { findDevState, type DevState } from './dev/state';
 import { EnvironmentError } from './errors';
+import { errorMessage } from '../workflows/lib/text';
 
 /** What connects to Temporal, for a client and a worker alike. */
 export interface TemporalTarget {
@@ -195,7 +196,7 @@ function temporalFromEnvironment(env: NodeJS.ProcessEnv): Partial<TemporalTarget
     };
   } catch (error) {
     // The first line says what is wrong; those after it are of the file, which may have keys in it.
-    const [message] = (error instanceof Error ? error.message : String(error)).split('\n');
+    const [message] = errorMessage(error).split('\n');
     const { line } = error as { line?: unknown };
     const where = typeof line === 'number' ? ` (line ${line})` : '';
     throw new EnvironmentError(`Temporal's settings in the environment cannot be read: ${message}${where}`);

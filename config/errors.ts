@@ -1,4 +1,5 @@
 /** What is wrong with a config, a setting or the environment: always the user's to mend, so shown without a stack. */
+import { errorMessage } from '../workflows/lib/text';
 
 /** Thrown with every problem that was found, each with the path where it stands. */
 export class ConfigError extends Error {
@@ -37,7 +38,7 @@ export class SchemaError extends Error {
 export class CodecError extends Error {
   override readonly name = 'CodecError';
   constructor(way: 'encode' | 'decode', thrown: unknown) {
-    const [reason] = (thrown instanceof Error ? thrown.message : String(thrown)).split('\n');
+    const [reason] = errorMessage(thrown).split('\n');
     super(
       way === 'encode'
         ? `the payload codec could not encode, so nothing was written: ${reason}`

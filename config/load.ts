@@ -14,6 +14,7 @@ import { ConfigError } from './errors';
 import { tsconfigOf } from './tsconfig';
 import type { ConfigDefinition } from './define/config';
 import { resolveConfig, type ResolvedConfig } from './resolve/config';
+import { errorMessage } from '../workflows/lib/text';
 
 /** Looked for in the working folder, in this order, when no path is given. */
 export const CONFIG_FILES = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs'].map((end) => `longwatch.config.${end}`);
@@ -204,7 +205,7 @@ function writable(folder: string): boolean {
 
 /** The first line of a message that says something; the module finder adds a list of requirers. */
 function reason(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorMessage(error);
   const lines = message.split('\n').filter((line) => line.trim() !== '' && !line.startsWith('Transform failed'));
   return (lines[0] ?? message).slice(0, 500);
 }

@@ -30,10 +30,12 @@ export function formatValue(spec: OptionSpec | undefined, value: OptionValue | n
   return spec?.kind === 'duration' && typeof value === 'number' ? formatDuration(value) : String(value);
 }
 
+export const DAY_MS = 86_400_000;
+
 /** The shortest exact spelling: 90000 is `90s`, 600000 is `10m`. */
 export function formatDuration(milliseconds: number): string {
   const units: [string, number][] = [
-    ['d', 86_400_000],
+    ['d', DAY_MS],
     ['h', 3_600_000],
     ['m', 60_000],
     ['s', 1_000],

@@ -11,6 +11,7 @@ import { connectionString } from '../config/address';
 import { checkAddress } from '../config/environment';
 import { SchemaError } from '../config/errors';
 import { LIST, migrationsFolder, SCHEMA } from './schema';
+import { sleep } from '../activities/lib/sleep';
 
 /** Migrations beside Longwatch's. */
 export interface OwnMigrations {
@@ -100,7 +101,7 @@ async function waitForOthers(client: Client, log: Logger): Promise<void> {
       log.warn(`another migration is running${await holder(client)}: waiting for it`);
       said = true;
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    await sleep(LOOK_AGAIN_MS);
   }
 }
 

@@ -57,6 +57,7 @@ import { tellServer } from './server-check';
 import { surviveStrayErrors } from './stray-errors';
 import { TASK_QUEUE } from '../workflows/lib/contract';
 import type { ResolvedConfig } from '../config/resolve/config';
+import { sleep } from '../activities/lib/sleep';
 
 export interface WorkerSetup {
   config: ResolvedConfig;
@@ -321,7 +322,7 @@ async function inTime(closing: Promise<unknown>): Promise<void> {
 /** Resolves when the node keeps no shift any more, or after a while: what is left is ended by the grace time. */
 async function drained(node: Node): Promise<void> {
   const until = Date.now() + 5_000;
-  while (node.shifts.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+  while (node.shifts.size > 0 && Date.now() < until) await sleep(10);
 }
 
 function withoutClash(users: object, own: object): object {

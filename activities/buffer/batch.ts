@@ -18,6 +18,8 @@ import { gather, type Gathered } from './gather';
 import { Keys } from './keys';
 import type { BufferMetrics } from './telemetry';
 import { AnswerNotStored, packed } from './packed';
+import { startHeartbeat } from '../lib/heartbeat';
+import { callHook } from '../lib/hook';
 
 export interface BufferDeps {
   node: string;
@@ -39,17 +41,14 @@ export async function runBatch(deps: BufferDeps, input: BatchInput): Promise<Bat
   const batch = `${buffer}/${shard}/${input.batch}`;
   const log = deps.log.child({ ...definition.metadata, buffer, shard, batch });
   const began = Date.now();
-  const heart = setInterval(
-    () => Context.current().heartbeat(),
-    (Context.current().info.heartbeatTimeoutMs ?? 10_000) * 0.4,
-  );
+  const stopHeartbeat = startHeartbeat();
   try {
     const { outcome, entries } = await outcomeOf(deps, input, definition, batch, log);
     const ms = Date.now() - began;
     deps.metrics.ended(buffer, outcome.kind, entries, ms);
     return { node: deps.node, ms, outcome };
   } finally {
-    clearInterval(heart);
+    stopHeartbeat();
   }
 }
 
@@ -229,12 +228,8 @@ function report(
   where: Omit<BatchErrorContext, 'node'>,
   log: Logger,
 ): void {
-  if (!definition.onError) return;
-  const failed = (thrown: unknown) => log.error({ err: errorOf(thrown) }, 'the onError hook failed');
-  try {
-    const returned: unknown = definition.onError(error, { ...where, node });
-    if (returned instanceof Promise) returned.catch(failed);
-  } catch (thrown) {
-    failed(thrown);
-  }
+  callHook(
+    () => definition.onError?.(error, { ...where, node }),
+    (failed) => log.error({ err: failed }, 'the onError hook failed'),
+  );
 }

@@ -11,6 +11,7 @@ import type { Database } from '../lib/database';
 import { isPassing } from '../lib/sqlstate';
 import type { Given, ReadAnswer } from './answer';
 import type { Json } from '../../workflows/lib/json';
+import { errorMessage } from '../../workflows/lib/text';
 
 /** What a result may carry itself. Bytes. */
 const RESULT_BYTES = 128 * 1024;
@@ -24,7 +25,7 @@ const AGAIN_MS = 500;
 /** PostgreSQL did not take the answer of a batch that has run. */
 export class AnswerNotStored extends Error {
   constructor(cause: unknown) {
-    super(`the answer of the batch could not be stored: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    super(`the answer of the batch could not be stored: ${errorMessage(cause)}`, {
       cause,
     });
   }

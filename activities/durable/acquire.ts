@@ -12,6 +12,7 @@ import type { Answers } from './answers';
 import type { Caller, Job, Kit } from './job';
 import { retryAfterMs, type Lease } from './leases';
 import { attemptNotStarted, takeTask, type Claim, type StoredError, type Taken, type TaskSpec } from './store/tasks';
+import { sleep } from '../lib/sleep';
 
 export interface Acquired {
   claim: Claim;
@@ -96,7 +97,7 @@ async function patiently<T>(job: Job, caller: Caller, ask: () => Promise<T>): Pr
       return await ask();
     } catch (error) {
       if (!isPassing(error) || caller.signal.aborted) throw error;
-      await new Promise((resolve) => setTimeout(resolve, retryAfterMs(job.options.lease.renewMs)));
+      await sleep(retryAfterMs(job.options.lease.renewMs));
     }
   }
 }
@@ -146,7 +147,7 @@ async function held(
       lost = await kit.leases.reasonOf(claim);
     } catch (error) {
       if (isPassing(error)) {
-        await new Promise((resolve) => setTimeout(resolve, retryAfterMs(renewMs)));
+        await sleep(retryAfterMs(renewMs));
         continue;
       }
       await attemptNotStarted(kit.database, claim).catch(() => undefined);

@@ -19,6 +19,7 @@ import { isByReference, serialize } from './references';
 import { decide } from './retry';
 import { attemptStopped, endRun, settleTask, type Claim, type Settlement, type StoredError } from './store/tasks';
 import { LazyTransaction } from './transaction';
+import { sleep } from '../lib/sleep';
 
 useSdk(sdk);
 
@@ -156,7 +157,7 @@ class Attempt {
         }
         return;
       } catch {
-        await new Promise((resolve) => setTimeout(resolve, ASK_AGAIN_MS).unref());
+        await sleep(ASK_AGAIN_MS, { ref: false });
       }
     }
   }
@@ -271,7 +272,7 @@ class Attempt {
       } catch (error) {
         const patient = lease.fresh || (settlement.unused === true && !caller.signal.aborted);
         if (!isPassing(error) || !patient) throw error;
-        await new Promise((resolve) => setTimeout(resolve, retryAfterMs(job.options.lease.renewMs)));
+        await sleep(retryAfterMs(job.options.lease.renewMs));
       }
     }
   }

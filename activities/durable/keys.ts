@@ -3,12 +3,12 @@
  * on `longwatch_key`; that is a hint, so who misses it looks again by himself. Used by `execute.ts`.
  */
 import { createHash } from 'node:crypto';
-import type { Client } from 'pg';
 import type { Logger } from 'pino';
 import { KEY_BYTES } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../lib/failures';
 import type { Database } from '../lib/database';
+import { Listener } from '../lib/listener';
 import { errorText, storable, unstorable } from '../../workflows/lib/text';
 
 export interface Key {
@@ -109,26 +109,28 @@ function answerOf<T>(activity: string, name: string, ask: () => T): T {
 }
 
 const POLL_MS = 1_000;
-const RECONNECT_MS = 1_000;
+const CHANNEL = 'longwatch_key';
 
 /** One listening connection a node, made when the first caller has to wait. */
 export class KeyWaiter {
   private readonly waiting = new Map<string, Set<() => void>>();
-  private client: Client | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private closed = false;
+  private readonly listener: Listener;
 
-  constructor(
-    private readonly database: Database,
-    private readonly log: Logger,
-  ) {}
+  constructor(database: Database, log: Logger) {
+    this.listener = new Listener(database, {
+      channel: CHANNEL,
+      heard: (hash) => this.wake(hash),
+      wanted: () => this.waiting.size > 0,
+      log,
+    });
+  }
 
   /** Returns at the announcement, after a second, or at `signal`: look again then. */
   async wait(key: Key, atMostMs: number, signal: AbortSignal): Promise<void> {
     const name = key.hash.toString('hex');
     const waiters = this.waiting.get(name) ?? new Set();
     this.waiting.set(name, waiters);
-    if (!this.client && this.timer === undefined) this.connect();
+    void this.listener.start();
     await new Promise<void>((resolve) => {
       const done = () => {
         clearTimeout(timer);
@@ -144,38 +146,11 @@ export class KeyWaiter {
     });
   }
 
-  async close(): Promise<void> {
-    this.closed = true;
-    clearTimeout(this.timer);
-    await this.client?.end().catch(() => undefined);
+  close(): Promise<void> {
+    return this.listener.close();
   }
 
-  private connect(): void {
-    if (this.closed) return;
-    const client = this.database.listener();
-    this.client = client;
-    const again = () => {
-      if (this.closed || this.client !== client) return;
-      this.client = undefined;
-      client.removeAllListeners();
-      client.on('error', () => undefined);
-      void client.end().catch(() => undefined);
-      this.timer = setTimeout(() => {
-        this.timer = undefined;
-        if (this.waiting.size > 0) this.connect();
-      }, RECONNECT_MS);
-    };
-    client.on('error', again);
-    client.on('end', again);
-    client.on('notification', ({ payload }) => {
-      for (const done of [...(this.waiting.get(payload ?? '') ?? [])]) done();
-    });
-    client
-      .connect()
-      .then(() => client.query('listen longwatch_key'))
-      .catch((error: unknown) => {
-        this.log.debug({ err: error }, 'cannot listen for keys; looking each second instead');
-        again();
-      });
+  private wake(hash: string | undefined): void {
+    for (const done of [...(this.waiting.get(hash ?? '') ?? [])]) done();
   }
 }

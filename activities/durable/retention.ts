@@ -8,6 +8,8 @@ import type { Logger } from 'pino';
 import type { Database } from '../lib/database';
 import type { Workflows } from './job';
 import { deleteExpired, deleteRuns, holders, holdOn } from './store/tasks';
+import { DAY_MS } from '../../config/values';
+import { sleep } from '../lib/sleep';
 
 export interface RetentionOptions {
   /** @default 500 */
@@ -23,7 +25,7 @@ const HOLD_MS = 3_600_000;
 /** Workflows of one pass. */
 const HOLDERS = 200;
 /** A run without tasks is kept this long after it was first seen. */
-const RUN_KEEP_MS = 86_400_000;
+const RUN_KEEP_MS = DAY_MS;
 
 /** Deletes all that is due. @returns the number of tasks. */
 export async function deleteDue(
@@ -41,10 +43,10 @@ export async function deleteDue(
     const now = await deleteExpired(database, batch);
     deleted += now;
     if (now < batch) break;
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await sleep(pauseMs);
   }
   while ((await deleteRuns(database, batch, RUN_KEEP_MS)) === batch) {
-    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    await sleep(pauseMs);
   }
   return deleted;
 }

@@ -15,6 +15,7 @@ import { runPass } from './pass';
 import { PopulationMetrics } from './telemetry';
 import { Backends } from './backends';
 import type { Ending } from './work';
+import { sleep } from '../lib/sleep';
 
 export interface PopulationDeps {
   nodeName: string;
@@ -125,7 +126,7 @@ export class PopulationNode {
   /** Whether no pass runs any more, after this time at the latest. */
   private async ended(withinMs: number): Promise<boolean> {
     const until = Date.now() + withinMs;
-    while (this.passes.size > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (this.passes.size > 0 && Date.now() < until) await sleep(10);
     return this.passes.size === 0;
   }
 

@@ -42,6 +42,7 @@ import { withRule } from './statement';
 import { sweep } from './sweep';
 import { JobMeter } from './telemetry';
 import { beginOf, Ending, fenced, lockMsOf, type PassWork, type WorkResult } from './work';
+import { startHeartbeat } from '../lib/heartbeat';
 
 export async function runPass(node: PopulationNode, input: PassInput): Promise<PassResult> {
   const began = performance.now();
@@ -58,8 +59,7 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
     attempt: info.attempt,
     node: deps.nodeName,
   };
-  const beat = (info.heartbeatTimeoutMs ?? 5_000) * 0.4;
-  const heart = setInterval(() => Context.current().heartbeat(), beat);
+  const stopHeartbeat = startHeartbeat();
   const ending = new Ending();
   const leave = node.join(input.job, ending);
   const forget = watchForEnd(ending, log);
@@ -77,7 +77,7 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
     log.warn('a newer holder has the job; nothing more is written here');
     return unended('fenced', input.tick.due, deps.nodeName);
   } finally {
-    clearInterval(heart);
+    stopHeartbeat();
     forget();
     leave();
   }

@@ -15,6 +15,7 @@ import {
 import { msToNumber } from '@temporalio/common/lib/time';
 import { CompleteAsyncError } from '@temporalio/activity';
 import { storable } from '../../workflows/lib/text';
+import { DAY_MS } from '../../config/values';
 
 /** Errors of one chain, the first included. */
 const CHAIN = 6;
@@ -25,7 +26,7 @@ const TYPE_BYTES = 200;
 const DETAIL_BYTES = 64 * 1_024;
 /** Of one error: what stands in a detail's place has bytes too. */
 const MOST_DETAILS = 100;
-const LONGEST_DELAY_MS = 365 * 86_400_000;
+const LONGEST_DELAY_MS = 365 * DAY_MS;
 
 type Activities = Record<string, (...args: never[]) => unknown>;
 

@@ -3,6 +3,7 @@
  * handler that does nothing. Each call pushes `entries` and answers how many milliseconds it took until all were
  * handled.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, Worker } from 'bullmq';
 import IORedis from 'ioredis';
 import PgBoss from 'pg-boss';
@@ -47,7 +48,7 @@ serve({
           if (jobs.length > 0) {
             await boss.complete('bench', jobs.map((job) => job.id)); // prettier-ignore
             add(jobs.length);
-          } else await new Promise((resolve) => setTimeout(resolve, 2));
+          } else await delay(2);
         }
       }),
     );

@@ -4,6 +4,7 @@
  * its numbers say whether that was true. Used by the scenario `outage`.
  */
 import { performance } from 'node:perf_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { BufferHandle } from '../../client/buffer/handle';
 import { BufferFullError, PushUnansweredError } from '../../client/errors';
 import { shardOfKey } from '../../activities/buffer/keys';
@@ -62,7 +63,7 @@ export class Senders {
   private async send(sender: number): Promise<void> {
     let due = performance.now() + (sender * EVERY_MS) / SENDERS;
     while (!this.stopped) {
-      await new Promise((resolve) => setTimeout(resolve, Math.max(0, due - performance.now())));
+      await delay(Math.max(0, due - performance.now()));
       due = Math.max(due + EVERY_MS, performance.now());
       await this.push(sender % SHARDS);
     }

@@ -1,4 +1,5 @@
 /** The foreground of the scenario `regen`: players who spend stamina, one row an update, from a process of its own. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'pg';
 import { percentile } from '../harness/figures';
 import { serve } from '../harness/child';
@@ -19,7 +20,7 @@ async function client(table: string, rows: number, everyMs: number): Promise<voi
     });
     const took = performance.now() - began;
     latencies.push(took);
-    await new Promise((resolve) => setTimeout(resolve, Math.max(0, everyMs * (0.5 + Math.random()) - took)));
+    await delay(Math.max(0, everyMs * (0.5 + Math.random()) - took));
   }
 }
 

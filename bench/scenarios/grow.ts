@@ -3,6 +3,7 @@
  * 5,000 ids of another tracker are fetched each second. How long the tracker's row is locked is seen by a procedure in
  * PostgreSQL that asks for it all the time.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { splitPools } from '../../activities/tracker/roster/layout';
 import { Database } from '../../activities/lib/database';
@@ -153,7 +154,7 @@ function watchSilence(stack: Stack): { longest: () => Promise<number> } {
       const now = performance.now();
       if (row!.newest !== newest) [newest, since] = [row!.newest, now];
       else longest = Math.max(longest, now - since);
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await delay(LOOK_MS);
     }
   })();
   return {

@@ -2,6 +2,7 @@
  * The bare limit: fetching with undici and nothing else. No agenda, no time-outs, no results kept: what a machine can
  * do at best with the same client library and the same number of connections.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { Pool, type Dispatcher } from 'undici';
 
 /**
@@ -67,10 +68,9 @@ export async function bareRate(loop: BareLoop, seconds: number): Promise<number>
     }
   };
   const lanes = Promise.all(Array.from({ length: loop.atOnce }, lane));
-  const after = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-  await after(2_000);
+  await delay(2_000);
   const [before, began] = [fetched, performance.now()];
-  await after(seconds * 1_000);
+  await delay(seconds * 1_000);
   const rate = (fetched - before) / ((performance.now() - began) / 1_000);
   over = true;
   await lanes;

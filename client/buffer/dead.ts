@@ -10,6 +10,7 @@ import type { Connections } from '../connections';
 import { InvalidEntryError, TimedOutError } from '../errors';
 import type { Json } from '../../workflows/lib/json';
 import { DEAD_CHOOSE, DEAD_COUNT, DEAD_LIST, DEAD_OPEN, DEAD_SHOW } from './queries';
+import { sleep } from '../../activities/lib/sleep';
 
 export interface DeadFilter {
   /** Their ids, as `list` shows them. */
@@ -129,7 +130,7 @@ export class DeadLetters {
       if (Date.now() > deadline) {
         throw new TimedOutError(`${total - row!.open} of ${total} are done so far; the rest follows by itself`);
       }
-      await new Promise((resolve) => void setTimeout(resolve, 50));
+      await sleep(50);
     }
   }
 

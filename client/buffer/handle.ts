@@ -45,6 +45,7 @@ import type { OptionChange } from '../../workflows/lib/options';
 import { TASK_QUEUE, type ReconfigureResult } from '../../workflows/lib/contract';
 import type { Json } from '../../workflows/lib/json';
 import { BUFFER, BUFFER_NAMES, BUFFER_SHARDS } from './queries';
+import { sleep } from '../../activities/lib/sleep';
 
 const START_MS = 30_000;
 /** After how long without an answer it is asked whether there is a worker at all. Milliseconds. */
@@ -343,7 +344,7 @@ export class BufferHandle<E = Json> {
             `the others may follow by themselves, see the worker's log`,
         );
       }
-      await new Promise((resolve) => void setTimeout(resolve, 50));
+      await sleep(50);
     }
   }
 
@@ -360,7 +361,7 @@ export class BufferHandle<E = Json> {
             `batches that run; it has stopped when they have ended, see: npx longwatch status ${this.name}`,
         );
       }
-      await new Promise((resolve) => void setTimeout(resolve, 50));
+      await sleep(50);
     }
   }
 

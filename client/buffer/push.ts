@@ -25,6 +25,7 @@ import {
 } from '../errors';
 import { temporalClient, temporalCommon } from '../temporal-client';
 import type { Json } from '../../workflows/lib/json';
+import { sleep } from '../../activities/lib/sleep';
 
 /** One message at most. Bytes of JSON. */
 export const MESSAGE_BYTES = 128 * 1024;
@@ -278,5 +279,3 @@ function refusal(error: unknown): PushAnswer {
   if (cause?.type === ErrorType.BufferFull) return { accepted: false, waitMs: Number(cause.details?.[0] ?? 0) };
   throw error;
 }
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));

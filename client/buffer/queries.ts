@@ -3,7 +3,7 @@
  * epoch milliseconds.
  */
 import type { Statement } from '../../activities/lib/database';
-import { ms } from '../tracker/queries';
+import { ms } from '../../activities/lib/sql';
 
 export const BUFFER: Statement = {
   name: 'client-buffer',

@@ -8,6 +8,7 @@ import type { Connections } from '../connections';
 import { BufferFullError, BufferStoppedError, DatabaseUnavailableError } from '../errors';
 import { type Parcel, type PushWay, type SenderWays, ShardSender } from './push';
 import { BUFFER, BUFFER_PRESSURE } from './queries';
+import { sleep } from '../../activities/lib/sleep';
 
 /** How long what the shards have reported is believed, and before it is looked at again. Milliseconds. */
 const PRESSURE_MS = 250;
@@ -60,7 +61,7 @@ export class BufferSenders {
       if (pending === undefined) return false;
       if (pending < options.capacity) return true;
       if (Date.now() > deadline) throw new BufferFullError(this.buffer);
-      await new Promise((resolve) => void setTimeout(resolve, PRESSURE_MS));
+      await sleep(PRESSURE_MS);
     }
   }
 

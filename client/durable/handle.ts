@@ -16,6 +16,7 @@ import type { LongwatchError } from '../errors';
 import { RefusedError } from '../errors';
 import { temporalClient } from '../temporal-client';
 import { TASK_QUEUE } from '../../workflows/lib/contract';
+import { ms } from '../../activities/lib/sql';
 
 export interface LeaseSummary {
   task: string;
@@ -61,8 +62,6 @@ export interface BrokenCompensation {
   failedAt: string;
   error: string | null;
 }
-
-const ms = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
 
 const LEASES: Statement = {
   name: 'client-leases',

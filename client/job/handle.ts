@@ -32,6 +32,7 @@ import { sameOptions, type Setting } from '../settings';
 import { temporalClient, temporalCommon } from '../temporal-client';
 import type { OptionChange } from '../../workflows/lib/options';
 import { TASK_QUEUE, type CommandResult, type ReconfigureResult } from '../../workflows/lib/contract';
+import { sleep } from '../../activities/lib/sleep';
 
 const START_MS = 30_000;
 const POLL_MS = 100;
@@ -167,7 +168,7 @@ export class JobHandle {
         const share = tick.parts === 0 ? 0 : tick.parts_done / tick.parts;
         options.onProgress?.({ rows: tick.rows_so_far, share });
       }
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      await sleep(POLL_MS);
     }
   }
 
@@ -283,7 +284,7 @@ export class JobHandle {
       await this.connections.temporal((client) => throwIfFailed(client, this.name));
       if (round === 25) mayHaveWorker = await this.connections.workersPoll().catch(() => true);
       if (Date.now() > deadline || !mayHaveWorker) break;
-      await new Promise((resolve) => void setTimeout(resolve, round < 10 ? 50 : 250));
+      await sleep(round < 10 ? 50 : 250);
     }
     const what = `job '${this.name}' is started, and nobody has opened it yet`;
     if (!mayHaveWorker) throw new NoWorkerError(what, ' (it begins as soon as one does)');

@@ -3,8 +3,7 @@
  * dropped.
  */
 import type { Statement } from '../../activities/lib/database';
-
-const ms = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
+import { ms } from '../../activities/lib/sql';
 
 export const JOB_NAMES: Statement = { name: 'client-job-names', text: 'select name from longwatch.job order by name' };
 

@@ -44,6 +44,7 @@ import {
 } from '../../workflows/lib/contract';
 import { settingsOf } from './settings';
 import { startRoot } from './start';
+import { sleep } from '../../activities/lib/sleep';
 
 const PAGE = 5_000;
 const START_MS = 30_000;
@@ -403,7 +404,7 @@ export class TrackerHandle {
       // Asked once, after a moment: a worker of the development stack may just be coming up.
       if (round === 25) mayHaveWorker = await this.connections.workersPoll().catch(() => true);
       if (Date.now() > deadline || !mayHaveWorker) break;
-      await new Promise((resolve) => void setTimeout(resolve, round < 10 ? 50 : 250));
+      await sleep(round < 10 ? 50 : 250);
     }
     const what = `tracker '${this.name}' is started, and nobody has opened it yet`;
     if (!mayHaveWorker) throw new NoWorkerError(what, ' (it begins as soon as one does)');

@@ -4,11 +4,10 @@
  * gives bigint as text; times as epoch milliseconds of the database's clock.
  */
 import type { Statement } from '../../activities/lib/database';
+import { ms } from '../../activities/lib/sql';
 
 /** A node that was not heard of for this long is shown as gone. It reports every few seconds. */
 export const NODE_GONE = "interval '15 seconds'";
-
-export const ms = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
 
 export const TRACKER_NAMES: Statement = {
   name: 'client-tracker-names',

@@ -6,8 +6,7 @@
 import type { Statement } from '../../activities/lib/database';
 import type { Connections } from '../connections';
 import { TooManyIdsError } from '../errors';
-
-const ms = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
+import { ms } from '../../activities/lib/sql';
 
 /** An upstream asked for an operation, or for a whole tracker, to be left alone. */
 export interface HoldSummary {

@@ -3,6 +3,7 @@ import { NoWorkerError, TimedOutError } from '../errors';
 import type { RosterBatch } from './ids';
 import { COUNT_APPLIED } from './queries';
 import { NOTIFY_CHANNEL } from '../../workflows/lib/contract';
+import { sleep } from '../../activities/lib/sleep';
 
 /** Look this often even when no announcement comes, milliseconds. */
 const LOOK_MS = 250;
@@ -54,7 +55,7 @@ export async function waitApplied(
       }
       if (await look(open.values().next().value!)) continue;
       if (Date.now() > deadline) await giveUp(connections, applied, total, limit);
-      await Promise.race([announced, pause(Math.min(LOOK_MS, sweepMs))]);
+      await Promise.race([announced, sleep(Math.min(LOOK_MS, sweepMs))]);
     }
   } finally {
     await stopListening();
@@ -72,5 +73,3 @@ async function giveUp(
   if (!polled) throw new NoWorkerError(what, ' (what is accepted is kept until then)');
   throw new TimedOutError(`${what}; the rest follows by itself, see: npx longwatch pools`);
 }
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms));

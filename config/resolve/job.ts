@@ -16,6 +16,7 @@ import type { ResolvedJob, SweepDefinition } from '../define/job';
 import { didYouMean } from '../suggest';
 import { compileValue, type OptionValue } from '../values';
 import { NAME_PATTERN } from '../../workflows/lib/options';
+import { errorMessage } from '../../workflows/lib/text';
 
 type Given = Record<string, unknown>;
 
@@ -137,7 +138,7 @@ function resolveSchedule(given: Given, everyMs: number, at: string, problems: st
     const next = new Cron(cron, { timezone: timeZone, paused: true }).nextRuns(2);
     if (next.length < 2) problems.push(`${at}cron: '${cron}' has no two times to come`);
   } catch (error) {
-    problems.push(`${at}cron: '${cron}' in ${timeZone}: ${error instanceof Error ? error.message : String(error)}`);
+    problems.push(`${at}cron: '${cron}' in ${timeZone}: ${errorMessage(error)}`);
   }
   return { cron, timeZone };
 }

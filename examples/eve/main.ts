@@ -9,6 +9,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type TrackerHandle } from 'longwatch';
 import { createUpstream } from 'longwatch/upstream';
 import { ADDRESS_FILE, type AddressFile } from './settings';
@@ -18,8 +19,6 @@ const ROOT = path.join(__dirname, '../..');
 const NEWCOMER = '2112009999';
 const READY_MS = 10 * 60_000;
 const FIRST_FETCH_MS = 5_000;
-
-const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { for: { type: 'string', default: '30' } } });
@@ -83,7 +82,7 @@ async function lookOn(folder: string, seconds: number): Promise<string[]> {
   try {
     const tracker = longwatch.tracker('characters');
     console.log(`${(await tracker.status()).members} characters are tracked; looking on for ${seconds} s`);
-    await wait(seconds * 1_000);
+    await delay(seconds * 1_000);
 
     const firstMs = await firstFetch(tracker);
     console.log(`character ${NEWCOMER}, added now: first value after ${firstMs ?? 'more than 5,000'} ms`);
@@ -125,7 +124,7 @@ async function firstFetch(tracker: TrackerHandle): Promise<number | undefined> {
     if (values.some((value) => value.operation === 'location' && value.fetchedAt !== null)) {
       return Math.round(performance.now() - began);
     }
-    await wait(20);
+    await delay(20);
   }
   return undefined;
 }

@@ -2,6 +2,7 @@
  * A node of durable activities without Temporal: the test plays its part and calls again, on whichever node. So a test
  * can stop the clockwork at any place. Also used by the child processes (`child.ts`).
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import { Registry } from 'prom-client';
 import type { QueryResultRow } from 'pg';
@@ -134,7 +135,7 @@ export class TestNode {
         const { nonRetryable, nextRetryDelay } = error as { nonRetryable?: boolean; nextRetryDelay?: unknown };
         if (nonRetryable === true) throw error;
         const wait = typeof nextRetryDelay === 'number' ? nextRetryDelay : 20;
-        await new Promise((resolve) => setTimeout(resolve, wait));
+        await delay(wait);
       }
     }
   }

@@ -2,6 +2,7 @@
  * An order as the kit's jobs: money moves, stock goes down, a parcel is booked at a carrier that is not in the
  * transaction.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'pg';
 import type { TestJob } from './harness';
 
@@ -14,8 +15,7 @@ export const SCHEMA = `
 `;
 
 const common = { ttlMs: 300, renewMs: 100, retry: { attempts: 1_000, baseMs: 5 } };
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-const random = (ms: number): Promise<void> => pause(Math.random() * ms);
+const random = (ms: number): Promise<void> => delay(Math.random() * ms);
 
 let carrier: Pool | undefined;
 

@@ -2,6 +2,7 @@
  * What readers by enemies had found in the kit, each by its kind: leases in outages, one attempt is one run, keys of
  * what was taken back.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { makeFingerprint, makeKey, makeResource } from '../../activities/durable/keys';
 import { resolveReferences } from '../../activities/durable/references';
 import { deleteDue } from '../../activities/durable/retention';
@@ -55,7 +56,7 @@ describe('a lease in an outage', () => {
     let ran = 0;
     let renewals = 0;
     one.database.after = async ({ name }) => {
-      if (name === 'task-take') await new Promise((resolve) => setTimeout(resolve, 550));
+      if (name === 'task-take') await delay(550);
     };
     one.database.before = ({ name }) => {
       if (name === 'task-renew' && renewals++ < 3) throw gone();
@@ -67,7 +68,7 @@ describe('a lease in an outage', () => {
 
   test('a mistake in the renewal before the start gives the attempt back, and the lease', async () => {
     one.database.after = async ({ name }) => {
-      if (name === 'task-take') await new Promise((resolve) => setTimeout(resolve, 550));
+      if (name === 'task-take') await delay(550);
     };
     fails(one, 'task-renew', 1, () => coded('42P01'));
     await caught(one.call({ task: 'slow-bug/1', run: () => 'ran' }));

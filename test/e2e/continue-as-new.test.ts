@@ -2,6 +2,7 @@
  * The main scenarios of a tracker, each run twice: as usual, and with continue-as-new forced whenever a pool can
  * (`historyEvents` at its least, shifts of about a second), under the same signals. Nothing may be lost in between.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { defineConfig, defineTracker, resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
@@ -191,7 +192,7 @@ describe.each(['usual', 'renewing'])('T1: %s', (name) => {
     await tracker.pause();
     await eventually('it stands still', async () => {
       const before = allRunsOf(name);
-      await new Promise((resolve) => setTimeout(resolve, 600));
+      await delay(600);
       return allRunsOf(name) === before;
     });
     await tracker.add(['while-paused-1'], { wait: true });
@@ -206,7 +207,7 @@ describe.each(['usual', 'renewing'])('T1: %s', (name) => {
     const tracker = longwatch.tracker(name);
     const rate = async (): Promise<number> => {
       const before = runsOf(name, 'while-paused-1');
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      await delay(1_000);
       return runsOf(name, 'while-paused-1') - before;
     };
     await tracker.set({ 'operations.look.every': '1h' });

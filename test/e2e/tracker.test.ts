@@ -1,4 +1,5 @@
 /** The tracker's rows T1-T8 on real servers: one stack, several trackers, short intervals. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { defineConfig, defineTracker, HoldError, resolveConfig } from '../../exports';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import type { Longwatch } from '../../client/longwatch';
@@ -200,7 +201,7 @@ test('T6: the gate is closed until known, closes and opens for every pool; ungat
   await eventually('status says closed', async () => (await gated.status()).gate === 'closed');
   await eventually('nothing is fetched any more', async () => {
     const before = runs('gated/location');
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    await delay(400);
     return runs('gated/location') === before;
   });
 });
@@ -226,7 +227,7 @@ test('pause, options and stop reach the running shift; a new start has the same 
   await basic.pause();
   await eventually('nothing runs while paused', async () => {
     const before = runs('basic/id-5');
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await delay(500);
     return runs('basic/id-5') === before;
   });
   await basic.add(['while-paused'], { wait: true });
@@ -237,7 +238,7 @@ test('pause, options and stop reach the running shift; a new start has the same 
   await basic.set({ 'operations.look.every': '1h' });
   await eventually('the new interval holds', async () => {
     const before = runs('basic/id-5');
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await delay(500);
     return runs('basic/id-5') === before;
   });
   await basic.set({ 'operations.look.every': null });

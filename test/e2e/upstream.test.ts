@@ -2,6 +2,7 @@
  * What an upstream says and how it is obeyed, on real servers: the gate, holds, expiry, unchanged values, freshness,
  * concurrency.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { defineConfig, defineTracker, HoldError, resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker/handle';
@@ -96,7 +97,7 @@ const config = defineConfig({
           concurrency: 2,
           run: async () => {
             seen.most = Math.max(seen.most, ++seen.running);
-            await new Promise((resolve) => setTimeout(resolve, 40));
+            await delay(40);
             seen.running--;
             return { value: 1 };
           },
@@ -165,7 +166,7 @@ describe('T6: the gate', () => {
     await eventually('closed', async () => (await tracker.status()).gate === 'closed');
     await eventually('all stand still', async () => {
       const before = total('location');
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      await delay(300);
       return total('location') === before;
     });
     seen.runs.clear();
@@ -229,7 +230,7 @@ test('Better: Retry-After is honoured for the operation, or for all operations w
     expect(runsOf('look/a')).toBeGreaterThan(before - 1);
     const counts = keys.map(runsOf);
     const since = Date.now();
-    await new Promise((resolve) => setTimeout(resolve, 600));
+    await delay(600);
     expect(Date.now() - since).toBeLessThan(1_200);
     return keys.map((one, i) => runsOf(one) - counts[i]!);
   };
@@ -250,7 +251,7 @@ test('T4: concurrency changed while it runs reaches the running shift', async ()
   );
   const mostIn = async (ms: number) => {
     seen.most = seen.running;
-    await new Promise((resolve) => setTimeout(resolve, ms));
+    await delay(ms);
     return seen.most;
   };
   await eventually('two at once', async () => (await mostIn(300)) === 2);

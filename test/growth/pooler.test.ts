@@ -4,6 +4,7 @@
  * installed (`apt-get install pgbouncer`).
  */
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'pg';
 import { pino } from 'pino';
 import { Database } from '../../activities/lib/database';
@@ -176,7 +177,7 @@ withPooler('through PgBouncer in transaction mode', () => {
           .transaction((other) => other.query({ ...lock, values: [1] }))
           .catch((error: unknown) => error);
         // It does not come back within its time.
-        await new Promise((resolve) => setTimeout(resolve, 600));
+        await delay(600);
         await db.query({ ...lock, values: [2] });
       });
       await expect(frozen).rejects.toMatchObject({ type: 'StoreUnavailable' });

@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { calendarOf } from '../../activities/job/calendar';
 import { patrol } from '../../activities/patrol';
@@ -120,7 +121,7 @@ test('while no Temporal answers nothing is lost: one tick for all that was misse
   const each = await startJob(longwatch, config, 'down_each');
   await eventually('both tick', async () => (await once.history()).length > 1 && (await each.history()).length > 1);
   await stack.servers.kill('temporal');
-  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  await delay(2_000);
   await stack.servers.start('temporal');
   await eventually('one tick stands for many', async () => (await once.history(1_000)).some((tick) => tick.elapsed > 10), 60_000);
   // Ten a second are missed, and made up for one by one.

@@ -2,6 +2,7 @@
  * What is recorded of trackers and their pools: one that lives through all that can be said to it, one that continues
  * as new often.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { defineConfig, defineTracker, resolveConfig } from '../../exports';
 import { poolWorkflowId } from '../../workflows/tracker/contract';
@@ -64,7 +65,7 @@ async function live(
     Array.from({ length: 20 }, (_, i) => `bulk-${i}`),
     { wait: true },
   );
-  await new Promise((resolve) => setTimeout(resolve, 3_000));
+  await delay(3_000);
   await tracker.stop();
   await eventually('all have ended', async () => {
     const query = `LongwatchTracker = '${name}' and ExecutionStatus = 'Running'`;

@@ -203,6 +203,6 @@ export async function eventually<T>(
       last = error;
     }
     if (Date.now() > until) throw new Error(`not within ${withinMs} ms: ${what}`, { cause: last });
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await delay(50);
   }
 }

@@ -3,6 +3,7 @@
  * takes its pool, what counts as a crash, and for how long it bears with a database, or with somebody who has its pool
  * locked.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { Client } from 'pg';
 import { pino } from 'pino';
@@ -168,7 +169,7 @@ test('TR-M5: an idle shift with a heartbeat timeout of a second is not ended by 
   setPointHook((point) => (point === 'flush.locked' ? new Promise<void>((resolve) => (go = resolve)) : undefined));
   const seen = await fetchedOf('zero');
   await eventually('a flush stands', () => go !== undefined);
-  await new Promise((resolve) => setTimeout(resolve, PATIENCE + 500));
+  await delay(PATIENCE + 500);
   setPointHook(undefined);
   go();
   await written('zero', seen);
@@ -204,7 +205,7 @@ test('TR-H8: pools that come over are taken and loaded two at a time, and the fl
           most[what] = Math.max(most[what], ++now[what]);
           return db
             .query(statement)
-            .finally(() => new Promise((resolve) => setTimeout(resolve, 50)))
+            .finally(() => delay(50))
             .finally(() => now[what]--);
         },
       };

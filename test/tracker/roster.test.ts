@@ -1,4 +1,5 @@
 /** The roster on the real PostgreSQL: slots, splits that move no row, and counts that every change keeps. */
+import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { applyRoster } from '../../activities/tracker/roster/apply';
@@ -158,7 +159,7 @@ describe('a split', () => {
     const deadline = Date.now() + 5_000;
     while ((await layout()) < pools) {
       if (Date.now() > deadline) throw new Error('the layout has not grown: the split waits for the members');
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await delay(10);
     }
   }
 });

@@ -10,6 +10,7 @@ import { closeSync, openSync, readFileSync, statSync, truncateSync } from 'node:
 import { setTimeout as delay } from 'node:timers/promises';
 import { DevServerError, PortTakenError } from './errors';
 import { markOf, type ProcessMark } from '../../config/dev/processes';
+import { errorMessage } from '../../workflows/lib/text';
 
 /** How one server is run. */
 export interface ServerSpec {
@@ -158,7 +159,7 @@ export class ManagedServer {
         this.events.onRecovered();
         return;
       } catch (error) {
-        if (this.wanted) this.events.onTrouble(error instanceof Error ? error.message : String(error));
+        if (this.wanted) this.events.onTrouble(errorMessage(error));
       }
     }
   }

@@ -24,6 +24,7 @@ import {
   type DevState,
 } from '../../config/dev/state';
 import { temporalSpec } from './temporal-server';
+import { errorMessage } from '../../workflows/lib/text';
 
 const USUAL_PORTS = { temporal: 7233, ui: 8233, postgres: 5433 };
 const NAMES = { temporal: 'Temporal', ui: "Temporal's UI", postgres: 'PostgreSQL' };
@@ -86,7 +87,7 @@ class Supervisor {
       }
       await say({ type: 'reply', id: request.id });
     } catch (error) {
-      await say({ type: 'reply', id: request.id, error: error instanceof Error ? error.message : String(error) });
+      await say({ type: 'reply', id: request.id, error: errorMessage(error) });
     }
   }
 
@@ -204,7 +205,7 @@ function say(message: FromSupervisor): Promise<void> {
 }
 
 function failure(error: unknown): FromSupervisor {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorMessage(error);
   if (error instanceof AlreadyRunningError)
     return { type: 'failed', kind: 'already-running', message, value: error.pid };
   if (error instanceof PortTakenError) return { type: 'failed', kind: 'port-taken', message, value: error.port };

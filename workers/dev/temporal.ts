@@ -8,6 +8,7 @@ import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { TemporalNotFoundError } from './errors';
+import { errorMessage } from '../../workflows/lib/text';
 
 /** The newest release: what is downloaded; server 1.32. */
 export const TEMPORAL_CLI_VERSION = 'v1.9.1';
@@ -226,6 +227,6 @@ async function withProgress<T>(what: string, progress: (line: string) => void, w
 }
 
 function firstLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = errorMessage(error);
   return text.split('\n')[0]!.slice(0, 200);
 }

@@ -23,7 +23,7 @@ import {
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { historyFull, throughTheGate } from '../lib/continue-as-new';
-import { ErrorType, NON_RETRYABLE } from '../lib/errors';
+import { ErrorType } from '../lib/errors';
 import {
   bufferStatusQuery,
   declareBufferUpdate,
@@ -59,8 +59,8 @@ import {
 import { bufferChangeProblems, type BufferOptions } from './options';
 import { shard as shardWorkflow } from './shard';
 import type { OptionChange } from '../lib/options';
+import { RETRY } from '../lib/retry';
 
-const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
 /** Before what did not get through is tried again. Milliseconds. */
 const PAUSE_MS = 10_000;
 

@@ -4,15 +4,14 @@
  * Called by `shard.ts`.
  */
 import { proxyActivities, setHandler } from '@temporalio/workflow';
-import { NON_RETRYABLE } from '../lib/errors';
 import { pushUpdate, type ShardStatus } from './contract';
 import type { BufferActivities } from './activities';
 import type { ShardInput, ShardState } from './state';
+import { RETRY } from '../lib/retry';
 
 /** How long a sender is asked to wait while the shard reads what was kept. Milliseconds. */
 const OPENING_MS = 200;
 
-const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
 const { openShard } = proxyActivities<BufferActivities>({ startToCloseTimeout: 30_000, retry: RETRY });
 const { saveShard } = proxyActivities<BufferActivities>({
   startToCloseTimeout: 30_000,

@@ -25,6 +25,8 @@ import {
   storeFailed,
   storeReached,
 } from './storing';
+import { causeOf } from '../lib/failed-activity';
+import { errorMessage } from '../lib/text';
 
 const once = { startToCloseTimeout: 30_000, retry: { maximumAttempts: 1 } } as const;
 const { askStore } = proxyActivities<BufferActivities>(once);
@@ -179,7 +181,7 @@ export function isOutage(error: unknown): boolean {
 }
 
 export function errorText(error: unknown): string {
-  const cause = error instanceof ActivityFailure && error.cause ? error.cause : error;
+  const cause = causeOf(error);
   if (cause instanceof TimeoutFailure && cause.timeoutType === 'HEARTBEAT') return 'its worker was lost';
-  return cause instanceof Error ? cause.message : String(cause);
+  return errorMessage(cause);
 }

@@ -5,7 +5,6 @@
  */
 import {
   ActivityCancellationType,
-  ActivityFailure,
   allHandlersFinished,
   ApplicationFailure,
   CancellationScope,
@@ -18,7 +17,7 @@ import {
   setHandler,
 } from '@temporalio/workflow';
 import { historyFull, throughTheGate } from '../lib/continue-as-new';
-import { ErrorType, NON_RETRYABLE } from '../lib/errors';
+import { ErrorType } from '../lib/errors';
 import {
   declareJobUpdate,
   jobStatusQuery,
@@ -40,8 +39,10 @@ import { jobChangeProblems } from './options';
 import { freshJobState, nextJobStep, nextTick, type JobMoment, type Known } from './plan';
 import type { OptionChange } from '../lib/options';
 import type { CommandResult } from '../lib/contract';
+import { RETRY } from '../lib/retry';
+import { causeOf } from '../lib/failed-activity';
+import { errorMessage } from '../lib/text';
 
-const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
 /** After a pass that failed for good, or that a newer holder has taken over. */
 const FAILED_PAUSE_MS = 10_000;
 const FENCED_PAUSE_MS = 1_000;
@@ -264,8 +265,8 @@ export async function job(input: JobInput): Promise<void> {
   }
 
   function failed(error: unknown): void {
-    const cause = error instanceof ActivityFailure && error.cause ? error.cause : error;
-    state.lastError = cause instanceof Error ? cause.message : String(cause);
+    const cause = causeOf(error);
+    state.lastError = errorMessage(cause);
     if (cause instanceof ApplicationFailure && cause.type === ErrorType.JobNotCurrent) replaced = error as Error;
     notBefore = Date.now() + FAILED_PAUSE_MS;
     log.error('A pass failed for good; the next one follows in 10 s', { job: name, error });

@@ -42,6 +42,11 @@ export function storableJson(json: string): string {
   return json.replace(ESCAPES, (escape) => (escape.length === 6 ? '\\ufffd' : escape));
 }
 
+/** The message of whatever was thrown, as it is. */
+export function errorMessage(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}
+
 /** What is stored of an error: its name and message. For whatever was thrown. */
 export function errorText(thrown: unknown, limit = 500): string {
   try {

@@ -6,7 +6,6 @@
  */
 import {
   ActivityCancellationType,
-  ActivityFailure,
   allHandlersFinished,
   CancellationScope,
   condition,
@@ -20,8 +19,8 @@ import {
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import { historyFull, throughTheGate } from '../lib/continue-as-new';
-import { ErrorType, NON_RETRYABLE } from '../lib/errors';
-import { isFailureOf } from '../lib/failed-activity';
+import { ErrorType } from '../lib/errors';
+import { causeOf, isFailureOf } from '../lib/failed-activity';
 import {
   addSignal,
   grownSignal,
@@ -46,8 +45,8 @@ import {
   shiftDuration,
   type PoolMoment,
 } from './plan';
-
-const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
+import { RETRY } from '../lib/retry';
+import { errorMessage } from '../lib/text';
 
 /** Of an error that is carried along and shown; characters. */
 const ERROR_LENGTH = 1_000;
@@ -345,6 +344,5 @@ export async function pool(input: PoolInput): Promise<void> {
 }
 
 function errorText(error: unknown): string {
-  const cause = error instanceof ActivityFailure && error.cause ? error.cause : error;
-  return (cause instanceof Error ? cause.message : String(cause)).slice(0, ERROR_LENGTH);
+  return errorMessage(causeOf(error)).slice(0, ERROR_LENGTH);
 }

@@ -16,8 +16,9 @@ import {
   uuid4,
 } from '@temporalio/workflow';
 import { historyFull, throughTheGate } from '../lib/continue-as-new';
-import { ErrorType, NON_RETRYABLE } from '../lib/errors';
+import { ErrorType } from '../lib/errors';
 import { isFailureOf } from '../lib/failed-activity';
+import { RETRY } from '../lib/retry';
 import {
   declareUpdate,
   ensureCapacityUpdate,
@@ -40,7 +41,7 @@ const { openTracker, setTrackerState, declareOptions, setOptions, splitPools, wa
   proxyActivities<TrackerActivities>({
     startToCloseTimeout: 120_000,
     heartbeatTimeout: 30_000,
-    retry: { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] },
+    retry: RETRY,
   });
 
 export async function tracker(input: TrackerInput): Promise<void> {

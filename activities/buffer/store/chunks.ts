@@ -5,13 +5,14 @@ import { utf8Bytes } from '../../../workflows/lib/size';
 import { failure } from '../../lib/failures';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import type { Json } from '../../../workflows/lib/json';
+import { DAY_MS } from '../../../config/values';
 
 type Fate = Pick<Chunk, 'attempts' | 'failed' | 'limit' | 'errors' | 'at' | 'ages'>;
 
 /**
  * A row whose message or result never came to its shard is deleted then, if the shard has been heard of since. Seconds.
  */
-export const ORPHAN_SECONDS = 7 * 86_400;
+export const ORPHAN_SECONDS = (7 * DAY_MS) / 1_000;
 
 /**
  * The stores of a shard are ordered: one of a run that was ended, or that took too long, must not come after newer

@@ -4,6 +4,7 @@
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { storable } from '../../../workflows/lib/text';
+import { ms } from '../../lib/sql';
 
 /** The columns of a row's key, as text. */
 export type Key = string[];
@@ -93,7 +94,7 @@ const HOLD: Statement = {
 };
 const HELD: Statement = {
   name: 'claim-held',
-  text: `select (extract(epoch from held_until - clock_timestamp()) * 1000)::float8 as for_ms, held_why as why
+  text: `select ${ms('held_until - clock_timestamp()')} as for_ms, held_why as why
          from longwatch.job where name = $1`,
 };
 const RELEASE: Statement = {
@@ -102,7 +103,7 @@ const RELEASE: Statement = {
 };
 const NEXT: Statement = {
   name: 'claim-next',
-  text: `select (extract(epoch from min(until) - clock_timestamp()) * 1000)::float8 as in_ms
+  text: `select ${ms('min(until) - clock_timestamp()')} as in_ms
          from longwatch.claim where job = $1`,
 };
 

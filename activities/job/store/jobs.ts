@@ -6,6 +6,7 @@ import type { EarlierSchedule, JobState } from '../../../workflows/job/contract'
 import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../../workflows/job/options';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import type { OptionChange } from '../../../workflows/lib/options';
+import { ms } from '../../lib/sql';
 
 export interface JobRow {
   name: string;
@@ -29,9 +30,9 @@ export interface JobRow {
 }
 
 const SELECT_TEXT = `select name, kind, state, version::float8 as version, options, changes,
-                            (extract(epoch from ended_due) * 1000)::float8 as ended_due,
-                            (extract(epoch from greatest(ended_due, settled_until)) * 1000)::float8 as settled, chunk_rows,
-                            earlier_schedules, floor(extract(epoch from now()) * 1000)::float8 as now
+                            ${ms('ended_due')} as ended_due,
+                            ${ms('greatest(ended_due, settled_until)')} as settled, chunk_rows,
+                            earlier_schedules, floor(${ms('now()')}) as now
                      from longwatch.job where name = $1`;
 const SELECT: Statement = { name: 'job-select', text: SELECT_TEXT };
 const LOCK: Statement = { name: 'job-lock', text: `${SELECT_TEXT} for no key update` };

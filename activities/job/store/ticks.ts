@@ -5,6 +5,7 @@
 import type { Band, JobState, TickOrder } from '../../../workflows/job/contract';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { storable } from '../../../workflows/lib/text';
+import { ms } from '../../lib/sql';
 
 /** One part of the key space: rows with after < key <= upto are still to be done. */
 export interface TickRange {
@@ -43,10 +44,10 @@ export interface TickTotals {
 
 const HOLD: Statement = {
   name: 'tick-hold-job',
-  text: `select state, (extract(epoch from ended_due) * 1000)::float8 as ended_due
+  text: `select state, ${ms('ended_due')} as ended_due
          from longwatch.job where name = $1 and token = $2 for no key update`,
 };
-const COLUMNS = `(extract(epoch from due) * 1000)::float8 as due, request, elapsed, skipped, ms,
+const COLUMNS = `${ms('due')} as due, request, elapsed, skipped, ms,
                  rows::float8 as rows, failed::float8 as failed, band, error, key, ended_at is not null as ended`;
 const OPEN: Statement = {
   name: 'tick-open-one',

@@ -10,6 +10,7 @@ import { readSlots } from '../store/pools';
 import { readTracker } from '../store/trackers';
 import type { PoolShift } from './pool-shift';
 import type { FlushHost, Portion } from './portion';
+import { ms } from '../../lib/sql';
 
 /**
  * Rosters that are loaded within one transaction take this long together; the other pools come with the next one.
@@ -19,7 +20,7 @@ const FOLLOW_MS = 200;
 
 const VERSIONS: Statement = {
   name: 'tracker-versions',
-  text: `select name, version::float8 as version, (extract(epoch from clock_timestamp()) * 1000)::float8 as now
+  text: `select name, version::float8 as version, ${ms('clock_timestamp()')} as now
          from longwatch.tracker where name = any($1)`,
 };
 

@@ -30,6 +30,8 @@ import { ForcedCrash, type Node } from './node';
 import type { OperationHost } from './host';
 import { PoolShift, type Ending } from './pool-shift';
 import { SHORT_RUN_MS, WindDown } from './wind-down';
+import { startHeartbeat } from '../../lib/heartbeat';
+import { sleep } from '../../lib/sleep';
 
 /** A shift whose time is up looks this often whether its runs have ended. Milliseconds. */
 const WIND_DOWN_STEP_MS = 10;
@@ -89,7 +91,7 @@ export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<Shi
   };
   const log = deps.log.child({ tracker: input.tracker, pool: input.pool, shift: input.shift, attempt: info.attempt });
   const heartbeatTimeoutMs = info.heartbeatTimeoutMs ?? 5_000;
-  const heart = setInterval(() => Context.current().heartbeat(), heartbeatTimeoutMs * 0.4);
+  const stopHeartbeat = startHeartbeat();
   try {
     const taken = await take(deps, claim);
     if (taken.tracker.state === 'stopped') return resultOf('stopped', node, undefined, 0);
@@ -111,7 +113,7 @@ export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<Shi
     if ((error as { type?: unknown }).type === ErrorType.Fenced) return resultOf('fenced', node, undefined, 0);
     throw error;
   } finally {
-    clearInterval(heart);
+    stopHeartbeat();
   }
 }
 
@@ -139,7 +141,7 @@ export async function take(
       return { tracker, held: await takeFence(database, claim, isCurrent, node.clock, inTurn) };
     } catch (error) {
       if (!isPassing(error) || performance.now() - began > patienceMs) throw error;
-      await new Promise((resolve) => setTimeout(resolve, TAKE_AGAIN_MS));
+      await sleep(TAKE_AGAIN_MS);
     }
   }
 }
@@ -303,7 +305,7 @@ function watchForEnd(
  */
 async function lastRuns(shift: PoolShift): Promise<void> {
   const until = Date.now() + SHORT_RUN_MS;
-  while (shift.inFlight > 0 && Date.now() < until) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (shift.inFlight > 0 && Date.now() < until) await sleep(5);
   if (shift.inFlight > 0) shift.log.warn({ runs: shift.inFlight }, 'runs are given up, for their shift must end');
   shift.abandon('the shift is over');
 }

@@ -7,7 +7,6 @@ import type { Logger } from 'pino';
 import type { ErrorContext, GateDefinition, RunContext, TrackerDefinition } from '../../../config/define/tracker';
 import type { ChangeNotice } from '../../../workflows/tracker/contract';
 import type { BufferFeed } from '../../buffer/feed';
-import { errorOf } from '../../lib/failures';
 import type { Database } from '../../lib/database';
 import type { NodeRow, StatsRow } from '../store/nodes';
 import type { TrackerRow } from '../store/trackers';
@@ -19,7 +18,7 @@ import { GateKeeper } from './gate';
 import { NodeHolds } from './holds';
 import type { Isolation } from './isolate';
 import { Lateness } from './lateness';
-import { Listener } from './listener';
+import { Listener } from '../../lib/listener';
 import type { OperationHost } from './host';
 import type { OperationLoop } from './operation';
 import type { PoolShift } from './pool-shift';
@@ -29,6 +28,8 @@ import { Told } from './told';
 import { NodeTotals } from './totals';
 import type { Watchdog } from './watchdog';
 import { Writer } from './writer';
+import { callHook } from '../../lib/hook';
+import { NOTIFY_CHANNEL } from '../../../workflows/lib/contract';
 
 /** How often the ring looks who is due; half of it is the lateness that an idle node adds. */
 const TICK_MS = 5;
@@ -108,7 +109,11 @@ export class Node implements OperationHost {
     this.writer = new Writer(options.values ?? options.database, this);
     this.attendance = new Attendance(options.database, this);
     this.told = new Told(options.database, this);
-    this.listener = new Listener(options.database, (notice) => this.hear(notice), options.log);
+    this.listener = new Listener(options.database, {
+      channel: NOTIFY_CHANNEL,
+      heard: (payload) => this.hear(noticeOf(payload)),
+      log: options.log,
+    });
     options.metrics.observe(this);
   }
 
@@ -208,14 +213,10 @@ export class Node implements OperationHost {
 
   /** Hands an error to the definition's hook. The hook's own failure is only logged. */
   report(error: Error, context: ErrorContext, definition: TrackerDefinition): void {
-    if (!definition.onError) return;
-    const failed = (thrown: unknown) => this.log.error({ err: errorOf(thrown), ...context }, 'the onError hook failed');
-    try {
-      const returned: unknown = definition.onError(error, context);
-      if (returned instanceof Promise) returned.catch(failed);
-    } catch (thrown) {
-      failed(thrown);
-    }
+    callHook(
+      () => definition.onError?.(error, context),
+      (failed) => this.log.error({ err: failed, ...context }, 'the onError hook failed'),
+    );
   }
 
   // ── WriterHost and AttendanceHost ──
@@ -309,5 +310,14 @@ export class ForcedCrash extends Error {
   override readonly name = 'ForcedCrash';
   constructor(pool: number) {
     super(`pool ${pool} was made to crash`);
+  }
+}
+
+/** Undefined where it cannot be read: then every shift looks. */
+function noticeOf(payload: string | undefined): ChangeNotice | undefined {
+  try {
+    return JSON.parse(payload ?? '') as ChangeNotice;
+  } catch {
+    return undefined;
   }
 }

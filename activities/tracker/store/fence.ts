@@ -8,6 +8,7 @@ import { failure } from '../../lib/failures';
 import type { Clock } from '../shift/clock';
 import { run, type Database, type Queryable, type Statement } from '../../lib/database';
 import { storable } from '../../../workflows/lib/text';
+import { ms } from '../../lib/sql';
 
 /** Who wants the fence. Within one run only a greater (shift, attempt) may have it. */
 export interface Claim {
@@ -62,7 +63,7 @@ const TAKE: Statement = {
             or (p.run_id = excluded.run_id and (p.shift, p.attempt) < (excluded.shift, excluded.attempt))
             or (p.run_id <> excluded.run_id and p.run_id = $7)
          returning token::float8 as token, roster_version::float8 as roster_version,
-                   (extract(epoch from clock_timestamp()) * 1000)::float8 as taken_at`,
+                   ${ms('clock_timestamp()')} as taken_at`,
 };
 /**
  * The token and, beside it, for whom it was given: a server that a failover has put back some moments may give a token

@@ -5,6 +5,7 @@
  */
 import type { Slots } from '../../../workflows/tracker/slots';
 import { run, type Database, type Queryable, type Statement } from '../../lib/database';
+import { ms } from '../../lib/sql';
 
 export interface MemberRow {
   key: number;
@@ -42,8 +43,6 @@ export interface MemberChange {
 const PURGE_PAGE = 1_000;
 const PURGE_PAGES = 50;
 
-const MILLISECONDS = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
-
 /**
  * The last stamp wins; the same stamp again changes nothing. `before`: whether it was a member; nobody else writes
  * while its pool is locked.
@@ -75,19 +74,19 @@ const DELETE_VALUES: Statement = {
 };
 const SELECT_POOL: Statement = {
   name: 'member-select-pool',
-  text: `select key::float8 as key, id, false as removed, ${MILLISECONDS('added_at')} as added_at
+  text: `select key::float8 as key, id, false as removed, ${ms('added_at')} as added_at
          from longwatch.member where tracker = $1 and slot between $2 and $3 and removed_at is null`,
 };
 const SELECT_CHANGED: Statement = {
   name: 'member-select-changed',
-  text: `select key::float8 as key, id, removed_at is not null as removed, ${MILLISECONDS('added_at')} as added_at
+  text: `select key::float8 as key, id, removed_at is not null as removed, ${ms('added_at')} as added_at
          from longwatch.member where tracker = $1 and slot between $2 and $3 and roster_version > $4`,
 };
 const SELECT_FRESHNESS: Statement = {
   name: 'value-select-freshness',
   text: `select member::float8 as member, operation, etag, failures, coalesce(error like 'HoldError:%', false) as by_hold,
-                ${MILLISECONDS('fetched_at')} as fetched_at, ${MILLISECONDS('expires_at')} as expires_at,
-                ${MILLISECONDS('held_until')} as held_until, ${MILLISECONDS('failed_at')} as failed_at
+                ${ms('fetched_at')} as fetched_at, ${ms('expires_at')} as expires_at,
+                ${ms('held_until')} as held_until, ${ms('failed_at')} as failed_at
          from longwatch.value where member = any($1::bigint[])`,
 };
 const SELECT_FRESHNESS_OF: Statement = {

@@ -3,6 +3,7 @@
  * (`shift/attendance.ts`); `status` adds them up.
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
+import { ms } from '../../lib/sql';
 
 export interface NodeRow {
   name: string;
@@ -29,7 +30,7 @@ const SEEN: Statement = {
   text: `insert into longwatch.node (name, host, pid, metrics_url) values ($1, $2, $3, $4)
          on conflict (name) do update
          set host = excluded.host, pid = excluded.pid, seen_at = now(), metrics_url = excluded.metrics_url, ended_at = null
-         returning (extract(epoch from clock_timestamp()) * 1000)::float8 as now`,
+         returning ${ms('clock_timestamp()')} as now`,
 };
 const ENDED: Statement = {
   name: 'node-ended',

@@ -4,8 +4,7 @@
  * Times are epoch milliseconds of the database.
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
-
-const MILLISECONDS = (column: string): string => `(extract(epoch from ${column}) * 1000)::float8`;
+import { ms } from '../../lib/sql';
 
 /** A hold as the nodes share it. `operation` '' is the whole tracker. */
 export interface HoldRow {
@@ -45,14 +44,14 @@ const SAVE_HOLDS: Statement = {
 
 const READ_HOLDS: Statement = {
   name: 'hold-read',
-  text: `select tracker, operation, reason, ${MILLISECONDS('held_until')} as until, ${MILLISECONDS('told_at')} as "toldAt",
-                ${MILLISECONDS('lifted_at')} as "liftedAt"
+  text: `select tracker, operation, reason, ${ms('held_until')} as until, ${ms('told_at')} as "toldAt",
+                ${ms('lifted_at')} as "liftedAt"
          from longwatch.hold where held_until > now() or lifted_at is not null`,
 };
 
 const READ_REFETCHES: Statement = {
   name: 'refetch-read',
-  text: `select tracker, operation, id, ${MILLISECONDS('asked_at')} as "askedAt"
+  text: `select tracker, operation, id, ${ms('asked_at')} as "askedAt"
          from longwatch.refetch where asked_at >= to_timestamp($1::float8 / 1000)`,
 };
 

@@ -9,6 +9,8 @@ import { run, type Queryable, type Statement } from '../../lib/database';
 import { askAnew } from './told';
 import type { OptionChange } from '../../../workflows/lib/options';
 import type { RunState } from '../../../workflows/lib/contract';
+import { ms } from '../../lib/sql';
+import { sameJson } from '../../lib/same-json';
 
 export interface TrackerRow {
   name: string;
@@ -86,7 +88,7 @@ const SET_GATE: Statement = {
 /** How old the answer is: of the last time that it was given, or that it was not to be asked for. */
 const READ_GATE: Statement = {
   name: 'tracker-read-gate',
-  text: `select (extract(epoch from now() - greatest(gate_checked_at, gate_next_at)) * 1000)::float8 as age_ms,
+  text: `select ${ms('now() - greatest(gate_checked_at, gate_next_at)')} as age_ms,
                 greatest(0, extract(epoch from gate_next_at - now()) * 1000)::float8 as wait_ms
          from longwatch.tracker where name = $1`,
 };
@@ -259,17 +261,4 @@ export async function notify(db: Queryable, channel: string, notice: ChangeNotic
   const whole = JSON.stringify(notice);
   const payload = Buffer.byteLength(whole) <= LONGEST_NOTICE ? whole : JSON.stringify({ tracker: notice.tracker });
   await run(db, NOTIFY, [channel, payload]);
-}
-
-function sameJson(a: unknown, b: unknown): boolean {
-  return canonical(a) === canonical(b);
-}
-
-/** JSON with sorted keys: jsonb gives them back in an order of its own. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    inner !== null && typeof inner === 'object' && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : inner,
-  );
 }

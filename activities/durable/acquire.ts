@@ -103,8 +103,8 @@ async function patiently<T>(job: Job, caller: Caller, ask: () => Promise<T>): Pr
 }
 
 /**
- * What PostgreSQL refuses of this very call it would refuse at each try; the input of a compensation is only there for
- * people.
+ * Takes the task's lease. A row that PostgreSQL refuses would be refused at each try, so the call fails; but the input
+ * of a compensation is only there for people, so the row is tried once more without it.
  */
 async function take(
   kit: Kit,
@@ -126,8 +126,8 @@ async function take(
 
 /**
  * The lease, once it is known to hold. The take itself may have been slow, or this process was: then it is asked for
- * once more, for as long as the database does not answer, and nobody is told meanwhile. Where it is lost, the attempt
- * is given back.
+ * once more, for as long as the database does not answer, and nobody is told meanwhile. If the lease is lost, the
+ * attempt is given back.
  */
 async function held(
   kit: Kit,

@@ -1,6 +1,6 @@
 /**
- * What a durable activity says: to Temporal (a result, or a failure that says what follows), and to people (events).
- * Used by `acquire.ts` and `execute.ts`; what Temporal gets goes through `wire.ts` as everything does.
+ * The answers of a durable activity: to Temporal (a result, or a failure that says what follows), and to people
+ * (events). Used by `acquire.ts` and `execute.ts`; what Temporal gets goes through `wire.ts` as everything does.
  */
 import { ApplicationFailure } from '@temporalio/common';
 import type { Envelope } from '../../workflows/durable/contract';

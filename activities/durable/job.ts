@@ -1,6 +1,6 @@
 /**
- * What one call of a durable activity is made of: what it needs of its node, what Temporal says of it, and what is to
- * be run. Made by `index.ts`; `acquire.ts`, `execute.ts` and `answers.ts` work on it.
+ * The parts of one call of a durable activity: what it needs of its node, what Temporal says of it, and what is to be
+ * run. Made by `index.ts`; `acquire.ts`, `execute.ts` and `answers.ts` work on it.
  */
 import type { Logger } from 'pino';
 import type { ActivityContext } from '../../config/define/activity';
@@ -12,7 +12,7 @@ import type { TaskSpec } from './store/tasks';
 import type { DurableTelemetry, Subject } from './telemetry';
 import type { Transactions } from './transaction';
 
-/** What only Temporal knows. */
+/** Questions that only Temporal can answer. */
 export interface Workflows {
   /** Whether a run is the running one of its workflow. */
   isCurrent: (workflowId: string, runId: string) => Promise<boolean>;
@@ -22,7 +22,7 @@ export interface Workflows {
   isRunning: (workflowId: string) => Promise<boolean>;
 }
 
-/** What an execution needs of its node. */
+/** The parts of a node that an execution needs. */
 export interface Kit extends Workflows {
   owner: string;
   database: Database;
@@ -33,7 +33,7 @@ export interface Kit extends Workflows {
   log: Logger;
 }
 
-/** Where Temporal's side comes in: cancellation, and which kind of it. */
+/** Temporal's side of a call: cancellation, and which kind of it. */
 export interface Caller {
   signal: AbortSignal;
   details: () => { cancelRequested: boolean; workerShutdown: boolean; paused: boolean; reset: boolean } | undefined;
@@ -44,7 +44,7 @@ export interface Job {
   subject: Omit<Subject, 'executor' | 'attempt'>;
   options: DurableOptions;
   key: Key | null;
-  /** Of what is asked for: who comes with the same key and another one asks for something else. */
+  /** The hash of what is asked for: a caller with the same key and another fingerprint asks for something else. */
   fingerprint: Buffer | null;
   resource: string | null;
   details: TaskSpec['details'];

@@ -53,8 +53,8 @@ export function makeResource(activity: string, ask: () => unknown): string | nul
 }
 
 /**
- * Of what is asked for: of what the user's function returns, by default of the input. The same whatever the order of an
- * object's fields is.
+ * The hash of what is asked for: of what the user's function returns, by default of the input. It does not depend on
+ * the order of an object's fields.
  * @throws BadValue when the function throws, or returns what JSON cannot say.
  */
 export function makeFingerprint(
@@ -99,7 +99,7 @@ function isPlain(inner: object): boolean {
   return prototype === Object.prototype || prototype === null;
 }
 
-/** What a function of the definition says of this input; where it throws it would throw again. */
+/** Asks a function of the definition about this input. If it throws, it would throw again, so nothing is retried. */
 function answerOf<T>(activity: string, name: string, ask: () => T): T {
   try {
     return ask();

@@ -167,7 +167,7 @@ export class LeaseKeeper {
         held.dueAt = sentAt + held.renewMs;
         held.safeUntil = sentAt + held.claim.spec.ttlMs;
         const reason = lost.get(held.claim.spec.task);
-        // What has been released meanwhile has nobody to tell.
+        // A lease that was released meanwhile has nobody to tell.
         if (reason !== undefined) this.lose(held, reason);
       }
     } catch (error) {

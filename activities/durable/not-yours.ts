@@ -10,7 +10,7 @@ import { failure } from '../lib/failures';
 import { codeOf } from '../job/scan';
 
 const ENDS = new Set(['begin', 'start', 'commit', 'end', 'abort', 'rollback', 'prepare transaction', 'discard']);
-/** What the server calls it when it has done it; `rollback to` is a ROLLBACK to it as well. */
+/** The command tags that the server reports for them; it reports `rollback to` as a ROLLBACK too. */
 const DONE = new Set(['BEGIN', 'START', 'COMMIT', 'ROLLBACK']);
 /** The rest of a SET that ends with the transaction. */
 const LOCAL = new Set(['local', 'transaction', 'constraints']);

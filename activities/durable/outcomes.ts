@@ -27,7 +27,7 @@ export const OUTCOMES = {
 
 export type Reason = keyof typeof OUTCOMES;
 
-/** What follows from a reason; anything that is not in the table is raised. */
+/** The consequence of a reason; anything that is not in the table is raised. */
 export function outcomeOf(reason: string): Outcome {
   return Object.hasOwn(OUTCOMES, reason) ? OUTCOMES[reason as Reason] : 'raise';
 }

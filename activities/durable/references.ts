@@ -49,7 +49,7 @@ export function inlineOrReference(task: string, text: string): unknown {
 
 const digestOf = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex');
 
-/** Where a reference stands: in what, and under which name. */
+/** The place of a reference: in what it stands, and under which name. */
 interface Place {
   holder: object;
   name: string;
@@ -59,7 +59,7 @@ interface Place {
 /** The input with its references replaced. @throws BadValue when a result is not kept any more. */
 export async function resolveReferences<T>(database: Database, input: T): Promise<T> {
   if (placesIn({ input }).length === 0) return input;
-  // What was given stays as it was: with its references.
+  // The caller's input stays as it was: with its references.
   const root = { input: structuredClone(input) };
   const places = placesIn(root);
   const results = await resultsOf(database, [...new Set(places.map(({ reference }) => reference.task))]);

@@ -35,7 +35,7 @@ export async function deleteDue(
 ): Promise<number> {
   const { batch = 500, pauseMs = 50 } = options;
   for (const workflowId of await holders(database, HOLDERS)) {
-    // Where Temporal does not answer nothing is let go.
+    // If Temporal does not answer, nothing is let go.
     await holdOn(database, workflowId, await isRunning(workflowId), HOLD_MS);
   }
   let deleted = 0;

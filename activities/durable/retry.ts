@@ -1,6 +1,6 @@
 /**
- * What is tried again, and when: the one place that decides it for durable activities. Pure. Called by `execute.ts`,
- * which lets the database count the attempts and Temporal do the waiting.
+ * Decides, for durable activities, what is tried again, and when: the one place that does. Pure. Called by
+ * `execute.ts`, which lets the database count the attempts and Temporal do the waiting.
  */
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { RetryPolicy } from '../../workflows/durable/contract';

@@ -1,5 +1,5 @@
 /**
- * What durable activities tell: each event is a counter and a log line with the same fields. Called by `execute.ts`
+ * The events of durable activities: each is a counter and a log line with the same fields. Called by `execute.ts`
  * only; `docs/durable.md` has the table.
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
@@ -21,7 +21,7 @@ export interface Subject {
   externalId: string;
   kind: 'activity' | 'compensation';
   key?: string;
-  /** Of a compensation: the task that it takes back. */
+  /** For a compensation: the task that it takes back. */
   target?: string;
 }
 

@@ -56,7 +56,7 @@ export interface DatabaseOptions {
   connectTimeoutMs?: number;
 }
 
-/** What a transaction has for itself in place of what its database has. */
+/** Settings of one transaction, in place of its database's. */
 export interface TransactionOptions {
   /** Statements that begin it, in one round trip. @default begin */
   begin?: string;
@@ -103,7 +103,7 @@ export class Database {
       // two hours.
       keepAlive: true,
       keepAliveInitialDelayMillis: 10_000,
-      // The same from the server's side: a client whose machine is gone holds its locks no longer. A pooler has its own connections.
+      // The same from the server's side: a client whose machine is gone holds its locks no longer. A pooler has its own
       // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the pool waits for it, although its types do not say so
       ...(this.pooled ? {} : { onConnect: noticeLostClient }),
     });

@@ -124,7 +124,7 @@ async function claimNamespace(
   identity: DatabaseIdentity,
   adopt: boolean,
 ): Promise<void> {
-  // A client without a codec: what is noted is no secret, and whoever has other keys must be able to read it.
+  // A client without a codec: the note is not a secret, and a worker that has other keys must be able to read it.
   const { workflow } = new Client({ connection, namespace });
   for (let tries = 1; ; tries++) {
     try {
@@ -154,7 +154,7 @@ async function claimNamespace(
   }
 }
 
-/** Of a client without a codec. @returns the database that the namespace belongs to; undefined: none yet. */
+/** Asks by a client without a codec. @returns the database that the namespace belongs to; undefined: none yet. */
 async function ownerOf({ workflow }: Client): Promise<DatabaseIdentity | undefined> {
   try {
     const { memo, status } = await workflow.getHandle(NOTE_ID).describe();

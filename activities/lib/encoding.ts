@@ -55,7 +55,7 @@ export async function confirmEncoding(database: Database, encoded: boolean): Pro
   if (row?.encoded === true) throw new EncodingError(WORKER_IN_CLEAR);
 }
 
-/** What keeps a client from writing, in one line; undefined: nothing. */
+/** The reason why a client may not write, in one line; undefined: it may. */
 export function clientProblem(encoded: boolean, noted: Encoded): string | undefined {
   if (noted === null || noted === encoded) return undefined;
   return noted ? CLIENT_IN_CLEAR : CLIENT_ENCODED;

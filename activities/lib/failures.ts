@@ -34,8 +34,9 @@ export function useSdk(loaded: typeof common): void {
 }
 
 /**
- * What was thrown, as an error that can be logged and looked at: whoever logs must not fail. The same error as a rule;
- * a copy where it is frozen (the logger marks what it has written) or where its parts cannot be read.
+ * Makes, of whatever was thrown, an error that can be logged and looked at, because logging must not fail. It is the
+ * same error as a rule; a copy where it is frozen (the logger marks what it has written) or where its parts cannot be
+ * read.
  */
 export function errorOf(thrown: unknown): Error {
   try {

@@ -1,4 +1,4 @@
-/** The heartbeats of an activity that runs for long: a shift, a pass, a batch. Each starts them first and stops them last. */
+/** The heartbeats of a long activity: a shift, a pass, a batch. Each starts them first and stops them last. */
 import { Context } from '@temporalio/activity';
 
 /** A beat and a half may be lost before Temporal takes the worker for dead. */

@@ -1,4 +1,4 @@
-/** Whether two values are the same JSON, whatever the order of their fields: jsonb gives them back in an order of its own. */
+/** Whether two values are the same JSON, in whatever order their fields are: jsonb has an order of its own. */
 export function sameJson(a: unknown, b: unknown): boolean {
   return sorted(a) === sorted(b);
 }

@@ -1,8 +1,8 @@
 /**
- * What an error of PostgreSQL means for who met it: one table of SQLSTATEs, in which each code has exactly one class.
- * Asked by `database.ts` (what is an outage) and by all who decide whether a row, a batch or an attempt is to blame. A
- * code that the table does not know was raised by the user's own function or trigger, so it belongs to the row; an
- * error that has no code at all is our own mistake.
+ * The meaning of an error of PostgreSQL for the code that met it: one table of SQLSTATEs, in which each code has
+ * exactly one class. Asked by `database.ts` (what is an outage) and by all who decide whether a row, a batch or an
+ * attempt is to blame. A code that the table does not know was raised by the user's own function or trigger, so it
+ * belongs to the row; an error that has no code at all is our own mistake.
  */
 
 /**
@@ -92,10 +92,10 @@ const CLASSES: Readonly<Record<string, ErrorClass>> = {
 };
 
 const SQLSTATE = /^[0-9A-Z]{5}$/;
-/** Of the operating system, in a connection's place. */
+/** Codes of the operating system, for a connection that failed. */
 const NETWORK =
   /^(ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|ENOTFOUND|EAI_\w+|EADDRNOTAVAIL|EMFILE|ENFILE)$/;
-/** What pg and its pool say without a code, when a connection is gone or did not come about. */
+/** Messages that pg and its pool give without a code, when a connection is gone or could not be made. */
 const CONNECTION = [
   /^Connection terminated/,
   /^Query read timeout$/,

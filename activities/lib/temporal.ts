@@ -1,6 +1,6 @@
 /**
- * What activities ask of Temporal itself: which run of a pool is the current one, whether the server can be reached,
- * and that a pool or a tracker have their workflow. The one user of a client on the worker's side.
+ * The questions that activities ask of Temporal itself: which run of a pool is the current one, whether the server can
+ * be reached, and that a pool or a tracker have their workflow. The one user of a client on the worker's side.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -34,7 +34,7 @@ import { TASK_QUEUE } from '../../workflows/lib/contract';
 const TRACKER = defineSearchAttributeKey('LongwatchTracker', 'KEYWORD');
 const POOL = defineSearchAttributeKey('LongwatchPool', 'INT');
 
-/** Of a run that has not ended. */
+/** The states of a run that has not ended. */
 const GOING: readonly string[] = ['RUNNING', 'PAUSED'];
 /** Longwatch's own; users' workflows may be on the same task queue. */
 const WORKFLOW_TYPES = ['tracker', 'pool', 'buffer', 'shard', 'job'];
@@ -192,12 +192,12 @@ export class TemporalLink {
     await this.client.workflow.getHandle(shardWorkflowId(buffer, shard)).signal(pushSignal, message);
   }
 
-  /** What the memory monitor has to say to a shard. */
+  /** Carries the memory monitor's wish to a shard. */
   async tellMemory(buffer: string, shard: number, wish: 'shrink' | 'grow'): Promise<void> {
     await this.client.workflow.getHandle(shardWorkflowId(buffer, shard)).signal(memorySignal, wish);
   }
 
-  /** Starts the job's workflow where it has none. What was missed is in the database. */
+  /** Starts the job's workflow where it has none. The ticks that were missed are in the database. */
   async wakeJob(job: string): Promise<boolean> {
     try {
       await this.client.workflow.start('job', {

@@ -22,9 +22,9 @@ const CHAIN = 6;
 const MESSAGE_BYTES = 4_000;
 const STACK_BYTES = 4_000;
 const TYPE_BYTES = 200;
-/** Of all details of one error, as JSON. */
+/** The most that all details of one error may have together, as JSON. */
 const DETAIL_BYTES = 64 * 1_024;
-/** Of one error: what stands in a detail's place has bytes too. */
+/** The most details of one error: the mark in place of a dropped detail has bytes too. */
 const MOST_DETAILS = 100;
 const LONGEST_DELAY_MS = 365 * DAY_MS;
 

@@ -1,6 +1,6 @@
 /**
- * What came back: an `Answer` for the operation, or what was received with a refusal, for the error and the caller's
- * own judgement of it. Made by `call.ts`. What an error carries lies in private fields, so that nothing prints it by
+ * The response: an `Answer` for the operation, or what was received with a refusal, for the error and the caller's own
+ * judgement of it. Made by `call.ts`. An error keeps its response in private fields, so that nothing prints it by
  * accident.
  */
 import { textOf } from './body';
@@ -55,7 +55,7 @@ export class Received {
     readonly status: number,
     /** As it was asked for, with its query. */
     readonly path: string,
-    /** What Longwatch holds for by itself, milliseconds; undefined: it does not take it for a hold. */
+    /** For how long Longwatch holds by itself, milliseconds; undefined: it does not take it for a hold. */
     readonly holdMs: number | undefined,
     raw: readonly Buffer[],
     bytes: Buffer,

@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { TextDecoder } from 'node:util';
 import zlib from 'node:zlib';
 
-/** What is wrong with a body, without a word of it. */
+/** Says what is wrong with a body, without a word of it. */
 export class BodyError extends Error {
   override readonly name = 'BodyError';
   constructor(
@@ -90,7 +90,10 @@ function decode(bytes: Buffer, charset: string | undefined): string {
   }
 }
 
-/** What 0x80 to 0x9f are there and not in Latin-1; a blank stands for one that is the same in both. */
+/**
+ * The characters 0x80 to 0x9f of windows-1252, which Latin-1 does not have; a blank stands for one that is the same in
+ * both.
+ */
 const WINDOWS_1252 = '€ ‚ƒ„…†‡ˆ‰Š‹Œ Ž  ‘’“”•–—˜™š›œ žŸ';
 
 /**
@@ -132,7 +135,7 @@ function decoderOf(label: string): TextDecoder {
   throw new BodyError('garbage', `a body in a charset ${name} that is not known`);
 }
 
-/** What a number of JavaScript holds without loss has fewer digits than this, or is looked at. */
+/** A whole number with fewer digits than this fits a number of JavaScript without loss; longer ones are looked at. */
 const LONG_INTEGER = /\d{16}/;
 /**
  * The beginning of a text, or a whole number of sixteen digits and more that is neither a fraction nor has an exponent.
@@ -141,7 +144,7 @@ const TEXT_OR_LONG = /"|(?<![\d.eE+-])-?[1-9]\d{15,}(?![\d.eE])/g;
 
 /**
  * JSON whose whole numbers beyond 2^53 come as text, digit for digit, instead of being rounded: ids of Discord, Twitter
- * and Steam. Those below stay numbers.
+ * and Steam. Smaller ones stay numbers.
  */
 export function parseExact(text: string): unknown {
   if (!LONG_INTEGER.test(text)) return JSON.parse(text);
@@ -161,7 +164,7 @@ export function parseExact(text: string): unknown {
   return JSON.parse(exact + text.slice(copied));
 }
 
-/** Where the text that begins there with a quote has ended. */
+/** The index behind the string that begins with a quote at `from`. */
 function endOfText(json: string, from: number): number {
   for (let quote = json.indexOf('"', from + 1); quote >= 0; quote = json.indexOf('"', quote + 1)) {
     let slashes = 0;

@@ -12,10 +12,10 @@ import { freshForMs } from './freshness';
 import { SeenHeaders } from './headers';
 import { askedHoldMs } from './refusal';
 
-/** What `judge` says of an answer: a hold, none, or nothing (then Longwatch decides). */
+/** The verdict of `judge` on an answer: a hold, none, or nothing (then Longwatch decides). */
 export type Judgement = { afterMs?: number; scope?: HoldError['scope'] } | false | undefined;
 
-/** What a call needs to know of its upstream. */
+/** The settings of its upstream that a call needs. */
 export interface CallSettings {
   readonly maxBodyBytes: number;
   readonly defaultHoldMs: number;
@@ -181,8 +181,8 @@ export class Call implements Sendable, Deadlined {
     try {
       judgement = this.settings.judge!(received);
     } catch (thrown) {
-      // Its own error goes to the operation: an answer that nobody could judge is no answer.
-      this.end(thrown instanceof Error ? thrown : new Error('judge threw what is no error'));
+      // Its own error goes to the operation: an answer that nobody could judge does not count as one.
+      this.end(thrown instanceof Error ? thrown : new Error('judge threw something that is not an error'));
       return true;
     }
     if (typeof judgement === 'object' && judgement !== null) {

@@ -36,7 +36,7 @@ export class Lane {
 const MOST_LANES = 64;
 /** A lane that nobody used for so long has no connection kept for it. */
 const FORGOTTEN_AFTER_MS = 60_000;
-/** What is kept for the lanes, of all connections. */
+/** The share of all connections that is kept for the lanes. */
 const KEPT_SHARE = 1 / 4;
 
 export class Connections {
@@ -63,7 +63,7 @@ export class Connections {
       return;
     }
     const lane = this.laneOf(call.laneName);
-    // Those who wait already have their turn first.
+    // Calls that wait already have their turn first.
     if (lane.first === undefined && this.mayTake(lane)) this.dispatch(this.idle.pop() ?? this.open(), lane, call);
     else this.enqueue(lane, call);
   }
@@ -91,7 +91,7 @@ export class Connections {
     this.serve();
   }
 
-  /** What is under way and what waits fails. */
+  /** Calls that are under way or wait fail. */
   async close(): Promise<void> {
     this.closed = true;
     for (const lane of [...this.ring]) {
@@ -206,7 +206,7 @@ export class Connections {
     if (this.lanes.size !== before) this.share();
   }
 
-  /** What is kept for each, now that the number of lanes is another. */
+  /** Counts anew how many connections are kept for each lane, after the number of lanes has changed. */
   private share(): void {
     const lanes = this.lanes.size;
     this.kept = lanes < 2 || this.limit < lanes ? 0 : Math.max(1, Math.floor((this.limit * KEPT_SHARE) / lanes));

@@ -1,25 +1,28 @@
-/** What an operation throws to say more than 'it failed'. Read by the shift (`activities/tracker/shift`). */
+/** The errors that an operation throws to say more than 'it failed'. Read by the shift (`activities/tracker/shift`). */
 
 import type { Received } from './answer';
 
-/** Where a hold does not say how long, or says what cannot be. */
+/** For a hold that does not say how long, or says what cannot be. */
 export const DEFAULT_HOLD_MS = 15_000;
-/** What nobody said otherwise about: an operation's `maxHold` may allow more. */
+/** The longest hold by default: an operation's `maxHold` may allow more. */
 export const MAX_HOLD_MS = 60 * 60 * 1_000;
 /** No hold is longer, whatever an option says. */
 export const LONGEST_HOLD_MS = 7 * 24 * 60 * 60 * 1_000;
 
 /**
- * The one place that bounds how long something is held: a number of milliseconds from 0 to `maxMs`. What is no number,
- * or is below zero, is the default. Everything that reads a HoldError asks here, for the error may come from another
- * copy of this package, or look like one.
+ * The one place that bounds how long something is held: a number of milliseconds from 0 to `maxMs`. The default stands
+ * for anything that is not a number, or is below zero. Everything that reads a HoldError asks here, for the error may
+ * come from another copy of this package, or look like one.
  */
 export function boundedHold(afterMs: unknown, maxMs = MAX_HOLD_MS): number {
   const given = typeof afterMs === 'number' && afterMs >= 0 ? afterMs : DEFAULT_HOLD_MS;
   return Math.round(Math.min(given, Math.max(0, maxMs), LONGEST_HOLD_MS));
 }
 
-/** What is held: this operation for this member, this operation for every member, every operation of the tracker. */
+/**
+ * The extent of a hold: this operation for this member, this operation for every member, every operation of the
+ * tracker.
+ */
 export type HoldScope = 'member' | 'operation' | 'tracker';
 const SCOPES: readonly unknown[] = ['member', 'operation', 'tracker'] satisfies HoldScope[];
 
@@ -46,7 +49,8 @@ export class HoldError extends Error {
   override readonly name = 'HoldError';
   readonly scope: HoldScope;
   /**
-   * How long from now, milliseconds: from 0 to a week. Who obeys it may have a shorter bound: an operation's `maxHold`.
+   * How long from now, milliseconds: from 0 to a week. The shift that obeys it may have a shorter bound: an operation's
+   * `maxHold`.
    */
   readonly afterMs: number;
   constructor(message: string, options: { afterMs: number; scope?: HoldScope; cause?: unknown }) {
@@ -56,11 +60,11 @@ export class HoldError extends Error {
   }
 }
 
-/** What a HoldError asks for, read. */
+/** The content of a HoldError, once it is read. */
 export interface HoldWish {
   forMs: number;
   scope: HoldScope;
-  /** What it said in place of a scope that there is. */
+  /** The word that stood in place of a known scope. */
   oddScope?: string;
 }
 
@@ -68,7 +72,7 @@ export interface HoldWish {
  * Reads a HoldError, or what looks like one: from another copy of this package, or from code without types. A scope
  * that there is not means the operation: a word that nobody knows holds neither the whole tracker nor, for a limit of
  * all, only one member.
- * @returns undefined: it is no hold
+ * @returns undefined: it is not a hold
  */
 export function readHold(error: unknown, maxMs = MAX_HOLD_MS): HoldWish | undefined {
   if (!(error instanceof HoldError)) return undefined;
@@ -99,7 +103,7 @@ function partOf(error: HoldError, part: 'afterMs' | 'scope'): unknown {
 export type UpstreamFailure = 'status' | 'garbage' | 'too large' | 'closed' | 'timeout' | 'aborted' | 'request';
 
 /**
- * A request that failed. What came with it can be asked for (`header`, `text`, `body`) and is never printed: neither
+ * A request that failed. Its response can be asked for (`header`, `text`, `body`) and is never printed: neither
  * the message, nor JSON, nor `inspect` shows a header, query, body or cause, so that no secret travels with the error.
  */
 export class UpstreamError extends Error {

@@ -9,7 +9,8 @@
  */
 
 /**
- * The header fields that say it. Of a field that came twice: the first, but `cacheControl`, whose lines are one list.
+ * The header fields that say it. The first counts of a field that came twice; but the lines of `cacheControl` are one
+ * list.
  */
 export interface FreshnessHeaders {
   cacheControl: string | undefined;
@@ -19,7 +20,7 @@ export interface FreshnessHeaders {
   vary: string | undefined;
 }
 
-/** What stands for more seconds than a cache can count (RFC 9111, 1.2.2): 68 years. */
+/** Stands for more seconds than a cache can count (RFC 9111, 1.2.2): 68 years. */
 const MOST_SECONDS = 2 ** 31;
 
 /** Milliseconds from `now` until the answer is stale; undefined: it does not say, or it is stale already. */
@@ -38,20 +39,20 @@ function lifetimeMs({ cacheControl, expires, date }: FreshnessHeaders, now: numb
   if (said.forbids) return undefined;
   if (said.maxAge !== undefined) return said.maxAge === 'invalid' ? undefined : said.maxAge * 1_000;
   if (expires === undefined) return undefined;
-  // `Expires: 0` and everything else that is no HTTP date is a time that is over (5.3).
+  // `Expires: 0` and everything else that is not an HTTP date means a time that is over (5.3).
   const until = httpDate(expires, now);
   if (until === undefined) return undefined;
   return until - ((date === undefined ? undefined : httpDate(date, now)) ?? now);
 }
 
-/** The first member of a list counts; what is no number is ignored (5.1). */
+/** The first member of a list counts; anything that is not a number is ignored (5.1). */
 function ageSeconds(age: string | undefined): number {
   const first = age === undefined ? null : /^[ \t]*(\d+)[ \t]*(?:,|$)/.exec(age);
   return first ? Math.min(Number(first[1]), MOST_SECONDS) : 0;
 }
 
 interface CacheControl {
-  /** Seconds; of two, the first (4.2.1). What is no number of seconds makes the answer stale. */
+  /** Seconds; of two, the first (4.2.1). Anything that is not a number of seconds makes the answer stale. */
   maxAge: number | 'invalid' | undefined;
   /** It has `no-cache` or `no-store`. */
   forbids: boolean;

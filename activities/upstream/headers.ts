@@ -22,7 +22,7 @@ function matches(bytes: Buffer, name: string): boolean {
   return true;
 }
 
-/** Those that are looked at in each answer. */
+/** The header fields that are looked at in each answer. */
 export class SeenHeaders implements FreshnessHeaders {
   etag: string | undefined = undefined;
   cacheControl: string | undefined = undefined;
@@ -33,7 +33,7 @@ export class SeenHeaders implements FreshnessHeaders {
   contentType: string | undefined = undefined;
   contentEncoding: string | undefined = undefined;
 
-  /** One walk over the list. Of a field that came twice the first counts; the lines of a list are joined. */
+  /** One walk over the list. The first counts of a field that came twice; the lines of a list are joined. */
   constructor(raw: readonly Buffer[]) {
     for (let i = 0; i + 1 < raw.length; i += 2) {
       const name = raw[i]!;

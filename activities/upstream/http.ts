@@ -26,7 +26,7 @@ export interface UpstreamOptions {
   maxBodyBytes?: number;
   /** From the call to the end of the answer, waiting for a connection included. @default 10 s */
   timeoutMs?: number;
-  /** What a hold holds. @default 420: the tracker, for it is a limit of the whole address; else the operation */
+  /** The scope of a hold. @default 420: the tracker, for it is a limit of the whole address; else the operation */
   holdScope?: HoldError['scope'] | ((answer: { status: number; path: string }) => HoldError['scope']);
   /**
    * How long to hold after a 429 or 420 that does not say, or says what is over or cannot be read. 1 s at least.
@@ -53,7 +53,7 @@ export interface RequestOptions {
   headers?: Record<string, string>;
   /** In place of the upstream's own. Keep to a few distinct values. */
   timeoutMs?: number;
-  /** What makes the answer's `body` of its text. What it throws is 'a body that is not JSON'. @default JSON.parse */
+  /** Makes the answer's `body` of its text. If it throws, the body counts as 'not JSON'. @default JSON.parse */
   parse?: (text: string) => unknown;
   /**
    * Requests of one lane wait behind each other, and lanes share the connections. @default the operation that runs, or
@@ -65,7 +65,7 @@ export interface RequestOptions {
 export interface Upstream {
   /**
    * Throws `HoldError` (429, 420; 403, 502, 503 and 504 with Retry-After; 403 of a limit that has nothing left) or
-   * `UpstreamError` (everything else that is no 2xx or 304).
+   * `UpstreamError` (everything else but 2xx and 304).
    */
   get<T = Json>(path: string, options?: RequestOptions): Promise<Answer<T>>;
   /** The body goes as JSON, or as a form where it is URLSearchParams. Throws as `get` does. */

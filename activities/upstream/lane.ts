@@ -1,7 +1,7 @@
 /**
- * Whose request this is: requests of one lane stand in line behind each other, and the connections are shared between
- * lanes (`connections.ts`). The lane is the caller's `lane`, else the operation whose code is running (noted by the
- * shift while it calls `run`, so up to its first `await`), else the shape of the path.
+ * The lane of a request, which says whose it is: requests of one lane stand in line behind each other, and the
+ * connections are shared between lanes (`connections.ts`). The lane is the caller's `lane`, else the operation whose
+ * code is running (noted by the shift while it calls `run`, so up to its first `await`), else the shape of the path.
  */
 
 /** Across copies of this package, for a config that is loaded from its source brings a second one. */

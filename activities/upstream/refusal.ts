@@ -12,7 +12,7 @@ const SHORTEST_MS = 1_000;
 const EPOCH_SECONDS = 1e9;
 const EPOCH_MILLISECONDS = 1e12;
 
-/** What a limiter calls its counter of what is left, and when that begins anew. */
+/** The names that limiters give the counter of what is left, and the time at which it begins anew. */
 const LIMITS = [
   ['x-ratelimit-remaining', 'x-ratelimit-reset'],
   ['x-rate-limit-remaining', 'x-rate-limit-reset'],
@@ -25,8 +25,8 @@ const LIMITS = [
 const WITH_RETRY_AFTER = new Set([403, 502, 503, 504]);
 
 /**
- * Milliseconds from now, or undefined where the answer is an error and no hold. What cannot be read, is over or is not
- * above zero counts as `defaultMs`. Not bounded above: HoldError and the operation's `maxHold` see to that.
+ * Milliseconds from now, or undefined where the answer is an error and not a hold. A value that cannot be read, is over
+ * or is not above zero counts as `defaultMs`. Not bounded above: HoldError and the operation's `maxHold` see to that.
  */
 export function askedHoldMs(
   status: number,

@@ -24,7 +24,7 @@ export interface LeaseSummary {
   workflow: string;
   owner: string;
   attempt: number;
-  /** What only one execution at a time may hold, where it holds one. */
+  /** The resource that it holds, if any: only one execution at a time may. */
   resource: string | null;
   heldMs: number;
   /** Until it runs out; negative: it has, and the next attempt may take it. */
@@ -50,7 +50,7 @@ export interface KeyDetails {
 }
 
 export interface BrokenCompensation {
-  /** What `retry` and `resolve` take. */
+  /** The argument of `retry` and `resolve`. */
   task: string;
   activity: string;
   /** The workflow whose saga it belongs to. */
@@ -85,7 +85,7 @@ const DELETE_KEY: Statement = {
            select from longwatch.task t where t.task = i.task and t.state = 'leased' and t.lease_expires_at > clock_timestamp())
          returning i.task`,
 };
-/** Those that their key still points to: a newer execution of the same one has taken the others' place. */
+/** The executions that their key still points to: the others were replaced by a newer execution of the same key. */
 const BROKEN: Statement = {
   name: 'client-saga-list',
   text: `select t.task, t.activity, t.saga, t.target, t.state, t.attempt - t.unused as attempts,

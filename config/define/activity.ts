@@ -1,5 +1,5 @@
 /**
- * What a user writes for a durable activity: `defineActivity`, and the types of its code. Registered by the config's
+ * A durable activity as its user writes it: `defineActivity`, and the types of its code. Registered by the config's
  * `activities` (or `createDurableActivities` in a worker of one's own), run by `activities/durable`, called from a
  * workflow through `durable()` of `longwatch/workflow`.
  */
@@ -10,7 +10,7 @@ import type { Transaction } from './transaction';
 
 export type { Transaction };
 
-/** What an activity's code knows and may use. */
+/** The things that an activity's code knows and may use. */
 export interface ActivityContext {
   /**
    * A transaction that the kit commits together with the stored result and the check of the lease: what is written
@@ -50,7 +50,7 @@ export interface LeaseDefinition<I> {
   resource?: (input: I) => string | undefined;
 }
 
-/** What an activity runs to take back what it did. */
+/** The code that takes back what an activity did. */
 export interface CompensationDefinition<I, R> {
   /** `result` is undefined where the step may or may not have happened (`uncertain` of a saga's step). */
   run: (input: I, result: R | undefined, context: ActivityContext) => unknown;
@@ -69,7 +69,8 @@ export interface ActivityDefinition<N extends string = string, I = unknown, R = 
   /** Calls with the same key, in any run, get the result of the first. Any text of at most 16 KB. */
   idempotencyKey?: (input: I) => string | undefined;
   /**
-   * What of the input must be the same for calls of one key: they are compared by this. Undefined: not at all.
+   * The part of the input that must be the same for calls of one key: they are compared by it. If it returns undefined,
+   * they are not compared.
    * @default the whole input
    */
   fingerprint?: (input: I) => unknown;

@@ -8,7 +8,7 @@ export interface DurableOptions {
   /** How long a key's result is kept. */
   keepMs: number;
   keepFailure: boolean;
-  /** What becomes of a call with a known key that asks for something else. */
+  /** How a call is answered whose key is known but which asks for something else. */
   otherInput: (typeof OTHER_INPUTS)[number];
 }
 
@@ -139,7 +139,7 @@ export function parseTaskId(task: string): { runId: string; activityId: string }
   return match ? { runId: match[1]!, activityId: match[2]! } : undefined;
 }
 
-/** What a durable activity returns to Temporal. */
+/** The result of a durable activity, as it is returned to Temporal. */
 export interface Envelope {
   /** The task that made the result: another than this one when a stored result was found. */
   task: string;
@@ -177,7 +177,7 @@ export interface CompensationInput {
   result?: unknown;
 }
 
-/** What the workflow of one compensation that is run again is given. */
+/** The input of the workflow that runs one compensation again. */
 export interface CompensationRetry {
   activity: string;
   taskQueue: string;

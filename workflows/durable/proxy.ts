@@ -49,7 +49,7 @@ export interface DurableCallOptions {
   heartbeatTimeout?: Duration;
   /** @default the workflow's own */
   taskQueue?: string;
-  /** Of the whole call, attempts and waits included. @default none */
+  /** The time limit of the whole call, attempts and waits included. @default none */
   scheduleToCloseTimeout?: Duration;
   /** Shown in Temporal's UI. */
   summary?: string;

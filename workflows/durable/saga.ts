@@ -1,8 +1,8 @@
 /**
  * Sagas: steps that are taken back when a later one fails. Each step's compensation is registered when the step has
- * succeeded and is a durable activity of its own, so an undo survives a crash, happens once, and is tried again. What
- * is registered lives in the workflow, so it goes on where it was. Used by users' workflows; what fails for good is
- * mended by `longwatch saga`.
+ * succeeded and is a durable activity of its own, so an undo survives a crash, happens once, and is tried again. The
+ * registered compensations live in the workflow, so it goes on where it was. Used by users' workflows; what fails for
+ * good is mended by `longwatch saga`.
  */
 import { ActivityFailure, ApplicationFailure, CancellationScope, log, workflowInfo } from '@temporalio/workflow';
 import { rootMessage, withoutCircle } from '../lib/chain';
@@ -26,7 +26,7 @@ export interface StepOptions {
 
 export interface SagaOutcome {
   completed: number;
-  /** Those that an operator has to see to. */
+  /** The compensations that an operator has to see to. */
   failed: { activity: string; message: string }[];
 }
 
@@ -60,8 +60,8 @@ export class Saga {
   }
 
   /**
-   * Takes back what has succeeded. One that fails for good does not stop the others. Also in a cancelled workflow. What
-   * is done is not done again by a second call.
+   * Takes back what has succeeded. One that fails for good does not stop the others. Also in a cancelled workflow. A
+   * second call does not do again what is done.
    */
   compensate(): Promise<SagaOutcome> {
     return CancellationScope.nonCancellable(async () => {

@@ -18,9 +18,9 @@ export interface TaskSpec {
   attempts: number;
   resource: string | null;
   key: { text: string; hash: Buffer } | null;
-  /** Of what is asked for with the key; null: it is not compared. */
+  /** The hash of what is asked for with the key; null: it is not compared. */
   fingerprint: Buffer | null;
-  /** Who asks for something else with the same key is refused. */
+  /** A caller who asks for something else with the same key is refused. */
   refuseOther: boolean;
   /** The effect can be taken back: it is noted who relies on it. */
   undo: boolean;
@@ -30,7 +30,7 @@ export interface TaskSpec {
   details: { saga: string; target: string; taskQueue: string; input: unknown } | null;
 }
 
-/** Who holds a task, and by what a write is compared. */
+/** The holder of a task, and the values by which a write is compared. */
 export interface Claim {
   spec: TaskSpec;
   owner: string;
@@ -38,7 +38,7 @@ export interface Claim {
   attempt: number;
   /** Attempts used, this one included: what people are shown. */
   used: number;
-  /** Of the run. */
+  /** The run's token. */
   token: number;
 }
 
@@ -123,7 +123,7 @@ const NOT_STARTED: Statement = {
          from (select task, state = 'leased' and owner = $2 and attempt = $3 as ours from longwatch.task where task = $1 for update) as o
          where t.task = o.task`,
 };
-/** What was taken back while it ran has stopped: nobody need wait for the end of its lease. */
+/** A task that was taken back while it ran has stopped: nobody need wait for the end of its lease. */
 const STOPPED: Statement = {
   name: 'task-stopped',
   text: `update longwatch.task set owner = null, lease_expires_at = null
@@ -139,7 +139,7 @@ const END_RUN: Statement = {
 };
 /**
  * Small batches, so that no lock is held for long; the key goes with the task that has it, and is locked before it, as
- * everywhere. What a workflow has a reference to stays.
+ * everywhere. A result that a workflow has a reference to stays.
  */
 const DELETE_EXPIRED: Statement = {
   name: 'task-delete-expired',

@@ -13,7 +13,7 @@ export function failure(
   message: string,
   options: { cause?: unknown; nextRetryDelay?: '1ms' | '100ms' | '1s' | number; details?: unknown[] } = {},
 ): common.ApplicationFailure {
-  // Loaded when something fails: who only reads the database, as most verbs of the command line do, needs nothing of the SDK.
+  // Loaded when something fails: most verbs of the command line only read the database and need nothing of the SDK.
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- an `import()` would make every failure a promise
   sdk ??= require('@temporalio/common') as typeof common;
   return sdk.ApplicationFailure.create({

@@ -13,7 +13,7 @@ export interface Agreement {
   transactions: number;
   receipts: number;
   logs: number;
-  /** What differs, in words: none when all agrees. At most twenty. */
+  /** The differences, in words: none when all agrees. At most twenty. */
   differences: string[];
 }
 
@@ -73,7 +73,7 @@ export async function check(chain: Chain, database: Database, firstBlock: number
       await chain.logs(from, to),
     );
   }
-  // What lies below the range that was compared.
+  // The part below the range that was compared.
   const { blocks, transactions, receipts, logs, awaiting } = await counts(db, head);
   for (const [table, count, compared] of [
     ['blocks', blocks, agreement.blocks],

@@ -1,6 +1,6 @@
 /**
  * The example's config: a tracker that follows the head, a buffer that indexes blocks, and one that indexes their
- * receipts and logs. What they do is in `index/`; here is how it is run.
+ * receipts and logs. Their work is in `index/`; this file says how it is run.
  */
 import { defineBuffer, defineConfig, defineTracker, retry, type InitPage, type Json } from 'longwatch';
 import type { Failure, IndexedBlocks } from './index/blocks';
@@ -25,10 +25,10 @@ export const receipts = defineBuffer({
   shards: 1,
   maxConcurrency: 2,
   poll: '10s',
-  // What is pushed is as many as a batch of blocks has: more would not come at once.
+  // One push has as many entries as a batch of blocks: more would not come at once.
   flushInterval: '0s',
   retry: PATIENCE,
-  /** Those that were not pushed, for their worker died: the block's own transaction has noted them. */
+  /** The receipts that were not pushed because their worker died: the block's own transaction has noted them. */
   async init({ cursor, limit }) {
     return wantedPage(await services().missing.receipts(cursor as number | undefined, limit));
   },

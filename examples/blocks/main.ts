@@ -63,7 +63,7 @@ function readFlags(): Flags {
   return { blocks, forMs: whole('for', values.for, 1, 86_400) * 1_000, reorgs, workers, killEveryMs };
 }
 
-/** What is indexed: the node, from which block, and what is done to it meanwhile. */
+/** The chain that is indexed: the node, from which block, and what is done to it meanwhile. */
 interface Subject {
   url: string;
   first: number;

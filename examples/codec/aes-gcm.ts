@@ -61,7 +61,7 @@ export class AesGcmCodec implements PayloadCodec {
     };
   }
 
-  /** What was written before there was a codec comes through as it is. */
+  /** A payload that was written before there was a codec comes through as it is. */
   private async decrypt(payload: Payload): Promise<Payload> {
     const encoding = payload.metadata?.[METADATA_ENCODING_KEY];
     if (!encoding || text.from(encoding) !== ENCODING) return payload;

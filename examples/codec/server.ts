@@ -19,7 +19,7 @@ const MOST_BYTES = 32 * 2 ** 20;
 export interface CodecServerOptions {
   /** Pages that may ask: where the UI is served. */
   origins: readonly string[];
-  /** What `Authorization: Bearer …` must say. @default nothing is asked for */
+  /** The token that `Authorization: Bearer …` must have. @default nothing is asked for */
   token?: string;
 }
 

@@ -7,7 +7,7 @@ import { defineActivity, type ActivityContext } from 'longwatch';
 import { bookParcel, cancelParcel } from './carrier';
 
 export type Step = 'pay' | 'reserve' | 'ship';
-/** What goes wrong: it fails for good, hangs once until its time-out, or takes its worker down once. */
+/** The fault of an order: it fails for good, hangs once until its time-out, or takes its worker down once. */
 export type Trouble = 'fail' | 'hang' | 'crash';
 
 export interface Order {

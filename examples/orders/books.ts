@@ -97,7 +97,7 @@ export async function checkBooks(
   ];
 }
 
-/** What the crashes came to. */
+/** The consequences of the crashes. */
 export async function crashes(pool: Pool): Promise<{ interrupted: number; parcelsAskedAgain: number }> {
   const { rows } = await pool.query<{ interrupted: number; again: number }>(
     `select (select count(*)::int from longwatch.task where attempt > 1) as interrupted,

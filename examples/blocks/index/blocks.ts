@@ -25,7 +25,7 @@ export interface Failure {
 export interface IndexedBlocks {
   /** Blocks that were written now, those that were mended with them included. */
   written: number[];
-  /** Of these: in place of another block. */
+  /** The ones of these that took another block's place. */
   replaced: number[];
   /** Taken away: the chain has become shorter. */
   removed: number[];
@@ -37,7 +37,9 @@ export interface IndexedBlocks {
 
 /** Blocks that are asked for at once to find the fork; it is doubled at each step up to here. */
 const WIDEST_STEP = 128;
-/** Steps of one batch: some 2,000 blocks back. What is left torn then is left to the next batch, as `failed`. */
+/**
+ * Steps of one batch: some 2,000 blocks back. Links that are still torn then are left to the next batch, as `failed`.
+ */
 const STEPS = 20;
 
 export class BlockIndexer {
@@ -110,9 +112,9 @@ export class BlockIndexer {
   }
 
   /**
-   * Where a block does not follow from the one below it, one of the two is of a chain that is no more. Both sides are
-   * fetched again, in wider and wider steps, until everything follows: then the fork was reached. Blocks above a torn
-   * link that the node does not have any more are removed.
+   * If a block does not follow from the one below it, one of the two is of a chain that has been given up. Both sides
+   * are fetched again, in wider and wider steps, until everything follows: then the fork was reached. Blocks above a
+   * torn link that the node does not have any more are removed.
    */
   private async mend(numbers: readonly number[], done: IndexedBlocks, signal: AbortSignal | undefined): Promise<void> {
     let torn = await brokenLinks(this.database.pool, numbers);

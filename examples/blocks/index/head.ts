@@ -55,7 +55,7 @@ export class Head {
     hash: string,
     stored: { top: number | null; hash: string | null },
   ) {
-    // Where the head itself differs, the blocks above it are found by its hash.
+    // If the head itself differs, the blocks above it are found by its hash.
     if (stored.top === null || stored.top <= number || stored.hash !== hash) {
       this.shorterSince = undefined;
       return;

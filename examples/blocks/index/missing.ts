@@ -1,6 +1,6 @@
 /**
- * What is still to be indexed, the newest first, a page at a time: the `init` of both buffers. A cursor is the number
- * below which the next page begins.
+ * The blocks that are still to be indexed, the newest first, a page at a time: the `init` of both buffers. A cursor is
+ * the number below which the next page begins.
  */
 import type { Chain } from '../rpc/chain';
 import type { Database } from '../store/database';
@@ -10,7 +10,9 @@ import { awaitingBelow } from '../store/receipts';
 /** Numbers that are looked through at once, so that a long chain that is there costs many short looks. */
 const WINDOW = 50_000;
 
-/** Who writes blocks pushes their receipts at once: what is on its way would be fetched twice. Seconds. */
+/**
+ * The writer of blocks pushes their receipts at once: receipts that are on their way would be fetched twice. Seconds.
+ */
 const PUSHED_WITHIN = 10;
 
 export interface Page {

@@ -1,7 +1,7 @@
 /**
- * Batches in parts, one request of the node and one transaction each; so many at once, of all batches together. Of a
- * batch that has the fewest left the next one is begun: batches that began together end one after the other, so that
- * the node has work while the next one is made, and a new head does not wait for thousands of old blocks. Used by
+ * Batches in parts, one request of the node and one transaction each; so many at once, of all batches together. The
+ * next part is taken from the batch that has the fewest left: batches that began together end one after the other, so
+ * that the node has work while the next one is made, and a new head does not wait for thousands of old blocks. Used by
  * `blocks.ts` and `receipts.ts`, each its own.
  */
 

@@ -12,8 +12,8 @@ import { Parts } from './parts';
 export interface IndexedReceipts {
   written: number;
   /**
-   * Of another block than the one that was asked about: the chain has changed since. Whoever replaces the stored block
-   * asks for its receipts again; until then its number is to be fetched again.
+   * Numbers whose answer is of another block than the one that was asked about: the chain has changed since. The writer
+   * that replaces the stored block asks for its receipts again; until then its number is to be fetched again.
    */
   changed: number[];
   /** To be asked for again. */
@@ -31,7 +31,7 @@ export class ReceiptIndexer {
   /** @throws HoldError, UpstreamError where the node does not answer as a whole; errors of PostgreSQL. */
   async index(numbers: readonly number[], signal?: AbortSignal): Promise<IndexedReceipts> {
     const done: IndexedReceipts = { written: 0, changed: [], failed: [] };
-    // Those that are not there have their receipts by now, or are no more.
+    // Blocks that are missing here have their receipts by now, or were removed.
     const blocks = await awaitingReceipts(this.database.pool, numbers);
     await this.parts.each(blocks, async (part) => {
       const receipts = await this.fetch(part, done, signal);

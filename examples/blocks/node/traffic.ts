@@ -1,6 +1,6 @@
 /**
  * Life on a chain of one's own: blocks with transactions of every kind that the tables know, some of them failing, some
- * blocks empty. What is in the n-th block of a run follows from n, so that a run can be repeated.
+ * blocks empty. The content of the n-th block of a run follows from n, so that a run can be repeated.
  */
 import { setTimeout } from 'node:timers/promises';
 import type { Json } from 'longwatch';
@@ -70,7 +70,7 @@ export class Traffic {
       this.transactions(this.count++).map((each): Json => [each, block]),
     );
     await this.anvil.call('anvil_reorg', depth, transactions.flat());
-    // What was in the blocks that are gone waits to be mined again, or was thrown away.
+    // The transactions of the blocks that are gone wait to be mined again, or were thrown away.
     await this.anvil.call('anvil_dropAllTransactions');
     await this.readNonces();
   }
@@ -96,7 +96,7 @@ export class Traffic {
     this.nonces = nonces.map((nonce) => parseInt(nonce, 16));
   }
 
-  /** Of the n-th block: none to four. */
+  /** The transactions of the n-th block: none to four. */
   private transactions(n: number): Transaction[] {
     return Array.from({ length: (n * 7) % 5 }, (_, k) => {
       const from = (n * 3 + k) % this.accounts.length;

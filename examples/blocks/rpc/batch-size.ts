@@ -22,7 +22,7 @@ export class BatchSize {
   tooLarge(count: number, suggested?: number): void {
     this.successes = 0;
     this.failed = Math.min(this.failed, suggested === undefined ? count : suggested + 1);
-    // What else was under way may have taught the same before.
+    // Other requests that were under way may have taught the same before.
     this.size = Math.max(1, Math.min(this.size, suggested ?? count >> 1));
   }
 

@@ -18,7 +18,7 @@ import {
 } from './decode';
 import { isUnknownMethod, RpcError } from './errors';
 
-/** What became of one thing that was asked for. */
+/** The answer to one thing that was asked for. */
 export type Outcome<T> = { ok: true; value: T } | { ok: false; error: RpcError };
 
 /** A block as the tables have it, for its receipts. */
@@ -66,9 +66,10 @@ export class Chain {
   }
 
   /**
-   * Receipts and logs, in the order of `blocks`. Those of another block of that number, after a reorganisation, are
-   * answered all the same: `blockHash` says so. What the block's list leaves out is asked for one by one; what cannot
-   * be had even so fails as `malformed`, and the node that has no such block at all as `null`.
+   * Receipts and logs, in the order of `blocks`. If the node has another block of that number, after a reorganisation,
+   * its receipts are answered all the same: `blockHash` says so. Receipts that the block's list leaves out are asked
+   * for one by one; a block that cannot be had even so fails as `malformed`, and the node that has no such block at all
+   * as `null`.
    */
   async receipts(blocks: readonly BlockReference[], signal?: AbortSignal): Promise<Outcome<Receipts>[]> {
     const lists = await this.receiptLists(blocks, signal);
@@ -151,7 +152,7 @@ export class Chain {
 function receiptsOf(value: Json, { number, hash, transactions }: BlockReference): Outcome<Receipts> {
   return settle(() => {
     const receipts = decodeReceipts(value ?? [], number);
-    // Those of another block may be any number.
+    // Receipts of another block may be any number.
     if (receipts.blockHash !== undefined && receipts.blockHash !== hash) return receipts;
     if (receipts.receipts.length === transactions) return { ...receipts, blockHash: hash };
     throw new RpcError(`${receipts.receipts.length} receipts for the ${transactions} transactions of block ${number}`, {

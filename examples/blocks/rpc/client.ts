@@ -29,7 +29,7 @@ export interface RpcCall {
   params: Json[];
 }
 
-/** What became of one call. An error here is of that call alone; the others of its batch have their answers. */
+/** The outcome of one call. An error here is of that call alone; the others of its batch have their answers. */
 export type RpcOutcome = { ok: true; value: Json } | { ok: false; error: RpcError };
 
 /** How often what a node left out of its answer is asked again. */
@@ -107,7 +107,7 @@ export class RpcClient {
         at += part.length;
         continue;
       }
-      // A node that hangs is no node that wants less.
+      // A node that hangs does not ask for less.
       if (tooMuch instanceof UpstreamError && tooMuch.failure === 'timeout' && ++timeouts >= MOST_TIMEOUTS)
         throw tooMuch;
       this.size.tooLarge(part.length);

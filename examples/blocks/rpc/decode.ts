@@ -1,5 +1,5 @@
 /**
- * What nodes answer, as rows: checked, in one canonical form each, so that a row from the node and one from a table
+ * Makes rows of nodes' answers: checked, in one canonical form each, so that a row from the node and one from a table
  * compare as they are. Hashes, addresses and data stay '0x…' in lower case, quantities become decimal strings, what is
  * small a number. Used by `chain.ts`; `store/` turns the forms into native columns.
  */
@@ -77,7 +77,7 @@ export interface Block {
 
 export interface Receipts {
   blockNumber: number;
-  /** Of the block that they are of; undefined where it has none. */
+  /** The hash of the block that they are of; undefined where it has none. */
   blockHash: string | undefined;
   receipts: ReceiptRow[];
   logs: LogRow[];
@@ -228,7 +228,7 @@ const QUANTITY = /^0x[0-9a-f]{0,64}$/i;
 /** In hexadecimal digits, with '0x': below 2^52. */
 const SAFE_LENGTH = 15;
 /**
- * What an `integer` of PostgreSQL holds, and the last second of its calendar that JavaScript writes with four digits.
+ * The largest `integer` of PostgreSQL, and the last second of its calendar that JavaScript writes with four digits.
  */
 const LARGEST_INTEGER = 2 ** 31 - 1;
 const LAST_SECOND = 253_402_300_799;

@@ -1,5 +1,5 @@
 /**
- * What can be wrong with a node's answer to one call of a batch. What is wrong with the whole exchange (429, 500, no
+ * The faults that a node's answer to one call of a batch may have. A fault of the whole exchange (429, 500, no
  * connection, not JSON) stays what `longwatch/upstream` makes of it: `HoldError` and `UpstreamError`.
  */
 
@@ -99,8 +99,8 @@ export function isTooLarge({ message }: RpcErrorObject): boolean {
 
 /**
  * Rate limits that come as an answer instead of a 429. Words about a batch or a range count first: 'exceeded maximum
- * number of requests in a batch' is no reason to wait. -32005 is EIP-1474's 'limit exceeded', which nodes use for both:
- * their words decide.
+ * number of requests in a batch' does not ask anybody to wait. -32005 is EIP-1474's 'limit exceeded', which nodes use
+ * for both: their words decide.
  */
 export function isRateLimit(error: RpcErrorObject): boolean {
   if (error.code === 429) return true;

@@ -55,7 +55,7 @@ const TRANSACTIONS =
   'chain.transaction (block_number, index, hash, type, sender, recipient, nonce, value, gas_limit, gas_price, max_fee, ' +
   'max_priority_fee, input)';
 
-/** Of blocks in whose place another one was, once they are cleared. */
+/** Puts blocks on the list again whose place another one had, once they are cleared. */
 const AWAIT_AGAIN: Statement = {
   name: 'await-again',
   text: `insert into chain.awaiting_receipts (block_number, hash, transactions)
@@ -98,14 +98,14 @@ export async function beginFetch(db: Queryable): Promise<string> {
 export interface Written {
   /** New, or another block than before. */
   written: number[];
-  /** Of these: another block than before. */
+  /** The ones of these whose block is another than before. */
   replaced: number[];
 }
 
 /** Blocks as the statements take them: a few long texts in place of the many values that were parsed. */
 export interface BlockText {
   numbers: number[];
-  /** Of {@link WRITE_BLOCKS}. */
+  /** The columns of {@link WRITE_BLOCKS}. */
   columns: string[];
   /** A group a block. */
   transactions: CopyRows;
@@ -123,7 +123,7 @@ export function blockText(blocks: readonly Block[]): BlockText {
   };
 }
 
-/** Those that are stored as they are cost no write. */
+/** Writes blocks. A block that is stored as it is costs no write. */
 export async function writeBlocks(database: Database, fetch: string, blocks: BlockText): Promise<Written> {
   if (blocks.numbers.length === 0) return { written: [], replaced: [] };
   return database.transaction(async (db) => {
@@ -140,14 +140,14 @@ export async function writeBlocks(database: Database, fetch: string, blocks: Blo
   });
 }
 
-/** Of these blocks, those whose receipts are still to come, the newest first. */
+/** The ones of these blocks whose receipts are still to come, the newest first. */
 export async function awaitingAmong(db: Queryable, numbers: readonly number[]): Promise<number[]> {
   const found = await rows<{ number: number }>(db, AWAITING_AMONG, [column(numbers, (number) => number)]);
   return found.map(({ number }) => number);
 }
 
 /**
- * Of these blocks and of those above them, the ones that do not follow from the block below them. Asked after their
+ * The ones of these blocks, and of those above them, that do not follow from the block below them. Asked after their
  * transaction has ended: of two writers of neighbours, the later one then sees both.
  */
 export async function brokenLinks(db: Queryable, numbers: readonly number[]): Promise<number[]> {

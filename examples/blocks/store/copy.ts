@@ -6,7 +6,7 @@ import { finished } from 'node:stream/promises';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { Queryable } from './database';
 
-/** What a column has where there is no value. */
+/** Stands in a column that has no value. */
 export const NULL = '\\N';
 
 /**
@@ -15,7 +15,7 @@ export const NULL = '\\N';
  */
 export interface CopyRows {
   bytes: Buffer;
-  /** Where the rows of each group end. */
+  /** The index at which the rows of each group end. */
   ends: number[];
 }
 

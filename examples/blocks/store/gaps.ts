@@ -1,5 +1,5 @@
 /**
- * What is not in the tables yet, and what is known of the newest blocks. Called by `index/missing.ts` and
+ * Reads what the tables do not have yet, and what is known of the newest blocks. Called by `index/missing.ts` and
  * `index/head.ts`.
  */
 import { type Queryable, rows, type Statement } from './database';
@@ -65,7 +65,7 @@ export interface Counts {
   top: number | null;
 }
 
-/** Of the blocks up to `to`. */
+/** Counts the rows of the blocks up to `to`. */
 export async function counts(db: Queryable, to = Number.MAX_SAFE_INTEGER): Promise<Counts> {
   return (await rows<Counts & Record<string, unknown>>(db, COUNTS, [to]))[0]!;
 }

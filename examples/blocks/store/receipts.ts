@@ -9,9 +9,9 @@ import { bytea, copy, copyRows, type CopyRows, groupsAmong, NULL } from './copy'
 import { type Database, type Queryable, rows, type Statement } from './database';
 
 /**
- * Of those that are still of these blocks. Only who takes one off the list writes its rows, so a second time nothing is
- * left to do; who replaces the block clears its place on the list first (`blocks.ts`), and so waits for the end of this
- * transaction, or is waited for.
+ * Takes blocks off the list that are still the same blocks. Only the writer that takes one off writes its rows, so a
+ * second time nothing is left to do; a writer that replaces the block clears its place on the list first (`blocks.ts`),
+ * and so waits for the end of this transaction, or is waited for.
  */
 const TAKE_OFF: Statement = {
   name: 'take-off',
@@ -41,7 +41,7 @@ const AWAITING_BELOW: Statement = {
 /** Receipts as the statements take them: a few long texts in place of the many values that were parsed. */
 export interface ReceiptText {
   numbers: number[];
-  /** Of {@link TAKE_OFF}. */
+  /** The columns of {@link TAKE_OFF}. */
   columns: string[];
   /** A group a block. */
   receipts: CopyRows;
@@ -76,7 +76,7 @@ export async function writeReceipts(database: Database, receipts: ReceiptText): 
   });
 }
 
-/** Of these blocks, those whose receipts are still to come, as they are stored now. */
+/** The ones of these blocks whose receipts are still to come, as they are stored now. */
 export async function awaitingReceipts(db: Queryable, numbers: readonly number[]): Promise<BlockReference[]> {
   return rows<BlockReference & Record<string, unknown>>(db, AWAITING, [column(numbers, (number) => number)]);
 }

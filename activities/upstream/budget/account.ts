@@ -9,7 +9,8 @@
  * counted from the moment at which the node asked.
  */
 import { FIGURES } from './figures';
-import { boundedClosing, type Refusal } from './ledger/closing';
+import { Closed } from './closed';
+import type { Refusal } from './ledger/closing';
 import type { Grant, Renewal, Seen, Told, ToldHeader } from './ledger/messages';
 import type { Limit } from './limit';
 
@@ -84,13 +85,7 @@ export class Account {
   private ended: Ended[] = [];
   private meanCost: number;
   private next = -Infinity;
-  private closedUntil = -Infinity;
-  private closedBy = -Infinity;
-  /** When a closing or an opening was heard last. */
-  private heardAt = -Infinity;
-  private generation = 0;
-  /** Refusals that the ledger has not confirmed. */
-  private untold = 0;
+  private readonly closed = new Closed();
   private unknown = true;
   /** Something was learned that the ledger should hear before the next second. */
   urgent = false;
@@ -115,7 +110,7 @@ export class Account {
   /** Seconds until the pace or a closing lets it ask again; Infinity: it has to wait for tokens. */
   get wait(): number {
     const now = this.clocks.monotonic();
-    if (this.closedUntil > now) return this.closedUntil - now;
+    if (this.closed.until > now) return this.closed.until - now;
     if (!this.lives || this.free < this.one - 1e-9) return Infinity;
     return Math.max(0, this.next - now);
   }
@@ -134,7 +129,7 @@ export class Account {
       epoch: this.epoch,
       reserved,
       seen,
-      generation: this.generation,
+      generation: this.closed.generation,
       sentAt: now,
       sentAtWall: wall,
       isPaid: false,
@@ -177,40 +172,20 @@ export class Account {
     this.pay(ticket, 0);
   }
 
-  /**
-   * Closed by an answer: at once here, and the ledger is told what comes back of this. Undefined: an answer to an older
-   * request, or one of before somebody opened the bucket by hand.
-   */
+  /** Closed by an answer: at once here; the ledger is told what comes back of this (undefined: nothing new). */
   close(ticket: Ticket, forSeconds: number): Refusal | undefined {
-    if (ticket.generation < this.generation || ticket.sentAt < this.closedBy) return undefined;
+    return this.closed.close(ticket, forSeconds, this.limit.window ?? this.header?.window, this.clocks.monotonic());
+  }
+
+  /** The ledger says how long it is closed: after a refusal of ours (`told`), or by NOTIFY. */
+  hearClosed(closedFor: number, generation: number, told = false): void {
     const now = this.clocks.monotonic();
-    const window = this.limit.window ?? this.header?.window;
-    this.closedBy = ticket.sentAt;
-    this.heardAt = now;
-    this.closedUntil = now + boundedClosing(forSeconds, window);
-    this.untold++;
-    return { for: forSeconds, sentAgo: now - ticket.sentAt, answeredAgo: 0, generation: ticket.generation };
+    this.closed.hear(closedFor, generation, told, now, now);
   }
 
-  /**
-   * The ledger says how long it is closed: after a refusal of ours (`told`), by NOTIFY or with a grant. `asOf`: the
-   * ledger said it no earlier than this moment of our monotonic clock; a grant may have been under way when we heard of
-   * a closing.
-   */
-  hearClosed(closedFor: number, generation: number, told = false, asOf = this.clocks.monotonic()): void {
-    if (told) this.untold = Math.max(0, this.untold - 1);
-    if (generation < this.generation) return;
-    const until = this.clocks.monotonic() + closedFor;
-    // We may know more than the ledger did: the longer one holds.
-    const isAhead = (this.untold > 0 || asOf < this.heardAt) && generation === this.generation;
-    this.closedUntil = isAhead ? Math.max(this.closedUntil, until) : until;
-    this.generation = generation;
-    this.heardAt = Math.max(this.heardAt, asOf);
-  }
-
-  /** The statement that closed it failed. */
+  /** The statement that was to tell the ledger of a closing failed. */
   closingLost(): void {
-    this.untold = Math.max(0, this.untold - 1);
+    this.closed.notTold();
   }
 
   /**
@@ -273,7 +248,8 @@ export class Account {
     this.rate = grant.rate;
     this.one = grant.reserve;
     this.unknown = grant.unknown;
-    this.hearClosed(grant.closedFor, grant.generation, false, this.asked.monotonic);
+    const { closedFor, generation } = grant;
+    this.closed.hear(closedFor, generation, false, this.asked.monotonic, this.clocks.monotonic());
   }
 
   /** Tokens in hand and under way, for `budget show`. */
@@ -283,7 +259,7 @@ export class Account {
   }
 
   get isClosed(): boolean {
-    return this.closedUntil > this.clocks.monotonic();
+    return this.closed.until > this.clocks.monotonic();
   }
 
   private get free(): number {

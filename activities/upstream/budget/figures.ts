@@ -73,11 +73,6 @@ export const FIGURES = {
   creditRequests: 4,
   /** Credit is paid out over so many seconds. */
   creditOver: 10,
-  /**
-   * From this share of its most, credit goes to whoever asks first: parts kept for nodes that are gone must not be
-   * lost.
-   */
-  creditBrim: 0.95,
 
   /**
    * A second, and the slowest answer lately: what came back to the window may not have been in a header that is so old.

@@ -247,6 +247,16 @@ describe('refused', () => {
     expect(bench.account.isClosed).toBe(false);
   });
 
+  test('a refusal that could not be told to the ledger holds here all the same', () => {
+    const bench = Bench.with(50);
+    bench.account.close(bench.account.reserve(), 30);
+    bench.account.closingLost();
+    bench.after(1).grant(bench.account.renewal(1), 50);
+    expect(bench.account.isClosed).toBe(true);
+    bench.after(1).grant(bench.account.renewal(1), 50, { generation: 1 });
+    expect(bench.account.isClosed).toBe(false);
+  });
+
   test('what others heard by NOTIFY holds against a grant of before', () => {
     const bench = Bench.with(50);
     const renewal = bench.account.renewal(1);

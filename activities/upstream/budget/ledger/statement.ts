@@ -98,7 +98,6 @@ function known(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal, befor
   if (mayAsk(bucket, limit, tokens, left, renewal.wants)) {
     const k = quantum(limit, tokens);
     left = Math.max(left, k);
-    part.deficit = Math.max(part.deficit, k);
     bucket.credit = Math.max(bucket.credit, k);
   }
   return give(bucket, limit, part, renewal, tokens, left);

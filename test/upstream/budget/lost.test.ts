@@ -1,0 +1,132 @@
+/** The ledger when things go wrong: closed buckets, commits that a fail-over lost, messages that make no sense. */
+import { close, closedFor, open } from '../../../activities/upstream/budget/ledger/closing';
+import { Desk, START } from './desk';
+
+const floating = { tokens: 1_200, window: 60, greatestCost: 5 };
+
+describe('a number that is none', () => {
+  test.each(['settled', 'floor', 'held', 'wants', 'late', 'slowest', 'mute'] as const)(
+    '%s: the message is refused, and the row stays as it was',
+    (field) => {
+      const desk = new Desk(floating);
+      desk.granted('a');
+      const before = JSON.stringify(desk.bucket);
+      expect(() => desk.renew('a', { floor: 0, [field]: NaN })).toThrow(new RegExp(`says ${field}: NaN`));
+      expect(() => desk.renew('a', { floor: 0, [field]: -5 })).toThrow(TypeError);
+      expect(JSON.stringify(desk.bucket)).toBe(before);
+    },
+  );
+
+  test('in a header, or in a part that ended', () => {
+    const desk = new Desk(floating);
+    expect(() => desk.renew('a', { header: desk.header(NaN) })).toThrow(/says remaining: NaN/);
+    expect(() => desk.renew('a', { ended: [{ epoch: 0, settled: NaN }] })).toThrow(TypeError);
+  });
+});
+
+describe('closed until', () => {
+  const refusal = { for: 60, sentAgo: 1, answeredAgo: 0, generation: 0 };
+
+  test('every node hears of it with its next grant', () => {
+    const desk = new Desk(floating);
+    close(desk.bucket, desk.limit, refusal);
+    expect(desk.after(10).renew('a')).toMatchObject({ closedFor: 50 });
+  });
+
+  test('the answer to the request that was sent last decides, not the one that came last', () => {
+    const desk = new Desk(floating);
+    expect(close(desk.bucket, desk.limit, { ...refusal, for: 20, sentAgo: 0.1 })).toBe(true);
+    expect(close(desk.bucket, desk.limit, { ...refusal, for: 500, sentAgo: 3 })).toBe(false);
+    expect(closedFor(desk.bucket)).toBe(20);
+    expect(close(desk.bucket, desk.limit, { ...refusal, for: 5, sentAgo: 0 })).toBe(true);
+    expect(closedFor(desk.bucket)).toBe(5);
+  });
+
+  test('by hand it is opened, and answers to what was sent before close it no more', () => {
+    const desk = new Desk(floating);
+    close(desk.bucket, desk.limit, refusal);
+    open(desk.bucket);
+    expect(close(desk.bucket, desk.limit, { ...refusal, sentAgo: 0 })).toBe(false);
+    expect(desk.renew('a')).toMatchObject({ closedFor: 0, generation: 1 });
+    expect(close(desk.bucket, desk.limit, { ...refusal, sentAgo: 0, generation: 1 })).toBe(true);
+  });
+
+  test.each([
+    [60, 31_536_000, 900],
+    [3_600, 31_536_000, 7_200],
+    [60, -5, 0],
+    [60, NaN, 15],
+    [60, Infinity, 900],
+  ])('a window of %d s is closed for %d s at most %d', (window, seconds, most) => {
+    const desk = new Desk({ ...floating, window });
+    close(desk.bucket, desk.limit, { ...refusal, for: seconds });
+    expect(closedFor(desk.bucket)).toBe(most);
+  });
+});
+
+describe('commits that a fail-over lost', () => {
+  test('what they may have granted is charged, what nodes hold is believed, and the clock goes on from where it was', () => {
+    const desk = new Desk(floating);
+    desk.granted('a', { wants: 0 });
+    const row = JSON.stringify(desk.bucket);
+    desk.after(2);
+    const [a, dead] = [desk.granted('a'), desk.granted('dead')];
+    expect(a + dead).toBeGreaterThan(0);
+    desk.bucket = JSON.parse(row) as Desk['bucket'];
+    desk.timeline = '2';
+    desk.now -= 3_600;
+    desk.granted('a', { seq: 9, settled: 3, floor: a });
+    // Nothing of the dead node's is known, and all of it is covered.
+    expect(desk.own + desk.out).toBeGreaterThanOrEqual(a + dead);
+    const covered = desk.own;
+    desk.after(59).granted('a', { epoch: 1, wants: 0 });
+    expect(desk.own).toBeGreaterThanOrEqual(covered);
+  });
+
+  test('what a node gives back may be another one’s by now: it is charged, not given out', () => {
+    const desk = new Desk(floating);
+    const has = desk.granted('a');
+    const row = JSON.stringify(desk.bucket);
+    // Lost: it gave all of it back, and somebody got it.
+    desk.after(1).granted('a', { floor: 0, wants: 0 });
+    desk.bucket = JSON.parse(row) as Desk['bucket'];
+    desk.timeline = '2';
+    desk.granted('b', { wants: 0 });
+    const covered = desk.own + desk.out;
+    desk.granted('a', { seq: 9, floor: 0, wants: 0 });
+    expect(has).toBeGreaterThan(0);
+    expect(desk.own + desk.out).toBe(covered);
+    expect(desk.out).toBe(0);
+  });
+
+  test('a header that was compared with a count that is gone is not heard', () => {
+    const desk = new Desk(floating);
+    desk.granted('a');
+    const row = JSON.stringify(desk.bucket);
+    desk.after(1).granted('a', { settled: 20 });
+    const header = desk.header(1_000);
+    desk.bucket = JSON.parse(row) as Desk['bucket'];
+    desk.timeline = '2';
+    desk.granted('b', { header });
+    expect(desk.bucket.header).toBeUndefined();
+  });
+
+  test('where no timeline tells, a node that knows more than the row does', () => {
+    const desk = new Desk(floating);
+    desk.granted('a');
+    const row = JSON.stringify(desk.bucket);
+    desk.after(1).granted('a', { settled: 5 });
+    const known = { era: desk.bucket.era, spent: desk.bucket.spent };
+    desk.bucket = JSON.parse(row) as Desk['bucket'];
+    desk.renew('a', { settled: 5, known });
+    expect(desk.bucket.era).toBeGreaterThan(known.era);
+  });
+
+  test('the time of a bucket never goes back', () => {
+    const desk = new Desk(floating);
+    desk.granted('a');
+    desk.after(1).granted('a', { settled: 5 });
+    desk.after(-30).granted('a', { settled: 9 });
+    expect(desk.bucket.at).toBe(START + 1);
+  });
+});

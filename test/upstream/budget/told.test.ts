@@ -1,7 +1,6 @@
 /** The words of upstreams to the ledger: headers, the spends of others that these show, refusals, or nothing at all. */
 import { margin } from '../../../activities/upstream/budget/ledger/others';
 import { available } from '../../../activities/upstream/budget/ledger/share';
-import { windowStart } from '../../../activities/upstream/budget/calendar';
 import { FIGURES } from '../../../activities/upstream/budget/figures';
 import { Desk, START } from './desk';
 

@@ -1,7 +1,7 @@
 /**
  * The `runBatch` activity: gathers a batch's entries (some lie in PostgreSQL), gives them to the definition's `run` and
  * says what became of them. Called by `workflows/buffer/shard.ts`, which counts; whatever is thrown in here comes back
- * as a result, so that the decision what to try again is made in one place (`workflows/buffer/outcome.ts`).
+ * as a result, so that the decision what to try again is made in one place (`workflows/buffer/settle.ts`).
  */
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';

@@ -1,9 +1,8 @@
 /**
  * One buffer, from outside: start it, push to it, read its counts, pause and flush it. Got from `Longwatch.buffer`;
- * used by programs and by the command line. Entries go by `parcels.ts` and `senders.ts`, dead letters are `dead.ts`,
+ * used by programs and by the command line. Entries go by `push.ts`, dead letters are `dead.ts`,
  * and what is read comes from PostgreSQL and, exact to the moment, from the shards themselves.
  */
-import { errorOf } from '../../activities/lib/failures';
 import type { AnyBuffer } from '../../config/define/buffer';
 import { didYouMean } from '../../config/suggest';
 import {
@@ -37,7 +36,7 @@ import {
   UnknownBufferError,
 } from '../errors';
 import { Packer } from './parcels';
-import type { PushWay } from './push';
+import { pushEntries, type PushOptions, type PushResult } from './push';
 import { BufferSenders } from './senders';
 import { sameOptions, type Setting } from '../settings';
 import { temporalCommon } from '../temporal-client';
@@ -54,30 +53,6 @@ const PATIENCE_MS = 8_000;
 const STOP_MS = 30_000;
 /** How long what was read of the buffer's row is believed. Milliseconds. */
 const BELIEVED_MS = 5_000;
-/** Parcels of one push under way at once: a stream of a million entries must not be in memory twice. */
-const PARCELS_AHEAD = 64;
-
-export interface PushOptions {
-  /** Before everything that was not pushed so. Always admitted. */
-  front?: boolean;
-  /** Not before this time, epoch milliseconds or Date. */
-  at?: number | Date;
-  /**
-   * Wait for the shard's own word that it has accepted them, as an update. Without it, Temporal has them, durably.
-   * @default false
-   */
-  wait?: boolean;
-  /** How long to wait for room, or for a server or worker that is away, milliseconds. @default 5,000 */
-  timeoutMs?: number;
-  /** Called as entries are accepted. */
-  onProgress?: (progress: { entries: number; total: number | undefined }) => void;
-}
-
-export interface PushResult {
-  /** All of them: what is not accepted is an error. */
-  accepted: number;
-  messages: number;
-}
 
 export interface BufferStartResult {
   alreadyRunning: boolean;
@@ -187,40 +162,7 @@ export class BufferHandle<E = Json> {
    */
   async push(entries: Iterable<E> | AsyncIterable<E>, options: PushOptions = {}): Promise<PushResult> {
     const { options: settings } = await this.runningRow();
-    const timeoutMs = options.timeoutMs ?? 5_000;
-    const total = Array.isArray(entries) ? entries.length : undefined;
-    const underWay = new Set<Promise<void>>();
-    const result: PushResult = { accepted: 0, messages: 0 };
-    let failure: { error: unknown } | undefined;
-    let how: PushWay = options.wait ? 'update' : 'signal';
-    try {
-      for await (const { shard, parcel } of this.packer.pack(entries, settings, options)) {
-        if (failure) break;
-        const roomKnown = options.front || (await this.senders.room(settings, timeoutMs));
-        const next: PushWay = options.wait || !roomKnown ? 'update' : 'signal';
-        // What goes the other way is in before, so that the order stays.
-        if (next !== how) await Promise.all(underWay);
-        how = next;
-        const sent = this.senders
-          .send(shard, how, parcel, Date.now() + timeoutMs, shardsOf(settings))
-          .then(() => {
-            result.accepted += parcel.entries.length;
-            result.messages++;
-            options.onProgress?.({ entries: result.accepted, total });
-          })
-          .catch((error: unknown) => void (failure ??= { error }))
-          .finally(() => underWay.delete(sent));
-        underWay.add(sent);
-        if (underWay.size >= PARCELS_AHEAD) await Promise.race(underWay);
-      }
-    } catch (error) {
-      // Of the packer, or that there is no room: what was sent before it is accepted all the same.
-      failure ??= { error };
-    }
-    await Promise.all(underWay);
-    // It may be what the caller's own iterable has thrown, whatever that is.
-    if (failure) throw Object.assign(errorOf(failure.error), { acceptedSoFar: result.accepted });
-    return result;
+    return pushEntries(this.packer, this.senders, entries, settings, options);
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
- * The entries of a push as parcels, each for one shard and small enough for a message: by their key where the buffer
- * has one, else parcel after parcel to the next shard. Used by `buffer.ts`; next: `push.ts` sends them.
+ * The entries of a push as parcels, each for one shard and small enough for a message: by their key where the buffer has
+ * one, else parcel after parcel to the next shard. Used by `push.ts`; next: `senders.ts` has them sent.
  */
 import { errorOf } from '../../activities/lib/failures';
 import { keyFunction, keyInJson, shardOfKey } from '../../activities/buffer/keys';
@@ -11,8 +11,22 @@ import type { BufferOptions } from '../../workflows/buffer/options';
 import { utf8Bytes } from '../../workflows/lib/size';
 import { InvalidEntryError } from '../errors';
 import { inexact, inexactNumber, unsayable } from '../exact';
-import { LARGE_BYTES, MESSAGE_BYTES, MESSAGE_ENTRIES, type Parcel } from './push';
 import type { Json } from '../../workflows/lib/json';
+
+/** One message at most. Bytes of JSON. */
+export const MESSAGE_BYTES = 128 * 1024;
+export const MESSAGE_ENTRIES = 2_000;
+/** An entry of more is stored, and sent by reference. Bytes of JSON. */
+export const LARGE_BYTES = 64 * 1024;
+/** A part of one push that goes to one shard: small enough for a message. */
+export interface Parcel {
+  entries: Json[];
+  /** Bytes of JSON. */
+  bytes: number;
+  keys?: (string | null)[];
+  front?: boolean;
+  at?: number;
+}
 
 export class Packer {
   private turn = Math.floor(Math.random() * 1_000);
@@ -25,7 +39,7 @@ export class Packer {
 
   /**
    * Those of one shard in their order. A list is looked at as a whole before anything of it is given.
-   * @throws InvalidEntryError at an entry that is no JSON, has a number that would be another one, or whose key cannot
+   * @throws InvalidEntryError at an entry that is not JSON, has a number that would be another one, or whose key cannot
    *   be found; of an iterable, parcels before it were given
    */
   async *pack(
@@ -95,11 +109,12 @@ function jsonOf(entry: unknown, position: number): { json: string; bytes: number
   } catch (error) {
     throw new InvalidEntryError(`entry ${position} cannot be JSON: ${(error as Error).message}`);
   }
-  if (json === undefined) throw new InvalidEntryError(`entry ${position} is no JSON; nothing of it can be kept`);
+  if (json === undefined)
+    throw new InvalidEntryError(`entry ${position} is not JSON (a function or \`undefined\`); it was not sent`);
   const number = inexactNumber(json);
   if (number !== undefined) throw new InvalidEntryError(`entry ${position}: ${inexact(number)}`);
   const no = unsayable(entry, json);
-  if (no !== undefined) throw new InvalidEntryError(`entry ${position}: ${no} is no JSON, it would be null`);
+  if (no !== undefined) throw new InvalidEntryError(`entry ${position}: ${no} is not JSON, it would be null`);
   return { json, bytes: utf8Bytes(json) };
 }
 
@@ -116,4 +131,22 @@ function timeOf(at: number | Date): number {
   const time = Number(at);
   if (time >= 0 && time <= 8.64e15) return time;
   throw new InvalidEntryError('`at` must be a time: epoch milliseconds or a Date that is one');
+}
+
+/** To the same place, in the same way. */
+export function alike(one: Parcel, other: Parcel): boolean {
+  return one.front === other.front && one.at === other.at && !one.keys === !other.keys;
+}
+
+/** Parcels that are alike as one; the order stays. */
+export function joined(group: readonly Parcel[]): Parcel {
+  const [first] = group as [Parcel];
+  if (group.length === 1) return first;
+  return {
+    entries: group.flatMap(({ entries }) => entries),
+    bytes: group.reduce((sum, { bytes }) => sum + bytes, 0),
+    ...(first.keys ? { keys: group.flatMap(({ keys }) => keys!) } : {}),
+    ...(first.front ? { front: true } : {}),
+    ...(first.at === undefined ? {} : { at: first.at }),
+  };
 }

@@ -1,281 +1,82 @@
 /**
- * How entries get from a program to their shard: coalesced, a few messages at once, each with the sender's next number
- * so that a repeated one is harmless. What is too large for a message goes to PostgreSQL first, and so does everything
- * while the shard is past its bound. Used by `senders.ts`; next: the shard's workflow takes the message in
- * (`workflows/buffer/intake.ts`).
+ * One push: its entries as parcels (`parcels.ts`), each to its shard (`senders.ts`), some of them under way at once, and
+ * how many were accepted. Called by `handle.ts`.
  */
-import { randomUUID } from 'node:crypto';
-import {
-  pushSignal,
-  pushUpdate,
-  shardWorkflowId,
-  type PushAnswer,
-  type PushMessage,
-} from '../../workflows/buffer/contract';
-import { ErrorType } from '../../workflows/lib/errors';
-import { ORPHAN_SECONDS, SEND_ROW, sendValues } from '../../activities/buffer/store/chunks';
-import type { Connections } from '../connections';
-import {
-  BufferFullError,
-  BufferGoneError,
-  BufferStoppedError,
-  DatabaseUnavailableError,
-  PushUnansweredError,
-  TemporalUnavailableError,
-} from '../errors';
-import { temporalClient, temporalCommon } from '../temporal-client';
-import type { Json } from '../../workflows/lib/json';
-import { sleep } from '../../activities/lib/sleep';
+import { errorOf } from '../../activities/lib/failures';
+import { shardsOf } from '../../workflows/buffer/init';
+import type { BufferOptions } from '../../workflows/buffer/options';
+import type { Packer } from './parcels';
+import type { BufferSenders } from './senders';
+import type { PushWay } from './shard-sender';
 
-/** One message at most. Bytes of JSON. */
-export const MESSAGE_BYTES = 128 * 1024;
-export const MESSAGE_ENTRIES = 2_000;
-/** An entry of more is stored, and sent by reference. Bytes of JSON. */
-export const LARGE_BYTES = 64 * 1024;
-/** Who waits longer than he wanted to is told so after this. Milliseconds. */
-const GRACE_MS = 50;
-/** Between tries of a message that did not get through, at first and at most. Milliseconds. */
-const RETRY_MS = 100;
-const RETRY_CAP_MS = 2_000;
+/** Parcels of one push under way at once: a stream of a million entries must not be in memory twice. */
+const PARCELS_AHEAD = 64;
 
-/** A signal is kept by Temporal; an update is answered by the shard itself, which may ask to wait. */
-export type PushWay = 'signal' | 'update';
-
-/** A part of one push that goes to one shard: small enough for a message. */
-export interface Parcel {
-  entries: Json[];
-  /** Bytes of JSON. */
-  bytes: number;
-  keys?: (string | null)[];
+export interface PushOptions {
+  /** Before everything that was not pushed so. Always admitted. */
   front?: boolean;
-  at?: number;
-}
-
-export interface SenderWays {
-  /** A parcel that its shard has refused, and that needs no shard of its own: whether another one has taken it. */
-  elsewhere?: (parcel: Parcel, deadline: number) => Promise<boolean>;
-  /** What has no room is not said again. */
-  once?: boolean;
-}
-
-interface Waiting extends Parcel {
-  deadline: number;
-  done: () => void;
-  failed: (error: unknown) => void;
-}
-
-/** Everything that one program sends to one shard, in one of the two ways. */
-export class ShardSender {
-  private readonly waiting: Waiting[] = [];
-  private underWay = false;
-  private sender = randomUUID();
-  private seq = 0;
-  /** What the shard's memory still has room for, as far as is known. Bytes. */
-  private room = Infinity;
-  private heard = -1;
-
-  constructor(
-    private readonly connections: Connections,
-    private readonly buffer: string,
-    private readonly shard: number,
-    private readonly how: PushWay,
-    /** Whether the buffer is stopped: asked when its shard is not there. */
-    private readonly isStopped: () => Promise<boolean>,
-    private readonly ways: SenderWays = {},
-  ) {}
-
+  /** Not before this time, epoch milliseconds or Date. */
+  at?: number | Date;
   /**
-   * What the shard has reported, with a number that grows. Past its room, entries would go to PostgreSQL anyway: they
-   * are put there from here. What is sent counts until the next report.
+   * Wait for the shard's own word that it has accepted them, as an update. Without it, Temporal has them, durably.
+   * @default false
    */
-  hear(report: number, room: number): void {
-    if (report === this.heard) return;
-    this.heard = report;
-    this.room = room;
-  }
-
-  /** Resolves when the shard has it, durably. @throws by its deadline, whatever is before it. */
-  send(parcel: Parcel, deadline: number): Promise<void> {
-    return new Promise((done, failed) => {
-      const timer = setTimeout(() => this.late(waiting), Math.max(0, deadline - Date.now()) + GRACE_MS);
-      const ends = <A extends unknown[]>(end: (...args: A) => void) => {
-        return (...args: A): void => {
-          clearTimeout(timer);
-          end(...args);
-        };
-      };
-      const waiting: Waiting = { ...parcel, deadline, done: ends(done), failed: ends(failed) };
-      this.waiting.push(waiting);
-      this.pump();
-    });
-  }
-
-  /** Its time is over: nothing of it was sent, or nobody knows. Whoever shares its message may have more time. */
-  private late(parcel: Waiting): void {
-    const at = this.waiting.indexOf(parcel);
-    if (at >= 0) this.waiting.splice(at, 1);
-    parcel.failed(at >= 0 ? new BufferFullError(this.buffer) : new PushUnansweredError(this.buffer));
-  }
-
-  /** One message at a time, so that the order stays. Callers that come while it is under way share the next one. */
-  private pump(): void {
-    if (this.underWay || this.waiting.length === 0) return;
-    const group = this.nextGroup();
-    this.underWay = true;
-    this.deliver(group)
-      .then(
-        () => group.forEach((parcel) => parcel.done()),
-        (error: unknown) => {
-          // The number may or may not be in; another sender's numbers begin anew.
-          this.sender = randomUUID();
-          this.seq = 0;
-          group.forEach((parcel) => parcel.failed(error));
-        },
-      )
-      .finally(() => {
-        this.underWay = false;
-        this.pump();
-      });
-  }
-
-  /** Neighbours that make one message: it is in, or not, for all of them. */
-  private nextGroup(): Waiting[] {
-    const group = [this.waiting.shift()!];
-    let { bytes } = group[0]!;
-    let count = group[0]!.entries.length;
-    while (this.waiting.length > 0 && alike(group[0]!, this.waiting[0]!)) {
-      const next = this.waiting[0]!;
-      bytes += next.bytes;
-      count += next.entries.length;
-      if (bytes > MESSAGE_BYTES || count > MESSAGE_ENTRIES) break;
-      group.push(this.waiting.shift()!);
-    }
-    return group;
-  }
-
-  private async deliver(group: Waiting[]): Promise<void> {
-    // Who has less time is told when that is over.
-    const deadline = Math.max(...group.map((parcel) => parcel.deadline));
-    const parcel = joined(group);
-    const message = await this.message(parcel, deadline);
-    if (this.how === 'update') await this.update(message, parcel, deadline);
-    else await this.signal(message, deadline);
-  }
-
-  private async message({ entries, bytes, keys, front, at }: Parcel, deadline: number): Promise<PushMessage> {
-    const seq = ++this.seq;
-    const rest = { sender: this.sender, seq, bytes, ...(front ? { front } : {}), ...(at === undefined ? {} : { at }) };
-    const itself = { ...rest, entries, ...(keys ? { keys } : {}) };
-    const fits = bytes <= MESSAGE_BYTES;
-    if (fits && (this.how === 'update' || this.hasRoom(bytes))) return itself;
-    const id = `${this.sender}.${seq}`;
-    const row = { buffer: this.buffer, id, entries, json: JSON.stringify(entries), keys };
-    const store = (): Promise<unknown> => this.connections.rows(SEND_ROW, sendValues(row, ORPHAN_SECONDS));
-    try {
-      await (fits ? store() : this.persist(deadline, store));
-    } catch (error) {
-      // A shard past its bound has a little room for what it cannot store.
-      if (fits && error instanceof DatabaseUnavailableError) return itself;
-      throw error;
-    }
-    return { ...rest, row: { id, count: entries.length } };
-  }
-
-  private hasRoom(bytes: number): boolean {
-    this.room -= bytes;
-    return this.room >= 0;
-  }
-
-  private async signal(message: PushMessage, deadline: number): Promise<void> {
-    const id = shardWorkflowId(this.buffer, this.shard);
-    await this.persist(deadline, () =>
-      this.connections.temporal((client) => client.workflow.getHandle(id).signal(pushSignal, message)),
-    );
-  }
-
-  /**
-   * One update at a time; the shard answers at once, and what it does not take another one may, or is said again later.
-   */
-  private async update(message: PushMessage, parcel: Parcel, deadline: number): Promise<void> {
-    const id = shardWorkflowId(this.buffer, this.shard);
-    const args: [PushMessage[]] = [[message]];
-    // What was said and not answered may still be taken in here.
-    let unanswered = false;
-    for (let pause = 0; ;) {
-      const withinMs = Math.max(100, deadline - Date.now());
-      const say = (): Promise<PushAnswer> =>
-        this.connections.temporal(
-          (client) => client.workflow.getHandle(id).executeUpdate(pushUpdate, { args }).catch(refusal),
-          { withinMs },
-        );
-      const answer = await this.persist(deadline, say, () => (unanswered = true));
-      if (answer.accepted) return;
-      if (answer.stopped) throw new BufferStoppedError(this.buffer);
-      if (this.ways.once) throw new BufferFullError(this.buffer);
-      const goesAnywhere = message.entries !== undefined && !parcel.keys?.some((key) => key !== null);
-      if (goesAnywhere && !unanswered && (await this.ways.elsewhere?.(parcel, deadline))) {
-        // Its number was not taken.
-        this.seq--;
-        return;
-      }
-      pause = Math.min(1_000, Math.max(answer.waitMs, pause * 2));
-      if (Date.now() + pause > deadline) throw new BufferFullError(this.buffer);
-      await sleep(pause * (0.8 + 0.4 * Math.random()));
-    }
-  }
-
-  /** Says the same thing until it gets through or the time is over. */
-  private async persist<T>(deadline: number, say: () => Promise<T>, onFailure?: () => void): Promise<T> {
-    for (let pause = RETRY_MS; ; pause = Math.min(RETRY_CAP_MS, pause * 2)) {
-      try {
-        return await say();
-      } catch (error) {
-        onFailure?.();
-        const { WorkflowUpdateRPCTimeoutOrCancelledError } = temporalClient();
-        const unanswered = error instanceof WorkflowUpdateRPCTimeoutOrCancelledError;
-        const passes =
-          unanswered ||
-          error instanceof TemporalUnavailableError ||
-          error instanceof DatabaseUnavailableError ||
-          error instanceof temporalCommon().WorkflowNotFoundError;
-        if (!passes) throw error;
-        const gone = error instanceof temporalCommon().WorkflowNotFoundError;
-        if (gone && (await this.isStopped())) throw new BufferStoppedError(this.buffer);
-        if (Date.now() + pause > deadline) {
-          if (gone) throw new BufferGoneError(this.buffer);
-          throw unanswered ? new PushUnansweredError(this.buffer, error) : error;
-        }
-      }
-      await sleep(pause);
-    }
-  }
+  wait?: boolean;
+  /** How long to wait for room, or for a server or worker that is away, milliseconds. @default 5,000 */
+  timeoutMs?: number;
+  /** Called as entries are accepted. */
+  onProgress?: (progress: { entries: number; total: number | undefined }) => void;
 }
 
-/** To the same place, in the same way. */
-function alike(one: Parcel, other: Parcel): boolean {
-  return one.front === other.front && one.at === other.at && !one.keys === !other.keys;
-}
-
-/** Parcels that are alike as one; the order stays. */
-function joined(group: readonly Parcel[]): Parcel {
-  const [first] = group as [Parcel];
-  if (group.length === 1) return first;
-  return {
-    entries: group.flatMap(({ entries }) => entries),
-    bytes: group.reduce((sum, { bytes }) => sum + bytes, 0),
-    ...(first.keys ? { keys: group.flatMap(({ keys }) => keys!) } : {}),
-    ...(first.front ? { front: true } : {}),
-    ...(first.at === undefined ? {} : { at: first.at }),
-  };
+export interface PushResult {
+  /** All of them: what is not accepted is an error. */
+  accepted: number;
+  messages: number;
 }
 
 /**
- * A shard that has no room, or is stopped, refuses the update before it takes it in: that is an answer. @throws
- * anything else
+ * Resolves when every entry is accepted.
+ * @throws with `acceptedSoFar`, the first failure, after what was under way has ended
  */
-function refusal(error: unknown): PushAnswer {
-  const { cause } = error as { cause?: { type?: unknown; details?: unknown[] } };
-  if (cause?.type === ErrorType.BufferStopped) return { accepted: false, waitMs: 0, stopped: true };
-  if (cause?.type === ErrorType.BufferFull) return { accepted: false, waitMs: Number(cause.details?.[0] ?? 0) };
-  throw error;
+export async function pushEntries(
+  packer: Packer,
+  senders: BufferSenders,
+  entries: Iterable<unknown> | AsyncIterable<unknown>,
+  settings: BufferOptions,
+  options: PushOptions,
+): Promise<PushResult> {
+  const timeoutMs = options.timeoutMs ?? 5_000;
+  const total = Array.isArray(entries) ? entries.length : undefined;
+  const underWay = new Set<Promise<void>>();
+  const result: PushResult = { accepted: 0, messages: 0 };
+  let failure: { error: unknown } | undefined;
+  let how: PushWay = options.wait ? 'update' : 'signal';
+  try {
+    for await (const { shard, parcel } of packer.pack(entries, settings, options)) {
+      if (failure) break;
+      const roomKnown = options.front || (await senders.room(settings, timeoutMs));
+      const next: PushWay = options.wait || !roomKnown ? 'update' : 'signal';
+      // What goes the other way is in before, so that the order stays.
+      if (next !== how) await Promise.all(underWay);
+      how = next;
+      const sent = senders
+        .send(shard, how, parcel, Date.now() + timeoutMs, shardsOf(settings))
+        .then(() => {
+          result.accepted += parcel.entries.length;
+          result.messages++;
+          options.onProgress?.({ entries: result.accepted, total });
+        })
+        .catch((error: unknown) => void (failure ??= { error }))
+        .finally(() => underWay.delete(sent));
+      underWay.add(sent);
+      if (underWay.size >= PARCELS_AHEAD) await Promise.race(underWay);
+    }
+  } catch (error) {
+    // Of the packer, or that there is no room: what was sent before it is accepted all the same.
+    failure ??= { error };
+  }
+  await Promise.all(underWay);
+  // It may be what the caller's own iterable has thrown, whatever that is.
+  if (failure) throw Object.assign(errorOf(failure.error), { acceptedSoFar: result.accepted });
+  return result;
 }

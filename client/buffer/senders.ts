@@ -1,12 +1,13 @@
 /**
- * All that one program sends to one buffer: a sender for each shard and way (`push.ts`), whether there is room, by what
- * the shards have reported, and which shard takes what another one has refused. Used by `buffer.ts`.
+ * All that one program sends to one buffer: a sender for each shard and way (`shard-sender.ts`), whether there is room, by what
+ * the shards have reported, and which shard takes what another one has refused. Used by `push.ts`.
  */
 import type { BufferRunState } from '../../workflows/buffer/contract';
 import type { BufferOptions } from '../../workflows/buffer/options';
 import type { Connections } from '../connections';
 import { BufferFullError, BufferStoppedError, DatabaseUnavailableError } from '../errors';
-import { type Parcel, type PushWay, type SenderWays, ShardSender } from './push';
+import type { Parcel } from './parcels';
+import { ShardSender, type PushWay, type SenderWays } from './shard-sender';
 import { BUFFER, BUFFER_PRESSURE } from './queries';
 import { sleep } from '../../activities/lib/sleep';
 
@@ -47,8 +48,8 @@ export class BufferSenders {
   }
 
   /**
-   * Looks now and then what the shards said last: past their bound, entries are stored from here; past the capacity,
-   * they wait.
+   * Re-reads the shards' reports at most every 250 ms. If a shard is past its bound, this client stores entries itself;
+   * if the buffer is at capacity, it waits.
    * @returns false where PostgreSQL does not say: the shards themselves must be asked, or they would take in more than
    *   they can keep.
    * @throws BufferFullError where there is none in time; BufferStoppedError.

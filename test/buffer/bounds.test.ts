@@ -14,11 +14,12 @@ import {
 import { accept, pressureOf, readPush, refusalOf } from '../../workflows/buffer/intake';
 import { indexKeys } from '../../workflows/buffer/keys';
 import { isIn, lastSeq } from '../../workflows/buffer/marks';
-import { settle } from '../../workflows/buffer/outcome';
+import { settle } from '../../workflows/buffer/settle';
 import { nextShardStep, type ShardMoment } from '../../workflows/buffer/plan';
 import { countsOf, cutHead, freshShardState, inMemory, LANES, partsOf } from '../../workflows/buffer/queue';
-import { beginBury, beginStore } from '../../workflows/buffer/storing';
-import { batchInput, takeBatch } from '../../workflows/buffer/take';
+import { beginStore } from '../../workflows/buffer/spill';
+import { beginBury } from '../../workflows/buffer/dead-letters';
+import { batchInput, takeBatch } from '../../workflows/buffer/next-batch';
 import { jsonBytes } from '../../workflows/lib/size';
 import { OPTIONS, World } from './world';
 import type { Json } from '../../workflows/lib/json';

@@ -5,7 +5,8 @@
 import { accept, readPush } from '../../workflows/buffer/intake';
 import { indexKeys } from '../../workflows/buffer/keys';
 import { countsOf, entriesOf, freshShardState } from '../../workflows/buffer/queue';
-import { beginBury, beginStore, stored } from '../../workflows/buffer/storing';
+import { beginStore, endStore } from '../../workflows/buffer/spill';
+import { beginBury } from '../../workflows/buffer/dead-letters';
 import { OPTIONS } from './world';
 
 const NOW = 1_000_000;
@@ -18,7 +19,7 @@ function told(count: number, really: number) {
   const store = (count?: number) => {
     const storing = beginStore(state, index, false, 'b.0');
     const refused = count === undefined ? [] : [{ id: 'r', error: 'miscounted', count }];
-    stored(state, storing, refused, NOW);
+    endStore(state, storing, refused, NOW);
     return storing.rows.map(({ id, chunk }) => [id, chunk.first, chunk.count]);
   };
   store(really);

@@ -8,10 +8,12 @@ import { readAnswer } from '../../activities/buffer/answer';
 import { retry } from '../../exports';
 import { accept } from '../../workflows/buffer/intake';
 import { indexKeys, keepableKey, keyAt, keyText } from '../../workflows/buffer/keys';
-import { revive, settle } from '../../workflows/buffer/outcome';
+import { settle } from '../../workflows/buffer/settle';
+import { revive } from '../../workflows/buffer/dead-letters';
 import { countsOf, freshShardState } from '../../workflows/buffer/queue';
-import { beginStore, fetched, notStored, stored } from '../../workflows/buffer/storing';
-import { batchInput, takeBatch } from '../../workflows/buffer/take';
+import { beginStore, undoStore, endStore } from '../../workflows/buffer/spill';
+import { endFetch } from '../../workflows/buffer/fetch';
+import { batchInput, takeBatch } from '../../workflows/buffer/next-batch';
 import { sha256 } from '../../workflows/lib/sha256';
 import { histories } from '../support/simulate';
 import { OPTIONS } from './world';
@@ -27,7 +29,7 @@ function shard(more: object = {}) {
   const take = () => takeBatch(state, index, NOW);
   const store = (succeeds = true) => {
     const storing = beginStore(state, index, false, 'b.0');
-    return () => (succeeds ? stored(state, storing, [], NOW) : notStored(state, index, storing, 'b.0'));
+    return () => (succeeds ? endStore(state, storing, [], NOW) : undoStore(state, index, storing, 'b.0'));
   };
   const again = (number: number) =>
     settle(
@@ -249,7 +251,7 @@ test('rows that were put off while others were fetched are fetched too', () => {
   push(1, 'x', { at: NOW + 7_000 });
   store()();
   expect(state.later.stored).toMatchObject({ to: 11, entries: 2 });
-  fetched(
+  endFetch(
     state,
     'later',
     { chunks: [{ first: 1, count: 1, bytes: 5, row: 'r', since: 0 }], next: 4, laterDue: null },
@@ -266,7 +268,7 @@ test('stored rows that are gone are dead letters, and are not looked for again',
   state.counts.accepted = 30;
   state.nextEntry = 31;
   const chunk = { first: 7, count: 10, bytes: 40, row: 'r', since: 0 };
-  fetched(state, 'back', { chunks: [chunk], next: 6, laterDue: null }, 9, NOW);
+  endFetch(state, 'back', { chunks: [chunk], next: 6, laterDue: null }, 9, NOW);
   expect(state.back.stored).toMatchObject({ entries: 0, bytes: 0 });
   expect(state.burying).toMatchObject([
     { first: 31, count: 20, errors: [{ error: '20 stored entries (back) are gone from PostgreSQL' }] },

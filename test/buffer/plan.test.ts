@@ -4,10 +4,10 @@
  */
 import fc from 'fast-check';
 import { roomFor } from '../../workflows/buffer/init';
-import { revive } from '../../workflows/buffer/outcome';
+import { revive } from '../../workflows/buffer/dead-letters';
 import { nextShardStep, type ShardMoment } from '../../workflows/buffer/plan';
 import { countsOf, pendingOf, runningOf } from '../../workflows/buffer/queue';
-import { takeBatch } from '../../workflows/buffer/take';
+import { takeBatch } from '../../workflows/buffer/next-batch';
 import { acts, live, OPTIONS, World } from './world';
 
 test('any history: each entry is handled once or dead, and the counts hold at every moment', () => {

@@ -10,12 +10,18 @@ import type { PushMessage } from '../../workflows/buffer/contract';
 import { accept, readPush, refusalOf } from '../../workflows/buffer/intake';
 import { indexKeys, type KeyIndex } from '../../workflows/buffer/keys';
 import type { BufferOptions } from '../../workflows/buffer/options';
-import { revive, settle } from '../../workflows/buffer/outcome';
+import { settle } from '../../workflows/buffer/settle';
 import { historyFull, nextShardStep, type ShardMoment } from '../../workflows/buffer/plan';
 import { countsOf, freshShardState, LANES, pendingOf, runningOf, waitingOf } from '../../workflows/buffer/queue';
 import type { Chunk, LaneName, ShardState } from '../../workflows/buffer/state';
-import * as storing from '../../workflows/buffer/storing';
-import { batchInput, mayOvertake, moveDue, storeIsThere, takeBatch } from '../../workflows/buffer/take';
+import { bridge } from '../../workflows/buffer/bridge';
+import { beginBury, endBury, revive } from '../../workflows/buffer/dead-letters';
+import { FETCH_ROWS, endFetch } from '../../workflows/buffer/fetch';
+import { keysForgotten, keysToForget } from '../../workflows/buffer/key-notes';
+import { storeAnswered, storeFailed, storeReached } from '../../workflows/buffer/outage';
+import { beginStore, undoStore, endStore } from '../../workflows/buffer/spill';
+import { batchInput, moveDue, takeBatch } from '../../workflows/buffer/next-batch';
+import { mayOvertake, storeIsThere } from '../../workflows/buffer/outage';
 import { PostgresWorld } from './postgres-world';
 import { sizedBytes, type Sized } from './sizes';
 import type { Json } from '../../workflows/lib/json';
@@ -234,7 +240,7 @@ export class ShardWorld {
     this.taskBytes = 0;
     this.note(300, 3);
     for (let i = 0; i < 3_000; i++) {
-      storing.bridge(this.state, this.index, 'b.0');
+      bridge(this.state, this.index, 'b.0');
       moveDue(this.state, this.index, this.now);
       this.noteOvertaken();
       const step = nextShardStep(this.state, this.moment());
@@ -247,7 +253,7 @@ export class ShardWorld {
             'asking',
             100,
             () => undefined,
-            () => storing.storeReached(this.state),
+            () => storeReached(this.state),
           );
           break;
         case 'store':
@@ -257,14 +263,14 @@ export class ShardWorld {
           this.fetch(step.lane);
           break;
         case 'bury': {
-          const { chunks, bytes } = storing.beginBury(this.state);
+          const { chunks, bytes } = beginBury(this.state);
           this.taskBytes += bytes;
           const input = copy(chunks);
           this.begin(
             'burying',
             sizedBytes(chunks),
             () => this.pg.bury(input),
-            () => storing.buried(this.state, chunks.length),
+            () => endBury(this.state, chunks.length),
           );
           break;
         }
@@ -275,7 +281,7 @@ export class ShardWorld {
           this.untold = this.unreported = false;
           this.lastReportMs = this.now;
           const forget = this.state.forget.splice(0, 1_000);
-          const upTo = storing.keysToForget(this.state);
+          const upTo = keysToForget(this.state);
           const failed = (): void => {
             this.state.forget.push(...forget);
             this.unreported = true;
@@ -284,7 +290,7 @@ export class ShardWorld {
             'reporting',
             sizedBytes(forget) + 800,
             () => this.pg.forget(forget, upTo),
-            () => storing.keysForgotten(this.state, upTo),
+            () => keysForgotten(this.state, upTo),
             failed,
           );
           break;
@@ -302,7 +308,7 @@ export class ShardWorld {
           break;
         case 'end':
           if (!this.isAway) this.end();
-          else storing.storeFailed(this.state, this.now, true);
+          else storeFailed(this.state, this.now, true);
           break;
         case 'wait':
           if (this.tasks % 10 === 0) this.measure();
@@ -325,19 +331,19 @@ export class ShardWorld {
       what,
       act,
       done: (result: never) => {
-        if (what !== 'batch' && what !== 'asking') storing.storeAnswered(this.state);
+        if (what !== 'batch' && what !== 'asking') storeAnswered(this.state);
         done(result);
       },
       failed: (isOutage) => {
         failed?.();
-        if (what !== 'batch') storing.storeFailed(this.state, this.now, isOutage);
+        if (what !== 'batch') storeFailed(this.state, this.now, isOutage);
       },
     });
   }
 
   private store(): void {
     const leaving = this.state.stopped === true || historyFull(this.state, this.moment());
-    const one = storing.beginStore(this.state, this.index, leaving, 'b.0');
+    const one = beginStore(this.state, this.index, leaving, 'b.0');
     if (one.rows.length === 0) throw new Error('nothing to store');
     this.taskBytes += one.bytes;
     const rows: StoreRow[] = copy(one.rows);
@@ -348,8 +354,8 @@ export class ShardWorld {
       'storing',
       size,
       () => this.pg.store(rows, this.of.keyed, moment),
-      (refused) => storing.stored(this.state, one, refused, this.now),
-      () => storing.notStored(this.state, this.index, one, 'b.0'),
+      (refused) => endStore(this.state, one, refused, this.now),
+      () => undoStore(this.state, this.index, one, 'b.0'),
     );
   }
 
@@ -359,8 +365,8 @@ export class ShardWorld {
     this.begin(
       'fetching',
       200,
-      () => copy(this.pg.fetch(lane, from, to, due, storing.fetchRows)),
-      (found: FoundRows) => storing.fetched(this.state, lane, found, to, this.now),
+      () => copy(this.pg.fetch(lane, from, to, due, FETCH_ROWS)),
+      (found: FoundRows) => endFetch(this.state, lane, found, to, this.now),
     );
   }
 

@@ -9,23 +9,15 @@ import { CARRY_BYTES, carriedBytes } from '../../workflows/buffer/carry';
 import { accept } from '../../workflows/buffer/intake';
 import { indexKeys, type KeyIndex } from '../../workflows/buffer/keys';
 import type { BufferOptions } from '../../workflows/buffer/options';
-import { settle } from '../../workflows/buffer/outcome';
+import { settle } from '../../workflows/buffer/settle';
 import { nextShardStep, type ShardMoment } from '../../workflows/buffer/plan';
 import { countsOf, freshShardState, pendingOf, runningOf, waitingOf } from '../../workflows/buffer/queue';
-import {
-  beginBury,
-  beginStore,
-  bridge,
-  buried,
-  fetched,
-  fetchRows,
-  notStored,
-  storeAnswered,
-  stored,
-  storeFailed,
-  storeReached,
-} from '../../workflows/buffer/storing';
-import { batchInput, moveDue, takeBatch } from '../../workflows/buffer/take';
+import { beginStore, undoStore, endStore } from '../../workflows/buffer/spill';
+import { beginBury, endBury } from '../../workflows/buffer/dead-letters';
+import { endFetch, FETCH_ROWS } from '../../workflows/buffer/fetch';
+import { bridge } from '../../workflows/buffer/bridge';
+import { storeAnswered, storeFailed, storeReached } from '../../workflows/buffer/outage';
+import { batchInput, moveDue, takeBatch } from '../../workflows/buffer/next-batch';
 import type { Json } from '../../workflows/lib/json';
 
 export const OPTIONS: BufferOptions = {
@@ -144,12 +136,12 @@ export class World {
           const storing = beginStore(this.state, this.index, this.events >= this.options.historyEvents, 'b.0');
           if (storing.rows.length === 0) throw new Error('nothing to store');
           if (storeFails) {
-            notStored(this.state, this.index, storing, 'b.0');
+            undoStore(this.state, this.index, storing, 'b.0');
             storeFailed(this.state, this.now, true);
           } else {
             this.write(storing.rows);
             storeAnswered(this.state);
-            stored(this.state, storing, [], this.now);
+            endStore(this.state, storing, [], this.now);
           }
           break;
         }
@@ -159,7 +151,7 @@ export class World {
           break;
         case 'fetch': {
           const { from, to } = this.state[step.lane].stored;
-          fetched(this.state, step.lane, this.fetch(step.lane, from, to), to, this.now);
+          endFetch(this.state, step.lane, this.fetch(step.lane, from, to), to, this.now);
           storeAnswered(this.state);
           break;
         }
@@ -168,7 +160,7 @@ export class World {
           for (const chunk of chunks) {
             this.entriesOf(chunk).forEach((entry, k) => this.dead.set(chunk.first + k, entry));
           }
-          buried(this.state, chunks.length);
+          endBury(this.state, chunks.length);
           storeAnswered(this.state);
           break;
         }
@@ -220,7 +212,7 @@ export class World {
       .filter(([, row]) => row.lane === lane && row.place !== null && row.place <= to)
       .filter(([, row]) => (later ? row.token === undefined && row.chunk.at! <= this.now : row.place! >= from))
       .sort(([, a], [, b]) => (later ? a.chunk.at! - b.chunk.at! : 0) || a.place! - b.place!)
-      .slice(0, fetchRows);
+      .slice(0, FETCH_ROWS);
     for (const [, row] of found) if (later) row.token = from;
     const dues = [...this.rows.values()].filter(
       (row) => row.lane === 'later' && row.place !== null && row.token === undefined,

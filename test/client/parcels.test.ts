@@ -1,8 +1,8 @@
 /** What a push refuses before anything is sent, and how callers that share a sender are told. */
 import { defineBuffer } from '../../exports';
 import { inexactNumber } from '../../client/exact';
-import { Packer } from '../../client/buffer/parcels';
-import { ShardSender, type Parcel } from '../../client/buffer/push';
+import { Packer, type Parcel } from '../../client/buffer/parcels';
+import { ShardSender } from '../../client/buffer/shard-sender';
 import type { Connections } from '../../client/connections';
 import { shardOfKey } from '../../activities/buffer/keys';
 import type { PushMessage } from '../../workflows/buffer/contract';
@@ -17,7 +17,7 @@ async function pack(entries: Iterable<unknown>, options: object = {}, how: objec
 
 describe('a push', () => {
   test.each([
-    ['no JSON', undefined, 'entry 5001 is no JSON'],
+    ['not JSON', undefined, 'entry 5001 is not JSON'],
     ['a BigInt', 1n, 'entry 5001 cannot be JSON'],
     ['an id that a number cannot hold', { id: Number('9007199254740993') }, 'entry 5001: 9007199254740992 is above'],
   ])('of a list with %s at its end gives nothing of it', async (_, bad, message) => {
@@ -31,9 +31,9 @@ describe('a push', () => {
   });
 
   test.each([
-    ['NaN', { at: [NaN] }, 'entry 2: NaN is no JSON'],
-    ['Infinity', -Infinity, 'entry 2: -Infinity is no JSON'],
-    ['what its toJSON says', { toJSON: () => Infinity }, 'entry 2: Infinity is no JSON'],
+    ['NaN', { at: [NaN] }, 'entry 2: NaN is not JSON'],
+    ['Infinity', -Infinity, 'entry 2: -Infinity is not JSON'],
+    ['what its toJSON says', { toJSON: () => Infinity }, 'entry 2: Infinity is not JSON'],
   ])('with %s, of which JSON makes null, is refused', async (_, bad, message) => {
     await expect(pack([{ n: null, text: 'null' }, bad])).rejects.toThrow(message);
   });

@@ -11,7 +11,7 @@ import { keepableKey, keyAt, mergeKeys, noteKeys, type KeyIndex } from './keys';
 import { firstTime, isIn } from './marks';
 import type { Chunk, LaneName, ShardState } from './state';
 import type { BufferOptions } from './options';
-import { append, hasStored, inMemory, LATER_CHUNKS, overflowBytes, partsOf, pendingOf, place } from './queue';
+import { append, hasStored, inMemory, LATER_CHUNKS, overflowBytes, partsOf, pendingOf, putInto } from './queue';
 import type { Json } from '../lib/json';
 
 /** A run of entries in memory is no longer than this, so that every part of it fits into a command. Bytes. */
@@ -139,7 +139,7 @@ export function admit(
     append(state[lane].overflow, chunk);
     return;
   }
-  place(state, lane, chunk);
+  putInto(state, lane, chunk);
   noteKeys(index, chunk);
 }
 

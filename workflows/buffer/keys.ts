@@ -2,7 +2,7 @@
  * Keys of entries: how one is read and made keepable, and how the newer entry of a key wins, whatever overlaps. An
  * entry of a key has one place at most among those pending in memory; one that runs is known by its key, so that it
  * does not come back once a newer one has come. Of what lies in PostgreSQL the batches look there
- * (`activities/buffer/batch.ts`). Called by `intake.ts`, `take.ts`, `outcome.ts` and `storing.ts`; senders, pages of
+ * (`activities/buffer/batch.ts`). Called by `intake.ts`, `next-batch.ts`, `settle.ts` and `bridge.ts`; senders, pages of
  * `init` and feeds read keys by {@link keyText} as well.
  */
 import { sha256 } from '../lib/sha256';
@@ -292,3 +292,6 @@ export function without(state: ShardState, chunk: Chunk, stale: (i: number) => b
   }
   return runs;
 }
+
+export const keepable = (keys: readonly (string | null)[]): (string | null)[] =>
+  keys.map((key) => (key === null ? null : keepableKey(key)));

@@ -5,10 +5,12 @@
  */
 import type { LaneName, ShardState } from './state';
 import { CARRY_BYTES, CARRY_BYTES_AT_MOST, carriedBytes, isWordy, marksBytes, TASK_BYTES } from './carry';
-import { batchReady, storeIsThere } from './take';
+import { batchReady } from './next-batch';
+import { storeIsThere } from './outage';
 import { roomFor } from './init';
 import { awaitedOf } from './queue';
-import { wantsFetch, wantsStore } from './storing';
+import { wantsStore } from './spill';
+import { wantsFetch } from './fetch';
 
 /**
  * The node is told at once, without a trace in the history. What must not get lost is reported after a rest of this.

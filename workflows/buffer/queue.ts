@@ -1,6 +1,6 @@
 /**
  * A shard's queue as plain data: runs of entries in lanes, cut, joined, counted. Deterministic functions that change
- * the state they are given and nothing else; `intake.ts`, `take.ts`, `outcome.ts`, `storing.ts` and `plan.ts` decide
+ * the state they are given and nothing else; `intake.ts`, `next-batch.ts`, `settle.ts`, `spill.ts` and `plan.ts` decide
  * with them.
  */
 import { jsonBytes } from '../lib/size';
@@ -258,7 +258,7 @@ export function insertLater(chunks: Chunk[], chunk: Chunk): void {
 }
 
 /** Into memory, at the end of its lane. */
-export function place(state: ShardState, lane: LaneName, chunk: Chunk): void {
+export function putInto(state: ShardState, lane: LaneName, chunk: Chunk): void {
   if (lane === 'later') insertLater(state.later.chunks, chunk);
   else append(state[lane].chunks, chunk);
 }

@@ -1,6 +1,6 @@
 /**
  * What the two workflows of a buffer know, each as one argument: plain JSON, carried through continue-as-new, and kept
- * in PostgreSQL while the buffer is stopped. `shard.ts` and `buffer.ts` hold it; `intake.ts`, `outcome.ts`, `plan.ts`
+ * in PostgreSQL while the buffer is stopped. `shard.ts` and `buffer.ts` hold it; `intake.ts`, `settle.ts`, `spill.ts`
  * and `init.ts` change it.
  */
 import type { Counts, DeadOrder, ShardOrders } from './contract';

@@ -38,3 +38,11 @@ export function isSpilling(state: ShardState): boolean {
   if (state.shrunk && inMemory(state).bytes > MINIMUM_BYTES) return true;
   return LANES.some((lane) => state[lane].stored.entries > 0 || state[lane].overflow.some((chunk) => chunk.entries));
 }
+
+/**
+ * The moment of the next report or store: it orders those of all runs and lives of the shard. A run that is reset has the
+ * clock of its new tasks.
+ */
+export function nextReportMoment(state: ShardState, nowMs: number): number {
+  return (state.told = Math.max(nowMs, (state.told ?? 0) + 1 / 1_024));
+}

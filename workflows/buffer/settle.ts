@@ -1,12 +1,16 @@
-import { jsonBytes } from '../lib/size';
-import type { BatchResult, DeadPage, Kept } from './activities';
-import type { Chunk, RunningBatch, ShardState } from './state';
-import { admit } from './intake';
-import { isPassed, keepableKey, keysRan, noteKeys, survivors, type KeyIndex } from './keys';
-import { storeFailed } from './storing';
-import { BACK_CHUNKS, due } from './take';
-import { insertLater, LATER_CHUNKS, piecesOf, settleRow } from './queue';
+/**
+ * What becomes of a batch that has ended: done, again, put off, in halves, or dead. Called by `batches.ts`, once a batch;
+ * what comes again is back in a lane, what is dead is buried next (`dead-letters.ts`). Deterministic.
+ */
 import { hashId } from '../lib/hash';
+import { jsonBytes } from '../lib/size';
+import type { BatchResult, Kept } from './activities';
+import { admit } from './intake';
+import { keepable, keysRan, noteKeys, survivors, type KeyIndex } from './keys';
+import { BACK_CHUNKS, due } from './next-batch';
+import { storeFailed } from './outage';
+import { insertLater, LATER_CHUNKS, piecesOf, settleRow } from './queue';
+import type { Chunk, RunningBatch, ShardState } from './state';
 
 /** A whole batch is tried this often before it is halved: most failures pass by themselves. */
 const WHOLE_TRIES = 2;
@@ -141,9 +145,6 @@ function answered(ended: Ended, outcome: Outcome<'answered'>): void {
   }
 }
 
-const keepable = (keys: readonly (string | null)[]): (string | null)[] =>
-  keys.map((key) => (key === null ? null : keepableKey(key)));
-
 /** Entries of a run that come again: each keeps its number, and its new value (with its key) where it has one. */
 function keptPieces(
   state: ShardState,
@@ -276,34 +277,4 @@ export function backoff(state: ShardState, attempt: number, entry: number): numb
   const { baseMs, capMs } = state.options.retry;
   const share = hashId(`${entry}/${attempt}`) / 2 ** 32;
   return Math.round(Math.min(capMs, baseMs * 2 ** Math.min(30, attempt - 1)) * (0.8 + 0.4 * share));
-}
-
-/**
- * A page of dead letters that an operator has taken out: dropped, or pending again. Those get new numbers, for their
- * rows keep the old ones as a record, and are no newer for it: where another one of their key has come since, that one
- * wins.
- */
-export function revive(
-  state: ShardState,
-  index: KeyIndex,
-  page: DeadPage,
-  order: { action: 'retry' | 'drop'; front?: boolean },
-): void {
-  const { count, bytes, entries, row, keys, ages } = page;
-  state.counts.dead -= count;
-  if (order.action === 'drop') {
-    state.counts.dropped += count;
-    return;
-  }
-  const first = state.nextEntry;
-  state.nextEntry += count;
-  if (row !== undefined && count === 1 && keys && ages && isPassed(state, index, keys[0]!, ages[0]!)) {
-    state.counts.merged++;
-    state.forget.push(row);
-    return;
-  }
-  const where = row === undefined ? { entries: entries ?? [] } : { row, from: 0 };
-  const of = { ...(keys && entries ? { keys: keepable(keys) } : {}), ...(ages ? { ages } : {}) };
-  const chunk: Chunk = { first, count, bytes: entries ? jsonBytes(entries) : bytes, since: 0, ...where, ...of };
-  admit(state, index, order.front ? 'front' : 'back', chunk);
 }

@@ -1,13 +1,14 @@
 /**
  * Which entries make the next batch, and when. Called by `plan.ts` and, to take it, by `shard.ts`; what becomes of it
- * is in `outcome.ts`. Deterministic.
+ * is in `settle.ts`. Deterministic.
  */
 import { jsonBytes } from '../lib/size';
 import type { BatchInput } from './activities';
 import { COMMAND_BYTES } from './carry';
 import { dropKeys, keysRun, noteKeys, type KeyIndex } from './keys';
 import type { Chunk, RunningBatch, ShardState } from './state';
-import { checksKeys, cutHead, fitting, laneEntries, place } from './queue';
+import { checksKeys, cutHead, fitting, laneEntries, putInto } from './queue';
+import { mayOvertake, storeIsThere } from './outage';
 
 /** What one batch reads from PostgreSQL at most. Bytes. */
 const BATCH_STORED_BYTES = 8_000_000;
@@ -40,13 +41,6 @@ export function batchReady(state: ShardState, now: number): 'now' | number | und
   const at = Math.max(ready, state.holdUntil);
   return at <= now ? 'now' : at;
 }
-
-/** PostgreSQL is not known to be away. */
-export const storeIsThere = ({ outage }: ShardState): boolean => outage === undefined || outage.reached === true;
-
-/** While PostgreSQL is away, what lies there may be overtaken; not where nothing runs, which would win nothing. */
-export const mayOvertake = ({ options, paused, stopped }: ShardState): boolean =>
-  !options.ordered && !paused && !stopped;
 
 /** Whether a batch of it can do without PostgreSQL, while that is away. */
 function isHere(state: ShardState, chunk: Chunk): boolean {
@@ -195,6 +189,6 @@ export function due(state: ShardState, index: KeyIndex, chunk: Chunk): void {
   dropKeys(index, chunk);
   delete chunk.at;
   chunk.since = 0;
-  place(state, 'back', chunk);
+  putInto(state, 'back', chunk);
   noteKeys(index, chunk);
 }

@@ -13,6 +13,7 @@ import { addPause, addResume, addStop } from './verbs/commands';
 import { addCrash } from './verbs/crash';
 import { addDead } from './verbs/dead';
 import { addDev } from './verbs/dev';
+import { addDoctor } from './verbs/doctor';
 import { addDecay, addRegen, addSweep } from './verbs/jobs';
 import { addHold } from './verbs/hold';
 import { addKeys } from './verbs/keys';
@@ -46,7 +47,7 @@ export function program(): Command {
   for (const add of [addStart, addStop, addPause, addResume]) add(made);
   for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
   for (const add of [addPush, addFlush, addDead]) add(made);
-  for (const add of [addStatus, addPools, addShow, addConfig, addCrash]) add(made);
+  for (const add of [addStatus, addDoctor, addPools, addShow, addConfig, addCrash]) add(made);
   for (const add of [addHold, addRefetch]) add(made);
   for (const add of [addRegen, addSweep, addDecay]) add(made);
   for (const add of [addLeases, addKeys, addSaga]) add(made);

@@ -246,3 +246,6 @@ export class PushUnansweredError extends LongwatchError {
 }
 
 const list = (names: readonly string[]): string => names.slice(0, 10).join(', ') + (names.length > 10 ? ', …' : '');
+
+/** `doctor` has found something; what it is stands in its result. */
+export class ProblemsFoundError extends LongwatchError {}

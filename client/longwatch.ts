@@ -17,6 +17,8 @@ import { DurableHandle } from './durable/handle';
 import { JobHandle } from './job/handle';
 import { JOB_NAMES } from './job/queries';
 import { TRACKER_NAMES } from './tracker/queries';
+import { diagnose, type Diagnosis } from './doctor/doctor';
+import { gatherFacts } from './doctor/facts';
 import { readStatus, type Status } from './status';
 import { readHolds, type HoldSummary } from './tracker/told';
 import { TrackerHandle } from './tracker/handle';
@@ -99,6 +101,11 @@ export class Longwatch {
   /** Every tracker, job, buffer and node; from PostgreSQL alone. */
   status(): Promise<Status> {
     return readStatus(this.connections);
+  }
+
+  /** What is wrong, what to do, and what could not be looked at. Never fails: what cannot be read is not known. */
+  async doctor(): Promise<Diagnosis> {
+    return diagnose(await gatherFacts(this.connections, () => this.durable.brokenCompensations()));
   }
 
   /** What upstreams have asked to be left alone for, of all trackers, the longest first. */

@@ -60,6 +60,8 @@ export { type ResolvedTracker } from '../config/resolve/tracker';
 export { HoldError } from '../activities/upstream/errors';
 export type { TrackerOptions } from '../workflows/tracker/options';
 export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from '../client/durable/handle';
+export type { Finding } from '../client/doctor/checks';
+export type { Diagnosis, UnknownCheck } from '../client/doctor/doctor';
 export * from '../client/errors';
 export type { BufferHandle, BufferStartResult } from '../client/buffer/handle';
 export type { PushOptions, PushResult } from '../client/buffer/push';

@@ -1,0 +1,188 @@
+/**
+ * `doctor`: each check is true once, each says that it does not know once, and a deployment that is well has nothing.
+ */
+import { CHECKS } from '../../client/doctor/checks';
+import { diagnose } from '../../client/doctor/doctor';
+import type { Fact, Facts } from '../../client/doctor/facts';
+import type { BufferSummary } from '../../client/buffer/status';
+import type { JobSummary } from '../../client/job/status';
+import type { OperationSummary, Status, TrackerSummary } from '../../client/status';
+
+const known = <T>(value: T): Fact<T> => ({ known: true, value });
+const like = (pattern: RegExp): string => expect.stringMatching(pattern) as string;
+const unknown = (why: string): Fact<never> => ({ known: false, why });
+
+const operation = (more: Partial<OperationSummary> = {}): OperationSummary => ({
+  ...{ name: 'location', everyMs: 1_000, enabled: true, fetched: 5_000, failed: 3, skipped: 0, stale: 0 },
+  ...{ staleExact: true, lastRoundMs: 20, lateP50Ms: 2, lateP99Ms: 9 },
+  ...more,
+});
+const tracker = (more: Partial<TrackerSummary> = {}): TrackerSummary => ({
+  ...{ name: 'characters', state: 'running', members: 500, pools: 4, poolsOnShift: 4, quarantined: 0, paused: false },
+  ...{ gate: 'open', operations: [operation()], holds: [] },
+  ...more,
+});
+const buffer = (more: Partial<BufferSummary> = {}): BufferSummary => ({
+  ...{ name: 'changes', state: 'running', accepted: 10, done: 8, pending: 2, running: 0, dead: 0, merged: 0 },
+  ...{ dropped: 0, balanced: true, inMemory: 2, stored: 0, putOff: 0, batches: 4, spilling: false, shrunk: 0 },
+  ...{ lastError: null, ageMs: 400, shards: [] },
+  ...more,
+});
+const job = (more: Partial<JobSummary> = {}): JobSummary => ({
+  ...{ name: 'stamina', kind: 'regen', state: 'running', schedule: {} as JobSummary['schedule'], open: null },
+  ...{ last: null, failedRows: 0, claimed: 0 },
+  ...more,
+});
+const status = (more: Partial<Status> = {}): Status => ({
+  ...{ trackers: [tracker()], jobs: [job()], buffers: [buffer()], nodes: [] },
+  ...more,
+});
+const facts = (more: Partial<Facts> = {}): Facts => ({
+  ...{ status: known(status()), quarantined: known([]), silent: known([]), compensations: known([]) },
+  ...{ namespace: known(null), encoding: known(null), polled: known(true) },
+  ...more,
+});
+
+const open = { due: '', elapsed: 1, rows: 0, share: 0, node: null, error: 'division by zero' };
+const broken = { task: 't/1' } as never;
+
+/** Facts that make each check true once, and the sentence that it then says. */
+const CASES: [check: string, facts: Facts, what: RegExp][] = [
+  ['namespace', facts({ namespace: known('it is of another database') }), /^it is of another database$/],
+  ['encoding', facts({ encoding: known('the workers have a codec') }), /^the workers have a codec$/],
+  ['no-worker', facts({ polled: known(false) }), /^no worker has asked for work in the last minute$/],
+  [
+    'silent-node',
+    facts({ silent: known([{ name: 'a', host: 'h', silentMs: 65_000, pools: 3 }]) }),
+    /^node a on h has not been heard of for 1 min and did not say that it ends; 3 pools still/,
+  ],
+  [
+    'pools-unkept',
+    facts({ status: known(status({ trackers: [tracker({ poolsOnShift: 1 })] })) }),
+    /^3 of 4 pools of characters/,
+  ],
+  [
+    'quarantined',
+    facts({ quarantined: known([{ tracker: 'characters', pool: 2, lastError: 'boom' }]) }),
+    /^pool 2 of characters is in quarantine: boom$/,
+  ],
+  [
+    'gate',
+    facts({ status: known(status({ trackers: [tracker({ gate: 'closed' })] })) }),
+    /^the gate of characters is closed/,
+  ],
+  [
+    'gate',
+    facts({ status: known(status({ trackers: [tracker({ gate: 'unknown' })] })) }),
+    /no answer that is new enough/,
+  ],
+  [
+    'long-hold',
+    facts({
+      status: known(
+        status({
+          trackers: [
+            tracker({
+              holds: [
+                {
+                  tracker: 'characters',
+                  operation: 'location',
+                  heldUntil: '',
+                  leftMs: 3_600_000,
+                  toldAt: '',
+                  node: 'a',
+                  reason: '429',
+                },
+              ],
+            }),
+          ],
+        }),
+      ),
+    }),
+    /^characters\.location is held for another 1 h: 429$/,
+  ],
+  [
+    'stale',
+    facts({ status: known(status({ trackers: [tracker({ operations: [operation({ stale: 7 })] })] })) }),
+    /^7 of 500 values/,
+  ],
+  [
+    'late',
+    facts({ status: known(status({ trackers: [tracker({ operations: [operation({ lateP99Ms: Infinity })] })] })) }),
+    /began more than a minute and a half late/,
+  ],
+  [
+    'failing',
+    facts({ status: known(status({ trackers: [tracker({ operations: [operation({ fetched: 10, failed: 90 })] })] })) }),
+    /^most runs of characters\.location have failed \(90 of 100\)$/,
+  ],
+  ['paused', facts({ status: known(status({ buffers: [buffer({ state: 'paused' })] })) }), /^changes is paused$/],
+  ['buffer-counts', facts({ status: known(status({ buffers: [buffer({ balanced: false })] })) }), /do not add up/],
+  [
+    'buffer-silent',
+    facts({ status: known(status({ buffers: [buffer({ ageMs: 90_000 })] })) }),
+    /^buffer changes has entries to handle \(2\)/,
+  ],
+  ['buffer-errors', facts({ status: known(status({ buffers: [buffer({ lastError: 'no' })] })) }), /that failed: no$/],
+  [
+    'dead-letters',
+    facts({ status: known(status({ buffers: [buffer({ dead: 4 })] })) }),
+    /^buffer changes has 4 dead letters$/,
+  ],
+  [
+    'job-stuck',
+    facts({ status: known(status({ jobs: [job({ open })] })) }),
+    /^the tick of regen stamina cannot go on: division/,
+  ],
+  [
+    'job-failed-rows',
+    facts({ status: known(status({ jobs: [job({ failedRows: 2 })] })) }),
+    /^regen stamina has 2 rows that failed$/,
+  ],
+  ['compensations', facts({ compensations: known([broken]) }), /^1 compensation could not be carried out$/],
+  [
+    'replica',
+    facts({ status: known(status({ replica: { behindMs: null } })) }),
+    /^the replica has not followed anything/,
+  ],
+];
+
+test('a deployment that is well has no finding, and every check was made', () => {
+  expect(diagnose(facts())).toEqual({ findings: [], unknown: [], checked: CHECKS.length });
+});
+
+test.each(CASES)('%s is found, alone, and says what to do', (check, given, what) => {
+  const { findings, unknown: notKnown } = diagnose(given);
+  expect(notKnown).toEqual([]);
+  expect(findings).toEqual([
+    {
+      check,
+      severity: like(/^(problem|notice)$/),
+      what: like(what),
+      next: like(/.{10}/),
+    },
+  ]);
+});
+
+test('every check has a case here', () => {
+  expect([...new Set(CASES.map(([check]) => check))].sort()).toEqual(CHECKS.map(({ id }) => id).sort());
+});
+
+test.each(Object.keys(facts()) as (keyof Facts)[])(
+  'without %s, what needs it is not known, and is not well',
+  (part) => {
+    const { unknown: notKnown, checked } = diagnose(facts({ [part]: unknown('it is away') }));
+    const needing = CHECKS.filter(({ needs }) => needs.includes(part)).map(({ id }) => id);
+    expect(needing).not.toEqual([]);
+    expect(notKnown.map(({ check, why }) => [check, why])).toEqual(needing.map((id) => [id, 'it is away']));
+    expect(checked).toBe(CHECKS.length - needing.length);
+  },
+);
+
+test('problems stand before notices', () => {
+  const trackers = [tracker({ gate: 'closed' })];
+  const { findings } = diagnose(
+    facts({ status: known(status({ trackers, buffers: [buffer({ state: 'paused' })] })), polled: known(false) }),
+  );
+  expect(findings.map(({ severity }) => severity)).toEqual(['problem', 'problem', 'notice']);
+});

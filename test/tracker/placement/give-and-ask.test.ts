@@ -94,6 +94,33 @@ test('who asked is given to, nobody else; each move makes the cluster more even,
   );
 });
 
+describe('which pool is given', () => {
+  const [base] = fc.sample(cluster({ plain: true, nodes: [1, 1], kinds: 1 }), { numRuns: 1, seed: 1 })[0]!;
+  const node = (name: string, sizes: number[]): DrawnCluster[0] => {
+    const pools = sizes.map((size, at) => ({ id: `${name}/${at}`, kind: 'eve', size, members: 1 }));
+    return withPools({ ...base, weight: 1, name }, pools);
+  };
+  const given = (sizes: number[], asker: number[], left: number): number[] => {
+    const nodes: DrawnCluster = [node('me', sizes), node('asker', asker)];
+    const { moves } = surplus(nodes, nodes[0].pools, [{ asker: 'asker', left, deep: false }], PLENTY);
+    return moves.map(({ pool }) => pool.size);
+  };
+
+  test('the largest that was asked for', () => {
+    expect(given([10, 50, 90, 300], [], 92)).toEqual([90]);
+  });
+
+  test('where all are larger, the next larger one, up to twice as large', () => {
+    expect(given([150, 400], [], 80)).toEqual([150]);
+    expect(given([170, 400], [], 80)).toEqual([]);
+  });
+
+  test('no dust, while both are inside half the band', () => {
+    expect(given([1, 1, 1, 260, 260], [500], 3)).toEqual([]);
+    expect(given([1, 1, 1, 260, 260], [400], 3)).toEqual([1, 1, 1]);
+  });
+});
+
 test('a drained node gives every pool that somebody may keep', () => {
   fc.assert(
     fc.property(cluster(), (nodes) => {

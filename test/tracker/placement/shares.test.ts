@@ -151,6 +151,18 @@ describe('as numbers', () => {
     expect(shares(node('a', [100, 100], full), node('b', [100, 100], { ...full, weight: 3 }))).toEqual([150, 250]);
   });
 
+  test('where all are full, what a node has above its limit counts', () => {
+    const full = { places: 0 };
+    expect(shares(node('a', [300], full), node('b', [50, 50], full), node('c', [], full))).toEqual([300, 50, 50]);
+  });
+
+  test('a pool that nobody keeps yet is one of those that places are counted by', () => {
+    const nodes = [node('a', [100], { places: 1 }), node('b', [100])] as unknown as DrawnCluster;
+    const [a, b] = fairShares(nodes, { extra: { kind: 'eve', size: 100 } });
+    expect(a).toBeCloseTo(100);
+    expect(b).toBeCloseTo(200);
+  });
+
   test('who has the label has its pools, and less of the others', () => {
     const withLabel = node('a', [300], {}, 'eve@gpu');
     const without = { keeps: new Set(['eve']) };

@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { isFull, mayKeep } from '../../../activities/tracker/placement/nodes';
+import { fairShares } from '../../../activities/tracker/placement/shares';
 import { mayTake, successorOf, type Offer } from '../../../activities/tracker/placement/take';
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
 import { histories } from '../../support/simulate';
@@ -152,6 +153,32 @@ test('a shift that must end stays, and leaves a drained node for one that may', 
     }),
     histories(200),
   );
+});
+
+test('what a node has asked for comes to it anyway, and is not sent to it as well', () => {
+  let redirects = 0;
+  fc.assert(
+    fc.property(cluster({ kinds: 1, nodes: [3, 6], plain: true, size: 10 }), random, (drawn, dice) => {
+      const pool: PlacedPool = { id: 'new/1', size: 10, kind: 'eve', members: 1 };
+      const nodes = drawn.map((node, at) => (at === 1 ? { ...node, coming: 1e6 } : node)) as unknown as typeof drawn;
+      const shares = fairShares(nodes, { extra: pool });
+      fc.pre(nodes.some((node, at) => at > 1 && shares[at]! - node.load > 1e-6));
+      const decision = mayTake(nodes, pool, FIRST, dice);
+      if (decision.answer !== 'redirect') return;
+      redirects++;
+      expect(decision.to).not.toBe(nodes[1]!.name);
+    }),
+    histories(200),
+  );
+  expect(redirects).toBeGreaterThan(0);
+});
+
+test('a node is full with as many pools as it has places, or where one more is above its limit', () => {
+  const node = { shifts: 3, places: 3, load: 100, loadLimit: Infinity };
+  expect(isFull(node, 10)).toBe(true);
+  expect(isFull({ ...node, places: 4 }, 10)).toBe(false);
+  expect(isFull({ ...node, places: 4, loadLimit: 110 }, 10)).toBe(false);
+  expect(isFull({ ...node, places: 4, loadLimit: 109 }, 10)).toBe(true);
 });
 
 test('what a node has asked for it takes, unless it is full', () => {

@@ -4,7 +4,7 @@
  */
 import ms, { type StringValue } from 'ms';
 import type { BatchAnswer, Ok, Retry } from '../../config/define/buffer';
-import type { Kept } from '../../workflows/buffer/activities';
+import type { Returned } from '../../workflows/buffer/activities';
 import { STATE_BYTES } from '../../workflows/buffer/options';
 import { utf8Bytes } from '../../workflows/lib/size';
 import { storable } from '../../workflows/lib/text';
@@ -14,7 +14,7 @@ import type { Json } from '../../workflows/lib/json';
 const REASON_BYTES = 500;
 
 export interface ReadAnswer {
-  kept: Kept[];
+  kept: Returned[];
   fresh: { entries: Json[]; at?: number }[];
   state?: Json;
   reason?: string;
@@ -73,7 +73,7 @@ function readRetry(
       else result.fresh.push({ entries: [entry], ...(at === undefined ? {} : { at }) });
       continue;
     }
-    const kept: Kept = { from: known.given.positions[i]!, count: 1 };
+    const kept: Returned = { from: known.given.positions[i]!, count: 1 };
     if (at !== undefined) kept.at = at;
     if (json !== known.before(i)) Object.assign(kept, { entries: [entry], bytes: utf8Bytes(json) });
     result.kept.push(kept);
@@ -164,8 +164,8 @@ function readState(state: unknown): Json {
 }
 
 /** Neighbours that come again alike become one run. */
-function joined(kept: Kept[]): Kept[] {
-  const runs: Kept[] = [];
+function joined(kept: Returned[]): Returned[] {
+  const runs: Returned[] = [];
   for (const one of kept.sort((a, b) => a.from - b.from)) {
     const last = runs.at(-1);
     const alike = last && last.from + last.count === one.from && last.at === one.at && !last.entries === !one.entries;

@@ -10,7 +10,7 @@ import type { Beginning } from '../../workflows/buffer/state';
 import { run, type Database, type Statement } from '../lib/database';
 import type { TemporalLink } from '../lib/temporal';
 
-/** What is put aside is deleted then. Days. */
+/** Rows that are put aside are deleted then. Days. */
 const ASIDE_DAYS = 30;
 
 /** Stores of a shard wait for it. */

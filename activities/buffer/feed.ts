@@ -1,7 +1,7 @@
 /**
  * From a tracker's operation to a buffer: values that have changed become entries. They are stored in the flush's own
  * transaction, so a value that is written has its entry and one that is not has none, and their shards are told when it
- * has committed. What could not be told is told by the patrol. Called by the node's flush
+ * has committed. The patrol tells what could not be told. Called by the node's flush
  * (`activities/tracker/shift/feed.ts`); next: `workflows/buffer/intake.ts`.
  */
 import { randomUUID } from 'node:crypto';
@@ -16,7 +16,7 @@ import { keyFunction, shardOfKey } from './keys';
 import { catchUp, othersBefore, placeOf, storeAndNote, tell, type Note, type Push } from './outbox';
 import type { Json } from '../../workflows/lib/json';
 
-/** What an entry of a tracker's operation is. */
+/** Describes an entry of a tracker's operation. */
 export interface FedValue {
   [key: string]: Json;
   tracker: string;

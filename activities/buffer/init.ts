@@ -135,11 +135,11 @@ function readAnswer(answer: unknown, buffer: string): { entries: Json[]; cursor:
   return { entries: entries as Json[], cursor: cursor ?? null };
 }
 
-/** Why it is no JSON; looked at only where the type does not tell. */
+/** Why it is not JSON; looked at only if the type does not tell. */
 function problemOf(entry: unknown): string | undefined {
   if (typeof entry === 'string' || typeof entry === 'number' || typeof entry === 'boolean') return undefined;
   try {
-    return JSON.stringify(entry) === undefined ? 'is no JSON' : undefined;
+    return JSON.stringify(entry) === undefined ? 'is not JSON' : undefined;
   } catch (error) {
     return `cannot be JSON: ${(error as Error).message}`;
   }

@@ -55,7 +55,7 @@ const UNTOLD_OF: Statement = {
 /** Whose a stored message is, and how its sender had it. */
 export interface Stored {
   buffer: string;
-  /** Of the row that has its entries. */
+  /** The id of the row that has its entries. */
   id: string;
   shard: number;
   sender: string;

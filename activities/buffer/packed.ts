@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { BatchInput, BatchResult, Kept, Loose } from '../../workflows/buffer/activities';
+import type { BatchInput, BatchResult, Returned, Loose } from '../../workflows/buffer/activities';
 import { utf8Bytes } from '../../workflows/lib/size';
 import { sendRow, ORPHAN_SECONDS } from './store/chunks';
 import type { Database } from '../lib/database';
@@ -13,10 +13,10 @@ import type { Given, ReadAnswer } from './answer';
 import type { Json } from '../../workflows/lib/json';
 import { errorMessage } from '../../workflows/lib/text';
 
-/** What a result may carry itself. Bytes. */
+/** The most that a result carries itself. Bytes. */
 const RESULT_BYTES = 128 * 1024;
 /**
- * `run` has done its work: its answer is worth some waiting. What the shard allows beyond the batch's own time is 30 s.
+ * `run` has done its work: its answer is worth some waiting. The shard allows 30 s beyond the batch's own time.
  * Milliseconds.
  */
 const PATIENCE_MS = 20_000;
@@ -48,7 +48,7 @@ export async function packed(database: Database, input: BatchInput, given: Given
   // Where one came from PostgreSQL, newer ones of its key are looked for there: it must not leave it, changed or not.
   const stays = keyOf !== undefined && chunks.some((chunk) => chunk.row !== undefined);
   let room = RESULT_BYTES;
-  const kept: Kept[] = read.kept.map(({ entries, ...rest }) => {
+  const kept: Returned[] = read.kept.map(({ entries, ...rest }) => {
     if (!entries) return rest;
     const json = JSON.stringify(entries);
     const bytes = utf8Bytes(json);
@@ -66,8 +66,7 @@ export async function packed(database: Database, input: BatchInput, given: Given
     return { ...loose, entries, ...(keys ? { keys } : {}) };
   });
   if (rows.length > 0) {
-    // All of them at once, so that an answer of many times costs one transaction. Where the result is lost, they
-    // expire.
+    // All of them at once, so that an answer of many times costs one transaction. They expire if the result is lost.
     await persist(() =>
       database.transaction(async (db) => {
         for (const one of rows) await sendRow(db, { buffer, ...one }, ORPHAN_SECONDS);

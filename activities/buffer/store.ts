@@ -1,6 +1,7 @@
 /**
  * The `storeChunks` activity: a shard's entries become rows, all at once, or, where that fails and PostgreSQL is there,
- * each by itself, so that one that cannot be kept does not stop the others. Called by `workflows/buffer/parts/storage.ts`.
+ * each by itself, so that one that cannot be kept does not stop the others. Called by
+ * `workflows/buffer/parts/storage.ts`.
  */
 import type { Logger } from 'pino';
 import type { BufferActivities, RefusedRow, StoreRow } from '../../workflows/buffer/activities';

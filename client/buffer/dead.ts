@@ -4,7 +4,7 @@
  * (`workflows/buffer/shard.ts`), so that its counts stay right whatever dies in between.
  */
 import { randomUUID } from 'node:crypto';
-import { deadSignal, shardWorkflowId, type DeadOrder } from '../../workflows/buffer/contract';
+import { deadSignal, shardWorkflowId, type DeadCommand } from '../../workflows/buffer/contract';
 import type { EntryError } from '../../workflows/buffer/state';
 import type { Connections } from '../connections';
 import { InvalidEntryError, TimedOutError } from '../errors';
@@ -34,7 +34,7 @@ export interface DeadEntry {
 
 export interface DeadDetails extends DeadEntry {
   errors: EntryError[];
-  /** What an operator did with it, and why. */
+  /** The operator's action on it, and why. */
   op: string | null;
   note: string | null;
   changedAt: string;
@@ -98,7 +98,7 @@ export class DeadLetters {
   }
 
   private async act(
-    action: DeadOrder['action'],
+    action: DeadCommand['action'],
     filter: DeadFilter,
     options: { apply?: boolean; front?: boolean; note?: string },
   ): Promise<DeadResult> {
@@ -112,9 +112,9 @@ export class DeadLetters {
     const chosen = await this.connections.rows<{ shard: number; count: number }>(DEAD_CHOOSE, values);
     const total = chosen.reduce((sum, { count }) => sum + count, 0);
     for (const { shard } of chosen) {
-      const order: DeadOrder = { op, action, ...(options.front ? { front: true } : {}) };
+      const command: DeadCommand = { op, action, ...(options.front ? { front: true } : {}) };
       await this.connections.temporal(
-        (client) => client.workflow.getHandle(shardWorkflowId(this.buffer, shard)).signal(deadSignal, order),
+        (client) => client.workflow.getHandle(shardWorkflowId(this.buffer, shard)).signal(deadSignal, command),
         { done: () => 'they are chosen but not sent; the same command again takes them along after half a minute' },
       );
     }
@@ -149,7 +149,7 @@ export class DeadLetters {
 function readIds(ids: readonly string[]): { shard: number; entry: number }[] {
   return ids.map((id) => {
     const match = /^(\d{1,6})-(\d{1,15})$/.exec(id);
-    if (!match) throw new InvalidEntryError(`'${id}' is no dead letter's id; they look like 0-4711`);
+    if (!match) throw new InvalidEntryError(`'${id}' is not the id of a dead letter; ids look like 0-4711`);
     return { shard: Number(match[1]), entry: Number(match[2]) };
   });
 }

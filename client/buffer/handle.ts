@@ -149,7 +149,7 @@ export class BufferHandle<E = Json> {
     return this.update(resumeBufferUpdate, []);
   }
 
-  /** What waits for its batch to fill is run now. */
+  /** Runs what waits for its batch to fill now. */
   flush(): Promise<{ shards: number }> {
     return this.update(flushBufferUpdate, []);
   }
@@ -172,7 +172,7 @@ export class BufferHandle<E = Json> {
     this.opened = undefined;
     const row = await this.row();
     const reported = await this.shards();
-    // What was kept is exact, and nobody is there to be asked.
+    // Saved counts are exact, and nobody is there to be asked.
     if (reported.every(({ saved }) => saved)) {
       return summarize(
         this.name,
@@ -299,8 +299,8 @@ export class BufferHandle<E = Json> {
       if (left.length === 0 || row?.state !== 'stopped') return row?.state ?? 'stopped';
       if (Date.now() > deadline) {
         throw new TimedOutError(
-          `buffer '${this.name}' takes nothing any more, and ${left.length} of its shards still ${left.length === 1 ? 'has' : 'have'} ` +
-            `batches that run; it has stopped when they have ended, see: npx longwatch status ${this.name}`,
+          `buffer '${this.name}' no longer accepts entries. ${left.length} of its shards still ` +
+            `${left.length === 1 ? 'runs' : 'run'} batches; it stops when those end, see: npx longwatch status ${this.name}`,
         );
       }
       await sleep(50);

@@ -1,6 +1,6 @@
 /**
- * The entries of a push as parcels, each for one shard and small enough for a message: by their key where the buffer has
- * one, else parcel after parcel to the next shard. Used by `push.ts`; next: `senders.ts` has them sent.
+ * The entries of a push as parcels, each for one shard and small enough for a message: by their key where the buffer
+ * has one, else parcel after parcel to the next shard. Used by `push.ts`; next: `senders.ts` has them sent.
  */
 import { errorOf } from '../../activities/lib/failures';
 import { keyFunction, keyInJson, shardOfKey } from '../../activities/buffer/keys';

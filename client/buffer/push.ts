@@ -1,6 +1,6 @@
 /**
- * One push: its entries as parcels (`parcels.ts`), each to its shard (`senders.ts`), some of them under way at once, and
- * how many were accepted. Called by `handle.ts`.
+ * One push: its entries as parcels (`parcels.ts`), each to its shard (`senders.ts`), some of them under way at once,
+ * and how many were accepted. Called by `handle.ts`.
  */
 import { errorOf } from '../../activities/lib/failures';
 import { shardsOf } from '../../workflows/buffer/init';
@@ -56,7 +56,7 @@ export async function pushEntries(
       if (failure) break;
       const roomKnown = options.front || (await senders.room(settings, timeoutMs));
       const next: PushWay = options.wait || !roomKnown ? 'update' : 'signal';
-      // What goes the other way is in before, so that the order stays.
+      // Parcels that go the other way are in before, so that the order stays.
       if (next !== how) await Promise.all(underWay);
       how = next;
       const sent = senders
@@ -72,7 +72,7 @@ export async function pushEntries(
       if (underWay.size >= PARCELS_AHEAD) await Promise.race(underWay);
     }
   } catch (error) {
-    // Of the packer, or that there is no room: what was sent before it is accepted all the same.
+    // The packer failed, or there is no room: parcels that were sent before are accepted all the same.
     failure ??= { error };
   }
   await Promise.all(underWay);

@@ -1,6 +1,6 @@
 /**
- * All that one program sends to one buffer: a sender for each shard and way (`shard-sender.ts`), whether there is room, by what
- * the shards have reported, and which shard takes what another one has refused. Used by `push.ts`.
+ * All that one program sends to one buffer: a sender for each shard and way (`shard-sender.ts`), whether there is room,
+ * by what the shards have reported, and which shard takes what another one has refused. Used by `push.ts`.
  */
 import type { BufferRunState } from '../../workflows/buffer/contract';
 import type { BufferOptions } from '../../workflows/buffer/options';
@@ -16,7 +16,7 @@ const PRESSURE_MS = 250;
 /** Shards that a refused parcel is offered to before it is said again to its own. */
 const OFFERS = 3;
 
-/** What senders go by; one row without a shard where none has reported. */
+/** The reports that senders go by; one row without a shard if none has reported. */
 interface Pressure {
   [column: string]: unknown;
   state: BufferRunState;

@@ -1,7 +1,7 @@
 /**
- * Sends parcels to one shard: coalesced, one message at a time, each with the sender's next number so that a repeated one
- * is harmless. What is too large for a message goes to PostgreSQL first, and so does everything while the shard is past
- * its bound. Used by `senders.ts`; next: the shard's workflow takes the message in (`workflows/buffer/intake.ts`).
+ * Sends parcels to one shard: coalesced, one message at a time, each with the sender's next number so that a repeated
+ * one is harmless. What is too large for a message goes to PostgreSQL first, and so does everything while the shard is
+ * past its bound. Used by `senders.ts`; next: the shard's workflow takes the message in (`workflows/buffer/intake.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -26,7 +26,7 @@ import {
 import { temporalClient, temporalCommon } from '../temporal-client';
 import { alike, joined, MESSAGE_BYTES, MESSAGE_ENTRIES, type Parcel } from './parcels';
 
-/** Who waits longer than he wanted to is told so after this. Milliseconds. */
+/** A caller who has waited longer than he wanted to is told so after this. Milliseconds. */
 const GRACE_MS = 50;
 /** Between tries of a message that did not get through, at first and at most. Milliseconds. */
 const RETRY_MS = 100;
@@ -38,7 +38,7 @@ export type PushWay = 'signal' | 'update';
 export interface SenderWays {
   /** A parcel that its shard has refused, and that needs no shard of its own: whether another one has taken it. */
   elsewhere?: (parcel: Parcel, deadline: number) => Promise<boolean>;
-  /** What has no room is not said again. */
+  /** A parcel for which there is no room is not said again. */
   once?: boolean;
 }
 
@@ -54,7 +54,7 @@ export class ShardSender {
   private underWay = false;
   private sender = randomUUID();
   private seq = 0;
-  /** What the shard's memory still has room for, as far as is known. Bytes. */
+  /** The room that is left in the shard's memory, as far as is known. Bytes. */
   private room = Infinity;
   private heard = -1;
 
@@ -70,7 +70,7 @@ export class ShardSender {
 
   /**
    * What the shard has reported, with a number that grows. Past its room, entries would go to PostgreSQL anyway: they
-   * are put there from here. What is sent counts until the next report.
+   * are put there from here. Parcels that are sent count until the next report.
    */
   hear(report: number, room: number): void {
     if (report === this.heard) return;
@@ -138,7 +138,7 @@ export class ShardSender {
   }
 
   private async deliver(group: Waiting[]): Promise<void> {
-    // Who has less time is told when that is over.
+    // A caller who has less time is told when that is over.
     const deadline = Math.max(...group.map((parcel) => parcel.deadline));
     const parcel = joined(group);
     const message = await this.message(parcel, deadline);
@@ -183,7 +183,7 @@ export class ShardSender {
   private async update(message: PushMessage, parcel: Parcel, deadline: number): Promise<void> {
     const id = shardWorkflowId(this.buffer, this.shard);
     const args: [PushMessage[]] = [[message]];
-    // What was said and not answered may still be taken in here.
+    // A message that was not answered may still be taken in here.
     let unanswered = false;
     for (let pause = 0; ;) {
       const withinMs = Math.max(100, deadline - Date.now());

@@ -7,7 +7,7 @@ import type { Logger } from 'pino';
 import type { Json } from './tracker';
 import type { Duration } from './types';
 
-/** What `run` knows beside its entries. */
+/** The context that `run` has beside its entries. */
 export interface BatchContext<S = Json> {
   readonly buffer: string;
   readonly shard: number;
@@ -59,7 +59,7 @@ export interface Retry<E = Json, S = Json> extends RetryOptions<E, S> {
   readonly entries?: readonly E[];
 }
 
-/** What `run` may return; nothing means {@link ok}. A list of answers together says what happens to the whole batch. */
+/** An answer of `run`; nothing means {@link ok}. A list of answers together says what happens to the whole batch. */
 export type BatchAnswer<E = Json, S = Json> = void | Ok<S> | Retry<E, S> | readonly (Ok<S> | Retry<E, S>)[];
 
 /** The batch was handled, and `state` is the shard's from now on. */
@@ -89,10 +89,10 @@ export class TooLargeError extends Error {
   override readonly name = 'TooLargeError';
 }
 
-/** What `init` knows. */
+/** The context that `init` has. */
 export interface InitContext<S = Json> {
   readonly buffer: string;
-  /** What the page before this one gave; undefined at the beginning of a pass. */
+  /** The cursor that the page before this one gave; undefined at the beginning of a pass. */
   readonly cursor: Json | undefined;
   /** The definition's state. */
   readonly state: S;

@@ -125,7 +125,7 @@ function pick(
     if (spec.name in NONE && given === NONE[spec.name]) return null;
     const compiled = compileValue(spec, given);
     if ('value' in compiled) return compiled.value;
-    // What `defaults` has wrong is reported once, not once a buffer.
+    // A mistake in `defaults` is reported once, not once a buffer.
     if (index === 0 || reportDefaults) problems.push(`${at}${compiled.problem}`);
   }
   return spec.default ?? null;

@@ -4,7 +4,7 @@
  * against it. It knows the sizes of its entries, not their bytes (`sizes.ts`). Driven by `shard-simulation.test.ts`;
  * what is decided is the code of `workflows/buffer`.
  */
-import type { BatchInput, BatchResult, FoundRows, Kept, StoreRow } from '../../workflows/buffer/activities';
+import type { BatchInput, BatchResult, FoundRows, Returned, StoreRow } from '../../workflows/buffer/activities';
 import { carriedBytes, marksBytes, slim } from '../../workflows/buffer/carry';
 import type { PushMessage } from '../../workflows/buffer/contract';
 import { accept, readPush, refusalOf } from '../../workflows/buffer/intake';
@@ -439,7 +439,7 @@ export class ShardWorld {
     if (fate === 'throws') return { kind: 'failed', error: 'poison', tooLarge: false, final: false };
     if (fate === 'tooLarge') return { kind: 'failed', error: '413', tooLarge: true, final: false };
     if (fate === 'holds') return { kind: 'held', error: '429', forMs: 300 };
-    const kept: Kept[] = [];
+    const kept: Returned[] = [];
     const stays = this.of.keyed && input.chunks.some(({ row }) => row !== undefined);
     let room = 128 * 1024;
     for (const { value, at } of live) {

@@ -3,7 +3,7 @@
  * `plan.test.ts`.
  */
 import fc from 'fast-check';
-import type { BatchResult, Kept, StoreRow } from '../../workflows/buffer/activities';
+import type { BatchResult, Returned, StoreRow } from '../../workflows/buffer/activities';
 import type { Chunk, ShardState } from '../../workflows/buffer/state';
 import { CARRY_BYTES, carriedBytes } from '../../workflows/buffer/carry';
 import { accept } from '../../workflows/buffer/intake';
@@ -261,7 +261,7 @@ export class World {
       if (entries.some((entry, i) => live[i] && verdict(entry) === 'poison')) {
         outcome = { kind: 'failed', error: 'poison', tooLarge: false, final: false };
       } else {
-        const kept: Kept[] = [];
+        const kept: Returned[] = [];
         entries.forEach((entry, i) => {
           const what = live[i] ? verdict(entry) : 'void';
           if (what === 'done') this.handled.push(entry);

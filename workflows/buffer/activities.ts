@@ -1,4 +1,4 @@
-import type { BufferCommandResult, BufferRunState, DeadOrder, ShardReport } from './contract';
+import type { BufferCommandResult, BufferRunState, DeadCommand, ShardReport } from './contract';
 import type { BufferOptions } from './options';
 import type { Beginning, Chunk, LaneName, ShardState } from './state';
 import type { OptionChange } from '../lib/options';
@@ -33,7 +33,7 @@ export interface InitPage {
   seqs: number[];
 }
 
-/** What the parent has to know of a page that its shards have. */
+/** The facts that the parent needs of a page that its shards have. */
 export interface InitPageRead extends Omit<InitPage, 'chunks'> {
   chunks: Pick<InitChunk, 'shard' | 'seq' | 'count'>[];
 }
@@ -54,7 +54,7 @@ export interface BufferOpening {
 /** A shard that does not run, and has nothing to go on from in Temporal. */
 export interface MissingShard {
   shard: number;
-  /** What it knew lies in PostgreSQL, since its buffer was stopped. */
+  /** Its state lies in PostgreSQL, since its buffer was stopped. */
   kept: boolean;
   /** Nothing is kept of one that was there: a new one goes on from its numbers. */
   begin?: Beginning;
@@ -78,7 +78,7 @@ export interface BatchInput {
 export type DeadPage = Loose & { ages?: number[] };
 
 /** Entries of a batch that come again: `count` of them from index `from`. */
-export interface Kept {
+export interface Returned {
   from: number;
   count: number;
   /** Put off until then, which uses no attempt. */
@@ -87,7 +87,7 @@ export interface Kept {
   entries?: Json[];
   row?: string;
   bytes?: number;
-  /** Of the new values. */
+  /** Measures the new values. */
   keys?: (string | null)[];
 }
 
@@ -97,7 +97,7 @@ export interface BatchResult {
   outcome:
     | {
         kind: 'answered';
-        kept: Kept[];
+        kept: Returned[];
         /** New entries. */
         fresh: (Loose & { at?: number })[];
         /** How many had a newer one of the same key, and were not run. */
@@ -172,8 +172,8 @@ export interface BufferActivities {
   /** Answers where PostgreSQL does: asked, with nothing in hand, before what it did not take is sent again. */
   askStore(): Promise<void>;
   /**
-   * Writes chunks to PostgreSQL, or adopts those that a sender has written. Done twice, it changes nothing. Where it
-   * fails and it is no outage, each row is tried by itself.
+   * Writes chunks to PostgreSQL, or adopts those that a sender has written. Done twice, it changes nothing. If it fails
+   * and PostgreSQL is not away, each row is tried by itself.
    * @param input its `moment` orders the stores of a shard: an older one that comes late is fenced
    * @returns the rows that were not stored, and why; with `count` one that has so many entries, and not as many as was
    *   said
@@ -204,7 +204,7 @@ export interface BufferActivities {
     buffer: string;
     shard: number;
     op: string;
-    action: DeadOrder['action'];
+    action: DeadCommand['action'];
     page: number;
   }): Promise<DeadPage>;
   /** What `status` and the metrics show, and what to delete: rows, and keys of entries up to a number. */

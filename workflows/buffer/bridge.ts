@@ -9,11 +9,11 @@ import type { Chunk, ShardState } from './state';
 
 /**
  * While PostgreSQL is away what was on its way there stays in memory as far as there is room, so that batches go on
- * without it. It overtakes what lies there, where it may (`next-batch.ts`). The front is small, and what it has must not keep
- * the back waiting.
+ * without it. It overtakes what lies there, where it may (`next-batch.ts`). The front is small, and what it has must
+ * not keep the back waiting.
  */
 export function bridge(state: ShardState, index: KeyIndex, prefix: string): void {
-  // Where keys must be looked up in PostgreSQL, nothing runs without it.
+  // Nothing runs without PostgreSQL if keys must be looked up there.
   if (storeIsThere(state) || checksKeys(state)) return;
   const { bound } = state.options;
   const overtakes = mayOvertake(state);

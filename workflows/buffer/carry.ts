@@ -17,16 +17,16 @@ export const CARRY_BYTES = 256 * 1024;
 export const CARRY_BYTES_AT_MOST = 1_600_000;
 /** While PostgreSQL is away, senders wait at this: a message may still come to it, and its answer. Bytes. */
 export const BRIDGE_BYTES = 1_000_000;
-/** What one command carries at most, but for an entry that is larger by itself. Bytes. */
+/** The most that one command carries, except for an entry that is larger by itself. Bytes. */
 export const COMMAND_BYTES = 440_000;
-/** What the commands of one task carry together, before the next one goes (the server takes 4 MB). Bytes. */
+/** The most that the commands of one task carry together, before the next one goes (the server takes 4 MB). Bytes. */
 export const TASK_BYTES = 1_500_000;
 /** A larger entry fits into no command. Bytes. */
 export const ENTRY_BYTES = 1_900_000;
-/** What errors may take of what is carried, and what is left of each where they take more. Bytes and characters. */
+/** How many of the carried bytes remembered errors may use. Beyond that each error is cut to `LAST_WORD` characters. */
 const WORD_BYTES = CARRY_BYTES / 3;
 const LAST_WORD = 80;
-/** What the marks of senders may take. Bytes. */
+/** The most that the marks of senders may use. Bytes. */
 const MARKS_BYTES = 150_000;
 const MARKS_LEFT = 20;
 /** A chunk's own words and numbers. Bytes. */
@@ -45,7 +45,7 @@ export function weightOf(chunk: Chunk): number {
   );
 }
 
-/** What continue-as-new would carry of entries. */
+/** The bytes of entries that continue-as-new would carry. */
 export function carriedBytes(state: ShardState): number {
   let bytes = jsonBytes(state.forget) + jsonBytes(state.rows);
   for (const lane of LANES) {
@@ -56,7 +56,7 @@ export function carriedBytes(state: ShardState): number {
   return bytes;
 }
 
-/** What it carries of everything else. */
+/** The bytes that it carries beside the entries. */
 export function marksBytes({ senders, userState, deadOrders, options, lastError }: ShardState): number {
   return jsonBytes([senders, userState, deadOrders, options, lastError]) + 1_500;
 }

@@ -43,7 +43,7 @@ export interface PushMessage {
   front?: boolean;
   /** Not before this time, epoch milliseconds. */
   at?: number;
-  /** Of `init`: its pass ends with this page. */
+  /** A message of `init`: its pass ends with this page. */
   last?: boolean;
 }
 export type PushPayload = PushMessage | Json[] | Json;
@@ -64,7 +64,7 @@ export const flushSignal = defineSignal('flush');
 
 // ── What a shard is told by its parent, an operator or the node's memory monitor ─────────────
 
-export interface ShardOrders {
+export interface ShardSettings {
   options: BufferOptions;
   paused: boolean;
   /** End, when what runs has ended and what is left lies in PostgreSQL. */
@@ -73,15 +73,15 @@ export interface ShardOrders {
   /** `resume`: what an upstream asked to wait for is not waited for any more. */
   lift?: boolean;
 }
-export const orderSignal = defineSignal<[ShardOrders]>('order');
+export const settingsSignal = defineSignal<[ShardSettings]>('order');
 
 /** Dead letters that were chosen (their rows carry `op`) come back, or are dropped. */
-export interface DeadOrder {
+export interface DeadCommand {
   op: string;
   action: 'retry' | 'drop';
   front?: boolean;
 }
-export const deadSignal = defineSignal<[DeadOrder]>('dead');
+export const deadSignal = defineSignal<[DeadCommand]>('dead');
 
 /** The node is short of memory (`shrink`), or no longer (`grow`). */
 export const memorySignal = defineSignal<['shrink' | 'grow']>('memory');
@@ -92,7 +92,7 @@ export const memorySignal = defineSignal<['shrink' | 'grow']>('memory');
  */
 export type ShardSinks = {
   buffers: {
-    /** What it keeps in memory, which the memory monitor adds up. */
+    /** The bytes that it keeps in memory, which the memory monitor adds up. */
     size(size: { buffer: string; shard: number; bytes: number; shrunk: boolean; atMinimum: boolean }): void;
     /** How it stands while batches run; `reportShard` says it for good when they have ended. */
     report(report: ShardReport): void;
@@ -124,7 +124,7 @@ export interface ShardStatus extends Counts {
   buffer: string;
   shard: number;
   state: 'running' | 'paused' | 'held' | 'stopped';
-  /** Of the pending ones: in the workflow's memory, in PostgreSQL, put off until later. */
+  /** The pending ones: in the workflow's memory, in PostgreSQL, put off until later. */
   inMemory: number;
   stored: number;
   putOff: number;

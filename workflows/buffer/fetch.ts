@@ -42,7 +42,7 @@ export function endFetch(state: ShardState, lane: LaneName, found: FoundRows, to
   const seenAll = lane === 'later' ? found.laterDue === null : found.chunks.length < FETCH_ROWS;
   if (seenAll && !grew) lost(state, lane, nowMs);
   if (lane !== 'later') return;
-  // Of what was put off meanwhile the next fetch tells.
+  // The next fetch tells of entries that were put off meanwhile.
   const next = grew ? Math.min(found.laterDue ?? Infinity, nowMs) : found.laterDue;
   state.laterDue = behind.entries > 0 ? next : null;
 }

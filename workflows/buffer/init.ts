@@ -78,7 +78,8 @@ export function pageRead(state: BufferState, read: InitPageRead): void {
     if (seq <= (state.seqs[shard] ?? 0)) continue;
     state.waiting[shard] = (state.waiting[shard] ?? 0) + count;
   }
-  // Of the others too: a parent that was lost knows no others than these.
+  // Update every shard's sequence number, not only those of this page: a parent that was restarted has no other source
+  // for them.
   read.seqs.forEach((seq, shard) => (state.seqs[shard] = Math.max(seq, state.seqs[shard] ?? 0)));
   init.pass = read.pass;
   init.page = read.page + 1;

@@ -25,7 +25,10 @@ const ROW_ENTRIES = 1_000_000;
 /** The latest time that there is. */
 const LATEST_MS = 8.64e15;
 
-/** Whoever typed it: a message, a list of entries, or one entry. What is no message is an entry. */
+/**
+ * Reads a signal, also one typed by hand: a message, a list of entries, or one entry. A payload that is not a message
+ * is an entry.
+ */
 export function readPush(payload: PushPayload): PushMessage {
   if (Array.isArray(payload)) return { entries: payload };
   if (typeof payload === 'object' && payload !== null) {
@@ -39,7 +42,7 @@ export function readPush(payload: PushPayload): PushMessage {
   return payload === undefined ? {} : { entries: [payload as Json] };
 }
 
-/** What stands beside the entries; what cannot be meant is left out. */
+/** Reads the fields beside the entries; a value that cannot be meant is left out. */
 function readHow({ sender, seq, keys, bytes, front, at, last }: PushMessage): PushMessage {
   return {
     ...(typeof sender === 'string' && Number.isSafeInteger(seq) ? { sender, seq } : {}),
@@ -66,8 +69,8 @@ export function pressureOf(state: ShardState): number {
 }
 
 /**
- * Why an update is not taken, before anything of it is in the history; undefined: it is. What is in already is said to
- * be in.
+ * Why an update is not taken, before anything of it is in the history; undefined: it is. A message that is in already
+ * is said to be in.
  */
 export function refusalOf(
   state: ShardState,
@@ -78,7 +81,7 @@ export function refusalOf(
   const front = messages.every((message) => message.front === true);
   const waitMs = front ? 0 : pressureOf(state);
   if (waitMs > 0) return { waitMs };
-  // What is pushed to the front is always admitted, as far as anything can be.
+  // Entries pushed to the front are always admitted, as far as anything can be.
   return front && state.outage && carriedBytes(state) > FRONT_BYTES ? { waitMs: WAIT_MS } : undefined;
 }
 
@@ -125,7 +128,7 @@ function tooLarge(state: ShardState, part: Chunk, now: number): void {
   state.burying.push({ first, count, bytes: 6, entries: [null], since, errors: [{ at: now, error }] });
 }
 
-/** Puts numbered entries into a lane. Those of a key that is pending in memory take that one's place instead. */
+/** Puts numbered entries into a lane. An entry whose key is pending in memory takes that entry's place instead. */
 export function admit(
   state: ShardState,
   index: KeyIndex,
@@ -144,7 +147,8 @@ export function admit(
 }
 
 /**
- * Past the bound, and behind what is there already, PostgreSQL takes it. What a sender has stored is adopted that way.
+ * Past the bound, and behind what is there already, PostgreSQL takes it. Rows that a sender has stored are adopted that
+ * way.
  */
 function mustStore(state: ShardState, lane: LaneName, chunk: Chunk): boolean {
   const { chunks, stored, overflow } = state[lane];
@@ -157,7 +161,7 @@ function mustStore(state: ShardState, lane: LaneName, chunk: Chunk): boolean {
   return entries + chunk.count > bound.entries || bytes + chunk.bytes > bound.bytes;
 }
 
-/** Kept in memory at most; little while the node is short of memory. */
+/** The most that stays in memory; little while the node is short of memory. */
 export function boundOf(state: ShardState): { entries: number; bytes: number } {
   return state.shrunk ? { entries: state.options.bound.entries, bytes: MINIMUM_BYTES } : state.options.bound;
 }

@@ -2,8 +2,8 @@
  * Keys of entries: how one is read and made keepable, and how the newer entry of a key wins, whatever overlaps. An
  * entry of a key has one place at most among those pending in memory; one that runs is known by its key, so that it
  * does not come back once a newer one has come. Of what lies in PostgreSQL the batches look there
- * (`activities/buffer/batch.ts`). Called by `intake.ts`, `next-batch.ts`, `settle.ts` and `bridge.ts`; senders, pages of
- * `init` and feeds read keys by {@link keyText} as well.
+ * (`activities/buffer/batch.ts`). Called by `intake.ts`, `next-batch.ts`, `settle.ts` and `bridge.ts`; senders, pages
+ * of `init` and feeds read keys by {@link keyText} as well.
  */
 import { sha256 } from '../lib/sha256';
 import { jsonBytes, utf8Bytes } from '../lib/size';
@@ -18,7 +18,7 @@ const KEY_BYTES = 200;
 const HASHED = /^sha256:[0-9a-f]{64}$/;
 /** NUL, and halves of surrogate pairs: no database keeps them as text. */
 const UNKEEPABLE = /\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
-/** What the number of that form is written as. */
+/** The text that a number of that form is written as. */
 const NUMBER = /^-?\d|^-?Infinity$|^NaN$/;
 
 /**

@@ -28,7 +28,7 @@ export function firstTime(state: ShardState, message: PushMessage, now: number):
   const { sender, seq } = message;
   if (sender === undefined || seq === undefined) return true;
   if (!has(state.senders, sender)) {
-    // Whoever numbers by hand may begin at 0.
+    // A person who numbers by hand may begin at 0.
     const marks: SenderMarks = { upTo: Math.min(0, seq - 1), above: [], seenAt: now };
     // By definition, whatever the name is: `__proto__` would be set otherwise.
     Object.defineProperty(state.senders, sender, {

@@ -10,7 +10,7 @@ import type { Chunk, RunningBatch, ShardState } from './state';
 import { checksKeys, cutHead, fitting, laneEntries, putInto } from './queue';
 import { mayOvertake, storeIsThere } from './outage';
 
-/** What one batch reads from PostgreSQL at most. Bytes. */
+/** The most that one batch reads from PostgreSQL. Bytes. */
 const BATCH_STORED_BYTES = 8_000_000;
 /** Parts of a batch: each is a few words of its input. */
 const BATCH_CHUNKS = 500;
@@ -30,7 +30,7 @@ export function concurrencyOf({ options }: ShardState): number {
 }
 
 /**
- * What the next batch would be: `now`: take it; a time: not before then; undefined: nothing until something happens.
+ * When the next batch may be taken: `now`; a time: not before then; undefined: not until something happens.
  */
 export function batchReady(state: ShardState, now: number): 'now' | number | undefined {
   if (state.paused || state.stopped || Object.keys(state.running).length >= concurrencyOf(state)) return undefined;
@@ -143,7 +143,7 @@ export function batchInput(state: ShardState, where: { buffer: string; shard: nu
     ...where,
     batch: number,
     count,
-    // What only the workflow needs stays here.
+    // Fields that only the workflow needs stay here.
     chunks: chunks.map(({ first, count, bytes, entries, row, from, keys, ages }) => ({
       first,
       count,
@@ -184,7 +184,7 @@ function giveWay(state: ShardState): void {
   }
 }
 
-/** What is due goes to the back of what is in memory; of what lies in PostgreSQL it was taken out before. */
+/** Appends a due chunk to the back lane in memory. If its entries are stored, their row has been claimed already. */
 export function due(state: ShardState, index: KeyIndex, chunk: Chunk): void {
   dropKeys(index, chunk);
   delete chunk.at;

@@ -21,7 +21,7 @@ export interface BufferOptions {
   init: boolean;
   /** A path within the entry; `function`: only the definition can tell; null: there is none. */
   key: { path: string } | 'function' | null;
-  /** What each shard begins with. */
+  /** The state that each shard begins with. */
   state: Json;
   /** Who gave which option, by path; what is not listed is the built-in default. For people only (`config`). */
   sources?: Record<string, 'defaults' | 'definition'>;

@@ -13,13 +13,13 @@ import { wantsStore } from './spill';
 import { wantsFetch } from './fetch';
 
 /**
- * The node is told at once, without a trace in the history. What must not get lost is reported after a rest of this.
- * Milliseconds.
+ * The node is told at once, without a trace in the history. A report that must not get lost follows after a rest of
+ * this. Milliseconds.
  */
 const REPORT_MS = 2_000;
 /** The same while batches run: their end is another occasion. */
 const BUSY_REPORT_MS = 10_000;
-/** A shorter rest between two batches is none: the parent is not told of it, and not more often. Milliseconds. */
+/** The parent is not told of a shorter rest between two batches, nor told more often than this. Milliseconds. */
 const ROOM_MS = 500;
 /** History of a run, beside the option `historyEvents` and what the server suggests. */
 export const HISTORY_BYTES = 6_000_000;
@@ -33,7 +33,7 @@ const UPDATES_AT_MOST = 1_900;
 /** When a run is to end, batches that take longer are not waited for: others go on meanwhile. Milliseconds. */
 const SLOW_MS = 2_000;
 
-/** What the shard's workflow knows beside its state. */
+/** The facts that the shard's workflow knows beside its state. */
 export interface ShardMoment {
   nowMs: number;
   storing: boolean;
@@ -59,11 +59,11 @@ export interface ShardMoment {
   handlersBusy: boolean;
   historyEvents: number;
   historyBytes: number;
-  /** Of this run. */
+  /** Updates of this run. */
   updates: number;
   /** The server suggests to continue as new. */
   suggested: boolean;
-  /** What this task's commands carry so far. */
+  /** The bytes that this task's commands carry so far. */
   taskBytes: number;
   /** Running batches have been asked to give back. */
   takingBack: boolean;
@@ -120,7 +120,9 @@ export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep
   return waits.length > 0 ? { do: 'wait', untilMs: Math.min(...waits) } : { do: 'wait' };
 }
 
-/** What goes to PostgreSQL, or, while it is away, a question with nothing in its hands. */
+/**
+ * The next step towards PostgreSQL: a store or a burial, or, while it is away, a question with nothing in its hands.
+ */
 function storeStep(state: ShardState, moment: ShardMoment, leaving: boolean): ShardStep | undefined {
   if (!storeIsThere(state)) {
     return !moment.asking && moment.nowMs >= state.outage!.untilMs ? { do: 'ask' } : undefined;
@@ -170,8 +172,8 @@ function nextReport(
 }
 
 /**
- * At once where the parent would read another page of `init`; that the shard is drained, or is so no more, after a
- * while.
+ * When the parent is told next: at once if it would read another page of `init`; after a while if the shard is now
+ * drained, or is not drained any more.
  */
 function nextRoom(state: ShardState, moment: ShardMoment): number | undefined {
   const { tellingRoom, believed, morePages, lastRoomMs, restsSinceMs, nowMs } = moment;

@@ -4,7 +4,7 @@
  * with them.
  */
 import { jsonBytes } from '../lib/size';
-import type { Counts, ShardOrders } from './contract';
+import type { Counts, ShardSettings } from './contract';
 import type { Beginning, Chunk, Lane, LaneName, ShardState } from './state';
 import type { Json } from '../lib/json';
 
@@ -23,7 +23,7 @@ export function freshLane(): Lane {
 
 /** @param begin there was a shard before it: no number that it may have used is used again. */
 export function freshShardState(
-  orders: ShardOrders,
+  orders: ShardSettings,
   userState: Json,
   begin?: Beginning & { nowMs: number },
 ): ShardState {
@@ -159,7 +159,7 @@ export function pieceOf(chunk: Chunk, from: number, count: number): Chunk {
   };
 }
 
-/** Of a row nobody here knows which of its entries is large; the shares make the whole again. */
+/** Nobody here knows which entry of a row is large; the shares add up to the whole. */
 function shareOf({ bytes, count: all }: Chunk, from: number, count: number): number {
   return Math.floor((bytes * (from + count)) / all) - Math.floor((bytes * from) / all);
 }
@@ -210,7 +210,7 @@ export function piecesOf(chunks: readonly Chunk[], from: number, count: number):
   return pieces;
 }
 
-/** In memory, new, and going nowhere. */
+/** In memory, new, and going nowhere: without a `ChunkFate` or a `ChunkWay`. */
 export const isPlain = (chunk: Chunk): boolean =>
   chunk.entries !== undefined &&
   chunk.ages === undefined &&

@@ -19,7 +19,10 @@ const { saveShard } = proxyActivities<BufferActivities>({
   retry: { ...RETRY, maximumAttempts: 2 },
 });
 
-/** What was kept, under today's orders; undefined: nothing was. Signals that come meanwhile wait for their handlers. */
+/**
+ * The saved state, under the present settings; undefined: nothing was saved. Signals that come meanwhile wait for their
+ * handlers.
+ */
 export async function reopened({ buffer, shard, orders }: ShardInput): Promise<ShardState | undefined> {
   setHandler(pushUpdate, () => ({ accepted: false, waitMs: OPENING_MS }));
   const saved = await openShard({ buffer, shard });

@@ -1,10 +1,10 @@
 /**
- * What becomes of a batch that has ended: done, again, put off, in halves, or dead. Called by `batches.ts`, once a batch;
- * what comes again is back in a lane, what is dead is buried next (`dead-letters.ts`). Deterministic.
+ * What becomes of a batch that has ended: done, again, put off, in halves, or dead. Called by `batches.ts`, once a
+ * batch; what comes again is back in a lane, what is dead is buried next (`dead-letters.ts`). Deterministic.
  */
 import { hashId } from '../lib/hash';
 import { jsonBytes } from '../lib/size';
-import type { BatchResult, Kept } from './activities';
+import type { BatchResult, Returned } from './activities';
 import { admit } from './intake';
 import { keepable, keysRan, noteKeys, survivors, type KeyIndex } from './keys';
 import { BACK_CHUNKS, due } from './next-batch';
@@ -83,7 +83,7 @@ function held(ended: Ended, { error, forMs, store }: Outcome<'held'>): void {
   putBack(ended, batch.chunks);
 }
 
-/** What was asked for, as a time that can be waited for: JSON makes `null` of what is no number. */
+/** The time that was asked for, as one that can be waited for: JSON makes `null` of a value that is not a number. */
 function holdMs(asked: unknown): number {
   return typeof asked === 'number' && asked >= 0 ? Math.min(asked, HELD_AT_MOST_MS) : HELD_MS;
 }
@@ -149,7 +149,7 @@ function answered(ended: Ended, outcome: Outcome<'answered'>): void {
 function keptPieces(
   state: ShardState,
   batch: RunningBatch,
-  { from, count, at, entries, row, bytes, keys }: Kept,
+  { from, count, at, entries, row, bytes, keys }: Returned,
   reason: string | undefined,
   now: number,
 ): Chunk[] {
@@ -223,7 +223,10 @@ function failed(ended: Ended, outcome: Outcome<'failed'>): void {
   comeAgain(ended, again);
 }
 
-/** Where what comes again goes: dead, at the head of its shard (ordered), or to the back when its time has come. */
+/**
+ * Sends chunks that come again where they belong: to the dead, to the head of the shard (ordered), or to the back when
+ * their time has come.
+ */
 function comeAgain(ended: Ended, chunks: Chunk[]): void {
   const { state, index, passed, now } = ended;
   const isDead = (chunk: Chunk): boolean => (chunk.attempts ?? 0) >= state.options.retry.attempts;

@@ -1,9 +1,9 @@
 /**
  * One shard of a buffer: its queue. Senders' messages come in as signals and updates (`intake.ts`); `nextShardStep`
  * (`plan.ts`) says what to do next, and the shard's parts (`parts/`) carry it out: batches, storage, dead letters,
- * reports, room. Every entry is in this workflow's state from the message that brought it until it is done, dead, merged
- * or dropped, so the counts hold at every moment, whichever process dies. Started by the parent (`buffer.ts`); ends when
- * its buffer is stopped (`reopen.ts`).
+ * reports, room. Every entry is in this workflow's state from the message that brought it until it is done, dead,
+ * merged or dropped, so the counts hold at every moment, whichever process dies. Started by the parent (`buffer.ts`);
+ * ends when its buffer is stopped (`reopen.ts`).
  */
 import {
   allHandlersFinished,
@@ -23,7 +23,7 @@ import {
   deadSignal,
   flushSignal,
   memorySignal,
-  orderSignal,
+  settingsSignal,
   pushSignal,
   pushUpdate,
   shardStatusQuery,
@@ -46,7 +46,7 @@ import { reopened } from './reopen';
 import type { ShardInput, ShardState } from './state';
 
 export async function shard(input: ShardInput): Promise<void> {
-  // Whoever cancels it would lose what it holds: it goes on.
+  // A cancellation would lose what the shard holds: it goes on.
   await CancellationScope.nonCancellable(async () => {
     const state = input.reopen ? await reopened(input) : input.state;
     await new Shard({ ...input, state }).keep();
@@ -67,7 +67,7 @@ class Shard implements Part {
   private happenings = 0;
   /** Updates of this run: the server takes 2,000. */
   private updates = 0;
-  /** What the commands of one task carry: the length of the history tells one from the next. */
+  /** The bytes that the commands of one task carry: the length of the history tells one task from the next. */
   private readonly task = { length: 0, bytes: 0 };
 
   constructor(input: ShardInput) {
@@ -109,8 +109,8 @@ class Shard implements Part {
   }
 
   /**
-   * @returns undefined where the loop goes on at once: what the step began comes back by itself. What it waits for is
-   *   handed to the loop as it is: one promise more would change the order in which a task's commands are made.
+   * @returns undefined where the loop goes on at once: what the step began comes back by itself. A promise is handed to
+   *   the loop as it is: one promise more would change the order of a task's commands.
    */
   private carryOut(step: ShardStep): Promise<'ended' | boolean | void> | void {
     switch (step.do) {
@@ -156,7 +156,7 @@ class Shard implements Part {
       this.happened();
     });
     setHandler(pushUpdate, (messages) => this.push(messages), {
-      // What is refused here is not in the history, which senders that wait would fill.
+      // A message that is refused here is not in the history, which waiting senders would fill.
       validator: (messages: PushMessage[]) => {
         const refusal = refusalOf(state, messages.map(readPush));
         if (refusal === undefined) return;
@@ -190,7 +190,7 @@ class Shard implements Part {
       state.flushBelow = state.nextEntry;
       this.happened();
     });
-    setHandler(orderSignal, (settings) => {
+    setHandler(settingsSignal, (settings) => {
       if (settings.version < state.optionsVersion) return;
       state.options = settings.options;
       state.optionsVersion = settings.version;

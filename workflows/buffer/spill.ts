@@ -1,6 +1,6 @@
 /**
- * What a shard moves to PostgreSQL: which chunks go next, and what their places are when it has taken them, refused some,
- * or did not answer. `plan.ts` asks when; `storage.ts` makes the call; `fetch.ts` takes them back.
+ * What a shard moves to PostgreSQL: which chunks go next, and what their places are when it has taken them, refused
+ * some, or did not answer. `plan.ts` asks when; `storage.ts` makes the call; `fetch.ts` takes them back.
  */
 import type { RefusedRow, StoreRow } from './activities';
 import { comesBack } from './bridge';
@@ -35,7 +35,7 @@ function shrinkable(state: ShardState): Chunk[] {
   return [...of(state.front), ...of(state.back), ...of(state.later)].reverse();
 }
 
-/** What is stored when a store has ended. */
+/** One store: the rows that it writes, and where their chunks stand. */
 export interface Storing {
   rows: StoreRow[];
   /** How many of each lane's overflow they are. */
@@ -88,8 +88,8 @@ export function beginStore(state: ShardState, index: KeyIndex, leaving: boolean,
 export type Refused = readonly RefusedRow[];
 
 /**
- * PostgreSQL has it: in memory a reference stays, or nothing where other stored entries come first. What it refused is
- * dead.
+ * PostgreSQL has it: in memory a reference stays, or nothing where other stored entries come first. Rows that it
+ * refused are dead.
  */
 export function endStore(state: ShardState, storing: Storing, refused: Refused, nowMs: number): void {
   const refusal = new Map(refused.map((one) => [one.id, one]));
@@ -144,7 +144,7 @@ function settleInto(state: ShardState, lane: LaneName, chunk: Chunk, row: StoreR
   const into = state[lane];
   const few = into.chunks.length < FETCH_ROWS;
   if (lane === 'later' || into.stored.entries > 0 || !few) {
-    // Of the put-off ones it counts fetches.
+    // In the lane of put-off chunks it counts fetches.
     if (into.stored.entries === 0 && lane !== 'later') into.stored.from = row.place!;
     into.stored.to = Math.max(into.stored.to, row.place!);
     into.stored.entries += chunk.count;
@@ -182,7 +182,7 @@ export function undoStore(state: ShardState, index: KeyIndex, storing: Storing, 
       all.filter((chunk) => inPlace.has(chunk)).map((chunk) => [chunk, comesBack(state, index, chunk, prefix)]),
     );
     if (back.size === 0) continue;
-    // What came back may have put others out of their place.
+    // Chunks that came back may have put others out of their place.
     const left = new Set(state[name].chunks);
     state[name].chunks = all.flatMap((chunk) => back.get(chunk) ?? (left.has(chunk) ? [chunk] : []));
     for (const chunk of state[name].chunks) if (!left.has(chunk)) noteKeys(index, chunk);

@@ -3,32 +3,44 @@
  * in PostgreSQL while the buffer is stopped. `shard.ts` and `buffer.ts` hold it; `intake.ts`, `settle.ts`, `spill.ts`
  * and `init.ts` change it.
  */
-import type { Counts, DeadOrder, ShardOrders } from './contract';
+import type { Counts, DeadCommand, ShardSettings } from './contract';
 import type { BufferOptions } from './options';
 import type { Json } from '../lib/json';
 
 // ── A shard's entries ────────────────────────────────────────────────────────────────────────
 
-/** A run of entries that have had the same fate so far. */
-export interface Chunk {
+/**
+ * A run of entries that have had the same fate so far: how many, where they lie, what has become of them, and whether
+ * they are on their way to PostgreSQL. As JSON it is one flat object, in workflows that run and in PostgreSQL.
+ */
+export interface Chunk extends ChunkSize, ChunkBody, ChunkFate, ChunkWay {}
+
+interface ChunkSize {
   /** The number of its first entry; a shard numbers the entries that it accepts. */
   first: number;
   count: number;
   /** Bytes of its entries as JSON; of a part of a row, its share. */
   bytes: number;
-  /** Here, or … */
+  /** When it came, epoch milliseconds; 0: it need not wait for its batch to fill. */
+  since: number;
+}
+
+/** Its entries in memory (`entries`, and `keys` in a buffer with keys), or in PostgreSQL (`row` and `from`). Never both. */
+interface ChunkBody {
   entries?: Json[];
-  /** … in PostgreSQL: the row, and where in it the run begins. */
+  keys?: (string | null)[];
+  /** The row, and where in it the run begins. */
   row?: string;
   from?: number;
-  keys?: (string | null)[];
   /**
    * The numbers by which the newer one of a key is told, where they are not its own: dead letters that came back are as
    * old as they were.
    */
   ages?: number[];
-  /** When it came, epoch milliseconds; 0: it need not wait for its batch to fill. */
-  since: number;
+}
+
+/** Absent in a chunk that has not run yet and is not put off. */
+interface ChunkFate {
   /** Put off until then. */
   at?: number;
   /** Failures that count: alone, or because `run` said so. */
@@ -37,13 +49,16 @@ export interface Chunk {
   failed?: number;
   /** Runs in batches of its own, of at most so many. */
   limit?: number;
+  errors?: EntryError[];
+  /** The outcome of its batch could not be stored: it is not run before PostgreSQL is back. */
+  waits?: true;
+}
+
+interface ChunkWay {
   /** It is on its way to PostgreSQL, and must not change. */
   storing?: true;
-  /** What became of it could not be stored: it is not run before PostgreSQL is back. */
-  waits?: true;
   /** Its order among the stored ones, once it has been sent there: the same again if that failed. */
   place?: number;
-  errors?: EntryError[];
 }
 
 export interface EntryError {
@@ -120,7 +135,7 @@ export interface ShardState {
   rows: Record<string, number>;
   /** Rows that nothing needs any more. */
   forget: string[];
-  deadOrders: (DeadOrder & { page: number })[];
+  deadOrders: (DeadCommand & { page: number })[];
   userState: Json;
   stateVersion: number;
   learned: { size: number; wins: number } | null;
@@ -150,7 +165,7 @@ export interface Beginning {
 export interface ShardInput {
   buffer: string;
   shard: number;
-  orders?: ShardOrders;
+  orders?: ShardSettings;
   userState?: Json;
   /** Goes on from what was kept when its buffer was stopped. */
   reopen?: boolean;

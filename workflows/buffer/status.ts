@@ -1,5 +1,5 @@
 /**
- * What is told of a shard: to its node, to PostgreSQL, to whoever asks. Called by `shard.ts`; shown by
+ * The status of a shard, as its node, PostgreSQL and everybody who asks are told it. Called by `shard.ts`; shown by
  * `longwatch status` and the metrics.
  */
 import type { ShardStatus } from './contract';
@@ -33,15 +33,15 @@ export function shardStatus(state: ShardState, buffer: string, shard: number, no
   };
 }
 
-/** What comes now would go to PostgreSQL: senders may as well put it there themselves. */
+/** Whether new entries would go to PostgreSQL: senders may as well put them there themselves. */
 export function isSpilling(state: ShardState): boolean {
   if (state.shrunk && inMemory(state).bytes > MINIMUM_BYTES) return true;
   return LANES.some((lane) => state[lane].stored.entries > 0 || state[lane].overflow.some((chunk) => chunk.entries));
 }
 
 /**
- * The moment of the next report or store: it orders those of all runs and lives of the shard. A run that is reset has the
- * clock of its new tasks.
+ * The moment of the next report or store: it orders those of all runs and lives of the shard. A run that is reset has
+ * the clock of its new tasks.
  */
 export function nextReportMoment(state: ShardState, nowMs: number): number {
   return (state.told = Math.max(nowMs, (state.told ?? 0) + 1 / 1_024));

@@ -60,7 +60,7 @@ const REPORT: Statement = {
          set moment = excluded.moment, status = excluded.status, reported_at = now(), saved = null
          where s.moment < excluded.moment`,
 };
-/** The same for many shards; those of buffers that are no more are left out. */
+/** The same for many shards; shards of buffers that do not exist any more are left out. */
 const REPORT_ALL: Statement = {
   name: 'buffer-report-all',
   text: `insert into longwatch.buffer_shard as s (buffer, shard, moment, status)
@@ -174,7 +174,7 @@ export async function savedShard(db: Queryable, buffer: string, shard: number): 
   return (await run<{ saved: ShardState | null }>(db, SAVED, [buffer, shard]))[0]?.saved ?? null;
 }
 
-/** Those that have a saved state. */
+/** The shards that have a saved state. */
 export async function keptShards(db: Queryable, buffer: string): Promise<number[]> {
   return (await run<{ shard: number }>(db, KEPT, [buffer])).map(({ shard }) => shard);
 }

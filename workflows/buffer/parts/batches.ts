@@ -63,7 +63,9 @@ export class Batches {
   }
 }
 
-/** The outcome of a batch whose activity has failed: its worker is gone, none knows the buffer, or PostgreSQL is away. */
+/**
+ * The outcome of a batch whose activity has failed: its worker is gone, none knows the buffer, or PostgreSQL is away.
+ */
 function outcomeOf(error: unknown): BatchResult['outcome'] {
   if (isCancellation(error)) return { kind: 'held', error: 'taken back', forMs: 0 };
   const cause = error instanceof ActivityFailure ? error.cause : error;

@@ -26,8 +26,8 @@ export interface Part {
 export const prefixOf = ({ where: { buffer, shard } }: Part): string => `${buffer}.${shard}`;
 
 /**
- * One activity that speaks to PostgreSQL, from its flag to what became of it. What fails is tried again by
- * `nextShardStep`, after a question with nothing in its hands where PostgreSQL was away.
+ * One activity that speaks to PostgreSQL, from its flag to what became of it. `nextShardStep` has a failed one tried
+ * again, after a question with nothing in its hands if PostgreSQL was away.
  */
 export async function underFlag<Flag extends string, T>(
   part: Part,

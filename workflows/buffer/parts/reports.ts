@@ -46,7 +46,7 @@ export class Reports {
     node.report({ status, moment: nextReportMoment(this.part.state, Date.now()) });
   }
 
-  /** A report that PostgreSQL keeps. Where it is not taken, its time comes again. */
+  /** A report that PostgreSQL keeps. If it is not taken, its time comes again. */
   async report(): Promise<void> {
     const { moment } = this;
     moment.untold = moment.unreported = false;
@@ -114,7 +114,7 @@ export class Reports {
     state.spilling = spilling;
   }
 
-  /** What its node and a person see of the shard. */
+  /** Shows the shard to its node and to a person. */
   private show(status: ShardStatus): void {
     const { bytes, shrunk, atMinimum } = status;
     node.size({ ...this.part.where, bytes, shrunk, atMinimum });

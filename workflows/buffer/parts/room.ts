@@ -1,6 +1,6 @@
 /**
- * The part of a shard that tells its parent (`buffer.ts`) how much of `init` it still has to do, so that the parent reads
- * the next page in time. Called by `shard.ts`; `plan.ts` says when.
+ * The part of a shard that tells its parent (`buffer.ts`) how much of `init` it still has to do, so that the parent
+ * reads the next page in time. Called by `shard.ts`; `plan.ts` says when.
  */
 import { getExternalWorkflowHandle } from '@temporalio/workflow';
 import { bufferWorkflowId, INIT_SENDER, roomSignal, type PushMessage } from '../contract';
@@ -27,7 +27,10 @@ export class Room {
     this.moment = { tellingRoom: false, believed, morePages: true, lastRoomMs: 0, restsSinceMs: null };
   }
 
-  /** Counts a message of `init`, even if it is a repeat: a restarted parent sends its last page again and counts it again. */
+  /**
+   * Counts a message of `init`, even if it is a repeat: a restarted parent sends its last page again and counts it
+   * again.
+   */
   heard(message: PushMessage): void {
     if (message.sender !== INIT_SENDER) return;
     const { moment } = this;

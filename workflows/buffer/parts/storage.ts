@@ -1,6 +1,6 @@
 /**
- * The part of a shard that moves entries to PostgreSQL and back, and asks whether it is there. Each of the three is under
- * way once at most. Called by `shard.ts`; what a store changes is decided in `spill.ts`, a fetch in `fetch.ts`.
+ * The part of a shard that moves entries to PostgreSQL and back, and asks whether it is there. Each of the three is
+ * under way once at most. Called by `shard.ts`; what a store changes is decided in `spill.ts`, a fetch in `fetch.ts`.
  */
 import { proxyActivities } from '@temporalio/workflow';
 import { NON_RETRYABLE } from '../../lib/errors';

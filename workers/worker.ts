@@ -29,7 +29,7 @@ import {
   MemoryMonitor,
   ShardReports,
 } from '../activities/buffer';
-import { PopulationNode } from '../activities/job/node';
+import { JobNode } from '../activities/job/node';
 import { startPatrol } from '../activities/patrol';
 import { Isolation } from '../activities/tracker/shift/isolate';
 import { Node } from '../activities/tracker/shift/node';
@@ -199,7 +199,7 @@ async function open(setup: WorkerSetup, taken: (() => Promise<unknown>)[]): Prom
     workflows: workflowsOf(link),
   });
   taken.push(() => durable.close());
-  const population = new PopulationNode({
+  const jobNode = new JobNode({
     nodeName: name,
     databaseUrl: setup.databaseUrl,
     directDatabaseUrl: setup.directDatabaseUrl,
@@ -209,7 +209,7 @@ async function open(setup: WorkerSetup, taken: (() => Promise<unknown>)[]): Prom
     registry: metrics.registry,
     connections: sizes.jobs || undefined,
   });
-  taken.push(() => population.close());
+  taken.push(() => jobNode.close());
   const buffers = createBufferActivities({
     node: name,
     database,
@@ -228,7 +228,7 @@ async function open(setup: WorkerSetup, taken: (() => Promise<unknown>)[]): Prom
   const own = {
     ...createActivities({ node, database, temporal: link, log: node.log }),
     ...buffers,
-    ...population.activities,
+    ...jobNode.activities,
   };
   const native = await NativeConnection.connect(connectionOptions(temporal));
   taken.push(() => native.close());
@@ -286,7 +286,7 @@ async function open(setup: WorkerSetup, taken: (() => Promise<unknown>)[]): Prom
         () => reports.stop(),
         () => patrol.stop(),
         () => durable.close(),
-        () => population.close(),
+        () => jobNode.close(),
         () => node.close(),
       ]) {
         await inTime(close());
@@ -301,7 +301,7 @@ async function open(setup: WorkerSetup, taken: (() => Promise<unknown>)[]): Prom
     shutdown: async () => {
       ending = true;
       node.drain();
-      await Promise.all([drained(node), population.drain()]);
+      await Promise.all([drained(node), jobNode.drain()]);
       if (worker.getState() === 'RUNNING') worker.shutdown();
       await ended;
     },

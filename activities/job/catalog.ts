@@ -4,7 +4,7 @@
  */
 import { escapeIdentifier } from 'pg';
 import { ErrorType } from '../../workflows/lib/errors';
-import type { TableRef, Work } from '../../workflows/job/options';
+import type { TableRef, JobWork } from '../../workflows/job/options';
 import { failure } from '../lib/failures';
 import { run, type Queryable, type Statement } from '../lib/database';
 
@@ -27,7 +27,7 @@ export interface TableFacts {
   quoted: string;
   partitioned: boolean;
   /** Of 8 kB, its partitions included. */
-  pages: number;
+  diskPages: number;
   columns: Column[];
   /**
    * The role that row-level policies of the table hold for, which is the worker's; undefined: they do not, or there are
@@ -39,7 +39,7 @@ export interface TableFacts {
 }
 
 const TABLE: Statement = {
-  name: 'population-table',
+  name: 'job-table',
   text: `select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name, c.relkind as kind,
                 coalesce((select sum(pg_relation_size(p.relid)) from pg_partition_tree(c.oid) p),
                          pg_relation_size(c.oid))::float8 / 8192 as pages,
@@ -48,7 +48,7 @@ const TABLE: Statement = {
          where c.oid = to_regclass($1)`,
 };
 const COLUMNS: Statement = {
-  name: 'population-columns',
+  name: 'job-columns',
   text: `select a.attnum as number, a.attname as name, format_type(a.atttypid, a.atttypmod) as type,
                 a.attnotnull and not exists (
                   select from pg_constraint n
@@ -60,7 +60,7 @@ const COLUMNS: Statement = {
 };
 /** Whole unique b-trees, whose order and equality the ranges of a key stand on. The primary key comes first. */
 const UNIQUE: Statement = {
-  name: 'population-unique',
+  name: 'job-unique',
   text: `select i.indisprimary as is_primary, (i.indkey::int2[])[0:i.indnkeyatts - 1] as columns
          from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam
          where i.indrelid = $1 and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
@@ -139,7 +139,7 @@ export async function readTarget(db: Queryable, ref: TableRef): Promise<TableFac
  * @throws BadOption also where row-level policies would hide rows from the worker, and nobody has said that this is
  *   meant
  */
-export async function readWorkTable(db: Queryable, work: Work): Promise<TableFacts> {
+export async function readWorkTable(db: Queryable, work: JobWork): Promise<TableFacts> {
   const table = await readTable(db, work.table, work.key);
   if (table.policiesFor !== undefined && work.policies !== true) {
     throw bad(
@@ -168,7 +168,7 @@ async function readColumns(db: Queryable, ref: TableRef): Promise<{ table: Table
       name: table.name,
       quoted: quoteTable({ schema: table.schema, name: table.name }),
       partitioned: table.kind === 'p',
-      pages: Math.ceil(table.pages),
+      diskPages: Math.ceil(table.pages),
       policiesFor: table.policies ? table.role : undefined,
       columns: rows.map(toColumn),
       key: [],

@@ -8,7 +8,7 @@
  * (`select EXPRESSION from …`), where unbalanced parentheses are an error, and in its place, where a whole query or a
  * list is one. Both by the extended protocol, which takes one statement only.
  */
-import type { JobOptions, Rule, Work } from '../../workflows/job/options';
+import type { JobOptions, Rule, JobWork } from '../../workflows/job/options';
 import { run, type Database, type Queryable, type Statement } from '../lib/database';
 import { bad, readTarget, readWorkTable, showTable, type TableFacts } from './catalog';
 import { checkOwnSql } from './own-sql';
@@ -23,7 +23,7 @@ export async function checkJob(database: Database, options: JobOptions): Promise
   const { chunk } = options;
   const work = withRule(options.work);
   return database.transaction(async (db) => {
-    await run(db, { name: 'population-read-only', text: 'set transaction read only' });
+    await run(db, { name: 'job-read-only', text: 'set transaction read only' });
     const table = await readWorkTable(db, work);
     await checkColumns(db, work, table);
     for (const [option, source] of textsOf(options.work)) {
@@ -41,7 +41,7 @@ export async function checkJob(database: Database, options: JobOptions): Promise
   });
 }
 
-function expressionsOf(work: Work): [string, string][] {
+function expressionsOf(work: JobWork): [string, string][] {
   switch (work.kind) {
     case 'regen': {
       if ('sql' in work) return [];
@@ -61,10 +61,10 @@ function expressionsOf(work: Work): [string, string][] {
 }
 
 /** All that is SQL of the user's. */
-const textsOf = (work: Work): [string, string][] =>
+const textsOf = (work: JobWork): [string, string][] =>
   work.kind === 'regen' && 'sql' in work ? [['sql', work.sql]] : expressionsOf(work);
 
-function statementsOf(work: Work, table: TableFacts, all: boolean): Template[] {
+function statementsOf(work: JobWork, table: TableFacts, all: boolean): Template[] {
   switch (work.kind) {
     case 'regen':
       return [regenStatement(work, table, { after: !all, upto: !all })];
@@ -75,7 +75,7 @@ function statementsOf(work: Work, table: TableFacts, all: boolean): Template[] {
   }
 }
 
-async function checkColumns(db: Queryable, work: Work, table: TableFacts): Promise<void> {
+async function checkColumns(db: Queryable, work: JobWork, table: TableFacts): Promise<void> {
   const shown = showTable(work.table);
   if (work.kind === 'regen' && 'set' in work) {
     for (const name of Object.keys(work.set)) {
@@ -95,7 +95,7 @@ async function checkColumns(db: Queryable, work: Work, table: TableFacts): Promi
 }
 
 /** What the database could do, and a job must not rest on. */
-async function refuseUnsure(db: Queryable, options: JobOptions, work: Work, table: TableFacts): Promise<void> {
+async function refuseUnsure(db: Queryable, options: JobOptions, work: JobWork, table: TableFacts): Promise<void> {
   if (options.chunk !== 'all' && (await readsItself(db, work, table))) {
     throw bad(
       `the statement reads ${showTable(work.table)} beside the row that it changes, so each chunk would see what the chunks before it ` +
@@ -112,7 +112,7 @@ async function refuseUnsure(db: Queryable, options: JobOptions, work: Work, tabl
 const MOMENTS = ['current_date', 'current_time', 'current_timestamp', 'localtime', 'localtimestamp'];
 const MOVING = ['now', 'transaction_timestamp', 'statement_timestamp', 'clock_timestamp', 'timeofday', 'age', 'random'];
 const VOLATILE: Statement = {
-  name: 'population-volatile',
+  name: 'job-volatile',
   text: `select distinct proname as name from pg_proc where provolatile = 'v' and proname = any ($1::text[])`,
 };
 

@@ -2,7 +2,7 @@
  * `explain`: the statement of a job as it is run, PostgreSQL's plan of it, and what stands in the way of speed. Runs
  * nothing. Called by the client (`JobHandle.explain`).
  */
-import type { JobOptions, Work } from '../../workflows/job/options';
+import type { JobOptions, JobWork } from '../../workflows/job/options';
 import { run, type Queryable, type Statement } from '../lib/database';
 import { readWorkTable, type TableFacts } from './catalog';
 import { boundStatement, boundValues, decayStatement, lastKeyStatement, regenStatement, withRule } from './statement';
@@ -23,7 +23,7 @@ export interface Explanation {
  * from being HOT since 16.
  */
 const INDEX_COLUMNS: Statement = {
-  name: 'population-index-columns',
+  name: 'job-index-columns',
   text: `select i.relname as index, array_agg(distinct a.attname::text order by a.attname::text) as columns,
                 bool_or(x.indpred is not null and not a.attnum = any (x.indkey::int2[])) as in_predicate
          from pg_index x
@@ -36,13 +36,13 @@ const INDEX_COLUMNS: Statement = {
          group by i.relname order by i.relname`,
 };
 const FILLFACTOR: Statement = {
-  name: 'population-fillfactor',
+  name: 'job-fillfactor',
   text: `select coalesce((select option_value::int from pg_options_to_table(c.reloptions) where option_name = 'fillfactor'), 100)
                 as fillfactor
          from pg_class c where c.oid = $1`,
 };
 const TRIGGERS: Statement = {
-  name: 'population-triggers',
+  name: 'job-triggers',
   text: `select tgname as name from pg_trigger where tgrelid = $1 and not tgisinternal and tgenabled <> 'D' and tgtype & 1 = 1
            and tgtype & $2::int <> 0 order by tgname`,
 };
@@ -51,7 +51,7 @@ const ROW_DELETE = 8;
 
 /** @throws BadOption when the table or its key are not there; PostgreSQL's error when the SQL is wrong. */
 export async function explainWork(db: Queryable, options: JobOptions): Promise<Explanation> {
-  await run(db, { name: 'population-read-only', text: 'set transaction read only' });
+  await run(db, { name: 'job-read-only', text: 'set transaction read only' });
   const { chunk } = options;
   const work = withRule(options.work);
   const table = await readWorkTable(db, work);
@@ -91,7 +91,7 @@ async function firstBound(db: Queryable, table: TableFacts, size: number): Promi
   return found?.key ?? (await lastKeyStatement(table).run<{ key: string[] }>(db, {})).rows[0]?.key;
 }
 
-async function warningsOf(db: Queryable, work: Work, table: TableFacts, plan: string[]): Promise<string[]> {
+async function warningsOf(db: Queryable, work: JobWork, table: TableFacts, plan: string[]): Promise<string[]> {
   const warnings: string[] = [];
   if (work.kind === 'regen' && 'set' in work) {
     const changed = Object.keys(work.set);
@@ -122,9 +122,9 @@ async function warningsOf(db: Queryable, work: Work, table: TableFacts, plan: st
       warnings.push(`triggers run for each row: ${triggers.map((trigger) => trigger.name).join(', ')}`);
     }
   }
-  if (work.kind !== 'regen' && table.pages > 1_000 && plan.some((line) => /Seq Scan on/.test(line))) {
+  if (work.kind !== 'regen' && table.diskPages > 1_000 && plan.some((line) => /Seq Scan on/.test(line))) {
     warnings.push(
-      `the rows are looked for by reading all of the table (${table.pages} pages): an index for the condition makes that the price of what is found`,
+      `the rows are looked for by reading all of the table (${table.diskPages} pages): an index for the condition makes that the price of what is found`,
     );
   }
   return warnings;

@@ -5,26 +5,19 @@
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { ResolvedJob, SweepDefinition } from '../../config/define/job';
-import type { PopulationActivities } from '../../workflows/job/contract';
+import type { JobActivities } from '../../workflows/job/contract';
 import { Transactions } from '../durable/transaction';
 import { Database } from '../lib/database';
 import type { TemporalLink } from '../lib/temporal';
 import { DefinedJobs } from './defined';
 import { declareJob, openJob, setJobOptions, setJobState } from './commands';
 import { runPass } from './pass';
-import { PopulationMetrics } from './telemetry';
+import { JobMetrics } from './telemetry';
 import { Backends } from './backends';
-import type { Ending } from './work';
+import type { JobDeps, PassHost, StopSignal } from './pass-context';
 import { sleep } from '../lib/sleep';
 
-export interface PopulationDeps {
-  nodeName: string;
-  database: Database;
-  temporal: TemporalLink;
-  log: Logger;
-}
-
-export interface PopulationSetup {
+export interface JobNodeSetup {
   nodeName: string;
   databaseUrl: string;
   directDatabaseUrl?: string;
@@ -47,21 +40,21 @@ const PATIENCE_MS = 3_000;
 const CANCEL_AGAIN_MS = 500;
 const CANCELS = 6;
 
-export class PopulationNode {
-  readonly deps: PopulationDeps;
+export class JobNode implements PassHost {
+  readonly deps: JobDeps;
   readonly handlers: ReadonlyMap<string, SweepDefinition['handle']>;
   readonly defined: DefinedJobs;
-  readonly metrics: PopulationMetrics;
+  readonly metrics: JobMetrics;
   /** For what handlers of sweeps write: at most so many at once, so that a connection is left for progress. */
   readonly effects: Transactions;
   readonly backends: Backends;
   /** Chunks or pages of one job at once, at most. */
   readonly streams: number;
-  private readonly passes = new Map<Ending, string>();
+  private readonly passes = new Map<StopSignal, string>();
   private draining = false;
   private cancelled = 0;
 
-  constructor(setup: PopulationSetup) {
+  constructor(setup: JobNodeSetup) {
     const { nodeName, databaseUrl: url, directDatabaseUrl: directUrl, temporal, log } = setup;
     const connections = setup.connections ?? CONNECTIONS;
     const database = new Database({
@@ -75,13 +68,13 @@ export class PopulationNode {
     this.deps = { nodeName, database, temporal, log };
     this.handlers = new Map(setup.jobs.flatMap((job) => (job.handle ? [[job.name, job.handle] as const] : [])));
     this.defined = new DefinedJobs(setup.jobs);
-    this.metrics = new PopulationMetrics(setup.registry, () => this.passes.values());
+    this.metrics = new JobMetrics(setup.registry, () => this.passes.values());
     this.streams = Math.max(1, Math.floor(connections / 2));
     this.backends = new Backends(database);
     this.effects = new Transactions(database, Math.max(1, connections - 2));
   }
 
-  get activities(): PopulationActivities {
+  get activities(): JobActivities {
     const { database, nodeName } = this.deps;
     return {
       openJob: async (input) => {
@@ -102,10 +95,10 @@ export class PopulationNode {
     return this.draining;
   }
 
-  join(job: string, ending: Ending): () => void {
-    this.passes.set(ending, job);
-    if (this.draining) ending.end('handed back');
-    return () => this.passes.delete(ending);
+  join(job: string, stopSignal: StopSignal): () => void {
+    this.passes.set(stopSignal, job);
+    if (this.draining) stopSignal.end('handed back');
+    return () => this.passes.delete(stopSignal);
   }
 
   /**
@@ -113,7 +106,7 @@ export class PopulationNode {
    */
   async drain(): Promise<void> {
     this.draining = true;
-    for (const ending of this.passes.keys()) ending.end('handed back');
+    for (const stopSignal of this.passes.keys()) stopSignal.end('handed back');
     await this.ended(PATIENCE_MS);
     while (this.passes.size > 0) {
       // Not waited for: a server that does not answer must not keep this process.

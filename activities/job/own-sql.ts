@@ -17,7 +17,7 @@ type OwnSql = Extract<RegenWork, { sql: string }>;
 /** What stands for a range while the statement is read. */
 const MARK = 'longwatch_range';
 const RESOLVE: Statement = {
-  name: 'population-resolve',
+  name: 'job-resolve',
   text: `select c.oid::int8::float8 as oid, n.nspname as schema, c.relname as name
          from pg_class c join pg_namespace n on n.oid = c.relnamespace
          where c.oid = to_regclass(case when $1::text is null then quote_ident($2) else quote_ident($1) || '.' || quote_ident($2) end)`,

@@ -10,18 +10,18 @@ import type { SweepContext, SweepDefinition, SweepRow } from '../../config/defin
 import { decide } from '../durable/retry';
 import { LazyTransaction, type Transactions } from '../durable/transaction';
 import { errorOf } from '../lib/failures';
-import { countRows, holdSweep, insertClaim, putBack, settleClaim, type Claim } from './store/claims';
+import { countRows, holdSweep, insertClaim, putBack, settleClaim, type PageClaim } from './store/claims';
 import { isOutage, type Queryable } from '../lib/database';
 import { classOf } from '../lib/sqlstate';
 import { noteFailedRow } from './store/ticks';
 import { boundedHold, HoldError } from '../upstream/errors';
-import type { PassWork } from './work';
+import type { PassContext } from './pass-context';
 
 /** What a handler has left when its pass is to end. Milliseconds. */
 const ENDING_MS = 2_000;
 
-export interface Page {
-  claim: Claim;
+export interface SweepPage {
+  claim: PageClaim;
   /** Those that are due, and their keys in the same order. */
   rows: SweepRow[];
   keys: string[][];
@@ -30,13 +30,13 @@ export interface Page {
 
 /** @returns pages to handle next: the halves of one that failed. */
 export async function handlePage(
-  work: PassWork,
-  page: Page,
+  pass: PassContext,
+  page: SweepPage,
   handle: SweepDefinition['handle'],
   effects: Transactions,
   claims: { forMs: number; hold: { begin(forMs: number, why: string): Promise<void> } },
-): Promise<Page[]> {
-  const { lockMs, options, ending } = work;
+): Promise<SweepPage[]> {
+  const { lockMs, options, stopSignal } = pass;
   const began = performance.now();
   const controller = new AbortController();
   const timeout = setTimeout(
@@ -48,8 +48,8 @@ export async function handlePage(
   const leave = (): void => {
     leaving ??= setTimeout(() => controller.abort(new PassEnds()), ENDING_MS);
   };
-  ending.signal.addEventListener('abort', leave, { once: true });
-  if (ending.signal.aborted) leave();
+  stopSignal.signal.addEventListener('abort', leave, { once: true });
+  if (stopSignal.signal.aborted) leave();
   const tx = new LazyTransaction(effects, controller.signal, {
     entered: true,
     // Whatever becomes of this worker, the server ends it in time; and it is never a player who must give way.
@@ -59,28 +59,28 @@ export async function handlePage(
     },
   });
   try {
-    const again = page.rows.length === 0 ? [] : await call(work, page, handle, tx, controller.signal);
-    const settle = (db: Queryable): Promise<void> => settled(db, work, page, again);
+    const again = page.rows.length === 0 ? [] : await call(pass, page, handle, tx, controller.signal);
+    const settle = (db: Queryable): Promise<void> => settled(db, pass, page, again);
     if (tx.used) await tx.commit(settle);
-    else await work.transaction(settle);
-    work.meter.chunk(page.rows.length - again.length, performance.now() - began);
+    else await pass.transaction(settle);
+    pass.meter.chunk(page.rows.length - again.length, performance.now() - began);
     return [];
   } catch (thrown) {
     const error = errorOf(thrown);
     await tx.rollback(error.message);
     if (error instanceof Lost) {
-      work.log.warn(
+      pass.log.warn(
         { page: page.claim.page },
         'a page was claimed by another worker meanwhile; nothing was written for it',
       );
       return [];
     }
     if (isOutage(error)) throw error;
-    return await failed(work, page, error, claims);
+    return await failed(pass, page, error, claims);
   } finally {
     clearTimeout(timeout);
     clearTimeout(leaving);
-    ending.signal.removeEventListener('abort', leave);
+    stopSignal.signal.removeEventListener('abort', leave);
     // Code that listens stops; code that does not can write nothing more.
     controller.abort(new Error('the page is over'));
   }
@@ -88,20 +88,20 @@ export async function handlePage(
 
 /** @returns keys of rows that the handler wants again. */
 async function call(
-  work: PassWork,
-  page: Page,
+  pass: PassContext,
+  page: SweepPage,
   handle: SweepDefinition['handle'],
   tx: LazyTransaction,
   signal: AbortSignal,
 ): Promise<string[][]> {
   const context: SweepContext = {
-    job: work.job,
-    due: new Date(work.tick.due),
-    elapsed: work.tick.elapsed,
+    job: pass.job,
+    due: new Date(pass.tick.due),
+    elapsed: pass.tick.elapsed,
     attempt: page.claim.attempt,
     tx,
     signal,
-    log: work.log,
+    log: pass.log,
   };
   const timedOut = new Promise<never>((_resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
@@ -118,8 +118,8 @@ async function call(
 }
 
 /** The end of a page: its claim is gone, or waits with the rows that are wanted again. */
-async function settled(db: Queryable, work: PassWork, page: Page, again: string[][]): Promise<void> {
-  const { job, token, options } = work;
+async function settled(db: Queryable, pass: PassContext, page: SweepPage, again: string[][]): Promise<void> {
+  const { job, token, options } = pass;
   const done = page.rows.length - again.length;
   if (again.length === 0) {
     if (!(await settleClaim(db, page.claim, page.owner))) throw new Lost();
@@ -129,7 +129,7 @@ async function settled(db: Queryable, work: PassWork, page: Page, again: string[
   const decision = decide(error, page.claim.attempt, options.retry);
   if (!decision.retry) {
     if (!(await settleClaim(db, page.claim, page.owner))) throw new Lost();
-    for (const key of again) await dead(db, work, key, error, page.claim.attempt);
+    for (const key of again) await dead(db, pass, key, error, page.claim.attempt);
     return void (await countRows(db, job, token, done, again.length));
   }
   const wait = { keys: again, usesAttempt: true, afterMs: decision.afterMs, error: error.message };
@@ -138,16 +138,16 @@ async function settled(db: Queryable, work: PassWork, page: Page, again: string[
 }
 
 async function failed(
-  work: PassWork,
-  page: Page,
+  pass: PassContext,
+  page: SweepPage,
   error: Error,
   { forMs, hold }: Parameters<typeof handlePage>[4],
-): Promise<Page[]> {
-  const { job, token, options, log } = work;
+): Promise<SweepPage[]> {
+  const { job, token, options, log } = pass;
   const { claim, owner } = page;
   const again = (afterMs: number): Promise<boolean> => {
     const wait = { keys: page.keys, usesAttempt: false, afterMs, error: error.message };
-    return work.transaction((db) => putBack(db, claim, owner, wait));
+    return pass.transaction((db) => putBack(db, claim, owner, wait));
   };
   if (error instanceof PassEnds) {
     await again(0);
@@ -157,7 +157,7 @@ async function failed(
     const afterMs = boundedHold(error.afterMs);
     await again(afterMs);
     if (error.scope === 'member') return [];
-    await work.transaction((db) => holdSweep(db, job, token, { forMs: afterMs, why: error.message }));
+    await pass.transaction((db) => holdSweep(db, job, token, { forMs: afterMs, why: error.message }));
     await hold.begin(afterMs, error.message);
     return [];
   }
@@ -171,10 +171,10 @@ async function failed(
   }
   if (page.rows.length > 1) {
     log.debug({ err: error, rows: page.rows.length }, 'a page failed; its halves are handled apart');
-    return work.transaction(async (db) => {
+    return pass.transaction(async (db) => {
       if (!(await settleClaim(db, claim, owner))) return [];
       const middle = Math.ceil(page.rows.length / 2);
-      const halves: Page[] = [];
+      const halves: SweepPage[] = [];
       for (const [from, upto] of [
         [0, middle],
         [middle, page.rows.length],
@@ -187,14 +187,14 @@ async function failed(
     });
   }
   const decision = decide(error, claim.attempt, options.retry);
-  await work.transaction(async (db) => {
+  await pass.transaction(async (db) => {
     if (decision.retry) {
       const wait = { keys: page.keys, usesAttempt: true, afterMs: decision.afterMs, error: error.message };
       await putBack(db, claim, owner, wait);
       return;
     }
     if (!(await settleClaim(db, claim, owner))) return;
-    await dead(db, work, page.keys[0]!, error, claim.attempt);
+    await dead(db, pass, page.keys[0]!, error, claim.attempt);
     await countRows(db, job, token, 0, 1);
   });
   const key = page.keys[0]!.join(', ');
@@ -203,11 +203,11 @@ async function failed(
   return [];
 }
 
-async function dead(db: Queryable, work: PassWork, key: string[], error: Error, attempts: number): Promise<void> {
+async function dead(db: Queryable, pass: PassContext, key: string[], error: Error, attempts: number): Promise<void> {
   const code = (error as { code?: unknown }).code;
-  await noteFailedRow(db, work.job, {
+  await noteFailedRow(db, pass.job, {
     key,
-    due: work.tick.due,
+    due: pass.tick.due,
     error: error.message,
     code: typeof code === 'string' ? code : undefined,
     attempts,

@@ -9,7 +9,7 @@
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../workflows/lib/errors';
-import { jobWorkflowId, type PassInput, type PassResult, type TickOrder } from '../../workflows/job/contract';
+import { jobWorkflowId, type PassInput, type PassResult, type TickRequest } from '../../workflows/job/contract';
 import { bandOf, countsTooMuch, leftOf } from '../../workflows/job/plan';
 import type { JobOptions } from '../../workflows/job/options';
 import { errorOf, failure } from '../lib/failures';
@@ -36,20 +36,27 @@ import {
 import { dueBetween } from './calendar';
 import { readWorkTable, type TableFacts } from './catalog';
 import { takeJobFence } from './store/fence';
-import type { PopulationDeps, PopulationNode } from './node';
 import { cutRanges, inChunks } from './regen';
 import { withRule } from './statement';
 import { sweep } from './sweep';
 import { JobMeter } from './telemetry';
-import { beginOf, Ending, fenced, lockMsOf, type PassWork, type WorkResult } from './work';
+import {
+  beginOf,
+  StopSignal,
+  fenced,
+  lockMsOf,
+  type PassContext,
+  type PassHost,
+  type TickOutcome,
+} from './pass-context';
 import { startHeartbeat } from '../lib/heartbeat';
 
-export async function runPass(node: PopulationNode, input: PassInput): Promise<PassResult> {
+export async function runPass(host: PassHost, input: PassInput): Promise<PassResult> {
   const began = performance.now();
-  const { deps } = node;
+  const { deps } = host;
   const { info } = Context.current();
   const log = deps.log.child({ job: input.job, pass: input.pass, attempt: info.attempt });
-  if (node.isDraining) {
+  if (host.isDraining) {
     throw failure(ErrorType.Declined, `node ${deps.nodeName} takes no more passes`, { nextRetryDelay: '100ms' });
   }
   const claim = {
@@ -60,20 +67,20 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
     node: deps.nodeName,
   };
   const stopHeartbeat = startHeartbeat();
-  const ending = new Ending();
-  const leave = node.join(input.job, ending);
-  const forget = watchForEnd(ending, log);
+  const stopSignal = new StopSignal();
+  const leave = host.join(input.job, stopSignal);
+  const forget = watchForEnd(stopSignal, log);
   try {
     const isCurrent = () => deps.temporal.isCurrent(jobWorkflowId(input.job), claim.runId);
-    const row = await readRunnable(node, input.job);
+    const row = await readRunnable(host, input.job);
     const token = await takeJobFence(deps.database, claim, isCurrent);
-    return await work(node, input, row, { token, began, ending, log });
+    return await runTick(host, input, row, { token, began, stopSignal, log });
   } catch (error) {
     if ((error as { type?: unknown }).type !== ErrorType.Fenced) {
       await noteTrouble(deps.database, input.job, errorOf(error));
       throw error;
     }
-    node.metrics.fenced.inc({ job: input.job });
+    host.metrics.fenced.inc({ job: input.job });
     log.warn('a newer holder has the job; nothing more is written here');
     return unended('fenced', input.tick.due, deps.nodeName);
   } finally {
@@ -87,11 +94,11 @@ export async function runPass(node: PopulationNode, input: PassInput): Promise<P
  * The job's row, if this worker can do it. Looked at before the fence is taken: who cannot work must not take the job
  * from others.
  */
-async function readRunnable(node: PopulationNode, job: string): Promise<JobRow> {
-  const row = await node.deps.database.transaction((db) => readJob(db, job));
+async function readRunnable(host: PassHost, job: string): Promise<JobRow> {
+  const row = await host.deps.database.transaction((db) => readJob(db, job));
   if (!row) throw failure(ErrorType.UnknownJob, `there is no job ${job} in the database`);
-  if (!node.defined.has(job, row.options)) {
-    throw failure(ErrorType.NotDefinedHere, node.defined.why(job, row.options, node.deps.nodeName));
+  if (!host.defined.has(job, row.options)) {
+    throw failure(ErrorType.NotDefinedHere, host.defined.why(job, row.options, host.deps.nodeName));
   }
   return row;
 }
@@ -102,27 +109,27 @@ async function noteTrouble(database: Database, job: string, error: Error): Promi
   await database.transaction((db) => noteTickError(db, job, error.message)).catch(() => undefined);
 }
 
-async function work(
-  node: PopulationNode,
+async function runTick(
+  host: PassHost,
   input: PassInput,
   row: JobRow,
-  { token, began, ending, log }: { token: number; began: number; ending: Ending; log: Logger },
+  { token, began, stopSignal, log }: { token: number; began: number; stopSignal: StopSignal; log: Logger },
 ): Promise<PassResult> {
-  const { database, nodeName } = node.deps;
+  const { database, nodeName } = host.deps;
   const { job } = input;
   const options: JobOptions = { ...row.options, work: withRule(row.options.work) };
   const lockMs = await lockMsOf(database);
-  const transaction: PassWork['transaction'] = (act) => database.transaction(act, beginOf(lockMs));
-  const watched: PassWork['watched'] = (act) => transaction((db) => node.backends.watch(db, lockMs, () => act(db)));
+  const transaction: PassContext['transaction'] = (act) => database.transaction(act, beginOf(lockMs));
+  const watched: PassContext['watched'] = (act) => transaction((db) => host.backends.watch(db, lockMs, () => act(db)));
   const table = await watched((db) => readWorkTable(db, options.work));
-  const opened = await openTick(node.deps, input, { token, watched }, options, table);
+  const opened = await openTick(database, input, { token, watched }, options, table);
   if (opened === 'stopped') return unended(opened, input.tick.due, nodeName);
   if ('ended' in opened) return toResult(opened, nodeName);
 
-  const meter = new JobMeter(job, node.metrics);
+  const meter = new JobMeter(job, host.metrics);
   const tick = opened;
-  const streams = Math.min(options.concurrency, node.streams);
-  const context: PassWork = {
+  const streams = Math.min(options.concurrency, host.streams);
+  const pass: PassContext = {
     job,
     token,
     node: nodeName,
@@ -134,29 +141,29 @@ async function work(
     lockMs,
     transaction,
     watched,
-    ending,
+    stopSignal,
     waits: (why) => noteTrouble(database, job, new Error(why)),
     meter,
     log,
   };
   log.info({ due: new Date(tick.due), elapsed: tick.elapsed, skipped: tick.skipped }, 'the tick begins');
-  const done = await workOf(node, context, row.chunkRows);
+  const done = await ofItsKind(host, pass, row.chunkRows);
   const ms = tick.ms + performance.now() - began;
-  if (ending.reason !== undefined && !done.complete) {
+  if (stopSignal.reason !== undefined && !done.complete) {
     await database.transaction((db) => pauseTick(db, job, performance.now() - began));
-    log.info({ end: ending.reason }, 'the pass ends before its tick');
-    return unended(ending.reason, tick.due, nodeName, ms);
+    log.info({ end: stopSignal.reason }, 'the pass ends before its tick');
+    return unended(stopSignal.reason, tick.due, nodeName, ms);
   }
-  return close(node, context, done, ms);
+  return close(host, pass, done, ms);
 }
 
-function workOf(node: PopulationNode, work: PassWork, chunkRows: number | undefined): Promise<WorkResult> {
-  switch (work.options.work.kind) {
+function ofItsKind(host: PassHost, pass: PassContext, chunkRows: number | undefined): Promise<TickOutcome> {
+  switch (pass.options.work.kind) {
     case 'regen':
     case 'decay':
-      return inChunks(work, chunkRows);
+      return inChunks(pass, chunkRows);
     case 'sweep':
-      return sweep(work, node.handlers.get(work.job)!, node.effects);
+      return sweep(pass, host.handlers.get(pass.job)!, host.effects);
   }
 }
 
@@ -166,9 +173,9 @@ function workOf(node: PopulationNode, work: PassWork, chunkRows: number | undefi
  * that its workflow waits for.
  */
 async function openTick(
-  { database }: PopulationDeps,
-  { job, tick: order }: PassInput,
-  { token, watched }: Pick<PassWork, 'token' | 'watched'>,
+  database: Database,
+  { job, tick: tick }: PassInput,
+  { token, watched }: Pick<PassContext, 'token' | 'watched'>,
   options: JobOptions,
   table: TableFacts,
 ): Promise<OpenTick | (TickRow & { ended: boolean }) | 'stopped'> {
@@ -190,14 +197,14 @@ async function openTick(
     options.work.kind !== 'sweep'
       ? await watched((db) => cutRanges(db, table, options.chunk))
       : [{ part: 0, after: null, upto: null, done: false }];
-  const left = await stillOwed(database, job, order, options);
+  const left = await stillOwed(database, job, tick, options);
   return database.transaction(async (db) => {
     const held = await holdJob(db, job, token);
     if (!held) throw fenced(job);
-    const before = await findTick(db, job, order);
+    const before = await findTick(db, job, tick);
     if (before) return before.ended ? before : withoutEnd(before);
     // Older than what has ended, and forgotten: it was done.
-    if (held.endedDue !== undefined && order.due <= held.endedDue) return unknownTick(order);
+    if (held.endedDue !== undefined && tick.due <= held.endedDue) return unknownTick(tick);
     if (held.state === 'stopped') return 'stopped';
     await insertTick(db, job, left, key);
     await insertRanges(db, job, token, ranges);
@@ -208,19 +215,24 @@ async function openTick(
 }
 
 /**
- * The order without the intervals of ticks that have ended since it was made, and those of a pause. Counted outside of
- * a transaction: it may take a while.
+ * The request without the intervals of ticks that have ended since it was made, and those of a pause. Counted outside
+ * of a transaction: it may take a while.
  */
-async function stillOwed(database: Database, job: string, order: TickOrder, options: JobOptions): Promise<TickOrder> {
+async function stillOwed(
+  database: Database,
+  job: string,
+  tick: TickRequest,
+  options: JobOptions,
+): Promise<TickRequest> {
   const row = await database.transaction((db) => readJob(db, job));
-  // Ordered before the pause, and not begun then: what it stands for fell due before.
-  const settled = row?.settled !== undefined && row.settled < order.due ? row.settled : row?.endedDue;
-  if (!row || !countsTooMuch(order, settled)) return order;
-  return leftOf(order, await dueBetween(options, row.before, settled, order.due));
+  // Asked for before the pause, and not begun then: what it stands for fell due before.
+  const settled = row?.settled !== undefined && row.settled < tick.due ? row.settled : row?.endedDue;
+  if (!row || !countsTooMuch(tick, settled)) return tick;
+  return leftOf(tick, await dueBetween(options, row.before, settled, tick.due));
 }
 
-async function close(node: PopulationNode, work: PassWork, result: WorkResult, ms: number): Promise<PassResult> {
-  const { job, token, tick, options, database, meter, log } = work;
+async function close(host: PassHost, pass: PassContext, result: TickOutcome, ms: number): Promise<PassResult> {
+  const { job, token, tick, options, database, meter, log } = pass;
   const band = bandOf(ms, options.warnAfterMs);
   const totals = await database.transaction(async (db) => {
     if (!(await holdJob(db, job, token))) throw fenced(job);
@@ -242,21 +254,21 @@ async function close(node: PopulationNode, work: PassWork, result: WorkResult, m
     });
     return sums;
   });
-  node.metrics.ended(job, { ...totals, skipped: tick.skipped + Math.max(0, tick.elapsed - 1), ms, band });
+  host.metrics.ended(job, { ...totals, skipped: tick.skipped + Math.max(0, tick.elapsed - 1), ms, band });
   const facts = { ...totals, seconds: Number((ms / 1_000).toFixed(3)), band, longestMs: meter.longestMs };
   if (band === 'warning') log.warn(facts, `the tick took longer than ${options.warnAfterMs} ms`);
   else log.info(facts, 'the tick has ended');
   const { error, retryAt } = result;
-  return { end: 'done', due: tick.due, ...pick(totals), ms, band, node: work.node, error, retryAt };
+  return { end: 'done', due: tick.due, ...pick(totals), ms, band, node: pass.node, error, retryAt };
 }
 
 /** A cancellation that was asked for, or the worker's end; not one that only says that Temporal cannot be reached. */
-function watchForEnd(ending: Ending, log: Logger): () => void {
+function watchForEnd(stopSignal: StopSignal, log: Logger): () => void {
   const context = Context.current();
   const onCancelled = (): void => {
     const details = context.cancellationDetails;
-    if (details?.workerShutdown) return ending.end('handed back');
-    if (details?.cancelRequested || details?.paused || details?.reset) return ending.end('asked');
+    if (details?.workerShutdown) return stopSignal.end('handed back');
+    if (details?.cancelRequested || details?.paused || details?.reset) return stopSignal.end('asked');
     log.warn({ details }, 'Temporal has let go of this pass; it goes on until another one takes the job');
   };
   context.cancellationSignal.addEventListener('abort', onCancelled, { once: true });
@@ -284,8 +296,8 @@ const withoutEnd = ({ due, elapsed, skipped, request, ms }: TickRow): OpenTick =
   ms,
 });
 
-const unknownTick = (order: TickOrder): TickRow => ({
-  ...order,
+const unknownTick = (tick: TickRequest): TickRow => ({
+  ...tick,
   ms: 0,
   rows: 0,
   failed: 0,

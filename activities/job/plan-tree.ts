@@ -1,7 +1,7 @@
 /**
  * What PostgreSQL's plan of a statement says of it beyond its speed. Used by `check.ts`, `own-sql.ts` and `rows.ts`.
  */
-import type { Work } from '../../workflows/job/options';
+import type { JobWork } from '../../workflows/job/options';
 import { run, type Queryable, type Statement } from '../lib/database';
 import type { TableFacts } from './catalog';
 import { decayStatement, regenStatement } from './statement';
@@ -17,7 +17,7 @@ export interface PlanNode {
 
 /** The table with its partitions or children. */
 const RELATIONS: Statement = {
-  name: 'population-relations',
+  name: 'job-relations',
   text: `with recursive tree (oid) as (select $1::oid union select i.inhrelid from pg_inherits i join tree on i.inhparent = tree.oid)
          select n.nspname || '.' || c.relname as name
          from tree join pg_class c using (oid) join pg_namespace n on n.oid = c.relnamespace`,
@@ -36,7 +36,7 @@ export const modifies = (node: PlanNode): number =>
  * Whether a statement reads the table that it changes beside the row that it is at (a subquery, a join with itself):
  * then a chunk would see what the chunks before it have changed. A function that reads the table is not seen here.
  */
-export async function readsItself(db: Queryable, work: Work, table: TableFacts): Promise<boolean> {
+export async function readsItself(db: Queryable, work: JobWork, table: TableFacts): Promise<boolean> {
   if (work.kind === 'sweep') return false;
   const span = { after: false, upto: false };
   const whole =

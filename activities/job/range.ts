@@ -1,101 +1,30 @@
 /**
- * How a tick goes through a table: the parts of the key space, each in chunks, several streams at once; what a chunk
- * that fails, is in somebody's way or is refused means for the next one. It decides only: rows and transactions are
- * those of `rows.ts`, so that `test/job/world.ts` can live through thousands of histories with this very code. Used by
- * `regen.ts`.
+ * One part of a tick's key space, chunk by chunk; what a chunk that fails, is in somebody's way or is refused means for
+ * the next one. Used by `walk.ts`, which knows of the other parts.
  *
  * - A row that fails is found by halving its chunk, reported and left out of the tick.
  * - A row that somebody holds locked is put off: it becomes a part of its own, in the transaction of the chunk that
  *   leaves it out, and its turn comes when all others are done. Until then its tick is open.
  * - What the database does not know of (a crash has taken it back) is read anew.
  */
-import type { Logger } from 'pino';
 import { classOf } from '../lib/sqlstate';
+import {
+  failsOnRow,
+  isLock,
+  REST_MAX_MS,
+  Superseded,
+  TELL_AFTER,
+  type Ask,
+  type ChunkOutcome,
+  type Walk,
+} from './chunk';
 import type { TickRange } from './store/ticks';
-import type { Sizing } from './sizing';
 import type { Bound } from './statement';
 
-/** What the rows of a table can be asked, each in a transaction of its own. */
-export interface Rows {
-  /** The parts of the open tick. */
-  ranges(): Promise<TickRange[]>;
-  /** Whether the job is still this pass's. */
-  isHeld(): Promise<boolean>;
-  /** The key of the table's last row. */
-  lastKey(): Promise<Bound>;
-  /** Advances the rows of a chunk, and the progress with them. Never throws what PostgreSQL says of the rows. */
-  chunk(range: TickRange, ask: Ask): Promise<Outcome>;
-  /** Keys of rows of a chunk that others hold locked; at most `limit`. */
-  locked(range: TickRange, to: Bound, limit: number): Promise<string[][]>;
-  /** Whether all rows must be advanced at once: the statement has no range, or reads the table that it changes. */
-  mustBeWhole(): Promise<boolean>;
-}
-
-export interface Ask {
-  /** Rows of it. Undefined: all of the part in one statement. */
-  size: number | undefined;
-  /**
-   * The rows are counted by their keys alone, whatever the condition says of them: it may be what fails, or what finds
-   * few.
-   */
-  byKey?: boolean;
-  /**
-   * The condition is asked of rows of the chunk only: PostgreSQL may ask it of others first, and one of those may be
-   * the row that it fails on.
-   */
-  careful?: boolean;
-  /**
-   * Rows of the chunk that are left for later: each becomes a part, numbered from `part` on. The chunk ends at `to`,
-   * where it did when they were found: an end that is looked for anew may lie before one of them, and it would come
-   * twice.
-   */
-  putOff?: { keys: string[][]; part: number; to: Bound };
-  /** The chunk is this row, which fails: it is reported and passed over. */
-  leaveOut?: { key: string[]; error: Error };
-}
-
-export type Outcome =
-  | { kind: 'done'; to: Bound; done: boolean; whole: boolean; rows: number; ms: number; tripMs: number }
-  /** The database knows of other progress. */
-  | { kind: 'other progress' }
-  /**
-   * Nothing was written. `to`: where the chunk would have ended, as far as that was known; `looking`: it was looked for
-   * just then.
-   */
-  | { kind: 'failed'; error: Error; to: Bound; looking: boolean };
-
-/** What ends a pass, and its sleep. */
-export interface Ends {
-  readonly reason: string | undefined;
-  end(reason: 'handed back'): void;
-  sleep(ms: number): Promise<void>;
-}
-
-export interface Walk {
-  rows: Rows;
-  sizing: Sizing;
-  ending: Ends;
-  /** One statement for all, where nothing is in its way. */
-  all: boolean;
-  /** A chunk is so many rows that match, which may lie far apart. */
-  sparse: boolean;
-  log: Pick<Logger, 'debug' | 'warn'>;
-  /** Told of each chunk; and of what is waited for, once it takes long. */
-  chunk(rows: number, ms: number): void;
-  waits(why: string): Promise<void>;
-}
-
-/**
- * More rows than this are not the fault of single rows: the pass ends with the error. It goes on behind them when it is
- * tried again.
- */
-const FAILED_MAX = 1_000;
-/** So many rows of one chunk, and of one tick, are put off; more are waited for where they are. */
+/** So many rows of one chunk are put off at once; more are waited for where they are. */
 const PUT_OFF_AT_ONCE = 100;
-const PUT_OFF_MAX = 1_000;
 /** After so many conflicts without a row that could be put off, a chunk is halved. */
 const PATIENCE = 2;
-const REST_MAX_MS = 1_000;
 /** Where rows that match lie far apart, a chunk of keys is so large to begin with, and never larger than this. */
 const KEYS_FIRST = 1_024;
 const KEYS_MAX = 100_000;
@@ -105,128 +34,22 @@ const KEYS_MAX = 100_000;
  */
 const FAR_APART_MS = 100;
 const FEW_ROWS = 200;
-/** Rows that are put off are told of when they were tried so often in vain. */
-const TELL_AFTER = 8;
 
-/** @returns whether nothing of the tick is left */
-export async function walk(of: Walk, streams: number): Promise<boolean> {
-  const all = await of.rows.ranges();
-  const tick = new TickWalk(of, all);
-  await allOrFirstError(
-    Array.from({ length: streams }, () => tick.stream()),
-    of.ending,
-  );
-  return all.every((range) => range.done);
-}
-
-/** When one stream fails the others end with their chunk, and only then it is told. */
-export async function allOrFirstError(streams: Promise<void>[], ending: Pick<Ends, 'end'>): Promise<void> {
-  const failures: unknown[] = [];
-  await Promise.all(
-    streams.map((stream) =>
-      stream.catch((error: unknown) => {
-        failures.push(error);
-        ending.end('handed back');
-      }),
-    ),
-  );
-  if (failures.length > 0) throw failures[0];
-}
-
-/** What the streams of a pass share. */
-class TickWalk {
-  /** Parts that nobody works on: whole ones, and rows that were put off. */
-  private readonly ranges: TickRange[];
-  private readonly single: TickRange[];
-  private nextPart: number;
-  private putOff: number;
-  private failedRows = 0;
-  private busy = 0;
-  private inVain = 0;
-
-  constructor(
-    readonly of: Walk,
-    private readonly all: TickRange[],
-  ) {
-    const left = all.filter((range) => !range.done);
-    this.ranges = left.filter((range) => !range.alone);
-    this.single = left.filter((range) => range.alone);
-    this.nextPart = Math.max(-1, ...all.map((range) => range.part)) + 1;
-    this.putOff = all.filter((range) => range.alone).length;
-  }
-
-  async stream(): Promise<void> {
-    const { ending } = this.of;
-    while (!ending.reason) {
-      const range = this.ranges.shift();
-      if (range) await this.work(() => new RangeWalk(this, range).run());
-      // What others still find to be locked comes to the end of the line.
-      else if (this.busy > 0 && this.single.length === 0) await ending.sleep(5);
-      else if (!(await this.workOnSingle())) return;
-    }
-  }
-
-  /** @returns false when there is none left, and none can come */
-  private async workOnSingle(): Promise<boolean> {
-    const range = this.single.shift();
-    if (!range) return this.busy > 0;
-    await this.work(() => new RangeWalk(this, range).run());
-    if (range.done) {
-      this.inVain = 0;
-      return true;
-    }
-    this.single.push(range);
-    this.inVain++;
-    if (this.inVain === TELL_AFTER) {
-      const keys = this.single.slice(0, 3).map(({ upto }) => upto!.join(', '));
-      const more = this.single.length > 3 ? ` and ${this.single.length - 3} more` : '';
-      await this.of.waits(`somebody holds rows locked, and the tick waits for them: ${keys.join('; ')}${more}`);
-    }
-    await this.of.ending.sleep(Math.min(REST_MAX_MS, 10 * this.inVain));
-    return true;
-  }
-
-  private async work(act: () => Promise<void>): Promise<void> {
-    this.busy++;
-    try {
-      await act();
-    } finally {
-      this.busy--;
-    }
-  }
-
+/** What a part needs of the tick that it belongs to. */
+export interface RangeHost {
+  readonly of: Walk;
   /** Numbers for parts of so many rows; undefined when too many are put off already. */
-  numberOf(rows: number): number | undefined {
-    if (this.putOff + rows > PUT_OFF_MAX) return undefined;
-    this.putOff += rows;
-    this.nextPart += rows;
-    return this.nextPart - rows;
-  }
-
+  numberOf(rows: number): number | undefined;
   /** Committed: they come when the others are done. */
-  later({ keys, part }: NonNullable<Ask['putOff']>): void {
-    keys.forEach((key, index) => {
-      const range: TickRange = { part: part + index, after: null, upto: key, done: false, alone: true };
-      this.all.push(range);
-      this.single.push(range);
-    });
-    this.of.log.debug({ rows: keys.length }, 'rows that others hold locked are put off');
-  }
-
-  fails(error: Error): void {
-    if (++this.failedRows > FAILED_MAX) throw error;
-  }
-
+  later(putOff: NonNullable<Ask['putOff']>): void;
+  /** @throws the error, when too many rows have failed */
+  fails(error: Error): void;
   /** A part is not in the database: a crash has taken it back, with what it was cut out of. */
-  lost(): Error {
-    return Object.assign(new Error('PostgreSQL has lost the newest commits in a crash; the tick goes on'), {
-      type: 'StoreUnavailable',
-    });
-  }
+  lost(): Error;
 }
 
 /** One part, chunk by chunk. */
-class RangeWalk {
+export class RangeWalk {
   /** While something is looked for, or in the way: the size that is tried. */
   private narrowed: number | undefined;
   /** Its chunks are so many keys: the condition fails on a row, or finds few. */
@@ -236,7 +59,7 @@ class RangeWalk {
   private next: Pick<Ask, 'putOff' | 'leaveOut'> = {};
 
   constructor(
-    private readonly tick: TickWalk,
+    private readonly tick: RangeHost,
     private readonly range: TickRange,
   ) {}
 
@@ -245,9 +68,9 @@ class RangeWalk {
   }
 
   async run(): Promise<void> {
-    while (!this.range.done && !this.of.ending.reason) {
+    while (!this.range.done && !this.of.stopSignal.reason) {
       const rest = await this.chunk();
-      if (rest > 0) await this.of.ending.sleep(rest);
+      if (rest > 0) await this.of.stopSignal.sleep(rest);
       // The row is still locked: others may be free by now.
       if (this.range.alone && this.conflicts > 0) return;
     }
@@ -299,7 +122,11 @@ class RangeWalk {
   }
 
   /** What is asked because of a failure may find somebody in the way as well, such as one who has locked the table. */
-  private async failedOrWait(outcome: Extract<Outcome, { kind: 'failed' }>, size: number, ask: Ask): Promise<number> {
+  private async failedOrWait(
+    outcome: Extract<ChunkOutcome, { kind: 'failed' }>,
+    size: number,
+    ask: Ask,
+  ): Promise<number> {
     try {
       return await this.failed(outcome, size, ask);
     } catch (error) {
@@ -311,7 +138,7 @@ class RangeWalk {
   }
 
   private async failed(
-    { error, to, looking }: Extract<Outcome, { kind: 'failed' }>,
+    { error, to, looking }: Extract<ChunkOutcome, { kind: 'failed' }>,
     size: number,
     ask: Ask,
   ): Promise<number> {
@@ -320,7 +147,7 @@ class RangeWalk {
         return this.inTheWay(error, size, to, ask);
       case 'cancelled':
         // By a worker that must end; or it took longer than it may, as a smaller one may not.
-        if (this.of.ending.reason) return 0;
+        if (this.of.stopSignal.reason) return 0;
         if (this.isWhole || size === 1) throw error;
         this.narrowed = Math.ceil(size / 2);
         return 0;
@@ -401,20 +228,3 @@ class RangeWalk {
     this.narrowed = 1_024;
   }
 }
-
-/** A newer holder has the job. */
-export class Superseded extends Error {}
-
-/** PostgreSQL refuses a row, and would take others. */
-export const failsOnRow = (error: unknown): boolean => isOfRow(error) || classOf(error) === 'row';
-
-/**
- * Extensions say XX000 of a value that they cannot take (a geometry), and the server XX001 of a row whose page is
- * damaged. And what a trigger has raised as a cancellation nobody has cancelled.
- */
-const isOfRow = (error: unknown): boolean => {
-  const { code, routine } = error as { code?: unknown; routine?: unknown };
-  return code === 'XX000' || code === 'XX001' || (code === '57014' && routine === 'exec_stmt_raise');
-};
-
-const isLock = (error: Error): boolean => (error as { code?: unknown }).code === '55P03';

@@ -4,7 +4,7 @@
  * parentheses, and `check.ts` has seen to it that they cannot leave them. Run by `rows.ts`.
  */
 import { escapeIdentifier } from 'pg';
-import type { Work } from '../../workflows/job/options';
+import type { JobWork } from '../../workflows/job/options';
 import { quoteTable, type Column, type TableFacts } from './catalog';
 import { ruleValue, ruleWhere } from './rule';
 import { scan } from './scan';
@@ -16,9 +16,9 @@ import { Template } from './template';
  */
 export type Bound = string[] | undefined;
 
-export type RegenWork = Extract<Work, { kind: 'regen' }>;
-export type DecayWork = Extract<Work, { kind: 'decay' }>;
-export type SweepWork = Extract<Work, { kind: 'sweep' }>;
+export type RegenWork = Extract<JobWork, { kind: 'regen' }>;
+export type DecayWork = Extract<JobWork, { kind: 'decay' }>;
+export type SweepWork = Extract<JobWork, { kind: 'sweep' }>;
 
 const q = escapeIdentifier;
 
@@ -61,7 +61,7 @@ function condition(made: Template, table: TableFacts, span: Span, where: string)
  * A statement of the user's own that has no range: it changes the whole table each time it runs, so it is never cut
  * into chunks.
  */
-export const isBoundless = (work: Work): boolean =>
+export const isBoundless = (work: JobWork): boolean =>
   work.kind === 'regen' && 'sql' in work && !scan(work.sql).some(({ name }) => name === 'range');
 
 /**
@@ -186,7 +186,7 @@ export const keyHash = (table: TableFacts, seed: 0 | 1): string =>
   `hash_array_extended(array[${table.key.map((column) => `${qualified(table)(column)}::text collate "C"`).join(', ')}], ${seed})`;
 
 /** With what a rule says as what it sets, and without the rows that it does not change. Other work is as it was. */
-export function withRule(work: Work): Work {
+export function withRule(work: JobWork): JobWork {
   if (work.kind !== 'regen' || !('rule' in work) || work.rule === undefined) return work;
   const { rule } = work;
   const conditions = [work.where, ruleWhere(rule)].flatMap((one) => (one === undefined ? [] : [`(${one}\n)`]));

@@ -8,10 +8,10 @@
 import { countRows, forgetUnasked, unaskedRows } from './store/claims';
 import type { Queryable } from '../lib/database';
 import { noteFailedRow } from './store/ticks';
-import { failsOnRow } from './range';
+import { failsOnRow } from './chunk';
 import { boundStatement, boundValues, type Bound, type SweepWork } from './statement';
 import { emptyProbe, probeStatement } from './sweep-statement';
-import { fenced, type PassWork } from './work';
+import { fenced, type PassContext } from './pass-context';
 
 /** More rows than this are the fault of the definition: the sweep stops, and says so. */
 const FAILING_MAX = 1_000;
@@ -25,17 +25,17 @@ export class FailingRows {
   private looked = false;
 
   private constructor(
-    private readonly work: PassWork,
+    private readonly pass: PassContext,
     private readonly sql: SweepWork,
   ) {}
 
   /** Asks those of earlier ticks again: whose row was mended is handled with this one. */
-  static async open(work: PassWork): Promise<FailingRows> {
-    const failing = new FailingRows(work, work.options.work as SweepWork);
-    for (const { key, earlier } of await work.transaction((db) => unaskedRows(db, work.job, work.tick.due))) {
-      if (work.ending.reason) break;
+  static async open(pass: PassContext): Promise<FailingRows> {
+    const failing = new FailingRows(pass, pass.options.work as SweepWork);
+    for (const { key, earlier } of await pass.transaction((db) => unaskedRows(db, pass.job, pass.tick.due))) {
+      if (pass.stopSignal.reason) break;
       const error = earlier ? await failing.ask({ alone: true, upto: key }) : undefined;
-      if (earlier && !error) await work.transaction((db) => forgetUnasked(db, work.job, key));
+      if (earlier && !error) await pass.transaction((db) => forgetUnasked(db, pass.job, key));
       else failing.known++;
       if (error) await failing.note(key, error);
     }
@@ -52,11 +52,11 @@ export class FailingRows {
    * @throws the claim's error, where it is not the fault of rows; or that there are too many of them
    */
   async look(error: Error): Promise<void> {
-    const { work, sql } = this;
-    await work.watched((db) => emptyProbe(sql, work.table).run(db, this.values()));
+    const { pass, sql } = this;
+    await pass.watched((db) => emptyProbe(sql, pass.table).run(db, this.values()));
     const before = this.known;
     let after: Bound;
-    for (let size = FIRST_ROWS; !work.ending.reason;) {
+    for (let size = FIRST_ROWS; !pass.stopSignal.reason;) {
       const span = { after, size, to: undefined as Bound };
       const failed = await this.ask(span);
       if (failed && size > 1) {
@@ -75,7 +75,7 @@ export class FailingRows {
       if (!failed) size = Math.min(MAX_ROWS, size * 2);
     }
     // Not even once asked in the one order that is sure: somebody has mended it, or it is none of the rows.
-    if (this.looked && this.known === before && !work.ending.reason) throw error;
+    if (this.looked && this.known === before && !pass.stopSignal.reason) throw error;
     this.looked = true;
   }
 
@@ -83,9 +83,9 @@ export class FailingRows {
   private async ask(
     span: { alone: true; upto: string[] } | { after: Bound; size: number; to: Bound },
   ): Promise<Error | undefined> {
-    const { work } = this;
+    const { pass } = this;
     try {
-      await work.watched(async (db) => {
+      await pass.watched(async (db) => {
         if ('alone' in span) return this.probe(db, undefined, span.upto, true);
         span.to = await this.endOf(db, span.after, span.size);
         return this.probe(db, span.after, span.to, false);
@@ -98,22 +98,22 @@ export class FailingRows {
   }
 
   private async endOf(db: Queryable, after: Bound, size: number): Promise<Bound> {
-    const statement = boundStatement(this.work.table, { after: after !== undefined, upto: false });
+    const statement = boundStatement(this.pass.table, { after: after !== undefined, upto: false });
     const { rows } = await statement.run<{ key: string[] }>(db, { ...boundValues(after, undefined), skip: size - 1 });
     return rows[0]?.key;
   }
 
   private async probe(db: Queryable, after: Bound, upto: Bound, alone: boolean): Promise<void> {
     const span = { after: after !== undefined, upto: upto !== undefined, alone };
-    const statement = probeStatement(this.sql, this.work.table, { span, known: !alone });
+    const statement = probeStatement(this.sql, this.pass.table, { span, known: !alone });
     await statement.run(db, { ...this.values(), ...boundValues(after, upto) });
   }
 
   private async note(key: string[], error: Error): Promise<void> {
-    const { work } = this;
-    const { job, token, tick, log } = work;
+    const { pass } = this;
+    const { job, token, tick, log } = pass;
     const { code } = error as { code?: unknown };
-    await work.transaction(async (db) => {
+    await pass.transaction(async (db) => {
       const told = { code: typeof code === 'string' ? code : undefined, error: error.message };
       await noteFailedRow(db, job, { key, due: tick.due, attempts: 0, ...told });
       if (!(await countRows(db, job, token, 0, 1, 0))) throw fenced(job);
@@ -125,7 +125,7 @@ export class FailingRows {
   }
 
   private values(): Record<string, unknown> {
-    const { tick, job } = this.work;
+    const { tick, job } = this.pass;
     return { job, elapsed: tick.elapsed, due: new Date(tick.due) };
   }
 }

@@ -13,11 +13,12 @@
  */
 import type { SweepDefinition } from '../../config/define/job';
 import type { Transactions } from '../durable/transaction';
-import { claimFresh, heldFor, nextClaimIn, takeClaim, type Claim } from './store/claims';
+import { claimFresh, heldFor, nextClaimIn, takeClaim, type PageClaim } from './store/claims';
 import type { Queryable } from '../lib/database';
-import { advance, rangesOf } from './store/ticks';
-import { handlePage, type Page } from './page';
-import { allOrFirstError, failsOnRow } from './range';
+import { noteProgress, rangesOf } from './store/ticks';
+import { handlePage, type SweepPage } from './page';
+import { failsOnRow } from './chunk';
+import { allOrFirstError } from './walk';
 import { FailingRows } from './sweep-failing';
 import type { SweepWork } from './statement';
 import {
@@ -28,7 +29,7 @@ import {
   pageStatement,
   type Cursor,
 } from './sweep-statement';
-import { fenced, stillHeld, type PassWork, type WorkResult } from './work';
+import { fenced, stillHeld, type PassContext, type TickOutcome } from './pass-context';
 
 /**
  * A claim outlives the timeout of its handler by this, so that what was done in time can still be noted. Milliseconds.
@@ -42,31 +43,32 @@ const STAY_MS = 5_000;
 type Row = Record<string, unknown>;
 
 export async function sweep(
-  work: PassWork,
+  pass: PassContext,
   handle: SweepDefinition['handle'],
   effects: Transactions,
-): Promise<WorkResult> {
-  const claims = await Claims.open(work);
-  const own: Page[] = [];
+): Promise<TickOutcome> {
+  const claims = await Claims.open(pass);
+  const own: SweepPage[] = [];
   let busy = 0;
 
-  const next = async (): Promise<Page | undefined> => own.pop() ?? (await claims.waiting()) ?? (await claims.claim());
+  const next = async (): Promise<SweepPage | undefined> =>
+    own.pop() ?? (await claims.waiting()) ?? (await claims.claim());
   const stream = async (): Promise<void> => {
-    while (!work.ending.reason) {
+    while (!pass.stopSignal.reason) {
       const held = claims.hold.leftMs();
       if (held > 0) {
-        await work.ending.sleep(held);
+        await pass.stopSignal.sleep(held);
         continue;
       }
       // A page's time begins when its transaction can.
-      const leave = await effects.enter(work.ending.signal).catch(() => undefined);
+      const leave = await effects.enter(pass.stopSignal.signal).catch(() => undefined);
       if (!leave) return;
       try {
         const page = await next();
         if (page) {
           busy++;
           // What is left of a page that failed: its halves.
-          own.push(...(await handlePage(work, page, handle, effects, claims).finally(() => busy--)));
+          own.push(...(await handlePage(pass, page, handle, effects, claims).finally(() => busy--)));
           continue;
         }
       } finally {
@@ -75,10 +77,10 @@ export async function sweep(
       // Others may come with halves, and what failed a moment ago is tried again here.
       const soon = busy > 0 || claims.hold.leftMs() > 0 ? 20 : await claims.nextIn();
       if (soon === undefined || soon > STAY_MS) return;
-      await work.ending.sleep(Math.max(5, soon));
+      await pass.stopSignal.sleep(Math.max(5, soon));
     }
   };
-  await allOrFirstError(Array.from({ length: work.streams }, stream), work.ending);
+  await allOrFirstError(Array.from({ length: pass.streams }, stream), pass.stopSignal);
   const later = await claims.nextIn();
   return { retryAt: later === undefined ? undefined : Date.now() + later };
 }
@@ -87,20 +89,20 @@ export async function sweep(
 class Hold {
   private until = 0;
 
-  constructor(private readonly work: PassWork) {}
+  constructor(private readonly pass: PassContext) {}
 
   leftMs(): number {
     return this.until - Date.now();
   }
 
   async read(db: Queryable): Promise<void> {
-    const held = await heldFor(db, this.work.job);
+    const held = await heldFor(db, this.pass.job);
     if (held) await this.begin(held.ms, held.why);
   }
 
   async begin(forMs: number, why: string): Promise<void> {
     this.until = Math.max(this.until, Date.now() + forMs);
-    await this.work.waits(`held until ${new Date(this.until).toISOString()}: ${why}`);
+    await this.pass.waits(`held until ${new Date(this.until).toISOString()}: ${why}`);
   }
 }
 
@@ -119,7 +121,7 @@ class Claims {
   private waitingAt: number;
 
   private constructor(
-    private readonly work: PassWork,
+    private readonly pass: PassContext,
     private readonly sql: SweepWork,
     private readonly orderType: string,
     private readonly failing: FailingRows,
@@ -127,46 +129,46 @@ class Claims {
     private place: string[] | null,
     firstIn: number | undefined,
   ) {
-    this.forMs = work.options.timeoutMs + SETTLE_MS;
+    this.forMs = pass.options.timeoutMs + SETTLE_MS;
     this.waitingAt = firstIn === undefined ? Infinity : Date.now() + firstIn;
     // Only what is left of earlier ticks.
-    this.exhausted = work.tick.elapsed === 0;
-    this.hold = new Hold(work);
+    this.exhausted = pass.tick.elapsed === 0;
+    this.hold = new Hold(pass);
   }
 
-  static async open(work: PassWork): Promise<Claims> {
-    const sql = work.options.work as SweepWork;
-    const { database, job, table } = work;
+  static async open(pass: PassContext): Promise<Claims> {
+    const sql = pass.options.work as SweepWork;
+    const { database, job, table } = pass;
     const [typed] =
       sql.order === undefined ? [] : await orderTypeStatement(sql, table).rows<{ type: string }>(database);
-    const failing = await FailingRows.open(work);
+    const failing = await FailingRows.open(pass);
     return database.transaction(async (db) => {
       const place = (await rangesOf(db, job))[0]?.after ?? null;
-      const claims = new Claims(work, sql, typed?.type ?? 'text', failing, place, await nextClaimIn(db, job));
+      const claims = new Claims(pass, sql, typed?.type ?? 'text', failing, place, await nextClaimIn(db, job));
       await claims.hold.read(db);
       return claims;
     });
   }
 
   /** The next rows that are due and were not claimed in this tick. */
-  claim(): Promise<Page | undefined> {
+  claim(): Promise<SweepPage | undefined> {
     return this.inLine(async () => {
       if (this.exhausted) return undefined;
-      const { work } = this;
+      const { pass } = this;
       const again = this.look === 'second';
       const { values, cursor } = again ? { values: {}, cursor: 'none' as const } : this.from();
       const { orderType, failing } = this;
       const form = { cursor, orderType, fresh: again, guarded: failing.guarded };
-      const statement = claimStatement(this.sql, work.table, form);
-      const limit = work.options.page;
-      let found: { rows: number; page: Page | undefined; place: string[] | null } | undefined;
+      const statement = claimStatement(this.sql, pass.table, form);
+      const limit = pass.options.page;
+      let found: { rows: number; page: SweepPage | undefined; place: string[] | null } | undefined;
       try {
-        found = await work.transaction(async (db) => {
+        found = await pass.transaction(async (db) => {
           const given = { ...this.values(), ...values, limit };
           const { rows } = again ? await statement.runOnce<Row>(db, given) : await statement.run<Row>(db, given);
           if (rows.length === 0) return { rows: 0, page: undefined, place: this.place };
           const keys = rows.map((row) => row[KEY_COLUMN] as string[]);
-          const claimed = await claimFresh(db, work.job, { keys, owner: this.owner, forMs: this.forMs });
+          const claimed = await claimFresh(db, pass.job, { keys, owner: this.owner, forMs: this.forMs });
           // The second look has no place of its own: what it has claimed it does not find again.
           const place = again ? this.place : placeOf(rows.at(-1)!);
           if (!(await this.move(db, place))) throw new OtherPlace();
@@ -178,8 +180,8 @@ class Claims {
         if (failsOnRow(error)) return this.findFailing(error as Error);
         if (!(error instanceof OtherPlace)) throw error;
         // Another holder, or a database that was restarted and has lost its last commits.
-        if (!(await stillHeld(work))) throw fenced(work.job);
-        this.place = (await work.database.transaction((db) => rangesOf(db, work.job)))[0]?.after ?? null;
+        if (!(await stillHeld(pass))) throw fenced(pass.job);
+        this.place = (await pass.database.transaction((db) => rangesOf(db, pass.job)))[0]?.after ?? null;
         this.onlyNulls = false;
         return undefined;
       }
@@ -193,21 +195,21 @@ class Claims {
         else this.exhausted = true;
       }
       return found.page;
-    }).then((page) => page ?? (this.exhausted || this.work.ending.reason ? undefined : this.claim()));
+    }).then((page) => page ?? (this.exhausted || this.pass.stopSignal.reason ? undefined : this.claim()));
   }
 
   /**
    * A page whose time has come: to be tried again, or left behind by a worker that died. Rows that are no longer due
    * drop out.
    */
-  waiting(): Promise<Page | undefined> {
+  waiting(): Promise<SweepPage | undefined> {
     if (Date.now() < this.waitingAt) return Promise.resolve(undefined);
     return this.inLine(async () => {
-      const { work } = this;
-      let page: Page | undefined;
+      const { pass } = this;
+      let page: SweepPage | undefined;
       try {
-        page = await work.transaction(async (db) => {
-          const claim = await takeClaim(db, work.job, this.owner, this.forMs);
+        page = await pass.transaction(async (db) => {
+          const claim = await takeClaim(db, pass.job, this.owner, this.forMs);
           return claim && { ...(await this.readAgain(db, claim)), claim, owner: this.owner };
         });
       } catch (error) {
@@ -222,28 +224,28 @@ class Claims {
 
   /** One of the rows cannot even be asked. What is claimed next passes over it. */
   private async findFailing(error: Error): Promise<undefined> {
-    this.work.log.debug({ err: error }, 'a claim failed; the rows that it fails on are looked for');
+    this.pass.log.debug({ err: error }, 'a claim failed; the rows that it fails on are looked for');
     await this.failing.look(error);
     return undefined;
   }
 
   /** Milliseconds until a page's time comes; undefined when none waits. */
   async nextIn(): Promise<number | undefined> {
-    const left = await this.work.database.transaction((db) => nextClaimIn(db, this.work.job));
+    const left = await this.pass.database.transaction((db) => nextClaimIn(db, this.pass.job));
     this.waitingAt = left === undefined ? Infinity : Date.now() + left;
     return left;
   }
 
-  private async readAgain(db: Queryable, claim: Claim): Promise<{ rows: Row[]; keys: string[][] }> {
-    const columns = this.work.table.key.map((_column, index) => claim.keys.map((key) => key[index]!));
+  private async readAgain(db: Queryable, claim: PageClaim): Promise<{ rows: Row[]; keys: string[][] }> {
+    const columns = this.pass.table.key.map((_column, index) => claim.keys.map((key) => key[index]!));
     const values = Object.fromEntries(columns.map((list, index) => [`keys${index}`, list]));
-    const { rows } = await pageStatement(this.sql, this.work.table).run<Row>(db, { ...this.values(), ...values });
+    const { rows } = await pageStatement(this.sql, this.pass.table).run<Row>(db, { ...this.values(), ...values });
     return { rows: rows.map(ownColumns), keys: rows.map((row) => row[KEY_COLUMN] as string[]) };
   }
 
   private move(db: Queryable, place: string[] | null): Promise<boolean> {
-    const { job, token } = this.work;
-    return advance(db, {
+    const { job, token } = this.pass;
+    return noteProgress(db, {
       job,
       token,
       part: 0,
@@ -265,13 +267,13 @@ class Claims {
   }
 
   private values(): Record<string, unknown> {
-    const { tick, job } = this.work;
+    const { tick, job } = this.pass;
     return { job, elapsed: tick.elapsed, due: new Date(tick.due) };
   }
 
   /** Unique for this attempt at the pass: a worker that was given up on owns nothing of it. */
   private get owner(): string {
-    return `${this.work.node} ${this.work.token}`;
+    return `${this.pass.node} ${this.pass.token}`;
   }
 
   private inLine<T>(act: () => Promise<T>): Promise<T> {

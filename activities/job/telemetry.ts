@@ -7,7 +7,7 @@ import type { Band } from '../../workflows/job/contract';
 
 const SECONDS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60];
 
-export class PopulationMetrics {
+export class JobMetrics {
   readonly ticks: Counter<'job' | 'band'>;
   readonly skipped: Counter<'job'>;
   readonly rows: Counter<'job'>;
@@ -69,7 +69,7 @@ export class JobMeter {
 
   constructor(
     private readonly job: string,
-    private readonly metrics: PopulationMetrics,
+    private readonly metrics: JobMetrics,
   ) {}
 
   /** A chunk or page: rows changed or handled, and how long they were locked or worked on. */
@@ -86,7 +86,7 @@ export class JobMeter {
 
   roundTrips(): { p50: number; p99: number } | null {
     const sorted = [...this.roundTripsMs].sort((a, b) => a - b);
-    const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
+    const at = (quantile: number): number => sorted[Math.min(sorted.length - 1, Math.floor(quantile * sorted.length))]!;
     return sorted.length === 0 ? null : { p50: at(0.5), p99: at(0.99) };
   }
 }

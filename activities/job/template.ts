@@ -126,5 +126,5 @@ export class Template {
 
 /** A prepared statement's name stands for its text: a changed definition is another statement. */
 function nameOf(text: string): string {
-  return `population-${createHash('sha1').update(text).digest('base64url').slice(0, 20)}`;
+  return `job-${createHash('sha1').update(text).digest('base64url').slice(0, 20)}`;
 }

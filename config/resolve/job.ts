@@ -10,7 +10,7 @@ import {
   type JobOptions,
   type Rule,
   type TableRef,
-  type Work,
+  type JobWork,
 } from '../../workflows/job/options';
 import type { ResolvedJob, SweepDefinition } from '../define/job';
 import { didYouMean } from '../suggest';
@@ -143,7 +143,7 @@ function resolveSchedule(given: Given, everyMs: number, at: string, problems: st
   return { cron, timeZone };
 }
 
-function resolveWork(kind: JobKind, given: Given, at: string, problems: string[]): Work {
+function resolveWork(kind: JobKind, given: Given, at: string, problems: string[]): JobWork {
   const table = tableOf(given.table, `${at}table`, problems);
   const key = resolveKey(given.key, at, problems);
   const text = (name: string): string => textOf(given[name], `${at}${name}`, problems);

@@ -3,7 +3,7 @@
  * on. No time is counted twice.
  */
 import fc from 'fast-check';
-import type { PopulationNode } from '../../activities/job/node';
+import type { JobNode } from '../../activities/job/node';
 import { calendarOf, countDue, dueBetween } from '../../activities/job/calendar';
 import { resolveConfig } from '../../exports';
 import type { EarlierSchedule } from '../../workflows/job/contract';
@@ -30,7 +30,7 @@ describe('a changed interval', () => {
       until: changed + MINUTE,
     });
     expect(nextTick(options(every(1_000)), known(23 * HOUR, 24 * HOUR), 0, 23 * HOUR + 1_000)).toMatchObject({
-      order: { due: 23 * HOUR + 1_000, elapsed: 1, since: 23 * HOUR },
+      tick: { due: 23 * HOUR + 1_000, elapsed: 1, since: 23 * HOUR },
     });
     expect(nextTick(options(every(HOUR)), known(changed, MINUTE), changed, changed)).toMatchObject({
       until: 13 * HOUR,
@@ -40,7 +40,7 @@ describe('a changed interval', () => {
   test('owes what the old one owed: five minutes of a long tick, then by the hour', () => {
     const changed = 5 * MINUTE + 1;
     const at = (settled: number, now: number) => nextTick(options(every(HOUR)), known(changed, MINUTE), settled, now);
-    expect(at(0, 10 * MINUTE)).toMatchObject({ order: { due: 5 * MINUTE, elapsed: 5, since: 0 } });
+    expect(at(0, 10 * MINUTE)).toMatchObject({ tick: { due: 5 * MINUTE, elapsed: 5, since: 0 } });
     expect(at(5 * MINUTE, 10 * MINUTE)).toEqual({ do: 'wait', until: HOUR });
   });
 
@@ -72,7 +72,7 @@ describe('a changed interval', () => {
           const before = all.slice(0, current).map((one, index): EarlierSchedule => ({ schedule: every(one.everyMs), until: from[index + 1]! }));
           const next = nextTick(options(every(all[current]!.everyMs), policy), { calendar: [], before }, settled, now);
           if (next.do === 'wait' || next.do === 'look') return false;
-          counted += next.do === 'tick' ? next.order.elapsed + next.order.skipped : next.skipped;
+          counted += next.do === 'tick' ? next.tick.elapsed + next.tick.skipped : next.skipped;
           expect(next.settles).toBeGreaterThan(settled);
           settled = next.settles;
           return true;
@@ -111,25 +111,25 @@ describe('a calendar loses no time, however long the downtime', () => {
     const { times, earlier } = await calendarOf(utc(cron), now - span, now);
     expect(earlier + times.filter((time) => time <= now).length).toBe(count);
     expect(nextTick(options(utc(cron)), { calendar: times, earlier }, now - span, now)).toMatchObject({
-      order: { elapsed: count, skipped: 0 },
+      tick: { elapsed: count, skipped: 0 },
     });
     expect(nextTick(options(utc(cron), 'skip'), { calendar: times, earlier }, now - span, now)).toMatchObject(
-      cron === '0 4 * * *' ? { order: { elapsed: 1, skipped: count - 1 } } : {},
+      cron === '0 4 * * *' ? { tick: { elapsed: 1, skipped: count - 1 } } : {},
     );
   });
 
   test('each of the last n, and the others are skipped', async () => {
     const { times, earlier } = await calendarOf(utc('* * * * *'), now - 3 * 24 * HOUR, now, 3_000);
     expect(nextTick(options(utc('* * * * *'), 3_000), { calendar: times, earlier }, now - 3 * 24 * HOUR, now)).toMatchObject({
-      order: { due: now - 30_000 - 2_999 * MINUTE, elapsed: 1, skipped: 1_320 },
+      tick: { due: now - 30_000 - 2_999 * MINUTE, elapsed: 1, skipped: 1_320 },
     });
     // Those before are settled with the first one.
-    expect(nextTick(options(utc('* * * * *'), 3_000), { calendar: times, earlier }, times[0]!, now)).toMatchObject({ order: { skipped: 0 } });
+    expect(nextTick(options(utc('* * * * *'), 3_000), { calendar: times, earlier }, times[0]!, now)).toMatchObject({ tick: { skipped: 0 } });
   }); // prettier-ignore
 
   test('an interval as well: three hours of each tenth of a second', () => {
     expect(nextTick(options(every(100)), { calendar: [] }, now - 3 * HOUR, now)).toMatchObject({
-      order: { elapsed: 108_000, skipped: 0 },
+      tick: { elapsed: 108_000, skipped: 0 },
     });
   });
 
@@ -185,7 +185,7 @@ describe('in the database', () => {
     await stack.sql('insert into player select generate_series(1, 10)');
   });
   afterAll(() => stack.close());
-  const set = (node: PopulationNode, value: number) =>
+  const set = (node: JobNode, value: number) =>
     node.activities.setJobOptions({ job: 'stamina', changes: [{ path: 'schedule.everyMs', value }] });
 
   test('a change notes until when the old schedule held; whoever looks is told, also a workflow that was brought back', async () => {
@@ -201,7 +201,7 @@ describe('in the database', () => {
     const now = Date.now();
     const next = nextTick(found.options, found, found.endedDue!, now);
     // At the most the one full hour in between.
-    if (next.do === 'tick') expect(next.order.elapsed).toBe(1);
+    if (next.do === 'tick') expect(next.tick.elapsed).toBe(1);
     else expect(next).toMatchObject({ do: 'wait' });
 
     // A declared definition counts as a change as well; an order that has counted by the new schedule is cut down by
@@ -238,7 +238,7 @@ describe('in the database', () => {
     const owed = async () => {
       const found = await node.activities.openJob({ job: 'stamina' });
       const next = nextTick(found.options, found, found.settled!, now);
-      return next.do === 'tick' ? next.order.elapsed + next.order.skipped : 0;
+      return next.do === 'tick' ? next.tick.elapsed + next.tick.skipped : 0;
     };
     // By the start, not by the tick of long before.
     expect([10, 11]).toContain(await owed());
@@ -268,6 +268,6 @@ describe('in the database', () => {
     const found = await node.activities.openJob({ job: 'stamina' });
     const next = nextTick(found.options, found, found.endedDue!, Date.now());
     expect(next).toMatchObject({ do: 'tick' });
-    expect([3 * 24 * 60, 3 * 24 * 60 + 1]).toContain(next.do === 'tick' && next.order.elapsed);
+    expect([3 * 24 * 60, 3 * 24 * 60 + 1]).toContain(next.do === 'tick' && next.tick.elapsed);
   }); // prettier-ignore
 });

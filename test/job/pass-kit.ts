@@ -1,6 +1,6 @@
 /**
  * Passes on a real PostgreSQL without a Temporal: the activities of a job as its workflow calls them, one worker's part
- * of them (`PopulationNode`), and ticks that are ordered by hand. For tests of what a pass does to rows; whole stacks
+ * of them (`JobNode`), and ticks that are asked for by hand. For tests of what a pass does to rows; whole stacks
  * are in `regen.test.ts`.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -9,10 +9,10 @@ import path from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { Pool, type PoolClient, type QueryResultRow } from 'pg';
 import { pino } from 'pino';
-import { PopulationNode } from '../../activities/job/node';
+import { JobNode } from '../../activities/job/node';
 import type { TemporalLink } from '../../activities/lib/temporal';
 import { resolveConfig, type ConfigDefinition } from '../../exports';
-import type { JobOpening, PassInput, PassResult, TickOrder } from '../../workflows/job/contract';
+import type { JobOpening, PassInput, PassResult, TickRequest } from '../../workflows/job/contract';
 import type { JobOptions } from '../../workflows/job/options';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
 import { migrate } from '../../workers/migrate';
@@ -22,7 +22,7 @@ const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' }, pino.des
 type PassActivity = (input: PassInput) => Promise<PassResult>;
 
 export class PassStack {
-  private readonly nodes: PopulationNode[] = [];
+  private readonly nodes: JobNode[] = [];
   private readonly passes = new Map<string, number>();
 
   private constructor(
@@ -65,8 +65,8 @@ export class PassStack {
   node(
     config: ConfigDefinition,
     setup: { connections?: number; databaseUrl?: string; directDatabaseUrl?: string } = {},
-  ): PopulationNode {
-    const node = new PopulationNode({
+  ): JobNode {
+    const node = new JobNode({
       nodeName: `n${this.nodes.length}`,
       databaseUrl: this.servers.databaseUrl,
       jobs: resolveConfig(config).jobs,
@@ -79,20 +79,20 @@ export class PassStack {
   }
 
   /** As a start of the job does it. */
-  open(node: PopulationNode, config: ConfigDefinition, job: string): Promise<JobOpening> {
+  open(node: JobNode, config: ConfigDefinition, job: string): Promise<JobOpening> {
     const options = resolveConfig(config).jobs.find(({ name }) => name === job)!.options;
     return node.activities.openJob({ job, options });
   }
 
-  openWith(node: PopulationNode, job: string, options: JobOptions): Promise<JobOpening> {
+  openWith(node: JobNode, job: string, options: JobOptions): Promise<JobOpening> {
     return node.activities.openJob({ job, options });
   }
 
-  /** One pass as an activity. A tick now, unless another one is ordered. */
+  /** One pass as an activity. A tick now, unless another one is asked for. */
   begin(
-    node: PopulationNode,
+    node: JobNode,
     job: string,
-    order: Partial<TickOrder> = {},
+    over: Partial<TickRequest> = {},
     attempt = 1,
   ): { result: Promise<PassResult>; environment: MockActivityEnvironment } {
     const pass = (this.passes.get(job) ?? 0) + 1;
@@ -102,7 +102,7 @@ export class PassStack {
       heartbeatTimeoutMs: 5_000,
       workflowExecution: { workflowId: `job/${job}`, runId: 'run' },
     });
-    const tick: TickOrder = { due: Date.now(), elapsed: 1, skipped: 0, ...order };
+    const tick: TickRequest = { due: Date.now(), elapsed: 1, skipped: 0, ...over };
     const result: Promise<PassResult> = environment.run<[PassInput], PassResult, PassActivity>(node.activities.pass, {
       job,
       pass,
@@ -112,8 +112,8 @@ export class PassStack {
     return { result, environment };
   }
 
-  pass(node: PopulationNode, job: string, order: Partial<TickOrder> = {}): Promise<PassResult> {
-    return this.begin(node, job, order).result;
+  pass(node: JobNode, job: string, over: Partial<TickRequest> = {}): Promise<PassResult> {
+    return this.begin(node, job, over).result;
   }
 
   /** Makes the job's table and row, and runs one tick of it. */

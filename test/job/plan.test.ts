@@ -1,6 +1,6 @@
 /** The decisions of a job's workflow: which tick comes next, what is missed, what is done first. */
 import fc from 'fast-check';
-import type { JobWorkflowState, TickOrder } from '../../workflows/job/contract';
+import type { JobWorkflowState, TickRequest } from '../../workflows/job/contract';
 import type { JobOptions } from '../../workflows/job/options';
 import {
   bandOf,
@@ -20,10 +20,10 @@ const byCalendar = (missed: JobOptions['missed']) =>
   ({ schedule: { cron: '0 * * * *', timeZone: 'UTC' }, missed }) as unknown as JobOptions;
 
 /** As a pass does it. */
-const leftAfter = (order: TickOrder, ended: number | undefined): TickOrder =>
-  countsTooMuch(order, ended)
-    ? leftOf(order, dueTimes({ everyMs: MINUTE }, { calendar: [] }, ended, order.due).count)
-    : order;
+const leftAfter = (tick: TickRequest, ended: number | undefined): TickRequest =>
+  countsTooMuch(tick, ended)
+    ? leftOf(tick, dueTimes({ everyMs: MINUTE }, { calendar: [] }, ended, tick.due).count)
+    : tick;
 
 describe('the next tick', () => {
   test('lies on a grid from the epoch, whatever the last one took', () => {
@@ -33,7 +33,7 @@ describe('the next tick', () => {
     });
     expect(nextTick(every(5 * MINUTE), { calendar: [] }, 7 * MINUTE, 10 * MINUTE + 3)).toEqual({
       do: 'tick',
-      order: { due: 10 * MINUTE, elapsed: 1, skipped: 0, since: 7 * MINUTE },
+      tick: { due: 10 * MINUTE, elapsed: 1, skipped: 0, since: 7 * MINUTE },
       settles: 10 * MINUTE,
     });
     expect(nextTick(every(5 * MINUTE), { calendar: [] }, 10 * MINUTE, 10 * MINUTE + 3)).toEqual({
@@ -44,21 +44,21 @@ describe('the next tick', () => {
 
   test('after a downtime: skipped, all in one, or each of the last n', () => {
     const at = (missed: JobOptions['missed'], now: number) => nextTick(every(MINUTE, missed), { calendar: [] }, 0, now);
-    expect(at('once', 7.9 * MINUTE)).toMatchObject({ order: { due: 7 * MINUTE, elapsed: 7, skipped: 0 } });
+    expect(at('once', 7.9 * MINUTE)).toMatchObject({ tick: { due: 7 * MINUTE, elapsed: 7, skipped: 0 } });
     // Late by less than half an interval: this one is not missed, the six before are.
-    expect(at('skip', 7.4 * MINUTE)).toMatchObject({ order: { due: 7 * MINUTE, elapsed: 1, skipped: 6 } });
+    expect(at('skip', 7.4 * MINUTE)).toMatchObject({ tick: { due: 7 * MINUTE, elapsed: 1, skipped: 6 } });
     expect(at('skip', 7.9 * MINUTE)).toEqual({ do: 'skip', settles: 7 * MINUTE, skipped: 7 });
     expect(at(3, 7.9 * MINUTE)).toMatchObject({
-      order: { due: 5 * MINUTE, elapsed: 1, skipped: 4 },
+      tick: { due: 5 * MINUTE, elapsed: 1, skipped: 4 },
       settles: 5 * MINUTE,
     });
-    expect(at(100, 7.9 * MINUTE)).toMatchObject({ order: { due: MINUTE, elapsed: 1, skipped: 0 } });
+    expect(at(100, 7.9 * MINUTE)).toMatchObject({ tick: { due: MINUTE, elapsed: 1, skipped: 0 } });
   });
 
   test('of a calendar, and a look where its known times end', () => {
     const times = [60, 120, 180, 240].map((minute) => minute * MINUTE);
     expect(nextTick(byCalendar('once'), { calendar: times }, 0, 130 * MINUTE)).toMatchObject({
-      order: { due: 120 * MINUTE, elapsed: 2 },
+      tick: { due: 120 * MINUTE, elapsed: 2 },
     });
     expect(nextTick(byCalendar('once'), { calendar: times }, 120 * MINUTE, 130 * MINUTE)).toEqual({
       do: 'wait',
@@ -66,7 +66,7 @@ describe('the next tick', () => {
     });
     expect(nextTick(byCalendar('once'), { calendar: times }, 120 * MINUTE, 250 * MINUTE)).toEqual({ do: 'look' });
     expect(nextTick(byCalendar(2), { calendar: times }, 0, 185 * MINUTE)).toMatchObject({
-      order: { due: 120 * MINUTE, skipped: 1 },
+      tick: { due: 120 * MINUTE, skipped: 1 },
     });
   });
 
@@ -99,12 +99,12 @@ describe('the next tick', () => {
           now += delay;
           const step = nextTick(every(100, policy), { calendar: [] }, settled, now);
           if (step.do === 'wait' || step.do === 'look') continue;
-          counted += step.do === 'tick' ? step.order.elapsed + step.order.skipped : step.skipped;
+          counted += step.do === 'tick' ? step.tick.elapsed + step.tick.skipped : step.skipped;
           expect(step.settles).toBeGreaterThan(settled);
           if (step.do === 'tick') {
-            expect(step.order.due).toBeGreaterThan(last);
-            last = step.order.due;
-            expect(step.order.due).toBeLessThanOrEqual(now);
+            expect(step.tick.due).toBeGreaterThan(last);
+            last = step.tick.due;
+            expect(step.tick.due).toBeLessThanOrEqual(now);
           }
           settled = step.settles;
         }
@@ -116,13 +116,13 @@ describe('the next tick', () => {
 
 describe('what a job does next', () => {
   const moment = (over: Partial<JobMoment> = {}): JobMoment => ({
-    now: 10 * MINUTE,
+    nowMs: 10 * MINUTE,
     opened: true,
     paused: false,
     stopped: false,
     working: false,
     askedToEnd: false,
-    notBefore: 0,
+    notBeforeMs: 0,
     historyFull: false,
     ...over,
   });
@@ -135,11 +135,11 @@ describe('what a job does next', () => {
 
   test('opens first; then what has begun, then the schedule, then what is asked for by hand', () => {
     expect(step(state(), moment({ opened: false })).do).toBe('open');
-    expect(step(state({ open, request: 'r' }), moment())).toMatchObject({ do: 'pass', order: open });
-    expect(step(state({ request: 'r' }), moment())).toMatchObject({ do: 'pass', order: { due: 10 * MINUTE } });
-    expect(step(state({ request: 'r', settled: 10 * MINUTE }), moment({ now: 10 * MINUTE + 5 }))).toMatchObject({
+    expect(step(state({ open, request: 'r' }), moment())).toMatchObject({ do: 'pass', tick: open });
+    expect(step(state({ request: 'r' }), moment())).toMatchObject({ do: 'pass', tick: { due: 10 * MINUTE } });
+    expect(step(state({ request: 'r', settled: 10 * MINUTE }), moment({ nowMs: 10 * MINUTE + 5 }))).toMatchObject({
       do: 'pass',
-      order: { due: 10 * MINUTE + 5, request: 'r' },
+      tick: { due: 10 * MINUTE + 5, request: 'r' },
       settles: 10 * MINUTE,
     });
   });
@@ -166,10 +166,10 @@ describe('what a job does next', () => {
   test('rows that are to be tried again get a tick of their own, after the last one', () => {
     const last = { due: 10 * MINUTE + 10, end: 'done' } as JobWorkflowState['last'];
     const waiting = state({ settled: 10 * MINUTE, retryAt: 10 * MINUTE + 7, last });
-    expect(step(waiting, moment({ now: 10 * MINUTE + 5 }))).toEqual({ do: 'wait', until: 10 * MINUTE + 7 });
-    expect(step(waiting, moment({ now: 10 * MINUTE + 8 }))).toMatchObject({
+    expect(step(waiting, moment({ nowMs: 10 * MINUTE + 5 }))).toEqual({ do: 'wait', until: 10 * MINUTE + 7 });
+    expect(step(waiting, moment({ nowMs: 10 * MINUTE + 8 }))).toMatchObject({
       do: 'pass',
-      order: { due: 10 * MINUTE + 11, elapsed: 0 },
+      tick: { due: 10 * MINUTE + 11, elapsed: 0 },
     });
   });
 });

@@ -3,7 +3,8 @@
  * also where the condition fails on rows in between, and no chunk looks through the whole of it. The real walk over
  * keys in memory, which counts what is looked at.
  */
-import { walk, type Rows } from '../../activities/job/range';
+import type { Rows } from '../../activities/job/chunk';
+import { walk } from '../../activities/job/walk';
 import { Sizing } from '../../activities/job/sizing';
 import type { JobOptions } from '../../workflows/job/options';
 
@@ -60,11 +61,11 @@ async function decay({ fails, msPerKey }: { fails: number[]; msPerKey: number })
     },
   }; // prettier-ignore
   const silent = { debug: () => undefined, warn: () => undefined };
-  const ending = { reason: undefined, end: () => undefined, sleep: () => Promise.resolve() };
+  const stopSignal = { reason: undefined, end: () => undefined, sleep: () => Promise.resolve() };
   const options = { chunk: 100, pace: 'full' } as unknown as JobOptions;
   const sizing = new Sizing(options, undefined);
   const done = await walk(
-    { rows, sizing, ending, all: false, sparse: true, log: silent, chunk: () => undefined, waits: () => Promise.resolve() },
+    { rows, sizing, stopSignal, all: false, sparse: true, log: silent, chunk: () => undefined, waits: () => Promise.resolve() },
     1,
   ); // prettier-ignore
   expect(done).toBe(true);

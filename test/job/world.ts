@@ -2,7 +2,7 @@
  * A simulated world of passes over a table: rows, what PostgreSQL keeps of a tick (parts with tokens, failed rows),
  * streams that overlap, and all that can happen meanwhile: rows that come, go, fail and are held; workers that die,
  * freeze and go on; answers that are lost, crashes that take the newest commits back, a schedule that changes. What
- * goes through the table is the real code (`range.ts`, `sizing.ts`), and what orders ticks is the real plan
+ * goes through the table is the real code (`walk.ts`, `range.ts`, `sizing.ts`), and what asks for ticks is the real plan
  * (`plan.ts`); the transactions of `rows.ts` are the world's. Every choice comes from the seed.
  *
  * After each tick: each row that was there from its beginning to its end has the tick's intervals exactly once more, or
@@ -13,7 +13,8 @@ import { leftOf, countsTooMuch, dueTimes, nextTick, type Known } from '../../wor
 import type { EarlierSchedule } from '../../workflows/job/contract';
 import type { JobOptions } from '../../workflows/job/options';
 import type { TickRange } from '../../activities/job/store/ticks';
-import { Superseded, walk, type Ask, type Ends, type Outcome, type Rows } from '../../activities/job/range';
+import { Superseded, type Ask, type ChunkOutcome, type Ends, type Rows } from '../../activities/job/chunk';
+import { walk } from '../../activities/job/walk';
 import { Sizing } from '../../activities/job/sizing';
 import type { Bound } from '../../activities/job/statement';
 import { choices, type Choices } from '../chaos/random';
@@ -206,7 +207,7 @@ export class World {
     return [...this.db.rows.keys()].filter((key) => key > after && key <= upto).sort((a, b) => a - b);
   }
 
-  private async chunk(pass: Pass, range: TickRange, ask: Ask): Promise<Outcome> {
+  private async chunk(pass: Pass, range: TickRange, ask: Ask): Promise<ChunkOutcome> {
     await this.pass();
     let to: Bound;
     if (range.alone) to = range.upto!;
@@ -293,7 +294,7 @@ export class World {
       const settled = this.choose.between(0, 5) === 0 ? Math.max(0, this.db.endedDue - 3_000) : this.db.endedDue;
       const next = nextTick(this.options, this.known, settled, this.now);
       if (next.do !== 'tick') continue;
-      await this.tick(next.order);
+      await this.tick(next.tick);
       ended++;
     }
     await Promise.all(this.zombies);
@@ -322,11 +323,11 @@ export class World {
     return count;
   }
 
-  private async tick(order: { due: number; elapsed: number; skipped: number; since?: number }): Promise<void> {
+  private async tick(asked: { due: number; elapsed: number; skipped: number; since?: number }): Promise<void> {
     const { endedDue } = this.db;
-    if (order.due <= endedDue) return;
-    const left = countsTooMuch(order, endedDue) ? leftOf(order, this.dueSince(endedDue, order.due)) : order;
-    const owed = this.dueSince(endedDue, order.due);
+    if (asked.due <= endedDue) return;
+    const left = countsTooMuch(asked, endedDue) ? leftOf(asked, this.dueSince(endedDue, asked.due)) : asked;
+    const owed = this.dueSince(endedDue, asked.due);
     if (left.elapsed !== owed) throw new Error(`the tick stands for ${left.elapsed} intervals, and ${owed} fell due`);
     this.owed += owed;
     const beginning = new Map([...this.db.rows].map(([key, row]) => [key, { sum: row.sum, born: row.born }]));
@@ -384,7 +385,7 @@ export class World {
         {
           rows: this.rowsOf(pass),
           sizing: new Sizing(this.options, undefined),
-          ending: pass,
+          stopSignal: pass,
           all: this.all,
           sparse: this.sparse,
           log: silent,

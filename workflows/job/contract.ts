@@ -62,7 +62,7 @@ export interface JobWorkflowState {
   /** A run by hand that is waited for. */
   request?: string;
   /** A tick that has begun and not ended. */
-  open?: TickOrder;
+  open?: TickRequest;
   /** Rows of a sweep that are to be tried again at this time. */
   retryAt?: number;
   last?: PassResult;
@@ -80,7 +80,7 @@ export interface JobInput {
 // ── The activities ───────────────────────────────────────────────────────────────────────────
 
 /** Which tick to do. */
-export interface TickOrder {
+export interface TickRequest {
   /** Epoch milliseconds. */
   due: number;
   /** Intervals it stands for; 0: only what is left of earlier ticks (a sweep's retries). */
@@ -103,7 +103,7 @@ export interface JobOpening {
   endedDue?: number;
   /** Up to here nothing is owed: the newest tick that has ended, or the last start or resume. */
   settled?: number;
-  open?: TickOrder;
+  open?: TickRequest;
   /** For a `cron`: the newest due times since the settled one, and some to come, in order. */
   calendar: number[];
   /** How many due times since the settled one lie before those of `calendar`. */
@@ -125,7 +125,7 @@ export interface EarlierSchedule {
 export interface PassInput {
   job: string;
   pass: number;
-  tick: TickOrder;
+  tick: TickRequest;
 }
 
 export type PassEnd =
@@ -149,7 +149,7 @@ export interface PassResult {
   retryAt?: number;
 }
 
-export interface PopulationActivities {
+export interface JobActivities {
   /**
    * With options: checks them against the database, then makes or takes up the row. Refused (BadOption) with
    * PostgreSQL's words. `after`: due times from there on; without it, from what is settled. With options nothing before

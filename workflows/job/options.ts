@@ -16,7 +16,7 @@ export interface Rule {
 }
 
 /** What a job does, in SQL. Never changed by `config --set`: a new version of the definition is declared. */
-export type Work = (
+export type JobWork = (
   | { kind: 'regen'; table: TableRef; key?: string[]; set: Record<string, string>; where?: string; rule?: Rule }
   | { kind: 'regen'; table: TableRef; key?: string[]; sql: string }
   | { kind: 'decay'; table: TableRef; key?: string[]; where: string; moveTo?: TableRef }
@@ -31,7 +31,7 @@ export type Schedule = { everyMs: number } | { cron: string; timeZone: string };
 
 export interface JobOptions {
   kind: JobKind;
-  work: Work;
+  work: JobWork;
   schedule: Schedule;
   /** A number: each of the last n. */
   missed: 'skip' | 'once' | number;

@@ -9,7 +9,7 @@ import { ms } from '../../lib/sql';
 /** The columns of a row's key, as text. */
 export type Key = string[];
 
-export interface Claim {
+export interface PageClaim {
   page: number;
   keys: Key[];
   attempt: number;
@@ -111,26 +111,31 @@ export async function insertClaim(
   db: Queryable,
   job: string,
   claim: { keys: Key[]; owner: string; attempt: number; forMs: number },
-): Promise<Claim> {
+): Promise<PageClaim> {
   const { keys, owner, attempt, forMs } = claim;
   const [row] = await run<{ page: number }>(db, INSERT, [job, JSON.stringify(keys), owner, attempt, forMs]);
   return { page: row!.page, keys, attempt };
 }
 
 /** A claim whose time has come: to be tried again, or left by an owner that is gone. */
-export async function takeClaim(db: Queryable, job: string, owner: string, forMs: number): Promise<Claim | undefined> {
-  return (await run<Claim & Record<string, unknown>>(db, TAKE, [job, owner, forMs]))[0];
+export async function takeClaim(
+  db: Queryable,
+  job: string,
+  owner: string,
+  forMs: number,
+): Promise<PageClaim | undefined> {
+  return (await run<PageClaim & Record<string, unknown>>(db, TAKE, [job, owner, forMs]))[0];
 }
 
 /** False: it is no longer this owner's, and nothing may be written for it. */
-export async function settleClaim(db: Queryable, claim: Claim, owner: string): Promise<boolean> {
+export async function settleClaim(db: Queryable, claim: PageClaim, owner: string): Promise<boolean> {
   return (await run(db, SETTLE, [claim.page, owner, claim.attempt])).length > 0;
 }
 
 /** These keys of it are to be handled again, later. */
 export async function putBack(
   db: Queryable,
-  claim: Claim,
+  claim: PageClaim,
   owner: string,
   again: { keys: Key[]; usesAttempt: boolean; afterMs: number; error: string },
 ): Promise<boolean> {
@@ -177,7 +182,7 @@ export async function claimFresh(
   db: Queryable,
   job: string,
   { keys, owner, forMs }: { keys: Key[]; owner: string; forMs: number },
-): Promise<{ claim: Claim; fresh: number[] } | undefined> {
+): Promise<{ claim: PageClaim; fresh: number[] } | undefined> {
   const [row] = await run<{ page: number | null; fresh: number[] }>(db, CLAIM, [
     job,
     JSON.stringify(keys),

@@ -1,5 +1,5 @@
 /**
- * A job's row: its state, options and fence. Written by the activities of `population/` on behalf of the job's
+ * A job's row: its state, options and fence. Written by the activities of a job on behalf of the job's
  * workflow; read by them and by `status`.
  */
 import type { EarlierSchedule, JobState } from '../../../workflows/job/contract';

@@ -1,13 +1,13 @@
 /**
- * The rows of a regen's or decay's table, as `range.ts` asks for them: each chunk is one transaction, in which its rows
+ * The rows of a regen's or decay's table, as `walk.ts` and `range.ts` ask for them: each chunk is one transaction, in which its rows
  * and the progress that speaks of them commit together, fenced by the job's token. The statements are of
  * `statement.ts`. Made by `regen.ts`.
  */
 import { reach } from '../../lib/points';
 import { classOf } from '../../lib/sqlstate';
-import { advance, noteFailedRow, putOff, rangesOf, type TickRange } from './ticks';
+import { noteProgress, noteFailedRow, putOff, rangesOf, type TickRange } from './ticks';
 import { readsItself } from '../plan-tree';
-import type { Ask, Outcome, Rows } from '../range';
+import type { Ask, ChunkOutcome, Rows } from '../chunk';
 import {
   boundStatement,
   boundValues,
@@ -21,7 +21,7 @@ import {
 } from '../statement';
 import type { Queryable } from '../../lib/database';
 import type { Template } from '../template';
-import { stillHeld, type PassWork } from '../work';
+import { stillHeld, type PassContext } from '../pass-context';
 
 /** `bound`: where a chunk of so many rows that go ends; `key`: of so many keys, whatever the condition says of them. */
 type Kind = 'bound' | 'key' | 'chunk' | 'locked';
@@ -29,27 +29,27 @@ type Kind = 'bound' | 'key' | 'chunk' | 'locked';
 export class TableRows implements Rows {
   private readonly statements = new Map<string, Template>();
 
-  constructor(private readonly work: PassWork) {}
+  constructor(private readonly pass: PassContext) {}
 
   ranges(): Promise<TickRange[]> {
-    return this.work.database.transaction((db) => rangesOf(db, this.work.job));
+    return this.pass.database.transaction((db) => rangesOf(db, this.pass.job));
   }
 
   isHeld(): Promise<boolean> {
-    return stillHeld(this.work);
+    return stillHeld(this.pass);
   }
 
   async lastKey(): Promise<Bound> {
-    const { rows } = await this.work.watched((db) => lastKeyStatement(this.work.table).run<{ key: string[] }>(db, {}));
+    const { rows } = await this.pass.watched((db) => lastKeyStatement(this.pass.table).run<{ key: string[] }>(db, {}));
     return rows[0]?.key;
   }
 
-  async chunk(range: TickRange, ask: Ask): Promise<Outcome> {
+  async chunk(range: TickRange, ask: Ask): Promise<ChunkOutcome> {
     let to: Bound;
     let looking = true;
     let began = performance.now();
     try {
-      const step = await this.work.watched(async (db) => {
+      const step = await this.pass.watched(async (db) => {
         to = await this.endOf(db, range, ask);
         looking = false;
         began = performance.now();
@@ -74,13 +74,13 @@ export class TableRows implements Rows {
     const end = to ?? range.upto ?? undefined;
     const statement = this.statement('locked', { after: range.after !== null, upto: end !== undefined });
     const values = { ...boundValues(range.after ?? undefined, end), limit };
-    const { rows } = await this.work.watched((db) => statement.run<{ key: string[] }>(db, values));
+    const { rows } = await this.pass.watched((db) => statement.run<{ key: string[] }>(db, values));
     return rows.map(({ key }) => key);
   }
 
   async mustBeWhole(): Promise<boolean> {
-    const { options, table } = this.work;
-    return isBoundless(options.work) || this.work.watched((db) => readsItself(db, options.work, table));
+    const { options, table } = this.pass;
+    return isBoundless(options.work) || this.pass.watched((db) => readsItself(db, options.work, table));
   }
 
   /** Where the chunk ends: the key of its last row; undefined where its part ends before. */
@@ -110,7 +110,7 @@ export class TableRows implements Rows {
   }
 
   private report(db: Queryable, { key, error }: NonNullable<Ask['leaveOut']>): Promise<void> {
-    const { job, tick } = this.work;
+    const { job, tick } = this.pass;
     const code = (error as { code?: unknown }).code;
     const row = { key, due: tick.due, error: error.message, attempts: 1 };
     return noteFailedRow(db, job, { ...row, code: typeof code === 'string' ? code : undefined });
@@ -126,11 +126,11 @@ export class TableRows implements Rows {
     ask: Ask,
     { to, done, rows }: { to: Bound; done: boolean; rows: number },
   ): Promise<number> {
-    const { job, token, meter } = this.work;
+    const { job, token, meter } = this.pass;
     if (ask.putOff) await putOff(db, job, token, ask.putOff.part, ask.putOff.keys);
     const asked = performance.now();
     const step = { job, token, part: range.part, from: range.after, to: to ?? null, done };
-    const written = await advance(db, { ...step, rows, failed: ask.leaveOut ? 1 : 0 });
+    const written = await noteProgress(db, { ...step, rows, failed: ask.leaveOut ? 1 : 0 });
     const tripMs = performance.now() - asked;
     meter.roundTrip(tripMs);
     if (!written) throw new OtherProgress();
@@ -138,7 +138,7 @@ export class TableRows implements Rows {
   }
 
   private get tick(): Record<string, unknown> {
-    const { tick } = this.work;
+    const { tick } = this.pass;
     return { elapsed: tick.elapsed, due: new Date(tick.due) };
   }
 
@@ -150,7 +150,7 @@ export class TableRows implements Rows {
   }
 
   private make(kind: Kind, span: Span, all: boolean): Template {
-    const { table, options } = this.work;
+    const { table, options } = this.pass;
     const { work } = options;
     if (kind === 'locked') return lockedStatement(table, span);
     if (kind === 'key') return boundStatement(table, span);

@@ -1,8 +1,9 @@
 /**
  * Ticks and their progress: which one is open, how far each part of the key space is, what came of the earlier ones.
- * Every write is made by the holder of the job's token, in the transaction of what it speaks of. Used by `population/`.
+ * Every write is made by the holder of the job's token, in the transaction of what it speaks of. Used by `pass.ts` and
+ * what it calls.
  */
-import type { Band, JobState, TickOrder } from '../../../workflows/job/contract';
+import type { Band, JobState, TickRequest } from '../../../workflows/job/contract';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { storable } from '../../../workflows/lib/text';
 import { ms } from '../../lib/sql';
@@ -19,7 +20,7 @@ export interface TickRange {
   alone?: boolean;
 }
 
-export interface OpenTick extends TickOrder {
+export interface OpenTick extends TickRequest {
   /** Of work so far, without the passes that were killed. */
   ms: number;
 }
@@ -182,13 +183,13 @@ export async function openTickOf(db: Queryable, job: string): Promise<TickRow | 
 }
 
 /** The tick of that time, or of that request. */
-export async function findTick(db: Queryable, job: string, order: TickOrder): Promise<TickRow | undefined> {
-  return toTick((await run<RawTick>(db, FIND, [job, order.due, order.request ?? null]))[0]);
+export async function findTick(db: Queryable, job: string, tick: TickRequest): Promise<TickRow | undefined> {
+  return toTick((await run<RawTick>(db, FIND, [job, tick.due, tick.request ?? null]))[0]);
 }
 
 /** @param key the columns that it goes along */
-export async function insertTick(db: Queryable, job: string, order: TickOrder, key: string[]): Promise<void> {
-  await run(db, INSERT, [job, order.due, order.request ?? null, order.elapsed, order.skipped, key]);
+export async function insertTick(db: Queryable, job: string, tick: TickRequest, key: string[]): Promise<void> {
+  await run(db, INSERT, [job, tick.due, tick.request ?? null, tick.elapsed, tick.skipped, key]);
 }
 
 /** The parts of a new tick; those of the one before are gone. */
@@ -212,7 +213,7 @@ export async function rangesOf(db: Queryable, job: string): Promise<TickRange[]>
   return run<TickRange & Record<string, unknown>>(db, RANGES, [job]);
 }
 
-export interface Advance {
+export interface Progress {
   job: string;
   part: number;
   token: number;
@@ -228,7 +229,7 @@ export interface Advance {
 }
 
 /** Notes a chunk; false when nothing may be written, and the transaction must be rolled back. */
-export async function advance(db: Queryable, one: Advance): Promise<boolean> {
+export async function noteProgress(db: Queryable, one: Progress): Promise<boolean> {
   const { job, part, token, from, to, done, rows, failed, counts = true } = one;
   return (await run(db, ADVANCE, [job, part, token, from, to, done, rows, failed, counts ? 1 : 0])).length > 0;
 }

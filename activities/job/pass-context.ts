@@ -1,19 +1,24 @@
 /**
- * What a pass hands to the code that does its kind of work (`regen.ts`, `sweep.ts`): the tick, the fence's token, what
- * may end it, and where it counts. Made by `pass.ts`.
+ * What a pass has of its worker (`PassHost`, which is `node.ts`), and what it hands to the code that does its kind of
+ * work (`regen.ts`, `sweep.ts`): the tick, the fence's token, what may end it, and where it counts. Made by `pass.ts`.
  */
 import type { Logger } from 'pino';
 import type { PassEnd } from '../../workflows/job/contract';
+import type { SweepDefinition } from '../../config/define/job';
 import type { JobOptions } from '../../workflows/job/options';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../lib/failures';
 import type { Database, Queryable, Statement, TransactionOptions } from '../lib/database';
+import type { TemporalLink } from '../lib/temporal';
+import type { Transactions } from '../durable/transaction';
 import { tokenOf, type OpenTick } from './store/ticks';
+import type { Backends } from './backends';
 import type { TableFacts } from './catalog';
-import type { JobMeter } from './telemetry';
+import type { DefinedJobs } from './defined';
+import type { JobMeter, JobMetrics } from './telemetry';
 
 /** What ends a pass before its tick has ended; the first reason counts. */
-export class Ending {
+export class StopSignal {
   reason: PassEnd | undefined;
   private readonly controller = new AbortController();
 
@@ -42,7 +47,29 @@ export class Ending {
   }
 }
 
-export interface PassWork {
+export interface JobDeps {
+  nodeName: string;
+  database: Database;
+  temporal: TemporalLink;
+  log: Logger;
+}
+
+/** What a pass needs of the worker that it runs on (`JobNode`). */
+export interface PassHost {
+  readonly deps: JobDeps;
+  readonly isDraining: boolean;
+  readonly handlers: ReadonlyMap<string, SweepDefinition['handle']>;
+  readonly defined: DefinedJobs;
+  readonly metrics: JobMetrics;
+  readonly effects: Transactions;
+  readonly backends: Backends;
+  readonly streams: number;
+  /** The pass is told when the worker drains, until the function that is returned is called. */
+  join(job: string, stopSignal: StopSignal): () => void;
+}
+
+/** One pass, for the code that does its kind of work. */
+export interface PassContext {
   job: string;
   token: number;
   node: string;
@@ -61,7 +88,7 @@ export interface PassWork {
    * too long.
    */
   watched: <T>(act: (db: Queryable) => Promise<T>) => Promise<T>;
-  ending: Ending;
+  stopSignal: StopSignal;
   /** Shown by `status` while the tick is open. */
   waits: (why: string) => Promise<void>;
   meter: JobMeter;
@@ -69,7 +96,7 @@ export interface PassWork {
 }
 
 /** What a kind of work found out beside its progress rows. */
-export interface WorkResult {
+export interface TickOutcome {
   /** The size of a chunk that fits, for the next tick. */
   chunkRows?: number;
   /** Nothing of the tick is left: it ends, also when the pass was asked to. */
@@ -95,7 +122,7 @@ export function beginOf(lockMs: number): TransactionOptions {
 }
 
 const DEADLOCK: Statement = {
-  name: 'population-deadlock-timeout',
+  name: 'job-deadlock-timeout',
   text: `select setting::float8 as ms from pg_settings where name = 'deadlock_timeout'`,
 };
 const LOCK_MS = 500;
@@ -110,7 +137,7 @@ export async function lockMsOf(database: Database): Promise<number> {
 }
 
 /** After a write that found nothing to write to: is it another holder's job by now? */
-export async function stillHeld({ database, job, token }: PassWork): Promise<boolean> {
+export async function stillHeld({ database, job, token }: PassContext): Promise<boolean> {
   return (await database.transaction((db) => tokenOf(db, job))) === token;
 }
 

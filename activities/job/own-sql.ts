@@ -8,7 +8,7 @@ import { parse, type Expr, type Statement as Parsed, type UpdateStatement } from
 import { run, type Queryable, type Statement } from '../lib/database';
 import { bad, showTable, type TableFacts } from './catalog';
 import { modifies, planOf } from './plan-tree';
-import { scan } from './scan';
+import { scan, type Piece } from './scan';
 import type { RegenWork } from './statement';
 import { Template } from './template';
 
@@ -55,10 +55,20 @@ export async function checkOwnSql(db: Queryable, work: OwnSql, table: TableFacts
   await lookAtPlan(db, work);
 }
 
+/**
+ * Words that PostgreSQL knows and the parser does not, and what is read in their place. None of them says which rows
+ * are chosen beside the condition, and what replaces them binds no looser: a `:range` that stands alone in the text
+ * that is read stands alone in the statement.
+ */
+const READ_AS: [RegExp, string][] = [
+  [/\bupdate\s+only\b/gi, 'update'],
+  [/\bis\s+(not\s+)?distinct\s+from\b/gi, '='],
+  [/\bas\s+(not\s+)?materialized\b/gi, 'as'],
+];
+
 function readUpdate(sql: string): UpdateStatement {
-  const readable = scan(sql)
+  const readable = readAs(sql)
     .map(({ kind, text, name, alias }) => {
-      if (kind === 'comment') return ' ';
       if (kind !== 'placeholder') return text;
       if (name === 'range') return `${MARK}('${(alias ?? '').replace(/'/g, "''")}')`;
       return name === 'elapsed' ? '(1)' : '(now())';
@@ -80,6 +90,26 @@ function readUpdate(sql: string): UpdateStatement {
     throw bad('sql: it must be one UPDATE; rows that go are the work of a decay');
   }
   return update;
+}
+
+/** The pieces with those words replaced; what is in strings, quoted names and placeholders stays as it is. */
+function readAs(sql: string): Piece[] {
+  let text = '';
+  let words = '';
+  const flush = (): void => {
+    text += READ_AS.reduce((some, [from, to]) => some.replace(from, to), words);
+    words = '';
+  };
+  for (const piece of scan(sql)) {
+    if (piece.kind === 'word' || piece.kind === 'space') words += piece.text;
+    else if (piece.kind === 'comment') words += ' ';
+    else {
+      flush();
+      text += piece.text;
+    }
+  }
+  flush();
+  return scan(text);
 }
 
 const conjuncts = (where: Expr | null | undefined): Expr[] =>
@@ -106,8 +136,9 @@ function rangeAlias(mark: Expr): string | undefined {
 async function lookAtPlan(db: Queryable, work: OwnSql): Promise<void> {
   const never = new Template().expression('sql', work.sql, () => 'false');
   const root = await planOf(db, never);
-  const [first] = root.Plans ?? [];
-  const nothing = first?.['Node Type'] === 'Result' && first['One-Time Filter'] === 'false';
+  // Beside it stand the plans of a CTE and of subqueries that are computed once (InitPlan).
+  const rows = root.Plans?.find((plan) => plan['Parent Relationship'] === 'Outer');
+  const nothing = rows?.['Node Type'] === 'Result' && rows['One-Time Filter'] === 'false';
   if (!nothing || modifies(root) !== 1) {
     throw bad(
       'sql: by its plan, rows outside of :range would be changed as well; join :range by AND to the other conditions',

@@ -11,6 +11,8 @@ export interface PlanNode {
   'Node Type': string;
   'Relation Name'?: string;
   'One-Time Filter'?: string;
+  /** `Outer`: its rows are the input of the node above it. `InitPlan`: computed once, beside it. */
+  'Parent Relationship'?: string;
   Schema?: string;
   Plans?: PlanNode[];
 }

@@ -48,6 +48,10 @@ describe('a statement of one’s own', () => {
   test.each<[string, RegExp]>([
     ['update player set s = s + 1 where s >= 0 or s < 0 and :range', /joined by AND/],
     ['update player set s = s + 1 where not :range', /joined by AND/],
+    ['update only player set s = s + 1 where s is distinct from 5 or :range', /joined by AND/],
+    ['update player set s = s + 1 where :range is distinct from true', /joined by AND/],
+    ['with b as materialized (select id from player where :range(player)) update player p set s = 1 from b where b.id = p.id', /joined by AND/],
+    ['with u as materialized (update other set s = s + 1 returning id) update player set s = s + 1 where :range', /one UPDATE/],
     ['update player set s = s + 1 where (:range) is not null', /joined by AND/],
     ['update player set s = s + 1 where case when :range then true else true end', /joined by AND|cannot be read/],
     ['update player set s = s + 1 where :range and :range', /must stand once/],
@@ -80,6 +84,9 @@ describe('a statement of one’s own', () => {
     'UPDATE public.player AS "P" SET s = "P".s + :elapsed WHERE ("P".s < 5 OR "P".s > 7) AND :range("P") -- :range',
     'with bonus as (select id, s from other) update player p set s = p.s + b.s from bonus b where b.id = p.id and :range(p)',
     'update player set s = s + 1 where :range',
+    'update only player set s = s + 1 where s is distinct from 5 and :range',
+    "update player set s = s + 1 where rank <> ' is distinct from ' and :range",
+    'with bonus as materialized (select id, s from other) update player p set s = p.s + b.s from bonus b where b.id = p.id and p.s is /* so */ not distinct from b.s and :range(p)',
   ])('%s is taken', async (sql) => {
     await checkJob(database, regen({ sql }));
   });

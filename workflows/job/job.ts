@@ -6,6 +6,7 @@
  */
 import { allHandlersFinished, condition, continueAsNew, log, setHandler } from '@temporalio/workflow';
 import { historyFull, throughTheGate } from '../lib/continue-as-new';
+import type { OptionChange } from '../lib/options';
 import { Commands } from './commands';
 import {
   declareJobUpdate,
@@ -37,7 +38,7 @@ export async function job(input: JobInput): Promise<void> {
   setHandler(runJobUpdate, async ({ request }) => commands.runNow(request));
   setHandler(declareJobUpdate, (options) => commands.declare(options));
   setHandler(reconfigureJobUpdate, (changes) => commands.reconfigure(changes), {
-    validator: (changes) => commands.refuseBad(changes),
+    validator: (changes: OptionChange[]) => commands.refuseBad(changes),
   });
   setHandler(jobStatusQuery, () => statusOf(run, passes));
 

@@ -7,7 +7,7 @@ import { hostname } from 'node:os';
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
-import type { Workflows } from '../activities/durable/job';
+import type { Workflows } from '../activities/durable/call';
 import { createDurableNode, type DurableFunction, type DurableNode } from '../activities/durable';
 import type { RetentionOptions } from '../activities/durable/retention';
 import { ourLog } from '../activities/lib/log';

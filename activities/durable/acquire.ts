@@ -9,13 +9,20 @@ import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../lib/failures';
 import { classOf, isPassing } from '../lib/sqlstate';
 import type { Answers } from './answers';
-import type { Caller, Job, Kit } from './job';
+import type { Caller, Call, DurableServices } from './call';
 import { retryAfterMs, type Lease } from './leases';
-import { attemptNotStarted, takeTask, type Claim, type StoredError, type Taken, type TaskSpec } from './store/tasks';
+import {
+  attemptNotStarted,
+  takeTask,
+  type TaskClaim,
+  type StoredError,
+  type Taken,
+  type TaskSpec,
+} from './store/tasks';
 import { sleep } from '../lib/sleep';
 
 export interface Acquired {
-  claim: Claim;
+  claim: TaskClaim;
   lease: Lease;
   lastError: StoredError | null;
 }
@@ -29,25 +36,25 @@ const START_GAP_MS = 500;
 const KEY_PATIENCE_MS = 30_000;
 
 export async function acquire(
-  kit: Kit,
-  job: Job,
+  services: DurableServices,
+  call: Call,
   spec: TaskSpec,
   caller: Caller,
   answers: Answers,
 ): Promise<{ envelope: Envelope } | Acquired> {
   const patience = performance.now() + KEY_PATIENCE_MS;
   let endedRun: string | null = null;
-  const call = randomUUID();
+  const callId = randomUUID();
   for (;;) {
     let sentAt = 0;
-    const { taken, other } = await patiently(job, caller, () => {
+    const { taken, other } = await patiently(call, caller, () => {
       sentAt = performance.now();
-      return take(kit, spec, endedRun, call);
+      return take(services, spec, endedRun, callId);
     });
     if (other !== null) answers.emit({ event: 'other input', source: other });
     switch (taken.outcome) {
       case 'run': {
-        const lease = await held(kit, job, caller, answers, taken.claim, sentAt);
+        const lease = await sureLease(services, call, caller, answers, taken.claim, sentAt);
         return { claim: taken.claim, lease, lastError: taken.lastError };
       }
       case 'done':
@@ -68,14 +75,14 @@ export async function acquire(
         );
       case 'key_held':
         if (performance.now() > patience) throw answers.notRun(taken.outcome, taken.owner, taken.waitMs);
-        await kit.waiter.wait(spec.key!, taken.waitMs, caller.signal);
+        await services.waiter.wait(spec.key!, taken.waitMs, caller.signal);
         caller.signal.throwIfAborted();
         break;
       case 'held':
       case 'resource_held':
         throw answers.notRun(taken.outcome, taken.owner, taken.waitMs);
       case 'run_mismatch':
-        if (endedRun !== taken.holder && (await kit.isCurrent(spec.workflowId, spec.runId))) {
+        if (endedRun !== taken.holder && (await services.isCurrent(spec.workflowId, spec.runId))) {
           endedRun = taken.holder;
           break;
         }
@@ -91,13 +98,13 @@ export async function acquire(
  * Asks again while the database does not answer: whether it has the lease by now only this call can find out, and for
  * who comes after it a lost answer would be a crash, which uses an attempt.
  */
-async function patiently<T>(job: Job, caller: Caller, ask: () => Promise<T>): Promise<T> {
+async function patiently<T>(call: Call, caller: Caller, ask: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await ask();
     } catch (error) {
       if (!isPassing(error) || caller.signal.aborted) throw error;
-      await sleep(retryAfterMs(job.options.lease.renewMs));
+      await sleep(retryAfterMs(call.options.lease.renewMs));
     }
   }
 }
@@ -107,17 +114,17 @@ async function patiently<T>(job: Job, caller: Caller, ask: () => Promise<T>): Pr
  * of a compensation is only there for people, so the row is tried once more without it.
  */
 async function take(
-  kit: Kit,
+  services: DurableServices,
   spec: TaskSpec,
   endedRun: string | null,
-  call: string,
+  callId: string,
 ): Promise<{ taken: Taken; other: string | null }> {
   try {
-    return await takeTask(kit.database, spec, kit.owner, endedRun, call);
+    return await takeTask(services.database, spec, services.owner, endedRun, callId);
   } catch (error) {
     if (classOf(error) !== 'row') throw error;
     if (spec.details !== null && spec.details.input !== null) {
-      return take(kit, { ...spec, details: { ...spec.details, input: null } }, endedRun, call);
+      return take(services, { ...spec, details: { ...spec.details, input: null } }, endedRun, callId);
     }
     const { message } = error as Error;
     throw failure(ErrorType.BadValue, `${spec.task} cannot be written down: ${message}`, { cause: error });
@@ -129,35 +136,36 @@ async function take(
  * once more, for as long as the database does not answer, and nobody is told meanwhile. If the lease is lost, the
  * attempt is given back.
  */
-async function held(
-  kit: Kit,
-  job: Job,
+async function sureLease(
+  services: DurableServices,
+  call: Call,
   caller: Caller,
   answers: Answers,
-  claim: Claim,
+  claim: TaskClaim,
   takenAt: number,
 ): Promise<Lease> {
-  const { renewMs, ttlMs } = job.options.lease;
-  if (performance.now() - takenAt <= Math.min(START_GAP_MS, ttlMs / 2)) return kit.leases.keep(claim, renewMs, takenAt);
+  const { renewMs, ttlMs } = call.options.lease;
+  if (performance.now() - takenAt <= Math.min(START_GAP_MS, ttlMs / 2))
+    return services.leases.keep(claim, renewMs, takenAt);
   for (;;) {
     const askedAt = performance.now();
     let lost: string | undefined;
     try {
       caller.signal.throwIfAborted();
-      lost = await kit.leases.reasonOf(claim);
+      lost = await services.leases.reasonOf(claim);
     } catch (error) {
       if (isPassing(error)) {
         await sleep(retryAfterMs(renewMs));
         continue;
       }
-      await attemptNotStarted(kit.database, claim).catch(() => undefined);
+      await attemptNotStarted(services.database, claim).catch(() => undefined);
       throw error;
     }
     if (lost !== undefined) {
-      await attemptNotStarted(kit.database, claim).catch(() => undefined);
-      throw answers.notRun('lost before it ran', kit.owner, 0, claim.used);
+      await attemptNotStarted(services.database, claim).catch(() => undefined);
+      throw answers.notRun('lost before it ran', services.owner, 0, claim.used);
     }
-    const lease = kit.leases.keep(claim, renewMs, askedAt);
+    const lease = services.leases.keep(claim, renewMs, askedAt);
     if (lease.fresh) return lease;
     lease.release();
   }

@@ -7,7 +7,7 @@ import type { Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../lib/failures';
 import { ERROR_BYTES, storable } from '../../workflows/lib/text';
-import type { Job, Kit } from './job';
+import type { Call, DurableServices } from './call';
 import { inlineOrReference } from './references';
 import type { StoredError } from './store/tasks';
 import type { DurableEvent } from './telemetry';
@@ -17,17 +17,17 @@ const TYPE_BYTES = 200;
 
 export class Answers {
   constructor(
-    private readonly kit: Kit,
-    private readonly job: Job,
+    private readonly services: DurableServices,
+    private readonly call: Call,
   ) {}
 
   emit(event: DurableEvent, attempt?: number): void {
-    this.kit.telemetry.emit({ ...this.job.subject, executor: this.kit.owner, attempt }, event);
+    this.services.telemetry.emit({ ...this.call.subject, executor: this.services.owner, attempt }, event);
   }
 
   /** @param text the result as it is stored: so it is the same for whoever gets it, at whatever time. */
   envelope(source: string, text: string): Envelope {
-    return { task: source, undo: this.job.undo, value: inlineOrReference(source, text) };
+    return { task: source, undo: this.call.undo, value: inlineOrReference(source, text) };
   }
 
   failed(error: StoredError, cause?: Error): ApplicationFailure {
@@ -36,13 +36,13 @@ export class Answers {
 
   discarded(reason: string): ApplicationFailure {
     this.emit({ event: 'fenced', action: 'discard', reason });
-    const { task } = this.job.subject;
+    const { task } = this.call.subject;
     return failure(ErrorType.Discarded, `nobody waits for ${task} any more (${reason.replaceAll('_', ' ')})`);
   }
 
   notRun(reason: string, owner: string | null, waitMs: number, attempt?: number): ApplicationFailure {
     this.emit({ event: 'not run', owner, reason }, attempt);
-    const message = `${this.job.subject.task} was not run: ${reason.replaceAll('_', ' ')} (${owner ?? 'nobody'})`;
+    const message = `${this.call.subject.task} was not run: ${reason.replaceAll('_', ' ')} (${owner ?? 'nobody'})`;
     return failure(ErrorType.LeaseHeld, message, { nextRetryDelay: delay(waitMs) });
   }
 }

@@ -12,30 +12,30 @@ import { errorOf, failure, useSdk } from '../lib/failures';
 import { isPassing } from '../lib/sqlstate';
 import { acquire, type Acquired } from './acquire';
 import { Answers, handedBack, retryable, stored } from './answers';
-import { specOf, type Caller, type Job, type Kit } from './job';
+import { specOf, type Caller, type Call, type DurableServices } from './call';
 import { type Lease, retryAfterMs } from './leases';
 import { FencedError } from './outcomes';
 import { isByReference, serialize } from './references';
 import { decide } from './retry';
-import { attemptStopped, endRun, settleTask, type Claim, type Settlement, type StoredError } from './store/tasks';
+import { attemptStopped, endRun, settleTask, type TaskClaim, type Settlement, type StoredError } from './store/tasks';
 import { LazyTransaction } from './transaction';
 import { sleep } from '../lib/sleep';
 
 useSdk(sdk);
 
-export type { Caller, Job, Kit } from './job';
+export type { Caller, Call, DurableServices } from './call';
 
 /** How often Temporal is asked again whose attempt this is, where it does not answer. Milliseconds. */
 const ASK_AGAIN_MS = 1_000;
 
-export async function execute(kit: Kit, job: Job, caller: Caller): Promise<Envelope> {
-  const answers = new Answers(kit, job);
-  const acquired = await acquire(kit, job, specOf(job), caller, answers);
-  return 'envelope' in acquired ? acquired.envelope : new Attempt(kit, job, caller, answers, acquired).run();
+export async function execute(services: DurableServices, call: Call, caller: Caller): Promise<Envelope> {
+  const answers = new Answers(services, call);
+  const acquired = await acquire(services, call, specOf(call), caller, answers);
+  return 'envelope' in acquired ? acquired.envelope : new Attempt(services, call, caller, answers, acquired).run();
 }
 
 class Attempt {
-  private readonly claim: Claim;
+  private readonly claim: TaskClaim;
   private readonly lease: Lease;
   private readonly lastError: StoredError | null;
   private readonly stop = new AbortController();
@@ -46,8 +46,8 @@ class Attempt {
   private over = false;
 
   constructor(
-    private readonly kit: Kit,
-    private readonly job: Job,
+    private readonly services: DurableServices,
+    private readonly call: Call,
     private readonly caller: Caller,
     private readonly answers: Answers,
     { claim, lease, lastError }: Acquired,
@@ -55,22 +55,22 @@ class Attempt {
     this.claim = claim;
     this.lease = lease;
     this.lastError = lastError;
-    this.tx = new LazyTransaction(kit.transactions, this.stop.signal);
+    this.tx = new LazyTransaction(services.transactions, this.stop.signal);
   }
 
   async run(): Promise<Envelope> {
-    const { claim, job, stop, tx } = this;
+    const { claim, call, stop, tx } = this;
     let unlisten = (): void => undefined;
     try {
       this.answers.emit({ event: 'started' }, claim.used);
       unlisten = this.listen();
       const result = await this.race(async () => {
-        await job.prepare?.();
+        await call.prepare?.();
         stop.signal.throwIfAborted();
         this.begun = true;
-        return job.run(this.context());
+        return call.run(this.context());
       });
-      const text = serialize(job.subject.activity, result);
+      const text = serialize(call.subject.activity, result);
       await this.complete(text);
       this.answers.emit({ event: 'completed', durationMs: this.elapsed }, claim.used);
       return this.answers.envelope(claim.spec.task, text);
@@ -99,8 +99,8 @@ class Attempt {
   }
 
   private context(): ActivityContext {
-    const { claim, kit, tx } = this;
-    const { subject, options, key } = this.job;
+    const { claim, services, tx } = this;
+    const { subject, options, key } = this.call;
     const { task, activity, workflow } = subject;
     return {
       tx,
@@ -111,17 +111,17 @@ class Attempt {
       key: key?.text ?? task,
       lastError: this.lastError ?? undefined,
       get log() {
-        return kit.log.child({ workflow, task, activity, attempt: claim.used });
+        return services.log.child({ workflow, task, activity, attempt: claim.used });
       },
     };
   }
 
   /** Everything that can stop the code, turned into one signal. */
   private listen(): () => void {
-    const { caller, job, lease, stop } = this;
+    const { caller, call, lease, stop } = this;
     const timer = setTimeout(() => {
-      stop.abort(failure(ErrorType.ActivityTimeout, `it took longer than ${job.options.timeoutMs} ms`));
-    }, job.options.timeoutMs);
+      stop.abort(failure(ErrorType.ActivityTimeout, `it took longer than ${call.options.timeoutMs} ms`));
+    }, call.options.timeoutMs);
     timer.unref();
     const onLost = () => stop.abort(lease.lost.reason);
     const onCancelled = () => {
@@ -145,14 +145,14 @@ class Attempt {
   }
 
   private async askWhoWaits(): Promise<void> {
-    const { kit, stop } = this;
+    const { services, stop } = this;
     const { workflowId, runId } = this.claim.spec;
     while (!this.over && !stop.signal.aborted) {
       try {
-        if (!(await kit.isCurrent(workflowId, runId))) {
-          await endRun(kit.database, workflowId, runId);
+        if (!(await services.isCurrent(workflowId, runId))) {
+          await endRun(services.database, workflowId, runId);
           stop.abort(new FencedError('run_not_active'));
-        } else if (!(await kit.isPending(workflowId, runId, this.job.subject.externalId))) {
+        } else if (!(await services.isPending(workflowId, runId, this.call.subject.externalId))) {
           stop.abort(new GivenUp('its workflow has given it up'));
         }
         return;
@@ -209,7 +209,7 @@ class Attempt {
       return handedBack(reason === null ? error.message : 'the end of its transaction was not seen');
     }
     const decision =
-      error instanceof sdk.CancelledFailure ? undefined : decide(error, claim.used, this.job.options.retry);
+      error instanceof sdk.CancelledFailure ? undefined : decide(error, claim.used, this.call.options.retry);
     if (decision?.retry) {
       const settled = await this.persist({ to: 'waiting', error: stored(error), retryMs: decision.afterMs });
       if (settled.reason !== null) return this.fenced(new FencedError(settled.reason));
@@ -230,7 +230,7 @@ class Attempt {
     if (action === 'raise') return error;
     this.answers.emit({ event: 'fenced', action, reason: error.reason }, this.claim.used);
     if (action === 'drop') {
-      await attemptStopped(this.kit.database, this.claim).catch(() => undefined);
+      await attemptStopped(this.services.database, this.claim).catch(() => undefined);
       return handedBack(error.message);
     }
     if (action === 'discard') return this.discard(error);
@@ -253,7 +253,7 @@ class Attempt {
    */
   private async reasonOf(): Promise<string> {
     try {
-      return (await this.kit.leases.reasonOf(this.claim)) ?? 'lease_expired';
+      return (await this.services.leases.reasonOf(this.claim)) ?? 'lease_expired';
     } catch {
       return 'lease_expired';
     }
@@ -265,14 +265,14 @@ class Attempt {
    * meanwhile.
    */
   private async persist(settlement: Settlement): Promise<{ reason: string | null; retryAtMs: number | null }> {
-    const { caller, claim, job, kit, lease } = this;
+    const { caller, claim, call, services, lease } = this;
     for (;;) {
       try {
-        return await settleTask(kit.database, claim, settlement);
+        return await settleTask(services.database, claim, settlement);
       } catch (error) {
         const patient = lease.fresh || (settlement.unused === true && !caller.signal.aborted);
         if (!isPassing(error) || !patient) throw error;
-        await sleep(retryAfterMs(job.options.lease.renewMs));
+        await sleep(retryAfterMs(call.options.lease.renewMs));
       }
     }
   }

@@ -18,7 +18,7 @@ import { failure } from '../lib/failures';
 import { carried } from '../lib/wire';
 import type { Database } from '../lib/database';
 import { execute } from './execute';
-import type { Caller, Job, Kit, Workflows } from './job';
+import type { Caller, Call, DurableServices, Workflows } from './call';
 import { KeyWaiter, makeFingerprint, makeKey, makeResource } from './keys';
 import { LeaseKeeper } from './leases';
 import { resolveReferences } from './references';
@@ -29,7 +29,7 @@ import { Transactions } from './transaction';
 export interface DurableDeps {
   /** Unique among all workers that ever lived: it owns the leases. */
   owner: string;
-  /** For the kit's own short statements. */
+  /** For Longwatch's own short statements. */
   database: Database;
   /** For the effects, which may hold a connection for long; and how many it has. */
   effects: { database: Database; connections: number };
@@ -51,7 +51,7 @@ export function createDurableNode(definitions: readonly ResolvedActivity[], deps
   const { owner, database, effects, log } = deps;
   const leases = new LeaseKeeper(database, owner, log);
   const waiter = new KeyWaiter(database, log);
-  const kit: Kit = {
+  const services: DurableServices = {
     owner,
     database,
     transactions: new Transactions(effects.database, effects.connections),
@@ -64,11 +64,12 @@ export function createDurableNode(definitions: readonly ResolvedActivity[], deps
   const retention = startRetention(database, log, deps.workflows.isRunning, deps.retention);
   const activities: Record<string, DurableFunction> = {};
   for (const resolved of definitions) {
-    activities[resolved.name] = (input) => call(kit, resolved.options, (base) => stepJob(kit, resolved, base, input));
+    activities[resolved.name] = (input) =>
+      perform(services, resolved.options, (base) => stepCall(services, resolved, base, input));
     if (!resolved.compensation) continue;
     const { options, run } = resolved.compensation;
     activities[compensationOf(resolved.name)] = (input) =>
-      call(kit, options, (base) => compensationJob(kit, base, options, run, input as CompensationInput));
+      perform(services, options, (base) => compensationCall(services, base, options, run, input as CompensationInput));
   }
   return {
     // Also in a worker of the user's own.
@@ -82,10 +83,15 @@ export function createDurableNode(definitions: readonly ResolvedActivity[], deps
   };
 }
 
-type Base = Pick<Job, 'subject'> & { taskQueue: string };
+type Base = Pick<Call, 'subject'> & { taskQueue: string };
 
-async function stepJob(kit: Kit, { options, definition, compensation }: ResolvedActivity, base: Base, given: unknown) {
-  const input = await resolveReferences(kit.database, given);
+async function stepCall(
+  services: DurableServices,
+  { options, definition, compensation }: ResolvedActivity,
+  base: Base,
+  given: unknown,
+) {
+  const input = await resolveReferences(services.database, given);
   const { activity } = base.subject;
   const key = makeKey(activity, () => definition.idempotencyKey?.(input));
   return {
@@ -97,20 +103,20 @@ async function stepJob(kit: Kit, { options, definition, compensation }: Resolved
     details: null,
     undo: compensation !== undefined,
     run: (context: ActivityContext) => definition.run(input, context),
-  } satisfies Job;
+  } satisfies Call;
 }
 
 /**
  * Its key is the task that it takes back: an effect is taken back once, whoever asks. A failure is kept until it is
  * mended.
  */
-function compensationJob(
-  kit: Kit,
+function compensationCall(
+  services: DurableServices,
   base: Base,
   options: DurableOptions,
   run: NonNullable<ResolvedActivity['compensation']>['run'],
   given: CompensationInput,
-): Job {
+): Call {
   const { saga, target } = given;
   let input = given;
   return {
@@ -122,12 +128,16 @@ function compensationJob(
     details: { saga, target, taskQueue: base.taskQueue, input: given },
     undo: false,
     // Once it has a row: where the result is gone, somebody has to see to it, and finds it on the list.
-    prepare: async () => void (input = await resolveReferences(kit.database, given)),
+    prepare: async () => void (input = await resolveReferences(services.database, given)),
     run: (context: ActivityContext) => run(input.input, input.result, context),
   };
 }
 
-async function call(kit: Kit, options: DurableOptions, makeJob: (base: Base) => Promise<Job> | Job): Promise<Envelope> {
+async function perform(
+  services: DurableServices,
+  options: DurableOptions,
+  makeCall: (base: Base) => Promise<Call> | Call,
+): Promise<Envelope> {
   const context = Context.current();
   const { info } = context;
   if (!info.workflowExecution) throw failure(ErrorType.BadValue, 'a durable activity is called from a workflow');
@@ -148,7 +158,7 @@ async function call(kit: Kit, options: DurableOptions, makeJob: (base: Base) => 
   const heart = beat === undefined ? undefined : setInterval(() => context.heartbeat(), beat);
   const caller: Caller = { signal: context.cancellationSignal, details: () => context.cancellationDetails };
   try {
-    return await execute(kit, await makeJob(base), caller);
+    return await execute(services, await makeCall(base), caller);
   } finally {
     clearInterval(heart);
   }

@@ -6,11 +6,11 @@
  */
 import type { Logger } from 'pino';
 import type { Database } from '../lib/database';
-import { renewTasks, type Claim } from './store/tasks';
+import { renewTasks, type TaskClaim } from './store/tasks';
 
 /** A lease that this node holds. */
 export interface Lease {
-  readonly claim: Claim;
+  readonly claim: TaskClaim;
   /** Fires when it is lost; its reason says why. */
   readonly lost: AbortSignal;
   /** Whether the database has confirmed it within its time to live, as far as this process knows. */
@@ -31,8 +31,8 @@ export class LeaseLostError extends Error {
   }
 }
 
-interface Held {
-  claim: Claim;
+interface LeaseEntry {
+  claim: TaskClaim;
   renewMs: number;
   abort: AbortController;
   /** When the next renewal is due. */
@@ -48,7 +48,7 @@ const BATCH = 20_000;
 export const retryAfterMs = (renewMs: number): number => Math.max(renewMs / 4, MIN_RETRY_MS);
 
 export class LeaseKeeper {
-  private readonly held = new Map<string, Held>();
+  private readonly leases = new Map<string, LeaseEntry>();
   private timer: NodeJS.Timeout | undefined;
   private timerAt = Infinity;
   private renewing = false;
@@ -64,12 +64,12 @@ export class LeaseKeeper {
   ) {}
 
   get size(): number {
-    return this.held.size;
+    return this.leases.size;
   }
 
   /** @param takenAt `now()` before the statement that took it was sent. */
-  keep(claim: Claim, renewMs: number, takenAt: number): Lease {
-    const held: Held = {
+  keep(claim: TaskClaim, renewMs: number, takenAt: number): Lease {
+    const entry: LeaseEntry = {
       claim,
       renewMs,
       abort: new AbortController(),
@@ -77,37 +77,37 @@ export class LeaseKeeper {
       safeUntil: takenAt + claim.spec.ttlMs,
     };
     // This very node may have it again, before it has noticed that it had lost it.
-    const before = this.held.get(claim.spec.task);
+    const before = this.leases.get(claim.spec.task);
     if (before) this.lose(before, 'attempt_mismatch');
-    this.held.set(claim.spec.task, held);
-    this.schedule(held.dueAt);
-    this.watchEnd(held.safeUntil);
+    this.leases.set(claim.spec.task, entry);
+    this.schedule(entry.dueAt);
+    this.watchEnd(entry.safeUntil);
     const now = this.now;
     return {
       claim,
-      lost: held.abort.signal,
+      lost: entry.abort.signal,
       get fresh() {
-        return now() < held.safeUntil;
+        return now() < entry.safeUntil;
       },
       renew: async () => {
-        await this.renew([held]);
-        return !held.abort.signal.aborted;
+        await this.renew([entry]);
+        return !entry.abort.signal.aborted;
       },
       release: () => {
-        if (this.held.get(claim.spec.task) === held) this.held.delete(claim.spec.task);
+        if (this.leases.get(claim.spec.task) === entry) this.leases.delete(claim.spec.task);
       },
     };
   }
 
   /** Why a claim does not hold any more, or undefined when it does (and is renewed by this). */
-  async reasonOf(claim: Claim): Promise<string | undefined> {
+  async reasonOf(claim: TaskClaim): Promise<string | undefined> {
     return (await renewTasks(this.database, this.owner, [claim])).get(claim.spec.task);
   }
 
   close(): void {
     clearTimeout(this.timer);
     clearTimeout(this.endTimer);
-    this.held.clear();
+    this.leases.clear();
   }
 
   private schedule(at: number): void {
@@ -133,9 +133,9 @@ export class LeaseKeeper {
     this.endTimerAt = Infinity;
     const now = this.now();
     let next = Infinity;
-    for (const held of this.held.values()) {
-      if (held.safeUntil <= now) this.lose(held, 'could_not_be_renewed');
-      else next = Math.min(next, held.safeUntil);
+    for (const entry of this.leases.values()) {
+      if (entry.safeUntil <= now) this.lose(entry, 'could_not_be_renewed');
+      else next = Math.min(next, entry.safeUntil);
     }
     if (next < Infinity) this.watchEnd(next);
   }
@@ -147,45 +147,45 @@ export class LeaseKeeper {
     if (this.renewing) return;
     this.renewing = true;
     const now = this.now();
-    const due = [...this.held.values()].filter((held) => held.dueAt - held.renewMs / 4 <= now);
+    const due = [...this.leases.values()].filter((entry) => entry.dueAt - entry.renewMs / 4 <= now);
     for (let from = 0; from < due.length; from += BATCH) {
       await this.renew(due.slice(from, from + BATCH)).catch(() => undefined);
     }
     this.renewing = false;
     let next = Infinity;
-    for (const held of this.held.values()) next = Math.min(next, held.dueAt);
+    for (const entry of this.leases.values()) next = Math.min(next, entry.dueAt);
     if (next < Infinity) this.schedule(next);
   }
 
-  private async renew(batch: Held[]): Promise<void> {
+  private async renew(batch: LeaseEntry[]): Promise<void> {
     if (batch.length === 0) return;
     const sentAt = this.now();
     try {
-      const claims = batch.map((held) => held.claim);
+      const claims = batch.map((entry) => entry.claim);
       const lost = await renewTasks(this.database, this.owner, claims);
-      for (const held of batch) {
-        held.dueAt = sentAt + held.renewMs;
-        held.safeUntil = sentAt + held.claim.spec.ttlMs;
-        const reason = lost.get(held.claim.spec.task);
+      for (const entry of batch) {
+        entry.dueAt = sentAt + entry.renewMs;
+        entry.safeUntil = sentAt + entry.claim.spec.ttlMs;
+        const reason = lost.get(entry.claim.spec.task);
         // A lease that was released meanwhile has nobody to tell.
-        if (reason !== undefined) this.lose(held, reason);
+        if (reason !== undefined) this.lose(entry, reason);
       }
     } catch (error) {
       const now = this.now();
-      for (const held of batch) {
-        held.dueAt = now + retryAfterMs(held.renewMs);
-        if (now >= held.safeUntil) this.lose(held, 'could_not_be_renewed');
+      for (const entry of batch) {
+        entry.dueAt = now + retryAfterMs(entry.renewMs);
+        if (now >= entry.safeUntil) this.lose(entry, 'could_not_be_renewed');
       }
       this.log.warn({ err: error, leases: batch.length }, 'leases could not be renewed; trying again');
       throw error;
     }
   }
 
-  private lose(held: Held, reason: string): void {
-    const { task } = held.claim.spec;
-    if (this.held.get(task) !== held) return;
-    this.held.delete(task);
-    this.log.warn({ task, owner: this.owner, attempt: held.claim.used, reason }, 'a lease was lost');
-    held.abort.abort(new LeaseLostError(task, reason));
+  private lose(entry: LeaseEntry, reason: string): void {
+    const { task } = entry.claim.spec;
+    if (this.leases.get(task) !== entry) return;
+    this.leases.delete(task);
+    this.log.warn({ task, owner: this.owner, attempt: entry.claim.used, reason }, 'a lease was lost');
+    entry.abort.abort(new LeaseLostError(task, reason));
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Statements that a handler may not send through `tx`: the kit begins and ends that transaction, and lends its
+ * Statements that a handler may not send through `tx`: Longwatch begins and ends that transaction, and lends its
  * connection on. A `commit` would store the effect without the note that it is done, and it would happen twice; a `set`
  * that is not local would stay with whoever has the connection next. Each statement is looked at before it is sent;
  * what the server then says it has done is looked at as well, so that what slips through fails loudly. Called by
@@ -15,7 +15,7 @@ const DONE = new Set(['BEGIN', 'START', 'COMMIT', 'ROLLBACK']);
 /** The rest of a SET that ends with the transaction. */
 const LOCAL = new Set(['local', 'transaction', 'constraints']);
 
-/** @throws BadValue where one of its statements is the kit's to send */
+/** @throws BadValue where one of its statements is Longwatch's to send */
 export function refuseNotYours(text: string): void {
   for (const words of statementsOf(text)) {
     const what = notYours(words);

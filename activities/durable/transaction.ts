@@ -1,5 +1,5 @@
 /**
- * The transaction of an effect: opened by its first statement, and ended by the kit, which settles the task in it
+ * The transaction of an effect: opened by its first statement, and ended by Longwatch, which settles the task in it
  * before the commit. So effect and stored result are there together or not at all. Made by `execute.ts`, once an
  * attempt.
  */

@@ -4,7 +4,7 @@
  */
 import { createInterface } from 'node:readline';
 import { TestNode, typeOf } from './harness';
-import { orderJobs } from './orders';
+import { orderCalls } from './orders';
 
 const offset = Number(process.env.CLOCK_OFFSET_MS ?? 0);
 if (offset !== 0) {
@@ -49,7 +49,7 @@ const releases: (() => void)[] = [];
 
 /** An order: its steps one after the other, each called again until it is done. */
 async function order(id: string): Promise<void> {
-  for (const job of orderJobs(id)) await node.callAgain(job);
+  for (const call of orderCalls(id)) await node.callAgain(call);
   say('order', id);
 }
 

@@ -1,4 +1,4 @@
-/** D3, D4, D5 and D7 by the kit itself: attempts, keys, time-outs and waits, and what is told of them. */
+/** D3, D4, D5 and D7 by the code itself: attempts, keys, time-outs and waits, and what is told of them. */
 import { backoffMs, decide } from '../../activities/durable/retry';
 import { deleteDue } from '../../activities/durable/retention';
 import { UpstreamError, HoldError } from '../../activities/upstream/errors';
@@ -84,8 +84,8 @@ describe('D4: keys', () => {
 
   test('a result whose acknowledgement was lost is returned again, without a key too', async () => {
     let ran = 0;
-    const job = { task: 'ack/1', run: () => ({ ran: ++ran }) };
-    expect(await one.call(job)).toEqual(await two.call(job));
+    const call = { task: 'ack/1', run: () => ({ ran: ++ran }) };
+    expect(await one.call(call)).toEqual(await two.call(call));
     expect(ran).toBe(1);
   });
 
@@ -204,7 +204,8 @@ describe('D5: time-outs and retries', () => {
         task: 'slow/1',
         timeoutMs: 60,
         run: async ({ tx, signal }) => {
-          await tx.query(`insert into effect values ('slow')`);
+          // On a busy machine the time may be over by now.
+          await tx.query(`insert into effect values ('slow')`).catch(() => undefined);
           await eventually('the signal', () => signal.aborted);
           refused = await caught(tx.query(`insert into effect values ('slow')`));
           late.open();
@@ -225,15 +226,15 @@ describe('D5: time-outs and retries', () => {
   });
 
   test('the wait is given to Temporal, the due time is the database’s', async () => {
-    const job = { task: 'wait/1', retry: { attempts: 3, backoff: 'exponential' as const, baseMs: 2_000 } };
+    const call = { task: 'wait/1', retry: { attempts: 3, backoff: 'exponential' as const, baseMs: 2_000 } };
     const fail = () => Promise.reject(new Error('not yet'));
-    expect(await caught(one.call({ ...job, run: fail }))).toMatchObject({ nextRetryDelay: 2_000, type: 'Error' });
-    expect(await caught(one.call({ ...job, run: fail }))).toMatchObject({ nextRetryDelay: 4_000 });
+    expect(await caught(one.call({ ...call, run: fail }))).toMatchObject({ nextRetryDelay: 2_000, type: 'Error' });
+    expect(await caught(one.call({ ...call, run: fail }))).toMatchObject({ nextRetryDelay: 4_000 });
     const [row] = await stack.sql<{ wait: number }>(
       `select extract(epoch from retry_at - changed_at)::float8 as wait from longwatch.task where task = 'wait/1'`,
     );
     expect(row!.wait).toBeCloseTo(4, 1);
-    expect(typeOf(await caught(one.call({ ...job, run: fail })))).toBe('ActivityFailed');
+    expect(typeOf(await caught(one.call({ ...call, run: fail })))).toBe('ActivityFailed');
   });
 
   test('exponential is base × 2^(attempt - 1), capped; jitter stays below the cap', () => {
@@ -259,10 +260,10 @@ describe('D5: time-outs and retries', () => {
 
 test('D7: each event is counted and told with its fields', async () => {
   const key = 'told';
-  const job = { task: 'told/7', key, retry: { attempts: 2, baseMs: 10 } };
-  await caught(one.call({ ...job, run: () => Promise.reject(new Error('first')) }));
-  await one.call({ ...job, run: () => 'second' });
-  await one.call({ ...job, task: 'told/8', run: () => 'third' });
+  const call = { task: 'told/7', key, retry: { attempts: 2, baseMs: 10 } };
+  await caught(one.call({ ...call, run: () => Promise.reject(new Error('first')) }));
+  await one.call({ ...call, run: () => 'second' });
+  await one.call({ ...call, task: 'told/8', run: () => 'third' });
   await caught(one.call({ task: 'told/9', run: () => Promise.reject(new Error('last')) }));
   await one.call({ task: 'told/10', kind: 'compensation', key: 'told/7', activity: 'undo', run: () => null });
   await caught(

@@ -90,7 +90,7 @@ test('anything else is raised', () => {
 
 test('what was handed back runs again without having used an attempt', async () => {
   const attempts: number[] = [];
-  const job = {
+  const call = {
     task: 'r-again/1',
     run: async ({ attempt, tx }: { attempt: number; tx: { query: (text: string, values: unknown[]) => unknown } }) => {
       attempts.push(attempt);
@@ -99,8 +99,8 @@ test('what was handed back runs again without having used an attempt', async () 
       return attempts.length;
     },
   };
-  await node.call(job).catch(() => undefined);
-  expect((await node.call(job)).value).toBe(2);
+  await node.call(call).catch(() => undefined);
+  expect((await node.call(call)).value).toBe(2);
   expect(attempts).toEqual([1, 1]);
   expect(await stack.sql(`select from effect where task = 'r-again/1'`)).toHaveLength(1);
 });

@@ -8,7 +8,7 @@ import { Registry } from 'prom-client';
 import type { QueryResultRow } from 'pg';
 import type { ActivityContext } from '../../config/define/activity';
 import { execute } from '../../activities/durable/execute';
-import type { Caller, Job, Kit, Workflows } from '../../activities/durable/job';
+import type { Caller, Call, DurableServices, Workflows } from '../../activities/durable/call';
 import { KeyWaiter, makeFingerprint, makeKey } from '../../activities/durable/keys';
 import { LeaseKeeper } from '../../activities/durable/leases';
 import { DurableTelemetry } from '../../activities/durable/telemetry';
@@ -16,7 +16,7 @@ import { Transactions } from '../../activities/durable/transaction';
 import { Database, type Statement } from '../../activities/lib/database';
 import type { DurableOptions, Envelope, RetryPolicy } from '../../workflows/durable/contract';
 
-export interface TestJob {
+export interface TestCall {
   task: string;
   run: (context: ActivityContext) => unknown;
   activity?: string;
@@ -33,7 +33,7 @@ export interface TestJob {
   otherInput?: 'tell' | 'refuse';
   undo?: boolean;
   workflow?: string;
-  details?: Job['details'];
+  details?: Call['details'];
   prepare?: () => Promise<void>;
 }
 
@@ -58,13 +58,13 @@ export class TestNode {
   readonly lines: LogLine[] = [];
   readonly registry = new Registry();
   readonly database: HookedDatabase;
-  readonly kit: Kit;
+  readonly services: DurableServices;
   private readonly effects: Database;
 
   constructor(
     url: string,
     readonly owner: string,
-    isCurrent: Kit['isCurrent'] = () => Promise.resolve(true),
+    isCurrent: DurableServices['isCurrent'] = () => Promise.resolve(true),
     workflows: Partial<Workflows> = {},
   ) {
     const log: Logger = pino(
@@ -74,7 +74,7 @@ export class TestNode {
     this.database = new HookedDatabase({ url, log, connections: 4 });
     this.effects = new Database({ url, log, connections: 10 });
     const leases = new LeaseKeeper(this.database, owner, log);
-    this.kit = {
+    this.services = {
       owner,
       database: this.database,
       transactions: new Transactions(this.effects, 10),
@@ -89,48 +89,48 @@ export class TestNode {
     };
   }
 
-  call(job: TestJob, caller: Partial<Caller> = {}): Promise<Envelope> {
-    const [runId, activityId] = job.task.split('/');
-    const activity = job.activity ?? 'effect';
+  call(call: TestCall, caller: Partial<Caller> = {}): Promise<Envelope> {
+    const [runId, activityId] = call.task.split('/');
+    const activity = call.activity ?? 'effect';
     const options: DurableOptions = {
-      timeoutMs: job.timeoutMs ?? 20_000,
-      retry: { attempts: 1, backoff: 'constant', baseMs: 1_000, capMs: 300_000, jitter: false, ...job.retry },
-      lease: { ttlMs: job.ttlMs ?? 30_000, renewMs: job.renewMs ?? 10_000 },
-      keepMs: job.keepMs ?? 604_800_000,
-      keepFailure: job.keepFailure ?? false,
-      otherInput: job.otherInput ?? 'tell',
+      timeoutMs: call.timeoutMs ?? 20_000,
+      retry: { attempts: 1, backoff: 'constant', baseMs: 1_000, capMs: 300_000, jitter: false, ...call.retry },
+      lease: { ttlMs: call.ttlMs ?? 30_000, renewMs: call.renewMs ?? 10_000 },
+      keepMs: call.keepMs ?? 604_800_000,
+      keepFailure: call.keepFailure ?? false,
+      otherInput: call.otherInput ?? 'tell',
     };
     return execute(
-      this.kit,
+      this.services,
       {
         subject: {
-          workflow: job.workflow ?? `workflow of ${runId}`,
+          workflow: call.workflow ?? `workflow of ${runId}`,
           run: runId!,
-          task: job.task,
+          task: call.task,
           activity,
           externalId: activityId!,
-          kind: job.kind ?? 'activity',
-          key: job.key,
-          target: job.kind === 'compensation' ? job.key : undefined,
+          kind: call.kind ?? 'activity',
+          key: call.key,
+          target: call.kind === 'compensation' ? call.key : undefined,
         },
         options,
-        key: makeKey(activity, () => job.key),
-        fingerprint: job.input === undefined ? null : makeFingerprint(activity, job.input),
-        resource: job.resource ?? null,
-        details: job.details ?? null,
-        undo: job.undo ?? false,
-        prepare: job.prepare,
-        run: job.run,
+        key: makeKey(activity, () => call.key),
+        fingerprint: call.input === undefined ? null : makeFingerprint(activity, call.input),
+        resource: call.resource ?? null,
+        details: call.details ?? null,
+        undo: call.undo ?? false,
+        prepare: call.prepare,
+        run: call.run,
       },
       { signal: new AbortController().signal, details: () => undefined, ...caller },
     );
   }
 
   /** As Temporal does: calls again, after the delay asked for, until it is done or not retryable. */
-  async callAgain(job: TestJob): Promise<Envelope> {
+  async callAgain(call: TestCall): Promise<Envelope> {
     for (;;) {
       try {
-        return await this.call(job);
+        return await this.call(call);
       } catch (error) {
         const { nonRetryable, nextRetryDelay } = error as { nonRetryable?: boolean; nextRetryDelay?: unknown };
         if (nonRetryable === true) throw error;
@@ -153,8 +153,8 @@ export class TestNode {
   }
 
   async close(): Promise<void> {
-    this.kit.leases.close();
-    await this.kit.waiter.close();
+    this.services.leases.close();
+    await this.services.waiter.close();
     await this.effects.close();
     await this.database.close();
   }

@@ -10,7 +10,7 @@ import {
   renewTasks,
   settleTask,
   takeTask,
-  type Claim,
+  type TaskClaim,
   type TaskSpec,
 } from '../../activities/durable/store/tasks';
 import { Database } from '../../activities/lib/database';
@@ -133,7 +133,7 @@ test('take, settle, renew and give back answer as the model says', async () => {
       await stack.sql('truncate longwatch.task, longwatch.idempotency, longwatch.task_run');
       let now = 0;
       const model = new LeaseModel(() => now);
-      const claims: Claim[] = [];
+      const claims: TaskClaim[] = [];
       for (const one of steps) {
         now += 1;
         const claim = 'claim' in one && claims.length > 0 ? claims[one.claim % claims.length] : undefined;

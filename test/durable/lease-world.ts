@@ -1,14 +1,14 @@
 /**
- * A simulated world of leases: some nodes with the kit's real code (`execute.ts`, `leases.ts`, `transaction.ts`), rows
- * as a model (`lease-model.ts`), a Temporal that calls again, and whatever goes wrong: answers that are late or lost,
- * outages, statements that hang, nodes that die or that Temporal loses sight of, code that fails. One history is made
- * by its seed. What must hold is checked while it goes on and at its end; `lease-world.test.ts` lives through
+ * A simulated world of leases: some nodes with Longwatch's real code (`execute.ts`, `leases.ts`, `transaction.ts`),
+ * rows as a model (`lease-model.ts`), a Temporal that calls again, and whatever goes wrong: answers that are late or
+ * lost, outages, statements that hang, nodes that die or that Temporal loses sight of, code that fails. One history is
+ * made by its seed. What must hold is checked while it goes on and at its end; `lease-world.test.ts` lives through
  * thousands.
  */
 import { pino } from 'pino';
 import type { QueryResultRow } from 'pg';
 import { execute } from '../../activities/durable/execute';
-import type { Job, Kit } from '../../activities/durable/job';
+import type { Call, DurableServices } from '../../activities/durable/call';
 import { hashOf, type KeyWaiter } from '../../activities/durable/keys';
 import { LeaseKeeper } from '../../activities/durable/leases';
 import { DurableTelemetry } from '../../activities/durable/telemetry';
@@ -143,7 +143,7 @@ export class LeaseWorld {
     // Some have no more patience than this (`scheduleToCloseTimeout`), and take back what may have happened.
     const patience = this.chance(0.25) ? this.time.sleep(this.between(5, 4 * this.ttlMs)) : never;
     const paid = await Promise.race([
-      this.drive(this.payJob(order, run), began),
+      this.drive(this.payCall(order, run), began),
       patience.then(() => 'given up' as const),
     ]);
     if (paid === 'given up') {
@@ -172,12 +172,12 @@ export class LeaseWorld {
   }
 
   private async takeBack(order: Order, run: string, target: string): Promise<boolean> {
-    return (await this.drive(this.undoJob(order, run, target), { at: 0, givenUp: false, hear: [] })) !== undefined;
+    return (await this.drive(this.undoCall(order, run, target), { at: 0, givenUp: false, hear: [] })) !== undefined;
   }
 
   /** Temporal: calls again until it is done or cannot be. Undefined: it has failed. */
-  private async drive(job: Job, watch: Watch): Promise<Envelope | undefined> {
-    const { task } = job.subject;
+  private async drive(call: Call, watch: Watch): Promise<Envelope | undefined> {
+    const { task } = call.subject;
     this.waitedFor.add(task);
     try {
       for (let backoff = 200; ; backoff = Math.min(backoff * 2, 5_000)) {
@@ -185,7 +185,7 @@ export class LeaseWorld {
         const node = this.nodes[Math.floor(this.random() * this.nodes.length)]!;
         if (watch.givenUp) return undefined;
         watch.at = this.time.now;
-        const ended = await this.call(node, job, watch);
+        const ended = await this.call(node, call, watch);
         if ('envelope' in ended) {
           // Its acknowledgement may be lost.
           if (!this.fault(0.3)) return ended.envelope;
@@ -202,7 +202,7 @@ export class LeaseWorld {
   }
 
   /** One attempt of Temporal's: it may lose sight of the node, and calls another one then while the first goes on. */
-  private call(node: SimulatedNode, job: Job, watch: Watch): Promise<{ envelope: Envelope } | { error: unknown }> {
+  private call(node: SimulatedNode, call: Call, watch: Watch): Promise<{ envelope: Envelope } | { error: unknown }> {
     const controller = new AbortController();
     const details = () => ({ cancelRequested: false, workerShutdown: false, paused: false, reset: false });
     return new Promise((resolve) => {
@@ -218,8 +218,8 @@ export class LeaseWorld {
         });
       }
       execute(
-        node.kit,
-        { ...job, run: (context) => job.run({ ...context, node } as never) },
+        node.services,
+        { ...call, run: (context) => call.run({ ...context, node } as never) },
         { signal: controller.signal, details },
       )
         .then((envelope) => resolve({ envelope }))
@@ -239,22 +239,22 @@ export class LeaseWorld {
 
   // ── What runs ──
 
-  private payJob(order: Order, run: string): Job {
+  private payCall(order: Order, run: string): Call {
     const task = `${run}/pay`;
     const groups = [`task ${task}`, `key ${order.key}`, ...(this.resource ? ['resource'] : [])];
     return {
-      ...this.jobOf(task, 'pay', order.name, order.key, this.attempts),
+      ...this.callOf(task, 'pay', order.name, order.key, this.attempts),
       resource: this.resource ? 'account' : null,
       undo: true,
       run: this.code({ task, groups }, (at) => ({ task, what: 'pay', at }), { paid: task }),
     };
   }
 
-  private undoJob(order: Order, run: string, target: string): Job {
+  private undoCall(order: Order, run: string, target: string): Call {
     const task = `${run}/undo`;
     const activity = compensationOf('pay');
     return {
-      ...this.jobOf(task, activity, order.name, target, 60),
+      ...this.callOf(task, activity, order.name, target, 60),
       details: { saga: order.name, target, taskQueue: 'q', input: null },
       run: this.code(
         { task, groups: [`task ${task}`, `task ${target}`] },
@@ -264,7 +264,7 @@ export class LeaseWorld {
     };
   }
 
-  private jobOf(task: string, activity: string, workflow: string, keyText: string, attempts: number): Job {
+  private callOf(task: string, activity: string, workflow: string, keyText: string, attempts: number): Call {
     const kind = activity === 'pay' ? ('activity' as const) : ('compensation' as const);
     const [run, externalId] = task.split('/') as [string, string];
     return {
@@ -294,7 +294,7 @@ export class LeaseWorld {
     who: Omit<Run, 'used'>,
     effect: (at: number) => { task: string; what: 'pay' | 'undo'; target?: string; at: number },
     result: unknown,
-  ): Job['run'] {
+  ): Call['run'] {
     return async (context: ActivityContext) => {
       const node = (context as unknown as { node: SimulatedNode }).node;
       const run: Run = { ...who, used: context.attempt };
@@ -435,7 +435,8 @@ export class LeaseWorld {
 
   private checkEnd(): void {
     for (const node of this.nodes) {
-      if (node.kit.leases.size > 0) this.fail(`${node.kit.owner} still keeps ${node.kit.leases.size} leases`);
+      if (node.services.leases.size > 0)
+        this.fail(`${node.services.owner} still keeps ${node.services.leases.size} leases`);
     }
     const count = (what: 'pay' | 'undo', task: string) =>
       this.done.filter((one) => one.what === what && (one.target ?? one.task) === task).length;
@@ -498,9 +499,9 @@ interface Surroundings {
   sleep: (ms: number) => Promise<void>;
 }
 
-/** The kit of one worker. */
+/** The services of one worker. */
 class SimulatedNode {
-  readonly kit: Kit;
+  readonly services: DurableServices;
   dead = false;
   private readonly mourners: (() => void)[] = [];
 
@@ -512,7 +513,7 @@ class SimulatedNode {
     } as unknown as Database;
     const leases = new LeaseKeeper(database, owner, log);
     const waiter = { wait: (_key: unknown, ms: number) => around.sleep(Math.max(1, Math.min(1_000, ms))) };
-    this.kit = {
+    this.services = {
       ...{ owner, database, leases, log },
       transactions: new Transactions(database, 10),
       waiter: waiter as unknown as KeyWaiter,
@@ -529,7 +530,7 @@ class SimulatedNode {
 
   die(): void {
     this.dead = true;
-    this.kit.leases.close();
+    this.services.leases.close();
     for (const then of this.mourners) then();
   }
 }

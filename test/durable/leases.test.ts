@@ -182,7 +182,7 @@ test('one statement renews all leases of a node: 10,000 of them', async () => {
   const now = performance.now();
   for (const task of tasks) {
     const claim = { spec: { ...spec, ...rest, task }, owner: 'node-1', attempt: 1, used: 1, token: 1 };
-    one.kit.leases.keep(claim, 600, now);
+    one.services.leases.keep(claim, 600, now);
   }
   await eventually('the renewal', () => answered > 0);
   expect(sent).toBe(1);

@@ -1,10 +1,10 @@
 /**
- * An order as the kit's jobs: money moves, stock goes down, a parcel is booked at a carrier that is not in the
+ * An order as durable calls: money moves, stock goes down, a parcel is booked at a carrier that is not in the
  * transaction.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Pool } from 'pg';
-import type { TestJob } from './harness';
+import type { TestCall } from './harness';
 
 export const SCHEMA = `
   create table effect (task text, node text);
@@ -19,7 +19,7 @@ const random = (ms: number): Promise<void> => delay(Math.random() * ms);
 
 let carrier: Pool | undefined;
 
-export function orderJobs(id: string): TestJob[] {
+export function orderCalls(id: string): TestCall[] {
   return [
     {
       ...common,

@@ -1,6 +1,6 @@
 /**
- * What readers by enemies had found in the kit, each by its kind: leases in outages, one attempt is one run, keys of
- * what was taken back.
+ * Faults that hostile readers had found in durable activities, each by its kind: leases in outages, one attempt is one
+ * run, keys of what was taken back.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { makeFingerprint, makeKey, makeResource } from '../../activities/durable/keys';
@@ -12,7 +12,7 @@ import { HoldError } from '../../activities/upstream/errors';
 import { compensationOf, type Reference } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { eventually, Stack } from '../support/stack';
-import { gate, TestNode, typeOf, type TestJob } from './harness';
+import { gate, TestNode, typeOf, type TestCall } from './harness';
 
 let stack: Stack;
 let one: TestNode;
@@ -62,7 +62,7 @@ describe('a lease in an outage', () => {
       if (name === 'task-renew' && renewals++ < 3) throw gone();
     };
     expect((await one.call({ task: 'slow-take/1', run: () => ++ran })).value).toBe(1);
-    expect(one.kit.leases.size).toBe(0);
+    expect(one.services.leases.size).toBe(0);
     expect(await row('slow-take/1')).toMatchObject({ state: 'completed', attempt: 1, unused: 0 });
   });
 
@@ -72,7 +72,7 @@ describe('a lease in an outage', () => {
     };
     fails(one, 'task-renew', 1, () => coded('42P01'));
     await caught(one.call({ task: 'slow-bug/1', run: () => 'ran' }));
-    expect(one.kit.leases.size).toBe(0);
+    expect(one.services.leases.size).toBe(0);
     expect(await row('slow-bug/1')).toMatchObject({ state: 'waiting', attempt: 1, unused: 1 });
     expect((await two.call({ task: 'slow-bug/1', run: ({ attempt }) => attempt })).value).toBe(1);
   });
@@ -107,23 +107,23 @@ describe('a lease in an outage', () => {
     one.database.before = ({ name }) => {
       if (name === 'task-renew' || (name === 'task-settle' && left-- > 0)) throw gone();
     };
-    const job: TestJob = { task: 'late-back/1', ttlMs: 400, renewMs: 150, run: () => 'ran' };
+    const call: TestCall = { task: 'late-back/1', ttlMs: 400, renewMs: 150, run: () => 'ran' };
     const prepare = () => Promise.reject(gone());
-    expect(typeOf(await caught(one.call({ ...job, prepare })))).toBe('HandedBack');
+    expect(typeOf(await caught(one.call({ ...call, prepare })))).toBe('HandedBack');
     expect(await row('late-back/1')).toMatchObject({ state: 'waiting', attempt: 1, unused: 1 });
-    expect((await two.call(job)).value).toBe('ran');
+    expect((await two.call(call)).value).toBe('ran');
   });
 });
 
 describe('one attempt is one run', () => {
-  const outage = (run: TestJob['run'], task: string): TestJob => ({ task, ttlMs: 300, renewMs: 100, run });
+  const outage = (run: TestCall['run'], task: string): TestCall => ({ task, ttlMs: 300, renewMs: 100, run });
 
   test('an effect outside whose lease ran out is not done again; it is reported as failed', async () => {
     let charged = 0;
     one.database.before = ({ name }) => {
       if (name === 'task-renew') throw gone();
     };
-    const charge: TestJob['run'] = ({ signal }) => {
+    const charge: TestCall['run'] = ({ signal }) => {
       charged += 1;
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
     };
@@ -138,7 +138,7 @@ describe('one attempt is one run', () => {
     one.database.before = ({ name }) => {
       if (name === 'task-renew') throw gone();
     };
-    const run: TestJob['run'] = async ({ tx, signal }) => {
+    const run: TestCall['run'] = async ({ tx, signal }) => {
       await tx.query(`insert into effect values ('tx-back')`);
       await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
     };
@@ -159,7 +159,7 @@ describe('one attempt is one run', () => {
       const task = `passes-${code}/1`;
       expect(typeOf(await caught(one.call({ task, run: ({ tx }) => tx.query(raise) })))).toBe('HandedBack');
       // Also where a client's wrapper throws an error of its own.
-      const wrapped: TestJob['run'] = async ({ tx }) => {
+      const wrapped: TestCall['run'] = async ({ tx }) => {
         await tx.query(raise).catch((cause: unknown) => {
           throw new Error('query failed', { cause });
         });
@@ -170,7 +170,7 @@ describe('one attempt is one run', () => {
   );
 
   test('it is not handed back for ever: after five times it counts', async () => {
-    const run: TestJob['run'] = ({ tx }) => tx.query(`do $$ begin raise 'again' using errcode = '40001'; end $$`);
+    const run: TestCall['run'] = ({ tx }) => tx.query(`do $$ begin raise 'again' using errcode = '40001'; end $$`);
     const ends: unknown[] = [];
     for (let call = 0; call < 8; call++) ends.push(typeOf(await caught(one.call({ task: 'for-ever/1', run }))));
     expect(ends.slice(0, 6)).toEqual(Array.from({ length: 6 }, () => 'HandedBack'));
@@ -178,7 +178,7 @@ describe('one attempt is one run', () => {
   });
 
   test('a conflict that the code has dealt with, and an error of its own after it: the error counts', async () => {
-    const run: TestJob['run'] = async ({ tx }) => {
+    const run: TestCall['run'] = async ({ tx }) => {
       await tx.query('savepoint s');
       await tx.query(`do $$ begin raise 'busy' using errcode = '55P03'; end $$`).catch(() => tx.query('rollback to s'));
       throw new Error('no stock');
@@ -280,7 +280,7 @@ describe('what the functions of a definition say', () => {
 });
 
 describe('what was taken back', () => {
-  const pay = (run: string, more: Partial<TestJob> = {}): TestJob => ({
+  const pay = (run: string, more: Partial<TestCall> = {}): TestCall => ({
     task: `${run}/pay`,
     workflow: `order ${run}`,
     activity: 'pay',
@@ -289,7 +289,7 @@ describe('what was taken back', () => {
     run: async ({ task }) => ({ paid: task }),
     ...more,
   });
-  const undo = (run: string, target: string, more: Partial<TestJob> = {}): TestJob => ({
+  const undo = (run: string, target: string, more: Partial<TestCall> = {}): TestCall => ({
     task: `${run}/undo`,
     workflow: `order ${run}`,
     activity: compensationOf('pay'),
@@ -445,7 +445,7 @@ describe('a workflow that is over, or has given the activity up', () => {
     const details = () => ({ cancelRequested: false, workerShutdown: false, paused: false, reset: false });
     return { caller: { signal: controller.signal, details }, fire: () => controller.abort() };
   };
-  const hang = (started: () => void, task: string): TestJob => ({
+  const hang = (started: () => void, task: string): TestCall => ({
     task,
     run: async ({ tx, signal }) => {
       await tx.query('insert into effect values ($1)', [task]);
@@ -497,7 +497,7 @@ describe('a workflow that is over, or has given the activity up', () => {
 });
 
 describe('the same key, and another input', () => {
-  const charge = (run: string, input: unknown, more: Partial<TestJob> = {}): TestJob => ({
+  const charge = (run: string, input: unknown, more: Partial<TestCall> = {}): TestCall => ({
     task: `${run}/1`,
     activity: 'charge',
     key: `pay ${JSON.stringify(more.otherInput ?? 'tell')}`,
@@ -543,10 +543,10 @@ describe('the same key, and another input', () => {
   });
 
   test('a retry of the same task is never compared', async () => {
-    const job = { otherInput: 'refuse', key: 'retry', retry: { attempts: 2 } } as const;
-    await caught(one.call(charge('s1', 1, { ...job, run: () => Promise.reject(new Error('x')) })));
-    expect((await one.call(charge('s1', 2, job))).value).toEqual({ charged: 2 });
-    expect((await one.call(charge('s1', 3, job))).value).toEqual({ charged: 2 });
+    const call = { otherInput: 'refuse', key: 'retry', retry: { attempts: 2 } } as const;
+    await caught(one.call(charge('s1', 1, { ...call, run: () => Promise.reject(new Error('x')) })));
+    expect((await one.call(charge('s1', 2, call))).value).toEqual({ charged: 2 });
+    expect((await one.call(charge('s1', 3, call))).value).toEqual({ charged: 2 });
     expect(await others('retry')).toMatchObject({ others: 0 });
   });
 
@@ -593,9 +593,9 @@ describe('what is returned is what was stored', () => {
     ['own classes', { price: new Money(5), no: undefined }],
     ['odd text', '\ud800\0'],
   ])('%s: the same the first time and the second', async (name, value) => {
-    const job = { task: `same-${name}/1`, run: () => value };
-    const first = await one.call(job);
-    const second = await two.call(job);
+    const call = { task: `same-${name}/1`, run: () => value };
+    const first = await one.call(call);
+    const second = await two.call(call);
     expect(Object.is(first.value, undefined)).toBe(false);
     expect(first).toEqual(second);
   });
@@ -634,13 +634,13 @@ describe('what is kept', () => {
   test('a result that a workflow has a reference to stays until the workflow has ended', async () => {
     let running = true;
     const isRunning = () => Promise.resolve(running);
-    const job: TestJob = { task: 'kept/1', key: 'kept large', run: () => 'x'.repeat(300_000) };
-    const { value } = await one.call(job);
+    const call: TestCall = { task: 'kept/1', key: 'kept large', run: () => 'x'.repeat(300_000) };
+    const { value } = await one.call(call);
     await stack.sql(forget, ['kept/1']);
     await deleteDue(one.database, isRunning);
     expect(await resolveReferences(one.database, { value })).toEqual({ value: 'x'.repeat(300_000) });
     // For the key it is past its time all the same.
-    expect((await one.call({ ...job, task: 'kept/2', run: () => 'anew' })).value).toBe('anew');
+    expect((await one.call({ ...call, task: 'kept/2', run: () => 'anew' })).value).toBe('anew');
     await deleteDue(one.database, isRunning);
     running = false;
     await stack.sql(`update longwatch.task set held_until = now() - interval '1 s' where task = 'kept/1'`);
@@ -657,7 +657,7 @@ describe('what is kept', () => {
 
   test('a compensation whose input is gone has a row that somebody can see', async () => {
     const prepare = () => Promise.reject(failure(ErrorType.BadValue, 'the result of x/1 is not kept any more'));
-    const job: TestJob = {
+    const call: TestCall = {
       task: 'lost/undo',
       activity: 'x.compensate',
       kind: 'compensation',
@@ -667,7 +667,7 @@ describe('what is kept', () => {
       prepare,
       run: () => 'ran',
     };
-    expect(typeOf(await caught(one.call(job)))).toBe('ActivityFailed');
+    expect(typeOf(await caught(one.call(call)))).toBe('ActivityFailed');
     const [kept] = await stack.sql(`select state, saga, input from longwatch.task where task = 'lost/undo'`);
     expect(kept).toEqual({ state: 'failed', saga: 'order lost', input: { some: 'input' } });
   });

@@ -31,7 +31,7 @@ export interface TaskSpec {
 }
 
 /** The holder of a task, and the values by which a write is compared. */
-export interface Claim {
+export interface TaskClaim {
   spec: TaskSpec;
   owner: string;
   /** How often the task was taken: the fence. */
@@ -49,7 +49,7 @@ export interface StoredError {
 }
 
 export type Taken =
-  | { outcome: 'run'; claim: Claim; lastError: StoredError | null }
+  | { outcome: 'run'; claim: TaskClaim; lastError: StoredError | null }
   /** A stored result, of this task or of another one with the same key, as JSON text. */
   | { outcome: 'done'; source: string; result: string }
   /** Of a compensation: not run, for another workflow relies on what it would take back. */
@@ -273,7 +273,7 @@ function takenFrom(taken: TakeRow, spec: TaskSpec, owner: string): Taken {
 /** @returns the reason of a refusal, and when the next attempt is due (epoch milliseconds of the database). */
 export async function settleTask(
   db: Queryable | Database,
-  claim: Claim,
+  claim: TaskClaim,
   { to, result, error, retryMs, unused, lenient, byReference }: Settlement,
 ): Promise<{ reason: string | null; retryAtMs: number | null }> {
   const { spec } = claim;
@@ -302,7 +302,7 @@ export async function settleTask(
 }
 
 /** Renews all of them in one statement. @returns the lost ones, each with its reason. */
-export async function renewTasks(database: Database, owner: string, claims: Claim[]): Promise<Map<string, string>> {
+export async function renewTasks(database: Database, owner: string, claims: TaskClaim[]): Promise<Map<string, string>> {
   const lost = await database.rows<{ task: string; reason: string }>(RENEW, [
     owner,
     claims.map((claim) => claim.spec.task),
@@ -312,11 +312,11 @@ export async function renewTasks(database: Database, owner: string, claims: Clai
   return new Map(lost.map(({ task, reason }) => [task, reason]));
 }
 
-export async function attemptNotStarted(database: Database, { spec, owner, attempt }: Claim): Promise<void> {
+export async function attemptNotStarted(database: Database, { spec, owner, attempt }: TaskClaim): Promise<void> {
   await database.rows(NOT_STARTED, [spec.task, owner, attempt]);
 }
 
-export async function attemptStopped(database: Database, { spec, owner, attempt }: Claim): Promise<void> {
+export async function attemptStopped(database: Database, { spec, owner, attempt }: TaskClaim): Promise<void> {
   await database.rows(STOPPED, [spec.task, owner, attempt]);
 }
 

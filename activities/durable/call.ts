@@ -23,7 +23,7 @@ export interface Workflows {
 }
 
 /** The parts of a node that an execution needs. */
-export interface Kit extends Workflows {
+export interface DurableServices extends Workflows {
   owner: string;
   database: Database;
   transactions: Transactions;
@@ -40,7 +40,7 @@ export interface Caller {
 }
 
 /** One call. */
-export interface Job {
+export interface Call {
   subject: Omit<Subject, 'executor' | 'attempt'>;
   options: DurableOptions;
   key: Key | null;
@@ -54,7 +54,7 @@ export interface Job {
   run: (context: ActivityContext) => unknown;
 }
 
-export function specOf({ subject, options, key, fingerprint, resource, details, undo }: Job): TaskSpec {
+export function specOf({ subject, options, key, fingerprint, resource, details, undo }: Call): TaskSpec {
   return {
     task: subject.task,
     activity: subject.activity,

@@ -44,7 +44,7 @@ export async function bundleWorkflows(
         `import * as ours from ${ours};\nimport * as theirs from ${theirs};\n` +
         // Where both export a name, one of them wins without a word; and no `export *` takes a default along.
         `export const longwatchClash = Object.keys(theirs).filter((name) => typeof theirs[name] === 'function' &&\n` +
-        `  theirs[name] !== ours[name] && (name === 'default' || name in ours));\n`,
+        `  theirs[name] !== ours[name] && (name === 'default' || Object.hasOwn(ours, name)));\n`,
     );
     const { code } = await bundleWorkflowCode({
       workflowsPath: userWorkflows === undefined ? index : entry,

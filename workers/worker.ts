@@ -326,7 +326,7 @@ async function drained(node: Node): Promise<void> {
 }
 
 function withoutClash(users: object, own: object): object {
-  const clash = Object.keys(users).find((name) => name in own);
+  const clash = Object.keys(users).find((name) => Object.hasOwn(own, name));
   if (clash !== undefined) {
     throw new ConfigError([`activities.${clash}: Longwatch has an activity of that name; use another one`]);
   }

@@ -48,6 +48,15 @@ test.each(['job', 'tracker', 'pool', 'buffer', 'shard', 'compensation'])(
   },
 );
 
+test.each(['toString', 'valueOf', 'constructor'])(
+  'a workflow may be called %s, as every object has it',
+  async (name) => {
+    const at = file('workflows.ts', `async function mine(): Promise<void> {}\nexport { mine as ${name} };`);
+    expect(await bundleWorkflows(at, log)).toContain(name);
+    expect(lines).toEqual([]);
+  },
+);
+
 test('also where it comes from another module, and under another name there', async () => {
   file('other.ts', `export const take = async (): Promise<void> => {};`);
   const at = file('workflows.ts', `export { take as shard } from './other';`);

@@ -7,7 +7,7 @@
 import type { Logger } from 'pino';
 import type { Database } from '../lib/database';
 import type { Workflows } from './call';
-import { deleteExpired, deleteRuns, holders, holdOn } from './store/tasks';
+import { deleteExpired, deleteRuns, holders, holdOn } from './store/expired';
 import { DAY_MS } from '../../config/values';
 import { sleep } from '../lib/sleep';
 

@@ -1,5 +1,5 @@
 /**
- * What the `durable` scenario runs: an effect of 5 ms, with the kit and without it, and the three steps of an order.
+ * What the `durable` scenario runs: an effect of 5 ms, as a durable activity and as a plain one, and the three steps of an order.
  */
 import { defineActivity } from 'longwatch';
 import type { Pool } from 'pg';
@@ -27,7 +27,7 @@ const step = <const N extends keyof typeof ORDER>(name: N) =>
 
 export const durableActivities = [wait, step('pay'), step('reserve'), step('ship')] as const;
 
-/** The same effect in a transaction of its own, as one would write it without the kit. */
+/** The same effect in a transaction of its own, as one would write it without Longwatch. */
 export function bareActivities(pool: Pool) {
   return {
     async bareWait(of: string): Promise<string> {

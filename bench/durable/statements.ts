@@ -1,4 +1,4 @@
-/** The tables and statements of the `durable` scenario, the same for us, without the kit and for the peer. */
+/** The tables and statements of the `durable` scenario, the same for us, as plain activities and for the peer. */
 
 export const SCHEMA = `
   create schema bench;

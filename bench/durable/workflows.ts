@@ -1,4 +1,4 @@
-/** The workflows of the `durable` scenario: the same activities with the kit and without it. */
+/** The workflows of the `durable` scenario: the same activities as a durable activity and as a plain one. */
 import { proxyActivities, workflowInfo } from '@temporalio/workflow';
 import { durable, saga } from 'longwatch/workflow';
 import type { bareActivities, durableActivities } from './activities';

@@ -1,5 +1,5 @@
 /**
- * What durability costs: an activity of 5 ms with the kit and without it, a hit on a stored result, the renewal of many
+ * What durability costs: an activity of 5 ms as a durable activity and as a plain one, a hit on a stored result, the renewal of many
  * leases; and the same order by DBOS Transact on the same PostgreSQL.
  */
 import path from 'node:path';
@@ -29,7 +29,7 @@ export const scenario = defineScenario({
     const stack = await bench.stack();
     await stack.sql(SCHEMA);
     const temporal = await startWorker(bench, stack);
-    bench.say('effects of 5 ms, with the kit and without');
+    bench.say('effects of 5 ms, durable and plain');
     await temporal.run('effects', [50]);
     await temporal.taken('wait');
     await temporal.taken('bareWait');
@@ -144,7 +144,7 @@ async function leases(bench: Bench, stack: Stack): Promise<Reading> {
   const now = performance.now();
   for (let i = 1; i <= LEASES; i++) {
     const claim = { spec: { ...spec, ...rest, task: `many-${i}/1` }, owner: node.owner, attempt: 1, used: 1, token: 1 };
-    node.kit.leases.keep(claim, 1_000, now);
+    node.services.leases.keep(claim, 1_000, now);
   }
   const ours = await renewed;
   const began = performance.now();

@@ -34,7 +34,7 @@ async function start(name: string, env: NodeJS.ProcessEnv = {}): Promise<Child> 
   });
   children.push(child);
   const exited = once(child, 'exit');
-  // What was told to a process that has been killed is lost, as it should be.
+  // An answer to a process that has been killed is lost, as it should be.
   child.stdin.on('error', () => undefined);
   const lines: string[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => lines.push(line));
@@ -138,7 +138,7 @@ test(
       for (let life = 0; ; life++) {
         const child = await start(`${name}-${life}`);
         const quiet = killed >= KILLS;
-        // What was not acknowledged is called again, as Temporal does.
+        // A call that was not acknowledged is made again, as Temporal does.
         for (const id of open) child.tell(`order ${id}`);
         const death = performance.now() + Math.random() * 400;
         await eventually(

@@ -241,7 +241,7 @@ export class LeaseModel {
     return output('run', { source: task, attempt, used: used + 1, error: row.error });
   }
 
-  /** What a compensation takes back: it does not come about any more. @returns who else relies on it. */
+  /** Takes a task back, as a compensation does: it does not come about any more. @returns who else relies on it. */
   private claimTarget(input: TakeInput, target: string): string[] {
     const now = this.now();
     let row = this.tasks.get(target);

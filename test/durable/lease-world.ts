@@ -2,7 +2,7 @@
  * A simulated world of leases: some nodes with Longwatch's real code (`execute.ts`, `leases.ts`, `transaction.ts`),
  * rows as a model (`lease-model.ts`), a Temporal that calls again, and whatever goes wrong: answers that are late or
  * lost, outages, statements that hang, nodes that die or that Temporal loses sight of, code that fails. One history is
- * made by its seed. What must hold is checked while it goes on and at its end; `lease-world.test.ts` lives through
+ * made by its seed. The promises are checked while it goes on and at its end; `lease-world.test.ts` lives through
  * thousands.
  */
 import { pino } from 'pino';
@@ -45,7 +45,7 @@ interface Watch {
   hear: (() => void)[];
 }
 
-/** What a workflow did and saw. */
+/** The things that a workflow did and saw. */
 interface Order {
   name: string;
   run: string;
@@ -124,7 +124,7 @@ export class LeaseWorld {
       const ended = await this.time.run(() => left === 0 || this.broken !== undefined, ENOUGH_MS);
       if (!ended) this.fail(`an order never ended: ${JSON.stringify(this.orders)}`);
       if (this.broken === undefined) {
-        // What goes on in the background ends: renewals, code that nobody waits for.
+        // Everything in the background ends: renewals, code that nobody waits for.
         await this.time.run(() => false, this.time.now + 10 * this.ttlMs);
         this.checkEnd();
       }
@@ -450,7 +450,7 @@ export class LeaseWorld {
         this.fail(`${task} is ${state}, and was paid ${paid} times`);
       }
     }
-    // Whatever the database did meanwhile: who has failed has been run. Where two have one key, a call whose answer is
+    // Whatever the database did meanwhile: who has failed has been run. If two have one key, a call whose answer is
     // under way for longer than its lease looks like a crash to the other one, who takes the key over with the attempt
     // that it has used.
     for (const { name, key, end } of this.orders) {

@@ -1,4 +1,7 @@
-/** What a handler may not send through its transaction, and what it may; each as PostgreSQL reads it. */
+/**
+ * The statements that a handler may not send through its transaction, and those that it may; each as PostgreSQL reads
+ * it.
+ */
 import { refuseEnded, refuseNotYours } from '../../activities/durable/not-yours';
 
 const REFUSED = /through tx: the transaction is begun and ended by Longwatch/;

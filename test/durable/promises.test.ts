@@ -572,7 +572,7 @@ describe('the same key, and another input', () => {
       expect(made).toThrow(/^fingerprint of a failed: .*cannot be written as JSON$/);
       expect(made).toThrow(what);
     }
-    // Those that say what they are, and what has nothing in it.
+    // Values that say what they are, and one that has nothing in it.
     expect(same(1, 2, () => ({ at: new Date(0), none: {}, list: [] }))).toBe(true);
     const deep = JSON.parse('['.repeat(100_000) + ']'.repeat(100_000)) as unknown;
     expect(() => makeFingerprint('a', deep)).not.toThrow();

@@ -103,7 +103,7 @@ describe('while the replica stands still', () => {
 
   test('a reconciliation compares with what is written', async () => {
     expect(await tracker().reconcile(['a', 'b'])).toMatchObject({ surplus: ['d'], missing: [], matching: 2 });
-    // What decides whether a key may be deleted is not the replica's either.
+    // Whether a key may be deleted is not decided by the replica either.
     await expect(longwatch.durable.deleteKey('nothing', 'key')).rejects.toThrow(RefusedError);
   });
 });

@@ -65,7 +65,7 @@ export class Replica {
     });
   }
 
-  /** What is committed from now on is received and not shown. */
+  /** Commits from now on are received and not shown. */
   async pause(): Promise<void> {
     await this.caughtUp();
     await this.sql('select pg_wal_replay_pause()');

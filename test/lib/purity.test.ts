@@ -1,5 +1,5 @@
 /**
- * What the workflows import: themselves and the workflow SDK. A Node builtin, a client or a store would break every
+ * The workflows import themselves and the workflow SDK only. A Node builtin, a client or a store would break every
  * replay.
  */
 import { readdirSync, readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** What cannot be kept is made keepable, or said: held against PostgreSQL itself. */
+/** Text that cannot be kept is made keepable, or said: held against PostgreSQL itself. */
 import fc from 'fast-check';
 import { errorText, storable, storableJson, unstorable } from '../../workflows/lib/text';
 import { histories } from '../support/simulate';

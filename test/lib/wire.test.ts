@@ -21,7 +21,7 @@ const { Failure } = temporal.api.failure.v1;
 function sent(thrown: unknown): { bytes: number; error: Error; delayMs: number } {
   const failure = defaultFailureConverter.errorToFailure(wireError(thrown), defaultPayloadConverter);
   const bytes = Failure.encode(failure).finish();
-  // Half a surrogate pair is no UTF-8, which the server's side refuses; the encoder writes it all the same.
+  // Half a surrogate pair is not UTF-8, which the server's side refuses; the encoder writes it all the same.
   for (const text of textsOf(failure)) if (unstorable(text)) throw new Error(`${JSON.stringify(text)} cannot be sent`);
   const delayMs = Number(failure.applicationFailureInfo?.nextRetryDelay?.seconds ?? NaN) * 1_000;
   return {

@@ -111,7 +111,7 @@ describe('the guard', () => {
     expect(await broken.decode(said)).toEqual(said);
     // A mixture is not of a failure alone.
     await expect(broken.encode([marked, payload(SECRET)])).rejects.toThrow(/nothing was written/);
-    // Who has no key can make up nothing but that sentence.
+    // A client without a key can make up nothing but that sentence.
     const made = said.map((one) => ({ ...one, data: bytes('{"message":"made up"}') }));
     expect(await broken.decode(made)).toEqual(said);
     const order = of({ decode: (all) => Promise.resolve(all.map(() => payload('decoded'))) });

@@ -1,6 +1,6 @@
 /**
- * Whoever would write to Temporal in another way than the workers: in clear beside a codec, encoded where nobody can
- * read it.
+ * A client that would write to Temporal in another way than the workers: in clear beside a codec, encoded where nobody
+ * can read it.
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -120,7 +120,7 @@ test('the order: workers without a codec end first, then workers with one, then 
   );
   await worker.shutdown();
   await stack.worker(coded, own);
-  // What it knew may be five seconds old.
+  // Its knowledge may be five seconds old.
   const later = jest.spyOn(performance, 'now').mockReturnValue(performance.now() + 6_000);
   try {
     await early.tracker('people').add(['p'], { wait: true });

@@ -1,4 +1,4 @@
-/** What the SDK logs of itself, whose lines a process has in one place: not beside tests of other workers' logs. */
+/** The SDK's own log, whose lines a process has in one place: not beside tests of other workers' logs. */
 import { Runtime } from '@temporalio/worker';
 import { pino } from 'pino';
 import { serializers } from '../../activities/lib/log';

@@ -1,4 +1,4 @@
-/** What is shown: errors in the log, data on a terminal, a connection that is printed. */
+/** Everything that is shown: errors in the log, data on a terminal, a connection that is printed. */
 import assert from 'node:assert';
 import { execFile } from 'node:child_process';
 import path from 'node:path';
@@ -121,7 +121,7 @@ describe('errors in the log', () => {
     });
     try {
       await longwatch.status();
-      // What is idle by now is lost.
+      // Connections that are idle by now are lost.
       await stack.sql(`select pg_terminate_backend(pid) from pg_stat_activity
                        where application_name = 'longwatch' and state = 'idle' and pid <> pg_backend_pid()`);
       const line = await eventually('its line', () => seen.find((one) => one.includes('connection was lost')));

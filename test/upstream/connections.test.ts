@@ -1,4 +1,7 @@
-/** Who gets a connection when there are too few: the line, its leavers, and lanes that do not keep each other out. */
+/**
+ * The turns of calls when there are too few connections: the line, its leavers, and lanes that do not keep each other
+ * out.
+ */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Client } from 'undici';

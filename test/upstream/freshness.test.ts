@@ -28,7 +28,7 @@ test.each<[string, Record<string, string>, number | undefined]>([
   ['Expires: 0 with max-age', { expires: '0', 'cache-control': 'max-age=300' }, 300],
   ['an Expires far ahead', { expires: imf(NOW + 9e8), 'cache-control': 'max-age=300' }, 300],
   ['a max-age of nothing', { expires: imf(NOW + 9e6), 'cache-control': 'max-age=0' }, undefined],
-  // What it already lay in a cache.
+  // The time that it already lay in a cache.
   ['Age', { 'cache-control': 'max-age=3600', age: '3500' }, 100],
   ['Age with Expires', { expires: imf(NOW + 60_000), date: imf(NOW), age: '45' }, 15],
   ['an Age as long as the lifetime', { 'cache-control': 'max-age=60', age: '60' }, undefined],
@@ -36,7 +36,7 @@ test.each<[string, Record<string, string>, number | undefined]>([
   ['an Age that is no number', { 'cache-control': 'max-age=60', age: 'old' }, 60],
   ['two Ages', { 'cache-control': 'max-age=60', age: '10, 50' }, 50],
   ['an Age past all counting', { 'cache-control': 'max-age=60', age: '9'.repeat(30) }, undefined],
-  // What forbids it.
+  // The directives that forbid it.
   ['no-cache', { 'cache-control': 'private, no-cache, max-age=86400' }, undefined],
   ['no-store', { 'cache-control': 'no-store, max-age=3600' }, undefined],
   ['no-store with Expires', { 'cache-control': 'no-store', expires: imf(NOW + 60_000) }, undefined],
@@ -45,7 +45,7 @@ test.each<[string, Record<string, string>, number | undefined]>([
   ['Vary: *', { 'cache-control': 'max-age=60', vary: '*' }, undefined],
   ['Vary: a, *', { 'cache-control': 'max-age=60', vary: 'accept, *' }, undefined],
   ['Vary by a name', { 'cache-control': 'max-age=60', vary: 'accept' }, 60],
-  // Who it is for.
+  // The caches that it is for.
   ['s-maxage is for shared caches', { 'cache-control': 's-maxage=10, max-age=60' }, 60],
   ['s-maxage alone', { 'cache-control': 's-maxage=10' }, undefined],
   ['s-maxage with Expires', { 'cache-control': 's-maxage=10', expires: imf(NOW + 5_000) }, 5],
@@ -189,7 +189,7 @@ describe('against http-cache-semantics', () => {
     } finally {
       now.mockRestore();
     }
-    // It is no comparison of nothing with nothing.
+    // There was something to compare.
     expect(fresh).toBeGreaterThan(100);
   });
 });

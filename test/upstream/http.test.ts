@@ -488,7 +488,7 @@ describe('judge', () => {
     expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 15_000 });
     handler = answering(429, { 'Retry-After': '5' });
     expect(await failure(upstream.get('/a'))).toMatchObject({ failure: 'status', status: 429, retryable: true });
-    // What it says nothing about is as it was.
+    // An answer that it says nothing about is as it was.
     handler = answering(503, { 'Retry-After': '5' });
     expect(await failure(upstream.get('/a'))).toMatchObject({ name: 'HoldError', afterMs: 5_000 });
     handler = answering(404);

@@ -219,7 +219,7 @@ function fieldsOf(value: Json | Fields, what: string): Fields {
 }
 
 function listOf(value: Json | undefined, what: string): Json[] {
-  if (!Array.isArray(value)) throw malformed(`${what} that are no list`);
+  if (!Array.isArray(value)) throw malformed(`${what} that are not a list`);
   return value;
 }
 
@@ -234,13 +234,13 @@ const LARGEST_INTEGER = 2 ** 31 - 1;
 const LAST_SECOND = 253_402_300_799;
 
 function quantity(value: Json | undefined, name: string): string {
-  if (typeof value !== 'string' || !QUANTITY.test(value)) throw malformed(`${name} that is no quantity`);
+  if (typeof value !== 'string' || !QUANTITY.test(value)) throw malformed(`${name} that is not a quantity`);
   if (value.length === 2) return '0';
   return value.length <= SAFE_LENGTH ? String(parseInt(value, 16)) : BigInt(value).toString();
 }
 
 function small(value: Json | undefined, name: string, largest = Number.MAX_SAFE_INTEGER): number {
-  if (typeof value !== 'string' || !QUANTITY.test(value)) throw malformed(`${name} that is no quantity`);
+  if (typeof value !== 'string' || !QUANTITY.test(value)) throw malformed(`${name} that is not a quantity`);
   const number = value.length === 2 ? 0 : parseInt(value, 16);
   if (number > largest) throw malformed(`${name} that is too large`);
   return number;
@@ -254,7 +254,7 @@ function bytes(value: Json | undefined, name: string): string {
     const lower = value.toLowerCase();
     if (BYTES.test(lower)) return lower;
   }
-  throw malformed(`${name} that is no hexadecimal data`);
+  throw malformed(`${name} that is not hexadecimal data`);
 }
 
 function hex(value: Json | undefined, length: number, name: string): string {

@@ -26,7 +26,7 @@ import { startRetention, type RetentionOptions } from './retention';
 import { DurableTelemetry } from './telemetry';
 import { Transactions } from './transaction';
 
-export interface DurableDeps {
+interface DurableDeps {
   /** Unique among all workers that ever lived: it owns the leases. */
   owner: string;
   /** For Longwatch's own short statements. */

@@ -79,7 +79,7 @@ function jsonOf(input: unknown): string | undefined {
 }
 
 /** JSON with the fields of each object in order. Undefined where there is none. */
-export function canonicalJson(value: unknown): string | undefined {
+function canonicalJson(value: unknown): string | undefined {
   return JSON.stringify(value, (_name, inner: unknown) => {
     if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner;
     const fields = Object.entries(inner);

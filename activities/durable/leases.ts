@@ -21,7 +21,7 @@ export interface Lease {
 }
 
 /** The abort reason of {@link Lease.lost}. */
-export class LeaseLostError extends Error {
+class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
   constructor(
     readonly task: string,

@@ -29,7 +29,7 @@ export function backoffMs(used: number, policy: RetryPolicy, random = Math.rando
 }
 
 /** An error says that trying again is of no use by `retryable: false`, or as Temporal's non-retryable failure. */
-export function isRetryable(error: unknown): boolean {
+function isRetryable(error: unknown): boolean {
   if (error instanceof CancelledFailure) return false;
   if (error instanceof ApplicationFailure) {
     return !error.nonRetryable && !NON_RETRYABLE.includes(error.type as ErrorType);

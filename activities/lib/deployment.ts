@@ -42,7 +42,7 @@ const SYSTEM: Statement = {
  * A database, told from its copies: `id` lies in it, the others are the server's. A copy by dump, or from a template,
  * has the same `id`, a server that was promoted has the same of all three.
  */
-export interface DatabaseIdentity {
+interface DatabaseIdentity {
   id: string;
   oid: string;
   system: string | null;

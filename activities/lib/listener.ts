@@ -9,7 +9,7 @@ import type { Database } from './database';
 
 const RECONNECT_MS = 500;
 
-export interface ListenerOptions {
+interface ListenerOptions {
   channel: string;
   /** Called with an announcement; with undefined when it listens (again): something may have been missed. */
   heard: (payload: string | undefined) => void;

@@ -24,7 +24,7 @@ const SHOWN = [
   'syscall',
 ];
 
-export interface ShownError {
+interface ShownError {
   type: string;
   message: string;
   stack?: string;

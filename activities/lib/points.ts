@@ -31,7 +31,7 @@ export const POINTS = [
 
 export type Point = (typeof POINTS)[number];
 
-export type PointHook = (point: Point) => void | Promise<void>;
+type PointHook = (point: Point) => void | Promise<void>;
 
 let hook: PointHook | undefined;
 

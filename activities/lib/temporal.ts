@@ -39,7 +39,7 @@ const GOING: readonly string[] = ['RUNNING', 'PAUSED'];
 /** Longwatch's own; users' workflows may be on the same task queue. */
 const WORKFLOW_TYPES = ['tracker', 'pool', 'buffer', 'shard', 'job'];
 
-export type LastRun = { state: 'missing' } | { state: 'running' | 'forced'; runId: string };
+type LastRun = { state: 'missing' } | { state: 'running' | 'forced'; runId: string };
 
 export class TemporalLink {
   /**

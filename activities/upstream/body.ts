@@ -17,7 +17,7 @@ export class BodyError extends Error {
   }
 }
 
-export interface BodyHeaders {
+interface BodyHeaders {
   contentType: string | undefined;
   contentEncoding: string | undefined;
 }

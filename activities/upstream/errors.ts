@@ -61,7 +61,7 @@ export class HoldError extends Error {
 }
 
 /** The content of a HoldError, once it is read. */
-export interface HoldWish {
+interface HoldWish {
   forMs: number;
   scope: HoldScope;
   /** The word that stood in place of a known scope. */

@@ -134,11 +134,6 @@ export const compensationOf = (activity: string): string => `${activity}.compens
 /** `run/activity`, as both sides build it. */
 export const taskId = (runId: string, activityId: string): string => `${runId}/${activityId}`;
 
-export function parseTaskId(task: string): { runId: string; activityId: string } | undefined {
-  const match = /^([^/]+)\/(.+)$/.exec(task);
-  return match ? { runId: match[1]!, activityId: match[2]! } : undefined;
-}
-
 /** The result of a durable activity, as it is returned to Temporal. */
 export interface Envelope {
   /** The task that made the result: another than this one when a stored result was found. */

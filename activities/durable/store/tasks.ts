@@ -64,7 +64,7 @@ export type Taken =
   | { outcome: 'run_mismatch'; holder: string }
   | { outcome: 'run_not_active' | 'discarded' };
 
-export type SettleTo = 'completed' | 'waiting' | 'failed' | 'discarded';
+type SettleTo = 'completed' | 'waiting' | 'failed' | 'discarded';
 
 export interface Settlement {
   to: SettleTo;

@@ -209,6 +209,6 @@ test('an activity that is called as one of Longwatch’s own is refused, and the
 test('an activity may be called as something that every object has', async () => {
   const named = defineActivity({ name: 'valueOf', run: () => 'mine' });
   const worker = await durable.stack.worker({ activities: [named] }, { workflowBundle: durable.bundle });
-  worker.shutdown();
+  await worker.shutdown();
   await worker.ended;
 });

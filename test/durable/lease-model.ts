@@ -1,7 +1,8 @@
 /**
  * The rows of durable activities as a model in memory: what `take_task`, `settle_task` and the renewal do, with a clock
  * of its own. The simulated world (`lease-world.ts`) runs Longwatch's real code on it, thousands of histories a minute;
- * `lease-model.test.ts` holds it against the real functions in PostgreSQL, statement by statement.
+ * `lease-model.test.ts` holds it against the real functions in PostgreSQL, statement by statement. One class, because
+ * every statement works on the same rows.
  */
 export interface TakeInput {
   task: string;

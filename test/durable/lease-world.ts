@@ -3,38 +3,25 @@
  * rows as a model (`lease-model.ts`), a Temporal that calls again, and whatever goes wrong: answers that are late or
  * lost, outages, statements that hang, nodes that die or that Temporal loses sight of, code that fails. One history is
  * made by its seed. The promises are checked while it goes on and at its end; `lease-world.test.ts` lives through
- * thousands.
+ * thousands. Its happenings share one state, so they stand in one file; `lease-node.ts`, `lease-statements.ts` and
+ * `lease-promises.ts` have the rest.
  */
-import { pino } from 'pino';
-import type { QueryResultRow } from 'pg';
 import { execute } from '../../activities/durable/execute';
-import type { Call, DurableServices } from '../../activities/durable/call';
-import { hashOf, type KeyWaiter } from '../../activities/durable/keys';
-import { LeaseKeeper } from '../../activities/durable/leases';
-import { DurableTelemetry } from '../../activities/durable/telemetry';
-import { Transactions } from '../../activities/durable/transaction';
+import type { Call } from '../../activities/durable/call';
 import { failure } from '../../activities/lib/failures';
-import type { Database, Queryable, Statement } from '../../activities/lib/database';
+import type { Queryable, Statement } from '../../activities/lib/database';
 import type { ActivityContext } from '../../config/define/activity';
 import { compensationOf, type Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { VirtualTime } from '../support/virtual-time';
-import { LeaseModel, type SettleInput } from './lease-model';
+import { Draws } from '../tracker/world/draws';
+import { LeaseModel } from './lease-model';
+import { callOf, SimulatedNode } from './lease-node';
+import { checkEnd, type Effect, type Order, type Run } from './lease-promises';
+import { applyStatement, settleOf } from './lease-statements';
 
-const log = pino({ level: 'silent' });
 const never = new Promise<never>(() => undefined);
 const ENOUGH_MS = 6 * 3_600_000;
-
-/** mulberry32: the same numbers for the same seed. */
-function randomOf(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 /** One call of a workflow. */
 interface Watch {
@@ -43,22 +30,6 @@ interface Watch {
   givenUp: boolean;
   /** Tells the attempts at their next heartbeat that nobody waits for them. */
   hear: (() => void)[];
-}
-
-/** The things that a workflow did and saw. */
-interface Order {
-  name: string;
-  run: string;
-  key: string;
-  /** The task whose effect it relies on. */
-  relies?: string;
-  end: 'open' | 'shipped' | 'failed' | 'taken back' | 'stuck';
-}
-
-interface Run {
-  task: string;
-  groups: string[];
-  used: number;
 }
 
 export class LeaseWorld {
@@ -76,7 +47,7 @@ export class LeaseWorld {
   private readonly outages: [number, number][] = [];
   private readonly faultRate: number;
   /** Effects that happened: in the database those that were committed. */
-  private readonly done: { task: string; what: 'pay' | 'undo'; target?: string; at: number }[] = [];
+  private readonly done: Effect[] = [];
   private readonly runs: Run[] = [];
   private readonly active = new Set<Run>();
   private readonly waitedFor = new Set<string>();
@@ -85,7 +56,8 @@ export class LeaseWorld {
   private broken: string | undefined;
 
   constructor(readonly seed: number) {
-    this.random = randomOf(seed);
+    const draws = new Draws(seed);
+    this.random = () => draws.next();
     this.inTx = this.chance(0.5);
     this.ttlMs = Math.round(this.between(300, 3_000));
     this.attempts = 1 + Math.floor(this.between(0, 3));
@@ -126,7 +98,8 @@ export class LeaseWorld {
       if (this.broken === undefined) {
         // Everything in the background ends: renewals, code that nobody waits for.
         await this.time.run(() => false, this.time.now + 10 * this.ttlMs);
-        this.checkEnd();
+        const { nodes, model, orders: all, done, runs, inTx, attempts, crashes } = this;
+        checkEnd({ nodes, model, orders: all, done, runs, inTx, attempts, crashes }, (what) => this.fail(what));
       }
     } finally {
       this.time.uninstall();
@@ -243,7 +216,7 @@ export class LeaseWorld {
     const task = `${run}/pay`;
     const groups = [`task ${task}`, `key ${order.key}`, ...(this.resource ? ['resource'] : [])];
     return {
-      ...this.callOf(task, 'pay', order.name, order.key, this.attempts),
+      ...callOf(task, 'pay', order.name, order.key, this.attempts, this.ttlMs),
       resource: this.resource ? 'account' : null,
       undo: true,
       run: this.code({ task, groups }, (at) => ({ task, what: 'pay', at }), { paid: task }),
@@ -254,7 +227,7 @@ export class LeaseWorld {
     const task = `${run}/undo`;
     const activity = compensationOf('pay');
     return {
-      ...this.callOf(task, activity, order.name, target, 60),
+      ...callOf(task, activity, order.name, target, 60, this.ttlMs),
       details: { saga: order.name, target, taskQueue: 'q', input: null },
       run: this.code(
         { task, groups: [`task ${task}`, `task ${target}`] },
@@ -264,37 +237,11 @@ export class LeaseWorld {
     };
   }
 
-  private callOf(task: string, activity: string, workflow: string, keyText: string, attempts: number): Call {
-    const kind = activity === 'pay' ? ('activity' as const) : ('compensation' as const);
-    const [run, externalId] = task.split('/') as [string, string];
-    return {
-      subject: { workflow, run, task, activity, externalId, kind, key: keyText },
-      options: {
-        timeoutMs: 60_000,
-        retry: { attempts, backoff: 'exponential', baseMs: 100, capMs: 2_000, jitter: false },
-        lease: { ttlMs: this.ttlMs, renewMs: this.ttlMs / 3 },
-        keepMs: 1e9,
-        keepFailure: kind === 'compensation',
-        otherInput: 'tell',
-      },
-      key: { text: keyText, hash: hashOf(keyText) },
-      fingerprint: null,
-      resource: null,
-      details: null,
-      undo: false,
-      run: () => undefined,
-    };
-  }
-
   /**
    * The user's code: takes its time, stops at its signal, may fail; its effect is in the transaction or happens at
    * once.
    */
-  private code(
-    who: Omit<Run, 'used'>,
-    effect: (at: number) => { task: string; what: 'pay' | 'undo'; target?: string; at: number },
-    result: unknown,
-  ): Call['run'] {
+  private code(who: Omit<Run, 'used'>, effect: (at: number) => Effect, result: unknown): Call['run'] {
     return async (context: ActivityContext) => {
       const node = (context as unknown as { node: SimulatedNode }).node;
       const run: Run = { ...who, used: context.attempt };
@@ -348,14 +295,14 @@ export class LeaseWorld {
   /** There and back, with what may happen on the way. */
   private async statement(node: SimulatedNode, statement: Statement, values: unknown[]): Promise<unknown[]> {
     await this.way(node);
-    const rows = this.apply(statement.name, values);
+    const rows = applyStatement(this.model, statement.name, values);
     await this.way(node);
     return rows;
   }
 
   private async transaction(node: SimulatedNode, work: (db: Queryable) => Promise<unknown>): Promise<unknown> {
     await this.way(node);
-    const effects: ((at: number) => LeaseWorld['done'][number])[] = [];
+    const effects: ((at: number) => Effect)[] = [];
     let commit: (() => string | null) | undefined;
     const connection = {
       query: async ({ name, values }: { name?: string; values: unknown[] }) => {
@@ -395,85 +342,6 @@ export class LeaseWorld {
     throw failure(ErrorType.StoreUnavailable, 'PostgreSQL does not answer');
   }
 
-  private apply(name: string, values: unknown[]): unknown[] {
-    if (name === 'task-take') return [this.take(values)];
-    if (name === 'task-settle') return [{ reason: this.model.settle(settleOf(values, this.model)), retry_at_ms: 0 }];
-    if (name === 'task-renew') {
-      const [owner, tasks, attempts, ttls] = values as [string, string[], number[], number[]];
-      return this.model.renew(
-        owner,
-        tasks.map((task, index) => ({ task, attempt: attempts[index]!, ttlMs: ttls[index]! })),
-      );
-    }
-    if (name === 'task-stopped') this.model.stopped(...(values as [string, string, number]));
-    if (name === 'task-not-started') this.model.notStarted(...(values as [string, string, number]));
-    return [];
-  }
-
-  private take(values: unknown[]): unknown {
-    const [task, activity, kind, workflow, run, , owner, ttlMs, attempts, resource, key, , keepFailure] =
-      values as TakeValues;
-    const [, , , , , , , , , , , , , , , , undo, saga, target, , , call] = values as TakeValues;
-    const said = this.model.take({
-      ...{ task, activity, kind, workflow, run, owner, ttlMs, attempts, resource, key, keepFailure },
-      ...{ fingerprint: null, refuse: false, undo, saga, target, call },
-    });
-    return {
-      ...{ outcome: said.outcome, source: said.source, o_attempt: said.attempt, o_used: said.used, o_token: 1 },
-      ...{
-        o_owner: said.owner,
-        wait_ms: said.waitMs,
-        o_result: said.result,
-        o_error: said.error,
-        o_run: null,
-        o_other: said.other,
-      },
-    };
-  }
-
-  // ── What must hold ──
-
-  private checkEnd(): void {
-    for (const node of this.nodes) {
-      if (node.services.leases.size > 0)
-        this.fail(`${node.services.owner} still keeps ${node.services.leases.size} leases`);
-    }
-    const count = (what: 'pay' | 'undo', task: string) =>
-      this.done.filter((one) => one.what === what && (one.target ?? one.task) === task).length;
-    for (const { task, kind, state, madeBy } of this.model.tasks.values()) {
-      const ran = this.runs.filter((run) => run.task === task).length;
-      if (kind === 'activity' && !this.inTx && ran > this.attempts)
-        this.fail(`${task} has run ${ran} times with ${this.attempts} attempts`);
-      // Effect and result are there together, or neither is.
-      const paid = count('pay', task);
-      if (this.inTx && kind === 'activity' && paid !== (state === 'completed' && madeBy === null ? 1 : 0)) {
-        this.fail(`${task} is ${state}, and was paid ${paid} times`);
-      }
-    }
-    // Whatever the database did meanwhile: who has failed has been run. If two have one key, a call whose answer is
-    // under way for longer than its lease looks like a crash to the other one, who takes the key over with the attempt
-    // that it has used.
-    for (const { name, key, end } of this.orders) {
-      const ran = this.runs.some(({ groups }) => groups.includes(`key ${key}`));
-      const alone = this.orders.filter((order) => order.key === key).length === 1;
-      if (end === 'failed' && !ran && alone && this.crashes === 0) this.fail(`${name} has failed, and nothing has run`);
-    }
-    for (const { task } of this.done.filter(({ what }) => what === 'pay')) {
-      const users = this.orders.filter(
-        ({ relies, run }) => relies === task || this.model.tasks.get(`${run}/pay`)?.madeBy === task,
-      );
-      const undone = count('undo', task);
-      if (this.inTx && undone > 1) this.fail(`${task} was taken back ${undone} times`);
-      const before = this.done.find((one) => one.what === 'undo' && one.target === task);
-      const late = this.done.find((one) => one.what === 'pay' && one.task === task && before && one.at > before.at);
-      if (this.inTx && late) this.fail(`${task} was paid after it was taken back`);
-      const shipped = users.find(({ end }) => end === 'shipped');
-      if (shipped && undone > 0) this.fail(`${shipped.name} has shipped, and ${task} was taken back`);
-      const all = users.length > 0 && users.every(({ end }) => end === 'taken back');
-      if (all && undone === 0) this.fail(`${task} was not taken back, though all that rely on it failed`);
-    }
-  }
-
   private fail(what: string): void {
     this.broken ??= what;
   }
@@ -490,83 +358,4 @@ export class LeaseWorld {
   private fault(share: number): boolean {
     return this.random() < share * this.faultRate && this.time.now < this.calmFrom;
   }
-}
-
-interface Surroundings {
-  rows: (statement: Statement, values: unknown[]) => Promise<unknown[]>;
-  transaction: (work: (db: Queryable) => Promise<unknown>) => Promise<unknown>;
-  pending: (task: string) => boolean;
-  sleep: (ms: number) => Promise<void>;
-}
-
-/** The services of one worker. */
-class SimulatedNode {
-  readonly services: DurableServices;
-  dead = false;
-  private readonly mourners: (() => void)[] = [];
-
-  constructor(owner: string, around: Surroundings) {
-    const database = {
-      rows: <R extends QueryResultRow>(statement: Statement, values: unknown[] = []) =>
-        around.rows(statement, values) as Promise<R[]>,
-      transaction: around.transaction,
-    } as unknown as Database;
-    const leases = new LeaseKeeper(database, owner, log);
-    const waiter = { wait: (_key: unknown, ms: number) => around.sleep(Math.max(1, Math.min(1_000, ms))) };
-    this.services = {
-      ...{ owner, database, leases, log },
-      transactions: new Transactions(database, 10),
-      waiter: waiter as unknown as KeyWaiter,
-      telemetry: new DurableTelemetry(log, undefined, () => leases.size),
-      isCurrent: () => around.sleep(5).then(() => true),
-      isPending: (_workflow, run, activity) => around.sleep(5).then(() => around.pending(`${run}/${activity}`)),
-      isRunning: () => Promise.resolve(true),
-    };
-  }
-
-  onDeath(then: () => void): void {
-    this.mourners.push(then);
-  }
-
-  die(): void {
-    this.dead = true;
-    this.services.leases.close();
-    for (const then of this.mourners) then();
-  }
-}
-
-/** The parameters of `settle_task`, by their places. */
-type SettleValues = [
-  ...[task: string, activity: string, workflow: string, run: string, owner: string, attempt: number, token: number],
-  ...[to: SettleInput['to'], result: string | null, error: string | null, retryMs: number, keyHash: Buffer | null],
-  ...[keepFailure: boolean, retentionMs: number, unused: boolean, strict: boolean, byReference: boolean],
-];
-/** And of `take_task`. */
-type TakeValues = [
-  ...[task: string, activity: string, kind: 'activity' | 'compensation', workflow: string, run: string],
-  ...[endedRun: string | null, owner: string, ttlMs: number, attempts: number, resource: string | null],
-  ...[
-    key: string | null,
-    keyHash: Buffer | null,
-    keepFailure: boolean,
-    retentionMs: number,
-    fingerprint: Buffer | null,
-  ],
-  ...[
-    refuse: boolean,
-    undo: boolean,
-    saga: string | null,
-    target: string | null,
-    taskQueue: string | null,
-    input: string | null,
-    call: string,
-  ],
-];
-
-function settleOf(values: unknown[], model: LeaseModel): SettleInput {
-  const [task, activity, , run, owner, attempt, , to, result, error, retryMs] = values as SettleValues;
-  const [, , , , , , , , , , , , keepFailure, , unused, strict] = values as SettleValues;
-  const stored = error === null ? null : (JSON.parse(error) as SettleInput['error']);
-  const key = model.tasks.get(task)?.key ?? null;
-  return { task, activity, run, owner, attempt, to, result, error: stored, retryMs, key, keepFailure, unused, strict };
 }

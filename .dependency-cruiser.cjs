@@ -18,8 +18,9 @@ module.exports = {
     {
       name: 'no-circle',
       severity: 'error',
-      from: {},
-      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+      // `activities/job`: a pass knows its node, until the node hands it only what it needs.
+      from: { pathNot: '^activities/job/(node|pass)\\.ts$' },
+      to: { circular: true },
     },
     ...FLOORS.map(([floor, below]) => ({
       name: `floor-${floor}`,

@@ -3,7 +3,7 @@
  * should run with what does, and starts what is missing of trackers, buffers and jobs. Started by `workers/worker.ts`
  * on each node.
  *
- * Which node is decided by a row with a time, no transaction is open meanwhile: a node that hangs or dies in its round
+ * A row with a time decides which node it is; no transaction is open meanwhile: a node that hangs or dies in its round
  * keeps the others from theirs for half a minute. Two at once do no harm.
  */
 import { randomUUID } from 'node:crypto';
@@ -17,7 +17,7 @@ import type { TemporalLink } from './lib/temporal';
 
 const PATROL_MS = 15_000;
 /**
- * What one part asks of Temporal ends after this long: a server that hangs keeps no node from its later rounds.
+ * A part's requests to Temporal end after this long: a server that hangs keeps no node from its later rounds.
  * Milliseconds.
  */
 const PART_MS = 120_000;
@@ -82,7 +82,7 @@ export function startPatrol(
     stop: async () => {
       clearInterval(timer);
       stopping.abort();
-      // What it asked of Temporal ends by the signal; for its last words to PostgreSQL it has a moment.
+      // Its requests to Temporal end by the signal; for its last words to PostgreSQL it has a moment.
       let timeUp: NodeJS.Timeout | undefined;
       const moment = new Promise<void>((resolve) => (timeUp = setTimeout(resolve, 500)));
       await Promise.race([going, moment]);

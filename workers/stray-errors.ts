@@ -12,7 +12,7 @@ export function surviveStrayErrors(node: Node): () => void {
     const error = errorOf(thrown);
     node.log.error({ err: error }, `${kind}: an error that no run caught; the worker goes on`);
     for (const [tracker, definition] of node.definitions) {
-      node.report(error, { tracker, node: node.node.name }, definition);
+      node.report(error, { tracker, node: node.row.name }, definition);
     }
   };
   const onRejection = onStray('unhandled rejection');

@@ -171,7 +171,7 @@ async function open(setup: WorkerSetup, taken: (() => Promise<unknown>)[]): Prom
   const values = new Database({ ...address, ...VALUES_LIMITS, connections: VALUES_CONNECTIONS });
   taken.push(() => values.close());
   const node = new Node({
-    node: { name, host: hostname(), pid: process.pid, metricsUrl: page.url },
+    row: { name, host: hostname(), pid: process.pid, metricsUrl: page.url },
     database,
     values,
     trackers: config.trackers.map((tracker) => tracker.definition),

@@ -82,7 +82,7 @@ export const VALUES_LIMITS = { statementTimeoutMs: 4_000, lockTimeoutMs: 500, id
 const PEER_GONE_MS = 6_000;
 
 export class Database {
-  private readonly pool: Pool;
+  private readonly connections: Pool;
   private readonly pooled: boolean;
   private readonly prepared: boolean;
 
@@ -90,7 +90,7 @@ export class Database {
     const timeout = options.statementTimeoutMs ?? 10_000;
     this.pooled = options.directUrl !== undefined && options.directUrl !== options.url;
     this.prepared = !this.pooled && (options.prepared ?? true);
-    this.pool = new Pool({
+    this.connections = new Pool({
       connectionString: connectionString(options.url),
       max: options.connections ?? 6,
       application_name: 'longwatch',
@@ -108,12 +108,12 @@ export class Database {
       ...(this.pooled ? {} : { onConnect: noticeLostClient }),
     });
     // A connection that breaks while idle is replaced at its next use; without a listener Node would end the process.
-    this.pool.on('error', (error) => options.log.debug({ err: error }, 'an idle database connection was lost'));
+    this.connections.on('error', (error) => options.log.debug({ err: error }, 'an idle database connection was lost'));
   }
 
   async rows<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
     try {
-      return await run<R>(this.prepared ? this.pool : unnamed(this.pool), statement, values);
+      return await run<R>(this.prepared ? this.connections : unnamed(this.connections), statement, values);
     } catch (error) {
       throw asOutage(error);
     }
@@ -123,7 +123,7 @@ export class Database {
   async transaction<T>(work: (connection: Queryable) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
     let connection: PoolClient;
     try {
-      connection = await this.pool.connect();
+      connection = await this.connections.connect();
     } catch (error) {
       throw asOutage(error);
     }
@@ -173,7 +173,7 @@ export class Database {
   }
 
   async close(): Promise<void> {
-    await this.pool.end();
+    await this.connections.end();
   }
 }
 

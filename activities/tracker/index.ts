@@ -11,7 +11,7 @@ import { applyRoster } from './roster/apply';
 import { declareOptions, openTracker, setOptions, setTrackerState } from './roster/commands';
 import { readOpening, splitPools } from './roster/layout';
 import { wakePools } from './roster/wake';
-import { keepShift } from './shift/keep';
+import { keepPool } from './shift/keep';
 import type { Node } from './shift/node';
 import type { Database } from '../lib/database';
 import type { TemporalLink } from '../lib/temporal';
@@ -35,7 +35,7 @@ export function createActivities(deps: ActivityDeps): TrackerActivities {
       return readOpening(database, tracker, pool);
     },
     applyRoster: (input) => applyRoster(database, input),
-    shift: (input) => keepShift(deps, input),
+    shift: (input) => keepPool(deps, input),
     openTracker: ({ command, ...input }) => {
       const { runId } = Context.current().info.workflowExecution!;
       const isCurrent = () => temporal.isCurrent(trackerWorkflowId(input.tracker), runId);

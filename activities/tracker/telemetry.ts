@@ -4,14 +4,27 @@
  * is the table; `workers/metrics.ts` serves them together with the SDK's.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-import type { Node } from './shift/node';
-import { staleCount } from './shift/counts';
+import { staleCount } from './shift/stale';
 import type { OperationLoop } from './shift/operation';
 import { percentile } from './shift/lateness';
-import type { Counts } from './shift/totals';
+import type { Clock } from './shift/clock';
+import type { Operation } from './shift/host';
+import type { NodeHolds } from './shift/holds';
+import type { Lateness } from './shift/lateness';
+import type { PoolShift } from './shift/pool-shift';
+import type { Counts, NodeTotals } from './shift/totals';
 
 const BY_OPERATION = ['tracker', 'operation'] as const;
 const BY_POOL = ['tracker', 'pool'] as const;
+
+/** The parts of a node that the metrics mirror. */
+export interface ObservedNode {
+  readonly clock: Clock;
+  readonly holds: NodeHolds;
+  readonly totals: NodeTotals;
+  readonly shifts: ReadonlySet<PoolShift>;
+  latenessOf(tracker: string, operation: string): Lateness;
+}
 
 export class NodeMetrics {
   readonly registry = new Registry();
@@ -93,18 +106,18 @@ export class NodeMetrics {
   }
 
   /** Notes a round that has ended. */
-  round(loop: OperationLoop): void {
+  round(loop: Operation): void {
     this.roundSeconds.observe({ tracker: loop.tracker, operation: loop.name }, loop.agenda.lastRoundMs / 1_000);
   }
 
   /** Lets the metrics that mirror the node's own numbers read them when asked. */
-  observe(node: Node): void {
+  observe(node: ObservedNode): void {
     this.mirror(node);
     this.pools(node);
     this.lateness(node);
   }
 
-  private mirror(node: Node): void {
+  private mirror(node: ObservedNode): void {
     const counter = (name: string, help: string, pick: (counts: Counts) => number) => {
       new Counter({
         name,
@@ -179,7 +192,7 @@ export class NodeMetrics {
     });
   }
 
-  private pools(node: Node): void {
+  private pools(node: ObservedNode): void {
     new Gauge({
       name: 'longwatch_pool_members',
       help: 'Members of a pool that this node keeps',
@@ -215,7 +228,7 @@ export class NodeMetrics {
     });
   }
 
-  private lateness(node: Node): void {
+  private lateness(node: ObservedNode): void {
     new Gauge({
       name: 'longwatch_late_seconds',
       help: 'How late runs started, over the last one to two minutes',
@@ -236,10 +249,10 @@ export class NodeMetrics {
   }
 }
 
-function forEachLoop(node: Node, visit: (loop: OperationLoop) => void): void {
+function forEachLoop(node: ObservedNode, visit: (loop: OperationLoop) => void): void {
   for (const shift of node.shifts) for (const loop of shift.loops.values()) visit(loop);
 }
 
-function labelsOf(loop: OperationLoop): { tracker: string; pool: string; operation: string } {
+function labelsOf(loop: Operation): { tracker: string; pool: string; operation: string } {
   return { tracker: loop.tracker, pool: String(loop.pool), operation: loop.name };
 }

@@ -57,7 +57,7 @@ async function start(setup: NodeSetup): Promise<void> {
   const definitions = setup.trackers.map(define);
   const database = new Database({ url: setup.databaseUrl, log });
   node = new Node({
-    node: { name: 'bench', host: 'localhost', pid: process.pid, metricsUrl: null },
+    row: { name: 'bench', host: 'localhost', pid: process.pid, metricsUrl: null },
     database,
     trackers: definitions,
     log,
@@ -92,9 +92,9 @@ async function keepAll(database: Database, setup: TrackerSetup, definition: Trac
   node.trackers.set(setup.name, tracker!);
   for (let pool = 0; pool < setup.pools; pool++) {
     const claim = { tracker: setup.name, pool, runId: 'bench', shift: 1, attempt: 1, node: 'bench' };
-    const held = await takeFence(database, claim, () => Promise.resolve(true));
+    const fence = await takeFence(database, claim, () => Promise.resolve(true));
     const latenessOf = (name: string, operation: string) => node.latenessOf(name, operation);
-    const shift = new PoolShift({ claim, held, definition, tracker: tracker!, host: node, log, latenessOf }, tracker!);
+    const shift = new PoolShift({ claim, fence, definition, host: node, log, latenessOf }, tracker!);
     const now = node.clock.now();
     const rows = keys.slice(pool * setup.members, (pool + 1) * setup.members);
     const members = rows.map(({ key, id }) => ({ key, id, removed: false, addedAt: now }));

@@ -4,7 +4,7 @@ import type { Duration } from './types';
 /** Anything that JSON can say. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** What an operation knows when it runs for one member. */
+/** The context of one run: what an operation knows when it runs for one member. */
 export interface RunContext {
   /** The member's id. */
   readonly id: string;
@@ -24,7 +24,7 @@ export interface RunContext {
 }
 
 /**
- * What a run returns.
+ * The result of a run.
  * - `value`: stored when it differs from the stored one.
  * - `unchanged: true`: the stored value still holds (a 304); only its freshness is noted.
  * - `expiresAt` (epoch ms or Date): the next run waits for it.
@@ -71,7 +71,7 @@ export interface GateDefinition {
   check: (context: { signal: AbortSignal; log: Logger }) => Promise<boolean> | boolean;
 }
 
-/** Where an error came from, for the `onError` hook. */
+/** The origin of an error, for the `onError` hook. */
 export interface ErrorContext {
   tracker: string;
   pool?: number;

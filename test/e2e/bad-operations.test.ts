@@ -47,7 +47,7 @@ const FAILING: [string, RegExp][] = [
   ['hangs', /timed out after 300 ms/],
   ['abort-listener-throws', /timed out after 300 ms/],
   ['nul', /an error with NUL \ufffd in it/],
-  ['no-time', /expiresAt that is no time/],
+  ['no-time', /expiresAt that is not a time/],
   ['huge', /at most 4194304 are stored/],
   ['held', /429/],
 ];

@@ -41,9 +41,9 @@ const counted = (fetched: number): StatsRow => ({
 });
 function attendanceOf(name: string, rows: () => StatsRow[]): { attendance: Attendance; clock: Clock } {
   const clock = new Clock();
-  const node = { name, host: 'h', pid: 1, metricsUrl: null };
+  const row = { name, host: 'h', pid: 1, metricsUrl: null };
   return {
-    attendance: new Attendance(database, { node, clock, log: pino({ level: 'silent' }), stats: rows }),
+    attendance: new Attendance(database, { row, clock, log: pino({ level: 'silent' }), stats: rows }),
     clock,
   };
 }

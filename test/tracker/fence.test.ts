@@ -3,7 +3,7 @@
  * nothing.
  */
 import { pino } from 'pino';
-import { lockFences, recordCrash, releaseFence, takeFence, type Claim } from '../../activities/tracker/store/fence';
+import { lockFences, recordCrash, releaseFence, takeFence, type PoolClaim } from '../../activities/tracker/store/fence';
 import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
 import { Writer, type WriterHost } from '../../activities/tracker/shift/writer';
 import { Database } from '../../activities/lib/database';
@@ -33,7 +33,7 @@ beforeEach(async () => {
   await stack.sql(`delete from longwatch.member`);
 });
 
-const claim = (over: Partial<Claim> = {}): Claim => ({
+const claim = (over: Partial<PoolClaim> = {}): PoolClaim => ({
   tracker: 't',
   pool: 0,
   runId: 'run-a',
@@ -113,7 +113,7 @@ test('of two shifts of one pool that are on one node, only the newer one holds i
   const newer = { claim: claim(), token: (await takeFence(database, claim(), never)).token };
   const other = { claim: claim({ pool: 1 }), token: (await takeFence(database, claim({ pool: 1 }), never)).token };
   const held = { rosterVersion: 0, reloadVersion: 0 };
-  const ask = (...holdings: (typeof older)[]) => database.transaction((db) => lockFences(db, holdings));
+  const ask = (...owners: (typeof older)[]) => database.transaction((db) => lockFences(db, owners));
   expect(await ask(older, newer, other)).toEqual(['fenced', held, held]);
   expect(await ask(other, newer, older)).toEqual([held, held, 'fenced']);
   await database.transaction(async (db) => {
@@ -216,13 +216,13 @@ describe('a flush', () => {
 
   /** A pool with one member, fetched and not flushed. */
   async function poolWith(pool: number, id: string, clock: TestClock): Promise<Kit> {
-    const held = await takeFence(database, claim({ pool }), never);
+    const fence = await takeFence(database, claim({ pool }), never);
     const rows = await stack.sql<{ key: number }>(
       `insert into longwatch.member (tracker, id, hash, stamp, roster_version) values ('t', $1, 0, 1, 0)
        returning key::int`,
       [id],
     );
-    const kit = shiftOf(look, { claim: claim({ pool }), token: held.token, clock });
+    const kit = shiftOf(look, { claim: claim({ pool }), token: fence.token, clock });
     kit.shift.loadAll([member(id, { key: rows[0]!.key })], []);
     await kit.pass(20);
     expect(kit.shift.hasResults).toBe(true);

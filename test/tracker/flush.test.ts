@@ -6,14 +6,14 @@ import fc from 'fast-check';
 import { Client } from 'pg';
 import { pino } from 'pino';
 import { BufferFeed } from '../../activities/buffer/feed';
-import { takeFence, type Claim } from '../../activities/tracker/store/fence';
+import { takeFence, type PoolClaim } from '../../activities/tracker/store/fence';
 import { failure } from '../../activities/lib/failures';
 import { setPointHook, type Point } from '../../activities/lib/points';
 import type { Clock } from '../../activities/tracker/shift/clock';
 import { ValueFeed } from '../../activities/tracker/shift/feed';
 import { begin } from '../../activities/tracker/shift/keep';
 import { Lateness } from '../../activities/tracker/shift/lateness';
-import type { OperationLoop } from '../../activities/tracker/shift/operation';
+import type { Operation } from '../../activities/tracker/shift/host';
 import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
 import { Semaphore } from '../../activities/tracker/shift/semaphore';
 import { Writer, type WriterHost } from '../../activities/tracker/shift/writer';
@@ -97,20 +97,27 @@ function writerOf(kits: Kit[], on: Database = database, more: Partial<WriterHost
 }
 
 let shifts = 0;
-const claimOf = (pool: number): Claim => ({ tracker: 't', pool, runId: 'r', shift: ++shifts, attempt: 1, node: 'n' });
+const claimOf = (pool: number): PoolClaim => ({
+  tracker: 't',
+  pool,
+  runId: 'r',
+  shift: ++shifts,
+  attempt: 1,
+  node: 'n',
+});
 const never = () => Promise.reject(new Error('Temporal must not be asked'));
 
 /** A pool whose members are in the database and in a shift, with nothing fetched yet. */
 async function poolOf(pool: number, ids: string[], definition: TrackerDefinition, clock: TestClock): Promise<Kit> {
   const claim = claimOf(pool);
-  const held = await takeFence(database, claim, never);
+  const fence = await takeFence(database, claim, never);
   const rows = await stack.sql<{ key: number; id: string }>(
     `insert into longwatch.member (tracker, id, hash, stamp, roster_version) select 't', id, 0, 1, 0 from unnest($1::text[]) id
      returning key::int, id`,
     [ids],
   );
-  const kit = shiftOf(definition, { claim, token: held.token, clock });
-  kit.shift.rosterVersion = held.rosterVersion;
+  const kit = shiftOf(definition, { claim, token: fence.token, clock });
+  kit.shift.rosterVersion = fence.rosterVersion;
   kit.shift.loadAll(
     rows.map(({ id, key }) => member(id, { key })),
     [],
@@ -172,7 +179,7 @@ describe('a result that the store will not have harms nobody else (TR-C3)', () =
     expect(kits.map(({ shift }) => shift.isOver || shift.hasResults)).toEqual([false, false]);
     // Its ETag stands for a value that nobody has.
     const bad = kits[0]!.shift.members.slotOf('bad')!;
-    expect(loop.known.etags[bad]).toBeUndefined();
+    expect(loop.known.etag(bad)).toBeUndefined();
   });
 
   test('a member whose row is gone is forgotten, and the others are written', async () => {
@@ -327,7 +334,7 @@ function feedOf(
   definition: TrackerDefinition,
   clock: Clock,
   key?: string | ((entry: unknown) => string),
-  failed: (error: Error, buffer: string, loop: OperationLoop, id: string) => void = (error) => {
+  failed: (error: Error, buffer: string, loop: Operation, id: string) => void = (error) => {
     throw error;
   },
 ): ValueFeed {
@@ -467,8 +474,8 @@ describe('a shift follows its tracker’s row (TR-H3)', () => {
     const latenessOf = () => new Lateness(host.clock.now());
     const node = { ...host, trackers, loading: new Semaphore(1), latenessOf, join: () => undefined };
     const claim = claimOf(0);
-    const held = await takeFence(database, claim, never);
-    const shift = await begin({ node, database }, claim, { held, tracker: rowOf(look) }, look, log);
+    const fence = await takeFence(database, claim, never);
+    const shift = await begin({ node, database }, claim, { fence, tracker: rowOf(look) }, look, log);
     expect([shift.trackerVersion, shift.closed()]).toEqual([2, 'paused']);
     expect(trackers.get('t')).toBe(newer);
     shift.close();
@@ -490,7 +497,7 @@ test('TR-M3: what is stored is of the database’s clock, and what is read of it
   const kit = await poolOf(0, ['fetched', 'refused'], look, clock);
   const { writer } = writerOf([kit], database, { feed: feedOf(look, kit.host.clock) });
   await kit.pass(20);
-  const ours = kit.shift.loops.get('look')!.known.fetchedAt[kit.shift.members.slotOf('fetched')!]!;
+  const ours = kit.shift.loops.get('look')!.known.fetchedAt(kit.shift.members.slotOf('fetched')!)!;
   await writer.flush();
   const ms = (column: string) => `(extract(epoch from v.${column}) * 1000)::float8`;
   const times = await stack.sql<{ key: number; [time: string]: number | null }>(
@@ -512,7 +519,7 @@ test('TR-M3: what is stored is of the database’s clock, and what is read of it
   );
   const { known } = next.loops.get('look')!;
   const slot = next.members.slotOf('fetched')!;
-  expect([known.fetchedAt[slot], known.expiresAt[slot]]).toEqual([ours, ours + 20_000]);
+  expect([known.fetchedAt(slot), known.expiresAt(slot)]).toEqual([ours, ours + 20_000]);
 });
 
 describe('an operation that was declared before begins again while a shift runs', () => {

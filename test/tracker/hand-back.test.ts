@@ -1,7 +1,7 @@
 /** What ends a shift before it has begun, with a real node on the real PostgreSQL. */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
-import { keepShift } from '../../activities/tracker/shift/keep';
+import { keepPool } from '../../activities/tracker/shift/keep';
 import { Isolation } from '../../activities/tracker/shift/isolate';
 import { Node } from '../../activities/tracker/shift/node';
 import { Database } from '../../activities/lib/database';
@@ -26,7 +26,7 @@ beforeAll(async () => {
     JSON.stringify({ ...options, heartbeatTimeoutMs: 30_000, shiftMs: 120_000, historyEvents: 777 }),
   ]);
   node = new Node({
-    node: { name: 'n', host: 'h', pid: 1, metricsUrl: null },
+    row: { name: 'n', host: 'h', pid: 1, metricsUrl: null },
     database,
     values: database,
     trackers: [look],
@@ -48,7 +48,7 @@ function keep(attempt: number, shift: number, durationMs: number): Promise<Shift
   const temporal = { isCurrent: () => Promise.resolve(true), reachable: () => Promise.resolve(true) };
   const environment = new MockActivityEnvironment({ attempt, heartbeatTimeoutMs: 5_000 });
   return environment.run(() =>
-    keepShift(
+    keepPool(
       { node, database, temporal: temporal as unknown as TemporalLink, log },
       { tracker: 't', pool: 0, shift, durationMs },
     ),

@@ -9,7 +9,7 @@ import { Client } from 'pg';
 import { pino } from 'pino';
 import { setPointHook } from '../../activities/lib/points';
 import { Isolation } from '../../activities/tracker/shift/isolate';
-import { keepShift } from '../../activities/tracker/shift/keep';
+import { keepPool } from '../../activities/tracker/shift/keep';
 import { Node } from '../../activities/tracker/shift/node';
 import { Database, OWN_LIMITS, VALUES_LIMITS } from '../../activities/lib/database';
 import { NodeMetrics } from '../../activities/tracker/telemetry';
@@ -52,7 +52,7 @@ beforeEach(async () => {
   database = new Database({ url: stack.servers.databaseUrl, log, ...OWN_LIMITS });
   values = new Database({ url: stack.servers.databaseUrl, log, ...VALUES_LIMITS, connections: 1 });
   node = new Node({
-    node: { name: 'n', host: 'h', pid: 1, metricsUrl: null },
+    row: { name: 'n', host: 'h', pid: 1, metricsUrl: null },
     database,
     values,
     trackers: [look],
@@ -90,7 +90,7 @@ function shift(
   const input: ShiftInput = { tracker: 't', pool, shift: ++shifts, durationMs: 600_000 };
   let settled = false;
   const result = environment.run<[ShiftInput], ShiftResult, (input: ShiftInput) => Promise<ShiftResult>>(
-    (given) => keepShift(deps, given),
+    (given) => keepPool(deps, given),
     input,
   );
   result.then(

@@ -1,5 +1,5 @@
 /** Slots of members: given out again, but not for what is still under way of a member's time before. */
-import type { Harvest } from '../../activities/tracker/shift/pool-shift';
+import type { Harvest } from '../../activities/tracker/shift/harvest';
 import { Members } from '../../activities/tracker/shift/members';
 import { member, shiftOf, T0 } from './shift-kit';
 

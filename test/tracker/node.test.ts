@@ -51,7 +51,7 @@ async function onNode(definition: TrackerDefinition, members: number, test: (run
   );
   const metrics = new NodeMetrics();
   const node = new Node({
-    node: { name: `node-of-${definition.name}`, host: 'h', pid: 1, metricsUrl: null },
+    row: { name: `node-of-${definition.name}`, host: 'h', pid: 1, metricsUrl: null },
     database,
     trackers: [definition],
     log,
@@ -60,11 +60,11 @@ async function onNode(definition: TrackerDefinition, members: number, test: (run
     watchdog: undefined,
     nodeConcurrency: 100,
   });
-  const claim = { tracker: definition.name, pool: 0, runId: 'r', shift: 1, attempt: 1, node: node.node.name };
-  const held = await takeFence(database, claim, () => Promise.resolve(true));
+  const claim = { tracker: definition.name, pool: 0, runId: 'r', shift: 1, attempt: 1, node: node.row.name };
+  const fence = await takeFence(database, claim, () => Promise.resolve(true));
   const tracker = (await database.transaction((db) => readTracker(db, definition.name)))!;
   const shift = new PoolShift(
-    { claim, held, definition, tracker, host: node, log, latenessOf: (t, o) => node.latenessOf(t, o) },
+    { claim, fence, definition, host: node, log, latenessOf: (t, o) => node.latenessOf(t, o) },
     tracker,
   );
   shift.loadAll(

@@ -9,11 +9,6 @@ import {
   withChanges,
 } from '../../workflows/tracker/options';
 import {
-  APPLY_BATCH,
-  APPLY_BURST,
-  APPLY_BYTES,
-  APPLY_GAP_MS,
-  CARRY_BYTES,
   freshPoolState,
   nextPoolStep,
   oweApply,
@@ -27,6 +22,15 @@ import { defineConfig, defineTracker, resolveConfig } from '../../exports';
 import type { PoolState } from '../../workflows/tracker/contract';
 import { refusal } from '../../workflows/lib/options';
 import { hashId } from '../../workflows/lib/hash';
+import { POOL_TUNABLES } from '../../workflows/tracker/tunables';
+
+const {
+  applyBatch: APPLY_BATCH,
+  applyBurst: APPLY_BURST,
+  applyBytes: APPLY_BYTES,
+  applyGapMs: APPLY_GAP_MS,
+  carryBytes: CARRY_BYTES,
+} = POOL_TUNABLES;
 
 const MOMENT: PoolMoment = {
   opened: true,

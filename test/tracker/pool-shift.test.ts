@@ -5,7 +5,7 @@
  */
 import { defineTracker, HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../exports';
 import type { Taken } from '../../activities/tracker/shift/pending';
-import { staleCount } from '../../activities/tracker/shift/counts';
+import { staleCount } from '../../activities/tracker/shift/stale';
 import { packThrown, unpackThrown } from '../../activities/tracker/shift/thrown';
 import { freshness, member, rowOf, shiftOf, T0 } from './shift-kit';
 
@@ -279,7 +279,7 @@ describe('TR-L3: the slot of one who has left is given out again', () => {
     finish.get('old')!();
     await pass(20);
     expect(look.results.size).toBe(0);
-    expect(look.known.etags[slot!]).toBe('of young');
+    expect(look.known.etag(slot!)).toBe('of young');
     expect(asked.slice(2)).toEqual(['old', undefined]);
   });
 });

@@ -168,9 +168,9 @@ describe('a shift', () => {
   /** Keeps a pool as `keep.ts` and the flush do, under a clock that stands. */
   async function keeping(pool: number): Promise<{ kit: Kit; flush: () => Promise<void>; loads: () => number }> {
     const claim = { tracker: 't', pool, runId: 'run', shift: 1, attempt: 1, node: 'n' };
-    const held = await takeFence(database, claim, () => Promise.resolve(true));
-    const kit = shiftOf(look, { pool, token: held.token });
-    kit.shift.rosterVersion = held.rosterVersion;
+    const fence = await takeFence(database, claim, () => Promise.resolve(true));
+    const kit = shiftOf(look, { pool, token: fence.token });
+    kit.shift.rosterVersion = fence.rosterVersion;
     let loads = 0;
     const loadAll = kit.shift.loadAll.bind(kit.shift);
     kit.shift.loadAll = (rows, freshness) => {
@@ -245,13 +245,13 @@ describe('a shift', () => {
   test('that begins in a new pool finds nobody to be changed since', async () => {
     for (let i = 0; i < 5; i++) await apply(change(names(10 * i, 10 * i + 10)));
     await grow(20);
-    const held = await takeFence(
+    const fence = await takeFence(
       database,
       { tracker: 't', pool: 1, runId: 'run', shift: 1, attempt: 1, node: 'n' },
       () => Promise.resolve(true),
     );
     const since = await database.transaction(async (db) =>
-      changedMembers(db, 't', await readSlots(db, 't', 1), held.rosterVersion),
+      changedMembers(db, 't', await readSlots(db, 't', 1), fence.rosterVersion),
     );
     expect(since).toEqual([]);
   });

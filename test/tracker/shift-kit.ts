@@ -1,6 +1,6 @@
 /** A pool's shift without a worker: real members, agendas and runs, under a clock that the test turns. */
 import { pino } from 'pino';
-import type { Claim } from '../../activities/tracker/store/fence';
+import type { PoolClaim } from '../../activities/tracker/store/fence';
 import { Lateness } from '../../activities/tracker/shift/lateness';
 import type { Clock } from '../../activities/tracker/shift/clock';
 import { NodeHolds } from '../../activities/tracker/shift/holds';
@@ -59,7 +59,7 @@ export function shiftOf(
   definition: TrackerDefinition,
   setup: {
     pool?: number;
-    claim?: Claim;
+    claim?: PoolClaim;
     token?: number;
     capacity?: number;
     threads?: number;
@@ -86,9 +86,8 @@ export function shiftOf(
   const shift = new PoolShift(
     {
       claim: setup.claim ?? { tracker: definition.name, pool, runId: 'run', shift: 1, attempt: 1, node: 'node' },
-      held: { token: setup.token ?? 1, rosterVersion: 0, takenAt: clock.time },
+      fence: { token: setup.token ?? 1, rosterVersion: 0 },
       definition,
-      tracker,
       host,
       log,
       latenessOf: () => new Lateness(clock.time),

@@ -84,7 +84,7 @@ async function node(
     shifts: new Set([kit.shift]),
     clock: kit.clock,
     log,
-    node: { name },
+    row: { name },
   };
   const one = new Told(database, host);
   await one.start();
@@ -369,7 +369,7 @@ test('without the database holds stay in memory, and are written when it is back
     shifts: new Set([first.shift]),
     clock: first.clock,
     log,
-    node: { name: 'first' },
+    row: { name: 'first' },
   });
   await away.start();
   expect(await tracker.holds()).toEqual([]);

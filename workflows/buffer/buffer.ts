@@ -17,7 +17,7 @@ import {
   sleep,
   workflowInfo,
 } from '@temporalio/workflow';
-import { historyFull, throughTheGate } from '../lib/continue-as-new';
+import { historyFull, leaveWhenQuiet } from '../lib/continue-as-new';
 import { ErrorType } from '../lib/errors';
 import {
   bufferStatusQuery,
@@ -168,7 +168,7 @@ export async function buffer(input: BufferInput): Promise<void> {
     const step = nextStep();
     if (step === 'read' && !reading && !leaving()) void readPage();
     if (mayLeave()) {
-      await throughTheGate(mayLeave, () =>
+      await leaveWhenQuiet(mayLeave, () =>
         continueAsNew<typeof buffer>({ buffer: name, state: { ...state, runs: state.runs + 1 } }),
       );
     }

@@ -15,7 +15,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { Alarm } from '../lib/alarm';
-import { throughTheGate } from '../lib/continue-as-new';
+import { leaveWhenQuiet } from '../lib/continue-as-new';
 import { ErrorType } from '../lib/errors';
 import { bridge } from './bridge';
 import { slim } from './carry';
@@ -247,7 +247,7 @@ class Shard implements Part {
 
   private leave(): Promise<boolean> {
     const { state, where } = this;
-    return throughTheGate(
+    return leaveWhenQuiet(
       () => nextShardStep(state, this.moment()).do === 'continueAsNew',
       () => continueAsNew<typeof shard>({ ...where, state: { ...state, runs: state.runs + 1 } }),
     );

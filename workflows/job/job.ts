@@ -5,7 +5,7 @@
  * the commands (`commands.ts`). Started by `client/job/handle.ts`, carried on by continue-as-new.
  */
 import { allHandlersFinished, condition, continueAsNew, log, setHandler } from '@temporalio/workflow';
-import { historyFull, throughTheGate } from '../lib/continue-as-new';
+import { historyFull, leaveWhenQuiet } from '../lib/continue-as-new';
 import type { OptionChange } from '../lib/options';
 import { Commands } from './commands';
 import {
@@ -67,7 +67,7 @@ export async function job(input: JobInput): Promise<void> {
         await condition(allHandlersFinished);
         return;
       case 'continueAsNew':
-        await throughTheGate(
+        await leaveWhenQuiet(
           () => nextStep(run, passes).do === 'continueAsNew',
           () => continueAsNew<typeof job>({ job: run.name, state: { ...run.state, runs: run.state.runs + 1 } }),
         );

@@ -17,7 +17,7 @@ export function rootMessage(error: unknown): string {
 }
 
 /**
- * The same error as a rule. Where its causes come round again or have no end, the last of them that can be told is left
+ * The same error as a rule. If its causes come round again or have no end, the last of them that can be told is left
  * without one.
  */
 export function withoutCircle(error: unknown): unknown {

@@ -1,7 +1,7 @@
 /**
- * The one gate through which every workflow continues as new. What handlers have not taken in would be lost, so it
- * waits until they have finished, looks once more whether the caller still may go, and then leaves
- * with no await in between. Called by `tracker/pool.ts` and `tracker/tracker.ts`.
+ * The one way in which every workflow continues as new. A message that a handler has not taken in would be lost, so it
+ * waits until all handlers have finished, looks once more whether the caller still may go, and then leaves with no
+ * await in between. Called by the workflows of all rooms.
  */
 import { allHandlersFinished, condition, workflowInfo } from '@temporalio/workflow';
 
@@ -9,7 +9,7 @@ import { allHandlersFinished, condition, workflowInfo } from '@temporalio/workfl
  * Runs `leave` (which must call `continueAsNew` synchronously) once all handlers have finished and `mayLeave` holds.
  * Returns false, without leaving, when `mayLeave` does not hold by then.
  */
-export async function throughTheGate(mayLeave: () => boolean, leave: () => Promise<never>): Promise<boolean> {
+export async function leaveWhenQuiet(mayLeave: () => boolean, leave: () => Promise<never>): Promise<boolean> {
   await condition(allHandlersFinished);
   if (!mayLeave() || !allHandlersFinished()) return false;
   return leave();

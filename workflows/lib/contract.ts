@@ -1,5 +1,5 @@
 /**
- * What trackers, buffers and jobs have in common towards the outside: the task queue, the channel of announcements, the
+ * The common part of trackers, buffers and jobs towards the outside: the task queue, the channel of announcements, the
  * search attributes, and what a command answers. Imported by their contracts, by clients and by workers.
  */
 

@@ -17,7 +17,7 @@ export type OptionKind = 'duration' | 'integer' | 'boolean' | 'name';
 export interface OptionSpec {
   /** As the user writes it: `every`, `stagger.window`, `gate.every`. */
   name: string;
-  /** Where the compiled value lives: `everyMs`, `stagger.windowMs`. */
+  /** The path of the compiled value: `everyMs`, `stagger.windowMs`. */
   path: string;
   kind: OptionKind;
   /** Compiled default; undefined: the option is required; a string: how it is derived, for the docs. */

@@ -27,7 +27,7 @@ export function utf8Bytes(text: string): number {
   return bytes;
 }
 
-/** Past the end of a text it is NaN, which is no half. */
+/** Past the end of a text it is NaN, which is not a half. */
 const isLow = (code: number): boolean => code >= 0xdc00 && code < 0xe000;
 
 /**

@@ -7,7 +7,7 @@ import { refusal } from '../lib/options';
  * table. Values here are compiled: durations are whole milliseconds and end in `Ms`.
  */
 
-/** What a tracker's workflow, its row and its shifts carry. Plain JSON. */
+/** The options that a tracker's workflow, its row and its shifts carry. Plain JSON. */
 export interface TrackerOptions {
   poolSize: number;
   shiftMs: number;
@@ -20,7 +20,10 @@ export interface TrackerOptions {
   /** Null: no gate, every operation runs. */
   gate: GateOptions | null;
   operations: Record<string, OperationOptions>;
-  /** Who gave which option, by path; what is not listed is the built-in default. For people only (`config`). */
+  /**
+   * The giver of each option, by path; an option that is not listed is the built-in default. For people only
+   * (`config`).
+   */
   sources?: Record<string, 'defaults' | 'definition'>;
 }
 
@@ -44,7 +47,7 @@ export interface OperationOptions {
   maxExpiryMs?: number;
   maxHoldMs?: number;
   maxBackoffMs?: number;
-  /** Of the code. A new one asks anew: ETags and expiries of before do not count. Absent: 1. */
+  /** The version of the code. A new one asks anew: ETags and expiries of before do not count. Absent: 1. */
   version?: number;
 }
 

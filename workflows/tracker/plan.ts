@@ -6,6 +6,7 @@
 import { jsonBytes } from '../lib/size';
 import type { PoolState, RosterChange, RosterPayload } from './contract';
 import { hashId } from '../lib/hash';
+import { POOL_TUNABLES } from './tunables';
 
 // ── Which pool holds an id ───────────────────────────────────────────────────────────────────
 
@@ -36,21 +37,6 @@ export function effectivePoolSize(poolSize: number, members: number): number {
 
 // ── What a pool does next ────────────────────────────────────────────────────────────────────
 
-/**
- * At most this many changes go into one applyRoster activity, and this many bytes of them: Temporal refuses an input of
- * 2 MB.
- */
-export const APPLY_BATCH = 5_000;
-export const APPLY_BYTES = 512 * 1024;
-/**
- * Two applies a second a pool, after a few at once: a single id is tracked without a wait, and a stream of them goes
- * together.
- */
-export const APPLY_GAP_MS = 500;
-export const APPLY_BURST = 4;
-/** Continue-as-new may carry this much of pending changes (bytes of JSON, far below the 2 MB payload limit). */
-export const CARRY_BYTES = 128 * 1024;
-
 export function freshPoolState(): PoolState {
   return { version: 1, shift: 0, pending: [], members: 0, quarantined: false, runs: 1 };
 }
@@ -70,8 +56,8 @@ function isId(id: unknown): id is string {
 }
 
 /**
- * What a signal says, whoever typed it: a message, a list of ids or one id. Anything else counts as nothing: one id
- * that the store refuses would keep every change behind it from being applied, for ever.
+ * Reads what a signal says, whoever typed it: a message, a list of ids or one id. Anything else counts as nothing: one
+ * id that the store refuses would keep every change behind it from being applied, for ever.
  */
 export function readRoster(payload: RosterPayload, change: RosterChange['change']): RosterChange[] {
   const message =
@@ -82,15 +68,15 @@ export function readRoster(payload: RosterPayload, change: RosterChange['change'
 }
 
 /**
- * Applies so far, as a time: none are owed once it has passed, each adds {@link APPLY_GAP_MS} (the generic cell rate
+ * Applies so far, as a time: none are owed once it has passed, each adds `applyGapMs` (the generic cell rate
  * algorithm).
  * @returns the same with one apply more
  */
 export function oweApply(owedUntilMs: number, nowMs: number): number {
-  return Math.max(owedUntilMs, nowMs) + APPLY_GAP_MS;
+  return Math.max(owedUntilMs, nowMs) + POOL_TUNABLES.applyGapMs;
 }
 
-/** What the pool's workflow knows beside its carried state. */
+/** The facts that the pool's workflow knows beside its carried state. */
 export interface PoolMoment {
   opened: boolean;
   trackerStopped: boolean;
@@ -124,17 +110,20 @@ export function nextPoolStep(state: PoolState, moment: PoolMoment): PoolStep {
   if (!moment.opened) return { do: 'open' };
 
   const idle = !moment.applying && !moment.onShift && !moment.handlersBusy;
-  const nextApplyMs = Math.max(moment.owedUntilMs - (APPLY_BURST - 1) * APPLY_GAP_MS, moment.applyNotBeforeMs);
+  const nextApplyMs = Math.max(
+    moment.owedUntilMs - (POOL_TUNABLES.applyBurst - 1) * POOL_TUNABLES.applyGapMs,
+    moment.applyNotBeforeMs,
+  );
   const mayApply = state.pending.length > 0 && !moment.applying;
   if (mayApply && moment.nowMs >= nextApplyMs) {
     return { do: 'apply', count: batchOf(state.pending) };
   }
 
   if (moment.trackerStopped) {
-    // What was accepted is applied first: a stop loses no member.
+    // Accepted changes are applied first: a stop loses no member.
     if (idle && state.pending.length === 0) return { do: 'complete' };
   } else if (moment.historyFull) {
-    if (idle && carriedBytes(state) <= CARRY_BYTES) return { do: 'continueAsNew' };
+    if (idle && carriedBytes(state) <= POOL_TUNABLES.carryBytes) return { do: 'continueAsNew' };
     // A running activity does not survive continue-as-new, so the shift hands back first.
     if (moment.onShift && !moment.shiftAskedToEnd) return { do: 'askShiftToEnd' };
   } else if (!moment.onShift && !state.quarantined && moment.nowMs >= moment.notBeforeMs) {
@@ -152,9 +141,9 @@ export function nextPoolStep(state: PoolState, moment: PoolMoment): PoolStep {
 export function batchOf(pending: readonly RosterChange[]): number {
   let bytes = 0;
   let count = 0;
-  for (; count < Math.min(pending.length, APPLY_BATCH); count++) {
+  for (; count < Math.min(pending.length, POOL_TUNABLES.applyBatch); count++) {
     bytes += jsonBytes(pending[count]) + 1;
-    if (bytes > APPLY_BYTES && count > 0) break;
+    if (bytes > POOL_TUNABLES.applyBytes && count > 0) break;
   }
   return count;
 }
@@ -164,7 +153,7 @@ function carriedBytes(state: PoolState): number {
   for (const change of state.pending) {
     bytes += jsonBytes(change) + 1;
     // Too much already, however much it is.
-    if (bytes > CARRY_BYTES) break;
+    if (bytes > POOL_TUNABLES.carryBytes) break;
   }
   return bytes;
 }
@@ -180,5 +169,5 @@ export function shiftDuration(shiftMs: number, pool: number, shift: number): num
 
 /** Shifts that could not be kept, as 'fenced' and 'handed back', are followed by the next after this long. */
 export function pauseAfter(end: string): number {
-  return end === 'fenced' ? 1_000 : 0;
+  return end === 'fenced' ? POOL_TUNABLES.fencedPauseMs : 0;
 }

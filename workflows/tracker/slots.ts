@@ -1,5 +1,5 @@
 /**
- * Where a pool's members lie: on one line of 2^32 slots, each pool in one range of it. Linear hashing (`poolOf` in
+ * The place of a pool's members: on one line of 2^32 slots, each pool in one range of it. Linear hashing (`poolOf` in
  * `plan.ts`) tells pools apart by the last bits of an id's hash. A slot is the hash read from the last bit to the
  * first, so those bits come first, and what they have in common is a range. A split gives the upper half of one range
  * to the new pool, and no member's row changes. Called by the roster's activities, by shifts and by the client. The
@@ -42,7 +42,7 @@ export function holds({ first, last }: Slots, slot: number): boolean {
   return first <= slot && slot <= last;
 }
 
-/** Which pool gives half of its slots away when a layout of `pools` gets one more, of that number. */
+/** The pool that gives half of its slots away when a layout of `pools` gets one more, of that number. */
 export function sourceOfSplit(pools: number): number {
   return pools - 2 ** (BITS - 1 - Math.clz32(pools));
 }

@@ -15,7 +15,7 @@ import {
   upsertSearchAttributes,
   uuid4,
 } from '@temporalio/workflow';
-import { historyFull, throughTheGate } from '../lib/continue-as-new';
+import { historyFull, leaveWhenQuiet } from '../lib/continue-as-new';
 import { ErrorType } from '../lib/errors';
 import { isFailureOf } from '../lib/failed-activity';
 import { RETRY } from '../lib/retry';
@@ -46,15 +46,15 @@ const { openTracker, setTrackerState, declareOptions, setOptions, splitPools, wa
 
 export async function tracker(input: TrackerInput): Promise<void> {
   const name = input.tracker;
-  let now: TrackerOpening | undefined;
+  let opened: TrackerOpening | undefined;
   let outgrown = false;
   /** Commands are carried out one after the other: each waits for the one before it. */
   let line: Promise<unknown> = Promise.resolve();
 
   const inLine = <T>(command: (current: TrackerOpening) => Promise<T>): Promise<T> => {
     const turn = line.then(async () => {
-      await condition(() => now !== undefined);
-      return command(now!);
+      await condition(() => opened !== undefined);
+      return command(opened!);
     });
     line = turn.catch(() => undefined);
     return turn;
@@ -95,7 +95,7 @@ export async function tracker(input: TrackerInput): Promise<void> {
       }),
     {
       validator: (changes: OptionChange[]) => {
-        const problems = now ? changes.flatMap((change) => changeProblems(now!.options, change)) : [];
+        const problems = opened ? changes.flatMap((change) => changeProblems(opened!.options, change)) : [];
         if (problems.length > 0) throw ApplicationFailure.nonRetryable(problems.join('; '), ErrorType.BadOption);
       },
     },
@@ -105,8 +105,8 @@ export async function tracker(input: TrackerInput): Promise<void> {
     outgrown = true;
   });
   setHandler(trackerStatusQuery, () => {
-    if (!now) throw new Error(`tracker ${name} is opening`);
-    const { state, pools, members, options } = now;
+    if (!opened) throw new Error(`tracker ${name} is opening`);
+    const { state, pools, members, options } = opened;
     return { tracker: name, state, pools, members, options };
   });
 
@@ -129,7 +129,7 @@ export async function tracker(input: TrackerInput): Promise<void> {
         log.error('The tracker could not grow; the next roster change asks again', { tracker: name, error });
       }
     } else {
-      await throughTheGate(
+      await leaveWhenQuiet(
         () => !outgrown && root.state !== 'stopped',
         () => continueAsNew<typeof tracker>({ tracker: name, runs: (input.runs ?? 0) + 1 }),
       );
@@ -137,9 +137,9 @@ export async function tracker(input: TrackerInput): Promise<void> {
   }
 
   async function open(): Promise<TrackerOpening> {
-    now = await openTracker({ tracker: name, options: input.options, command: uuid4() });
-    describe(now);
-    return now;
+    opened = await openTracker({ tracker: name, options: input.options, command: uuid4() });
+    describe(opened);
+    return opened;
   }
 
   async function changeState(current: TrackerOpening, state: RunState): Promise<CommandResult> {
@@ -155,7 +155,7 @@ export async function tracker(input: TrackerInput): Promise<void> {
   }
 
   /**
-   * A command after the last one that is known here. Where there was another (this run was reset, say), the tracker is
+   * A command after the last one that is known here. If there was another (this run was reset, say), the tracker is
    * taken and read anew, once.
    */
   async function commanded<R extends { changed: boolean }>(
@@ -190,7 +190,7 @@ export async function tracker(input: TrackerInput): Promise<void> {
     return { pools: grown.pools };
   }
 
-  /** What a person sees of the tracker in the Temporal UI. */
+  /** Shows the tracker in the Temporal UI. */
   function describe(current: TrackerOpening): void {
     upsertSearchAttributes({ LongwatchTracker: [name], LongwatchMembers: [current.members] });
     const operations = Object.entries(current.options.operations)

@@ -1,5 +1,5 @@
 /**
- * What an operator said, written into the tracker's row and announced. Called by the root workflow; read by every
+ * An operator's commands, written into the tracker's row and announced. Called by the root workflow; read by every
  * shift of the tracker (`shift/keep.ts`), at once by NOTIFY or at its next flush.
  */
 import { ErrorType } from '../../../workflows/lib/errors';
@@ -16,7 +16,7 @@ import {
   setState,
   storeChanges,
   storeOptions,
-  type Hold,
+  type RowLock,
   type TrackerRow,
 } from '../store/trackers';
 import type { OptionChange } from '../../../workflows/lib/options';
@@ -35,7 +35,7 @@ export interface Taking {
 
 /**
  * With options: the tracker was just started, so its row is made or taken up and runs again. Without `taking` it is
- * only read. What was there is looked at before Temporal is asked: a root that came meanwhile has left its name, and
+ * only read. The row is read before Temporal is asked: a root that came meanwhile has left its name, and
  * this one looks again.
  */
 export async function openTracker(
@@ -135,8 +135,8 @@ async function carryOut(
   return true;
 }
 
-async function known(db: Queryable, tracker: string, hold: Hold): Promise<TrackerRow> {
-  const row = await readTracker(db, tracker, hold);
+async function known(db: Queryable, tracker: string, lock: RowLock): Promise<TrackerRow> {
+  const row = await readTracker(db, tracker, lock);
   if (!row) throw failure(ErrorType.UnknownTracker, `there is no tracker ${tracker} in the database`);
   return row;
 }

@@ -10,7 +10,7 @@ import { failure } from '../../lib/failures';
 import { reach } from '../../lib/points';
 import type { Database, Queryable } from '../../lib/database';
 import { countMembers, splitPool } from '../store/pools';
-import { notify, readTracker, setPools, type Hold, type TrackerRow } from '../store/trackers';
+import { notify, readTracker, setPools, type RowLock, type TrackerRow } from '../store/trackers';
 import { recountHalved } from './recount';
 import { NOTIFY_CHANNEL } from '../../../workflows/lib/contract';
 
@@ -59,8 +59,8 @@ async function splitOnce(database: Database, tracker: string, wanted: number): P
   });
 }
 
-async function known(db: Queryable, tracker: string, hold: Hold): Promise<TrackerRow> {
-  const row = await readTracker(db, tracker, hold);
+async function known(db: Queryable, tracker: string, lock: RowLock): Promise<TrackerRow> {
+  const row = await readTracker(db, tracker, lock);
   if (!row) throw failure(ErrorType.UnknownTracker, `there is no tracker ${tracker} in the database`);
   return row;
 }

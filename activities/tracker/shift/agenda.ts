@@ -5,7 +5,7 @@
  *
  * Nothing is carried from shift to shift: what was fetched when (from the store) and the grid say what is due, and
  * nothing depends on when a shift began. A member that is late runs once, from then on on its grid again, and the runs
- * it missed are counted as skipped. Where many are overdue they are spread, the longest overdue first, so that however
+ * it missed are counted as skipped. Many that are overdue are spread, the longest overdue first, so that however
  * often a spread is interrupted and begun anew, it gets on.
  *
  * Members are slots, small numbers that the shift gives out. A slot is absent, waiting (by due time), ready (in line)
@@ -17,7 +17,7 @@ import { Line } from './line';
 
 export type { Schedule } from './grid';
 
-/** What is known of a member when it joins, epoch milliseconds by the agenda's clock. */
+/** The facts about a member that joins, epoch milliseconds by the agenda's clock. */
 export interface Joining {
   /** 0 to 1, from the hash of its id. */
   share: number;
@@ -32,7 +32,7 @@ export interface Joining {
   notBefore?: number;
 }
 
-/** What is overdue is spread over this at most, milliseconds. */
+/** Overdue members are spread over this at most, milliseconds. */
 const CATCH_UP_MS = 60_000;
 
 const ABSENT = 0;
@@ -43,14 +43,14 @@ const RUNNING = 3;
 export class Agenda {
   private state = new Uint8Array(64);
   private share = new Float64Array(64);
-  /** What the next run counts from: the last run, or (where `ran` is 0) when the member was added. */
+  /** The time from which the next run counts: the last run, or (where `ran` is 0) when the member was added. */
   private since = new Float64Array(64);
   private ran = new Uint8Array(64);
   /** Expiries and holds. Empty until there is one: it counts, at a hundred thousand members. */
   private notBefore: number[] = [];
   private readonly waiting = new DueHeap();
   private ready = new Line();
-  /** Who has joined overdue and `joined` has not seen yet. */
+  /** Members that have joined overdue and that `joined` has not seen yet. */
   private newcomers: number[] = [];
   private size = 0;
   running = 0;
@@ -176,7 +176,7 @@ export class Agenda {
 
   /**
    * A new interval or stagger: every waiting member goes by it, counted from its last run, and not before its expiry or
-   * hold. What is overdue by the new one is spread over it, and never put off.
+   * hold. A member that is overdue by the new one is spread over it, and never put off.
    */
   reschedule(schedule: Schedule, now: number): void {
     const moved =
@@ -218,8 +218,8 @@ export class Agenda {
   }
 
   /**
-   * Expiries and holds of these members do not count any more. Who is overdue without them runs: at once where that is
-   * no more than `few`, else spread.
+   * Expiries and holds of these members do not count any more. A member that is overdue without them runs: at once
+   * where that is no more than `few`, else spread.
    */
   release(slots: readonly number[], now: number, few: number): void {
     const overdue: number[] = [];

@@ -11,14 +11,15 @@ import { errorText } from '../../../workflows/lib/text';
 import { type Rows } from '../store/values';
 import type { FedEntries } from './feed';
 import type { OperationLoop } from './operation';
-import type { Harvest } from './pool-shift';
+import type { Harvest } from './harvest';
 import type { Failure, Success } from './results';
 import { writeFailed, writeValues, type FlushHost, type Portion } from './portion';
 
 /** Rows are divided for this long at most; what is not tried by then waits for the next flush. Milliseconds. */
 const DIVIDE_MS = 300;
 /**
- * So many rows that fail one by one for a reason that is no row's, and none that can be written, are enough to know.
+ * So many rows that fail one by one for a reason that is not a row's own, and none that can be written, are enough to
+ * know.
  */
 const ALL_ALIKE = 5;
 
@@ -59,10 +60,10 @@ export async function writeAlone(
   values.mustBeTheRows();
   for (const { loop, slot, result } of values.left) takenOf(left, loop).successes.set(slot, result);
   const waiting = new Set(values.left.map(({ loop, slot }) => `${loop.name}/${slot}`));
-  // What could not be stored is a failure of its time, older than those that the member has had since.
+  // A result that could not be stored is a failure of its time, older than those that the member has had since.
   await refusals.write(values.refused.map((row) => ({ ...row, result: refusalOf(row) })));
   for (const [loop, taken] of harvest) {
-    // What was refused is one more, before it.
+    // The refused result is one more, before it.
     const rows = [...taken.failures].map(([slot, result]) =>
       values.hasRefused(loop, slot)
         ? { loop, slot, result: { ...result, inARow: result.inARow + 1 } }
@@ -95,7 +96,7 @@ class Division<T extends Success | Failure> {
     private readonly store: (rows: Rows<T>[]) => Promise<void>,
   ) {}
 
-  /** Throws what is no row's fault. */
+  /** Throws an error that is not a row's fault. */
   async write(rows: Row<T>[]): Promise<void> {
     if (rows.length === 0) return;
     if (performance.now() > this.until && this.written + this.refused.length > 0) {

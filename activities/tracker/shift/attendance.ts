@@ -1,5 +1,5 @@
 /**
- * What a node says of itself each second: that it is there, and what it has done. A transaction of its own each, on the
+ * A node's word of itself each second: that it is there, and what it has done. A transaction of its own each, on the
  * connections that everybody shares; where it fails, one second of attendance is missing, and nothing else. Started by
  * the node; read by `status`. On its way back it reads the database's clock, also while the node keeps no shift.
  */
@@ -16,7 +16,7 @@ const PURGE_MS = 10 * 60_000;
 const LIMITS = { statementTimeoutMs: 3_000, lockTimeoutMs: 500 };
 
 export interface AttendanceHost {
-  readonly node: NodeRow;
+  readonly row: NodeRow;
   readonly clock: Clock;
   readonly log: Logger;
   stats(): StatsRow[];
@@ -57,19 +57,19 @@ export class Attendance {
     clearInterval(this.timer);
     await this.attending;
     await this.attend();
-    await this.database.transaction((db) => endNode(db, this.host.node.name), LIMITS).catch(() => undefined);
+    await this.database.transaction((db) => endNode(db, this.host.row.name), LIMITS).catch(() => undefined);
   }
 
   private async once(): Promise<void> {
-    const { node, clock } = this.host;
+    const { row, clock } = this.host;
     await this.database.transaction(async (db) => {
       const asked = clock.now();
-      clock.set(await noteNode(db, node), asked);
+      clock.set(await noteNode(db, row), asked);
     }, LIMITS);
     // Apart: whoever has a row of its counts locked does not make the node look gone.
     await this.database.transaction(async (db) => {
-      if (!this.begun) await beginNode(db, node.name);
-      await writeStats(db, node.name, this.host.stats(), (ms) => clock.toStore(ms));
+      if (!this.begun) await beginNode(db, row.name);
+      await writeStats(db, row.name, this.host.stats(), (ms) => clock.toStore(ms));
     }, LIMITS);
     this.begun = true;
     if (Date.now() - this.purgedAt < PURGE_MS) return;

@@ -1,9 +1,9 @@
 /**
  * The first part of each flush, within its transaction: locks the fences, ends the shifts that have lost theirs, and
- * brings rosters and options of the others up to date. Called by `flush.ts`; what is held afterwards may be written.
+ * brings rosters and options of the others up to date. Called by `flush.ts`; what is ours afterwards may be written.
  */
 import { performance } from 'node:perf_hooks';
-import { lockFences } from '../store/fence';
+import { lockFences, type LockedPool } from '../store/fence';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { changedMembers, freshnessOf, membersOf } from '../store/members';
 import { readSlots } from '../store/pools';
@@ -25,7 +25,8 @@ const VERSIONS: Statement = {
 };
 
 export interface Checked {
-  held: Portion[];
+  /** Its fence is locked and ours: what it has may be written. */
+  ours: Portion[];
   /** Somebody has the pool locked. */
   later: Portion[];
   /** There was no time for their rosters. */
@@ -33,52 +34,48 @@ export interface Checked {
 }
 
 export async function checkShifts(db: Queryable, host: FlushHost, portions: readonly Portion[]): Promise<Checked> {
-  const checked: Checked = { held: [], later: [], deferred: [] };
-  const standings = await lockFences(
+  const checked: Checked = { ours: [], later: [], deferred: [] };
+  const states = await lockFences(
     db,
-    portions.map(({ shift }) => shift.holding),
+    portions.map(({ shift }) => shift.owner),
   );
   const until = performance.now() + FOLLOW_MS;
   for (const [index, portion] of portions.entries()) {
     const { shift, harvest } = portion;
-    const standing = standings[index]!;
-    if (standing === 'fenced') {
+    const state = states[index]!;
+    if (state === 'fenced') {
       shift.breakOff('fenced');
       host.fenced(shift);
       continue;
     }
-    if (standing === 'later') {
+    if (state === 'later') {
       checked.later.push(portion);
       continue;
     }
-    if (standing.rosterVersion !== shift.rosterVersion) {
+    if (state.rosterVersion !== shift.rosterVersion) {
       // The first one always: each flush comes forward.
-      if (checked.held.length > 0 && performance.now() > until) {
+      if (checked.ours.length > 0 && performance.now() > until) {
         checked.deferred.push(portion);
         continue;
       }
-      await followRoster(db, shift, standing);
+      await followRoster(db, shift, state);
       shift.dropLeavers(harvest);
     }
-    checked.held.push(portion);
+    checked.ours.push(portion);
   }
   await followTrackers(
     db,
     host,
-    checked.held.map(({ shift }) => shift),
+    checked.ours.map(({ shift }) => shift),
     until,
   );
   return checked;
 }
 
-async function followRoster(
-  db: Queryable,
-  shift: PoolShift,
-  now: { rosterVersion: number; reloadVersion: number },
-): Promise<void> {
+async function followRoster(db: Queryable, shift: PoolShift, locked: LockedPool): Promise<void> {
   const { tracker, pool } = shift.claim;
   const slots = await readSlots(db, tracker, pool);
-  const whole = shift.rosterVersion < now.reloadVersion;
+  const whole = shift.rosterVersion < locked.reloadVersion;
   const rows = whole
     ? await membersOf(db, tracker, slots)
     : await changedMembers(db, tracker, slots, shift.rosterVersion);
@@ -89,8 +86,8 @@ async function followRoster(
   );
   if (whole) shift.loadAll(rows, freshness);
   else shift.loadChanges(rows, freshness);
-  shift.keepOnly(slots);
-  shift.rosterVersion = now.rosterVersion;
+  shift.dropOutside(slots);
+  shift.rosterVersion = locked.rosterVersion;
 }
 
 /** Reads the rows of trackers that have another version than one of their shifts, and lets those follow. */

@@ -1,9 +1,8 @@
 /**
- * What one operation of a pool has done since its shift began, for `status`, metrics and the log (`totals.ts`,
- * `node.ts`, `telemetry.ts`).
+ * Counts of what one operation of a pool has done since its shift began, for `status`, metrics and the log
+ * (`totals.ts`, `node.ts`, `telemetry.ts`).
  */
 import type { Agenda } from './agenda';
-import type { OperationLoop } from './operation';
 
 export class Counts {
   fetched = 0;
@@ -17,7 +16,7 @@ export class Counts {
   warnedBacklog = 0;
 }
 
-/** Which rounds of an operation were looked at. */
+/** The rounds of an operation that were looked at. */
 export class Rounds {
   private seen = 0;
 
@@ -41,17 +40,4 @@ export class Rounds {
     this.counts.warnedLag++;
     return this.agenda.lastRoundMs;
   }
-}
-
-/** Members whose value is older than 3 × max(interval, expiry, hold), as `status` counts them from the store. */
-export function staleCount({ options, members, known, host, standing }: OperationLoop, now: number): number {
-  if (!options.enabled) return 0;
-  const hold = Math.max(0, standing.heldUntil() - now);
-  let stale = 0;
-  members.forEach((slot) => {
-    const fetchedAt = known.fetchedAt[slot] ?? host.clock.fromStore(members.addedAt(slot));
-    const lifetime = Math.max(options.everyMs, (known.expiresAt[slot] ?? 0) - fetchedAt, hold);
-    if (now - fetchedAt > 3 * lifetime) stale++;
-  });
-  return stale;
 }

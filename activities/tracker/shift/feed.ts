@@ -1,21 +1,22 @@
 /**
- * Which of a flush's values go to a buffer: those that have changed, of operations whose definition names one. Called
- * by `flush.ts`: before its transaction for the entries, since a buffer's `key` is the user's code, and within it for
- * those whose values have changed. Next: `activities/buffer/feed.ts`.
+ * Chooses the values of a flush that go to a buffer: those that have changed, of operations whose definition names one.
+ * Called by `flush.ts`: before its transaction for the entries, since a buffer's `key` is the user's code, and within
+ * it for those whose values have changed. Next: `activities/buffer/feed.ts`.
  */
 import type { TrackerDefinition } from '../../../config/define/tracker';
 import type { BufferFeed, FedEntry, FeedMark } from '../../buffer/feed';
 import { errorOf } from '../../lib/failures';
 import type { Queryable } from '../../lib/database';
 import type { Clock } from './clock';
-import type { OperationLoop } from './operation';
+import type { Operation } from './host';
+import type { Harvest } from './harvest';
+import type { PoolShift } from './pool-shift';
 import type { Success } from './results';
 import type { Json } from '../../../workflows/lib/json';
-import type { Portion } from './portion';
 
 /**
- * What a buffer gets if the value has changed, by the result that brought it: after a split two shifts of one flush may
- * have a result for the same member, and only one of them is stored.
+ * The entry that a buffer gets if the value has changed, by the result that brought it: after a split two shifts of one
+ * flush may have a result for the same member, and only one of them is stored.
  */
 export type FedEntries = ReadonlyMap<Success, FedEntry>;
 
@@ -25,11 +26,11 @@ export class ValueFeed {
     private readonly buffers: BufferFeed,
     private readonly clock: Clock,
     /** A `key` function that threw; its entry goes on without one. */
-    private readonly keyFailed: (error: Error, buffer: string, operation: OperationLoop, id: string) => void,
+    private readonly keyFailed: (error: Error, buffer: string, operation: Operation, id: string) => void,
   ) {}
 
   /** Undefined where nothing feeds a buffer. Never throws. */
-  entriesOf(portions: readonly Portion[]): FedEntries | undefined {
+  entriesOf(portions: readonly { shift: PoolShift; harvest: Harvest }[]): FedEntries | undefined {
     let entries: Map<Success, FedEntry> | undefined;
     for (const { shift, harvest } of portions) {
       for (const [loop, { successes }] of harvest) {

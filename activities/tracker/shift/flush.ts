@@ -3,9 +3,9 @@
  * something or have not been looked at for a while. `check.ts` begins it: only what is ours under a locked fence is
  * written.
  *
- * A transaction that fails is no reason to keep everybody waiting. After an error that is no outage each shift is
- * written alone, and in the shift that fails each row (`alone.ts`). Users' code never runs in here; what a feed needs
- * of it is asked before.
+ * A transaction that fails is not a reason to keep everybody waiting. After an error that is not an outage each shift
+ * is written alone, and in the shift that fails each row (`alone.ts`). Users' code never runs in here; what a feed
+ * needs of it is asked before.
  */
 import { performance } from 'node:perf_hooks';
 import { errorOf } from '../../lib/failures';
@@ -61,7 +61,7 @@ export class Flush {
         together.rows > 0,
       );
     }
-    // Who was not tried would have been refused as well.
+    // A shift that was not tried would have been refused as well.
     if (isOutage(together.error ?? alone.error)) for (const shift of order) shift.refused(began);
     return {
       rows: together.rows + alone.rows,
@@ -82,7 +82,7 @@ export class Flush {
       [checked, rows] = await this.database.transaction(async (db) => {
         const found = await checkShifts(db, this.host, portions);
         await reach('flush.locked');
-        const written = await this.write(db, found.held, fed);
+        const written = await this.write(db, found.ours, fed);
         await reach('flush.written');
         return [found, written] as const;
       });
@@ -98,7 +98,7 @@ export class Flush {
     }
     await reach('flush.committed');
     this.host.feed?.committed();
-    for (const portion of checked.held) this.written(portion, began);
+    for (const portion of checked.ours) this.written(portion, began);
     for (const { shift, harvest } of checked.later) {
       shift.putBack(harvest);
       shift.refused(began);
@@ -110,11 +110,11 @@ export class Flush {
     return { rows, more: checked.deferred.length > 0 || room.rows <= 0 || room.bytes <= 0 };
   }
 
-  private async write(db: Queryable, held: readonly Portion[], fed: FedEntries | undefined): Promise<number> {
+  private async write(db: Queryable, ours: readonly Portion[], fed: FedEntries | undefined): Promise<number> {
     const successes: Rows<Success>[] = [];
     const failures: Rows<Failure>[] = [];
     let rows = 0;
-    for (const { harvest } of held) {
+    for (const { harvest } of ours) {
       for (const [{ name: operation }, taken] of harvest) {
         rows += taken.successes.size + taken.failures.size;
         if (taken.successes.size > 0) successes.push({ operation, rows: taken.successes.values() });
@@ -154,7 +154,7 @@ export class Flush {
         if (!isPassing(error)) broken.push({ shift, error });
       }
     }
-    // Where nothing at all can be written, no shift is to blame: they wait for whoever mends the store, as in an
+    // If nothing at all can be written, no shift is to blame: they wait for whoever mends the store, as in an
     // outage.
     if (others || total.rows > 0) for (const { shift, error } of broken) shift.breakOff(error);
     return total;
@@ -168,8 +168,8 @@ export class Flush {
     let written: WrittenAlone | 'later' | undefined;
     try {
       written = await this.database.transaction(async (db) => {
-        const { held, later } = await checkShifts(db, this.host, [portion]);
-        if (held.length === 0) return later.length > 0 ? 'later' : undefined;
+        const { ours, later } = await checkShifts(db, this.host, [portion]);
+        if (ours.length === 0) return later.length > 0 ? 'later' : undefined;
         await reach('flush.locked');
         return writeAlone(db, portion, fed, this.host);
       }, ALONE_LIMITS);

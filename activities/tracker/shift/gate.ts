@@ -94,7 +94,7 @@ export class GateKeeper {
     if (this.host.clock.now() >= this.askAfter) await this.ask(options, { shift });
   }
 
-  /** What the row says. */
+  /** The row's answer. */
   private async look(termMs: number): Promise<number | null | 'unreachable'> {
     try {
       const { ageMs, waitMs } = await this.host.database.transaction((db) => readGate(db, this.tracker));
@@ -194,9 +194,7 @@ export class GateKeeper {
       const row = await readTracker(db, this.tracker, 'all');
       if (!row) return false;
       const mine =
-        'claim' in right
-          ? (await gateClaim(db, this.tracker)) === right.claim
-          : await lockFence(db, right.shift.holding);
+        'claim' in right ? (await gateClaim(db, this.tracker)) === right.claim : await lockFence(db, right.shift.owner);
       if (!mine) return false;
       await work(db);
       return true;

@@ -18,7 +18,7 @@ export function scheduleOf({ everyMs, concurrency, stagger }: OperationOptions):
   return { everyMs, concurrency, baseMs: stagger.baseMs, windowMs: stagger.windowMs };
 }
 
-/** Closer times than this are the same: numbers of milliseconds since 1970 are no more exact. Milliseconds. */
+/** Closer times than this are the same: numbers of milliseconds since 1970 are not more exact. Milliseconds. */
 const SAME_MS = 0.5;
 
 /** The first time on the member's grid after `at`. */

@@ -61,7 +61,10 @@ export class NodeHolds implements Holds {
     return Math.max(this.of(tracker, '').liftedAt, this.of(tracker, operation).liftedAt);
   }
 
-  /** Of all nodes, as the database has it. @returns true: it has been lifted since the last look, and more may run. */
+  /**
+   * Takes a hold of any node, as the database has it. @returns true: it has been lifted since the last look, and more
+   * may run.
+   */
   adopt({ tracker, operation, until, toldAt, reason, liftedAt }: HoldRow): boolean {
     const hold = this.of(tracker, operation);
     const lifted = liftedAt !== null && liftedAt > hold.liftedAt;
@@ -75,7 +78,7 @@ export class NodeHolds implements Holds {
     return lifted;
   }
 
-  /** What the database has not heard of; they count as saved from now on. */
+  /** Holds that the database has not heard of; they count as saved from now on. */
   takeUnsaved(): HoldRow[] {
     const rows: HoldRow[] = [];
     for (const [tracker, holds] of this.byTracker) {
@@ -97,7 +100,7 @@ export class NodeHolds implements Holds {
     }
   }
 
-  /** Those that are in force. */
+  /** The holds that are in force. */
   *inForce(now: number): Iterable<{ tracker: string; operation: string; until: number }> {
     for (const [tracker, holds] of this.byTracker) {
       for (const [operation, { until }] of holds) if (until > now) yield { tracker, operation, until };

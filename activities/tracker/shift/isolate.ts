@@ -8,7 +8,7 @@ import type { Piscina } from 'piscina';
 import type { RunContext } from '../../../config/define/tracker';
 import { unpackThrown, type Thrown } from './thrown';
 
-/** What a thread is told of a run. */
+/** The message to a thread about a run. */
 export interface IsolatedTask {
   tracker: string;
   operation: string;
@@ -20,7 +20,7 @@ export interface IsolatedTask {
   begun: MessagePort;
 }
 
-/** What it says when the code has ended. */
+/** Its answer when the code has ended. */
 export type IsolatedEnd = { result: unknown } | { thrown: Thrown };
 
 export interface IsolationOptions {
@@ -35,7 +35,7 @@ export interface IsolationOptions {
 const MOST_THREADS = 1_000;
 
 export class Isolation {
-  private pool: Promise<Piscina> | undefined;
+  private opened: Promise<Piscina> | undefined;
 
   constructor(private readonly options: IsolationOptions) {}
 
@@ -47,13 +47,13 @@ export class Isolation {
   /** The run's signal ends the thread. `begun`: its code begins now, in a thread that has loaded the config. */
   async run(context: RunContext, part: 'run' | 'whenClosed', begun: () => void): Promise<unknown> {
     const { tracker, operation, id, etag, fetchedAt, signal } = context;
-    const pool = await (this.pool ??= this.open());
+    const threads = await (this.opened ??= this.open());
     const { port1, port2 } = new MessageChannel();
     port1.once('message', begun);
     port1.unref();
     const task: IsolatedTask = { tracker, operation, part, id, etag, fetchedAt, begun: port2 };
     try {
-      const end = (await pool.run(task, { signal, transferList: [port2] })) as IsolatedEnd;
+      const end = (await threads.run(task, { signal, transferList: [port2] })) as IsolatedEnd;
       if ('thrown' in end) throw unpackThrown(end.thrown);
       return end.result;
     } finally {
@@ -62,14 +62,14 @@ export class Isolation {
   }
 
   async close(): Promise<void> {
-    await (await this.pool)?.destroy();
+    await (await this.opened)?.destroy();
   }
 
   /** Threads are only started where an operation asks for them. */
   private async open(): Promise<Piscina> {
     const { Piscina: Threads } = await import('piscina');
     const { filename, workerData, execArgv } = this.options;
-    const pool = new Threads({
+    const threads = new Threads({
       filename,
       workerData,
       execArgv,
@@ -78,7 +78,7 @@ export class Isolation {
       idleTimeout: 60_000,
       // A thread that dies is replaced, and its task has failed; Piscina says so here as well.
     });
-    pool.on('error', () => undefined);
-    return pool;
+    threads.on('error', () => undefined);
+    return threads;
   }
 }

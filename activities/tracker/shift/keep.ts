@@ -1,10 +1,7 @@
 /**
  * The `shift` activity: takes the pool's fence, reads its members, and keeps the pool until its time is up or
  * something ends it. Called by `workflows/tracker/pool.ts`; the work itself is done by `pool-shift.ts` under the node's
- * tick and flush. What ends a shift is decided here, and nowhere else.
- *
- * The fence decides, not Temporal's reachability: when Temporal cannot be reached, core cancels the activity by
- * itself after a while; such a cancellation is not obeyed. The shift goes on as long as its flushes hold the fence.
+ * tick and flush. `end-watch.ts` decides what ends it, and nothing else does.
  */
 import { performance } from 'node:perf_hooks';
 import { Context } from '@temporalio/activity';
@@ -17,7 +14,7 @@ import {
   type ShiftResult,
 } from '../../../workflows/tracker/contract';
 import type { TrackerDefinition } from '../../../config/define/tracker';
-import { recordCrash, releaseFence, takeFence, type Claim, type Held } from '../store/fence';
+import { recordCrash, releaseFence, takeFence, type PoolClaim, type PoolFence } from '../store/fence';
 import { errorOf, failure } from '../../lib/failures';
 import { reach } from '../../lib/points';
 import type { Database, Queryable } from '../../lib/database';
@@ -26,36 +23,18 @@ import { readSlots } from '../store/pools';
 import { isPassing } from '../../lib/sqlstate';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../../lib/temporal';
+import { DEFAULT_PATIENCE_MS, EndWatch } from './end-watch';
 import { ForcedCrash, type Node } from './node';
 import type { OperationHost } from './host';
 import { PoolShift, type Ending } from './pool-shift';
-import { SHORT_RUN_MS, WindDown } from './wind-down';
+import { SHORT_RUN_MS } from './wind-down';
 import { startHeartbeat } from '../../lib/heartbeat';
 import { sleep } from '../../lib/sleep';
 
-/** A shift whose time is up looks this often whether its runs have ended. Milliseconds. */
-const WIND_DOWN_STEP_MS = 10;
-/**
- * A pool whose history is full waits no longer than this for its long runs: it takes in changes meanwhile, and a
- * history has an end. What is thrown away then is counted. Milliseconds.
- */
-const ASKED_MS = 5 * 60_000;
-/**
- * While Temporal is away, or this activity unknown to it, a shift looks this often whether it may end. Milliseconds.
- */
-const OUTAGE_CHECK_MS = 1_000;
-/** Options that were stored before there was such an option have none. */
-const DEFAULT_PATIENCE_MS = 10_000;
 /** Between two tries to take a pool that somebody has locked, or of a database that is away. Milliseconds. */
 const TAKE_AGAIN_MS = 250;
 /** Members whose values are read in one go. */
 const LOAD_PART = 500;
-/** How often an orphaned shift asks for a successor. Milliseconds. */
-const ORPHAN_WAKE_MS = 15_000;
-/** Temporal takes a wake within this, or it is asked again. Milliseconds. */
-const WAKE_MS = 5_000;
-/** A run that has timed out, or whose thread has not begun, is given up within this. Milliseconds. */
-const MARGIN_MS = 61_000;
 
 export interface ShiftDeps {
   node: Node;
@@ -65,29 +44,29 @@ export interface ShiftDeps {
 }
 
 /**
- * What a shift needs of its node to come about; a simulated one has no more (these two parts are all that it calls
+ * The parts of a node that a shift needs to begin; a simulated one has no more (these two parts are all that it calls
  * here).
  */
 type Taker = Pick<Node, 'taking' | 'clock'>;
 type Beginner = Pick<Node, 'loading' | 'trackers' | 'join' | 'latenessOf'> & OperationHost;
 
-export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<ShiftResult> {
+export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<ShiftResult> {
   const { node } = deps;
   const { info } = Context.current();
   if (node.isDraining) {
-    throw failure(ErrorType.Declined, `node ${node.node.name} takes no more shifts`, { nextRetryDelay: '100ms' });
+    throw failure(ErrorType.Declined, `node ${node.row.name} takes no more shifts`, { nextRetryDelay: '100ms' });
   }
   const definition = node.definitions.get(input.tracker);
   if (!definition) {
-    throw failure(ErrorType.NotDefinedHere, `the config of node ${node.node.name} has no tracker ${input.tracker}`);
+    throw failure(ErrorType.NotDefinedHere, `the config of node ${node.row.name} has no tracker ${input.tracker}`);
   }
-  const claim: Claim = {
+  const claim: PoolClaim = {
     tracker: input.tracker,
     pool: input.pool,
     runId: info.workflowExecution!.runId,
     shift: input.shift,
     attempt: info.attempt,
-    node: node.node.name,
+    node: node.row.name,
   };
   const log = deps.log.child({ tracker: input.tracker, pool: input.pool, shift: input.shift, attempt: info.attempt });
   const heartbeatTimeoutMs = info.heartbeatTimeoutMs ?? 5_000;
@@ -99,15 +78,15 @@ export async function keepShift(deps: ShiftDeps, input: ShiftInput): Promise<Shi
     if (info.attempt > 1 && taken.tracker.options.heartbeatTimeoutMs !== heartbeatTimeoutMs) {
       return { ...resultOf('handed back', node, undefined, 0), options: shiftOptions(taken.tracker) };
     }
-    const kept: Kept = { claim, token: taken.held.token, definition, log };
+    const pool: TakenPool = { claim, token: taken.fence.token, definition, log };
     let shift: PoolShift;
     try {
       shift = await begin(deps, claim, taken, definition, log);
     } catch (thrown) {
-      // Taken and not kept: it counts as a crash, or it would be tried for ever.
-      return await crashed(deps, kept, undefined, errorOf(thrown), 0);
+      // Taken and not pool: it counts as a crash, or it would be tried for ever.
+      return await crashed(deps, pool, undefined, errorOf(thrown), 0);
     }
-    return await keep(deps, shift, kept, input, heartbeatTimeoutMs);
+    return await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs);
   } catch (thrown) {
     const error = errorOf(thrown);
     if ((error as { type?: unknown }).type === ErrorType.Fenced) return resultOf('fenced', node, undefined, 0);
@@ -127,8 +106,8 @@ export async function take(
     database,
     temporal,
   }: Pick<ShiftDeps, 'database'> & { node: Taker; temporal: Pick<TemporalLink, 'isCurrent'> },
-  claim: Claim,
-): Promise<{ held: Held; tracker: TrackerRow }> {
+  claim: PoolClaim,
+): Promise<{ fence: PoolFence; tracker: TrackerRow }> {
   const began = performance.now();
   let patienceMs = DEFAULT_PATIENCE_MS;
   for (;;) {
@@ -138,7 +117,7 @@ export async function take(
       const tracker = await inTurn(() => database.transaction((db) => readTracker(db, claim.tracker)));
       if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
       patienceMs = tracker.options.patienceMs ?? DEFAULT_PATIENCE_MS;
-      return { tracker, held: await takeFence(database, claim, isCurrent, node.clock, inTurn) };
+      return { tracker, fence: await takeFence(database, claim, isCurrent, node.clock, inTurn) };
     } catch (error) {
       if (!isPassing(error) || performance.now() - began > patienceMs) throw error;
       await sleep(TAKE_AGAIN_MS);
@@ -149,14 +128,14 @@ export async function take(
 /** Loads the pool's members and what is known of their values, and puts the shift on the node. */
 export async function begin(
   { node, database }: { node: Beginner; database: Database },
-  claim: Claim,
-  { held, tracker }: { held: Held; tracker: TrackerRow },
+  claim: PoolClaim,
+  { fence, tracker }: { fence: PoolFence; tracker: TrackerRow },
   definition: TrackerDefinition,
   log: Logger,
 ): Promise<PoolShift> {
   await reach('shift.fenced');
   const shift = new PoolShift(
-    { claim, held, definition, tracker, host: node, log, latenessOf: (t, o) => node.latenessOf(t, o) },
+    { claim, fence, definition, host: node, log, latenessOf: (t, o) => node.latenessOf(t, o) },
     tracker,
   );
   try {
@@ -181,7 +160,7 @@ export async function begin(
 /** A part at a time: what the node keeps already goes on in between. */
 async function load(
   db: Queryable,
-  { tracker, pool }: Claim,
+  { tracker, pool }: PoolClaim,
 ): Promise<{ members: MemberRow[]; freshness: FreshnessRow[] }> {
   const slots = await readSlots(db, tracker, pool);
   const members = await membersOf(db, tracker, slots);
@@ -193,110 +172,32 @@ async function load(
   return { members, freshness };
 }
 
-async function keep(
+async function keepUntilEnd(
   deps: ShiftDeps,
   shift: PoolShift,
-  kept: Kept,
+  pool: TakenPool,
   input: ShiftInput,
   heartbeatTimeoutMs: number,
 ): Promise<ShiftResult> {
   const { node } = deps;
   const began = Date.now();
-  const endings = watchForEnd(deps, shift, input, heartbeatTimeoutMs);
+  if (node.isDraining) shift.end('handed back');
+  const watch = new EndWatch(node.clock, deps.temporal, shift, input, heartbeatTimeoutMs);
   let ending: Ending;
   try {
     ending = await shift.ended;
   } finally {
-    endings.stop();
+    watch.stop();
     shift.close();
   }
   await lastRuns(shift);
   if (ending !== 'fenced') await node.writer.flush();
   node.leave(shift);
   const ranMs = Date.now() - began;
-  if (ending instanceof Error) return crashed(deps, kept, shift, ending, ranMs);
+  if (ending instanceof Error) return crashed(deps, pool, shift, ending, ranMs);
   await releaseFence(deps.database, shift.claim, shift.token).catch(() => undefined);
   shift.log.info({ end: ending, ranMs, members: shift.members.size }, 'hands the pool back');
   return resultOf(ending, node, shift, ranMs);
-}
-
-/** Everything that can end a shift, turned into `shift.end(…)`. */
-function watchForEnd(
-  { node, temporal }: ShiftDeps,
-  shift: PoolShift,
-  input: ShiftInput,
-  heartbeatTimeoutMs: number,
-): { stop: () => void } {
-  const context = Context.current();
-  const until = Date.now() + input.durationMs;
-  let orphaned = false;
-  let wokenAt = 0;
-  let checking = false;
-
-  let winding: NodeJS.Timeout | undefined;
-
-  if (node.isDraining) shift.end('handed back');
-
-  /** Ends when what runs has ended or timed out. */
-  const windDown = (how: 'elapsed' | 'asked', mostMs: number) => {
-    if (winding) return;
-    const longest = Math.max(0, ...Object.values(shift.options.operations).map(({ timeoutMs }) => timeoutMs));
-    const down = new WindDown(shift, node.clock.now() + Math.min(mostMs, longest + MARGIN_MS));
-    const step = () => {
-      if (!shift.isOver && down.step(node.clock.now())) shift.end(how);
-    };
-    winding = setInterval(step, WIND_DOWN_STEP_MS);
-    step();
-  };
-
-  const onCancelled = () => {
-    const details = context.cancellationDetails;
-    if (details?.workerShutdown) return shift.end('handed back');
-    if (details?.cancelRequested || details?.paused || details?.reset) return windDown('asked', ASKED_MS);
-    // Core could not report heartbeats, or the server no longer knows the activity. The fence decides.
-    orphaned = true;
-    shift.log.warn({ details }, 'Temporal has let go of this shift; it keeps the pool until another one takes it');
-  };
-  context.cancellationSignal.addEventListener('abort', onCancelled, { once: true });
-  if (context.cancellationSignal.aborted) onCancelled();
-
-  /** Asks nobody, so that whoever does not answer cannot keep it from looking. */
-  const checkStore = (): void => {
-    const patienceMs = shift.options.patienceMs ?? DEFAULT_PATIENCE_MS;
-    if (shift.refusedFor(performance.now()) <= patienceMs) return;
-    shift.end(
-      failure(ErrorType.StoreUnavailable, `nothing of this pool could be written for ${patienceMs} ms (patience)`),
-    );
-  };
-  const check = async (): Promise<void> => {
-    const now = Date.now();
-    if (orphaned) {
-      if (now - wokenAt < ORPHAN_WAKE_MS || !(await temporal.reachable())) return;
-      wokenAt = now;
-      // A server that swallows must not be waited for, or there is no further look.
-      const wake = () => temporal.wakePool(input.tracker, input.pool);
-      await temporal.within(new AbortController().signal, WAKE_MS, wake).catch(() => undefined);
-    } else if (now >= until && (await temporal.reachable())) {
-      windDown('elapsed', Infinity);
-    }
-  };
-  const timer = setInterval(
-    () => {
-      if (shift.isOver) return;
-      checkStore();
-      if (checking) return;
-      checking = true;
-      void check().finally(() => (checking = false));
-    },
-    Math.min(OUTAGE_CHECK_MS, heartbeatTimeoutMs / 5, Math.max(20, input.durationMs / 5)),
-  );
-  return {
-    stop: () => {
-      clearInterval(timer);
-      clearInterval(winding);
-      context.cancellationSignal.removeEventListener('abort', onCancelled);
-    },
-  };
 }
 
 /**
@@ -311,8 +212,8 @@ async function lastRuns(shift: PoolShift): Promise<void> {
 }
 
 /** A pool that was taken, whether or not its shift came about. */
-interface Kept {
-  claim: Claim;
+interface TakenPool {
+  claim: PoolClaim;
   token: number;
   definition: TrackerDefinition;
   log: Logger;
@@ -321,7 +222,7 @@ interface Kept {
 /** A crash is tried again by Temporal (on any worker), until there have been three in a row. */
 async function crashed(
   { node, database }: ShiftDeps,
-  { claim, token, definition, log }: Kept,
+  { claim, token, definition, log }: TakenPool,
   shift: PoolShift | undefined,
   error: Error,
   ranMs: number,
@@ -329,7 +230,7 @@ async function crashed(
   // Not this pool's doing: an outage, somebody's lock, a statement that took too long.
   if (isPassing(error)) throw error;
   log.error({ err: error, ranMs }, 'the shift crashed');
-  node.report(error, { tracker: definition.name, pool: claim.pool, node: node.node.name }, definition);
+  node.report(error, { tracker: definition.name, pool: claim.pool, node: node.row.name }, definition);
   if (await recordCrash(database, claim, token, error)) {
     log.error('the pool is in quarantine; `longwatch resume` releases it');
     return resultOf('quarantined', node, shift, ranMs);
@@ -345,7 +246,7 @@ function shiftOptions({ options }: { options: ShiftOptions }): ShiftOptions {
 function resultOf(end: ShiftResult['end'], node: Node, shift: PoolShift | undefined, ranMs: number): ShiftResult {
   const result: ShiftResult = {
     end,
-    node: node.node.name,
+    node: node.row.name,
     members: shift?.members.size ?? 0,
     ranMs,
     fetched: 0,

@@ -1,13 +1,14 @@
 /**
- * What is known of the members' last runs of one operation: when, with which ETag and expiry, how many failures in a
- * row. Begun by what an earlier shift has stored (`pool-shift.ts`), kept by `outcome.ts`, asked by code that runs
- * (`run.ts`). It decides what of that still counts.
+ * The members' last runs of one operation, as far as they are known: when, with which ETag and expiry, how many
+ * failures in a row. Begun by what an earlier shift has stored (`pool-shift.ts`), kept by `outcome.ts`, asked by code
+ * that runs (`run.ts`). It decides what of that still counts.
  */
 import type { FreshnessRow } from '../store/members';
 import { boundsOf } from '../../../workflows/tracker/options';
 import type { Holds } from './holds';
-import type { OperationLoop } from './operation';
+import type { Operation } from './host';
 import { Patience } from './patience';
+import type { Success } from './results';
 
 /**
  * A node hears within this that members are to be asked anew: a run of before, told of no refetch, has ended by then
@@ -20,21 +21,21 @@ export class Known {
   readonly failuresInARow = new Map<number, number>();
   /** Members whose last value the store would not have: `unchanged` says nothing of what it has. */
   readonly unstored = new Set<number>();
-  readonly fetchedAt: (number | undefined)[] = [];
+  private readonly fetched: (number | undefined)[] = [];
   /** These two stay empty where the operation has none: they count, at a hundred thousand members. */
-  readonly expiresAt: number[] = [];
-  readonly etags: (string | undefined)[] = [];
+  private readonly expiries: number[] = [];
+  private readonly etags: (string | undefined)[] = [];
   readonly patience: Patience;
 
   constructor(
-    private readonly loop: Pick<OperationLoop, 'tracker' | 'name' | 'definition' | 'options'>,
+    private readonly loop: Pick<Operation, 'tracker' | 'name' | 'definition' | 'options'>,
     private readonly holds: Holds,
   ) {
     this.patience = new Patience(holds.health(loop.tracker, loop.name));
   }
 
   /**
-   * Whether this worker's code is of the version that the tracker runs. Where it is not (a deployment that rolls, or
+   * Whether this worker's code is of the version that the tracker runs. If it is not (a deployment that rolls, or
    * was rolled back), ETags and expiries are neither used nor stored: values of one version are not taken for those of
    * the other, in either direction.
    */
@@ -42,12 +43,12 @@ export class Known {
     return (this.loop.definition.version ?? 1) === (this.loop.options.version ?? 1);
   }
 
-  /** What is stored of a member that joins. @returns when it ran, and until when it is left alone */
+  /** Takes in what is stored of a member that joins. @returns when it ran, and until when it is left alone */
   recall(slot: number, id: string, stored: FreshnessRow | undefined): { ranAt: number | undefined; notBefore: number } {
     if (!stored) return { ranAt: undefined, notBefore: 0 };
     const row = this.currentOf(stored, id);
-    if (row.fetchedAt != null) this.fetchedAt[slot] = row.fetchedAt;
-    if (row.expiresAt != null) this.expiresAt[slot] = this.notBefore({ ...row, heldUntil: null });
+    if (row.fetchedAt != null) this.fetched[slot] = row.fetchedAt;
+    if (row.expiresAt != null) this.expiries[slot] = this.notBefore({ ...row, heldUntil: null });
     if (row.etag != null && row.fetchedAt !== null) this.etags[slot] = row.etag;
     if (row.failures) this.failuresInARow.set(slot, row.failures);
     if (row.failedAt != null && row.heldUntil !== null && row.byHold !== true && !this.wasLifted(row.failedAt)) {
@@ -56,12 +57,40 @@ export class Known {
     return { ranAt: ranAt(row), notBefore: this.notBefore(row) };
   }
 
+  fetchedAt(slot: number): number | undefined {
+    return this.fetched[slot];
+  }
+
+  /** Epoch milliseconds; 0: it has none. */
+  expiresAt(slot: number): number {
+    return this.expiries[slot] ?? 0;
+  }
+
+  etag(slot: number): string | undefined {
+    return this.etags[slot];
+  }
+
+  /** Notes a success; an ETag and an expiry of before do not count any more. */
+  learn(slot: number, { fetchedAt, expiresAt, etag }: Pick<Success, 'fetchedAt' | 'expiresAt' | 'etag'>): void {
+    this.failuresInARow.delete(slot);
+    this.patience.succeeded(slot);
+    this.fetched[slot] = fetchedAt;
+    if (expiresAt !== null || this.expiries.length > 0) this.expiries[slot] = expiresAt ?? 0;
+    if (etag !== null || this.etags.length > 0) this.etags[slot] = etag ?? undefined;
+  }
+
+  /** The store will not have the last value: the next run asks for the whole of it. */
+  mistrust(slot: number): void {
+    if (slot < this.etags.length) this.etags[slot] = undefined;
+    this.unstored.add(slot);
+  }
+
   /** The slot may be given to another member. */
   forget(slot: number): void {
     this.failuresInARow.delete(slot);
     this.patience.forget(slot);
     this.unstored.delete(slot);
-    if (slot < this.fetchedAt.length) this.fetchedAt[slot] = undefined;
+    if (slot < this.fetched.length) this.fetched[slot] = undefined;
     this.forgetCached([slot]);
   }
 
@@ -69,11 +98,11 @@ export class Known {
   forgetCached(slots: readonly number[] | undefined): void {
     if (slots === undefined) {
       this.etags.length = 0;
-      this.expiresAt.length = 0;
+      this.expiries.length = 0;
     }
     for (const slot of slots ?? []) {
       if (slot < this.etags.length) this.etags[slot] = undefined;
-      if (slot < this.expiresAt.length) this.expiresAt[slot] = 0;
+      if (slot < this.expiries.length) this.expiries[slot] = 0;
     }
   }
 
@@ -94,12 +123,15 @@ export class Known {
     return this.isOfVersion && (askedAt === 0 || fetchedAt > askedAt + options.timeoutMs + HEARD_MS);
   }
 
-  /** What was told then does not hold any more: it was lifted by hand. */
+  /** A hold that was told then does not count any more: it was lifted by hand. */
   private wasLifted(toldAt: number): boolean {
     return toldAt <= this.holds.liftedAt(this.loop.tracker, this.loop.name);
   }
 
-  /** What a member was told in an earlier shift, within today's bounds: they count from when it was told. */
+  /**
+   * Until when a member is left alone by what it was told in an earlier shift, within today's bounds: they count from
+   * when it was told.
+   */
   private notBefore({ fetchedAt, expiresAt, failedAt, heldUntil }: FreshnessRow): number {
     const { maxExpiryMs, maxHoldMs, maxBackoffMs } = boundsOf(this.loop.options);
     const lifted = this.wasLifted(failedAt ?? 0);

@@ -8,7 +8,7 @@
  */
 export class Line {
   private items = new Int32Array(64);
-  /** Where in the ring each slot stands, plus one; 0: nowhere. */
+  /** The place of each slot in the ring, plus one; 0: nowhere. */
   private place = new Int32Array(64);
   private first = 0;
   private count = 0;
@@ -102,7 +102,7 @@ export class Fifo<T> {
     if (this.first === this.items.length) return undefined;
     const item = this.items[this.first];
     this.items[this.first++] = undefined;
-    // What has been passed is cut off once it is the larger part, also where the line is never empty.
+    // The part that has been passed is cut off once it is the larger part, also where the line is never empty.
     if (this.first >= 64 && this.first * 2 >= this.items.length) {
       this.items = this.items.slice(this.first);
       this.first = 0;

@@ -16,8 +16,8 @@ export class Members {
   }
 
   /**
-   * A slot for an id that has none. Who was removed and added again has its key still, so it gets another slot: what is
-   * under way of its time before is not taken for its own.
+   * A slot for an id that has none. A member that was removed and added again has its key still, so it gets another
+   * slot: what is under way of its time before is not taken for its own.
    */
   join(id: string, key: number, addedAt: number): number {
     let slot = this.unused.pop() ?? this.ids.length;
@@ -64,7 +64,7 @@ export class Members {
     return hashId(`${this.ids[slot]!}~`) / 2 ** 32;
   }
 
-  /** Of all members. */
+  /** The keys of all members. */
   allKeys(): number[] {
     return [...this.slots.values()].map((slot) => this.keys[slot]!);
   }

@@ -19,8 +19,7 @@ import { NodeHolds } from './holds';
 import type { Isolation } from './isolate';
 import { Lateness } from './lateness';
 import { Listener } from '../../lib/listener';
-import type { OperationHost } from './host';
-import type { OperationLoop } from './operation';
+import type { Operation, OperationHost } from './host';
 import type { PoolShift } from './pool-shift';
 import { Ring } from './ring';
 import { Semaphore } from './semaphore';
@@ -37,14 +36,14 @@ const TICK_MS = 5;
 const IDLE_TICK_MS = 100;
 /** Gates are looked at this often, and rounds that have ended. */
 const LOOK_MS = 50;
-/** Backlog, memory and members of each pool are looked at this often (T8 of the tracker's requirements). */
+/** Backlog, memory and members of each pool are looked at this often. */
 const CHECKUP_MS = 30_000;
 /** Pools at once. */
 const LOADING = 2;
 const TAKING = 2;
 
 export interface NodeOptions {
-  node: NodeRow;
+  row: NodeRow;
   database: Database;
   /** The flush's own: one connection that nobody else can take. @default database, for tests */
   values?: Database;
@@ -55,12 +54,12 @@ export interface NodeOptions {
   watchdog: Watchdog | undefined;
   /** Runs of all pools at once. */
   nodeConcurrency: number;
-  /** Where values go that operations feed to buffers. */
+  /** The place of values that operations feed to buffers. */
   buffers?: BufferFeed;
 }
 
 export class Node implements OperationHost {
-  readonly node: NodeRow;
+  readonly row: NodeRow;
   readonly log: Logger;
   readonly clock = new Clock();
   readonly holds = new NodeHolds();
@@ -86,13 +85,13 @@ export class Node implements OperationHost {
   private readonly told: Told;
   private ticker: NodeJS.Timeout | undefined;
   /** Loops whose round has ended since the last look. */
-  private readonly ended = new Set<OperationLoop>();
+  private readonly ended = new Set<Operation>();
   private lookedAt = 0;
   private checkedUpAt = 0;
   private draining = false;
 
   constructor(private readonly options: NodeOptions) {
-    this.node = options.node;
+    this.row = options.row;
     this.log = options.log;
     this.ring = new Ring(this.clock, { places: options.nodeConcurrency, threads: options.isolation.threads });
     this.definitions = new Map(options.trackers.map((definition) => [definition.name, definition]));
@@ -168,7 +167,7 @@ export class Node implements OperationHost {
       database: this.options.database,
       shifts,
       onError: (error) => {
-        if (definition) this.report(error, { tracker: name, node: this.node.name }, definition);
+        if (definition) this.report(error, { tracker: name, node: this.row.name }, definition);
       },
       log: this.log.child({ tracker: name }),
     });
@@ -196,19 +195,19 @@ export class Node implements OperationHost {
     return this.options.isolation.run(context, part, begun);
   }
 
-  roundEnded(operation: OperationLoop): void {
+  roundEnded(operation: Operation): void {
     this.ended.add(operation);
   }
 
-  entering(operation: OperationLoop): void {
+  entering(operation: Operation): void {
     this.options.watchdog?.entering(operation.tracker, operation.name);
   }
 
-  onError(error: Error, operation: OperationLoop, id: string): void {
+  onError(error: Error, operation: Operation, id: string): void {
     const { tracker, pool, name } = operation;
     const definition = this.definitions.get(tracker);
     operation.log.debug({ err: error, id }, 'a run failed');
-    if (definition) this.report(error, { tracker, pool, operation: name, id, node: this.node.name }, definition);
+    if (definition) this.report(error, { tracker, pool, operation: name, id, node: this.row.name }, definition);
   }
 
   /** Hands an error to the definition's hook. The hook's own failure is only logged. */
@@ -297,15 +296,15 @@ export class Node implements OperationHost {
       shift.hinted = true;
       hinted = true;
     }
-    // What concerns none of its shifts is no reason to flush: under a bulk of changes all nodes would do so all the
-    // time.
+    // A change that concerns none of its shifts is not a reason to flush: under a bulk of changes all nodes would do so
+    // all the time.
     if (!hinted) return;
     this.writer.hint();
     this.told.hint();
   }
 }
 
-/** What `longwatch crash` does to a shift. */
+/** The error by which `longwatch crash` ends a shift. */
 export class ForcedCrash extends Error {
   override readonly name = 'ForcedCrash';
   constructor(pool: number) {

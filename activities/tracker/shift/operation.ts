@@ -1,8 +1,8 @@
 /**
  * One operation of one pool while a shift keeps it: runs the definition's code for the members that its agenda hands
  * out, within its concurrency and time-out. The node's ring (`ring.ts`) says when it may start one; `standing.ts` why
- * it stands still, `outcome.ts` what a run came to, `known.ts` what is known of the last ones. What one member's run
- * does, however badly, stays with that member.
+ * it stands still, `outcome.ts` what a run came to, `known.ts` what is known of the last ones. One member's run,
+ * however bad, affects that member alone.
  */
 import type { Logger } from 'pino';
 import type { OperationDefinition } from '../../../config/define/tracker';
@@ -12,7 +12,8 @@ import { enterLane } from '../../upstream/lane';
 import { Agenda, type Joining } from './agenda';
 import { Counts, Rounds } from './counts';
 import { scheduleOf } from './grid';
-import type { OperationHost, OperationShift } from './host';
+import type { Operation, OperationHost, OperationSetup, OperationShift } from './host';
+import { InFlight, THREAD_START_MS } from './in-flight';
 import { Known } from './known';
 import type { Lateness } from './lateness';
 import type { Members } from './members';
@@ -23,38 +24,37 @@ import type { Place, Seat, Starter } from './ring';
 import { Run } from './run';
 import { Standing, type Frozen } from './standing';
 
-/** A thread that has not begun an isolated run after this long never will: its config does not load. Milliseconds. */
-const THREAD_START_MS = 60_000;
-
-export class OperationLoop implements Starter {
+export class OperationLoop implements Starter, Operation {
+  readonly name: string;
+  readonly definition: OperationDefinition;
+  readonly host: OperationHost;
+  readonly log: Logger;
+  readonly lateness: Lateness;
+  private readonly shift: OperationShift;
+  private current: OperationOptions;
+  private began: number | undefined;
   readonly agenda: Agenda;
   readonly counts = new Counts();
   readonly rounds: Rounds;
   readonly known: Known;
-  /** Whose requests these are where connections are shared. */
+  /** The owner of these requests where connections are shared. */
   private readonly lane: string;
   private warnedOfVersion = false;
-  private readonly inFlight = new Set<Run>();
-  private isolatedInFlight = 0;
+  private readonly inFlight = new InFlight();
   readonly standing: Standing;
   private readonly outcome: Outcome;
   private readonly seat: Seat;
 
-  constructor(
-    private readonly shift: OperationShift,
-    readonly name: string,
-    readonly definition: OperationDefinition,
-    public options: OperationOptions,
-    readonly host: OperationHost,
-    readonly log: Logger,
-    /** Shared by all pools of the node. */
-    readonly lateness: Lateness,
-    /**
-     * Since when the tracker has the operation, or has it enabled, where that was after its start: a first run counts
-     * from then at the earliest.
-     */
-    public beganAt: number | undefined,
-  ) {
+  constructor(setup: OperationSetup) {
+    const { shift, name, options, host } = setup;
+    this.shift = shift;
+    this.name = name;
+    this.definition = setup.definition;
+    this.current = options;
+    this.host = host;
+    this.log = setup.log;
+    this.lateness = setup.lateness;
+    this.began = setup.beganAt;
     this.agenda = new Agenda(scheduleOf(options));
     this.lane = `${this.tracker}/${name}`;
     this.rounds = new Rounds(this.agenda, this.counts);
@@ -63,6 +63,15 @@ export class OperationLoop implements Starter {
     this.standing = new Standing(this, shift, host.holds.watch(this.tracker, name), host.clock.now());
     this.seat = host.ring.join(this);
     this.warnOfVersion();
+  }
+
+  get options(): OperationOptions {
+    return this.current;
+  }
+
+  /** See {@link OperationSetup.beganAt}. */
+  get beganAt(): number | undefined {
+    return this.began;
   }
 
   get tracker(): string {
@@ -81,7 +90,7 @@ export class OperationLoop implements Starter {
     return this.standing.frozen;
   }
 
-  /** What the store does not have yet. */
+  /** Results that the store does not have yet. */
   get results(): PendingResults {
     return this.outcome.results;
   }
@@ -92,7 +101,7 @@ export class OperationLoop implements Starter {
 
   /** When the oldest run that is under way began; Infinity: none is. */
   get oldestStart(): number {
-    return this.inFlight.values().next().value?.startedAt ?? Infinity;
+    return this.inFlight.oldest?.startedAt ?? Infinity;
   }
 
   /** Call `joined` when all of a moment have joined. */
@@ -117,12 +126,12 @@ export class OperationLoop implements Starter {
   /** @param beganAt since when it has been declared or enabled, where that is known */
   reconfigure(options: OperationOptions, beganAt: number | undefined, now: number): void {
     const isNew = (options.version ?? 1) !== (this.options.version ?? 1);
-    this.options = options;
-    // Whose code made them is not known any more.
+    this.current = options;
+    // It is not known any more whose code made them.
     if (isNew) this.known.forgetCached(undefined);
     this.agenda.reschedule(scheduleOf(options), now);
     const anew = beganAt !== undefined && beganAt > (this.beganAt ?? -Infinity);
-    this.beganAt = beganAt ?? this.beganAt;
+    this.began = beganAt ?? this.began;
     // Disabled and enabled again between two looks; else it is seen below.
     if (anew && options.enabled && this.frozenBy !== 'disabled') this.agenda.restart(now, beganAt);
     this.host.ring.watch(this.seat);
@@ -172,8 +181,7 @@ export class OperationLoop implements Starter {
 
   /** How far the operation is behind, milliseconds: what other operations' `skipWhile` looks at. */
   lag(now: number): number {
-    const oldest = this.inFlight.values().next().value;
-    return this.agenda.lagNow(now, oldest ? oldest.due : Infinity);
+    return this.agenda.lagNow(now, this.inFlight.oldest?.due ?? Infinity);
   }
 
   // ── What the ring asks and does ──
@@ -197,13 +205,7 @@ export class OperationLoop implements Starter {
   }
 
   get timesOutAt(): number {
-    let first = Infinity;
-    for (const run of this.inFlight) {
-      first = Math.min(first, this.expiryOf(run));
-      // They are in the order of their starts.
-      if (this.isolatedInFlight === 0) break;
-    }
-    return first;
+    return this.inFlight.timesOutAt(this.options.timeoutMs);
   }
 
   wake(now: number): void {
@@ -221,11 +223,7 @@ export class OperationLoop implements Starter {
 
   /** Aborts what has run for longer than the time-out. */
   expire(now: number): void {
-    for (const run of this.inFlight) {
-      if (this.expiryOf(run) > now) {
-        if (this.isolatedInFlight === 0) return;
-        continue;
-      }
+    for (const run of this.inFlight.expired(now, this.options.timeoutMs)) {
       this.counts.timedOut++;
       const inTime = run.begunAt !== undefined;
       const ms = inTime ? this.options.timeoutMs : THREAD_START_MS;
@@ -254,7 +252,6 @@ export class OperationLoop implements Starter {
     const run = new Run(this, slot, now, this.agenda.dueOf(slot), place, isolated);
     this.lateness.add(now - run.due, now);
     this.inFlight.add(run);
-    if (isolated) this.isolatedInFlight++;
     this.host.ring.take(place, isolated);
     if (isolated || this.inFlight.size === 1) this.host.ring.watch(this.seat);
     let returned: unknown;
@@ -264,7 +261,7 @@ export class OperationLoop implements Starter {
       returned = isolated
         ? this.host.isolated(run, part, () => this.begun(run))
         : (part === 'run' ? this.definition.run : this.definition.whenClosed!)(run);
-      // What only looks like a promise is made one: its `then` may throw, or call back twice.
+      // A value that only looks like a promise is made one: its `then` may throw, or call back twice.
       if (!(returned instanceof Promise) && isThenable(returned)) returned = Promise.resolve(returned);
     } catch (thrown) {
       this.fail(run, errorOf(thrown));
@@ -287,10 +284,6 @@ export class OperationLoop implements Starter {
     if (run.settled) return;
     run.begunAt = this.host.clock.now();
     this.host.ring.watch(this.seat);
-  }
-
-  private expiryOf(run: Run): number {
-    return run.begunAt === undefined ? run.startedAt + THREAD_START_MS : run.begunAt + this.options.timeoutMs;
   }
 
   private succeed(run: Run, result: unknown): void {
@@ -336,7 +329,6 @@ export class OperationLoop implements Starter {
   private settle(run: Run, now: number, notBefore: number): void {
     run.settled = true;
     this.inFlight.delete(run);
-    if (run.isolated) this.isolatedInFlight--;
     this.counts.skippedLate += this.agenda.finish(run.slot, now, notBefore);
     if (this.rounds.hasEnded) this.host.roundEnded(this);
     const { ring } = this.host;

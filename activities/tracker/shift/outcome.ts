@@ -1,27 +1,30 @@
 /**
- * What a run came to: read from what its code returned or threw, kept for the next flush and in what is known of its
+ * The outcome of a run: read from what its code returned or threw, kept for the next flush and in what is known of its
  * member, and until when the member is left alone for it. Told by `operation.ts` of each run that ends, and by the
  * flush of a value that the store would not have.
  */
 import { boundsOf } from '../../../workflows/tracker/options';
 import { errorText } from '../../../workflows/lib/text';
 import { readHold } from '../../upstream/errors';
-import type { OperationLoop } from './operation';
+import type { Operation, OperationHost } from './host';
+import type { Known } from './known';
+import type { Members } from './members';
 import { PendingResults } from './pending';
 import { readResult, type Failure, type Success } from './results';
 import type { Run } from './run';
 
 export class Outcome {
-  /** What the store does not have yet. */
+  /** Results that the store does not have yet. */
   readonly results = new PendingResults();
   private warnedOfExpiry = false;
   private warnedOfScope = false;
 
   constructor(
-    private readonly loop: Pick<
-      OperationLoop,
-      'tracker' | 'name' | 'options' | 'host' | 'members' | 'known' | 'counts' | 'log'
-    >,
+    private readonly loop: Pick<Operation, 'tracker' | 'name' | 'options' | 'counts' | 'log'> & {
+      readonly host: OperationHost;
+      readonly members: Members;
+      readonly known: Known;
+    },
   ) {}
 
   /**
@@ -46,14 +49,11 @@ export class Outcome {
     // Not the last word: code of another version must not take it for its own.
     const passing = anew || !known.isOfVersion;
     const keptUntil = passing ? null : expiresAt;
-    const etag = passing ? null : (read.etag ?? (read.json === null ? (known.etags[slot] ?? null) : null));
+    const etag = passing ? null : (read.etag ?? (read.json === null ? (known.etag(slot) ?? null) : null));
     const key = members.key(slot);
-    this.results.succeed(slot, { key, json: read.json, etag, fetchedAt: now, expiresAt: keptUntil });
-    known.failuresInARow.delete(slot);
-    known.patience.succeeded(slot);
-    known.fetchedAt[slot] = now;
-    if (keptUntil !== null || known.expiresAt.length > 0) known.expiresAt[slot] = keptUntil ?? 0;
-    if (etag !== null || known.etags.length > 0) known.etags[slot] = etag ?? undefined;
+    const success = { key, json: read.json, etag, fetchedAt: now, expiresAt: keptUntil };
+    this.results.succeed(slot, success);
+    known.learn(slot, success);
     return anew ? 0 : (expiresAt ?? 0);
   }
 
@@ -93,8 +93,7 @@ export class Outcome {
     const inARow = (known.failuresInARow.get(slot) ?? 0) + 1;
     known.failuresInARow.set(slot, inARow);
     this.results.countAs(slot, inARow);
-    if (slot < known.etags.length) known.etags[slot] = undefined;
-    known.unstored.add(slot);
+    known.mistrust(slot);
   }
 
   /** Once a shift: it is the code's mistake, made for every member. */
@@ -103,7 +102,7 @@ export class Outcome {
     this.warnedOfExpiry = true;
     this.loop.log.warn(
       { id },
-      'a run returned an expiresAt that is no time; its value is kept, and it runs again at its interval',
+      'a run returned an expiresAt that is not a time; its value is kept, and it runs again at its interval',
     );
   }
 

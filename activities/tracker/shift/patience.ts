@@ -9,7 +9,7 @@ import { HoldError } from '../../upstream/errors';
 /** Refusals that are not the id's: a login that is rate limited (420, 429), a slow or early request (408, 425). */
 const NOT_ITS_OWN = new Set([408, 420, 425, 429]);
 
-/** What says by `retryable: false` that asking again is of no use waits so many intervals at once. */
+/** An error that says by `retryable: false` that asking again is of no use waits so many intervals at once. */
 const OF_NO_USE = 4;
 
 /** Whether most of the last runs of one operation on this node succeeded: an average over some fifty of them. */
@@ -55,7 +55,7 @@ export class Patience {
     return next > everyMs ? next : 0;
   }
 
-  /** What an earlier shift had come to. */
+  /** Takes in the interval that an earlier shift had come to. */
   recall(slot: number, ms: number): void {
     if (ms > 0) this.last.set(slot, ms);
   }
@@ -74,7 +74,7 @@ function ownFailure(error: unknown): number | undefined {
     code = typeof said.status === 'number' ? said.status : said.statusCode;
     retryable = said.retryable;
   } catch {
-    // What a user throws may throw when it is read.
+    // An error of a user may throw when it is read.
     return undefined;
   }
   if (typeof code === 'number' && NOT_ITS_OWN.has(code)) return undefined;

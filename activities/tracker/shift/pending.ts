@@ -1,18 +1,18 @@
 /**
- * What one operation of a pool has brought and the store does not have yet: at most one success and one failure a
+ * Results of one operation of a pool that the store does not have yet: at most one success and one failure a
  * member, so what waits is bounded by the members, however long the database is away. Filled by `operation.ts`; a flush
  * (`writer.ts`) takes what is there and puts back what it could not write. Results that meet here merge, they never
  * replace: `unchanged` says that the value before it still holds, also where that value is not stored yet.
  */
 import type { Failure, Success } from './results';
 
-/** What one flush takes: slots to results. A failure beside a success is the later one of the two. */
+/** The results that one flush takes: slots to results. A failure beside a success is the later one of the two. */
 export interface Taken {
   successes: Map<number, Success>;
   failures: Map<number, Failure>;
 }
 
-/** What a flush has room for; `take` lowers it. Bytes are those of UTF-8. */
+/** The room of a flush; `take` lowers it. Bytes are those of UTF-8. */
 export interface Room {
   rows: number;
   bytes: number;
@@ -33,8 +33,8 @@ export class PendingResults {
   }
 
   succeed(slot: number, success: Success): void {
-    this.keep(slot, merge(this.successes.get(slot), success));
-    // What failed before it is over, and nobody needs to hear of it.
+    this.put(slot, merge(this.successes.get(slot), success));
+    // A failure before it is over, and nobody needs to hear of it.
     this.failures.delete(slot);
   }
 
@@ -98,7 +98,7 @@ export class PendingResults {
   }
 
   /**
-   * What could not be written waits again, before what has come since. `stays`: whether the slot is still that
+   * Results that could not be written wait again, before what has come since. `stays`: whether the slot is still that
    * member's.
    */
   putBack(taken: Taken, stays: (slot: number, key: number) => boolean): void {
@@ -110,11 +110,11 @@ export class PendingResults {
     for (const [slot, older] of taken.successes) {
       if (!stays(slot, older.key)) continue;
       const newer = this.successes.get(slot);
-      this.keep(slot, newer ? merge(older, newer) : older);
+      this.put(slot, newer ? merge(older, newer) : older);
     }
   }
 
-  private keep(slot: number, success: Success): void {
+  private put(slot: number, success: Success): void {
     this.drop(slot);
     this.successes.set(slot, success);
     this.characters += charactersOf(success);
@@ -140,6 +140,6 @@ function take(room: Room, bytes: number): void {
 
 const charactersOf = ({ json, etag }: Success): number => (json?.length ?? 0) + (etag?.length ?? 0);
 
-/** Of the texts of a row, as they go to the database. */
+/** The size of the texts of a row, as they go to the database. */
 export const bytesOf = ({ json, etag }: Success): number =>
   (json === null ? 0 : Buffer.byteLength(json)) + (etag === null ? 0 : Buffer.byteLength(etag));

@@ -13,7 +13,7 @@ import { Fifo } from './line';
 /** One place in so many is kept free for an operation that is not there yet. */
 const FOR_NEWCOMERS = 20;
 
-/** What one loop holds of the places of its group. */
+/** The places that one loop holds, out of those of its group. */
 export class Place<Seat> {
   held = 0;
   /** The most places that it could ever use. */
@@ -40,10 +40,10 @@ export class Group<Seat> {
   moreNext = false;
   held = 0;
   reserved = 0;
-  /** Of the reserve, for loops that hold less than their part; and how many those hold that count within it. */
+  /** The part of the reserve for loops that hold less than their part; and how many those hold that count within it. */
   kept = 0;
   within = 0;
-  /** What each of its loops holds before the others have their turn. */
+  /** The part that each of its loops gets before the others have their turn. */
   part = 0;
 
   constructor(readonly key: string) {}

@@ -7,15 +7,17 @@ import type { Logger } from 'pino';
 import type { TrackerDefinition } from '../../../config/define/tracker';
 import type { ShiftEnd } from '../../../workflows/tracker/contract';
 import { holds, slotOf, type Slots } from '../../../workflows/tracker/slots';
-import type { Claim, Held, Holding } from '../store/fence';
+import type { PoolClaim, PoolFence, PoolOwner } from '../store/fence';
 import type { FreshnessRow, MemberRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
+import { dropLeavers, takeResults, type Harvest } from './harvest';
 import { ranAt } from './known';
 import type { Lateness } from './lateness';
 import { Members } from './members';
 import type { OperationHost, OperationShift } from './host';
 import { OperationLoop } from './operation';
-import type { Room, Taken } from './pending';
+import type { Room } from './pending';
+import { StoredTimes } from './stored-times';
 import { hashId } from '../../../workflows/lib/hash';
 
 /**
@@ -27,24 +29,17 @@ const RETRY_ALONE_MS = 1_000;
 /** How a shift's keeping can end by itself; an Error is a crash. */
 export type Ending = ShiftEnd | Error;
 
-/**
- * What one flush takes from a shift, to be put back when it could not be written: by operation, those that have
- * something.
- */
-export type Harvest = Map<OperationLoop, Taken>;
-
 export interface PoolShiftSetup {
-  claim: Claim;
-  held: Held;
+  claim: PoolClaim;
+  fence: PoolFence;
   definition: TrackerDefinition;
-  tracker: TrackerRow;
   host: OperationHost;
   log: Logger;
   latenessOf: (tracker: string, operation: string) => Lateness;
 }
 
 export class PoolShift implements OperationShift {
-  readonly claim: Claim;
+  readonly claim: PoolClaim;
   readonly token: number;
   readonly log: Logger;
   readonly members = new Members();
@@ -68,15 +63,11 @@ export class PoolShift implements OperationShift {
   private still = false;
   /** Operations that this worker's config does not have; each is told of once. */
   private readonly unknown = new Set<string>();
-  /**
-   * Since when operations run, by the database's clock and by ours: read once, for the difference between the two may
-   * change.
-   */
-  private readonly begun = new Map<string, { stored: number; ours: number }>();
+  private readonly times: StoredTimes;
   private broken = false;
   private refusedAt: number | undefined;
   private refusals = 0;
-  /** Where its members lie, by the layout that was looked at last. */
+  /** The slots of its members, by the layout that was looked at last. */
   private slots: Slots | undefined;
 
   constructor(
@@ -84,9 +75,10 @@ export class PoolShift implements OperationShift {
     private tracker: TrackerRow,
   ) {
     this.claim = setup.claim;
-    this.token = setup.held.token;
-    this.rosterVersion = setup.held.rosterVersion;
+    this.token = setup.fence.token;
+    this.rosterVersion = setup.fence.rosterVersion;
     this.log = setup.log;
+    this.times = new StoredTimes(setup.host.clock);
     this.ended = new Promise((resolve) => {
       this.end = (how) => {
         this.over = true;
@@ -105,7 +97,7 @@ export class PoolShift implements OperationShift {
   get trackerVersion(): number {
     return this.tracker.version;
   }
-  get holding(): Holding {
+  get owner(): PoolOwner {
     return this;
   }
   get isOver(): boolean {
@@ -122,7 +114,7 @@ export class PoolShift implements OperationShift {
     this.notBefore = 0;
   }
 
-  /** A flush that began then could not write for this shift. What was never tried is not refused. */
+  /** A flush that began then could not write for this shift. A shift that was never tried is not refused. */
   refused(at: number): void {
     this.refusedAt ??= at;
     this.refusals++;
@@ -160,9 +152,9 @@ export class PoolShift implements OperationShift {
     this.loadChanges(rows, freshness);
   }
 
-  /** What changed in the roster since `rosterVersion`. */
+  /** Takes in what changed in the roster since `rosterVersion`. */
   loadChanges(rows: MemberRow[], freshness: FreshnessRow[]): void {
-    const known = this.byMember(freshness);
+    const known = this.times.byMember(freshness);
     for (const row of rows) if (row.removed || this.wasAddedAgain(row)) this.remove(row.id);
     const newcomers = rows.filter((row) => !row.removed && this.members.slotOf(row.id) === undefined);
     const now = this.setup.host.clock.now();
@@ -170,7 +162,7 @@ export class PoolShift implements OperationShift {
   }
 
   /** Drops the members outside of these slots: a split has given them to another pool. */
-  keepOnly(slots: Slots): void {
+  dropOutside(slots: Slots): void {
     if (this.slots?.first === slots.first && this.slots.last === slots.last) return;
     this.slots = slots;
     const gone: string[] = [];
@@ -203,7 +195,7 @@ export class PoolShift implements OperationShift {
     }
     const now = this.setup.host.clock.now();
     for (const [name, options] of Object.entries(tracker.options.operations)) {
-      this.loops.get(name)?.reconfigure(options, this.beganAt(name), now);
+      this.loops.get(name)?.reconfigure(options, this.times.beganAt(this.tracker, name), now);
     }
     // One that the definition has no more: what runs ends and is written, nothing is started, and the next shift does
     // not know it.
@@ -243,25 +235,17 @@ export class PoolShift implements OperationShift {
 
   /** Takes what is to be written, as far as there is room; results that come meanwhile wait for the next flush. */
   harvest(room: Room = { rows: Infinity, bytes: Infinity }): Harvest {
-    const harvest: Harvest = new Map();
-    for (const loop of this.loops.values()) {
-      if (room.rows <= 0 || room.bytes <= 0) break;
-      if (loop.results.size > 0) harvest.set(loop, loop.results.take(room));
-    }
-    return harvest;
+    return takeResults(this.loops.values(), room);
   }
 
-  /** What could not be written waits again. */
+  /** Results that could not be written wait again. */
   putBack(harvest: Harvest): void {
     for (const [loop, taken] of harvest) loop.results.putBack(taken, (slot, key) => this.members.holds(slot, key));
   }
 
-  /** Those of a harvest whose members have left since it was taken. */
+  /** Drops the results of members that have left since they were taken. */
   dropLeavers(harvest: Harvest): void {
-    for (const { successes, failures } of harvest.values()) {
-      for (const [slot, { key }] of successes) if (!this.members.holds(slot, key)) successes.delete(slot);
-      for (const [slot, { key }] of failures) if (!this.members.holds(slot, key)) failures.delete(slot);
-    }
+    dropLeavers(harvest, this.members);
   }
 
   closed(): 'paused' | 'gate' | 'over' | undefined {
@@ -294,7 +278,7 @@ export class PoolShift implements OperationShift {
   private makeLoops(freshness: FreshnessRow[] = []): void {
     const { definition, host, log, claim } = this.setup;
     const now = host.clock.now();
-    const known = this.byMember(freshness);
+    const known = this.times.byMember(freshness);
     for (const [name, options] of Object.entries(this.tracker.options.operations)) {
       const code = definition.operations[name];
       if (!code) {
@@ -307,9 +291,17 @@ export class PoolShift implements OperationShift {
       if (this.loops.has(name)) continue;
       const lateness = this.setup.latenessOf(claim.tracker, name);
       // A row of before there was such a note: a shift that runs learns of the operation right now.
-      const beganAt = this.beganAt(name) ?? (this.members.size > 0 ? now : undefined);
-      const own = log.child({ operation: name });
-      const loop = new OperationLoop(this, name, code, options, host, own, lateness, beganAt);
+      const beganAt = this.times.beganAt(this.tracker, name) ?? (this.members.size > 0 ? now : undefined);
+      const loop = new OperationLoop({
+        shift: this,
+        name,
+        definition: code,
+        options,
+        host,
+        log: log.child({ operation: name }),
+        lateness,
+        beganAt,
+      });
       this.loops.set(name, loop);
       const joining: Admitted[] = [];
       this.members.forEach((slot) => {
@@ -318,42 +310,6 @@ export class PoolShift implements OperationShift {
       });
       this.admit(loop, joining, now);
     }
-  }
-
-  /** Since when the tracker has the operation, or has it enabled; undefined: since its start. */
-  private beganAt(operation: string): number | undefined {
-    const { since } = this.tracker;
-    if (!since || !Object.hasOwn(since, operation)) return undefined;
-    const stored = since[operation]!;
-    const known = this.begun.get(operation);
-    if (known?.stored === stored) return known.ours;
-    const ours = this.setup.host.clock.fromStore(stored);
-    this.begun.set(operation, { stored, ours });
-    return ours;
-  }
-
-  private byMember(freshness: FreshnessRow[]): Map<number, FreshnessRow[]> {
-    const known = new Map<number, FreshnessRow[]>();
-    for (const stored of freshness) {
-      const row = this.byOurClock(stored);
-      const rowsOfMember = known.get(row.member);
-      if (rowsOfMember) rowsOfMember.push(row);
-      else known.set(row.member, [row]);
-    }
-    return known;
-  }
-
-  private byOurClock(row: FreshnessRow): FreshnessRow {
-    const { clock } = this.setup.host;
-    const timeOf = (ms: number | null): number | null => (ms === null ? null : clock.fromStore(ms));
-    const { fetchedAt, expiresAt, heldUntil, failedAt } = row;
-    return {
-      ...row,
-      fetchedAt: timeOf(fetchedAt),
-      expiresAt: timeOf(expiresAt),
-      heldUntil: timeOf(heldUntil),
-      failedAt: timeOf(failedAt),
-    };
   }
 
   /** Gives each newcomer its slot and its first time in every operation. */

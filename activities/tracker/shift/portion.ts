@@ -8,12 +8,13 @@ import type { TrackerRow } from '../store/trackers';
 import { writeFailures, writeSuccesses, type Rows } from '../store/values';
 import type { Clock } from './clock';
 import type { FedEntries, ValueFeed } from './feed';
-import type { OperationLoop } from './operation';
+import type { Operation } from './host';
 import type { Room } from './pending';
-import type { Harvest, PoolShift } from './pool-shift';
+import type { Harvest } from './harvest';
+import type { PoolShift } from './pool-shift';
 import type { Failure, Success } from './results';
 
-/** What a flush needs of its node. */
+/** The parts of a node that a flush needs. */
 export interface FlushHost {
   readonly shifts: ReadonlySet<PoolShift>;
   readonly trackers: Map<string, TrackerRow>;
@@ -21,14 +22,14 @@ export interface FlushHost {
   readonly log: Logger;
   fenced(shift: PoolShift): void;
   /** A result that the store will not have is a failure of its member. */
-  onError(error: Error, operation: OperationLoop, id: string): void;
+  onError(error: Error, operation: Operation, id: string): void;
   /** Buffers that operations feed. */
   readonly feed?: ValueFeed;
-  /** What one transaction takes at most, and one statement of it; a simulated node has smaller ones. */
+  /** The most that one transaction takes, and one statement of it; a simulated node has smaller ones. */
   readonly limits?: { readonly transaction: Readonly<Room>; readonly statement: Readonly<Room> };
 }
 
-/** What one flush takes from one shift. */
+/** The results that one flush takes from one shift. */
 export interface Portion {
   shift: PoolShift;
   harvest: Harvest;
@@ -41,7 +42,7 @@ export async function writeValues(
   fed: FedEntries | undefined,
   { clock, feed, limits }: FlushHost,
 ): Promise<void> {
-  const as = { toStore: (ms: number) => clock.toStore(ms), chunk: limits?.statement };
+  const as = { toStore: (ms: number) => clock.toStore(ms), slice: limits?.statement };
   if (!feed || !fed) return writeSuccesses(db, successes, as);
   // Read twice: what is written, and which of it has changed.
   const batches = Array.from(successes, ({ operation, rows }) => ({ operation, rows: [...rows] }));
@@ -54,5 +55,5 @@ export async function writeValues(
 }
 
 export function writeFailed(db: Queryable, rows: Iterable<Rows<Failure>>, host: FlushHost): Promise<void> {
-  return writeFailures(db, rows, { toStore: (ms) => host.clock.toStore(ms), chunk: host.limits?.statement });
+  return writeFailures(db, rows, { toStore: (ms) => host.clock.toStore(ms), slice: host.limits?.statement });
 }

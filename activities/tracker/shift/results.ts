@@ -1,5 +1,5 @@
 /**
- * What a run came to, on its way to the store: read here from what the code returned or threw (`operation.ts`), kept in
+ * A run's result on its way to the store: read here from what the code returned or threw (`operation.ts`), kept in
  * `pending.ts` until a flush (`writer.ts`) has written it.
  */
 import type { RunResult } from '../../../config/define/tracker';
@@ -20,7 +20,7 @@ export interface Failure {
   error: string;
   heldUntil: number | null;
   /**
-   * Which failure in a row this is since the last success, as the store counts them: written as it is, so that no
+   * The number of this failure in a row since the last success, as the store counts them: written as it is, so that no
    * failure counts twice.
    */
   inARow: number;
@@ -36,7 +36,7 @@ export interface ReadResult {
   json: string | null;
   etag: string | null;
   expiresAt: number | null;
-  /** Its expiresAt is no time (an invalid Date, NaN): the value counts, the expiry does not. */
+  /** Its expiresAt is not a time (an invalid Date, NaN): the value counts, the expiry does not. */
   oddExpiry: boolean;
 }
 
@@ -50,14 +50,14 @@ export function readResult(result: unknown, where: string): ReadResult {
   }
   const { expiresAt, etag } = result as RunResult;
   if (expiresAt !== undefined && expiresAt !== null && typeof expiresAt !== 'number' && !isDate(expiresAt)) {
-    throw new TypeError(`${where} returned an expiresAt that is no time; return epoch milliseconds or a Date`);
+    throw new TypeError(`${where} returned an expiresAt that is not a time; return epoch milliseconds or a Date`);
   }
   // However odd an upstream's time is, the value that came with it is good: a time is cut to the calendar, or left out.
   const time = expiresAt === undefined || expiresAt === null ? null : Number(expiresAt);
   const oddExpiry = time !== null && Number.isNaN(time);
   const expiry = time === null || oddExpiry ? null : Math.min(LAST_TIME, Math.max(0, time));
   if (etag !== undefined && etag !== null && (typeof etag !== 'string' || etag.includes('\0'))) {
-    throw new TypeError(`${where} returned an etag that is no text`);
+    throw new TypeError(`${where} returned an etag that is not text`);
   }
   if ((result as RunResult).unchanged === true) return { json: null, etag: etag ?? null, expiresAt: expiry, oddExpiry };
   const json = 'value' in result ? JSON.stringify(result.value) : undefined;

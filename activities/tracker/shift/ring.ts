@@ -1,7 +1,7 @@
 /**
- * Which run starts next on a node. Every operation of every pool that is kept here (a loop, `operation.ts`) has a seat;
- * the node's tick turns the ring. A loop sleeps until its next member is due, so an idle one costs nothing; with
- * members in line it stands in the ring, which gives one place at a time to the next: first from operation to
+ * Decides which run starts next on a node. Every operation of every pool that is kept here (a loop, `operation.ts`) has
+ * a seat; the node's tick turns the ring. A loop sleeps until its next member is due, so an idle one costs nothing;
+ * with members in line it stands in the ring, which gives one place at a time to the next: first from operation to
  * operation, then from pool to pool.
  *
  * Nothing is started from within a run's end: what that makes possible starts in a turn of its own (`setImmediate`),
@@ -18,10 +18,10 @@ const TURN_MS = 10;
 /** The places are shared anew this often, milliseconds. */
 const SHARE_MS = 1_000;
 
-/** What a loop holds of its operation's places. */
+/** A loop's share of its operation's places. */
 export type Place = PlaceOf<Seat>;
 
-/** What the ring needs of a loop. */
+/** A loop as the ring needs it. */
 export interface Starter {
   readonly tracker: string;
   readonly name: string;
@@ -225,7 +225,7 @@ export class Ring {
     for (const places of [this.runs, this.threads]) {
       places.share(({ seat }) => seat.loop.mostPlaces);
     }
-    // Whose part has grown stands in the wrong line.
+    // A loop whose part has grown stands in the wrong line.
     for (const seat of this.seats.values()) {
       if (!seat.left && seat.loop.isReady) this.placesOf(seat.isolated).queue(seat.place);
     }

@@ -1,7 +1,9 @@
 /** One run of an operation for one member, and what its code is told of it. Made by `operation.ts`. */
 import type { Logger } from 'pino';
 import type { RunContext } from '../../../config/define/tracker';
-import type { OperationLoop } from './operation';
+import type { Operation } from './host';
+import type { Known } from './known';
+import type { Members } from './members';
 import type { Place } from './ring';
 
 export class Run implements RunContext {
@@ -15,7 +17,10 @@ export class Run implements RunContext {
   begunAt: number | undefined;
 
   constructor(
-    private readonly loop: OperationLoop,
+    private readonly loop: Pick<Operation, 'tracker' | 'name' | 'log'> & {
+      readonly members: Members;
+      readonly known: Known;
+    },
     readonly slot: number,
     readonly startedAt: number,
     readonly due: number,
@@ -33,10 +38,10 @@ export class Run implements RunContext {
     return this.loop.name;
   }
   get etag(): string | undefined {
-    return this.settled || !this.loop.known.isOfVersion ? undefined : this.loop.known.etags[this.slot];
+    return this.settled || !this.loop.known.isOfVersion ? undefined : this.loop.known.etag(this.slot);
   }
   get fetchedAt(): number | undefined {
-    return this.settled ? undefined : this.loop.known.fetchedAt[this.slot];
+    return this.settled ? undefined : this.loop.known.fetchedAt(this.slot);
   }
   get log(): Logger {
     return this.loop.log;

@@ -2,8 +2,7 @@
  * When an operation of one pool stands still, and why. Looked at by `operation.ts` before each run and at every change;
  * what a standstill held up is spread by the agenda when it ends.
  */
-import type { OperationShift } from './host';
-import type { OperationLoop } from './operation';
+import type { Operation, OperationShift } from './host';
 
 /** One that gives way to another operation looks this often whether that one still lags. Milliseconds. */
 const YIELD_LOOK_MS = 100;
@@ -21,7 +20,7 @@ export class Standing {
   private yieldedAt = 0;
 
   constructor(
-    private readonly loop: Pick<OperationLoop, 'definition' | 'options' | 'agenda' | 'counts' | 'beganAt'>,
+    private readonly loop: Pick<Operation, 'definition' | 'options' | 'agenda' | 'counts' | 'beganAt'>,
     private readonly shift: Pick<OperationShift, 'closed' | 'loop'>,
     /** Until when the upstream asked to be left alone, or 0. */
     readonly heldUntil: () => number,

@@ -1,6 +1,6 @@
 /**
- * What an isolated operation threw, on its way out of the thread: an error loses its class and all it says but its
- * words when it is cloned, and a hold would be none any more. Packed by `workers/isolate-thread.ts`, unpacked by
+ * An error that an isolated operation threw, on its way out of the thread: an error loses its class and all it says but
+ * its words when it is cloned, and a hold would be none any more. Packed by `workers/isolate-thread.ts`, unpacked by
  * `isolate.ts`.
  */
 import { errorOf } from '../../lib/failures';
@@ -12,7 +12,7 @@ export interface Thrown {
   stack: string | undefined;
   /** The scope in the word that it came with: the loop that reads it tells of one that there is not. */
   hold: { afterMs: number; scope: string } | undefined;
-  /** What says whether it is the id's own failure (`patience.ts`). */
+  /** The fields that say whether it is the id's own failure (`patience.ts`). */
   status: number | undefined;
   retryable: boolean | undefined;
 }

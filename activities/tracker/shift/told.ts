@@ -1,8 +1,8 @@
 /**
- * What all nodes are told, kept together by way of the database: each node writes the holds that its upstreams asked
- * for, and each second reads those of the others, what people have lifted (`hold open`) and whom they want asked anew
- * (`refetch`). A statement of its own each, apart from the flush, so that neither waits for the other. Made by
- * `node.ts`.
+ * The words that all nodes are told, kept together by way of the database: each node writes the holds that its
+ * upstreams asked for, and each second reads those of the others, what people have lifted (`hold open`) and whom they
+ * want asked anew (`refetch`). A statement of its own each, apart from the flush, so that neither waits for the other.
+ * Made by `node.ts`.
  */
 import type { Logger } from 'pino';
 import { errorOf } from '../../lib/failures';
@@ -18,7 +18,10 @@ const HINTED_MS = 200;
 /** A row becomes visible at its transaction's end, a while after the time in it. */
 const OVERLAP_MS = 60_000;
 const FORGET_MS = 60 * 60_000;
-/** Who has a hold's row locked keeps a node from writing its own for so long, and from nothing else. Milliseconds. */
+/**
+ * A session that has a hold's row locked keeps a node from writing its own for so long, and from nothing else.
+ * Milliseconds.
+ */
 const SAVE_LIMITS = { lockTimeoutMs: 500 };
 
 export interface ToldHost {
@@ -26,7 +29,7 @@ export interface ToldHost {
   readonly shifts: ReadonlySet<PoolShift>;
   readonly clock: Pick<Clock, 'now' | 'toStore' | 'fromStore'>;
   readonly log: Logger;
-  readonly node: { readonly name: string };
+  readonly row: { readonly name: string };
 }
 
 export class Told {
@@ -91,7 +94,7 @@ export class Told {
 
   private async lookOnce(): Promise<void> {
     const { holds, clock } = this.host;
-    // Whoever keeps it from writing must not keep it from hearing what others were told, or that a hold is over.
+    // A lock that keeps it from writing must not keep it from hearing what others were told, or that a hold is over.
     const unsaved = await this.save();
     const { held, refetches } = await this.database.transaction(async (db) => ({
       held: (await readHolds(db)).map((row) => this.byOurClock(row)),
@@ -142,10 +145,10 @@ export class Told {
   }
 
   private async write(rows: readonly HoldRow[]): Promise<Error | undefined> {
-    const { node, clock } = this.host;
+    const { row, clock } = this.host;
     const stored = rows.map((row) => atTimes(row, (ms) => clock.toStore(ms)));
     try {
-      await this.database.transaction((db) => saveHolds(db, node.name, stored), SAVE_LIMITS);
+      await this.database.transaction((db) => saveHolds(db, row.name, stored), SAVE_LIMITS);
       return undefined;
     } catch (thrown) {
       return errorOf(thrown);

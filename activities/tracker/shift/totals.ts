@@ -1,14 +1,15 @@
 /**
- * What a node has done since it started, by tracker and operation: the shifts that have ended and those that are
- * kept. Read by the flush (`longwatch.node_stats`, for `status`) and by the metrics.
+ * Totals of what a node has done since it started, by tracker and operation: the shifts that have ended and those that
+ * are kept. Read by the flush (`longwatch.node_stats`, for `status`) and by the metrics.
  */
 import type { StatsRow } from '../store/nodes';
 import type { Holds } from './holds';
 import type { Lateness } from './lateness';
-import type { OperationLoop } from './operation';
+import type { Counts as OperationCounts } from './counts';
+import type { Operation } from './host';
 import type { PoolShift } from './pool-shift';
 
-export type Counts = OperationLoop['counts'] & { rounds: number };
+export type Counts = OperationCounts & { rounds: number };
 
 export interface OperationTotal {
   tracker: string;
@@ -119,7 +120,7 @@ function noCounts(): Counts {
   };
 }
 
-function add(counts: Counts, loop: OperationLoop): void {
+function add(counts: Counts, loop: Operation): void {
   for (const [name, count] of Object.entries(loop.counts)) counts[name as keyof Counts] += count;
   counts.rounds += loop.agenda.rounds;
 }

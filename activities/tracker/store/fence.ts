@@ -10,8 +10,8 @@ import { run, type Database, type Queryable, type Statement } from '../../lib/da
 import { storable } from '../../../workflows/lib/text';
 import { ms } from '../../lib/sql';
 
-/** Who wants the fence. Within one run only a greater (shift, attempt) may have it. */
-export interface Claim {
+/** One that wants the fence. Within one run only a greater (shift, attempt) may have it. */
+export interface PoolClaim {
   tracker: string;
   pool: number;
   runId: string;
@@ -20,31 +20,30 @@ export interface Claim {
   node: string;
 }
 
-export interface Held {
+/** A fence that was taken. */
+export interface PoolFence {
   token: number;
   rosterVersion: number;
-  /** Database time when it was taken, epoch milliseconds. */
-  takenAt: number;
 }
 
-/** Whose a pool is: who has taken it, and the token that was given for it. */
-export interface Holding {
-  claim: Claim;
+/** The owner of a pool: who has taken it, and the token that was given for it. */
+export interface PoolOwner {
+  claim: PoolClaim;
   token: number;
 }
 
-/** What a flush sees of a pool that is its own and that it has locked. */
+/** The view that a flush has of a pool that is its own and that it has locked. */
 export interface LockedPool {
   rosterVersion: number;
   reloadVersion: number;
 }
 
 /**
- * What a flush is told of a pool: `fenced` where it is not ours any more; `later` where it is, as far as can be seen,
- * but somebody has it locked who may be about to take it or to change its members, or a person, or a process that is
- * frozen.
+ * The answer to a flush about a pool: `fenced` where it is not ours any more; `later` where it is, as far as can be
+ * seen, but somebody has it locked who may be about to take it or to change its members, or a person, or a process that
+ * is frozen.
  */
-export type Standing = LockedPool | 'fenced' | 'later';
+export type FenceState = LockedPool | 'fenced' | 'later';
 
 const HOLDER_RUN: Statement = {
   name: 'fence-holder-run',
@@ -70,31 +69,31 @@ const TAKE: Statement = {
  * twice. Not locked: what is missing is told apart by LOOK. Told by the place in the list: two shifts of one pool may
  * be on one node, and only one holds it.
  */
-const HELD = `
+const OWNED = `
          from unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::int[], $6::int[])
            with ordinality as h (tracker, pool, token, run_id, shift, attempt, place)
          join longwatch.pool p on p.tracker = h.tracker and p.pool = h.pool and p.token = h.token
            and p.run_id = h.run_id and p.shift = h.shift and p.attempt = h.attempt`;
 /**
- * FOR SHARE conflicts with taking, and with a change of the roster, but not with the flushes of other nodes. What is
- * locked is passed over: who waited would let all of a node's pools wait for one.
+ * FOR SHARE conflicts with taking, and with a change of the roster, but not with the flushes of other nodes. A locked
+ * row is passed over: waiting for it would let all of a node's pools wait for one.
  */
 const LOCK: Statement = {
   name: 'fence-lock',
   text: `select h.place::int as place, p.roster_version::float8 as roster_version,
                 p.reload_version::float8 as reload_version
-         ${HELD}
+         ${OWNED}
          order by p.tracker, p.pool
          for share of p skip locked`,
 };
 const LOOK: Statement = {
   name: 'fence-look',
-  text: `select h.place::int as place ${HELD}`,
+  text: `select h.place::int as place ${OWNED}`,
 };
 /** The same for one pool whose holder waits for it. */
 const LOCK_ONE: Statement = {
   name: 'fence-lock-one',
-  text: `select 1 ${HELD} for share of p`,
+  text: `select 1 ${OWNED} for share of p`,
 };
 const OWN = 'tracker = $1 and pool = $2 and token = $3 and run_id = $4 and shift = $5 and attempt = $6';
 const RELEASE: Statement = {
@@ -116,7 +115,7 @@ const QUARANTINE: Statement = {
 };
 
 /**
- * Whoever has the pool's row locked is asked again this much later, so that a wait for it does not hold a connection.
+ * A locked row of a pool is asked for again this much later, so that a wait for it does not hold a connection.
  * Milliseconds.
  */
 const TAKE_WAIT_MS = 500;
@@ -126,16 +125,16 @@ const TAKE_WAIT_MS = 500;
  * workflow; it is only called when the holder is of another run (after a reset, a restart or continue-as-new), whose
  * numbers say nothing. Waits for half a second at most for who has the row locked (SQLSTATE 55P03).
  * @param clock is told the database's time
- * @param inTurn runs what is asked of the database. What is asked of Temporal is not: whoever waits for that holds
- *   nobody up.
+ * @param inTurn runs what is asked of the database. Requests to Temporal run outside of it, so that a wait for them
+ *   holds nobody up.
  */
 export async function takeFence(
   database: Database,
-  claim: Claim,
+  claim: PoolClaim,
   isCurrent: () => Promise<boolean>,
   clock?: Pick<Clock, 'now' | 'set'>,
   inTurn: <T>(work: () => Promise<T>) => Promise<T> = (work) => work(),
-): Promise<Held> {
+): Promise<PoolFence> {
   for (let tries = 0; tries < 3; tries++) {
     const values = [claim.tracker, claim.pool];
     const [holder] = await inTurn(() => database.rows<{ run_id: string | null }>(HOLDER_RUN, values));
@@ -160,7 +159,7 @@ export async function takeFence(
         { lockTimeoutMs: TAKE_WAIT_MS },
       ),
     );
-    if (rows[0]) return { token: rows[0].token, rosterVersion: rows[0].roster_version, takenAt: rows[0].taken_at };
+    if (rows[0]) return { token: rows[0].token, rosterVersion: rows[0].roster_version };
     // No row: either ours is the older claim, or the holder changed in between and is looked at again.
     if (other === null) break;
   }
@@ -175,36 +174,36 @@ export async function takeFence(
  * not locked: what is gone, or has another holder, is fenced; what somebody else has locked is for later. Waits for
  * nobody.
  */
-export async function lockFences(db: Queryable, holdings: readonly Holding[]): Promise<Standing[]> {
-  const standings = holdings.map((): Standing => 'fenced');
+export async function lockFences(db: Queryable, owners: readonly PoolOwner[]): Promise<FenceState[]> {
+  const states = owners.map((): FenceState => 'fenced');
   type Locked = { place: number; roster_version: number; reload_version: number };
-  for (const { place, ...row } of await run<Locked>(db, LOCK, columnsOf(holdings))) {
-    standings[place - 1] = { rosterVersion: row.roster_version, reloadVersion: row.reload_version };
+  for (const { place, ...row } of await run<Locked>(db, LOCK, columnsOf(owners))) {
+    states[place - 1] = { rosterVersion: row.roster_version, reloadVersion: row.reload_version };
   }
-  const rest = [...holdings.keys()].filter((index) => standings[index] === 'fenced');
-  if (rest.length === 0) return standings;
-  const there = await run<{ place: number }>(db, LOOK, columnsOf(rest.map((index) => holdings[index]!)));
-  for (const { place } of there) standings[rest[place - 1]!] = 'later';
-  return standings;
+  const rest = [...owners.keys()].filter((index) => states[index] === 'fenced');
+  if (rest.length === 0) return states;
+  const there = await run<{ place: number }>(db, LOOK, columnsOf(rest.map((index) => owners[index]!)));
+  for (const { place } of there) states[rest[place - 1]!] = 'later';
+  return states;
 }
 
 /** Locks one fence, waiting for whoever has it; false: it is not ours any more. */
-export async function lockFence(db: Queryable, holding: Holding): Promise<boolean> {
-  return (await run(db, LOCK_ONE, columnsOf([holding]))).length > 0;
+export async function lockFence(db: Queryable, owner: PoolOwner): Promise<boolean> {
+  return (await run(db, LOCK_ONE, columnsOf([owner]))).length > 0;
 }
 
-function columnsOf(holdings: readonly Holding[]): unknown[] {
+function columnsOf(owners: readonly PoolOwner[]): unknown[] {
   return [
-    holdings.map(({ claim }) => claim.tracker),
-    holdings.map(({ claim }) => claim.pool),
-    holdings.map(({ token }) => token),
-    holdings.map(({ claim }) => claim.runId),
-    holdings.map(({ claim }) => claim.shift),
-    holdings.map(({ claim }) => claim.attempt),
+    owners.map(({ claim }) => claim.tracker),
+    owners.map(({ claim }) => claim.pool),
+    owners.map(({ token }) => token),
+    owners.map(({ claim }) => claim.runId),
+    owners.map(({ claim }) => claim.shift),
+    owners.map(({ claim }) => claim.attempt),
   ];
 }
 
-const ownOf = ({ claim, token }: Holding): unknown[] => [
+const ownOf = ({ claim, token }: PoolOwner): unknown[] => [
   claim.tracker,
   claim.pool,
   token,
@@ -214,7 +213,7 @@ const ownOf = ({ claim, token }: Holding): unknown[] => [
 ];
 
 /** Notes a clean end. The next shift takes the fence whether or not this was reached. */
-export async function releaseFence(database: Database, claim: Claim, token: number): Promise<void> {
+export async function releaseFence(database: Database, claim: PoolClaim, token: number): Promise<void> {
   await database.transaction((db) => run(db, RELEASE, ownOf({ claim, token })), { lockTimeoutMs: TAKE_WAIT_MS });
 }
 
@@ -222,7 +221,7 @@ export async function releaseFence(database: Database, claim: Claim, token: numb
 export const CRASH_LIMIT = 3;
 
 /** Notes a crash; true when it was one too many, and the pool is now in quarantine. */
-export async function recordCrash(database: Database, claim: Claim, token: number, error: Error): Promise<boolean> {
+export async function recordCrash(database: Database, claim: PoolClaim, token: number, error: Error): Promise<boolean> {
   const own = ownOf({ claim, token });
   const [row] = await database.rows<{ crashes: number }>(CRASHED, [...own, storable(error.message, 1_000)]);
   if (!row || row.crashes < CRASH_LIMIT) return false;

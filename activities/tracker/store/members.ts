@@ -1,7 +1,7 @@
 /**
- * Who is tracked. Written by `roster/apply.ts` under the pools' locks (`pools.ts`); read by shifts, whole when they
- * take a pool and by what changed afterwards. Which pool a member is in follows from its slot and the number of pools
- * (`workflows/tracker/slots.ts`).
+ * The members: who is tracked. Written by `roster/apply.ts` under the pools' locks (`pools.ts`); read by shifts, whole
+ * when they take a pool and by what changed afterwards. The pool of a member follows from its slot and the number
+ * of pools (`workflows/tracker/slots.ts`).
  */
 import type { Slots } from '../../../workflows/tracker/slots';
 import { run, type Database, type Queryable, type Statement } from '../../lib/database';
@@ -26,7 +26,9 @@ export interface FreshnessRow {
   etag: string | null;
   /** Failures in a row. */
   failures: number;
-  /** What the upstream asked for (a HoldError), not the longer interval of one that fails again and again. */
+  /**
+   * Only the wait that the upstream asked for (a HoldError), not the longer interval of one that fails again and again.
+   */
   byHold?: boolean;
 }
 
@@ -118,7 +120,7 @@ const PURGE: Statement = {
          returning 1`,
 };
 
-/** What changes of members came to: who joined and who left, and how each pool's count changed. */
+/** The result of changes of members: who joined and who left, and how each pool's count changed. */
 export interface Written {
   added: number;
   removed: number;

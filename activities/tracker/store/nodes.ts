@@ -1,6 +1,6 @@
 /**
- * Who works and what it has done: a row a node, and counters a node and operation. Written by the node's attendance
- * (`shift/attendance.ts`); `status` adds them up.
+ * The nodes that work and what they have done: a row a node, and counters a node and operation. Written by the node's
+ * attendance (`shift/attendance.ts`); `status` adds them up.
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { ms } from '../../lib/sql';
@@ -52,7 +52,7 @@ const WRITE_STATS: Statement = {
              hold_ms = excluded.hold_ms, held_until = excluded.held_until, seen_at = now()`,
 };
 
-/** What is counted by nobody any more (`old`) is added to one row of nobody, so that sums stay what they were. */
+/** A row that nobody counts any more (`old`) is added to one row of nobody, so that sums stay what they were. */
 const KEEP = `
            insert into longwatch.node_stats as k (node, tracker, operation, fetched, failed, skipped, rounds, seen_at)
            select '', tracker, operation, sum(fetched), sum(failed), sum(skipped), sum(rounds), max(seen_at)
@@ -61,7 +61,7 @@ const KEEP = `
            set fetched = k.fetched + excluded.fetched, failed = k.failed + excluded.failed,
                skipped = k.skipped + excluded.skipped, rounds = k.rounds + excluded.rounds`;
 const COLUMNS = 's.tracker, s.operation, s.fetched, s.failed, s.skipped, s.rounds, s.seen_at';
-/** Those that another node forgets just now are left to it. */
+/** Rows that another node forgets just now are left to it. */
 const PURGE: Statement = {
   name: 'node-purge',
   text: `with gone as (

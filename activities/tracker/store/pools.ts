@@ -15,7 +15,8 @@ const RAISE_VERSIONS: Statement = {
 };
 /**
  * $2 gives half of its slots to $3. The new pool's version is not below the other's: members keep the versions that
- * they have, and its shifts find none of them to be new. Whoever kept the new pool before it was one loads it whole.
+ * they have, and its shifts find none of them to be new. A shift that kept the new pool before it was one loads it
+ * whole.
  */
 const SPLIT: Statement = {
   name: 'pool-split',
@@ -39,7 +40,7 @@ const MEMBERS: Statement = {
          from longwatch.pool where tracker = $1 and ($2::int is null or pool = $2)`,
 };
 const LAYOUT: Statement = { name: 'tracker-layout', text: `select pools from longwatch.tracker where name = $1` };
-/** Those that a split has halved come first, then the one that nobody has counted for longest. */
+/** Pools that a split has halved come first, then the one that nobody has counted for longest. */
 const NEXT_TO_COUNT: Statement = {
   name: 'pool-next-to-count',
   text: `select p.pool, t.pools from longwatch.pool p join longwatch.tracker t on t.name = p.tracker

@@ -1,7 +1,7 @@
 /**
- * What all nodes are told, by upstreams (holds) or by people (`hold open`, `refetch`): rows of `longwatch.hold` and
- * `longwatch.refetch`. Written and read by each node (`shift/told.ts`), and by the client (`client/tracker/told.ts`).
- * Times are epoch milliseconds of the database.
+ * The words that all nodes are told, by upstreams (holds) or by people (`hold open`, `refetch`): rows of
+ * `longwatch.hold` and `longwatch.refetch`. Written and read by each node (`shift/told.ts`), and by the client
+ * (`client/tracker/told.ts`). Times are epoch milliseconds of the database.
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { ms } from '../../lib/sql';
@@ -55,7 +55,7 @@ const READ_REFETCHES: Statement = {
          from longwatch.refetch where asked_at >= to_timestamp($1::float8 / 1000)`,
 };
 
-/** A month: whoever has not been asked by then is not kept by anybody. Those for all ids are few, and stay. */
+/** A month: whoever has not been asked by then is not kept by anybody. Rows for all ids are few, and stay. */
 const FORGET_REFETCHES: Statement = {
   name: 'refetch-forget',
   text: `delete from longwatch.refetch where id <> '' and asked_at < now() - interval '30 days'`,
@@ -80,7 +80,7 @@ export function readHolds(db: Queryable): Promise<HoldRow[]> {
   return run<HoldRow & Record<string, unknown>>(db, READ_HOLDS);
 }
 
-/** Those asked for at `since` or later. */
+/** The rows asked for at `since` or later. */
 export function readRefetches(db: Queryable, since: number): Promise<RefetchRow[]> {
   return run<RefetchRow & Record<string, unknown>>(db, READ_REFETCHES, [since]);
 }

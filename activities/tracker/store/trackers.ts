@@ -128,15 +128,15 @@ interface RawRow {
 }
 
 /** How much a reader holds on to the row: nothing, the layout (shared), or all of it. */
-export type Hold = 'nothing' | 'shared' | 'all';
-const BY_HOLD: Record<Hold, Statement> = { nothing: SELECT, shared: LOCK_SHARED, all: LOCK };
+export type RowLock = 'nothing' | 'shared' | 'all';
+const BY_LOCK: Record<RowLock, Statement> = { nothing: SELECT, shared: LOCK_SHARED, all: LOCK };
 
 export async function readTracker(
   db: Queryable,
   name: string,
-  hold: Hold = 'nothing',
+  lock: RowLock = 'nothing',
 ): Promise<TrackerRow | undefined> {
-  const raw = await readRaw(db, name, hold);
+  const raw = await readRaw(db, name, lock);
   return (
     raw && {
       name: raw.name,
@@ -151,8 +151,8 @@ export async function readTracker(
   );
 }
 
-async function readRaw(db: Queryable, name: string, hold: Hold): Promise<RawRow | undefined> {
-  return (await run<RawRow & Record<string, unknown>>(db, BY_HOLD[hold], [name]))[0];
+async function readRaw(db: Queryable, name: string, lock: RowLock): Promise<RawRow | undefined> {
+  return (await run<RawRow & Record<string, unknown>>(db, BY_LOCK[lock], [name]))[0];
 }
 
 export async function createTracker(db: Queryable, name: string, options: TrackerOptions): Promise<void> {
@@ -168,8 +168,8 @@ export async function setState(db: Queryable, name: string, state: RunState): Pr
 }
 
 /**
- * Stores a definition's options; false when they were the same. What a new version of an operation's code fetched
- * before is asked anew.
+ * Stores a definition's options; false when they were the same. A new version of an operation's code asks its members
+ * anew.
  */
 export async function storeOptions(db: Queryable, name: string, options: TrackerOptions): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
@@ -200,7 +200,7 @@ export async function storeChanges(db: Queryable, name: string, changes: OptionC
 }
 
 /**
- * Which operations begin with these options and changes, that were not declared before or not enabled; and all that
+ * The operations that begin with these options and changes, that were not declared before or not enabled; and all that
  * there are.
  */
 function beginnings(before: RawRow, options: TrackerOptions, changes: RawRow['changes']): [string[], string[]] {
@@ -245,7 +245,7 @@ export async function holdGate(db: Queryable, name: string, forMs: number): Prom
   await run(db, HOLD_GATE, [name, forMs]);
 }
 
-/** Who claimed the asking got no answer: the last one is as old as it was. */
+/** The node that claimed the asking got no answer: the last one is as old as it was. */
 export async function releaseGate(db: Queryable, name: string): Promise<void> {
   await run(db, RELEASE_GATE, [name]);
 }

@@ -51,7 +51,7 @@ const WRITE_FAILURES: Statement = {
 };
 
 /** One statement has at most this much, so that what has piled up in an outage is not one enormous text. */
-const CHUNK: Readonly<Room> = { rows: 5_000, bytes: 4 * 2 ** 20 };
+const SLICE: Readonly<Room> = { rows: 5_000, bytes: 4 * 2 ** 20 };
 
 export interface Rows<T> {
   operation: string;
@@ -68,8 +68,8 @@ interface WriteOptions {
   toStore?: (ms: number) => number;
   /** Told of each value that is not what it was. */
   onChanged?: (member: number, operation: string) => void;
-  /** What one statement has at most. */
-  chunk?: Readonly<Room>;
+  /** The most that one statement has. */
+  slice?: Readonly<Room>;
 }
 
 const timeOf = (ms: number | null, toStore: (ms: number) => number): number | null =>
@@ -79,17 +79,17 @@ const timeOf = (ms: number | null, toStore: (ms: number) => number): number | nu
 export async function writeSuccesses(
   db: Queryable,
   batches: Iterable<Rows<Success>>,
-  { toStore = (ms) => ms, onChanged, chunk: most = CHUNK }: WriteOptions = {},
+  { toStore = (ms) => ms, onChanged, slice: most = SLICE }: WriteOptions = {},
 ): Promise<void> {
   type Told = { member: number; operation: string; changed: boolean };
-  for (const chunk of chunks(batches, bytesOf, most)) {
+  for (const slice of slices(batches, bytesOf, most)) {
     const told = await run<Told>(db, onChanged ? WRITE_AND_TELL : WRITE_SUCCESSES, [
-      chunk.map(({ row }) => row.key),
-      chunk.map(({ operation }) => operation),
-      chunk.map(({ row }) => row.json),
-      chunk.map(({ row }) => row.etag),
-      chunk.map(({ row }) => toStore(row.fetchedAt)),
-      chunk.map(({ row }) => timeOf(row.expiresAt, toStore)),
+      slice.map(({ row }) => row.key),
+      slice.map(({ operation }) => operation),
+      slice.map(({ row }) => row.json),
+      slice.map(({ row }) => row.etag),
+      slice.map(({ row }) => toStore(row.fetchedAt)),
+      slice.map(({ row }) => timeOf(row.expiresAt, toStore)),
     ]);
     if (onChanged) for (const { member, operation, changed } of told) if (changed) onChanged(member, operation);
   }
@@ -98,35 +98,35 @@ export async function writeSuccesses(
 export async function writeFailures(
   db: Queryable,
   batches: Iterable<Rows<Failure>>,
-  { toStore = (ms) => ms, chunk: most = CHUNK }: Pick<WriteOptions, 'toStore' | 'chunk'> = {},
+  { toStore = (ms) => ms, slice: most = SLICE }: Pick<WriteOptions, 'toStore' | 'slice'> = {},
 ): Promise<void> {
-  for (const chunk of chunks(batches, ({ error }) => Buffer.byteLength(error), most)) {
+  for (const slice of slices(batches, ({ error }) => Buffer.byteLength(error), most)) {
     await run(db, WRITE_FAILURES, [
-      chunk.map(({ row }) => row.key),
-      chunk.map(({ operation }) => operation),
-      chunk.map(({ row }) => toStore(row.failedAt)),
-      chunk.map(({ row }) => row.error),
-      chunk.map(({ row }) => timeOf(row.heldUntil, toStore)),
-      chunk.map(({ row }) => row.inARow),
+      slice.map(({ row }) => row.key),
+      slice.map(({ operation }) => operation),
+      slice.map(({ row }) => toStore(row.failedAt)),
+      slice.map(({ row }) => row.error),
+      slice.map(({ row }) => timeOf(row.heldUntil, toStore)),
+      slice.map(({ row }) => row.inARow),
     ]);
   }
 }
 
-/** A row that alone has more bytes than a chunk is a chunk of its own. */
-function* chunks<T>(batches: Iterable<Rows<T>>, sizeOf: (row: T) => number, most: Room): Generator<Row<T>[]> {
-  let chunk: Row<T>[] = [];
+/** A row that alone has more bytes than a slice is a slice of its own. */
+function* slices<T>(batches: Iterable<Rows<T>>, sizeOf: (row: T) => number, most: Room): Generator<Row<T>[]> {
+  let slice: Row<T>[] = [];
   let bytes = 0;
   for (const { operation, rows } of batches) {
     for (const row of rows) {
       const size = sizeOf(row);
-      if (chunk.length >= most.rows || (chunk.length > 0 && bytes + size > most.bytes)) {
-        yield chunk;
-        chunk = [];
+      if (slice.length >= most.rows || (slice.length > 0 && bytes + size > most.bytes)) {
+        yield slice;
+        slice = [];
         bytes = 0;
       }
-      chunk.push({ operation, row });
+      slice.push({ operation, row });
       bytes += size;
     }
   }
-  if (chunk.length > 0) yield chunk;
+  if (slice.length > 0) yield slice;
 }

@@ -5,7 +5,7 @@
  * (heartbeats, cancellation) is done here as `keep.ts` does it.
  */
 import { pino } from 'pino';
-import type { Claim } from '../../../activities/tracker/store/fence';
+import type { PoolClaim } from '../../../activities/tracker/store/fence';
 import { failure } from '../../../activities/lib/failures';
 import { begin, take } from '../../../activities/tracker/shift/keep';
 import type { Ending, PoolShift } from '../../../activities/tracker/shift/pool-shift';
@@ -42,7 +42,7 @@ export class Keeper {
       this.current.set(pool, runId);
       const node = draw.one(this.world.nodes);
       const { name: tracker } = this.world.store.tracker;
-      const claim: Claim = { tracker, pool, runId, shift, attempt, node: node.name };
+      const claim: PoolClaim = { tracker, pool, runId, shift, attempt, node: node.name };
       const ended = await Promise.race([this.keep(node, claim), this.lose(node)]);
       if (ended === 'lost' || ended instanceof Error) {
         attempt++;
@@ -70,7 +70,7 @@ export class Keeper {
   }
 
   /** One attempt. An Error: Temporal tries again. */
-  private async keep(node: SimulatedNode, claim: Claim): Promise<string | Error> {
+  private async keep(node: SimulatedNode, claim: PoolClaim): Promise<string | Error> {
     const deps = { node, database: node.database, temporal: { isCurrent: () => this.isCurrent(claim) } };
     try {
       await node.wait(this.world.draw.between(0, 5));
@@ -86,7 +86,7 @@ export class Keeper {
     }
   }
 
-  private isCurrent({ pool, runId }: Claim): Promise<boolean> {
+  private isCurrent({ pool, runId }: PoolClaim): Promise<boolean> {
     return Promise.resolve(this.current.get(pool) === runId);
   }
 

@@ -4,7 +4,7 @@
  * compared: waiting (the model's lock is asked, not waited for), keys (told to the model) and the time that it is.
  */
 import { pino } from 'pino';
-import type { Claim, Holding } from '../../../activities/tracker/store/fence';
+import type { PoolClaim, PoolOwner } from '../../../activities/tracker/store/fence';
 import { lockFences, takeFence } from '../../../activities/tracker/store/fence';
 import { applyRoster } from '../../../activities/tracker/roster/apply';
 import type { Failure, Success } from '../../../activities/tracker/shift/results';
@@ -95,7 +95,7 @@ class Sequence {
   private readonly model: Store;
   private time = 0;
   private stamp = 0;
-  private readonly holdings: Holding[] = [];
+  private readonly owners: PoolOwner[] = [];
 
   constructor(seed: number) {
     this.draw = new Draws(seed);
@@ -169,7 +169,7 @@ class Sequence {
 
   private async takePool(): Promise<void> {
     const { draw, model } = this;
-    const claim: Claim = {
+    const claim: PoolClaim = {
       tracker: 't',
       pool: draw.whole(0, model.tracker.pools - 1),
       runId: draw.one(['run a', 'run b']),
@@ -185,7 +185,7 @@ class Sequence {
     const isCurrent = draw.chance(0.7);
     try {
       const taken = takeFence({ rows, transaction } as unknown as Database, claim, () => Promise.resolve(isCurrent));
-      this.holdings.push({ claim, token: (await taken).token });
+      this.owners.push({ claim, token: (await taken).token });
     } catch (thrown) {
       if ((thrown as { type?: unknown }).type !== 'Fenced') throw thrown;
     }
@@ -209,7 +209,7 @@ class Sequence {
         await database
           .transaction(async (real) => {
             const db = new Both(real, model, tx) as unknown as Queryable;
-            await lockFences(db, this.someHoldings());
+            await lockFences(db, this.someOwners());
             for (let i = draw.whole(1, 5); i > 0; i--) await this.statement(db);
             if (!commits) throw away;
           })
@@ -226,9 +226,9 @@ class Sequence {
       });
   }
 
-  private someHoldings(): Holding[] {
+  private someOwners(): PoolOwner[] {
     const { draw } = this;
-    return this.holdings
+    return this.owners
       .filter(() => draw.chance(0.6))
       .map(({ claim, token }) => ({
         claim: draw.chance(0.1) ? { ...claim, attempt: claim.attempt + 1 } : claim,

@@ -65,7 +65,7 @@ export class Store {
   /** A value that no column takes. */
   refuses: (json: string) => boolean = () => false;
   /** What one statement may have. */
-  chunk: { rows: number; bytes: number } | undefined;
+  slice: { rows: number; bytes: number } | undefined;
   private keys = 0;
   private readonly shared = new Map<number, Set<Transaction>>();
   private readonly exclusive = new Map<number, Transaction>();
@@ -271,7 +271,7 @@ export class Store {
     // What is no JSON is found when the statement is read, who is not there when it is done.
     if (jsons.some((json) => json !== null && this.refuses(json))) throw refusal('22P02');
     this.mayBeWritten(keys, operations);
-    this.inChunks(jsons.map((json, i) => Buffer.byteLength(json ?? '') + Buffer.byteLength(etags[i] ?? '')));
+    this.inSlices(jsons.map((json, i) => Buffer.byteLength(json ?? '') + Buffer.byteLength(etags[i] ?? '')));
     return keys.flatMap((key, i) => {
       const [operation, json, at] = [operations[i]!, jsons[i]!, stored(fetched[i]!)];
       const before = tx.valueOf(key, operation);
@@ -298,10 +298,10 @@ export class Store {
   }
 
   /** A statement that is larger than it should be is one row. */
-  private inChunks(bytes: number[]): void {
-    if (!this.chunk || bytes.length === 1) return;
+  private inSlices(bytes: number[]): void {
+    if (!this.slice || bytes.length === 1) return;
     const sum = bytes.reduce((one, other) => one + other, 0);
-    if (bytes.length > this.chunk.rows || sum > this.chunk.bytes)
+    if (bytes.length > this.slice.rows || sum > this.slice.bytes)
       throw new TypeError(`a statement has ${bytes.length} rows of ${sum} bytes`);
   }
 
@@ -315,7 +315,7 @@ export class Store {
       number[],
     ];
     this.mayBeWritten(keys, operations);
-    this.inChunks(errors.map((error) => Buffer.byteLength(error)));
+    this.inSlices(errors.map((error) => Buffer.byteLength(error)));
     keys.forEach((key, i) => {
       const [operation, error, failures] = [operations[i]!, errors[i]!, inARow[i]!];
       const before = tx.valueOf(key, operation) ?? NO_VALUE;

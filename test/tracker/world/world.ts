@@ -84,7 +84,7 @@ export class NodeWorld implements Surroundings {
       () => T0 + this.time.now + this.skewMs,
     );
     this.limits = draw.chance(0.7) ? LIMITS : undefined;
-    this.store.chunk = this.limits?.statement;
+    this.store.slice = this.limits?.statement;
     this.promises = new Promises(this.store, this.time, MAX_EVERY_MS, (error) => this.broken(error));
     this.store.refuses = (json) => (JSON.parse(json) as { content: number }).content % 13 === 7;
     this.ids = Array.from({ length: draw.whole(1, 8) }, (_, i) => `id ${i}`);

@@ -1,0 +1,55 @@
+/** `docs/trackers.md`: its configs are run and resolved, its commands parsed, its columns those that are shown. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Command } from 'commander';
+import ts from 'typescript';
+import { program } from '../../cli/main';
+import { resolveConfig, type ConfigDefinition } from '../../exports';
+
+const ROOT = path.join(__dirname, '../..');
+const page = readFileSync(path.join(ROOT, 'docs/trackers.md'), 'utf8');
+const blocks = (language: string): string[] =>
+  [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\``, 'gm'))].map(([, code]) => code!);
+const configs = blocks('ts').map((code): [string, string] => [/name: '(\w+)'/.exec(code)![1]!, code]);
+
+test.each(configs)('the config of %s is one', (name, code) => {
+  const { outputText } = ts.transpileModule(code, { compilerOptions: { module: ts.ModuleKind.CommonJS } });
+  const exported: { default?: ConfigDefinition } = {};
+  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the page's own code, as a user's module would run
+  new Function('require', 'exports', outputText)(require, exported);
+  const { trackers } = resolveConfig(exported.default!);
+  expect(trackers.map((tracker) => tracker.definition.name)).toEqual([name]);
+  expect(Object.keys(trackers[0]!.options.operations).length).toBeGreaterThan(0);
+});
+
+test('the page has a config for each of its subjects', () => {
+  expect(configs.length).toBeGreaterThanOrEqual(7);
+  for (const option of ['stagger', 'gate', 'HoldError', 'isolate', 'skipWhile', 'version']) {
+    expect(configs.some(([, code]) => code.includes(`${option}:`) || code.includes(`${option}(`))).toBe(true);
+  }
+});
+
+const commands = blocks('sh').flatMap((code) => [...code.matchAll(/^npx longwatch (.*?)(?:\s*#.*)?$/gm)]);
+
+test.each(commands.map(([, line]) => line!))('longwatch %s is a command', async (line) => {
+  const made = program();
+  let ran = 0;
+  const still = (command: Command): void => {
+    command.exitOverride().configureOutput({ writeErr: () => undefined });
+    if (command.commands.length === 0) command.action(() => void ran++);
+    command.commands.forEach(still);
+  };
+  still(made);
+  await made.parseAsync(line.split(/\s+/), { from: 'user' });
+  expect(ran).toBe(1);
+});
+
+test.each(['status', 'show'])('the columns of %s are those that it shows', (verb) => {
+  const source = readFileSync(path.join(ROOT, `cli/verbs/${verb}.ts`), 'utf8');
+  const shown = [...source.matchAll(/(?:head: |right\()'([^']+)'/g)].map(([, head]) => head!);
+  const section = page.slice(page.indexOf('## `status` and `show`'));
+  const tables = section.split('| column').slice(1);
+  const table = tables[verb === 'status' ? 0 : 1]!.split('\n\n')[0]!;
+  const told = [...table.matchAll(/^\| ([a-z0-9 ]+?) +\|/gm)].map(([, head]) => head!);
+  expect(told).toEqual(shown.filter((head) => verb === 'show' || head !== 'operation'));
+});

@@ -1,0 +1,30 @@
+/**
+ * The numbers by which a tracker's workflows decide, in one place. Changing one changes the commands of running
+ * histories: a workflow that is replayed with another number fails. So a change needs a version beside it (`patched` of
+ * the SDK), and recorded histories that still replay (`test/replay`). Read by `plan.ts` and by the parts of `pool.ts`.
+ */
+export const POOL_TUNABLES = {
+  /** One applyRoster activity has at most this many changes, and this many bytes of them: Temporal refuses 2 MB. */
+  applyBatch: 5_000,
+  applyBytes: 512 * 1024,
+  /**
+   * Two applies a second a pool, after a few at once: a single id is tracked without a wait, and a stream of them goes
+   * together.
+   */
+  applyGapMs: 500,
+  applyBurst: 4,
+  /** Continue-as-new may carry this much of pending changes (bytes of JSON, far below the 2 MB payload limit). */
+  carryBytes: 128 * 1024,
+  /** The workflow waits for this long after a failure that Temporal does not retry. */
+  failedPauseMs: 10_000,
+  /** The next shift comes this much later after one that found a newer holder of its pool. */
+  fencedPauseMs: 1_000,
+  /** A cancelled pool goes on for this long to apply the changes that it has accepted. */
+  lastAppliesMs: 60_000,
+  /** The greatest `timeout` of an operation, and the time that its shift needs after it. */
+  longestRunMs: 65 * 60_000,
+  /** One attempt of `openPool` or `applyRoster`. */
+  activityMs: 30_000,
+  /** An error that is carried along and shown is cut to this many characters. */
+  errorLength: 1_000,
+} as const;

@@ -16,7 +16,8 @@ test.each(configs)('the config of %s is one', (name, code) => {
   const { outputText } = ts.transpileModule(code, { compilerOptions: { module: ts.ModuleKind.CommonJS } });
   const exported: { default?: ConfigDefinition } = {};
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the page's own code, as a user's module would run
-  new Function('require', 'exports', outputText)(require, exported);
+  const module = new Function('require', 'exports', outputText) as (load: NodeJS.Require, into: object) => void;
+  module(require, exported);
   const { trackers } = resolveConfig(exported.default!);
   expect(trackers.map((tracker) => tracker.definition.name)).toEqual([name]);
   expect(Object.keys(trackers[0]!.options.operations).length).toBeGreaterThan(0);

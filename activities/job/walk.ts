@@ -41,7 +41,7 @@ export async function allOrFirstError(streams: Promise<void>[], ending: Pick<End
   if (failures.length > 0) throw failures[0];
 }
 
-/** What the streams of a pass share. */
+/** The parts, and the counts, that the streams of a pass share. */
 class TickWalk implements RangeHost {
   /** Parts that nobody works on: whole ones, and rows that were put off. */
   private readonly ranges: TickRange[];

@@ -1,8 +1,8 @@
 /**
- * What a user writes for work on a whole population in PostgreSQL: `defineRegen` (one statement that advances every
- * row, exactly once a tick), `defineSweep` (rows that are due, handled in pages), `defineDecay` (rows that are deleted
- * or moved). Registered by the config's `regens`, `sweeps` and `decays`, resolved by `config/resolve/job.ts`, run by
- * `activities/job`.
+ * The definitions that a user writes for work on whole tables in PostgreSQL: `defineRegen` (one statement that advances
+ * every row, exactly once a tick), `defineSweep` (rows that are due, handled in pages), `defineDecay` (rows that are
+ * deleted or moved). Registered by the config's `regens`, `sweeps` and `decays`, resolved by `config/resolve/job.ts`,
+ * run by `activities/job`.
  */
 import type { Logger } from 'pino';
 import type { JobOptions } from '../../workflows/job/options';
@@ -16,7 +16,7 @@ import type { Transaction } from './transaction';
  */
 export type TableName = string | { schema: string; name: string };
 
-/** What all jobs have. */
+/** The fields that all jobs have. */
 export interface JobDefinition {
   /** Unique among trackers and jobs. */
   name: string;
@@ -45,7 +45,7 @@ export interface JobDefinition {
   policies?: boolean;
 }
 
-/** What regens and decays have: they go through their table in chunks. */
+/** The fields of regens and decays: they go through their table in chunks. */
 export interface ChunkedDefinition extends JobDefinition {
   table: TableName;
   /** The column or columns of a unique index without nulls. @default the primary key */
@@ -90,7 +90,7 @@ export interface DecayDefinition extends ChunkedDefinition {
   moveTo?: TableName;
 }
 
-/** What a sweep's `handle` knows and may use. */
+/** The things that a sweep's `handle` knows and may use. */
 export interface SweepContext {
   readonly job: string;
   /** The time of the tick. */

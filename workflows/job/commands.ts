@@ -1,5 +1,5 @@
 /**
- * What an operator says to a job's workflow: each command is carried out after the one before it, and never before the
+ * The commands of an operator to a job's workflow: each is carried out after the one before it, and never before the
  * job's row is known. The handlers of `job.ts` call it; the rows are written by `activities/job/commands.ts`.
  */
 import { ApplicationFailure, condition, proxyActivities } from '@temporalio/workflow';
@@ -34,7 +34,8 @@ export class Commands {
     return this.inLine(async (opened) => {
       if (opened.state !== 'paused') return this.changeState(opened, 'running');
       const { state } = this.run;
-      // What fell due meanwhile was not wanted: a pause is no downtime, also for a workflow that knows nothing of it.
+      // Ticks that fell due meanwhile were not wanted: a pause is not downtime, also for a workflow that knows nothing
+      // of it.
       state.settled = Math.max(state.settled, Date.now());
       return this.changeState(opened, 'running', state.settled);
     });

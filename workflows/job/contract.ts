@@ -57,7 +57,7 @@ export interface JobWorkflowState {
   version: 1;
   /** The newest due time that is settled: run, or skipped. Epoch milliseconds. */
   settled: number;
-  /** Of this workflow id since its start: claims of one run are ordered by it. */
+  /** Counts the passes of this workflow id since its start: claims of one run are ordered by it. */
   pass: number;
   /** A run by hand that is waited for. */
   request?: string;
@@ -79,7 +79,7 @@ export interface JobInput {
 
 // ── The activities ───────────────────────────────────────────────────────────────────────────
 
-/** Which tick to do. */
+/** A request for a tick. */
 export interface TickRequest {
   /** Epoch milliseconds. */
   due: number;
@@ -99,7 +99,7 @@ export interface JobOpening {
   state: JobState;
   options: JobOptions;
   version: number;
-  /** Of the newest tick that has ended, and of the one that is open. */
+  /** Due time of the newest tick that has ended. */
   endedDue?: number;
   /** Up to here nothing is owed: the newest tick that has ended, or the last start or resume. */
   settled?: number;
@@ -137,7 +137,7 @@ export type PassEnd =
 
 export interface PassResult {
   end: PassEnd;
-  /** Of the tick that was worked on, which is an older one where that was not finished. */
+  /** Due time of the tick that was worked on: an older one, if that was not finished. */
   due: number;
   rows: number;
   failed: number;

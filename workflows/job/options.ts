@@ -15,7 +15,7 @@ export interface Rule {
   min?: string;
 }
 
-/** What a job does, in SQL. Never changed by `config --set`: a new version of the definition is declared. */
+/** The work of a job, in SQL. Never changed by `config --set`: a new version of the definition is declared. */
 export type JobWork = (
   | { kind: 'regen'; table: TableRef; key?: string[]; set: Record<string, string>; where?: string; rule?: Rule }
   | { kind: 'regen'; table: TableRef; key?: string[]; sql: string }
@@ -48,7 +48,10 @@ export interface JobOptions {
   page: number;
   timeoutMs: number;
   retry: { attempts: number; baseMs: number; capMs: number; backoff: 'constant' | 'exponential'; jitter: boolean };
-  /** Who gave which option, by path; what is not listed is the built-in default. For people only (`config`). */
+  /**
+   * The source of each option, by path; an option that is not listed has its built-in default. For people only
+   * (`config`).
+   */
   sources?: Record<string, 'defaults' | 'definition'>;
 }
 
@@ -56,7 +59,9 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const DAY = 24 * 60 * MINUTE;
 
-/** Of every job. `cron` and `timeZone` are not listed: they are checked where the definition is resolved. */
+/**
+ * The options of every job. `cron` and `timeZone` are not listed: they are checked where the definition is resolved.
+ */
 export const JOB_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'every',
@@ -115,7 +120,7 @@ export const JOB_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-/** Of regens and decays. */
+/** The options of regens and decays. */
 export const CHUNK_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'chunk',

@@ -16,7 +16,7 @@ export type Next =
   /** The known due times of the calendar are used up. */
   | { do: 'look' };
 
-/** What is known of a job's times beside its options; told by `openJob`. */
+/** The known times of a job, beside its options; told by `openJob`. */
 export interface Known {
   /** Due times of a `cron`, in order; and how many more since the settled one lie before them. */
   calendar: readonly number[];
@@ -115,7 +115,7 @@ export function leftOf(tick: TickRequest, count: number): TickRequest {
 
 // ── What the workflow does next ──────────────────────────────────────────────────────────────
 
-/** What the workflow knows beside its state. */
+/** The knowledge of the workflow beside its state. */
 export interface JobMoment {
   nowMs: number;
   opened: boolean;
@@ -156,7 +156,7 @@ export function nextJobStep(
   if (moment.stopped) return { do: 'complete' };
   if (moment.historyFull) return { do: 'continueAsNew' };
   if (nowMs < moment.notBeforeMs) return { do: 'wait', until: moment.notBeforeMs };
-  // What has begun is finished first: its due time is older than any other.
+  // A tick that has begun is finished first: its due time is older than any other.
   if (state.open && (!moment.paused || byHand)) return { do: 'pass', tick: state.open, settles: state.settled };
   if (moment.paused) {
     return state.request === undefined ? { do: 'wait', until: undefined } : runByHand(state, nowMs);

@@ -1,6 +1,6 @@
 /**
- * What the parts of a job's workflow share: its state, the job's row as the database told it last, and the wake-up of
- * the loop. Made by `job.ts`, used by `commands.ts` and `passes.ts`.
+ * The things that the parts of a job's workflow share: its state, the job's row as the database told it last, and the
+ * wake-up of the loop. Made by `job.ts`, used by `commands.ts` and `passes.ts`.
  */
 import { proxyActivities, setCurrentDetails } from '@temporalio/workflow';
 import { RETRY } from '../lib/retry';
@@ -52,7 +52,7 @@ export class JobRun {
     this.describe();
   }
 
-  /** What a person sees of this job in the Temporal UI. */
+  /** Tells the Temporal UI what a person sees of this job. */
   describe(): void {
     if (!this.opened) return;
     const { last, lastError } = this.state;

@@ -9,7 +9,7 @@ import { ErrorType } from '../../../workflows/lib/errors';
 import { failure } from '../../lib/failures';
 import { run, type Database, type Statement } from '../../lib/database';
 
-/** Who wants the fence. Within one run only a greater (pass, attempt) may have it. */
+/** The pass that wants the fence. Within one run only a greater (pass, attempt) may have it. */
 export interface JobClaim {
   job: string;
   runId: string;

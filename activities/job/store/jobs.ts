@@ -25,7 +25,7 @@ export interface JobRow {
   chunkRows: number | undefined;
   /** Schedules that held until a moment that was not settled yet. */
   before: EarlierSchedule[];
-  /** Of the database, epoch milliseconds. */
+  /** Time of the database, epoch milliseconds. */
   now: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The rows of a regen's or decay's table, as `walk.ts` and `range.ts` ask for them: each chunk is one transaction, in which its rows
- * and the progress that speaks of them commit together, fenced by the job's token. The statements are of
+ * The rows of a regen's or decay's table, as `walk.ts` and `range.ts` ask for them: each chunk is one transaction, in
+ * which its rows and the progress that speaks of them commit together, fenced by the job's token. The statements are of
  * `statement.ts`. Made by `regen.ts`.
  */
 import { reach } from '../../lib/points';
@@ -83,7 +83,7 @@ export class TableRows implements Rows {
     return isBoundless(options.work) || this.pass.watched((db) => readsItself(db, options.work, table));
   }
 
-  /** Where the chunk ends: the key of its last row; undefined where its part ends before. */
+  /** The end of the chunk: the key of its last row; undefined where its part ends before. */
   private async endOf(db: Queryable, range: TickRange, ask: Ask): Promise<Bound> {
     if (range.alone) return range.upto ?? undefined;
     if (ask.leaveOut) return ask.leaveOut.key;

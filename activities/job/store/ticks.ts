@@ -21,7 +21,7 @@ export interface TickRange {
 }
 
 export interface OpenTick extends TickRequest {
-  /** Of work so far, without the passes that were killed. */
+  /** Milliseconds of work so far, without the passes that were killed. */
   ms: number;
 }
 
@@ -152,7 +152,7 @@ const ENDED: Statement = {
          set ended_due = greatest(ended_due, to_timestamp($2::float8 / 1000)), chunk_rows = coalesce($3, chunk_rows)
          where name = $1`,
 };
-/** Who has asked for a tick still looks for what came of it. */
+/** A client that has asked for a tick still looks for what came of it. */
 const PRUNE: Statement = {
   name: 'tick-prune',
   text: `delete from longwatch.tick
@@ -217,14 +217,14 @@ export interface Progress {
   job: string;
   part: number;
   token: number;
-  /** What the holder believes to be done so far. */
+  /** The progress that the holder believes in. */
   from: string[] | null;
-  /** What is done with this chunk; null: all of the part without a bound. */
+  /** The progress with this chunk; null: all of the part without a bound. */
   to: string[] | null;
   done: boolean;
   rows: number;
   failed: number;
-  /** False for what is no chunk: a claim. @default true */
+  /** False for a claim, which is not a chunk. @default true */
   counts?: boolean;
 }
 

@@ -11,7 +11,7 @@ import type { ShardSinks } from '../../workflows/buffer/contract';
 import { errorOf } from '../lib/failures';
 import type { HeapUse } from './heap';
 
-export type ShardSize = Parameters<ShardSinks['buffers']['size']>[0];
+type ShardSize = Parameters<ShardSinks['buffers']['size']>[0];
 
 const SHRINK_ABOVE = 0.8;
 const GROW_BELOW = 0.7;
@@ -27,7 +27,7 @@ const CALM_LOOKS = 20;
 /** What a shard said of its size is believed so long. Milliseconds. */
 const SILENT_MS = 10 * 60_000;
 
-export interface MemoryMonitorOptions {
+interface MemoryMonitorOptions {
   /** The fullest heap of the process (`heap.ts`). */
   heap: () => HeapUse;
   tell: (buffer: string, shard: number, wish: 'shrink' | 'grow') => Promise<void>;

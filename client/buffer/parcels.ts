@@ -17,7 +17,7 @@ import type { Json } from '../../workflows/lib/json';
 export const MESSAGE_BYTES = 128 * 1024;
 export const MESSAGE_ENTRIES = 2_000;
 /** An entry of more is stored, and sent by reference. Bytes of JSON. */
-export const LARGE_BYTES = 64 * 1024;
+const LARGE_BYTES = 64 * 1024;
 /** A part of one push that goes to one shard: small enough for a message. */
 export interface Parcel {
   entries: Json[];

@@ -40,11 +40,11 @@ export const STATUS_BUFFERS: Statement = {
 };
 
 /** $2 and $3: shards and entries, pairwise, or null for all; $4: part of the error; $5: age in milliseconds. */
-export const DEAD_FILTER = `buffer = $1 and ($2::int[] is null or (shard, entry) in (select * from unnest($2::int[], $3::bigint[])))
+const DEAD_FILTER = `buffer = $1 and ($2::int[] is null or (shard, entry) in (select * from unnest($2::int[], $3::bigint[])))
            and ($4::text is null or position(lower($4) in lower(error)) > 0)
            and died_at <= now() - make_interval(secs => $5::float8 / 1000)`;
 
-export const DEAD_COLUMNS = `shard, entry::float8 as entry, value, key, error, attempts, state, ${ms('died_at')} as died_at`;
+const DEAD_COLUMNS = `shard, entry::float8 as entry, value, key, error, attempts, state, ${ms('died_at')} as died_at`;
 
 export const DEAD_LIST: Statement = {
   name: 'client-dead-list',

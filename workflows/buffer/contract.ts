@@ -17,10 +17,6 @@ export const bufferWorkflowId = (buffer: string): string => `buffer/${buffer}`;
 /** Workflow id of one shard: `shard/blocks/0`. */
 export const shardWorkflowId = (buffer: string, shard: number): string => `shard/${buffer}/${shard}`;
 
-export function parseBufferWorkflowId(id: string): string | undefined {
-  return /^buffer\/([^/]+)$/.exec(id)?.[1];
-}
-
 /** The sender of `init`'s pages, in the shards' marks. */
 export const INIT_SENDER = 'init';
 
@@ -199,7 +195,7 @@ export interface InitProgress {
   state: 'none' | 'reading' | 'waiting for room' | 'waiting to poll' | 'over';
 }
 
-export interface BufferStatus {
+interface BufferStatus {
   buffer: string;
   state: BufferRunState;
   shards: number;

@@ -115,7 +115,7 @@ export function beginPass(state: BufferState): void {
 export function initProgress(state: BufferState, options: BufferOptions, paused: boolean): InitProgress {
   const { pass, page, cursor, found, total, over } = state.init;
   const step = nextInitStep(state, options, paused);
-  const now = !options.init
+  const phase = !options.init
     ? 'none'
     : over
       ? options.pollMs === null
@@ -124,5 +124,5 @@ export function initProgress(state: BufferState, options: BufferOptions, paused:
       : step === 'read'
         ? 'reading'
         : 'waiting for room';
-  return { pass: options.init ? pass + 1 : 0, page, cursor, found, total, state: now };
+  return { pass: options.init ? pass + 1 : 0, page, cursor, found, total, state: phase };
 }

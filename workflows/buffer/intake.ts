@@ -86,15 +86,15 @@ export function refusalOf(
 }
 
 /** Takes a message in; `false` when it was in already. */
-export function accept(state: ShardState, index: KeyIndex, message: PushMessage, now: number): boolean {
-  if (!firstTime(state, message, now)) return false;
+export function accept(state: ShardState, index: KeyIndex, message: PushMessage, nowMs: number): boolean {
+  if (!firstTime(state, message, nowMs)) return false;
   const { front, at } = message;
-  const lane: LaneName = at !== undefined && at > now ? 'later' : front ? 'front' : 'back';
+  const lane: LaneName = at !== undefined && at > nowMs ? 'later' : front ? 'front' : 'back';
   const put = lane === 'later' ? { at: at! } : {};
   if (message.row) {
     const { id, count } = message.row;
     const bytes = message.bytes ?? 0;
-    admit(state, index, lane, { first: state.nextEntry, count, bytes, row: id, from: 0, since: now, ...put });
+    admit(state, index, lane, { first: state.nextEntry, count, bytes, row: id, from: 0, since: nowMs, ...put });
     state.counts.accepted += count;
     state.nextEntry += count;
     return true;
@@ -108,24 +108,24 @@ export function accept(state: ShardState, index: KeyIndex, message: PushMessage,
     count: entries.length,
     bytes: jsonBytes(entries),
     entries,
-    since: now,
+    since: nowMs,
     ...put,
   };
   state.counts.accepted += entries.length;
   state.nextEntry += entries.length;
   for (const part of partsOf({ ...whole, ...(keys ? { keys } : {}) }, PART_BYTES)) {
-    if (part.bytes > ENTRY_BYTES) tooLarge(state, part, now);
+    if (part.bytes > ENTRY_BYTES) tooLarge(state, part, nowMs);
     else admit(state, index, lane, part, { foundAgain: message.sender === INIT_SENDER });
   }
   return true;
 }
 
 /** A signal by hand may bring an entry that fits into nothing else: it is dead at once, and says so. */
-function tooLarge(state: ShardState, part: Chunk, now: number): void {
+function tooLarge(state: ShardState, part: Chunk, nowMs: number): void {
   const error = `an entry of ${part.bytes} bytes came by a signal; push one so large with the library or the command line`;
   state.lastError = error;
   const { first, count, since } = part;
-  state.burying.push({ first, count, bytes: 6, entries: [null], since, errors: [{ at: now, error }] });
+  state.burying.push({ first, count, bytes: 6, entries: [null], since, errors: [{ at: nowMs, error }] });
 }
 
 /** Puts numbered entries into a lane. An entry whose key is pending in memory takes that entry's place instead. */

@@ -24,12 +24,12 @@ export function isIn(state: ShardState, { sender, seq }: PushMessage): boolean {
 }
 
 /** Notes that it is in. False: it was. */
-export function firstTime(state: ShardState, message: PushMessage, now: number): boolean {
+export function firstTime(state: ShardState, message: PushMessage, nowMs: number): boolean {
   const { sender, seq } = message;
   if (sender === undefined || seq === undefined) return true;
   if (!has(state.senders, sender)) {
     // A person who numbers by hand may begin at 0.
-    const marks: SenderMarks = { upTo: Math.min(0, seq - 1), above: [], seenAt: now };
+    const marks: SenderMarks = { upTo: Math.min(0, seq - 1), above: [], seenAt: nowMs };
     // By definition, whatever the name is: `__proto__` would be set otherwise.
     Object.defineProperty(state.senders, sender, {
       value: marks,
@@ -39,7 +39,7 @@ export function firstTime(state: ShardState, message: PushMessage, now: number):
     });
   }
   const marks = state.senders[sender]!;
-  marks.seenAt = now;
+  marks.seenAt = nowMs;
   if (isIn(state, message)) return false;
   if (marks.above.length === 0 && seq === marks.upTo + 1) marks.upTo = seq;
   else addAbove(marks, seq);

@@ -32,14 +32,14 @@ export function concurrencyOf({ options }: ShardState): number {
 /**
  * When the next batch may be taken: `now`; a time: not before then; undefined: not until something happens.
  */
-export function batchReady(state: ShardState, now: number): 'now' | number | undefined {
+export function batchReady(state: ShardState, nowMs: number): 'now' | number | undefined {
   if (state.paused || state.stopped || Object.keys(state.running).length >= concurrencyOf(state)) return undefined;
   const head = headLane(state);
   if (!head) return undefined;
-  const ready = headReady(state, head, now);
+  const ready = headReady(state, head, nowMs);
   if (ready === undefined) return undefined;
   const at = Math.max(ready, state.holdUntil);
-  return at <= now ? 'now' : at;
+  return at <= nowMs ? 'now' : at;
 }
 
 /** Whether a batch of it can do without PostgreSQL, while that is away. */
@@ -62,27 +62,27 @@ function headLane(state: ShardState): 'front' | 'back' | undefined {
 }
 
 /** When the lane's head may run: at once when there is enough for a batch or it has waited long enough. */
-function headReady(state: ShardState, name: 'front' | 'back', now: number): number | undefined {
+function headReady(state: ShardState, name: 'front' | 'back', nowMs: number): number | undefined {
   const { chunks, stored, overflow } = state[name];
   const head = chunks[0]!;
   if (head.storing) return undefined;
   // Only in ordered mode: what comes again holds the others.
-  if (head.at !== undefined && head.at > now) return head.at;
-  if (head.limit !== undefined) return now;
+  if (head.at !== undefined && head.at > nowMs) return head.at;
+  if (head.limit !== undefined) return nowMs;
   // There is more than a batch of them, but while PostgreSQL is away they may not come.
-  if (storeIsThere(state) && (stored.entries > 0 || overflow.length > 0)) return now;
+  if (storeIsThere(state) && (stored.entries > 0 || overflow.length > 0)) return nowMs;
   const size = batchSize(state);
   let count = 0;
   let since = Infinity;
   for (const lane of name === 'front' ? [state.front, state.back] : [state.back]) {
     for (const chunk of lane.chunks) {
-      if (chunk.first < state.flushBelow) return now;
+      if (chunk.first < state.flushBelow) return nowMs;
       since = Math.min(since, chunk.since);
       count += chunk.count;
-      if (count >= size) return now;
+      if (count >= size) return nowMs;
     }
   }
-  if (since === 0) return now;
+  if (since === 0) return nowMs;
   const { flushIntervalMs } = state.options;
   return flushIntervalMs === null ? undefined : since + flushIntervalMs;
 }
@@ -93,10 +93,10 @@ function headReady(state: ShardState, name: 'front' | 'back', now: number): numb
 export function takeBatch(
   state: ShardState,
   index: KeyIndex,
-  now: number,
+  nowMs: number,
 ): { number: number; batch: RunningBatch; bytes: number } {
   const size = batchSize(state);
-  const batch: RunningBatch = { chunks: [], count: 0, since: now };
+  const batch: RunningBatch = { chunks: [], count: 0, since: nowMs };
   const checked = checksKeys(state);
   let inline = 0;
   let stored = 0;
@@ -105,7 +105,7 @@ export function takeBatch(
     const { chunks } = state[name];
     while (chunks.length > 0 && batch.count < size && batch.chunks.length < BATCH_CHUNKS) {
       const head = chunks[0]!;
-      if (head.storing || (head.at !== undefined && head.at > now) || !isHere(state, head)) break;
+      if (head.storing || (head.at !== undefined && head.at > nowMs) || !isHere(state, head)) break;
       const alone = head.limit !== undefined;
       if (alone && batch.count > 0) break;
       const left = Math.min(size - batch.count, head.limit ?? Infinity);
@@ -161,14 +161,14 @@ export function batchInput(state: ShardState, where: { buffer: string; shard: nu
 }
 
 /** Moves what was put off until now to the back. While PostgreSQL is away, what needs it gives way to what does not. */
-export function moveDue(state: ShardState, index: KeyIndex, now: number): void {
+export function moveDue(state: ShardState, index: KeyIndex, nowMs: number): void {
   const { chunks } = state.later;
   const isThere = storeIsThere(state);
   const hasRoom = (): boolean => {
     const { chunks: back } = state.back;
     return (isThere ? back : back.filter((chunk) => isHere(state, chunk))).length < BACK_CHUNKS;
   };
-  while (hasRoom() && chunks.length > 0 && chunks[0]!.at! <= now && !chunks[0]!.storing) {
+  while (hasRoom() && chunks.length > 0 && chunks[0]!.at! <= nowMs && !chunks[0]!.storing) {
     due(state, index, chunks.shift()!);
   }
   if (!isThere && mayOvertake(state)) giveWay(state);

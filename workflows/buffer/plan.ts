@@ -22,7 +22,7 @@ const BUSY_REPORT_MS = 10_000;
 /** The parent is not told of a shorter rest between two batches, nor told more often than this. Milliseconds. */
 const ROOM_MS = 500;
 /** History of a run, beside the option `historyEvents` and what the server suggests. */
-export const HISTORY_BYTES = 6_000_000;
+const HISTORY_BYTES = 6_000_000;
 /**
  * Past this a batch that still runs is taken back, so that the history cannot reach its limit: 51,200 events or 50 MB,
  * 10,000 signals, 2,000 updates.

@@ -17,7 +17,7 @@ const JOIN_BYTES = 128 * 1024;
 /** Put-off chunks in memory; more go to PostgreSQL. */
 export const LATER_CHUNKS = 500;
 
-export function freshLane(): Lane {
+function freshLane(): Lane {
   return { chunks: [], stored: { from: 0, to: 0, entries: 0, bytes: 0 }, overflow: [] };
 }
 
@@ -124,7 +124,7 @@ export function overflowBytes(state: ShardState): number {
  * Whether any entry is in PostgreSQL, or may be, because it was sent there: an entry in memory may have a newer one of
  * its key there.
  */
-export function inDatabase(state: ShardState): boolean {
+function inDatabase(state: ShardState): boolean {
   if (Object.keys(state.rows).length > 0) return true;
   return LANES.some((name) => {
     const { stored, chunks, overflow } = state[name];

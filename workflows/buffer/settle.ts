@@ -34,7 +34,7 @@ export function settle(
   index: KeyIndex,
   number: number,
   outcome: BatchResult['outcome'],
-  now: number,
+  nowMs: number,
 ): void {
   const batch = state.running[number];
   if (!batch) return;
@@ -42,7 +42,7 @@ export function settle(
   const passed = keysRan(index, batch.chunks);
   // Whether they were deleted is not known of a batch that did not answer.
   if (outcome.kind !== 'answered' || outcome.forgot === false) state.forget.push(...(batch.forget ?? []));
-  const ended: Ended = { state, index, batch, passed, now };
+  const ended: Ended = { state, index, batch, passed, nowMs };
   switch (outcome.kind) {
     case 'answered':
       answered(ended, outcome);
@@ -66,19 +66,19 @@ interface Ended {
   batch: RunningBatch;
   /** Numbers of its entries of which a newer one of the key has come meanwhile. */
   passed: ReadonlySet<number>;
-  now: number;
+  nowMs: number;
 }
 
 type Outcome<Kind> = Extract<BatchResult['outcome'], { kind: Kind }>;
 
 function held(ended: Ended, { error, forMs, store }: Outcome<'held'>): void {
-  const { state, batch, now } = ended;
+  const { state, batch, nowMs } = ended;
   state.lastError = error;
   if (store) {
-    storeFailed(state, now, true);
+    storeFailed(state, nowMs, true);
     for (const chunk of batch.chunks) chunk.waits = true;
   } else {
-    state.holdUntil = Math.max(state.holdUntil, now + holdMs(forMs));
+    state.holdUntil = Math.max(state.holdUntil, nowMs + holdMs(forMs));
   }
   putBack(ended, batch.chunks);
 }
@@ -90,11 +90,11 @@ function holdMs(asked: unknown): number {
 
 /** Rows are gone from PostgreSQL: what they had is dead, and the rest of the batch runs again. */
 function gone(ended: Ended, { rows, error }: Outcome<'gone'>): void {
-  const { state, batch, now } = ended;
+  const { state, batch, nowMs } = ended;
   state.lastError = error;
   const isGone = ({ row }: Chunk): boolean => row !== undefined && rows.includes(row);
   for (const chunk of batch.chunks.filter(isGone)) {
-    note(chunk, error, now);
+    note(chunk, error, nowMs);
     state.burying.push(chunk);
   }
   putBack(
@@ -104,13 +104,13 @@ function gone(ended: Ended, { rows, error }: Outcome<'gone'>): void {
 }
 
 function answered(ended: Ended, outcome: Outcome<'answered'>): void {
-  const { state, index, batch, now } = ended;
+  const { state, index, batch, nowMs } = ended;
   const kept = outcome.kept.filter((run) => run.count > 0).sort((a, b) => a.from - b.from);
   const again: Chunk[] = [];
   let from = 0;
   for (const run of kept) {
     for (const piece of piecesOf(batch.chunks, from, run.from - from)) settleRow(state, piece);
-    again.push(...keptPieces(state, batch, run, outcome.reason, now));
+    again.push(...keptPieces(state, batch, run, outcome.reason, nowMs));
     from = run.from + run.count;
   }
   for (const piece of piecesOf(batch.chunks, from, batch.count - from)) settleRow(state, piece);
@@ -129,14 +129,14 @@ function answered(ended: Ended, outcome: Outcome<'answered'>): void {
     state.counts.accepted += count;
     const first = state.nextEntry;
     state.nextEntry += count;
-    const put = at !== undefined && at > now ? { at } : {};
+    const put = at !== undefined && at > nowMs ? { at } : {};
     const where = row === undefined ? { entries: entries ?? [] } : { row, from: 0 };
     const size = entries ? jsonBytes(entries) : bytes;
     const chunk = {
       first,
       count,
       bytes: size,
-      since: now,
+      since: nowMs,
       ...where,
       ...(keys ? { keys: keepable(keys) } : {}),
       ...put,
@@ -151,7 +151,7 @@ function keptPieces(
   batch: RunningBatch,
   { from, count, at, entries, row, bytes, keys }: Returned,
   reason: string | undefined,
-  now: number,
+  nowMs: number,
 ): Chunk[] {
   let offset = 0;
   if (row !== undefined) state.rows[row] = (state.rows[row] ?? 0) + count;
@@ -179,8 +179,8 @@ function keptPieces(
     delete piece.failed;
     if (at === undefined) {
       piece.attempts = (piece.attempts ?? 0) + 1;
-      note(piece, reason ?? 'run asked for it again', now);
-      piece.at = now + backoff(state, piece.attempts, piece.first);
+      note(piece, reason ?? 'run asked for it again', nowMs);
+      piece.at = nowMs + backoff(state, piece.attempts, piece.first);
     } else {
       piece.at = at;
     }
@@ -189,7 +189,7 @@ function keptPieces(
 }
 
 function failed(ended: Ended, outcome: Outcome<'failed'>): void {
-  const { state, batch, now } = ended;
+  const { state, batch, nowMs } = ended;
   state.lastError = outcome.error;
   if (outcome.tooLarge && batch.count > 1) {
     // Nothing is wrong with the entries: they run again at once, fewer at a time.
@@ -201,15 +201,15 @@ function failed(ended: Ended, outcome: Outcome<'failed'>): void {
   if (state.failuresInRow >= PATIENCE) {
     const { baseMs, capMs } = state.options.retry;
     const hold = Math.min(baseMs * 2 ** Math.min(20, state.failuresInRow - PATIENCE), capMs, HOLD_CAP_MS);
-    state.holdUntil = Math.max(state.holdUntil, now + hold);
+    state.holdUntil = Math.max(state.holdUntil, nowMs + hold);
   }
   const again = batch.chunks.map((chunk) => ({ ...chunk, since: 0 }));
-  for (const chunk of again) note(chunk, outcome.error, now);
+  for (const chunk of again) note(chunk, outcome.error, nowMs);
   if (batch.count === 1) {
     const [only] = again as [Chunk];
     only.attempts = outcome.final ? state.options.retry.attempts : (only.attempts ?? 0) + 1;
     only.limit = 1;
-    only.at = now + backoff(state, only.attempts, only.first);
+    only.at = nowMs + backoff(state, only.attempts, only.first);
   } else {
     const tries = Math.max(...again.map((chunk) => chunk.failed ?? 0)) + 1;
     const halve = outcome.final || tries >= WHOLE_TRIES;
@@ -217,7 +217,7 @@ function failed(ended: Ended, outcome: Outcome<'failed'>): void {
       chunk.failed = tries;
       chunk.limit = halve ? Math.ceil(Math.min(chunk.count, batch.count - 1) / 2) : chunk.count;
       // A half follows at once; the whole waits, for most failures pass by themselves.
-      chunk.at = halve ? now : now + backoff(state, tries, chunk.first);
+      chunk.at = halve ? nowMs : nowMs + backoff(state, tries, chunk.first);
     }
   }
   comeAgain(ended, again);
@@ -228,7 +228,7 @@ function failed(ended: Ended, outcome: Outcome<'failed'>): void {
  * their time has come.
  */
 function comeAgain(ended: Ended, chunks: Chunk[]): void {
-  const { state, index, passed, now } = ended;
+  const { state, index, passed, nowMs } = ended;
   const isDead = (chunk: Chunk): boolean => (chunk.attempts ?? 0) >= state.options.retry.attempts;
   state.burying.push(...chunks.filter(isDead));
   const alive = chunks.filter((chunk) => !isDead(chunk));
@@ -238,7 +238,7 @@ function comeAgain(ended: Ended, chunks: Chunk[]): void {
   }
   for (const chunk of alive) {
     for (const rest of survivors(state, index, chunk, passed)) {
-      if (rest.at! > now || state.back.chunks.length >= BACK_CHUNKS) later(state, index, rest);
+      if (rest.at! > nowMs || state.back.chunks.length >= BACK_CHUNKS) later(state, index, rest);
       else due(state, index, rest);
     }
   }

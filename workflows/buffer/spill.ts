@@ -36,7 +36,7 @@ function shrinkable(state: ShardState): Chunk[] {
 }
 
 /** One store: the rows that it writes, and where their chunks stand. */
-export interface Storing {
+interface Storing {
   rows: StoreRow[];
   /** How many of each lane's overflow they are. */
   overflow: Record<LaneName, number>;

@@ -223,7 +223,7 @@ async function withParts(db: Queryable, buffer: string, given: StoreRow[]): Prom
   });
 }
 
-export interface SentRow {
+interface SentRow {
   buffer: string;
   id: string;
   entries: readonly Json[];

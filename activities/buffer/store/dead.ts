@@ -63,7 +63,7 @@ export async function bury(db: Queryable, buffer: string, shard: number, letters
   ]);
 }
 
-export interface TakenLetter {
+interface TakenLetter {
   [column: string]: unknown;
   value: Json;
   key: string | null;

@@ -4,7 +4,7 @@
  * whoever may call it can read everything, so it listens on this machine alone, answers that UI's pages alone, and can
  * ask for a token.
  *
- *     CODEC_KEYS=… npx tsx examples/codec/server.ts           # http://127.0.0.1:8888, for the UI at http://localhost:8233
+ *     CODEC_KEYS=… npx tsx examples/codec/server.ts   # http://127.0.0.1:8888, for the UI at http://localhost:8233
  *
  * In the UI: the glasses at the top right; `temporal --codec-endpoint http://127.0.0.1:8888`.
  */

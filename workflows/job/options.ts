@@ -98,7 +98,7 @@ export const JOB_OPTIONS: readonly OptionSpec[] = [
     default: 5 * SECOND,
     min: SECOND,
     max: 10 * MINUTE,
-    text: 'A dead worker’s tick is gone on with by another one this long after its last heartbeat.',
+    text: 'Another worker continues the tick this long after the dead worker’s last heartbeat.',
   },
   {
     name: 'keep',

@@ -149,7 +149,7 @@ export const OPERATION_OPTIONS: readonly OptionSpec[] = [
     kind: 'duration',
     min: 50,
     max: 30 * DAY,
-    text: "The interval. A wish: a result's `expiresAt` or a hold can only make it longer. When late, it runs once and counts what it skipped.",
+    text: 'The desired interval; `expiresAt` or a hold can lengthen it, nothing shortens it. When late, it runs once and counts what it skipped.',
   },
   {
     name: 'concurrency',

@@ -1,5 +1,5 @@
 /**
- * What a node says of itself each second, on the real PostgreSQL: what fails there, what is forgotten, and that sums
+ * A node's word of itself each second, on the real PostgreSQL: what fails there, what is forgotten, and that sums
  * stay what they were.
  */
 import { Client } from 'pg';

@@ -1,5 +1,6 @@
 /**
- * What an operator says to a tracker, on the real PostgreSQL: attempts that come twice, late, or after a later command.
+ * An operator's commands to a tracker, on the real PostgreSQL: attempts that come twice, late, or after a later
+ * command.
  */
 import { pino } from 'pino';
 import {

@@ -347,7 +347,7 @@ function feedOf(
   return new ValueFeed(new Map([[definition.name, { ...definition, operations: { look } }]]), feed, clock, failed);
 }
 
-/** What the buffer has been given, in the order in which it was. */
+/** The entries that the buffer has been given, in the order in which it was. */
 async function entriesFed(): Promise<{ id: string; value: unknown }[]> {
   const rows = await stack.sql<{ entries: string }>(
     `select c.entries from longwatch.buffer_outbox o join longwatch.buffer_chunk c on c.buffer = o.buffer and c.id = o.id

@@ -1,5 +1,5 @@
 /**
- * Who asks the gate, when, and until when an answer counts: keepers of several nodes on one PostgreSQL. Their clocks
+ * The gate is asked by one, and its answer counts for a time: keepers of several nodes on one PostgreSQL. Their clocks
  * are the test's; how old an answer is in the row is set by hand.
  */
 import { GateKeeper } from '../../activities/tracker/shift/gate';
@@ -15,7 +15,7 @@ const TERM = EVERY + 500;
 
 let stack: Stack;
 let database: Database;
-/** What the upstream says next. */
+/** The next answer of the upstream. */
 let says: () => boolean | Promise<boolean>;
 let asked: string[];
 let errors: Error[];
@@ -51,7 +51,7 @@ interface TestKeeper {
   clock: { time: number };
   /** Lets a turn come, so much later, and waits for its end. */
   turn(afterMs?: number, options?: typeof OPTIONS): Promise<void>;
-  /** What its shift believes. */
+  /** The belief of its shift. */
   isOpen(): boolean;
 }
 
@@ -98,7 +98,8 @@ async function nodeOf(name: string, pool: number, on = database): Promise<TestKe
       const before = begun;
       const end = new Promise<void>((resolve) => ended.push(resolve));
       keeper.tick(kit.clock.time, options);
-      // Who has seen that somebody is asking need not look: the answer comes with the tracker's row, as below.
+      // A keeper that has seen that somebody is asking need not look: the answer comes with the tracker's row, as
+      // below.
       if (begun > before) await end;
       else ended.pop();
       // `finally` of the tick comes after that of the turn.

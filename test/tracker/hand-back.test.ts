@@ -1,4 +1,4 @@
-/** What ends a shift before it has begun, with a real node on the real PostgreSQL. */
+/** The ends of a shift before it has begun, with a real node on the real PostgreSQL. */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
 import { keepPool } from '../../activities/tracker/shift/keep';

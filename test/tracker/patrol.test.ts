@@ -1,5 +1,5 @@
 /**
- * The patrol: one node at a time, nothing locked, and a stop that waits for no server. What it mends is in
+ * The patrol: one node at a time, nothing locked, and a stop that waits for no server. The mending is in
  * `test/e2e/mended.test.ts`.
  */
 import { Client, Connection } from '@temporalio/client';

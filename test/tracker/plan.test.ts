@@ -154,7 +154,7 @@ describe('what a pool does next', () => {
         }
         if (step.do === 'complete') expect(pending).toBe(0);
         if (step.do === 'apply') expect(step.count).toBeLessThanOrEqual(APPLY_BATCH);
-        // What is pending and not being applied always has a time at which it will be.
+        // A change that is pending and not being applied always has a time at which it will be.
         if (step.do === 'wait' && pending > 0 && !moment.applying) expect(step.untilMs).toBeDefined();
       }),
     );

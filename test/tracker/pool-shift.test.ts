@@ -694,7 +694,7 @@ describe('code of another version than the one that is declared', () => {
       expect(asked).toEqual([undefined]);
       const [taken] = [...kit.shift.harvest().values()] as [Taken];
       expect([...taken.successes.values()]).toMatchObject([{ json: String(code), etag: null, expiresAt: null }]);
-      // What it was told itself it obeys: no more requests than otherwise.
+      // It obeys its own hold: no more requests than otherwise.
       await kit.pass(65_000);
       expect(asked).toEqual([undefined]);
     },

@@ -1,6 +1,6 @@
 /**
- * Who gets the next place of a node: real shifts, agendas and runs on one ring. The hanging ones are short of nothing
- * but answers, the healthy ones must not notice them.
+ * The deal of the next place of a node: real shifts, agendas and runs on one ring. The hanging ones are short of
+ * nothing but answers, the healthy ones must not notice them.
  */
 import { defineTracker, type RunContext, type RunResult } from '../../exports';
 import { Places, type Place } from '../../activities/tracker/shift/places';

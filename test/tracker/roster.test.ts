@@ -90,7 +90,7 @@ describe('a split', () => {
 
   test('reads no member while the tracker is locked', async () => {
     await apply(change(names(0, 200)));
-    // What a split reads and writes there would wait for this lock.
+    // A split that reads or writes there would wait for this lock.
     const holding = await holdMembers();
     try {
       const splitting = grow(400);

@@ -65,7 +65,7 @@ export function shiftOf(
     threads?: number;
     clock?: TestClock;
     beside?: Kit;
-    /** Of the row, where they are not the definition's. */
+    /** The row's, where they are not the definition's. */
     options?: TrackerRow['options'];
     since?: TrackerRow['since'];
   } = {},

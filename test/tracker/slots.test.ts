@@ -1,5 +1,5 @@
 /**
- * Where pools lie on the line of slots: each in one range, all of them together the whole line, and a split cuts one
+ * The pools on the line of slots: each in one range, all of them together the whole line, and a split cuts one
  * range in two.
  */
 import fc from 'fast-check';

@@ -1,5 +1,5 @@
 /**
- * What the store writes, on the real PostgreSQL: array literals with every character, the rule of unchanged values,
+ * The store's writes, on the real PostgreSQL: array literals with every character, the rule of unchanged values,
  * `longwatch.pool_of` beside its twin in TypeScript, stamps and tombstones.
  */
 import fc from 'fast-check';

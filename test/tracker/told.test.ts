@@ -51,7 +51,7 @@ beforeEach(async () => {
 
 interface TestNode extends Kit {
   told: Told;
-  /** Which ids `look` ran for, with what ETag. */
+  /** The ids that `look` ran for, with what ETag. */
   runs: string[];
   look(): Promise<void>;
 }
@@ -324,7 +324,7 @@ describe('asked anew', () => {
     expect(one.runs.sort()).toEqual(['a:-', 'b:-']);
     const [, taken] = [...one.shift.harvest()].find(([loop]) => loop.name === 'look')!;
     for (const row of taken.successes.values()) expect(row).toMatchObject({ etag: null, expiresAt: null });
-    // The same options again are no new version.
+    // The same options again are not a new version.
     const before = await stack.sql('select * from longwatch.refetch');
     expect(before).toHaveLength(1);
     await database.transaction((db) => storeOptions(db, 't', options));

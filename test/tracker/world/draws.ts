@@ -1,4 +1,4 @@
-/** What a history of a simulated world draws, by its seed (mulberry32): the same numbers for the same seed. */
+/** The draws of a history of a simulated world, by its seed (mulberry32): the same numbers for the same seed. */
 export class Draws {
   constructor(private state: number) {}
 

@@ -1,5 +1,5 @@
 /**
- * What must hold in the simulated world of a node (`world.ts`): in each commit of a flush, at each tick, and at the
+ * The promises in the simulated world of a node (`world.ts`): in each commit of a flush, at each tick, and at the
  * end.
  * - Who writes a value holds the fence of its pool, and its member has not been removed.
  * - What is stored is the last that the shift had when its flush began, with the ETag of that very value; never an

@@ -28,7 +28,7 @@ export interface ValueRow {
   heldUntil: number | null;
   error: string | null;
 }
-/** What a buffer was given. */
+/** The entries that a buffer was given. */
 export interface Fed {
   operation: string;
   id: string;

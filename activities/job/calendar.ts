@@ -25,7 +25,7 @@ const DAY = 24 * 60 * MINUTE;
 /** Steps between two turns of the event loop: some 20 ms. */
 const STEPS_AT_ONCE = 500;
 
-export interface Calendar {
+interface Calendar {
   /** In order; the newest past ones, and some to come. */
   times: number[];
   /** How many more lie before them. */

@@ -10,14 +10,14 @@
  */
 import { parse, type Expr } from 'pgsql-ast-parser';
 
-export type SqlValue = number | boolean | string | null;
+type SqlValue = number | boolean | string | null;
 export type Row = Readonly<Record<string, unknown>>;
-export type Evaluate = (row: Row) => SqlValue;
+type Evaluate = (row: Row) => SqlValue;
 
 /**
  * `numeric`: any number that keeps fractions. `literal`: text in quotes, which takes the type of what stands beside it.
  */
-export type SqlType = 'integer' | 'numeric' | 'text' | 'boolean';
+type SqlType = 'integer' | 'numeric' | 'text' | 'boolean';
 type Known = SqlType | 'literal' | 'null' | undefined;
 
 /** Types of columns, by PostgreSQL's names. */

@@ -17,7 +17,7 @@ import { Backends } from './backends';
 import type { JobDeps, PassHost, StopSignal } from './pass-context';
 import { sleep } from '../lib/sleep';
 
-export interface JobNodeSetup {
+interface JobNodeSetup {
   nodeName: string;
   databaseUrl: string;
   directDatabaseUrl?: string;

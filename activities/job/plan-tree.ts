@@ -7,7 +7,7 @@ import type { TableFacts } from './catalog';
 import { decayStatement, regenStatement } from './statement';
 import type { Template } from './template';
 
-export interface PlanNode {
+interface PlanNode {
   'Node Type': string;
   'Relation Name'?: string;
   'One-Time Filter'?: string;

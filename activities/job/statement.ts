@@ -17,7 +17,7 @@ import { Template } from './template';
 export type Bound = string[] | undefined;
 
 export type RegenWork = Extract<JobWork, { kind: 'regen' }>;
-export type DecayWork = Extract<JobWork, { kind: 'decay' }>;
+type DecayWork = Extract<JobWork, { kind: 'decay' }>;
 export type SweepWork = Extract<JobWork, { kind: 'sweep' }>;
 
 const q = escapeIdentifier;

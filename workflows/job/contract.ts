@@ -13,10 +13,6 @@ import type { CommandResult, ReconfigureResult, RunState } from '../lib/contract
 /** Workflow id of a job: `job/stamina`. */
 export const jobWorkflowId = (job: string): string => `job/${job}`;
 
-export function parseJobWorkflowId(id: string): string | undefined {
-  return /^job\/([^/]+)$/.exec(id)?.[1];
-}
-
 export type JobState = RunState;
 
 /** How long a tick took, in four bands: below 0.5 s, below 2 s, below `warnAfter`, above it. */

@@ -26,7 +26,7 @@ export interface Known {
 }
 
 /** Due times after `settled` up to `nowMs`, and the one that follows. */
-export interface DueTimes {
+interface DueTimes {
   count: number;
   /** The `back`-th from the end; 0 is the newest. */
   at: (back: number) => number;

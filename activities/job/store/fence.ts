@@ -10,7 +10,7 @@ import { failure } from '../../lib/failures';
 import { run, type Database, type Statement } from '../../lib/database';
 
 /** The pass that wants the fence. Within one run only a greater (pass, attempt) may have it. */
-export interface JobClaim {
+interface JobClaim {
   job: string;
   runId: string;
   pass: number;

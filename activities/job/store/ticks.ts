@@ -35,7 +35,7 @@ export interface TickRow extends OpenTick {
   ended: boolean;
 }
 
-export interface TickTotals {
+interface TickTotals {
   rows: number;
   chunks: number;
   failed: number;
@@ -274,7 +274,7 @@ export async function totalsOf(db: Queryable, job: string): Promise<TickTotals> 
   return (await run<TickTotals & Record<string, unknown>>(db, TOTALS, [job]))[0]!;
 }
 
-export interface TickClosing extends Omit<TickTotals, 'unfinished'> {
+interface TickClosing extends Omit<TickTotals, 'unfinished'> {
   due: number;
   ms: number;
   longestMs: number | null;

@@ -13,6 +13,7 @@ import { errorOf } from './lib/failures';
 import { wakeMissingJobs } from './job/wake';
 import { wakeMissingPools } from './tracker/roster/wake';
 import type { Database, Statement } from './lib/database';
+import { Background } from './lib/service';
 import type { TemporalLink } from './lib/temporal';
 
 const PATROL_MS = 15_000;
@@ -47,48 +48,60 @@ export type Mended = (tracker: string) => void;
 
 const PARTS = [wakeMissingPools, wakeMissingBuffers, wakeMissingJobs];
 
-/** Until `stop` is called, which does not wait for a round that hangs. */
-export function startPatrol(
-  database: Database,
-  temporal: TemporalLink,
-  log: Logger,
-  mended: Mended = () => undefined,
-  everyMs = PATROL_MS,
-): { stop: () => Promise<void> } {
-  const holder = randomUUID();
-  const stopping = new AbortController();
-  let going: Promise<void> | undefined;
+/** Its rounds, until `stop`, which does not wait for one that hangs. */
+export class Patrol extends Background {
+  private readonly holder = randomUUID();
+  private readonly ending = new AbortController();
+  private timer: NodeJS.Timeout | undefined;
+  private going: Promise<void> | undefined;
 
-  const round = async (): Promise<void> => {
+  constructor(
+    private readonly database: Database,
+    private readonly temporal: TemporalLink,
+    private readonly log: Logger,
+    private readonly mended: Mended = () => undefined,
+    private readonly everyMs = PATROL_MS,
+  ) {
+    super();
+  }
+
+  protected open(): Promise<void> {
+    this.timer = setInterval(() => {
+      this.going ??= this.round()
+        .catch((error: unknown) =>
+          this.log.debug({ err: errorOf(error) }, 'the patrol could not finish; it comes again'),
+        )
+        .finally(() => (this.going = undefined));
+    }, this.everyMs);
+    return Promise.resolve();
+  }
+
+  protected async close(): Promise<void> {
+    clearInterval(this.timer);
+    this.ending.abort();
+    // What it asked of Temporal ends by the signal; for its last words to PostgreSQL it has a moment.
+    let timeUp: NodeJS.Timeout | undefined;
+    const moment = new Promise<void>((resolve) => (timeUp = setTimeout(resolve, 500)));
+    await Promise.race([this.going, moment]);
+    clearTimeout(timeUp);
+  }
+
+  private async round(): Promise<void> {
+    const { database, holder, mended } = this;
+    const { signal } = this.ending;
     const [began] = await database.rows<{ now: string }>(NOW);
     const mayGoOn = async (): Promise<boolean> =>
-      !stopping.signal.aborted && (await database.rows(TAKE, [holder, LEASE])).length > 0;
+      !signal.aborted && (await database.rows(TAKE, [holder, LEASE])).length > 0;
     if (!(await mayGoOn())) return;
     // A round in a large cluster takes its time: whoever took over at half of it would begin at its beginning.
     const renewing = setInterval(() => void mayGoOn().catch(() => false), RENEW_MS);
     try {
-      await patrol(database, temporal, log, { mayGoOn, signal: stopping.signal, mended });
+      await patrol(database, this.temporal, this.log, { mayGoOn, signal, mended });
     } finally {
       clearInterval(renewing);
       await database.rows(LEAVE, [holder, began!.now, PACE]);
     }
-  };
-  const timer = setInterval(() => {
-    going ??= round()
-      .catch((error: unknown) => log.debug({ err: errorOf(error) }, 'the patrol could not finish; it comes again'))
-      .finally(() => (going = undefined));
-  }, everyMs);
-  return {
-    stop: async () => {
-      clearInterval(timer);
-      stopping.abort();
-      // Its requests to Temporal end by the signal; for its last words to PostgreSQL it has a moment.
-      let timeUp: NodeJS.Timeout | undefined;
-      const moment = new Promise<void>((resolve) => (timeUp = setTimeout(resolve, 500)));
-      await Promise.race([going, moment]);
-      clearTimeout(timeUp);
-    },
-  };
+  }
 }
 
 /** One round. A part that fails keeps none of the others from being mended; then the round fails with its error. */

@@ -1,5 +1,5 @@
 /**
- * The durable activities of a worker: Longwatch's own (`worker.ts` calls `openDurable` for the config's `activities`),
+ * The durable activities of a worker: Longwatch's own (`parts.ts` calls `durableNode` for the config's `activities`),
  * or one of the user's making (`createDurableActivities`, registered with a plain Temporal worker).
  */
 import { randomUUID } from 'node:crypto';
@@ -12,12 +12,13 @@ import { createDurableNode, type DurableFunction, type DurableNode } from '../ac
 import type { RetentionOptions } from '../activities/durable/retention';
 import { ourLog } from '../activities/lib/log';
 import { Database } from '../activities/lib/database';
+import { service, Services } from '../activities/lib/service';
 import { TemporalLink } from '../activities/lib/temporal';
 import type { ResolvedActivity } from '../config/define/activity';
 import { checkAddress } from '../config/environment';
-import { ConfigError, SchemaError } from '../config/errors';
+import { ConfigError } from '../config/errors';
 import { resolveActivities, type ActivityList } from '../config/resolve/activity';
-import { schemaProblem } from './schema';
+import { checkSchema } from './schema';
 
 export interface DurableSetup {
   databaseUrl: string;
@@ -65,38 +66,34 @@ export async function createDurableActivities(
   if (setup.directDatabaseUrl !== undefined) checkAddress(setup.directDatabaseUrl, 'directDatabaseUrl');
   const log = ourLog(setup.log);
   const database = new Database({ url: setup.databaseUrl, directUrl: setup.directDatabaseUrl, log });
-  try {
-    const problem = await schemaProblem(database);
-    if (problem !== undefined) throw new SchemaError(problem);
-  } catch (error) {
-    await database.close();
-    throw error;
-  }
   const link = new TemporalLink(setup.client);
-  const node = openDurable(resolved, {
+  const node = durableNode(resolved, {
     ...setup,
     log,
     database,
     owner: setup.owner ?? `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`,
     workflows: workflowsOf(link),
   });
+  const services = new Services([
+    service({ start: () => checkSchema(database), stop: () => database.close() }),
+    node.services,
+  ]);
+  await services.start();
   return {
     activities: node.activities,
-    close: async () => {
-      await node.close();
-      await database.close();
-    },
+    close: () => services.stop(),
   };
 }
 
-export function openDurable(
+/** Works once its services have started. */
+export function durableNode(
   resolved: readonly ResolvedActivity[],
   setup: Omit<DurableSetup, 'client' | 'owner'> & {
     owner: string;
     database: Database;
     workflows: Workflows;
   },
-): Pick<DurableNode, 'activities' | 'leases' | 'close'> {
+): DurableNode {
   const connections = setup.connections ?? DEFAULT_CONNECTIONS;
   // Apart from the kit's own: an effect that takes long must not keep a lease from being renewed.
   const { databaseUrl: url, directDatabaseUrl: directUrl } = setup;
@@ -113,9 +110,6 @@ export function openDurable(
   });
   return {
     ...node,
-    close: async () => {
-      await node.close();
-      await effects.close();
-    },
+    services: new Services([service({ stop: () => effects.close() }), node.services]),
   };
 }

@@ -4,19 +4,13 @@
  * again) and `/readyz` (what it needs answers too: else do not count on it). Neither says more than a word of each,
  * since anybody may ask.
  */
-import { createServer, type Server, type ServerResponse } from 'node:http';
-import { request } from 'node:http';
+import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { hostname } from 'node:os';
 import { createServer as createSocket, type AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import type { Logger } from 'pino';
+import { Background } from '../activities/lib/service';
 import { MetricsPortError } from '../config/errors';
-
-export interface MetricsServer {
-  /** Of the page itself. */
-  url: string;
-  close(): Promise<void>;
-}
 
 export interface MetricsOptions {
   /** @default 9464, or any free one where that is taken; with NODE_ENV=production, 9464 and no other */
@@ -27,52 +21,72 @@ export interface MetricsOptions {
 
 const DEFAULT_PORT = 9464;
 
-export async function serveMetrics(
-  registry: Registry,
-  sdkPort: number | undefined,
-  health: Health,
-  log: Logger,
-  options: MetricsOptions = {},
-): Promise<MetricsServer> {
-  const host = options.host ?? '127.0.0.1';
-  const server = createServer((req, res) => {
+export class MetricsPage extends Background {
+  private readonly host: string;
+  private readonly server = createServer((req, res) => this.answer(req, res));
+
+  constructor(
+    private readonly registry: Registry,
+    private readonly health: Health,
+    private readonly log: Logger,
+    private readonly options: MetricsOptions = {},
+    /** The port of the SDK's own page, if there is one. */
+    private readonly sdkPort: () => number | undefined = () => undefined,
+  ) {
+    super();
+    this.host = options.host ?? '127.0.0.1';
+  }
+
+  /** The address of the page itself, once it has started. */
+  get url(): string {
+    const { port } = this.server.address() as AddressInfo;
+    return `http://${reachable(this.host)}:${port}/metrics`;
+  }
+
+  protected async open(): Promise<void> {
+    const { server, host, options } = this;
+    await listen(server, options.port ?? DEFAULT_PORT, host).catch(async (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EADDRINUSE') throw error;
+      // Where something comes to read them, it comes to the port that it was told.
+      if (options.port !== undefined || process.env.NODE_ENV === 'production') {
+        throw new MetricsPortError(options.port ?? DEFAULT_PORT, host);
+      }
+      await listen(server, 0, host);
+      this.log.warn(`the port ${DEFAULT_PORT} is taken: metrics are at another one`);
+    });
+  }
+
+  protected async close(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.server.close(() => resolve());
+      this.server.closeAllConnections();
+    });
+  }
+
+  private answer(req: IncomingMessage, res: ServerResponse): void {
     const asked = pathOf(req.url);
     if (asked === '/healthz') {
-      say(res, health.alive() ? [] : ['worker: not running']);
+      say(res, this.health.alive() ? [] : ['worker: not running']);
     } else if (asked === '/readyz') {
-      void health.ready().then((problems) => say(res, problems));
+      void this.health.ready().then((problems) => say(res, problems));
     } else if (asked === '/metrics' || asked === '/') {
-      Promise.all([registry.metrics(), sdkPort === undefined ? '' : readSdk(sdkPort)]).then(
-        ([own, sdk]) => res.writeHead(200, { 'content-type': registry.contentType }).end(own + sdk),
-        (error: unknown) => {
-          log.warn({ err: error }, 'the metrics could not be read');
-          res
-            .writeHead(500, { 'content-type': 'text/plain' })
-            .end("the metrics could not be read; the worker's log says why\n");
-        },
-      );
+      void this.metrics(res);
     } else {
       res.writeHead(404).end();
     }
-  });
-  await listen(server, options.port ?? DEFAULT_PORT, host).catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EADDRINUSE') throw error;
-    // Where something comes to read them, it comes to the port that it was told.
-    if (options.port !== undefined || process.env.NODE_ENV === 'production') {
-      throw new MetricsPortError(options.port ?? DEFAULT_PORT, host);
+  }
+
+  private async metrics(res: ServerResponse): Promise<void> {
+    const sdkPort = this.sdkPort();
+    try {
+      const [own, sdk] = await Promise.all([this.registry.metrics(), sdkPort === undefined ? '' : readSdk(sdkPort)]);
+      res.writeHead(200, { 'content-type': this.registry.contentType }).end(own + sdk);
+    } catch (error) {
+      this.log.warn({ err: error }, 'the metrics could not be read');
+      const text = "the metrics could not be read; the worker's log says why\n";
+      res.writeHead(500, { 'content-type': 'text/plain' }).end(text);
     }
-    await listen(server, 0, host);
-    log.warn(`the port ${DEFAULT_PORT} is taken: metrics are at another one`);
-  });
-  const { port } = server.address() as AddressInfo;
-  return {
-    url: `http://${reachable(host)}:${port}/metrics`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
+  }
 }
 
 /** What the two paths of health ask. */

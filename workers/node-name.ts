@@ -1,11 +1,12 @@
 /**
  * A node's name is its own: two of one name would write over each other's counters, and each would take the other's
  * pools for its own. The database's session lock says who has it, so a killed worker's name is free at once. Only names
- * that were given are held so; those that a worker makes up have random letters in them. Called by `worker.ts`.
+ * that were given are held so; those that a worker makes up have random letters in them. Made by `parts.ts`.
  */
 import type { Client } from 'pg';
 import type { Logger } from 'pino';
 import type { Database } from '../activities/lib/database';
+import { Background } from '../activities/lib/service';
 import { NameTakenError } from '../config/errors';
 
 /** The first of the two numbers of a lock; hash functions may collide with a user's own locks else. */
@@ -20,47 +21,58 @@ export interface NodeClaim {
   pid: number;
 }
 
-/** @returns what gives the name back. @throws NameTakenError with host and process of who has it. */
-export async function claimName(database: Database, claim: NodeClaim, log: Logger): Promise<() => Promise<void>> {
-  let client = await take(database, claim);
-  if (!client) throw new NameTakenError(claim.name, await holderOf(database, claim.name));
-  try {
-    await noteClaim(database, claim);
-  } catch (error) {
-    await client.end().catch(() => undefined);
-    throw error;
+/** Takes the name at its start, and gives it back at its end. */
+export class NodeName extends Background {
+  private client: Client | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  /** Two that ask at once would refuse each other. */
+  private asking = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly claim: NodeClaim,
+    private readonly log: Logger,
+  ) {
+    super();
   }
-  let closed = false;
-  // Two that ask at once would refuse each other.
-  let asking = false;
-  const again = setInterval(() => {
-    if (client || asking) return;
-    asking = true;
-    take(database, claim)
-      .then(
-        (taken) => {
-          if (!taken) return log.error(`another worker has taken the name ${claim.name}: end one of the two`);
-          if (closed) return void taken.end().catch(() => undefined);
-          client = taken;
-          watch(taken);
-        },
-        // The database is away; it is asked again.
-        () => undefined,
-      )
-      .finally(() => (asking = false));
-  }, LOOK_MS);
-  again.unref();
-  const watch = (connection: Client): void => {
+
+  /** @throws NameTakenError with host and process of who has it. */
+  protected async open(): Promise<void> {
+    const { database, claim } = this;
+    this.client = await take(database, claim);
+    if (!this.client) throw new NameTakenError(claim.name, await holderOf(database, claim.name));
+    this.watch(this.client);
+    await noteClaim(database, claim);
+    this.timer = setInterval(() => void this.takeAgain(), LOOK_MS);
+    this.timer.unref();
+  }
+
+  protected async close(): Promise<void> {
+    clearInterval(this.timer);
+    await this.client?.end().catch(() => undefined);
+  }
+
+  /** Where the session was lost. */
+  private async takeAgain(): Promise<void> {
+    if (this.client || this.asking) return;
+    this.asking = true;
+    try {
+      const taken = await take(this.database, this.claim);
+      if (!taken) this.log.error(`another worker has taken the name ${this.claim.name}: end one of the two`);
+      else if (this.isStopping) await taken.end().catch(() => undefined);
+      else this.watch((this.client = taken));
+    } catch {
+      // The database is away; it is asked again.
+    } finally {
+      this.asking = false;
+    }
+  }
+
+  private watch(connection: Client): void {
     connection.once('end', () => {
-      if (client === connection) client = undefined;
+      if (this.client === connection) this.client = undefined;
     });
-  };
-  watch(client);
-  return async () => {
-    closed = true;
-    clearInterval(again);
-    await client?.end().catch(() => undefined);
-  };
+  }
 }
 
 async function take(database: Database, { name }: NodeClaim): Promise<Client | undefined> {

@@ -5,6 +5,7 @@
  */
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
+import { SchemaError } from '../config/errors';
 import type { Statement } from '../activities/lib/database';
 
 export const SCHEMA = 'longwatch';
@@ -48,6 +49,12 @@ export async function schemaProblem(
 
 const some = (names: readonly string[]): string =>
   names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
+
+/** @throws SchemaError, which says what to do. */
+export async function checkSchema(database: Rows): Promise<void> {
+  const problem = await schemaProblem(database);
+  if (problem !== undefined) throw new SchemaError(problem);
+}
 
 /** Their names, as they stand in the list. */
 export function migrations(): string[] {

@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import { Gauge, type Registry } from 'prom-client';
 import type { ShardSinks } from '../../workflows/buffer/contract';
 import { errorOf } from '../lib/failures';
+import { Background } from '../lib/service';
 import type { HeapUse } from './heap';
 
 type ShardSize = Parameters<ShardSinks['buffers']['size']>[0];
@@ -35,7 +36,7 @@ interface MemoryMonitorOptions {
   registry?: Registry;
 }
 
-export class MemoryMonitor {
+export class MemoryMonitor extends Background {
   private readonly shards = new Map<string, ShardSize>();
   private readonly shrunk = new Map<string, ShardSize>();
   private readonly heardAt = new Map<string, number>();
@@ -44,6 +45,7 @@ export class MemoryMonitor {
   private warned = false;
 
   constructor(private readonly options: MemoryMonitorOptions) {
+    super();
     const { registry, heap } = options;
     if (!registry) return;
     const shrunk = this.shrunk;
@@ -66,13 +68,15 @@ export class MemoryMonitor {
     });
   }
 
-  start(): void {
+  protected open(): Promise<void> {
     this.timer = setInterval(() => void this.look(), LOOK_MS);
     this.timer.unref();
+    return Promise.resolve();
   }
 
-  stop(): void {
+  protected close(): Promise<void> {
     clearInterval(this.timer);
+    return Promise.resolve();
   }
 
   /**

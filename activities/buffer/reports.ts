@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import type { ShardReport } from '../../workflows/buffer/contract';
 import { errorOf } from '../lib/failures';
+import type { Service } from '../lib/service';
 
 /** Between two writes. Milliseconds. */
 const WRITE_MS = 500;
@@ -15,7 +16,7 @@ const WRITE_MS = 500;
  */
 const GATHER_MS = 50;
 
-export class ShardReports {
+export class ShardReports implements Service {
   private readonly newest = new Map<string, ShardReport>();
   private timer: NodeJS.Timeout | undefined;
   /** Epoch milliseconds: not before this, so that writes stay apart. */
@@ -31,6 +32,11 @@ export class ShardReports {
     const { buffer, shard } = report.status;
     this.newest.set(`${buffer}/${shard}`, report);
     this.timer ??= setTimeout(() => void this.flush(), Math.max(GATHER_MS, this.notBefore - Date.now())).unref();
+  }
+
+  /** It writes once there is a report. */
+  start(): Promise<void> {
+    return Promise.resolve();
   }
 
   /** Writes what is left; call it once no workflow runs here any more. */

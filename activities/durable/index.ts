@@ -17,12 +17,13 @@ import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../lib/failures';
 import { carried } from '../lib/wire';
 import type { Database } from '../lib/database';
+import { Services, type Service } from '../lib/service';
 import { execute } from './execute';
 import type { Caller, Call, DurableServices, Workflows } from './call';
 import { KeyWaiter, makeFingerprint, makeKey, makeResource } from './keys';
 import { LeaseKeeper } from './leases';
 import { resolveReferences } from './references';
-import { startRetention, type RetentionOptions } from './retention';
+import { Retention, type RetentionOptions } from './retention';
 import { DurableTelemetry } from './telemetry';
 import { Transactions } from './transaction';
 
@@ -44,7 +45,8 @@ export type DurableFunction = (input: unknown) => Promise<Envelope>;
 export interface DurableNode {
   activities: Record<string, DurableFunction>;
   leases: LeaseKeeper;
-  close(): Promise<void>;
+  /** Its background: what renews leases, waits for keys and deletes old results. */
+  services: Service;
 }
 
 export function createDurableNode(definitions: readonly ResolvedActivity[], deps: DurableDeps): DurableNode {
@@ -61,7 +63,7 @@ export function createDurableNode(definitions: readonly ResolvedActivity[], deps
     log,
     ...deps.workflows,
   };
-  const retention = startRetention(database, log, deps.workflows.isRunning, deps.retention);
+  const retention = new Retention(database, log, deps.workflows.isRunning, deps.retention);
   const activities: Record<string, DurableFunction> = {};
   for (const resolved of definitions) {
     activities[resolved.name] = (input) =>
@@ -75,11 +77,7 @@ export function createDurableNode(definitions: readonly ResolvedActivity[], deps
     // Also in a worker of the user's own.
     activities: carried(activities),
     leases,
-    close: async () => {
-      retention.stop();
-      leases.close();
-      await waiter.close();
-    },
+    services: new Services([waiter, leases, retention]),
   };
 }
 

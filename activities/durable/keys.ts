@@ -9,6 +9,7 @@ import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../lib/failures';
 import type { Database } from '../lib/database';
 import { Listener } from '../lib/listener';
+import type { Service } from '../lib/service';
 import { errorText, storable, unstorable } from '../../workflows/lib/text';
 
 export interface Key {
@@ -112,7 +113,7 @@ const POLL_MS = 1_000;
 const CHANNEL = 'longwatch_key';
 
 /** One listening connection a node, made when the first caller has to wait. */
-export class KeyWaiter {
+export class KeyWaiter implements Service {
   private readonly waiting = new Map<string, Set<() => void>>();
   private readonly listener: Listener;
 
@@ -146,8 +147,13 @@ export class KeyWaiter {
     });
   }
 
-  close(): Promise<void> {
-    return this.listener.close();
+  /** It listens when the first caller has to wait. */
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    return this.listener.stop();
   }
 
   private wake(hash: string | undefined): void {

@@ -6,6 +6,7 @@
  */
 import type { Logger } from 'pino';
 import type { Database } from '../lib/database';
+import type { Service } from '../lib/service';
 import { renewTasks, type TaskClaim } from './store/tasks';
 
 /** A lease that this node holds. */
@@ -47,7 +48,7 @@ const BATCH = 20_000;
 
 export const retryAfterMs = (renewMs: number): number => Math.max(renewMs / 4, MIN_RETRY_MS);
 
-export class LeaseKeeper {
+export class LeaseKeeper implements Service {
   private readonly leases = new Map<string, LeaseEntry>();
   private timer: NodeJS.Timeout | undefined;
   private timerAt = Infinity;
@@ -104,10 +105,16 @@ export class LeaseKeeper {
     return (await renewTasks(this.database, this.owner, [claim])).get(claim.spec.task);
   }
 
-  close(): void {
+  /** Its timers run while there are leases. */
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  stop(): Promise<void> {
     clearTimeout(this.timer);
     clearTimeout(this.endTimer);
     this.leases.clear();
+    return Promise.resolve();
   }
 
   private schedule(at: number): void {

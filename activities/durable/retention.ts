@@ -6,6 +6,7 @@
  */
 import type { Logger } from 'pino';
 import type { Database } from '../lib/database';
+import { Background } from '../lib/service';
 import type { Workflows } from './call';
 import { deleteExpired, deleteRuns, holders, holdOn } from './store/expired';
 import { DAY_MS } from '../../config/values';
@@ -51,26 +52,41 @@ export async function deleteDue(
   return deleted;
 }
 
-export function startRetention(
-  database: Database,
-  log: Logger,
-  isRunning: Workflows['isRunning'],
-  options: RetentionOptions = {},
-): { stop: () => void } {
-  let running = false;
-  const pass = async (): Promise<void> => {
-    if (running) return;
-    running = true;
+/** Deletes what is due, pass by pass. */
+export class Retention extends Background {
+  private timer: NodeJS.Timeout | undefined;
+  private running = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly log: Logger,
+    private readonly isRunning: Workflows['isRunning'],
+    private readonly options: RetentionOptions = {},
+  ) {
+    super();
+  }
+
+  protected open(): Promise<void> {
+    this.timer = setInterval(() => void this.pass(), this.options.everyMs ?? 60_000);
+    this.timer.unref();
+    return Promise.resolve();
+  }
+
+  protected close(): Promise<void> {
+    clearInterval(this.timer);
+    return Promise.resolve();
+  }
+
+  private async pass(): Promise<void> {
+    if (this.running) return;
+    this.running = true;
     try {
-      const deleted = await deleteDue(database, isRunning, options);
-      if (deleted > 0) log.debug({ deleted }, 'old results were deleted');
+      const deleted = await deleteDue(this.database, this.isRunning, this.options);
+      if (deleted > 0) this.log.debug({ deleted }, 'old results were deleted');
     } catch (error) {
-      log.debug({ err: error }, 'old results could not be deleted; later');
+      this.log.debug({ err: error }, 'old results could not be deleted; later');
     } finally {
-      running = false;
+      this.running = false;
     }
-  };
-  const timer = setInterval(() => void pass(), options.everyMs ?? 60_000);
-  timer.unref();
-  return { stop: () => clearInterval(timer) };
+  }
 }

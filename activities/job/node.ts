@@ -8,6 +8,7 @@ import type { ResolvedJob, SweepDefinition } from '../../config/define/job';
 import type { JobActivities } from '../../workflows/job/contract';
 import { Transactions } from '../durable/transaction';
 import { Database } from '../lib/database';
+import type { Service } from '../lib/service';
 import type { TemporalLink } from '../lib/temporal';
 import { DefinedJobs } from './defined';
 import { declareJob, openJob, setJobOptions, setJobState } from './commands';
@@ -40,7 +41,7 @@ const PATIENCE_MS = 3_000;
 const CANCEL_AGAIN_MS = 500;
 const CANCELS = 6;
 
-export class JobNode implements PassHost {
+export class JobNode implements PassHost, Service {
   readonly deps: JobDeps;
   readonly handlers: ReadonlyMap<string, SweepDefinition['handle']>;
   readonly defined: DefinedJobs;
@@ -53,6 +54,7 @@ export class JobNode implements PassHost {
   private readonly passes = new Map<StopSignal, string>();
   private draining = false;
   private cancelled = 0;
+  private closing: Promise<void> | undefined;
 
   constructor(setup: JobNodeSetup) {
     const { nodeName, databaseUrl: url, directDatabaseUrl: directUrl, temporal, log } = setup;
@@ -123,7 +125,12 @@ export class JobNode implements PassHost {
     return this.passes.size === 0;
   }
 
-  async close(): Promise<void> {
-    await this.deps.database.close();
+  /** Its connections are opened by the first pass. */
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async stop(): Promise<void> {
+    await (this.closing ??= this.deps.database.close());
   }
 }

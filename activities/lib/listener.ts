@@ -6,6 +6,7 @@
 import type { Client } from 'pg';
 import type { Logger } from 'pino';
 import type { Database } from './database';
+import type { Service } from './service';
 
 const RECONNECT_MS = 500;
 
@@ -18,7 +19,7 @@ interface ListenerOptions {
   log: Logger;
 }
 
-export class Listener {
+export class Listener implements Service {
   private client: Client | undefined;
   private timer: NodeJS.Timeout | undefined;
   private closed = false;
@@ -48,7 +49,7 @@ export class Listener {
     }
   }
 
-  async close(): Promise<void> {
+  async stop(): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
     await this.client?.end().catch(() => undefined);

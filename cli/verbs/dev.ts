@@ -4,6 +4,7 @@
  */
 import path from 'node:path';
 import { Option, type Command } from 'commander';
+import { service, Services } from '../../activities/lib/service';
 import type { LoadedConfig } from '../../config/load';
 import type { DevServers } from '../../workers/dev/servers';
 import type { LongwatchWorker } from '../../workers/worker';
@@ -42,27 +43,22 @@ export function addDev(program: Command): void {
     .action(dev);
 }
 
-/** Ended in the other order: what was started last ends first. */
-type Closers = (() => Promise<unknown>)[];
-
 async function dev(flags: Flags): Promise<void> {
   const signal = interruption('Ending: the pools are handed back, then the servers stop …');
   const loaded = await lazy.load().loadConfig(flags.config);
-  const closers: Closers = [];
+  const services = new Services();
   let failure: { error: unknown } | undefined;
   try {
-    await start(flags, loaded, signal, closers);
+    await start(flags, loaded, signal, services);
   } catch (error) {
-    // A start that was interrupted may fail in any way; that is no news.
+    // A start that was interrupted may fail in any way; that is not news.
     if (!signal.aborted) failure = { error };
   }
-  for (const close of closers.reverse()) {
-    await close().catch((error: unknown) => (failure ??= { error }));
-  }
+  await services.stop().catch((error: unknown) => (failure ??= { error }));
   if (failure) throw failure.error;
 }
 
-async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, closers: Closers): Promise<void> {
+async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, services: Services): Promise<void> {
   const log = logger(flags.log);
   // Set but empty is not set: the project's folder itself would be taken, and kept from git.
   const dir = path.resolve(flags.dir || FOLDER);
@@ -80,7 +76,7 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
     log,
     ports: { temporal: flags.temporalPort, ui: flags.uiPort, postgres: flags.postgresPort },
   });
-  closers.push(() => servers.stop());
+  await services.add(service({ stop: () => servers.stop() }));
   if (signal.aborted) return;
   // TLS and keys of the environment belong to a given server, not to the one that was started here.
   const own = { address: servers.temporalAddress, namespace: servers.namespace, databaseUrl: servers.databaseUrl };
@@ -94,7 +90,7 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   await lazy.migrate().migrate(environment.directDatabaseUrl ?? databaseUrl, log);
 
   const hook = await loaded.dev?.start?.({ dir, log, databaseUrl });
-  if (hook) closers.push(() => hook.stop());
+  if (hook) await services.add(service({ stop: async () => hook.stop() }));
   if (signal.aborted) return;
 
   const dataConverter = loaded.config.dataConverter ?? (await givenConverter());
@@ -110,14 +106,12 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, cl
   });
   const running = worker.run();
   running.catch(() => undefined);
-  closers.push(async () => {
-    await worker.shutdown();
-    await running;
-  });
+  const ended = (): Promise<void> => worker.shutdown().then(() => running);
+  await services.add(service({ stop: ended }));
   await servers.publish({ metricsUrl: worker.metricsUrl });
 
   const longwatch = await lazy.longwatch().connect({ environment, log, dataConverter });
-  closers.push(() => longwatch.close());
+  await services.add(service({ stop: () => longwatch.close() }));
   const trackers: Started[] = [];
   for (const tracker of loaded.config.trackers) {
     if (signal.aborted) return;

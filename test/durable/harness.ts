@@ -153,8 +153,8 @@ export class TestNode {
   }
 
   async close(): Promise<void> {
-    this.services.leases.close();
-    await this.services.waiter.close();
+    await this.services.leases.stop();
+    await this.services.waiter.stop();
     await this.effects.close();
     await this.database.close();
   }

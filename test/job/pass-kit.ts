@@ -124,7 +124,7 @@ export class PassStack {
   }
 
   async close(): Promise<void> {
-    for (const node of this.nodes) await node.close().catch(() => undefined);
+    for (const node of this.nodes) await node.stop().catch(() => undefined);
     await this.pool.end().catch(() => undefined);
     await this.servers.stop();
     rmSync(this.dir, { recursive: true, force: true });

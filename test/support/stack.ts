@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createInterface } from 'node:readline';
 import { Pool, type QueryResultRow } from 'pg';
 import { pino, type Logger } from 'pino';
+import { service, Services } from '../../activities/lib/service';
 import type { Point } from '../../activities/lib/points';
 import { connect } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
@@ -39,7 +40,7 @@ export interface WorkerProcess {
 }
 
 export class Stack {
-  private readonly closers: (() => Promise<unknown>)[] = [];
+  private readonly services = new Services();
 
   private constructor(
     readonly dir: string,
@@ -81,7 +82,7 @@ export class Stack {
       ...setup,
     });
     const ended = worker.run();
-    this.closers.push(() => worker.shutdown());
+    await this.services.add(service({ stop: () => worker.shutdown() }));
     return { ...worker, ended };
   }
 
@@ -118,11 +119,12 @@ export class Stack {
       child.kill(signal);
       if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') await exited;
     };
-    this.closers.push(async () => {
+    const end = async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill('SIGKILL');
       await exited;
-    });
+    };
+    void this.services.add(service({ stop: end }));
     const metrics = async () => (await fetch(metricsUrl)).text();
     const memory = async () => {
       child.send('memory');
@@ -153,12 +155,12 @@ export class Stack {
         databaseUrl: this.servers.databaseUrl,
       },
     });
-    this.closers.push(() => longwatch.close());
+    await this.services.add(service({ stop: () => longwatch.close() }));
     return longwatch;
   }
 
   async close(): Promise<void> {
-    for (const close of this.closers.reverse()) await close().catch(() => undefined);
+    await this.services.stop().catch(() => undefined);
     await this.pool.end().catch(() => undefined);
     await this.servers.stop();
     rmSync(this.dir, { recursive: true, force: true });

@@ -59,7 +59,7 @@ test('a node is there as soon as it has started, with the database’s clock; in
   );
   expect(row!.off).toBeLessThan(1_000);
   expect(row!.ended).toBe(false);
-  await attendance.close();
+  await attendance.stop();
   expect(await stack.sql(`select name from longwatch.node where ended_at is not null`)).toEqual([{ name: 'a' }]);
   expect(await sums()).toMatchObject({ fetched: 3 });
 });
@@ -83,7 +83,7 @@ test('TR-M3: a node whose clock is an hour off works by the database’s before 
   expect(await off(clock)).toBeGreaterThan(3_500_000);
   await attendance.start();
   expect(await off(clock)).toBeLessThan(1_000);
-  await attendance.close();
+  await attendance.stop();
   // The same where the first that is heard of the database is that a pool was taken.
   const taker = hourAhead(() => new Clock());
   const claim = { tracker: 't', pool: 0, runId: 'r', shift: 1, attempt: 1, node: 'a' };
@@ -106,7 +106,7 @@ test('who keeps its row locked costs it a second of attendance: it goes on as so
   await client.query('rollback');
   await client.end();
   await eventually('it is noted again', async () => (await sums())!.fetched > before!.fetched);
-  await attendance.close();
+  await attendance.stop();
 });
 
 test('who keeps a row of its counts locked does not make the node look gone', async () => {
@@ -125,14 +125,14 @@ test('who keeps a row of its counts locked does not make the node look gone', as
   } finally {
     await client.end();
   }
-  await attendance.close();
+  await attendance.stop();
 });
 
 test('TR-L1: a node that ended or vanished a day ago is forgotten; the sums stay, what it says of now does not', async () => {
   for (const name of ['ended', 'vanished', 'lives']) {
     const { attendance } = attendanceOf(name, () => [counted(10)]);
     await attendance.start();
-    await attendance.close();
+    await attendance.stop();
   }
   await stack.sql(`update longwatch.node set ended_at = null where name <> 'ended'`);
   await stack.sql(`update longwatch.node set ended_at = now() - interval '25 hours' where name = 'ended'`);
@@ -153,7 +153,7 @@ test('a node that comes back under its name counts from nothing, and nothing tha
   for (const fetched of [10, 4, 5]) {
     const { attendance } = attendanceOf('fixed', () => [counted(fetched)]);
     await attendance.start();
-    await attendance.close();
+    await attendance.stop();
   }
   expect(await sums()).toMatchObject({ fetched: 19, failed: 3 });
 });

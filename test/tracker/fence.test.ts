@@ -147,7 +147,7 @@ describe('crashes', () => {
     return { own, token, crash: () => recordCrash(database, own, token, new Error('bug')) };
   };
 
-  test('T1: three in a row quarantine; the next taking clears it and counts from none', async () => {
+  test('three in a row quarantine; the next taking clears it and counts from none', async () => {
     expect(await (await take()).crash()).toBe(false);
     expect(await (await take()).crash()).toBe(false);
     expect(await (await take()).crash()).toBe(true);
@@ -238,7 +238,7 @@ describe('a flush', () => {
     await takeFence(database, claim({ pool: 1, shift: 6 }), never);
     const writer = writerOf(kits);
     await writer.flush();
-    await writer.close();
+    await writer.stop();
     expect(failures).toEqual([]);
     expect(fenced).toEqual([kits[1]!.shift]);
     expect(kits[1]!.shift.isOver).toBe(true);
@@ -250,7 +250,7 @@ describe('a flush', () => {
     await stack.sql(`delete from longwatch.pool`);
     const writer = writerOf([kit]);
     await writer.flush();
-    await writer.close();
+    await writer.stop();
     expect(fenced).toEqual([kit.shift]);
     expect(await written()).toEqual([]);
   });
@@ -262,7 +262,7 @@ describe('a flush', () => {
     await stack.sql(`update longwatch.member set removed_at = now(), roster_version = 1, stamp = 2`);
     const writer = writerOf([kit]);
     await writer.flush();
-    await writer.close();
+    await writer.stop();
     expect(fenced).toEqual([]);
     expect(kit.shift.members.size).toBe(0);
     expect(await written()).toEqual([]);
@@ -277,7 +277,7 @@ describe('a flush', () => {
     expect(kit.shift.hasResults).toBe(true);
     await stack.sql(`alter table longwatch.hidden rename to value`);
     await writer.flush();
-    await writer.close();
+    await writer.stop();
     expect(await written()).toEqual(['a']);
     expect(kit.shift.hasResults).toBe(false);
   });

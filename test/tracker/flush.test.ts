@@ -92,7 +92,7 @@ function writerOf(kits: Kit[], on: Database = database, more: Partial<WriterHost
     ...more,
   };
   const writer = new Writer(on, host);
-  closing.push(() => writer.close());
+  closing.push(() => writer.stop());
   return { ...node, writer };
 }
 
@@ -692,7 +692,7 @@ test('TR-C1, TR-M18: what is stored is the last value returned, and a buffer get
       }
       unreliable.next = 'works';
       await writer.flush();
-      await writer.close();
+      await writer.stop();
       const fed = await entriesFed();
       for (const [of, version] of returned) {
         expect([of, await valueOf(of)]).toMatchObject([

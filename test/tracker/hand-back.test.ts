@@ -39,7 +39,7 @@ beforeAll(async () => {
   await node.start();
 });
 afterAll(async () => {
-  await node.close();
+  await node.stop();
   await database.close();
   await stack.close();
 });

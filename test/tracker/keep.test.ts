@@ -64,7 +64,7 @@ beforeEach(async () => {
   });
   await node.start();
   closing.push(async () => {
-    await node.close();
+    await node.stop();
     await Promise.all([database.close(), values.close()]);
   });
 });

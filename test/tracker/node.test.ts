@@ -79,7 +79,7 @@ async function onNode(definition: TrackerDefinition, members: number, test: (run
     shift.close();
     shift.abandon('the test is over');
     node.leave(shift);
-    await node.close();
+    await node.stop();
     await database.close();
   }
 }
@@ -131,7 +131,7 @@ test('OP-B2: how long the longest hold still lasts is on the page', async () => 
   });
 });
 
-test('T8: each half minute a backlog above the limit is warned about and counted, with members and memory', async () => {
+test('each half minute a backlog above the limit is warned about and counted, with members and memory', async () => {
   await onNode(hanging('backlog'), 60, async (running) => {
     await eventually('all are due', () => running.shift.loops.get('look')!.agenda.backlog === 59);
     expect(await running.page()).toMatch(/longwatch_backlog_warnings_total\{tracker="backlog",operation="look"\} 0/);
@@ -149,7 +149,7 @@ test('T8: each half minute a backlog above the limit is warned about and counted
   });
 });
 
-test('T8: a backlog within the limit is noted and not warned about', async () => {
+test('a backlog within the limit is noted and not warned about', async () => {
   await onNode(hanging('small', { warnBacklog: 60 }), 60, async (running) => {
     await eventually('all are due', () => running.shift.loops.get('look')!.agenda.backlog === 59);
     halfAMinuteLater(running);
@@ -158,7 +158,7 @@ test('T8: a backlog within the limit is noted and not warned about', async () =>
   });
 });
 
-test('T8: rounds are counted with their duration by operation; one that lags more than warnLag is warned about', async () => {
+test('rounds are counted with their duration by operation; one that lags more than warnLag is warned about', async () => {
   const definition = defineTracker({
     name: 'rounds',
     operations: {
@@ -185,40 +185,37 @@ test('T8: rounds are counted with their duration by operation; one that lags mor
   });
 });
 
-test.each(['throws', 'rejects'])(
-  'T5: an onError hook that %s is only logged, and hears of the next error',
-  async (how) => {
-    const heard: ErrorContext[] = [];
-    const definition = defineTracker({
-      name: `hook-${how}`,
-      operations: {
-        look: {
-          every: '50ms',
-          run: () => {
-            throw new Error('of the run');
-          },
+test.each(['throws', 'rejects'])('an onError hook that %s is only logged, and hears of the next error', async (how) => {
+  const heard: ErrorContext[] = [];
+  const definition = defineTracker({
+    name: `hook-${how}`,
+    operations: {
+      look: {
+        every: '50ms',
+        run: () => {
+          throw new Error('of the run');
         },
       },
-      onError: (_error, context) => {
-        heard.push(context);
-        if (how === 'throws') throw new Error('of the hook');
-        return Promise.reject(new Error('of the hook'));
-      },
+    },
+    onError: (_error, context) => {
+      heard.push(context);
+      if (how === 'throws') throw new Error('of the hook');
+      return Promise.reject(new Error('of the hook'));
+    },
+  });
+  await onNode(definition, 1, async ({ lines, shift }) => {
+    await eventually('three errors', () => heard.length >= 3);
+    expect(heard[0]).toEqual({
+      tracker: `hook-${how}`,
+      pool: 0,
+      operation: 'look',
+      id: 'm1',
+      node: `node-of-hook-${how}`,
     });
-    await onNode(definition, 1, async ({ lines, shift }) => {
-      await eventually('three errors', () => heard.length >= 3);
-      expect(heard[0]).toEqual({
-        tracker: `hook-${how}`,
-        pool: 0,
-        operation: 'look',
-        id: 'm1',
-        node: `node-of-hook-${how}`,
-      });
-      await eventually('it is logged', () => lines.some((line) => line.msg === 'the onError hook failed'));
-      expect(shift.isOver).toBe(false);
-    });
-  },
-);
+    await eventually('it is logged', () => lines.some((line) => line.msg === 'the onError hook failed'));
+    expect(shift.isOver).toBe(false);
+  });
+});
 
 test('TR-M15: a scrape goes through the loops once, not once for each metric', async () => {
   await onNode(hanging('scraped'), 5, async ({ shift, page }) => {

@@ -4,7 +4,7 @@
  */
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
-import { startPatrol } from '../../activities/patrol';
+import { Patrol } from '../../activities/patrol';
 import { Database } from '../../activities/lib/database';
 import { TemporalLink } from '../../activities/lib/temporal';
 import { Proxy } from '../support/proxy';
@@ -44,7 +44,8 @@ class Asked extends TemporalLink {
 
 test('a round that hangs holds no transaction open, and its stop does not wait for it', async () => {
   const hanging = new Asked(true);
-  const patrol = startPatrol(database, hanging, log, undefined, 10);
+  const patrol = new Patrol(database, hanging, log, undefined, 10);
+  await patrol.start();
   await eventually('it asks', () => hanging.asked > 0);
   const open = await stack.sql(
     `select pid from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'`,
@@ -58,9 +59,11 @@ test('a round that hangs holds no transaction open, and its stop does not wait f
 test('while one node is in its round no other begins one; a node that hung has its turn taken after its time', async () => {
   const first = new Asked(true);
   const second = new Asked(false);
-  const patrols = [startPatrol(database, first, log, undefined, 10)];
+  const patrols = [new Patrol(database, first, log, undefined, 10)];
+  await patrols[0]!.start();
   await eventually('the first asks', () => first.asked > 0);
-  patrols.push(startPatrol(database, second, log, undefined, 10));
+  patrols.push(new Patrol(database, second, log, undefined, 10));
+  await patrols[1]!.start();
   const [held] = await stack.sql<{ free_in: number }>(
     `select extract(epoch from free_at - now())::float8 as free_in from longwatch.patrol`,
   );

@@ -203,7 +203,7 @@ describe('a shift', () => {
       kit.shift.hinted = true;
       await writer.flush();
     };
-    closing.push(() => writer.close());
+    closing.push(() => writer.stop());
     return { kit, flush, loads: () => loads };
   }
   const closing: (() => Promise<void>)[] = [];

@@ -90,7 +90,7 @@ async function node(
   await one.start();
   const ids = [member('a', { addedAt: now - 60_000 }), member('b', { addedAt: now - 60_000 })];
   kit.shift.loadAll(ids, known(ids));
-  return Object.assign(kit, { told: one, runs, look: () => one.start() });
+  return Object.assign(kit, { told: one, runs, look: () => one.look() });
 }
 
 const refusing = ({ id }: RunContext): RunResult => {

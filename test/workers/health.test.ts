@@ -2,27 +2,33 @@
 import { hostname } from 'node:os';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
-import { serveMetrics, type Health, type MetricsServer } from '../../workers/metrics';
+import { MetricsPage, type Health } from '../../workers/metrics';
 
 const log = pino({ level: 'silent' });
 const well: Health = { alive: () => true, ready: () => Promise.resolve([]) };
-let server: MetricsServer | undefined;
-afterEach(() => server?.close());
+let server: MetricsPage | undefined;
+const served = async (health: Health, options: { host?: string; port: number }): Promise<MetricsPage> => {
+  const page = new MetricsPage(new Registry(), health, log, options);
+  await page.start();
+  return page;
+};
+afterEach(() => server?.stop());
 
 test.each([
   ['0.0.0.0', hostname()],
   ['127.0.0.1', '127.0.0.1'],
 ])('a page on %s can be asked at the address that is shown', async (host, shown) => {
-  server = await serveMetrics(new Registry(), undefined, well, log, { host, port: 0 });
+  server = await served(well, { host, port: 0 });
   const url = new URL(server.url);
   expect([url.hostname, url.pathname]).toEqual([shown.toLowerCase(), '/metrics']);
 });
 
 test('an address of version 6 stands in brackets, and all of them are the name of the machine', async () => {
   const urlOn = async (host: string) => {
-    const one = await serveMetrics(new Registry(), undefined, well, log, { host, port: 0 });
-    await one.close();
-    return one.url.replace(/:\d+\/metrics$/, '');
+    const one = await served(well, { host, port: 0 });
+    const { url } = one;
+    await one.stop();
+    return url.replace(/:\d+\/metrics$/, '');
   };
   expect(await urlOn('::1')).toBe('http://[::1]');
   expect(await urlOn('::')).toBe(`http://${hostname()}`);
@@ -32,7 +38,7 @@ test('alive says nothing of what the worker needs; ready says each of it in a li
   const problems = ['postgresql: does not answer', 'temporal: does not answer'];
   let alive = true;
   const health: Health = { alive: () => alive, ready: () => Promise.resolve(problems) };
-  server = await serveMetrics(new Registry(), undefined, health, log, { port: 0 });
+  server = await served(health, { port: 0 });
   const ask = async (path: string) => {
     const answer = await fetch(new URL(path, server!.url));
     return [answer.status, await answer.text()];

@@ -1,16 +1,17 @@
 /** The metrics page's paths, as probes and people write them. */
 import { pino } from 'pino';
 import { Gauge, Registry } from 'prom-client';
-import { serveMetrics, type MetricsServer } from '../../workers/metrics';
+import { MetricsPage } from '../../workers/metrics';
 
 let problems: string[] = [];
-let page: MetricsServer;
+let page: MetricsPage;
 const registry = new Registry();
 beforeAll(async () => {
   const health = { alive: () => problems.length === 0, ready: () => Promise.resolve(problems) };
-  page = await serveMetrics(registry, undefined, health, pino({ level: 'silent' }), { port: 0 });
+  page = new MetricsPage(registry, health, pino({ level: 'silent' }), { port: 0 });
+  await page.start();
 });
-afterAll(() => page.close());
+afterAll(() => page.stop());
 
 const ask = async (path: string, method = 'GET') => {
   const answer = await fetch(new URL(path, page.url), { method });

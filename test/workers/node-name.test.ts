@@ -1,7 +1,7 @@
 /** A node's name when its session is lost: asked for again, by one session at a time. */
 import { pino } from 'pino';
 import { Database } from '../../activities/lib/database';
-import { claimName } from '../../workers/node-name';
+import { NodeName } from '../../workers/node-name';
 import { Proxy } from '../support/proxy';
 import { eventually, Stack } from '../support/stack';
 
@@ -29,7 +29,8 @@ test('one session asks for a lost name, however long it has no answer; the name 
   const proxy = await Proxy.start(stack.servers.databaseUrl);
   const database = new Database({ url: proxy.url, log });
   const asked = jest.spyOn(database, 'listener');
-  const giveBack = await claimName(database, { name: 'kept', host: 'here', pid: 1 }, log);
+  const name = new NodeName(database, { name: 'kept', host: 'here', pid: 1 }, log);
+  await name.start();
   try {
     const held = async () =>
       (
@@ -49,7 +50,7 @@ test('one session asks for a lost name, however long it has no answer; the name 
     expect(asked).toHaveBeenCalledTimes(2);
     expect(lines).toEqual([]);
   } finally {
-    await giveBack();
+    await name.stop();
     await database.close();
     proxy.close();
   }

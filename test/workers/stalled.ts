@@ -7,7 +7,7 @@ import { Watchdog } from '../../activities/tracker/shift/watchdog';
 
 const watchdog = new Watchdog('node-1', pino({ level: 'info' }), 300);
 watchdog.entering('t', 'quick');
-watchdog.start();
+void watchdog.start();
 const tick = setInterval(() => watchdog.alive(), 5);
 setTimeout(() => {
   watchdog.entering('t', 'endless');
@@ -16,7 +16,7 @@ setTimeout(() => {
   // The loop turns again; the thread says so, and this process ends.
   setTimeout(() => {
     process.stdout.write(`stalls ${watchdog.stalls}\n`);
-    watchdog.stop();
+    void watchdog.stop();
     clearInterval(tick);
   }, 400);
 }, 700);

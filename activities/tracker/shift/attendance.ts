@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import { errorOf } from '../../lib/failures';
 import type { Database } from '../../lib/database';
+import { Background } from '../../lib/service';
 import { beginNode, endNode, noteNode, purgeNodes, writeStats, type NodeRow, type StatsRow } from '../store/nodes';
 import type { Clock } from './clock';
 
@@ -22,7 +23,7 @@ export interface AttendanceHost {
   stats(): StatsRow[];
 }
 
-export class Attendance {
+export class Attendance extends Background {
   private timer: NodeJS.Timeout | undefined;
   private attending: Promise<void> | undefined;
   private begun = false;
@@ -32,12 +33,13 @@ export class Attendance {
     private readonly database: Database,
     private readonly host: AttendanceHost,
   ) {
+    super();
     // Not all nodes of a rollout at the same time.
     this.purgedAt = Date.now() - Math.random() * PURGE_MS;
   }
 
   /** Resolves when the node has been there once, or could not be. */
-  async start(): Promise<void> {
+  protected async open(): Promise<void> {
     this.timer = setInterval(() => void this.attend(), ATTEND_MS);
     await this.attend();
   }
@@ -53,7 +55,7 @@ export class Attendance {
   }
 
   /** Notes what there is to say in the end, and that it was the end. */
-  async close(): Promise<void> {
+  protected async close(): Promise<void> {
     clearInterval(this.timer);
     await this.attending;
     await this.attend();

@@ -6,6 +6,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import type { RunContext } from '../../../config/define/tracker';
+import type { Service } from '../../lib/service';
 import { unpackThrown, type Thrown } from './thrown';
 
 /** The message to a thread about a run. */
@@ -34,7 +35,7 @@ export interface IsolationOptions {
 /** More threads than any config has isolated operations; the ring gives out no more places than it should. */
 const MOST_THREADS = 1_000;
 
-export class Isolation {
+export class Isolation implements Service {
   private opened: Promise<Piscina> | undefined;
 
   constructor(private readonly options: IsolationOptions) {}
@@ -61,11 +62,15 @@ export class Isolation {
     }
   }
 
-  async close(): Promise<void> {
+  /** Threads are only started where an operation asks for them. */
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async stop(): Promise<void> {
     await (await this.opened)?.destroy();
   }
 
-  /** Threads are only started where an operation asks for them. */
   private async open(): Promise<Piscina> {
     const { Piscina: Threads } = await import('piscina');
     const { filename, workerData, execArgv } = this.options;

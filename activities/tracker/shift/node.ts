@@ -8,6 +8,7 @@ import type { ErrorContext, GateDefinition, RunContext, TrackerDefinition } from
 import type { ChangeNotice } from '../../../workflows/tracker/contract';
 import type { BufferFeed } from '../../buffer/feed';
 import type { Database } from '../../lib/database';
+import { service, Services, type Service } from '../../lib/service';
 import type { NodeRow, StatsRow } from '../store/nodes';
 import type { TrackerRow } from '../store/trackers';
 import type { NodeMetrics } from '../telemetry';
@@ -58,7 +59,7 @@ export interface NodeOptions {
   buffers?: BufferFeed;
 }
 
-export class Node implements OperationHost {
+export class Node implements OperationHost, Service {
   readonly row: NodeRow;
   readonly log: Logger;
   readonly clock = new Clock();
@@ -83,6 +84,7 @@ export class Node implements OperationHost {
   private readonly gates = new Map<string, GateKeeper>();
   private readonly listener: Listener;
   private readonly told: Told;
+  private readonly services: Services;
   private ticker: NodeJS.Timeout | undefined;
   /** Loops whose round has ended since the last look. */
   private readonly ended = new Set<Operation>();
@@ -114,17 +116,27 @@ export class Node implements OperationHost {
       log: options.log,
     });
     options.metrics.observe(this);
+    this.services = new Services([
+      options.isolation,
+      // Before there is anything that has a time: it reads the database's clock.
+      this.attendance,
+      this.listener,
+      this.told,
+      this.writer,
+      service({ stop: () => this.writer.flush().catch(() => undefined) }),
+      service({ start: () => this.beginTicks(), stop: () => this.endTicks() }),
+      // It looks for the ticks, so they have begun.
+      ...(options.watchdog ? [options.watchdog] : []),
+    ]);
   }
 
-  async start(): Promise<void> {
-    // Before there is anything that has a time: it reads the database's clock.
-    await this.attendance.start();
-    await this.listener.start();
-    await this.told.start();
-    this.writer.start();
-    this.checkedUpAt = this.clock.now();
-    this.startTicker();
-    this.options.watchdog?.start();
+  start(): Promise<void> {
+    return this.services.start();
+  }
+
+  /** Writes what there is, and says that the node has ended. */
+  stop(): Promise<void> {
+    return this.services.stop();
   }
 
   /** Takes no more shifts and asks those it has to hand back. */
@@ -135,19 +147,6 @@ export class Node implements OperationHost {
 
   get isDraining(): boolean {
     return this.draining;
-  }
-
-  async close(): Promise<void> {
-    clearInterval(this.ticker);
-    this.ticker = undefined;
-    this.ring.close();
-    await this.writer.flush().catch(() => undefined);
-    await this.writer.close();
-    await this.told.close();
-    await this.listener.close();
-    await this.attendance.close();
-    this.options.watchdog?.stop();
-    await this.options.isolation.close();
   }
 
   join(shift: PoolShift, definition: TrackerDefinition): void {
@@ -240,6 +239,19 @@ export class Node implements OperationHost {
   }
 
   // ── The tick ──
+
+  private beginTicks(): Promise<void> {
+    this.checkedUpAt = this.clock.now();
+    this.startTicker();
+    return Promise.resolve();
+  }
+
+  private endTicks(): Promise<void> {
+    clearInterval(this.ticker);
+    this.ticker = undefined;
+    this.ring.close();
+    return Promise.resolve();
+  }
 
   /** At the pace of now; in place of one that runs. */
   private startTicker(): void {

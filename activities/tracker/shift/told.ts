@@ -6,6 +6,7 @@
  */
 import type { Logger } from 'pino';
 import { errorOf } from '../../lib/failures';
+import { Background } from '../../lib/service';
 import { isOutage, type Database } from '../../lib/database';
 import { forgetRefetches, readHolds, readRefetches, saveHolds, type HoldRow } from '../store/told';
 import type { Clock } from './clock';
@@ -32,7 +33,7 @@ export interface ToldHost {
   readonly row: { readonly name: string };
 }
 
-export class Told {
+export class Told extends Background {
   private looking: Promise<void> | undefined;
   private lookedAt = -Infinity;
   private hinted = false;
@@ -49,13 +50,15 @@ export class Told {
   constructor(
     private readonly database: Database,
     private readonly host: ToldHost,
-  ) {}
+  ) {
+    super();
+  }
 
   /**
    * Before the first shift: what was told to the node before it. Without the database nothing is known, and the next
    * look brings it.
    */
-  async start(): Promise<void> {
+  protected async open(): Promise<void> {
     await this.look();
   }
 
@@ -71,12 +74,13 @@ export class Told {
     if (now - this.lookedAt >= wait || now < this.lookedAt) void this.look();
   }
 
-  async close(): Promise<void> {
+  protected async close(): Promise<void> {
     await this.looking;
     await this.look();
   }
 
-  private look(): Promise<void> {
+  /** Looks now. Never rejects. */
+  look(): Promise<void> {
     this.hinted = false;
     this.lookedAt = this.host.clock.now();
     this.looking = this.lookOnce().then(

@@ -5,6 +5,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { Logger } from 'pino';
+import { Background } from '../../lib/service';
 
 /** A tick that does not come for this long is a stall, milliseconds: a fifth of the default heartbeat timeout. */
 const STALL_MS = 1_000;
@@ -41,7 +42,7 @@ setInterval(() => {
 }, stallMs / 10);
 `;
 
-export class Watchdog {
+export class Watchdog extends Background {
   private readonly counters: Int32Array;
   private thread: Worker | undefined;
   private readonly indexes = new Map<string, number>();
@@ -55,11 +56,12 @@ export class Watchdog {
     private readonly log: Logger,
     private readonly stallMs = STALL_MS,
   ) {
+    super();
     this.counters = new Int32Array(this.shared);
   }
 
   /** Watches from now on; the tick must be running. */
-  start(): void {
+  protected open(): Promise<void> {
     const { shared, stallMs, node, log } = this;
     this.thread = new Worker(THREAD, {
       eval: true,
@@ -68,6 +70,7 @@ export class Watchdog {
     this.thread.unref();
     this.thread.on('error', (error) => log.warn({ err: error }, 'the watchdog has ended'));
     this.thread.postMessage([...this.indexes.keys()]);
+    return Promise.resolve();
   }
 
   /** The event loop turns. */
@@ -94,7 +97,7 @@ export class Watchdog {
     return Atomics.load(this.counters, STALLS);
   }
 
-  stop(): void {
-    void this.thread?.terminate();
+  protected async close(): Promise<void> {
+    await this.thread?.terminate();
   }
 }

@@ -6,6 +6,7 @@
 import { performance } from 'node:perf_hooks';
 import { errorOf } from '../../lib/failures';
 import type { Database } from '../../lib/database';
+import type { Service } from '../../lib/service';
 import { Flush, type Flushed } from './flush';
 import type { FlushHost } from './portion';
 
@@ -23,7 +24,7 @@ export interface WriterHost extends FlushHost {
   flushed(outcome: { rows: number; ms: number } | { error: Error }): void;
 }
 
-export class Writer {
+export class Writer implements Service {
   private readonly flushOf: Flush;
   private timer: NodeJS.Timeout | undefined;
   /** When the timer comes, and when the last flush began; monotonic. */
@@ -42,8 +43,9 @@ export class Writer {
     this.flushOf = new Flush(database, host);
   }
 
-  start(): void {
+  start(): Promise<void> {
     this.schedule(0);
+    return Promise.resolve();
   }
 
   /**
@@ -65,7 +67,7 @@ export class Writer {
     else this.schedule(this.hintIn());
   }
 
-  async close(): Promise<void> {
+  async stop(): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
     await this.flushing;

@@ -83,7 +83,7 @@ export class SimulatedNode implements WriterHost, OperationHost {
   }
 
   start(): void {
-    this.writer.start();
+    void this.writer.start();
   }
 
   tick(): void {

@@ -1,0 +1,66 @@
+/** A worker whose start breaks off, or that never runs: nothing of it is left open. */
+import { createWorker } from '../../workers/worker';
+import { partsOf } from '../../workers/parts';
+import type { WorkerSetup } from '../../workers/setup';
+import { Services } from '../../activities/lib/service';
+import { defineTracker } from '../../config/define/tracker';
+import { resolveConfig } from '../../config/resolve/config';
+import { freePort } from '../../workers/metrics';
+import { eventually, Stack } from '../support/stack';
+
+let stack: Stack;
+let setup: WorkerSetup;
+beforeAll(async () => {
+  stack = await Stack.start();
+  setup = {
+    config: resolveConfig({
+      trackers: [defineTracker({ name: 'idle', operations: { look: { every: '1m', run: () => ({ value: 1 }) } } })],
+    }),
+    temporal: { address: stack.servers.temporalAddress, namespace: stack.servers.namespace },
+    databaseUrl: stack.servers.databaseUrl,
+    metrics: { port: await freePort() },
+    nodeName: 'the only one',
+    log: stack.log,
+    workflowBundle: process.env.LONGWATCH_TEST_BUNDLE,
+  };
+}, 120_000);
+afterAll(() => stack.close());
+
+/** Timers, sockets, servers and threads of this process, and the sessions of the database that are not ours. */
+async function open(): Promise<string> {
+  const rows = await stack.sql<{ count: string }>(
+    `select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
+  );
+  const counts = new Map<string, number>();
+  for (const kind of process.getActiveResourcesInfo()) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const kinds = ['TCPServerWrap', 'TCPSocketWrap', 'Timeout', 'MessagePort'];
+  return [...kinds.map((kind) => `${kind} ${counts.get(kind) ?? 0}`), `sessions ${rows[0]!.count}`].join(', ');
+}
+
+test('whichever part cannot start, nothing is left open, and the next worker has its name and port', async () => {
+  // What stays for the life of a process (the SDK's runtime) is there after the first one. It never runs.
+  const first = await createWorker(setup);
+  await first.shutdown();
+  let before = '';
+  await eventually('the first has ended', async () => before === (before = await open()));
+  const { length } = partsOf(setup).services;
+  expect(length).toBeGreaterThan(10);
+  for (let position = 0; position < length; position++) {
+    const { services } = partsOf(setup);
+    const failing = services[position]!;
+    const start = failing.start.bind(failing);
+    failing.start = async () => {
+      await start();
+      throw new Error(`part ${position} is broken`);
+    };
+    await expect(new Services(services, 3_000).start()).rejects.toThrow(`part ${position} is broken`);
+    let now = '';
+    await eventually(`part ${position}`, async () => (now = await open()) === before).catch(() => undefined);
+    expect([position, now]).toEqual([position, before]);
+  }
+  const last = await createWorker(setup);
+  const ended = last.run();
+  await eventually('it runs', async () => (await fetch(new URL('/readyz', last.metricsUrl))).ok);
+  await last.shutdown();
+  await ended;
+}, 240_000);

@@ -1,0 +1,286 @@
+/**
+ * The parts of a worker, made from what it is given, and the order in which they start: each needs those before it.
+ * Nothing is opened here. Called by `worker.ts`, which starts them, has them run and stops them in reverse.
+ */
+import { availableParallelism, hostname } from 'node:os';
+import path from 'node:path';
+import { Client, Connection } from '@temporalio/client';
+import type { DataConverter } from '@temporalio/common';
+import type { InjectedSinks } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { createActivities } from '../activities/tracker';
+import {
+  BufferFeed,
+  BufferMetrics,
+  createBufferActivities,
+  heapUse,
+  MemoryMonitor,
+  ShardReports,
+} from '../activities/buffer';
+import { noteReports, readReports } from '../activities/buffer/store/buffers';
+import { JobNode } from '../activities/job/node';
+import { Database, OWN_LIMITS, VALUES_LIMITS } from '../activities/lib/database';
+import { claimDeployment, ensureSearchAttributes } from '../activities/lib/deployment';
+import { confirmEncoding, encodes } from '../activities/lib/encoding';
+import { ourLog } from '../activities/lib/log';
+import { service, type Service } from '../activities/lib/service';
+import { TemporalLink } from '../activities/lib/temporal';
+import { carried } from '../activities/lib/wire';
+import { Patrol } from '../activities/patrol';
+import { Isolation } from '../activities/tracker/shift/isolate';
+import { Node } from '../activities/tracker/shift/node';
+import { Watchdog } from '../activities/tracker/shift/watchdog';
+import { NodeMetrics } from '../activities/tracker/telemetry';
+import { refuseIgnoredCodec, wholeConverter } from '../config/data-converter';
+import type { ShardSinks } from '../workflows/buffer/contract';
+import { checkAddress } from '../config/environment';
+import { ConfigError } from '../config/errors';
+import type { ResolvedConfig } from '../config/resolve/config';
+import { withTlsProblem } from '../config/temporal-tls';
+import { KIT_CONNECTIONS, poolSizes, tellRoom, VALUES_CONNECTIONS, type PoolSizes } from './connection-budget';
+import { durableNode, workflowsOf } from './durable';
+import { MetricsPage } from './metrics';
+import { NodeName } from './node-name';
+import { readiness } from './readiness';
+import { installRuntime } from './runtime';
+import { checkSchema } from './schema';
+import { tellServer } from './server-check';
+import type { WorkerSetup } from './setup';
+import { StrayErrors } from './stray-errors';
+import { connectionOptions, refuseOtherBundle, Tasks } from './tasks';
+
+export interface WorkerParts {
+  name: string;
+  log: Logger;
+  node: Node;
+  jobs: JobNode;
+  page: MetricsPage;
+  tasks: Tasks;
+  /** All of them, in the order of their start. */
+  services: Service[];
+}
+
+/** What the other parts have in common. */
+interface Basis {
+  setup: WorkerSetup;
+  /** Of the node. */
+  name: string;
+  log: Logger;
+  dataConverter: DataConverter | undefined;
+  connection: Connection;
+  link: TemporalLink;
+  database: Database;
+  metrics: NodeMetrics;
+  sizes: PoolSizes;
+  /** Of the SDK's own metrics, once its runtime is installed. */
+  sdkPort?: number;
+}
+
+const DEFAULT_NODE_CONCURRENCY = 2_000;
+
+/** @throws ConfigError, EnvironmentError, CodecError where something is wrong that shows before anything is opened. */
+export function partsOf(setup: WorkerSetup): WorkerParts {
+  const basis = basisOf(setup);
+  const { name, database, link, metrics } = basis;
+  const health = readiness(() => tasks.isRunning, database, link);
+  const page = new MetricsPage(metrics.registry, health, basis.log, setup.metrics, () => basis.sdkPort);
+  const log = basis.log.child({ node: name });
+  const values = new Database({ ...addressOf(basis), ...VALUES_LIMITS, connections: VALUES_CONNECTIONS });
+  const node = nodeOf(basis, page, values, log);
+  const durable = durableNode(setup.config.activities, {
+    databaseUrl: setup.databaseUrl,
+    directDatabaseUrl: setup.directDatabaseUrl,
+    database,
+    owner: name,
+    log,
+    connections: setup.activityConnections,
+    registry: metrics.registry,
+    workflows: workflowsOf(link),
+  });
+  const jobs = new JobNode({
+    nodeName: name,
+    databaseUrl: setup.databaseUrl,
+    directDatabaseUrl: setup.directDatabaseUrl,
+    jobs: setup.config.jobs,
+    temporal: link,
+    log,
+    registry: metrics.registry,
+    connections: basis.sizes.jobs || undefined,
+  });
+  const buffers = buffersOf(basis, log);
+  const own = {
+    ...createActivities({ node, database, temporal: link, log }),
+    ...buffers.activities,
+    ...jobs.activities,
+  };
+  const tasks = new Tasks({
+    temporal: setup.temporal,
+    identity: name,
+    activities: carried(withoutClash(durable.activities, own)),
+    sinks: buffers.sinks,
+    dataConverter: basis.dataConverter,
+    workflowBundle: setup.workflowBundle,
+    userWorkflows: setup.config.workflows,
+    shutdownForceTime: setup.shutdownForceTime,
+    log: basis.log,
+  });
+  const services = [
+    ...servicesOf(basis),
+    page,
+    service({ stop: () => values.close() }),
+    jobs,
+    durable.services,
+    node,
+    new StrayErrors(node),
+    service({ start: () => confirm(basis, log) }),
+    buffers.reports,
+    buffers.memory,
+    new Patrol(database, link, log, (tracker) => metrics.countMended(tracker)),
+    // The last one: its tasks are done by all others.
+    tasks,
+  ];
+  return { name, log: basis.log, node, jobs, page, tasks, services };
+}
+
+function basisOf(setup: WorkerSetup): Basis {
+  const { config, temporal } = setup;
+  const log = ourLog(setup.log);
+  const dataConverter = wholeConverter(setup.dataConverter ?? config.dataConverter);
+  refuseIgnoredCodec(temporal, dataConverter);
+  refuseOtherBundle(setup.workflowBundle, dataConverter);
+  checkAddress(setup.databaseUrl, 'databaseUrl');
+  if (setup.directDatabaseUrl !== undefined) checkAddress(setup.directDatabaseUrl, 'directDatabaseUrl');
+  const connection = Connection.lazy(connectionOptions(temporal));
+  return {
+    setup,
+    name: setup.nodeName ?? `${hostname()}-${process.pid}-${Math.random().toString(36).slice(2, 6)}`,
+    log,
+    dataConverter,
+    connection,
+    link: new TemporalLink(new Client({ connection, namespace: temporal.namespace, dataConverter })),
+    database: new Database({ ...addressOf({ setup, log }), ...OWN_LIMITS, connections: KIT_CONNECTIONS }),
+    metrics: new NodeMetrics(),
+    sizes: poolSizes({
+      durableActivities: config.activities.length,
+      jobs: config.jobs.map(({ options }) => options.concurrency),
+      activityConnections: setup.activityConnections,
+      jobConnections: setup.jobConnections,
+    }),
+  };
+}
+
+const addressOf = ({ setup, log }: Pick<Basis, 'setup' | 'log'>) => ({
+  url: setup.databaseUrl,
+  directUrl: setup.directDatabaseUrl,
+  log,
+});
+
+/** The two servers, and whether this worker may work on them. */
+function servicesOf(basis: Basis): Service[] {
+  const { setup, name, database, connection, log } = basis;
+  const { namespace } = setup.temporal;
+  const encoded = encodes(basis.dataConverter);
+  const connect = (): Promise<void> =>
+    connection.ensureConnected().catch(async (error: unknown) => {
+      throw await withTlsProblem(error, setup.temporal);
+    });
+  const mayWork = async (): Promise<void> => {
+    await checkSchema(database);
+    await tellServer(connection, namespace, log);
+    await ensureSearchAttributes(connection, namespace, log);
+    await claimDeployment(database, connection, namespace, setup.adopt ?? false, encoded);
+  };
+  const claim = { name, host: hostname(), pid: process.pid };
+  return [
+    service({ stop: () => database.close() }),
+    service({ start: connect, stop: () => connection.close() }),
+    service({ start: mayWork }),
+    ...(setup.nodeName === undefined ? [] : [new NodeName(database, claim, log)]),
+    // Only now: its threads would keep a process that was refused above from ending.
+    service({ start: async () => (basis.sdkPort = await installRuntime(log)) }),
+  ];
+}
+
+/** Once the node is there to be counted. */
+async function confirm({ setup, database, dataConverter, sizes }: Basis, log: Logger): Promise<void> {
+  await confirmEncoding(database, encodes(dataConverter));
+  // A pooler has limits of its own.
+  if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, log);
+}
+
+function nodeOf(
+  { setup, name, database, link, metrics, log: ours }: Basis,
+  page: MetricsPage,
+  values: Database,
+  log: Logger,
+): Node {
+  const { config } = setup;
+  return new Node({
+    row: {
+      name,
+      host: hostname(),
+      pid: process.pid,
+      get metricsUrl() {
+        return page.url;
+      },
+    },
+    database,
+    values,
+    trackers: config.trackers.map((tracker) => tracker.definition),
+    log,
+    metrics,
+    isolation: new Isolation(isolationOptions(config, ours)),
+    watchdog: setup.watchdogMs === null ? undefined : new Watchdog(name, ours, setup.watchdogMs),
+    nodeConcurrency: setup.nodeConcurrency ?? DEFAULT_NODE_CONCURRENCY,
+    buffers: new BufferFeed(
+      new Map(config.buffers.map((buffer) => [buffer.name, buffer])),
+      database,
+      (buffer, shard, message) => link.push(buffer, shard, message),
+      ours,
+    ),
+  });
+}
+
+/** The activities of buffers, and those that hear by sinks what shards say of themselves. */
+function buffersOf({ setup, name, database, link, metrics }: Basis, log: Logger) {
+  const activities = createBufferActivities({
+    node: name,
+    database,
+    temporal: link,
+    definitions: new Map(setup.config.buffers.map(({ name: buffer, definition }) => [buffer, definition])),
+    metrics: new BufferMetrics(metrics.registry, () => database.transaction(readReports)),
+    log,
+  });
+  const memory = new MemoryMonitor({
+    heap: heapUse(),
+    tell: (buffer, shard, wish) => link.tellMemory(buffer, shard, wish),
+    log,
+    registry: metrics.registry,
+  });
+  const reports = new ShardReports((all) => database.transaction((db) => noteReports(db, all)), log);
+  const sinks: InjectedSinks<ShardSinks> = {
+    buffers: {
+      size: { fn: (_info, size) => memory.note(size), callDuringReplay: false },
+      report: { fn: (_info, report) => reports.note(report), callDuringReplay: false },
+    },
+  };
+  return { activities, memory, reports, sinks };
+}
+
+function withoutClash(users: object, own: object): object {
+  const clash = Object.keys(users).find((name) => Object.hasOwn(own, name));
+  if (clash !== undefined) {
+    throw new ConfigError([`activities.${clash}: Longwatch has an activity of that name; use another one`]);
+  }
+  return { ...users, ...own };
+}
+
+function isolationOptions(config: ResolvedConfig, log: Logger) {
+  const extension = path.extname(__filename);
+  return {
+    filename: path.join(__dirname, `isolate-thread${extension}`),
+    workerData: { configPath: config.path, logLevel: log.level },
+    execArgv: extension === '.ts' ? ['--require', 'tsx/cjs'] : [],
+    threads: Math.max(2, availableParallelism()),
+  };
+}

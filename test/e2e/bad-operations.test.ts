@@ -56,7 +56,7 @@ const STRAYS: [string, string][] = [
   ['callback-throws', 'thrown in a callback'],
 ];
 
-test('T5: an operation that hangs, throws late or returns garbage harms only its id; each error reaches the hook', async () => {
+test('an operation that hangs, throws late or returns garbage harms only its id; each error reaches the hook', async () => {
   const bad = await started('bad', [
     'good',
     'half-a-pair',
@@ -87,7 +87,7 @@ test('T5: an operation that hangs, throws late or returns garbage harms only its
   expect(pool).toMatchObject({ attempt: 1, crashes: 0, quarantinedAt: null });
 });
 
-test('T5: code that never yields is ended with its thread when it is isolated; the other ids go on', async () => {
+test('code that never yields is ended with its thread when it is isolated; the other ids go on', async () => {
   const threads = await started('threads', ['good', 'endless', 'throws', 'exits', 'held']);
   const ended = await eventually('the endless run has timed out', async () => {
     const value = await valueOf(threads, 'endless');

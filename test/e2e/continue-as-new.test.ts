@@ -85,7 +85,7 @@ function randomOf(seed: number): (below: number) => number {
   };
 }
 
-describe.each(['usual', 'renewing'])('T1: %s', (name) => {
+describe.each(['usual', 'renewing'])('pools of the tracker %s', (name) => {
   test('four senders, one with an old layout, change the same ids while pools split: the last stamp of each holds', async () => {
     const tracker = await start(name);
     const last = new Map<string, { stamp: number; change: 'add' | 'remove' }>();

@@ -95,14 +95,14 @@ async function crash(tracker: TrackerHandle): Promise<void> {
   });
 }
 
-test('T1: a forced crash restarts the pool with all of its members, also those added later', async () => {
+test('a forced crash restarts the pool with all of its members, also those added later', async () => {
   const tracker = await started('crashing');
   await tracker.add(['later'], { wait: true });
   await crash(tracker);
   await everybodyRuns('crashing', [...IDS, 'later']);
 });
 
-test('T1: three crashes in a row put a pool in quarantine; resume releases it with all of its members', async () => {
+test('three crashes in a row put a pool in quarantine; resume releases it with all of its members', async () => {
   const tracker = longwatch.tracker('crashing');
   for (let i = 0; i < 3 && !(await poolRow('crashing')).quarantined; i++) await crash(tracker);
   expect((await poolRow('crashing')).quarantined).toBe(true);

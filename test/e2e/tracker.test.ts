@@ -108,7 +108,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.close());
 
-test('T1: ids come and go while it runs; a split leaves each in exactly one pool; a crash keeps all', async () => {
+test('ids come and go while it runs; a split leaves each in exactly one pool; a crash keeps all', async () => {
   const basic = await started('basic');
   const ids = Array.from({ length: 60 }, (_, i) => `id-${i}`);
   await basic.add(ids.slice(0, 15), { wait: true });
@@ -141,7 +141,7 @@ test('T1: ids come and go while it runs; a split leaves each in exactly one pool
   expect(left!.n).toBe(0);
 });
 
-test('T1: the last stamp wins, from any sender, through any pool', async () => {
+test('the last stamp wins, from any sender, through any pool', async () => {
   const basic = longwatch.tracker('basic');
   const client = (await import('@temporalio/client')).Client;
   const { Connection } = await import('@temporalio/client');
@@ -166,7 +166,7 @@ test('T1: the last stamp wins, from any sender, through any pool', async () => {
   }
 });
 
-test('T5: what one id does harms no other, and each error reaches the hook', async () => {
+test('what one id does harms no other, and each error reaches the hook', async () => {
   const bad = await started('bad');
   await bad.add(['good', 'throws', 'nothing', 'hangs', 'held'], { wait: true });
   await eventually('the hanging run is aborted', () => seen.aborted.has('hangs'));
@@ -183,7 +183,7 @@ test('T5: what one id does harms no other, and each error reaches the hook', asy
   expect(failed.error).toContain('thrown');
 });
 
-test('T6: the gate is closed until known, closes and opens for every pool; ungated work goes on', async () => {
+test('the gate is closed until known, closes and opens for every pool; ungated work goes on', async () => {
   const gated = await started('gated');
   await gated.add(
     Array.from({ length: 30 }, (_, i) => `g${i}`),
@@ -206,7 +206,7 @@ test('T6: the gate is closed until known, closes and opens for every pool; ungat
   });
 });
 
-test('T7, T8: backpressure skips and counts; lag is warned about and on the metrics page', async () => {
+test('backpressure skips and counts; lag is warned about and on the metrics page', async () => {
   const slow = await started('slow');
   await slow.add(['a', 'b', 'c', 'd'], { wait: true });
   await eventually('ship is skipped', async () => {

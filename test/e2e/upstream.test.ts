@@ -130,12 +130,12 @@ async function started(name: string, ids: string[]): Promise<TrackerHandle> {
 const valueOf = async (tracker: TrackerHandle, id: string, operation: string) =>
   (await tracker.show(id)).values.find((value) => value.operation === operation);
 
-describe('T6: the gate', () => {
+describe('the gate', () => {
   const ids = Array.from({ length: 40 }, (_, i) => `g${i}`);
   const total = (key: string) => ids.reduce((sum, id) => sum + runsOf(`${key}/${id}`), 0);
   let tracker: TrackerHandle;
 
-  test('T6: while it is not known nothing that is gated is fetched, the ungated goes on, all are marked offline', async () => {
+  test('while it is not known nothing that is gated is fetched, the ungated goes on, all are marked offline', async () => {
     tracker = await started('gated', ids);
     await eventually('it has grown to four pools', async () => (await tracker.pools()).length >= 4);
     await eventually('the ungated runs for all', () => ids.every((id) => runsOf(`check/${id}`) > 2));
@@ -150,7 +150,7 @@ describe('T6: the gate', () => {
     expect(errors).toContain('no answer');
   });
 
-  test('T6: it is asked once for all pools, as often as it says', async () => {
+  test('it is asked once for all pools, as often as it says', async () => {
     gate.answer = true;
     await eventually('it is open', async () => (await tracker.status()).gate === 'open');
     const [asked, since] = [gate.asked, Date.now()];
@@ -159,7 +159,7 @@ describe('T6: the gate', () => {
     expect(each).toBeGreaterThan(GATE_MS * 0.8);
   });
 
-  test('T6: every pool follows within a second, open and closed', async () => {
+  test('every pool follows within a second, open and closed', async () => {
     const pools = async () => (await tracker.pools()).filter((pool) => pool.members > 0).length;
     expect(await pools()).toBeGreaterThanOrEqual(4);
     gate.answer = false;
@@ -183,7 +183,7 @@ describe('T6: the gate', () => {
   });
 
   test.each(['fails', 'hangs', 'babbles'] as const)(
-    'T6: a check that %s leaves it open twice, and closes it the third time',
+    'a check that %s leaves it open twice, and closes it the third time',
     async (how) => {
       gate.answer = true;
       await eventually('it is open', async () => (await tracker.status()).gate === 'open');
@@ -199,7 +199,7 @@ describe('T6: the gate', () => {
   );
 });
 
-test('T2: an expiry makes the next run wait; the ETag goes along, and an unchanged answer keeps value and changedAt', async () => {
+test('an expiry makes the next run wait; the ETag goes along, and an unchanged answer keeps value and changedAt', async () => {
   const tracker = await started('expiring', ['a']);
   await eventually('asked again with the ETag', () => runsOf('expiring/a/e1') >= 3);
   const times = seen.runs.get('expiring/a')!;
@@ -244,7 +244,7 @@ test('Better: Retry-After is honoured for the operation, or for all operations w
   expect(all).toEqual([0, 0, 0, 0]);
 });
 
-test('T4: concurrency changed while it runs reaches the running shift', async () => {
+test('concurrency changed while it runs reaches the running shift', async () => {
   const tracker = await started(
     'slow',
     Array.from({ length: 40 }, (_, i) => `s${i}`),

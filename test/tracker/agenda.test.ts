@@ -11,7 +11,7 @@ function drain(agenda: Agenda, now: number): number[] {
   return taken;
 }
 
-describe('T2, T3: when members are due', () => {
+describe('when members are due', () => {
   test('a crowd spreads over the stagger: base plus its share of the window', () => {
     const agenda = new Agenda({ ...EVERY, baseMs: 300, windowMs: 500 });
     agenda.join(0, { share: 0, addedAt: T0 }, T0, true);
@@ -134,7 +134,7 @@ describe('T2, T3: when members are due', () => {
   });
 });
 
-describe('T4, T7, T8: concurrency, lag and rounds', () => {
+describe('concurrency, lag and rounds', () => {
   test('no more than the concurrency run, and a lowered one holds at once', () => {
     const agenda = new Agenda({ ...EVERY, concurrency: 3 });
     for (let slot = 0; slot < 10; slot++) agenda.join(slot, { share: 0, addedAt: T0 }, T0, false);
@@ -243,7 +243,7 @@ describe('one by one, at any time', () => {
   });
   const share = fc.double({ min: 0, max: 0.999, noNaN: true });
 
-  test('T3: the first run is neither before base and share of the window, nor ever after them', () => {
+  test('the first run is neither before base and share of the window, nor ever after them', () => {
     fc.assert(
       fc.property(schedule, share, fc.boolean(), (given, part, crowd) => {
         const agenda = new Agenda(given);
@@ -325,7 +325,7 @@ describe('one by one, at any time', () => {
   });
 
   test.each(['waiting', 'ready', 'running'])(
-    'T1: a member that leaves while it is %s is gone, and its place in the concurrency free',
+    'a member that leaves while it is %s is gone, and its place in the concurrency free',
     (state) => {
       const agenda = new Agenda({ ...EVERY, concurrency: 1, windowMs: 0 });
       agenda.join(0, { share: 0, addedAt: T0 + (state === 'waiting' ? 500 : 0) }, T0, false);
@@ -343,7 +343,7 @@ describe('one by one, at any time', () => {
     },
   );
 
-  test('T4: those in line go first come, first served, past those that left', () => {
+  test('those in line go first come, first served, past those that left', () => {
     const agenda = new Agenda({ ...EVERY, concurrency: 1, windowMs: 0 });
     for (let slot = 0; slot < 200; slot++) agenda.join(slot, { share: 0, addedAt: T0 + slot }, T0, false);
     agenda.ripen(T0 + 1_000);

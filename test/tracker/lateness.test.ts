@@ -4,7 +4,7 @@ import { bucketOf, Lateness, LATE_BOUNDS_MS, percentile } from '../../activities
 
 const LAST = LATE_BOUNDS_MS.length;
 
-test('T8: every lateness falls into the bucket whose bounds enclose it', () => {
+test('every lateness falls into the bucket whose bounds enclose it', () => {
   fc.assert(
     fc.property(fc.double({ min: 0, max: 200_000, noNaN: true }), (lateMs) => {
       const bucket = bucketOf(lateMs);
@@ -27,7 +27,7 @@ test('the bounds ascend', () => {
   for (let i = 1; i < LAST; i++) expect(LATE_BOUNDS_MS[i]!).toBeGreaterThan(LATE_BOUNDS_MS[i - 1]!);
 });
 
-test('T8: a percentile is never below the exact one, and at most a bucket above', () => {
+test('a percentile is never below the exact one, and at most a bucket above', () => {
   const lates = fc.array(fc.double({ min: 0, max: 50_000, noNaN: true }), { minLength: 1, maxLength: 300 });
   fc.assert(
     fc.property(lates, fc.constantFrom(0.01, 0.5, 0.95, 0.99, 1), (values, q) => {

@@ -20,7 +20,7 @@ function tracker(run: Code, over: Partial<TrackerDefinition['operations'][string
 /** One tick of simulated time. */
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-describe('T5: what one id does stays with it', () => {
+describe('what one id does stays with it', () => {
   const bad: [string, Code][] = [
     [
       'throws',
@@ -331,7 +331,7 @@ describe('what stands still', () => {
     expect(warned).toEqual(["this worker's config has no operation elsewhere; it does not run here"]);
   });
 
-  test('T5: an operation’s hold stops that operation, a tracker’s all of them, a member’s that member', async () => {
+  test('an operation’s hold stops that operation, a tracker’s all of them, a member’s that member', async () => {
     const runs: string[] = [];
     let scope: 'member' | 'operation' | 'tracker' = 'member';
     let throwing = true;
@@ -366,7 +366,7 @@ describe('what stands still', () => {
     expect(await seenIn('tracker')).toEqual(new Set());
   });
 
-  test('T6: a closed gate stops the gated, runs whenClosed, leaves the ungated; an open one lets all run', async () => {
+  test('a closed gate stops the gated, runs whenClosed, leaves the ungated; an open one lets all run', async () => {
     const runs: string[] = [];
     const note = (text: string) => () => (runs.push(text), { value: 1 });
     const definition = defineTracker({
@@ -411,7 +411,7 @@ describe('what stands still', () => {
     expect(runs).toBeGreaterThanOrEqual(200);
   });
 
-  test('T7: an operation waits while another lags, counted with the reason, and comes back', async () => {
+  test('an operation waits while another lags, counted with the reason, and comes back', async () => {
     let slow = true;
     let ships = 0;
     const kit = shiftOf(
@@ -448,7 +448,7 @@ describe('what stands still', () => {
   });
 
   test.each(['1h', '1s'])(
-    'T7: what gave way runs soon after the other one has caught up, also where it is due each %s',
+    'what gave way runs soon after the other one has caught up, also where it is due each %s',
     async (every) => {
       let ships = 0;
       let slow = true;
@@ -480,7 +480,7 @@ describe('what stands still', () => {
     },
   );
 
-  test('T7: two operations that give way to each other do not wait for ever', async () => {
+  test('two operations that give way to each other do not wait for ever', async () => {
     let slow = true;
     const runs = { a: 0, b: 0 };
     const release: (() => void)[] = [];
@@ -508,7 +508,7 @@ describe('what stands still', () => {
     expect(runs.b).toBeGreaterThan(before.b + 4);
   });
 
-  test('T4: concurrency changed while it runs holds at once, up and down, and a node’s cap above it', async () => {
+  test('concurrency changed while it runs holds at once, up and down, and a node’s cap above it', async () => {
     let running = 0;
     let most = 0;
     const kit = shiftOf(
@@ -548,7 +548,7 @@ describe('what stands still', () => {
     expect(await mostIn()).toBe(1);
   });
 
-  test('T8: stale counts who is older than 3 × max(interval, expiry, hold), not who waits for an expiry', async () => {
+  test('stale counts who is older than 3 × max(interval, expiry, hold), not who waits for an expiry', async () => {
     const kit = shiftOf(tracker(() => new Promise(() => undefined), { timeout: '1h' }));
     const [old, expiring, fresh] = [member('old'), member('expiring'), member('fresh')];
     kit.shift.loadAll(
@@ -568,7 +568,7 @@ describe('what stands still', () => {
   });
 });
 
-test('T3: a pool’s opening spreads over base and window; the first offline check comes after its interval', async () => {
+test('a pool’s opening spreads over base and window; the first offline check comes after its interval', async () => {
   const starts: { operation: string; at: number }[] = [];
   const kit = shiftOf(
     defineTracker({

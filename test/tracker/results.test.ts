@@ -28,7 +28,7 @@ test.each([
   ],
   ['an expiry that is no time', { value: 1, expiresAt: 'soon' }, /expiresAt that is not a time/],
   ['a value past the limit', { value: 'x'.repeat(MAX_VALUE_LENGTH) }, /at most 4194304 are stored/],
-])('T5: %s fails as a run, with a reason', (_what, result, message) => {
+])('%s fails as a run, with a reason', (_what, result, message) => {
   expect(() => read(result)).toThrow(message);
 });
 

@@ -143,7 +143,7 @@ describe('array literals', () => {
   });
 });
 
-describe('T5: nothing that an operation can return or throw keeps the others from being written', () => {
+describe('nothing that an operation can return or throw keeps the others from being written', () => {
   test.each([
     ['NUL', { value: { a: '\0', '\0': 1 } }],
     ['half a surrogate pair', { value: ['\ud800', { '\udc00x': 1 }] }],

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
-test('T5: a stalled event loop is reported while it is stalled, with the operation whose code runs', async () => {
+test('a stalled event loop is reported while it is stalled, with the operation whose code runs', async () => {
   const { stdout, stderr } = await promisify(execFile)(process.execPath, [
     '--require',
     'tsx/cjs',

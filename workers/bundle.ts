@@ -1,5 +1,5 @@
 /**
- * Bundles Longwatch's workflows together with the user's, for one worker that runs both. Called by `worker.ts` where
+ * Bundles Longwatch's workflows together with the user's, for one worker that runs both. Called by `tasks.ts` where
  * the config names `workflows`; whoever starts many workers bundles once and gives each the file (`workflowBundle`).
  */
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -30,7 +30,7 @@ export async function bundleWorkflows(
   const { payloadConverterPath, failureConverterPath } = wholeConverter(converter) ?? {};
   const own = path.join(__dirname, '..', 'workflows');
   const extension = path.extname(__filename);
-  // Where a package is found goes by where a file really lies.
+  // The real place of a file decides where a package is found.
   const index = path.join(own, `index${extension}`);
   const users = userWorkflows === undefined ? index : realpathSync(userWorkflows);
   const folder = mkdtempSync(path.join(tmpdir(), 'longwatch-workflows-'));
@@ -42,7 +42,7 @@ export async function bundleWorkflows(
       entry,
       `export * from ${ours};\nexport * from ${theirs};\n` +
         `import * as ours from ${ours};\nimport * as theirs from ${theirs};\n` +
-        // Where both export a name, one of them wins without a word; and no `export *` takes a default along.
+        // If both export a name, one of them wins without a word; and no `export *` takes a default along.
         `export const longwatchClash = Object.keys(theirs).filter((name) => typeof theirs[name] === 'function' &&\n` +
         `  theirs[name] !== ours[name] && (name === 'default' || Object.hasOwn(ours, name)));\n`,
     );
@@ -175,7 +175,7 @@ export function bundleProblem(code: string, converter: DataConverter | undefined
   );
 }
 
-/** Of webpack's report what names the file and the cause. */
+/** The lines of webpack's report that name the file and the cause. */
 function reason(said: readonly string[], error: unknown): string {
   const lines = stripVTControlCharacters(said.join('\n'))
     .split('\n')
@@ -204,7 +204,7 @@ function refuseClash(code: string, file: string, log: Logger): void {
     });
     clash = String(loaded).split(',').filter(Boolean);
   } catch (error) {
-    // What it needs when it is loaded may be there only in a workflow.
+    // The things that it needs when it is loaded may be there only in a workflow.
     log.warn({ err: error }, 'the names of the workflows could not be compared with those of Longwatch');
     return;
   }

@@ -1,6 +1,6 @@
 /**
  * How many connections a worker opens to PostgreSQL, by what each is for; and whether the server has room for those of
- * all workers. Used by `worker.ts`, once at its start. docs/growth.md has the reasons and the measurement behind them.
+ * all workers. Used by `parts.ts`, once at the start. docs/growth.md has the reasons and the measurement behind them.
  *
  * A server of c cores does nearly all it can with c statements at once, and up to 8c share the waits for the disk; more
  * only wait inside of it. So the sizes here are what is needed so that nothing waits for something it keeps from going

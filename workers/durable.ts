@@ -29,7 +29,7 @@ export interface DurableSetup {
   client: Client;
   /** Effects in transactions at once. @default 10 */
   connections?: number;
-  /** Where the metrics go. @default nowhere */
+  /** The registry of the metrics. @default nowhere */
   registry?: Registry;
   retention?: RetentionOptions;
   /** @default host, process id and a random part */
@@ -38,7 +38,7 @@ export interface DurableSetup {
 
 const DEFAULT_CONNECTIONS = 10;
 
-/** What the kit asks Temporal. */
+/** The questions of the kit to Temporal. */
 export const workflowsOf = (link: TemporalLink): Workflows => ({
   isCurrent: (workflowId, runId) => link.isCurrent(workflowId, runId),
   isPending: (workflowId, runId, activityId) => link.isPending(workflowId, runId, activityId),

@@ -47,7 +47,7 @@ export class MetricsPage extends Background {
     const { server, host, options } = this;
     await listen(server, options.port ?? DEFAULT_PORT, host).catch(async (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EADDRINUSE') throw error;
-      // Where something comes to read them, it comes to the port that it was told.
+      // A reader comes to the port that it was told.
       if (options.port !== undefined || process.env.NODE_ENV === 'production') {
         throw new MetricsPortError(options.port ?? DEFAULT_PORT, host);
       }
@@ -89,10 +89,10 @@ export class MetricsPage extends Background {
   }
 }
 
-/** What the two paths of health ask. */
+/** The answers of the two paths of health. */
 export interface Health {
   alive: () => boolean;
-  /** What keeps it from working, in a few words each; none: it is ready. Never rejects. */
+  /** The reasons why it cannot work, in a few words each; none: it is ready. Never rejects. */
   ready: () => Promise<string[]>;
 }
 

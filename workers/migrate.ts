@@ -15,7 +15,7 @@ import { sleep } from '../activities/lib/sleep';
 
 /** Migrations beside Longwatch's. */
 export interface OwnMigrations {
-  /** Of files `0001_what.sql`, applied in the order of their names. */
+  /** The files `0001_what.sql`, applied in the order of their names. */
   folder: string;
   /** Notes which of them were applied. */
   table: string;

@@ -52,7 +52,7 @@ export class NodeName extends Background {
     await this.client?.end().catch(() => undefined);
   }
 
-  /** Where the session was lost. */
+  /** Asks for the name again, if the session was lost. */
   private async takeAgain(): Promise<void> {
     if (this.client || this.asking) return;
     this.asking = true;

@@ -14,7 +14,7 @@ export const LIST = 'longwatch_migrations';
 
 const APPLIED: Statement = { name: 'schema-applied', text: `select name from ${SCHEMA}.${LIST}` };
 
-/** What is asked of a database here. */
+/** The part of a database that is used here. */
 interface Rows {
   rows<R extends { name: string }>(statement: Statement): Promise<R[]>;
 }

@@ -1,7 +1,7 @@
 /**
- * What Temporal's server lacks of what Longwatch needs, from the server's own answers at the start of a worker: nothing
- * is concluded from the version alone. Called by `worker.ts`, which goes on: what works without it still works, and
- * whoever reads the log knows why the rest does not.
+ * Finds what Temporal's server lacks of what Longwatch needs, from the server's own answers at the start of a worker:
+ * nothing is concluded from the version alone. Called by `parts.ts`, whose worker goes on: what works without it still
+ * works, and whoever reads the log knows why the rest does not.
  */
 import type { Connection } from '@temporalio/client';
 import type { Logger } from 'pino';
@@ -65,7 +65,7 @@ export function lackOf({ version, payloadBytes, updates }: ServerAnswers): strin
   return `Temporal's server ${printable(version)}: ${lacking.join('; ')}`;
 }
 
-/** What has no version's form is not compared: a hosted server may count in its own way. */
+/** A text without a version's form is not compared: a hosted server may count in its own way. */
 function isOlder(version: string, than: string): boolean {
   const seen = numbersOf(version);
   const least = numbersOf(than)!;

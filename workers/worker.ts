@@ -22,7 +22,7 @@ export interface LongwatchWorker {
 /** A part that takes longer to stop is left behind: somebody may still use its connections. Milliseconds. */
 const STOP_MS = 3_000;
 
-/** Where a part cannot start, those before it have stopped: name, port and connections are free for the next try. */
+/** If a part cannot start, those before it have stopped: name, port and connections are free for the next try. */
 export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker> {
   const parts = partsOf(setup);
   const services = new Services(parts.services, STOP_MS);
@@ -48,7 +48,7 @@ async function run(parts: WorkerParts, services: Services): Promise<void> {
   }
 }
 
-/** What cannot be stopped does not keep the worker from its end. */
+/** A part that cannot be stopped does not keep the worker from its end. */
 async function stop({ log }: WorkerParts, services: Services): Promise<void> {
   await services
     .stop()

@@ -1,5 +1,5 @@
 /**
- * The activities of buffers: what `workflows/buffer` calls, given what they need. Called by `workers/worker.ts` once a
+ * The activities of buffers: what `workflows/buffer` calls, given what they need. Called by `workers/parts.ts` once a
  * process.
  */
 import type { BufferActivities } from '../../workflows/buffer/activities';

@@ -3,7 +3,7 @@
  * a look as would bring it to 70 %, until that is reached or all are at their minimum; below that they may grow again.
  * Heaps below 320 MB have lower marks, since what comes in before a shard has shrunk needs room as well. The shards
  * tell their sizes by a sink (`workflows/buffer/shard.ts`) and hear of it by a signal, which moves what they hold to
- * PostgreSQL. Made by `workers/worker.ts`.
+ * PostgreSQL. Made by `workers/parts.ts`.
  */
 import type { Logger } from 'pino';
 import { Gauge, type Registry } from 'prom-client';

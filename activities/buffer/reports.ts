@@ -1,7 +1,7 @@
 /**
  * What shards say of themselves (a sink, `workflows/buffer/shard.ts`), written for `status` and the metrics: the newest
  * of each shard, those of all shards in one statement. A report that is lost is followed by another: the last one, when
- * the shard rests, is an activity. Made by `workers/worker.ts`.
+ * the shard rests, is an activity. Made by `workers/parts.ts`.
  */
 import type { Logger } from 'pino';
 import type { ShardReport } from '../../workflows/buffer/contract';

@@ -121,7 +121,7 @@ serve({
     const took = performance.now() - began;
     await Promise.all(workers.map((worker) => worker.close(true)));
     await queue.close();
-    // What was given to them they leave open.
+    // They leave open the connections that were given to them.
     for (const connection of connections) connection.disconnect();
     return took;
   },

@@ -1,5 +1,5 @@
 /**
- * What a scenario gets: servers, processes and time, all of which end with the run, however it ends. Made by
+ * The means of a scenario: servers, processes and time, all of which end with the run, however it ends. Made by
  * `runner.ts`, one a run.
  */
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,5 +1,5 @@
 /**
- * Which scenarios there are: the files of `bench/scenarios/` (`NAME.ts`, or `NAME/index.ts` for one with parts), each
+ * The list of scenarios: the files of `bench/scenarios/` (`NAME.ts`, or `NAME/index.ts` for one with parts), each
  * exporting `scenario`. Read by `main.ts`; nothing has to be registered.
  */
 import { readdirSync } from 'node:fs';

@@ -30,7 +30,7 @@ export class Child {
     this.process = fork(file, [], {
       env: { ...process.env, ...env },
       execArgv: [...nodeFlags, '--require', require.resolve('tsx/cjs')],
-      // What it prints is for people: only results may go to stdout.
+      // Its output is for people: only results may go to stdout.
       stdio: ['ignore', 2, 2, 'ipc'],
     });
     this.exited = once(this.process, 'exit');

@@ -1,11 +1,11 @@
 /**
- * What a scenario is and what it gives back. Each file of `bench/scenarios/` exports one; `runner.ts` runs it,
+ * A scenario and its results. Each file of `bench/scenarios/` exports one; `runner.ts` runs it,
  * `report.ts` prints what it read.
  */
 import type { Bench } from './bench';
 
 export interface Scenario {
-  /** What it measures, in one line, for `--help`. */
+  /** Its purpose in one line, for `--help`. */
   title: string;
   /** How often it is run when `--runs` does not say. @default 1 */
   runs?: number;
@@ -14,7 +14,7 @@ export interface Scenario {
 }
 
 export interface Reading {
-  /** What was read, the same words in each run: `fetches, upstream of 50 ms`. */
+  /** The quantity that was read, in the same words in each run: `fetches, upstream of 50 ms`. */
   measure: string;
   /** Longwatch's figure, in `unit`. */
   ours: number;
@@ -22,9 +22,9 @@ export interface Reading {
   unit: string;
   /** The bare limit or a peer, read in the same run, in the same unit. */
   reference?: number;
-  /** What `reference` is: `bare undici loop`, `BullMQ job schedulers`. */
+  /** A name for `reference`: `bare undici loop`, `BullMQ job schedulers`. */
   referenceName?: string;
-  /** What is to be reached, as the issue or the docs have it: `ratio >= 0.80`, `<= 200 ms`. See `target.ts`. */
+  /** The target, as the issue or the docs have it: `ratio >= 0.80`, `<= 200 ms`. See `target.ts`. */
   target?: string;
   /** How it was read, where that is not plain: said once below the table. */
   note?: string;

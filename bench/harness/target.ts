@@ -1,6 +1,6 @@
 /**
  * Targets as people write them: `ratio >= 0.80` is of ours / reference, `<= 200 ms` of ours in the reading's unit. Used
- * by `report.ts`, which shows a missed one; missing one is no error.
+ * by `report.ts`, which shows a missed one; missing one is not an error.
  */
 import type { Reading } from './scenario';
 
@@ -11,12 +11,12 @@ interface Target {
   unit: string;
 }
 
-/** @throws TypeError for what is no target: a mistake in the scenario. */
+/** @throws TypeError for a text that is not a target: a mistake in the scenario. */
 export function parseTarget(text: string): Target {
   const match = /^(ratio )?(<=|>=) ([\d,]+(?:\.\d+)?)(?: (\S.*))?$/.exec(text);
   const limit = Number(match?.[3]?.replaceAll(',', ''));
   if (!match || Number.isNaN(limit)) {
-    throw new TypeError(`'${text}' is no target; write 'ratio >= 0.80' or '<= 200 ms'`);
+    throw new TypeError(`'${text}' is not a target; write 'ratio >= 0.80' or '<= 200 ms'`);
   }
   const of = match[1] === undefined ? 'ours' : 'ratio';
   return { of, compare: match[2] as Target['compare'], limit, unit: match[4] ?? '' };

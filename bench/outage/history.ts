@@ -1,5 +1,5 @@
 /**
- * What the history of a shard has grown by in a while, over all of its runs: the bytes of its events, those that bring
+ * The growth of a shard's history in a while, over all of its runs: the bytes of its events, those that bring
  * and handle entries apart from all others. Used by the scenario `outage`.
  */
 import type { Client } from '@temporalio/client';

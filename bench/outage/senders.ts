@@ -1,6 +1,6 @@
 /**
  * Programs that push to one buffer at a steady rate, and what they were told of each push. One that is held makes up
- * for nothing: it pushes its next entries when the last ones are settled. What was refused is not pushed again, so that
+ * for nothing: it pushes its next entries when the last ones are settled. A refused entry is not pushed again, so that
  * its numbers say whether that was true. Used by the scenario `outage`.
  */
 import { performance } from 'node:perf_hooks';
@@ -18,7 +18,7 @@ export const ENTRY_BYTES = 1_000;
 const EVERY_MS = 1_000;
 /** All of them together: 1 MB/s. */
 export const BYTES_A_SECOND = (SENDERS * ENTRIES * ENTRY_BYTES * 1_000) / EVERY_MS;
-/** What a sender gives a push. Milliseconds. */
+/** The time that a sender gives a push. Milliseconds. */
 export const TIMEOUT_MS = 5_000;
 
 export type Told = 'accepted' | 'refused' | 'unknown' | 'error';
@@ -55,7 +55,7 @@ export class Senders {
     return those.reduce((sum, { count }) => sum + count, 0);
   }
 
-  /** Which entries these were: a first number and how many, each. */
+  /** The entries that these were: a first number and how many, each. */
   ranges(told: Told): [number, number][] {
     return this.pushes.filter((push) => push.told === told).map(({ first, count }) => [first, count]);
   }

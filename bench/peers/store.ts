@@ -1,4 +1,4 @@
-/** What the peers do with an id: fetch it and upsert the result, as an application would write it. */
+/** The work of the peers on an id: they fetch it and upsert the result, as an application would write it. */
 import { Pool as Database } from 'pg';
 import { Pool } from 'undici';
 

@@ -35,7 +35,7 @@ serve({
   mark() {
     latencies = [];
   },
-  /** What was read since the last mark. Milliseconds. */
+  /** The latencies since the last mark. Milliseconds. */
   read() {
     return {
       count: latencies.length,

@@ -19,7 +19,7 @@ import { defineScenario } from '../harness/scenario';
 const BLOCKS = 20_000;
 const ROUNDS = 3;
 const CONFIG = path.join(__dirname, '../../examples/blocks/longwatch.config.ts');
-/** What served the bare loop best here. */
+/** The settings that served the bare loop best here. */
 const BATCH = 250;
 const AT_ONCE = 4;
 

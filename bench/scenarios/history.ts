@@ -1,7 +1,7 @@
 /**
- * What Temporal has to keep: history events an id-hour. Ours: the events of whole shifts are counted in the real
- * histories while shifts are short, then taken as often as shifts of the default length come. Beside it a workflow an
- * id, which writes a timer and an activity each second.
+ * The amount that Temporal has to keep: history events an id-hour. Ours: the events of whole shifts are counted in the
+ * real histories while shifts are short, then taken as often as shifts of the default length come. Beside it a workflow
+ * an id, which writes a timer and an activity each second.
  */
 import { Client, Connection } from '@temporalio/client';
 import { TRACKER_OPTIONS } from '../../workflows/tracker/options';

@@ -1,6 +1,6 @@
 /**
- * What a node costs that has nothing to do: thousands of pools, no member due; and the same after an upstream asked for
- * a hold.
+ * The cost of a node that has nothing to do: thousands of pools, no member due; and the same after an upstream asked
+ * for a hold.
  */
 import path from 'node:path';
 import { defineScenario } from '../harness/scenario';

@@ -79,7 +79,7 @@ export const scenario = defineScenario({
   },
 });
 
-/** What the set-based statement replaced: all are read, then each is written with what was computed. */
+/** The loop that the set-based statement replaced: all are read, then each is written with what was computed. */
 async function perPlayer(bench: Bench, databaseUrl: string): Promise<number> {
   bench.say('an update a player');
   const pool = new Pool({ connectionString: databaseUrl, max: 1 });

@@ -1,7 +1,8 @@
 /**
  * PostgreSQL is killed and comes back a while later, while entries are pushed at 1 MB/s to each of two buffers: one
- * that needs it for nothing, and one whose entries lie there. What that costs in history, what is handled meanwhile,
- * what senders are told, and that nothing which was accepted is lost. `OUTAGE_SECONDS=600` is the whole ten minutes.
+ * that needs it for nothing, and one whose entries lie there. It measures the cost in history, what is handled
+ * meanwhile, what senders are told, and that nothing which was accepted is lost. `OUTAGE_SECONDS=600` is the whole ten
+ * minutes.
  */
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
@@ -17,7 +18,7 @@ import { defineScenario, type Reading } from '../harness/scenario';
 
 const DEFAULT_SECONDS = 60;
 const SECONDS_AT_LEAST = 20;
-/** What the target is about. Seconds. */
+/** The length of outage that the target is for. Seconds. */
 const WHOLE_SECONDS = 600;
 const BEFORE_MS = 15_000;
 const RECOVER_MS = 180_000;
@@ -105,7 +106,7 @@ function outageSeconds(text: string | undefined): number {
   );
 }
 
-/** What each buffer handles a second meanwhile. */
+/** The entries that each buffer handles a second meanwhile. */
 async function rates(
   sides: readonly Side[],
   worker: Child,
@@ -126,7 +127,7 @@ async function isHandled(buffer: BufferHandle): Promise<boolean> {
   return ageMs === 0 && pending === 0 && running === 0;
 }
 
-/** The shard that has grown most. What the same entries would have cost anyway is read before the outage. */
+/** The shard that has grown most. The cost of the same entries without an outage is read before it. */
 async function historyOf(
   client: Client,
   { name, senders }: Side,
@@ -142,7 +143,7 @@ async function historyOf(
       };
       const usual = others(began, killed) / Math.max(1, accepted(began, killed));
       const beyond = (since: number, until: number): number => others(since, until) - usual * accepted(since, until);
-      // What the beginning costs comes once; the second half goes on to the end of the whole.
+      // The cost of the beginning comes once; the second half goes on to the end of the whole.
       const whole = Math.max(1, (WHOLE_SECONDS * 1_000 - (half - killed)) / (back - half));
       const all = growthOf(history, killed, back).all;
       return { all, beyond: beyond(killed, half) + beyond(half, back) * whole };

@@ -1,4 +1,4 @@
-/** What a row costs in a table ten times as large: chunks along a key must stay linear. */
+/** The cost of a row in a table ten times as large: chunks along a key must stay linear. */
 import { resolveConfig, type ConfigDefinition } from '../../exports';
 import { median } from '../harness/figures';
 import { defineScenario } from '../harness/scenario';

@@ -94,7 +94,7 @@ async function fill(stack: Stack, options: string): Promise<void> {
   await stack.sql('analyze');
 }
 
-/** What its runs were late by while something went on. */
+/** The lateness of its runs while something went on. */
 async function lateOf(worker: WorkerProcess, during: () => Promise<void>): Promise<number[]> {
   await noted(worker);
   await during();

@@ -22,9 +22,9 @@ const SECONDS = 5;
 const WARM_UP_MS = 3_000;
 /** After `pause`, until all is written and the worker has noted it. */
 const SETTLE_MS = 2_500;
-/** Of both, and as many requests under way: 50 ms of latency do not bound the rate then. */
+/** The number of connections of both, and of requests under way: 50 ms of latency do not bound the rate then. */
 const CONNECTIONS: Record<number, number> = { 0: 500, 50: 1_250 };
-/** What 50,000 ids come to with the default `poolSize`; each has its own concurrency. */
+/** The pools of 50,000 ids with the default `poolSize`; each has its own concurrency. */
 const TRACKER_POOLS = 50;
 
 export const scenario = defineScenario({
@@ -65,7 +65,7 @@ async function track(bench: Bench, latencyMs: number): Promise<Reading[]> {
     measure: `fetches upserted, upstream of ${latencyMs} ms`,
     ours,
     unit: '/s',
-    // Of each turn, so that a moment in which the machine is slow counts for both.
+    // The ratio of each turn, so that a moment in which the machine is slow counts for both.
     reference: ours / median(turns.map((turn) => turn.ours / turn[way])),
     referenceName,
     target,

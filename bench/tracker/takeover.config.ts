@@ -1,6 +1,6 @@
 /**
- * What the worker of `takeover` runs: a tracker that it keeps all along, whose runs note how late they are, and a large
- * one whose pools come over at once. Asked by the scenario over the process's channel.
+ * The config of the worker of `takeover`: a tracker that it keeps all along, whose runs note how late they are, and a
+ * large one whose pools come over at once. Asked by the scenario over the process's channel.
  */
 import { performance } from 'node:perf_hooks';
 import { defineConfig, defineTracker } from '../../exports';

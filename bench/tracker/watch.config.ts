@@ -1,6 +1,6 @@
 /**
- * What the workers of the tracker's scenarios run: one tracker with one operation, its options and upstream given by
- * the scenario (`watch.ts`).
+ * The config of the workers of the tracker's scenarios: one tracker with one operation, its options and upstream given
+ * by the scenario (`watch.ts`).
  */
 import { defineConfig, defineTracker, type Run, type TrackerDefinition } from '../../exports';
 import { createUpstream } from '../../exports/upstream';

@@ -16,7 +16,7 @@ const CONFIG = path.join(__dirname, 'watch.config.ts');
 const MALLOC = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072' };
 const NODE_FLAGS = ['--max-semi-space-size=8'];
 
-/** What the worker had written at a moment, by its own count. */
+/** The rows that the worker had written at a moment, by its own count. */
 export interface Written {
   rows: number;
   /** Database time, seconds. */
@@ -82,7 +82,7 @@ export class Watch {
     return rows.map(({ id }) => id);
   }
 
-  /** Of the first worker, after a collection (it must have been started with `--expose-gc`). */
+  /** The memory of the first worker, after a collection (it must have been started with `--expose-gc`). */
   memory(): Promise<NodeJS.MemoryUsage> {
     return this.workers[0]!.memory();
   }

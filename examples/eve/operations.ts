@@ -1,12 +1,12 @@
 /**
- * What the tracker `characters` does for one character: each function is an operation's `run`. They ask the upstream
+ * The work of the tracker `characters` on one character: each function is an operation's `run`. They ask the upstream
  * with the stored value's ETag and hand back what it says, its Expires included; `longwatch.config.ts` says how often.
  */
 import type { Json, RunContext, RunResult } from 'longwatch';
 import { HoldError, UpstreamError, type Answer, type RequestOptions } from 'longwatch/upstream';
 import type { EveConnection } from './connection';
 
-/** What is known in this process of a character; the offline check goes by it. */
+/** The things that this process knows of a character; the offline check goes by it. */
 interface Belief {
   online: boolean;
   /** When its location last changed or was first seen, epoch ms. */
@@ -109,7 +109,7 @@ export class EveOperations {
     const online = (value as { online?: boolean } | null)?.online === true;
     const answer = { value, etag: got.etag ?? known?.etag, expiresAt: got.expiresAt };
     const now = this.beliefs.get(context.id);
-    // Who has just come online counts as moving.
+    // A character that has just come online counts as moving.
     const movedAt = now && (now.online || !online) ? now.movedAt : Date.now();
     this.beliefs.set(context.id, { online, movedAt, answer });
     return { ...answer, online };

@@ -1,6 +1,6 @@
 /**
- * Where the example's upstream and its tokens are. Read at the first fetch, not when the config is loaded: by then the
- * `dev` hook has started the upstream and said where. Used by `connection.ts`.
+ * The places of the example's upstream and of its tokens. Read at the first fetch, not when the config is loaded: by
+ * then the `dev` hook has started the upstream and said where. Used by `connection.ts`.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -24,7 +24,7 @@ export interface EveSettings {
   ownUpstream: boolean;
 }
 
-/** What the `dev` hook writes down. */
+/** The content of the file that the `dev` hook writes. */
 export interface AddressFile {
   origin: string;
   databaseUrl?: string;

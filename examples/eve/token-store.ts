@@ -1,5 +1,5 @@
 /**
- * Where refresh tokens are kept. Each one can be used once only, so a change is made while nobody else (no other worker
+ * The store of refresh tokens. Each one can be used once only, so a change is made while nobody else (no other worker
  * either) can make one, and is on disk before anybody uses what it brought. Used by `tokens.ts`.
  */
 import { Pool, type PoolClient } from 'pg';

@@ -84,14 +84,14 @@ export class TokenBook {
     } catch (error) {
       throw this.fail(id, error instanceof HoldError ? memberHold(error.message, error.afterMs) : this.away(id, error));
     }
-    // What was stored is what may be used; not a moment earlier.
+    // A token may be used once it is stored, and not a moment earlier.
     this.unsaved.delete(id);
     if (token.refusals > 0) throw this.fail(id, this.refusal(id, token.refusals));
     this.held.set(id, { accessToken: token.accessToken, freshUntil: token.freshUntil });
     return token.accessToken;
   }
 
-  /** What should be stored now. Runs under the store's lock. */
+  /** The token that should be stored now. Runs under the store's lock. */
   private async changed(
     id: string,
     stored: StoredToken | undefined,

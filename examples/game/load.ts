@@ -30,7 +30,7 @@ const REVIVE = `
   select id, 'revival', stamina, stamina, clock_timestamp() from back`;
 const DROP = `insert into game.item (kind, x, y) select 'bone', x, y from game.player where id = $1`;
 
-/** Of a hundred acts. Most touch the row that the regen advances. */
+/** The number of each among a hundred acts. Most touch the row that the regen advances. */
 const ACTS = [
   { name: 'fight', share: 50, text: FIGHT, amount: true },
   { name: 'move', share: 25, text: MOVE, amount: true },
@@ -50,7 +50,7 @@ export interface LoadOptions {
 }
 
 export class Load {
-  /** What was written, by name of the act. */
+  /** The acts that were written, by name. */
   readonly done = new Map<string, number>();
   private latencies: number[] = [];
   private running: Promise<unknown> | undefined;
@@ -95,7 +95,7 @@ export class Load {
       const wait = due - performance.now();
       if (wait > 0) await delay(wait, undefined, { signal }).catch(() => undefined);
       if (signal.aborted) return;
-      // What was missed is not made up for: a burst would be another load.
+      // A missed act is not made up for: a burst would be another load.
       due = Math.max(due + spacing, performance.now() - 1_000);
       await this.act(pick().name, 1 + Math.floor(Math.random() * players));
     }

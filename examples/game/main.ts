@@ -168,7 +168,7 @@ async function main(): Promise<number> {
   const longwatch = await connect({ environment });
   try {
     const played = play({ longwatch, workers, pool, databaseUrl, load }, flags);
-    // What it was at fails when the servers end, and that is right.
+    // Its work fails when the servers end, and that is right.
     played.catch(() => undefined);
     const holds = await Promise.race([played, interrupted(stopped)]);
     if (holds === undefined) return 130;

@@ -1,5 +1,5 @@
 /**
- * What the example shows while it runs: a line for each tick that has ended, with its band, and one of how the load
+ * The lines of the example while it runs: a line for each tick that has ended, with its band, and one of how the load
  * fared.
  */
 import type { Longwatch, TickSummary } from 'longwatch';

@@ -8,7 +8,7 @@ export interface GameSettings {
   decayEvery: string;
   /** A fight without a turn for so long is ended. Seconds. */
   idleSeconds: number;
-  /** What lies on the ground for longer is gone. Seconds. */
+  /** An item that lies on the ground for longer is gone. Seconds. */
   decaySeconds: number;
 }
 

@@ -75,7 +75,7 @@ export async function seedGame(
   await pool.query(SEED_ITEMS, [seeding.items, seeding.oldItems, seeding.decaySeconds]);
 }
 
-/** What a system that has run for a while has: a visibility map and statistics. */
+/** The state of a system that has run for a while: a visibility map and statistics. */
 export async function settleGame(databaseUrl: string): Promise<void> {
   const client = new Client({ connectionString: databaseUrl });
   await client.connect();

@@ -1,4 +1,7 @@
-/** What the killed workers run: a buffer whose entries become rows, each once, and counts how often they were tried. */
+/**
+ * The config of the killed workers: a buffer whose entries become rows, each once, and counts how often they were
+ * tried.
+ */
 import { Pool } from 'pg';
 import { defineBuffer, defineConfig } from '../../exports';
 

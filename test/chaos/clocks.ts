@@ -15,7 +15,7 @@ function wrongBy(seconds: number): NodeJS.ProcessEnv | undefined {
   const library = LIBRARIES.find((file) => existsSync(file));
   if (library === undefined) return undefined;
   const offset = `${seconds < 0 ? '' : '+'}${seconds}s`;
-  // What is measured from a start of its own goes on as it is: only the wall clock is wrong.
+  // A time that is measured from a start of its own goes on as it is: only the wall clock is wrong.
   return { LD_PRELOAD: library, FAKETIME: offset, FAKETIME_DONT_FAKE_MONOTONIC: '1', FAKETIME_NO_CACHE: '1' };
 }
 

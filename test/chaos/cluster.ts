@@ -1,6 +1,6 @@
 /**
- * What the bad days happen to: a stack, workers as processes, one tracker (`fixture.config.ts`) and what is known of
- * its members. Made by `kill.test.ts` and `main.ts`; `scenarios.ts` breaks it and says what must hold.
+ * The cluster that the bad days happen to: a stack, workers as processes, one tracker (`fixture.config.ts`) and what is
+ * known of its members. Made by `kill.test.ts` and `main.ts`; `scenarios.ts` breaks it and says what must hold.
  */
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,7 +14,7 @@ const MEMBERS = 150;
 
 export class Cluster {
   workers: WorkerProcess[] = [];
-  /** Who must be tracked: every change of this list was accepted. */
+  /** The ids that must be tracked: every change of this list was accepted. */
   readonly expected = new Set<string>();
   /** Adds that failed: their answer may have been lost, so they may be tracked or not. */
   readonly uncertain = new Set<string>();

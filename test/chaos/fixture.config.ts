@@ -1,4 +1,4 @@
-/** What the killed workers run: ten small pools; each value says which process fetched it. */
+/** The config of the killed workers: ten small pools; each value says which process fetched it. */
 import { defineConfig, defineTracker } from '../../exports';
 
 export default defineConfig({

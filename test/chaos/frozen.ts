@@ -8,8 +8,8 @@ import { pause, type Cluster } from './cluster';
 import type { ChaosScenario } from './scenarios';
 
 /**
- * What a frozen process may keep from others: three seconds until PostgreSQL ends its transaction, two until Temporal
- * misses it, and some.
+ * The time that a frozen process may keep others waiting: three seconds until PostgreSQL ends its transaction, two
+ * until Temporal misses it, and some.
  */
 const TAKEN_OVER_MS = 20_000;
 
@@ -56,7 +56,7 @@ export const frozenScenarios: readonly ChaosScenario[] = FROZEN.map(({ point, wh
   run: async (cluster, _choose, round) => {
     await cluster.twoWorkers();
     const all = [...cluster.workers];
-    // Whoever comes to the point first.
+    // The process that comes to the point first.
     const frozen = Promise.any(all.map((one) => one.freezeAt(point).then(() => one)));
     const provoked = provoke(cluster, round);
     provoked.catch(() => undefined);

@@ -14,7 +14,7 @@ import type { Choices } from './random';
 
 export interface ChaosScenario {
   name: string;
-  /** What must hold. */
+  /** The promises that must hold. */
   title: string;
   /** It has failed when it takes longer. Milliseconds. */
   limitMs: number;
@@ -204,7 +204,7 @@ export const scenarios: readonly ChaosScenario[] = [
   ...clockScenarios,
 ];
 
-/** Those of a round that nobody has chosen. */
+/** The scenarios of a round that nobody has chosen. */
 export const shortScenarios = scenarios.filter(({ long }) => !long);
 
 /** From now on the table `writes` says which process wrote which value when. */

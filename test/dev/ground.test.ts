@@ -1,6 +1,6 @@
 /**
- * Where PostgreSQL's user can get: real programs, real users, as root. What an ordinary user meets is a step of
- * `npm run soak`.
+ * The places that PostgreSQL's user can reach: real programs, real users, as root. The case of an ordinary user is a
+ * step of `npm run soak`.
  */
 import { execFileSync } from 'node:child_process';
 import {

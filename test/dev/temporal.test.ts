@@ -84,7 +84,7 @@ describeAsRoot('where the user has no place of his own', () => {
     return at('home');
   }
 
-  /** What another user finds, with a download that works. */
+  /** The result for another user, with a download that works. */
   async function asUser(uid: number, more: NodeJS.ProcessEnv): Promise<string> {
     mkdirSync(at('tmp'), { recursive: true });
     for (const folder of [home, at('tmp')]) chmodSync(folder, 0o777);

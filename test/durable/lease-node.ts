@@ -50,7 +50,7 @@ export class SimulatedNode {
 
   die(): void {
     this.dead = true;
-    this.services.void leases.stop();
+    void this.services.leases.stop();
     for (const then of this.mourners) then();
   }
 }

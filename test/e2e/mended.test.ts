@@ -1,7 +1,7 @@
 /**
- * What is broken by hand mends itself: forced crashes and quarantine, a pool's workflow that is terminated, reset or
- * started anew in the Temporal UI, a root that is terminated. Members are the same afterwards, and every one is
- * fetched.
+ * Anything that is broken by hand mends itself: forced crashes and quarantine, a pool's workflow that is terminated,
+ * reset or started anew in the Temporal UI, a root that is terminated. Members are the same afterwards, and every one
+ * is fetched.
  */
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';

@@ -1,6 +1,6 @@
 /**
- * What an upstream says and how it is obeyed, on real servers: the gate, holds, expiry, unchanged values, freshness,
- * concurrency.
+ * The words of an upstream and how they are obeyed, on real servers: the gate, holds, expiry, unchanged values,
+ * freshness, concurrency.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { defineConfig, defineTracker, HoldError, resolveConfig } from '../../exports';

@@ -1,5 +1,5 @@
 /**
- * What the grounds stand on: a fresh clone with its packages, the packed package, other versions of Node. Used by
+ * The basis of the grounds: a fresh clone with its packages, the packed package, other versions of Node. Used by
  * `grounds.ts`.
  */
 import { execFile } from 'node:child_process';

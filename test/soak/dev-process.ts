@@ -81,7 +81,7 @@ export class DevProcess {
     const exited = once(this.child, 'exit');
     process.kill(-this.child.pid!, 'SIGINT');
     const [code, signal] = (await exited) as [number | null, NodeJS.Signals | null];
-    // Where it has not waited for its command, the next start does.
+    // If it has not waited for its command, the next start does.
     const well = code === 0 || (this.where.managed === true && (code === 130 || signal === 'SIGINT'));
     if (!well) throw new Error(`Ctrl-C ended it with ${signal ?? code}`);
   }

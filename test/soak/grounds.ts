@@ -92,7 +92,7 @@ export const GROUNDS: Step[] = [
     'another locale and zone',
     async (materials) => {
       const env = materials.env({ ...(await materials.locale('tr_TR')), TZ: 'Pacific/Apia' });
-      // Where the C library or Node does not know it, it would be the usual one.
+      // If the C library or Node does not know it, it would be the usual one.
       const ask = 'date -d 2026-11-28T12:00Z +%A; node -p "new Date(0).toLocaleDateString() + process.env.TZ"';
       const answers = (await sh(ask, materials.folder, env)).trim().replace('\n', ', ');
       if (!/^Cumartesi|^Pazar/.test(answers) || !answers.includes('31.12.1969'))

@@ -44,7 +44,7 @@ export async function suiteOnNewServer(only: readonly string[], say: (line: stri
     const tried = versions.length - others.length;
     const also = others.length > 0 ? `, and ${others.length} others` : '';
     say(`${counts ?? 'no tests were counted'}; ${tried} Temporal servers of ${NEWEST_SERVER} were started${also}`);
-    // Where none was started, another server may have done its work, or nobody.
+    // If none was started, another server may have done its work, or nobody.
     const ran = counts !== undefined && versions.length > 0 && others.length === 0;
     return status === 0 && ran ? 0 : 1;
   } finally {

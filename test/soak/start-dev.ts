@@ -27,7 +27,7 @@ const RETENTION_MS = 3 * 24 * 3_600_000;
 /** temporal.api.enums.v1.IndexedValueType, by the names of the command line. */
 const TYPES: Record<string, number> = { Keyword: 2, Int: 3 };
 const REGISTERED_WITHIN_MS = 60_000;
-/** Of three services and the HTTP page, and four for membership. */
+/** The ports of three services and the HTTP page, and four for membership. */
 const SERVICE_PORTS = 8;
 
 interface Flags {
@@ -94,8 +94,9 @@ function typeOf(name: string): number {
 }
 
 /**
- * Where the server's services find each other. Kept for the next start on the same database: a server that was killed
- * stands in its list of members for a while, and one that came back at other ports would go on asking there.
+ * The address at which the server's services find each other. Kept for the next start on the same database: a server
+ * that was killed stands in its list of members for a while, and one that came back at other ports would go on asking
+ * there.
  */
 async function servicePorts(file: string): Promise<number[]> {
   const kept = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as number[]) : [];
@@ -176,7 +177,7 @@ interface Registration {
   attributes: Record<string, number>;
 }
 
-/** What the command does for its server: the namespace, and search attributes by their names. */
+/** The things that the command does for its server: the namespace, and search attributes by their names. */
 async function register({ pid, started, address, namespace, attributes }: Registration): Promise<void> {
   const until = Date.now() + REGISTERED_WITHIN_MS;
   for (;;) {
@@ -227,7 +228,7 @@ async function main(): Promise<void> {
   const task: Registration = { pid: Number(pid), started, address, namespace, attributes };
   const command = ['--require', require.resolve('tsx/cjs'), __filename, '--register', JSON.stringify(task)];
   spawn(process.execPath, command, { detached: true, stdio: ['ignore', 'ignore', 'inherit'] }).unref();
-  // Of the two files the server takes the last one. The first is for whoever looks for a server on this database
+  // The server takes the last one of the two files. The first is for whoever looks for a server on this database
   // (`orphans.ts`).
   const words = ['--config-file', flags.file, '--config-file', file, '--allow-no-auth', 'start'];
   process.stdout.write(words.join('\n'));

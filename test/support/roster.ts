@@ -1,4 +1,4 @@
-/** What must hold of every roster in the database, for tests that have changed one. */
+/** The promises about every roster in the database, for tests that have changed one. */
 import type { Stack } from './stack';
 
 export interface WrongCount {

@@ -10,6 +10,9 @@ const SEED_OF_THE_DAY = Number(new Date().toISOString().slice(0, 10).replaceAll(
 
 export const SEED = numberFrom('LONGWATCH_SEED') ?? SEED_OF_THE_DAY;
 
+/** A world costs at most 20 s of CPU in CI; on a machine with much else to do that is many minutes. */
+const TIMEOUT_MS = 900_000;
+
 /**
  * For `fc.assert`: the number of histories and the seed.
  * @param histories in CI; LONGWATCH_HISTORIES (of soak) says how many there are where that many are fast: a world that
@@ -40,7 +43,7 @@ export function simulate(
       parameters,
     );
   };
-  test(name, run, options.timeoutMs ?? (process.env.LONGWATCH_HISTORIES ? 3_600_000 : 120_000));
+  test(name, run, options.timeoutMs ?? (process.env.LONGWATCH_HISTORIES ? 3_600_000 : TIMEOUT_MS));
 }
 
 function numberFrom(variable: string): number | undefined {

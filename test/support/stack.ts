@@ -30,7 +30,7 @@ export interface WorkerProcess {
   ready: Promise<string>;
   /** Its metrics page. */
   metrics(): Promise<string>;
-  /** What it holds after a collection, where Node was given `--expose-gc`. */
+  /** Its memory after a collection, where Node was given `--expose-gc`. */
   memory(): Promise<NodeJS.MemoryUsage>;
   kill(signal: NodeJS.Signals): Promise<void>;
   /** Lets it go on until its code is at this point, and stops the process there. Resolves then. */

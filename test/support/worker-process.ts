@@ -17,7 +17,7 @@ async function main(): Promise<void> {
     workflowBundle: process.env.LONGWATCH_TEST_BUNDLE,
   });
   process.on('SIGTERM', () => void worker.shutdown());
-  // Whoever started it is gone.
+  // The process that started it is gone.
   process.on('disconnect', () => process.exit(1));
   process.on('message', (message: 'memory' | { freezeAt: Point | null }) => {
     if (message === 'memory') tellMemory();

@@ -1,6 +1,6 @@
 /**
- * Which Temporal a database belongs to, when its namespace fails over from one cluster to another; and a key that may
- * not look at all of it.
+ * The Temporal that a database belongs to, when its namespace fails over from one cluster to another; and a key that
+ * may not look at all of it.
  */
 import { Connection } from '@temporalio/client';
 import { pino } from 'pino';

@@ -1,6 +1,6 @@
 /**
- * What a worker says of a server that lacks something: from the server's answers, in one line, and nothing of one that
- * lacks nothing.
+ * The words of a worker about a server that lacks something: from the server's answers, in one line, and nothing of one
+ * that lacks nothing.
  */
 import { Writable } from 'node:stream';
 import { Connection } from '@temporalio/client';

@@ -1,5 +1,5 @@
 /**
- * What can go wrong with the development stack, one class a cause. The command line shows `message` and nothing else.
+ * The errors of the development stack, one class a cause. The command line shows `message` and nothing else.
  */
 
 /** Another `longwatch dev` runs on the same folder. */

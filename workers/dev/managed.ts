@@ -182,7 +182,8 @@ export class ManagedServer {
 }
 
 /**
- * What a reader needs of a server's last words: from its panic or fatal error on, else the end. Stack traces are long.
+ * The part of a server's last words that a reader needs: from its panic or fatal error on, else the end. Stack traces
+ * are long.
  */
 export function tellingLines(said: string): string {
   const lines = said.split('\n');

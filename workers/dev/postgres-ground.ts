@@ -29,7 +29,10 @@ import { DevServerError } from './errors';
 import { programsOf, postgresEnvironment, type PostgresBinaries } from './postgres-binaries';
 import { namePrefix, passwd } from './user';
 
-/** Where root keeps what the user `postgres` must reach; the first one that can be made and entered is taken. */
+/**
+ * The folders in which root may keep what the user `postgres` must reach; the first one that can be made and entered is
+ * taken.
+ */
 const PLACES = ['/var/lib/longwatch', '/var/tmp/longwatch', '/tmp/longwatch'];
 
 interface Ids {
@@ -45,7 +48,7 @@ export interface PostgresGround {
   owner?: Ids;
   /** Options for `spawn`. */
   spawn: Partial<Ids>;
-  /** What goes before `initdb` and its arguments. */
+  /** The command before `initdb` and its arguments. */
   initdbPrefix: string[];
   /** Said to a person, where the data is not in the project's folder. */
   note?: string;
@@ -54,7 +57,7 @@ export interface PostgresGround {
 export interface GroundOptions {
   /** The root of the package with PostgreSQL's programs. */
   binaries: string;
-  /** Where the data folder is, or would be, in the project: `.longwatch/postgres`. */
+  /** The place of the data folder, or of where it would be, in the project: `.longwatch/postgres`. */
   data: string;
   /** @default the process's own */
   uid?: number;
@@ -115,7 +118,7 @@ function groundOfRoot(options: GroundOptions): PostgresGround {
     );
   }
   const reachable = runs ? programs : copyOf(options.binaries, place);
-  // What stands there and can be reached is not moved, even if its programs must be.
+  // A data folder that stands there and can be reached is not moved, even if its programs must be.
   if (!linked && canEnter(folder, owner)) return { ...as, programs: reachable, data: options.data };
   const data = linkedData(options, place, owner);
   return { ...as, programs: reachable, data, note: `PostgreSQL's data is in ${data}, which its user can enter` };

@@ -35,7 +35,7 @@ const DATABASE = 'longwatch';
 
 const DRAFT = 'new-data-';
 
-/** Where the server keeps things. */
+/** The folders of the server. */
 export interface PostgresPaths {
   data: string;
   log: string;

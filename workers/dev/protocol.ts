@@ -1,4 +1,7 @@
-/** What `servers.ts` (in the `longwatch dev` process) and `supervisor.ts` (its child) say to each other over IPC. */
+/**
+ * The messages that `servers.ts` (in the `longwatch dev` process) and `supervisor.ts` (its child) say to each other
+ * over IPC.
+ */
 import type { ProcessMark } from '../../config/dev/processes';
 import type { DevPorts, DevServerName, DevState } from '../../config/dev/state';
 

@@ -181,7 +181,7 @@ class Supervisor {
     return port;
   }
 
-  /** What a person should know of this start; a later attempt says it anew, or takes it back. */
+  /** A note on this start for a person; a later attempt says it anew, or takes it back. */
   private note(what: string, line: string | undefined): void {
     if (line === undefined) this.notes.delete(what);
     else this.notes.set(what, line);
@@ -212,7 +212,7 @@ function failure(error: unknown): FromSupervisor {
   return { type: 'failed', kind: 'other', message, value: 0 };
 }
 
-// What the servers write is for their user alone.
+// The servers' output is for their user alone.
 process.umask(0o077);
 let supervisor: Supervisor | undefined;
 

@@ -51,7 +51,7 @@ export function temporalSpec(options: TemporalOptions): ServerSpec {
     '--dynamic-config-value',
     `${key}=${value}`,
   ]);
-  // Where no name can be had, a server without C libraries is content with the variables below.
+  // If no name can be had, a server without C libraries is content with the variables below.
   const [file, ...before] = [...(namePrefix() ?? []), options.binary] as [string];
   return {
     name: 'Temporal',

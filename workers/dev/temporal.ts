@@ -113,7 +113,7 @@ function temporaryCache(): string {
 }
 
 /**
- * Where fetched binaries are kept, for all projects of the user; for one without a home, below the temporary folder.
+ * The folder of fetched binaries, for all projects of the user; for one without a home, below the temporary folder.
  */
 export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
   const home = homeOf(env);

@@ -1,5 +1,5 @@
 /**
- * What a player costs: room on disk, and of one tick time and write-ahead log. From these, tables of any size can be
+ * The cost of a player: room on disk, and of one tick time and write-ahead log. From these, tables of any size can be
  * reckoned on paper, as docs/growth.md does for a hundred million.
  */
 import { migrateGame, seedGame, settleGame } from '../../../examples/game/world';

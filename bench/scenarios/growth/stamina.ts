@@ -1,6 +1,7 @@
 /**
  * Four ways to keep a value that grows by itself, on one table: written by a job (eager), computed when read (lazy),
- * kept in memory or in a cache over a socket, brought up to date by a trigger. What each read and write costs.
+ * kept in memory or in a cache over a socket, brought up to date by a trigger. The scenario measures each read and
+ * write.
  */
 import { once } from 'node:events';
 import { createServer, connect, type Socket } from 'node:net';
@@ -112,7 +113,7 @@ async function bareSocket(bench: Bench): Promise<Pace> {
   });
 }
 
-/** What a program that keeps value and time itself pays: nothing has to be dropped when a tick passes. */
+/** The cost for a program that keeps value and time itself: nothing has to be dropped when a tick passes. */
 async function inMemory(): Promise<Pace> {
   const kept = new Map(
     Array.from({ length: PLAYERS }, (_, index) => [

@@ -1,5 +1,5 @@
 /**
- * What can be set while the upstream runs (`POST /_control`) and what it has counted (`GET /_control`). Tests and the
+ * The settings of the running upstream (`POST /_control`) and its counters (`GET /_control`). Tests and the
  * bench drive bad days through it. Used by `server.ts`.
  */
 
@@ -7,7 +7,7 @@ export interface Settings {
   /** Before each answer but the login server's, milliseconds, plus 0 to `jitterMs`. */
   latencyMs: number;
   jitterMs: number;
-  /** Shares of the requests, 0 to 1, that get a 502, no answer, a body that is no JSON, 10 MB, a closed socket. */
+  /** Shares of the requests, 0 to 1, that get a 502, no answer, a body that is not JSON, 10 MB, a closed socket. */
   errorRate: number;
   hangRate: number;
   garbageRate: number;

@@ -43,7 +43,7 @@ export class ErrorLimiter {
   }
 }
 
-/** What an answer costs in the new limiter. */
+/** The price of an answer in the new limiter. */
 export function costOf(status: number): number {
   if (status < 300) return 2;
   if (status < 400) return 1;

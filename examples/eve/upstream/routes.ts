@@ -1,5 +1,5 @@
 /**
- * Which route a request is for, and the cached answer of a route for one id: body, ETag, Last-Modified and Expires,
+ * The route that a request is for, and the cached answer of a route for one id: body, ETag, Last-Modified and Expires,
  * made anew from the world when the cache time is over. Used by `server.ts`.
  */
 import type { Group } from './limits';
@@ -24,7 +24,7 @@ export const AFFILIATION_CACHE_MS = 60 * MINUTE;
 
 export interface Match {
   name: RouteName;
-  /** 0 for a route without an id; NaN for one that is no character's. */
+  /** 0 for a route without an id; NaN for one that is not a character's. */
   id: number;
   method: 'GET' | 'POST';
 }

@@ -1,7 +1,7 @@
 /**
  * The example's upstream: an HTTP server that keeps the rules of EVE's ESI and its login server, with a world behind it
- * that lives. Started by the `dev` hook of `../longwatch.config.ts`, by tests and by `main.ts`. What it answers
- * comes from `routes.ts`, whether it answers from `limits.ts`, `sso.ts` and the settings of `control.ts`.
+ * that lives. Started by the `dev` hook of `../longwatch.config.ts`, by tests and by `main.ts`. Its answers come from
+ * `routes.ts`; whether it answers from `limits.ts`, `sso.ts` and the settings of `control.ts`.
  */
 import http from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -27,7 +27,7 @@ export interface EveUpstream {
   readonly port: number;
   readonly origin: string;
   readonly settings: Readonly<Settings>;
-  /** Changes settings as `POST /_control` does. Throws TypeError for what is no setting. */
+  /** Changes settings as `POST /_control` does. Throws TypeError for a field that is not a setting. */
   set(change: Partial<Settings>): void;
   counters(): Counters;
   resetCounters(): void;
@@ -327,8 +327,8 @@ class Upstream implements EveUpstream {
   }
 
   /**
-   * Whose bucket pays: the character's that the token is for, or the address's without one (where tokens are asked
-   * for).
+   * The owner of the bucket that pays: the character's that the token is for, or the address's without one (where
+   * tokens are asked for).
    */
   private owner(match: Match, req: http.IncomingMessage): number | string {
     const known = req.headers.authorization !== undefined || !this.settings.auth;

@@ -16,6 +16,6 @@ simulate(
   async (seed) => {
     await new NodeWorld(seed).live();
   },
-  // A history costs some 60 ms, of 15 seconds of two nodes.
+  // A history is 15 seconds of two nodes and costs some 50 ms; all of them cost 13 s of CPU.
   { histories: 250, examples },
 );

@@ -1,6 +1,6 @@
 /**
  * One worker as the place where passes run: its connections for them, the code of its sweeps, its metrics. Made by
- * `workers/worker.ts`; `activities` are what the job's workflow calls.
+ * `workers/parts.ts`; `activities` are what the job's workflow calls.
  */
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';

@@ -2,7 +2,7 @@
  * Makes anything that an activity throws safe for the wire. The SDK turns an error into its wire form outside of any
  * catch and follows its causes without an end: a cause that is itself, a detail that JSON cannot say or half a
  * surrogate pair in a message would end the whole worker, and then the next one. So every activity of a worker goes
- * through `carried` (`workers/worker.ts`, `durable/index.ts`), and what leaves it is a chain of a few short errors that
+ * through `carried` (`workers/parts.ts`, `durable/index.ts`), and what leaves it is a chain of a few short errors that
  * the converter can work with.
  */
 import {

@@ -1,6 +1,6 @@
 /**
  * The activities of a worker: plain functions of `roster/` and `shift/`, given what they need. Called by
- * `workers/worker.ts` once a process.
+ * `workers/parts.ts` once a process.
  */
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';

@@ -14,7 +14,7 @@ const TYPE_NAMES = { KEYWORD: 'Keyword', INT: 'Int' } as const;
 /**
  * Timers may come 20 ms late instead of 1 s, and the queues of the one shard are not throttled: a signal's activity
  * starts after 27 ms instead of 100. The task queue is one: of its usual four partitions a worker with two polls
- * (`workers/worker.ts`) does not wait at all of them, and a task in another one comes up to 2 s late.
+ * (`workers/tasks.ts`) does not wait at all of them, and a task in another one comes up to 2 s late.
  */
 const DYNAMIC_CONFIG = {
   'history.timerProcessorMaxTimeShift': '"20ms"',

@@ -39,7 +39,7 @@ export type {
   SweepRow,
   TableName,
 } from '../config/define/job';
-export { defineBuffer, ok, retry, TooLargeError } from '../config/define/buffer';
+export { defineBuffer, ok, retry } from '../config/define/buffer';
 export type {
   AnyBuffer,
   BatchAnswer,
@@ -57,7 +57,7 @@ export type { LazyRegen } from '../activities/job/lazy';
 export type { DevHook } from '../config/define/dev-hook';
 export { CodecError, ConfigError, EnvironmentError } from '../config/errors';
 export { type ResolvedTracker } from '../config/resolve/tracker';
-export { HoldError } from '../activities/upstream/errors';
+export { HoldError, TooLargeError } from '../config/define/errors';
 export type { TrackerOptions } from '../workflows/tracker/options';
 export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from '../client/durable/handle';
 export type { Finding } from '../client/doctor/checks';

@@ -2,5 +2,6 @@
 export { Answer, type Received } from '../activities/upstream/answer';
 export { parseExact } from '../activities/upstream/body';
 export type { Judgement } from '../activities/upstream/call';
-export { HoldError, UpstreamError, type UpstreamFailure } from '../activities/upstream/errors';
+export { HoldError } from '../config/define/errors';
+export { UpstreamError, type UpstreamFailure } from '../activities/upstream/errors';
 export { createUpstream, type RequestOptions, type Upstream, type UpstreamOptions } from '../activities/upstream/http';

@@ -10,7 +10,7 @@ import type { BatchInput, BatchResult } from '../../workflows/buffer/activities'
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure } from '../lib/failures';
 import { errorText } from '../../workflows/lib/text';
-import { boundedHold } from '../upstream/errors';
+import { boundedHold } from '../../config/define/errors';
 import { isOutage, type Database } from '../lib/database';
 import type { TemporalLink } from '../lib/temporal';
 import { readAnswer, type Given } from './answer';

@@ -5,7 +5,7 @@
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { RetryPolicy } from '../../workflows/durable/contract';
 import { NON_RETRYABLE, type ErrorType } from '../../workflows/lib/errors';
-import { boundedHold, HoldError } from '../upstream/errors';
+import { boundedHold, HoldError } from '../../config/define/errors';
 
 /** Nobody waits for the upstream's other users here, so it may be longer than where a whole operation stands still. */
 const LONGEST_HOLD_MS = 24 * 3_600_000;

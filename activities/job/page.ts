@@ -14,7 +14,7 @@ import { countRows, holdSweep, insertClaim, putBack, settleClaim, type PageClaim
 import { isOutage, type Queryable } from '../lib/database';
 import { classOf } from '../lib/sqlstate';
 import { noteFailedRow } from './store/ticks';
-import { boundedHold, HoldError } from '../upstream/errors';
+import { boundedHold, HoldError } from '../../config/define/errors';
 import type { PassContext } from './pass-context';
 
 /** What a handler has left when its pass is to end. Milliseconds. */

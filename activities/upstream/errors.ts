@@ -1,64 +1,11 @@
-/** The errors that an operation throws to say more than 'it failed'. Read by the shift (`activities/tracker/shift`). */
-
+/**
+ * The error of a request that failed (`UpstreamError`, thrown by `http.ts`), and the content of a `HoldError`, read by
+ * the shift, by passes and by durable activities. The errors that a user throws are in `config/define/errors.ts`.
+ */
+import { boundedHold, HoldError, MAX_HOLD_MS, type HoldScope } from '../../config/define/errors';
 import type { Received } from './answer';
 
-/** For a hold that does not say how long, or says what cannot be. */
-export const DEFAULT_HOLD_MS = 15_000;
-/** The longest hold by default: an operation's `maxHold` may allow more. */
-export const MAX_HOLD_MS = 60 * 60 * 1_000;
-/** No hold is longer, whatever an option says. */
-export const LONGEST_HOLD_MS = 7 * 24 * 60 * 60 * 1_000;
-
-/**
- * The one place that bounds how long something is held: a number of milliseconds from 0 to `maxMs`. The default stands
- * for anything that is not a number, or is below zero. Everything that reads a HoldError asks here, for the error may
- * come from another copy of this package, or look like one.
- */
-export function boundedHold(afterMs: unknown, maxMs = MAX_HOLD_MS): number {
-  const given = typeof afterMs === 'number' && afterMs >= 0 ? afterMs : DEFAULT_HOLD_MS;
-  return Math.round(Math.min(given, Math.max(0, maxMs), LONGEST_HOLD_MS));
-}
-
-/**
- * The extent of a hold: this operation for this member, this operation for every member, every operation of the
- * tracker.
- */
-export type HoldScope = 'member' | 'operation' | 'tracker';
 const SCOPES: readonly unknown[] = ['member', 'operation', 'tracker'] satisfies HoldScope[];
-
-/** Marks a hold across copies of this package: a config that is loaded from its source may bring a second one. */
-const HOLD = Symbol.for('longwatch.HoldError');
-
-/**
- * The upstream asks to be left alone (429, 420, 503 with Retry-After): nothing of the scope runs until then, on any
- * node and after any restart; `longwatch hold list` shows it, `hold open` lifts it.
- * - `member`: this operation for this member (a bucket of its own, as ESI's per-character limiter).
- * - `operation`: this operation for every member (the default).
- * - `tracker`: every operation of the tracker (a limiter of the whole address).
- */
-export class HoldError extends Error {
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    try {
-      return typeof value === 'object' && value !== null && HOLD in value;
-    } catch {
-      // A proxy that does not say.
-      return false;
-    }
-  }
-  readonly [HOLD] = true;
-  override readonly name = 'HoldError';
-  readonly scope: HoldScope;
-  /**
-   * How long from now, milliseconds: from 0 to a week. The shift that obeys it may have a shorter bound: an operation's
-   * `maxHold`.
-   */
-  readonly afterMs: number;
-  constructor(message: string, options: { afterMs: number; scope?: HoldScope; cause?: unknown }) {
-    super(message, { cause: options.cause });
-    this.afterMs = boundedHold(options.afterMs, LONGEST_HOLD_MS);
-    this.scope = options.scope ?? 'operation';
-  }
-}
 
 /** The content of a HoldError, once it is read. */
 interface HoldWish {

@@ -9,7 +9,8 @@ import { parseExact } from './body';
 import { Call, type CallSettings, type Judgement } from './call';
 import { Connections } from './connections';
 import { DeadlineList } from './deadlines';
-import { DEFAULT_HOLD_MS, UpstreamError, type HoldError } from './errors';
+import { DEFAULT_HOLD_MS, type HoldError } from '../../config/define/errors';
+import { UpstreamError } from './errors';
 import { laneOf } from './lane';
 
 export interface UpstreamOptions {

@@ -81,14 +81,6 @@ export function retry<E = Json, S = Json>(
   return { answer: 'retry', ...(entries === 'all' ? {} : { entries }), ...options };
 }
 
-/**
- * Thrown by `run`, or given to it by an upstream: the batch is more than the upstream takes (413, 'range too wide'). It
- * is halved without using an attempt, and the size that works is remembered. A time-out counts as one.
- */
-export class TooLargeError extends Error {
-  override readonly name = 'TooLargeError';
-}
-
 /** The context that `init` has. */
 export interface InitContext<S = Json> {
   readonly buffer: string;

@@ -14,9 +14,8 @@ import { didYouMean } from '../suggest';
 import { NAME_PATTERN } from '../../workflows/lib/options';
 import type { ConfigDefinition } from '../define/config';
 import type { ResolvedTracker } from './tracker';
-import { NAME_RULE, resolveTracker, checkDefaults } from './tracker';
-import type { Given } from './given';
-import { checkKeys, objectAt, isObject } from './given';
+import { checkTrackerDefaults, resolveTracker } from './tracker';
+import { isObject, NAME_RULE, Reader } from './given';
 
 export interface ResolvedConfig {
   /** The module it came from, for threads that load it again; absent for a config made in code. */
@@ -31,17 +30,11 @@ export interface ResolvedConfig {
   dataConverter?: DataConverter;
 }
 
-export const CONFIG_KEYS = [
-  'trackers',
-  'buffers',
-  ...JOB_LISTS,
-  'activities',
-  'workflows',
-  'dataConverter',
-  'defaults',
-];
+const CONFIG_KEYS = ['trackers', 'buffers', ...JOB_LISTS, 'activities', 'workflows', 'dataConverter', 'defaults'];
 
-export const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', 'buffer', ...JOB_DEFAULTS];
+const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', 'buffer', ...JOB_DEFAULTS];
+
+const HEADLINE = 'The config cannot be used:';
 
 /**
  * Resolves a whole config.
@@ -49,31 +42,32 @@ export const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', 'buffer', ...JOB_D
  */
 export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   const problems: string[] = [];
-  const resolved = isObject(config) ? resolveAll(config, problems) : [];
-  const buffers = isObject(config) ? resolveBuffers(config.buffers, bufferDefaults(config), problems) : [];
-  const activities = isObject(config) ? resolveActivities(config.activities, problems) : [];
-  const names = resolved.map((tracker) => tracker.name);
-  const jobs = isObject(config) ? resolveJobs(config, objectAt(config, 'defaults', '', []), names, problems) : [];
-  if (isObject(config) && config.workflows !== undefined && typeof config.workflows !== 'string') {
-    problems.push("workflows must be the path of a module, such as './workflows.ts'");
-  }
-  if (isObject(config)) problems.push(...converterProblems(config.dataConverter));
-  checkFeeds(resolved, buffers, problems);
-  if (!isObject(config))
+  const whole: unknown = config;
+  if (!isObject(whole)) {
     problems.push('the config must be an object: export default defineConfig({ trackers: [ … ] })');
-  if (problems.length > 0) throw new ConfigError(problems, 'The config cannot be used:');
-  return {
-    trackers: resolved,
-    buffers,
-    jobs,
-    activities,
-    workflows: config.workflows,
-    dataConverter: config.dataConverter,
-  };
+    throw new ConfigError(problems, HEADLINE);
+  }
+  const given = new Reader(whole, { problems });
+  given.onlyKeys(CONFIG_KEYS);
+  const defaults = given.inside('defaults');
+  defaults.onlyKeys(DEFAULTS_KEYS);
+  const trackers = resolveTrackers(given, defaults);
+  const buffers = resolveBuffers(config.buffers, defaults.object('buffer'), problems);
+  const activities = resolveActivities(config.activities, problems);
+  const names = trackers.map((tracker) => tracker.name);
+  const jobs = resolveJobs(whole, defaults.given, names, problems);
+  if (config.workflows !== undefined && typeof config.workflows !== 'string') {
+    given.problem("workflows must be the path of a module, such as './workflows.ts'");
+  }
+  problems.push(...converterProblems(config.dataConverter));
+  checkFeeds(trackers, buffers, problems);
+  if (problems.length > 0) throw new ConfigError(problems, HEADLINE);
+  const { workflows, dataConverter } = config;
+  return { trackers, buffers, jobs, activities, workflows, dataConverter };
 }
 
 /** Operations name buffers that are there. */
-export function checkFeeds(trackers: ResolvedTracker[], buffers: ResolvedBuffer[], problems: string[]): void {
+function checkFeeds(trackers: ResolvedTracker[], buffers: ResolvedBuffer[], problems: string[]): void {
   const names = buffers.map((buffer) => buffer.name);
   for (const { name, definition } of trackers) {
     const operations: unknown = definition.operations;
@@ -87,44 +81,36 @@ export function checkFeeds(trackers: ResolvedTracker[], buffers: ResolvedBuffer[
   }
 }
 
-/** Its shape is checked with the other `defaults`. */
-export function bufferDefaults(config: Given): Given {
-  return isObject(config.defaults) ? objectAt(config.defaults, 'buffer', 'defaults.', []) : {};
-}
-
-export function resolveAll(config: Given, problems: string[]): ResolvedTracker[] {
-  checkKeys(config, CONFIG_KEYS, '', problems);
-  const defaults = objectAt(config, 'defaults', '', problems);
-  checkKeys(defaults, DEFAULTS_KEYS, 'defaults.', problems);
-  const layers = {
-    tracker: objectAt(defaults, 'tracker', 'defaults.', problems),
-    gate: objectAt(defaults, 'gate', 'defaults.', problems),
-    operation: objectAt(defaults, 'operation', 'defaults.', problems),
+function resolveTrackers(config: Reader, given: Reader): ResolvedTracker[] {
+  const defaults = {
+    tracker: given.object('tracker'),
+    gate: given.object('gate'),
+    operation: given.object('operation'),
   };
-  objectAt(defaults, 'buffer', 'defaults.', problems);
-  checkDefaults(layers, problems);
+  checkTrackerDefaults(defaults, config.problems);
 
-  const list = config.trackers;
+  const list = config.given.trackers;
+  const others = ['activities', 'buffers', ...JOB_LISTS];
   // Anything else alone is enough of a config.
-  if (list === undefined && ['activities', 'buffers', ...JOB_LISTS].some((key) => config[key] !== undefined)) return [];
+  if (list === undefined && others.some((key) => config.given[key] !== undefined)) return [];
   if (!Array.isArray(list) || list.length === 0) {
-    problems.push('trackers must be a list of at least one defineTracker({ … })');
+    config.problem('trackers must be a list of at least one defineTracker({ … })');
     return [];
   }
   const seen = new Set<string>();
-  return list.flatMap((given: unknown, index) => {
-    if (!isObject(given)) {
-      problems.push(`trackers[${index}] must be an object: defineTracker({ … })`);
+  return list.flatMap((one: unknown, index) => {
+    if (!isObject(one)) {
+      config.problem(`trackers[${index}] must be an object: defineTracker({ … })`);
       return [];
     }
-    const name = given.name;
+    const { name } = one;
     if (typeof name !== 'string' || !NAME_PATTERN.test(name)) {
-      problems.push(`trackers[${index}].name must be ${NAME_RULE}, not ${JSON.stringify(name) ?? 'missing'}`);
+      config.problem(`trackers[${index}].name must be ${NAME_RULE}, not ${JSON.stringify(name) ?? 'missing'}`);
     } else if (seen.has(name)) {
-      problems.push(`trackers[${index}].name: there are two trackers named '${name}'`);
+      config.problem(`trackers[${index}].name: there are two trackers named '${name}'`);
     } else {
       seen.add(name);
     }
-    return [resolveTracker(given, typeof name === 'string' ? name : `[${index}]`, layers, problems)];
+    return [resolveTracker(one, typeof name === 'string' ? name : `[${index}]`, defaults, config.problems)];
   });
 }

@@ -1,6 +1,6 @@
 /**
- * How a definition is read: values that may be anything, each problem with its path. Used by the other files of this
- * folder.
+ * How a definition is read: its values may be anything, and each problem is noted with the path where it stands. Used
+ * by the other files of this folder; what they have read goes to `config.ts`, which throws all problems at once.
  */
 import { didYouMean } from '../suggest';
 import { compileValue, type OptionValue } from '../values';
@@ -11,48 +11,98 @@ export type OptionSource = 'default' | 'defaults' | 'definition';
 
 export type Given = Record<string, unknown>;
 
-export const without = (keys: string[], ...left: string[]): string[] => keys.filter((key) => !left.includes(key));
+/** What a name must be, for messages. `NAME_PATTERN` says the same. */
+export const NAME_RULE = 'a name (a small letter, then letters, digits, - or _, at most 63 characters)';
 
-/** The first layer's value that is there, else the built-in default; notes who gave it. Null: none. */
-export function pick(
-  spec: OptionSpec,
-  key: string,
-  layers: [definition: Given, defaults: Given],
-  at: string,
-  path: string,
-  sources: Record<string, OptionSource>,
-  problems: string[],
-): OptionValue | null {
-  for (const [index, layer] of layers.entries()) {
-    const given = read(layer, key);
-    if (given === undefined) continue;
-    sources[path] = index === 0 ? 'definition' : 'defaults';
-    const compiled = compileValue(spec, given);
-    if ('value' in compiled) return compiled.value;
-    // What `defaults` has wrong is reported once, by checkDefaults, not once a tracker.
-    if (index === 0) problems.push(`${at}${compiled.problem}`);
-    return spec.default ?? 0;
+export interface ReaderSetup {
+  /** Where the object stands, with the dot behind it: `trackers.characters.`. Empty for the config itself. */
+  at?: string;
+  problems: string[];
+  /** What `defaults` has for it. */
+  defaults?: Given;
+  /** Gets who gave each option, by the option's compiled path. */
+  sources?: Record<string, OptionSource>;
+}
+
+/** Reads one object of a definition. It carries what every step of that needs, so that the steps only say what they read. */
+export class Reader {
+  readonly at: string;
+  readonly problems: string[];
+  readonly defaults: Given;
+  readonly sources: Record<string, OptionSource>;
+
+  constructor(
+    readonly given: Given,
+    setup: ReaderSetup,
+  ) {
+    this.at = setup.at ?? '';
+    this.problems = setup.problems;
+    this.defaults = setup.defaults ?? {};
+    this.sources = setup.sources ?? {};
   }
-  sources[path] = 'default';
-  return spec.default ?? null;
-}
 
-export function checkKeys(given: Given, known: string[], at: string, problems: string[]): void {
-  for (const key of Object.keys(given)) {
-    if (!known.includes(key)) problems.push(`${at}${key} is not an option${didYouMean(key, known)}`);
+  /** Notes what is wrong. @param text begins with the key: `every is required`. */
+  problem(text: string): void {
+    this.problems.push(`${this.at}${text}`);
   }
-}
 
-export function checkFunction(given: Given, key: string, at: string, problems: string[]): void {
-  if (given[key] !== undefined && typeof given[key] !== 'function') problems.push(`${at}${key} must be a function`);
-}
+  /** Refuses every key that is not one of these. */
+  onlyKeys(known: readonly string[]): void {
+    for (const key of Object.keys(this.given)) {
+      if (!known.includes(key)) this.problem(`${key} is not an option${didYouMean(key, known)}`);
+    }
+  }
 
-export function objectAt(given: Given, key: string, at: string, problems: string[]): Given {
-  const value = given[key];
-  if (value === undefined) return {};
-  if (isObject(value)) return value;
-  problems.push(`${at}${key} must be an object`);
-  return {};
+  /** Refuses what is there and is not a function. */
+  optionalFunction(key: string): void {
+    if (this.given[key] !== undefined && typeof this.given[key] !== 'function') {
+      this.problem(`${key} must be a function`);
+    }
+  }
+
+  /** The object under a key; an empty one where nothing is there, or something else, which is a problem. */
+  object(key: string): Given {
+    const value = this.given[key];
+    if (value === undefined) return {};
+    if (isObject(value)) return value;
+    this.problem(`${key} must be an object`);
+    return {};
+  }
+
+  /** A reader of the object under a key. Its options are written into the same `sources`. */
+  inside(key: string, defaults: Given = {}): Reader {
+    return this.over(key, this.object(key), defaults);
+  }
+
+  /** The same for an object that is known already. @param key may have several steps: `operations.location` */
+  over(key: string, given: Given, defaults: Given = {}): Reader {
+    return new Reader(given, { at: `${this.at}${key}.`, problems: this.problems, defaults, sources: this.sources });
+  }
+
+  /**
+   * An option: the first value that is there of the definition, `defaults` and what is built in; notes who gave it.
+   * @param key where it stands in this object
+   * @param path under which its source is noted
+   * @returns compiled; null where nothing is there
+   */
+  option(spec: OptionSpec, key = spec.name, path = spec.path): OptionValue | null {
+    const layers: readonly [OptionSource, Given][] = [
+      ['definition', this.given],
+      ['defaults', this.defaults],
+    ];
+    for (const [source, layer] of layers) {
+      const given = read(layer, key);
+      if (given === undefined) continue;
+      this.sources[path] = source;
+      const compiled = compileValue(spec, given);
+      if ('value' in compiled) return compiled.value;
+      // What `defaults` has wrong is reported once by the check of `defaults`, not once a definition.
+      if (source === 'definition') this.problem(compiled.problem);
+      return spec.default ?? 0;
+    }
+    this.sources[path] = 'default';
+    return spec.default ?? null;
+  }
 }
 
 /** `read({ stagger: { base: 1 } }, 'stagger.base')` is 1; undefined where something on the way is missing. */
@@ -63,3 +113,6 @@ export function read(given: Given, path: string): unknown {
 export function isObject(value: unknown): value is Given {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
+
+export const without = (keys: readonly string[], ...left: string[]): string[] =>
+  keys.filter((key) => !left.includes(key));

@@ -1,3 +1,8 @@
+/**
+ * Trackers, from what the user wrote to what runs: compiled options, checked against the tables of
+ * `workflows/tracker/options.ts`. Called by `config.ts`; the options go to the tracker's root workflow at `start`, the
+ * code to the shifts.
+ */
 import {
   defaultMaxExpiryMs,
   GATE_OPTIONS,
@@ -6,12 +11,11 @@ import {
   type OperationOptions,
   type TrackerOptions,
 } from '../../workflows/tracker/options';
+import { NAME_PATTERN, type OptionSpec } from '../../workflows/lib/options';
 import type { TrackerDefinition } from '../define/tracker';
 import { didYouMean } from '../suggest';
 import { compileValue, type OptionValue } from '../values';
-import { NAME_PATTERN, type OptionSpec } from '../../workflows/lib/options';
-import type { Given, OptionSource } from './given';
-import { without, pick, checkKeys, checkFunction, objectAt, read, isObject } from './given';
+import { isObject, NAME_RULE, read, Reader, without, type Given, type OptionSource } from './given';
 
 export interface ResolvedTracker {
   name: string;
@@ -33,56 +37,33 @@ const OPERATION_KEYS = [
   'whenClosed',
 ];
 const GATE_SPECS = GATE_OPTIONS.map((spec) => ({ spec, key: spec.name.slice('gate.'.length) }));
-export const NAME_RULE = 'a name (a small letter, then letters, digits, - or _, at most 63 characters)';
 
-interface Layers {
+/** What `defaults` has for trackers. */
+export interface TrackerDefaults {
   tracker: Given;
   gate: Given;
   operation: Given;
 }
 
-export function resolveTracker(given: Given, name: string, layers: Layers, problems: string[]): ResolvedTracker {
-  const at = `trackers.${name}.`;
+export function resolveTracker(
+  given: Given,
+  name: string,
+  defaults: TrackerDefaults,
+  problems: string[],
+): ResolvedTracker {
   const sources: Record<string, OptionSource> = {};
-  checkKeys(given, TRACKER_KEYS, at, problems);
+  const tracker = new Reader(given, { at: `trackers.${name}.`, problems, defaults: defaults.tracker, sources });
+  tracker.onlyKeys(TRACKER_KEYS);
   const options: Given = {};
-  for (const spec of TRACKER_OPTIONS) {
-    options[spec.path] = pick(spec, spec.name, [given, layers.tracker], at, spec.path, sources, problems);
-  }
-  checkFunction(given, 'onError', at, problems);
-
-  options.gate = null;
-  if (given.gate !== undefined) {
-    const gate = objectAt(given, 'gate', at, problems);
-    checkKeys(gate, GATE_KEYS, `${at}gate.`, problems);
-    if (isObject(given.gate) && typeof gate.check !== 'function')
-      problems.push(`${at}gate.check must be a function that answers true or false`);
-    const compiled: Given = {};
-    for (const { spec, key } of GATE_SPECS) {
-      const value = pick(spec, key, [gate, layers.gate], at, spec.path, sources, problems);
-      compiled[spec.path.slice('gate.'.length)] = value;
-    }
-    options.gate = compiled;
-  }
-
-  const operations = objectAt(given, 'operations', at, problems);
-  const names = Object.keys(operations);
-  if (names.length === 0) problems.push(`${at}operations must have at least one operation`);
-  const compiled: Record<string, OperationOptions> = {};
-  for (const operation of names) {
-    const where = `${at}operations.${operation}`;
-    if (!NAME_PATTERN.test(operation)) problems.push(`${where}: its name must be ${NAME_RULE}`);
-    const value = operations[operation];
-    if (!isObject(value)) problems.push(`${where} must be an object: { every: '1s', run: … }`);
-    else compiled[operation] = resolveOperation(value, operation, names, layers.operation, at, sources, problems);
-  }
-  options.operations = compiled;
-
+  for (const spec of TRACKER_OPTIONS) options[spec.path] = tracker.option(spec);
+  tracker.optionalFunction('onError');
+  options.gate = given.gate === undefined ? null : resolveGate(tracker, defaults.gate);
+  options.operations = resolveOperations(tracker, defaults.operation);
   // Kept with the options, so that `config` can say it without the config module.
   options.sources = Object.fromEntries(Object.entries(sources).filter(([, source]) => source !== 'default'));
 
   const definition = given as unknown as TrackerDefinition;
-  const onError = definition.onError ?? (layers.tracker.onError as TrackerDefinition['onError']);
+  const onError = definition.onError ?? (defaults.tracker.onError as TrackerDefinition['onError']);
   return {
     name,
     options: options as unknown as TrackerOptions,
@@ -91,37 +72,55 @@ export function resolveTracker(given: Given, name: string, layers: Layers, probl
   };
 }
 
-function resolveOperation(
-  given: Given,
-  name: string,
-  names: string[],
-  defaults: Given,
-  tracker: string,
-  sources: Record<string, OptionSource>,
-  problems: string[],
-): OperationOptions {
-  const at = `${tracker}operations.${name}.`;
-  checkKeys(given, OPERATION_KEYS, at, problems);
-  checkNested(given, at, problems);
-  if (typeof given.run !== 'function') problems.push(`${at}run must be a function: async (context) => ({ value })`);
-  checkFunction(given, 'whenClosed', at, problems);
+function resolveGate(tracker: Reader, defaults: Given): Given {
+  const gate = tracker.inside('gate', defaults);
+  gate.onlyKeys(GATE_KEYS);
+  if (isObject(tracker.given.gate) && typeof gate.given.check !== 'function')
+    gate.problem('check must be a function that answers true or false');
+  // A message names the option with its group, so it stands where the tracker does.
+  const named = new Reader(gate.given, { at: tracker.at, problems: gate.problems, defaults, sources: gate.sources });
+  return Object.fromEntries(
+    GATE_SPECS.map(({ spec, key }) => [spec.path.slice('gate.'.length), named.option(spec, key)]),
+  );
+}
+
+function resolveOperations(tracker: Reader, defaults: Given): Record<string, OperationOptions> {
+  const operations = tracker.object('operations');
+  const names = Object.keys(operations);
+  if (names.length === 0) tracker.problem('operations must have at least one operation');
+  const compiled: Record<string, OperationOptions> = {};
+  for (const name of names) {
+    const where = `operations.${name}`;
+    if (!NAME_PATTERN.test(name)) tracker.problem(`${where}: its name must be ${NAME_RULE}`);
+    const value = operations[name];
+    if (!isObject(value)) tracker.problem(`${where} must be an object: { every: '1s', run: … }`);
+    else compiled[name] = resolveOperation(tracker.over(where, value, defaults), name, names);
+  }
+  return compiled;
+}
+
+/** @param names of all operations of the tracker */
+function resolveOperation(operation: Reader, name: string, names: string[]): OperationOptions {
+  const { given } = operation;
+  operation.onlyKeys(OPERATION_KEYS);
+  checkNested(operation);
+  if (typeof given.run !== 'function') operation.problem('run must be a function: async (context) => ({ value })');
+  operation.optionalFunction('whenClosed');
   const { version = 1 } = given;
   if (!Number.isSafeInteger(version) || (version as number) < 1)
-    problems.push(
-      `${at}version must be a whole number from 1 on: raise it when the code makes something else of an answer`,
+    operation.problem(
+      'version must be a whole number from 1 on: raise it when the code makes something else of an answer',
     );
 
   const values: Record<string, OptionValue | null> = {};
   for (const spec of OPERATION_OPTIONS) {
-    const path = `operations.${name}.${spec.path}`;
-    const value = pick(spec, spec.name, [given, defaults], at, path, sources, problems);
+    const value = operation.option(spec, spec.name, `operations.${name}.${spec.path}`);
     if (value === null && spec.default === undefined && spec.derived === undefined) {
-      problems.push(`${at}${spec.name} is required: how often, such as '1s'`);
+      operation.problem(`${spec.name} is required: how often, such as '1s'`);
     }
     values[spec.path] = value;
   }
 
-  const skip = resolveSkip(given, values, name, names, at, sources, problems);
   return {
     everyMs: values.everyMs as number,
     concurrency: values.concurrency as number,
@@ -134,7 +133,7 @@ function resolveOperation(
     gated: values.gated as boolean,
     enabled: values.enabled as boolean,
     isolate: values.isolate as boolean,
-    skipWhile: skip,
+    skipWhile: resolveSkip(operation, values, name, names),
     warnLagMs: values.warnLagMs as number,
     warnBacklog: values.warnBacklog as number,
     maxExpiryMs: (values.maxExpiryMs ?? defaultMaxExpiryMs(values.everyMs as number)) as number,
@@ -146,64 +145,58 @@ function resolveOperation(
 }
 
 function resolveSkip(
-  given: Given,
+  reader: Reader,
   values: Record<string, OptionValue | null>,
   name: string,
   names: string[],
-  at: string,
-  sources: Record<string, OptionSource>,
-  problems: string[],
 ): OperationOptions['skipWhile'] {
   const operation = values['skipWhile.operation'];
-  const own = isObject(given.skipWhile) ? given.skipWhile : undefined;
+  const own = isObject(reader.given.skipWhile) ? reader.given.skipWhile : undefined;
   if (typeof operation !== 'string') {
     if (own && own.operation === undefined) {
-      problems.push(`${at}skipWhile.operation is required: the operation to give way to`);
+      reader.problem('skipWhile.operation is required: the operation to give way to');
     }
     return null;
   }
   if (operation === name) {
-    if (own?.operation !== undefined) {
-      problems.push(`${at}skipWhile.operation must name another operation, not itself`);
-    }
+    if (own?.operation !== undefined) reader.problem('skipWhile.operation must name another operation, not itself');
     // A `defaults` that makes every operation give way to one of them does not mean that one itself.
-    sources[`operations.${name}.skipWhile.operation`] = 'default';
+    reader.sources[`operations.${name}.skipWhile.operation`] = 'default';
     return null;
   }
   if (!names.includes(operation)) {
     const hint = didYouMean(operation, without(names, name));
-    problems.push(`${at}skipWhile.operation: there is no operation '${operation}'${hint}`);
+    reader.problem(`skipWhile.operation: there is no operation '${operation}'${hint}`);
   }
   return { operation, slowerThanMs: values['skipWhile.slowerThanMs'] as number };
 }
 
 /** Keys and values of `defaults`, whether or not a definition overrides them. */
-export function checkDefaults(layers: Layers, problems: string[]): void {
-  const check = (layer: Given, keys: string[], at: string, specs: { spec: OptionSpec; key: string }[]): void => {
-    checkKeys(layer, keys, at, problems);
+export function checkTrackerDefaults(defaults: TrackerDefaults, problems: string[]): void {
+  const check = (layer: Given, keys: string[], at: string, specs: { spec: OptionSpec; key: string }[]): Reader => {
+    const reader = new Reader(layer, { at, problems });
+    reader.onlyKeys(keys);
     for (const { spec, key } of specs) {
       const given = read(layer, key);
       const compiled = given === undefined ? undefined : compileValue(spec, given);
-      if (compiled && 'problem' in compiled) problems.push(`${at}${compiled.problem.replace(spec.name, key)}`);
+      if (compiled && 'problem' in compiled) reader.problem(compiled.problem.replace(spec.name, key));
     }
+    return reader;
   };
   const named = (specs: readonly OptionSpec[]) => specs.map((spec) => ({ spec, key: spec.name }));
   const trackerKeys = without(TRACKER_KEYS, 'name', 'gate', 'operations');
-  check(layers.tracker, trackerKeys, 'defaults.tracker.', named(TRACKER_OPTIONS));
-  checkFunction(layers.tracker, 'onError', 'defaults.tracker.', problems);
-  check(layers.gate, without(GATE_KEYS, 'check'), 'defaults.gate.', GATE_SPECS);
-  checkNested(layers.operation, 'defaults.operation.', problems);
+  check(defaults.tracker, trackerKeys, 'defaults.tracker.', named(TRACKER_OPTIONS)).optionalFunction('onError');
+  check(defaults.gate, without(GATE_KEYS, 'check'), 'defaults.gate.', GATE_SPECS);
   const operationKeys = without(OPERATION_KEYS, 'buffer', 'version', 'run', 'whenClosed');
-  check(layers.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS));
+  checkNested(check(defaults.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS)));
 }
 
 /** `stagger` and `skipWhile`: objects, with known keys only. */
-function checkNested(given: Given, at: string, problems: string[]): void {
+function checkNested(operation: Reader): void {
   for (const group of ['stagger', 'skipWhile']) {
-    if (given[group] === undefined) continue;
     const keys = OPERATION_OPTIONS.flatMap((spec) =>
       spec.name.startsWith(`${group}.`) ? [spec.name.split('.')[1]!] : [],
     );
-    checkKeys(objectAt(given, group, at, problems), keys, `${at}${group}.`, problems);
+    operation.inside(group).onlyKeys(keys);
   }
 }

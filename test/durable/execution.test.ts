@@ -1,7 +1,8 @@
 /** D3, D4, D5 and D7 by the code itself: attempts, keys, time-outs and waits, and what is told of them. */
 import { backoffMs, decide } from '../../activities/durable/retry';
 import { deleteDue } from '../../activities/durable/retention';
-import { UpstreamError, HoldError } from '../../activities/upstream/errors';
+import { HoldError } from '../../config/define/errors';
+import { UpstreamError } from '../../activities/upstream/errors';
 import { eventually, Stack } from '../support/stack';
 import { gate, TestNode, typeOf } from './harness';
 

@@ -8,7 +8,7 @@ import { resolveReferences } from '../../activities/durable/references';
 import { deleteDue } from '../../activities/durable/retention';
 import { decide } from '../../activities/durable/retry';
 import { failure } from '../../activities/lib/failures';
-import { HoldError } from '../../activities/upstream/errors';
+import { HoldError } from '../../config/define/errors';
 import { compensationOf, type Reference } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { eventually, Stack } from '../support/stack';

@@ -3,7 +3,7 @@
  * the one place that bounds a hold.
  */
 import fc from 'fast-check';
-import { boundedHold, DEFAULT_HOLD_MS, LONGEST_HOLD_MS, MAX_HOLD_MS } from '../../activities/upstream/errors';
+import { boundedHold, DEFAULT_HOLD_MS, LONGEST_HOLD_MS, MAX_HOLD_MS } from '../../config/define/errors';
 import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../exports';
 import { histories } from '../support/simulate';
 import { freshness, member, shiftOf, T0 } from './shift-kit';

@@ -4,7 +4,7 @@
  * most runs of the operation succeed: where all fail, it is the upstream that is away, and nobody waits longer for it.
  * Asked by `operation.ts` at each failure.
  */
-import { HoldError } from '../../upstream/errors';
+import { HoldError } from '../../../config/define/errors';
 
 /** Refusals that are not the id's: a login that is rate limited (420, 429), a slow or early request (408, 425). */
 const NOT_ITS_OWN = new Set([408, 420, 425, 429]);

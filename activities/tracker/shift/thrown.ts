@@ -4,7 +4,8 @@
  * `isolate.ts`.
  */
 import { errorOf } from '../../lib/failures';
-import { HoldError, LONGEST_HOLD_MS, readHold, type HoldScope } from '../../upstream/errors';
+import { HoldError, LONGEST_HOLD_MS, type HoldScope } from '../../../config/define/errors';
+import { readHold } from '../../upstream/errors';
 
 export interface Thrown {
   name: string;

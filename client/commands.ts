@@ -1,16 +1,13 @@
 /**
- * What is asked of a tracker's root workflow: its start, and the updates of `contract.ts`. Called by `tracker.ts`;
- * every way an update can fail leaves as one of `errors.ts`.
+ * One update of a root workflow, be it of a tracker, a buffer or a job. Called by `unit.ts`; every way in which an
+ * update can fail leaves as one of `errors.ts`.
  */
 import type { UpdateDefinition } from '@temporalio/common';
 import type { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ErrorType } from '../workflows/lib/errors';
-import { trackerWorkflowId } from '../workflows/tracker/contract';
 import type { Connections } from './connections';
-import { NoWorkerError, RefusedError, TimedOutError, TrackerGoneError, TrackerStoppedError } from './errors';
-import { TRACKER } from './tracker/queries';
+import { NoWorkerError, RefusedError, TimedOutError } from './errors';
 import { temporalClient, temporalCommon } from './temporal-client';
-import { type RunState } from '../workflows/lib/contract';
 
 /** An update waits for a worker, and may move a million members. Milliseconds. */
 const UPDATE_MS = 30_000;
@@ -28,10 +25,10 @@ const STOPPED: ReadonlySet<string> = new Set<string>([
   'AcceptedUpdateCompletedWorkflow',
 ]);
 
-/** Whom an update is for, where it is not a tracker's root. */
+/** The workflow that an update is for. */
 export interface Target {
   workflowId: string;
-  /** For messages: `job 'stamina'`. */
+  /** How messages call it: `job 'stamina'`. */
   noun: string;
   /** Why there is no such workflow. */
   missing: () => Promise<Error>;
@@ -39,24 +36,16 @@ export interface Target {
 
 /**
  * Carries out one update.
- * @throws UnknownTrackerError, TrackerStoppedError or TrackerGoneError when there is no root workflow; NoWorkerError;
- *   RefusedError with the tracker's reason; TemporalUnavailableError.
+ * @throws what the target's `missing` says when there is no root workflow; NoWorkerError; TimedOutError; RefusedError
+ *   with the workflow's reason; TemporalUnavailableError.
  */
 export async function command<Result, Args extends unknown[]>(
   connections: Connections,
-  to: string | Target,
+  target: Target,
   update: UpdateDefinition<Result, Args>,
   args: Args,
-  options: { long?: boolean; unknown: () => Promise<Error> },
+  options: { long?: boolean } = {},
 ): Promise<Result> {
-  const target: Target =
-    typeof to === 'string'
-      ? {
-          workflowId: trackerWorkflowId(to),
-          noun: `tracker '${to}'`,
-          missing: () => missing(connections, to, options.unknown),
-        }
-      : to;
   const limit = options.long ? SPLIT_MS : UPDATE_MS;
   try {
     const run = (withinMs: number): Promise<Result> =>
@@ -81,13 +70,6 @@ export async function command<Result, Args extends unknown[]>(
     }
     throw error;
   }
-}
-
-/** Why there is no running root workflow. */
-async function missing(connections: Connections, tracker: string, unknown: () => Promise<Error>): Promise<Error> {
-  const [row] = await connections.rows<{ state: RunState }>(TRACKER, [tracker]);
-  if (!row) return unknown();
-  return row.state === 'stopped' ? new TrackerStoppedError(tracker) : new TrackerGoneError(tracker);
 }
 
 async function refused(error: WorkflowUpdateFailedError, target: Target): Promise<Error> {

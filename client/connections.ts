@@ -1,7 +1,7 @@
 /**
- * The client's connections, each made when first needed: what only reads PostgreSQL works while Temporal is away. What
- * is only shown may come from a replica (`read`); what decides a change is read where it is written (`rows`). Every
- * failure leaves as one of `errors.ts`. Made by `connect()`; used by `tracker.ts`, `roster.ts` and `status.ts`.
+ * The client's connections, each made when first needed: what only reads PostgreSQL works while Temporal is away. Rows
+ * that are only shown may come from a replica (`read`); rows that decide a change are read where they are written
+ * (`rows`). Every failure leaves as one of `errors.ts`. Made by `connect()`; used by the handles and by `status.ts`.
  */
 import type { Client } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
@@ -115,7 +115,7 @@ export class Connections {
   private replicaStore(): Database {
     requireDatabase(this.#environment);
     const { readDatabaseUrl, directDatabaseUrl } = this.#environment;
-    // Where there is a pooler before the one, there may be one before the other.
+    // If there is a pooler before the primary, there may be one before the replica too.
     this.#replica ??= this.open(readDatabaseUrl!, directDatabaseUrl);
     return this.#replica;
   }
@@ -269,7 +269,7 @@ function isNetworkError(error: unknown): boolean {
   return /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)/.test(String((error as { code?: unknown }).code));
 }
 
-/** What went wrong, in a few words: several addresses of one name fail with one message each and none of their own. */
+/** The cause in a few words: several addresses of one name fail with one message each and none of their own. */
 function outageText(error: unknown): string {
   const message = error instanceof Error ? error.message.replace(/^PostgreSQL does not answer: ?/, '') : String(error);
   if (message !== '') return message;

@@ -80,7 +80,7 @@ export class JobGoneError extends LongwatchError {
 export class InvalidIdError extends LongwatchError {
   override readonly usage = true;
   constructor(
-    /** Where it stands: `line 12`, `id 3`. */
+    /** Its place: `line 12`, `id 3`. */
     readonly position: string,
     readonly reason: string,
   ) {
@@ -162,7 +162,7 @@ export class ReplicaUnavailableError extends LongwatchError {
 export class ForeignNamespaceError extends LongwatchError {}
 
 /**
- * What would be written is not what the workers write: in clear where they have a codec, or encoded where they have
+ * This client would write otherwise than the workers do: in clear where they have a codec, or encoded where they have
  * none.
  */
 export class EncodingMismatchError extends LongwatchError {}
@@ -195,13 +195,13 @@ export class RefusedError extends LongwatchError {
 
 export class UnknownBufferError extends LongwatchError {
   override readonly usage = true;
-  constructor(name: string, names: readonly string[], hint: string) {
+  constructor(name: string, hint: string, names: readonly string[]) {
     const known = names.length > 0 ? `; there are ${list(names)}` : '';
     super(`there is no buffer '${name}'${hint || known}; start one of the config with: npx longwatch start NAME`);
   }
 }
 
-/** A stopped buffer takes no entries, and nothing can be changed on it. What it had is kept. */
+/** A stopped buffer takes no entries, and nothing can be changed on it. Its entries are kept. */
 export class BufferStoppedError extends LongwatchError {
   readonly accepted = false;
   constructor(readonly buffer: string) {

@@ -26,7 +26,7 @@ export function inexactNumber(json: string): string | undefined {
   return undefined;
 }
 
-/** What JSON would make null of, in a value whose JSON has a null. */
+/** The number that JSON would turn into null, in a value whose JSON has a null. */
 export function unsayable(value: unknown, json: string): string | undefined {
   if (!json.includes('null')) return undefined;
   let found: string | undefined;

@@ -28,7 +28,7 @@ import { BUFFER_NAMES } from './buffer/queries';
 export interface ConnectOptions extends EnvironmentFlags {
   /** Found already; wins over the flags. */
   environment?: Environment;
-  /** Where its own (few) lines go. @default nowhere */
+  /** Gets its own (few) lines. @default nowhere */
   log?: Logger;
   /** How payloads are written to Temporal: that of the workers' config. */
   dataConverter?: DataConverter;
@@ -38,7 +38,7 @@ export class Longwatch {
   private readonly connections: Connections;
   private readonly buffers = new Map<string, BufferHandle<never>>();
 
-  /** Where it is connected to, without passwords and keys. */
+  /** The servers that it is connected to, without passwords and keys. */
   readonly environment: ShownEnvironment;
 
   constructor(environment: Environment, log?: Logger, dataConverter?: DataConverter) {
@@ -56,7 +56,10 @@ export class Longwatch {
     return new JobHandle(name, this.connections);
   }
 
-  /** What has that name. A tracker where nothing has: its handle refuses it, and says what there is. */
+  /**
+   * The kind of the thing that has this name. `tracker` if nothing has it: that handle refuses it, and says what there
+   * is.
+   */
   async kindOf(name: string): Promise<'tracker' | 'buffer' | 'job'> {
     if ((await this.trackers()).includes(name)) return 'tracker';
     if ((await this.bufferNames()).includes(name)) return 'buffer';
@@ -103,12 +106,12 @@ export class Longwatch {
     return readStatus(this.connections);
   }
 
-  /** What is wrong, what to do, and what could not be looked at. Never fails: what cannot be read is not known. */
+  /** All that is wrong, what to do, and what could not be looked at. Never fails: what cannot be read is not known. */
   async doctor(): Promise<Diagnosis> {
     return diagnose(await gatherFacts(this.connections, () => this.durable.brokenCompensations()));
   }
 
-  /** What upstreams have asked to be left alone for, of all trackers, the longest first. */
+  /** Holds that upstreams have asked for, of all trackers, the longest first. */
   holds(): Promise<HoldSummary[]> {
     return readHolds(this.connections);
   }

@@ -11,11 +11,11 @@ export interface Setting {
   compiled: number | boolean | string | null;
   /** `default`: built in; `defaults`: of the config; `definition`: the tracker's own; `set`: by hand, while it ran. */
   source: 'default' | 'defaults' | 'definition' | 'set';
-  /** What it would be without the change by hand. */
+  /** Its value without the change by hand. */
   configured?: string;
 }
 
-/** What an option's row is made of: the options as given, what was set by hand, and both together. */
+/** The parts of an option's row: the options as given, what was set by hand, and both together. */
 export interface SettingSources {
   now: object;
   stored: object & { sources?: Partial<Record<string, Setting['source']>> };

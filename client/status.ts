@@ -1,6 +1,6 @@
 /**
- * What `status` tells: trackers with their operations, jobs, and nodes, all computed by PostgreSQL, so it works while
- * Temporal is away. Called by `Longwatch.status`; shown by `cli/verbs/status.ts`.
+ * The answer of `status`: trackers with their operations, jobs, and nodes, all computed by PostgreSQL, so it works
+ * while Temporal is away. Called by `Longwatch.status`; shown by `cli/verbs/status.ts`.
  */
 import { percentile } from '../activities/tracker/shift/lateness';
 import { gateTermMs, withChanges, type TrackerOptions } from '../workflows/tracker/options';
@@ -34,7 +34,7 @@ export interface TrackerSummary {
   /** Null: it has none. `unknown` (not asked yet) counts as closed. */
   gate: 'open' | 'closed' | 'unknown' | null;
   operations: OperationSummary[];
-  /** What upstreams have asked to be left alone for, the longest first. */
+  /** Holds that upstreams have asked for, the longest first. */
   holds: HoldSummary[];
 }
 
@@ -58,7 +58,7 @@ export interface OperationSummary {
   lateP99Ms: number | null;
 }
 
-/** Where the figures come from, when that is not where they are written. */
+/** The replica that the figures come from. */
 export interface ReplicaSummary {
   /** How far what is shown lies behind; null when the replica has not followed anything yet. */
   behindMs: number | null;

@@ -63,25 +63,20 @@ export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from
 export type { Finding } from '../client/doctor/checks';
 export type { Diagnosis, UnknownCheck } from '../client/doctor/doctor';
 export * from '../client/errors';
-export type { BufferHandle, BufferStartResult } from '../client/buffer/handle';
+export type { BufferHandle } from '../client/buffer/handle';
 export type { PushOptions, PushResult } from '../client/buffer/push';
 export type { BufferSummary } from '../client/buffer/status';
 export type { DeadDetails, DeadEntry, DeadFilter, DeadLetters, DeadResult } from '../client/buffer/dead';
 export type { ConnectOptions, Longwatch } from '../client/longwatch';
-export type { FailedRowSummary, JobHandle, JobStartResult, RunProgress, TickSummary } from '../client/job/handle';
+export type { JobHandle, RunProgress } from '../client/job/handle';
+export type { FailedRowSummary, TickSummary } from '../client/job/ticks';
 export type { JobSummary } from '../client/job/status';
 export type { RosterOptions, RosterProgress, RosterResult } from '../client/tracker/roster';
 export type { Setting } from '../client/settings';
 export type { NodeSummary, OperationSummary, ReplicaSummary, Status, TrackerSummary } from '../client/status';
-export type {
-  Member,
-  MemberDetails,
-  PoolSummary,
-  ReconcileResult,
-  StartResult,
-  StoredValue,
-  TrackerHandle,
-} from '../client/tracker/handle';
+export type { ReconcileResult, TrackerHandle } from '../client/tracker/handle';
+export type { ListOptions, Member, MemberDetails, PoolSummary, StoredValue } from '../client/tracker/members';
+export type { StartResult, Unit } from '../client/unit';
 
 /**
  * Connects to a deployment: where it is comes from the options, else the environment (TEMPORAL_ADDRESS,

@@ -1,4 +1,4 @@
-/** What embeds a worker: `import { createWorker } from 'longwatch/worker'`. */
+/** For programs that embed a worker: `import { createWorker } from 'longwatch/worker'`. */
 export { createWorker, type LongwatchWorker, type WorkerSetup } from '../workers/worker';
 export { loadConfig, type LoadedConfig } from '../config/load';
 export { type ResolvedTracker } from '../config/resolve/tracker';

@@ -1,5 +1,5 @@
 /**
- * What a user's own workflows import: `import { durable, saga } from 'longwatch/workflow'`. Fit for the workflow
+ * For a user's own workflows: `import { durable, saga } from 'longwatch/workflow'`. Fit for the workflow
  * bundle.
  */
 export {

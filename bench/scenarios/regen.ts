@@ -4,7 +4,8 @@
  */
 import path from 'node:path';
 import { resolveConfig, type ConfigDefinition } from '../../exports';
-import type { JobHandle, TickSummary } from '../../client/job/handle';
+import type { JobHandle } from '../../client/job/handle';
+import type { TickSummary } from '../../client/job/ticks';
 import type { Stack } from '../../test/support/stack';
 import { median } from '../harness/figures';
 import type { Bench } from '../harness/bench';

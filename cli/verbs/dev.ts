@@ -1,6 +1,7 @@
 /**
  * `longwatch dev`: everything on this machine, in one process: Temporal with its UI, PostgreSQL, what the config's
- * `dev` hook starts, a worker, and the config's trackers. What it keeps is in one folder, so a second start goes on.
+ * `dev` hook starts, a worker, and the config's trackers. All that it keeps is in one folder, so a second start goes
+ * on.
  */
 import path from 'node:path';
 import { Option, type Command } from 'commander';
@@ -133,7 +134,7 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, se
 
 interface Started {
   name: string;
-  /** Of a job: `regen`, `sweep` or `decay`. */
+  /** A job's kind: `regen`, `sweep` or `decay`. */
   kind?: string;
   state: string;
   members: number;

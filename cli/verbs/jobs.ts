@@ -4,7 +4,8 @@
  */
 import type { Command } from 'commander';
 import type { JobKind } from '../../workflows/job/options';
-import type { FailedRowSummary, JobHandle, TickSummary } from '../../client/job/handle';
+import type { JobHandle } from '../../client/job/handle';
+import type { FailedRowSummary, TickSummary } from '../../client/job/ticks';
 import type { JobSummary } from '../../client/job/status';
 import type { Longwatch } from '../../client/longwatch';
 import { UsageError } from '../errors';

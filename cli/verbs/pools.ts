@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { age, count, print, printJson, table } from '../output';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
-import type { PoolSummary } from '../../client/tracker/handle';
+import type { PoolSummary } from '../../client/tracker/members';
 
 export function addPools(program: Command): void {
   verb(program, 'pools <tracker>', 'the pools of a tracker: members, keeper, crashes', [

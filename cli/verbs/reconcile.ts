@@ -12,7 +12,7 @@ interface Flags extends CommonFlags {
   wait?: boolean;
 }
 
-/** What a person reads through; `--json` has all of them. */
+/** As many ids as a person reads through; `--json` has all of them. */
 const SHOWN = 20;
 
 export function addReconcile(program: Command): void {

@@ -1,10 +1,14 @@
 /**
  * One buffer, from outside: start it, push to it, read its counts, pause and flush it. Got from `Longwatch.buffer`;
- * used by programs and by the command line. Entries go by `push.ts`, dead letters are `dead.ts`,
- * and what is read comes from PostgreSQL and, exact to the moment, from the shards themselves.
+ * used by programs and by the command line. Its part that trackers and jobs have too is `unit.ts`; entries go by
+ * `push.ts`, dead letters are `dead.ts`, and what is read comes from PostgreSQL and, exact to the
+ * moment, from the shards themselves.
  */
+import type { Client } from '@temporalio/client';
+import type { UpdateDefinition } from '@temporalio/common';
+import { sleep } from '../../activities/lib/sleep';
 import type { AnyBuffer } from '../../config/define/buffer';
-import { didYouMean } from '../../config/suggest';
+import type { buffer as workflow } from '../../workflows/buffer/buffer';
 import {
   bufferWorkflowId,
   declareBufferUpdate,
@@ -15,18 +19,15 @@ import {
   shardStatusQuery,
   shardWorkflowId,
   stopBufferUpdate,
-  type BufferCommandResult,
-  type BufferRunState,
   type ShardStatus,
 } from '../../workflows/buffer/contract';
-import type { BufferInput } from '../../workflows/buffer/state';
 import { shardsOf } from '../../workflows/buffer/init';
 import { withBufferChanges, type BufferOptions } from '../../workflows/buffer/options';
-import { bufferChange, bufferSettings } from './settings';
-import { summarize, type BufferSummary } from './status';
-import { command, type Target } from '../commands';
+import type { BufferInput } from '../../workflows/buffer/state';
+import { TASK_QUEUE, type CommandResult, type RunState } from '../../workflows/lib/contract';
+import type { Json } from '../../workflows/lib/json';
+import type { OptionChange } from '../../workflows/lib/options';
 import type { Connections } from '../connections';
-import { DeadLetters } from './dead';
 import {
   BufferGoneError,
   BufferStoppedError,
@@ -35,16 +36,15 @@ import {
   TimedOutError,
   UnknownBufferError,
 } from '../errors';
+import type { Setting } from '../settings';
+import { Unit, type UnitKind, type UnitRow } from '../unit';
+import { DeadLetters } from './dead';
 import { Packer } from './parcels';
 import { pushEntries, type PushOptions, type PushResult } from './push';
-import { BufferSenders } from './senders';
-import { sameOptions, type Setting } from '../settings';
-import { temporalCommon } from '../temporal-client';
-import type { OptionChange } from '../../workflows/lib/options';
-import { TASK_QUEUE, type ReconfigureResult } from '../../workflows/lib/contract';
-import type { Json } from '../../workflows/lib/json';
 import { BUFFER, BUFFER_NAMES, BUFFER_SHARDS } from './queries';
-import { sleep } from '../../activities/lib/sleep';
+import { BufferSenders } from './senders';
+import { bufferChange, bufferSettings } from './settings';
+import { summarize, type BufferSummary } from './status';
 
 const START_MS = 30_000;
 /** After how long without an answer it is asked whether there is a worker at all. Milliseconds. */
@@ -54,50 +54,38 @@ const STOP_MS = 30_000;
 /** How long what was read of the buffer's row is believed. Milliseconds. */
 const BELIEVED_MS = 5_000;
 
-export interface BufferStartResult {
-  alreadyRunning: boolean;
-  state: BufferRunState;
-  /** It runs with other options than those given; `declare` hands them over. */
-  differs: boolean;
+interface Row extends UnitRow<BufferOptions> {
+  /** The declared options with what was set by hand laid over them. */
+  settings: BufferOptions;
 }
 
-interface Row {
-  [column: string]: unknown;
-  state: BufferRunState;
-  /** The definition's options with what was set by hand laid over them. */
-  options: BufferOptions;
-  declared: BufferOptions;
-  changes: Record<string, OptionChange['value']>;
-}
+const KIND: UnitKind<BufferOptions> = {
+  noun: 'buffer',
+  names: BUFFER_NAMES,
+  workflowId: bufferWorkflowId,
+  commands: {
+    stop: stopBufferUpdate,
+    pause: pauseBufferUpdate,
+    resume: resumeBufferUpdate,
+    declare: declareBufferUpdate,
+    reconfigure: reconfigureBufferUpdate,
+  },
+  Stopped: BufferStoppedError,
+  Gone: BufferGoneError,
+  Unknown: UnknownBufferError,
+};
 
-export class BufferHandle<E = Json> {
+/** While it is paused no batch is started; entries are still accepted. */
+export class BufferHandle<E = Json> extends Unit<BufferOptions, Row> {
   private readonly packer: Packer;
   private readonly senders: BufferSenders;
   private opened?: { row: Row; until: number };
 
   /** @param definition gives the keys where the buffer's `key` is a function. */
-  constructor(
-    readonly name: string,
-    private readonly connections: Connections,
-    definition?: AnyBuffer,
-  ) {
+  constructor(name: string, connections: Connections, definition?: AnyBuffer) {
+    super(name, connections, KIND);
     this.packer = new Packer(name, definition);
     this.senders = new BufferSenders(connections, name);
-  }
-
-  /**
-   * Starts the buffer, or does nothing when it runs. Returns once its shards are there, with all that they had when it
-   * was stopped.
-   * @param options compiled (`resolveConfig`); without them, a buffer that was stopped starts with those it had.
-   * @throws NoWorkerError; TimedOutError where there is a worker and its shards do not report in 30 s;
-   *   UnknownBufferError.
-   */
-  async start(options?: BufferOptions): Promise<BufferStartResult> {
-    this.opened = undefined;
-    const declared = options ?? (await this.row()).declared;
-    await this.connections.ownNamespace();
-    const { row, started } = await this.startAndOpen({ buffer: this.name, options: declared });
-    return { alreadyRunning: !started, state: row.state, differs: !sameOptions(row.declared, declared) };
   }
 
   /**
@@ -105,51 +93,12 @@ export class BufferHandle<E = Json> {
    * in PostgreSQL and goes on at the next `start`. @throws TimedOutError where batches take longer: it is stopped when
    * they have ended.
    */
-  async stop(): Promise<BufferCommandResult> {
-    this.opened = undefined;
-    let result: BufferCommandResult;
-    try {
-      result = await this.update(stopBufferUpdate, []);
-    } catch (error) {
-      if (!(error instanceof BufferStoppedError)) throw error;
-      result = { state: 'stopped', changed: false };
-    }
+  override async stop(): Promise<CommandResult> {
+    const result = await super.stop();
     return { ...result, state: await this.awaitKept() };
   }
 
-  /** Hands new options to the running buffer. */
-  declare(options: BufferOptions): Promise<ReconfigureResult> {
-    return this.update(declareBufferUpdate, [options]);
-  }
-
-  /**
-   * Changes options while it runs: `set({ maxConcurrency: 8, 'retry.base': '2s' })`; null takes a change back.
-   * @throws ConfigError for an unknown option or a value that may not stand.
-   */
-  async set(changes: Record<string, string | number | boolean | null>): Promise<ReconfigureResult> {
-    await this.row();
-    return this.update(reconfigureBufferUpdate, [
-      Object.entries(changes).map(([path, value]) => bufferChange(path, value)),
-    ]);
-  }
-
-  /** Every option, its value and where that comes from. */
-  async config(): Promise<Setting[]> {
-    this.opened = undefined;
-    const { declared, changes } = await this.row();
-    return bufferSettings(declared, changes);
-  }
-
-  /** No batch is started until `resume`; entries are still accepted. */
-  pause(): Promise<BufferCommandResult> {
-    return this.update(pauseBufferUpdate, []);
-  }
-
-  resume(): Promise<BufferCommandResult> {
-    return this.update(resumeBufferUpdate, []);
-  }
-
-  /** Runs what waits for its batch to fill now. */
+  /** Entries that wait for their batch to fill are run now. */
   flush(): Promise<{ shards: number }> {
     return this.update(flushBufferUpdate, []);
   }
@@ -161,18 +110,19 @@ export class BufferHandle<E = Json> {
    *   TemporalUnavailableError.
    */
   async push(entries: Iterable<E> | AsyncIterable<E>, options: PushOptions = {}): Promise<PushResult> {
-    const { options: settings } = await this.runningRow();
+    const { settings } = await this.runningRow();
     return pushEntries(this.packer, this.senders, entries, settings, options);
   }
 
   /**
-   * Its counts, exact: asked of the shards themselves. Where no worker answers, what they last reported, which says so.
+   * Its counts, exact: asked of the shards themselves. If no worker answers, they are those of the last reports, and
+   * the summary says so.
    */
   async status(): Promise<BufferSummary> {
     this.opened = undefined;
-    const row = await this.row();
+    const row = await this.require();
     const reported = await this.shards();
-    // Saved counts are exact, and nobody is there to be asked.
+    // Kept counts are exact, and nobody is there to be asked.
     if (reported.every(({ saved }) => saved)) {
       return summarize(
         this.name,
@@ -191,7 +141,7 @@ export class BufferHandle<E = Json> {
     return new DeadLetters(
       this.name,
       this.connections,
-      async () => void (await this.row()),
+      async () => void (await this.require()),
       async () => void (await this.runningRow()),
     );
   }
@@ -209,9 +159,10 @@ export class BufferHandle<E = Json> {
 
   // ── The buffer itself ──
 
-  private async row(): Promise<Row> {
+  /** The row as it was read lately; entries go by it. */
+  protected override async require(): Promise<Row> {
     if (this.opened && this.opened.until > Date.now()) return this.opened.row;
-    const row = await this.readRow().catch((error: unknown) => {
+    const row = await this.find().catch((error: unknown) => {
       // Its shards refuse what a buffer that was stopped meanwhile may not take.
       if (this.opened && error instanceof DatabaseUnavailableError) return this.opened.row;
       throw error;
@@ -221,18 +172,25 @@ export class BufferHandle<E = Json> {
     return row;
   }
 
-  private async readRow(): Promise<Row | undefined> {
-    const [row] = await this.connections.rows<Row>(BUFFER, [this.name]);
-    return row && { ...row, options: withBufferChanges(row.declared, row.changes) };
+  protected override shown(): Promise<Row> {
+    this.opened = undefined;
+    return this.require();
+  }
+
+  protected async find(): Promise<Row | undefined> {
+    const [row] = await this.connections.rows<BufferRow>(BUFFER, [this.name]);
+    if (!row) return undefined;
+    const { state, declared, changes } = row;
+    return { state, options: declared, changes, settings: withBufferChanges(declared, changes) };
   }
 
   /** @throws BufferStoppedError */
   private async runningRow(): Promise<Row> {
-    const row = await this.row();
+    const row = await this.require();
     if (row.state !== 'stopped') return row;
     // It may have been started since.
     this.opened = undefined;
-    const now = await this.row();
+    const now = await this.require();
     if (now.state === 'stopped') throw new BufferStoppedError(this.name);
     return now;
   }
@@ -241,40 +199,37 @@ export class BufferHandle<E = Json> {
     return this.connections.rows<ShardRow>(BUFFER_SHARDS, [this.name]);
   }
 
-  private async unknown(): Promise<Error> {
-    const names = (await this.connections.rows<{ name: string }>(BUFFER_NAMES)).map((row) => row.name);
-    return new UnknownBufferError(this.name, names, didYouMean(this.name, names));
+  protected startRoot(client: Client, options: BufferOptions | undefined): Promise<unknown> {
+    const input: BufferInput = { buffer: this.name, options };
+    return client.workflow.start<typeof workflow>('buffer', {
+      workflowId: bufferWorkflowId(this.name),
+      taskQueue: TASK_QUEUE,
+      args: [input],
+      workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+      workflowIdConflictPolicy: 'FAIL',
+      staticSummary: `buffer ${this.name}`,
+    });
   }
 
-  private async startWorkflow(input: BufferInput): Promise<boolean> {
-    try {
-      await this.connections.temporal((client) =>
-        client.workflow.start('buffer', {
-          workflowId: bufferWorkflowId(this.name),
-          taskQueue: TASK_QUEUE,
-          args: [input],
-          workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-          workflowIdConflictPolicy: 'FAIL',
-          staticSummary: `buffer ${this.name}`,
-        }),
-      );
-      return true;
-    } catch (error) {
-      if (!(error instanceof temporalCommon().WorkflowExecutionAlreadyStartedError)) throw error;
-      return false;
-    }
+  protected settingsOf(row: Row): Setting[] {
+    return bufferSettings(row.options, row.changes);
+  }
+
+  protected changeOf(_: Row, path: string, value: string | number | boolean | null): OptionChange {
+    return bufferChange(path, value);
   }
 
   /** Starts it and waits for its shards. One that was stopped a moment ago ends first. */
-  private async startAndOpen(input: BufferInput): Promise<{ row: Row; started: boolean }> {
-    let started = await this.startWorkflow(input);
+  protected override async startAndOpen(options: BufferOptions | undefined): Promise<{ row: Row; started: boolean }> {
+    this.opened = undefined;
+    let started = await this.startWorkflow(options);
     const since = Date.now();
     for (;;) {
-      const row = await this.readRow();
+      const row = await this.find();
       const shards = row ? await this.shards() : [];
-      const open = row && row.state !== 'stopped' && shards.length >= shardsOf(row.options);
+      const open = row && row.state !== 'stopped' && shards.length >= shardsOf(row.settings);
       if (open && !shards.some(({ saved }) => saved)) return { row, started };
-      if (row?.state === 'stopped') started ||= await this.startWorkflow(input);
+      if (row?.state === 'stopped') started ||= await this.startWorkflow(options);
       const waitedMs = Date.now() - since;
       if (waitedMs > PATIENCE_MS && !(await this.connections.workersPoll())) {
         throw new NoWorkerError(`buffer '${this.name}' is accepted`, ' (it begins as soon as there is one)');
@@ -291,11 +246,11 @@ export class BufferHandle<E = Json> {
   }
 
   /** Until every shard has ended, and all of it is in PostgreSQL; or somebody has started it again. */
-  private async awaitKept(): Promise<BufferRunState> {
+  private async awaitKept(): Promise<RunState> {
     const deadline = Date.now() + STOP_MS;
     for (;;) {
       const left = (await this.shards()).filter(({ saved }) => !saved);
-      const row = await this.readRow();
+      const row = await this.find();
       if (left.length === 0 || row?.state !== 'stopped') return row?.state ?? 'stopped';
       if (Date.now() > deadline) {
         throw new TimedOutError(
@@ -307,19 +262,20 @@ export class BufferHandle<E = Json> {
     }
   }
 
-  private update<R, A extends unknown[]>(definition: Parameters<typeof command<R, A>>[2], args: A): Promise<R> {
+  protected override update<Result, Args extends unknown[]>(
+    definition: UpdateDefinition<Result, Args>,
+    args: Args,
+  ): Promise<Result> {
     this.opened = undefined;
-    const target: Target = {
-      workflowId: bufferWorkflowId(this.name),
-      noun: `buffer '${this.name}'`,
-      missing: async () => {
-        const row = await this.readRow();
-        if (!row) return this.unknown();
-        return row.state === 'stopped' ? new BufferStoppedError(this.name) : new BufferGoneError(this.name);
-      },
-    };
-    return command(this.connections, target, definition, args, { unknown: () => this.unknown() });
+    return super.update(definition, args);
   }
+}
+
+interface BufferRow {
+  [column: string]: unknown;
+  state: RunState;
+  declared: BufferOptions;
+  changes: Row['changes'];
 }
 
 interface ShardRow {

@@ -1,4 +1,4 @@
-/** What `status` tells of buffers: the counts of their shards added up, and whether the law of the counts holds. */
+/** The part of `status` about buffers: the counts of their shards added up, and whether the law of the counts holds. */
 import type { BufferRunState, Counts, ShardStatus } from '../../workflows/buffer/contract';
 import type { Connections } from '../connections';
 import { STATUS_BUFFERS } from './queries';
@@ -8,7 +8,7 @@ export interface BufferSummary extends Counts {
   state: BufferRunState;
   /** accepted = done + pending + running + dead + merged + dropped. */
   balanced: boolean;
-  /** Of the pending ones: in memory, in PostgreSQL, put off. */
+  /** The pending ones are in memory, in PostgreSQL, or put off. */
   inMemory: number;
   stored: number;
   putOff: number;

@@ -66,7 +66,7 @@ export const FIND_ROWS: Statement = {
   text: `select key, array_to_string(key, ',') as typed from longwatch.failed_row
          where job = $1 and (to_jsonb(key) in (select jsonb_array_elements($2::jsonb)) or array_to_string(key, ',') = any ($3))`,
 };
-/** $2 null: all of them. What is no longer a dead letter is claimed again when it is due. */
+/** $2 null: all of them. A row that is not a dead letter any more is claimed again when it is due. */
 export const RETRY_ROWS: Statement = {
   name: 'client-job-retry-rows',
   text: `delete from longwatch.failed_row

@@ -1,5 +1,11 @@
-/** A job's options as people read them: each with its value and who gave it. For `JobHandle.config`. */
-import { specsOf, withJobChanges, type JobOptions } from '../../workflows/job/options';
+/**
+ * A job's options as people read them: each with its value and who gave it, and one change of them. For
+ * `JobHandle.config` and `set`.
+ */
+import { ConfigError } from '../../config/errors';
+import { didYouMean } from '../../config/suggest';
+import { compileValue } from '../../config/values';
+import { specsOf, withJobChanges, type JobKind, type JobOptions } from '../../workflows/job/options';
 import { settingOf, type Setting } from '../settings';
 import type { OptionChange } from '../../workflows/lib/options';
 
@@ -8,4 +14,30 @@ export function jobSettings(stored: JobOptions, changes: Record<string, OptionCh
   const now = withJobChanges(stored, changes);
   const specs = specsOf(stored.kind).filter((spec) => spec.name !== 'every' || 'everyMs' in stored.schedule);
   return specs.map((spec) => settingOf({ now, stored, changes }, spec));
+}
+
+/** One change of `config --set`. @throws ConfigError */
+export function jobChange(kind: JobKind, path: string, value: string | number | boolean | null): OptionChange {
+  const specs = specsOf(kind);
+  const spec = specs.find((candidate) => candidate.name === path);
+  if (!spec) {
+    const hint = didYouMean(
+      path,
+      specs.map((candidate) => candidate.name),
+    );
+    throw new ConfigError([`a ${kind} has no option ${path} that can be set while it runs${hint}`]);
+  }
+  if (value === null || value === '' || value === 'default') return { path: spec.path, value: null };
+  const text = typeof value === 'string' ? value.replaceAll('_', '') : '';
+  const read =
+    spec.kind === 'integer' && /^-?\d+$/.test(text)
+      ? Number(text)
+      : value === 'true'
+        ? true
+        : value === 'false'
+          ? false
+          : value;
+  const compiled = compileValue(spec, read);
+  if ('problem' in compiled) throw new ConfigError([compiled.problem]);
+  return { path: spec.path, value: compiled.value };
 }

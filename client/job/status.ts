@@ -1,6 +1,6 @@
 /**
- * What `status` tells of jobs, all computed by PostgreSQL, so it works while Temporal is away. Called by `job.ts` and
- * `status.ts`.
+ * The part of `status` about jobs, all computed by PostgreSQL, so it works while Temporal is away. Called by
+ * `job/handle.ts` and `status.ts`.
  */
 import type { Band, JobState } from '../../workflows/job/contract';
 import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../workflows/job/options';

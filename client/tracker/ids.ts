@@ -1,35 +1,20 @@
 /**
- * Which ids can be tracked, and how a list of them is split into messages for the pools. Pure; called by `roster.ts`,
- * which sends the messages.
+ * A list of ids as it was given: each once, none that cannot be tracked; and how it is split into messages for the
+ * pools. Pure. Called by `handle.ts` for what it is given, and by `roster.ts`, which sends the messages.
  */
+import { idProblem } from '../../workflows/tracker/id';
 import { poolOf } from '../../workflows/tracker/plan';
 import { InvalidIdError } from '../errors';
 import { hashId } from '../../workflows/lib/hash';
-
-export const ID_LENGTH = 200;
-export const ID_BYTES = 600;
 
 /** A message carries at most this many ids, and this many bytes of JSON: far below every limit of Temporal. */
 export const MESSAGE_IDS = 1_000;
 export const MESSAGE_BYTES = 64 * 1024;
 
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
-
-/** Why an id cannot be tracked, or undefined when it can. */
-export function idProblem(id: unknown): string | undefined {
-  if (typeof id !== 'string') return `an id must be text, not ${id === null ? 'null' : typeof id}`;
-  if (id.trim() === '') return 'the id is empty';
-  if (id.length > ID_LENGTH) return `the id has ${id.length} characters, and ${ID_LENGTH} are the limit`;
-  const bytes = Buffer.byteLength(id);
-  if (bytes > ID_BYTES) return `the id has ${bytes} bytes, and ${ID_BYTES} are the limit`;
-  const control = CONTROL.exec(id);
-  if (control) {
-    const code = id.charCodeAt(control.index).toString(16).toUpperCase().padStart(4, '0');
-    return `the id has a control character (U+${code}) at character ${control.index + 1}`;
-  }
-  if (/\p{Cs}/u.test(id)) return 'the id has half of a surrogate pair, which no database stores';
-  return undefined;
+export interface CollectedIds {
+  ids: string[];
+  /** How many came again. */
+  duplicates: number;
 }
 
 /**
@@ -40,7 +25,7 @@ export function idProblem(id: unknown): string | undefined {
 export async function collectIds(
   ids: Iterable<string> | AsyncIterable<string>,
   position: (index: number) => string = (index) => `id ${index + 1}`,
-): Promise<{ ids: string[]; duplicates: number }> {
+): Promise<CollectedIds> {
   const unique = new Set<string>();
   let index = 0;
   for await (const id of ids) {

@@ -117,7 +117,7 @@ export const STATUS_TRACKERS: Statement = {
 };
 
 /**
- * Of the members in these slots of the pools ($4 to $6), how many have a value that is older than three times what it
+ * How many of the members in these slots of the pools ($4 to $6) have a value that is older than three times what it
  * may be: the interval, the upstream's Expires or a hold (of the member, or of the operation on the node that keeps
  * it). A value that was never fetched is as old as its member. Each range and each value is looked for in its index,
  * whatever the planner believes of their number (`offset 0`).
@@ -149,7 +149,7 @@ export const STATUS_STALE: Statement = {
          group by o.operation`,
 };
 
-/** What the nodes counted, added up; lateness only of nodes that were heard of in the last minute. */
+/** Counts of all nodes, added up; lateness only of nodes that were heard of in the last minute. */
 export const STATUS_STATS: Statement = {
   name: 'client-status-stats',
   text: `select s.tracker, s.operation, sum(s.fetched)::float8 as fetched,

@@ -1,6 +1,7 @@
 /**
- * Adds and removals: ids are checked, split over the pools and sent as signals-with-start, then, where asked, waited
- * for. Called by `tracker.ts`. Next: the pool's workflow takes the signal in (`workflows/tracker/pool.ts`).
+ * Adds and removals: what a change is opened with, then its ids, split over the pools and sent as signals-with-start,
+ * and, where asked, waited for. Called by `handle.ts`, one function after the other. Next: the pool's workflow takes
+ * the signal in (`workflows/tracker/pool.ts`).
  */
 import {
   addSignal,
@@ -8,11 +9,12 @@ import {
   removeSignal,
   type PoolInput,
   type RosterMessage,
+  type RosterPayload,
 } from '../../workflows/tracker/contract';
 import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
 import type { Connections } from '../connections';
-import { TrackerStoppedError } from '../errors';
-import { collectIds, planBatches, type RosterBatch } from './ids';
+import type { pool as workflow } from '../../workflows/tracker/pool';
+import { planBatches, type CollectedIds, type RosterBatch } from './ids';
 import { COUNT_MEMBERS, OPEN_CHANGE } from './queries';
 import { temporalCommon } from '../temporal-client';
 import { waitApplied } from './wait-applied';
@@ -21,6 +23,7 @@ import { TASK_QUEUE, type RunState } from '../../workflows/lib/contract';
 
 /** Signals under way at once: the server takes a few hundred a second from one sender, whatever their number. */
 const AT_ONCE = 16;
+
 export interface RosterOptions {
   /** Also wait until the change is in the database, which is when it holds. @default false */
   wait?: boolean;
@@ -38,7 +41,7 @@ export interface RosterProgress {
   total: number;
 }
 
-/** What is known when a change has been sent: Temporal has it, durably. */
+/** The outcome of a change that was sent: Temporal has it, durably. */
 export interface RosterResult {
   /** Ids that Temporal has accepted. */
   accepted: number;
@@ -53,57 +56,60 @@ export interface RosterResult {
   state: RunState;
 }
 
-export interface RosterSender {
-  connections: Connections;
-  tracker: string;
-  /** The tracker's row was not there. */
-  unknown: () => Promise<Error>;
-  ensureCapacity: (members: number) => Promise<number>;
-}
-
-/**
- * @throws InvalidIdError before anything is sent; TrackerStoppedError; TemporalUnavailableError saying how far it came.
- */
-export async function changeRoster(
-  sender: RosterSender,
-  change: 'add' | 'remove',
-  given: Iterable<string> | AsyncIterable<string>,
-  options: RosterOptions = {},
-): Promise<RosterResult> {
-  const { connections, tracker } = sender;
-  const { ids, duplicates } = await collectIds(given, options.position);
-  const opened = await connections.rows<OpenRow>(OPEN_CHANGE, [tracker]);
-  const row = opened[0];
-  if (!row) throw await sender.unknown();
-  if (row.state === 'stopped') throw new TrackerStoppedError(tracker);
-
-  let pools = row.pools;
-  // Without room made first, a bulk add would go through the few pools there are and then move again.
-  if (change === 'add' && ids.length > withChanges(row.options, row.changes).poolSize) {
-    const [count] = await connections.rows<{ members: number }>(COUNT_MEMBERS, [tracker]);
-    pools = await sender.ensureCapacity((count?.members ?? 0) + ids.length);
-  }
-
-  const batches = planBatches(ids, pools);
-  await sendAll(connections, tracker, change, batches, row.stamp, ids.length, options);
-  if (options.wait) await waitApplied(connections, tracker, batches, row.stamp, options);
-  return {
-    accepted: ids.length,
-    duplicates,
-    signals: batches.length,
-    pools: new Set(batches.map((batch) => batch.pool)).size,
-    applied: options.wait === true,
-    state: row.state,
-  };
-}
-
-interface OpenRow {
+/** The tracker's row when a change is opened, with the change's stamp. */
+export interface OpenedChange {
   [column: string]: unknown;
   state: RunState;
   pools: number;
   options: TrackerOptions;
   changes: Record<string, OptionChange['value']>;
   stamp: number;
+}
+
+/** Undefined: there is no such tracker. */
+export async function openChange(connections: Connections, tracker: string): Promise<OpenedChange | undefined> {
+  return (await connections.rows<OpenedChange>(OPEN_CHANGE, [tracker]))[0];
+}
+
+/**
+ * How many members a bulk add makes room for first: else it would go through the few pools that there are, and then
+ * move again. Undefined: it is not that many.
+ */
+export async function membersToMakeRoomFor(
+  connections: Connections,
+  tracker: string,
+  { options, changes }: OpenedChange,
+  adding: number,
+): Promise<number | undefined> {
+  if (adding <= withChanges(options, changes).poolSize) return undefined;
+  const [count] = await connections.rows<{ members: number }>(COUNT_MEMBERS, [tracker]);
+  return (count?.members ?? 0) + adding;
+}
+
+/**
+ * Sends a change to its pools, and waits until it is applied where that is asked for.
+ * @param opened with the number of pools that the ids are split over
+ * @throws TemporalUnavailableError saying how far it came
+ */
+export async function sendChange(
+  connections: Connections,
+  tracker: string,
+  change: 'add' | 'remove',
+  { ids, duplicates }: CollectedIds,
+  opened: OpenedChange,
+  options: RosterOptions,
+): Promise<RosterResult> {
+  const batches = planBatches(ids, opened.pools);
+  await sendAll(connections, tracker, change, batches, opened.stamp, ids.length, options);
+  if (options.wait) await waitApplied(connections, tracker, batches, opened.stamp, options);
+  return {
+    accepted: ids.length,
+    duplicates,
+    signals: batches.length,
+    pools: new Set(batches.map((batch) => batch.pool)).size,
+    applied: options.wait === true,
+    state: opened.state,
+  };
 }
 
 async function sendAll(
@@ -154,7 +160,7 @@ async function send(
   const input: PoolInput = { tracker, pool: batch.pool };
   const message: RosterMessage = { ids: batch.ids, stamp };
   const { defineSearchAttributeKey, TypedSearchAttributes } = temporalCommon();
-  await client.workflow.signalWithStart('pool', {
+  await client.workflow.signalWithStart<typeof workflow, [RosterPayload]>('pool', {
     workflowId: poolWorkflowId(tracker, batch.pool),
     taskQueue: TASK_QUEUE,
     args: [input],

@@ -1,7 +1,8 @@
 /**
- * What people tell all nodes of a tracker: that a hold is over (`hold open`), that values are to be asked anew
- * (`refetch`); and what upstreams have told them (`hold list`). Rows of `longwatch.hold` and `longwatch.refetch`, which
- * every node reads each second and at an announcement. Used by `tracker.ts`, `status.ts` and `longwatch.ts`.
+ * Messages of people to all nodes of a tracker: that a hold is over (`hold open`), that values are to be asked anew
+ * (`refetch`); and the holds that upstreams have asked for (`hold list`). Rows of `longwatch.hold` and
+ * `longwatch.refetch`, which every node reads each second and at an announcement. Used by `handle.ts`, `status.ts` and
+ * `longwatch.ts`.
  */
 import type { Statement } from '../../activities/lib/database';
 import type { Connections } from '../connections';

@@ -3,7 +3,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { resolveConfig } from '../../exports';
 import type { Longwatch } from '../../client/longwatch';
-import type { StoredValue, TrackerHandle } from '../../client/tracker/handle';
+import type { TrackerHandle } from '../../client/tracker/handle';
+import type { StoredValue } from '../../client/tracker/members';
 import { eventually, Stack, type WorkerProcess } from '../support/stack';
 import config from './fixtures/bad.config';
 

@@ -1,0 +1,192 @@
+/**
+ * A tracker's members and pools, read from PostgreSQL. Called by `handle.ts` for `list`, `show`,
+ * `pools` and `reconcile`.
+ */
+import type { Json } from '../../workflows/lib/json';
+import { poolOf } from '../../workflows/tracker/plan';
+import { slotsOf } from '../../workflows/tracker/slots';
+import type { Connections } from '../connections';
+import { NotTrackedError } from '../errors';
+import { LIST, LIST_POOL, POOLS, SHOW } from './queries';
+import { readHolds, type HoldSummary } from './told';
+
+/** Members read at once. */
+const PAGE = 5_000;
+
+export interface Member {
+  id: string;
+  pool: number;
+  addedAt: string;
+}
+
+export interface PoolSummary {
+  pool: number;
+  members: number;
+  /** The node that keeps it, or kept it last. */
+  node: string | null;
+  onShift: boolean;
+  shift: number | null;
+  attempt: number | null;
+  takenAt: string | null;
+  /** In a row; three put it in quarantine, and `resume` takes it out. */
+  crashes: number;
+  quarantinedAt: string | null;
+  lastError: string | null;
+}
+
+export interface StoredValue {
+  operation: string;
+  value: Json;
+  fetchedAt: string | null;
+  ageMs: number | null;
+  changedAt: string | null;
+  expiresAt: string | null;
+  etag: string | null;
+  heldUntil: string | null;
+  failedAt: string | null;
+  /** Since the last success. */
+  failures: number;
+  error: string | null;
+}
+
+export interface MemberDetails extends Member {
+  tracker: string;
+  node: string | null;
+  values: StoredValue[];
+  /** Holds of the tracker and its operations, which hold every member. */
+  holds: HoldSummary[];
+}
+
+export interface ListOptions {
+  /** Only ids after this one. */
+  after?: string;
+  limit?: number;
+  pool?: number;
+}
+
+/**
+ * Members in the order of their ids, read a page at a time.
+ * @param pools of the tracker
+ * @param from `rows` where a change rests on it
+ */
+export async function* readMembers(
+  connections: Connections,
+  tracker: string,
+  pools: number,
+  options: ListOptions,
+  from: 'read' | 'rows',
+): AsyncGenerator<Member> {
+  const slots = options.pool === undefined ? undefined : slotsOf(options.pool, pools);
+  const statement = slots ? LIST_POOL : LIST;
+  const bounds = slots ? [slots.first, slots.last] : [];
+  let after = options.after ?? '';
+  let left = options.limit ?? Infinity;
+  while (left > 0) {
+    const size = Math.min(PAGE, left);
+    const page = await connections[from]<ListRow>(statement, [tracker, after, size, ...bounds]);
+    for (const { id, hash, added_at: added } of page) yield { id, pool: poolOf(hash, pools), addedAt: iso(added)! };
+    if (page.length < size) return;
+    after = page.at(-1)!.id;
+    left -= page.length;
+  }
+}
+
+/** None: there is no such tracker. */
+export async function readPools(connections: Connections, tracker: string): Promise<PoolSummary[]> {
+  return (await connections.read<PoolRow>(POOLS, [tracker])).map((row) => ({
+    pool: row.pool,
+    members: row.members,
+    node: row.node,
+    onShift: row.on_shift,
+    shift: row.shift,
+    attempt: row.attempt,
+    takenAt: iso(row.taken_at),
+    crashes: row.crashes,
+    quarantinedAt: iso(row.quarantined_at),
+    lastError: row.last_error,
+  }));
+}
+
+/** One member and all that is known of it; an error to throw where it is not tracked. */
+export async function readMember(
+  connections: Connections,
+  tracker: string,
+  id: string,
+): Promise<MemberDetails | NotTrackedError> {
+  let rows = await connections.read<ShowRow>(SHOW, [tracker, id]);
+  // A replica may not have it yet.
+  if (connections.readsReplica && rows.length === 0) rows = await connections.rows<ShowRow>(SHOW, [tracker, id]);
+  const first = rows[0];
+  if (!first || first.removed_at !== null)
+    return new NotTrackedError(tracker, id, iso(first?.removed_at ?? null) ?? undefined);
+  return {
+    tracker,
+    id: first.id,
+    pool: first.pool,
+    node: first.node,
+    addedAt: iso(first.added_at)!,
+    values: rows.filter((row) => row.operation !== null).map(toValue),
+    holds: await readHolds(connections, tracker),
+  };
+}
+
+interface ListRow {
+  [column: string]: unknown;
+  id: string;
+  hash: number;
+  added_at: number;
+}
+
+interface PoolRow {
+  [column: string]: unknown;
+  pool: number;
+  members: number;
+  node: string | null;
+  on_shift: boolean;
+  shift: number | null;
+  attempt: number | null;
+  taken_at: number | null;
+  crashes: number;
+  quarantined_at: number | null;
+  last_error: string | null;
+}
+
+interface ShowRow {
+  [column: string]: unknown;
+  id: string;
+  pool: number;
+  added_at: number;
+  node: string | null;
+  removed_at: number | null;
+  now: number;
+  operation: string | null;
+  value: Json;
+  etag: string | null;
+  failures: number;
+  error: string | null;
+  fetched_at: number | null;
+  expires_at: number | null;
+  changed_at: number | null;
+  failed_at: number | null;
+  held_until: number | null;
+}
+
+function toValue(row: ShowRow): StoredValue {
+  return {
+    operation: row.operation!,
+    value: row.value,
+    fetchedAt: iso(row.fetched_at),
+    ageMs: row.fetched_at === null ? null : Math.max(0, Math.round(row.now - row.fetched_at)),
+    changedAt: iso(row.changed_at),
+    expiresAt: iso(row.expires_at),
+    etag: row.etag,
+    heldUntil: iso(row.held_until),
+    failedAt: iso(row.failed_at),
+    failures: row.failures,
+    error: row.error,
+  };
+}
+
+function iso(milliseconds: number | null): string | null {
+  return milliseconds === null ? null : new Date(milliseconds).toISOString();
+}

@@ -1,7 +1,8 @@
 /** Which ids can be tracked, and how many of them go into which message. */
 import fc from 'fast-check';
 import { InvalidIdError } from '../../client/errors';
-import { collectIds, idProblem, MESSAGE_BYTES, MESSAGE_IDS, planBatches } from '../../client/tracker/ids';
+import { idProblem } from '../../workflows/tracker/id';
+import { collectIds, MESSAGE_BYTES, MESSAGE_IDS, planBatches } from '../../client/tracker/ids';
 import { poolOf } from '../../workflows/tracker/plan';
 import { hashId } from '../../workflows/lib/hash';
 

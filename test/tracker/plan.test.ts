@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { idProblem } from '../../client/tracker/ids';
+import { idProblem } from '../../workflows/tracker/id';
 import {
   changeProblems,
   GATE_OPTIONS,

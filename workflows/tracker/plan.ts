@@ -3,6 +3,7 @@
  * tracker needs, and what a pool should do next. `pool.ts` and `tracker.ts` carry them out; the roster activities and
  * the client use the same hash, so they never disagree on where an id lives.
  */
+import { idProblem } from './id';
 import { jsonBytes } from '../lib/size';
 import type { PoolState, RosterChange, RosterPayload } from './contract';
 import { hashId } from '../lib/hash';
@@ -42,20 +43,6 @@ export function freshPoolState(): PoolState {
 }
 
 /**
- * The longest id, UTF-16 code units; as UTF-8 at most three times as many bytes, which an index of PostgreSQL holds.
- */
-export const ID_LENGTH = 200;
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
-
-/** Whether the store takes it as an id. The client refuses the others with a reason (`client/tracker/ids.ts`). */
-function isId(id: unknown): id is string {
-  return (
-    typeof id === 'string' && id.trim() !== '' && id.length <= ID_LENGTH && !CONTROL.test(id) && !/\p{Cs}/u.test(id)
-  );
-}
-
-/**
  * Reads what a signal says, whoever typed it: a message, a list of ids or one id. Anything else counts as nothing: one
  * id that the store refuses would keep every change behind it from being applied, for ever.
  */
@@ -64,7 +51,7 @@ export function readRoster(payload: RosterPayload, change: RosterChange['change'
     typeof payload === 'string' ? { ids: [payload] } : Array.isArray(payload) ? { ids: payload } : payload;
   if (!message || !Array.isArray(message.ids)) return [];
   const stamp = Number.isSafeInteger(message.stamp) ? { stamp: message.stamp } : {};
-  return message.ids.filter(isId).map((id) => ({ id, change, ...stamp }));
+  return message.ids.filter((id) => idProblem(id) === undefined).map((id) => ({ id, change, ...stamp }));
 }
 
 /**

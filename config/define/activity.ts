@@ -36,15 +36,29 @@ export interface ActivityContext {
 }
 
 export interface RetryDefinition {
+  /** Attempts in all. A crash of the worker uses one too. */
   attempts?: number;
+  /** `constant`: each wait is `base`. `exponential`: base × 2^(attempt - 1). */
   backoff?: 'constant' | 'exponential';
+  /** The wait before the second attempt. */
   base?: Duration;
+  /** No wait is longer, jitter included. */
   cap?: Duration;
+  /** Spreads each wait over its upper half. */
   jitter?: boolean;
 }
 
 export interface LeaseDefinition<I> {
+  /**
+   * A worker that does not renew for this long has lost the activity; another may run it then, not before.
+   * @default 30s, from 200ms to 1h
+   */
   ttl?: Duration;
+  /**
+   * How often the lease is renewed while the code runs; a third of `ttl` unless given. A failed renewal is tried again
+   * after max(renew / 4, 250 ms).
+   * @default 10s, from 50ms to 20m
+   */
   renew?: Duration;
   /** Only one execution at a time, of all activities and workflows, holds a resource; the others wait. @default none */
   resource?: (input: I) => string | undefined;
@@ -54,17 +68,28 @@ export interface LeaseDefinition<I> {
 export interface CompensationDefinition<I, R> {
   /** `result` is undefined where the step may or may not have happened (`uncertain` of a saga's step). */
   run: (input: I, result: R | undefined, context: ActivityContext) => unknown;
+  /** An attempt that takes longer is ended. @default 1m */
   timeout?: Duration;
   /** @default 10 attempts, exponential from 1 s up to 1 min, with jitter */
   retry?: RetryDefinition;
+  /** How long one worker alone may run it. */
   lease?: Omit<LeaseDefinition<I>, 'resource'>;
 }
 
 export interface ActivityDefinition<N extends string = string, I = unknown, R = unknown, C extends boolean = boolean> {
+  /** Unique among activities; a workflow calls it by this name. */
   name: N;
+  /** Does the work and returns its result, which is stored as JSON. */
   run: (input: I, context: ActivityContext) => Promise<R> | R;
+  /**
+   * An attempt that takes longer is ended: its AbortSignal fires, its transaction is rolled back, later writes are
+   * refused.
+   * @default 1m, from 10ms to 12h
+   */
   timeout?: Duration;
+  /** How often and when a failed attempt is made again. */
   retry?: RetryDefinition;
+  /** How long one worker alone may run it. */
   lease?: LeaseDefinition<I>;
   /** Calls with the same key, in any run, get the result of the first. Any text of at most 16 KB. */
   idempotencyKey?: (input: I) => string | undefined;
@@ -80,10 +105,11 @@ export interface ActivityDefinition<N extends string = string, I = unknown, R = 
    * @default 'tell'
    */
   otherInput?: 'tell' | 'refuse';
-  /** How long a key's result is kept. */
+  /** How long a key's result is kept and given to whoever comes with the same key. @default 7d, from 1m to 3650d */
   keep?: Duration;
-  /** Keep a failure too: the key stays failed. */
+  /** True: a key whose activity failed for good stays failed. False: the next caller runs it again. @default false */
   keepFailure?: boolean;
+  /** Takes back what `run` did, when a later step of a saga has failed. A function, or one with options of its own. */
   compensate?: CompensationDefinition<I, R> | CompensationDefinition<I, R>['run'];
   /** Never set: keeps in the type whether there is a compensation. */
   readonly compensable?: C;

@@ -88,7 +88,10 @@ export interface InitContext<S = Json> {
   readonly cursor: Json | undefined;
   /** The definition's state. */
   readonly state: S;
-  /** About how many entries are wanted: two batches of each shard, 2 x `maxBatchSize` x shards. More are taken too. */
+  /**
+   * About how many entries are wanted: at most four batches of each shard, and half of `bound.entries`. More are taken
+   * too.
+   */
   readonly limit: number;
   /** Passes before this one: 0 at first, more when it polls. */
   readonly pass: number;
@@ -103,12 +106,20 @@ export interface InitPage<E = Json> {
 }
 
 export interface RetryPolicy {
+  /**
+   * An entry that has failed so often, alone or because `run` said so, is a dead letter. Failures in a batch with
+   * others do not count.
+   * @default 5, from 1 to 1000
+   */
   attempts?: number;
+  /** The delay after the first failure; it doubles with each, ± 20 %. @default 1s, from 1ms to 1d */
   base?: Duration;
+  /** The longest delay. @default 1m, from 1ms to 30d */
   cap?: Duration;
 }
 
 export interface BufferDefinition<E = Json, S = Json> {
+  /** It begins with a small letter and has at most 63 letters, digits, `-` and `_`. */
   name: string;
   /** Handles one batch. What it throws fails the whole batch; see {@link BatchAnswer}. */
   run: (
@@ -122,20 +133,50 @@ export interface BufferDefinition<E = Json, S = Json> {
    * the entry (`'number'`, `'block.hash'`) or a function. Entries of the same key go to the same shard.
    */
   key?: string | ((entry: NoInfer<E>) => string | number);
+  /** Entries of one batch at most. Less where the upstream was found to take less. @default 2000, from 1 to 20000 */
   maxBatchSize?: number;
-  /** How long an entry waits at most for a batch to fill; `'never'`: until the batch is full or `flush`. */
+  /**
+   * How long an entry waits at most for its batch to fill. `'never'`: until it is full, or `flush`.
+   * @default 50ms, from 0 to 1d
+   */
   flushInterval?: Duration;
+  /** Batches of one shard at once. @default 2, from 1 to 100 */
   maxConcurrency?: number;
+  /** A batch that takes longer is aborted (its AbortSignal fires) and halved. @default 1m, from 10ms to 1d */
   timeout?: Duration;
+  /** A dead worker's batches run on other workers this long after its last heartbeat. @default 10s, from 1s to 10m */
   heartbeatTimeout?: Duration;
-  /** Whether `init` runs again when everything is handled; or the longest delay between passes that find nothing. */
+  /**
+   * When all is handled `init` runs again; where it finds nothing, after a delay that doubles from 1 s up to this.
+   * `false`: `init` runs once.
+   * @default 30s, from 100ms to 1d
+   */
   poll?: boolean | Duration;
-  bound?: { entries?: number; bytes?: number };
+  /** How much a shard keeps in memory. */
+  bound?: {
+    /**
+     * Entries that a shard keeps in memory; what comes past it goes to PostgreSQL, in order.
+     * @default 50000, from 1 to 1000000
+     */
+    entries?: number;
+    /** The same in bytes of JSON. @default 1000000, from 10000 to 16000000 */
+    bytes?: number;
+  };
+  /**
+   * Entries that the whole buffer may have pending, memory and PostgreSQL together; past it senders wait.
+   * @default 100000000, from 1 to 10000000000
+   */
   capacity?: number;
+  /** How often and when entries that failed come again. */
   retry?: RetryPolicy;
-  /** One shard, one batch at a time; what comes again holds its shard until it is done or dead. */
+  /** One shard and one batch at a time; what comes again holds all others until it is done or dead. @default false */
   ordered?: boolean;
+  /**
+   * Workflows that the entries are spread over, by key where there is one. 1 where `ordered`.
+   * @default 2, from 1 to 256
+   */
   shards?: number;
+  /** Continue-as-new past this many events of a workflow's history, or 6 MB of it. @default 2000, from 50 to 10000 */
   historyEvents?: number;
   /** The state that each shard begins with: any JSON of at most 64 KB. */
   state?: S;

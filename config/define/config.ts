@@ -10,21 +10,32 @@ import type { OperationDefinition, GateDefinition, TrackerDefinition } from './t
 
 /** Merged under each definition; `operation` under each operation of each tracker. */
 export interface Defaults {
+  /** Options of every tracker. */
   tracker?: Partial<Omit<TrackerDefinition, 'name' | 'operations' | 'gate'>>;
+  /** Options of every gate. */
   gate?: Partial<Omit<GateDefinition, 'check'>>;
+  /** Options of every operation of every tracker. */
   operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed' | 'version'>>;
+  /** Options of every regen. */
   regen?: Partial<RegenDefinition>;
+  /** Options of every sweep. */
   sweep?: Partial<Omit<SweepDefinition, 'handle'>>;
+  /** Options of every decay. */
   decay?: Partial<DecayDefinition>;
+  /** Options of every buffer. */
   buffer?: Partial<Omit<BufferDefinition, 'name' | 'run' | 'init' | 'key' | 'state'>>;
 }
 
 export interface ConfigDefinition {
+  /** A list of `defineTracker`. */
   trackers?: TrackerDefinition[];
   /** Jobs on whole populations in PostgreSQL: lists of `defineRegen`, `defineSweep` and `defineDecay`. */
   regens?: readonly RegenDefinition[];
+  /** A list of `defineSweep`. */
   sweeps?: readonly SweepDefinition[];
+  /** A list of `defineDecay`. */
   decays?: readonly DecayDefinition[];
+  /** A list of `defineBuffer`. */
   buffers?: readonly AnyBuffer[];
   /** Durable activities: a list of `defineActivity`, or the module that exports them. */
   activities?: readonly AnyActivity[] | Readonly<Record<string, unknown>>;
@@ -37,6 +48,7 @@ export interface ConfigDefinition {
    * and client of a namespace needs the same.
    */
   dataConverter?: DataConverter;
+  /** Options that count if a definition does not say otherwise. */
   defaults?: Defaults;
 }
 

@@ -1,26 +1,28 @@
 /**
- * What a user's code throws to say more than 'it failed': the upstream asks to be left alone (`HoldError`), or takes
- * less at once (`TooLargeError`). Read by `activities/` (the shift, a batch, a durable call), which obeys them.
+ * Errors that a user's code throws to say more than 'it failed': the upstream asks to be left alone (`HoldError`), or
+ * takes less at once (`TooLargeError`). Read by `activities/` (the shift, a batch, a durable call), which obeys them.
  */
 
-/** Where a hold does not say how long, or says what cannot be. */
+/** A hold that does not say how long, or says what cannot be, lasts this long. Milliseconds. */
 export const DEFAULT_HOLD_MS = 15_000;
-/** What nobody said otherwise about: an operation's `maxHold` may allow more. */
+/** The longest hold, unless an operation's `maxHold` allows more. Milliseconds. */
 export const MAX_HOLD_MS = 60 * 60 * 1_000;
 /** No hold is longer, whatever an option says. */
 export const LONGEST_HOLD_MS = 7 * 24 * 60 * 60 * 1_000;
 
 /**
- * The one place that bounds how long something is held: a number of milliseconds from 0 to `maxMs`. What is no number,
- * or is below zero, is the default. Everything that reads a HoldError asks here, for the error may come from another
- * copy of this package, or look like one.
+ * The one place that bounds how long something is held: a number of milliseconds from 0 to `maxMs`. A value that is not
+ * a number, or is below zero, gives the default. Everything that reads a HoldError asks here, for the error may come
+ * from another copy of this package, or look like one.
  */
 export function boundedHold(afterMs: unknown, maxMs = MAX_HOLD_MS): number {
   const given = typeof afterMs === 'number' && afterMs >= 0 ? afterMs : DEFAULT_HOLD_MS;
   return Math.round(Math.min(given, Math.max(0, maxMs), LONGEST_HOLD_MS));
 }
 
-/** What is held: this operation for this member, this operation for every member, every operation of the tracker. */
+/**
+ * The reach of a hold: this operation for this member, this operation for every member, every operation of the tracker.
+ */
 export type HoldScope = 'member' | 'operation' | 'tracker';
 
 /** Marks a hold across copies of this package: a config that is loaded from its source may bring a second one. */
@@ -46,7 +48,7 @@ export class HoldError extends Error {
   override readonly name = 'HoldError';
   readonly scope: HoldScope;
   /**
-   * How long from now, milliseconds: from 0 to a week. Who obeys it may have a shorter bound: an operation's `maxHold`.
+   * How long from now, milliseconds: from 0 to a week. The reader may have a shorter bound: an operation's `maxHold`.
    */
   readonly afterMs: number;
   constructor(message: string, options: { afterMs: number; scope?: HoldScope; cause?: unknown }) {

@@ -20,22 +20,37 @@ export type TableName = string | { schema: string; name: string };
 export interface JobDefinition {
   /** Unique among trackers and jobs. */
   name: string;
-  /** Ticks lie on a grid from the epoch (`'5m'`: :00, :05, …), so they do not drift. Either this or `cron`. */
+  /**
+   * The interval. Ticks lie on a grid from the epoch (UTC), so they do not drift, whatever a tick takes.
+   * Required (or `cron`), from 100ms to 366d
+   */
   every?: Duration;
   /** Five fields (or six, with seconds): `'0 4 * * *'`. */
   cron?: string;
   /** For `cron`. An IANA name such as `'Europe/Berlin'`. @default 'UTC' */
   timeZone?: string;
   /**
-   * Ticks that could not run in time (downtime, a long tick): `'skip'` them, do them `'once'` with `:elapsed` saying
-   * how many there were, or each of the last n.
-   * @default 'once'
+   * Ticks that could not run in time: `skip` them, do them in one (`once`, `:elapsed` says how many), or each of the
+   * last n.
+   * @default once, from 1 to 10000
    */
   missed?: 'skip' | 'once' | number;
+  /**
+   * A tick that takes longer is in the band `warning`. Below 0.5 s it is `excellent`, below 2 s `good`, else `fair`.
+   * @default 5s, from 1ms to 1d
+   */
   warnAfter?: Duration;
+  /**
+   * A dead worker’s tick is gone on with by another one this long after its last heartbeat.
+   * @default 5s, from 1s to 10m
+   */
   heartbeatTimeout?: Duration;
+  /**
+   * Continue-as-new past this many events of the workflow’s history (the server suggests it at 4,096).
+   * @default 2000, from 20 to 10000
+   */
   historyEvents?: number;
-  /** Ticks that are kept as history. */
+  /** Ticks that are kept as history. @default 1000, from 1 to 1000000 */
   keep?: number;
   /**
    * The table has row-level policies that hold for the worker's role, and that is meant: rows that they hide are left
@@ -47,22 +62,38 @@ export interface JobDefinition {
 
 /** The fields of regens and decays: they go through their table in chunks. */
 export interface ChunkedDefinition extends JobDefinition {
+  /** The table whose rows it works on. */
   table: TableName;
   /** The column or columns of a unique index without nulls. @default the primary key */
   key?: string | string[];
+  /**
+   * Rows a transaction. `auto` finds, by measured time, the size that locks rows only for some milliseconds; `all` is
+   * one statement.
+   * @default auto, from 1 to 10000000
+   */
   chunk?: number | 'auto' | 'all';
+  /** Chunks at once, each on a connection of its own. @default 2, from 1 to 64 */
   concurrency?: number;
+  /**
+   * `yield` rests after a chunk that others have slowed down; a number is the most rows a second, and yields too;
+   * `full` never rests.
+   * @default yield, from 1 to 1000000000
+   */
   pace?: number | 'yield' | 'full';
 }
 
 /**
  * A value that grows (or falls) by `add` a tick up to `max` (down to `min`). Numbers, or SQL expressions over columns
- * of the row. The same rule gives the eager statement and the lazy forms (`lazySql`, `lazyValue`).
+ * of the row. The same rule gives the eager statement and the lazy forms (`lazyRegen(…).sql` and `.value`).
  */
 export interface RuleDefinition {
+  /** The column that grows or falls. */
   column: string;
+  /** Added by each tick; a negative number takes away. */
   add: string | number;
+  /** The column does not grow past it. @default no limit */
   max?: string | number;
+  /** The column does not fall below it. @default no limit */
   min?: string | number;
 }
 
@@ -116,6 +147,7 @@ export interface SweepResult<R = SweepRow> {
 export type SweepRow = Record<string, unknown>;
 
 export interface SweepDefinition<R extends SweepRow = SweepRow> extends JobDefinition {
+  /** The table whose rows are due. */
   table: TableName;
   /** The column or columns of a unique index without nulls. @default the primary key */
   key?: string | string[];
@@ -123,14 +155,18 @@ export interface SweepDefinition<R extends SweepRow = SweepRow> extends JobDefin
   due: string;
   /** A column or SQL expression: those with the smallest come first. @default the key */
   order?: string;
-  /** Rows given to `handle` at once. */
+  /** Rows that are claimed, and given to `handle`, at once. @default 100, from 1 to 10000 */
   page?: number;
-  /** Pages handled at once. */
+  /** Pages at once. @default 4, from 1 to 64 */
   concurrency?: number;
-  /** An attempt at a page that takes longer has failed. */
+  /**
+   * An attempt at a page that takes longer has failed. A dead worker’s pages are claimed again after this, not before.
+   * @default 30s, from 10ms to 1h
+   */
   timeout?: Duration;
   /** Of a page, then of its failing rows alone; after the last one the row is a dead letter. */
   retry?: RetryDefinition;
+  /** Handles one page of rows. An error that it throws fails the page; rows that it returns in `retry` come again. */
   handle: (rows: R[], context: SweepContext) => Promise<SweepResult<R> | void> | SweepResult<R> | void;
 }
 

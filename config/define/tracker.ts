@@ -39,18 +39,75 @@ export type RunResult =
 export type Run = (context: RunContext) => Promise<RunResult> | RunResult;
 
 export interface OperationDefinition {
+  /**
+   * The interval. A wish: a result's `expiresAt` or a hold can only make it longer. When late, it runs once and counts
+   * what it skipped.
+   * Required, from 50ms to 30d
+   */
   every: Duration;
+  /**
+   * Runs at once in one pool. All pools of a worker together keep to its `nodeConcurrency`.
+   * @default 50, from 1 to 10000
+   */
   concurrency?: number;
+  /** A run that takes longer is aborted (its AbortSignal fires) and counted as failed. @default 5s, from 10ms to 1h */
   timeout?: Duration;
-  stagger?: { base?: Duration; window?: Duration };
+  /** When the first run of a member comes. */
+  stagger?: {
+    /**
+     * The first run of a member comes this long after the pool opens or the member is added …
+     * @default 0, from 0 to 1d
+     */
+    base?: Duration;
+    /**
+     * … plus a share of this window by the hash of its id. A few newcomers (no more than `concurrency`) do not wait for
+     * the window.
+     * @default the interval, from 0 to 1d
+     */
+    window?: Duration;
+  };
+  /**
+   * Whether a closed gate stops the operation (it then runs `whenClosed`, where it has one). No meaning without a gate.
+   * @default true
+   */
   gated?: boolean;
+  /** False: the operation does not run at all. @default true */
   enabled?: boolean;
+  /**
+   * Run in a worker thread that is ended when a timeout does not stop it: for code that may never yield.
+   * @default false
+   */
   isolate?: boolean;
-  skipWhile?: { operation: string; slowerThan?: Duration };
+  /** Backpressure: the operation gives way to another one. */
+  skipWhile?: {
+    /** Backpressure: skip this operation while that one of the same pool lags … @default none */
+    operation: string;
+    /** … by more than this. @default 1s, from 1ms to 1d */
+    slowerThan?: Duration;
+  };
+  /** A round that lags more is warned about and counted. @default 2s, from 1ms to 1d */
   warnLag?: Duration;
+  /**
+   * More members due but not started at the half-minute check are warned about and counted.
+   * @default 50, from 1 to 1000000
+   */
   warnBacklog?: number;
+  /**
+   * A result's `expiresAt` further ahead is cut to this, so that `Expires: 2037` does not stop a member.
+   * @default a day, or ten intervals where those are longer, from 1s to 365d
+   */
   maxExpiry?: Duration;
+  /**
+   * A hold that asks for longer is cut to this, then the upstream is asked again. Raise it where an upstream means its
+   * day-long `Retry-After`.
+   * @default 1h, from 1s to 7d
+   */
   maxHold?: Duration;
+  /**
+   * An id that fails again and again by itself (4xx but 408, 420, 425 and 429, or `retryable: false`) is asked less
+   * often, up to this, while most others succeed. 0: always at its interval.
+   * @default 10m, from 0 to 1d
+   */
   maxBackoff?: Duration;
   /**
    * Raise it when the code makes something else of the same answer: from `start --update` on, ETags and expiries of
@@ -59,13 +116,20 @@ export interface OperationDefinition {
   version?: number;
   /** The name of a buffer that gets each changed value: `{ tracker, operation, id, value, fetchedAt }`. */
   buffer?: string;
+  /** Does the work for one member. An error that it throws is a failure of that member. */
   run: Run;
   /** Runs in place of `run` while the gate is closed: say what is known without asking the upstream. */
   whenClosed?: Run;
 }
 
 export interface GateDefinition {
+  /** How often the gate is asked, once for the whole tracker. @default 30s, from 100ms to 1h */
   every?: Duration;
+  /**
+   * A check that takes longer has failed. Three failures in a row close the gate. So does an answer older than 3 ×
+   * (every + timeout), 6 s at least.
+   * @default 10s, from 10ms to 10m
+   */
   timeout?: Duration;
   /** True: the upstream is there. Asked once for the whole tracker; closed until it first answers true. */
   check: (context: { signal: AbortSignal; log: Logger }) => Promise<boolean> | boolean;
@@ -81,15 +145,45 @@ export interface ErrorContext {
 }
 
 export interface TrackerDefinition {
+  /** Unique among trackers and jobs. It begins with a small letter and has at most 63 letters, digits, `-` and `_`. */
   name: string;
+  /**
+   * Members a pool should hold. Past it the tracker grows by splitting pools; an unsplit pool holds up to twice the
+   * others.
+   * @default 1000, from 1 to 20000
+   */
   poolSize?: number;
+  /**
+   * How long one activity execution keeps a pool, ± 20 % by hash so that pools do not hand over together.
+   * @default 10m, from 1s to 12h
+   */
   shift?: Duration;
+  /** A dead worker's pools are on other workers this long after its last heartbeat. @default 5s, from 1s to 10m */
   heartbeatTimeout?: Duration;
+  /**
+   * How long a shift goes on while PostgreSQL refuses its results, or somebody has its pool locked; then another worker
+   * has a try.
+   * @default 10s, from 2s to 10m
+   */
   patience?: Duration;
+  /**
+   * How often results are written. At most 1 s, for a shift learns at a flush that it was fenced.
+   * @default 250ms, from 10ms to 1s
+   */
   flush?: Duration;
+  /**
+   * How long a removal is remembered, so that a late add with an older stamp cannot undo it.
+   * @default 1d, from 1m to 365d
+   */
   tombstones?: Duration;
+  /**
+   * Continue-as-new past this many events of a workflow's history (the server suggests it at 4,096).
+   * @default 2000, from 10 to 10000
+   */
   historyEvents?: number;
+  /** Whether the upstream is there at all; without one, operations always run. */
   gate?: GateDefinition;
+  /** The work that is done for each member, by name. */
   operations: Record<string, OperationDefinition>;
   /** Called for each error of an operation or gate. Its own failure is only logged. */
   onError?: (error: Error, context: ErrorContext) => void | Promise<void>;

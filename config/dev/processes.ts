@@ -48,7 +48,7 @@ export function allPids(): number[] {
 
 /** Waits until the process has ended. @returns false when it still runs after `limitMs`. */
 export async function ended(mark: ProcessMark, limitMs: number): Promise<boolean> {
-  // A process that is no child of ours gives no event, so it is looked at again and again.
+  // A process that is not a child of ours gives no event, so it is looked at again and again.
   const until = performance.now() + limitMs;
   while (isRunning(mark)) {
     if (performance.now() > until) return false;
@@ -57,7 +57,7 @@ export async function ended(mark: ProcessMark, limitMs: number): Promise<boolean
   return true;
 }
 
-/** Sends a signal to the very process of the mark; one that has ended meanwhile is no error. */
+/** Sends a signal to the very process of the mark; one that has ended meanwhile is not an error. */
 export function signal(mark: ProcessMark, name: NodeJS.Signals): void {
   if (!isRunning(mark)) return;
   try {

@@ -25,7 +25,7 @@ export interface DevState {
   namespace: string;
   uiUrl?: string;
   databaseUrl: string;
-  /** What a person should know of this start: ports that are not the usual ones, data that lies elsewhere. */
+  /** Notes for a person about this start: ports that are not the usual ones, data that lies elsewhere. */
   notes?: string[];
   /** The worker's Prometheus endpoint, once it has one. */
   metricsUrl?: string;
@@ -37,7 +37,7 @@ export interface DevPorts {
   postgres?: number;
 }
 
-/** What else the folder holds. */
+/** The other contents of the folder. */
 export function devFiles(
   dir: string,
 ): Record<'data' | 'sqlite' | 'password' | 'postgresLog' | 'temporalLog' | 'ownLog', string> {

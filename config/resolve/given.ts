@@ -6,25 +6,25 @@ import { didYouMean } from '../suggest';
 import { compileValue, type OptionValue } from '../values';
 import type { OptionSpec } from '../../workflows/lib/options';
 
-/** Who gave an option its value. `config` shows it, and adds `set` for what was changed by hand. */
+/** The source of an option's value. `config` shows it, and adds `set` for what was changed by hand. */
 export type OptionSource = 'default' | 'defaults' | 'definition';
 
 export type Given = Record<string, unknown>;
 
-/** What a name must be, for messages. `NAME_PATTERN` says the same. */
+/** The rule for names, for messages. `NAME_PATTERN` says the same. */
 export const NAME_RULE = 'a name (a small letter, then letters, digits, - or _, at most 63 characters)';
 
 export interface ReaderSetup {
-  /** Where the object stands, with the dot behind it: `trackers.characters.`. Empty for the config itself. */
+  /** The path of the object, with the dot behind it: `trackers.characters.`. Empty for the config itself. */
   at?: string;
   problems: string[];
-  /** What `defaults` has for it. */
+  /** The part of `defaults` that is for it. */
   defaults?: Given;
   /** Gets who gave each option, by the option's compiled path. */
   sources?: Record<string, OptionSource>;
 }
 
-/** Reads one object of a definition. It carries what every step of that needs, so that the steps only say what they read. */
+/** Reads one object of a definition. It carries all that a step needs, so that the steps only say what they read. */
 export class Reader {
   readonly at: string;
   readonly problems: string[];
@@ -96,7 +96,7 @@ export class Reader {
       this.sources[path] = source;
       const compiled = compileValue(spec, given);
       if ('value' in compiled) return compiled.value;
-      // What `defaults` has wrong is reported once by the check of `defaults`, not once a definition.
+      // A mistake in `defaults` is reported once, by the check of `defaults`, not once a definition.
       if (source === 'definition') this.problem(compiled.problem);
       return spec.default ?? 0;
     }

@@ -38,7 +38,7 @@ const OPERATION_KEYS = [
 ];
 const GATE_SPECS = GATE_OPTIONS.map((spec) => ({ spec, key: spec.name.slice('gate.'.length) }));
 
-/** What `defaults` has for trackers. */
+/** The parts of `defaults` that are for trackers. */
 export interface TrackerDefaults {
   tracker: Given;
   gate: Given;

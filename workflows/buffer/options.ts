@@ -164,7 +164,7 @@ export const BUFFER_OPTIONS: readonly OptionSpec[] = [
     default: 2_000,
     min: 50,
     max: 10_000,
-    text: "Continue-as-new past this many events of a workflow's history, or 4 MB of it.",
+    text: "Continue-as-new past this many events of a workflow's history, or 6 MB of it.",
   },
 ];
 

@@ -1,6 +1,6 @@
 /**
  * The entries of `push`: JSON from the command line, a file or standard input, one a line. Every line is read before
- * anything is sent, and each that is no JSON, or has a number that JavaScript cannot hold, is named with its own.
+ * anything is sent, and each that is not JSON, or has a number that JavaScript cannot hold, is named with its own.
  */
 import { createReadStream } from 'node:fs';
 import { inexact, inexactNumber } from '../client/exact';
@@ -26,7 +26,7 @@ export async function entryInput(given: readonly string[], file: string | undefi
   const input: EntryInput = { entries: [], blank: 0 };
   const problems: string[] = [];
   let bad = 0;
-  let what = 'are no JSON';
+  let what = 'are not JSON';
   const take = (text: string, place: string): void => {
     try {
       const entry = JSON.parse(text) as Json;

@@ -42,7 +42,7 @@ export function explain(thrown: unknown): Explained {
   }
   const message = errorMessage(error);
   const { code, type, name, syscall } = error as Record<'code' | 'type' | 'name' | 'syscall', unknown>;
-  // What a worker meets before it works; the client's own connections translate this themselves.
+  // Errors that a worker meets before it works; the client's own connections translate this themselves.
   if (code === '42P01' || code === '42703' || code === '42883' || code === '3F000') {
     return known('the database has no (or an old) Longwatch schema; bring it up to date: npx longwatch migrate', 1);
   }

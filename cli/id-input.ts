@@ -1,6 +1,6 @@
 /**
  * The ids of `add`, `remove` and `reconcile`: from the command line, a file or standard input. Lines are read as a
- * stream and trimmed; what is no text is refused. Nothing is sent before the last line has been checked.
+ * stream and trimmed; bytes that are not text are refused. Nothing is sent before the last line has been checked.
  */
 import { createReadStream, statSync } from 'node:fs';
 import { UsageError } from './errors';
@@ -66,7 +66,7 @@ export async function* lines(
     try {
       return chunk ? decoder.decode(chunk, { stream: true }) : decoder.decode();
     } catch {
-      throw new UsageError(`${name} is no UTF-8 text; give a text file`);
+      throw new UsageError(`${name} is not UTF-8 text; give a text file`);
     }
   };
   try {

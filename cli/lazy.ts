@@ -1,5 +1,5 @@
 /**
- * What a verb loads only when it runs, so that `--help` and a mistyped verb answer at once. `require`, for an
+ * Modules that a verb loads only when it runs, so that `--help` and a mistyped verb answer at once. `require`, for an
  * `import()` of a file would be resolved by the rules of ES modules.
  */
 /* eslint-disable @typescript-eslint/no-require-imports -- see above */

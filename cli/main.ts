@@ -65,7 +65,7 @@ export async function main(args: readonly string[]): Promise<number> {
     await made.parseAsync(args, { from: 'user' });
     return 0;
   } catch (error) {
-    // Commander has said it already; help and version are no failures.
+    // Commander has said it already; help and version are not failures.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     const { message, status, unexpected } = explain(error);
     remark(message);
@@ -79,13 +79,14 @@ export async function main(args: readonly string[]): Promise<number> {
 
 /** Runs the process's arguments and ends the process. */
 export async function runAndExit(): Promise<void> {
-  // Where nothing is left that the verb could wait for, Node ends it in the middle: that is no success.
+  // If nothing is left that the verb could wait for, Node ends it in the middle: that is not success.
   process.exitCode = 1;
   process.once('beforeExit', unfinished);
   const status = await main(process.argv.slice(2));
   process.off('beforeExit', unfinished);
   process.exitCode = status;
-  // What a failed start has left open (the SDK's threads) must not keep the process; what ends by itself has this long.
+  // Leftovers of a failed start (the SDK's threads) must not keep the process; those that end by themselves have this
+  // long.
   setTimeout(() => process.exit(status), LEFTOVERS_MS).unref();
 }
 

@@ -1,4 +1,4 @@
-/** What the verbs print: results on stdout, everything else on stderr, so that a pipe gets results only. */
+/** The output of the verbs: results on stdout, everything else on stderr, so that a pipe gets results only. */
 import { once } from 'node:events';
 import type { Logger } from 'pino';
 import { lazy } from './lazy';
@@ -14,7 +14,7 @@ async function write(text: string): Promise<void> {
   if (!process.stdout.write(`${text}\n`)) await once(process.stdout, 'drain');
 }
 
-/** An id on its line. What is no terminal, a file or a pipe, gets it as it is: from there it may come back. */
+/** An id on its line. A file or a pipe gets it as it is: from there it may come back. */
 export function printId(id: string): Promise<void> {
   return write(process.stdout.isTTY ? plain(id) : id);
 }
@@ -89,7 +89,7 @@ export function millis(value: number | null): string {
   return value < 10 ? value.toFixed(1) : count(Math.round(value));
 }
 
-/** Where the long-running verbs log: stderr, as JSON lines, or readable on a terminal. */
+/** The log of the long-running verbs: on stderr, as JSON lines, or readable on a terminal. */
 export function logger(level: string): Logger {
   const { pino } = lazy.pino();
   const options = { level, base: null, serializers: lazy.log().serializers };

@@ -1,5 +1,5 @@
 /**
- * Text that may go to a terminal. What comes from data (keys, upstreams' errors, notes) may hold escape sequences that
+ * Text that may go to a terminal. Data (keys, upstreams' errors, notes) may hold escape sequences that
  * rewrite the screen or set the clipboard, and marks that turn the direction of writing. Used by all that prints:
  * `output.ts`, `main.ts`.
  */
@@ -19,7 +19,7 @@ export const plain = (text: string): string => text.replace(CONTROLS, '\ufffd');
 /** For a piece of data within a line, which must not look like lines of ours. */
 export const inline = (text: string): string => plain(text.replace(/\r\n|[\n\r\t]/g, ' '));
 
-/** Of JSON: the same value, written so that a terminal obeys nothing of it. */
+/** JSON of the same value, written so that a terminal obeys nothing of it. */
 export const plainJson = (json: string): string =>
   json.replace(RAW_IN_JSON, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, '0')}`);
 

@@ -3,7 +3,7 @@ import type { RunProgress } from '../client/job/handle';
 import { lazy } from './lazy';
 import { count, remark } from './output';
 
-/** What is over sooner needs no bar. */
+/** A run that is over sooner needs no bar. Milliseconds. */
 const SHOW_AFTER_MS = 500;
 const LINE_MS = 2_000;
 

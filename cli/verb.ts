@@ -1,6 +1,6 @@
 /**
- * What all verbs share: the flags that say where the servers are, `--json`, and a connection that is closed again.
- * Each file of `verbs/` makes one verb with it and is added by `main.ts`.
+ * The common part of all verbs: the flags that say where the servers are, `--json`, and a connection that is closed
+ * again. Each file of `verbs/` makes one verb with it and is added by `main.ts`.
  */
 import { type Command, InvalidArgumentError } from 'commander';
 import type { DataConverter } from '@temporalio/common';
@@ -51,7 +51,9 @@ export async function withLongwatch<T>(
   }
 }
 
-/** Of LONGWATCH_DATA_CONVERTER: a module whose default export (or `dataConverter`) it is, as the config has it. */
+/**
+ * The converter of LONGWATCH_DATA_CONVERTER, a module whose default export (or `dataConverter`) it is, as in a config.
+ */
 export async function givenConverter(): Promise<DataConverter | undefined> {
   const file = process.env.LONGWATCH_DATA_CONVERTER;
   return file ? lazy.load().loadConverter(file) : undefined;

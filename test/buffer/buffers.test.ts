@@ -1,6 +1,7 @@
 /** Buffers on real servers: every way in, every answer of run, and the counts afterwards. */
 import { shardOfKey } from '../../activities/buffer/keys';
-import { defineBuffer, ok, retry, TooLargeError, type AnyBuffer } from '../../config/define/buffer';
+import { defineBuffer, ok, retry, type AnyBuffer } from '../../config/define/buffer';
+import { TooLargeError } from '../../config/define/errors';
 import { defineTracker } from '../../config/define/tracker';
 import { resolveDefinition } from '../../config/resolve/buffer';
 import type { BufferHandle } from '../../client/buffer/handle';
@@ -379,7 +380,7 @@ test('on the command line: push, status, flush, pause, resume, dead', async () =
   writeFileSync(file, '1\n{"broken": \n3\nnonsense\n');
   const broken = await cli('push', 'paused', '--file', file);
   expect(broken.status).toBe(2);
-  expect(broken.err).toMatch(/2 of the entries are no JSON; nothing was sent/);
+  expect(broken.err).toMatch(/2 of the entries are not JSON; nothing was sent/);
   expect(broken.err).toMatch(/line 2: .*\n.*line 4: /);
 
   writeFileSync(file, '');

@@ -9,7 +9,7 @@ const COLUMNS = `id bigint primary key, name text not null, stamina int not null
   endurance int not null, is_dead boolean not null default false, location text not null, note text not null`;
 
 /** Before each statement that is timed: nobody is full, so that every row changes. */
-export const SPENT = 0;
+const SPENT = 0;
 
 /** @param room fillfactor: what is left free on a page, so that updates can be HOT. */
 export async function makePlayers(stack: Stack, table: string, rows: number, room = 50): Promise<void> {

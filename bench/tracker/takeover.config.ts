@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks';
 import { defineConfig, defineTracker } from '../../exports';
 
-export const EVERY_MS = 1_000;
+const EVERY_MS = 1_000;
 
 const last = new Map<string, number>();
 let late: number[] = [];

@@ -9,7 +9,7 @@ import type { Connections } from '../connections';
 import { STATUS_STALE } from './queries';
 
 /** Members of a tracker that are looked at; up to so many there are, the figures are exact. */
-export const LOOKED_AT = 10_000;
+const LOOKED_AT = 10_000;
 
 export interface StaleCount {
   /** By operation; none where it is missing. */

@@ -80,7 +80,7 @@ const ASK_ANEW: Statement = {
 };
 
 /** More ids than this are asked anew as a whole tracker. */
-export const MOST_REFETCHED = 10_000;
+const MOST_REFETCHED = 10_000;
 
 export interface RefetchResult {
   tracker: string;

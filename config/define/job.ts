@@ -17,7 +17,7 @@ import type { Transaction } from './transaction';
 export type TableName = string | { schema: string; name: string };
 
 /** The fields that all jobs have. */
-export interface JobDefinition {
+interface JobDefinition {
   /** Unique among trackers and jobs. */
   name: string;
   /**
@@ -61,7 +61,7 @@ export interface JobDefinition {
 }
 
 /** The fields of regens and decays: they go through their table in chunks. */
-export interface ChunkedDefinition extends JobDefinition {
+interface ChunkedDefinition extends JobDefinition {
   /** The table whose rows it works on. */
   table: TableName;
   /** The column or columns of a unique index without nulls. @default the primary key */

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { isRunning, type ProcessMark } from './processes';
 
 /** The folder of a project that holds all that the development stack keeps. */
-export const DEV_FOLDER = '.longwatch';
+const DEV_FOLDER = '.longwatch';
 
 export type DevServerName = 'temporal' | 'postgres';
 

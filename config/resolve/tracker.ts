@@ -36,6 +36,9 @@ const OPERATION_KEYS = [
   'run',
   'whenClosed',
 ];
+const OPERATION_GROUPS = new Set(
+  OPERATION_OPTIONS.flatMap((spec) => (spec.name.includes('.') ? [spec.name.split('.')[0]!] : [])),
+);
 const GATE_SPECS = GATE_OPTIONS.map((spec) => ({ spec, key: spec.name.slice('gate.'.length) }));
 
 /** The parts of `defaults` that are for trackers. */
@@ -191,9 +194,9 @@ export function checkTrackerDefaults(defaults: TrackerDefaults, problems: string
   checkNested(check(defaults.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS)));
 }
 
-/** `stagger` and `skipWhile`: objects, with known keys only. */
+/** Options of a group (`stagger`, `skipWhile`) stand in an object, with known keys only. */
 function checkNested(operation: Reader): void {
-  for (const group of ['stagger', 'skipWhile']) {
+  for (const group of OPERATION_GROUPS) {
     const keys = OPERATION_OPTIONS.flatMap((spec) =>
       spec.name.startsWith(`${group}.`) ? [spec.name.split('.')[1]!] : [],
     );

@@ -1,7 +1,7 @@
 /**
- * Writes `api/*.api.md`, what each entry of the package exports, with its types (`npm run api`); with `--check` it fails
- * when a page is not what the code says, so that a changed public type shows in review. Run by people and by
- * `npm run check`.
+ * Writes the pages of `api/`: everything that each entry of the package exports, with its types (`npm run api`); with
+ * `--check` it fails when a page is not what the code says, so that a changed public type shows in review. Run by
+ * people and by `npm run check`.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';

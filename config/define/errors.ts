@@ -3,7 +3,7 @@
  * takes less at once (`TooLargeError`). Read by `activities/` (the shift, a batch, a durable call), which obeys them.
  */
 
-/** A hold that does not say how long, or says what cannot be, lasts this long. Milliseconds. */
+/** For a hold that does not say how long, or says what cannot be. Milliseconds. */
 export const DEFAULT_HOLD_MS = 15_000;
 /** The longest hold, unless an operation's `maxHold` allows more. Milliseconds. */
 export const MAX_HOLD_MS = 60 * 60 * 1_000;

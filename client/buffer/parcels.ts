@@ -38,7 +38,7 @@ export class Packer {
   ) {}
 
   /**
-   * Those of one shard in their order. A list is looked at as a whole before anything of it is given.
+   * Parcels of one shard come in their order. A list is looked at as a whole before anything of it is given.
    * @throws InvalidEntryError at an entry that is not JSON, has a number that would be another one, or whose key cannot
    *   be found; of an iterable, parcels before it were given
    */

@@ -94,7 +94,7 @@ export class ShardSender {
     });
   }
 
-  /** Its time is over: nothing of it was sent, or nobody knows. Whoever shares its message may have more time. */
+  /** Its time is over: nothing of it was sent, or nobody knows. Others that share its message may have more time. */
   private late(parcel: Waiting): void {
     const at = this.waiting.indexOf(parcel);
     if (at >= 0) this.waiting.splice(at, 1);

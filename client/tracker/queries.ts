@@ -7,7 +7,7 @@ import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
 
 /** A node that was not heard of for this long is shown as gone. It reports every few seconds. */
-const NODE_GONE = "interval '15 seconds'";
+export const NODE_GONE = "interval '15 seconds'";
 
 export const TRACKER_NAMES: Statement = {
   name: 'client-tracker-names',

@@ -1,7 +1,8 @@
 /**
  * Sends parcels to one shard: coalesced, one message at a time, each with the sender's next number so that a repeated
- * one is harmless. What is too large for a message goes to PostgreSQL first, and so does everything while the shard is
- * past its bound. Used by `senders.ts`; next: the shard's workflow takes the message in (`workflows/buffer/intake.ts`).
+ * one is harmless. A parcel that is too large for a message goes to PostgreSQL first, and so does everything while the
+ * shard is past its bound. Used by `senders.ts`; next: the shard's workflow takes the message in
+ * (`workflows/buffer/intake.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import {

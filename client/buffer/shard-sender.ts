@@ -70,7 +70,7 @@ export class ShardSender {
   ) {}
 
   /**
-   * What the shard has reported, with a number that grows. Past its room, entries would go to PostgreSQL anyway: they
+   * Takes a report of the shard, whose number grows. Past its room, entries would go to PostgreSQL anyway: they
    * are put there from here. Parcels that are sent count until the next report.
    */
   hear(report: number, room: number): void {

@@ -7,7 +7,7 @@ import type { Fact, Facts } from './facts';
 import type { Status, TrackerSummary } from '../status';
 
 /** How bad: a problem keeps Longwatch from doing what it was asked; a notice is worth a look. */
-export type Severity = 'problem' | 'notice';
+type Severity = 'problem' | 'notice';
 
 export interface Finding {
   /** The check's id, such as `pools-unkept`. */

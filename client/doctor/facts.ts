@@ -14,14 +14,14 @@ import { errorText } from '../../workflows/lib/text';
 export type Fact<T> = { readonly known: true; readonly value: T } | { readonly known: false; readonly why: string };
 
 /** A pool that no node takes until somebody says so. */
-export interface QuarantinedPool {
+interface QuarantinedPool {
   tracker: string;
   pool: number;
   lastError: string | null;
 }
 
 /** A node that has not ended and is not heard of. */
-export interface SilentNode {
+interface SilentNode {
   name: string;
   host: string;
   silentMs: number;

@@ -89,7 +89,7 @@ describe('wrong use ends with 2 and says what to do', () => {
 
   test.each<[what: string, content: string | Buffer, message: RegExp]>([
     ['binary', Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0, 1, 2]), /list is a binary file/],
-    ['not UTF-8', Buffer.from([0x61, 0xff, 0xfe, 0x0a]), /list is no UTF-8 text/],
+    ['not UTF-8', Buffer.from([0x61, 0xff, 0xfe, 0x0a]), /list is not UTF-8 text/],
     ['empty', '', /list has no ids; nothing was done/],
     ['all blank', '\n  \n\r\n', /list has no ids; nothing was done/],
     ['one line without end', 'x'.repeat(200_000), /list has a line of more than 100000 characters/],

@@ -20,12 +20,13 @@ const ENCODE =
   'has a character in its password that must be written as %40 (that is @), %23 (#), %2F (/), %3F (?), %25 (%) or %20 (a blank); ' +
   'or leave the password out and set PGPASSWORD or PGPASSFILE';
 /**
- * What `pg` can do. It cannot try without TLS what it failed to do with it, so `allow` and `prefer` are not among them.
+ * The modes that `pg` knows. It cannot try without TLS what it failed to do with it, so `allow` and `prefer` are not
+ * among them.
  */
 const SSL_MODES = ['disable', 'no-verify', 'require', 'verify-ca', 'verify-full'];
 
 /**
- * What keeps an address from being used, to be put behind its name (`DATABASE_URL must look like …`); undefined:
+ * The reason why an address cannot be used, to be put behind its name (`DATABASE_URL must look like …`); undefined:
  * nothing. It holds nothing of the address: where a password has `@ # / ?` in it, what looks like the host is the rest
  * of the password.
  */
@@ -89,7 +90,7 @@ const UNTRUSTED =
   /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)|CERT_|ERR_TLS_CERT)/;
 
 /**
- * What is wrong with the TLS of a connection that failed, and what to do, in one line; undefined: its failure was
+ * The fault in the TLS of a connection that failed, and what to do, in one line; undefined: its failure was
  * another.
  */
 export function tlsProblem(thrown: unknown): string | undefined {
@@ -126,8 +127,8 @@ function split(url: string): { authority: string; rest: string } | undefined {
 }
 
 /**
- * As `pg` reads it: a user without a host, who comes by a socket (`postgres://user:password@/name?host=/folder`), is no
- * URL yet.
+ * As `pg` reads it: a user without a host, who comes by a socket (`postgres://user:password@/name?host=/folder`), is
+ * not a URL yet.
  */
 function parse(url: string): URL {
   return new URL(url.replace('@/', `@${NO_HOST}/`));

@@ -1,5 +1,5 @@
 /**
- * Where the servers are: flags, else the environment (Temporal's own variables and profile file, DATABASE_URL), else
+ * Finds the servers: flags, else the environment (Temporal's own variables and profile file, DATABASE_URL), else
  * the development stack that runs in this folder or one above it. Called by every verb and by `connect()`.
  *
  * The database may have three addresses: DATABASE_URL, which is written to; READ_DATABASE_URL, a replica for what is
@@ -15,7 +15,7 @@ import { findDevState, type DevState } from './dev/state';
 import { EnvironmentError } from './errors';
 import { errorMessage } from '../workflows/lib/text';
 
-/** What connects to Temporal, for a client and a worker alike. */
+/** The settings that connect to Temporal, for a client and a worker alike. */
 export interface TemporalTarget {
   /** `host:port`. */
   address: string;
@@ -27,7 +27,7 @@ export interface TemporalTarget {
   codecEndpoint?: string;
 }
 
-/** What the command line's flags (or the caller of `connect`) say; each wins over the environment. */
+/** The command line's flags, or the options of `connect`; each wins over the environment. */
 export interface EnvironmentFlags {
   /** Temporal's `host:port`. */
   address?: string;
@@ -51,7 +51,7 @@ export interface Environment {
   directDatabaseUrl?: string;
   /** The development stack, where that is what the addresses came from. */
   dev?: DevState;
-  /** What is shown of an environment is none. */
+  /** A {@link ShownEnvironment} is not an environment. */
   shown?: never;
 }
 
@@ -143,7 +143,9 @@ export function shownEnvironment(environment: Environment): ShownEnvironment {
   };
 }
 
-/** Where a connection leads to: no password, no key, nothing of an address but its user, host, port and name. */
+/**
+ * The place that a connection leads to: no password, no key, nothing of an address but its user, host, port and name.
+ */
 export interface ShownEnvironment {
   /** It is for people to read: with its passwords left out nothing can be connected to. */
   shown: true;
@@ -154,7 +156,8 @@ export interface ShownEnvironment {
 }
 
 /**
- * Where Temporal's profiles may be on this machine, whatever its system is; where none is, there is nothing to read.
+ * The files that may hold Temporal's profiles on this machine, whatever its system is. One that does not exist is not
+ * read.
  */
 function profileFiles(env: NodeJS.ProcessEnv): string[] {
   const { APPDATA, HOME, XDG_CONFIG_HOME } = env;

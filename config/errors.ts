@@ -1,4 +1,4 @@
-/** What is wrong with a config, a setting or the environment: always the user's to mend, so shown without a stack. */
+/** Faults of a config, a setting or the environment: always the user's to mend, so shown without a stack. */
 import { errorMessage } from '../workflows/lib/text';
 
 /** Thrown with every problem that was found, each with the path where it stands. */

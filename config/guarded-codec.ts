@@ -1,6 +1,6 @@
 /**
  * The user's codecs as one that may fail: each call has a deadline, what comes back is checked, and an error says that
- * it was the codec. What says why something failed is encoded too (`workflows/lib/encoded-failures.ts` marks it); the
+ * it was the codec. The reason of a failure is encoded too (`workflows/lib/encoded-failures.ts` marks it); the
  * SDK does that outside of any catch, so where it cannot be encoded either, a fixed text stands in its place: else the
  * worker would end, and then the next one. Everything else is encoded or not written at all. Made by `wholeConverter`,
  * for clients and workers.
@@ -11,7 +11,7 @@ import { CodecError } from './errors';
 
 /** A workflow task has ten seconds. Milliseconds. */
 const CODEC_MS = 5_000;
-/** Of a failure that is to be said within the same task. Milliseconds. */
+/** The limit for a failure that has to be told within the same task. Milliseconds. */
 const FAILURE_MS = 1_000;
 /** In the metadata of what stands for a failure that could not be encoded. */
 const IN_PLACE = 'longwatch-unencoded-failure';
@@ -37,7 +37,7 @@ export class GuardedCodec implements PayloadCodec {
     }
   }
 
-  /** What stands for a failure was never encoded, and says the same whoever has written it. */
+  /** The text that stands for a failure was never encoded, and is the same whoever has written it. */
   async decode(payloads: Payload[], context?: Context): Promise<Payload[]> {
     const coded = payloads.filter((payload) => payload.metadata?.[IN_PLACE] === undefined);
     const decoded =

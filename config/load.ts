@@ -137,7 +137,7 @@ async function loadTypeScript(file: string): Promise<Record<string, unknown>> {
   }
 }
 
-/** What awaits at its top is a module, whatever its package says of the ending. */
+/** A file with a top-level await is a module, whatever its package says of the ending. */
 function asModule(url: string): void {
   const { registerHooks } = nodeModule as { registerHooks?: (hooks: { resolve: Resolve }) => void };
   if (registerHooks) {
@@ -174,7 +174,7 @@ function withTsconfig<T>(tsconfig: string | undefined, act: () => T): T {
   }
 }
 
-/** What is not found may be an alias: then it counts which tsconfig was read. */
+/** A name that is not found may be an alias: then it matters which tsconfig was read. */
 function aliasHint(error: unknown, tsconfig: string | undefined): unknown {
   if (!(error instanceof Error) || !/Cannot find (module|package)/.test(error.message)) return error;
   const [first] = error.message.split('\n');

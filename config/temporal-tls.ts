@@ -1,5 +1,5 @@
 /**
- * What is wrong with the TLS of a Temporal that could not be connected to. The SDK says of all of it only that there
+ * Finds the fault in the TLS of a Temporal that could not be connected to. The SDK says of all of it only that there
  * was no connection in time, so the address is tried once more, by TLS alone. Asked where a first connection has
  * failed, by client and worker.
  */
@@ -63,7 +63,7 @@ function handshake(options: ConnectionOptions): Promise<Outcome | undefined> {
     let secure = false;
     const end = (outcome: Outcome | undefined): void => {
       socket.destroy();
-      // Who hangs up then does not like who we are.
+      // A server that hangs up at this point does not accept who we are.
       resolve(outcome && secure ? { ...outcome, code: CLIENT_CERTIFICATE } : outcome);
     };
     socket.setTimeout(LOOK_MS, () => end(secure ? undefined : SILENT));

@@ -17,7 +17,9 @@ export function tsconfigOf(file: string): TsConfigResult | undefined {
   }
 }
 
-/** Where an import may lie by the aliases of a file's tsconfig, the likeliest first; undefined: it has none. */
+/**
+ * The files that an import may mean by the aliases of a file's tsconfig, the likeliest first; undefined: it has none.
+ */
 export function aliasesOf(file: string): ((specifier: string) => string[]) | undefined {
   const found = tsconfigOf(file);
   return (found && createPathsMatcher(found)) ?? undefined;

@@ -17,7 +17,7 @@ export function compileValue(spec: OptionSpec, given: unknown): { value: OptionV
   return { problem: `${problem}${bounds ? '' : example}, not ${show(given)}` };
 }
 
-/** Milliseconds, or undefined when the text is no duration. */
+/** Milliseconds, or undefined when the text is not a duration. */
 export function parseDuration(text: string): number | undefined {
   if (text.trim() === '' || text.length > 100) return undefined;
   const value = ms(text.trim() as StringValue) as number | undefined;

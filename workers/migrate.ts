@@ -27,7 +27,7 @@ const LOOK_AGAIN_MS = 250;
 const SAY_SO_MS = 2_000;
 /** A migration that takes longer, or one whose process is frozen: a person should look. */
 const PATIENCE_MS = 600_000;
-/** What a migration waits for keeps all others waiting behind it, workers too. */
+/** While a migration waits for a lock, all others wait behind it, workers too. */
 const LOCK_TIMEOUT = '30s';
 
 /**
@@ -74,7 +74,7 @@ async function apply(client: Client, log: Logger, own: OwnMigrations | undefined
       debug: (message) => log.debug(message),
       info: (message) => log.debug(message),
       warn: (message) => log.warn(message),
-      // What fails is thrown as well. (And it wishes for time stamps where our files have numbers, which order them
+      // An error is thrown as well. (And it wishes for time stamps where our files have numbers, which order them
       // too.)
       error: (message) => log.debug(message),
     },

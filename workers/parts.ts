@@ -60,10 +60,10 @@ export interface WorkerParts {
   services: Service[];
 }
 
-/** What the other parts have in common. */
+/** The things that the other parts have in common. */
 interface Basis {
   setup: WorkerSetup;
-  /** Of the node. */
+  /** The node's name. */
   name: string;
   log: Logger;
   dataConverter: DataConverter | undefined;
@@ -72,7 +72,7 @@ interface Basis {
   database: Database;
   metrics: NodeMetrics;
   sizes: PoolSizes;
-  /** Of the SDK's own metrics, once its runtime is installed. */
+  /** The port of the SDK's own metrics, once its runtime is installed. */
   sdkPort?: number;
 }
 

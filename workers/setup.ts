@@ -1,6 +1,6 @@
 /**
- * What a worker is given: by the `worker` and `dev` verbs, by tests, by whoever embeds Longwatch (`createWorker` in
- * `worker.ts`). `parts.ts` makes the worker's parts from it.
+ * The setup of a worker, given by the `worker` and `dev` verbs, by tests, by whoever embeds Longwatch (`createWorker`
+ * in `worker.ts`). `parts.ts` makes the worker's parts from it.
  */
 import type { DataConverter } from '@temporalio/common';
 import type { StringValue } from 'ms';
@@ -15,7 +15,7 @@ export interface WorkerSetup {
   databaseUrl: string;
   /** The server's own address for LISTEN, where `databaseUrl` is that of a pooler in transaction mode. */
   directDatabaseUrl?: string;
-  /** Where metrics are served. @default 127.0.0.1:9464, or a free port where that is taken */
+  /** The address at which metrics are served. @default 127.0.0.1:9464, or a free port where that is taken */
   metrics?: MetricsOptions;
   log: Logger;
   /** @default the config's */

@@ -1,5 +1,5 @@
 /**
- * What `run` answered, read whatever it was: which entries of the batch come again and when, which are new, the state.
+ * Reads the answer of `run`, whatever it was: which entries of the batch come again and when, which are new, the state.
  * Pure; called by `batch.ts`. Entries are told apart as objects, else by key, else by value.
  */
 import ms, { type StringValue } from 'ms';
@@ -10,7 +10,7 @@ import { utf8Bytes } from '../../workflows/lib/size';
 import { storable } from '../../workflows/lib/text';
 import type { Json } from '../../workflows/lib/json';
 
-/** Of why entries come again: it is kept with each of them. */
+/** The length of the reason why entries come again: it is kept with each of them. Bytes. */
 const REASON_BYTES = 500;
 
 export interface ReadAnswer {

@@ -58,7 +58,7 @@ export function definitionOf({ definitions, node }: BufferDeps, buffer: string):
   return definition;
 }
 
-/** What became of the batch, and how many of its entries were given to `run`. */
+/** The outcome of the batch, and how many of its entries were given to `run`. */
 async function outcomeOf(
   deps: BufferDeps,
   input: BatchInput,
@@ -169,7 +169,7 @@ async function within<T>(timeoutMs: number, ending: AbortController, work: () =>
     onCancel = () => {
       const error = new TakenBack();
       ending.abort(error);
-      // What ends by itself now has been done; what does not is left behind, and comes again.
+      // A batch that ends by itself now has been done; one that does not is left behind, and comes again.
       grace = setTimeout(() => reject(error), GRACE_MS);
     };
     cancellationSignal.addEventListener('abort', onCancel, { once: true });

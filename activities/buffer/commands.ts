@@ -1,5 +1,5 @@
 /**
- * What the parent and the shards of a buffer have written: its row, what shards report, chunks to and from PostgreSQL,
+ * Writes for the parent and the shards of a buffer: its row, what shards report, chunks to and from PostgreSQL,
  * dead letters. Called by `workflows/buffer`; the statements are in `store/buffers.ts`, `store/chunks.ts` and
  * `store/dead.ts`.
  */

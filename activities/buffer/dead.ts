@@ -34,7 +34,7 @@ export async function buryChunks(database: Database, buffer: string, shard: numb
   }
 }
 
-/** Of a row that is gone only the number is known. */
+/** A row that is gone is known by its number alone. */
 async function lettersOf(db: Queryable, buffer: string, chunks: Chunk[]): Promise<DeadLetter[]> {
   const ids = chunks.flatMap(({ row }) => (row === undefined ? [] : [row]));
   const rows = await readRows(db, buffer, ids);

@@ -15,7 +15,7 @@ const YOUNG_BYTES = 3 * 64 * 1024 * 1024;
 export interface HeapUse {
   /** In use in the fullest heap; of the threads' heaps as they were at the last call. */
   bytes: number;
-  /** Where V8 gives up; the same for each of them. */
+  /** The size at which V8 gives up; the same for each of them. */
   limit: number;
 }
 

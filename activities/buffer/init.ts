@@ -87,7 +87,7 @@ async function ask(deps: BufferDeps, input: Input, signal: AbortSignal): Promise
   return kept;
 }
 
-/** To each shard its chunks in their order. What one has already it does not take again. */
+/** To each shard its chunks in their order. A shard does not take again what it has already. */
 async function send({ temporal }: BufferDeps, buffer: string, page: InitPage, signal: AbortSignal): Promise<void> {
   const byShard = new Map<number, InitChunk[]>();
   for (const chunk of page.chunks) byShard.set(chunk.shard, [...(byShard.get(chunk.shard) ?? []), chunk]);
@@ -187,14 +187,15 @@ async function keep(
   });
 }
 
-/** What goes to one shard; keys where the buffer has them. */
+/** The entries that go to one shard; keys where the buffer has them. */
 interface Group {
   entries: Json[];
   keys?: (string | null)[];
 }
 
 /**
- * What lies in PostgreSQL until its time stays as it is: sent again it would be the newer one of its key, and run now.
+ * An entry that lies in PostgreSQL until its time stays as it is: sent again it would be the newer one of its key, and
+ * run now.
  */
 async function withoutPutOff(db: Queryable, buffer: string, shard: number, group: Group): Promise<Group> {
   const { entries, keys } = group;

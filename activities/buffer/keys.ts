@@ -1,5 +1,5 @@
 /**
- * What makes an entry the same as another, and which shard it belongs to. Used by the activities and by senders
+ * Tells which entries are the same one, and which shard an entry belongs to. Used by the activities and by senders
  * (`client/buffer/parcels.ts`). The definition's `key` is the user's code: it may throw whatever it likes.
  */
 import type { BufferDefinition } from '../../config/define/buffer';
@@ -17,7 +17,7 @@ export function keyFunction({ key }: Keyed): ((entry: Json) => string | null) | 
   return (entry) => keyText(key(entry as never));
 }
 
-/** What is a key only as JSON says it (a Date, an id with a `toJSON`): the shard would read it so. */
+/** The key of an entry as JSON says it (of a Date, an id with a `toJSON`): the shard would read it so. */
 export function keyInJson(keyOf: (entry: Json) => string | null, entry: Json): string | null {
   const key = keyOf(entry);
   if (key !== null || typeof entry !== 'object' || entry === null) return key;

@@ -17,15 +17,15 @@ type ShardSize = Parameters<ShardSinks['buffers']['size']>[0];
 const SHRINK_ABOVE = 0.8;
 const GROW_BELOW = 0.7;
 /**
- * What is always left: the messages and stores under way, and what comes in within the second or two until a shard has
- * shrunk. Bytes.
+ * The room that is always left: for the messages and stores under way, and what comes in within the second or two until
+ * a shard has shrunk. Bytes.
  */
 const HEADROOM_BYTES = 64 * 1024 * 1024;
 const LOOK_MS = 250;
 /** Looks below the mark before half of the shards may grow: what was freed must be seen to stay free. */
 const CALM_LOOKS = 20;
 
-/** What a shard said of its size is believed so long. Milliseconds. */
+/** The size that a shard has told is believed so long. Milliseconds. */
 const SILENT_MS = 10 * 60_000;
 
 interface MemoryMonitorOptions {

@@ -1,7 +1,7 @@
 /**
  * Messages that are stored before their shard is told of them, in one transaction with what they come from: a flush of
- * values (`feed.ts`), or a shard that was ended by force (`revive.ts`). What could not be told at once is told by the
- * patrol; a shard takes each in once.
+ * values (`feed.ts`), or a shard that was ended by force (`revive.ts`). A note that could not be told at once is told
+ * by the patrol; a shard takes each in once.
  */
 import type { Logger } from 'pino';
 import type { PushMessage } from '../../workflows/buffer/contract';
@@ -34,7 +34,7 @@ const TOLD: Statement = {
   name: 'outbox-told',
   text: `delete from longwatch.buffer_outbox where buffer = $1 and id = $2`,
 };
-/** Of each shard in their order, and the same share of each: one that cannot be told keeps no other from it. */
+/** Notes of each shard in their order, and the same share of each: one that cannot be told holds up no other. */
 const UNTOLD: Statement = {
   name: 'outbox-untold',
   text: `select buffer, id, shard, sender, seq, count, bytes, front, at
@@ -52,7 +52,7 @@ const UNTOLD_OF: Statement = {
          order by made_at, seq limit $3`,
 };
 
-/** Whose a stored message is, and how its sender had it. */
+/** The owner of a stored message, and the message as its sender had it. */
 export interface Stored {
   buffer: string;
   /** The id of the row that has its entries. */
@@ -107,7 +107,7 @@ export async function othersBefore(
 }
 
 /**
- * Call it when they are committed. Never rejects. Where one is not told, the later ones of its shard are not told
+ * Call it when they are committed. Never rejects. If one is not told, the later ones of its shard are not told
  * before it.
  * @returns the shards that were not told all, as `buffer/shard`
  */
@@ -140,7 +140,7 @@ export async function tell(
 
 export const placeOf = (buffer: string, shard: number): string => `${buffer}/${shard}`;
 
-/** What a node could not tell, or died before it could. */
+/** Tells what a node could not tell, or died before it could. */
 export async function tellUntold(database: Database, push: Push, log: Logger): Promise<void> {
   await tell(await database.rows<Note>(UNTOLD), database, push, log);
 }

@@ -1,6 +1,6 @@
 /**
- * What `run` answered as it travels back to the shard: what is too much for a result is stored, and its row is named.
- * Called by `batch.ts`.
+ * The answer of `run` as it travels back to the shard: entries that are too much for a result are stored, and their row
+ * is named. Called by `batch.ts`.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -45,7 +45,7 @@ export async function packed(database: Database, input: BatchInput, given: Given
     rows.push({ id, entries, json, ...(keys ? { keys } : {}) });
     return id;
   };
-  // Where one came from PostgreSQL, newer ones of its key are looked for there: it must not leave it, changed or not.
+  // If one came from PostgreSQL, newer ones of its key are looked for there: it must not leave it, changed or not.
   const stays = keyOf !== undefined && chunks.some((chunk) => chunk.row !== undefined);
   let room = RESULT_BYTES;
   const kept: Returned[] = read.kept.map(({ entries, ...rest }) => {

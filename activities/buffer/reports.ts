@@ -1,5 +1,5 @@
 /**
- * What shards say of themselves (a sink, `workflows/buffer/shard.ts`), written for `status` and the metrics: the newest
+ * The reports of shards (a sink, `workflows/buffer/shard.ts`), written for `status` and the metrics: the newest
  * of each shard, those of all shards in one statement. A report that is lost is followed by another: the last one, when
  * the shard rests, is an activity. Made by `workers/parts.ts`.
  */

@@ -1,8 +1,8 @@
 /**
  * A shard that was ended by force (terminated in the Temporal UI, say) goes on where it was: what it held is in its
- * closed run's history, and the server makes a new run of it, with the signals that came last. What came last by
- * updates is stored first, and the new run is told of it. Called by the patrol, and by a parent before it starts shards
- * (`commands.ts`): a shard that is started anew would know nothing.
+ * closed run's history, and the server makes a new run of it, with the signals that came last. Entries that came last
+ * by updates are stored first, and the new run is told of it. Called by the patrol, and by a parent before it starts
+ * shards (`commands.ts`): a shard that is started anew would know nothing.
  */
 import type { Logger } from 'pino';
 import { pushUpdate, shardWorkflowId, type PushAnswer, type PushPayload } from '../../workflows/buffer/contract';
@@ -85,7 +85,7 @@ async function keepPushed(
     for (const [i, payload] of said.entries()) {
       // As the shard itself reads it, whoever typed it.
       const { sender, seq, entries, keys, row, bytes = 0, front = null, at = null } = readPush(payload as PushPayload);
-      // Of one without a number: its update's name. What no database keeps as text is known by its hash.
+      // One without a number is known by its update's name. A name that no database keeps as text is known by its hash.
       const whose = sender === undefined ? { sender: update, seq: i + 1 } : { sender: keepableKey(sender), seq: seq! };
       const id = row?.id ?? `${whose.sender}.${whose.seq}`;
       const about = { buffer, id, shard, ...whose, front, at };

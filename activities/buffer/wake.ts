@@ -62,7 +62,7 @@ async function wakeBuffer(
     const kept = await database.transaction((db) => keptShards(db, name));
     const unkept = missing.filter((shard) => !kept.includes(shard));
     const gone = unkept.length === 0 ? [] : await reviveShards(database, temporal, name, unkept, log);
-    // Those that have batches under way end after them; one that was not told is told so.
+    // Shards with batches under way end after them; one that was not told is told so.
     if (missing.length < shards.length || gone.length < unkept.length) await temporal.wakeBuffer(name);
     return;
   }

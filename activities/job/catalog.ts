@@ -1,5 +1,5 @@
 /**
- * What PostgreSQL's catalog says of a job's table: its real names, the columns and types of its key, its size. Read at
+ * Reads a job's table in PostgreSQL's catalog: its real names, the columns and types of its key, its size. Read at
  * the start of a job and of each pass, so a table that was altered meanwhile is seen as it is. Goes to `statement.ts`.
  */
 import { escapeIdentifier } from 'pg';
@@ -26,7 +26,7 @@ export interface TableFacts {
   /** Schema and name, quoted. */
   quoted: string;
   partitioned: boolean;
-  /** Of 8 kB, its partitions included. */
+  /** Its pages of 8 kB, its partitions included. */
   diskPages: number;
   columns: Column[];
   /**
@@ -86,7 +86,7 @@ interface TableRow {
   role: string;
 }
 
-/** Whose tables no job works on. */
+/** The schema whose tables no job works on. */
 const OWN_SCHEMA = 'longwatch';
 
 interface ColumnRow {
@@ -153,7 +153,8 @@ export async function readWorkTable(db: Queryable, work: JobWork): Promise<Table
 async function readColumns(db: Queryable, ref: TableRef): Promise<{ table: TableFacts; rows: ColumnRow[] }> {
   const [table] = await run<TableRow>(db, TABLE, [quoteTable(ref)]);
   if (!table) throw bad(`table: there is no table ${showTable(ref)}`);
-  if (table.kind !== 'r' && table.kind !== 'p') throw bad(`table: ${showTable(ref)} is no table that can be updated`);
+  if (table.kind !== 'r' && table.kind !== 'p')
+    throw bad(`table: ${showTable(ref)} is not a table that can be updated`);
   if (table.schema === OWN_SCHEMA) {
     throw bad(
       `table: ${table.schema}.${table.name} is Longwatch's own; name the schema of yours: 'public.${table.name}'`,

@@ -1,6 +1,6 @@
 /**
  * Whether a job's SQL can work, asked of PostgreSQL before anything runs: at a start, and when a definition is
- * declared. What is wrong is said with PostgreSQL's own words, the option and the character where it stands. Called by
+ * declared. A fault is told with PostgreSQL's own words, the option and the character where it stands. Called by
  * `commands.ts`.
  *
  * An expression is put into parentheses in a larger statement, so it must not be able to leave them: `true) or (true`
@@ -45,7 +45,7 @@ function expressionsOf(work: JobWork): [string, string][] {
   switch (work.kind) {
     case 'regen': {
       if ('sql' in work) return [];
-      // Of a rule each part alone, for together they are balanced also when one leaves its parentheses.
+      // Each part of a rule is looked at alone, for together they are balanced also when one leaves its parentheses.
       const parts = (['add', 'max', 'min'] as const).flatMap((name): [string, string][] => {
         const source = work.rule?.[name];
         return source === undefined ? [] : [[`rule.${name}`, source]];
@@ -94,7 +94,7 @@ async function checkColumns(db: Queryable, work: JobWork, table: TableFacts): Pr
   }
 }
 
-/** What the database could do, and a job must not rest on. */
+/** Refuses things that the database could do, and that a job must not rest on. */
 async function refuseUnsure(db: Queryable, options: JobOptions, work: JobWork, table: TableFacts): Promise<void> {
   if (options.chunk !== 'all' && (await readsItself(db, work, table))) {
     throw bad(
@@ -108,7 +108,7 @@ async function refuseUnsure(db: Queryable, options: JobOptions, work: JobWork, t
   }
 }
 
-/** Words of the present time that are no function's name with parentheses. */
+/** Words of the present time that are not a function's name with parentheses. */
 const MOMENTS = ['current_date', 'current_time', 'current_timestamp', 'localtime', 'localtimestamp'];
 const MOVING = ['now', 'transaction_timestamp', 'statement_timestamp', 'clock_timestamp', 'timeofday', 'age', 'random'];
 const VOLATILE: Statement = {
@@ -143,8 +143,8 @@ const WHOLE = /^(smallint|integer|bigint)$/;
 const SCALED = /^numeric\(\d+,(\d+)\)$/;
 
 /**
- * What assigning rounds, n ticks at once would not be n times one; and the lazy form, which assigns nothing, a third
- * thing.
+ * An assignment that rounds is refused: n ticks at once would not be n times one; and the lazy form, which assigns
+ * nothing, a third thing.
  */
 async function checkRule(db: Queryable, rule: Rule, table: TableFacts): Promise<void> {
   const column = table.columns.find(({ name }) => name === rule.column);

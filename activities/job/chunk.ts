@@ -8,7 +8,7 @@ import type { TickRange } from './store/ticks';
 import type { Sizing } from './sizing';
 import type { Bound } from './statement';
 
-/** What the rows of a table can be asked, each in a transaction of its own. */
+/** The questions that the rows of a table can be asked, each in a transaction of its own. */
 export interface Rows {
   /** The parts of the open tick. */
   ranges(): Promise<TickRange[]>;
@@ -57,7 +57,7 @@ export type ChunkOutcome =
    */
   | { kind: 'failed'; error: Error; to: Bound; looking: boolean };
 
-/** What ends a pass, and its sleep. */
+/** The things that end a pass, and its sleep. */
 export interface Ends {
   readonly reason: string | undefined;
   end(reason: 'handed back'): void;
@@ -80,7 +80,7 @@ export interface Walk {
 
 /** Between two tries at what somebody holds locked, at most. Milliseconds. */
 export const REST_MAX_MS = 1_000;
-/** What was tried so often in vain is shown by `status`. */
+/** A chunk that was tried so often in vain is shown by `status`. */
 export const TELL_AFTER = 8;
 
 /** A newer holder has the job. */

@@ -1,6 +1,6 @@
 /**
- * What an operator said of a job, checked against the database and written into its row. Called by the job's workflow;
- * a pass reads the row when it begins.
+ * The commands of an operator to a job, checked against the database and written into its row. Called by the job's
+ * workflow; a pass reads the row when it begins.
  */
 import { ErrorType } from '../../workflows/lib/errors';
 import type { EarlierSchedule, JobOpening, JobState } from '../../workflows/job/contract';
@@ -46,7 +46,7 @@ export async function openJob(
     return { row: await known(db, job), open: await openTickOf(db, job) };
   });
   const now = Date.now();
-  // What has ended is settled, whatever the workflow remembers.
+  // A tick that has ended is settled, whatever the workflow remembers.
   const after = Math.max(input.after ?? row.settled ?? now, row.settled ?? 0);
   const { schedule } = row.options;
   const times = 'cron' in schedule ? await calendarOf(schedule, after, now, keptOf(row)) : undefined;
@@ -142,7 +142,7 @@ export async function setJobOptions(
   database: Database,
   { job, changes }: { job: string; changes: OptionChange[] },
 ): Promise<ReconfigureResult> {
-  // What is right as one statement may be wrong in chunks.
+  // A statement that is right as a whole may be wrong in chunks.
   if (changes.some(({ path }) => path === 'chunk')) {
     const row = await database.transaction((db) => known(db, job));
     await checkWith(database, job, row.declared, Object.fromEntries(changes.map(({ path, value }) => [path, value])));
@@ -157,7 +157,7 @@ export async function setJobOptions(
   });
 }
 
-/** What would run: with what was set by hand, and is set now, over the definition's options. */
+/** Checks the options that would run: those set by hand, and those set now, over the definition's. */
 async function checkWith(
   database: Database,
   job: string,

@@ -1,5 +1,5 @@
 /**
- * Whose SQL a worker runs: that of its own config, and no other. What a job does comes along with the start of its
+ * A worker runs the SQL of its own config, and no other. The work of a job comes along with the start of its
  * workflow and lies in its row, so whoever may write to the Temporal namespace, or to that table, could have any
  * statement run with the worker's rights. Here it is compared, as a hash, with the definition of that name in the
  * config. Asked by `node.ts` when a job is opened or declared, by `pass.ts` before each pass.
@@ -54,7 +54,7 @@ export class DefinedJobs {
   }
 }
 
-/** Of what is run; when and how fast are the operator's to change. */
+/** The hash of the work alone: its times and its pace are the operator's to change. */
 function hashOf({ kind, work }: JobOptions): string {
   return createHash('sha256')
     .update(JSON.stringify(sorted({ kind, work })))

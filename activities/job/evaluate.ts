@@ -4,7 +4,7 @@
  * pgsql-ast-parser. Used by `lazy.ts`; whatever is not in it is refused when the expression is compiled, not when it is
  * first used.
  *
- * What an operator does depends on types, not on values: integers divide to integers, and 10.0 is none, nor is a
+ * The meaning of an operator depends on types, not on values: integers divide to integers, and 10.0 is none, nor is a
  * numeric column that holds 10 just now. JavaScript cannot tell, so the types of columns are given where they matter;
  * and text stays text.
  */
@@ -25,7 +25,7 @@ export type ColumnTypes = Readonly<Record<string, string>>;
 
 interface Typed {
   type: Known;
-  /** What to give, where the type is not known. */
+  /** The columns to give, where the type is not known. */
   columns: string[];
   value: Evaluate;
 }
@@ -42,7 +42,8 @@ export function compileTyped(sql: string, types: ColumnTypes = {}): { type: Know
     const [statement, ...more] = parse(`select ${sql}\n`);
     const alone =
       statement?.type === 'select' && Object.keys(statement).every((key) => ['type', 'columns'].includes(key));
-    if (!alone || more.length > 0 || statement.columns?.length !== 1) throw new Error('it is no expression');
+    if (!alone || more.length > 0 || statement.columns?.length !== 1)
+      throw new Error('it is not a single SQL expression');
     parsed = statement.columns[0]!.expr;
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);

@@ -3,8 +3,8 @@
  * when; nothing is written by a clock. From the same `rule` as the eager one, as SQL and as a function. Exported by the
  * library as `lazyRegen`.
  *
- * Whoever writes the value, or anything that the rule or the condition reads (a death, a new maximum), stores the value
- * as it is by then, and that time with it.
+ * Code that writes the value, or anything that the rule or the condition reads (a death, a new maximum), stores the
+ * value as it is by then, and that time with it.
  */
 import { escapeIdentifier } from 'pg';
 import { ruleValue, ruleWhere } from './rule';
@@ -45,7 +45,7 @@ export function lazyRegen(definition: RegenDefinition, options: { types?: Column
   }
   const { rule, where } = work;
   const { everyMs } = schedule;
-  // Who gives no types may want the form in SQL alone, which needs none.
+  // A caller that gives no types may want the form in SQL alone, which needs none.
   let made: ReturnType<typeof computeOf> | undefined;
   const compute = () => (made ??= computeOf(rule, where, options.types ?? {}));
   if (options.types) compute();

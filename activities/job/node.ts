@@ -31,7 +31,7 @@ interface JobNodeSetup {
 }
 
 const CONNECTIONS = 16;
-/** A chunk waits for a connection while others have them all; it is no outage. */
+/** A chunk waits for a connection while others have them all; it is not an outage. */
 const WAIT_MS = 60_000;
 /** A single statement over a large table may take long; what hangs is ended by the operator. */
 const STATEMENT_MS = 24 * 60 * 60_000;

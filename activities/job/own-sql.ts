@@ -14,7 +14,7 @@ import { Template } from './template';
 
 type OwnSql = Extract<RegenWork, { sql: string }>;
 
-/** What stands for a range while the statement is read. */
+/** Stands for a range while the statement is read. */
 const MARK = 'longwatch_range';
 const RESOLVE: Statement = {
   name: 'job-resolve',

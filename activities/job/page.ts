@@ -17,12 +17,12 @@ import { noteFailedRow } from './store/ticks';
 import { boundedHold, HoldError } from '../../config/define/errors';
 import type { PassContext } from './pass-context';
 
-/** What a handler has left when its pass is to end. Milliseconds. */
+/** The time that a handler has left when its pass is to end. Milliseconds. */
 const ENDING_MS = 2_000;
 
 export interface SweepPage {
   claim: PageClaim;
-  /** Those that are due, and their keys in the same order. */
+  /** The rows that are due, and their keys in the same order. */
   rows: SweepRow[];
   keys: string[][];
   owner: string;

@@ -1,6 +1,7 @@
 /**
- * What a pass has of its worker (`PassHost`, which is `node.ts`), and what it hands to the code that does its kind of
- * work (`regen.ts`, `sweep.ts`): the tick, the fence's token, what may end it, and where it counts. Made by `pass.ts`.
+ * The things that a pass has of its worker (`PassHost`, which is `node.ts`), and those that it hands to the code that
+ * does its kind of work (`regen.ts`, `sweep.ts`): the tick, the fence's token, what may end it, and where it counts.
+ * Made by `pass.ts`.
  */
 import type { Logger } from 'pino';
 import type { PassEnd } from '../../workflows/job/contract';
@@ -17,7 +18,7 @@ import type { TableFacts } from './catalog';
 import type { DefinedJobs } from './defined';
 import type { JobMeter, JobMetrics } from './telemetry';
 
-/** What ends a pass before its tick has ended; the first reason counts. */
+/** Ends a pass before its tick has ended; the first reason counts. */
 export class StopSignal {
   reason: PassEnd | undefined;
   private readonly controller = new AbortController();
@@ -54,7 +55,7 @@ export interface JobDeps {
   log: Logger;
 }
 
-/** What a pass needs of the worker that it runs on (`JobNode`). */
+/** The parts that a pass needs of the worker that it runs on (`JobNode`). */
 export interface PassHost {
   readonly deps: JobDeps;
   readonly isDraining: boolean;
@@ -95,7 +96,7 @@ export interface PassContext {
   log: Logger;
 }
 
-/** What a kind of work found out beside its progress rows. */
+/** The findings of a kind of work beside its progress rows. */
 export interface TickOutcome {
   /** The size of a chunk that fits, for the next tick. */
   chunkRows?: number;

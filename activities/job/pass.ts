@@ -1,6 +1,6 @@
 /**
  * The `pass` activity: takes the job's fence, opens the tick or goes on with the one that is open, has the work done,
- * and closes the tick. Called by `workflows/job/job.ts`; the work is done by `regen.ts` and `sweep.ts`. What ends a
+ * and closes the tick. Called by `workflows/job/job.ts`; the work is done by `regen.ts` and `sweep.ts`. The end of a
  * pass is decided here.
  *
  * The fence decides, not Temporal's reachability: a cancellation that core makes up because heartbeats cannot be
@@ -276,7 +276,7 @@ function watchForEnd(stopSignal: StopSignal, log: Logger): () => void {
   return () => context.cancellationSignal.removeEventListener('abort', onCancelled);
 }
 
-/** Of a pass whose tick has not ended by it: its rows are counted when the tick ends. */
+/** The result of a pass whose tick has not ended by it: its rows are counted when the tick ends. */
 const unended = (end: PassResult['end'], due: number, node: string, ms = 0): PassResult => ({
   end,
   due,

@@ -1,5 +1,5 @@
 /**
- * What PostgreSQL's plan of a statement says of it beyond its speed. Used by `check.ts`, `own-sql.ts` and `rows.ts`.
+ * Reads from PostgreSQL's plan of a statement more than its speed. Used by `check.ts`, `own-sql.ts` and `rows.ts`.
  */
 import type { JobWork } from '../../workflows/job/options';
 import { run, type Queryable, type Statement } from '../lib/database';

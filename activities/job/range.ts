@@ -5,7 +5,7 @@
  * - A row that fails is found by halving its chunk, reported and left out of the tick.
  * - A row that somebody holds locked is put off: it becomes a part of its own, in the transaction of the chunk that
  *   leaves it out, and its turn comes when all others are done. Until then its tick is open.
- * - What the database does not know of (a crash has taken it back) is read anew.
+ * - Progress that the database does not know of (a crash has taken it back) is read anew.
  */
 import { classOf } from '../lib/sqlstate';
 import {
@@ -25,7 +25,7 @@ import type { Bound } from './statement';
 const PUT_OFF_AT_ONCE = 100;
 /** After so many conflicts without a row that could be put off, a chunk is halved. */
 const PATIENCE = 2;
-/** Where rows that match lie far apart, a chunk of keys is so large to begin with, and never larger than this. */
+/** A chunk of keys is so large to begin with, and never larger, where rows that match lie far apart. */
 const KEYS_FIRST = 1_024;
 const KEYS_MAX = 100_000;
 /**
@@ -35,7 +35,7 @@ const KEYS_MAX = 100_000;
 const FAR_APART_MS = 100;
 const FEW_ROWS = 200;
 
-/** What a part needs of the tick that it belongs to. */
+/** The things that a part needs of the tick that it belongs to. */
 export interface RangeHost {
   readonly of: Walk;
   /** Numbers for parts of so many rows; undefined when too many are put off already. */
@@ -121,7 +121,7 @@ export class RangeWalk {
     return sizing.took(0, rows, ms, 0);
   }
 
-  /** What is asked because of a failure may find somebody in the way as well, such as one who has locked the table. */
+  /** A question that follows a failure may find somebody in the way as well, such as one who has locked the table. */
   private async failedOrWait(
     outcome: Extract<ChunkOutcome, { kind: 'failed' }>,
     size: number,

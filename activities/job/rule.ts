@@ -18,7 +18,8 @@ export function ruleValue({ add, max, min }: Rule, value: string, ticks: string)
 }
 
 /**
- * Which rows a tick changes, as far as the rule itself says. With both limits a row at one may still move to the other.
+ * The rows that a tick changes, as far as the rule itself says. With both limits a row at one may still move to the
+ * other.
  */
 export function ruleWhere({ column, max, min }: Rule): string | undefined {
   const value = escapeIdentifier(column);

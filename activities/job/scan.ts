@@ -8,7 +8,7 @@ export interface Piece {
   kind: 'word' | 'quoted' | 'string' | 'comment' | 'parameter' | 'placeholder' | 'cast' | 'space' | 'other';
   text: string;
   at: number;
-  /** Of a placeholder: `elapsed`, `due` or `range`; and the alias that a range is given. */
+  /** The name of a placeholder: `elapsed`, `due` or `range`; and the alias that a range is given. */
   name?: string;
   alias?: string;
 }
@@ -75,5 +75,5 @@ function commentLength(sql: string, from: number): number {
   return sql.length - from;
 }
 
-/** Without what is no code, in order. */
+/** The pieces that are code, in order. */
 export const codeOf = (sql: string): Piece[] => scan(sql).filter(({ kind }) => kind !== 'space' && kind !== 'comment');

@@ -15,7 +15,7 @@ const TRIPS = 3;
 
 export class Sizing {
   private rows: number;
-  /** What a row costs: of late, and the least in this pass, slowly forgotten. Milliseconds. */
+  /** The cost of a row: of late, and the least in this pass, slowly forgotten. Milliseconds. */
   private cost: number | undefined;
   private bestCost: number | undefined;
   private readonly startedAt = performance.now();

@@ -22,7 +22,7 @@ export type SweepWork = Extract<JobWork, { kind: 'sweep' }>;
 
 const q = escapeIdentifier;
 
-/** Which rows of a part a statement is for; what is here is part of its text. */
+/** The rows of a part that a statement is for; all of it is part of its text. */
 export interface Span {
   after: boolean;
   upto: boolean;
@@ -102,7 +102,7 @@ export function boundStatement(table: TableFacts, span: Span, where?: string): T
 }
 
 /**
- * Keys of rows of a range that others hold locked; at most `:limit` of them. Those that nobody holds are locked until
+ * Keys of rows of a range that others hold locked; at most `:limit` of them. The others are locked until
  * the transaction ends.
  */
 export function lockedStatement(table: TableFacts, span: Span): Template {
@@ -140,8 +140,8 @@ export function boundValues(after: Bound, upto: Bound): Record<string, unknown> 
 }
 
 /**
- * Of several columns the first one is compared alone as well: the planner takes a comparison of rows for a part of the
- * table that has nothing to do with its other end, so that a chunk would be a tenth of the table to it.
+ * With several columns, the first one is compared alone as well: the planner takes a comparison of rows for a part of
+ * the table that has nothing to do with its other end, so that a chunk would be a tenth of the table to it.
  */
 export function rangeOf(made: Template, table: TableFacts, span: Span, alias?: string): string {
   const columns = table.key.map((column) => (alias === undefined ? '' : `${alias}.`) + q(column.name));

@@ -1,9 +1,9 @@
 /**
- * Rows on which the conditions of a sweep themselves fail: `due` divides by zero, `order` casts what is no number. One
- * of them would fail each claim, and so keep all others from being handled. So they are looked for along the key, as a
- * regen looks for a row that fails: parts of the table are asked without a lock, smaller and smaller ones, until the
- * row is alone; it is reported with no attempt, and claims pass over it from then on. The others go on. With each tick
- * they are asked again, one by one. Used by `sweep.ts`.
+ * Rows on which the conditions of a sweep themselves fail: `due` divides by zero, `order` casts a text that is not a
+ * number. One of them would fail each claim, and so keep all others from being handled. So they are looked for along
+ * the key, as a regen looks for a row that fails: parts of the table are asked without a lock, smaller and smaller
+ * ones, until the row is alone; it is reported with no attempt, and claims pass over it from then on. The others go on.
+ * With each tick they are asked again, one by one. Used by `sweep.ts`.
  */
 import { countRows, forgetUnasked, unaskedRows } from './store/claims';
 import type { Queryable } from '../lib/database';
@@ -20,7 +20,7 @@ const FIRST_ROWS = 1_000;
 const MAX_ROWS = 64_000;
 
 export class FailingRows {
-  /** Those that are known and still there, in all ticks. */
+  /** The rows that are known and still there, in all ticks. */
   private known = 0;
   private looked = false;
 

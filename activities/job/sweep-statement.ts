@@ -18,7 +18,7 @@ const ORDER = escapeIdentifier(ORDER_COLUMN);
 const INNER = '"longwatch inner"';
 
 /**
- * Where a claim begins: at the first row; behind one with an order; at the first whose order is null (those come last);
+ * A claim begins at the first row; behind one with an order; at the first whose order is null (those come last);
  * behind one of those, or, without an order, behind a key. One condition each, so that an index on (order, key) leads
  * straight to the place.
  */
@@ -85,8 +85,8 @@ export function probeStatement(work: SweepWork, table: TableFacts, form: { span:
   const made = new Template().of(shapeOf(table)).sql('select count(case when ');
   if (form.known) due(made, work, table);
   else made.sql('(').expression('due', work.due).sql(')');
-  // What a due row must be able to say: its place in the order, as the text that is kept, and its columns, which may be
-  // computed.
+  // The things that a due row must be able to say: its place in the order, as the text that is kept, and its columns,
+  // which may be computed.
   order(made.sql(` then row(${columnsOf(table)}, `), work);
   const range = rangeOf(made, table, form.span, escapeIdentifier(table.name));
   return made.sql(`::text) end) from ${table.quoted} where ${range}`);

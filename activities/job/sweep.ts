@@ -67,7 +67,7 @@ export async function sweep(
         const page = await next();
         if (page) {
           busy++;
-          // What is left of a page that failed: its halves.
+          // The rest of a page that failed: its halves.
           own.push(...(await handlePage(pass, page, handle, effects, claims).finally(() => busy--)));
           continue;
         }
@@ -106,7 +106,7 @@ class Hold {
   }
 }
 
-/** Where rows are claimed, one page after the other. */
+/** Claims rows, one page after the other. */
 class Claims {
   /** Kept long enough for one attempt. */
   readonly forMs: number;
@@ -185,7 +185,7 @@ class Claims {
         this.onlyNulls = false;
         return undefined;
       }
-      // What comes again and again at the same place is passed over by a look that has none.
+      // A row that comes again and again at the same place is passed over by a look that has none.
       const stands = found.page === undefined && sameKey(found.place, this.place);
       this.place = found.place;
       // Fewer than a page may also mean that somebody holds the others locked: they come with the next tick.
@@ -222,7 +222,7 @@ class Claims {
     });
   }
 
-  /** One of the rows cannot even be asked. What is claimed next passes over it. */
+  /** One of the rows cannot even be asked. The next claim passes over it. */
   private async findFailing(error: Error): Promise<undefined> {
     this.pass.log.debug({ err: error }, 'a claim failed; the rows that it fails on are looked for');
     await this.failing.look(error);

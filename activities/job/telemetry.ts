@@ -1,6 +1,6 @@
 /**
- * What a worker tells of its jobs: metrics (`docs/metrics.md` is the table) and, for one pass, the numbers that go into
- * the tick's row.
+ * The numbers that a worker tells of its jobs: metrics (`docs/metrics.md` is the table) and, for one pass, the numbers
+ * that go into the tick's row.
  */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Band } from '../../workflows/job/contract';

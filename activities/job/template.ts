@@ -9,7 +9,7 @@ import { scan } from './scan';
 /** A value for each parameter by its name; names that a statement does not use are left out of it. */
 export type Values = Record<string, unknown>;
 
-/** Where an expression of the user stands in the whole text. */
+/** The place of a user's expression in the whole text. */
 interface Piece {
   option: string;
   start: number;
@@ -29,7 +29,7 @@ export class Template {
   private readonly pieces: Piece[] = [];
   private shape = '';
 
-  /** Of what types its columns are: another plan, so another name, when a table was altered. */
+  /** Takes the types of its columns: another plan, so another name, when a table was altered. */
   of(shape: string): this {
     this.shape = shape;
     return this;
@@ -106,7 +106,7 @@ export class Template {
     return this.locate(position - EXPLAIN.text.length);
   }
 
-  /** Which option, and which character of it (from 1), a position of PostgreSQL's (from 1) in the text means. */
+  /** The option, and the character of it (from 1), that a position of PostgreSQL's (from 1) in the text means. */
   locate(position: number): { option: string; position: number; source: string } | undefined {
     const at = position - 1;
     for (const { option, start, source, shifts } of this.pieces) {

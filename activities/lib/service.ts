@@ -1,5 +1,5 @@
 /**
- * One life for everything that works in the background of a process: timers, connections, servers, threads. Whoever
+ * One life for everything that works in the background of a process: timers, connections, servers, threads. Code that
  * runs several of them holds a list (`Services`), which starts in order and stops in reverse: `workers/worker.ts`,
  * `longwatch dev` and the stack of the tests.
  */

@@ -1,5 +1,6 @@
 /**
- * What the `durable` scenario runs: an effect of 5 ms, as a durable activity and as a plain one, and the three steps of an order.
+ * The activities of the scenario `durable`: an effect of 5 ms, as a durable activity and as a plain one, and the three
+ * steps of an order.
  */
 import { defineActivity } from 'longwatch';
 import type { Pool } from 'pg';

@@ -1,6 +1,6 @@
 /**
- * What durability costs: an activity of 5 ms as a durable activity and as a plain one, a hit on a stored result, the renewal of many
- * leases; and the same order by DBOS Transact on the same PostgreSQL.
+ * The cost of durability: an activity of 5 ms as a durable activity and as a plain one, a hit on a stored result, the
+ * renewal of many leases; and the same order by DBOS Transact on the same PostgreSQL.
  */
 import path from 'node:path';
 import { rmSync, writeFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
- * What a user writes for a buffer: `defineBuffer`, the types of its `run` and `init`, and the answers that `run` gives.
- * Registered by the config's `buffers`, resolved by `config/resolve/buffer.ts`; the code is run by `activities/buffer`,
- * the rest becomes the input of `workflows/buffer`.
+ * The definition of a buffer, as a user writes it: `defineBuffer`, the types of its `run` and `init`, and the answers
+ * that `run` gives. Registered by the config's `buffers`, resolved by `config/resolve/buffer.ts`; the code is run by
+ * `activities/buffer`, the rest becomes the input of `workflows/buffer`.
  */
 import type { Logger } from 'pino';
 import type { Json } from './tracker';
@@ -71,8 +71,8 @@ export function ok<S>(state?: S): Ok<S> {
 
 /**
  * These entries come again (`'all'`: the whole batch), the others were handled. An entry is the same one when it is the
- * very object that `run` was given (changed in place or not) or has its key; others count as new. What comes again goes
- * to the back, after a delay that grows with its attempts, or at `after`/`at` without using one.
+ * very object that `run` was given (changed in place or not) or has its key; others count as new. Entries that come
+ * again go to the back, after a delay that grows with its attempts, or at `after`/`at` without using one.
  */
 export function retry<E = Json, S = Json>(
   entries: readonly E[] | 'all' = 'all',
@@ -121,7 +121,7 @@ export interface RetryPolicy {
 export interface BufferDefinition<E = Json, S = Json> {
   /** It begins with a small letter and has at most 63 letters, digits, `-` and `_`. */
   name: string;
-  /** Handles one batch. What it throws fails the whole batch; see {@link BatchAnswer}. */
+  /** Handles one batch. An error that it throws fails the whole batch; see {@link BatchAnswer}. */
   run: (
     entries: E[],
     context: BatchContext<S>,
@@ -129,8 +129,8 @@ export interface BufferDefinition<E = Json, S = Json> {
   /** Reads the entries that are there at the start, a page at a time as there is room, from its durable cursor. */
   init?: (context: InitContext<S>) => InitPage<NoInfer<E>> | Promise<InitPage<NoInfer<E>>>;
   /**
-   * What makes two entries the same one: within what is pending, the newer takes the older one's place. A path within
-   * the entry (`'number'`, `'block.hash'`) or a function. Entries of the same key go to the same shard.
+   * Tells whether two entries are the same one: among those that are pending, the newer takes the older one's place. A
+   * path within the entry (`'number'`, `'block.hash'`) or a function. Entries of the same key go to the same shard.
    */
   key?: string | ((entry: NoInfer<E>) => string | number);
   /** Entries of one batch at most. Less where the upstream was found to take less. @default 2000, from 1 to 20000 */

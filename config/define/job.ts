@@ -164,7 +164,7 @@ export interface SweepDefinition<R extends SweepRow = SweepRow> extends JobDefin
    * @default 30s, from 10ms to 1h
    */
   timeout?: Duration;
-  /** Of a page, then of its failing rows alone; after the last one the row is a dead letter. */
+  /** Attempts of a page, then of its failing rows alone; after the last one the row is a dead letter. */
   retry?: RetryDefinition;
   /** Handles one page of rows. An error that it throws fails the page; rows that it returns in `retry` come again. */
   handle: (rows: R[], context: SweepContext) => Promise<SweepResult<R> | void> | SweepResult<R> | void;

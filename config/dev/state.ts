@@ -69,7 +69,7 @@ export function writeDevState(dir: string, state: DevState): void {
 }
 
 /**
- * The state of the running development stack that belongs to a folder or one above it, or undefined. Where
+ * The state of the running development stack that belongs to a folder or one above it, or undefined. If
  * LONGWATCH_DIR names the folder that keeps everything (a checkout that may only be read), it is looked for there and
  * nowhere else.
  * @param from Usually the working directory.

@@ -1,15 +1,15 @@
 /**
- * Who runs the development stack's servers, where that is a number without a name: containers like to run as a user
- * that has no entry in /etc/passwd. PostgreSQL's initdb and Temporal's server (telemetry) ask for their user's name,
- * and end without one. In a user namespace of its own a process can be somebody who has a name; what it may read and
- * write stays the same. Called by `postgres-ground.ts` and `temporal-server.ts`.
+ * A name for the user that runs the development stack's servers, where it is a number without one: containers like to
+ * run as a user that has no entry in /etc/passwd. PostgreSQL's initdb and Temporal's server (telemetry) ask for their
+ * user's name, and end without one. In a user namespace of its own a process can be somebody who has a name; what it
+ * may read and write stays the same. Called by `postgres-ground.ts` and `temporal-server.ts`.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 
 /**
- * What goes before a command so that it runs under a name; empty where the user has one, undefined where that cannot
- * be.
+ * The words that go before a command so that it runs under a name; empty where the user has one, undefined where that
+ * cannot be.
  */
 export function namePrefix(uid = process.getuid?.() ?? -1): string[] | undefined {
   if (uid < 0 || hasName(uid)) return [];

@@ -47,7 +47,7 @@ export interface BufferOpening {
   lastPage: Pick<InitPage, 'pass' | 'page'> | null;
   /** Shards that have ever been there. */
   shards?: number;
-  /** Of these and those that the options want, the ones to be started; where it was asked for. */
+  /** The shards to be started, of these and those that the options want; where it was asked for. */
   missing?: MissingShard[];
 }
 
@@ -118,7 +118,7 @@ export interface BatchResult {
 
 export interface StoreRow {
   id: string;
-  /** Of the shard's rows; another row that has it is of a run that was ended, and is replaced. */
+  /** A number among the shard's rows; another row that has it is of a run that was ended, and is replaced. */
   number: number;
   lane: LaneName;
   /** Order within the lane; null: it stays in memory by reference. */
@@ -144,7 +144,7 @@ export interface BufferActivities {
   /** @param input with `shards`, those that the parent knows, also what {@link findMissingShards} does. */
   openBuffer(input: { buffer: string; options?: BufferOptions; shards?: number }): Promise<BufferOpening>;
   /**
-   * Of the first `shards`, those to be started. Those that were ended by force go on where they were, and are not among
+   * The first `shards` that are to be started. Shards that were ended by force go on where they were, and are not among
    * them.
    */
   findMissingShards(input: { buffer: string; shards: number }): Promise<MissingShard[]>;
@@ -207,12 +207,12 @@ export interface BufferActivities {
     action: DeadCommand['action'];
     page: number;
   }): Promise<DeadPage>;
-  /** What `status` and the metrics show, and what to delete: rows, and keys of entries up to a number. */
+  /** Writes what `status` and the metrics show, and deletes rows, and keys of entries up to a number. */
   reportShard(input: ShardReport & { forget: string[]; forgetKeys: number | null }): Promise<void>;
   /**
-   * The shard ends: its last report, and all that it knows. What comes of it is in {@link BufferActivities.openShard}.
+   * The shard ends: its last report, and all that it knows. It is read by {@link BufferActivities.openShard}.
    */
   saveShard(input: ShardReport & { forget: string[]; state: ShardState }): Promise<void>;
-  /** What was kept of the shard, until its next report says that it goes on. */
+  /** The state that was kept of the shard, until its next report says that it goes on. */
   openShard(input: { buffer: string; shard: number }): Promise<ShardState | null>;
 }

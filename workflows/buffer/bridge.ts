@@ -1,6 +1,6 @@
 /**
- * What comes back to memory from its way to PostgreSQL: while PostgreSQL is away, so that batches go on without it, and
- * after a store that failed. Called by `shard.ts` before each step, and by `spill.ts`.
+ * Takes chunks back to memory from their way to PostgreSQL: while PostgreSQL is away, so that batches go on without it,
+ * and after a store that failed. Called by `shard.ts` before each step, and by `spill.ts`.
  */
 import { ageOf, noteKeys, survivors, without, type KeyIndex } from './keys';
 import { mayOvertake, storeIsThere } from './outage';
@@ -47,7 +47,7 @@ export function bridge(state: ShardState, index: KeyIndex, prefix: string): void
 const isRunnable = ({ entries, storing }: Chunk): boolean => entries !== undefined && !storing;
 
 /**
- * What comes back to memory from the way out: not where a newer one of its key is on that way, or in memory; and an
+ * Chunks come back to memory from the way out: not where a newer one of its key is on that way, or in memory; and an
  * older one does not go on there, where nobody would know of the newer one.
  */
 export function comesBack(state: ShardState, index: KeyIndex, chunk: Chunk, prefix: string): Chunk[] {

@@ -247,8 +247,8 @@ export async function buffer(input: BufferInput): Promise<void> {
     const { version } = current;
     const started = await shards.start(current, current.missing);
     if (!isFirstRun) return;
-    // One that was stopped a moment ago may have ended in between. Those that were started know, but for what was said
-    // since.
+    // One that was stopped a moment ago may have ended in between. The shards that were started know, but for what was
+    // said since.
     const gone = await shards.tell(settingsSignal, [settingsOf(current)], current.version === version ? started : []);
     if (gone.length > 0) await shards.start(current);
   }

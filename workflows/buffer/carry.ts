@@ -1,7 +1,7 @@
 /**
- * What a shard's state weighs where a limit is met: a payload, a task's commands, the arguments of continue-as-new.
- * Bytes of JSON as UTF-8, never less than what they really are. `plan.ts` decides by it when to store, to continue and
- * to let senders wait.
+ * The weight of a shard's state where a limit is met: of a payload, a task's commands, the arguments of
+ * continue-as-new. Bytes of JSON as UTF-8, never less than what they really are. `plan.ts` decides by it when to store,
+ * to continue and to let senders wait.
  */
 import { jsonBytes } from '../lib/size';
 import { thinMarks } from './marks';
@@ -78,8 +78,8 @@ function marksTooMany({ senders }: ShardState): boolean {
 
 /**
  * Forgets errors where continue-as-new would carry too many: first all but the beginning of each entry's last one, then
- * that. Of a sender whose messages came out of turn, the oldest beyond a gap are forgotten: what has not come may still
- * come.
+ * that. If a sender's messages came out of turn, the oldest beyond a gap are forgotten: those that have not come may
+ * still come.
  */
 export function slim(state: ShardState): void {
   if (marksTooMany(state)) {

@@ -1,7 +1,7 @@
 /**
  * All that an outsider needs to talk to a buffer: the words, the ids, the signals, updates and queries. Clients,
- * workers and tests import this file; the workflows carry it out (`buffer.ts`: the parent; `shard.ts`: the queue). What
- * they know is in `state.ts`, what they call in `activities.ts`.
+ * workers and tests import this file; the workflows carry it out (`buffer.ts`: the parent; `shard.ts`: the queue).
+ * Their state is in `state.ts`, their activities in `activities.ts`.
  */
 import { defineQuery, defineSignal, defineUpdate } from '../lib/messages';
 import type { BufferOptions } from './options';
@@ -83,7 +83,7 @@ export const deadSignal = defineSignal<[DeadCommand]>('dead');
 export const memorySignal = defineSignal<['shrink' | 'grow']>('memory');
 
 /**
- * What a shard says to the node that it is on (sinks): it leaves no trace in the history, and may be lost with the
+ * The words of a shard to the node that it is on (sinks): they leave no trace in the history, and may be lost with the
  * node.
  */
 export type ShardSinks = {

@@ -1,5 +1,5 @@
 /**
- * What a shard takes back from PostgreSQL: which lane's next rows, where they go, and what of them is gone. `plan.ts`
+ * Takes back from PostgreSQL: which lane's next rows, where they go, and what of them is gone. `plan.ts`
  * asks when; `storage.ts` makes the calls; what was fetched is in a lane, for `next-batch.ts`.
  */
 import type { FoundRows } from './activities';

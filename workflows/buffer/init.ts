@@ -33,7 +33,9 @@ export function roomFor({ maxBatchSize, bound }: BufferOptions): number {
 
 export const shardsOf = (options: BufferOptions): number => (options.ordered ? 1 : options.shards);
 
-/** Those that run: as many as the options want, and those that were there before, until they are empty. */
+/**
+ * The number of shards that run: as many as the options want, and those that were there before, until they are empty.
+ */
 export const shardCount = (options: BufferOptions, ...known: number[]): number => Math.max(shardsOf(options), ...known);
 
 /** About how many entries of a page are wanted. */
@@ -61,7 +63,8 @@ export function nextInitStep(
   const sum = waiting.reduce((all, one) => all + one, 0);
   if (!init.over) return sum <= lowWater(options) ? 'read' : 'wait';
   if (options.pollMs === null || sum > 0) return 'wait';
-  // What is put off for long is found again by each pass, as often as is asked for: without a key as another entry.
+  // An entry that is put off for long is found again by each pass, as often as is asked for: without a key as another
+  // entry.
   if (putOff.some((count) => count > 0)) return { pollInMs: options.pollMs };
   return { pollInMs: pollDelay(init.emptyPasses, options.pollMs) };
 }

@@ -1,5 +1,5 @@
 /**
- * What a shard does with a message: not twice, each entry measured and numbered, keys made one, and into the lane where
+ * Takes a message in: not twice, each entry measured and numbered, keys made one, and into the lane where
  * it belongs: in memory, or behind what lies in PostgreSQL already. Called by `shard.ts`; deterministic, as all of a
  * workflow's decisions.
  */

@@ -1,7 +1,7 @@
 /**
  * Keys of entries: how one is read and made keepable, and how the newer entry of a key wins, whatever overlaps. An
  * entry of a key has one place at most among those pending in memory; one that runs is known by its key, so that it
- * does not come back once a newer one has come. Of what lies in PostgreSQL the batches look there
+ * does not come back once a newer one has come. For entries in PostgreSQL the batches look there
  * (`activities/buffer/batch.ts`). Called by `intake.ts`, `next-batch.ts`, `settle.ts` and `bridge.ts`; senders, pages
  * of `init` and feeds read keys by {@link keyText} as well.
  */
@@ -59,7 +59,7 @@ export function keyAt(path: string): (entry: Json) => string | null {
 
 // ── Where the entry of a key is ──────────────────────────────────────────────────────────────
 
-/** Of those in memory. Made anew by each run from its state, when nothing runs. */
+/** The keys of the entries in memory. Made anew by each run from its state, when nothing runs. */
 export interface KeyIndex {
   /** The number of the pending entry of each key. */
   pending: Map<string, number>;
@@ -69,7 +69,7 @@ export interface KeyIndex {
 
 export const ageOf = (chunk: Chunk, i: number): number => chunk.ages?.[i] ?? chunk.first + i;
 
-/** What it finds twice of a key becomes one, and keys of a version before this are made keepable. */
+/** Entries that it finds twice of a key become one, and keys of a version before this are made keepable. */
 export function indexKeys(state: ShardState): KeyIndex {
   const index: KeyIndex = { pending: new Map(), running: new Map() };
   for (const name of LANES) {
@@ -138,7 +138,7 @@ export function keysRan(index: KeyIndex, chunks: readonly Chunk[]): Set<number> 
 // ── The newer one wins ───────────────────────────────────────────────────────────────────────
 
 /**
- * New entries without those that others make superfluous. Where an older one of the key is pending in memory, in the
+ * New entries without those that others make superfluous. If an older one of the key is pending in memory, in the
  * same lane and with nothing behind it, the new one takes its place; else the older one goes, and the new one waits its
  * own turn.
  * @param options with `foundAgain`, `init` has found what is not done yet: what is pending of it stays as it is, put
@@ -162,7 +162,7 @@ export function mergeKeys(
     const age = chunk.ages?.[i] ?? number;
     const twin = key === null ? undefined : own.get(key);
     if (twin !== undefined) {
-      // Of two that came together the later one is newer, dead letters have their ages.
+      // The later of two that came together is newer, dead letters have their ages.
       if (!chunk.ages || age >= ages[twin]!) entries[twin] = value;
       if (chunk.ages) ages[twin] = Math.max(age, ages[twin]!);
       changed = true;
@@ -238,7 +238,7 @@ interface Found {
   i: number;
 }
 
-/** Where the pending entry of that number is. */
+/** Finds the pending entry of that number. */
 function find(state: ShardState, number: number): Found | undefined {
   for (const lane of LANES) {
     const { chunks } = state[lane];
@@ -257,8 +257,8 @@ function remove(state: ShardState, { lane, at, chunk, i }: Found): void {
 }
 
 /**
- * What comes back to memory, without the entries of which a newer one is there or has come meanwhile; an older one that
- * is there goes. Numbers within a run follow one another.
+ * The entries that come back to memory, without those of which a newer one is there or has come meanwhile; an older one
+ * that is there goes. Numbers within a run follow one another.
  * @param passed numbers that a newer one of their key has passed
  */
 export function survivors(state: ShardState, index: KeyIndex, chunk: Chunk, passed?: ReadonlySet<number>): Chunk[] {

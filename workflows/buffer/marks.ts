@@ -1,6 +1,6 @@
 /**
- * Which messages of each sender are in, so that one that is said again is taken in once, and one that comes late,
- * however late, is taken in as well: what is missing between others stays missing. Where there are too many gaps to
+ * Knows which messages of each sender are in, so that one that is said again is taken in once, and one that comes late,
+ * however late, is taken in as well: what is missing between others stays missing. If there are too many gaps to
  * remember, the oldest messages are forgotten, not those that may still come: a repeat would be taken in twice, but
  * nothing is lost. Called by `intake.ts` and `carry.ts`.
  */
@@ -67,7 +67,7 @@ export function lastSeq(state: ShardState, sender: string): number {
   return marks ? Math.max(marks.upTo, ...marks.above.map(toOf)) : 0;
 }
 
-/** Of senders whose messages came out of turn, the oldest beyond a gap are forgotten. */
+/** Forgets, for senders whose messages came out of turn, the oldest beyond a gap. */
 export function thinMarks({ senders }: ShardState, left: number): void {
   for (const marks of Object.values(senders)) {
     if (marks.above.length > left) marks.above = marks.above.slice(-left);

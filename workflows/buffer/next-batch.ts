@@ -1,6 +1,6 @@
 /**
- * Which entries make the next batch, and when. Called by `plan.ts` and, to take it, by `shard.ts`; what becomes of it
- * is in `settle.ts`. Deterministic.
+ * Chooses the entries of the next batch, and its time. Called by `plan.ts` and, to take it, by `shard.ts`; what becomes
+ * of it is in `settle.ts`. Deterministic.
  */
 import { jsonBytes } from '../lib/size';
 import type { BatchInput } from './activities';
@@ -48,7 +48,7 @@ function isHere(state: ShardState, chunk: Chunk): boolean {
 }
 
 /**
- * The lane whose turn it is. What is on its way to or from PostgreSQL keeps its turn; while PostgreSQL is away, neither
+ * The lane whose turn it is. A chunk on its way to or from PostgreSQL keeps its turn; while PostgreSQL is away, neither
  * the back nor what is here need wait for what lies there.
  */
 function headLane(state: ShardState): 'front' | 'back' | undefined {

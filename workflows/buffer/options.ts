@@ -1,7 +1,7 @@
 import { refusal, type OptionChange, type OptionSpec } from '../lib/options';
 import type { Json } from '../lib/json';
 
-/** What a buffer's workflows and its row carry. Plain JSON. */
+/** The options that a buffer's workflows and its row carry. Plain JSON. */
 export interface BufferOptions {
   maxBatchSize: number;
   /** Null: never. */
@@ -23,7 +23,10 @@ export interface BufferOptions {
   key: { path: string } | 'function' | null;
   /** The state that each shard begins with. */
   state: Json;
-  /** Who gave which option, by path; what is not listed is the built-in default. For people only (`config`). */
+  /**
+   * The source of each option, by path; an option that is not listed has the built-in default. For people only
+   * (`config`).
+   */
   sources?: Record<string, 'defaults' | 'definition'>;
 }
 

@@ -1,5 +1,5 @@
 /**
- * What a shard knows of PostgreSQL being away: since when, when it is asked again, and what may go on without it.
+ * Keeps what a shard knows of PostgreSQL being away: since when, when it is asked again, and what may go on without it.
  * Changed by what the shard's activities come to (`storage.ts`, `reports.ts`, `settle.ts`); read by `plan.ts`,
  * `next-batch.ts` and `bridge.ts`.
  */

@@ -1,7 +1,7 @@
 /**
- * What a shard does next, as a pure function of its state and the moment: run a batch, store, fetch, bury, ask whether
- * PostgreSQL is back, tell, report, continue as new, or wait. `shard.ts` carries it out; a simulation drives it through
- * random histories (`test/buffer/world.ts`).
+ * The next step of a shard, as a pure function of its state and the moment: run a batch, store, fetch, bury, ask
+ * whether PostgreSQL is back, tell, report, continue as new, or wait. `shard.ts` carries it out; a simulation drives it
+ * through random histories (`test/buffer/world.ts`).
  */
 import type { LaneName, ShardState } from './state';
 import { CARRY_BYTES, CARRY_BYTES_AT_MOST, carriedBytes, isWordy, marksBytes, TASK_BYTES } from './carry';

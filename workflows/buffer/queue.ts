@@ -82,14 +82,15 @@ export function countsOf(state: ShardState): Counts {
   return { accepted, done, pending: pendingOf(state), running: runningOf(state), dead, merged, dropped };
 }
 
-/** What is there to do now or soon: put-off entries are not waited for. */
+/** The number of entries to handle now or soon: put-off entries are not waited for. */
 export function waitingOf(state: ShardState): number {
   return laneEntries(state.front) + laneEntries(state.back) + runningOf(state);
 }
 
 /**
- * What a parent waits for before `init` is asked again: it would find what is to come again soon a second time. What
- * has failed comes again or dies; what was put off is waited for where it is due before the next pass might be.
+ * The entries that a parent waits for before `init` is asked again: it would find those that come again soon a second
+ * time. An entry that has failed comes again or dies; one that was put off is waited for where it is due before the
+ * next pass might be.
  */
 export function awaitedOf(state: ShardState, nowMs: number): number {
   const { later, laterDue, burying, options } = state;

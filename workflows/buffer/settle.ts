@@ -1,5 +1,5 @@
 /**
- * What becomes of a batch that has ended: done, again, put off, in halves, or dead. Called by `batches.ts`, once a
+ * Settles a batch that has ended: done, again, put off, in halves, or dead. Called by `batches.ts`, once a
  * batch; what comes again is back in a lane, what is dead is buried next (`dead-letters.ts`). Deterministic.
  */
 import { hashId } from '../lib/hash';

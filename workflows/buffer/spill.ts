@@ -1,5 +1,5 @@
 /**
- * What a shard moves to PostgreSQL: which chunks go next, and what their places are when it has taken them, refused
+ * Moves chunks to PostgreSQL: which chunks go next, and what their places are when it has taken them, refused
  * some, or did not answer. `plan.ts` asks when; `storage.ts` makes the call; `fetch.ts` takes them back.
  */
 import type { RefusedRow, StoreRow } from './activities';
@@ -42,7 +42,7 @@ interface Storing {
   overflow: Record<LaneName, number>;
   /** Chunks that stay in their place. */
   inPlace: Chunk[];
-  /** Of the command. */
+  /** The size of the command. */
   bytes: number;
 }
 
@@ -115,8 +115,8 @@ export function endStore(state: ShardState, storing: Storing, refused: Refused, 
 }
 
 /**
- * Whoever told of a row has miscounted: it is taken for what it is, with numbers that nobody else has, and stored
- * again.
+ * The sender who told of a row has miscounted: it is taken for what it is, with numbers that nobody else has, and
+ * stored again.
  */
 function recount(state: ShardState, chunk: Chunk, count: number, error: string): Chunk[] {
   delete chunk.storing;

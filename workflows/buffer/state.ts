@@ -1,7 +1,7 @@
 /**
- * What the two workflows of a buffer know, each as one argument: plain JSON, carried through continue-as-new, and kept
- * in PostgreSQL while the buffer is stopped. `shard.ts` and `buffer.ts` hold it; `intake.ts`, `settle.ts`, `spill.ts`
- * and `init.ts` change it.
+ * The state of the two workflows of a buffer, each as one argument: plain JSON, carried through continue-as-new, and
+ * kept in PostgreSQL while the buffer is stopped. `shard.ts` and `buffer.ts` hold it; `intake.ts`, `settle.ts`,
+ * `spill.ts` and `init.ts` change it.
  */
 import type { Counts, DeadCommand, ShardSettings } from './contract';
 import type { BufferOptions } from './options';
@@ -25,7 +25,9 @@ interface ChunkSize {
   since: number;
 }
 
-/** Its entries in memory (`entries`, and `keys` in a buffer with keys), or in PostgreSQL (`row` and `from`). Never both. */
+/**
+ * Its entries in memory (`entries`, and `keys` in a buffer with keys), or in PostgreSQL (`row` and `from`). Never both.
+ */
 interface ChunkBody {
   entries?: Json[];
   keys?: (string | null)[];
@@ -80,7 +82,7 @@ export type LaneName = 'front' | 'back' | 'later';
 /** One number, or all from the first to the last. */
 export type MarkSpan = number | [from: number, to: number];
 
-/** Which messages of a sender are in: all up to `upTo`, and those `above` it, beyond what has not come yet. */
+/** The messages of a sender that are in: all up to `upTo`, and those `above` it, beyond what has not come yet. */
 export interface SenderMarks {
   upTo: number;
   above: MarkSpan[];
@@ -155,7 +157,7 @@ export interface ShardState {
   told?: number;
 }
 
-/** Where a shard's numbers go on that begins anew in the place of one of which nothing is left in Temporal. */
+/** The numbers from which a shard goes on that begins anew in the place of one of which nothing is left in Temporal. */
 export interface Beginning {
   moment: number;
   entry: number;

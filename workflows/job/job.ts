@@ -1,7 +1,7 @@
 /**
  * The workflow of one job, for as long as it is not stopped: waits for the next tick, has a pass work on it
- * (`activities/job`), and carries out what an operator says. Ticks never overlap, since it waits for each. What it does
- * next is decided by `nextJobStep` in `plan.ts`; its parts are what they share (`run.ts`), the passes (`passes.ts`) and
+ * (`activities/job`), and carries out what an operator says. Ticks never overlap, since it waits for each. Its next
+ * step is decided by `nextJobStep` in `plan.ts`; its parts are what they share (`run.ts`), the passes (`passes.ts`) and
  * the commands (`commands.ts`). Started by `client/job/handle.ts`, carried on by continue-as-new.
  */
 import { allHandlersFinished, condition, continueAsNew, log, setHandler } from '@temporalio/workflow';

@@ -58,9 +58,9 @@ export function dueTimes(
 }
 
 /**
- * The next tick of the schedule. What a schedule that was replaced owes comes first; the one that replaced it counts
- * from then on, so a changed interval makes nothing of the time before. A tick that cannot begin before half of its
- * interval is over counts as missed, so `skip` after a downtime waits for the next time of the grid, and a little
+ * The next tick of the schedule. The due times that a replaced schedule owes come first; the one that replaced it
+ * counts from then on, so a changed interval makes nothing of the time before. A tick that cannot begin before half of
+ * its interval is over counts as missed, so `skip` after a downtime waits for the next time of the grid, and a little
  * lateness skips nothing.
  */
 export function nextTick(options: JobOptions, known: Known, settled: number, nowMs: number): Next {
@@ -107,7 +107,9 @@ export function countsTooMuch(tick: TickRequest, endedDue: number | undefined): 
   return tick.since !== undefined && endedDue !== undefined && endedDue > tick.since;
 }
 
-/** What is left of such a request. @param count due times after the newest tick that has ended, up to its own */
+/**
+ * The part of such a request that is left. @param count due times after the newest tick that has ended, up to its own
+ */
 export function leftOf(tick: TickRequest, count: number): TickRequest {
   const elapsed = Math.min(tick.elapsed, Math.max(1, count));
   return { ...tick, elapsed, skipped: Math.min(tick.skipped, Math.max(0, count - elapsed)) };

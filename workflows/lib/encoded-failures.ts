@@ -1,8 +1,8 @@
 /**
  * Failures whose messages and stacks go through the payload codec too: without it, what an error says stands in clear
- * in every history. What is of a failure is marked, until it is encoded: `config/guarded-codec.ts` knows by it what may
- * be left out where the codec fails. Taken by client, worker and workflow bundle where the config has codecs and names
- * no converter of its own.
+ * in every history. The parts of a failure are marked until they are encoded: `config/guarded-codec.ts` knows by it
+ * what may be left out where the codec fails. Taken by client, worker and workflow bundle where the config has codecs
+ * and names no converter of its own.
  */
 import { DefaultFailureConverter } from '@temporalio/common';
 

@@ -1,11 +1,11 @@
 /**
  * Text that PostgreSQL keeps: `text`, `json` and `jsonb` refuse a NUL character, UTF-8 has no half of a surrogate pair,
- * and an index entry has a size. What only tells something (errors, notes, names) is made keepable here, before it is
- * stored or sent; what stands for something (keys, ids) is refused at the edge, by what `unstorable` says.
+ * and an index entry has a size. Text that only tells something (errors, notes, names) is made keepable here, before it
+ * is stored or sent; text that stands for something (keys, ids) is refused at the edge, by what `unstorable` says.
  */
 import { utf8Bytes } from './size';
 
-/** Of an error's text, where nothing else is said. Bytes. */
+/** The length of an error's text, where nothing else is said. Bytes. */
 export const ERROR_BYTES = 4_000;
 
 const MARK = '\ufffd';
@@ -23,7 +23,7 @@ export function storable(text: string, limit = Infinity): string {
   return cut(whole, limit);
 }
 
-/** What is wrong with a text that stands for something, as the end of a sentence; undefined: nothing. */
+/** The fault of a text that stands for something, as the end of a sentence; undefined: it has none. */
 export function unstorable(text: string, limit = Infinity): string | undefined {
   if (text.includes('\0')) return 'has a NUL character';
   if (text.search(REFUSED) >= 0) return 'has half of a surrogate pair, which UTF-8 cannot say';
@@ -47,7 +47,7 @@ export function errorMessage(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** What is stored of an error: its name and message. For whatever was thrown. */
+/** The text that is stored of an error: its name and message. Takes whatever was thrown. */
 export function errorText(thrown: unknown, limit = 500): string {
   try {
     if (thrown instanceof Error) return storable(`${String(thrown.name)}: ${String(thrown.message)}`, limit);

@@ -1,6 +1,6 @@
 /**
- * Which ids can be tracked. Asked by the client, which refuses the others with the reason (`client/tracker/ids.ts`), and
- * by a pool for what others have signalled to it (`plan.ts`).
+ * Says which ids can be tracked. Asked by the client, which refuses the others with the reason
+ * (`client/tracker/ids.ts`), and by a pool for what others have signalled to it (`plan.ts`).
  */
 
 /**

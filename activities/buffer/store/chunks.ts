@@ -232,7 +232,7 @@ interface SentRow {
   keys?: (string | null)[];
 }
 
-/** What {@link SEND_ROW} takes. `seconds` null: the row does not expire. */
+/** The values of {@link SEND_ROW}. `seconds` null: the row does not expire. */
 export function sendValues({ buffer, id, entries, json, keys }: SentRow, seconds: number | null): unknown[] {
   return [buffer, id, entries.length, utf8Bytes(json), json, keys ?? null, seconds];
 }
@@ -282,7 +282,7 @@ export async function readRows(
   return new Map(rows.map(({ id, entries, keys }) => [id, { entries: JSON.parse(entries) as Json[], keys }]));
 }
 
-/** Which of the entries (by position) have a newer one of the same key in PostgreSQL. */
+/** The entries (by position) that have a newer one of the same key in PostgreSQL. */
 export async function staleEntries(
   db: Queryable,
   buffer: string,
@@ -296,7 +296,7 @@ export async function staleEntries(
   return new Set(rows.map((row) => row.i - 1));
 }
 
-/** Which of the keys (by position) have their newest entry among the put-off rows of a shard. */
+/** The keys (by position) that have their newest entry among the put-off rows of a shard. */
 export async function putOffKeys(
   db: Queryable,
   buffer: string,

@@ -28,7 +28,7 @@ const COUNT_TAKEN: Statement = {
   name: 'dead-count-taken',
   text: `select count(*)::int as count from longwatch.buffer_dead where buffer = $1 and shard = $2 and op = $3 and page = $4`,
 };
-/** Of what is dropped nothing is read but how many they are. */
+/** Letters that are dropped are counted, and not read. */
 const DROP: Statement = {
   name: 'dead-drop',
   // By their places: nobody else changes letters of an order, and no plan can compare each with each.

@@ -68,7 +68,7 @@ const SWEPT_BEFORE: Statement = {
          where c.job = $1 on conflict do nothing`,
 };
 /**
- * Those that it claims: rows whose order has changed come to the place of a claim again, and are not among the fresh
+ * The rows that it claims: rows whose order has changed come to the place of a claim again, and are not among the fresh
  * ones.
  */
 const CLAIM: Statement = {

@@ -117,7 +117,9 @@ export async function setJobState(db: Queryable, name: string, state: JobState):
   await run(db, SET_STATE, [name, state]);
 }
 
-/** What fell due up to then is not owed: the job was not running, or begins anew. @param until epoch milliseconds */
+/**
+ * Ticks that fell due up to then are not owed: the job was not running, or begins anew. @param until epoch milliseconds
+ */
 export async function settleJob(db: Queryable, name: string, until: number): Promise<void> {
   await run(db, SETTLE, [name, until]);
 }
@@ -139,7 +141,9 @@ export async function storeJobChanges(db: Queryable, name: string, changes: Opti
   return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;
 }
 
-/** Who changes its schedule again and again before a tick has ended is counted by the oldest of them from there on. */
+/**
+ * A schedule that is changed again and again before a tick has ended is counted by the oldest of them from there on.
+ */
 const EARLIER_MAX = 20;
 
 /**
@@ -157,7 +161,7 @@ export async function noteScheduleChange(db: Queryable, before: JobRow, schedule
   await run(db, SET_EARLIER, [before.name, JSON.stringify(kept)]);
 }
 
-/** Of an object that may come from jsonb, which has an order of its own. */
+/** The entries of an object that may come from jsonb, which has an order of its own. */
 const sorted = (schedule: Schedule): [string, unknown][] =>
   Object.entries(schedule).sort(([a], [b]) => (a < b ? -1 : 1));
 

@@ -82,7 +82,7 @@ export class Asker {
     return true;
   }
 
-  /** What is asked for makes no sense any more: this node was drained, or does not see the others. */
+  /** The ask makes no sense any more: this node was drained, or does not see the others. */
   drop(): void {
     this.standing = undefined;
   }

@@ -3,7 +3,7 @@
  * into the row, and the peers' `surplus.ts` answers it.
  *
  * A node asks if it is **hungry** (more than the band below its share), or if a peer is **fat** (more than the band
- * above its own) and this node is among the emptiest that could relieve it. What drained nodes will give, and what
+ * above its own) and this node is among the emptiest that could relieve it. Load that drained nodes will give, or that
  * others have asked for already, counts as gone.
  */
 import { PLACEMENT } from './constants';
@@ -33,7 +33,7 @@ export function askFor(cluster: Cluster, refused: ReadonlySet<string> = new Set(
   if (!self.up || cluster.length === 1 || isFull(self, 0)) return undefined;
   const shares = fairShares(cluster, { withoutLeaving: true });
   const lack = shares[0]! - settledLoad(self);
-  // What leaves other nodes anyway comes by itself.
+  // The load that leaves other nodes anyway comes by itself.
   if (lack <= 0 || lack <= loadThatComesAnyway(cluster)) return undefined;
 
   const hungry = settledLoad(self) < (1 - PLACEMENT.band) * shares[0]!;
@@ -69,7 +69,7 @@ export function isTooMuch(cluster: Cluster, coming: number, beyond: number): boo
   return settledLoad(self) + coming > (1 + HALF_BAND) * share! + Math.max(poolSize, beyond);
 }
 
-/** Of the kinds that this node may keep, what leaves its peers without being asked for. */
+/** The load, of the kinds that this node may keep, that leaves its peers without being asked for. */
 function loadThatComesAnyway([self, ...peers]: Cluster): number {
   let load = 0;
   for (const peer of peers) {
@@ -110,7 +110,7 @@ function draftOf(node: NodeLoad, share: number): Draft {
   return { node, share, weight: node.weight, load, poolSize, shifts: poolSize > 0 ? load / poolSize : 0 };
 }
 
-/** What others have asked for is as good as gone, but nobody is asked below its share by that. */
+/** Pools that others have asked for are as good as gone, but nobody is asked below its share by that. */
 function takeOffOthersWants([, ...peers]: Cluster, [, ...drafts]: Draft[]): void {
   for (const peer of peers) {
     for (const draft of drafts) {
@@ -121,8 +121,8 @@ function takeOffOthersWants([, ...peers]: Cluster, [, ...drafts]: Draft[]): void
 }
 
 /**
- * What those above half the band have above their share, in whole pools: a giver goes half a pool below it at most. Who
- * has refused has nothing: its pools are too large, or of a kind that this node may not keep.
+ * The load that nodes above half the band have above their share, in whole pools: a giver goes half a pool below it at
+ * most. A node that has refused has nothing: its pools are too large, or of a kind that this node may not keep.
  */
 function spareOf([, ...drafts]: Draft[], refused: ReadonlySet<string>): number {
   let spare = 0;

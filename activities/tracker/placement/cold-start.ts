@@ -9,7 +9,7 @@ import type { PlacementRow } from './row';
 export const COLD_START = {
   /** All nodes of a deployment are there after this long. Milliseconds. */
   forMs: 3_000,
-  /** Who was seen within this time before the start is expected back, unless it has said good-bye. */
+  /** A node that was seen within this time before the start is expected back, unless it has said good-bye. */
   expectedMs: 60_000,
 } as const;
 

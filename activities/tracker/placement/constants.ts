@@ -31,7 +31,7 @@ export interface PlacementConstants {
   readonly askMs: number;
   /** A giver that has found nothing to give for so long says so. */
   readonly nothingToGiveMs: number;
-  /** Who gave nothing is not asked again for so long. */
+  /** A node that gave nothing is not asked again for so long. */
   readonly refusedMs: number;
   /** After an ask that would have brought too much, so long none is made. */
   readonly tooMuchSilenceMs: number;
@@ -84,7 +84,7 @@ export const PLACEMENT: PlacementConstants = {
   nothingToGiveMs: 1_500,
   // Long against a round of asking, short against a person who waits.
   refusedMs: 10_000,
-  // What is on its way arrives, and the rows show it, before the next ask.
+  // Pools on their way arrive, and the rows show it, before the next ask.
   tooMuchSilenceMs: 2_500,
   // Eight times what a hand-over takes on a server that is not behind.
   jamMs: 500,

@@ -58,7 +58,7 @@ export class HandOvers {
     }
   }
 
-  /** Whose fences the next flush should look at. */
+  /** The pools whose fences the next flush should look at. */
   awaited(): string[] {
     return [...this.sent.values()].filter(({ takenAt }) => takenAt === undefined).map(({ pool }) => pool.id);
   }

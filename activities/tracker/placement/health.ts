@@ -23,9 +23,9 @@ const MINUTE = 60_000;
 export const HEALTH = {
   /** A tick that comes this much late: timers, flush and heartbeat come late as well. Milliseconds. */
   behindMs: 250,
-  /** Behind for so long: it is no collection of garbage. */
+  /** Behind for so long: it is not a collection of garbage. */
   behindForMs: 5_000,
-  /** What was cut moves away, and the event loop shows it, before the next cut. */
+  /** The load that was cut moves away, and the event loop shows it, before the next cut. */
   cutEveryMs: 15_000,
   /** Each cut takes a fifth. A node of half the speed finds its level after four. */
   cut: 0.8,
@@ -48,7 +48,7 @@ export const HEALTHY: Health = { factor: 1, holdMs: HEALTH.holdMs };
 /**
  * A second later.
  * @param lagMs how much later than planned the event loop ran
- * @param othersCanTake some peer is neither behind nor full. Where all are behind, weights would all shrink and change
+ * @param othersCanTake some peer is neither behind nor full. If all are behind, weights would all shrink and change
  * nothing.
  */
 export function nextHealth(health: Health, lagMs: number, othersCanTake: boolean, nowMs: number): Health {
@@ -93,7 +93,7 @@ export const TRUST = {
   factors: [1, 1, 1 / 2, 1 / 4, 1 / 8],
 } as const;
 
-/** What the row of a node has of its earlier processes of the same name. */
+/** The facts that a node's row has of its earlier processes of the same name. */
 export interface Past {
   /** Crashes that are remembered, when the last process began. */
   readonly crashes: number;

@@ -7,7 +7,7 @@
  * the wanted one would need more.
  */
 export const HEARTBEAT = {
-  /** Of the whole cluster. */
+  /** Heartbeats of the whole cluster. */
   perSecond: 300,
   /** A beat comes after this part of the timeout: two may be late before it is over. */
   part: 0.4,
@@ -24,7 +24,7 @@ export interface Heartbeat {
   readonly beatMs: number;
   /** Without a beat for so long, its pool goes to another node. */
   readonly timeoutMs: number;
-  /** Of the whole cluster. */
+  /** Heartbeats of the whole cluster. */
   readonly perSecond: number;
   readonly isOverBudget: boolean;
 }

@@ -23,9 +23,9 @@ import { mayTake, type Decision } from './take';
 import type { Cluster, Move, NodeLoad, PlacedPool } from './types';
 import { liveRows, viewOf, type Taken } from './view';
 
-/** What is wanted of a node, and how well it does. May change at any time. */
+/** The wishes of an operator for a node, and how well it does. May change at any time. */
 export interface NodeSettings {
-  /** What was set, times health, times trust (`health.ts`). Above 0. */
+  /** The weight that was set, times health, times trust (`health.ts`). Above 0. */
   readonly weight: number;
   /** Pools at most; Infinity: no limit. */
   readonly places: number;
@@ -48,7 +48,7 @@ export interface Arrival {
   readonly hops: number;
   /** Since it was handed on for the first time, milliseconds; 0: it was not. */
   readonly waitedMs: number;
-  /** Who kept it last and gave it away; undefined: it was born, or its node died. */
+  /** The node that kept it last and gave it away; undefined: it was born, or its node died. */
   readonly from?: string;
 }
 
@@ -120,7 +120,7 @@ export class Placer {
     if (this.kept.has(pool.id)) this.kept.set(pool);
   }
 
-  /** What to give now. Each of these counts as given: end its shift with the name of the node. */
+  /** The moves to make now. Each of these counts as given: end its shift with the name of the node. */
   moves(nowMs: number): Move[] {
     const requests = this.giver.requests();
     if (this.isBlind(nowMs) || this.pools.size === 0 || (requests.length === 0 && !this.mustGive())) return [];

@@ -1,7 +1,7 @@
 /**
- * What balancing would do, before it does it: `rebalance --dry-run` and `node drain --dry-run` print it. All nodes ask
- * and give in turn, each with a view that is right, until nobody does; the real ones come to the same within a pool or
- * two, since their views are a second old.
+ * Says what balancing would do, before it does it: `rebalance --dry-run` and `node drain --dry-run` print it. All nodes
+ * ask and give in turn, each with a view that is right, until nobody does; the real ones come to the same within a pool
+ * or two, since their views are a second old.
  */
 import { askFor } from './asks';
 import { isLeaving } from './nodes';
@@ -32,7 +32,7 @@ export interface PreviewedNode {
 }
 
 export interface Preview {
-  /** Where each pool that moves comes from and ends, however often it moved in between. */
+  /** The beginning and the end of each pool that moves, however often it moved in between. */
   readonly moves: readonly PreviewedMove[];
   readonly nodes: readonly PreviewedNode[];
   /** Pools that must leave their node, and that no other node may keep. */

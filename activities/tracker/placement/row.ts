@@ -1,5 +1,5 @@
 /**
- * What a node writes about itself each second, as JSON beside the other columns of its row, and what it reads of the
+ * The things that a node writes about itself each second, as JSON beside the other columns of its row, and reads of the
  * others. Written and read by `placer.ts`; `view.ts` makes a picture of the cluster from it.
  *
  * A row may come from another release, or from a person in psql. So it is read with care: a field that is missing has
@@ -24,7 +24,7 @@ export interface WrittenAsk {
   readonly deep: boolean;
 }
 
-/** What a node writes about itself each second, as JSON. */
+/** The things that a node writes about itself each second, as JSON. */
 export interface WrittenRow {
   readonly name: string;
   readonly load: number;
@@ -40,7 +40,7 @@ export interface WrittenRow {
   readonly hot: boolean;
   readonly out: readonly HandOver[];
   readonly ask: WrittenAsk | null;
-  /** What is left of the ask, by the node that was asked. */
+  /** The rest of the ask, by the node that was asked. */
   readonly wants: Readonly<Record<string, number>>;
   /** Asks of others for which this node has nothing (more): by the asker, the ask's id. */
   readonly done: Readonly<Record<string, number>>;

@@ -2,7 +2,7 @@
  * Each node's fair share of the load: the answer that every other decision of placement compares with.
  *
  * Think of water: load is poured over the nodes that may keep it until all stand at the same level, where the level of
- * a node is its load against its weight. A node at its limit takes no more, and the rest rises over the others. Where
+ * a node is its load against its weight. A node at its limit takes no more, and the rest rises over the others. If
  * all are at their limits, the rest is levelled in the same way, by what each has above its limit. Pools that only some
  * nodes may keep (a label, a tracker that not all define) are a *group* of their own. The nodes that stand highest with
  * what only they may keep have just that; the other groups are poured over the other nodes, and so on. So nobody's
@@ -197,7 +197,7 @@ function isHigher(a: Poured, b: Poured): boolean {
 }
 
 interface Poured {
-  /** What each vessel gets. */
+  /** The part that each vessel gets. */
   parts: number[];
   /** All are at their limits, and had to take more. */
   isOverLimits: boolean;
@@ -215,7 +215,7 @@ function pour(amount: number, held: readonly number[], weights: readonly number[
     held.map((has, at) => Math.max(0, Math.min(height * weights[at]!, limits[at]!) - has));
   const room = sum(atLevel(Infinity));
   if (room <= amount) {
-    // What is left is levelled by what each has above its own limit.
+    // The rest is levelled by what each has above its own limit.
     const above = held.map((has, at) => Math.max(0, has - limits[at]!));
     const endless = limits.map(() => Infinity);
     const { parts, height } = pour(amount - room, above, weights, endless);

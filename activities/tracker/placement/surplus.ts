@@ -1,6 +1,6 @@
 /**
- * Which pools a node gives away now, and to whom. Asked by `placer.ts` after each flush and whenever a pool on its way
- * has arrived.
+ * Chooses the pools that a node gives away now, and their takers. Asked by `placer.ts` after each flush and whenever a
+ * pool on its way has arrived.
  *
  * A node gives in two cases only. It **must**: it is drained, it may not keep a kind of pool any more, or it has more
  * pools than places. Or it **was asked** by a peer that is short, and a pool of its own helps: the move lowers the sum
@@ -12,7 +12,7 @@ import { fillAfter, isFull, isLeaving, lowersImbalance, mayKeep } from './nodes'
 import { fairShares } from './shares';
 import type { Cluster, Move, NodeLoad, PlacedPool } from './types';
 
-/** What a peer wants of this node, and has not been given yet. */
+/** The load that a peer wants of this node, and has not been given yet. */
 export interface Request {
   readonly asker: string;
   /** Load units. */
@@ -77,12 +77,13 @@ class Plan {
       const leaving = isLeaving(this.self, pool.kind);
       if (!leaving && this.self.shifts <= this.self.places) continue;
       const to = this.roomiest(pool, shares);
-      // What must leave goes to a full node, if there is no other. A node that is merely over its places keeps it then.
+      // A pool that must leave goes to a full node, if there is no other. A node that is merely over its places keeps
+      // it then.
       if (to && (leaving || !isFull(to, pool.size))) this.give(at, to);
     }
   }
 
-  /** Who lacks most; where nobody lacks anything, who is the least full afterwards, full ones last. */
+  /** The node that lacks most; where nobody lacks anything, who is the least full afterwards, full ones last. */
   private roomiest(pool: PlacedPool, shares: readonly number[]): Draft | undefined {
     let lacking: Draft | undefined;
     let lacks = 0;
@@ -149,7 +150,7 @@ class Plan {
   }
 
   /**
-   * Afterwards this node is at least as full as the asker. Where shares are a few pools only, all may be at theirs as
+   * Afterwards this node is at least as full as the asker. When shares are a few pools only, all may be at theirs as
    * nearly as whole pools allow, and a newcomer would get none of them.
    */
   private staysFuller(asker: Draft, size: number): boolean {

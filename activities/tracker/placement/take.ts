@@ -4,8 +4,8 @@
  * workflow starts the next one on the queue of the chosen node. So a pool reaches its place with one hop of about 60
  * ms.
  *
- * Nobody simply declines. Where two nodes each see more room at the other one, declining goes on until their rows are
- * new, and with many nodes it goes on for minutes. What cannot be handed on is taken.
+ * Nobody simply declines. When two nodes each see more room at the other one, declining goes on until their rows are
+ * new, and with many nodes it goes on for minutes. A pool that cannot be handed on is taken.
  */
 import { PLACEMENT } from './constants';
 import { fillAfter, isFull, mayKeep } from './nodes';
@@ -43,10 +43,11 @@ export function mayTake(cluster: Cluster, pool: PlacedPool, offer: Offer, random
   const self = cluster[0];
   const mine = able[0] === self;
   if (mine && (able.length === 1 || isEnough(offer))) return TAKE;
-  // Who asked and then looked at its share once more would send on a pool that is as large as its share, and ask again.
+  // A node that asked and then looked at its share once more would send on a pool that is as large as its share, and
+  // ask again.
   if (mine && offer.asked && !isFull(self, pool.size)) return TAKE;
 
-  // Where all are full, the load above the limits is levelled over all of them.
+  // If all are full, the load above the limits is levelled over all of them.
   const roomy = able.filter((node) => !isFull(node, pool.size));
   const among = roomy.length > 0 ? roomy : able;
   const shares = fairShares(cluster, { extra: pool });

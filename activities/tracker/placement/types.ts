@@ -6,8 +6,8 @@
  *
  * 1. `shares.ts`: each node's **fair share** of the load: by weight, within its limits, among the nodes that may keep
  *    it.
- * 2. `take.ts`: a pool that was born, or whose node died, comes by a shared queue to any node. Who should not keep it
- *    **redirects** it: to the node that should. Nobody simply refuses.
+ * 2. `take.ts`: a pool that was born, or whose node died, comes by a shared queue to any node. A node that should not
+ *    keep it **redirects** it to the node that should. Nobody simply refuses.
  * 3. `asks.ts`: a node **short** of its share writes into its row whom it asks for how much. So a newcomer fills.
  * 4. `surplus.ts`: a node **gives** only what it was asked for, or must (it is drained, or has more pools than places).
  *    Each move lowers the sum of load² / weight over all nodes, so moves come to an end, and at rest nothing moves.
@@ -15,7 +15,7 @@
  * 6. `row.ts` is what a node writes, `view.ts` makes the picture of the cluster from all rows. `placer.ts` is what one
  *    node remembers between them (in `kept.ts`, `hand-overs.ts`, `asker.ts`, `giver.ts`), and the only one that the
  *    worker calls.
- * 7. What is shown and steered with it: `preview.ts`, `verdict.ts`, `heartbeat.ts`, `wanted-nodes.ts`, `cold-start.ts`.
+ * 7. The parts that show and steer: `preview.ts`, `verdict.ts`, `heartbeat.ts`, `wanted-nodes.ts`, `cold-start.ts`.
  *
  * A pool is kept by its **fence** in PostgreSQL, whatever is decided here: a mistake of placement costs balance or a
  * gap, never two keepers.
@@ -25,7 +25,7 @@
 export interface PlacedPool {
   /** Unique in the cluster: the tracker's name and the number of its pool. */
   readonly id: string;
-  /** Which nodes may keep it, see `kindOf`. */
+  /** Tells which nodes may keep it, see `kindOf`. */
   readonly kind: string;
   /** Load units, see `loadOf`. */
   readonly size: number;
@@ -66,7 +66,7 @@ export interface NodeLoad {
 /** All nodes that live, the one that looks first. Never empty. */
 export type Cluster = readonly [NodeLoad, ...NodeLoad[]];
 
-/** What a node that is short wants. */
+/** The wish of a node that is short. */
 export interface Ask {
   /** Load units by the node that is asked. Not empty. */
   readonly from: ReadonlyMap<string, number>;
@@ -89,8 +89,8 @@ export interface Move {
 const LOAD_OF_A_POOL = 10;
 
 /**
- * The load of a pool, in fetches a second: from the configuration and the number of members, never measured. What is
- * measured has noise, and noise moves pools.
+ * The load of a pool, in fetches a second: from the configuration and the number of members, never measured. A measured
+ * load has noise, and noise moves pools.
  * @param intervalsMs of the operations that run for each member; an operation that is paused or has no interval is left
  * out
  */

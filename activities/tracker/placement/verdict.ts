@@ -5,7 +5,7 @@
 import { PLACEMENT } from './constants';
 import { HEALTH } from './health';
 
-/** What is known of a node: from its row, and from the rows of its peers. */
+/** The facts that are known of a node: from its row, and from the rows of its peers. */
 export interface NodeFacts {
   readonly name: string;
   /** Since its row was written, by the database's clock, milliseconds. */
@@ -22,7 +22,7 @@ export interface NodeFacts {
   readonly share: number;
   readonly places: number;
   readonly loadLimit: number;
-  /** What was set, without health and trust. */
+  /** The weight that was set, without health and trust. */
   readonly weight: number;
   readonly health: number;
   readonly trust: number;

@@ -10,7 +10,7 @@ import { PLACEMENT } from './constants';
 import type { HandOver, PlacementRow } from './row';
 import type { Cluster, NodeLoad } from './types';
 
-/** What a node knows of itself, exactly, and of what it did since the rows were written. */
+/** The things that a node knows exactly: of itself, and of what it did since the rows were written. */
 export interface OwnView {
   /** Without what is on its way to it. */
   readonly node: NodeLoad;
@@ -18,9 +18,9 @@ export interface OwnView {
    * Is this pool kept here, or was it sent on from here a moment ago? Then it is not on its way to this node any more.
    */
   readonly knows: (pool: string) => boolean;
-  /** What it has sent to others; `takenAt` as soon as the fence showed that it was taken. */
+  /** The pools that it has sent to others; `takenAt` as soon as the fence showed that it was taken. */
   readonly sent: readonly (HandOver & { readonly takenAt?: number })[];
-  /** What it has taken from shared queues a short while ago. */
+  /** The pools that it has taken from shared queues a short while ago. */
   readonly tookShared: readonly Taken[];
 }
 

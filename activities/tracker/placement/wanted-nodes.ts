@@ -6,7 +6,7 @@
 
 /** How full a node is, each from 0 (idle) to 1 (full); undefined: it has no such limit. */
 export interface NodeUse {
-  /** Of the event loop: the part of the time that it ran code. */
+  /** The event loop's use: the part of the time that it ran code. */
   readonly eventLoop: number;
   /** Pools against places. */
   readonly places?: number;

@@ -1,6 +1,7 @@
 /**
- * What the parts of a shard share: its state, the index of its keys, and what wakes its loop. Made by `shard.ts`; each
- * part beside this file has its own flags, says them in its `moment` (asked by `plan.ts`), and carries its steps out.
+ * The things that the parts of a shard share: its state, the index of its keys, and what wakes its loop. Made by
+ * `shard.ts`; each part beside this file has its own flags, says them in its `moment` (asked by `plan.ts`), and carries
+ * its steps out.
  */
 import { ActivityFailure, ApplicationFailure, log, TimeoutFailure } from '@temporalio/workflow';
 import { ErrorType } from '../../lib/errors';

@@ -79,7 +79,7 @@ export class Patrol extends Background {
   protected async close(): Promise<void> {
     clearInterval(this.timer);
     this.ending.abort();
-    // What it asked of Temporal ends by the signal; for its last words to PostgreSQL it has a moment.
+    // Its question to Temporal ends by the signal; for its last words to PostgreSQL it has a moment.
     let timeUp: NodeJS.Timeout | undefined;
     const moment = new Promise<void>((resolve) => (timeUp = setTimeout(resolve, 500)));
     await Promise.race([this.going, moment]);

@@ -19,7 +19,7 @@ export function parseOptionChange(text: string, operations?: readonly string[]):
 /** `PATH=VALUE` in its halves. @throws ConfigError when it is none. */
 export function splitChange(text: string): [path: string, value: string] {
   const equals = text.indexOf('=');
-  if (equals < 1) throw new ConfigError([`'${text}' is no change: write PATH=VALUE, such as ${EXAMPLE}`]);
+  if (equals < 1) throw new ConfigError([`'${text}' is not a change: write PATH=VALUE, such as ${EXAMPLE}`]);
   return [text.slice(0, equals).trim(), text.slice(equals + 1).trim()];
 }
 

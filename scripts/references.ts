@@ -46,7 +46,7 @@ if (wrong.length > 0) {
   process.exitCode = 1;
 }
 
-/** What a file says to people, by line: of code the comments alone. */
+/** The lines of a file that speak to people: of code the comments alone. */
 function spoken(file: string): string[] | undefined {
   if (!/\.(ts|mts|cts|mjs|cjs|js|md|yml|sql)$/.test(file) || !existsSync(path.join(root, file))) return undefined;
   const lines = readFileSync(path.join(root, file), 'utf8').split('\n');

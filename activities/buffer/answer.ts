@@ -103,8 +103,8 @@ class Known {
   }
 
   /**
-   * Which of them a returned entry is, each once; `taken`: one that has been returned already. Undefined: it is none of
-   * them.
+   * Finds which of them a returned entry is, each once; `taken`: one that has been returned already. Undefined: it is
+   * none of them.
    */
   take(entry: Json): number | 'taken' | undefined {
     const { keyOf } = this.given;

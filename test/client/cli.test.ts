@@ -74,7 +74,7 @@ describe('wrong use ends with 2 and says what to do', () => {
       /there is no file nope\.txt; nothing was done/,
     ],
     ['a folder as a file', ['add', 'things', '--file', '.'], /\. is a folder/],
-    ['a change that is none', ['config', 'things', '--set', 'every'], /'every' is no change: write PATH=VALUE/],
+    ['a change that is none', ['config', 'things', '--set', 'every'], /'every' is not a change: write PATH=VALUE/],
     ['no config module', ['worker'], /there is no longwatch\.config\.ts/],
     ['a config file that is not there', ['dev', '--config', 'mine.ts'], /there is no config file mine\.ts/],
     ['an empty id', ['add', 'things', 'a', '', ...AWAY], /^id 2: the id is empty; nothing was sent/],

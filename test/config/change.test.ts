@@ -41,9 +41,9 @@ test.each([
   ['operations.location.enabled=1', "operations.location.enabled must be true or false, not '1'"],
   [
     'operations.location',
-    "'operations.location' is no change: write PATH=VALUE, such as operations.location.every=500ms",
+    "'operations.location' is not a change: write PATH=VALUE, such as operations.location.every=500ms",
   ],
-  ['=5', "'=5' is no change: write PATH=VALUE, such as operations.location.every=500ms"],
+  ['=5', "'=5' is not a change: write PATH=VALUE, such as operations.location.every=500ms"],
 ])('%s is refused', (text, message) => {
   expect(() => parseOptionChange(text, OPERATIONS)).toThrow(new ConfigError([message]));
 });

@@ -45,8 +45,8 @@ export function endBury(state: ShardState, count: number): void {
 
 /**
  * A page of dead letters that an operator has taken out: dropped, or pending again. The pending ones get new numbers,
- * for their rows keep the old ones as a record, and are no newer for it: where another one of their key has come since,
- * that one wins.
+ * for their rows keep the old ones as a record, and are not newer for it: where another one of their key has come
+ * since, that one wins.
  */
 export function revive(
   state: ShardState,

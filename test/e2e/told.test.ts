@@ -123,7 +123,9 @@ test('PU-6: new code for the same answer, by its version; and by hand', async ()
   const renewed = Date.now();
   await eventually('both were fetched long after', async () => {
     const members = await Promise.all(['a', 'b'].map((id) => tracker.show(id)));
-    return members.every(({ values }) => values.every(({ fetchedAt }) => Date.parse(fetchedAt ?? '') > renewed + 2_500));
+    return members.every(({ values }) =>
+      values.every(({ fetchedAt }) => Date.parse(fetchedAt ?? '') > renewed + 2_500),
+    );
   });
   await second.shutdown();
   await second.ended;

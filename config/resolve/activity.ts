@@ -11,11 +11,9 @@ import {
   type DurableOptions,
 } from '../../workflows/durable/contract';
 import type { ActivityDefinition, AnyActivity, CompensationDefinition, ResolvedActivity } from '../define/activity';
-import { didYouMean } from '../suggest';
+import { checkKeys, isObject, objectAt, type Given } from './given';
 import { compileValue, type OptionValue } from '../values';
 import { NAME_PATTERN } from '../../workflows/lib/options';
-
-type Given = Record<string, unknown>;
 
 const KEYS = [
   ...['name', 'run', 'timeout', 'retry', 'lease', 'idempotencyKey', 'fingerprint', 'otherInput'],
@@ -134,24 +132,6 @@ function resolveOptions(given: Given, leaseKeys: string[], at: string, problems:
     keepFailure: values.keepFailure as boolean,
     otherInput: otherInput as 'tell',
   };
-}
-
-function checkKeys(given: Given, known: string[], at: string, problems: string[]): void {
-  for (const key of Object.keys(given)) {
-    if (!known.includes(key)) problems.push(`${at}${key} is not an option${didYouMean(key, known)}`);
-  }
-}
-
-function objectAt(given: Given, key: string, at: string, problems: string[]): Given {
-  const value = given[key];
-  if (value === undefined) return {};
-  if (isObject(value)) return value;
-  problems.push(`${at}${key} must be an object`);
-  return {};
-}
-
-function isObject(value: unknown): value is Given {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /**

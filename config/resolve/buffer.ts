@@ -1,12 +1,10 @@
 import { storableJson } from '../../workflows/lib/text';
 import { BUFFER_OPTIONS, NONE, STATE_BYTES, type BufferOptions } from '../../workflows/buffer/options';
 import type { AnyBuffer, BufferDefinition } from '../define/buffer';
-import { didYouMean } from '../suggest';
+import { checkKeys, isObject, objectAt, read, without, type Given } from './given';
 import { compileValue } from '../values';
 import { NAME_PATTERN, type OptionSpec } from '../../workflows/lib/options';
 import type { Json } from '../../workflows/lib/json';
-
-type Given = Record<string, unknown>;
 
 export interface ResolvedBuffer {
   name: string;
@@ -30,7 +28,7 @@ const KEYS = [
 const OWN_KEYS = ['name', 'run', 'init', 'key', 'state'];
 
 export function resolveBuffers(given: unknown, defaults: Given, problems: string[]): ResolvedBuffer[] {
-  checkKeys(defaults, without(KEYS, OWN_KEYS), 'defaults.buffer.', problems);
+  checkKeys(defaults, without(KEYS, ...OWN_KEYS), 'defaults.buffer.', problems);
   for (const spec of BUFFER_OPTIONS) pick(spec, [{}, defaults], 'defaults.buffer.', problems, true);
   if (given === undefined) return [];
   if (!Array.isArray(given)) {
@@ -162,29 +160,6 @@ function hasNoNumber(value: unknown): boolean {
 }
 
 function checkGroup(given: Given, group: string, at: string, problems: string[]): void {
-  const value = given[group];
-  if (value === undefined) return;
-  if (!isObject(value)) {
-    problems.push(`${at}${group} must be an object`);
-    return;
-  }
   const known = BUFFER_OPTIONS.flatMap((spec) => (spec.name.startsWith(`${group}.`) ? [spec.name.split('.')[1]!] : []));
-  checkKeys(value, known, `${at}${group}.`, problems);
-}
-
-function checkKeys(given: Given, known: readonly string[], at: string, problems: string[]): void {
-  for (const key of Object.keys(given)) {
-    if (!known.includes(key)) problems.push(`${at}${key} is not an option${didYouMean(key, known)}`);
-  }
-}
-
-const without = (keys: readonly string[], left: readonly string[]): string[] =>
-  keys.filter((key) => !left.includes(key));
-
-function read(given: Given, path: string): unknown {
-  return path.split('.').reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), given);
-}
-
-function isObject(value: unknown): value is Given {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  checkKeys(objectAt(given, group, at, problems), known, `${at}${group}.`, problems);
 }

@@ -48,9 +48,7 @@ export class Reader {
 
   /** Refuses every key that is not one of these. */
   onlyKeys(known: readonly string[]): void {
-    for (const key of Object.keys(this.given)) {
-      if (!known.includes(key)) this.problem(`${key} is not an option${didYouMean(key, known)}`);
-    }
+    checkKeys(this.given, known, this.at, this.problems);
   }
 
   /** Refuses what is there and is not a function. */
@@ -62,11 +60,7 @@ export class Reader {
 
   /** The object under a key; an empty one where nothing is there, or something else, which is a problem. */
   object(key: string): Given {
-    const value = this.given[key];
-    if (value === undefined) return {};
-    if (isObject(value)) return value;
-    this.problem(`${key} must be an object`);
-    return {};
+    return objectAt(this.given, key, this.at, this.problems);
   }
 
   /** A reader of the object under a key. Its options are written into the same `sources`. */
@@ -103,6 +97,22 @@ export class Reader {
     this.sources[path] = 'default';
     return spec.default ?? null;
   }
+}
+
+/** Notes every key that is not one of these. @param at the path of the object, with the dot behind it */
+export function checkKeys(given: Given, known: readonly string[], at: string, problems: string[]): void {
+  for (const key of Object.keys(given)) {
+    if (!known.includes(key)) problems.push(`${at}${key} is not an option${didYouMean(key, known)}`);
+  }
+}
+
+/** The object under a key; an empty one where nothing is there, or something else, which is a problem. */
+export function objectAt(given: Given, key: string, at: string, problems: string[]): Given {
+  const value = given[key];
+  if (value === undefined) return {};
+  if (isObject(value)) return value;
+  problems.push(`${at}${key} must be an object`);
+  return {};
 }
 
 /** `read({ stagger: { base: 1 } }, 'stagger.base')` is 1; undefined where something on the way is missing. */

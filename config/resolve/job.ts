@@ -13,12 +13,10 @@ import {
   type JobWork,
 } from '../../workflows/job/options';
 import type { ResolvedJob, SweepDefinition } from '../define/job';
-import { didYouMean } from '../suggest';
+import { checkKeys, isObject, objectAt, read, without, type Given } from './given';
 import { compileValue, type OptionValue } from '../values';
 import { NAME_PATTERN } from '../../workflows/lib/options';
 import { errorMessage } from '../../workflows/lib/text';
-
-type Given = Record<string, unknown>;
 
 const COMMON = ['name', 'cron', 'timeZone', 'table', 'key', 'policies'];
 const OWN: Record<JobKind, string[]> = {
@@ -235,27 +233,4 @@ function merged(defaults: Given, own: Given): Given {
     for (const key of ['every', 'cron', 'timeZone']) delete base[key];
   const retry = isObject(defaults.retry) && isObject(own.retry) ? { retry: { ...defaults.retry, ...own.retry } } : {};
   return { ...base, ...own, ...retry };
-}
-
-function checkKeys(given: Given, known: string[], at: string, problems: string[]): void {
-  for (const key of Object.keys(given)) {
-    if (!known.includes(key)) problems.push(`${at}${key} is not an option${didYouMean(key, known)}`);
-  }
-}
-
-function objectAt(given: Given, key: string, at: string, problems: string[]): Given {
-  const value = given[key];
-  if (value === undefined) return {};
-  if (isObject(value)) return value;
-  problems.push(`${at}${key} must be an object`);
-  return {};
-}
-
-const read = (given: Given, path: string): unknown =>
-  path.split('.').reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), given);
-
-const without = (keys: string[], ...left: string[]): string[] => keys.filter((key) => !left.includes(key));
-
-function isObject(value: unknown): value is Given {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

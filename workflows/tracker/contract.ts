@@ -25,6 +25,18 @@ export function parseTrackerWorkflowId(id: string): string | undefined {
   return /^tracker\/([^/]+)$/.exec(id)?.[1];
 }
 
+// ── Where shifts are scheduled ───────────────────────────────────────────────────────────────
+
+/**
+ * Pools that were born, or whose node died, come by this queue to any node; where the tracker has
+ * `placement: { on: 'gpu' }`, to any node with that label.
+ */
+export const sharedShiftQueue = (label?: string): string =>
+  label === undefined ? 'longwatch-shifts' : `longwatch-shifts-on-${label}`;
+
+/** Pools that stay on a node, or that were given to it. */
+export const nodeShiftQueue = (node: string): string => `longwatch-shifts-of-${node}`;
+
 // ── What a sender says to a pool ─────────────────────────────────────────────────────────────
 
 /**
@@ -137,12 +149,19 @@ export interface ShiftInput {
   pool: number;
   shift: number;
   durationMs: number;
+  /** How often the pool was handed on since it was last kept, and since when; absent: it was not. */
+  hops?: number;
+  waitedMs?: number;
+  /** The node that kept it last and gave it away; absent: it was born, its node died, or it stays there. */
+  from?: string;
 }
 
 export type ShiftEnd =
   | 'elapsed' // its time was up
   | 'asked' // its workflow cancelled it, to continue as new
   | 'handed back' // the node shuts down
+  | 'moved' // the node gave it to another one
+  | 'redirected' // it never began: another node should have it
   | 'stopped' // the tracker was stopped
   | 'fenced' // a newer holder has the pool
   | 'quarantined'; // it crashed too often in a row
@@ -150,6 +169,8 @@ export type ShiftEnd =
 export interface ShiftResult {
   end: ShiftEnd;
   node: string;
+  /** The node that the next shift should be on: itself where it stays. Absent: any. */
+  to?: string;
   members: number;
   ranMs: number;
   fetched: number;

@@ -4,7 +4,8 @@
 alter table longwatch.node
   -- Each process of this name has a greater one: what an earlier one says is not the node's any more.
   add column if not exists incarnation bigint not null default 0,
-  -- Since when it is drained by hand, and until when (null: until it is resumed); and trackers of which it keeps nothing.
+  -- Since when it is drained by hand as a whole; trackers of which it keeps nothing, whether or not it is; and until when
+  -- both count (null: until it is resumed).
   add column if not exists drained_at timestamptz,
   add column if not exists drained_until timestamptz,
   add column if not exists drained_for text[] not null default '{}',
@@ -25,7 +26,18 @@ alter table longwatch.node
 -- Written each second by every node: there is room for it beside the row.
 alter table longwatch.node set (fillfactor = 50);
 
+-- Whoever changes what is wanted of a node, every node hears of it at once.
+create or replace function longwatch.announce_wishes() returns trigger language plpgsql as $$
+begin
+  perform pg_notify('longwatch', '{"nodes": true}');
+  return null;
+end $$;
+create or replace trigger node_wishes after update of drained_at, drained_until, drained_for, target, weight
+  on longwatch.node for each statement execute function longwatch.announce_wishes();
+
 -- Down Migration
+drop trigger if exists node_wishes on longwatch.node;
+drop function if exists longwatch.announce_wishes();
 alter table longwatch.node reset (fillfactor);
 alter table longwatch.node
   drop column if exists poolless_since, drop column if exists use, drop column if exists placement,

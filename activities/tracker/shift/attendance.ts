@@ -3,6 +3,7 @@
  * connections that everybody shares; where it fails, one second of attendance is missing, and nothing else. Started by
  * the node; read by `status`. On its way back it reads the database's clock, also while the node keeps no shift.
  */
+import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import { errorOf } from '../../lib/failures';
 import type { Database } from '../../lib/database';
@@ -11,6 +12,8 @@ import { beginNode, endNode, noteNode, purgeNodes, writeStats, type NodeRow, typ
 import type { Clock } from './clock';
 
 const ATTEND_MS = 1_000;
+/** A node that was not noted for so long cannot reach PostgreSQL, as far as it knows. Milliseconds. */
+const HEARD_MS = 3_000;
 /** Nodes that are gone are forgotten this often, milliseconds, by whoever is there. */
 const PURGE_MS = 10 * 60_000;
 /** Nobody may keep an attendance waiting longer than until it would be the next one's turn, or nearly so. */
@@ -21,6 +24,8 @@ export interface AttendanceHost {
   readonly clock: Clock;
   readonly log: Logger;
   stats(): StatsRow[];
+  /** The node was noted, or could not be. */
+  attended?(): void;
 }
 
 export class Attendance extends Background {
@@ -28,6 +33,8 @@ export class Attendance extends Background {
   private attending: Promise<void> | undefined;
   private begun = false;
   private purgedAt: number;
+  /** Monotonic. */
+  private heardAt = -Infinity;
 
   constructor(
     private readonly database: Database,
@@ -44,13 +51,21 @@ export class Attendance extends Background {
     await this.attend();
   }
 
+  /** PostgreSQL has noted the node a short while ago. */
+  get isHeard(): boolean {
+    return performance.now() - this.heardAt < HEARD_MS;
+  }
+
   /** Never rejects. One at a time: whoever comes meanwhile waits for the one under way. */
   attend(): Promise<void> {
     this.attending ??= this.once()
       .catch((thrown: unknown) => {
         this.host.log.debug({ err: errorOf(thrown) }, 'the node could not be noted; it tries again in a second');
       })
-      .finally(() => (this.attending = undefined));
+      .finally(() => {
+        this.attending = undefined;
+        this.host.attended?.();
+      });
     return this.attending;
   }
 
@@ -64,10 +79,12 @@ export class Attendance extends Background {
 
   private async once(): Promise<void> {
     const { row, clock } = this.host;
+    const began = performance.now();
     await this.database.transaction(async (db) => {
       const asked = clock.now();
       clock.set(await noteNode(db, row), asked);
     }, LIMITS);
+    this.heardAt = began;
     // Apart: whoever has a row of its counts locked does not make the node look gone.
     await this.database.transaction(async (db) => {
       if (!this.begun) await beginNode(db, row.name);

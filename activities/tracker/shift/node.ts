@@ -19,6 +19,7 @@ import { GateKeeper } from './gate';
 import { NodeHolds } from './holds';
 import type { Isolation } from './isolate';
 import { Lateness } from './lateness';
+import { Openings, type Opens } from './openings';
 import { Listener } from '../../lib/listener';
 import type { Operation, OperationHost } from './host';
 import type { PoolShift } from './pool-shift';
@@ -91,6 +92,12 @@ export class Node implements OperationHost, Service {
   private lookedAt = 0;
   private checkedUpAt = 0;
   private draining = false;
+  private readonly openings = new Openings(() => ({
+    able: !this.draining && this.attendance.isHeard,
+    roomy: true,
+    mayAsk: true,
+    returning: 0,
+  }));
 
   constructor(private readonly options: NodeOptions) {
     this.row = options.row;
@@ -142,11 +149,22 @@ export class Node implements OperationHost, Service {
   /** Takes no more shifts and asks those it has to hand back. */
   drain(): void {
     this.draining = true;
+    this.openings.look();
     for (const shift of this.shifts) shift.end('handed back');
   }
 
   get isDraining(): boolean {
     return this.draining;
+  }
+
+  /** Whether to ask for shifts now, of the shared queues and of its own. For the worker's slot supplier. */
+  get opens(): Opens {
+    return this.openings.current;
+  }
+
+  /** @param changed called when an answer of `opens` has become another one. @returns ends that */
+  onOpens(changed: () => void): () => void {
+    return this.openings.listen(changed);
   }
 
   join(shift: PoolShift, definition: TrackerDefinition): void {
@@ -218,6 +236,10 @@ export class Node implements OperationHost, Service {
   }
 
   // ── WriterHost and AttendanceHost ──
+
+  attended(): void {
+    this.openings.look();
+  }
 
   stats(): StatsRow[] {
     return this.totals.rows(

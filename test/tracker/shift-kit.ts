@@ -9,7 +9,7 @@ import { Ring } from '../../activities/tracker/shift/ring';
 import { PoolShift } from '../../activities/tracker/shift/pool-shift';
 import type { FreshnessRow, MemberRow } from '../../activities/tracker/store/members';
 import type { TrackerRow } from '../../activities/tracker/store/trackers';
-import { resolveConfig, type TrackerDefinition } from '../../exports';
+import { resolveConfig, type RunContext, type RunResult, type TrackerDefinition } from '../../exports';
 
 export const log = pino({ level: 'silent' });
 /** Some day; times of tests count from here. */
@@ -47,6 +47,13 @@ export interface Kit {
   host: OperationHost;
   /** Moves the time on, a tick of 5 ms at a time, and lets promises settle in between. */
   pass(ms: number): Promise<void>;
+}
+
+export type Code = (context: RunContext) => Promise<RunResult> | RunResult;
+
+/** A tracker of one operation, `look`, that runs this. */
+export function looking(run: Code, over: Partial<TrackerDefinition['operations'][string]> = {}): TrackerDefinition {
+  return { name: 't', operations: { look: { every: '1s', timeout: '200ms', run, ...over } } };
 }
 
 export function rowOf(definition: TrackerDefinition): TrackerRow {

@@ -7,6 +7,7 @@ import type { CommandResult, ReconfigureResult } from '../lib/contract';
 import { ErrorType } from '../lib/errors';
 import type { OptionChange } from '../lib/options';
 import { RETRY } from '../lib/retry';
+import { Turns } from '../lib/turns';
 import type { JobActivities, JobOpening, JobState } from './contract';
 import { jobChangeProblems, type JobOptions } from './options';
 import type { Passes } from './passes';
@@ -19,19 +20,21 @@ const { setJobState, declareJob, setJobOptions } = proxyActivities<JobActivities
 });
 
 export class Commands {
-  private line: Promise<unknown> = Promise.resolve();
+  private readonly turns: Turns<JobOpening>;
 
   constructor(
     private readonly run: JobRun,
     private readonly passes: Passes,
-  ) {}
+  ) {
+    this.turns = new Turns(() => run.opened);
+  }
 
   pause(): Promise<CommandResult> {
-    return this.inLine((opened) => this.changeState(opened, 'paused'));
+    return this.turns.take((opened) => this.changeState(opened, 'paused'));
   }
 
   resume(): Promise<CommandResult> {
-    return this.inLine(async (opened) => {
+    return this.turns.take(async (opened) => {
       if (opened.state !== 'paused') return this.changeState(opened, 'running');
       const { state } = this.run;
       // Ticks that fell due meanwhile were not wanted: a pause is not downtime, also for a workflow that knows nothing
@@ -42,7 +45,7 @@ export class Commands {
   }
 
   stop(): Promise<CommandResult> {
-    return this.inLine((opened) => this.changeState(opened, 'stopped'));
+    return this.turns.take((opened) => this.changeState(opened, 'stopped'));
   }
 
   /** @returns the request that is run: the one that waits already, where there is one */
@@ -54,7 +57,7 @@ export class Commands {
   }
 
   declare(options: JobOptions): Promise<ReconfigureResult> {
-    return this.inLine(async () => {
+    return this.turns.take(async () => {
       const result = await declareJob({ job: this.run.name, options });
       await this.run.look();
       return result;
@@ -62,7 +65,7 @@ export class Commands {
   }
 
   reconfigure(changes: OptionChange[]): Promise<ReconfigureResult> {
-    return this.inLine(async () => {
+    return this.turns.take(async () => {
       const result = await setJobOptions({ job: this.run.name, changes });
       await this.run.look();
       return result;
@@ -74,15 +77,6 @@ export class Commands {
     const { opened } = this.run;
     const problems = opened ? changes.flatMap((change) => jobChangeProblems(opened.options, change)) : [];
     if (problems.length > 0) throw ApplicationFailure.nonRetryable(problems.join('; '), ErrorType.BadOption);
-  }
-
-  private inLine<T>(command: (opened: JobOpening) => Promise<T>): Promise<T> {
-    const turn = this.line.then(async () => {
-      await condition(() => this.run.opened !== undefined);
-      return command(this.run.opened!);
-    });
-    this.line = turn.catch(() => undefined);
-    return turn;
   }
 
   private async changeState(opened: JobOpening, wanted: JobState, settled?: number): Promise<CommandResult> {

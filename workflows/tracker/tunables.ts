@@ -1,7 +1,8 @@
 /**
  * The numbers by which a tracker's workflows decide, in one place. Changing one changes the commands of running
  * histories: a workflow that is replayed with another number fails. So a change needs a version beside it (`patched` of
- * the SDK), and recorded histories that still replay (`test/replay`). Read by `plan.ts` and by the parts of `pool.ts`.
+ * the SDK), and recorded histories that still replay (`test/replay`). Those of a pool are read by `plan.ts` and by the
+ * parts of `pool.ts`, those of the root by `tracker.ts` and its parts.
  */
 export const POOL_TUNABLES = {
   /** One applyRoster activity has at most this many changes, and this many bytes of them: Temporal refuses 2 MB. */
@@ -27,4 +28,11 @@ export const POOL_TUNABLES = {
   activityMs: 30_000,
   /** An error that is carried along and shown is cut to this many characters. */
   errorLength: 1_000,
+} as const;
+
+export const TRACKER_TUNABLES = {
+  /** One attempt of an activity of the root: it may wake or split every pool. */
+  commandMs: 120_000,
+  /** An attempt of which nothing is heard for this long is begun again on another worker. */
+  commandHeartbeatMs: 30_000,
 } as const;

@@ -1,294 +1,158 @@
 /**
- * The parent of a buffer: its options and state, its shards, and its `init`. An operator's word arrives as an update,
- * is written by an activity and handed to the shards (`shards.ts`) as a signal; senders talk to the shards themselves.
- * Started by the client; a patrol starts it again where it is missing. Ends when the buffer is stopped.
+ * The parent of a buffer: its options and state, its shards, and its `init`. An operator's word arrives as an update
+ * (`buffer-commands.ts`), is written by an activity and handed to the shards (`shards.ts`) as a signal; senders talk to
+ * the shards themselves; `pages.ts` reads `init`. Started by the client; a patrol starts it again where it is missing.
+ * Ends when the buffer is stopped.
  */
-import {
-  allHandlersFinished,
-  ApplicationFailure,
-  CancellationScope,
-  condition,
-  continueAsNew,
-  isCancellation,
-  log,
-  proxyActivities,
-  setCurrentDetails,
-  setHandler,
-  sleep,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { allHandlersFinished, condition, continueAsNew, proxyActivities, setHandler } from '@temporalio/workflow';
 import { historyFull, leaveWhenQuiet } from '../lib/continue-as-new';
-import { ErrorType } from '../lib/errors';
+import type { OptionChange } from '../lib/options';
+import { RETRY } from '../lib/retry';
+import type { BufferActivities, BufferOpening } from './activities';
+import { BufferCommands } from './buffer-commands';
+import { BufferRun } from './buffer-run';
 import {
   bufferStatusQuery,
   declareBufferUpdate,
   flushBufferUpdate,
-  flushSignal,
-  settingsSignal,
   pauseBufferUpdate,
   reconfigureBufferUpdate,
   resumeBufferUpdate,
   roomSignal,
   stopBufferUpdate,
   wakeBufferSignal,
-  type BufferCommandResult,
-  type BufferRunState,
 } from './contract';
-import type { BufferActivities, BufferOpening } from './activities';
-import type { BufferInput, BufferState } from './state';
-import {
-  beginPass,
-  freshBufferState,
-  initProgress,
-  nextInitStep,
-  pageLimit,
-  pageRead,
-  roomTold,
-  shardsOf,
-  type InitStep,
-} from './init';
-import { bufferChangeProblems, type BufferOptions } from './options';
-import { settingsOf, Shards } from './shards';
-import type { OptionChange } from '../lib/options';
-import { RETRY } from '../lib/retry';
+import { Pages } from './pages';
+import { Shards } from './shards';
+import type { BufferInput } from './state';
+import { BUFFER_TUNABLES } from './tunables';
 
-/** Before what did not get through is tried again. Milliseconds. */
-const PAUSE_MS = 10_000;
-
-const { openBuffer, setBufferState, declareBuffer, setBufferOptions } = proxyActivities<BufferActivities>({
-  startToCloseTimeout: 30_000,
+const { openBuffer } = proxyActivities<BufferActivities>({
+  startToCloseTimeout: BUFFER_TUNABLES.commandMs,
   retry: RETRY,
-});
-/** A page that fails is read again, from its cursor, after a while. */
-const { readInitPage } = proxyActivities<BufferActivities>({
-  startToCloseTimeout: 10 * 60_000,
-  heartbeatTimeout: 30_000,
-  retry: { ...RETRY, maximumInterval: 30_000 },
 });
 
 export async function buffer(input: BufferInput): Promise<void> {
-  const name = input.buffer;
-  const state: BufferState = input.state ?? freshBufferState();
-  /** The buffer's row, once it is read. */
-  let opened: BufferOpening | undefined;
-  let woken = false;
-  let reading: CancellationScope | undefined;
-  /** Pages go on from here, not before. */
-  let pollAtMs: number | undefined;
-  let happenings = 0;
-  /** Commands are carried out one after the other. */
-  let line: Promise<unknown> = Promise.resolve();
+  const workflow = new BufferWorkflow(input);
+  workflow.listen();
+  await workflow.decideAndCarryOut(await workflow.open());
+}
 
-  const shards = new Shards(name, state, () => opened);
+class BufferWorkflow {
+  private readonly run: BufferRun;
+  private readonly shards: Shards;
+  private readonly pages: Pages;
+  private readonly commands: BufferCommands;
+  /** A patrol has asked whether all shards are there. */
+  private woken = false;
 
-  const inLine = <T>(command: (current: BufferOpening) => Promise<T>): Promise<T> => {
-    const turn = line.then(async () => {
-      await condition(() => opened !== undefined);
-      if (opened!.state === 'stopped') {
-        throw ApplicationFailure.nonRetryable(`buffer ${name} is stopped; start it again`, ErrorType.BufferStopped);
-      }
-      return command(opened!);
+  constructor(private readonly input: BufferInput) {
+    this.run = new BufferRun(input);
+    this.shards = new Shards(this.run);
+    this.pages = new Pages(this.run);
+    this.commands = new BufferCommands(this.run, this.shards, this.pages);
+  }
+
+  /** Sets the handlers. Commands wait until the buffer is open, and for one another. */
+  listen(): void {
+    const { run, commands } = this;
+    setHandler(pauseBufferUpdate, () => commands.pause());
+    setHandler(resumeBufferUpdate, () => commands.resume());
+    setHandler(stopBufferUpdate, () => commands.stop());
+    setHandler(flushBufferUpdate, () => commands.flush());
+    setHandler(declareBufferUpdate, (options) => commands.declare(options));
+    setHandler(reconfigureBufferUpdate, (changes) => commands.reconfigure(changes), {
+      validator: (changes: OptionChange[]) => commands.refuseBad(changes),
     });
-    // The loop looks whether it has come to the end of its history, whatever was said.
-    line = turn.catch(() => undefined).then(() => happenings++);
-    return turn;
-  };
-
-  // ── Handlers ──
-  setHandler(pauseBufferUpdate, () => inLine((current) => changeState(current, 'paused')));
-  setHandler(resumeBufferUpdate, () => inLine((current) => changeState(current, 'running', { lift: true })));
-  setHandler(stopBufferUpdate, () => inLine((current) => changeState(current, 'stopped')));
-  setHandler(flushBufferUpdate, () =>
-    inLine(async () => {
-      await shards.tell(flushSignal, []);
-      return { shards: state.shards };
-    }),
-  );
-  setHandler(declareBufferUpdate, (options: BufferOptions) =>
-    inLine(async (current) => {
-      const result = await declareBuffer({ buffer: name, options });
-      return reconfigured(current, result, options);
-    }),
-  );
-  setHandler(
-    reconfigureBufferUpdate,
-    (changes) =>
-      inLine(async (current) => {
-        const result = await setBufferOptions({ buffer: name, changes });
-        return reconfigured(current, result, current.options);
-      }),
-    {
-      validator: (changes: OptionChange[]) => {
-        const problems = opened ? changes.flatMap((change) => bufferChangeProblems(opened!.options, change)) : [];
-        if (problems.length > 0) throw ApplicationFailure.nonRetryable(problems.join('; '), ErrorType.BadOption);
-      },
-    },
-  );
-  setHandler(wakeBufferSignal, () => {
-    woken = true;
-    happenings++;
-  });
-  setHandler(roomSignal, (room) => {
-    roomTold(state, room);
-    if (room.waiting > 0) pollAtMs = undefined;
-    happenings++;
-  });
-  setHandler(bufferStatusQuery, () => {
-    if (!opened) throw ApplicationFailure.nonRetryable(`buffer ${name} is opening`, ErrorType.UnknownBuffer);
-    const { options, version } = opened;
-    const init = initProgress(state, options, opened.state !== 'running');
-    return { buffer: name, state: opened.state, shards: state.shards, options, version, init };
-  });
-
-  // ── Open, then read pages and wait for what is asked ──
-  const current = (opened = await openBuffer({ buffer: name, options: input.options, shards: state.shards }));
-  const isStopped = (): boolean => current.state === 'stopped';
-  const isFirstRun = input.state === undefined;
-  const ready = openShards(current);
-  if (isFirstRun && !isStopped()) {
-    const { lastPage } = current;
-    // A page that a parent that was lost has read may not have reached its shards; those that have it ignore it.
-    if (lastPage) Object.assign(state.init, lastPage);
-    // Read while the shards start.
-    if (lastPage || nextStep() === 'read') void readPage();
+    setHandler(wakeBufferSignal, () => {
+      this.woken = true;
+      run.wake();
+    });
+    setHandler(roomSignal, (room) => this.pages.heard(room));
+    setHandler(bufferStatusQuery, () => run.status());
   }
-  await ready;
-  describe(current);
 
-  for (;;) {
-    // Before anything that waits: what comes meanwhile is looked at too.
-    const seen = happenings;
-    if (mayEnd()) return;
-    if (woken) {
-      woken = false;
-      await shards.start(current);
-      // One that goes on from before it was ended by force may have missed some.
-      await shards.tell(settingsSignal, [settingsOf(current)]);
+  /** Reads the buffer's row and starts its shards; the first page is read while they start. */
+  async open(): Promise<BufferOpening> {
+    const { run, pages } = this;
+    const { name, state } = run;
+    const opened = await openBuffer({ buffer: name, options: this.input.options, shards: state.shards });
+    run.opened = opened;
+    const ready = this.shards.open(opened);
+    if (run.isFirst && !run.isStopped) {
+      const { lastPage } = opened;
+      // A page that a parent that was lost has read may not have reached its shards; those that have it ignore it.
+      if (lastPage) Object.assign(state.init, lastPage);
+      if (lastPage || pages.next(opened) === 'read') void pages.read(opened);
     }
-    const step = nextStep();
-    if (step === 'read' && !reading && !leaving()) void readPage();
-    if (mayLeave()) {
-      await leaveWhenQuiet(mayLeave, () =>
-        continueAsNew<typeof buffer>({ buffer: name, state: { ...state, runs: state.runs + 1 } }),
-      );
-    }
-    if (pollIsDue(step)) {
-      pollAtMs = undefined;
-      beginPass(state);
-      continue;
-    }
-    // A handler ends a moment after what it raised was seen, and that may be all that is missing.
-    const happened = () => happenings !== seen || mayEnd() || mayLeave();
-    if (pollAtMs === undefined) await condition(happened);
-    else await condition(happened, Math.max(1, pollAtMs - Date.now()));
+    await ready;
+    run.describe(opened);
+    return opened;
   }
 
-  function nextStep(): InitStep {
-    return nextInitStep(state, current.options, current.state !== 'running');
-  }
-
-  function leaving(): boolean {
-    return historyFull(current.options.historyEvents);
-  }
-
-  function mayEnd(): boolean {
-    return isStopped() && !reading && allHandlersFinished();
-  }
-
-  function mayLeave(): boolean {
-    return leaving() && !reading && !woken && allHandlersFinished();
-  }
-
-  /** Sets the clock of the next pass when there is something to wait for, and says when it has come. */
-  function pollIsDue(step: InitStep): boolean {
-    if (typeof step === 'string') {
-      pollAtMs = undefined;
-      return false;
-    }
-    pollAtMs ??= Date.now() + step.pollInMs;
-    return Date.now() >= pollAtMs;
-  }
-
-  /** One page, from `init` to the shards: the next one is read from after it. */
-  async function readPage(): Promise<void> {
-    const { options } = current;
-    const scope = (reading = new CancellationScope());
-    const { pass, page, cursor } = state.init;
-    const seqs = Array.from({ length: state.shards }, (_, i) => (state.seqs[i] ?? 0) + 1);
-    await scope
-      .run(async () => {
-        try {
-          pageRead(
-            state,
-            await readInitPage({
-              buffer: name,
-              pass,
-              page,
-              cursor,
-              shards: shardsOf(options),
-              seqs,
-              limit: pageLimit(options),
-            }),
+  /** The loop: decide, carry out, wait. */
+  async decideAndCarryOut(opened: BufferOpening): Promise<void> {
+    for (;;) {
+      switch (this.next(opened)) {
+        case 'end':
+          return;
+        case 'startShards':
+          this.woken = false;
+          await this.shards.start(opened);
+          // One that goes on from before it was ended by force may have missed some.
+          await this.shards.tellSettings(opened);
+          break;
+        case 'continueAsNew':
+          await leaveWhenQuiet(
+            () => this.mayLeave(opened),
+            () => this.leave(),
           );
-        } catch (error) {
-          if (isCancellation(error)) throw error;
-          log.error('A page of init could not be read; trying again in 10 s', { buffer: name, error });
-          await sleep(PAUSE_MS);
-        }
-      })
-      // The buffer is stopped: the page is read, or sent again, by the next start.
-      .catch(() => undefined);
-    reading = undefined;
-    happenings++;
-  }
-
-  /** Starts the shards that are missing, and tells all of them the present settings. */
-  async function openShards(current: BufferOpening): Promise<void> {
-    const { version } = current;
-    const started = await shards.start(current, current.missing);
-    if (!isFirstRun) return;
-    // One that was stopped a moment ago may have ended in between. The shards that were started know, but for what was
-    // said since.
-    const gone = await shards.tell(settingsSignal, [settingsOf(current)], current.version === version ? started : []);
-    if (gone.length > 0) await shards.start(current);
-  }
-
-  async function reconfigured<R extends { changed: boolean; version: number; options?: BufferOptions }>(
-    current: BufferOpening,
-    { options, ...result }: R,
-    given: BufferOptions,
-  ): Promise<Omit<R, 'options'>> {
-    if (!result.changed) return result;
-    Object.assign(current, { options: options ?? given, version: result.version });
-    await shards.start(current);
-    await shards.tell(settingsSignal, [settingsOf(current)]);
-    describe(current);
-    happenings++;
-    return result;
-  }
-
-  async function changeState(
-    current: BufferOpening,
-    to: BufferRunState,
-    more: { lift?: true } = {},
-  ): Promise<BufferCommandResult> {
-    const result = await setBufferState({ buffer: name, state: to });
-    Object.assign(current, await openBuffer({ buffer: name }));
-    if (to === 'stopped') {
-      // The entries of a page of `init` must come before the shards end.
-      reading?.cancel();
-      await condition(() => reading === undefined);
+          break;
+        case 'read':
+          void this.pages.read(opened);
+          break;
+        case 'beginPass':
+          this.pages.beginPass();
+          break;
+        case 'wait':
+          await this.wait(opened);
+          break;
+      }
     }
-    await shards.tell(settingsSignal, [{ ...settingsOf(current), ...more }]);
-    describe(current);
-    happenings++;
-    return result;
   }
 
-  /** Shows a person the buffer in the Temporal UI. */
-  function describe({ state: runState, options }: BufferOpening): void {
-    setCurrentDetails(
-      `**${name}**: ${runState}, ${state.shards} shards, batches of up to ${options.maxBatchSize}, run ${workflowInfo().runId}`,
-    );
+  private next(opened: BufferOpening): 'end' | 'startShards' | 'continueAsNew' | 'read' | 'beginPass' | 'wait' {
+    if (this.mayEnd()) return 'end';
+    if (this.woken) return 'startShards';
+    if (this.mayLeave(opened)) return 'continueAsNew';
+    const step = this.pages.next(opened);
+    if (step === 'read' && (this.pages.isReading || isLeaving(opened))) return 'wait';
+    return step;
   }
+
+  private mayEnd(): boolean {
+    return this.run.isStopped && !this.pages.isReading && allHandlersFinished();
+  }
+
+  private mayLeave(opened: BufferOpening): boolean {
+    return isLeaving(opened) && !this.pages.isReading && !this.woken && allHandlersFinished();
+  }
+
+  private leave(): Promise<never> {
+    const { name, state } = this.run;
+    return continueAsNew<typeof buffer>({ buffer: name, state: { ...state, runs: state.runs + 1 } });
+  }
+
+  private async wait(opened: BufferOpening): Promise<void> {
+    const { run, pages } = this;
+    const seen = run.happenings;
+    // A handler ends a moment after what it raised was seen, and that may be all that is missing.
+    const happened = () => run.happenings !== seen || this.mayEnd() || this.mayLeave(opened);
+    if (pages.untilMs === undefined) await condition(happened);
+    else await condition(happened, Math.max(1, pages.untilMs - Date.now()));
+  }
+}
+
+function isLeaving({ options }: BufferOpening): boolean {
+  return historyFull(options.historyEvents);
 }

@@ -195,7 +195,7 @@ export interface InitProgress {
   state: 'none' | 'reading' | 'waiting for room' | 'waiting to poll' | 'over';
 }
 
-interface BufferStatus {
+export interface BufferStatus {
   buffer: string;
   state: BufferRunState;
   shards: number;

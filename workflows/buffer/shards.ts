@@ -14,23 +14,30 @@ import {
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { RETRY } from '../lib/retry';
 import type { BufferActivities, BufferOpening, MissingShard } from './activities';
-import { shardWorkflowId, type ShardSettings } from './contract';
+import type { BufferRun } from './buffer-run';
+import { settingsSignal, shardWorkflowId, type ShardSettings } from './contract';
 import { shardBegan, shardCount } from './init';
 import { shard as shardWorkflow } from './shard';
-import type { BufferState } from './state';
+import { BUFFER_TUNABLES } from './tunables';
 
 const { findMissingShards } = proxyActivities<BufferActivities>({
-  startToCloseTimeout: 30_000,
+  startToCloseTimeout: BUFFER_TUNABLES.commandMs,
   retry: RETRY,
 });
 
 export class Shards {
-  /** @param opened the buffer's row, undefined until it is read */
-  constructor(
-    private readonly buffer: string,
-    private readonly state: BufferState,
-    private readonly opened: () => BufferOpening | undefined,
-  ) {}
+  constructor(private readonly run: BufferRun) {}
+
+  /** Starts the shards that the opening found missing, and tells all of them the present settings. */
+  async open(opened: BufferOpening): Promise<void> {
+    const { version } = opened;
+    const started = await this.start(opened, opened.missing);
+    if (!this.run.isFirst) return;
+    // One that was stopped a moment ago may have ended in between. The shards that were started know, but for what was
+    // said since.
+    const gone = await this.tellSettings(opened, {}, opened.version === version ? started : []);
+    if (gone.length > 0) await this.start(opened);
+  }
 
   /**
    * Children that outlive their parent: what they hold must not end with it. Only those are started that the server has
@@ -38,26 +45,28 @@ export class Shards {
    * one held.
    * @returns the shards that were started here, with the present settings
    */
-  async start(current: BufferOpening, known?: MissingShard[]): Promise<number[]> {
-    const shards = (this.state.shards = shardCount(current.options, this.state.shards, current.shards ?? 0));
-    const missing = known ?? (this.isStopped() ? [] : await findMissingShards({ buffer: this.buffer, shards }));
-    const started = await Promise.all(missing.map((each) => this.startOne(current, each)));
+  async start(opened: BufferOpening, known?: MissingShard[]): Promise<number[]> {
+    const { name: buffer, state, isStopped } = this.run;
+    const shards = (state.shards = shardCount(opened.options, state.shards, opened.shards ?? 0));
+    const missing = known ?? (isStopped ? [] : await findMissingShards({ buffer, shards }));
+    const started = await Promise.all(missing.map((each) => this.startOne(opened, each)));
     return missing.flatMap(({ shard }, i) => (started[i] ? [shard] : []));
   }
 
   /** False: it runs already, or the buffer was stopped meanwhile. */
-  private async startOne(current: BufferOpening, { shard, kept, begin }: MissingShard): Promise<boolean> {
-    if (this.isStopped()) return false;
-    const orders = settingsOf(current);
-    if (begin) shardBegan(this.state, shard);
-    const input = { buffer: this.buffer, shard, orders, userState: current.options.state, reopen: kept };
+  private async startOne(opened: BufferOpening, { shard, kept, begin }: MissingShard): Promise<boolean> {
+    const { name: buffer, state, isStopped } = this.run;
+    if (isStopped) return false;
+    const orders = settingsOf(opened);
+    if (begin) shardBegan(state, shard);
+    const input = { buffer, shard, orders, userState: opened.options.state, reopen: kept };
     try {
       await CancellationScope.nonCancellable(() =>
         startChild(shardWorkflow, {
-          workflowId: shardWorkflowId(this.buffer, shard),
+          workflowId: shardWorkflowId(buffer, shard),
           args: [begin ? { ...input, begin } : input],
           parentClosePolicy: ParentClosePolicy.ABANDON,
-          staticSummary: `${this.buffer}, shard ${shard}`,
+          staticSummary: `${buffer}, shard ${shard}`,
         }),
       );
       return true;
@@ -65,6 +74,11 @@ export class Shards {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       return false;
     }
+  }
+
+  /** Tells the shards what they go by now. @returns those that could not be told */
+  tellSettings(opened: BufferOpening, more: { lift?: true } = {}, except?: readonly number[]): Promise<number[]> {
+    return this.tell(settingsSignal, [{ ...settingsOf(opened), ...more }], except);
   }
 
   /** @returns the shards that could not be told */
@@ -76,23 +90,19 @@ export class Shards {
     const gone: number[] = [];
     const tellOne = async (number: number): Promise<void> => {
       try {
-        await getExternalWorkflowHandle(shardWorkflowId(this.buffer, number)).signal(signal, ...args);
+        await getExternalWorkflowHandle(shardWorkflowId(this.run.name, number)).signal(signal, ...args);
       } catch (error) {
         // The next wake starts a shard that is gone again, with these settings.
         gone.push(number);
-        if (!this.isStopped()) log.warn('A shard could not be told', { buffer: this.buffer, shard: number, error });
+        if (!this.run.isStopped) log.warn('A shard could not be told', { buffer: this.run.name, shard: number, error });
       }
     };
-    const all = Array.from({ length: this.state.shards }, (_, number) => number);
+    const all = Array.from({ length: this.run.state.shards }, (_, number) => number);
     await Promise.all(all.filter((number) => !except.includes(number)).map(tellOne));
     return gone;
   }
-
-  private isStopped(): boolean {
-    return this.opened()?.state === 'stopped';
-  }
 }
 
-export function settingsOf({ options, state, version }: BufferOpening): ShardSettings {
+function settingsOf({ options, state, version }: BufferOpening): ShardSettings {
   return { options, paused: state === 'paused', stopped: state === 'stopped', version };
 }

@@ -20,7 +20,7 @@ const { openBuffer, setBufferState, declareBuffer, setBufferOptions } = proxyAct
   retry: RETRY,
 });
 
-/** What became of a change of options. */
+/** The answer to a change of options. */
 interface Changed {
   changed: boolean;
   version: number;

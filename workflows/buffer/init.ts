@@ -1,6 +1,6 @@
 /**
  * When a buffer's parent reads the next page of `init`, as a pure function: as there is room, and again (polling) when
- * all is handled, after a delay that grows while nothing is found. `buffer.ts` carries it out.
+ * all is handled, after a delay that grows while nothing is found. `pages.ts` carries it out.
  */
 import type { InitProgress, ShardRoom } from './contract';
 import type { InitPageRead } from './activities';

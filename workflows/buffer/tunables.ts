@@ -1,8 +1,8 @@
 /**
- * The numbers by which a buffer's workflows decide, in one place, beside a buffer's options. A number here decides about
- * timers and activities, so **changing one changes the commands of running histories**: replay the recorded ones
- * (`test/replay`) with the new number, and put it behind `patched` where they do not replay. Those of the parent are
- * read by `buffer.ts` and its parts.
+ * The numbers by which a buffer's workflows decide, in one place, beside a buffer's options. A number here decides
+ * about timers and activities, so **changing one changes the commands of running histories**: replay the recorded ones
+ * (`test/replay`) with the new number, and put it behind `patched` where they do not replay. `buffer.ts` and its parts
+ * read the numbers of the parent.
  */
 export const BUFFER_TUNABLES = {
   /** One attempt of an activity that reads or writes the buffer's row. */

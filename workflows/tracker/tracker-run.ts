@@ -1,6 +1,7 @@
 /**
  * The things that the parts of a tracker's root workflow share: the tracker's row as the database told it last, whether
- * a pool has outgrown its size, and how both are shown to a person. Made by `tracker.ts`, used by `tracker-commands.ts`.
+ * a pool has outgrown its size, and how both are shown to a person. Made by `tracker.ts`; `tracker-commands.ts` uses
+ * it.
  */
 import { proxyActivities, setCurrentDetails, upsertSearchAttributes, uuid4 } from '@temporalio/workflow';
 import { RETRY } from '../lib/retry';

@@ -1,8 +1,8 @@
 /**
  * The numbers by which a tracker's workflows decide, in one place. Changing one changes the commands of running
  * histories: a workflow that is replayed with another number fails. So a change needs a version beside it (`patched` of
- * the SDK), and recorded histories that still replay (`test/replay`). Those of a pool are read by `plan.ts` and by the
- * parts of `pool.ts`, those of the root by `tracker.ts` and its parts.
+ * the SDK), and recorded histories that still replay (`test/replay`). `plan.ts` and the parts of
+ * `pool.ts` read the numbers of a pool, `tracker.ts` and its parts those of the root.
  */
 export const POOL_TUNABLES = {
   /** One applyRoster activity has at most this many changes, and this many bytes of them: Temporal refuses 2 MB. */

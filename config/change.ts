@@ -6,6 +6,12 @@ import { ConfigError } from './errors';
 import { didYouMean } from './suggest';
 import { compileValue } from './values';
 import type { OptionChange } from '../workflows/lib/options';
+import {
+  LIMIT_OPTIONS,
+  UPSTREAM_OPTIONS,
+  upstreamChangeProblems,
+  type UpstreamOptionValues,
+} from '../workflows/upstream/options';
 
 /**
  * Parses one change. The path is spelled as in a config module; an empty value or `default` takes a change back.
@@ -55,9 +61,51 @@ export function optionChange(
   return { path: compiled, value: result.value };
 }
 
+/**
+ * `upstreams.esi.limits.errors.tokens` and its value, to an upstream's name and a change of it.
+ * @param upstreams those that are known, with their options: a wrong one is refused here, with a suggestion
+ * @throws ConfigError when the path or the value may not stand
+ */
+export function upstreamChange(
+  path: string,
+  value: string | number | boolean | null,
+  upstreams: Readonly<Record<string, UpstreamOptionValues>>,
+): { upstream: string; change: OptionChange } {
+  const [, upstream = '', ...rest] = path.split('.');
+  const options = Object.hasOwn(upstreams, upstream) ? upstreams[upstream] : undefined;
+  if (!options) {
+    const names = Object.keys(upstreams);
+    const hint = didYouMean(upstream, names) || (names.length > 0 ? `; there are ${names.join(', ')}` : '');
+    throw new ConfigError([`${path}: there is no upstream '${upstream}'${hint}`]);
+  }
+  const [limit, option] = rest[0] === 'limits' ? [rest[1] ?? '', rest.slice(2).join('.')] : ['', rest.join('.')];
+  const prefix = rest[0] === 'limits' ? `limits.${limit}.` : '';
+  const spec = (prefix === '' ? UPSTREAM_OPTIONS : LIMIT_OPTIONS).find(({ name }) => name === option);
+  if (!spec || (prefix !== '' && !Object.hasOwn(options.limits, limit))) {
+    const limits = Object.keys(options.limits);
+    if (spec) throw new ConfigError([`${path}: there is no limit '${limit}'${didYouMean(limit, limits)}`]);
+    const known = [
+      ...UPSTREAM_OPTIONS.map(({ name }) => `upstreams.${upstream}.${name}`),
+      ...limits.flatMap((one) => LIMIT_OPTIONS.map(({ name }) => `upstreams.${upstream}.limits.${one}.${name}`)),
+    ];
+    const code = ['key', 'cost', 'learn', 'from'].includes(option) ? ' that may be set: it is code' : '';
+    throw new ConfigError([`there is no option ${path}${code || didYouMean(path, known)}`]);
+  }
+  const compiled = prefix + spec.path;
+  if (value === null || value === '' || value === 'default')
+    return { upstream, change: { path: compiled, value: null } };
+  const result = compileValue(spec, typeof value === 'string' ? fromText(spec.kind, value) : value);
+  if ('problem' in result) throw new ConfigError([`upstreams.${upstream}.${prefix}${result.problem}`]);
+  const change = { path: compiled, value: result.value };
+  const problems = upstreamChangeProblems(options, change);
+  if (problems.length > 0) throw new ConfigError(problems.map((problem) => `${path}: ${problem}`));
+  return { upstream, change };
+}
+
 /** A shell gives text only: what reads as a number or a truth value becomes one where the option wants it. */
 function fromText(kind: string, text: string): string | number | boolean {
   if (kind === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
+  if (kind === 'number' && /^-?\d+(\.\d+)?$/.test(text.replaceAll('_', ''))) return Number(text.replaceAll('_', ''));
   return kind === 'integer' && /^-?\d+$/.test(text.replaceAll('_', '')) ? Number(text.replaceAll('_', '')) : text;
 }
 

@@ -6,6 +6,7 @@ import { BUFFER_OPTIONS } from '../workflows/buffer/options';
 import { DURABLE_OPTIONS } from '../workflows/durable/contract';
 import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../workflows/job/options';
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../workflows/tracker/options';
+import { LIMIT_OPTIONS, UPSTREAM_OPTIONS } from '../workflows/upstream/options';
 import { formatValue } from './values';
 import type { OptionSpec } from '../workflows/lib/options';
 
@@ -88,6 +89,20 @@ export function renderOptions(): string {
     '',
     'Code: `run(input, context)`, `idempotencyKey(input)`, `lease.resource(input)`, `compensate(input, result, context)`.',
     '',
+    '## An upstream',
+    '',
+    '`defineUpstream({ name, origin, limits, … })`, see [upstreams.md](upstreams.md). What `createUpstream` takes stands there too (`origin`, `headers`, `connections`,',
+    '`maxBodyBytes`, `timeoutMs`, `holdScope`, `defaultHoldMs`, `judge`, `exactIntegers`); that is the code’s, and is not changed while it runs.',
+    '',
+    ...tableOf(UPSTREAM_OPTIONS),
+    '',
+    '## A limit of an upstream',
+    '',
+    '`limits: { NAME: { key, … } }`. While it runs: `longwatch config --set upstreams.esi.limits.errors.tokens=50`, which every node heeds within a second or two.',
+    'What is code cannot be set (`key`, `cost`, `learn`, `from`), nor `shape` to or from `calendar`, nor the window of a calendar limit.',
+    '',
+    ...tableOf(LIMIT_OPTIONS),
+    '',
   ].join('\n');
 }
 
@@ -98,7 +113,8 @@ function tableOf(specs: readonly OptionSpec[]): string[] {
     ...specs.map((spec) => {
       const fallback =
         spec.derived ?? (spec.default === undefined ? '**required**' : code(formatValue(spec, spec.default)));
-      const kind = [spec.kind, ...(spec.words ?? []).map(code)].join(' or ');
+      const words = (spec.words ?? []).map(code);
+      const kind = (spec.kind === 'word' ? words : [spec.kind, ...words]).join(' or ');
       const cells = [code(spec.name), kind, fallback, bound(spec, spec.min), bound(spec, spec.max), spec.text];
       return `| ${cells.join(' | ')} |`;
     }),

@@ -13,7 +13,7 @@ export function compileValue(spec: OptionSpec, given: unknown): { value: OptionV
   const problem = refusal(spec, value);
   if (problem === undefined) return { value: value as OptionValue };
   const example = spec.kind === 'duration' ? " (write '500ms', '1s', '10m', or a number of milliseconds)" : '';
-  const bounds = typeof value === 'number' && Number.isSafeInteger(value);
+  const bounds = typeof value === 'number' && (spec.kind === 'number' || Number.isSafeInteger(value));
   return { problem: `${problem}${bounds ? '' : example}, not ${show(given)}` };
 }
 

@@ -10,8 +10,9 @@ import { BodyError, textOf } from './body';
 import { HoldError } from '../../config/define/errors';
 import { UpstreamError, type UpstreamFailure } from './errors';
 import { freshForMs } from './freshness';
-import { SeenHeaders } from './headers';
+import { headerOf, SeenHeaders } from './headers';
 import { askedHoldMs } from './refusal';
+import type { Permit, Replied } from './spending';
 
 /** The verdict of `judge` on an answer: a hold, none, or nothing (then Longwatch decides). */
 export type Judgement = { afterMs?: number; scope?: HoldError['scope'] } | false | undefined;
@@ -41,6 +42,8 @@ export class Call implements Sendable, Deadlined {
   waits = false;
   ahead: Sendable | undefined = undefined;
   behind: Sendable | undefined = undefined;
+  /** The right to send it, where limits are kept; undefined again once it is given back. */
+  permit: Permit | undefined = undefined;
   /** It has ended, whatever undici still says. */
   private settled = false;
   private status = 0;
@@ -67,7 +70,10 @@ export class Call implements Sendable, Deadlined {
   onConnect(abort: (error?: Error) => void): void {
     // It timed out while its connection was made: undici drops it here, before it is sent.
     if (this.settled) abort();
-    else this.abort = abort;
+    else if (this.permit !== undefined && !this.permit.maySend) {
+      this.fail('aborted', 'the process stood still, and its right to send has ended', true);
+      abort();
+    } else this.abort = abort;
   }
 
   onHeaders(status: number, raw: Buffer[]): boolean {
@@ -119,6 +125,7 @@ export class Call implements Sendable, Deadlined {
       }
     }
     if (settings.judge !== undefined && status !== 304 && this.judged(this.received(undefined))) return;
+    this.report(body);
     if (problem !== undefined) {
       this.fail(problem.failure, problem.message, problem.failure === 'garbage');
       return;
@@ -150,6 +157,14 @@ export class Call implements Sendable, Deadlined {
   }
 
   // ── The caller's side ──────────────────────────────────────────────────────────────────────
+
+  /** Ends with the caller's signal. @returns false: that has fired since, and it is over */
+  listen(): boolean {
+    if (this.signal === undefined) return true;
+    this.signal.addEventListener('abort', this);
+    if (this.signal.aborted) this.handleEvent();
+    return !this.settled;
+  }
 
   refuseToSend(): void {
     this.fail('request', 'it cannot be sent (a bad path or header)', false);
@@ -201,6 +216,7 @@ export class Call implements Sendable, Deadlined {
     const { status, settings } = this;
     const { method, path } = this.request;
     const error = new HoldError('', { afterMs, scope: scope ?? settings.holdScope({ status, path }) });
+    this.report(undefined, error.afterMs);
     const seconds = Math.ceil(error.afterMs / 1_000);
     error.message = `${describe(method, path)}: answered ${status}, to be left alone for ${seconds} s`;
     this.end(error);
@@ -235,8 +251,39 @@ export class Call implements Sendable, Deadlined {
     this.abort?.();
   }
 
+  /** Tells the limits what was answered. @param body as it was parsed; undefined: it is parsed where somebody asks */
+  private report(body: unknown, refusedForMs?: number): void {
+    const { permit } = this;
+    if (permit === undefined) return;
+    this.permit = undefined;
+    const received = body === undefined ? this.received(undefined) : undefined;
+    const replied: Replied = {
+      status: this.status,
+      header: (name) => headerOf(this.raw, name),
+      get body() {
+        return received ? received.body : body;
+      },
+      ...(refusedForMs !== undefined && { refusedForMs }),
+    };
+    permit.report(replied);
+  }
+
+  /** Gives back the permit that was not told yet. Without an answer it counts as spent, unless no connection ever took it. */
+  private giveBack(): void {
+    const { permit } = this;
+    if (permit === undefined) return;
+    if (this.status >= 200) {
+      this.report(undefined);
+      return;
+    }
+    this.permit = undefined;
+    if (this.abort === undefined) permit.release();
+    else permit.lose();
+  }
+
   private settle(): void {
     this.settled = true;
+    this.giveBack();
     this.first = undefined;
     this.rest = undefined;
     this.deadlines.remove(this);

@@ -12,6 +12,7 @@ import { DeadlineList } from './deadlines';
 import { DEFAULT_HOLD_MS, type HoldError } from '../../config/define/errors';
 import { UpstreamError } from './errors';
 import { laneOf } from './lane';
+import { permitFor, type Permit } from './spending';
 
 export interface UpstreamOptions {
   /** Scheme, host and port: `https://esi.evetech.net`. No path, no user name. */
@@ -61,6 +62,11 @@ export interface RequestOptions {
    * the path's shape
    */
   lane?: string;
+  /**
+   * The member (or whatever else) whose buckets it spends from, where that is not the run's own. Only of an upstream
+   * with limits.
+   */
+  id?: string;
 }
 
 export interface Upstream {
@@ -92,6 +98,11 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   return new PooledUpstream(options);
 }
 
+/** The same for `defineUpstream`. @param limitedAs its name, where it has limits: each request asks for a permit */
+export function createLimited(options: UpstreamOptions, limitedAs: string | undefined): Upstream {
+  return new PooledUpstream(options, limitedAs);
+}
+
 class PooledUpstream implements Upstream {
   private readonly connections: Connections;
   private readonly settings: CallSettings;
@@ -100,8 +111,12 @@ class PooledUpstream implements Upstream {
   private readonly deadlines: DeadlineList;
   private readonly otherDeadlines = new Map<number, DeadlineList>();
 
-  constructor(options: UpstreamOptions) {
-    const { holdScope = defaultScope } = options;
+  constructor(
+    options: UpstreamOptions,
+    private readonly limitedAs?: string,
+  ) {
+    // A refusal closes a bucket, if there are limits: nobody but its own members has to be held.
+    const { holdScope = limitedAs === undefined ? defaultScope : 'member' } = options;
     this.connections = new Connections(parseOrigin(options.origin), options.connections ?? 128);
     this.settings = {
       maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,
@@ -161,6 +176,7 @@ class PooledUpstream implements Upstream {
         }
       }
       const done = resolve as (answer: Answer<unknown>) => void;
+      const permit = this.limitedAs === undefined ? undefined : this.permitOf(this.limitedAs, method, path, options);
       const call = new Call(
         { method, path, headers, body },
         options?.lane ?? laneOf(path),
@@ -172,12 +188,31 @@ class PooledUpstream implements Upstream {
         done,
         reject,
       );
-      deadlines.add(call);
-      signal?.addEventListener('abort', call);
-      // Seen to here, where a message can be made that does not repeat what was wrong.
-      if (sendable) this.connections.send(call);
-      else call.refuseToSend();
+      if (permit instanceof Promise) {
+        permit.then((given) => this.launch(call, given, deadlines, sendable), reject);
+        return;
+      }
+      this.launch(call, permit, deadlines, sendable);
     });
+  }
+
+  /** Its time begins here: a permit that another thread has to be asked for does not count. */
+  private launch(call: Call, permit: Permit | undefined, deadlines: DeadlineList, sendable: boolean): void {
+    call.permit = permit;
+    deadlines.add(call);
+    if (!call.listen()) return;
+    // Seen to here, where a message can be made that does not repeat what was wrong.
+    if (sendable) this.connections.send(call);
+    else call.refuseToSend();
+  }
+
+  private permitOf(
+    name: string,
+    method: string,
+    path: string,
+    options: RequestOptions | undefined,
+  ): Permit | undefined | Promise<Permit | undefined> {
+    return permitFor(name, { method, path, id: options?.id });
   }
 
   private deadlinesOf(timeoutMs: number): DeadlineList {

@@ -7,6 +7,7 @@ import type { Logger } from 'pino';
 import type { DurableOptions } from '../../workflows/durable/contract';
 import type { Duration } from './types';
 import type { Transaction } from './transaction';
+import type { DefinedUpstream } from './upstream';
 
 export type { Transaction };
 
@@ -79,6 +80,8 @@ export interface CompensationDefinition<I, R> {
 export interface ActivityDefinition<N extends string = string, I = unknown, R = unknown, C extends boolean = boolean> {
   /** Unique among activities; a workflow calls it by this name. */
   name: N;
+  /** The upstream that `run` asks. An attempt that meets a limit with nothing left comes again when it has. */
+  upstream?: DefinedUpstream;
   /** Does the work and returns its result, which is stored as JSON. */
   run: (input: I, context: ActivityContext) => Promise<R> | R;
   /**

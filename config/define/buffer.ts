@@ -6,6 +6,7 @@
 import type { Logger } from 'pino';
 import type { Json } from './tracker';
 import type { Duration } from './types';
+import type { DefinedUpstream } from './upstream';
 
 /** The context that `run` has beside its entries. */
 export interface BatchContext<S = Json> {
@@ -121,6 +122,11 @@ export interface RetryPolicy {
 export interface BufferDefinition<E = Json, S = Json> {
   /** It begins with a small letter and has at most 63 letters, digits, `-` and `_`. */
   name: string;
+  /**
+   * The upstream that `run` asks. A batch that meets a limit with nothing left is put off until its time, which uses no
+   * attempt.
+   */
+  upstream?: DefinedUpstream;
   /** Handles one batch. An error that it throws fails the whole batch; see {@link BatchAnswer}. */
   run: (
     entries: E[],

@@ -7,23 +7,24 @@ import type { AnyActivity } from './activity';
 import type { DecayDefinition, RegenDefinition, SweepDefinition } from './job';
 import type { AnyBuffer, BufferDefinition } from './buffer';
 import type { OperationDefinition, GateDefinition, TrackerDefinition } from './tracker';
+import type { DefinedUpstream } from './upstream';
 
 /** Merged under each definition; `operation` under each operation of each tracker. */
 export interface Defaults {
   /** Options of every tracker. */
   tracker?: Partial<Omit<TrackerDefinition, 'name' | 'operations' | 'gate'>>;
   /** Options of every gate. */
-  gate?: Partial<Omit<GateDefinition, 'check'>>;
+  gate?: Partial<Omit<GateDefinition, 'check' | 'upstream'>>;
   /** Options of every operation of every tracker. */
-  operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed' | 'version'>>;
+  operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed' | 'version' | 'upstream'>>;
   /** Options of every regen. */
   regen?: Partial<RegenDefinition>;
   /** Options of every sweep. */
-  sweep?: Partial<Omit<SweepDefinition, 'handle'>>;
+  sweep?: Partial<Omit<SweepDefinition, 'handle' | 'upstream'>>;
   /** Options of every decay. */
   decay?: Partial<DecayDefinition>;
   /** Options of every buffer. */
-  buffer?: Partial<Omit<BufferDefinition, 'name' | 'run' | 'init' | 'key' | 'state'>>;
+  buffer?: Partial<Omit<BufferDefinition, 'name' | 'run' | 'init' | 'key' | 'state' | 'upstream'>>;
 }
 
 export interface ConfigDefinition {
@@ -39,6 +40,11 @@ export interface ConfigDefinition {
   buffers?: readonly AnyBuffer[];
   /** Durable activities: a list of `defineActivity`, or the module that exports them. */
   activities?: readonly AnyActivity[] | Readonly<Record<string, unknown>>;
+  /**
+   * A list of `defineUpstream`: those that nothing else of the config names, such as the ones that your workflows'
+   * activities ask by a client of their own.
+   */
+  upstreams?: readonly DefinedUpstream[];
   /**
    * The module with your own workflows, relative to the config. The worker bundles them with Longwatch's and runs both.
    */

@@ -9,6 +9,7 @@ import type { JobOptions } from '../../workflows/job/options';
 import type { RetryDefinition } from './activity';
 import type { Duration } from './types';
 import type { Transaction } from './transaction';
+import type { DefinedUpstream } from './upstream';
 
 /**
  * A table: `'player'`, `'game.player'` (schema and table), or both apart where a name has a dot in it. Names are taken
@@ -166,6 +167,8 @@ export interface SweepDefinition<R extends SweepRow = SweepRow> extends JobDefin
   timeout?: Duration;
   /** Attempts of a page, then of its failing rows alone; after the last one the row is a dead letter. */
   retry?: RetryDefinition;
+  /** The upstream that `handle` asks. A page that meets a limit with nothing left is put off until its time. */
+  upstream?: DefinedUpstream;
   /** Handles one page of rows. An error that it throws fails the page; rows that it returns in `retry` come again. */
   handle: (rows: R[], context: SweepContext) => Promise<SweepResult<R> | void> | SweepResult<R> | void;
 }
@@ -191,4 +194,6 @@ export interface ResolvedJob {
   options: JobOptions;
   /** The code of a sweep. */
   handle?: SweepDefinition['handle'];
+  /** The name of the upstream that it asks. */
+  upstream?: string;
 }

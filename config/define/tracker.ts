@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Duration } from './types';
+import type { DefinedUpstream } from './upstream';
 
 /** Anything that JSON can say. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -116,6 +117,11 @@ export interface OperationDefinition {
   version?: number;
   /** The name of a buffer that gets each changed value: `{ tracker, operation, id, value, fetchedAt }`. */
   buffer?: string;
+  /**
+   * The upstream that `run` asks, as `defineUpstream` made it: a member whose bucket is empty waits for it, before
+   * `run` is called, and everybody else goes on.
+   */
+  upstream?: DefinedUpstream;
   /** Does the work for one member. An error that it throws is a failure of that member. */
   run: Run;
   /** Runs in place of `run` while the gate is closed: say what is known without asking the upstream. */
@@ -131,6 +137,8 @@ export interface GateDefinition {
    * @default 10s, from 10ms to 10m
    */
   timeout?: Duration;
+  /** The upstream that `check` asks: it is not called while a limit has nothing left. */
+  upstream?: DefinedUpstream;
   /** True: the upstream is there. Asked once for the whole tracker; closed until it first answers true. */
   check: (context: { signal: AbortSignal; log: Logger }) => Promise<boolean> | boolean;
 }

@@ -16,7 +16,7 @@ import { compileValue, type OptionValue } from '../values';
 import { NAME_PATTERN } from '../../workflows/lib/options';
 
 const KEYS = [
-  ...['name', 'run', 'timeout', 'retry', 'lease', 'idempotencyKey', 'fingerprint', 'otherInput'],
+  ...['name', 'run', 'upstream', 'timeout', 'retry', 'lease', 'idempotencyKey', 'fingerprint', 'otherInput'],
   ...['keep', 'keepFailure', 'compensate'],
 ];
 const COMPENSATION_KEYS = ['run', 'timeout', 'retry', 'lease'];

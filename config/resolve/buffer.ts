@@ -19,13 +19,14 @@ const KEYS = [
   ...new Set(BUFFER_OPTIONS.map((spec) => spec.name.split('.')[0]!)),
   'name',
   'run',
+  'upstream',
   'init',
   'key',
   'state',
   'metadata',
   'onError',
 ];
-const OWN_KEYS = ['name', 'run', 'init', 'key', 'state'];
+const OWN_KEYS = ['name', 'run', 'upstream', 'init', 'key', 'state'];
 
 export function resolveBuffers(given: unknown, defaults: Given, problems: string[]): ResolvedBuffer[] {
   checkKeys(defaults, without(KEYS, ...OWN_KEYS), 'defaults.buffer.', problems);

@@ -15,7 +15,8 @@ import { NAME_PATTERN } from '../../workflows/lib/options';
 import type { ConfigDefinition } from '../define/config';
 import type { ResolvedTracker } from './tracker';
 import { checkTrackerDefaults, resolveTracker } from './tracker';
-import { isObject, NAME_RULE, Reader } from './given';
+import { resolveUpstreams, type ResolvedUpstream, type UpstreamUse } from './upstream';
+import { isObject, NAME_RULE, Reader, type Given } from './given';
 
 export interface ResolvedConfig {
   /** The module it came from, for threads that load it again; absent for a config made in code. */
@@ -25,12 +26,16 @@ export interface ResolvedConfig {
   jobs: ResolvedJob[];
   buffers: ResolvedBuffer[];
   activities: ResolvedActivity[];
+  /** The ones that it lists, and the ones that anything in it names. Absent: none. */
+  upstreams?: ResolvedUpstream[];
   /** The module with the user's workflows: absolute once the config was loaded from a file. */
   workflows?: string;
   dataConverter?: DataConverter;
 }
 
-const CONFIG_KEYS = ['trackers', 'buffers', ...JOB_LISTS, 'activities', 'workflows', 'dataConverter', 'defaults'];
+const CONFIG_KEYS = [
+  ...['trackers', 'buffers', ...JOB_LISTS, 'activities', 'upstreams', 'workflows', 'dataConverter', 'defaults'],
+];
 
 const DEFAULTS_KEYS = ['tracker', 'gate', 'operation', 'buffer', ...JOB_DEFAULTS];
 
@@ -61,9 +66,31 @@ export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   }
   problems.push(...converterProblems(config.dataConverter));
   checkFeeds(trackers, buffers, problems);
+  const upstreams = resolveUpstreams(config.upstreams, usesOf(trackers, whole, activities), problems);
   if (problems.length > 0) throw new ConfigError(problems, HEADLINE);
   const { workflows, dataConverter } = config;
-  return { trackers, buffers, jobs, activities, workflows, dataConverter };
+  return { trackers, buffers, jobs, activities, upstreams, workflows, dataConverter };
+}
+
+/** Everything that names an upstream. */
+function usesOf(trackers: ResolvedTracker[], config: Given, activities: ResolvedActivity[]): UpstreamUse[] {
+  const uses: UpstreamUse[] = [];
+  for (const { name: tracker, definition } of trackers) {
+    const { gate, operations } = definition as { gate?: unknown; operations?: unknown };
+    if (isObject(gate)) uses.push({ at: `trackers.${tracker}.gate.upstream`, upstream: gate.upstream, tracker });
+    for (const [name, given] of Object.entries(isObject(operations) ? operations : {})) {
+      const at = `trackers.${tracker}.operations.${name}.upstream`;
+      if (isObject(given)) uses.push({ at, upstream: given.upstream, tracker });
+    }
+  }
+  for (const list of ['buffers', 'sweeps']) {
+    const given = config[list];
+    for (const one of Array.isArray(given) ? (given as unknown[]) : [])
+      if (isObject(one)) uses.push({ at: `${list}.${String(one.name)}.upstream`, upstream: one.upstream });
+  }
+  for (const { name, definition } of activities)
+    uses.push({ at: `activities.${name}.upstream`, upstream: definition.upstream });
+  return uses;
 }
 
 /** Operations name buffers that are there. */
@@ -90,7 +117,7 @@ function resolveTrackers(config: Reader, given: Reader): ResolvedTracker[] {
   checkTrackerDefaults(defaults, config.problems);
 
   const list = config.given.trackers;
-  const others = ['activities', 'buffers', ...JOB_LISTS];
+  const others = ['activities', 'buffers', 'upstreams', ...JOB_LISTS];
   // Anything else alone is enough of a config.
   if (list === undefined && others.some((key) => config.given[key] !== undefined)) return [];
   if (!Array.isArray(list) || list.length === 0) {

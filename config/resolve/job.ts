@@ -13,6 +13,7 @@ import {
   type JobWork,
 } from '../../workflows/job/options';
 import type { ResolvedJob, SweepDefinition } from '../define/job';
+import { definitionOf } from '../define/upstream';
 import { checkKeys, isObject, objectAt, read, without, type Given } from './given';
 import { compileValue, type OptionValue } from '../values';
 import { NAME_PATTERN } from '../../workflows/lib/options';
@@ -22,7 +23,7 @@ const COMMON = ['name', 'cron', 'timeZone', 'table', 'key', 'policies'];
 const OWN: Record<JobKind, string[]> = {
   regen: ['set', 'rule', 'sql', 'where'],
   decay: ['where', 'moveTo'],
-  sweep: ['due', 'order', 'handle', 'retry.backoff'],
+  sweep: ['due', 'order', 'handle', 'upstream', 'retry.backoff'],
 };
 const LISTS: readonly [list: string, kind: JobKind][] = [
   ['regens', 'regen'],
@@ -46,7 +47,7 @@ export function resolveJobs(
   return LISTS.flatMap(([list, kind]) => {
     const given = config[list];
     const layer = objectAt(defaults, kind, 'defaults.', problems);
-    checkKeys(layer, without(keysOf(kind), 'name', 'handle'), `defaults.${kind}.`, problems);
+    checkKeys(layer, without(keysOf(kind), 'name', 'handle', 'upstream'), `defaults.${kind}.`, problems);
     if (given === undefined) return [];
     if (!Array.isArray(given)) {
       problems.push(`${list} must be a list of define${kind[0]!.toUpperCase()}${kind.slice(1)}({ … })`);
@@ -116,7 +117,8 @@ function resolveJob(
   };
   if (kind !== 'sweep') return { name, options };
   if (typeof own.handle !== 'function') problems.push(`${at}handle must be a function: async (rows, context) => { … }`);
-  return { name, options, handle: own.handle as SweepDefinition['handle'] };
+  const { handle, upstream } = own as unknown as SweepDefinition;
+  return { name, options, handle, ...(upstream && { upstream: definitionOf(upstream)?.name }) };
 }
 
 function resolveSchedule(given: Given, everyMs: number, at: string, problems: string[]): JobOptions['schedule'] {

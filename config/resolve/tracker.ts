@@ -28,10 +28,11 @@ export interface ResolvedTracker {
 }
 
 const TRACKER_KEYS = [...TRACKER_OPTIONS.map((spec) => spec.name), 'name', 'gate', 'operations', 'onError'];
-const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check'];
+const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check', 'upstream'];
 const OPERATION_KEYS = [
   ...new Set(OPERATION_OPTIONS.map((spec) => spec.name.split('.')[0]!)),
   'buffer',
+  'upstream',
   'version',
   'run',
   'whenClosed',
@@ -189,8 +190,8 @@ export function checkTrackerDefaults(defaults: TrackerDefaults, problems: string
   const named = (specs: readonly OptionSpec[]) => specs.map((spec) => ({ spec, key: spec.name }));
   const trackerKeys = without(TRACKER_KEYS, 'name', 'gate', 'operations');
   check(defaults.tracker, trackerKeys, 'defaults.tracker.', named(TRACKER_OPTIONS)).optionalFunction('onError');
-  check(defaults.gate, without(GATE_KEYS, 'check'), 'defaults.gate.', GATE_SPECS);
-  const operationKeys = without(OPERATION_KEYS, 'buffer', 'version', 'run', 'whenClosed');
+  check(defaults.gate, without(GATE_KEYS, 'check', 'upstream'), 'defaults.gate.', GATE_SPECS);
+  const operationKeys = without(OPERATION_KEYS, 'buffer', 'upstream', 'version', 'run', 'whenClosed');
   checkNested(check(defaults.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS)));
 }
 

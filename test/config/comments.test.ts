@@ -11,6 +11,7 @@ import { DURABLE_OPTIONS } from '../../workflows/durable/contract';
 import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/job/options';
 import type { OptionSpec } from '../../workflows/lib/options';
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
+import { LIMIT_OPTIONS, UPSTREAM_OPTIONS } from '../../workflows/upstream/options';
 
 /** Every type of `config/define/` that a user fills in, and the table of its options. */
 const TYPES: readonly [type: string, file: string, table: readonly OptionSpec[]][] = [
@@ -30,6 +31,8 @@ const TYPES: readonly [type: string, file: string, table: readonly OptionSpec[]]
   ['LeaseDefinition', 'activity', inside(DURABLE_OPTIONS, 'lease')],
   // Sweeps, activities and compensations have it, each with defaults of its own.
   ['RetryDefinition', 'activity', []],
+  ['LimitsDefinition', 'upstream', UPSTREAM_OPTIONS],
+  ['LimitDefinition', 'upstream', LIMIT_OPTIONS],
   ['ConfigDefinition', 'config', []],
   ['Defaults', 'config', []],
 ];

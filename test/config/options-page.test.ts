@@ -4,6 +4,7 @@ import path from 'node:path';
 import { renderOptions } from '../../config/options-page';
 import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/job/options';
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
+import { LIMIT_OPTIONS, UPSTREAM_OPTIONS } from '../../workflows/upstream/options';
 
 test('the page in docs is the one that would be written now', () => {
   expect(readFileSync(path.join(__dirname, '../../docs/options.md'), 'utf8')).toBe(renderOptions());
@@ -18,6 +19,8 @@ test('every option is on it', () => {
     ...JOB_OPTIONS,
     ...CHUNK_OPTIONS,
     ...SWEEP_OPTIONS,
+    ...UPSTREAM_OPTIONS,
+    ...LIMIT_OPTIONS,
   ])
     expect(page).toContain(`| \`${name}\` |`);
 });

@@ -11,7 +11,7 @@ export interface OptionChange {
   value: number | boolean | string | null;
 }
 
-export type OptionKind = 'duration' | 'integer' | 'boolean' | 'name';
+export type OptionKind = 'duration' | 'integer' | 'number' | 'boolean' | 'name' | 'word';
 
 /** One row of the options table. */
 export interface OptionSpec {
@@ -23,7 +23,7 @@ export interface OptionSpec {
   /** Compiled default; undefined: the option is required; a string: how it is derived, for the docs. */
   default?: number | boolean | string | null;
   derived?: string;
-  /** Words that may stand in place of a number. */
+  /** Words that may stand in place of a number; of a `word`, all that there are. */
   words?: readonly string[];
   /** Smallest and largest compiled value. */
   min?: number;
@@ -41,6 +41,16 @@ export function refusal(spec: OptionSpec, value: unknown): string | undefined {
       return typeof value === 'boolean' ? undefined : `${spec.name} must be true or false`;
     case 'name':
       return typeof value === 'string' && NAME_PATTERN.test(value) ? undefined : `${spec.name} must name an operation`;
+    case 'word':
+      return typeof value === 'string' && spec.words?.includes(value)
+        ? undefined
+        : `${spec.name} must be ${(spec.words ?? []).map((word) => `'${word}'`).join(', ')}`;
+    case 'number': {
+      if (typeof value !== 'number' || !Number.isFinite(value)) return `${spec.name} must be a number`;
+      if (spec.min !== undefined && value < spec.min) return `${spec.name} must be at least ${spec.min}`;
+      if (spec.max !== undefined && value > spec.max) return `${spec.name} must be at most ${spec.max}`;
+      return undefined;
+    }
     default: {
       const unit = spec.kind === 'duration' ? ' ms' : '';
       if (typeof value === 'string' && spec.words?.includes(value)) return undefined;

@@ -3,6 +3,7 @@
  * each answer of an upstream that has limits; what comes out goes to the accounts (`account.ts`, `member.ts`) of the
  * buckets that it speaks of.
  */
+import type { FormatName } from '../../../../workflows/upstream/options';
 import type { AnswerHead, LimitReader, ToldLimit } from './answer';
 import { esiErrors, esiGroup } from './esi';
 import { github, rateLimit } from './github';
@@ -21,9 +22,9 @@ export const FORMATS = {
   'shopify-graphql': shopifyGraphql,
   'x-ratelimit': rateLimit('x-ratelimit'),
   'x-rate-limit': rateLimit('x-rate-limit'),
-} as const satisfies Record<string, LimitReader>;
+} as const satisfies Record<FormatName, LimitReader>;
 
-export type Format = keyof typeof FORMATS;
+export type Format = FormatName;
 
 /** The order in which formats are tried where nobody says one: the most telling first. */
 const LIKELY: readonly Format[] = ['esi-group', 'ietf', 'shopify-rest', 'x-ratelimit', 'x-rate-limit', 'esi-errors'];

@@ -4,6 +4,7 @@
  */
 import fc, { type Arbitrary } from 'fast-check';
 import type { Cluster, NodeLoad, PlacedPool } from '../../../activities/tracker/placement/types';
+import type { Budget } from '../../../activities/tracker/placement/surplus';
 
 export interface DrawnNode extends NodeLoad {
   readonly pools: readonly PlacedPool[];
@@ -122,3 +123,10 @@ export function moved(nodes: DrawnCluster, id: string, to: string): DrawnCluster
 export function unevenness(nodes: Cluster): number {
   return nodes.reduce((sum, { load, weight }) => sum + load ** 2 / weight, 0);
 }
+
+/** A budget that bounds nothing. */
+export const PLENTY: Budget = { pools: 1_000, members: 1_000_000_000 };
+
+/** Does a pool have to leave it? */
+export const mustGive = (node: DrawnCluster[0]): boolean =>
+  node.pools.some(({ kind }) => !node.up || !node.keeps.has(kind));

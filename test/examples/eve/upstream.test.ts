@@ -1,43 +1,8 @@
-/** The rules of the example's upstream, over HTTP, with a clock that the test moves. */
+/** The rules of the example's upstream: caches, both limiters, tokens and the other routes. */
 import { Pool } from 'undici';
-import { startEveUpstream, type EveUpstream } from '../../../examples/eve/upstream/server';
-import type { Settings } from '../../../examples/eve/upstream/control';
+import { anewForEachTest, ask, clock, ID, pool, type Reply, restart, START, upstream } from './upstream-kit';
 
-const START = Date.UTC(2026, 0, 1, 12, 0, 0, 400);
-const ID = 2_112_000_001;
-let now = START;
-let upstream: EveUpstream;
-let pool: Pool;
-
-interface Reply {
-  status: number;
-  headers: Record<string, string | string[] | undefined>;
-  text: string;
-  json: <T>() => T;
-}
-
-async function restart(settings: Partial<Settings> = {}, seed = 1): Promise<void> {
-  now = START;
-  upstream = await startEveUpstream({ seed, settings: { refreshMs: 0, ...settings }, now: () => now });
-  pool = new Pool(upstream.origin, { connections: 20 });
-}
-
-beforeEach(() => restart());
-afterEach(async () => {
-  await pool.destroy();
-  await upstream.close();
-});
-
-async function ask(
-  path: string,
-  headers: Record<string, string> = {},
-  post?: { body: string; method?: 'POST' | 'DELETE' },
-): Promise<Reply> {
-  const method = post ? (post.method ?? 'POST') : 'GET';
-  const answer = await pool.request({ path, method, headers, body: post?.body });
-  const text = await answer.body.text();
-  return { status: answer.statusCode, headers: answer.headers, text, json: () => JSON.parse(text) as never };
-}
+anewForEachTest();
 
 const form = (fields: Record<string, string>): { body: string } => ({ body: new URLSearchParams(fields).toString() });
 
@@ -67,11 +32,11 @@ describe('caches', () => {
     expect(seconds(first.headers.date)).toBe(Math.floor(START / 1_000));
     expect(seconds(first.headers.expires) - seconds(first.headers.date)).toBe(cached);
     expect(first.headers['last-modified']).toBe(first.headers.date);
-    now += cached * 1_000 - 401;
+    clock.now += cached * 1_000 - 401;
     const second = await ask(`/characters/${ID}/${route}/`, token);
     expect(second.headers.expires).toBe(first.headers.expires);
     expect(second.text).toBe(first.text);
-    now += 1;
+    clock.now += 1;
     const third = await ask(`/characters/${ID}/${route}/`, token);
     expect(seconds(third.headers.expires)).toBe(seconds(first.headers.expires) + cached);
   });
@@ -85,7 +50,7 @@ describe('caches', () => {
     expect(same.headers).toMatchObject({ etag, expires: first.headers.expires });
     const weak = await ask(`/characters/${ID}/wallet/`, { ...token, 'if-none-match': `W/${etag}` });
     expect(weak.status).toBe(304);
-    now += 15 * 60_000;
+    clock.now += 15 * 60_000;
     const changed = await ask(`/characters/${ID}/wallet/`, { ...token, 'if-none-match': etag });
     expect(changed.status).toBe(200);
     expect(changed.headers.etag).not.toBe(etag);
@@ -94,10 +59,10 @@ describe('caches', () => {
   test('requests before Expires are counted by id and route', async () => {
     const token = await login();
     await ask(`/characters/${ID}/location/`, token);
-    now += 4_500;
+    clock.now += 4_500;
     await ask(`/characters/${ID}/location/`, token);
     await ask(`/characters/${ID}/ship/`, token);
-    now += 500;
+    clock.now += 500;
     await ask(`/characters/${ID}/location/`, token);
     expect(upstream.counters()).toMatchObject({ early: 1, earlyBy: { [`location ${ID}`]: 1 } });
   });
@@ -105,21 +70,21 @@ describe('caches', () => {
 
 describe('the old limiter', () => {
   test('after 100 errors in a minute, 420 on every route until the window ends', async () => {
-    now = Date.UTC(2026, 0, 1, 12, 0, 20);
+    clock.now = Date.UTC(2026, 0, 1, 12, 0, 20);
     const token = await login();
     for (let k = 0; k < 99; k++) await ask('/nonsense/');
     const last = await ask('/characters/0/');
     expect(last.status).toBe(404);
     expect(last.headers).toMatchObject({ 'x-esi-error-limit-remain': '0', 'x-esi-error-limit-reset': '40' });
-    now += 10_000;
+    clock.now += 10_000;
     for (const path of ['/status/', `/characters/${ID}/`, `/characters/${ID}/location/`]) {
       const reply = await ask(path, token);
       expect(reply.status).toBe(420);
       expect(reply.headers).toMatchObject({ 'x-esi-error-limit-remain': '0', 'x-esi-error-limit-reset': '30' });
     }
-    now += 29_999;
+    clock.now += 29_999;
     expect((await ask('/status/')).status).toBe(420);
-    now += 1;
+    clock.now += 1;
     const after = await ask('/status/');
     expect(after.status).toBe(200);
     expect(after.headers['x-esi-error-limit-remain']).toBe('100');
@@ -167,7 +132,7 @@ describe('the new limiter', () => {
     const token = await login();
     const path = `/characters/${ID}/wallet/`;
     for (let k = 0; k < 75; k++) expect((await ask(path, token)).status).toBe(200);
-    now += 60_000;
+    clock.now += 60_000;
     const refused = await ask(path, token);
     expect(refused.status).toBe(429);
     const wait = Number(refused.headers['retry-after']);
@@ -176,9 +141,9 @@ describe('the new limiter', () => {
     // Another group and another character have their own.
     expect((await ask(`/characters/${ID}/location/`, token)).status).toBe(200);
     expect((await ask(`/characters/${ID + 1}/wallet/`, await login(ID + 1))).status).toBe(200);
-    now += wait * 1_000 - 1_000;
+    clock.now += wait * 1_000 - 1_000;
     expect((await ask(path, token)).status).toBe(429);
-    now += 1_000;
+    clock.now += 1_000;
     const again = await ask(path, await login());
     expect([again.status, again.headers['x-ratelimit-used']]).toEqual([200, '2']);
   });
@@ -201,9 +166,9 @@ describe('tokens', () => {
     const token = await login();
     expect((await ask(path, token)).status).toBe(200);
     expect((await ask(`/characters/${ID + 1}/location/`, token)).status).toBe(403);
-    now += 1_200_000 - 1;
+    clock.now += 1_200_000 - 1;
     expect((await ask(path, token)).status).toBe(200);
-    now += 1;
+    clock.now += 1;
     const late = await ask(path, token);
     expect([late.status, late.text]).toEqual([401, '{"error":"token is expired"}']);
   });
@@ -303,118 +268,5 @@ describe('other routes', () => {
   test('a query and the last slash do not matter', async () => {
     expect((await ask(`/characters/${ID}?datasource=tranquility`)).status).toBe(200);
     expect((await ask('/status')).status).toBe(200);
-  });
-});
-
-describe('the world', () => {
-  /** Everything that can be seen of some players over an hour. */
-  async function history(seed: number, ids: number[]): Promise<string[]> {
-    await pool.destroy();
-    await upstream.close();
-    await restart({ auth: false, limits: false }, seed);
-    const seen: string[] = [];
-    for (let minute = 0; minute < 60; minute++) {
-      for (const id of ids) {
-        for (const route of ['location', 'ship', 'online', 'wallet']) {
-          seen.push(`${route} ${(await ask(`/characters/${id}/${route}/`)).text}`);
-        }
-      }
-      now += 120_000;
-    }
-    return seen;
-  }
-
-  test('lives, and lives the same life again from the same seed', async () => {
-    const one = await history(1, [1, 2]);
-    const values = (route: string): Set<string> => new Set(one.filter((text) => text.startsWith(route)));
-    expect(values('location').size).toBeGreaterThan(4);
-    expect([...values('location')].some((text) => text.includes('station_id'))).toBe(true);
-    expect([...values('location')].some((text) => !text.includes('station_id'))).toBe(true);
-    expect(values('ship').size).toBeGreaterThan(2);
-    expect(values('wallet').size).toBeGreaterThan(4);
-    const online = [...values('online')];
-    expect(online.some((text) => text.endsWith('"online":true}'))).toBe(true);
-    expect(online.some((text) => text.endsWith('"online":false}'))).toBe(true);
-    expect(await history(1, [1, 2])).toEqual(one);
-    expect(await history(2, [1, 2])).not.toEqual(one);
-  });
-
-  test('a life does not depend on how often somebody looks', async () => {
-    const seldom = async (steps: number): Promise<string> => {
-      await pool.destroy();
-      await upstream.close();
-      await restart({ auth: false, limits: false });
-      for (let k = 0; k < steps; k++) {
-        await ask('/characters/5/wallet/');
-        now += 3_600_000 / steps;
-      }
-      return (await ask('/characters/5/wallet/')).text;
-    };
-    expect(await seldom(1)).toBe(await seldom(20));
-  });
-});
-
-describe('bad days', () => {
-  beforeEach(() => upstream.set({ auth: false }));
-
-  test('errors, garbage, 10 MB', async () => {
-    upstream.set({ errorRate: 1 });
-    expect((await ask('/status/')).status).toBe(502);
-    upstream.set({ errorRate: 0, garbageRate: 1 });
-    const garbage = await ask('/status/');
-    expect(garbage.status).toBe(200);
-    expect(() => garbage.json()).toThrow(SyntaxError);
-    upstream.set({ garbageRate: 0, hugeRate: 1 });
-    expect((await ask('/status/')).text).toHaveLength(10 * 1024 * 1024);
-  });
-
-  test('a closed socket, and no answer at all', async () => {
-    upstream.set({ closeRate: 1 });
-    await expect(ask('/status/')).rejects.toThrow('other side closed');
-    upstream.set({ closeRate: 0, hangRate: 1 });
-    const hanging = pool.request({ path: '/status/', method: 'GET', headersTimeout: 100 });
-    await expect(hanging).rejects.toThrow('Headers Timeout');
-    expect(upstream.counters().routes).toMatchObject({ status: { closed: 1, hang: 1 } });
-  });
-
-  test('for some ids and routes only, at a rate', async () => {
-    upstream.set({ errorRate: 1, onlyIds: [ID], onlyRoutes: ['ship'] });
-    const statuses = async (...paths: string[]): Promise<number[]> =>
-      Promise.all(paths.map(async (path) => (await ask(path)).status));
-    expect(await statuses(`/characters/${ID}/ship`, `/characters/${ID}/location`, '/characters/7/ship')).toEqual([
-      502, 200, 200,
-    ]);
-    upstream.set({ errorRate: 0.5, onlyIds: [], onlyRoutes: [], limits: false });
-    const many = await statuses(...Array.from({ length: 200 }, () => '/status/'));
-    const failed = many.filter((status) => status === 502).length;
-    expect(failed).toBeGreaterThan(60);
-    expect(failed).toBeLessThan(140);
-  });
-
-  test('latency', async () => {
-    upstream.set({ latencyMs: 60, jitterMs: 20 });
-    const began = performance.now();
-    await ask('/status/');
-    expect(performance.now() - began).toBeGreaterThanOrEqual(58);
-  });
-
-  test('is set and read over HTTP while it runs; what is no setting is refused', async () => {
-    const set = (change: unknown): Promise<Reply> => ask('/_control', {}, { body: JSON.stringify(change) });
-    expect((await set({ downtime: true, latencyMs: 1 })).status).toBe(200);
-    expect(upstream.settings).toMatchObject({ downtime: true, latencyMs: 1 });
-    expect((await ask('/status/')).status).toBe(503);
-    for (const wrong of [{ latency: 1 }, { latencyMs: -1 }, { errorRate: 2 }, { vip: 1 }, { onlyIds: ['x'] }, [], 7]) {
-      const reply = await set(wrong);
-      expect(reply.status).toBe(400);
-      expect(reply.json<{ error: string }>().error).toMatch(/must be|there is no setting/);
-    }
-    const told = (await ask('/_control')).json<{
-      settings: Settings;
-      counters: { requests: number; routes: unknown };
-    }>();
-    expect(told.settings.downtime).toBe(true);
-    expect(told.counters).toMatchObject({ requests: 1, routes: { status: { 503: 1 } } });
-    await ask('/_control', {}, { body: '', method: 'DELETE' });
-    expect(upstream.counters().requests).toBe(0);
   });
 });

@@ -11,6 +11,7 @@ import type * as change from '../config/change';
 import type * as environment from '../config/environment';
 import type * as load from '../config/load';
 import type * as suggest from '../config/suggest';
+import type * as values from '../config/values';
 import type * as devServers from '../workers/dev/servers';
 import type * as migrate from '../workers/migrate';
 import type * as worker from '../workers/worker';
@@ -21,6 +22,7 @@ export const lazy = {
   environment: () => require('../config/environment') as typeof environment,
   change: () => require('../config/change') as typeof change,
   suggest: () => require('../config/suggest') as typeof suggest,
+  values: () => require('../config/values') as typeof values,
   load: () => require('../config/load') as typeof load,
   worker: () => require('../workers/worker') as typeof worker,
   migrate: () => require('../workers/migrate') as typeof migrate,

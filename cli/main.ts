@@ -8,6 +8,7 @@ import { Command, CommanderError } from 'commander';
 import { explain } from './errors';
 import { remark } from './output';
 import { plain } from './plain';
+import { addAudit } from './verbs/audit';
 import { addConfig } from './verbs/config';
 import { addPause, addResume, addStop } from './verbs/commands';
 import { addCrash } from './verbs/crash';
@@ -48,7 +49,7 @@ export function program(): Command {
   for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
   for (const add of [addPush, addFlush, addDead]) add(made);
   for (const add of [addStatus, addDoctor, addPools, addShow, addConfig, addCrash]) add(made);
-  for (const add of [addHold, addRefetch]) add(made);
+  for (const add of [addHold, addRefetch, addAudit]) add(made);
   for (const add of [addRegen, addSweep, addDecay]) add(made);
   for (const add of [addLeases, addKeys, addSaga]) add(made);
   return made;

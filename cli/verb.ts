@@ -31,6 +31,18 @@ export function verb(program: Command, usage: string, text: string, examples: re
     .addHelpText('after', `\nExamples:\n${examples.map((line) => `  npx ${line}`).join('\n')}`);
 }
 
+export interface OperatorFlags extends CommonFlags {
+  why?: string;
+}
+
+/**
+ * A verb that changes how Longwatch works, which `longwatch audit` lists. Its action hands `why` on to the library,
+ * which writes the row; test/client/audited.test.ts runs each of them and looks for it.
+ */
+export function operatorVerb(program: Command, usage: string, text: string, examples: readonly string[]): Command {
+  return verb(program, usage, text, examples).option('--why <text>', 'the reason, for: longwatch audit');
+}
+
 export function environmentFlags(flags: CommonFlags): EnvironmentFlags {
   return { address: flags.address, namespace: flags.namespace, databaseUrl: flags.database };
 }
@@ -43,7 +55,12 @@ export async function withLongwatch<T>(
   dataConverter?: DataConverter,
 ): Promise<T> {
   const converter = dataConverter ?? (await givenConverter());
-  const longwatch = await lazy.longwatch().connect({ ...environmentFlags(flags), log, dataConverter: converter });
+  const longwatch = await lazy.longwatch().connect({
+    ...environmentFlags(flags),
+    log,
+    dataConverter: converter,
+    via: 'cli',
+  });
   try {
     return await run(longwatch);
   } finally {

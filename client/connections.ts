@@ -8,6 +8,7 @@ import type { DataConverter } from '@temporalio/common';
 import pino, { type Logger } from 'pino';
 import type { QueryResultRow } from 'pg';
 import { Database, isOutage, type Queryable, type Statement } from '../activities/lib/database';
+import type { Actor } from '../activities/lib/audit';
 import { showAddress, tlsProblem } from '../config/address';
 import { requireDatabase, type Environment } from '../config/environment';
 import type * as deployment from '../activities/lib/deployment';
@@ -29,6 +30,11 @@ import { TASK_QUEUE } from '../workflows/lib/contract';
 const REQUEST_MS = 10_000;
 /** Counting a million members takes a second or two; a statement that takes this long has hung. */
 const STATEMENT_MS = 60_000;
+/**
+ * A process that freezes in the middle of a command lets go of its locks before it keeps a node from saying that it
+ * lives.
+ */
+const COMMAND_LIMITS = { lockTimeoutMs: 3_000, idleTimeoutMs: 2_000 };
 /** So long it is known whether the workers encode. Milliseconds. */
 const ENCODING_MS = 5_000;
 /** So often a replica may end the same statement for what it replays before that is an error. */
@@ -46,7 +52,13 @@ export class Connections {
   /** The last answer, and the look that is under way or was the last one. */
   #encoding: { noted?: Encoded; at: number; look?: Promise<void> } = { at: -Infinity };
 
-  constructor(environment: Environment, log: Logger = pino({ level: 'silent' }), converter?: DataConverter) {
+  constructor(
+    environment: Environment,
+    /** The person or program whose commands go by it. */
+    readonly actor: Actor,
+    log: Logger = pino({ level: 'silent' }),
+    converter?: DataConverter,
+  ) {
     this.#converter = converter;
     this.#environment = environment;
     this.#log = ourLog(log);
@@ -57,6 +69,15 @@ export class Connections {
   async rows<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
     try {
       return await this.store().rows<R>(statement, values);
+    } catch (error) {
+      throw this.databaseError(error);
+    }
+  }
+
+  /** A change of more than one statement: all or nothing. */
+  async transaction<T>(work: (db: Queryable) => Promise<T>): Promise<T> {
+    try {
+      return await this.store().transaction(work, COMMAND_LIMITS);
     } catch (error) {
       throw this.databaseError(error);
     }

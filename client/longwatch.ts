@@ -11,6 +11,7 @@ import {
   type ShownEnvironment,
 } from '../config/environment';
 import type { BufferDefinition } from '../config/define/buffer';
+import { actorOf, readAudit, type AuditOptions, type AuditRow } from './audit';
 import { BufferHandle } from './buffer/handle';
 import { Connections } from './connections';
 import { DurableHandle } from './durable/handle';
@@ -32,6 +33,13 @@ export interface ConnectOptions extends EnvironmentFlags {
   log?: Logger;
   /** How payloads are written to Temporal: that of the workers' config. */
   dataConverter?: DataConverter;
+  /**
+   * The person or program that commands, for `longwatch audit`. @default LONGWATCH_ACTOR, else the user of this process
+   * at this machine
+   */
+  actor?: string;
+  /** The way by which its commands come, for the same. @default client */
+  via?: 'cli' | 'client' | 'http';
 }
 
 export class Longwatch {
@@ -41,9 +49,9 @@ export class Longwatch {
   /** The servers that it is connected to, without passwords and keys. */
   readonly environment: ShownEnvironment;
 
-  constructor(environment: Environment, log?: Logger, dataConverter?: DataConverter) {
+  constructor(environment: Environment, { log, dataConverter, actor, via }: ConnectOptions = {}) {
     this.environment = shownEnvironment(environment);
-    this.connections = new Connections(environment, log, dataConverter);
+    this.connections = new Connections(environment, actorOf(actor, via), log, dataConverter);
   }
 
   /** A handle; whether there is such a tracker shows at its first use. */
@@ -111,6 +119,11 @@ export class Longwatch {
     return diagnose(await gatherFacts(this.connections, () => this.durable.brokenCompensations()));
   }
 
+  /** What operators did, the newest first: one row a command. Ids and entries are data, and are not listed. */
+  audit(options?: AuditOptions): Promise<AuditRow[]> {
+    return readAudit(this.connections, options);
+  }
+
   /** Holds that upstreams have asked for, of all trackers, the longest first. */
   holds(): Promise<HoldSummary[]> {
     return readHolds(this.connections);
@@ -139,5 +152,5 @@ export async function connect(options: ConnectOptions = {}): Promise<Longwatch> 
       },
     );
   }
-  return new Longwatch(options.environment ?? resolveEnvironment(options), options.log, options.dataConverter);
+  return new Longwatch(options.environment ?? resolveEnvironment(options), options);
 }

@@ -10,6 +10,7 @@ import { sleep } from '../activities/lib/sleep';
 import { didYouMean } from '../config/suggest';
 import type { CommandResult, ReconfigureResult, RunState } from '../workflows/lib/contract';
 import type { OptionChange } from '../workflows/lib/options';
+import { announced, type CommandOptions } from './audit';
 import { command } from './commands';
 import type { Connections } from './connections';
 import { NoWorkerError, TimedOutError } from './errors';
@@ -56,6 +57,13 @@ export interface UnitKind<Options> {
   Unknown: new (name: string, hint: string, names: readonly string[]) => Error;
 }
 
+const valuesOf = (settings: readonly Setting[]): Record<string, string> =>
+  Object.fromEntries(settings.map(({ path, value }) => [path, value]));
+
+/** An operation that one of the two has not is `none` there. */
+const picked = (values: Record<string, string>, paths: readonly string[]): Record<string, string> =>
+  Object.fromEntries(paths.map((path) => [path, values[path] ?? 'none']));
+
 export abstract class Unit<Options extends object, Row extends UnitRow<Options>> {
   constructor(
     readonly name: string,
@@ -69,40 +77,49 @@ export abstract class Unit<Options extends object, Row extends UnitRow<Options>>
    * @throws UnknownTrackerError, UnknownBufferError or UnknownJobError without options for one that has never been
    *   started; RefusedError when PostgreSQL refuses a job's SQL, with its message; NoWorkerError; TimedOutError.
    */
-  async start(options?: Options): Promise<StartResult> {
+  async start(options?: Options, { why }: CommandOptions = {}): Promise<StartResult> {
     const before = await this.find();
     if (!before && !options) throw await this.unknown();
     await this.connections.ownNamespace();
-    const { row, started } = await this.startAndOpen(options ?? before?.options);
-    const differs = !started && options !== undefined && !sameOptions(row.options, options);
-    return { alreadyRunning: !started, state: row.state, differs };
+    const is = { state: before?.state ?? null };
+    return announced(this.connections, { ...this.listed('start'), before: is, why }, async () => {
+      const { row, started } = await this.startAndOpen(options ?? before?.options);
+      const differs = !started && options !== undefined && !sameOptions(row.options, options);
+      const result = { alreadyRunning: !started, state: row.state, differs };
+      return { result, after: { state: row.state }, changed: started };
+    });
   }
 
   /** Ends its workflows and what works for it. Stored data stays; `start` goes on with it. */
-  async stop(): Promise<CommandResult> {
-    try {
-      return await this.update(this.kind.commands.stop, []);
-    } catch (error) {
-      if (error instanceof this.kind.Stopped) return { state: 'stopped', changed: false };
-      throw error;
-    }
+  stop(options?: CommandOptions): Promise<CommandResult> {
+    return this.changeState('stop', options, async () => {
+      try {
+        return await this.update(this.kind.commands.stop, []);
+      } catch (error) {
+        if (error instanceof this.kind.Stopped) return { state: 'stopped', changed: false };
+        throw error;
+      }
+    });
   }
 
   /** It does nothing new until `resume`; what it is given is still taken. */
-  pause(): Promise<CommandResult> {
-    return this.update(this.kind.commands.pause, []);
+  pause(options?: CommandOptions): Promise<CommandResult> {
+    return this.changeState('pause', options, () => this.update(this.kind.commands.pause, []));
   }
 
-  resume(): Promise<CommandResult> {
-    return this.update(this.kind.commands.resume, []);
+  resume(options?: CommandOptions): Promise<CommandResult> {
+    return this.changeState('resume', options, () => this.update(this.kind.commands.resume, []));
   }
 
   /**
    * Gives it the options of a new version of its definition while it runs; what was set by hand stays.
    * @throws RefusedError when PostgreSQL refuses a job's SQL
    */
-  declare(options: Options): Promise<ReconfigureResult> {
-    return this.update(this.kind.commands.declare, [options]);
+  async declare(options: Options, command?: CommandOptions): Promise<ReconfigureResult> {
+    const row = await this.current();
+    return this.changeOptions('declare', row, { ...row, options }, command, () =>
+      this.update(this.kind.commands.declare, [options]),
+    );
   }
 
   /**
@@ -110,10 +127,20 @@ export abstract class Unit<Options extends object, Row extends UnitRow<Options>>
    * change back.
    * @throws ConfigError for an unknown option or a value that may not stand.
    */
-  async set(changes: Record<string, string | number | boolean | null>): Promise<ReconfigureResult> {
-    const row = await this.require();
+  async set(
+    changes: Record<string, string | number | boolean | null>,
+    command?: CommandOptions,
+  ): Promise<ReconfigureResult> {
+    const row = await this.current();
     const compiled = Object.entries(changes).map(([path, value]) => this.changeOf(row, path, value));
-    return this.update(this.kind.commands.reconfigure, [compiled]);
+    const later = { ...row.changes };
+    for (const { path, value } of compiled) {
+      if (value === null) delete later[path];
+      else later[path] = value;
+    }
+    return this.changeOptions('set', row, { ...row, changes: later }, command, () =>
+      this.update(this.kind.commands.reconfigure, [compiled]),
+    );
   }
 
   /** Every option, its value and where that comes from. */
@@ -142,6 +169,54 @@ export abstract class Unit<Options extends object, Row extends UnitRow<Options>>
   }
 
   // ── What they share ──
+
+  /** A command to it, as the audit lists it. */
+  protected listed(what: string): { what: string; subject: string } {
+    return { what, subject: `${this.kind.noun}/${this.name}` };
+  }
+
+  /** As it is written now, not as it was read some seconds ago: a change is told against it. */
+  private async current(): Promise<Row> {
+    const row = await this.find();
+    if (!row) throw await this.unknown();
+    return row;
+  }
+
+  private async changeState(
+    what: 'stop' | 'pause' | 'resume',
+    { why }: CommandOptions = {},
+    effect: () => Promise<CommandResult>,
+  ): Promise<CommandResult> {
+    const before = { state: (await this.current()).state };
+    return announced(this.connections, { ...this.listed(what), before, why }, async () => {
+      const result = await effect();
+      // A tracker's resume also releases pools, where it ran before.
+      return { result, after: { state: result.state }, changed: result.changed || what === 'resume' };
+    });
+  }
+
+  /** Both rows are known before it is sent: the audit has the change also where no answer comes. */
+  private changeOptions(
+    what: 'declare' | 'set',
+    row: Row,
+    later: Row,
+    { why }: CommandOptions = {},
+    effect: () => Promise<ReconfigureResult>,
+  ): Promise<ReconfigureResult> {
+    return announced(this.connections, { ...this.listed(what), ...this.difference(row, later), why }, async () => {
+      const result = await effect();
+      return { result, changed: result.changed };
+    });
+  }
+
+  /** The options that differ, as `config` writes them. */
+  private difference(row: Row, later: Row): { before?: Record<string, string>; after?: Record<string, string> } {
+    const [was, becomes] = [valuesOf(this.settingsOf(row)), valuesOf(this.settingsOf(later))];
+    const paths = Object.keys({ ...was, ...becomes }).filter((path) => was[path] !== becomes[path]);
+    if (paths.length > 0) return { before: picked(was, paths), after: picked(becomes, paths) };
+    // A job's SQL, say, which is not an option that is shown.
+    return sameOptions(row.options, later.options) ? {} : { after: { definition: 'another one' } };
+  }
 
   protected async require(): Promise<Row> {
     const row = await this.find();

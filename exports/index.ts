@@ -60,6 +60,7 @@ export { type ResolvedTracker } from '../config/resolve/tracker';
 export { HoldError, TooLargeError } from '../config/define/errors';
 export type { TrackerOptions } from '../workflows/tracker/options';
 export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from '../client/durable/handle';
+export type { AuditOptions, AuditRow, CommandOptions } from '../client/audit';
 export type { Finding } from '../client/doctor/checks';
 export type { Diagnosis, UnknownCheck } from '../client/doctor/doctor';
 export * from '../client/errors';

@@ -5,14 +5,14 @@
 import type { Command } from 'commander';
 import { lazy } from '../lazy';
 import { print, printJson, remark, table } from '../output';
-import { verb, withLongwatch, type CommonFlags } from '../verb';
+import { operatorVerb, withLongwatch, type OperatorFlags } from '../verb';
 
-interface Flags extends CommonFlags {
+interface Flags extends OperatorFlags {
   set?: string[];
 }
 
 export function addConfig(program: Command): void {
-  verb(program, 'config <name>', 'its options and where each comes from; or change some while it runs', [
+  operatorVerb(program, 'config <name>', 'its options and where each comes from; or change some while it runs', [
     'longwatch config characters',
     'longwatch config characters --set operations.location.every=500ms operations.ship.enabled=false',
     "longwatch config characters --set operations.location.every=   # back to the config's value",
@@ -27,7 +27,7 @@ async function config(name: string, flags: Flags): Promise<void> {
   await withLongwatch(flags, async (longwatch) => {
     const kind = await longwatch.kindOf(name);
     const handle = longwatch[kind](name);
-    const changed = flags.set === undefined ? undefined : await handle.set(changes);
+    const changed = flags.set === undefined ? undefined : await handle.set(changes, { why: flags.why });
     const settings = await handle.config();
     if (flags.json)
       return printJson({

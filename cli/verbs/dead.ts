@@ -7,7 +7,7 @@ import type { DeadFilter, DeadResult } from '../../client/buffer/dead';
 import { UsageError } from '../errors';
 import { inline } from '../plain';
 import { age, plural, print, printJson, remark, table } from '../output';
-import { seconds, verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
+import { operatorVerb, seconds, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 interface FilterFlags extends CommonFlags {
   error?: string;
@@ -19,7 +19,7 @@ interface ListFlags extends FilterFlags {
   recorded?: boolean;
 }
 
-interface ActFlags extends FilterFlags {
+interface ActFlags extends FilterFlags, OperatorFlags {
   all?: boolean;
   apply?: boolean;
   front?: boolean;
@@ -43,7 +43,7 @@ export function addDead(program: Command): void {
     ['drop', 'drop them; a record stays'],
   ] as const) {
     const made = filtered(
-      verb(dead, `${action} <buffer> [id...]`, `${text}; a dry run without --apply`, [
+      operatorVerb(dead, `${action} <buffer> [id...]`, `${text}; a dry run without --apply`, [
         `longwatch dead ${action} blocks 0-4711 --apply`,
         `longwatch dead ${action} blocks --error timeout            # what it would do`,
         `longwatch dead ${action} blocks --all --apply`,
@@ -51,7 +51,7 @@ export function addDead(program: Command): void {
     )
       .option('--all', 'all of them')
       .option('--apply', 'do it')
-      .option('--note <text>', 'why, for the record');
+      .option('--note <text>', 'why, for the records of the letters');
     if (action === 'retry') made.option('--front', 'to the front, not the back');
     made.action((buffer: string, ids: string[], flags: ActFlags) => act(action, buffer, ids, flags));
   }
@@ -112,8 +112,8 @@ async function act(action: 'retry' | 'drop', name: string, ids: string[], flags:
   }
   await withLongwatch(flags, async (longwatch) => {
     const { dead } = longwatch.buffer(name);
-    const { apply, front, note } = flags;
-    const result: DeadResult = await dead[action](filter, { apply, front, note });
+    const { apply, front, note, why } = flags;
+    const result: DeadResult = await dead[action](filter, { apply, front, note, why });
     if (flags.json) return printJson({ buffer: name, action, ...result });
     const letters = plural(result.chosen, 'dead letter');
     const done = action === 'retry' ? 'pending again' : 'dropped';

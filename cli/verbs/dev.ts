@@ -111,7 +111,7 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, se
   await services.add(service({ stop: ended }));
   await servers.publish({ metricsUrl: worker.metricsUrl });
 
-  const longwatch = await lazy.longwatch().connect({ environment, log, dataConverter });
+  const longwatch = await lazy.longwatch().connect({ environment, log, dataConverter, via: 'cli' });
   await services.add(service({ stop: () => longwatch.close() }));
   const trackers: Started[] = [];
   for (const tracker of loaded.config.trackers) {

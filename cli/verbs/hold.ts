@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { HoldSummary } from '../../client/tracker/told';
 import { age, print, printJson, table } from '../output';
 import { inline } from '../plain';
-import { verb, withLongwatch, type CommonFlags } from '../verb';
+import { operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 export function addHold(program: Command): void {
   const hold = program.command('hold').description('operations and trackers that an upstream holds (Retry-After)');
@@ -35,12 +35,14 @@ export function addHold(program: Command): void {
       );
     }),
   );
-  verb(hold, 'open <tracker> [operation]', 'ask again now: lifts the holds of an operation, or all, members’ own too', [
-    'longwatch hold open characters',
-    'longwatch hold open characters location',
-  ]).action((tracker: string, operation: string | undefined, flags: CommonFlags) =>
+  operatorVerb(
+    hold,
+    'open <tracker> [operation]',
+    'ask again now: lifts the holds of an operation, or all, members’ own too',
+    ['longwatch hold open characters', 'longwatch hold open characters location'],
+  ).action((tracker: string, operation: string | undefined, flags: OperatorFlags) =>
     withLongwatch(flags, async (longwatch) => {
-      const opened = await longwatch.tracker(tracker).openHolds(operation);
+      const opened = await longwatch.tracker(tracker).openHolds(operation, { why: flags.why });
       const left = operation === undefined ? [] : await longwatch.tracker(tracker).holds();
       const whole = left.find((one) => one.operation === null);
       if (flags.json) return printJson({ tracker, operation: operation ?? null, opened });

@@ -13,7 +13,7 @@ import { lazy } from '../lazy';
 import { age, count, millis, plural, print, printJson, remark, table } from '../output';
 import { inline } from '../plain';
 import { RunBar } from '../run-bar';
-import { verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
+import { operatorVerb, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 interface Limited extends CommonFlags {
   limit: number;
@@ -27,13 +27,13 @@ export function addRegen(program: Command): void {
 
 export function addSweep(program: Command): void {
   const sweep = addKind(program, 'sweep', 'rows that are due, handled in pages');
-  verb(sweep, 'retry <job> [key...]', 'dead letters: handle them again (all of them, or those keys)', [
+  operatorVerb(sweep, 'retry <job> [key...]', 'dead letters: handle them again (all of them, or those keys)', [
     'longwatch sweep retry combats',
     'longwatch sweep retry combats 17 18',
     `longwatch sweep retry pairs '["a,b","c"]'`,
-  ]).action((name: string, keys: string[], flags: CommonFlags) =>
+  ]).action((name: string, keys: string[], flags: OperatorFlags) =>
     withJob(flags, 'sweep', name, async (job) => {
-      const taken = await job.retryFailed(keys.length > 0 ? keys : undefined);
+      const taken = await job.retryFailed(keys.length > 0 ? keys : undefined, { why: flags.why });
       if (flags.json) return printJson({ job: name, retried: taken });
       await print(`${plural(taken, 'dead letter')} of '${name}' will be handled when due`);
     }),
@@ -47,9 +47,9 @@ export function addDecay(program: Command): void {
 function addKind(program: Command, kind: JobKind, text: string): Command {
   const group = program.command(kind).description(text);
   const example = EXAMPLE[kind];
-  verb(group, 'run <job>', 'a tick now, beside the schedule; answers with what came of it', [
+  operatorVerb(group, 'run <job>', 'a tick now, beside the schedule; answers with what came of it', [
     `longwatch ${kind} run ${example}`,
-  ]).action((name: string, flags: CommonFlags) => withJob(flags, kind, name, (job) => run(job, flags)));
+  ]).action((name: string, flags: OperatorFlags) => withJob(flags, kind, name, (job) => run(job, flags)));
 
   verb(group, 'status [job]', 'state, latest tick, and how far the open one is', [
     `longwatch ${kind} status`,
@@ -90,11 +90,11 @@ function addKind(program: Command, kind: JobKind, text: string): Command {
   return group;
 }
 
-async function run(job: JobHandle, flags: CommonFlags): Promise<void> {
+async function run(job: JobHandle, flags: OperatorFlags): Promise<void> {
   const bar = new RunBar();
   let tick: TickSummary;
   try {
-    tick = await job.run({ onProgress: bar.show });
+    tick = await job.run({ onProgress: bar.show, why: flags.why });
   } finally {
     bar.stop();
   }

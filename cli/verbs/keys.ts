@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { inline } from '../plain';
 import { print, printJson } from '../output';
-import { verb, withLongwatch, type CommonFlags } from '../verb';
+import { operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 export function addKeys(program: Command): void {
   const keys = program.command('keys').description('idempotency keys of durable activities');
@@ -26,11 +26,11 @@ export function addKeys(program: Command): void {
       if (found.expiresAt !== null) await print(`forgotten at ${found.expiresAt}`);
     }),
   );
-  verb(keys, 'delete <activity> <key>', 'forget a key: the next call with it runs the activity again', [
+  operatorVerb(keys, 'delete <activity> <key>', 'forget a key: the next call with it runs the activity again', [
     "longwatch keys delete pay 'order 17'",
-  ]).action((activity: string, key: string, flags: CommonFlags) =>
+  ]).action((activity: string, key: string, flags: OperatorFlags) =>
     withLongwatch(flags, async (longwatch) => {
-      await longwatch.durable.deleteKey(activity, key);
+      await longwatch.durable.deleteKey(activity, key, { why: flags.why });
       await (flags.json ? printJson({ activity, key, deleted: true }) : print('forgotten'));
     }),
   );

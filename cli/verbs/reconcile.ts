@@ -4,9 +4,9 @@ import { idInput } from '../id-input';
 import { count, plural, print, printJson, remark } from '../output';
 import { inline } from '../plain';
 import { Progress } from '../progress';
-import { verb, withLongwatch, type CommonFlags } from '../verb';
+import { operatorVerb, withLongwatch, type OperatorFlags } from '../verb';
 
-interface Flags extends CommonFlags {
+interface Flags extends OperatorFlags {
   file: string;
   apply?: boolean;
   wait?: boolean;
@@ -16,10 +16,12 @@ interface Flags extends CommonFlags {
 const SHOWN = 20;
 
 export function addReconcile(program: Command): void {
-  verb(program, 'reconcile <tracker>', 'what of a list is not tracked, and what is tracked and not in the list', [
-    'longwatch reconcile characters --file all.txt',
-    'longwatch reconcile characters --file all.txt --apply',
-  ])
+  operatorVerb(
+    program,
+    'reconcile <tracker>',
+    'what of a list is not tracked, and what is tracked and not in the list',
+    ['longwatch reconcile characters --file all.txt', 'longwatch reconcile characters --file all.txt --apply'],
+  )
     .requiredOption('--file <file>', 'the ids that should be tracked, one a line; - is standard input')
     .option('--apply', 'add what is missing and remove what is too much')
     .option('--wait', 'with --apply: also wait until that is in the database')
@@ -33,6 +35,7 @@ async function reconcile(name: string, flags: Flags): Promise<void> {
     longwatch.tracker(name).reconcile(input.ids, {
       apply: flags.apply,
       wait: flags.wait,
+      why: flags.why,
       position: input.position,
       onProgress: progress.show,
     }),

@@ -5,22 +5,24 @@
 import type { Command } from 'commander';
 import { count, plural, print, printJson, remark } from '../output';
 import { inline } from '../plain';
-import { verb, withLongwatch, type CommonFlags } from '../verb';
+import { operatorVerb, withLongwatch, type OperatorFlags } from '../verb';
 
-interface Flags extends CommonFlags {
+interface Flags extends OperatorFlags {
   operation?: string;
 }
 
 export function addRefetch(program: Command): void {
-  verb(program, 'refetch <tracker> [id...]', 'forget ETags and expiries: ask these ids, or all, anew; values stay', [
-    'longwatch refetch characters',
-    'longwatch refetch characters 2112000001 --operation location',
-  ])
+  operatorVerb(
+    program,
+    'refetch <tracker> [id...]',
+    'forget ETags and expiries: ask these ids, or all, anew; values stay',
+    ['longwatch refetch characters', 'longwatch refetch characters 2112000001 --operation location'],
+  )
     .option('--operation <name>', 'only this operation')
     .action((name: string, ids: string[], flags: Flags) =>
       withLongwatch(flags, async (longwatch) => {
         const given = ids.length > 0 ? ids : undefined;
-        const result = await longwatch.tracker(name).refetch(given, { operation: flags.operation });
+        const result = await longwatch.tracker(name).refetch(given, { operation: flags.operation, why: flags.why });
         if (flags.json) await printJson(result);
         else await print(`${plural(result.members, 'member')} will be asked anew`);
         if (result.notTracked.length === 0) return;

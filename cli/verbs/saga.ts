@@ -1,7 +1,7 @@
 /** `longwatch saga list|retry|resolve`: compensations that failed for good, and how to mend them. */
 import type { Command } from 'commander';
 import { print, printJson, table } from '../output';
-import { verb, withLongwatch, type CommonFlags } from '../verb';
+import { operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 export function addSaga(program: Command): void {
   const saga = program.command('saga').description('compensations that failed for good');
@@ -35,20 +35,21 @@ export function addSaga(program: Command): void {
         );
       }),
   );
-  verb(saga, 'retry <task>', 'run it again, with all of its attempts', ['longwatch saga retry 0193c2…/7']).action(
-    (task: string, flags: CommonFlags) =>
-      withLongwatch(flags, async (longwatch) => {
-        const { workflow } = await longwatch.durable.retryCompensation(task);
-        await (flags.json ? printJson({ task, workflow }) : print(`started as workflow ${workflow}`));
-      }),
+  operatorVerb(saga, 'retry <task>', 'run it again, with all of its attempts', [
+    'longwatch saga retry 0193c2…/7',
+  ]).action((task: string, flags: OperatorFlags) =>
+    withLongwatch(flags, async (longwatch) => {
+      const { workflow } = await longwatch.durable.retryCompensation(task, { why: flags.why });
+      await (flags.json ? printJson({ task, workflow }) : print(`started as workflow ${workflow}`));
+    }),
   );
-  verb(saga, 'resolve <task>', 'say that it was done by hand: it will not run again', [
+  operatorVerb(saga, 'resolve <task>', 'say that it was done by hand: it will not run again', [
     "longwatch saga resolve 0193c2…/7 --note 'refunded by bank transfer'",
   ])
     .option('--note <text>', 'what was done', '')
-    .action((task: string, flags: CommonFlags & { note: string }) =>
+    .action((task: string, flags: OperatorFlags & { note: string }) =>
       withLongwatch(flags, async (longwatch) => {
-        await longwatch.durable.resolveCompensation(task, flags.note);
+        await longwatch.durable.resolveCompensation(task, flags.note, { why: flags.why });
         await (flags.json ? printJson({ task, resolved: true }) : print('resolved'));
       }),
     );

@@ -3,15 +3,16 @@ import type { Command } from 'commander';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { print, printJson, remark } from '../output';
-import { verb, withLongwatch, type CommonFlags } from '../verb';
+import type { CommandOptions } from '../../client/audit';
+import { operatorVerb, withLongwatch, type OperatorFlags } from '../verb';
 
-interface Flags extends CommonFlags {
+interface Flags extends OperatorFlags {
   config?: string;
   update?: boolean;
 }
 
 export function addStart(program: Command): void {
-  verb(program, 'start <name>', 'start a tracker, buffer or job of the config', [
+  operatorVerb(program, 'start <name>', 'start a tracker, buffer or job of the config', [
     'longwatch start characters',
     'longwatch start characters --update   # hand the changed options to the running one',
   ])
@@ -51,12 +52,12 @@ async function start(name: string, flags: Flags): Promise<void> {
 }
 
 interface Startable<Options> {
-  start(options: Options): Promise<{ alreadyRunning: boolean; state: string; differs: boolean }>;
-  declare(options: Options): Promise<{ changed: boolean }>;
+  start(options: Options, told: CommandOptions): Promise<{ alreadyRunning: boolean; state: string; differs: boolean }>;
+  declare(options: Options, told: CommandOptions): Promise<{ changed: boolean }>;
 }
 
 async function startOne<Options>(of: Startable<Options>, options: Options, flags: Flags) {
-  const result = await of.start(options);
-  const updated = result.differs && flags.update === true && (await of.declare(options)).changed;
+  const result = await of.start(options, { why: flags.why });
+  const updated = result.differs && flags.update === true && (await of.declare(options, { why: flags.why })).changed;
   return { result, updated };
 }

@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import { deadSignal, shardWorkflowId, type DeadCommand } from '../../workflows/buffer/contract';
 import type { EntryError } from '../../workflows/buffer/state';
+import { announced, type Carried, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { InvalidEntryError, TimedOutError } from '../errors';
 import type { Json } from '../../workflows/lib/json';
@@ -48,6 +49,13 @@ export interface DeadResult {
   op: string | null;
 }
 
+interface ActOptions extends CommandOptions {
+  /** Without it, it is a dry run. */
+  apply?: boolean;
+  /** For the letters' records; also the reason in the audit, where no other is given. */
+  note?: string;
+}
+
 const APPLY_MS = 30_000;
 
 export class DeadLetters {
@@ -88,25 +96,37 @@ export class DeadLetters {
   }
 
   /** Pending again, at the back or the front. A dry run unless `apply` is set. */
-  retry(filter: DeadFilter, options: { apply?: boolean; front?: boolean; note?: string } = {}): Promise<DeadResult> {
+  retry(filter: DeadFilter, options: ActOptions & { front?: boolean } = {}): Promise<DeadResult> {
     return this.act('retry', filter, options);
   }
 
   /** Counted as dropped; the letter stays as a record. A dry run unless `apply` is set. */
-  drop(filter: DeadFilter, options: { apply?: boolean; note?: string } = {}): Promise<DeadResult> {
+  drop(filter: DeadFilter, options: ActOptions = {}): Promise<DeadResult> {
     return this.act('drop', filter, options);
   }
 
   private async act(
     action: DeadCommand['action'],
     filter: DeadFilter,
-    options: { apply?: boolean; front?: boolean; note?: string },
+    options: ActOptions & { front?: boolean },
   ): Promise<DeadResult> {
     await this.known();
     if (!options.apply) return { chosen: await this.count(filter), applied: false, op: null };
     await this.running();
     await this.connections.mayWrite();
     const op = randomUUID();
+    const command = { what: `dead ${action}`, subject: `buffer/${this.buffer}`, why: options.why ?? options.note };
+    const asked = { ids: filter.ids?.slice(0, 100), error: filter.error, olderThanMs: filter.olderThanMs };
+    const before = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined)) as Json;
+    return announced(this.connections, { ...command, before }, () => this.carryOut(op, action, filter, options));
+  }
+
+  private async carryOut(
+    op: string,
+    action: DeadCommand['action'],
+    filter: DeadFilter,
+    options: ActOptions & { front?: boolean },
+  ): Promise<Carried<DeadResult>> {
     const state = action === 'retry' ? 'retrying' : 'dropping';
     const values = [...this.filterValues(filter), op, state, options.note ?? null];
     const chosen = await this.connections.rows<{ shard: number; count: number }>(DEAD_CHOOSE, values);
@@ -119,7 +139,7 @@ export class DeadLetters {
       );
     }
     await this.awaitTaken(op, total);
-    return { chosen: total, applied: true, op };
+    return { result: { chosen: total, applied: true, op }, after: { op, chosen: total }, changed: total > 0 };
   }
 
   private async awaitTaken(op: string, total: number): Promise<void> {

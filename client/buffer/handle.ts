@@ -27,6 +27,7 @@ import type { BufferInput } from '../../workflows/buffer/state';
 import { TASK_QUEUE, type CommandResult, type RunState } from '../../workflows/lib/contract';
 import type { Json } from '../../workflows/lib/json';
 import type { OptionChange } from '../../workflows/lib/options';
+import type { CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import {
   BufferGoneError,
@@ -93,8 +94,8 @@ export class BufferHandle<E = Json> extends Unit<BufferOptions, Row> {
    * in PostgreSQL and goes on at the next `start`. @throws TimedOutError where batches take longer: it is stopped when
    * they have ended.
    */
-  override async stop(): Promise<CommandResult> {
-    const result = await super.stop();
+  override async stop(options?: CommandOptions): Promise<CommandResult> {
+    const result = await super.stop(options);
     return { ...result, state: await this.awaitKept() };
   }
 

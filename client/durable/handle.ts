@@ -3,7 +3,7 @@
  * and how they are mended. Got from `Longwatch.durable`; used by the verbs `leases`, `keys` and `saga`. All of it is
  * read from PostgreSQL; only a retry needs Temporal.
  */
-import type { Statement } from '../../activities/lib/database';
+import { run, type Statement } from '../../activities/lib/database';
 import { hashOf, keyProblem } from '../../activities/durable/keys';
 import { storable } from '../../workflows/lib/text';
 import {
@@ -11,6 +11,7 @@ import {
   type CompensationInput,
   type CompensationRetry,
 } from '../../workflows/durable/contract';
+import { announced, recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import type { LongwatchError } from '../errors';
 import { RefusedError } from '../errors';
@@ -159,11 +160,14 @@ export class DurableHandle {
   /**
    * The next caller of the key runs the activity again. @throws RefusedError when it is not there, or runs just now.
    */
-  async deleteKey(activity: string, key: string): Promise<void> {
-    const deleted = await this.connections.rows(DELETE_KEY, [activity, hashOf(checked(key))]);
-    if (deleted.length > 0) return;
-    const { task } = await this.find('rows', activity, key);
-    throw new RefusedError(`${task} runs with the key '${shorten(key)}' just now; nothing was deleted`);
+  async deleteKey(activity: string, key: string, { why }: CommandOptions = {}): Promise<void> {
+    const { task, state } = await this.find('rows', activity, key);
+    const command = { what: 'keys delete', subject: `key/${activity}/${shorten(key)}`, before: { task, state }, why };
+    await recorded(this.connections, command, async (db) => {
+      const deleted = await run(db, DELETE_KEY, [activity, hashOf(checked(key))]);
+      if (deleted.length > 0) return { result: undefined };
+      throw new RefusedError(`${task} runs with the key '${shorten(key)}' just now; nothing was deleted`);
+    });
   }
 
   /** Compensations that failed for good, and those that are tried again by hand. */
@@ -183,9 +187,16 @@ export class DurableHandle {
   }
 
   /** Gives a broken compensation its attempts back and runs it. @returns the workflow that does. */
-  async retryCompensation(task: string): Promise<{ workflow: string }> {
-    type Row = { activity: string; target: string; task_queue: string; input: CompensationInput };
+  async retryCompensation(task: string, { why }: CommandOptions = {}): Promise<{ workflow: string }> {
     await this.connections.mayWrite();
+    return announced(this.connections, { ...compensation('saga retry', task), why }, async () => {
+      const workflow = await this.runAgain(task);
+      return { result: { workflow }, after: { workflow } };
+    });
+  }
+
+  private async runAgain(task: string): Promise<string> {
+    type Row = { activity: string; target: string; task_queue: string; input: CompensationInput };
     const [row] = await this.connections.rows<Row>(REOPEN, [task]);
     if (!row) throw notBroken(task);
     const workflow = compensationWorkflowId(row.activity, row.target);
@@ -201,14 +212,24 @@ export class DurableHandle {
       },
       { done: () => 'it was not started, and can be retried again' },
     );
-    return { workflow };
+    return workflow;
   }
 
   /** Says that it was done by hand: it will not run again. */
-  async resolveCompensation(task: string, note: string): Promise<void> {
-    if ((await this.connections.rows(RESOLVE, [task, storable(note, 4_000)])).length === 0) throw notBroken(task);
+  async resolveCompensation(task: string, note: string, { why }: CommandOptions = {}): Promise<void> {
+    const command = {
+      ...compensation('saga resolve', task),
+      after: { state: 'resolved' },
+      why: why ?? (note || undefined),
+    };
+    await recorded(this.connections, command, async (db) => {
+      if ((await run(db, RESOLVE, [task, storable(note, 4_000)])).length === 0) throw notBroken(task);
+      return { result: undefined };
+    });
   }
 }
+
+const compensation = (what: string, task: string) => ({ what, subject: `compensation/${task}` });
 
 function notBroken(task: string): LongwatchError {
   return new RefusedError(`there is no broken compensation ${task}; see them with: npx longwatch saga list`);

@@ -21,6 +21,7 @@ import type { job as workflow } from '../../workflows/job/job';
 import { withJobChanges, type JobOptions } from '../../workflows/job/options';
 import { TASK_QUEUE } from '../../workflows/lib/contract';
 import type { OptionChange } from '../../workflows/lib/options';
+import { announced, recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { JobGoneError, JobStoppedError, RefusedError, UnknownJobError } from '../errors';
 import type { Setting } from '../settings';
@@ -80,9 +81,13 @@ export class JobHandle extends Unit<JobOptions, JobRow> {
    * @param options.signal gives up waiting; the run goes on
    */
   async run(
-    options: { onProgress?: (progress: RunProgress) => void; signal?: AbortSignal } = {},
+    options: { onProgress?: (progress: RunProgress) => void; signal?: AbortSignal } & CommandOptions = {},
   ): Promise<TickSummary> {
-    const { request } = await this.update(runJobUpdate, [{ request: randomUUID() }]);
+    await this.require();
+    const request = await announced(this.connections, { ...this.listed('run'), why: options.why }, async () => {
+      const { request: runs } = await this.update(runJobUpdate, [{ request: randomUUID() }]);
+      return { result: runs, after: { request: runs } };
+    });
     for (;;) {
       options.signal?.throwIfAborted();
       const [tick] = await this.connections.rows<RequestedRow>(REQUESTED, [this.name, request]);
@@ -122,9 +127,12 @@ export class JobHandle extends Unit<JobOptions, JobRow> {
    * @returns how many
    * @throws ConfigError for a text that stands for several keys
    */
-  async retryFailed(keys?: (string | string[])[]): Promise<number> {
+  async retryFailed(keys?: (string | string[])[], { why }: CommandOptions = {}): Promise<number> {
     await this.require();
-    return retryRows(this.connections, this.name, keys);
+    return recorded(this.connections, { ...this.listed('retry'), why }, async (db) => {
+      const rows = await retryRows(db, this.name, keys);
+      return { result: rows, after: { rows, all: keys === undefined }, changed: rows > 0 };
+    });
   }
 
   /** Its statement, PostgreSQL's plan of it, and what stands in the way of speed. Runs nothing. */

@@ -2,6 +2,7 @@
  * A job's ticks that have ended and the rows that failed in them, read from PostgreSQL; and dead
  * letters of a sweep that are handled again. Called by `handle.ts`.
  */
+import { run, type Queryable } from '../../activities/lib/database';
 import { ConfigError } from '../../config/errors';
 import type { Band, JobState } from '../../workflows/job/contract';
 import type { Connections } from '../connections';
@@ -59,21 +60,17 @@ export async function readFailedRows(
 }
 
 /** For `JobHandle.retryFailed`. @throws ConfigError for a text that stands for several keys */
-export async function retryRows(
-  connections: Connections,
-  job: string,
-  keys: (string | string[])[] | undefined,
-): Promise<number> {
-  if (keys === undefined) return (await connections.rows(RETRY_ROWS, [job, null])).length;
+export async function retryRows(db: Queryable, job: string, keys: (string | string[])[] | undefined): Promise<number> {
+  if (keys === undefined) return (await run(db, RETRY_ROWS, [job, null])).length;
   const lists = keys.map((key) => (Array.isArray(key) ? key : listOf(key))).filter((key) => key !== undefined);
   const typed = keys.filter((key): key is string => typeof key === 'string' && listOf(key) === undefined);
-  const rows = await connections.rows<{ key: string[]; typed: string }>(FIND_ROWS, [job, JSON.stringify(lists), typed]);
+  const rows = await run<{ key: string[]; typed: string }>(db, FIND_ROWS, [job, JSON.stringify(lists), typed]);
   for (const text of typed) {
     const meant = rows.filter((row) => row.typed === text).map(({ key }) => JSON.stringify(key));
     if (meant.length > 1) throw new ConfigError([`${text} stands for several keys; name one: ${meant.join(' or ')}`]);
   }
   const found = JSON.stringify(rows.map(({ key }) => key));
-  return (await connections.rows(RETRY_ROWS, [job, found])).length;
+  return (await run(db, RETRY_ROWS, [job, found])).length;
 }
 
 /** A key as JSON, which says where its columns end. */

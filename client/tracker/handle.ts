@@ -4,6 +4,7 @@
  * go to `roster.ts`, and what is read comes from PostgreSQL (`members.ts`, `told.ts`).
  */
 import type { Client } from '@temporalio/client';
+import { run, type Queryable } from '../../activities/lib/database';
 import { optionChange } from '../../config/change';
 import { NOTIFY_CHANNEL } from '../../workflows/lib/contract';
 import type { OptionChange } from '../../workflows/lib/options';
@@ -18,6 +19,7 @@ import {
   type ChangeNotice,
 } from '../../workflows/tracker/contract';
 import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
+import { announced, recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import {
   NotTrackedError,
@@ -139,11 +141,15 @@ export class TrackerHandle extends Unit<TrackerOptions, Row> {
    * Lifts the holds of an operation, or all of the tracker's, also those of single members; every node asks the
    * upstream again within a second, and obeys it when it is refused again. @returns the holds that were in force.
    */
-  async openHolds(operation?: string): Promise<HoldSummary[]> {
+  async openHolds(operation?: string, { why }: CommandOptions = {}): Promise<HoldSummary[]> {
     await this.requireOperation(operation);
-    const opened = await openHolds(this.connections, this.name, operation);
-    await this.announce();
-    return opened;
+    const command = { ...this.listed('hold open'), before: { operation: operation ?? null }, why };
+    return recorded(this.connections, command, async (db) => {
+      const opened = await openHolds(db, this.name, operation);
+      await this.announce(db);
+      const before = opened.map((hold) => ({ operation: hold.operation, heldUntil: hold.heldUntil }));
+      return { result: opened, before: { operation: operation ?? null, holds: before } };
+    });
   }
 
   /**
@@ -151,11 +157,16 @@ export class TrackerHandle extends Unit<TrackerOptions, Row> {
    * until there are others. For code that makes something else of the same answer, or an upstream that keeps to an old
    * one.
    */
-  async refetch(ids?: readonly string[], options: { operation?: string } = {}): Promise<RefetchResult> {
-    await this.requireOperation(options.operation);
-    const result = await askAnew(this.connections, this.name, options.operation, ids);
-    await this.announce();
-    return result;
+  async refetch(
+    ids?: readonly string[],
+    { operation, why }: { operation?: string } & CommandOptions = {},
+  ): Promise<RefetchResult> {
+    await this.requireOperation(operation);
+    return recorded(this.connections, { ...this.listed('refetch'), why }, async (db) => {
+      const result = await askAnew(db, this.name, operation, ids);
+      await this.announce(db);
+      return { result, after: { operation: operation ?? null, members: result.members, all: ids === undefined } };
+    });
   }
 
   async status(): Promise<TrackerSummary> {
@@ -170,7 +181,7 @@ export class TrackerHandle extends Unit<TrackerOptions, Row> {
    */
   async reconcile(
     given: Iterable<string> | AsyncIterable<string>,
-    options: RosterOptions & { apply?: boolean } = {},
+    options: RosterOptions & { apply?: boolean } & CommandOptions = {},
   ): Promise<ReconcileResult> {
     const { ids, duplicates } = await collectIds(given, options.position);
     const missing = new Set(ids);
@@ -179,21 +190,35 @@ export class TrackerHandle extends Unit<TrackerOptions, Row> {
     const members = readMembers(this.connections, this.name, pools, {}, 'rows');
     for await (const { id } of members) if (!missing.delete(id)) surplus.push(id);
     const result = { missing: [...missing], surplus, matching: ids.length - missing.size, duplicates };
-    if (options.apply) {
-      // The places in the list have been checked; what is sent now has others.
-      const sending = { ...options, position: undefined };
-      if (result.missing.length > 0) await this.add(result.missing, sending);
-      if (surplus.length > 0) await this.remove(surplus, sending);
-    }
+    if (options.apply) await this.makeAlike(result, options);
     return { ...result, applied: options.apply === true };
   }
 
+  private makeAlike(
+    { missing, surplus, matching }: { missing: string[]; surplus: string[]; matching: number },
+    options: RosterOptions & CommandOptions,
+  ): Promise<void> {
+    const before = { members: matching + surplus.length };
+    const after = { added: missing.length, removed: surplus.length };
+    const command = { ...this.listed('reconcile'), before, after, why: options.why };
+    return announced(this.connections, command, async () => {
+      // The places in the list have been checked; what is sent now has others.
+      const sending = { ...options, position: undefined };
+      if (missing.length > 0) await this.add(missing, sending);
+      if (surplus.length > 0) await this.remove(surplus, sending);
+      return { result: undefined, changed: missing.length + surplus.length > 0 };
+    });
+  }
+
   /** For practice: the shift of this pool fails as if by a bug, and is started again with all of its members. */
-  async crash(pool: number): Promise<void> {
+  async crash(pool: number, { why }: CommandOptions = {}): Promise<void> {
     const row = await this.require();
     this.requirePool(pool, row.pools);
     const notice: ChangeNotice = { tracker: this.name, pools: [pool], crash: true };
-    await this.connections.rows(NOTIFY, [NOTIFY_CHANNEL, JSON.stringify(notice)]);
+    await recorded(this.connections, { ...this.listed('crash'), after: { pool }, why }, async (db) => {
+      await run(db, NOTIFY, [NOTIFY_CHANNEL, JSON.stringify(notice)]);
+      return { result: undefined };
+    });
   }
 
   private async requireOperation(operation: string | undefined): Promise<void> {
@@ -203,9 +228,9 @@ export class TrackerHandle extends Unit<TrackerOptions, Row> {
   }
 
   /** So that nodes look at once; who does not hear it looks within a second. */
-  private async announce(): Promise<void> {
+  private async announce(db: Queryable): Promise<void> {
     const notice: ChangeNotice = { tracker: this.name };
-    await this.connections.rows(NOTIFY, [NOTIFY_CHANNEL, JSON.stringify(notice)]);
+    await run(db, NOTIFY, [NOTIFY_CHANNEL, JSON.stringify(notice)]);
   }
 
   /** @throws InvalidIdError before anything is sent; TrackerStoppedError; TemporalUnavailableError. */

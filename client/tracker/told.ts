@@ -4,7 +4,7 @@
  * `longwatch.refetch`, which every node reads each second and at an announcement. Used by `handle.ts`, `status.ts` and
  * `longwatch.ts`.
  */
-import type { Statement } from '../../activities/lib/database';
+import { run, type Queryable, type Statement } from '../../activities/lib/database';
 import type { Connections } from '../connections';
 import { TooManyIdsError } from '../errors';
 import { ms } from '../../activities/lib/sql';
@@ -96,12 +96,12 @@ export async function readHolds(connections: Connections, tracker?: string): Pro
 }
 
 /** @returns those that were in force. Members that were held by themselves are asked again too. */
-export async function openHolds(connections: Connections, tracker: string, operation?: string): Promise<HoldSummary[]> {
-  return (await connections.rows<HoldRow>(OPEN_HOLDS, [tracker, operation ?? null])).map(summarize);
+export async function openHolds(db: Queryable, tracker: string, operation?: string): Promise<HoldSummary[]> {
+  return (await run<HoldRow>(db, OPEN_HOLDS, [tracker, operation ?? null])).map(summarize);
 }
 
 export async function askAnew(
-  connections: Connections,
+  db: Queryable,
   tracker: string,
   operation: string | undefined,
   ids: readonly string[] | undefined,
@@ -110,7 +110,7 @@ export async function askAnew(
   if (given && given.length > MOST_REFETCHED) throw new TooManyIdsError(given.length, MOST_REFETCHED);
   // Nothing can be tracked that PostgreSQL does not take.
   const values = [tracker, [operation ?? ''], given?.filter((id) => !id.includes('\0')) ?? null];
-  const [row] = await connections.rows<{ ids: string[] | null; members: number }>(ASK_ANEW, values);
+  const [row] = await run<{ ids: string[] | null; members: number }>(db, ASK_ANEW, values);
   const tracked = new Set(row!.ids ?? []);
   return {
     tracker,

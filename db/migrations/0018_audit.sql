@@ -13,7 +13,11 @@ create table if not exists longwatch.audit (
   -- What it was and what it is, where the command changes something that is written down.
   before jsonb,
   after jsonb,
-  why text
+  why text,
+  -- done; unchanged: it was so already; refused; unknown: no answer came. Null: who sent it has not noted its answer,
+  -- because it goes on, or because its process has ended in between.
+  outcome text check (outcome in ('done', 'unchanged', 'refused', 'unknown')),
+  error text
 );
 create index if not exists audit_subject on longwatch.audit (subject, number desc);
 

@@ -117,7 +117,7 @@ test('a replica that has all is not behind', async () => {
 test('what the replica ends for the sake of its replay is asked again', async () => {
   await stack.sql('create table busy (n integer)');
   await replica.caughtUp();
-  const connections = new Connections(environment);
+  const connections = new Connections(environment, { actor: 'test', via: 'client' });
   try {
     const slow = connections.read<{ n: number }>({
       name: 'slow',

@@ -12,6 +12,8 @@ import { resolveConfig } from '../../config/resolve/config';
 const page = readFileSync(path.join(__dirname, '../../docs/security.md'), 'utf8');
 // The page has other SQL too: this is the block that makes the roles.
 const script = /```sql\n(create role .*?)```/s.exec(page)![1]!;
+/** Keeps what operators did as it was written. */
+const unchangeable = /```sql\n(revoke update, delete, truncate on longwatch\.audit .*?)```/s.exec(page)![1]!;
 const PASSWORDS = { lw_owner: 'CHANGE-ME-1', lw_worker: 'CHANGE-ME-2', lw_reader: 'CHANGE-ME-3' };
 
 let stack: Stack;
@@ -54,6 +56,7 @@ test('the owner migrates, the worker works, the reader reads, and each is refuse
     await admin.query('grant select, update on player to lw_worker');
   });
   expect(await migrate(urlOf('lw_owner'), pino({ level: 'silent' }))).toEqual(migrations());
+  await as('lw_owner', (owner) => owner.query(unchangeable));
 
   const lines: string[] = [];
   const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
@@ -78,6 +81,8 @@ test('the owner migrates, the worker works, the reader reads, and each is refuse
     await Promise.all([longwatch.close(), reader.close()]);
   }
   expect(lines.filter((line) => line.includes('permission denied'))).toEqual([]);
+  const listed = await as('lw_reader', (client) => client.query('select what, outcome from longwatch.audit'));
+  expect(listed.rows).toEqual(expect.arrayContaining([{ what: 'run', outcome: 'done' }]));
 
   const denied = /permission denied|must be owner/;
   for (const statement of [
@@ -86,6 +91,8 @@ test('the owner migrates, the worker works, the reader reads, and each is refuse
     'select * from secret',
     `select pg_read_file('/etc/passwd')`,
     'create table mine (x int)',
+    'delete from longwatch.audit',
+    `update longwatch.audit set actor = 'somebody else'`,
   ]) {
     await expect(as('lw_worker', (client) => client.query(statement))).rejects.toThrow(denied);
   }

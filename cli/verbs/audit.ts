@@ -1,0 +1,98 @@
+/** `longwatch audit`: what operators did, the newest first. */
+import type { Command } from 'commander';
+import type { AuditRow } from '../../client/audit';
+import type { Json } from '../../workflows/lib/json';
+import { UsageError } from '../errors';
+import { lazy } from '../lazy';
+import { inline } from '../plain';
+import { print, printJson, remark, table } from '../output';
+import { verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
+
+interface Flags extends CommonFlags {
+  subject?: string;
+  since?: string;
+  limit: number;
+}
+
+export function addAudit(program: Command): void {
+  verb(program, 'audit [list]', 'what operators did: who, what, why, and what came of it', [
+    'longwatch audit',
+    'longwatch audit --subject characters --since 24h',
+    'longwatch audit list --subject node/worker-1 --since 2026-11-28 --json',
+  ])
+    .option('--subject <name>', 'only what was done to it: tracker/characters, characters, or a kind, such as node')
+    .option('--since <time>', 'only since then: a date, or how long ago (30m, 24h, 7d)')
+    .option('--limit <n>', 'the newest so many', wholeNumber, 50)
+    .action((list: string | undefined, flags: Flags) => audit(list, flags));
+}
+
+async function audit(list: string | undefined, flags: Flags): Promise<void> {
+  if (list !== undefined && list !== 'list') throw new UsageError(`audit has no '${list}'; it has: list`);
+  const { subject, limit } = flags;
+  const since = flags.since === undefined ? undefined : timeOf(flags.since);
+  await withLongwatch(flags, async (longwatch) => {
+    const rows = await longwatch.audit({ subject, since, limit });
+    if (flags.json) return printJson({ audit: rows });
+    if (rows.length === 0) return print('nothing is listed');
+    await print(
+      table(
+        [
+          { head: 'at' },
+          { head: 'who' },
+          { head: 'via' },
+          { head: 'what' },
+          { head: 'to' },
+          { head: 'change' },
+          { head: 'outcome' },
+          { head: 'why' },
+        ],
+        rows.map((row) => [
+          row.at,
+          row.actor,
+          row.via,
+          row.what,
+          row.subject,
+          changeOf(row),
+          outcomeOf(row),
+          short(inline(row.why ?? ''), 100),
+        ]),
+      ),
+    );
+    if (rows.length === limit) remark(`the newest ${limit}; --limit shows more`);
+  });
+}
+
+function timeOf(text: string): Date {
+  const ago = lazy.values().parseDuration(text);
+  const at = ago === undefined ? Date.parse(text) : Date.now() - ago;
+  if (Number.isNaN(at) || Math.abs(at) > 8.64e15 || (ago ?? 0) < 0) {
+    throw new UsageError(`--since must be a date or how long ago (30m, 24h, 2026-11-28T12:00Z), not '${text}'`);
+  }
+  return new Date(at);
+}
+
+/** A row without an answer may still be carried out, or its process has ended. */
+const outcomeOf = ({ outcome, error }: AuditRow): string =>
+  `${outcome ?? 'not noted'}${error === undefined ? '' : `: ${short(inline(error), 60)}`}`;
+
+/** `every: 1s → 2s`; the rest is in `--json`. */
+function changeOf({ before, after }: AuditRow): string {
+  const [was, is] = [fields(before), fields(after)];
+  const names = [...new Set([...Object.keys(was), ...Object.keys(is)])];
+  const parts = names.map((name) => {
+    if (!(name in was)) return `${name}: ${is[name]}`;
+    return name in is && is[name] !== was[name] ? `${name}: ${was[name]} → ${is[name]}` : `${name}: ${was[name]}`;
+  });
+  return short(parts.join(', '), 80);
+}
+
+function fields(value: Json | undefined): Record<string, string> {
+  if (value === undefined || value === null || typeof value !== 'object' || Array.isArray(value)) return {};
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, inner]) => inner !== null)
+      .map(([name, inner]) => [name, typeof inner === 'string' ? inner : JSON.stringify(inner)]),
+  );
+}
+
+const short = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most)}…` : text);

@@ -1,4 +1,4 @@
-/** Part of `flush.test.ts`: what a shift learns with its flush, of whose clock times are, and how often a node flushes. */
+/** Part of `flush.test.ts`: what a shift learns with its flush, whose clock times go by, how often a node flushes. */
 import { takeFence } from '../../../activities/tracker/store/fence';
 import { begin } from '../../../activities/tracker/shift/keep';
 import { Lateness } from '../../../activities/tracker/shift/lateness';

@@ -1,5 +1,5 @@
 import { formatValue } from '../config/values';
-import type { OptionChange, OptionSpec } from '../workflows/lib/options';
+import type { OptionChanges, OptionSpec } from '../workflows/lib/options';
 import { sameJson } from '../activities/lib/same-json';
 
 export interface Setting {
@@ -19,7 +19,7 @@ export interface Setting {
 export interface SettingSources {
   now: object;
   stored: object & { sources?: Partial<Record<string, Setting['source']>> };
-  changes: Record<string, OptionChange['value']>;
+  changes: OptionChanges;
 }
 
 /** One option. @param show how its value is written */

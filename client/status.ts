@@ -10,7 +10,7 @@ import { readJobs, type JobSummary } from './job/status';
 import { STATUS_NODES, STATUS_REPLICA, STATUS_STATS, STATUS_TRACKERS } from './tracker/queries';
 import { countStale } from './tracker/stale';
 import { readHolds, type HoldSummary } from './tracker/told';
-import type { OptionChange } from '../workflows/lib/options';
+import type { OptionChanges } from '../workflows/lib/options';
 import type { RunState } from '../workflows/lib/contract';
 
 export interface Status {
@@ -82,7 +82,7 @@ interface TrackerRow {
   state: RunState;
   pools: number;
   options: TrackerOptions;
-  changes: Record<string, OptionChange['value']>;
+  changes: OptionChanges;
   gate_open: boolean | null;
   gate_age_ms: number | null;
   members: number;

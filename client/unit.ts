@@ -9,7 +9,7 @@ import type { Statement } from '../activities/lib/database';
 import { sleep } from '../activities/lib/sleep';
 import { didYouMean } from '../config/suggest';
 import type { CommandResult, ReconfigureResult, RunState } from '../workflows/lib/contract';
-import type { OptionChange } from '../workflows/lib/options';
+import type { OptionChange, OptionChanges } from '../workflows/lib/options';
 import { announced, type CommandOptions } from './audit';
 import { command } from './commands';
 import type { Connections } from './connections';
@@ -36,7 +36,7 @@ export interface UnitRow<Options> {
   /** As declared, without what was set by hand. */
   options: Options;
   /** Values that were set by hand, by the option's compiled path. */
-  changes: Record<string, OptionChange['value']>;
+  changes: OptionChanges;
 }
 
 /** How one kind of unit is called, found and commanded. */

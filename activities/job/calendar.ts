@@ -8,6 +8,7 @@
  * that matches. The days on which the clock is changed are counted one time after the other. The event loop gets its
  * turn in between.
  */
+import { DAY, MINUTE } from '../../workflows/lib/time';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Cron } from 'croner';
 import type { EarlierSchedule } from '../../workflows/job/contract';
@@ -20,8 +21,6 @@ type CronSchedule = Extract<Schedule, { cron: string }>;
 const AHEAD = 32;
 /** The last moment that a Date can tell. */
 const END_OF_TIME = 8.64e15;
-const MINUTE = 60_000;
-const DAY = 24 * 60 * MINUTE;
 /** Steps between two turns of the event loop: some 20 ms. */
 const STEPS_AT_ONCE = 500;
 

@@ -168,8 +168,8 @@ async function checkWith(
   await checkJob(database, withJobChanges(options, { ...row?.changes, ...changes }));
 }
 
-async function known(db: Queryable, job: string, hold: 'nothing' | 'all' = 'nothing'): Promise<JobRow> {
-  const row = await readJob(db, job, hold);
+async function known(db: Queryable, job: string, lock: 'nothing' | 'all' = 'nothing'): Promise<JobRow> {
+  const row = await readJob(db, job, lock);
   if (!row) throw failure(ErrorType.UnknownJob, `there is no job ${job} in the database`);
   return row;
 }

@@ -7,10 +7,10 @@ import { didYouMean } from '../../config/suggest';
 import { compileValue, formatValue } from '../../config/values';
 import { BUFFER_OPTIONS, NONE, withBufferChanges, type BufferOptions } from '../../workflows/buffer/options';
 import { settingOf, type Setting } from '../settings';
-import type { OptionChange, OptionSpec } from '../../workflows/lib/options';
+import type { OptionChange, OptionChanges, OptionSpec } from '../../workflows/lib/options';
 
 /** Every option of a buffer that can be set while it runs, in the order of the options table. */
-export function bufferSettings(declared: BufferOptions, changes: Record<string, OptionChange['value']>): Setting[] {
+export function bufferSettings(declared: BufferOptions, changes: OptionChanges): Setting[] {
   const now = withBufferChanges(declared, changes);
   return BUFFER_OPTIONS.map((spec) => settingOf({ now, stored: declared, changes }, spec, '', show));
 }

@@ -7,10 +7,10 @@ import { didYouMean } from '../../config/suggest';
 import { compileValue } from '../../config/values';
 import { specsOf, withJobChanges, type JobKind, type JobOptions } from '../../workflows/job/options';
 import { settingOf, type Setting } from '../settings';
-import type { OptionChange } from '../../workflows/lib/options';
+import type { OptionChange, OptionChanges } from '../../workflows/lib/options';
 
 /** Every option of a job that can be set while it runs, in the order of the options table. */
-export function jobSettings(stored: JobOptions, changes: Record<string, OptionChange['value']>): Setting[] {
+export function jobSettings(stored: JobOptions, changes: OptionChanges): Setting[] {
   const now = withJobChanges(stored, changes);
   const specs = specsOf(stored.kind).filter((spec) => spec.name !== 'every' || 'everyMs' in stored.schedule);
   return specs.map((spec) => settingOf({ now, stored, changes }, spec));

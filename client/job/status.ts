@@ -6,7 +6,7 @@ import type { Band, JobState } from '../../workflows/job/contract';
 import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../workflows/job/options';
 import type { Connections } from '../connections';
 import { JOBS } from './queries';
-import type { OptionChange } from '../../workflows/lib/options';
+import type { OptionChanges } from '../../workflows/lib/options';
 
 export interface JobSummary {
   name: string;
@@ -45,7 +45,7 @@ export interface JobRow {
   kind: JobKind;
   state: JobState;
   options: JobOptions;
-  changes: Record<string, OptionChange['value']>;
+  changes: OptionChanges;
   node: string | null;
   version: number;
   open_due: number | null;

@@ -18,7 +18,7 @@ import { planBatches, type CollectedIds, type RosterBatch } from './ids';
 import { COUNT_MEMBERS, OPEN_CHANGE } from './queries';
 import { temporalCommon } from '../temporal-client';
 import { waitApplied } from './wait-applied';
-import type { OptionChange } from '../../workflows/lib/options';
+import type { OptionChanges } from '../../workflows/lib/options';
 import { TASK_QUEUE, type RunState } from '../../workflows/lib/contract';
 
 /** Signals under way at once: the server takes a few hundred a second from one sender, whatever their number. */
@@ -62,7 +62,7 @@ export interface OpenedChange {
   state: RunState;
   pools: number;
   options: TrackerOptions;
-  changes: Record<string, OptionChange['value']>;
+  changes: OptionChanges;
   stamp: number;
 }
 

@@ -6,12 +6,12 @@ import {
   withChanges,
   type TrackerOptions,
 } from '../../workflows/tracker/options';
-import type { OptionChange, OptionSpec } from '../../workflows/lib/options';
+import type { OptionChanges, OptionSpec } from '../../workflows/lib/options';
 import type { Setting } from '../settings';
 import { settingOf } from '../settings';
 
 /** Every option of a tracker, in the order of the options tables. */
-export function settingsOf(stored: TrackerOptions, changes: Record<string, OptionChange['value']>): Setting[] {
+export function settingsOf(stored: TrackerOptions, changes: OptionChanges): Setting[] {
   const now = withChanges(stored, changes);
   const setting = (spec: OptionSpec, prefix?: string): Setting => settingOf({ now, stored, changes }, spec, prefix);
   return [

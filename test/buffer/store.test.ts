@@ -5,8 +5,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pino } from 'pino';
-import { bufferCommands } from '../../activities/buffer/commands';
-import type { BufferDeps } from '../../activities/buffer/batch';
+import { createBufferActivities, type BufferDeps } from '../../activities/buffer';
 import { reviveShards } from '../../activities/buffer/revive';
 import { expireRows, readRows, sendRow, staleEntries } from '../../activities/buffer/store/chunks';
 import { Database } from '../../activities/lib/database';
@@ -23,7 +22,7 @@ const MIGRATION = path.join(__dirname, '../../db/migrations/0008_buffer_lives.sq
 
 let stack: Stack;
 let database: Database;
-let activities: ReturnType<typeof bufferCommands>;
+let activities: ReturnType<typeof createBufferActivities>;
 /** What Temporal says of the shard's workflow. */
 let run: 'missing' | 'running' = 'missing';
 let buffer = '';
@@ -34,7 +33,7 @@ beforeAll(async () => {
   const log = pino({ level: 'silent' });
   database = new Database({ url: stack.servers.databaseUrl, log });
   const temporal = { lastRun: () => Promise.resolve({ state: run, runId: 'r' }) };
-  activities = bufferCommands({ database, temporal, log, node: 'n' } as unknown as BufferDeps);
+  activities = createBufferActivities({ database, temporal, log, node: 'n' } as unknown as BufferDeps);
 }, 90_000);
 afterAll(async () => {
   await database.close();

@@ -1,4 +1,5 @@
-import { refusal, type OptionChange, type OptionSpec } from '../lib/options';
+import { laidOver, refusal, type OptionChange, type OptionChanges, type OptionSpec } from '../lib/options';
+import { DAY, MINUTE, SECOND } from '../lib/time';
 import type { Json } from '../lib/json';
 
 /** The options that a buffer's workflows and its row carry. Plain JSON. */
@@ -29,10 +30,6 @@ export interface BufferOptions {
    */
   sources?: Record<string, 'defaults' | 'definition'>;
 }
-
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-const DAY = 24 * 60 * MINUTE;
 
 export const BUFFER_OPTIONS: readonly OptionSpec[] = [
   {
@@ -174,9 +171,13 @@ export const BUFFER_OPTIONS: readonly OptionSpec[] = [
 /** The word, beside a duration, for an option that is null when compiled. */
 export const NONE: Readonly<Record<string, string | boolean>> = { flushInterval: 'never', poll: false };
 
+function specOf(path: string): OptionSpec | undefined {
+  return BUFFER_OPTIONS.find((spec) => spec.path === path);
+}
+
 /** Everything that is wrong with one change; empty: it may be made. A word of {@link NONE} stands for none. */
 export function bufferChangeProblems(options: BufferOptions, { path, value }: OptionChange): string[] {
-  const spec = BUFFER_OPTIONS.find((candidate) => candidate.path === path);
+  const spec = specOf(path);
   if (!spec) return [`a buffer has no option ${path}`];
   if (value === null || (spec.name in NONE && value === NONE[spec.name])) return [];
   const problem = refusal(spec, value);
@@ -186,23 +187,14 @@ export function bufferChangeProblems(options: BufferOptions, { path, value }: Op
 }
 
 /** The options with what was set by hand laid over them. */
-export function withBufferChanges(
-  options: BufferOptions,
-  changes: Record<string, OptionChange['value']>,
-): BufferOptions {
-  const result = JSON.parse(JSON.stringify(options)) as BufferOptions;
-  for (const spec of BUFFER_OPTIONS) {
-    const value = changes[spec.path] ?? null;
-    if (value === null || bufferChangeProblems(options, { path: spec.path, value }).length > 0) continue;
-    const keys = spec.path.split('.');
-    const last = keys.pop()!;
-    const at = keys.reduce(
-      (inner, key) => inner[key] as Record<string, unknown>,
-      result as unknown as Record<string, unknown>,
-    );
-    at[last] = spec.name in NONE && value === NONE[spec.name] ? null : value;
-  }
-  return result;
+export function withBufferChanges(options: BufferOptions, changes: OptionChanges): BufferOptions {
+  return laidOver(options, changes, {
+    problems: bufferChangeProblems,
+    compiled: (path, value) => {
+      const { name } = specOf(path)!;
+      return name in NONE && value === NONE[name] ? null : value;
+    },
+  });
 }
 
 /** The state that a shard may keep: JSON of this many bytes. */

@@ -1,4 +1,5 @@
-import type { OptionSpec } from '../lib/options';
+import { retryWaits, type OptionSpec } from '../lib/options';
+import { DAY, HOUR, MINUTE, SECOND } from '../lib/time';
 
 /** Options of one durable activity, compiled. */
 export interface DurableOptions {
@@ -21,11 +22,6 @@ export interface RetryPolicy {
   jitter: boolean;
 }
 
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
-
 /** `retry.backoff` is not listed: it is one of two words, checked where the definition is resolved. */
 export const DURABLE_OPTIONS: readonly OptionSpec[] = [
   {
@@ -46,31 +42,7 @@ export const DURABLE_OPTIONS: readonly OptionSpec[] = [
     max: 10_000,
     text: 'Attempts in all. A crash of the worker uses one too.',
   },
-  {
-    name: 'retry.base',
-    path: 'retry.baseMs',
-    kind: 'duration',
-    default: SECOND,
-    min: 1,
-    max: DAY,
-    text: 'The wait before the second attempt. Exponential: base × 2^(attempt - 1).',
-  },
-  {
-    name: 'retry.cap',
-    path: 'retry.capMs',
-    kind: 'duration',
-    default: 5 * MINUTE,
-    min: 1,
-    max: 7 * DAY,
-    text: 'No wait is longer, jitter included.',
-  },
-  {
-    name: 'retry.jitter',
-    path: 'retry.jitter',
-    kind: 'boolean',
-    default: false,
-    text: 'Spread each wait over its upper half.',
-  },
+  ...retryWaits({ jitter: false }),
   {
     name: 'lease.ttl',
     path: 'lease.ttlMs',

@@ -1,4 +1,5 @@
-import { refusal, type OptionChange, type OptionSpec } from '../lib/options';
+import { laidOver, refusal, retryWaits, type OptionChange, type OptionChanges, type OptionSpec } from '../lib/options';
+import { DAY, MINUTE, SECOND } from '../lib/time';
 
 export type JobKind = 'regen' | 'decay' | 'sweep';
 
@@ -54,10 +55,6 @@ export interface JobOptions {
    */
   sources?: Record<string, 'defaults' | 'definition'>;
 }
-
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-const DAY = 24 * 60 * MINUTE;
 
 /**
  * The options of every job. `cron` and `timeZone` are not listed: they are checked where the definition is resolved.
@@ -190,31 +187,7 @@ export const SWEEP_OPTIONS: readonly OptionSpec[] = [
     max: 1_000,
     text: 'Attempts of a row, its page’s included; after the last one it is a dead letter.',
   },
-  {
-    name: 'retry.base',
-    path: 'retry.baseMs',
-    kind: 'duration',
-    default: SECOND,
-    min: 1,
-    max: DAY,
-    text: 'The wait before the second attempt. Exponential: base × 2^(attempt - 1).',
-  },
-  {
-    name: 'retry.cap',
-    path: 'retry.capMs',
-    kind: 'duration',
-    default: 5 * MINUTE,
-    min: 1,
-    max: 7 * DAY,
-    text: 'No wait is longer, jitter included.',
-  },
-  {
-    name: 'retry.jitter',
-    path: 'retry.jitter',
-    kind: 'boolean',
-    default: true,
-    text: 'Spread each wait over its upper half.',
-  },
+  ...retryWaits({ jitter: true }),
 ];
 
 /** The rows of the table that hold for a kind. */
@@ -233,15 +206,6 @@ export function jobChangeProblems(options: JobOptions, change: OptionChange): st
 }
 
 /** The options with what was set by hand laid over them. */
-export function withJobChanges(options: JobOptions, changes: Record<string, OptionChange['value']>): JobOptions {
-  const result = JSON.parse(JSON.stringify(options)) as JobOptions;
-  for (const [path, value] of Object.entries(changes)) {
-    if (value === null || jobChangeProblems(options, { path, value }).length > 0) continue;
-    const keys = path.split('.');
-    const last = keys.pop()!;
-    let at = result as unknown as Record<string, unknown>;
-    for (const key of keys) at = at[key] as Record<string, unknown>;
-    at[last] = value;
-  }
-  return result;
+export function withJobChanges(options: JobOptions, changes: OptionChanges): JobOptions {
+  return laidOver(options, changes, { problems: jobChangeProblems });
 }

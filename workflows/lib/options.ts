@@ -2,6 +2,7 @@
  * The vocabulary of every options table: what one row of it says, how one change is written, and why a change is
  * refused. Used by the tables of trackers, buffers, jobs and durable activities, and by the config that compiles them.
  */
+import { DAY, MINUTE, SECOND } from './time';
 
 /** One change of `config --set`: the path as the user writes it, and the compiled value. */
 export interface OptionChange {
@@ -10,6 +11,9 @@ export interface OptionChange {
   /** Null takes the change back, so the definition's value holds again. */
   value: number | boolean | string | null;
 }
+
+/** Values that were set by hand, by path. */
+export type OptionChanges = Record<string, OptionChange['value']>;
 
 export type OptionKind = 'duration' | 'integer' | 'number' | 'boolean' | 'name' | 'word';
 
@@ -63,4 +67,76 @@ export function refusal(spec: OptionSpec, value: unknown): string | undefined {
       return undefined;
     }
   }
+}
+
+/** The values set by hand after these changes too: each lies over what was there, or takes it back (`value: null`). */
+export function changesAfter(before: OptionChanges, changes: readonly OptionChange[]): OptionChanges {
+  const after = { ...before };
+  for (const { path, value } of changes) {
+    if (value === null) delete after[path];
+    else after[path] = value;
+  }
+  return after;
+}
+
+/** How the changes of one room are laid over its options. */
+export interface LayingOver<Options> {
+  /** Everything that is wrong with a change: one that may not stand (any more) is left out. */
+  problems: (options: Options, change: OptionChange) => string[];
+  /** The compiled value of one that was set by hand. @default itself */
+  compiled?: (path: string, value: unknown) => unknown;
+  /** The object that is made where there is none for a path to lead through. @default an empty one */
+  missing?: (key: string) => object;
+}
+
+/** A copy of the options with what was set by hand laid over them. */
+export function laidOver<Options extends object>(
+  options: Options,
+  changes: OptionChanges,
+  { problems, compiled = (_path, value) => value, missing = () => ({}) }: LayingOver<Options>,
+): Options {
+  const result = JSON.parse(JSON.stringify(options)) as Options;
+  for (const [path, value] of Object.entries(changes)) {
+    if (value === null || problems(options, { path, value }).length > 0) continue;
+    const keys = path.split('.');
+    const last = keys.pop()!;
+    let at = result as Record<string, unknown>;
+    for (const key of keys) {
+      if (at[key] === null || typeof at[key] !== 'object') at[key] = missing(key);
+      at = at[key] as Record<string, unknown>;
+    }
+    at[last] = compiled(path, value);
+  }
+  return result;
+}
+
+/** The rows for the waits between attempts, the same wherever code of the user is tried again. */
+export function retryWaits({ jitter }: { jitter: boolean }): readonly OptionSpec[] {
+  return [
+    {
+      name: 'retry.base',
+      path: 'retry.baseMs',
+      kind: 'duration',
+      default: SECOND,
+      min: 1,
+      max: DAY,
+      text: 'The wait before the second attempt. Exponential: base × 2^(attempt - 1).',
+    },
+    {
+      name: 'retry.cap',
+      path: 'retry.capMs',
+      kind: 'duration',
+      default: 5 * MINUTE,
+      min: 1,
+      max: 7 * DAY,
+      text: 'No wait is longer, jitter included.',
+    },
+    {
+      name: 'retry.jitter',
+      path: 'retry.jitter',
+      kind: 'boolean',
+      default: jitter,
+      text: 'Spread each wait over its upper half.',
+    },
+  ];
 }

@@ -1,11 +1,10 @@
-import type { OptionChange, OptionSpec } from '../lib/options';
-import { refusal } from '../lib/options';
-
 /**
  * Every option of a tracker and its operations, once: kind, default, bounds and words. The config's resolver
  * (`config`), `config --set`, the running shift and the generated `docs/options.md` all read this
  * table. Values here are compiled: durations are whole milliseconds and end in `Ms`.
  */
+import { laidOver, refusal, type OptionChange, type OptionChanges, type OptionSpec } from '../lib/options';
+import { DAY, MINUTE, SECOND } from '../lib/time';
 
 /** The options that a tracker's workflow, its row and its shifts carry. Plain JSON. */
 export interface TrackerOptions {
@@ -50,10 +49,6 @@ export interface OperationOptions {
   /** The version of the code. A new one asks anew: ETags and expiries of before do not count. Absent: 1. */
   version?: number;
 }
-
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-const DAY = 24 * 60 * MINUTE;
 
 export const TRACKER_OPTIONS: readonly OptionSpec[] = [
   {
@@ -328,20 +323,11 @@ export function changeProblems(options: TrackerOptions, change: OptionChange): s
 }
 
 /** The options with the changes laid over them. Changes must have passed {@link changeProblems}. */
-export function withChanges(options: TrackerOptions, changes: Record<string, OptionChange['value']>): TrackerOptions {
-  const result = JSON.parse(JSON.stringify(options)) as TrackerOptions;
-  for (const [path, value] of Object.entries(changes)) {
-    if (value === null || changeProblems(options, { path, value }).length > 0) continue;
-    const keys = path.split('.');
-    const last = keys.pop()!;
-    let at = result as unknown as Record<string, unknown>;
-    for (const key of keys) {
-      if (at[key] === null || typeof at[key] !== 'object')
-        at[key] = key === 'skipWhile' ? { slowerThanMs: SECOND } : {};
-      at = at[key] as Record<string, unknown>;
-    }
-    at[last] = value;
-  }
+export function withChanges(options: TrackerOptions, changes: OptionChanges): TrackerOptions {
+  const result = laidOver(options, changes, {
+    problems: changeProblems,
+    missing: (key) => (key === 'skipWhile' ? { slowerThanMs: SECOND } : {}),
+  });
   for (const operation of Object.values(result.operations)) {
     // A threshold set by hand where there is no operation to look at.
     if (operation.skipWhile?.operation === undefined) operation.skipWhile = null;

@@ -5,10 +5,7 @@
  * workflow's history; it stands here because all option tables do.
  */
 import { refusal, type OptionChange, type OptionSpec } from '../lib/options';
-
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
-const DAY = 24 * 60 * MINUTE;
+import { DAY, SECOND } from '../lib/time';
 
 /** See `activities/upstream/budget/limit.ts`. */
 export const SHAPES = ['floating', 'fixed', 'calendar', 'leaky', 'concurrent'] as const;

@@ -9,7 +9,7 @@ import { withBufferChanges, type BufferOptions } from '../../../workflows/buffer
 import { ErrorType } from '../../../workflows/lib/errors';
 import { failure } from '../../lib/failures';
 import { run, type Queryable, type Statement } from '../../lib/database';
-import type { OptionChange } from '../../../workflows/lib/options';
+import { changesAfter, type OptionChange, type OptionChanges } from '../../../workflows/lib/options';
 
 export interface BufferRow {
   name: string;
@@ -18,7 +18,7 @@ export interface BufferRow {
   options: BufferOptions;
   /** As the definition has them. */
   declared: BufferOptions;
-  changes: Record<string, OptionChange['value']>;
+  changes: OptionChanges;
   version: number;
   /** Shards that have ever reported. */
   shards: number;
@@ -128,11 +128,7 @@ export async function storeBuffer(db: Queryable, name: string, options: BufferOp
 export async function storeBufferChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
   const [row] = await run<{ changes: BufferRow['changes'] }>(db, LOCK, [name]);
   if (!row) return false;
-  const next = { ...row.changes };
-  for (const { path, value } of changes) {
-    if (value === null) delete next[path];
-    else next[path] = value;
-  }
+  const next = changesAfter(row.changes, changes);
   return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;
 }
 

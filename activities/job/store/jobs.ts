@@ -5,7 +5,7 @@
 import type { EarlierSchedule, JobState } from '../../../workflows/job/contract';
 import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../../workflows/job/options';
 import { run, type Queryable, type Statement } from '../../lib/database';
-import type { OptionChange } from '../../../workflows/lib/options';
+import { changesAfter, type OptionChange, type OptionChanges } from '../../../workflows/lib/options';
 import { ms } from '../../lib/sql';
 
 export interface JobRow {
@@ -17,7 +17,7 @@ export interface JobRow {
   options: JobOptions;
   /** The two apart. */
   declared: JobOptions;
-  changes: Record<string, OptionChange['value']>;
+  changes: OptionChanges;
   /** Epoch milliseconds. */
   endedDue: number | undefined;
   /** Up to here nothing is owed: what has ended, and the time before it was started or resumed. */
@@ -73,7 +73,7 @@ interface RawRow {
   state: JobState;
   version: number;
   options: JobOptions;
-  changes: Record<string, OptionChange['value']>;
+  changes: OptionChanges;
   ended_due: number | null;
   settled: number | null;
   chunk_rows: number | null;
@@ -84,9 +84,9 @@ interface RawRow {
 export async function readJob(
   db: Queryable,
   name: string,
-  hold: 'nothing' | 'all' = 'nothing',
+  lock: 'nothing' | 'all' = 'nothing',
 ): Promise<JobRow | undefined> {
-  const raw = await readRaw(db, name, hold);
+  const raw = await readRaw(db, name, lock);
   return (
     raw && {
       name: raw.name,
@@ -105,8 +105,8 @@ export async function readJob(
   );
 }
 
-async function readRaw(db: Queryable, name: string, hold: 'nothing' | 'all'): Promise<RawRow | undefined> {
-  return (await run<RawRow>(db, hold === 'all' ? LOCK : SELECT, [name]))[0];
+async function readRaw(db: Queryable, name: string, lock: 'nothing' | 'all'): Promise<RawRow | undefined> {
+  return (await run<RawRow>(db, lock === 'all' ? LOCK : SELECT, [name]))[0];
 }
 
 export async function createJob(db: Queryable, name: string, options: JobOptions): Promise<void> {
@@ -133,11 +133,7 @@ export async function storeJobOptions(db: Queryable, name: string, options: JobO
 export async function storeJobChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
   if (!raw) return false;
-  const next = { ...raw.changes };
-  for (const { path, value } of changes) {
-    if (value === null) delete next[path];
-    else next[path] = value;
-  }
+  const next = changesAfter(raw.changes, changes);
   return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;
 }
 

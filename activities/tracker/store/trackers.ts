@@ -7,7 +7,7 @@ import type { ChangeNotice } from '../../../workflows/tracker/contract';
 import { withChanges, type TrackerOptions } from '../../../workflows/tracker/options';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { askAnew } from './told';
-import type { OptionChange } from '../../../workflows/lib/options';
+import { changesAfter, type OptionChange, type OptionChanges } from '../../../workflows/lib/options';
 import type { RunState } from '../../../workflows/lib/contract';
 import { ms } from '../../lib/sql';
 import { sameJson } from '../../lib/same-json';
@@ -121,7 +121,7 @@ interface RawRow {
   pools: number;
   version: number;
   options: TrackerOptions;
-  changes: Record<string, OptionChange['value']>;
+  changes: OptionChanges;
   since: Record<string, number>;
   gate_open: boolean | null;
   command: string | null;
@@ -189,11 +189,7 @@ export async function storeOptions(db: Queryable, name: string, options: Tracker
 export async function storeChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
   if (!raw) return false;
-  const next = { ...raw.changes };
-  for (const { path, value } of changes) {
-    if (value === null) delete next[path];
-    else next[path] = value;
-  }
+  const next = changesAfter(raw.changes, changes);
   if (sameJson(next, raw.changes)) return false;
   await run(db, SET_CHANGES, [name, JSON.stringify(next), ...beginnings(raw, raw.options, next)]);
   return true;

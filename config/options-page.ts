@@ -10,100 +10,130 @@ import { LIMIT_OPTIONS, UPSTREAM_OPTIONS } from '../workflows/upstream/options';
 import { formatValue } from './values';
 import type { OptionSpec } from '../workflows/lib/options';
 
+/** One chapter of the page: its words, then its table, then what cannot be in a table. */
+interface Chapter {
+  title: string;
+  before: readonly string[];
+  table: readonly OptionSpec[];
+  after?: readonly string[];
+}
+
+const HEAD: readonly string[] = [
+  '<!-- Written by `npm run docs:options` from workflows/*/options.ts and workflows/durable/contract.ts. Change it there. -->',
+  '# Options',
+  '',
+  "What a config module (`longwatch.config.ts`) can set. A duration is text such as `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of",
+  "milliseconds. The definition's value counts, else that of the config's `defaults`, else the default here; what is set",
+  'by hand while the tracker runs counts before all of them, until it is taken back:',
+  '',
+  '```sh',
+  'npx longwatch config characters                                          # every value, and where it comes from',
+  'npx longwatch config characters --set operations.location.every=500ms    # change it while it runs',
+  "npx longwatch config characters --set operations.location.every=         # back to the config's value",
+  'npx longwatch config blocks --set maxConcurrency=8 flushInterval=never    # of a buffer or job, by the names below',
+  '```',
+];
+
+const CHAPTERS: readonly Chapter[] = [
+  {
+    title: 'A tracker',
+    before: [
+      '`defineTracker({ name, … })`; defaults for all trackers: `defaults.tracker`. Its `name` and those of its operations begin with a',
+      'small letter and have at most 63 letters, digits, `-` and `_`.',
+    ],
+    table: TRACKER_OPTIONS,
+    after: [
+      'Code: `onError(error, { tracker, pool, operation, id, node })` is called for each error of an operation or the gate.',
+    ],
+  },
+  {
+    title: 'Its gate',
+    before: [
+      '`gate: { check, … }`; defaults: `defaults.gate`. `check({ signal, log })` answers whether the upstream is there; until it first does, the gate is closed.',
+    ],
+    table: GATE_OPTIONS,
+  },
+  {
+    title: 'An operation',
+    before: [
+      '`operations: { NAME: { … } }`; defaults for all operations: `defaults.operation`. On the command line, a path begins with `operations.NAME.`.',
+    ],
+    table: OPERATION_OPTIONS,
+    after: [
+      'Code: `run(context)` does the work for one member and returns its value; `whenClosed(context)` runs in its place while the gate is closed. `buffer` names a',
+      '[buffer](buffers.md) that gets each changed value as an entry: `{ tracker, operation, id, value, fetchedAt }`.',
+    ],
+  },
+  {
+    title: 'A buffer',
+    before: [
+      '`defineBuffer({ name, run, … })`, see [buffers.md](buffers.md); defaults for all buffers: `defaults.buffer`. `start NAME --update` hands a changed definition',
+      'to a running buffer, `config NAME --set` changes single options of it.',
+    ],
+    table: BUFFER_OPTIONS,
+    after: [
+      'Code: `run(entries, context)` handles a batch; `init({ cursor, … })` reads what is there at the start; `key` (a path or a function) makes entries one;',
+      '`onError(error, { buffer, shard, batch, entries, node })`. Data: `state` (what each shard begins with), `metadata` (for its log lines).',
+    ],
+  },
+  {
+    title: 'A regen, sweep or decay',
+    before: [
+      '`regens: [defineRegen({ name, … })]`, `sweeps`, `decays`, see [jobs.md](jobs.md); defaults: `defaults.regen`, `defaults.sweep`,',
+      '`defaults.decay`. These hold for all three. Beside them: `table`, `key` (the primary key unless told otherwise), and `cron` with `timeZone` in place of `every`.',
+    ],
+    table: JOB_OPTIONS,
+  },
+  {
+    title: 'Chunks of a regen or decay',
+    before: [
+      'SQL of a regen: `set` (column → expression) and `where`; or `rule: { column, add, max, min }` and `where`; or `sql`, one UPDATE with `:range`. Of a decay: `where`, `moveTo`.',
+      'Expressions may use `:elapsed` and `:due`. SQL is not changed by `config --set`, but by a new version of the definition: `start NAME --update`.',
+    ],
+    table: CHUNK_OPTIONS,
+  },
+  {
+    title: 'Pages of a sweep',
+    before: [
+      'SQL: `due`, `order`. Code: `handle(rows, context)`. `retry.backoff` is `exponential` (the default) or `constant`.',
+    ],
+    table: SWEEP_OPTIONS,
+  },
+  {
+    title: 'A durable activity',
+    before: [
+      '`defineActivity({ name, run, … })`, see [durable.md](durable.md). `retry.backoff` is `constant` (the default) or `exponential`. A compensation',
+      '(`compensate`) takes `timeout`, `retry` and `lease` of its own; its attempts are 10, exponential from 1 s up to 1 min with jitter, unless told otherwise.',
+    ],
+    table: DURABLE_OPTIONS,
+    after: [
+      'Code: `run(input, context)`, `idempotencyKey(input)`, `lease.resource(input)`, `compensate(input, result, context)`.',
+    ],
+  },
+  {
+    title: 'An upstream',
+    before: [
+      '`defineUpstream({ name, origin, limits, … })`, see [upstreams.md](upstreams.md). What `createUpstream` takes stands there too (`origin`, `headers`, `connections`,',
+      '`maxBodyBytes`, `timeoutMs`, `holdScope`, `defaultHoldMs`, `judge`, `exactIntegers`); that is the code’s, and is not changed while it runs.',
+    ],
+    table: UPSTREAM_OPTIONS,
+  },
+  {
+    title: 'A limit of an upstream',
+    before: [
+      '`limits: { NAME: { key, … } }`. While it runs: `longwatch config --set upstreams.esi.limits.errors.tokens=50`, which every node heeds within a second or two.',
+      'What is code cannot be set (`key`, `cost`, `learn`, `from`), nor `shape` to or from `calendar`, nor the window of a calendar limit.',
+    ],
+    table: LIMIT_OPTIONS,
+  },
+];
+
 export function renderOptions(): string {
-  return [
-    '<!-- Written by `npm run docs:options` from workflows/*/options.ts and workflows/durable/contract.ts. Change it there. -->',
-    '# Options',
-    '',
-    "What a config module (`longwatch.config.ts`) can set. A duration is text such as `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of",
-    "milliseconds. The definition's value counts, else that of the config's `defaults`, else the default here; what is set",
-    'by hand while the tracker runs counts before all of them, until it is taken back:',
-    '',
-    '```sh',
-    'npx longwatch config characters                                          # every value, and where it comes from',
-    'npx longwatch config characters --set operations.location.every=500ms    # change it while it runs',
-    "npx longwatch config characters --set operations.location.every=         # back to the config's value",
-    'npx longwatch config blocks --set maxConcurrency=8 flushInterval=never    # of a buffer or job, by the names below',
-    '```',
-    '',
-    '## A tracker',
-    '',
-    '`defineTracker({ name, … })`; defaults for all trackers: `defaults.tracker`. Its `name` and those of its operations begin with a',
-    'small letter and have at most 63 letters, digits, `-` and `_`.',
-    '',
-    ...tableOf(TRACKER_OPTIONS),
-    '',
-    'Code: `onError(error, { tracker, pool, operation, id, node })` is called for each error of an operation or the gate.',
-    '',
-    '## Its gate',
-    '',
-    '`gate: { check, … }`; defaults: `defaults.gate`. `check({ signal, log })` answers whether the upstream is there; until it first does, the gate is closed.',
-    '',
-    ...tableOf(GATE_OPTIONS),
-    '',
-    '## An operation',
-    '',
-    '`operations: { NAME: { … } }`; defaults for all operations: `defaults.operation`. On the command line, a path begins with `operations.NAME.`.',
-    '',
-    ...tableOf(OPERATION_OPTIONS),
-    '',
-    'Code: `run(context)` does the work for one member and returns its value; `whenClosed(context)` runs in its place while the gate is closed. `buffer` names a',
-    '[buffer](buffers.md) that gets each changed value as an entry: `{ tracker, operation, id, value, fetchedAt }`.',
-    '',
-    '## A buffer',
-    '',
-    '`defineBuffer({ name, run, … })`, see [buffers.md](buffers.md); defaults for all buffers: `defaults.buffer`. `start NAME --update` hands a changed definition',
-    'to a running buffer, `config NAME --set` changes single options of it.',
-    '',
-    ...tableOf(BUFFER_OPTIONS),
-    '',
-    'Code: `run(entries, context)` handles a batch; `init({ cursor, … })` reads what is there at the start; `key` (a path or a function) makes entries one;',
-    '`onError(error, { buffer, shard, batch, entries, node })`. Data: `state` (what each shard begins with), `metadata` (for its log lines).',
-    '',
-    '## A regen, sweep or decay',
-    '',
-    '`regens: [defineRegen({ name, … })]`, `sweeps`, `decays`, see [jobs.md](jobs.md); defaults: `defaults.regen`, `defaults.sweep`,',
-    '`defaults.decay`. These hold for all three. Beside them: `table`, `key` (the primary key unless told otherwise), and `cron` with `timeZone` in place of `every`.',
-    '',
-    ...tableOf(JOB_OPTIONS),
-    '',
-    '## Chunks of a regen or decay',
-    '',
-    'SQL of a regen: `set` (column → expression) and `where`; or `rule: { column, add, max, min }` and `where`; or `sql`, one UPDATE with `:range`. Of a decay: `where`, `moveTo`.',
-    'Expressions may use `:elapsed` and `:due`. SQL is not changed by `config --set`, but by a new version of the definition: `start NAME --update`.',
-    '',
-    ...tableOf(CHUNK_OPTIONS),
-    '',
-    '## Pages of a sweep',
-    '',
-    'SQL: `due`, `order`. Code: `handle(rows, context)`. `retry.backoff` is `exponential` (the default) or `constant`.',
-    '',
-    ...tableOf(SWEEP_OPTIONS),
-    '',
-    '## A durable activity',
-    '',
-    '`defineActivity({ name, run, … })`, see [durable.md](durable.md). `retry.backoff` is `constant` (the default) or `exponential`. A compensation',
-    '(`compensate`) takes `timeout`, `retry` and `lease` of its own; its attempts are 10, exponential from 1 s up to 1 min with jitter, unless told otherwise.',
-    '',
-    ...tableOf(DURABLE_OPTIONS),
-    '',
-    'Code: `run(input, context)`, `idempotencyKey(input)`, `lease.resource(input)`, `compensate(input, result, context)`.',
-    '',
-    '## An upstream',
-    '',
-    '`defineUpstream({ name, origin, limits, … })`, see [upstreams.md](upstreams.md). What `createUpstream` takes stands there too (`origin`, `headers`, `connections`,',
-    '`maxBodyBytes`, `timeoutMs`, `holdScope`, `defaultHoldMs`, `judge`, `exactIntegers`); that is the code’s, and is not changed while it runs.',
-    '',
-    ...tableOf(UPSTREAM_OPTIONS),
-    '',
-    '## A limit of an upstream',
-    '',
-    '`limits: { NAME: { key, … } }`. While it runs: `longwatch config --set upstreams.esi.limits.errors.tokens=50`, which every node heeds within a second or two.',
-    'What is code cannot be set (`key`, `cost`, `learn`, `from`), nor `shape` to or from `calendar`, nor the window of a calendar limit.',
-    '',
-    ...tableOf(LIMIT_OPTIONS),
-    '',
-  ].join('\n');
+  return [HEAD, ...CHAPTERS.map(linesOf)].map((lines) => `${lines.join('\n')}\n`).join('\n');
+}
+
+function linesOf({ title, before, table, after }: Chapter): string[] {
+  return [`## ${title}`, '', ...before, '', ...tableOf(table), ...(after ? ['', ...after] : [])];
 }
 
 function tableOf(specs: readonly OptionSpec[]): string[] {

@@ -92,7 +92,7 @@ export interface LayingOver<Options> {
 /** A copy of the options with what was set by hand laid over them. */
 export function laidOver<Options extends object>(
   options: Options,
-  changes: OptionChanges,
+  changes: Readonly<OptionChanges>,
   { problems, compiled = (_path, value) => value, missing = () => ({}) }: LayingOver<Options>,
 ): Options {
   const result = JSON.parse(JSON.stringify(options)) as Options;

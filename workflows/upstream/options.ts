@@ -4,7 +4,7 @@
  * `docs/options.md`. Values here are compiled: durations are whole milliseconds and end in `Ms`. Nothing of it is in a
  * workflow's history; it stands here because all option tables do.
  */
-import { refusal, type OptionChange, type OptionSpec } from '../lib/options';
+import { laidOver, refusal, type OptionChange, type OptionChanges, type OptionSpec } from '../lib/options';
 import { DAY, SECOND } from '../lib/time';
 
 /** See `activities/upstream/budget/limit.ts`. */
@@ -173,14 +173,7 @@ export function upstreamChangeProblems(options: UpstreamOptionValues, change: Op
 /** The options with the changes laid over them; one that does not fit any more (a limit that is gone) is left out. */
 export function withUpstreamChanges(
   options: UpstreamOptionValues,
-  changes: Readonly<Record<string, OptionChange['value']>>,
+  changes: Readonly<OptionChanges>,
 ): UpstreamOptionValues {
-  const result = structuredClone(options);
-  for (const [path, value] of Object.entries(changes)) {
-    if (value === null || upstreamChangeProblems(options, { path, value }).length > 0) continue;
-    const limit = /^limits\.([^.]+)\.(.+)$/.exec(path);
-    if (limit) Object.assign(result.limits[limit[1]!]!, { [limit[2]!]: value });
-    else Object.assign(result, { [path]: value });
-  }
-  return result;
+  return laidOver(options, changes, { problems: upstreamChangeProblems });
 }

@@ -137,55 +137,81 @@ async function settled(db: Queryable, pass: PassContext, page: SweepPage, again:
   await countRows(db, job, token, done, 0);
 }
 
+/** Decides what becomes of a page that failed. @returns pages to handle next: its halves. */
 async function failed(
   pass: PassContext,
   page: SweepPage,
   error: Error,
   { forMs, hold }: Parameters<typeof handlePage>[4],
 ): Promise<SweepPage[]> {
-  const { job, token, options, log } = pass;
-  const { claim, owner } = page;
-  const again = (afterMs: number): Promise<boolean> => {
-    const wait = { keys: page.keys, usesAttempt: false, afterMs, error: error.message };
-    return pass.transaction((db) => putBack(db, claim, owner, wait));
-  };
+  const { options, log } = pass;
   if (error instanceof PassEnds) {
-    await again(0);
+    await putBackWhole(pass, page, 0, error);
     return [];
   }
   if (error instanceof HoldError) {
-    const afterMs = boundedHold(error.afterMs);
-    await again(afterMs);
-    if (error.scope === 'member') return [];
-    await pass.transaction((db) => holdSweep(db, job, token, { forMs: afterMs, why: error.message }));
-    await hold.begin(afterMs, error.message);
+    await held(pass, page, error, hold);
     return [];
+  }
+  if (page.rows.length > 1) {
+    log.debug({ err: error, rows: page.rows.length }, 'a page failed; its halves are handled apart');
+    return halve(pass, page, forMs);
   }
   if (page.rows.length === 1 && inTheWay(error)) {
     log.debug(
       { err: error, key: page.keys[0]!.join(', ') },
       'somebody holds what the handler needs; it is tried again',
     );
-    await again(Math.min(options.retry.capMs, options.retry.baseMs));
+    await putBackWhole(pass, page, Math.min(options.retry.capMs, options.retry.baseMs), error);
     return [];
   }
-  if (page.rows.length > 1) {
-    log.debug({ err: error, rows: page.rows.length }, 'a page failed; its halves are handled apart');
-    return pass.transaction(async (db) => {
-      if (!(await settleClaim(db, claim, owner))) return [];
-      const middle = Math.ceil(page.rows.length / 2);
-      const halves: SweepPage[] = [];
-      for (const [from, upto] of [
-        [0, middle],
-        [middle, page.rows.length],
-      ] as const) {
-        const keys = page.keys.slice(from, upto);
-        const half = await insertClaim(db, job, { keys, owner, attempt: claim.attempt, forMs });
-        halves.push({ claim: half, rows: page.rows.slice(from, upto), keys, owner });
-      }
-      return halves;
-    });
-  }
+  await rowFailed(pass, page, error);
+  return [];
+}
+
+/** The page comes again, and no attempt is used. */
+async function putBackWhole(pass: PassContext, page: SweepPage, afterMs: number, error: Error): Promise<void> {
+  const wait = { keys: page.keys, usesAttempt: false, afterMs, error: error.message };
+  await pass.transaction((db) => putBack(db, page.claim, page.owner, wait));
+}
+
+/** The handler asks to wait: this page, or the whole sweep. */
+async function held(
+  pass: PassContext,
+  page: SweepPage,
+  error: HoldError,
+  hold: { begin(forMs: number, why: string): Promise<void> },
+): Promise<void> {
+  const afterMs = boundedHold(error.afterMs);
+  await putBackWhole(pass, page, afterMs, error);
+  if (error.scope === 'member') return;
+  await pass.transaction((db) => holdSweep(db, pass.job, pass.token, { forMs: afterMs, why: error.message }));
+  await hold.begin(afterMs, error.message);
+}
+
+/** Two claims in place of one. @returns none where somebody else has the page */
+function halve(pass: PassContext, page: SweepPage, forMs: number): Promise<SweepPage[]> {
+  const { claim, owner } = page;
+  return pass.transaction(async (db) => {
+    if (!(await settleClaim(db, claim, owner))) return [];
+    const middle = Math.ceil(page.rows.length / 2);
+    const halves: SweepPage[] = [];
+    for (const [from, upto] of [
+      [0, middle],
+      [middle, page.rows.length],
+    ] as const) {
+      const keys = page.keys.slice(from, upto);
+      const half = await insertClaim(db, pass.job, { keys, owner, attempt: claim.attempt, forMs });
+      halves.push({ claim: half, rows: page.rows.slice(from, upto), keys, owner });
+    }
+    return halves;
+  });
+}
+
+/** One row by itself: it is tried again, or it is a dead letter. */
+async function rowFailed(pass: PassContext, page: SweepPage, error: Error): Promise<void> {
+  const { job, token, options, log } = pass;
+  const { claim, owner } = page;
   const decision = decide(error, claim.attempt, options.retry);
   await pass.transaction(async (db) => {
     if (decision.retry) {
@@ -200,7 +226,6 @@ async function failed(
   const key = page.keys[0]!.join(', ');
   if (decision.retry) log.debug({ err: error, key }, 'a row failed; it is tried again');
   else log.warn({ err: error, key, attempts: claim.attempt }, 'a row failed for good; it is a dead letter now');
-  return [];
 }
 
 async function dead(db: Queryable, pass: PassContext, key: string[], error: Error, attempts: number): Promise<void> {

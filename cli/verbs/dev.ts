@@ -5,11 +5,13 @@
  */
 import path from 'node:path';
 import { Option, type Command } from 'commander';
+import type { Logger } from 'pino';
 import { service, Services } from '../../activities/lib/service';
+import type { Environment } from '../../config/environment';
 import type { LoadedConfig } from '../../config/load';
 import type { DevServers } from '../../workers/dev/servers';
 import type { LongwatchWorker } from '../../workers/worker';
-import type { Longwatch } from '../../client/longwatch';
+import { startDeclared, type StartedAll } from '../declared';
 import { interrupted, interruption } from '../interrupt';
 import { lazy } from '../lazy';
 import { logger, plural, print, printJson, remark } from '../output';
@@ -63,48 +65,32 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, se
   const log = logger(flags.log);
   // Set but empty is not set: the project's folder itself would be taken, and kept from git.
   const dir = path.resolve(flags.dir || FOLDER);
-  const { checkAddress, resolveEnvironment, requireDatabase } = lazy.environment();
-  const temporalAddress = flags.address ?? (process.env.TEMPORAL_ADDRESS || undefined);
-  const given = flags.database ?? (process.env.DATABASE_URL || undefined);
-  if (given !== undefined) checkAddress(given);
-
-  const servers = await lazy.devServers().startDevServers({
-    dir,
-    temporalAddress,
-    databaseUrl: given,
-    namespace: flags.namespace ?? (process.env.TEMPORAL_NAMESPACE || undefined),
-    onProgress: remark,
-    log,
-    ports: { temporal: flags.temporalPort, ui: flags.uiPort, postgres: flags.postgresPort },
-  });
+  const servers = await startServers(flags, dir, log);
   await services.add(service({ stop: () => servers.stop() }));
   if (signal.aborted) return;
-  // TLS and keys of the environment belong to a given server, not to the one that was started here.
-  const own = { address: servers.temporalAddress, namespace: servers.namespace, databaseUrl: servers.databaseUrl };
-  const temporal = temporalAddress
-    ? resolveEnvironment(own).temporal
-    : { address: servers.temporalAddress, namespace: servers.namespace };
-  // It goes with DATABASE_URL, and with no other.
-  const direct = servers.databaseUrl === process.env.DATABASE_URL ? process.env.DIRECT_DATABASE_URL : undefined;
-  const environment = { temporal, databaseUrl: servers.databaseUrl, directDatabaseUrl: direct || undefined };
-  const databaseUrl = requireDatabase(environment);
-  await lazy.migrate().migrate(environment.directDatabaseUrl ?? databaseUrl, log);
+  const environment = environmentOf(flags, servers);
+  const { temporal, directDatabaseUrl } = environment;
+  const databaseUrl = lazy.environment().requireDatabase(environment);
+  await lazy.migrate().migrate(directDatabaseUrl ?? databaseUrl, log);
 
   const hook = await loaded.dev?.start?.({ dir, log, databaseUrl });
   if (hook) await services.add(service({ stop: async () => hook.stop() }));
   if (signal.aborted) return;
 
-  const dataConverter = loaded.config.dataConverter ?? (await givenConverter());
-  const worker = await lazy.worker().createWorker({
-    config: loaded.config,
+  const { config } = loaded;
+  const dataConverter = config.dataConverter ?? (await givenConverter());
+  const metrics = { port: flags.metricsPort };
+  const whatItNeeds = {
+    config,
     dataConverter,
     temporal,
     databaseUrl,
-    directDatabaseUrl: environment.directDatabaseUrl,
-    metrics: { port: flags.metricsPort },
+    directDatabaseUrl,
+    metrics,
     log,
     adopt: flags.adopt,
-  });
+  };
+  const worker = await lazy.worker().createWorker(whatItNeeds);
   const running = worker.run();
   running.catch(() => undefined);
   const ended = (): Promise<void> => worker.shutdown().then(() => running);
@@ -113,92 +99,48 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, se
 
   const longwatch = await lazy.longwatch().connect({ environment, log, dataConverter, via: 'cli' });
   await services.add(service({ stop: () => longwatch.close() }));
-  const trackers: Started[] = [];
-  for (const tracker of loaded.config.trackers) {
-    if (signal.aborted) return;
-    const ids = loaded.dev?.trackers?.[tracker.name]?.ids ?? [];
-    trackers.push(await startTracker(longwatch, tracker.name, tracker.options, ids));
-  }
-  for (const job of loaded.config.jobs) {
-    if (signal.aborted) return;
-    trackers.push(await startJob(longwatch, job.name, job.options));
-  }
-  for (const { name, options } of loaded.config.buffers) {
-    if (signal.aborted) return;
-    await startBuffer(longwatch, name, options);
-  }
-  const buffers = loaded.config.buffers.map(({ name }) => name);
-  await sayReady(flags, servers, worker, trackers, buffers, hook?.lines ?? []);
+  const started = await startDeclared(longwatch, loaded, signal);
+  if (!started) return;
+  await sayReady(flags, servers, worker, started, hook?.lines ?? []);
   await Promise.race([running, interrupted(signal)]);
 }
 
-interface Started {
-  name: string;
-  /** A job's kind: `regen`, `sweep` or `decay`. */
-  kind?: string;
-  state: string;
-  members: number;
-  /** One of its ids, for the lines of what to try next. */
-  example?: string;
+/** The address of Temporal, from a flag or from the environment. */
+function givenTemporal(flags: Flags): string | undefined {
+  return flags.address ?? (process.env.TEMPORAL_ADDRESS || undefined);
 }
 
-type Options = LoadedConfig['config']['trackers'][number]['options'];
-
-/** Started, or given the options of the config; one that was stopped by hand stays stopped. */
-async function startTracker(longwatch: Longwatch, name: string, options: Options, ids: string[]): Promise<Started> {
-  const tracker = longwatch.tracker(name);
-  const before = (await longwatch.trackers()).includes(name) ? await tracker.status() : undefined;
-  if (before?.state === 'stopped') return { name, state: 'stopped', members: before.members };
-  const result = await tracker.start(options);
-  if (result.differs) {
-    await tracker.declare(options);
-    remark(`'${name}' goes on with the changed options of the config`);
-  }
-  // The ids of the hook are a beginning: who removed some of them does not get them back.
-  if (ids.length > 0 && !(await tracker.everHadMembers())) await tracker.add(ids, { wait: true });
-  const { members } = await tracker.status();
-  let example: string | undefined;
-  for await (const member of tracker.list({ limit: 1 })) example = member.id;
-  return { name, state: result.state, members, example };
+/** Temporal and PostgreSQL: those of this folder, where none are given. */
+function startServers(flags: Flags, dir: string, log: Logger): Promise<DevServers> {
+  const databaseUrl = flags.database ?? (process.env.DATABASE_URL || undefined);
+  if (databaseUrl !== undefined) lazy.environment().checkAddress(databaseUrl);
+  return lazy.devServers().startDevServers({
+    dir,
+    temporalAddress: givenTemporal(flags),
+    databaseUrl,
+    namespace: flags.namespace ?? (process.env.TEMPORAL_NAMESPACE || undefined),
+    onProgress: remark,
+    log,
+    ports: { temporal: flags.temporalPort, ui: flags.uiPort, postgres: flags.postgresPort },
+  });
 }
 
-type JobOptions = LoadedConfig['config']['jobs'][number]['options'];
-
-/** As a tracker: started, or given the options of the config, unless it was stopped by hand. */
-async function startJob(longwatch: Longwatch, name: string, options: JobOptions): Promise<Started> {
-  const job = longwatch.job(name);
-  const before = (await longwatch.jobs()).includes(name) ? await job.status() : undefined;
-  if (before?.state === 'stopped') return { name, kind: options.kind, state: 'stopped', members: 0 };
-  const result = await job.start(options);
-  if (result.differs) {
-    await job.declare(options);
-    remark(`'${name}' goes on with the changed options of the config`);
-  }
-  return { name, kind: options.kind, state: result.state, members: 0 };
-}
-
-type BufferOptions = LoadedConfig['config']['buffers'][number]['options'];
-
-/** As a tracker: started, or given the options of the config, unless it was stopped by hand. */
-async function startBuffer(longwatch: Longwatch, name: string, options: BufferOptions): Promise<void> {
-  const buffer = longwatch.buffer(name);
-  const before = (await longwatch.bufferNames()).includes(name) ? await buffer.status() : undefined;
-  if (before?.state === 'stopped') {
-    remark(`'${name}' was stopped by hand; start it with: npx longwatch start ${name}`);
-    return;
-  }
-  if ((await buffer.start(options)).differs) {
-    await buffer.declare(options);
-    remark(`'${name}' goes on with the changed options of the config`);
-  }
+/** TLS and keys of the environment belong to a given server, not to the one that was started here. */
+function environmentOf(flags: Flags, { temporalAddress: address, namespace, databaseUrl }: DevServers): Environment {
+  const isGiven = givenTemporal(flags) !== undefined;
+  const temporal = isGiven
+    ? lazy.environment().resolveEnvironment({ address, namespace, databaseUrl }).temporal
+    : { address, namespace };
+  // It goes with DATABASE_URL, and with no other.
+  const direct = databaseUrl === process.env.DATABASE_URL ? process.env.DIRECT_DATABASE_URL : undefined;
+  return { temporal, databaseUrl, directDatabaseUrl: direct || undefined };
 }
 
 async function sayReady(
   flags: Flags,
   servers: DevServers,
   worker: LongwatchWorker,
-  trackers: Started[],
-  buffers: string[],
+  { trackers, buffers }: StartedAll,
   lines: string[],
 ): Promise<void> {
   const { uiUrl, temporalAddress } = servers;

@@ -1,0 +1,104 @@
+/**
+ * Starts what a config declares, for `longwatch dev`: trackers, jobs and buffers are started, or given the options of
+ * the config; one that was stopped by hand stays stopped. Called by `verbs/dev.ts`, which says what came of it.
+ */
+import type { LoadedConfig } from '../config/load';
+import type { Longwatch } from '../client/longwatch';
+import { remark } from './output';
+
+export interface Started {
+  name: string;
+  /** A job's kind: `regen`, `sweep` or `decay`. */
+  kind?: string;
+  state: string;
+  members: number;
+  /** One of its ids, for the lines of what to try next. */
+  example?: string;
+}
+
+export interface StartedAll {
+  /** Trackers, then jobs. */
+  trackers: Started[];
+  buffers: string[];
+}
+
+/** @returns undefined: it was interrupted. */
+export async function startDeclared(
+  longwatch: Longwatch,
+  { config, dev }: LoadedConfig,
+  signal: AbortSignal,
+): Promise<StartedAll | undefined> {
+  const trackers: Started[] = [];
+  for (const tracker of config.trackers) {
+    if (signal.aborted) return undefined;
+    const ids = dev?.trackers?.[tracker.name]?.ids ?? [];
+    trackers.push(await startTracker(longwatch, tracker.name, tracker.options, ids));
+  }
+  for (const job of config.jobs) {
+    if (signal.aborted) return undefined;
+    trackers.push(await startJob(longwatch, job.name, job.options));
+  }
+  for (const { name, options } of config.buffers) {
+    if (signal.aborted) return undefined;
+    await startBuffer(longwatch, name, options);
+  }
+  return { trackers, buffers: config.buffers.map(({ name }) => name) };
+}
+
+type Options = LoadedConfig['config']['trackers'][number]['options'];
+
+/** Started, or given the options of the config; one that was stopped by hand stays stopped. */
+async function startTracker(longwatch: Longwatch, name: string, options: Options, ids: string[]): Promise<Started> {
+  const tracker = longwatch.tracker(name);
+  const before = (await longwatch.trackers()).includes(name) ? await tracker.status() : undefined;
+  if (before?.state === 'stopped') return { name, state: 'stopped', members: before.members };
+  const { state } = await startOrChange(tracker, options);
+  // The ids of the hook are a beginning: who removed some of them does not get them back.
+  if (ids.length > 0 && !(await tracker.everHadMembers())) await tracker.add(ids, { wait: true });
+  const { members } = await tracker.status();
+  let example: string | undefined;
+  for await (const member of tracker.list({ limit: 1 })) example = member.id;
+  return { name, state, members, example };
+}
+
+type JobOptions = LoadedConfig['config']['jobs'][number]['options'];
+
+/** As a tracker: started, or given the options of the config, unless it was stopped by hand. */
+async function startJob(longwatch: Longwatch, name: string, options: JobOptions): Promise<Started> {
+  const job = longwatch.job(name);
+  const before = (await longwatch.jobs()).includes(name) ? await job.status() : undefined;
+  if (before?.state === 'stopped') return { name, kind: options.kind, state: 'stopped', members: 0 };
+  const { state } = await startOrChange(job, options);
+  return { name, kind: options.kind, state, members: 0 };
+}
+
+type BufferOptions = LoadedConfig['config']['buffers'][number]['options'];
+
+/** As a tracker: started, or given the options of the config, unless it was stopped by hand. */
+async function startBuffer(longwatch: Longwatch, name: string, options: BufferOptions): Promise<void> {
+  const buffer = longwatch.buffer(name);
+  const before = (await longwatch.bufferNames()).includes(name) ? await buffer.status() : undefined;
+  if (before?.state === 'stopped') {
+    remark(`'${name}' was stopped by hand; start it with: npx longwatch start ${name}`);
+    return;
+  }
+  await startOrChange(buffer, options);
+}
+
+interface Startable<Options, Result> {
+  readonly name: string;
+  start(options: Options): Promise<Result>;
+  declare(options: Options): Promise<unknown>;
+}
+
+async function startOrChange<Options, Result extends { differs: boolean }>(
+  handle: Startable<Options, Result>,
+  options: Options,
+): Promise<Result> {
+  const result = await handle.start(options);
+  if (result.differs) {
+    await handle.declare(options);
+    remark(`'${handle.name}' goes on with the changed options of the config`);
+  }
+  return result;
+}

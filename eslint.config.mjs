@@ -2,6 +2,23 @@ import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 import prettier from 'eslint-config-prettier';
 
+/** A rule of our own: whoever switches a rule off says why in the same comment, behind `--`. */
+const reasonBeside = {
+  create: (context) => ({
+    Program() {
+      for (const comment of context.sourceCode.getAllComments()) {
+        const { 1: reason } = /^\s*eslint-disable[^]*?(?:--\s*([^]*))?$/.exec(comment.value) ?? [, 'not one'];
+        if (!reason || /^(as|see) above/.test(reason)) {
+          context.report({
+            loc: comment.loc,
+            message: 'Say in this comment, behind `--`, why the rule does not hold here.',
+          });
+        }
+      }
+    },
+  }),
+};
+
 export default tseslint.config(
   {
     ignores: [
@@ -46,6 +63,17 @@ export default tseslint.config(
         },
       ],
       'no-restricted-globals': ['error', 'process', 'Buffer', 'require', 'setImmediate', 'fetch'],
+    },
+  },
+  {
+    // The sources: a function that is read without scrolling, a file that is about one thing. The few that are longer say why beside it.
+    files: ['{workflows,config,activities,workers,client,cli,exports,scripts}/**/*.ts'],
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    plugins: { longwatch: { rules: { 'reason-beside': reasonBeside } } },
+    rules: {
+      'max-lines-per-function': ['error', { max: 60 }],
+      'max-lines': ['error', { max: 350 }],
+      'longwatch/reason-beside': 'error',
     },
   },
   { files: ['test/**/*.ts'], rules: { '@typescript-eslint/unbound-method': 'off' } },

@@ -1,8 +1,7 @@
 /**
- * Modules that a verb loads only when it runs, so that `--help` and a mistyped verb answer at once. `require`, for an
- * `import()` of a file would be resolved by the rules of ES modules.
+ * Modules that a verb loads only when it runs, so that `--help` and a mistyped verb answer at once.
  */
-/* eslint-disable @typescript-eslint/no-require-imports -- see above */
+/* eslint-disable @typescript-eslint/no-require-imports -- an `import()` of a file would be resolved by the rules of ES modules */
 import type * as cliProgress from 'cli-progress';
 import type * as cliTable from 'cli-table3';
 import type * as pino from 'pino';

@@ -11,7 +11,7 @@ import type * as temporalTls from '../config/temporal-tls';
 // eslint-disable-next-line @typescript-eslint/no-require-imports -- an `import()` would make each of its uses asynchronous
 export const temporalClient = () => require('@temporalio/client') as typeof client;
 
-// eslint-disable-next-line @typescript-eslint/no-require-imports -- as above
+// eslint-disable-next-line @typescript-eslint/no-require-imports -- an `import()` would be a promise here too
 export const temporalCommon = () => require('@temporalio/common') as typeof common;
 
 /** How long Temporal may take to answer the first time. Milliseconds. */

@@ -182,7 +182,7 @@ function temporalFromEnvironment(env: NodeJS.ProcessEnv): Partial<TemporalTarget
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- loads the SDK, which most verbs have no use for
     const { loadClientConnectConfig } = require('@temporalio/envconfig') as typeof envconfig;
     // The public function leaves the codec out.
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- as above
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- loads a part of the SDK, as the line before
     const { tomlLoadClientConfigProfile } = require('@temporalio/envconfig/lib/envconfig-toml') as typeof envconfigToml;
     const { codec } = tomlLoadClientConfigProfile({ overrideEnvVars: set as Record<string, string> });
     const { connectionOptions, namespace } = loadClientConnectConfig({

@@ -1,4 +1,4 @@
-/** What run answers, read: who comes again, changed or not, when, and who is new. And what a config says of buffers. */
+/** The reading of what `run` answers: who comes again, changed or not, when, and who is new. And a config's buffers. */
 import { bufferChange } from '../../client/buffer/settings';
 import { readAnswer, type Given } from '../../activities/buffer/answer';
 import { defineBuffer, ok, retry } from '../../config/define/buffer';

@@ -1,6 +1,6 @@
 /**
- * What a batch meets when PostgreSQL does not do its part, on the real one: it waits, no entry is blamed, no attempt is
- * used, and what `run` has done once is not done again because its answer could not be stored at once.
+ * A batch when PostgreSQL does not do its part, on the real one: it waits, no entry is blamed, no attempt is used, and
+ * what `run` has done once is not done again because its answer could not be stored at once.
  */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { Client } from 'pg';

@@ -1,6 +1,6 @@
 /**
- * Where a shard meets a limit: bytes are measured, not averaged or counted as characters, and what is sent and carried
- * stays below.
+ * A shard at its limits: bytes are measured, not averaged or counted as characters, and what is sent and carried stays
+ * below.
  */
 import {
   CARRY_BYTES_AT_MOST,
@@ -196,7 +196,7 @@ test('a message that is in already is said to be in, also where there is no room
   expect(refusalOf(state, [readPush({ sender: 's', seq: 2, entries: [1] })])).toEqual({ waitMs: 200 });
 });
 
-test('a hold that is no time is short, one of years a day, and resume lifts it', () => {
+test('a hold that is not a time is short, one of years a day, and resume lifts it', () => {
   for (const [asked, forMs] of [
     [null, 1_000],
     [-5, 1_000],

@@ -1,6 +1,6 @@
 /**
- * What else a buffer's code may do, and its senders may meet: holds, time-outs, new states, order, capacity, nobody at
- * work.
+ * The edges of what a buffer's code may do and its senders may meet: holds, time-outs, new states, order, capacity,
+ * nobody at work.
  */
 import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -30,7 +30,7 @@ const held = defineBuffer({
   },
 });
 
-/** Of more than two entries it is too slow, and heeds its signal. */
+/** It is too slow for more than two entries, and heeds its signal. */
 const slow = defineBuffer({
   name: 'slow',
   ...quick,

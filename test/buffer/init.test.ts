@@ -82,11 +82,11 @@ test('a shard that tells of its room before the page is known to be read is beli
   roomTold(state, { shard: 1, waiting: 0, seq: 2 });
   pageRead(state, page(1));
   expect(state.waiting[1]).toBe(0);
-  // Of before the page after it, and overtaken by that.
+  // It was said before the page after it was read, and that page overtakes it.
   pageRead(state, page(2));
   roomTold(state, { shard: 1, waiting: 0, seq: 2 });
   expect(state.waiting[1]).toBe(20);
-  // Of a page's two messages it had one.
+  // It had one of the page's two messages.
   roomTold(state, { shard: 1, waiting: 5, seq: 4 });
   pageRead(state, page(3, { chunks: [4, 5].map((seq) => ({ shard: 1, seq, count: 10 })), seqs: [3, 5] }));
   expect(state.waiting[1]).toBe(15);

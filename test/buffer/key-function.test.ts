@@ -40,7 +40,7 @@ beforeEach(async () => {
 });
 
 type Entry = { id: string | null; v?: number };
-/** Of what has no id it throws. */
+/** It throws where an entry has no id. */
 const key = ({ id }: Entry): string => id!.toUpperCase();
 const onError = (error: Error, { shard, batch, entries }: { shard: number; batch: string; entries: number }) =>
   void told.push(`${batch} in ${shard}, ${entries}: ${error.name}`);

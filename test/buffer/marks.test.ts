@@ -21,7 +21,7 @@ test('a message that comes after ten thousand later ones is taken in, and each o
   const { state, push } = shard();
   for (let seq = 1; seq <= 10_010; seq++) if (seq < 5 || seq > 9) push('feed', seq);
   expect(state.senders.feed).toMatchObject({ upTo: 4, above: [[10, 10_010]] });
-  // What a node could not tell is told by the patrol, while newer ones go on.
+  // The patrol tells what a node could not tell, while newer ones go on.
   expect([9, 5, 7, 8].map((seq) => push('feed', seq))).toEqual([true, true, true, true]);
   expect([9, 5, 7, 10, 9_000, 10_010, 4].some((seq) => push('feed', seq))).toBe(false);
   expect([push('feed', 6), push('feed', 6)]).toEqual([true, false]);

@@ -1,7 +1,7 @@
 /**
- * What people push by the command line and no store keeps as it is: keys with NUL, halves of surrogate pairs, of
- * kilobytes; numbers that are not exact. It is handled or refused by name, and its buffer stops and starts. And
- * `resume` ends what an upstream has asked to wait for.
+ * Entries that people push by the command line and no store keeps as they are: keys with NUL, halves of surrogate
+ * pairs, of kilobytes; numbers that are not exact. They are handled or refused by name, and their buffer stops and
+ * starts. And `resume` ends what an upstream has asked to wait for.
  */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';

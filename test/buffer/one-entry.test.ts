@@ -1,6 +1,6 @@
 /**
- * One entry, from the push to done, station by station, as `docs/one-entry.md` walks it: what each station leaves behind
- * is looked at where it lies.
+ * One entry, from the push to done, station by station, as `docs/one-entry.md` walks it: the test looks where each
+ * station has left something behind.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';

@@ -1,6 +1,6 @@
 /**
  * PostgreSQL away for ten minutes at 1 MB/s of pushes, in the simulated world's time: an outage costs nothing but time.
- * What the histories grow by is what was accepted and handled, and little beside.
+ * The histories grow by what was accepted and handled, and by little beside.
  */
 import { CARRY_BYTES_AT_MOST } from '../../workflows/buffer/carry';
 import { countsOf } from '../../workflows/buffer/queue';
@@ -25,7 +25,7 @@ function live(world: ShardWorld, ms: number): number {
   let refused = 0;
   let wakeAt: number | undefined = 0;
   for (const until = world.now + ms; world.now < until; world.now += TICK_MS) {
-    // Senders are told to wait: they ask again, and their order stays. What is refused leaves no trace in the history.
+    // Senders are told to wait: they ask again, and their order stays. A refused push leaves no trace in the history.
     const taken = world.push(MESSAGE, { by: 'update' });
     if (!taken) refused++;
     if (!taken && world.ops.length === 0 && (wakeAt === undefined || world.now < wakeAt)) continue;
@@ -57,7 +57,7 @@ function outage(of: WorldOptions, prepare: (world: ShardWorld) => void = () => u
   const endsAt = world.now;
   world.drain();
   world.census();
-  // What waits asks often enough to hear of it soon.
+  // A shard that waits asks often enough to hear of it soon.
   expect(world.now - endsAt).toBeLessThan(6_000);
   expect(countsOf(world.state)).toMatchObject({ accepted: held.accepted, pending: 0, dead: 0 });
   return { refused, grown, held, spilled };
@@ -67,7 +67,7 @@ test('without keys: what is pushed is handled at its rate throughout', () => {
   const { refused, grown, held } = outage({ keyed: false }, undefined, 40_000);
   expect(refused).toBe(0);
   expect(held.done).toBeGreaterThan(0.99 * held.accepted);
-  // What a batch has in its input is what was pushed; questions and reports are the rest.
+  // The inputs of batches hold what was pushed; questions and reports are the rest.
   expect(grown.batches).toBeLessThan(1.2 * grown.said);
   expect(grown.rest).toBeLessThan(800_000);
 });

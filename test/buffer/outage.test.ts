@@ -54,7 +54,7 @@ test('past what a shard holds without PostgreSQL its senders wait, by signal as 
   };
   expect(await pushUntilFull(false)).toMatchObject({ name: 'BufferFullError', accepted: false });
   expect(await pushUntilFull(true)).toMatchObject({ name: 'BufferFullError', accepted: false });
-  // What the next run of the shard can carry, and what was under way before the outage was known.
+  // The next run of the shard can carry so much, and some was under way before the outage was known.
   expect(next * text.length).toBeGreaterThan(800_000);
   expect(next * text.length).toBeLessThan(6_000_000);
 

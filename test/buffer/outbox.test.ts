@@ -19,7 +19,7 @@ let stack: Stack;
 let database: Database;
 let buffer = '';
 let buffers = 0;
-/** What each shard was told, and whether it can be. */
+/** The messages that each shard was told, and the shards that cannot be told. */
 let told: { shard: number; message: PushMessage }[] = [];
 let away = new Set<number>();
 const push: Push = (_buffer, shard, message) => {

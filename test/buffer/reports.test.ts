@@ -1,6 +1,6 @@
 /**
- * What shards say of themselves: the newest of each is written, those that come meanwhile later, and what fails is left
- * to the next one.
+ * The reports of shards: the newest of each is written, those that come meanwhile later, and one that fails is left to
+ * the next one.
  */
 import { pino } from 'pino';
 import { ShardReports } from '../../activities/buffer';

@@ -106,7 +106,7 @@ export class ShardWorld {
   runs = 0;
   resets = 0;
   ended = 0;
-  // What the world knows.
+  // The world's own knowledge.
   readonly accepted = new Map<number, Sized & { lane: LaneName }>();
   readonly handled = new Set<number>();
   /** Rows of theirs went missing. */
@@ -162,7 +162,7 @@ export class ShardWorld {
       this.pg.send(id, entries, keys ?? null);
       // Somebody who types it may miscount.
       const more = this.chance() < 0.1 ? Math.floor(this.chance() * 9) : 0;
-      // Where he said too few they have new numbers, by which a key's older one would be the newer.
+      // If he said too few, they have new numbers, by which a key's older entry would be the newer.
       const fewer = !this.of.keyed && entries.length > 1 && this.chance() < 0.1 ? 1 : 0;
       if (more + fewer > 0) for (const entry of entries) this.overtaken.add(entry.id);
       message = { ...rest, row: { id, count: entries.length + more - fewer }, bytes: sizedBytes(entries) };
@@ -426,7 +426,7 @@ export class ShardWorld {
     );
   }
 
-  /** What a worker makes of it; here and not when it was begun, since the world may have changed. */
+  /** A worker's answer to it; made now and not when it was begun, since the world may have changed. */
   private outcome(input: BatchInput): BatchResult['outcome'] {
     const needs = input.checkKeys || input.chunks.some(({ row }) => row !== undefined);
     const held = { kind: 'held', error: 'PostgreSQL does not answer', forMs: 1_000, store: true } as const;
@@ -498,7 +498,7 @@ export class ShardWorld {
     }
   }
 
-  /** What has never failed begins in the order of its coming, within its lane. */
+  /** Entries that have never failed begin in the order of their coming, within their lane. */
   private noteOrder(chunks: Chunk[]): void {
     if (this.of.keyed) return;
     for (const chunk of chunks) {
@@ -585,7 +585,7 @@ export class ShardWorld {
     this.ended++;
   }
 
-  /** What a reset goes back to. */
+  /** Notes the state that a reset goes back to. */
   private keep(): void {
     this.snapshot = { state: copy(this.state), index: copyIndex(this.index), said: this.said.length };
   }
@@ -614,7 +614,7 @@ export class ShardWorld {
     this.started.clear();
     this.firstTaken = { front: 0, back: 0 };
     this.resets++;
-    // What it had under way runs on at its worker, and tells nobody.
+    // Whatever it had under way runs on at its worker, and tells nobody.
     for (const op of zombies) if (this.chance() < 0.5) this.happen(op, true);
     for (const number of Object.keys(this.state.running)) {
       settle(

@@ -1,5 +1,5 @@
 /**
- * What a shard's activities write, on the real PostgreSQL: keys and rows that it refuses, lives that follow one
+ * The writes of a shard's activities, on the real PostgreSQL: keys and rows that it refuses, lives that follow one
  * another, stores that come late, dead letters that are dropped, keys of a version before.
  */
 import { readFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ const MIGRATION = path.join(__dirname, '../../db/migrations/0008_buffer_lives.sq
 let stack: Stack;
 let database: Database;
 let activities: ReturnType<typeof createBufferActivities>;
-/** What Temporal says of the shard's workflow. */
+/** The state of the shard's workflow, by Temporal. */
 let run: 'missing' | 'running' = 'missing';
 let buffer = '';
 let buffers = 0;

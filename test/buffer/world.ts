@@ -128,7 +128,7 @@ export class World {
       switch (step.do) {
         case 'run': {
           const { number } = takeBatch(this.state, this.index, this.now);
-          // What goes through Temporal is a copy.
+          // Only a copy goes through Temporal.
           JSON.parse(JSON.stringify(batchInput(this.state, { buffer: 'b', shard: 0 }, number)));
           break;
         }

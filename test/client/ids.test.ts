@@ -1,4 +1,4 @@
-/** Which ids can be tracked, and how many of them go into which message. */
+/** The ids that can be tracked, and how many of them go into which message. */
 import fc from 'fast-check';
 import { InvalidIdError } from '../../client/errors';
 import { idProblem } from '../../workflows/tracker/id';

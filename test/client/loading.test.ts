@@ -1,6 +1,7 @@
 /**
- * What is loaded when: a program that calls `connect()` pays for no worker and no bundler, and a verb that only reads
- * PostgreSQL for nothing of Temporal's SDK, which is most of what a second of waiting for the command line was.
+ * Modules are loaded only when they are needed: a program that calls `connect()` pays for no worker and no bundler,
+ * and a verb that only reads PostgreSQL for nothing of Temporal's SDK, which is most of what a second of waiting for
+ * the command line was.
  */
 import { execFile } from 'node:child_process';
 import path from 'node:path';

@@ -1,4 +1,4 @@
-/** What a push refuses before anything is sent, and how callers that share a sender are told. */
+/** A push refuses some entries before anything is sent, and callers that share a sender are each told of their own. */
 import { defineBuffer } from '../../exports';
 import { inexactNumber } from '../../client/exact';
 import { Packer, type Parcel } from '../../client/buffer/parcels';

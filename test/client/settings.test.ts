@@ -1,4 +1,4 @@
-/** What `config` shows, and when two sets of options are the same. */
+/** The options that `config` shows, and when two sets of options are the same. */
 import { sameOptions } from '../../client/settings';
 import { mergeBuckets } from '../../client/status';
 import { resolveConfig } from '../../config/resolve/config';

@@ -1,6 +1,6 @@
 /**
- * What an editor shows for a field that a user writes: each has a comment, and where the option tables have the option,
- * the comment ends with the default and the bounds that the table has.
+ * Every field that a user writes has a comment for his editor, and if the option tables have the option, the comment
+ * ends with the default and the bounds that the table has.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -57,7 +57,7 @@ function inside(table: readonly OptionSpec[], group: string): OptionSpec[] {
   );
 }
 
-/** What the comment of this option ends with: its default and its bounds. */
+/** The end of this option's comment: its default and its bounds. */
 function factsOf(spec: OptionSpec): string {
   const fallback = (
     spec.derived ?? (spec.default === undefined ? 'required' : formatValue(spec, spec.default))

@@ -1,4 +1,4 @@
-/** Where the servers are: flags, environment, the development stack that runs here, in that order. */
+/** The servers' addresses come from flags, environment, the development stack that runs here, in that order. */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

@@ -100,7 +100,7 @@ describe('the database roles', () => {
     removeFolder(dir);
   });
 
-  test('the worker owns its database and is no superuser; a name without a schema means public', async () => {
+  test('the worker owns its database and is not a superuser; a name without a schema means public', async () => {
     const script = compose.configs['longwatch-roles']!.content;
     const sql = /<<'SQL'\n([\s\S]*?)\nSQL/.exec(script)![1]!;
     const password = "it's @/#%";

@@ -118,8 +118,8 @@ test('PU-6: new code for the same answer, by its version; and by hand', async ()
       (value) => (value as Partial<typeof whole> | null)?.corp === 42,
     ),
   );
-  // A value that was fetched within its time-out and two seconds of it might be of a run that began before, and would be
-  // asked for once more by the next shift.
+  // A value that was fetched within its time-out and two seconds of it might be of a run that began before, and would
+  // be asked for once more by the next shift.
   const renewed = Date.now();
   await eventually('both were fetched long after', async () => {
     const members = await Promise.all(['a', 'b'].map((id) => tracker.show(id)));

@@ -123,7 +123,7 @@ describe('a calendar loses no time, however long the downtime', () => {
     expect(nextTick(options(utc('* * * * *'), 3_000), { calendar: times, earlier }, now - 3 * 24 * HOUR, now)).toMatchObject({
       tick: { due: now - 30_000 - 2_999 * MINUTE, elapsed: 1, skipped: 1_320 },
     });
-    // Those before are settled with the first one.
+    // The times before it are settled with the first one.
     expect(nextTick(options(utc('* * * * *'), 3_000), { calendar: times, earlier }, times[0]!, now)).toMatchObject({ tick: { skipped: 0 } });
   }); // prettier-ignore
 

@@ -1,6 +1,6 @@
 /**
- * What the killed workers run: rules that only add, over rows that count it; a sweep and a move that leave a trace of
- * each time.
+ * The jobs of the workers that are killed: rules that only add, over rows that count it; a sweep and a move that leave
+ * a trace of each time.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { defineConfig } from '../../exports';

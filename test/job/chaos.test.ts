@@ -111,7 +111,7 @@ test('killed at random: every row has exactly the sum of its ticks, no tick is l
     const byHand = (await counting.history(1_000)).filter((tick) => tick.by === 'hand').length;
     expect(told).toEqual({ ticks: told!.ticks, elapsed: told!.span + byHand, span: told!.span, open: 0 });
     expect(await sums('counter')).toEqual([{ n: told!.elapsed, rows: ROWS }]);
-    // What a killed worker had in hand comes again after its claim has run out.
+    // The rows that a killed worker had in hand come again after its claim has run out.
     await eventually('all is handled', async () => (await stack.sql('select 1 from chore where handled = 0 limit 1')).length === 0, 60_000);
     await eventually('all is moved', async () => (await stack.sql('select 1 from old limit 1')).length === 0, 60_000);
     expect(await sums('chore', 'handled')).toEqual([{ n: 1, rows: TICKS * MORE }]);

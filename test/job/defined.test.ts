@@ -11,7 +11,7 @@ const config = defineConfig({
 });
 const optionsOf = (name: string): JobOptions =>
   structuredClone(resolveConfig(config).jobs.find((job) => job.name === name)!.options);
-/** What somebody has who may write to the namespace: the name of a job, and statements of his own. */
+/** Somebody who may write to the namespace has the name of a job, and statements of his own. */
 const FOREIGN = '(select count(*) from pg_shadow)::int';
 
 let stack: PassStack;

@@ -1,4 +1,4 @@
-/** What the tests of jobs share: a table of players, definitions that are started, ticks that are waited for. */
+/** Shared by the tests of jobs: a table of players, definitions that are started, ticks that are waited for. */
 import { resolveConfig, type ConfigDefinition } from '../../exports';
 import type { JobHandle } from '../../client/job/handle';
 import type { Longwatch } from '../../client/longwatch';

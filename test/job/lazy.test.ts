@@ -33,7 +33,7 @@ afterAll(async () => {
 
 const at = (ms: number): string => `to_timestamp(${(BASE + ms) / 1_000}::numeric)`;
 
-/** What happens at a time: nothing but ticks, or a write of one column of some rows. */
+/** An event at a time: nothing but ticks, or a write of one column of some rows. */
 type Event = { afterMs: number; change: string; rows: number; together: boolean };
 const event: fc.Arbitrary<Event> = fc.record({
   afterMs: fc.integer({ min: 0, max: 4_500 }),
@@ -72,7 +72,7 @@ test.each<[string, RuleDefinition]>([
         if (together && ticks > 0) await eager(ticks);
         else for (let tick = 0; tick < ticks; tick++) await eager(1);
         await stack.sql(`update eager set ${change} where id % 7 < ${rows}`);
-        // Who writes stores the value as it is by then, and the time.
+        // A writer stores the value as it is by then, and the time.
         const value = lazy.sql({ asOf: 'stamina_at', now: at(now) });
         await stack.sql(`update lazy set stamina = ${value}, stamina_at = ${at(now)} where id % 7 < ${rows}`);
         await stack.sql(`update lazy set ${change} where id % 7 < ${rows}`);
@@ -127,7 +127,7 @@ test('expressions are computed as PostgreSQL does, and what is beyond them is re
   expressions.forEach((one, index) =>
     expect([one, compileExpression(one, types)(row)]).toEqual([one, expected![`c${index}`]]),
   );
-  // Where nobody says what a column is, it is not guessed.
+  // If nobody says what a column is, it is not guessed.
   for (const unknown of ['1 + a / 10', 'a / b', `case when rank = '7' then 1 end`, 'coalesce(a, 1) / 2']) {
     expect(() => compileExpression(unknown)).toThrow(/give it, as in lazyRegen/);
   }

@@ -1,6 +1,6 @@
 /**
- * What is refused before a job starts, since nobody could promise what a tick of it does: asked of a real PostgreSQL,
- * run nowhere.
+ * Jobs that are refused before they start, since nobody could promise what a tick of them does: asked of a real
+ * PostgreSQL, run nowhere.
  */
 import { Client } from 'pg';
 import {
@@ -186,7 +186,7 @@ describe('row-level policies that hold for the worker', () => {
     await expect(checkJob(restricted, energy())).rejects.toThrow(words);
     await expect(restricted.transaction((db) => explainWork(db, energy()))).rejects.toThrow(words);
     await checkJob(restricted, energy({ policies: true }));
-    // Who is above them is not asked.
+    // Roles above them are not asked.
     await checkJob(database, energy());
   });
 });

@@ -275,7 +275,7 @@ describe('refused at the start, with PostgreSQL’s words and the place', () => 
     [{ set: { id: 'id + 1' } }, /part of the key/],
     [{ set: { stamina: '1' }, table: 'nobody' }, /no table nobody/],
     [{ set: { stamina: '1' }, key: 'stamina' }, /no unique index on stamina/],
-    // What would get out of its parentheses, or bring a second statement along.
+    // They would get out of their parentheses, or bring a second statement along.
     [{ set: { stamina: '1' }, where: 'true) or (true' }, /^where: syntax error at or near "\)" \(character 5/],
     [{ set: { stamina: '1 where true; drop table player; --' } }, /syntax error|multiple commands/],
     [{ set: { stamina: '1' }, where: "true; drop table player; select 'x'" }, /multiple commands|syntax error/],

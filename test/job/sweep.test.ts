@@ -12,7 +12,7 @@ interface Combat extends SweepRow {
   turn_started_at: Date;
 }
 
-/** What the handlers of this file saw and are told to do. */
+/** The handlers of this file note here what they saw, and read what to do. */
 const seen: { rows: string[][]; attempts: number[]; now: Set<string>; twice: string[] } = {
   rows: [],
   attempts: [],

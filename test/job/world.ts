@@ -1,9 +1,9 @@
 /**
  * A simulated world of passes over a table: rows, what PostgreSQL keeps of a tick (parts with tokens, failed rows),
  * streams that overlap, and all that can happen meanwhile: rows that come, go, fail and are held; workers that die,
- * freeze and go on; answers that are lost, crashes that take the newest commits back, a schedule that changes. What
- * goes through the table is the real code (`walk.ts`, `range.ts`, `sizing.ts`), and what asks for ticks is the real plan
- * (`plan.ts`); the transactions of `rows.ts` are the world's. Every choice comes from the seed.
+ * freeze and go on; answers that are lost, crashes that take the newest commits back, a schedule that changes. The
+ * real code (`walk.ts`, `range.ts`, `sizing.ts`) goes through the table, and the real plan (`plan.ts`) asks for ticks;
+ * the transactions of `rows.ts` are the world's. Every choice comes from the seed.
  *
  * After each tick: each row that was there from its beginning to its end has the tick's intervals exactly once more, or
  * is reported as failed; a row that came meanwhile has them at most once, and above the last key of the beginning not
@@ -37,7 +37,7 @@ interface Tick {
   ended: boolean;
 }
 
-/** What PostgreSQL has; a crash goes back to an earlier one. */
+/** The database's state; a crash goes back to an earlier one. */
 interface Stored {
   token: number;
   rows: Map<number, Row>;
@@ -66,7 +66,7 @@ export class World {
   /** Commits that are not on the disk, the oldest first: what was before each. */
   private unsynced: Stored[] = [];
   private nextKey = 1_000;
-  /** What the intervals of all ended ticks come to. */
+  /** The sum of the intervals of all ended ticks. */
   private counted = 0;
   private owed = 0;
   private options: JobOptions;
@@ -311,7 +311,7 @@ export class World {
     this.options = this.newOptions();
   }
 
-  /** What fell due after the newest tick that has ended, by whichever schedule held. */
+  /** Intervals that fell due after the newest tick that has ended, by whichever schedule held. */
   private dueSince(from: number, upto: number): number {
     let count = 0;
     for (const one of [...this.before, { schedule: this.options.schedule, until: Infinity }]) {

@@ -1,5 +1,5 @@
 /**
- * What is recorded of buffers and their shards: one that lives through all that can be said to it and all that its
+ * Records the histories of buffers and their shards: one that lives through all that can be said to it and all that its
  * entries can meet, one that continues as new often, and one that is stopped in the middle of it.
  */
 import type { Client } from '@temporalio/client';

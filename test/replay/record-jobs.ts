@@ -102,7 +102,7 @@ async function life(longwatch: Longwatch, stack: Stack, temporal: Client): Promi
   void job.run().catch(() => undefined);
   await begun();
   await job.stop();
-  // What had begun is finished by the next start.
+  // The next start finishes what had begun.
   await job.start(options);
   await eventually('it is finished', async () => (await job.status()).open === null);
   await job.stop();

@@ -1,6 +1,6 @@
 /**
- * What is recorded of trackers and their pools: one that lives through all that can be said to it, one that continues
- * as new often.
+ * Records the histories of trackers and their pools: one that lives through all that can be said to it, one that
+ * continues as new often.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';

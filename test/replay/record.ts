@@ -48,7 +48,7 @@ async function recordPart(part: Part): Promise<void> {
   }
 }
 
-/** Of each workflow the first run, the longest, and the last. */
+/** Keeps the first run, the longest and the last of each workflow. */
 async function save(temporal: Client, { owns }: Part): Promise<void> {
   mkdirSync(HISTORIES, { recursive: true });
   for (const file of readdirSync(HISTORIES)) if (owns.test(file)) rmSync(path.join(HISTORIES, file));

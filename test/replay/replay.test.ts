@@ -34,7 +34,7 @@ test.each(files)('%s is replayed', async (file) => {
   await replay(read(file));
 });
 
-/** What each part's histories must tell of. */
+/** The activities and kinds of events that each part's histories must tell of. */
 const PARTS: Record<string, { files: RegExp; activities: string[]; kinds: string[] }> = {
   trackers: {
     files: /^(tracker|pool)-/,

@@ -1,7 +1,7 @@
 /* eslint-disable @typescript-eslint/only-throw-error -- what users throw is what is tested here */
 /**
- * What one run comes to stays with its id: what it throws or returns, its time-out, a hold that only looks like one, and
- * failures in a row where the store refuses a value. One pool's shift in simulated time.
+ * The outcome of one run stays with its id: what it throws or returns, its time-out, a hold that only looks like one,
+ * and failures in a row where the store refuses a value. One pool's shift in simulated time.
  */
 import { HoldError, type RunResult } from '../../exports';
 import type { Taken } from '../../activities/tracker/shift/pending';

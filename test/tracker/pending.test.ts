@@ -1,6 +1,7 @@
 /**
- * What waits for the store: that results merge in any order of runs, flushes that fail, and flushes whose answer is
- * lost, held against a store that is a map. `flush.test.ts` has the same with the real writer and the real SQL.
+ * Results that wait for the store: they merge in any order of runs, flushes that fail, and flushes whose answer is
+ * lost. They are held against a store that is a map. `flush.test.ts` has the same with the real writer and the real
+ * SQL.
  */
 import fc from 'fast-check';
 import { PendingResults, type Room, type Taken } from '../../activities/tracker/shift/pending';

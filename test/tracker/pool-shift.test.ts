@@ -1,6 +1,6 @@
 /**
- * Whom and what one pool's shift keeps in memory: newcomers, leavers and their slots, an operation that begins or whose
- * code changes while the tracker runs. In simulated time.
+ * One pool's shift in memory: newcomers, leavers and their slots, an operation that begins or whose code changes while
+ * the tracker runs. In simulated time.
  */
 import { defineTracker, type RunContext, type RunResult } from '../../exports';
 import type { Taken } from '../../activities/tracker/shift/pending';

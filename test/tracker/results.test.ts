@@ -1,4 +1,4 @@
-/** What a run may return, and what is said of what it may not. `store.test.ts` writes the extremes into PostgreSQL. */
+/** Values that a run may return, and the words for those it may not. `store.test.ts` writes the extremes. */
 import fc from 'fast-check';
 import { MAX_VALUE_LENGTH, readResult } from '../../activities/tracker/shift/results';
 

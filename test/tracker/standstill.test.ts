@@ -1,6 +1,6 @@
 /**
- * What stands still in one pool's shift, and for how long: operations without code, holds, the gate, a pause, an
- * operation that gives way to another, fewer places. In simulated time.
+ * One pool's shift where something stands still, and for how long: operations without code, holds, the gate, a pause,
+ * an operation that gives way to another, fewer places. In simulated time.
  */
 import { defineTracker, HoldError, type RunContext, type RunResult } from '../../exports';
 import { staleCount } from '../../activities/tracker/shift/stale';

@@ -95,7 +95,7 @@ class World {
   private newcomer(addedAt: number, ranAt?: number): Member {
     const member = { share: this.draw.next(), addedAt, ranAt, notBefore: 0, deadline: 0, waited: 0 };
     member.deadline = this.deadlineOf(member);
-    // What was overdue when the world began.
+    // It was overdue when the world began.
     if (member.deadline < this.now) member.deadline = this.now;
     return member;
   }
@@ -137,7 +137,7 @@ class World {
   }
 
   private waits(ms: number): void {
-    // What came of an interval that was longer a moment ago counts as well.
+    // An interval that was longer a moment ago counts as well.
     const everyMs = 2 * this.firstEveryMs;
     const most =
       catchUp({ ...this.options, everyMs }) * (2 + Math.log(this.members.length)) + Math.min(MINUTE, everyMs);

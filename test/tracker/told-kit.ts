@@ -9,7 +9,7 @@ import { HoldError, type RunContext, type RunResult, type TrackerDefinition } fr
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import { Stack } from '../support/stack';
-import type { freshness} from './shift-kit';
+import type { freshness } from './shift-kit';
 import { type Kit, log, member, rowOf, shiftOf, TestClock } from './shift-kit';
 
 export let stack: Stack;

@@ -8,7 +8,7 @@ import type { NodeHolds } from '../../activities/tracker/shift/holds';
 import { Database } from '../../activities/lib/database';
 import { storeOptions } from '../../activities/tracker/store/trackers';
 import type { RunContext, RunResult } from '../../exports';
-import type { member} from './shift-kit';
+import type { member } from './shift-kit';
 import { freshness, type Kit, log, rowOf } from './shift-kit';
 import { stack, database, longwatch, tracker, definition, node, refusing, type TestNode } from './told-kit';
 

@@ -1,4 +1,4 @@
-/** An HTTP server on a real socket, for the tests of this folder: the test says what it answers, and opens upstreams of it. */
+/** An HTTP server on a real socket for the tests of this folder: they say what it answers, and open upstreams. */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';

@@ -1,4 +1,4 @@
-/** What an upstream says of time and of limits, and what the HTTP helper makes of it: expiries, holds, `judge`. */
+/** The HTTP helper hears what an upstream says of time and of limits: expiries, holds, `judge`. */
 import type http from 'node:http';
 import { gzipSync } from 'node:zlib';
 import { HoldError, UpstreamError } from 'longwatch/upstream';

@@ -38,7 +38,7 @@ async function open(): Promise<string> {
 }
 
 test('whichever part cannot start, nothing is left open, and the next worker has its name and port', async () => {
-  // What stays for the life of a process (the SDK's runtime) is there after the first one. It never runs.
+  // The SDK's runtime stays for the life of a process, and is there after the first worker, which never runs.
   const first = await createWorker(setup);
   await first.shutdown();
   let before = '';

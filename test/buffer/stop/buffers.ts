@@ -14,7 +14,7 @@ import { bufferWorkflowId, shardWorkflowId } from '../../../workflows/buffer/con
 import { eventually, Stack } from '../../support/stack';
 
 export const seen: Record<string, number[]> = {};
-/** Tests open them: `release` for a batch of `slow`, `open` for a page of `gated`, `lift` for all batches of `halted`. */
+/** Tests open them: `release` a batch of `slow`, `open` a page of `gated`, `lift` all batches of `halted`. */
 export const gates: { release?: () => void; open?: () => void; lift?: () => void; begun: number } = { begun: 0 };
 const gate = new Promise<void>((resolve) => (gates.lift = resolve));
 const quick = { retry: { base: '10ms', cap: '50ms' }, flushInterval: '20ms' } as const;

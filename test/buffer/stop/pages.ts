@@ -63,7 +63,7 @@ test('a parent that is terminated after its last page was handled asks for the n
     const before = passes();
     await eventually(`passes of round ${round}`, () => passes() >= before + 2);
     await temporal.workflow.getHandle(bufferWorkflowId('polling')).terminate('by hand');
-    // What it had sent is handled: no page is on its way.
+    // All that it had sent is handled: no page is on its way.
     await drained(buffer);
   }
   await buffer.start(optionsOf('polling'));

@@ -15,7 +15,7 @@ test('stopped it takes nothing and keeps everything in PostgreSQL; started it go
   await buffer.push(range(50, 2_000), { at: Date.now() + 60_000 });
   await buffer.push(range(10, 3_000), { front: true });
   expect(await buffer.stop()).toEqual({ state: 'stopped', changed: true });
-  // What is kept is kept by then; the parent completes a moment later.
+  // All is kept by then; the parent completes a moment later.
   await eventually('its workflows have ended', async () => (await running('kept')) === 0);
   expect(await buffer.stop()).toEqual({ state: 'stopped', changed: false });
 

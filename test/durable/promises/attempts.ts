@@ -156,7 +156,7 @@ describe('one attempt is one run', () => {
   });
 });
 
-describe('a hold that is no time', () => {
+describe('a hold that is not a time', () => {
   const policy = { attempts: 3, backoff: 'constant', baseMs: 1_000, capMs: 10_000, jitter: false } as const;
   test('is a usual wait; a long one has a bound', () => {
     for (const afterMs of [NaN, undefined as never, -5]) {

@@ -21,7 +21,7 @@ export interface FakeNode {
   batchLimit: number;
   /** Blocks in one eth_getLogs. */
   rangeLimit: number;
-  /** What is said of a range past the limit. */
+  /** The refusal of a range past the limit. */
   rangeMessage: (from: number) => string;
   head: number;
   /** Requests so far, as the number of their calls. */

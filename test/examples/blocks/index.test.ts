@@ -77,7 +77,7 @@ test('what is missing comes the newest first, a page at a time, and only once', 
     'select number::int as number from chain.block where transactions > 0 order by number desc',
   );
   expect(awaiting).toEqual(rows.map(({ number }) => number));
-  // Whoever wrote them a moment ago is about to push them.
+  // Somebody wrote them a moment ago, and is about to push them.
   expect(await new Missing(kit.chain, kit.database, 10).receipts(undefined, 7)).toEqual({ entries: [] });
 });
 
@@ -165,7 +165,7 @@ describe('a reorganisation', () => {
     await kit.index(numbers);
     const before = await counts(kit.database.pool);
     await writeReceipts(kit.database, receiptText(receipts));
-    // Those below the fork were still awaited.
+    // Blocks below the fork were still awaited.
     const written = (await counts(kit.database.pool)).awaiting - before.awaiting;
     expect(written).toBeLessThanOrEqual(0);
     await kit.index(numbers);

@@ -30,7 +30,7 @@ test('four at once of all batches together; of the one that has the fewest left 
   const second = batch('b', 1_001);
   expect(begun).toEqual(['a0', 'a1', 'a2', 'a3']);
   await end('a0');
-  // Of the first batch two are left, of the second five.
+  // The first batch has two left, the second five.
   expect(begun.slice(4)).toEqual(['a4']);
   const head = batch('head', 1);
   await end('a1');

@@ -184,7 +184,7 @@ describe('with it in the config', () => {
           expect([id, text.filter((one) => one.includes(SECRET))]).toEqual([id, []]);
         }
       });
-      // What it wrote can still be read: by who has the keys, and by nobody else.
+      // Its old rows can still be read: by whoever has the keys, and by nobody else.
       expect((await longwatch.tracker('people').status()).state).toBe('running');
       const without = await connect({ environment });
       const failed: unknown = await without

@@ -238,7 +238,7 @@ describe('the dev hook', () => {
     const file = path.join(folder, 'eve-upstream.json');
     expect(statSync(file).mode & 0o077).toBe(0);
     expect(readFileSync(file, 'utf8')).toContain(origin);
-    // Where an upstream is given, none is started.
+    // If an upstream is given, none is started.
     const second = await dev.start!({ dir: path.join(dir, 'second'), log });
     expect(second.lines).toEqual(running.lines);
     await second.stop();

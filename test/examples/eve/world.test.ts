@@ -1,4 +1,4 @@
-/** What the example's upstream is made of: the lives of its players, and its bad days. */
+/** The world behind the example's upstream: the lives of its players, and its bad days. */
 import type { Settings } from '../../../examples/eve/upstream/control';
 import { anewForEachTest, ask, clock, ID, pool, type Reply, restart, upstream } from './upstream-kit';
 

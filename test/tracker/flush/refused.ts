@@ -51,7 +51,7 @@ describe('a result that the store will not have harms nobody else (TR-C3)', () =
     expect(kit.shift.members.slotOf('gone')).toBeUndefined();
   });
 
-  test('unchanged after a value that could not be stored is no value: the next run asks for all of it', async () => {
+  test('unchanged after a value that could not be stored is not a value: the next run asks for all of it', async () => {
     const clock = new TestClock();
     const etags: (string | undefined)[] = [];
     const look = trackerOf(({ etag }) => {

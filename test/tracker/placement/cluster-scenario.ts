@@ -1,4 +1,4 @@
-/** What the simulated cluster's tests share: pools of equal and uneven sizes, and whether a cluster is at rest. */
+/** Shared by the simulated cluster's tests: pools of equal and uneven sizes, and whether a cluster is at rest. */
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
 import { fairShares } from '../../../activities/tracker/placement/shares';
 import type { Draws } from '../world/draws';
@@ -20,7 +20,7 @@ export function unevenPools(count: number, draw: Draws, labelled = 0): Simulated
   });
 }
 
-/** Who is refused by some asks others next, so twice an ask and its refusal (13 s). */
+/** A node that is refused by some asks others next, so this is twice an ask and its refusal (13 s). */
 const QUIET_MS = 28_000;
 
 /** Lets the cluster come to rest: nothing moves and nothing is redirected for a while. */

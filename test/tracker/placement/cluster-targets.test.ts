@@ -1,6 +1,6 @@
 /**
- * What placement promises, measured in the simulated cluster. The limits are the promises, not what was measured: that
- * is in the comments.
+ * The promises of placement, measured in the simulated cluster. The limits are the promises; the comments say what was
+ * measured.
  */
 import { Draws } from '../world/draws';
 import { equalPools, movesWithin, rest, shareOf, show, unevenPools } from './cluster-scenario';

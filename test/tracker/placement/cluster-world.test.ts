@@ -41,7 +41,7 @@ class ClusterWorld {
 
   live(): void {
     this.settle('the start');
-    // Where everything starts at once, pools wait for each other to be loaded, and the server for a thousand of them.
+    // If everything starts at once, pools wait for each other to be loaded, and the server for a thousand of them.
     if (this.size === LARGE) this.cluster.counts.longestDecline = 0;
     this.cluster.counts.longestMove = 0;
     for (let events = this.draw.whole(1, 3); events > 0; events--) this.settle(this.happen());
@@ -99,7 +99,7 @@ class ClusterWorld {
     return `${event} ${name}`;
   }
 
-  /** Who keeps a pool keeps it, and two seconds after the outage nothing has moved yet. */
+  /** Each node keeps the pools that it has, and two seconds after the outage nothing has moved yet. */
   private outage(): void {
     const { cluster } = this;
     const ms = this.draw.between(3_500, 9_000);
@@ -112,7 +112,7 @@ class ClusterWorld {
   private restart(name: string): void {
     const { cluster } = this;
     cluster.drain(name);
-    // Where nobody else may keep some of its pools, it keeps them to its end.
+    // If nobody else may keep some of its pools, it keeps them to its end.
     cluster.runUntil(() => cluster.loadOf(name) === 0, 30_000);
     cluster.stop(name);
     cluster.run(this.draw.between(0, 3_000));

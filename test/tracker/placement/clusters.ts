@@ -119,7 +119,7 @@ export function moved(nodes: DrawnCluster, id: string, to: string): DrawnCluster
   }) as unknown as DrawnCluster;
 }
 
-/** What every move that was asked for must lower. */
+/** Every move that was asked for must lower it. */
 export function unevenness(nodes: Cluster): number {
   return nodes.reduce((sum, { load, weight }) => sum + load ** 2 / weight, 0);
 }

@@ -1,4 +1,4 @@
-/** Who gives which pools to whom, and who asks for how many: in any cluster, one step at a time. */
+/** Each ask and each move is right for itself, in any cluster. `rest.test.ts` has all of them together. */
 import fc from 'fast-check';
 import { askFor, isTooMuch } from '../../../activities/tracker/placement/asks';
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';

@@ -1,6 +1,6 @@
 /**
- * What a node sees and remembers between the rows: views, hand-overs, asks from both sides, and what it does after an
- * outage.
+ * A node sees and remembers something between the rows: views, hand-overs, asks from both sides, and what it does
+ * after an outage.
  */
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { Placer, type NodeSettings } from '../../../activities/tracker/placement/placer';

@@ -1,5 +1,5 @@
 /**
- * What people and autoscalers are told of placement: heartbeats, the preview of balancing, verdicts, wanted nodes, and
+ * Placement as people and autoscalers are told of it: heartbeats, the preview of balancing, verdicts, wanted nodes, and
  * the cold start.
  */
 import fc from 'fast-check';

@@ -29,7 +29,7 @@ interface SimulatedPool {
   on?: SimulatedNode;
   /** It is loaded there, and runs. */
   runs: boolean;
-  /** What PostgreSQL says. */
+  /** The row of PostgreSQL. */
   fence: { token: number; holder: string; takenAt: number };
   hops: number;
   from?: string;

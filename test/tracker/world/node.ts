@@ -24,13 +24,13 @@ import type { VirtualTime } from '../../support/virtual-time';
 const log = pino({ level: 'silent' });
 export const never = new Promise<never>(() => undefined);
 
-/** What a node knows of the world. */
+/** The world around a node. */
 export interface Surroundings {
   time: VirtualTime;
   draw: Draws;
   store: Store;
   definition: TrackerDefinition;
-  /** Of a flush; undefined: those of production. */
+  /** A flush's limits; undefined: those of production. */
   limits: WriterHost['limits'];
   /** How often a statement fails, and so on; 0 in calm. */
   faults: () => number;
@@ -49,7 +49,7 @@ export class SimulatedNode implements WriterHost, OperationHost {
   readonly log = log;
   readonly ring: Ring;
   readonly shifts = new Set<PoolShift>();
-  /** Those too whose runs have not ended. */
+  /** With the shifts whose runs have not ended. */
   readonly everKept = new Set<PoolShift>();
   readonly trackers = new Map<string, TrackerRow>();
   readonly loading = new Semaphore(2);

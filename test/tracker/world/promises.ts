@@ -1,14 +1,14 @@
 /**
  * The promises in the simulated world of a node (`world.ts`): in each commit of a flush, at each tick, and at the
  * end.
- * - Who writes a value holds the fence of its pool, and its member has not been removed.
- * - What is stored is the last that the shift had when its flush began, with the ETag of that very value; never an
+ * - The writer of a value holds the fence of its pool, and its member has not been removed.
+ * - The stored value is the last that the shift had when its flush began, with the ETag of that very value; never an
  *   older one after it.
  * - A buffer is given each change of a value once, and nothing else.
  * - A failure is counted once.
  * - No transaction is larger than it should be, however large the values are (a statement: `store.ts`).
  * - Nobody is asked before its expiry or hold is over, as its shift or the store knows it.
- * - Who may run does, within interval, stagger and what held it.
+ * - Everybody who may run does, within interval, stagger and what held it.
  */
 import type { OperationLoop } from '../../../activities/tracker/shift/operation';
 import type { PoolShift } from '../../../activities/tracker/shift/pool-shift';
@@ -20,7 +20,7 @@ interface Result {
   at: number;
   content: number;
 }
-/** What one shift came to for one member and operation. */
+/** All that one shift came to for one member and operation. */
 interface Known {
   results: Result[];
   /** Until when its last result said that it is left alone. */
@@ -39,11 +39,11 @@ interface Turn {
 }
 
 /**
- * What was fetched within time-out (0.4 s) and two seconds may be asked once more, as long as its expiry (1.5 s) would
- * count. Milliseconds.
+ * A value fetched within time-out (0.4 s) and two seconds may be asked for once more, as long as its expiry (1.5 s)
+ * would count. Milliseconds.
  */
 const ANEW_MS = 4_100;
-/** What a clock takes for noise, and a little more. Milliseconds. */
+/** A clock takes this for noise, and a little is added. Milliseconds. */
 const NEARLY_MS = 150;
 
 const contentOf = (json: string): number => (JSON.parse(json) as { content: number }).content;
@@ -93,7 +93,7 @@ export class Promises {
       const known = this.of(shift, loop.name, failure.key);
       known.until = this.turn(loop.name, shift.members.id(slot)).notBefore = inMs(failure.heldUntil);
       known.inARow ??= this.store.values.get(`${failure.key}/${loop.name}`)?.failures ?? 0;
-      // What a shift counts whose pool is another's by now is stored nowhere.
+      // A shift whose pool is another's by now counts for nothing: it is stored nowhere.
       const isHolder = this.store.pools.get(shift.claim.pool)!.token === shift.token;
       // Nor is what it counts for one who was removed, and perhaps added again, since it looked.
       const member = this.store.byKey.get(failure.key);
@@ -228,7 +228,7 @@ export class Promises {
 
   // ── At each tick ──
 
-  /** Who may run and does not. @param moreMs what clocks that jumped may have added to what is stored */
+  /** Finds members that may run and do not. @param moreMs what clocks that jumped may have added to what is stored */
   look(nodes: readonly SimulatedNode[], ms: number, winding: ReadonlySet<PoolShift>, moreMs: number): void {
     const { tracker } = this.store;
     if (tracker.state !== 'running') return;

@@ -1,7 +1,7 @@
 /**
  * The model of the store (`store.ts`) beside the real PostgreSQL: the same random sequences go through both, by the
- * functions that shifts and rosters use, and each statement must answer alike and leave the same rows. What is not
- * compared: waiting (the model's lock is asked, not waited for), keys (told to the model) and the time that it is.
+ * functions that shifts and rosters use, and each statement must answer alike and leave the same rows. Not
+ * compared are waiting (the model's lock is asked, not waited for), keys (told to the model) and the time that it is.
  */
 import { pino } from 'pino';
 import type { PoolClaim, PoolOwner } from '../../../activities/tracker/store/fence';
@@ -42,7 +42,7 @@ afterAll(async () => {
 });
 
 type Row = Record<string, unknown>;
-/** Of the answers: all but the time that it is. */
+/** All of the answers but the time that it is. */
 const comparable = (rows: unknown[]): string[] =>
   (rows as Row[])
     .map((row) => {

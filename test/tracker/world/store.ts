@@ -35,7 +35,7 @@ export class Transaction {
 
   constructor(
     readonly store: Store,
-    /** Where the world's log of results was when it began. */
+    /** The length of the world's log of results when it began. */
     readonly since: number,
   ) {
     this.lastWord = store.now();
@@ -64,7 +64,7 @@ export class Store {
   readonly values = new Map<string, ValueRow>();
   /** A value that no column takes. */
   refuses: (json: string) => boolean = () => false;
-  /** What one statement may have. */
+  /** The most that one statement may have. */
   slice: { rows: number; bytes: number } | undefined;
   private keys = 0;
   private readonly shared = new Map<number, Set<Transaction>>();
@@ -72,7 +72,7 @@ export class Store {
 
   constructor(
     readonly tracker: TrackerRow,
-    /** What goes by, and the database's clock, which may be off. */
+    /** The time that goes by, and the database's clock, which may be off. */
     readonly now: () => number,
     readonly clock: () => number,
   ) {
@@ -268,7 +268,7 @@ export class Store {
       number[],
       (number | null)[],
     ];
-    // What is no JSON is found when the statement is read, who is not there when it is done.
+    // Text that is not JSON is found when the statement is read, a missing member when it is done.
     if (jsons.some((json) => json !== null && this.refuses(json))) throw refusal('22P02');
     this.mayBeWritten(keys, operations);
     this.inSlices(jsons.map((json, i) => Buffer.byteLength(json ?? '') + Buffer.byteLength(etags[i] ?? '')));

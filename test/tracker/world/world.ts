@@ -1,9 +1,9 @@
 /**
  * A simulated world of a node: two of them, the shifts of some pools, their store, roster, options and clock, and
- * whatever may happen to them, all at once. One history is made by its seed. What must hold is looked at in each commit
+ * whatever may happen to them, all at once. One history is made by its seed. The promises are looked at in each commit
  * and at each tick; at the end, in calm, everybody has the value that the upstream has. `node-world.test.ts` lives
- * through thousands. What is real: the code of shifts, ring, agenda, results, writer, flush, feed, fence (`node.ts`,
- * `keeper.ts`); what is a model: PostgreSQL (`store.ts`) and Temporal.
+ * through thousands. The code of shifts, ring, agenda, results, writer, flush, feed, fence is the real one (`node.ts`,
+ * `keeper.ts`); PostgreSQL (`store.ts`) and Temporal are models.
  */
 import { HoldError, type RunContext, type RunResult, type TrackerDefinition } from '../../../exports';
 import type { PoolShift } from '../../../activities/tracker/shift/pool-shift';
@@ -175,7 +175,7 @@ export class NodeWorld implements Surroundings {
     for (const name of Object.keys(store.tracker.options.operations)) this.enable(name, true);
     store.tracker.version++;
     for (const [key, content] of this.upstream) if (content % 13 === 7) this.upstream.set(key, content + 1);
-    // What was locked, lost or held is over by then, and each has run again.
+    // All locks, losses and holds are over by then, and each has run again.
     const calmFrom = time.now + 6_000;
     await time.sleep(6_000 + 3 * MAX_EVERY_MS + 1_500 + 2 * this.jumpedMs);
     this.promises.everybodyIsFresh(calmFrom, (operation, id) => this.upstream.get(`${operation}/${id}`));

@@ -76,6 +76,12 @@ export interface LimitDefinition {
    * @default floating
    */
   shape?: ShapeName;
+  /**
+   * The key holds a secret (an access token): it is stored and shown as a hash. A key of more than 100 characters always
+   * is.
+   * @default false
+   */
+  secret?: boolean;
   /** The time zone of a `calendar` window, such as `'America/New_York'`. @default 'UTC' */
   from?: string;
   /**

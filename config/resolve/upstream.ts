@@ -39,7 +39,7 @@ const UPSTREAM_KEYS = [
   ...['origin', 'headers', 'connections', 'maxBodyBytes', 'timeoutMs', 'holdScope', 'defaultHoldMs'],
   ...['judge', 'exactIntegers'],
 ];
-const LIMIT_KEYS = [...LIMIT_OPTIONS.map((spec) => spec.name), 'key', 'cost', 'learn', 'from'];
+const LIMIT_KEYS = [...LIMIT_OPTIONS.map((spec) => spec.name), 'key', 'secret', 'cost', 'learn', 'from'];
 
 /** Windows of a calendar, by their milliseconds. */
 export const CALENDAR_PERIODS: Readonly<Record<number, 'hour' | 'day' | 'week' | 'month'>> = {
@@ -137,6 +137,7 @@ function resolveLimit(limit: Reader, name: string): LimitOptions {
   if (key === undefined) limit.problem("key is required: 'address', 'member', or a function that returns a text");
   else if (key !== 'address' && key !== 'member' && typeof key !== 'function')
     limit.problem(`key must be 'address', 'member' or a function${hintOf(key, ['address', 'member'])}`);
+  if (given.secret !== undefined && typeof given.secret !== 'boolean') limit.problem('secret must be true or false');
   checkCost(limit);
   checkLearn(limit);
   checkShape(limit, values as unknown as LimitOptions);

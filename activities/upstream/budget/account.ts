@@ -87,24 +87,38 @@ export class Account {
   private next = -Infinity;
   private readonly closed = new Closed();
   private unknown = true;
+  /** Something was spent, given back or learned that the ledger has not confirmed. */
+  private untold = false;
   /** Something was learned that the ledger should hear before the next second. */
   urgent = false;
 
   constructor(
     /** A name of this process and no other, nor of an earlier life of it. */
     private readonly node: string,
-    private readonly limit: Limit,
+    private limit: Limit,
     private readonly clocks: Clocks,
   ) {
     this.one = limit.greatestCost;
     this.meanCost = limit.greatestCost;
   }
 
-  /** Whether a request may go out now. Asked right before it is sent: a part never ends by a timer. */
-  may(): boolean {
+  /** The rule was changed while it runs. What is in hand stays; the ledger grants by the new one from now on. */
+  adopt(limit: Limit): void {
+    if (limit === this.limit) return;
+    this.one = Math.max(this.one, limit.greatestCost);
+    this.limit = limit;
+  }
+
+  /**
+   * Whether a request may go out now. Asked right before it is sent: a part never ends by a timer.
+   * @param requests of a run: the first at its greatest cost, the others at what requests cost in the mean
+   * @param isPaced false: a further request of a run that has begun
+   */
+  may(requests = 1, isPaced = true): boolean {
     // A place that is another node's by now is not used again: it goes back with the next message.
     if (this.limit.shape === 'concurrent' && this.held >= this.rate) return false;
-    return !this.isClosed && this.lives && this.free >= this.one - 1e-9 && this.clocks.monotonic() >= this.next;
+    if (this.isClosed || !this.lives || (isPaced && this.clocks.monotonic() < this.next)) return false;
+    return this.free >= this.one + this.further(requests) - 1e-9;
   }
 
   /** Seconds until the pace or a closing lets it ask again; Infinity: it has to wait for tokens. */
@@ -117,9 +131,24 @@ export class Account {
 
   /** Takes what one request can cost at most. Only after `may`. */
   reserve(): Ticket {
+    return this.take(this.one);
+  }
+
+  /** Sets aside what the further requests of a run cost in the mean; each gives its own back before it reserves. */
+  earmark(requests: number): Ticket {
+    return this.take(this.further(requests + 1));
+  }
+
+  private further(requests: number): number {
+    // Places of a concurrent limit come back with each answer, so a run needs one at a time.
+    if (this.limit.shape === 'concurrent') return 0;
+    return (requests - 1) * Math.min(this.meanCost, this.one);
+  }
+
+  private take(reserved: number): Ticket {
     const { monotonic: now, wall } = this.now();
-    const reserved = this.one;
     this.held += reserved;
+    this.untold = true;
     if (this.rate > 0 && this.limit.shape !== 'concurrent') {
       const pause = Math.min(FIGURES.longestPause, (FIGURES.paceShare * this.meanCost) / this.rate);
       this.next = Math.max(this.next, now - FIGURES.paceDebt) + pause;
@@ -167,14 +196,31 @@ export class Account {
     if (ticket.epoch === this.epoch) this.late += ticket.reserved;
   }
 
+  /**
+   * Something was spent that nobody had reserved: a request turned out to be of this bucket by its answer. It is told
+   * like all else, also where the node has no part.
+   */
+  overdraw(cost: number): void {
+    if (!(Number.isFinite(cost) && cost > 0)) return;
+    this.settled += cost;
+    this.has = Math.max(this.has, this.settled + this.held);
+    this.untold = true;
+  }
+
   /** It was never sent: nothing was spent. */
   release(ticket: Ticket): void {
     this.pay(ticket, 0);
   }
 
+  /** The ledger's generation as far as this node knows it: `budget open` raises it. */
+  get generation(): number {
+    return this.closed.generation;
+  }
+
   /** Closed by an answer: at once here; the ledger is told what comes back of this (undefined: nothing new). */
-  close(ticket: Ticket, forSeconds: number): Refusal | undefined {
-    return this.closed.close(ticket, forSeconds, this.limit.window ?? this.header?.window, this.clocks.monotonic());
+  close(ticket: Pick<Ticket, 'generation' | 'sentAt'>, forSeconds: number): Refusal | undefined {
+    const { window = this.header?.window, longestClosing: longest } = this.limit;
+    return this.closed.close(ticket, forSeconds, { window, longest }, this.clocks.monotonic());
   }
 
   /** The ledger says how long it is closed: after a refusal of ours (`told`), or by NOTIFY. */
@@ -202,6 +248,7 @@ export class Account {
     this.asked = this.now();
     this.lastSettled = this.settled;
     const { header, slowest, refused } = this;
+    this.untold = true;
     this.slowest = 0;
     this.refused = false;
     this.urgent = false;
@@ -239,6 +286,7 @@ export class Account {
     this.ended = this.ended.filter(({ epoch }) => !told.has(epoch));
     if (grant.kind === 'ended') return this.begin();
     if (grant.kind === 'stale') return;
+    this.untold = this.settled !== renewal.settled;
     if (this.known?.era !== grant.seen.era) this.header = undefined;
     this.has = grant.granted;
     this.lasts = grant.lasts;
@@ -256,6 +304,17 @@ export class Account {
   get shown(): { has: number; held: number; settled: number; rate: number; epoch: number } {
     const { has, held, settled, rate, epoch } = this;
     return { has: this.lives ? has - settled : held, held, settled, rate, epoch };
+  }
+
+  /** Nothing is in hand, under way or untold: it needs no renewal while nobody wants anything. */
+  get isIdle(): boolean {
+    const isEmpty = this.held < 1e-9 && (!this.lives || this.free < 1e-9);
+    return isEmpty && !this.untold && !this.refused && !this.urgent && this.ended.length === 0;
+  }
+
+  /** It has no part that it may spend, so whoever wants something waits for the ledger's word. */
+  get isWithout(): boolean {
+    return !this.lives;
   }
 
   get isClosed(): boolean {
@@ -294,6 +353,7 @@ export class Account {
   private pay(ticket: Ticket, cost: number): void {
     if (ticket.isPaid) return;
     ticket.isPaid = true;
+    this.untold = true;
     if (ticket.epoch === this.epoch) {
       this.held -= ticket.reserved;
       this.settled += cost;

@@ -30,13 +30,13 @@ export class Closed {
   close(
     { generation, sentAt }: Sent,
     forSeconds: number,
-    window: number | undefined,
+    { window, longest }: { window: number | undefined; longest?: number | undefined },
     now: number,
   ): Refusal | undefined {
     if (generation < this.generation || sentAt < this.by) return undefined;
     this.by = sentAt;
     this.heardAt = now;
-    this.until = now + boundedClosing(forSeconds, window);
+    this.until = now + boundedClosing(forSeconds, window, longest);
     this.untold++;
     return { for: forSeconds, sentAgo: now - sentAt, answeredAgo: 0, generation };
   }

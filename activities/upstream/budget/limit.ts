@@ -1,7 +1,7 @@
 /**
  * A limit of an upstream, once its options are resolved: one rule that counts tokens for each key (a character,
- * an access token, an address). Read by the ledger, the node's account and members' buckets; nothing here changes while
- * it runs.
+ * an access token, an address). Read by the ledger, the node's account and members' buckets. Where an option is changed
+ * while it runs, another one takes its place.
  */
 import { FIGURES } from './figures';
 
@@ -37,6 +37,8 @@ export interface Limit {
    * time-out.
    */
   late: number;
+  /** No closing is longer, seconds. Undefined: two windows, a quarter of an hour at least. */
+  longestClosing?: number;
   /** The epoch second at which the calendar window begins that `at` lies in (`calendar.ts`). */
   windowStart?: (at: number) => number;
 }

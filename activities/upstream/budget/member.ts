@@ -59,6 +59,27 @@ export interface StoredMember {
   late?: { slot: number; tokens: number };
 }
 
+/**
+ * A stored bucket in slots of another window's width: each token in the slot in which its old one ends, so later, never
+ * earlier.
+ */
+export function regridded(stored: StoredMember, from: number, to: number): StoredMember {
+  if (from === to) return stored;
+  const [before, after] = [from / SLOTS, to / SLOTS];
+  // A hair before its end, for the end itself belongs to the next slot.
+  const slotOf = (slot: number): number => Math.floor(((slot + 1) * before - before * 1e-6) / after);
+  const slot = slotOf(stored.slot);
+  const tokens: number[] = [];
+  stored.tokens.forEach((count, age) => {
+    const at = slot - slotOf(stored.slot - age);
+    if (at >= KEPT) return;
+    while (tokens.length <= at) tokens.push(0);
+    tokens[at]! += count;
+  });
+  const { late } = stored;
+  return { slot, tokens, ...(late && { late: { slot: slotOf(late.slot), tokens: late.tokens } }) };
+}
+
 const NO_HEADER = -(2 ** 31);
 
 /** A bucket a member, by an index that the caller keeps (0 to capacity − 1). One instance for a limit's group. */
@@ -158,6 +179,31 @@ export class MemberBuckets {
     return seen === NO_HEADER ? own : Math.min(own, seen - this.spent[index]! - held - this.late[index]!);
   }
 
+  /**
+   * Seconds until enough is back for one request; Infinity: an answer or a store has to come first.
+   */
+  wait(index: number, now: number): number {
+    if (this.may(index, now)) return 0;
+    const unstored = this.unstored[index]! + this.storing[index]!;
+    if (this.held[index]! > 0 || unstored + this.one > this.reserveAhead) return Infinity;
+    let missing = this.one - this.left(index);
+    const newest = this.newest[index]!;
+    for (let slot = newest - KEPT + 1; slot <= newest; slot++) {
+      missing -= this.slots[this.place(index, slot)]!;
+      if (missing <= 0) return Math.max(0, ORIGIN + (slot + KEPT) * this.width - now);
+    }
+    return Math.max(this.width, this.limit.window - (newest - this.seenAt[index]!) * this.width);
+  }
+
+  /** Spent by a request that had reserved nothing here. */
+  overdraw(index: number, cost: number, now: number): void {
+    this.turn(index, now);
+    const tokens = Math.ceil(Number.isFinite(cost) && cost >= 0 ? cost : this.one);
+    this.put(index, this.newest[index]!, tokens);
+    this.spent[index]! += tokens;
+    this.unstored[index] = Math.min(MOST, this.unstored[index]! + tokens);
+  }
+
   /** Only after `may`. */
   reserve(index: number): MemberTicket {
     const reserved = this.one;
@@ -189,9 +235,23 @@ export class MemberBuckets {
     this.pay(ticket, ticket.reserved);
   }
 
+  /** It was never sent. */
+  release(ticket: MemberTicket): void {
+    if (this.isOver(ticket)) return;
+    const { index, reserved } = ticket;
+    ticket.isPaid = true;
+    this.held[index] = Math.max(0, this.held[index]! - reserved);
+    if (this.underWay[index]! > 0) this.underWay[index]!--;
+  }
+
   /** Nothing is under way: a shift that ends waits for it before its last store. */
   isQuiet(index: number): boolean {
     return this.underWay[index] === 0;
+  }
+
+  /** It has something that no store has taken yet. */
+  isChanged(index: number): boolean {
+    return this.unstored[index]! > 0;
   }
 
   /** The row to be written, if something changed since it was stored last. */

@@ -25,7 +25,7 @@ export function close(bucket: Bucket, limit: Limit, refusal: Refusal): boolean {
   if (sentAt < closed.sentAt) return false;
   const before = closed.until;
   closed.sentAt = sentAt;
-  const most = boundedClosing(refusal.for, windowOf(bucket, limit));
+  const most = boundedClosing(refusal.for, windowOf(bucket, limit), limit.longestClosing);
   closed.until = at + Math.max(0, most - Math.max(0, refusal.answeredAgo));
   return closed.until !== before;
 }
@@ -45,7 +45,7 @@ export function closedFor(bucket: Bucket): number {
  * Seconds: no bucket is closed for longer, whatever an upstream says, for a year would hold for ever. Anything but a
  * number means the usual hold.
  */
-export function boundedClosing(seconds: number, window: number | undefined): number {
-  if (Number.isNaN(seconds)) return FIGURES.closedUsual;
-  return Math.min(Math.max(0, seconds), Math.max(FIGURES.closedWindows * (window ?? 0), FIGURES.closedLeast));
+export function boundedClosing(seconds: number, window: number | undefined, longest?: number): number {
+  const most = longest ?? Math.max(FIGURES.closedWindows * (window ?? 0), FIGURES.closedLeast);
+  return Math.min(Number.isNaN(seconds) ? FIGURES.closedUsual : Math.max(0, seconds), most);
 }

@@ -1,0 +1,239 @@
+/**
+ * One limited upstream on this node: which buckets a use spends from, and what an answer says of each. Keys that are
+ * made of an answer's header are learned here, by operation and kind of path. Kept by `spender.ts`; asked by `spend.ts`
+ * for every reservation and every answer.
+ */
+import { readLimits, type ToldLimit } from '../headers';
+import type { Told } from '../ledger/messages';
+import { storedKey } from '../keys';
+import { shapeOf } from '../../lane';
+import type { Answered, LimitedUpstream, RequestLine, UpstreamLimit, Use } from '../spender';
+import { Probe } from './probe';
+import type { Place, Verdict } from './place';
+import type { ShiftPurse } from './purse';
+import type { SharedBucket } from './shared';
+
+/** Kinds of requests whose headers and costs are remembered: a config has tens. */
+const MOST_LEARNED = 5_000;
+/** Requests of a run follow the last runs with this weight; no run reserves more of them. */
+const RUN_WEIGHT = 0.1;
+const MOST_REQUESTS = 20;
+const MS = 1_000;
+
+export interface BookHost {
+  readonly address: string;
+  shared(limit: UpstreamLimit, key: string): SharedBucket;
+  /** Epoch seconds of this machine, for headers that name a time. */
+  wall(): number;
+  monotonic(): number;
+}
+
+export class Book {
+  /** By `by` and kind of path, then by header: its value in the last answer, null where answers have none. */
+  private readonly headers = new Map<string, Map<string, string | null>>();
+  /** Headers that keys ask for. */
+  private readonly asked = new Set<string>();
+  /** Limits whose keys ask for headers. */
+  private readonly byHeader = new Set<string>();
+  private readonly probes = new Map<string, Probe>();
+  /** The last request of each `by`, for keys that are made of it. */
+  private readonly requests = new Map<string, RequestLine>();
+  /** Requests that a run of this `by` makes. */
+  private readonly runs = new Map<string, number>();
+
+  constructor(
+    public upstream: LimitedUpstream,
+    private readonly host: BookHost,
+  ) {}
+
+  /** In key order: all that take from several take in one order. */
+  placesOf(use: Use, request: RequestLine | undefined): Place[] {
+    const places: Place[] = [];
+    for (const limit of this.upstream.limits) {
+      const place = this.placeOf(limit, use, request);
+      if (place) places.push(place);
+    }
+    return places;
+  }
+
+  /** Undefined: the limit does not concern it. */
+  placeOf(limit: UpstreamLimit, use: Use, request: RequestLine | undefined): Place | undefined {
+    const found = this.keyOf(limit, use, request);
+    if (found === undefined) return undefined;
+    if (found === UNKNOWN) return this.probeOf(limit, use, request);
+    const scope = `${this.upstream.name}/${limit.name}`;
+    const key = storedKey(scope, found.key, limit.secret);
+    if (!found.isOfMember) return this.host.shared(limit, key);
+    const own = (use.purse as ShiftPurse).placeOf(this.upstream.name, limit, key, use.slot!);
+    return (
+      own ??
+      this.host.shared(
+        limit,
+        storedKey(
+          scope,
+          found.key.replace(ANY_MEMBER, () => use.id!),
+          limit.secret,
+        ),
+      )
+    );
+  }
+
+  private keyOf(
+    limit: UpstreamLimit,
+    use: Use,
+    request: RequestLine | undefined,
+  ): { key: string; isOfMember: boolean } | typeof UNKNOWN | undefined {
+    const key = this.keyFor(limit, use, use.id, request);
+    if (key === undefined || key === UNKNOWN) return key;
+    if (limit.scope !== 'member' || use.purse === undefined || use.slot === undefined || use.id === undefined)
+      return { key, isOfMember: false };
+    // The members of a group have one limit, which the key names without the member. A key that differs by more than
+    // that (the token of a member's owner) may be another member's too.
+    const group = this.keyFor(limit, use, ANY_MEMBER, request);
+    const isOfMember = typeof group === 'string' && group !== key && group.replace(ANY_MEMBER, () => use.id!) === key;
+    return isOfMember ? { key: group, isOfMember } : { key, isOfMember };
+  }
+
+  private keyFor(
+    limit: UpstreamLimit,
+    use: Use,
+    id: string | undefined,
+    request: RequestLine | undefined,
+  ): string | typeof UNKNOWN | undefined {
+    let isUnknown = false;
+    let isAbsent = false;
+    const { address } = this.host;
+    const key = limit.key({
+      id,
+      address,
+      request: request ?? this.requests.get(use.by) ?? NOTHING,
+      header: (name) => {
+        this.asked.add(name);
+        this.byHeader.add(limit.name);
+        const value = this.headerOf(name, use, request);
+        if (value === undefined) isUnknown = true;
+        if (value === null) isAbsent = true;
+        return value ?? undefined;
+      },
+    });
+    if (isUnknown) return UNKNOWN;
+    return isAbsent || key === undefined ? undefined : String(key);
+  }
+
+  private headerOf(name: string, { by }: Use, request: RequestLine | undefined): string | null | undefined {
+    const kind = request && this.headers.get(kindOf(by, request))?.get(name);
+    return kind === undefined ? this.headers.get(by)?.get(name) : kind;
+  }
+
+  private probeOf(limit: UpstreamLimit, { by }: Use, request: RequestLine | undefined): Probe {
+    const id = `${limit.name} ${request === undefined || !this.headers.has(by) ? by : kindOf(by, request)}`;
+    let probe = this.probes.get(id);
+    if (!probe) {
+      probe = new Probe(limit, this.upstream.shares, () => this.host.monotonic());
+      this.probes.set(id, probe);
+    }
+    return probe;
+  }
+
+  /** The headers that keys are made of, as an answer has them. */
+  learn({ by }: Use, answer: Answered): void {
+    if (this.requests.size >= MOST_LEARNED) this.requests.clear();
+    this.requests.set(by, answer.request);
+    if (this.asked.size === 0) return;
+    let isNews = false;
+    for (const where of [by, kindOf(by, answer.request)]) {
+      let known = this.headers.get(where);
+      if (!known) {
+        if (this.headers.size >= MOST_LEARNED) this.headers.clear();
+        this.headers.set(where, (known = new Map<string, string | null>()));
+      }
+      for (const name of this.asked) {
+        const value = answer.header(name) ?? null;
+        // An error may come from somebody in between, who knows nothing of limits.
+        if (value === null && (answer.status >= 500 || (answer.status >= 400 && known.has(name)))) continue;
+        isNews ||= known.get(name) !== value;
+        known.set(name, value);
+      }
+    }
+    if (!isNews) return;
+    for (const probe of this.probes.values()) probe.known();
+    this.probes.clear();
+  }
+
+  /** Whether an answer may belong to another bucket than the one that was reserved for it. */
+  isByHeader(limit: UpstreamLimit): boolean {
+    return this.byHeader.has(limit.name);
+  }
+
+  requestsOf(by: string): number {
+    return Math.min(MOST_REQUESTS, Math.max(1, Math.ceil((this.runs.get(by) ?? 1) - 0.2)));
+  }
+
+  noteRequests(by: string, requests: number): void {
+    const before = this.runs.get(by) ?? 1;
+    if (before === requests) return;
+    if (this.runs.size >= MOST_LEARNED) this.runs.clear();
+    this.runs.set(by, before + RUN_WEIGHT * (requests - before));
+  }
+
+  /** What an answer says of each limit that it may concern. */
+  verdictsOf(answer: Answered): Map<UpstreamLimit, Verdict> {
+    const now = this.host.wall();
+    const told = new Map<UpstreamLimit, Told | undefined>();
+    for (const limit of this.upstream.limits) told.set(limit, toldOf(limit, answer, now));
+    const { refusedForMs } = answer;
+    const reason = `answered ${answer.status}`;
+    const verdicts = new Map<UpstreamLimit, Verdict>();
+    for (const [limit, word] of told) {
+      const isRefused = refusedForMs !== undefined && refuses(limit, answer, word);
+      const refusedFor = isRefused ? refusedForMs / MS : undefined;
+      verdicts.set(limit, { cost: costOf(limit, answer), told: word, refusedFor, reason });
+    }
+    return verdicts;
+  }
+
+  close(): void {
+    for (const probe of this.probes.values()) probe.close();
+  }
+}
+
+const UNKNOWN = Symbol('a key that no answer has told yet');
+const ANY_MEMBER = '*';
+const NOTHING: RequestLine = { method: 'GET', path: '/' };
+
+function kindOf(by: string, { path }: RequestLine): string {
+  return `${by} ${shapeOf(path)}`;
+}
+
+/** A user's function that throws is a cost that nobody knows. */
+function costOf(limit: UpstreamLimit, answer: Answered): number {
+  try {
+    return limit.cost(answer) ?? NaN;
+  } catch {
+    return NaN;
+  }
+}
+
+function toldOf(limit: UpstreamLimit, answer: Answered, now: number): Told | undefined {
+  if (limit.format === null) return undefined;
+  let all: ToldLimit[];
+  try {
+    all = readLimits(answer, now, limit.format);
+  } catch {
+    return undefined;
+  }
+  // Of several, the one of its name, else the one that has the least.
+  return all.find(({ name }) => name === limit.name) ?? all.sort((a, b) => a.remaining - b.remaining)[0];
+}
+
+function refuses(limit: UpstreamLimit, answer: Answered, told: Told | undefined): boolean {
+  if (limit.refuses) {
+    try {
+      return limit.refuses(answer);
+    } catch {
+      return true;
+    }
+  }
+  if (answer.status === 420 || limit.rule.closesAtEnd) return answer.status === 420 && limit.rule.closesAtEnd;
+  return told === undefined || told.remaining < limit.rule.greatestCost;
+}

@@ -1,0 +1,201 @@
+/**
+ * The buckets of one limit and group, of all members of a shift: what is known of the limit, the typed arrays once it is
+ * known, and those who wait. Kept by `purse.ts`; a member's requests come through `member-place.ts`.
+ */
+import { MemberBuckets, regridded, type MemberLimit } from '../member';
+import type { Told } from '../ledger/messages';
+import type { ChangedRow, PurseRow, UpstreamLimit } from '../spender';
+import type { Line } from './line';
+
+/** The limit of a group of buckets, the same for all members; undefined: nobody has told. */
+export interface GroupLimit {
+  tokens: number | undefined;
+  window: number | undefined;
+  /** Answers that told nothing. */
+  mute: number;
+}
+
+export interface PurseHost {
+  /** Epoch seconds of the database, as the node reads it: the grid of the slots. */
+  now(): number;
+  monotonic(): number;
+  groupOf(upstream: string, limit: string, group: string): GroupLimit;
+}
+
+/** The shift's purse, as a group needs it. */
+export interface GroupOwner {
+  readonly host: PurseHost;
+  /** The process stood still, and no flush has passed the fence since. */
+  readonly stoodStill: boolean;
+  isClean(slot: number): boolean;
+  /** A member's stored row of one group; it is handed out once. */
+  takeRow(slot: number, upstream: string, limit: string, group: string): PurseRow | undefined;
+}
+
+/** A member's place that somebody waits for. */
+interface LinedPlace {
+  readonly slot: number;
+  readonly line: Line | undefined;
+  /** @returns false: nobody waits any more. */
+  stir(): boolean;
+  close(): void;
+}
+
+/** Tokens and window of a group as far as they are known: the user's numbers, lowered by what headers tell. */
+export function limitOf({ rule }: UpstreamLimit, known: GroupLimit): { tokens?: number; window?: number } {
+  const tokens = rule.tokens === undefined ? known.tokens : Math.min(rule.tokens, known.tokens ?? Infinity);
+  const window = rule.window ?? known.window;
+  return { ...(tokens !== undefined && { tokens }), ...(window !== undefined && { window }) };
+}
+
+/** The buckets of one limit and group, of all members of the shift. */
+export class Group {
+  /** Undefined: the limit is not known yet; one request at a time asks. */
+  buckets: MemberBuckets | undefined;
+  private readonly filled: Uint8Array;
+  private limit: UpstreamLimit;
+  /** Those that stand in a line, by slot. */
+  private readonly places = new Map<number, LinedPlace>();
+  private readonly closings = new Map<number, number>();
+  asking = 0;
+
+  constructor(
+    private readonly purse: GroupOwner,
+    readonly upstream: string,
+    limit: UpstreamLimit,
+    readonly key: string,
+    private readonly slots: number,
+  ) {
+    this.limit = limit;
+    this.filled = new Uint8Array(slots);
+  }
+
+  get host(): PurseHost {
+    return this.purse.host;
+  }
+
+  get rule(): UpstreamLimit {
+    return this.limit;
+  }
+
+  get stoodStill(): boolean {
+    return this.purse.stoodStill;
+  }
+
+  /** The limit as it is known by now; where it is another one, what was spent moves to buckets of that. */
+  adopt(limit: UpstreamLimit, known: GroupLimit): void {
+    this.limit = limit;
+    const { tokens, window } = limitOf(limit, known);
+    if (tokens === undefined || window === undefined) return;
+    const { greatestCost, headroom } = limit.rule;
+    const next: MemberLimit = { tokens, window, greatestCost, headroom };
+    const before = this.buckets;
+    if (before && isSame(before.limit, next)) return;
+    // An answer on its way is settled in buckets that nobody asks any more: it is counted with what is stored.
+    const buckets = new MemberBuckets(this.slots, next);
+    const now = this.host.now();
+    if (before) {
+      for (let slot = 0; slot < this.slots; slot++) {
+        if (this.filled[slot] === 0) continue;
+        const stored = regridded(before.stored(slot), before.limit.window, window);
+        buckets.load(slot, stored, before.isQuiet(slot), now);
+      }
+    }
+    this.buckets = buckets;
+    this.stir();
+  }
+
+  /** What was told of the limit is everybody's. */
+  learn(told: Told | undefined): void {
+    const known = this.host.groupOf(this.upstream, this.limit.name, this.key);
+    if (told === undefined) known.mute++;
+    if (told?.limit !== undefined) known.tokens = told.limit;
+    if (told?.window !== undefined) known.window = told.window;
+    this.adopt(this.limit, known);
+  }
+
+  /** The buckets, with what is known of this member. */
+  filledFor(slot: number): MemberBuckets | undefined {
+    const { buckets } = this;
+    if (!buckets || this.filled[slot] === 1) return buckets;
+    this.filled[slot] = 1;
+    const row = this.purse.takeRow(slot, this.upstream, this.limit.name, this.key);
+    const stored = row && regridded(row.stored, row.window, buckets.limit.window);
+    buckets.load(slot, stored, this.purse.isClean(slot), this.host.now());
+    return buckets;
+  }
+
+  /** The member is another one, or taken over anew. */
+  fill(slot: number): void {
+    this.filled[slot] = 0;
+    this.closings.delete(slot);
+  }
+
+  leave(slot: number): void {
+    this.fill(slot);
+    this.places.get(slot)?.close();
+    this.places.delete(slot);
+  }
+
+  harvest(rows: ChangedRow[], most: number): void {
+    const { buckets } = this;
+    if (!buckets) return;
+    const now = this.host.now();
+    const { window } = buckets.limit;
+    for (let slot = 0; slot < this.slots && rows.length < most; slot++) {
+      if (this.filled[slot] === 0 || !buckets.isChanged(slot)) continue;
+      const stored = buckets.store(slot, now);
+      if (stored) rows.push({ slot, upstream: this.upstream, limit: this.limit.name, group: this.key, window, stored });
+    }
+  }
+
+  flushed(slot: number, isCommitted: boolean): void {
+    if (this.filled[slot] === 1) this.buckets?.flushed(slot, isCommitted);
+  }
+
+  closedFor(slot: number): number {
+    return Math.max(0, (this.closings.get(slot) ?? -Infinity) - this.host.monotonic());
+  }
+
+  closeFor(slot: number, seconds: number): void {
+    this.closings.set(slot, Math.max(this.closings.get(slot) ?? 0, this.host.monotonic() + seconds));
+  }
+
+  lineOf(slot: number): Line | undefined {
+    return this.places.size === 0 ? undefined : this.places.get(slot)?.line;
+  }
+
+  /** The place that has the line of a member: the same one for all who wait. */
+  lined<P extends LinedPlace>(place: P): P {
+    const known = this.places.get(place.slot);
+    if (known) return known as P;
+    this.places.set(place.slot, place);
+    return place;
+  }
+
+  stir(slot?: number): void {
+    for (const [of, place] of this.places) {
+      if (slot !== undefined && of !== slot) continue;
+      if (!place.stir()) this.places.delete(of);
+    }
+  }
+
+  get isQuiet(): boolean {
+    const { buckets } = this;
+    if (this.asking > 0) return false;
+    for (let slot = 0; buckets && slot < this.slots; slot++)
+      if (this.filled[slot] === 1 && !buckets.isQuiet(slot)) return false;
+    return true;
+  }
+
+  close(): void {
+    for (const place of this.places.values()) place.close();
+    this.places.clear();
+  }
+}
+
+function isSame(a: MemberLimit, b: MemberLimit): boolean {
+  return (
+    a.tokens === b.tokens && a.window === b.window && a.greatestCost === b.greatestCost && a.headroom === b.headroom
+  );
+}

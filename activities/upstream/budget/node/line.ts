@@ -1,0 +1,129 @@
+/**
+ * Those who wait for one bucket, in the order of their classes. Woken one after another while the bucket has something:
+ * whoever is woken is out of the line, and reserves at once or does not. Nobody else waits. Kept by a `Place`.
+ */
+import { CLASSES, ClassOrder, type Class, type Shares } from '../classes';
+import type { Waiter } from '../spender';
+
+/** A turn ends after so many wake-ups: timers and sockets come between. */
+const TURN = 200;
+/** Timers are no longer than this, milliseconds: a bucket that is closed for a week is looked at now and then. */
+const LONGEST_MS = 60_000;
+
+/** The bucket, as its line needs it. */
+export interface Lined {
+  /** Whether a request may go out now. */
+  may(): boolean;
+  /** Seconds until it is worth asking again; Infinity: something else will happen first. */
+  readonly wait: number;
+}
+
+export class Line {
+  private readonly waiting: Record<Class, Set<Waiter>> = { call: new Set(), watch: new Set(), bulk: new Set() };
+  private readonly order: ClassOrder;
+  private soon: NodeJS.Immediate | undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private timerAt = Infinity;
+  private isServing = false;
+
+  constructor(
+    private readonly bucket: Lined,
+    shares: Shares | undefined,
+    /** Seconds, monotonic. */
+    private readonly now: () => number,
+  ) {
+    this.order = new ClassOrder(shares);
+  }
+
+  /** Nobody may overtake those who wait; the one who was woken may take what it was woken for. */
+  get isTaken(): boolean {
+    return !this.isServing && this.size > 0;
+  }
+
+  get size(): number {
+    return this.waiting.call.size + this.waiting.watch.size + this.waiting.bulk.size;
+  }
+
+  /** Requests that could be sent now. */
+  get requests(): number {
+    let sum = 0;
+    for (const of of CLASSES) for (const { requests } of this.waiting[of]) sum += Math.max(1, requests);
+    return sum;
+  }
+
+  join(waiter: Waiter): () => void {
+    const line = this.waiting[waiter.class];
+    line.add(waiter);
+    if (!this.isServing) this.look();
+    return () => line.delete(waiter);
+  }
+
+  spent(by: Class, tokens: number): void {
+    this.order.spent(by, tokens, this.now());
+  }
+
+  /** The bucket may have something, or is open again. */
+  stir(): void {
+    if (this.size > 0) this.soon ??= setImmediate(() => this.serve());
+  }
+
+  /** Wakes those who wait, while there is something. */
+  private serve(): void {
+    this.soon = undefined;
+    this.isServing = true;
+    // Each at most once a turn: one that joins again at once has found that it needs more than there is.
+    let left = Math.min(this.size, TURN);
+    try {
+      while (left-- > 0 && this.bucket.may()) {
+        const of = this.order.first((one) => this.waiting[one].size > 0, this.now());
+        if (of === undefined) break;
+        const [waiter] = this.waiting[of];
+        this.waiting[of].delete(waiter!);
+        wake(waiter!);
+      }
+    } finally {
+      this.isServing = false;
+    }
+    this.look();
+  }
+
+  /** Comes again when time alone may bring something. */
+  private look(): void {
+    if (this.size === 0) return;
+    const { wait } = this.bucket;
+    if (wait === Infinity) return;
+    if (wait <= 0 && this.bucket.may()) {
+      this.stir();
+      return;
+    }
+    const ms = Math.min(LONGEST_MS, Math.max(1, Math.ceil(wait * 1_000)));
+    const at = this.now() + ms / 1_000;
+    if (this.timer !== undefined && this.timerAt <= at + 0.001) return;
+    clearTimeout(this.timer);
+    this.timerAt = at;
+    this.timer = setTimeout(() => {
+      this.timer = undefined;
+      this.serve();
+    }, ms);
+    this.timer.unref();
+  }
+
+  close(): void {
+    clearImmediate(this.soon);
+    clearTimeout(this.timer);
+    this.soon = undefined;
+    this.timer = undefined;
+  }
+}
+
+/** One waiter that throws does not keep the others in the line. */
+function wake(waiter: Waiter): void {
+  try {
+    waiter.wake();
+  } catch (thrown) {
+    // As an error that nobody caught: it is a mistake of ours.
+    queueMicrotask(() => {
+      throw thrown;
+    });
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * What a request takes its tokens from: a shared bucket (`shared.ts`), a member's own (`purse.ts`), or the place of the
+ * one request whose answer tells which bucket it is (`probe.ts`). `spend.ts` takes from several of them together.
+ */
+import type { Told } from '../ledger/messages';
+import type { Class } from '../classes';
+import type { UpstreamLimit, Waiter } from '../spender';
+
+/** An answer, as far as it concerns one limit. */
+export interface Verdict {
+  /** Tokens; NaN: it does not say. */
+  cost: number;
+  told: Told | undefined;
+  /** Seconds for which this limit refuses; undefined: it does not. */
+  refusedFor: number | undefined;
+  /** Why it is closed, for people. */
+  reason: string;
+}
+
+/** What was taken for one request. Exactly one of `settle`, `lose` and `release` ends it; others are not heard. */
+export interface Taken {
+  readonly place: Place;
+  mayStillSend(): boolean;
+  settle(verdict: Verdict): void;
+  lose(): void;
+  release(): void;
+}
+
+export interface Place {
+  readonly limit: UpstreamLimit;
+  /** As it is stored: a hash where it is a secret. */
+  readonly key: string;
+  /** The member's, where it is a bucket of one. */
+  readonly slot?: number;
+  readonly isClosed: boolean;
+  /** Seconds until it is worth asking again; Infinity: its line knows. */
+  readonly wait: number;
+  /** @param isFurther of a run that has begun: it stands in no line, and keeps no pace */
+  may(requests: number, isFurther: boolean): boolean;
+  /** Only after `may`. */
+  take(by: Class): Taken;
+  /** Sets aside what one more request of a run usually costs; undefined: nothing need be. */
+  earmark(): Taken | undefined;
+  join(waiter: Waiter): () => void;
+  /** An answer that was not reserved here turned out to be of this bucket. @param sentAt monotonic seconds */
+  overdraw(verdict: Verdict, sentAt: number): void;
+}

@@ -1,0 +1,109 @@
+/**
+ * A shift's buckets of its members: by limit and group, a typed array each. The limit of a group is known to the whole
+ * node as soon as one answer has told it. Made by `spender.ts` for each shift, which loads it with its members, stores
+ * it in the flush and lets it go.
+ */
+import { FIGURES } from '../figures';
+import { MemberBuckets } from '../member';
+import type { ChangedRow, Purse, PurseRow, UpstreamLimit } from '../spender';
+import { Group, limitOf, type GroupOwner, type PurseHost } from './group';
+import { MemberPlace } from './member-place';
+
+/** A process that stood still for so long may have lost its members to another: a flush has to pass the fence first. */
+const GAP = 2;
+
+export class ShiftPurse implements Purse, GroupOwner {
+  private readonly groups = new Map<string, Group>();
+  /** Rows of groups that nobody has asked for yet, by slot. */
+  private readonly rows = new Map<number, PurseRow[]>();
+  private readonly clean: Uint8Array;
+  private lastAt: number;
+  private hasGap = false;
+
+  constructor(
+    private readonly slots: number,
+    readonly host: PurseHost,
+  ) {
+    this.clean = new Uint8Array(slots);
+    this.lastAt = host.monotonic();
+  }
+
+  load(slot: number, rows: readonly PurseRow[], isClean: boolean): void {
+    this.clean[slot] = isClean ? 1 : 0;
+    if (rows.length > 0) this.rows.set(slot, [...rows]);
+    else this.rows.delete(slot);
+    for (const group of this.groups.values()) group.fill(slot);
+  }
+
+  leave(slot: number): void {
+    this.rows.delete(slot);
+    this.clean[slot] = 0;
+    for (const group of this.groups.values()) group.leave(slot);
+  }
+
+  /** Undefined: nobody tells what the limit of the group is, so it has to be felt for by all nodes together. */
+  placeOf(upstream: string, limit: UpstreamLimit, key: string, slot: number): MemberPlace | undefined {
+    const known = this.host.groupOf(upstream, limit.name, key);
+    const { tokens, window } = limitOf(limit, known);
+    const { shape } = limit.rule;
+    const isUntold = (tokens === undefined || window === undefined) && known.mute >= FIGURES.muteAnswers;
+    if (isUntold || shape === 'concurrent' || shape === 'calendar' || (window ?? 60) < 3 || slot >= this.slots)
+      return undefined;
+    const name = `${upstream}/${limit.name}/${key}`;
+    let group = this.groups.get(name);
+    if (!group) this.groups.set(name, (group = new Group(this, upstream, limit, key, this.slots)));
+    group.adopt(limit, known);
+    return new MemberPlace(group, slot);
+  }
+
+  /** A member's rows of one group, taken out. */
+  takeRow(slot: number, upstream: string, limit: string, group: string): PurseRow | undefined {
+    const rows = this.rows.get(slot);
+    const at = rows?.findIndex((row) => row.upstream === upstream && row.limit === limit && row.group === group) ?? -1;
+    return at < 0 ? undefined : rows!.splice(at, 1)[0];
+  }
+
+  isClean(slot: number): boolean {
+    return this.clean[slot] === 1;
+  }
+
+  /** Called by the node every now and then, and before each request: whether it has stood still. */
+  beat(): void {
+    const now = this.host.monotonic();
+    if (now - this.lastAt > GAP) this.hasGap = true;
+    this.lastAt = now;
+  }
+
+  get stoodStill(): boolean {
+    this.beat();
+    return this.hasGap;
+  }
+
+  harvest(most: number): ChangedRow[] {
+    const rows: ChangedRow[] = [];
+    for (const group of this.groups.values()) {
+      if (rows.length >= most) break;
+      group.harvest(rows, most);
+    }
+    return rows;
+  }
+
+  flushed(rows: readonly ChangedRow[], isCommitted: boolean): void {
+    if (isCommitted) this.hasGap = false;
+    for (const { upstream, limit, group, slot } of rows)
+      this.groups.get(`${upstream}/${limit}/${group}`)?.flushed(slot, isCommitted);
+    if (isCommitted) for (const group of this.groups.values()) group.stir();
+  }
+
+  get isQuiet(): boolean {
+    return [...this.groups.values()].every((group) => group.isQuiet);
+  }
+
+  get bytes(): number {
+    return this.groups.size * this.slots * MemberBuckets.bytes;
+  }
+
+  close(): void {
+    for (const group of this.groups.values()) group.close();
+  }
+}

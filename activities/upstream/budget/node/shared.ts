@@ -1,0 +1,207 @@
+/**
+ * A shared bucket on this node: its account with the ledger, those who wait for it, and what the node wants of it.
+ * Kept by `spender.ts`; `renewal.ts` and `closings.ts` carry its words to the database and back.
+ */
+import { Account, type Clocks, type Ticket } from '../account';
+import type { Class } from '../classes';
+import type { Refusal } from '../ledger/closing';
+import type { Grant, Renewal } from '../ledger/messages';
+import type { BucketName } from '../../store/bucket-row';
+import type { UpstreamLimit, Waiter } from '../spender';
+import { Line } from './line';
+import type { Place, Taken, Verdict } from './place';
+
+/** The requests of so many seconds say how many a second are wanted. */
+const SPAN = 0.9;
+/** No request is believed to cost more. */
+const GREATEST = 1_000_000;
+
+/** Told of what the ledger should hear before the next second. */
+export interface Ledger {
+  /** The bucket has something to say or to ask for. */
+  urge(bucket: SharedBucket): void;
+  tellClosing(bucket: SharedBucket, refusal: Refusal, reason: string): void;
+}
+
+export class SharedBucket implements Place {
+  readonly account: Account;
+  private readonly line: Line;
+  /** Requests that took something since `since`, and a second before that. */
+  private taken = 0;
+  private since: number;
+  private rate = 0;
+  /** When it was used last, seconds of the monotonic clock. */
+  usedAt: number;
+  /** Its row is known to be there. */
+  hasRow = false;
+
+  constructor(
+    readonly name: BucketName,
+    private current: UpstreamLimit,
+    private readonly clocks: Clocks,
+    process: string,
+    private readonly ledger: Ledger,
+    shares: ConstructorParameters<typeof Line>[1],
+  ) {
+    this.account = new Account(process, current.rule, clocks);
+    const { account } = this;
+    const lined = {
+      may: () => account.may(),
+      get wait() {
+        return account.wait;
+      },
+    };
+    this.line = new Line(lined, shares, () => clocks.monotonic());
+    this.since = this.usedAt = clocks.monotonic();
+  }
+
+  get limit(): UpstreamLimit {
+    return this.current;
+  }
+
+  /** The limit was changed while it runs. */
+  adopt(limit: UpstreamLimit): void {
+    this.current = limit;
+    this.account.adopt(limit.rule);
+  }
+
+  get key(): string {
+    return this.name.key;
+  }
+
+  get isClosed(): boolean {
+    return this.account.isClosed;
+  }
+
+  get wait(): number {
+    return this.account.wait;
+  }
+
+  may(requests: number, isFurther: boolean): boolean {
+    this.usedAt = this.clocks.monotonic();
+    if (!isFurther && this.line.isTaken) return false;
+    return this.account.may(requests, !isFurther);
+  }
+
+  take(by: Class): Taken {
+    this.taken++;
+    const ticket = this.account.reserve();
+    this.line.spent(by, ticket.reserved);
+    return new TakenTicket(this, ticket);
+  }
+
+  earmark(): Taken {
+    return new TakenTicket(this, this.account.earmark(1));
+  }
+
+  join(waiter: Waiter): () => void {
+    this.usedAt = this.clocks.monotonic();
+    const leave = this.line.join(waiter);
+    // Whoever has never had a part waits for no second.
+    if (this.account.isWithout) this.ledger.urge(this);
+    return leave;
+  }
+
+  overdraw({ cost, refusedFor, reason }: Verdict, sentAt: number): void {
+    const { account } = this;
+    account.overdraw(Number.isFinite(cost) ? cost : this.current.rule.greatestCost);
+    if (refusedFor === undefined) return;
+    const refusal = account.close({ generation: account.generation, sentAt }, refusedFor);
+    if (refusal) this.tellClosing(refusal, reason);
+  }
+
+  /** An answer that costs more than the greatest raises that, for this bucket. */
+  noteCost(cost: number): void {
+    const { rule } = this.current;
+    if (cost > rule.greatestCost && cost <= GREATEST)
+      this.adopt({ ...this.current, rule: { ...rule, greatestCost: cost } });
+  }
+
+  /** Something came back, or became known. */
+  stirred(): void {
+    if (this.account.urgent) this.ledger.urge(this);
+    this.line.stir();
+  }
+
+  tellClosing(refusal: Refusal, reason: string): void {
+    this.ledger.tellClosing(this, refusal, reason);
+  }
+
+  /** Whether the ledger need hear of it this second. */
+  get isOfInterest(): boolean {
+    return this.line.size > 0 || this.taken > 0 || this.rate > 0 || !this.account.isIdle;
+  }
+
+  /** The ledger has a part of it that this node may have spent from. */
+  get isGranted(): boolean {
+    return !this.account.isWithout || !this.account.isIdle;
+  }
+
+  /** @param isLast the node ends: all that is in hand goes back */
+  renewal(isLast = false): Renewal {
+    if (isLast) return this.account.renewal(0);
+    const now = this.clocks.monotonic();
+    if (now - this.since >= SPAN) {
+      this.rate = this.taken / (now - this.since);
+      this.taken = 0;
+      this.since = now;
+    }
+    return this.account.renewal(this.line.requests + Math.max(this.rate, this.taken));
+  }
+
+  granted(renewal: Renewal, grant: Grant | undefined): void {
+    this.account.granted(renewal, grant);
+    this.line.stir();
+  }
+
+  hearClosed(closedFor: number, generation: number, told: boolean): void {
+    this.account.hearClosed(closedFor, generation, told);
+    this.line.stir();
+  }
+
+  /** Requests that wait for it. */
+  get waiting(): number {
+    return this.line.size === 0 ? 0 : this.line.requests;
+  }
+
+  close(): void {
+    this.line.close();
+  }
+}
+
+class TakenTicket implements Taken {
+  constructor(
+    readonly place: SharedBucket,
+    private readonly ticket: Ticket,
+  ) {}
+
+  mayStillSend(): boolean {
+    return this.place.account.mayStillSend(this.ticket) && !this.place.isClosed;
+  }
+
+  settle({ cost, told, refusedFor, reason }: Verdict): void {
+    const { account } = this.place;
+    if (this.ticket.isPaid) return;
+    this.place.noteCost(cost);
+    account.settle(this.ticket, {
+      cost,
+      ...(told && { told }),
+      ...(refusedFor !== undefined && { refusedFor }),
+    });
+    if (refusedFor !== undefined) {
+      const refusal = account.close(this.ticket, refusedFor);
+      if (refusal) this.place.tellClosing(refusal, reason);
+    }
+    this.place.stirred();
+  }
+
+  lose(): void {
+    this.place.account.lose(this.ticket);
+    this.place.stirred();
+  }
+
+  release(): void {
+    this.place.account.release(this.ticket);
+    this.place.stirred();
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * Reservations and spends: what a run has taken in all of its buckets, and what each of its requests pays. All buckets
+ * or none, in one order, so that nothing is held that cannot be used. Made by `spender.ts`, drawn on by the HTTP client.
+ */
+import { shownKey } from '../keys';
+import type { Replied } from '../../spending';
+import type { Answered, RequestLine, Reservation, Shortage, Spend, Use, Waiter } from '../spender';
+import type { Book } from './book';
+import type { Place, Taken } from './place';
+
+/** What was reserved so long before it is sent is reserved anew, seconds: it may be another part's by now. */
+const FRESH = 1;
+
+export class RunReservation implements Reservation {
+  readonly isShort = false;
+  private first: Taken[] | undefined;
+  private drawn = 0;
+  private isOver = false;
+
+  private constructor(
+    private readonly book: Book,
+    private readonly use: Use,
+    private readonly now: () => number,
+    first: Taken[],
+    /** One list for each further request. */
+    private readonly earmarks: Taken[][],
+    private readonly takenAt: number,
+  ) {
+    this.first = first;
+  }
+
+  static take(book: Book, use: Use, requests: number, now: () => number): RunReservation | Shortage {
+    const places = book.placesOf(use, undefined);
+    const taken = takeAll(places, use, requests, false);
+    if (!Array.isArray(taken)) return shortageOf(book, taken);
+    const earmarks = Array.from({ length: requests - 1 }, () => places.flatMap((place) => place.earmark() ?? []));
+    return new RunReservation(book, use, now, taken, earmarks, now());
+  }
+
+  draw(request: RequestLine): Spend | Shortage {
+    this.drawn++;
+    const places = this.book.placesOf(this.use, request);
+    const { first } = this;
+    this.first = undefined;
+    if (first) {
+      if (this.now() - this.takenAt < FRESH && isOf(first, places)) return this.spend(first, request);
+      releaseAll(first);
+    } else releaseAll(this.earmarks.pop() ?? []);
+    const taken = takeAll(places, this.use, 1, true);
+    return Array.isArray(taken) ? this.spend(taken, request) : shortageOf(this.book, taken);
+  }
+
+  end(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    releaseAll(this.first ?? []);
+    this.earmarks.splice(0).forEach(releaseAll);
+    this.first = undefined;
+    if (this.drawn > 0) this.book.noteRequests(this.use.by, this.drawn);
+  }
+
+  private spend(taken: Taken[], request: RequestLine): Spend {
+    return new RequestSpend(this.book, this.use, request, taken, this.now());
+  }
+}
+
+class RequestSpend implements Spend {
+  readonly isShort = false;
+  private isOver = false;
+
+  constructor(
+    private readonly book: Book,
+    private readonly use: Use,
+    private readonly request: RequestLine,
+    private readonly taken: readonly Taken[],
+    private readonly sentAt: number,
+  ) {}
+
+  get maySend(): boolean {
+    return !this.isOver && this.taken.every((one) => one.mayStillSend());
+  }
+
+  /** @returns true: a limit took a refusal for its own, and holds whom it concerns. */
+  report(replied: Replied): boolean {
+    if (this.isOver) return false;
+    this.isOver = true;
+    const { book, use, request } = this;
+    const answer: Answered = {
+      status: replied.status,
+      header: (name) => replied.header(name),
+      get body() {
+        return replied.body;
+      },
+      request,
+      ...(replied.refusedForMs !== undefined && { refusedForMs: replied.refusedForMs }),
+    };
+    const verdicts = book.verdictsOf(answer);
+    book.learn(use, answer);
+    const isTaken = [...verdicts.values()].some(({ refusedFor }) => refusedFor !== undefined);
+    const paid = new Set<string>();
+    for (const one of this.taken) {
+      const { limit } = one.place;
+      const verdict = verdicts.get(limit) ?? verdictOf(verdicts, limit.name);
+      paid.add(limit.name);
+      if (!verdict) {
+        // The limit was taken away while the request was under way.
+        one.release();
+        continue;
+      }
+      const actual = book.isByHeader(limit) ? book.placeOf(limit, use, this.request) : one.place;
+      if (actual && (isSame(actual, one.place) || actual.key === '')) one.settle(verdict);
+      else {
+        // It was another bucket's after all.
+        one.release();
+        actual?.overdraw(verdict, this.sentAt);
+      }
+    }
+    for (const [limit, verdict] of verdicts) {
+      if (paid.has(limit.name) || !book.isByHeader(limit)) continue;
+      book.placeOf(limit, use, this.request)?.overdraw(verdict, this.sentAt);
+    }
+    return isTaken;
+  }
+
+  lose(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    for (const one of this.taken) one.lose();
+  }
+
+  release(): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    releaseAll(this.taken);
+  }
+}
+
+function verdictOf<V>(verdicts: ReadonlyMap<{ name: string }, V>, name: string): V | undefined {
+  for (const [limit, verdict] of verdicts) if (limit.name === name) return verdict;
+  return undefined;
+}
+
+/** All of them, or the first that has nothing. */
+function takeAll(places: readonly Place[], use: Use, requests: number, isFurther: boolean): Taken[] | Place {
+  const short = places.find((place) => !place.may(requests, isFurther));
+  return short ?? places.map((place) => place.take(use.class));
+}
+
+function isOf(taken: readonly Taken[], places: readonly Place[]): boolean {
+  return taken.length === places.length && taken.every(({ place }, i) => isSame(place, places[i]!));
+}
+
+/** A member's place is made anew for each request. */
+function isSame(a: Place, b: Place): boolean {
+  return a === b || (a.slot !== undefined && a.slot === b.slot && a.key === b.key && a.limit.name === b.limit.name);
+}
+
+function releaseAll(taken: readonly Taken[]): void {
+  for (const one of taken) one.release();
+}
+
+function shortageOf(book: Book, place: Place): Shortage {
+  return {
+    isShort: true,
+    upstream: book.upstream.name,
+    limit: place.limit.name,
+    key: shownKey(place.key),
+    isClosed: place.isClosed,
+    waitMs: Math.ceil(place.wait * 1_000),
+    join: (waiter: Waiter) => place.join(waiter),
+  };
+}

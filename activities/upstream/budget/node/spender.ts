@@ -1,0 +1,142 @@
+/**
+ * The spender of a node: its shared buckets, the purses of its shifts, and what is known of each upstream. It decides
+ * in memory, and waits for nothing; `renewal.ts` and `closings.ts` carry what it spent and wants to the ledger. Made by
+ * `index.ts` of this folder, once a worker.
+ */
+import type { Clocks } from '../account';
+import type { BucketName } from '../../store/bucket-row';
+import type { LimitedUpstream, Purse, Reservation, Shortage, Spender, UpstreamLimit, Use } from '../spender';
+import { Book } from './book';
+import type { GroupLimit } from './group';
+import { ShiftPurse } from './purse';
+import { SharedBucket, type Ledger } from './shared';
+import { RunReservation } from './spend';
+
+/** A bucket that nobody has used for so long is forgotten by the node, seconds; the ledger keeps its row. */
+const FORGET = 900;
+/** Groups whose limits are remembered: an upstream that invents names costs no more than this. */
+const MOST_GROUPS = 10_000;
+
+export interface SpenderOptions {
+  clocks: Clocks;
+  /** Epoch seconds of the database, as the node reads it. */
+  now(): number;
+  /** A name of this process that no other has, nor an earlier life of it. */
+  process: string;
+  address: string;
+}
+
+export class NodeSpender implements Spender {
+  private readonly books = new Map<string, Book>();
+  /** By upstream, limit and key. */
+  private readonly buckets = new Map<string, SharedBucket>();
+  private readonly groups = new Map<string, GroupLimit>();
+  private readonly purses = new Set<ShiftPurse>();
+
+  constructor(
+    private readonly options: SpenderOptions,
+    private readonly ledger: Ledger,
+  ) {}
+
+  /** Makes it known, or changes its limits while it runs. */
+  define(upstream: LimitedUpstream): void {
+    const known = this.books.get(upstream.name);
+    if (known) known.upstream = upstream;
+    else this.books.set(upstream.name, new Book(upstream, this.hostOf(upstream)));
+    for (const bucket of this.buckets.values()) {
+      if (bucket.name.upstream !== upstream.name) continue;
+      const limit = upstream.limits.find(({ name }) => name === bucket.name.limit);
+      if (limit) bucket.adopt(limit);
+    }
+  }
+
+  knows(upstream: string): boolean {
+    return this.books.has(upstream);
+  }
+
+  reserve(upstream: string, use: Use, requests?: number): Reservation | Shortage {
+    const book = this.books.get(upstream);
+    if (!book) throw new TypeError(`the upstream ${upstream} is not defined on this node`);
+    const now = (): number => this.options.clocks.monotonic();
+    return RunReservation.take(book, use, requests ?? book.requestsOf(use.by), now);
+  }
+
+  purse(slots: number): Purse {
+    const { options } = this;
+    const purse = new ShiftPurse(slots, {
+      now: () => options.now(),
+      monotonic: () => options.clocks.monotonic(),
+      groupOf: (...name) => this.groupOf(name.join('/')),
+    });
+    this.purses.add(purse);
+    return purse;
+  }
+
+  /** The shift is over. */
+  release(purse: Purse): void {
+    const own = purse as ShiftPurse;
+    own.close();
+    this.purses.delete(own);
+  }
+
+  /** Every shared bucket that the node knows of. */
+  get shared(): Iterable<SharedBucket> {
+    return this.buckets.values();
+  }
+
+  find({ upstream, limit, key }: BucketName): SharedBucket | undefined {
+    return this.buckets.get(idOf(upstream, limit, key));
+  }
+
+  /** Called every second: notes that the process is alive, and forgets what nobody uses. */
+  beat(): void {
+    for (const purse of this.purses) purse.beat();
+    const now = this.options.clocks.monotonic();
+    for (const [id, bucket] of this.buckets) {
+      if (now - bucket.usedAt < FORGET || bucket.isOfInterest || bucket.isClosed) continue;
+      bucket.close();
+      this.buckets.delete(id);
+    }
+  }
+
+  close(): void {
+    for (const bucket of this.buckets.values()) bucket.close();
+    for (const book of this.books.values()) book.close();
+    for (const purse of this.purses) purse.close();
+  }
+
+  private hostOf({ name: upstream }: LimitedUpstream): ConstructorParameters<typeof Book>[1] {
+    const { clocks, address } = this.options;
+    return {
+      address,
+      wall: () => clocks.wall(),
+      monotonic: () => clocks.monotonic(),
+      shared: (limit, key) => this.sharedOf(upstream, limit, key),
+    };
+  }
+
+  private sharedOf(upstream: string, limit: UpstreamLimit, key: string): SharedBucket {
+    const id = idOf(upstream, limit.name, key);
+    let bucket = this.buckets.get(id);
+    if (!bucket) {
+      const { clocks, process } = this.options;
+      const { shares } = this.books.get(upstream)!.upstream;
+      bucket = new SharedBucket({ upstream, limit: limit.name, key }, limit, clocks, process, this.ledger, shares);
+      this.buckets.set(id, bucket);
+    }
+    return bucket;
+  }
+
+  private groupOf(id: string): GroupLimit {
+    let group = this.groups.get(id);
+    if (group) return group;
+    if (this.groups.size >= MOST_GROUPS) this.groups.clear();
+    group = { tokens: undefined, window: undefined, mute: 0 };
+    this.groups.set(id, group);
+    return group;
+  }
+}
+
+function idOf(upstream: string, limit: string, key: string): string {
+  return `${upstream}/${limit}/${key}`;
+}

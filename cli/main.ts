@@ -21,6 +21,8 @@ import { addKeys } from './verbs/keys';
 import { addLeases } from './verbs/leases';
 import { addList } from './verbs/list';
 import { addMigrate } from './verbs/migrate';
+import { addNode } from './verbs/node';
+import { addNodes } from './verbs/nodes';
 import { addPools } from './verbs/pools';
 import { addFlush, addPush } from './verbs/push';
 import { addReconcile } from './verbs/reconcile';
@@ -49,7 +51,8 @@ export function program(): Command {
   for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
   for (const add of [addPush, addFlush, addDead]) add(made);
   for (const add of [addStatus, addDoctor, addPools, addShow, addConfig, addCrash]) add(made);
-  for (const add of [addHold, addRefetch, addAudit]) add(made);
+  for (const add of [addNodes, addNode, addAudit]) add(made);
+  for (const add of [addHold, addRefetch]) add(made);
   for (const add of [addRegen, addSweep, addDecay]) add(made);
   for (const add of [addLeases, addKeys, addSaga]) add(made);
   return made;

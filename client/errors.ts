@@ -111,6 +111,19 @@ export class UnknownPoolError extends LongwatchError {
   }
 }
 
+/** No worker of that name has worked in the last day. */
+export class UnknownNodeError extends LongwatchError {
+  override readonly usage = true;
+  constructor(
+    readonly node: string,
+    hint: string,
+    names: readonly string[],
+  ) {
+    const known = names.length > 0 ? `; there are ${list(names)}` : '; no worker has been started yet';
+    super(`there is no node '${node}'${hint || known} (npx longwatch nodes)`);
+  }
+}
+
 /** The tracker has no such operation. */
 export class UnknownOperationError extends LongwatchError {
   override readonly usage = true;

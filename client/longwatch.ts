@@ -13,6 +13,8 @@ import {
 import type { BufferDefinition } from '../config/define/buffer';
 import { actorOf, readAudit, type AuditOptions, type AuditRow } from './audit';
 import { BufferHandle } from './buffer/handle';
+import { NodeHandle } from './cluster/node';
+import { readNodes, type ClusterReport } from './cluster/nodes';
 import { Connections } from './connections';
 import { DurableHandle } from './durable/handle';
 import { JobHandle } from './job/handle';
@@ -117,6 +119,16 @@ export class Longwatch {
   /** All that is wrong, what to do, and what could not be looked at. Never fails: what cannot be read is not known. */
   async doctor(): Promise<Diagnosis> {
     return diagnose(await gatherFacts(this.connections, () => this.durable.brokenCompensations()));
+  }
+
+  /** Every node: what is wanted of it, what it keeps, how it does, and a verdict in words. */
+  nodes(): Promise<ClusterReport> {
+    return readNodes(this.connections);
+  }
+
+  /** A handle; whether there is such a node shows at its first use. */
+  node(name: string): NodeHandle {
+    return new NodeHandle(name, this.connections);
   }
 
   /** What operators did, the newest first: one row a command. Ids and entries are data, and are not listed. */

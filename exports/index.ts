@@ -61,6 +61,15 @@ export { HoldError, TooLargeError } from '../config/define/errors';
 export type { TrackerOptions } from '../workflows/tracker/options';
 export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from '../client/durable/handle';
 export type { AuditOptions, AuditRow, CommandOptions } from '../client/audit';
+export type { AwaitDrainedOptions, DrainOptions, DrainProgress, NodeHandle, WishResult } from '../client/cluster/node';
+export type {
+  ClusterReport,
+  HeartbeatReport,
+  LastMinute,
+  NodeFigures,
+  NodeReport,
+  Verdict,
+} from '../client/cluster/nodes';
 export type { Finding } from '../client/doctor/checks';
 export type { Diagnosis, UnknownCheck } from '../client/doctor/doctor';
 export * from '../client/errors';

@@ -5,6 +5,7 @@
 import type { Command } from 'commander';
 import { program } from '../../cli/main';
 import { BufferHandle } from '../../client/buffer/handle';
+import { NodeHandle } from '../../client/cluster/node';
 import { DeadLetters } from '../../client/buffer/dead';
 import { DurableHandle } from '../../client/durable/handle';
 import { JobHandle } from '../../client/job/handle';
@@ -24,6 +25,7 @@ const LOOK = [
   'pools',
   'show',
   'audit',
+  'nodes',
   'hold list',
   'dead list',
   'dead show',
@@ -63,6 +65,10 @@ const VERBS: Record<string, { args: string[]; what?: string; subject: string; af
   'decay run': { args: ['sweeping'], what: '', subject: '', status: 2 },
   'sweep run': { args: ['sweeping'], what: 'run', subject: 'job/sweeping' },
   'sweep retry': { args: ['sweeping'], what: 'retry', subject: 'job/sweeping', after: { rows: 1, all: true } },
+  'node drain': { args: ['fixed'], subject: 'node/fixed' },
+  'node resume': { args: ['fixed'], subject: 'node/fixed' },
+  'node target': { args: ['fixed', '5'], subject: 'node/fixed' },
+  'node weight': { args: ['fixed', '2'], subject: 'node/fixed' },
   'keys delete': { args: ['pay', 'order 17'], subject: 'key/pay/order 17' },
   'saga retry': { args: ['t/1'], subject: 'compensation/t/1' },
   'saga resolve': { args: ['t/2', '--note', 'by hand'], subject: 'compensation/t/2', after: { state: 'resolved' } },
@@ -76,6 +82,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
   JobHandle: ['status', 'history', 'failedRows', 'explain'],
   DurableHandle: ['leases', 'key', 'brokenCompensations'],
   DeadLetters: ['list', 'count', 'show'],
+  NodeHandle: ['report', 'awaitDrained'],
 };
 const COMMANDS: Record<string, string[]> = {
   Unit: ['start', 'stop', 'pause', 'resume', 'declare', 'set'],
@@ -84,6 +91,7 @@ const COMMANDS: Record<string, string[]> = {
   JobHandle: ['run', 'retryFailed'],
   DurableHandle: ['deleteKey', 'retryCompensation', 'resolveCompensation'],
   DeadLetters: ['retry', 'drop'],
+  NodeHandle: ['drain', 'resume', 'target', 'weight'],
 };
 
 function leaves(command: Command, path: string[] = []): { name: string; command: Command }[] {
@@ -102,7 +110,7 @@ test('every verb is known here, and every verb of an operator takes --why', () =
 });
 
 test('every method of the handles is known here', () => {
-  const classes = { Unit, TrackerHandle, BufferHandle, JobHandle, DurableHandle, DeadLetters };
+  const classes = { Unit, TrackerHandle, BufferHandle, JobHandle, DurableHandle, DeadLetters, NodeHandle };
   for (const [name, made] of Object.entries(classes)) {
     const prototype = made.prototype as object;
     const methods = Object.entries(Object.getOwnPropertyDescriptors(prototype))
@@ -132,6 +140,7 @@ const INNER: Record<string, string[]> = {
   BufferHandle: [...UNIT_PARTS, 'askShard', 'runningRow', 'shards', 'startAndOpen', 'awaitKept', 'update'],
   JobHandle: [...UNIT_PARTS, 'stored'],
   DurableHandle: ['find', 'runAgain'],
+  NodeHandle: ['seen', 'kept', 'refuseIfNotDrained', 'wish', 'requireTracker', 'unknown'],
   DeadLetters: ['act', 'carryOut', 'awaitTaken', 'filterValues'],
 };
 
@@ -166,6 +175,7 @@ describe('on real servers', () => {
     await longwatch.tracker('things').add(['a'], { wait: true });
     await longwatch.buffer('box').push([1, 2]);
     await eventually('dead letters', async () => (await longwatch.buffer('box').dead.count()) === 2);
+    await stack.sql(`insert into longwatch.node (name, host, pid) values ('fixed', 'h', 1)`);
     await stack.sql(`insert into longwatch.failed_row (job, key, due, error) values ('sweeping', '{17}', now(), 'no')`);
     await stack.sql(
       `insert into longwatch.task (task, activity, kind, workflow_id, run_id, state, saga, target, task_queue, input)

@@ -76,7 +76,8 @@ function estimate(row: PlacementRow, peers: readonly PlacementRow[], own: OwnVie
   return draft.done();
 }
 
-function nodeOf(row: PlacementRow, nowMs: number): NodeLoad {
+/** A node as its row says it is, without what is on its way to it. */
+export function nodeOf(row: PlacementRow, nowMs: number): NodeLoad {
   const wants = new Map(Object.entries(row.wants));
   let coming = 0;
   for (const load of wants.values()) coming += load;

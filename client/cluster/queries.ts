@@ -1,0 +1,64 @@
+/**
+ * The statements about nodes: what each says of itself, what it keeps by the fences, and what is wanted of it. The
+ * database's clock dates everything. Run by `nodes.ts`, `wishes.ts` and `pools.ts`.
+ */
+import type { Statement } from '../../activities/lib/database';
+import { ms } from '../../activities/lib/sql';
+
+/** The drain of a row `n` counts still. */
+const IN_FORCE = '(n.drained_until is null or n.drained_until > clock_timestamp())';
+
+/** Also those that ended, for a day. One that was not noted by a worker of this release has no word of itself. */
+export const NODES: Statement = {
+  name: 'client-nodes',
+  text: `select n.name, n.host, n.pid, n.metrics_url, n.version, n.labels, n.address, n.target, n.weight,
+                n.placement, n.use, n.ended_at is not null as ended, ${ms('n.started_at')} as started_at,
+                ${ms('n.seen_at')} as seen_at, ${ms('clock_timestamp()')} as now,
+                ${ms('n.poolless_since')} as poolless_since,
+                n.drained_at is not null and ${IN_FORCE} as drained,
+                case when ${IN_FORCE} then n.drained_for else '{}' end as drained_for,
+                case when ${IN_FORCE} then ${ms('n.drained_at')} end as drained_at,
+                case when n.drained_until > clock_timestamp() then ${ms('n.drained_until')} end as drained_until,
+                coalesce(k.pools, 0)::int as pools, coalesce(k.members, 0)::float8 as members
+         from longwatch.node n
+         left join (select node, count(*) as pools, sum(members) as members from longwatch.pool
+                    where node is not null and released_at is null and quarantined_at is null group by node) k
+           on k.node = n.name
+         where $1::text is null or n.name = $1
+         order by n.name`,
+};
+
+/** Trackers that keep pools, for heartbeats and for what a node lacks. */
+export const NODE_TRACKERS: Statement = {
+  name: 'client-node-trackers',
+  text: `select name, pools, options, changes from longwatch.tracker where state <> 'stopped' order by name`,
+};
+
+export const NODE_NAMES: Statement = {
+  name: 'client-node-names',
+  text: 'select name from longwatch.node order by name',
+};
+
+/** The wishes as they are, locked: what is written next rests on them. */
+export const WISHES: Statement = {
+  name: 'client-node-wishes',
+  text: `select n.target, n.weight, n.drained_at is not null as drained, n.drained_for,
+                ${ms('n.drained_until')} as drained_until, ${ms('clock_timestamp()')} as now, n.ended_at is not null as ended
+         from longwatch.node n where n.name = $1 for update`,
+};
+
+/** A trigger announces it to all nodes (migration 0017). A drain that goes on keeps the time of its beginning. */
+export const WISH: Statement = {
+  name: 'client-node-wish',
+  text: `update longwatch.node set
+           drained_at = case when $2::boolean then case when $6::boolean then now() else coalesce(drained_at, now()) end end,
+           drained_for = $3, drained_until = to_timestamp($4::float8 / 1000), target = $5, weight = $7
+         where name = $1`,
+};
+
+/** How many pools a node still keeps: of all trackers, or of one. */
+export const KEPT: Statement = {
+  name: 'client-node-kept',
+  text: `select count(*)::int as pools from longwatch.pool p
+         where p.node = $1 and p.released_at is null and p.quarantined_at is null and ($2::text is null or p.tracker = $2)`,
+};

@@ -1,0 +1,296 @@
+/**
+ * Nodes, seen and steered, on the real PostgreSQL: the report with its verdicts, and the wishes that `longwatch node …`
+ * writes. The rows of the nodes are written as nodes do it (`test/support/node-rows.ts`).
+ */
+import type { Longwatch } from '../../client/longwatch';
+import { fairShares } from '../../activities/tracker/placement/shares';
+import { runCli } from '../support/cli';
+import { keep, writeNode, writeTracker } from '../support/node-rows';
+import { eventually, Stack } from '../support/stack';
+
+let stack: Stack;
+let longwatch: Longwatch;
+const sql = (text: string, values?: unknown[]) => stack.sql<Record<string, unknown>>(text, values);
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  longwatch = await stack.connect();
+}, 120_000);
+afterAll(() => stack?.close());
+beforeEach(async () => {
+  await sql('truncate longwatch.tracker cascade');
+  await sql('truncate longwatch.node, longwatch.audit');
+});
+
+const nodeOf = async (name: string) => (await longwatch.nodes()).nodes.find((node) => node.name === name)!;
+const verdict = async (name: string) => (await nodeOf(name)).verdict;
+const wishes = async (name: string) =>
+  (
+    await sql(`select drained_at, drained_until, drained_for, target, weight from longwatch.node where name = $1`, [
+      name,
+    ])
+  )[0]!;
+
+describe('the report', () => {
+  test('what each keeps is read of the fences, its share is that of placement, and it says how it does', async () => {
+    await writeTracker(sql, 'things', 9);
+    await keep(sql, { name: 'a' }, 'things', [0, 1, 2, 3, 4, 5]);
+    await keep(sql, { name: 'b', version: '0.1.0', labels: ['gpu'], use: { eventLoop: 0.5 } }, 'things', [6, 7, 8]);
+    const { nodes, heartbeats, wantedNodes } = await longwatch.nodes();
+    expect(nodes).toMatchObject([
+      {
+        name: 'a',
+        alive: true,
+        pools: 6,
+        members: 540,
+        load: 600,
+        share: 450,
+        target: null,
+        weight: 1,
+        version: '0.1.0',
+      },
+      { name: 'b', alive: true, pools: 3, members: 270, load: 300, share: 450, labels: ['gpu'] },
+    ]);
+    expect(nodes[1]!.use).toMatchObject({ eventLoop: 0.5, minute: { lateMs: 4, fetched: 60 } });
+    expect(nodes[1]!.verdict).toMatchObject({ level: 'note', word: 'filling' });
+    expect(heartbeats).toEqual([{ tracker: 'things', wantedMs: 5_000, timeoutMs: 5_000, isOverBudget: false }]);
+    expect(wantedNodes).toBe(1);
+  });
+
+  test('the shares are those of placement over the nodes that live, with the target that was wished for last', async () => {
+    await writeTracker(sql, 'things', 10);
+    await keep(sql, { name: 'a' }, 'things', [0, 1, 2, 3, 4, 5]);
+    await keep(sql, { name: 'b' }, 'things', [6, 7, 8, 9]);
+    await keep(sql, { name: 'dead', silentMs: 60_000 }, 'things', []);
+    await longwatch.node('b').target(2);
+    const { nodes } = await longwatch.nodes();
+    const load = (name: string, load: number, places: number) => ({
+      ...{ name, load, shifts: load / 100, loads: new Map([['things', load]]), weight: 1, places, loadLimit: Infinity },
+      ...{ keeps: new Set(['things']), up: true, stale: false, hot: false, coming: 0, wants: new Map() },
+    });
+    const [a, b] = fairShares([load('a', 600, Infinity), load('b', 400, 2)]);
+    expect(nodes.map(({ name, share }) => [name, share])).toEqual([['a', a], ['b', b], ['dead', null]]); // prettier-ignore
+    expect(b).toBe(200);
+    expect(nodes[1]!.verdict.word).toBe('over its target');
+  });
+
+  test('more heartbeats than a server should carry make the time-out longer, and the table says it', async () => {
+    await writeTracker(sql, 'things', 2_000, 1);
+    await keep(sql, { name: 'a' }, 'things', []);
+    expect((await longwatch.nodes()).heartbeats[0]!.timeoutMs).toBeGreaterThanOrEqual(16_667);
+    expect((await runCli(stack, 'nodes')).out).toMatch(/a dead node's pools go to others after 1\d\.\d s$/m);
+  });
+
+  test('verdicts by the clock of the database: silent, gone, ended with pools', async () => {
+    await writeTracker(sql, 'things', 3);
+    await keep(sql, { name: 'a' }, 'things', [0]);
+    await keep(sql, { name: 'silent', silentMs: 3_500 }, 'things', [1]);
+    await keep(sql, { name: 'gone', silentMs: 9_000 }, 'things', [2]);
+    await writeNode(sql, { name: 'old', ended: true });
+    expect(await verdict('silent')).toMatchObject({ level: 'warning', word: 'silent' });
+    expect(await verdict('gone')).toMatchObject({ level: 'bad', word: 'gone' });
+    expect(await verdict('old')).toMatchObject({ level: 'note', word: 'ended' });
+    expect([(await nodeOf('silent')).alive, (await nodeOf('gone')).alive]).toEqual([true, false]);
+    const shown = await runCli(stack, 'nodes');
+    expect(shown.out).toMatch(/^bad: gone: nothing was heard of it for \d/m);
+    expect(shown.out).not.toMatch(/^old/m);
+    expect((await runCli(stack, 'nodes', '--all')).out).toMatch(/^old +ended/m);
+    const { nodes } = JSON.parse((await runCli(stack, 'nodes', '--json')).out) as { nodes: { name: string }[] };
+    expect(nodes.map(({ name }) => name)).toEqual(['a', 'gone', 'silent']);
+  });
+
+  test('one late second is not behind; what placement calls hot is', async () => {
+    await writeNode(sql, { name: 'a', use: { lagMs: 900 } });
+    await writeNode(sql, { name: 'b', use: { lagMs: 100 }, placement: { hot: true } });
+    expect((await verdict('a')).word).toBe('good');
+    expect((await verdict('b')).word).toBe('behind');
+  });
+
+  test('other release, lacks, cut off, crashed', async () => {
+    await writeNode(sql, { name: 'a' });
+    await writeNode(sql, { name: 'b' });
+    await writeNode(sql, { name: 'newer', version: '0.2.0' });
+    await writeNode(sql, { name: 'lacking', use: { lacks: ['things'] } });
+    await writeNode(sql, { name: 'cut', use: { temporalRefusedMs: 12_000 } });
+    await writeNode(sql, { name: 'crashy', use: { trust: 0.5 } });
+    const words = Object.fromEntries((await longwatch.nodes()).nodes.map((node) => [node.name, node.verdict.word]));
+    expect(words).toEqual({
+      ...{ a: 'good', b: 'good', newer: 'other release', lacking: 'other config', cut: 'cut off from Temporal' },
+      crashy: 'crashed',
+    });
+  });
+
+  test('a row of another release, or from psql, is shown with what can be read of it', async () => {
+    await sql(`insert into longwatch.node (name, host, pid, placement, use) values ('odd', 'h', 1, '[]', '"x"')`);
+    await sql(`insert into longwatch.node (name, host, pid) values ('older', 'h', 2)`);
+    expect((await longwatch.nodes()).nodes).toMatchObject([
+      { name: 'odd', alive: true, load: null, share: null, use: null },
+      { name: 'older', version: null, load: null },
+    ]);
+    expect((await runCli(stack, 'nodes')).status).toBe(0);
+  });
+
+  test('nobody is there', async () => {
+    expect(await runCli(stack, 'nodes')).toMatchObject({
+      status: 0,
+      out: 'no worker is running; start one with: npx longwatch worker\n',
+    });
+  });
+});
+
+describe('wishes', () => {
+  beforeEach(async () => {
+    await writeTracker(sql, 'things', 2);
+    await writeTracker(sql, 'others', 1);
+    await writeNode(sql, { name: 'worker-1' });
+    await writeNode(sql, { name: 'worker-2' });
+  });
+  const node = () => longwatch.node('worker-1');
+
+  test('each is written, announced, and listed with what it was and is', async () => {
+    const heard: string[] = [];
+    const client = await stack.pool.connect();
+    client.on('notification', ({ payload }) => heard.push(payload ?? ''));
+    await client.query('listen longwatch');
+    try {
+      expect(await node().target(7, { why: 'small' })).toMatchObject({ changed: true, target: 7 });
+      expect(await node().weight(0.5)).toMatchObject({ changed: true, weight: 0.5, target: 7 });
+      expect(await node().drain()).toMatchObject({ changed: true, drained: true, drainedUntil: null });
+      expect(await node().drain()).toMatchObject({ changed: false });
+      expect(await node().resume()).toMatchObject({ changed: true, drained: false });
+      expect(await node().target(null)).toMatchObject({ changed: true, target: null });
+      await eventually('they hear of it', () => heard.filter((payload) => payload.includes('nodes')).length >= 5);
+    } finally {
+      client.release(true);
+    }
+    const rows = (await longwatch.audit({ subject: 'node/worker-1' })).reverse();
+    expect(rows.map(({ what, outcome }) => `${what} ${outcome}`)).toEqual([
+      'node target done',
+      'node weight done',
+      'node drain done',
+      'node drain unchanged',
+      'node resume done',
+      'node target done',
+    ]);
+    expect(rows[0]).toMatchObject({ before: { target: null }, after: { target: 7 }, why: 'small' });
+    expect(await wishes('worker-2')).toMatchObject({ drained_at: null, target: null, weight: 1 });
+  });
+
+  test('a drain that is over does not come back with the next command', async () => {
+    await node().drain({ for: '30m' });
+    expect((await nodeOf('worker-1')).drained).toBe(true);
+    await sql(`update longwatch.node set drained_until = clock_timestamp() - interval '1 s' where name = 'worker-1'`);
+    expect(await nodeOf('worker-1')).toMatchObject({ drained: false, drainedUntil: null, drainedAt: null });
+    expect(await node().drain({ tracker: 'things' })).toMatchObject({ drained: false, drainedFor: ['things'] });
+    expect(await nodeOf('worker-1')).toMatchObject({ drained: false, drainedFor: ['things'] });
+    await node().weight(2);
+    expect(await nodeOf('worker-1')).toMatchObject({ drained: false, drainedFor: ['things'], weight: 2 });
+  });
+
+  test('a drain keeps the time of its beginning, and takes the new end', async () => {
+    await node().drain({ for: '1h' });
+    const first = await nodeOf('worker-1');
+    expect(await node().drain({ for: '2h' })).toMatchObject({ changed: true });
+    const second = await nodeOf('worker-1');
+    expect(second.drainedAt).toBe(first.drainedAt);
+    expect(Date.parse(second.drainedUntil!) - Date.parse(first.drainedUntil!)).toBeGreaterThan(3_500_000);
+    expect((await longwatch.nodes()).nodes[0]!.verdict.word).toBe('drained');
+  });
+
+  test('all drains of a node end together: one that would change the end of another is refused', async () => {
+    await node().drain({ tracker: 'things' });
+    await expect(node().drain({ for: '1h' })).rejects.toThrow(
+      /is drained for things until it is resumed, and all drains/,
+    );
+    await node().drain({ tracker: 'others' });
+    expect(await nodeOf('worker-1')).toMatchObject({ drained: false, drainedFor: ['others', 'things'] });
+    await node().resume({ tracker: 'things' });
+    expect(await nodeOf('worker-1')).toMatchObject({ drainedFor: ['others'] });
+    await node().resume();
+    await node().drain({ for: '1h' });
+    await expect(node().drain({ tracker: 'things' })).rejects.toThrow(/as a whole until 2.*give --for as well/);
+    await node().drain({ tracker: 'things', for: '2h' });
+    expect(await nodeOf('worker-1')).toMatchObject({ drained: true, drainedFor: ['things'] });
+  });
+
+  test('two commands at once: neither is lost', async () => {
+    await Promise.all([node().target(3), node().weight(4), node().drain({ tracker: 'things' })]);
+    expect(await nodeOf('worker-1')).toMatchObject({ target: 3, weight: 4, drainedFor: ['things'] });
+  });
+
+  test('--wait ends when it keeps nothing, with the pools that are left on the way', async () => {
+    await keep(sql, { name: 'worker-1' }, 'things', [0, 1]);
+    await keep(sql, { name: 'worker-2' }, 'things', []);
+    const seen: number[] = [];
+    await node().drain();
+    const waits = node().awaitDrained({ onProgress: ({ left }) => seen.push(left) });
+    await eventually('it has been seen with both', () => seen.includes(2));
+    await keep(sql, { name: 'worker-2' }, 'things', [1]);
+    await eventually('and with one', () => seen.includes(1));
+    await keep(sql, { name: 'worker-2' }, 'things', [0, 1]);
+    await waits;
+    expect(seen.at(-1)).toBe(0);
+    await node().awaitDrained({ tracker: 'things' });
+  });
+
+  test('--wait says why it does not end, and leaves the drain; it ends when somebody resumes the node', async () => {
+    await keep(sql, { name: 'worker-1' }, 'things', [0, 1]);
+    await node().drain();
+    await longwatch.node('worker-2').drain();
+    const cli = await runCli(stack, 'node', 'drain', 'worker-1', '--wait', '--patience', '200ms');
+    expect(cli.status).toBe(1);
+    expect(cli.err).toMatch(/still keeps 2 pools.*no other node is up; start one; it stays drained/);
+    expect((await nodeOf('worker-1')).drained).toBe(true);
+    let looked = false;
+    const waits = node().awaitDrained({ onProgress: () => (looked = true) });
+    await eventually('it waits', () => looked);
+    await node().resume();
+    await expect(waits).rejects.toThrow(/is not drained \(any more\)/);
+  });
+
+  test('who gives up waiting leaves the drain as it is', async () => {
+    await keep(sql, { name: 'worker-1' }, 'things', [0]);
+    await node().drain();
+    const ending = new AbortController();
+    const waits = node().awaitDrained({ signal: ending.signal, onProgress: () => ending.abort() });
+    await expect(waits).rejects.toThrow(/abort/);
+    expect((await nodeOf('worker-1')).drained).toBe(true);
+  });
+
+  test.each<[args: string[], message: RegExp]>([
+    [['drain', 'worker-3'], /there is no node 'worker-3'; did you mean 'worker-[12]'/],
+    [['resume', 'x'], /there is no node 'x'; there are worker-1, worker-2/],
+    [['drain', 'worker-1', '--tracker', 'thing'], /there is no tracker 'thing'; did you mean 'things'/],
+    [['drain', 'worker-1', '--for', 'soon'], /--for must be a time, such as 30s, 10m or 2h, not 'soon'/],
+    [['drain', 'worker-1', '--for', '400d'], /a second at least and 30 days at most/],
+    [['drain', 'worker-1', '--patience', '1s'], /give --wait too/],
+    [['target', 'worker-1', '-1'], /unknown option|a number of pools/],
+    [['target', 'worker-1', '1.5'], /a target is a number of pools, or share, not '1.5'/],
+    [['weight', 'worker-1', '0'], /a weight is a number from 0.001 to 1,000/],
+    [['weight', 'worker-1', 'NaN'], /a weight is a number, such as 1 or 0.5, not 'NaN'/],
+    [['weight', 'worker-1'], /missing required argument 'weight'/],
+    [['drian', 'worker-1'], /unknown command 'drian'/],
+  ])('node %j ends with 2 and changes nothing', async (args, message) => {
+    const before = await wishes('worker-1');
+    const { status, err, out } = await runCli(stack, 'node', ...args);
+    expect(err).toMatch(message);
+    expect({ status, out }).toEqual({ status: 2, out: '' });
+    expect(await wishes('worker-1')).toEqual(before);
+    expect(await longwatch.audit()).toEqual([]);
+  });
+
+  test('what the verbs say', async () => {
+    const say = async (...args: string[]) => (await runCli(stack, 'node', ...args)).out;
+    expect(await say('drain', 'worker-1')).toBe("'worker-1' is now: drained, weight 1\n");
+    expect(await say('drain', 'worker-1')).toBe("'worker-1' was already: drained, weight 1\n");
+    expect(await say('resume', 'worker-1')).toBe("'worker-1' is now: has its share, weight 1\n");
+    expect(await say('target', 'worker-1', '40')).toBe("'worker-1' is now: keeps 40 pools at most, weight 1\n");
+    expect(await say('weight', 'worker-1', '0.5')).toBe("'worker-1' is now: keeps 40 pools at most, weight 0.5\n");
+    expect(await say('target', 'worker-1', 'share')).toBe("'worker-1' is now: has its share, weight 0.5\n");
+    expect(JSON.parse(await say('weight', 'worker-1', '1', '--json'))).toMatchObject({ node: 'worker-1', weight: 1 });
+    await writeNode(sql, { name: 'worker-2', ended: true });
+    expect(await say('drain', 'worker-2', '--tracker', 'things')).toMatch(
+      /^'worker-2' is now: drained for things, .*its process has ended: the next one of this name finds it so\n$/,
+    );
+  });
+});

@@ -10,6 +10,9 @@ import { LIMIT_OPTIONS, UPSTREAM_OPTIONS } from '../workflows/upstream/options';
 import { formatValue } from './values';
 import type { OptionSpec } from '../workflows/lib/options';
 
+/** A line of the page has at most so many characters; tables and code have as many as they need. */
+const COLUMNS = 120;
+
 /** One chapter of the page: its words, then its table, then what cannot be in a table. */
 interface Chapter {
   title: string;
@@ -22,9 +25,9 @@ const HEAD: readonly string[] = [
   '<!-- Written by `npm run docs:options` from workflows/*/options.ts and workflows/durable/contract.ts. Change it there. -->',
   '# Options',
   '',
-  "What a config module (`longwatch.config.ts`) can set. A duration is text such as `'500ms'`, `'1s'`, `'10m'`, `'1d'`, or a number of",
-  "milliseconds. The definition's value counts, else that of the config's `defaults`, else the default here; what is set",
-  'by hand while the tracker runs counts before all of them, until it is taken back:',
+  "A config module (`longwatch.config.ts`) can set all of this. A duration is text such as `'500ms'`, `'1s'`, `'10m'`,",
+  "`'1d'`, or a number of milliseconds. The definition's value counts, else that of the config's `defaults`, else the",
+  'default here; what is set by hand while the tracker runs counts before all of them, until it is taken back:',
   '',
   '```sh',
   'npx longwatch config characters                                          # every value, and where it comes from',
@@ -87,7 +90,7 @@ const CHAPTERS: readonly Chapter[] = [
   {
     title: 'Chunks of a regen or decay',
     before: [
-      'SQL of a regen: `set` (column → expression) and `where`; or `rule: { column, add, max, min }` and `where`; or `sql`, one UPDATE with `:range`. Of a decay: `where`, `moveTo`.',
+      'SQL of a regen: `set` (column → expression) and `where`; or `rule: { column, add, max, min }` and `where`; or `sql`, one UPDATE with `:range`. SQL of a decay: `where`, `moveTo`.',
       'Expressions may use `:elapsed` and `:due`. SQL is not changed by `config --set`, but by a new version of the definition: `start NAME --update`.',
     ],
     table: CHUNK_OPTIONS,
@@ -113,8 +116,8 @@ const CHAPTERS: readonly Chapter[] = [
   {
     title: 'An upstream',
     before: [
-      '`defineUpstream({ name, origin, limits, … })`, see [upstreams.md](upstreams.md). What `createUpstream` takes stands there too (`origin`, `headers`, `connections`,',
-      '`maxBodyBytes`, `timeoutMs`, `holdScope`, `defaultHoldMs`, `judge`, `exactIntegers`); that is the code’s, and is not changed while it runs.',
+      '`defineUpstream({ name, origin, limits, … })`, see [upstreams.md](upstreams.md). The options of `createUpstream` stand there too (`origin`, `headers`, `connections`,',
+      '`maxBodyBytes`, `timeoutMs`, `holdScope`, `defaultHoldMs`, `judge`, `exactIntegers`); they are the code’s, and are not changed while it runs.',
     ],
     table: UPSTREAM_OPTIONS,
   },
@@ -122,7 +125,7 @@ const CHAPTERS: readonly Chapter[] = [
     title: 'A limit of an upstream',
     before: [
       '`limits: { NAME: { key, … } }`. While it runs: `longwatch config --set upstreams.esi.limits.errors.tokens=50`, which every node heeds within a second or two.',
-      'What is code cannot be set (`key`, `cost`, `learn`, `from`), nor `shape` to or from `calendar`, nor the window of a calendar limit.',
+      'Code cannot be set (`key`, `cost`, `learn`, `from`), nor `shape` to or from `calendar`, nor the window of a calendar limit.',
     ],
     table: LIMIT_OPTIONS,
   },
@@ -133,7 +136,18 @@ export function renderOptions(): string {
 }
 
 function linesOf({ title, before, table, after }: Chapter): string[] {
-  return [`## ${title}`, '', ...before, '', ...tableOf(table), ...(after ? ['', ...after] : [])];
+  return [`## ${title}`, '', ...wrapped(before), '', ...tableOf(table), ...(after ? ['', ...wrapped(after)] : [])];
+}
+
+/** One paragraph, in lines; `code` stays on one. */
+function wrapped(words: readonly string[]): string[] {
+  const lines: string[] = [];
+  for (const word of words.join(' ').match(/(?:`[^`]*`|[^\s`])+/g) ?? []) {
+    const longer = lines.length === 0 ? word : `${lines.at(-1)} ${word}`;
+    if (lines.length > 0 && longer.length <= COLUMNS) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function tableOf(specs: readonly OptionSpec[]): string[] {

@@ -1,8 +1,8 @@
 /**
  * Lists sentences that a reader whose first language is not English has to read twice: in comments
  * and pages, those that begin with a clause (What, Of, Where, Those, Which, Who), 'is no' in place of 'is not', and
- * lines over 120 columns; in messages, 'is no'. `npx tsx scripts/prose.ts FILES…` looks at these alone, and `--clean`
- * at those that have been mended and stay so (`npm run check`).
+ * lines over 120 columns; in messages, 'is no'. `npx tsx scripts/prose.ts FILES…` looks at these alone, `npm run check`
+ * at all.
  */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -19,22 +19,11 @@ interface Line {
   text: string;
 }
 
-/** Files that have been mended. A change that mends others adds them; when all are here, the list goes. */
-const CLEAN = [
-  ...['workflows/', 'config/', 'activities/', 'workers/', 'client/', 'cli/', 'exports/'],
-  ...['bench/', 'scripts/', 'examples/blocks/', 'examples/codec/', 'examples/eve/', 'examples/orders/'],
-  ...['README.md', 'CONTRIBUTING.md', 'docs/trackers.md', 'docs/jobs.md', 'docs/one-'],
-];
-
 const root = path.join(__dirname, '..');
 const given = process.argv.slice(2);
 const all = (): string[] =>
   execFileSync('git', ['ls-files', '*.ts', '*.md'], { cwd: root, encoding: 'utf8' }).trim().split('\n');
-const files = given.includes('--clean')
-  ? all().filter((file) => CLEAN.some((start) => file.startsWith(start)))
-  : given.length > 0
-    ? given
-    : all();
+const files = given.length > 0 ? given : all();
 
 const found: string[] = [];
 for (const file of files) {

@@ -1,0 +1,158 @@
+/**
+ * What comes of an entry of mail: handled, failed, dead, or dropped unread. Each is an `EndedTurn`: the member as it is
+ * afterwards, and the rows that are to be written with it. Made by `member.ts`, made into a commit by `commit.ts`.
+ */
+import { errorText } from '../../../workflows/lib/text';
+import type { MemberLimits } from './constants';
+import type { Dropped, Entry } from './mailbox';
+import { marked } from './marks';
+import { waitAfter } from './retry';
+import { attemptOf, type Effects } from './turn';
+import type { Address, Again, Answer, Dead, Failed, Image, Mail, Pushed, Sent, Timer, Write } from './types';
+
+export interface EndedTurn {
+  readonly entry: Entry;
+  readonly outcome: 'handled' | 'failed' | 'dead' | Dropped;
+  /** The member after it. */
+  readonly after: Image;
+  /** The member's first message that made it one: its stamp. */
+  readonly spawn?: number;
+  /** The row of mail that goes with it. */
+  readonly gone?: number;
+  readonly again?: Again;
+  readonly dead?: Dead;
+  readonly answer?: Answer;
+  /** The answer is there already: whoever asks again is told to look. */
+  readonly tellAgain?: { readonly client: string; readonly request: string };
+  readonly sent: readonly Sent[];
+  readonly pushes: readonly Pushed[];
+  readonly writes: readonly Write[];
+  readonly bytes: number;
+  readonly error?: string;
+}
+
+/** What a turn must know of its member. */
+export interface Where {
+  readonly address: Address;
+  readonly image: Image;
+  readonly limits: MemberLimits;
+  /** Senders whose mail is still here: their numbers are not forgotten. */
+  readonly awaited: (sender: string) => boolean;
+}
+
+const NOTHING = { sent: [], pushes: [], writes: [], bytes: 0 } as const;
+
+export function handled(where: Where, entry: Entry, effects: Effects): EndedTurn {
+  const { image } = where;
+  const { what } = entry;
+  const { state, sets, pushes, writes, bytes } = effects;
+  const after: Image = { ...image, present: true, state, sets, timers: effects.timers };
+  const common = { entry, outcome: 'handled', pushes, writes, bytes } as const;
+  if (what.kind === 'timer') {
+    return { ...common, after: { ...after, timers: without(effects.timers, what.timer) }, sent: effects.sent };
+  }
+  if (what.kind === 'apply') {
+    const applied = new Map(image.applied).set(what.brought.operation, what.brought.fetchedAt);
+    return { ...common, after: { ...after, applied }, sent: effects.sent };
+  }
+  const { mail } = what;
+  return {
+    ...common,
+    ...(image.present ? {} : { spawn: mail.id }),
+    after: { ...after, marks: marksAfter(where, mail) },
+    gone: mail.id,
+    sent: mail.replyTo && !mail.request && effects.reply !== undefined ? withReply(effects, mail) : effects.sent,
+    ...(mail.request && { answer: answerOf(mail.request, { json: effects.reply ?? 'null' }) }),
+  };
+}
+
+/** @param now by the database's clock. Undefined: nothing is to be stored, and the entry waits until `waitMs` is over. */
+export function failed(where: Where, entry: Entry, thrown: unknown, now: number): EndedTurn | { waitMs: number } {
+  const { image, address, limits } = where;
+  const { what } = entry;
+  const error = errorText(thrown);
+  const attempts = attemptOf(entry);
+  const waitMs = waitAfter(attempts, `${address.id}/${entry.order}`, limits);
+  if (what.kind === 'apply') {
+    // The next fetch brings another value; this one is not tried for ever.
+    if (waitMs !== undefined) return { waitMs };
+    const applied = new Map(image.applied).set(what.brought.operation, what.brought.fetchedAt);
+    return { ...NOTHING, entry, outcome: 'dead', after: { ...image, applied }, error };
+  }
+  if (what.kind === 'timer') {
+    const { timer } = what;
+    if (waitMs !== undefined) {
+      const timers = new Map(image.timers).set(timer.name, { ...timer, at: now + waitMs, attempts });
+      return { ...NOTHING, entry, outcome: 'failed', after: { ...image, timers }, error };
+    }
+    const after = { ...image, timers: without(image.timers, timer) };
+    const dead = {
+      json: timer.json,
+      from: `timer ${timer.name}`,
+      attempts,
+      error,
+      ...(timer.trace && { trace: timer.trace }),
+    };
+    return { ...NOTHING, entry, outcome: 'dead', after, dead, error };
+  }
+  const { mail } = what;
+  if (mail.request) {
+    const answer = answerOf(mail.request, { error: { type: 'HandlerFailed', message: error } });
+    return { ...NOTHING, ...gone(where, entry, mail), outcome: 'failed', answer, error };
+  }
+  if (waitMs !== undefined) {
+    const again = { mail: mail.id, attempts, notBefore: now + waitMs, error };
+    return { ...NOTHING, entry, outcome: 'failed', after: image, again, error };
+  }
+  return { ...NOTHING, ...gone(where, entry, mail), outcome: 'dead', dead: deadOf(mail, attempts, error), error };
+}
+
+/** Mail that no handler sees. */
+export function dropped(where: Where, entry: Entry, mail: Mail, why: Dropped): EndedTurn {
+  const { request } = mail;
+  if (why === 'twice') {
+    const tellAgain = request && { client: request.client, request: request.id };
+    return { ...NOTHING, entry, outcome: why, after: where.image, gone: mail.id, ...(tellAgain && { tellAgain }) };
+  }
+  const ended = { ...NOTHING, ...gone(where, entry, mail), outcome: why };
+  if (request) return { ...ended, answer: answerOf(request, { error: whyDropped(why, where.address) }) };
+  // Who sent it was told so, or is told by the dead letter; mail of before a removal goes with the member.
+  return why === 'removed'
+    ? ended
+    : { ...ended, dead: deadOf(mail, mail.attempts, whyDropped(why, where.address).message) };
+}
+
+function whyDropped(why: Exclude<Dropped, 'twice'>, { tracker, id }: Address): Failed {
+  if (why === 'removed') return { type: 'Removed', message: `${id} was removed from ${tracker} before it was handled` };
+  if (why === 'too late')
+    return { type: 'RequestTimedOut', message: 'its time was over before a handler began with it' };
+  return { type: 'TooOld', message: 'it was told again when nobody knew any more whether it had been handled' };
+}
+
+function gone(where: Where, entry: Entry, mail: Mail): Pick<EndedTurn, 'entry' | 'after' | 'gone'> {
+  return { entry, after: { ...where.image, marks: marksAfter(where, mail) }, gone: mail.id };
+}
+
+function marksAfter({ image, limits, awaited }: Where, mail: Mail): Image['marks'] {
+  return marked(image.marks, mail, limits, awaited);
+}
+
+function answerOf({ id, client }: NonNullable<Mail['request']>, answer: Answer['answer']): Answer {
+  return { request: id, client, answer };
+}
+
+function deadOf({ json, from, trace }: Mail, attempts: number, error: string): Dead {
+  return { json, from, attempts, error, ...(trace && { trace }) };
+}
+
+function withReply({ sent, reply }: Effects, { replyTo, trace }: Mail): Sent[] {
+  return [...sent, { to: replyTo!, json: reply!, ...(trace && { trace }) }];
+}
+
+/** A timer that went off, unless its handler has set it again. */
+function without(timers: Image['timers'], { name, set }: Timer): Image['timers'] {
+  if (timers.get(name)?.set !== set) return timers;
+  const left = new Map(timers);
+  left.delete(name);
+  return left;
+}

@@ -1,0 +1,126 @@
+/**
+ * A process that sends: it numbers its messages, and writes them in batches, one after another. A batch whose answer is
+ * lost is told again, as it was, until its outcome is known; the pool sorts out what it has had before (`marks.ts`).
+ * Used by the client for `send` and `request`; pure, as all of this folder.
+ */
+export interface Outgoing<T> {
+  readonly number: number;
+  /** The number of the one before it to the same member; undefined: there was none, or it is not known any more. */
+  readonly previous: number | undefined;
+  readonly member: string;
+  readonly bytes: number;
+  readonly toldAt: number;
+  readonly message: T;
+}
+
+interface Waiting<T> {
+  readonly number: number;
+  readonly member: string;
+  readonly bytes: number;
+  readonly toldAt: number;
+  readonly message: T;
+}
+
+export type Outcome = 'taken' | 'wait' | 'refused';
+
+export interface SenderLimits {
+  readonly batchEntries: number;
+  readonly batchBytes: number;
+  /** Members whose last number is remembered; of the others a gap is not seen, which costs nothing but the order. */
+  readonly members: number;
+}
+
+export const SENDER: SenderLimits = { batchEntries: 500, batchBytes: 1024 * 1024, members: 50_000 };
+
+export class Sender<T> {
+  private last = 0;
+  private waiting: Waiting<T>[] = [];
+  private batch: Outgoing<T>[] | undefined;
+  /** Members that have no room, until then. */
+  private readonly full = new Map<string, number>();
+  /** By member: the number that was stored last. In the order of their use. */
+  private readonly stored = new Map<string, number>();
+
+  /** @param id unique to this process and its start */
+  constructor(
+    readonly id: string,
+    private readonly limits: SenderLimits = SENDER,
+  ) {}
+
+  get isIdle(): boolean {
+    return this.waiting.length === 0 && this.batch === undefined;
+  }
+
+  /** @param toldAt by the database's clock. @returns its number */
+  add(member: string, message: T, bytes: number, toldAt: number): number {
+    const number = ++this.last;
+    this.waiting.push({ number, member, bytes, toldAt, message });
+    return number;
+  }
+
+  /** Takes a message back that has not been written. @returns false: it may have been */
+  takeBack(number: number): boolean {
+    if (this.batch?.some((one) => one.number === number)) return false;
+    const left = this.waiting.filter((one) => one.number !== number);
+    const wasThere = left.length < this.waiting.length;
+    this.waiting = left;
+    return wasThere;
+  }
+
+  /** The batch to write now; undefined: nothing may be, or the last one is not known yet. */
+  next(now: number): readonly Outgoing<T>[] | undefined {
+    if (this.batch) return undefined;
+    const batch: Outgoing<T>[] = [];
+    const left: Waiting<T>[] = [];
+    const previous = new Map<string, number>();
+    for (const [member, until] of this.full) if (until <= now) this.full.delete(member);
+    // All that follow one of them to the same member stay behind it.
+    const behind = new Set(this.full.keys());
+    let bytes = 0;
+    for (const one of this.waiting) {
+      const { member } = one;
+      const room =
+        batch.length < this.limits.batchEntries && (batch.length === 0 || bytes + one.bytes <= this.limits.batchBytes);
+      if (!room || behind.has(member)) {
+        behind.add(member);
+        left.push(one);
+        continue;
+      }
+      batch.push({ ...one, previous: previous.get(member) ?? this.stored.get(member) });
+      previous.set(member, one.number);
+      bytes += one.bytes;
+    }
+    if (batch.length === 0) return undefined;
+    this.waiting = left;
+    return (this.batch = batch);
+  }
+
+  /** Its outcome, a message each. What must wait is told again later, with the same number. */
+  answered(outcomes: readonly Outcome[], now: number, waitMs: number): void {
+    const { batch = [] } = this;
+    this.batch = undefined;
+    const again: Waiting<T>[] = [];
+    for (const [at, one] of batch.entries()) {
+      const outcome = outcomes[at];
+      if (outcome === 'taken') this.remember(one.member, one.number);
+      if (outcome !== 'wait') continue;
+      again.push(one);
+      this.full.set(one.member, now + waitMs);
+    }
+    this.waiting = [...again, ...this.waiting].sort((a, b) => a.number - b.number);
+  }
+
+  /** Nobody knows what became of it: the same batch is written again. */
+  unknown(): readonly Outgoing<T>[] {
+    return this.batch ?? [];
+  }
+
+  private remember(member: string, number: number): void {
+    this.stored.delete(member);
+    this.stored.set(member, number);
+    for (const oldest of this.stored.keys()) {
+      if (this.stored.size <= this.limits.members) break;
+      this.stored.delete(oldest);
+    }
+  }
+}

@@ -1,0 +1,263 @@
+/**
+ * One turn: what a handler gets, and what comes of it. `member.ts` begins one and ends it; who runs the handler is above
+ * this folder. A turn changes nothing: it works on a copy of the state, and notes what it sends. When it has ended well,
+ * all of that is an `EndedTurn`, and a part of the next commit; when it threw, nothing of it is left.
+ */
+import { parseDuration } from '../../../config/values';
+import { utf8Bytes } from '../../../workflows/lib/size';
+import type { MemberLimits } from './constants';
+import type { Entry } from './mailbox';
+import type { Address, Image, Pushed, Sent, Timer, Trace, Write } from './types';
+
+/** What went wrong in a handler because of what it asked for. The message is for whoever wrote it. */
+export class TurnError extends Error {
+  override readonly name = 'TurnError';
+}
+
+/** A timer as a handler sees it. */
+export interface TimerView {
+  readonly name: string;
+  /** Epoch milliseconds by the database's clock. */
+  readonly at: number;
+  readonly message: unknown;
+}
+
+/** What a handler knows, and may do. `S` is the member's state. */
+export interface TurnContext<S = unknown> {
+  readonly tracker: string;
+  readonly id: string;
+  /** A copy: change it, or put another one there. Undefined: it has none yet. Kept when the handler ends well. */
+  state: S;
+  /**
+   * The same for each attempt of this message, and of no other: give it to an upstream as an idempotency key, since a
+   * handler may run more than once.
+   */
+  readonly key: string;
+  /** 1 in the first attempt. */
+  readonly attempt: number;
+  readonly trace: Trace | undefined;
+  /** Answers the request, or sends to who gave `replyTo`. Where nobody waits, nothing happens. */
+  reply(value: unknown): void;
+  /** Sent when the turn is committed, and only then. */
+  send(to: string | Address, message: unknown, options?: { replyTo?: string | Address }): void;
+  /** This member gets the message then. A timer of the same name is replaced. @returns its name, for `cancel` */
+  after(delay: number | string, message: unknown, options?: { name?: string }): string;
+  /** @returns whether there was one of that name */
+  cancel(name: string): boolean;
+  timers(): TimerView[];
+  /** An entry for a buffer. */
+  push(buffer: string, entry: unknown): void;
+  /** A statement that runs in the transaction that commits the turn. */
+  write(sql: string, values?: readonly unknown[]): void;
+  /** A handler may not wait for another member. @throws TurnError always */
+  request(...args: readonly unknown[]): never;
+}
+
+/** What a handler did, when it has ended well. */
+export interface Effects {
+  readonly state: string | null;
+  readonly timers: ReadonlyMap<string, Timer>;
+  readonly sets: number;
+  /** The reply as JSON; undefined: it gave none. */
+  readonly reply: string | undefined;
+  readonly sent: readonly Sent[];
+  readonly pushes: readonly Pushed[];
+  readonly writes: readonly Write[];
+  /** Of all that has to be stored. */
+  readonly bytes: number;
+}
+
+export class Turn {
+  readonly context: TurnContext;
+  private over = false;
+  private readonly sent: Sent[] = [];
+  private readonly pushes: Pushed[] = [];
+  private readonly writes: Write[] = [];
+  private readonly timers: Map<string, Timer>;
+  private sets: number;
+  private reply: string | undefined;
+  private rows = 0;
+  private bytes = 0;
+  /** The copy of the state, when somebody has looked. */
+  private state: { value: unknown } | undefined;
+
+  constructor(
+    readonly member: Address,
+    readonly entry: Entry,
+    private readonly image: Image,
+    private readonly limits: MemberLimits,
+    private readonly now: number,
+  ) {
+    this.timers = new Map(image.timers);
+    this.sets = image.sets;
+    this.context = this.makeContext();
+  }
+
+  /** What the handler is given. */
+  get message(): unknown {
+    const { what } = this.entry;
+    if (what.kind === 'mail') return JSON.parse(what.mail.json) as unknown;
+    return JSON.parse(what.kind === 'timer' ? what.timer.json : what.brought.json) as unknown;
+  }
+
+  /** From now on its context refuses everything: the turn was taken from the handler. */
+  close(): void {
+    this.over = true;
+  }
+
+  /** @throws whatever JSON throws for a state that it cannot say, or a TurnError where it is too large */
+  end(): Effects {
+    this.open('end');
+    const state = this.stateAsJson();
+    this.over = true;
+    const { timers, sets, reply, sent, pushes, writes } = this;
+    const bytes = this.bytes + (state === this.image.state ? 0 : utf8Bytes(state ?? ''));
+    return { state, timers, sets, reply, sent, pushes, writes, bytes };
+  }
+
+  private stateAsJson(): string | null {
+    if (!this.state) return this.image.state;
+    const json = JSON.stringify(this.state.value) as string | undefined;
+    if (json === undefined) {
+      if (this.state.value === undefined) return null;
+      throw new TurnError(`the state of ${this.member.id} is a ${typeof this.state.value}, which JSON cannot say`);
+    }
+    if (json === this.image.state) return this.image.state;
+    this.fits('the state', utf8Bytes(json), this.limits.stateBytes);
+    return json;
+  }
+
+  private makeContext(): TurnContext {
+    const { member, entry } = this;
+    // eslint-disable-next-line @typescript-eslint/no-this-alias -- the accessors of `state` belong to the context
+    const turn = this;
+    return {
+      tracker: member.tracker,
+      id: member.id,
+      get state() {
+        return turn.copyOfState();
+      },
+      set state(value: unknown) {
+        turn.open('state');
+        turn.state = { value };
+      },
+      key: keyOf(member, entry),
+      attempt: attemptOf(entry),
+      trace: this.trace,
+      reply: (value) => this.setReply(value),
+      send: (to, message, options) => this.send(to, message, options?.replyTo),
+      after: (delay, message, options) => this.after(delay, message, options?.name),
+      cancel: (name) => {
+        this.open('cancel');
+        return this.timers.delete(name);
+      },
+      timers: () =>
+        [...this.timers.values()].map(({ name, at, json }) => ({ name, at, message: JSON.parse(json) as unknown })),
+      push: (buffer, given) => {
+        this.open('push');
+        this.pushes.push({ buffer, json: this.row('push', given) });
+      },
+      write: (sql, values = []) => {
+        this.open('write');
+        this.row('write', [sql, ...values]);
+        this.writes.push({ sql, values: [...values] });
+      },
+      request: () => {
+        throw new TurnError(
+          'a handler may send, not request: two members that wait for each other would wait for ever. ' +
+            'Use ctx.send(to, message, { replyTo: ctx.id }), and handle the reply as a message',
+        );
+      },
+    };
+  }
+
+  private get trace(): Trace | undefined {
+    const { what } = this.entry;
+    if (what.kind === 'apply') return undefined;
+    return what.kind === 'mail' ? what.mail.trace : what.timer.trace;
+  }
+
+  private copyOfState(): unknown {
+    this.state ??= { value: this.image.state === null ? undefined : JSON.parse(this.image.state) };
+    return this.state.value;
+  }
+
+  private setReply(value: unknown): void {
+    this.open('reply');
+    if (this.reply !== undefined) throw new TurnError('this message was replied to before; it has one reply');
+    const json = this.json('reply', value);
+    this.fits('the reply', utf8Bytes(json), this.limits.replyBytes);
+    this.reply = json;
+    this.bytes += utf8Bytes(json);
+  }
+
+  private send(to: string | Address, message: unknown, replyTo?: string | Address): void {
+    this.open('send');
+    const json = this.row('send', message);
+    const trace = this.trace;
+    const sent = { to: this.addressOf(to), json, ...(trace && { trace }) };
+    this.sent.push(replyTo === undefined ? sent : { ...sent, replyTo: this.addressOf(replyTo) });
+  }
+
+  private after(delay: number | string, message: unknown, given?: string): string {
+    this.open('after');
+    const ms = typeof delay === 'string' ? parseDuration(delay) : delay;
+    if (ms === undefined || !(ms >= 0) || ms > this.limits.timerMs)
+      throw new TurnError(`after takes '500ms', '5m', or milliseconds from 0 to ${this.limits.timerMs}`);
+    const json = this.row('after', message);
+    const set = ++this.sets;
+    const name = given ?? `#${set}`;
+    if (!this.timers.has(name) && this.timers.size >= this.limits.timers)
+      throw new TurnError(
+        `a member has at most ${this.limits.timers} timers; cancel one, or give it a name that is there`,
+      );
+    const trace = this.trace;
+    this.timers.set(name, { name, set, at: this.now + ms, json, attempts: 0, ...(trace && { trace }) });
+    return name;
+  }
+
+  private addressOf(to: string | Address): Address {
+    return typeof to === 'string' ? { tracker: this.member.tracker, id: to } : { tracker: to.tracker, id: to.id };
+  }
+
+  /** One more row of the commit: its JSON, now, so that a later change of the object changes nothing. */
+  private row(verb: string, value: unknown): string {
+    const json = this.json(verb, value);
+    const bytes = utf8Bytes(json);
+    this.fits(`what ${verb} was given`, bytes, this.limits.messageBytes);
+    if (this.rows + 1 > this.limits.turnRows) throw new TurnError(`one turn has at most ${this.limits.turnRows} rows`);
+    this.fits('all that one turn sends', this.bytes + bytes, this.limits.turnBytes);
+    this.rows++;
+    this.bytes += bytes;
+    return json;
+  }
+
+  private json(verb: string, value: unknown): string {
+    const json = JSON.stringify(value ?? null) as string | undefined;
+    if (json === undefined) throw new TurnError(`${verb} was given a ${typeof value}, which JSON cannot say`);
+    return json;
+  }
+
+  private fits(what: string, bytes: number, limit: number): void {
+    if (bytes > limit) throw new TurnError(`${what} has ${bytes} bytes as JSON; at most ${limit} are taken`);
+  }
+
+  private open(verb: string): void {
+    if (!this.over) return;
+    throw new TurnError(
+      `the turn of ${this.member.id} is over, so ${verb} would be lost: await all that a handler does`,
+    );
+  }
+}
+
+function keyOf({ tracker, id }: Address, { what }: Entry): string {
+  if (what.kind === 'mail') return `${tracker}/${id}/${what.mail.request?.id ?? what.mail.id}`;
+  if (what.kind === 'timer') return `${tracker}/${id}/timer/${what.timer.set}`;
+  return `${tracker}/${id}/${what.brought.operation}/${what.brought.fetchedAt}`;
+}
+
+/** Which attempt this is, counted from 1. */
+export function attemptOf({ what }: Entry): number {
+  if (what.kind === 'mail') return what.mail.attempts + 1;
+  return (what.kind === 'timer' ? what.timer.attempts : what.attempts) + 1;
+}

@@ -2,15 +2,7 @@
  * A shard at its limits: bytes are measured, not averaged or counted as characters, and what is sent and carried stays
  * below.
  */
-import {
-  CARRY_BYTES_AT_MOST,
-  carriedBytes,
-  ENTRY_BYTES,
-  isWordy,
-  marksBytes,
-  slim,
-  TASK_BYTES,
-} from '../../workflows/buffer/carry';
+import { carriedBytes, isWordy, marksBytes, slim } from '../../workflows/buffer/carry';
 import { accept, pressureOf, readPush, refusalOf } from '../../workflows/buffer/intake';
 import { indexKeys } from '../../workflows/buffer/keys';
 import { isIn, lastSeq } from '../../workflows/buffer/marks';
@@ -23,6 +15,7 @@ import { batchInput, takeBatch } from '../../workflows/buffer/next-batch';
 import { jsonBytes } from '../../workflows/lib/size';
 import { OPTIONS, World } from './world';
 import type { Json } from '../../workflows/lib/json';
+import { SHARD_TUNABLES } from '../../workflows/buffer/tunables';
 
 const NOW = 1_000_000;
 const shard = (more: object = {}) => {
@@ -104,13 +97,13 @@ test('batches that begin in one task carry no more than it may, the rest goes wi
     taskBytes += takeBatch(state, index, NOW).bytes;
   }
   expect(batches).toBeGreaterThan(2);
-  expect(taskBytes).toBeLessThan(TASK_BYTES + 500_000);
+  expect(taskBytes).toBeLessThan(SHARD_TUNABLES.taskBytes + 500_000);
   expect(nextShardStep(state, quiet({ taskBytes: 0 }))).toEqual({ do: 'run' });
 });
 
 test('an entry that fits into no command is dead at once, and named; the others of its message are not', () => {
   const { state, push } = shard({ bound: { entries: 50_000, bytes: 16_000_000 } });
-  push([1, 'x'.repeat(ENTRY_BYTES), 2]);
+  push([1, 'x'.repeat(SHARD_TUNABLES.entryBytes), 2]);
   expect(countsOf(state)).toMatchObject({ accepted: 3, pending: 3 });
   expect(state.burying).toMatchObject([
     { first: 2, count: 1, errors: [{ error: expect.stringContaining('an entry of') as string }] },
@@ -136,8 +129,8 @@ test('stores, burials and what is carried count errors and marks, and the errors
     slim(state);
     expect(i).toBeLessThan(10);
   }
-  expect(carriedBytes(state) + marksBytes(state)).toBeLessThan(CARRY_BYTES_AT_MOST);
-  expect(jsonBytes(state)).toBeLessThan(CARRY_BYTES_AT_MOST);
+  expect(carriedBytes(state) + marksBytes(state)).toBeLessThan(SHARD_TUNABLES.carryBytesAtMost);
+  expect(jsonBytes(state)).toBeLessThan(SHARD_TUNABLES.carryBytesAtMost);
 });
 
 describe('a batch that takes long, when the run is to end', () => {

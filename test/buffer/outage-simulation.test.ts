@@ -2,9 +2,9 @@
  * PostgreSQL away for ten minutes at 1 MB/s of pushes, in the simulated world's time: an outage costs nothing but time.
  * The histories grow by what was accepted and handled, and by little beside.
  */
-import { CARRY_BYTES_AT_MOST } from '../../workflows/buffer/carry';
 import { countsOf } from '../../workflows/buffer/queue';
 import { ShardWorld, type WorldOptions } from './shard-world';
+import { SHARD_TUNABLES } from '../../workflows/buffer/tunables';
 
 jest.mock('../../workflows/lib/size', () => ({
   ...jest.requireActual<object>('../../workflows/lib/size'),
@@ -85,8 +85,8 @@ test.each([
     const { refused, grown, held } = outage(of, prepare);
     expect(refused).toBeGreaterThan(5_000);
     expect(held.pending).toBeGreaterThan(0);
-    expect(grown.said).toBeLessThan(CARRY_BYTES_AT_MOST + 1_000_000);
-    expect(grown.batches + grown.carried + grown.rest).toBeLessThan(1_000_000 + 2 * CARRY_BYTES_AT_MOST);
+    expect(grown.said).toBeLessThan(SHARD_TUNABLES.carryBytesAtMost + 1_000_000);
+    expect(grown.batches + grown.carried + grown.rest).toBeLessThan(1_000_000 + 2 * SHARD_TUNABLES.carryBytesAtMost);
     expect(grown.rest + grown.batches).toBeLessThan(1_000_000);
   },
 );

@@ -16,7 +16,7 @@ import { countsOf, freshShardState, LANES, pendingOf, runningOf, waitingOf } fro
 import type { Chunk, LaneName, ShardState } from '../../workflows/buffer/state';
 import { bridge } from '../../workflows/buffer/bridge';
 import { beginBury, endBury, revive } from '../../workflows/buffer/dead-letters';
-import { FETCH_ROWS, endFetch } from '../../workflows/buffer/fetch';
+import { endFetch } from '../../workflows/buffer/fetch';
 import { keysForgotten, keysToForget } from '../../workflows/buffer/key-notes';
 import { storeAnswered, storeFailed, storeReached } from '../../workflows/buffer/outage';
 import { beginStore, undoStore, endStore } from '../../workflows/buffer/spill';
@@ -25,6 +25,7 @@ import { mayOvertake, storeIsThere } from '../../workflows/buffer/outage';
 import { PostgresWorld } from './postgres-world';
 import { sizedBytes, type Sized } from './sizes';
 import type { Json } from '../../workflows/lib/json';
+import { SHARD_TUNABLES } from '../../workflows/buffer/tunables';
 
 /** Temporal's limits. Bytes. */
 const PAYLOAD = 2 * 1024 * 1024;
@@ -365,7 +366,7 @@ export class ShardWorld {
     this.begin(
       'fetching',
       200,
-      () => copy(this.pg.fetch(lane, from, to, due, FETCH_ROWS)),
+      () => copy(this.pg.fetch(lane, from, to, due, SHARD_TUNABLES.fetchRows)),
       (found: FoundRows) => endFetch(this.state, lane, found, to, this.now),
     );
   }

@@ -5,7 +5,7 @@
 import fc from 'fast-check';
 import type { BatchResult, Returned, StoreRow } from '../../workflows/buffer/activities';
 import type { Chunk, ShardState } from '../../workflows/buffer/state';
-import { CARRY_BYTES, carriedBytes } from '../../workflows/buffer/carry';
+import { carriedBytes } from '../../workflows/buffer/carry';
 import { accept } from '../../workflows/buffer/intake';
 import { indexKeys, type KeyIndex } from '../../workflows/buffer/keys';
 import type { BufferOptions } from '../../workflows/buffer/options';
@@ -14,11 +14,12 @@ import { nextShardStep, type ShardMoment } from '../../workflows/buffer/plan';
 import { countsOf, freshShardState, pendingOf, runningOf, waitingOf } from '../../workflows/buffer/queue';
 import { beginStore, undoStore, endStore } from '../../workflows/buffer/spill';
 import { beginBury, endBury } from '../../workflows/buffer/dead-letters';
-import { endFetch, FETCH_ROWS } from '../../workflows/buffer/fetch';
+import { endFetch } from '../../workflows/buffer/fetch';
 import { bridge } from '../../workflows/buffer/bridge';
 import { storeAnswered, storeFailed, storeReached } from '../../workflows/buffer/outage';
 import { batchInput, moveDue, takeBatch } from '../../workflows/buffer/next-batch';
 import type { Json } from '../../workflows/lib/json';
+import { SHARD_TUNABLES } from '../../workflows/buffer/tunables';
 
 export const OPTIONS: BufferOptions = {
   maxBatchSize: 5,
@@ -178,7 +179,7 @@ export class World {
           for (const id of this.state.forget.splice(0)) this.rows.delete(id);
           break;
         case 'continueAsNew':
-          expect(carriedBytes(this.state)).toBeLessThanOrEqual(CARRY_BYTES);
+          expect(carriedBytes(this.state)).toBeLessThanOrEqual(SHARD_TUNABLES.carryBytes);
           this.state = JSON.parse(JSON.stringify({ ...this.state, runs: this.state.runs + 1 })) as ShardState;
           this.index = indexKeys(this.state);
           this.events = 0;
@@ -212,7 +213,7 @@ export class World {
       .filter(([, row]) => row.lane === lane && row.place !== null && row.place <= to)
       .filter(([, row]) => (later ? row.token === undefined && row.chunk.at! <= this.now : row.place! >= from))
       .sort(([, a], [, b]) => (later ? a.chunk.at! - b.chunk.at! : 0) || a.place! - b.place!)
-      .slice(0, FETCH_ROWS);
+      .slice(0, SHARD_TUNABLES.fetchRows);
     for (const [, row] of found) if (later) row.token = from;
     const dues = [...this.rows.values()].filter(
       (row) => row.lane === 'later' && row.place !== null && row.token === undefined,

@@ -4,8 +4,9 @@
  */
 import { ageOf, noteKeys, survivors, without, type KeyIndex } from './keys';
 import { mayOvertake, storeIsThere } from './outage';
-import { checksKeys, inMemory, LANES, LATER_CHUNKS, putInto } from './queue';
+import { checksKeys, inMemory, LANES, putInto } from './queue';
 import type { Chunk, ShardState } from './state';
+import { SHARD_TUNABLES } from './tunables';
 
 /**
  * While PostgreSQL is away what was on its way there stays in memory as far as there is room, so that batches go on
@@ -22,7 +23,9 @@ export function bridge(state: ShardState, index: KeyIndex, prefix: string): void
     if (!overtakes && stored.entries > 0) continue;
     const isFull = (): boolean => lane !== 'front' && inMemory(state).bytes >= bound.bytes;
     const hasRoom = (): boolean =>
-      lane === 'later' ? chunks.length < LATER_CHUNKS && !isFull() : !isFull() || !chunks.some(isRunnable);
+      lane === 'later'
+        ? chunks.length < SHARD_TUNABLES.laterChunks && !isFull()
+        : !isFull() || !chunks.some(isRunnable);
     for (let at = 0; at < overflow.length && hasRoom();) {
       const chunk = overflow[at]!;
       // One that was sent may be there all the same, and would be fetched with those that were before it.

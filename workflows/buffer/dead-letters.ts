@@ -4,15 +4,12 @@
  */
 import { jsonBytes } from '../lib/size';
 import type { DeadPage } from './activities';
-import { COMMAND_BYTES, weightOf } from './carry';
+import { weightOf } from './carry';
 import { admit } from './intake';
 import { isPassed, keepable, type KeyIndex } from './keys';
 import { pieceOf, settleRow } from './queue';
 import type { Chunk, ShardState } from './state';
-
-/** Dead letters buried at once: chunks, and entries of rows, whose size is not known here. */
-const BURY_CHUNKS = 500;
-const BURY_ENTRIES = 2_000;
+import { SHARD_TUNABLES } from './tunables';
 
 /** The next dead letters to be buried, and what the command weighs. */
 export function beginBury(state: ShardState): { chunks: Chunk[]; bytes: number } {
@@ -20,13 +17,16 @@ export function beginBury(state: ShardState): { chunks: Chunk[]; bytes: number }
   let bytes = 0;
   let entries = 0;
   const [first] = state.burying;
-  if (first && first.count > BURY_ENTRIES) {
-    const rest = pieceOf(first, BURY_ENTRIES, first.count - BURY_ENTRIES);
-    state.burying.splice(0, 1, pieceOf(first, 0, BURY_ENTRIES), rest);
+  if (first && first.count > SHARD_TUNABLES.buryEntries) {
+    const rest = pieceOf(first, SHARD_TUNABLES.buryEntries, first.count - SHARD_TUNABLES.buryEntries);
+    state.burying.splice(0, 1, pieceOf(first, 0, SHARD_TUNABLES.buryEntries), rest);
   }
   for (const chunk of state.burying) {
     const weight = weightOf(chunk);
-    const many = chunks.length >= BURY_CHUNKS || bytes + weight > COMMAND_BYTES || entries + chunk.count > BURY_ENTRIES;
+    const many =
+      chunks.length >= SHARD_TUNABLES.buryChunks ||
+      bytes + weight > SHARD_TUNABLES.commandBytes ||
+      entries + chunk.count > SHARD_TUNABLES.buryEntries;
     if (chunks.length > 0 && many) break;
     chunks.push(chunk);
     bytes += weight;

@@ -3,24 +3,19 @@
  * asks when; `storage.ts` makes the calls; what was fetched is in a lane, for `next-batch.ts`.
  */
 import type { FoundRows } from './activities';
-import { BACK_CHUNKS, batchSize, concurrencyOf } from './next-batch';
+import { batchSize, concurrencyOf } from './next-batch';
 import type { LaneName, ShardState } from './state';
-
-/** Stored chunks fetched at once, by reference. */
-export const FETCH_ROWS = 50;
-
-/** Letters of entries that are gone, in one chunk. */
-const LOST_ENTRIES = 1_000;
+import { SHARD_TUNABLES } from './tunables';
 
 /** The lane whose next stored chunks should come back. */
 export function wantsFetch(state: ShardState, nowMs: number): LaneName | undefined {
   const enough = batchSize(state) * (concurrencyOf(state) + 1);
   for (const name of ['front', 'back'] as const) {
     const { chunks, stored } = state[name];
-    if (stored.entries === 0 || chunks.length >= FETCH_ROWS) continue;
+    if (stored.entries === 0 || chunks.length >= SHARD_TUNABLES.fetchRows) continue;
     if (chunks.reduce((sum, chunk) => sum + chunk.count, 0) < enough) return name;
   }
-  const room = state.back.chunks.length < BACK_CHUNKS;
+  const room = state.back.chunks.length < SHARD_TUNABLES.backChunks;
   return room && state.laterDue !== null && state.laterDue <= nowMs ? 'later' : undefined;
 }
 
@@ -39,7 +34,7 @@ export function endFetch(state: ShardState, lane: LaneName, found: FoundRows, to
   }
   behind.from = found.next;
   const grew = behind.to > to;
-  const seenAll = lane === 'later' ? found.laterDue === null : found.chunks.length < FETCH_ROWS;
+  const seenAll = lane === 'later' ? found.laterDue === null : found.chunks.length < SHARD_TUNABLES.fetchRows;
   if (seenAll && !grew) lost(state, lane, nowMs);
   if (lane !== 'later') return;
   // The next fetch tells of entries that were put off meanwhile.
@@ -62,8 +57,8 @@ function lost(state: ShardState, lane: LaneName, nowMs: number): void {
   }
   const error = `${gone} stored entries (${lane}) are gone from PostgreSQL`;
   state.lastError = error;
-  for (let left = gone; left > 0; left -= LOST_ENTRIES) {
-    const count = Math.min(left, LOST_ENTRIES);
+  for (let left = gone; left > 0; left -= SHARD_TUNABLES.lostEntries) {
+    const count = Math.min(left, SHARD_TUNABLES.lostEntries);
     const row = `gone.${state.nextEntry}`;
     state.burying.push({
       first: state.nextEntry,

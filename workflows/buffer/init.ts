@@ -6,11 +6,7 @@ import type { InitProgress, ShardRoom } from './contract';
 import type { InitPageRead } from './activities';
 import type { BufferState } from './state';
 import type { BufferOptions } from './options';
-
-/** Between passes that find nothing, at first; it doubles up to the option `poll`. Milliseconds. */
-const POLL_BASE_MS = 1_000;
-/** Batches of a shard's part of a page: each page costs the parent and the shard some tasks of the server. */
-const PAGE_BATCHES = 4;
+import { BUFFER_TUNABLES } from './tunables';
 
 export function freshBufferState(): BufferState {
   return {
@@ -28,7 +24,7 @@ export function freshBufferState(): BufferState {
  * memory.
  */
 export function roomFor({ maxBatchSize, bound }: BufferOptions): number {
-  return Math.max(maxBatchSize, Math.min(maxBatchSize * PAGE_BATCHES, Math.floor(bound.entries / 2)));
+  return Math.max(maxBatchSize, Math.min(maxBatchSize * BUFFER_TUNABLES.pageBatches, Math.floor(bound.entries / 2)));
 }
 
 export const shardsOf = (options: BufferOptions): number => (options.ordered ? 1 : options.shards);
@@ -70,7 +66,7 @@ export function nextInitStep(
 }
 
 export function pollDelay(emptyPasses: number, longest: number): number {
-  return emptyPasses === 0 ? 0 : Math.min(longest, POLL_BASE_MS * 2 ** Math.min(20, emptyPasses - 1));
+  return emptyPasses === 0 ? 0 : Math.min(longest, BUFFER_TUNABLES.pollBaseMs * 2 ** Math.min(20, emptyPasses - 1));
 }
 
 /** Notes a page that was read, and that its shards have it. */

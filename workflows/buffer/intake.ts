@@ -4,24 +4,17 @@
  * workflow's decisions.
  */
 import { jsonBytes } from '../lib/size';
-import { BRIDGE_BYTES, carriedBytes, ENTRY_BYTES } from './carry';
+import { carriedBytes } from './carry';
 import { INIT_SENDER } from './contract';
 import type { PushMessage, PushPayload } from './contract';
 import { keepableKey, keyAt, mergeKeys, noteKeys, type KeyIndex } from './keys';
 import { firstTime, isIn } from './marks';
 import type { Chunk, LaneName, ShardState } from './state';
 import type { BufferOptions } from './options';
-import { append, hasStored, inMemory, LATER_CHUNKS, overflowBytes, partsOf, pendingOf, putInto } from './queue';
+import { append, hasStored, inMemory, overflowBytes, partsOf, pendingOf, putInto } from './queue';
 import type { Json } from '../lib/json';
+import { SHARD_TUNABLES } from './tunables';
 
-/** A run of entries in memory is no longer than this, so that every part of it fits into a command. Bytes. */
-const PART_BYTES = 256 * 1024;
-/** How long senders are asked to wait. Milliseconds. */
-const WAIT_MS = 200;
-/** The front has so much room where the back has none any more. Bytes. */
-const FRONT_BYTES = BRIDGE_BYTES + 250_000;
-/** A row with more was miscounted by whoever typed that. Entries. */
-const ROW_ENTRIES = 1_000_000;
 /** The latest time that there is. */
 const LATEST_MS = 8.64e15;
 
@@ -35,7 +28,12 @@ export function readPush(payload: PushPayload): PushMessage {
     const { entries, row, ...rest } = payload as PushMessage;
     const how = readHow(rest);
     if (Array.isArray(entries)) return { ...how, entries };
-    if (typeof row?.id === 'string' && Number.isSafeInteger(row.count) && row.count > 0 && row.count <= ROW_ENTRIES) {
+    if (
+      typeof row?.id === 'string' &&
+      Number.isSafeInteger(row.count) &&
+      row.count > 0 &&
+      row.count <= SHARD_TUNABLES.rowEntries
+    ) {
       return { ...how, row: { id: row.id, count: row.count } };
     }
   }
@@ -64,8 +62,8 @@ export function countOf({ row, entries }: PushMessage): number {
  */
 export function pressureOf(state: ShardState): number {
   const full = pendingOf(state) >= Math.ceil(state.options.capacity / state.options.shards);
-  if (full || overflowBytes(state) > BRIDGE_BYTES) return WAIT_MS;
-  return state.outage && carriedBytes(state) > BRIDGE_BYTES ? WAIT_MS : 0;
+  if (full || overflowBytes(state) > SHARD_TUNABLES.bridgeBytes) return SHARD_TUNABLES.waitMs;
+  return state.outage && carriedBytes(state) > SHARD_TUNABLES.bridgeBytes ? SHARD_TUNABLES.waitMs : 0;
 }
 
 /**
@@ -82,7 +80,9 @@ export function refusalOf(
   const waitMs = front ? 0 : pressureOf(state);
   if (waitMs > 0) return { waitMs };
   // Entries pushed to the front are always admitted, as far as anything can be.
-  return front && state.outage && carriedBytes(state) > FRONT_BYTES ? { waitMs: WAIT_MS } : undefined;
+  return front && state.outage && carriedBytes(state) > SHARD_TUNABLES.frontBytes
+    ? { waitMs: SHARD_TUNABLES.waitMs }
+    : undefined;
 }
 
 /** Takes a message in; `false` when it was in already. */
@@ -113,8 +113,8 @@ export function accept(state: ShardState, index: KeyIndex, message: PushMessage,
   };
   state.counts.accepted += entries.length;
   state.nextEntry += entries.length;
-  for (const part of partsOf({ ...whole, ...(keys ? { keys } : {}) }, PART_BYTES)) {
-    if (part.bytes > ENTRY_BYTES) tooLarge(state, part, nowMs);
+  for (const part of partsOf({ ...whole, ...(keys ? { keys } : {}) }, SHARD_TUNABLES.runBytes)) {
+    if (part.bytes > SHARD_TUNABLES.entryBytes) tooLarge(state, part, nowMs);
     else admit(state, index, lane, part, { foundAgain: message.sender === INIT_SENDER });
   }
   return true;
@@ -154,7 +154,7 @@ function mustStore(state: ShardState, lane: LaneName, chunk: Chunk): boolean {
   const { chunks, stored, overflow } = state[lane];
   if (chunk.row !== undefined && state.rows[chunk.row] === undefined) return true;
   if (overflow.length > 0 || (stored.entries > 0 && lane !== 'later')) return true;
-  if (lane === 'later' && chunks.length >= LATER_CHUNKS) return true;
+  if (lane === 'later' && chunks.length >= SHARD_TUNABLES.laterChunks) return true;
   if (state.options.key !== null && chunk.keys && hasStored(state)) return true;
   const { entries, bytes } = inMemory(state);
   const bound = boundOf(state);
@@ -163,11 +163,10 @@ function mustStore(state: ShardState, lane: LaneName, chunk: Chunk): boolean {
 
 /** The most that stays in memory; little while the node is short of memory. */
 export function boundOf(state: ShardState): { entries: number; bytes: number } {
-  return state.shrunk ? { entries: state.options.bound.entries, bytes: MINIMUM_BYTES } : state.options.bound;
+  return state.shrunk
+    ? { entries: state.options.bound.entries, bytes: SHARD_TUNABLES.minimumBytes }
+    : state.options.bound;
 }
-
-/** A shard that was asked to shrink keeps this much, so that a batch is there when one ends. */
-export const MINIMUM_BYTES = 32 * 1024;
 
 /** The keys that came along; where the key is a path, those of a message typed by hand too. */
 function readKeys({ entries, keys }: PushMessage, { key }: BufferOptions): (string | null)[] | undefined {

@@ -10,11 +10,10 @@ import { jsonBytes, utf8Bytes } from '../lib/size';
 import type { Chunk, LaneName, ShardState } from './state';
 import { checksKeys, isPlain, LANES, pieceOf } from './queue';
 import type { Json } from '../lib/json';
+import { SHARD_TUNABLES } from './tunables';
 
 // ── What a key is ────────────────────────────────────────────────────────────────────────────
 
-/** A longer one is known by its hash: it is carried, indexed and compared as often as its entry. Bytes. */
-const KEY_BYTES = 200;
 const HASHED = /^sha256:[0-9a-f]{64}$/;
 /** NUL, and halves of surrogate pairs: no database keeps them as text. */
 const UNKEEPABLE = /\0|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
@@ -38,7 +37,9 @@ export function keyText(value: unknown): string | null {
 export function keepableKey(key: string): string {
   if (HASHED.test(key)) return key;
   if (UNKEEPABLE.test(key)) return `sha256:${sha256(jsonOf(key))}`;
-  return key.length > KEY_BYTES || utf8Bytes(key) > KEY_BYTES ? `sha256:${sha256(key)}` : key;
+  return key.length > SHARD_TUNABLES.keyBytes || utf8Bytes(key) > SHARD_TUNABLES.keyBytes
+    ? `sha256:${sha256(key)}`
+    : key;
 }
 
 /** Escaped, for two odd characters must not become the same one. */

@@ -7,11 +7,7 @@
 import { INIT_SENDER } from './contract';
 import type { PushMessage } from './contract';
 import type { MarkSpan, SenderMarks, ShardState } from './state';
-
-/** Runs of numbers beyond a gap that are remembered of a sender. */
-const SPANS = 1_000;
-/** A sender's marks are kept for this many senders, those heard of last. */
-const SENDERS = 500;
+import { SHARD_TUNABLES } from './tunables';
 
 const has = (marks: ShardState['senders'], sender: string): boolean =>
   Object.prototype.hasOwnProperty.call(marks, sender);
@@ -43,7 +39,7 @@ export function firstTime(state: ShardState, message: PushMessage, nowMs: number
   if (isIn(state, message)) return false;
   if (marks.above.length === 0 && seq === marks.upTo + 1) marks.upTo = seq;
   else addAbove(marks, seq);
-  if (marks.above.length > SPANS) marks.above.shift();
+  if (marks.above.length > SHARD_TUNABLES.spans) marks.above.shift();
   forgetSenders(state);
   return true;
 }
@@ -76,7 +72,7 @@ export function thinMarks({ senders }: ShardState, left: number): void {
 
 function forgetSenders(state: ShardState): void {
   const names = Object.keys(state.senders).filter((name) => name !== INIT_SENDER);
-  if (names.length <= SENDERS) return;
+  if (names.length <= SHARD_TUNABLES.senders) return;
   const oldest = names.reduce((a, b) => (state.senders[a]!.seenAt <= state.senders[b]!.seenAt ? a : b));
   delete state.senders[oldest];
 }

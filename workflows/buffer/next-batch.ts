@@ -4,22 +4,11 @@
  */
 import { jsonBytes } from '../lib/size';
 import type { BatchInput } from './activities';
-import { COMMAND_BYTES } from './carry';
 import { dropKeys, keysRun, noteKeys, type KeyIndex } from './keys';
 import type { Chunk, RunningBatch, ShardState } from './state';
 import { checksKeys, cutHead, fitting, laneEntries, putInto } from './queue';
 import { mayOvertake, storeIsThere } from './outage';
-
-/** The most that one batch reads from PostgreSQL. Bytes. */
-const BATCH_STORED_BYTES = 8_000_000;
-/** Parts of a batch: each is a few words of its input. */
-const BATCH_CHUNKS = 500;
-const PART_BYTES = 130;
-/**
- * More parts than these at the back wait among the put-off ones, which go to PostgreSQL: an upstream that refuses all
- * cuts everything up.
- */
-export const BACK_CHUNKS = 100;
+import { SHARD_TUNABLES } from './tunables';
 
 export function batchSize(state: ShardState): number {
   return Math.min(state.options.maxBatchSize, state.learned?.size ?? Infinity);
@@ -103,13 +92,16 @@ export function takeBatch(
   const lanes = headLane(state) === 'back' ? (['back'] as const) : (['front', 'back'] as const);
   for (const name of lanes) {
     const { chunks } = state[name];
-    while (chunks.length > 0 && batch.count < size && batch.chunks.length < BATCH_CHUNKS) {
+    while (chunks.length > 0 && batch.count < size && batch.chunks.length < SHARD_TUNABLES.batchChunks) {
       const head = chunks[0]!;
       if (head.storing || (head.at !== undefined && head.at > nowMs) || !isHere(state, head)) break;
       const alone = head.limit !== undefined;
       if (alone && batch.count > 0) break;
       const left = Math.min(size - batch.count, head.limit ?? Infinity);
-      const fits = fitting(head, head.entries ? COMMAND_BYTES - inline : BATCH_STORED_BYTES - stored);
+      const fits = fitting(
+        head,
+        head.entries ? SHARD_TUNABLES.commandBytes - inline : SHARD_TUNABLES.batchStoredBytes - stored,
+      );
       const count = Math.min(head.count, left, batch.count === 0 ? Math.max(1, fits) : fits);
       if (count <= 0) break;
       const piece = cutHead(chunks, count);
@@ -119,7 +111,7 @@ export function takeBatch(
       } else {
         stored += piece.bytes;
       }
-      inline += PART_BYTES;
+      inline += SHARD_TUNABLES.chunkInputBytes;
       batch.chunks.push(piece);
       batch.count += count;
       if (alone) break;
@@ -137,7 +129,7 @@ export function batchInput(state: ShardState, where: { buffer: string; shard: nu
   const { chunks, count } = batch;
   const checkKeys = checksKeys(state) || (state.options.key !== null && chunks.some(({ row }) => row !== undefined));
   // While PostgreSQL is away it would keep the batch from running.
-  const forget = !storeIsThere(state) ? [] : state.forget.splice(0, 100);
+  const forget = !storeIsThere(state) ? [] : state.forget.splice(0, SHARD_TUNABLES.batchForgets);
   if (forget.length > 0) batch.forget = forget;
   return {
     ...where,
@@ -166,7 +158,7 @@ export function moveDue(state: ShardState, index: KeyIndex, nowMs: number): void
   const isThere = storeIsThere(state);
   const hasRoom = (): boolean => {
     const { chunks: back } = state.back;
-    return (isThere ? back : back.filter((chunk) => isHere(state, chunk))).length < BACK_CHUNKS;
+    return (isThere ? back : back.filter((chunk) => isHere(state, chunk))).length < SHARD_TUNABLES.backChunks;
   };
   while (hasRoom() && chunks.length > 0 && chunks[0]!.at! <= nowMs && !chunks[0]!.storing) {
     due(state, index, chunks.shift()!);

@@ -5,21 +5,17 @@
  */
 
 import type { ShardState } from './state';
-
-/**
- * From one question to the next while PostgreSQL is away, at first and at most; where it is there and refuses.
- * Milliseconds.
- */
-const ASK_MS = 1_000;
-const ASK_AT_MOST_MS = 5_000;
-const REFUSED_AT_MOST_MS = 300_000;
+import { SHARD_TUNABLES } from './tunables';
 
 /** PostgreSQL did not answer, or refused what it was given: the next question comes later than this one did. */
 export function storeFailed(state: ShardState, nowMs: number, isOutage: boolean): void {
   // Once for all that failed together.
   if (!storeIsThere(state) && nowMs < state.outage!.untilMs) return;
   const failures = (state.outage?.failures ?? 0) + 1;
-  const pause = Math.min(isOutage ? ASK_AT_MOST_MS : REFUSED_AT_MOST_MS, ASK_MS * 2 ** Math.min(20, failures - 1));
+  const pause = Math.min(
+    isOutage ? SHARD_TUNABLES.askAtMostMs : SHARD_TUNABLES.refusedAtMostMs,
+    SHARD_TUNABLES.askMs * 2 ** Math.min(20, failures - 1),
+  );
   state.outage = { failures, untilMs: nowMs + pause };
 }
 

@@ -4,34 +4,14 @@
  * through random histories (`test/buffer/world.ts`).
  */
 import type { LaneName, ShardState } from './state';
-import { CARRY_BYTES, CARRY_BYTES_AT_MOST, carriedBytes, isWordy, marksBytes, TASK_BYTES } from './carry';
+import { carriedBytes, isWordy, marksBytes } from './carry';
 import { batchReady } from './next-batch';
 import { storeIsThere } from './outage';
 import { roomFor } from './init';
 import { awaitedOf } from './queue';
 import { wantsStore } from './spill';
 import { wantsFetch } from './fetch';
-
-/**
- * The node is told at once, without a trace in the history. A report that must not get lost follows after a rest of
- * this. Milliseconds.
- */
-const REPORT_MS = 2_000;
-/** The same while batches run: their end is another occasion. */
-const BUSY_REPORT_MS = 10_000;
-/** The parent is not told of a shorter rest between two batches, nor told more often than this. Milliseconds. */
-const ROOM_MS = 500;
-/** History of a run, beside the option `historyEvents` and what the server suggests. */
-const HISTORY_BYTES = 6_000_000;
-/**
- * Past this a batch that still runs is taken back, so that the history cannot reach its limit: 51,200 events or 50 MB,
- * 10,000 signals, 2,000 updates.
- */
-const HISTORY_EVENTS_AT_MOST = 9_500;
-const HISTORY_BYTES_AT_MOST = 20_000_000;
-const UPDATES_AT_MOST = 1_900;
-/** When a run is to end, batches that take longer are not waited for: others go on meanwhile. Milliseconds. */
-const SLOW_MS = 2_000;
+import { SHARD_TUNABLES } from './tunables';
 
 /** The facts that the shard's workflow knows beside its state. */
 export interface ShardMoment {
@@ -91,7 +71,7 @@ const nextTask = ({ nowMs }: ShardMoment): ShardStep => ({ do: 'wait', untilMs: 
 export function nextShardStep(state: ShardState, moment: ShardMoment): ShardStep {
   const { nowMs } = moment;
   const leaving = state.stopped === true || historyFull(state, moment);
-  const heavy = moment.taskBytes >= TASK_BYTES;
+  const heavy = moment.taskBytes >= SHARD_TUNABLES.taskBytes;
   const store = storeStep(state, moment, leaving);
   if (store) return heavy && store.do !== 'ask' ? nextTask(moment) : store;
   const ready = batchReady(state, nowMs);
@@ -140,17 +120,19 @@ function leavingStep(state: ShardState, moment: ShardMoment, ready: ReturnType<t
   const mustLeave = overfull(moment);
   if (isWordy(state)) return { do: 'slim' };
   const carried = carriedBytes(state);
-  const fits = carried + marksBytes(state) <= CARRY_BYTES_AT_MOST && (!there || mustLeave || carried <= CARRY_BYTES);
+  const fits =
+    carried + marksBytes(state) <= SHARD_TUNABLES.carryBytesAtMost &&
+    (!there || mustLeave || carried <= SHARD_TUNABLES.carryBytes);
   if (idle && !isBusy(state) && !moment.handlersBusy) {
     if (state.stopped && there && fits) return { do: 'end' };
     if (fits && historyFull(state, moment)) return { do: 'continueAsNew' };
   }
   if (isBusy(state) && !moment.takingBack && mustLeave) return { do: 'takeBack' };
-  const slowAt = Math.min(...Object.values(state.running).map(({ since }) => since ?? 0)) + SLOW_MS;
+  const slowAt = Math.min(...Object.values(state.running).map(({ since }) => since ?? 0)) + SHARD_TUNABLES.slowMs;
   // Batches go on while more is left than may be carried (what they take needs no storing), and beside one that takes
   // long.
   const goesOn = !moment.takingBack && !mustLeave && (!fits || nowMs >= slowAt);
-  if (goesOn && ready === 'now') return moment.taskBytes >= TASK_BYTES ? nextTask(moment) : { do: 'run' };
+  if (goesOn && ready === 'now') return moment.taskBytes >= SHARD_TUNABLES.taskBytes ? nextTask(moment) : { do: 'run' };
   const waits = [
     ...(there ? [] : [state.outage!.untilMs]),
     ...(isBusy(state) && slowAt < Infinity ? [slowAt] : []),
@@ -168,7 +150,9 @@ function nextReport(
   { unreported, reporting, lastReportMs, restsSinceMs }: ShardMoment,
 ): number | undefined {
   if (!unreported || reporting) return undefined;
-  return isBusy(state) ? lastReportMs + BUSY_REPORT_MS : Math.max(lastReportMs, restsSinceMs ?? 0) + REPORT_MS;
+  return isBusy(state)
+    ? lastReportMs + SHARD_TUNABLES.busyReportMs
+    : Math.max(lastReportMs, restsSinceMs ?? 0) + SHARD_TUNABLES.reportMs;
 }
 
 /**
@@ -181,14 +165,18 @@ function nextRoom(state: ShardState, moment: ShardMoment): number | undefined {
   const waiting = awaitedOf(state, nowMs);
   if (believed === null || (morePages && believed - waiting >= roomFor(state.options))) return 0;
   if ((believed === 0) === (waiting === 0)) return undefined;
-  return Math.max(lastRoomMs, restsSinceMs ?? 0) + ROOM_MS;
+  return Math.max(lastRoomMs, restsSinceMs ?? 0) + SHARD_TUNABLES.roomMs;
 }
 
 export function historyFull({ options }: ShardState, moment: ShardMoment): boolean {
   const { historyEvents, historyBytes, suggested } = moment;
-  return suggested || historyEvents >= options.historyEvents || historyBytes >= HISTORY_BYTES;
+  return suggested || historyEvents >= options.historyEvents || historyBytes >= SHARD_TUNABLES.historyBytes;
 }
 
 function overfull({ historyEvents, historyBytes, updates }: ShardMoment): boolean {
-  return historyEvents >= HISTORY_EVENTS_AT_MOST || historyBytes >= HISTORY_BYTES_AT_MOST || updates >= UPDATES_AT_MOST;
+  return (
+    historyEvents >= SHARD_TUNABLES.historyEventsAtMost ||
+    historyBytes >= SHARD_TUNABLES.historyBytesAtMost ||
+    updates >= SHARD_TUNABLES.updatesAtMost
+  );
 }

@@ -7,15 +7,9 @@ import { jsonBytes } from '../lib/size';
 import type { Counts, ShardSettings } from './contract';
 import type { Beginning, Chunk, Lane, LaneName, ShardState } from './state';
 import type { Json } from '../lib/json';
+import { SHARD_TUNABLES } from './tunables';
 
 export const LANES: readonly LaneName[] = ['front', 'back', 'later'];
-
-/** Neighbours of the same fate are joined up to this: few objects, and rows of a good size. */
-const JOIN_COUNT = 2_000;
-const JOIN_BYTES = 128 * 1024;
-
-/** Put-off chunks in memory; more go to PostgreSQL. */
-export const LATER_CHUNKS = 500;
 
 function freshLane(): Lane {
   return { chunks: [], stored: { from: 0, to: 0, entries: 0, bytes: 0 }, overflow: [] };
@@ -232,8 +226,8 @@ export function append(chunks: Chunk[], chunk: Chunk): void {
     isPlain(last) &&
     isPlain(chunk) &&
     last.first + last.count === chunk.first &&
-    last.count + chunk.count <= JOIN_COUNT &&
-    last.bytes + chunk.bytes <= JOIN_BYTES &&
+    last.count + chunk.count <= SHARD_TUNABLES.joinCount &&
+    last.bytes + chunk.bytes <= SHARD_TUNABLES.joinBytes &&
     (last.keys === undefined) === (chunk.keys === undefined);
   if (!joins) {
     chunks.push(chunk);

@@ -8,13 +8,11 @@ import { pushUpdate, type ShardStatus } from './contract';
 import type { BufferActivities } from './activities';
 import type { ShardInput, ShardState } from './state';
 import { RETRY } from '../lib/retry';
+import { SHARD_TUNABLES } from './tunables';
 
-/** How long a sender is asked to wait while the shard reads what was kept. Milliseconds. */
-const OPENING_MS = 200;
-
-const { openShard } = proxyActivities<BufferActivities>({ startToCloseTimeout: 30_000, retry: RETRY });
+const { openShard } = proxyActivities<BufferActivities>({ startToCloseTimeout: SHARD_TUNABLES.storeMs, retry: RETRY });
 const { saveShard } = proxyActivities<BufferActivities>({
-  startToCloseTimeout: 30_000,
+  startToCloseTimeout: SHARD_TUNABLES.storeMs,
   // Tried again from `shard.ts`, with what has come by then.
   retry: { ...RETRY, maximumAttempts: 2 },
 });
@@ -24,7 +22,7 @@ const { saveShard } = proxyActivities<BufferActivities>({
  * handlers.
  */
 export async function reopened({ buffer, shard, orders }: ShardInput): Promise<ShardState | undefined> {
-  setHandler(pushUpdate, () => ({ accepted: false, waitMs: OPENING_MS }));
+  setHandler(pushUpdate, () => ({ accepted: false, waitMs: SHARD_TUNABLES.openingMs }));
   const saved = await openShard({ buffer, shard });
   if (!saved || !orders) return saved ?? undefined;
   const { options, paused, version } = orders;

@@ -7,24 +7,11 @@ import { jsonBytes } from '../lib/size';
 import type { BatchResult, Returned } from './activities';
 import { admit } from './intake';
 import { keepable, keysRan, noteKeys, survivors, type KeyIndex } from './keys';
-import { BACK_CHUNKS, due } from './next-batch';
+import { due } from './next-batch';
 import { storeFailed } from './outage';
-import { insertLater, LATER_CHUNKS, piecesOf, settleRow } from './queue';
+import { insertLater, piecesOf, settleRow } from './queue';
 import type { Chunk, RunningBatch, ShardState } from './state';
-
-/** A whole batch is tried this often before it is halved: most failures pass by themselves. */
-const WHOLE_TRIES = 2;
-/** Failures in a row before the shard itself waits between batches, and how long at most. */
-const PATIENCE = 3;
-const HOLD_CAP_MS = 5_000;
-/** A hold that was asked for without a time, and the longest. Milliseconds. */
-export const HELD_MS = 1_000;
-const HELD_AT_MOST_MS = 24 * 60 * 60_000;
-/** Full batches that must go well before a learned size grows by a tenth. */
-const WINS = 5;
-/** Errors that an entry remembers, and how much of each. */
-const ERRORS = 5;
-const ERROR_LENGTH = 500;
+import { SHARD_TUNABLES } from './tunables';
 
 // ── What becomes of it ───────────────────────────────────────────────────────────────────────
 
@@ -85,7 +72,7 @@ function held(ended: Ended, { error, forMs, store }: Outcome<'held'>): void {
 
 /** The time that was asked for, as one that can be waited for: JSON makes `null` of a value that is not a number. */
 function holdMs(asked: unknown): number {
-  return typeof asked === 'number' && asked >= 0 ? Math.min(asked, HELD_AT_MOST_MS) : HELD_MS;
+  return typeof asked === 'number' && asked >= 0 ? Math.min(asked, SHARD_TUNABLES.heldAtMostMs) : SHARD_TUNABLES.heldMs;
 }
 
 /** Rows are gone from PostgreSQL: what they had is dead, and the rest of the batch runs again. */
@@ -198,9 +185,13 @@ function failed(ended: Ended, outcome: Outcome<'failed'>): void {
     return;
   }
   state.failuresInRow++;
-  if (state.failuresInRow >= PATIENCE) {
+  if (state.failuresInRow >= SHARD_TUNABLES.patience) {
     const { baseMs, capMs } = state.options.retry;
-    const hold = Math.min(baseMs * 2 ** Math.min(20, state.failuresInRow - PATIENCE), capMs, HOLD_CAP_MS);
+    const hold = Math.min(
+      baseMs * 2 ** Math.min(20, state.failuresInRow - SHARD_TUNABLES.patience),
+      capMs,
+      SHARD_TUNABLES.holdCapMs,
+    );
     state.holdUntil = Math.max(state.holdUntil, nowMs + hold);
   }
   const again = batch.chunks.map((chunk) => ({ ...chunk, since: 0 }));
@@ -212,7 +203,7 @@ function failed(ended: Ended, outcome: Outcome<'failed'>): void {
     only.at = nowMs + backoff(state, only.attempts, only.first);
   } else {
     const tries = Math.max(...again.map((chunk) => chunk.failed ?? 0)) + 1;
-    const halve = outcome.final || tries >= WHOLE_TRIES;
+    const halve = outcome.final || tries >= SHARD_TUNABLES.wholeTries;
     for (const chunk of again) {
       chunk.failed = tries;
       chunk.limit = halve ? Math.ceil(Math.min(chunk.count, batch.count - 1) / 2) : chunk.count;
@@ -238,14 +229,14 @@ function comeAgain(ended: Ended, chunks: Chunk[]): void {
   }
   for (const chunk of alive) {
     for (const rest of survivors(state, index, chunk, passed)) {
-      if (rest.at! > nowMs || state.back.chunks.length >= BACK_CHUNKS) later(state, index, rest);
+      if (rest.at! > nowMs || state.back.chunks.length >= SHARD_TUNABLES.backChunks) later(state, index, rest);
       else due(state, index, rest);
     }
   }
 }
 
 function later(state: ShardState, index: KeyIndex, chunk: Chunk): void {
-  if (state.later.chunks.length >= LATER_CHUNKS) {
+  if (state.later.chunks.length >= SHARD_TUNABLES.laterChunks) {
     state.later.overflow.push(chunk);
     return;
   }
@@ -261,13 +252,15 @@ function putBack({ state, index, passed }: Ended, chunks: readonly Chunk[]): voi
 }
 
 function note(chunk: Chunk, error: string, at: number): void {
-  chunk.errors = [...(chunk.errors ?? []), { at, error: error.slice(0, ERROR_LENGTH) }].slice(-ERRORS);
+  chunk.errors = [...(chunk.errors ?? []), { at, error: error.slice(0, SHARD_TUNABLES.errorLength) }].slice(
+    -SHARD_TUNABLES.errors,
+  );
 }
 
 function grow(state: ShardState, count: number): void {
   const { learned, options } = state;
   if (!learned || count < learned.size) return;
-  if (++learned.wins < WINS) return;
+  if (++learned.wins < SHARD_TUNABLES.wins) return;
   learned.wins = 0;
   learned.size = Math.ceil(learned.size * 1.1);
   if (learned.size >= options.maxBatchSize) state.learned = null;

@@ -44,6 +44,7 @@ import { historyFull, nextShardStep, type ShardMoment, type ShardStep } from './
 import { freshShardState } from './queue';
 import { reopened } from './reopen';
 import type { ShardInput, ShardState } from './state';
+import { SHARD_TUNABLES } from './tunables';
 
 export async function shard(input: ShardInput): Promise<void> {
   // A cancellation would lose what the shard holds: it goes on.
@@ -62,7 +63,7 @@ class Shard implements Part {
   private readonly storage = new Storage(this);
   private readonly batches = new Batches(this);
   private readonly deadLetters = new DeadLetters(this);
-  private readonly alarm = new Alarm(() => this.wake());
+  private readonly alarm = new Alarm(() => this.wake(), SHARD_TUNABLES.youngAlarmMs);
   /** Raised by whatever may change the next step. */
   private happenings = 0;
   /** Updates of this run: the server takes 2,000. */

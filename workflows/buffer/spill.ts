@@ -4,14 +4,13 @@
  */
 import type { RefusedRow, StoreRow } from './activities';
 import { comesBack } from './bridge';
-import { COMMAND_BYTES, weightOf } from './carry';
-import { FETCH_ROWS } from './fetch';
-import { boundOf, MINIMUM_BYTES } from './intake';
+import { weightOf } from './carry';
+import { boundOf } from './intake';
 import { dropKeys, noteKeys, type KeyIndex } from './keys';
 import { inMemory, LANES, putInto, settleRow } from './queue';
 import type { Chunk, Lane, LaneName, ShardState } from './state';
+import { SHARD_TUNABLES } from './tunables';
 
-const STORE_ROWS = 200;
 // ── An outage ────────────────────────────────────────────────────────────────────────────────
 // ── To PostgreSQL ────────────────────────────────────────────────────────────────────────────
 
@@ -21,7 +20,7 @@ const STORE_ROWS = 200;
  */
 function keepBytes(state: ShardState, leaving: boolean): number {
   if (state.stopped) return 0;
-  return leaving ? MINIMUM_BYTES : boundOf(state).bytes;
+  return leaving ? SHARD_TUNABLES.minimumBytes : boundOf(state).bytes;
 }
 
 export function wantsStore(state: ShardState, leaving: boolean): boolean {
@@ -52,7 +51,10 @@ export function beginStore(state: ShardState, index: KeyIndex, leaving: boolean,
   const storing: Storing = { rows: [], overflow: { front: 0, back: 0, later: 0 }, inPlace: [], bytes: 0 };
   const takes = (chunk: Chunk): boolean => {
     const weight = weightOf(chunk);
-    if (storing.rows.length > 0 && (storing.rows.length >= STORE_ROWS || storing.bytes + weight > COMMAND_BYTES)) {
+    if (
+      storing.rows.length > 0 &&
+      (storing.rows.length >= SHARD_TUNABLES.storeRows || storing.bytes + weight > SHARD_TUNABLES.commandBytes)
+    ) {
       return false;
     }
     storing.bytes += weight;
@@ -136,13 +138,16 @@ function refuse(state: ShardState, chunk: Chunk, error: string, nowMs: number): 
   delete chunk.storing;
   delete chunk.place;
   state.lastError = error;
-  chunk.errors = [...(chunk.errors ?? []), { at: nowMs, error: `PostgreSQL cannot keep it: ${error}`.slice(0, 500) }];
+  chunk.errors = [
+    ...(chunk.errors ?? []),
+    { at: nowMs, error: `PostgreSQL cannot keep it: ${error}`.slice(0, SHARD_TUNABLES.errorLength) },
+  ];
   state.burying.push(chunk);
 }
 
 function settleInto(state: ShardState, lane: LaneName, chunk: Chunk, row: StoreRow): void {
   const into = state[lane];
-  const few = into.chunks.length < FETCH_ROWS;
+  const few = into.chunks.length < SHARD_TUNABLES.fetchRows;
   if (lane === 'later' || into.stored.entries > 0 || !few) {
     // In the lane of put-off chunks it counts fetches.
     if (into.stored.entries === 0 && lane !== 'later') into.stored.from = row.place!;

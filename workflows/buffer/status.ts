@@ -4,8 +4,8 @@
  */
 import type { ShardStatus } from './contract';
 import type { ShardState } from './state';
-import { MINIMUM_BYTES } from './intake';
 import { countsOf, inMemory, laneEntries, LANES } from './queue';
+import { SHARD_TUNABLES } from './tunables';
 
 export function shardStatus(state: ShardState, buffer: string, shard: number, nowMs: number): ShardStatus {
   const memory = inMemory(state);
@@ -23,7 +23,7 @@ export function shardStatus(state: ShardState, buffer: string, shard: number, no
     batches: Object.keys(state.running).length,
     spilling: isSpilling(state),
     shrunk: state.shrunk,
-    atMinimum: memory.bytes <= MINIMUM_BYTES,
+    atMinimum: memory.bytes <= SHARD_TUNABLES.minimumBytes,
     learnedSize: state.learned?.size ?? null,
     failuresInRow: state.failuresInRow,
     userState: state.userState,
@@ -35,7 +35,7 @@ export function shardStatus(state: ShardState, buffer: string, shard: number, no
 
 /** Whether new entries would go to PostgreSQL: senders may as well put them there themselves. */
 export function isSpilling(state: ShardState): boolean {
-  if (state.shrunk && inMemory(state).bytes > MINIMUM_BYTES) return true;
+  if (state.shrunk && inMemory(state).bytes > SHARD_TUNABLES.minimumBytes) return true;
   return LANES.some((lane) => state[lane].stored.entries > 0 || state[lane].overflow.some((chunk) => chunk.entries));
 }
 

@@ -6,19 +6,22 @@
  */
 import { CancellationScope, sleep } from '@temporalio/workflow';
 
-/** One that is younger is left as it is: what made it superfluous so soon may soon be over. Milliseconds. */
-const YOUNG_MS = 100;
-
 export class Alarm {
   private set?: { at: number; sinceMs: number; scope: CancellationScope };
 
-  /** @param ring what happens when the time has come, or an earlier one that was asked for before */
-  constructor(private readonly ring: () => void) {}
+  /**
+   * @param ring what happens when the time has come, or an earlier one that was asked for before
+   * @param youngMs one that is younger is left as it is: what made it superfluous so soon may soon be over
+   */
+  constructor(
+    private readonly ring: () => void,
+    private readonly youngMs: number,
+  ) {}
 
   /** Rings at that time at the latest. Epoch milliseconds; Infinity: there is nothing to wait for. */
   by(at: number): void {
     const nowMs = Date.now();
-    if (this.set && (this.set.at === at || (this.set.at < at && nowMs - this.set.sinceMs < YOUNG_MS))) return;
+    if (this.set && (this.set.at === at || (this.set.at < at && nowMs - this.set.sinceMs < this.youngMs))) return;
     this.set?.scope.cancel();
     this.set = undefined;
     if (at === Infinity) return;

@@ -5,3 +5,6 @@
 import { NON_RETRYABLE } from './errors';
 
 export const RETRY = { initialInterval: 100, maximumInterval: 10_000, nonRetryableErrorTypes: [...NON_RETRYABLE] };
+
+/** For activities whose caller tries again itself, with what is known by then: once more at once, for a lost worker. */
+export const RETRY_ONCE = { maximumAttempts: 2, initialInterval: 100, nonRetryableErrorTypes: [...NON_RETRYABLE] };

@@ -1,9 +1,11 @@
 /**
- * The numbers by which a tracker's workflows decide, in one place. Changing one changes the commands of running
- * histories: a workflow that is replayed with another number fails. So a change needs a version beside it (`patched` of
- * the SDK), and recorded histories that still replay (`test/replay`). `plan.ts` and the parts of
- * `pool.ts` read the numbers of a pool, `tracker.ts` and its parts those of the root.
+ * The numbers by which a tracker's workflows decide, in one place. **Changing one changes the commands of running
+ * histories**: it needs a version, as CONTRIBUTING.md says ('Changing a number of a workflow'), and
+ * `test/replay/tunables.test.ts` fails without one. `plan.ts` and the parts of `pool.ts` read the numbers of a pool,
+ * `tracker.ts` and its parts those of the root.
  */
+import type { Versions } from '../lib/version';
+
 export const POOL_TUNABLES = {
   /** One applyRoster activity has at most this many changes, and this many bytes of them: Temporal refuses 2 MB. */
   applyBatch: 5_000,
@@ -36,3 +38,6 @@ export const TRACKER_TUNABLES = {
   /** An attempt of which nothing is heard for this long is begun again on another worker. */
   commandHeartbeatMs: 30_000,
 } as const;
+
+export const POOL_VERSIONS: Versions = { 'pool-1': 'The numbers of 0.1.0.' };
+export const TRACKER_VERSIONS: Versions = { 'tracker-1': 'The numbers of 0.1.0.' };

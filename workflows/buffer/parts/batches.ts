@@ -12,14 +12,13 @@ import {
   proxyActivities,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import { ErrorType, NON_RETRYABLE } from '../../lib/errors';
+import { ErrorType } from '../../lib/errors';
+import { RETRY_ONCE } from '../../lib/retry';
 import type { BatchResult, BufferActivities } from '../activities';
 import { batchInput, takeBatch } from '../next-batch';
-import { HELD_MS, settle } from '../settle';
+import { settle } from '../settle';
 import { errorText, type Part } from './part';
-
-/** Beside the batch's own timeout, which its worker keeps: for reading rows and for the answer. Milliseconds. */
-const MARGIN_MS = 30_000;
+import { SHARD_TUNABLES } from '../tunables';
 
 export class Batches {
   readonly moment = { takingBack: false };
@@ -39,12 +38,12 @@ export class Batches {
     try {
       const { timeoutMs, heartbeatTimeoutMs } = state.options;
       const { runBatch } = proxyActivities<BufferActivities>({
-        startToCloseTimeout: timeoutMs + MARGIN_MS,
+        startToCloseTimeout: timeoutMs + SHARD_TUNABLES.marginMs,
         heartbeatTimeout: heartbeatTimeoutMs,
         cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         summary: `batch ${id}: ${batch.count} entries`,
         // The same batch again after a lost worker; `settle.ts` decides about a batch that then still fails.
-        retry: { maximumAttempts: 2, initialInterval: 100, nonRetryableErrorTypes: [...NON_RETRYABLE] },
+        retry: RETRY_ONCE,
       });
       outcome = (await scope.run(() => runBatch(batchInput(state, where, id)))).outcome;
     } catch (error) {
@@ -70,7 +69,7 @@ function outcomeOf(error: unknown): BatchResult['outcome'] {
   if (isCancellation(error)) return { kind: 'held', error: 'taken back', forMs: 0 };
   const cause = error instanceof ActivityFailure ? error.cause : error;
   if (cause instanceof ApplicationFailure) {
-    const later = { kind: 'held', error: cause.message, forMs: HELD_MS } as const;
+    const later = { kind: 'held', error: cause.message, forMs: SHARD_TUNABLES.heldMs } as const;
     if (cause.type === ErrorType.StoreUnavailable) return { ...later, store: true };
     if (cause.type === ErrorType.NotDefinedHere) return later;
   }

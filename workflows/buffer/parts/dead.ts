@@ -3,15 +3,15 @@
  * what that changes is decided in `dead-letters.ts`.
  */
 import { proxyActivities } from '@temporalio/workflow';
-import { NON_RETRYABLE } from '../../lib/errors';
+import { RETRY_ONCE } from '../../lib/retry';
 import type { BufferActivities } from '../activities';
 import { beginBury, endBury, revive } from '../dead-letters';
+import { SHARD_TUNABLES } from '../tunables';
 import { underFlag, type Part } from './part';
 
 const { buryEntries, takeDead } = proxyActivities<BufferActivities>({
-  startToCloseTimeout: 30_000,
-  // Tried again from here, with what is known by then.
-  retry: { maximumAttempts: 2, initialInterval: 100, nonRetryableErrorTypes: [...NON_RETRYABLE] },
+  startToCloseTimeout: SHARD_TUNABLES.storeMs,
+  retry: RETRY_ONCE,
 });
 
 export class DeadLetters {

@@ -3,7 +3,7 @@
  * rest; a person by the details of the workflow. Called by `shard.ts`; shown by `longwatch status` and the metrics.
  */
 import { log, proxyActivities, proxySinks, setCurrentDetails } from '@temporalio/workflow';
-import { NON_RETRYABLE } from '../../lib/errors';
+import { RETRY_ONCE } from '../../lib/retry';
 import type { BufferActivities } from '../activities';
 import type { ShardSinks, ShardStatus } from '../contract';
 import { keysForgotten, keysToForget } from '../key-notes';
@@ -12,16 +12,13 @@ import { pendingOf } from '../queue';
 import { save } from '../reopen';
 import { isSpilling, nextReportMoment, shardStatus } from '../status';
 import { errorText, isOutage, type Part } from './part';
+import { SHARD_TUNABLES } from '../tunables';
 
 const { buffers: node } = proxySinks<ShardSinks>();
 const { reportShard } = proxyActivities<BufferActivities>({
-  startToCloseTimeout: 30_000,
-  // Tried again from here, with what is known by then.
-  retry: { maximumAttempts: 2, initialInterval: 100, nonRetryableErrorTypes: [...NON_RETRYABLE] },
+  startToCloseTimeout: SHARD_TUNABLES.storeMs,
+  retry: RETRY_ONCE,
 });
-
-/** Rows that a report forgets at once. */
-const FORGET_ROWS = 1_000;
 
 export class Reports {
   readonly moment = { untold: true, unreported: true, reporting: false, lastReportMs: Date.now() };
@@ -62,7 +59,7 @@ export class Reports {
     const { moment } = this;
     const { state } = this.part;
     moment.reporting = true;
-    const forget = state.forget.splice(0, FORGET_ROWS);
+    const forget = state.forget.splice(0, SHARD_TUNABLES.forgetRows);
     const forgetKeys = keysToForget(state);
     let taken = true;
     try {

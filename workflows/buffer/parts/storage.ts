@@ -3,23 +3,23 @@
  * under way once at most. Called by `shard.ts`; what a store changes is decided in `spill.ts`, a fetch in `fetch.ts`.
  */
 import { proxyActivities } from '@temporalio/workflow';
-import { NON_RETRYABLE } from '../../lib/errors';
+import { RETRY_ONCE } from '../../lib/retry';
 import type { BufferActivities } from '../activities';
-import { endFetch, FETCH_ROWS } from '../fetch';
+import { endFetch } from '../fetch';
 import { storeReached } from '../outage';
 import { beginStore, endStore, undoStore } from '../spill';
 import type { LaneName } from '../state';
 import { nextReportMoment } from '../status';
 import { prefixOf, underFlag, type Part } from './part';
+import { SHARD_TUNABLES } from '../tunables';
 
 const { askStore } = proxyActivities<BufferActivities>({
-  startToCloseTimeout: 30_000,
+  startToCloseTimeout: SHARD_TUNABLES.storeMs,
   retry: { maximumAttempts: 1 },
 });
 const { storeChunks, fetchChunks } = proxyActivities<BufferActivities>({
-  startToCloseTimeout: 30_000,
-  // Tried again from here, with what is known by then.
-  retry: { maximumAttempts: 2, initialInterval: 100, nonRetryableErrorTypes: [...NON_RETRYABLE] },
+  startToCloseTimeout: SHARD_TUNABLES.storeMs,
+  retry: RETRY_ONCE,
 });
 
 export class Storage {
@@ -50,7 +50,7 @@ export class Storage {
   fetch(lane: LaneName): Promise<void> {
     const { state, where } = this.part;
     const { from, to } = state[lane].stored;
-    const input = { ...where, lane, from, to, dueMs: Date.now(), limit: FETCH_ROWS };
+    const input = { ...where, lane, from, to, dueMs: Date.now(), limit: SHARD_TUNABLES.fetchRows };
     return underFlag(this.part, this.moment, 'fetching', () => fetchChunks(input), {
       done: (found) => endFetch(state, lane, found, to, Date.now()),
     });

@@ -18,7 +18,7 @@ interface Row {
   keys: (string | null)[] | null;
 }
 
-export class FencedStore extends Error {}
+class FencedStore extends Error {}
 
 export class PostgresWorld {
   readonly rows = new Map<string, Row>();

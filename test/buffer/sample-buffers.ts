@@ -14,7 +14,7 @@ import { eventually, Stack } from '../support/stack';
 export let stack: Stack;
 export let longwatch: Longwatch;
 export const seen: Record<string, unknown[]> = {};
-export const note = (name: string, entries: unknown[]) => (seen[name] ??= []).push(...entries);
+const note = (name: string, entries: unknown[]) => (seen[name] ??= []).push(...entries);
 const quick = { retry: { base: '10ms', cap: '50ms' }, flushInterval: '20ms' };
 
 /** The source's number processor: some numbers at the start, more by hand, with a state. */
@@ -64,7 +64,7 @@ export const scheduler = defineBuffer({
   },
 });
 
-export const poisoned = defineBuffer({
+const poisoned = defineBuffer({
   name: 'poisoned',
   ...quick,
   maxBatchSize: 1_000,
@@ -74,7 +74,7 @@ export const poisoned = defineBuffer({
   },
 });
 
-export const picky = defineBuffer({
+const picky = defineBuffer({
   name: 'picky',
   ...quick,
   shards: 1,
@@ -102,7 +102,7 @@ export const large = defineBuffer({
   },
 });
 
-export const renewing = defineBuffer({
+const renewing = defineBuffer({
   name: 'renewing',
   ...quick,
   historyEvents: 60,
@@ -113,7 +113,7 @@ export const renewing = defineBuffer({
   },
 });
 
-export const paused = defineBuffer({
+const paused = defineBuffer({
   name: 'paused',
   ...quick,
   capacity: 10,
@@ -133,7 +133,7 @@ export const changes = defineBuffer({
 });
 /** Five pages, one of which cannot be read at first; then passes that find one more each, then nothing. */
 export const passes: { pass: number; cursor: unknown }[] = [];
-export const polled = defineBuffer({
+const polled = defineBuffer({
   name: 'polled',
   ...quick,
   poll: '200ms',
@@ -175,19 +175,7 @@ export const watched = defineTracker({
   operations: { look: { every: '100ms', buffer: 'changes', run: () => ({ value: Math.min(++reads, 3) }) } },
 });
 
-export const all: AnyBuffer[] = [
-  numbers,
-  scheduler,
-  poisoned,
-  picky,
-  keyed,
-  large,
-  renewing,
-  paused,
-  changes,
-  polled,
-  pages,
-];
+const all: AnyBuffer[] = [numbers, scheduler, poisoned, picky, keyed, large, renewing, paused, changes, polled, pages];
 
 beforeAll(async () => {
   stack = await Stack.start();

@@ -13,56 +13,64 @@ jest.mock('../../workflows/lib/size', () => ({
 }));
 
 /** Small ones mostly, as it is; now and then one of any size up to `most`. */
-function size(chance: () => number, most: number): number {
-  return Math.max(1, Math.floor(chance() < 0.7 ? chance() * 200 : Math.exp(chance() * Math.log(most))));
+function size(next: () => number, most: number): number {
+  return Math.max(1, Math.floor(next() < 0.7 ? next() * 200 : Math.exp(next() * Math.log(most))));
 }
 
 function live(world: ShardWorld, acts: number): void {
-  const { chance } = world;
-  const one = <T>(list: T[]): T | undefined => list[Math.floor(chance() * list.length)];
+  const { draw } = world;
+  const one = <T>(list: T[]): T | undefined => list[Math.floor(draw.next() * list.length)];
   world.verdict = () => {
-    const draw = chance();
-    return draw < 0.75 ? 'done' : draw < 0.85 ? 'again' : draw < 0.92 ? 'off' : 'changed';
+    const which = draw.next();
+    return which < 0.75 ? 'done' : which < 0.85 ? 'again' : which < 0.92 ? 'off' : 'changed';
   };
   world.batchFate = () => {
-    const draw = chance();
-    return draw < 0.8 ? 'answers' : draw < 0.9 ? 'throws' : draw < 0.94 ? 'holds' : draw < 0.97 ? 'tooLarge' : 'lost';
+    const which = draw.next();
+    return which < 0.8
+      ? 'answers'
+      : which < 0.9
+        ? 'throws'
+        : which < 0.94
+          ? 'holds'
+          : which < 0.97
+            ? 'tooLarge'
+            : 'lost';
   };
   for (let i = 0; i < acts; i++) {
     if (world.isTerminated) {
       world.reset();
       continue;
     }
-    const draw = chance();
-    if (draw < 0.3) {
+    const which = draw.next();
+    if (which < 0.3) {
       push(world);
-    } else if (draw < 0.55) {
+    } else if (which < 0.55) {
       const op = one(world.ops.filter(({ result }) => !result));
-      if (op) world.happen(op, chance() < 0.05);
-    } else if (draw < 0.8) {
+      if (op) world.happen(op, draw.chance(0.05));
+    } else if (which < 0.8) {
       const op = one(world.ops.filter(({ result }) => result));
       if (op) world.answer(op);
-    } else if (draw < 0.92) {
-      world.now += Math.floor(Math.exp(chance() * Math.log(3_000)));
+    } else if (which < 0.92) {
+      world.now += Math.floor(Math.exp(draw.next() * Math.log(3_000)));
       world.work();
-    } else if (draw < 0.94) {
+    } else if (which < 0.94) {
       // Two minutes at most.
-      world.outageUntil = world.now + Math.floor(chance() * 120_000);
-    } else if (draw < 0.955) {
+      world.outageUntil = world.now + Math.floor(draw.next() * 120_000);
+    } else if (which < 0.955) {
       world.outageUntil = 0;
-    } else if (draw < 0.965) {
+    } else if (which < 0.965) {
       world.resetAfterTask = true;
-    } else if (draw < 0.972) {
+    } else if (which < 0.972) {
       world.state.shrunk = !world.state.shrunk;
-    } else if (draw < 0.98) {
+    } else if (which < 0.98) {
       world.state.paused = !world.state.paused;
-    } else if (draw < 0.985) {
+    } else if (which < 0.985) {
       world.state.stopped = true;
       world.work();
-    } else if (draw < 0.99) {
-      world.state.deadOrders.push({ op: 'op', action: 'retry', page: 0, ...(chance() < 0.3 ? { front: true } : {}) });
+    } else if (which < 0.99) {
+      world.state.deadOrders.push({ op: 'op', action: 'retry', page: 0, ...(draw.chance(0.3) ? { front: true } : {}) });
       world.work();
-    } else if (draw < 0.995 && world.of.vanishing) {
+    } else if (which < 0.995 && world.of.vanishing) {
       world.vanish();
     } else {
       world.state.flushBelow = world.state.nextEntry;
@@ -72,26 +80,26 @@ function live(world: ShardWorld, acts: number): void {
 }
 
 function push(world: ShardWorld): void {
-  const { chance } = world;
-  const large = chance() < 0.05;
+  const { draw } = world;
+  const large = draw.chance(0.05);
   const how = {
-    ...(chance() < 0.15 ? { front: true } : {}),
-    ...(chance() < 0.15 ? { at: world.now + Math.floor(chance() * 5_000) } : {}),
+    ...(draw.chance(0.15) ? { front: true } : {}),
+    ...(draw.chance(0.15) ? { at: world.now + Math.floor(draw.next() * 5_000) } : {}),
     // Senders store what is large; by hand anything may come.
     by:
-      large && chance() < 0.8
+      large && draw.chance(0.8)
         ? ('row' as const)
-        : chance() < 0.4 && !world.isAway
+        : draw.chance(0.4) && !world.isAway
           ? ('signal' as const)
           : ('update' as const),
   };
   const sizes = large
-    ? [size(() => 1 - chance() * 0.3, 1_000_000)]
-    : Array.from({ length: 1 + Math.floor(chance() * 40) }, () => size(chance, 64_000));
+    ? [size(() => 1 - draw.next() * 0.3, 1_000_000)]
+    : Array.from({ length: 1 + Math.floor(draw.next() * 40) }, () => size(() => draw.next(), 64_000));
   let total = 0;
   const fits = sizes.filter((bytes) => large || (total += bytes + 1) < 128 * 1024);
   world.push(fits, how);
-  if (chance() < 0.7) world.work();
+  if (draw.chance(0.7)) world.work();
 }
 
 const worlds: [string, WorldOptions][] = [

@@ -22,6 +22,7 @@ import { storeAnswered, storeFailed, storeReached } from '../../workflows/buffer
 import { beginStore, undoStore, endStore } from '../../workflows/buffer/spill';
 import { batchInput, moveDue, takeBatch } from '../../workflows/buffer/next-batch';
 import { mayOvertake, storeIsThere } from '../../workflows/buffer/outage';
+import { Draws } from '../support/draws';
 import { PostgresWorld } from './postgres-world';
 import { sizedBytes, type Sized } from './sizes';
 import type { Json } from '../../workflows/lib/json';
@@ -33,17 +34,6 @@ const TASK = 4 * 1024 * 1024;
 const HISTORY = 50 * 1024 * 1024;
 
 const copy = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
-
-/** mulberry32: the same seed, the same history. */
-export function random(seed: number): () => number {
-  let a = seed;
-  return () => {
-    a = (a + 0x6d2b79f5) | 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Something that a worker does for the shard: it happens, and is answered, each at a time of its own. */
 interface Op {
@@ -89,7 +79,7 @@ export class ShardWorld {
   index: KeyIndex;
   now = 1_700_000_000_000;
   readonly pg = new PostgresWorld();
-  readonly chance: () => number;
+  readonly draw: Draws;
   /** PostgreSQL is away until then. */
   outageUntil = 0;
   ops: Op[] = [];
@@ -130,7 +120,7 @@ export class ShardWorld {
     seed: number,
     readonly of: WorldOptions,
   ) {
-    this.chance = random(seed);
+    this.draw = new Draws(seed);
     const options = { ...BASE, ...of.options, key: of.keyed ? ('function' as const) : null };
     this.state = freshShardState({ options, paused: false, version: 1 }, null);
     this.index = indexKeys(this.state);
@@ -146,9 +136,9 @@ export class ShardWorld {
   push(sizes: number[], how: { front?: boolean; at?: number; by?: 'signal' | 'update' | 'row' }): boolean {
     const entries = sizes.map((size): Sized => {
       const id = this.nextId++;
-      return { id, size, ...(this.of.keyed ? { key: `k${Math.floor(this.chance() * (this.of.keys ?? 12))}` } : {}) };
+      return { id, size, ...(this.of.keyed ? { key: `k${Math.floor(this.draw.next() * (this.of.keys ?? 12))}` } : {}) };
     });
-    const keys = this.of.keyed ? entries.map((entry) => (this.chance() < 0.05 ? null : entry.key!)) : undefined;
+    const keys = this.of.keyed ? entries.map((entry) => (this.draw.chance(0.05) ? null : entry.key!)) : undefined;
     keys?.forEach((key, i) => key === null && delete entries[i]!.key);
     const rest = {
       sender: 's',
@@ -162,9 +152,9 @@ export class ShardWorld {
       const id = `s.${this.seq}`;
       this.pg.send(id, entries, keys ?? null);
       // Somebody who types it may miscount.
-      const more = this.chance() < 0.1 ? Math.floor(this.chance() * 9) : 0;
+      const more = this.draw.chance(0.1) ? Math.floor(this.draw.next() * 9) : 0;
       // If he said too few, they have new numbers, by which a key's older entry would be the newer.
-      const fewer = !this.of.keyed && entries.length > 1 && this.chance() < 0.1 ? 1 : 0;
+      const fewer = !this.of.keyed && entries.length > 1 && this.draw.chance(0.1) ? 1 : 0;
       if (more + fewer > 0) for (const entry of entries) this.overtaken.add(entry.id);
       message = { ...rest, row: { id, count: entries.length + more - fewer }, bytes: sizedBytes(entries) };
     } else {
@@ -176,7 +166,7 @@ export class ShardWorld {
     for (const entry of entries) this.accepted.set(entry.id, { ...entry, lane });
     this.say(message, by);
     // Senders repeat themselves.
-    if (this.chance() < 0.1) this.say(message, 'signal');
+    if (this.draw.chance(0.1)) this.say(message, 'signal');
     return true;
   }
 
@@ -616,7 +606,7 @@ export class ShardWorld {
     this.firstTaken = { front: 0, back: 0 };
     this.resets++;
     // Whatever it had under way runs on at its worker, and tells nobody.
-    for (const op of zombies) if (this.chance() < 0.5) this.happen(op, true);
+    for (const op of zombies) if (this.draw.chance(0.5)) this.happen(op, true);
     for (const number of Object.keys(this.state.running)) {
       settle(
         this.state,
@@ -710,7 +700,7 @@ export class ShardWorld {
   /** A row that entries lie in goes missing. */
   vanish(): void {
     const rows = [...this.pg.rows].filter(([, { lane }]) => lane !== null);
-    const one = rows[Math.floor(this.chance() * rows.length)];
+    const one = this.draw.one(rows);
     if (!one) return;
     for (const entry of one[1].entries) if (entry) this.excused.add(entry.id);
     this.pg.rows.delete(one[0]);

@@ -14,7 +14,7 @@ import type { ActivityContext } from '../../config/define/activity';
 import { compensationOf, type Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { VirtualTime } from '../support/virtual-time';
-import { Draws } from '../tracker/world/draws';
+import { Draws } from '../support/draws';
 import { LeaseModel } from './lease-model';
 import { callOf, SimulatedNode } from './lease-node';
 import { checkEnd, type Effect, type Order, type Run } from './lease-promises';

@@ -32,7 +32,7 @@ export interface Ready {
 /** A start that compiles nothing and downloads nothing takes seconds; on a busy machine some more. */
 export const READY_MS = 180_000;
 
-export class DevProcess {
+class DevProcess {
   private constructor(
     readonly ready: Ready,
     private readonly where: Where,

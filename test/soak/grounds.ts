@@ -15,7 +15,7 @@ import { options, READY_MS, startsTwice, type Where } from './dev-process';
 const NAMELESS = 54_321;
 const EVE = ['--config', 'examples/eve/longwatch.config.ts'];
 
-export type Step = [name: string, run: (materials: Materials) => Promise<string | void>];
+type Step = [name: string, run: (materials: Materials) => Promise<string | void>];
 
 const eve = (materials: Materials, cwd: string, more: Partial<Where> = {}): Where => ({
   command: ['node', 'bin/longwatch.js'],
@@ -23,7 +23,7 @@ const eve = (materials: Materials, cwd: string, more: Partial<Where> = {}): Wher
   ...more,
 });
 
-export const GROUNDS: Step[] = [
+const GROUNDS: Step[] = [
   [
     'root, below a folder that only root may enter',
     async (materials) => {

@@ -22,7 +22,7 @@ import { promisify } from 'node:util';
 import { cacheFolder } from '../../workers/dev/temporal';
 
 /** The newest server that Go 1.26.8 builds. */
-export const NEWEST_SERVER = '1.32.0';
+const NEWEST_SERVER = '1.32.0';
 const ROOT = path.join(__dirname, '..', '..');
 
 /** The server alone has no web page, so the one test that looks at it is left out. */

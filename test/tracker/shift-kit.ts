@@ -34,7 +34,7 @@ export class TestClock implements Pick<Clock, 'now' | 'ofMachine' | 'set' | 'toS
   }
 }
 
-export interface KitError {
+interface KitError {
   id: string;
   error: Error;
 }

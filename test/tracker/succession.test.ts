@@ -7,31 +7,11 @@
  */
 import { Agenda, type Schedule } from '../../activities/tracker/shift/agenda';
 import { shiftDuration } from '../../workflows/tracker/plan';
+import { Draws } from '../support/draws';
 import { simulate } from '../support/simulate';
 
 const DAY = 86_400_000;
 const MINUTE = 60_000;
-
-/** Numbers by a seed (mulberry32). */
-function draws(seed: number) {
-  let state = seed;
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-  const between = (least: number, most: number): number => least + next() * (most - least);
-  return {
-    next,
-    between,
-    /** Small and large ones alike. */
-    size: (least: number, most: number): number => Math.round(Math.exp(between(Math.log(least), Math.log(most)))),
-    chance: (p: number): boolean => next() < p,
-    one: <T>(of: readonly T[]): T => of[Math.floor(next() * of.length)]!,
-  };
-}
-type Draws = ReturnType<typeof draws>;
 
 interface Member {
   share: number;
@@ -214,7 +194,7 @@ class World {
 simulate(
   'over shifts that follow each other nobody waits longer than interval, stagger and what held it, or is asked too early',
   (seed) => {
-    const world = new World(draws(seed));
+    const world = new World(new Draws(seed));
     world.live();
   },
   { histories: 600 },

@@ -1,7 +1,7 @@
 /** Shared by the simulated cluster's tests: pools of equal and uneven sizes, and whether a cluster is at rest. */
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
 import { fairShares } from '../../../activities/tracker/placement/shares';
-import type { Draws } from '../world/draws';
+import type { Draws } from '../../support/draws';
 import type { SimulatedCluster, SimulatedNode } from './simulated-cluster';
 
 export type SimulatedPoolDefinition = PlacedPool & { label?: string };

@@ -2,7 +2,7 @@
  * The promises of placement, measured in the simulated cluster. The limits are the promises; the comments say what was
  * measured.
  */
-import { Draws } from '../world/draws';
+import { Draws } from '../../support/draws';
 import { equalPools, movesWithin, rest, shareOf, show, unevenPools } from './cluster-scenario';
 import { SimulatedCluster } from './simulated-cluster';
 

@@ -5,7 +5,7 @@
  */
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { simulate } from '../../support/simulate';
-import { Draws } from '../world/draws';
+import { Draws } from '../../support/draws';
 import { equalPools, movesWithin, rest, shareOf, show, unevenPools } from './cluster-scenario';
 import { SimulatedCluster } from './simulated-cluster';
 

@@ -11,7 +11,7 @@ import { Placer, type NodeSettings } from '../../../activities/tracker/placement
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
 import type { PlacementRow } from '../../../activities/tracker/placement/row';
-import type { Draws } from '../world/draws';
+import type { Draws } from '../../support/draws';
 import { EventQueue } from './event-queue';
 
 const COST = { schedule: 6, dispatch: 3, complete: 2, fail: 3, timeOut: 2 };

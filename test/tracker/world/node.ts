@@ -17,7 +17,7 @@ import { Writer, type WriterHost } from '../../../activities/tracker/shift/write
 import { asOutage, type Database, type Queryable, type TransactionOptions } from '../../../activities/lib/database';
 import type { TrackerRow } from '../../../activities/tracker/store/trackers';
 import type { TrackerDefinition } from '../../../exports';
-import type { Draws } from './draws';
+import type { Draws } from '../../support/draws';
 import { refusal, Transaction, type Store } from './store';
 import type { VirtualTime } from '../../support/virtual-time';
 

@@ -18,7 +18,7 @@ import { rowOf, T0 } from '../shift-kit';
 import { simulate } from '../../support/simulate';
 import { Stack } from '../../support/stack';
 import { slotsOf } from '../../../workflows/tracker/slots';
-import { Draws } from './draws';
+import { Draws } from '../../support/draws';
 import { Store, Transaction } from './store';
 
 const ROW = rowOf(

@@ -9,7 +9,7 @@ import { HoldError, type RunContext, type RunResult, type TrackerDefinition } fr
 import type { PoolShift } from '../../../activities/tracker/shift/pool-shift';
 import { rowOf, T0 } from '../shift-kit';
 import { VirtualTime } from '../../support/virtual-time';
-import { Draws } from './draws';
+import { Draws } from '../../support/draws';
 import { Keeper } from './keeper';
 import { never, SimulatedNode, type Surroundings } from './node';
 import { Store, Transaction } from './store';

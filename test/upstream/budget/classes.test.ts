@@ -4,7 +4,7 @@
  */
 import { simulate } from '../../support/simulate';
 import { CLASSES, ClassOrder, type Class } from '../../../activities/upstream/budget/classes';
-import { Draws } from './world/events';
+import { Draws } from '../../support/draws';
 
 /** So many tokens, ten a second, to whoever is ready; answers the shares. */
 function shares(ready: (of: Class, n: number) => boolean, tokens = 3_000): Record<Class, number> {

@@ -3,7 +3,7 @@
  * somebody waits.
  */
 import { simulate } from '../../support/simulate';
-import { Draws } from './world/events';
+import { Draws } from '../../support/draws';
 import { BudgetWorld, draw, usable, type History, type Outcome } from './world/world';
 
 /** A limit that nobody tells is felt for, and that takes refusals. */

@@ -15,7 +15,7 @@ import type {
   Use,
 } from '../../../../activities/upstream/budget/spender';
 
-export const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' });
+const log = pino({ level: process.env.LONGWATCH_TEST_LOG ?? 'silent' });
 
 /** A limit of one bucket for all, that costs one token each. */
 export function oneLimit(rule: Partial<Limit>, more: Partial<UpstreamLimit> = {}): UpstreamLimit {

@@ -10,7 +10,8 @@ import {
   type StoredMember,
 } from '../../../../activities/upstream/budget/member';
 import { FloatingCount } from '../../../../examples/upstreams/counts';
-import { Draws, Events } from './events';
+import { Draws } from '../../../support/draws';
+import { Events } from './events';
 
 /** Seconds after which a shift that could not store sends nothing more. */
 const STOPS_AFTER = 10;

@@ -5,7 +5,8 @@
 import { Account, type Ticket } from '../../../../activities/upstream/budget/account';
 import type { Limit } from '../../../../activities/upstream/budget/limit';
 import type { Told } from '../../../../activities/upstream/budget/ledger/messages';
-import type { Draws, Events } from './events';
+import type { Draws } from '../../../support/draws';
+import type { Events } from './events';
 import type { SimulatedLedger } from './ledger';
 import type { Answered } from './upstream';
 

@@ -1,6 +1,7 @@
 /** The upstream of the simulated world: it counts exactly, refuses what does not fit, and keeps what happened. */
 import { ConcurrentCount, type Count } from '../../../../examples/upstreams/counts';
-import type { Draws, Events } from './events';
+import type { Draws } from '../../../support/draws';
+import type { Events } from './events';
 
 export interface Answered {
   status: number;

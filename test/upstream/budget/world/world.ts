@@ -11,12 +11,13 @@ import {
   LeakyCount,
   type Count,
 } from '../../../../examples/upstreams/counts';
-import { Draws, Events } from './events';
+import { Draws } from '../../../support/draws';
+import { Events } from './events';
 import { SimulatedLedger } from './ledger';
 import { SimulatedNode, type NodeOptions, type Surroundings } from './node';
 import { SimulatedUpstream } from './upstream';
 
-export const FAULTS = [
+const FAULTS = [
   'none',
   'crash',
   'freeze',
@@ -29,7 +30,7 @@ export const FAULTS = [
   'failover',
   'all',
 ] as const;
-export type Fault = (typeof FAULTS)[number];
+type Fault = (typeof FAULTS)[number];
 
 export interface History {
   seed: number;

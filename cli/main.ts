@@ -25,6 +25,7 @@ import { addNode } from './verbs/node';
 import { addNodes } from './verbs/nodes';
 import { addPools } from './verbs/pools';
 import { addFlush, addPush } from './verbs/push';
+import { addAlive, addCount, addWhere } from './verbs/questions';
 import { addReconcile } from './verbs/reconcile';
 import { addRefetch } from './verbs/refetch';
 import { addAdd, addRemove } from './verbs/roster';
@@ -51,6 +52,7 @@ export function program(): Command {
   for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
   for (const add of [addPush, addFlush, addDead]) add(made);
   for (const add of [addStatus, addDoctor, addPools, addShow, addConfig, addCrash]) add(made);
+  for (const add of [addCount, addWhere, addAlive]) add(made);
   for (const add of [addNodes, addNode, addAudit]) add(made);
   for (const add of [addHold, addRefetch]) add(made);
   for (const add of [addRegen, addSweep, addDecay]) add(made);

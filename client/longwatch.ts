@@ -25,6 +25,7 @@ import { gatherFacts } from './doctor/facts';
 import { readStatus, type Status } from './status';
 import { readHolds, type HoldSummary } from './tracker/told';
 import { TrackerHandle } from './tracker/handle';
+import { countMembers, type TrackerCount } from './tracker/questions';
 import type { Json } from '../workflows/lib/json';
 import { BUFFER_NAMES } from './buffer/queries';
 
@@ -121,6 +122,11 @@ export class Longwatch {
     return diagnose(await gatherFacts(this.connections, () => this.durable.brokenCompensations()));
   }
 
+  /** How many ids each tracker has, and how many of them live nodes keep right now. */
+  count(): Promise<TrackerCount[]> {
+    return countMembers(this.connections);
+  }
+
   /** Every node: what is wanted of it, what it keeps, how it does, and a verdict in words. */
   nodes(): Promise<ClusterReport> {
     return readNodes(this.connections);
@@ -131,7 +137,7 @@ export class Longwatch {
     return new NodeHandle(name, this.connections);
   }
 
-  /** What operators did, the newest first: one row a command. Ids and entries are data, and are not listed. */
+  /** The commands of operators, the newest first: one row each. Ids and entries are data, and are not listed. */
   audit(options?: AuditOptions): Promise<AuditRow[]> {
     return readAudit(this.connections, options);
   }

@@ -86,6 +86,7 @@ export type { Setting } from '../client/settings';
 export type { NodeSummary, OperationSummary, ReplicaSummary, Status, TrackerSummary } from '../client/status';
 export type { ReconcileResult, TrackerHandle } from '../client/tracker/handle';
 export type { ListOptions, Member, MemberDetails, PoolSummary, StoredValue } from '../client/tracker/members';
+export type { Alive, Place, PlaceState, TrackerCount } from '../client/tracker/questions';
 export type { StartResult, Unit } from '../client/unit';
 
 /**

@@ -43,6 +43,7 @@ import {
   type PoolSummary,
 } from './members';
 import { EVER_HAD_MEMBERS, NOTIFY, TRACKER, TRACKER_NAMES } from './queries';
+import { countMembers, findAlive, findPlace, type Alive, type Place, type TrackerCount } from './questions';
 import { membersToMakeRoomFor, openChange, sendChange, type RosterOptions, type RosterResult } from './roster';
 import { settingsOf } from './settings';
 import { startRoot } from './start';
@@ -129,6 +130,29 @@ export class TrackerHandle extends Unit<TrackerOptions, Row> {
     if (!(found instanceof NotTrackedError)) return found;
     await this.require();
     throw found;
+  }
+
+  /** How many ids it has, and how many of them live nodes keep right now; from the pools' counts, at any size. */
+  async count(): Promise<TrackerCount> {
+    const [found] = await countMembers(this.connections, this.name);
+    if (!found) throw await this.unknown();
+    return found;
+  }
+
+  /** The pool and the node that keep an id at this moment. One statement. @throws NotTrackedError */
+  async where(id: string): Promise<Place> {
+    return this.found(id, await findPlace(this.connections, this.name, id));
+  }
+
+  /** Whether a live node keeps an id, and how old its last sign is. One statement. @throws NotTrackedError */
+  async alive(id: string): Promise<Alive> {
+    return this.found(id, await findAlive(this.connections, this.name, id));
+  }
+
+  private async found<T>(id: string, answer: T | 'no tracker' | 'not tracked'): Promise<T> {
+    if (answer === 'no tracker') throw await this.unknown();
+    if (answer === 'not tracked') throw new NotTrackedError(this.name, id);
+    return answer;
   }
 
   /** Holds that upstreams have asked for, the longest first. */

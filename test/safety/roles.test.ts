@@ -81,6 +81,12 @@ test('the owner migrates, the worker works, the reader reads, and each is refuse
     await Promise.all([longwatch.close(), reader.close()]);
   }
   expect(lines.filter((line) => line.includes('permission denied'))).toEqual([]);
+  const placed = await as('lw_reader', (client) =>
+    client.query(
+      `select p.node, c.members::int from longwatch.member_place p join longwatch.tracker_count c using (tracker) where id = 'a'`,
+    ),
+  );
+  expect(placed.rows).toEqual([{ node: 'named', members: 1 }]);
   const listed = await as('lw_reader', (client) => client.query('select what, outcome from longwatch.audit'));
   expect(listed.rows).toEqual(expect.arrayContaining([{ what: 'run', outcome: 'done' }]));
 

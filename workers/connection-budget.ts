@@ -22,12 +22,15 @@ export interface PoolSizes {
    * at least twice the largest `concurrency`, for no job may use more than half of them.
    */
   jobs: number;
-  /** LISTEN: shifts, and keys that are waited for. */
+  /** The ledger of limits: renewals each second, and closings that wait for nobody. */
+  budget: number;
+  /** LISTEN: shifts, and keys that are waited for; and closings. */
   listeners: number;
 }
 
 export const KIT_CONNECTIONS = 6;
 export const VALUES_CONNECTIONS = 1;
+export const BUDGET_CONNECTIONS = 2;
 const LISTENERS = 2;
 const PROGRESS = 2;
 const ACTIVITY_CONNECTIONS = 10;
@@ -37,6 +40,8 @@ export interface PoolDemand {
   durableActivities: number;
   /** `concurrency` of each job. */
   jobs: readonly number[];
+  /** An upstream of the config has limits. */
+  hasLimits?: boolean;
   /** Set by hand; wins. */
   activityConnections?: number;
   jobConnections?: number;
@@ -50,12 +55,13 @@ export function poolSizes(demand: PoolDemand): PoolSizes {
     kit: KIT_CONNECTIONS,
     activities: demand.durableActivities === 0 ? 0 : (demand.activityConnections ?? ACTIVITY_CONNECTIONS),
     jobs: chunks === 0 ? 0 : (demand.jobConnections ?? Math.min(Math.max(chunks + PROGRESS, 2 * largest), JOBS_MOST)),
-    listeners: LISTENERS,
+    budget: demand.hasLimits ? BUDGET_CONNECTIONS : 0,
+    listeners: LISTENERS + (demand.hasLimits ? 1 : 0),
   };
 }
 
-export const totalOf = ({ values, kit, activities, jobs, listeners }: PoolSizes): number =>
-  values + kit + activities + jobs + listeners;
+export const totalOf = ({ values, kit, activities, jobs, budget, listeners }: PoolSizes): number =>
+  values + kit + activities + jobs + budget + listeners;
 
 const ROOM: Statement = {
   name: 'pool-sizes-room',

@@ -6,6 +6,8 @@ import { pino } from 'pino';
 import { workerData } from 'piscina';
 import { serializers } from '../activities/lib/log';
 import type { IsolatedEnd, IsolatedTask } from '../activities/tracker/shift/isolate';
+import { ThreadSpending } from '../activities/upstream/spend/threads';
+import { spendingAs } from '../activities/upstream/spending';
 import { packThrown } from '../activities/tracker/shift/thrown';
 import { loadConfig } from '../config/load';
 
@@ -33,8 +35,11 @@ export default async function runTask(task: IsolatedTask): Promise<IsolatedEnd> 
     log: log.child({ tracker, operation: task.operation, id }),
   };
   try {
-    return { result: await code(context) };
+    const run = (): unknown => code(context);
+    return { result: await (task.budget ? spendingAs(new ThreadSpending(task.budget), run) : run()) };
   } catch (thrown) {
     return { thrown: packThrown(thrown) };
+  } finally {
+    task.budget?.close();
   }
 }

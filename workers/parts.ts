@@ -37,6 +37,8 @@ import { checkAddress } from '../config/environment';
 import { ConfigError } from '../config/errors';
 import type { ResolvedConfig } from '../config/resolve/config';
 import { withTlsProblem } from '../config/temporal-tls';
+import type { Spender } from '../activities/upstream/budget/spender';
+import { budgetOf, hasLimits } from './budget';
 import { KIT_CONNECTIONS, poolSizes, tellRoom, VALUES_CONNECTIONS, type PoolSizes } from './connection-budget';
 import { durableNode, workflowsOf } from './durable';
 import { MetricsPage } from './metrics';
@@ -86,8 +88,10 @@ export function partsOf(setup: WorkerSetup): WorkerParts {
   const page = new MetricsPage(metrics.registry, health, basis.log, setup.metrics, () => basis.sdkPort);
   const log = basis.log.child({ node: name });
   const values = new Database({ ...addressOf(basis), ...VALUES_LIMITS, connections: VALUES_CONNECTIONS });
-  const node = nodeOf(basis, page, values, log);
-  const durable = durableNode(setup.config.activities, {
+  const budget = budgetOf(setup, name, log, () => node.clock.now());
+  const config = budget?.config ?? setup.config;
+  const node: Node = nodeOf(basis, page, values, log, { config, spender: budget?.spender });
+  const durable = durableNode(config.activities, {
     databaseUrl: setup.databaseUrl,
     directDatabaseUrl: setup.directDatabaseUrl,
     database,
@@ -97,17 +101,8 @@ export function partsOf(setup: WorkerSetup): WorkerParts {
     registry: metrics.registry,
     workflows: workflowsOf(link),
   });
-  const jobs = new JobNode({
-    nodeName: name,
-    databaseUrl: setup.databaseUrl,
-    directDatabaseUrl: setup.directDatabaseUrl,
-    jobs: setup.config.jobs,
-    temporal: link,
-    log,
-    registry: metrics.registry,
-    connections: basis.sizes.jobs || undefined,
-  });
-  const buffers = buffersOf(basis, log);
+  const jobs = jobsOf(basis, log, config);
+  const buffers = buffersOf(basis, log, config);
   const own = {
     ...createActivities({ node, database, temporal: link, log }),
     ...buffers.activities,
@@ -131,6 +126,8 @@ export function partsOf(setup: WorkerSetup): WorkerParts {
     jobs,
     durable.services,
     node,
+    // Before anything spends; it reads the node's clock.
+    ...(budget ? [budget.service] : []),
     new StrayErrors(node),
     service({ start: () => confirm(basis, log) }),
     buffers.reports,
@@ -163,6 +160,7 @@ function basisOf(setup: WorkerSetup): Basis {
     sizes: poolSizes({
       durableActivities: config.activities.length,
       jobs: config.jobs.map(({ options }) => options.concurrency),
+      hasLimits: hasLimits(config),
       activityConnections: setup.activityConnections,
       jobConnections: setup.jobConnections,
     }),
@@ -213,8 +211,8 @@ function nodeOf(
   page: MetricsPage,
   values: Database,
   log: Logger,
+  { config, spender }: { config: ResolvedConfig; spender: Spender | undefined },
 ): Node {
-  const { config } = setup;
   return new Node({
     row: {
       name,
@@ -232,6 +230,7 @@ function nodeOf(
     isolation: new Isolation(isolationOptions(config, ours)),
     watchdog: setup.watchdogMs === null ? undefined : new Watchdog(name, ours, setup.watchdogMs),
     nodeConcurrency: setup.nodeConcurrency ?? DEFAULT_NODE_CONCURRENCY,
+    spender,
     buffers: new BufferFeed(
       new Map(config.buffers.map((buffer) => [buffer.name, buffer])),
       database,
@@ -241,13 +240,26 @@ function nodeOf(
   });
 }
 
+function jobsOf({ setup, name, link, metrics, sizes }: Basis, log: Logger, config: ResolvedConfig): JobNode {
+  return new JobNode({
+    nodeName: name,
+    databaseUrl: setup.databaseUrl,
+    directDatabaseUrl: setup.directDatabaseUrl,
+    jobs: config.jobs,
+    temporal: link,
+    log,
+    registry: metrics.registry,
+    connections: sizes.jobs || undefined,
+  });
+}
+
 /** The activities of buffers, and those that hear by sinks what shards say of themselves. */
-function buffersOf({ setup, name, database, link, metrics }: Basis, log: Logger) {
+function buffersOf({ name, database, link, metrics }: Basis, log: Logger, config: ResolvedConfig) {
   const activities = createBufferActivities({
     node: name,
     database,
     temporal: link,
-    definitions: new Map(setup.config.buffers.map(({ name: buffer, definition }) => [buffer, definition])),
+    definitions: new Map(config.buffers.map(({ name: buffer, definition }) => [buffer, definition])),
     metrics: new BufferMetrics(metrics.registry, () => database.transaction(readReports)),
     log,
   });

@@ -24,6 +24,12 @@ export interface WorkerSetup {
   adopt?: boolean;
   /** No other worker of the database may have it. @default host, process id and a few random letters */
   nodeName?: string;
+  /**
+   * The name of the address that this worker's requests leave from: workers of one name share what an upstream limits
+   * by address.
+   * @default the host's name
+   */
+  egress?: string;
   /** Runs of all pools at once. @default 2,000 */
   nodeConcurrency?: number;
   /** A stall of the event loop is reported after this long; null: no watchdog. Milliseconds. @default 1,000 */

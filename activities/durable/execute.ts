@@ -10,6 +10,7 @@ import type { Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure, useSdk } from '../lib/failures';
 import { isPassing } from '../lib/sqlstate';
+import { OutOfTokens } from '../upstream/spend/shortage';
 import { acquire, type Acquired } from './acquire';
 import { Answers, handedBack, retryable, stored } from './answers';
 import { specOf, type Caller, type Call, type DurableServices } from './call';
@@ -207,6 +208,11 @@ class Attempt {
       // Nothing of it is there, unless the commit itself was: then the task is not leased any more, and its result is.
       const { reason } = await this.persist({ to: 'waiting', error: stored(error), unused: true, lenient: true });
       return handedBack(reason === null ? error.message : 'the end of its transaction was not seen');
+    }
+    if (error instanceof OutOfTokens && error.when === 'before') {
+      // Its code has not been called: whatever it is allowed, no attempt is used.
+      const settled = await this.persist({ to: 'waiting', error: stored(error), unused: true, lenient: true });
+      return settled.reason === null ? retryable(error, error.afterMs) : this.fenced(new FencedError(settled.reason));
     }
     const decision =
       error instanceof sdk.CancelledFailure ? undefined : decide(error, claim.used, this.call.options.retry);

@@ -7,10 +7,10 @@ import type { Connections, Lane, Sendable } from './connections';
 import type { DeadlineList, Deadlined } from './deadlines';
 import { Answer, KEPT_OF_A_REFUSAL, Received } from './answer';
 import { BodyError, textOf } from './body';
-import { HoldError } from '../../config/define/errors';
+import { boundedHold, HoldError, LONGEST_HOLD_MS } from '../../config/define/errors';
 import { UpstreamError, type UpstreamFailure } from './errors';
 import { freshForMs } from './freshness';
-import { headerOf, SeenHeaders } from './headers';
+import { allHeaders, headerOf, SeenHeaders } from './headers';
 import { askedHoldMs } from './refusal';
 import type { Permit, Replied } from './spending';
 
@@ -215,8 +215,12 @@ export class Call implements Sendable, Deadlined {
   private hold(afterMs: number, scope: HoldError['scope'] | undefined): void {
     const { status, settings } = this;
     const { method, path } = this.request;
-    const error = new HoldError('', { afterMs, scope: scope ?? settings.holdScope({ status, path }) });
-    this.report(undefined, error.afterMs);
+    // A bucket that takes the refusal for its own holds whom it concerns, on all nodes: nobody else has to be.
+    const isTaken = this.report(undefined, boundedHold(afterMs, LONGEST_HOLD_MS));
+    const error = new HoldError('', {
+      afterMs,
+      scope: scope ?? (isTaken ? 'member' : settings.holdScope({ status, path })),
+    });
     const seconds = Math.ceil(error.afterMs / 1_000);
     error.message = `${describe(method, path)}: answered ${status}, to be left alone for ${seconds} s`;
     this.end(error);
@@ -252,23 +256,27 @@ export class Call implements Sendable, Deadlined {
   }
 
   /** Tells the limits what was answered. @param body as it was parsed; undefined: it is parsed where somebody asks */
-  private report(body: unknown, refusedForMs?: number): void {
+  private report(body: unknown, refusedForMs?: number): boolean {
     const { permit } = this;
-    if (permit === undefined) return;
+    if (permit === undefined) return false;
     this.permit = undefined;
     const received = body === undefined ? this.received(undefined) : undefined;
     const replied: Replied = {
       status: this.status,
       header: (name) => headerOf(this.raw, name),
+      headers: () => allHeaders(this.raw),
       get body() {
         return received ? received.body : body;
       },
       ...(refusedForMs !== undefined && { refusedForMs }),
     };
-    permit.report(replied);
+    return permit.report(replied);
   }
 
-  /** Gives back the permit that was not told yet. Without an answer it counts as spent, unless no connection ever took it. */
+  /**
+   * Gives back the permit that was not told yet. Without an answer it counts as spent, unless no connection ever took
+   * it.
+   */
   private giveBack(): void {
     const { permit } = this;
     if (permit === undefined) return;

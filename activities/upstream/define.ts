@@ -68,4 +68,4 @@ class DefinedClient {
 }
 
 /** For a process in which nobody keeps limits. */
-const UNLIMITED: Permit = { report: () => undefined, release: () => undefined, lose: () => undefined, maySend: true };
+const UNLIMITED: Permit = { report: () => false, release: () => undefined, lose: () => undefined, maySend: true };

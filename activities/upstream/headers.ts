@@ -12,6 +12,16 @@ export function headerOf(raw: readonly Buffer[], name: string): string | undefin
   return undefined;
 }
 
+/** All of them; of one that came twice the first. */
+export function allHeaders(raw: readonly Buffer[]): Iterable<readonly [name: string, value: string]> {
+  const all = new Map<string, string>();
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i]!.toString('latin1').toLowerCase();
+    if (!all.has(name)) all.set(name, raw[i + 1]!.toString('latin1'));
+  }
+  return all;
+}
+
 function matches(bytes: Buffer, name: string): boolean {
   if (bytes.length !== name.length) return false;
   for (let i = 0; i < name.length; i++) {

@@ -115,8 +115,7 @@ class PooledUpstream implements Upstream {
     options: UpstreamOptions,
     private readonly limitedAs?: string,
   ) {
-    // A refusal closes a bucket, if there are limits: nobody but its own members has to be held.
-    const { holdScope = limitedAs === undefined ? defaultScope : 'member' } = options;
+    const { holdScope = defaultScope } = options;
     this.connections = new Connections(parseOrigin(options.origin), options.connections ?? 128);
     this.settings = {
       maxBodyBytes: options.maxBodyBytes ?? 1024 * 1024,

@@ -19,6 +19,8 @@ export interface Replied {
   status: number;
   /** By its name in lower case. */
   header(name: string): string | undefined;
+  /** All of them, for a thread that has to hand them on. */
+  headers?(): Iterable<readonly [name: string, value: string]>;
   /** Read where a limit asks for it. */
   readonly body?: unknown;
   /** It was a refusal: not to be asked for so many milliseconds. */
@@ -29,7 +31,8 @@ export interface Replied {
 export interface Permit {
   /** Asked in the last moment before it leaves: the process may have been frozen since. If not: `release`. */
   readonly maySend: boolean;
-  report(answer: Replied): void;
+  /** @returns true: a limit took a refusal for its own, and holds whom it concerns */
+  report(answer: Replied): boolean;
   /** It was never sent. */
   release(): void;
   /** It was sent, and no answer came. */
@@ -58,9 +61,14 @@ export function spendingAs<T>(spending: Spending, code: () => T): T {
   return shared.runs.run(spending, code);
 }
 
-/** Sets who answers for requests outside of any run; undefined: nobody any more. */
-export function setWorkerSpending(spending: Spending | undefined): void {
+/** Sets who answers for requests outside of any run. */
+export function setWorkerSpending(spending: Spending): void {
   shared.worker = spending;
+}
+
+/** It answers no more, if it is the one who does: a process may have had two workers. */
+export function unsetWorkerSpending(spending: Spending): void {
+  if (shared.worker === spending) shared.worker = undefined;
 }
 
 /** Asks whoever is concerned. @throws HoldError where a limit has nothing left */

@@ -11,6 +11,7 @@ interface Flags extends CommonFlags {
   metricsHost?: string;
   name?: string;
   concurrency?: number;
+  egress?: string;
   adopt?: boolean;
   log: string;
 }
@@ -25,6 +26,7 @@ export function addWorker(program: Command): void {
     .option('--metrics-host <host>', 'the address they are served on', '127.0.0.1')
     .option('--name <node>', "the node's name (host, pid and some letters)")
     .option('--concurrency <n>', 'runs of all pools at once', wholeNumber)
+    .option('--egress <address>', 'the name of the address that its requests leave from (the host)')
     .option('--adopt', 'take over a database that belongs to another Temporal, which is gone for good')
     .addOption(new Option('--log <level>', 'how much is logged').choices(LEVELS).default('info'))
     .action(work);
@@ -48,6 +50,7 @@ async function work(flags: Flags): Promise<void> {
     adopt: flags.adopt,
     nodeName: flags.name,
     nodeConcurrency: flags.concurrency,
+    egress: flags.egress,
   });
   const running = worker.run();
   const ready = { ready: true, node: worker.node, metricsUrl: worker.metricsUrl };

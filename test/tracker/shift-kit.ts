@@ -75,6 +75,8 @@ export function shiftOf(
     /** The row's, where they are not the definition's. */
     options?: TrackerRow['options'];
     since?: TrackerRow['since'];
+    /** Keeps the limits of upstreams. */
+    spender?: OperationHost['spender'];
   } = {},
 ): Kit {
   const clock = setup.beside?.clock ?? setup.clock ?? new TestClock();
@@ -83,6 +85,7 @@ export function shiftOf(
   const host: OperationHost = setup.beside?.host ?? {
     clock: clock as unknown as Clock,
     holds: new NodeHolds(),
+    spender: setup.spender,
     ring: new Ring(clock, { places: setup.capacity ?? 1_000, threads: setup.threads }),
     isolated: () => Promise.reject(new Error('no threads here')),
     onError: (error, _operation, id) => errors.push({ id, error }),

@@ -174,9 +174,9 @@ describe('a request of an upstream with limits', () => {
   const told: [string, Replied | undefined][] = [];
   const permit: Permit = {
     maySend: true,
-    report: (answer) => told.push(['report', { ...answer, body: answer.body }]),
-    release: () => told.push(['release', undefined]),
-    lose: () => told.push(['lose', undefined]),
+    report: (answer) => told.push(['report', { ...answer, body: answer.body }]) > 0,
+    release: () => void told.push(['release', undefined]),
+    lose: () => void told.push(['lose', undefined]),
   };
   const wanted: [string, Wanted][] = [];
   const spending: Spending = {

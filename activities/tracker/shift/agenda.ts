@@ -8,12 +8,14 @@
  * it missed are counted as skipped. Many that are overdue are spread, the longest overdue first, so that however
  * often a spread is interrupted and begun anew, it gets on.
  *
- * Members are slots, small numbers that the shift gives out. A slot is absent, waiting (by due time), ready (in line)
- * or running.
+ * Members are slots, small numbers that the shift gives out. A slot is absent, waiting (by due time), ready (in line),
+ * running, or parked: it was due, and waits for something that is nobody's time (`budgeted.ts`).
  */
 import { DueHeap } from './due-heap';
 import { firstRun, gridAfter, heldBack, isOnGrid, runAfter, type Schedule } from './grid';
 import { Line } from './line';
+import { Parking } from './parking';
+import { Round } from './round';
 
 export type { Schedule } from './grid';
 
@@ -39,6 +41,7 @@ const ABSENT = 0;
 const WAITING = 1;
 const READY = 2;
 const RUNNING = 3;
+const PARKED = 4;
 
 export class Agenda {
   private state = new Uint8Array(64);
@@ -53,26 +56,25 @@ export class Agenda {
   /** Members that have joined overdue and that `joined` has not seen yet. */
   private newcomers: number[] = [];
   private size = 0;
+  private readonly parking = new Parking();
+  private readonly round = new Round();
   running = 0;
-
-  // The round: one pass over the members.
-  private roundFinished = 0;
-  private roundLagMs = 0;
-  rounds = 0;
-  /** The largest (finished − due) of the last complete round. */
-  lastRoundMs = 0;
 
   constructor(public schedule: Schedule) {}
 
   get members(): number {
     return this.size;
   }
-
+  get rounds(): number {
+    return this.round.count;
+  }
+  get lastRoundMs(): number {
+    return this.round.lastMs;
+  }
   /** Members that are due and not started. */
   get backlog(): number {
     return this.ready.length;
   }
-
   /** When the next waiting member is due; Infinity when none waits. */
   get nextDue(): number {
     return this.waiting.nextDue;
@@ -80,6 +82,15 @@ export class Agenda {
 
   dueOf(slot: number): number {
     return this.waiting.due[slot]!;
+  }
+  /** When it should have begun: when it was due, or later where it had to wait for something until then. */
+  beginsAt(slot: number): number {
+    return Math.max(this.waiting.due[slot]!, this.parking.leftLast(slot));
+  }
+
+  /** Members that wait for something that is nobody's time. */
+  get parked(): number {
+    return this.parking.size;
   }
 
   /**
@@ -106,6 +117,7 @@ export class Agenda {
     if (state === RUNNING) this.running--;
     if (state === READY) this.ready.drop(slot);
     if (state === WAITING) this.waiting.remove(slot);
+    this.parking.forget(slot, state === PARKED);
     this.state[slot] = ABSENT;
     this.holdUntil(slot, 0);
     this.size--;
@@ -129,6 +141,23 @@ export class Agenda {
     return slot;
   }
 
+  /** One that was taken cannot begin: it waits until `unpark`, and counts neither as ready nor as late. */
+  park(slot: number): void {
+    if (this.state[slot] !== RUNNING) return;
+    this.running--;
+    this.parking.enter();
+    this.state[slot] = PARKED;
+  }
+
+  /** It may begin. @param first before all others, for it has what it needs */
+  unpark(slot: number, now: number, first: boolean): void {
+    if (this.state[slot] !== PARKED) return;
+    this.parking.leave(slot, now);
+    this.state[slot] = READY;
+    if (first) this.ready.unshift(slot);
+    else this.ready.push(slot);
+  }
+
   /**
    * A run has ended. Its member waits for its next time, not before `notBefore`. Returns how many
    * runs were skipped because this one was late.
@@ -137,14 +166,13 @@ export class Agenda {
     if (this.state[slot] !== RUNNING) return 0;
     this.running--;
     const due = this.waiting.due[slot]!;
-    const lag = now - due;
-    if (lag > this.roundLagMs) this.roundLagMs = lag;
-    if (++this.roundFinished >= this.size) this.closeRound();
+    this.round.ended(now - this.beginsAt(slot), this.size);
+    this.parking.forget(slot);
     this.ran[slot] = 1;
     this.since[slot] = now;
     this.holdUntil(slot, notBefore);
     this.wait(slot, heldBack(this.schedule, this.share[slot]!, this.next(slot, due, now), notBefore));
-    return Math.max(0, Math.floor(lag / this.schedule.everyMs));
+    return Math.max(0, Math.floor((now - due) / this.schedule.everyMs));
   }
 
   /** How many whole intervals of the members in line went by between the two times: runs that backpressure has cost. */
@@ -171,7 +199,7 @@ export class Agenda {
     for (let slot = this.ready.shift(); slot >= 0; slot = this.ready.shift()) overdue.push(slot);
     for (let slot = this.waiting.takeDue(now); slot >= 0; slot = this.waiting.takeDue(now)) overdue.push(slot);
     this.spread(overdue, now);
-    this.resetRound();
+    this.round.reset();
   }
 
   /**
@@ -199,7 +227,7 @@ export class Agenda {
       const spread = now + ((i + 1) / overdue.length) * overMs;
       this.wait(slot, Math.min(this.waiting.due[slot]!, spread));
     });
-    this.resetRound();
+    this.round.reset();
   }
 
   /**
@@ -261,8 +289,8 @@ export class Agenda {
    */
   lagNow(now: number, oldestRunningDue: number): number {
     const head = this.ready.head();
-    const waiting = head < 0 ? 0 : now - this.waiting.due[head]!;
-    return Math.max(this.lastRoundMs, this.roundLagMs, waiting, now - Math.min(now, oldestRunningDue));
+    const waiting = head < 0 ? 0 : now - this.beginsAt(head);
+    return Math.max(this.round.lastMs, this.round.lagMs, waiting, now - Math.min(now, oldestRunningDue));
   }
 
   /**
@@ -276,19 +304,6 @@ export class Agenda {
     const { everyMs, windowMs } = this.schedule;
     const overMs = Math.min(windowMs, everyMs, CATCH_UP_MS, now - due[overdue[0]!]!);
     overdue.forEach((slot, i) => this.wait(slot, now + (i / overdue.length) * overMs));
-  }
-
-  private closeRound(): void {
-    this.rounds++;
-    this.lastRoundMs = this.roundLagMs;
-    this.roundFinished = 0;
-    this.roundLagMs = 0;
-  }
-
-  private resetRound(): void {
-    this.roundFinished = 0;
-    this.roundLagMs = 0;
-    this.lastRoundMs = 0;
   }
 
   /** When a member that waits is due by what is known of it; the time may be over. */
@@ -332,7 +347,4 @@ export class Agenda {
   }
 }
 
-function grown<T extends Uint8Array | Float64Array>(from: T, to: T): T {
-  to.set(from);
-  return to;
-}
+const grown = <T extends Uint8Array | Float64Array>(from: T, to: T): T => (to.set(from), to);

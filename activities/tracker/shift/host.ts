@@ -13,6 +13,8 @@ import type { Holds } from './holds';
 import type { Lateness } from './lateness';
 import type { Members } from './members';
 import type { Ring } from './ring';
+import type { Purse, Spender } from '../../upstream/budget/spender';
+import type { RunSpending } from '../../upstream/spend/run';
 
 /** An operation of a pool as its parts and its node know it. */
 export interface Operation {
@@ -35,8 +37,14 @@ export interface OperationHost {
   clock: Clock;
   holds: Holds;
   ring: Ring;
+  /** Keeps the limits of upstreams; absent: there are none. */
+  spender?: Spender | undefined;
   /** Runs an isolated operation in a worker thread; `begun` is called when its code begins there. */
-  isolated(context: RunContext, part: 'run' | 'whenClosed', begun: () => void): Promise<unknown>;
+  isolated(
+    context: RunContext & { readonly spending?: RunSpending | undefined },
+    part: 'run' | 'whenClosed',
+    begun: () => void,
+  ): Promise<unknown>;
   onError(error: Error, operation: Operation, id: string): void;
   /** Notes which operation's code is about to run, for the watchdog. */
   entering(operation: Operation): void;
@@ -48,6 +56,8 @@ export interface OperationHost {
 export interface OperationShift {
   readonly claim: { readonly tracker: string; readonly pool: number };
   readonly members: Members;
+  /** The buckets of its members that it keeps; absent: the upstreams have no limits. */
+  readonly purse?: Purse | undefined;
   /** Why gated operations, or all of them, stand still. */
   closed(): 'paused' | 'gate' | 'over' | undefined;
   /** Another operation of the same pool, for backpressure. */

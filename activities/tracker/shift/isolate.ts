@@ -7,6 +7,8 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import type { RunContext } from '../../../config/define/tracker';
 import type { Service } from '../../lib/service';
+import { answerThread } from '../../upstream/spend/threads';
+import type { RunSpending } from '../../upstream/spend/run';
 import { unpackThrown, type Thrown } from './thrown';
 
 /** The message to a thread about a run. */
@@ -19,6 +21,8 @@ export interface IsolatedTask {
   fetchedAt: number | undefined;
   /** The thread says here that the operation's code begins. */
   begun: MessagePort;
+  /** It asks here before each request of an upstream that has limits. */
+  budget: MessagePort | undefined;
 }
 
 /** Its answer when the code has ended. */
@@ -46,19 +50,29 @@ export class Isolation implements Service {
   }
 
   /** The run's signal ends the thread. `begun`: its code begins now, in a thread that has loaded the config. */
-  async run(context: RunContext, part: 'run' | 'whenClosed', begun: () => void): Promise<unknown> {
-    const { tracker, operation, id, etag, fetchedAt, signal } = context;
+  async run(
+    context: RunContext & { readonly spending?: RunSpending | undefined },
+    part: 'run' | 'whenClosed',
+    begun: () => void,
+  ): Promise<unknown> {
+    const { tracker, operation, id, etag, fetchedAt, signal, spending } = context;
     const threads = await (this.opened ??= this.open());
     const { port1, port2 } = new MessageChannel();
     port1.once('message', begun);
     port1.unref();
-    const task: IsolatedTask = { tracker, operation, part, id, etag, fetchedAt, begun: port2 };
+    const budget = spending && new MessageChannel();
+    const stopAnswering = spending && answerThread(budget!.port1, spending);
+    const task: IsolatedTask = { tracker, operation, part, id, etag, fetchedAt, begun: port2, budget: budget?.port2 };
     try {
-      const end = (await threads.run(task, { signal, transferList: [port2] })) as IsolatedEnd;
+      const end = (await threads.run(task, {
+        signal,
+        transferList: budget ? [port2, budget.port2] : [port2],
+      })) as IsolatedEnd;
       if ('thrown' in end) throw unpackThrown(end.thrown);
       return end.result;
     } finally {
       port1.close();
+      stopAnswering?.();
     }
   }
 

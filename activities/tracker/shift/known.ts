@@ -26,9 +26,10 @@ export class Known {
   private readonly expiries: number[] = [];
   private readonly etags: (string | undefined)[] = [];
   readonly patience: Patience;
+  private warnedOfVersion = false;
 
   constructor(
-    private readonly loop: Pick<Operation, 'tracker' | 'name' | 'definition' | 'options'>,
+    private readonly loop: Pick<Operation, 'tracker' | 'name' | 'definition' | 'options' | 'log'>,
     private readonly holds: Holds,
   ) {
     this.patience = new Patience(holds.health(loop.tracker, loop.name));
@@ -41,6 +42,18 @@ export class Known {
    */
   get isOfVersion(): boolean {
     return (this.loop.definition.version ?? 1) === (this.loop.options.version ?? 1);
+  }
+
+  /** Once a shift: it costs every 304 until one of the two is mended. */
+  warnOfVersion(): void {
+    if (this.isOfVersion || this.warnedOfVersion) return;
+    this.warnedOfVersion = true;
+    const { definition, options, log, tracker } = this.loop;
+    log.warn(
+      { code: definition.version ?? 1, declared: options.version ?? 1 },
+      "this worker's code is of another version than the tracker runs: ETags and expiries are not used here " +
+        `until both are the same (longwatch start ${tracker} --update)`,
+    );
   }
 
   /** Takes in what is stored of a member that joins. @returns when it ran, and until when it is left alone */

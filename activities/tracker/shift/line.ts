@@ -27,6 +27,16 @@ export class Line {
     this.count++;
   }
 
+  /** Goes before all others. */
+  unshift(slot: number): void {
+    if (this.count === this.items.length) this.grow();
+    this.reserve(slot);
+    this.first = (this.first + this.items.length - 1) % this.items.length;
+    this.items[this.first] = slot;
+    this.place[slot] = this.first + 1;
+    this.count++;
+  }
+
   /** The next in line, which stays there; -1 when there is none. */
   head(): number {
     while (this.count > 0 && this.items[this.first]! < 0) {

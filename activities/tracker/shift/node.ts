@@ -4,7 +4,7 @@
  * puts shifts in and takes them out.
  */
 import type { Logger } from 'pino';
-import type { ErrorContext, GateDefinition, RunContext, TrackerDefinition } from '../../../config/define/tracker';
+import type { ErrorContext, GateDefinition, TrackerDefinition } from '../../../config/define/tracker';
 import type { ChangeNotice } from '../../../workflows/tracker/contract';
 import type { BufferFeed } from '../../buffer/feed';
 import type { Database } from '../../lib/database';
@@ -17,6 +17,7 @@ import { Clock } from './clock';
 import { ValueFeed } from './feed';
 import { GateKeeper } from './gate';
 import { NodeHolds } from './holds';
+import { ForcedCrash, noticeOf } from './notice';
 import type { Isolation } from './isolate';
 import { Lateness } from './lateness';
 import { Openings, type Opens } from './openings';
@@ -29,6 +30,7 @@ import { Told } from './told';
 import { NodeTotals } from './totals';
 import type { Watchdog } from './watchdog';
 import { Writer } from './writer';
+import type { Spender } from '../../upstream/budget/spender';
 import { callHook } from '../../lib/hook';
 import { NOTIFY_CHANNEL } from '../../../workflows/lib/contract';
 
@@ -56,6 +58,8 @@ export interface NodeOptions {
   watchdog: Watchdog | undefined;
   /** Runs of all pools at once. */
   nodeConcurrency: number;
+  /** Keeps the limits of upstreams. */
+  spender?: Spender | undefined;
   /** The place of values that operations feed to buffers. */
   buffers?: BufferFeed;
 }
@@ -153,6 +157,10 @@ export class Node implements OperationHost, Service {
     for (const shift of this.shifts) shift.end('handed back');
   }
 
+  get spender(): Spender | undefined {
+    return this.options.spender;
+  }
+
   get isDraining(): boolean {
     return this.draining;
   }
@@ -208,7 +216,7 @@ export class Node implements OperationHost, Service {
 
   // ── OperationHost ──
 
-  isolated(context: RunContext, part: 'run' | 'whenClosed', begun: () => void): Promise<unknown> {
+  isolated(...[context, part, begun]: Parameters<OperationHost['isolated']>): Promise<unknown> {
     return this.options.isolation.run(context, part, begun);
   }
 
@@ -335,22 +343,5 @@ export class Node implements OperationHost, Service {
     if (!hinted) return;
     this.writer.hint();
     this.told.hint();
-  }
-}
-
-/** The error by which `longwatch crash` ends a shift. */
-export class ForcedCrash extends Error {
-  override readonly name = 'ForcedCrash';
-  constructor(pool: number) {
-    super(`pool ${pool} was made to crash`);
-  }
-}
-
-/** Undefined where it cannot be read: then every shift looks. */
-function noticeOf(payload: string | undefined): ChangeNotice | undefined {
-  try {
-    return JSON.parse(payload ?? '') as ChangeNotice;
-  } catch {
-    return undefined;
   }
 }

@@ -8,8 +8,10 @@ import type { Logger } from 'pino';
 import type { OperationDefinition } from '../../../config/define/tracker';
 import type { OperationOptions } from '../../../workflows/tracker/options';
 import { errorOf } from '../../lib/failures';
-import { enterLane } from '../../upstream/lane';
+import type { RunSpending } from '../../upstream/spend/run';
 import { Agenda, type Joining } from './agenda';
+import { budgetedOf, type Budgeted } from './budgeted';
+import { callCode } from './code';
 import { Counts, Rounds } from './counts';
 import { scheduleOf } from './grid';
 import type { Operation, OperationHost, OperationSetup, OperationShift } from './host';
@@ -38,12 +40,13 @@ export class OperationLoop implements Starter, Operation {
   readonly rounds: Rounds;
   readonly known: Known;
   /** The owner of these requests where connections are shared. */
-  private readonly lane: string;
-  private warnedOfVersion = false;
+  readonly lane: string;
   private readonly inFlight = new InFlight();
   readonly standing: Standing;
   private readonly outcome: Outcome;
   private readonly seat: Seat;
+  /** Takes tokens for its runs; undefined: it asks no upstream that has limits. */
+  readonly budgeted: Budgeted | undefined;
 
   constructor(setup: OperationSetup) {
     const { shift, name, options, host } = setup;
@@ -62,7 +65,8 @@ export class OperationLoop implements Starter, Operation {
     this.outcome = new Outcome(this);
     this.standing = new Standing(this, shift, host.holds.watch(this.tracker, name), host.clock.now());
     this.seat = host.ring.join(this);
-    this.warnOfVersion();
+    this.budgeted = budgetedOf(this, setup, () => host.ring.touch(this.seat));
+    this.known.warnOfVersion();
   }
 
   get options(): OperationOptions {
@@ -77,15 +81,12 @@ export class OperationLoop implements Starter, Operation {
   get tracker(): string {
     return this.shift.claim.tracker;
   }
-
   get pool(): number {
     return this.shift.claim.pool;
   }
-
   get members(): Members {
     return this.shift.members;
   }
-
   get frozenBy(): Frozen | undefined {
     return this.standing.frozen;
   }
@@ -117,6 +118,7 @@ export class OperationLoop implements Starter, Operation {
 
   leave(slot: number): void {
     for (const run of this.inFlight) if (run.slot === slot) this.drop(run, 'the member was removed');
+    this.budgeted?.leave(slot);
     this.agenda.leave(slot);
     this.results.forget(slot);
     this.known.forget(slot);
@@ -136,12 +138,13 @@ export class OperationLoop implements Starter, Operation {
     if (anew && options.enabled && this.frozenBy !== 'disabled') this.agenda.restart(now, beganAt);
     this.host.ring.watch(this.seat);
     this.recheck(now);
-    this.warnOfVersion();
+    this.known.warnOfVersion();
   }
 
   /** Something that may hold it back has changed: options, state, gate, a hold that was lifted. */
   recheck(now: number): void {
     this.standing.look(now);
+    if (this.frozenBy !== undefined) this.budgeted?.giveBack();
     this.host.ring.touch(this.seat);
   }
 
@@ -176,6 +179,7 @@ export class OperationLoop implements Starter, Operation {
   close(): void {
     this.standing.stop();
     this.standing.frozen = 'over';
+    this.budgeted?.close();
     this.host.ring.leave(this.seat);
   }
 
@@ -189,19 +193,20 @@ export class OperationLoop implements Starter, Operation {
   get isolated(): boolean {
     return this.options.isolate;
   }
-
   get mostPlaces(): number {
     return this.options.enabled ? Math.min(this.options.concurrency, this.agenda.members) : 0;
   }
-
   get wakeAt(): number {
     return this.standing.wakeAt;
   }
 
   get isReady(): boolean {
-    return (
-      this.frozenBy === undefined && this.agenda.backlog > 0 && this.agenda.running < this.agenda.schedule.concurrency
-    );
+    return this.agenda.backlog > 0 && this.room > 0;
+  }
+
+  /** Runs that it could start now, as far as it is its own to say. */
+  get room(): number {
+    return this.frozenBy === undefined ? this.agenda.schedule.concurrency - this.agenda.running : 0;
   }
 
   get timesOutAt(): number {
@@ -218,7 +223,15 @@ export class OperationLoop implements Starter, Operation {
     if (this.frozenBy !== undefined) return;
     const slot = this.agenda.take();
     if (slot < 0) return;
-    this.start(slot, now, place, this.shift.closed() === 'gate' && this.options.gated ? 'whenClosed' : 'run');
+    const part = this.shift.closed() === 'gate' && this.options.gated ? 'whenClosed' : 'run';
+    if (part === 'whenClosed' || this.budgeted === undefined) return this.start({ slot, now, place, part });
+    let spending: RunSpending | undefined;
+    try {
+      spending = this.budgeted.take(slot);
+    } catch (thrown) {
+      return this.start({ slot, now, place, part, refused: errorOf(thrown) });
+    }
+    if (spending) this.start({ slot, now, place, part, spending });
   }
 
   /** Aborts what has run for longer than the time-out. */
@@ -247,27 +260,20 @@ export class OperationLoop implements Starter, Operation {
     for (const run of this.inFlight) this.drop(run, reason);
   }
 
-  private start(slot: number, now: number, place: Place, part: 'run' | 'whenClosed'): void {
+  private start({ slot, now, place, part, spending, refused }: Start): void {
     const isolated = this.seat.isolated;
-    const run = new Run(this, slot, now, this.agenda.dueOf(slot), place, isolated);
+    const run = new Run(this, slot, now, this.agenda.beginsAt(slot), place, isolated, spending);
     this.lateness.add(now - run.due, now);
     this.inFlight.add(run);
     this.host.ring.take(place, isolated);
     if (isolated || this.inFlight.size === 1) this.host.ring.watch(this.seat);
     let returned: unknown;
     try {
-      this.host.entering(this);
-      enterLane(this.lane);
-      returned = isolated
-        ? this.host.isolated(run, part, () => this.begun(run))
-        : (part === 'run' ? this.definition.run : this.definition.whenClosed!)(run);
-      // A value that only looks like a promise is made one: its `then` may throw, or call back twice.
-      if (!(returned instanceof Promise) && isThenable(returned)) returned = Promise.resolve(returned);
+      if (refused) throw refused;
+      returned = callCode(this, run, part, () => this.begun(run));
     } catch (thrown) {
       this.fail(run, errorOf(thrown));
       return;
-    } finally {
-      enterLane(undefined);
     }
     if (returned instanceof Promise) {
       returned.then(
@@ -306,19 +312,11 @@ export class OperationLoop implements Starter, Operation {
     // Too late: the run was given up, and its member has gone on.
     if (run.settled) return;
     const now = this.host.clock.now();
+    // It needed more than was left: no failure of its own. It comes again when there is some.
+    const shortage = run.shortage(error);
+    if (shortage) return this.settle(run, now, Number.isFinite(shortage.waitMs) ? now + shortage.waitMs : 0);
     this.settle(run, now, this.outcome.failure(run, error, now));
     this.host.onError(error, this, run.id);
-  }
-
-  /** Once a shift: it costs every 304 until one of the two is mended. */
-  private warnOfVersion(): void {
-    if (this.known.isOfVersion || this.warnedOfVersion) return;
-    this.warnedOfVersion = true;
-    this.log.warn(
-      { code: this.definition.version ?? 1, declared: this.options.version ?? 1 },
-      "this worker's code is of another version than the tracker runs: ETags and expiries are not used here " +
-        `until both are the same (longwatch start ${this.tracker} --update)`,
-    );
   }
 
   private drop(run: Run, reason: string): void {
@@ -328,6 +326,7 @@ export class OperationLoop implements Starter, Operation {
 
   private settle(run: Run, now: number, notBefore: number): void {
     run.settled = true;
+    run.spending?.end();
     this.inFlight.delete(run);
     this.counts.skippedLate += this.agenda.finish(run.slot, now, notBefore);
     if (this.rounds.hasEnded) this.host.roundEnded(this);
@@ -338,6 +337,13 @@ export class OperationLoop implements Starter, Operation {
   }
 }
 
-function isThenable(value: unknown): value is Promise<unknown> {
-  return value !== null && typeof value === 'object' && typeof (value as { then?: unknown }).then === 'function';
+/** A run that is to begin. */
+interface Start {
+  slot: number;
+  now: number;
+  place: Place;
+  part: 'run' | 'whenClosed';
+  spending?: RunSpending;
+  /** It cannot: it fails with this. */
+  refused?: Error;
 }

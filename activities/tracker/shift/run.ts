@@ -5,6 +5,10 @@ import type { Operation } from './host';
 import type { Known } from './known';
 import type { Members } from './members';
 import type { Place } from './ring';
+import { HoldError } from '../../../config/define/errors';
+import type { Shortage } from '../../upstream/budget/spender';
+import type { RunSpending } from '../../upstream/spend/run';
+import { shortageOf } from '../../upstream/spend/shortage';
 
 export class Run implements RunContext {
   settled = false;
@@ -26,6 +30,8 @@ export class Run implements RunContext {
     readonly due: number,
     readonly place: Place,
     readonly isolated: boolean,
+    /** Tokens of its upstream's limits. */
+    readonly spending?: RunSpending,
   ) {
     this.id = loop.members.id(slot);
     if (!isolated) this.begunAt = startedAt;
@@ -50,6 +56,13 @@ export class Run implements RunContext {
     this.controller ??= new AbortController();
     if (this.settled && !this.controller.signal.aborted) this.controller.abort(new Error('the run is over'));
     return this.controller.signal;
+  }
+
+  /** The bucket that had too little for what it asked; undefined: the error is another one. */
+  shortage(error: Error): Shortage | undefined {
+    if (!this.spending) return undefined;
+    // From a thread an error comes as its words; the bucket was named here.
+    return shortageOf(error) ?? (this.isolated && error instanceof HoldError ? this.spending.short : undefined);
   }
 
   abort(reason: string): void {

@@ -1,0 +1,75 @@
+/**
+ * The spending of one run, batch, page or activity: what was reserved before its code began, drawn by each of its
+ * requests, and given back in the end. Made by the shift's dispatcher and by `before.ts`; the HTTP client finds it by
+ * `spending.ts`. Nothing waits in here: a limit that has nothing left ends the request, and so the run.
+ */
+import type { Permit, Spending, Wanted } from '../spending';
+import type { RequestLine, Reservation, Shortage, Spend, Spender, Use } from '../budget/spender';
+import { OutOfTokens } from './shortage';
+
+export class RunSpending implements Spending {
+  private readonly reservations = new Map<string, Reservation>();
+  /** Code that was given up may go on asking: each of its requests pays for itself. */
+  private isOver = false;
+  /** The bucket that ended it, where one did. */
+  short: Shortage | undefined;
+
+  constructor(
+    private readonly spender: Spender,
+    readonly use: Use,
+  ) {}
+
+  /** Takes what a run of this use usually needs of an upstream, or nothing. @returns the bucket that has nothing */
+  reserve(upstream: string): Shortage | undefined {
+    if (this.reservations.has(upstream)) return undefined;
+    const reserved = this.spender.reserve(upstream, this.use);
+    if (reserved.isShort) return reserved;
+    this.reservations.set(upstream, reserved);
+    return undefined;
+  }
+
+  permit(upstream: string, { method, path, id }: Wanted): Permit {
+    const isOthers = id !== undefined && id !== this.use.id;
+    if (isOthers || this.isOver) return this.alone(upstream, { method, path }, id ?? this.use.id);
+    const drawn = this.reserve(upstream) ?? this.reservations.get(upstream)!.draw({ method, path });
+    if (drawn.isShort) this.short = drawn;
+    return permitOf(drawn);
+  }
+
+  /** The code has ended: what it did not draw goes back. */
+  end(): void {
+    this.isOver = true;
+    for (const reservation of this.reservations.values()) reservation.end();
+    this.reservations.clear();
+  }
+
+  /** A request that is not of the run's own member, or comes too late: one by itself. */
+  private alone(upstream: string, request: RequestLine, id: string | undefined): Permit {
+    const { class: of, by } = this.use;
+    return permitOnce(this.spender, upstream, { class: of, by, id }, request);
+  }
+}
+
+/** The requests that are sent outside of any run: each by itself. */
+export class WorkerSpending implements Spending {
+  constructor(private readonly spender: Spender) {}
+
+  permit(upstream: string, { method, path, id }: Wanted): Permit {
+    return permitOnce(this.spender, upstream, { class: 'call', by: 'calls', id }, { method, path });
+  }
+}
+
+function permitOnce(spender: Spender, upstream: string, use: Use, request: RequestLine): Permit {
+  const reserved = spender.reserve(upstream, use, 1);
+  if (reserved.isShort) throw new OutOfTokens(reserved);
+  try {
+    return permitOf(reserved.draw(request));
+  } finally {
+    reserved.end();
+  }
+}
+
+function permitOf(spend: Spend | Shortage): Permit {
+  if (spend.isShort) throw new OutOfTokens(spend);
+  return spend;
+}

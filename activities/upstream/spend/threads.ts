@@ -1,0 +1,131 @@
+/**
+ * Limits for code in a worker thread: the thread asks its node for each request, by messages, and tells it the answers.
+ * The node's side is called by `activities/tracker/shift/isolate.ts` for one run, the thread's by
+ * `workers/isolate-thread.ts`.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import { HoldError, LONGEST_HOLD_MS } from '../../../config/define/errors';
+import type { Permit, Replied, Spending, Wanted } from '../spending';
+
+/** From the thread. */
+type Question =
+  | { ask: number; upstream: string; wanted: Wanted }
+  | { end: number; how: 'release' | 'lose' }
+  | { end: number; how: 'report'; answer: PlainAnswer };
+
+/** From the node. */
+type Reply = { asked: number; permit: boolean } | { asked: number; error: { message: string; afterMs?: number } };
+
+interface PlainAnswer {
+  status: number;
+  headers: readonly (readonly [name: string, value: string])[];
+  body: unknown;
+  refusedForMs: number | undefined;
+}
+
+/** A permit of the node's is good for 25 s; the message that brought it took a moment. Milliseconds. */
+const GOOD_MS = 20_000;
+
+/** Answers a thread's questions until the port is closed. Permits that it leaves behind count as lost. */
+export function answerThread(port: MessagePort, spending: Spending): () => void {
+  const permits = new Map<number, Permit>();
+  const answer = async (id: number, upstream: string, wanted: Wanted): Promise<Reply> => {
+    try {
+      const permit = await spending.permit(upstream, wanted);
+      if (permit) permits.set(id, permit);
+      return { asked: id, permit: permit !== undefined };
+    } catch (thrown) {
+      const { message } = thrown as Error;
+      return { asked: id, error: { message, ...(thrown instanceof HoldError && { afterMs: thrown.afterMs }) } };
+    }
+  };
+  port.on('message', (question: Question) => {
+    if ('ask' in question) {
+      void answer(question.ask, question.upstream, question.wanted).then((reply) => port.postMessage(reply));
+      return;
+    }
+    const permit = permits.get(question.end);
+    permits.delete(question.end);
+    if (question.how === 'report') permit?.report(repliedOf(question.answer));
+    else if (question.how === 'lose') permit?.lose();
+    else permit?.release();
+  });
+  port.unref();
+  return () => {
+    port.close();
+    for (const permit of permits.values()) permit.lose();
+    permits.clear();
+  };
+}
+
+function repliedOf({ status, headers, body, refusedForMs }: PlainAnswer): Replied {
+  const byName = new Map(headers);
+  return { status, header: (name) => byName.get(name), body, ...(refusedForMs !== undefined && { refusedForMs }) };
+}
+
+/** The thread's side: what `get` of an upstream finds there. */
+export class ThreadSpending implements Spending {
+  private asked = 0;
+  private readonly waiting = new Map<number, (reply: Reply) => void>();
+
+  constructor(private readonly port: MessagePort) {
+    port.on('message', (reply: Reply) => {
+      this.waiting.get(reply.asked)?.(reply);
+      this.waiting.delete(reply.asked);
+    });
+  }
+
+  async permit(upstream: string, wanted: Wanted): Promise<Permit | undefined> {
+    const ask = ++this.asked;
+    const reply = await new Promise<Reply>((resolve) => {
+      this.waiting.set(ask, resolve);
+      this.send({ ask, upstream, wanted });
+    });
+    if ('error' in reply) throw errorOf(reply.error);
+    return reply.permit ? this.permitOf(ask) : undefined;
+  }
+
+  private permitOf(id: number): Permit {
+    const [monotonic, wall] = [performance.now(), Date.now()];
+    let isOver = false;
+    const end = (question: Question): void => {
+      if (!isOver) this.send(question);
+      isOver = true;
+    };
+    return {
+      get maySend() {
+        return Math.max(performance.now() - monotonic, Date.now() - wall) < GOOD_MS;
+      },
+      // Whether a limit takes a refusal for its own is not known here; the run's member is held either way.
+      report: (answer) => {
+        end({ end: id, how: 'report', answer: plain(answer) });
+        return answer.refusedForMs !== undefined;
+      },
+      release: () => end({ end: id, how: 'release' }),
+      lose: () => end({ end: id, how: 'lose' }),
+    };
+  }
+
+  private send(question: Question): void {
+    this.port.postMessage(question);
+  }
+}
+
+function plain(answer: Replied): PlainAnswer {
+  const { status, body, refusedForMs } = answer;
+  return { status, headers: [...(answer.headers?.() ?? [])], body: cloneable(body), refusedForMs };
+}
+
+/** A body that a `parse` of the user's made of it may be anything. */
+function cloneable(body: unknown): unknown {
+  try {
+    return structuredClone(body);
+  } catch {
+    return undefined;
+  }
+}
+
+function errorOf({ message, afterMs }: { message: string; afterMs?: number }): Error {
+  if (afterMs === undefined) return new Error(message);
+  return new HoldError(message, { afterMs: Math.min(afterMs, LONGEST_HOLD_MS), scope: 'member' });
+}

@@ -1,0 +1,55 @@
+/**
+ * The part of a worker whose config has upstreams with limits: the budget of its node, what was set by hand, and the
+ * config with code that takes its tokens first. Called by `parts.ts`.
+ */
+import { hostname } from 'node:os';
+import type { Logger } from 'pino';
+import { Database, OWN_LIMITS } from '../activities/lib/database';
+import { service, Services, type Service } from '../activities/lib/service';
+import { NodeBudget } from '../activities/upstream/budget/node';
+import { budgetedConfig } from '../activities/upstream/spend/before';
+import { WorkerSpending } from '../activities/upstream/spend/run';
+import { UpstreamSettings } from '../activities/upstream/spend/settings';
+import { setWorkerSpending, unsetWorkerSpending } from '../activities/upstream/spending';
+import type { Spender } from '../activities/upstream/budget/spender';
+import type { ResolvedConfig } from '../config/resolve/config';
+import { BUDGET_CONNECTIONS } from './connection-budget';
+import type { WorkerSetup } from './setup';
+
+export interface WorkerBudget {
+  spender: Spender;
+  /** Its code asks the spender where it names an upstream. */
+  config: ResolvedConfig;
+  service: Service;
+}
+
+/** Whether anything in the config has a limit. */
+export function hasLimits({ upstreams = [] }: ResolvedConfig): boolean {
+  return upstreams.some(({ limits }) => Object.keys(limits).length > 0);
+}
+
+/** Undefined: nothing is limited. @param now epoch milliseconds of the database, as the node reads it */
+export function budgetOf(setup: WorkerSetup, node: string, log: Logger, now: () => number): WorkerBudget | undefined {
+  const { config, databaseUrl: url, directDatabaseUrl: directUrl } = setup;
+  if (!hasLimits(config)) return undefined;
+  const database = new Database({ url, directUrl, log, ...OWN_LIMITS, connections: BUDGET_CONNECTIONS });
+  const address = setup.egress ?? hostname();
+  const budget = new NodeBudget({ database, node, address, log, now: () => now() / 1_000 });
+  const { spender } = budget;
+  const upstreams = (config.upstreams ?? []).filter(({ limits }) => Object.keys(limits).length > 0);
+  const settings = new UpstreamSettings({ database, upstreams, define: (upstream) => spender.define(upstream), log });
+  const worker = new WorkerSpending(spender);
+  return {
+    spender,
+    config: budgetedConfig(config, spender),
+    service: new Services([
+      service({ stop: () => database.close() }),
+      settings,
+      budget,
+      service({
+        start: () => Promise.resolve(setWorkerSpending(worker)),
+        stop: () => Promise.resolve(unsetWorkerSpending(worker)),
+      }),
+    ]),
+  };
+}

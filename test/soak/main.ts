@@ -4,21 +4,24 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { UsageError } from '../../cli/errors';
 import { runGrounds } from './grounds';
 import { suiteOnNewServer } from './newest-server';
+import { simulations } from './simulations';
 
 const ROOT = path.join(__dirname, '..', '..');
 
 const USAGE = `npm run soak -- [PART…] [--histories N] [--seed S] [--for T] [--only WORD]
 
-  simulations   every simulated world through N histories (100,000) under the seed S (of the day)
+  simulations   every simulated world through N histories (100,000) under the seed S (of the day), each in the
+                measure that CI has of it; --only job/world is one of them
   chaos         the kill tests again and again for T (1h), see npm run chaos -- --help
   ground        the two commands on every ground: users, folders, ports, versions of Node, package managers (as root)
   server        the test suite on the newest Temporal server, built as a Go module
-Without a part: all of them, in this order. --only WORD: those grounds, or those test files on the newest server, whose name has it.`;
+Without a part: all of them, in this order. --only WORD: those worlds, those grounds, or those test files on the newest
+server, whose name has it.`;
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
@@ -26,16 +29,6 @@ async function run(command: string[], env: NodeJS.ProcessEnv = {}): Promise<numb
   const child = spawn(command[0]!, command.slice(1), { cwd: ROOT, env: { ...process.env, ...env }, stdio: 'inherit' });
   const [code] = (await once(child, 'exit')) as [number | null];
   return code === 0 ? 0 : 1;
-}
-
-/** The test files that ask `test/support/simulate.ts` how many histories they live through. */
-function simulations(folder: string): string[] {
-  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.test.ts'))
-    .map((name) => path.join(folder, name))
-    .filter((file) => readFileSync(file, 'utf8').includes('/support/simulate'));
-  if (files.length === 0) throw new Error(`no simulation was found below ${folder}`);
-  return files;
 }
 
 async function main(): Promise<number> {
@@ -56,7 +49,7 @@ async function main(): Promise<number> {
   const seed: string[] = values.seed === undefined ? [] : ['--seed', values.seed];
   const parts: Record<string, () => Promise<number>> = {
     simulations: () =>
-      run(['npx', 'jest', '--runInBand', '--runTestsByPath', ...simulations(path.join(ROOT, 'test'))], {
+      run(['npx', 'jest', '--runInBand', '--runTestsByPath', ...simulations(values.only ?? [])], {
         LONGWATCH_HISTORIES: values.histories,
         ...(values.seed === undefined ? {} : { LONGWATCH_SEED: values.seed }),
       }),
@@ -89,6 +82,7 @@ main().then(
   (error: unknown) => {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     // A flag that is not known comes from parseArgs.
-    process.exitCode = (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ? 2 : 1;
+    const isUsage = error instanceof UsageError || (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS');
+    process.exitCode = isUsage ? 2 : 1;
   },
 );

@@ -21,6 +21,7 @@ import { addKeys } from './verbs/keys';
 import { addLeases } from './verbs/leases';
 import { addList } from './verbs/list';
 import { addMigrate } from './verbs/migrate';
+import { addMove, addRebalance } from './verbs/moves';
 import { addNode } from './verbs/node';
 import { addNodes } from './verbs/nodes';
 import { addPools } from './verbs/pools';
@@ -53,7 +54,7 @@ export function program(): Command {
   for (const add of [addPush, addFlush, addDead]) add(made);
   for (const add of [addStatus, addDoctor, addPools, addShow, addConfig, addCrash]) add(made);
   for (const add of [addCount, addWhere, addAlive]) add(made);
-  for (const add of [addNodes, addNode, addAudit]) add(made);
+  for (const add of [addNodes, addNode, addRebalance, addMove, addAudit]) add(made);
   for (const add of [addHold, addRefetch]) add(made);
   for (const add of [addRegen, addSweep, addDecay]) add(made);
   for (const add of [addLeases, addKeys, addSaga]) add(made);

@@ -15,6 +15,13 @@ import { actorOf, readAudit, type AuditOptions, type AuditRow } from './audit';
 import { BufferHandle } from './buffer/handle';
 import { NodeHandle } from './cluster/node';
 import { readNodes, type ClusterReport } from './cluster/nodes';
+import {
+  previewRebalance,
+  rebalance,
+  type RebalanceOptions,
+  type RebalancePreview,
+  type RebalanceResult,
+} from './cluster/rebalance';
 import { Connections } from './connections';
 import { DurableHandle } from './durable/handle';
 import { JobHandle } from './job/handle';
@@ -130,6 +137,16 @@ export class Longwatch {
   /** Every node: what is wanted of it, what it keeps, how it does, and a verdict in words. */
   nodes(): Promise<ClusterReport> {
     return readNodes(this.connections);
+  }
+
+  /** The pools that balancing would move, and what each node would have; nothing is moved. */
+  previewRebalance(): Promise<RebalancePreview> {
+    return previewRebalance(this.connections);
+  }
+
+  /** Moves pools until every node has its share. Nodes do so by themselves: at rest there is nothing to move. */
+  rebalance(options?: RebalanceOptions): Promise<RebalanceResult> {
+    return rebalance(this.connections, options);
   }
 
   /** A handle; whether there is such a node shows at its first use. */

@@ -70,6 +70,9 @@ export type {
   NodeReport,
   Verdict,
 } from '../client/cluster/nodes';
+export type { MoveResult } from '../client/cluster/move';
+export type { FailedMove, Moved, MovesOptions, PoolMove } from '../client/cluster/moves';
+export type { RebalanceOptions, RebalancePreview, RebalanceResult } from '../client/cluster/rebalance';
 export type { Finding } from '../client/doctor/checks';
 export type { Diagnosis, UnknownCheck } from '../client/doctor/doctor';
 export * from '../client/errors';

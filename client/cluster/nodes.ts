@@ -51,6 +51,8 @@ export interface NodeReport {
   /** The load that it should have, as placement reckons. Null: not known. */
   share: number | null;
   poollessSince: string | null;
+  /** The kinds of pool that it may keep: `characters`, or `characters@gpu` with the label. Null: it does not say. */
+  keeps: string[] | null;
   /** As it says of itself; null: it says nothing. */
   use: NodeFigures | null;
   verdict: Verdict;
@@ -155,6 +157,11 @@ export function reportOf(rows: readonly NodeRow[], trackers: readonly NodeTracke
   };
 }
 
+/** The nodes that live, as placement sees them. */
+export function loadsOf(rows: readonly NodeRow[]): NodeLoad[] {
+  return rows.map(look).flatMap(({ alive, load }) => (alive && load ? [load] : []));
+}
+
 function look(row: NodeRow): Seen {
   const silentMs = Math.max(0, row.now - row.seen_at);
   const alive = !row.ended && silentMs < PLACEMENT.goneMs;
@@ -196,6 +203,7 @@ function describe(seen: Seen, living: readonly Seen[]): NodeReport {
     load: load?.load ?? null,
     share,
     poollessSince: iso(row.poolless_since),
+    keeps: load ? [...load.keeps] : null,
     use: use ?? null,
     verdict: verdictOf(factsOf(seen, living)),
   };

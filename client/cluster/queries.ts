@@ -62,3 +62,20 @@ export const KEPT: Statement = {
   text: `select count(*)::int as pools from longwatch.pool p
          where p.node = $1 and p.released_at is null and p.quarantined_at is null and ($2::text is null or p.tracker = $2)`,
 };
+
+/** Pools that nodes keep, with what placement needs to know of them. */
+export const KEPT_POOLS: Statement = {
+  name: 'client-kept-pools',
+  text: `select p.tracker, p.pool, p.members, p.node
+         from longwatch.pool p join longwatch.tracker t on t.name = p.tracker and p.pool < t.pools
+         where t.state <> 'stopped' and p.node is not null and p.released_at is null and p.quarantined_at is null
+         order by p.tracker, p.pool`,
+};
+
+/** The fences of these pools: whoever takes one raises its token. */
+export const FENCES: Statement = {
+  name: 'client-fences',
+  text: `select p.tracker, p.pool, p.token::text as token, p.node, p.released_at is null as held
+         from unnest($1::text[], $2::int[]) as k (tracker, pool)
+         join longwatch.pool p on p.tracker = k.tracker and p.pool = k.pool`,
+};

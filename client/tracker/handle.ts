@@ -20,6 +20,7 @@ import {
 } from '../../workflows/tracker/contract';
 import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
 import { announced, recorded, type CommandOptions } from '../audit';
+import { movePool, type MoveResult } from '../cluster/move';
 import type { Connections } from '../connections';
 import {
   NotTrackedError,
@@ -216,6 +217,15 @@ export class TrackerHandle extends Unit<TrackerOptions, Row> {
     const result = { missing: [...missing], surplus, matching: ids.length - missing.size, duplicates };
     if (options.apply) await this.makeAlike(result, options);
     return { ...result, applied: options.apply === true };
+  }
+
+  /**
+   * Its pool goes to that node; resolves when the node has taken it. @throws UnknownPoolError; UnknownNodeError;
+   * RefusedError where that node would not keep it; TimedOutError, with what became of it
+   */
+  async move(pool: number, { to, why }: { to: string } & CommandOptions): Promise<MoveResult> {
+    this.requirePool(pool, (await this.require()).pools);
+    return movePool(this.connections, this.name, pool, to, why);
   }
 
   private makeAlike(

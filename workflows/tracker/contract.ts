@@ -54,6 +54,11 @@ export const addSignal = defineSignal<[RosterPayload]>('add');
 export const removeSignal = defineSignal<[RosterPayload]>('remove');
 /** Starts a pool that has no workflow, and releases one that is in quarantine. */
 export const wakeSignal = defineSignal<[{ release?: boolean }?]>('wake');
+/**
+ * The next shift of the pool is to be on that node; one that runs is asked to end. Where that node does not take it,
+ * it goes to the shared queue as always. What has no name of a node in it counts as nothing said.
+ */
+export const moveSignal = defineSignal<[{ to: string }]>('move');
 
 export interface PoolStatus {
   tracker: string;

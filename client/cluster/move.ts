@@ -1,0 +1,72 @@
+/** One pool to one node, by hand. Called by `TrackerHandle.move`; `moves.ts` carries it out. */
+import { didYouMean } from '../../config/suggest';
+import { announced } from '../audit';
+import type { Connections } from '../connections';
+import { RefusedError, TimedOutError, UnknownNodeError } from '../errors';
+import { carryOut } from './moves';
+import { readNodes, type NodeReport } from './nodes';
+import { FENCES } from './queries';
+
+export interface MoveResult {
+  tracker: string;
+  pool: number;
+  from: string;
+  to: string;
+  /** False: it was there already. */
+  changed: boolean;
+}
+
+/** @throws UnknownNodeError; RefusedError where that node would not keep it; TimedOutError, with what became of it */
+export async function movePool(
+  connections: Connections,
+  tracker: string,
+  pool: number,
+  to: string,
+  why?: string,
+): Promise<MoveResult> {
+  const { nodes } = await readNodes(connections, 'rows');
+  const node = nodes.find(({ name }) => name === to);
+  if (!node) {
+    const names = nodes.filter(({ alive }) => alive).map(({ name }) => name);
+    throw new UnknownNodeError(to, didYouMean(to, names), names);
+  }
+  const [fence] = await connections.rows<{ node: string | null; held: boolean }>(FENCES, [[tracker], [pool]]);
+  if (!fence?.held || fence.node === null) {
+    throw new RefusedError(
+      `no node keeps pool ${pool} of ${tracker} at the moment, so it cannot be moved; see: npx longwatch pools ${tracker}`,
+    );
+  }
+  const from = fence.node;
+  if (from === to) return { tracker, pool, from, to, changed: false };
+  const refusal = whyNot(node, tracker);
+  if (refusal !== undefined)
+    throw new RefusedError(`node '${to}' would not keep pool ${pool} of ${tracker}: ${refusal}`);
+  const command = {
+    what: 'move',
+    subject: `pool/${tracker}/${pool}`,
+    before: { node: from },
+    after: { node: to },
+    why,
+  };
+  return announced(connections, command, async () => {
+    const { failed } = await carryOut(connections, [{ tracker, pool, from, to }]);
+    if (failed[0]) throw new TimedOutError(`pool ${pool} of ${tracker} is not on '${to}': ${failed[0].why}`);
+    return { result: { tracker, pool, from, to, changed: true } };
+  });
+}
+
+function whyNot(
+  { name, alive, drained, drainedFor, keeps, target, pools }: NodeReport,
+  tracker: string,
+): string | undefined {
+  if (!alive) return 'it is not heard of';
+  if (drained) return `it is drained (npx longwatch node resume ${name})`;
+  if (drainedFor.includes(tracker))
+    return `it is drained for ${tracker} (npx longwatch node resume ${name} --tracker ${tracker})`;
+  if (keeps && !keeps.some((kind) => kind === tracker || kind.startsWith(`${tracker}@`))) {
+    return 'its config does not have that tracker, or it has not the label';
+  }
+  if (target !== null && pools >= target)
+    return `it is at its target of ${target} (npx longwatch node target ${name} ${pools + 1})`;
+  return undefined;
+}

@@ -9,7 +9,7 @@ import type { Statement } from '../activities/lib/database';
 import { sleep } from '../activities/lib/sleep';
 import { didYouMean } from '../config/suggest';
 import type { CommandResult, ReconfigureResult, RunState } from '../workflows/lib/contract';
-import type { OptionChange, OptionChanges } from '../workflows/lib/options';
+import { changesAfter, type OptionChange, type OptionChanges } from '../workflows/lib/options';
 import { announced, type CommandOptions } from './audit';
 import { command } from './commands';
 import type { Connections } from './connections';
@@ -133,11 +133,7 @@ export abstract class Unit<Options extends object, Row extends UnitRow<Options>>
   ): Promise<ReconfigureResult> {
     const row = await this.current();
     const compiled = Object.entries(changes).map(([path, value]) => this.changeOf(row, path, value));
-    const later = { ...row.changes };
-    for (const { path, value } of compiled) {
-      if (value === null) delete later[path];
-      else later[path] = value;
-    }
+    const later = changesAfter(row.changes, compiled);
     return this.changeOptions('set', row, { ...row, changes: later }, command, () =>
       this.update(this.kind.commands.reconfigure, [compiled]),
     );

@@ -7,7 +7,7 @@
  */
 import { ErrorType } from '../../workflows/lib/errors';
 import { failure } from '../lib/failures';
-import { codeOf } from '../job/scan';
+import { codeOf } from '../lib/scan';
 
 const ENDS = new Set(['begin', 'start', 'commit', 'end', 'abort', 'rollback', 'prepare transaction', 'discard']);
 /** The command tags that the server reports for them; it reports `rollback to` as a ROLLBACK too. */

@@ -13,7 +13,7 @@ import { run, type Database, type Queryable, type Statement } from '../lib/datab
 import { bad, readTarget, readWorkTable, showTable, type TableFacts } from './catalog';
 import { checkOwnSql } from './own-sql';
 import { readsItself } from './plan-tree';
-import { codeOf } from './scan';
+import { codeOf } from '../lib/scan';
 import { decayStatement, regenStatement, withRule, type SweepWork } from './statement';
 import { claimStatement, orderTypeStatement } from './sweep-statement';
 import { Template } from './template';

@@ -8,7 +8,7 @@ import { parse, type Expr, type Statement as Parsed, type UpdateStatement } from
 import { run, type Queryable, type Statement } from '../lib/database';
 import { bad, showTable, type TableFacts } from './catalog';
 import { modifies, planOf } from './plan-tree';
-import { scan, type Piece } from './scan';
+import { scan, type Piece } from '../lib/scan';
 import type { RegenWork } from './statement';
 import { Template } from './template';
 

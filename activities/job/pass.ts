@@ -35,6 +35,7 @@ import {
 } from './store/ticks';
 import { dueBetween } from './calendar';
 import { readWorkTable, type TableFacts } from './catalog';
+import { endAskedFor } from '../lib/cancelled';
 import { takeJobFence } from './store/fence';
 import { cutRanges, inChunks } from './regen';
 import { withRule } from './statement';
@@ -262,13 +263,13 @@ async function close(host: PassHost, pass: PassContext, result: TickOutcome, ms:
   return { end: 'done', due: tick.due, ...pick(totals), ms, band, node: pass.node, error, retryAt };
 }
 
-/** A cancellation that was asked for, or the worker's end; not one that only says that Temporal cannot be reached. */
+/** Ends the pass where its end is asked for. @returns what lets go of the watch */
 function watchForEnd(stopSignal: StopSignal, log: Logger): () => void {
   const context = Context.current();
   const onCancelled = (): void => {
     const details = context.cancellationDetails;
-    if (details?.workerShutdown) return stopSignal.end('handed back');
-    if (details?.cancelRequested || details?.paused || details?.reset) return stopSignal.end('asked');
+    const end = endAskedFor(details);
+    if (end !== undefined) return stopSignal.end(end);
     log.warn({ details }, 'Temporal has let go of this pass; it goes on until another one takes the job');
   };
   context.cancellationSignal.addEventListener('abort', onCancelled, { once: true });

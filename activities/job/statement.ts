@@ -7,7 +7,7 @@ import { escapeIdentifier } from 'pg';
 import type { JobWork } from '../../workflows/job/options';
 import { quoteTable, type Column, type TableFacts } from './catalog';
 import { ruleValue, ruleWhere } from './rule';
-import { scan } from './scan';
+import { scan } from '../lib/scan';
 import { Template } from './template';
 
 /**

@@ -5,7 +5,7 @@
  */
 import { escapeIdentifier } from 'pg';
 import type { TableFacts } from './catalog';
-import { codeOf } from './scan';
+import { codeOf } from '../lib/scan';
 import { keyArray, keyHash, keyList, rangeOf, type Span, type SweepWork } from './statement';
 import { Template } from './template';
 

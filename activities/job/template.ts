@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { run, type Database, type Queryable } from '../lib/database';
-import { scan } from './scan';
+import { scan } from '../lib/scan';
 
 /** A value for each parameter by its name; names that a statement does not use are left out of it. */
 export type Values = Record<string, unknown>;

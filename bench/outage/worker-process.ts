@@ -1,7 +1,6 @@
 /** The worker of the scenario `outage`: a handler that notes which entries it was given. */
-import { pino } from 'pino';
-import { createWorker } from '../../workers/worker';
 import { serve } from '../harness/child';
+import { workerOf } from '../harness/worker';
 import { onHandled, outaged } from './definition';
 
 /** Numbers of entries, each once: a batch may come twice. */
@@ -13,17 +12,7 @@ onHandled((buffer, entries) => {
 });
 
 serve({
-  start: async (address: string, namespace: string, databaseUrl: string) => {
-    const worker = await createWorker({
-      config: outaged,
-      temporal: { address, namespace },
-      databaseUrl,
-      metrics: { port: 0 },
-      log: pino({ level: 'fatal' }),
-      watchdogMs: null,
-    });
-    void worker.run();
-  },
+  start: workerOf(outaged),
   /** How many entries have been handled so far. */
   handled: (buffer: string) => seen.get(buffer)?.size ?? 0,
   /** How many of these (each a first number and how many) have been handled. */

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { resolveConfig, type ConfigDefinition } from '../../exports';
 import { eventually } from '../../test/support/stack';
 import { defineScenario } from '../harness/scenario';
-import { makePlayers, settle } from '../population/players';
+import { makePlayers, settle } from '../job/players';
 
 const ROWS = 1_000_000;
 const HELD_MS = 30_000;
@@ -45,7 +45,7 @@ export const scenario = defineScenario({
     await job.run();
     await settle(stack, 'players');
 
-    const load = await bench.child(path.join(__dirname, '../population/load-process.ts'));
+    const load = await bench.child(path.join(__dirname, '../job/load-process.ts'));
     // Not the row that is held: who wants that waits for its holder, whatever we do.
     await load.call('start', stack.servers.databaseUrl, 'players', HELD - 1, CLIENTS, EVERY_MS);
     await bench.sleep(1_000);

@@ -2,7 +2,7 @@
 import { resolveConfig, type ConfigDefinition } from '../../exports';
 import { median } from '../harness/figures';
 import { defineScenario } from '../harness/scenario';
-import { bareUpdate, makePlayers, settle, timed } from '../population/players';
+import { bareUpdate, makePlayers, settle, timed } from '../job/players';
 
 const SMALL = 1_000_000;
 const LARGE = 10_000_000;

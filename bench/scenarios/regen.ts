@@ -10,7 +10,7 @@ import type { Stack } from '../../test/support/stack';
 import { median } from '../harness/figures';
 import type { Bench } from '../harness/bench';
 import { defineScenario, type Reading } from '../harness/scenario';
-import { bareUpdate, makePlayers, settle, timed } from '../population/players';
+import { bareUpdate, makePlayers, settle, timed } from '../job/players';
 
 const SIZES = [1_000, 10_000, 100_000, 1_000_000];
 const TIMES = 3;
@@ -95,7 +95,7 @@ async function compare(stack: Stack, job: JobHandle, table: string, rows: number
 }
 
 async function beside(bench: Bench, stack: Stack, job: JobHandle, table: string, rows: number): Promise<Reading[]> {
-  const load = await bench.child(path.join(__dirname, '../population/load-process.ts'));
+  const load = await bench.child(path.join(__dirname, '../job/load-process.ts'));
   await load.call('start', stack.servers.databaseUrl, table, rows, CLIENTS, EVERY_MS);
   const during = async (work: () => Promise<unknown>): Promise<Load> => {
     await load.call('mark');

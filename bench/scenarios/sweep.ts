@@ -2,7 +2,7 @@
 import { resolveConfig } from '../../exports';
 import { defineScenario } from '../harness/scenario';
 import { median } from '../harness/figures';
-import { timed } from '../population/players';
+import { timed } from '../job/players';
 
 const ROWS = 100_000;
 

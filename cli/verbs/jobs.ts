@@ -22,7 +22,7 @@ interface Limited extends CommonFlags {
 const EXAMPLE: Record<JobKind, string> = { regen: 'stamina', sweep: 'combats', decay: 'items' };
 
 export function addRegen(program: Command): void {
-  addKind(program, 'regen', 'statements that advance a whole population');
+  addKind(program, 'regen', 'statements that advance every row of a table');
 }
 
 export function addSweep(program: Command): void {

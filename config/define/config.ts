@@ -30,7 +30,7 @@ export interface Defaults {
 export interface ConfigDefinition {
   /** A list of `defineTracker`. */
   trackers?: TrackerDefinition[];
-  /** Jobs on whole populations in PostgreSQL: lists of `defineRegen`, `defineSweep` and `defineDecay`. */
+  /** Jobs on whole tables of PostgreSQL: lists of `defineRegen`, `defineSweep` and `defineDecay`. */
   regens?: readonly RegenDefinition[];
   /** A list of `defineSweep`. */
   sweeps?: readonly SweepDefinition[];

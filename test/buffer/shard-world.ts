@@ -26,6 +26,7 @@ import { Draws } from '../support/draws';
 import { PostgresWorld } from './postgres-world';
 import { sizedBytes, type Sized } from './sizes';
 import type { Json } from '../../workflows/lib/json';
+import { OPTIONS } from './world';
 import { SHARD_TUNABLES } from '../../workflows/buffer/tunables';
 
 /** Temporal's limits. Bytes. */
@@ -57,21 +58,13 @@ export interface WorldOptions {
 }
 
 const BASE: BufferOptions = {
+  ...OPTIONS,
   maxBatchSize: 50,
-  flushIntervalMs: 50,
   maxConcurrency: 3,
   timeoutMs: 60_000,
-  heartbeatTimeoutMs: 1_000,
-  pollMs: null,
   bound: { entries: 500, bytes: 300_000 },
-  capacity: 1_000_000,
   retry: { attempts: 3, baseMs: 100, capMs: 5_000 },
-  ordered: false,
-  shards: 1,
   historyEvents: 120,
-  init: false,
-  key: null,
-  state: null,
 };
 
 export class ShardWorld {

@@ -35,7 +35,7 @@ async function crash(task: string): Promise<void> {
   ]);
 }
 
-describe('D3: attempts', () => {
+describe('attempts', () => {
   test('a crash uses one, and the next one knows of it', async () => {
     await crash('crash/1');
     const seen = await one.call({
@@ -72,7 +72,7 @@ describe('D3: attempts', () => {
   });
 });
 
-describe('D4: keys', () => {
+describe('keys', () => {
   test('another run with the same key gets the stored result, counted as a hit; another activity does not', async () => {
     let ran = 0;
     const run = () => ({ ran: ++ran });
@@ -196,7 +196,7 @@ describe('D4: keys', () => {
   });
 });
 
-describe('D5: time-outs and retries', () => {
+describe('time-outs and retries', () => {
   test('a time-out ends the attempt: the signal fires, the transaction is undone, code that goes on writes nothing', async () => {
     const late = gate();
     let refused: unknown;
@@ -259,7 +259,7 @@ describe('D5: time-outs and retries', () => {
   });
 });
 
-test('D7: each event is counted and told with its fields', async () => {
+test('each event is counted and told with its fields', async () => {
   const key = 'told';
   const call = { task: 'told/7', key, retry: { attempts: 2, baseMs: 10 } };
   await caught(one.call({ ...call, run: () => Promise.reject(new Error('first')) }));

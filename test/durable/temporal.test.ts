@@ -24,13 +24,13 @@ test('an activity runs, its effect and its result are there once', async () => {
   expect(await booked('a')).toEqual(['pay']);
 });
 
-test('D4: another run with the same key gets the stored result', async () => {
+test('another run with the same key gets the stored result', async () => {
   await durable.run('payOnce', [{ id: 'b' }]);
   expect(await durable.run('payOnce', [{ id: 'b' }])).toEqual({ receipt: 'receipt of b' });
   expect(await booked('b')).toEqual(['pay']);
 });
 
-test('D5: a failing activity is tried again, after waits that Temporal makes, and ends with its error', async () => {
+test('a failing activity is tried again, after waits that Temporal makes, and ends with its error', async () => {
   await durable.run('payOnce', [{ id: 'c', fail: 2 }]);
   expect(await booked('c')).toEqual(['pay']);
   const failed = durable.run('payOnce', [{ id: 'd', fail: 'for good' }]);
@@ -42,7 +42,7 @@ test('D5: a failing activity is tried again, after waits that Temporal makes, an
   expect(task).toEqual({ attempt: 3, state: 'failed' });
 });
 
-test('D6: a saga takes back what was done, last in first out', async () => {
+test('a saga takes back what was done, last in first out', async () => {
   const failed = durable.run('order', [{ pay: { id: 'e' }, ship: { id: 'e' }, mail: { id: 'e', fail: 'for good' } }]);
   await expect(failed).rejects.toThrow(WorkflowFailedError);
   expect(await booked('e')).toEqual(['pay', 'ship', 'unship', 'unpay receipt of e']);
@@ -55,13 +55,13 @@ test('a result too large for a payload stays in the database, and the next activ
   });
 });
 
-test('D6: in parallel, all at once', async () => {
+test('in parallel, all at once', async () => {
   const orders = [{ pay: { id: 'g' }, ship: { id: 'g' }, mail: { id: 'g', fail: 'for good' } }, { order: 'parallel' }];
   await expect(durable.run('order', orders)).rejects.toThrow(WorkflowFailedError);
   expect((await booked('g')).sort()).toEqual(['pay', 'ship', 'unpay receipt of g', 'unship']);
 });
 
-test('D6: a compensation that fails is tried again; a second call does not repeat what is done', async () => {
+test('a compensation that fails is tried again; a second call does not repeat what is done', async () => {
   expect(await durable.run('orderByHand', [{ id: 'h', failUndo: 2 }])).toEqual([
     { completed: 1, failed: [] },
     { completed: 0, failed: [] },
@@ -69,7 +69,7 @@ test('D6: a compensation that fails is tried again; a second call does not repea
   expect(await booked('h')).toEqual(['pay', 'unpay receipt of h']);
 });
 
-test('D5: a time-out ends an activity that hangs', async () => {
+test('a time-out ends an activity that hangs', async () => {
   const began = performance.now();
   await expect(durable.run('mailOnce', [{ id: 'slow', ms: 60_000 }])).rejects.toThrow(WorkflowFailedError);
   expect(performance.now() - began).toBeLessThan(5_000);
@@ -100,7 +100,7 @@ interface Broken {
 const broken = async (saga: string) =>
   ((await cli('saga', 'list')).json as Broken).compensations.filter((one) => one.saga === saga);
 
-test('D6: one that fails for good does not stop the others; an operator sees it and mends it', async () => {
+test('one that fails for good does not stop the others; an operator sees it and mends it', async () => {
   const order = (id: string) => [{ pay: { id }, ship: { id, failUndo: 3 }, mail: { id, fail: 'for good' } }];
   const failed: unknown = await durable.run('order', order('i'), 'order-i').catch((error: unknown) => error);
   expect(String((failed as WorkflowFailedError).cause)).toMatch(/mail i fails; and ship.compensate failed for good/);

@@ -261,7 +261,7 @@ test('concurrency changed while it runs reaches the running shift', async () => 
   await eventually('one at once', async () => (await mostIn(300)) === 1);
 });
 
-test('T8, Better: data that is stale although the shift is alive is counted in status, and again fresh once fetched', async () => {
+test('data that is stale although the shift is alive is counted in status, and again fresh once fetched', async () => {
   const silent = await started('silent', ['a', 'b', 'c']);
   await eventually('all three are stale', async () => {
     const { operations } = await silent.status();

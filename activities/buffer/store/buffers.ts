@@ -24,16 +24,12 @@ export interface BufferRow {
   shards: number;
 }
 
-const SELECT: Statement = {
-  name: 'buffer-select',
-  text: `select name, state, options as declared, changes, version::float8 as version,
-                (select coalesce(max(shard) + 1, 0)::int from longwatch.buffer_shard s where s.buffer = b.name) as shards
-         from longwatch.buffer b where name = $1`,
-};
-const LOCK: Statement = {
-  name: 'buffer-lock',
-  text: `select changes from longwatch.buffer where name = $1 for no key update`,
-};
+const SELECT_TEXT = `select name, state, options as declared, changes, version::float8 as version,
+                            (select coalesce(max(shard) + 1, 0)::int
+                             from longwatch.buffer_shard s where s.buffer = b.name) as shards
+                     from longwatch.buffer b where name = $1`;
+const SELECT: Statement = { name: 'buffer-select', text: SELECT_TEXT };
+const LOCK: Statement = { name: 'buffer-lock', text: `${SELECT_TEXT} for no key update of b` };
 const SET_CHANGES: Statement = {
   name: 'buffer-set-changes',
   text: `update longwatch.buffer set changes = $2, version = version + 1
@@ -114,8 +110,13 @@ const FORGET_PAGES: Statement = {
   text: `delete from longwatch.buffer_page where buffer = $1 and (pass, page) < ($2, $3)`,
 };
 
-export async function readBuffer(db: Queryable, name: string): Promise<BufferRow | undefined> {
-  const [row] = await run<Omit<BufferRow, 'options'> & Record<string, unknown>>(db, SELECT, [name]);
+export async function readBuffer(
+  db: Queryable,
+  name: string,
+  lock: 'nothing' | 'all' = 'nothing',
+): Promise<BufferRow | undefined> {
+  const statement = lock === 'all' ? LOCK : SELECT;
+  const [row] = await run<Omit<BufferRow, 'options'> & Record<string, unknown>>(db, statement, [name]);
   return row && { ...row, options: withBufferChanges(row.declared, row.changes) };
 }
 
@@ -126,7 +127,7 @@ export async function storeBuffer(db: Queryable, name: string, options: BufferOp
 
 /** Lays changes over the options, or takes them back (`value: null`); false when nothing is different. */
 export async function storeBufferChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
-  const [row] = await run<{ changes: BufferRow['changes'] }>(db, LOCK, [name]);
+  const row = await readBuffer(db, name, 'all');
   if (!row) return false;
   const next = changesAfter(row.changes, changes);
   return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;

@@ -7,7 +7,8 @@
  */
 import { ErrorType } from '../../../workflows/lib/errors';
 import { failure } from '../../lib/failures';
-import { run, type Database, type Statement } from '../../lib/database';
+import { run, type Database, type Queryable, type Statement } from '../../lib/database';
+import { takeOver } from '../../lib/take-over';
 
 /** The pass that wants the fence. Within one run only a greater (pass, attempt) may have it. */
 interface JobClaim {
@@ -44,34 +45,33 @@ export async function takeJobFence(
   claim: JobClaim,
   isCurrent: () => Promise<boolean>,
 ): Promise<number> {
-  for (let tries = 0; tries < 3; tries++) {
-    const [holder] = await database.rows<{ run_id: string | null }>(HOLDER, [claim.job]);
-    if (!holder) throw failure(ErrorType.UnknownJob, `there is no job ${claim.job} in the database`);
-    const other = holder.run_id !== null && holder.run_id !== claim.runId ? holder.run_id : null;
-    if (other !== null && !(await isCurrent())) {
-      throw failure(ErrorType.JobNotCurrent, `run ${claim.runId} is not the current one of job ${claim.job}`);
-    }
-    const token = await database.transaction(async (db) => {
-      const [taken] = await run<{ token: number }>(db, TAKE, [
-        claim.job,
-        claim.runId,
-        claim.pass,
-        claim.attempt,
-        claim.node,
-        other,
-      ]);
-      // Twice: the first one waits for chunks that are about to commit, and does not see the parts that these have made
-      // (rows put off).
-      if (taken) await run(db, COPY, [claim.job, taken.token]);
-      if (taken) await run(db, COPY, [claim.job, taken.token]);
-      return taken?.token;
-    });
-    if (token !== undefined) return token;
-    // No row: either ours is the older claim, or the holder changed in between and is looked at again.
-    if (other === null) break;
+  const taken = await takeOver({
+    runId: claim.runId,
+    holder: async () => {
+      const [row] = await database.rows<{ run_id: string | null }>(HOLDER, [claim.job]);
+      if (!row) throw failure(ErrorType.UnknownJob, `there is no job ${claim.job} in the database`);
+      return row.run_id;
+    },
+    isCurrent,
+    take: (other) => database.transaction((db) => take(db, claim, other)),
+  });
+  if (taken === 'over') {
+    throw failure(ErrorType.JobNotCurrent, `run ${claim.runId} is not the current one of job ${claim.job}`);
   }
+  if (taken !== 'older') return taken.fence;
   throw failure(
     ErrorType.Fenced,
     `job ${claim.job} has a newer holder than pass ${claim.pass}, attempt ${claim.attempt}`,
   );
+}
+
+async function take(db: Queryable, claim: JobClaim, other: string | null): Promise<number | undefined> {
+  const values = [claim.job, claim.runId, claim.pass, claim.attempt, claim.node, other];
+  const [taken] = await run<{ token: number }>(db, TAKE, values);
+  if (!taken) return undefined;
+  // Twice: the first one waits for chunks that are about to commit, and does not see the parts that these have made
+  // (rows put off).
+  await run(db, COPY, [claim.job, taken.token]);
+  await run(db, COPY, [claim.job, taken.token]);
+  return taken.token;
 }

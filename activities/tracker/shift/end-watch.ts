@@ -9,6 +9,7 @@ import { performance } from 'node:perf_hooks';
 import { Context } from '@temporalio/activity';
 import { ErrorType } from '../../../workflows/lib/errors';
 import type { ShiftInput } from '../../../workflows/tracker/contract';
+import { endAskedFor } from '../../lib/cancelled';
 import { failure } from '../../lib/failures';
 import type { TemporalLink } from '../../lib/temporal';
 import type { Clock } from './clock';
@@ -70,8 +71,9 @@ export class EndWatch {
 
   private readonly onCancelled = (): void => {
     const details = this.context.cancellationDetails;
-    if (details?.workerShutdown) return this.shift.end('handed back');
-    if (details?.cancelRequested || details?.paused || details?.reset) return this.windDown('asked', ASKED_MS);
+    const end = endAskedFor(details);
+    if (end === 'handed back') return this.shift.end(end);
+    if (end === 'asked') return this.windDown(end, ASKED_MS);
     // Core could not report heartbeats, or the server no longer knows the activity. The fence decides.
     this.orphaned = true;
     this.shift.log.warn({ details }, 'Temporal has let go of this shift; it keeps the pool until another one takes it');

@@ -7,6 +7,7 @@ import { ErrorType } from '../../../workflows/lib/errors';
 import { failure } from '../../lib/failures';
 import type { Clock } from '../shift/clock';
 import { run, type Database, type Queryable, type Statement } from '../../lib/database';
+import { takeOver } from '../../lib/take-over';
 import { storable } from '../../../workflows/lib/text';
 import { ms } from '../../lib/sql';
 
@@ -135,38 +136,36 @@ export async function takeFence(
   clock?: Pick<Clock, 'now' | 'set'>,
   inTurn: <T>(work: () => Promise<T>) => Promise<T> = (work) => work(),
 ): Promise<PoolFence> {
-  for (let tries = 0; tries < 3; tries++) {
-    const values = [claim.tracker, claim.pool];
-    const [holder] = await inTurn(() => database.rows<{ run_id: string | null }>(HOLDER_RUN, values));
-    const other = holder?.run_id != null && holder.run_id !== claim.runId ? holder.run_id : null;
-    if (other !== null && !(await isCurrent())) break;
-    const rows = await inTurn(() =>
-      database.transaction(
-        async (db) => {
-          const askedAt = clock?.now() ?? 0;
-          const taken = await run<{ token: number; roster_version: number; taken_at: number }>(db, TAKE, [
-            claim.tracker,
-            claim.pool,
-            claim.runId,
-            claim.shift,
-            claim.attempt,
-            claim.node,
-            other,
-          ]);
-          if (taken[0]) clock?.set(taken[0].taken_at, askedAt);
-          return taken;
-        },
-        { lockTimeoutMs: TAKE_WAIT_MS },
-      ),
-    );
-    if (rows[0]) return { token: rows[0].token, rosterVersion: rows[0].roster_version };
-    // No row: either ours is the older claim, or the holder changed in between and is looked at again.
-    if (other === null) break;
-  }
+  const taken = await takeOver({
+    runId: claim.runId,
+    holder: async () => {
+      const values = [claim.tracker, claim.pool];
+      const [row] = await inTurn(() => database.rows<{ run_id: string | null }>(HOLDER_RUN, values));
+      return row?.run_id ?? null;
+    },
+    isCurrent,
+    take: (other) =>
+      inTurn(() => database.transaction((db) => take(db, claim, other, clock), { lockTimeoutMs: TAKE_WAIT_MS })),
+  });
+  if (taken !== 'over' && taken !== 'older') return taken.fence;
   throw failure(
     ErrorType.Fenced,
     `pool ${claim.pool} of ${claim.tracker} has a newer holder than shift ${claim.shift}, attempt ${claim.attempt}`,
   );
+}
+
+async function take(
+  db: Queryable,
+  { tracker, pool, runId, shift, attempt, node }: PoolClaim,
+  other: string | null,
+  clock: Pick<Clock, 'now' | 'set'> | undefined,
+): Promise<PoolFence | undefined> {
+  const askedAt = clock?.now() ?? 0;
+  type Taken = { token: number; roster_version: number; taken_at: number };
+  const [row] = await run<Taken>(db, TAKE, [tracker, pool, runId, shift, attempt, node, other]);
+  if (!row) return undefined;
+  clock?.set(row.taken_at, askedAt);
+  return { token: row.token, rosterVersion: row.roster_version };
 }
 
 /**

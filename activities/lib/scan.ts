@@ -1,7 +1,7 @@
 /**
  * A user's SQL, piece by piece, as PostgreSQL's scanner reads it: what is code, and what is a string, a quoted name or
  * a comment. Enough to find placeholders, parameters and the names of functions; what it means is PostgreSQL's
- * business. Used by `template.ts` and `check.ts`.
+ * business. Used for the SQL of jobs (`job/template.ts`, `job/check.ts`) and of handlers (`durable/not-yours.ts`).
  */
 
 export interface Piece {

@@ -122,6 +122,17 @@ test('of two shifts of one pool that are on one node, only the newer one holds i
   });
 });
 
+test('taking waits half a second for a lock that somebody else holds, and says that it is passing', async () => {
+  await takeFence(database, claim(), never);
+  await database.transaction(async (db) => {
+    await db.query({ text: 'select 1 from longwatch.pool for update', values: [] });
+    const began = performance.now();
+    await expect(takeFence(database, claim({ shift: 6 }), never)).rejects.toMatchObject({ code: '55P03' });
+    expect(performance.now() - began).toBeLessThan(5_000);
+  });
+  expect((await takeFence(database, claim({ shift: 6 }), never)).token).toBe(2);
+});
+
 test('taking waits for a flush that holds the lock, and its token is void afterwards', async () => {
   const { token } = await takeFence(database, claim(), never);
   const order: string[] = [];

@@ -4,7 +4,7 @@
  */
 import { defineTracker, type RunContext, type RunResult } from '../../exports';
 import type { Taken } from '../../activities/tracker/shift/pending';
-import { freshness, looking, member, rowOf, shiftOf, T0 } from './shift-kit';
+import { freshness, looking, member, rowOf, shiftOf, T0, TestClock } from './shift-kit';
 
 describe('who joins', () => {
   test('removed and added again between two looks: a new member, without the old one’s ETag', async () => {
@@ -139,6 +139,17 @@ test('a pool’s opening spreads over base and window; the first offline check c
   expect(first.filter((at) => at < 550).length).toBeGreaterThan(30);
   expect(first.filter((at) => at >= 550).length).toBeGreaterThan(30);
   expect(starts.some(({ operation }) => operation === 'offline')).toBe(false);
+});
+
+test('TR-M3: a newcomer’s time is of the database’s clock, and is moved to the node’s, a minute behind', async () => {
+  const runs: number[] = [];
+  const clock = new TestClock();
+  clock.fromStore = (ms) => ms - 60_000;
+  const run = () => ({ value: runs.push(clock.time) });
+  const kit = shiftOf(looking(run, { stagger: { base: '300ms', window: 0 } }), { clock });
+  kit.shift.loadAll([member('a', { addedAt: T0 + 60_000 })], []);
+  await kit.pass(1_000);
+  expect(runs).toEqual([T0 + 300]);
 });
 
 describe('an operation that begins while the tracker runs', () => {

@@ -2,10 +2,23 @@
 import { Client } from 'pg';
 import { takeFence } from '../../../activities/tracker/store/fence';
 import { setPointHook, type Point } from '../../../activities/lib/points';
-import { Database, VALUES_LIMITS } from '../../../activities/lib/database';
+import { Database, VALUES_LIMITS, type Queryable, type TransactionOptions } from '../../../activities/lib/database';
 import { eventually } from '../../support/stack';
 import { TestClock } from '../shift-kit';
-import { log, stack, database, closing, trackerOf, writerOf, claimOf, never, poolOf, valueOf, valuesOf } from './pools';
+import {
+  log,
+  stack,
+  database,
+  closing,
+  trackerOf,
+  writerOf,
+  claimOf,
+  never,
+  poolOf,
+  valueOf,
+  valuesOf,
+  failing,
+} from './pools';
 
 describe('a lock that somebody holds keeps his pool waiting, and no other (TR-C4, TR-M6)', () => {
   /** Somebody in psql, or a process that is frozen. */
@@ -48,6 +61,45 @@ describe('a lock that somebody holds keeps his pool waiting, and no other (TR-C4
     await writer.flush();
     expect(await valueOf('a')).toMatchObject({ value: 2 });
     expect(kits[0]!.shift.refusedFor(performance.now())).toBe(0);
+  });
+
+  test('a flush passes over a pool that is locked: it neither waits for it nor fails', async () => {
+    const clock = new TestClock();
+    const look = trackerOf(() => ({ value: 1 }));
+    const kits = [await poolOf(0, ['a'], look, clock), await poolOf(1, ['b'], look, clock)];
+    const { writer, outcomes } = writerOf(kits);
+    for (const kit of kits) await kit.pass(20);
+    await locked(`select 1 from longwatch.pool where pool = 0 for update`);
+    await writer.flush();
+    expect(outcomes).toEqual([{ rows: 1, ms: expect.any(Number) as number }]);
+    expect(await valuesOf()).toEqual(['b']);
+  });
+
+  test('a pool that is written alone waits for locks much shorter than all together do', async () => {
+    const limits: (TransactionOptions | undefined)[] = [];
+    class Noting extends Database {
+      override transaction<T>(work: (db: Queryable) => Promise<T>, options?: TransactionOptions): Promise<T> {
+        limits.push(options);
+        return super.transaction(work, options);
+      }
+    }
+    const values = new Noting({ url: stack.servers.databaseUrl, log, ...VALUES_LIMITS, connections: 1 });
+    closing.push(() => values.close());
+    const kit = await poolOf(
+      0,
+      ['a'],
+      trackerOf(() => ({ value: 1 })),
+      new TestClock(),
+    );
+    await failing(`new.member is not null`, `raise exception 'not this one' using errcode = '22000'`);
+    await kit.pass(20);
+    const { writer } = writerOf([kit], values);
+    await writer.flush();
+    expect(limits).toHaveLength(2);
+    expect(limits[0]).toBeUndefined();
+    // A flush has half a second for all that are alone: one that is locked must leave most of it to the others.
+    expect(limits[1]!.lockTimeoutMs).toBeLessThanOrEqual(VALUES_LIMITS.lockTimeoutMs / 4);
+    expect(limits[1]!.statementTimeoutMs).toBeLessThan(VALUES_LIMITS.statementTimeoutMs);
   });
 
   test('a pool whose row is gone is fenced', async () => {

@@ -93,28 +93,28 @@ export class MemberBuckets {
   private readonly one: number;
   /** The most that a shift spends from a bucket between two stores of it, and that a new keeper counts as spent. */
   readonly reserveAhead: number;
-  private readonly slots: Uint16Array;
-  private readonly newest: Uint32Array;
+  private slots: Uint16Array;
+  private newest: Uint32Array;
   /** Tokens that lie ahead: they count from now on, and fall into their slot when that has come. */
-  private readonly late: Uint16Array;
-  private readonly lateSlot: Uint32Array;
-  private readonly held: Uint16Array;
-  private readonly underWay: Uint8Array;
+  private late: Uint16Array;
+  private lateSlot: Uint32Array;
+  private held: Uint16Array;
+  private underWay: Uint8Array;
   /** Settled since it was loaded. */
-  private readonly spent: Uint32Array;
+  private spent: Uint32Array;
   /** The last header: remaining + what was settled when its request was sent, that, and the slot in which it came. */
-  private readonly seen: Int32Array;
-  private readonly seenSpent: Uint32Array;
-  private readonly seenAt: Uint32Array;
+  private seen: Int32Array;
+  private seenSpent: Uint32Array;
+  private seenAt: Uint32Array;
   /** Spent and in no committed store; spent and in one that is not committed yet. */
-  private readonly unstored: Uint16Array;
-  private readonly storing: Uint16Array;
-  private readonly fresh: Uint8Array;
+  private unstored: Uint16Array;
+  private storing: Uint16Array;
+  private fresh: Uint8Array;
   /** Counts the take-overs. */
-  private readonly life: Uint8Array;
+  private life: Uint8Array;
 
   constructor(
-    readonly capacity: number,
+    public capacity: number,
     readonly limit: MemberLimit,
   ) {
     if (!(limit.window >= SHORTEST))
@@ -137,6 +137,31 @@ export class MemberBuckets {
     this.storing = new Uint16Array(capacity);
     this.fresh = new Uint8Array(capacity);
     this.life = new Uint8Array(capacity);
+  }
+
+  /** Room for more members; tickets that are out stay good. */
+  grow(capacity: number): void {
+    if (capacity <= this.capacity) return;
+    const before = this.capacity;
+    const longer = <A extends Uint8Array | Uint16Array | Uint32Array | Int32Array>(old: A, next: A): A => {
+      next.set(old);
+      return next;
+    };
+    this.slots = longer(this.slots, new Uint16Array(capacity * KEPT));
+    this.newest = longer(this.newest, new Uint32Array(capacity));
+    this.late = longer(this.late, new Uint16Array(capacity));
+    this.lateSlot = longer(this.lateSlot, new Uint32Array(capacity));
+    this.held = longer(this.held, new Uint16Array(capacity));
+    this.underWay = longer(this.underWay, new Uint8Array(capacity));
+    this.spent = longer(this.spent, new Uint32Array(capacity));
+    this.seen = longer(this.seen, new Int32Array(capacity).fill(NO_HEADER, before));
+    this.seenSpent = longer(this.seenSpent, new Uint32Array(capacity));
+    this.seenAt = longer(this.seenAt, new Uint32Array(capacity));
+    this.unstored = longer(this.unstored, new Uint16Array(capacity));
+    this.storing = longer(this.storing, new Uint16Array(capacity));
+    this.fresh = longer(this.fresh, new Uint8Array(capacity));
+    this.life = longer(this.life, new Uint8Array(capacity));
+    this.capacity = capacity;
   }
 
   /**

@@ -90,7 +90,7 @@ export interface Spender {
    * @throws TypeError where the upstream is not defined here; and what a key function of the user's throws
    */
   reserve(upstream: string, use: Use, requests?: number): Reservation | Shortage;
-  /** The buckets that a shift keeps of its members, for limits of scope `member`. @param slots that it has at most */
+  /** The buckets that a shift keeps of its members, for limits of scope `member`. @param slots that it has, or will soon */
   purse(slots: number): Purse;
 }
 

@@ -52,7 +52,7 @@ export function limitOf({ rule }: UpstreamLimit, known: GroupLimit): { tokens?: 
 export class Group {
   /** Undefined: the limit is not known yet; one request at a time asks. */
   buckets: MemberBuckets | undefined;
-  private readonly filled: Uint8Array;
+  private filled: Uint8Array;
   private limit: UpstreamLimit;
   /** Those that stand in a line, by slot. */
   private readonly places = new Map<number, LinedPlace>();
@@ -64,7 +64,7 @@ export class Group {
     readonly upstream: string,
     limit: UpstreamLimit,
     readonly key: string,
-    private readonly slots: number,
+    private slots: number,
   ) {
     this.limit = limit;
     this.filled = new Uint8Array(slots);
@@ -80,6 +80,14 @@ export class Group {
 
   get stoodStill(): boolean {
     return this.purse.stoodStill;
+  }
+
+  grow(slots: number): void {
+    this.slots = slots;
+    const filled = new Uint8Array(slots);
+    filled.set(this.filled);
+    this.filled = filled;
+    this.buckets?.grow(slots);
   }
 
   /** The limit as it is known by now; where it is another one, what was spent moves to buckets of that. */

@@ -11,17 +11,19 @@ import { MemberPlace } from './member-place';
 
 /** A process that stood still for so long may have lost its members to another: a flush has to pass the fence first. */
 const GAP = 2;
+/** Members that join a shift find room for some more. */
+const GROWTH = 1.1;
 
 export class ShiftPurse implements Purse, GroupOwner {
   private readonly groups = new Map<string, Group>();
   /** Rows of groups that nobody has asked for yet, by slot. */
   private readonly rows = new Map<number, PurseRow[]>();
-  private readonly clean: Uint8Array;
+  private clean: Uint8Array;
   private lastAt: number;
   private hasGap = false;
 
   constructor(
-    private readonly slots: number,
+    private slots: number,
     readonly host: PurseHost,
   ) {
     this.clean = new Uint8Array(slots);
@@ -29,10 +31,19 @@ export class ShiftPurse implements Purse, GroupOwner {
   }
 
   load(slot: number, rows: readonly PurseRow[], isClean: boolean): void {
+    if (slot >= this.slots) this.grow(slot + 1);
     this.clean[slot] = isClean ? 1 : 0;
     if (rows.length > 0) this.rows.set(slot, [...rows]);
     else this.rows.delete(slot);
     for (const group of this.groups.values()) group.fill(slot);
+  }
+
+  private grow(least: number): void {
+    this.slots = Math.max(least, Math.ceil(this.slots * GROWTH));
+    const clean = new Uint8Array(this.slots);
+    clean.set(this.clean);
+    this.clean = clean;
+    for (const group of this.groups.values()) group.grow(this.slots);
   }
 
   leave(slot: number): void {

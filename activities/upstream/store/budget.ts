@@ -90,6 +90,30 @@ const PURGE: Statement = {
          returning 1`,
 };
 
+/** For people: in the order of names, those after `after`. Texts that are left out match all. */
+const LIST: Statement = {
+  name: 'budget-list',
+  text: `select ${COLUMNS}, extract(epoch from clock_timestamp())::float8 as now,
+                '' as timeline
+         from longwatch.budget
+         where ($1::text is null or upstream = $1) and ($2::text is null or limit_name = $2)
+           and ($3::text is null or key = $3)
+           and (upstream, limit_name, key) > ($4::text, $5::text, $6::text)
+         order by upstream, limit_name, key
+         limit $7`,
+};
+
+/** What people ask for: one page, without a lock. */
+export function listBuckets(
+  db: Queryable,
+  which: Partial<BucketName>,
+  { after, most = 100 }: { after?: BucketName; most?: number } = {},
+): Promise<LockedRow[]> {
+  const { upstream = null, limit = null, key = null } = which;
+  const from = [after?.upstream ?? '', after?.limit ?? '', after?.key ?? ''];
+  return run<LockedRow & Record<string, unknown>>(db, LIST, [upstream, limit, key, ...from, most]);
+}
+
 /** The rows that there are, locked. @param waits false: without those that somebody else has locked */
 export function lockBuckets(db: Queryable, names: readonly BucketName[], waits = true): Promise<LockedRow[]> {
   const statement = waits ? LOCK : LOCK_FREE;

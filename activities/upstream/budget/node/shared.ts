@@ -13,6 +13,8 @@ import type { Place, Taken, Verdict } from './place';
 
 /** The requests of so many seconds say how many a second are wanted. */
 const SPAN = 0.9;
+/** Rates that a shortage cut off grow by as much a second. */
+const GROWTH = 4;
 /** No request is believed to cost more. */
 const GREATEST = 1_000_000;
 
@@ -146,7 +148,10 @@ export class SharedBucket implements Place {
       this.taken = 0;
       this.since = now;
     }
-    return this.account.renewal(this.line.requests + Math.max(this.rate, this.taken));
+    const { size, requests } = this.line;
+    // Those who send one after another want more than shows, where they ran out: more is asked for than they had.
+    const growth = size > 0 && this.account.wait === Infinity ? GROWTH : 1;
+    return this.account.renewal(requests + growth * Math.max(this.rate, this.taken));
   }
 
   granted(renewal: Renewal, grant: Grant | undefined): void {

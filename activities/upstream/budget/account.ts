@@ -10,8 +10,10 @@
  */
 import { FIGURES } from './figures';
 import { Closed } from './closed';
+import { EndedParts } from './ended-parts';
+import { aged, isNews, type Instant, type KeptHeader } from './kept-header';
 import type { Refusal } from './ledger/closing';
-import type { Grant, Renewal, Seen, Told, ToldHeader } from './ledger/messages';
+import type { Grant, Renewal, Seen, Told } from './ledger/messages';
 import type { Limit } from './limit';
 
 /** Two clocks of this machine, in seconds. Only differences of one of them are used. */
@@ -43,22 +45,7 @@ export interface Heard {
   refusedFor?: number;
 }
 
-/** A part that has ended: its requests are still under way. */
-interface Ended {
-  epoch: number;
-  settled: number;
-  held: number;
-}
-
-interface Instant {
-  monotonic: number;
-  wall: number;
-}
-
 const NEVER: Instant = { monotonic: -Infinity, wall: -Infinity };
-
-/** Ended parts that a node remembers to tell of. A part that is forgotten stays charged. */
-const MOST_ENDED = 16;
 
 export class Account {
   private epoch = 0;
@@ -79,10 +66,10 @@ export class Account {
   private known: Seen | undefined;
   /** Tokens that were settled when the ledger said what it knows. */
   private reported = 0;
-  private header: (Told & Seen & { got: Instant }) | undefined;
+  private header: KeptHeader | undefined;
   private refused = false;
   private slowest = 0;
-  private ended: Ended[] = [];
+  private readonly ended = new EndedParts();
   private meanCost: number;
   private next = -Infinity;
   private readonly closed = new Closed();
@@ -102,7 +89,7 @@ export class Account {
     this.meanCost = limit.greatestCost;
   }
 
-  /** The rule was changed while it runs. What is in hand stays; the ledger grants by the new one from now on. */
+  /** The rule was changed while it runs. Tokens in hand stay; the ledger grants by the new one from now on. */
   adopt(limit: Limit): void {
     if (limit === this.limit) return;
     this.one = Math.max(this.one, limit.greatestCost);
@@ -262,11 +249,11 @@ export class Account {
       held: this.held,
       wants,
       known: this.known,
-      header: header && this.aged(header),
+      header: header && aged(header, this.now()),
       refused,
       mute: this.mute,
       slowest,
-      ended: this.ended.filter(({ held }) => held < 1e-9).map(({ epoch, settled }) => ({ epoch, settled })),
+      ended: this.ended.quiet,
     };
   }
 
@@ -282,8 +269,7 @@ export class Account {
       return;
     }
     if (renewal.epoch !== this.epoch || renewal.seq !== this.seq) return;
-    const told = new Set(renewal.ended.map(({ epoch }) => epoch));
-    this.ended = this.ended.filter(({ epoch }) => !told.has(epoch));
+    this.ended.told(renewal.ended);
     if (grant.kind === 'ended') return this.begin();
     if (grant.kind === 'stale') return;
     this.untold = this.settled !== renewal.settled;
@@ -309,7 +295,7 @@ export class Account {
   /** Nothing is in hand, under way or untold: it needs no renewal while nobody wants anything. */
   get isIdle(): boolean {
     const isEmpty = this.held < 1e-9 && (!this.lives || this.free < 1e-9);
-    return isEmpty && !this.untold && !this.refused && !this.urgent && this.ended.length === 0;
+    return isEmpty && !this.untold && !this.refused && !this.urgent && this.ended.isEmpty;
   }
 
   /** It has no part that it may spend, so whoever wants something waits for the ledger's word. */
@@ -334,8 +320,7 @@ export class Account {
 
   /** Another part; what is under way of the last one is settled there. */
   private begin(): void {
-    if (this.has > 0) this.ended.push({ epoch: this.epoch, settled: this.settled, held: this.held });
-    if (this.ended.length > MOST_ENDED) this.ended.shift();
+    if (this.has > 0) this.ended.add({ epoch: this.epoch, settled: this.settled, held: this.held });
     this.epoch++;
     this.seq = 0;
     this.has = 0;
@@ -359,20 +344,14 @@ export class Account {
       this.settled += cost;
       return;
     }
-    const ended = this.ended.find(({ epoch }) => epoch === ticket.epoch);
-    if (!ended) return;
-    ended.held -= ticket.reserved;
-    ended.settled += cost;
+    this.ended.pay(ticket.epoch, ticket.reserved, cost);
   }
 
   /** The header that had most in it is told; and no more is in hand than was seen to be left. */
   private keep(ticket: Ticket, told: Told): void {
     // One of a part that has ended was compared with a count of then.
     if (!ticket.seen || ticket.epoch !== this.epoch || ticket.seen.era !== this.known?.era) return;
-    const { header } = this;
-    const { spent } = ticket.seen;
-    const isNews = !header || spent > header.spent || (spent === header.spent && told.remaining < header.remaining);
-    if (!isNews) return;
+    if (!isNews(this.header, ticket.seen, told)) return;
     this.header = { ...told, ...ticket.seen, got: this.now() };
     if (this.unknown) this.urgent = true;
     this.has = Math.min(this.has, this.settled + this.held + Math.max(0, told.remaining));
@@ -384,11 +363,6 @@ export class Account {
       return Math.max(0, Math.min(free, Math.min(Math.ceil(wants), this.rate) - this.held));
     if (!isReady || free < this.one) return 0;
     return Math.min(free, wants * FIGURES.inHand + this.one);
-  }
-
-  private aged({ got, ...header }: Told & Seen & { got: Instant }): ToldHeader {
-    const { monotonic, wall } = this.now();
-    return { ...header, age: Math.max(0, monotonic - got.monotonic, wall - got.wall) };
   }
 
   private now(): Instant {

@@ -23,7 +23,7 @@ export function closeByHand(
   reason: string,
 ): Promise<BucketRow[]> {
   return change(db, names, reason, (bucket) => {
-    // What was sent before may yet be answered, and says nothing of this.
+    // Answers to what was sent before may yet come, and say nothing of this.
     bucket.closed.generation++;
     bucket.closed.until = bucket.at + Math.max(0, seconds);
   });

@@ -10,7 +10,7 @@ import { createHash } from 'node:crypto';
  * likely a token.
  */
 const LONGEST = 100;
-/** What a text of PostgreSQL, a terminal or a line of the log cannot have: control characters and half a character. */
+/** Control characters and halves of characters: PostgreSQL, a terminal or a line of the log cannot have them. */
 const ODD = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Cf}]/u;
 const KEPT_HASHES = 10_000;
 

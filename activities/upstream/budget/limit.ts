@@ -1,7 +1,7 @@
 /**
  * A limit of an upstream, once its options are resolved: one rule that counts tokens for each key (a character,
- * an access token, an address). Read by the ledger, the node's account and members' buckets. Where an option is changed
- * while it runs, another one takes its place.
+ * an access token, an address). Read by the ledger, the node's account and members' buckets. An option that is changed
+ * while it runs makes another one of it.
  */
 import { FIGURES } from './figures';
 

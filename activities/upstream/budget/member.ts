@@ -10,10 +10,8 @@
  * right before a request, `reserve`, then `settle` or `lose`; `store` in the flush and `flushed` after its commit.
  */
 import type { Told } from './ledger/messages';
+import { KEPT, SLOTS, type StoredMember } from './member-slots';
 
-/** Slots of a window; one more is kept, for a slot comes back when its *last* moment is a window old. */
-export const SLOTS = 30;
-const KEPT = SLOTS + 1;
 /** Tokens that a slot can count. */
 const MOST = 65_535;
 /**
@@ -46,38 +44,6 @@ export interface MemberTicket {
   readonly life: number;
   /** It was settled or lost: an answer that comes after its time-out changes nothing. */
   isPaid: boolean;
-}
-
-/**
- * The stored form of a bucket: its newest slot on the grid, and the tokens of that and the slots before it, newest
- * first, without the empty ones at the end.
- */
-export interface StoredMember {
-  slot: number;
-  tokens: number[];
-  /** Tokens that may still be spent, until the end of this slot. */
-  late?: { slot: number; tokens: number };
-}
-
-/**
- * A stored bucket in slots of another window's width: each token in the slot in which its old one ends, so later, never
- * earlier.
- */
-export function regridded(stored: StoredMember, from: number, to: number): StoredMember {
-  if (from === to) return stored;
-  const [before, after] = [from / SLOTS, to / SLOTS];
-  // A hair before its end, for the end itself belongs to the next slot.
-  const slotOf = (slot: number): number => Math.floor(((slot + 1) * before - before * 1e-6) / after);
-  const slot = slotOf(stored.slot);
-  const tokens: number[] = [];
-  stored.tokens.forEach((count, age) => {
-    const at = slot - slotOf(stored.slot - age);
-    if (at >= KEPT) return;
-    while (tokens.length <= at) tokens.push(0);
-    tokens[at]! += count;
-  });
-  const { late } = stored;
-  return { slot, tokens, ...(late && { late: { slot: slotOf(late.slot), tokens: late.tokens } }) };
 }
 
 const NO_HEADER = -(2 ** 31);

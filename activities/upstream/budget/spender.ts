@@ -1,8 +1,8 @@
 /**
- * The budget as a node offers it to those who spend from an upstream's limits: the ring before it starts a run, buffers,
- * sweeps, durable activities, and the HTTP client for each request (`../http.ts`). `node/` has the one that stands on
- * the shared ledger. Nothing here waits: a reservation is there at once, or the bucket that has none is named, with a
- * line in which one may wait.
+ * The budget as a node offers it to those who spend from an upstream's limits: the ring before it starts a run,
+ * buffers, sweeps, durable activities, and the HTTP client for each request (`../http.ts`). `node/` has the one that
+ * stands on the shared ledger. Nothing here waits: a reservation is there at once, or the bucket that has none is
+ * named, with a line in which one may wait.
  *
  * A run goes so: `reserve` (for all requests that the run usually makes, from all buckets or from none), then the code
  * in `spendingAs` (`../spending.ts`); each request of it draws a permit, which is told the answer; in the end
@@ -12,7 +12,7 @@ import type { Class, Shares } from './classes';
 import type { Format, LimitReader } from './headers';
 import type { Limit } from './limit';
 import type { Permit, Replied } from '../spending';
-import type { StoredMember } from './member';
+import type { StoredMember } from './member-slots';
 
 /** An upstream with limits, its options resolved. Defining it again under its name changes it while it runs. */
 export interface LimitedUpstream {
@@ -40,12 +40,13 @@ export interface UpstreamLimit {
   /** Tokens that an answer cost; undefined: what the rule's greatest cost says. */
   cost(answer: Answered): number | undefined;
   /**
-   * How an answer tells what is left; undefined: whichever format finds something; null: it tells nothing of this limit.
+   * How an answer tells what is left; undefined: whichever format finds something; null: it tells nothing of this
+   * limit.
    */
   readonly format?: Format | LimitReader | null;
   /**
-   * Whether a refused answer is this limit's. @default a 420 is that of a limit that `closesAtEnd`; any other is that of
-   * the other limits, but for those whose header says that there is something left
+   * Whether a refused answer is this limit's. @default a 420 is that of a limit that `closesAtEnd`; any other is that
+   * of the other limits, but for those whose header says that there is something left
    */
   refuses?(answer: Answered): boolean;
 }
@@ -90,7 +91,10 @@ export interface Spender {
    * @throws TypeError where the upstream is not defined here; and what a key function of the user's throws
    */
   reserve(upstream: string, use: Use, requests?: number): Reservation | Shortage;
-  /** The buckets that a shift keeps of its members, for limits of scope `member`. @param slots that it has, or will soon */
+  /**
+   * The buckets that a shift keeps of its members, for limits of scope `member`.
+   * @param slots that it has, or will soon
+   */
   purse(slots: number): Purse;
 }
 

@@ -7,7 +7,7 @@ import { tokensOf, windowOf } from '../budget/ledger/bucket';
 import { FIGURES } from '../budget/figures';
 import type { Limit } from '../budget/limit';
 
-/** Which bucket: the stored key, which is a hash where the key is a secret. */
+/** The name of a bucket, with the stored key: a hash where the key is a secret. */
 export interface BucketName {
   upstream: string;
   limit: string;
@@ -38,7 +38,7 @@ type BucketState = Omit<Bucket, 'at' | 'spent' | 'own' | 'others' | 'parts' | 'c
 
 /** Parts that have ended and are remembered; of more of them the oldest stay charged as they are. */
 const MOST_ENDED = 100;
-/** What refusals taught is kept for so long after the last use, seconds. */
+/** Refusals have taught something: it is kept for so long after the last use, seconds. */
 const LEAST_KEPT = 86_400;
 const HOUR = 3_600;
 

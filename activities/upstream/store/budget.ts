@@ -35,7 +35,7 @@ const lockText = (how: string): string => `
   from locked`;
 
 const LOCK: Statement = { name: 'budget-lock', text: lockText('') };
-/** What somebody has locked waits for the next time; the others do not wait for it. */
+/** Rows that somebody has locked wait for the next time; the others do not wait for them. */
 const LOCK_FREE: Statement = { name: 'budget-lock-free', text: lockText('skip locked') };
 
 const TIME: Statement = {
@@ -103,7 +103,7 @@ const LIST: Statement = {
          limit $7`,
 };
 
-/** What people ask for: one page, without a lock. */
+/** One page for people, without a lock. */
 export function listBuckets(
   db: Queryable,
   which: Partial<BucketName>,

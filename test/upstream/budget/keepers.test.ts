@@ -3,7 +3,8 @@
  * it takes in memory.
  */
 import { simulate } from '../../support/simulate';
-import { MemberBuckets, OLD_KEEPER, SLOTS } from '../../../activities/upstream/budget/member';
+import { MemberBuckets, OLD_KEEPER } from '../../../activities/upstream/budget/member';
+import { SLOTS } from '../../../activities/upstream/budget/member-slots';
 import { KeepersWorld } from './world/keepers';
 
 const NOW = 1_760_000_000;

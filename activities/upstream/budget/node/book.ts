@@ -176,7 +176,7 @@ export class Book {
     this.runs.set(by, before + RUN_WEIGHT * (requests - before));
   }
 
-  /** What an answer says of each limit that it may concern. */
+  /** The words of an answer on each limit that it may concern. */
   verdictsOf(answer: Answered): Map<UpstreamLimit, Verdict> {
     const now = this.host.wall();
     const told = new Map<UpstreamLimit, Told | undefined>();
@@ -222,7 +222,7 @@ function toldOf(limit: UpstreamLimit, answer: Answered, now: number): Told | und
   } catch {
     return undefined;
   }
-  // Of several, the one of its name, else the one that has the least.
+  // One of several counts: that of its name, else the one that has the least.
   return all.find(({ name }) => name === limit.name) ?? all.sort((a, b) => a.remaining - b.remaining)[0];
 }
 

@@ -50,7 +50,7 @@ export class Closings extends Background {
     const list = this.untold.get(bucket) ?? [];
     list.push({ refusal, reason, at: this.now() });
     this.untold.set(bucket, list);
-    // Those that are refused in this moment go together; those that come while it is told go with the next.
+    // Refusals of this moment go together; others that come while these are told go with the next.
     this.telling ??= Promise.resolve()
       .then(() => this.tellAll())
       .finally(() => (this.telling = undefined));

@@ -1,8 +1,9 @@
 /**
- * The buckets of one limit and group, of all members of a shift: what is known of the limit, the typed arrays once it is
- * known, and those who wait. Kept by `purse.ts`; a member's requests come through `member-place.ts`.
+ * The buckets of one limit and group, of all members of a shift: the limit as far as it is known, the typed arrays once
+ * it is, and those who wait. Kept by `purse.ts`; a member's requests come through `member-place.ts`.
  */
-import { MemberBuckets, regridded, type MemberLimit } from '../member';
+import { MemberBuckets, type MemberLimit } from '../member';
+import { regridded } from '../member-slots';
 import type { Told } from '../ledger/messages';
 import type { ChangedRow, PurseRow, UpstreamLimit } from '../spender';
 import type { Line } from './line';
@@ -54,7 +55,7 @@ export class Group {
   buckets: MemberBuckets | undefined;
   private filled: Uint8Array;
   private limit: UpstreamLimit;
-  /** Those that stand in a line, by slot. */
+  /** Places with a line, by slot. */
   private readonly places = new Map<number, LinedPlace>();
   private readonly closings = new Map<number, number>();
   asking = 0;
@@ -113,7 +114,7 @@ export class Group {
     this.stir();
   }
 
-  /** What was told of the limit is everybody's. */
+  /** An answer told of the limit, for everybody. */
   learn(told: Told | undefined): void {
     const known = this.host.groupOf(this.upstream, this.limit.name, this.key);
     if (told === undefined) known.mute++;

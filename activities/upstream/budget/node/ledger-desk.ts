@@ -13,8 +13,8 @@ import type { LedgerTime } from '../ledger/statement';
 import type { SharedBucket } from './shared';
 
 /**
- * Whoever freezes while it holds rows lets go of them before a part has ended; nobody waits for a row longer than half a
- * second.
+ * A node that freezes while it holds rows loses them before a part has ended; nobody waits for a row longer than half
+ * a second.
  */
 const LIMITS = { statementTimeoutMs: 2_000, lockTimeoutMs: 500, idleTimeoutMs: 1_500 };
 /** Locks were not to be had: what is free is done without the rest. */

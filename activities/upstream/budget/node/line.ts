@@ -1,5 +1,5 @@
 /**
- * Those who wait for one bucket, in the order of their classes. Woken one after another while the bucket has something:
+ * The line of those who wait for one bucket, in the order of their classes. Woken one after another while the bucket has something:
  * whoever is woken is out of the line, and reserves at once or does not. Nobody else waits. Kept by a `Place`.
  */
 import { CLASSES, ClassOrder, type Class, type Shares } from '../classes';

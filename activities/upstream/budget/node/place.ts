@@ -1,5 +1,5 @@
 /**
- * What a request takes its tokens from: a shared bucket (`shared.ts`), a member's own (`purse.ts`), or the place of the
+ * The source of a request's tokens: a shared bucket (`shared.ts`), a member's own (`purse.ts`), or the place of the
  * one request whose answer tells which bucket it is (`probe.ts`). `spend.ts` takes from several of them together.
  */
 import type { Told } from '../ledger/messages';
@@ -17,7 +17,7 @@ export interface Verdict {
   reason: string;
 }
 
-/** What was taken for one request. Exactly one of `settle`, `lose` and `release` ends it; others are not heard. */
+/** The tokens that were taken for one request. Exactly one of `settle`, `lose` and `release` ends it; others are not heard. */
 export interface Taken {
   readonly place: Place;
   mayStillSend(): boolean;

@@ -14,7 +14,7 @@ import type { SharedBucket } from './shared';
 
 /** Keys of one statement: its rows are locked for some milliseconds. */
 const SLICE = 200;
-/** What is urgent goes together with what becomes urgent meanwhile. */
+/** Urgent buckets go together with those that become urgent meanwhile. Milliseconds. */
 const URGENT_MS = 50;
 
 export interface RenewalHost {
@@ -65,7 +65,7 @@ export class Renewals extends Background {
     }, URGENT_MS);
   }
 
-  /** Never rejects. Where one is under way, the next second brings the next. */
+  /** Never rejects. A renewal that is under way is waited for, and the next second brings the next. */
   renewAll(): Promise<void> {
     return this.once(() => [...this.host.shared].filter((bucket) => bucket.isOfInterest));
   }

@@ -99,7 +99,7 @@ export class SharedBucket implements Place {
   join(waiter: Waiter): () => void {
     this.usedAt = this.clocks.monotonic();
     const leave = this.line.join(waiter);
-    // Whoever has never had a part waits for no second.
+    // A node that has no part of it does not wait for the second.
     if (this.account.isWithout) this.ledger.urge(this);
     return leave;
   }
@@ -149,7 +149,7 @@ export class SharedBucket implements Place {
       this.since = now;
     }
     const { size, requests } = this.line;
-    // Those who send one after another want more than shows, where they ran out: more is asked for than they had.
+    // Code that sends one request after another wants more than shows, where it ran out: more is asked for than it had.
     const growth = size > 0 && this.account.wait === Infinity ? GROWTH : 1;
     return this.account.renewal(requests + growth * Math.max(this.rate, this.taken));
   }

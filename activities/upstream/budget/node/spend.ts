@@ -1,6 +1,7 @@
 /**
  * Reservations and spends: what a run has taken in all of its buckets, and what each of its requests pays. All buckets
- * or none, in one order, so that nothing is held that cannot be used. Made by `spender.ts`, drawn on by the HTTP client.
+ * or none, in one order, so that nothing is held that cannot be used. Made by `spender.ts`, drawn on by the HTTP
+ * client.
  */
 import { shownKey } from '../keys';
 import type { Replied } from '../../spending';
@@ -8,7 +9,7 @@ import type { Answered, RequestLine, Reservation, Shortage, Spend, Use, Waiter }
 import type { Book } from './book';
 import type { Place, Taken } from './place';
 
-/** What was reserved so long before it is sent is reserved anew, seconds: it may be another part's by now. */
+/** A reservation that is older when its request is sent is made anew, seconds: it may be another part's by now. */
 const FRESH = 1;
 
 export class RunReservation implements Reservation {

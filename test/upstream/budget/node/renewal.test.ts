@@ -146,7 +146,7 @@ test('the rows of a moment ago, as after a fail-over: nobody is refused', async 
   await hammerFor(8_000, upstream);
   await stack.sql('drop table saved');
   expect(upstream.refused).toBe(0);
-  // What lost commits may have granted is charged; the rest goes on.
+  // Lost commits may have granted something: it is charged, and the rest goes on.
   expect(upstream.served).toBeGreaterThan(25);
 });
 

@@ -3,12 +3,8 @@
  * a store behind a fence, and an upstream that counts exactly. Shifts end cleanly, crash, freeze or lose the store, and
  * go on for their patience beside the next.
  */
-import {
-  MemberBuckets,
-  type MemberLimit,
-  type MemberTicket,
-  type StoredMember,
-} from '../../../../activities/upstream/budget/member';
+import { MemberBuckets, type MemberLimit, type MemberTicket } from '../../../../activities/upstream/budget/member';
+import type { StoredMember } from '../../../../activities/upstream/budget/member-slots';
 import { FloatingCount } from '../../../../examples/upstreams/counts';
 import { Draws } from '../../../support/draws';
 import { Events } from './events';

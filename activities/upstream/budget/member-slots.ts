@@ -1,0 +1,39 @@
+/**
+ * The window of a member's bucket in slots, and its stored form: on the ledger's absolute grid, never re-dated. Used by
+ * `member.ts`, and by those who read and write the rows.
+ */
+
+/** Slots of a window; one more is kept, for a slot comes back when its *last* moment is a window old. */
+export const SLOTS = 30;
+export const KEPT = SLOTS + 1;
+/**
+ * The stored form of a bucket: its newest slot on the grid, and the tokens of that and the slots before it, newest
+ * first, without the empty ones at the end.
+ */
+export interface StoredMember {
+  slot: number;
+  tokens: number[];
+  /** Tokens that may still be spent, until the end of this slot. */
+  late?: { slot: number; tokens: number };
+}
+
+/**
+ * A stored bucket in slots of another window's width: each token in the slot in which its old one ends, so later, never
+ * earlier.
+ */
+export function regridded(stored: StoredMember, from: number, to: number): StoredMember {
+  if (from === to) return stored;
+  const [before, after] = [from / SLOTS, to / SLOTS];
+  // A hair before its end, for the end itself belongs to the next slot.
+  const slotOf = (slot: number): number => Math.floor(((slot + 1) * before - before * 1e-6) / after);
+  const slot = slotOf(stored.slot);
+  const tokens: number[] = [];
+  stored.tokens.forEach((count, age) => {
+    const at = slot - slotOf(stored.slot - age);
+    if (at >= KEPT) return;
+    while (tokens.length <= at) tokens.push(0);
+    tokens[at]! += count;
+  });
+  const { late } = stored;
+  return { slot, tokens, ...(late && { late: { slot: slotOf(late.slot), tokens: late.tokens } }) };
+}

@@ -8,7 +8,6 @@ import {
   MetricsPortError,
   NameTakenError,
   SchemaError,
-  WorkLeftBehindError,
 } from '../config/errors';
 import { LongwatchError } from '../client/errors';
 import { errorMessage } from '../workflows/lib/text';
@@ -37,8 +36,7 @@ export function explain(thrown: unknown): Explained {
     error instanceof SchemaError ||
     error instanceof EncodingError ||
     error instanceof NameTakenError ||
-    error instanceof MetricsPortError ||
-    error instanceof WorkLeftBehindError
+    error instanceof MetricsPortError
   ) {
     return known(error.message, 1);
   }

@@ -41,7 +41,6 @@ const PARTS: Record<string, { files: RegExp; activities: string[]; kinds: string
     activities: [
       'applyRoster',
       'declareOptions',
-      'noteUnbegun',
       'openPool',
       'openTracker',
       'setOptions',

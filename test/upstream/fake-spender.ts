@@ -94,6 +94,10 @@ export class FakeSpender implements Spender {
     };
   }
 
+  release(): void {
+    // It has none.
+  }
+
   purse(): Purse {
     throw new Error('a test has no purse');
   }

@@ -3,6 +3,7 @@
  * brings rosters and options of the others up to date. Called by `flush.ts`; what is ours afterwards may be written.
  */
 import { performance } from 'node:perf_hooks';
+import { readMemberBuckets } from '../../upstream/store/purse';
 import { lockFences, type LockedPool } from '../store/fence';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { changedMembers, freshnessOf, membersOf } from '../store/members';
@@ -80,12 +81,11 @@ async function followRoster(db: Queryable, shift: PoolShift, locked: LockedPool)
     ? await membersOf(db, tracker, slots)
     : await changedMembers(db, tracker, slots, shift.rosterVersion);
   const joining = rows.filter((row) => !row.removed && shift.members.slotOf(row.id) === undefined);
-  const freshness = await freshnessOf(
-    db,
-    joining.map((row) => row.key),
-  );
-  if (whole) shift.loadAll(rows, freshness);
-  else shift.loadChanges(rows, freshness);
+  const keys = joining.map((row) => row.key);
+  const freshness = await freshnessOf(db, keys);
+  const buckets = shift.purse && (await readMemberBuckets(db, keys));
+  if (whole) shift.loadAll(rows, freshness, buckets);
+  else shift.loadChanges(rows, freshness, buckets);
   shift.dropOutside(slots);
   shift.rosterVersion = locked.rosterVersion;
 }

@@ -20,7 +20,7 @@ import type { Room } from './pending';
 import type { PoolShift } from './pool-shift';
 import type { Failure, Success } from './results';
 import type { FlushHost, Portion } from './portion';
-import { writeValues, writeFailed } from './portion';
+import { portionOf, settlePortion, writeBuckets, writeFailed, writeValues } from './portion';
 
 /** One transaction takes this much at most, so that nobody who wants one of its fences waits long. */
 const ROOM: Readonly<Room> = { rows: 50_000, bytes: 32 * 2 ** 20 };
@@ -74,7 +74,7 @@ export class Flush {
     if (shifts.length === 0) return { rows: 0, more: false };
     const began = performance.now();
     const room: Room = { ...(this.host.limits?.transaction ?? ROOM) };
-    const portions = shifts.map((shift): Portion => ({ shift, harvest: shift.harvest(room) }));
+    const portions = shifts.map((shift) => portionOf(shift, room));
     const fed = this.host.feed?.entriesOf(portions);
     let checked;
     let rows: number;
@@ -83,6 +83,7 @@ export class Flush {
         const found = await checkShifts(db, this.host, portions);
         await reach('flush.locked');
         const written = await this.write(db, found.ours, fed);
+        await writeBuckets(db, found.ours);
         await reach('flush.written');
         return [found, written] as const;
       });
@@ -90,22 +91,22 @@ export class Flush {
       const error = errorOf(thrown);
       this.host.feed?.rolledBack();
       if (!isOutage(error)) this.host.log.warn({ err: error }, 'a flush failed; each pool is written by itself');
-      for (const { shift, harvest } of portions) {
-        shift.putBack(harvest);
-        if (!isOutage(error)) this.apart.add(shift);
+      for (const portion of portions) {
+        settlePortion(portion, false);
+        if (!isOutage(error)) this.apart.add(portion.shift);
       }
       return { rows: 0, more: false, error };
     }
     await reach('flush.committed');
     this.host.feed?.committed();
     for (const portion of checked.ours) this.written(portion, began);
-    for (const { shift, harvest } of checked.later) {
-      shift.putBack(harvest);
-      shift.refused(began);
+    for (const portion of checked.later) {
+      settlePortion(portion, false);
+      portion.shift.refused(began);
     }
-    for (const { shift, harvest } of checked.deferred) {
-      shift.putBack(harvest);
-      shift.hinted = true;
+    for (const portion of checked.deferred) {
+      settlePortion(portion, false);
+      portion.shift.hinted = true;
     }
     return { rows, more: checked.deferred.length > 0 || room.rows <= 0 || room.bytes <= 0 };
   }
@@ -140,7 +141,7 @@ export class Flush {
         total.more = true;
         break;
       }
-      if (began < shift.notBefore) continue;
+      if (began < shift.refusals.notBefore) continue;
       try {
         const { rows, more } = await this.alone(shift, began);
         total.rows += rows;
@@ -163,7 +164,7 @@ export class Flush {
   /** One shift in a transaction of its own; it stays apart until that has written all it had. */
   private async alone(shift: PoolShift, began: number): Promise<{ rows: number; more: boolean }> {
     const room: Room = { ...(this.host.limits?.transaction ?? ROOM) };
-    const portion: Portion = { shift, harvest: shift.harvest(room) };
+    const portion = portionOf(shift, room);
     const fed = this.host.feed?.entriesOf([portion]);
     let written: WrittenAlone | 'later' | undefined;
     try {
@@ -171,11 +172,12 @@ export class Flush {
         const { ours, later } = await checkShifts(db, this.host, [portion]);
         if (ours.length === 0) return later.length > 0 ? 'later' : undefined;
         await reach('flush.locked');
+        await writeBuckets(db, [portion]);
         return writeAlone(db, portion, fed, this.host);
       }, ALONE_LIMITS);
     } catch (thrown) {
       this.host.feed?.rolledBack();
-      shift.putBack(portion.harvest);
+      settlePortion(portion, false);
       throw thrown;
     }
     this.host.feed?.committed();
@@ -184,7 +186,7 @@ export class Flush {
       return { rows: 0, more: false };
     }
     if (written === 'later') {
-      shift.putBack(portion.harvest);
+      settlePortion(portion, false);
       shift.refused(began);
       return { rows: 0, more: false };
     }
@@ -202,7 +204,9 @@ export class Flush {
     return { rows: written.rows, more };
   }
 
-  private written({ shift, harvest }: Portion, began: number): void {
+  private written(portion: Portion, began: number): void {
+    const { shift, harvest } = portion;
+    settlePortion(portion, true);
     shift.checked(began);
     for (const [loop, { successes }] of harvest) loop.counts.fetched += successes.size;
   }

@@ -7,7 +7,12 @@ import { performance } from 'node:perf_hooks';
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../../workflows/lib/errors';
-import { poolWorkflowId, type ShiftInput, type ShiftResult } from '../../../workflows/tracker/contract';
+import {
+  poolWorkflowId,
+  type ShiftInput,
+  type ShiftOptions,
+  type ShiftResult,
+} from '../../../workflows/tracker/contract';
 import type { TrackerDefinition } from '../../../config/define/tracker';
 import { recordCrash, releaseFence, takeFence, type PoolClaim, type PoolFence } from '../store/fence';
 import { errorOf, failure } from '../../lib/failures';
@@ -18,14 +23,14 @@ import { readSlots } from '../store/pools';
 import { isPassing } from '../../lib/sqlstate';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../../lib/temporal';
-import { mayBecome } from '../placement/heartbeat';
 import { DEFAULT_PATIENCE_MS, EndWatch } from './end-watch';
 import type { Node } from './node';
 import { ForcedCrash } from './notice';
 import type { OperationHost } from './host';
+import type { Lateness } from './lateness';
 import { PoolShift, type Ending } from './pool-shift';
-import { readShiftOptions } from './shift-options';
 import { SHORT_RUN_MS } from './wind-down';
+import { readMemberBuckets, type StoredBuckets } from '../../upstream/store/purse';
 import { startHeartbeat } from '../../lib/heartbeat';
 import { sleep } from '../../lib/sleep';
 
@@ -51,10 +56,8 @@ type Beginner = Pick<Node, 'loading' | 'trackers' | 'join' | 'latenessOf'> & Ope
 export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<ShiftResult> {
   const { node } = deps;
   const { info } = Context.current();
-  // A poll that was out has brought it; one that cannot reach PostgreSQL would hold the pool until its patience ends.
-  if (!node.isAble) {
-    const why = node.isDraining ? 'ends' : 'cannot reach PostgreSQL';
-    throw failure(ErrorType.Declined, `node ${node.row.name} takes no shifts: it ${why}`, { nextRetryDelay: '100ms' });
+  if (node.isDraining) {
+    throw failure(ErrorType.Declined, `node ${node.row.name} takes no more shifts`, { nextRetryDelay: '100ms' });
   }
   const definition = node.definitions.get(input.tracker);
   if (!definition) {
@@ -75,10 +78,8 @@ export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<Shif
     const taken = await take(deps, claim);
     if (taken.tracker.state === 'stopped') return resultOf('stopped', node, undefined, 0);
     // Tried again and again, it would keep the time-out that it was scheduled with, which may be why it is.
-    const { options } = taken.tracker;
-    if (info.attempt > 1 && !mayBecome(options.heartbeatTimeoutMs, heartbeatTimeoutMs)) {
-      const told = await readShiftOptions(deps.database, options, options.heartbeatTimeoutMs);
-      return { ...resultOf('handed back', node, undefined, 0), options: told };
+    if (info.attempt > 1 && taken.tracker.options.heartbeatTimeoutMs !== heartbeatTimeoutMs) {
+      return { ...resultOf('handed back', node, undefined, 0), options: shiftOptions(taken.tracker) };
     }
     const pool: TakenPool = { claim, token: taken.fence.token, definition, log };
     let shift: PoolShift;
@@ -88,8 +89,7 @@ export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<Shif
       // Taken and not pool: it counts as a crash, or it would be tried for ever.
       return await crashed(deps, pool, undefined, errorOf(thrown), 0);
     }
-    const result = await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs);
-    return { ...result, options: await readShiftOptions(deps.database, shift.options, heartbeatTimeoutMs) };
+    return await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs);
   } catch (thrown) {
     const error = errorOf(thrown);
     if ((error as { type?: unknown }).type === ErrorType.Fenced) return resultOf('fenced', node, undefined, 0);
@@ -137,16 +137,19 @@ export async function begin(
   log: Logger,
 ): Promise<PoolShift> {
   await reach('shift.fenced');
-  const shift = new PoolShift(
-    { claim, fence, definition, host: node, log, latenessOf: (t, o) => node.latenessOf(t, o) },
-    tracker,
-  );
+  const { spender } = node;
+  // Twice what the pool should hold; it grows.
+  const purse = spender?.purse(2 * tracker.options.poolSize);
+  const latenessOf = (of: string, operation: string): Lateness => node.latenessOf(of, operation);
+  const shift = new PoolShift({ claim, fence, definition, host: node, log, latenessOf, purse }, tracker);
   try {
-    const { members, freshness } = await node.loading.run(() => database.transaction((db) => load(db, claim)));
+    const read = (db: Queryable): Promise<Loaded> => load(db, claim, purse !== undefined);
+    const { members, freshness, buckets } = await node.loading.run(() => database.transaction(read));
     // Only now: with its members it starts runs, which nobody would end if the reading failed after all.
-    shift.loadAll(members, freshness);
+    shift.loadAll(members, freshness, buckets);
   } catch (error) {
     shift.close();
+    if (purse) spender?.release(purse);
     throw error;
   }
   // Another shift of the tracker may have seen a newer row meanwhile; the next flush reads it again where this one is
@@ -161,10 +164,7 @@ export async function begin(
 }
 
 /** A part at a time: what the node keeps already goes on in between. */
-async function load(
-  db: Queryable,
-  { tracker, pool }: PoolClaim,
-): Promise<{ members: MemberRow[]; freshness: FreshnessRow[] }> {
+async function load(db: Queryable, { tracker, pool }: PoolClaim, hasPurse: boolean): Promise<Loaded> {
   const slots = await readSlots(db, tracker, pool);
   const members = await membersOf(db, tracker, slots);
   const freshness: FreshnessRow[] = [];
@@ -172,7 +172,14 @@ async function load(
     const part = members.slice(from, from + LOAD_PART).map((member) => member.key);
     for (const row of await freshnessOf(db, part)) freshness.push(row);
   }
-  return { members, freshness };
+  const keys = members.map((member) => member.key);
+  return { members, freshness, buckets: hasPurse ? await readMemberBuckets(db, keys) : undefined };
+}
+
+interface Loaded {
+  members: MemberRow[];
+  freshness: FreshnessRow[];
+  buckets: StoredBuckets | undefined;
 }
 
 async function keepUntilEnd(
@@ -196,13 +203,12 @@ async function keepUntilEnd(
   await lastRuns(shift);
   if (ending !== 'fenced') await node.writer.flush();
   node.leave(shift);
+  if (shift.purse) node.spender?.release(shift.purse);
   const ranMs = Date.now() - began;
   if (ending instanceof Error) return crashed(deps, pool, shift, ending, ranMs);
   await releaseFence(deps.database, shift.claim, shift.token).catch(() => undefined);
   shift.log.info({ end: ending, ranMs, members: shift.members.size }, 'hands the pool back');
-  const result = resultOf(ending, node, shift, ranMs);
-  // The pool stays where it is, however often a shift of it ends: dealt anew each time, pools never come to rest.
-  return ending === 'elapsed' || ending === 'asked' ? { ...result, to: node.row.name } : result;
+  return resultOf(ending, node, shift, ranMs);
 }
 
 /**
@@ -243,6 +249,11 @@ async function crashed(
   throw error instanceof ForcedCrash ? failure(ErrorType.ForcedCrash, error.message) : error;
 }
 
+function shiftOptions({ options }: { options: ShiftOptions }): ShiftOptions {
+  const { shiftMs, heartbeatTimeoutMs, historyEvents } = options;
+  return { shiftMs, heartbeatTimeoutMs, historyEvents };
+}
+
 function resultOf(end: ShiftResult['end'], node: Node, shift: PoolShift | undefined, ranMs: number): ShiftResult {
   const result: ShiftResult = {
     end,
@@ -253,6 +264,7 @@ function resultOf(end: ShiftResult['end'], node: Node, shift: PoolShift | undefi
     failed: 0,
     skipped: 0,
   };
+  if (shift) result.options = shiftOptions(shift);
   for (const { counts } of shift?.loops.values() ?? []) {
     result.fetched += counts.fetched;
     result.failed += counts.failed;

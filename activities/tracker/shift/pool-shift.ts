@@ -17,14 +17,11 @@ import { Members } from './members';
 import type { OperationHost, OperationShift } from './host';
 import { OperationLoop } from './operation';
 import type { Room } from './pending';
+import { Refusals } from './refusals';
 import { StoredTimes } from './stored-times';
+import type { Purse } from '../../upstream/budget/spender';
+import type { StoredBuckets } from '../../upstream/store/purse';
 import { hashId } from '../../../workflows/lib/hash';
-
-/**
- * Written alone and refused, a shift is tried again this much later, so that it does not keep the others waiting.
- * Milliseconds.
- */
-const RETRY_ALONE_MS = 1_000;
 
 /** How a shift's keeping can end by itself; an Error is a crash. */
 export type Ending = ShiftEnd | Error;
@@ -36,12 +33,15 @@ export interface PoolShiftSetup {
   host: OperationHost;
   log: Logger;
   latenessOf: (tracker: string, operation: string) => Lateness;
+  /** The buckets of its members, where upstreams have limits. */
+  purse?: Purse | undefined;
 }
 
 export class PoolShift implements OperationShift {
   readonly claim: PoolClaim;
   readonly token: number;
   readonly log: Logger;
+  readonly purse: Purse | undefined;
   readonly members = new Members();
   readonly loops = new Map<string, OperationLoop>();
   /** The roster that is loaded: what came after it is loaded by the next flush. */
@@ -51,8 +51,6 @@ export class PoolShift implements OperationShift {
    * store.
    */
   checkedAt = performance.now();
-  /** Written alone, and not before this: it has failed so just now. */
-  notBefore = 0;
   /** Resolves when the shift must end. */
   readonly ended: Promise<Ending>;
   end!: (how: Ending) => void;
@@ -65,8 +63,7 @@ export class PoolShift implements OperationShift {
   private readonly unknown = new Set<string>();
   private readonly times: StoredTimes;
   private broken = false;
-  private refusedAt: number | undefined;
-  private refusals = 0;
+  readonly refusals = new Refusals();
   /** The slots of its members, by the layout that was looked at last. */
   private slots: Slots | undefined;
 
@@ -75,6 +72,7 @@ export class PoolShift implements OperationShift {
     private tracker: TrackerRow,
   ) {
     this.claim = setup.claim;
+    this.purse = setup.purse;
     this.token = setup.fence.token;
     this.rosterVersion = setup.fence.rosterVersion;
     this.log = setup.log;
@@ -109,24 +107,16 @@ export class PoolShift implements OperationShift {
   /** A flush has found the fence to be ours, and has written what there was. */
   checked(at: number): void {
     this.checkedAt = at;
-    this.refusedAt = undefined;
-    this.refusals = 0;
-    this.notBefore = 0;
+    this.refusals.clear();
   }
 
   /** A flush that began then could not write for this shift. A shift that was never tried is not refused. */
   refused(at: number): void {
-    this.refusedAt ??= at;
-    this.refusals++;
-    this.notBefore = at + RETRY_ALONE_MS;
+    this.refusals.note(at);
   }
 
-  /**
-   * For how long nothing could be written, milliseconds. One refusal says nothing of how long: the flush may have stood
-   * still, with the whole process, until PostgreSQL ended it.
-   */
   refusedFor(now: number): number {
-    return this.refusedAt === undefined || this.refusals < 2 ? 0 : now - this.refusedAt;
+    return this.refusals.lastedFor(now);
   }
 
   /**
@@ -142,23 +132,23 @@ export class PoolShift implements OperationShift {
   }
 
   /** The whole roster: at the start, and when a split has made this pool. */
-  loadAll(rows: MemberRow[], freshness: FreshnessRow[]): void {
+  loadAll(rows: MemberRow[], freshness: FreshnessRow[], buckets?: StoredBuckets): void {
     const stay = new Set(rows.map((row) => row.id));
     const gone: string[] = [];
     this.members.forEach((slot) => {
       if (!stay.has(this.members.id(slot))) gone.push(this.members.id(slot));
     });
     for (const id of gone) this.remove(id);
-    this.loadChanges(rows, freshness);
+    this.loadChanges(rows, freshness, buckets);
   }
 
   /** Takes in what changed in the roster since `rosterVersion`. */
-  loadChanges(rows: MemberRow[], freshness: FreshnessRow[]): void {
+  loadChanges(rows: MemberRow[], freshness: FreshnessRow[], buckets?: StoredBuckets): void {
     const known = this.times.byMember(freshness);
     for (const row of rows) if (row.removed || this.wasAddedAgain(row)) this.remove(row.id);
     const newcomers = rows.filter((row) => !row.removed && this.members.slotOf(row.id) === undefined);
     const now = this.setup.host.clock.now();
-    if (newcomers.length > 0) this.addAll(newcomers, known, now);
+    if (newcomers.length > 0) this.addAll(newcomers, known, buckets, now);
   }
 
   /** Drops the members outside of these slots: a split has given them to another pool. */
@@ -313,12 +303,20 @@ export class PoolShift implements OperationShift {
   }
 
   /** Gives each newcomer its slot and its first time in every operation. */
-  private addAll(rows: MemberRow[], known: Map<number, FreshnessRow[]>, now: number): void {
+  private addAll(
+    rows: MemberRow[],
+    known: Map<number, FreshnessRow[]>,
+    buckets: StoredBuckets | undefined,
+    now: number,
+  ): void {
     const joining = rows.map((row) => ({
       slot: this.members.join(row.id, row.key, row.addedAt),
       addedAt: this.setup.host.clock.fromStore(row.addedAt),
       freshness: known.get(row.key) ?? [],
     }));
+    // A member that was never fetched has had no keeper who may still be fetching it.
+    for (const { slot, freshness } of joining)
+      this.purse?.load(slot, buckets?.get(this.members.key(slot)) ?? [], freshness.length === 0);
     for (const loop of this.loops.values()) this.admit(loop, joining, now);
   }
 
@@ -338,6 +336,7 @@ export class PoolShift implements OperationShift {
     const slot = this.members.leave(id);
     if (slot === undefined) return;
     for (const loop of this.loops.values()) loop.leave(slot);
+    this.purse?.leave(slot);
   }
 }
 

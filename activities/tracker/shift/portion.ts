@@ -13,6 +13,8 @@ import type { Room } from './pending';
 import type { Harvest } from './harvest';
 import type { PoolShift } from './pool-shift';
 import type { Failure, Success } from './results';
+import type { ChangedRow } from '../../upstream/budget/spender';
+import { writeMemberBuckets } from '../../upstream/store/purse';
 
 /** The parts of a node that a flush needs. */
 export interface FlushHost {
@@ -33,6 +35,29 @@ export interface FlushHost {
 export interface Portion {
   shift: PoolShift;
   harvest: Harvest;
+  /** The buckets of its members that have changed. */
+  buckets: ChangedRow[];
+}
+
+/** Rows of buckets in one flush and shift: the others have changed still. */
+const MOST_BUCKETS = 5_000;
+
+export function portionOf(shift: PoolShift, room: Room): Portion {
+  return { shift, harvest: shift.harvest(room), buckets: shift.purse?.harvest(MOST_BUCKETS) ?? [] };
+}
+
+/** It was written, or waits again. */
+export function settlePortion({ shift, harvest, buckets }: Portion, isCommitted: boolean): void {
+  if (!isCommitted) shift.putBack(harvest);
+  shift.purse?.flushed(buckets, isCommitted);
+}
+
+/** Writes the buckets under the fence of each shift, as its values. */
+export function writeBuckets(db: Queryable, portions: readonly Portion[]): Promise<void> {
+  const rows = portions.flatMap(({ shift, buckets }) =>
+    buckets.map(({ slot, ...row }) => ({ ...row, member: shift.members.key(slot) })),
+  );
+  return writeMemberBuckets(db, rows);
 }
 
 /** Successes and the entries of those that have changed, which are in the buffer if and only if the value is stored. */

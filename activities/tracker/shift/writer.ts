@@ -123,7 +123,7 @@ export class Writer implements Service {
     if (shifts.length === 0) return { rows: 0, more: false };
     for (const shift of shifts) {
       shift.hinted = false;
-      if (this.everybody) shift.notBefore = 0;
+      if (this.everybody) shift.refusals.notBefore = 0;
     }
     this.everybody = false;
     const flushed = await this.flushOf.run(shifts);

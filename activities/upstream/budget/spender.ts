@@ -96,6 +96,8 @@ export interface Spender {
    * @param slots that it has, or will soon
    */
   purse(slots: number): Purse;
+  /** The shift is over. */
+  release(purse: Purse): void;
 }
 
 export interface Reservation {

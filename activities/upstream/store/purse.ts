@@ -54,11 +54,10 @@ export async function writeMemberBuckets(db: Queryable, rows: readonly MemberBuc
   }
 }
 
-/** By the key of the member. */
-export async function readMemberBuckets(
-  db: Queryable,
-  members: readonly number[],
-): Promise<ReadonlyMap<number, PurseRow[]>> {
+/** The rows of members, by the key of the member. */
+export type StoredBuckets = ReadonlyMap<number, readonly PurseRow[]>;
+
+export async function readMemberBuckets(db: Queryable, members: readonly number[]): Promise<StoredBuckets> {
   type Read = Omit<PurseRow, 'stored'> & {
     member: number;
     slot: number;

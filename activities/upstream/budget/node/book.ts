@@ -223,7 +223,11 @@ function toldOf(limit: UpstreamLimit, answer: Answered, now: number): Told | und
     return undefined;
   }
   // One of several counts: that of its name, else the one that has the least.
-  return all.find(({ name }) => name === limit.name) ?? all.sort((a, b) => a.remaining - b.remaining)[0];
+  const found = all.find(({ name }) => name === limit.name) ?? all.sort((a, b) => a.remaining - b.remaining)[0];
+  if (!found) return undefined;
+  // Its numbers only: what else a reader says of it has no place in the account, nor in the ledger.
+  const { remaining, limit: tokens, window, reset } = found;
+  return { remaining, limit: tokens, window, reset };
 }
 
 function refuses(limit: UpstreamLimit, answer: Answered, told: Told | undefined): boolean {

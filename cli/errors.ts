@@ -8,6 +8,7 @@ import {
   MetricsPortError,
   NameTakenError,
   SchemaError,
+  WorkLeftBehindError,
 } from '../config/errors';
 import { LongwatchError } from '../client/errors';
 import { errorMessage } from '../workflows/lib/text';
@@ -36,7 +37,8 @@ export function explain(thrown: unknown): Explained {
     error instanceof SchemaError ||
     error instanceof EncodingError ||
     error instanceof NameTakenError ||
-    error instanceof MetricsPortError
+    error instanceof MetricsPortError ||
+    error instanceof WorkLeftBehindError
   ) {
     return known(error.message, 1);
   }

@@ -6,6 +6,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { DataConverter } from '@temporalio/common';
 import type { Logger } from 'pino';
 import type { EnvironmentFlags } from '../config/environment';
+import { LABEL_PATTERN } from '../workflows/lib/options';
 import type { Longwatch } from '../client/longwatch';
 import { lazy } from './lazy';
 
@@ -87,6 +88,14 @@ export function port(text: string): number {
   const value = wholeNumber(text);
   if (value > 65_535) throw new InvalidArgumentError('It must be a port, 0 to 65535.');
   return value;
+}
+
+/** Collects a flag that may be repeated. */
+export function label(text: string, before: readonly string[] = []): string[] {
+  if (!LABEL_PATTERN.test(text)) {
+    throw new InvalidArgumentError("It must be a label: letters, digits, '.', '-' and '_', at most 63.");
+  }
+  return [...new Set([...before, text])];
 }
 
 export function seconds(text: string): number {

@@ -35,6 +35,9 @@ const STATEMENT_MS = 60_000;
  * lives.
  */
 const COMMAND_LIMITS = { lockTimeoutMs: 3_000, idleTimeoutMs: 2_000 };
+/** The kinds of task queue, by the server's numbers. */
+const WORKFLOWS = 1;
+const ACTIVITIES = 2;
 /** So long it is known whether the workers encode. Milliseconds. */
 const ENCODING_MS = 5_000;
 /** So often a replica may end the same statement for what it replays before that is an error. */
@@ -255,20 +258,25 @@ export class Connections {
   /** Whether any worker has asked for work lately. True when that cannot be told. @throws TemporalUnavailableError */
   async workersPoll(): Promise<boolean> {
     try {
-      return await this.ask(async ({ workflowService }) => {
-        const { pollers } = await workflowService.describeTaskQueue({
-          namespace: this.#environment.temporal.namespace,
-          taskQueue: { name: TASK_QUEUE },
-          taskQueueType: 1,
-        });
-        // The server remembers a poller for five minutes; a live one asks again at least once a minute.
-        const latest = Math.max(0, ...pollers.map((poller) => Number(poller.lastAccessTime?.seconds ?? 0) * 1000));
-        return Date.now() - latest < 70_000;
-      });
+      return await this.isPolled(TASK_QUEUE, WORKFLOWS);
     } catch (error) {
       if (error instanceof TemporalUnavailableError) throw error;
       return true;
     }
+  }
+
+  /** Whether any worker has asked for work of a task queue in the last minute. @throws whatever kept it from knowing */
+  isPolled(queue: string, kind = ACTIVITIES): Promise<boolean> {
+    return this.ask(async ({ workflowService }) => {
+      const { pollers } = await workflowService.describeTaskQueue({
+        namespace: this.#environment.temporal.namespace,
+        taskQueue: { name: queue },
+        taskQueueType: kind,
+      });
+      // The server remembers a poller for five minutes; a live one asks again at least once a minute.
+      const latest = Math.max(0, ...pollers.map((poller) => Number(poller.lastAccessTime?.seconds ?? 0) * 1000));
+      return Date.now() - latest < 70_000;
+    });
   }
 
   private client(): Promise<Client> {

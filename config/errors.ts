@@ -71,3 +71,15 @@ export class MetricsPortError extends Error {
     super(`the metrics port ${port} of ${host} is taken; give another with --metrics-port, or 0 for a free one`);
   }
 }
+
+/** A worker has ended, and something that it did had not. The process must not say that all went well. */
+export class WorkLeftBehindError extends Error {
+  override readonly name = 'WorkLeftBehindError';
+  /** @param what it did: shifts, activities, workflows */
+  constructor(readonly what: readonly string[]) {
+    super(
+      `the worker has ended, and left behind what did not end in time (${what.join(', ')}): another worker goes on with ` +
+        'it once its heartbeats are missed; shutdownForceTime is how long it waits',
+    );
+  }
+}

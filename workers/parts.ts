@@ -43,13 +43,15 @@ import { KIT_CONNECTIONS, poolSizes, tellRoom, VALUES_CONNECTIONS, type PoolSize
 import { durableNode, workflowsOf } from './durable';
 import { MetricsPage } from './metrics';
 import { NodeName } from './node-name';
+import type { Wants } from './permits';
 import { readiness } from './readiness';
 import { installRuntime } from './runtime';
 import { checkSchema } from './schema';
 import { tellServer } from './server-check';
 import type { WorkerSetup } from './setup';
 import { StrayErrors } from './stray-errors';
-import { connectionOptions, refuseOtherBundle, Tasks } from './tasks';
+import { connectionOptions, Tasks } from './tasks';
+import { refuseOtherBundle } from './workflow-source';
 
 export interface WorkerParts {
   name: string;
@@ -91,16 +93,7 @@ export function partsOf(setup: WorkerSetup): WorkerParts {
   const budget = budgetOf(setup, name, log, () => node.clock.now());
   const config = budget?.config ?? setup.config;
   const node: Node = nodeOf(basis, page, values, log, { config, spender: budget?.spender });
-  const durable = durableNode(config.activities, {
-    databaseUrl: setup.databaseUrl,
-    directDatabaseUrl: setup.directDatabaseUrl,
-    database,
-    owner: name,
-    log,
-    connections: setup.activityConnections,
-    registry: metrics.registry,
-    workflows: workflowsOf(link),
-  });
+  const durable = durableOf(basis, log, config);
   const jobs = jobsOf(basis, log, config);
   const buffers = buffersOf(basis, log, config);
   const own = {
@@ -108,17 +101,8 @@ export function partsOf(setup: WorkerSetup): WorkerParts {
     ...buffers.activities,
     ...jobs.activities,
   };
-  const tasks = new Tasks({
-    temporal: setup.temporal,
-    identity: name,
-    activities: carried(withoutClash(durable.activities, own)),
-    sinks: buffers.sinks,
-    dataConverter: basis.dataConverter,
-    workflowBundle: setup.workflowBundle,
-    userWorkflows: setup.config.workflows,
-    shutdownForceTime: setup.shutdownForceTime,
-    log: basis.log,
-  });
+  const activities = carried(withoutClash(durable.activities, own));
+  const tasks = tasksOf(basis, node, activities, buffers.sinks);
   const services = [
     ...servicesOf(basis),
     page,
@@ -240,6 +224,19 @@ function nodeOf(
   });
 }
 
+function durableOf({ setup, name, database, link, metrics }: Basis, log: Logger, config: ResolvedConfig) {
+  return durableNode(config.activities, {
+    databaseUrl: setup.databaseUrl,
+    directDatabaseUrl: setup.directDatabaseUrl,
+    database,
+    owner: name,
+    log,
+    connections: setup.activityConnections,
+    registry: metrics.registry,
+    workflows: workflowsOf(link),
+  });
+}
+
 function jobsOf({ setup, name, link, metrics, sizes }: Basis, log: Logger, config: ResolvedConfig): JobNode {
   return new JobNode({
     nodeName: name,
@@ -250,6 +247,33 @@ function jobsOf({ setup, name, link, metrics, sizes }: Basis, log: Logger, confi
     log,
     registry: metrics.registry,
     connections: sizes.jobs || undefined,
+  });
+}
+
+function tasksOf(
+  { setup, name, log, dataConverter }: Basis,
+  node: Node,
+  activities: object,
+  sinks: InjectedSinks<ShardSinks>,
+): Tasks {
+  const wants = (queue: keyof Node['opens']): Wants => ({
+    get isOpen() {
+      return node.opens[queue];
+    },
+    listen: (changed) => node.onOpens(changed),
+  });
+  return new Tasks({
+    temporal: setup.temporal,
+    identity: name,
+    labels: setup.labels ?? [],
+    wants: { shared: wants('shared'), own: wants('own') },
+    activities,
+    sinks,
+    dataConverter,
+    workflowBundle: setup.workflowBundle,
+    userWorkflows: setup.config.workflows,
+    shutdownForceTime: setup.shutdownForceTime,
+    log,
   });
 }
 

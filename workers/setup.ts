@@ -30,6 +30,11 @@ export interface WorkerSetup {
    * @default the host's name
    */
   egress?: string;
+  /**
+   * Pools of trackers with `placement: { on: … }` of one of these come to this node, beside those of trackers without.
+   * @default none
+   */
+  labels?: readonly string[];
   /** Runs of all pools at once. @default 2,000 */
   nodeConcurrency?: number;
   /** A stall of the event loop is reported after this long; null: no watchdog. Milliseconds. @default 1,000 */

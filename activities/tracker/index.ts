@@ -12,6 +12,7 @@ import { declareOptions, openTracker, setOptions, setTrackerState } from './rost
 import { readOpening, splitPools } from './roster/layout';
 import { wakePools } from './roster/wake';
 import { keepPool } from './shift/keep';
+import { writeUnbegun } from './store/pools';
 import type { Node } from './shift/node';
 import type { Database } from '../lib/database';
 import type { TemporalLink } from '../lib/temporal';
@@ -35,6 +36,7 @@ export function createActivities(deps: ActivityDeps): TrackerActivities {
       return readOpening(database, tracker, pool);
     },
     applyRoster: (input) => applyRoster(database, input),
+    noteUnbegun: ({ tracker, pool, unbegun }) => database.transaction((db) => writeUnbegun(db, tracker, pool, unbegun)),
     shift: (input) => keepPool(deps, input),
     openTracker: ({ command, ...input }) => {
       const { runId } = Context.current().info.workflowExecution!;

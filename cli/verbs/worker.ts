@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander';
 import { interrupted, interruption } from '../interrupt';
 import { lazy } from '../lazy';
 import { logger, print, printJson } from '../output';
-import { environmentFlags, givenConverter, LEVELS, port, verb, wholeNumber, type CommonFlags } from '../verb';
+import { environmentFlags, givenConverter, label, LEVELS, port, verb, wholeNumber, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   config?: string;
@@ -12,6 +12,7 @@ interface Flags extends CommonFlags {
   name?: string;
   concurrency?: number;
   egress?: string;
+  label?: string[];
   adopt?: boolean;
   log: string;
 }
@@ -25,6 +26,7 @@ export function addWorker(program: Command): void {
     .option('--metrics-port <port>', 'where metrics are served; 0 takes a free one (9464, or a free one)', port)
     .option('--metrics-host <host>', 'the address they are served on', '127.0.0.1')
     .option('--name <node>', "the node's name (host, pid and some letters)")
+    .option('--label <label>', 'it keeps pools of trackers with placement.on of this label too; may be repeated', label)
     .option('--concurrency <n>', 'runs of all pools at once', wholeNumber)
     .option('--egress <address>', 'the name of the address that its requests leave from (the host)')
     .option('--adopt', 'take over a database that belongs to another Temporal, which is gone for good')
@@ -49,6 +51,7 @@ async function work(flags: Flags): Promise<void> {
     log,
     adopt: flags.adopt,
     nodeName: flags.name,
+    labels: flags.label,
     nodeConcurrency: flags.concurrency,
     egress: flags.egress,
   });

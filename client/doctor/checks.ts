@@ -3,33 +3,9 @@
  * on from there. Pure: facts in, findings out. A check whose facts are missing says that it does not know, which is
  * never the same as well. Run by `doctor.ts`.
  */
-import type { Fact, Facts } from './facts';
+import { CLUSTER_CHECKS } from './cluster-checks';
+import { duration, groupBy, notice, plural, problem, type Check } from './check';
 import type { Status, TrackerSummary } from '../status';
-
-/** How bad: a problem keeps Longwatch from doing what it was asked; a notice is worth a look. */
-type Severity = 'problem' | 'notice';
-
-export interface Finding {
-  /** The check's id, such as `pools-unkept`. */
-  check: string;
-  severity: Severity;
-  /** One sentence. */
-  what: string;
-  /** The next step: a command to copy, or a sentence. */
-  next: string;
-}
-
-export interface Check {
-  id: string;
-  /** The things that it reads, for people. */
-  reads: string;
-  /** The facts that it needs: where one is unknown, so is the answer. */
-  needs: readonly (keyof Facts)[];
-  look: (facts: KnownFacts) => Omit<Finding, 'check'>[];
-}
-
-/** The value of each fact; only those in `needs` may be read. */
-export type KnownFacts = { readonly [Part in keyof Facts]: Facts[Part] extends Fact<infer T> ? T : never };
 
 /** An upstream may well ask for some minutes. */
 const LONG_HOLD_MS = 15 * 60_000;
@@ -39,10 +15,8 @@ const REPLICA_BEHIND_MS = 60_000;
 /** Below so many runs a share says nothing. */
 const RUNS = 100;
 
-const problem = (what: string, next: string): Omit<Finding, 'check'> => ({ severity: 'problem', what, next });
-const notice = (what: string, next: string): Omit<Finding, 'check'> => ({ severity: 'notice', what, next });
-
 export const CHECKS: readonly Check[] = [
+  ...CLUSTER_CHECKS,
   {
     id: 'namespace',
     reads: "Temporal's namespace and the note of its database",
@@ -82,18 +56,6 @@ export const CHECKS: readonly Check[] = [
           'look whether its process still runs; other nodes take its pools by themselves',
         ),
       ),
-  },
-  {
-    id: 'pools-unkept',
-    reads: 'the pools of trackers that run, and who keeps them',
-    needs: ['status'],
-    look: ({ status }) =>
-      running(status).flatMap(({ name, pools, poolsOnShift, quarantined, members }) => {
-        const unkept = pools - poolsOnShift - quarantined;
-        return members > 0 && unkept > 0
-          ? [problem(`${unkept} of ${pools} pools of ${name} are kept by no node`, `npx longwatch pools ${name}`)]
-          : [];
-      }),
   },
   {
     id: 'quarantined',
@@ -320,24 +282,4 @@ function operationsOf(status: Status) {
   return running(status).flatMap((tracker) =>
     tracker.operations.filter(({ enabled }) => enabled).map((operation) => ({ tracker, operation })),
   );
-}
-
-function groupBy<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    groups.set(key, [...(groups.get(key) ?? []), item]);
-  }
-  return groups;
-}
-
-const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
-
-/** `850 ms`, `4.2 s`, `3 min`, `2 h`. */
-function duration(ms: number): string {
-  if (!Number.isFinite(ms)) return 'more than a minute and a half';
-  if (ms < 1_000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${Number((ms / 1_000).toFixed(1))} s`;
-  if (ms < 3_600_000) return `${Math.round(ms / 60_000)} min`;
-  return `${Math.round(ms / 3_600_000)} h`;
 }

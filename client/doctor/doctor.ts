@@ -2,7 +2,8 @@
  * Makes all checks over all facts. Called by `Longwatch.doctor`; shown by
  * `cli/verbs/doctor.ts`.
  */
-import { CHECKS, type Finding, type KnownFacts } from './checks';
+import type { Finding, KnownFacts } from './check';
+import { CHECKS } from './checks';
 import type { Fact, Facts } from './facts';
 
 /** A check that could not be made. */

@@ -6,8 +6,11 @@ import type { BrokenCompensation } from '../durable/handle';
 import type { Connections } from '../connections';
 import { EncodingMismatchError, ForeignNamespaceError } from '../errors';
 import { NODE_GONE } from '../tracker/queries';
+import { readNodes, type ClusterReport } from '../cluster/nodes';
 import { readStatus, type Status } from '../status';
+import { sharedShiftQueue } from '../../workflows/tracker/contract';
 import type { Statement } from '../../activities/lib/database';
+import { ms } from '../../activities/lib/sql';
 import { errorText } from '../../workflows/lib/text';
 
 /** A part that was read, or why it could not be. */
@@ -28,11 +31,42 @@ interface SilentNode {
   pools: number;
 }
 
+/** A pool with members whose tracker runs, and that no live node keeps. */
+interface UnkeptPool {
+  tracker: string;
+  pool: number;
+  /** The node that kept it last. */
+  node: string | null;
+  /** Since when, milliseconds; null: no node has kept it yet. */
+  forMs: number | null;
+}
+
+/** A node that is drained, wholly or for trackers, until somebody resumes it. */
+interface Drain {
+  node: string;
+  whole: boolean;
+  trackers: string[];
+  /** Milliseconds; null: nobody has written down when it was drained. */
+  forMs: number | null;
+}
+
+/** A label that trackers need, and whether a worker has asked Temporal for its work in the last minute. */
+interface LabelQueue {
+  label: string;
+  trackers: string[];
+  polled: boolean;
+}
+
 export interface Facts {
   /** From PostgreSQL: trackers, jobs, buffers, nodes. */
   readonly status: Fact<Status>;
   readonly quarantined: Fact<readonly QuarantinedPool[]>;
   readonly silent: Fact<readonly SilentNode[]>;
+  readonly unkept: Fact<readonly UnkeptPool[]>;
+  /** Every node, what it keeps and how it does. */
+  readonly cluster: Fact<ClusterReport>;
+  readonly drains: Fact<readonly Drain[]>;
+  readonly labels: Fact<readonly LabelQueue[]>;
   readonly compensations: Fact<readonly BrokenCompensation[]>;
   /** Why the namespace does not belong to this database; null: it does. */
   readonly namespace: Fact<string | null>;
@@ -57,21 +91,64 @@ const SILENT: Statement = {
          order by n.seen_at desc limit 100`,
 };
 
+/** Between two shifts a pool is nobody's for a moment; that is not worth a word. */
+const UNKEPT: Statement = {
+  name: 'doctor-unkept',
+  text: `select p.tracker, p.pool, p.node,
+                case when p.node is not null then ${ms('clock_timestamp() - coalesce(p.released_at, n.ended_at, n.seen_at)')} end as "forMs"
+         from longwatch.pool p join longwatch.tracker t on t.name = p.tracker and p.pool < t.pools
+         left join longwatch.node n on n.name = p.node
+         where t.state = 'running' and p.members > 0 and p.quarantined_at is null
+           and (p.node is null or n.name is null
+                or coalesce(p.released_at, n.ended_at, n.seen_at) < clock_timestamp() - interval '5 seconds')
+         order by p.tracker, p.pool limit 5000`,
+};
+
+/** Of a drain for a tracker the audit knows when it was commanded. */
+const DRAINS: Statement = {
+  name: 'doctor-drains',
+  text: `select n.name as node, n.drained_at is not null as whole, n.drained_for as trackers,
+                ${ms(`clock_timestamp() - coalesce(n.drained_at, (
+                  select max(a.at) from longwatch.audit a where a.subject = 'node/' || n.name and a.what = 'node drain'))`)} as "forMs"
+         from longwatch.node n
+         where n.drained_until is null and (n.drained_at is not null or cardinality(n.drained_for) > 0) order by n.name`,
+};
+
+const LABELS: Statement = {
+  name: 'doctor-labels',
+  text: `select label, array_agg(name order by name) as trackers
+         from (select name, coalesce(changes ->> 'placement.on', options #>> '{placement,on}') as label
+               from longwatch.tracker where state <> 'stopped') t
+         where label is not null group by label order by label`,
+};
+
 /** Each part by itself: one that fails is unknown. */
 export async function gatherFacts(
   connections: Connections,
   broken: () => Promise<readonly BrokenCompensation[]>,
 ): Promise<Facts> {
-  const [status, quarantined, silent, compensations, namespace, encoding, polled] = await Promise.all([
-    fact(() => readStatus(connections)),
-    fact(() => connections.rows<QuarantinedPool & Record<string, unknown>>(QUARANTINED)),
-    fact(() => connections.rows<SilentNode & Record<string, unknown>>(SILENT)),
-    fact(broken),
-    fact(() => refusal(ForeignNamespaceError, connections.ownNamespace())),
-    fact(() => refusal(EncodingMismatchError, connections.mayWrite())),
-    fact(() => connections.workersPoll()),
-  ]);
-  return { status, quarantined, silent, compensations, namespace, encoding, polled };
+  const [status, quarantined, silent, unkept, cluster, drains, labels, compensations, namespace, encoding, polled] =
+    await Promise.all([
+      fact(() => readStatus(connections)),
+      fact(() => connections.rows<QuarantinedPool & Record<string, unknown>>(QUARANTINED)),
+      fact(() => connections.rows<SilentNode & Record<string, unknown>>(SILENT)),
+      fact(() => connections.rows<UnkeptPool & Record<string, unknown>>(UNKEPT)),
+      fact(() => readNodes(connections, 'rows')),
+      fact(() => connections.rows<Drain & Record<string, unknown>>(DRAINS)),
+      fact(() => labelQueues(connections)),
+      fact(broken),
+      fact(() => refusal(ForeignNamespaceError, connections.ownNamespace())),
+      fact(() => refusal(EncodingMismatchError, connections.mayWrite())),
+      fact(() => connections.workersPoll()),
+    ]);
+  return { status, quarantined, silent, unkept, cluster, drains, labels, compensations, namespace, encoding, polled };
+}
+
+async function labelQueues(connections: Connections): Promise<LabelQueue[]> {
+  const rows = await connections.rows<{ label: string; trackers: string[] }>(LABELS);
+  return Promise.all(
+    rows.map(async (row) => ({ ...row, polled: await connections.isPolled(sharedShiftQueue(row.label)) })),
+  );
 }
 
 /** An error of this kind is an answer. */

@@ -1,7 +1,7 @@
 /**
  * How many ids there are, where one is kept, and whether it is kept right now: one statement each, so that an answer is
  * of one moment also while nodes move. Called by `handle.ts` and `longwatch.ts`; for other programs the same is in the
- * views of migration 0021.
+ * views of migration 0022.
  */
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';

@@ -189,6 +189,11 @@ export interface TrackerDefinition {
    * @default 2000, from 10 to 10000
    */
   historyEvents?: number;
+  /** The nodes that may keep its pools. */
+  placement?: {
+    /** Only nodes that have this label (`longwatch worker --label`) keep its pools. @default any node */
+    on?: string;
+  };
   /** Whether the upstream is there at all; without one, operations always run. */
   gate?: GateDefinition;
   /** The work that is done for each member, by name. */

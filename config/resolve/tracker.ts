@@ -27,7 +27,11 @@ export interface ResolvedTracker {
   definition: TrackerDefinition;
 }
 
-const TRACKER_KEYS = [...TRACKER_OPTIONS.map((spec) => spec.name), 'name', 'gate', 'operations', 'onError'];
+/** Options of a group (`placement`) stand in an object. */
+const TRACKER_KEYS = [
+  ...new Set(TRACKER_OPTIONS.map((spec) => spec.name.split('.')[0]!)),
+  ...['name', 'gate', 'operations', 'onError'],
+];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check', 'upstream'];
 const OPERATION_KEYS = [
   ...new Set(OPERATION_OPTIONS.map((spec) => spec.name.split('.')[0]!)),
@@ -37,9 +41,8 @@ const OPERATION_KEYS = [
   'run',
   'whenClosed',
 ];
-const OPERATION_GROUPS = new Set(
-  OPERATION_OPTIONS.flatMap((spec) => (spec.name.includes('.') ? [spec.name.split('.')[0]!] : [])),
-);
+const TRACKER_GROUPS = groupsOf(TRACKER_OPTIONS);
+const OPERATION_GROUPS = groupsOf(OPERATION_OPTIONS);
 const GATE_SPECS = GATE_OPTIONS.map((spec) => ({ spec, key: spec.name.slice('gate.'.length) }));
 
 /** The parts of `defaults` that are for trackers. */
@@ -58,8 +61,8 @@ export function resolveTracker(
   const sources: Record<string, OptionSource> = {};
   const tracker = new Reader(given, { at: `trackers.${name}.`, problems, defaults: defaults.tracker, sources });
   tracker.onlyKeys(TRACKER_KEYS);
-  const options: Given = {};
-  for (const spec of TRACKER_OPTIONS) options[spec.path] = tracker.option(spec);
+  const { 'placement.on': on, ...options } = readTrackerOptions(tracker);
+  options.placement = { on };
   tracker.optionalFunction('onError');
   options.gate = given.gate === undefined ? null : resolveGate(tracker, defaults.gate);
   options.operations = resolveOperations(tracker, defaults.operation);
@@ -74,6 +77,12 @@ export function resolveTracker(
     sources,
     definition: onError === undefined ? definition : { ...definition, onError },
   };
+}
+
+/** By compiled path. */
+function readTrackerOptions(tracker: Reader): Given {
+  checkNested(tracker, TRACKER_GROUPS);
+  return Object.fromEntries(TRACKER_OPTIONS.map((spec) => [spec.path, tracker.option(spec)]));
 }
 
 function resolveGate(tracker: Reader, defaults: Given): Given {
@@ -107,7 +116,7 @@ function resolveOperations(tracker: Reader, defaults: Given): Record<string, Ope
 function resolveOperation(operation: Reader, name: string, names: string[]): OperationOptions {
   const { given } = operation;
   operation.onlyKeys(OPERATION_KEYS);
-  checkNested(operation);
+  checkNested(operation, OPERATION_GROUPS);
   if (typeof given.run !== 'function') operation.problem('run must be a function: async (context) => ({ value })');
   operation.optionalFunction('whenClosed');
   const { version = 1 } = given;
@@ -189,18 +198,26 @@ export function checkTrackerDefaults(defaults: TrackerDefaults, problems: string
   };
   const named = (specs: readonly OptionSpec[]) => specs.map((spec) => ({ spec, key: spec.name }));
   const trackerKeys = without(TRACKER_KEYS, 'name', 'gate', 'operations');
-  check(defaults.tracker, trackerKeys, 'defaults.tracker.', named(TRACKER_OPTIONS)).optionalFunction('onError');
+  const tracker = check(defaults.tracker, trackerKeys, 'defaults.tracker.', named(TRACKER_OPTIONS));
+  tracker.optionalFunction('onError');
+  checkNested(tracker, TRACKER_GROUPS);
   check(defaults.gate, without(GATE_KEYS, 'check', 'upstream'), 'defaults.gate.', GATE_SPECS);
   const operationKeys = without(OPERATION_KEYS, 'buffer', 'upstream', 'version', 'run', 'whenClosed');
-  checkNested(check(defaults.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS)));
+  const operation = check(defaults.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS));
+  checkNested(operation, OPERATION_GROUPS);
+}
+
+/** The keys of each group of options: `stagger` has `base` and `window`. */
+function groupsOf(specs: readonly OptionSpec[]): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const { name } of specs) {
+    const [group, key] = name.split('.') as [string, string?];
+    if (key !== undefined) groups.set(group, [...(groups.get(group) ?? []), key]);
+  }
+  return groups;
 }
 
 /** Options of a group (`stagger`, `skipWhile`) stand in an object, with known keys only. */
-function checkNested(operation: Reader): void {
-  for (const group of OPERATION_GROUPS) {
-    const keys = OPERATION_OPTIONS.flatMap((spec) =>
-      spec.name.startsWith(`${group}.`) ? [spec.name.split('.')[1]!] : [],
-    );
-    operation.inside(group).onlyKeys(keys);
-  }
+function checkNested(reader: Reader, groups: ReadonlyMap<string, string[]>): void {
+  for (const [group, keys] of groups) reader.inside(group).onlyKeys(keys);
 }

@@ -35,9 +35,15 @@ end $$;
 create or replace trigger node_wishes after update of drained_at, drained_until, drained_for, target, weight
   on longwatch.node for each statement execute function longwatch.announce_wishes();
 
+-- A shift that no node has begun: since when it was asked for, and on which task queue. Whoever takes the pool takes it back.
+alter table longwatch.pool
+  add column if not exists unbegun_since timestamptz,
+  add column if not exists unbegun_on text;
+
 -- Down Migration
 drop trigger if exists node_wishes on longwatch.node;
 drop function if exists longwatch.announce_wishes();
+alter table longwatch.pool drop column if exists unbegun_on, drop column if exists unbegun_since;
 alter table longwatch.node reset (fillfactor);
 alter table longwatch.node
   drop column if exists poolless_since, drop column if exists use, drop column if exists placement,

@@ -5,6 +5,8 @@ import { CHECKS } from '../../client/doctor/checks';
 import { diagnose } from '../../client/doctor/doctor';
 import type { Fact, Facts } from '../../client/doctor/facts';
 import type { BufferSummary } from '../../client/buffer/status';
+import type { ClusterReport, NodeReport } from '../../client/cluster/nodes';
+import { FIGURES } from '../support/node-rows';
 import type { JobSummary } from '../../client/job/status';
 import type { OperationSummary, Status, TrackerSummary } from '../../client/status';
 
@@ -37,8 +39,27 @@ const status = (more: Partial<Status> = {}): Status => ({
   ...{ trackers: [tracker()], jobs: [job()], buffers: [buffer()], nodes: [] },
   ...more,
 });
+const node = (more: Partial<NodeReport> = {}): NodeReport => ({
+  ...{ name: 'a', host: 'h', pid: 1, version: '0.1.0', labels: [], address: null, metricsUrl: null, startedAt: '' },
+  ...{ seenAt: '', alive: true, ended: false, drained: false, drainedAt: null, drainedUntil: null, drainedFor: [] },
+  ...{
+    target: null,
+    weight: 1,
+    pools: 4,
+    members: 500,
+    load: 540,
+    share: 540,
+    poollessSince: null,
+    keeps: ['characters'],
+  },
+  ...{ use: FIGURES, verdict: { level: 'good', word: 'good', text: 'it has its share and keeps up' } },
+  ...more,
+});
+const cluster = (nodes: NodeReport[]): ClusterReport => ({ nodes, heartbeats: [], wantedNodes: 1 });
+const unkept = (pool: number, forMs: number | null) => ({ tracker: 'characters', pool, node: 'a', forMs });
 const facts = (more: Partial<Facts> = {}): Facts => ({
   ...{ status: known(status()), quarantined: known([]), silent: known([]), compensations: known([]) },
+  ...{ unkept: known([]), cluster: known(cluster([])), drains: known([]), labels: known([]) },
   ...{ namespace: known(null), encoding: known(null), polled: known(true) },
   ...more,
 });
@@ -58,8 +79,64 @@ const CASES: [check: string, facts: Facts, what: RegExp][] = [
   ],
   [
     'pools-unkept',
-    facts({ status: known(status({ trackers: [tracker({ poolsOnShift: 1 })] })) }),
-    /^3 of 4 pools of characters/,
+    facts({ unkept: known([unkept(0, 20_000), unkept(1, 90_000), unkept(2, 8_000)]) }),
+    /^3 pools of characters are kept by no node, one of them for 2 min$/,
+  ],
+  [
+    'pools-unkept',
+    facts({ unkept: known([unkept(0, null)]) }),
+    /^1 pool of characters is kept by no node, and none has/,
+  ],
+  ['pools-unkept', facts({ unkept: known([unkept(0, 9_000)]) }), /for 9 s; other nodes are about to take them$/],
+  [
+    'node-verdict',
+    facts({
+      cluster: known(cluster([node({ verdict: { level: 'bad', word: 'cut off', text: 'it has reached neither' } })])),
+    }),
+    /^node a: it has reached neither$/,
+  ],
+  [
+    'node-verdict',
+    facts({ cluster: known(cluster([node({ verdict: { level: 'warning', word: 'behind', text: 'it is late' } })])) }),
+    /^node a: it is late$/,
+  ],
+  [
+    'label-unpolled',
+    facts({
+      labels: known([{ label: 'gpu', trackers: ['faces', 'scans'], polled: false }]),
+      cluster: known(cluster([node()])),
+    }),
+    /^no node has the label gpu, which faces, scans needs/,
+  ],
+  [
+    'label-unpolled',
+    facts({
+      labels: known([{ label: 'gpu', trackers: ['faces'], polled: false }]),
+      cluster: known(cluster([node({ labels: ['gpu'] })])),
+    }),
+    /^no node has asked for pools of the label gpu \(faces\) in the last minute: those that have it are drained or full$/,
+  ],
+  [
+    'drain-forgotten',
+    facts({ drains: known([{ node: 'a', whole: true, trackers: [], forMs: 3 * 3_600_000 }]) }),
+    /^node a is drained, since 3 h, and nothing says until when$/,
+  ],
+  [
+    'drain-forgotten',
+    facts({ drains: known([{ node: 'a', whole: false, trackers: ['things'], forMs: null }]) }),
+    /^node a is drained for things, and nothing says until when$/,
+  ],
+  [
+    'two-releases',
+    facts({
+      cluster: known(cluster([node(), node({ name: 'b', version: '0.2.0' }), node({ name: 'c', version: '0.2.0' })])),
+    }),
+    /^nodes of 2 releases work side by side: 1 node of 0\.1\.0, 2 nodes of 0\.2\.0$/,
+  ],
+  [
+    'tracker-undefined',
+    facts({ cluster: known(cluster([node({ use: { ...FIGURES, lacks: ['characters'] } })])) }),
+    /^no node that lives has tracker characters in its config/,
   ],
   [
     'quarantined',

@@ -294,3 +294,76 @@ describe('wishes', () => {
     );
   });
 });
+
+describe('the doctor, from the same rows', () => {
+  const found = async (check: string) =>
+    (await longwatch.doctor()).findings
+      .filter((each) => each.check === check)
+      .map(({ severity, what }) => `${severity}: ${what}`);
+
+  test('a pool that a node gives away is not worth a word, one of a dead node is', async () => {
+    await writeTracker(sql, 'things', 3);
+    await keep(sql, { name: 'a' }, 'things', [0, 1, 2]);
+    await sql(`update longwatch.pool set released_at = clock_timestamp() - interval '1 s' where pool = 0`);
+    expect(await found('pools-unkept')).toEqual([]);
+    await sql(`update longwatch.pool set released_at = clock_timestamp() - interval '20 s' where pool = 0`);
+    expect(await found('pools-unkept')).toEqual([
+      expect.stringMatching(/^notice: 1 pool of things is kept by no node, one of them for 20(\.\d)? s; other nodes/),
+    ]);
+    await writeNode(sql, { name: 'a', silentMs: 90_000 });
+    expect(await found('pools-unkept')).toEqual([
+      expect.stringMatching(/^problem: 3 pools of things are kept by no node, one of them for 2 min$/),
+    ]);
+    await sql(`update longwatch.tracker set state = 'paused'`);
+    expect(await found('pools-unkept')).toEqual([]);
+  });
+
+  test('verdicts, releases, and a tracker that no node has', async () => {
+    await writeTracker(sql, 'things', 1);
+    await writeNode(sql, { name: 'a', use: { lacks: ['things'], storeRefusedMs: 9_000 } });
+    await writeNode(sql, { name: 'b', version: '0.2.0', use: { lacks: ['things'] } });
+    expect(await found('node-verdict')).toEqual([
+      'problem: node a: it has written nothing for 9.0 s; it takes no pools until it can',
+      expect.stringMatching(/^notice: node b: its config does not have things/),
+    ]);
+    expect(await found('two-releases')).toEqual([
+      'notice: nodes of 2 releases work side by side: 1 node of 0.1.0, 1 node of 0.2.0',
+    ]);
+    expect(await found('tracker-undefined')).toEqual([
+      'problem: no node that lives has tracker things in its config, so nobody keeps it',
+    ]);
+    await writeNode(sql, { name: 'b', version: '0.2.0' });
+    expect(await found('tracker-undefined')).toEqual([]);
+  });
+
+  test('a drain without an end, once it is an hour old; for a tracker, as the audit knows', async () => {
+    await writeTracker(sql, 'things', 1);
+    await writeNode(sql, { name: 'a' });
+    await writeNode(sql, { name: 'b' });
+    await longwatch.node('a').drain();
+    await longwatch.node('b').drain({ tracker: 'things' });
+    expect(await found('drain-forgotten')).toEqual([]);
+    await sql(`update longwatch.node set drained_at = drained_at - interval '2 hours' where name = 'a'`);
+    await sql(`update longwatch.audit set at = at - interval '3 hours'`);
+    expect(await found('drain-forgotten')).toEqual([
+      'notice: node a is drained, since 2 h, and nothing says until when',
+      'notice: node b is drained for things, since 3 h, and nothing says until when',
+    ]);
+    await longwatch.node('a').drain({ for: '1h' });
+    await longwatch.node('b').resume();
+    expect(await found('drain-forgotten')).toEqual([]);
+  });
+
+  test('a label whose queue nobody polls, as it is declared or set by hand', async () => {
+    await writeTracker(sql, 'things', 1);
+    await writeTracker(sql, 'faces', 1);
+    await writeNode(sql, { name: 'a' });
+    await sql(`update longwatch.tracker set options = options || '{"placement": {"on": "gpu"}}' where name = 'faces'`);
+    await sql(`update longwatch.tracker set changes = '{"placement.on": "gpu"}' where name = 'things'`);
+    expect(await found('label-unpolled')).toEqual([
+      'problem: no node has the label gpu, which faces, things needs, so nobody takes its pools',
+    ]);
+    await sql(`update longwatch.tracker set state = 'stopped'`);
+    expect(await found('label-unpolled')).toEqual([]);
+  });
+});

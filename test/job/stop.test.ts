@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.close());
 
-test('what does not end is left behind when its time is over', async () => {
+test('what does not end is left behind when its time is over, and the worker says so', async () => {
   const worker = await stack.worker(config, { shutdownForceTime: '2s' });
   const longwatch = await stack.connect();
   const job = await startJob(longwatch, config, 'stuck');
@@ -32,7 +32,7 @@ test('what does not end is left behind when its time is over', async () => {
   process.kill(backend.pid, 'SIGSTOP');
   try {
     const began = Date.now();
-    await worker.shutdown();
+    await expect(worker.shutdown()).rejects.toMatchObject({ name: 'WorkLeftBehindError', what: ['activities'] });
     expect(Date.now() - began).toBeLessThan(20_000);
   } finally {
     process.kill(backend.pid, 'SIGCONT');

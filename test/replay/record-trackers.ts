@@ -14,6 +14,7 @@ const config = defineConfig({
   trackers: [
     defineTracker({ name: 'life', poolSize: 5, heartbeatTimeout: '2s', operations }),
     defineTracker({ name: 'renewing', poolSize: 5, historyEvents: 30, shift: '1s', operations }),
+    defineTracker({ name: 'placed', heartbeatTimeout: '1s', shift: '1s', placement: { on: 'gpu' }, operations }),
   ],
 });
 
@@ -21,17 +22,45 @@ export const trackers: Part = {
   config,
   owns: /^(tracker|pool)\b/,
   async live(stack, temporal) {
-    for (const { name, options } of resolveConfig(config).trackers) await live(stack, temporal, name, options);
+    for (const { name, options } of resolveConfig(config).trackers) {
+      await (name === 'placed' ? place(stack, temporal, name, options) : live(stack, temporal, name, options));
+    }
   },
 };
 
+type Options = ReturnType<typeof resolveConfig>['trackers'][number]['options'];
+
+/** A pool that no node begins for a minute, that stays on a node, and that is moved by hand, once to nobody. */
+async function place(stack: Stack, temporal: Client, name: string, options: Options): Promise<void> {
+  const longwatch = await stack.connect();
+  const tracker = longwatch.tracker(name);
+  await tracker.start(options);
+  await tracker.add(['one'], { wait: true });
+  const row = async () =>
+    (await stack.sql<{ node: string; shift: number; unbegun: boolean }>(
+      `select node, shift, unbegun_since is not null as unbegun from longwatch.pool where tracker = $1`,
+      [name],
+    ))[0]; // prettier-ignore
+  await eventually('nobody begins its shift', async () => (await row())?.unbegun, 90_000);
+  await stack.worker(config, { nodeName: 'other', labels: ['gpu'] });
+  const keptBy = (node: string) =>
+    eventually(`it stays with ${node}`, async () => {
+      const first = await row();
+      const stays = async () => (await row())!.node === node && (await row())!.shift > first!.shift + 1;
+      return first?.node === node && eventually('its shifts go on there', stays, 5_000);
+    }, 180_000); // prettier-ignore
+  await keptBy('other');
+  const pool = temporal.workflow.getHandle(poolWorkflowId(name, 0));
+  await pool.signal('move', { to: 'node' });
+  await keptBy('node');
+  await pool.signal('move', { to: 'nobody' });
+  await keptBy('other');
+  await tracker.stop();
+  await hasEnded(temporal, name);
+}
+
 /** All that can be said to a tracker and its pools, once. */
-async function live(
-  stack: Stack,
-  temporal: Client,
-  name: string,
-  options: ReturnType<typeof resolveConfig>['trackers'][number]['options'],
-): Promise<void> {
+async function live(stack: Stack, temporal: Client, name: string, options: Options): Promise<void> {
   const longwatch = await stack.connect();
   const tracker = longwatch.tracker(name);
   const ids = Array.from({ length: 12 }, (_, i) => `id-${i}`);
@@ -67,6 +96,10 @@ async function live(
   );
   await delay(3_000);
   await tracker.stop();
+  await hasEnded(temporal, name);
+}
+
+async function hasEnded(temporal: Client, name: string): Promise<void> {
   await eventually('all have ended', async () => {
     const query = `LongwatchTracker = '${name}' and ExecutionStatus = 'Running'`;
     return (await temporal.workflow.count(query)).count === 0;

@@ -41,6 +41,7 @@ const PARTS: Record<string, { files: RegExp; activities: string[]; kinds: string
     activities: [
       'applyRoster',
       'declareOptions',
+      'noteUnbegun',
       'openPool',
       'openTracker',
       'setOptions',

@@ -20,7 +20,7 @@ export interface NodeGiven {
   ended?: boolean;
 }
 
-const FIGURES: NodeFigures = {
+export const FIGURES: NodeFigures = {
   ...{ eventLoop: 0.2, lagMs: 3, cpu: 0.25, rssBytes: 180 * 2 ** 20, heapBytes: 90 * 2 ** 20, members: 0, stuck: 0 },
   ...{ heapLimitBytes: 2 ** 30, share: null, health: 1, trust: 1, storeRefusedMs: null, temporalRefusedMs: null },
   lacks: [],

@@ -82,6 +82,8 @@ export class Stack {
       ...setup,
     });
     const ended = worker.run();
+    // A test that waits for it hears of a failure.
+    ended.catch(() => undefined);
     await this.services.add(service({ stop: () => worker.shutdown() }));
     return { ...worker, ended };
   }

@@ -12,14 +12,22 @@ import {
   freshPoolState,
   nextPoolStep,
   oweApply,
+  pauseAfter,
+  placementAfter,
+  placementAfterFailure,
+  placementNow,
   poolOf,
   poolsFor,
   readRoster,
+  scheduleOf,
   shiftDuration,
+  unbegunAfter,
+  waitsElsewhere,
   type PoolMoment,
+  type ShiftFailure,
 } from '../../workflows/tracker/plan';
 import { defineConfig, defineTracker, resolveConfig } from '../../exports';
-import type { PoolState } from '../../workflows/tracker/contract';
+import type { PoolPlacement, PoolState, ShiftResult, Unbegun } from '../../workflows/tracker/contract';
 import { refusal } from '../../workflows/lib/options';
 import { hashId } from '../../workflows/lib/hash';
 import { POOL_TUNABLES } from '../../workflows/tracker/tunables';
@@ -38,6 +46,7 @@ const MOMENT: PoolMoment = {
   applying: false,
   onShift: true,
   shiftAskedToEnd: false,
+  waitsElsewhere: false,
   handlersBusy: false,
   historyFull: false,
   nowMs: 10_000,
@@ -103,6 +112,10 @@ describe('what a pool does next', () => {
     ],
     ['asks the shift to end when the history is full', {}, { historyFull: true }, 'askShiftToEnd'],
     ['asks once', {}, { historyFull: true, shiftAskedToEnd: true }, 'wait'],
+    ['asks it to end when an operator wants it elsewhere', { wanted: 'b' }, {}, 'askShiftToEnd'],
+    ['asks that once', { wanted: 'b' }, { shiftAskedToEnd: true }, 'wait'],
+    ['starts the one that is wanted', { wanted: 'b' }, { onShift: false }, 'startShift'],
+    ['asks it to end when it waits for nodes of another label', {}, { waitsElsewhere: true }, 'askShiftToEnd'],
     ['continues as new without a shift', {}, { historyFull: true, onShift: false }, 'continueAsNew'],
     ['not while a handler works', {}, { historyFull: true, onShift: false, handlersBusy: true }, 'wait'],
     ['completes when the tracker is stopped', {}, { trackerStopped: true, onShift: false }, 'complete'],
@@ -290,6 +303,100 @@ describe('what a pool does next', () => {
       expect(ms).toBeGreaterThanOrEqual(480_000);
       expect(ms).toBeLessThanOrEqual(720_000);
     }
+  });
+});
+
+describe('where the shifts of a pool go', () => {
+  const OPENING = { beginWithinMs: 60_000 };
+  const ended = (end: ShiftResult['end'], to?: string, node = 'a'): ShiftResult => ({
+    ...{ end, node, to, members: 1, ranMs: 1, fetched: 0, failed: 0, skipped: 0 },
+  });
+
+  test.each<[string, PoolPlacement, ShiftResult, PoolPlacement]>([
+    ['stays', {}, ended('elapsed', 'a'), { to: 'a', from: 'a' }],
+    ['stays when it continues as new', {}, ended('asked', 'a'), { to: 'a', from: 'a' }],
+    ['goes where its node gives it', { hops: 2, handedOnAtMs: 5, from: 'z' }, ended('moved', 'b'), { to: 'b', hops: 1, handedOnAtMs: 100, from: 'a' }],
+    ['has a successor at the end of its time', {}, ended('elapsed', 'b'), { to: 'b', hops: 1, handedOnAtMs: 100, from: 'a' }],
+    ['is redirected', {}, ended('redirected', 'b'), { to: 'b', hops: 1, handedOnAtMs: 100 }],
+    ['is redirected again', { to: 'a', hops: 1, handedOnAtMs: 40, from: 'z' }, ended('redirected', 'b'), { to: 'b', hops: 2, handedOnAtMs: 40, from: 'z' }],
+    ['is redirected to nobody', {}, ended('redirected'), { hops: 1, handedOnAtMs: 100 }],
+    ['is handed back', { to: 'a', from: 'a' }, ended('handed back'), {}],
+    ['was fenced', { to: 'a', from: 'a' }, ended('fenced', 'a'), {}],
+    ['is in quarantine', {}, ended('quarantined', 'a'), {}],
+    ['was stopped', {}, ended('stopped', 'a'), {}],
+  ])('one that %s', (_what, before, result, after) => {
+    expect(placementAfter(before, result, 100)).toEqual(after);
+  }); // prettier-ignore
+
+  test('one that nobody keeps is handed on for so long, and then goes by the shared queue, with a pause', () => {
+    let placement: PoolPlacement = {};
+    let hops = 0;
+    for (; hops < 20; hops++) {
+      placement = placementAfter(placement, ended('redirected', 'b'), 100);
+      if (placement.to === undefined) break;
+      expect(pauseAfter(ended('redirected', 'b'), placement)).toBe(0);
+    }
+    expect(hops).toBe(POOL_TUNABLES.mostHops);
+    expect(pauseAfter(ended('redirected', 'b'), placement)).toBe(POOL_TUNABLES.handedOnPauseMs);
+    // For as long as it goes on.
+    expect(placementAfter(placement, ended('redirected', 'b'), 200).to).toBeUndefined();
+  });
+
+  test.each<[ShiftFailure, PoolPlacement]>([
+    ['failed', {}],
+    ['unbegun', { hops: 1, handedOnAtMs: 5, from: 'a' }],
+    ['withdrawn', { to: 'b', hops: 1, handedOnAtMs: 5, from: 'a' }],
+  ])('after a shift that %s', (failure, after) => {
+    expect(placementAfterFailure({ to: 'b', hops: 1, handedOnAtMs: 5, from: 'a' }, failure)).toEqual(after);
+  });
+
+  test('an operator comes before what the last shift said, and says from whom it comes', () => {
+    const lastShift = ended('asked', 'a');
+    expect(placementNow({ placement: { to: 'a', from: 'a' }, lastShift }, 7)).toEqual({ to: 'a', from: 'a' });
+    expect(placementNow({ placement: { to: 'a', from: 'a' }, wanted: 'b', lastShift }, 7)).toEqual({ to: 'b', hops: 2, handedOnAtMs: 7, from: 'a' }); // prettier-ignore
+    expect(placementNow({ wanted: 'b', lastShift }, 7).from).toBe('a');
+    expect(placementNow({ wanted: 'b' }, 7)).toEqual({ to: 'b', hops: 2, handedOnAtMs: 7 });
+  });
+
+  test('a node has a second and one attempt; the shared queue, that of the label where there is one, has longer and tries again', () => {
+    const placement = { to: 'b', hops: 2, handedOnAtMs: 40, from: 'a' };
+    expect(scheduleOf(placement, { ...OPENING, label: 'gpu' }, undefined, 100)).toEqual({
+      ...{ taskQueue: 'longwatch-shifts-of-b', beginWithinMs: 1_000, once: true },
+      input: { hops: 2, waitedMs: 60, from: 'a' },
+    });
+    const shared = { taskQueue: 'longwatch-shifts', beginWithinMs: 60_000, once: false, input: {} };
+    expect(scheduleOf({}, OPENING, undefined, 100)).toEqual(shared);
+    expect(scheduleOf({}, { ...OPENING, label: 'gpu' }, undefined, 100).taskQueue).toBe('longwatch-shifts-on-gpu');
+    // A clock that was set back.
+    expect(scheduleOf(placement, OPENING, undefined, 30).input.waitedMs).toBe(0);
+  });
+
+  test('a shift that nobody begins is asked for less and less often, and the whole time is known', () => {
+    let unbegun: Unbegun | undefined;
+    let nowMs = 0;
+    const waits: number[] = [];
+    for (let times = 1; times <= 6; times++) {
+      const schedule = scheduleOf({}, OPENING, unbegun, nowMs);
+      waits.push(schedule.beginWithinMs / 60_000);
+      nowMs += schedule.beginWithinMs;
+      unbegun = unbegunAfter(unbegun, schedule, nowMs);
+      expect(unbegun).toEqual({ queue: 'longwatch-shifts', sinceMs: 0, untilMs: nowMs, times });
+    }
+    expect(waits).toEqual([1, 2, 4, 8, 8, 8]);
+    // Another queue is another wait, and what one node left alone is none.
+    const labelled = scheduleOf({}, { ...OPENING, label: 'gpu' }, undefined, nowMs);
+    expect(unbegunAfter(unbegun, labelled, nowMs)).toMatchObject({ sinceMs: nowMs - 60_000, times: 1 });
+    expect(unbegunAfter(unbegun, scheduleOf({ to: 'b' }, OPENING, unbegun, nowMs), nowMs)).toBe(unbegun);
+  });
+
+  test('a shift that waits on a queue which is not that of its tracker any more is told from others', () => {
+    const unbegun: Unbegun = { queue: 'longwatch-shifts-on-gpu', sinceMs: 0, untilMs: 1, times: 1 };
+    expect(waitsElsewhere({ unbegun }, unbegun.queue, {})).toBe(true);
+    expect(waitsElsewhere({ unbegun }, unbegun.queue, { label: 'gpu' })).toBe(false);
+    expect(waitsElsewhere({ unbegun, placement: { to: 'b' } }, 'longwatch-shifts-of-b', {})).toBe(false);
+    // One that began may be anywhere: its node gives it away.
+    expect(waitsElsewhere({}, 'longwatch-shifts', { label: 'gpu' })).toBe(false);
+    expect(waitsElsewhere({ unbegun }, unbegun.queue, undefined)).toBe(false);
   });
 });
 

@@ -3,71 +3,32 @@
  * sure.
  */
 import { CompleteAsyncError, Context } from '@temporalio/activity';
-import { Client, Connection } from '@temporalio/client';
-import { bundleWorkflowCode, NativeConnection, Worker, type WorkflowBundle } from '@temporalio/worker';
 import {
   addSignal,
   poolWorkflowId,
   wakeSignal,
-  type PoolOpening,
   type RosterApplied,
   type RosterChange,
   type ShiftInput,
   type ShiftResult,
 } from '../../workflows/tracker/contract';
-import { installRuntime } from '../../workers/runtime';
-import { eventually, Stack } from '../support/stack';
+import { eventually } from '../support/stack';
+import { OPENING as USUAL, POOL_QUEUE as TASK_QUEUE, PoolStack } from './pool-kit';
 
-const TASK_QUEUE = 'pool-test';
-const OPENING: PoolOpening = {
-  state: 'running',
-  members: 1,
-  pools: 1,
-  poolSize: 500,
-  shiftMs: 60_000,
-  heartbeatTimeoutMs: 5_000,
-  historyEvents: 10,
-};
+const OPENING = { ...USUAL, historyEvents: 10 };
 
-let stack: Stack;
-let connection: Connection;
-let native: NativeConnection;
-let workflowBundle: WorkflowBundle | { codePath: string };
-
+let stack: PoolStack;
 beforeAll(async () => {
-  stack = await Stack.start();
-  await installRuntime(stack.log);
-  connection = await Connection.connect({ address: stack.servers.temporalAddress });
-  native = await NativeConnection.connect({ address: stack.servers.temporalAddress });
-  workflowBundle = process.env.LONGWATCH_TEST_BUNDLE
-    ? { codePath: process.env.LONGWATCH_TEST_BUNDLE }
-    : await bundleWorkflowCode({ workflowsPath: require.resolve('../../workflows/index.ts') });
+  stack = await PoolStack.start();
 });
 // One worker at a time on the queue.
-afterEach(async () => {
-  for (const stop of stops.splice(0)) await stop();
-});
-afterAll(async () => {
-  await native?.close();
-  await connection?.close();
-  await stack?.close();
-});
+afterEach(() => stack.endWorkers());
+afterAll(() => stack?.close());
 
-const stops: (() => Promise<void>)[] = [];
-
-async function startWorker(activities: object): Promise<() => Promise<void>> {
-  const worker = await Worker.create({ connection: native, taskQueue: TASK_QUEUE, workflowBundle, activities });
-  const ended = worker.run();
-  const stop = async (): Promise<void> => {
-    if (worker.getState() === 'RUNNING') worker.shutdown();
-    await ended;
-  };
-  stops.push(stop);
-  return stop;
-}
+const startWorker = (activities: object): Promise<() => Promise<void>> => stack.worker(activities);
 
 test('a signal in the very task in which a full history may be left behind does not leave the pool waiting for ever', async () => {
-  const client = new Client({ connection });
+  const { client } = stack;
   const workflowId = poolWorkflowId('held', 0);
 
   // The first opening is answered by hand, while no worker looks.
@@ -109,7 +70,7 @@ describe('a pool that is cancelled', () => {
     ['has written all of it', 0],
     ['and PostgreSQL does not take it at first, has written all of it too', 2],
   ])('applies what it had accepted before it ends, %s', async (_what, failures) => {
-    const client = new Client({ connection });
+    const { client } = stack;
     const tracker = `cancelled-${failures}`;
     const workflowId = poolWorkflowId(tracker, 0);
     const applied: string[] = [];
@@ -141,7 +102,7 @@ describe('a pool that is cancelled', () => {
   });
 
   test('while it opens applies what came before it had', async () => {
-    const client = new Client({ connection });
+    const { client } = stack;
     const workflowId = poolWorkflowId('opening', 0);
     const applied: string[] = [];
     let opening = false;
@@ -172,7 +133,7 @@ describe('a pool that is cancelled', () => {
 });
 
 test('options that a shift has followed hold for the next one: how long it lasts, its heartbeats, and when the history is full', async () => {
-  const client = new Client({ connection });
+  const { client } = stack;
   const workflowId = poolWorkflowId('reconfigured', 0);
   const seen: { durationMs: number; heartbeatTimeoutMs: number | undefined }[] = [];
   let opened = 0;

@@ -15,7 +15,7 @@ export interface OptionChange {
 /** Values that were set by hand, by path. */
 export type OptionChanges = Record<string, OptionChange['value']>;
 
-export type OptionKind = 'duration' | 'integer' | 'number' | 'boolean' | 'name' | 'word';
+export type OptionKind = 'duration' | 'integer' | 'number' | 'boolean' | 'name' | 'word' | 'label';
 
 /** One row of the options table. */
 export interface OptionSpec {
@@ -38,6 +38,9 @@ export interface OptionSpec {
 /** Names of trackers and operations: they appear in workflow ids, metrics labels and option paths. */
 export const NAME_PATTERN = /^[a-z][a-zA-Z0-9_-]{0,62}$/;
 
+/** Labels of nodes: they appear in the names of task queues, in metrics and in tables. */
+export const LABEL_PATTERN = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/;
+
 /** Why a compiled value may not stand at an option, or undefined when it may. */
 export function refusal(spec: OptionSpec, value: unknown): string | undefined {
   switch (spec.kind) {
@@ -55,6 +58,10 @@ export function refusal(spec: OptionSpec, value: unknown): string | undefined {
       if (spec.max !== undefined && value > spec.max) return `${spec.name} must be at most ${spec.max}`;
       return undefined;
     }
+    case 'label':
+      return typeof value === 'string' && LABEL_PATTERN.test(value)
+        ? undefined
+        : `${spec.name} must be a label (letters, digits, '.', '-' and '_', at most 63)`;
     default: {
       const unit = spec.kind === 'duration' ? ' ms' : '';
       if (typeof value === 'string' && spec.words?.includes(value)) return undefined;

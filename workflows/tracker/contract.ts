@@ -55,8 +55,8 @@ export const removeSignal = defineSignal<[RosterPayload]>('remove');
 /** Starts a pool that has no workflow, and releases one that is in quarantine. */
 export const wakeSignal = defineSignal<[{ release?: boolean }?]>('wake');
 /**
- * The next shift of the pool is to be on that node; one that runs is asked to end. Where that node does not take it,
- * it goes to the shared queue as always. What has no name of a node in it counts as nothing said.
+ * The next shift of the pool is to be on that node; one that runs is asked to end. If that node does not take it,
+ * it goes to the shared queue as always. A message without the name of a node counts as nothing said.
  */
 export const moveSignal = defineSignal<[{ to: string }]>('move');
 
@@ -69,6 +69,12 @@ export interface PoolStatus {
   pendingChanges: number;
   lastShift?: ShiftResult;
   lastError?: string;
+  /** The task queue of the shift that runs, or that comes next. */
+  queue: string;
+  /** An operator wants it there next. */
+  wanted?: string;
+  /** No node began the shift in this time (epoch milliseconds): none takes from that queue, or all are full. */
+  unbegun?: Unbegun;
 }
 export const poolStatusQuery = defineQuery<PoolStatus>('status');
 
@@ -103,6 +109,25 @@ export interface RosterChange {
   stamp?: number;
 }
 
+/** How the next shift of a pool is placed. Empty: by the shared queue, as one that was born. */
+export interface PoolPlacement {
+  /** By the queue of this node. */
+  to?: string;
+  /** How often the pool was handed on since it was last kept, and when for the first time, epoch milliseconds. */
+  hops?: number;
+  handedOnAtMs?: number;
+  /** The node that kept it last, and is not known to have died. */
+  from?: string;
+}
+
+export interface Unbegun {
+  queue: string;
+  sinceMs: number;
+  untilMs: number;
+  /** So often it was scheduled in that time. */
+  times: number;
+}
+
 export interface PoolState {
   version: 1;
   shift: number;
@@ -111,6 +136,10 @@ export interface PoolState {
   lastShift?: ShiftResult;
   lastError?: string;
   quarantined: boolean;
+  placement?: PoolPlacement;
+  /** An operator's wish: the node that is to have the next shift. */
+  wanted?: string;
+  unbegun?: Unbegun;
   /** The number of runs so far, continue-as-new included. */
   runs: number;
 }
@@ -136,9 +165,14 @@ export interface PoolOpening {
   pools: number;
   poolSize: number;
   shiftMs: number;
+  /** The one that results from the tracker's and the number of shifts of the cluster (`placement/heartbeat.ts`). */
   heartbeatTimeoutMs: number;
   /** Continue-as-new at this many history events. */
   historyEvents: number;
+  /** The label of the nodes that may keep it. Absent: any. */
+  label?: string;
+  /** A shift that no node has begun after this long is reported, and asked for again. */
+  beginWithinMs: number;
 }
 
 export interface RosterApplied {
@@ -154,10 +188,13 @@ export interface ShiftInput {
   pool: number;
   shift: number;
   durationMs: number;
-  /** How often the pool was handed on since it was last kept, and since when; absent: it was not. */
+  /**
+   * How often the pool was handed on (moved or redirected) since it was last kept, and since when; absent: it was not.
+   * 2 and more: whoever may keep it takes it.
+   */
   hops?: number;
   waitedMs?: number;
-  /** The node that kept it last and gave it away; absent: it was born, its node died, or it stays there. */
+  /** The node that kept it last: it gave it away, or it keeps it. Absent: the pool was born, or that node died. */
   from?: string;
 }
 
@@ -186,7 +223,7 @@ export interface ShiftResult {
 }
 
 /** Options that the pool's workflow carries out, not the shift. */
-export type ShiftOptions = Pick<TrackerOptions, 'shiftMs' | 'heartbeatTimeoutMs' | 'historyEvents'>;
+export type ShiftOptions = Pick<PoolOpening, 'shiftMs' | 'heartbeatTimeoutMs' | 'historyEvents' | 'label'>;
 
 export interface TrackerOpening {
   state: RunState;
@@ -221,6 +258,8 @@ export interface TrackerActivities {
   openPool(input: { tracker: string; pool: number }): Promise<PoolOpening>;
   /** Writes members in one transaction and announces them. Applied twice, it changes nothing. */
   applyRoster(input: { tracker: string; pool: number; changes: RosterChange[] }): Promise<RosterApplied>;
+  /** Writes down that no node has begun the pool's shift; whoever takes the pool takes that back. */
+  noteUnbegun(input: { tracker: string; pool: number; unbegun: Unbegun }): Promise<void>;
   /** Keeps a pool for some minutes: all operations of all its members, on time. */
   shift(input: ShiftInput): Promise<ShiftResult>;
   /**

@@ -16,6 +16,8 @@ export interface TrackerOptions {
   flushMs: number;
   tombstonesMs: number;
   historyEvents: number;
+  /** Undefined in rows that were stored before there was this option; ask {@link labelOf}. */
+  placement?: { on: string | null };
   /** Null: no gate, every operation runs. */
   gate: GateOptions | null;
   operations: Record<string, OperationOptions>;
@@ -113,6 +115,13 @@ export const TRACKER_OPTIONS: readonly OptionSpec[] = [
     min: 10,
     max: 10_000,
     text: "Continue-as-new past this many events of a workflow's history (the server suggests it at 4,096).",
+  },
+  {
+    name: 'placement.on',
+    path: 'placement.on',
+    kind: 'label',
+    derived: 'any node',
+    text: 'Only nodes that have this label (`longwatch worker --label`) keep its pools.',
   },
 ];
 
@@ -265,6 +274,11 @@ export const OPERATION_OPTIONS: readonly OptionSpec[] = [
     text: 'An id that fails again and again by itself (4xx but 408, 420, 425 and 429, or `retryable: false`) is asked less often, up to this, while most others succeed. 0: always at its interval.',
   },
 ];
+
+/** The label of the nodes that may keep a tracker's pools; undefined: any node may. */
+export function labelOf({ placement }: Pick<TrackerOptions, 'placement'>): string | undefined {
+  return placement?.on ?? undefined;
+}
 
 /** How far ahead an upstream may put an operation's next run, milliseconds. */
 export function boundsOf(

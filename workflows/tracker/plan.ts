@@ -5,7 +5,18 @@
  */
 import { idProblem } from './id';
 import { jsonBytes } from '../lib/size';
-import type { PoolState, RosterChange, RosterPayload } from './contract';
+import {
+  nodeShiftQueue,
+  sharedShiftQueue,
+  type PoolOpening,
+  type PoolPlacement,
+  type PoolState,
+  type RosterChange,
+  type RosterPayload,
+  type ShiftInput,
+  type ShiftResult,
+  type Unbegun,
+} from './contract';
 import { hashId } from '../lib/hash';
 import { POOL_TUNABLES } from './tunables';
 
@@ -70,6 +81,8 @@ export interface PoolMoment {
   applying: boolean;
   onShift: boolean;
   shiftAskedToEnd: boolean;
+  /** Its shift was not begun for long, and waits on a queue that is not its tracker's any more. */
+  waitsElsewhere: boolean;
   /** Handlers (signals, updates) that have not finished. */
   handlersBusy: boolean;
   /** The history has grown past the option `historyEvents`, or the server suggests to continue as new. */
@@ -113,6 +126,8 @@ export function nextPoolStep(state: PoolState, moment: PoolMoment): PoolStep {
     if (idle && carriedBytes(state) <= POOL_TUNABLES.carryBytes) return { do: 'continueAsNew' };
     // A running activity does not survive continue-as-new, so the shift hands back first.
     if (moment.onShift && !moment.shiftAskedToEnd) return { do: 'askShiftToEnd' };
+  } else if (moment.onShift && (state.wanted !== undefined || moment.waitsElsewhere) && !moment.shiftAskedToEnd) {
+    return { do: 'askShiftToEnd' };
   } else if (!moment.onShift && !state.quarantined && moment.nowMs >= moment.notBeforeMs) {
     return { do: 'startShift' };
   }
@@ -154,7 +169,112 @@ export function shiftDuration(shiftMs: number, pool: number, shift: number): num
   return Math.round(shift <= 1 ? shiftMs * (0.1 + 0.9 * share) : shiftMs * (0.8 + 0.4 * share));
 }
 
-/** Shifts that could not be kept, as 'fenced' and 'handed back', are followed by the next after this long. */
-export function pauseAfter(end: string): number {
-  return end === 'fenced' ? POOL_TUNABLES.fencedPauseMs : 0;
+/** The next shift comes this much later than the end of this one. */
+export function pauseAfter({ end }: Pick<ShiftResult, 'end'>, placement: PoolPlacement): number {
+  if (end === 'fenced') return POOL_TUNABLES.fencedPauseMs;
+  return end === 'redirected' && isHandedOnTooOften(placement) ? POOL_TUNABLES.handedOnPauseMs : 0;
 }
+
+// ── Where a pool's shifts go ─────────────────────────────────────────────────────────────────
+
+/** The node that a `move` names, whoever typed it; undefined: nothing that could be the name of a node. */
+export function readMove(message: unknown): string | undefined {
+  const to: unknown = typeof message === 'object' && message !== null && 'to' in message ? message.to : undefined;
+  return typeof to === 'string' && idProblem(to) === undefined ? to : undefined;
+}
+
+/** The placement of the shift that starts now: an operator's wish comes before what the last shift said. */
+export function placementNow(
+  { placement = {}, wanted, lastShift }: Pick<PoolState, 'placement' | 'wanted' | 'lastShift'>,
+  nowMs: number,
+): PoolPlacement {
+  if (wanted === undefined) return placement;
+  const from = placement.from ?? lastShift?.node;
+  return { to: wanted, hops: POOL_TUNABLES.wantedHops, handedOnAtMs: nowMs, ...(from === undefined ? {} : { from }) };
+}
+
+/** How a shift of that placement is scheduled, and what it is told of it. */
+export interface ShiftSchedule {
+  taskQueue: string;
+  /** Begun by no node after so long, it is the workflow's business again. */
+  beginWithinMs: number;
+  /** By its own node's queue it is tried once: whatever ends it, the next one goes by the shared queue. */
+  once: boolean;
+  input: Pick<ShiftInput, 'hops' | 'waitedMs' | 'from'>;
+}
+
+export function scheduleOf(
+  placement: PoolPlacement,
+  { label, beginWithinMs }: Pick<PoolOpening, 'label' | 'beginWithinMs'>,
+  unbegun: Unbegun | undefined,
+  nowMs: number,
+): ShiftSchedule {
+  const { to, hops = 0, handedOnAtMs, from } = placement;
+  const input: ShiftSchedule['input'] = {
+    ...(hops === 0 ? {} : { hops }),
+    ...(handedOnAtMs === undefined ? {} : { waitedMs: Math.max(0, nowMs - handedOnAtMs) }),
+    ...(from === undefined ? {} : { from }),
+  };
+  if (to !== undefined) {
+    return { taskQueue: nodeShiftQueue(to), beginWithinMs: POOL_TUNABLES.ownQueueMs, once: true, input };
+  }
+  const waits = Math.min(2 ** (unbegun?.times ?? 0), POOL_TUNABLES.mostBeginWaits);
+  return { taskQueue: sharedShiftQueue(label), beginWithinMs: waits * beginWithinMs, once: false, input };
+}
+
+/** The placement after a shift that has ended with a result. */
+export function placementAfter(before: PoolPlacement, result: ShiftResult, nowMs: number): PoolPlacement {
+  const { end, node, to } = result;
+  if (end === 'redirected') {
+    const { handedOnAtMs = nowMs, from } = before;
+    const after = { hops: (before.hops ?? 0) + 1, handedOnAtMs, ...(from === undefined ? {} : { from }) };
+    return to === undefined || isHandedOnTooOften(after) ? after : { to, ...after };
+  }
+  if (to === undefined || end === 'stopped' || end === 'fenced' || end === 'quarantined') return {};
+  return to === node ? { to, from: node } : { to, hops: 1, handedOnAtMs: nowMs, from: node };
+}
+
+/** The end of a shift that has no result. */
+export type ShiftFailure =
+  /** No node took it from its queue in time. */
+  | 'unbegun'
+  /** It was taken back before a node had begun it. */
+  | 'withdrawn'
+  /** Its node died, or it failed there. */
+  | 'failed';
+
+export function placementAfterFailure(before: PoolPlacement, failure: ShiftFailure): PoolPlacement {
+  if (failure === 'failed') return {};
+  if (failure === 'withdrawn') return before;
+  // It has waited for some time already: whoever may keep it takes it.
+  const after = { ...before };
+  delete after.to;
+  return after;
+}
+
+/** The note of a shift that nobody has begun; one that only its own node left alone is not. */
+export function unbegunAfter(
+  before: Unbegun | undefined,
+  { taskQueue, beginWithinMs, once }: ShiftSchedule,
+  nowMs: number,
+): Unbegun | undefined {
+  if (once) return before;
+  const same = before?.queue === taskQueue ? before : undefined;
+  return {
+    queue: taskQueue,
+    sinceMs: same?.sinceMs ?? nowMs - beginWithinMs,
+    untilMs: nowMs,
+    times: (same?.times ?? 0) + 1,
+  };
+}
+
+export function waitsElsewhere(
+  { unbegun, placement }: Pick<PoolState, 'unbegun' | 'placement'>,
+  queue: string | undefined,
+  opening: Pick<PoolOpening, 'label'> | undefined,
+): boolean {
+  if (unbegun === undefined || opening === undefined || placement?.to !== undefined) return false;
+  return queue !== sharedShiftQueue(opening.label);
+}
+
+const isHandedOnTooOften = ({ hops = 0 }: PoolPlacement): boolean => hops > POOL_TUNABLES.mostHops;

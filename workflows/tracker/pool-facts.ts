@@ -5,8 +5,15 @@
 import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import { causeOf } from '../lib/failed-activity';
 import { errorMessage } from '../lib/text';
-import type { PoolInput, PoolOpening, PoolState, PoolStatus } from './contract';
-import { freshPoolState } from './plan';
+import {
+  nodeShiftQueue,
+  sharedShiftQueue,
+  type PoolInput,
+  type PoolOpening,
+  type PoolState,
+  type PoolStatus,
+} from './contract';
+import { freshPoolState, placementNow } from './plan';
 import { POOL_TUNABLES } from './tunables';
 
 export class PoolFacts {
@@ -18,6 +25,8 @@ export class PoolFacts {
   opening: PoolOpening | undefined;
   stopped = false;
   onShift = false;
+  /** The task queue of the shift that runs. */
+  queue: string | undefined;
   /** Raised by whatever may change the next step. */
   happenings = 0;
   private describedMembers = -1;
@@ -53,6 +62,9 @@ export class PoolFacts {
       pendingChanges: state.pending.length,
       lastShift: state.lastShift,
       lastError: state.lastError,
+      queue: this.shownQueue(),
+      wanted: state.wanted,
+      unbegun: state.unbegun,
     };
   }
 
@@ -71,6 +83,13 @@ export class PoolFacts {
       `**${this.tracker}**, pool ${this.pool}: ${state.members} members, ${this.phase()}, shift ${state.shift}` +
         (state.lastError === undefined ? '' : `\n\nlast error: ${state.lastError}`),
     );
+  }
+
+  /** That of the shift that runs, or that comes next: an operator's wish is for the one after. */
+  private shownQueue(): string {
+    if (this.onShift && this.queue !== undefined) return this.queue;
+    const { to } = placementNow(this.state, 0);
+    return to === undefined ? sharedShiftQueue(this.opening?.label) : nodeShiftQueue(to);
   }
 
   private phase(): PoolStatus['state'] {

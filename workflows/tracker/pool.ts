@@ -17,13 +17,14 @@ import { historyFull, leaveWhenQuiet } from '../lib/continue-as-new';
 import { RETRY } from '../lib/retry';
 import {
   addSignal,
+  moveSignal,
   poolStatusQuery,
   removeSignal,
   wakeSignal,
   type PoolInput,
   type TrackerActivities,
 } from './contract';
-import { nextPoolStep, readRoster, type PoolMoment } from './plan';
+import { nextPoolStep, readMove, readRoster, waitsElsewhere, type PoolMoment } from './plan';
 import { PoolFacts } from './pool-facts';
 import { RosterApplies } from './roster-applies';
 import { ShiftRuns } from './shift-runs';
@@ -75,9 +76,15 @@ class PoolWorkflow {
         state.quarantined = false;
         facts.describe();
       }
-      // The tracker may have been started again while this pool was about to end.
+      // The tracker may have been started again while this pool was about to end, or its pools may go elsewhere now.
       this.wakes++;
-      if (facts.stopped) facts.lookAgain();
+      if (facts.stopped || state.unbegun !== undefined) facts.lookAgain();
+      facts.happened();
+    });
+    setHandler(moveSignal, (message) => {
+      const to = readMove(message);
+      if (to === undefined) return;
+      state.wanted = to;
       facts.happened();
     });
     setHandler(poolStatusQuery, () => facts.status());
@@ -144,6 +151,7 @@ class PoolWorkflow {
       applying: applies.applying,
       onShift: facts.onShift,
       shiftAskedToEnd: shifts.isAskedToEnd,
+      waitsElsewhere: waitsElsewhere(facts.state, facts.queue, facts.opening),
       handlersBusy: !allHandlersFinished(),
       historyFull: historyFull(facts.opening?.historyEvents ?? Infinity),
       nowMs: Date.now(),

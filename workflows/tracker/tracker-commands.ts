@@ -10,7 +10,7 @@ import type { OptionChange } from '../lib/options';
 import { RETRY } from '../lib/retry';
 import { Turns } from '../lib/turns';
 import type { CommandMark, TrackerActivities, TrackerOpening } from './contract';
-import { changeProblems, type TrackerOptions } from './options';
+import { changeProblems, labelOf, type TrackerOptions } from './options';
 import type { TrackerRun } from './tracker-run';
 import { TRACKER_TUNABLES } from './tunables';
 
@@ -84,8 +84,11 @@ export class TrackerCommands {
 
   private changeOptions(write: (mark: CommandMark) => Promise<ReconfigureResult>): Promise<ReconfigureResult> {
     return this.turns.take(async (opened) => {
+      const label = labelOf(opened.options);
       const result = await this.markedAfterTheLast(opened, write);
       await this.run.reload(opened);
+      // Pools that wait for a node of the old label look again; those that are kept are given away by their nodes.
+      if (labelOf(opened.options) !== label) await wakePools({ tracker: this.run.name, from: 0 });
       return result;
     });
   }

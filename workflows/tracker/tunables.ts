@@ -22,6 +22,17 @@ export const POOL_TUNABLES = {
   failedPauseMs: 10_000,
   /** The next shift comes this much later after one that found a newer holder of its pool. */
   fencedPauseMs: 1_000,
+  /** A node that is wanted takes a pool from its own queue within this, or the shared queue has it. */
+  ownQueueMs: 1_000,
+  /** Handed on more often, a pool goes by the shared queue, and with a pause: no node seems to know better. */
+  mostHops: 8,
+  handedOnPauseMs: 1_000,
+  /** An operator's move comes as if handed on twice: the node takes it, if it may keep it at all. */
+  wantedHops: 2,
+  /** A shift that no node begins is asked for less and less often: at most this many times its first wait apart. */
+  mostBeginWaits: 8,
+  /** Writing down that nobody begins a shift keeps the next one waiting no longer than this. */
+  noteMs: 10_000,
   /** A cancelled pool goes on for this long to apply the changes that it has accepted. */
   lastAppliesMs: 60_000,
   /** The greatest `timeout` of an operation, and the time that its shift needs after it. */

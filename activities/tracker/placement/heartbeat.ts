@@ -29,6 +29,14 @@ export interface Heartbeat {
   readonly isOverBudget: boolean;
 }
 
+/** Whether the wanted timeout may become this one, at whatever size of the cluster. */
+export function mayBecome(wantedTimeoutMs: number, timeoutMs: number): boolean {
+  let step = wantedTimeoutMs;
+  const most = Math.max(wantedTimeoutMs, HEARTBEAT.mostTimeoutMs);
+  while (Math.round(step) < timeoutMs && step < most) step *= HEARTBEAT.step;
+  return Math.round(Math.min(step, most)) === timeoutMs;
+}
+
 /**
  * @param wantedTimeoutMs the tracker's `heartbeatTimeout`, 5 s by default; the result is never shorter
  * @param shifts of the whole cluster, of all trackers

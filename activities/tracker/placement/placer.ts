@@ -190,7 +190,8 @@ export class Placer {
   private take(pool: PlacedPool, hops: number, from: string | undefined, nowMs: number): void {
     this.kept.set(pool);
     this.handOvers.forget(pool.id);
-    if (hops === 0) this.tookShared.push({ at: nowMs, kind: pool.kind, size: pool.size });
+    // By the shared queue: what stays with its node, or was given to it, comes by the node's own.
+    if (hops === 0 && from === undefined) this.tookShared.push({ at: nowMs, kind: pool.kind, size: pool.size });
     if (from !== undefined) this.asker.arrived(pool.id, pool.size, from, nowMs);
   }
 

@@ -10,17 +10,24 @@ import { failure } from '../../lib/failures';
 import { reach } from '../../lib/points';
 import type { Database, Queryable } from '../../lib/database';
 import { countMembers, splitPool } from '../store/pools';
-import { notify, readTracker, setPools, type RowLock, type TrackerRow } from '../store/trackers';
+import { countClusterPools, notify, readTracker, setPools, type RowLock, type TrackerRow } from '../store/trackers';
+import { shiftOptionsOf } from '../shift/shift-options';
 import { recountHalved } from './recount';
 import { NOTIFY_CHANNEL } from '../../../workflows/lib/contract';
 
+/** A shift that nobody has begun after this long is reported. Milliseconds. */
+const BEGIN_WITHIN_MS = 60_000;
+
 export async function readOpening(database: Database, tracker: string, pool: number): Promise<PoolOpening> {
   return database.transaction(async (db) => {
-    const row = await known(db, tracker, 'nothing');
-    const { shiftMs, heartbeatTimeoutMs, historyEvents, poolSize } = row.options;
+    const { state, pools, options } = await known(db, tracker, 'nothing');
     const members = await countMembers(db, tracker, pool);
+    const shifts = await countClusterPools(db);
     await reach('open.read');
-    return { state: row.state, members, pools: row.pools, poolSize, shiftMs, heartbeatTimeoutMs, historyEvents };
+    return {
+      ...{ state, members, pools, poolSize: options.poolSize, beginWithinMs: BEGIN_WITHIN_MS },
+      ...shiftOptionsOf(options, shifts),
+    };
   });
 }
 

@@ -7,12 +7,7 @@ import { performance } from 'node:perf_hooks';
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../../workflows/lib/errors';
-import {
-  poolWorkflowId,
-  type ShiftInput,
-  type ShiftOptions,
-  type ShiftResult,
-} from '../../../workflows/tracker/contract';
+import { poolWorkflowId, type ShiftInput, type ShiftResult } from '../../../workflows/tracker/contract';
 import type { TrackerDefinition } from '../../../config/define/tracker';
 import { recordCrash, releaseFence, takeFence, type PoolClaim, type PoolFence } from '../store/fence';
 import { errorOf, failure } from '../../lib/failures';
@@ -23,12 +18,14 @@ import { readSlots } from '../store/pools';
 import { isPassing } from '../../lib/sqlstate';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../../lib/temporal';
+import { mayBecome } from '../placement/heartbeat';
 import { DEFAULT_PATIENCE_MS, EndWatch } from './end-watch';
 import type { Node } from './node';
 import { ForcedCrash } from './notice';
 import type { OperationHost } from './host';
 import type { Lateness } from './lateness';
 import { PoolShift, type Ending } from './pool-shift';
+import { readShiftOptions } from './shift-options';
 import { SHORT_RUN_MS } from './wind-down';
 import { readMemberBuckets, type StoredBuckets } from '../../upstream/store/purse';
 import { startHeartbeat } from '../../lib/heartbeat';
@@ -56,8 +53,10 @@ type Beginner = Pick<Node, 'loading' | 'trackers' | 'join' | 'latenessOf'> & Ope
 export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<ShiftResult> {
   const { node } = deps;
   const { info } = Context.current();
-  if (node.isDraining) {
-    throw failure(ErrorType.Declined, `node ${node.row.name} takes no more shifts`, { nextRetryDelay: '100ms' });
+  // A poll that was out has brought it; one that cannot reach PostgreSQL would hold the pool until its patience ends.
+  if (!node.isAble) {
+    const why = node.isDraining ? 'ends' : 'cannot reach PostgreSQL';
+    throw failure(ErrorType.Declined, `node ${node.row.name} takes no shifts: it ${why}`, { nextRetryDelay: '100ms' });
   }
   const definition = node.definitions.get(input.tracker);
   if (!definition) {
@@ -78,8 +77,10 @@ export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<Shif
     const taken = await take(deps, claim);
     if (taken.tracker.state === 'stopped') return resultOf('stopped', node, undefined, 0);
     // Tried again and again, it would keep the time-out that it was scheduled with, which may be why it is.
-    if (info.attempt > 1 && taken.tracker.options.heartbeatTimeoutMs !== heartbeatTimeoutMs) {
-      return { ...resultOf('handed back', node, undefined, 0), options: shiftOptions(taken.tracker) };
+    const { options } = taken.tracker;
+    if (info.attempt > 1 && !mayBecome(options.heartbeatTimeoutMs, heartbeatTimeoutMs)) {
+      const told = await readShiftOptions(deps.database, options, options.heartbeatTimeoutMs);
+      return { ...resultOf('handed back', node, undefined, 0), options: told };
     }
     const pool: TakenPool = { claim, token: taken.fence.token, definition, log };
     let shift: PoolShift;
@@ -89,7 +90,8 @@ export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<Shif
       // Taken and not pool: it counts as a crash, or it would be tried for ever.
       return await crashed(deps, pool, undefined, errorOf(thrown), 0);
     }
-    return await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs);
+    const result = await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs);
+    return { ...result, options: await readShiftOptions(deps.database, shift.options, heartbeatTimeoutMs) };
   } catch (thrown) {
     const error = errorOf(thrown);
     if ((error as { type?: unknown }).type === ErrorType.Fenced) return resultOf('fenced', node, undefined, 0);
@@ -208,7 +210,9 @@ async function keepUntilEnd(
   if (ending instanceof Error) return crashed(deps, pool, shift, ending, ranMs);
   await releaseFence(deps.database, shift.claim, shift.token).catch(() => undefined);
   shift.log.info({ end: ending, ranMs, members: shift.members.size }, 'hands the pool back');
-  return resultOf(ending, node, shift, ranMs);
+  const result = resultOf(ending, node, shift, ranMs);
+  // The pool stays where it is, however often a shift of it ends: dealt anew each time, pools never come to rest.
+  return ending === 'elapsed' || ending === 'asked' ? { ...result, to: node.row.name } : result;
 }
 
 /**
@@ -249,11 +253,6 @@ async function crashed(
   throw error instanceof ForcedCrash ? failure(ErrorType.ForcedCrash, error.message) : error;
 }
 
-function shiftOptions({ options }: { options: ShiftOptions }): ShiftOptions {
-  const { shiftMs, heartbeatTimeoutMs, historyEvents } = options;
-  return { shiftMs, heartbeatTimeoutMs, historyEvents };
-}
-
 function resultOf(end: ShiftResult['end'], node: Node, shift: PoolShift | undefined, ranMs: number): ShiftResult {
   const result: ShiftResult = {
     end,
@@ -264,7 +263,6 @@ function resultOf(end: ShiftResult['end'], node: Node, shift: PoolShift | undefi
     failed: 0,
     skipped: 0,
   };
-  if (shift) result.options = shiftOptions(shift);
   for (const { counts } of shift?.loops.values() ?? []) {
     result.fetched += counts.fetched;
     result.failed += counts.failed;

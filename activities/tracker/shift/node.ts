@@ -96,12 +96,7 @@ export class Node implements OperationHost, Service {
   private lookedAt = 0;
   private checkedUpAt = 0;
   private draining = false;
-  private readonly openings = new Openings(() => ({
-    able: !this.draining && this.attendance.isHeard,
-    roomy: true,
-    mayAsk: true,
-    returning: 0,
-  }));
+  private readonly openings = new Openings(() => ({ able: this.isAble, roomy: true, mayAsk: true, returning: 0 }));
 
   constructor(private readonly options: NodeOptions) {
     this.row = options.row;
@@ -163,6 +158,11 @@ export class Node implements OperationHost, Service {
 
   get isDraining(): boolean {
     return this.draining;
+  }
+
+  /** It hears from PostgreSQL, and does not end: what comes to it now may be kept. */
+  get isAble(): boolean {
+    return !this.draining && this.attendance.isHeard;
   }
 
   /** Whether to ask for shifts now, of the shared queues and of its own. For the worker's slot supplier. */

@@ -58,6 +58,7 @@ const TAKE: Statement = {
          on conflict (tracker, pool) do update
          set token = p.token + 1, run_id = excluded.run_id, shift = excluded.shift, attempt = excluded.attempt,
              node = excluded.node, taken_at = now(), released_at = null, quarantined_at = null,
+             unbegun_since = null, unbegun_on = null,
              crashes = case when p.quarantined_at is null then p.crashes else 0 end
          where p.run_id is null
             or (p.run_id = excluded.run_id and (p.shift, p.attempt) < (excluded.shift, excluded.attempt))

@@ -5,6 +5,7 @@
  */
 import { sourceOfSplit, slotsOf, type Slots } from '../../../workflows/tracker/slots';
 import { run, type Queryable, type Statement } from '../../lib/database';
+import type { Unbegun } from '../../../workflows/tracker/contract';
 
 /** Version first, so that a shift that looks before the change commits looks again after it. */
 const RAISE_VERSIONS: Statement = {
@@ -64,6 +65,15 @@ const MEND: Statement = {
          where p.tracker = $1 and p.pool = $2 and p.roster_version = $3
          returning was.members, was.recount`,
 };
+/** For so long: the workflow's clock is not the database's. */
+const UNBEGUN: Statement = {
+  name: 'pool-unbegun',
+  text: `insert into longwatch.pool as p (tracker, pool, unbegun_since, unbegun_on)
+         select $1, $2, now() - make_interval(secs => $3::float8 / 1000), $4
+         where exists (select from longwatch.tracker where name = $1)
+         on conflict (tracker, pool) do update
+         set unbegun_since = excluded.unbegun_since, unbegun_on = excluded.unbegun_on`,
+};
 
 /**
  * Locks and raises the pools' roster versions, in the order of their numbers so that no two writers wait for each
@@ -79,6 +89,16 @@ export async function splitPool(db: Queryable, tracker: string, pools: number): 
   await raiseVersions(db, tracker, [source, pools]);
   await run(db, SPLIT, [tracker, source, pools]);
   return { source };
+}
+
+/** Writes down that no node has begun the shift of a pool; `fence.ts` takes it back for whoever takes the pool. */
+export async function writeUnbegun(
+  db: Queryable,
+  tracker: string,
+  pool: number,
+  { queue, sinceMs, untilMs }: Unbegun,
+): Promise<void> {
+  await run(db, UNBEGUN, [tracker, pool, untilMs - sinceMs, queue]);
 }
 
 /** Adds to the pools' counts, by pool. Call `raiseVersions` for them first. */

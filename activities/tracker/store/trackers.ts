@@ -113,6 +113,10 @@ const RELEASE_GATE: Statement = {
   name: 'tracker-release-gate',
   text: `update longwatch.tracker set gate_next_at = null where name = $1`,
 };
+const CLUSTER_POOLS: Statement = {
+  name: 'tracker-cluster-pools',
+  text: `select coalesce(sum(pools), 0)::int as pools from longwatch.tracker where state <> 'stopped'`,
+};
 const NOTIFY: Statement = { name: 'notify', text: `select pg_notify($1, $2)` };
 
 interface RawRow {
@@ -204,6 +208,14 @@ function beginnings(before: RawRow, options: TrackerOptions, changes: RawRow['ch
   const is = withChanges(options, changes).operations;
   const begins = Object.entries(is).filter(([name, { enabled }]) => enabled && !was[name]?.enabled);
   return [begins.map(([name]) => name), Object.keys(is)];
+}
+
+/**
+ * The pools of all trackers that are not stopped: as many shifts live where all is well, also a moment after a cold
+ * start, when none does yet.
+ */
+export async function countClusterPools(db: Queryable): Promise<number> {
+  return (await run<{ pools: number }>(db, CLUSTER_POOLS))[0]!.pools;
 }
 
 export async function setPools(db: Queryable, name: string, pools: number): Promise<void> {

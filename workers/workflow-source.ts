@@ -1,0 +1,46 @@
+/**
+ * The workflow code of a worker: a bundle or sources, its own or the user's. Asked by `sdk-workers.ts` and `parts.ts`.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { DataConverter } from '@temporalio/common';
+import type { WorkerOptions } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { ConfigError } from '../config/errors';
+import { bundleProblem, bundleWorkflows } from './bundle';
+
+export interface WorkflowCode {
+  /** A prebuilt bundle; and the user's own workflows, which are bundled at the start. */
+  workflowBundle: string | undefined;
+  userWorkflows: string | undefined;
+  dataConverter: DataConverter | undefined;
+  log: Logger;
+}
+
+/**
+ * The bundle made by `npm run build`, or the sources where there is none (tests), or both sources where the user has
+ * own ones.
+ */
+export async function workflowSource({
+  workflowBundle: given,
+  userWorkflows,
+  dataConverter: converter,
+  log,
+}: WorkflowCode): Promise<Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'>> {
+  // Converters by path are part of the bundle.
+  const paths = converter?.payloadConverterPath ?? converter?.failureConverterPath;
+  if (given === undefined && (userWorkflows !== undefined || paths !== undefined)) {
+    return { workflowBundle: { code: await bundleWorkflows(userWorkflows, log, converter) } };
+  }
+  const bundle = given ?? path.join(__dirname, '..', 'workflow-bundle.js');
+  if (given !== undefined || existsSync(bundle)) return { workflowBundle: { codePath: bundle } };
+  return { workflowsPath: path.join(__dirname, '..', 'workflows', `index${path.extname(__filename)}`) };
+}
+
+/** @throws ConfigError where a bundle that was given has not the converters of this worker. */
+export function refuseOtherBundle(given: string | undefined, converter: DataConverter | undefined): void {
+  if (given === undefined || !existsSync(given)) return;
+  if (converter?.payloadConverterPath === undefined && converter?.failureConverterPath === undefined) return;
+  const problem = bundleProblem(readFileSync(given, 'utf8'), converter);
+  if (problem !== undefined) throw new ConfigError([problem]);
+}

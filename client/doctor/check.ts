@@ -1,4 +1,7 @@
-/** The form of a check of `longwatch doctor`, and the words that all of them use. For `checks.ts` and `cluster-checks.ts`. */
+/**
+ * The form of a check of `longwatch doctor`, and the words that all of them use. For `checks.ts` and
+ * `cluster-checks.ts`.
+ */
 import type { Fact, Facts } from './facts';
 
 /** How bad: a problem keeps Longwatch from doing what it was asked; a notice is worth a look. */

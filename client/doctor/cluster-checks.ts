@@ -1,6 +1,6 @@
 /**
- * The checks of `longwatch doctor` about nodes and the pools that they keep; `checks.ts` has the others, and adds these.
- * Pure: facts in, findings out.
+ * The checks of `longwatch doctor` about nodes and the pools that they keep; `checks.ts` has the others, and adds
+ * these. Pure: facts in, findings out.
  */
 import type { NodeReport } from '../cluster/nodes';
 import { duration, groupBy, notice, plural, problem, type Check } from './check';
@@ -19,10 +19,13 @@ export const CLUSTER_CHECKS: readonly Check[] = [
       [...groupBy(unkept, ({ tracker }) => tracker)].map(([tracker, pools]) => {
         const longest = Math.max(...pools.map(({ forMs }) => forMs ?? 0));
         const since = longest > 0 ? `, one of them for ${duration(longest)}` : ', and none has kept them yet';
-        const what = `${plural(pools.length, 'pool')} of ${tracker} ${pools.length === 1 ? 'is' : 'are'} kept by no node${since}`;
-        return longest >= UNKEPT_MS || pools.some(({ forMs }) => forMs === null)
-          ? problem(what, `npx longwatch pools ${tracker}; npx longwatch nodes`)
-          : notice(`${what}; other nodes are about to take them`, `npx longwatch pools ${tracker}`);
+        const queue = pools.find((pool) => pool.queue !== null)?.queue ?? undefined;
+        const waits = queue === undefined ? '' : `; no node has begun what waits on ${queue}`;
+        const are = pools.length === 1 ? 'is' : 'are';
+        const what = `${plural(pools.length, 'pool')} of ${tracker} ${are} kept by no node${since}${waits}`;
+        return longest >= UNKEPT_MS
+          ? problem(what, `npx longwatch nodes; npx longwatch pools ${tracker}`)
+          : notice(`${what}; nodes are about to take them`, `npx longwatch pools ${tracker}`);
       }),
   },
   {

@@ -37,8 +37,10 @@ interface UnkeptPool {
   pool: number;
   /** The node that kept it last. */
   node: string | null;
-  /** Since when, milliseconds; null: no node has kept it yet. */
+  /** Since when, milliseconds; null: no node has kept it yet, and that was not noticed yet. */
   forMs: number | null;
+  /** The task queue on which its shift waits for a node, where that was written down (after a minute). */
+  queue: string | null;
 }
 
 /** A node that is drained, wholly or for trackers, until somebody resumes it. */
@@ -94,8 +96,8 @@ const SILENT: Statement = {
 /** Between two shifts a pool is nobody's for a moment; that is not worth a word. */
 const UNKEPT: Statement = {
   name: 'doctor-unkept',
-  text: `select p.tracker, p.pool, p.node,
-                case when p.node is not null then ${ms('clock_timestamp() - coalesce(p.released_at, n.ended_at, n.seen_at)')} end as "forMs"
+  text: `select p.tracker, p.pool, p.node, p.unbegun_on as queue,
+                ${ms('clock_timestamp() - coalesce(p.released_at, n.ended_at, n.seen_at, p.unbegun_since)')} as "forMs"
          from longwatch.pool p join longwatch.tracker t on t.name = p.tracker and p.pool < t.pools
          left join longwatch.node n on n.name = p.node
          where t.state = 'running' and p.members > 0 and p.quarantined_at is null
@@ -104,7 +106,7 @@ const UNKEPT: Statement = {
          order by p.tracker, p.pool limit 5000`,
 };
 
-/** Of a drain for a tracker the audit knows when it was commanded. */
+/** The audit knows when a drain for a tracker was commanded. */
 const DRAINS: Statement = {
   name: 'doctor-drains',
   text: `select n.name as node, n.drained_at is not null as whole, n.drained_for as trackers,

@@ -56,7 +56,9 @@ const node = (more: Partial<NodeReport> = {}): NodeReport => ({
   ...more,
 });
 const cluster = (nodes: NodeReport[]): ClusterReport => ({ nodes, heartbeats: [], wantedNodes: 1 });
-const unkept = (pool: number, forMs: number | null) => ({ tracker: 'characters', pool, node: 'a', forMs });
+const unkept = (pool: number, forMs: number | null, queue: string | null = null) => ({
+  ...{ tracker: 'characters', pool, node: 'a', forMs, queue },
+});
 const facts = (more: Partial<Facts> = {}): Facts => ({
   ...{ status: known(status()), quarantined: known([]), silent: known([]), compensations: known([]) },
   ...{ unkept: known([]), cluster: known(cluster([])), drains: known([]), labels: known([]) },
@@ -85,9 +87,14 @@ const CASES: [check: string, facts: Facts, what: RegExp][] = [
   [
     'pools-unkept',
     facts({ unkept: known([unkept(0, null)]) }),
-    /^1 pool of characters is kept by no node, and none has/,
+    /^1 pool of characters is kept by no node, and none has kept them yet; nodes are about to take them$/,
   ],
-  ['pools-unkept', facts({ unkept: known([unkept(0, 9_000)]) }), /for 9 s; other nodes are about to take them$/],
+  ['pools-unkept', facts({ unkept: known([unkept(0, 9_000)]) }), /for 9 s; nodes are about to take them$/],
+  [
+    'pools-unkept',
+    facts({ unkept: known([unkept(0, 70_000, 'longwatch-shifts-on-gpu')]) }),
+    /one of them for 1 min; no node has begun what waits on longwatch-shifts-on-gpu$/,
+  ],
   [
     'node-verdict',
     facts({

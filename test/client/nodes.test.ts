@@ -308,7 +308,7 @@ describe('the doctor, from the same rows', () => {
     expect(await found('pools-unkept')).toEqual([]);
     await sql(`update longwatch.pool set released_at = clock_timestamp() - interval '20 s' where pool = 0`);
     expect(await found('pools-unkept')).toEqual([
-      expect.stringMatching(/^notice: 1 pool of things is kept by no node, one of them for 20(\.\d)? s; other nodes/),
+      expect.stringMatching(/^notice: 1 pool of things is kept by no node, one of them for 20(\.\d)? s; nodes/),
     ]);
     await writeNode(sql, { name: 'a', silentMs: 90_000 });
     expect(await found('pools-unkept')).toEqual([
@@ -316,6 +316,14 @@ describe('the doctor, from the same rows', () => {
     ]);
     await sql(`update longwatch.tracker set state = 'paused'`);
     expect(await found('pools-unkept')).toEqual([]);
+    await writeTracker(sql, 'new', 1);
+    expect(await found('pools-unkept')).toEqual([expect.stringMatching(/^notice: 1 pool of new is kept by no node/)]);
+    await sql(
+      `update longwatch.pool set unbegun_since = now() - interval '61 s', unbegun_on = 'q' where tracker = 'new'`,
+    );
+    expect(await found('pools-unkept')).toEqual([
+      'problem: 1 pool of new is kept by no node, one of them for 1 min; no node has begun what waits on q',
+    ]);
   });
 
   test('verdicts, releases, and a tracker that no node has', async () => {

@@ -1,5 +1,7 @@
 /** Part of `promises.test.ts`: what a definition's functions say of a call, and a key that comes with another input. */
+import { createHash } from 'node:crypto';
 import { makeFingerprint, makeKey, makeResource } from '../../../activities/durable/keys';
+import { eventually } from '../../support/stack';
 import { gate, typeOf, type TestCall } from '../harness';
 import { stack, one, two, caught } from './two-nodes';
 
@@ -34,7 +36,9 @@ describe('what the functions of a definition say', () => {
   });
 
   test('a resource of any length excludes the others', async () => {
-    const long = (end: string): string => makeResource('a', () => `${'漢'.repeat(5_000)}${end}`)!;
+    // Text that PostgreSQL cannot make shorter: an index would refuse it as it is.
+    const text = Array.from({ length: 300 }, (_, i) => createHash('sha256').update(`${i}`).digest('base64')).join('');
+    const long = (end: string): string => makeResource('a', () => `漢${text}${end}`)!;
     const started = gate();
     const done = gate();
     const holding = one.call({ task: 'long-1/1', resource: long('a'), run: () => (started.open(), done.opened) });
@@ -91,6 +95,19 @@ describe('the same key, and another input', () => {
     ]);
     expect(await one.metric('longwatch_activity_other_input_total')).toBe(1);
     expect(await others('pay "tell"')).toEqual({ others: 1, other_task: 't3/1' });
+  });
+
+  test('is counted once too where it asks again while the first one still runs', async () => {
+    const started = gate();
+    const done = gate();
+    const key = { key: 'asked while it runs' };
+    const first = one.call(charge('w1', 10, { ...key, run: () => (started.open(), done.opened) }));
+    await started.opened;
+    const waiting = two.call(charge('w2', 99, key));
+    await eventually('it asks again', () => two.database.seen.filter((name) => name === 'task-take').length >= 2);
+    done.open();
+    await Promise.all([first, waiting]);
+    expect(await others('asked while it runs')).toEqual({ others: 1, other_task: 'w2/1' });
   });
 
   test('is refused where that is wished, at once and for good, also while the first one runs', async () => {

@@ -3,7 +3,8 @@
  * The histories grow by what was accepted and handled, and by little beside.
  */
 import { countsOf } from '../../workflows/buffer/queue';
-import { ShardWorld, type WorldOptions } from './shard-world';
+import type { WorldOptions } from './shard-tasks';
+import { ShardWorld } from './shard-world';
 import { SHARD_TUNABLES } from '../../workflows/buffer/tunables';
 
 jest.mock('../../workflows/lib/size', () => ({
@@ -56,7 +57,7 @@ function outage(of: WorldOptions, prepare: (world: ShardWorld) => void = () => u
   const held = countsOf(world.state);
   const endsAt = world.now;
   world.drain();
-  world.census();
+  world.promises.census();
   // A shard that waits asks often enough to hear of it soon.
   expect(world.now - endsAt).toBeLessThan(6_000);
   expect(countsOf(world.state)).toMatchObject({ accepted: held.accepted, pending: 0, dead: 0 });

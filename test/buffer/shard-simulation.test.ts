@@ -4,7 +4,8 @@
  * order, nothing above a limit.
  */
 import { simulate } from '../support/simulate';
-import { ShardWorld, type WorldOptions } from './shard-world';
+import type { WorldOptions } from './shard-tasks';
+import { ShardWorld } from './shard-world';
 import { expand, sizedBytes, type Sized } from './sizes';
 
 jest.mock('../../workflows/lib/size', () => ({
@@ -117,7 +118,7 @@ describe.each(worlds)('a shard %s', (_, of) => {
       const world = new ShardWorld(seed, of);
       live(world, 150);
       world.drain();
-      world.census();
+      world.promises.census();
       total.runs += world.runs;
       total.resets += world.resets;
       total.ended += world.ended;

@@ -17,20 +17,20 @@ export interface Setting {
 
 /** The parts of an option's row: the options as given, what was set by hand, and both together. */
 export interface SettingSources {
-  now: object;
+  inForce: object;
   stored: object & { sources?: Partial<Record<string, Setting['source']>> };
   changes: OptionChanges;
 }
 
 /** One option. @param show how its value is written */
 export function settingOf(
-  { now, stored, changes }: SettingSources,
+  { inForce, stored, changes }: SettingSources,
   spec: OptionSpec,
   prefix = '',
   show: (spec: OptionSpec, compiled: Setting['compiled']) => string = formatValue,
 ): Setting {
   const at = prefix + spec.path;
-  const compiled = read(now, at);
+  const compiled = read(inForce, at);
   const changed = changes[at] !== undefined && changes[at] !== null;
   return {
     path: prefix + spec.name,

@@ -60,9 +60,9 @@ export class GuardedCodec implements PayloadCodec {
       timer = setTimeout(() => reject(new Error(`no answer within ${limitMs / 1_000} s`)), limitMs);
     });
     const work = async (): Promise<Payload[]> => {
-      let now = payloads;
-      for (const codec of codecs) now = checked(await codec[way](now, context), now.length);
-      return now;
+      let coded = payloads;
+      for (const codec of codecs) coded = checked(await codec[way](coded, context), coded.length);
+      return coded;
     };
     try {
       return await Promise.race([work(), late]);

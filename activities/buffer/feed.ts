@@ -146,8 +146,8 @@ export class BufferFeed {
       if (await catchUp(note, this.database, this.push, this.log)) this.behind.delete(place);
       places.delete(place);
     }
-    const now = notes.filter(({ buffer, shard }) => places.has(placeOf(buffer, shard)));
-    for (const place of await tell(now, this.database, this.push, this.log)) this.behind.add(place);
+    const onTime = notes.filter(({ buffer, shard }) => places.has(placeOf(buffer, shard)));
+    for (const place of await tell(onTime, this.database, this.push, this.log)) this.behind.add(place);
   }
 
   /** It has not, or nobody knows: its numbers are not used again, and a gap in them would be remembered for ever. */

@@ -41,9 +41,9 @@ export async function deleteDue(
   }
   let deleted = 0;
   for (;;) {
-    const now = await deleteExpired(database, batch);
-    deleted += now;
-    if (now < batch) break;
+    const more = await deleteExpired(database, batch);
+    deleted += more;
+    if (more < batch) break;
     await sleep(pauseMs);
   }
   while ((await deleteRuns(database, batch, RUN_KEEP_MS)) === batch) {

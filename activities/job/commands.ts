@@ -45,11 +45,11 @@ export async function openJob(
     }
     return { row: await known(db, job), open: await openTickOf(db, job) };
   });
-  const now = Date.now();
+  const nowMs = Date.now();
   // A tick that has ended is settled, whatever the workflow remembers.
-  const after = Math.max(input.after ?? row.settled ?? now, row.settled ?? 0);
+  const after = Math.max(input.after ?? row.settled ?? nowMs, row.settled ?? 0);
   const { schedule } = row.options;
-  const times = 'cron' in schedule ? await calendarOf(schedule, after, now, keptOf(row)) : undefined;
+  const times = 'cron' in schedule ? await calendarOf(schedule, after, nowMs, keptOf(row)) : undefined;
   return {
     state: row.state,
     options: row.options,
@@ -129,12 +129,12 @@ async function replaceOptions(db: Queryable, row: JobRow, options: JobOptions): 
 
 /** Whether the open tick has parts, and the new statement must be one: it reads the table that those have changed. */
 async function cannotGoOn(db: Queryable, row: JobRow, options: JobOptions): Promise<boolean> {
-  const now = withJobChanges(options, row.changes);
-  if (now.chunk !== 'all' || !(await openTickOf(db, row.name))) return false;
+  const becomes = withJobChanges(options, row.changes);
+  if (becomes.chunk !== 'all' || !(await openTickOf(db, row.name))) return false;
   const [only, ...more] = await rangesOf(db, row.name);
   const whole = only && more.length === 0 && only.after === null && only.upto === null && !only.done;
   if (whole) return false;
-  const work = withRule(now.work);
+  const work = withRule(becomes.work);
   return readsItself(db, work, await readWorkTable(db, work));
 }
 

@@ -209,10 +209,10 @@ export class RangeWalk {
 
   private async reload(): Promise<number> {
     const ranges = await this.of.rows.ranges();
-    const now = ranges.find((range) => range.part === this.range.part);
+    const written = ranges.find((range) => range.part === this.range.part);
     if (!(await this.of.rows.isHeld())) throw new Superseded();
-    if (!now) throw this.tick.lost();
-    Object.assign(this.range, now);
+    if (!written) throw this.tick.lost();
+    Object.assign(this.range, written);
     return 0;
   }
 

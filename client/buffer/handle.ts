@@ -191,9 +191,9 @@ export class BufferHandle<E = Json> extends Unit<BufferOptions, Row> {
     if (row.state !== 'stopped') return row;
     // It may have been started since.
     this.opened = undefined;
-    const now = await this.require();
-    if (now.state === 'stopped') throw new BufferStoppedError(this.name);
-    return now;
+    const again = await this.require();
+    if (again.state === 'stopped') throw new BufferStoppedError(this.name);
+    return again;
   }
 
   private shards(): Promise<ShardRow[]> {

@@ -11,8 +11,8 @@ import type { OptionChange, OptionChanges, OptionSpec } from '../../workflows/li
 
 /** Every option of a buffer that can be set while it runs, in the order of the options table. */
 export function bufferSettings(declared: BufferOptions, changes: OptionChanges): Setting[] {
-  const now = withBufferChanges(declared, changes);
-  return BUFFER_OPTIONS.map((spec) => settingOf({ now, stored: declared, changes }, spec, '', show));
+  const inForce = withBufferChanges(declared, changes);
+  return BUFFER_OPTIONS.map((spec) => settingOf({ inForce, stored: declared, changes }, spec, '', show));
 }
 
 /** One change of `config --set`. @throws ConfigError */

@@ -137,9 +137,9 @@ export class JobHandle extends Unit<JobOptions, JobRow> {
 
   /** Its statement, PostgreSQL's plan of it, and what stands in the way of speed. Runs nothing. */
   async explain(options?: JobOptions): Promise<Explanation> {
-    const now = options ?? withJobChanges(...(await this.stored()));
+    const explained = options ?? withJobChanges(...(await this.stored()));
     try {
-      return await this.connections.readTransaction((db) => explainWork(db, now));
+      return await this.connections.readTransaction((db) => explainWork(db, explained));
     } catch (error) {
       throw refused(error);
     }

@@ -11,9 +11,9 @@ import type { OptionChange, OptionChanges } from '../../workflows/lib/options';
 
 /** Every option of a job that can be set while it runs, in the order of the options table. */
 export function jobSettings(stored: JobOptions, changes: OptionChanges): Setting[] {
-  const now = withJobChanges(stored, changes);
+  const inForce = withJobChanges(stored, changes);
   const specs = specsOf(stored.kind).filter((spec) => spec.name !== 'every' || 'everyMs' in stored.schedule);
-  return specs.map((spec) => settingOf({ now, stored, changes }, spec));
+  return specs.map((spec) => settingOf({ inForce, stored, changes }, spec));
 }
 
 /** One change of `config --set`. @throws ConfigError */

@@ -12,12 +12,12 @@ import { settingOf } from '../settings';
 
 /** Every option of a tracker, in the order of the options tables. */
 export function settingsOf(stored: TrackerOptions, changes: OptionChanges): Setting[] {
-  const now = withChanges(stored, changes);
-  const setting = (spec: OptionSpec, prefix?: string): Setting => settingOf({ now, stored, changes }, spec, prefix);
+  const inForce = withChanges(stored, changes);
+  const setting = (spec: OptionSpec, prefix?: string): Setting => settingOf({ inForce, stored, changes }, spec, prefix);
   return [
     ...TRACKER_OPTIONS.map((spec) => setting(spec)),
-    ...(now.gate ? GATE_OPTIONS.map((spec) => setting(spec)) : []),
-    ...Object.keys(now.operations).flatMap((operation) =>
+    ...(inForce.gate ? GATE_OPTIONS.map((spec) => setting(spec)) : []),
+    ...Object.keys(inForce.operations).flatMap((operation) =>
       OPERATION_OPTIONS.map((spec) => setting(spec, `operations.${operation}.`)),
     ),
   ];

@@ -17,15 +17,15 @@ function freshLane(): Lane {
 
 /** @param begin there was a shard before it: no number that it may have used is used again. */
 export function freshShardState(
-  orders: ShardSettings,
+  settings: ShardSettings,
   userState: Json,
   begin?: Beginning & { nowMs: number },
 ): ShardState {
   return {
     version: 1,
-    options: orders.options,
-    optionsVersion: orders.version,
-    paused: orders.paused,
+    options: settings.options,
+    optionsVersion: settings.version,
+    paused: settings.paused,
     nextEntry: begin?.entry ?? 1,
     // Nothing outside has them all; no shard has run a thousand batches a second for all of its life.
     nextBatch: begin?.nowMs ?? 1,

@@ -21,11 +21,11 @@ const { saveShard } = proxyActivities<BufferActivities>({
  * The saved state, under the present settings; undefined: nothing was saved. Signals that come meanwhile wait for their
  * handlers.
  */
-export async function reopened({ buffer, shard, orders }: ShardInput): Promise<ShardState | undefined> {
+export async function reopened({ buffer, shard, orders: settings }: ShardInput): Promise<ShardState | undefined> {
   setHandler(pushUpdate, () => ({ accepted: false, waitMs: SHARD_TUNABLES.openingMs }));
   const saved = await openShard({ buffer, shard });
-  if (!saved || !orders) return saved ?? undefined;
-  const { options, paused, version } = orders;
+  if (!saved || !settings) return saved ?? undefined;
+  const { options, paused, version } = settings;
   // It was read from PostgreSQL, which is there.
   delete saved.outage;
   return { ...saved, options, optionsVersion: version, paused, stopped: false };

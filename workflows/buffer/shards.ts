@@ -57,9 +57,8 @@ export class Shards {
   private async startOne(opened: BufferOpening, { shard, kept, begin }: MissingShard): Promise<boolean> {
     const { name: buffer, state, isStopped } = this.run;
     if (isStopped) return false;
-    const orders = settingsOf(opened);
     if (begin) shardBegan(state, shard);
-    const input = { buffer, shard, orders, userState: opened.options.state, reopen: kept };
+    const input = { buffer, shard, orders: settingsOf(opened), userState: opened.options.state, reopen: kept };
     try {
       await CancellationScope.nonCancellable(() =>
         startChild(shardWorkflow, {

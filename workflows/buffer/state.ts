@@ -137,6 +137,7 @@ export interface ShardState {
   rows: Record<string, number>;
   /** Rows that nothing needs any more. */
   forget: string[];
+  /** Commands on dead letters that wait for their turn; histories know them by this name. */
   deadOrders: (DeadCommand & { page: number })[];
   userState: Json;
   stateVersion: number;
@@ -167,6 +168,7 @@ export interface Beginning {
 export interface ShardInput {
   buffer: string;
   shard: number;
+  /** The settings at its start; histories know them by this name. */
   orders?: ShardSettings;
   userState?: Json;
   /** Goes on from what was kept when its buffer was stopped. */

@@ -26,7 +26,7 @@ export interface JobRow {
   /** Schedules that held until a moment that was not settled yet. */
   before: EarlierSchedule[];
   /** Time of the database, epoch milliseconds. */
-  now: number;
+  nowMs: number;
 }
 
 const SELECT_TEXT = `select name, kind, state, version::float8 as version, options, changes,
@@ -100,7 +100,7 @@ export async function readJob(
       settled: raw.settled ?? undefined,
       chunkRows: raw.chunk_rows ?? undefined,
       before: raw.earlier_schedules,
-      now: raw.now,
+      nowMs: raw.now,
     }
   );
 }
@@ -151,9 +151,9 @@ export async function noteScheduleChange(db: Queryable, before: JobRow, schedule
   if (same) return;
   const open = before.before.filter(({ until }) => until > (before.settled ?? 0));
   const running = before.state === 'running';
-  const all = running ? [...open, { schedule: before.options.schedule, until: before.now }] : [];
+  const all = running ? [...open, { schedule: before.options.schedule, until: before.nowMs }] : [];
   const kept = all.slice(0, EARLIER_MAX);
-  if (all.length > kept.length) kept[kept.length - 1] = { ...kept.at(-1)!, until: before.now };
+  if (all.length > kept.length) kept[kept.length - 1] = { ...kept.at(-1)!, until: before.nowMs };
   await run(db, SET_EARLIER, [before.name, JSON.stringify(kept)]);
 }
 

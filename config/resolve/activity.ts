@@ -11,9 +11,7 @@ import {
   type DurableOptions,
 } from '../../workflows/durable/contract';
 import type { ActivityDefinition, AnyActivity, CompensationDefinition, ResolvedActivity } from '../define/activity';
-import { checkKeys, isObject, objectAt, type Given } from './given';
-import { compileValue, type OptionValue } from '../values';
-import { NAME_PATTERN } from '../../workflows/lib/options';
+import { isObject, namedOnes, read, Reader, type Given } from './given';
 
 const KEYS = [
   ...['name', 'run', 'upstream', 'timeout', 'retry', 'lease', 'idempotencyKey', 'fingerprint', 'otherInput'],
@@ -38,86 +36,58 @@ export function resolveActivities(given: unknown, problems: string[]): ResolvedA
     const what = name === 'default' ? 'its default export' : `its export '${name}'`;
     problems.push(`activities: ${what} is a list or a module of activities, which would be lost; give each by itself`);
   }
-  const seen = new Set<string>();
-  return list.flatMap((one, index) => {
-    if (!isObject(one)) {
-      problems.push(`activities[${index}] must be an object: defineActivity({ … })`);
-      return [];
-    }
-    const { name } = one;
-    if (typeof name !== 'string' || !NAME_PATTERN.test(name)) {
-      problems.push(`activities[${index}].name must be a name (a small letter, then letters, digits, - or _)`);
-      return [];
-    }
-    if (seen.has(name)) problems.push(`activities.${name}: there are two activities of that name`);
-    seen.add(name);
-    return [resolveActivity(one, name, problems)];
-  });
+  const twice = (): string => 'there are two activities of that name';
+  const named = { at: 'activities', made: 'defineActivity({ … })', taken: new Set<string>(), twice };
+  return namedOnes(list, named, problems).map((one) => resolveActivity(one.given, one.name, problems));
 }
 
 function resolveActivity(given: Given, name: string, problems: string[]): ResolvedActivity {
-  const at = `activities.${name}.`;
-  checkKeys(given, KEYS, at, problems);
-  if (typeof given.run !== 'function') problems.push(`${at}run must be a function: async (input, context) => result`);
-  if (given.idempotencyKey !== undefined && typeof given.idempotencyKey !== 'function') {
-    problems.push(`${at}idempotencyKey must be a function of the input`);
+  const activity = new Reader(given, { at: `activities.${name}.`, problems });
+  activity.onlyKeys(KEYS);
+  if (typeof given.run !== 'function') activity.problem('run must be a function: async (input, context) => result');
+  for (const key of ['idempotencyKey', 'fingerprint', 'lease.resource']) {
+    const code = read(given, key);
+    if (code !== undefined && typeof code !== 'function') activity.problem(`${key} must be a function of the input`);
   }
-  if (given.fingerprint !== undefined && typeof given.fingerprint !== 'function') {
-    problems.push(`${at}fingerprint must be a function of the input`);
-  }
-  const { resource } = isObject(given.lease) ? given.lease : {};
-  if (resource !== undefined && typeof resource !== 'function') {
-    problems.push(`${at}lease.resource must be a function of the input`);
-  }
-  const options = resolveOptions(given, ['ttl', 'renew', 'resource'], at, problems);
   return {
     name,
-    options,
+    options: resolveOptions(activity, ['ttl', 'renew', 'resource']),
     definition: given as unknown as ActivityDefinition,
-    compensation: resolveCompensation(given.compensate, `${at}compensate.`, problems),
+    compensation: resolveCompensation(activity),
   };
 }
 
-function resolveCompensation(given: unknown, at: string, problems: string[]): ResolvedActivity['compensation'] {
+function resolveCompensation(activity: Reader): ResolvedActivity['compensation'] {
+  const given = activity.given.compensate;
   if (given === undefined) return undefined;
   const definition = (typeof given === 'function' ? { run: given } : given) as Given;
   if (!isObject(definition) || typeof definition.run !== 'function') {
-    problems.push(`${at.slice(0, -1)} must be a function, or { run, timeout, retry, lease }`);
+    activity.problem('compensate must be a function, or { run, timeout, retry, lease }');
     return undefined;
   }
-  checkKeys(definition, COMPENSATION_KEYS, at, problems);
+  activity.over('compensate', definition).onlyKeys(COMPENSATION_KEYS);
   const retry = isObject(definition.retry) ? definition.retry : {};
   const { attempts, backoff, baseMs, capMs, jitter } = COMPENSATION_RETRY;
   const merged = { ...definition, retry: { attempts, backoff, base: baseMs, cap: capMs, jitter, ...retry } };
-  const options = resolveOptions(merged, ['ttl', 'renew'], at, problems);
+  const options = resolveOptions(activity.over('compensate', merged), ['ttl', 'renew']);
   return { options, run: definition.run as CompensationDefinition<unknown, unknown>['run'] };
 }
 
-function resolveOptions(given: Given, leaseKeys: string[], at: string, problems: string[]): DurableOptions {
-  const retry = objectAt(given, 'retry', at, problems);
-  const lease = objectAt(given, 'lease', at, problems);
-  checkKeys(retry, RETRY_KEYS, `${at}retry.`, problems);
-  checkKeys(lease, leaseKeys, `${at}lease.`, problems);
-  const values: Record<string, OptionValue> = {};
-  for (const spec of DURABLE_OPTIONS) {
-    const [group, key] = spec.name.includes('.') ? spec.name.split('.') : [undefined, spec.name];
-    const value = (group === 'retry' ? retry : group === 'lease' ? lease : given)[key];
-    if (value === undefined) {
-      values[spec.path] = spec.default!;
-      continue;
-    }
-    const compiled = compileValue(spec, value);
-    if ('problem' in compiled) problems.push(`${at}${compiled.problem}`);
-    values[spec.path] = 'value' in compiled ? compiled.value : spec.default!;
+function resolveOptions(activity: Reader, leaseKeys: string[]): DurableOptions {
+  const retry = activity.inside('retry');
+  const lease = activity.inside('lease');
+  retry.onlyKeys(RETRY_KEYS);
+  lease.onlyKeys(leaseKeys);
+  const values = Object.fromEntries(DURABLE_OPTIONS.map((spec) => [spec.path, activity.option(spec)]));
+  const backoff = retry.given.backoff ?? 'constant';
+  if (!BACKOFFS.includes(backoff as 'constant')) retry.problem(`backoff must be ${BACKOFFS.join(' or ')}`);
+  const otherInput = activity.given.otherInput ?? 'tell';
+  if (!OTHER_INPUTS.includes(otherInput as 'tell')) {
+    activity.problem(`otherInput must be ${OTHER_INPUTS.join(' or ')}`);
   }
-  const backoff = retry.backoff ?? 'constant';
-  if (!BACKOFFS.includes(backoff as 'constant')) problems.push(`${at}retry.backoff must be ${BACKOFFS.join(' or ')}`);
-  const otherInput = given.otherInput ?? 'tell';
-  if (!OTHER_INPUTS.includes(otherInput as 'tell'))
-    problems.push(`${at}otherInput must be ${OTHER_INPUTS.join(' or ')}`);
   const ttlMs = values['lease.ttlMs'] as number;
-  const renewMs = lease.renew === undefined ? Math.floor(ttlMs / 3) : (values['lease.renewMs'] as number);
-  if (renewMs * 2 > ttlMs) problems.push(`${at}lease.renew must be at most half of lease.ttl, so that one may fail`);
+  const renewMs = lease.given.renew === undefined ? Math.floor(ttlMs / 3) : (values['lease.renewMs'] as number);
+  if (renewMs * 2 > ttlMs) lease.problem('renew must be at most half of lease.ttl, so that one may fail');
   return {
     timeoutMs: values.timeoutMs as number,
     retry: {

@@ -4,7 +4,7 @@
  */
 import { didYouMean } from '../suggest';
 import { compileValue, type OptionValue } from '../values';
-import type { OptionSpec } from '../../workflows/lib/options';
+import { NAME_PATTERN, type OptionSpec } from '../../workflows/lib/options';
 
 /** The source of an option's value. `config` shows it, and adds `set` for what was changed by hand. */
 export type OptionSource = 'default' | 'defaults' | 'definition';
@@ -73,6 +73,18 @@ export class Reader {
     return new Reader(given, { at: `${this.at}${key}.`, problems: this.problems, defaults, sources: this.sources });
   }
 
+  /** The first value that is there under a key: of the definition, else of `defaults`. */
+  first(key: string): { source: Exclude<OptionSource, 'default'>; value: unknown } | undefined {
+    for (const [source, layer] of [
+      ['definition', this.given],
+      ['defaults', this.defaults],
+    ] as const) {
+      const value = read(layer, key);
+      if (value !== undefined) return { source, value };
+    }
+    return undefined;
+  }
+
   /**
    * An option: the first value that is there of the definition, `defaults` and what is built in; notes who gave it.
    * @param key where it stands in this object
@@ -80,23 +92,58 @@ export class Reader {
    * @returns compiled; null where nothing is there
    */
   option(spec: OptionSpec, key = spec.name, path = spec.path): OptionValue | null {
-    const layers: readonly [OptionSource, Given][] = [
-      ['definition', this.given],
-      ['defaults', this.defaults],
-    ];
-    for (const [source, layer] of layers) {
-      const given = read(layer, key);
-      if (given === undefined) continue;
-      this.sources[path] = source;
-      const compiled = compileValue(spec, given);
-      if ('value' in compiled) return compiled.value;
-      // A mistake in `defaults` is reported once, by the check of `defaults`, not once a definition.
-      if (source === 'definition') this.problem(compiled.problem);
-      return spec.default ?? 0;
-    }
-    this.sources[path] = 'default';
-    return spec.default ?? null;
+    const first = this.first(key);
+    this.sources[path] = first?.source ?? 'default';
+    if (!first) return spec.default ?? null;
+    const compiled = compileValue(spec, first.value);
+    if ('value' in compiled) return compiled.value;
+    // A mistake in `defaults` is reported once, by the check of `defaults`, not once a definition.
+    if (first.source === 'definition') this.problem(compiled.problem);
+    return spec.default ?? 0;
   }
+
+  /** Who gave what is not built in. Kept with the options, so that `config` can say it without the config module. */
+  givenSources(): Record<string, 'defaults' | 'definition'> {
+    return Object.fromEntries(
+      Object.entries(this.sources).filter(
+        (entry): entry is [string, 'defaults' | 'definition'] => entry[1] !== 'default',
+      ),
+    );
+  }
+}
+
+/** A list of definitions, as a config has it. */
+interface NamedList {
+  /** The key of the list: `buffers`. */
+  at: string;
+  /** How one is made, for messages: `defineBuffer({ … })`. */
+  made: string;
+  /** The names that are taken; those of the list join them. */
+  taken: Set<string>;
+  /** The problem of a name that is taken: `there are two buffers of that name`. */
+  twice: (name: string) => string;
+}
+
+/** The objects of a list that have a name, each with it. Each of the others is a problem. */
+export function namedOnes(
+  list: readonly unknown[],
+  { at, made, taken, twice }: NamedList,
+  problems: string[],
+): { name: string; given: Given }[] {
+  return list.flatMap((given, index) => {
+    if (!isObject(given)) {
+      problems.push(`${at}[${index}] must be an object: ${made}`);
+      return [];
+    }
+    const { name } = given;
+    if (typeof name !== 'string' || !NAME_PATTERN.test(name)) {
+      problems.push(`${at}[${index}].name must be ${NAME_RULE}, not ${JSON.stringify(name) ?? 'missing'}`);
+      return [];
+    }
+    if (taken.has(name)) problems.push(`${at}.${name}: ${twice(name)}`);
+    taken.add(name);
+    return [{ name, given }];
+  });
 }
 
 /** Notes every key that is not one of these. @param at the path of the object, with the dot behind it */

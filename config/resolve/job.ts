@@ -14,9 +14,7 @@ import {
 } from '../../workflows/job/options';
 import type { ResolvedJob, SweepDefinition } from '../define/job';
 import { definitionOf } from '../define/upstream';
-import { checkKeys, isObject, objectAt, read, without, type Given } from './given';
-import { compileValue, type OptionValue } from '../values';
-import { NAME_PATTERN } from '../../workflows/lib/options';
+import { isObject, namedOnes, read, Reader, without, type Given } from './given';
 import { errorMessage } from '../../workflows/lib/text';
 
 const COMMON = ['name', 'cron', 'timeZone', 'table', 'key', 'policies'];
@@ -44,31 +42,27 @@ export function resolveJobs(
   problems: string[],
 ): ResolvedJob[] {
   const seen = new Set(taken);
+  const twice = (name: string): string => `there is another tracker or job named '${name}'`;
   return LISTS.flatMap(([list, kind]) => {
     const given = config[list];
-    const layer = objectAt(defaults, kind, 'defaults.', problems);
-    checkKeys(layer, without(keysOf(kind), 'name', 'handle', 'upstream'), `defaults.${kind}.`, problems);
+    const layer = checkDefaults(kind, new Reader(defaults, { at: 'defaults.', problems }));
     if (given === undefined) return [];
+    const made = `define${kind[0]!.toUpperCase()}${kind.slice(1)}({ … })`;
     if (!Array.isArray(given)) {
-      problems.push(`${list} must be a list of define${kind[0]!.toUpperCase()}${kind.slice(1)}({ … })`);
+      problems.push(`${list} must be a list of ${made}`);
       return [];
     }
-    return given.flatMap((one: unknown, index) => {
-      if (!isObject(one)) {
-        problems.push(`${list}[${index}] must be an object`);
-        return [];
-      }
-      const { name } = one;
-      if (typeof name !== 'string' || !NAME_PATTERN.test(name)) {
-        const rule = 'a name (a small letter, then letters, digits, - or _, at most 63 characters)';
-        problems.push(`${list}[${index}].name must be ${rule}, not ${JSON.stringify(name) ?? 'missing'}`);
-        return [];
-      }
-      if (seen.has(name)) problems.push(`${list}.${name}: there is another tracker or job named '${name}'`);
-      seen.add(name);
-      return [resolveJob(kind, name, one, layer, `${list}.${name}.`, problems)];
-    });
+    const jobs = namedOnes(given, { at: list, made, taken: seen, twice }, problems);
+    return jobs.map((one) => resolveJob(kind, one.name, one.given, layer, `${list}.${one.name}.`, problems));
   });
+}
+
+/** Keys and values of `defaults.regen` and the like, whether or not a definition overrides them. */
+function checkDefaults(kind: JobKind, defaults: Reader): Given {
+  const layer = defaults.inside(kind);
+  layer.onlyKeys(without(keysOf(kind), 'name', 'handle', 'upstream'));
+  for (const spec of specsOf(kind)) layer.option(spec);
+  return layer.given;
 }
 
 function resolveJob(
@@ -79,23 +73,16 @@ function resolveJob(
   at: string,
   problems: string[],
 ): ResolvedJob {
-  checkKeys(own, keysOf(kind), at, problems);
-  const given = merged(defaults, own);
-  const values: Record<string, OptionValue> = {};
-  const sources: NonNullable<JobOptions['sources']> = {};
-  for (const spec of specsOf(kind)) {
-    const value = read(given, spec.name);
-    if (value !== undefined) sources[spec.path] = read(own, spec.name) === undefined ? 'defaults' : 'definition';
-    const compiled = value === undefined ? undefined : compileValue(spec, value);
-    if (compiled && 'problem' in compiled) problems.push(`${at}${compiled.problem}`);
-    values[spec.path] = compiled && 'value' in compiled ? compiled.value : (spec.default ?? 0);
-  }
-  if (kind === 'sweep') checkRetry(given, at, problems);
-  const backoff = read(given, 'retry.backoff') ?? 'exponential';
+  const base = withoutItsSchedule(defaults, own);
+  const job = new Reader(own, { at, problems, defaults: base });
+  job.onlyKeys(keysOf(kind));
+  const values = Object.fromEntries(specsOf(kind).map((spec) => [spec.path, job.option(spec)]));
+  const whole = new Reader(merged(base, own), job);
+  if (kind === 'sweep') checkRetry(whole);
   const options: JobOptions = {
     kind,
-    work: { ...resolveWork(kind, given, at, problems), ...policiesOf(given, at, problems) },
-    schedule: resolveSchedule(given, values['schedule.everyMs'] as number, at, problems),
+    work: { ...resolveWork(kind, whole), ...policiesOf(whole) },
+    schedule: resolveSchedule(whole, (values['schedule.everyMs'] ?? 0) as number),
     missed: values.missed as JobOptions['missed'],
     warnAfterMs: values.warnAfterMs as number,
     heartbeatTimeoutMs: values.heartbeatTimeoutMs as number,
@@ -111,90 +98,94 @@ function resolveJob(
       baseMs: (values['retry.baseMs'] ?? 1_000) as number,
       capMs: (values['retry.capMs'] ?? 1_000) as number,
       jitter: (values['retry.jitter'] ?? true) as boolean,
-      backoff: backoff as 'exponential',
+      backoff: (read(whole.given, 'retry.backoff') ?? 'exponential') as 'exponential',
     },
-    sources,
+    sources: job.givenSources(),
   };
   if (kind !== 'sweep') return { name, options };
-  if (typeof own.handle !== 'function') problems.push(`${at}handle must be a function: async (rows, context) => { … }`);
+  if (typeof own.handle !== 'function') job.problem('handle must be a function: async (rows, context) => { … }');
   const { handle, upstream } = own as unknown as SweepDefinition;
   return { name, options, handle, ...(upstream && { upstream: definitionOf(upstream)?.name }) };
 }
 
-function resolveSchedule(given: Given, everyMs: number, at: string, problems: string[]): JobOptions['schedule'] {
-  const { every, cron, timeZone = 'UTC' } = given;
+function resolveSchedule(job: Reader, everyMs: number): JobOptions['schedule'] {
+  const { every, cron, timeZone = 'UTC' } = job.given;
   if (cron === undefined) {
-    if (every === undefined) problems.push(`${at}every is required: how often, such as '5m' (or a cron: '0 4 * * *')`);
-    if (given.timeZone !== undefined) problems.push(`${at}timeZone belongs to a cron; an interval has none`);
+    if (every === undefined) job.problem("every is required: how often, such as '5m' (or a cron: '0 4 * * *')");
+    if (job.given.timeZone !== undefined) job.problem('timeZone belongs to a cron; an interval has none');
     return { everyMs };
   }
-  if (every !== undefined) problems.push(`${at}every and cron: one of them only`);
+  if (every !== undefined) job.problem('every and cron: one of them only');
   if (typeof cron !== 'string' || typeof timeZone !== 'string') {
-    problems.push(`${at}cron and timeZone must be text, such as '0 4 * * *' and 'Europe/Berlin'`);
+    job.problem("cron and timeZone must be text, such as '0 4 * * *' and 'Europe/Berlin'");
     return { everyMs };
   }
   try {
     Intl.DateTimeFormat('en', { timeZone });
     const next = new Cron(cron, { timezone: timeZone, paused: true }).nextRuns(2);
-    if (next.length < 2) problems.push(`${at}cron: '${cron}' has no two times to come`);
+    if (next.length < 2) job.problem(`cron: '${cron}' has no two times to come`);
   } catch (error) {
-    problems.push(`${at}cron: '${cron}' in ${timeZone}: ${errorMessage(error)}`);
+    job.problem(`cron: '${cron}' in ${timeZone}: ${errorMessage(error)}`);
   }
   return { cron, timeZone };
 }
 
-function resolveWork(kind: JobKind, given: Given, at: string, problems: string[]): JobWork {
-  const table = tableOf(given.table, `${at}table`, problems);
-  const key = resolveKey(given.key, at, problems);
-  const text = (name: string): string => textOf(given[name], `${at}${name}`, problems);
+function resolveWork(kind: JobKind, job: Reader): JobWork {
+  const { given } = job;
+  const table = tableOf(job, 'table');
+  const key = resolveKey(job);
+  const text = (name: string): string => textOf(job, name);
   const optional = (name: string): string | undefined => (given[name] === undefined ? undefined : text(name));
   if (kind === 'decay') {
-    const moveTo = given.moveTo === undefined ? undefined : tableOf(given.moveTo, `${at}moveTo`, problems);
+    const moveTo = given.moveTo === undefined ? undefined : tableOf(job, 'moveTo');
     return { kind, table, key, where: text('where'), moveTo };
   }
   if (kind === 'sweep') return { kind, table, key, due: text('due'), order: optional('order') };
 
   const forms = ['set', 'rule', 'sql'].filter((name) => given[name] !== undefined);
-  if (forms.length !== 1)
-    problems.push(`${at.slice(0, -1)} needs one of set, rule and sql, and has ${forms.join(' and ') || 'none'}`);
+  if (forms.length !== 1) {
+    const has = forms.join(' and ') || 'none';
+    job.problems.push(`${job.at.slice(0, -1)} needs one of set, rule and sql, and has ${has}`);
+  }
   if (given.sql !== undefined) {
-    if (given.where !== undefined) problems.push(`${at}where: write the condition into sql`);
+    if (given.where !== undefined) job.problem('where: write the condition into sql');
     return { kind, table, key, sql: text('sql') };
   }
   const where = optional('where');
-  if (given.rule !== undefined) {
-    const rule = resolveRule(objectAt(given, 'rule', at, problems), at, problems);
-    return { kind, table, key, set: {}, where, rule };
-  }
-  const set = objectAt(given, 'set', at, problems);
-  if (given.set !== undefined && Object.keys(set).length === 0) problems.push(`${at}set must set at least one column`);
-  const texts = Object.entries(set).map(([column, value]) => [column, textOf(value, `${at}set.${column}`, problems)]);
-  return { kind, table, key, set: Object.fromEntries(texts) as Record<string, string>, where };
+  if (given.rule !== undefined) return { kind, table, key, set: {}, where, rule: resolveRule(job.inside('rule')) };
+  const set = job.inside('set');
+  const columns = Object.keys(set.given);
+  if (given.set !== undefined && columns.length === 0) job.problem('set must set at least one column');
+  return { kind, table, key, set: Object.fromEntries(columns.map((column) => [column, textOf(set, column)])), where };
 }
 
-function policiesOf(given: Given, at: string, problems: string[]): { policies?: true } {
-  const { policies } = given;
-  if (policies !== undefined && typeof policies !== 'boolean') problems.push(`${at}policies must be true or false`);
+function policiesOf(job: Reader): { policies?: true } {
+  const { policies } = job.given;
+  if (policies !== undefined && typeof policies !== 'boolean') job.problem('policies must be true or false');
   return policies === true ? { policies } : {};
 }
 
-function resolveRule(given: Given, at: string, problems: string[]): Rule {
-  checkKeys(given, ['column', 'add', 'max', 'min'], `${at}rule.`, problems);
-  const part = (name: string): string =>
-    textOf(typeof given[name] === 'number' ? String(given[name]) : given[name], `${at}rule.${name}`, problems);
-  const optional = (name: string): string | undefined => (given[name] === undefined ? undefined : part(name));
+function resolveRule(rule: Reader): Rule {
+  rule.onlyKeys(['column', 'add', 'max', 'min']);
+  const part = (name: string): string => {
+    const value = rule.given[name];
+    return textOf(rule, name, typeof value === 'number' ? String(value) : value);
+  };
+  const optional = (name: string): string | undefined => (rule.given[name] === undefined ? undefined : part(name));
   return { column: part('column'), add: part('add'), max: optional('max'), min: optional('min') };
 }
 
-function resolveKey(given: unknown, at: string, problems: string[]): string[] | undefined {
+function resolveKey(job: Reader): string[] | undefined {
+  const given = job.given.key;
   if (given === undefined) return undefined;
   const list: unknown[] = Array.isArray(given) ? given : [given];
   if (list.length > 0 && list.every((name) => typeof name === 'string' && name !== '')) return list as string[];
-  problems.push(`${at}key must be a column, or a list of columns`);
+  job.problem('key must be a column, or a list of columns');
   return undefined;
 }
 
-function tableOf(given: unknown, at: string, problems: string[]): TableRef {
+function tableOf(job: Reader, name: string): TableRef {
+  const given = job.given[name];
   if (typeof given === 'string' && given !== '') {
     const parts = given.split('.');
     if (parts.length === 1) return { name: given };
@@ -202,24 +193,23 @@ function tableOf(given: unknown, at: string, problems: string[]): TableRef {
   } else if (isObject(given) && typeof given.schema === 'string' && typeof given.name === 'string') {
     return { schema: given.schema, name: given.name };
   }
-  problems.push(`${at} must be a table: 'player', 'game.player', or { schema: 'game', name: 'player' }`);
+  job.problem(`${name} must be a table: 'player', 'game.player', or { schema: 'game', name: 'player' }`);
   return { name: '' };
 }
 
-function textOf(given: unknown, at: string, problems: string[]): string {
-  if (typeof given === 'string' && given.trim() !== '' && given.length <= SQL_LENGTH && !given.includes('\0'))
-    return given;
-  problems.push(
-    `${at} must be SQL, as text${typeof given === 'string' && given.length > SQL_LENGTH ? `, of at most ${SQL_LENGTH} characters` : ''}`,
-  );
+function textOf(reader: Reader, name: string, given = reader.given[name]): string {
+  const long = typeof given === 'string' && given.length > SQL_LENGTH;
+  if (typeof given === 'string' && given.trim() !== '' && !long && !given.includes('\0')) return given;
+  reader.problem(`${name} must be SQL, as text${long ? `, of at most ${SQL_LENGTH} characters` : ''}`);
   return 'null';
 }
 
-function checkRetry(given: Given, at: string, problems: string[]): void {
-  const retry = objectAt(given, 'retry', at, problems);
-  checkKeys(retry, ['attempts', 'backoff', 'base', 'cap', 'jitter'], `${at}retry.`, problems);
-  if (retry.backoff !== undefined && retry.backoff !== 'constant' && retry.backoff !== 'exponential') {
-    problems.push(`${at}retry.backoff must be constant or exponential`);
+function checkRetry(job: Reader): void {
+  const retry = job.inside('retry');
+  retry.onlyKeys(['attempts', 'backoff', 'base', 'cap', 'jitter']);
+  const { backoff } = retry.given;
+  if (backoff !== undefined && backoff !== 'constant' && backoff !== 'exponential') {
+    retry.problem('backoff must be constant or exponential');
   }
 }
 
@@ -228,11 +218,14 @@ function keysOf(kind: JobKind): string[] {
   return [...new Set(names.map((name) => name.split('.')[0]!))];
 }
 
-/** The definition over the defaults, `retry` option by option. Either of `every` and `cron` replaces both. */
+/** Either of `every` and `cron` replaces both. */
+function withoutItsSchedule(defaults: Given, own: Given): Given {
+  const hasOne = own.every !== undefined || own.cron !== undefined;
+  return hasOne ? { ...defaults, every: undefined, cron: undefined, timeZone: undefined } : defaults;
+}
+
+/** The definition over the defaults, `retry` option by option. */
 function merged(defaults: Given, own: Given): Given {
-  const base = { ...defaults };
-  if (own.every !== undefined || own.cron !== undefined)
-    for (const key of ['every', 'cron', 'timeZone']) delete base[key];
   const retry = isObject(defaults.retry) && isObject(own.retry) ? { retry: { ...defaults.retry, ...own.retry } } : {};
-  return { ...base, ...own, ...retry };
+  return { ...defaults, ...own, ...retry };
 }

@@ -66,8 +66,7 @@ export function resolveTracker(
   tracker.optionalFunction('onError');
   options.gate = given.gate === undefined ? null : resolveGate(tracker, defaults.gate);
   options.operations = resolveOperations(tracker, defaults.operation);
-  // Kept with the options, so that `config` can say it without the config module.
-  options.sources = Object.fromEntries(Object.entries(sources).filter(([, source]) => source !== 'default'));
+  options.sources = tracker.givenSources();
 
   const definition = given as unknown as TrackerDefinition;
   const onError = definition.onError ?? (defaults.tracker.onError as TrackerDefinition['onError']);

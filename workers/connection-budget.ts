@@ -13,6 +13,8 @@ import type { Database, Statement } from '../activities/lib/database';
 export interface PoolSizes {
   /** The flush's own: whatever else goes on, results are written. */
   values: number;
+  /** The node's row, each second: a node that waits for a connection there would look gone. */
+  row: number;
   /** Pools that are taken and loaded, renewals of leases, the patrol, and room for short activities beside them. */
   kit: number;
   /** One for each transaction of a durable activity: it is held as long as the activity's code runs. */
@@ -31,6 +33,7 @@ export interface PoolSizes {
 export const KIT_CONNECTIONS = 6;
 export const VALUES_CONNECTIONS = 1;
 export const BUDGET_CONNECTIONS = 2;
+export const ROW_CONNECTIONS = 1;
 const LISTENERS = 2;
 const PROGRESS = 2;
 const ACTIVITY_CONNECTIONS = 10;
@@ -52,6 +55,7 @@ export function poolSizes(demand: PoolDemand): PoolSizes {
   const largest = Math.max(0, ...demand.jobs);
   return {
     values: VALUES_CONNECTIONS,
+    row: ROW_CONNECTIONS,
     kit: KIT_CONNECTIONS,
     activities: demand.durableActivities === 0 ? 0 : (demand.activityConnections ?? ACTIVITY_CONNECTIONS),
     jobs: chunks === 0 ? 0 : (demand.jobConnections ?? Math.min(Math.max(chunks + PROGRESS, 2 * largest), JOBS_MOST)),
@@ -60,8 +64,8 @@ export function poolSizes(demand: PoolDemand): PoolSizes {
   };
 }
 
-export const totalOf = ({ values, kit, activities, jobs, budget, listeners }: PoolSizes): number =>
-  values + kit + activities + jobs + budget + listeners;
+export const totalOf = ({ values, row, kit, activities, jobs, budget, listeners }: PoolSizes): number =>
+  values + row + kit + activities + jobs + budget + listeners;
 
 const ROOM: Statement = {
   name: 'pool-sizes-room',

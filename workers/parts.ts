@@ -2,24 +2,16 @@
  * The parts of a worker, made from what it is given, and the order in which they start: each needs those before it.
  * Nothing is opened here. Called by `worker.ts`, which starts them, has them run and stops them in reverse.
  */
-import { availableParallelism, hostname } from 'node:os';
-import path from 'node:path';
+import { hostname } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import type { InjectedSinks } from '@temporalio/worker';
 import type { Logger } from 'pino';
 import { createActivities } from '../activities/tracker';
-import {
-  BufferFeed,
-  BufferMetrics,
-  createBufferActivities,
-  heapUse,
-  MemoryMonitor,
-  ShardReports,
-} from '../activities/buffer';
+import { BufferMetrics, createBufferActivities, heapUse, MemoryMonitor, ShardReports } from '../activities/buffer';
 import { noteReports, readReports } from '../activities/buffer/store/buffers';
 import { JobNode } from '../activities/job/node';
-import { Database, OWN_LIMITS, VALUES_LIMITS } from '../activities/lib/database';
+import { Database, OWN_LIMITS } from '../activities/lib/database';
 import { claimDeployment, ensureSearchAttributes } from '../activities/lib/deployment';
 import { confirmEncoding, encodes } from '../activities/lib/encoding';
 import { ourLog } from '../activities/lib/log';
@@ -27,9 +19,7 @@ import { service, type Service } from '../activities/lib/service';
 import { TemporalLink } from '../activities/lib/temporal';
 import { carried } from '../activities/lib/wire';
 import { Patrol } from '../activities/patrol';
-import { Isolation } from '../activities/tracker/shift/isolate';
-import { Node } from '../activities/tracker/shift/node';
-import { Watchdog } from '../activities/tracker/shift/watchdog';
+import type { Node } from '../activities/tracker/shift/node';
 import { NodeMetrics } from '../activities/tracker/telemetry';
 import { refuseIgnoredCodec, wholeConverter } from '../config/data-converter';
 import type { ShardSinks } from '../workflows/buffer/contract';
@@ -37,12 +27,11 @@ import { checkAddress } from '../config/environment';
 import { ConfigError } from '../config/errors';
 import type { ResolvedConfig } from '../config/resolve/config';
 import { withTlsProblem } from '../config/temporal-tls';
-import type { Spender } from '../activities/upstream/budget/spender';
 import { budgetOf, hasLimits } from './budget';
-import { KIT_CONNECTIONS, poolSizes, tellRoom, VALUES_CONNECTIONS, type PoolSizes } from './connection-budget';
+import { KIT_CONNECTIONS, poolSizes, tellRoom, type PoolSizes } from './connection-budget';
 import { durableNode, workflowsOf } from './durable';
 import { MetricsPage } from './metrics';
-import { NodeName } from './node-name';
+import { ownNode, type OwnNode } from './own-node';
 import type { Wants } from './permits';
 import { readiness } from './readiness';
 import { installRuntime } from './runtime';
@@ -80,33 +69,31 @@ interface Basis {
   sdkPort?: number;
 }
 
-const DEFAULT_NODE_CONCURRENCY = 2_000;
-
 /** @throws ConfigError, EnvironmentError, CodecError where something is wrong that shows before anything is opened. */
 export function partsOf(setup: WorkerSetup): WorkerParts {
   const basis = basisOf(setup);
   const { name, database, link, metrics } = basis;
-  const health = readiness(() => tasks.isRunning, database, link);
-  const page = new MetricsPage(metrics.registry, health, basis.log, setup.metrics, () => basis.sdkPort);
+  const page = pageOf(basis, () => tasks.isRunning);
   const log = basis.log.child({ node: name });
-  const values = new Database({ ...addressOf(basis), ...VALUES_LIMITS, connections: VALUES_CONNECTIONS });
-  const budget = budgetOf(setup, name, log, () => node.clock.now());
+  const budget = budgetOf(setup, name, log, () => own.node.clock.now());
   const config = budget?.config ?? setup.config;
-  const node: Node = nodeOf(basis, page, values, log, { config, spender: budget?.spender });
+  const address = addressOf(basis);
+  const own: OwnNode = ownNode({ ...basis, address, metricsUrl: () => page.url, config, spender: budget?.spender });
+  const { node } = own;
   const durable = durableOf(basis, log, config);
   const jobs = jobsOf(basis, log, config);
   const buffers = buffersOf(basis, log, config);
-  const own = {
+  const ours = {
     ...createActivities({ node, database, temporal: link, log }),
     ...buffers.activities,
     ...jobs.activities,
   };
-  const activities = carried(withoutClash(durable.activities, own));
+  const activities = carried(withoutClash(durable.activities, ours));
   const tasks = tasksOf(basis, node, activities, buffers.sinks);
   const services = [
-    ...servicesOf(basis),
+    ...servicesOf(basis, own.claim),
     page,
-    service({ stop: () => values.close() }),
+    ...own.before,
     jobs,
     durable.services,
     node,
@@ -121,6 +108,11 @@ export function partsOf(setup: WorkerSetup): WorkerParts {
     tasks,
   ];
   return { name, log: basis.log, node, jobs, page, tasks, services };
+}
+
+function pageOf(basis: Basis, running: () => boolean): MetricsPage {
+  const { setup, log, metrics, database, link } = basis;
+  return new MetricsPage(metrics.registry, readiness(running, database, link), log, setup.metrics, () => basis.sdkPort);
 }
 
 function basisOf(setup: WorkerSetup): Basis {
@@ -158,8 +150,8 @@ const addressOf = ({ setup, log }: Pick<Basis, 'setup' | 'log'>) => ({
 });
 
 /** The two servers, and whether this worker may work on them. */
-function servicesOf(basis: Basis): Service[] {
-  const { setup, name, database, connection, log } = basis;
+function servicesOf(basis: Basis, claim: Service): Service[] {
+  const { setup, database, connection, log } = basis;
   const { namespace } = setup.temporal;
   const encoded = encodes(basis.dataConverter);
   const connect = (): Promise<void> =>
@@ -172,12 +164,11 @@ function servicesOf(basis: Basis): Service[] {
     await ensureSearchAttributes(connection, namespace, log);
     await claimDeployment(database, connection, namespace, setup.adopt ?? false, encoded);
   };
-  const claim = { name, host: hostname(), pid: process.pid };
   return [
     service({ stop: () => database.close() }),
     service({ start: connect, stop: () => connection.close() }),
     service({ start: mayWork }),
-    ...(setup.nodeName === undefined ? [] : [new NodeName(database, claim, log)]),
+    claim,
     // Only now: its threads would keep a process that was refused above from ending.
     service({ start: async () => (basis.sdkPort = await installRuntime(log)) }),
   ];
@@ -188,40 +179,6 @@ async function confirm({ setup, database, dataConverter, sizes }: Basis, log: Lo
   await confirmEncoding(database, encodes(dataConverter));
   // A pooler has limits of its own.
   if (setup.directDatabaseUrl === undefined) await tellRoom(database, sizes, log);
-}
-
-function nodeOf(
-  { setup, name, database, link, metrics, log: ours }: Basis,
-  page: MetricsPage,
-  values: Database,
-  log: Logger,
-  { config, spender }: { config: ResolvedConfig; spender: Spender | undefined },
-): Node {
-  return new Node({
-    row: {
-      name,
-      host: hostname(),
-      pid: process.pid,
-      get metricsUrl() {
-        return page.url;
-      },
-    },
-    database,
-    values,
-    trackers: config.trackers.map((tracker) => tracker.definition),
-    log,
-    metrics,
-    isolation: new Isolation(isolationOptions(config, ours)),
-    watchdog: setup.watchdogMs === null ? undefined : new Watchdog(name, ours, setup.watchdogMs),
-    nodeConcurrency: setup.nodeConcurrency ?? DEFAULT_NODE_CONCURRENCY,
-    spender,
-    buffers: new BufferFeed(
-      new Map(config.buffers.map((buffer) => [buffer.name, buffer])),
-      database,
-      (buffer, shard, message) => link.push(buffer, shard, message),
-      ours,
-    ),
-  });
 }
 
 function durableOf({ setup, name, database, link, metrics }: Basis, log: Logger, config: ResolvedConfig) {
@@ -309,14 +266,4 @@ function withoutClash(users: object, own: object): object {
     throw new ConfigError([`activities.${clash}: Longwatch has an activity of that name; use another one`]);
   }
   return { ...users, ...own };
-}
-
-function isolationOptions(config: ResolvedConfig, log: Logger) {
-  const extension = path.extname(__filename);
-  return {
-    filename: path.join(__dirname, `isolate-thread${extension}`),
-    workerData: { configPath: config.path, logLevel: log.level },
-    execArgv: extension === '.ts' ? ['--require', 'tsx/cjs'] : [],
-    threads: Math.max(2, availableParallelism()),
-  };
 }

@@ -24,6 +24,8 @@ export interface WorkerSetup {
   adopt?: boolean;
   /** No other worker of the database may have it. @default host, process id and a few random letters */
   nodeName?: string;
+  /** How long to wait for a name that another process has. @default 10s, twice the heartbeat timeout's default */
+  nodeTimeout?: StringValue;
   /**
    * The name of the address that this worker's requests leave from: workers of one name share what an upstream limits
    * by address.

@@ -4,7 +4,10 @@
  * is the table; `workers/metrics.ts` serves them together with the SDK's.
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { ClusterMetrics } from './cluster-metrics';
 import { staleCount } from './shift/stale';
+import type { PlacingEvent } from './shift/figures';
+import type { Placing } from './shift/placing';
 import type { OperationLoop } from './shift/operation';
 import { percentile } from './shift/lateness';
 import type { Clock } from './shift/clock';
@@ -23,6 +26,7 @@ export interface ObservedNode {
   readonly holds: NodeHolds;
   readonly totals: NodeTotals;
   readonly shifts: ReadonlySet<PoolShift>;
+  readonly placing: Placing;
   latenessOf(tracker: string, operation: string): Lateness;
 }
 
@@ -32,7 +36,7 @@ export class NodeMetrics {
   private readonly flushSeconds: Histogram;
   private readonly rowsWritten: Counter;
   private readonly flushFailures: Counter;
-  private readonly fencedTotal: Counter<'tracker'>;
+  private readonly cluster: ClusterMetrics;
   private readonly countsMended: Counter<'tracker'>;
   private readonly feedFailures: Counter<'buffer'>;
 
@@ -69,12 +73,7 @@ export class NodeMetrics {
       labelNames: ['tracker'],
       registers,
     });
-    this.fencedTotal = new Counter({
-      name: 'longwatch_fenced_total',
-      help: 'Shifts that ended because a newer holder had their pool',
-      labelNames: ['tracker'],
-      registers,
-    });
+    this.cluster = new ClusterMetrics(this.registry);
     this.feedFailures = new Counter({
       name: 'longwatch_feed_key_failures_total',
       help: 'Entries from trackers whose key could not be found; they went on without one',
@@ -101,8 +100,9 @@ export class NodeMetrics {
     }
   }
 
-  fenced(tracker: string): void {
-    this.fencedTotal.inc({ tracker });
+  /** Something happened to a pool. */
+  placed(what: PlacingEvent, tracker: string): void {
+    this.cluster.placed(what, tracker);
   }
 
   /** Notes a round that has ended. */
@@ -112,12 +112,16 @@ export class NodeMetrics {
 
   /** Lets the metrics that mirror the node's own numbers read them when asked. */
   observe(node: ObservedNode): void {
-    this.mirror(node);
+    this.counts(node);
+    this.skips(node);
+    this.held(node);
     this.pools(node);
+    this.members(node);
     this.lateness(node);
+    this.cluster.observe(node.placing);
   }
 
-  private mirror(node: ObservedNode): void {
+  private counts(node: ObservedNode): void {
     const counter = (name: string, help: string, pick: (counts: Counts) => number) => {
       new Counter({
         name,
@@ -147,6 +151,9 @@ export class NodeMetrics {
       'Checkups with more than warnBacklog due',
       (counts) => counts.warnedBacklog,
     );
+  }
+
+  private skips(node: ObservedNode): void {
     new Counter({
       name: 'longwatch_skipped_total',
       help: 'Runs that were passed over, by reason: late (a run before it took too long), lag (backpressure)',
@@ -160,6 +167,9 @@ export class NodeMetrics {
         }
       },
     });
+  }
+
+  private held(node: ObservedNode): void {
     new Gauge({
       name: 'longwatch_hold_seconds',
       help: 'How long an operation (all: the whole tracker) is still held by its upstream; absent: it is not',
@@ -182,6 +192,9 @@ export class NodeMetrics {
         this.set(Math.max(0, ...[...node.holds.inForce(now)].map(({ until }) => (until - now) / 1_000)));
       },
     });
+  }
+
+  private pools(node: ObservedNode): void {
     new Gauge({
       name: 'longwatch_shifts',
       help: 'Pools that this node keeps',
@@ -192,7 +205,7 @@ export class NodeMetrics {
     });
   }
 
-  private pools(node: ObservedNode): void {
+  private members(node: ObservedNode): void {
     new Gauge({
       name: 'longwatch_pool_members',
       help: 'Members of a pool that this node keeps',

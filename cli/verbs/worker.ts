@@ -1,5 +1,6 @@
 /** `longwatch worker`: one worker process on servers that are there. It runs until Ctrl-C or SIGTERM. */
 import { Option, type Command } from 'commander';
+import type { StringValue } from 'ms';
 import { interrupted, interruption } from '../interrupt';
 import { lazy } from '../lazy';
 import { logger, print, printJson } from '../output';
@@ -10,6 +11,7 @@ interface Flags extends CommonFlags {
   metricsPort?: number;
   metricsHost?: string;
   name?: string;
+  nodeTimeout?: StringValue;
   concurrency?: number;
   egress?: string;
   label?: string[];
@@ -27,8 +29,13 @@ export function addWorker(program: Command): void {
     .option('--metrics-host <host>', 'the address they are served on', '127.0.0.1')
     .option('--name <node>', "the node's name (host, pid and some letters)")
     .option('--label <label>', 'it keeps pools of trackers with placement.on of this label too; may be repeated', label)
+    .option('--node-timeout <duration>', 'how long to wait for a name that another worker has (10s)')
+    .addOption(
+      new Option('--egress <address>', 'the name of the address that its requests leave from (the host)').env(
+        'LONGWATCH_EGRESS',
+      ),
+    )
     .option('--concurrency <n>', 'runs of all pools at once', wholeNumber)
-    .option('--egress <address>', 'the name of the address that its requests leave from (the host)')
     .option('--adopt', 'take over a database that belongs to another Temporal, which is gone for good')
     .addOption(new Option('--log <level>', 'how much is logged').choices(LEVELS).default('info'))
     .action(work);
@@ -52,6 +59,7 @@ async function work(flags: Flags): Promise<void> {
     adopt: flags.adopt,
     nodeName: flags.name,
     labels: flags.label,
+    nodeTimeout: flags.nodeTimeout,
     nodeConcurrency: flags.concurrency,
     egress: flags.egress,
   });

@@ -98,7 +98,7 @@ test('a copy of the database is another one, until it is told to adopt the names
 
 test('a second worker of one name is refused with host and process of the first, and has it once that one has ended', async () => {
   const first = await stack.worker(config, { nodeName: 'only-one' });
-  const said = await refusal(config, { nodeName: 'only-one' });
+  const said = await refusal(config, { nodeName: 'only-one', nodeTimeout: '100ms' });
   expect(said).toMatchObject({ status: 1, unexpected: false });
   expect(said.message).toMatch(
     new RegExp(`^a worker of the name only-one is running \\(on .+, process ${process.pid}\\).*--name`),

@@ -4,14 +4,15 @@
  */
 import { Client } from 'pg';
 import { pino } from 'pino';
-import { Attendance } from '../../activities/tracker/shift/attendance';
+import { Attendance, type AttendanceHost } from '../../activities/tracker/shift/attendance';
 import { Clock } from '../../activities/tracker/shift/clock';
 import { take } from '../../activities/tracker/shift/keep';
 import { Semaphore } from '../../activities/tracker/shift/semaphore';
 import { Database } from '../../activities/lib/database';
-import { purgeNodes, type StatsRow } from '../../activities/tracker/store/nodes';
+import { purgeNodes, type StatsRow } from '../../activities/tracker/store/node-stats';
 import { STATUS_STATS } from '../../client/tracker/queries';
 import { eventually, Stack } from '../support/stack';
+import { wordOf } from './cluster-kit';
 
 let stack: Stack;
 let database: Database;
@@ -41,11 +42,18 @@ const counted = (fetched: number): StatsRow => ({
 });
 function attendanceOf(name: string, rows: () => StatsRow[]): { attendance: Attendance; clock: Clock } {
   const clock = new Clock();
-  const row = { name, host: 'h', pid: 1, metricsUrl: null };
-  return {
-    attendance: new Attendance(database, { row, clock, log: pino({ level: 'silent' }), stats: rows }),
+  const host: AttendanceHost = {
+    row: { name, host: 'h', pid: 1, metricsUrl: null },
     clock,
+    log: pino({ level: 'silent' }),
+    incarnation: undefined,
+    stats: rows,
+    word: () => wordOf(name),
+    heard: () => false,
+    attended: () => undefined,
+    look: () => Promise.resolve(),
   };
+  return { attendance: new Attendance(database, host), clock };
 }
 const sums = async () =>
   (await database.rows<{ fetched: number; failed: number; late_buckets: unknown[] }>(STATUS_STATS, ['t']))[0];
@@ -87,8 +95,12 @@ test('TR-M3: a node whose clock is an hour off works by the database’s before 
   // The same where the first that is heard of the database is that a pool was taken.
   const taker = hourAhead(() => new Clock());
   const claim = { tracker: 't', pool: 0, runId: 'r', shift: 1, attempt: 1, node: 'a' };
-  const node = { taking: new Semaphore(1), clock: taker };
-  await take({ node, database, temporal: { isCurrent: () => Promise.resolve(true) } }, claim);
+  const placing = { offer: () => ({ answer: 'take' }) as const };
+  const node = { taking: new Semaphore(1), clock: taker, isDraining: false, placing };
+  await take({ node, database, temporal: { isCurrent: () => Promise.resolve(true) } }, claim, {
+    ...claim,
+    durationMs: 0,
+  });
   expect(await off(taker)).toBeLessThan(1_000);
 });
 

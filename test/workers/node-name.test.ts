@@ -29,7 +29,7 @@ test('one session asks for a lost name, however long it has no answer; the name 
   const proxy = await Proxy.start(stack.servers.databaseUrl);
   const database = new Database({ url: proxy.url, log });
   const asked = jest.spyOn(database, 'listener');
-  const name = new NodeName(database, { name: 'kept', host: 'here', pid: 1 }, log);
+  const name = new NodeName(database, { name: 'kept', host: 'here', pid: 1, metricsUrl: null }, log);
   await name.start();
   try {
     const held = async () =>

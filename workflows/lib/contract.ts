@@ -9,6 +9,9 @@ export const TASK_QUEUE = 'longwatch';
 /** The PostgreSQL channel on which changes are announced; payload: {@link ChangeNotice} as JSON. */
 export const NOTIFY_CHANNEL = 'longwatch';
 
+/** The payload that says to all nodes: something is wanted of one, or one says something that cannot wait. */
+export const NODES_CHANGED = '{"nodes": true}';
+
 /** The search attributes that Longwatch's workflows carry, with their Temporal types. */
 export const SEARCH_ATTRIBUTES = {
   LongwatchTracker: 'KEYWORD',

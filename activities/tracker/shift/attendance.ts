@@ -1,17 +1,29 @@
 /**
- * A node's word of itself each second: that it is there, and what it has done. A transaction of its own each, on the
- * connections that everybody shares; where it fails, one second of attendance is missing, and nothing else. Started by
- * the node; read by `status`. On its way back it reads the database's clock, also while the node keeps no shift.
+ * A node's word of itself each second, in a transaction of its own on a connection of its own: that it is there, what it
+ * keeps, how it does. The answer has what is wanted of it and what the others say, and the database's clock, also while
+ * the node keeps no shift. Where it fails, one second of attendance is missing, and nothing else. Its counters follow
+ * apart. Started by the node (`node.ts`); `placing.ts` says what is written and hears the answer.
  */
 import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import { errorOf } from '../../lib/failures';
-import type { Database } from '../../lib/database';
+import type { Database, Queryable } from '../../lib/database';
 import { Background } from '../../lib/service';
-import { beginNode, endNode, noteNode, purgeNodes, writeStats, type NodeRow, type StatsRow } from '../store/nodes';
+import {
+  announceNodes,
+  attendNode,
+  endNode,
+  type Attended,
+  type Incarnation,
+  type NodeRow,
+  type NodeWord,
+} from '../store/nodes';
+import { beginNode, purgeNodes, writeStats, type StatsRow } from '../store/node-stats';
 import type { Clock } from './clock';
 
 const ATTEND_MS = 1_000;
+/** However often something is announced: not more often than this. */
+const HINT_MS = 50;
 /** A node that was not noted for so long cannot reach PostgreSQL, as far as it knows. Milliseconds. */
 const HEARD_MS = 3_000;
 /** Nodes that are gone are forgotten this often, milliseconds, by whoever is there. */
@@ -23,32 +35,44 @@ export interface AttendanceHost {
   readonly row: NodeRow;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Of this process; undefined: it has not claimed its name. */
+  readonly incarnation: Incarnation | undefined;
   stats(): StatsRow[];
-  /** The node was noted, or could not be. */
-  attended?(): void;
+  /** The things that it says of itself now. */
+  word(): NodeWord;
+  /** @returns whether there is something new to say at once */
+  heard(answer: Attended): boolean;
+  /** The node was noted, or could not be, or its name is another process's. */
+  attended(how: 'noted' | 'failed' | 'lost'): void;
+  /** Reads what else it looks at each second. */
+  look(db: Queryable): Promise<void>;
 }
 
 export class Attendance extends Background {
   private timer: NodeJS.Timeout | undefined;
+  private soon: NodeJS.Timeout | undefined;
   private attending: Promise<void> | undefined;
+  private counting: Promise<void> | undefined;
+  private again = false;
   private begun = false;
   private purgedAt: number;
   /** Monotonic. */
   private heardAt = -Infinity;
+  private beganAt = -Infinity;
 
+  /**
+   * @param database the row's own: nothing else may keep it waiting
+   * @param shared for counters, and for what else is looked at
+   */
   constructor(
     private readonly database: Database,
     private readonly host: AttendanceHost,
+    private readonly shared: Database = database,
+    random: () => number = Math.random,
   ) {
     super();
     // Not all nodes of a rollout at the same time.
-    this.purgedAt = Date.now() - Math.random() * PURGE_MS;
-  }
-
-  /** Resolves when the node has been there once, or could not be. */
-  protected async open(): Promise<void> {
-    this.timer = setInterval(() => void this.attend(), ATTEND_MS);
-    await this.attend();
+    this.purgedAt = Date.now() - random() * PURGE_MS;
   }
 
   /** PostgreSQL has noted the node a short while ago. */
@@ -58,41 +82,89 @@ export class Attendance extends Background {
 
   /** Never rejects. One at a time: whoever comes meanwhile waits for the one under way. */
   attend(): Promise<void> {
-    this.attending ??= this.once()
-      .catch((thrown: unknown) => {
-        this.host.log.debug({ err: errorOf(thrown) }, 'the node could not be noted; it tries again in a second');
-      })
-      .finally(() => {
-        this.attending = undefined;
-        this.host.attended?.();
-      });
-    return this.attending;
+    this.attending ??= this.note().finally(() => {
+      this.attending = undefined;
+      if (this.again) this.hint();
+    });
+    return this.attending.then(() => this.counting);
+  }
+
+  /** There is something new to say or to hear: soon, and after the one that is under way. */
+  hint(): void {
+    if (this.attending) this.again = true;
+    else if (this.timer && !this.soon) {
+      const inMs = Math.max(0, this.beganAt + HINT_MS - performance.now());
+      this.soon = setTimeout(() => {
+        this.soon = undefined;
+        void this.attend();
+      }, inMs);
+    }
+  }
+
+  /** The same, and the other nodes look as well. Never rejects. */
+  async announce(): Promise<void> {
+    await this.attending;
+    await this.attend();
+    await this.database.transaction(announceNodes, LIMITS).catch(() => undefined);
+  }
+
+  /** Resolves when the node has been there once, or could not be. */
+  protected async open(): Promise<void> {
+    this.timer = setInterval(() => void this.attend(), ATTEND_MS);
+    await this.attend();
   }
 
   /** Notes what there is to say in the end, and that it was the end. */
   protected async close(): Promise<void> {
     clearInterval(this.timer);
+    clearTimeout(this.soon);
+    this.timer = undefined;
     await this.attending;
+    await this.counting;
     await this.attend();
-    await this.database.transaction((db) => endNode(db, this.host.row.name), LIMITS).catch(() => undefined);
+    const { row, incarnation } = this.host;
+    await this.database
+      .transaction((db) => endNode(db, row.name, incarnation?.number ?? 0), LIMITS)
+      .catch(() => undefined);
   }
 
-  private async once(): Promise<void> {
-    const { row, clock } = this.host;
-    const began = performance.now();
-    await this.database.transaction(async (db) => {
-      const asked = clock.now();
-      clock.set(await noteNode(db, row), asked);
-    }, LIMITS);
-    this.heardAt = began;
-    // Apart: whoever has a row of its counts locked does not make the node look gone.
-    await this.database.transaction(async (db) => {
+  private async note(): Promise<void> {
+    const { host } = this;
+    this.again = false;
+    this.beganAt = performance.now();
+    try {
+      const answer = await this.database.transaction(async (db) => {
+        const asked = host.clock.now();
+        const attended = await attendNode(db, host.row, host.incarnation?.number ?? 0, host.word());
+        if (attended) host.clock.set(attended.now, asked);
+        return attended;
+      }, LIMITS);
+      if (!answer) return host.attended('lost');
+      this.heardAt = this.beganAt;
+      if (host.heard(answer)) this.again = true;
+      host.attended('noted');
+      this.counting ??= this.count().finally(() => (this.counting = undefined));
+    } catch (thrown) {
+      host.log.debug({ err: errorOf(thrown) }, 'the node could not be noted; it tries again in a second');
+      host.attended('failed');
+    }
+  }
+
+  /** Apart: whoever has a row of its counts locked does not make the node look gone. */
+  private async count(): Promise<void> {
+    const { row, clock, log } = this.host;
+    const part = (what: string, work: (db: Queryable) => Promise<void>): Promise<void> =>
+      this.shared.transaction(work, LIMITS).catch((thrown: unknown) => {
+        log.debug({ err: errorOf(thrown) }, `${what} in a second`);
+      });
+    await part('the node reads what it keeps again', (db) => this.host.look(db));
+    await part('the counters of the node are written', async (db) => {
       if (!this.begun) await beginNode(db, row.name);
       await writeStats(db, row.name, this.host.stats(), (ms) => clock.toStore(ms));
-    }, LIMITS);
-    this.begun = true;
+      this.begun = true;
+    });
     if (Date.now() - this.purgedAt < PURGE_MS) return;
     this.purgedAt = Date.now();
-    await this.database.transaction((db) => purgeNodes(db), LIMITS);
+    await part('nodes that are gone are forgotten', purgeNodes);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Watches for all that can end a shift, and turns it into `shift.end(…)`: its time, its workflow, the node's shutdown,
- * a database that refuses its results. Made by `keep.ts` for each shift.
+ * Watches for all that can end a shift, and turns it into `shift.end(…)`: its time, its workflow, another node that has
+ * the pool next, the node's shutdown, a database that refuses its results. Made by `keep.ts` for each shift.
  *
  * The fence decides, not Temporal's reachability: when Temporal cannot be reached, core cancels the activity by itself
  * after a while; such a cancellation is not obeyed. The shift goes on as long as its flushes hold the fence.
@@ -57,6 +57,7 @@ export class EndWatch {
     const { cancellationSignal } = this.context;
     cancellationSignal.addEventListener('abort', this.onCancelled, { once: true });
     if (cancellationSignal.aborted) this.onCancelled();
+    shift.givenAway.watch(() => this.give());
     this.timer = setInterval(
       () => this.look(),
       Math.min(OUTAGE_CHECK_MS, heartbeatTimeoutMs / 5, Math.max(20, input.durationMs / 5)),
@@ -66,6 +67,7 @@ export class EndWatch {
   stop(): void {
     clearInterval(this.timer);
     clearInterval(this.winding);
+    this.shift.givenAway.watch(undefined);
     this.context.cancellationSignal.removeEventListener('abort', this.onCancelled);
   }
 
@@ -79,6 +81,11 @@ export class EndWatch {
     this.shift.log.warn({ details }, 'Temporal has let go of this shift; it keeps the pool until another one takes it');
   };
 
+  private give(): void {
+    const { how, withinMs } = this.shift.givenAway.to!;
+    this.windDown(how, withinMs);
+  }
+
   private look(): void {
     if (this.shift.isOver) return;
     this.checkStore();
@@ -88,7 +95,7 @@ export class EndWatch {
   }
 
   /** Ends when the runs that are under way have ended or timed out. */
-  private windDown(how: 'elapsed' | 'asked', mostMs: number): void {
+  private windDown(how: 'elapsed' | 'asked' | 'moved' | 'handed back', mostMs: number): void {
     if (this.winding) return;
     const { shift, clock } = this;
     const longest = Math.max(0, ...Object.values(shift.options.operations).map(({ timeoutMs }) => timeoutMs));

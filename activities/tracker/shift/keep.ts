@@ -1,7 +1,8 @@
 /**
- * The `shift` activity: takes the pool's fence, reads its members, and keeps the pool until its time is up or
- * something ends it. Called by `workflows/tracker/pool.ts`; the work itself is done by `pool-shift.ts` under the node's
- * tick and flush. `end-watch.ts` decides what ends it, and nothing else does.
+ * The `shift` activity: asks the node whether the pool is to be kept here (`placing.ts`), takes its fence, reads its
+ * members, and keeps the pool until its time is up or something ends it. Called by `workflows/tracker/pool.ts`; the work
+ * itself is done by `pool-shift.ts` under the node's tick and flush. `end-watch.ts` decides what ends it, and nothing
+ * else does.
  */
 import { performance } from 'node:perf_hooks';
 import { Context } from '@temporalio/activity';
@@ -9,7 +10,7 @@ import type { Logger } from 'pino';
 import { ErrorType } from '../../../workflows/lib/errors';
 import { poolWorkflowId, type ShiftInput, type ShiftResult } from '../../../workflows/tracker/contract';
 import type { TrackerDefinition } from '../../../config/define/tracker';
-import { recordCrash, releaseFence, takeFence, type PoolClaim, type PoolFence } from '../store/fence';
+import { recordCrash, releaseFence, seenFence, takeFence, type PoolClaim, type PoolFence } from '../store/fence';
 import { errorOf, failure } from '../../lib/failures';
 import { reach } from '../../lib/points';
 import type { Database, Queryable } from '../../lib/database';
@@ -19,6 +20,8 @@ import { isPassing } from '../../lib/sqlstate';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../../lib/temporal';
 import { mayBecome } from '../placement/heartbeat';
+import { PLACEMENT } from '../placement/constants';
+import type { Decision } from '../placement/take';
 import { DEFAULT_PATIENCE_MS, EndWatch } from './end-watch';
 import type { Node } from './node';
 import { ForcedCrash } from './notice';
@@ -47,20 +50,16 @@ export interface ShiftDeps {
  * The parts of a node that a shift needs to begin; a simulated one has no more (these two parts are all that it calls
  * here).
  */
-type Taker = Pick<Node, 'taking' | 'clock'>;
+type Taker = Pick<Node, 'taking' | 'clock' | 'isDraining'> & { placing: Pick<Node['placing'], 'offer'> };
 type Beginner = Pick<Node, 'loading' | 'trackers' | 'join' | 'latenessOf'> & OperationHost;
 
 export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<ShiftResult> {
   const { node } = deps;
   const { info } = Context.current();
-  // A poll that was out has brought it; one that cannot reach PostgreSQL would hold the pool until its patience ends.
-  if (!node.isAble) {
-    const why = node.isDraining ? 'ends' : 'cannot reach PostgreSQL';
-    throw failure(ErrorType.Declined, `node ${node.row.name} takes no shifts: it ${why}`, { nextRetryDelay: '100ms' });
-  }
-  const definition = node.definitions.get(input.tracker);
-  if (!definition) {
-    throw failure(ErrorType.NotDefinedHere, `the config of node ${node.row.name} has no tracker ${input.tracker}`);
+  // A poll that was out has brought it: it would hold the pool until its patience ends. One that ends hands pools on.
+  if (!node.isAble && !node.isDraining) {
+    const message = `node ${node.row.name} takes no shifts: it cannot reach PostgreSQL`;
+    throw failure(ErrorType.Declined, message, { nextRetryDelay: '100ms' });
   }
   const claim: PoolClaim = {
     tracker: input.tracker,
@@ -70,40 +69,79 @@ export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<Shif
     attempt: info.attempt,
     node: node.row.name,
   };
-  const log = deps.log.child({ tracker: input.tracker, pool: input.pool, shift: input.shift, attempt: info.attempt });
-  const heartbeatTimeoutMs = info.heartbeatTimeoutMs ?? 5_000;
   const stopHeartbeat = startHeartbeat();
+  let end: ShiftResult['end'] | undefined;
   try {
-    const taken = await take(deps, claim);
-    if (taken.tracker.state === 'stopped') return resultOf('stopped', node, undefined, 0);
-    // Tried again and again, it would keep the time-out that it was scheduled with, which may be why it is.
-    const { options } = taken.tracker;
-    if (info.attempt > 1 && !mayBecome(options.heartbeatTimeoutMs, heartbeatTimeoutMs)) {
-      const told = await readShiftOptions(deps.database, options, options.heartbeatTimeoutMs);
-      return { ...resultOf('handed back', node, undefined, 0), options: told };
-    }
-    const pool: TakenPool = { claim, token: taken.fence.token, definition, log };
-    let shift: PoolShift;
-    try {
-      shift = await begin(deps, claim, taken, definition, log);
-    } catch (thrown) {
-      // Taken and not pool: it counts as a crash, or it would be tried for ever.
-      return await crashed(deps, pool, undefined, errorOf(thrown), 0);
-    }
-    const result = await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs);
-    return { ...result, options: await readShiftOptions(deps.database, shift.options, heartbeatTimeoutMs) };
+    const result = await takeAndKeep(deps, claim, input, info.heartbeatTimeoutMs ?? 5_000);
+    end = result.end;
+    const to = node.placing.over(claim, end) ?? result.to;
+    return to === undefined ? result : { ...result, to };
   } catch (thrown) {
     const error = errorOf(thrown);
     if ((error as { type?: unknown }).type === ErrorType.Fenced) return resultOf('fenced', node, undefined, 0);
     throw error;
   } finally {
+    if (end === undefined) node.placing.over(claim, undefined);
     stopHeartbeat();
   }
 }
 
+async function takeAndKeep(
+  deps: ShiftDeps,
+  claim: PoolClaim,
+  input: ShiftInput,
+  heartbeatTimeoutMs: number,
+): Promise<ShiftResult> {
+  const { node } = deps;
+  const { tracker: name, pool: number, shift: count, attempt } = claim;
+  const log = deps.log.child({ tracker: name, pool: number, shift: count, attempt });
+  const taken = await take(deps, claim, input);
+  const definition = node.definitions.get(name);
+  if ('answer' in taken) {
+    if (taken.answer === 'redirect') return { ...resultOf('redirected', node, undefined, 0), to: taken.to };
+    throw declined(node, claim, definition !== undefined);
+  }
+  if (taken.tracker.state === 'stopped') return resultOf('stopped', node, undefined, 0);
+  if (!definition) throw declined(node, claim, false);
+  if (attempt > 1) node.placing.restarted(name);
+  // Tried again and again, it would keep the time-out that it was scheduled with, which may be why it is.
+  const { options } = taken.tracker;
+  if (attempt > 1 && !mayBecome(options.heartbeatTimeoutMs, heartbeatTimeoutMs)) {
+    const told = await readShiftOptions(deps.database, options, options.heartbeatTimeoutMs);
+    return { ...resultOf('handed back', node, undefined, 0), options: told };
+  }
+  const pool: TakenPool = { claim, token: taken.fence.token, definition, log };
+  let shift: PoolShift;
+  try {
+    shift = await begin(deps, claim, taken, definition, log);
+  } catch (thrown) {
+    // Taken and not pool: it counts as a crash, or it would be tried for ever.
+    return await crashed(deps, pool, undefined, errorOf(thrown), 0);
+  }
+  const result = await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs);
+  return { ...result, options: await readShiftOptions(deps.database, shift.options, heartbeatTimeoutMs) };
+}
+
+/** No node that lives may keep the pool: it is offered again, later each time. */
+function declined(node: Node, { tracker, attempt }: PoolClaim, isDefined: boolean): Error {
+  const nextRetryDelay = Math.min(PLACEMENT.nobodyMaxMs, PLACEMENT.nobodyMs * 2 ** Math.min(attempt - 1, 10));
+  if (isDefined) {
+    const message = `node ${node.row.name} may not keep pools of ${tracker} now (drained, or without its label), and no other node may`;
+    return failure(ErrorType.Declined, message, { nextRetryDelay });
+  }
+  const message = `the config of node ${node.row.name} has no tracker ${tracker}, and no other node that lives has it`;
+  return failure(ErrorType.NotDefinedHere, message, { nextRetryDelay });
+}
+
+interface Taken {
+  fence: PoolFence;
+  tracker: TrackerRow;
+}
+
 /**
- * Reads the tracker and takes the fence; waits out a short outage of the database, and whoever has the pool locked, for
- * as long as a shift would.
+ * Reads the tracker, asks whether the pool is to be kept here, and takes the fence; waits out a short outage of the
+ * database, and whoever has the pool locked, for as long as a shift would.
+ * @returns the answer, where it is not to be kept here
  */
 export async function take(
   {
@@ -112,19 +150,29 @@ export async function take(
     temporal,
   }: Pick<ShiftDeps, 'database'> & { node: Taker; temporal: Pick<TemporalLink, 'isCurrent'> },
   claim: PoolClaim,
-): Promise<{ fence: PoolFence; tracker: TrackerRow }> {
+  input: ShiftInput,
+): Promise<Taken | Exclude<Decision, { answer: 'take' }>> {
   const began = performance.now();
   let patienceMs = DEFAULT_PATIENCE_MS;
+  let decision: Decision | undefined;
   for (;;) {
     try {
       const isCurrent = () => temporal.isCurrent(poolWorkflowId(claim.tracker, claim.pool), claim.runId);
       const inTurn = <T>(work: () => Promise<T>) => node.taking.run(work);
-      const tracker = await inTurn(() => database.transaction((db) => readTracker(db, claim.tracker)));
+      const { tracker, seen } = await inTurn(() =>
+        database.transaction(async (db) => ({
+          tracker: await readTracker(db, claim.tracker),
+          seen: await seenFence(db, claim),
+        })),
+      );
       if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
       patienceMs = tracker.options.patienceMs ?? DEFAULT_PATIENCE_MS;
+      // Asked once: who takes it counts it from then on. A tracker that is stopped has nothing to keep.
+      if (tracker.state !== 'stopped') decision ??= node.placing.offer(tracker, seen, claim, input);
+      if (decision && decision.answer !== 'take') return decision;
       return { tracker, fence: await takeFence(database, claim, isCurrent, node.clock, inTurn) };
     } catch (error) {
-      if (!isPassing(error) || performance.now() - began > patienceMs) throw error;
+      if (!isPassing(error) || node.isDraining || performance.now() - began > patienceMs) throw error;
       await sleep(TAKE_AGAIN_MS);
     }
   }
@@ -193,7 +241,6 @@ async function keepUntilEnd(
 ): Promise<ShiftResult> {
   const { node } = deps;
   const began = Date.now();
-  if (node.isDraining) shift.end('handed back');
   const watch = new EndWatch(node.clock, deps.temporal, shift, input, heartbeatTimeoutMs);
   let ending: Ending;
   try {

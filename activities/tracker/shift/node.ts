@@ -9,18 +9,21 @@ import type { ChangeNotice } from '../../../workflows/tracker/contract';
 import type { BufferFeed } from '../../buffer/feed';
 import type { Database } from '../../lib/database';
 import { service, Services, type Service } from '../../lib/service';
-import type { NodeRow, StatsRow } from '../store/nodes';
+import type { NodeRow } from '../store/nodes';
+import type { StatsRow } from '../store/node-stats';
 import type { TrackerRow } from '../store/trackers';
 import type { NodeMetrics } from '../telemetry';
-import { Attendance } from './attendance';
+import { checkUp, lookAtRounds } from './checkup';
 import { Clock } from './clock';
 import { ValueFeed } from './feed';
 import { GateKeeper } from './gate';
 import { NodeHolds } from './holds';
-import { ForcedCrash, noticeOf } from './notice';
 import type { Isolation } from './isolate';
 import { Lateness } from './lateness';
-import { Openings, type Opens } from './openings';
+import type { PlacingEvent } from './figures';
+import type { Opens } from './openings';
+import type { Placing } from './placing';
+import { Presence, type PresenceSetup } from './presence';
 import { Listener } from '../../lib/listener';
 import type { Operation, OperationHost } from './host';
 import type { PoolShift } from './pool-shift';
@@ -31,6 +34,7 @@ import { NodeTotals } from './totals';
 import type { Watchdog } from './watchdog';
 import { Writer } from './writer';
 import type { Spender } from '../../upstream/budget/spender';
+import { concernsNodes, ForcedCrash, noticeOf } from './notice';
 import { callHook } from '../../lib/hook';
 import { NOTIFY_CHANNEL } from '../../../workflows/lib/contract';
 
@@ -51,6 +55,8 @@ export interface NodeOptions {
   database: Database;
   /** The flush's own: one connection that nobody else can take. @default database, for tests */
   values?: Database;
+  /** The node's part in the cluster: its row's connection, its claim. */
+  presence?: Omit<PresenceSetup, 'database'>;
   trackers: readonly TrackerDefinition[];
   log: Logger;
   metrics: NodeMetrics;
@@ -80,7 +86,6 @@ export class Node implements OperationHost, Service {
   readonly loading = new Semaphore(LOADING);
   /** So are those that are taken: each may wait a moment for a lock that somebody holds. */
   readonly taking = new Semaphore(TAKING);
-  private readonly attendance: Attendance;
   readonly feed: ValueFeed | undefined;
   readonly totals = new NodeTotals();
   readonly definitions: ReadonlyMap<string, TrackerDefinition>;
@@ -95,8 +100,7 @@ export class Node implements OperationHost, Service {
   private readonly ended = new Set<Operation>();
   private lookedAt = 0;
   private checkedUpAt = 0;
-  private draining = false;
-  private readonly openings = new Openings(() => ({ able: this.isAble, roomy: true, mayAsk: true, returning: 0 }));
+  private readonly presence: Presence;
 
   constructor(private readonly options: NodeOptions) {
     this.row = options.row;
@@ -114,7 +118,7 @@ export class Node implements OperationHost, Service {
         this.onError(error, operation, id);
       });
     this.writer = new Writer(options.values ?? options.database, this);
-    this.attendance = new Attendance(options.database, this);
+    this.presence = new Presence({ ...options.presence, database: options.database }, this);
     this.told = new Told(options.database, this);
     this.listener = new Listener(options.database, {
       channel: NOTIFY_CHANNEL,
@@ -125,7 +129,7 @@ export class Node implements OperationHost, Service {
     this.services = new Services([
       options.isolation,
       // Before there is anything that has a time: it reads the database's clock.
-      this.attendance,
+      this.presence,
       this.listener,
       this.told,
       this.writer,
@@ -145,11 +149,12 @@ export class Node implements OperationHost, Service {
     return this.services.stop();
   }
 
-  /** Takes no more shifts and asks those it has to hand back. */
+  /**
+   * Takes no more shifts, and gives those that it has to other nodes, a few at a time; those that no other may keep end
+   * at once. Whoever waits for that has a deadline.
+   */
   drain(): void {
-    this.draining = true;
-    this.openings.look();
-    for (const shift of this.shifts) shift.end('handed back');
+    this.presence.drain();
   }
 
   get spender(): Spender | undefined {
@@ -157,26 +162,32 @@ export class Node implements OperationHost, Service {
   }
 
   get isDraining(): boolean {
-    return this.draining;
+    return this.presence.isEnding;
+  }
+
+  /** Which pools it takes and gives. */
+  get placing(): Placing {
+    return this.presence.placing;
   }
 
   /** It hears from PostgreSQL, and does not end: what comes to it now may be kept. */
   get isAble(): boolean {
-    return !this.draining && this.attendance.isHeard;
+    return this.presence.isAble;
   }
 
   /** Whether to ask for shifts now, of the shared queues and of its own. For the worker's slot supplier. */
   get opens(): Opens {
-    return this.openings.current;
+    return this.presence.openings.current;
   }
 
   /** @param changed called when an answer of `opens` has become another one. @returns ends that */
   onOpens(changed: () => void): () => void {
-    return this.openings.listen(changed);
+    return this.presence.openings.listen(changed);
   }
 
   join(shift: PoolShift, definition: TrackerDefinition): void {
     this.shifts.add(shift);
+    this.placing.joined(shift);
     if (this.ticker && this.shifts.size === 1) this.startTicker();
     if (!definition.gate) return;
     let gate = this.gates.get(definition.name);
@@ -245,10 +256,6 @@ export class Node implements OperationHost, Service {
 
   // ── WriterHost and AttendanceHost ──
 
-  attended(): void {
-    this.openings.look();
-  }
-
   stats(): StatsRow[] {
     return this.totals.rows(
       this.shifts,
@@ -258,13 +265,17 @@ export class Node implements OperationHost, Service {
     );
   }
 
+  placed(what: PlacingEvent, tracker: string): void {
+    this.options.metrics.placed(what, tracker);
+  }
+
   flushed(outcome: { rows: number; ms: number } | { error: Error }): void {
     this.options.metrics.flushed(outcome);
   }
 
   fenced(shift: PoolShift): void {
     shift.log.warn('fenced: a newer holder has the pool; nothing of this shift is written any more');
-    this.options.metrics.fenced(shift.trackerName);
+    this.presence.placed('fenced', shift.trackerName);
     shift.end('fenced');
   }
 
@@ -286,50 +297,32 @@ export class Node implements OperationHost, Service {
   /** At the pace of now; in place of one that runs. */
   private startTicker(): void {
     clearInterval(this.ticker);
-    this.ticker = setInterval(() => this.tick(), this.shifts.size > 0 ? TICK_MS : IDLE_TICK_MS);
+    const periodMs = this.shifts.size > 0 ? TICK_MS : IDLE_TICK_MS;
+    this.presence.figures.beat.restarted();
+    this.ticker = setInterval(() => this.tick(periodMs), periodMs);
   }
 
-  private tick(): void {
+  private tick(periodMs: number): void {
     const now = this.clock.now();
+    this.presence.figures.beat.ticked(periodMs);
     this.options.watchdog?.alive();
     this.ring.tick(now);
     if (now - this.lookedAt >= LOOK_MS || now < this.lookedAt) {
       this.lookedAt = now;
       for (const [tracker, gate] of this.gates) gate.tick(now, this.trackers.get(tracker)?.options.gate ?? null);
-      this.lookAtRounds();
+      lookAtRounds(this.ended, this.options.metrics);
+      this.ended.clear();
       this.told.tick(now);
+      this.placing.tick(now);
     }
     if (now - this.checkedUpAt >= CHECKUP_MS) {
       this.checkedUpAt = now;
-      for (const shift of this.shifts) this.checkUp(shift);
-    }
-  }
-
-  private lookAtRounds(): void {
-    for (const loop of this.ended) {
-      const lagMs = loop.rounds.lagWarning(loop.options.warnLagMs);
-      this.options.metrics.round(loop);
-      if (lagMs !== undefined) {
-        loop.log.warn({ lagMs: Math.round(lagMs), members: loop.agenda.members }, 'a round lags behind');
-      }
-    }
-    this.ended.clear();
-  }
-
-  private checkUp(shift: PoolShift): void {
-    const rssMb = Math.round(process.memoryUsage.rss() / 2 ** 20);
-    for (const loop of shift.loops.values()) {
-      const { backlog, members } = loop.agenda;
-      if (backlog > loop.options.warnBacklog) {
-        loop.counts.warnedBacklog++;
-        loop.log.warn({ backlog, members, rssMb }, 'more members are due than can be started');
-      } else {
-        loop.log.debug({ backlog, members, rssMb }, 'checkup');
-      }
+      for (const shift of this.shifts) checkUp(shift);
     }
   }
 
   private hear(notice: ChangeNotice | undefined): void {
+    if (concernsNodes(notice)) this.presence.hint();
     let hinted = false;
     for (const shift of this.shifts) {
       if (notice && notice.tracker !== shift.trackerName) continue;

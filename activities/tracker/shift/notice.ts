@@ -1,19 +1,25 @@
-/** The announcements of changes, as a node hears them (`node.ts`), and what one of them asks for. */
+/** Announcements of the database as a node hears them (`node.ts`), and the crash that one of them orders. */
 import type { ChangeNotice } from '../../../workflows/tracker/contract';
+
+/** Undefined where it cannot be read: then every shift looks. */
+export function noticeOf(payload: string | undefined): ChangeNotice | undefined {
+  try {
+    const notice: unknown = JSON.parse(payload ?? '');
+    return typeof notice === 'object' && notice !== null ? (notice as ChangeNotice) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** It concerns the nodes, not their shifts; so may one that cannot be read. */
+export function concernsNodes(notice: ChangeNotice | undefined): boolean {
+  return notice === undefined || 'nodes' in notice;
+}
 
 /** The error by which `longwatch crash` ends a shift. */
 export class ForcedCrash extends Error {
   override readonly name = 'ForcedCrash';
   constructor(pool: number) {
     super(`pool ${pool} was made to crash`);
-  }
-}
-
-/** Undefined where it cannot be read: then every shift looks. */
-export function noticeOf(payload: string | undefined): ChangeNotice | undefined {
-  try {
-    return JSON.parse(payload ?? '') as ChangeNotice;
-  } catch {
-    return undefined;
   }
 }

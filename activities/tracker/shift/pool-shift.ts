@@ -10,6 +10,7 @@ import { holds, slotOf, type Slots } from '../../../workflows/tracker/slots';
 import type { PoolClaim, PoolFence, PoolOwner } from '../store/fence';
 import type { FreshnessRow, MemberRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
+import { GivenAway } from './given-away';
 import { dropLeavers, takeResults, type Harvest } from './harvest';
 import { ranAt } from './known';
 import type { Lateness } from './lateness';
@@ -54,6 +55,7 @@ export class PoolShift implements OperationShift {
   /** Resolves when the shift must end. */
   readonly ended: Promise<Ending>;
   end!: (how: Ending) => void;
+  readonly givenAway = new GivenAway();
   /** A flush looks at this shift even if it has no results. */
   hinted = false;
   private over = false;

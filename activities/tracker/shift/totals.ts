@@ -2,7 +2,7 @@
  * Totals of what a node has done since it started, by tracker and operation: the shifts that have ended and those that
  * are kept. Read by the flush (`longwatch.node_stats`, for `status`) and by the metrics.
  */
-import type { StatsRow } from '../store/nodes';
+import type { StatsRow } from '../store/node-stats';
 import type { Holds } from './holds';
 import type { Lateness } from './lateness';
 import type { Counts as OperationCounts } from './counts';

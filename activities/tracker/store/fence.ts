@@ -50,6 +50,18 @@ const HOLDER_RUN: Statement = {
   name: 'fence-holder-run',
   text: `select run_id from longwatch.pool where tracker = $1 and pool = $2`,
 };
+const SEEN: Statement = {
+  name: 'fence-seen',
+  text: `select members, token::float8 as token from longwatch.pool where tracker = $1 and pool = $2`,
+};
+/** Those of the list that have another token than the one that is known. */
+const SEEN_TAKEN: Statement = {
+  name: 'fence-seen-taken',
+  text: `select p.tracker, p.pool, p.node, ${ms('p.taken_at')} as taken_at
+         from unnest($1::text[], $2::int[], $3::bigint[]) as h (tracker, pool, token)
+         join longwatch.pool p on p.tracker = h.tracker and p.pool = h.pool and p.token <> h.token
+         where p.node is not null and p.taken_at is not null`,
+};
 /** $7 is the run that Temporal has declared over by saying that ours is the current one; null: none. */
 const TAKE: Statement = {
   name: 'fence-take',
@@ -167,6 +179,30 @@ async function take(
   if (!row) return undefined;
   clock?.set(row.taken_at, askedAt);
   return { token: row.token, rosterVersion: row.roster_version };
+}
+
+/** A pool as it is before anybody takes it: 0 where it has no row yet. */
+export interface SeenFence {
+  members: number;
+  token: number;
+}
+
+export async function seenFence(db: Queryable, { tracker, pool }: PoolClaim): Promise<SeenFence> {
+  return (await run<SeenFence & Record<string, number>>(db, SEEN, [tracker, pool]))[0] ?? { members: 0, token: 0 };
+}
+
+/** The pools of the list that were taken since, and by which nodes. */
+export async function seenFences(
+  db: Queryable,
+  known: readonly { tracker: string; pool: number; token: number }[],
+): Promise<{ tracker: string; pool: number; node: string; takenAt: number }[]> {
+  type Row = { tracker: string; pool: number; node: string; taken_at: number };
+  const rows = await run<Row>(db, SEEN_TAKEN, [
+    known.map(({ tracker }) => tracker),
+    known.map(({ pool }) => pool),
+    known.map(({ token }) => token),
+  ]);
+  return rows.map(({ taken_at: takenAt, ...row }) => ({ ...row, takenAt }));
 }
 
 /**

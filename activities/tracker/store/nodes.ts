@@ -1,124 +1,200 @@
 /**
- * The nodes that work and what they have done: a row a node, and counters a node and operation. Written by the node's
- * attendance (`shift/attendance.ts`); `status` adds them up.
+ * The nodes' rows: what is wanted of each (`longwatch node …`), and what each says of itself. A process claims its name
+ * once (`workers/node-name.ts`); from then on its attendance (`shift/attendance.ts`) writes the row each second and reads
+ * the others'. The database's clock dates everything.
+ *
+ * Each process of a name has a greater **incarnation** than the one before it. A row is written only by the greatest, so
+ * a process that was frozen while another one took its name changes nothing, and learns of it.
  */
+import { crashesOf } from '../placement/health';
+import { readRow, type PlacementRow, type WrittenRow } from '../placement/row';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { ms } from '../../lib/sql';
+import { NOTIFY_CHANNEL, NODES_CHANGED } from '../../../workflows/lib/contract';
+import type { NodeFigures } from './node-use';
 
+/** The process of a node. */
 export interface NodeRow {
-  name: string;
-  host: string;
-  pid: number;
-  metricsUrl: string | null;
+  readonly name: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly metricsUrl: string | null;
+  readonly version?: string;
+  readonly labels?: readonly string[];
+  /** The address that upstreams see; by default the host's name. */
+  readonly address?: string;
 }
 
-export interface StatsRow {
-  tracker: string;
-  operation: string;
-  fetched: number;
-  failed: number;
-  skipped: number;
-  rounds: number;
-  lastRoundMs: number | null;
-  lateBuckets: number[];
-  holdMs: number;
-  heldUntil: number | null;
+/** A process that has claimed its name. */
+export interface Incarnation {
+  readonly number: number;
+  /** Crashes of earlier processes of this name that are remembered. */
+  readonly crashes: number;
+  /** The last row of the process before it, where there was one a short while ago. */
+  readonly before?: PlacementRow;
 }
 
-const SEEN: Statement = {
-  name: 'node-seen',
-  text: `insert into longwatch.node (name, host, pid, metrics_url) values ($1, $2, $3, $4)
+/** The wishes of operators for a node. */
+export interface Wishes {
+  readonly drained: boolean;
+  /** Trackers of which it is to keep nothing. */
+  readonly drainedFor: readonly string[];
+  /** Pools at most; null: its share. */
+  readonly target: number | null;
+  readonly weight: number;
+}
+
+/** Another node of the last minute, for the number of nodes that are wanted. */
+export interface Peer {
+  readonly row: PlacementRow;
+  /** The use of its event loop, 0 to 1; undefined: it does not say. */
+  readonly eventLoop?: number;
+}
+
+export interface Attended {
+  /** The database's time, epoch milliseconds. */
+  readonly now: number;
+  readonly wishes: Wishes;
+  /** Also those that have been silent for up to a minute, but not those that have ended. */
+  readonly peers: readonly Peer[];
+}
+
+export interface NodeWord {
+  readonly placement: WrittenRow;
+  readonly figures: NodeFigures;
+}
+
+const PAST: Statement = {
+  name: 'node-past',
+  text: `select incarnation::float8 as incarnation, crashes, ${ms('started_at')} as started_at, ${ms('seen_at')} as seen_at,
+                ended_at is not null as ended, placement, ${ms('clock_timestamp()')} as now
+         from longwatch.node where name = $1 for update`,
+};
+/** By the clock, so that it is greater than the last one also where that row was forgotten. */
+const CLAIM: Statement = {
+  name: 'node-claim',
+  text: `insert into longwatch.node as n (name, host, pid, crashes, incarnation)
+         values ($1, $2, $3, $4, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)
          on conflict (name) do update
-         set host = excluded.host, pid = excluded.pid, seen_at = now(), metrics_url = excluded.metrics_url, ended_at = null
-         returning ${ms('clock_timestamp()')} as now`,
+         set host = excluded.host, pid = excluded.pid, crashes = excluded.crashes,
+             incarnation = greatest(n.incarnation + 1, excluded.incarnation), started_at = now(), seen_at = now(),
+             ended_at = null, metrics_url = null, placement = null, use = null, poolless_since = null
+         returning incarnation::float8 as incarnation`,
+};
+const INCARNATION: Statement = {
+  name: 'node-incarnation',
+  text: `select incarnation::float8 as incarnation from longwatch.node where name = $1`,
+};
+const HOLDER: Statement = { name: 'node-holder', text: `select host, pid from longwatch.node where name = $1` };
+
+/** A peer that has been silent for longer has nothing to say to anybody. */
+const REMEMBERED = `interval '1 minute'`;
+/** One answer: the wishes for this node, beside each of the others. No row: another process has the name. */
+const ATTEND: Statement = {
+  name: 'node-attend',
+  text: `with mine as (
+           insert into longwatch.node as n (name, incarnation, host, pid, metrics_url, version, labels, address,
+                                            placement, use, poolless_since, seen_at)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, case when $11 then clock_timestamp() end, clock_timestamp())
+           on conflict (name) do update
+           set incarnation = excluded.incarnation, host = excluded.host, pid = excluded.pid,
+               metrics_url = excluded.metrics_url, version = excluded.version, labels = excluded.labels,
+               address = excluded.address, placement = excluded.placement, use = excluded.use,
+               poolless_since = case when $11 then coalesce(n.poolless_since, clock_timestamp()) end,
+               seen_at = clock_timestamp(), ended_at = null
+           where n.incarnation <= excluded.incarnation
+           returning n.name, n.target, n.weight, n.drained_at is not null as drained, n.drained_for,
+                     n.drained_until <= clock_timestamp() as resumed
+         )
+         select mine.*, ${ms('clock_timestamp()')} as now, p.placement, ${ms('p.seen_at')} as at,
+                p.use -> 'eventLoop' as event_loop
+         from mine left join longwatch.node p
+           on p.name <> mine.name and p.ended_at is null and p.seen_at > now() - ${REMEMBERED}`,
 };
 const ENDED: Statement = {
   name: 'node-ended',
-  text: `update longwatch.node set ended_at = now() where name = $1`,
-};
-const WRITE_STATS: Statement = {
-  name: 'node-stats-write',
-  text: `insert into longwatch.node_stats as s
-           (node, tracker, operation, fetched, failed, skipped, rounds, last_round_ms, late_buckets, hold_ms, held_until)
-         select $1, r.tracker, r.operation, r.fetched, r.failed, r.skipped, r.rounds, r.last_round_ms,
-                r.late_buckets::bigint[], r.hold_ms, to_timestamp(r.held_until / 1000)
-         from unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::float8[],
-                     $9::text[], $10::float8[], $11::float8[])
-           as r (tracker, operation, fetched, failed, skipped, rounds, last_round_ms, late_buckets, hold_ms, held_until)
-         join longwatch.tracker t on t.name = r.tracker
-         on conflict (node, tracker, operation) do update
-         set fetched = excluded.fetched, failed = excluded.failed, skipped = excluded.skipped, rounds = excluded.rounds,
-             last_round_ms = excluded.last_round_ms, late_buckets = excluded.late_buckets,
-             hold_ms = excluded.hold_ms, held_until = excluded.held_until, seen_at = now()`,
+  text: `update longwatch.node set ended_at = coalesce(ended_at, now()) where name = $1 and incarnation <= $2`,
 };
 
-/** A row that nobody counts any more (`old`) is added to one row of nobody, so that sums stay what they were. */
-const KEEP = `
-           insert into longwatch.node_stats as k (node, tracker, operation, fetched, failed, skipped, rounds, seen_at)
-           select '', tracker, operation, sum(fetched), sum(failed), sum(skipped), sum(rounds), max(seen_at)
-           from old group by tracker, operation
-           on conflict (node, tracker, operation) do update
-           set fetched = k.fetched + excluded.fetched, failed = k.failed + excluded.failed,
-               skipped = k.skipped + excluded.skipped, rounds = k.rounds + excluded.rounds`;
-const COLUMNS = 's.tracker, s.operation, s.fetched, s.failed, s.skipped, s.rounds, s.seen_at';
-/** Rows that another node forgets just now are left to it. */
-const PURGE: Statement = {
-  name: 'node-purge',
-  text: `with gone as (
-           select name from longwatch.node
-           where coalesce(ended_at, seen_at) < now() - interval '1 day' for update skip locked
-         ), old as (
-           delete from longwatch.node_stats s
-           where s.node <> '' and s.seen_at < now() - interval '1 day'
-             and (s.node in (select name from gone) or not exists (select from longwatch.node n where n.name = s.node))
-           returning ${COLUMNS}
-         ), kept as (${KEEP})
-         delete from longwatch.node where name in (select name from gone)`,
-};
-const BEGIN_ANEW: Statement = {
-  name: 'node-begin-anew',
-  text: `with old as (delete from longwatch.node_stats s where s.node = $1 returning ${COLUMNS}) ${KEEP}`,
-};
+const ANNOUNCE: Statement = { name: 'node-announce', text: `select pg_notify($1, $2)` };
 
-/** Returns the database's time, epoch milliseconds. */
-export async function noteNode(db: Queryable, node: NodeRow): Promise<number> {
-  const [row] = await run<{ now: number }>(db, SEEN, [node.name, node.host, node.pid, node.metricsUrl]);
-  return row!.now;
+/** Takes the name for a new process of it. Who else may have it has been asked before. */
+export async function claimNode(db: Queryable, { name, host, pid }: NodeRow): Promise<Incarnation> {
+  type Past = { incarnation: number; crashes: number; started_at: number; seen_at: number; ended: boolean };
+  const [past] = await run<Past & { placement: unknown; now: number }>(db, PAST, [name]);
+  const crashes = crashesOf(
+    past && { crashes: past.crashes, startedAt: past.started_at, seenAt: past.seen_at, ended: past.ended },
+  );
+  const [claimed] = await run<{ incarnation: number }>(db, CLAIM, [name, host, pid, crashes]);
+  return { number: claimed!.incarnation, crashes, before: past && readRow(past.placement, past.seen_at) };
 }
 
-/** A node that was here before under this name counts from nothing again; what it had counted stays in the sums. */
-export async function beginNode(db: Queryable, name: string): Promise<void> {
-  await run(db, BEGIN_ANEW, [name]);
+/** The incarnation that has the name; undefined: nobody has. */
+export async function incarnationOf(db: Queryable, name: string): Promise<number | undefined> {
+  return (await run<{ incarnation: number }>(db, INCARNATION, [name]))[0]?.incarnation;
 }
 
-/** Forgets nodes that ended, or were not heard of any more, more than a day ago. */
-export async function purgeNodes(db: Queryable): Promise<void> {
-  await run(db, PURGE);
+export async function holderOf(db: Queryable, name: string): Promise<{ host: string; pid: number } | undefined> {
+  return (await run<{ host: string; pid: number }>(db, HOLDER, [name]))[0];
 }
 
-export async function endNode(db: Queryable, name: string): Promise<void> {
-  await run(db, ENDED, [name]);
-}
-
-/** Replaces this node's counters, which only grow while it lives. */
-export async function writeStats(
+/** Writes the row and reads the others. @returns undefined: another process has the name, and nothing was written */
+export async function attendNode(
   db: Queryable,
-  node: string,
-  rows: StatsRow[],
-  toStore: (ms: number) => number = (ms) => ms,
-): Promise<void> {
-  if (rows.length === 0) return;
-  await run(db, WRITE_STATS, [
-    node,
-    rows.map((r) => r.tracker),
-    rows.map((r) => r.operation),
-    rows.map((r) => r.fetched),
-    rows.map((r) => r.failed),
-    rows.map((r) => r.skipped),
-    rows.map((r) => r.rounds),
-    rows.map((r) => r.lastRoundMs),
-    rows.map((r) => `{${r.lateBuckets.join(',')}}`),
-    rows.map((r) => r.holdMs),
-    rows.map((r) => (r.heldUntil === null ? null : toStore(r.heldUntil))),
+  node: NodeRow,
+  incarnation: number,
+  { placement, figures }: NodeWord,
+): Promise<Attended | undefined> {
+  const rows = await run<AttendRow>(db, ATTEND, [
+    node.name,
+    incarnation,
+    node.host,
+    node.pid,
+    node.metricsUrl,
+    node.version ?? null,
+    node.labels ?? [],
+    node.address ?? null,
+    JSON.stringify(placement),
+    JSON.stringify(figures),
+    placement.shifts === 0,
   ]);
+  const [mine] = rows;
+  if (!mine) return undefined;
+  return {
+    now: mine.now,
+    wishes: {
+      drained: mine.drained && mine.resumed !== true,
+      drainedFor: mine.resumed === true ? [] : mine.drained_for,
+      target: mine.target,
+      weight: mine.weight,
+    },
+    peers: rows.flatMap(({ placement: json, at, event_loop: eventLoop }) => {
+      const row = at === null ? undefined : readRow(json, at);
+      return row ? [{ row, eventLoop: typeof eventLoop === 'number' ? eventLoop : undefined }] : [];
+    }),
+  };
+}
+
+interface AttendRow {
+  now: number;
+  drained: boolean;
+  /** null: it is drained until it is resumed. */
+  resumed: boolean | null;
+  drained_for: string[];
+  target: number | null;
+  weight: number;
+  placement: unknown;
+  /** null: there is no peer. */
+  at: number | null;
+  event_loop: unknown;
+}
+
+/** The process has ended, where the name is still its own. */
+export async function endNode(db: Queryable, name: string, incarnation: number): Promise<void> {
+  await run(db, ENDED, [name, incarnation]);
+}
+
+/** All nodes look at once. The database does the same where a wish for a node is written (`db/migrations/0017`). */
+export async function announceNodes(db: Queryable): Promise<void> {
+  await run(db, ANNOUNCE, [NOTIFY_CHANNEL, NODES_CHANGED]);
 }

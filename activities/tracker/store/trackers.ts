@@ -36,6 +36,11 @@ const SELECT: Statement = {
   name: 'tracker-select',
   text: `select ${COLUMNS} from longwatch.tracker where name = $1`,
 };
+const RUNNING: Statement = {
+  name: 'tracker-running',
+  text: `select name, coalesce(changes ->> 'placement.on', options -> 'placement' ->> 'on') as label
+         from longwatch.tracker where state <> 'stopped'`,
+};
 const LOCK_SHARED: Statement = {
   name: 'tracker-lock-shared',
   text: `select ${COLUMNS} from longwatch.tracker where name = $1 for share`,
@@ -157,6 +162,12 @@ export async function readTracker(
 
 async function readRaw(db: Queryable, name: string, lock: RowLock): Promise<RawRow | undefined> {
   return (await run<RawRow & Record<string, unknown>>(db, BY_LOCK[lock], [name]))[0];
+}
+
+/** The trackers that are not stopped, each with the label that a node needs for it. */
+export async function runningTrackers(db: Queryable): Promise<Map<string, string | undefined>> {
+  const rows = await run<{ name: string; label: string | null }>(db, RUNNING);
+  return new Map(rows.map(({ name, label }) => [name, label ?? undefined]));
 }
 
 export async function createTracker(db: Queryable, name: string, options: TrackerOptions): Promise<void> {

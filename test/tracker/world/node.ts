@@ -1,5 +1,5 @@
 /**
- * One node of the simulated world (`world.ts`): the real clock, ring, holds, writer, flush and shifts, over a
+ * One node of the simulated world (`world.ts`): the real clock, ring, holds, writer, flush, shifts and placement, over a
  * connection to the simulated store (`store.ts`) on which everything may go wrong. A node may freeze and go on, die, or
  * be cut off from PostgreSQL.
  */
@@ -11,6 +11,9 @@ import { NodeHolds } from '../../../activities/tracker/shift/holds';
 import { Lateness } from '../../../activities/tracker/shift/lateness';
 import type { OperationHost } from '../../../activities/tracker/shift/host';
 import type { PoolShift } from '../../../activities/tracker/shift/pool-shift';
+import type { Placing } from '../../../activities/tracker/shift/placing';
+import { Presence, type PresenceHost } from '../../../activities/tracker/shift/presence';
+import { NodeTotals } from '../../../activities/tracker/shift/totals';
 import { Ring } from '../../../activities/tracker/shift/ring';
 import { Semaphore } from '../../../activities/tracker/shift/semaphore';
 import { Writer, type WriterHost } from '../../../activities/tracker/shift/writer';
@@ -43,7 +46,7 @@ export interface Surroundings {
   broken(thrown: unknown): void;
 }
 
-export class SimulatedNode implements WriterHost, OperationHost {
+export class SimulatedNode implements WriterHost, OperationHost, PresenceHost {
   readonly clock = new Clock();
   readonly holds = new NodeHolds();
   readonly log = log;
@@ -58,6 +61,11 @@ export class SimulatedNode implements WriterHost, OperationHost {
   readonly writer: Writer;
   readonly feed: ValueFeed;
   readonly limits: WriterHost['limits'];
+  readonly row;
+  readonly definitions: ReadonlyMap<string, TrackerDefinition>;
+  readonly totals = new NodeTotals();
+  readonly presence: Presence;
+  readonly isDraining = false;
   dead = false;
   frozenUntil = 0;
   cutUntil = 0;
@@ -76,6 +84,9 @@ export class SimulatedNode implements WriterHost, OperationHost {
     this.feed = new ValueFeed(new Map([[tracker.name, world.definition]]), this.buffers(), this.clock, () => undefined);
     this.writer = new Writer(this.database, this);
     this.clock.set(world.store.clock(), this.clock.now());
+    this.row = { name, host: 'here', pid: 1, metricsUrl: null };
+    this.definitions = new Map([[tracker.name, world.definition]]);
+    this.presence = new Presence({ database: this.database, random: () => world.draw.next() }, this);
   }
 
   get isWell(): boolean {
@@ -84,11 +95,24 @@ export class SimulatedNode implements WriterHost, OperationHost {
 
   start(): void {
     void this.writer.start();
+    void this.attend();
+  }
+
+  get placing(): Placing {
+    return this.presence.placing;
+  }
+
+  private async attend(): Promise<never> {
+    for (;;) {
+      await this.presence.attend();
+      await this.wait(this.world.draw.between(950, 1_050));
+    }
   }
 
   tick(): void {
     if (this.dead || this.frozenUntil > this.world.time.now) return;
     this.ring.tick(this.clock.now());
+    this.placing.tick(this.clock.now());
     let running = 0;
     for (const shift of this.everKept) running += shift.inFlight;
     if (this.ring.free + running !== this.places)
@@ -118,6 +142,7 @@ export class SimulatedNode implements WriterHost, OperationHost {
   join(shift: PoolShift): void {
     this.shifts.add(shift);
     this.everKept.add(shift);
+    this.placing.joined(shift);
     this.world.joined(this, shift);
   }
   leave(shift: PoolShift): void {
@@ -125,6 +150,12 @@ export class SimulatedNode implements WriterHost, OperationHost {
   }
   latenessOf(): Lateness {
     return new Lateness(this.clock.now());
+  }
+  stats(): [] {
+    return [];
+  }
+  placed(): void {
+    // Nobody counts.
   }
   isolated(): Promise<never> {
     return Promise.reject(new Error('no threads here'));

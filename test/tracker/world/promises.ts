@@ -260,6 +260,27 @@ export class Promises {
 
   // ── At the end ──
 
+  /** Placement knows of each pool where it is: one node counts it, or has just sent it on. */
+  everyPoolCountsOnce(nodes: readonly SimulatedNode[]): void {
+    const counted = new Map<string, string>();
+    for (const { name, placing, shifts } of nodes) {
+      for (const id of placing.placer.pools.keys()) {
+        if (counted.has(id)) throw new Error(`${id} counts for ${counted.get(id)!} and for ${name}`);
+        counted.set(id, name);
+      }
+      for (const { claim, isOver, givenAway } of shifts) {
+        const id = `${claim.tracker}/${claim.pool}`;
+        if (!isOver && !givenAway.to && counted.get(id) !== name)
+          throw new Error(`${name} keeps ${id} and does not count it`);
+      }
+    }
+    const onTheWay = new Set(nodes.flatMap(({ placing }) => placing.placer.awaited()));
+    for (const pool of this.store.pools.keys()) {
+      const id = `${this.store.tracker.name}/${pool}`;
+      if (!counted.has(id) && !onTheWay.has(id)) throw new Error(`${id} counts for nobody`);
+    }
+  }
+
   everybodyIsFresh(since: number, upstream: (operation: string, id: string) => number | undefined): void {
     const { store } = this;
     for (const { id, key, removed } of store.members.values()) {

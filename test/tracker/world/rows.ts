@@ -9,6 +9,8 @@ export interface PoolRow {
   attempt: number;
   rosterVersion: number;
   reloadVersion: number;
+  node: string | null;
+  takenAt: number | null;
 }
 export interface Member {
   key: number;

@@ -16,6 +16,8 @@ const NO_VALUE: ValueRow = {
   error: null,
 };
 
+const NO_WISHES = { drained: false, drained_for: [] as string[], target: null as number | null, weight: 1 };
+
 export const refusal = (code: string): Error => Object.assign(new Error(`of ${code}`), { code });
 /** Times are kept to the microsecond. */
 const stored = (ms: number | null): number | null => (ms === null ? null : Math.round(ms * 1_000) / 1_000);
@@ -62,6 +64,9 @@ export class Store {
   readonly members = new Map<string, Member>();
   readonly byKey = new Map<number, Member>();
   readonly values = new Map<string, ValueRow>();
+  /** The nodes' rows, and what is wanted of them. */
+  readonly nodes = new Map<string, { placement: unknown; at: number }>();
+  readonly wishes = new Map<string, Partial<typeof NO_WISHES>>();
   /** A value that no column takes. */
   refuses: (json: string) => boolean = () => false;
   /** The most that one statement may have. */
@@ -182,6 +187,19 @@ export class Store {
       case 'fence-lock':
       case 'fence-look':
         return this.fences(tx, values, statement === 'fence-lock');
+      case 'fence-seen':
+        return [
+          { members: this.membersOf(values[1] as number), token: this.pools.get(values[1] as number)?.token ?? 0 },
+        ];
+      case 'fence-seen-taken':
+        return this.taken(values as [string[], number[], number[]]);
+      case 'node-attend':
+        return this.attend(tx, values);
+      case 'tracker-running':
+        return [{ name: this.tracker.name, label: null }];
+      case 'node-begin-anew':
+      case 'node-purge':
+        return [];
       case 'tracker-versions':
         return [{ name: this.tracker.name, version: this.tracker.version, now: this.clock() }];
       case 'tracker-layout':
@@ -211,14 +229,43 @@ export class Store {
   }
 
   private take(tx: Transaction, values: unknown[]): unknown[] {
-    const [, pool, runId, shift, attempt, , over] = values as [string, number, string, number, number, string, string];
+    const [, pool, runId, shift, attempt, node, over] = values as [
+      string,
+      number,
+      string,
+      number,
+      number,
+      string,
+      string,
+    ];
     const row = this.pools.get(pool)!;
     const later = row.shift < shift || (row.shift === shift && row.attempt < attempt);
     const mayTake = row.runId === null || (row.runId === runId ? later : row.runId === over);
     if (!mayTake) return [];
     const token = row.token + 1;
-    tx.atCommit.push(() => Object.assign(row, { token, runId, shift, attempt }));
+    tx.atCommit.push(() => Object.assign(row, { token, runId, shift, attempt, node, takenAt: this.clock() }));
     return [{ token, roster_version: row.rosterVersion, taken_at: this.clock() }];
+  }
+
+  private membersOf(pool: number): number {
+    return [...this.members.values()].filter(({ id, removed }) => !removed && this.poolOf(id) === pool).length;
+  }
+
+  private taken([trackers, pools, tokens]: [string[], number[], number[]]): unknown[] {
+    return trackers.flatMap((tracker, i) => {
+      const { token, node, takenAt } = this.pools.get(pools[i]!)!;
+      return token === tokens[i] || node === null ? [] : [{ tracker, pool: pools[i], node, taken_at: takenAt }];
+    });
+  }
+
+  private attend(tx: Transaction, values: unknown[]): unknown[] {
+    const [name, , , , , , , , placement] = values as string[];
+    const at = this.clock();
+    tx.atCommit.push(() => this.nodes.set(name!, { placement: JSON.parse(placement!) as unknown, at }));
+    const mine = { now: at, resumed: null, ...NO_WISHES, ...this.wishes.get(name!) };
+    const peers = [...this.nodes].filter(([peer, row]) => peer !== name && at - row.at < 60_000);
+    if (peers.length === 0) return [{ ...mine, placement: null, at: null, event_loop: null }];
+    return peers.map(([, row]) => ({ ...mine, placement: row.placement, at: row.at, event_loop: 0 }));
   }
 
   private fences(tx: Transaction, columns: unknown[], lock: boolean): unknown[] {
@@ -333,5 +380,5 @@ export class Store {
 }
 
 function newPool(): PoolRow {
-  return { token: 0, runId: null, shift: 0, attempt: 0, rosterVersion: 1, reloadVersion: 0 };
+  return { token: 0, runId: null, shift: 0, attempt: 0, rosterVersion: 1, reloadVersion: 0, node: null, takenAt: null };
 }

@@ -170,6 +170,7 @@ export class NodeWorld implements Surroundings {
     this.calm = true;
     this.outageUntil = 0;
     for (const node of this.nodes) Object.assign(node, { frozenUntil: 0, cutUntil: 0 });
+    store.wishes.clear();
     store.tracker.state = 'running';
     store.tracker.gateOpen = true;
     for (const name of Object.keys(store.tracker.options.operations)) this.enable(name, true);
@@ -178,6 +179,7 @@ export class NodeWorld implements Surroundings {
     // All locks, losses and holds are over by then, and each has run again.
     const calmFrom = time.now + 6_000;
     await time.sleep(6_000 + 3 * MAX_EVERY_MS + 1_500 + 2 * this.jumpedMs);
+    this.promises.everyPoolCountsOnce(this.nodes);
     this.promises.everybodyIsFresh(calmFrom, (operation, id) => this.upstream.get(`${operation}/${id}`));
   }
 
@@ -185,7 +187,7 @@ export class NodeWorld implements Surroundings {
     const { draw, store, time } = this;
     const { tracker } = store;
     const node = draw.one(this.nodes);
-    const what = draw.whole(0, 15);
+    const what = draw.whole(0, 17);
     if (what <= 2) this.go(this.changeRoster(draw.one(this.ids), draw.one(['add', 'add', 'remove', 'purge', 'again'])));
     else if (what === 3 && tracker.pools < MOST_POOLS) this.go(this.split());
     else if (what === 4 || what === 5) {
@@ -217,8 +219,23 @@ export class NodeWorld implements Surroundings {
     else if (what === 14 && node.shifts.size > 0) {
       draw.one([...node.shifts]).end(draw.one(['handed back', new Error('made to crash')]));
     } else if (what === 15) this.askAnew(draw.one(['look', 'scan']));
+    else if (what >= 16) this.wish(node);
     for (const shift of node.shifts) shift.hinted ||= draw.chance(0.5);
     if (draw.chance(0.5)) node.writer.hint();
+  }
+
+  /** An operator wants something of a node. */
+  private wish({ name }: SimulatedNode): void {
+    const { draw, store } = this;
+    const wishes = draw.one([
+      { drained: true },
+      { drained_for: [store.tracker.name] },
+      { target: draw.whole(0, 2) },
+      { weight: draw.between(0.1, 5) },
+      {},
+    ]);
+    store.wishes.set(name, wishes);
+    if (draw.chance(0.7)) for (const node of this.nodes) this.go(node.presence.attend());
   }
 
   private enable(operation: string, enabled: boolean): void {

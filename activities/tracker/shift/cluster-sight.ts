@@ -1,0 +1,60 @@
+/** What a node makes of its picture of the cluster, besides placing pools: pure. Asked by `placing.ts`. */
+import { opensSharedQueues } from '../placement/cold-start';
+import { isFull, mayKeep } from '../placement/nodes';
+import type { PlacementRow } from '../placement/row';
+import { fairShares } from '../placement/shares';
+import type { Cluster, NodeLoad, PlacedPool } from '../placement/types';
+import { wantedNodes } from '../placement/wanted-nodes';
+import type { Peer } from '../store/nodes';
+
+/** Whether the node has room, or nobody else has: then what comes above the limits is taken by all. */
+export function hasRoom([self, ...others]: Cluster): boolean {
+  return self.up && (isRoomy(self) || !others.some(isRoomy));
+}
+
+export const canOthersTake = ([, ...others]: Cluster): boolean => others.some(isRoomy);
+
+/** It lives, is up and not behind, and has a place. */
+function isRoomy(node: NodeLoad): boolean {
+  return node.up && !node.stale && !node.hot && !isFull(node, 0);
+}
+
+/**
+ * At a cold start the first node leaves to the others what they had.
+ * @param before the row of the process before this one, under its name
+ */
+export function mayBegin(
+  [{ name, weight, load }]: Cluster,
+  peers: readonly Peer[],
+  before: PlacementRow | undefined,
+  upMs: number,
+  nowMs: number,
+): boolean {
+  const rows = peers.map(({ row }) => row);
+  return opensSharedQueues({ name, weight, load }, before ? [...rows, before] : rows, upMs, nowMs);
+}
+
+/** What a node keeps, and its share of all, in load units. */
+export function loadAndShare(cluster: Cluster): { load: number; share: number | undefined } {
+  const [share] = fairShares(cluster);
+  return { load: cluster[0].load, share: share !== undefined && Number.isFinite(share) ? share : undefined };
+}
+
+/** Of the pools that the node keeps: those that must leave it, and that no other node may keep. */
+export function stuckPools([{ up, keeps }, ...others]: Cluster, pools: Iterable<PlacedPool>): string[] {
+  const stuck: string[] = [];
+  for (const { id, kind } of pools) {
+    const leaves = !up || !keeps.has(kind);
+    if (leaves && !others.some((node) => mayKeep(node, kind))) stuck.push(id);
+  }
+  return stuck;
+}
+
+/** How many nodes the cluster should have. */
+export function wantedNodesOf(cluster: Cluster, peers: readonly Peer[], ownEventLoop: number): number {
+  const uses = cluster.map(({ name, up, shifts, places, load, loadLimit }, at) => {
+    const eventLoop = at === 0 ? ownEventLoop : (peers.find(({ row }) => row.name === name)?.eventLoop ?? 0);
+    return { eventLoop, places: shifts / places, load: load / loadLimit, up };
+  });
+  return wantedNodes(uses);
+}

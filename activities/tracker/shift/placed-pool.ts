@@ -1,0 +1,27 @@
+/** A pool as placement knows it, made of the tracker's row and the number of its members. Used by `placing.ts`. */
+import { labelOf } from '../../../workflows/tracker/options';
+import { kindOf, loadOf, type PlacedPool } from '../placement/types';
+import type { TrackerRow } from '../store/trackers';
+
+/** Its load by the configuration, never measured. */
+export function placedPool(
+  { name, options }: Pick<TrackerRow, 'name' | 'options'>,
+  pool: number,
+  members: number,
+): PlacedPool {
+  const intervals = Object.values(options.operations).flatMap(({ enabled, everyMs }) => (enabled ? [everyMs] : []));
+  return {
+    id: idOf({ tracker: name, pool }),
+    kind: kindOf(name, labelOf(options)),
+    size: loadOf(members, intervals),
+    members,
+  };
+}
+
+export const idOf = ({ tracker, pool }: { tracker: string; pool: number }): string => `${tracker}/${pool}`;
+
+/** The names of trackers have no slash. */
+export function poolOf(id: string): { tracker: string; pool: number } {
+  const at = id.lastIndexOf('/');
+  return { tracker: id.slice(0, at), pool: Number(id.slice(at + 1)) };
+}

@@ -1,0 +1,341 @@
+/**
+ * The node's side of placement: which pools it takes, keeps and gives away. `placement/placer.ts` decides; here is what
+ * its decisions are made of, and who carries them out. Made by the node (`node.ts`), which has it look a few times a
+ * second. A shift that begins asks here whether to (`keep.ts`: `offer`), and says here when it is over (`over`); one
+ * whose pool is given away is told so (`given-away.ts`). Its attendance writes what `word` says and brings the answer.
+ *
+ * Looked at apart from the flush: a flush that is slow holds up no hand-over, and no hand-over a flush.
+ */
+import { performance } from 'node:perf_hooks';
+import { PLACEMENT } from '../placement/constants';
+import { Placer } from '../placement/placer';
+import type { Decision } from '../placement/take';
+import type { Cluster, PlacedPool } from '../placement/types';
+import type { ShiftEnd, ShiftInput } from '../../../workflows/tracker/contract';
+import { labelOf } from '../../../workflows/tracker/options';
+import { idOf, placedPool, poolOf } from './placed-pool';
+import type { Database, Queryable } from '../../lib/database';
+import { errorOf } from '../../lib/failures';
+import { seenFences, type PoolClaim, type SeenFence } from '../store/fence';
+import type { Attended, Incarnation, NodeRow, NodeWord, Peer } from '../store/nodes';
+import { runningTrackers, type TrackerRow } from '../store/trackers';
+import { canOthersTake, hasRoom, loadAndShare, mayBegin, stuckPools, wantedNodesOf } from './cluster-sight';
+import type { Figures, PlacingEvent } from './figures';
+import type { OpeningFacts } from './openings';
+import type { PoolShift } from './pool-shift';
+import { Settings } from './node-settings';
+import type { Clock } from './clock';
+import type { Logger } from 'pino';
+
+/** How often it looks: at the fences of pools on their way, at the sizes of its own, at what to give. Milliseconds. */
+const LOOK_MS = 250;
+/** The same while pools are on their way. */
+const QUICK_MS = 100;
+/** A pool whose size differs by less than this part of it from what placement knows counts as before. */
+const SAME_SIZE = 0.05;
+/** A pool that a node gives away because it ends waits so long for its runs. Milliseconds. */
+const LEAVING_MS = 1_000;
+const READ_LIMITS = { statementTimeoutMs: 2_000, lockTimeoutMs: 500 };
+
+export interface PlacingHost {
+  readonly row: NodeRow;
+  readonly clock: Pick<Clock, 'now' | 'toStore'>;
+  readonly log: Logger;
+  readonly definitions: ReadonlyMap<string, unknown>;
+  readonly incarnation: Incarnation | undefined;
+  readonly figures: Figures;
+  /** Something happened to a pool that counters count. */
+  placed(what: PlacingEvent, tracker: string): void;
+  /** What `opening` says may have changed. */
+  reopened(): void;
+}
+
+/** A pool that this node keeps, or that has just ended here and comes back. */
+interface Kept {
+  /** The shift that keeps it; undefined: it is between two of them. */
+  claim?: PoolClaim;
+  shift?: PoolShift;
+  /** Known once it was taken. */
+  token?: number;
+  /** The node that it was given to. */
+  to?: string;
+  returnsUntil?: number;
+}
+
+const TAKE: Decision = { answer: 'take' };
+
+export class Placing {
+  readonly placer: Placer;
+  readonly settings: Settings;
+  private readonly kept = new Map<string, Kept>();
+  /** The tokens of pools that were sent on from here: another one says that they were taken. */
+  private readonly tokens = new Map<string, number>();
+  private readonly startedAt = performance.now();
+  private peers: readonly Peer[] = [];
+  private heardAt = -Infinity;
+  private looking: Promise<void> | undefined;
+  private lookedAt = -Infinity;
+  private ending = false;
+  private lost = false;
+
+  constructor(
+    private readonly database: Database,
+    private readonly host: PlacingHost,
+    private readonly random: () => number = Math.random,
+  ) {
+    this.settings = new Settings(new Set(host.definitions.keys()), new Set(host.row.labels));
+    this.placer = new Placer(host.row.name, this.settings.current());
+  }
+
+  // ── Shifts come and go ──
+
+  /** A shift is to begin here. Asked once for each: what was answered counts. */
+  offer(tracker: TrackerRow, seen: SeenFence, claim: PoolClaim, input: ShiftInput): Decision {
+    const pool = placedPool(tracker, claim.pool, seen.members);
+    this.settings.learn(tracker.name, labelOf(tracker.options));
+    this.placer.settings = this.settings.current();
+    const now = this.now();
+    const decision = this.again(pool, claim, now) ?? this.ask(pool, claim, input, now);
+    if (decision.answer === 'redirect') {
+      this.tokens.set(pool.id, seen.token);
+      this.host.placed('redirected', tracker.name);
+    }
+    if (decision.answer === 'nobody') this.host.placed('declined', tracker.name);
+    this.host.reopened();
+    return decision;
+  }
+
+  /** A shift keeps its pool now. */
+  joined(shift: PoolShift): void {
+    const kept = this.kept.get(idOf(shift.claim));
+    if (kept?.claim !== shift.claim) return;
+    Object.assign(kept, { shift, token: shift.token });
+    if (kept.to !== undefined) this.give(kept, shift, kept.to);
+  }
+
+  /** A shift begins here after an attempt that failed, or of which nothing was heard any more. */
+  restarted(tracker: string): void {
+    this.host.placed('restarted', tracker);
+  }
+
+  /**
+   * A shift is over, and its fence is free. Harmless for one that was not taken.
+   * @param end undefined: it has failed
+   * @returns the node on which the next shift should be
+   */
+  over(claim: PoolClaim, end: ShiftEnd | undefined): string | undefined {
+    const id = idOf(claim);
+    const kept = this.kept.get(id);
+    if (kept?.claim !== claim) return undefined;
+    const goesOn = end === 'elapsed' || end === 'asked' || end === 'moved' || end === 'handed back';
+    const { to } = kept;
+    if (goesOn && to === undefined && !this.ending && !this.lost) {
+      // It stays: until it is here again it counts as if it were.
+      this.kept.set(id, { token: kept.token, returnsUntil: this.now() + PLACEMENT.handOverMs });
+      this.host.reopened();
+      return this.host.row.name;
+    }
+    this.kept.delete(id);
+    if (goesOn && to !== undefined) this.placer.released(id, this.now());
+    else this.placer.ended(id);
+    this.host.reopened();
+    return goesOn ? to : undefined;
+  }
+
+  // ── The node's row ──
+
+  word(): NodeWord {
+    const { host, placer, settings } = this;
+    const now = this.now();
+    const cluster = placer.view(now);
+    const pulse = host.figures.pulse();
+    settings.feel(pulse.lagMs, canOthersTake(cluster), host.incarnation?.crashes ?? 0, this.upMs, now);
+    placer.settings = settings.current();
+    return {
+      placement: placer.row(now),
+      figures: host.figures.word(pulse, {
+        share: loadAndShare(cluster).share ?? null,
+        ...settings.factors,
+        lacks: settings.lacks,
+        stuck: this.stuck(cluster).length,
+      }),
+    };
+  }
+
+  /** @returns whether there is something new to say at once */
+  heard({ wishes, peers }: Attended): boolean {
+    this.settings.wish(wishes);
+    this.placer.settings = this.settings.current();
+    this.peers = peers;
+    this.heardAt = this.now();
+    return this.placer.observe(
+      peers.map(({ row }) => row),
+      this.now(),
+    );
+  }
+
+  /** The name is this process's, or another one has it. */
+  named(lost: boolean): void {
+    if (lost && !this.lost) {
+      this.host.log.error(
+        `another process has taken the name ${this.host.row.name}: this one takes no more pools; end one of the two`,
+      );
+    }
+    this.lost = lost;
+    this.settings.leave(this.ending || lost);
+    this.placer.settings = this.settings.current();
+  }
+
+  /** The trackers that there are, for what it may keep. */
+  async read(db: Queryable): Promise<void> {
+    this.settings.know(await runningTrackers(db));
+    this.placer.settings = this.settings.current();
+  }
+
+  // ── What is to be done a few times a second ──
+
+  /** Called by the node's tick. */
+  tick(nowMs: number): void {
+    const wait = this.placer.awaited().length > 0 || this.ending ? QUICK_MS : LOOK_MS;
+    if (this.looking || (nowMs - this.lookedAt < wait && nowMs >= this.lookedAt)) return;
+    this.lookedAt = nowMs;
+    void this.look();
+  }
+
+  /** Never rejects. */
+  look(): Promise<void> {
+    this.looking ??= this.seeFences()
+      .catch((thrown: unknown) => {
+        this.host.log.debug({ err: errorOf(thrown) }, 'pools on their way cannot be looked at now');
+      })
+      .then(() => this.giveAway())
+      .finally(() => (this.looking = undefined));
+    return this.looking;
+  }
+
+  /** The node ends: it keeps nothing, and gives what others may keep. */
+  end(): void {
+    this.ending = true;
+    this.settings.leave(true);
+    this.placer.settings = this.settings.current();
+    void this.look();
+  }
+
+  /** The facts that `openings.ts` goes by, as far as they are known here. */
+  opening(): Omit<OpeningFacts, 'able'> & { lost: boolean } {
+    const { placer, lost, peers } = this;
+    const now = this.now();
+    const cluster = placer.view(now);
+    const begins = mayBegin(cluster, peers, this.host.incarnation?.before, this.upMs, now);
+    return {
+      lost,
+      roomy: hasRoom(cluster),
+      mayAsk: placer.opensSharedQueues(now) && begins,
+      returning: [...this.kept.values()].filter(({ claim }) => !claim).length,
+    };
+  }
+
+  /** What it keeps, and what its share of all is. */
+  load(): { load: number; share: number | undefined } {
+    return loadAndShare(this.placer.view(this.now()));
+  }
+
+  /** How many nodes the cluster should have; undefined: the others were not seen a short while ago. */
+  wantedNodes(): number | undefined {
+    const now = this.now();
+    if (now - this.heardAt >= PLACEMENT.staleMs) return undefined;
+    return wantedNodesOf(this.placer.view(now), this.peers, this.host.figures.eventLoop);
+  }
+
+  private get upMs(): number {
+    return performance.now() - this.startedAt;
+  }
+
+  private now(): number {
+    return this.host.clock.toStore(this.host.clock.now());
+  }
+
+  /** A pool that is here, or was until a moment ago, is not placed anew. undefined: it is another one. */
+  private again(pool: PlacedPool, claim: PoolClaim, now: number): Decision | undefined {
+    const { id } = pool;
+    const kept = this.kept.get(id);
+    if (!kept) return undefined;
+    if (kept.claim === undefined && kept.to !== undefined) {
+      this.kept.delete(id);
+      this.placer.released(id, now);
+      return { answer: 'redirect', to: kept.to };
+    }
+    // A newer attempt, where Temporal has not heard of the one before it: that one is fenced.
+    this.kept.set(id, { claim, to: kept.to });
+    if (kept.to === undefined) this.placer.resized(pool);
+    return TAKE;
+  }
+
+  private ask(pool: PlacedPool, claim: PoolClaim, input: ShiftInput, now: number): Decision {
+    const arrival = { hops: input.hops ?? 0, waitedMs: input.waitedMs ?? 0, from: input.from };
+    const decision = this.placer.offered(pool, arrival, now, this.random());
+    if (decision.answer === 'take') this.kept.set(pool.id, { claim });
+    return decision;
+  }
+
+  private give(kept: Kept, shift: PoolShift, to: string): void {
+    this.tokens.set(idOf(shift.claim), shift.token);
+    kept.to = to;
+    shift.log.info({ to }, 'gives the pool to another node');
+    this.host.placed('moved', shift.trackerName);
+    if (this.ending) shift.givenAway.give('handed back', LEAVING_MS);
+    else shift.givenAway.give('moved', Infinity);
+  }
+
+  /** Who has the pools that were sent on. */
+  private async seeFences(): Promise<void> {
+    const awaited = this.placer.awaited();
+    for (const id of this.tokens.keys()) if (!awaited.includes(id)) this.tokens.delete(id);
+    if (this.tokens.size === 0) return;
+    const asked = [...this.tokens].map(([id, token]) => ({ ...poolOf(id), token }));
+    const taken = await this.database.transaction((db) => seenFences(db, asked), READ_LIMITS);
+    for (const { tracker, pool, node, takenAt } of taken) {
+      this.placer.taken(`${tracker}/${pool}`, node, takenAt, this.now());
+    }
+  }
+
+  private giveAway(): void {
+    const now = this.now();
+    for (const [id, kept] of this.kept) {
+      if (kept.shift) this.measure(kept.shift);
+      if (kept.claim !== undefined || kept.returnsUntil === undefined || now < kept.returnsUntil) continue;
+      this.kept.delete(id);
+      // Also where it was given away: what becomes of it is not this node's business any more.
+      this.placer.ended(id);
+    }
+    for (const { pool, to } of this.placer.moves(now)) {
+      const kept = this.kept.get(pool.id);
+      if (!kept) continue;
+      kept.to = to;
+      if (kept.shift) this.give(kept, kept.shift, to);
+      else if (kept.token !== undefined) this.tokens.set(pool.id, kept.token);
+    }
+    if (this.ending) this.handBack();
+    this.host.reopened();
+  }
+
+  /** Members and operations change while a pool is kept. */
+  private measure(shift: PoolShift): void {
+    const known = this.placer.pools.get(idOf(shift.claim));
+    if (!known) return;
+    const pool = placedPool({ name: shift.trackerName, options: shift.options }, shift.claim.pool, shift.members.size);
+    const same = Math.abs(pool.size - known.size) <= SAME_SIZE * known.size && pool.kind === known.kind;
+    if (!same) this.placer.resized(pool);
+  }
+
+  /** The node ends: pools that no other node may keep do not wait for one. */
+  private handBack(): void {
+    const stuck = new Set(this.stuck(this.placer.view(this.now())));
+    for (const [id, { shift, to }] of this.kept)
+      if (shift && to === undefined && stuck.has(id)) shift.end('handed back');
+  }
+
+  private stuck(cluster: Cluster): string[] {
+    return stuckPools(cluster, this.placer.pools.values());
+  }
+}

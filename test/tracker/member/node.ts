@@ -11,7 +11,7 @@ import { TurnWriter, type KeptPool, type PoolSettled } from '../../../activities
 import { hashId } from '../../../workflows/lib/hash';
 import { holds, slotOf, slotsOf } from '../../../workflows/tracker/slots';
 import type { EventQueue } from '../placement/event-queue';
-import type { Draws } from '../world/draws';
+import type { Draws } from '../../support/draws';
 import { Unstorable, type MemberStore } from './store';
 
 const CONCURRENCY = 4;

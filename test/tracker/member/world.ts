@@ -10,7 +10,7 @@ import { Sender, type Outgoing } from '../../../activities/tracker/member/sender
 import type { Turn } from '../../../activities/tracker/member/turn';
 import type { Answer } from '../../../activities/tracker/member/types';
 import { EventQueue } from '../placement/event-queue';
-import { Draws } from '../world/draws';
+import { Draws } from '../../support/draws';
 import { SimulatedNode, type Surroundings } from './node';
 import { MemberPromises, type State, type Message } from './promises';
 import { MemberStore, type NewMail } from './store';

@@ -59,6 +59,11 @@ create table if not exists longwatch.budget_member (
 );
 alter table longwatch.budget_member set (fillfactor = 70);
 
+-- The token of the holder that ended last with everything written and nothing under way: whoever takes the pool next need
+-- not count what its members' buckets may have spent since.
+alter table longwatch.pool add column if not exists released_token bigint;
+
 -- Down Migration
+alter table longwatch.pool drop column if exists released_token;
 drop table if exists longwatch.budget_member;
 drop table if exists longwatch.budget;

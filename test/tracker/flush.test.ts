@@ -7,3 +7,4 @@ import './flush/refused';
 import './flush/locks';
 import './flush/followed';
 import './flush/histories';
+import './flush/buckets';

@@ -101,6 +101,7 @@ export function shiftOf(
       host,
       log,
       latenessOf: () => new Lateness(clock.time),
+      purse: setup.spender?.purse(16),
     },
     tracker,
   );

@@ -10,7 +10,15 @@ import type { Logger } from 'pino';
 import { ErrorType } from '../../../workflows/lib/errors';
 import { poolWorkflowId, type ShiftInput, type ShiftResult } from '../../../workflows/tracker/contract';
 import type { TrackerDefinition } from '../../../config/define/tracker';
-import { recordCrash, releaseFence, seenFence, takeFence, type PoolClaim, type PoolFence } from '../store/fence';
+import {
+  recordCrash,
+  releaseFence,
+  seenFence,
+  takeFence,
+  type PoolClaim,
+  type PoolFence,
+  isOfCleanEnd,
+} from '../store/fence';
 import { errorOf, failure } from '../../lib/failures';
 import { reach } from '../../lib/points';
 import type { Database, Queryable } from '../../lib/database';
@@ -194,9 +202,9 @@ export async function begin(
   const shift = new PoolShift({ claim, fence, definition, host: node, log, latenessOf, purse }, tracker);
   try {
     const read = (db: Queryable): Promise<Loaded> => load(db, claim, purse !== undefined);
-    const { members, freshness, buckets } = await node.loading.run(() => database.transaction(read));
+    const { members, freshness, buckets, isClean } = await node.loading.run(() => database.transaction(read));
     // Only now: with its members it starts runs, which nobody would end if the reading failed after all.
-    shift.loadAll(members, freshness, buckets);
+    shift.loadAll(members, freshness, buckets, isClean);
   } catch (error) {
     shift.close();
     if (purse) spender?.release(purse);
@@ -223,13 +231,17 @@ async function load(db: Queryable, { tracker, pool }: PoolClaim, hasPurse: boole
     for (const row of await freshnessOf(db, part)) freshness.push(row);
   }
   const keys = members.map((member) => member.key);
-  return { members, freshness, buckets: hasPurse ? await readMemberBuckets(db, keys) : undefined };
+  if (!hasPurse) return { members, freshness };
+  const isClean = await isOfCleanEnd(db, { tracker, pool });
+  return { members, freshness, buckets: await readMemberBuckets(db, keys), isClean };
 }
 
 interface Loaded {
   members: MemberRow[];
   freshness: FreshnessRow[];
-  buckets: StoredBuckets | undefined;
+  buckets?: StoredBuckets;
+  /** The keeper before said that nothing was under way. */
+  isClean?: boolean;
 }
 
 async function keepUntilEnd(
@@ -250,12 +262,18 @@ async function keepUntilEnd(
     shift.close();
   }
   await lastRuns(shift);
+  if (shift.purse) {
+    shift.purse.end();
+    // There may be something to store of it, and nothing else.
+    shift.hinted = true;
+  }
   if (ending !== 'fenced') await node.writer.flush();
   node.leave(shift);
   if (shift.purse) node.spender?.release(shift.purse);
   const ranMs = Date.now() - began;
   if (ending instanceof Error) return crashed(deps, pool, shift, ending, ranMs);
-  await releaseFence(deps.database, shift.claim, shift.token).catch(() => undefined);
+  // The next holder believes it: whatever may still be under way of the members' buckets has been written.
+  if (shift.purse?.isStored ?? true) await releaseFence(deps.database, shift.claim, shift.token).catch(() => undefined);
   shift.log.info({ end: ending, ranMs, members: shift.members.size }, 'hands the pool back');
   const result = resultOf(ending, node, shift, ranMs);
   // The pool stays where it is, however often a shift of it ends: dealt anew each time, pools never come to rest.

@@ -10,9 +10,9 @@ import { holds, slotOf, type Slots } from '../../../workflows/tracker/slots';
 import type { PoolClaim, PoolFence, PoolOwner } from '../store/fence';
 import type { FreshnessRow, MemberRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
+import { admit, type Admitted } from './admit';
 import { GivenAway } from './given-away';
 import { dropLeavers, takeResults, type Harvest } from './harvest';
-import { ranAt } from './known';
 import type { Lateness } from './lateness';
 import { Members } from './members';
 import type { OperationHost, OperationShift } from './host';
@@ -133,24 +133,27 @@ export class PoolShift implements OperationShift {
     return this.broken;
   }
 
-  /** The whole roster: at the start, and when a split has made this pool. */
-  loadAll(rows: MemberRow[], freshness: FreshnessRow[], buckets?: StoredBuckets): void {
+  /**
+   * The whole roster: at the start, and when a split has made this pool.
+   * @param isClean the keeper before has stored all that its members' buckets can have spent; undefined: they join now
+   */
+  loadAll(rows: MemberRow[], freshness: FreshnessRow[], buckets?: StoredBuckets, isClean?: boolean): void {
     const stay = new Set(rows.map((row) => row.id));
     const gone: string[] = [];
     this.members.forEach((slot) => {
       if (!stay.has(this.members.id(slot))) gone.push(this.members.id(slot));
     });
     for (const id of gone) this.remove(id);
-    this.loadChanges(rows, freshness, buckets);
+    this.loadChanges(rows, freshness, buckets, isClean);
   }
 
   /** Takes in what changed in the roster since `rosterVersion`. */
-  loadChanges(rows: MemberRow[], freshness: FreshnessRow[], buckets?: StoredBuckets): void {
+  loadChanges(rows: MemberRow[], freshness: FreshnessRow[], buckets?: StoredBuckets, isClean?: boolean): void {
     const known = this.times.byMember(freshness);
     for (const row of rows) if (row.removed || this.wasAddedAgain(row)) this.remove(row.id);
     const newcomers = rows.filter((row) => !row.removed && this.members.slotOf(row.id) === undefined);
     const now = this.setup.host.clock.now();
-    if (newcomers.length > 0) this.addAll(newcomers, known, buckets, now);
+    if (newcomers.length > 0) this.addAll(newcomers, known, now, buckets, isClean);
   }
 
   /** Drops the members outside of these slots: a split has given them to another pool. */
@@ -300,7 +303,7 @@ export class PoolShift implements OperationShift {
         const addedAt = host.clock.fromStore(this.members.addedAt(slot));
         joining.push({ slot, addedAt, freshness: known.get(this.members.key(slot)) ?? [] });
       });
-      this.admit(loop, joining, now);
+      admit(loop, this.members, joining, now);
     }
   }
 
@@ -308,8 +311,9 @@ export class PoolShift implements OperationShift {
   private addAll(
     rows: MemberRow[],
     known: Map<number, FreshnessRow[]>,
-    buckets: StoredBuckets | undefined,
     now: number,
+    buckets: StoredBuckets | undefined,
+    isClean: boolean | undefined,
   ): void {
     const joining = rows.map((row) => ({
       slot: this.members.join(row.id, row.key, row.addedAt),
@@ -318,20 +322,8 @@ export class PoolShift implements OperationShift {
     }));
     // A member that was never fetched has had no keeper who may still be fetching it.
     for (const { slot, freshness } of joining)
-      this.purse?.load(slot, buckets?.get(this.members.key(slot)) ?? [], freshness.length === 0);
-    for (const loop of this.loops.values()) this.admit(loop, joining, now);
-  }
-
-  /** Members join an operation, with what is stored of their last runs of it. */
-  private admit(loop: OperationLoop, joining: readonly Admitted[], now: number): void {
-    const fresh = joining.map(({ freshness }) => freshness.find(({ operation }) => operation === loop.name));
-    const never = fresh.filter((row) => ranAt(row) === undefined).length;
-    joining.forEach(({ slot, addedAt }, i) => {
-      const known = loop.known.recall(slot, this.members.id(slot), fresh[i]);
-      const share = this.members.share(slot);
-      loop.join(slot, { share, addedAt, ...known }, now, never > loop.options.concurrency);
-    });
-    loop.joined(now);
+      this.purse?.load(slot, buckets?.get(this.members.key(slot)) ?? [], isClean ?? freshness.length === 0);
+    for (const loop of this.loops.values()) admit(loop, this.members, joining, now);
   }
 
   private remove(id: string): void {
@@ -340,11 +332,4 @@ export class PoolShift implements OperationShift {
     for (const loop of this.loops.values()) loop.leave(slot);
     this.purse?.leave(slot);
   }
-}
-
-/** A member that joins an operation. */
-interface Admitted {
-  slot: number;
-  addedAt: number;
-  freshness: FreshnessRow[];
 }

@@ -112,7 +112,12 @@ const LOCK_ONE: Statement = {
 const OWN = 'tracker = $1 and pool = $2 and token = $3 and run_id = $4 and shift = $5 and attempt = $6';
 const RELEASE: Statement = {
   name: 'fence-release',
-  text: `update longwatch.pool set released_at = now(), crashes = 0 where ${OWN}`,
+  text: `update longwatch.pool set released_at = now(), released_token = token, crashes = 0 where ${OWN}`,
+};
+/** Whether the holder before the one of now said that everything was written, and nothing under way. */
+const CLEAN: Statement = {
+  name: 'fence-clean',
+  text: `select token = 1 or released_token = token - 1 as clean from longwatch.pool where tracker = $1 and pool = $2`,
 };
 /** Crashes count as in a row when the shift had been kept for less than a minute. */
 const CRASHED: Statement = {
@@ -221,6 +226,14 @@ export async function lockFences(db: Queryable, owners: readonly PoolOwner[]): P
   const there = await run<{ place: number }>(db, LOOK, columnsOf(rest.map((index) => owners[index]!)));
   for (const { place } of there) states[rest[place - 1]!] = 'later';
   return states;
+}
+
+export async function isOfCleanEnd(
+  db: Queryable,
+  { tracker, pool }: Pick<PoolClaim, 'tracker' | 'pool'>,
+): Promise<boolean> {
+  const [row] = await run<{ clean: boolean | null }>(db, CLEAN, [tracker, pool]);
+  return row?.clean ?? false;
 }
 
 /** Locks one fence, waiting for whoever has it; false: it is not ours any more. */

@@ -15,35 +15,9 @@ import { aged, isNews, type Instant, type KeptHeader } from './kept-header';
 import type { Refusal } from './ledger/closing';
 import type { Grant, Renewal, Seen, Told } from './ledger/messages';
 import type { Limit } from './limit';
+import type { Clocks, Heard, Ticket } from './ticket';
 
-/** Two clocks of this machine, in seconds. Only differences of one of them are used. */
-export interface Clocks {
-  monotonic(): number;
-  wall(): number;
-}
-
-/** A reservation: kept with the request, given back with its answer. */
-export interface Ticket {
-  readonly epoch: number;
-  readonly reserved: number;
-  /** Tokens that were surely spent when it was sent; undefined: nothing has been heard of the ledger. */
-  readonly seen: Seen | undefined;
-  readonly generation: number;
-  readonly sentAt: number;
-  readonly sentAtWall: number;
-  /** It was settled, lost or released: an answer that comes after its time-out changes nothing. */
-  isPaid: boolean;
-}
-
-/** An answer, as far as it concerns this bucket. */
-export interface Heard {
-  /** Its cost in tokens. */
-  cost: number;
-  /** The word of its headers on the bucket; undefined: none. */
-  told?: Told;
-  /** It was refused, and for so many seconds. */
-  refusedFor?: number;
-}
+export type { Clocks, Ticket } from './ticket';
 
 const NEVER: Instant = { monotonic: -Infinity, wall: -Infinity };
 

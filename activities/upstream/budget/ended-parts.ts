@@ -28,7 +28,7 @@ export class EndedParts {
     part.settled += cost;
   }
 
-  /** Those of which nothing is under way any more. */
+  /** Parts of which nothing is under way any more. */
   get quiet(): { epoch: number; settled: number }[] {
     return this.parts.filter(({ held }) => held < 1e-9).map(({ epoch, settled }) => ({ epoch, settled }));
   }

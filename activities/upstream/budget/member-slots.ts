@@ -37,3 +37,23 @@ export function regridded(stored: StoredMember, from: number, to: number): Store
   const { late } = stored;
   return { slot, tokens, ...(late && { late: { slot: slotOf(late.slot), tokens: late.tokens } }) };
 }
+
+/** The common part of all buckets of a limit's group: one answer tells it for all members. */
+export interface MemberLimit {
+  tokens: number;
+  /** Seconds, three at least. */
+  window: number;
+  greatestCost: number;
+  headroom: number;
+}
+
+export interface MemberTicket {
+  readonly index: number;
+  readonly reserved: number;
+  /** Tokens that were settled when it was sent. */
+  readonly spent: number;
+  /** The take-over that it was sent under: what comes back after another one is counted in that one's reserve. */
+  readonly life: number;
+  /** It was settled or lost: an answer that comes after its time-out changes nothing. */
+  isPaid: boolean;
+}

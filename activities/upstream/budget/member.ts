@@ -10,7 +10,9 @@
  * right before a request, `reserve`, then `settle` or `lose`; `store` in the flush and `flushed` after its commit.
  */
 import type { Told } from './ledger/messages';
-import { KEPT, SLOTS, type StoredMember } from './member-slots';
+import { KEPT, SLOTS, type MemberLimit, type MemberTicket, type StoredMember } from './member-slots';
+
+export type { MemberLimit, MemberTicket } from './member-slots';
 
 /** Tokens that a slot can count. */
 const MOST = 65_535;
@@ -25,26 +27,6 @@ const FLIGHT = 10;
 const ORIGIN = 1_704_067_200;
 /** Seconds of the shortest window. */
 const SHORTEST = 3;
-
-/** The common part of all buckets of a limit's group: one answer tells it for all members. */
-export interface MemberLimit {
-  tokens: number;
-  /** Seconds, three at least. */
-  window: number;
-  greatestCost: number;
-  headroom: number;
-}
-
-export interface MemberTicket {
-  readonly index: number;
-  readonly reserved: number;
-  /** Tokens that were settled when it was sent. */
-  readonly spent: number;
-  /** The take-over that it was sent under: what comes back after another one is counted in that one's reserve. */
-  readonly life: number;
-  /** It was settled or lost: an answer that comes after its time-out changes nothing. */
-  isPaid: boolean;
-}
 
 const NO_HEADER = -(2 ** 31);
 
@@ -238,6 +220,23 @@ export class MemberBuckets {
   /** Nothing is under way: a shift that ends waits for it before its last store. */
   isQuiet(index: number): boolean {
     return this.underWay[index] === 0;
+  }
+
+  /** Its keeper goes: requests under way count as spent, when nothing of them can arrive any more. */
+  giveUp(index: number, now: number, late: number): void {
+    const held = this.held[index]!;
+    if (held === 0) return;
+    this.turn(index, now);
+    this.chargeLate(index, this.slotAt(now + late), held);
+    this.unstored[index] = Math.min(MOST, this.unstored[index]! + held);
+    this.held[index] = 0;
+    this.underWay[index] = 0;
+    // Their answers are not heard any more.
+    this.life[index]!++;
+  }
+
+  isStored(index: number): boolean {
+    return this.unstored[index] === 0 && this.storing[index] === 0 && this.held[index] === 0;
   }
 
   /** It has something that no store has taken yet. */

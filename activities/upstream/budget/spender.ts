@@ -166,8 +166,13 @@ export interface Purse {
   harvest(most: number): ChangedRow[];
   /** Also where there was nothing to store: a flush has passed the fence. */
   flushed(rows: readonly ChangedRow[], isCommitted: boolean): void;
-  /** Nothing of it is under way: the last store is a clean end. */
-  readonly isQuiet: boolean;
+  /**
+   * The shift is over: nothing more is sent, whoever waits is let go, and requests that are still under way count as
+   * spent. The store after it is a clean end.
+   */
+  end(): void;
+  /** Everything is in the store. */
+  readonly isStored: boolean;
   /** Bytes of its arrays. */
   readonly bytes: number;
 }

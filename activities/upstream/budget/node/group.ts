@@ -2,7 +2,7 @@
  * The buckets of one limit and group, of all members of a shift: the limit as far as it is known, the typed arrays once
  * it is, and those who wait. Kept by `purse.ts`; a member's requests come through `member-place.ts`.
  */
-import { MemberBuckets, type MemberLimit } from '../member';
+import { MemberBuckets, OLD_KEEPER, type MemberLimit } from '../member';
 import { regridded } from '../member-slots';
 import type { Told } from '../ledger/messages';
 import type { ChangedRow, PurseRow, UpstreamLimit } from '../spender';
@@ -189,11 +189,20 @@ export class Group {
     }
   }
 
-  get isQuiet(): boolean {
+  /** Requests under way are given up: whatever they cost, it is counted. */
+  end(): void {
+    const now = this.host.now();
+    for (let slot = 0; slot < this.slots; slot++)
+      if (this.filled[slot] === 1) this.buckets?.giveUp(slot, now, OLD_KEEPER);
+    this.close();
+  }
+
+  get isStored(): boolean {
     const { buckets } = this;
+    // The one request that asks what the limit is has no bucket that would keep it.
     if (this.asking > 0) return false;
     for (let slot = 0; buckets && slot < this.slots; slot++)
-      if (this.filled[slot] === 1 && !buckets.isQuiet(slot)) return false;
+      if (this.filled[slot] === 1 && !buckets.isStored(slot)) return false;
     return true;
   }
 

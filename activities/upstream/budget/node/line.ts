@@ -1,6 +1,6 @@
 /**
- * The line of those who wait for one bucket, in the order of their classes. Woken one after another while the bucket has something:
- * whoever is woken is out of the line, and reserves at once or does not. Nobody else waits. Kept by a `Place`.
+ * The line of those who wait for one bucket, in the order of their classes. They are woken one after another while the
+ * bucket has something: whoever is woken is out of the line, and reserves at once or does not. Kept by a `Place`.
  */
 import { CLASSES, ClassOrder, type Class, type Shares } from '../classes';
 import type { Waiter } from '../spender';

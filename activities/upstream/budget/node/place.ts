@@ -17,7 +17,7 @@ export interface Verdict {
   reason: string;
 }
 
-/** The tokens that were taken for one request. Exactly one of `settle`, `lose` and `release` ends it; others are not heard. */
+/** The tokens that were taken for one request. The first of `settle`, `lose` and `release` ends it. */
 export interface Taken {
   readonly place: Place;
   mayStillSend(): boolean;

@@ -20,11 +20,16 @@ export class ShiftPurse implements Purse, GroupOwner {
   private readonly rows = new Map<number, PurseRow[]>();
   private clean: Uint8Array;
   private lastAt: number;
-  private hasGap = false;
+  /** When it was noticed last that the process stood still; undefined: a flush has passed the fence since. */
+  private gapAt: number | undefined;
+  private harvestedAt = -Infinity;
+  private isOver = false;
 
   constructor(
     private slots: number,
     readonly host: PurseHost,
+    /** Nobody need look at it any more. */
+    private readonly ended: () => void,
   ) {
     this.clean = new Uint8Array(slots);
     this.lastAt = host.monotonic();
@@ -81,16 +86,18 @@ export class ShiftPurse implements Purse, GroupOwner {
   /** Called by the node every now and then, and before each request: whether it has stood still. */
   beat(): void {
     const now = this.host.monotonic();
-    if (now - this.lastAt > GAP) this.hasGap = true;
+    if (now - this.lastAt > GAP) this.gapAt = now;
     this.lastAt = now;
   }
 
   get stoodStill(): boolean {
     this.beat();
-    return this.hasGap;
+    return this.gapAt !== undefined || this.isOver;
   }
 
   harvest(most: number): ChangedRow[] {
+    this.beat();
+    this.harvestedAt = this.host.monotonic();
     const rows: ChangedRow[] = [];
     for (const group of this.groups.values()) {
       if (rows.length >= most) break;
@@ -100,14 +107,22 @@ export class ShiftPurse implements Purse, GroupOwner {
   }
 
   flushed(rows: readonly ChangedRow[], isCommitted: boolean): void {
-    if (isCommitted) this.hasGap = false;
+    this.beat();
+    // It stood still before that flush began, or after it.
+    if (isCommitted && this.gapAt !== undefined && this.gapAt <= this.harvestedAt) this.gapAt = undefined;
     for (const { upstream, limit, group, slot } of rows)
       this.groups.get(`${upstream}/${limit}/${group}`)?.flushed(slot, isCommitted);
     if (isCommitted) for (const group of this.groups.values()) group.stir();
   }
 
-  get isQuiet(): boolean {
-    return [...this.groups.values()].every((group) => group.isQuiet);
+  end(): void {
+    this.isOver = true;
+    for (const group of this.groups.values()) group.end();
+    this.ended();
+  }
+
+  get isStored(): boolean {
+    return [...this.groups.values()].every((group) => group.isStored);
   }
 
   get bytes(): number {

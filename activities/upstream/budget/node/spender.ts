@@ -63,20 +63,18 @@ export class NodeSpender implements Spender {
 
   purse(slots: number): Purse {
     const { options } = this;
-    const purse = new ShiftPurse(slots, {
+    const host = {
       now: () => options.now(),
       monotonic: () => options.clocks.monotonic(),
-      groupOf: (...name) => this.groupOf(name.join('/')),
-    });
+      groupOf: (...name: string[]) => this.groupOf(name.join('/')),
+    };
+    const purse: ShiftPurse = new ShiftPurse(slots, host, () => this.purses.delete(purse));
     this.purses.add(purse);
     return purse;
   }
 
-  /** The shift is over. */
   release(purse: Purse): void {
-    const own = purse as ShiftPurse;
-    own.close();
-    this.purses.delete(own);
+    purse.end();
   }
 
   /** Every shared bucket that the node knows of. */

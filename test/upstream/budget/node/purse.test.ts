@@ -1,0 +1,182 @@
+/** A shift's buckets of its members in memory: what one answer teaches all, who is shared, what a gap stops. */
+import { limitOf } from '../../../../activities/upstream/budget/limit';
+import { NodeSpender } from '../../../../activities/upstream/budget/node/spender';
+import type {
+  Purse,
+  Reservation,
+  Shortage,
+  Spend,
+  UpstreamLimit,
+} from '../../../../activities/upstream/budget/spender';
+import { answer } from './kit';
+
+let now: number;
+const clocks = { monotonic: () => now, wall: () => now };
+const urged: string[] = [];
+
+function spenderOf(limit: Partial<UpstreamLimit>): NodeSpender {
+  const spender = new NodeSpender(
+    { clocks, now: () => now, process: 'one', address: 'here' },
+    { urge: ({ name }) => urged.push(name.key), tellClosing: () => undefined },
+  );
+  const whole: UpstreamLimit = {
+    name: 'group',
+    rule: limitOf({ greatestCost: 5 }),
+    scope: 'member',
+    key: ({ id, header }) => `${header('x-ratelimit-group')}:${id}`,
+    secret: false,
+    cost: ({ status }) => (status < 300 ? 2 : 5),
+    ...limit,
+  };
+  spender.define({ name: 'up', limits: [whole] });
+  return spender;
+}
+
+function loaded(spender: NodeSpender, members: number): Purse {
+  const purse = spender.purse(members);
+  for (let slot = 0; slot < members; slot++) purse.load(slot, [], true);
+  return purse;
+}
+
+function take(spender: NodeSpender, purse: Purse, slot: number): Spend | Shortage {
+  const use = { class: 'watch' as const, by: 't/look', id: `m${slot}`, purse, slot };
+  const reserved: Reservation | Shortage = spender.reserve('up', use, 1);
+  if (reserved.isShort) return reserved;
+  const spend = reserved.draw({ method: 'GET', path: `/characters/${slot}/look/` });
+  reserved.end();
+  return spend;
+}
+
+const told = (remaining: number, group = 'char') =>
+  answer(200, {
+    'x-ratelimit-group': group,
+    'x-ratelimit-limit': '150/15m',
+    'x-ratelimit-remaining': String(remaining),
+  });
+
+function sent(spend: Spend | Shortage): Spend {
+  if (spend.isShort) throw new Error(`${spend.limit}:${spend.key} has nothing`);
+  return spend;
+}
+
+beforeEach(() => {
+  now = 1_760_000_000;
+  urged.length = 0;
+});
+
+test('with nothing known one request asks for all; its answer teaches the limit of every member', () => {
+  const spender = spenderOf({});
+  const purse = loaded(spender, 100);
+  const first = sent(take(spender, purse, 0));
+  expect(take(spender, purse, 1).isShort).toBe(true);
+  first.report(told(148));
+  for (let slot = 1; slot < 100; slot++) sent(take(spender, purse, slot)).report(told(148));
+  expect(urged).toEqual([]);
+  expect(purse.bytes).toBeLessThanOrEqual(100 * 100);
+});
+
+test('a shift that comes after the first knows the limit at once', () => {
+  const spender = spenderOf({});
+  sent(take(spender, loaded(spender, 1), 0)).report(told(148));
+  const next = loaded(spender, 10);
+  for (let slot = 0; slot < 10; slot++) sent(take(spender, next, slot));
+});
+
+test('a group that never tells its limit is everybody’s: it is felt for in the ledger', () => {
+  const spender = spenderOf({ key: ({ id }) => id });
+  const purse = loaded(spender, 10);
+  for (let slot = 0; slot < 3; slot++) sent(take(spender, purse, slot)).report(answer());
+  const shortage = take(spender, purse, 4);
+  if (!shortage.isShort) throw new Error('it has no part');
+  shortage.join({ class: 'watch', requests: 1, wake: () => undefined });
+  expect(urged).toEqual(['m4']);
+});
+
+test('a key that differs by more than the member may be another member’s too: it is shared', () => {
+  const tokens: Record<string, string> = { m0: 'one', m1: 'one' };
+  const spender = spenderOf({ rule: limitOf({ tokens: 100, window: 60 }), key: ({ id }) => tokens[id!] ?? 'none' });
+  const purse = loaded(spender, 2);
+  const shortage = take(spender, purse, 0);
+  expect(shortage).toMatchObject({ isShort: true, key: 'one' });
+});
+
+test('a group whose name changes: what was spent counts in the one that the answer names', () => {
+  const spender = spenderOf({});
+  const purse = loaded(spender, 2);
+  sent(take(spender, purse, 0)).report(told(148));
+  purse.flushed(purse.harvest(10), true);
+  sent(take(spender, purse, 0)).report(told(140, 'char-new'));
+  const rows = purse.harvest(10);
+  expect(rows.map(({ group, stored }) => [group, stored.tokens])).toEqual([['char-new:*', [2]]]);
+  purse.flushed(rows, true);
+  sent(take(spender, purse, 0));
+});
+
+test('a refusal closes the bucket of that member and of no other', () => {
+  const spender = spenderOf({ rule: limitOf({ tokens: 150, window: 900, greatestCost: 5 }), key: ({ id }) => id });
+  const purse = loaded(spender, 2);
+  expect(sent(take(spender, purse, 0)).report(answer(429, {}, 20_000))).toBe(true);
+  expect(take(spender, purse, 0)).toMatchObject({ isShort: true, isClosed: true, waitMs: 20_000 });
+  expect(take(spender, purse, 1).isShort).toBe(false);
+  purse.flushed(purse.harvest(10), true);
+  for (let second = 0; second < 21; second++) {
+    now++;
+    spender.beat();
+  }
+  expect(take(spender, purse, 0).isShort).toBe(false);
+});
+
+test('after the process stood still nothing is sent until a flush has passed the fence', () => {
+  const spender = spenderOf({ rule: limitOf({ tokens: 150, window: 900, greatestCost: 5 }), key: ({ id }) => id });
+  const purse = loaded(spender, 2);
+  const early = sent(take(spender, purse, 0));
+  const rows = purse.harvest(10);
+  now += 3;
+  expect(early.maySend).toBe(false);
+  expect(take(spender, purse, 1).isShort).toBe(true);
+  // That flush began before.
+  purse.flushed(rows, true);
+  expect(take(spender, purse, 1).isShort).toBe(true);
+  purse.flushed(purse.harvest(10), false);
+  expect(take(spender, purse, 1).isShort).toBe(true);
+  purse.flushed(purse.harvest(10), true);
+  expect(take(spender, purse, 1).isShort).toBe(false);
+});
+
+test('members that join find room; one that leaves leaves nothing to whoever gets its slot', () => {
+  const spender = spenderOf({ rule: limitOf({ tokens: 5, window: 900, greatestCost: 5 }), key: ({ id }) => id });
+  const purse = loaded(spender, 1);
+  sent(take(spender, purse, 0)).report(answer(400));
+  purse.flushed(purse.harvest(10), true);
+  expect(take(spender, purse, 0).isShort).toBe(true);
+  for (let slot = 1; slot < 50; slot++) purse.load(slot, [], true);
+  for (let slot = 1; slot < 50; slot++) sent(take(spender, purse, slot));
+  purse.leave(0);
+  purse.load(0, [], true);
+  sent(take(spender, purse, 0));
+});
+
+test('a limit that is changed while it runs keeps what was spent', () => {
+  const rule = limitOf({ tokens: 50, window: 900, greatestCost: 5 });
+  const limit: UpstreamLimit = {
+    name: 'group',
+    rule,
+    scope: 'member',
+    key: ({ id }) => id,
+    secret: false,
+    cost: () => 5,
+    format: null,
+  };
+  const spender = spenderOf(limit);
+  const purse = loaded(spender, 1);
+  for (let i = 0; i < 4; i++) {
+    sent(take(spender, purse, 0)).report(answer());
+    purse.flushed(purse.harvest(10), true);
+  }
+  for (const window of [900, 300]) {
+    spender.define({ name: 'up', limits: [{ ...limit, rule: { ...rule, tokens: 22, window } }] });
+    expect(take(spender, purse, 0).isShort).toBe(true);
+  }
+  spender.define({ name: 'up', limits: [{ ...limit, rule: { ...rule, tokens: 50, window: 300 } }] });
+  expect(take(spender, purse, 0).isShort).toBe(false);
+});

@@ -79,10 +79,12 @@ const outcomeOf = ({ outcome, error }: AuditRow): string =>
 function changeOf({ before, after }: AuditRow): string {
   const [was, is] = [fields(before), fields(after)];
   const names = [...new Set([...Object.keys(was), ...Object.keys(is)])];
-  const parts = names.map((name) => {
-    if (!(name in was)) return `${name}: ${is[name]}`;
-    return name in is && is[name] !== was[name] ? `${name}: ${was[name]} → ${is[name]}` : `${name}: ${was[name]}`;
-  });
+  const differing = names.filter((name) => was[name] !== is[name]);
+  const parts = (differing.length > 0 ? differing : names).map((name) =>
+    was[name] !== undefined && is[name] !== undefined && was[name] !== is[name]
+      ? `${name}: ${was[name]} → ${is[name]}`
+      : `${name}: ${is[name] ?? was[name]}`,
+  );
   return short(parts.join(', '), 80);
 }
 

@@ -1,0 +1,135 @@
+/**
+ * A cluster of three processes, steered by hand: its nodes are seen, one is drained and resumed, one has a target, a pool
+ * is moved, all of it balanced; and at each moment the questions have one right answer for each id.
+ */
+import path from 'node:path';
+import { resolveConfig } from '../../config/resolve/config';
+import type { Longwatch } from '../../client/longwatch';
+import { runCli } from '../support/cli';
+import { eventually, Stack, type WorkerProcess } from '../support/stack';
+import config from './fixtures/steered.config';
+
+const FILE = path.join(__dirname, 'fixtures/steered.config.ts');
+const IDS = Array.from({ length: 120 }, (_, i) => `id-${i}`);
+const NAMES = ['worker-1', 'worker-2', 'worker-3'];
+
+let stack: Stack;
+let longwatch: Longwatch;
+const workers = new Map<string, WorkerProcess>();
+const things = () => longwatch.tracker('things');
+
+async function begin(name: string): Promise<void> {
+  const worker = stack.workerProcess(FILE, { LONGWATCH_NODE: name });
+  workers.set(name, worker);
+  await worker.ready;
+}
+
+const pools = async () =>
+  Object.fromEntries(
+    (await longwatch.nodes()).nodes.filter(({ alive }) => alive).map((node) => [node.name, node.pools]),
+  );
+
+/** Each has its share, as far as whole pools go, and each pool has a node. */
+const isEven = async (names = NAMES) => {
+  const { nodes } = await longwatch.nodes();
+  const { pools: all, poolsKept } = await things().count();
+  return (
+    all === poolsKept &&
+    names.every((name) => {
+      const node = nodes.find((each) => each.name === name);
+      return node !== undefined && Math.abs(node.pools - all / names.length) <= 1.5;
+    })
+  );
+};
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  longwatch = await stack.connect();
+  await begin('worker-1');
+  await things().start(resolveConfig(config).trackers[0]!.options);
+  await things().add(IDS, { wait: true });
+  await eventually('all pools are kept', async () => {
+    const { pools: all, poolsKept } = await things().count();
+    return all >= 8 && all === poolsKept;
+  });
+}, 120_000);
+afterAll(() => stack?.close());
+
+test('two more join, have their shares, and are seen', async () => {
+  await Promise.all([begin('worker-2'), begin('worker-3')]);
+  await eventually('each has its share', () => isEven(), 60_000);
+  await eventually('all is well', async () => {
+    const { nodes } = await longwatch.nodes();
+    return nodes.every(({ verdict, use, share }) => verdict.level === 'good' && use !== null && share !== null);
+  });
+  const { status, out } = await runCli(stack, 'nodes');
+  expect(status).toBe(0);
+  for (const name of NAMES) expect(out).toMatch(new RegExp(`^${name} +good +\\d`, 'm'));
+  expect(out).toMatch(/^3 nodes, \d+ wanted by load; a dead node's pools go to others after 3\.0 s$/m);
+  expect((await runCli(stack, 'doctor')).status).toBe(0);
+}, 90_000);
+
+test('a pool is moved to a node that is named, which has its fence then; the id in it is alive there', async () => {
+  const { pool, node } = await things().where('id-7');
+  const to = NAMES.find((name) => name !== node)!;
+  const { status, out, err } = await runCli(stack, 'move', 'things', String(pool), '--to', to, '--why', 'to try it');
+  expect([status, err]).toEqual([0, '']);
+  expect(out).toBe(`pool ${pool} of 'things' is on '${to}' now, not on '${node}'\n`);
+  expect(await things().alive('id-7')).toMatchObject({ pool, node: to, alive: true });
+  expect((await longwatch.audit({ limit: 1 }))[0]).toMatchObject({ what: 'move', outcome: 'done', why: 'to try it' });
+}, 60_000);
+
+test('a node is drained: it ends with nothing, no id is ever of two nodes, all are kept by the others', async () => {
+  let over = false;
+  const states = new Set<string>();
+  const watching = (async () => {
+    while (!over) {
+      const rows = await stack.sql<{ id: string; state: string }>(
+        `select id, state from longwatch.member_place where tracker = 'things'`,
+      );
+      expect(new Set(rows.map(({ id }) => id)).size).toBe(IDS.length);
+      expect(rows).toHaveLength(IDS.length);
+      for (const { state } of rows) states.add(state);
+    }
+  })();
+  const drained = await runCli(stack, 'node', 'drain', 'worker-2', '--wait', '--why', 'a kernel');
+  over = true;
+  await watching;
+  expect(drained).toMatchObject({ status: 0, out: expect.stringMatching(/it keeps nothing\n$/) as string });
+  expect((await pools())['worker-2']).toBe(0);
+  expect([...states].filter((state) => state !== 'kept' && state !== 'between shifts')).toEqual([]);
+  await eventually('the others have all', () => isEven(['worker-1', 'worker-3']), 60_000);
+  expect((await longwatch.node('worker-2').report()).verdict.word).toBe('drained');
+  for (const id of ['id-1', 'id-50', 'id-99']) expect((await things().alive(id)).alive).toBe(true);
+}, 120_000);
+
+test('it is resumed, and has its share again by itself', async () => {
+  expect((await runCli(stack, 'node', 'resume', 'worker-2')).status).toBe(0);
+  await eventually('it has its share', () => isEven(), 60_000);
+}, 90_000);
+
+test('a target is kept to, and taken back', async () => {
+  await longwatch.node('worker-3').target(1);
+  await eventually('it has one pool', async () => (await pools())['worker-3'] === 1, 60_000);
+  await longwatch.node('worker-3').target(null);
+  await eventually('it has its share', () => isEven(), 60_000);
+}, 150_000);
+
+test('at rest there is nothing to balance; what is drained is told in numbers', async () => {
+  const still = await runCli(stack, 'rebalance', '--dry-run');
+  expect(still.out).toMatch(/nothing to move: each node has its share/);
+  expect(still.status).toBe(0);
+}, 60_000);
+
+test('a node that is killed is gone, its ids are alive elsewhere; the next one of its name is drained as it was', async () => {
+  await longwatch.node('worker-1').weight(0.5);
+  await workers.get('worker-1')!.kill('SIGKILL');
+  await eventually('it is gone', async () => (await longwatch.node('worker-1').report()).verdict.word === 'gone');
+  await eventually('the others have all', () => isEven(['worker-2', 'worker-3']), 60_000);
+  await longwatch.node('worker-1').drain({ why: 'not yet' });
+  await begin('worker-1');
+  await eventually('it is there', async () => (await longwatch.node('worker-1').report()).alive);
+  expect(await longwatch.node('worker-1').report()).toMatchObject({ drained: true, pools: 0, weight: 0.5 });
+  await longwatch.node('worker-1').resume();
+  await eventually('it fills, as far as it counts', async () => (await pools())['worker-1']! > 0, 60_000);
+}, 150_000);

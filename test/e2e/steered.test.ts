@@ -4,6 +4,8 @@
  */
 import path from 'node:path';
 import { resolveConfig } from '../../config/resolve/config';
+import { carryOut } from '../../client/cluster/moves';
+import { Connections } from '../../client/connections';
 import type { Longwatch } from '../../client/longwatch';
 import { runCli } from '../support/cli';
 import { eventually, Stack, type WorkerProcess } from '../support/stack';
@@ -115,10 +117,41 @@ test('a target is kept to, and taken back', async () => {
   await eventually('it has its share', () => isEven(), 60_000);
 }, 150_000);
 
-test('at rest there is nothing to balance; what is drained is told in numbers', async () => {
-  const still = await runCli(stack, 'rebalance', '--dry-run');
-  expect(still.out).toMatch(/nothing to move: each node has its share/);
-  expect(still.status).toBe(0);
+test('it comes to rest: then there is nothing to balance', async () => {
+  await eventually(
+    'nothing is left to move',
+    async () => (await longwatch.previewRebalance()).moves.length === 0,
+    60_000,
+  );
+  const { status, out } = await runCli(stack, 'rebalance', '--dry-run');
+  expect([status, out]).toEqual([0, expect.stringMatching(/nothing to move: each node has its share/)]);
+}, 90_000);
+
+test('many moves at once, 16 in flight: two nodes change their pools', async () => {
+  const connections = new Connections(
+    {
+      temporal: { address: stack.servers.temporalAddress, namespace: stack.servers.namespace },
+      databaseUrl: stack.servers.databaseUrl,
+    },
+    { actor: 'test', via: 'client' },
+  );
+  try {
+    const of = async (name: string) =>
+      (await things().pools()).filter(({ node }) => node === name).map(({ pool }) => pool);
+    const [first, second] = [await of('worker-1'), await of('worker-2')];
+    const moves = (pools: number[], from: string, to: string) =>
+      pools.map((pool) => ({ tracker: 'things', pool, from, to }));
+    const seen: number[] = [];
+    const { moved, failed } = await carryOut(
+      connections,
+      [...moves(first, 'worker-1', 'worker-2'), ...moves(second, 'worker-2', 'worker-1')],
+      { onProgress: (done) => seen.push(done) },
+    );
+    expect([failed, moved]).toEqual([[], first.length + second.length]);
+    expect(seen.at(-1)).toBe(moved);
+  } finally {
+    await connections.close();
+  }
 }, 60_000);
 
 test('a node that is killed is gone, its ids are alive elsewhere; the next one of its name is drained as it was', async () => {

@@ -124,6 +124,19 @@ export class UnknownNodeError extends LongwatchError {
   }
 }
 
+/** No worker's config has had a limited upstream of that name. */
+export class UnknownUpstreamError extends LongwatchError {
+  override readonly usage = true;
+  constructor(
+    readonly upstream: string,
+    hint: string,
+    names: readonly string[],
+  ) {
+    const known = names.length > 0 ? `; there are ${list(names)}` : '; no worker has had one with limits yet';
+    super(`there is no upstream '${upstream}'${hint || known}`);
+  }
+}
+
 /** The tracker has no such operation. */
 export class UnknownOperationError extends LongwatchError {
   override readonly usage = true;

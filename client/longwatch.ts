@@ -11,6 +11,7 @@ import {
   type ShownEnvironment,
 } from '../config/environment';
 import type { BufferDefinition } from '../config/define/buffer';
+import { UpstreamHandle, upstreamNames } from './upstreams';
 import { actorOf, readAudit, type AuditOptions, type AuditRow } from './audit';
 import { BufferHandle } from './buffer/handle';
 import { NodeHandle } from './cluster/node';
@@ -152,6 +153,16 @@ export class Longwatch {
   /** A handle; whether there is such a node shows at its first use. */
   node(name: string): NodeHandle {
     return new NodeHandle(name, this.connections);
+  }
+
+  /** Names of all upstreams with limits. */
+  upstreams(): Promise<string[]> {
+    return upstreamNames(this.connections);
+  }
+
+  /** The options of an upstream's limits; whether there is such a one shows at its first use. */
+  upstream(name: string): UpstreamHandle {
+    return new UpstreamHandle(name, this.connections);
   }
 
   /** The commands of operators, the newest first: one row each. Ids and entries are data, and are not listed. */

@@ -10,6 +10,7 @@ import { readJobs, type JobSummary } from './job/status';
 import { STATUS_NODES, STATUS_REPLICA, STATUS_STATS, STATUS_TRACKERS } from './tracker/queries';
 import { countStale } from './tracker/stale';
 import { readHolds, type HoldSummary } from './tracker/told';
+import { readHeldBack, type HeldBackSummary } from './tracker/waits';
 import type { OptionChanges } from '../workflows/lib/options';
 import type { RunState } from '../workflows/lib/contract';
 
@@ -30,14 +31,14 @@ export interface TrackerSummary {
   /** Pools that a live node keeps right now. */
   poolsOnShift: number;
   quarantined: number;
-  /** Pools whose shift no node began for a minute: `pools` says on which task queue it waits. */
-  unbegun: number;
   paused: boolean;
   /** Null: it has none. `unknown` (not asked yet) counts as closed. */
   gate: 'open' | 'closed' | 'unknown' | null;
   operations: OperationSummary[];
   /** Holds that upstreams have asked for, the longest first. */
   holds: HoldSummary[];
+  /** Members that wait for a limit of their upstream which has nothing left, by operation and limit. */
+  heldBack: HeldBackSummary[];
 }
 
 /** Counts are of all nodes since each started; lateness is that of the last minute or two. */
@@ -90,7 +91,6 @@ interface TrackerRow {
   members: number;
   on_shift: number;
   quarantined: number;
-  unbegun: number;
 }
 
 interface StatsRow {
@@ -118,13 +118,14 @@ interface NodeRow {
 
 /** @param tracker only this one; without it, all. */
 export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
-  const [trackers, stats, nodes, jobs, buffers, holds, [replica]] = await Promise.all([
+  const [trackers, stats, nodes, jobs, buffers, holds, heldBack, [replica]] = await Promise.all([
     connections.read<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
     connections.read<StatsRow>(STATUS_STATS, [tracker ?? null]),
     connections.read<NodeRow>(STATUS_NODES),
     readJobs(connections),
     tracker === undefined ? readBuffers(connections) : [],
     readHolds(connections, tracker),
+    readHeldBack(connections, tracker),
     connections.readsReplica ? connections.read<{ behind_ms: number | null }>(STATUS_REPLICA) : [],
   ]);
   return {
@@ -136,6 +137,7 @@ export async function readStatus(connections: Connections, tracker?: string): Pr
           row,
           stats,
           holds.filter((hold) => hold.tracker === row.name),
+          heldBack.get(row.name) ?? [],
         ),
       ),
     ),
@@ -159,6 +161,7 @@ async function summarize(
   row: TrackerRow,
   stats: StatsRow[],
   holds: HoldSummary[],
+  heldBack: HeldBackSummary[],
 ): Promise<TrackerSummary> {
   const options = withChanges(row.options, row.changes);
   // The most frequent first: the database does not keep the definition's order.
@@ -173,9 +176,9 @@ async function summarize(
     pools: row.pools,
     poolsOnShift: row.on_shift,
     quarantined: row.quarantined,
-    unbegun: row.unbegun,
     paused: row.state === 'paused',
     holds,
+    heldBack,
     gate: gateOf(options, row),
     operations: operations.map(([name, operation]) => {
       const counted = stats.find((found) => found.tracker === row.name && found.operation === name);

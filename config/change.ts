@@ -13,6 +13,15 @@ import {
   type UpstreamOptionValues,
 } from '../workflows/upstream/options';
 
+/**
+ * Parses one change. The path is spelled as in a config module; an empty value or `default` takes a change back.
+ * @param operations the tracker's operations, when known: a wrong one is then refused here, with a suggestion.
+ * @throws ConfigError when the path or the value may not stand.
+ */
+export function parseOptionChange(text: string, operations?: readonly string[]): OptionChange {
+  return optionChange(...splitChange(text), operations);
+}
+
 /** `PATH=VALUE` in its halves. @throws ConfigError when it is none. */
 export function splitChange(text: string): [path: string, value: string] {
   const equals = text.indexOf('=');
@@ -22,13 +31,7 @@ export function splitChange(text: string): [path: string, value: string] {
 
 const EXAMPLE = 'operations.location.every=500ms';
 
-/**
- * One change from its two halves. The path is spelled as in a config module; an empty value, `default` or null takes a
- * change back.
- * @param value a string, as typed, or already a number or boolean
- * @param operations the tracker's operations, when known: a wrong one is then refused here, with a suggestion.
- * @throws ConfigError when the path or the value may not stand.
- */
+/** The same from its two halves. A value may be a string, as typed, or already a number or boolean; null unsets. */
 export function optionChange(
   path: string,
   value: string | number | boolean | null,
@@ -85,7 +88,9 @@ export function upstreamChange(
       ...UPSTREAM_OPTIONS.map(({ name }) => `upstreams.${upstream}.${name}`),
       ...limits.flatMap((one) => LIMIT_OPTIONS.map(({ name }) => `upstreams.${upstream}.limits.${one}.${name}`)),
     ];
-    const code = ['key', 'cost', 'learn', 'from'].includes(option) ? ' that may be set: it is code' : '';
+    const code = ['key', 'secret', 'cost', 'refuses', 'learn', 'from'].includes(option)
+      ? ' that may be set: it is code'
+      : '';
     throw new ConfigError([`there is no option ${path}${code || didYouMean(path, known)}`]);
   }
   const compiled = prefix + spec.path;

@@ -125,7 +125,7 @@ const CHAPTERS: readonly Chapter[] = [
     title: 'A limit of an upstream',
     before: [
       '`limits: { NAME: { key, … } }`. While it runs: `longwatch config --set upstreams.esi.limits.errors.tokens=50`, which every node heeds within a second or two.',
-      'Code cannot be set (`key`, `cost`, `learn`, `from`), nor `shape` to or from `calendar`, nor the window of a calendar limit.',
+      'Code cannot be set (`key`, `secret`, `cost`, `refuses`, `learn`, `from`), nor `shape` to or from `calendar`, nor the window of a calendar limit.',
     ],
     table: LIMIT_OPTIONS,
   },

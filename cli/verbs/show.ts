@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { age, print, printJson, table } from '../output';
 import { inline } from '../plain';
+import type { WaitSummary } from '../../client/tracker/waits';
 import { describeHold } from './hold';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
@@ -18,6 +19,7 @@ export function addShow(program: Command): void {
           `tracked since ${member.addedAt}`,
       );
       for (const hold of member.holds) await print(describeHold(hold));
+      for (const wait of member.waits) await print(describeWait(wait));
       if (member.values.length === 0) return print('nothing fetched yet');
       await print(
         table(
@@ -26,6 +28,7 @@ export function addShow(program: Command): void {
             { head: 'age', right: true },
             { head: 'failures', right: true },
             { head: 'held for', right: true },
+            { head: 'next at', right: true },
             { head: 'value' },
           ],
           member.values.map((value) => [
@@ -33,6 +36,7 @@ export function addShow(program: Command): void {
             age(value.ageMs),
             value.failures,
             heldFor(value.heldUntil),
+            nextAt(value.nextAt),
             value.error === null ? shorten(JSON.stringify(value.value)) : `failed: ${shorten(value.error)}`,
           ]),
         ),
@@ -46,5 +50,20 @@ function heldFor(until: string | null): string {
   const left = until === null ? 0 : Date.parse(until) - Date.now();
   return left > 0 ? age(left) : '-';
 }
+
+/** `location: next at 12:00:05, held by esi/group:90000001 until then` */
+function describeWait({ operation, bucket, closed, until, since }: WaitSummary): string {
+  const held = `held by ${inline(bucket)}${closed ? ', which is closed,' : ''}`;
+  if (until === null)
+    return `${operation}: next when there are tokens, ${held} for ${age(Date.now() - Date.parse(since))}`;
+  return `${operation}: next at ${clock(until)}, ${held} until ${clock(until)}`;
+}
+
+function nextAt(at: string | null): string {
+  if (at === null) return '-';
+  return Date.parse(at) <= Date.now() ? 'now' : clock(at);
+}
+
+const clock = (time: string): string => time.slice(11, 19);
 
 const shorten = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text);

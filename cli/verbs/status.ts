@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import type { Longwatch } from '../../client/longwatch';
 import type { BufferSummary } from '../../client/buffer/status';
 import type { Status, TrackerSummary } from '../../client/status';
+import type { HeldBackSummary } from '../../client/tracker/waits';
 import { explain } from '../errors';
 import { describeHold } from './hold';
 import { jobTable } from './jobs';
@@ -144,9 +145,6 @@ function renderTracker(tracker: TrackerSummary): string[] {
     ...(tracker.quarantined > 0
       ? [`${count(tracker.quarantined)} QUARANTINED (npx longwatch pools ${tracker.name})`]
       : []),
-    ...(tracker.unbegun > 0
-      ? [`${count(tracker.unbegun)} that NO NODE BEGINS (npx longwatch pools ${tracker.name})`]
-      : []),
     ...(tracker.gate === null ? [] : [`gate ${tracker.gate}`]),
   ];
   const right = (head: string) => ({ head, right: true });
@@ -177,7 +175,25 @@ function renderTracker(tracker: TrackerSummary): string[] {
       ]),
     ),
     ...tracker.holds.map((hold) => `  ${describeHold(hold)}`),
+    ...tracker.heldBack.map((held) => `  ${describeHeldBack(held)}`),
   ];
+}
+
+/** `location: 2,300 members are held back by esi/group (2,300 buckets), the first until 12:00:05` */
+function describeHeldBack({
+  operation,
+  members,
+  buckets,
+  bucket,
+  upstream,
+  limit,
+  closed,
+  until,
+}: HeldBackSummary): string {
+  const by = buckets === 1 ? inline(bucket) : `${upstream}/${limit} (${plural(buckets, 'bucket')})`;
+  const time = until === null ? '' : `, the first until ${until.slice(11, 19)}`;
+  const verbs = members === 1 ? 'member is' : 'members are';
+  return `${operation}: ${count(members)} ${verbs} held back by ${by}${closed ? ', which is closed' : ''}${time}`;
 }
 
 function renderBuffer(buffer: BufferSummary): string[] {

@@ -5,10 +5,13 @@
 import type { Json } from '../../workflows/lib/json';
 import { poolOf } from '../../workflows/tracker/plan';
 import { slotsOf } from '../../workflows/tracker/slots';
+import type { OptionChanges } from '../../workflows/lib/options';
+import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
 import type { Connections } from '../connections';
 import { NotTrackedError } from '../errors';
 import { LIST, LIST_POOL, POOLS, SHOW } from './queries';
 import { readHolds, type HoldSummary } from './told';
+import { readWaits, type WaitSummary } from './waits';
 
 /** Members read at once. */
 const PAGE = 5_000;
@@ -32,9 +35,6 @@ export interface PoolSummary {
   crashes: number;
   quarantinedAt: string | null;
   lastError: string | null;
-  /** Since when its shift has been asked for on this task queue, where no node began it for a minute. */
-  unbegunSince: string | null;
-  unbegunOn: string | null;
 }
 
 export interface StoredValue {
@@ -46,6 +46,8 @@ export interface StoredValue {
   expiresAt: string | null;
   etag: string | null;
   heldUntil: string | null;
+  /** When it is fetched next at the earliest, by its interval, Expires, holds and limits; null: nobody knows. */
+  nextAt: string | null;
   failedAt: string | null;
   /** Since the last success. */
   failures: number;
@@ -58,6 +60,8 @@ export interface MemberDetails extends Member {
   values: StoredValue[];
   /** Holds of the tracker and its operations, which hold every member. */
   holds: HoldSummary[];
+  /** Buckets of its upstream that hold it back for more than some seconds. */
+  waits: WaitSummary[];
 }
 
 export interface ListOptions {
@@ -107,8 +111,6 @@ export async function readPools(connections: Connections, tracker: string): Prom
     crashes: row.crashes,
     quarantinedAt: iso(row.quarantined_at),
     lastError: row.last_error,
-    unbegunSince: iso(row.unbegun_since),
-    unbegunOn: row.unbegun_on,
   }));
 }
 
@@ -124,14 +126,16 @@ export async function readMember(
   const first = rows[0];
   if (!first || first.removed_at !== null)
     return new NotTrackedError(tracker, id, iso(first?.removed_at ?? null) ?? undefined);
+  const waits = await readWaits(connections, tracker, id);
   return {
     tracker,
     id: first.id,
     pool: first.pool,
     node: first.node,
     addedAt: iso(first.added_at)!,
-    values: rows.filter((row) => row.operation !== null).map(toValue),
+    values: rows.filter((row) => row.operation !== null).map((row) => toValue(row, waits)),
     holds: await readHolds(connections, tracker),
+    waits,
   };
 }
 
@@ -154,8 +158,6 @@ interface PoolRow {
   crashes: number;
   quarantined_at: number | null;
   last_error: string | null;
-  unbegun_since: number | null;
-  unbegun_on: string | null;
 }
 
 interface ShowRow {
@@ -166,6 +168,8 @@ interface ShowRow {
   node: string | null;
   removed_at: number | null;
   now: number;
+  options: TrackerOptions;
+  changes: OptionChanges;
   operation: string | null;
   value: Json;
   etag: string | null;
@@ -178,7 +182,7 @@ interface ShowRow {
   held_until: number | null;
 }
 
-function toValue(row: ShowRow): StoredValue {
+function toValue(row: ShowRow, waits: readonly WaitSummary[]): StoredValue {
   return {
     operation: row.operation!,
     value: row.value,
@@ -188,10 +192,22 @@ function toValue(row: ShowRow): StoredValue {
     expiresAt: iso(row.expires_at),
     etag: row.etag,
     heldUntil: iso(row.held_until),
+    nextAt: nextAt(row, waits),
     failedAt: iso(row.failed_at),
     failures: row.failures,
     error: row.error,
   };
+}
+
+/** By what is stored and told; a shift that is late, or an operation that stands still, is seen elsewhere. */
+function nextAt(row: ShowRow, waits: readonly WaitSummary[]): string | null {
+  const wait = waits.find(({ operation }) => operation === row.operation);
+  if (wait && wait.until === null) return null;
+  const options = withChanges(row.options, row.changes).operations[row.operation!];
+  const ran = Math.max(row.fetched_at ?? 0, row.failed_at ?? 0);
+  if (!options?.enabled || ran === 0) return null;
+  const times = [ran + options.everyMs, row.expires_at ?? 0, row.held_until ?? 0, wait ? Date.parse(wait.until!) : 0];
+  return iso(Math.max(...times));
 }
 
 function iso(milliseconds: number | null): string | null {

@@ -68,8 +68,7 @@ export const POOLS: Statement = {
                 p.node is not null and p.released_at is null and p.quarantined_at is null
                   and coalesce(node.ended_at is null and node.seen_at > now() - ${NODE_GONE}, false) as on_shift,
                 ${ms('p.taken_at')} as taken_at, coalesce(p.crashes, 0) as crashes, p.last_error,
-                ${ms('p.quarantined_at')} as quarantined_at,
-                ${ms(`case when t.state <> 'stopped' then p.unbegun_since end`)} as unbegun_since, p.unbegun_on
+                ${ms('p.quarantined_at')} as quarantined_at
          from longwatch.tracker t
          cross join lateral generate_series(0, t.pools - 1) as n(pool)
          left join longwatch.pool p on p.tracker = t.name and p.pool = n.pool
@@ -82,7 +81,7 @@ export const POOLS: Statement = {
 export const SHOW: Statement = {
   name: 'client-show',
   text: `select m.id, l.pool, p.node, ${ms('m.added_at')} as added_at, ${ms('m.removed_at')} as removed_at,
-                ${ms('now()')} as now, v.operation, v.value, v.etag, v.failures, v.error,
+                ${ms('now()')} as now, t.options, t.changes, v.operation, v.value, v.etag, v.failures, v.error,
                 ${ms('v.fetched_at')} as fetched_at, ${ms('v.expires_at')} as expires_at,
                 ${ms('v.changed_at')} as changed_at, ${ms('v.failed_at')} as failed_at,
                 ${ms(`case when v.failed_at <= (
@@ -102,12 +101,10 @@ export const STATUS_TRACKERS: Statement = {
   text: `select t.name, t.state, t.pools, t.options, t.changes, t.gate_open,
                 ${ms('now() - greatest(t.gate_checked_at, t.gate_next_at)')} as gate_age_ms,
                 coalesce(p.members, 0)::int as members,
-                coalesce(p.on_shift, 0)::int as on_shift, coalesce(p.quarantined, 0)::int as quarantined,
-                (case when t.state = 'stopped' then 0 else coalesce(p.unbegun, 0) end)::int as unbegun
+                coalesce(p.on_shift, 0)::int as on_shift, coalesce(p.quarantined, 0)::int as quarantined
          from longwatch.tracker t
          left join (
            select pool.tracker, sum(pool.members) as members, count(*) filter (where pool.quarantined_at is not null) as quarantined,
-                  count(*) filter (where pool.unbegun_since is not null) as unbegun,
                   count(*) filter (
                     where pool.released_at is null and pool.quarantined_at is null and node.ended_at is null
                       and node.seen_at > now() - ${NODE_GONE}

@@ -77,8 +77,8 @@ export interface LimitDefinition {
    */
   shape?: ShapeName;
   /**
-   * The key holds a secret (an access token): it is stored and shown as a hash. A key of more than 100 characters always
-   * is.
+   * The key holds a secret (an access token): it is stored and shown as a hash. A key of more than 100 characters
+   * always is.
    * @default false
    */
   secret?: boolean;
@@ -95,6 +95,12 @@ export interface LimitDefinition {
    * @default the greatest of `cost`, or 1, from 0.001 to 1000000
    */
   greatestCost?: number;
+  /**
+   * Whether an answer that asks to be left alone is this limit's: its bucket is closed for so long then.
+   * @default a 420 is that of a limit with `closesAtEnd`, any other that of the other limits, but for those whose
+   *   headers say that something is left
+   */
+  refuses?: (answer: CostContext) => boolean;
   /**
    * Answers tell of it: `headers` in whatever format is found, a format by its name, or a function that reads one.
    * `false`: nothing is read.
@@ -128,8 +134,8 @@ export interface LimitsDefinition {
    */
   headroom?: number;
   /**
-   * Calls (durable activities, requests outside of a run) go before everybody else up to this share of the tokens, where
-   * these are short.
+   * Calls (durable activities, requests outside of a run) go before everybody else up to this share of the tokens,
+   * where these are short.
    * @default 0.3, from 0 to 1
    */
   callFirst?: number;

@@ -39,7 +39,7 @@ const UPSTREAM_KEYS = [
   ...['origin', 'headers', 'connections', 'maxBodyBytes', 'timeoutMs', 'holdScope', 'defaultHoldMs'],
   ...['judge', 'exactIntegers'],
 ];
-const LIMIT_KEYS = [...LIMIT_OPTIONS.map((spec) => spec.name), 'key', 'secret', 'cost', 'learn', 'from'];
+const LIMIT_KEYS = [...LIMIT_OPTIONS.map((spec) => spec.name), 'key', 'secret', 'cost', 'refuses', 'learn', 'from'];
 
 /** Windows of a calendar, by their milliseconds. */
 export const CALENDAR_PERIODS: Readonly<Record<number, 'hour' | 'day' | 'week' | 'month'>> = {
@@ -138,6 +138,7 @@ function resolveLimit(limit: Reader, name: string): LimitOptions {
   else if (key !== 'address' && key !== 'member' && typeof key !== 'function')
     limit.problem(`key must be 'address', 'member' or a function${hintOf(key, ['address', 'member'])}`);
   if (given.secret !== undefined && typeof given.secret !== 'boolean') limit.problem('secret must be true or false');
+  limit.optionalFunction('refuses');
   checkCost(limit);
   checkLearn(limit);
   checkShape(limit, values as unknown as LimitOptions);

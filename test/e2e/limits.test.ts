@@ -72,3 +72,42 @@ test('a member whose bucket is empty waits, nothing is refused, and another rout
     expect(tokensOf(`char-location/9000000${id}`)).toBeLessThanOrEqual(24);
   }
 });
+
+test('status names the bucket that holds members back, show says until when, and limits change while it runs', async () => {
+  const longwatch = await stack.connect();
+  const tracker = longwatch.tracker('characters');
+  const [held] = await eventually('status says it', async () => {
+    const { heldBack } = await tracker.status();
+    return heldBack[0]?.members === 3 && heldBack;
+  });
+  expect(held).toMatchObject({ operation: 'location', upstream: 'esi', limit: 'group', buckets: 3, closed: false });
+  expect(held!.bucket).toMatch(/^esi\/group:char-location:9000000\d$/);
+  const shown = await tracker.show('90000002');
+  expect(shown.waits).toEqual([
+    expect.objectContaining({ operation: 'location', bucket: 'esi/group:char-location:90000002' }),
+  ]);
+  const { until } = shown.waits[0]!;
+  // Its first tokens come back a quarter of an hour after they were spent.
+  expect(Date.parse(until!) - Date.now()).toBeGreaterThan(60_000);
+  expect(shown.values.find(({ operation }) => operation === 'location')!.nextAt).toBe(until);
+
+  await expect(longwatch.upstream('esj').config()).rejects.toThrow("did you mean 'esi'");
+  await expect(longwatch.upstream('esi').set({ 'limits.group.cost': '3' })).rejects.toThrow('it is code');
+  const set = { 'limits.errors.tokens': '50' };
+  expect(await longwatch.upstream('esi').set(set, { why: 'a quiet day' })).toEqual({ upstream: 'esi', changed: true });
+  expect(await longwatch.upstream('esi').set(set)).toMatchObject({ changed: false });
+  const settings = await longwatch.upstream('esi').config();
+  expect(settings.find(({ path }) => path === 'limits.errors.tokens')).toMatchObject({
+    value: '50',
+    source: 'set',
+    configured: '100',
+  });
+  await eventually('the ledger goes by it', async () => {
+    const [row] = await stack.sql<{ tokens: number }>(
+      `select tokens from longwatch.budget where limit_name = 'errors'`,
+    );
+    return row!.tokens === 50;
+  });
+  const [audited] = await longwatch.audit({ subject: 'upstream/esi' });
+  expect(audited).toMatchObject({ what: 'config', outcome: 'unchanged' });
+});

@@ -25,6 +25,8 @@ export interface HeldBack {
   slot: number;
   shortage: Shortage;
   since: number;
+  /** When it is worth asking again, as it looks now; undefined: only the line knows. */
+  until: number | undefined;
 }
 
 export interface BudgetedSetup {
@@ -65,7 +67,11 @@ export class Budgeted {
 
   /** Members that wait, longest first within a bucket. */
   *heldBack(): Iterable<HeldBack> {
-    for (const [slot, { shortage, since }] of this.waiting) yield { slot, shortage, since };
+    const now = this.setup.host.clock.now();
+    for (const [slot, { shortage, since }] of this.waiting) {
+      const { waitMs } = shortage;
+      yield { slot, shortage, since, until: Number.isFinite(waitMs) ? now + waitMs : undefined };
+    }
   }
 
   get size(): number {

@@ -31,6 +31,7 @@ import { Ring } from './ring';
 import { Semaphore } from './semaphore';
 import { Told } from './told';
 import { NodeTotals } from './totals';
+import { Waits } from './waits';
 import type { Watchdog } from './watchdog';
 import { Writer } from './writer';
 import type { Spender } from '../../upstream/budget/spender';
@@ -132,6 +133,7 @@ export class Node implements OperationHost, Service {
       this.presence,
       this.listener,
       this.told,
+      ...(options.spender ? [new Waits(options.database, this)] : []),
       this.writer,
       service({ stop: () => this.writer.flush().catch(() => undefined) }),
       service({ start: () => this.beginTicks(), stop: () => this.endTicks() }),

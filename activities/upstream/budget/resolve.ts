@@ -15,20 +15,39 @@ import type { Answered, LimitedUpstream, UpstreamLimit } from './spender';
 export function limitedUpstream(upstream: ResolvedUpstream, options = upstream.options): LimitedUpstream {
   const limits = Object.entries(upstream.limits).map(([name, definition]): UpstreamLimit => {
     const values = options.limits[name]!;
-    const { key } = definition;
+    const { key, refuses } = definition;
     return {
       name,
       rule: ruleOf(values, definition, options),
-      scope: key !== 'address' && upstream.onlyTracker !== undefined ? 'member' : 'shared',
+      scope: upstream.onlyTracker !== undefined && isOfMembers(key) ? 'member' : 'shared',
       key: key === 'address' ? ({ address }) => address : key === 'member' ? ({ id }) => id : key,
       secret: definition.secret ?? false,
       cost: costBy(definition.cost),
       format: formatOf(definition, values),
+      ...(refuses && { refuses: (answer: Answered) => refuses(contextOf(answer)) }),
     };
   });
   // All that take from several take in one order.
   limits.sort((a, b) => (a.name < b.name ? -1 : 1));
   return { name: upstream.name, limits, shares: { callFirst: options.callFirst, bulkLeast: options.bulkLeast } };
+}
+
+/**
+ * Whether each member has a bucket of its own: the key holds its id as it is, and all else is the same for two members.
+ * Nodes share the buckets of a key that is made in another way (a hash of the id).
+ */
+function isOfMembers(key: LimitDefinition['key']): boolean {
+  if (typeof key !== 'function') return key === 'member';
+  const keyFor = (id: string): string | undefined => {
+    const request = { method: 'GET', path: '/' };
+    try {
+      return key({ id, address: 'an address', request, header: (name) => `the ${name}` });
+    } catch {
+      return undefined;
+    }
+  };
+  const one = keyFor('member one');
+  return one !== undefined && one.includes('member one') && one.replace('member one', 'another') === keyFor('another');
 }
 
 function ruleOf(values: LimitOptions, { from }: LimitDefinition, options: UpstreamOptionValues): Limit {

@@ -166,8 +166,13 @@ function shortageOf(book: Book, place: Place): Shortage {
     upstream: book.upstream.name,
     limit: place.limit.name,
     key: shownKey(place.key),
-    isClosed: place.isClosed,
-    waitMs: Math.ceil(place.wait * 1_000),
+    // Asked when somebody looks: one who waits looks later too.
+    get isClosed() {
+      return place.isClosed;
+    },
+    get waitMs() {
+      return Math.ceil(place.wait * 1_000);
+    },
     join: (waiter: Waiter) => place.join(waiter),
   };
 }

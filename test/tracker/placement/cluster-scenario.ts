@@ -2,7 +2,8 @@
 import type { PlacedPool } from '../../../activities/tracker/placement/types';
 import { fairShares } from '../../../activities/tracker/placement/shares';
 import type { Draws } from '../../support/draws';
-import type { SimulatedCluster, SimulatedNode } from './simulated-cluster';
+import type { SimulatedCluster } from './simulated-cluster';
+import type { SimulatedNode } from './simulated-server';
 
 export type SimulatedPoolDefinition = PlacedPool & { label?: string };
 

@@ -12,7 +12,7 @@ import { Database } from '../../activities/lib/database';
 import { defineBuffer, retry } from '../../config/define/buffer';
 import type { BatchInput, BatchResult } from '../../workflows/buffer/activities';
 import { Stack } from '../support/stack';
-import { OPTIONS } from './world';
+import { OPTIONS } from './options';
 import type { Json } from '../../workflows/lib/json';
 
 const log = pino({ level: 'silent' });

@@ -13,7 +13,8 @@ import { beginStore } from '../../workflows/buffer/spill';
 import { beginBury } from '../../workflows/buffer/dead-letters';
 import { batchInput, takeBatch } from '../../workflows/buffer/next-batch';
 import { jsonBytes } from '../../workflows/lib/size';
-import { OPTIONS, World } from './world';
+import { DrivenShard } from './driven-shard';
+import { OPTIONS } from './options';
 import type { Json } from '../../workflows/lib/json';
 import { SHARD_TUNABLES } from '../../workflows/buffer/tunables';
 
@@ -24,7 +25,7 @@ const shard = (more: object = {}) => {
   return { state, index, push: (entries: Json[], how: object = {}) => accept(state, index, { entries, ...how }, NOW) };
 };
 const quiet = (more: Partial<ShardMoment> = {}): ShardMoment => ({
-  ...new World(OPTIONS).moment(),
+  ...new DrivenShard(OPTIONS).moment(),
   nowMs: NOW,
   untold: false,
   unreported: false,

@@ -12,7 +12,7 @@ import { defineBuffer, retry, type AnyBuffer } from '../../config/define/buffer'
 import type { BatchResult } from '../../workflows/buffer/activities';
 import type { PushMessage } from '../../workflows/buffer/contract';
 import { Stack } from '../support/stack';
-import { OPTIONS } from './world';
+import { OPTIONS } from './options';
 import type { Json } from '../../workflows/lib/json';
 
 const log = pino({ level: 'silent' });

@@ -8,7 +8,7 @@ import { indexKeys } from '../../workflows/buffer/keys';
 import { isIn, lastSeq } from '../../workflows/buffer/marks';
 import { freshShardState } from '../../workflows/buffer/queue';
 import { jsonBytes } from '../../workflows/lib/size';
-import { OPTIONS } from './world';
+import { OPTIONS } from './options';
 
 function shard() {
   const state = freshShardState({ options: OPTIONS, paused: false, version: 1 }, null);

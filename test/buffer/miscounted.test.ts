@@ -7,7 +7,7 @@ import { indexKeys } from '../../workflows/buffer/keys';
 import { countsOf, entriesOf, freshShardState } from '../../workflows/buffer/queue';
 import { beginStore, endStore } from '../../workflows/buffer/spill';
 import { beginBury } from '../../workflows/buffer/dead-letters';
-import { OPTIONS } from './world';
+import { OPTIONS } from './options';
 
 const NOW = 1_000_000;
 

@@ -16,7 +16,7 @@ import { endFetch } from '../../workflows/buffer/fetch';
 import { batchInput, takeBatch } from '../../workflows/buffer/next-batch';
 import { sha256 } from '../../workflows/lib/sha256';
 import { histories } from '../support/simulate';
-import { OPTIONS } from './world';
+import { OPTIONS } from './options';
 
 const NOW = 1_000_000;
 

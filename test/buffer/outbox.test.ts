@@ -12,7 +12,7 @@ import { defineBuffer } from '../../config/define/buffer';
 import { resolveDefinition } from '../../config/resolve/buffer';
 import type { PushMessage } from '../../workflows/buffer/contract';
 import { Stack } from '../support/stack';
-import { OPTIONS } from './world';
+import { OPTIONS } from './options';
 
 const log = pino({ level: 'silent' });
 let stack: Stack;

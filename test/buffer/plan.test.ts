@@ -8,13 +8,15 @@ import { revive } from '../../workflows/buffer/dead-letters';
 import { nextShardStep, type ShardMoment } from '../../workflows/buffer/plan';
 import { countsOf, pendingOf, runningOf } from '../../workflows/buffer/queue';
 import { takeBatch } from '../../workflows/buffer/next-batch';
-import { acts, live, OPTIONS, World } from './world';
+import { acts, live } from './driven-histories';
+import { DrivenShard } from './driven-shard';
+import { OPTIONS } from './options';
 
 test('any history: each entry is handled once or dead, and the counts hold at every moment', () => {
   let runs = 0;
   fc.assert(
     fc.property(acts, (history) => {
-      const world = new World(OPTIONS);
+      const world = new DrivenShard(OPTIONS);
       const pushed = live(world, history, false);
       world.drain(() => 'done');
       const ends = [...world.handled, ...world.dead.values()].map(Number).sort((a, b) => a - b);
@@ -36,7 +38,7 @@ test('with keys: what is merged was pending, and the last entry of each key is h
   let merged = 0;
   fc.assert(
     fc.property(acts, (history) => {
-      const world = new World({ ...OPTIONS, key: 'function', retry: { ...OPTIONS.retry, attempts: 1_000 } });
+      const world = new DrivenShard({ ...OPTIONS, key: 'function', retry: { ...OPTIONS.retry, attempts: 1_000 } });
       const pushed = live(world, history, true);
       world.handled = [];
       world.push([0, 1, 2, 3, 4, 5, 6]);
@@ -58,7 +60,7 @@ test('a batch with poison is halved until the culprits stand alone: only they di
       fc.integer({ min: 1, max: 60 }),
       fc.uniqueArray(fc.integer({ min: 0, max: 59 }), { maxLength: 4 }),
       (count, bad) => {
-        const world = new World({ ...OPTIONS, maxBatchSize: 40, historyEvents: 10_000 });
+        const world = new DrivenShard({ ...OPTIONS, maxBatchSize: 40, historyEvents: 10_000 });
         world.push(Array.from({ length: count }, (_, i) => i));
         world.drain((entry) => (bad.includes(Number(entry)) ? 'poison' : 'done'));
         expect([...world.dead.values()].sort()).toEqual(bad.filter((one) => one < count).sort());
@@ -69,7 +71,7 @@ test('a batch with poison is halved until the culprits stand alone: only they di
 });
 
 test('front goes before back, and each keeps its order', () => {
-  const world = new World({ ...OPTIONS, maxConcurrency: 1 });
+  const world = new DrivenShard({ ...OPTIONS, maxConcurrency: 1 });
   world.push([1, 2, 3, 4, 5, 6, 7]);
   world.push([101, 102], { front: true });
   world.push([103], { front: true });
@@ -79,7 +81,7 @@ test('front goes before back, and each keeps its order', () => {
 });
 
 test('past the bound entries go to PostgreSQL and come back in order', () => {
-  const world = new World({ ...OPTIONS, maxConcurrency: 1 });
+  const world = new DrivenShard({ ...OPTIONS, maxConcurrency: 1 });
   const all = Array.from({ length: 500 }, (_, i) => i);
   for (let from = 0; from < 500; from += 10) {
     world.push(all.slice(from, from + 10));
@@ -91,7 +93,7 @@ test('past the bound entries go to PostgreSQL and come back in order', () => {
 });
 
 test('ordered: what comes again holds the others until it is done or dead', () => {
-  const world = new World({ ...OPTIONS, ordered: true });
+  const world = new DrivenShard({ ...OPTIONS, ordered: true });
   world.push([1, 2, 3, 4, 5, 6, 7]);
   world.now += 100;
   world.work(false);
@@ -109,7 +111,7 @@ test('ordered: what comes again holds the others until it is done or dead', () =
 });
 
 test('a batch too large is halved without an attempt, and the size that works is learned and grows again', () => {
-  const world = new World({
+  const world = new DrivenShard({
     ...OPTIONS,
     maxBatchSize: 100,
     historyEvents: 100_000,
@@ -136,7 +138,7 @@ test('a batch too large is halved without an attempt, and the size that works is
 });
 
 test('dead letters come back or are dropped, and the counts follow', () => {
-  const world = new World(OPTIONS);
+  const world = new DrivenShard(OPTIONS);
   world.push([1, 2, 3]);
   world.drain(() => 'poison');
   expect(countsOf(world.state)).toMatchObject({ accepted: 3, dead: 3, done: 0 });
@@ -156,8 +158,8 @@ test('dead letters come back or are dropped, and the counts follow', () => {
 });
 
 describe('what is told of a shard', () => {
-  const world = () => new World({ ...OPTIONS, maxConcurrency: 1, init: true });
-  const next = (of: World, changes: Partial<ShardMoment> = {}) =>
+  const world = () => new DrivenShard({ ...OPTIONS, maxConcurrency: 1, init: true });
+  const next = (of: DrivenShard, changes: Partial<ShardMoment> = {}) =>
     nextShardStep(of.state, { ...of.moment(), ...changes });
 
   test('to its node at once, to PostgreSQL after a rest, and now and then', () => {

@@ -22,7 +22,7 @@ import { ShardPromises } from './shard-promises';
 import { PostgresWorld } from './postgres-world';
 import { sizedBytes } from './sizes';
 import type { Json } from '../../workflows/lib/json';
-import { OPTIONS } from './world';
+import { OPTIONS } from './options';
 import { SHARD_TUNABLES } from '../../workflows/buffer/tunables';
 
 /** Temporal's limits. Bytes. */

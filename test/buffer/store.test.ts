@@ -16,7 +16,7 @@ import { freshShardState } from '../../workflows/buffer/queue';
 import type { Chunk } from '../../workflows/buffer/state';
 import { shardStatus } from '../../workflows/buffer/status';
 import { Stack } from '../support/stack';
-import { OPTIONS } from './world';
+import { OPTIONS } from './options';
 
 const MIGRATION = path.join(__dirname, '../../db/migrations/0008_buffer_lives.sql');
 

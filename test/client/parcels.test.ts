@@ -6,7 +6,7 @@ import { ShardSender } from '../../client/buffer/shard-sender';
 import type { Connections } from '../../client/connections';
 import { shardOfKey } from '../../activities/buffer/keys';
 import type { PushMessage } from '../../workflows/buffer/contract';
-import { OPTIONS } from '../buffer/world';
+import { OPTIONS } from '../buffer/options';
 
 const packer = new Packer('b', undefined);
 async function pack(entries: Iterable<unknown>, options: object = {}, how: object = {}) {

@@ -7,7 +7,7 @@ import { BufferHandle } from '../../client/buffer/handle';
 import type { Connections } from '../../client/connections';
 import { BufferSenders } from '../../client/buffer/senders';
 import { shardWorkflowId, type PushMessage } from '../../workflows/buffer/contract';
-import { OPTIONS } from '../buffer/world';
+import { OPTIONS } from '../buffer/options';
 
 const full = () => Object.assign(new Error('refused'), { cause: { type: 'BufferFull', details: [10] } });
 type Answer = (shard: string, message: PushMessage) => unknown;

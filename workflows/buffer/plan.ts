@@ -1,7 +1,7 @@
 /**
  * The next step of a shard, as a pure function of its state and the moment: run a batch, store, fetch, bury, ask
  * whether PostgreSQL is back, tell, report, continue as new, or wait. `shard.ts` carries it out; a simulation drives it
- * through random histories (`test/buffer/world.ts`).
+ * through random histories (`test/buffer/driven-shard.ts`).
  */
 import type { LaneName, ShardState } from './state';
 import { carriedBytes, isWordy, marksBytes } from './carry';

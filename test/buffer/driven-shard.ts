@@ -1,8 +1,7 @@
 /**
- * A shard in a world that can be driven by hand or by a random history, with no Temporal and no PostgreSQL: for
- * `plan.test.ts`.
+ * A shard that a test drives by hand, with no Temporal and no PostgreSQL: one thing at a time. `shard-world.ts` has the
+ * one in which everything overlaps.
  */
-import fc from 'fast-check';
 import type { BatchResult, Returned, StoreRow } from '../../workflows/buffer/activities';
 import type { Chunk, ShardState } from '../../workflows/buffer/state';
 import { carriedBytes } from '../../workflows/buffer/carry';
@@ -21,24 +20,6 @@ import { batchInput, moveDue, takeBatch } from '../../workflows/buffer/next-batc
 import type { Json } from '../../workflows/lib/json';
 import { SHARD_TUNABLES } from '../../workflows/buffer/tunables';
 
-export const OPTIONS: BufferOptions = {
-  maxBatchSize: 5,
-  flushIntervalMs: 50,
-  maxConcurrency: 2,
-  timeoutMs: 1_000,
-  heartbeatTimeoutMs: 1_000,
-  pollMs: null,
-  bound: { entries: 20, bytes: 100_000 },
-  capacity: 1_000_000,
-  retry: { attempts: 3, baseMs: 10, capMs: 100 },
-  ordered: false,
-  shards: 1,
-  historyEvents: 60,
-  init: false,
-  key: null,
-  state: null,
-};
-
 interface Row {
   lane: string;
   place: number | null;
@@ -49,7 +30,7 @@ interface Row {
 }
 
 /** The world around a shard: PostgreSQL, the handlers, and Temporal, which carries its state. */
-export class World {
+export class DrivenShard {
   state: ShardState;
   index: KeyIndex;
   now = 1_000;
@@ -290,95 +271,4 @@ export class World {
     }
     throw new Error('it does not drain');
   }
-}
-
-type Act =
-  | { act: 'push'; count: number; front: boolean; off: boolean }
-  | { act: 'repeat' }
-  | { act: 'end'; how: 'answer' | 'crash' | 'held' | 'tooLarge'; again: number }
-  | { act: 'time'; ms: number }
-  | { act: 'outage'; on: boolean }
-  | { act: 'memory'; shrink: boolean }
-  | { act: 'flush' };
-
-export const acts: fc.Arbitrary<Act[]> = fc.array(
-  fc.oneof(
-    {
-      weight: 5,
-      arbitrary: fc.record({
-        act: fc.constant('push' as const),
-        count: fc.integer({ min: 0, max: 12 }),
-        front: fc.boolean(),
-        off: fc.boolean(),
-      }),
-    },
-    { weight: 1, arbitrary: fc.record({ act: fc.constant('repeat' as const) }) },
-    {
-      weight: 6,
-      arbitrary: fc.record({
-        act: fc.constant('end' as const),
-        how: fc.constantFrom(
-          'answer' as const,
-          'answer' as const,
-          'answer' as const,
-          'crash' as const,
-          'held' as const,
-          'tooLarge' as const,
-        ),
-        again: fc.integer({ min: 2, max: 9 }),
-      }),
-    },
-    { weight: 4, arbitrary: fc.record({ act: fc.constant('time' as const), ms: fc.integer({ min: 1, max: 120 }) }) },
-    { weight: 1, arbitrary: fc.record({ act: fc.constant('outage' as const), on: fc.boolean() }) },
-    { weight: 1, arbitrary: fc.record({ act: fc.constant('memory' as const), shrink: fc.boolean() }) },
-    { weight: 1, arbitrary: fc.record({ act: fc.constant('flush' as const) }) },
-  ),
-  { maxLength: 120, size: 'max' },
-);
-
-export function live(world: World, history: Act[], sameKeys: boolean): number {
-  let next = 0;
-  let seq = 0;
-  let outage = false;
-  let last: Parameters<World['push']> | undefined;
-  for (const one of history) {
-    switch (one.act) {
-      case 'push': {
-        const entries = Array.from({ length: one.count }, () => (sameKeys ? next++ % 7 : next++));
-        last = [
-          entries,
-          {
-            sender: 's',
-            seq: ++seq,
-            ...(one.front ? { front: true } : {}),
-            ...(one.off ? { at: world.now + 40 } : {}),
-          },
-        ];
-        world.push(...last);
-        break;
-      }
-      case 'repeat':
-        if (last) world.push(...last);
-        break;
-      case 'end':
-        world.end(one.how, (entry) =>
-          Number(entry) % one.again === 1 ? 'again' : Number(entry) % one.again === 0 ? 'off' : 'done',
-        );
-        break;
-      case 'time':
-        world.now += one.ms;
-        break;
-      case 'outage':
-        outage = one.on;
-        break;
-      case 'memory':
-        world.state.shrunk = one.shrink;
-        break;
-      case 'flush':
-        world.state.flushBelow = world.state.nextEntry;
-        break;
-    }
-    world.work(outage);
-  }
-  return next;
 }

@@ -14,6 +14,7 @@ import type { Clock } from './shift/clock';
 import type { Operation } from './shift/host';
 import type { NodeHolds } from './shift/holds';
 import type { Lateness } from './shift/lateness';
+import type { Opens } from './shift/openings';
 import type { PoolShift } from './shift/pool-shift';
 import type { Counts, NodeTotals } from './shift/totals';
 
@@ -27,6 +28,7 @@ export interface ObservedNode {
   readonly totals: NodeTotals;
   readonly shifts: ReadonlySet<PoolShift>;
   readonly placing: Placing;
+  readonly opens: Opens;
   latenessOf(tracker: string, operation: string): Lateness;
 }
 
@@ -116,6 +118,7 @@ export class NodeMetrics {
     this.skips(node);
     this.held(node);
     this.pools(node);
+    this.openings(node);
     this.members(node);
     this.lateness(node);
     this.cluster.observe(node.placing);
@@ -201,6 +204,18 @@ export class NodeMetrics {
       registers: [this.registry],
       collect() {
         this.set(node.shifts.size);
+      },
+    });
+  }
+
+  private openings(node: ObservedNode): void {
+    new Gauge({
+      name: 'longwatch_asks_for_shifts',
+      help: 'Whether this node asks for shifts, of the shared queues and of its own',
+      labelNames: ['queue'],
+      registers: [this.registry],
+      collect() {
+        for (const [queue, isOpen] of Object.entries(node.opens)) this.set({ queue }, isOpen ? 1 : 0);
       },
     });
   }

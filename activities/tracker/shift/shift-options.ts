@@ -1,7 +1,7 @@
 /**
- * The things by which a pool's workflow schedules its shifts: the tracker's options, and the heartbeat timeout that results from
- * the wanted one and the size of the cluster. Told by each opening of a pool (`roster/layout.ts`) and by the result of
- * each shift (`keep.ts`).
+ * The things by which a pool's workflow schedules its shifts: the tracker's options, and the heartbeat timeout that
+ * results from the wanted one and the size of the cluster. Told by each opening of a pool (`roster/layout.ts`) and by
+ * the result of each shift (`keep.ts`).
  */
 import type { ShiftOptions } from '../../../workflows/tracker/contract';
 import { labelOf, type TrackerOptions } from '../../../workflows/tracker/options';

@@ -42,7 +42,7 @@ export class PoolStack {
     private readonly stack: Stack,
     private readonly connection: Connection,
     private readonly native: NativeConnection,
-    private readonly workflowBundle: WorkerOptions['workflowBundle'],
+    readonly workflowBundle: WorkerOptions['workflowBundle'],
   ) {}
 
   static async start(): Promise<PoolStack> {

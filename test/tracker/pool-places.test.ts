@@ -206,3 +206,37 @@ test('the label and the heartbeat timeout that a shift tells hold for the next o
   expect(came.map(({ heartbeatTimeoutMs }) => heartbeatTimeoutMs)).toEqual([5_000, 7_000, 7_000]);
   await stack.client.workflow.getHandle(poolWorkflowId('relabelled', 0)).terminate();
 });
+
+test('two trackers weigh alike where pools wait for a node: the small one does not wait for all of the large one', async () => {
+  const openPool = (): PoolOpening => OPENING;
+  const workflows = await stack.run({
+    taskQueue: POOL_QUEUE,
+    workflowBundle: stack.workflowBundle,
+    activities: { openPool },
+  });
+  const start = (tracker: string, pool: number) =>
+    stack.client.workflow.start('pool', {
+      workflowId: poolWorkflowId(tracker, pool),
+      taskQueue: POOL_QUEUE,
+      args: [{ tracker, pool }],
+    });
+  const large = await Promise.all(Array.from({ length: 30 }, (_, pool) => start('large', pool)));
+  const waits = async (handle: WorkflowHandle) => (await handle.query(poolStatusQuery)).state === 'on shift';
+  for (const pool of large) await eventually('its shift waits', () => waits(pool));
+  const small = [await start('small', 0), await start('small', 1)];
+  for (const pool of small) await eventually('its shift waits too', () => waits(pool));
+  // A node with one place, which it gives to one after the other.
+  await stack.run({
+    taskQueue: sharedShiftQueue(),
+    // A second later it comes again.
+    activities: { shift: noting(() => result({ end: 'elapsed', node: 'a', to: 'nobody' })) },
+    maxConcurrentActivityTaskExecutions: 1,
+  });
+  await eventually(
+    'both of the small one have begun',
+    () => came.filter(({ input }) => input.tracker === 'small').length === 2,
+  );
+  expect(came.length).toBeLessThan(15);
+  for (const pool of [...large, ...small]) await pool.terminate();
+  await workflows();
+});

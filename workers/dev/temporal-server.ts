@@ -14,7 +14,8 @@ const TYPE_NAMES = { KEYWORD: 'Keyword', INT: 'Int' } as const;
 /**
  * Timers may come 20 ms late instead of 1 s, and the queues of the one shard are not throttled: a signal's activity
  * starts after 27 ms instead of 100. The task queue is one: of its usual four partitions a worker with two polls
- * (`workers/tasks.ts`) does not wait at all of them, and a task in another one comes up to 2 s late.
+ * (`workers/sdk-workers.ts`) does not wait at all of them, and a task in another one comes up to 2 s late. Where pools
+ * wait for a node, those of all trackers have their turn (`fairnessKey` of `workflows/tracker/shift-runs.ts`).
  */
 const DYNAMIC_CONFIG = {
   'history.timerProcessorMaxTimeShift': '"20ms"',
@@ -22,6 +23,7 @@ const DYNAMIC_CONFIG = {
   'history.timerProcessorMaxPollRPS': '1000',
   'matching.numTaskqueueReadPartitions': '1',
   'matching.numTaskqueueWritePartitions': '1',
+  'matching.enableFairness': 'true',
 };
 
 export interface TemporalOptions {

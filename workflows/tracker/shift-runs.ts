@@ -151,6 +151,8 @@ export class ShiftRuns {
       startToCloseTimeout: durationMs + 10 * heartbeatTimeoutMs + POOL_TUNABLES.longestRunMs,
       heartbeatTimeout: heartbeatTimeoutMs,
       cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+      // Pools that wait for a node: those of a large tracker do not come before those of a small one.
+      priority: { fairnessKey: tracker },
       summary: `shift ${state.shift}: ${state.members} members`,
       retry: once ? { maximumAttempts: 1 } : RETRY,
     });

@@ -6,7 +6,7 @@ import type { LoadedConfig } from '../config/load';
 import type { Longwatch } from '../client/longwatch';
 import { remark } from './output';
 
-export interface Started {
+interface Started {
   name: string;
   /** A job's kind: `regen`, `sweep` or `decay`. */
   kind?: string;

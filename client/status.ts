@@ -31,6 +31,8 @@ export interface TrackerSummary {
   /** Pools that a live node keeps right now. */
   poolsOnShift: number;
   quarantined: number;
+  /** Pools whose shift no node began for a minute: `pools` says on which task queue it waits. */
+  unbegun: number;
   paused: boolean;
   /** Null: it has none. `unknown` (not asked yet) counts as closed. */
   gate: 'open' | 'closed' | 'unknown' | null;
@@ -91,6 +93,7 @@ interface TrackerRow {
   members: number;
   on_shift: number;
   quarantined: number;
+  unbegun: number;
 }
 
 interface StatsRow {
@@ -176,6 +179,7 @@ async function summarize(
     pools: row.pools,
     poolsOnShift: row.on_shift,
     quarantined: row.quarantined,
+    unbegun: row.unbegun,
     paused: row.state === 'paused',
     holds,
     heldBack,

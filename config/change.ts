@@ -13,15 +13,6 @@ import {
   type UpstreamOptionValues,
 } from '../workflows/upstream/options';
 
-/**
- * Parses one change. The path is spelled as in a config module; an empty value or `default` takes a change back.
- * @param operations the tracker's operations, when known: a wrong one is then refused here, with a suggestion.
- * @throws ConfigError when the path or the value may not stand.
- */
-export function parseOptionChange(text: string, operations?: readonly string[]): OptionChange {
-  return optionChange(...splitChange(text), operations);
-}
-
 /** `PATH=VALUE` in its halves. @throws ConfigError when it is none. */
 export function splitChange(text: string): [path: string, value: string] {
   const equals = text.indexOf('=');
@@ -31,7 +22,13 @@ export function splitChange(text: string): [path: string, value: string] {
 
 const EXAMPLE = 'operations.location.every=500ms';
 
-/** The same from its two halves. A value may be a string, as typed, or already a number or boolean; null unsets. */
+/**
+ * One change from its two halves. The path is spelled as in a config module; an empty value, `default` or null takes a
+ * change back.
+ * @param value a string, as typed, or already a number or boolean
+ * @param operations the tracker's operations, when known: a wrong one is then refused here, with a suggestion.
+ * @throws ConfigError when the path or the value may not stand.
+ */
 export function optionChange(
   path: string,
   value: string | number | boolean | null,

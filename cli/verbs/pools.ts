@@ -42,5 +42,9 @@ export function addPools(program: Command): void {
 
 function state(pool: PoolSummary): string {
   if (pool.quarantinedAt !== null) return 'quarantined';
+  if (pool.unbegunSince !== null) {
+    const since = age(Date.now() - Date.parse(pool.unbegunSince));
+    return `no node begins it for ${since} now (task queue ${pool.unbegunOn})`;
+  }
   return pool.onShift ? 'on shift' : 'no keeper';
 }

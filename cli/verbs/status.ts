@@ -145,6 +145,9 @@ function renderTracker(tracker: TrackerSummary): string[] {
     ...(tracker.quarantined > 0
       ? [`${count(tracker.quarantined)} QUARANTINED (npx longwatch pools ${tracker.name})`]
       : []),
+    ...(tracker.unbegun > 0
+      ? [`${count(tracker.unbegun)} that NO NODE BEGINS (npx longwatch pools ${tracker.name})`]
+      : []),
     ...(tracker.gate === null ? [] : [`gate ${tracker.gate}`]),
   ];
   const right = (head: string) => ({ head, right: true });

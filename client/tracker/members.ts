@@ -35,6 +35,9 @@ export interface PoolSummary {
   crashes: number;
   quarantinedAt: string | null;
   lastError: string | null;
+  /** Since when its shift has been asked for on this task queue, where no node began it for a minute. */
+  unbegunSince: string | null;
+  unbegunOn: string | null;
 }
 
 export interface StoredValue {
@@ -111,6 +114,8 @@ export async function readPools(connections: Connections, tracker: string): Prom
     crashes: row.crashes,
     quarantinedAt: iso(row.quarantined_at),
     lastError: row.last_error,
+    unbegunSince: iso(row.unbegun_since),
+    unbegunOn: row.unbegun_on,
   }));
 }
 
@@ -158,6 +163,8 @@ interface PoolRow {
   crashes: number;
   quarantined_at: number | null;
   last_error: string | null;
+  unbegun_since: number | null;
+  unbegun_on: string | null;
 }
 
 interface ShowRow {

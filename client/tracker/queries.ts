@@ -68,7 +68,8 @@ export const POOLS: Statement = {
                 p.node is not null and p.released_at is null and p.quarantined_at is null
                   and coalesce(node.ended_at is null and node.seen_at > now() - ${NODE_GONE}, false) as on_shift,
                 ${ms('p.taken_at')} as taken_at, coalesce(p.crashes, 0) as crashes, p.last_error,
-                ${ms('p.quarantined_at')} as quarantined_at
+                ${ms('p.quarantined_at')} as quarantined_at,
+                ${ms(`case when t.state <> 'stopped' then p.unbegun_since end`)} as unbegun_since, p.unbegun_on
          from longwatch.tracker t
          cross join lateral generate_series(0, t.pools - 1) as n(pool)
          left join longwatch.pool p on p.tracker = t.name and p.pool = n.pool
@@ -101,10 +102,12 @@ export const STATUS_TRACKERS: Statement = {
   text: `select t.name, t.state, t.pools, t.options, t.changes, t.gate_open,
                 ${ms('now() - greatest(t.gate_checked_at, t.gate_next_at)')} as gate_age_ms,
                 coalesce(p.members, 0)::int as members,
-                coalesce(p.on_shift, 0)::int as on_shift, coalesce(p.quarantined, 0)::int as quarantined
+                coalesce(p.on_shift, 0)::int as on_shift, coalesce(p.quarantined, 0)::int as quarantined,
+                (case when t.state = 'stopped' then 0 else coalesce(p.unbegun, 0) end)::int as unbegun
          from longwatch.tracker t
          left join (
            select pool.tracker, sum(pool.members) as members, count(*) filter (where pool.quarantined_at is not null) as quarantined,
+                  count(*) filter (where pool.unbegun_since is not null) as unbegun,
                   count(*) filter (
                     where pool.released_at is null and pool.quarantined_at is null and node.ended_at is null
                       and node.seen_at > now() - ${NODE_GONE}

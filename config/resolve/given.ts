@@ -147,14 +147,14 @@ export function namedOnes(
 }
 
 /** Notes every key that is not one of these. @param at the path of the object, with the dot behind it */
-export function checkKeys(given: Given, known: readonly string[], at: string, problems: string[]): void {
+function checkKeys(given: Given, known: readonly string[], at: string, problems: string[]): void {
   for (const key of Object.keys(given)) {
     if (!known.includes(key)) problems.push(`${at}${key} is not an option${didYouMean(key, known)}`);
   }
 }
 
 /** The object under a key; an empty one where nothing is there, or something else, which is a problem. */
-export function objectAt(given: Given, key: string, at: string, problems: string[]): Given {
+function objectAt(given: Given, key: string, at: string, problems: string[]): Given {
   const value = given[key];
   if (value === undefined) return {};
   if (isObject(value)) return value;

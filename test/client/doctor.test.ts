@@ -21,7 +21,7 @@ const operation = (more: Partial<OperationSummary> = {}): OperationSummary => ({
 });
 const tracker = (more: Partial<TrackerSummary> = {}): TrackerSummary => ({
   ...{ name: 'characters', state: 'running', members: 500, pools: 4, poolsOnShift: 4, quarantined: 0, paused: false },
-  ...{ gate: 'open', operations: [operation()], holds: [], heldBack: [] },
+  ...{ gate: 'open', unbegun: 0, operations: [operation()], holds: [], heldBack: [] },
   ...more,
 });
 const buffer = (more: Partial<BufferSummary> = {}): BufferSummary => ({

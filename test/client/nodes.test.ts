@@ -326,6 +326,20 @@ describe('the doctor, from the same rows', () => {
     ]);
   });
 
+  test('pools and status say where a shift waits that no node begins, while the tracker is not stopped', async () => {
+    await writeTracker(sql, 'things', 2);
+    await keep(sql, { name: 'a' }, 'things', [0]);
+    await sql(`update longwatch.pool set unbegun_since = now() - interval '120 s', unbegun_on = 'q' where pool = 1`);
+    const things = longwatch.tracker('things');
+    expect(await things.pools()).toMatchObject([{ unbegunSince: null }, { unbegunOn: 'q' }]);
+    expect(await things.status()).toMatchObject({ unbegun: 1 });
+    expect((await runCli(stack, 'pools', 'things')).out).toMatch(/no node begins it for 2 ?m\w* now \(task queue q\)/);
+    expect((await runCli(stack, 'status', 'things')).out).toContain('1 that NO NODE BEGINS');
+    await sql(`update longwatch.tracker set state = 'stopped'`);
+    expect(await things.status()).toMatchObject({ unbegun: 0 });
+    expect(await things.pools()).toMatchObject([{}, { unbegunSince: null }]);
+  });
+
   test('verdicts, releases, and a tracker that no node has', async () => {
     await writeTracker(sql, 'things', 1);
     await writeNode(sql, { name: 'a', use: { lacks: ['things'], storeRefusedMs: 9_000 } });

@@ -1,5 +1,5 @@
 /** One option changed by hand: `config --set operations.location.every=500ms`. */
-import { parseOptionChange } from '../../config/change';
+import { optionChange, splitChange } from '../../config/change';
 import { ConfigError } from '../../config/errors';
 import { formatDuration, parseDuration } from '../../config/values';
 
@@ -17,7 +17,7 @@ test.each([
   ['operations.location.every=', 'operations.location.everyMs', null],
   ['operations.location.every=default', 'operations.location.everyMs', null],
 ])('%s is taken', (text, path, value) => {
-  expect(parseOptionChange(text, OPERATIONS)).toEqual({ path, value });
+  expect(optionChange(...splitChange(text), OPERATIONS)).toEqual({ path, value });
 });
 
 test.each([
@@ -45,7 +45,7 @@ test.each([
   ],
   ['=5', "'=5' is not a change: write PATH=VALUE, such as operations.location.every=500ms"],
 ])('%s is refused', (text, message) => {
-  expect(() => parseOptionChange(text, OPERATIONS)).toThrow(new ConfigError([message]));
+  expect(() => optionChange(...splitChange(text), OPERATIONS)).toThrow(new ConfigError([message]));
 });
 
 test.each([0, 1, 250, 1_000, 90_000, 600_000, 5_400_000, 86_400_000, 1_234_567])(

@@ -7,6 +7,7 @@ import { lockFences, recordCrash, releaseFence, takeFence, type PoolClaim } from
 import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
 import { Writer, type WriterHost } from '../../activities/tracker/shift/writer';
 import { Database } from '../../activities/lib/database';
+import { writeUnbegun } from '../../activities/tracker/store/pools';
 import type { TrackerRow } from '../../activities/tracker/store/trackers';
 import { defineTracker } from '../../exports';
 import { Stack } from '../support/stack';
@@ -46,6 +47,23 @@ const current = (answer: boolean) => () => Promise.resolve(answer);
 const never = () => Promise.reject(new Error('Temporal must not be asked'));
 const tokenOf = async (pool = 0) =>
   (await stack.sql<{ token: number }>(`select token::int from longwatch.pool where pool = $1`, [pool]))[0]!.token;
+
+test('a shift that no node begins is written down with its pool, until somebody takes that', async () => {
+  const noted = () =>
+    stack.sql(`select extract(epoch from now() - unbegun_since)::int as since, unbegun_on from longwatch.pool`);
+  const write = (sinceMs: number, tracker = 't') =>
+    database.transaction((db) => writeUnbegun(db, tracker, 0, { queue: 'q', sinceMs, untilMs: 60_000, times: 1 }));
+  // Of a workflow whose clock is far from this one's, and whose pool has no row yet.
+  await write(0);
+  expect(await noted()).toEqual([{ since: 60, unbegun_on: 'q' }]);
+  await write(-40_000);
+  expect(await noted()).toEqual([{ since: 100, unbegun_on: 'q' }]);
+  // A tracker that is not there any more has no pools.
+  await write(0, 'gone');
+  expect(await noted()).toHaveLength(1);
+  await takeFence(database, claim(), never);
+  expect(await noted()).toEqual([{ since: null, unbegun_on: null }]);
+});
 
 describe('within one run the numbers decide, and Temporal is not asked', () => {
   test.each([

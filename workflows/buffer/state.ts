@@ -11,7 +11,8 @@ import type { Json } from '../lib/json';
 
 /**
  * A run of entries that have had the same fate so far: how many, where they lie, what has become of them, and whether
- * they are on their way to PostgreSQL. As JSON it is one flat object, in workflows that run and in PostgreSQL.
+ * they are on their way to PostgreSQL. As JSON it stays one flat object, in workflows that run and in PostgreSQL: its
+ * four parts are read apart in these types, and nesting them would only change what is stored already.
  */
 export interface Chunk extends ChunkSize, ChunkBody, ChunkFate, ChunkWay {}
 

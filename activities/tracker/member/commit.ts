@@ -63,8 +63,11 @@ export interface Verdict {
 
 export interface Refused {
   readonly id: string;
-  /** `stale`: row, mail or answer were not as it thought. `write`: a statement of `ctx.write` failed. */
-  readonly why: 'stale' | 'write';
+  /**
+   * - `stale`: its row, its mail or an answer were not as it thought; it is read again.
+   * - `refused`: a statement of `ctx.write` failed, or who it sends to has no room; that is a turn's own failure.
+   */
+  readonly why: 'stale' | 'refused';
   readonly error?: string;
 }
 
@@ -73,15 +76,24 @@ export class Room {
   turns: number;
   bytes: number;
   private isEmpty = true;
+  private refusedOne = false;
 
   constructor({ commitTurns, commitBytes }: Pick<MemberLimits, 'commitTurns' | 'commitBytes'>) {
     this.turns = commitTurns;
     this.bytes = commitBytes;
   }
 
+  /** Whether no more fits: something did not, or nothing is left. */
+  get isUsed(): boolean {
+    return this.turns < 1 || this.refusedOne;
+  }
+
   /** A turn that is larger than all of it goes alone. */
   take({ bytes }: EndedTurn): boolean {
-    if (this.turns < 1 || (bytes > this.bytes && !this.isEmpty)) return false;
+    if (this.turns < 1 || (bytes > this.bytes && !this.isEmpty)) {
+      this.refusedOne = true;
+      return false;
+    }
     this.isEmpty = false;
     this.turns--;
     this.bytes -= bytes;
@@ -89,14 +101,10 @@ export class Room {
   }
 }
 
-/** How many of a member's ended turns go into a commit. One that writes goes alone, so that its failure is its own. */
-export function turnsThatFit(ended: readonly EndedTurn[], room: Room): number {
+/** How many of a member's ended turns go into a commit. */
+export function turnsThatFit(ended: readonly EndedTurn[], room: Room, most: number): number {
   let count = 0;
-  for (const turn of ended) {
-    if (count > 0 && (turn.writes.length > 0 || ended[count - 1]!.writes.length > 0)) break;
-    if (!room.take(turn)) break;
-    count++;
-  }
+  while (count < ended.length && count < most && room.take(ended[count]!)) count++;
   return count;
 }
 
@@ -104,6 +112,7 @@ export function turnsThatFit(ended: readonly EndedTurn[], room: Room): number {
 export function partOf({ address, version, base, ended }: Member, count: number): MemberPart {
   const turns = ended.slice(0, count);
   const { after } = turns.at(-1)!;
+  const mailGone = turns.flatMap(({ gone }) => gone ?? []);
   const spawn = turns.find((turn) => turn.spawn !== undefined)?.spawn;
   return {
     id: address.id,
@@ -112,8 +121,8 @@ export function partOf({ address, version, base, ended }: Member, count: number)
     ...(spawn !== undefined && { spawn }),
     timersSet: [...after.timers.values()].filter((timer) => base.timers.get(timer.name) !== timer),
     timersGone: [...base.timers.keys()].filter((name) => !after.timers.has(name)),
-    mailGone: turns.flatMap(({ gone }) => gone ?? []),
-    again: turns.flatMap(({ again }) => again ?? []),
+    mailGone,
+    again: againOf(turns, mailGone),
     dead: turns.flatMap(({ dead }) => dead ?? []),
     answers: turns.flatMap(({ answer }) => answer ?? []),
     tellAgain: turns.flatMap(({ tellAgain }) => tellAgain ?? []),
@@ -121,6 +130,13 @@ export function partOf({ address, version, base, ended }: Member, count: number)
     pushes: turns.flatMap(({ pushes }) => pushes),
     writes: turns.flatMap(({ writes }) => writes),
   };
+}
+
+/** The last failure of each message that is still there: one may have failed and been handled since the last commit. */
+function againOf(turns: readonly EndedTurn[], mailGone: readonly number[]): Again[] {
+  const last = new Map(turns.flatMap(({ again }) => (again ? [[again.mail, again] as const] : [])));
+  for (const id of mailGone) last.delete(id);
+  return [...last.values()];
 }
 
 /** A change of timers alone is one of the row too: its version is what orders commits. */
@@ -140,20 +156,17 @@ const rowOf = ({ state, marks, applied, sets }: Image): MemberPart['row'] => ({ 
 /** The version of the row after this part of it. */
 export const versionAfter = ({ expected, row }: MemberPart): number => expected + (row ? 1 : 0);
 
-/**
- * Which transaction is next on a node's one connection for writing. Turns go at once; where both wait they take turns,
- * so that neither keeps the other out.
- */
-export function nextTransaction(
-  turnsWait: boolean,
-  valuesWait: boolean,
-  last: 'turns' | 'values',
-): 'turns' | 'values' | undefined {
-  if (turnsWait && valuesWait) return last === 'turns' ? 'values' : 'turns';
-  if (turnsWait) return 'turns';
-  return valuesWait ? 'values' : undefined;
+/** A part of a commit that is under way. */
+export interface Handed {
+  readonly part: PoolPart;
+  readonly of: readonly { readonly member: Member; readonly life: number; readonly turns: number }[];
 }
 
-/** Rows of values in one transaction. @param most where no turn waits */
-export const valueRows = (turnsWait: boolean, most: number, { valueRows: cut }: MemberLimits): number =>
-  turnsWait ? Math.min(most, cut) : most;
+/** What a verdict came to. */
+export interface Settled {
+  /** Turns that are committed: their replies may leave. */
+  readonly turns: readonly EndedTurn[];
+  /** Members whose turns are void, and run again. */
+  readonly void: readonly string[];
+  readonly verdict: Verdict['verdict'];
+}

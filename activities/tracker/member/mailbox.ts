@@ -57,6 +57,10 @@ export class Mailbox {
   private readonly waiting = new Set<Lane>();
   /** Lanes whose first one waits for one before it. */
   private readonly gaps = new Set<Lane>();
+  /** What stood behind a message that waits now: it need not be in memory as long. */
+  private behind: Mail[] = [];
+  /** A lane goes on of which not all is in memory. */
+  private isFreed = false;
   /** The last reading that has looked for this member's mail, and how far it came. */
   private looked = { reading: 0, upTo: 0 };
 
@@ -78,6 +82,28 @@ export class Mailbox {
   /** Whether mail of this sender is here. */
   hasFrom(sender: string): boolean {
     return this.lanes.has(`from ${sender}`);
+  }
+
+  /** Senders whose first message waits for its time: the rest of theirs is not to be read before. */
+  get blocked(): string[] {
+    return [...this.waiting].flatMap(({ entries: [first] }) =>
+      first?.what.kind === 'mail' ? first.what.mail.from : [],
+    );
+  }
+
+  /** Whether one that stands in a gap waits for this, or for what comes after it. */
+  fills({ from, number }: Mail): boolean {
+    const lane = this.lanes.get(`from ${from}`);
+    const first = lane && this.gaps.has(lane) ? numberOf(lane.entries[0]!) : undefined;
+    return first !== undefined && number !== undefined && number < first;
+  }
+
+  /** Mail that is out of memory since the last call, to be read again later; and whether that is now. */
+  takeBehind(): { mail: Mail[]; isFreed: boolean } {
+    const { behind: mail, isFreed } = this;
+    this.behind = [];
+    this.isFreed = false;
+    return { mail, isFreed };
   }
 
   *[Symbol.iterator](): Iterator<Entry> {
@@ -109,14 +135,25 @@ export class Mailbox {
     if (until > 0 && lane.entries[0] === entry) this.wait(lane, until);
   }
 
-  /** A reading has ended that has looked for this member's mail up to that id: what it did not find is not there. */
-  lookedFor(reading: number, upTo: number): void {
+  /**
+   * A reading has ended that has looked for this member's mail up to that id: what it did not find is not there.
+   * @param crowded there was no room for what it found: mail that came later than that, and waits, makes room
+   */
+  lookedFor(reading: number, upTo: number, crowded: boolean): void {
     this.looked = { reading, upTo };
-    for (const lane of [...this.gaps]) this.queue(lane);
+    for (const lane of [...this.gaps]) {
+      const { what } = lane.entries[0]!;
+      if (crowded && what.kind === 'mail' && what.mail.id > upTo) this.leave(lane, 0);
+      else this.queue(lane);
+    }
   }
 
   next(view: View, now: number): Next | undefined {
-    for (const lane of [...this.waiting]) if (lane.until <= now) this.queue(lane);
+    for (const lane of [...this.waiting]) {
+      if (lane.until > now) continue;
+      this.isFreed ||= lane.name.startsWith('from ');
+      this.queue(lane);
+    }
     for (let first = this.ready.pop(); first; first = this.ready.pop()) {
       // It was put in again meanwhile, or waits.
       if (first.lane.ready !== first.order) continue;
@@ -204,6 +241,13 @@ export class Mailbox {
     lane.ready = undefined;
     lane.until = until;
     this.waiting.add(lane);
+    this.leave(lane, 1);
+  }
+
+  /** All of a lane's mail from that place on goes out of memory. */
+  private leave(lane: Lane, from: number): void {
+    for (const { what } of lane.entries.splice(from)) if (what.kind === 'mail') this.behind.push(what.mail);
+    if (lane.entries.length === 0) this.forget(lane);
   }
 
   private forget(lane: Lane): void {

@@ -47,6 +47,17 @@ export function marked(
   return after;
 }
 
+/** The marks after a removal that has deleted this mail: told again, it is not handled in another life. */
+export function sealed(marks: Marks, mail: readonly Mail[]): Marks {
+  const after = new Map(marks);
+  for (const { from, number, storedAt } of mail) {
+    if (number === undefined) continue;
+    const { last = 0, at = 0, missing = [] } = after.get(from) ?? {};
+    after.set(from, { last: Math.max(last, number), at: Math.max(at, storedAt), missing });
+  }
+  return after;
+}
+
 function next(
   mark: Mark | undefined,
   number: number,

@@ -58,6 +58,8 @@ export class Member {
   readonly ended: EndedTurn[] = [];
   committing = 0;
   running: Turn | undefined;
+  /** So many of its turns are committed one by one: one of them was refused, and it is not known which. */
+  careful = 0;
   /** Counts what makes all before it void. */
   life = 0;
   /** Whether a turn has called the user's `load` since it was read. */
@@ -142,6 +144,7 @@ export class Member {
   committed(count: number, version: number): EndedTurn[] {
     const done = this.ended.splice(0, count);
     this.committing = 0;
+    this.careful = Math.max(0, this.careful - count);
     this.version = version;
     if (done.length > 0) this.base = done.at(-1)!.after;
     for (const turn of done) {
@@ -171,7 +174,7 @@ export class Member {
     this.running = undefined;
     this.ended.length = 0;
     this.endedBytes = 0;
-    this.committing = 0;
+    this.committing = this.careful = 0;
     this.box.clear();
     this.memory.add(-this.memory.entries, -this.memory.bytes);
     this.asked.clear();
@@ -224,7 +227,7 @@ export class Member {
     this.running = undefined;
     this.ended.length = 0;
     this.endedBytes = 0;
-    this.committing = 0;
+    this.committing = this.careful = 0;
     // An entry that failed is in the box already, as it was before.
     for (const { entry, again } of rest) if (!again) this.box.putBack(entry);
     if (running) this.box.putBack(running);

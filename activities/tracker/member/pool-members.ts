@@ -8,44 +8,23 @@ import {
   turnsThatFit,
   versionAfter,
   type Fence,
+  type Handed,
   type PoolPart,
   type Refused,
   type Room,
+  type Settled,
   type Verdict,
 } from './commit';
 import type { MemberLimits } from './constants';
 import type { EndedTurn } from './ended';
 import { Heap } from './heap';
-import { Gauge, Member, type Stored } from './member';
+import { Member, type Gauge, type Stored } from './member';
+import { PoolMail, type Reading } from './pool-mail';
 import type { Turn } from './turn';
 import type { Brought, Mail, Timer } from './types';
 
-/** A reading of the mail that is under way. Its statement leaves out what is `known`, and the mail of who is `full`. */
-export interface Reading {
-  readonly number: number;
-  readonly known: readonly number[];
-  readonly full: readonly string[];
-  readonly rows: number;
-}
-
-/** A part of a commit that is under way. */
-export interface Handed {
-  readonly part: PoolPart;
-  readonly of: readonly { readonly member: Member; readonly life: number; readonly turns: number }[];
-}
-
-/** What a verdict came to. */
-export interface Settled {
-  /** Turns that are committed: their replies may leave. */
-  readonly turns: readonly EndedTurn[];
-  /** Members whose turns are void, and run again. */
-  readonly void: readonly string[];
-  readonly verdict: Verdict['verdict'];
-}
-
 export class PoolMembers {
-  /** All mail of the pool that is in memory. */
-  readonly memory = new Gauge();
+  private readonly mail: PoolMail;
   private readonly members = new Map<string, Member>();
   /** Who may have something to do, in turn. */
   private readonly ready = new Set<Member>();
@@ -54,16 +33,23 @@ export class PoolMembers {
   private readonly toLoad = new Set<Member>();
   /** When something of a member is due: a message that has failed, a timer. */
   private readonly wakes = new Heap<{ member: Member; life: number; timer?: Timer }>();
-  private readonly known = new Map<number, Member>();
-  private reading: { number: number; gone: Set<number>; spoiled: Set<string>; full: Set<string> } | undefined;
-  private readings = 0;
-  private orders = 0;
 
   constructor(
     readonly tracker: string,
     readonly pool: number,
     private readonly limits: MemberLimits,
-  ) {}
+  ) {
+    this.mail = new PoolMail(limits);
+  }
+
+  /** All mail of the pool that is in memory. */
+  get memory(): Gauge {
+    return this.mail.memory;
+  }
+  /** Mail may be there that can be taken in now: a reading need not wait for the next second. */
+  get wantsReading(): boolean {
+    return this.mail.wantsReading;
+  }
 
   get size(): number {
     return this.members.size;
@@ -80,63 +66,36 @@ export class PoolMembers {
 
   /** Begins to read. One reading at a time. */
   beginReading(): Reading {
-    const full = [...this.members.values()].filter(({ memory }) => !memory.fits(1, this.limits.memberMemory));
-    const names = full.map(({ address }) => address.id);
-    this.reading = { number: ++this.readings, gone: new Set(), spoiled: new Set(), full: new Set(names) };
-    return { number: this.readings, known: [...this.known.keys()], full: names, rows: this.limits.readRows };
+    return this.mail.begin(this.members);
   }
 
-  /**
-   * What was read, by ids from the smallest on; as many rows as were asked for may not be all. A row that does not fit is
-   * left, with all after it of its member: it is read again.
-   */
+  /** Takes in what was read, by ids from the smallest on. */
   endReading(rows: readonly Mail[]): void {
-    const { reading } = this;
-    this.reading = undefined;
-    if (!reading) return;
-    let upTo = rows.length < this.limits.readRows ? Infinity : rows.at(-1)!.id;
-    const left = new Map<string, number>();
-    for (const mail of rows) {
-      const { id, bytes } = mail;
-      // Committed, or forgotten, since the reading began.
-      if (this.known.has(id) || reading.gone.has(id) || reading.spoiled.has(mail.member)) continue;
-      if (left.has(mail.member)) continue;
-      if (!this.memory.fits(bytes, this.limits.poolMemory)) {
-        upTo = Math.min(upTo, id - 1);
-        break;
-      }
-      const member = this.of(mail.member);
-      if (!member.memory.fits(bytes, this.limits.memberMemory)) {
-        left.set(mail.member, id - 1);
-        continue;
-      }
-      this.known.set(id, member);
-      member.put({ what: { kind: 'mail', mail }, order: ++this.orders, reading: reading.number });
-      this.stir(member);
-    }
-    for (const member of this.members.values()) {
-      const { id } = member.address;
-      if (!member.box.hasGaps || reading.full.has(id) || reading.spoiled.has(id)) continue;
-      member.box.lookedFor(reading.number, Math.min(upTo, left.get(id) ?? Infinity));
-      this.stir(member);
-    }
+    for (const member of this.mail.end(rows, this.members, (id) => this.of(id))) this.after(member);
   }
 
   /** The reading failed. */
   dropReading(): void {
-    this.reading = undefined;
+    this.mail.drop();
   }
 
-  /** Timers that are due, of members that need not be in memory. */
-  timersDue(rows: readonly { readonly member: string; readonly timer: Timer }[]): void {
-    // A member that is here knows its own; for the others it is enough to be read.
-    for (const { member } of rows) this.stir(this.of(member));
+  /**
+   * Timers that are due, as a statement has found them. Of a member that is here they ring by themselves; where it does
+   * not know one, a commit that was given up has set it after all, and the member is read again.
+   */
+  timersDue(rows: readonly { readonly member: string; readonly timer: Pick<Timer, 'name' | 'set'> }[]): void {
+    for (const { member: id, timer } of rows) {
+      const member = this.of(id);
+      const { phase, committing, base } = member;
+      if (phase === 'here' && committing === 0 && base.timers.get(timer.name)?.set !== timer.set) this.forget(member);
+      this.stir(member);
+    }
   }
 
   /** An operation has a value for `apply`. */
   bring(id: string, brought: Brought): void {
     const member = this.of(id);
-    member.bring(brought, ++this.orders);
+    member.bring(brought, this.mail.order());
     this.stir(member);
   }
 
@@ -185,7 +144,7 @@ export class PoolMembers {
       this.discard(member);
     }
     // It may have found mail of those.
-    this.reading = undefined;
+    this.mail.drop();
   }
 
   /** Members that had nothing to do since then, and are out of memory now: for the user's `unload`. */
@@ -228,13 +187,20 @@ export class PoolMembers {
 
   // ── The commit ──
 
-  /** What goes into the next commit, as far as there is room; undefined: nothing. */
-  hand({ token, rosterVersion }: Pick<Fence, 'token' | 'rosterVersion'>, room: Room): Handed | undefined {
+  /**
+   * The pool's part of the next commit, as far as there is room; undefined: it has none.
+   * @param only of this member, and one turn of it
+   */
+  hand(
+    { token, rosterVersion }: Pick<Fence, 'token' | 'rosterVersion'>,
+    room: Room,
+    only?: string,
+  ): Handed | undefined {
     const of: Handed['of'][number][] = [];
     const parts: PoolPart['members'][number][] = [];
     for (const member of this.toCommit) {
-      if (member.committing > 0) continue;
-      const turns = turnsThatFit(member.ended, room);
+      if (member.committing > 0 || (only !== undefined && member.address.id !== only)) continue;
+      const turns = turnsThatFit(member.ended, room, only !== undefined || member.careful > 0 ? 1 : Infinity);
       if (turns === 0) break;
       member.committing = turns;
       parts.push(partOf(member, turns));
@@ -259,8 +225,10 @@ export class PoolMembers {
       if (no?.why === 'stale') {
         this.forget(member);
         isVoid.push(id);
+      } else if (no && count > 1) {
+        member.careful = count;
       } else if (no) {
-        this.cannotStore(id, new Error(no.error ?? 'a statement of ctx.write failed'), now);
+        this.cannotStore(id, new Error(no.error ?? 'what the turn wrote was refused'), now);
       } else {
         turns.push(...this.committed(member, count, versionAfter(part.members[at]!)));
       }
@@ -294,7 +262,7 @@ export class PoolMembers {
     const done = member.committed(count, version);
     // Behind the others, if it has more.
     this.toCommit.delete(member);
-    for (const { gone } of done) if (gone !== undefined) this.leave(gone);
+    this.mail.committed(done.flatMap(({ gone }) => gone ?? []));
     this.setAlarms(
       member,
       [...member.base.timers.values()].filter((timer) => before.get(timer.name) !== timer),
@@ -320,6 +288,7 @@ export class PoolMembers {
     if (this.members.get(member.address.id) !== member) return;
     if (member.ended.length > 0) this.toCommit.add(member);
     else this.toCommit.delete(member);
+    this.mail.putOut(member);
     const { wakesAt } = member.box;
     if (wakesAt >= member.alarm) return;
     member.alarm = wakesAt;
@@ -336,7 +305,7 @@ export class PoolMembers {
       const { member, life, timer } = this.wakes.pop()!;
       if (member.life !== life || this.members.get(member.address.id) !== member) continue;
       if (!timer) member.alarm = Infinity;
-      else member.put({ what: { kind: 'timer', timer }, order: ++this.orders, reading: 0 });
+      else member.put({ what: { kind: 'timer', timer }, order: this.mail.order(), reading: 0 });
       this.stir(member);
     }
   }
@@ -346,8 +315,7 @@ export class PoolMembers {
   }
 
   private forget(member: Member): void {
-    for (const [id, whose] of this.known) if (whose === member) this.leave(id);
-    this.reading?.spoiled.add(member.address.id);
+    this.mail.forget(member);
     member.forget();
     this.ready.delete(member);
     this.toCommit.delete(member);
@@ -361,15 +329,10 @@ export class PoolMembers {
     this.toLoad.delete(member);
   }
 
-  private leave(id: number): void {
-    this.known.delete(id);
-    this.reading?.gone.add(id);
-  }
-
   private of(id: string): Member {
     let member = this.members.get(id);
     if (!member) {
-      member = new Member({ tracker: this.tracker, id }, this.limits, this.memory);
+      member = new Member({ tracker: this.tracker, id }, this.limits, this.mail.memory);
       this.members.set(id, member);
     }
     return member;

@@ -6,11 +6,12 @@
  *
  * 1. `sender.ts` numbers what a process sends and puts it into batches; `admission.ts` says which of them the mail
  *    tables take, and which must wait.
- * 2. `pool-members.ts` holds what is in memory of a pool: it takes in what was read, and says who has the next turn.
+ * 2. `pool-members.ts` holds what is in memory of a pool: `pool-mail.ts` takes in what was read, and it says who has the
+ *    next turn.
  * 3. `mailbox.ts` has one member's mail, in order for each sender (`marks.ts` says what was told twice).
  * 4. `turn.ts` gives a handler its context; `ended.ts` says what came of it, also where it threw (`retry.ts`).
  * 5. `member.ts` keeps one member's turns that have ended and are not committed; `commit.ts` makes one `Commit` of those
- *    of many members. The store carries it out, and its verdicts come back to `pool-members.ts`.
+ *    of many members, when `writer.ts` asks. The store carries it out, and its verdicts come back to `pool-members.ts`.
  * 6. `loading.ts` (spawning, versions of state), `idle.ts` (who is awake), `rotation.ts` (the mail tables).
  *
  * The fence of the pool, the version of each member's row and the rows of its mail decide in the end: a mistake here

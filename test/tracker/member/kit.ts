@@ -1,8 +1,8 @@
 /** What the tests of members are made of: mail, a pool whose store is always there, small limits. */
-import { Room } from '../../../activities/tracker/member/commit';
+import { Room, type Handed } from '../../../activities/tracker/member/commit';
 import { MEMBER, type MemberLimits } from '../../../activities/tracker/member/constants';
 import { NOT_STORED, type Stored } from '../../../activities/tracker/member/member';
-import { PoolMembers, type Handed } from '../../../activities/tracker/member/pool-members';
+import { PoolMembers } from '../../../activities/tracker/member/pool-members';
 import type { Turn } from '../../../activities/tracker/member/turn';
 import type { Mail } from '../../../activities/tracker/member/types';
 
@@ -55,7 +55,7 @@ export class TestPool {
     if (!handed) throw new Error('there is nothing to commit');
     return handed;
   }
-  commit(refused: { id: string; why: 'stale' | 'write'; error?: string }[] = []): Handed {
+  commit(refused: { id: string; why: 'stale' | 'refused'; error?: string }[] = []): Handed {
     const handed = this.hand();
     this.pool.settle(handed, { verdict: 'done', refused }, this.now);
     this.load();

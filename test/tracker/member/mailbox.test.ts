@@ -50,7 +50,13 @@ test('a message that has failed keeps back its sender, and no other', () => {
   expect(handle()).toBe('other');
   expect(handle()).toBeUndefined();
   expect(box.wakesAt).toBe(T0 + 500);
+  // What stands behind it is not in memory as long, and is read again.
+  expect(box.blocked).toEqual(['s']);
+  const { mail: out } = box.takeBehind();
+  expect(out.map(({ json }) => json)).toEqual(['"behind"']);
   expect(handle(T0 + 500)).toBe('poison');
+  expect(box.takeBehind()).toEqual({ mail: [], isFreed: true });
+  out.forEach((one) => put(one));
   expect(handle(T0 + 500)).toBe('behind');
 });
 
@@ -70,11 +76,11 @@ test('a gap ends when the missing one comes, or when a reading that began later 
   const last = mail({ number: 9, previous: 7, message: 9 });
   put(last, 3);
   expect(handle()).toBeUndefined();
-  box.lookedFor(3, Infinity);
+  box.lookedFor(3, Infinity, false);
   expect(handle()).toBeUndefined();
-  box.lookedFor(4, last.id - 1);
+  box.lookedFor(4, last.id - 1, false);
   expect(handle()).toBeUndefined();
-  box.lookedFor(5, Infinity);
+  box.lookedFor(5, Infinity, false);
   expect(handle()).toBe(9);
   // Late, and not lost.
   put(mail({ number: 7, previous: 5, message: 7 }), 6);

@@ -1,12 +1,12 @@
 /** The small decisions: retries, bounds at the tables, tables that turn, versions of state, who is awake, who writes next. */
 import { admit, isPoolFull, type Told } from '../../../activities/tracker/member/admission';
-import { nextTransaction, valueRows } from '../../../activities/tracker/member/commit';
 import { MEMBER } from '../../../activities/tracker/member/constants';
 import { isIdle, runsFor, sleepOf } from '../../../activities/tracker/member/idle';
 import { leftBy, mayKeep, readState, unreadable } from '../../../activities/tracker/member/loading';
 import { waitAfter } from '../../../activities/tracker/member/retry';
 import { tableStep } from '../../../activities/tracker/member/rotation';
 import { Sender } from '../../../activities/tracker/member/sender';
+import { nextTransaction, valueRows } from '../../../activities/tracker/member/writer';
 import { T0 } from './kit';
 
 describe('a message that fails', () => {

@@ -296,11 +296,11 @@ test('a statement that fails is the failure of its message, and of no other', ()
   test.handle(count);
   test.handle(({ context }) => context.write('insert into nowhere'));
   test.handle(count);
-  // Alone in its commit, so that what fails is known.
+  const refused = [{ id: 'a', why: 'refused', error: 'there is no table nowhere' } as const];
+  expect(test.commit(refused).part.members[0]!.mailGone).toHaveLength(3);
+  // One by one, so that what fails is known.
   expect(test.commit().part.members[0]!.mailGone).toHaveLength(1);
-  expect(
-    test.commit([{ id: 'a', why: 'write', error: 'there is no table nowhere' }]).part.members[0]!.writes,
-  ).toHaveLength(1);
+  expect(test.commit(refused).part.members[0]!.writes).toHaveLength(1);
   expect(test.begin(3).context.state).toEqual({ count: 1 });
   expect(only(test).again).toMatchObject([{ mail: bad.id, attempts: 1, error: 'Error: there is no table nowhere' }]);
 });

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { opensSharedQueues } from '../../../activities/tracker/placement/cold-start';
-import { HEARTBEAT, heartbeatFor } from '../../../activities/tracker/placement/heartbeat';
+import { HEARTBEAT, heartbeatFor, mayBecome } from '../../../activities/tracker/placement/heartbeat';
 import { mayKeep } from '../../../activities/tracker/placement/nodes';
 import { previewBalance } from '../../../activities/tracker/placement/preview';
 import { kindOf, loadOf } from '../../../activities/tracker/placement/types';
@@ -40,6 +40,21 @@ describe('heartbeats', () => {
       histories(300),
     );
   });
+});
+
+test('a timeout that a cluster of another size gave is told from one that was wanted by somebody else', () => {
+  const wanted = fc.integer({ min: 1_000, max: 600_000 });
+  fc.assert(
+    fc.property(wanted, wanted, fc.nat({ max: 200_000 }), (own, other, shifts) => {
+      const { timeoutMs } = heartbeatFor(own, shifts);
+      expect(mayBecome(own, timeoutMs)).toBe(true);
+      const most = Math.max(own, HEARTBEAT.mostTimeoutMs);
+      for (const near of [timeoutMs - 1, timeoutMs + 1]) if (near !== most) expect(mayBecome(own, near)).toBe(false);
+      if (other > most) expect(mayBecome(own, other)).toBe(false);
+      if (other < own) expect(mayBecome(own, other)).toBe(false);
+    }),
+    histories(300),
+  );
 });
 
 describe('the preview of balancing', () => {

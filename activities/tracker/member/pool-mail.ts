@@ -1,0 +1,128 @@
+/**
+ * The mail of a pool that is in memory, and its readings: `pool-members.ts` begins one, the shift asks the store, and what
+ * was found comes here. Which row is in memory is known by its id, so a reading finds only what is not.
+ *
+ * A reading is of one moment, and time goes on until it is here. What was committed or forgotten meanwhile is not taken
+ * in again; of a member whose mail has left memory nothing is taken in, or later mail would come before it.
+ */
+import type { MemberLimits } from './constants';
+import { Gauge, type Member } from './member';
+import type { Mail } from './types';
+
+/**
+ * A reading of the mail that is under way. Its statement leaves out what is `known`, the mail of members that are `full`,
+ * and what stands behind a message that waits for its time.
+ */
+export interface Reading {
+  readonly number: number;
+  readonly known: readonly number[];
+  readonly full: readonly string[];
+  readonly blocked: readonly { readonly member: string; readonly from: string }[];
+  readonly rows: number;
+}
+
+export class PoolMail {
+  /** All of it. */
+  readonly memory = new Gauge();
+  /** It is worth a reading at once. */
+  wantsReading = false;
+  private readonly known = new Map<number, Member>();
+  private reading: { number: number; gone: Set<number>; spoiled: Set<string>; full: Set<string> } | undefined;
+  private readings = 0;
+  private orders = 0;
+  /** There is mail in the tables for which there was no room. */
+  private hasLeft = false;
+
+  constructor(private readonly limits: MemberLimits) {}
+
+  /** A number for the next entry: they are handled by it. */
+  order(): number {
+    return ++this.orders;
+  }
+
+  /** One reading at a time. */
+  begin(members: ReadonlyMap<string, Member>): Reading {
+    const full: string[] = [];
+    const blocked: { member: string; from: string }[] = [];
+    for (const [id, { memory, box }] of members) {
+      // One before a gap is looked for, whether or not there is room.
+      if (!memory.fits(1, this.limits.memberMemory) && !box.hasGaps) full.push(id);
+      for (const from of box.blocked) blocked.push({ member: id, from });
+    }
+    this.reading = { number: ++this.readings, gone: new Set(), spoiled: new Set(), full: new Set(full) };
+    this.wantsReading = this.hasLeft = false;
+    return { number: this.readings, known: [...this.known.keys()], full, blocked, rows: this.limits.readRows };
+  }
+
+  /**
+   * Takes in what was read, by ids from the smallest on; as many rows as were asked for may not be all. A row that does
+   * not fit is left, with all after it of its member: it is read again.
+   * @returns members to which something has happened
+   */
+  end(rows: readonly Mail[], members: ReadonlyMap<string, Member>, of: (id: string) => Member): Set<Member> {
+    const { reading } = this;
+    const touched = new Set<Member>();
+    this.reading = undefined;
+    if (!reading) return touched;
+    const upTo = rows.length < this.limits.readRows ? Infinity : rows.at(-1)!.id;
+    const left = new Set<string>();
+    for (const mail of rows) {
+      if (this.known.has(mail.id) || reading.gone.has(mail.id) || reading.spoiled.has(mail.member)) continue;
+      const member = of(mail.member);
+      const hasRoom = !left.has(mail.member) && this.fits(member, mail);
+      // What keeps others back is taken without room.
+      if (!hasRoom && !member.box.fills(mail)) {
+        left.add(mail.member);
+        continue;
+      }
+      this.known.set(mail.id, member);
+      member.put({ what: { kind: 'mail', mail }, order: this.order(), reading: reading.number });
+      touched.add(member);
+    }
+    this.hasLeft = left.size > 0 || upTo < Infinity;
+    const isCrowded = left.size > 0 && !this.memory.fits(1, this.limits.poolMemory);
+    for (const [id, member] of members) {
+      if (!member.box.hasGaps || reading.full.has(id) || reading.spoiled.has(id)) continue;
+      member.box.lookedFor(reading.number, upTo, isCrowded || left.has(id));
+      touched.add(member);
+    }
+    return touched;
+  }
+
+  /** The reading has failed, or is of slots that are not the pool's any more. */
+  drop(): void {
+    this.reading = undefined;
+  }
+
+  /** A member's mail that is out of memory, to be read again when its time has come; and whether that is now. */
+  putOut(member: Member): void {
+    const { mail, isFreed } = member.box.takeBehind();
+    for (const { id, bytes } of mail) {
+      this.gone(id);
+      member.memory.add(-1, -bytes);
+      this.reading?.spoiled.add(member.address.id);
+    }
+    this.wantsReading ||= isFreed || member.box.hasGaps;
+  }
+
+  /** All of a member's mail is out of memory. */
+  forget(member: Member): void {
+    for (const [id, whose] of this.known) if (whose === member) this.gone(id);
+    this.reading?.spoiled.add(member.address.id);
+  }
+
+  /** These rows are not there any more. */
+  committed(ids: Iterable<number>): void {
+    for (const id of ids) this.gone(id);
+    this.wantsReading ||= this.hasLeft;
+  }
+
+  private gone(id: number): void {
+    this.known.delete(id);
+    this.reading?.gone.add(id);
+  }
+
+  private fits({ memory }: Member, { bytes }: Mail): boolean {
+    return this.memory.fits(bytes, this.limits.poolMemory) && memory.fits(bytes, this.limits.memberMemory);
+  }
+}

@@ -1,0 +1,261 @@
+/**
+ * A model of what PostgreSQL has of members, and of the statements that read and write it: each is one moment, whole or
+ * not at all. `commit` carries out a `Commit` as its comment says, and nothing else changes a member but a removal.
+ */
+import { admit, type Admission } from '../../../activities/tracker/member/admission';
+import type { Commit, MemberPart, Verdict } from '../../../activities/tracker/member/commit';
+import type { MemberLimits } from '../../../activities/tracker/member/constants';
+import { marksFromJson, marksToJson, sealed } from '../../../activities/tracker/member/marks';
+import { NOT_STORED, type Stored } from '../../../activities/tracker/member/member';
+import type { Reading } from '../../../activities/tracker/member/pool-mail';
+import { tableStep, type TableStep } from '../../../activities/tracker/member/rotation';
+import type { Answer, Dead, Mail, Pushed, Timer } from '../../../activities/tracker/member/types';
+import { hashId } from '../../../workflows/lib/hash';
+import { holds, slotOf, slotsOf, sourceOfSplit } from '../../../workflows/tracker/slots';
+
+interface Life {
+  version: number;
+  state: string | null;
+  marks: string;
+  applied: [string, number][];
+  sets: number;
+}
+
+/** A row that is to be inserted. */
+export type NewMail = Omit<Mail, 'id' | 'storedAt' | 'attempts' | 'answered' | 'notBefore'>;
+
+export interface PoolRow {
+  token: number;
+  rosterVersion: number;
+  /** Somebody has it locked until then. */
+  lockedUntil: number;
+}
+
+/** A change of a pool's roster, as a shift reads it. */
+export interface RosterChange {
+  readonly id: string;
+  readonly version: number;
+  readonly stamp: number;
+}
+
+/** The statement fails as a whole, for the sake of a row. */
+export class Unstorable extends Error {}
+
+export class MemberStore {
+  readonly pools: PoolRow[] = [{ token: 0, rosterVersion: 1, lockedUntil: 0 }];
+  readonly lives = new Map<string, Life>();
+  readonly roster = new Map<string, { stamp: number; removed: boolean }>();
+  readonly changes: RosterChange[] = [];
+  /** By id: the stamp of its last removal. */
+  readonly removals = new Map<string, number>();
+  readonly timers = new Map<string, Map<string, Timer>>();
+  readonly tables = [0, 1, 2].map(() => new Map<number, Mail>());
+  readonly clean = [true, true, true];
+  current = 0;
+  since: number;
+  readonly answers = new Map<string, { answer: Answer['answer']; until: number }>();
+  readonly dead: (Dead & { member: string })[] = [];
+  readonly pushed: Pushed[] = [];
+  private stamps = 0;
+
+  constructor(
+    readonly now: () => number,
+    private readonly limits: MemberLimits,
+    /** Told of each member's part, as it is written. */
+    private readonly written: (part: MemberPart, before: string | null) => void,
+  ) {
+    this.since = now();
+  }
+
+  poolOf(id: string): number {
+    return this.pools.findIndex((_, pool) => this.isIn(pool, id));
+  }
+  isIn(pool: number, id: string): boolean {
+    return holds(slotsOf(pool, this.pools.length), slotOf(hashId(id)));
+  }
+  stamp(): number {
+    return ++this.stamps;
+  }
+  mailOf(member: string): Mail[] {
+    return this.all().filter((mail) => mail.member === member);
+  }
+  all(): Mail[] {
+    return this.tables.flatMap((table) => [...table.values()]);
+  }
+
+  // ── What senders do ──
+
+  /** @param ids as they were drawn when the statement began, where it took a while */
+  insert(batch: readonly NewMail[], ids?: readonly number[]): Admission[] {
+    const told = batch.map(({ member, bytes, toldAt, request }) => ({
+      member,
+      bytes,
+      toldAt,
+      isRequest: request !== undefined,
+    }));
+    const waiting = (member: string) => {
+      const mail = this.mailOf(member);
+      return { entries: mail.length, bytes: mail.reduce((sum, { bytes }) => sum + bytes, 0) };
+    };
+    const admissions = admit(told, waiting, () => false, this.now(), this.limits);
+    admissions.forEach((admission, at) => admission === 'taken' && this.addMail(batch[at]!, ids?.[at]));
+    return admissions;
+  }
+
+  answerTo(member: string, request: string): Answer['answer'] | undefined {
+    const found = this.answers.get(`${member}/${request}`);
+    return found && found.until > this.now() ? found.answer : undefined;
+  }
+
+  // ── What the holder of a pool reads ──
+
+  /** @param from the tables that this statement looks into: all, but in a world where it is not one statement */
+  read(ids: (id: string) => boolean, { known, full, blocked }: Reading, tables: readonly number[]): Mail[] {
+    return tables
+      .flatMap((table) => [...this.tables[table]!.values()])
+      .filter(({ id, member }) => ids(member) && !known.includes(id) && !full.includes(member))
+      .filter(({ member, from }) => !blocked.some((lane) => lane.member === member && lane.from === from))
+      .map((mail) => ({
+        ...mail,
+        ...(mail.request && { answered: this.answerTo(mail.member, mail.request.id) !== undefined }),
+      }))
+      .sort((a, b) => a.id - b.id);
+  }
+
+  timersDue(ids: (id: string) => boolean): { member: string; timer: Timer }[] {
+    return [...this.timers].flatMap(([member, timers]) =>
+      ids(member) ? [...timers.values()].filter(({ at }) => at <= this.now()).map((timer) => ({ member, timer })) : [],
+    );
+  }
+
+  load(id: string): Stored {
+    const life = this.lives.get(id);
+    const entry = this.roster.get(id);
+    const removedAt = entry?.removed ? entry.stamp : 0;
+    const present = entry !== undefined && !entry.removed;
+    if (!life) return { ...NOT_STORED, removedAt, image: { ...NOT_STORED.image, present } };
+    const { version, state, sets } = life;
+    const marks = marksFromJson(life.marks);
+    const timers = new Map(this.timers.get(id));
+    return { version, removedAt, image: { present, state, marks, applied: new Map(life.applied), timers, sets } };
+  }
+
+  // ── What changes the roster ──
+
+  /** Deletes mail and state, and keeps the marks: what was handled before is not handled again. */
+  remove(id: string): void {
+    const stamp = this.stamp();
+    const pool = this.pools[this.poolOf(id)]!;
+    this.roster.set(id, { stamp, removed: true });
+    this.removals.set(id, stamp);
+    this.changes.push({ id, version: ++pool.rosterVersion, stamp });
+    const life = this.lives.get(id);
+    const mail = this.mailOf(id);
+    const marks = marksToJson(sealed(marksFromJson(life?.marks ?? null), mail));
+    this.lives.set(id, { state: null, version: (life?.version ?? 0) + 1, marks, applied: [], sets: life?.sets ?? 0 });
+    this.timers.delete(id);
+    for (const { id: row } of mail) this.deleteMail(row);
+  }
+
+  split(): void {
+    const made = this.pools.length;
+    const source = this.pools[sourceOfSplit(made)]!;
+    source.rosterVersion++;
+    this.pools.push({ token: 0, rosterVersion: source.rosterVersion, lockedUntil: 0 });
+  }
+
+  // ── The commit ──
+
+  /** @throws Unstorable, and then nothing of it is written */
+  commit({ pools }: Commit): Verdict[] {
+    if (pools.some(({ members }) => members.some(({ row }) => row?.state?.includes('unstorable'))))
+      throw new Unstorable();
+    return pools.map(({ pool, token, rosterVersion, members }): Verdict => {
+      const row = this.pools[pool]!;
+      if (row.token !== token) return { verdict: 'fenced', refused: [] };
+      if (row.lockedUntil > this.now()) return { verdict: 'later', refused: [] };
+      if (row.rosterVersion !== rosterVersion) return { verdict: 'roster', refused: [] };
+      const refused = members.flatMap((part) => {
+        const why = this.refusal(part);
+        if (!why) this.write(part);
+        return why ? [{ id: part.id, ...why }] : [];
+      });
+      return { verdict: 'done', refused };
+    });
+  }
+
+  private refusal(part: MemberPart): { why: 'stale' | 'refused'; error?: string } | undefined {
+    const stale = { why: 'stale' } as const;
+    if ((this.lives.get(part.id)?.version ?? 0) !== part.expected) return stale;
+    const mail = [...part.mailGone, ...part.again.map((again) => again.mail)];
+    if (!mail.every((id) => this.tables.some((table) => table.has(id)))) return stale;
+    if (part.answers.some(({ request }) => this.answerTo(part.id, request) !== undefined)) return stale;
+    const entry = this.roster.get(part.id);
+    if (part.spawn !== undefined && entry?.removed && entry.stamp > part.spawn) return stale;
+    if (part.writes.some(({ sql }) => sql === 'fail')) return { why: 'refused', error: 'the statement failed' };
+    return undefined;
+  }
+
+  private write(part: MemberPart): void {
+    const before = this.lives.get(part.id);
+    this.written(part, before?.state ?? null);
+    if (part.row) {
+      const { state, marks, applied, sets } = part.row;
+      this.lives.set(part.id, {
+        version: part.expected + 1,
+        state,
+        marks: marksToJson(marks),
+        applied: [...applied],
+        sets,
+      });
+    }
+    if (part.spawn !== undefined) this.roster.set(part.id, { stamp: part.spawn, removed: false });
+    let timers = this.timers.get(part.id);
+    if (!timers) this.timers.set(part.id, (timers = new Map<string, Timer>()));
+    for (const name of part.timersGone) timers.delete(name);
+    for (const timer of part.timersSet) timers.set(timer.name, timer);
+    for (const id of part.mailGone) this.deleteMail(id);
+    for (const { mail, attempts, notBefore } of part.again) {
+      const table = this.tables.find((one) => one.has(mail))!;
+      table.set(mail, { ...table.get(mail)!, attempts, notBefore });
+    }
+    this.dead.push(...part.dead.map((dead) => ({ ...dead, member: part.id })));
+    for (const { request, answer } of part.answers) {
+      this.answers.set(`${part.id}/${request}`, { answer, until: this.now() + this.limits.repliesMs });
+    }
+    this.pushed.push(...part.pushes);
+    for (const { to, json, replyTo, trace } of part.sent) {
+      const common = { member: to.id, json, bytes: json.length, from: `t/${part.id}`, toldAt: this.now() };
+      this.addMail({ ...common, ...(replyTo && { replyTo }), ...(trace && { trace }) });
+    }
+  }
+
+  // ── The mail tables ──
+
+  turnTables(busy: ReadonlySet<number>): TableStep {
+    const { current, since } = this;
+    const tables = this.tables.map(({ size }, at) => ({ rows: size, isClean: this.clean[at]! }));
+    const step = tableStep({ current, since, tables }, this.now(), this.limits, busy);
+    if (step?.do === 'turn') {
+      if (!this.clean[step.to]) throw new Error(`table ${step.to} takes new mail, and was not truncated`);
+      this.current = step.to;
+      this.since = this.now();
+    } else if (step?.do === 'truncate') {
+      if (this.tables[step.table]!.size === 0) this.clean[step.table] = true;
+    } else if (step?.do === 'carry') {
+      const from = this.tables[step.table]!;
+      for (const [id, mail] of from) this.tables[this.current]!.set(id, mail);
+      this.clean[this.current] = false;
+      from.clear();
+    }
+    return step;
+  }
+
+  private addMail(row: NewMail, id = this.stamp()): void {
+    this.tables[this.current]!.set(id, { ...row, id, storedAt: this.now(), attempts: 0 });
+    this.clean[this.current] = false;
+  }
+  private deleteMail(id: number): void {
+    for (const table of this.tables) table.delete(id);
+  }
+}

@@ -20,6 +20,15 @@ interface Surroundings {
   sleep: (ms: number) => Promise<void>;
 }
 
+/** One call of a workflow. */
+export interface Watch {
+  /** When its last attempt began. */
+  at: number;
+  givenUp: boolean;
+  /** Tells the attempts at their next heartbeat that nobody waits for them. */
+  hear: (() => void)[];
+}
+
 export class SimulatedNode {
   readonly services: DurableServices;
   dead = false;

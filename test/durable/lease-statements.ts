@@ -2,7 +2,8 @@
  * The statements of durable activities, as the simulated world of leases (`lease-world.ts`) answers them: their
  * parameters by place, handed to the model of the rows (`lease-model.ts`).
  */
-import type { LeaseModel, SettleInput } from './lease-model';
+import type { LeaseModel } from './lease-model';
+import type { SettleInput } from './lease-rows';
 
 /** A statement of `activities/durable/store/tasks.ts`, by its name. */
 export function applyStatement(model: LeaseModel, name: string, values: unknown[]): unknown[] {

@@ -16,25 +16,16 @@ import { ErrorType } from '../../workflows/lib/errors';
 import { VirtualTime } from '../support/virtual-time';
 import { Draws } from '../support/draws';
 import { LeaseModel } from './lease-model';
-import { callOf, SimulatedNode } from './lease-node';
+import { callOf, SimulatedNode, type Watch } from './lease-node';
 import { checkEnd, type Effect, type Order, type Run } from './lease-promises';
 import { applyStatement, settleOf } from './lease-statements';
 
 const never = new Promise<never>(() => undefined);
 const ENOUGH_MS = 6 * 3_600_000;
 
-/** One call of a workflow. */
-interface Watch {
-  /** When its last attempt began. */
-  at: number;
-  givenUp: boolean;
-  /** Tells the attempts at their next heartbeat that nobody waits for them. */
-  hear: (() => void)[];
-}
-
 export class LeaseWorld {
   readonly time = new VirtualTime();
-  private readonly random: () => number;
+  private readonly draw: Draws;
   private readonly model = new LeaseModel(() => this.time.now);
   private readonly nodes: SimulatedNode[] = [];
   private readonly orders: Order[] = [];
@@ -56,38 +47,37 @@ export class LeaseWorld {
   private broken: string | undefined;
 
   constructor(readonly seed: number) {
-    const draws = new Draws(seed);
-    this.random = () => draws.next();
-    this.inTx = this.chance(0.5);
-    this.ttlMs = Math.round(this.between(300, 3_000));
-    this.attempts = 1 + Math.floor(this.between(0, 3));
-    this.resource = this.chance(0.3);
-    this.calmFrom = this.between(2_000, 30_000);
-    this.faultRate = this.chance(0.3) ? 0 : this.between(0.01, 0.25);
-    for (let left = Math.floor(this.between(0, 3)); left > 0; left--) {
-      const from = this.between(0, this.calmFrom);
-      this.outages.push([from, from + this.between(10, 4 * this.ttlMs)]);
+    this.draw = new Draws(seed);
+    this.inTx = this.draw.chance(0.5);
+    this.ttlMs = Math.round(this.draw.between(300, 3_000));
+    this.attempts = 1 + Math.floor(this.draw.between(0, 3));
+    this.resource = this.draw.chance(0.3);
+    this.calmFrom = this.draw.between(2_000, 30_000);
+    this.faultRate = this.draw.chance(0.3) ? 0 : this.draw.between(0.01, 0.25);
+    for (let left = Math.floor(this.draw.between(0, 3)); left > 0; left--) {
+      const from = this.draw.between(0, this.calmFrom);
+      this.outages.push([from, from + this.draw.between(10, 4 * this.ttlMs)]);
     }
-    for (let index = 0; index < 2 + Math.floor(this.between(0, 2)); index++) this.addNode();
+    for (let index = 0; index < 2 + Math.floor(this.draw.between(0, 2)); index++) this.addNode();
   }
 
   /** @throws with the seed when a promise is broken. */
   async live(): Promise<void> {
     this.time.install();
     try {
-      const orders = 2 + Math.floor(this.between(0, 5));
-      const keys = 1 + Math.floor(this.between(0, 2));
+      const orders = 2 + Math.floor(this.draw.between(0, 5));
+      const keys = 1 + Math.floor(this.draw.between(0, 2));
       let left = orders;
       for (let index = 0; index < orders; index++) {
         const order: Order = {
           name: `order ${index}`,
           run: `r${index}`,
-          key: `key ${Math.floor(this.between(0, keys))}`,
+          key: `key ${Math.floor(this.draw.between(0, keys))}`,
           end: 'open',
         };
         this.orders.push(order);
         void this.time
-          .sleep(this.chance(0.5) ? this.between(0, 50) : this.between(0, 20_000))
+          .sleep(this.draw.chance(0.5) ? this.draw.between(0, 50) : this.draw.between(0, 20_000))
           .then(() => this.place(order))
           .catch((error: unknown) => this.fail(`an order ended oddly: ${String((error as Error).stack)}`))
           .finally(() => (left -= 1));
@@ -114,7 +104,7 @@ export class LeaseWorld {
     const { run } = order;
     const began: Watch = { at: 0, givenUp: false, hear: [] };
     // Some have no more patience than this (`scheduleToCloseTimeout`), and take back what may have happened.
-    const patience = this.chance(0.25) ? this.time.sleep(this.between(5, 4 * this.ttlMs)) : never;
+    const patience = this.draw.chance(0.25) ? this.time.sleep(this.draw.between(5, 4 * this.ttlMs)) : never;
     const paid = await Promise.race([
       this.drive(this.payCall(order, run), began),
       patience.then(() => 'given up' as const),
@@ -122,7 +112,7 @@ export class LeaseWorld {
     if (paid === 'given up') {
       began.givenUp = true;
       this.waitedFor.delete(`${run}/pay`);
-      for (const hear of began.hear) void this.time.sleep(this.between(1, 3_000)).then(hear);
+      for (const hear of began.hear) void this.time.sleep(this.draw.between(1, 3_000)).then(hear);
       order.end = (await this.takeBack(order, run, `${run}/pay`)) ? 'taken back' : 'stuck';
       return;
     }
@@ -136,8 +126,8 @@ export class LeaseWorld {
       this.fail(`${order.name} got the result of ${paid.task}, which was taken back before`);
     if ((paid.value as { paid: string }).paid !== paid.task)
       this.fail(`${order.name} got another result than that of ${paid.task}`);
-    await this.time.sleep(this.between(0, 5_000));
-    if (this.chance(0.4)) {
+    await this.time.sleep(this.draw.between(0, 5_000));
+    if (this.draw.chance(0.4)) {
       order.end = 'shipped';
       return;
     }
@@ -154,8 +144,8 @@ export class LeaseWorld {
     this.waitedFor.add(task);
     try {
       for (let backoff = 200; ; backoff = Math.min(backoff * 2, 5_000)) {
-        await this.time.sleep(this.between(1, 20));
-        const node = this.nodes[Math.floor(this.random() * this.nodes.length)]!;
+        await this.time.sleep(this.draw.between(1, 20));
+        const node = this.nodes[Math.floor(this.draw.next() * this.nodes.length)]!;
         if (watch.givenUp) return undefined;
         watch.at = this.time.now;
         const ended = await this.call(node, call, watch);
@@ -185,9 +175,9 @@ export class LeaseWorld {
       node.onDeath(() => void this.time.sleep(1_000).then(lost));
       if (this.fault(0.3)) {
         this.crashes += 1;
-        void this.time.sleep(this.between(1, 2 * this.ttlMs)).then(() => {
+        void this.time.sleep(this.draw.between(1, 2 * this.ttlMs)).then(() => {
           lost();
-          return this.time.sleep(this.between(0, 500)).then(() => controller.abort());
+          return this.time.sleep(this.draw.between(0, 500)).then(() => controller.abort());
         });
       }
       execute(
@@ -202,10 +192,10 @@ export class LeaseWorld {
 
   private async killSome(): Promise<void> {
     while (this.faultRate > 0 && this.time.now < this.calmFrom) {
-      await this.time.sleep(this.between(500, 10_000));
-      if (this.time.now >= this.calmFrom || !this.chance(0.5)) continue;
+      await this.time.sleep(this.draw.between(500, 10_000));
+      if (this.time.now >= this.calmFrom || !this.draw.chance(0.5)) continue;
       this.crashes += 1;
-      this.nodes.splice(Math.floor(this.random() * this.nodes.length), 1)[0]!.die();
+      this.nodes.splice(Math.floor(this.draw.next() * this.nodes.length), 1)[0]!.die();
       this.addNode();
     }
   }
@@ -250,9 +240,11 @@ export class LeaseWorld {
       context.signal.addEventListener('abort', end, { once: true });
       node.onDeath(end);
       try {
-        const steps = Math.floor(this.between(0, 4));
+        const steps = Math.floor(this.draw.between(0, 4));
         for (let step = 0; step <= steps; step++) {
-          await this.time.sleep(this.chance(0.8) ? this.between(0, 30) : this.between(0, 2 * this.ttlMs));
+          await this.time.sleep(
+            this.draw.chance(0.8) ? this.draw.between(0, 30) : this.draw.between(0, 2 * this.ttlMs),
+          );
           if (node.dead) await never;
           context.signal.throwIfAborted();
           if (step !== Math.floor(steps / 2)) continue;
@@ -281,7 +273,7 @@ export class LeaseWorld {
 
   private addNode(): void {
     const node: SimulatedNode = new SimulatedNode(
-      `node-${this.nodes.length}-${Math.floor(this.time.now)}-${this.random()}`,
+      `node-${this.nodes.length}-${Math.floor(this.time.now)}-${this.draw.next()}`,
       {
         rows: (statement, values) => this.statement(node, statement, values),
         transaction: (work) => this.transaction(node, work),
@@ -327,17 +319,17 @@ export class LeaseWorld {
   /** One way of a statement: it takes its time, or ends in an outage. */
   private async way(node: SimulatedNode): Promise<void> {
     if (node.dead) await never;
-    await this.time.sleep(this.between(1, 10));
-    if (this.fault(0.5)) await this.time.sleep(this.between(0, this.chance(0.3) ? 2 * this.ttlMs : 700));
+    await this.time.sleep(this.draw.between(1, 10));
+    if (this.fault(0.5)) await this.time.sleep(this.draw.between(0, this.draw.chance(0.3) ? 2 * this.ttlMs : 700));
     if (node.dead) await never;
     const { now } = this.time;
     const away = this.outages.some(([from, to]) => from <= now && now < to);
     if (!away && !this.fault(0.5)) return;
     // Refused at once, or nobody knows until the client's own limit.
-    if (this.chance(0.3)) await this.time.sleep(this.between(0, 11_000));
+    if (this.draw.chance(0.3)) await this.time.sleep(this.draw.between(0, 11_000));
     if (node.dead) await never;
     const passing: (string | undefined)[] = ['40001', '57014', '25006', '57P01'];
-    const code = passing[Math.floor(this.between(0, 8))];
+    const code = passing[Math.floor(this.draw.between(0, 8))];
     if (code !== undefined && code !== '57P01') throw Object.assign(new Error(`of ${code}`), { code });
     throw failure(ErrorType.StoreUnavailable, 'PostgreSQL does not answer');
   }
@@ -346,16 +338,8 @@ export class LeaseWorld {
     this.broken ??= what;
   }
 
-  private between(from: number, to: number): number {
-    return from + this.random() * (to - from);
-  }
-
-  private chance(share: number): boolean {
-    return this.random() < share;
-  }
-
   /** Whether something goes wrong now. */
   private fault(share: number): boolean {
-    return this.random() < share * this.faultRate && this.time.now < this.calmFrom;
+    return this.draw.next() < share * this.faultRate && this.time.now < this.calmFrom;
   }
 }

@@ -66,6 +66,36 @@ export interface Counters {
   characters: number;
 }
 
+const EARLY_KEPT = 10_000;
+
+/** Counts what the upstream answers. */
+export class Counting {
+  counts = freshCounters();
+  private earlyKept = 0;
+
+  reset(): void {
+    this.counts = freshCounters();
+    this.earlyKept = 0;
+  }
+
+  count(route: string, result: string): void {
+    const counts = (this.counts.routes[route] ??= {});
+    counts[result] = (counts[result] ?? 0) + 1;
+  }
+
+  early(route: string, id: number): void {
+    this.counts.early++;
+    const key = id === 0 ? route : `${route} ${id}`;
+    const before = this.counts.earlyBy[key];
+    if (before === undefined && this.earlyKept++ >= EARLY_KEPT) return;
+    this.counts.earlyBy[key] = (before ?? 0) + 1;
+  }
+}
+
+function freshCounters(): Counters {
+  return { requests: 0, routes: {}, early: 0, earlyBy: {}, mostRefreshesAtOnce: 0, refreshes: 0, characters: 0 };
+}
+
 /** Checks a change of settings. Answers what is wrong with it, or the settings as they are then. */
 export function changedSettings(current: Settings, change: unknown): Settings | string {
   if (typeof change !== 'object' || change === null || Array.isArray(change)) return 'settings must be a JSON object';

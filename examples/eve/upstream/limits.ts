@@ -136,3 +136,29 @@ export class RateLimiter {
     return GROUPS[group].text;
   }
 }
+
+/** Both limiters, and what the headers of an answer say of them. */
+export class Accounts {
+  readonly errors = new ErrorLimiter();
+  readonly rates = new RateLimiter();
+
+  /** Counts an error of an address, for routes without a group. */
+  charge(address: string, status: number, now: number, headers: string[]): void {
+    if (status >= 400) this.errors.count(address, now);
+    headers.push(...this.errorHeaders(address, now));
+  }
+
+  /** Takes the answer's cost from the owner's bucket of the group. */
+  spend(group: Group, owner: number | string, status: number, now: number, headers: string[]): void {
+    const bucket = this.rates.bucket(group, owner);
+    bucket.spend(costOf(status), now);
+    const used = bucket.usedAt(now);
+    headers.push('X-Ratelimit-Group', group, 'X-Ratelimit-Limit', this.rates.limitText(group));
+    headers.push('X-Ratelimit-Remaining', String(Math.max(0, bucket.limit - used)), 'X-Ratelimit-Used', String(used));
+  }
+
+  errorHeaders(address: string, now: number): string[] {
+    const remain = String(this.errors.remain(address, now));
+    return ['X-ESI-Error-Limit-Remain', remain, 'X-ESI-Error-Limit-Reset', String(this.errors.reset(now))];
+  }
+}

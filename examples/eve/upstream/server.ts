@@ -4,9 +4,10 @@
  * `routes.ts`; whether it answers from `limits.ts`, `sso.ts` and the settings of `control.ts`.
  */
 import http from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
-import { changedSettings, DEFAULT_SETTINGS, type Counters, type Settings } from './control';
-import { costOf, ErrorLimiter, RateLimiter } from './limits';
+import type { AddressInfo } from 'node:net';
+import { addressOf, answerControl, parsed, readBody } from './requests';
+import { changedSettings, Counting, DEFAULT_SETTINGS, type Counters, type Settings } from './control';
+import { Accounts } from './limits';
 import { AFFILIATION_CACHE_MS, AnswerCache, HttpDates, matchRoute, ROUTES, type Entry, type Match } from './routes';
 import { Sso } from './sso';
 import { mix, World } from './world';
@@ -38,10 +39,8 @@ export interface EveUpstream {
   close(): Promise<void>;
 }
 
-const MAX_REQUEST_BYTES = 64 * 1024;
 const HUGE_BYTES = 10 * 1024 * 1024;
 const MAX_AFFILIATIONS = 1_000;
-const EARLY_KEPT = 10_000;
 let huge: Buffer | undefined;
 
 /** Starts it on 127.0.0.1. */
@@ -59,10 +58,8 @@ class Upstream implements EveUpstream {
   private readonly world: World;
   private readonly cache: AnswerCache;
   private readonly sso: Sso;
-  private readonly errors = new ErrorLimiter();
-  private readonly rates = new RateLimiter();
-  private counts = freshCounters();
-  private earlyKept = 0;
+  private readonly accounts = new Accounts();
+  private readonly counting = new Counting();
   private refreshing = 0;
   private dice: number;
 
@@ -100,12 +97,11 @@ class Upstream implements EveUpstream {
   }
 
   counters(): Counters {
-    return { ...structuredClone(this.counts), characters: this.world.size };
+    return { ...structuredClone(this.counting.counts), characters: this.world.size };
   }
 
   resetCounters(): void {
-    this.counts = freshCounters();
-    this.earlyKept = 0;
+    this.counting.reset();
   }
 
   login(id: number): string {
@@ -123,16 +119,14 @@ class Upstream implements EveUpstream {
     });
   }
 
-  // ── A request ──────────────────────────────────────────────────────────────────────────────
-
   private receive(req: http.IncomingMessage, res: http.ServerResponse): void {
     res.sendDate = false;
     const url = req.url ?? '/';
     if (url.startsWith('/_control')) {
-      this.control(req, res);
+      answerControl(this, req, res);
       return;
     }
-    this.counts.requests++;
+    this.counting.counts.requests++;
     const match = matchRoute(url);
     const { latencyMs, jitterMs } = this.settings;
     // The login server takes the time of `refreshMs`.
@@ -156,9 +150,9 @@ class Upstream implements EveUpstream {
       return;
     }
     const address = addressOf(req.socket);
-    if (this.settings.limits && this.errors.exhausted(address, now)) {
+    if (this.settings.limits && this.accounts.errors.exhausted(address, now)) {
       const text = '{"error":"This software has exceeded the error limit for ESI."}';
-      this.send(match, req, res, now, 420, text, this.errorHeaders(address, now));
+      this.send(match, req, res, now, 420, text, this.accounts.errorHeaders(address, now));
       return;
     }
     if (match.name === 'unknown') this.send(match, req, res, now, 404, '{"error":"Not found"}');
@@ -170,7 +164,7 @@ class Upstream implements EveUpstream {
 
   private status(match: Match, req: http.IncomingMessage, res: http.ServerResponse, now: number): void {
     const held = this.cache.heldStatus(now);
-    if (held) this.countEarly('status', 0);
+    if (held) this.counting.early('status', 0);
     this.sendEntry(match, req, res, now, held ?? this.cache.renewStatus(this.settings.vip, now));
   }
 
@@ -179,7 +173,7 @@ class Upstream implements EveUpstream {
     const { id } = match;
     const { group, auth } = ROUTES[name];
     if (group !== undefined && this.settings.limits) {
-      const bucket = this.rates.bucket(group, this.owner(match, req));
+      const bucket = this.accounts.rates.bucket(group, this.owner(match, req));
       const wait = bucket.retryAfter(now);
       if (wait > 0) {
         this.send(match, req, res, now, 429, '{"error":"Rate limited"}', ['Retry-After', String(wait)]);
@@ -201,12 +195,12 @@ class Upstream implements EveUpstream {
       return;
     }
     const held = this.cache.held(name, id, now);
-    if (held) this.countEarly(name, id);
+    if (held) this.counting.early(name, id);
     this.sendEntry(match, req, res, now, held ?? this.cache.renew(name, id, now));
   }
 
   private affiliation(match: Match, req: http.IncomingMessage, res: http.ServerResponse): void {
-    this.readBody(req, (text) => {
+    readBody(req, (text) => {
       const now = this.now();
       const ids = parsed(text);
       if (
@@ -240,9 +234,9 @@ class Upstream implements EveUpstream {
     // Counted from the moment the request is there, as many at once are what overloads it.
     this.refreshing++;
     res.once('close', () => this.refreshing--);
-    this.counts.mostRefreshesAtOnce = Math.max(this.counts.mostRefreshesAtOnce, this.refreshing);
+    this.counting.counts.mostRefreshesAtOnce = Math.max(this.counting.counts.mostRefreshesAtOnce, this.refreshing);
     const tooMany = this.refreshing > this.settings.refreshesAtOnce;
-    this.readBody(req, (text) => {
+    readBody(req, (text) => {
       if (tooMany) {
         this.send(match, req, res, now, 500, '{"error":"server_error"}');
         return;
@@ -261,12 +255,10 @@ class Upstream implements EveUpstream {
     let answer;
     if (type === 'refresh_token') answer = this.sso.refresh(form.get('refresh_token') ?? '', now, life);
     else if (type === 'authorization_code' && World.isCharacterId(id)) answer = this.sso.login(id, now, life);
-    if (type === 'refresh_token' && answer) this.counts.refreshes++;
+    if (type === 'refresh_token' && answer) this.counting.counts.refreshes++;
     if (answer) this.send(match, req, res, now, 200, JSON.stringify(answer));
     else this.send(match, req, res, now, 400, '{"error":"invalid_grant"}');
   }
-
-  // ── The answer ─────────────────────────────────────────────────────────────────────────────
 
   private sendEntry(
     match: Match,
@@ -294,7 +286,7 @@ class Upstream implements EveUpstream {
     headers: string[] = [],
     length?: string,
   ): void {
-    this.count(match.name, String(status));
+    this.counting.count(match.name, String(status));
     headers.push('Date', this.dates.of(now));
     if (this.settings.limits && match.name !== 'token' && status !== 420)
       this.account(match, req, headers, now, status);
@@ -305,25 +297,10 @@ class Upstream implements EveUpstream {
     res.end(body);
   }
 
-  /** Charges the route's limiter for an answer and says in its headers how it stands. */
   private account(match: Match, req: http.IncomingMessage, headers: string[], now: number, status: number): void {
     const group = Object.hasOwn(ROUTES, match.name) ? ROUTES[match.name as keyof typeof ROUTES].group : undefined;
-    if (group === undefined) {
-      const address = addressOf(req.socket);
-      if (status >= 400) this.errors.count(address, now);
-      headers.push(...this.errorHeaders(address, now));
-      return;
-    }
-    const bucket = this.rates.bucket(group, this.owner(match, req));
-    bucket.spend(costOf(status), now);
-    const used = bucket.usedAt(now);
-    headers.push('X-Ratelimit-Group', group, 'X-Ratelimit-Limit', this.rates.limitText(group));
-    headers.push('X-Ratelimit-Remaining', String(Math.max(0, bucket.limit - used)), 'X-Ratelimit-Used', String(used));
-  }
-
-  private errorHeaders(address: string, now: number): string[] {
-    const remain = String(this.errors.remain(address, now));
-    return ['X-ESI-Error-Limit-Remain', remain, 'X-ESI-Error-Limit-Reset', String(this.errors.reset(now))];
+    if (group === undefined) this.accounts.charge(addressOf(req.socket), status, now, headers);
+    else this.accounts.spend(group, this.owner(match, req), status, now, headers);
   }
 
   /**
@@ -335,8 +312,6 @@ class Upstream implements EveUpstream {
     return known && !Number.isNaN(match.id) ? match.id : addressOf(req.socket);
   }
 
-  // ── Bad days ───────────────────────────────────────────────────────────────────────────────
-
   /** True: the request got one of the faults that are set. */
   private fault(match: Match, req: http.IncomingMessage, res: http.ServerResponse, now: number): boolean {
     const { hangRate, closeRate, garbageRate, hugeRate, errorRate, onlyIds, onlyRoutes } = this.settings;
@@ -346,14 +321,14 @@ class Upstream implements EveUpstream {
     let dice = this.roll();
     const hit = (rate: number): boolean => (dice -= rate) < 0;
     if (hit(hangRate)) {
-      this.count(match.name, 'hang');
+      this.counting.count(match.name, 'hang');
     } else if (hit(closeRate)) {
-      this.count(match.name, 'closed');
+      this.counting.count(match.name, 'closed');
       req.socket.destroy();
     } else if (hit(garbageRate)) {
       this.send(match, req, res, now, 200, '<html>{"solar_system_id":');
     } else if (hit(hugeRate)) {
-      this.count(match.name, '200');
+      this.counting.count(match.name, '200');
       huge ??= Buffer.alloc(HUGE_BYTES, '[0,');
       res.writeHead(200, ['Content-Type', 'application/json', 'Content-Length', String(HUGE_BYTES)]);
       res.end(huge);
@@ -370,72 +345,4 @@ class Upstream implements EveUpstream {
     this.dice = (this.dice + 0x9e3779b9) | 0;
     return mix(this.dice) / 2 ** 32;
   }
-
-  // ── Control and counting ───────────────────────────────────────────────────────────────────
-
-  private control(req: http.IncomingMessage, res: http.ServerResponse): void {
-    const answer = (status: number, body: unknown): void => {
-      res.writeHead(status, { 'Content-Type': 'application/json' });
-      res.end(JSON.stringify(body));
-    };
-    if (req.method === 'GET') {
-      answer(200, { settings: this.settings, counters: this.counters() });
-    } else if (req.method === 'POST') {
-      this.readBody(req, (text) => {
-        try {
-          this.set(parsed(text) as Partial<Settings>);
-          answer(200, { settings: this.settings });
-        } catch (error) {
-          answer(400, { error: (error as Error).message });
-        }
-      });
-    } else if (req.method === 'DELETE') {
-      this.resetCounters();
-      answer(200, { counters: this.counters() });
-    } else {
-      answer(405, { error: 'GET, POST, or DELETE to reset the counters' });
-    }
-  }
-
-  private readBody(req: http.IncomingMessage, then: (text: string) => void): void {
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    req.on('data', (chunk: Buffer) => {
-      bytes += chunk.length;
-      if (bytes <= MAX_REQUEST_BYTES) chunks.push(chunk);
-    });
-    req.once('end', () => then(bytes > MAX_REQUEST_BYTES ? '' : Buffer.concat(chunks).toString()));
-  }
-
-  private count(route: string, result: string): void {
-    const counts = (this.counts.routes[route] ??= {});
-    counts[result] = (counts[result] ?? 0) + 1;
-  }
-
-  private countEarly(route: string, id: number): void {
-    this.counts.early++;
-    const key = id === 0 ? route : `${route} ${id}`;
-    const before = this.counts.earlyBy[key];
-    if (before === undefined && this.earlyKept++ >= EARLY_KEPT) return;
-    this.counts.earlyBy[key] = (before ?? 0) + 1;
-  }
-}
-
-function freshCounters(): Counters {
-  return { requests: 0, routes: {}, early: 0, earlyBy: {}, mostRefreshesAtOnce: 0, refreshes: 0, characters: 0 };
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
-const ADDRESS = Symbol('address');
-
-/** The address of a connection, asked for once: it is a system call. */
-function addressOf(socket: Socket & { [ADDRESS]?: string }): string {
-  return (socket[ADDRESS] ??= socket.remoteAddress ?? 'gone');
 }

@@ -222,6 +222,7 @@ function factsOf({ row, silentMs, load, use, share }: Seen, living: readonly See
     pools: row.pools,
     load: load?.load ?? 0,
     share: share ?? load?.load ?? 0,
+    meanPool: meanPoolOf(living),
     places: row.target ?? Infinity,
     loadLimit: load?.loadLimit ?? Infinity,
     weight: row.weight,
@@ -235,6 +236,18 @@ function factsOf({ row, silentMs, load, use, share }: Seen, living: readonly See
     version: row.version ?? 'an unknown release',
     lacks: use?.lacks ?? [],
   };
+}
+
+/** Of all pools that nodes say that they keep; 0: there is none. */
+function meanPoolOf(living: readonly Seen[]): number {
+  const sum = (of: (load: NodeLoad) => number) => living.reduce((total, { load }) => total + (load ? of(load) : 0), 0);
+  return (
+    sum((load) => load.load) /
+    Math.max(
+      1,
+      sum((load) => load.shifts),
+    )
+  );
 }
 
 /** One late second says nothing: a node is behind when placement says so. */

@@ -1,6 +1,6 @@
 /**
- * A cluster of three processes, steered by hand: its nodes are seen, one is drained and resumed, one has a target, a pool
- * is moved, all of it balanced; and at each moment the questions have one right answer for each id.
+ * A cluster of three processes, steered by hand: its nodes are seen, one is drained and resumed, one has a target, a
+ * pool is moved, all of it balanced; and at each moment the questions have one right answer for each id.
  */
 import path from 'node:path';
 import { resolveConfig } from '../../config/resolve/config';
@@ -31,6 +31,9 @@ const pools = async () =>
     (await longwatch.nodes()).nodes.filter(({ alive }) => alive).map((node) => [node.name, node.pools]),
   );
 
+/** The load of the largest pool there can be: 20 members, twice a second each. Pools are not divided. */
+const A_POOL = 50;
+
 /** Each has its share, as far as whole pools go, and each pool has a node. */
 const isEven = async (names = NAMES) => {
   const { nodes } = await longwatch.nodes();
@@ -39,7 +42,7 @@ const isEven = async (names = NAMES) => {
     all === poolsKept &&
     names.every((name) => {
       const node = nodes.find((each) => each.name === name);
-      return node !== undefined && Math.abs(node.pools - all / names.length) <= 1.5;
+      return node !== undefined && node.pools > 0 && Math.abs(node.load! - node.share!) <= A_POOL;
     })
   );
 };

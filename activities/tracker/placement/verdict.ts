@@ -20,6 +20,8 @@ export interface NodeFacts {
   readonly load: number;
   /** Load units. */
   readonly share: number;
+  /** The size of a mean pool of the cluster: a node is not nearer to its share than that. Load units. */
+  readonly meanPool?: number;
   readonly places: number;
   readonly loadLimit: number;
   /** The weight that was set, without health and trust. */
@@ -158,8 +160,8 @@ const RULES: readonly Rule[] = [
     peersUp === 0 && pools > 0
       ? say('note', 'alone', 'no other node is up: if it dies, its pools wait for the next one')
       : undefined,
-  ({ load, share }) =>
-    load < (1 - PLACEMENT.band) * share
+  ({ load, share, meanPool = 0 }) =>
+    load < (1 - PLACEMENT.band) * share && share - load > meanPool
       ? say('note', 'filling', `it has ${percent(load / share)} of its share, and asks the others for more`)
       : undefined,
 ];

@@ -175,6 +175,11 @@ describe('verdicts', () => {
     expect(verdict.text).toContain(part);
   });
 
+  test('who is within a pool of its share is not filling: pools are not divided', () => {
+    expect(verdictOf({ ...fine, load: 800, meanPool: 150 }).word).toBe('filling');
+    expect(verdictOf({ ...fine, load: 800, meanPool: 250 }).word).toBe('good');
+  });
+
   test('the worst is said first', () => {
     expect(verdictOf({ ...fine, silentMs: 9_000, lagMs: 900, up: false }).word).toBe('gone');
   });

@@ -1,9 +1,9 @@
 /**
  * A node's name is its own: two of one name would write over each other's rows, and each would take the other's pools
  * for its own. The database's session lock says who has a name that was given, so a killed worker's name is free at
- * once; a worker waits for one that is not free for a while. Each process notes its name with a greater incarnation than
- * the one before it (`store/nodes.ts`), also one that it has made up, which has random letters in it and needs no lock.
- * Made by `parts.ts`.
+ * once; a worker waits for one that is not free for a while. Each process notes its name with a greater incarnation
+ * than the one before it (`store/nodes.ts`), also one that it has made up, which has random letters in it and needs no
+ * lock. Made by `own-node.ts`.
  */
 import { performance } from 'node:perf_hooks';
 import type { Client } from 'pg';

@@ -31,7 +31,7 @@ export interface OwnNodeSetup {
   setup: WorkerSetup;
   /** With the limits of upstreams as they were set by hand. */
   config: ResolvedConfig;
-  /** Whoever asks before each request, where the config has limits. */
+  /** Asked before each request, where the config has limits. */
   spender: Spender | undefined;
   /** The one that was given, or was made up. */
   name: string;

@@ -1,6 +1,6 @@
 /**
- * Since when Temporal cannot be reached, for the node's row (`longwatch nodes` says it). Asked every few seconds; nothing
- * is decided by it. Made by `parts.ts`.
+ * How long Temporal has not been reached, for the node's row (`longwatch nodes` says it). Asked every few seconds;
+ * nothing is decided by it. Made by `own-node.ts`.
  */
 import { performance } from 'node:perf_hooks';
 import { Background } from '../activities/lib/service';

@@ -33,7 +33,7 @@ beforeAll(async () => {
     asking.set(id, node);
     askedAt.set(id, performance.now());
     const over = () => asking.delete(id);
-    // Whoever is killed is not asking any more.
+    // A worker that was killed is not asking any more.
     request.on('close', over);
     void delay(20).then(() => {
       over();

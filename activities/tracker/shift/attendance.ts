@@ -1,8 +1,8 @@
 /**
- * A node's word of itself each second, in a transaction of its own on a connection of its own: that it is there, what it
- * keeps, how it does. The answer has what is wanted of it and what the others say, and the database's clock, also while
- * the node keeps no shift. Where it fails, one second of attendance is missing, and nothing else. Its counters follow
- * apart. Started by the node (`node.ts`); `placing.ts` says what is written and hears the answer.
+ * A node's word of itself each second, in a transaction of its own on a connection of its own: that it is there, its
+ * pools, how it does. The answer has what is wanted of it and what the others say, and the database's clock, also while
+ * the node keeps no shift. A failure costs one second of attendance, and nothing else. Its counters follow apart.
+ * Started by the node (`presence.ts`); `placing.ts` says what is written and hears the answer.
  */
 import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
@@ -35,7 +35,7 @@ export interface AttendanceHost {
   readonly row: NodeRow;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Of this process; undefined: it has not claimed its name. */
+  /** The claim of this process; undefined: it has not claimed its name. */
   readonly incarnation: Incarnation | undefined;
   stats(): StatsRow[];
   /** The things that it says of itself now. */

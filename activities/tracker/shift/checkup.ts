@@ -1,4 +1,4 @@
-/** What a node looks at now and then and warns of, in its log and its metrics: rounds that lag, members that wait. */
+/** The looks of a node after what it should warn of, in its log and its metrics: rounds that lag, members that wait. */
 import type { NodeMetrics } from '../telemetry';
 import type { Operation } from './host';
 import type { PoolShift } from './pool-shift';

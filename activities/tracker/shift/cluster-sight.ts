@@ -1,4 +1,4 @@
-/** What a node makes of its picture of the cluster, besides placing pools: pure. Asked by `placing.ts`. */
+/** Questions about a node's picture of the cluster, besides where pools go: pure. Asked by `placing.ts`. */
 import { opensSharedQueues } from '../placement/cold-start';
 import { isFull, mayKeep } from '../placement/nodes';
 import type { PlacementRow } from '../placement/row';
@@ -34,13 +34,13 @@ export function mayBegin(
   return opensSharedQueues({ name, weight, load }, before ? [...rows, before] : rows, upMs, nowMs);
 }
 
-/** What a node keeps, and its share of all, in load units. */
+/** The load that a node keeps, and its share of all. */
 export function loadAndShare(cluster: Cluster): { load: number; share: number | undefined } {
   const [share] = fairShares(cluster);
   return { load: cluster[0].load, share: share !== undefined && Number.isFinite(share) ? share : undefined };
 }
 
-/** Of the pools that the node keeps: those that must leave it, and that no other node may keep. */
+/** The pools of this node that must leave it, and that no other node may keep. */
 export function stuckPools([{ up, keeps }, ...others]: Cluster, pools: Iterable<PlacedPool>): string[] {
   const stuck: string[] = [];
   for (const { id, kind } of pools) {

@@ -1,6 +1,6 @@
 /**
- * What a node tells people of itself each second: how the process does, and what happened in the last minute. Made by
- * the node; `placing.ts` puts it into the row (`store/node-use.ts` has its shape).
+ * The figures that a node tells people of itself each second: how the process does, and what happened in the last
+ * minute. Made by `presence.ts`; `placing.ts` puts it into the row (`store/node-use.ts` has its shape).
  */
 import { performance } from 'node:perf_hooks';
 import type { LastMinute, NodeFigures } from '../store/node-use';

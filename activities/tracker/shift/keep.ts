@@ -1,8 +1,8 @@
 /**
  * The `shift` activity: asks the node whether the pool is to be kept here (`placing.ts`), takes its fence, reads its
- * members, and keeps the pool until its time is up or something ends it. Called by `workflows/tracker/pool.ts`; the work
- * itself is done by `pool-shift.ts` under the node's tick and flush. `end-watch.ts` decides what ends it, and nothing
- * else does.
+ * members, and keeps the pool until its time is up or something ends it. Called by `workflows/tracker/pool.ts`; the
+ * work itself is done by `pool-shift.ts` under the node's tick and flush. `end-watch.ts` decides what ends it, and
+ * nothing else does.
  */
 import { performance } from 'node:perf_hooks';
 import { Context } from '@temporalio/activity';

@@ -1,6 +1,6 @@
 /**
- * Counts of the last minute, by what happened: a ring of seconds, so that a figure goes down again when it is over. Kept
- * by `placing.ts`, shown in the node's row.
+ * Counts of the last minute, by what happened: a ring of seconds, so that a figure goes down again when it is over.
+ * Kept by `figures.ts`, shown in the node's row.
  */
 const SECONDS = 60;
 

@@ -1,5 +1,5 @@
 /**
- * What a node is to keep, and for how much it counts: made each second of the wishes of operators, of how well the
+ * The pools that a node is to keep, and its weight: made each second of the wishes of operators, of how well the
  * process does, and of the trackers that there are. Owned by `placing.ts`, which gives the settings to the placer.
  */
 import { effectiveWeight, HEALTHY, isHot, nextHealth, trustOf, type Health } from '../placement/health';

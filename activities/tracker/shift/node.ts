@@ -153,7 +153,7 @@ export class Node implements OperationHost, Service {
 
   /**
    * Takes no more shifts, and gives those that it has to other nodes, a few at a time; those that no other may keep end
-   * at once. Whoever waits for that has a deadline.
+   * at once. The worker waits for that until its deadline.
    */
   drain(): void {
     this.presence.drain();
@@ -167,7 +167,7 @@ export class Node implements OperationHost, Service {
     return this.presence.isEnding;
   }
 
-  /** Which pools it takes and gives. */
+  /** The pools that it takes and gives. */
   get placing(): Placing {
     return this.presence.placing;
   }

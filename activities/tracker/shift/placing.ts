@@ -46,7 +46,7 @@ export interface PlacingHost {
   readonly figures: Figures;
   /** Something happened to a pool that counters count. */
   placed(what: PlacingEvent, tracker: string): void;
-  /** What `opening` says may have changed. */
+  /** The answer of `opening` may have changed. */
   reopened(): void;
 }
 
@@ -235,7 +235,7 @@ export class Placing {
     };
   }
 
-  /** What it keeps, and what its share of all is. */
+  /** Its load, and its share of all. */
   load(): { load: number; share: number | undefined } {
     return loadAndShare(this.placer.view(this.now()));
   }
@@ -287,7 +287,7 @@ export class Placing {
     else shift.givenAway.give('moved', Infinity);
   }
 
-  /** Who has the pools that were sent on. */
+  /** Looks at the fences of pools that were sent on. */
   private async seeFences(): Promise<void> {
     const awaited = this.placer.awaited();
     for (const id of this.tokens.keys()) if (!awaited.includes(id)) this.tokens.delete(id);

@@ -18,7 +18,7 @@ export interface PresenceSetup {
   database: Database;
   /** The row's own connection. @default database, for tests */
   rows?: Database;
-  /** What the process has claimed its name as. @default nobody else has it, for tests */
+  /** The claim of the process on its name. @default nobody else has it, for tests */
   incarnation?: () => Incarnation | undefined;
   /** Since when Temporal cannot be reached, milliseconds; undefined: it can. */
   temporalRefusedMs?: () => number | undefined;
@@ -74,8 +74,8 @@ export class Presence extends Background implements AttendanceHost, PlacingHost 
   }
 
   /**
-   * The node ends: it asks for no shifts, says so to all others, and gives them its pools, a few at a time; those that no
-   * other may keep end at once.
+   * The node ends: it asks for no shifts, says so to all others, and gives them its pools, a few at a time; those that
+   * no other may keep end at once.
    */
   drain(): void {
     if (this.ending) return;

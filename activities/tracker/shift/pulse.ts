@@ -17,7 +17,7 @@ export interface PulseReading {
   readonly heapLimitBytes: number;
 }
 
-/** Two readings that are closer to each other are one: what is announced makes a node look more often. Milliseconds. */
+/** Readings that are closer to each other are one: announcements make a node look more often. Milliseconds. */
 const LEAST_MS = 500;
 
 export class Pulse {
@@ -28,7 +28,7 @@ export class Pulse {
   private cpu = process.cpuUsage();
   private at = performance.now();
 
-  /** A timer has come. Measured here and not by `monitorEventLoopDelay`, whose `reset` loses the lag that follows it. */
+  /** A timer has come. `monitorEventLoopDelay` would not do: its `reset` loses the lag that follows it. */
   ticked(periodMs: number): void {
     const at = performance.now();
     if (this.tickedAt !== undefined) this.latest = Math.max(this.latest, at - this.tickedAt - periodMs);

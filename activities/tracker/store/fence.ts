@@ -54,7 +54,7 @@ const SEEN: Statement = {
   name: 'fence-seen',
   text: `select members, token::float8 as token from longwatch.pool where tracker = $1 and pool = $2`,
 };
-/** Those of the list that have another token than the one that is known. */
+/** The pools of the list that have another token than the one that is known. */
 const SEEN_TAKEN: Statement = {
   name: 'fence-seen-taken',
   text: `select p.tracker, p.pool, p.node, ${ms('p.taken_at')} as taken_at

@@ -1,10 +1,10 @@
 /**
- * The nodes' rows: what is wanted of each (`longwatch node …`), and what each says of itself. A process claims its name
- * once (`workers/node-name.ts`); from then on its attendance (`shift/attendance.ts`) writes the row each second and reads
- * the others'. The database's clock dates everything.
+ * The nodes' rows: what is wanted of each (`longwatch node …`), and what each says of itself. A process claims its
+ * name once (`workers/node-name.ts`); from then on its attendance (`shift/attendance.ts`) writes the row each second
+ * and reads the others'. The database's clock dates everything.
  *
- * Each process of a name has a greater **incarnation** than the one before it. A row is written only by the greatest, so
- * a process that was frozen while another one took its name changes nothing, and learns of it.
+ * Each process of a name has a greater **incarnation** than the one before it. A row is written only by the greatest,
+ * so a process that was frozen while another one took its name changes nothing, and learns of it.
  */
 import { crashesOf } from '../placement/health';
 import { readRow, type PlacementRow, type WrittenRow } from '../placement/row';
@@ -118,7 +118,7 @@ const ENDED: Statement = {
 
 const ANNOUNCE: Statement = { name: 'node-announce', text: `select pg_notify($1, $2)` };
 
-/** Takes the name for a new process of it. Who else may have it has been asked before. */
+/** Takes the name for a new process of it. Its lock was taken before. */
 export async function claimNode(db: Queryable, { name, host, pid }: NodeRow): Promise<Incarnation> {
   type Past = { incarnation: number; crashes: number; started_at: number; seen_at: number; ended: boolean };
   const [past] = await run<Past & { placement: unknown; now: number }>(db, PAST, [name]);

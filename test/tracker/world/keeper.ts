@@ -20,7 +20,7 @@ const log = pino({ level: 'silent' });
 const HEARTBEAT_MS = 1_000;
 const PATIENCE_MS = 2_000;
 
-/** What a pool's workflow knows of where the next shift goes. */
+/** The way of the next shift, as the pool's workflow knows it. */
 interface Way {
   to?: string;
   hops?: number;

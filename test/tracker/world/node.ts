@@ -1,7 +1,7 @@
 /**
- * One node of the simulated world (`world.ts`): the real clock, ring, holds, writer, flush, shifts and placement, over a
- * connection to the simulated store (`store.ts`) on which everything may go wrong. A node may freeze and go on, die, or
- * be cut off from PostgreSQL.
+ * One node of the simulated world (`world.ts`): the real clock, ring, holds, writer, flush, shifts and placement, over
+ * a connection to the simulated store (`store.ts`) on which everything may go wrong. A node may freeze and go on, die,
+ * or be cut off from PostgreSQL.
  */
 import { pino } from 'pino';
 import type { BufferFeed, FedEntry } from '../../../activities/buffer/feed';

@@ -76,6 +76,8 @@ export class Placing {
   private looking: Promise<void> | undefined;
   private lookedAt = -Infinity;
   private ending = false;
+  /** It ends, and knows all others. */
+  private handsBack = false;
   private lost = false;
 
   constructor(
@@ -221,6 +223,12 @@ export class Placing {
     void this.look();
   }
 
+  /** The rows are as new as they can be: pools that no other node may keep do not wait for one. */
+  handBackTheRest(): void {
+    this.handsBack = true;
+    void this.look();
+  }
+
   /** The facts that `openings.ts` goes by, as far as they are known here. */
   opening(): Omit<OpeningFacts, 'able'> & { lost: boolean } {
     const { placer, lost, peers } = this;
@@ -315,7 +323,7 @@ export class Placing {
       if (kept.shift) this.give(kept, kept.shift, to);
       else if (kept.token !== undefined) this.tokens.set(pool.id, kept.token);
     }
-    if (this.ending) this.handBack();
+    if (this.handsBack) this.handBack();
     this.host.reopened();
   }
 
@@ -328,7 +336,6 @@ export class Placing {
     if (!same) this.placer.resized(pool);
   }
 
-  /** The node ends: pools that no other node may keep do not wait for one. */
   private handBack(): void {
     const stuck = new Set(this.stuck(this.placer.view(this.now())));
     for (const [id, { shift, to }] of this.kept)

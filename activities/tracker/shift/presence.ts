@@ -82,7 +82,8 @@ export class Presence extends Background implements AttendanceHost, PlacingHost 
     this.ending = true;
     this.openings.look();
     this.placing.end();
-    void this.attendance.announce();
+    // A node that has joined just now is in the rows that come back.
+    void this.attendance.announce().then(() => this.placing.handBackTheRest());
   }
 
   get isEnding(): boolean {

@@ -4,7 +4,7 @@
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../workflows/tracker/options';
 import { ConfigError } from './errors';
 import { didYouMean } from './suggest';
-import { compileValue } from './values';
+import { compileTyped } from './values';
 import type { OptionChange } from '../workflows/lib/options';
 import {
   LIMIT_OPTIONS,
@@ -53,7 +53,7 @@ export function optionChange(
   }
   const compiled = prefix + spec.path;
   if (value === null || value === '' || value === 'default') return { path: compiled, value: null };
-  const result = compileValue(spec, typeof value === 'string' ? fromText(spec.kind, value) : value);
+  const result = compileTyped(spec, value);
   if ('problem' in result) throw new ConfigError([prefix + result.problem]);
   return { path: compiled, value: result.value };
 }
@@ -93,19 +93,12 @@ export function upstreamChange(
   const compiled = prefix + spec.path;
   if (value === null || value === '' || value === 'default')
     return { upstream, change: { path: compiled, value: null } };
-  const result = compileValue(spec, typeof value === 'string' ? fromText(spec.kind, value) : value);
+  const result = compileTyped(spec, value);
   if ('problem' in result) throw new ConfigError([`upstreams.${upstream}.${prefix}${result.problem}`]);
   const change = { path: compiled, value: result.value };
   const problems = upstreamChangeProblems(options, change);
   if (problems.length > 0) throw new ConfigError(problems.map((problem) => `${path}: ${problem}`));
   return { upstream, change };
-}
-
-/** A shell gives text only: what reads as a number or a truth value becomes one where the option wants it. */
-function fromText(kind: string, text: string): string | number | boolean {
-  if (kind === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
-  if (kind === 'number' && /^-?\d+(\.\d+)?$/.test(text.replaceAll('_', ''))) return Number(text.replaceAll('_', ''));
-  return kind === 'integer' && /^-?\d+$/.test(text.replaceAll('_', '')) ? Number(text.replaceAll('_', '')) : text;
 }
 
 /** Every path that could have been meant. */

@@ -17,6 +17,19 @@ export function compileValue(spec: OptionSpec, given: unknown): { value: OptionV
   return { problem: `${problem}${bounds ? '' : example}, not ${show(given)}` };
 }
 
+/** The same for a value that may have been typed: a shell gives text only. */
+export function compileTyped(spec: OptionSpec, given: unknown): ReturnType<typeof compileValue> {
+  return compileValue(spec, typeof given === 'string' ? fromText(spec, given) : given);
+}
+
+/** Text that reads as a number or a truth value becomes one where the option wants it. */
+function fromText({ kind }: OptionSpec, text: string): OptionValue {
+  if (kind === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
+  const digits = text.replaceAll('_', '');
+  if (kind === 'number' && /^-?\d+(\.\d+)?$/.test(digits)) return Number(digits);
+  return kind === 'integer' && /^-?\d+$/.test(digits) ? Number(digits) : text;
+}
+
 /** Milliseconds, or undefined when the text is not a duration. */
 export function parseDuration(text: string): number | undefined {
   if (text.trim() === '' || text.length > 100) return undefined;

@@ -4,7 +4,7 @@
  */
 import { ConfigError } from '../../config/errors';
 import { didYouMean } from '../../config/suggest';
-import { compileValue, formatValue } from '../../config/values';
+import { compileTyped, formatValue } from '../../config/values';
 import { BUFFER_OPTIONS, NONE, withBufferChanges, type BufferOptions } from '../../workflows/buffer/options';
 import { settingOf, type Setting } from '../settings';
 import type { OptionChange, OptionChanges, OptionSpec } from '../../workflows/lib/options';
@@ -25,16 +25,9 @@ export function bufferChange(path: string, value: string | number | boolean | nu
   if (value === null || value === '' || value === 'default') return { path: spec.path, value: null };
   if (spec.name in NONE && String(value) === String(NONE[spec.name]))
     return { path: spec.path, value: NONE[spec.name]! };
-  const compiled = compileValue(spec, typeof value === 'string' ? fromText(spec, value) : value);
+  const compiled = compileTyped(spec, value);
   if ('problem' in compiled) throw new ConfigError([compiled.problem]);
   return { path: spec.path, value: compiled.value };
-}
-
-/** A shell gives text only: what reads as a number or a truth value becomes one where the option wants it. */
-function fromText(spec: OptionSpec, text: string): string | number | boolean {
-  if (spec.kind === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
-  const digits = text.replaceAll('_', '');
-  return spec.kind === 'integer' && /^-?\d+$/.test(digits) ? Number(digits) : text;
 }
 
 function show(spec: OptionSpec, compiled: Setting['compiled']): string {

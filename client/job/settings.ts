@@ -4,7 +4,7 @@
  */
 import { ConfigError } from '../../config/errors';
 import { didYouMean } from '../../config/suggest';
-import { compileValue } from '../../config/values';
+import { compileTyped } from '../../config/values';
 import { specsOf, withJobChanges, type JobKind, type JobOptions } from '../../workflows/job/options';
 import { settingOf, type Setting } from '../settings';
 import type { OptionChange, OptionChanges } from '../../workflows/lib/options';
@@ -28,16 +28,7 @@ export function jobChange(kind: JobKind, path: string, value: string | number | 
     throw new ConfigError([`a ${kind} has no option ${path} that can be set while it runs${hint}`]);
   }
   if (value === null || value === '' || value === 'default') return { path: spec.path, value: null };
-  const text = typeof value === 'string' ? value.replaceAll('_', '') : '';
-  const read =
-    spec.kind === 'integer' && /^-?\d+$/.test(text)
-      ? Number(text)
-      : value === 'true'
-        ? true
-        : value === 'false'
-          ? false
-          : value;
-  const compiled = compileValue(spec, read);
+  const compiled = compileTyped(spec, value);
   if ('problem' in compiled) throw new ConfigError([compiled.problem]);
   return { path: spec.path, value: compiled.value };
 }

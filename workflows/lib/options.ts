@@ -41,39 +41,47 @@ export const NAME_PATTERN = /^[a-z][a-zA-Z0-9_-]{0,62}$/;
 /** Labels of nodes: they appear in the names of task queues, in metrics and in tables. */
 export const LABEL_PATTERN = /^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/;
 
+type Refusal = (spec: OptionSpec, value: unknown) => string | undefined;
+
+const whole =
+  (what: string, unit: string): Refusal =>
+  (spec, value) => {
+    if (typeof value === 'string' && spec.words?.includes(value)) return undefined;
+    if (typeof value === 'number' && Number.isSafeInteger(value)) return outOfBounds(spec, value, unit);
+    const words = spec.words?.map((word) => `, or '${word}'`).join('') ?? '';
+    return `${spec.name} must be ${what}${words}`;
+  };
+
+function outOfBounds({ name, min, max }: OptionSpec, value: number, unit = ''): string | undefined {
+  if (min !== undefined && value < min) return `${name} must be at least ${min}${unit}`;
+  if (max !== undefined && value > max) return `${name} must be at most ${max}${unit}`;
+  return undefined;
+}
+
+/** By kind: why a compiled value may not stand, or undefined where it may. */
+const REFUSALS: Readonly<Record<OptionKind, Refusal>> = {
+  duration: whole('a duration', ' ms'),
+  integer: whole('a whole number', ''),
+  number: (spec, value) => {
+    if (typeof value !== 'number' || !Number.isFinite(value)) return `${spec.name} must be a number`;
+    return outOfBounds(spec, value);
+  },
+  boolean: ({ name }, value) => (typeof value === 'boolean' ? undefined : `${name} must be true or false`),
+  name: ({ name }, value) =>
+    typeof value === 'string' && NAME_PATTERN.test(value) ? undefined : `${name} must name an operation`,
+  word: ({ name, words = [] }, value) =>
+    typeof value === 'string' && words.includes(value)
+      ? undefined
+      : `${name} must be ${words.map((word) => `'${word}'`).join(', ')}`,
+  label: ({ name }, value) =>
+    typeof value === 'string' && LABEL_PATTERN.test(value)
+      ? undefined
+      : `${name} must be a label (letters, digits, '.', '-' and '_', at most 63)`,
+};
+
 /** Why a compiled value may not stand at an option, or undefined when it may. */
 export function refusal(spec: OptionSpec, value: unknown): string | undefined {
-  switch (spec.kind) {
-    case 'boolean':
-      return typeof value === 'boolean' ? undefined : `${spec.name} must be true or false`;
-    case 'name':
-      return typeof value === 'string' && NAME_PATTERN.test(value) ? undefined : `${spec.name} must name an operation`;
-    case 'word':
-      return typeof value === 'string' && spec.words?.includes(value)
-        ? undefined
-        : `${spec.name} must be ${(spec.words ?? []).map((word) => `'${word}'`).join(', ')}`;
-    case 'number': {
-      if (typeof value !== 'number' || !Number.isFinite(value)) return `${spec.name} must be a number`;
-      if (spec.min !== undefined && value < spec.min) return `${spec.name} must be at least ${spec.min}`;
-      if (spec.max !== undefined && value > spec.max) return `${spec.name} must be at most ${spec.max}`;
-      return undefined;
-    }
-    case 'label':
-      return typeof value === 'string' && LABEL_PATTERN.test(value)
-        ? undefined
-        : `${spec.name} must be a label (letters, digits, '.', '-' and '_', at most 63)`;
-    default: {
-      const unit = spec.kind === 'duration' ? ' ms' : '';
-      if (typeof value === 'string' && spec.words?.includes(value)) return undefined;
-      if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
-        const words = spec.words?.map((word) => `, or '${word}'`).join('') ?? '';
-        return `${spec.name} must be ${spec.kind === 'duration' ? 'a duration' : 'a whole number'}${words}`;
-      }
-      if (spec.min !== undefined && value < spec.min) return `${spec.name} must be at least ${spec.min}${unit}`;
-      if (spec.max !== undefined && value > spec.max) return `${spec.name} must be at most ${spec.max}${unit}`;
-      return undefined;
-    }
-  }
+  return REFUSALS[spec.kind](spec, value);
 }
 
 /** The values set by hand after these changes too: each lies over what was there, or takes it back (`value: null`). */

@@ -230,6 +230,7 @@ function tasksOf(
     workflowBundle: setup.workflowBundle,
     userWorkflows: setup.config.workflows,
     shutdownForceTime: setup.shutdownForceTime,
+    failed: () => node.drain(),
     log,
   });
 }

@@ -14,6 +14,8 @@ export interface TasksSetup extends Omit<SdkSetup, 'namespace' | 'shutdownForceT
   temporal: TemporalTarget;
   /** @default 25s */
   shutdownForceTime: StringValue | undefined;
+  /** One of the SDK's workers has failed for good: the shifts are to end, as those workers do. */
+  failed: () => void;
 }
 
 /** Work that has not ended by then is left behind: its heartbeats stop, and another worker goes on with it. */
@@ -53,12 +55,15 @@ export class Tasks extends Background {
   }
 
   protected async open(): Promise<void> {
-    const { temporal, shutdownForceTime = SHUTDOWN_FORCE, ...setup } = this.setup;
+    const { temporal, shutdownForceTime = SHUTDOWN_FORCE, failed, ...setup } = this.setup;
     this.native = await NativeConnection.connect(connectionOptions(temporal));
     if (this.isStopping) return;
     const sdk = { ...setup, namespace: temporal.namespace, shutdownForceTime };
     this.stages = await createSdkWorkers(sdk, this.native);
-    this.group = new WorkerGroup(this.stages, ms(shutdownForceTime));
+    this.group = new WorkerGroup(this.stages, ms(shutdownForceTime), (error) => {
+      setup.log.error({ err: error }, 'one of the workers of the SDK has failed for good; this worker ends');
+      failed();
+    });
   }
 
   protected async close(): Promise<void> {

@@ -35,10 +35,12 @@ export class WorkerGroup {
   /**
    * @param stages in the order of their end
    * @param deadlineMs from the order to end until what still works is left behind
+   * @param failed called when a worker has failed, before the others are told to end
    */
   constructor(
     private readonly stages: readonly Stage[],
     private readonly deadlineMs: number,
+    private readonly failed: (error: Error) => void = () => undefined,
   ) {
     this.late = new Promise((resolve) => (this.isLate = resolve));
   }
@@ -74,9 +76,15 @@ export class WorkerGroup {
       // The SDK says either, where an activity still works when its time is over.
       const late = error instanceof GracefulShutdownPeriodExpiredError || error instanceof IllegalStateError;
       if (this.ending !== undefined && late) this.left.add(stage);
-      else this.failure ??= errorOf(error);
+      else this.fail(errorOf(error));
       this.shutdown();
     }
+  }
+
+  private fail(error: Error): void {
+    if (this.failure !== undefined) return;
+    this.failure = error;
+    this.failed(error);
   }
 
   private async end(): Promise<void> {

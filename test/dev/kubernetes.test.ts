@@ -105,6 +105,7 @@ test('the server of docker-compose.yml has one partition for every task queue, t
     // Without constraints: they would leave a queue of a node, or of a label, with four.
     expect(settings[`matching.numTaskqueue${which}Partitions`]).toEqual([{ value: 1 }]);
   }
+  expect(settings['matching.enableFairness']).toEqual([{ value: true }]);
 });
 
 test('probes ask the paths that a worker has, on its metrics port', () => {

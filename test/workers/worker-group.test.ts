@@ -72,13 +72,17 @@ test('shifts end first, then activities, and workflows when nothing else works a
 
 test.each(['own', 'activities', 'workflows'])('if the one for %s fails, the others end, and the group fails with its error', async (name) => {
   const workers = ['own', 'activities', 'workflows'].map((each) => fake(each));
-  const group = new WorkerGroup(stages([workers[0]!], workers[1]!, workers[2]!), 60_000);
+  const failed = (error: Error) => log.push(`failed: ${error.message}`);
+  const group = new WorkerGroup(stages([workers[0]!], workers[1]!, workers[2]!), 60_000, failed);
   const ran = group.run();
   await turn();
   expect(log).toEqual([]);
   workers.find((worker) => worker.name === name)!.finish(new Error('the namespace is gone'));
   await expect(ran).rejects.toThrow('the namespace is gone');
   expect(log.filter((line) => line.endsWith('has ended'))).toHaveLength(3);
+  // Once, and before the others are told.
+  expect(log.indexOf('failed: the namespace is gone')).toBe(1);
+  expect(log.filter((line) => line.startsWith('failed'))).toHaveLength(1);
   expect(workers.filter(({ told }) => told)).toHaveLength(2);
 }); // prettier-ignore
 

@@ -1,6 +1,7 @@
 /**
- * What the mail tables take of a batch, at the moment when it is written: the statement that inserts decides by these
- * rules, and tells the sender. So what waits is bounded where it waits, also while nobody keeps the pool.
+ * Says which messages of a batch the mail tables take, at the moment when it is written: the statement that inserts
+ * decides by these rules, and tells the sender. So what waits is bounded where it waits, also while nobody keeps the
+ * pool.
  */
 import type { MemberLimits, Size } from './constants';
 
@@ -27,7 +28,7 @@ export function admit(
   const stopped = new Set<string>();
   return batch.map(({ member, bytes, toldAt, isRequest }) => {
     if (now - toldAt > (isRequest ? limits.requestAgainMs : limits.tellAgainMs)) return 'too old';
-    // Whoever comes after one that waits, waits as well: the order is kept.
+    // The order is kept: one that comes after another that waits, waits as well.
     if (stopped.has(member)) return 'wait';
     const size = sizes.get(member) ?? waiting(member);
     if (full(member) || !hasRoom(size, bytes, limits.memberMail)) {

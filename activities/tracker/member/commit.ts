@@ -1,11 +1,11 @@
 /**
- * The commit of turns, as data: what one call of the store does, for many members of many pools. `pool-members.ts` gives
- * the parts; the store carries each pool's part out as a whole or not at all, and each member's within it.
+ * The commit of turns, as data: what one call of the store does, for many members of many pools. `pool-members.ts`
+ * gives the parts; the store carries each pool's part out as a whole or not at all, and each member's within it.
  *
  * The store, in one transaction: locks the fences of these pools (one that somebody else has locked is for later),
- * compares token and roster version; then for each member that its row has the version `expected`, that all of its mail
- * is there to be deleted, that no request of it has an answer yet, and, where it is spawned, that no removal is newer.
- * A member of whom that is not true is refused, with nothing written of it.
+ * compares token and roster version; then for each member that its row has the version `expected`, that all of its
+ * mail is there to be deleted, that no request of it has an answer yet, and, where it is spawned, that no removal is
+ * newer. A member of whom that is not true is refused, with nothing written of it.
  */
 import type { MemberLimits } from './constants';
 import type { EndedTurn } from './ended';
@@ -16,7 +16,7 @@ export interface MemberPart {
   readonly id: string;
   /** The version of its row; 0: there is none. */
   readonly expected: number;
-  /** What its row is to be, with the next version; undefined: as it is. */
+  /** The row that it is to have, with the next version; undefined: the one that it has. */
   readonly row?: Pick<Image, 'state' | 'marks' | 'applied' | 'sets'>;
   /** It is to be a member, unless it was removed after this stamp. */
   readonly spawn?: number;
@@ -34,7 +34,7 @@ export interface MemberPart {
   readonly writes: readonly Write[];
 }
 
-/** What lets the holder of a pool write. */
+/** The numbers that let the holder of a pool write. */
 export interface Fence {
   readonly tracker: string;
   readonly pool: number;
@@ -71,7 +71,7 @@ export interface Refused {
   readonly error?: string;
 }
 
-/** What is left of the room in one commit. */
+/** The room that is left in one commit. */
 export class Room {
   turns: number;
   bytes: number;
@@ -132,7 +132,9 @@ export function partOf({ address, version, base, ended }: Member, count: number)
   };
 }
 
-/** The last failure of each message that is still there: one may have failed and been handled since the last commit. */
+/**
+ * The last failure of each message that is still there: one may have failed and been handled since the last commit.
+ */
 function againOf(turns: readonly EndedTurn[], mailGone: readonly number[]): Again[] {
   const last = new Map(turns.flatMap(({ again }) => (again ? [[again.mail, again] as const] : [])));
   for (const id of mailGone) last.delete(id);
@@ -162,7 +164,7 @@ export interface Handed {
   readonly of: readonly { readonly member: Member; readonly life: number; readonly turns: number }[];
 }
 
-/** What a verdict came to. */
+/** The outcome of a commit, for one pool. */
 export interface Settled {
   /** Turns that are committed: their replies may leave. */
   readonly turns: readonly EndedTurn[];

@@ -26,11 +26,11 @@ export interface MemberLimits {
   readonly readMs: number;
   /** Ranges below the last number that a mark remembers as missing; past it, the oldest are forgotten. */
   readonly missing: number;
-  /** What waits of one member's mail in the tables; past it, senders are told to wait. */
+  /** One member's mail in the tables; past it, senders are told to wait. */
   readonly memberMail: Size;
   /** The same for a pool. */
   readonly poolMail: Size;
-  /** Of that, what a node has in memory at a time; the rest stays in the tables. */
+  /** The part of it that a node has in memory at a time; the rest stays in the tables. */
   readonly memberMemory: Size;
   readonly poolMemory: Size;
   /** Rows of one reading. */
@@ -41,7 +41,9 @@ export interface MemberLimits {
   readonly messageBytes: number;
   readonly stateBytes: number;
   readonly replyBytes: number;
-  /** What one turn may send, push, write and set, in number and bytes of JSON, and the timers of a member. */
+  /**
+   * One turn sends, pushes, writes and sets no more rows and bytes of JSON than this; a member has so many timers.
+   */
   readonly turnRows: number;
   readonly turnBytes: number;
   readonly timers: number;

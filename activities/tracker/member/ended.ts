@@ -1,6 +1,7 @@
 /**
- * What comes of an entry of mail: handled, failed, dead, or dropped unread. Each is an `EndedTurn`: the member as it is
- * afterwards, and the rows that are to be written with it. Made by `member.ts`, made into a commit by `commit.ts`.
+ * Says what comes of an entry of mail: handled, failed, dead, or dropped unread. Each is an `EndedTurn`: the member
+ * as it is afterwards, and the rows that are to be written with it. Made by `member.ts`, made into a commit by
+ * `commit.ts`.
  */
 import { errorText } from '../../../workflows/lib/text';
 import type { MemberLimits } from './constants';
@@ -31,7 +32,7 @@ export interface EndedTurn {
   readonly error?: string;
 }
 
-/** What a turn must know of its member. */
+/** The member, as a turn must know it. */
 export interface Where {
   readonly address: Address;
   readonly image: Image;
@@ -66,7 +67,9 @@ export function handled(where: Where, entry: Entry, effects: Effects): EndedTurn
   };
 }
 
-/** @param now by the database's clock. Undefined: nothing is to be stored, and the entry waits until `waitMs` is over. */
+/**
+ * @param now by the database's clock. Undefined: nothing is to be stored, and the entry waits until `waitMs` is over.
+ */
 export function failed(where: Where, entry: Entry, thrown: unknown, now: number): EndedTurn | { waitMs: number } {
   const { image, address, limits } = where;
   const { what } = entry;
@@ -116,7 +119,7 @@ export function dropped(where: Where, entry: Entry, mail: Mail, why: Dropped): E
   }
   const ended = { ...NOTHING, ...gone(where, entry, mail), outcome: why };
   if (request) return { ...ended, answer: answerOf(request, { error: whyDropped(why, where.address) }) };
-  // Who sent it was told so, or is told by the dead letter; mail of before a removal goes with the member.
+  // Its sender was told so, or finds the dead letter; mail of before a removal goes with the member.
   return why === 'removed'
     ? ended
     : { ...ended, dead: deadOf(mail, mail.attempts, whyDropped(why, where.address).message) };

@@ -1,6 +1,6 @@
 /**
  * A binary heap: what comes first by a number, the smallest. `mailbox.ts` has its lanes in one, `pool-members.ts` the
- * times at which members wake. What has changed meanwhile is put in again; who takes it out looks whether it still holds.
+ * times at which members wake. An item that has changed is put in again; its reader looks whether it still holds.
  */
 export class Heap<T> {
   private readonly items: { order: number; item: T }[] = [];

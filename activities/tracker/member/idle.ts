@@ -1,9 +1,9 @@
 /**
- * Who is awake, and what runs for whom. A member is awake from its first message on; one that has had nothing to do for
- * its time falls asleep, and a message or a timer wakes it. A pool sleeps when all of its members do.
+ * Says who is awake, and what runs for whom. A member is awake from its first message on; one that has had nothing to
+ * do for its time falls asleep, and a message or a timer wakes it. A pool sleeps when all of its members do.
  *
- * An operation says `while: 'always'`: it runs for every member, and keeps it awake, as operations of trackers without
- * messages always did. `while: 'awake'`: it runs for those who are awake anyway, and keeps nobody awake.
+ * An operation says `while: 'always'`: it runs for every member, and keeps it awake, as operations of trackers
+ * without messages always did. `while: 'awake'`: it runs for those who are awake anyway, and keeps nobody awake.
  */
 export type While = 'always' | 'awake';
 
@@ -38,6 +38,6 @@ export function sleepOf(
   for (const member of members) if (!isIdle(member, operations, now, idleMs)) return undefined;
   let wakeAt = Infinity;
   for (const at of timersAt) wakeAt = Math.min(wakeAt, at);
-  // What is due at once is not worth a sleep.
+  // A timer that is due soon is not worth a sleep.
   return wakeAt - now < idleMs ? undefined : { wakeAt };
 }

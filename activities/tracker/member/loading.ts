@@ -1,9 +1,10 @@
 /**
- * Which stored states this code can read, and how: a state has the version of the definition that wrote it. Asked before
- * a pool is kept (`mayKeep`), when a member is read (`pathTo`), and by a rollback, which says whom it would leave.
+ * Says which stored states this code can read, and how: a state has the version of the definition that wrote it.
+ * Asked before a pool is kept (`mayKeep`), when a member is read (`pathTo`), and by a rollback, which says whom it
+ * would leave.
  */
 
-/** What a definition says of its state. Versions count from 1. */
+/** The versions of a definition's state. Versions count from 1. */
 export interface StateVersions {
   readonly version: number;
   /** By the version that it comes from: makes the next one of it. */
@@ -24,7 +25,9 @@ export function unreadable(stored: number, { version, migrate, down }: StateVers
   return undefined;
 }
 
-/** The state as this code knows it. @throws what a migration throws: that is a failure of the message that needs it */
+/**
+ * The state as this code knows it. @throws what a migration throws: that is a failure of the message that needs it
+ */
 export function readState(state: unknown, stored: number, versions: StateVersions): unknown {
   const why = unreadable(stored, versions);
   if (why !== undefined) throw new Error(why);
@@ -39,8 +42,8 @@ export type ByVersion = ReadonlyMap<number, number>;
 
 /**
  * Whether a node may keep a pool: never one with a state that is newer than it knows. It is left to the others, and a
- * node that rolls out takes it. An older state without its migration is the definition's mistake: the pool is kept, the
- * member's messages fail and say so.
+ * node that rolls out takes it. An older state without its migration is the definition's mistake: the pool is kept,
+ * the member's messages fail and say so.
  */
 export function mayKeep(states: ByVersion, versions: StateVersions): boolean {
   return [...states].every(

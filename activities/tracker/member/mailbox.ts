@@ -1,10 +1,10 @@
 /**
- * One member's mail in memory, and which of it is next. `member.ts` has one of these; `pool-members.ts` puts in what was
- * read.
+ * One member's mail in memory, and which of it is next. `member.ts` has one of these; `pool-members.ts` puts in what
+ * was read.
  *
- * Each sender has a **lane**: what it sent to this member, in the order of its numbers. A lane whose first message waits
- * (it has failed, or one before it has not been seen) lets the other lanes go on. Among lanes the oldest message is next,
- * so none starves. Each timer and each operation's `apply` has a lane too.
+ * Each sender has a **lane**: what it sent to this member, in the order of its numbers. A lane whose first message
+ * waits (it has failed, or one before it has not been seen) lets the other lanes go on. Among lanes the oldest
+ * message is next, so none starves. Each timer and each operation's `apply` has a lane too.
  */
 import type { MemberLimits } from './constants';
 import { Heap } from './heap';
@@ -18,7 +18,7 @@ export type What =
 
 export interface Entry {
   readonly what: What;
-  /** Of all lanes, the smallest is next. */
+  /** The smallest of all lanes is next. */
   readonly order: number;
   /** The reading of the mail that brought it. */
   readonly reading: number;
@@ -32,7 +32,7 @@ export interface Next {
   readonly drop?: Dropped;
 }
 
-/** What the box must know of its member to judge its mail. */
+/** The member, as the box must know it to judge its mail. */
 export interface View {
   readonly image: Image;
   /** The stamp of the last removal. */
@@ -57,7 +57,7 @@ export class Mailbox {
   private readonly waiting = new Set<Lane>();
   /** Lanes whose first one waits for one before it. */
   private readonly gaps = new Set<Lane>();
-  /** What stood behind a message that waits now: it need not be in memory as long. */
+  /** Mail that stood behind a message which waits now: it need not be in memory as long. */
   private behind: Mail[] = [];
   /** A lane goes on of which not all is in memory. */
   private isFreed = false;
@@ -116,7 +116,7 @@ export class Mailbox {
     if (!lane) this.lanes.set(name, (lane = { name, entries: [], until: 0, ready: undefined }));
     const { entries } = lane;
     if (entry.what.kind === 'apply') {
-      // What was fetched later says all that the one before it said.
+      // The value that was fetched later says all that the one before it said.
       const there = entries[0]?.what;
       if (there?.kind === 'apply' && there.brought.fetchedAt >= entry.what.brought.fetchedAt) return;
       entries.length = 0;
@@ -197,7 +197,7 @@ export class Mailbox {
     }
   }
 
-  /** What is to become of it; a number: it waits until then. */
+  /** Says what is to become of it; a number: it waits until then. */
   private judge(entry: Entry, view: View, now: number): Dropped | 'run' | 'skip' | 'gap' | number {
     const { what } = entry;
     const { image } = view;

@@ -4,8 +4,8 @@
  * handled; noted by `turn.ts` when its turn has ended.
  *
  * A sender goes on to its next batch only when the last one is stored, and its messages to one member are handled one
- * after another. So the last number says of all below it that they were handled, but for those that were waited for in
- * vain: these are remembered, and taken late. Nothing that comes is lost, and nothing is handled twice.
+ * after another. So the last number says of all below it that they were handled, but for those that were waited for
+ * in vain: these are remembered, and taken late. Nothing that comes is lost, and nothing is handled twice.
  */
 import type { MemberLimits } from './constants';
 import type { Mail, Mark, Marks } from './types';
@@ -76,7 +76,9 @@ type Range = readonly [number, number];
 
 const isIn = ([first, last]: Range, number: number): boolean => first <= number && number <= last;
 
-/** What of a range is still missing after this number came: nothing was sent between it and the one before it. */
+/**
+ * The parts of a range that are still missing after this number came: nothing was sent between it and the one before.
+ */
 function without(range: Range, number: number, previous: number | undefined): Range[] {
   if (!isIn(range, number)) return [range];
   const [first, last] = range;
@@ -87,7 +89,10 @@ function without(range: Range, number: number, previous: number | undefined): Ra
   return parts.filter(([from, to]) => from <= to);
 }
 
-/** As it is stored: a list of `[sender, last, at, ...ends of the missing ranges]`, so that no name of a sender means anything to JSON. */
+/**
+ * As it is stored: a list of `[sender, last, at, ...ends of the missing ranges]`, so that no name of a sender means
+ * anything to JSON.
+ */
 export function marksToJson(marks: Marks): string {
   return JSON.stringify([...marks].map(([sender, { last, at, missing }]) => [sender, last, at, ...missing.flat()]));
 }

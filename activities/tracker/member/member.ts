@@ -1,8 +1,8 @@
 /**
- * One member in memory: its mail, its one turn that runs, and its turns that have ended and are not committed. Handlers
- * run one after another; each begins where the last one ended, without waiting for the commit. When a commit is refused,
- * or its answer is lost, all of that is forgotten and read again. `pool-members.ts` has one of these for each member that
- * has something to do.
+ * One member in memory: its mail, its one turn that runs, and its turns that have ended and are not committed.
+ * Handlers run one after another; each begins where the last one ended, without waiting for the commit. When a commit
+ * is refused, or its answer is lost, all of that is forgotten and read again. `pool-members.ts` has one of these for
+ * each member that has something to do.
  */
 import type { MemberLimits, Size } from './constants';
 import { dropped, failed, handled, type EndedTurn, type Where } from './ended';
@@ -10,9 +10,9 @@ import { Mailbox, type Entry, type View } from './mailbox';
 import { Turn } from './turn';
 import type { Address, Brought, Image } from './types';
 
-/** What was read of a member. */
+/** A member, as it was read. */
 export interface Stored {
-  /** Of its row; 0: there is none. */
+  /** The version of its row; 0: there is none. */
   readonly version: number;
   readonly image: Image;
   /** The stamp of its last removal; 0: none is known. */
@@ -155,8 +155,8 @@ export class Member {
   }
 
   /**
-   * The first ended turn could not be stored for its own sake: it has failed, and those after it have not been. Where it
-   * is a failure already, nothing is left but to read the member again.
+   * The first ended turn could not be stored for its own sake: it has failed, and those after it have not been. Where
+   * it is a failure already, nothing is left but to read the member again.
    */
   firstFailed(thrown: unknown, now: number): EndedTurn | 'read again' | undefined {
     const [first, ...rest] = this.ended;
@@ -165,7 +165,7 @@ export class Member {
     return this.endFailed(first.entry, thrown, now);
   }
 
-  /** All that is known of it may be wrong: forgotten, and read again. What operations have brought is kept. */
+  /** All that is known of it may be wrong: forgotten, and read again. It keeps what operations have brought. */
   forget(): void {
     const applies = [this.running?.entry, ...this.ended.map(({ entry }) => entry)].filter(
       (entry): entry is Entry => entry?.what.kind === 'apply',

@@ -1,17 +1,17 @@
 /**
- * The mail of a pool that is in memory, and its readings: `pool-members.ts` begins one, the shift asks the store, and what
- * was found comes here. Which row is in memory is known by its id, so a reading finds only what is not.
+ * The mail of a pool that is in memory, and its readings: `pool-members.ts` begins one, the shift asks the store, and
+ * what was found comes here. The rows in memory are known by their ids, so a reading finds only others.
  *
- * A reading is of one moment, and time goes on until it is here. What was committed or forgotten meanwhile is not taken
- * in again; of a member whose mail has left memory nothing is taken in, or later mail would come before it.
+ * A reading is of one moment, and time goes on until it is here. Rows that were committed or forgotten meanwhile are
+ * not taken in again; nothing is taken in of a member whose mail has left memory, or later mail would come before it.
  */
 import type { MemberLimits } from './constants';
 import { Gauge, type Member } from './member';
 import type { Mail } from './types';
 
 /**
- * A reading of the mail that is under way. Its statement leaves out what is `known`, the mail of members that are `full`,
- * and what stands behind a message that waits for its time.
+ * A reading of the mail that is under way. Its statement leaves out what is `known`, the mail of members that are
+ * `full`, and what stands behind a message that waits for its time.
  */
 export interface Reading {
   readonly number: number;
@@ -55,8 +55,8 @@ export class PoolMail {
   }
 
   /**
-   * Takes in what was read, by ids from the smallest on; as many rows as were asked for may not be all. A row that does
-   * not fit is left, with all after it of its member: it is read again.
+   * Takes in what was read, by ids from the smallest on; as many rows as were asked for may not be all. A row that
+   * does not fit is left, with all after it of its member: it is read again.
    * @returns members to which something has happened
    */
   end(rows: readonly Mail[], members: ReadonlyMap<string, Member>, of: (id: string) => Member): Set<Member> {
@@ -70,7 +70,7 @@ export class PoolMail {
       if (this.known.has(mail.id) || reading.gone.has(mail.id) || reading.spoiled.has(mail.member)) continue;
       const member = of(mail.member);
       const hasRoom = !left.has(mail.member) && this.fits(member, mail);
-      // What keeps others back is taken without room.
+      // One that keeps others back is taken without room.
       if (!hasRoom && !member.box.fills(mail)) {
         left.add(mail.member);
         continue;

@@ -1,7 +1,7 @@
 /**
- * The members of one pool on the node that keeps it: what is in memory of their mail, who has the next turn, and what the
- * next commit has of them. The shift reads mail and runs handlers; the node's writer takes a part and brings the verdict
- * back. Nothing here is true before the store has said so.
+ * The members of one pool on the node that keeps it: what is in memory of their mail, who has the next turn, and what
+ * the next commit has of them. The shift reads mail and runs handlers; the node's writer takes a part and brings the
+ * verdict back. Nothing here is true before the store has said so.
  */
 import {
   partOf,
@@ -26,9 +26,9 @@ import type { Brought, Mail, Timer } from './types';
 export class PoolMembers {
   private readonly mail: PoolMail;
   private readonly members = new Map<string, Member>();
-  /** Who may have something to do, in turn. */
+  /** Members that may have something to do, in turn. */
   private readonly ready = new Set<Member>();
-  /** Who has turns to commit, the longest waiting first. */
+  /** Members that have turns to commit, the longest waiting first. */
   private readonly toCommit = new Set<Member>();
   private readonly toLoad = new Set<Member>();
   /** When something of a member is due: a message that has failed, a timer. */
@@ -80,8 +80,8 @@ export class PoolMembers {
   }
 
   /**
-   * Timers that are due, as a statement has found them. Of a member that is here they ring by themselves; where it does
-   * not know one, a commit that was given up has set it after all, and the member is read again.
+   * Timers that are due, as a statement has found them. A member that is here rings them by itself; if it does not
+   * know one, a commit that was given up has set it after all, and the member is read again.
    */
   timersDue(rows: readonly { readonly member: string; readonly timer: Pick<Timer, 'name' | 'set'> }[]): void {
     for (const { member: id, timer } of rows) {
@@ -101,7 +101,7 @@ export class PoolMembers {
 
   // ── Members ──
 
-  /** Who is to be read now; each is `loaded` or `notLoaded` once. */
+  /** Members that are to be read now; each is `loaded` or `notLoaded` once. */
   takeLoads(most: number): string[] {
     const ids: string[] = [];
     for (const member of this.toLoad) {

@@ -1,10 +1,12 @@
 /**
- * The mail tables, filled in turn (as PgQ does it): new mail goes to one of them for a minute, then to the next. A table
- * that was emptied is truncated, so that a snapshot which somebody holds open for minutes, and which keeps dead rows from
- * being cleaned, slows nothing down. One node decides each few seconds, from what it has read; the store carries it out.
+ * The mail tables, filled in turn (as PgQ does it): new mail goes to one of them for a minute, then to the next. A
+ * table that was emptied is truncated, so that a snapshot which somebody holds open for minutes, and which keeps dead
+ * rows from being cleaned, slows nothing down. One node decides each few seconds, from what it has read; the store
+ * carries it out.
  *
- * Readers look into all tables by one statement, so mail is found wherever it is. Whoever was told of the table before
- * may still write to it; that is why a table is truncated under an exclusive lock, and only if it is empty under it.
+ * Readers look into all tables by one statement, so mail is found wherever it is. A sender that was told of the table
+ * before may still write to it; that is why a table is truncated under an exclusive lock, and only if it is empty
+ * under it.
  */
 import type { MemberLimits } from './constants';
 
@@ -25,7 +27,8 @@ export interface MailTables {
 
 /**
  * - `truncate`: under an exclusive lock that is waited for 100 ms at most; if it has rows by then, nothing is done.
- * - `carry`: its last rows go to the table that takes new mail, under the same lock, each with the number that it has.
+ * - `carry`: its last rows go to the table that takes new mail, under the same lock, each with the number that it
+ *   has.
  * - `turn`: the next one, which is clean, takes new mail from now on.
  */
 export type TableStep =
@@ -49,7 +52,7 @@ export function tableStep(
   if (empty !== undefined) return { do: 'truncate', table: empty };
   const isTime = now - since >= limits.tableMs;
   const clean = others.find((table) => tables[table]!.isClean);
-  // Where nothing was written, there is nothing to clean.
+  // If nothing was written, there is nothing to clean.
   if (isTime && clean !== undefined && !(tables[current]!.isClean && tables[current]!.rows === 0)) {
     return { do: 'turn', to: clean };
   }

@@ -1,7 +1,7 @@
 /**
- * A process that sends: it numbers its messages, and writes them in batches, one after another. A batch whose answer is
- * lost is told again, as it was, until its outcome is known; the pool sorts out what it has had before (`marks.ts`).
- * Used by the client for `send` and `request`; pure, as all of this folder.
+ * A process that sends: it numbers its messages, and writes them in batches, one after another. A batch whose answer
+ * is lost is told again, as it was, until its outcome is known; the pool sorts out what it has had before
+ * (`marks.ts`). Used by the client for `send` and `request`; pure, as all of this folder.
  */
 export interface Outgoing<T> {
   readonly number: number;
@@ -95,7 +95,7 @@ export class Sender<T> {
     return (this.batch = batch);
   }
 
-  /** Its outcome, a message each. What must wait is told again later, with the same number. */
+  /** Its outcome, a message each. One that must wait is told again later, with the same number. */
   answered(outcomes: readonly Outcome[], now: number, waitMs: number): void {
     const { batch = [] } = this;
     this.batch = undefined;

@@ -1,7 +1,7 @@
 /**
- * One turn: what a handler gets, and what comes of it. `member.ts` begins one and ends it; who runs the handler is above
- * this folder. A turn changes nothing: it works on a copy of the state, and notes what it sends. When it has ended well,
- * all of that is an `EndedTurn`, and a part of the next commit; when it threw, nothing of it is left.
+ * One turn: what a handler gets, and what comes of it. `member.ts` begins one and ends it; who runs the handler is
+ * above this folder. A turn changes nothing: it works on a copy of the state, and notes what it sends. When it has
+ * ended well, all of that is an `EndedTurn`, and a part of the next commit; when it threw, nothing of it is left.
  */
 import { parseDuration } from '../../../config/values';
 import { utf8Bytes } from '../../../workflows/lib/size';
@@ -9,7 +9,7 @@ import type { MemberLimits } from './constants';
 import type { Entry } from './mailbox';
 import type { Address, Image, Pushed, Sent, Timer, Trace, Write } from './types';
 
-/** What went wrong in a handler because of what it asked for. The message is for whoever wrote it. */
+/** A mistake of a handler, in what it asked for. The message is for whoever wrote it. */
 export class TurnError extends Error {
   override readonly name = 'TurnError';
 }
@@ -22,7 +22,7 @@ export interface TimerView {
   readonly message: unknown;
 }
 
-/** What a handler knows, and may do. `S` is the member's state. */
+/** Says what a handler knows, and may do. `S` is the member's state. */
 export interface TurnContext<S = unknown> {
   readonly tracker: string;
   readonly id: string;
@@ -36,7 +36,7 @@ export interface TurnContext<S = unknown> {
   /** 1 in the first attempt. */
   readonly attempt: number;
   readonly trace: Trace | undefined;
-  /** Answers the request, or sends to who gave `replyTo`. Where nobody waits, nothing happens. */
+  /** Answers the request, or sends to who gave `replyTo`. If nobody waits, nothing happens. */
   reply(value: unknown): void;
   /** Sent when the turn is committed, and only then. */
   send(to: string | Address, message: unknown, options?: { replyTo?: string | Address }): void;
@@ -53,7 +53,7 @@ export interface TurnContext<S = unknown> {
   request(...args: readonly unknown[]): never;
 }
 
-/** What a handler did, when it has ended well. */
+/** All that a handler did, when it has ended well. */
 export interface Effects {
   readonly state: string | null;
   readonly timers: ReadonlyMap<string, Timer>;
@@ -63,7 +63,7 @@ export interface Effects {
   readonly sent: readonly Sent[];
   readonly pushes: readonly Pushed[];
   readonly writes: readonly Write[];
-  /** Of all that has to be stored. */
+  /** The size of all that has to be stored. */
   readonly bytes: number;
 }
 
@@ -93,7 +93,7 @@ export class Turn {
     this.context = this.makeContext();
   }
 
-  /** What the handler is given. */
+  /** The message for the handler. */
   get message(): unknown {
     const { what } = this.entry;
     if (what.kind === 'mail') return JSON.parse(what.mail.json) as unknown;
@@ -256,7 +256,7 @@ function keyOf({ tracker, id }: Address, { what }: Entry): string {
   return `${tracker}/${id}/${what.brought.operation}/${what.brought.fetchedAt}`;
 }
 
-/** Which attempt this is, counted from 1. */
+/** The number of this attempt, counted from 1. */
 export function attemptOf({ what }: Entry): number {
   if (what.kind === 'mail') return what.mail.attempts + 1;
   return (what.kind === 'timer' ? what.timer.attempts : what.attempts) + 1;

@@ -1,16 +1,18 @@
 /**
  * The words of members with a life: mail, turns, and the commit that makes a turn so.
  *
- * All of this folder is pure: no I/O, no clock, no randomness. Who calls it tells it the time and carries out what it
+ * All of this folder is pure: no I/O, no clock, no randomness. Its caller tells it the time and carries out what it
  * says. The way of a message, file by file:
  *
  * 1. `sender.ts` numbers what a process sends and puts it into batches; `admission.ts` says which of them the mail
  *    tables take, and which must wait.
- * 2. `pool-members.ts` holds what is in memory of a pool: `pool-mail.ts` takes in what was read, and it says who has the
+ * 2. `pool-members.ts` holds what is in memory of a pool: `pool-mail.ts` takes in what was read, and it says who has
+ *    the
  *    next turn.
  * 3. `mailbox.ts` has one member's mail, in order for each sender (`marks.ts` says what was told twice).
  * 4. `turn.ts` gives a handler its context; `ended.ts` says what came of it, also where it threw (`retry.ts`).
- * 5. `member.ts` keeps one member's turns that have ended and are not committed; `commit.ts` makes one `Commit` of those
+ * 5. `member.ts` keeps one member's turns that have ended and are not committed; `commit.ts` makes one `Commit` of
+ *    those
  *    of many members, when `writer.ts` asks. The store carries it out, and its verdicts come back to `pool-members.ts`.
  * 6. `loading.ts` (spawning, versions of state), `idle.ts` (who is awake), `rotation.ts` (the mail tables).
  *
@@ -36,11 +38,11 @@ export interface Mail {
   readonly id: number;
   /** The id of the member that it is for. */
   readonly member: string;
-  /** What was sent, as JSON. */
+  /** The message as JSON. */
   readonly json: string;
   /** Bytes of that JSON. */
   readonly bytes: number;
-  /** Who sent it: the sender's id, or the member whose handler did. Its messages to one member keep their order. */
+  /** The sender: a process, or the member whose handler it was. Its messages to one member keep their order. */
   readonly from: string;
   /**
    * The sender's number: it grows from message to message. Undefined: a handler has sent it, in a commit of its own,
@@ -78,7 +80,7 @@ export interface Timer {
   readonly trace?: Trace;
 }
 
-/** What an operation has brought for `apply`. */
+/** A value that an operation has brought for `apply`. */
 export interface Brought {
   readonly operation: string;
   readonly json: string;
@@ -86,7 +88,7 @@ export interface Brought {
   readonly fetchedAt: number;
 }
 
-/** What a sender's numbers have come to, at one member. */
+/** A sender's numbers at one member: how far they have come. */
 export interface Mark {
   /** The greatest number that was handled, or given up. */
   readonly last: number;
@@ -120,7 +122,7 @@ export interface Failed {
 /** The one answer to a request. */
 export interface Answer {
   readonly request: string;
-  /** Who is told of it. */
+  /** The client that is told of it. */
   readonly client: string;
   readonly answer: { readonly json: string } | { readonly error: Failed };
 }

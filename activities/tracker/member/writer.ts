@@ -1,7 +1,7 @@
 /**
- * The writer of a node's turns: one commit at a time, of all pools that have turns which have ended. It makes the commit,
- * is told what became of it, and brings that to the pools. The node's one connection for writing carries it out, and asks
- * `nextTransaction` whether turns or values are next.
+ * The writer of a node's turns: one commit at a time, of all pools that have turns which have ended. It makes the
+ * commit, is told what became of it, and brings that to the pools. The node's one connection for writing carries it
+ * out, and asks `nextTransaction` whether turns or values are next.
  */
 import { Room, type Commit, type Fence, type Handed, type Settled, type Verdict } from './commit';
 import type { MemberLimits } from './constants';
@@ -17,7 +17,7 @@ export interface KeptPool {
   readonly fence: () => Pick<Fence, 'token' | 'rosterVersion'>;
 }
 
-/** What a commit came to, for one pool. */
+/** The outcome of a commit, for one pool. */
 export interface PoolSettled extends Settled {
   readonly pool: KeptPool;
 }
@@ -88,8 +88,8 @@ export class TurnWriter {
   }
 
   /**
-   * The store refuses what is in it, and it was not carried out: somebody's turn cannot be stored. Each of its members is
-   * tried alone, so that it is the failure of one. @returns the turn that has failed, if it is known
+   * The store refuses what is in it, and it was not carried out: somebody's turn cannot be stored. Each of its
+   * members is tried alone, so that it is the failure of one. @returns the turn that has failed, if it is known
    */
   refused(thrown: unknown, now: number): EndedTurn | undefined {
     const { pools, isAlone } = this.end();
@@ -117,7 +117,7 @@ export class TurnWriter {
   }
 
   private nextOfAll(now: number): UnderWay | undefined {
-    // Those that wait for a commit of their own would make this one fail.
+    // Members that wait for a commit of their own would make this one fail.
     if (this.alone.length > 0) return undefined;
     const room = new Room(this.limits);
     const pools: UnderWay['pools'][number][] = [];
@@ -143,8 +143,8 @@ export class TurnWriter {
 }
 
 /**
- * Which transaction is next on a node's one connection for writing. Turns go at once; where both wait they take turns,
- * so that neither keeps the other out.
+ * Says which transaction is next on a node's one connection for writing. Turns go at once; where both wait they take
+ * turns, so that neither keeps the other out.
  */
 export function nextTransaction(
   turnsWait: boolean,

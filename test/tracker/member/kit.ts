@@ -1,4 +1,4 @@
-/** What the tests of members are made of: mail, a pool whose store is always there, small limits. */
+/** Helpers for the tests of members: mail, and a pool whose store is always there. */
 import { Room, type Handed } from '../../../activities/tracker/member/commit';
 import { MEMBER, type MemberLimits } from '../../../activities/tracker/member/constants';
 import { NOT_STORED, type Stored } from '../../../activities/tracker/member/member';

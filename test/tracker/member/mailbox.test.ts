@@ -50,7 +50,7 @@ test('a message that has failed keeps back its sender, and no other', () => {
   expect(handle()).toBe('other');
   expect(handle()).toBeUndefined();
   expect(box.wakesAt).toBe(T0 + 500);
-  // What stands behind it is not in memory as long, and is read again.
+  // The one behind it is not in memory as long, and is read again.
   expect(box.blocked).toEqual(['s']);
   const { mail: out } = box.takeBehind();
   expect(out.map(({ json }) => json)).toEqual(['"behind"']);

@@ -1,7 +1,7 @@
 /**
- * A node of the simulated world: it reads the mail of its pools, runs handlers, commits turns, and learns from verdicts
- * that a pool is not its own any more, or that its roster has changed. All decisions are those of the code under test;
- * what takes time, fails, freezes or dies is drawn.
+ * A node of the simulated world: it reads the mail of its pools, runs handlers, commits turns, and learns from
+ * verdicts that a pool is not its own any more, or that its roster has changed. All decisions are those of the code
+ * under test; what takes time, fails, freezes or dies is drawn.
  */
 import type { MemberLimits } from '../../../activities/tracker/member/constants';
 import { PoolMembers } from '../../../activities/tracker/member/pool-members';
@@ -222,7 +222,7 @@ export class SimulatedNode {
     if (writer.isBusy) return;
     const commit = writer.next(this.now);
     if (!commit) {
-      // Of a pool that is locked.
+      // Its pool is locked.
       if ([...this.kept.values()].some(({ members }) => members.hasTurnsToCommit)) this.wakeAt(this.now + 60);
       return;
     }

@@ -1,4 +1,4 @@
-/** What must hold of members with a life, looked at in each commit, and at the end, when all has come to rest. */
+/** Holds what members with a life promise, looked at in each commit, and at the end, when all has come to rest. */
 import type { MemberPart } from '../../../activities/tracker/member/commit';
 import type { MemberLimits } from '../../../activities/tracker/member/constants';
 import type { PoolMembers } from '../../../activities/tracker/member/pool-members';
@@ -16,7 +16,7 @@ export interface Message {
   readonly failures: number;
   readonly pad: string;
   readonly request?: NonNullable<Mail['request']>;
-  /** Of one that a handler has sent: which, and the how many-th to this member. */
+  /** The handler that has sent it, and its number among those to this member. */
   readonly lane?: string;
   readonly number?: number;
 }
@@ -38,7 +38,7 @@ export class MemberPromises {
   /** By key and sender: its number. */
   private readonly numbers = new Map<string, number>();
   private readonly taken = new Set<string>();
-  /** Of each sender and member: the number that was handled last. */
+  /** By sender and member: the number that was handled last. */
   private readonly orders = new Map<string, number>();
   private readonly answers = new Map<string, string>();
   private readonly tooOld = new Set<string>();
@@ -125,7 +125,7 @@ export class MemberPromises {
     this.orders.set(lane, number);
   }
 
-  /** What is sent, pushed and set because of what was handled, and nothing else. */
+  /** Rows are sent, pushed and set because of what was handled, and for nothing else. */
   private effects(part: MemberPart, fresh: readonly string[], old: State | undefined): void {
     const acts = fresh.map((key) => this.messages.get(key)!);
     const sent = part.sent.map(({ json }) => (JSON.parse(json) as Message).key).sort();

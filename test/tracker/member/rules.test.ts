@@ -1,4 +1,7 @@
-/** The small decisions: retries, bounds at the tables, tables that turn, versions of state, who is awake, who writes next. */
+/**
+ * The small decisions: retries, bounds at the tables, tables that turn, versions of state, who is awake, who writes
+ * next.
+ */
 import { admit, isPoolFull, type Told } from '../../../activities/tracker/member/admission';
 import { MEMBER } from '../../../activities/tracker/member/constants';
 import { isIdle, runsFor, sleepOf } from '../../../activities/tracker/member/idle';

@@ -1,6 +1,7 @@
 /**
- * A model of what PostgreSQL has of members, and of the statements that read and write it: each is one moment, whole or
- * not at all. `commit` carries out a `Commit` as its comment says, and nothing else changes a member but a removal.
+ * A model of what PostgreSQL has of members, and of the statements that read and write it: each is one moment, whole
+ * or not at all. `commit` carries out a `Commit` as its comment says, and nothing else changes a member but a
+ * removal.
  */
 import { admit, type Admission } from '../../../activities/tracker/member/admission';
 import type { Commit, MemberPart, Verdict } from '../../../activities/tracker/member/commit';

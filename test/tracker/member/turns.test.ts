@@ -11,7 +11,7 @@ const count = ({ context }: Turn): void => {
   const state = (context.state ?? { count: 0 }) as Counter;
   context.state = { count: state.count + 1 };
 };
-/** What the next commit would have, of one member. */
+/** The part that one member would have of the next commit. */
 const only = (test: TestPool) => {
   const handed = test.hand();
   test.pool.notCommitted(handed);
@@ -19,7 +19,7 @@ const only = (test: TestPool) => {
   expect(members).toHaveLength(1);
   return members[0]!;
 };
-/** What a handler may do wrong, and what it is told. */
+/** The message that a handler gets for its mistake. */
 const refused = (work: (context: TurnContext) => void): string => {
   const test = new TestPool({ ...MEMBER, turnRows: 3, timers: 2, messageBytes: 10, replyBytes: 10, turnBytes: 25 });
   test.read(mail());

@@ -1,8 +1,8 @@
 /**
- * A simulated world of members with a life: senders with retries and pauses, mail tables that turn, nodes that freeze and
- * die, pools that move and split, commits whose answer is lost, handlers that throw, hang, and grow. One history is made
- * by its seed; `member-world.test.ts` lives through thousands. What is real: the code of `activities/tracker/member`.
- * What is a model: PostgreSQL (`store.ts`), the shift (`node.ts`).
+ * A simulated world of members with a life: senders with retries and pauses, mail tables that turn, nodes that freeze
+ * and die, pools that move and split, commits whose answer is lost, handlers that throw, hang, and grow. One history
+ * is made by its seed; `member-world.test.ts` lives through thousands. The code of `activities/tracker/member` is
+ * real; PostgreSQL (`store.ts`) and the shift (`node.ts`) are models.
  */
 import type { MemberPart } from '../../../activities/tracker/member/commit';
 import { MEMBER, type MemberLimits } from '../../../activities/tracker/member/constants';
@@ -78,7 +78,7 @@ export class MemberWorld implements Surroundings {
     const draw = (this.draw = new Draws(seed));
     this.isQuiet = draw.chance(0.1);
     this.faultRate = this.isQuiet || draw.chance(0.2) ? 0 : draw.between(0.005, 0.1);
-    // Of one statement the rows of handlers are in order too; else only what has numbers.
+    // One statement finds the rows of handlers in order too; several do so only for what has numbers.
     this.tornReads = draw.chance(0.3);
     this.pauses = draw.chance(0.2) ? [50, 300, 2_000, 11 * 60_000, 25 * 3_600_000] : [50, 300, 2_000];
     this.store = new MemberStore(
@@ -127,7 +127,7 @@ export class MemberWorld implements Surroundings {
       queue.runUntil(queue.now + (tries < 3 ? 5_000 : 60_000));
       const isOver = store.all().length === 0 && [...store.timers.values()].every(({ size }) => size === 0);
       if (tries > 1 && isOver && this.senders.every((sender) => sender.isIdle)) break;
-      // Who retries after a day is waited for.
+      // A sender that retries after a day is waited for.
       if (tries > 5 && this.senders.some((sender) => !sender.isIdle)) queue.runUntil(queue.now + 26 * 3_600_000);
     }
     for (const [id, at] of this.looked) this.bring(id, at);

@@ -155,8 +155,8 @@ export class Member {
   }
 
   /**
-   * The first ended turn could not be stored for its own sake: it has failed, and those after it have not been. Where
-   * it is a failure already, nothing is left but to read the member again.
+   * The first ended turn could not be stored for its own sake: it has failed, and those after it have not been. If it
+   * is a failure already, the member can only be read again.
    */
   firstFailed(thrown: unknown, now: number): EndedTurn | 'read again' | undefined {
     const [first, ...rest] = this.ended;

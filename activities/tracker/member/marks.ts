@@ -48,7 +48,7 @@ export function marked(
 }
 
 /** The marks after a removal that has deleted this mail: told again, it is not handled in another life. */
-export function sealed(marks: Marks, mail: readonly Mail[]): Marks {
+export function sealed(marks: Marks, mail: readonly Pick<Mail, 'from' | 'number' | 'storedAt'>[]): Marks {
   const after = new Map(marks);
   for (const { from, number, storedAt } of mail) {
     if (number === undefined) continue;

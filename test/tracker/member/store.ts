@@ -74,6 +74,10 @@ export class MemberStore {
   isIn(pool: number, id: string): boolean {
     return holds(slotsOf(pool, this.pools.length), slotOf(hashId(id)));
   }
+  /** The last stamp that was drawn. */
+  get stamped(): number {
+    return this.stamps;
+  }
   stamp(): number {
     return ++this.stamps;
   }
@@ -192,7 +196,7 @@ export class MemberStore {
     if (!mail.every((id) => this.tables.some((table) => table.has(id)))) return stale;
     if (part.answers.some(({ request }) => this.answerTo(part.id, request) !== undefined)) return stale;
     const entry = this.roster.get(part.id);
-    if (part.spawn !== undefined && entry?.removed && entry.stamp > part.spawn) return stale;
+    if (part.spawn !== undefined && entry?.removed && entry.stamp >= part.spawn) return stale;
     if (part.writes.some(({ sql }) => sql === 'fail')) return { why: 'refused', error: 'the statement failed' };
     return undefined;
   }
@@ -210,7 +214,8 @@ export class MemberStore {
         sets,
       });
     }
-    if (part.spawn !== undefined) this.roster.set(part.id, { stamp: part.spawn, removed: false });
+    if (part.spawn !== undefined && this.roster.get(part.id)?.removed !== false)
+      this.roster.set(part.id, { stamp: part.spawn, removed: false });
     let timers = this.timers.get(part.id);
     if (!timers) this.timers.set(part.id, (timers = new Map<string, Timer>()));
     for (const name of part.timersGone) timers.delete(name);

@@ -1,0 +1,292 @@
+/**
+ * The statements of members with a life: their commits (`member/commit.ts` says what one is), reading them, and what
+ * a removal leaves. Their mail is in `mail.ts`.
+ */
+import { hashId } from '../../../workflows/lib/hash';
+import { utf8Bytes } from '../../../workflows/lib/size';
+import { errorText } from '../../../workflows/lib/text';
+import { slotOf } from '../../../workflows/tracker/slots';
+import { run, type Queryable, type Statement } from '../../lib/database';
+import { ms } from '../../lib/sql';
+import type { Commit, MemberPart, Refused, Verdict } from '../member/commit';
+import { marksFromJson, marksToJson, sealed } from '../member/marks';
+import { NOT_STORED, type Stored } from '../member/member';
+import type { Image, Pushed, Sent, Timer, Trace } from '../member/types';
+import type { PoolOwner } from './fence';
+
+const COMMIT: Statement = {
+  name: 'turn-commit',
+  text: `select fence_place as fence, part_place as part, verdict from longwatch.commit_turns($1::json, $2::json)`,
+};
+const LIMITS: Statement = {
+  name: 'turn-limits',
+  text: `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`,
+};
+const LOAD: Statement = {
+  name: 'life-load',
+  text: `select i.id, l.version::float8 as version, l.schema, l.state, l.marks, l.applied, l.sets::float8 as sets,
+                m.id is not null and m.removed_at is null as present,
+                case when m.removed_at is not null then m.stamp::float8 else 0 end as removed_at
+         from unnest($2::text[]) i (id)
+         left join longwatch.life l on l.tracker = $1 and l.id = i.id and l.version > 0
+         left join longwatch.member m on m.tracker = $1 and m.id = i.id`,
+};
+const LOAD_TIMERS: Statement = {
+  name: 'timer-load',
+  text: `select id, name, set::float8 as set, ${ms('at')} as at, json, attempts, trace
+         from longwatch.timer where tracker = $1 and id = any($2::text[])`,
+};
+const TIMERS_DUE: Statement = {
+  name: 'timer-due',
+  text: `select id as member, name, set::float8 as set from longwatch.timer
+         where tracker = $1 and slot between $2 and $3 and at <= now() order by at limit $4`,
+};
+/** The numbers of its messages stay, so that none of them is handled in another life. */
+const LOCK_MARKS: Statement = {
+  name: 'life-lock-marks',
+  text: `select id, marks from longwatch.life where tracker = $1 and id = any($2::text[]) order by id for update`,
+};
+const DELETE_MAIL: Statement = {
+  name: 'mail-delete-of',
+  text: `delete from longwatch.mail m using unnest($2::text[], $3::bigint[], $4::bigint[]) r (id, slot, stamp)
+         where m.tracker = $1 and m.slot = r.slot and m.member = r.id and m.id < r.stamp
+         returning m.member, m.sender, m.number::float8 as number, ${ms('m.stored_at')} as stored_at`,
+};
+const DELETE_TIMERS: Statement = {
+  name: 'timer-delete-of',
+  text: `delete from longwatch.timer where tracker = $1 and id = any($2::text[])`,
+};
+const END: Statement = {
+  name: 'life-end',
+  text: `insert into longwatch.life as l (tracker, id, slot, version, marks)
+         select $1, e.id, e.slot, 1, e.marks from unnest($2::text[], $3::bigint[], $4::text[]) e (id, slot, marks)
+         on conflict (tracker, id) do update
+         set version = l.version + 1, state = null, applied = '[]', marks = excluded.marks`,
+};
+
+const slot = (id: string): number => slotOf(hashId(id));
+
+export interface CommitOptions {
+  /** The holders of its pools, in their order. */
+  readonly owners: readonly PoolOwner[];
+  /** Writes what members push, for the buffers to take: in this transaction. */
+  readonly push: (entries: readonly Pushed[]) => Promise<void>;
+  /** The version of the state that this code writes, by tracker. @default 1 */
+  readonly schemas?: ReadonlyMap<string, number>;
+}
+
+/**
+ * Carries out a commit of turns, in the transaction that it is given. A member whose turns write (`ctx.write`) has a
+ * call of its own, under a savepoint: a statement of a user that fails undoes nobody else's turn.
+ */
+export async function commitTurns(db: Queryable, commit: Commit, options: CommitOptions): Promise<Verdict[]> {
+  const refused = commit.pools.map((): Refused[] => []);
+  const writes = (part: MemberPart): boolean => part.writes.length > 0;
+  const verdicts = await callStore(db, commit, options, refused);
+  for (const [at, { members }] of commit.pools.entries()) {
+    for (const part of verdicts[at] === 'done' ? members.filter(writes) : []) {
+      const error = await writeAlone(db, commit, options, { at, part }, refused);
+      if (error !== undefined) refused[at]!.push({ id: part.id, why: 'refused', error });
+    }
+  }
+  const pushes = commit.pools.flatMap(({ members }, at) => {
+    if (verdicts[at] !== 'done') return [];
+    const not = new Set(refused[at]!.map(({ id }) => id));
+    return members.flatMap((part) => (not.has(part.id) ? [] : part.pushes));
+  });
+  if (pushes.length > 0) await options.push(pushes);
+  return commit.pools.map((_, at) => ({ verdict: verdicts[at]!, refused: refused[at]! }));
+}
+
+/** One call of the function, for all members that write nothing, or for one that does. */
+async function callStore(
+  db: Queryable,
+  commit: Commit,
+  { owners, schemas }: CommitOptions,
+  refused: Refused[][],
+  only?: MemberPart,
+): Promise<Verdict['verdict'][]> {
+  const fences = commit.pools.map(({ rosterVersion }, place) => {
+    const { claim, token } = owners[place]!;
+    const { tracker, pool, runId: run_id, shift, attempt } = claim;
+    return { place, tracker, pool, token, run_id, shift, attempt, roster_version: rosterVersion };
+  });
+  const parts: MemberPart[] = [];
+  const rows: object[] = [];
+  for (const [fence, { tracker, members }] of commit.pools.entries()) {
+    for (const part of members) {
+      if (only ? part !== only : part.writes.length > 0) continue;
+      rows.push(rowOf(part, { place: parts.push(part) - 1, fence, tracker, schema: schemas?.get(tracker) ?? 1 }));
+    }
+  }
+  const found = await run<{ fence: number; part: number | null; verdict: string }>(db, COMMIT, [
+    JSON.stringify(fences),
+    JSON.stringify(rows),
+  ]);
+  const verdicts = commit.pools.map((): Verdict['verdict'] => 'fenced');
+  for (const { fence, part, verdict } of found) {
+    if (part === null) verdicts[fence] = verdict as Verdict['verdict'];
+    else refused[fence]!.push(refusedOf(parts[part]!.id, verdict));
+  }
+  return verdicts;
+}
+
+/** The longest that a statement of `ctx.write` may wait for a lock, and take. */
+const WRITE_LIMITS = `set local lock_timeout = '100ms'; set local statement_timeout = '1s'`;
+
+/** @returns why it is refused, where that is because of its statements */
+async function writeAlone(
+  db: Queryable,
+  commit: Commit,
+  options: CommitOptions,
+  { at, part }: { at: number; part: MemberPart },
+  refused: Refused[][],
+): Promise<string | undefined> {
+  const plain = (text: string) => db.query<{ lock: string; statement: string }>({ text, values: [] });
+  const { rows } = await plain(
+    `select current_setting('lock_timeout') as lock, current_setting('statement_timeout') as statement`,
+  );
+  await plain('savepoint turn');
+  try {
+    await callStore(db, commit, options, refused, part);
+    if (refused[at]!.some(({ id }) => id === part.id)) return undefined;
+    await plain(WRITE_LIMITS);
+    for (const { sql, values } of part.writes) await db.query({ text: sql, values: [...values] });
+    const { lock, statement } = rows[0]!;
+    await run(db, LIMITS, [lock, statement]);
+    await plain('release savepoint turn');
+    return undefined;
+  } catch (thrown) {
+    // An outage fails here as well, and with it the whole commit.
+    await plain('rollback to savepoint turn');
+    return errorText(thrown);
+  }
+}
+
+function refusedOf(id: string, verdict: string): Refused {
+  return verdict === 'stale' ? { id, why: 'stale' } : { id, why: 'refused', error: verdict.replace('refused: ', '') };
+}
+
+function rowOf(part: MemberPart, place: object): object {
+  const { id, expected, row, spawn, mailGone, again, timersSet, timersGone, answers, dead, sent } = part;
+  return {
+    ...place,
+    id,
+    slot: slot(id),
+    hash: hashId(id),
+    expected,
+    written: row !== undefined,
+    ...(row && columnsOf(row)),
+    spawn: spawn ?? null,
+    gone: mailGone,
+    again: again.map(({ mail, attempts, notBefore, error }) => ({ mail, attempts, not_before: notBefore, error })),
+    timers_set: timersSet.map(({ trace, ...timer }) => ({ ...timer, trace: traceText(trace) })),
+    timers_gone: timersGone,
+    answers: answers.map(({ request, client, answer }) =>
+      'json' in answer
+        ? { request, client, json: answer.json }
+        : { request, client, error: answer.error.type, message: answer.error.message },
+    ),
+    dead: dead.map(({ from, trace, ...one }) => ({ ...one, sender: from, trace: traceText(trace) })),
+    sent: sent.map(sentRow),
+  };
+}
+
+function columnsOf({ state, marks, applied, sets }: NonNullable<MemberPart['row']>): object {
+  return { state, marks: marksToJson(marks), applied: JSON.stringify([...applied]), sets };
+}
+
+function sentRow({ to, json, replyTo, trace }: Sent): object {
+  const reply = replyTo && { reply_tracker: replyTo.tracker, reply_id: replyTo.id };
+  return {
+    tracker: to.tracker,
+    id: to.id,
+    slot: slot(to.id),
+    json,
+    bytes: utf8Bytes(json),
+    ...reply,
+    trace: traceText(trace),
+  };
+}
+
+export const traceText = (trace: Trace | undefined): string | null => (trace ? JSON.stringify(trace) : null);
+
+interface LifeRow {
+  id: string;
+  version: number | null;
+  state: string | null;
+  marks: string | null;
+  applied: string | null;
+  sets: number | null;
+  present: boolean;
+  removed_at: number;
+}
+type TimerRow = Omit<Timer, 'trace'> & { id: string; trace: string | null };
+
+/** Members by their ids, as they are stored; all of them at one moment if the transaction says so. */
+export async function loadLives(db: Queryable, tracker: string, ids: readonly string[]): Promise<Map<string, Stored>> {
+  const timers = new Map<string, Map<string, Timer>>();
+  for (const { id, trace, ...timer } of await run<TimerRow>(db, LOAD_TIMERS, [tracker, ids])) {
+    const of = timers.get(id) ?? new Map<string, Timer>();
+    timers.set(id, of.set(timer.name, { ...timer, ...(trace !== null && { trace: JSON.parse(trace) as Trace }) }));
+  }
+  const rows = await run<LifeRow>(db, LOAD, [tracker, ids]);
+  return new Map(rows.map((row) => [row.id, storedOf(row, timers.get(row.id) ?? new Map<string, Timer>())]));
+}
+
+function storedOf(
+  { version, state, marks, applied, sets, present, removed_at: removedAt }: LifeRow,
+  timers: Image['timers'],
+): Stored {
+  if (version === null) return { version: 0, removedAt, image: { ...NOT_STORED.image, present, timers } };
+  const image = {
+    present,
+    state,
+    marks: marksFromJson(marks),
+    applied: new Map(JSON.parse(applied ?? '[]') as [string, number][]),
+    timers,
+    sets: sets ?? 0,
+  };
+  return { version, removedAt, image };
+}
+
+export async function timersDue(
+  db: Queryable,
+  tracker: string,
+  slots: { first: number; last: number },
+  most: number,
+): Promise<{ member: string; timer: { name: string; set: number } }[]> {
+  const rows = await run<{ member: string; name: string; set: number }>(db, TIMERS_DUE, [
+    tracker,
+    slots.first,
+    slots.last,
+    most,
+  ]);
+  return rows.map(({ member, name, set }) => ({ member, timer: { name, set } }));
+}
+
+/** Ends lives, in the transaction that removes the members and has locked their pools. */
+export async function endLives(
+  db: Queryable,
+  tracker: string,
+  removals: readonly { id: string; stamp: number }[],
+): Promise<void> {
+  const ids = removals.map(({ id }) => id);
+  const slots = ids.map(slot);
+  type Gone = { member: string; sender: string; number: number | null; stored_at: number };
+  const stored = await run<{ id: string; marks: string }>(db, LOCK_MARKS, [tracker, ids]);
+  const before = new Map(stored.map(({ id, marks }) => [id, marks]));
+  const stamps = removals.map(({ stamp }) => stamp);
+  const gone = await run<Gone>(db, DELETE_MAIL, [tracker, ids, slots, stamps]);
+  await run(db, DELETE_TIMERS, [tracker, ids]);
+  const marks = ids.map((id) => {
+    const mail = gone.filter(({ member }) => member === id);
+    const numbered = mail.map(({ sender, number, stored_at }) => ({
+      from: sender,
+      number: number ?? undefined,
+      storedAt: stored_at,
+    }));
+    return marksToJson(sealed(marksFromJson(before.get(id) ?? null), numbered));
+  });
+  await run(db, END, [tracker, ids, slots, marks]);
+}

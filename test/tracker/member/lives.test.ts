@@ -1,0 +1,224 @@
+/** Commits of turns on a real PostgreSQL, where several want the same at once, and where a user's statement fails. */
+import { pino } from 'pino';
+import { Database, type Queryable } from '../../../activities/lib/database';
+import type { Commit, MemberPart } from '../../../activities/tracker/member/commit';
+import type { Pushed } from '../../../activities/tracker/member/types';
+import { commitTurns, loadLives } from '../../../activities/tracker/store/lives';
+import { insertMail, mailTables, readMail, stepTables, type NewMail } from '../../../activities/tracker/store/mail';
+import { Stack } from '../../support/stack';
+
+const OWNERS = [{ claim: { tracker: 't', pool: 0, runId: 'run', shift: 1, attempt: 1, node: 'n' }, token: 1 }];
+const ALL = { first: 0, last: 2 ** 32 - 1 };
+const READING = { number: 1, known: [], full: [], blocked: [], rows: 100 };
+const pushed: Pushed[] = [];
+
+let stack: Stack;
+let database: Database;
+beforeAll(async () => {
+  stack = await Stack.start();
+  database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
+});
+afterAll(async () => {
+  await database?.close();
+  await stack?.close();
+});
+beforeEach(async () => {
+  pushed.length = 0;
+  await stack.sql('delete from longwatch.tracker');
+  await stack.sql('truncate longwatch.mail');
+  await stack.sql('update longwatch.mail_turn set current = 0, clean = default');
+  await stack.sql(`insert into longwatch.tracker (name, options, pools) values ('t', '{}', 1)`);
+  await stack.sql(
+    `insert into longwatch.pool (tracker, pool, token, run_id, shift, attempt, roster_version) values ('t', 0, 1, 'run', 1, 1, 1)`,
+  );
+});
+
+const part = (id: string, given: Partial<MemberPart> = {}): MemberPart => ({
+  id,
+  expected: 0,
+  row: { state: '1', marks: new Map(), applied: new Map(), sets: 0 },
+  timersSet: [],
+  timersGone: [],
+  mailGone: [],
+  again: [],
+  dead: [],
+  answers: [],
+  tellAgain: [],
+  sent: [],
+  pushes: [],
+  writes: [],
+  ...given,
+});
+const of = (...members: MemberPart[]): Commit => ({
+  pools: [{ tracker: 't', pool: 0, token: 1, rosterVersion: 1, members }],
+});
+const push = async (entries: readonly Pushed[]): Promise<void> => void pushed.push(...entries);
+const commit = async (db: Queryable, ...members: MemberPart[]): Promise<string[]> => {
+  const [verdict] = await commitTurns(db, of(...members), { owners: OWNERS, push });
+  return [
+    verdict!.verdict,
+    ...verdict!.refused.map(({ id, why, error }) => `${id} ${why}${error ? `: ${error}` : ''}`),
+  ];
+};
+const alone = (...members: MemberPart[]): Promise<string[]> => database.transaction((db) => commit(db, ...members));
+const letter = (given: Partial<NewMail> = {}): NewMail => ({
+  member: 'a',
+  from: 's',
+  json: '1',
+  bytes: 1,
+  toldAt: Date.now(),
+  ...given,
+});
+const send = (...batch: NewMail[]) => database.transaction((db) => insertMail(db, 't', batch));
+const read = () => database.transaction((db) => readMail(db, 't', ALL, READING));
+const stateOf = async (id: string) => (await database.transaction((db) => loadLives(db, 't', [id]))).get(id)!;
+
+test.each([
+  ['of a member that is new', 0],
+  ['of a member that is there', 1],
+])('of two commits at once %s one is carried out', async (_name, expected) => {
+  if (expected > 0) await alone(part('a'));
+  let second: Promise<string[]> | undefined;
+  await database.transaction(async (db) => {
+    expect(
+      await commit(
+        db,
+        part('a', { expected, row: { state: '"first"', marks: new Map(), applied: new Map(), sets: 0 } }),
+      ),
+    ).toEqual(['done']);
+    second = alone(part('a', { expected }), part('b'));
+    // It waits for the first, which is not committed yet.
+    const waits = async (): Promise<boolean> => {
+      const [row] = await stack.sql<{ waits: boolean }>(
+        `select exists (select 1 from pg_stat_activity where wait_event_type = 'Lock') as waits`,
+      );
+      return row!.waits;
+    };
+    while (!(await waits()));
+  });
+  expect(await second).toEqual(['done', 'a stale']);
+  expect(await stateOf('a')).toMatchObject({ version: expected + 1, image: { state: '"first"' } });
+  expect(await stateOf('b')).toMatchObject({ version: 1 });
+});
+
+test('a commit that was given up and is rolled back leaves the way to the next', async () => {
+  const away = new Error('away');
+  await database
+    .transaction(async (db) => {
+      await commit(db, part('a'));
+      throw away;
+    })
+    .catch((thrown: unknown) => expect(thrown).toBe(away));
+  expect(await alone(part('a'))).toEqual(['done']);
+});
+
+test('a row of mail is handled once, whoever of two has it', async () => {
+  await send(letter());
+  const [one] = await read();
+  expect(await alone(part('a', { mailGone: [one!.id] }))).toEqual(['done']);
+  expect(await alone(part('a', { expected: 1, mailGone: [one!.id] }))).toEqual(['done', 'a stale']);
+});
+
+test('a statement of a user that fails undoes its own member, and nothing else', async () => {
+  await stack.sql('drop table if exists note');
+  await stack.sql('create table note (text text)');
+  await send(letter(), letter({ member: 'b' }), letter({ member: 'c' }));
+  const [one, two, three] = await read();
+  const write = (sql: string) => [{ sql, values: ['hello'] }];
+  const verdicts = await alone(
+    part('a', {
+      mailGone: [one!.id],
+      writes: write('insert into note values ($1)'),
+      pushes: [{ buffer: 'x', json: '"a"' }],
+    }),
+    part('b', {
+      mailGone: [two!.id],
+      writes: write('insert into nowhere values ($1)'),
+      pushes: [{ buffer: 'x', json: '"b"' }],
+    }),
+    part('c', { mailGone: [three!.id] }),
+  );
+  expect(verdicts).toEqual(['done', expect.stringMatching('b refused: error: relation "nowhere" does not exist')]);
+  expect((await read()).map(({ member }) => member)).toEqual(['b']);
+  expect(await stack.sql('select * from note')).toEqual([{ text: 'hello' }]);
+  expect(pushed).toEqual([{ buffer: 'x', json: '"a"' }]);
+});
+
+test('a statement of a user that waits for a lock, or takes long, is ended; the limits are its own', async () => {
+  const verdicts = await database.transaction(async (db) => {
+    const slow = await commit(
+      db,
+      part('a', { writes: [{ sql: 'select pg_sleep(20)', values: [] }] }),
+      part('b', { writes: [{ sql: 'select 1', values: [] }] }),
+    );
+    const { rows } = await db.query<{ limit: string }>({
+      text: `select current_setting('statement_timeout') as limit`,
+      values: [],
+    });
+    return [...slow, rows[0]!.limit];
+  });
+  expect(verdicts).toEqual([
+    'done',
+    expect.stringMatching('a refused: error: canceling statement'),
+    expect.not.stringMatching(/^1s$/),
+  ]);
+  expect(await stateOf('b')).toMatchObject({ version: 1 });
+});
+
+test('a member that sends to a tracker that does not exist is refused, and says so', async () => {
+  const sent = [{ to: { tracker: 'nowhere', id: 'x' }, json: '1' }];
+  expect(await alone(part('a', { sent }), part('b'))).toEqual(['done', 'a refused: there is no tracker nowhere']);
+});
+
+test('what is spawned is counted as a member of its pool', async () => {
+  const [{ stamp } = { stamp: 0 }] = await stack.sql<{ stamp: number }>(
+    `select nextval('longwatch.stamp')::float8 as stamp`,
+  );
+  await alone(part('a', { spawn: stamp }), part('b', { spawn: stamp }));
+  expect(await stack.sql('select members from longwatch.pool')).toEqual([{ members: 2 }]);
+  expect(await stateOf('a')).toMatchObject({ image: { present: true } });
+});
+
+test('a table that somebody writes to is not truncated, and one that has mail by then neither', async () => {
+  await send(letter());
+  const [one] = await read();
+  await alone(part('a', { mailGone: [one!.id] }));
+  await database.transaction((db) => stepTables(db, { do: 'turn', to: 1 }));
+  const truncate = () =>
+    database.transaction((db) => stepTables(db, { do: 'truncate', table: 0 }), { lockTimeoutMs: 100 });
+  await database.transaction(async (db) => {
+    // A sender that was told of the table before.
+    await db.query({
+      text: `insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at) values (0, 99, 't', 'a', 0, 's', '1', 1, now())`,
+      values: [],
+    });
+    await expect(truncate()).rejects.toMatchObject({ code: '55P03' });
+  });
+  expect(await truncate()).toBe(false);
+  expect((await read()).map(({ id }) => id)).toEqual([99]);
+  await database.transaction((db) => stepTables(db, { do: 'carry', table: 0 }));
+  expect(await truncate()).toBe(true);
+  expect((await read()).map(({ id }) => id)).toEqual([99]);
+  const { current, tables } = await database.transaction((db) => mailTables(db));
+  expect([current, ...tables]).toEqual([
+    1,
+    { rows: 0, isClean: true },
+    { rows: 1, isClean: false },
+    { rows: 0, isClean: true },
+  ]);
+});
+
+test('a snapshot that is held open does not keep a table from being truncated', async () => {
+  await send(letter());
+  const [one] = await read();
+  await alone(part('a', { mailGone: [one!.id] }));
+  await database.transaction((db) => stepTables(db, { do: 'turn', to: 1 }));
+  await database.transaction(async (held) => {
+    await held.query({ text: 'set transaction isolation level repeatable read', values: [] });
+    await held.query({ text: 'select count(*) from longwatch.tracker', values: [] });
+    const truncated = await database.transaction((db) => stepTables(db, { do: 'truncate', table: 0 }), {
+      lockTimeoutMs: 100,
+    });
+    expect(truncated).toBe(true);
+  });
+});

@@ -33,6 +33,9 @@ export function describe(method: string, path: string): string {
   return `${method} ${masked.slice(0, 200)}`;
 }
 
+/** A request whose right to send has ended comes again after this; its bucket says whether it may. */
+const UNSENT_MS = 1_000;
+
 export class Call implements Sendable, Deadlined {
   previous: Deadlined | undefined = undefined;
   next: Deadlined | undefined = undefined;
@@ -71,7 +74,7 @@ export class Call implements Sendable, Deadlined {
     // It timed out while its connection was made: undici drops it here, before it is sent.
     if (this.settled) abort();
     else if (this.permit !== undefined && !this.permit.maySend) {
-      this.fail('aborted', 'the process stood still, and its right to send has ended', true);
+      this.holdUnsent();
       abort();
     } else this.abort = abort;
   }
@@ -223,6 +226,16 @@ export class Call implements Sendable, Deadlined {
     });
     const seconds = Math.ceil(error.afterMs / 1_000);
     error.message = `${describe(method, path)}: answered ${status}, to be left alone for ${seconds} s`;
+    this.end(error);
+  }
+
+  /** While it waited for its connection its bucket was closed, or the process stood still for too long. */
+  private holdUnsent(): void {
+    const what = describe(this.request.method, this.request.path);
+    const error = new HoldError(`${what}: its right to send ended before it was sent`, {
+      afterMs: UNSENT_MS,
+      scope: 'member',
+    });
     this.end(error);
   }
 

@@ -234,7 +234,7 @@ describe('a request of an upstream with limits', () => {
 
   test('is not sent by a process that stood still since it had its permit', async () => {
     const stale: Spending = { permit: () => ({ ...permit, maySend: false }) };
-    await spendingAs(stale, () => expect(upstream.get('/here')).rejects.toThrow('stood still'));
+    await spendingAs(stale, () => expect(upstream.get('/here')).rejects.toThrow('its right to send ended'));
     expect(told.map(([what]) => what)).toEqual(['release']);
   });
 

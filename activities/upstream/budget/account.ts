@@ -103,7 +103,8 @@ export class Account {
   private further(requests: number): number {
     // Places of a concurrent limit come back with each answer, so a run needs one at a time.
     if (this.limit.shape === 'concurrent') return 0;
-    return (requests - 1) * Math.min(this.meanCost, this.one);
+    // No more than comes together in some seconds: a run that makes many requests of a small limit begins all the same.
+    return Math.min((requests - 1) * Math.min(this.meanCost, this.one), FIGURES.furtherSeconds * this.rate);
   }
 
   private take(reserved: number): Ticket {

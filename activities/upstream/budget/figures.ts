@@ -52,6 +52,8 @@ export const FIGURES = {
   longestPause: 0.5,
   /** A node may make up for so many seconds of its own pace that it missed. */
   paceDebt: 0.3,
+  /** A run sets aside for its further requests what so many seconds of the node's pace bring, at most. */
+  furtherSeconds: 2,
   /** The mean cost of a request follows the last answers with this weight. */
   costWeight: 0.05,
 

@@ -187,7 +187,8 @@ export class Book {
     for (const [limit, word] of told) {
       const isRefused = refusedForMs !== undefined && refuses(limit, answer, word);
       const refusedFor = isRefused ? refusedForMs / MS : undefined;
-      verdicts.set(limit, { cost: costOf(limit, answer), told: word, refusedFor, reason });
+      const isMute = word === undefined && answer.status < 400;
+      verdicts.set(limit, { cost: costOf(limit, answer), told: word, isMute, refusedFor, reason });
     }
     return verdicts;
   }

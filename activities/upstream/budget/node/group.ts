@@ -2,6 +2,7 @@
  * The buckets of one limit and group, of all members of a shift: the limit as far as it is known, the typed arrays once
  * it is, and those who wait. Kept by `purse.ts`; a member's requests come through `member-place.ts`.
  */
+import { FIGURES } from '../figures';
 import { MemberBuckets, OLD_KEEPER, type MemberLimit } from '../member';
 import { regridded } from '../member-slots';
 import type { Told } from '../ledger/messages';
@@ -12,8 +13,21 @@ import type { Line } from './line';
 export interface GroupLimit {
   tokens: number | undefined;
   window: number | undefined;
-  /** Answers that told nothing. */
+  /** Answers that told nothing, and when the last of them came; monotonic seconds. */
   mute: number;
+  muteAt: number;
+  /** When an answer told so few tokens, or fewer. */
+  lowAt: number;
+}
+
+/** Members of one group may have other limits: the least of them counts, until nobody has told it for so long. */
+const LOW = 60;
+/** A group that told nothing is asked again after this, seconds. */
+const MUTE = 600;
+
+/** Nobody tells what its limit is: for now it has to be felt for. */
+export function isMute({ mute, muteAt }: GroupLimit, now: number): boolean {
+  return mute >= FIGURES.muteAnswers && now - muteAt < MUTE;
 }
 
 export interface PurseHost {
@@ -115,11 +129,19 @@ export class Group {
   }
 
   /** An answer told of the limit, for everybody. */
-  learn(told: Told | undefined): void {
+  learn(told: Told | undefined, isMute: boolean): void {
     const known = this.host.groupOf(this.upstream, this.limit.name, this.key);
-    if (told === undefined) known.mute++;
-    if (told?.limit !== undefined) known.tokens = told.limit;
-    if (told?.window !== undefined) known.window = told.window;
+    const now = this.host.monotonic();
+    if (isMute) {
+      known.mute = now - known.muteAt < MUTE ? known.mute + 1 : 1;
+      known.muteAt = now;
+    }
+    if (told === undefined) return;
+    known.mute = 0;
+    const { limit, window } = told;
+    if (limit !== undefined && limit <= (known.tokens ?? Infinity)) known.lowAt = now;
+    if (limit !== undefined && (known.lowAt === now || now - known.lowAt > LOW)) known.tokens = limit;
+    if (window !== undefined) known.window = window;
     this.adopt(this.limit, known);
   }
 

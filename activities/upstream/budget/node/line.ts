@@ -2,6 +2,7 @@
  * The line of those who wait for one bucket, in the order of their classes. They are woken one after another while the
  * bucket has something: whoever is woken is out of the line, and reserves at once or does not. Kept by a `Place`.
  */
+import { errorOf } from '../../../lib/failures';
 import { CLASSES, ClassOrder, type Class, type Shares } from '../classes';
 import type { Waiter } from '../spender';
 
@@ -121,9 +122,7 @@ function wake(waiter: Waiter): void {
   try {
     waiter.wake();
   } catch (thrown) {
-    // As an error that nobody caught: it is a mistake of ours.
-    queueMicrotask(() => {
-      throw thrown;
-    });
+    // A mistake of ours, or an end of the process that is under way.
+    process.emitWarning(`a waiter of a bucket failed: ${errorOf(thrown).stack ?? ''}`);
   }
 }

@@ -73,9 +73,9 @@ export class MemberPlace implements Place {
     return lined.line.join(waiter);
   }
 
-  overdraw({ cost, told, refusedFor }: Verdict): void {
+  overdraw({ cost, told, refusedFor, isMute }: Verdict): void {
     const { group, slot } = this;
-    group.learn(told);
+    group.learn(told, isMute);
     group.filledFor(slot)?.overdraw(slot, cost, group.host.now());
     if (refusedFor !== undefined) this.closeFor(refusedFor);
   }
@@ -113,10 +113,10 @@ class TakenOfMember implements Taken {
     return !group.stoodStill && group.host.monotonic() - this.sentAt < FIGURES.late - FIGURES.part;
   }
 
-  settle({ cost, told, refusedFor }: Verdict): void {
+  settle({ cost, told, refusedFor, isMute }: Verdict): void {
     const { group, slot } = this.place;
     this.buckets.settle(this.ticket, cost, group.host.now(), told);
-    group.learn(told);
+    group.learn(told, isMute);
     if (refusedFor !== undefined) this.place.closeFor(refusedFor);
     group.stir(slot);
   }

@@ -11,6 +11,8 @@ export interface Verdict {
   /** Tokens; NaN: it does not say. */
   cost: number;
   told: Told | undefined;
+  /** A good answer, and not a word on the limit. */
+  isMute: boolean;
   /** Seconds for which this limit refuses; undefined: it does not. */
   refusedFor: number | undefined;
   /** Why it is closed, for people. */

@@ -3,10 +3,9 @@
  * node as soon as one answer has told it. Made by `spender.ts` for each shift, which loads it with its members, stores
  * it in the flush and lets it go.
  */
-import { FIGURES } from '../figures';
 import { MemberBuckets } from '../member';
 import type { ChangedRow, Purse, PurseRow, UpstreamLimit } from '../spender';
-import { Group, limitOf, type GroupOwner, type PurseHost } from './group';
+import { Group, isMute, limitOf, type GroupOwner, type PurseHost } from './group';
 import { MemberPlace } from './member-place';
 
 /** A process that stood still for so long may have lost its members to another: a flush has to pass the fence first. */
@@ -62,7 +61,7 @@ export class ShiftPurse implements Purse, GroupOwner {
     const known = this.host.groupOf(upstream, limit.name, key);
     const { tokens, window } = limitOf(limit, known);
     const { shape } = limit.rule;
-    const isUntold = (tokens === undefined || window === undefined) && known.mute >= FIGURES.muteAnswers;
+    const isUntold = (tokens === undefined || window === undefined) && isMute(known, this.host.monotonic());
     if (isUntold || shape === 'concurrent' || shape === 'calendar' || (window ?? 60) < 3 || slot >= this.slots)
       return undefined;
     const name = `${upstream}/${limit.name}/${key}`;

@@ -58,7 +58,8 @@ export class Renewals extends Background {
   /** The bucket has something to say that should not wait. */
   urge(bucket: SharedBucket): void {
     this.urgent.add(bucket);
-    if (this.isStopping || this.urgentTimer !== undefined) return;
+    // Nothing is urgent while nobody answers: the next second tries again.
+    if (this.isStopping || this.isFailing || this.urgentTimer !== undefined) return;
     this.urgentTimer = setTimeout(() => {
       this.urgentTimer = undefined;
       void this.renewUrgent();

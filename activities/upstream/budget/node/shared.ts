@@ -28,8 +28,8 @@ export interface Ledger {
 export class SharedBucket implements Place {
   readonly account: Account;
   private readonly line: Line;
-  /** Requests that took something since `since`, and a second before that. */
-  private taken = 0;
+  /** Requests that could have been sent since `since`, and a second before that. */
+  private asked = 0;
   private since: number;
   private rate = 0;
   /** When it was used last, seconds of the monotonic clock. */
@@ -82,11 +82,13 @@ export class SharedBucket implements Place {
   may(requests: number, isFurther: boolean): boolean {
     this.usedAt = this.clocks.monotonic();
     if (!isFurther && this.line.isTaken) return false;
-    return this.account.may(requests, !isFurther);
+    const may = this.account.may(requests, !isFurther);
+    // It is wanted, also where another bucket of the same request has nothing just now.
+    if (may) this.asked++;
+    return may;
   }
 
   take(by: Class): Taken {
-    this.taken++;
     const ticket = this.account.reserve();
     this.line.spent(by, ticket.reserved);
     return new TakenTicket(this, ticket);
@@ -131,7 +133,7 @@ export class SharedBucket implements Place {
 
   /** Whether the ledger need hear of it this second. */
   get isOfInterest(): boolean {
-    return this.line.size > 0 || this.taken > 0 || this.rate > 0 || !this.account.isIdle;
+    return this.line.size > 0 || this.asked > 0 || this.rate > 0 || !this.account.isIdle;
   }
 
   /** The ledger has a part of it that this node may have spent from. */
@@ -144,14 +146,14 @@ export class SharedBucket implements Place {
     if (isLast) return this.account.renewal(0);
     const now = this.clocks.monotonic();
     if (now - this.since >= SPAN) {
-      this.rate = this.taken / (now - this.since);
-      this.taken = 0;
+      this.rate = this.asked / (now - this.since);
+      this.asked = 0;
       this.since = now;
     }
     const { size, requests } = this.line;
     // Code that sends one request after another wants more than shows, where it ran out: more is asked for than it had.
     const growth = size > 0 && this.account.wait === Infinity ? GROWTH : 1;
-    return this.account.renewal(requests + growth * Math.max(this.rate, this.taken));
+    return this.account.renewal(requests + growth * Math.max(this.rate, this.asked));
   }
 
   granted(renewal: Renewal, grant: Grant | undefined): void {

@@ -33,7 +33,7 @@ export class RunReservation implements Reservation {
   static take(book: Book, use: Use, requests: number, now: () => number): RunReservation | Shortage {
     const places = book.placesOf(use, undefined);
     const taken = takeAll(places, use, requests, false);
-    if (!Array.isArray(taken)) return shortageOf(book, taken);
+    if (!Array.isArray(taken)) return shortageOf(book, taken, requests);
     const earmarks = Array.from({ length: requests - 1 }, () => places.flatMap((place) => place.earmark() ?? []));
     return new RunReservation(book, use, now, taken, earmarks, now());
   }
@@ -48,7 +48,7 @@ export class RunReservation implements Reservation {
       releaseAll(first);
     } else releaseAll(this.earmarks.pop() ?? []);
     const taken = takeAll(places, this.use, 1, true);
-    return Array.isArray(taken) ? this.spend(taken, request) : shortageOf(this.book, taken);
+    return Array.isArray(taken) ? this.spend(taken, request) : shortageOf(this.book, taken, 1);
   }
 
   end(): void {
@@ -160,7 +160,8 @@ function releaseAll(taken: readonly Taken[]): void {
   for (const one of taken) one.release();
 }
 
-function shortageOf(book: Book, place: Place): Shortage {
+/** @param requests of the run that cannot begin: the node wants that many */
+function shortageOf(book: Book, place: Place, requests: number): Shortage {
   return {
     isShort: true,
     upstream: book.upstream.name,
@@ -173,6 +174,16 @@ function shortageOf(book: Book, place: Place): Shortage {
     get waitMs() {
       return Math.ceil(place.wait * 1_000);
     },
-    join: (waiter: Waiter) => place.join(waiter),
+    join: (waiter: Waiter) => place.join(requests === 1 ? waiter : wanting(waiter, requests)),
+  };
+}
+
+function wanting(waiter: Waiter, requests: number): Waiter {
+  return {
+    class: waiter.class,
+    get requests() {
+      return waiter.requests * requests;
+    },
+    wake: () => waiter.wake(),
   };
 }

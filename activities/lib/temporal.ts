@@ -11,6 +11,7 @@ import {
 } from '@temporalio/client';
 import { temporal as proto } from '@temporalio/proto';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
+import { msToTs } from '@temporalio/common/lib/time';
 import { readEnd, type RunEnd } from './closed-run';
 import { jobWorkflowId, type JobInput } from '../../workflows/job/contract';
 import {
@@ -34,6 +35,8 @@ import { TASK_QUEUE } from '../../workflows/lib/contract';
 const TRACKER = defineSearchAttributeKey('LongwatchTracker', 'KEYWORD');
 const POOL = defineSearchAttributeKey('LongwatchPool', 'INT');
 
+/** Longer than a shift waits for anybody. Milliseconds. */
+const ANY_TIME_MS = 365 * 24 * 60 * 60_000;
 /** The states of a run that has not ended. */
 const GOING: readonly string[] = ['RUNNING', 'PAUSED'];
 /** Longwatch's own; users' workflows may be on the same task queue. */
@@ -63,6 +66,45 @@ export class TemporalLink {
       if (error instanceof WorkflowNotFoundError) return false;
       throw error;
     }
+  }
+
+  /**
+   * From now on the activity is tried again on another task queue, as often as it takes, and without the wait of its
+   * workflow. The server's API for it is a preview: one that does not have it says so, and nothing is changed.
+   */
+  async retryOn(
+    taskQueue: string,
+    { workflowId, runId, activityId }: { workflowId: string; runId: string; activityId: string },
+    { initialInterval, maximumInterval }: { initialInterval: number; maximumInterval: number },
+  ): Promise<void> {
+    const update = () =>
+      this.client.workflowService.updateActivityOptions({
+        namespace: this.client.options.namespace,
+        identity: this.client.options.identity,
+        execution: { workflowId, runId },
+        id: activityId,
+        activityOptions: {
+          taskQueue: { name: taskQueue },
+          scheduleToStartTimeout: msToTs(ANY_TIME_MS),
+          retryPolicy: {
+            maximumAttempts: 0,
+            initialInterval: msToTs(initialInterval),
+            maximumInterval: msToTs(maximumInterval),
+            backoffCoefficient: 2,
+          },
+        },
+        updateMask: {
+          paths: [
+            'task_queue.name',
+            'schedule_to_start_timeout',
+            'retry_policy.maximum_attempts',
+            'retry_policy.initial_interval',
+            'retry_policy.maximum_interval',
+            'retry_policy.backoff_coefficient',
+          ],
+        },
+      });
+    await this.client.withDeadline(Date.now() + this.answerMs, update);
   }
 
   /** True while the run waits for the activity of this id. */

@@ -37,6 +37,7 @@ import type { OperationHost } from './host';
 import type { Lateness } from './lateness';
 import { PoolShift, type Ending } from './pool-shift';
 import { readShiftOptions } from './shift-options';
+import { retryAnywhere } from './retry-anywhere';
 import { SHORT_RUN_MS } from './wind-down';
 import { readMemberBuckets, type StoredBuckets } from '../../upstream/store/purse';
 import { startHeartbeat } from '../../lib/heartbeat';
@@ -126,6 +127,7 @@ async function takeAndKeep(
     // Taken and not pool: it counts as a crash, or it would be tried for ever.
     return await crashed(deps, pool, undefined, errorOf(thrown), 0);
   }
+  void retryAnywhere(deps.temporal, claim, options, log);
   const result = await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs);
   return { ...result, options: await readShiftOptions(deps.database, shift.options, heartbeatTimeoutMs) };
 }

@@ -280,7 +280,9 @@ export class Placing {
   }
 
   private ask(pool: PlacedPool, claim: PoolClaim, input: ShiftInput, now: number): Decision {
-    const arrival = { hops: input.hops ?? 0, waitedMs: input.waitedMs ?? 0, from: input.from };
+    // Tried again by Temporal, it comes from a node that died, wherever its first attempt came from.
+    const { hops = 0, waitedMs = 0, from } = claim.attempt > 1 ? {} : input;
+    const arrival = { hops, waitedMs, from };
     const decision = this.placer.offered(pool, arrival, now, this.random());
     if (decision.answer === 'take') this.kept.set(pool.id, { claim });
     return decision;

@@ -11,6 +11,8 @@ export interface WorkerProcess {
   config: string;
   /** Level of its log. @default silent */
   log?: string;
+  /** The node's name. @default one that it makes up */
+  nodeName?: string;
   /** A prebuilt bundle, where the example has workflows of its own. */
   workflowBundle?: string;
 }
@@ -25,7 +27,7 @@ export function runWorker(setup: WorkerProcess): void {
   );
 }
 
-async function work({ config: file, log, workflowBundle }: WorkerProcess): Promise<void> {
+async function work({ config: file, log, nodeName, workflowBundle }: WorkerProcess): Promise<void> {
   const { config } = await loadConfig(file);
   const worker = await createWorker({
     config,
@@ -34,6 +36,7 @@ async function work({ config: file, log, workflowBundle }: WorkerProcess): Promi
     metrics: { port: 0 },
     log: pino({ level: log ?? 'silent' }, pino.destination({ fd: 2, sync: true })),
     watchdogMs: null,
+    nodeName,
     workflowBundle,
   });
   process.on('SIGTERM', () => void worker.shutdown());

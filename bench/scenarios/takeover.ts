@@ -8,17 +8,15 @@ import path from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { resolveConfig } from '../../exports';
 import type { Stack, WorkerProcess } from '../../test/support/stack';
-import { slotOf, slotsOf } from '../../workflows/tracker/slots';
 import { percentile } from '../harness/figures';
 import { defineScenario } from '../harness/scenario';
 import { busy, large } from '../tracker/takeover.config';
+import { storeMembers } from '../tracker/store';
 import { numbered } from '../tracker/watch';
-import { hashId } from '../../workflows/lib/hash';
 
 const POOLS = 100;
 const MEMBERS = 500_000;
 const BUSY = 5_000;
-const BATCH = 50_000;
 
 export const scenario = defineScenario({
   title: `${POOLS} pools of ${MEMBERS / POOLS} members come to a busy worker at once: how fast it loads them, and how late its own runs are`,
@@ -31,7 +29,7 @@ export const scenario = defineScenario({
     await longwatch.tracker('busy').start(own!.options);
     await longwatch.tracker('busy').add(numbered(BUSY), { wait: true });
     bench.say(`storing ${MEMBERS.toLocaleString('en-US')} members`);
-    await fill(stack, JSON.stringify(other!.options));
+    await storeMembers(stack, { tracker: 'large', options: other!.options, pools: POOLS, members: MEMBERS });
     await bench.sleep(5_000);
     const alone = await lateOf(worker, () => bench.sleep(10_000));
 
@@ -61,38 +59,6 @@ export const scenario = defineScenario({
     ];
   },
 });
-
-/** Members with a value each, in the pools that a tracker of this layout has. */
-async function fill(stack: Stack, options: string): Promise<void> {
-  await stack.sql(`insert into longwatch.tracker (name, options, pools, state) values ('large', $1, $2, 'stopped')`, [
-    options,
-    POOLS,
-  ]);
-  const ranges = Array.from({ length: POOLS }, (_, pool) => slotsOf(pool, POOLS));
-  const counts = new Array<number>(POOLS).fill(0);
-  const ids = numbered(MEMBERS, 'large-');
-  for (let from = 0; from < MEMBERS; from += BATCH) {
-    const part = ids.slice(from, from + BATCH);
-    for (const id of part) {
-      const slot = slotOf(hashId(id));
-      counts[ranges.findIndex(({ first, last }) => slot >= first && slot <= last)]!++;
-    }
-    await stack.sql(
-      `with m as (
-         insert into longwatch.member (tracker, id, hash, stamp, roster_version)
-         select 'large', id, hash, 1, 0 from unnest($1::text[], $2::bigint[]) as r (id, hash) returning key
-       )
-       insert into longwatch.value (member, operation, value, etag, fetched_at, changed_at)
-       select key, 'look', '1', 'etag', now(), now() from m`,
-      [part, part.map(hashId)],
-    );
-  }
-  await stack.sql(
-    `insert into longwatch.pool (tracker, pool, members) select 'large', p - 1, c from unnest($1::int[]) with ordinality as r (c, p)`,
-    [counts],
-  );
-  await stack.sql('analyze');
-}
 
 /** The lateness of its runs while something went on. */
 async function lateOf(worker: WorkerProcess, during: () => Promise<void>): Promise<number[]> {

@@ -12,6 +12,8 @@ const latencyMs = Number(process.env.UPSTREAM_LATENCY_MS ?? 0);
 let served = 0;
 /** When each id was first asked for since the last `watch`, epoch milliseconds with fractions. */
 let firsts: Map<string, number> | undefined;
+/** When each id was asked for last, and the longest time that it was not. Performance time, milliseconds. */
+let lasts: Map<string, { at: number; longest: number }> | undefined;
 
 function answer(response: ServerResponse): void {
   served++;
@@ -19,11 +21,26 @@ function answer(response: ServerResponse): void {
   response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length }).end(body);
 }
 
-const server = createServer((request, response) => {
-  if (firsts !== undefined) {
-    const id = request.url!.slice(request.url!.lastIndexOf('/') + 1);
-    if (!firsts.has(id)) firsts.set(id, performance.timeOrigin + performance.now());
+function noteBeat(beats: NonNullable<typeof lasts>, id: string, now: number): void {
+  const beat = beats.get(id);
+  if (beat === undefined) {
+    beats.set(id, { at: now, longest: 0 });
+    return;
   }
+  beat.longest = Math.max(beat.longest, now - beat.at);
+  beat.at = now;
+}
+
+/** Ids that are waiting just now count as well. */
+function longestWaits(): number[] {
+  const now = performance.now();
+  return [...(lasts ?? new Map<string, never>()).values()].map(({ at, longest }) => Math.max(longest, now - at));
+}
+
+const server = createServer((request, response) => {
+  const id = request.url!.slice(request.url!.lastIndexOf('/') + 1);
+  if (firsts !== undefined && !firsts.has(id)) firsts.set(id, performance.timeOrigin + performance.now());
+  if (lasts !== undefined) noteBeat(lasts, id, performance.now());
   if (latencyMs === 0) answer(response);
   else setTimeout(answer, latencyMs, response);
 });
@@ -38,5 +55,7 @@ server.listen(0, '127.0.0.1', () => {
     served: () => served,
     watch: () => void (firsts = new Map()),
     firsts: () => [...(firsts ?? [])],
+    watchWaits: () => void (lasts = new Map()),
+    waits: longestWaits,
   });
 });

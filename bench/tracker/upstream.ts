@@ -31,4 +31,14 @@ export class Upstream {
   async firsts(): Promise<Map<string, number>> {
     return new Map(await this.child.call<[string, number][]>('firsts'));
   }
+
+  /** From now on it notes how long each id is not asked for. An id counts from its first request on. */
+  watchWaits(): Promise<void> {
+    return this.child.call('watchWaits');
+  }
+
+  /** The longest time without a request of each id, milliseconds. */
+  waits(): Promise<number[]> {
+    return this.child.call('waits');
+  }
 }

@@ -35,7 +35,11 @@ export class Watch {
 
   /** Servers and one worker; the tracker is started and has no members yet. */
   static async start(bench: Bench, setup: WatchSetup, nodeFlags: readonly string[] = []): Promise<Watch> {
-    const stack = await bench.stack();
+    return Watch.on(bench, setup, await bench.stack(), nodeFlags);
+  }
+
+  /** The same on servers that are there, perhaps with members. */
+  static async on(bench: Bench, setup: WatchSetup, stack: Stack, nodeFlags: readonly string[] = []): Promise<Watch> {
     const watch = new Watch(bench, setup, stack, (await stack.connect()).tracker('bench'));
     await watch.worker(nodeFlags);
     const run = () => ({ value: null });

@@ -1,0 +1,87 @@
+/**
+ * The upstream of the nodes: it answers at once, and keeps for each id when it was asked for last and by whom. Its word
+ * is what counts: a node that was frozen or cut off knows nothing of what it missed.
+ */
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { EVERY_MS, NODE_HEADER, SLACK_MS } from './settings';
+import type { Gap } from './gaps';
+
+interface Beat {
+  n: number;
+  at: number;
+  node: string;
+  longestMs: number;
+}
+
+export class Beats {
+  private readonly ids = new Map<string, Beat>();
+  private readonly server = http.createServer((request, response) => this.answer(request, response));
+  /** Only these are worth a word: an operation that is late by more than it may be. */
+  readonly gaps: Gap[] = [];
+  requests = 0;
+  /** Whoever measures begins here: what was before, the start and the adding, is not a gap. */
+  private since = Infinity;
+
+  async start(): Promise<string> {
+    this.server.keepAliveTimeout = 60_000;
+    await new Promise<void>((listening) => this.server.listen(0, '127.0.0.1', listening));
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  get size(): number {
+    return this.ids.size;
+  }
+
+  begin(now: number): void {
+    this.since = now;
+    this.requests = 0;
+    for (const beat of this.ids.values()) beat.longestMs = 0;
+  }
+
+  /** Ids that nobody asks for any more show as gaps as well. */
+  end(now: number): void {
+    for (const [id, beat] of this.ids) this.look(id, beat, now, '');
+    this.since = Infinity;
+  }
+
+  /** @returns the longest times between two requests for one id, of all ids, in order */
+  longest(): number[] {
+    return [...this.ids.values()].map(({ longestMs }) => longestMs).sort((a, b) => a - b);
+  }
+
+  close(): Promise<void> {
+    this.server.closeAllConnections();
+    return new Promise((closed) => this.server.close(() => closed()));
+  }
+
+  private answer(request: http.IncomingMessage, response: http.ServerResponse): void {
+    const [, route, id] = (request.url ?? '').split('/');
+    if (route !== 'beat' || id === undefined) {
+      response.writeHead(404).end();
+      return;
+    }
+    const node = String(request.headers[NODE_HEADER] ?? '');
+    response.writeHead(200, { 'content-type': 'application/json' }).end(`{"n":${this.note(id, node, Date.now())}}`);
+  }
+
+  private note(id: string, node: string, now: number): number {
+    this.requests++;
+    const beat = this.ids.get(id);
+    if (beat === undefined) {
+      this.ids.set(id, { n: 1, at: now, node, longestMs: 0 });
+      return 1;
+    }
+    this.look(id, beat, now, node);
+    beat.at = now;
+    beat.node = node;
+    return ++beat.n;
+  }
+
+  private look(id: string, beat: Beat, now: number, node: string): void {
+    const from = Math.max(beat.at, this.since);
+    const ms = now - from;
+    if (ms > beat.longestMs) beat.longestMs = ms;
+    if (ms > EVERY_MS + SLACK_MS) this.gaps.push({ id, from, to: now, before: beat.node, after: node });
+  }
+}

@@ -1,0 +1,49 @@
+/** The flags of `npm run example -- eve --nodes 3 …`. Read by `main.ts`. */
+import { parseArgs } from 'node:util';
+import { parseDuration } from '../../../config/values';
+
+export interface NodesFlags {
+  nodes: number;
+  members: number;
+  /** undefined: nothing bad happens. */
+  killEveryMs: number | undefined;
+  forMs: number;
+  seed: number;
+}
+
+/** @throws TypeError where a flag is not one. */
+export function readFlags(args: string[] = process.argv.slice(2)): NodesFlags {
+  const { values } = parseArgs({
+    args,
+    options: {
+      nodes: { type: 'string', default: '3' },
+      members: { type: 'string', default: '5000' },
+      'kill-every': { type: 'string' },
+      for: { type: 'string', default: '1m' },
+      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    },
+  });
+  const kill = values['kill-every'];
+  return {
+    nodes: whole('nodes', values.nodes, 1, 16),
+    members: whole('members', values.members, 1, 1_000_000),
+    killEveryMs: kill === undefined ? undefined : duration('kill-every', kill, 5_000),
+    forMs: duration('for', values.for, 5_000),
+    seed: whole('seed', values.seed, 0, 2 ** 31),
+  };
+}
+
+function whole(name: string, text: string, least: number, most: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < least || value > most)
+    throw new TypeError(`--${name} must be a whole number from ${least} to ${most}`);
+  return value;
+}
+
+/** A number alone is seconds. */
+function duration(name: string, text: string, least: number): number {
+  const ms = parseDuration(/^\d+$/.test(text) ? `${text}s` : text);
+  if (ms === undefined || ms < least)
+    throw new TypeError(`--${name} must be a duration of at least ${least / 1_000} s, such as '15s'`);
+  return ms;
+}

@@ -80,6 +80,8 @@ export function partsOf(setup: WorkerSetup): WorkerParts {
   const address = addressOf(basis);
   const own: OwnNode = ownNode({ ...basis, address, metricsUrl: () => page.url, config, spender: budget?.spender });
   const { node } = own;
+  // It is there before it works: workflows are loaded meanwhile, and `run` is called by whoever has made the worker.
+  node.take(false);
   const durable = durableOf(basis, log, config);
   const jobs = jobsOf(basis, log, config);
   const buffers = buffersOf(basis, log, config);

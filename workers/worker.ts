@@ -42,7 +42,10 @@ export async function createWorker(setup: WorkerSetup): Promise<LongwatchWorker>
 
 async function run(parts: WorkerParts, services: Services): Promise<void> {
   try {
-    await parts.tasks.run();
+    const working = parts.tasks.run();
+    // From here on its polls are answered.
+    parts.node.take(true);
+    await working;
   } finally {
     await stop(parts, services);
   }

@@ -212,12 +212,13 @@ function describe(seen: Seen, living: readonly Seen[]): NodeReport {
 function factsOf({ row, silentMs, load, use, share }: Seen, living: readonly Seen[]) {
   const peers = living.filter((peer) => peer.row.name !== row.name);
   const [version, ...different] = new Set(peers.map((peer) => peer.row.version));
-  const drainedByItself = load !== undefined && !load.up;
+  const leavesByItself = !row.drained && load !== undefined && !load.up;
   return {
     name: row.name,
     silentMs,
     ended: row.ended,
-    up: !row.drained && !drainedByItself,
+    up: !row.drained && !leavesByItself,
+    byItself: leavesByItself,
     drainedFor: row.drained_for,
     pools: row.pools,
     load: load?.load ?? 0,

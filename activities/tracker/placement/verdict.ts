@@ -14,6 +14,8 @@ export interface NodeFacts {
   readonly ended: boolean;
   /** false: drained. */
   readonly up: boolean;
+  /** It is not up, and nobody has drained it: it starts, or ends. */
+  readonly byItself?: boolean;
   /** Trackers that it is drained for. */
   readonly drainedFor: readonly string[];
   readonly pools: number;
@@ -94,6 +96,12 @@ const RULES: readonly Rule[] = [
           `it has not reached Temporal for ${seconds(temporalRefusedMs)}; it keeps its pools, and gets no others`,
         )
       : undefined,
+  ({ up, byItself, pools }) => {
+    if (up || byItself !== true) return undefined;
+    return pools === 0
+      ? say('note', 'not up', 'it starts or ends, and takes no pools')
+      : say('note', 'ending', `it ends, and gives away its last ${plural(pools, 'pool')}`);
+  },
   ({ up, pools, peersUp }) => {
     if (up) return undefined;
     if (pools === 0)

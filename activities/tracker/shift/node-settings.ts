@@ -18,6 +18,8 @@ export class Settings {
   private labels = new Map<string, string | undefined>();
   /** It has been told to end, or its name is another process's. */
   private leaving = false;
+  /** Its process takes tasks: a pool that is given to one that does not yet would wait for it. */
+  private taking = true;
 
   constructor(
     private readonly defines: ReadonlySet<string>,
@@ -54,6 +56,10 @@ export class Settings {
     this.leaving = leaving;
   }
 
+  take(taking: boolean): void {
+    this.taking = taking;
+  }
+
   /**
    * @param lagMs how late the event loop ran
    * @param crashes of this name, when the process began
@@ -71,7 +77,7 @@ export class Settings {
       places: wishes.target ?? Infinity,
       loadLimit: Infinity,
       keeps: this.keeps(),
-      up: !wishes.drained && !this.leaving,
+      up: !wishes.drained && !this.leaving && this.taking,
       hot: this.hot,
     };
   }

@@ -152,6 +152,14 @@ export class Node implements OperationHost, Service {
   }
 
   /**
+   * Says whether the process takes tasks (it does, unless this says that it does not): without, the node is there and
+   * not up, and nobody gives it a pool.
+   */
+  take(taking: boolean): void {
+    this.presence.take(taking);
+  }
+
+  /**
    * Takes no more shifts, and gives those that it has to other nodes, a few at a time; those that no other may keep end
    * at once. The worker waits for that until its deadline.
    */

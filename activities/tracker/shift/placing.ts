@@ -188,6 +188,13 @@ export class Placing {
     this.placer.settings = this.settings.current();
   }
 
+  /** Whether the process takes tasks. Until it does, no pool is asked for, and nobody gives it one. */
+  take(taking: boolean): void {
+    this.settings.take(taking);
+    this.placer.settings = this.settings.current();
+    this.host.reopened();
+  }
+
   /** The trackers that there are, for what it may keep. */
   async read(db: Queryable): Promise<void> {
     this.settings.know(await runningTrackers(db));

@@ -73,6 +73,12 @@ export class Presence extends Background implements AttendanceHost, PlacingHost 
     this.attendance.hint();
   }
 
+  /** Says whether the process takes tasks; all others hear of it at once. */
+  take(taking: boolean): void {
+    this.placing.take(taking);
+    if (taking) this.attendance.hint();
+  }
+
   /**
    * The node ends: it asks for no shifts, says so to all others, and gives them its pools, a few at a time; those that
    * no other may keep end at once.

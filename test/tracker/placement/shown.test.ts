@@ -159,6 +159,8 @@ describe('verdicts', () => {
     ['drained', { up: false, pools: 0 }, 'can be stopped'],
     ['draining', { up: false, pools: 3 }, 'last 3 pools'],
     ['draining', { up: false, pools: 3, peersUp: 0 }, 'no other node is up'],
+    ['not up', { up: false, byItself: true, pools: 0 }, 'takes no pools'],
+    ['ending', { up: false, byItself: true, pools: 3 }, 'gives away its last 3 pools'],
     ['behind', { lagMs: 400, health: 0.8 }, '400 ms late'],
     ['crashed', { trust: 0.5 }, '50 %'],
     ['recovering', { health: 0.64 }, '64 %'],

@@ -64,6 +64,14 @@ describe('shared by way of the database', () => {
     expect(holds.takeUnsaved()).toEqual(rows);
   });
 
+  test('lifted before it could be saved: it is over, and is not offered to be saved', () => {
+    const holds = new NodeHolds();
+    holds.hold('t', 'a', 9_000, { at: 1_000, reason: 'x' });
+    holds.adopt(row({ until: 0, toldAt: 0, liftedAt: 2_000 }));
+    expect(holds.until('t', 'a')).toBe(0);
+    expect(holds.takeUnsaved()).toEqual([]);
+  });
+
   test('lifted: what was told before is over, what is told after holds', () => {
     const holds = new NodeHolds();
     holds.hold('t', 'a', 9_000, { at: 1_000, reason: 'x' });

@@ -4,6 +4,7 @@
  * and failures in a row where the store refuses a value. One pool's shift in simulated time.
  */
 import { HoldError, type RunResult } from '../../exports';
+import { laneOf } from '../../activities/upstream/lane';
 import type { Taken } from '../../activities/tracker/shift/pending';
 import { packThrown, unpackThrown } from '../../activities/tracker/shift/thrown';
 import { type Code, looking, member, shiftOf, T0 } from './shift-kit';
@@ -166,6 +167,20 @@ describe('what one id does stays with it', () => {
     expect(errors).toEqual([]);
     expect(shift.members.size).toBe(0);
   });
+});
+
+test('an operation’s requests stand in its own lane while its code is called, and in none afterwards', async () => {
+  const lanes: string[] = [];
+  const { shift, pass } = shiftOf(
+    looking(() => {
+      lanes.push(laneOf('/a'));
+      throw new Error('thrown at once');
+    }),
+  );
+  shift.loadAll([member('one')], []);
+  await pass(450);
+  expect(new Set(lanes)).toEqual(new Set(['t/look']));
+  expect(laneOf('/a')).toBe('/a');
 });
 
 describe('a HoldError that looks like one', () => {

@@ -241,3 +241,14 @@ test('what is held says nothing of whether the upstream is well', () => {
   expect(health.isGood).toBe(false);
   expect(patience.failed(2, refused(403), 1_000, 600_000)).toBe(0);
 });
+
+test('PU-5: after a success an id is as patient as at first', () => {
+  const health = new Health();
+  for (let run = 0; run < 100; run++) health.succeeded();
+  const patience = new Patience(health);
+  const fails = () => patience.failed(1, refused(404), 1_000, 60_000);
+  const first = [fails(), fails(), fails()];
+  expect(first.at(-1)).toBeGreaterThan(first[0]!);
+  patience.succeeded(1);
+  expect([fails(), fails(), fails()]).toEqual(first);
+});

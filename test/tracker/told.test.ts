@@ -59,6 +59,28 @@ test('opened, all nodes ask again, and who was held by itself too; a new refusal
   refuse = false;
 });
 
+test('a lift is told once, also where the clocks have moved apart since', async () => {
+  const first = await node('first', refusing, {}, undefined, 10_000);
+  await first.pass(1_500);
+  await first.look();
+  await tracker.openHolds('look');
+  const lift = jest.spyOn(first.shift.loops.get('look')!, 'lift');
+  await first.look();
+  expect(lift).toHaveBeenCalledTimes(1);
+  first.clock.fromStore = (ms) => ms + 5_000;
+  await first.look();
+  expect(lift).toHaveBeenCalledTimes(1);
+});
+
+test('a refetch counts from when it was asked, by the node’s own clock', async () => {
+  const first = await node('first');
+  first.clock.fromStore = (ms) => ms - 60_000;
+  await tracker.refetch(['a'], { operation: 'look' });
+  await first.look();
+  const asked = (first.host.holds as NodeHolds).askedAt('t', 'look', 'a');
+  expect(Math.abs(asked + 60_000 - first.clock.time)).toBeLessThan(30_000);
+});
+
 test('a node that could not write its hold before it was lifted does not write it after', async () => {
   const first = await node('first', refusing, {}, undefined, 10_000);
   await first.pass(1_500);

@@ -3,8 +3,9 @@
  * may not look at all of it.
  */
 import { Connection } from '@temporalio/client';
+import type { QueryResultRow } from 'pg';
 import { pino } from 'pino';
-import { Database } from '../../activities/lib/database';
+import { Database, type Statement } from '../../activities/lib/database';
 import { claimDeployment, ensureSearchAttributes } from '../../activities/lib/deployment';
 import { Stack } from '../support/stack';
 import { SEARCH_ATTRIBUTES } from '../../workflows/lib/contract';
@@ -63,6 +64,20 @@ test.each([
 ])('%s is refused', async (_what, isGlobal, id) => {
   await claimFirst(clusterNamed('west', true));
   await expect(claim(clusterNamed('east', isGlobal, id))).rejects.toMatchObject({ type: 'ForeignDeployment' });
+});
+
+test('a copy with the ids of the first, in another cluster of PostgreSQL, is refused', async () => {
+  await claimFirst(clusterNamed('west', true));
+  class Copy extends Database {
+    override rows<R extends QueryResultRow>(statement: Statement, values?: unknown[]): Promise<R[]> {
+      if (statement.name === 'deployment-system') return Promise.resolve([{ system: '1' }] as unknown as R[]);
+      return super.rows<R>(statement, values);
+    }
+  }
+  const copy = new Copy({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }) });
+  const claiming = claimDeployment(copy, clusterNamed('west', true), 'default', false, false);
+  await expect(claiming).rejects.toMatchObject({ type: 'ForeignDeployment' });
+  await copy.close();
 });
 
 test('what is refused is left as it was', async () => {

@@ -1,4 +1,4 @@
-/** Requests to the example's upstream: who sends them, what is in them, and those to `/_control`. Used by `server.ts`. */
+/** Requests to the example's upstream: who sends them, what is in them, those to `/_control`. Used by `server.ts`. */
 import type http from 'node:http';
 import type { Socket } from 'node:net';
 import type { Counters, Settings } from './control';

@@ -132,7 +132,7 @@ interface Seen {
 }
 
 /** Pure: rows in, report out. */
-export function reportOf(rows: readonly NodeRow[], trackers: readonly NodeTrackerRow[]): ClusterReport {
+function reportOf(rows: readonly NodeRow[], trackers: readonly NodeTrackerRow[]): ClusterReport {
   const seen = rows.map(look);
   const living = seen.filter(({ alive }) => alive);
   const cluster = living.filter(({ load }) => load !== undefined);

@@ -45,7 +45,7 @@ export async function previewRebalance(connections: Connections): Promise<Rebala
 }
 
 /** Pure. */
-export function previewOf(
+function previewOf(
   nodes: readonly NodeRow[],
   trackers: readonly NodeTrackerRow[],
   kept: readonly KeptRow[],

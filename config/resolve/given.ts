@@ -102,7 +102,7 @@ export class Reader {
     return spec.default ?? 0;
   }
 
-  /** Who gave what is not built in. Kept with the options, so that `config` can say it without the config module. */
+  /** Every option that somebody gave, and who. Kept with the options: `config` says it without the config module. */
   givenSources(): Record<string, 'defaults' | 'definition'> {
     return Object.fromEntries(
       Object.entries(this.sources).filter(

@@ -39,7 +39,7 @@ function withOption(base: Given, name: string, value: unknown): Given {
     : { ...base, [group!]: { ...(base[group!] as Given), [key]: value } };
 }
 
-/** What is compiled of a tracker with this gate and this operation. */
+/** The options of a tracker with this gate and this operation. */
 function tracker(more: Given, operation: Given = {}): object {
   const operations = { location: { every: '1s', run, ...operation }, [OTHER]: { every: '1s', run } };
   return resolveConfig({ trackers: [{ name: 't', operations, ...more }] } as never).trackers[0]!.options;

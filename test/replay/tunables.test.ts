@@ -1,7 +1,7 @@
 /**
  * A number that steers a workflow does not change without a version: the numbers of each version stand in
- * `tunables.json`, and numbers stand nowhere else in the code that is replayed. How to change one is in CONTRIBUTING.md,
- * 'Changing a number of a workflow'.
+ * `tunables.json`, and numbers stand nowhere else in the code that is replayed. How to change one is in
+ * CONTRIBUTING.md, 'Changing a number of a workflow'.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -46,7 +46,7 @@ test.each(ALL)('a $workflow that was begun under an older version goes on under 
   expect(Object.values(versions).every((reason) => reason.length > 10)).toBe(true);
 });
 
-/** Numbers that are no choice: a limit of a type, or of what other floors count by the same number. */
+/** Numbers that nobody chooses: a limit of a type, or of what other floors count by the same number. */
 const GIVEN = new Set([
   'buffer/intake.ts LATEST_MS', // the latest time that a Date knows
   'job/plan.ts ELAPSED_MAX', // the largest number of a column

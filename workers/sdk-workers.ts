@@ -110,6 +110,9 @@ async function workflowOptions(setup: SdkSetup, connection: NativeConnection): P
     enableNonLocalActivities: false,
     // A dead worker's sticky queue delays its workflows by this, and with them the pools that come back through theirs.
     stickyQueueScheduleToStartTimeout: '500ms',
+    // One of them for workflows that are not cached here, the others for those that are. A frozen process swallows with
+    // the first one a task, until that times out.
+    workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 5 },
     maxCachedWorkflows: cachedWorkflows(),
   };
 }

@@ -24,6 +24,7 @@ import {
 } from '../../workflows/buffer/contract';
 import type { BufferInput } from '../../workflows/buffer/state';
 import {
+  POOL_TASK_TIMEOUT_MS,
   poolWorkflowId,
   trackerWorkflowId,
   wakeSignal,
@@ -145,6 +146,7 @@ export class TemporalLink {
     await this.client.workflow.signalWithStart('pool', {
       workflowId: poolWorkflowId(tracker, pool),
       taskQueue: TASK_QUEUE,
+      workflowTaskTimeout: POOL_TASK_TIMEOUT_MS,
       args: [{ tracker, pool } satisfies PoolInput],
       signal: wakeSignal,
       signalArgs: [{ release }],

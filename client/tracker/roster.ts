@@ -5,6 +5,7 @@
  */
 import {
   addSignal,
+  POOL_TASK_TIMEOUT_MS,
   poolWorkflowId,
   removeSignal,
   type PoolInput,
@@ -163,6 +164,7 @@ async function send(
   await client.workflow.signalWithStart<typeof workflow, [RosterPayload]>('pool', {
     workflowId: poolWorkflowId(tracker, batch.pool),
     taskQueue: TASK_QUEUE,
+    workflowTaskTimeout: POOL_TASK_TIMEOUT_MS,
     args: [input],
     signal: change === 'add' ? addSignal : removeSignal,
     signalArgs: [message],

@@ -25,6 +25,12 @@ export function parseTrackerWorkflowId(id: string): string | undefined {
   return /^tracker\/([^/]+)$/.exec(id)?.[1];
 }
 
+/**
+ * A task of a pool's workflow that its worker does not answer comes to another one after this long. A frozen process
+ * swallows one, and a pool whose node has died may be behind it.
+ */
+export const POOL_TASK_TIMEOUT_MS = 5_000;
+
 // ── Where shifts are scheduled ───────────────────────────────────────────────────────────────
 
 /**

@@ -136,7 +136,8 @@ create type longwatch.turn_part as (
 
 -- Carries out a commit of turns: each pool that is still its holder's, and each member of it that is as the node thought. Locks the fences that
 -- are free, the members' rows and their mail; waits for nobody but for another commit of the same members (one that its node has given up).
-create function longwatch.commit_turns(given_fences json, given_parts json)
+-- `most`: so much mail a member may have for which a handler sends to it.
+create function longwatch.commit_turns(given_fences json, given_parts json, most integer)
 returns table (fence_place integer, part_place integer, verdict text) language plpgsql as $$
 declare
   fences longwatch.turn_fence[];
@@ -145,6 +146,7 @@ declare
   done integer[];
   stale integer[];
   nowhere integer[];
+  crowded integer[];
 begin
   select coalesce(array_agg(f), '{}') into fences from json_populate_recordset(null::longwatch.turn_fence, given_fences) f;
   select coalesce(array_agg(l.place), '{}'), coalesce(array_agg(l.place) filter (where l.same_roster), '{}') into held, done from (
@@ -198,7 +200,21 @@ begin
     select p.fence, p.place, 'refused: there is no tracker ' || min(s.tracker) from unnest(parts) p cross join unnest(p.sent) s
     where p.place = any (nowhere) and not exists (select 1 from longwatch.tracker t where t.name = s.tracker)
     group by p.fence, p.place;
-  select coalesce(array_agg(p order by p.tracker, p.id), '{}') into parts from unnest(parts) p where p.place <> all (stale || nowhere);
+  -- A turn that sends to a member which has no room waits, as any sender: it fails, and is tried again.
+  select coalesce(array_agg(distinct c.place), '{}') into crowded from (
+    select p.place, t.waiting
+    from unnest(parts) p cross join unnest(p.sent) s cross join lateral (
+      select count(*) as waiting from (
+        select 1 from longwatch.mail m where m.tracker = s.tracker and m.slot = s.slot and m.member = s.id limit most
+      ) w
+    ) t
+    where p.place <> all (stale || nowhere)
+  ) c where c.waiting >= most;
+  return query
+    select p.fence, p.place, 'refused: a member that it sends to has ' || most || ' messages that wait' from unnest(parts) p
+    where p.place = any (crowded);
+  select coalesce(array_agg(p order by p.tracker, p.id), '{}') into parts
+  from unnest(parts) p where p.place <> all (stale || nowhere || crowded);
 
   update longwatch.life l
     set version = l.version + 1, schema = p.schema, state = p.state, marks = p.marks, applied = p.applied, sets = p.sets
@@ -243,6 +259,6 @@ begin
 end $$;
 
 -- Down Migration
-drop function longwatch.commit_turns(json, json), longwatch.empty_mail(integer);
+drop function longwatch.commit_turns(json, json, integer), longwatch.empty_mail(integer);
 drop type longwatch.turn_part, longwatch.turn_sent, longwatch.turn_answer, longwatch.turn_dead, longwatch.turn_again, longwatch.turn_timer, longwatch.turn_fence;
 drop table longwatch.member_dead, longwatch.reply, longwatch.mail_turn, longwatch.mail, longwatch.timer, longwatch.life;

@@ -24,12 +24,18 @@ export interface MemberLimits {
   readonly repliesMs: number;
   /** A gap in a sender's numbers ends with the next reading of the mail, which comes as often as this. */
   readonly readMs: number;
+  /**
+   * Senders whose numbers a member keeps, those heard of last: a row with all of a day's would be written each turn.
+   */
+  readonly senders: number;
   /** Ranges below the last number that a mark remembers as missing; past it, the oldest are forgotten. */
   readonly missing: number;
   /** One member's mail in the tables; past it, senders are told to wait. */
   readonly memberMail: Size;
   /** The same for a pool. */
   readonly poolMail: Size;
+  /** A handler may send to a member that has less than this: it cannot wait, and a turn that fails is tried again. */
+  readonly handlerMail: number;
   /** The part of it that a node has in memory at a time; the rest stays in the tables. */
   readonly memberMemory: Size;
   readonly poolMemory: Size;
@@ -73,9 +79,11 @@ export const MEMBER: MemberLimits = {
   requestAgainMs: 10 * MINUTE,
   repliesMs: 11 * MINUTE,
   readMs: SECOND,
+  senders: 500,
   missing: 100,
   memberMail: { entries: 1_000, bytes: 4 * MB },
   poolMail: { entries: 50_000, bytes: 64 * MB },
+  handlerMail: 10_000,
   memberMemory: { entries: 200, bytes: MB },
   poolMemory: { entries: 5_000, bytes: 16 * MB },
   readRows: 1_000,

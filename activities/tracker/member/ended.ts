@@ -107,7 +107,8 @@ export function failed(where: Where, entry: Entry, thrown: unknown, now: number)
     const again = { mail: mail.id, attempts, notBefore: now + waitMs, error };
     return { ...NOTHING, entry, outcome: 'failed', after: image, again, error };
   }
-  return { ...NOTHING, ...gone(where, entry, mail), outcome: 'dead', dead: deadOf(mail, attempts, error), error };
+  const dead = deadOf(mail, attempts, error);
+  return { ...NOTHING, ...gone(where, entry, mail), outcome: 'dead', bytes: mail.bytes, dead, error };
 }
 
 /** Mail that no handler sees. */

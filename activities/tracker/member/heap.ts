@@ -1,5 +1,5 @@
 /**
- * A binary heap: what comes first by a number, the smallest. `mailbox.ts` has its lanes in one, `pool-members.ts` the
+ * A binary heap: what comes first by a number, the smallest. `mailbox.ts` has its streams in one, `pool-members.ts` the
  * times at which members wake. An item that has changed is put in again; its reader looks whether it still holds.
  */
 export class Heap<T> {

@@ -2,9 +2,9 @@
  * One member's mail in memory, and which of it is next. `member.ts` has one of these; `pool-members.ts` puts in what
  * was read.
  *
- * Each sender has a **lane**: what it sent to this member, in the order of its numbers. A lane whose first message
- * waits (it has failed, or one before it has not been seen) lets the other lanes go on. Among lanes the oldest
- * message is next, so none starves. Each timer and each operation's `apply` has a lane too.
+ * Each sender has a **stream**: what it sent to this member, in the order of its numbers. A stream whose first message
+ * waits (it has failed, or one before it has not been seen) lets the other streams go on. Among streams the oldest
+ * message is next, so none starves. Each timer and each operation's `apply` has a stream too.
  */
 import type { MemberLimits } from './constants';
 import { Heap } from './heap';
@@ -18,7 +18,7 @@ export type What =
 
 export interface Entry {
   readonly what: What;
-  /** The smallest of all lanes is next. */
+  /** The smallest of all streams is next. */
   readonly order: number;
   /** The reading of the mail that brought it. */
   readonly reading: number;
@@ -41,7 +41,7 @@ export interface View {
   readonly asked: (request: string) => boolean;
 }
 
-interface Lane {
+interface Stream {
   readonly name: string;
   readonly entries: Entry[];
   /** After a failure, its first one waits until then. */
@@ -51,15 +51,15 @@ interface Lane {
 }
 
 export class Mailbox {
-  private readonly lanes = new Map<string, Lane>();
-  private readonly ready = new Heap<{ lane: Lane; order: number }>();
-  /** Lanes whose first one waits for a time. */
-  private readonly waiting = new Set<Lane>();
-  /** Lanes whose first one waits for one before it. */
-  private readonly gaps = new Set<Lane>();
+  private readonly streams = new Map<string, Stream>();
+  private readonly ready = new Heap<{ stream: Stream; order: number }>();
+  /** Streams whose first one waits for a time. */
+  private readonly waiting = new Set<Stream>();
+  /** Streams whose first one waits for one before it. */
+  private readonly gaps = new Set<Stream>();
   /** Mail that stood behind a message which waits now: it need not be in memory as long. */
   private behind: Mail[] = [];
-  /** A lane goes on of which not all is in memory. */
+  /** A stream goes on of which not all is in memory. */
   private isFreed = false;
   /** The last reading that has looked for this member's mail, and how far it came. */
   private looked = { reading: 0, upTo: 0 };
@@ -67,12 +67,12 @@ export class Mailbox {
   constructor(private readonly limits: MemberLimits) {}
 
   get isEmpty(): boolean {
-    return this.lanes.size === 0;
+    return this.streams.size === 0;
   }
   get hasGaps(): boolean {
     return this.gaps.size > 0;
   }
-  /** When the first of the lanes that wait for a time may go on; Infinity: none does. */
+  /** When the first of the streams that wait for a time may go on; Infinity: none does. */
   get wakesAt(): number {
     let at = Infinity;
     for (const { until } of this.waiting) at = Math.min(at, until);
@@ -81,7 +81,7 @@ export class Mailbox {
 
   /** Whether mail of this sender is here. */
   hasFrom(sender: string): boolean {
-    return this.lanes.has(`from ${sender}`);
+    return this.streams.has(`from ${sender}`);
   }
 
   /** Senders whose first message waits for its time: the rest of theirs is not to be read before. */
@@ -93,8 +93,8 @@ export class Mailbox {
 
   /** Whether one that stands in a gap waits for this, or for what comes after it. */
   fills({ from, number }: Mail): boolean {
-    const lane = this.lanes.get(`from ${from}`);
-    const first = lane && this.gaps.has(lane) ? numberOf(lane.entries[0]!) : undefined;
+    const stream = this.streams.get(`from ${from}`);
+    const first = stream && this.gaps.has(stream) ? numberOf(stream.entries[0]!) : undefined;
     return first !== undefined && number !== undefined && number < first;
   }
 
@@ -107,14 +107,14 @@ export class Mailbox {
   }
 
   *[Symbol.iterator](): Iterator<Entry> {
-    for (const { entries } of this.lanes.values()) yield* entries;
+    for (const { entries } of this.streams.values()) yield* entries;
   }
 
   put(entry: Entry): void {
-    const name = laneOf(entry.what);
-    let lane = this.lanes.get(name);
-    if (!lane) this.lanes.set(name, (lane = { name, entries: [], until: 0, ready: undefined }));
-    const { entries } = lane;
+    const name = streamOf(entry.what);
+    let stream = this.streams.get(name);
+    if (!stream) this.streams.set(name, (stream = { name, entries: [], until: 0, ready: undefined }));
+    const { entries } = stream;
     if (entry.what.kind === 'apply') {
       // The value that was fetched later says all that the one before it said.
       const there = entries[0]?.what;
@@ -125,14 +125,14 @@ export class Mailbox {
     while (at > 0 && isBefore(entry, entries[at - 1]!)) at--;
     entries.splice(at, 0, entry);
     // Another one may be the first now.
-    if (at === 0) this.queue(lane);
+    if (at === 0) this.queue(stream);
   }
 
-  /** Gives back what could not be handled now: it is the first of its lane again. */
+  /** Gives back what could not be handled now: it is the first of its stream again. */
   putBack(entry: Entry, until = 0): void {
     this.put(entry);
-    const lane = this.lanes.get(laneOf(entry.what))!;
-    if (until > 0 && lane.entries[0] === entry) this.wait(lane, until);
+    const stream = this.streams.get(streamOf(entry.what))!;
+    if (until > 0 && stream.entries[0] === entry) this.wait(stream, until);
   }
 
   /**
@@ -141,23 +141,23 @@ export class Mailbox {
    */
   lookedFor(reading: number, upTo: number, crowded: boolean): void {
     this.looked = { reading, upTo };
-    for (const lane of [...this.gaps]) {
-      const { what } = lane.entries[0]!;
-      if (crowded && what.kind === 'mail' && what.mail.id > upTo) this.leave(lane, 0);
-      else this.queue(lane);
+    for (const stream of [...this.gaps]) {
+      const { what } = stream.entries[0]!;
+      if (crowded && what.kind === 'mail' && what.mail.id > upTo) this.leave(stream, 0);
+      else this.queue(stream);
     }
   }
 
   next(view: View, now: number): Next | undefined {
-    for (const lane of [...this.waiting]) {
-      if (lane.until > now) continue;
-      this.isFreed ||= lane.name.startsWith('from ');
-      this.queue(lane);
+    for (const stream of [...this.waiting]) {
+      if (stream.until > now) continue;
+      this.isFreed ||= stream.name.startsWith('from ');
+      this.queue(stream);
     }
     for (let first = this.ready.pop(); first; first = this.ready.pop()) {
       // It was put in again meanwhile, or waits.
-      if (first.lane.ready !== first.order) continue;
-      const found = this.take(first.lane, view, now);
+      if (first.stream.ready !== first.order) continue;
+      const found = this.take(first.stream, view, now);
       if (found) return found;
     }
     return undefined;
@@ -165,34 +165,34 @@ export class Mailbox {
 
   /** Forgets the mail and the timers, which are read again, and keeps what operations have brought. */
   clear(): void {
-    for (const lane of this.lanes.values()) {
-      if (lane.entries[0]?.what.kind !== 'apply') this.forget(lane);
+    for (const stream of this.streams.values()) {
+      if (stream.entries[0]?.what.kind !== 'apply') this.forget(stream);
     }
   }
 
-  /** The first of a lane that is to be handled or dropped; undefined: the lane waits, or is empty. */
-  private take(lane: Lane, view: View, now: number): Next | undefined {
-    lane.ready = undefined;
+  /** The first of a stream that is to be handled or dropped; undefined: the stream waits, or is empty. */
+  private take(stream: Stream, view: View, now: number): Next | undefined {
+    stream.ready = undefined;
     for (;;) {
-      const entry = lane.entries[0];
+      const entry = stream.entries[0];
       if (!entry) {
-        this.forget(lane);
+        this.forget(stream);
         return undefined;
       }
       const what = this.judge(entry, view, now);
       if (what === 'gap') {
-        this.gaps.add(lane);
+        this.gaps.add(stream);
         return undefined;
       }
       if (typeof what === 'number') {
-        this.wait(lane, what);
+        this.wait(stream, what);
         return undefined;
       }
-      lane.entries.shift();
-      lane.until = 0;
+      stream.entries.shift();
+      stream.until = 0;
       if (what === 'skip') continue;
-      if (lane.entries.length > 0) this.queue(lane);
-      else this.forget(lane);
+      if (stream.entries.length > 0) this.queue(stream);
+      else this.forget(stream);
       return what === 'run' ? { entry } : { entry, drop: what };
     }
   }
@@ -228,43 +228,43 @@ export class Mailbox {
     return this.looked.reading > reading && this.looked.upTo >= id;
   }
 
-  private queue(lane: Lane): void {
-    this.waiting.delete(lane);
-    this.gaps.delete(lane);
-    const { order } = lane.entries[0]!;
-    if (lane.ready === order) return;
-    lane.ready = order;
-    this.ready.push(order, { lane, order });
+  private queue(stream: Stream): void {
+    this.waiting.delete(stream);
+    this.gaps.delete(stream);
+    const { order } = stream.entries[0]!;
+    if (stream.ready === order) return;
+    stream.ready = order;
+    this.ready.push(order, { stream, order });
   }
 
-  private wait(lane: Lane, until: number): void {
-    lane.ready = undefined;
-    lane.until = until;
-    this.waiting.add(lane);
-    this.leave(lane, 1);
+  private wait(stream: Stream, until: number): void {
+    stream.ready = undefined;
+    stream.until = until;
+    this.waiting.add(stream);
+    this.leave(stream, 1);
   }
 
-  /** All of a lane's mail from that place on goes out of memory. */
-  private leave(lane: Lane, from: number): void {
-    for (const { what } of lane.entries.splice(from)) if (what.kind === 'mail') this.behind.push(what.mail);
-    if (lane.entries.length === 0) this.forget(lane);
+  /** All of a stream's mail from that place on goes out of memory. */
+  private leave(stream: Stream, from: number): void {
+    for (const { what } of stream.entries.splice(from)) if (what.kind === 'mail') this.behind.push(what.mail);
+    if (stream.entries.length === 0) this.forget(stream);
   }
 
-  private forget(lane: Lane): void {
-    lane.ready = undefined;
-    lane.entries.length = 0;
-    this.waiting.delete(lane);
-    this.gaps.delete(lane);
-    if (this.lanes.get(lane.name) === lane) this.lanes.delete(lane.name);
+  private forget(stream: Stream): void {
+    stream.ready = undefined;
+    stream.entries.length = 0;
+    this.waiting.delete(stream);
+    this.gaps.delete(stream);
+    if (this.streams.get(stream.name) === stream) this.streams.delete(stream.name);
   }
 }
 
-export function laneOf(what: What): string {
+export function streamOf(what: What): string {
   if (what.kind === 'mail') return `from ${what.mail.from}`;
   return what.kind === 'timer' ? `timer ${what.timer.name}` : `apply ${what.brought.operation}`;
 }
 
-/** The order within a lane: by number, where they have one; a repetition stands behind the first. */
+/** The order within a stream: by number, where they have one; a repetition stands behind the first. */
 function isBefore(a: Entry, b: Entry): boolean {
   const [one, other] = [numberOf(a), numberOf(b)];
   if (one !== undefined && other !== undefined && one !== other) return one < other;

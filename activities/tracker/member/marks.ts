@@ -28,7 +28,7 @@ export function toldOf(marks: Marks, { from, number, previous }: Mail): Told {
 
 /**
  * The marks after this message was handled, or given up. Marks of senders that were not heard of for a day are
- * forgotten; `awaited` are those whose mail is still here.
+ * forgotten, and the oldest of too many; `awaited` are those whose mail is still here.
  */
 export function marked(
   marks: Marks,
@@ -43,7 +43,14 @@ export function marked(
   for (const [sender, { at }] of after) {
     if (at < storedAt - limits.marksMs && sender !== from && !awaited(sender)) after.delete(sender);
   }
-  after.set(from, next(after.get(from), number, previous, storedAt, limits));
+  const mark = next(after.get(from), number, previous, storedAt, limits);
+  // In the order in which they were heard of.
+  after.delete(from);
+  after.set(from, mark);
+  for (const sender of after.keys()) {
+    if (after.size <= limits.senders) break;
+    if (sender !== from && !awaited(sender)) after.delete(sender);
+  }
   return after;
 }
 

@@ -213,7 +213,7 @@ export class Member {
     this.endedBytes += turn.bytes;
     const { what } = turn.entry;
     if (what.kind === 'mail' && turn.again) {
-      // Until that is stored it is not tried again; its lane waits, and the others go on.
+      // Until that is stored it is not tried again; its stream waits, and the others go on.
       const mail = { ...what.mail, attempts: turn.again.attempts, notBefore: turn.again.notBefore };
       this.box.putBack({ ...turn.entry, what: { kind: 'mail', mail } }, turn.again.notBefore);
     }

@@ -4,7 +4,10 @@
  * ended well, all of that is an `EndedTurn`, and a part of the next commit; when it threw, nothing of it is left.
  */
 import { parseDuration } from '../../../config/values';
+import { NAME_PATTERN } from '../../../workflows/lib/options';
 import { utf8Bytes } from '../../../workflows/lib/size';
+import { storable } from '../../../workflows/lib/text';
+import { idProblem } from '../../../workflows/tracker/id';
 import type { MemberLimits } from './constants';
 import type { Entry } from './mailbox';
 import type { Address, Image, Pushed, Sent, Timer, Trace, Write } from './types';
@@ -155,7 +158,7 @@ export class Turn {
         [...this.timers.values()].map(({ name, at, json }) => ({ name, at, message: JSON.parse(json) as unknown })),
       push: (buffer, given) => {
         this.open('push');
-        this.pushes.push({ buffer, json: this.row('push', given) });
+        this.pushes.push({ buffer: named('buffer', buffer), json: this.row('push', given) });
       },
       write: (sql, values = []) => {
         this.open('write');
@@ -207,6 +210,8 @@ export class Turn {
     const json = this.row('after', message);
     const set = ++this.sets;
     const name = given ?? `#${set}`;
+    const problem = idProblem(name);
+    if (problem !== undefined) throw new TurnError(`after was given a name that cannot be kept: ${problem}`);
     if (!this.timers.has(name) && this.timers.size >= this.limits.timers)
       throw new TurnError(
         `a member has at most ${this.limits.timers} timers; cancel one, or give it a name that is there`,
@@ -217,7 +222,10 @@ export class Turn {
   }
 
   private addressOf(to: string | Address): Address {
-    return typeof to === 'string' ? { tracker: this.member.tracker, id: to } : { tracker: to.tracker, id: to.id };
+    const { tracker, id } = typeof to === 'string' ? { tracker: this.member.tracker, id: to } : to;
+    const problem = idProblem(id);
+    if (problem !== undefined) throw new TurnError(`send was given an id that nobody can have: ${problem}`);
+    return { tracker: named('tracker', tracker), id };
   }
 
   /** One more row of the commit: its JSON, now, so that a later change of the object changes nothing. */
@@ -248,6 +256,12 @@ export class Turn {
       `the turn of ${this.member.id} is over, so ${verb} would be lost: await all that a handler does`,
     );
   }
+}
+
+/** One name that cannot be stored would be everybody's failure, in the commit. */
+function named(kind: string, name: string): string {
+  if (NAME_PATTERN.test(name)) return name;
+  throw new TurnError(`'${storable(String(name), 60)}' is not the name of a ${kind}`);
 }
 
 function keyOf({ tracker, id }: Address, { what }: Entry): string {

@@ -9,6 +9,7 @@ import { slotOf } from '../../../workflows/tracker/slots';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { ms } from '../../lib/sql';
 import type { Commit, MemberPart, Refused, Verdict } from '../member/commit';
+import { MEMBER, type MemberLimits } from '../member/constants';
 import { marksFromJson, marksToJson, sealed } from '../member/marks';
 import { NOT_STORED, type Stored } from '../member/member';
 import type { Image, Pushed, Sent, Timer, Trace } from '../member/types';
@@ -16,7 +17,7 @@ import type { PoolOwner } from './fence';
 
 const COMMIT: Statement = {
   name: 'turn-commit',
-  text: `select fence_place as fence, part_place as part, verdict from longwatch.commit_turns($1::json, $2::json)`,
+  text: `select fence_place as fence, part_place as part, verdict from longwatch.commit_turns($1::json, $2::json, $3::int)`,
 };
 const LIMITS: Statement = {
   name: 'turn-limits',
@@ -73,6 +74,8 @@ export interface CommitOptions {
   readonly push: (entries: readonly Pushed[]) => Promise<void>;
   /** The version of the state that this code writes, by tracker. @default 1 */
   readonly schemas?: ReadonlyMap<string, number>;
+  /** @default MEMBER */
+  readonly limits?: MemberLimits;
 }
 
 /**
@@ -102,7 +105,7 @@ export async function commitTurns(db: Queryable, commit: Commit, options: Commit
 async function callStore(
   db: Queryable,
   commit: Commit,
-  { owners, schemas }: CommitOptions,
+  { owners, schemas, limits = MEMBER }: CommitOptions,
   refused: Refused[][],
   only?: MemberPart,
 ): Promise<Verdict['verdict'][]> {
@@ -122,6 +125,7 @@ async function callStore(
   const found = await run<{ fence: number; part: number | null; verdict: string }>(db, COMMIT, [
     JSON.stringify(fences),
     JSON.stringify(rows),
+    limits.handlerMail,
   ]);
   const verdicts = commit.pools.map((): Verdict['verdict'] => 'fenced');
   for (const { fence, part, verdict } of found) {

@@ -48,7 +48,7 @@ const INSERT: Statement = {
                                        reply_tracker, reply_id, json, bytes, told_at, trace)
            select w.current, nextval('longwatch.stamp'), $1, t.member, t.slot, t.sender, t.number, t.previous, t.request,
                   to_timestamp(t.deadline / 1000), t.client, t.reply_tracker, t.reply_id, t.json, t.bytes,
-                  to_timestamp(t.told_at / 1000), t.trace
+                  least(to_timestamp(t.told_at / 1000), clock_timestamp()), t.trace
            from (select * from taken where fits order by nth) t cross join longwatch.mail_turn w
          ), used as (
            update longwatch.mail_turn w set clean[w.current + 1] = false
@@ -148,8 +148,8 @@ interface MailRow {
  */
 export async function readMail(db: Queryable, tracker: string, slots: Slots, reading: Reading): Promise<Mail[]> {
   const { known, full, blocked, rows } = reading;
-  const lanes = [blocked.map(({ member }) => member), blocked.map(({ from }) => from)];
-  const found = await run<MailRow>(db, READ, [tracker, slots.first, slots.last, known, full, ...lanes, rows]);
+  const streams = [blocked.map(({ member }) => member), blocked.map(({ from }) => from)];
+  const found = await run<MailRow>(db, READ, [tracker, slots.first, slots.last, known, full, ...streams, rows]);
   return found.map(mailOf);
 }
 

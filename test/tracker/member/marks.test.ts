@@ -64,3 +64,12 @@ test('they are stored and read, with any name of a sender', () => {
   expect(marksFromJson(marksToJson(marks))).toEqual(marks);
   expect(marksFromJson(null).size).toBe(0);
 });
+
+test('of too many senders those heard of last are kept', () => {
+  const limits = { ...MEMBER, senders: 2 };
+  let marks: Marks = new Map();
+  for (const from of ['a', 'b', 'a', 'c']) marks = marked(marks, mail({ from, number: 1 }), limits);
+  expect([...marks.keys()]).toEqual(['a', 'c']);
+  marks = marked(marks, mail({ from: 'd', number: 1 }), limits, (sender) => sender === 'a');
+  expect([...marks.keys()]).toEqual(['a', 'd']);
+});

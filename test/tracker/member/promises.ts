@@ -17,7 +17,7 @@ export interface Message {
   readonly pad: string;
   readonly request?: NonNullable<Mail['request']>;
   /** The handler that has sent it, and its number among those to this member. */
-  readonly lane?: string;
+  readonly stream?: string;
   readonly number?: number;
 }
 
@@ -119,10 +119,10 @@ export class MemberPromises {
     const mail = this.running.get(`${key}/${id}`)!;
     const number = mail.number ?? (this.tornReads ? undefined : message.number);
     if (number === undefined) return;
-    const lane = `${mail.from} to ${part.id}`;
-    const last = this.orders.get(lane) ?? 0;
-    if (number <= last) throw new Error(`${key}, the ${number} of ${lane}, was handled after ${last}`);
-    this.orders.set(lane, number);
+    const stream = `${mail.from} to ${part.id}`;
+    const last = this.orders.get(stream) ?? 0;
+    if (number <= last) throw new Error(`${key}, the ${number} of ${stream}, was handled after ${last}`);
+    this.orders.set(stream, number);
   }
 
   /** Rows are sent, pushed and set because of what was handled, and for nothing else. */

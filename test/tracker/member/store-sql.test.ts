@@ -20,7 +20,13 @@ import { simulate } from '../../support/simulate';
 import { Stack } from '../../support/stack';
 import { MemberStore, type NewMail } from './store';
 
-const LIMITS: MemberLimits = { ...MEMBER, memberMail: { entries: 4, bytes: 100 }, tableMs: 0, carryRows: 3 };
+const LIMITS: MemberLimits = {
+  ...MEMBER,
+  memberMail: { entries: 4, bytes: 100 },
+  handlerMail: 6,
+  tableMs: 0,
+  carryRows: 3,
+};
 const IDS = ['a', 'b', 'c', 'жж', 'f g\u0301'];
 const ALL = [0, 1, 2];
 const away = new Error('thrown away');
@@ -180,7 +186,7 @@ class Sequence {
           model.pools[locked]!.lockedUntil = Infinity;
         }
         const real = await database.transaction((db) =>
-          commitTurns(db, commit, { owners, push: async () => undefined }),
+          commitTurns(db, commit, { owners, push: async () => undefined, limits: LIMITS }),
         );
         const modelled = model.commit(commit);
         const sorted = (verdicts: typeof real) =>

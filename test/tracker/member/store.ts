@@ -119,7 +119,7 @@ export class MemberStore {
     return tables
       .flatMap((table) => [...this.tables[table]!.values()])
       .filter(({ id, member }) => ids(member) && !known.includes(id) && !full.includes(member))
-      .filter(({ member, from }) => !blocked.some((lane) => lane.member === member && lane.from === from))
+      .filter(({ member, from }) => !blocked.some((stream) => stream.member === member && stream.from === from))
       .map((mail) => ({
         ...mail,
         ...(mail.request && { answered: this.answerTo(mail.member, mail.request.id) !== undefined }),
@@ -175,18 +175,24 @@ export class MemberStore {
   commit({ pools }: Commit): Verdict[] {
     if (pools.some(({ members }) => members.some(({ row }) => row?.state?.includes('unstorable'))))
       throw new Unstorable();
-    return pools.map(({ pool, token, rosterVersion, members }): Verdict => {
+    const verdicts = pools.map(({ pool, token, rosterVersion, members }): Verdict => {
       const row = this.pools[pool]!;
       if (row.token !== token) return { verdict: 'fenced', refused: [] };
       if (row.lockedUntil > this.now()) return { verdict: 'later', refused: [] };
       if (row.rosterVersion !== rosterVersion) return { verdict: 'roster', refused: [] };
       const refused = members.flatMap((part) => {
         const why = this.refusal(part);
-        if (!why) this.write(part);
         return why ? [{ id: part.id, ...why }] : [];
       });
       return { verdict: 'done', refused };
     });
+    for (const [at, { members }] of pools.entries()) {
+      const { verdict, refused } = verdicts[at]!;
+      for (const part of verdict === 'done' ? members : []) {
+        if (!refused.some(({ id }) => id === part.id)) this.write(part);
+      }
+    }
+    return verdicts;
   }
 
   private refusal(part: MemberPart): { why: 'stale' | 'refused'; error?: string } | undefined {
@@ -197,6 +203,9 @@ export class MemberStore {
     if (part.answers.some(({ request }) => this.answerTo(part.id, request) !== undefined)) return stale;
     const entry = this.roster.get(part.id);
     if (part.spawn !== undefined && entry?.removed && entry.stamp >= part.spawn) return stale;
+    // Their own mail, which they delete in the same moment, counts.
+    if (part.sent.some(({ to }) => this.mailOf(to.id).length >= this.limits.handlerMail))
+      return { why: 'refused', error: 'a member that it sends to has no room' };
     if (part.writes.some(({ sql }) => sql === 'fail')) return { why: 'refused', error: 'the statement failed' };
     return undefined;
   }

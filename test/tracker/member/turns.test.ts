@@ -334,7 +334,7 @@ test('a split forgets whom the pool has not any more, and the reading that may h
   test.read(mail(), mail({ member: 'b', message: 'b' }));
   test.pool.beginReading();
   test.pool.narrow((id) => id === 'b');
-  test.pool.endReading([mail()]);
+  test.pool.endReading([mail(), mail({ member: 'c' })]);
   expect(test.pool.size).toBe(1);
   test.begin('b');
   expect(test.pool.next(T0)).toBeUndefined();
@@ -447,7 +447,96 @@ describe('a commit is bounded', () => {
   });
 });
 
+test('a verdict for what was forgotten meanwhile changes nothing', () => {
+  const test = new TestPool();
+  test.read(mail());
+  test.handle(count);
+  const handed = test.hand();
+  test.pool.removed('a', 1);
+  test.stored.set('a', { ...NOT_STORED, version: 5 });
+  test.load();
+  test.read(mail());
+  test.handle(count);
+  test.pool.settle(handed, { verdict: 'done', refused: [] }, T0);
+  expect(only(test).expected).toBe(5);
+});
+
+test('what an operation has brought is not lost with a commit that is', () => {
+  const test = new TestPool();
+  test.stored.set('a', { ...NOT_STORED, version: 1, image: { ...NOT_STORED.image, present: true } });
+  test.pool.bring('a', { operation: 'look', json: '7', fetchedAt: T0 });
+  test.load();
+  test.handle(count);
+  test.pool.lost(test.hand());
+  test.load();
+  expect(test.begin(7).context.state).toBeUndefined();
+});
+
+test('a timer that a given-up commit has set after all is found, and rings', () => {
+  const test = new TestPool();
+  test.read(mail());
+  test.handle();
+  test.commit();
+  const timer = { name: 'tick', set: 1, at: T0, json: '"tick"', attempts: 0 };
+  test.stored.set('a', {
+    ...NOT_STORED,
+    version: 2,
+    image: { ...NOT_STORED.image, timers: new Map([['tick', timer]]) },
+  });
+  test.pool.timersDue([{ member: 'a', timer }]);
+  test.load();
+  test.begin('tick');
+});
+
+test('after its end a turn takes nothing, and says so', () => {
+  const test = new TestPool();
+  test.read(mail());
+  const { context } = test.handle();
+  expect(() => (context.state = 1)).toThrow('await all that a handler does');
+  expect(() => context.reply(1)).toThrow('the turn of a is over, so reply would be lost');
+});
+
+test('a name that cannot be stored is refused where it is used', () => {
+  for (const id of ['a\0b', '\ud800', 'x'.repeat(3_000), '']) {
+    expect(refused((context) => context.send(id, 1))).toContain('an id that nobody can have');
+  }
+  expect(refused((context) => context.send({ tracker: 'No', id: 'a' }, 1))).toContain('not the name of a tracker');
+  expect(refused((context) => context.push('a\0', 1))).toContain('not the name of a buffer');
+  expect(refused((context) => void context.after(1, 1, { name: 'a\0' }))).toContain('a name that cannot be kept');
+});
+
 describe('memory is bounded', () => {
+  test('mail behind a message that waits is neither in memory nor read, and is read as soon as it may be', () => {
+    const test = new TestPool();
+    test.read(mail({ number: 1, message: 1 }), mail({ number: 2, previous: 1 }), mail({ number: 3, previous: 2 }));
+    test.pool.failed(test.begin(1), new Error('no'), T0);
+    test.pool.next(T0);
+    expect(test.pool.memory.entries).toBe(1);
+    expect(test.pool.beginReading().blocked).toEqual([{ member: 'a', from: 's' }]);
+    test.pool.dropReading();
+    expect(test.pool.wantsReading).toBe(false);
+    test.now += 1_000;
+    test.begin(1);
+    expect(test.pool.wantsReading).toBe(true);
+  });
+  test('mail that waits for one for which there was no room makes room', () => {
+    const test = new TestPool({ ...MEMBER, memberMemory: { entries: 9, bytes: 10 }, readRows: 2 });
+    const [missing, other] = [mail({ number: 1, message: 1 }), mail({ from: 'r', message: 2 })];
+    const large = mail({ number: 9, previous: 1, message: 'x'.repeat(50) });
+    test.read(large);
+    expect(test.pool.next(T0)).toBeUndefined();
+    // It comes first where it fills the gap, whether or not there is room.
+    test.read(missing);
+    test.begin(1);
+
+    const crowded = new TestPool({ ...MEMBER, memberMemory: { entries: 9, bytes: 10 }, readRows: 1 });
+    crowded.read({ ...large, from: 'q', id: other.id + 9 });
+    expect(crowded.pool.next(T0)).toBeUndefined();
+    crowded.read(other);
+    expect(crowded.pool.memory.entries).toBe(0);
+    crowded.read(other);
+    crowded.begin(2);
+  });
   test('for a member and for a pool; what is left is read again, and a full member keeps no other out', () => {
     const test = new TestPool({
       ...MEMBER,

@@ -39,6 +39,7 @@ export type Act = (typeof ACTS)[number];
 const LIMITS: MemberLimits = {
   ...MEMBER,
   memberMail: { entries: 12, bytes: 4_000 },
+  handlerMail: 20,
   memberMemory: { entries: 4, bytes: 1_500 },
   poolMemory: { entries: 10, bytes: 4_000 },
   readRows: 6,
@@ -372,7 +373,7 @@ export class MemberWorld implements Surroundings {
         key: `${key}>`,
         member,
         act: 'plain',
-        lane: `t/${context.id}`,
+        stream: `t/${context.id}`,
         number,
         pad: '',
       });

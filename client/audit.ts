@@ -10,9 +10,18 @@ import { noteOutcome, writeAudit, type Actor, type Outcome } from '../activities
 import type { Queryable, Statement } from '../activities/lib/database';
 import { ms } from '../activities/lib/sql';
 import type { Json } from '../workflows/lib/json';
-import { errorMessage } from '../workflows/lib/text';
+import { errorMessage, storable } from '../workflows/lib/text';
 import type { Connections } from './connections';
-import { LongwatchError } from './errors';
+import {
+  BufferGoneError,
+  BufferStoppedError,
+  EncodingMismatchError,
+  JobGoneError,
+  JobStoppedError,
+  LongwatchError,
+  TrackerGoneError,
+  TrackerStoppedError,
+} from './errors';
 
 /** Every command takes them. */
 export interface CommandOptions {
@@ -92,9 +101,16 @@ export async function announced<T>(
 
 const outcomeOf = ({ changed }: Carried<unknown>): Outcome => (changed === false ? 'unchanged' : 'done');
 
+/** Nothing was done: there is no workflow that could have done it, or it was not sent. */
+const NOT_DONE = [
+  ...[TrackerStoppedError, TrackerGoneError, JobStoppedError, JobGoneError, BufferStoppedError, BufferGoneError],
+  EncodingMismatchError,
+];
+
 /** An error that says what is wrong with the command has done nothing; of all others that is not sure. */
 function failureOf(error: unknown): Outcome {
-  return error instanceof LongwatchError && error.usage ? 'refused' : 'unknown';
+  if (error instanceof LongwatchError && error.usage) return 'refused';
+  return NOT_DONE.some((kind) => error instanceof kind) ? 'refused' : 'unknown';
 }
 
 // ── Reading it ──
@@ -138,7 +154,11 @@ export async function readAudit(connections: Connections, options: AuditOptions 
     why: string | null;
     error: string | null;
   };
-  const rows = await connections.read<Row>(READ, [subject ?? null, since?.getTime() ?? null, limit]);
+  const rows = await connections.read<Row>(READ, [
+    subject === undefined ? null : storable(subject),
+    since?.getTime() ?? null,
+    limit,
+  ]);
   return rows.map(({ at, before, after, why, error, ...row }) => ({
     ...row,
     at: new Date(at).toISOString(),

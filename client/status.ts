@@ -73,7 +73,7 @@ export interface NodeSummary {
   name: string;
   host: string;
   pid: number;
-  /** Heard of in the last 15 s. */
+  /** Heard of in the last five seconds. */
   live: boolean;
   pools: number;
   metricsUrl: string | null;

@@ -47,7 +47,7 @@ export class UpstreamHandle {
     changes: Readonly<Record<string, string | number | boolean | null>>,
     { why }: CommandOptions = {},
   ): Promise<{ upstream: string; changed: boolean }> {
-    const command = { what: 'config', subject: `upstream/${this.name}`, why };
+    const command = { what: 'set', subject: `upstream/${this.name}`, why };
     return recorded(this.connections, command, async (db) => {
       const row = await lockUpstream(db, this.name);
       if (!row) throw unknown(this.name, await readUpstreams(db));

@@ -24,7 +24,7 @@ export async function movePool(
   to: string,
   why?: string,
 ): Promise<MoveResult> {
-  const { nodes } = await readNodes(connections, 'rows');
+  const { nodes } = await readNodes(connections);
   const node = nodes.find(({ name }) => name === to);
   if (!node) {
     const names = nodes.filter(({ alive }) => alive).map(({ name }) => name);

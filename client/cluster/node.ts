@@ -8,6 +8,7 @@ import { sleep } from '../../activities/lib/sleep';
 import type { Duration } from '../../config/define/types';
 import { didYouMean } from '../../config/suggest';
 import { formatDuration, parseDuration } from '../../config/values';
+import { unstorable } from '../../workflows/lib/text';
 import { recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { RefusedError, TimedOutError, UnknownNodeError, UnknownTrackerError } from '../errors';
@@ -143,7 +144,7 @@ export class NodeHandle {
   }
 
   private async seen(): Promise<{ node: NodeReport; cluster: ClusterReport }> {
-    const cluster = await readNodes(this.connections, 'rows');
+    const cluster = await readNodes(this.connections);
     const node = cluster.nodes.find(({ name }) => name === this.name);
     if (!node) throw await this.unknown();
     return { node, cluster };
@@ -169,7 +170,8 @@ export class NodeHandle {
     decide: (is: Wishes, now: number) => Wishes,
   ): Promise<WishResult> {
     return recorded(this.connections, { what, subject: `node/${this.name}`, why }, async (db) => {
-      const [row] = await run<WishRow>(db, WISHES, [this.name]);
+      // Nothing has a name that PostgreSQL does not take: null is nobody's.
+      const [row] = await run<WishRow>(db, WISHES, [unstorable(this.name) === undefined ? this.name : null]);
       if (!row) throw await this.unknown();
       const is = wishesOf(row);
       const wanted = decide(is, row.now);

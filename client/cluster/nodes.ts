@@ -110,11 +110,11 @@ export interface NodeTrackerRow {
   changes: Record<string, OptionChange['value']>;
 }
 
-/** @param from `rows` where something waits for the answer: a replica may be behind */
-export async function readNodes(connections: Connections, from: 'read' | 'rows' = 'read'): Promise<ClusterReport> {
+/** Read where it is written: by a replica that is some seconds behind, every node would look gone. */
+export async function readNodes(connections: Connections): Promise<ClusterReport> {
   const [nodes, trackers] = await Promise.all([
-    connections[from]<NodeRow>(NODES, [null]),
-    connections[from]<NodeTrackerRow>(NODE_TRACKERS),
+    connections.rows<NodeRow>(NODES, [null]),
+    connections.rows<NodeTrackerRow>(NODE_TRACKERS),
   ]);
   return reportOf(nodes, trackers);
 }
@@ -239,7 +239,7 @@ function factsOf({ row, silentMs, load, use, share }: Seen, living: readonly See
   };
 }
 
-/** Of all pools that nodes say that they keep; 0: there is none. */
+/** The mean size of all pools that nodes say that they keep; 0: there is none. */
 function meanPoolOf(living: readonly Seen[]): number {
   const sum = (of: (load: NodeLoad) => number) => living.reduce((total, { load }) => total + (load ? of(load) : 0), 0);
   return (

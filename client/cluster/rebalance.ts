@@ -88,7 +88,7 @@ function placedPools(trackers: readonly NodeTrackerRow[]): (row: KeptRow) => Pla
   const known = new Map(
     trackers.map(({ name, options, changes }) => {
       const { operations, placement } = withChanges(options, changes) as PlacedOptions;
-      const intervals = Object.values(operations).flatMap(({ enabled, everyMs }) => (enabled ? [everyMs] : []));
+      const intervals = Object.values(operations ?? {}).flatMap(({ enabled, everyMs }) => (enabled ? [everyMs] : []));
       return [name, { intervals, kind: kindOf(name, placement?.on ?? undefined) }];
     }),
   );

@@ -135,7 +135,7 @@ export async function gatherFacts(
       fact(() => connections.rows<QuarantinedPool & Record<string, unknown>>(QUARANTINED)),
       fact(() => connections.rows<SilentNode & Record<string, unknown>>(SILENT)),
       fact(() => connections.rows<UnkeptPool & Record<string, unknown>>(UNKEPT)),
-      fact(() => readNodes(connections, 'rows')),
+      fact(() => readNodes(connections)),
       fact(() => connections.rows<Drain & Record<string, unknown>>(DRAINS)),
       fact(() => labelQueues(connections)),
       fact(broken),

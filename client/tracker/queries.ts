@@ -6,8 +6,8 @@
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
 
-/** A node that was not heard of for this long is shown as gone. It reports every few seconds. */
-export const NODE_GONE = "interval '15 seconds'";
+/** A node that was not heard of for this long is shown as gone: five of its words are missing. As in migration 0022. */
+export const NODE_GONE = "interval '5 seconds'";
 
 export const TRACKER_NAMES: Statement = {
   name: 'client-tracker-names',

@@ -94,10 +94,13 @@ interface AliveRow extends PlaceRow {
 /** The answer; or which of the two there is not. */
 type Found<T> = T | 'no tracker' | 'not tracked';
 
-/** @param tracker only this one */
+/**
+ * Read where it is written, as the others: a replica that is some seconds behind would say that nobody keeps anything.
+ * @param tracker only this one
+ */
 export async function countMembers(connections: Connections, tracker?: string): Promise<TrackerCount[]> {
   type Row = Omit<TrackerCount, 'membersKept' | 'poolsKept'> & { members_kept: number; pools_kept: number };
-  const rows = await connections.read<Row>(COUNT, [tracker ?? null]);
+  const rows = await connections.rows<Row>(COUNT, [tracker ?? null]);
   return rows.map(({ members_kept: membersKept, pools_kept: poolsKept, ...row }) => ({
     ...row,
     membersKept,
@@ -105,7 +108,6 @@ export async function countMembers(connections: Connections, tracker?: string): 
   }));
 }
 
-/** Read where it is written: a replica would say where it was. */
 export async function findPlace(connections: Connections, tracker: string, id: string): Promise<Found<Place>> {
   const [row] = await connections.rows<PlaceRow>(WHERE, [tracker, askable(id)]);
   return row === undefined ? 'no tracker' : row.id === null ? 'not tracked' : placeOf(tracker, row);

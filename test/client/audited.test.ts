@@ -9,7 +9,8 @@ import { NodeHandle } from '../../client/cluster/node';
 import { DeadLetters } from '../../client/buffer/dead';
 import { DurableHandle } from '../../client/durable/handle';
 import { JobHandle } from '../../client/job/handle';
-import type { Longwatch } from '../../client/longwatch';
+import { Longwatch } from '../../client/longwatch';
+import { UpstreamHandle } from '../../client/upstreams';
 import { TrackerHandle } from '../../client/tracker/handle';
 import { Unit } from '../../client/unit';
 import { connect, defineBuffer, defineConfig, defineSweep, defineTracker } from '../../exports';
@@ -102,6 +103,11 @@ const NOT_COMMANDS: Record<string, string[]> = {
   DurableHandle: ['leases', 'key', 'brokenCompensations'],
   DeadLetters: ['list', 'count', 'show'],
   NodeHandle: ['report', 'awaitDrained'],
+  UpstreamHandle: ['config'],
+  Longwatch: [
+    ...['tracker', 'job', 'buffer', 'node', 'upstream', 'kindOf', 'jobs', 'trackers', 'bufferNames', 'upstreams'],
+    ...['status', 'doctor', 'count', 'nodes', 'previewRebalance', 'audit', 'holds', 'workersPoll', 'close'],
+  ],
 };
 const COMMANDS: Record<string, string[]> = {
   Unit: ['start', 'stop', 'pause', 'resume', 'declare', 'set'],
@@ -111,6 +117,8 @@ const COMMANDS: Record<string, string[]> = {
   DurableHandle: ['deleteKey', 'retryCompensation', 'resolveCompensation'],
   DeadLetters: ['retry', 'drop'],
   NodeHandle: ['drain', 'resume', 'target', 'weight'],
+  UpstreamHandle: ['set'],
+  Longwatch: ['rebalance'],
 };
 
 function leaves(command: Command, path: string[] = []): { name: string; command: Command }[] {
@@ -129,7 +137,17 @@ test('every verb is known here, and every verb of an operator takes --why', () =
 });
 
 test('every method of the handles is known here', () => {
-  const classes = { Unit, TrackerHandle, BufferHandle, JobHandle, DurableHandle, DeadLetters, NodeHandle };
+  const classes = {
+    Unit,
+    TrackerHandle,
+    BufferHandle,
+    JobHandle,
+    DurableHandle,
+    DeadLetters,
+    NodeHandle,
+    UpstreamHandle,
+    Longwatch,
+  };
   for (const [name, made] of Object.entries(classes)) {
     const prototype = made.prototype as object;
     const methods = Object.entries(Object.getOwnPropertyDescriptors(prototype))
@@ -264,6 +282,18 @@ describe('on real servers', () => {
     } finally {
       await ana.close();
     }
+    process.env.LONGWATCH_ACTOR = 'deploy';
+    try {
+      await runCli(stack, 'config', 'things', '--set', 'operations.look.every=');
+    } finally {
+      delete process.env.LONGWATCH_ACTOR;
+    }
+    expect((await longwatch.audit({ limit: 1 }))[0]).toMatchObject({
+      actor: 'deploy',
+      via: 'cli',
+      before: { 'operations.look.every': '4s' },
+      after: { 'operations.look.every': '1s' },
+    });
   });
 
   test('a command that changed nothing says so, and one that is refused too; one to nothing is not listed', async () => {
@@ -272,6 +302,8 @@ describe('on real servers', () => {
     await longwatch.tracker('things').pause();
     await longwatch.tracker('things').pause();
     await longwatch.tracker('things').resume();
+    await longwatch.job('sweeping').stop();
+    await expect(longwatch.job('sweeping').pause()).rejects.toThrow('is stopped');
     await expect(longwatch.durable.retryCompensation('t/none')).rejects.toThrow('no broken compensation');
     await expect(longwatch.tracker('nothing').pause()).rejects.toThrow("there is no tracker 'nothing'");
     const rows = (await after(before)).reverse();
@@ -280,9 +312,11 @@ describe('on real servers', () => {
       'pause done',
       'pause unchanged',
       'resume done',
+      'stop done',
+      'pause refused',
       'saga retry refused',
     ]);
-    expect(rows[4]!.error).toMatch(/no broken compensation/);
+    expect(rows.at(-1)!.error).toMatch(/no broken compensation/);
   });
 
   test('where the row cannot be written, the effect is not there either', async () => {
@@ -318,6 +352,7 @@ describe('on real servers', () => {
     expect(await subjects('--subject', 'things')).toEqual(['tracker/things']);
     expect(await subjects('--subject', 'job/sweeping')).toEqual(['job/sweeping']);
     expect(await subjects('--subject', 'thing')).toEqual([]);
+    expect(await longwatch.audit({ subject: '\0' })).toEqual([]);
     expect(await subjects('--since', '1h')).toContain('tracker/things');
     expect(await subjects('--since', '2999-01-01')).toEqual([]);
     const { status, out } = await runCli(stack, 'audit', 'list', '--subject', 'things', '--limit', '200');

@@ -213,6 +213,11 @@ describe('wishes', () => {
     expect(await nodeOf('worker-1')).toMatchObject({ drained: true, drainedFor: ['things'] });
   });
 
+  test('a name that cannot be one is unknown', async () => {
+    await expect(longwatch.node('\0').drain()).rejects.toThrow('there is no node');
+    await expect(longwatch.node('\ud800').report()).rejects.toThrow('there is no node');
+  });
+
   test('two commands at once: neither is lost', async () => {
     await Promise.all([node().target(3), node().weight(4), node().drain({ tracker: 'things' })]);
     expect(await nodeOf('worker-1')).toMatchObject({ target: 3, weight: 4, drainedFor: ['things'] });

@@ -109,5 +109,5 @@ test('status names the bucket that holds members back, show says until when, and
     return row!.tokens === 50;
   });
   const [audited] = await longwatch.audit({ subject: 'upstream/esi' });
-  expect(audited).toMatchObject({ what: 'config', outcome: 'unchanged' });
+  expect(audited).toMatchObject({ what: 'set', outcome: 'unchanged' });
 });

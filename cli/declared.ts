@@ -4,6 +4,7 @@
  */
 import type { LoadedConfig } from '../config/load';
 import type { Longwatch } from '../client/longwatch';
+import { labelOf } from '../workflows/tracker/options';
 import { remark } from './output';
 
 interface Started {
@@ -20,6 +21,11 @@ export interface StartedAll {
   /** Trackers, then jobs. */
   trackers: Started[];
   buffers: string[];
+}
+
+/** All labels that the config's trackers want of a node: the one worker of a development stack has them. */
+export function labelsOf({ trackers }: Pick<LoadedConfig['config'], 'trackers'>): string[] {
+  return [...new Set(trackers.flatMap(({ options }) => labelOf(options) ?? []))];
 }
 
 /** @returns undefined: it was interrupted. */

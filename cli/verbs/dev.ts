@@ -11,7 +11,7 @@ import type { Environment } from '../../config/environment';
 import type { LoadedConfig } from '../../config/load';
 import type { DevServers } from '../../workers/dev/servers';
 import type { LongwatchWorker } from '../../workers/worker';
-import { startDeclared, type StartedAll } from '../declared';
+import { labelsOf, startDeclared, type StartedAll } from '../declared';
 import { interrupted, interruption } from '../interrupt';
 import { lazy } from '../lazy';
 import { logger, plural, print, printJson, remark } from '../output';
@@ -89,6 +89,7 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, se
     metrics,
     log,
     adopt: flags.adopt,
+    labels: labelsOf(config),
   };
   const worker = await lazy.worker().createWorker(whatItNeeds);
   const running = worker.run();

@@ -4,7 +4,7 @@
 import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../workflows/tracker/options';
 import { ConfigError } from './errors';
 import { didYouMean } from './suggest';
-import { compileTyped } from './values';
+import { compileByHand } from './values';
 import type { OptionChange } from '../workflows/lib/options';
 import {
   LIMIT_OPTIONS,
@@ -53,7 +53,7 @@ export function optionChange(
   }
   const compiled = prefix + spec.path;
   if (value === null || value === '' || value === 'default') return { path: compiled, value: null };
-  const result = compileTyped(spec, value);
+  const result = compileByHand(spec, value);
   if ('problem' in result) throw new ConfigError([prefix + result.problem]);
   return { path: compiled, value: result.value };
 }
@@ -93,7 +93,7 @@ export function upstreamChange(
   const compiled = prefix + spec.path;
   if (value === null || value === '' || value === 'default')
     return { upstream, change: { path: compiled, value: null } };
-  const result = compileTyped(spec, value);
+  const result = compileByHand(spec, value);
   if ('problem' in result) throw new ConfigError([`upstreams.${upstream}.${prefix}${result.problem}`]);
   const change = { path: compiled, value: result.value };
   const problems = upstreamChangeProblems(options, change);

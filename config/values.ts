@@ -17,8 +17,8 @@ export function compileValue(spec: OptionSpec, given: unknown): { value: OptionV
   return { problem: `${problem}${bounds ? '' : example}, not ${show(given)}` };
 }
 
-/** The same for a value that may have been typed: a shell gives text only. */
-export function compileTyped(spec: OptionSpec, given: unknown): ReturnType<typeof compileValue> {
+/** The same for a value that is set by hand: a shell gives text only. */
+export function compileByHand(spec: OptionSpec, given: unknown): ReturnType<typeof compileValue> {
   return compileValue(spec, typeof given === 'string' ? fromText(spec, given) : given);
 }
 

@@ -4,7 +4,7 @@
  */
 import { ConfigError } from '../../config/errors';
 import { didYouMean } from '../../config/suggest';
-import { compileTyped, formatValue } from '../../config/values';
+import { compileByHand, formatValue } from '../../config/values';
 import { BUFFER_OPTIONS, NONE, withBufferChanges, type BufferOptions } from '../../workflows/buffer/options';
 import { settingOf, type Setting } from '../settings';
 import type { OptionChange, OptionChanges, OptionSpec } from '../../workflows/lib/options';
@@ -25,7 +25,7 @@ export function bufferChange(path: string, value: string | number | boolean | nu
   if (value === null || value === '' || value === 'default') return { path: spec.path, value: null };
   if (spec.name in NONE && String(value) === String(NONE[spec.name]))
     return { path: spec.path, value: NONE[spec.name]! };
-  const compiled = compileTyped(spec, value);
+  const compiled = compileByHand(spec, value);
   if ('problem' in compiled) throw new ConfigError([compiled.problem]);
   return { path: spec.path, value: compiled.value };
 }

@@ -4,7 +4,7 @@
  */
 import { ConfigError } from '../../config/errors';
 import { didYouMean } from '../../config/suggest';
-import { compileTyped } from '../../config/values';
+import { compileByHand } from '../../config/values';
 import { specsOf, withJobChanges, type JobKind, type JobOptions } from '../../workflows/job/options';
 import { settingOf, type Setting } from '../settings';
 import type { OptionChange, OptionChanges } from '../../workflows/lib/options';
@@ -28,7 +28,7 @@ export function jobChange(kind: JobKind, path: string, value: string | number | 
     throw new ConfigError([`a ${kind} has no option ${path} that can be set while it runs${hint}`]);
   }
   if (value === null || value === '' || value === 'default') return { path: spec.path, value: null };
-  const compiled = compileTyped(spec, value);
+  const compiled = compileByHand(spec, value);
   if ('problem' in compiled) throw new ConfigError([compiled.problem]);
   return { path: spec.path, value: compiled.value };
 }

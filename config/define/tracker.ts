@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import type { Duration } from './types';
 import type { DefinedUpstream } from './upstream';
+import type { Json } from '../../workflows/lib/json';
 
-/** Anything that JSON can say. */
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+export type { Json };
 
 /** The context of one run: what an operation knows when it runs for one member. */
 export interface RunContext {

@@ -17,7 +17,7 @@ import { RETRY_ONCE } from '../../lib/retry';
 import type { BatchResult, BufferActivities } from '../activities';
 import { batchInput, takeBatch } from '../next-batch';
 import { settle } from '../settle';
-import { errorText, type Part } from './part';
+import { failureText, type Part } from './part';
 import { SHARD_TUNABLES } from '../tunables';
 
 export class Batches {
@@ -74,5 +74,5 @@ function outcomeOf(error: unknown): BatchResult['outcome'] {
     if (cause.type === ErrorType.NotDefinedHere) return later;
   }
   const late = cause instanceof TimeoutFailure && cause.timeoutType === 'START_TO_CLOSE';
-  return { kind: 'failed', error: errorText(error), tooLarge: late, final: false };
+  return { kind: 'failed', error: failureText(error), tooLarge: late, final: false };
 }

@@ -47,7 +47,7 @@ export async function underFlag<Flag extends string, T>(
   } catch (error) {
     flags[what] = false;
     ends.failed?.();
-    state.lastError = errorText(error);
+    state.lastError = failureText(error);
     storeFailed(state, Date.now(), isOutage(error));
     log.warn(`The buffer's store failed while ${what}; trying again`, { ...where, error });
   }
@@ -60,7 +60,7 @@ export function isOutage(error: unknown): boolean {
   return !(cause instanceof ApplicationFailure) || cause.type === ErrorType.StoreUnavailable;
 }
 
-export function errorText(error: unknown): string {
+export function failureText(error: unknown): string {
   const cause = causeOf(error);
   if (cause instanceof TimeoutFailure && cause.timeoutType === 'HEARTBEAT') return 'its worker was lost';
   return errorMessage(cause);

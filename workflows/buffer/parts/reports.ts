@@ -11,7 +11,7 @@ import { storeAnswered, storeFailed } from '../outage';
 import { pendingOf } from '../queue';
 import { save } from '../reopen';
 import { isSpilling, nextReportMoment, shardStatus } from '../status';
-import { errorText, isOutage, type Part } from './part';
+import { failureText, isOutage, type Part } from './part';
 import { SHARD_TUNABLES } from '../tunables';
 
 const { buffers: node } = proxySinks<ShardSinks>();
@@ -83,7 +83,7 @@ export class Reports {
       await save(state, status, nextReportMoment(state, Date.now()));
       return true;
     } catch (error) {
-      state.lastError = errorText(error);
+      state.lastError = failureText(error);
       storeFailed(state, Date.now(), isOutage(error));
       log.warn('The shard is stopped and could not be kept; trying again', { ...where, error });
       return false;

@@ -59,11 +59,24 @@ create table if not exists longwatch.budget_member (
 );
 alter table longwatch.budget_member set (fillfactor = 70);
 
+-- Headers of answers that keys are made of (a group that the upstream names), as the last answer to that code and kind of
+-- request had them: a node that starts knows which buckets it spends from before it has asked.
+create table if not exists longwatch.budget_header (
+  upstream text not null,
+  kind text not null,
+  header text not null,
+  -- Null: answers have none.
+  value text,
+  told_at timestamptz not null default now(),
+  primary key (upstream, kind, header)
+);
+
 -- The token of the holder that ended last with everything written and nothing under way: whoever takes the pool next need
 -- not count what its members' buckets may have spent since.
 alter table longwatch.pool add column if not exists released_token bigint;
 
 -- Down Migration
 alter table longwatch.pool drop column if exists released_token;
+drop table if exists longwatch.budget_header;
 drop table if exists longwatch.budget_member;
 drop table if exists longwatch.budget;

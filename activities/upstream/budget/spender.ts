@@ -124,7 +124,7 @@ export interface Shortage {
   readonly isClosed: boolean;
   /** Milliseconds until it is worth asking again; Infinity: only its line knows. */
   readonly waitMs: number;
-  /** Stands in the bucket's line. Answers how to leave it. Harmless where it stands there already. */
+  /** Stands in the bucket's line, once for each call. Answers how to leave it. */
   join(waiter: Waiter): () => void;
 }
 

@@ -20,6 +20,14 @@ const RUN_WEIGHT = 0.1;
 const MOST_REQUESTS = 20;
 const MS = 1_000;
 
+/** A header that keys are made of, as the last answer of a kind had it. */
+export interface LearnedHeader {
+  upstream: string;
+  kind: string;
+  header: string;
+  value: string | null;
+}
+
 export interface BookHost {
   readonly address: string;
   shared(limit: UpstreamLimit, key: string): SharedBucket;
@@ -36,6 +44,8 @@ export class Book {
   /** Limits whose keys ask for headers. */
   private readonly byHeader = new Set<string>();
   private readonly probes = new Map<string, Probe>();
+  /** Learned here, and known to no other node. */
+  private untold: LearnedHeader[] = [];
   /** The last request of each `by`, for keys that are made of it. */
   private readonly requests = new Map<string, RequestLine>();
   /** Requests that a run of this `by` makes. */
@@ -151,11 +161,37 @@ export class Book {
         const value = answer.header(name) ?? null;
         // An error may come from somebody in between, who knows nothing of limits.
         if (value === null && (answer.status >= 500 || (answer.status >= 400 && known.has(name)))) continue;
-        isNews ||= known.get(name) !== value;
+        if (known.get(name) === value) continue;
+        isNews = true;
         known.set(name, value);
+        this.untold.push({ upstream: this.upstream.name, kind: where, header: name, value });
       }
     }
-    if (!isNews) return;
+    if (isNews) this.wakeProbes();
+  }
+
+  /** Another node, or an earlier life of this one, has learned it. The last answer of our own says more. */
+  adopt(learned: readonly LearnedHeader[]): void {
+    let isNews = false;
+    for (const { kind, header, value } of learned) {
+      const known = this.headers.get(kind) ?? new Map<string, string | null>();
+      if (known.has(header)) continue;
+      isNews = true;
+      this.headers.set(kind, known.set(header, value));
+    }
+    if (isNews) this.wakeProbes();
+  }
+
+  takeUntold(): LearnedHeader[] {
+    return this.untold.splice(0);
+  }
+
+  /** Somebody does not know which bucket he spends from. */
+  get isAsking(): boolean {
+    return this.probes.size > 0;
+  }
+
+  private wakeProbes(): void {
     for (const probe of this.probes.values()) probe.known();
     this.probes.clear();
   }

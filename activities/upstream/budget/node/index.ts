@@ -10,11 +10,13 @@ import { errorOf } from '../../../lib/failures';
 import { Listener } from '../../../lib/listener';
 import { service, Services, type Service } from '../../../lib/service';
 import { BUDGET_CHANNEL, purgeBuckets } from '../../store/budget';
+import { forgetHeaders } from '../../store/headers';
 import type { Clocks } from '../account';
 import { Closings, payloadsOf } from './closings';
 import { LedgerDesk } from './ledger-desk';
 import { Renewals } from './renewal';
 import { NodeSpender } from './spender';
+import { LearnedHeaders } from './learned';
 
 /** Rows that nobody needs are forgotten this often by each node, so many at a time. */
 const PURGE_MS = 10 * 60_000;
@@ -61,6 +63,7 @@ export class NodeBudget implements Service {
     this.renewals = new Renewals(desk, this.spender, log);
     this.services = new Services([
       service({ stop: () => Promise.resolve(this.spender.close()) }),
+      new LearnedHeaders(database, this.spender, log),
       this.renewals,
       this.closings,
       new Listener(database, { channel: BUDGET_CHANNEL, heard: (payload) => this.closings.heard(payload), log }),
@@ -86,7 +89,13 @@ export class NodeBudget implements Service {
   async purge(): Promise<void> {
     const { database, log } = this.options;
     await database
-      .transaction((db) => purgeBuckets(db, PURGE_ROWS), { statementTimeoutMs: 5_000, lockTimeoutMs: 500 })
+      .transaction(
+        async (db) => {
+          await purgeBuckets(db, PURGE_ROWS);
+          await forgetHeaders(db);
+        },
+        { statementTimeoutMs: 5_000, lockTimeoutMs: 500 },
+      )
       .catch((thrown: unknown) => log.debug({ err: errorOf(thrown) }, 'old buckets could not be forgotten now'));
   }
 }

@@ -73,6 +73,11 @@ export class MemberPlace implements Place {
     return lined.line.join(waiter);
   }
 
+  /** Its tokens wait for nobody else. */
+  want(): () => void {
+    return () => undefined;
+  }
+
   overdraw({ cost, told, refusedFor, isMute }: Verdict): void {
     const { group, slot } = this;
     group.learn(told, isMute);

@@ -44,6 +44,8 @@ export interface Place {
   /** Sets aside what one more request of a run usually costs; undefined: nothing need be. */
   earmark(): Taken | undefined;
   join(waiter: Waiter): () => void;
+  /** Somebody waits in another bucket's line, and needs this one too. Answers how to take that back. */
+  want(waiter: Waiter): () => void;
   /** An answer that was not reserved here turned out to be of this bucket. @param sentAt monotonic seconds */
   overdraw(verdict: Verdict, sentAt: number): void;
 }

@@ -46,6 +46,10 @@ export class Probe implements Place {
     return this.line.join(waiter);
   }
 
+  want(): () => void {
+    return () => undefined;
+  }
+
   overdraw(): void {
     // Nothing is counted here: what an answer costs is counted where it belongs.
   }

@@ -28,6 +28,8 @@ export interface Ledger {
 export class SharedBucket implements Place {
   readonly account: Account;
   private readonly line: Line;
+  /** Waiters of other lines who need this bucket too. */
+  private readonly wanting = new Set<Waiter>();
   /** Requests that could have been sent since `since`, and a second before that. */
   private asked = 0;
   private since: number;
@@ -106,6 +108,13 @@ export class SharedBucket implements Place {
     return leave;
   }
 
+  want(waiter: Waiter): () => void {
+    this.usedAt = this.clocks.monotonic();
+    this.wanting.add(waiter);
+    if (this.account.isWithout) this.ledger.urge(this);
+    return () => this.wanting.delete(waiter);
+  }
+
   overdraw({ cost, refusedFor, reason }: Verdict, sentAt: number): void {
     const { account } = this;
     account.overdraw(Number.isFinite(cost) ? cost : this.current.rule.greatestCost);
@@ -133,7 +142,7 @@ export class SharedBucket implements Place {
 
   /** Whether the ledger need hear of it this second. */
   get isOfInterest(): boolean {
-    return this.line.size > 0 || this.asked > 0 || this.rate > 0 || !this.account.isIdle;
+    return this.line.size > 0 || this.wanting.size > 0 || this.asked > 0 || this.rate > 0 || !this.account.isIdle;
   }
 
   /** The ledger has a part of it that this node may have spent from. */
@@ -150,7 +159,9 @@ export class SharedBucket implements Place {
       this.asked = 0;
       this.since = now;
     }
-    const { size, requests } = this.line;
+    const { size } = this.line;
+    let { requests } = this.line;
+    for (const waiter of this.wanting) requests += Math.max(1, waiter.requests);
     // Code that sends one request after another wants more than shows, where it ran out: more is asked for than it had.
     const growth = size > 0 && this.account.wait === Infinity ? GROWTH : 1;
     return this.account.renewal(requests + growth * Math.max(this.rate, this.asked));

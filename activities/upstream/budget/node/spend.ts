@@ -33,7 +33,7 @@ export class RunReservation implements Reservation {
   static take(book: Book, use: Use, requests: number, now: () => number): RunReservation | Shortage {
     const places = book.placesOf(use, undefined);
     const taken = takeAll(places, use, requests, false);
-    if (!Array.isArray(taken)) return shortageOf(book, taken, requests);
+    if (!Array.isArray(taken)) return shortageOf(book, taken, places, requests);
     const earmarks = Array.from({ length: requests - 1 }, () => places.flatMap((place) => place.earmark() ?? []));
     return new RunReservation(book, use, now, taken, earmarks, now());
   }
@@ -48,7 +48,7 @@ export class RunReservation implements Reservation {
       releaseAll(first);
     } else releaseAll(this.earmarks.pop() ?? []);
     const taken = takeAll(places, this.use, 1, true);
-    return Array.isArray(taken) ? this.spend(taken, request) : shortageOf(this.book, taken, 1);
+    return Array.isArray(taken) ? this.spend(taken, request) : shortageOf(this.book, taken, places, 1);
   }
 
   end(): void {
@@ -161,7 +161,8 @@ function releaseAll(taken: readonly Taken[]): void {
 }
 
 /** @param requests of the run that cannot begin: the node wants that many */
-function shortageOf(book: Book, place: Place, requests: number): Shortage {
+function shortageOf(book: Book, place: Place, places: readonly Place[], requests: number): Shortage {
+  const others = places.filter((one) => one !== place);
   return {
     isShort: true,
     upstream: book.upstream.name,
@@ -174,16 +175,27 @@ function shortageOf(book: Book, place: Place, requests: number): Shortage {
     get waitMs() {
       return Math.ceil(place.wait * 1_000);
     },
-    join: (waiter: Waiter) => place.join(requests === 1 ? waiter : wanting(waiter, requests)),
+    join: (waiter) => joinAll(waiter, place, others, requests),
   };
 }
 
-function wanting(waiter: Waiter, requests: number): Waiter {
-  return {
+/** In the line of one; the others keep their part for it meanwhile, or it would never find tokens in all of them. */
+function joinAll(waiter: Waiter, place: Place, others: readonly Place[], requests: number): () => void {
+  const own: Waiter = {
     class: waiter.class,
     get requests() {
       return waiter.requests * requests;
     },
-    wake: () => waiter.wake(),
+    wake: () => {
+      release();
+      waiter.wake();
+    },
+  };
+  const wants = others.map((other) => other.want(own));
+  const release = (): void => wants.splice(0).forEach((end) => end());
+  const leave = place.join(own);
+  return () => {
+    release();
+    leave();
   };
 }

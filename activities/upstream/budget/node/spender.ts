@@ -77,6 +77,11 @@ export class NodeSpender implements Spender {
     purse.end();
   }
 
+  /** Everything that is known of upstreams. */
+  get known(): Iterable<Book> {
+    return this.books.values();
+  }
+
   /** Every shared bucket that the node knows of. */
   get shared(): Iterable<SharedBucket> {
     return this.buckets.values();

@@ -148,16 +148,24 @@ describe('a run', () => {
     throw new Error('it never began');
   });
 
-  test('takes from all of its buckets or from none, and waits for the one that has nothing', () => {
+  test('takes from all of its buckets or from none; while it waits for one, the others keep their part for it', () => {
     const spender = spenderOf(
       limit('a', { tokens: 600, window: 60 }),
       limit('b', { tokens: 600, window: 60 }, { key: () => 'other' }),
     );
-    wanted(spender, 1);
-    // The first has something, and the second has never been asked for anything.
+    const held = (): number[] =>
+      [sharedOf(spender, 'a'), sharedOf(spender, 'b', 'other')].map(({ account }) => account.shown.held);
     const shortage = short(spender.reserve('up', USE, 1));
-    expect([shortage.limit, shortage.key]).toEqual(['b', 'other']);
-    expect(sharedOf(spender, 'a').account.shown.held).toBe(0);
+    const leave = shortage.join(waiterOf());
+    renewAll(spender);
+    sharedOf(spender, 'b', 'other').hearClosed(10, 0, false);
+    leave();
+    expect(short(spender.reserve('up', USE, 1))).toMatchObject({ limit: 'b', key: 'other', isClosed: true });
+    expect(held()).toEqual([0, 0]);
+    const closed = short(spender.reserve('up', USE, 1));
+    closed.join(waiterOf());
+    pass(spender, 8);
+    expect(sharedOf(spender, 'a').account.shown.has).toBeGreaterThanOrEqual(1);
   });
 
   test('learns how many requests its runs make', () => {

@@ -40,12 +40,16 @@ const counted = (fetched: number): StatsRow => ({
   holdMs: 0,
   heldUntil: null,
 });
-function attendanceOf(name: string, rows: () => StatsRow[]): { attendance: Attendance; clock: Clock } {
+function attendanceOf(
+  name: string,
+  rows: () => StatsRow[],
+  log = pino({ level: 'silent' }),
+): { attendance: Attendance; clock: Clock } {
   const clock = new Clock();
   const host: AttendanceHost = {
     row: { name, host: 'h', pid: 1, metricsUrl: null },
     clock,
-    log: pino({ level: 'silent' }),
+    log,
     incarnation: undefined,
     stats: rows,
     word: () => wordOf(name),
@@ -138,6 +142,25 @@ test('who keeps a row of its counts locked does not make the node look gone', as
     await client.end();
   }
   await attendance.stop();
+});
+
+test('a node that PostgreSQL will not note says so once, and again after it was noted', async () => {
+  const lines: string[] = [];
+  const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+  const { attendance } = attendanceOf('a', () => [], log);
+  await attendance.start();
+  await stack.sql('alter table longwatch.node rename column placement to hidden');
+  try {
+    for (let i = 0; i < 3; i++) await attendance.attend();
+  } finally {
+    await stack.sql('alter table longwatch.node rename column hidden to placement');
+  }
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatch(/does not note this node: it takes no pools until it does/);
+  await attendance.attend();
+  expect(attendance.isHeard).toBe(true);
+  await attendance.stop();
+  expect(lines).toHaveLength(1);
 });
 
 test('TR-L1: a node that ended or vanished a day ago is forgotten; the sums stay, what it says of now does not', async () => {

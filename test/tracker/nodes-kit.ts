@@ -53,6 +53,8 @@ export class Nodes {
 
   /** Milliseconds. */
   shiftMs = 600_000;
+  /** The node that an operator wants the next shifts on. */
+  wanted: string | undefined;
 
   constructor(
     private readonly stack: Stack,
@@ -137,7 +139,7 @@ export class Nodes {
           end: result.end,
           ...(result.to !== undefined && { to: result.to }),
         });
-        way = wayAfter(way, result);
+        way = this.wanted === undefined ? wayAfter(way, result) : { to: this.wanted, hops: 2, from: result.node };
         attempt = 1;
       } catch (error) {
         const { type, nextRetryDelay } = error as { type?: unknown; nextRetryDelay?: unknown };

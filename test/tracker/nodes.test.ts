@@ -153,6 +153,25 @@ test('a node whose name another process has taken takes no more pools, keeps wha
   expect(said.mock.calls[0]![0]).toMatch(/another process has taken the name one: .*end one of the two/);
   expect(cluster.kept()).toEqual({ one: 2 });
   expect(await stack.sql('select pid from longwatch.node')).toEqual([{ pid: 2 }]);
+  // Their time is up: its own queue is the other process's by now.
+  for (const shift of one.shifts) shift.end('elapsed');
+  await eventually('both have ended', () => endsOf('elapsed').length === 2);
+  expect(endsOf('elapsed').every(({ to }) => to === undefined)).toBe(true);
+});
+
+test('a pool that was to come back and that another node has taken counts for that one alone', async () => {
+  cluster = new Nodes(stack, look);
+  const one = await cluster.add('one');
+  await cluster.open(equal(1));
+  await keep({ one: 1 });
+  const two = await cluster.add('two');
+  // As `move` does it: the shift is asked to end, and the next one is on another node.
+  cluster.wanted = 'two';
+  for (const shift of one.shifts) shift.end('asked');
+  await keep({ one: 0, two: 1 });
+  await eventually('it counts there alone', () => {
+    return one.placing.placer.pools.size === 0 && two.placing.placer.pools.size === 1;
+  });
 });
 
 test('a node that cannot reach PostgreSQL asks for nothing, and does again when it can', async () => {

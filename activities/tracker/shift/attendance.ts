@@ -9,6 +9,7 @@ import type { Logger } from 'pino';
 import { errorOf } from '../../lib/failures';
 import type { Database, Queryable } from '../../lib/database';
 import { Background } from '../../lib/service';
+import { isPassing } from '../../lib/sqlstate';
 import {
   announceNodes,
   attendNode,
@@ -54,6 +55,8 @@ export class Attendance extends Background {
   private attending: Promise<void> | undefined;
   private counting: Promise<void> | undefined;
   private again = false;
+  /** It was said that the node cannot be noted. */
+  private told = false;
   private begun = false;
   private purgedAt: number;
   /** Monotonic. */
@@ -141,13 +144,23 @@ export class Attendance extends Background {
       }, LIMITS);
       if (!answer) return host.attended('lost');
       this.heardAt = this.beganAt;
+      this.told = false;
       if (host.heard(answer)) this.again = true;
       host.attended('noted');
       this.counting ??= this.count().finally(() => (this.counting = undefined));
     } catch (thrown) {
-      host.log.debug({ err: errorOf(thrown) }, 'the node could not be noted; it tries again in a second');
+      this.failed(errorOf(thrown));
       host.attended('failed');
     }
+  }
+
+  /** A second without is nothing to tell; what lasts is told once, and at once where waiting does not help. */
+  private failed(error: Error): void {
+    const lasts = !this.isHeard || !isPassing(error);
+    if (lasts && !this.told) {
+      this.host.log.warn({ err: error }, 'PostgreSQL does not note this node: it takes no pools until it does');
+      this.told = true;
+    } else this.host.log.debug({ err: error }, 'the node could not be noted; it tries again in a second');
   }
 
   /** Apart: whoever has a row of its counts locked does not make the node look gone. */

@@ -277,9 +277,7 @@ async function keepUntilEnd(
   // The next holder believes it: whatever may still be under way of the members' buckets has been written.
   if (shift.purse?.isStored ?? true) await releaseFence(deps.database, shift.claim, shift.token).catch(() => undefined);
   shift.log.info({ end: ending, ranMs, members: shift.members.size }, 'hands the pool back');
-  const result = resultOf(ending, node, shift, ranMs);
-  // The pool stays where it is, however often a shift of it ends: dealt anew each time, pools never come to rest.
-  return ending === 'elapsed' || ending === 'asked' ? { ...result, to: node.row.name } : result;
+  return resultOf(ending, node, shift, ranMs);
 }
 
 /**

@@ -13,15 +13,17 @@ import type { Decision } from '../placement/take';
 import type { Cluster, PlacedPool } from '../placement/types';
 import type { ShiftEnd, ShiftInput } from '../../../workflows/tracker/contract';
 import { labelOf } from '../../../workflows/tracker/options';
-import { idOf, placedPool, poolOf } from './placed-pool';
+import { FenceSight } from './fence-sight';
+import { idOf, placedPool } from './placed-pool';
 import type { Database, Queryable } from '../../lib/database';
 import { errorOf } from '../../lib/failures';
-import { seenFences, type PoolClaim, type SeenFence } from '../store/fence';
+import type { PoolClaim, SeenFence } from '../store/fence';
 import type { Attended, Incarnation, NodeRow, NodeWord, Peer } from '../store/nodes';
 import { runningTrackers, type TrackerRow } from '../store/trackers';
 import { canOthersTake, hasRoom, loadAndShare, mayBegin, stuckPools, wantedNodesOf } from './cluster-sight';
 import type { Figures, PlacingEvent } from './figures';
 import type { OpeningFacts } from './openings';
+import { forgetOlder, type Kept } from './kept-here';
 import type { PoolShift } from './pool-shift';
 import { Settings } from './node-settings';
 import type { Clock } from './clock';
@@ -35,7 +37,6 @@ const QUICK_MS = 100;
 const SAME_SIZE = 0.05;
 /** A pool that a node gives away because it ends waits so long for its runs. Milliseconds. */
 const LEAVING_MS = 1_000;
-const READ_LIMITS = { statementTimeoutMs: 2_000, lockTimeoutMs: 500 };
 
 export interface PlacingHost {
   readonly row: NodeRow;
@@ -50,26 +51,13 @@ export interface PlacingHost {
   reopened(): void;
 }
 
-/** A pool that this node keeps, or that has just ended here and comes back. */
-interface Kept {
-  /** The shift that keeps it; undefined: it is between two of them. */
-  claim?: PoolClaim;
-  shift?: PoolShift;
-  /** Known once it was taken. */
-  token?: number;
-  /** The node that it was given to. */
-  to?: string;
-  returnsUntil?: number;
-}
-
 const TAKE: Decision = { answer: 'take' };
 
 export class Placing {
   readonly placer: Placer;
   readonly settings: Settings;
   private readonly kept = new Map<string, Kept>();
-  /** The tokens of pools that were sent on from here: another one says that they were taken. */
-  private readonly tokens = new Map<string, number>();
+  private readonly fences: FenceSight;
   private readonly startedAt = performance.now();
   private peers: readonly Peer[] = [];
   private heardAt = -Infinity;
@@ -81,12 +69,13 @@ export class Placing {
   private lost = false;
 
   constructor(
-    private readonly database: Database,
+    database: Database,
     private readonly host: PlacingHost,
     private readonly random: () => number = Math.random,
   ) {
     this.settings = new Settings(new Set(host.definitions.keys()), new Set(host.row.labels));
     this.placer = new Placer(host.row.name, this.settings.current());
+    this.fences = new FenceSight(database);
   }
 
   // ── Shifts come and go ──
@@ -99,7 +88,7 @@ export class Placing {
     const now = this.now();
     const decision = this.again(pool, claim, now) ?? this.ask(pool, claim, input, now);
     if (decision.answer === 'redirect') {
-      this.tokens.set(pool.id, seen.token);
+      this.fences.send(pool.id, seen.token);
       this.host.placed('redirected', tracker.name);
     }
     if (decision.answer === 'nobody') this.host.placed('declined', tracker.name);
@@ -111,7 +100,7 @@ export class Placing {
   joined(shift: PoolShift): void {
     const kept = this.kept.get(idOf(shift.claim));
     if (kept?.claim !== shift.claim) return;
-    Object.assign(kept, { shift, token: shift.token });
+    Object.assign(kept, { shift, token: shift.token, older: undefined });
     if (kept.to !== undefined) this.give(kept, shift, kept.to);
   }
 
@@ -128,11 +117,17 @@ export class Placing {
   over(claim: PoolClaim, end: ShiftEnd | undefined): string | undefined {
     const id = idOf(claim);
     const kept = this.kept.get(id);
+    if (kept) forgetOlder(kept, claim);
     if (kept?.claim !== claim) return undefined;
+    if (kept.older && end === undefined) {
+      this.kept.set(id, kept.older);
+      return undefined;
+    }
     const goesOn = end === 'elapsed' || end === 'asked' || end === 'moved' || end === 'handed back';
     const { to } = kept;
     if (goesOn && to === undefined && !this.ending && !this.lost) {
-      // It stays: until it is here again it counts as if it were.
+      // The pool stays where it is, however often a shift of it ends: dealt anew each time, pools never come to rest.
+      // Until it is here again it counts as if it were.
       this.kept.set(id, { token: kept.token, returnsUntil: this.now() + PLACEMENT.handOverMs });
       this.host.reopened();
       return this.host.row.name;
@@ -280,8 +275,7 @@ export class Placing {
       this.placer.released(id, now);
       return { answer: 'redirect', to: kept.to };
     }
-    // A newer attempt, where Temporal has not heard of the one before it: that one is fenced.
-    this.kept.set(id, { claim, to: kept.to });
+    this.kept.set(id, { claim, to: kept.to, older: kept.claim && kept });
     if (kept.to === undefined) this.placer.resized(pool);
     return TAKE;
   }
@@ -296,7 +290,7 @@ export class Placing {
   }
 
   private give(kept: Kept, shift: PoolShift, to: string): void {
-    this.tokens.set(idOf(shift.claim), shift.token);
+    this.fences.send(idOf(shift.claim), shift.token);
     kept.to = to;
     shift.log.info({ to }, 'gives the pool to another node');
     this.host.placed('moved', shift.trackerName);
@@ -306,14 +300,22 @@ export class Placing {
 
   /** Looks at the fences of pools that were sent on. */
   private async seeFences(): Promise<void> {
-    const awaited = this.placer.awaited();
-    for (const id of this.tokens.keys()) if (!awaited.includes(id)) this.tokens.delete(id);
-    if (this.tokens.size === 0) return;
-    const asked = [...this.tokens].map(([id, token]) => ({ ...poolOf(id), token }));
-    const taken = await this.database.transaction((db) => seenFences(db, asked), READ_LIMITS);
-    for (const { tracker, pool, node, takenAt } of taken) {
-      this.placer.taken(`${tracker}/${pool}`, node, takenAt, this.now());
+    const returning = new Map<string, number>();
+    for (const [id, { claim, token }] of this.kept) if (!claim && token !== undefined) returning.set(id, token);
+    for (const { id, node, takenAt } of await this.fences.look(this.placer.awaited(), returning)) {
+      this.placer.taken(id, node, takenAt, this.now());
+      // By an operator's order, or where nobody was here in time, another node has one that was to come back.
+      if (node !== this.host.row.name) this.notBack(id);
     }
+  }
+
+  /** A pool that was to come back here does not. */
+  private notBack(id: string): void {
+    const kept = this.kept.get(id);
+    if (!kept || kept.claim) return;
+    this.kept.delete(id);
+    // One that was given away is on its way as far as placement knows, and has been taken.
+    if (kept.to === undefined) this.placer.ended(id);
   }
 
   private giveAway(): void {
@@ -330,7 +332,7 @@ export class Placing {
       if (!kept) continue;
       kept.to = to;
       if (kept.shift) this.give(kept, kept.shift, to);
-      else if (kept.token !== undefined) this.tokens.set(pool.id, kept.token);
+      else if (kept.token !== undefined) this.fences.send(pool.id, kept.token);
     }
     if (this.handsBack) this.handBack();
     this.host.reopened();

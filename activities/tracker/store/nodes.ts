@@ -106,7 +106,7 @@ const ATTEND: Statement = {
            returning n.name, n.target, n.weight, n.drained_at is not null as drained, n.drained_for,
                      n.drained_until <= clock_timestamp() as resumed
          )
-         select mine.*, ${ms('clock_timestamp()')} as now, p.placement, ${ms('p.seen_at')} as at,
+         select mine.*, ${ms('clock_timestamp()')} as now, p.name as peer, p.placement, ${ms('p.seen_at')} as at,
                 p.use -> 'eventLoop' as event_loop
          from mine left join longwatch.node p
            on p.name <> mine.name and p.ended_at is null and p.seen_at > now() - ${REMEMBERED}`,
@@ -168,9 +168,12 @@ export async function attendNode(
       target: mine.target,
       weight: mine.weight,
     },
-    peers: rows.flatMap(({ placement: json, at, event_loop: eventLoop }) => {
+    peers: rows.flatMap(({ peer, placement: json, at, event_loop: eventLoop }) => {
       const row = at === null ? undefined : readRow(json, at);
-      return row ? [{ row, eventLoop: typeof eventLoop === 'number' ? eventLoop : undefined }] : [];
+      // A row that speaks of another node would count that one twice.
+      return row?.name === peer && row
+        ? [{ row, eventLoop: typeof eventLoop === 'number' ? eventLoop : undefined }]
+        : [];
     }),
   };
 }
@@ -183,8 +186,9 @@ interface AttendRow {
   drained_for: string[];
   target: number | null;
   weight: number;
-  placement: unknown;
   /** null: there is no peer. */
+  peer: string | null;
+  placement: unknown;
   at: number | null;
   event_loop: unknown;
 }

@@ -128,7 +128,8 @@ describe('what is read of the others', () => {
   });
 
   test('rows of other releases and of people in psql stop nobody: what is not a row is not seen', async () => {
-    for (const name of ['old', 'odd', 'newer']) await attend(name);
+    for (const name of ['old', 'odd', 'newer', 'false']) await attend(name);
+    await set(`placement = placement || '{"name": "newer"}'`, 'false');
     await set('placement = null, use = null', 'old');
     await set(`placement = '[1, "x"]', use = '"full"'`, 'odd');
     await set(

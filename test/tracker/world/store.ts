@@ -264,8 +264,8 @@ export class Store {
     tx.atCommit.push(() => this.nodes.set(name!, { placement: JSON.parse(placement!) as unknown, at }));
     const mine = { now: at, resumed: null, ...NO_WISHES, ...this.wishes.get(name!) };
     const peers = [...this.nodes].filter(([peer, row]) => peer !== name && at - row.at < 60_000);
-    if (peers.length === 0) return [{ ...mine, placement: null, at: null, event_loop: null }];
-    return peers.map(([, row]) => ({ ...mine, placement: row.placement, at: row.at, event_loop: 0 }));
+    if (peers.length === 0) return [{ ...mine, peer: null, placement: null, at: null, event_loop: null }];
+    return peers.map(([peer, row]) => ({ ...mine, peer, placement: row.placement, at: row.at, event_loop: 0 }));
   }
 
   private fences(tx: Transaction, columns: unknown[], lock: boolean): unknown[] {

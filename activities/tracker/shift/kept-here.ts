@@ -13,17 +13,23 @@ export interface Kept {
   to?: string;
   returnsUntil?: number;
   /**
-   * An older attempt that Temporal has not heard of any more: it keeps the pool until this one has the fence, which may
-   * never be.
+   * An attempt that came here before this one, and of which Temporal has not heard any more: it keeps the pool unless
+   * this one gets the fence.
    */
-  older?: Kept;
+  other?: Kept;
 }
 
-/** The shift of an older attempt is over. */
-export function forgetOlder(kept: Kept, claim: PoolClaim): void {
-  for (let at = kept; at.older; at = at.older) {
-    if (at.older.claim !== claim) continue;
-    at.older = at.older.older;
+/** The entry of an attempt, among those of its pool. */
+export function attemptOf(kept: Kept | undefined, claim: PoolClaim): Kept | undefined {
+  for (let at = kept; at; at = at.other) if (at.claim === claim) return at;
+  return undefined;
+}
+
+/** The shift of an attempt before this one is over. */
+export function forgetOther(kept: Kept, claim: PoolClaim): void {
+  for (let at = kept; at.other; at = at.other) {
+    if (at.other.claim !== claim) continue;
+    at.other = at.other.other;
     return;
   }
 }

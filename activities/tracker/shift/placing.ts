@@ -18,16 +18,14 @@ import { idOf, placedPool } from './placed-pool';
 import type { Database, Queryable } from '../../lib/database';
 import { errorOf } from '../../lib/failures';
 import type { PoolClaim, SeenFence } from '../store/fence';
-import type { Attended, Incarnation, NodeRow, NodeWord, Peer } from '../store/nodes';
+import type { Attended, NodeWord, Peer } from '../store/nodes';
 import { runningTrackers, type TrackerRow } from '../store/trackers';
 import { canOthersTake, hasRoom, loadAndShare, mayBegin, stuckPools, wantedNodesOf } from './cluster-sight';
-import type { Figures, PlacingEvent } from './figures';
 import type { OpeningFacts } from './openings';
-import { forgetOlder, type Kept } from './kept-here';
+import { attemptOf, forgetOther, type Kept } from './kept-here';
 import type { PoolShift } from './pool-shift';
 import { Settings } from './node-settings';
-import type { Clock } from './clock';
-import type { Logger } from 'pino';
+import type { PlacingHost } from './placing-host';
 
 /** How often it looks: at the fences of pools on their way, at the sizes of its own, at what to give. Milliseconds. */
 const LOOK_MS = 250;
@@ -37,19 +35,6 @@ const QUICK_MS = 100;
 const SAME_SIZE = 0.05;
 /** A pool that a node gives away because it ends waits so long for its runs. Milliseconds. */
 const LEAVING_MS = 1_000;
-
-export interface PlacingHost {
-  readonly row: NodeRow;
-  readonly clock: Pick<Clock, 'now' | 'toStore'>;
-  readonly log: Logger;
-  readonly definitions: ReadonlyMap<string, unknown>;
-  readonly incarnation: Incarnation | undefined;
-  readonly figures: Figures;
-  /** Something happened to a pool that counters count. */
-  placed(what: PlacingEvent, tracker: string): void;
-  /** The answer of `opening` may have changed. */
-  reopened(): void;
-}
 
 const TAKE: Decision = { answer: 'take' };
 
@@ -98,13 +83,14 @@ export class Placing {
 
   /** A shift keeps its pool now. */
   joined(shift: PoolShift): void {
-    const kept = this.kept.get(idOf(shift.claim));
-    if (kept?.claim !== shift.claim) return;
-    Object.assign(kept, { shift, token: shift.token, older: undefined });
+    const kept = attemptOf(this.kept.get(idOf(shift.claim)), shift.claim);
+    if (!kept) return;
+    // It has the fence: those that were here before it will find that they have lost theirs.
+    Object.assign(kept, { shift, token: shift.token, other: undefined });
     if (kept.to !== undefined) this.give(kept, shift, kept.to);
   }
 
-  /** A shift begins here after an attempt that failed, or of which nothing was heard any more. */
+  /** A shift begins here after an attempt that failed, or was not heard of any more. */
   restarted(tracker: string): void {
     this.host.placed('restarted', tracker);
   }
@@ -117,10 +103,11 @@ export class Placing {
   over(claim: PoolClaim, end: ShiftEnd | undefined): string | undefined {
     const id = idOf(claim);
     const kept = this.kept.get(id);
-    if (kept) forgetOlder(kept, claim);
+    if (kept) forgetOther(kept, claim);
     if (kept?.claim !== claim) return undefined;
-    if (kept.older && end === undefined) {
-      this.kept.set(id, kept.older);
+    if (kept.other && (end === undefined || end === 'fenced')) {
+      this.kept.set(id, kept.other);
+      if (kept.to !== undefined && kept.other.shift) this.give(kept.other, kept.other.shift, kept.to);
       return undefined;
     }
     const goesOn = end === 'elapsed' || end === 'asked' || end === 'moved' || end === 'handed back';
@@ -253,8 +240,8 @@ export class Placing {
   /** How many nodes the cluster should have; undefined: the others were not seen a short while ago. */
   wantedNodes(): number | undefined {
     const now = this.now();
-    if (now - this.heardAt >= PLACEMENT.staleMs) return undefined;
-    return wantedNodesOf(this.placer.view(now), this.peers, this.host.figures.eventLoop);
+    const isOld = now - this.heardAt >= PLACEMENT.staleMs;
+    return isOld ? undefined : wantedNodesOf(this.placer.view(now), this.peers, this.host.figures.eventLoop);
   }
 
   private get upMs(): number {
@@ -275,7 +262,7 @@ export class Placing {
       this.placer.released(id, now);
       return { answer: 'redirect', to: kept.to };
     }
-    this.kept.set(id, { claim, to: kept.to, older: kept.claim && kept });
+    this.kept.set(id, { claim, to: kept.to, other: kept.claim && kept });
     if (kept.to === undefined) this.placer.resized(pool);
     return TAKE;
   }

@@ -12,7 +12,8 @@ import { Attendance, type AttendanceHost } from './attendance';
 import type { Clock } from './clock';
 import { Figures, type FiguresHost, type PlacingEvent } from './figures';
 import { Openings } from './openings';
-import { Placing, type PlacingHost } from './placing';
+import { Placing } from './placing';
+import type { PlacingHost } from './placing-host';
 
 export interface PresenceSetup {
   database: Database;

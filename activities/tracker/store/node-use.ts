@@ -6,7 +6,7 @@
  * nothing.
  */
 
-/** Of the last minute. */
+/** The figures of the last minute. */
 export interface LastMinute {
   /** How late runs started: 99 of 100 were earlier, milliseconds. null: none ran. */
   readonly lateMs: number | null;

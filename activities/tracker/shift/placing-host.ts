@@ -1,0 +1,18 @@
+/** The node, as `placing.ts` needs it; `presence.ts` is one. */
+import type { Logger } from 'pino';
+import type { Incarnation, NodeRow } from '../store/nodes';
+import type { Clock } from './clock';
+import type { Figures, PlacingEvent } from './figures';
+
+export interface PlacingHost {
+  readonly row: NodeRow;
+  readonly clock: Pick<Clock, 'now' | 'toStore'>;
+  readonly log: Logger;
+  readonly definitions: ReadonlyMap<string, unknown>;
+  readonly incarnation: Incarnation | undefined;
+  readonly figures: Figures;
+  /** Something happened to a pool that counters count. */
+  placed(what: PlacingEvent, tracker: string): void;
+  /** The answer of `opening` may have changed. */
+  reopened(): void;
+}

@@ -1,12 +1,12 @@
 /**
- * How long Temporal has not been reached, for the node's row (`longwatch nodes` says it). Asked every few seconds;
- * nothing is decided by it. Made by `own-node.ts`.
+ * How long Temporal has not been reached: for the node's row (`longwatch nodes` says it), and since nothing is given to
+ * another node meanwhile. Asked each second. Made by `own-node.ts`.
  */
 import { performance } from 'node:perf_hooks';
 import { Background } from '../activities/lib/service';
 import type { TemporalLink } from '../activities/lib/temporal';
 
-const LOOK_MS = 5_000;
+const LOOK_MS = 1_000;
 
 export class TemporalWatch extends Background {
   private timer: NodeJS.Timeout | undefined;

@@ -36,8 +36,6 @@ import { TASK_QUEUE } from '../../workflows/lib/contract';
 const TRACKER = defineSearchAttributeKey('LongwatchTracker', 'KEYWORD');
 const POOL = defineSearchAttributeKey('LongwatchPool', 'INT');
 
-/** Longer than a shift waits for anybody. Milliseconds. */
-const ANY_TIME_MS = 365 * 24 * 60 * 60_000;
 /** The states of a run that has not ended. */
 const GOING: readonly string[] = ['RUNNING', 'PAUSED'];
 /** Longwatch's own; users' workflows may be on the same task queue. */
@@ -77,6 +75,7 @@ export class TemporalLink {
     taskQueue: string,
     { workflowId, runId, activityId }: { workflowId: string; runId: string; activityId: string },
     { initialInterval, maximumInterval }: { initialInterval: number; maximumInterval: number },
+    beginWithinMs: number,
   ): Promise<void> {
     const update = () =>
       this.client.workflowService.updateActivityOptions({
@@ -86,7 +85,7 @@ export class TemporalLink {
         id: activityId,
         activityOptions: {
           taskQueue: { name: taskQueue },
-          scheduleToStartTimeout: msToTs(ANY_TIME_MS),
+          scheduleToStartTimeout: msToTs(beginWithinMs),
           retryPolicy: {
             maximumAttempts: 0,
             initialInterval: msToTs(initialInterval),

@@ -76,6 +76,9 @@ export class Nodes {
     for (const pool of members.keys()) this.driving.push(this.drive(pool));
   }
 
+  /** Temporal cannot be reached. */
+  isTemporalAway = false;
+
   async add(name: string, { trackers = [this.tracker], labels = [] as string[] } = {}): Promise<Node> {
     const database = new Database({ url: this.stack.servers.databaseUrl, log, ...OWN_LIMITS });
     const row = { name, host: 'h', pid: 1, metricsUrl: null, labels };
@@ -84,7 +87,7 @@ export class Nodes {
     const node = new Node({
       row,
       database,
-      presence: { incarnation: () => incarnation },
+      presence: { incarnation: () => incarnation, temporalRefusedMs: () => (this.isTemporalAway ? 1 : undefined) },
       trackers,
       log,
       metrics,

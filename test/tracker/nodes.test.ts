@@ -75,6 +75,26 @@ test('drained by hand it gives all and takes nothing, at once; resumed it has it
   expect(one.opens).toEqual({ shared: true, own: true });
 });
 
+test('while Temporal is away nobody gives a pool, which nobody could take then; when it is back it is given', async () => {
+  cluster = new Nodes(stack, look);
+  await cluster.add('one');
+  await cluster.open(equal(8));
+  await keep({ one: 8 });
+  cluster.isTemporalAway = true;
+  await cluster.add('two');
+  await cluster.want('one', 'drained_at = now()');
+  await eventually('it knows that it is drained', () => !cluster.nodes.get('one')!.opens.shared);
+  const asked = () => stack.sql(`select from longwatch.node where name = 'two' and placement ->> 'up' = 'true'`);
+  await eventually('the other one is there', async () => (await asked()).length > 0);
+  // It looks four times a second.
+  const { placing } = cluster.nodes.get('one')!;
+  for (let looks = 0; looks < 4; looks++) await placing.look();
+  expect(cluster.kept()).toEqual({ one: 8, two: 0 });
+  expect(cluster.ended).toEqual([]);
+  cluster.isTemporalAway = false;
+  await keep({ one: 0, two: 8 });
+});
+
 test('drained while nobody else may keep its pools, it keeps them', async () => {
   cluster = new Nodes(stack, look);
   cluster.shiftMs = 200;

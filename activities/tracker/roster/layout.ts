@@ -11,12 +11,9 @@ import { reach } from '../../lib/points';
 import type { Database, Queryable } from '../../lib/database';
 import { countMembers, splitPool } from '../store/pools';
 import { countClusterPools, notify, readTracker, setPools, type RowLock, type TrackerRow } from '../store/trackers';
-import { shiftOptionsOf } from '../shift/shift-options';
+import { BEGIN_WITHIN_MS, shiftOptionsOf } from '../shift/shift-options';
 import { recountHalved } from './recount';
 import { NOTIFY_CHANNEL } from '../../../workflows/lib/contract';
-
-/** A shift that nobody has begun after this long is reported. Milliseconds. */
-const BEGIN_WITHIN_MS = 60_000;
 
 export async function readOpening(database: Database, tracker: string, pool: number): Promise<PoolOpening> {
   return database.transaction(async (db) => {

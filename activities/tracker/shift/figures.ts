@@ -42,6 +42,11 @@ export class Figures {
     this.minute.count(what, this.host.clock.now());
   }
 
+  /** Temporal did not answer when it was asked last, a second ago. */
+  get isTemporalAway(): boolean {
+    return this.temporalRefusedMs() !== undefined;
+  }
+
   pulse(): PulseReading {
     const reading = this.beat.read();
     this.eventLoop = reading.eventLoop;

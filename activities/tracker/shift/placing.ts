@@ -314,7 +314,9 @@ export class Placing {
       // Also where it was given away: what becomes of it is not this node's business any more.
       this.placer.ended(id);
     }
-    for (const { pool, to } of this.placer.moves(now)) {
+    // While Temporal is away nobody could begin the next shift of what is given: the pool would have no keeper.
+    const moves = this.host.figures.isTemporalAway && !this.ending ? [] : this.placer.moves(now);
+    for (const { pool, to } of moves) {
       const kept = this.kept.get(pool.id);
       if (!kept) continue;
       kept.to = to;

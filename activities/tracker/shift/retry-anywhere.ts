@@ -13,6 +13,7 @@ import { RETRY } from '../../../workflows/lib/retry';
 import { nodeShiftQueue, poolWorkflowId, sharedShiftQueue } from '../../../workflows/tracker/contract';
 import { labelOf, type TrackerOptions } from '../../../workflows/tracker/options';
 import type { TemporalLink } from '../../lib/temporal';
+import { BEGIN_WITHIN_MS } from './shift-options';
 import type { PoolClaim } from '../store/fence';
 import type { Logger } from 'pino';
 
@@ -27,7 +28,8 @@ export async function retryAnywhere(
   if (taskQueue !== nodeShiftQueue(node)) return;
   try {
     const activity = { workflowId: poolWorkflowId(tracker, pool), runId, activityId };
-    await temporal.retryOn(sharedShiftQueue(labelOf(options)), activity, RETRY);
+    // Begun by nobody for so long, it is its workflow's business again.
+    await temporal.retryOn(sharedShiftQueue(labelOf(options)), activity, RETRY, BEGIN_WITHIN_MS);
   } catch (error) {
     log.debug({ err: errorMessage(error) }, 'if its node dies, the shift comes back by its workflow');
   }

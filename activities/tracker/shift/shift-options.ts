@@ -9,6 +9,9 @@ import type { Database } from '../../lib/database';
 import { heartbeatFor } from '../placement/heartbeat';
 import { countClusterPools } from '../store/trackers';
 
+/** A shift that no node has begun after this long is reported. Milliseconds. */
+export const BEGIN_WITHIN_MS = 60_000;
+
 /** @param shifts of the whole cluster */
 export function shiftOptionsOf(options: TrackerOptions, shifts: number): ShiftOptions {
   const { shiftMs, heartbeatTimeoutMs, historyEvents } = options;

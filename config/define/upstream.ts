@@ -24,7 +24,7 @@ export interface KeyContext {
    * A header of the upstream's answer, by its name in lower case. Before there is an answer it is that of the last
    * answers of the same operation and route; undefined until there was one.
    */
-  header(name: string): string | undefined;
+  readonly header: (name: string) => string | undefined;
 }
 
 /** An answer as a limit's `cost` and `learn` see it. */
@@ -32,7 +32,7 @@ export interface CostContext {
   readonly status: number;
   readonly request: LimitedRequest;
   /** By its name in lower case. */
-  header(name: string): string | undefined;
+  readonly header: (name: string) => string | undefined;
   /** Its JSON; undefined where it is none. */
   readonly body: unknown;
 }

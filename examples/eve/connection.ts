@@ -1,8 +1,8 @@
 /**
- * The one upstream client and token book of a process, made at the first fetch. Used by `longwatch.config.ts`, which
- * hands it to `operations.ts`.
+ * The upstream with its limits, which operations name, and the token book of a process, made at the first fetch. Used
+ * by the configs, which hand them to `operations.ts`.
  */
-import { createUpstream, type Upstream } from 'longwatch/upstream';
+import { defineUpstream, type LimitedUpstream, type Upstream } from 'longwatch/upstream';
 import { readSettings, type EveSettings } from './settings';
 import { MemoryTokenStore, PostgresTokenStore } from './token-store';
 import { REFRESHES_AT_ONCE, TokenBook, type TokenOptions } from './tokens';
@@ -15,17 +15,72 @@ export interface EveConnection {
 
 const HEADERS = { 'user-agent': 'longwatch-example', accept: 'application/json' };
 
-/** @param tokenOptions in place of the token book's own, for tests. */
-export function connectEve(settings: EveSettings, tokenOptions: Partial<TokenOptions> = {}): EveConnection {
-  const upstream = createUpstream({
-    origin: settings.origin,
+/** ESI with its two limiters; a route has one or the other, and says in its headers which. */
+function esiAt(origin: () => string): LimitedUpstream {
+  return defineUpstream({
+    name: 'esi',
+    // Asked at the first fetch: by then it is known where the upstream is.
+    get origin() {
+      return origin();
+    },
     headers: HEADERS,
     // The longest time-out of any operation. The engine ends a run at its own, through the signal.
     timeoutMs: 300_000,
-    // A 429 is for one character's bucket; the old limiter's 420 is for the whole address.
+    // If no worker keeps the limits: a 429 is for one character's bucket, the old limiter's 420 for the whole
+    // address.
     holdScope: ({ status }) => (status === 420 ? 'tracker' : status === 429 ? 'member' : 'operation'),
+    limits: {
+      errors: {
+        key: ({ address, header }) => (header('x-esi-error-limit-remain') === undefined ? undefined : address),
+        learn: 'esi-errors',
+        tokens: 100,
+        window: '1m',
+        shape: 'fixed',
+        closesAtEnd: true,
+        cost: ({ status }) => (status >= 400 ? 1 : 0),
+      },
+      group: {
+        key: ({ id, header }) => `${header('x-ratelimit-group')}:${id}`,
+        learn: 'esi-group',
+        cost: { '2xx': 2, '3xx': 1, '4xx': 5, 429: 0, '5xx': 0 },
+      },
+    },
   });
-  const sso = createUpstream({ origin: settings.ssoOrigin, headers: HEADERS, connections: REFRESHES_AT_ONCE });
+}
+
+/** The login server answers 500 to more refreshes at once than it likes, whichever of our nodes they come from. */
+function loginAt(origin: () => string): LimitedUpstream {
+  return defineUpstream({
+    name: 'eve-login',
+    get origin() {
+      return origin();
+    },
+    headers: HEADERS,
+    connections: REFRESHES_AT_ONCE,
+    limits: { refreshes: { key: 'address', shape: 'concurrent', tokens: REFRESHES_AT_ONCE } },
+  });
+}
+
+/** The upstreams of this process, for operations and the config to name. */
+export const esi = esiAt(() => readSettings().origin);
+export const login = loginAt(() => readSettings().ssoOrigin);
+
+/** @param tokenOptions in place of the token book's own, for tests. */
+export function connectEve(settings: EveSettings, tokenOptions: Partial<TokenOptions> = {}): EveConnection {
+  return connectionOf(
+    esiAt(() => settings.origin),
+    loginAt(() => settings.ssoOrigin),
+    settings,
+    tokenOptions,
+  );
+}
+
+function connectionOf(
+  upstream: Upstream,
+  sso: Upstream,
+  settings: EveSettings,
+  tokenOptions: Partial<TokenOptions>,
+): EveConnection {
   const tokens = new TokenBook({
     sso,
     store: settings.databaseUrl ? new PostgresTokenStore(settings.databaseUrl) : new MemoryTokenStore(),
@@ -46,7 +101,7 @@ export function connectEve(settings: EveSettings, tokenOptions: Partial<TokenOpt
 let shared: EveConnection | undefined;
 
 export function eve(): EveConnection {
-  shared ??= connectEve(readSettings());
+  shared ??= connectionOf(esi, login, readSettings(), {});
   return shared;
 }
 

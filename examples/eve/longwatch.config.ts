@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { defineConfig, defineTracker } from 'longwatch';
-import { eve } from './connection';
+import { esi, eve, login } from './connection';
 import { EveOperations } from './operations';
 
 export { dev } from './dev';
@@ -15,13 +15,14 @@ const operations = new EveOperations(eve);
 const characters = defineTracker({
   name: 'characters',
   poolSize: 500,
-  gate: { every: '30s', check: operations.serverIsOpen },
+  gate: { every: '30s', upstream: esi, check: operations.serverIsOpen },
   operations: {
     location: {
       every: '1s',
       concurrency: cores * 12,
       timeout: '5s',
       stagger: { base: '300ms', window: '500ms' },
+      upstream: esi,
       run: operations.location,
     },
     ship: {
@@ -30,6 +31,7 @@ const characters = defineTracker({
       timeout: '5s',
       stagger: { base: '500ms', window: '10s' },
       skipWhile: { operation: 'location', slowerThan: '1s' },
+      upstream: esi,
       run: operations.ship,
     },
     online: {
@@ -37,6 +39,7 @@ const characters = defineTracker({
       concurrency: cores * 2,
       timeout: '5s',
       stagger: { base: '100ms', window: '10s' },
+      upstream: esi,
       run: operations.online,
       whenClosed: operations.everyoneOffline,
     },
@@ -46,6 +49,7 @@ const characters = defineTracker({
       timeout: '15s',
       stagger: { base: '1.5s', window: '60s' },
       skipWhile: { operation: 'location', slowerThan: '1.5s' },
+      upstream: esi,
       run: operations.info,
     },
     wallet: {
@@ -54,6 +58,7 @@ const characters = defineTracker({
       timeout: '5m',
       stagger: { base: '1s', window: '120s' },
       enabled: process.env.EVE_WALLET === '1',
+      upstream: esi,
       run: operations.wallet,
     },
     offlineCheck: {
@@ -63,9 +68,11 @@ const characters = defineTracker({
       // The first one after its interval.
       stagger: { base: '5m', window: '10s' },
       gated: false,
+      upstream: esi,
       run: operations.offlineCheck,
     },
   },
 });
 
-export default defineConfig({ trackers: [characters] });
+// The login server is asked within the runs of operations that name another upstream.
+export default defineConfig({ trackers: [characters], upstreams: [login] });

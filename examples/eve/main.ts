@@ -1,7 +1,7 @@
 /**
  * `npm run example -- eve [--for SECONDS]`: the example by itself, in a folder that goes away. Starts `longwatch dev`,
  * looks on, adds and removes a character, and ends with 0 only if every member is fresh and every rule of the upstream
- * was kept.
+ * was kept. With `--real-case` it is another one: `real-case/main.ts`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type TrackerHandle } from 'longwatch';
 import { createUpstream } from 'longwatch/upstream';
+import { realCase } from './real-case/main';
 import { ADDRESS_FILE, type AddressFile } from './settings';
 import type { Counters } from './upstream/control';
 
@@ -21,6 +22,7 @@ const READY_MS = 10 * 60_000;
 const FIRST_FETCH_MS = 5_000;
 
 async function main(): Promise<void> {
+  if (process.argv.includes('--real-case')) return realCase(process.argv.slice(2));
   const { values } = parseArgs({ options: { for: { type: 'string', default: '30' } } });
   if (!/^\d{1,5}$/.test(values.for)) throw new TypeError('--for must be a number of seconds');
   const folder = await mkdtemp(path.join(tmpdir(), 'longwatch-eve-'));

@@ -60,7 +60,7 @@ export class TokenBook {
     const failed = this.failed.get(id);
     if (failed) {
       const afterMs = failed.until - Date.now();
-      if (afterMs > 0) throw memberHold(failed.error.message, afterMs);
+      if (afterMs > 0) throw memberHold(failed.error.message, afterMs, failed.error.cause);
       this.failed.delete(id);
     }
     let pending = this.pending.get(id);
@@ -82,7 +82,10 @@ export class TokenBook {
     try {
       token = await this.options.store.change(id, lane, (stored) => this.changed(id, stored, refused));
     } catch (error) {
-      throw this.fail(id, error instanceof HoldError ? memberHold(error.message, error.afterMs) : this.away(id, error));
+      throw this.fail(
+        id,
+        error instanceof HoldError ? memberHold(error.message, error.afterMs, error) : this.away(id, error),
+      );
     }
     // A token may be used once it is stored, and not a moment earlier.
     this.unsaved.delete(id);
@@ -149,8 +152,8 @@ export class TokenBook {
 }
 
 /** Without a token only this character has to wait. */
-function memberHold(message: string, afterMs: number): HoldError {
-  return new HoldError(message, { afterMs, scope: 'member' });
+function memberHold(message: string, afterMs: number, cause?: unknown): HoldError {
+  return new HoldError(message, { afterMs, scope: 'member', cause });
 }
 
 /** Numbered places; who finds none free waits in line. */

@@ -49,7 +49,7 @@ test('a member whose bucket is empty waits in its line; all others go on', async
   expect(ran).not.toContain('b');
   expect([...look(kit).budgeted!.heldBack()].map(({ shortage }) => shortage.key)).toEqual(['b']);
   expect([look(kit).agenda.parked, look(kit).agenda.backlog, kit.errors]).toEqual([1, 0, []]);
-  // Who waits for tokens does not lag: other operations have no reason to give way.
+  // It waits for tokens and does not lag: other operations have no reason to give way.
   expect(look(kit).lag(kit.clock.now())).toBeLessThan(100);
 
   spender.bucket('b').give(1);
@@ -101,12 +101,12 @@ test('what a run asks beyond what was taken it gets where there is some, else it
   await kit.pass(5_000);
   expect([ran.length, spender.bucket('a').tokens, kit.errors]).toEqual([1, 0, []]);
   expect([look(kit).counts.failed, kit.shift.inFlight]).toEqual([0, 0]);
-  // Until the bucket's time, whatever it is given before.
-  spender.bucket('a').tokens = 10;
-  await kit.pass(20_000);
-  expect(ran).toHaveLength(1);
-  await kit.pass(16_000);
-  expect(ran.length).toBeGreaterThanOrEqual(2);
+  // It stands in the line of its bucket, and needs no more than its tokens.
+  await kit.pass(5_000);
+  expect([ran.length, spender.bucket('a').waiters.size]).toEqual([1, 1]);
+  spender.bucket('a').give(10);
+  await kit.pass(50);
+  expect(ran).toHaveLength(2);
 });
 
 test('what a run did not draw goes back, also where it fails or times out', async () => {
@@ -164,4 +164,30 @@ test('code that was given up pays for what it still asks, request by request', a
   goOn();
   await kit.pass(50);
   expect(spender.bucket('a').tokens).toBe(3);
+});
+
+test('a run that lacks another upstream’s tokens stands in the line of that one before its next run', async () => {
+  const other = new FakeSpender(() => 'login');
+  const own = new FakeSpender(undefined, 100);
+  // One spender of two upstreams.
+  const spender = Object.assign(new FakeSpender(), {
+    reserve: (name: string, use: Parameters<FakeSpender['reserve']>[1]) =>
+      name === 'login' ? other.reserve('fake', use) : own.reserve(name, use),
+  });
+  other.reserveAs = 'login';
+  const run = async ({ id }: RunContext): Promise<RunResult> => {
+    (await permitFor('login', { method: 'POST', path: '/token', id: undefined }))!.release();
+    ran.push(id);
+    return { value: 1 };
+  };
+  const kit = kitOf(spender, ['a'], run, { every: '1h' });
+  await kit.pass(2_000);
+  expect([ran.length, look(kit).counts.failed, own.bucket('a').tokens]).toEqual([0, 0, 100]);
+  // Nobody would ask for tokens of a bucket that nobody waits for.
+  expect(other.bucket('login').waiters.size).toBe(1);
+  other.bucket('login').give(1);
+  await kit.pass(50);
+  expect(ran).toEqual(['a']);
+  await kit.pass(5_000);
+  expect(ran).toEqual(['a']);
 });

@@ -45,6 +45,8 @@ export class FakeSpender implements Spender {
   readonly buckets = new Map<string, FakeBucket>();
   readonly uses: Use[] = [];
   readonly answers: Replied[] = [];
+  /** The upstream that its shortages name. */
+  reserveAs = 'fake';
   drawn = 0;
   released = 0;
 
@@ -63,13 +65,13 @@ export class FakeSpender implements Spender {
     if (upstream !== 'fake') throw new TypeError(`there is no upstream '${upstream}' here`);
     const bucket = this.bucket(this.keyOf(use));
     this.uses.push(use);
-    if (!bucket.isFree) return shortage(bucket);
+    if (!bucket.isFree) return shortage(bucket, this.reserveAs);
     bucket.tokens--;
     let left = 1;
     return {
       isShort: false,
       draw: () => {
-        if (left === 0 && bucket.tokens < 1) return shortage(bucket);
+        if (left === 0 && bucket.tokens < 1) return shortage(bucket, this.reserveAs);
         if (left > 0) left--;
         else bucket.tokens--;
         this.drawn++;
@@ -113,10 +115,10 @@ export class FakeSpender implements Spender {
   }
 }
 
-function shortage(bucket: FakeBucket): Shortage {
+function shortage(bucket: FakeBucket, upstream: string): Shortage {
   return {
     isShort: true,
-    upstream: 'fake',
+    upstream,
     limit: 'l',
     key: bucket.key,
     isClosed: false,

@@ -13,6 +13,12 @@ import type { Clock } from './clock';
 import type { Operation, OperationSetup } from './host';
 import type { Members } from './members';
 
+/**
+ * A run that was cut short comes again no sooner, whatever its bucket has: its code may remember the refusal.
+ * Milliseconds.
+ */
+const AGAIN_MS = 200;
+
 /** A member that waits for a bucket. */
 interface Waiting {
   shortage: Shortage;
@@ -44,6 +50,8 @@ export class Budgeted {
   private readonly waiting = new Map<number, Waiting>();
   /** Woken, with what their runs need; their turn in the ring comes at once. */
   private readonly woken = new Map<number, RunSpending>();
+  /** Members whose last run lacked tokens of another upstream than the operation's: the next one takes those too. */
+  private readonly besides = new Map<number, string>();
 
   constructor(private readonly setup: BudgetedSetup) {}
 
@@ -65,6 +73,17 @@ export class Budgeted {
     return undefined;
   }
 
+  /**
+   * A run was cut short and has ended. Its member comes again when there may be something; what it lacked is taken
+   * before its next run, so it stands in that bucket's line then, where there is nothing still.
+   */
+  cutShort(slot: number, { upstream, waitMs }: Shortage, now: number): void {
+    const { loop, touch } = this.setup;
+    if (upstream !== this.setup.upstream) this.besides.set(slot, upstream);
+    loop.agenda.askAnew([slot], now + Math.max(AGAIN_MS, Number.isFinite(waitMs) ? waitMs : 0), 1);
+    touch();
+  }
+
   /** Members that wait, longest first within a bucket. */
   *heldBack(): Iterable<HeldBack> {
     const now = this.setup.host.clock.now();
@@ -81,6 +100,7 @@ export class Budgeted {
   /** The member has left. */
   leave(slot: number): void {
     this.waiting.get(slot)?.leave();
+    this.besides.delete(slot);
     this.waiting.delete(slot);
     this.woken.get(slot)?.end();
     this.woken.delete(slot);
@@ -108,7 +128,15 @@ export class Budgeted {
       purse,
       slot,
     });
-    return spending.reserve(upstream) ?? spending;
+    const besides = this.besides.get(slot);
+    const shortage = spending.reserve(upstream) ?? (besides === undefined ? undefined : spending.reserve(besides));
+    if (shortage === undefined) {
+      this.besides.delete(slot);
+      return spending;
+    }
+    // All or none: what is held and cannot be used is somebody else's.
+    spending.end();
+    return shortage;
   }
 
   private wait(slot: number, shortage: Shortage, since: number): void {

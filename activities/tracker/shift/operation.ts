@@ -199,7 +199,6 @@ export class OperationLoop implements Starter, Operation {
   get wakeAt(): number {
     return this.standing.wakeAt;
   }
-
   get isReady(): boolean {
     return this.agenda.backlog > 0 && this.room > 0;
   }
@@ -212,7 +211,6 @@ export class OperationLoop implements Starter, Operation {
   get timesOutAt(): number {
     return this.inFlight.timesOutAt(this.options.timeoutMs);
   }
-
   wake(now: number): void {
     this.standing.look(now);
     if (this.frozenBy === undefined || this.frozenBy === 'lag') this.agenda.ripen(now);
@@ -312,9 +310,12 @@ export class OperationLoop implements Starter, Operation {
     // Too late: the run was given up, and its member has gone on.
     if (run.settled) return;
     const now = this.host.clock.now();
-    // It needed more than was left: no failure of its own. It comes again when there is some.
+    // It needed more than was left, which is not its failure. It comes again when there is some.
     const shortage = run.shortage(error);
-    if (shortage) return this.settle(run, now, Number.isFinite(shortage.waitMs) ? now + shortage.waitMs : 0);
+    if (shortage) {
+      this.settle(run, now, 0);
+      return this.budgeted?.cutShort(run.slot, shortage, now);
+    }
     this.settle(run, now, this.outcome.failure(run, error, now));
     this.host.onError(error, this, run.id);
   }

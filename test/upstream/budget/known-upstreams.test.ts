@@ -3,17 +3,14 @@
  * read from its own headers, none refused, and the tokens used. The ledger, the accounts and the readers of headers are
  * the real ones; only time and the network are played.
  */
-import type { Asked, SimulatedUpstream as Example } from '../../../examples/upstreams/server';
+import type { SimulatedUpstream as Example } from '../../../examples/upstreams/server';
 import { Esi, esiCost } from '../../../examples/upstreams/esi';
 import { GitHub } from '../../../examples/upstreams/github';
 import { Shopify } from '../../../examples/upstreams/shopify';
 import { limitOf, type Limit } from '../../../activities/upstream/budget/limit';
-import { isThrottled, readLimits, shopifyCost, type Format } from '../../../activities/upstream/budget/headers';
-import { Draws } from '../../support/draws';
-import { Events } from './world/events';
-import { SimulatedLedger } from './world/ledger';
-import { SimulatedNode, type Asks } from './world/node';
-import type { Answered } from './world/upstream';
+import { shopifyCost, type Format } from '../../../activities/upstream/budget/headers';
+import type { Draws } from '../../support/draws';
+import { KnownRun } from './world/known';
 
 interface Case {
   limit: Partial<Limit>;
@@ -21,98 +18,14 @@ interface Case {
   make: (now: () => number, random: () => number) => Example;
   /** The next request, as its path, headers and body. */
   request: (draw: Draws) => { path: string; headers?: Record<string, string>; body?: unknown };
-  cost: (answer: { status: number; body: unknown }) => number;
+  cost: (answer: { status: number; body?: unknown }) => number;
   /** Requests a second of all nodes, seconds. */
   demand: number;
   lasts: number;
 }
 
-class Run implements Asks {
-  private readonly draw: Draws;
-  private readonly events: Events;
-  private readonly upstream: Example;
-  readonly isConcurrent = false;
-  asked = 0;
-  refused = 0;
-  spent = 0;
-  standstill = 0;
-  private lastAt: number;
-  private readonly begin: number;
-
-  constructor(
-    private readonly of: Case,
-    seed: number,
-    nodes: number,
-  ) {
-    this.draw = new Draws(seed);
-    this.begin = 1.76e9 + this.draw.between(0, 1e6);
-    this.events = new Events(this.begin);
-    this.lastAt = this.begin;
-    const { events, draw } = this;
-    this.upstream = of.make(
-      () => events.now,
-      () => draw.next(),
-    );
-    const limit = limitOf(of.limit);
-    const all: SimulatedNode[] = [];
-    const around = {
-      events,
-      draw,
-      limit,
-      upstream: this,
-      ledger: new SimulatedLedger(events, limit, false),
-      nodes: all,
-      window: 0,
-    };
-    const options = {
-      demand: of.demand / nodes,
-      places: 48,
-      latency: () => 0.1,
-      sigma: 0.8,
-      timeout: 5,
-      stuck: 0,
-      tells: { window: false },
-    };
-    for (let i = 0; i < nodes; i++) all.push(new SimulatedNode(around, options));
-  }
-
-  live(): this {
-    this.events.runUntil(this.begin + this.of.lasts);
-    return this;
-  }
-
-  handle(): Answered {
-    const { path, headers = {}, body } = this.of.request(this.draw);
-    const url = new URL(path, 'http://upstream');
-    const asked: Asked = {
-      method: body === undefined ? 'GET' : 'POST',
-      path: url.pathname,
-      query: url.searchParams,
-      header: (name) => headers[name],
-      body,
-    };
-    const answer = this.upstream.answer(asked);
-    this.upstream.done(asked, answer);
-    this.asked++;
-    const { now } = this.events;
-    const [told] = readLimits(
-      { status: answer.status, header: (name) => answer.headers?.[name], body: answer.body },
-      now,
-      this.of.format,
-    );
-    const isRefused =
-      [420, 429].includes(answer.status) || answer.headers?.['retry-after'] !== undefined || isThrottled(answer.body);
-    if (isRefused) this.refused++;
-    const cost = isRefused ? 0 : this.of.cost({ status: answer.status, body: answer.body });
-    this.spent += cost;
-    this.standstill = Math.max(this.standstill, now - this.lastAt);
-    this.lastAt = now;
-    const retryAfter = isRefused ? Number(answer.headers?.['retry-after'] ?? 1) : undefined;
-    return { status: answer.status, cost, retryAfter, ...told };
-  }
-
-  leave(): void {}
-}
+const runOf = ({ limit, format, cost, ...of }: Case, seed: number, nodes: number): KnownRun =>
+  new KnownRun({ ...of, limit: { rule: limitOf(limit), format, cost } }, seed, nodes);
 
 const errors: Case = {
   limit: { shape: 'fixed', tokens: 100, window: 60, greatestCost: 1, closesAtEnd: true },
@@ -128,7 +41,7 @@ const errors: Case = {
 test.each([1, 2, 3])(
   'ESI’s error limit, three nodes of one address, errors in excess: never a 420, and no standstill (%d)',
   (seed) => {
-    const run = new Run(errors, seed, 3).live();
+    const run = runOf(errors, seed, 3).live();
     expect(run.refused).toBe(0);
     // 99 of a hundred a minute may be spent.
     expect(run.spent / 10).toBeGreaterThan(75);
@@ -149,7 +62,7 @@ const group: Case = {
 test.each([1, 2])(
   'ESI’s group, learned from headers, half the usual tokens: never a 429, and the tokens are used (%d)',
   (seed) => {
-    const run = new Run(group, seed, 3).live();
+    const run = runOf(group, seed, 3).live();
     expect(run.refused).toBe(0);
     expect(run.spent).toBeGreaterThan(0.9 * 3 * 600);
   },
@@ -166,7 +79,7 @@ const github: Case = {
 };
 
 test('GitHub’s hour, learned from headers: never a 403, and the hour is used', () => {
-  const run = new Run(github, 5, 3).live();
+  const run = runOf(github, 5, 3).live();
   expect(run.refused).toBe(0);
   expect(run.spent).toBeGreaterThan(0.9 * 2 * 5_000);
 });
@@ -184,7 +97,7 @@ const rest: Case = {
 test.each([1, 2, 3])(
   'Shopify’s REST bucket, learned from headers, partly full when we come: never a 429, two a second (%d)',
   (seed) => {
-    const run = new Run(rest, seed, 3).live();
+    const run = runOf(rest, seed, 3).live();
     expect(run.refused).toBe(0);
     expect(run.spent).toBeGreaterThan(0.95 * 2 * 600);
   },
@@ -205,7 +118,7 @@ const graphql: Case = {
 };
 
 test('Shopify’s GraphQL, told in bodies: never throttled, a hundred points a second', () => {
-  const run = new Run(graphql, 3, 3).live();
+  const run = runOf(graphql, 3, 3).live();
   expect(run.refused).toBe(0);
   expect(run.spent).toBeGreaterThan(0.9 * 100 * 600);
 });

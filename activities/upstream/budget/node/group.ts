@@ -204,11 +204,13 @@ export class Group {
     return place;
   }
 
+  /** A member's bucket may have something; or all of them may, where no slot is given. */
   stir(slot?: number): void {
-    for (const [of, place] of this.places) {
-      if (slot !== undefined && of !== slot) continue;
-      if (!place.stir()) this.places.delete(of);
+    if (slot === undefined) {
+      for (const of of [...this.places.keys()]) this.stir(of);
+      return;
     }
+    if (this.places.get(slot)?.stir() === false) this.places.delete(slot);
   }
 
   /** Requests under way are given up: whatever they cost, it is counted. */

@@ -108,10 +108,15 @@ export class ShiftPurse implements Purse, GroupOwner {
   flushed(rows: readonly ChangedRow[], isCommitted: boolean): void {
     this.beat();
     // It stood still before that flush began, or after it.
-    if (isCommitted && this.gapAt !== undefined && this.gapAt <= this.harvestedAt) this.gapAt = undefined;
-    for (const { upstream, limit, group, slot } of rows)
-      this.groups.get(`${upstream}/${limit}/${group}`)?.flushed(slot, isCommitted);
-    if (isCommitted) for (const group of this.groups.values()) group.stir();
+    const mayGoOn = isCommitted && this.gapAt !== undefined && this.gapAt <= this.harvestedAt;
+    if (mayGoOn) this.gapAt = undefined;
+    for (const { upstream, limit, group, slot } of rows) {
+      const of = this.groups.get(`${upstream}/${limit}/${group}`);
+      of?.flushed(slot, isCommitted);
+      // Its reserve is free again. Nobody else's bucket has changed.
+      if (isCommitted) of?.stir(slot);
+    }
+    if (mayGoOn) for (const group of this.groups.values()) group.stir();
   }
 
   end(): void {

@@ -16,6 +16,7 @@ import { addDead } from './verbs/dead';
 import { addDev } from './verbs/dev';
 import { addDoctor } from './verbs/doctor';
 import { addDecay, addRegen, addSweep } from './verbs/jobs';
+import { addBudget } from './verbs/budget';
 import { addHold } from './verbs/hold';
 import { addKeys } from './verbs/keys';
 import { addLeases } from './verbs/leases';
@@ -55,7 +56,7 @@ export function program(): Command {
   for (const add of [addStatus, addDoctor, addPools, addShow, addConfig, addCrash]) add(made);
   for (const add of [addCount, addWhere, addAlive]) add(made);
   for (const add of [addNodes, addNode, addRebalance, addMove, addAudit]) add(made);
-  for (const add of [addHold, addRefetch]) add(made);
+  for (const add of [addHold, addRefetch, addBudget]) add(made);
   for (const add of [addRegen, addSweep, addDecay]) add(made);
   for (const add of [addLeases, addKeys, addSaga]) add(made);
   return made;

@@ -137,6 +137,26 @@ export class UnknownUpstreamError extends LongwatchError {
   }
 }
 
+/** Nobody has spent from a bucket of that name lately. */
+export class UnknownBucketError extends LongwatchError {
+  override readonly usage = true;
+  constructor(
+    readonly bucket: string,
+    some: readonly string[],
+  ) {
+    const others = some.length > 0 ? `; there are ${list(some)}` : '';
+    super(`nobody has spent from '${bucket}' lately${others}; see: npx longwatch budget list`);
+  }
+}
+
+/** Not the name of a bucket. */
+export class InvalidBucketError extends LongwatchError {
+  override readonly usage = true;
+  constructor(bucket: string) {
+    super(`'${bucket}' is not a bucket: write UPSTREAM/LIMIT:KEY, such as esi/group:90000001, or UPSTREAM/LIMIT`);
+  }
+}
+
 /** The tracker has no such operation. */
 export class UnknownOperationError extends LongwatchError {
   override readonly usage = true;

@@ -13,6 +13,7 @@ import {
 import type { BufferDefinition } from '../config/define/buffer';
 import { UpstreamHandle, upstreamNames } from './upstreams';
 import { actorOf, readAudit, type AuditOptions, type AuditRow } from './audit';
+import { BudgetHandle } from './budget';
 import { BufferHandle } from './buffer/handle';
 import { NodeHandle } from './cluster/node';
 import { readNodes, type ClusterReport } from './cluster/nodes';
@@ -168,6 +169,11 @@ export class Longwatch {
   /** The commands of operators, the newest first: one row each. Ids and entries are data, and are not listed. */
   audit(options?: AuditOptions): Promise<AuditRow[]> {
     return readAudit(this.connections, options);
+  }
+
+  /** What the limits of upstreams have left, who spends, what is closed. */
+  get budget(): BudgetHandle {
+    return new BudgetHandle(this.connections);
   }
 
   /** Holds that upstreams have asked for, of all trackers, the longest first. */

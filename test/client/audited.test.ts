@@ -4,6 +4,7 @@
  */
 import type { Command } from 'commander';
 import { program } from '../../cli/main';
+import { BudgetHandle } from '../../client/budget';
 import { BufferHandle } from '../../client/buffer/handle';
 import { NodeHandle } from '../../client/cluster/node';
 import { DeadLetters } from '../../client/buffer/dead';
@@ -13,6 +14,9 @@ import { Longwatch } from '../../client/longwatch';
 import { UpstreamHandle } from '../../client/upstreams';
 import { TrackerHandle } from '../../client/tracker/handle';
 import { Unit } from '../../client/unit';
+import { defineUpstream } from '../../exports/upstream';
+import { writeBuckets } from '../support/buckets';
+import { Client } from 'pg';
 import { connect, defineBuffer, defineConfig, defineSweep, defineTracker } from '../../exports';
 import { resolveConfig } from '../../config/resolve/config';
 import { runCli } from '../support/cli';
@@ -31,6 +35,8 @@ const LOOK = [
   'where',
   'alive',
   'hold list',
+  'budget list',
+  'budget show',
   'dead list',
   'dead show',
   'leases',
@@ -57,6 +63,14 @@ const VERBS: Record<string, { args: string[]; what?: string; subject: string; af
   },
   crash: { args: ['things', '--pool', '0'], subject: 'tracker/things', after: { pool: 0 } },
   'hold open': { args: ['things', 'look'], subject: 'tracker/things' },
+  'budget close': { args: ['esi/errors', '--for', '5m'], subject: 'upstream/esi' },
+  'budget open': { args: ['esi/errors'], subject: 'upstream/esi' },
+  'budget set': {
+    args: ['esi', 'limits.errors.tokens=50'],
+    what: 'config',
+    subject: 'upstream/esi',
+    after: { 'limits.errors.tokens': 50 },
+  },
   refetch: { args: ['things', 'a'], subject: 'tracker/things', after: { operation: null, members: 1, all: false } },
   reconcile: {
     args: ['things', '--file', 'IDS', '--apply'],
@@ -108,6 +122,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
     ...['tracker', 'job', 'buffer', 'node', 'upstream', 'kindOf', 'jobs', 'trackers', 'bufferNames', 'upstreams'],
     ...['status', 'doctor', 'count', 'nodes', 'previewRebalance', 'audit', 'holds', 'workersPoll', 'close'],
   ],
+  BudgetHandle: ['list', 'show'],
 };
 const COMMANDS: Record<string, string[]> = {
   Unit: ['start', 'stop', 'pause', 'resume', 'declare', 'set'],
@@ -119,6 +134,7 @@ const COMMANDS: Record<string, string[]> = {
   NodeHandle: ['drain', 'resume', 'target', 'weight'],
   UpstreamHandle: ['set'],
   Longwatch: ['rebalance'],
+  BudgetHandle: ['close', 'open'],
 };
 
 function leaves(command: Command, path: string[] = []): { name: string; command: Command }[] {
@@ -147,6 +163,7 @@ test('every method of the handles is known here', () => {
     NodeHandle,
     UpstreamHandle,
     Longwatch,
+    BudgetHandle,
   };
   for (const [name, made] of Object.entries(classes)) {
     const prototype = made.prototype as object;
@@ -178,6 +195,7 @@ const INNER: Record<string, string[]> = {
   JobHandle: [...UNIT_PARTS, 'stored'],
   DurableHandle: ['find', 'runAgain'],
   NodeHandle: ['seen', 'kept', 'refuseIfNotDrained', 'wish', 'requireTracker', 'unknown'],
+  BudgetHandle: ['change', 'unknown'],
   DeadLetters: ['act', 'carryOut', 'awaitTaken', 'filterValues'],
 };
 
@@ -186,6 +204,13 @@ describe('on real servers', () => {
   let longwatch: Longwatch;
   const config = defineConfig({
     trackers: [defineTracker({ name: 'things', operations: { look: { every: '1s', run: () => ({ value: 1 }) } } })],
+    upstreams: [
+      defineUpstream({
+        name: 'esi',
+        origin: 'http://127.0.0.1:9',
+        limits: { errors: { key: 'address', tokens: 100, window: '1m' } },
+      }),
+    ],
     buffers: [
       defineBuffer({
         name: 'box',
@@ -213,6 +238,10 @@ describe('on real servers', () => {
     await longwatch.buffer('box').push([1, 2]);
     await eventually('dead letters', async () => (await longwatch.buffer('box').dead.count()) === 2);
     await stack.sql(`insert into longwatch.node (name, host, pid) values ('fixed', 'h', 1)`);
+    const db = new Client({ connectionString: stack.servers.databaseUrl });
+    await db.connect();
+    await writeBuckets(db, [{ upstream: 'esi', limit: 'errors', key: 'here', tokens: 100, window: 60, spent: 1 }]);
+    await db.end();
     await stack.sql(`insert into longwatch.failed_row (job, key, due, error) values ('sweeping', '{17}', now(), 'no')`);
     await stack.sql(
       `insert into longwatch.task (task, activity, kind, workflow_id, run_id, state, saga, target, task_queue, input)

@@ -1,0 +1,145 @@
+/** `longwatch budget list|show|close|open|set`: what the limits of upstreams have left, and steering them by hand. */
+import type { Command } from 'commander';
+import type { BucketSummary } from '../../client/budget';
+import { UsageError } from '../errors';
+import { lazy } from '../lazy';
+import { age, count, plural, print, printJson, table } from '../output';
+import { inline } from '../plain';
+import { operatorVerb, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+
+interface ListFlags extends CommonFlags {
+  limit?: string;
+  key?: string;
+  after?: string;
+  most: number;
+}
+
+export function addBudget(program: Command): void {
+  const budget = program.command('budget').description('limits of upstreams: what is left, who spends, what is closed');
+  verb(budget, 'list [upstream]', 'buckets that nodes spend from: a limit for one key each', [
+    'longwatch budget list',
+    'longwatch budget list esi --limit errors',
+    'longwatch budget list esi --json',
+  ])
+    .option('--limit <name>', 'only this limit')
+    .option('--key <key>', 'only this key')
+    .option('--after <bucket>', 'go on after this one')
+    .option('--most <n>', 'so many of them', wholeNumber, 100)
+    .action((upstream: string | undefined, flags: ListFlags) => list(upstream, flags));
+  verb(budget, 'show <bucket>', 'one bucket, and what each node has of it', [
+    'longwatch budget show esi/group:90000001',
+  ]).action((bucket: string, flags: CommonFlags) => show(bucket, flags));
+  operatorVerb(budget, 'close <bucket>', 'no node sends for it for a while; without a key: for all keys of the limit', [
+    'longwatch budget close esi/group:90000001 --for 5m',
+    'longwatch budget close esi/errors --for 10m --why "ESI asked us to"',
+  ])
+    .requiredOption('--for <time>', 'how long: 30s, 5m')
+    .action((bucket: string, flags: OperatorFlags & { for: string }) => close(bucket, flags));
+  operatorVerb(budget, 'open <bucket>', 'it may be spent from again, whatever closed it', [
+    'longwatch budget open esi/group:90000001',
+    'longwatch budget open esi/errors',
+  ]).action((bucket: string, flags: OperatorFlags) => open(bucket, flags));
+  operatorVerb(budget, 'set <upstream> <changes...>', 'options of its limits, on all nodes within two seconds', [
+    'longwatch budget set esi limits.errors.tokens=50',
+    'longwatch budget set esi limits.errors.tokens=   # as in the config again',
+  ]).action((upstream: string, changes: string[], flags: OperatorFlags) => set(upstream, changes, flags));
+}
+
+async function list(upstream: string | undefined, flags: ListFlags): Promise<void> {
+  await withLongwatch(flags, async (longwatch) => {
+    const { limit, key, after, most } = flags;
+    const buckets = await longwatch.budget.list({ upstream, limit, key, after, most });
+    if (flags.json) return printJson(buckets);
+    if (buckets.length === 0) {
+      const names = await longwatch.upstreams();
+      const known = names.length > 0 ? `; upstreams with limits: ${names.join(', ')}` : '';
+      return print(`nobody has spent from a bucket lately${known}`);
+    }
+    const heads = ['bucket', 'left', 'of', 'window', 'spent', 'held', 'nodes', 'state'];
+    const columns = heads.map((head) => ({ head, right: !['bucket', 'state'].includes(head) }));
+    await print(table(columns, buckets.map(rowOf)));
+    if (buckets.length === most) await print(`there may be more: --after ${inline(buckets.at(-1)!.bucket)}`);
+  });
+}
+
+function rowOf(one: BucketSummary): (string | number | null)[] {
+  const { upstream, limit, key, remaining, tokens, windowMs, spent, held, nodes } = one;
+  return [
+    `${upstream}/${limit}:${key}`,
+    remaining === null ? null : whole(remaining),
+    tokens === null ? null : whole(tokens),
+    windowMs === null || windowMs === 0 ? null : age(windowMs),
+    whole(spent),
+    whole(held),
+    nodes.length,
+    stateOf(one),
+  ];
+}
+
+const whole = (tokens: number): string => count(Math.floor(tokens));
+
+function stateOf({ closedMs, closedReason, tokens, remaining, nodes }: BucketSummary): string {
+  if (closedMs > 0) return `closed for ${age(closedMs)}: ${closedReason ?? 'the upstream said so'}`;
+  if (tokens === null) return 'not known yet: one request at a time';
+  if (remaining !== null && remaining < 1 && nodes.some(({ wants }) => wants > 0)) return 'empty';
+  return 'open';
+}
+
+async function show(bucket: string, flags: CommonFlags): Promise<void> {
+  await withLongwatch(flags, async (longwatch) => {
+    const found = await longwatch.budget.show(bucket);
+    if (flags.json) return printJson(found);
+    const { tokens, windowMs, remaining, spent, held, shape, othersPerSecond, nodes, at } = found;
+    const window = windowMs === null || windowMs === 0 ? '' : ` in ${age(windowMs)}`;
+    const left = remaining === null ? 'not known yet' : whole(remaining);
+    await print(`${found.bucket}: ${stateOf(found)}`);
+    await print(`  ${shape}, ${tokens === null ? 'tokens not known yet' : `${whole(tokens)} tokens${window}`}`);
+    await print(`  left ${left}, spent ${whole(spent)}, in the hands of nodes ${whole(held)}; as of ${at}`);
+    if (othersPerSecond > 0) await print(`  others spend ${othersPerSecond.toFixed(2)} tokens a second of it`);
+    if (nodes.length === 0) return;
+    const columns = [{ head: 'node' }, { head: 'wants/s', right: true }, { head: 'has', right: true }];
+    await print(
+      table(
+        columns,
+        nodes.map(({ node, wants, has }) => [node, wants.toFixed(2), whole(has)]),
+      ),
+    );
+  });
+}
+
+async function close(bucket: string, flags: OperatorFlags & { for: string }): Promise<void> {
+  const ms = lazy.values().parseDuration(flags.for);
+  if (ms === undefined || ms <= 0) throw new UsageError(`--for ${flags.for}: it must be a time such as 30s or 5m`);
+  await withLongwatch(flags, async (longwatch) => {
+    const closed = await longwatch.budget.close(bucket, ms, { why: flags.why });
+    if (flags.json) return printJson(closed);
+    await print(`closed for ${age(ms)}: ${some(closed)}; open again with: npx longwatch budget open ${bucket}`);
+  });
+}
+
+async function open(bucket: string, flags: OperatorFlags): Promise<void> {
+  await withLongwatch(flags, async (longwatch) => {
+    const opened = await longwatch.budget.open(bucket, { why: flags.why });
+    if (flags.json) return printJson(opened);
+    await print(`open: ${some(opened)}`);
+  });
+}
+
+const some = (buckets: readonly BucketSummary[]): string =>
+  buckets.length === 1 ? inline(buckets[0]!.bucket) : plural(buckets.length, 'bucket');
+
+async function set(upstream: string, given: readonly string[], flags: OperatorFlags): Promise<void> {
+  const changes: Record<string, string | null> = {};
+  for (const change of given) {
+    const at = change.indexOf('=');
+    if (at < 1) throw new UsageError(`'${change}' is not PATH=VALUE, such as limits.errors.tokens=50`);
+    changes[change.slice(0, at)] = change.slice(at + 1) || null;
+  }
+  await withLongwatch(flags, async (longwatch) => {
+    const result = await longwatch.upstream(upstream).set(changes, { why: flags.why });
+    if (flags.json) return printJson(result);
+    await print(
+      result.changed ? `${upstream}: changed; every node follows within two seconds` : `${upstream}: it was so`,
+    );
+  });
+}

@@ -1,0 +1,179 @@
+/**
+ * The budgets of upstreams as people see and steer them: what each bucket (a limit for one key) has left, which nodes
+ * spend from it, what is closed and why. Made by `Longwatch.budget`; shown by `cli/verbs/budget.ts`. Buckets of single
+ * members are kept by their shifts and are not listed: `show ID` says where one of them holds its member.
+ *
+ * The numbers are those of the ledger's rows, a second old at most, reckoned on to now by the ledger's own code.
+ */
+import { closeByHand, openByHand } from '../activities/upstream/budget/by-hand';
+import { shownKey } from '../activities/upstream/budget/keys';
+import { tokensOf } from '../activities/upstream/budget/ledger/bucket';
+import { outstanding, ownUsed } from '../activities/upstream/budget/ledger/own';
+import { available } from '../activities/upstream/budget/ledger/share';
+import { advance } from '../activities/upstream/budget/ledger/statement';
+import { limitOf, type Shape } from '../activities/upstream/budget/limit';
+import { bucketOf, type BucketName } from '../activities/upstream/store/bucket-row';
+import { listBuckets, type LockedRow } from '../activities/upstream/store/budget';
+import type { Queryable } from '../activities/lib/database';
+import { recorded, type CommandOptions } from './audit';
+import type { Connections } from './connections';
+import { InvalidBucketError, UnknownBucketError } from './errors';
+
+export interface BucketSummary {
+  /** `esi/group:90000001`, as `close` and `open` take it. */
+  bucket: string;
+  upstream: string;
+  limit: string;
+  /** A key that is a secret is a hash. */
+  key: string;
+  shape: Shape;
+  /** Of one window; null: nobody knows yet, and one request of all nodes at a time finds out. */
+  tokens: number | null;
+  windowMs: number | null;
+  /** Tokens that nobody has spent or holds; null: not known. */
+  remaining: number | null;
+  /** Spent by us and not back yet. */
+  spent: number;
+  /** In the hands of nodes, and not told as spent. */
+  held: number;
+  /** Tokens a second that others spend from the same bucket, as far as headers tell. */
+  othersPerSecond: number;
+  nodes: BucketPart[];
+  closedUntil: string | null;
+  closedMs: number;
+  closedReason: string | null;
+  /** When a node spent from it, or renewed its part, last. */
+  at: string;
+}
+
+/** The part of one node. */
+export interface BucketPart {
+  node: string;
+  /** Tokens a second that it could spend; places, where the limit is on requests at once. */
+  wants: number;
+  /** Tokens that it may spend and has not told as spent. */
+  has: number;
+}
+
+export interface BudgetFilter {
+  upstream?: string;
+  limit?: string;
+  key?: string;
+  /** Those after this one in the order of their names. */
+  after?: string;
+  /** @default 100 */
+  most?: number;
+}
+
+/** Buckets that one command closes or opens at most. */
+const MOST_AT_ONCE = 10_000;
+
+export class BudgetHandle {
+  constructor(private readonly connections: Connections) {}
+
+  async list({ after, most, ...which }: BudgetFilter = {}): Promise<BucketSummary[]> {
+    const from = after === undefined ? undefined : wholeName(after);
+    const rows = await this.connections.readTransaction((db) => listBuckets(db, which, { after: from, most }));
+    return rows.map(summaryOf);
+  }
+
+  /** @throws UnknownBucketError where nobody has spent from it lately */
+  async show(bucket: string): Promise<BucketSummary> {
+    const [found] = await this.list(wholeName(bucket));
+    if (!found) throw await this.unknown(bucket);
+    return found;
+  }
+
+  /**
+   * No node sends for these buckets for so long, whatever the upstream says meanwhile; told to all at once.
+   * @param bucket `esi/group:90000001`, or `esi/errors` for all keys of a limit
+   * @returns the buckets that it was done to
+   */
+  close(bucket: string, forMs: number, { why }: CommandOptions = {}): Promise<BucketSummary[]> {
+    const reason = why ?? 'closed by hand';
+    return this.change('budget close', bucket, why, (db, names) => closeByHand(db, names, forMs / 1_000, reason));
+  }
+
+  /** They may be spent from again; answers to what was sent before close them no more. */
+  open(bucket: string, { why }: CommandOptions = {}): Promise<BucketSummary[]> {
+    return this.change('budget open', bucket, why, openByHand);
+  }
+
+  private async change(
+    what: string,
+    bucket: string,
+    why: string | undefined,
+    how: (db: Queryable, names: readonly BucketName[]) => Promise<unknown>,
+  ): Promise<BucketSummary[]> {
+    const which = nameOf(bucket);
+    const unknown = () => this.unknown(bucket);
+    return recorded(this.connections, { what, subject: `upstream/${which.upstream}`, why }, async (db) => {
+      const before = await listBuckets(db, which, { most: MOST_AT_ONCE });
+      if (before.length === 0) throw await unknown();
+      await how(db, before);
+      const after = (await listBuckets(db, which, { most: MOST_AT_ONCE })).map(summaryOf);
+      const closed = (rows: readonly BucketSummary[]) => rows.filter(({ closedMs }) => closedMs > 0).length;
+      return {
+        result: after,
+        before: { bucket, buckets: before.length, closed: closed(before.map(summaryOf)) },
+        after: { bucket, buckets: after.length, closed: closed(after) },
+      };
+    });
+  }
+
+  private async unknown(bucket: string): Promise<UnknownBucketError> {
+    const { upstream } = nameOf(bucket);
+    const some = await this.list({ upstream, most: 5 });
+    return new UnknownBucketError(
+      bucket,
+      some.map((one) => one.bucket),
+    );
+  }
+}
+
+/** `esi/group:90000001`, or `esi/errors` for all keys. A key may have any characters. */
+function nameOf(bucket: string): Omit<BucketName, 'key'> & { key?: string } {
+  const [, upstream, limit, key] = /^([^/]+)\/([^:]+)(?::(.+))?$/s.exec(bucket) ?? [];
+  if (upstream === undefined || limit === undefined) throw new InvalidBucketError(bucket);
+  return { upstream, limit, key };
+}
+
+function wholeName(bucket: string): BucketName {
+  const { upstream, limit, key } = nameOf(bucket);
+  if (key === undefined) throw new InvalidBucketError(bucket);
+  return { upstream, limit, key };
+}
+
+function summaryOf(row: LockedRow): BucketSummary {
+  const { upstream, limit, key, shape, closedReason, now } = row;
+  const bucket = bucketOf(row);
+  // As far as the row has it: what headers told is in the bucket itself.
+  const rule = limitOf({ shape: shape as Shape, tokens: row.tokens ?? undefined, window: row.window ?? undefined });
+  advance(bucket, rule, { now, timeline: bucket.timeline });
+  const tokens = tokensOf(bucket, rule);
+  const closedMs = Math.max(0, ((row.closedUntil ?? 0) - now) * 1_000);
+  const isClosed = closedMs > 0;
+  return {
+    bucket: `${upstream}/${limit}:${key}`,
+    upstream,
+    limit,
+    key: shownKey(key),
+    shape: rule.shape,
+    tokens: tokens ?? null,
+    windowMs: row.window === null ? null : row.window * 1_000,
+    remaining: tokens === undefined ? null : Math.max(0, available(bucket, rule, tokens)),
+    spent: ownUsed(bucket, rule),
+    held: outstanding(bucket),
+    othersPerSecond: bucket.othersRate,
+    nodes: bucket.parts
+      .filter((part) => part.ended === undefined && part.until > bucket.at)
+      .map(({ node, wants, granted, settled }) => ({ node: nodeName(node), wants, has: granted - settled })),
+    closedUntil: isClosed ? new Date(row.closedUntil! * 1_000).toISOString() : null,
+    closedMs,
+    closedReason: isClosed ? closedReason : null,
+    at: new Date((row.at - bucket.offset) * 1_000).toISOString(),
+  };
+}
+
+/** A part is of one process of a node: its name has a word behind it that no other process has. */
+const nodeName = (part: string): string => part.replace(/:[0-9a-f-]{36}$/, '');

@@ -1,0 +1,116 @@
+/** Budgets, seen and steered, on the real PostgreSQL: what is listed, closed and opened, and what is refused. */
+import { Client } from 'pg';
+import type { Longwatch } from '../../client/longwatch';
+import { InvalidBucketError, UnknownBucketError } from '../../client/errors';
+import { writeBuckets } from '../support/buckets';
+import { runCli } from '../support/cli';
+import { Stack } from '../support/stack';
+
+const PROCESS = ':0b5e1f0e-5a3c-4f0f-9f5b-2f6f3f1c9a11';
+
+let stack: Stack;
+let longwatch: Longwatch;
+let db: Client;
+beforeAll(async () => {
+  stack = await Stack.start();
+  longwatch = await stack.connect();
+  db = new Client({ connectionString: stack.servers.databaseUrl });
+  await db.connect();
+}, 120_000);
+afterAll(async () => {
+  await db?.end();
+  await stack?.close();
+});
+beforeEach(async () => {
+  await stack.sql('truncate longwatch.budget, longwatch.audit');
+  await writeBuckets(db, [
+    {
+      upstream: 'esi',
+      limit: 'errors',
+      key: '10.0.0.7',
+      tokens: 100,
+      window: 60,
+      spent: 30,
+      parts: [{ node: `one${PROCESS}`, wants: 2.5, granted: 12, settled: 5 }],
+    },
+    { upstream: 'esi', limit: 'group', key: 'char-location:90000001', tokens: 1_200, window: 900, spent: 0 },
+    { upstream: 'esi', limit: 'group', key: '#5fRk3oYw1xq8s2aBcDeFgHiJkLmNoPqR', spent: 1 },
+  ]);
+});
+
+const bucketsOf = async (filter = {}) => (await longwatch.budget.list(filter)).map(({ bucket }) => bucket);
+
+test('what is left is what nobody has spent or holds; a node has its name, a secret key its hash', async () => {
+  const [errors, unknown, location] = await longwatch.budget.list();
+  expect(errors).toMatchObject({
+    bucket: 'esi/errors:10.0.0.7',
+    tokens: 100,
+    windowMs: 60_000,
+    spent: 30,
+    held: 7,
+    remaining: 63,
+    nodes: [{ node: 'one', wants: 2.5, has: 7 }],
+    closedUntil: null,
+    closedMs: 0,
+  });
+  expect(unknown).toMatchObject({ key: '#5fRk3oYw…', tokens: null, remaining: null });
+  expect(location).toMatchObject({ bucket: 'esi/group:char-location:90000001', remaining: 1_200, nodes: [] });
+});
+
+test('the list goes on after a bucket, and is of one limit or key', async () => {
+  const [first, second, third] = await bucketsOf();
+  expect(await bucketsOf({ most: 1 })).toEqual([first]);
+  expect(await bucketsOf({ after: first, most: 1 })).toEqual([second]);
+  expect(await bucketsOf({ after: third })).toEqual([]);
+  expect(await bucketsOf({ limit: 'group' })).toEqual([second, third]);
+  expect(await bucketsOf({ key: '10.0.0.7' })).toEqual([first]);
+  expect(await bucketsOf({ upstream: 'other' })).toEqual([]);
+});
+
+test('a limit is closed for all of its keys and opened for one, and the audit has both', async () => {
+  const closed = await longwatch.budget.close('esi/group', 300_000, { why: 'they asked us' });
+  expect(closed.map(({ closedReason }) => closedReason)).toEqual(['they asked us', 'they asked us']);
+  for (const { closedMs } of closed) expect(closedMs).toBeGreaterThan(290_000);
+  expect((await longwatch.budget.show('esi/errors:10.0.0.7')).closedMs).toBe(0);
+
+  const opened = await longwatch.budget.open('esi/group:char-location:90000001');
+  expect(opened).toMatchObject([{ closedMs: 0, closedReason: null }]);
+  expect(await longwatch.audit()).toMatchObject([
+    { what: 'budget open', subject: 'upstream/esi', before: { closed: 1 }, after: { closed: 0 } },
+    {
+      what: 'budget close',
+      subject: 'upstream/esi',
+      why: 'they asked us',
+      before: { buckets: 2, closed: 0 },
+      after: { buckets: 2, closed: 2 },
+    },
+  ]);
+});
+
+test('what is not a bucket is refused, and what nobody has spent from says which there are', async () => {
+  for (const wrong of ['', 'esi', '/errors', 'esi/', 'esi/:1']) {
+    await expect(longwatch.budget.close(wrong, 1_000)).rejects.toThrow(InvalidBucketError);
+  }
+  await expect(longwatch.budget.show('esi/errors')).rejects.toThrow(InvalidBucketError);
+  const missing = longwatch.budget.open('esi/errors:1');
+  await expect(missing).rejects.toThrow(UnknownBucketError);
+  await expect(missing).rejects.toThrow('esi/errors:10.0.0.7');
+  expect(await longwatch.audit()).toEqual([]);
+});
+
+test('the command line: list, show, close, open; a wrong time or bucket is status 2', async () => {
+  const list = await runCli(stack, 'budget', 'list');
+  expect(list.out).toMatch(/esi\/errors:10\.0\.0\.7\s+63\s+100\s+1 min\s+30\s+7\s+1\s+open/);
+  expect(list.out).toContain('not known yet: one request at a time');
+  expect((await runCli(stack, 'budget', 'list', '--most', '1')).out).toContain('--after esi/errors:10.0.0.7');
+  const closed = await runCli(stack, 'budget', 'close', 'esi/errors:10.0.0.7', '--for', '5m', '--why', 'too many');
+  expect(closed.out).toContain('closed for 5 min');
+  expect((await runCli(stack, 'budget', 'show', 'esi/errors:10.0.0.7')).out).toMatch(/closed for .*: too many/);
+  expect((await runCli(stack, 'budget', 'open', 'esi/errors:10.0.0.7')).status).toBe(0);
+  expect(await runCli(stack, 'budget', 'close', 'esi/errors', '--for', 'long')).toMatchObject({ status: 2 });
+  expect(await runCli(stack, 'budget', 'close', 'esi/errors')).toMatchObject({ status: 2 });
+  expect(await runCli(stack, 'budget', 'show', 'esi')).toMatchObject({ status: 2 });
+  expect(await runCli(stack, 'budget', 'set', 'esi', 'limits')).toMatchObject({ status: 2 });
+  await stack.sql('truncate longwatch.budget');
+  expect((await runCli(stack, 'budget', 'list')).out).toContain('nobody has spent from a bucket lately');
+});

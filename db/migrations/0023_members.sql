@@ -16,9 +16,12 @@ create table longwatch.life (
   marks text not null default '[]',
   applied text not null default '[]',
   sets bigint not null default 0,
+  written_at timestamptz not null default clock_timestamp(),
   primary key (tracker, id)
 ) with (fillfactor = 70);
 create index life_by_slot on longwatch.life (tracker, slot);
+-- What may be forgotten a day later, if it is not a member.
+create index life_without_state on longwatch.life (written_at) where state is null;
 
 create table longwatch.timer (
   tracker text not null references longwatch.tracker (name) on delete cascade,
@@ -217,7 +220,8 @@ begin
   from unnest(parts) p where p.place <> all (stale || nowhere || crowded);
 
   update longwatch.life l
-    set version = l.version + 1, schema = p.schema, state = p.state, marks = p.marks, applied = p.applied, sets = p.sets
+    set version = l.version + 1, schema = p.schema, state = p.state, marks = p.marks, applied = p.applied, sets = p.sets,
+        written_at = clock_timestamp()
     from unnest(parts) p where p.written and l.tracker = p.tracker and l.id = p.id;
   with spawned as (
     insert into longwatch.member as m (tracker, id, hash, stamp, roster_version)

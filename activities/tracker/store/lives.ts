@@ -62,8 +62,30 @@ const END: Statement = {
   text: `insert into longwatch.life as l (tracker, id, slot, version, marks)
          select $1, e.id, e.slot, 1, e.marks from unnest($2::text[], $3::bigint[], $4::text[]) e (id, slot, marks)
          on conflict (tracker, id) do update
-         set version = l.version + 1, state = null, applied = '[]', marks = excluded.marks`,
+         set version = l.version + 1, state = null, applied = '[]', marks = excluded.marks, written_at = clock_timestamp()`,
 };
+
+/** In pages, each a transaction: nothing waits long for one. */
+const PURGE_REPLIES: Statement = {
+  name: 'reply-purge',
+  text: `delete from longwatch.reply r using (
+           select tracker, member, request from longwatch.reply where answered_at < now() - make_interval(secs => $1::float8 / 1000)
+           order by answered_at limit $2 for update skip locked
+         ) o where r.tracker = o.tracker and r.member = o.member and r.request = o.request returning 1`,
+};
+const PURGE_LIVES: Statement = {
+  name: 'life-purge',
+  text: `delete from longwatch.life l using (
+           select e.tracker, e.id from longwatch.life e
+           where e.state is null and e.written_at < now() - make_interval(secs => $1::float8 / 1000)
+             and not exists (
+               select 1 from longwatch.member m where m.tracker = e.tracker and m.id = e.id and m.removed_at is null
+             )
+             and not exists (select 1 from longwatch.mail m where m.tracker = e.tracker and m.slot = e.slot and m.member = e.id)
+           order by e.written_at limit $2 for update of e skip locked
+         ) o where l.tracker = o.tracker and l.id = o.id returning 1`,
+};
+const PURGE_ROWS = 1_000;
 
 const slot = (id: string): number => slotOf(hashId(id));
 
@@ -293,4 +315,14 @@ export async function endLives(
     return marksToJson(sealed(marksFromJson(before.get(id) ?? null), numbered));
   });
   await run(db, END, [tracker, ids, slots, marks]);
+}
+
+/**
+ * Forgets replies that nobody may ask for any more, and the numbers of senders at members that were removed as long ago
+ * as they count. One page. @returns whether there may be more
+ */
+export async function purgeLives(db: Queryable, { repliesMs, marksMs }: MemberLimits = MEMBER): Promise<boolean> {
+  const replies = await run(db, PURGE_REPLIES, [repliesMs, PURGE_ROWS]);
+  const lives = await run(db, PURGE_LIVES, [marksMs, PURGE_ROWS]);
+  return replies.length === PURGE_ROWS || lives.length === PURGE_ROWS;
 }

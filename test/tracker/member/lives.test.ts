@@ -2,8 +2,9 @@
 import { pino } from 'pino';
 import { Database, type Queryable } from '../../../activities/lib/database';
 import type { Commit, MemberPart } from '../../../activities/tracker/member/commit';
+import { MEMBER } from '../../../activities/tracker/member/constants';
 import type { Pushed } from '../../../activities/tracker/member/types';
-import { commitTurns, loadLives } from '../../../activities/tracker/store/lives';
+import { commitTurns, loadLives, purgeLives } from '../../../activities/tracker/store/lives';
 import { insertMail, mailTables, readMail, stepTables, type NewMail } from '../../../activities/tracker/store/mail';
 import { Stack } from '../../support/stack';
 
@@ -221,4 +222,35 @@ test('a snapshot that is held open does not keep a table from being truncated', 
     });
     expect(truncated).toBe(true);
   });
+});
+
+test('replies are kept as long as they may be asked for, and the numbers of a member that was removed for a day', async () => {
+  const answers = (request: string) => [{ request, client: 'c', answer: { json: '1' } }];
+  const stamps = await stack.sql<{ stamp: number }>(
+    `select nextval('longwatch.stamp')::float8 as stamp from generate_series(1, 3)`,
+  );
+  const empty = { row: { state: null, marks: new Map(), applied: new Map(), sets: 0 } };
+  await alone(part('kept', { spawn: stamps[0]!.stamp, answers: answers('old'), ...empty }), part('gone', empty));
+  await alone(part('new', { answers: answers('new'), ...empty }), part('awaited', empty), part('full'));
+  const age = async (ms: number) => {
+    await stack.sql(`update longwatch.reply set answered_at = now() - $1 * interval '1 ms' where request = 'old'`, [
+      ms,
+    ]);
+    await stack.sql(`update longwatch.life set written_at = now() - $1 * interval '1 ms' where id <> 'new'`, [ms]);
+    await database.transaction((db) => purgeLives(db));
+  };
+  const left = async (table: string, column: string) =>
+    (await stack.sql<{ name: string }>(`select ${column} as name from longwatch.${table} order by 1`)).map(
+      ({ name }) => name,
+    );
+  await send(letter({ member: 'awaited' }));
+
+  await age(MEMBER.repliesMs - 5_000);
+  expect(await left('reply', 'request')).toEqual(['new', 'old']);
+  await age(MEMBER.repliesMs + 1);
+  expect(await left('reply', 'request')).toEqual(['new']);
+  await age(MEMBER.marksMs - 5_000);
+  expect(await left('life', 'id')).toEqual(['awaited', 'full', 'gone', 'kept', 'new']);
+  await age(MEMBER.marksMs + 1);
+  expect(await left('life', 'id')).toEqual(['awaited', 'full', 'kept', 'new']);
 });

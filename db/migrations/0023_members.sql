@@ -97,6 +97,7 @@ end $$;
 create table longwatch.reply (
   tracker text not null references longwatch.tracker (name) on delete cascade,
   member text not null,
+  slot bigint not null,
   request text not null,
   client text not null,
   json text,
@@ -245,8 +246,8 @@ begin
   delete from longwatch.mail m using unnest(parts) p, unnest(p.gone) g where m.tracker = p.tracker and m.slot = p.slot and m.id = g;
   update longwatch.mail m set attempts = a.attempts, not_before = to_timestamp(a.not_before / 1000), error = a.error
     from unnest(parts) p cross join unnest(p.again) a where m.tracker = p.tracker and m.slot = p.slot and m.id = a.mail;
-  insert into longwatch.reply (tracker, member, request, client, json, error, message)
-    select p.tracker, p.id, a.request, a.client, a.json, a.error, a.message from unnest(parts) p cross join unnest(p.answers) a;
+  insert into longwatch.reply (tracker, member, slot, request, client, json, error, message)
+    select p.tracker, p.id, p.slot, a.request, a.client, a.json, a.error, a.message from unnest(parts) p cross join unnest(p.answers) a;
   insert into longwatch.member_dead (tracker, member, sender, json, attempts, error, trace)
     select p.tracker, p.id, d.sender, d.json, d.attempts, d.error, d.trace from unnest(parts) p cross join unnest(p.dead) d;
   -- The ids are drawn in the order in which it was sent.

@@ -126,8 +126,13 @@ export function dropped(where: Where, entry: Entry, mail: Mail, why: Dropped): E
     : { ...ended, dead: deadOf(mail, mail.attempts, whyDropped(why, where.address).message) };
 }
 
-function whyDropped(why: Exclude<Dropped, 'twice'>, { tracker, id }: Address): Failed {
-  if (why === 'removed') return { type: 'Removed', message: `${id} was removed from ${tracker} before it was handled` };
+/** The answer to each request that goes with its member. */
+export function removedBefore({ tracker, id }: Address): Failed {
+  return { type: 'Removed', message: `${id} was removed from ${tracker} before it was handled` };
+}
+
+function whyDropped(why: Exclude<Dropped, 'twice'>, address: Address): Failed {
+  if (why === 'removed') return removedBefore(address);
   if (why === 'too late')
     return { type: 'RequestTimedOut', message: 'its time was over before a handler began with it' };
   return { type: 'TooOld', message: 'it was told again when nobody knew any more whether it had been handled' };

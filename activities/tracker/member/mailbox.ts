@@ -211,14 +211,14 @@ export class Mailbox {
       return image.present && what.brought.fetchedAt > applied ? 'run' : 'skip';
     }
     const { mail } = what;
-    if (mail.id < view.removedAt) return 'removed';
     if (mail.request && (mail.answered === true || view.asked(mail.request.id))) return 'twice';
     const told = toldOf(image.marks, mail);
-    if (told === 'gap' && !this.isLost(entry, mail)) return 'gap';
+    if (told === 'gap' && mail.id >= view.removedAt && !this.isLost(entry, mail)) return 'gap';
     const again = mail.request ? this.limits.requestAgainMs : this.limits.tellAgainMs;
     // A request whose reply is kept no longer is told so, also where it was handled.
     if (mail.storedAt - mail.toldAt > again) return 'too old';
     if (told === 'twice') return 'twice';
+    if (mail.id < view.removedAt) return 'removed';
     if (mail.notBefore !== undefined && mail.notBefore > now) return mail.notBefore;
     return mail.request && mail.request.deadline <= now ? 'too late' : 'run';
   }

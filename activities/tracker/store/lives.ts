@@ -1,6 +1,6 @@
 /**
- * The statements of members with a life: their commits (`member/commit.ts` says what one is), reading them, and what
- * a removal leaves. Their mail is in `mail.ts`.
+ * The statements of members with a life: their commits (`member/commit.ts` says what one is), and reading them. Their
+ * mail is in `mail.ts`, and what is left of them when they are removed in `ended-lives.ts`.
  */
 import { hashId } from '../../../workflows/lib/hash';
 import { utf8Bytes } from '../../../workflows/lib/size';
@@ -10,7 +10,7 @@ import { run, type Queryable, type Statement } from '../../lib/database';
 import { ms } from '../../lib/sql';
 import type { Commit, MemberPart, Refused, Verdict } from '../member/commit';
 import { MEMBER, type MemberLimits } from '../member/constants';
-import { marksFromJson, marksToJson, sealed } from '../member/marks';
+import { marksFromJson, marksToJson } from '../member/marks';
 import { NOT_STORED, type Stored } from '../member/member';
 import type { Image, Pushed, Sent, Timer, Trace } from '../member/types';
 import type { PoolOwner } from './fence';
@@ -42,51 +42,6 @@ const TIMERS_DUE: Statement = {
   text: `select id as member, name, set::float8 as set from longwatch.timer
          where tracker = $1 and slot between $2 and $3 and at <= now() order by at limit $4`,
 };
-/** The numbers of its messages stay, so that none of them is handled in another life. */
-const LOCK_MARKS: Statement = {
-  name: 'life-lock-marks',
-  text: `select id, marks from longwatch.life where tracker = $1 and id = any($2::text[]) order by id for update`,
-};
-const DELETE_MAIL: Statement = {
-  name: 'mail-delete-of',
-  text: `delete from longwatch.mail m using unnest($2::text[], $3::bigint[], $4::bigint[]) r (id, slot, stamp)
-         where m.tracker = $1 and m.slot = r.slot and m.member = r.id and m.id < r.stamp
-         returning m.member, m.sender, m.number::float8 as number, ${ms('m.stored_at')} as stored_at`,
-};
-const DELETE_TIMERS: Statement = {
-  name: 'timer-delete-of',
-  text: `delete from longwatch.timer where tracker = $1 and id = any($2::text[])`,
-};
-const END: Statement = {
-  name: 'life-end',
-  text: `insert into longwatch.life as l (tracker, id, slot, version, marks)
-         select $1, e.id, e.slot, 1, e.marks from unnest($2::text[], $3::bigint[], $4::text[]) e (id, slot, marks)
-         on conflict (tracker, id) do update
-         set version = l.version + 1, state = null, applied = '[]', marks = excluded.marks, written_at = clock_timestamp()`,
-};
-
-/** In pages, each a transaction: nothing waits long for one. */
-const PURGE_REPLIES: Statement = {
-  name: 'reply-purge',
-  text: `delete from longwatch.reply r using (
-           select tracker, member, request from longwatch.reply where answered_at < now() - make_interval(secs => $1::float8 / 1000)
-           order by answered_at limit $2 for update skip locked
-         ) o where r.tracker = o.tracker and r.member = o.member and r.request = o.request returning 1`,
-};
-const PURGE_LIVES: Statement = {
-  name: 'life-purge',
-  text: `delete from longwatch.life l using (
-           select e.tracker, e.id from longwatch.life e
-           where e.state is null and e.written_at < now() - make_interval(secs => $1::float8 / 1000)
-             and not exists (
-               select 1 from longwatch.member m where m.tracker = e.tracker and m.id = e.id and m.removed_at is null
-             )
-             and not exists (select 1 from longwatch.mail m where m.tracker = e.tracker and m.slot = e.slot and m.member = e.id)
-           order by e.written_at limit $2 for update of e skip locked
-         ) o where l.tracker = o.tracker and l.id = o.id returning 1`,
-};
-const PURGE_ROWS = 1_000;
-
 const slot = (id: string): number => slotOf(hashId(id));
 
 export interface CommitOptions {
@@ -289,40 +244,4 @@ export async function timersDue(
     most,
   ]);
   return rows.map(({ member, name, set }) => ({ member, timer: { name, set } }));
-}
-
-/** Ends lives, in the transaction that removes the members and has locked their pools. */
-export async function endLives(
-  db: Queryable,
-  tracker: string,
-  removals: readonly { id: string; stamp: number }[],
-): Promise<void> {
-  const ids = removals.map(({ id }) => id);
-  const slots = ids.map(slot);
-  type Gone = { member: string; sender: string; number: number | null; stored_at: number };
-  const stored = await run<{ id: string; marks: string }>(db, LOCK_MARKS, [tracker, ids]);
-  const before = new Map(stored.map(({ id, marks }) => [id, marks]));
-  const stamps = removals.map(({ stamp }) => stamp);
-  const gone = await run<Gone>(db, DELETE_MAIL, [tracker, ids, slots, stamps]);
-  await run(db, DELETE_TIMERS, [tracker, ids]);
-  const marks = ids.map((id) => {
-    const mail = gone.filter(({ member }) => member === id);
-    const numbered = mail.map(({ sender, number, stored_at }) => ({
-      from: sender,
-      number: number ?? undefined,
-      storedAt: stored_at,
-    }));
-    return marksToJson(sealed(marksFromJson(before.get(id) ?? null), numbered));
-  });
-  await run(db, END, [tracker, ids, slots, marks]);
-}
-
-/**
- * Forgets replies that nobody may ask for any more, and the numbers of senders at members that were removed as long ago
- * as they count. One page. @returns whether there may be more
- */
-export async function purgeLives(db: Queryable, { repliesMs, marksMs }: MemberLimits = MEMBER): Promise<boolean> {
-  const replies = await run(db, PURGE_REPLIES, [repliesMs, PURGE_ROWS]);
-  const lives = await run(db, PURGE_LIVES, [marksMs, PURGE_ROWS]);
-  return replies.length === PURGE_ROWS || lives.length === PURGE_ROWS;
 }

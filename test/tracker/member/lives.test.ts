@@ -4,7 +4,8 @@ import { Database, type Queryable } from '../../../activities/lib/database';
 import type { Commit, MemberPart } from '../../../activities/tracker/member/commit';
 import { MEMBER } from '../../../activities/tracker/member/constants';
 import type { Pushed } from '../../../activities/tracker/member/types';
-import { commitTurns, loadLives, purgeLives } from '../../../activities/tracker/store/lives';
+import { endLives, purgeLives } from '../../../activities/tracker/store/ended-lives';
+import { commitTurns, loadLives } from '../../../activities/tracker/store/lives';
 import { insertMail, mailTables, readMail, stepTables, type NewMail } from '../../../activities/tracker/store/mail';
 import { Stack } from '../../support/stack';
 
@@ -224,6 +225,21 @@ test('a snapshot that is held open does not keep a table from being truncated', 
   });
 });
 
+test('a request that goes with its member is answered, once', async () => {
+  const request = (id: string) => ({ id, client: 'c', deadline: 0 });
+  await send(letter({ request: request('q') }), letter({ request: request('r') }));
+  await alone(part('a', { answers: [{ request: 'q', client: 'c', answer: { json: '1' } }] }));
+  const [{ stamp } = { stamp: 0 }] = await stack.sql<{ stamp: number }>(
+    `select nextval('longwatch.stamp')::float8 as stamp`,
+  );
+  const told = await database.transaction((db) => endLives(db, 't', [{ id: 'a', stamp }]));
+  expect(told).toEqual([{ member: 'a', request: 'r', client: 'c' }]);
+  expect(await stack.sql('select request, json, error from longwatch.reply order by request')).toEqual([
+    { request: 'q', json: '1', error: null },
+    { request: 'r', json: null, error: 'Removed' },
+  ]);
+});
+
 test('replies are kept as long as they may be asked for, and the numbers of a member that was removed for a day', async () => {
   const answers = (request: string) => [{ request, client: 'c', answer: { json: '1' } }];
   const stamps = await stack.sql<{ stamp: number }>(
@@ -247,6 +263,10 @@ test('replies are kept as long as they may be asked for, and the numbers of a me
 
   await age(MEMBER.repliesMs - 5_000);
   expect(await left('reply', 'request')).toEqual(['new', 'old']);
+  await send(letter({ member: 'kept', request: { id: 'old', client: 'c', deadline: 0 } }));
+  await age(MEMBER.repliesMs + 1);
+  expect(await left('reply', 'request')).toEqual(['new', 'old']);
+  await stack.sql(`delete from longwatch.mail where member = 'kept'`);
   await age(MEMBER.repliesMs + 1);
   expect(await left('reply', 'request')).toEqual(['new']);
   await age(MEMBER.marksMs - 5_000);

@@ -1,5 +1,6 @@
 /** Holds what members with a life promise, looked at in each commit, and at the end, when all has come to rest. */
 import type { MemberPart } from '../../../activities/tracker/member/commit';
+import { removedBefore } from '../../../activities/tracker/member/ended';
 import type { MemberLimits } from '../../../activities/tracker/member/constants';
 import type { PoolMembers } from '../../../activities/tracker/member/pool-members';
 import type { Turn } from '../../../activities/tracker/member/turn';
@@ -78,7 +79,11 @@ export class MemberPromises {
 
   /** Mail and timers of it go with it; what was handled stays handled. */
   removing(id: string): void {
-    for (const { json } of this.store.mailOf(id)) this.removedOne((JSON.parse(json) as Message).key);
+    for (const { json, request } of this.store.mailOf(id)) {
+      this.removedOne((JSON.parse(json) as Message).key);
+      if (!request || this.answers.has(request.id)) continue;
+      this.answers.set(request.id, JSON.stringify({ error: removedBefore({ tracker: 't', id }) }));
+    }
     for (const { json } of this.store.timers.get(id)?.values() ?? [])
       this.removedOne((JSON.parse(json) as Message).key);
   }

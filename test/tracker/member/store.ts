@@ -6,6 +6,7 @@
 import { admit, type Admission } from '../../../activities/tracker/member/admission';
 import type { Commit, MemberPart, Verdict } from '../../../activities/tracker/member/commit';
 import type { MemberLimits } from '../../../activities/tracker/member/constants';
+import { removedBefore } from '../../../activities/tracker/member/ended';
 import { marksFromJson, marksToJson, sealed } from '../../../activities/tracker/member/marks';
 import { NOT_STORED, type Stored } from '../../../activities/tracker/member/member';
 import type { Reading } from '../../../activities/tracker/member/pool-mail';
@@ -109,7 +110,9 @@ export class MemberStore {
 
   answerTo(member: string, request: string): Answer['answer'] | undefined {
     const found = this.answers.get(`${member}/${request}`);
-    return found && found.until > this.now() ? found.answer : undefined;
+    // It stays while the same request waits once more.
+    const waits = () => this.mailOf(member).some((mail) => mail.request?.id === request);
+    return found && (found.until > this.now() || waits()) ? found.answer : undefined;
   }
 
   // ── What the holder of a pool reads ──
@@ -159,7 +162,13 @@ export class MemberStore {
     const marks = marksToJson(sealed(marksFromJson(life?.marks ?? null), mail));
     this.lives.set(id, { state: null, version: (life?.version ?? 0) + 1, marks, applied: [], sets: life?.sets ?? 0 });
     this.timers.delete(id);
-    for (const { id: row } of mail) this.deleteMail(row);
+    for (const { id: row, request } of mail) {
+      if (request && !this.answers.has(`${id}/${request.id}`)) {
+        const answer = { error: removedBefore({ tracker: 't', id }) };
+        this.answers.set(`${id}/${request.id}`, { answer, until: this.now() + this.limits.repliesMs });
+      }
+      this.deleteMail(row);
+    }
   }
 
   split(): void {

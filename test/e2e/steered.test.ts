@@ -2,6 +2,8 @@
  * A cluster of three processes, steered by hand: its nodes are seen, one is drained and resumed, one has a target, a
  * pool is moved, all of it balanced; and at each moment the questions have one right answer for each id.
  */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { resolveConfig } from '../../config/resolve/config';
 import { carryOut } from '../../client/cluster/moves';
@@ -18,10 +20,22 @@ const NAMES = ['worker-1', 'worker-2', 'worker-3'];
 let stack: Stack;
 let longwatch: Longwatch;
 const workers = new Map<string, WorkerProcess>();
+/** When each id was asked, by the clock of the test. */
+const asked = new Map<string, number[]>();
+const upstream = createServer((request, response) => {
+  const id = request.url!.slice(1);
+  asked.set(id, [...(asked.get(id) ?? []), Date.now()]);
+  response.end('1');
+});
+
 const things = () => longwatch.tracker('things');
 
 async function begin(name: string): Promise<void> {
-  const worker = stack.workerProcess(FILE, { LONGWATCH_NODE: name });
+  const { port } = upstream.address() as AddressInfo;
+  const worker = stack.workerProcess(FILE, {
+    LONGWATCH_NODE: name,
+    LONGWATCH_TEST_UPSTREAM: `http://127.0.0.1:${port}`,
+  });
   workers.set(name, worker);
   await worker.ready;
 }
@@ -48,6 +62,7 @@ const isEven = async (names = NAMES) => {
 };
 
 beforeAll(async () => {
+  await new Promise<void>((listening) => upstream.listen(0, '127.0.0.1', listening));
   stack = await Stack.start();
   longwatch = await stack.connect();
   await begin('worker-1');
@@ -58,7 +73,11 @@ beforeAll(async () => {
     return all >= 8 && all === poolsKept;
   });
 }, 120_000);
-afterAll(() => stack?.close());
+afterAll(async () => {
+  await stack?.close();
+  upstream.close();
+  upstream.closeAllConnections();
+});
 
 test('two more join, have their shares, and are seen', async () => {
   await Promise.all([begin('worker-2'), begin('worker-3')]);
@@ -121,14 +140,11 @@ test('a target is kept to, and taken back', async () => {
 }, 150_000);
 
 test('it comes to rest: then there is nothing to balance', async () => {
-  await eventually(
-    'nothing is left to move',
-    async () => (await longwatch.previewRebalance()).moves.length === 0,
-    60_000,
-  );
-  const { status, out } = await runCli(stack, 'rebalance', '--dry-run');
-  expect([status, out]).toEqual([0, expect.stringMatching(/nothing to move: each node has its share/)]);
-}, 90_000);
+  await eventually('nothing is left to move', async () => {
+    const { status, out } = await runCli(stack, 'rebalance', '--dry-run');
+    return status === 0 && out.includes('nothing to move: each node has its share');
+  });
+}, 60_000);
 
 test('many moves at once, 16 in flight: two nodes change their pools', async () => {
   const connections = new Connections(
@@ -156,6 +172,23 @@ test('many moves at once, 16 in flight: two nodes change their pools', async () 
     await connections.close();
   }
 }, 60_000);
+
+test('a rolling restart, as docs/cluster.md has it: no pool waits for a heartbeat that nobody sends', async () => {
+  const restarts = async () =>
+    Object.fromEntries((await longwatch.nodes()).nodes.map(({ name, use }) => [name, use?.minute.restarts]));
+  for (const name of NAMES) {
+    expect((await runCli(stack, 'node', 'drain', name, '--wait', '--for', '10m', '--why', 'a release')).status).toBe(0);
+    await workers.get(name)!.kill('SIGTERM');
+    await begin(name);
+    expect((await runCli(stack, 'node', 'resume', name)).status).toBe(0);
+    await eventually(`${name} has its share`, () => isEven(), 60_000);
+    expect(await restarts()).toEqual({ 'worker-1': 0, 'worker-2': 0, 'worker-3': 0 });
+  }
+  const gaps = [...asked.values()].map((times) => Math.max(...times.map((at, i) => at - (times[i - 1] ?? at))));
+  expect(gaps).toHaveLength(IDS.length);
+  // For people: on a busy machine it says more of the machine than of the cluster.
+  process.stderr.write(`the longest that an id at 500 ms was not asked: ${Math.max(...gaps)} ms\n`);
+}, 180_000);
 
 test('a node that is killed is gone, its ids are alive elsewhere; the next one of its name is drained as it was', async () => {
   await longwatch.node('worker-1').weight(0.5);

@@ -1,3 +1,7 @@
+/**
+ * Options as people read them: each with its value as they would write it, and who gave it. Used for `config` of
+ * trackers, buffers, jobs and upstreams; `unit.ts` tells by them what a command changes.
+ */
 import { formatValue } from '../config/values';
 import type { OptionChanges, OptionSpec } from '../workflows/lib/options';
 import { sameJson } from '../activities/lib/same-json';

@@ -1,6 +1,7 @@
 /**
- * Fails when a comment or a page names a file that is not there (`npm run check`). The head of each file says who calls
- * it and where the data goes next; only a machine keeps such sentences true. A name may be a path from the root, a path
+ * Fails when a comment or a page names a file that is not there, or when a source has no head (`npm run check`). The
+ * head of each file says what it is for, who calls it and where the data goes next; only a machine keeps such sentences
+ * there, and true. A name may be a path from the root, a path
  * from the file itself, or the end of a path (`shift/keep.ts`); a bare name (`keep.ts`) stands for a file of that name
  * anywhere.
  */
@@ -30,6 +31,9 @@ const ELSEWHERE = new Set([
 const NAMED =
   /(?<![\w/.@$}:-])((?:\.{1,2}\/)*(?:[\w.-]+\/)*[\w.-]+\.(?:ts|mts|cts|js|mjs|cjs|md|sql|yml))\b(?![/\w(])/g;
 
+/** Each of these begins with a comment that says what it is for. */
+const SOURCE = /^(workflows|config|activities|workers|client|cli|exports|scripts)\/.*\.ts$/;
+
 const wrong: string[] = [];
 for (const file of tracked) {
   if (file.startsWith('test/replay/histories/') || file === 'CHANGELOG.md') continue;
@@ -41,8 +45,15 @@ for (const file of tracked) {
     }
   }
 }
-if (wrong.length > 0) {
-  process.stderr.write(`${wrong.length} names of files that are not there:\n  ${wrong.join('\n  ')}\n`);
+const headless = tracked.filter(
+  (file) => SOURCE.test(file) && !readFileSync(path.join(root, file), 'utf8').startsWith('/**'),
+);
+complain('names of files that are not there', wrong);
+complain('sources whose first lines do not say what they are for', headless);
+
+function complain(what: string, places: readonly string[]): void {
+  if (places.length === 0) return;
+  process.stderr.write(`${places.length} ${what}:\n  ${places.join('\n  ')}\n`);
   process.exitCode = 1;
 }
 

@@ -1,3 +1,8 @@
+/**
+ * The `buryEntries` activity: entries that are dead become rows, many in one statement; where one of them cannot be
+ * kept, each by itself, and that one without its value. Called by `workflows/buffer/parts/dead.ts`; the statements are
+ * in `store/dead.ts`.
+ */
 import type { Chunk } from '../../workflows/buffer/state';
 import { keepableKey } from '../../workflows/buffer/keys';
 import { readRows } from './store/chunks';

@@ -1,3 +1,7 @@
+/**
+ * Gathers the entries of a batch: those of its input, and those of the rows that its input names; with the numbers of
+ * those that have a newer one of the same key. Called by `batch.ts`, which hands them to the user's `run`.
+ */
 import type { BatchInput } from '../../workflows/buffer/activities';
 import { forgetRows, readRows, staleEntries } from './store/chunks';
 import type { Database } from '../lib/database';

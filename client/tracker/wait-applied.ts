@@ -1,3 +1,7 @@
+/**
+ * Waits until changes of the roster are in the database, for `add` and `remove` with `wait`: at each announcement, and
+ * now and then without one. Called by `roster.ts`.
+ */
 import type { Connections } from '../connections';
 import { NoWorkerError, TimedOutError } from '../errors';
 import type { RosterBatch } from './ids';

@@ -1,3 +1,7 @@
+/**
+ * The definition of a tracker, as a user writes it: its operations, their code, its gate. `resolve/tracker.ts` reads
+ * it; the code runs in the shifts (`activities/tracker/shift`).
+ */
 import type { Logger } from 'pino';
 import type { Duration } from './types';
 import type { DefinedUpstream } from './upstream';

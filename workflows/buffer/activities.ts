@@ -1,3 +1,7 @@
+/**
+ * The activities of a buffer's workflows, as these call them, and what goes to them and comes back: all of it is in the
+ * histories of shards and parents. Made by `activities/buffer/index.ts`.
+ */
 import type { BufferCommandResult, BufferRunState, DeadCommand, ShardReport } from './contract';
 import type { BufferOptions } from './options';
 import type { Beginning, Chunk, LaneName, ShardState } from './state';

@@ -1,3 +1,8 @@
+/**
+ * Every option of a buffer, once: kind, default, bounds and words; and how changes by hand are laid over them. Read by
+ * the config's resolver (`config/resolve/buffer.ts`), by `config --set`, by the buffer's workflows and by the generated
+ * `docs/options.md`. Values here are compiled: durations are whole milliseconds and end in `Ms`.
+ */
 import { laidOver, refusal, type OptionChange, type OptionChanges, type OptionSpec } from '../lib/options';
 import { DAY, MINUTE, SECOND } from '../lib/time';
 import type { Json } from '../lib/json';

@@ -1,3 +1,7 @@
+/**
+ * The words that a workflow and the workers of durable activities share: their options, a result as it goes through
+ * Temporal, the inputs of compensations. Used by `proxy.ts` and `saga.ts` in workflows, and by `activities/durable`.
+ */
 import { retryWaits, type OptionSpec } from '../lib/options';
 import { DAY, HOUR, MINUTE, SECOND } from '../lib/time';
 

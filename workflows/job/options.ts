@@ -1,3 +1,9 @@
+/**
+ * Every option of a regen, sweep or decay, once: kind, default, bounds and words; its work in SQL; and how changes by
+ * hand are laid over them. Read by the config's resolver (`config/resolve/job.ts`), by `config --set`, by the job's
+ * workflow and its passes, and by the generated `docs/options.md`. Values here are compiled: durations are whole
+ * milliseconds and end in `Ms`.
+ */
 import { laidOver, refusal, retryWaits, type OptionChange, type OptionChanges, type OptionSpec } from '../lib/options';
 import { DAY, MINUTE, SECOND } from '../lib/time';
 

@@ -1,3 +1,8 @@
+/**
+ * The rows that hold entries: chunks that a shard has stored, and what was sent to it by reference; the keys beside
+ * them, and the fence that orders a shard's stores. Written and read by the activities of a buffer
+ * (`activities/buffer`) and by the client, for entries that are too large for a message.
+ */
 import type { StoreRow } from '../../../workflows/buffer/activities';
 import type { Chunk, LaneName } from '../../../workflows/buffer/state';
 import { ErrorType } from '../../../workflows/lib/errors';

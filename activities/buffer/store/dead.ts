@@ -1,3 +1,7 @@
+/**
+ * The dead letters of buffers: buried by `dead.ts`, and taken out again by `shard-rows.ts`, a page at a time, each page
+ * once however often it is asked for.
+ */
 import type { EntryError } from '../../../workflows/buffer/state';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { storable } from '../../../workflows/lib/text';

@@ -1,3 +1,7 @@
+/**
+ * The members of a pool's shift by their slots: small numbers by which its loops, agendas and results know them, so
+ * that a run costs no look-up of an id. Kept by `pool-shift.ts`.
+ */
 import { hashId } from '../../../workflows/lib/hash';
 
 export class Members {

@@ -5,6 +5,7 @@
 import { errorOf } from '../../../lib/failures';
 import { CLASSES, ClassOrder, type Class, type Shares } from '../classes';
 import type { Waiter } from '../spender';
+import { Costs, Queue } from './queue';
 
 /** A turn ends after so many wake-ups: timers and sockets come between. */
 const TURN = 200;
@@ -20,7 +21,8 @@ export interface Lined {
 }
 
 export class Line {
-  private readonly waiting: Record<Class, Set<Waiter>> = { call: new Set(), watch: new Set(), bulk: new Set() };
+  private readonly costs: Costs;
+  private readonly waiting: Record<Class, Queue>;
   private readonly order: ClassOrder;
   private soon: NodeJS.Immediate | undefined;
   private timer: NodeJS.Timeout | undefined;
@@ -34,6 +36,8 @@ export class Line {
     private readonly now: () => number,
   ) {
     this.order = new ClassOrder(shares);
+    this.costs = new Costs(now);
+    this.waiting = { call: new Queue(this.costs), watch: new Queue(this.costs), bulk: new Queue(this.costs) };
   }
 
   /** Nobody may overtake those who wait; the one who was woken may take what it was woken for. */
@@ -52,15 +56,20 @@ export class Line {
     return sum;
   }
 
-  join(waiter: Waiter): () => void {
-    const line = this.waiting[waiter.class];
-    line.add(waiter);
+  /** Answers how to leave it. */
+  join(waiter: Waiter & { readonly by?: string }): () => void {
+    const leave = this.waiting[waiter.class].add(waiter, waiter.by ?? '');
     if (!this.isServing) this.look();
-    return () => line.delete(waiter);
+    return leave;
   }
 
   spent(by: Class, tokens: number): void {
     this.order.spent(by, tokens, this.now());
+  }
+
+  /** The answers of that code have cost so much. */
+  paid(by: string, tokens: number): void {
+    this.costs.paid(by, tokens);
   }
 
   /** The bucket may have something, or is open again. */
@@ -78,9 +87,7 @@ export class Line {
       while (left-- > 0 && this.bucket.may()) {
         const of = this.order.first((one) => this.waiting[one].size > 0, this.now());
         if (of === undefined) break;
-        const [waiter] = this.waiting[of];
-        this.waiting[of].delete(waiter!);
-        wake(waiter!);
+        wake(this.waiting[of].take()!);
       }
     } finally {
       this.isServing = false;

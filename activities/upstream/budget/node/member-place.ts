@@ -5,8 +5,7 @@
 import { boundedClosing } from '../ledger/closing';
 import { FIGURES } from '../figures';
 import type { MemberBuckets, MemberTicket } from '../member';
-import type { Class } from '../classes';
-import type { UpstreamLimit, Waiter } from '../spender';
+import type { UpstreamLimit, Use, Waiter } from '../spender';
 import { Line } from './line';
 import type { Place, Taken, Verdict } from './place';
 import type { Group } from './group';
@@ -50,9 +49,9 @@ export class MemberPlace implements Place {
     return buckets ? buckets.may(slot, group.host.now()) : group.asking === 0;
   }
 
-  take(by: Class): Taken {
+  take(use: Use): Taken {
     const { group, slot } = this;
-    group.lineOf(slot)?.spent(by, group.rule.rule.greatestCost);
+    group.lineOf(slot)?.spent(use.class, group.rule.rule.greatestCost);
     const buckets = group.filledFor(slot);
     return buckets ? new TakenOfMember(this, buckets, buckets.reserve(slot)) : new TakenToAsk(this);
   }

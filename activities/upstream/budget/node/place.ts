@@ -3,8 +3,7 @@
  * one request whose answer tells which bucket it is (`probe.ts`). `spend.ts` takes from several of them together.
  */
 import type { Told } from '../ledger/messages';
-import type { Class } from '../classes';
-import type { UpstreamLimit, Waiter } from '../spender';
+import type { UpstreamLimit, Use, Waiter } from '../spender';
 
 /** An answer, as far as it concerns one limit. */
 export interface Verdict {
@@ -40,7 +39,7 @@ export interface Place {
   /** @param isFurther of a run that has begun: it stands in no line, and keeps no pace */
   may(requests: number, isFurther: boolean): boolean;
   /** Only after `may`. */
-  take(by: Class): Taken;
+  take(use: Use): Taken;
   /** Sets aside what one more request of a run usually costs; undefined: nothing need be. */
   earmark(): Taken | undefined;
   join(waiter: Waiter): () => void;

@@ -2,8 +2,7 @@
  * The place of the request whose answer tells which bucket it spends from: a key that is made of a header which no
  * answer has had yet. One at a time for each operation of a node; the others wait for what it tells.
  */
-import type { Class } from '../classes';
-import type { UpstreamLimit, Waiter } from '../spender';
+import type { UpstreamLimit, Use, Waiter } from '../spender';
 import { Line } from './line';
 import type { Place, Taken, Verdict } from './place';
 
@@ -32,9 +31,9 @@ export class Probe implements Place {
     return this.isKnown || this.underWay === 0;
   }
 
-  take(by: Class): Taken {
+  take(use: Use): Taken {
     this.underWay++;
-    this.line.spent(by, this.limit.rule.greatestCost);
+    this.line.spent(use.class, this.limit.rule.greatestCost);
     return new TakenProbe(this, () => this.over());
   }
 

@@ -3,11 +3,10 @@
  * Kept by `spender.ts`; `renewal.ts` and `closings.ts` carry its words to the database and back.
  */
 import { Account, type Clocks, type Ticket } from '../account';
-import type { Class } from '../classes';
 import type { Refusal } from '../ledger/closing';
 import type { Grant, Renewal } from '../ledger/messages';
 import type { BucketName } from '../../store/bucket-row';
-import type { UpstreamLimit, Waiter } from '../spender';
+import type { UpstreamLimit, Use, Waiter } from '../spender';
 import { Line } from './line';
 import type { Place, Taken, Verdict } from './place';
 
@@ -90,14 +89,14 @@ export class SharedBucket implements Place {
     return may;
   }
 
-  take(by: Class): Taken {
+  take(use: Use): Taken {
     const ticket = this.account.reserve();
-    this.line.spent(by, ticket.reserved);
-    return new TakenTicket(this, ticket);
+    this.line.spent(use.class, ticket.reserved);
+    return new TakenTicket(this, ticket, use.by);
   }
 
   earmark(): Taken {
-    return new TakenTicket(this, this.account.earmark(1));
+    return new TakenTicket(this, this.account.earmark(1), '');
   }
 
   join(waiter: Waiter): () => void {
@@ -124,7 +123,8 @@ export class SharedBucket implements Place {
   }
 
   /** An answer that costs more than the greatest raises that, for this bucket. */
-  noteCost(cost: number): void {
+  noteCost(cost: number, by: string): void {
+    this.line.paid(by, cost);
     const { rule } = this.current;
     if (cost > rule.greatestCost && cost <= GREATEST)
       this.adopt({ ...this.current, rule: { ...rule, greatestCost: cost } });
@@ -191,6 +191,7 @@ class TakenTicket implements Taken {
   constructor(
     readonly place: SharedBucket,
     private readonly ticket: Ticket,
+    private readonly by: string,
   ) {}
 
   mayStillSend(): boolean {
@@ -200,7 +201,7 @@ class TakenTicket implements Taken {
   settle({ cost, told, refusedFor, reason }: Verdict): void {
     const { account } = this.place;
     if (this.ticket.isPaid) return;
-    this.place.noteCost(cost);
+    this.place.noteCost(cost, this.by);
     account.settle(this.ticket, {
       cost,
       ...(told && { told }),

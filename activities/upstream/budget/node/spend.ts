@@ -33,7 +33,7 @@ export class RunReservation implements Reservation {
   static take(book: Book, use: Use, requests: number, now: () => number): RunReservation | Shortage {
     const places = book.placesOf(use, undefined);
     const taken = takeAll(places, use, requests, false);
-    if (!Array.isArray(taken)) return shortageOf(book, taken, places, requests);
+    if (!Array.isArray(taken)) return shortageOf(book, use, taken, places, requests);
     const earmarks = Array.from({ length: requests - 1 }, () => places.flatMap((place) => place.earmark() ?? []));
     return new RunReservation(book, use, now, taken, earmarks, now());
   }
@@ -48,7 +48,7 @@ export class RunReservation implements Reservation {
       releaseAll(first);
     } else releaseAll(this.earmarks.pop() ?? []);
     const taken = takeAll(places, this.use, 1, true);
-    return Array.isArray(taken) ? this.spend(taken, request) : shortageOf(this.book, taken, places, 1);
+    return Array.isArray(taken) ? this.spend(taken, request) : shortageOf(this.book, this.use, taken, places, 1);
   }
 
   end(): void {
@@ -144,7 +144,7 @@ function verdictOf<V>(verdicts: ReadonlyMap<{ name: string }, V>, name: string):
 /** All of them, or the first that has nothing. */
 function takeAll(places: readonly Place[], use: Use, requests: number, isFurther: boolean): Taken[] | Place {
   const short = places.find((place) => !place.may(requests, isFurther));
-  return short ?? places.map((place) => place.take(use.class));
+  return short ?? places.map((place) => place.take(use));
 }
 
 function isOf(taken: readonly Taken[], places: readonly Place[]): boolean {
@@ -161,7 +161,7 @@ function releaseAll(taken: readonly Taken[]): void {
 }
 
 /** @param requests of the run that cannot begin: the node wants that many */
-function shortageOf(book: Book, place: Place, places: readonly Place[], requests: number): Shortage {
+function shortageOf(book: Book, use: Use, place: Place, places: readonly Place[], requests: number): Shortage {
   const others = places.filter((one) => one !== place);
   return {
     isShort: true,
@@ -175,13 +175,14 @@ function shortageOf(book: Book, place: Place, places: readonly Place[], requests
     get waitMs() {
       return Math.ceil(place.wait * 1_000);
     },
-    join: (waiter) => joinAll(waiter, place, others, requests),
+    join: (waiter) => joinAll(waiter, use.by, place, others, requests),
   };
 }
 
 /** In the line of one; the others keep their part for it meanwhile, or it would never find tokens in all of them. */
-function joinAll(waiter: Waiter, place: Place, others: readonly Place[], requests: number): () => void {
-  const own: Waiter = {
+function joinAll(waiter: Waiter, by: string, place: Place, others: readonly Place[], requests: number): () => void {
+  const own: Waiter & { by: string } = {
+    by,
     class: waiter.class,
     get requests() {
       return waiter.requests * requests;

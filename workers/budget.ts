@@ -4,6 +4,7 @@
  */
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
 import { Database, OWN_LIMITS } from '../activities/lib/database';
 import { service, Services, type Service } from '../activities/lib/service';
 import { NodeBudget } from '../activities/upstream/budget/node';
@@ -28,13 +29,18 @@ export function hasLimits({ upstreams = [] }: ResolvedConfig): boolean {
   return upstreams.some(({ limits }) => Object.keys(limits).length > 0);
 }
 
-/** Undefined: nothing is limited. @param now epoch milliseconds of the database, as the node reads it */
-export function budgetOf(setup: WorkerSetup, node: string, log: Logger, now: () => number): WorkerBudget | undefined {
+/** Undefined: nothing is limited. `now`: epoch milliseconds of the database, as the node reads it. */
+export function budgetOf(
+  setup: WorkerSetup,
+  node: string,
+  log: Logger,
+  { now, registry }: { now: () => number; registry: Registry },
+): WorkerBudget | undefined {
   const { config, databaseUrl: url, directDatabaseUrl: directUrl } = setup;
   if (!hasLimits(config)) return undefined;
   const database = new Database({ url, directUrl, log, ...OWN_LIMITS, connections: BUDGET_CONNECTIONS });
   const address = setup.egress ?? hostname();
-  const budget = new NodeBudget({ database, node, address, log, now: () => now() / 1_000 });
+  const budget = new NodeBudget({ database, node, address, log, registry, now: () => now() / 1_000 });
   const { spender } = budget;
   const upstreams = (config.upstreams ?? []).filter(({ limits }) => Object.keys(limits).length > 0);
   const settings = new UpstreamSettings({ database, upstreams, define: (upstream) => spender.define(upstream), log });

@@ -75,7 +75,8 @@ export function partsOf(setup: WorkerSetup): WorkerParts {
   const { name, database, link, metrics } = basis;
   const page = pageOf(basis, () => tasks.isRunning);
   const log = basis.log.child({ node: name });
-  const budget = budgetOf(setup, name, log, () => own.node.clock.now());
+  const { registry } = basis.metrics;
+  const budget = budgetOf(setup, name, log, { now: () => own.node.clock.now(), registry });
   const config = budget?.config ?? setup.config;
   const address = addressOf(basis);
   const own: OwnNode = ownNode({ ...basis, address, metricsUrl: () => page.url, config, spender: budget?.spender });

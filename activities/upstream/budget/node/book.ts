@@ -5,7 +5,8 @@
  */
 import { readLimits, type ToldLimit } from '../headers';
 import type { Told } from '../ledger/messages';
-import { storedKey } from '../keys';
+import { shownKey, storedKey } from '../keys';
+import type { Spent } from '../../telemetry';
 import { shapeOf } from '../../lane';
 import type { Answered, LimitedUpstream, RequestLine, UpstreamLimit, Use } from '../spender';
 import { Probe } from './probe';
@@ -34,6 +35,8 @@ export interface BookHost {
   /** Epoch seconds of this machine, for headers that name a time. */
   wall(): number;
   monotonic(): number;
+  /** Told of each answer, for metrics. */
+  noted?(spent: Spent): void;
 }
 
 export class Book {
@@ -194,6 +197,15 @@ export class Book {
   private wakeProbes(): void {
     for (const probe of this.probes.values()) probe.known();
     this.probes.clear();
+  }
+
+  noteSpent({ limit, key, slot }: Place, { cost, refusedFor, told }: Verdict, status: number): void {
+    this.host.noted?.({
+      ...{ upstream: this.upstream.name, limit: limit.name, status, tokens: cost },
+      key: slot === undefined && key !== '' ? shownKey(key) : undefined,
+      isRefusal: refusedFor !== undefined,
+      remaining: told?.remaining,
+    });
   }
 
   /** Whether an answer may belong to another bucket than the one that was reserved for it. */

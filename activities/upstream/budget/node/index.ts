@@ -5,12 +5,14 @@
 import { randomUUID } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
 import type { Database } from '../../../lib/database';
 import { errorOf } from '../../../lib/failures';
 import { Listener } from '../../../lib/listener';
 import { service, Services, type Service } from '../../../lib/service';
 import { BUDGET_CHANNEL, purgeBuckets } from '../../store/budget';
 import { forgetHeaders } from '../../store/headers';
+import { BudgetMetrics, type Spent } from '../../telemetry';
 import type { Clocks } from '../account';
 import { Closings, payloadsOf } from './closings';
 import { LedgerDesk } from './ledger-desk';
@@ -29,6 +31,8 @@ export interface NodeBudgetOptions {
   /** Nodes of one name share what is limited by address. */
   address: string;
   log: Logger;
+  /** Gets the metrics; absent: nobody does. */
+  registry?: Registry;
   /** Epoch seconds of the database. @default this machine's */
   now?: () => number;
   /** For tests. */
@@ -48,8 +52,11 @@ export class NodeBudget implements Service {
   constructor(private readonly options: NodeBudgetOptions) {
     const { database, node, address, log, clocks = CLOCKS } = options;
     const desk = new LedgerDesk(database, log, payloadsOf);
+    const metrics = options.registry && new BudgetMetrics(options.registry, () => this.spender.states());
+    const now = options.now ?? ((): number => clocks.wall());
+    const noted = metrics && ((spent: Spent): void => metrics.note(spent));
     this.spender = new NodeSpender(
-      { clocks, now: options.now ?? (() => clocks.wall()), process: `${node}:${randomUUID()}`, address },
+      { clocks, now, process: `${node}:${randomUUID()}`, address, noted },
       {
         urge: (bucket) => this.renewals.urge(bucket),
         tellClosing: (...closing) => this.closings.tell(...closing),

@@ -108,6 +108,7 @@ class RequestSpend implements Spend {
         one.release();
         continue;
       }
+      book.noteSpent(one.place, verdict, answer.status);
       const actual = book.isByHeader(limit) ? book.placeOf(limit, use, this.request) : one.place;
       if (actual && (isSame(actual, one.place) || actual.key === '')) one.settle(verdict);
       else {

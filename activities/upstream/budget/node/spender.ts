@@ -3,6 +3,7 @@
  * in memory, and waits for nothing; `renewal.ts` and `closings.ts` carry what it spent and wants to the ledger. Made by
  * `index.ts` of this folder, once a worker.
  */
+import type { BucketState, Spent } from '../../telemetry';
 import type { Clocks } from '../account';
 import type { BucketName } from '../../store/bucket-row';
 import type { LimitedUpstream, Purse, Reservation, Shortage, Spender, UpstreamLimit, Use } from '../spender';
@@ -24,6 +25,8 @@ export interface SpenderOptions {
   /** A name of this process that no other has, nor an earlier life of it. */
   process: string;
   address: string;
+  /** Told of each answer, for metrics. */
+  noted?: ((spent: Spent) => void) | undefined;
 }
 
 export class NodeSpender implements Spender {
@@ -87,6 +90,14 @@ export class NodeSpender implements Spender {
     return this.buckets.values();
   }
 
+  /** Every shared bucket as it stands here, for metrics. */
+  *states(): Iterable<BucketState> {
+    for (const bucket of this.buckets.values()) {
+      const { upstream, limit } = bucket.name;
+      yield { upstream, limit, has: bucket.account.shown.has, wants: bucket.waiting, isClosed: bucket.isClosed };
+    }
+  }
+
   find({ upstream, limit, key }: BucketName): SharedBucket | undefined {
     return this.buckets.get(idOf(upstream, limit, key));
   }
@@ -109,9 +120,10 @@ export class NodeSpender implements Spender {
   }
 
   private hostOf({ name: upstream }: LimitedUpstream): ConstructorParameters<typeof Book>[1] {
-    const { clocks, address } = this.options;
+    const { clocks, address, noted } = this.options;
     return {
       address,
+      ...(noted && { noted }),
       wall: () => clocks.wall(),
       monotonic: () => clocks.monotonic(),
       shared: (limit, key) => this.sharedOf(upstream, limit, key),

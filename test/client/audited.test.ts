@@ -67,7 +67,7 @@ const VERBS: Record<string, { args: string[]; what?: string; subject: string; af
   'budget open': { args: ['esi/errors'], subject: 'upstream/esi' },
   'budget set': {
     args: ['esi', 'limits.errors.tokens=50'],
-    what: 'config',
+    what: 'set',
     subject: 'upstream/esi',
     after: { 'limits.errors.tokens': 50 },
   },

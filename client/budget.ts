@@ -27,7 +27,7 @@ export interface BucketSummary {
   /** A key that is a secret is a hash. */
   key: string;
   shape: Shape;
-  /** Of one window; null: nobody knows yet, and one request of all nodes at a time finds out. */
+  /** The tokens of one window; null: nobody knows yet, and one request of all nodes at a time finds out. */
   tokens: number | null;
   windowMs: number | null;
   /** Tokens that nobody has spent or holds; null: not known. */
@@ -59,7 +59,7 @@ export interface BudgetFilter {
   upstream?: string;
   limit?: string;
   key?: string;
-  /** Those after this one in the order of their names. */
+  /** Only buckets after this one, in the order of their names. */
   after?: string;
   /** @default 100 */
   most?: number;

@@ -1,7 +1,8 @@
 /**
  * `npm run example -- eve [--for SECONDS]`: the example by itself, in a folder that goes away. Starts `longwatch dev`,
  * looks on, adds and removes a character, and ends with 0 only if every member is fresh and every rule of the upstream
- * was kept. With `--real-case` it is another one: `real-case/main.ts`.
+ * was kept. With `--real-case` or `--nodes` it is another one: `real-case/main.ts`,
+ * `nodes/main.ts`.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, type TrackerHandle } from 'longwatch';
 import { createUpstream } from 'longwatch/upstream';
+import { runNodes } from './nodes/main';
 import { realCase } from './real-case/main';
 import { ADDRESS_FILE, type AddressFile } from './settings';
 import type { Counters } from './upstream/control';
@@ -23,6 +25,7 @@ const FIRST_FETCH_MS = 5_000;
 
 async function main(): Promise<void> {
   if (process.argv.includes('--real-case')) return realCase(process.argv.slice(2));
+  if (process.argv.some((flag) => flag.startsWith('--nodes'))) process.exit(await runNodes());
   const { values } = parseArgs({ options: { for: { type: 'string', default: '30' } } });
   if (!/^\d{1,5}$/.test(values.for)) throw new TypeError('--for must be a number of seconds');
   const folder = await mkdtemp(path.join(tmpdir(), 'longwatch-eve-'));

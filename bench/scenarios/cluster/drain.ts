@@ -3,7 +3,7 @@ import type { Bench } from '../../harness/bench';
 import type { Reading } from '../../harness/scenario';
 import { poolsOf, started, waitedBeyond } from './parts';
 
-/** Of two nodes, so that the one that is drained has half of them. */
+/** They are on two nodes, so that the one that is drained has half of them. */
 const MEMBERS = 20_000;
 const POOLS = 40;
 

@@ -26,7 +26,12 @@ export async function join(bench: Bench): Promise<Reading[]> {
   bench.say(`it was ready after ${((ready - began) / 1_000).toFixed(1)} s`);
   return [
     { measure: `a third node joins two with ${POOLS} pools: its share`, ours: took, unit: 's', target: '<= 10 s' },
-    { measure: 'the longest wait of a member beyond its second meanwhile', ours: waits, unit: 'ms', target: '<= 1500 ms' },
+    {
+      measure: 'the longest wait of a member beyond its second meanwhile',
+      ours: waits,
+      unit: 'ms',
+      target: '<= 1500 ms',
+    },
     {
       measure: 'pools that were taken meanwhile',
       ours: moved,

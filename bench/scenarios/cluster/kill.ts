@@ -1,4 +1,4 @@
-/** kill -9 of a node with 200 shifts: until each of its members is fetched again, by the tracker's heartbeat time-out. */
+/** kill -9 of a node with 200 shifts: how long until each of its members is fetched again, by heartbeat time-out. */
 import { percentile } from '../../harness/figures';
 import type { Bench } from '../../harness/bench';
 import type { Reading } from '../../harness/scenario';

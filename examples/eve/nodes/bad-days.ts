@@ -1,6 +1,6 @@
 /**
- * The bad days of the nodes, one after the other and each of another node: which one is drawn from a seed. Each is noted
- * with its time, so that `gaps.ts` can say which waits are its doing.
+ * The bad days of the nodes, one after the other, each of a node that is drawn from a seed. Each is noted with its time,
+ * so that `gaps.ts` can say which waits are its doing.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Longwatch } from 'longwatch';
@@ -16,7 +16,7 @@ type Kind = (typeof KINDS)[number];
 
 export class BadDays {
   readonly faults: Fault[] = [];
-  /** Those that could not be carried out. */
+  /** Bad days that could not be carried out. */
   readonly failed: string[] = [];
   private under: Promise<void>[] = [];
   private count = 0;
@@ -45,7 +45,7 @@ export class BadDays {
     );
   }
 
-  /** Whoever was frozen goes on, whoever was drained is back. */
+  /** Resolves when frozen nodes go on and drained ones are back. */
   async over(): Promise<void> {
     await Promise.all(this.under);
   }

@@ -20,7 +20,7 @@ export class Beats {
   /** Only these are worth a word: an operation that is late by more than it may be. */
   readonly gaps: Gap[] = [];
   requests = 0;
-  /** Whoever measures begins here: what was before, the start and the adding, is not a gap. */
+  /** The measuring begins here: what was before it, the start and the adding, is not a gap. */
   private since = Infinity;
 
   async start(): Promise<string> {

@@ -5,7 +5,11 @@
 import { Client } from 'pg';
 import { connectionString, problemOf, readAddress, showAddress, tlsProblem } from '../../config/address';
 import { explain } from '../../cli/errors';
-import { checkAddress } from '../../config/environment';
+import { pino } from 'pino';
+import { checkAddress, requireDatabase, resolveEnvironment } from '../../config/environment';
+import { defineTracker, resolveConfig } from '../../exports';
+import { migrate } from '../../workers/migrate';
+import { partsOf } from '../../workers/parts';
 import fc from 'fast-check';
 
 const PASSWORDS = [
@@ -32,6 +36,26 @@ test.each(PASSWORDS)('a password %s that is not encoded is refused in one line w
     expect(act).not.toThrow(new RegExp(`\\b${part}`));
     expect(showAddress(url)).not.toContain(part);
   }
+});
+
+const NOT_ENCODED = 'postgres://game:p@zq@127.0.0.1:1/lw';
+test.each<[string, () => unknown]>([
+  ['a migration', () => migrate(NOT_ENCODED, pino({ level: 'silent' }))],
+  [
+    'a worker',
+    () =>
+      partsOf({
+        config: resolveConfig({
+          trackers: [defineTracker({ name: 't', operations: { look: { every: '1m', run: () => ({ value: 1 }) } } })],
+        }),
+        temporal: { address: '127.0.0.1:1', namespace: 'default' },
+        databaseUrl: NOT_ENCODED,
+        log: pino({ level: 'silent' }),
+      }),
+  ],
+  ['an environment', () => requireDatabase(resolveEnvironment({ databaseUrl: NOT_ENCODED }, { env: {} }))],
+])('%s refuses it before anything is opened', async (_what, use) => {
+  await expect((async () => use())()).rejects.toThrow(/must be written as %40/);
 });
 
 test.each(['?password=p@zq', '?password=p#zq', '#x', '?application_name=a@b'])('%s is refused as well', (rest) => {

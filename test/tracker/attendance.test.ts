@@ -184,6 +184,35 @@ test('TR-L1: a node that ended or vanished a day ago is forgotten; the sums stay
   }
 });
 
+test('TR-L1: a node’s attendance forgets them by itself', async () => {
+  const { attendance: old } = attendanceOf('old', () => [counted(10)]);
+  await old.start();
+  await old.stop();
+  await stack.sql(`update longwatch.node set ended_at = now() - interval '25 hours'`);
+  const { attendance } = attendanceOf('new', () => []);
+  await attendance.start();
+  // It looks each ten minutes.
+  const later = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 11 * 60_000);
+  await attendance.attend();
+  await attendance.stop();
+  later.mockRestore();
+  expect(await stack.sql('select name from longwatch.node')).toEqual([{ name: 'new' }]);
+});
+
+test('TR-M3: until when an operation is held is written by the database’s clock', async () => {
+  const heldUntil = Date.now() + 600_000;
+  const { attendance, clock } = attendanceOf('a', () => [{ ...counted(1), heldUntil }]);
+  clock.toStore = (ms) => ms + 60_000;
+  await attendance.start();
+  await eventually('its counts are written', async () => {
+    const [row] = await stack.sql<{ held: number }>(
+      'select (extract(epoch from held_until) * 1000)::float8 as held from longwatch.node_stats',
+    );
+    return row?.held === heldUntil + 60_000;
+  });
+  await attendance.stop();
+});
+
 test('a node that comes back under its name counts from nothing, and nothing that it had counted is lost', async () => {
   for (const fetched of [10, 4, 5]) {
     const { attendance } = attendanceOf('fixed', () => [counted(fetched)]);

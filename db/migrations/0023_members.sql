@@ -146,6 +146,7 @@ returns table (fence_place integer, part_place integer, verdict text) language p
 declare
   fences longwatch.turn_fence[];
   parts longwatch.turn_part[];
+  spawning integer[];
   held integer[];
   done integer[];
   stale integer[];
@@ -153,21 +154,34 @@ declare
   crowded integer[];
 begin
   select coalesce(array_agg(f), '{}') into fences from json_populate_recordset(null::longwatch.turn_fence, given_fences) f;
-  select coalesce(array_agg(l.place), '{}'), coalesce(array_agg(l.place) filter (where l.same_roster), '{}') into held, done from (
+  select coalesce(array_agg(p), '{}') into parts from json_populate_recordset(null::longwatch.turn_part, given_parts) p;
+  select coalesce(array_agg(distinct p.fence), '{}') into spawning from unnest(parts) p where p.spawn is not null;
+  -- A new member changes its pool's count. Of two commits that share the lock and want to write, each would wait for the other.
+  with shared as (
     select f.place, p.roster_version = f.roster_version as same_roster
     from unnest(fences) f join longwatch.pool p
       on p.tracker = f.tracker and p.pool = f.pool and p.token = f.token and p.run_id = f.run_id and p.shift = f.shift and p.attempt = f.attempt
+    where f.place <> all (spawning)
     order by p.tracker, p.pool
     for share of p skip locked
-  ) l;
+  ), alone as (
+    select f.place, p.roster_version = f.roster_version as same_roster
+    from unnest(fences) f join longwatch.pool p
+      on p.tracker = f.tracker and p.pool = f.pool and p.token = f.token and p.run_id = f.run_id and p.shift = f.shift and p.attempt = f.attempt
+    where f.place = any (spawning)
+    order by p.tracker, p.pool
+    for no key update of p skip locked
+  ), locked as (
+    select * from shared union all select * from alone
+  )
+  select coalesce(array_agg(l.place), '{}'), coalesce(array_agg(l.place) filter (where l.same_roster), '{}') into held, done from locked l;
   return query
     select f.place, null::integer,
            case when f.place = any (done) then 'done' when f.place = any (held) then 'roster' when p.pool is not null then 'later' else 'fenced' end
     from unnest(fences) f left join longwatch.pool p
       on p.tracker = f.tracker and p.pool = f.pool and p.token = f.token and p.run_id = f.run_id and p.shift = f.shift and p.attempt = f.attempt;
 
-  select coalesce(array_agg(p order by p.tracker, p.id), '{}') into parts
-  from json_populate_recordset(null::longwatch.turn_part, given_parts) p where p.fence = any (done);
+  select coalesce(array_agg(p order by p.tracker, p.id), '{}') into parts from unnest(parts) p where p.fence = any (done);
 
   -- A place to lock for who has no row yet; then every row, and all mail.
   insert into longwatch.life (tracker, id, slot)

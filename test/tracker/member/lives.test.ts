@@ -103,6 +103,23 @@ test.each([
   expect(await stateOf('b')).toMatchObject({ version: 1 });
 });
 
+test('a commit that makes a member leaves the pool for later where another one is under way: neither waits for the other', async () => {
+  const [{ stamp } = { stamp: 0 }] = await stack.sql<{ stamp: number }>(
+    `select nextval('longwatch.stamp')::float8 as stamp`,
+  );
+  await database.transaction(async (db) => {
+    expect(await commit(db, part('a', { spawn: stamp }))).toEqual(['done']);
+    expect(await alone(part('a', { spawn: stamp }))).toEqual(['later']);
+    expect(await alone(part('b'))).toEqual(['later']);
+  });
+  await database.transaction(async (db) => {
+    expect(await commit(db, part('b'))).toEqual(['done']);
+    expect(await alone(part('c', { spawn: stamp }))).toEqual(['later']);
+    expect(await alone(part('c'))).toEqual(['done']);
+  });
+  expect(await stack.sql('select members from longwatch.pool')).toEqual([{ members: 1 }]);
+});
+
 test('a commit that was given up and is rolled back leaves the way to the next', async () => {
   const away = new Error('away');
   await database

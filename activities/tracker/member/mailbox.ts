@@ -203,8 +203,9 @@ export class Mailbox {
     const { image } = view;
     if (what.kind === 'timer') {
       // Cancelled, set anew, or gone with its member.
-      const { name, set } = what.timer;
-      return image.timers.get(name)?.set === set ? 'run' : 'skip';
+      const timer = image.timers.get(what.timer.name);
+      // If it has failed meanwhile it rings again by itself.
+      return timer?.set === what.timer.set && timer.at <= now ? 'run' : 'skip';
     }
     if (what.kind === 'apply') {
       const applied = image.applied.get(what.brought.operation) ?? -Infinity;

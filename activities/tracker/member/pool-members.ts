@@ -253,6 +253,8 @@ export class PoolMembers {
     if (!member) return undefined;
     const ended = member.firstFailed(thrown, now);
     if (ended === 'read again') this.forget(member);
+    // A timer that a turn had replaced, or cancelled, is there again, and may have rung meanwhile.
+    else this.setAlarms(member, member.base.timers.values());
     this.after(member);
     return ended === 'read again' ? undefined : ended;
   }

@@ -212,6 +212,19 @@ test('a timer that its own handler sets again stays', () => {
   expect(only(test)).toMatchObject({ timersGone: [], timersSet: [{ name: 'tick', set: 2 }] });
 });
 
+test('a timer that was replaced by a turn which could not be stored rings after all', () => {
+  const test = new TestPool({ ...MEMBER, commitTurns: 1 });
+  test.read(mail(), mail({ from: 'r' }));
+  const set = (ms: number) => (turn: Turn) => void turn.context.after(ms, `in ${ms}`, { name: 'one' });
+  test.handle(set(0));
+  test.handle(set(1_000));
+  test.commit();
+  // It is not the one that the member has now.
+  expect(test.pool.next(T0)).toBeUndefined();
+  test.pool.cannotStore('a', new Error('54000'), T0);
+  test.begin('in 0');
+});
+
 test('apply is a turn: once for each value, tried again, and given up', () => {
   const test = new TestPool({ ...MEMBER, attempts: 2 });
   test.stored.set('a', { ...NOT_STORED, version: 1, image: { ...NOT_STORED.image, present: true } });

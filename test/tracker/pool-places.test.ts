@@ -192,6 +192,26 @@ test('a pool with a label goes by the queue of its nodes, and a shift that none 
   await pool.terminate();
 });
 
+test('woken after a change of its label, a pool that waits for nodes of the old one goes to those of the new one at once', async () => {
+  let label: string | undefined = 'gpu';
+  let noted = 0;
+  const pool = await startPool('relabelled-waiting', keeping('a'), { beginWithinMs: 3_000 }, {
+    openPool: (): PoolOpening => ({ ...OPENING, beginWithinMs: 3_000, label }),
+    noteUnbegun: () => void noted++,
+  }); // prettier-ignore
+  await eventually('nobody begins it', () => noted === 1);
+  await eventually('it waits for another six seconds', async () =>
+    (await pool.query(poolStatusQuery)).state === 'on shift'); // prettier-ignore
+  label = undefined;
+  const wokenAt = performance.now();
+  await pool.signal(wakeSignal, {});
+  await arrived(1);
+  expect(queues()).toEqual([sharedShiftQueue()]);
+  expect(performance.now() - wokenAt).toBeLessThan(5_000);
+  expect(noted).toBe(1);
+  await pool.terminate();
+});
+
 test('the label and the heartbeat timeout that a shift tells hold for the next one', async () => {
   const options = { shiftMs: 60_000, historyEvents: 1_000, heartbeatTimeoutMs: 7_000 };
   await stack.run({

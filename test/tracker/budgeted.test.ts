@@ -191,3 +191,17 @@ test('a run that lacks another upstream’s tokens stands in the line of that on
   await kit.pass(5_000);
   expect(ran).toEqual(['a']);
 });
+
+test('a thread asks for what its code sends, also where the operation names no upstream', async () => {
+  const spender = new FakeSpender(undefined, 5);
+  const kit = shiftOf(looking(asking(), { isolate: true, every: '1h' }), { spender });
+  kit.host.isolated = async ({ spending }) => {
+    spending!
+      .permit('fake', { method: 'GET', path: '/', id: undefined })
+      .report({ status: 200, header: () => undefined });
+    return Promise.resolve({ value: 1 });
+  };
+  kit.shift.loadAll([member('a', { addedAt: T0 - 60_000 })], []);
+  await kit.pass(500);
+  expect([spender.bucket('a').tokens, spender.answers.length, kit.errors]).toEqual([4, 1, []]);
+});

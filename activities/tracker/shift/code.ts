@@ -3,6 +3,7 @@
  * or in a thread. Called by `operation.ts`, which waits for what comes of it.
  */
 import { enterLane } from '../../upstream/lane';
+import { RunSpending } from '../../upstream/spend/run';
 import { spendingAs } from '../../upstream/spending';
 import type { Operation, OperationHost } from './host';
 import type { Run } from './run';
@@ -16,6 +17,9 @@ interface Caller extends Operation {
 /** @returns what the code returned; a promise, where it is anything like one. @throws what it threw at once */
 export function callCode(loop: Caller, run: Run, part: 'run' | 'whenClosed', begun: () => void): unknown {
   const { host, definition } = loop;
+  // A thread has no worker to ask: whatever its code asks goes by way of the run.
+  if (run.isolated && host.spender)
+    run.spending ??= new RunSpending(host.spender, { class: 'watch', by: loop.lane, id: run.id });
   const { spending } = run;
   let returned: unknown;
   try {

@@ -31,7 +31,7 @@ export class Run implements RunContext {
     readonly place: Place,
     readonly isolated: boolean,
     /** Tokens of its upstream's limits. */
-    readonly spending?: RunSpending,
+    public spending?: RunSpending,
   ) {
     this.id = loop.members.id(slot);
     if (!isolated) this.begunAt = startedAt;

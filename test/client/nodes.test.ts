@@ -2,11 +2,16 @@
  * Nodes, seen and steered, on the real PostgreSQL: the report with its verdicts, and the wishes that `longwatch node …`
  * writes. The rows of the nodes are written as nodes do it (`test/support/node-rows.ts`).
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
 import type { Longwatch } from '../../client/longwatch';
 import { fairShares } from '../../activities/tracker/placement/shares';
 import { runCli } from '../support/cli';
 import { keep, writeNode, writeTracker } from '../support/node-rows';
 import { eventually, Stack } from '../support/stack';
+
+const BIN = path.join(__dirname, 'bin.ts');
 
 let stack: Stack;
 let longwatch: Longwatch;
@@ -261,6 +266,24 @@ describe('wishes', () => {
     await expect(waits).rejects.toThrow(/abort/);
     expect((await nodeOf('worker-1')).drained).toBe(true);
   });
+
+  test('Ctrl-C ends the waiting, says so, and leaves the drain', async () => {
+    await keep(sql, { name: 'worker-1' }, 'things', [0]);
+    const { temporalAddress, databaseUrl } = stack.servers;
+    const args = ['node', 'drain', 'worker-1', '--wait', '--address', temporalAddress, '--database', databaseUrl];
+    const child = spawn(process.execPath, ['--require', require.resolve('tsx/cjs'), BIN, ...args]);
+    let err = '';
+    child.stderr.on('data', (data: Buffer) => {
+      err += data.toString();
+      // A second one would end it at once.
+      if (/1 pool left\n$/.test(err)) child.kill('SIGINT');
+    });
+    const [status] = (await once(child, 'exit')) as [number];
+    expect(err).toMatch(
+      /1 pool left\nnot waited for any longer; 'worker-1' stays drained, until: npx longwatch node resume worker-1\n/,
+    );
+    expect([status, (await nodeOf('worker-1')).drained]).toEqual([1, true]);
+  }, 60_000);
 
   test.each<[args: string[], message: RegExp]>([
     [['drain', 'worker-3'], /there is no node 'worker-3'; did you mean 'worker-[12]'/],

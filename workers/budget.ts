@@ -38,7 +38,9 @@ export function budgetOf(
 ): WorkerBudget | undefined {
   const { config, databaseUrl: url, directDatabaseUrl: directUrl } = setup;
   if (!hasLimits(config)) return undefined;
-  const database = new Database({ url, directUrl, log, ...OWN_LIMITS, connections: BUDGET_CONNECTIONS });
+  // An answer that does not come is given up before a part has ended.
+  const limits = { ...OWN_LIMITS, statementTimeoutMs: 2_000 };
+  const database = new Database({ url, directUrl, log, ...limits, connections: BUDGET_CONNECTIONS });
   const address = setup.egress ?? hostname();
   const budget = new NodeBudget({ database, node, address, log, registry, now: () => now() / 1_000 });
   const { spender } = budget;

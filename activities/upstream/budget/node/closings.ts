@@ -16,6 +16,10 @@ const SLICE = 200;
 /** A payload of NOTIFY has 8,000 bytes at most. */
 const MOST_BYTES = 7_500;
 
+/** After a statement that failed; of one bucket the last refusals. */
+const AGAIN_MS = 1_000;
+const MOST_LOST = 10;
+
 /** A closing as it is told: upstream, limit, key, seconds from then on, generation. */
 type Word = [upstream: string, limit: string, key: string, closedFor: number, generation: number];
 
@@ -27,6 +31,9 @@ interface Untold {
 
 export class Closings extends Background {
   private untold = new Map<SharedBucket, Untold[]>();
+  /** Those that the ledger could not be told. */
+  private lost = new Map<SharedBucket, Untold[]>();
+  private timer: NodeJS.Timeout | undefined;
   private telling: Promise<void> | undefined;
 
   constructor(
@@ -43,12 +50,17 @@ export class Closings extends Background {
   }
 
   protected async close(): Promise<void> {
+    clearTimeout(this.timer);
     while (this.telling) await this.telling;
   }
 
   tell(bucket: SharedBucket, refusal: Refusal, reason: string): void {
+    this.enqueue(bucket, { refusal, reason, at: this.now() });
+  }
+
+  private enqueue(bucket: SharedBucket, untold: Untold): void {
     const list = this.untold.get(bucket) ?? [];
-    list.push({ refusal, reason, at: this.now() });
+    list.push(untold);
     this.untold.set(bucket, list);
     // Refusals of this moment go together; others that come while these are told go with the next.
     this.telling ??= Promise.resolve()
@@ -86,7 +98,23 @@ export class Closings extends Background {
         if ('result' in outcome) bucket.hearClosed(outcome.result.closedFor, outcome.result.generation, true);
         else bucket.account.closingLost();
       });
+      if ('error' in outcome) this.tellLater(bucket, untold.get(bucket)!);
     }
+  }
+
+  /** The ledger could not be told: it holds on this node, and the others hear of it once they can, if it still holds. */
+  private tellLater(bucket: SharedBucket, untold: readonly Untold[]): void {
+    if (this.isStopping) return;
+    this.lost.set(bucket, [...(this.lost.get(bucket) ?? []), ...untold].slice(-MOST_LOST));
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      const { lost } = this;
+      this.lost = new Map();
+      for (const [of, list] of lost)
+        for (const { refusal, reason, at } of list)
+          if (this.now() - at < refusal.for) this.enqueue(of, { refusal, reason, at });
+    }, AGAIN_MS);
+    this.timer.unref();
   }
 
   /** A notification; undefined: the connection was made anew, and renewals tell what was missed. */

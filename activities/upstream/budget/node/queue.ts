@@ -1,7 +1,7 @@
 /**
- * The waiters of one class in a bucket's line: by the code that they wait for, and of that in the order of their coming.
- * The code whose answers have cost least of late is next, so that the failures of one operation do not eat the error
- * budget of the others, and one that asks for much does not keep out one that asks for little. Kept by `line.ts`.
+ * The waiters of one class in a bucket's line: by the code that they wait for, and for each code in the order of their
+ * coming. The code whose answers have cost least of late is next, so that the failures of one operation do not eat the
+ * error budget of the others, and one that asks for much does not keep out one that asks for little. Kept by `line.ts`.
  */
 import type { Waiter } from '../spender';
 
@@ -71,7 +71,7 @@ export class Queue {
     return by;
   }
 
-  /** Of several that cost the same the one that was served longest ago. */
+  /** The one that was served longest ago, where several cost the same. */
   private get cheapest(): string | undefined {
     let least = Infinity;
     let next: string | undefined;

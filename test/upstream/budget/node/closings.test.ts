@@ -1,6 +1,7 @@
 /** Closed until, on the real PostgreSQL: told to all nodes at once, known after a restart, opened by hand. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { closeByHand, openByHand } from '../../../../activities/upstream/budget/by-hand';
+import { Proxy } from '../../../support/proxy';
 import { Stack } from '../../../support/stack';
 import { answer, oneLimit, TestNode, upstreamOf } from './kit';
 
@@ -67,6 +68,29 @@ test('a notification that was lost is made up for by the next renewal', async ()
   );
   (await a.taken({ id: 'k' })).report(answer(429, {}, 30_000));
   await until(() => isClosed(b, 'k'));
+});
+
+test('closed while the database is away: it holds here, and the others hear of it when it is back', async () => {
+  const proxy = await Proxy.start(stack.servers.databaseUrl);
+  const a = await new TestNode('a', proxy.url, limits).start();
+  try {
+    const b = await start('b');
+    await Promise.all([spendOnce(a, 'k'), spendOnce(b, 'k')]);
+    const spend = await a.taken({ id: 'k' });
+    proxy.swallow();
+    spend.report(answer(429, {}, 30_000));
+    expect(isClosed(a, 'k')).toBe(true);
+    // One statement has failed.
+    await new Promise((later) => setTimeout(later, 3_500));
+    expect(isClosed(b, 'k')).toBe(false);
+    proxy.pass();
+    await until(() => isClosed(b, 'k'));
+    expect(isClosed(a, 'k')).toBe(true);
+  } finally {
+    proxy.pass();
+    await a.stop();
+    proxy.close();
+  }
 });
 
 test('a node that starts anew sends nothing for a closed bucket', async () => {

@@ -43,7 +43,7 @@ export class TestNode {
     upstream: LimitedUpstream,
     more: Partial<NodeBudgetOptions> = {},
   ) {
-    this.database = new Database({ url, log, connections: 2 });
+    this.database = new Database({ url, log, connections: 2, statementTimeoutMs: 1_000 });
     this.budget = new NodeBudget({ database: this.database, node: name, address: 'here', log, ...more });
     this.budget.spender.define(upstream);
   }

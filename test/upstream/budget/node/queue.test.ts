@@ -1,4 +1,4 @@
-/** Who is next of those who wait for one bucket in one class. */
+/** The order of those who wait for one bucket in one class. */
 import { Costs, Queue } from '../../../../activities/upstream/budget/node/queue';
 import type { Waiter } from '../../../../activities/upstream/budget/spender';
 

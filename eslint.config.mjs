@@ -77,5 +77,25 @@ export default tseslint.config(
     },
   },
   { files: ['test/**/*.ts'], rules: { '@typescript-eslint/unbound-method': 'off' } },
+  {
+    // Tests too are about one thing a file; what several share stands in a file of its own.
+    files: ['{test,bench,examples}/**/*.ts'],
+    plugins: { longwatch: { rules: { 'reason-beside': reasonBeside } } },
+    rules: { 'max-lines': ['error', { max: 350 }], 'longwatch/reason-beside': 'error' },
+  },
+  {
+    // The simulated nodes and their store: each change works on the same rows, and is held against all promises at once.
+    files: ['test/tracker/world/{world,store}.ts', 'test/tracker/member/world.ts'],
+    rules: { 'max-lines': ['error', { max: 400 }] },
+  },
+  {
+    // They have grown with the cluster and the budget, and are to be split by what they decide.
+    files: [
+      'test/tracker/{plan,member/turns}.test.ts',
+      'test/client/{nodes,audited}.test.ts',
+      'test/upstream/budget/account.test.ts',
+    ],
+    rules: { 'max-lines': ['error', { max: 600 }] },
+  },
   prettier,
 );

@@ -189,7 +189,7 @@ describe('holds', () => {
 
   test('a hold of another copy of the package is one too', () => {
     jest.isolateModules(() => {
-      // eslint-disable-next-line @typescript-eslint/no-require-imports
+      // eslint-disable-next-line @typescript-eslint/no-require-imports -- only a require has a copy of its own here
       const copy = require('longwatch/upstream') as { HoldError: typeof HoldError };
       expect(copy.HoldError).not.toBe(HoldError);
       expect(new copy.HoldError('x', { afterMs: 1 })).toBeInstanceOf(HoldError);

@@ -25,7 +25,7 @@ export interface PoolSettled extends Settled {
 interface UnderWay {
   readonly pools: readonly { readonly pool: KeptPool; readonly handed: Handed }[];
   /** It has one turn of one member, since a commit with others failed. */
-  readonly isAlone: boolean;
+  readonly alone?: { readonly pool: KeptPool; readonly id: string };
 }
 
 export class TurnWriter {
@@ -63,9 +63,10 @@ export class TurnWriter {
 
   /** The store has carried it out: a verdict for each of its pools. */
   answered(verdicts: readonly Verdict[], now: number): PoolSettled[] {
-    const { pools } = this.end();
+    const { pools, alone } = this.end();
     return pools.map(({ pool, handed }, at) => {
       const verdict = verdicts[at]!;
+      if (alone && (verdict.verdict === 'later' || verdict.verdict === 'roster')) this.alone.unshift(alone);
       const settled = pool.members.settle(handed, verdict, now);
       const kept = this.pools.get(pool);
       if (kept && verdict.verdict !== 'done') kept.notBefore = now + LATER_MS;
@@ -80,7 +81,9 @@ export class TurnWriter {
 
   /** It was not carried out, and that had nothing to do with what is in it: it may be tried again. */
   notMade(now: number): void {
-    for (const { pool, handed } of this.end().pools) {
+    const { pools, alone } = this.end();
+    if (alone) this.alone.unshift(alone);
+    for (const { pool, handed } of pools) {
       pool.members.notCommitted(handed);
       const kept = this.pools.get(pool);
       if (kept) kept.notBefore = now + LATER_MS;
@@ -92,11 +95,11 @@ export class TurnWriter {
    * members is tried alone, so that it is the failure of one. @returns the turn that has failed, if it is known
    */
   refused(thrown: unknown, now: number): EndedTurn | undefined {
-    const { pools, isAlone } = this.end();
+    const { pools, alone } = this.end();
     const members = pools.flatMap(({ pool, handed }) => handed.of.map((one) => ({ pool, one })));
     for (const { pool, handed } of pools) pool.members.notCommitted(handed);
     const [first] = members;
-    if (isAlone && first) return first.pool.members.cannotStore(first.one.member.address.id, thrown, now);
+    if (alone && first) return first.pool.members.cannotStore(first.one.member.address.id, thrown, now);
     for (const { pool, one } of members) this.alone.push({ pool, id: one.member.address.id });
     return undefined;
   }
@@ -111,7 +114,7 @@ export class TurnWriter {
         return undefined;
       }
       const handed = pool.members.hand(pool.fence(), new Room({ ...this.limits, commitTurns: 1 }), id);
-      if (handed) return { pools: [{ pool, handed }], isAlone: true };
+      if (handed) return { pools: [{ pool, handed }], alone: first };
     }
     return undefined;
   }
@@ -131,7 +134,7 @@ export class TurnWriter {
       this.pools.set(pool, kept);
       if (room.isUsed) break;
     }
-    return pools.length > 0 ? { pools, isAlone: false } : undefined;
+    return pools.length > 0 ? { pools } : undefined;
   }
 
   private end(): UnderWay {

@@ -111,6 +111,22 @@ test('of a commit that the store refuses each member is tried alone, and one has
   expect(node.next()).toEqual(['0: poison0', '1: c1']);
 });
 
+test('while one that is tried alone waits for its pool, no commit has it together with others', () => {
+  const node = new Node(2);
+  node.handle(0, 'a', 'b');
+  node.next();
+  node.writer.refused(new Error('54000'), T0);
+  expect(node.next()).toEqual(['0: a1']);
+  node.answer({ verdict: 'later', refused: [] });
+  node.handle(1, 'c');
+  expect(node.next(T0 + 49)).toBeUndefined();
+  expect(node.next(T0 + 50)).toEqual(['0: a1']);
+  node.writer.notMade(T0);
+  expect(node.next(T0 + 50)).toEqual(['0: a1']);
+  node.answer(DONE);
+  expect(node.next(T0 + 50)).toEqual(['0: b1']);
+});
+
 test('a pool that is not kept any more has no part, also of those that are tried alone', () => {
   const node = new Node(2);
   node.handle(0, 'a');

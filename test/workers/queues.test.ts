@@ -9,7 +9,7 @@ import { withTemporal } from '../support/temporal';
 const config = {
   trackers: [defineTracker({ name: 't', operations: { look: { every: '1s', run: () => ({ value: 1 }) } } })],
 };
-/** Of Temporal's kinds of task queues. */
+/** Kinds of task queues, as Temporal numbers them. */
 const KINDS = { workflows: 1, activities: 2 };
 
 let stack: Stack;
@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack?.close());
 
-/** Who asks a queue for tasks of a kind. */
+/** The workers that ask a queue for tasks of a kind. */
 async function askers({ workflowService }: Client, queue: string, kind: keyof typeof KINDS): Promise<string[]> {
   const { pollers } = await workflowService.describeTaskQueue({
     namespace: stack.servers.namespace,

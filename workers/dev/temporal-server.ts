@@ -14,8 +14,8 @@ const TYPE_NAMES = { KEYWORD: 'Keyword', INT: 'Int' } as const;
 /**
  * Timers may come 20 ms late instead of 1 s, and the queues of the one shard are not throttled: a signal's activity
  * starts after 27 ms instead of 100. The task queue is one: of its usual four partitions a worker with two polls
- * (`workers/sdk-workers.ts`) does not wait at all of them, and a task in another one comes up to 2 s late. Where pools
- * wait for a node, those of all trackers have their turn (`fairnessKey` of `workflows/tracker/shift-runs.ts`).
+ * (`workers/sdk-workers.ts`) does not wait at all of them, and a task in another one comes up to 2 s late. Pools
+ * of all trackers that wait for a node have their turn (`fairnessKey` of `workflows/tracker/shift-runs.ts`).
  */
 const DYNAMIC_CONFIG = {
   'history.timerProcessorMaxTimeShift': '"20ms"',

@@ -106,8 +106,11 @@ export class Placing {
     if (kept) forgetOther(kept, claim);
     if (kept?.claim !== claim) return undefined;
     if (kept.other && (end === undefined || end === 'fenced')) {
-      this.kept.set(id, kept.other);
-      if (kept.to !== undefined && kept.other.shift) this.give(kept.other, kept.other.shift, kept.to);
+      const { to, other } = kept;
+      this.kept.set(id, other);
+      // Given away meanwhile: told when it keeps the pool, if it does not yet.
+      other.to ??= to;
+      if (to !== undefined && other.shift) this.give(other, other.shift, to);
       return undefined;
     }
     const goesOn = end === 'elapsed' || end === 'asked' || end === 'moved' || end === 'handed back';
@@ -240,8 +243,8 @@ export class Placing {
   /** How many nodes the cluster should have; undefined: the others were not seen a short while ago. */
   wantedNodes(): number | undefined {
     const now = this.now();
-    const isOld = now - this.heardAt >= PLACEMENT.staleMs;
-    return isOld ? undefined : wantedNodesOf(this.placer.view(now), this.peers, this.host.figures.eventLoop);
+    if (now - this.heardAt >= PLACEMENT.staleMs) return undefined;
+    return wantedNodesOf(this.placer.view(now), this.peers, this.host.figures.eventLoop);
   }
 
   private get upMs(): number {
@@ -254,15 +257,14 @@ export class Placing {
 
   /** A pool that is here, or was until a moment ago, is not placed anew. undefined: it is another one. */
   private again(pool: PlacedPool, claim: PoolClaim, now: number): Decision | undefined {
-    const { id } = pool;
-    const kept = this.kept.get(id);
+    const kept = this.kept.get(pool.id);
     if (!kept) return undefined;
     if (kept.claim === undefined && kept.to !== undefined) {
-      this.kept.delete(id);
-      this.placer.released(id, now);
+      this.kept.delete(pool.id);
+      this.placer.released(pool.id, now);
       return { answer: 'redirect', to: kept.to };
     }
-    this.kept.set(id, { claim, to: kept.to, other: kept.claim && kept });
+    this.kept.set(pool.id, { claim, to: kept.to, other: kept.claim && kept });
     if (kept.to === undefined) this.placer.resized(pool);
     return TAKE;
   }

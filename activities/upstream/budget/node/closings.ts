@@ -31,7 +31,7 @@ interface Untold {
 
 export class Closings extends Background {
   private untold = new Map<SharedBucket, Untold[]>();
-  /** Those that the ledger could not be told. */
+  /** The ledger could not be told of these. */
   private lost = new Map<SharedBucket, Untold[]>();
   private timer: NodeJS.Timeout | undefined;
   private telling: Promise<void> | undefined;
@@ -102,7 +102,7 @@ export class Closings extends Background {
     }
   }
 
-  /** The ledger could not be told: it holds on this node, and the others hear of it once they can, if it still holds. */
+  /** The ledger could not be told: it holds on this node, and the others hear of it once they can. */
   private tellLater(bucket: SharedBucket, untold: readonly Untold[]): void {
     if (this.isStopping) return;
     this.lost.set(bucket, [...(this.lost.get(bucket) ?? []), ...untold].slice(-MOST_LOST));

@@ -22,7 +22,8 @@ export function limitedUpstream(upstream: ResolvedUpstream, options = upstream.o
       scope: upstream.onlyTracker !== undefined && isOfMembers(key) ? 'member' : 'shared',
       key: key === 'address' ? ({ address }) => address : key === 'member' ? ({ id }) => id : key,
       secret: definition.secret ?? false,
-      cost: costBy(definition.cost),
+      // A place is free again with the answer: nothing of it is spent.
+      cost: values.shape === 'concurrent' ? () => 0 : costBy(definition.cost),
       format: formatOf(definition, values),
       ...(refuses && { refuses: (answer: Answered) => refuses(contextOf(answer)) }),
     };

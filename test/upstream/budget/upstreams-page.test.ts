@@ -117,6 +117,12 @@ test('an API without headers: its rate is found by what it refuses, which is lit
   expect(run.spent).toBeGreaterThan(0.7 * 10 * 1_800);
 });
 
+test('a place of a concurrent limit is free again with the answer', () => {
+  const limit = limitOf('github', 'atOnce');
+  const answer = { status: 200, header: () => undefined, request: { method: 'GET', path: '/' } };
+  expect([limit.rule.shape, limit.rule.greatestCost, limit.cost(answer)]).toEqual(['concurrent', 1, 0]);
+});
+
 test('every definition of the page is one that a config takes', () => {
   const names = [...PAGE.matchAll(/defineUpstream\(\{\s+name: '([\w-]+)'/g)].map(([, name]) => name!);
   expect(names.length).toBeGreaterThanOrEqual(7);

@@ -171,7 +171,7 @@ export class Longwatch {
     return readAudit(this.connections, options);
   }
 
-  /** What the limits of upstreams have left, who spends, what is closed. */
+  /** The limits of upstreams: what is left, who spends, what is closed. */
   get budget(): BudgetHandle {
     return new BudgetHandle(this.connections);
   }

@@ -53,7 +53,7 @@ test('a shift that no node begins is written down with its pool, until somebody 
     stack.sql(`select extract(epoch from now() - unbegun_since)::int as since, unbegun_on from longwatch.pool`);
   const write = (sinceMs: number, tracker = 't') =>
     database.transaction((db) => writeUnbegun(db, tracker, 0, { queue: 'q', sinceMs, untilMs: 60_000, times: 1 }));
-  // Of a workflow whose clock is far from this one's, and whose pool has no row yet.
+  // The workflow's clock is far from this one's, and its pool has no row yet.
   await write(0);
   expect(await noted()).toEqual([{ since: 60, unbegun_on: 'q' }]);
   await write(-40_000);

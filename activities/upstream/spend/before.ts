@@ -1,8 +1,8 @@
 /**
  * Code of a user that is not a member's run: batches of buffers, pages of sweeps, durable activities, checks of gates.
- * It takes what it usually needs before it begins, in the order of the classes; where that is not there in a moment, it is
- * put off until the bucket's time, as by an upstream that asks to wait. `budgetedConfig` wraps the code of a whole
- * config; called by `workers/parts.ts`.
+ * It takes what it usually needs before it begins, in the order of the classes; where that is not there in a moment,
+ * it is put off until the bucket's time, as by an upstream that asks to wait. `budgetedConfig` wraps the code of a
+ * whole config; called by `workers/parts.ts`.
  */
 import { definitionOf } from '../../../config/define/upstream';
 import type { ResolvedActivity } from '../../../config/define/activity';

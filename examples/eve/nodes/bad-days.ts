@@ -1,6 +1,6 @@
 /**
- * The bad days of the nodes, one after the other, each of a node that is drawn from a seed. Each is noted with its time,
- * so that `gaps.ts` can say which waits are its doing.
+ * The bad days of the nodes, one after the other, each of a node that is drawn from a seed. Each is noted with its
+ * time, so that `gaps.ts` can say which waits are its doing.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Longwatch } from 'longwatch';

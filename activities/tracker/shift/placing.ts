@@ -85,8 +85,7 @@ export class Placing {
   joined(shift: PoolShift): void {
     const kept = attemptOf(this.kept.get(idOf(shift.claim)), shift.claim);
     if (!kept) return;
-    // It has the fence: those that were here before it will find that they have lost theirs.
-    Object.assign(kept, { shift, token: shift.token, other: undefined });
+    Object.assign(kept, { shift, token: shift.token });
     if (kept.to !== undefined) this.give(kept, shift, kept.to);
   }
 

@@ -9,8 +9,10 @@ import { NodeWorld } from './world';
 // member was added again; a buffer that was given the value of the other half of a split; two shifts of one pool on one
 // node, both of which wrote; a run of a loop that had left, whose time-out was noted for a number that nobody had any
 // more; a failure that did not count the refused value before it; a pool that a node kept and did not count any more,
-// for a newer attempt on it had failed; a pool that was given away while an attempt that failed was to keep it.
-const examples = [808472546, 970614630, 2012034089, 2018395467, 282166784, 1222848865, 1908556541, 1424143849, 2369];
+// for another attempt on it had failed; a pool that was given away while an attempt that failed was to keep it.
+const examples = [
+  808472546, 970614630, 2012034089, 2018395467, 282166784, 1222848865, 1908556541, 1424143849, 2369, 202134,
+];
 
 simulate(
   'a node: shifts, take-overs, rosters, splits, options, holds and clocks over a store that may fail at each step',

@@ -95,9 +95,13 @@ export class Promises {
       known.inARow ??= this.store.values.get(`${failure.key}/${loop.name}`)?.failures ?? 0;
       // A shift whose pool is another's by now counts for nothing: it is stored nowhere.
       const isHolder = this.store.pools.get(shift.claim.pool)!.token === shift.token;
-      // Nor is what it counts for one who was removed, and perhaps added again, since it looked.
+      // Nor is what it counts for one who was removed, and perhaps added again, or given to another pool, since it looked.
       const member = this.store.byKey.get(failure.key);
-      const isThere = member && !member.removed && member.addedAt === shift.members.addedAt(slot);
+      const isThere =
+        member &&
+        !member.removed &&
+        member.addedAt === shift.members.addedAt(slot) &&
+        this.store.poolOf(member.id) === shift.claim.pool;
       if (failure.inARow !== ++known.inARow && isHolder && isThere)
         this.broken(new Error(`failure ${known.inARow} in a row is counted as ${failure.inARow}: ${failure.error}`));
       known.failures.push({ inARow: failure.inARow, error: failure.error });

@@ -96,7 +96,7 @@ export class Patrol extends Background {
     // A round in a large cluster takes its time: whoever took over at half of it would begin at its beginning.
     const renewing = setInterval(() => void mayGoOn().catch(() => false), RENEW_MS);
     // A round that hangs is left alone by `stop`, and must not keep the process alive.
-    signal.addEventListener('abort', () => clearInterval(renewing), { once: true });
+    renewing.unref();
     try {
       await patrol(database, this.temporal, this.log, { mayGoOn, signal, mended });
     } finally {

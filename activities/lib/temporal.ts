@@ -3,6 +3,7 @@
  * be reached, and that a pool or a tracker have their workflow. The one user of a client on the worker's side.
  */
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import {
   type Client,
   WorkflowExecutionAlreadyStartedError,
@@ -125,7 +126,10 @@ export class TemporalLink {
 
   /** Whatever `work` asks of Temporal ends when the signal says so, or at the latest after so long. Milliseconds. */
   within<T>(signal: AbortSignal, ms: number, work: () => Promise<T>): Promise<T> {
-    return this.client.withAbortSignal(signal, () => this.client.withDeadline(Date.now() + ms, work));
+    // The SDK leaves a listener on the signal for each request: on one that goes when the work is over.
+    const own = AbortSignal.any([signal]);
+    setMaxListeners(0, own);
+    return this.client.withAbortSignal(own, () => this.client.withDeadline(Date.now() + ms, work));
   }
 
   /** True when the server answers within a second. */

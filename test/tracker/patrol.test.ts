@@ -2,9 +2,10 @@
  * The patrol: one node at a time, nothing locked, and a stop that waits for no server. The mending is in
  * `test/e2e/mended.test.ts`.
  */
+import { getEventListeners } from 'node:events';
 import { Client, Connection } from '@temporalio/client';
 import { pino } from 'pino';
-import { Patrol } from '../../activities/patrol';
+import { Patrol, patrol } from '../../activities/patrol';
 import { Database } from '../../activities/lib/database';
 import { TemporalLink } from '../../activities/lib/temporal';
 import { Proxy } from '../support/proxy';
@@ -54,6 +55,13 @@ test('a round that hangs holds no transaction open, and its stop does not wait f
   const began = Date.now();
   await patrol.stop();
   expect(Date.now() - began).toBeLessThan(5_000);
+});
+
+test('requests of a round to Temporal leave no listener on the signal of their end', async () => {
+  const link = new TemporalLink(client);
+  const { signal } = new AbortController();
+  await patrol(database, link, log, { signal });
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
 test('while one node is in its round no other begins one; a node that hung has its turn taken after its time', async () => {

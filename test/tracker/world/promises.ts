@@ -95,7 +95,7 @@ export class Promises {
       known.inARow ??= this.store.values.get(`${failure.key}/${loop.name}`)?.failures ?? 0;
       // A shift whose pool is another's by now counts for nothing: it is stored nowhere.
       const isHolder = this.store.pools.get(shift.claim.pool)!.token === shift.token;
-      // Nor is what it counts for one who was removed (and perhaps added again) or given to another pool since it looked.
+      // Nor is what it counts for one who was removed, perhaps added again, or given to another pool since it looked.
       const member = this.store.byKey.get(failure.key);
       const isThere =
         member &&

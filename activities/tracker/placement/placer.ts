@@ -59,6 +59,8 @@ export class Placer {
   private readonly giver: Giver;
   private rows: ReadonlyMap<string, PlacementRow> = new Map();
   private tookShared: Taken[] = [];
+  /** Nodes of which a pool came back without their word, and when: they may be dead or frozen. */
+  private readonly suspects = new Map<string, number>();
   private observedAt = -Infinity;
   /** Neither gives nor asks before this: all rows may still be from before an outage. */
   private settledAt = Infinity;
@@ -82,6 +84,8 @@ export class Placer {
     if (nowMs - this.observedAt > PLACEMENT.staleMs) this.settledAt = nowMs + this.settleMs();
     this.observedAt = nowMs;
     this.rows = new Map(rows.map((row) => [row.name, row]));
+    for (const [name, since] of this.suspects)
+      if ((this.rows.get(name)?.at ?? Infinity) > since) this.suspects.delete(name);
     this.tidy(nowMs);
     const live = this.live(nowMs);
     this.handOvers.tidy(live, nowMs);
@@ -99,6 +103,11 @@ export class Placer {
    */
   opensSharedQueues(nowMs: number): boolean {
     return this.settings.up && nowMs - this.observedAt <= PLACEMENT.staleMs;
+  }
+
+  /** A pool of that node has come back, and it has not let it go: nothing is sent there until its row is newer. */
+  suspect(node: string, nowMs: number): void {
+    if (node !== this.name) this.suspects.set(node, nowMs);
   }
 
   /** @param random in [0, 1) */
@@ -184,7 +193,9 @@ export class Placer {
   view(nowMs: number, offered?: string): Cluster {
     const knows = (pool: string): boolean => pool === offered || this.kept.has(pool) || this.handOvers.has(pool);
     const sent = this.handOvers.listed(nowMs);
-    return viewOf({ node: this.self(), knows, sent, tookShared: this.tookShared }, [...this.rows.values()], nowMs);
+    const own = { node: this.self(), knows, sent, tookShared: this.tookShared };
+    const [self, ...others] = viewOf(own, [...this.rows.values()], nowMs);
+    return [self, ...others.map((node) => (this.suspects.has(node.name) ? { ...node, stale: true } : node))];
   }
 
   private take(pool: PlacedPool, hops: number, from: string | undefined, nowMs: number): void {

@@ -71,6 +71,7 @@ export class Placing {
     this.settings.learn(tracker.name, labelOf(tracker.options));
     this.placer.settings = this.settings.current();
     const now = this.now();
+    if (claim.attempt > 1 && seen.keeper != null) this.placer.suspect(seen.keeper, now);
     const decision = this.again(pool, claim, now) ?? this.ask(pool, claim, input, now);
     if (decision.answer === 'redirect') {
       this.fences.send(pool.id, seen.token);

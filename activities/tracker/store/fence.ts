@@ -52,7 +52,8 @@ const HOLDER_RUN: Statement = {
 };
 const SEEN: Statement = {
   name: 'fence-seen',
-  text: `select members, token::float8 as token from longwatch.pool where tracker = $1 and pool = $2`,
+  text: `select members, token::float8 as token, case when released_at is null then node end as keeper
+         from longwatch.pool where tracker = $1 and pool = $2`,
 };
 /** The pools of the list that have another token than the one that is known. */
 const SEEN_TAKEN: Statement = {
@@ -190,10 +191,12 @@ async function take(
 export interface SeenFence {
   members: number;
   token: number;
+  /** The node that took it last and has not let it go; null or absent: none. */
+  keeper?: string | null;
 }
 
 export async function seenFence(db: Queryable, { tracker, pool }: PoolClaim): Promise<SeenFence> {
-  return (await run<SeenFence & Record<string, number>>(db, SEEN, [tracker, pool]))[0] ?? { members: 0, token: 0 };
+  return (await run<SeenFence & Record<string, unknown>>(db, SEEN, [tracker, pool]))[0] ?? { members: 0, token: 0 };
 }
 
 /** The pools of the list that were taken since, and by which nodes. */

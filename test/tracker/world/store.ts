@@ -188,9 +188,7 @@ export class Store {
       case 'fence-look':
         return this.fences(tx, values, statement === 'fence-lock');
       case 'fence-seen':
-        return [
-          { members: this.membersOf(values[1] as number), token: this.pools.get(values[1] as number)?.token ?? 0 },
-        ];
+        return [this.seen(values[1] as number)];
       case 'fence-seen-taken':
         return this.taken(values as [string[], number[], number[]]);
       case 'node-attend':
@@ -245,6 +243,11 @@ export class Store {
     const token = row.token + 1;
     tx.atCommit.push(() => Object.assign(row, { token, runId, shift, attempt, node, takenAt: this.clock() }));
     return [{ token, roster_version: row.rosterVersion, taken_at: this.clock() }];
+  }
+
+  private seen(pool: number): object {
+    const { token = 0, node = null } = this.pools.get(pool) ?? {};
+    return { members: this.membersOf(pool), token, keeper: node };
   }
 
   private membersOf(pool: number): number {

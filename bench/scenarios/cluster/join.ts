@@ -2,7 +2,7 @@
 import type { Stack } from '../../../test/support/stack';
 import type { Bench } from '../../harness/bench';
 import type { Reading } from '../../harness/scenario';
-import { poolsOf, started, waitedBeyond } from './parts';
+import { partOf, started, waitedBeyond } from './parts';
 
 const POOLS = 200;
 const MEMBERS = 4_000;
@@ -16,8 +16,8 @@ export async function join(bench: Bench): Promise<Reading[]> {
   const node = await (await watch.worker()).ready;
   const ready = performance.now();
   bench.say(`${node} joins`);
-  // Nine of ten of its share; the rest is the band in which nobody asks.
-  await bench.until('it has its share', async () => (await poolsOf(watch, node)) >= (POOLS / 3) * 0.9, 60_000);
+  // Within a tenth of its share nobody asks.
+  await bench.until('it has its share', async () => (await partOf(watch, node)) >= 0.9 / 3, 60_000);
   const took = (performance.now() - ready) / 1_000;
   await bench.sleep(5_000);
   const moved = (await tokens(watch.stack)) - before;

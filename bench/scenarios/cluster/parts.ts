@@ -22,8 +22,8 @@ export async function started(bench: Bench, { pools, members, nodes, heartbeatTi
   await watch.fill(members);
   const names = await Promise.all(watch.workers.map(({ ready }) => ready));
   await bench.until('each node has its share', async () => {
-    const kept = await Promise.all(names.map((name) => poolsOf(watch, name)));
-    return kept.every((count) => count >= (pools / nodes) * 0.85);
+    const parts = await Promise.all(names.map((name) => partOf(watch, name)));
+    return parts.every((part) => part >= 0.85 / nodes);
   });
   await bench.sleep(3_000);
   return { watch, upstream, names };
@@ -36,6 +36,16 @@ export async function poolsOf(watch: Watch, node: string): Promise<number> {
     [node],
   );
   return row!.n;
+}
+
+/** Its part of the whole load: ten for each pool, and one for each member, which is fetched once a second. */
+export async function partOf(watch: Watch, node: string): Promise<number> {
+  const [row] = await watch.stack.sql<{ part: number }>(
+    `select coalesce(sum(10 + members) filter (where node = $1), 0)::float8 / sum(10 + members) as part
+     from longwatch.pool where released_at is null and token > 0`,
+    [node],
+  );
+  return row!.part;
 }
 
 /** How much longer than its interval of a second the member waited that waited longest. Milliseconds. */

@@ -9,6 +9,9 @@ import { freePort } from './metrics';
 /** With a task that could not be begun, the SDK logs all of it, its input in clear where there is no codec. */
 const UNSHOWN = { taskToken: undefined, task: undefined, taskEncoded: undefined };
 
+/** Warnings of what is so on purpose: shifts and activities have SDK workers of their own, without workflows. */
+const MEANT = new Set(['No workflows registered, not polling for workflow tasks']);
+
 let installed: Promise<number> | undefined;
 
 /** The port of the SDK's own metrics. */
@@ -19,7 +22,8 @@ export function installRuntime(log: Logger): Promise<number> {
 async function install(log: Logger): Promise<number> {
   const port = await freePort();
   const write = (level: LogLevel, message: string, meta?: object): void => {
-    log[PINO_LEVEL[level]]({ ...meta, ...UNSHOWN, sdk: true }, message);
+    const shown = level === 'WARN' && MEANT.has(message) ? 'DEBUG' : level;
+    log[PINO_LEVEL[shown]]({ ...meta, ...UNSHOWN, sdk: true }, message);
   };
   Runtime.install({
     // The verbs handle signals themselves: shifts are handed back before the worker stops.

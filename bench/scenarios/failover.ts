@@ -4,6 +4,7 @@
  */
 import { percentile } from '../harness/figures';
 import { defineScenario } from '../harness/scenario';
+import { secondsToRefetch } from '../tracker/killed';
 import { Upstream } from '../tracker/upstream';
 import { Watch } from '../tracker/watch';
 
@@ -28,15 +29,7 @@ export const scenario = defineScenario({
     if (kept.length === 0) throw new Error('the second worker keeps nothing');
     const { length: pools } = (await watch.tracker.pools()).filter((pool) => pool.node === node && pool.onShift);
     bench.say(`killing the worker that keeps ${pools} pools with ${kept.length} ids`);
-    const killed = performance.timeOrigin + performance.now();
-    await dying.kill('SIGKILL');
-    await upstream.watch();
-    let firsts = new Map<string, number>();
-    await bench.until('every id is fetched again', async () => {
-      firsts = await upstream.firsts();
-      return kept.every((id) => firsts.has(id));
-    });
-    const took = kept.map((id) => (firsts.get(id)! - killed) / 1_000);
+    const took = await secondsToRefetch(bench, upstream, dying, kept);
     const measure = 'from the kill to the next fetch';
     return [
       { measure: `${measure}, p50`, ours: percentile(took, 0.5), unit: 's' },

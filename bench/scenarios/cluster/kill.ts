@@ -2,6 +2,7 @@
 import { percentile } from '../../harness/figures';
 import type { Bench } from '../../harness/bench';
 import type { Reading } from '../../harness/scenario';
+import { secondsToRefetch } from '../../tracker/killed';
 import { started } from './parts';
 
 const POOLS = 400;
@@ -20,15 +21,7 @@ async function killed(bench: Bench, timeout: number): Promise<Reading[]> {
   const dying = watch.workers[1]!;
   const kept = await watch.membersOf(names[1]!);
   bench.say(`killing the node that keeps ${kept.length} members, at a time-out of ${timeout} s`);
-  const at = performance.timeOrigin + performance.now();
-  await dying.kill('SIGKILL');
-  await upstream.watch();
-  let firsts = new Map<string, number>();
-  await bench.until('every id is fetched again', async () => {
-    firsts = await upstream.firsts();
-    return kept.every((id) => firsts.has(id));
-  });
-  const took = kept.map((id) => (firsts.get(id)! - at) / 1_000);
+  const took = await secondsToRefetch(bench, upstream, dying, kept);
   await watch.stop();
   const what = `kill -9 of a node with ${POOLS / 2} shifts, time-out of ${timeout} s`;
   return [

@@ -11,6 +11,7 @@ import { MEMBER, type MemberLimits } from '../member/constants';
 import type { Reading } from '../member/pool-mail';
 import type { MailTables, TableStep } from '../member/rotation';
 import type { Mail, Trace } from '../member/types';
+import { KEPT, type PoolAt } from './mail-notices';
 import { traceText } from './lives';
 
 /** A message that is to be inserted. */
@@ -22,10 +23,12 @@ export type NewMail = Omit<Mail, 'id' | 'storedAt' | 'attempts' | 'answered' | '
  */
 const INSERT: Statement = {
   name: 'mail-insert',
-  text: `with batch as (
+  text: `with tracker as (
+           select pools, state from longwatch.tracker where name = $1
+         ), batch as (
            select b.*, clock_timestamp() - to_timestamp(b.told_at / 1000)
                        > make_interval(secs => case when b.request is null then $5::float8 else $6::float8 end / 1000) as old
-           from json_to_recordset($2::json) as b (nth int, member text, slot bigint, sender text, number bigint, previous bigint,
+           from json_to_recordset($2::json) as b (nth int, member text, slot bigint, hash bigint, sender text, number bigint, previous bigint,
              request text, deadline float8, client text, reply_tracker text, reply_id text, json text, bytes int, told_at float8, trace text)
          ), waiting as (
            select w.member, count(m.bytes) as entries, coalesce(sum(m.bytes), 0) as bytes
@@ -37,7 +40,8 @@ const INSERT: Statement = {
          ), placed as (
            select b.*, w.entries + count(*) over before as entries_before,
                   w.bytes + coalesce(sum(b.bytes) over before, 0) as bytes_before
-           from batch b join waiting w on w.member = b.member where not b.old
+           from batch b join waiting w on w.member = b.member cross join tracker t
+           where not b.old and t.state <> 'stopped'
            window before as (partition by b.member order by b.nth rows between unbounded preceding and 1 preceding)
          ), taken as (
            select p.*, bool_and(p.entries_before = 0 or (p.entries_before < $3 and p.bytes_before + p.bytes <= $4))
@@ -54,8 +58,11 @@ const INSERT: Statement = {
            update longwatch.mail_turn w set clean[w.current + 1] = false
            where w.clean[w.current + 1] and exists (select 1 from taken where fits)
          )
-         select b.nth, case when b.old then 'too old' when t.fits then 'taken' else 'wait' end as admission
-         from batch b left join taken t on t.nth = b.nth order by b.nth`,
+         select r.state, case when b.old then 'too old' when t.fits then 'taken' else 'wait' end as admission,
+                case when t.fits then p.node end as node, p.pool
+         from batch b cross join tracker r left join taken t on t.nth = b.nth
+         left join longwatch.pool p on p.tracker = $1 and p.pool = longwatch.pool_of(b.hash, r.pools) and ${KEPT}
+         order by b.nth`,
 };
 const READ: Statement = {
   name: 'mail-read',
@@ -91,18 +98,28 @@ const CARRY: Statement = {
 };
 const EMPTY: Statement = { name: 'mail-empty', text: `select longwatch.empty_mail($1) as emptied` };
 
-/** @returns for each message whether it was taken */
+/** The outcome of a batch. */
+export interface Inserted {
+  /** The tracker's; one that is stopped takes nothing. Undefined: there is none of that name. */
+  readonly state: 'running' | 'paused' | 'stopped' | undefined;
+  /** For each message whether it was taken. Empty where there is no tracker. */
+  readonly admissions: Admission[];
+  /** The nodes that are to be told, when this is committed. Mail for a pool that nobody keeps waits for its keeper. */
+  readonly keepers: PoolAt[];
+}
+
 export async function insertMail(
   db: Queryable,
   tracker: string,
   batch: readonly NewMail[],
   limits: MemberLimits = MEMBER,
-): Promise<Admission[]> {
+): Promise<Inserted> {
   const rows = batch.map(({ member, from, request, replyTo, toldAt, trace, ...rest }, nth) => ({
     ...rest,
     nth,
     member,
     slot: slotOf(hashId(member)),
+    hash: hashId(member),
     sender: from,
     ...(request && { request: request.id, deadline: request.deadline, client: request.client }),
     ...(replyTo && { reply_tracker: replyTo.tracker, reply_id: replyTo.id }),
@@ -110,7 +127,8 @@ export async function insertMail(
     trace: traceText(trace),
   }));
   const { entries, bytes } = limits.memberMail;
-  const found = await run<{ admission: Admission }>(db, INSERT, [
+  type Row = { state: Inserted['state']; admission: Admission; node: string | null; pool: number };
+  const found = await run<Row>(db, INSERT, [
     tracker,
     JSON.stringify(rows),
     entries,
@@ -118,7 +136,8 @@ export async function insertMail(
     limits.tellAgainMs,
     limits.requestAgainMs,
   ]);
-  return found.map(({ admission }) => admission);
+  const keepers = found.flatMap(({ node, pool }) => (node === null ? [] : [{ node, tracker, pool }]));
+  return { state: found[0]?.state, admissions: found.map(({ admission }) => admission), keepers };
 }
 
 interface MailRow {

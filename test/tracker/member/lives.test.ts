@@ -71,7 +71,8 @@ const letter = (given: Partial<NewMail> = {}): NewMail => ({
   toldAt: Date.now(),
   ...given,
 });
-const send = (...batch: NewMail[]) => database.transaction((db) => insertMail(db, 't', batch));
+const send = (...batch: NewMail[]) =>
+  database.transaction((db) => insertMail(db, 't', batch)).then(({ admissions }) => admissions);
 const read = () => database.transaction((db) => readMail(db, 't', ALL, READING));
 const stateOf = async (id: string) => (await database.transaction((db) => loadLives(db, 't', [id]))).get(id)!;
 

@@ -119,7 +119,7 @@ class Sequence {
       };
     });
     const real = await database.transaction((db) => insertMail(db, 't', batch, LIMITS));
-    expect(real).toEqual(this.model.insert(batch));
+    expect(real.admissions).toEqual(this.model.insert(batch));
   }
 
   private async read(): Promise<void> {

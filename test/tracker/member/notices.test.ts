@@ -1,0 +1,164 @@
+/** Announcements of mail and replies: their names, sizes and parsing, and who hears them on a real PostgreSQL. */
+import { pino } from 'pino';
+import { Database } from '../../../activities/lib/database';
+import { Listener } from '../../../activities/lib/listener';
+import { MEMBER } from '../../../activities/tracker/member/constants';
+import { insertMail, type NewMail } from '../../../activities/tracker/store/mail';
+import { MailNotifier } from '../../../activities/tracker/store/mail-notifier';
+import {
+  clientChannel,
+  keepersOf,
+  keepersOfPools,
+  mailAnnouncements,
+  mailNoticeOf,
+  nodeChannel,
+  replyAnnouncements,
+  replyNoticeOf,
+  type Ask,
+} from '../../../activities/tracker/store/mail-notices';
+import { hashId } from '../../../workflows/lib/hash';
+import { poolOf } from '../../../workflows/tracker/plan';
+import { eventually, Stack } from '../../support/stack';
+
+const log = pino({ level: 'silent' });
+
+describe('What is announced', () => {
+  test.each(['n', 'x'.repeat(300), 'Узел №1', `a'"; drop`])('the channel of %j is a name of PostgreSQL', (name) => {
+    for (const channel of [nodeChannel(name), clientChannel(name)]) expect(channel).toMatch(/^[a-z_0-9]{1,63}$/);
+    expect(nodeChannel(name)).not.toBe(nodeChannel(`${name}2`));
+  });
+
+  test('a node is told once of each tracker, whatever comes together', () => {
+    const at = (node: string, tracker: string, pool: number) => ({ node, tracker, pool });
+    const told = mailAnnouncements([
+      at('a', 't', 1),
+      at('a', 't', 2),
+      at('b', 't', 3),
+      at('a', 'u', 1),
+      at('a', 't', 1),
+    ]);
+    expect(told.map(({ channel, payload }) => [channel, mailNoticeOf(payload)])).toEqual([
+      [nodeChannel('a'), { tracker: 't', pools: [1, 2] }],
+      [nodeChannel('b'), { tracker: 't', pools: [3] }],
+      [nodeChannel('a'), { tracker: 'u', pools: [1] }],
+    ]);
+    const [on] = mailAnnouncements([at('a', 't', 1)], true);
+    expect(mailNoticeOf(on!.payload)).toEqual({ tracker: 't', pools: [1], handedOn: true });
+  });
+
+  test('what is larger than PostgreSQL takes goes in parts, and nothing of it is missing', () => {
+    const pools = Array.from({ length: 5_000 }, (_, pool) => ({ node: 'a', tracker: 't'.repeat(200), pool }));
+    const answered = Array.from({ length: 5_000 }, (_, i) => ({ client: 'c', request: `ж${i}` }));
+    const mail = mailAnnouncements(pools);
+    const replies = replyAnnouncements(answered);
+    for (const { payload } of [...mail, ...replies]) expect(Buffer.byteLength(payload)).toBeLessThan(8_000);
+    expect(mail.flatMap(({ payload }) => mailNoticeOf(payload)!.pools)).toEqual(pools.map(({ pool }) => pool));
+    const requests = replies.flatMap(({ payload }) => replyNoticeOf(payload)!.requests);
+    expect(requests).toEqual(answered.map(({ request }) => request));
+    expect(replyAnnouncements([{ client: 'c', request: 'x'.repeat(9_000) }])).toEqual([]);
+  });
+
+  test.each([
+    undefined,
+    '',
+    '1',
+    'null',
+    '[]',
+    '{"tracker":1,"pools":[1]}',
+    '{"tracker":"t","pools":["1"]}',
+    '{"pools":',
+  ])('%j is nobody’s: who hears it looks at everything', (payload) => {
+    expect(mailNoticeOf(payload)).toBeUndefined();
+    expect(replyNoticeOf(payload)).toBeUndefined();
+  });
+});
+
+describe('On PostgreSQL', () => {
+  let stack: Stack;
+  let database: Database;
+  let ask: Ask;
+  const heard: string[] = [];
+  beforeAll(async () => {
+    stack = await Stack.start();
+    database = new Database({ url: stack.servers.databaseUrl, log });
+    ask = (statement, values) => database.rows(statement, values);
+    await stack.sql(`insert into longwatch.tracker (name, options, pools) values ('t', '{}', 5), ('closed', '{}', 1)`);
+    await stack.sql(`update longwatch.tracker set state = 'stopped' where name = 'closed'`);
+    await stack.sql(
+      `insert into longwatch.pool (tracker, pool, node, released_at)
+       values ('t', 0, 'a', null), ('t', 1, 'b', null), ('t', 2, 'a', now()), ('t', 3, null, null)`,
+    );
+  });
+  afterAll(async () => {
+    await database?.close();
+    await stack?.close();
+  });
+
+  const idOf = (pool: number): string => {
+    for (let i = 0; ; i++) if (poolOf(hashId(`id${i}`), 5) === pool) return `id${i}`;
+  };
+  const letter = (member: string): NewMail => ({ member, from: 's', json: '1', bytes: 1, toldAt: Date.now() });
+  const insert = (tracker: string, ...members: string[]) =>
+    database.transaction((db) => insertMail(db, tracker, members.map(letter), MEMBER));
+
+  test('who inserts learns which nodes are to be told: those that keep the pools now', async () => {
+    const { state, admissions, keepers } = await insert('t', ...[0, 1, 2, 3, 4].map(idOf));
+    expect(state).toBe('running');
+    expect(admissions).toEqual(Array(5).fill('taken'));
+    const kept = [
+      { node: 'a', tracker: 't', pool: 0 },
+      { node: 'b', tracker: 't', pool: 1 },
+    ];
+    expect(keepers).toEqual(kept);
+    const members = [0, 1, 2, 3, 4].map((pool) => ({ tracker: 't', id: idOf(pool) }));
+    const byPool = (list: typeof kept) => list.sort((x, y) => x.pool - y.pool);
+    expect(byPool(await keepersOf(ask, members))).toEqual(kept);
+    expect(byPool(await keepersOfPools(ask, { tracker: 't', pools: [0, 1, 2, 3, 4] }))).toEqual(kept);
+  });
+
+  test('a tracker that is not there, or is stopped, takes nothing', async () => {
+    expect(await insert('nowhere', 'x')).toEqual({ state: undefined, admissions: [], keepers: [] });
+    expect(await insert('closed', 'x')).toEqual({ state: 'stopped', admissions: ['wait'], keepers: [] });
+    expect(await stack.sql(`select 1 from longwatch.mail where tracker in ('nowhere', 'closed')`)).toEqual([]);
+  });
+
+  test('who is told hears it, and what is said meanwhile comes together', async () => {
+    const listener = new Listener(database, {
+      channel: nodeChannel('a'),
+      heard: (payload) => payload !== undefined && heard.push(payload),
+      log,
+    });
+    await listener.start();
+    let statements = 0;
+    const notifier = new MailNotifier((statement, values) => {
+      statements++;
+      return database.rows(statement, values);
+    }, log);
+    notifier.toldMail([{ node: 'a', tracker: 't', pool: 0 }]);
+    notifier.toldMail([{ node: 'a', tracker: 't', pool: 1 }]);
+    await eventually('the first is heard', () => heard.length > 0);
+    notifier.handOn([{ node: 'a', tracker: 't', pool: 2 }]);
+    notifier.toldReplies([{ client: 'c', request: 'r' }]);
+    await notifier.idle();
+    await eventually('the second is heard', () => heard.length > 1);
+    expect(heard.map((payload) => mailNoticeOf(payload))).toEqual([
+      { tracker: 't', pools: [0, 1] },
+      { tracker: 't', pools: [2], handedOn: true },
+    ]);
+    expect(statements).toBe(2);
+    await listener.stop();
+  });
+
+  test('an announcement that fails is dropped, and the next one leaves', async () => {
+    let calls = 0;
+    const notifier = new MailNotifier(
+      () => (calls++ === 0 ? Promise.reject(new Error('away')) : Promise.resolve([])),
+      log,
+    );
+    notifier.toldReplies([{ client: 'c', request: 'r' }]);
+    await notifier.idle();
+    notifier.toldReplies([{ client: 'c', request: 'r' }]);
+    await notifier.idle();
+    expect(calls).toBe(2);
+  });
+});

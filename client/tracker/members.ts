@@ -167,6 +167,12 @@ interface PoolRow {
   unbegun_on: string | null;
 }
 
+/** The facts by which an operation's next run is known. */
+type NextRow = Pick<
+  ShowRow,
+  'operation' | 'options' | 'changes' | 'fetched_at' | 'failed_at' | 'expires_at' | 'held_until' | 'error'
+>;
+
 interface ShowRow {
   [column: string]: unknown;
   id: string;
@@ -207,13 +213,16 @@ function toValue(row: ShowRow, waits: readonly WaitSummary[]): StoredValue {
 }
 
 /** By what is stored and told; a shift that is late, or an operation that stands still, is seen elsewhere. */
-function nextAt(row: ShowRow, waits: readonly WaitSummary[]): string | null {
+export function nextAt(row: NextRow, waits: readonly WaitSummary[]): string | null {
   const wait = waits.find(({ operation }) => operation === row.operation);
   if (wait && wait.until === null) return null;
   const options = withChanges(row.options, row.changes).operations[row.operation!];
   const ran = Math.max(row.fetched_at ?? 0, row.failed_at ?? 0);
   if (!options?.enabled || ran === 0) return null;
-  const times = [ran + options.everyMs, row.expires_at ?? 0, row.held_until ?? 0, wait ? Date.parse(wait.until!) : 0];
+  // Its definition said when it is tried again (`retryDelay`), which may be sooner than the interval.
+  const isTimed = row.held_until !== null && !row.error?.startsWith('HoldError:');
+  const next = isTimed ? 0 : ran + options.everyMs;
+  const times = [next, row.expires_at ?? 0, row.held_until ?? 0, wait ? Date.parse(wait.until!) : 0];
   return iso(Math.max(...times));
 }
 

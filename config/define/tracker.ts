@@ -115,6 +115,12 @@ export interface OperationDefinition {
    */
   maxBackoff?: Duration;
   /**
+   * How long after a failure the member is tried again, in place of the rule above and of the interval, also sooner. It
+   * is given how many failures there were in a row, and the last one; undefined: as without it. Cut to `maxBackoff`,
+   * and to 50 ms. It must answer at once. A `HoldError` has a time of its own.
+   */
+  retryDelay?: (attempt: number, error: Error) => Duration | undefined;
+  /**
    * Raise it when the code makes something else of the same answer: from `start --update` on, ETags and expiries of
    * before do not count, so that a 304 does not keep what the old code made. @default 1
    */

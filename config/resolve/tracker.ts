@@ -40,7 +40,11 @@ const OPERATION_KEYS = [
   'version',
   'run',
   'whenClosed',
+  'retryDelay',
 ];
+/** Code that `defaults` may have too. */
+const TRACKER_CODE = ['onError'];
+const OPERATION_CODE = ['retryDelay'];
 const TRACKER_GROUPS = groupsOf(TRACKER_OPTIONS);
 const OPERATION_GROUPS = groupsOf(OPERATION_OPTIONS);
 const GATE_SPECS = GATE_OPTIONS.map((spec) => ({ spec, key: spec.name.slice('gate.'.length) }));
@@ -68,15 +72,27 @@ export function resolveTracker(
   options.operations = resolveOperations(tracker, defaults.operation);
   options.sources = tracker.givenSources();
 
-  const definition = given as unknown as TrackerDefinition;
-  const onError = definition.onError ?? (defaults.tracker.onError as TrackerDefinition['onError']);
-  return {
-    name,
-    options: options as unknown as TrackerOptions,
-    sources,
-    definition: onError === undefined ? definition : { ...definition, onError },
-  };
+  return { name, options: options as unknown as TrackerOptions, sources, definition: withDefaultCode(given, defaults) };
 }
+
+/** The definition with the code of `defaults` that it has none of its own for. */
+function withDefaultCode(given: Given, defaults: TrackerDefaults): TrackerDefinition {
+  const operations = isObject(given.operations) ? given.operations : {};
+  const [ofTracker, ofOperation] = [picked(defaults.tracker, TRACKER_CODE), picked(defaults.operation, OPERATION_CODE)];
+  let definition: Given = given;
+  if (Object.keys(ofTracker).length > 0) definition = { ...ofTracker, ...given };
+  if (Object.keys(ofOperation).length > 0) {
+    const whole = Object.entries(operations).map(([name, own]) => [
+      name,
+      isObject(own) ? { ...ofOperation, ...own } : own,
+    ]);
+    definition = { ...definition, operations: Object.fromEntries(whole) as Given };
+  }
+  return definition as unknown as TrackerDefinition;
+}
+
+const picked = (from: Given, keys: readonly string[]): Given =>
+  Object.fromEntries(keys.flatMap((key) => (from[key] === undefined ? [] : [[key, from[key]]])));
 
 /** By compiled path. */
 function readTrackerOptions(tracker: Reader): Given {
@@ -118,6 +134,7 @@ function resolveOperation(operation: Reader, name: string, names: string[]): Ope
   checkNested(operation, OPERATION_GROUPS);
   if (typeof given.run !== 'function') operation.problem('run must be a function: async (context) => ({ value })');
   operation.optionalFunction('whenClosed');
+  operation.optionalFunction('retryDelay');
   const { version = 1 } = given;
   if (!Number.isSafeInteger(version) || (version as number) < 1)
     operation.problem(
@@ -203,6 +220,7 @@ export function checkTrackerDefaults(defaults: TrackerDefaults, problems: string
   check(defaults.gate, without(GATE_KEYS, 'check', 'upstream'), 'defaults.gate.', GATE_SPECS);
   const operationKeys = without(OPERATION_KEYS, 'buffer', 'upstream', 'version', 'run', 'whenClosed');
   const operation = check(defaults.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS));
+  operation.optionalFunction('retryDelay');
   checkNested(operation, OPERATION_GROUPS);
 }
 

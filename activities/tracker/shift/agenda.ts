@@ -13,6 +13,7 @@
  */
 import { DueHeap } from './due-heap';
 import { firstRun, gridAfter, heldBack, isOnGrid, runAfter, type Schedule } from './grid';
+import { Held } from './held';
 import { Line } from './line';
 import { Parking } from './parking';
 import { Round } from './round';
@@ -32,6 +33,8 @@ export interface Joining {
   ranAt?: number;
   /** Not before this (an expiry, a hold). */
   notBefore?: number;
+  /** Right then: a retry that the definition timed. */
+  exactly?: boolean;
 }
 
 /** Overdue members are spread over this at most, milliseconds. */
@@ -49,8 +52,7 @@ export class Agenda {
   /** The time from which the next run counts: the last run, or (where `ran` is 0) when the member was added. */
   private since = new Float64Array(64);
   private ran = new Uint8Array(64);
-  /** Expiries and holds. Empty until there is one: it counts, at a hundred thousand members. */
-  private notBefore: number[] = [];
+  private readonly held = new Held();
   private readonly waiting = new DueHeap();
   private ready = new Line();
   /** Members that have joined overdue and that `joined` has not seen yet. */
@@ -100,12 +102,12 @@ export class Agenda {
   join(slot: number, joining: Joining, now: number, crowd: boolean): void {
     this.reserve(slot);
     if (this.state[slot] !== ABSENT) return;
-    const { share, addedAt, ranAt, notBefore = 0 } = joining;
+    const { share, addedAt, ranAt, notBefore = 0, exactly } = joining;
     this.share[slot] = share;
     this.ran[slot] = ranAt === undefined ? 0 : 1;
     // A run in time to come would be of another clock.
     this.since[slot] = ranAt === undefined ? addedAt : Math.min(now, ranAt);
-    this.holdUntil(slot, notBefore);
+    this.held.hold(slot, notBefore, exactly);
     this.size++;
     this.wait(slot, this.planned(slot, crowd));
     if (this.dueOf(slot) < now) this.newcomers.push(slot);
@@ -119,7 +121,7 @@ export class Agenda {
     if (state === WAITING) this.waiting.remove(slot);
     this.parking.forget(slot, state === PARKED);
     this.state[slot] = ABSENT;
-    this.holdUntil(slot, 0);
+    this.held.hold(slot, 0);
     this.size--;
   }
 
@@ -159,10 +161,10 @@ export class Agenda {
   }
 
   /**
-   * A run has ended. Its member waits for its next time, not before `notBefore`. Returns how many
-   * runs were skipped because this one was late.
+   * A run has ended. Its member waits for its next time, not before `notBefore` (`exactly`: until then). Returns how
+   * many runs were skipped because this one was late.
    */
-  finish(slot: number, now: number, notBefore = 0): number {
+  finish(slot: number, now: number, notBefore = 0, exactly = false): number {
     if (this.state[slot] !== RUNNING) return 0;
     this.running--;
     const due = this.waiting.due[slot]!;
@@ -170,8 +172,8 @@ export class Agenda {
     this.parking.forget(slot);
     this.ran[slot] = 1;
     this.since[slot] = now;
-    this.holdUntil(slot, notBefore);
-    this.wait(slot, heldBack(this.schedule, this.share[slot]!, this.next(slot, due, now), notBefore));
+    this.held.hold(slot, notBefore, exactly);
+    this.wait(slot, this.after(slot, exactly ? notBefore : this.next(slot, due, now)));
     return Math.max(0, Math.floor((now - due) / this.schedule.everyMs));
   }
 
@@ -252,8 +254,8 @@ export class Agenda {
   release(slots: readonly number[], now: number, few: number): void {
     const overdue: number[] = [];
     for (const slot of slots) {
-      if (this.state[slot] !== WAITING || !(this.notBefore[slot]! > 0)) continue;
-      this.holdUntil(slot, 0);
+      if (this.state[slot] !== WAITING || this.held.untilOf(slot) === 0) continue;
+      this.held.hold(slot, 0);
       this.wait(slot, Math.min(this.waiting.due[slot]!, this.planned(slot, false)));
       if (this.dueOf(slot) < now) overdue.push(slot);
     }
@@ -269,7 +271,7 @@ export class Agenda {
     const { everyMs, windowMs } = this.schedule;
     const overMs = waiting.length > few ? Math.min(windowMs, everyMs, CATCH_UP_MS) : 0;
     waiting.forEach((slot, i) => {
-      this.holdUntil(slot, 0);
+      this.held.hold(slot, 0);
       this.wait(slot, Math.min(this.waiting.due[slot]!, now + (i / waiting.length) * overMs));
     });
   }
@@ -279,8 +281,8 @@ export class Agenda {
     const state = this.state[slot];
     if (state !== WAITING && state !== READY) return;
     if (state === READY) this.ready.drop(slot);
-    this.holdUntil(slot, until);
-    this.wait(slot, heldBack(this.schedule, this.share[slot]!, this.waiting.due[slot]!, until));
+    this.held.hold(slot, until);
+    this.wait(slot, this.after(slot, this.waiting.due[slot]!));
   }
 
   /**
@@ -308,10 +310,16 @@ export class Agenda {
 
   /** When a member that waits is due by what is known of it; the time may be over. */
   private planned(slot: number, crowd: boolean): number {
+    if (this.held.isExact(slot)) return this.held.untilOf(slot);
     const [share, since] = [this.share[slot]!, this.since[slot]!];
     const due =
       this.ran[slot] === 1 ? runAfter(this.schedule, share, since) : firstRun(this.schedule, share, since, crowd);
-    return heldBack(this.schedule, share, due, this.notBefore[slot] ?? 0);
+    return this.after(slot, due);
+  }
+
+  /** This time, or a later one where the member is left alone until then. */
+  private after(slot: number, due: number): number {
+    return heldBack(this.schedule, this.share[slot]!, due, this.held.untilOf(slot));
   }
 
   /** The next time after a run that was due then and has ended now. */
@@ -320,16 +328,6 @@ export class Agenda {
     // From the grid to the grid, also when it was late; from beside it as `runAfter` says.
     const next = isOnGrid(this.schedule, share, due) ? 0 : runAfter(this.schedule, share, due);
     return next > now ? next : gridAfter(this.schedule, share, now);
-  }
-
-  private holdUntil(slot: number, until: number): void {
-    if (until > 0) {
-      // Filled, for an array with gaps costs more than one without.
-      for (let i = this.notBefore.length; i < slot; i++) this.notBefore.push(0);
-      this.notBefore[slot] = until;
-    } else if (slot < this.notBefore.length) {
-      this.notBefore[slot] = 0;
-    }
   }
 
   private wait(slot: number, due: number): void {

@@ -57,7 +57,11 @@ export class Known {
   }
 
   /** Takes in what is stored of a member that joins. @returns when it ran, and until when it is left alone */
-  recall(slot: number, id: string, stored: FreshnessRow | undefined): { ranAt: number | undefined; notBefore: number } {
+  recall(
+    slot: number,
+    id: string,
+    stored: FreshnessRow | undefined,
+  ): { ranAt: number | undefined; notBefore: number; exactly?: boolean } {
     if (!stored) return { ranAt: undefined, notBefore: 0 };
     const row = this.currentOf(stored, id);
     if (row.fetchedAt != null) this.fetched[slot] = row.fetchedAt;
@@ -67,7 +71,7 @@ export class Known {
     if (row.failedAt != null && row.heldUntil !== null && row.byHold !== true && !this.wasLifted(row.failedAt)) {
       this.patience.recall(slot, row.heldUntil - row.failedAt);
     }
-    return { ranAt: ranAt(row), notBefore: this.notBefore(row) };
+    return { ranAt: ranAt(row), notBefore: this.notBefore(row), exactly: this.isTimed(row) };
   }
 
   fetchedAt(slot: number): number | undefined {
@@ -134,6 +138,14 @@ export class Known {
     const { tracker, name, options } = this.loop;
     const askedAt = this.holds.askedAt(tracker, name, id);
     return this.isOfVersion && (askedAt === 0 || fetchedAt > askedAt + options.timeoutMs + HEARD_MS);
+  }
+
+  /** Whether its last run has failed, and the definition's `retryDelay` said when the next one is. */
+  private isTimed({ fetchedAt, failedAt, heldUntil, byHold, expiresAt }: FreshnessRow): boolean {
+    const { definition, options } = this.loop;
+    if (definition.retryDelay === undefined || boundsOf(options).maxBackoffMs === 0) return false;
+    if (heldUntil === null || failedAt === null || byHold === true || this.wasLifted(failedAt)) return false;
+    return failedAt >= (fetchedAt ?? 0) && heldUntil >= (expiresAt ?? 0);
   }
 
   /** A hold that was told then does not count any more: it was lifted by hand. */

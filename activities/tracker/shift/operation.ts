@@ -316,20 +316,20 @@ export class OperationLoop implements Starter, Operation {
       this.settle(run, now, 0);
       return this.budgeted?.cutShort(run.slot, shortage, now);
     }
-    this.settle(run, now, this.outcome.failure(run, error, now));
+    const { until, exactly } = this.outcome.failure(run, error, now);
+    this.settle(run, now, until, exactly);
     this.host.onError(error, this, run.id);
   }
-
   private drop(run: Run, reason: string): void {
     this.settle(run, this.host.clock.now(), 0);
     run.abort(reason);
   }
 
-  private settle(run: Run, now: number, notBefore: number): void {
+  private settle(run: Run, now: number, notBefore: number, exactly = false): void {
     run.settled = true;
     run.spending?.end();
     this.inFlight.delete(run);
-    this.counts.skippedLate += this.agenda.finish(run.slot, now, notBefore);
+    this.counts.skippedLate += this.agenda.finish(run.slot, now, notBefore, exactly);
     if (this.rounds.hasEnded) this.host.roundEnded(this);
     const { ring } = this.host;
     ring.release(run.place, run.isolated);

@@ -10,17 +10,25 @@ import type { Operation, OperationHost } from './host';
 import type { Known } from './known';
 import type { Members } from './members';
 import { PendingResults } from './pending';
+import { ownDelay } from './retry-delay';
 import { readResult, type Failure, type Success } from './results';
 import type { Run } from './run';
+
+/** Until when a member is left alone (0: until its next time); `exactly`: it runs right then, also before that. */
+export interface Rest {
+  until: number;
+  exactly: boolean;
+}
 
 export class Outcome {
   /** Results that the store does not have yet. */
   readonly results = new PendingResults();
   private warnedOfExpiry = false;
   private warnedOfScope = false;
+  private warnedOfDelay = false;
 
   constructor(
-    private readonly loop: Pick<Operation, 'tracker' | 'name' | 'options' | 'counts' | 'log'> & {
+    private readonly loop: Pick<Operation, 'tracker' | 'name' | 'definition' | 'options' | 'counts' | 'log'> & {
       readonly host: OperationHost;
       readonly members: Members;
       readonly known: Known;
@@ -58,16 +66,18 @@ export class Outcome {
   }
 
   /**
-   * A run has failed. Its member is left alone until the end of the hold that it asked for, or of the longer interval
-   * of one that fails again and again, or (0) until its next time.
+   * A run has failed. Its member is left alone until the end of the hold that it asked for, or as long as the
+   * definition says, or for the longer interval of one that fails again and again, or until its next time.
    */
-  failure(run: Run, error: Error, now: number): number {
+  failure(run: Run, error: Error, now: number): Rest {
     const { tracker, name, options, host, members, known, counts } = this.loop;
     const { slot } = run;
     const { maxHoldMs, maxBackoffMs } = boundsOf(options);
+    const inARow = (known.failuresInARow.get(slot) ?? 0) + 1;
     const alone = known.patience.failed(slot, error, options.everyMs, maxBackoffMs);
     const wish = readHold(error, maxHoldMs);
-    const holdMs = wish ? wish.forMs : alone > 0 ? alone : null;
+    const own = wish ? undefined : this.ownDelay(run, inARow, error, maxBackoffMs);
+    const holdMs = wish ? wish.forMs : (own ?? (alone > 0 ? alone : null));
     const heldUntil = holdMs === null ? null : now + holdMs;
     if (wish?.oddScope !== undefined) this.warnOfScope(wish.oddScope);
     if (wish && wish.scope !== 'member') {
@@ -75,10 +85,23 @@ export class Outcome {
       host.holds.hold(tracker, operation, heldUntil!, { at: now, reason: errorText(error) });
     }
     counts.failed++;
-    const inARow = (known.failuresInARow.get(slot) ?? 0) + 1;
     known.failuresInARow.set(slot, inARow);
     this.results.fail(slot, { key: members.key(slot), failedAt: now, error: errorText(error), heldUntil, inARow });
-    return heldUntil ?? 0;
+    return { until: heldUntil ?? 0, exactly: own !== undefined };
+  }
+
+  /** The definition's own word on when it is tried again, milliseconds; undefined: it says nothing. */
+  private ownDelay(run: Run, attempt: number, error: Error, mostMs: number): number | undefined {
+    const said = ownDelay(this.loop.definition, attempt, error, mostMs);
+    if (said === undefined || 'ms' in said) return said?.ms;
+    if (!this.warnedOfDelay) {
+      this.warnedOfDelay = true;
+      this.loop.log.warn(
+        { id: run.id, err: said.problem },
+        'retryDelay has failed; the built-in rule holds in its place',
+      );
+    }
+    return undefined;
   }
 
   /**

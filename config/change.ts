@@ -1,7 +1,7 @@
 /**
  * `operations.location.every=500ms`, from `config --set` and the library's `set`, to an OptionChange for the tracker.
  */
-import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../workflows/tracker/options';
+import { GATE_OPTIONS, OPERATION_OPTIONS, RECEIVE_OPTIONS, TRACKER_OPTIONS } from '../workflows/tracker/options';
 import { ConfigError } from './errors';
 import { didYouMean } from './suggest';
 import { compileByHand } from './values';
@@ -43,7 +43,7 @@ export function optionChange(
     throw new ConfigError([`${path}: there is no operation '${operation}'${hint}`]);
   }
   const prefix = ofOperation ? `operations.${operation}.` : '';
-  const specs = ofOperation ? OPERATION_OPTIONS : [...TRACKER_OPTIONS, ...GATE_OPTIONS];
+  const specs = ofOperation ? OPERATION_OPTIONS : [...TRACKER_OPTIONS, ...GATE_OPTIONS, ...RECEIVE_OPTIONS];
   const spec = specs.find((candidate) => candidate.name === name);
   if (!spec || (ofOperation && operation === '')) {
     const known = paths(prefix, operations);
@@ -105,7 +105,7 @@ export function upstreamChange(
 function paths(prefix: string, operations: readonly string[] | undefined): string[] {
   const prefixes = prefix === '' ? (operations ?? []).map((operation) => `operations.${operation}.`) : [prefix];
   return [
-    ...[...TRACKER_OPTIONS, ...GATE_OPTIONS].map((spec) => spec.name),
+    ...[...TRACKER_OPTIONS, ...GATE_OPTIONS, ...RECEIVE_OPTIONS].map((spec) => spec.name),
     ...prefixes.flatMap((start) => OPERATION_OPTIONS.map((spec) => start + spec.name)),
   ];
 }

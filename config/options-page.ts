@@ -5,7 +5,7 @@
 import { BUFFER_OPTIONS } from '../workflows/buffer/options';
 import { DURABLE_OPTIONS } from '../workflows/durable/contract';
 import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../workflows/job/options';
-import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../workflows/tracker/options';
+import { GATE_OPTIONS, OPERATION_OPTIONS, RECEIVE_OPTIONS, TRACKER_OPTIONS } from '../workflows/tracker/options';
 import { LIMIT_OPTIONS, UPSTREAM_OPTIONS } from '../workflows/upstream/options';
 import { formatValue } from './values';
 import type { OptionSpec } from '../workflows/lib/options';
@@ -55,6 +55,18 @@ const CHAPTERS: readonly Chapter[] = [
       '`gate: { check, … }`; defaults: `defaults.gate`. `check({ signal, log })` answers whether the upstream is there; until it first does, the gate is closed.',
     ],
     table: GATE_OPTIONS,
+  },
+  {
+    title: 'Members that receive',
+    before: [
+      '`receive: { handle, … }`, or a function alone; defaults: `defaults.tracker.receive`. Without `receive` a tracker’s members take no messages.',
+    ],
+    table: RECEIVE_OPTIONS,
+    after: [
+      'Code: `handle(message, context)`; `load(context)` and `unload({ tracker, id, log })` stand beside `receive`, and so does `state: { initial, version, migrate, down }`.',
+      "`transaction: true` gives each message a transaction of its own (`context.query`). An operation’s `apply(value, context)` is a turn of its member as well, and `while: 'awake'`",
+      'makes an operation run only for members that are awake anyway.',
+    ],
   },
   {
     title: 'An operation',

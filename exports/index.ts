@@ -9,6 +9,7 @@ import type { ConnectOptions, Longwatch } from '../client/longwatch';
 
 export { defineTracker } from '../config/define/tracker';
 export type {
+  DefinedTracker,
   ErrorContext,
   GateDefinition,
   Json,
@@ -18,6 +19,24 @@ export type {
   RunResult,
   TrackerDefinition,
 } from '../config/define/tracker';
+export type {
+  Address,
+  Apply,
+  Handler,
+  LifeDefinition,
+  LifeTypes,
+  MemberContext,
+  MessageOf,
+  ReceiveDefinition,
+  ReceiveOptions,
+  Receiver,
+  ReplyOf,
+  StateDefinition,
+  StateOf,
+  TimerView,
+  Trace,
+  UnloadContext,
+} from '../config/define/member';
 export { defineActivity } from '../config/define/activity';
 export type {
   ActivityContext,

@@ -2,6 +2,7 @@
 import {
   GATE_OPTIONS,
   OPERATION_OPTIONS,
+  RECEIVE_OPTIONS,
   TRACKER_OPTIONS,
   withChanges,
   type TrackerOptions,
@@ -17,6 +18,7 @@ export function settingsOf(stored: TrackerOptions, changes: OptionChanges): Sett
   return [
     ...TRACKER_OPTIONS.map((spec) => setting(spec)),
     ...(inForce.gate ? GATE_OPTIONS.map((spec) => setting(spec)) : []),
+    ...(inForce.receive ? RECEIVE_OPTIONS.map((spec) => setting(spec)) : []),
     ...Object.keys(inForce.operations).flatMap((operation) =>
       OPERATION_OPTIONS.map((spec) => setting(spec, `operations.${operation}.`)),
     ),

@@ -6,17 +6,20 @@ import type { DataConverter } from '@temporalio/common';
 import type { AnyActivity } from './activity';
 import type { DecayDefinition, RegenDefinition, SweepDefinition } from './job';
 import type { AnyBuffer, BufferDefinition } from './buffer';
+import type { LifeDefinition, ReceiveOptions } from './member';
 import type { OperationDefinition, GateDefinition, TrackerDefinition } from './tracker';
 import type { DefinedUpstream } from './upstream';
 
 /** Merged under each definition; `operation` under each operation of each tracker. */
 export interface Defaults {
   /** Options of every tracker. */
-  tracker?: Partial<Omit<TrackerDefinition, 'name' | 'operations' | 'gate'>>;
+  tracker?: Partial<Omit<TrackerDefinition, 'name' | 'operations' | 'gate' | 'life' | keyof LifeDefinition>> & {
+    receive?: ReceiveOptions;
+  };
   /** Options of every gate. */
   gate?: Partial<Omit<GateDefinition, 'check' | 'upstream'>>;
   /** Options of every operation of every tracker. */
-  operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed' | 'version' | 'upstream'>>;
+  operation?: Partial<Omit<OperationDefinition, 'run' | 'whenClosed' | 'version' | 'upstream' | 'apply' | 'while'>>;
   /** Options of every regen. */
   regen?: Partial<RegenDefinition>;
   /** Options of every sweep. */

@@ -3,6 +3,7 @@
  * it; the code runs in the shifts (`activities/tracker/shift`).
  */
 import type { Logger } from 'pino';
+import type { Apply, LifeDefinition, LifeTypes } from './member';
 import type { Duration } from './types';
 import type { DefinedUpstream } from './upstream';
 import type { Json } from '../../workflows/lib/json';
@@ -136,6 +137,16 @@ export interface OperationDefinition {
   run: Run;
   /** Runs in place of `run` while the gate is closed: say what is known without asking the upstream. */
   whenClosed?: Run;
+  /**
+   * Gets each changed value in a turn of its member, as a message is handled: nobody waits for the upstream. Only where
+   * the tracker has `receive`.
+   */
+  apply?: Apply;
+  /**
+   * `'awake'`: it runs for members that are awake anyway, and keeps nobody awake. Only where the tracker has `receive`.
+   * @default 'always'
+   */
+  while?: 'always' | 'awake';
 }
 
 export interface GateDefinition {
@@ -206,19 +217,43 @@ export interface TrackerDefinition {
   };
   /** Whether the upstream is there at all; without one, operations always run. */
   gate?: GateDefinition;
-  /** The work that is done for each member, by name. */
+  /** The work that is done for each member, by name; `{}` where its members only receive. */
   operations: Record<string, OperationDefinition>;
+  /** Handles what is sent to a member: a function, or `{ handle, … }` with options. Without it nothing is sent. */
+  receive?: LifeDefinition['receive'];
+  /** The state of a member that receives. */
+  state?: LifeDefinition['state'];
+  /** Called in the first turn of a member after it was read, before its message: to make what is not in its state. */
+  load?: LifeDefinition['load'];
+  /** Called when a member has left the node's memory, unless its node has died. */
+  unload?: LifeDefinition['unload'];
+  /** Nobody sets it: it has the types of messages, states and replies (`MessageOf<typeof rooms>`). */
+  readonly life?: LifeTypes<unknown, unknown, unknown>;
   /** Called for each error of an operation or gate. Its own failure is only logged. */
   onError?: (error: Error, context: ErrorContext) => void | Promise<void>;
 }
 
-/** A tracker, with its operations' names kept in the type so that `skipWhile.operation` is checked. */
-export function defineTracker<const O extends Record<string, OperationDefinition>>(
-  definition: Omit<TrackerDefinition, 'operations'> & {
-    operations: O & {
-      [K in keyof O]: { skipWhile?: { operation: Exclude<keyof O, K> & string; slowerThan?: Duration } };
-    };
-  },
-): TrackerDefinition {
+/** A tracker whose members' messages `M`, states `S` and replies `R` are known. */
+export interface DefinedTracker<M = unknown, S = unknown, R = unknown> extends TrackerDefinition {
+  readonly life?: LifeTypes<M, S, R>;
+}
+
+/**
+ * A tracker, with its operations' names kept in the type so that `skipWhile.operation` is checked, and with the types
+ * of its messages (from the first parameter of `receive`), its state, and its replies (`MemberContext<State, Reply>`).
+ */
+export function defineTracker<
+  const O extends Record<string, OperationDefinition>,
+  M = unknown,
+  S = unknown,
+  R = unknown,
+>(
+  definition: Omit<TrackerDefinition, 'operations' | 'life' | keyof LifeDefinition> &
+    LifeDefinition<M, S, R> & {
+      operations: O & {
+        [K in keyof O]: { skipWhile?: { operation: Exclude<keyof O, K> & string; slowerThan?: Duration } };
+      };
+    },
+): DefinedTracker<M, S, R> {
   return definition;
 }

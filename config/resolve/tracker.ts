@@ -16,6 +16,7 @@ import type { TrackerDefinition } from '../define/tracker';
 import { didYouMean } from '../suggest';
 import { compileValue, type OptionValue } from '../values';
 import { isObject, NAME_RULE, read, Reader, without, type Given, type OptionSource } from './given';
+import { checkApply, checkReceiveDefaults, LIFE_KEYS, receives, resolveReceive } from './member';
 
 export interface ResolvedTracker {
   name: string;
@@ -23,7 +24,7 @@ export interface ResolvedTracker {
   options: TrackerOptions;
   /** By compiled path: `poolSize`, `gate.everyMs`, `operations.location.everyMs`. */
   sources: Record<string, OptionSource>;
-  /** The code: `gate.check`, `onError` (or that of `defaults`), and each operation's `run`. */
+  /** The code: `gate.check`, `onError` (or that of `defaults`), each operation's `run`, `receive`, `load`, `unload`. */
   definition: TrackerDefinition;
 }
 
@@ -31,6 +32,7 @@ export interface ResolvedTracker {
 const TRACKER_KEYS = [
   ...new Set(TRACKER_OPTIONS.map((spec) => spec.name.split('.')[0]!)),
   ...['name', 'gate', 'operations', 'onError'],
+  ...LIFE_KEYS,
 ];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check', 'upstream'];
 const OPERATION_KEYS = [
@@ -41,6 +43,8 @@ const OPERATION_KEYS = [
   'run',
   'whenClosed',
   'retryDelay',
+  'apply',
+  'while',
 ];
 /** Code that `defaults` may have too. */
 const TRACKER_CODE = ['onError'];
@@ -70,6 +74,8 @@ export function resolveTracker(
   tracker.optionalFunction('onError');
   options.gate = given.gate === undefined ? null : resolveGate(tracker, defaults.gate);
   options.operations = resolveOperations(tracker, defaults.operation);
+  const receive = resolveReceive(tracker);
+  if (receive) options.receive = receive;
   options.sources = tracker.givenSources();
 
   return { name, options: options as unknown as TrackerOptions, sources, definition: withDefaultCode(given, defaults) };
@@ -115,14 +121,20 @@ function resolveGate(tracker: Reader, defaults: Given): Given {
 function resolveOperations(tracker: Reader, defaults: Given): Record<string, OperationOptions> {
   const operations = tracker.object('operations');
   const names = Object.keys(operations);
-  if (names.length === 0) tracker.problem('operations must have at least one operation');
+  if (names.length === 0 && !receives(tracker.given)) tracker.problem('operations must have at least one operation');
   const compiled: Record<string, OperationOptions> = {};
   for (const name of names) {
     const where = `operations.${name}`;
     if (!NAME_PATTERN.test(name)) tracker.problem(`${where}: its name must be ${NAME_RULE}`);
     const value = operations[name];
     if (!isObject(value)) tracker.problem(`${where} must be an object: { every: '1s', run: … }`);
-    else compiled[name] = resolveOperation(tracker.over(where, value, defaults), name, names);
+    else {
+      const operation = tracker.over(where, value, defaults);
+      compiled[name] = {
+        ...resolveOperation(operation, name, names),
+        ...checkApply(operation, receives(tracker.given)),
+      };
+    }
   }
   return compiled;
 }
@@ -213,12 +225,13 @@ export function checkTrackerDefaults(defaults: TrackerDefaults, problems: string
     return reader;
   };
   const named = (specs: readonly OptionSpec[]) => specs.map((spec) => ({ spec, key: spec.name }));
-  const trackerKeys = without(TRACKER_KEYS, 'name', 'gate', 'operations');
+  const trackerKeys = without(TRACKER_KEYS, 'name', 'gate', 'operations', 'state', 'load', 'unload');
   const tracker = check(defaults.tracker, trackerKeys, 'defaults.tracker.', named(TRACKER_OPTIONS));
   tracker.optionalFunction('onError');
   checkNested(tracker, TRACKER_GROUPS);
+  checkReceiveDefaults(tracker);
   check(defaults.gate, without(GATE_KEYS, 'check', 'upstream'), 'defaults.gate.', GATE_SPECS);
-  const operationKeys = without(OPERATION_KEYS, 'buffer', 'upstream', 'version', 'run', 'whenClosed');
+  const operationKeys = without(OPERATION_KEYS, 'buffer', 'upstream', 'version', 'run', 'whenClosed', 'apply', 'while');
   const operation = check(defaults.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS));
   operation.optionalFunction('retryDelay');
   checkNested(operation, OPERATION_GROUPS);

@@ -10,7 +10,7 @@ import { BUFFER_OPTIONS } from '../../workflows/buffer/options';
 import { DURABLE_OPTIONS } from '../../workflows/durable/contract';
 import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/job/options';
 import type { OptionSpec } from '../../workflows/lib/options';
-import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
+import { GATE_OPTIONS, OPERATION_OPTIONS, RECEIVE_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
 import { LIMIT_OPTIONS, UPSTREAM_OPTIONS } from '../../workflows/upstream/options';
 
 /** Every type of `config/define/` that a user fills in, and the table of its options. */
@@ -18,6 +18,10 @@ const TYPES: readonly [type: string, file: string, table: readonly OptionSpec[]]
   ['TrackerDefinition', 'tracker', TRACKER_OPTIONS],
   ['GateDefinition', 'tracker', GATE_OPTIONS.map((spec) => ({ ...spec, name: spec.name.slice('gate.'.length) }))],
   ['OperationDefinition', 'tracker', OPERATION_OPTIONS],
+  ['ReceiveOptions', 'member', inside(RECEIVE_OPTIONS, 'receive')],
+  ['ReceiveDefinition', 'member', []],
+  ['StateDefinition', 'member', []],
+  ['LifeDefinition', 'member', []],
   ['BufferDefinition', 'buffer', BUFFER_OPTIONS],
   ['RetryPolicy', 'buffer', inside(BUFFER_OPTIONS, 'retry')],
   ['JobDefinition', 'job', JOB_OPTIONS],

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { renderOptions } from '../../config/options-page';
 import { CHUNK_OPTIONS, JOB_OPTIONS, SWEEP_OPTIONS } from '../../workflows/job/options';
-import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
+import { GATE_OPTIONS, OPERATION_OPTIONS, RECEIVE_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
 import { LIMIT_OPTIONS, UPSTREAM_OPTIONS } from '../../workflows/upstream/options';
 
 test('the page in docs is the one that would be written now', () => {
@@ -15,6 +15,7 @@ test('every option is on it', () => {
   for (const { name } of [
     ...TRACKER_OPTIONS,
     ...GATE_OPTIONS,
+    ...RECEIVE_OPTIONS,
     ...OPERATION_OPTIONS,
     ...JOB_OPTIONS,
     ...CHUNK_OPTIONS,

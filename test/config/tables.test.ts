@@ -8,7 +8,7 @@ import { BUFFER_OPTIONS } from '../../workflows/buffer/options';
 import { DURABLE_OPTIONS } from '../../workflows/durable/contract';
 import { specsOf, type JobKind } from '../../workflows/job/options';
 import type { OptionSpec } from '../../workflows/lib/options';
-import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
+import { GATE_OPTIONS, OPERATION_OPTIONS, RECEIVE_OPTIONS, TRACKER_OPTIONS } from '../../workflows/tracker/options';
 
 type Given = Record<string, unknown>;
 
@@ -63,6 +63,10 @@ const COMPILED: Record<string, [readonly OptionSpec[], (spec: OptionSpec) => unk
   gate: [
     GATE_OPTIONS,
     (spec) => read(tracker(withOption({ gate: { check: run } }, spec.name, valueOf(spec))) as Given, spec.path),
+  ],
+  receive: [
+    RECEIVE_OPTIONS,
+    (spec) => read(tracker(withOption({ receive: { handle: run } }, spec.name, valueOf(spec))) as Given, spec.path),
   ],
   operation: [
     OPERATION_OPTIONS,

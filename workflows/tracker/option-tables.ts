@@ -101,6 +101,82 @@ export const GATE_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
+/** Of a tracker whose members receive. */
+export const RECEIVE_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'receive.timeout',
+    path: 'receive.timeoutMs',
+    kind: 'duration',
+    default: 5 * SECOND,
+    min: 10,
+    max: 60 * MINUTE,
+    text: 'A handler that takes longer is aborted (its AbortSignal fires), and its message has failed.',
+  },
+  {
+    name: 'receive.concurrency',
+    path: 'receive.concurrency',
+    kind: 'integer',
+    default: 50,
+    min: 1,
+    max: 10_000,
+    text: 'Handlers at once in one pool. A member has one turn at a time.',
+  },
+  {
+    name: 'receive.attempts',
+    path: 'receive.attempts',
+    kind: 'integer',
+    default: 8,
+    min: 1,
+    max: 1_000,
+    text: 'A message that has failed so often is a dead letter. A request is answered at its first failure.',
+  },
+  {
+    name: 'receive.retryBase',
+    path: 'receive.retryBaseMs',
+    kind: 'duration',
+    default: SECOND,
+    min: 1,
+    max: DAY,
+    text: 'The wait after the first failure; it doubles with each.',
+  },
+  {
+    name: 'receive.retryCap',
+    path: 'receive.retryCapMs',
+    kind: 'duration',
+    default: MINUTE,
+    min: 1,
+    max: 30 * DAY,
+    text: 'The longest wait.',
+  },
+  {
+    name: 'receive.maxMail',
+    path: 'receive.maxMail',
+    kind: 'integer',
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    text: 'Messages that may wait for one member; past it its senders wait.',
+  },
+  {
+    name: 'receive.maxMailBytes',
+    path: 'receive.maxMailBytes',
+    kind: 'integer',
+    default: 4 * 1024 * 1024,
+    min: 10_000,
+    max: 1_000_000_000,
+    text: 'The same in bytes of JSON.',
+  },
+  {
+    name: 'receive.idle',
+    path: 'receive.idleMs',
+    kind: 'duration',
+    default: 5 * MINUTE,
+    min: SECOND,
+    max: 30 * DAY,
+    text: "A member that has had nothing to do for so long leaves the node's memory (`unload`).",
+  },
+];
+
 export const OPERATION_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'every',

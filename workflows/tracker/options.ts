@@ -5,9 +5,9 @@
  */
 import { laidOver, refusal, type OptionChange, type OptionChanges, type OptionSpec } from '../lib/options';
 import { DAY, MINUTE, SECOND } from '../lib/time';
-import { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS } from './option-tables';
+import { GATE_OPTIONS, OPERATION_OPTIONS, RECEIVE_OPTIONS, TRACKER_OPTIONS } from './option-tables';
 
-export { GATE_OPTIONS, OPERATION_OPTIONS, TRACKER_OPTIONS };
+export { GATE_OPTIONS, OPERATION_OPTIONS, RECEIVE_OPTIONS, TRACKER_OPTIONS };
 
 /** The options that a tracker's workflow, its row and its shifts carry. Plain JSON. */
 export interface TrackerOptions {
@@ -24,6 +24,8 @@ export interface TrackerOptions {
   /** Null: no gate, every operation runs. */
   gate: GateOptions | null;
   operations: Record<string, OperationOptions>;
+  /** Absent: its members take no messages. */
+  receive?: ReceiveOptions;
   /**
    * The giver of each option, by path; an option that is not listed is the built-in default. For people only
    * (`config`).
@@ -34,6 +36,20 @@ export interface TrackerOptions {
 export interface GateOptions {
   everyMs: number;
   timeoutMs: number;
+}
+
+/** How the members of a tracker take messages. */
+export interface ReceiveOptions {
+  timeoutMs: number;
+  concurrency: number;
+  attempts: number;
+  retryBaseMs: number;
+  retryCapMs: number;
+  maxMail: number;
+  maxMailBytes: number;
+  idleMs: number;
+  /** The version of the state that the definition writes. */
+  stateVersion: number;
 }
 
 export interface OperationOptions {
@@ -53,6 +69,8 @@ export interface OperationOptions {
   maxBackoffMs?: number;
   /** The version of the code. A new one asks anew: ETags and expiries of before do not count. Absent: 1. */
   version?: number;
+  /** `awake`: it runs for members that are awake anyway. Absent: always. */
+  while?: 'awake';
 }
 
 /** The label of the nodes that may keep a tracker's pools; undefined: any node may. */
@@ -94,7 +112,7 @@ export function specOf(path: string): OptionSpec | undefined {
   const operation = /^operations\.[^.]+\.(.+)$/.exec(path);
   return operation
     ? OPERATION_OPTIONS.find((spec) => spec.path === operation[1])
-    : [...TRACKER_OPTIONS, ...GATE_OPTIONS].find((spec) => spec.path === path);
+    : [...TRACKER_OPTIONS, ...GATE_OPTIONS, ...RECEIVE_OPTIONS].find((spec) => spec.path === path);
 }
 
 /** Everything that is wrong with one change against the options it would change; empty: it may be made. */
@@ -105,6 +123,7 @@ export function changeProblems(options: TrackerOptions, change: OptionChange): s
   if (operation !== undefined && !Object.hasOwn(options.operations, operation))
     return [`there is no operation ${operation}`];
   if (change.path.startsWith('gate.') && options.gate === null) return ['this tracker has no gate'];
+  if (change.path.startsWith('receive.') && !options.receive) return ['the members of this tracker take no messages'];
   if (change.value === null) return [];
   const problem = refusal(spec, change.value);
   if (problem !== undefined) return [problem];

@@ -88,6 +88,14 @@ export class InvalidIdError extends LongwatchError {
   }
 }
 
+/** A cursor that no list has given, or another one than the one that it was given to. */
+export class InvalidCursorError extends LongwatchError {
+  override readonly usage = true;
+  constructor(readonly cursor: string) {
+    super(`'${cursor.slice(0, 100)}' is not a cursor of this list; begin again without one`);
+  }
+}
+
 /** `show` of an id that is not a member. */
 export class NotTrackedError extends LongwatchError {
   constructor(

@@ -110,6 +110,16 @@ export type { UpstreamHandle } from '../client/upstreams';
 export type { NodeSummary, OperationSummary, ReplicaSummary, Status, TrackerSummary } from '../client/status';
 export type { ReconcileResult, TrackerHandle } from '../client/tracker/handle';
 export type { HeldBackSummary, WaitSummary } from '../client/tracker/waits';
+export type {
+  ErrorGroup,
+  ErrorReport,
+  FailingFilter,
+  FailingMember,
+  MembersFilter,
+  MemberSummary,
+} from '../client/tracker/lists';
+export type { TrackerReads, TrackerUnitRow } from '../client/tracker/reads';
+export type { Page } from '../client/page';
 export type { ListOptions, Member, MemberDetails, PoolSummary, StoredValue } from '../client/tracker/members';
 export type { Alive, Place, PlaceState, TrackerCount } from '../client/tracker/questions';
 export type { StartResult, Unit } from '../client/unit';

@@ -32,7 +32,7 @@ import {
 } from '../errors';
 import type { Setting } from '../settings';
 import { readStatus, type TrackerSummary } from '../status';
-import { Unit, type UnitKind, type UnitRow } from '../unit';
+import type { UnitKind } from '../unit';
 import { collectIds } from './ids';
 import {
   readMember,
@@ -45,6 +45,7 @@ import {
 } from './members';
 import { EVER_HAD_MEMBERS, NOTIFY, TRACKER, TRACKER_NAMES } from './queries';
 import { countMembers, findAlive, findPlace, type Alive, type Place, type TrackerCount } from './questions';
+import { TrackerReads, type TrackerUnitRow as Row } from './reads';
 import { membersToMakeRoomFor, openChange, sendChange, type RosterOptions, type RosterResult } from './roster';
 import { settingsOf } from './settings';
 import { startRoot } from './start';
@@ -59,11 +60,6 @@ export interface ReconcileResult {
   matching: number;
   duplicates: number;
   applied: boolean;
-}
-
-interface Row extends UnitRow<TrackerOptions> {
-  [column: string]: unknown;
-  pools: number;
 }
 
 const KIND: UnitKind<TrackerOptions> = {
@@ -86,7 +82,7 @@ const KIND: UnitKind<TrackerOptions> = {
  * `stop` ends every shift; members and values stay. While it is paused nothing is fetched, and adds and removals are
  * still taken; `resume` also takes pools out of quarantine.
  */
-export class TrackerHandle extends Unit<TrackerOptions, Row> {
+export class TrackerHandle extends TrackerReads {
   constructor(name: string, connections: Connections) {
     super(name, connections, KIND);
   }

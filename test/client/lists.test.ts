@@ -1,0 +1,257 @@
+/**
+ * Lists of members on the real PostgreSQL: each row once, in order, whatever is removed or belongs to others, and no
+ * more read for a page than its bound, at a million members.
+ */
+import fc from 'fast-check';
+import type { Statement } from '../../activities/lib/database';
+import { InvalidCursorError, UnknownOperationError } from '../../client/errors';
+import type { Longwatch } from '../../client/longwatch';
+import { hashId } from '../../workflows/lib/hash';
+import { writeTracker } from '../support/node-rows';
+import { eventually, Stack } from '../support/stack';
+import { histories } from '../support/simulate';
+
+let stack: Stack;
+let longwatch: Longwatch;
+const sql = (text: string, values?: unknown[]) => stack.sql<Record<string, unknown>>(text, values);
+
+beforeAll(async () => {
+  stack = await Stack.start();
+  longwatch = await stack.connect();
+}, 120_000);
+afterAll(() => stack?.close());
+
+const addIds = (tracker: string, ids: readonly string[]) =>
+  sql(
+    `insert into longwatch.member (tracker, id, hash, stamp, roster_version)
+     select $1, id, hash, 1, 1 from unnest($2::text[], $3::bigint[]) as m (id, hash)`,
+    [tracker, ids, ids.map(hashId)],
+  );
+const fail = (tracker: string, ids: readonly string[], error: string, operation = 'look') =>
+  sql(
+    `insert into longwatch.value (member, operation, failed_at, failures, error)
+     select key, $4, now(), 2, $3 from longwatch.member where tracker = $1 and id = any($2)
+     on conflict (member, operation) do update set failures = 2, error = $3`,
+    [tracker, ids, error, operation],
+  );
+const things = () => longwatch.tracker('things');
+
+/** All pages, one after the other. */
+async function allOf<T>(
+  ask: (after: string | undefined) => Promise<{ items: T[]; next: string | null }>,
+): Promise<{ items: T[]; pages: number }> {
+  const items: T[] = [];
+  for (let after: string | undefined, pages = 1; ; pages++) {
+    const page = await ask(after);
+    items.push(...page.items);
+    if (page.next === null) return { items, pages };
+    after = page.next;
+  }
+}
+
+describe('small trackers', () => {
+  beforeEach(async () => {
+    await sql('truncate longwatch.tracker cascade');
+    await writeTracker(sql, 'things', 3);
+    await writeTracker(sql, 'others', 1);
+  });
+
+  test('ids by their beginning, whatever characters they have', async () => {
+    const id = fc.string({ unit: fc.constantFrom('a', 'A', '-', '_', '%', 'é', 'Z', '9', '\u{10ffff}', '漢', ' ') });
+    const ids = fc.uniqueArray(
+      id.filter((text) => text.trim() !== '' && text.length < 100),
+      { maxLength: 40 },
+    );
+    await fc.assert(
+      fc.asyncProperty(
+        ids,
+        fc.string({ unit: fc.constantFrom('a', 'A', '-', '%', 'é'), maxLength: 2 }),
+        async (all, prefix) => {
+          await sql('delete from longwatch.member');
+          await addIds('things', all);
+          await addIds('others', ['a', 'A%']);
+          const { items } = await allOf((after) => things().members({ prefix, after, limit: 7 }));
+          const bytes = (text: string): Buffer => Buffer.from(text);
+          const expected = all.filter((one) => one.startsWith(prefix)).sort((a, b) => bytes(a).compare(bytes(b)));
+          expect(items.map((member) => member.id)).toEqual(expected);
+        },
+      ),
+      histories(40),
+    );
+  });
+
+  test('a member with its node, its last run and what fails; removed ones are not there', async () => {
+    await addIds('things', ['m1', 'm2', 'm3']);
+    await fail('things', ['m1'], 'no');
+    await sql(`update longwatch.member set removed_at = now() where id = 'm2'`);
+    await sql(`update longwatch.pool set node = 'a'`);
+    const { items, next } = await things().members();
+    expect(items.map(({ id, failing, node }) => [id, failing, node])).toEqual([
+      ['m1', ['look'], 'a'],
+      ['m3', [], 'a'],
+    ]);
+    expect(items[0]!.lastRunAt).not.toBeNull();
+    expect(items[1]!.lastRunAt).toBeNull();
+    expect(next).toBeNull();
+    for (const odd of ['\0', '\ud800', 'x'.repeat(10_000)]) {
+      expect(await things().members({ prefix: odd })).toEqual({ items: [], next: null });
+      expect(await things().members({ after: odd })).toEqual({ items: [], next: null });
+    }
+  });
+
+  test('each failing operation of each member once, and none of another tracker', async () => {
+    await sql(
+      `update longwatch.tracker set options = jsonb_set(options, '{operations,check}', options #> '{operations,look}')`,
+    );
+    const ids = Array.from({ length: 30 }, (_, i) => `m${i}`);
+    await addIds('things', ids);
+    await addIds('others', ids);
+    await fail('things', ids.slice(0, 11), 'no 1');
+    await fail('things', ids.slice(5, 16), 'no 22', 'check');
+    await fail('others', ids, 'other');
+    await sql(`update longwatch.value set failures = 0 where error = 'no 1' and member in (
+                 select key from longwatch.member where id = 'm0' and tracker = 'things')`);
+    const { items } = await allOf((after) => things().failing({ after, limit: 4 }));
+    expect(items.map(({ operation, id }) => `${operation} ${id}`)).toEqual([
+      ...ids.slice(5, 16).map((id) => `check ${id}`),
+      ...ids.slice(1, 11).map((id) => `look ${id}`),
+    ]);
+    expect((await things().failing({ operation: 'check', limit: 1_000 })).items).toHaveLength(11);
+    expect(await things().errors()).toMatchObject({
+      groups: [
+        { operation: 'check', text: 'no #', members: 11, example: { error: 'no 22' } },
+        { operation: 'look', text: 'no #', members: 10, example: { error: 'no 1' } },
+      ],
+      looked: 21,
+      complete: true,
+    });
+  });
+
+  test('what cannot be asked for', async () => {
+    await expect(things().failing({ operation: 'lok' })).rejects.toThrow(UnknownOperationError);
+    await expect(things().failing({ after: 'rubbish' })).rejects.toThrow(InvalidCursorError);
+    const other = Buffer.from('["look", "1"]').toString('base64url');
+    await expect(things().failing({ after: other })).rejects.toThrow(InvalidCursorError);
+    await expect(longwatch.tracker('thngs').members()).rejects.toThrow(/did you mean 'things'/);
+  });
+});
+
+interface Plan {
+  'Actual Rows': number;
+  'Actual Loops': number;
+  'Rows Removed by Filter'?: number;
+  'Node Type': string;
+  Plans?: Plan[];
+}
+const rowsRead = (plan: Plan): number =>
+  Math.max(
+    (plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0)) * plan['Actual Loops'],
+    ...(plan.Plans ?? []).map(rowsRead),
+  );
+
+/** The statements that a call runs, and the most rows that a part of any of them has read. */
+async function readBy(call: (handle: ReturnType<typeof things>) => Promise<unknown>): Promise<number> {
+  const asked: [string, unknown[]][] = [];
+  const handle = things();
+  const { connections } = handle as unknown as {
+    connections: { read(statement: Statement, values?: unknown[]): Promise<unknown[]> };
+  };
+  const spy = jest.spyOn(connections, 'read').mockImplementation((statement, values = []) => {
+    asked.push([statement.text, values]);
+    return sql(statement.text, values);
+  });
+  await call(handle);
+  spy.mockRestore();
+  const most = await Promise.all(
+    asked.map(async ([text, values]) => {
+      const [row] = await sql(`explain (analyze, format json) ${text}`, values);
+      return rowsRead((row!['QUERY PLAN'] as [{ Plan: Plan }])[0].Plan);
+    }),
+  );
+  expect(asked.length).toBeGreaterThan(0);
+  return Math.max(...most);
+}
+
+describe('a million members', () => {
+  const MANY = 1_000_000;
+  /** Index rows that one page may look through; the plan tells averages a loop, rounded up. */
+  const BOUND = 12_000;
+
+  beforeAll(async () => {
+    await sql('truncate longwatch.tracker cascade');
+    await writeTracker(sql, 'others', 200);
+    await writeTracker(sql, 'things', 200);
+    await sql(
+      `insert into longwatch.member (tracker, id, hash, stamp, roster_version)
+       select case when i % 2 = 0 then 'things' else 'others' end, 'm' || lpad(i::text, 7, '0'),
+              ('x' || substr(md5(i::text), 1, 8))::bit(32)::bigint, i, 1 from generate_series(1, $1::int) i`,
+      [MANY],
+    );
+    await sql(
+      `insert into longwatch.value (member, operation, value, fetched_at, failed_at, failures, error)
+       select key, 'look', '1', now(), now(), (tracker = 'others' or stamp % 10 = 0)::int, 'no ' || key from longwatch.member`,
+    );
+    await sql('vacuum analyze longwatch.member, longwatch.value');
+  }, 240_000);
+
+  test('a page of ids reads its bound at most, from any place and with any beginning', async () => {
+    expect(await readBy((list) => list.members())).toBeLessThanOrEqual(BOUND);
+    expect(await readBy((list) => list.members({ after: 'm0900000' }))).toBeLessThanOrEqual(BOUND);
+    expect(await readBy((list) => list.members({ prefix: 'm05' }))).toBeLessThanOrEqual(BOUND);
+    expect(await readBy((list) => list.members({ prefix: 'none' }))).toBeLessThanOrEqual(BOUND);
+    expect((await things().members({ prefix: 'm05', limit: 2 })).items.map(({ id }) => id)).toEqual([
+      'm0500000',
+      'm0500002',
+    ]);
+  });
+
+  test('a page of failing members too, where half a million others fail', async () => {
+    expect(await readBy((list) => list.failing())).toBeLessThanOrEqual(BOUND);
+    const { items, pages } = await allOf((after) => things().failing({ after, limit: 1_000 }));
+    expect(new Set(items.map(({ id }) => id)).size).toBe(items.length);
+    const [failing] = await sql(
+      `select count(*)::int as n from longwatch.value v join longwatch.member m on m.key = v.member
+       where m.tracker = 'things' and v.failures > 0`,
+    );
+    expect(failing!.n).toBe(MANY / 10);
+    expect(items).toHaveLength(MANY / 10);
+    expect(pages).toBeGreaterThan(50);
+    expect(await readBy((list) => list.errors())).toBeLessThanOrEqual(BOUND);
+    expect(await things().errors()).toMatchObject({ groups: [{ text: 'no #' }], complete: false });
+  }, 60_000);
+
+  test('half a million removed members are passed over, a bound at a time', async () => {
+    await sql(`update longwatch.member set removed_at = now() where tracker = 'things' and id < 'm0900000'`);
+    expect(await readBy((list) => list.members())).toBeLessThanOrEqual(BOUND);
+    const { items } = await allOf((after) => things().members({ after, limit: 1_000 }));
+    expect(items).toHaveLength(50_001);
+  }, 120_000);
+});
+
+test('the index of failing members leaves updates of others HOT', async () => {
+  await sql('truncate longwatch.tracker cascade');
+  await writeTracker(sql, 'things', 1);
+  await addIds(
+    'things',
+    Array.from({ length: 1_000 }, (_, i) => `m${i}`),
+  );
+  await sql(`insert into longwatch.value (member, operation, value, fetched_at)
+             select key, 'look', '1', now() from longwatch.member`);
+  await sql('vacuum longwatch.value');
+  const updates = async () => {
+    await sql('select pg_stat_force_next_flush()');
+    const [row] = await sql(
+      `select n_tup_upd::int as all, n_tup_hot_upd::int as hot from pg_stat_user_tables
+       where schemaname = 'longwatch' and relname = 'value'`,
+    );
+    return row as { all: number; hot: number };
+  };
+  const before = await updates();
+  await sql(`update longwatch.value set value = '2', fetched_at = now(), failures = 0, error = null`);
+  // Its session tells of what it did when it is asked, so the same one may have to be met.
+  const good = await eventually('the counts of a thousand updates', async () => {
+    const now = await updates();
+    return now.all - before.all === 1_000 && now;
+  });
+  expect(good.hot - before.hot).toBe(1_000);
+});

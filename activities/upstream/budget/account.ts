@@ -14,7 +14,7 @@ import { EndedParts } from './ended-parts';
 import { aged, isNews, type Instant, type KeptHeader } from './kept-header';
 import type { Refusal } from './ledger/closing';
 import type { Grant, Renewal, Seen, Told } from './ledger/messages';
-import type { Limit } from './limit';
+import { givesLess, type Limit } from './limit';
 import type { Clocks, Heard, Ticket } from './ticket';
 
 export type { Clocks, Ticket } from './ticket';
@@ -63,10 +63,17 @@ export class Account {
     this.meanCost = limit.greatestCost;
   }
 
-  /** The rule was changed while it runs. Tokens in hand stay; the ledger grants by the new one from now on. */
+  /**
+   * The rule was changed while it runs, and the ledger grants by the new one from now on. Where that gives less, what is
+   * in hand goes back first.
+   */
   adopt(limit: Limit): void {
     if (limit === this.limit) return;
     this.one = Math.max(this.one, limit.greatestCost);
+    if (givesLess(limit, this.limit)) {
+      this.has = Math.min(this.has, this.settled + this.held);
+      this.untold = true;
+    }
     this.limit = limit;
   }
 
@@ -95,9 +102,12 @@ export class Account {
     return this.take(this.one);
   }
 
-  /** Sets aside what the further requests of a run cost in the mean; each gives its own back before it reserves. */
+  /**
+   * Sets aside for one of the further requests of a run, which gives it back before it reserves: all of them together
+   * no more than `may` looked for.
+   */
   earmark(requests: number): Ticket {
-    return this.take(this.further(requests + 1));
+    return this.take(this.further(requests) / Math.max(1, requests - 1));
   }
 
   private further(requests: number): number {

@@ -1,6 +1,6 @@
 /**
  * The name of a bucket within its limit, as it stands in memory, in the ledger and on the screen. A key that is a
- * secret, that PostgreSQL could not keep or that is long becomes a hash. Called by `node/` for each use of a bucket, so
+ * secret, that PostgreSQL could not keep, that is long or has no letters becomes a hash. Called by `node/` for each use of a bucket, so
  * the hashes of the last keys are kept.
  */
 import { createHash } from 'node:crypto';
@@ -21,7 +21,7 @@ const hashes = new Map<string, string>();
  * @param isSecret the key is nowhere to be read: not in the ledger, a log or on the screen
  */
 export function storedKey(scope: string, key: string, isSecret: boolean): string {
-  if (!isSecret && key.length <= LONGEST && !ODD.test(key) && !key.startsWith('#')) return key;
+  if (!isSecret && key !== '' && key.length <= LONGEST && !ODD.test(key) && !key.startsWith('#')) return key;
   const whole = `${scope}\n${key}`;
   const known = hashes.get(whole);
   if (known !== undefined) return known;

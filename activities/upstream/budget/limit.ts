@@ -62,3 +62,10 @@ export function limitOf(given: Partial<Limit>): Limit {
 export function slotWidth(window: number): number {
   return Math.max(FIGURES.shortestSlot, window / FIGURES.slots);
 }
+
+/** Whether a part that was granted by the rule of before may be more than this one allows. */
+export function givesLess(now: Limit, before: Limit): boolean {
+  const isFewer = (now.tokens ?? Infinity) < (before.tokens ?? Infinity);
+  const isLonger = (now.window ?? 0) > (before.window ?? 0);
+  return isFewer || isLonger || now.headroom > before.headroom || now.shape !== before.shape;
+}

@@ -116,21 +116,32 @@ export class Book {
     let isUnknown = false;
     let isAbsent = false;
     const { address } = this.host;
-    const key = limit.key({
-      id,
-      address,
-      request: request ?? this.requests.get(use.by) ?? NOTHING,
-      header: (name) => {
-        this.asked.add(name);
-        this.byHeader.add(limit.name);
-        const value = this.headerOf(name, use, request);
-        if (value === undefined) isUnknown = true;
-        if (value === null) isAbsent = true;
-        return value ?? undefined;
-      },
-    });
+    const header = (name: string): string | undefined => {
+      this.asked.add(name);
+      this.byHeader.add(limit.name);
+      const value = this.headerOf(name, use, request);
+      if (value === undefined) isUnknown = true;
+      if (value === null) isAbsent = true;
+      return value ?? undefined;
+    };
+    let key: string | undefined;
+    try {
+      key = limit.key({ id, address, request: request ?? this.requests.get(use.by) ?? NOTHING, header });
+    } catch (thrown) {
+      // It counted on a header that is not there: that is all that has to be known of it.
+      if (!isUnknown && !isAbsent) throw thrown;
+    }
     if (isUnknown) return UNKNOWN;
     return isAbsent || key === undefined ? undefined : String(key);
+  }
+
+  /** Once the answer is here. A key function that throws then leaves it where it was taken. */
+  placeOfAnswer(limit: UpstreamLimit, use: Use, request: RequestLine, taken: Place | undefined): Place | undefined {
+    try {
+      return this.placeOf(limit, use, request);
+    } catch {
+      return taken;
+    }
   }
 
   private headerOf(name: string, { by }: Use, request: RequestLine | undefined): string | null | undefined {
@@ -162,8 +173,9 @@ export class Book {
       }
       for (const name of this.asked) {
         const value = answer.header(name) ?? null;
-        // An error may come from somebody in between, who knows nothing of limits.
-        if (value === null && (answer.status >= 500 || (answer.status >= 400 && known.has(name)))) continue;
+        // An error may come from somebody in between, who knows nothing of limits, and a refusal from another limit.
+        const isError = answer.status >= 500 || (answer.status >= 400 && known.has(name));
+        if (value === null && (isError || answer.refusedForMs !== undefined)) continue;
         if (known.get(name) === value) continue;
         isNews = true;
         known.set(name, value);
@@ -194,9 +206,13 @@ export class Book {
     return this.probes.size > 0;
   }
 
+  /** Whoever waits looks again: what he asks for may be known. A request that asks is still the only one of its kind. */
   private wakeProbes(): void {
-    for (const probe of this.probes.values()) probe.known();
-    this.probes.clear();
+    for (const [id, probe] of this.probes) {
+      const next = probe.known();
+      if (next) this.probes.set(id, next);
+      else this.probes.delete(id);
+    }
   }
 
   noteSpent({ limit, key, slot }: Place, { cost, refusedFor, told }: Verdict, status: number): void {

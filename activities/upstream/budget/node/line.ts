@@ -11,14 +11,21 @@ import { Costs, Queue } from './queue';
 const TURN = 200;
 /** Timers are no longer than this, milliseconds: a bucket that is closed for a week is looked at now and then. */
 const LONGEST_MS = 60_000;
+/** All who were woken found too little. Milliseconds until they are asked again, whatever else happens. */
+const IN_VAIN_MS = 1_000;
+/** The next in line may need more than there is. Nobody overtakes it for so long, seconds: then the others go first. */
+const PATIENCE = 4;
 
 /** The bucket, as its line needs it. */
 export interface Lined {
-  /** Whether a request may go out now. */
-  may(): boolean;
+  /** Whether so many requests may go out now. */
+  may(requests: number): boolean;
   /** Seconds until it is worth asking again; Infinity: something else will happen first. */
   readonly wait: number;
 }
+
+/** A waiter with the code that it waits for, and the requests for which it needs tokens at once. */
+export type LineWaiter = Waiter & { readonly by?: string; readonly need?: number };
 
 export class Line {
   private readonly costs: Costs;
@@ -28,6 +35,10 @@ export class Line {
   private timer: NodeJS.Timeout | undefined;
   private timerAt = Infinity;
   private isServing = false;
+  /** Those who were woken this turn and wait again. */
+  private rejoined = 0;
+  /** The one that the line saves up for, and since when. */
+  private saving: { waiter: Waiter; since: number } | undefined;
 
   constructor(
     private readonly bucket: Lined,
@@ -57,9 +68,10 @@ export class Line {
   }
 
   /** Answers how to leave it. */
-  join(waiter: Waiter & { readonly by?: string }): () => void {
+  join(waiter: LineWaiter): () => void {
     const leave = this.waiting[waiter.class].add(waiter, waiter.by ?? '');
-    if (!this.isServing) this.look();
+    if (this.isServing) this.rejoined++;
+    else this.look();
     return leave;
   }
 
@@ -81,30 +93,54 @@ export class Line {
   private serve(): void {
     this.soon = undefined;
     this.isServing = true;
+    this.rejoined = 0;
     // Each at most once a turn: one that joins again at once has found that it needs more than there is.
-    let left = Math.min(this.size, TURN);
+    const most = Math.min(this.size, TURN);
+    let woken = 0;
     try {
-      while (left-- > 0 && this.bucket.may()) {
-        const of = this.order.first((one) => this.waiting[one].size > 0, this.now());
-        if (of === undefined) break;
-        wake(this.waiting[of].take()!);
+      for (let next = this.next(); woken < most && next !== undefined; next = this.next()) {
+        this.waiting[next.class].take();
+        woken++;
+        wake(next);
       }
     } finally {
       this.isServing = false;
     }
-    this.look();
+    if (woken > 0 && this.rejoined >= woken) this.wakeIn(IN_VAIN_MS);
+    else this.look();
   }
 
-  /** Comes again when time alone may bring something. */
+  /** Whose turn it is, if the bucket has enough for it. */
+  private next(): LineWaiter | undefined {
+    if (this.size === 0 || !this.bucket.may(1)) return undefined;
+    const now = this.now();
+    // Each of them is passed over at most once.
+    for (let i = this.size; i > 0; i--) {
+      const of = this.order.first((one) => this.waiting[one].size > 0, now)!;
+      const first: LineWaiter = this.waiting[of].peek()!;
+      if (this.bucket.may(first.need ?? 1)) return first;
+      if (this.saving?.waiter !== first) this.saving = { waiter: first, since: now };
+      if (now - this.saving.since < PATIENCE) return undefined;
+      this.saving = undefined;
+      this.waiting[of].postpone(first, first.by ?? '');
+    }
+    return undefined;
+  }
+
+  /** Comes again when there is something, or when time alone may bring it. */
   private look(): void {
     if (this.size === 0) return;
-    const { wait } = this.bucket;
-    if (wait === Infinity) return;
-    if (wait <= 0 && this.bucket.may()) {
+    if (this.next() !== undefined) {
       this.stir();
       return;
     }
-    const ms = Math.min(LONGEST_MS, Math.max(1, Math.ceil(wait * 1_000)));
+    const { wait } = this.bucket;
+    // It has some, and the first in line needs more: the next grant, or its patience, brings the next look.
+    if (wait !== Infinity) this.wakeIn(wait > 0 ? wait * 1_000 : IN_VAIN_MS);
+  }
+
+  private wakeIn(wanted: number): void {
+    const ms = Math.min(LONGEST_MS, Math.max(1, Math.ceil(wanted)));
     const at = this.now() + ms / 1_000;
     if (this.timer !== undefined && this.timerAt <= at + 0.001) return;
     clearTimeout(this.timer);

@@ -40,8 +40,8 @@ export interface Place {
   may(requests: number, isFurther: boolean): boolean;
   /** Only after `may`. */
   take(use: Use): Taken;
-  /** Sets aside what one more request of a run usually costs; undefined: nothing need be. */
-  earmark(): Taken | undefined;
+  /** Sets aside for one of the further requests of a run of so many; undefined: nothing need be. */
+  earmark(requests: number): Taken | undefined;
   join(waiter: Waiter): () => void;
   /** Somebody waits in another bucket's line, and needs this one too. Answers how to take that back. */
   want(waiter: Waiter): () => void;

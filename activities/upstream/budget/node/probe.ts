@@ -1,40 +1,54 @@
 /**
  * The place of the request whose answer tells which bucket it spends from: a key that is made of a header which no
- * answer has had yet. One at a time for each operation of a node; the others wait for what it tells.
+ * answer has had yet. One at a time for each operation of a node; the others wait for what it tells. Kept by `book.ts`.
  */
+import { boundedClosing } from '../ledger/closing';
 import type { UpstreamLimit, Use, Waiter } from '../spender';
 import { Line } from './line';
 import type { Place, Taken, Verdict } from './place';
 
+/** The requests that ask, of one limit and kind. It outlives the line of those who wait. */
+interface Asking {
+  underWay: number;
+  /** The upstream refused one of them: nobody asks before then; monotonic seconds. */
+  closedUntil: number;
+  probe: Probe;
+}
+
 export class Probe implements Place {
   readonly key = '';
-  readonly isClosed = false;
-  private underWay = 0;
+  private readonly asking: Asking;
   private readonly line: Line;
-  /** Set once it is known: those who wait are woken, and find their bucket. */
+  /** Set once something is known: those who wait are woken, and find their bucket or the next probe. */
   private isKnown = false;
 
   constructor(
     readonly limit: UpstreamLimit,
-    shares: ConstructorParameters<typeof Line>[1],
-    now: () => number,
+    private readonly shares: ConstructorParameters<typeof Line>[1],
+    private readonly now: () => number,
+    asking?: Asking,
   ) {
-    const lined = { may: () => this.may(), wait: Infinity };
-    this.line = new Line(lined, shares, now);
+    this.asking = asking ?? { underWay: 0, closedUntil: -Infinity, probe: this };
+    this.asking.probe = this;
+    this.line = new Line(this, shares, now);
+  }
+
+  get isClosed(): boolean {
+    return this.asking.closedUntil > this.now();
   }
 
   get wait(): number {
-    return Infinity;
+    return this.isClosed ? this.asking.closedUntil - this.now() : Infinity;
   }
 
   may(): boolean {
-    return this.isKnown || this.underWay === 0;
+    return this.isKnown || (this.asking.underWay === 0 && !this.isClosed);
   }
 
   take(use: Use): Taken {
-    this.underWay++;
+    this.asking.underWay++;
     this.line.spent(use.class, this.limit.rule.greatestCost);
-    return new TakenProbe(this, () => this.over());
+    return new TakenProbe(this, (refusedFor) => this.over(refusedFor));
   }
 
   earmark(): undefined {
@@ -53,19 +67,26 @@ export class Probe implements Place {
     // Nothing is counted here: what an answer costs is counted where it belongs.
   }
 
-  /** Everybody looks again. */
-  known(): void {
+  /** Everybody looks again. @returns the probe for those who still do not know, where one is needed */
+  known(): Probe | undefined {
+    const { limit, shares, now, asking } = this;
     this.isKnown = true;
     this.line.stir();
+    return asking.underWay > 0 || this.isClosed ? new Probe(limit, shares, now, asking) : undefined;
   }
 
   close(): void {
     this.line.close();
   }
 
-  private over(): void {
-    this.underWay--;
-    this.line.stir();
+  private over(refusedFor: number | undefined): void {
+    const { asking, limit } = this;
+    asking.underWay--;
+    if (refusedFor !== undefined) {
+      const { window, longestClosing } = limit.rule;
+      asking.closedUntil = this.now() + boundedClosing(refusedFor, window, longestClosing);
+    }
+    asking.probe.line.stir();
   }
 }
 
@@ -74,24 +95,28 @@ class TakenProbe implements Taken {
 
   constructor(
     readonly place: Probe,
-    private readonly over: () => void,
+    private readonly over: (refusedFor: number | undefined) => void,
   ) {}
 
   mayStillSend(): boolean {
     return true;
   }
 
-  settle(_verdict: Verdict): void {
-    this.release();
+  settle({ refusedFor }: Verdict): void {
+    this.end(refusedFor);
   }
 
   lose(): void {
-    this.release();
+    this.end(undefined);
   }
 
   release(): void {
+    this.end(undefined);
+  }
+
+  private end(refusedFor: number | undefined): void {
     if (this.isOver) return;
     this.isOver = true;
-    this.over();
+    this.over(refusedFor);
   }
 }

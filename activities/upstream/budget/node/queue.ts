@@ -48,9 +48,18 @@ export class Queue {
     return () => this.remove(waiter, by);
   }
 
+  /** The next, which stays. */
+  peek(): Waiter | undefined {
+    const next = this.nextCode;
+    if (next === undefined) return undefined;
+    const [waiter] = this.byCode.get(next)!;
+    return waiter;
+  }
+
   /** Takes the next out. */
   take(): Waiter | undefined {
-    const next = ++this.turns % TURN_OF_ALL === 0 ? this.first : this.cheapest;
+    const next = this.nextCode;
+    this.turns++;
     if (next === undefined) return undefined;
     const waiters = this.byCode.get(next)!;
     const [waiter] = waiters;
@@ -60,6 +69,20 @@ export class Queue {
       this.byCode.set(next, waiters);
     }
     return waiter;
+  }
+
+  /** The others go first, those of its own code and the other codes. */
+  postpone(waiter: Waiter, by: string): void {
+    const waiters = this.byCode.get(by);
+    if (!waiters?.delete(waiter)) return;
+    waiters.add(waiter);
+    this.byCode.delete(by);
+    this.byCode.set(by, waiters);
+    this.turns++;
+  }
+
+  private get nextCode(): string | undefined {
+    return (this.turns + 1) % TURN_OF_ALL === 0 ? this.first : this.cheapest;
   }
 
   *[Symbol.iterator](): Iterator<Waiter> {

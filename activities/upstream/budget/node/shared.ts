@@ -49,7 +49,7 @@ export class SharedBucket implements Place {
     this.account = new Account(process, current.rule, clocks);
     const { account } = this;
     const lined = {
-      may: () => account.may(),
+      may: (requests: number) => account.may(requests),
       get wait() {
         return account.wait;
       },
@@ -95,8 +95,8 @@ export class SharedBucket implements Place {
     return new TakenTicket(this, ticket, use.by);
   }
 
-  earmark(): Taken {
-    return new TakenTicket(this, this.account.earmark(1), '');
+  earmark(requests: number): Taken {
+    return new TakenTicket(this, this.account.earmark(requests), '');
   }
 
   join(waiter: Waiter): () => void {

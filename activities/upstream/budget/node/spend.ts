@@ -7,7 +7,8 @@ import { shownKey } from '../keys';
 import type { Replied } from '../../spending';
 import type { Answered, RequestLine, Reservation, Shortage, Spend, Use, Waiter } from '../spender';
 import type { Book } from './book';
-import type { Place, Taken } from './place';
+import type { LineWaiter } from './line';
+import type { Place, Taken, Verdict } from './place';
 
 /** A reservation that is older when its request is sent is made anew, seconds: it may be another part's by now. */
 const FRESH = 1;
@@ -34,7 +35,9 @@ export class RunReservation implements Reservation {
     const places = book.placesOf(use, undefined);
     const taken = takeAll(places, use, requests, false);
     if (!Array.isArray(taken)) return shortageOf(book, use, taken, places, requests);
-    const earmarks = Array.from({ length: requests - 1 }, () => places.flatMap((place) => place.earmark() ?? []));
+    const earmarks = Array.from({ length: requests - 1 }, () =>
+      places.flatMap((place) => place.earmark(requests) ?? []),
+    );
     return new RunReservation(book, use, now, taken, earmarks, now());
   }
 
@@ -109,19 +112,27 @@ class RequestSpend implements Spend {
         continue;
       }
       book.noteSpent(one.place, verdict, answer.status);
-      const actual = book.isByHeader(limit) ? book.placeOf(limit, use, this.request) : one.place;
-      if (actual && (isSame(actual, one.place) || actual.key === '')) one.settle(verdict);
-      else {
-        // It was another bucket's after all.
-        one.release();
-        actual?.overdraw(verdict, this.sentAt);
-      }
+      this.pay(one, verdict);
     }
     for (const [limit, verdict] of verdicts) {
       if (paid.has(limit.name) || !book.isByHeader(limit)) continue;
-      book.placeOf(limit, use, this.request)?.overdraw(verdict, this.sentAt);
+      book.placeOfAnswer(limit, use, request, undefined)?.overdraw(verdict, this.sentAt);
     }
     return isTaken;
+  }
+
+  /** By the bucket that the answer is of. */
+  private pay(one: Taken, verdict: Verdict): void {
+    const { book, use, request } = this;
+    const { place } = one;
+    const actual = book.isByHeader(place.limit) ? book.placeOfAnswer(place.limit, use, request, place) : place;
+    if (actual && (isSame(actual, place) || actual.key === '')) {
+      one.settle(verdict);
+      return;
+    }
+    // It was another bucket's after all.
+    one.release();
+    actual?.overdraw(verdict, this.sentAt);
   }
 
   lose(): void {
@@ -182,9 +193,10 @@ function shortageOf(book: Book, use: Use, place: Place, places: readonly Place[]
 
 /** In the line of one; the others keep their part for it meanwhile, or it would never find tokens in all of them. */
 function joinAll(waiter: Waiter, by: string, place: Place, others: readonly Place[], requests: number): () => void {
-  const own: Waiter & { by: string } = {
+  const own: LineWaiter = {
     by,
     class: waiter.class,
+    need: requests,
     get requests() {
       return waiter.requests * requests;
     },

@@ -13,8 +13,13 @@ import { ShiftPurse } from './purse';
 import { SharedBucket, type Ledger } from './shared';
 import { RunReservation } from './spend';
 
-/** A bucket that nobody has used for so long is forgotten by the node, seconds; the ledger keeps its row. */
+/**
+ * A bucket that nobody has used for so long is forgotten by the node, seconds; the ledger keeps its row. Where there are
+ * many (a key that is made anew for each request), it is forgotten sooner.
+ */
 const FORGET = 900;
+const MANY = 10_000;
+const FORGET_OF_MANY = 60;
 /** Groups whose limits are remembered: an upstream that invents names costs no more than this. */
 const MOST_GROUPS = 10_000;
 
@@ -106,8 +111,9 @@ export class NodeSpender implements Spender {
   beat(): void {
     for (const purse of this.purses) purse.beat();
     const now = this.options.clocks.monotonic();
+    const kept = this.buckets.size > MANY ? FORGET_OF_MANY : FORGET;
     for (const [id, bucket] of this.buckets) {
-      if (now - bucket.usedAt < FORGET || bucket.isOfInterest || bucket.isClosed) continue;
+      if (now - bucket.usedAt < kept || bucket.isOfInterest || bucket.isClosed) continue;
       bucket.close();
       this.buckets.delete(id);
     }

@@ -1,111 +1,22 @@
 /** A node's spender over a ledger in memory: reservations of whole runs, keys from headers, lines in their order. */
 import { setImmediate as turn } from 'node:timers/promises';
-import { newBucket, type Bucket } from '../../../../activities/upstream/budget/ledger/bucket';
-import { renew } from '../../../../activities/upstream/budget/ledger/statement';
-import { limitOf, type Limit } from '../../../../activities/upstream/budget/limit';
-import type { SharedBucket } from '../../../../activities/upstream/budget/node/shared';
-import { NodeSpender } from '../../../../activities/upstream/budget/node/spender';
-import type { Refusal } from '../../../../activities/upstream/budget/ledger/closing';
-import type {
-  Reservation,
-  Shortage,
-  Spend,
-  UpstreamLimit,
-  Use,
-  Waiter,
-} from '../../../../activities/upstream/budget/spender';
+import type { Spend, Use } from '../../../../activities/upstream/budget/spender';
 import { answer } from './kit';
-
-let now: number;
-let closings: { key: string; refusal: Refusal }[];
-const ledger = new Map<string, Bucket>();
-const clocks = { monotonic: () => now, wall: () => now };
-
-beforeEach(() => {
-  now = 1_760_000_000;
-  closings = [];
-  ledger.clear();
-});
-
-function spenderOf(...limits: UpstreamLimit[]): NodeSpender {
-  const spender = new NodeSpender(
-    { clocks, now: () => now, process: 'one', address: 'here' },
-    {
-      urge: () => undefined,
-      tellClosing: ({ name }, refusal) => closings.push({ key: name.key, refusal }),
-    },
-  );
-  spender.define({ name: 'up', limits });
-  return spender;
-}
-
-const limit = (name: string, rule: Partial<Limit>, more: Partial<UpstreamLimit> = {}): UpstreamLimit => ({
-  name,
-  rule: limitOf({ others: false, ...rule }),
-  scope: 'shared',
-  key: () => 'one',
-  secret: false,
-  cost: () => 1,
-  format: null,
-  ...more,
-});
-
-function renewAll(spender: NodeSpender): void {
-  for (const bucket of spender.shared) {
-    const id = `${bucket.name.limit}/${bucket.name.key}`;
-    const rule = bucket.limit.rule;
-    const row = ledger.get(id) ?? newBucket(rule, now, '1');
-    ledger.set(id, row);
-    const renewal = bucket.renewal();
-    bucket.granted(renewal, renew(row, rule, renewal, { now, timeline: '1' }));
-  }
-}
-
-/** Seconds later, renewed at each. */
-function pass(spender: NodeSpender, seconds: number): void {
-  for (let i = 0; i < seconds; i++) {
-    now++;
-    renewAll(spender);
-  }
-}
-
-const USE: Use = { class: 'watch', by: 't/look', id: 'a' };
-const REQUEST = { method: 'GET', path: '/look' };
-
-const waiterOf = (more: Partial<Waiter> = {}): Waiter => ({
-  class: 'watch',
-  requests: 1,
-  wake: () => undefined,
-  ...more,
-});
-
-function reserved(spender: NodeSpender, requests = 1, use: Partial<Use> = {}): Reservation {
-  const reservation = spender.reserve('up', { ...USE, ...use }, requests);
-  if (reservation.isShort) throw new Error(`${reservation.limit}:${reservation.key} has nothing`);
-  return reservation;
-}
-
-function sent(spend: Spend | Shortage): Spend {
-  if (spend.isShort) throw new Error(`${spend.limit}:${spend.key} has nothing`);
-  return spend;
-}
-
-function short(found: Reservation | Shortage): Shortage {
-  if (!found.isShort) throw new Error('it has some');
-  return found;
-}
-
-function sharedOf(spender: NodeSpender, name: string, key = 'one'): SharedBucket {
-  return spender.find({ upstream: 'up', limit: name, key })!;
-}
-
-/** Its buckets are made by the first who asks. */
-function wanted(spender: NodeSpender, requests: number, waits = requests, seconds = 0): void {
-  const leave = short(spender.reserve('up', USE, requests)).join(waiterOf({ requests: waits }));
-  renewAll(spender);
-  pass(spender, seconds);
-  leave();
-}
+import {
+  closings,
+  limit,
+  pass,
+  renewAll,
+  REQUEST,
+  reserved,
+  sent,
+  sharedOf,
+  short,
+  spenderOf,
+  USE,
+  waiterOf,
+  wanted,
+} from './memory';
 
 describe('a run', () => {
   test('takes what all of its requests need, and gives back what it did not draw', () => {
@@ -332,7 +243,7 @@ test('a waiter that throws does not keep the others in the line', async () => {
   expect(isWoken).toBe(true);
 });
 
-test('changed while it runs: what is in hand stays, and the ledger grants by the new limit', () => {
+test('changed while it runs: the ledger grants by the new limit', () => {
   const spender = spenderOf(limit('all', { tokens: 600, window: 60 }));
   wanted(spender, 1, 10);
   spender.define({ name: 'up', limits: [limit('all', { tokens: 6, window: 60 })] });

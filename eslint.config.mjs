@@ -76,6 +76,17 @@ export default tseslint.config(
       'longwatch/reason-beside': 'error',
     },
   },
+  {
+    // The page: the same, where a component is a function that says what is on the screen.
+    files: ['http/page/**/*.{ts,tsx}'],
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    plugins: { longwatch: { rules: { 'reason-beside': reasonBeside } } },
+    rules: {
+      'max-lines-per-function': ['error', { max: 60 }],
+      'max-lines': ['error', { max: 350 }],
+      'longwatch/reason-beside': 'error',
+    },
+  },
   { files: ['test/**/*.ts'], rules: { '@typescript-eslint/unbound-method': 'off' } },
   {
     // Tests too are about one thing a file; what several share stands in a file of its own.

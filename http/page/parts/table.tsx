@@ -1,0 +1,84 @@
+/**
+ * A table whose columns know how to draw their cells. It scrolls in itself where the window is narrow, so that the page
+ * never does; a long list comes in pages (`More`), so that it never draws more rows than somebody reads.
+ */
+import type { ComponentChildren } from 'preact';
+import { count } from '../lib/format';
+
+export interface Column<Row> {
+  head: string;
+  cell: (row: Row) => ComponentChildren;
+  /** Figures: at the right, with digits of one width. */
+  figure?: boolean;
+  /** A drawing that takes the room that is left. */
+  drawn?: boolean;
+  /** Left out where the window is narrow. */
+  wide?: boolean;
+  /** Names the row, for the screen reader. */
+  names?: boolean;
+}
+
+interface Props<Row> {
+  caption: string;
+  columns: readonly Column<Row>[];
+  rows: readonly Row[];
+  keyOf: (row: Row) => string;
+  /** A class for a row that stands out. */
+  tone?: (row: Row) => string | undefined;
+}
+
+const classOf = (column: { figure?: boolean; wide?: boolean; drawn?: boolean }): string | undefined =>
+  [column.figure && 'figure', column.wide && 'wide', column.drawn && 'drawn'].filter(Boolean).join(' ') || undefined;
+
+export function Table<Row>({ caption, columns, rows, keyOf, tone }: Props<Row>) {
+  return (
+    <div class="scroll" role="group" aria-label={caption} tabIndex={0}>
+      <table>
+        <caption class="unseen">{caption}</caption>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <th key={column.head} scope="col" class={classOf(column)}>
+                {column.head}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={keyOf(row)} class={tone?.(row)}>
+              {columns.map((column) =>
+                column.names ? (
+                  <th key={column.head} scope="row" class={classOf(column)}>
+                    {column.cell(row)}
+                  </th>
+                ) : (
+                  <td key={column.head} class={classOf(column)}>
+                    {column.cell(row)}
+                  </td>
+                ),
+              )}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+/** The end of a page of a list. */
+export function More({ shown, of, next }: { shown: number; of?: number; next?: () => void }) {
+  return (
+    <p class="more quiet">
+      {of === undefined ? `${count(shown)} shown` : `${count(shown)} of ${count(of)} shown`}
+      {next && (
+        <>
+          {' · '}
+          <button type="button" class="link" onClick={next}>
+            show more
+          </button>
+        </>
+      )}
+    </p>
+  );
+}

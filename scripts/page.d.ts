@@ -1,0 +1,2 @@
+/** Bundles the page into this folder. */
+export function buildPage(folder: string): Promise<void>;

@@ -1,0 +1,132 @@
+/**
+ * The page with a state as a test wants it: the bundled files under a prefix, the stream, and answers by path, all with
+ * the policy that the real handler sends. For tests where the state is what matters.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import type { State } from '../../../http/page/lib/state';
+
+/** As the handler's own: no inline script, no inline style, nothing from elsewhere. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const TYPES: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+};
+
+export interface Sent {
+  method: string;
+  /** Behind `api/v1/`, with its query. */
+  path: string;
+  body: unknown;
+}
+
+/** An answer: a value, or what is made of the question; a status where it is not 200. */
+type Answer = unknown;
+
+export class Site {
+  /** Commands that the page sent. */
+  readonly sent: Sent[] = [];
+  private readonly streams = new Set<ServerResponse>();
+  private readonly answers: [string, (sent: Sent) => Answer][] = [];
+  private server: Server | undefined;
+  private port = 0;
+
+  constructor(
+    private readonly folder: string,
+    public state: State,
+    private readonly prefix = '/ops/longwatch/',
+  ) {}
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}${this.prefix}`;
+  }
+
+  /** @param start method and the beginning of a path: `GET trackers/characters/pools`. The last one said wins. */
+  answer(start: string, make: (sent: Sent) => Answer): void {
+    this.answers.unshift([start, make]);
+  }
+
+  async open(): Promise<this> {
+    this.server = createServer((request, response) => void this.handle(request, response));
+    this.server.listen(this.port, '127.0.0.1');
+    await once(this.server, 'listening');
+    this.port = (this.server.address() as AddressInfo).port;
+    return this;
+  }
+
+  /** As a server that has died: every connection ends. The same address comes back with `open`. */
+  async close(): Promise<void> {
+    const { server } = this;
+    if (!server) return;
+    this.server = undefined;
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  }
+
+  /** To every page that is open. */
+  tell(change: Partial<State>): void {
+    this.state = { ...this.state, ...change };
+    for (const stream of this.streams) stream.write(`event: delta\ndata: ${JSON.stringify(change)}\n\n`);
+  }
+
+  private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = request.url ?? '/';
+    if (!url.startsWith(this.prefix)) return void response.writeHead(404).end();
+    const rest = url.slice(this.prefix.length);
+    response.setHeader('content-security-policy', POLICY);
+    if (rest === 'api/v1/stream') return this.stream(response);
+    if (rest.startsWith('api/v1/')) return this.api(request, rest.slice('api/v1/'.length), response);
+    const file = rest === '' ? 'index.html' : rest;
+    try {
+      const body = readFileSync(path.join(this.folder, path.basename(file)));
+      response.setHeader('content-type', TYPES[path.extname(file)] ?? 'text/plain').end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  }
+
+  private stream(response: ServerResponse): void {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
+    response.write(`event: snapshot\ndata: ${JSON.stringify(this.state)}\n\n`);
+    this.streams.add(response);
+    response.on('close', () => this.streams.delete(response));
+  }
+
+  private async api(request: IncomingMessage, asked: string, response: ServerResponse): Promise<void> {
+    let text = '';
+    for await (const part of request.setEncoding('utf8')) text += part as string;
+    const sent: Sent = { method: request.method!, path: asked, body: text ? (JSON.parse(text) as unknown) : undefined };
+    if (sent.method !== 'GET') this.sent.push(sent);
+    const found = this.answers.find(([start]) => `${sent.method} ${sent.path}`.startsWith(start));
+    let answer: Answer = { error: { code: 'NotFound', message: `the test has no answer to ${sent.method} ${asked}` } };
+    let status = 404;
+    if (found) {
+      try {
+        answer = await found[1](sent);
+        status = 200;
+      } catch (error) {
+        const refused = error as { status?: number; code?: string; message: string };
+        status = refused.status ?? 500;
+        answer = { error: { code: refused.code ?? 'Internal', message: refused.message } };
+      }
+    }
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+  }
+}
+
+/** An answer that refuses. */
+export class Refusal extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}

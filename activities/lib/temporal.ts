@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import {
   type Client,
+  isGrpcServiceError,
   WorkflowExecutionAlreadyStartedError,
   WorkflowIdConflictPolicy,
   WorkflowNotFoundError,
@@ -41,6 +42,20 @@ const POOL = defineSearchAttributeKey('LongwatchPool', 'INT');
 const GOING: readonly string[] = ['RUNNING', 'PAUSED'];
 /** Longwatch's own; users' workflows may be on the same task queue. */
 const WORKFLOW_TYPES = ['tracker', 'pool', 'buffer', 'shard', 'job'];
+
+/** By gRPC's numbers. After any other one the next answer may differ, or the answer was lost. */
+const REFUSALS: readonly number[] = [
+  3, // INVALID_ARGUMENT
+  5, // NOT_FOUND
+  7, // PERMISSION_DENIED
+  9, // FAILED_PRECONDITION
+  12, // UNIMPLEMENTED
+];
+
+/** The server has heard the request and says no: to ask again is of no use. */
+export function isRefused(error: unknown): boolean {
+  return isGrpcServiceError(error) && REFUSALS.includes(error.code);
+}
 
 type LastRun = { state: 'missing' } | { state: 'running' | 'forced'; runId: string };
 

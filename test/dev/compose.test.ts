@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { parse } from 'yaml';
 import { program } from '../../cli/main';
 import { startDevServers, type DevServers } from '../../workers/dev/servers';
+import { temporalSpec } from '../../workers/dev/temporal-server';
 import { migrate } from '../../workers/migrate';
 import { newFolder, query, removeFolder } from './stack';
 import { SEARCH_ATTRIBUTES } from '../../workflows/lib/contract';
@@ -157,10 +158,14 @@ test('the search attributes are those of the contract', () => {
   }
 });
 
-test('the settings of the server are YAML that it can read', () => {
-  expect(parse(compose.configs['temporal-dynamic']!.content)).toMatchObject({
-    'history.timerProcessorMaxTimeShift': [{ value: '20ms' }],
-  });
+test('the settings of the server are YAML that it can read, and those of the development server', () => {
+  const given = { binary: 'temporal', file: 'f', log: 'l', cwd: '/', port: 1, namespace: 'n' };
+  const { args } = temporalSpec(given);
+  const developed = args.filter((_, at) => args[at - 1] === '--dynamic-config-value').map((one) => one.split('='));
+  const composed = parse(compose.configs['temporal-dynamic']!.content) as Record<string, { value: unknown }[]>;
+  const plain = Object.entries(composed).map(([key, [one]]) => [key, JSON.stringify(one!.value)]);
+  expect(Object.fromEntries(plain)).toEqual(Object.fromEntries(developed));
+  expect(composed).toMatchObject({ 'matching.longPollExpirationInterval': [{ value: '2s' }] });
 });
 
 test('the Dockerfile pins its base, builds from the lock file and does not run as root', () => {

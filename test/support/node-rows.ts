@@ -32,7 +32,7 @@ export async function writeNode(sql: Sql, given: NodeGiven): Promise<void> {
   const { name, version = '0.1.0', labels = [], silentMs = 0, upMs = 60_000, ended = false } = given;
   const row: WrittenRow = {
     ...{ name, load: 0, shifts: 0, loads: {}, largest: null, weight: 1, places: null, loadLimit: null, keeps: [] },
-    ...{ up: true, hot: false, out: [], ask: null, wants: {}, done: {} },
+    ...{ up: true, hot: false, cutOff: false, out: [], ask: null, wants: {}, done: {} },
     ...given.placement,
   };
   await sql(

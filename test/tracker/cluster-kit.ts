@@ -17,6 +17,7 @@ export function wordOf(name: string, over: Partial<WrittenRow> = {}): NodeWord {
     keeps: [],
     up: true,
     hot: false,
+    cutOff: false,
     out: [],
     ask: null,
     wants: {},

@@ -84,8 +84,9 @@ test('while Temporal is away nobody gives a pool, which nobody could take then; 
   await cluster.add('two');
   await cluster.want('one', 'drained_at = now()');
   await eventually('it knows that it is drained', () => !cluster.nodes.get('one')!.opens.shared);
-  const asked = () => stack.sql(`select from longwatch.node where name = 'two' and placement ->> 'up' = 'true'`);
-  await eventually('the other one is there', async () => (await asked()).length > 0);
+  const rows = (of: string) => stack.sql(`select from longwatch.node where ${of} and placement ->> 'cutOff' = 'true'`);
+  const isThere = async () => (await rows(`name = 'two' and placement ->> 'up' = 'true'`)).length > 0;
+  await eventually('the other one is there, and says that Temporal does not answer it', isThere);
   // It looks four times a second.
   const { placing } = cluster.nodes.get('one')!;
   for (let looks = 0; looks < 4; looks++) await placing.look();
@@ -93,6 +94,7 @@ test('while Temporal is away nobody gives a pool, which nobody could take then; 
   expect(cluster.ended).toEqual([]);
   cluster.isTemporalAway = false;
   await keep({ one: 0, two: 8 });
+  expect(await rows('true')).toEqual([]);
 });
 
 test('drained while nobody else may keep its pools, it keeps them', async () => {

@@ -16,6 +16,9 @@ const TYPE_NAMES = { KEYWORD: 'Keyword', INT: 'Int' } as const;
  * starts after 27 ms instead of 100. The task queue is one: of its usual four partitions a worker with two polls
  * (`workers/sdk-workers.ts`) does not wait at all of them, and a task in another one comes up to 2 s late. Pools
  * of all trackers that wait for a node have their turn (`fairnessKey` of `workflows/tracker/shift-runs.ts`).
+ *
+ * A poll to which nothing comes ends after 2 s and is made anew: the polls of a process that is frozen swallow whatever
+ * comes to them, and those are over before the heartbeats of its shifts are missed.
  */
 const DYNAMIC_CONFIG = {
   'history.timerProcessorMaxTimeShift': '"20ms"',
@@ -24,6 +27,7 @@ const DYNAMIC_CONFIG = {
   'matching.numTaskqueueReadPartitions': '1',
   'matching.numTaskqueueWritePartitions': '1',
   'matching.enableFairness': 'true',
+  'matching.longPollExpirationInterval': '"2s"',
 };
 
 export interface TemporalOptions {

@@ -40,6 +40,8 @@ export interface NodeSettings {
   readonly up: boolean;
   /** Its event loop is behind. */
   readonly hot: boolean;
+  /** It cannot reach Temporal, which alone brings pools: it asks for none, and is given none. */
+  readonly cutOff: boolean;
 }
 
 /** How a pool came: what its workflow says. */
@@ -50,6 +52,8 @@ export interface Arrival {
   readonly waitedMs: number;
   /** The node that kept it last and gave it away; undefined: it was born, or its node died. */
   readonly from?: string;
+  /** Temporal tries its shift again. @default false */
+  readonly retried?: boolean;
 }
 
 export class Placer {
@@ -90,7 +94,7 @@ export class Placer {
     const live = this.live(nowMs);
     this.handOvers.tidy(live, nowMs);
     this.giver.read(live);
-    if (this.isBlind(nowMs) || !this.settings.up) {
+    if (this.isBlind(nowMs) || !this.settings.up || this.settings.cutOff) {
       this.asker.drop();
       return false;
     }
@@ -111,10 +115,16 @@ export class Placer {
   }
 
   /** @param random in [0, 1) */
-  offered(pool: PlacedPool, { hops, waitedMs, from }: Arrival, nowMs: number, random: number): Decision {
+  offered(
+    pool: PlacedPool,
+    { hops, waitedMs, from, retried = false }: Arrival,
+    nowMs: number,
+    random: number,
+  ): Decision {
     const cameBack = from === this.name || this.handOvers.has(pool.id);
     const jammed = this.handOvers.isJammed(nowMs);
-    const offer = { hops, waitedMs, cameBack, jammed, asked: from !== undefined && this.asker.hasAsked(from, nowMs) };
+    const asked = from !== undefined && this.asker.hasAsked(from, nowMs);
+    const offer = { hops, waitedMs, cameBack, jammed, retried, asked };
     const decision = mayTake(this.view(nowMs, pool.id), pool, offer, random);
     if (decision.answer === 'take') this.take(pool, hops, from, nowMs);
     if (decision.answer === 'redirect') {
@@ -179,6 +189,7 @@ export class Placer {
       keeps: [...keeps].sort(),
       up,
       hot,
+      cutOff: this.settings.cutOff,
       out: this.handOvers.listed(nowMs).map(({ pool, to, size, kind, sentAt }) => ({ pool, to, size, kind, sentAt })),
       ask: this.asker.written(),
       wants: Object.fromEntries(this.asker.wants(this.rows)),

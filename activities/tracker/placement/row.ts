@@ -38,6 +38,8 @@ export interface WrittenRow {
   readonly keeps: readonly string[];
   readonly up: boolean;
   readonly hot: boolean;
+  /** It cannot reach Temporal. */
+  readonly cutOff: boolean;
   readonly out: readonly HandOver[];
   readonly ask: WrittenAsk | null;
   /** The rest of the ask, by the node that was asked. */
@@ -79,6 +81,7 @@ export function readRow(value: unknown, at: number): PlacementRow | undefined {
     keeps: list(value.keeps).filter((kind) => typeof kind === 'string'),
     up: value.up === true,
     hot: value.hot === true,
+    cutOff: value.cutOff === true,
     out: list(value.out).flatMap(handOver),
     ask: isAmount(ask.id) ? { id: ask.id, from: amounts(ask.from), deep: ask.deep === true } : null,
     wants: amounts(value.wants),

@@ -30,6 +30,8 @@ export interface Offer {
   readonly asked: boolean;
   /** Hand-overs take long just now. */
   readonly jammed: boolean;
+  /** Temporal tries its shift again: the node that had it has died, or is frozen. */
+  readonly retried: boolean;
 }
 
 const TAKE: Decision = { answer: 'take' };
@@ -62,9 +64,13 @@ export function mayTake(cluster: Cluster, pool: PlacedPool, offer: Offer, random
   return { answer: 'redirect', to: choose(cluster, others, shares, pool.size, random).name };
 }
 
-/** Handed about long enough: whoever may keep it takes it. */
-function isEnough({ hops, waitedMs, cameBack, jammed }: Offer): boolean {
-  return hops >= PLACEMENT.maxHops || cameBack || jammed || (hops > 0 && waitedMs > PLACEMENT.jamMs);
+/**
+ * It has waited long enough: whoever may keep it takes it. One whose shift is tried again has waited for a whole
+ * heartbeat time-out, and handing it on needs its workflow, whose task may be swallowed by the very node that is
+ * frozen. It is taken by who gets it; balance comes afterwards, by asks.
+ */
+function isEnough({ hops, waitedMs, cameBack, jammed, retried }: Offer): boolean {
+  return retried || hops >= PLACEMENT.maxHops || cameBack || jammed || (hops > 0 && waitedMs > PLACEMENT.jamMs);
 }
 
 /**

@@ -53,7 +53,7 @@ export interface NodeLoad {
   readonly keeps: ReadonlySet<string>;
   /** false: it is drained. It takes nothing, and gives all. */
   readonly up: boolean;
-  /** Nothing was heard of it for some seconds: counted, never given anything. */
+  /** Nothing was heard of it for some seconds, or it cannot reach Temporal: counted, never given anything. */
   readonly stale: boolean;
   /** Its event loop is behind. */
   readonly hot: boolean;

@@ -92,7 +92,7 @@ export function nodeOf(row: PlacementRow, nowMs: number): NodeLoad {
     loadLimit: row.loadLimit ?? Infinity,
     keeps: new Set(row.keeps),
     up: row.up,
-    stale: nowMs - row.at >= PLACEMENT.staleMs,
+    stale: row.cutOff || nowMs - row.at >= PLACEMENT.staleMs,
     hot: row.hot,
     coming,
     wants,

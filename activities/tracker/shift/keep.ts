@@ -127,8 +127,9 @@ async function takeAndKeep(
     // Taken and not pool: it counts as a crash, or it would be tried for ever.
     return await crashed(deps, pool, undefined, errorOf(thrown), 0);
   }
-  void retryAnywhere(deps.temporal, claim, options, log);
-  const result = await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs);
+  const over = new AbortController();
+  void retryAnywhere(deps.temporal, claim, options, log, over.signal);
+  const result = await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs).finally(() => over.abort());
   return { ...result, options: await readShiftOptions(deps.database, shift.options, heartbeatTimeoutMs) };
 }
 

@@ -20,6 +20,7 @@ export class Settings {
   private leaving = false;
   /** Its process takes tasks: a pool that is given to one that does not yet would wait for it. */
   private taking = true;
+  private cutOff = false;
 
   constructor(
     private readonly defines: ReadonlySet<string>,
@@ -60,6 +61,11 @@ export class Settings {
     this.taking = taking;
   }
 
+  /** @param cutOff Temporal does not answer it */
+  reach(cutOff: boolean): void {
+    this.cutOff = cutOff;
+  }
+
   /**
    * @param lagMs how late the event loop ran
    * @param crashes of this name, when the process began
@@ -79,6 +85,7 @@ export class Settings {
       keeps: this.keeps(),
       up: !wishes.drained && !this.leaving && this.taking,
       hot: this.hot,
+      cutOff: this.cutOff,
     };
   }
 

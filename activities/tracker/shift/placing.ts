@@ -10,7 +10,7 @@ import { performance } from 'node:perf_hooks';
 import { PLACEMENT } from '../placement/constants';
 import { Placer } from '../placement/placer';
 import type { Decision } from '../placement/take';
-import type { Cluster, PlacedPool } from '../placement/types';
+import type { PlacedPool } from '../placement/types';
 import type { ShiftEnd, ShiftInput } from '../../../workflows/tracker/contract';
 import { labelOf } from '../../../workflows/tracker/options';
 import { FenceSight } from './fence-sight';
@@ -136,6 +136,7 @@ export class Placing {
     const now = this.now();
     const cluster = placer.view(now);
     const pulse = host.figures.pulse();
+    settings.reach(host.figures.isTemporalAway);
     settings.feel(pulse.lagMs, canOthersTake(cluster), host.incarnation?.crashes ?? 0, this.upMs, now);
     placer.settings = settings.current();
     return {
@@ -144,7 +145,7 @@ export class Placing {
         share: loadAndShare(cluster).share ?? null,
         ...settings.factors,
         lacks: settings.lacks,
-        stuck: this.stuck(cluster).length,
+        stuck: stuckPools(cluster, placer.pools.values()).length,
       }),
     };
   }
@@ -271,8 +272,9 @@ export class Placing {
 
   private ask(pool: PlacedPool, claim: PoolClaim, input: ShiftInput, now: number): Decision {
     // Tried again by Temporal, it comes from a node that died, wherever its first attempt came from.
-    const { hops = 0, waitedMs = 0, from } = claim.attempt > 1 ? {} : input;
-    const arrival = { hops, waitedMs, from };
+    const retried = claim.attempt > 1;
+    const { hops = 0, waitedMs = 0, from } = retried ? {} : input;
+    const arrival = { hops, waitedMs, from, retried };
     const decision = this.placer.offered(pool, arrival, now, this.random());
     if (decision.answer === 'take') this.kept.set(pool.id, { claim });
     return decision;
@@ -317,8 +319,8 @@ export class Placing {
       this.placer.ended(id);
     }
     // While Temporal is away nobody could begin the next shift of what is given: the pool would have no keeper.
-    const moves = this.host.figures.isTemporalAway && !this.ending ? [] : this.placer.moves(now);
-    for (const { pool, to } of moves) {
+    const isAway = this.host.figures.isTemporalAway && !this.ending;
+    for (const { pool, to } of isAway ? [] : this.placer.moves(now)) {
       const kept = this.kept.get(pool.id);
       if (!kept) continue;
       kept.to = to;
@@ -339,12 +341,8 @@ export class Placing {
   }
 
   private handBack(): void {
-    const stuck = new Set(this.stuck(this.placer.view(this.now())));
+    const stuck = new Set(stuckPools(this.placer.view(this.now()), this.placer.pools.values()));
     for (const [id, { shift, to }] of this.kept)
       if (shift && to === undefined && stuck.has(id)) shift.end('handed back');
-  }
-
-  private stuck(cluster: Cluster): string[] {
-    return stuckPools(cluster, this.placer.pools.values());
   }
 }

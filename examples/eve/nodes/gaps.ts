@@ -2,8 +2,7 @@
  * How long an id may have to wait, and for what: the promise that `main.ts` holds the cluster to.
  *
  * An id whose node is well is never late by more than a second and a half. One whose node was hit by a fault waits for
- * the node's heartbeat time-out, and that second and a half; one whose next keeper was hit as well waits for both. A
- * frozen node may be both: the server hands the next attempt, or the task of the pool's workflow, to its open poll.
+ * the node's heartbeat time-out, and that second and a half; one whose next keeper was hit as well waits for both.
  */
 import { EVERY_MS, SLACK_MS } from './settings';
 
@@ -30,8 +29,7 @@ export interface Fault {
 export function allowedMs(gap: Gap, faults: readonly Fault[], timeoutMs: number): number {
   // A node that was just hit may have asked for the id still; one that gives it away next may be hit meanwhile.
   const during = faults.filter(({ hard, at }) => hard && at >= gap.from - EVERY_MS && at <= gap.to);
-  const hits = during.reduce((sum, { kind }) => sum + (kind === 'freeze' ? 2 : 1), 0);
-  return EVERY_MS + SLACK_MS + hits * (timeoutMs + SLACK_MS);
+  return EVERY_MS + SLACK_MS + during.length * (timeoutMs + SLACK_MS);
 }
 
 export function tooLong(gaps: readonly Gap[], faults: readonly Fault[], timeoutMs: number): Gap[] {

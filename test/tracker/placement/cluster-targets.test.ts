@@ -66,6 +66,15 @@ test('after kill -9 the orphans are kept again at once, without a wait that decl
   expect(cluster.counts.moves).toBeLessThanOrEqual(0.2 * cluster.counts.orphans);
 });
 
+test('a frozen node swallows nothing: its pools are kept again right after the time-out, and handed to nobody', () => {
+  const cluster = started(3, 60, 'equal');
+  const had = cluster.nodes.get('n1')!.placer.pools.size;
+  cluster.freeze('n1', 8_000);
+  cluster.run(5_000);
+  expect(cluster.runUntil(() => cluster.allKept, 10_000)).toBeLessThanOrEqual(1_500);
+  expect(cluster.counts).toMatchObject({ orphans: had, redirects: 0 });
+});
+
 test('a drained node gives all it has, each pool once', () => {
   const cluster = started(3, 400, 'equal');
   const had = cluster.nodes.get('n1')!.placer.pools.size;

@@ -15,6 +15,7 @@ const SETTINGS: NodeSettings = {
   keeps: new Set(['eve']),
   up: true,
   hot: false,
+  cutOff: false,
 };
 
 const pool = (at: number, size = 100): PlacedPool => ({ id: `eve/${at}`, kind: 'eve', size, members: 100 });
@@ -38,19 +39,6 @@ describe('the view', () => {
     expect(seen(me, 'peer', NOW + 3_000)).toMatchObject({ load: 200, stale: true });
     expect(seen(me, 'peer', NOW + 5_000)).toBeUndefined();
     expect(me.view(NOW).map(({ name }) => name)).toEqual(['me', 'peer']);
-  });
-
-  test('nothing is sent to a node of which a pool came back without its word, until its row is newer', () => {
-    const me = node('me', pools(5));
-    const frozen = node('frozen').row(NOW);
-    me.observe([at(frozen, NOW)], NOW);
-    expect(me.offered(pool(9), BORN, NOW + 10, 0)).toEqual({ answer: 'redirect', to: 'frozen' });
-    me.suspect('frozen', NOW + 20);
-    me.observe([at(frozen, NOW + 20)], NOW + 500);
-    expect(seen(me, 'frozen', NOW + 500)).toMatchObject({ stale: true });
-    expect(me.offered(pool(10), BORN, NOW + 510, 0)).toEqual({ answer: 'take' });
-    me.observe([at(frozen, NOW + 1_000)], NOW + 1_010);
-    expect(seen(me, 'frozen', NOW + 1_010)).toMatchObject({ stale: false });
   });
 
   test('what was sent counts at its target until the row of the target shows it', () => {

@@ -5,7 +5,15 @@ import { readRow } from '../../../activities/tracker/placement/row';
 import { histories } from '../../support/simulate';
 
 const NOW = 1_700_000_000_000;
-const settings = { weight: 1, places: Infinity, loadLimit: Infinity, keeps: new Set(['eve']), up: true, hot: false };
+const settings = {
+  weight: 1,
+  places: Infinity,
+  loadLimit: Infinity,
+  keeps: new Set(['eve']),
+  up: true,
+  hot: false,
+  cutOff: false,
+};
 const pool = { id: 'eve/1', kind: 'eve', size: 100, members: 1_000 };
 
 function written(): Record<string, unknown> {

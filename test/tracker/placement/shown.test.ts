@@ -205,6 +205,7 @@ describe('a cold start', () => {
     keeps: [],
     up: true,
     hot: false,
+    cutOff: false,
     out: [],
     ask: null,
     wants: {},

@@ -9,7 +9,7 @@
  */
 import { Placer, type NodeSettings } from '../../../activities/tracker/placement/placer';
 import { FLUSH_MS, SimulatedNodes } from './simulated-nodes';
-import { COST, type SimulatedNode } from './simulated-server';
+import { COST, LONG_POLL_MS, type SimulatedNode } from './simulated-server';
 
 /** The cluster, and whatever a test does to it. */
 export class SimulatedCluster extends SimulatedNodes {
@@ -23,6 +23,7 @@ export class SimulatedCluster extends SimulatedNodes {
       keeps: new Set(kinds.map(({ kind }) => kind)),
       up: true,
       hot: false,
+      cutOff: false,
       ...settings,
     };
     const skewMs = draw.between(-4_000, 4_000);
@@ -72,6 +73,8 @@ export class SimulatedCluster extends SimulatedNodes {
     node.frozenUntil = this.now + ms;
     this.lastDeathAt = this.now + ms;
     const mine = [...this.pools.values()].filter(({ on }) => on === node);
+    // The server has ended the polls that were out by then; a node that goes on has new ones.
+    this.events.in(LONG_POLL_MS, () => this.isFrozen(node) && this.server.forget(node));
     this.events.in(this.options.heartbeatTimeoutMs ?? 5_000, () => {
       if (this.isFrozen(node)) for (const pool of mine) if (pool.on === node) this.orphan(pool);
     });

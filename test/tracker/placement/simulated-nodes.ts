@@ -67,6 +67,7 @@ export class SimulatedNodes {
         hops: 0,
         declined: false,
         viaShared: true,
+        retried: false,
         tries: 0,
       };
       this.pools.set(pool.id, fresh);
@@ -124,6 +125,7 @@ export class SimulatedNodes {
     this.counts.orphans++;
     this.leave(pool);
     pool.idleSince = undefined;
+    pool.retried = true;
     // Temporal's own next attempt, or the workflow's next shift.
     this.server.serve(COST.timeOut + (pool.viaShared ? 0 : COST.schedule), () =>
       this.server.enqueue(pool, pool.shared),
@@ -164,15 +166,16 @@ export class SimulatedNodes {
     if (this.isStoreAway) {
       // Its fence cannot be taken: Temporal tries again.
       pool.on = undefined;
+      pool.retried = true;
       this.server.serve(COST.fail, () =>
         this.events.in(this.options.draw.between(250, 500), () => this.server.enqueue(pool, pool.shared)),
       );
       this.events.in(1, () => this.on(node, () => this.poll(node, queue)));
       return;
     }
-    const { hops, from } = pool;
+    const { hops, from, retried } = pool;
     const waitedMs = pool.handedOnAt === undefined ? 0 : this.now - pool.handedOnAt;
-    const arrival = { hops, waitedMs, from };
+    const arrival = { hops, waitedMs, from, retried };
     const decision = node.placer.offered(pool.pool, arrival, this.databaseTime(node), this.options.draw.next());
     this.events.in(this.options.draw.between(1, 5), () => this.on(node, () => this.poll(node, queue)));
     if (decision.answer !== 'nobody') this.movedAt = this.now;
@@ -189,6 +192,7 @@ export class SimulatedNodes {
       return;
     }
     this.counts.nobody++;
+    pool.retried = true;
     const wait = Math.min(PLACEMENT.nobodyMaxMs, PLACEMENT.nobodyMs * 2 ** pool.tries++);
     pool.idleSince = undefined;
     this.server.serve(COST.fail, () => this.events.in(wait, () => this.server.enqueue(pool, pool.shared)));
@@ -196,6 +200,7 @@ export class SimulatedNodes {
 
   protected handOn(pool: SimulatedPool, node: SimulatedNode, to: string): void {
     node.tokens.set(pool.pool.id, pool.fence.token);
+    pool.retried = false;
     pool.hops++;
     pool.handedOnAt ??= this.now;
     this.server.serve(COST.complete, () => this.server.schedule(pool, to));
@@ -214,7 +219,7 @@ export class SimulatedNodes {
       if (pool.on !== node) return;
       if (pool.runs) throw new Error(`${pool.pool.id} is loaded by ${node.name} while it runs`);
       pool.runs = true;
-      [pool.hops, pool.tries, pool.declined] = [0, 0, false];
+      [pool.hops, pool.tries, pool.declined, pool.retried] = [0, 0, false, false];
       [pool.from, pool.idleSince, pool.handedOnAt] = [undefined, undefined, undefined];
     };
     this.events.in(node.loadsUntil - this.now, () => this.on(node, loaded));

@@ -12,6 +12,8 @@ import type { EventQueue } from './event-queue';
 export const COST = { schedule: 6, dispatch: 3, complete: 2, fail: 3, timeOut: 2 };
 /** Polls of a node for a queue. */
 const POLLS = 2;
+/** The server ends a poll to which nothing came after so long (`matching.longPollExpirationInterval`). Milliseconds. */
+export const LONG_POLL_MS = 2_000;
 
 /** A pool and its workflow: where it is on its way around. */
 export interface SimulatedPool {
@@ -33,6 +35,8 @@ export interface SimulatedPool {
   declined: boolean;
   /** It came from a shared queue, so that Temporal itself tries it again. */
   viaShared: boolean;
+  /** Temporal tries its shift again. */
+  retried: boolean;
   tries: number;
 }
 

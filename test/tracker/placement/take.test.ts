@@ -18,7 +18,7 @@ const offered = fc.record({
   members: fc.constant(1),
 });
 const random = fc.double({ min: 0, max: 0.999_999, noNaN: true });
-const FIRST: Offer = { hops: 0, waitedMs: 0, cameBack: false, asked: false, jammed: false };
+const FIRST: Offer = { hops: 0, waitedMs: 0, cameBack: false, asked: false, jammed: false, retried: false };
 
 test('nobody, take and redirect: each only where it can be carried out', () => {
   fc.assert(
@@ -77,12 +77,17 @@ test('where all see the same, somebody takes at once, and whoever gets it first,
   );
 });
 
-test('who was handed about for long enough, came back, or meets a jam is taken by who may', () => {
+test('who was handed about for long enough, came back, is tried again, or meets a jam is taken by who may', () => {
   fc.assert(
     fc.property(
       cluster(),
       offered,
-      fc.constantFrom<Partial<Offer>>({ jammed: true }, { cameBack: true }, { hops: 1, waitedMs: 501 }),
+      fc.constantFrom<Partial<Offer>>(
+        { jammed: true },
+        { cameBack: true },
+        { retried: true },
+        { hops: 1, waitedMs: 501 },
+      ),
       random,
       (nodes, pool, how, dice) => {
         fc.pre(mayKeep(nodes[0], pool.kind));

@@ -118,6 +118,7 @@ export type {
   MembersFilter,
   MemberSummary,
 } from '../client/tracker/lists';
+export type { Freshness, FreshnessCell, OldestMember, OperationInterval } from '../client/tracker/freshness';
 export type { TrackerReads, TrackerUnitRow } from '../client/tracker/reads';
 export type { Page } from '../client/page';
 export type { ListOptions, Member, MemberDetails, PoolSummary, StoredValue } from '../client/tracker/members';

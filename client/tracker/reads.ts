@@ -6,6 +6,7 @@ import { withChanges, type TrackerOptions } from '../../workflows/tracker/option
 import { UnknownOperationError } from '../errors';
 import type { Page } from '../page';
 import { Unit, type UnitRow } from '../unit';
+import { readFreshness, readOldest, type Freshness, type OldestMember } from './freshness';
 import {
   listFailing,
   listMembers,
@@ -41,12 +42,31 @@ export abstract class TrackerReads extends Unit<TrackerOptions, TrackerUnitRow> 
     return reportErrors(this.connections, this.name, operations);
   }
 
-  /** All operations, or the one that is asked for. */
-  private async operationsOf(operation: string | undefined): Promise<{ pools: number; operations: string[] }> {
+  /** How old values are, by pool and operation, as the pools' keepers told it last. */
+  async freshness(): Promise<Freshness> {
     const row = await this.shown();
-    const operations = Object.keys(withChanges(row.options, row.changes).operations);
-    if (operation === undefined) return { pools: row.pools, operations };
-    if (!operations.includes(operation)) throw new UnknownOperationError(this.name, operation, operations);
-    return { pools: row.pools, operations: [operation] };
+    const { operations } = withChanges(row.options, row.changes);
+    const intervals = Object.entries(operations).map(([name, { everyMs, enabled }]) => ({ name, everyMs, enabled }));
+    return readFreshness(this.connections, { name: this.name, pools: row.pools }, intervals);
+  }
+
+  /** The members whose last success is the longest past, of enabled operations. @throws UnknownOperationError */
+  async oldest({ operation, limit }: { operation?: string; limit?: number } = {}): Promise<OldestMember[]> {
+    const { pools, operations, enabled } = await this.operationsOf(operation);
+    const looked = operation === undefined ? enabled : operations;
+    return readOldest(this.connections, { name: this.name, pools }, looked, limit);
+  }
+
+  /** All operations, or the one that is asked for. */
+  private async operationsOf(
+    operation: string | undefined,
+  ): Promise<{ pools: number; operations: string[]; enabled: string[] }> {
+    const row = await this.shown();
+    const all = withChanges(row.options, row.changes).operations;
+    const names = Object.keys(all);
+    if (operation !== undefined && !names.includes(operation))
+      throw new UnknownOperationError(this.name, operation, names);
+    const operations = operation === undefined ? names : [operation];
+    return { pools: row.pools, operations, enabled: operations.filter((name) => all[name]!.enabled) };
   }
 }

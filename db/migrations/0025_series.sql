@@ -30,7 +30,27 @@ where m.removed_at is null;
 -- Members that fail, by operation. A success after a success leaves `failures` as it was, so it stays HOT; a failure does not.
 create index if not exists value_failing on longwatch.value (operation, member) where failures > 0;
 
+-- How old the values of a pool and operation are, as the pool's keeper tells it every ten seconds or so.
+create table if not exists longwatch.pool_age (
+  tracker text not null references longwatch.tracker (name) on delete cascade,
+  pool integer not null,
+  operation text not null,
+  members integer not null,
+  -- Without a success yet: they are as old as they are members.
+  never integer not null,
+  p50_ms double precision,
+  p95_ms double precision,
+  max_ms double precision,
+  -- Members by age (activities/tracker/shift/lateness.ts has the bounds).
+  buckets integer[] not null,
+  -- The oldest members: [key of the member, since when in epoch milliseconds, whether it never had a success].
+  oldest jsonb not null,
+  told_at timestamptz not null default now(),
+  primary key (tracker, pool, operation)
+) with (fillfactor = 40);
+
 -- Down Migration
+drop table if exists longwatch.pool_age;
 drop index if exists longwatch.value_failing;
 drop view longwatch.member_place;
 alter table longwatch.member alter column id type text;

@@ -29,9 +29,9 @@ import type { Operation, OperationHost } from './host';
 import type { PoolShift } from './pool-shift';
 import { Ring } from './ring';
 import { Semaphore } from './semaphore';
+import { tellersOf } from './tellers';
 import { Told } from './told';
 import { NodeTotals } from './totals';
-import { Waits } from './waits';
 import type { Watchdog } from './watchdog';
 import { Writer } from './writer';
 import type { Spender } from '../../upstream/budget/spender';
@@ -133,7 +133,7 @@ export class Node implements OperationHost, Service {
       this.presence,
       this.listener,
       this.told,
-      ...(options.spender ? [new Waits(options.database, this)] : []),
+      ...tellersOf(options.database, this, options.spender !== undefined),
       this.writer,
       service({ stop: () => this.writer.flush().catch(() => undefined) }),
       service({ start: () => this.beginTicks(), stop: () => this.endTicks() }),

@@ -8,8 +8,9 @@ const FLOORS = [
   ['activities', ['workflows', 'config']],
   ['workers', ['workflows', 'config', 'activities']],
   ['client', ['workflows', 'config', 'activities']],
-  ['cli', ['workflows', 'config', 'activities', 'workers', 'client']],
-  ['exports', ['workflows', 'config', 'activities', 'workers', 'client']],
+  ['http', ['workflows', 'config', 'activities', 'client']],
+  ['cli', ['workflows', 'config', 'activities', 'workers', 'client', 'http']],
+  ['exports', ['workflows', 'config', 'activities', 'workers', 'client', 'http']],
 ];
 const EVERYTHING = [...FLOORS.map(([floor]) => floor), 'examples', 'bench', 'test', 'scripts'];
 

@@ -67,7 +67,7 @@ export default tseslint.config(
   },
   {
     // The sources: a function that is read without scrolling, a file that is about one thing. The few that are longer say why beside it.
-    files: ['{workflows,config,activities,workers,client,cli,exports,scripts}/**/*.ts'],
+    files: ['{workflows,config,activities,workers,client,http,cli,exports,scripts}/**/*.ts'],
     linterOptions: { reportUnusedDisableDirectives: 'error' },
     plugins: { longwatch: { rules: { 'reason-beside': reasonBeside } } },
     rules: {

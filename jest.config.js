@@ -17,6 +17,7 @@ module.exports = {
     '^longwatch$': '<rootDir>/exports/index.ts',
     '^longwatch/worker$': '<rootDir>/exports/worker.ts',
     '^longwatch/workflow$': '<rootDir>/exports/workflow.ts',
+    '^longwatch/dashboard$': '<rootDir>/exports/dashboard.ts',
     '^longwatch/upstream$': '<rootDir>/exports/upstream.ts',
   },
   modulePathIgnorePatterns: ['<rootDir>/dist'],

@@ -15,9 +15,11 @@ import type * as devServers from '../workers/dev/servers';
 import type * as migrate from '../workers/migrate';
 import type * as worker from '../workers/worker';
 import type * as longwatch from '../client/longwatch';
+import type * as http from '../http';
 
 export const lazy = {
   longwatch: () => require('../client/longwatch') as typeof longwatch,
+  http: () => require('../http') as typeof http,
   environment: () => require('../config/environment') as typeof environment,
   change: () => require('../config/change') as typeof change,
   suggest: () => require('../config/suggest') as typeof suggest,

@@ -12,6 +12,7 @@ import { addAudit } from './verbs/audit';
 import { addConfig } from './verbs/config';
 import { addPause, addResume, addStop } from './verbs/commands';
 import { addCrash } from './verbs/crash';
+import { addDashboard } from './verbs/dashboard';
 import { addDead } from './verbs/dead';
 import { addDev } from './verbs/dev';
 import { addDoctor } from './verbs/doctor';
@@ -49,7 +50,7 @@ export function program(): Command {
     .showHelpAfterError('(--help shows what can be given)')
     .configureHelp({ sortSubcommands: false })
     .addHelpText('after', '\nResults go to stdout, logs to stderr. Exit status: 0 done, 1 failed, 2 used wrongly.');
-  for (const add of [addDev, addWorker, addMigrate]) add(made);
+  for (const add of [addDev, addWorker, addMigrate, addDashboard]) add(made);
   for (const add of [addStart, addStop, addPause, addResume]) add(made);
   for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
   for (const add of [addPush, addFlush, addDead]) add(made);

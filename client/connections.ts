@@ -10,7 +10,7 @@ import type { QueryResultRow } from 'pg';
 import { Database, isOutage, type Queryable, type Statement } from '../activities/lib/database';
 import type { Actor } from '../activities/lib/audit';
 import { showAddress, tlsProblem } from '../config/address';
-import { requireDatabase, type Environment } from '../config/environment';
+import { requireDatabase, shownEnvironment, type Environment, type ShownEnvironment } from '../config/environment';
 import type * as deployment from '../activities/lib/deployment';
 import { clientProblem, encodes, notedEncoding, type Encoded } from '../activities/lib/encoding';
 import { ourLog } from '../activities/lib/log';
@@ -43,17 +43,24 @@ const ENCODING_MS = 5_000;
 /** So often a replica may end the same statement for what it replays before that is an error. */
 const REPLAY_CONFLICTS = 3;
 
+/** The things that are opened when first needed, by whoever needs them first. */
+interface Opened {
+  connecting?: Promise<Client>;
+  database?: Database;
+  replica?: Database;
+  /** The last answer, and the look that is under way or was the last one. */
+  encoding: { noted?: Encoded; at: number; look?: Promise<void> };
+}
+
 export class Connections {
   // Private to the language too: whoever prints a handle, to see what it is, must not print addresses with passwords in
   // them.
   readonly #environment: Environment;
   readonly #log: Logger;
   readonly #converter?: DataConverter;
-  #connecting?: Promise<Client>;
-  #database?: Database;
-  #replica?: Database;
-  /** The last answer, and the look that is under way or was the last one. */
-  #encoding: { noted?: Encoded; at: number; look?: Promise<void> } = { at: -Infinity };
+  #opened: Opened = { encoding: { at: -Infinity } };
+  /** The one that it shares them with, and that closes them. */
+  #of?: Connections;
 
   constructor(
     environment: Environment,
@@ -65,6 +72,19 @@ export class Connections {
     this.#converter = converter;
     this.#environment = environment;
     this.#log = ourLog(log);
+  }
+
+  /** The same connections for the commands of somebody else. They are closed by the one that opened them. */
+  as(actor: Actor): Connections {
+    const other = new Connections(this.#environment, actor, this.#log, this.#converter);
+    other.#opened = this.#opened;
+    other.#of = this.#of ?? this;
+    return other;
+  }
+
+  /** The servers that they lead to, without passwords and keys. */
+  get shown(): ShownEnvironment {
+    return shownEnvironment(this.#environment);
   }
 
   // ── PostgreSQL ──
@@ -132,16 +152,16 @@ export class Connections {
   }
 
   private store(): Database {
-    this.#database ??= this.open(requireDatabase(this.#environment), this.#environment.directDatabaseUrl);
-    return this.#database;
+    this.#opened.database ??= this.open(requireDatabase(this.#environment), this.#environment.directDatabaseUrl);
+    return this.#opened.database;
   }
 
   private replicaStore(): Database {
     requireDatabase(this.#environment);
     const { readDatabaseUrl, directDatabaseUrl } = this.#environment;
     // If there is a pooler before the primary, there may be one before the replica too.
-    this.#replica ??= this.open(readDatabaseUrl!, directDatabaseUrl);
-    return this.#replica;
+    this.#opened.replica ??= this.open(readDatabaseUrl!, directDatabaseUrl);
+    return this.#opened.replica;
   }
 
   private open(url: string, directUrl: string | undefined): Database {
@@ -195,7 +215,7 @@ export class Connections {
    * @throws EncodingMismatchError, or what the database fails with.
    */
   async mayWrite(): Promise<void> {
-    const known = this.#encoding;
+    const known = this.#opened.encoding;
     if (performance.now() - known.at > ENCODING_MS) {
       known.look ??= this.lookAtEncoding().finally(() => (known.look = undefined));
       await known.look;
@@ -205,7 +225,7 @@ export class Connections {
   }
 
   private async lookAtEncoding(): Promise<void> {
-    const known = this.#encoding;
+    const known = this.#opened.encoding;
     try {
       known.noted = await notedEncoding(this.store());
     } catch (error) {
@@ -280,17 +300,20 @@ export class Connections {
   }
 
   private client(): Promise<Client> {
-    if (!this.#connecting) {
-      this.#connecting = connectTemporal(this.#environment.temporal, this.#converter);
+    const opened = this.#opened;
+    if (!opened.connecting) {
+      opened.connecting = connectTemporal(this.#environment.temporal, this.#converter);
       // The next caller tries again.
-      this.#connecting.catch(() => (this.#connecting = undefined));
+      opened.connecting.catch(() => (opened.connecting = undefined));
     }
-    return this.#connecting;
+    return opened.connecting;
   }
 
   async close(): Promise<void> {
-    const client = await this.#connecting?.catch(() => undefined);
-    await Promise.all([client?.connection.close(), this.#database?.close(), this.#replica?.close()]);
+    if (this.#of) return;
+    const { connecting, database, replica } = this.#opened;
+    const client = await connecting?.catch(() => undefined);
+    await Promise.all([client?.connection.close(), database?.close(), replica?.close()]);
   }
 }
 

@@ -247,6 +247,9 @@ export class RefusedError extends LongwatchError {
   override readonly usage = true;
 }
 
+/** Nothing has that idempotency key. */
+export class UnknownKeyError extends RefusedError {}
+
 export class UnknownBufferError extends LongwatchError {
   override readonly usage = true;
   constructor(name: string, hint: string, names: readonly string[]) {
@@ -277,6 +280,9 @@ export class BufferGoneError extends LongwatchError {
 export class InvalidEntryError extends LongwatchError {
   override readonly usage = true;
 }
+
+/** There is no such dead letter. */
+export class UnknownLetterError extends InvalidEntryError {}
 
 /** Said in time: the entries were not accepted. */
 export class BufferFullError extends LongwatchError {

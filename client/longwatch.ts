@@ -5,7 +5,6 @@ import { converterProblems } from '../config/data-converter';
 import { ConfigError, EnvironmentError } from '../config/errors';
 import {
   resolveEnvironment,
-  shownEnvironment,
   type Environment,
   type EnvironmentFlags,
   type ShownEnvironment,
@@ -55,15 +54,22 @@ export interface ConnectOptions extends EnvironmentFlags {
 }
 
 export class Longwatch {
-  private readonly connections: Connections;
   private readonly buffers = new Map<string, BufferHandle<never>>();
 
   /** The servers that it is connected to, without passwords and keys. */
   readonly environment: ShownEnvironment;
 
-  constructor(environment: Environment, { log, dataConverter, actor, via }: ConnectOptions = {}) {
-    this.environment = shownEnvironment(environment);
-    this.connections = new Connections(environment, actorOf(actor, via), log, dataConverter);
+  /** Made by `connect`. */
+  constructor(private readonly connections: Connections) {
+    this.environment = connections.shown;
+  }
+
+  /**
+   * The same connections for somebody else, whose name the commands are listed under. For a program that serves several
+   * people; the connections end with the one that was made by `connect`.
+   */
+  as({ actor, via }: { actor: string; via?: ConnectOptions['via'] }): Longwatch {
+    return new Longwatch(this.connections.as(actorOf(actor, via)));
   }
 
   /** A handle; whether there is such a tracker shows at its first use. */
@@ -194,6 +200,11 @@ export class Longwatch {
 
 /** Finds the servers; each is connected to when first needed. @throws EnvironmentError */
 export async function connect(options: ConnectOptions = {}): Promise<Longwatch> {
+  return openLongwatch(options);
+}
+
+/** As `connect`, for who cannot wait. */
+export function openLongwatch(options: ConnectOptions = {}): Longwatch {
   const problems = converterProblems(options.dataConverter);
   if (problems.length > 0) throw new ConfigError(problems);
   if (options.environment?.shown !== undefined) {
@@ -204,5 +215,6 @@ export async function connect(options: ConnectOptions = {}): Promise<Longwatch> 
       },
     );
   }
-  return new Longwatch(options.environment ?? resolveEnvironment(options), options);
+  const { environment = resolveEnvironment(options), log, dataConverter, actor, via } = options;
+  return new Longwatch(new Connections(environment, actorOf(actor, via), log, dataConverter));
 }

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { Extractor, ExtractorConfig, ExtractorLogLevel, type IConfigFile } from '@microsoft/api-extractor';
 
 /** One for each line of `exports` in package.json. */
-const ENTRIES = ['index', 'worker', 'workflow', 'workflows', 'upstream'];
+const ENTRIES = ['index', 'worker', 'workflow', 'workflows', 'upstream', 'dashboard'];
 
 const root = path.join(__dirname, '..');
 const check = process.argv.includes('--check');

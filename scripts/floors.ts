@@ -11,9 +11,9 @@ interface Cruise {
   modules: { source: string; dependencies: { resolved: string }[] }[];
 }
 
-const FLOORS = ['exports', 'cli', 'client', 'workers', 'activities', 'config', 'workflows'];
+const FLOORS = ['exports', 'cli', 'http', 'client', 'workers', 'activities', 'config', 'workflows'];
 /** Floors whose folders are rooms of their own; the others are drawn as one box. */
-const WITH_ROOMS = ['client', 'activities', 'workflows'];
+const WITH_ROOMS = ['http', 'client', 'activities', 'workflows'];
 const BEGIN = '<!-- floors: drawn by `npm run floors -- --write` -->';
 const END = '<!-- /floors -->';
 

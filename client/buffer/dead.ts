@@ -8,7 +8,7 @@ import { deadSignal, shardWorkflowId, type DeadCommand } from '../../workflows/b
 import type { EntryError } from '../../workflows/buffer/state';
 import { announced, type Carried, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
-import { InvalidEntryError, TimedOutError } from '../errors';
+import { InvalidEntryError, TimedOutError, UnknownLetterError } from '../errors';
 import type { Json } from '../../workflows/lib/json';
 import { DEAD_CHOOSE, DEAD_COUNT, DEAD_LIST, DEAD_OPEN, DEAD_SHOW } from './queries';
 import { sleep } from '../../activities/lib/sleep';
@@ -80,12 +80,12 @@ export class DeadLetters {
     return row!.count;
   }
 
-  /** @throws InvalidEntryError when there is no such dead letter. */
+  /** @throws UnknownLetterError; InvalidEntryError for an id that is not one */
   async show(id: string): Promise<DeadDetails> {
     await this.known();
     const [{ shard, entry }] = readIds([id]) as [{ shard: number; entry: number }];
     const [row] = await this.connections.rows<RawDetails>(DEAD_SHOW, [this.buffer, shard, entry]);
-    if (!row) throw new InvalidEntryError(`buffer '${this.buffer}' has no dead letter ${id}`);
+    if (!row) throw new UnknownLetterError(`buffer '${this.buffer}' has no dead letter ${id}`);
     return {
       ...toEntry(row),
       errors: row.errors,

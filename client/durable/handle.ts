@@ -14,7 +14,7 @@ import {
 import { announced, recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import type { LongwatchError } from '../errors';
-import { RefusedError } from '../errors';
+import { RefusedError, UnknownKeyError } from '../errors';
 import { temporalClient } from '../temporal-client';
 import { TASK_QUEUE } from '../../workflows/lib/contract';
 import { ms } from '../../activities/lib/sql';
@@ -123,7 +123,7 @@ export class DurableHandle {
     return rows.map(({ held_ms, left_ms, ...row }) => ({ ...row, heldMs: held_ms, leftMs: left_ms }));
   }
 
-  /** @throws RefusedError when there is no such key. */
+  /** @throws UnknownKeyError */
   key(activity: string, key: string): Promise<KeyDetails> {
     return this.find('read', activity, key);
   }
@@ -139,7 +139,7 @@ export class DurableHandle {
       error: { message: string } | null;
     };
     const [row] = await this.connections[from]<Row>(KEY, [activity, hashOf(checked(key))]);
-    if (!row) throw new RefusedError(`${activity} has no key '${shorten(key)}'`);
+    if (!row) throw new UnknownKeyError(`${activity} has no key '${shorten(key)}'`);
     return {
       activity,
       key: row.key,
@@ -158,7 +158,7 @@ export class DurableHandle {
   }
 
   /**
-   * The next caller of the key runs the activity again. @throws RefusedError when it is not there, or runs just now.
+   * The next caller of the key runs the activity again. @throws UnknownKeyError; RefusedError when it runs just now.
    */
   async deleteKey(activity: string, key: string, { why }: CommandOptions = {}): Promise<void> {
     const { task, state } = await this.find('rows', activity, key);

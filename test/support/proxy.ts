@@ -12,6 +12,7 @@ const COMMITTED = Buffer.from('COMMIT\0');
 export class Proxy {
   private readonly links = new Set<[client: Socket, server: Socket]>();
   private swallowing = false;
+  private refusing = false;
   private losing: (() => void) | undefined;
 
   private constructor(
@@ -39,8 +40,15 @@ export class Proxy {
     for (const link of this.links) link.forEach((socket) => socket.pause());
   }
 
+  /** Every connection ends, and no other is taken, as where the server is not running. */
+  refuse(): void {
+    this.refusing = true;
+    for (const link of this.links) link.forEach((socket) => socket.destroy());
+  }
+
   /** It passes again, what waited too. */
   pass(): void {
+    this.refusing = false;
     this.swallowing = false;
     for (const link of this.links) link.forEach((socket) => socket.resume());
   }
@@ -56,6 +64,10 @@ export class Proxy {
   }
 
   private link(client: Socket): void {
+    if (this.refusing) {
+      client.destroy();
+      return;
+    }
     const server = connect(this.target);
     const link: [Socket, Socket] = [client, server];
     this.links.add(link);

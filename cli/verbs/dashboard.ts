@@ -1,0 +1,68 @@
+/**
+ * `longwatch dashboard`: the page and the HTTP API on a socket of their own. It needs no worker, and many may run. On
+ * the loopback it is open to whoever is on this machine; elsewhere it needs tokens (`longwatch token new`).
+ */
+import { isIP } from 'node:net';
+import { Option, type Command } from 'commander';
+import { UsageError } from '../errors';
+import { interrupted, interruption } from '../interrupt';
+import { lazy } from '../lazy';
+import { logger, print, printJson } from '../output';
+import { environmentFlags, givenConverter, LEVELS, port, verb, type CommonFlags } from '../verb';
+
+const PORT = 8765;
+
+interface Flags extends CommonFlags {
+  port: number;
+  host: string;
+  hostName?: string[];
+  prefix?: string;
+  tokens?: string;
+  open?: boolean;
+  log: string;
+}
+
+export function addDashboard(program: Command): void {
+  verb(program, 'dashboard', 'the page and the HTTP API, in a process of their own', [
+    'longwatch dashboard',
+    'LONGWATCH_TOKENS="ana:admin:…" npx longwatch dashboard --host 0.0.0.0 --host-name ops.example.com',
+  ])
+    .option('--port <port>', 'where it listens; 0 takes a free one', port, PORT)
+    .option('--host <address>', 'the address that it listens on', '127.0.0.1')
+    .option('--host-name <name>', 'a name by which it may be asked for, with its port; may be repeated', collect)
+    .option('--prefix <path>', 'the path under which a proxy has it')
+    .addOption(new Option('--tokens <lines>', 'who may: lines of `longwatch token new`').env('LONGWATCH_TOKENS'))
+    .option('--open', 'also elsewhere than on the loopback whoever reaches it may do everything')
+    .addOption(new Option('--log <level>', 'how much is logged').choices(LEVELS).default('warn'))
+    .action(dashboard);
+}
+
+const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];
+
+async function dashboard(flags: Flags): Promise<void> {
+  const tokens = flags.tokens || undefined;
+  if (tokens !== undefined && flags.open)
+    throw new UsageError('either --open or --tokens (LONGWATCH_TOKENS), not both');
+  const isLoopback = flags.host === 'localhost' || (isIP(flags.host) > 0 && /^(127\.|::1$)/.test(flags.host));
+  if (!isLoopback && tokens === undefined && !flags.open) {
+    throw new UsageError(
+      `on ${flags.host} it needs to know who may: give it tokens (npx longwatch token new), or --open where whoever reaches it may do everything`,
+    );
+  }
+  const { createDashboard, serveDashboard } = lazy.http();
+  const signal = interruption('Ending …');
+  const made = createDashboard({
+    ...environmentFlags(flags),
+    dataConverter: await givenConverter(),
+    log: logger(flags.log),
+    prefix: flags.prefix,
+    hosts: flags.hostName ?? (isLoopback ? 'loopback' : 'any'),
+    ...(tokens === undefined ? { open: true } : { tokens }),
+  });
+  const served = await serveDashboard(made, flags);
+  await (flags.json
+    ? printJson({ ready: true, url: served.url })
+    : print(`the dashboard is ready: ${served.url}${(flags.prefix ?? '').replace(/^\/|\/$/g, '')}`));
+  await interrupted(signal);
+  await served.stop();
+}

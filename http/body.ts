@@ -1,0 +1,69 @@
+/**
+ * The body of a request, read within bounds: its size is counted while it comes, its depth before anything walks
+ * through it. Called by `answer.ts`. The last one of two equal keys counts, as everywhere in JavaScript.
+ */
+import { ApiError } from './problems';
+
+/** 200,000 ids of 36 characters; more goes in several requests. */
+export const MOST_BYTES = 8 * 1024 * 1024;
+/** Deeper than anything that somebody writes, and far from where a stack ends. */
+const MOST_DEPTH = 200;
+
+/** @returns its text; empty: there is none */
+export async function readText(request: Request): Promise<string> {
+  const said = Number(request.headers.get('content-length') ?? 0);
+  if (said > MOST_BYTES) throw tooLarge();
+  if (request.body === null) return '';
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  const reader = request.body.getReader();
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    const chunk = read.value as Uint8Array;
+    bytes += chunk.byteLength;
+    if (bytes > MOST_BYTES) {
+      await reader.cancel().catch(() => undefined);
+      throw tooLarge();
+    }
+    chunks.push(chunk);
+  }
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new ApiError(400, 'InvalidRequest', 'the body is not UTF-8');
+  }
+}
+
+/** @param text as `readText` gave it; without one it is an empty object. */
+export function parseBody(text: string, contentType: string | null): unknown {
+  if (text === '') return {};
+  // A form of another site can be sent without asking; JSON cannot.
+  if (!/^application\/json\s*(;|$)/i.test(contentType ?? ''))
+    throw new ApiError(415, 'InvalidRequest', 'the body must be JSON, sent with content-type: application/json');
+  let body: unknown;
+  try {
+    body = JSON.parse(text);
+  } catch (error) {
+    throw new ApiError(400, 'InvalidRequest', `the body is not JSON: ${(error as Error).message.slice(0, 200)}`);
+  }
+  if (isDeeper(body, MOST_DEPTH))
+    throw new ApiError(400, 'InvalidRequest', `the body is nested more than ${MOST_DEPTH} deep`);
+  return body;
+}
+
+/** A level at a time, so that no depth is too much for it. */
+function isDeeper(value: unknown, most: number): boolean {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > most) return true;
+    const deeper: unknown[] = [];
+    for (const each of level) {
+      if (typeof each !== 'object' || each === null) continue;
+      for (const child of Object.values(each)) if (typeof child === 'object' && child !== null) deeper.push(child);
+    }
+    level = deeper;
+  }
+  return false;
+}
+
+const tooLarge = (): ApiError =>
+  new ApiError(413, 'TooLarge', `a body has ${MOST_BYTES / 1024 / 1024} MB at most; send it in several requests`);

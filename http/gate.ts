@@ -1,0 +1,102 @@
+/**
+ * Lets callers of the API in: by a token (in `authorization`, or in the cookie that `login` sets), by the program's own
+ * `authenticate`, or all, where it is `open`. A page of another site may change nothing. Called by `app.ts` before a
+ * route is looked at.
+ */
+import { checkOrigin } from './guard';
+import { ApiError } from './problems';
+import { callerOf, Tries, type Caller, type KnownToken } from './who';
+
+/**
+ * @returns who it is; undefined: nobody that is known (401). A Response (a redirect to a login page, say) is answered
+ *   as it is.
+ */
+export type Authenticate = (request: Request) => Caller | Response | undefined | Promise<Caller | Response | undefined>;
+
+export type Way =
+  | { by: 'open'; caller: Caller }
+  | { by: 'tokens'; tokens: readonly KnownToken[] }
+  | { by: 'program'; authenticate: Authenticate };
+
+const COOKIE = 'longwatch';
+const WEEK_S = 7 * 86_400;
+const WAIT_S = 60;
+
+export class Gate {
+  private readonly tries = new Tries();
+
+  constructor(private readonly way: Way) {}
+
+  /** Whether there is something to log in with. */
+  get hasTokens(): boolean {
+    return this.way.by === 'tokens';
+  }
+
+  /**
+   * @param address the caller's, where it is known
+   * @throws ApiError
+   */
+  async letIn(request: Request, address: string | undefined): Promise<Caller | Response> {
+    const changes = !['GET', 'HEAD'].includes(request.method);
+    checkOrigin(request);
+    if (this.way.by === 'open') return this.way.caller;
+    if (this.way.by === 'program') {
+      const caller = await this.way.authenticate(request);
+      if (caller === undefined) throw new ApiError(401, 'Unauthorized', 'it is not known who asks');
+      return caller;
+    }
+    const { token, isCookie } = tokenOf(request);
+    if (token === undefined)
+      throw new ApiError(401, 'Unauthorized', 'it needs a token: authorization: Bearer lw_…', {
+        'www-authenticate': 'Bearer',
+      });
+    const caller = this.check(token, address);
+    // A page of another site cannot send this without being asked for leave first.
+    if (isCookie && changes && !isJson(request))
+      throw new ApiError(403, 'OtherSite', 'with the cookie, send content-type: application/json');
+    return caller;
+  }
+
+  /** The token's caller, and the cookie that stands for it. @throws ApiError */
+  login(token: string, request: Request, address: string | undefined): { caller: Caller; cookie: string } {
+    checkOrigin(request);
+    const caller = this.check(token, address);
+    return { caller, cookie: cookieOf(token, WEEK_S, request) };
+  }
+
+  logout(request: Request): string {
+    checkOrigin(request);
+    return cookieOf('', 0, request);
+  }
+
+  private check(token: string, address: string | undefined): Caller {
+    const now = performance.now();
+    // A caller whose address is known waits before the token is looked at. Without addresses all callers are one, and a
+    // stranger's tries must not keep the others out: then only a token that fails is refused for longer.
+    if (address !== undefined && !this.tries.mayTry(address, now)) throw tooMany();
+    const caller = this.way.by === 'tokens' ? callerOf(token, this.way.tokens) : undefined;
+    if (caller) return caller;
+    this.tries.note(address ?? '', now);
+    if (!this.tries.mayTry(address ?? '', now)) throw tooMany();
+    throw new ApiError(401, 'Unauthorized', 'this token is not known', { 'www-authenticate': 'Bearer' });
+  }
+}
+
+const tooMany = (): ApiError =>
+  new ApiError(429, 'TooManyTries', 'too many tries failed; wait a minute', { 'retry-after': String(WAIT_S) });
+
+function tokenOf(request: Request): { token?: string; isCookie: boolean } {
+  const [, token] = /^Bearer +(\S+) *$/i.exec(request.headers.get('authorization') ?? '') ?? [];
+  if (token !== undefined) return { token, isCookie: false };
+  const [, cookie] = new RegExp(`(?:^|;\\s*)${COOKIE}=([^;\\s]+)`).exec(request.headers.get('cookie') ?? '') ?? [];
+  return { token: cookie, isCookie: true };
+}
+
+/** Without a path of its own it is for the folder of the address that sets it: `…/api/v1`, under any prefix. */
+function cookieOf(token: string, seconds: number, request: Request): string {
+  const isSafe = request.url.startsWith('https:') || request.headers.get('x-forwarded-proto') === 'https';
+  return `${COOKIE}=${token}; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSafe ? '; Secure' : ''}`;
+}
+
+export const isJson = (request: Request): boolean =>
+  /^application\/json\s*(;|$)/i.test(request.headers.get('content-type') ?? '');

@@ -1,0 +1,220 @@
+/** Buffers and their dead letters: what they are and what is done to them. Listed by `routes/all.ts`. */
+import { z } from '@hono/zod-openapi';
+import { route } from '../route';
+import { Command, flag, limitOf, SetBody, text, Why } from '../schemas';
+import { BufferShape, DeadOutcome, Letter, LetterDetails, Pushed } from '../shapes/buffer';
+import { Commanded, Reconfigured, SettingShape, Started } from '../shapes/more';
+import { all, AnyJson, listOf } from '../shapes/shape';
+
+const tag = 'buffers';
+const on = '/buffers/{buffer}';
+/** Entries of one push. */
+const MOST_ENTRIES = 100_000;
+const MOST_LETTERS = 10_000;
+
+const filter = {
+  error: z.string().max(2_000).optional().openapi({ description: 'only where the last error contains this text' }),
+  olderThanMs: z.number().min(0).max(1e13).optional().openapi({ description: 'only those that died so long ago' }),
+};
+const Filter = z.strictObject({
+  ...filter,
+  ids: z
+    .array(text(30))
+    .max(MOST_LETTERS)
+    .optional()
+    .openapi({ example: ['0-4711'] }),
+  apply: z.boolean().optional().openapi({ description: 'without it, it is a dry run: it is only counted' }),
+  note: z.string().max(2_000).optional().openapi({ description: "for the letters' records" }),
+  why: Why,
+});
+
+const reads = [
+  route({
+    method: 'get',
+    path: '/buffers',
+    id: 'listBuffers',
+    tag,
+    summary: 'Every buffer, as its shards last reported',
+    answer: listOf(BufferShape),
+    covers: ['Longwatch.bufferNames'],
+    run: async ({ longwatch }) => all((await longwatch.status()).buffers),
+  }),
+  route({
+    method: 'get',
+    path: on,
+    id: 'getBuffer',
+    tag,
+    summary: 'Its counts, exact: asked of the shards themselves',
+    answer: BufferShape,
+    covers: ['BufferHandle.status'],
+    run: ({ longwatch, params }) => longwatch.buffer(params.buffer).status(),
+  }),
+  route({
+    method: 'get',
+    path: `${on}/config`,
+    id: 'getBufferConfig',
+    tag,
+    summary: 'Every option, its value and where that comes from',
+    answer: listOf(SettingShape),
+    covers: ['BufferHandle.config'],
+    tagged: true,
+    run: async ({ longwatch, params }) => all(await longwatch.buffer(params.buffer).config()),
+  }),
+  route({
+    method: 'get',
+    path: `${on}/dead`,
+    id: 'listDeadLetters',
+    tag,
+    summary: 'Its dead letters, the oldest first',
+    query: z.object({
+      error: filter.error,
+      olderThanMs: z.coerce.number().min(0).max(1e13).optional(),
+      all: flag.openapi({ description: 'also those that were retried or dropped' }),
+      limit: limitOf(1_000, 100),
+    }),
+    answer: listOf(Letter),
+    covers: ['DeadLetters.list'],
+    run: async ({ longwatch, params, query }) => all(await longwatch.buffer(params.buffer).dead.list(query)),
+  }),
+  route({
+    method: 'get',
+    path: `${on}/dead/count`,
+    id: 'countDeadLetters',
+    tag,
+    summary: 'How many dead letters there are of this filter',
+    query: z.object({ error: filter.error, olderThanMs: z.coerce.number().min(0).max(1e13).optional() }),
+    answer: z.object({ count: z.number() }),
+    covers: ['DeadLetters.count'],
+    run: async ({ longwatch, params, query }) => ({ count: await longwatch.buffer(params.buffer).dead.count(query) }),
+  }),
+  route({
+    method: 'get',
+    path: `${on}/dead/{letter}`,
+    id: 'getDeadLetter',
+    tag,
+    summary: 'One dead letter with its errors',
+    answer: LetterDetails,
+    covers: ['DeadLetters.show'],
+    run: ({ longwatch, params }) => longwatch.buffer(params.buffer).dead.show(params.letter),
+  }),
+];
+
+const commands = [
+  route({
+    method: 'post',
+    path: `${on}/push`,
+    id: 'push',
+    tag,
+    summary: 'Gives entries to it, in their order; what is not accepted is an error',
+    body: z.strictObject({
+      entries: z.array(AnyJson).min(1).max(MOST_ENTRIES),
+      front: z.boolean().optional().openapi({ description: 'before everything that was not pushed so' }),
+      at: z
+        .number()
+        .min(0)
+        .max(8.64e15)
+        .optional()
+        .openapi({ description: 'not before this time, epoch milliseconds' }),
+      wait: z.boolean().optional().openapi({ description: "wait for the shard's own word" }),
+      timeoutMs: z.number().int().min(1).max(60_000).optional().openapi({ description: 'how long to wait for room' }),
+    }),
+    answer: Pushed,
+    covers: ['BufferHandle.push'],
+    run: ({ longwatch, params, body: { entries, ...options } }) =>
+      longwatch.buffer(params.buffer).push(entries, options),
+  }),
+  route({
+    method: 'post',
+    path: `${on}/flush`,
+    id: 'flush',
+    tag,
+    summary: 'Entries that wait for their batch to fill are run now',
+    body: z.strictObject({}),
+    answer: z.object({ shards: z.number() }),
+    covers: ['BufferHandle.flush'],
+    run: ({ longwatch, params }) => longwatch.buffer(params.buffer).flush(),
+  }),
+  route({
+    method: 'post',
+    path: `${on}/start`,
+    id: 'startBuffer',
+    tag,
+    summary: 'Starts one that was stopped, with the options that it had',
+    body: Command,
+    answer: Started,
+    covers: ['BufferHandle.start'],
+    run: ({ longwatch, params, body }) => longwatch.buffer(params.buffer).start(undefined, body),
+  }),
+  route({
+    method: 'post',
+    path: `${on}/stop`,
+    id: 'stopBuffer',
+    tag,
+    summary: 'Batches that run end first; what is pending is kept for the next start',
+    body: Command,
+    answer: Commanded,
+    covers: ['BufferHandle.stop'],
+    run: ({ longwatch, params, body }) => longwatch.buffer(params.buffer).stop(body),
+  }),
+  route({
+    method: 'post',
+    path: `${on}/pause`,
+    id: 'pauseBuffer',
+    tag,
+    summary: 'No batch is started until it is resumed; entries are still accepted',
+    body: Command,
+    answer: Commanded,
+    covers: ['BufferHandle.pause'],
+    run: ({ longwatch, params, body }) => longwatch.buffer(params.buffer).pause(body),
+  }),
+  route({
+    method: 'post',
+    path: `${on}/resume`,
+    id: 'resumeBuffer',
+    tag,
+    summary: 'Goes on',
+    body: Command,
+    answer: Commanded,
+    covers: ['BufferHandle.resume'],
+    run: ({ longwatch, params, body }) => longwatch.buffer(params.buffer).resume(body),
+  }),
+  route({
+    method: 'patch',
+    path: `${on}/config`,
+    id: 'setBufferConfig',
+    tag,
+    summary: 'Changes options while it runs; null takes a change back',
+    body: SetBody,
+    answer: Reconfigured,
+    covers: ['BufferHandle.set'],
+    run: ({ longwatch, params, body: { changes, ...command } }) =>
+      longwatch.buffer(params.buffer).set(changes, command),
+  }),
+  route({
+    method: 'post',
+    path: `${on}/dead/retry`,
+    id: 'retryDeadLetters',
+    tag,
+    summary: 'Pending again, at the back or the front; a dry run unless `apply` is set',
+    body: Filter.extend({ front: z.boolean().optional() }),
+    answer: DeadOutcome,
+    covers: ['DeadLetters.retry'],
+    run: ({ longwatch, params, body: { ids, error, olderThanMs, ...options } }) =>
+      longwatch.buffer(params.buffer).dead.retry({ ids, error, olderThanMs }, options),
+  }),
+  route({
+    method: 'post',
+    path: `${on}/dead/drop`,
+    id: 'dropDeadLetters',
+    tag,
+    summary: 'Counted as dropped; a dry run unless `apply` is set',
+    role: 'admin',
+    body: Filter,
+    answer: DeadOutcome,
+    covers: ['DeadLetters.drop'],
+    run: ({ longwatch, params, body: { ids, error, olderThanMs, ...options } }) =>
+      longwatch.buffer(params.buffer).dead.drop({ ids, error, olderThanMs }, options),
+  }),
+];
+
+export const BUFFER_ROUTES = [...reads, ...commands];

@@ -1,0 +1,81 @@
+/**
+ * The schemas that the API takes, and the form of its problems: each is the source of a type, of what is refused, and
+ * of the document (`openapi.ts`). Its answers are in `shapes/`.
+ */
+import { z } from '@hono/zod-openapi';
+import { unstorable } from '../workflows/lib/text';
+
+/** A failure, in the words of the command line. */
+export const Problem = z
+  .object({
+    error: z.object({
+      code: z.string().openapi({
+        example: 'UnknownTracker',
+        description: "the name of the library's error, without 'Error'",
+      }),
+      message: z.string().openapi({ example: "there is no tracker 'caracters'; did you mean 'characters'?" }),
+    }),
+  })
+  .openapi('Problem');
+
+export type Problem = z.infer<typeof Problem>;
+
+/** Text that PostgreSQL can be asked for. */
+export const text = (most: number, least = 1) =>
+  z
+    .string()
+    .min(least)
+    .max(most)
+    .superRefine((value, context) => {
+      const fault = unstorable(value);
+      if (fault !== undefined) context.addIssue({ code: 'custom', message: `it ${fault}` });
+    });
+
+/** The reason of a command, for the audit. */
+export const Why = z.string().max(1_000).optional().openapi({ description: 'the reason, for the audit' });
+
+/** A command that needs no more than its reason. */
+export const Command = z.strictObject({ why: Why }).openapi('Command');
+
+/** How much of a list is answered at once. */
+export const limitOf = (most: number, usual: number) =>
+  z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(most)
+    .default(usual)
+    .openapi({ description: `at most ${most}, ${usual} by default` });
+
+/** `true` or `false` in an address. */
+export const flag = z
+  .enum(['true', 'false'])
+  .optional()
+  .transform((value) => value === 'true');
+
+/** A value of an option as a person writes it; null takes back what was set. */
+export const SettingChanges = z
+  .record(text(200), z.union([z.string().max(2_000), z.number(), z.boolean(), z.null()]))
+  .refine((changes) => Object.keys(changes).length > 0, 'say at least one option')
+  .openapi({ example: { 'operations.location.every': '500ms' } });
+
+export const SetBody = z.strictObject({ changes: SettingChanges, why: Why }).openapi('Set');
+
+/** Names in addresses: each has the same form wherever it stands. */
+export const PARAMS = {
+  name: text(200),
+  tracker: text(200),
+  buffer: text(200),
+  job: text(200),
+  node: text(300),
+  upstream: text(200),
+  id: text(2_000),
+  letter: text(30).openapi({ example: '0-4711' }),
+  pool: z.coerce.number().int().min(0).max(10_000_000),
+  bucket: text(2_000).openapi({ example: 'esi/group:90000001' }),
+  activity: text(300),
+  key: text(3_000),
+  task: text(2_000),
+} as const;
+
+export type ParamName = keyof typeof PARAMS;

@@ -1,0 +1,146 @@
+/**
+ * The state as server-sent events: one snapshot, then what has changed; after a reconnect the snapshot again. It is
+ * read once a second for all who listen, and not at all while nobody does, so statements do not grow with the number of
+ * pages. A reader that is slow is not waited for: it misses changes, and gets the snapshot when it has caught up. Used
+ * by `app.ts`, one for a dashboard.
+ *
+ * Events: `snapshot` and `delta` (their data is JSON), `problem` (the state could not be read; as an answer's body),
+ * `ping` (nothing else was said for some seconds).
+ */
+import type { Longwatch } from '../client/longwatch';
+import { failureOf } from './problems';
+import { LatestDiagnosis } from './latest-diagnosis';
+import { deltaOf, readState, snapshotOf, tell, type Told } from './state';
+
+const EVERY_MS = 1_000;
+/** Between the end of a reading and the next one, at least: a database that is slow gets a rest. */
+const REST_MS = 250;
+/** Proxies cut what is silent. */
+const PING_MS = 5_000;
+/** Bytes that a reader may be behind. */
+const BEHIND_BYTES = 4 * 1024 * 1024;
+/** Readers at once: each costs memory, and a token is not a right to all of it. */
+const MOST_READERS = 1_000;
+/** Then it comes again, and is asked again who it is. */
+const LIFE_MS = 15 * 60_000;
+
+interface Reader {
+  controller: ReadableStreamDefaultController<Uint8Array>;
+  since: number;
+  /** The state that it has. Undefined: the snapshot is next. */
+  has?: Told;
+}
+
+const encoder = new TextEncoder();
+const eventOf = (name: string, data: string): Uint8Array => encoder.encode(`event: ${name}\ndata: ${data}\n\n`);
+
+export class StateStream {
+  private readonly readers = new Set<Reader>();
+  private readonly diagnosis: LatestDiagnosis;
+  private next?: NodeJS.Timeout;
+  private pings?: NodeJS.Timeout;
+  private reading = false;
+  private last?: Told;
+  private saidAt = 0;
+
+  constructor(
+    private readonly longwatch: Longwatch,
+    private readonly onUnexpected: (error: unknown) => void,
+  ) {
+    this.diagnosis = new LatestDiagnosis(longwatch);
+  }
+
+  /** A reader more. Undefined: there are too many. */
+  open(): ReadableStream<Uint8Array> | undefined {
+    if (this.readers.size >= MOST_READERS) return undefined;
+    let reader: Reader;
+    return new ReadableStream<Uint8Array>(
+      {
+        start: (controller) => {
+          reader = { controller, since: performance.now() };
+          controller.enqueue(encoder.encode('retry: 1000\n\n'));
+          this.join(reader);
+        },
+        cancel: () => this.leave(reader),
+      },
+      new ByteLengthQueuingStrategy({ highWaterMark: BEHIND_BYTES }),
+    );
+  }
+
+  /** Ends all of them. */
+  close(): void {
+    for (const reader of [...this.readers]) this.end(reader);
+  }
+
+  private join(reader: Reader): void {
+    this.readers.add(reader);
+    this.pings ??= setInterval(() => this.ping(), PING_MS);
+    // The reading of this second is told at once; else one begins, or is under way.
+    if (this.next !== undefined && this.last) this.send(reader, this.last, new Map());
+    else if (this.next === undefined && !this.reading) void this.read();
+  }
+
+  private end(reader: Reader): void {
+    this.leave(reader);
+    reader.controller.close();
+  }
+
+  private leave(reader: Reader): void {
+    this.readers.delete(reader);
+    if (this.readers.size > 0) return;
+    clearTimeout(this.next);
+    clearInterval(this.pings);
+    this.next = this.pings = undefined;
+  }
+
+  private async read(): Promise<void> {
+    this.reading = true;
+    const began = performance.now();
+    try {
+      this.last = tell(await readState(this.longwatch, this.diagnosis.get()));
+      this.tellAll(this.last);
+    } catch (error) {
+      const { body, unexpected } = failureOf(error);
+      if (unexpected) this.onUnexpected(error);
+      this.sayAll(eventOf('problem', JSON.stringify(body)));
+    } finally {
+      this.reading = false;
+    }
+    if (this.readers.size === 0) return;
+    const waitMs = Math.max(REST_MS, EVERY_MS - (performance.now() - began));
+    this.next = setTimeout(() => {
+      this.next = undefined;
+      void this.read();
+    }, waitMs);
+  }
+
+  private tellAll(told: Told): void {
+    const deltas = new Map<Told, Uint8Array>();
+    for (const reader of [...this.readers]) {
+      if (performance.now() - reader.since > LIFE_MS) this.end(reader);
+      else this.send(reader, told, deltas);
+    }
+    this.saidAt = performance.now();
+  }
+
+  /** @param deltas those that were written already: most readers have the same */
+  private send(reader: Reader, told: Told, deltas: Map<Told, Uint8Array>): void {
+    const { controller, has } = reader;
+    const isBehind = (controller.desiredSize ?? 0) <= 0;
+    reader.has = isBehind ? undefined : told;
+    if (isBehind) return;
+    if (!has) return controller.enqueue(eventOf('snapshot', snapshotOf(told)));
+    const delta = deltas.get(has) ?? eventOf('delta', deltaOf(has, told));
+    deltas.set(has, delta);
+    controller.enqueue(delta);
+  }
+
+  private ping(): void {
+    if (performance.now() - this.saidAt >= PING_MS) this.sayAll(eventOf('ping', '{}'));
+  }
+
+  private sayAll(event: Uint8Array): void {
+    for (const { controller } of this.readers) if ((controller.desiredSize ?? 0) > 0) controller.enqueue(event);
+    this.saidAt = performance.now();
+  }
+}

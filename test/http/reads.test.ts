@@ -1,0 +1,54 @@
+/**
+ * Each address that only reads, on real servers: its answer has what its schema says, no more and no less. A thing that
+ * does not exist is a 404 with the words of the command line.
+ */
+import { ROUTES } from '../../http/routes/all';
+import { Desk } from './desk';
+
+let desk: Desk;
+beforeAll(async () => {
+  desk = await Desk.start();
+}, 180_000);
+afterAll(() => desk?.close());
+
+const NAMES: Record<string, string> = {
+  tracker: 'things',
+  buffer: 'mail',
+  job: 'energy',
+  id: encodeURIComponent('a/b'),
+  name: 'mail',
+};
+const there = ROUTES.filter(
+  ({ method, path }) => method === 'get' && [...path.matchAll(/\{(\w+)\}/g)].every(([, name]) => NAMES[name!]),
+);
+const filled = (path: string): string => path.replace(/\{(\w+)\}/g, (_, name: string) => NAMES[name]!);
+
+test.each(there.map((route) => [route.path, route] as const))('GET %s', async (path, route) => {
+  const { status, body } = await desk.ask(filled(path));
+  expect({ status, body }).toEqual({ status: 200, body: route.answer.parse(body) });
+});
+
+test('a node, as it is called there', async () => {
+  const { nodes } = (await desk.ask('/nodes')).body as { nodes: { name: string }[] };
+  const name = nodes[0]!.name;
+  expect(await desk.ask(`/nodes/${encodeURIComponent(name)}`)).toMatchObject({ status: 200, body: { name } });
+});
+
+test.each([
+  ['/trackers/thing', 'UnknownTracker', "there is no tracker 'thing'; did you mean 'things'?"],
+  ['/trackers/things/members/nobody', 'NotTracked', "'nobody' is not tracked by 'things'; add it with"],
+  ['/buffers/male', 'UnknownBuffer', "there is no buffer 'male'"],
+  ['/jobs/energie', 'UnknownJob', "there is no job 'energie'"],
+  ['/nodes/nobody', 'UnknownNode', "there is no node 'nobody'"],
+  ['/buckets/esi%2Ferrors:x', 'UnknownBucket', "nobody has spent from 'esi/errors:x'"],
+  ['/upstreams/esi/config', 'UnknownUpstream', "there is no upstream 'esi'"],
+  ['/activities/pay/keys/42', 'UnknownKey', "pay has no key '42'"],
+  ['/buffers/mail/dead/0-1', 'UnknownLetter', "buffer 'mail' has no dead letter 0-1"],
+  ['/nothing', 'NotFound', 'there is nothing at this address'],
+])('%s is not there', async (path, code, message) => {
+  const { status, body } = await desk.ask(path);
+  expect({ status, body }).toEqual({
+    status: 404,
+    body: { error: { code, message: expect.stringContaining(message) as string } },
+  });
+});

@@ -1,0 +1,123 @@
+/**
+ * The stream of the state, on real servers: a snapshot, then what has changed; one reading a second however many
+ * listen, none when nobody does; and what a reader hears while the database is away.
+ */
+import type { Longwatch } from '../../client/longwatch';
+import type { Dashboard } from '../../http/app';
+import { eventually } from '../support/stack';
+import { Proxy } from '../support/proxy';
+import { Desk } from './desk';
+
+interface Heard {
+  event: string;
+  data: Record<string, unknown>;
+}
+
+let desk: Desk;
+let longwatch: Longwatch;
+let dashboard: Dashboard;
+let readings: jest.SpyInstance;
+
+beforeAll(async () => {
+  desk = await Desk.start();
+  longwatch = await desk.stack.connect();
+  readings = jest.spyOn(longwatch, 'status');
+  dashboard = Desk.dashboard(desk.stack, { longwatch, open: true });
+}, 180_000);
+afterAll(async () => {
+  await dashboard?.close();
+  await desk?.close();
+});
+
+/** Events, one after the other. */
+async function listen(of = dashboard): Promise<{ next(): Promise<Heard>; leave(): Promise<void> }> {
+  const response = await of(new Request('http://localhost/api/v1/stream'));
+  expect(response.status).toBe(200);
+  expect(response.headers.get('content-type')).toBe('text/event-stream');
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  const next = async (): Promise<Heard> => {
+    for (;;) {
+      const end = text.indexOf('\n\n');
+      if (end < 0) {
+        const { done, value } = await reader.read();
+        if (done) throw new Error('the stream has ended');
+        text += value;
+        continue;
+      }
+      const block = text.slice(0, end);
+      text = text.slice(end + 2);
+      const [, event, data] = /^event: (\w+)\ndata: (.*)$/.exec(block) ?? [];
+      if (event !== undefined) return { event, data: JSON.parse(data!) as Heard['data'] };
+    }
+  };
+  return { next, leave: () => reader.cancel() };
+}
+
+test('a snapshot, then what has changed, which makes the same as a new snapshot', async () => {
+  const { next, leave } = await listen();
+  const snapshot = await next();
+  expect(snapshot).toMatchObject({ event: 'snapshot', data: { status: { trackers: [{ name: 'things' }] } } });
+  let state = snapshot.data;
+  await longwatch.tracker('things').pause();
+  await eventually('the pause in a delta', async () => {
+    const { event, data } = await next();
+    expect(event).toBe('delta');
+    // A part that did not change is not told again.
+    expect(data).not.toHaveProperty('buckets');
+    state = { ...state, ...data };
+    return (state as { status: { trackers: { paused: boolean }[] } }).status.trackers[0]!.paused;
+  });
+  await longwatch.tracker('things').resume();
+  const again = await listen();
+  const { event, data } = await again.next();
+  expect(event).toBe('snapshot');
+  expect(Object.keys(data).sort()).toEqual(Object.keys(state).sort());
+  await Promise.all([leave(), again.leave()]);
+});
+
+test('one reading a second for all, and none when nobody listens', async () => {
+  const pages = await Promise.all(Array.from({ length: 20 }, () => listen()));
+  for (const page of pages) expect((await page.next()).event).toBe('snapshot');
+  const before = readings.mock.calls.length;
+  for (let second = 0; second < 3; second++) for (const page of pages) expect((await page.next()).event).toBe('delta');
+  expect(readings.mock.calls.length - before).toBeLessThanOrEqual(4);
+  await Promise.all(pages.map((page) => page.leave()));
+  const left = readings.mock.calls.length;
+  // Another dashboard's seconds pass meanwhile.
+  const clock = await listen(desk.dashboard);
+  for (let second = 0; second < 4; second++) await clock.next();
+  await clock.leave();
+  expect(readings.mock.calls.length).toBe(left);
+});
+
+test('who is alone with it and leaves can come back', async () => {
+  for (let time = 0; time < 3; time++) {
+    const { next, leave } = await listen();
+    expect((await next()).event).toBe('snapshot');
+    await leave();
+  }
+});
+
+test('while the database is away a reader hears of it, and what is new when it is back', async () => {
+  const { databaseUrl, temporalAddress: address, namespace } = desk.stack.servers;
+  const proxy = await Proxy.start(databaseUrl);
+  const away = Desk.dashboard(desk.stack, {
+    environment: { temporal: { address, namespace }, databaseUrl: proxy.url },
+    open: true,
+  });
+  const { next, leave } = await listen(away);
+  expect((await next()).event).toBe('snapshot');
+  proxy.refuse();
+  await eventually('the problem', async () => {
+    const { event, data } = await next();
+    if (event === 'delta') return false;
+    expect({ event, data }).toMatchObject({ event: 'problem', data: { error: { code: 'DatabaseUnavailable' } } });
+    return true;
+  });
+  proxy.pass();
+  await eventually('a delta', async () => (await next()).event === 'delta');
+  await leave();
+  await away.close();
+  proxy.close();
+});

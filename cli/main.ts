@@ -22,6 +22,7 @@ import { addHold } from './verbs/hold';
 import { addKeys } from './verbs/keys';
 import { addLeases } from './verbs/leases';
 import { addList } from './verbs/list';
+import { addErrors, addMembers } from './verbs/members';
 import { addMigrate } from './verbs/migrate';
 import { addMove, addRebalance } from './verbs/moves';
 import { addNode } from './verbs/node';
@@ -55,7 +56,7 @@ export function program(): Command {
   for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
   for (const add of [addPush, addFlush, addDead]) add(made);
   for (const add of [addStatus, addDoctor, addPools, addShow, addConfig, addCrash]) add(made);
-  for (const add of [addCount, addWhere, addAlive]) add(made);
+  for (const add of [addCount, addWhere, addAlive, addMembers, addErrors]) add(made);
   for (const add of [addNodes, addNode, addRebalance, addMove, addAudit]) add(made);
   for (const add of [addHold, addRefetch, addBudget]) add(made);
   for (const add of [addRegen, addSweep, addDecay]) add(made);

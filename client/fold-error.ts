@@ -28,6 +28,27 @@ export function foldError(text: string): string {
   return folded.length > MOST ? `${folded.slice(0, MOST - 1)}…` : folded;
 }
 
+/** The signs that a pattern stands for; what they stand for may also be in a text as it is. */
+const NUMBER = String.raw`([0-9]+|#)`;
+const PATTERNS: Record<string, string> = {
+  '<uuid>': String.raw`(<uuid>|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})`,
+  '<hex>': String.raw`(<hex>|0[xX][0-9a-fA-F]+|[0-9a-fA-F]{12,})`,
+  '#': `${NUMBER}([.,:]${NUMBER})*`,
+  ' ': String.raw`\s+`,
+};
+
+/**
+ * A regular expression, for PostgreSQL and for JavaScript, that finds the texts which fold to this one: all of it, or
+ * its beginning where it was cut.
+ */
+export function patternOf(folded: string): string {
+  const cut = folded.endsWith('…') && folded.length === MOST;
+  const text = cut ? folded.slice(0, -1) : folded;
+  const parts = text.split(/(<uuid>|<hex>|#| )/);
+  const inner = parts.map((part) => PATTERNS[part] ?? part.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('');
+  return String.raw`^\s*${inner}` + (cut ? '' : String.raw`\s*$`);
+}
+
 /** Failures of one folded text. */
 export interface Folded<T> {
   text: string;
@@ -36,14 +57,23 @@ export interface Folded<T> {
   example: T;
 }
 
-/** @param counted rows that may be of the same folded text, each of so many. The most frequent first. */
-export function foldAll<T>(counted: Iterable<{ error: string; count: number; example: T }>): Folded<T>[] {
+/**
+ * @param counted rows that may be of the same folded text, each of so many
+ * @param both one example of two rows. @default the first
+ * @returns the most frequent first
+ */
+export function foldAll<T>(
+  counted: Iterable<{ error: string; count: number; example: T }>,
+  both: (first: T, other: T) => T = (first) => first,
+): Folded<T>[] {
   const byText = new Map<string, Folded<T>>();
   for (const { error, count, example } of counted) {
     const text = foldError(error);
     const known = byText.get(text);
-    if (known) known.count += count;
-    else byText.set(text, { text, count, example });
+    if (known) {
+      known.count += count;
+      known.example = both(known.example, example);
+    } else byText.set(text, { text, count, example });
   }
   return [...byText.values()].sort((a, b) => b.count - a.count || (a.text < b.text ? -1 : 1));
 }

@@ -102,6 +102,7 @@ export type { RequestOptions, SendOptions } from '../client/member/letter';
 export type { BufferHandle } from '../client/buffer/handle';
 export type { PushOptions, PushResult } from '../client/buffer/push';
 export type { BufferSummary } from '../client/buffer/status';
+export type { DeadGroup, DeadReport } from '../client/buffer/dead-groups';
 export type { DeadDetails, DeadEntry, DeadFilter, DeadLetters, DeadResult } from '../client/buffer/dead';
 export type { ConnectOptions, Longwatch } from '../client/longwatch';
 export type { JobHandle, RunProgress } from '../client/job/handle';

@@ -1,20 +1,22 @@
 /**
- * `longwatch dead list|show|retry|drop`: a buffer's dead letters. `retry` and `drop` only say what they would do until
- * `--apply`.
+ * `longwatch dead list|show|retry|drop|restore`: a buffer's dead letters. `retry`, `drop` and `restore` only say what
+ * they would do until `--apply`.
  */
 import type { Command } from 'commander';
 import type { DeadFilter, DeadResult } from '../../client/buffer/dead';
 import { UsageError } from '../errors';
 import { inline } from '../plain';
-import { age, plural, print, printJson, remark, table } from '../output';
+import { age, count, plural, print, printJson, remark, table } from '../output';
 import { operatorVerb, seconds, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 interface FilterFlags extends CommonFlags {
   error?: string;
+  group?: string;
   olderThan?: number;
 }
 
 interface ListFlags extends FilterFlags {
+  byError?: boolean;
   limit?: number;
   recorded?: boolean;
 }
@@ -22,6 +24,7 @@ interface ListFlags extends FilterFlags {
 interface ActFlags extends FilterFlags, OperatorFlags {
   all?: boolean;
   apply?: boolean;
+  dryRun?: boolean;
   front?: boolean;
   note?: string;
 }
@@ -36,11 +39,13 @@ export function addDead(program: Command): void {
   )
     .option('--limit <n>', 'at most so many', wholeNumber)
     .option('--recorded', 'also those that were retried or dropped')
+    .option('--by-error', 'how many of which error, the same but for numbers as one')
     .action(list);
   verb(dead, 'show <buffer> <id>', 'one of them, with its errors', ['longwatch dead show blocks 0-4711']).action(show);
   for (const [action, text] of [
     ['retry', 'bring them back: pending again, with all of their attempts'],
     ['drop', 'drop them; a record stays'],
+    ['restore', 'take a drop back: entries again, accepted anew'],
   ] as const) {
     const made = filtered(
       operatorVerb(dead, `${action} <buffer> [id...]`, `${text}; a dry run without --apply`, [
@@ -51,6 +56,7 @@ export function addDead(program: Command): void {
     )
       .option('--all', 'all of them')
       .option('--apply', 'do it')
+      .option('--dry-run', 'only say what it would do, as without --apply')
       .option('--note <text>', 'why, for the records of the letters');
     if (action === 'retry') made.option('--front', 'to the front, not the back');
     made.action((buffer: string, ids: string[], flags: ActFlags) => act(action, buffer, ids, flags));
@@ -60,16 +66,19 @@ export function addDead(program: Command): void {
 function filtered(command: Command): Command {
   return command
     .option('--error <text>', 'only where the last error has this text')
+    .option('--group <text>', 'only where the last error is this, but for numbers and ids: a line of list --by-error')
     .option('--older-than <seconds>', 'only those that died at least so long ago', seconds);
 }
 
 const filterOf = (flags: FilterFlags, ids?: string[]): DeadFilter => ({
   ...(ids && ids.length > 0 ? { ids } : {}),
   ...(flags.error === undefined ? {} : { error: flags.error }),
+  ...(flags.group === undefined ? {} : { group: flags.group }),
   ...(flags.olderThan === undefined ? {} : { olderThanMs: flags.olderThan * 1_000 }),
 });
 
 async function list(name: string, flags: ListFlags): Promise<void> {
+  if (flags.byError) return listByError(name, flags);
   await withLongwatch(flags, async (longwatch) => {
     const letters = longwatch.buffer(name).dead;
     const found = await letters.list({ ...filterOf(flags), limit: flags.limit, all: flags.recorded });
@@ -92,6 +101,28 @@ async function list(name: string, flags: ListFlags): Promise<void> {
   });
 }
 
+async function listByError(name: string, flags: ListFlags): Promise<void> {
+  if (Object.keys(filterOf(flags)).length > 0 || flags.recorded || flags.limit !== undefined)
+    throw new UsageError('--by-error counts all dead letters: give it no other filter');
+  await withLongwatch(flags, async (longwatch) => {
+    const report = await longwatch.buffer(name).dead.byError();
+    if (flags.json) return printJson({ buffer: name, ...report });
+    if (report.groups.length === 0) return print('none');
+    await print(
+      table(
+        [{ head: 'letters', right: true }, { head: 'last died' }, { head: 'for instance' }, { head: 'error' }],
+        report.groups.map((group) => [
+          count(group.letters),
+          `${age(Date.now() - Date.parse(group.lastDiedAt))} ago`,
+          group.example.id,
+          group.text,
+        ]),
+      ),
+    );
+    if (!report.complete) remark(`of the newest ${count(report.looked)}; there are more`);
+  });
+}
+
 async function show(name: string, id: string, flags: CommonFlags): Promise<void> {
   await withLongwatch(flags, async (longwatch) => {
     const letter = await longwatch.buffer(name).dead.show(id);
@@ -105,19 +136,27 @@ async function show(name: string, id: string, flags: CommonFlags): Promise<void>
   });
 }
 
-async function act(action: 'retry' | 'drop', name: string, ids: string[], flags: ActFlags): Promise<void> {
+type Action = 'retry' | 'drop' | 'restore';
+
+const DONE: Record<Action, string> = {
+  retry: 'pending again',
+  drop: 'dropped',
+  restore: 'pending within half a minute',
+};
+
+async function act(action: Action, name: string, ids: string[], flags: ActFlags): Promise<void> {
   const filter = filterOf(flags, ids);
   if (Object.keys(filter).length === 0 && !flags.all) {
-    throw new UsageError('say which: ids, --error, --older-than, or --all');
+    throw new UsageError('say which: ids, --error, --group, --older-than, or --all');
   }
+  if (flags.apply && flags.dryRun) throw new UsageError('--apply does it, and --dry-run does not: give one of them');
   await withLongwatch(flags, async (longwatch) => {
     const { dead } = longwatch.buffer(name);
     const { apply, front, note, why } = flags;
     const result: DeadResult = await dead[action](filter, { apply, front, note, why });
     if (flags.json) return printJson({ buffer: name, action, ...result });
     const letters = plural(result.chosen, 'dead letter');
-    const done = action === 'retry' ? 'pending again' : 'dropped';
-    await print(result.applied ? `${letters} ${done}` : `${letters} would be ${done}`);
+    await print(result.applied ? `${letters} ${DONE[action]}` : `${letters} would be ${DONE[action]}`);
     if (!result.applied && result.chosen > 0) remark('do it with --apply');
   });
 }

@@ -6,18 +6,23 @@
 import { randomUUID } from 'node:crypto';
 import { deadSignal, shardWorkflowId, type DeadCommand } from '../../workflows/buffer/contract';
 import type { EntryError } from '../../workflows/buffer/state';
-import { announced, type Carried, type CommandOptions } from '../audit';
+import { announced, recorded, type Carried, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { InvalidEntryError, TimedOutError, UnknownLetterError } from '../errors';
 import type { Json } from '../../workflows/lib/json';
 import { DEAD_CHOOSE, DEAD_COUNT, DEAD_LIST, DEAD_OPEN, DEAD_SHOW } from './queries';
 import { sleep } from '../../activities/lib/sleep';
+import { patternOf } from '../fold-error';
+import { groupDead, type DeadReport } from './dead-groups';
+import { countDropped, restoreDropped } from './restore';
 
 export interface DeadFilter {
   /** Their ids, as `list` shows them. */
   ids?: readonly string[];
   /** Only where the last error contains this text. */
   error?: string;
+  /** Only where it is one of this group of `byError`: the same but for numbers and ids. */
+  group?: string;
   /** Only those that died at least this long ago, milliseconds. */
   olderThanMs?: number;
 }
@@ -95,6 +100,12 @@ export class DeadLetters {
     };
   }
 
+  /** The errors of the newest 10,000, as groups that differ in more than numbers and ids. */
+  async byError(): Promise<DeadReport> {
+    await this.known();
+    return groupDead(this.connections, this.buffer);
+  }
+
   /** Pending again, at the back or the front. A dry run unless `apply` is set. */
   retry(filter: DeadFilter, options: ActOptions & { front?: boolean } = {}): Promise<DeadResult> {
     return this.act('retry', filter, options);
@@ -103,6 +114,24 @@ export class DeadLetters {
   /** Counted as dropped; the letter stays as a record. A dry run unless `apply` is set. */
   drop(filter: DeadFilter, options: ActOptions = {}): Promise<DeadResult> {
     return this.act('drop', filter, options);
+  }
+
+  /**
+   * Takes a drop back: the letters are entries again, accepted anew, within half a minute. A dry run unless `apply` is
+   * set. @throws BufferStoppedError
+   */
+  async restore(filter: DeadFilter, options: ActOptions = {}): Promise<DeadResult> {
+    await this.known();
+    const values = this.filterValues(filter);
+    if (!options.apply) return { chosen: await countDropped(this.connections, values), applied: false, op: null };
+    await this.running();
+    await this.connections.mayWrite();
+    const op = randomUUID();
+    const command = { what: 'dead restore', subject: `buffer/${this.buffer}`, why: options.why ?? options.note };
+    return recorded(this.connections, { ...command, before: askedFor(filter) }, async (db) => {
+      const chosen = await restoreDropped(db, this.buffer, values, op, options.note ?? null);
+      return { result: { chosen, applied: true, op }, after: { op, chosen }, changed: chosen > 0 };
+    });
   }
 
   private async act(
@@ -116,8 +145,7 @@ export class DeadLetters {
     await this.connections.mayWrite();
     const op = randomUUID();
     const command = { what: `dead ${action}`, subject: `buffer/${this.buffer}`, why: options.why ?? options.note };
-    const asked = { ids: filter.ids?.slice(0, 100), error: filter.error, olderThanMs: filter.olderThanMs };
-    const before = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined)) as Json;
+    const before = askedFor(filter);
     return announced(this.connections, { ...command, before }, () => this.carryOut(op, action, filter, options));
   }
 
@@ -154,7 +182,7 @@ export class DeadLetters {
     }
   }
 
-  private filterValues({ ids, error, olderThanMs }: DeadFilter): unknown[] {
+  private filterValues({ ids, error, group, olderThanMs }: DeadFilter): unknown[] {
     const places = ids && readIds(ids);
     return [
       this.buffer,
@@ -162,8 +190,15 @@ export class DeadLetters {
       places?.map(({ entry }) => entry) ?? null,
       error ?? null,
       olderThanMs ?? 0,
+      group === undefined ? null : patternOf(group),
     ];
   }
+}
+
+/** The filter, as the audit lists it. */
+function askedFor({ ids, error, group, olderThanMs }: DeadFilter): Json {
+  const asked = { ids: ids?.slice(0, 100), error, group, olderThanMs };
+  return Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined)) as Json;
 }
 
 function readIds(ids: readonly string[]): { shard: number; entry: number }[] {

@@ -78,6 +78,11 @@ test('one poison entry of 10,000: exactly that one is dead; it is shown, retried
   const again = await eventually('dead again', async () => (await buffer.dead.list())[0], 30_000);
   expect(await buffer.dead.drop({ ids: [again.id] }, { apply: true })).toMatchObject({ chosen: 1, applied: true });
   expect(await drained(buffer)).toMatchObject({ accepted: 10_000, done: 9_999, dead: 0, dropped: 1, balanced: true });
+  // The drop is taken back: it is an entry again, and dies again.
+  expect(await buffer.dead.restore({ ids: [again.id] }, { apply: true })).toMatchObject({ chosen: 1, applied: true });
+  await eventually('dead once more', async () => (await buffer.dead.count()) === 1, 60_000);
+  expect(await buffer.status()).toMatchObject({ accepted: 10_001, dead: 1, dropped: 1, balanced: true });
+  expect(await buffer.dead.drop({}, { apply: true })).toMatchObject({ chosen: 1 });
 }, 60_000);
 
 test('a batch too large for the upstream is halved, and the size is learned', async () => {
@@ -219,7 +224,7 @@ test('on the command line: push, status, flush, pause, resume, dead', async () =
   expect(status.accepted).toBe(before + 3);
   expect((await cli('status', 'paused')).out).toContain(`${before + 3} accepted = ${before + 3} done + 0 pending`);
   const shown = JSON.parse((await cli('status', '--json')).out) as { buffers: BufferSummary[] };
-  expect(shown.buffers.find((buffer) => buffer.name === 'poisoned')).toMatchObject({ dropped: 1, balanced: true });
+  expect(shown.buffers.find((buffer) => buffer.name === 'poisoned')).toMatchObject({ dropped: 2, balanced: true });
   expect((await cli('flush', 'paused')).out).toBe("'paused' is flushed\n");
   expect((await cli('pause', 'paused')).out).toBe("'paused' is paused\n");
   expect((await cli('resume', 'paused')).out).toBe("'paused' is running\n");

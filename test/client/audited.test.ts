@@ -13,6 +13,7 @@ import { JobHandle } from '../../client/job/handle';
 import { Longwatch } from '../../client/longwatch';
 import { UpstreamHandle } from '../../client/upstreams';
 import { TrackerHandle } from '../../client/tracker/handle';
+import { TrackerReads } from '../../client/tracker/reads';
 import { Unit } from '../../client/unit';
 import { defineUpstream } from '../../exports/upstream';
 import { writeBuckets } from '../support/buckets';
@@ -34,6 +35,8 @@ const LOOK = [
   'count',
   'where',
   'alive',
+  'members',
+  'errors',
   'hold list',
   'budget list',
   'budget show',
@@ -79,6 +82,7 @@ const VERBS: Record<string, { args: string[]; what?: string; subject: string; af
   },
   'dead retry': { args: ['box', '--all', '--apply'], subject: 'buffer/box' },
   'dead drop': { args: ['box', '--all', '--apply'], subject: 'buffer/box' },
+  'dead restore': { args: ['box', '--all', '--apply'], subject: 'buffer/box' },
   'regen run': { args: ['sweeping'], what: '', subject: '', status: 2 },
   'decay run': { args: ['sweeping'], what: '', subject: '', status: 2 },
   'sweep run': { args: ['sweeping'], what: 'run', subject: 'job/sweeping' },
@@ -115,7 +119,8 @@ const NOT_COMMANDS: Record<string, string[]> = {
   BufferHandle: ['flush', 'push', 'status'],
   JobHandle: ['status', 'history', 'failedRows', 'explain'],
   DurableHandle: ['leases', 'key', 'brokenCompensations'],
-  DeadLetters: ['list', 'count', 'show'],
+  TrackerReads: ['members', 'failing', 'errors', 'freshness', 'oldest'],
+  DeadLetters: ['list', 'count', 'show', 'byError'],
   NodeHandle: ['report', 'awaitDrained'],
   UpstreamHandle: ['config'],
   Longwatch: [
@@ -130,7 +135,8 @@ const COMMANDS: Record<string, string[]> = {
   BufferHandle: ['stop'],
   JobHandle: ['run', 'retryFailed'],
   DurableHandle: ['deleteKey', 'retryCompensation', 'resolveCompensation'],
-  DeadLetters: ['retry', 'drop'],
+  TrackerReads: [],
+  DeadLetters: ['retry', 'drop', 'restore'],
   NodeHandle: ['drain', 'resume', 'target', 'weight'],
   UpstreamHandle: ['set'],
   Longwatch: ['rebalance'],
@@ -155,6 +161,7 @@ test('every verb is known here, and every verb of an operator takes --why', () =
 test('every method of the handles is known here', () => {
   const classes = {
     Unit,
+    TrackerReads,
     TrackerHandle,
     BufferHandle,
     JobHandle,
@@ -190,6 +197,7 @@ const INNER: Record<string, string[]> = {
     'startWorkflow',
     'startAndOpen',
   ],
+  TrackerReads: ['operationsOf'],
   TrackerHandle: [...UNIT_PARTS, 'makeAlike', 'found', 'requireOperation', 'announce', 'changeRoster', 'requirePool'],
   BufferHandle: [...UNIT_PARTS, 'askShard', 'runningRow', 'shards', 'startAndOpen', 'awaitKept', 'update'],
   JobHandle: [...UNIT_PARTS, 'stored'],

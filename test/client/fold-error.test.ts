@@ -1,6 +1,6 @@
 /** Errors that say the same of different things are one text; what says something else stays apart. */
 import fc from 'fast-check';
-import { foldAll, foldError } from '../../client/fold-error';
+import { foldAll, foldError, patternOf } from '../../client/fold-error';
 import { histories } from '../support/simulate';
 
 test.each([
@@ -56,4 +56,50 @@ test('nothing is lost in the groups, and a text a megabyte long takes no time to
     histories(200),
   );
   expect(foldError('a1'.repeat(500_000)).length).toBeLessThanOrEqual(200);
+});
+
+describe('the pattern of a folded text', () => {
+  test('finds what folds to it, and nothing else', () => {
+    const words = fc.constantFrom(
+      'no',
+      'HttpError:',
+      '12',
+      '3.4',
+      '0x1f',
+      'of',
+      '/a/',
+      '99',
+      '(x)',
+      '[',
+      '*',
+      '\\',
+      '$',
+      '  ',
+      '{2}',
+    );
+    const sentence = fc.array(fc.oneof(words, fc.uuid()), { maxLength: 8 }).map((all) => all.join(' '));
+    fc.assert(
+      fc.property(sentence, sentence, (one, other) => {
+        const pattern = new RegExp(patternOf(foldError(one)));
+        expect(pattern.test(one)).toBe(true);
+        expect(pattern.test(other)).toBe(foldError(other) === foldError(one));
+      }),
+      histories(1_000),
+    );
+  });
+
+  test('of a text that was cut, by its beginning', () => {
+    const long = `no ${'x'.repeat(500)} 12`;
+    expect(new RegExp(patternOf(foldError(long))).test(long)).toBe(true);
+    expect(new RegExp(patternOf(foldError(long))).test(`no ${'x'.repeat(100)}`)).toBe(false);
+  });
+
+  test('whatever text is given, it is a pattern', () => {
+    fc.assert(
+      fc.property(fc.string({ maxLength: 300 }), (given) => {
+        expect(() => new RegExp(patternOf(given))).not.toThrow();
+      }),
+      histories(500),
+    );
+  });
 });

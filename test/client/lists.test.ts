@@ -7,6 +7,7 @@ import type { Statement } from '../../activities/lib/database';
 import { InvalidCursorError, UnknownOperationError } from '../../client/errors';
 import type { Longwatch } from '../../client/longwatch';
 import { hashId } from '../../workflows/lib/hash';
+import { runCli } from '../support/cli';
 import { writeTracker } from '../support/node-rows';
 import { eventually, Stack } from '../support/stack';
 import { histories } from '../support/simulate';
@@ -254,4 +255,39 @@ test('the index of failing members leaves updates of others HOT', async () => {
     return now.all - before.all === 1_000 && now;
   });
   expect(good.hot - before.hot).toBe(1_000);
+});
+
+describe('on the command line', () => {
+  const run = (...args: string[]) => runCli(stack, ...args);
+  beforeAll(async () => {
+    await sql('truncate longwatch.tracker cascade');
+    await writeTracker(sql, 'things', 1);
+    await addIds('things', ['a1', 'a2', 'b\u001b[31m']);
+    await fail('things', ['a1', 'a2', 'b\u001b[31m'], 'no 7\u001b[2J');
+  });
+
+  test('members by prefix, failing ones, errors; no escape of data reaches the terminal', async () => {
+    const page = await run('members', 'things', '--prefix', 'a', '--limit', '1');
+    expect(page).toMatchObject({ status: 0, out: expect.stringMatching(/^id .*\na1 .*look/) as string });
+    expect(page.err).toContain("--after 'a1'");
+    const failing = await run('members', 'things', '--failing', '--operation', 'look');
+    expect(failing.out.split('\n')).toHaveLength(5);
+    expect(failing.out).not.toContain('\u001b');
+    expect((await run('errors', 'things')).out).toMatch(/3 +look +no #/);
+    expect(JSON.parse((await run('members', 'things', '--failing', '--json')).out)).toMatchObject({ next: null });
+    expect((await run('members', 'things', '--oldest')).out).toMatch(/^none/);
+    expect((await run('members', 'things', '--prefix', 'zz')).out).toBe('none\n');
+  });
+
+  test.each([
+    [['members', 'things', '--failing', '--oldest']],
+    [['members', 'things', '--operation', 'look']],
+    [['members', 'things', '--failing', '--operation', 'lok']],
+    [['members', 'things', '--failing', '--after', 'x']],
+    [['errors', 'thngs']],
+  ])('%j is used wrongly', async (args) => {
+    const { status, err, out } = await run(...args);
+    expect([status, out]).toEqual([2, '']);
+    expect(err.split('\n').length).toBeLessThanOrEqual(3);
+  });
 });

@@ -25,7 +25,8 @@ export interface ActivityDeps {
 }
 
 export function createActivities(deps: ActivityDeps): TrackerActivities {
-  const { database, temporal } = deps;
+  const { node, database, temporal, log } = deps;
+  const wakePool = (tracker: string, pool: number) => temporal.wakePool(tracker, pool);
   return {
     async openPool({ tracker, pool }) {
       const workflowId = poolWorkflowId(tracker, pool);
@@ -35,7 +36,7 @@ export function createActivities(deps: ActivityDeps): TrackerActivities {
       }
       return readOpening(database, tracker, pool);
     },
-    applyRoster: (input) => applyRoster(database, input),
+    applyRoster: (input) => applyRoster(database, input, { definitions: node.definitions, wakePool, log }),
     noteUnbegun: ({ tracker, pool, unbegun }) => database.transaction((db) => writeUnbegun(db, tracker, pool, unbegun)),
     shift: (input) => keepPool(deps, input),
     openTracker: ({ command, ...input }) => {

@@ -97,7 +97,7 @@ async function keepAll(database: Database, setup: TrackerSetup, definition: Trac
     const shift = new PoolShift({ claim, fence, definition, host: node, log, latenessOf }, tracker!);
     const now = node.clock.now();
     const rows = keys.slice(pool * setup.members, (pool + 1) * setup.members);
-    const members = rows.map(({ key, id }) => ({ key, id, removed: false, addedAt: now }));
+    const members = rows.map(({ key, id }) => ({ key, id, removed: false, place: 0, addedAt: now }));
     shift.loadAll(
       members,
       rows.flatMap(({ key }) => Object.keys(definition.operations).map((name) => fresh(key, name, now))),

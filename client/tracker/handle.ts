@@ -6,7 +6,6 @@
 import type { Client } from '@temporalio/client';
 import { run, type Queryable } from '../../activities/lib/database';
 import { optionChange } from '../../config/change';
-import type { Receiver } from '../../config/define/member';
 import { NOTIFY_CHANNEL } from '../../workflows/lib/contract';
 import type { OptionChange } from '../../workflows/lib/options';
 import {
@@ -23,8 +22,6 @@ import { withChanges, type TrackerOptions } from '../../workflows/tracker/option
 import { announced, recorded, type CommandOptions } from '../audit';
 import { movePool, type MoveResult } from '../cluster/move';
 import type { Connections } from '../connections';
-import { MemberHandle } from '../member/handle';
-import type { Post } from '../member/post';
 import {
   NotTrackedError,
   TrackerGoneError,
@@ -35,7 +32,7 @@ import {
 } from '../errors';
 import type { Setting } from '../settings';
 import { readStatus, type TrackerSummary } from '../status';
-import type { UnitKind } from '../unit';
+import type { StartResult, UnitKind } from '../unit';
 import { collectIds } from './ids';
 import {
   readMember,
@@ -51,7 +48,7 @@ import { countMembers, findAlive, findPlace, type Alive, type Place, type Tracke
 import { TrackerReads, type TrackerUnitRow as Row } from './reads';
 import { membersToMakeRoomFor, openChange, sendChange, type RosterOptions, type RosterResult } from './roster';
 import { settingsOf } from './settings';
-import { startRoot } from './start';
+import { refuseOtherRoute, startRoot } from './start';
 import { askAnew, openHolds, readHolds, type HoldSummary, type RefetchResult } from './told';
 
 export interface ReconcileResult {
@@ -85,18 +82,15 @@ const KIND: UnitKind<TrackerOptions> = {
  * `stop` ends every shift; members and values stay. While it is paused nothing is fetched, and adds and removals are
  * still taken; `resume` also takes pools out of quarantine.
  */
-export class TrackerHandle<T extends Receiver = Receiver> extends TrackerReads {
-  constructor(
-    name: string,
-    connections: Connections,
-    private readonly post: Post,
-  ) {
+export class TrackerHandle extends TrackerReads {
+  constructor(name: string, connections: Connections) {
     super(name, connections, KIND);
   }
 
-  /** A handle for what is sent to one of its members, which need not be there yet. */
-  member(id: string): MemberHandle<T> {
-    return new MemberHandle<T>(this.name, id, this.post);
+  /** @throws also RefusedError where it has members, and these options another `route` than theirs */
+  override async start(options?: TrackerOptions, command?: CommandOptions): Promise<StartResult> {
+    await refuseOtherRoute(this.connections, this.name, await this.find(), options);
+    return super.start(options, command);
   }
 
   /** The compiled options that hold now. */

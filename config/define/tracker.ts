@@ -164,6 +164,17 @@ export interface GateDefinition {
   check: (context: { signal: AbortSignal; log: Logger }) => Promise<boolean> | boolean;
 }
 
+/** A rule for which ids share a pool. It is kept with the tracker by its name, so another rule needs another name. */
+export interface Route {
+  /** Its name, as a tracker's. It changes only while the tracker has no members. */
+  name: string;
+  /**
+   * Ids for which it gives the same text share a pool; undefined: the id itself. The same id has the same text, always
+   * and everywhere. It must answer at once.
+   */
+  of: (id: string) => string | undefined;
+}
+
 /** The origin of an error, for the `onError` hook. */
 export interface ErrorContext {
   tracker: string;
@@ -215,6 +226,8 @@ export interface TrackerDefinition {
     /** Only nodes that have this label (`longwatch worker --label`) keep its pools. @default any node */
     on?: string;
   };
+  /** Decides which ids share a pool. @default each id by itself, spread evenly */
+  route?: Route;
   /** Whether the upstream is there at all; without one, operations always run. */
   gate?: GateDefinition;
   /** The work that is done for each member, by name; `{}` where its members only receive. */

@@ -31,7 +31,7 @@ export interface ResolvedTracker {
 /** Options of a group (`placement`) stand in an object. */
 const TRACKER_KEYS = [
   ...new Set(TRACKER_OPTIONS.map((spec) => spec.name.split('.')[0]!)),
-  ...['name', 'gate', 'operations', 'onError'],
+  ...['name', 'gate', 'operations', 'route', 'onError'],
   ...LIFE_KEYS,
 ];
 const GATE_KEYS = [...GATE_OPTIONS.map((spec) => spec.name.slice('gate.'.length)), 'check', 'upstream'];
@@ -47,7 +47,7 @@ const OPERATION_KEYS = [
   'while',
 ];
 /** Code that `defaults` may have too. */
-const TRACKER_CODE = ['onError'];
+const TRACKER_CODE = ['onError', 'route'];
 const OPERATION_CODE = ['retryDelay'];
 const TRACKER_GROUPS = groupsOf(TRACKER_OPTIONS);
 const OPERATION_GROUPS = groupsOf(OPERATION_OPTIONS);
@@ -72,6 +72,8 @@ export function resolveTracker(
   const { 'placement.on': on, ...options } = readTrackerOptions(tracker);
   options.placement = { on };
   tracker.optionalFunction('onError');
+  const route = resolveRoute(tracker, given.route === undefined ? defaults.tracker.route : given.route);
+  if (route !== undefined) options.route = route;
   options.gate = given.gate === undefined ? null : resolveGate(tracker, defaults.gate);
   options.operations = resolveOperations(tracker, defaults.operation);
   const receive = resolveReceive(tracker);
@@ -104,6 +106,21 @@ const picked = (from: Given, keys: readonly string[]): Given =>
 function readTrackerOptions(tracker: Reader): Given {
   checkNested(tracker, TRACKER_GROUPS);
   return Object.fromEntries(TRACKER_OPTIONS.map((spec) => [spec.path, tracker.option(spec)]));
+}
+
+/** @returns its name; undefined: there is none */
+function resolveRoute(tracker: Reader, given: unknown): string | undefined {
+  if (given === undefined) return undefined;
+  const example = "route must be { name: 'by-corporation', of: (id) => text }";
+  if (!isObject(given)) {
+    tracker.problem(example);
+    return undefined;
+  }
+  const route = tracker.over('route', given);
+  route.onlyKeys(['name', 'of']);
+  if (typeof given.name !== 'string' || !NAME_PATTERN.test(given.name)) route.problem(`name must be ${NAME_RULE}`);
+  if (typeof given.of !== 'function') tracker.problem(example);
+  return String(given.name);
 }
 
 function resolveGate(tracker: Reader, defaults: Given): Given {
@@ -228,6 +245,7 @@ export function checkTrackerDefaults(defaults: TrackerDefaults, problems: string
   const trackerKeys = without(TRACKER_KEYS, 'name', 'gate', 'operations', 'state', 'load', 'unload');
   const tracker = check(defaults.tracker, trackerKeys, 'defaults.tracker.', named(TRACKER_OPTIONS));
   tracker.optionalFunction('onError');
+  resolveRoute(tracker, defaults.tracker.route);
   checkNested(tracker, TRACKER_GROUPS);
   checkReceiveDefaults(tracker);
   check(defaults.gate, without(GATE_KEYS, 'check', 'upstream'), 'defaults.gate.', GATE_SPECS);

@@ -243,7 +243,7 @@ begin
       select p.tracker, p.id, p.hash, p.spawn, f.roster_version from unnest(parts) p join unnest(fences) f on f.place = p.fence
       where p.spawn is not null
       on conflict (tracker, id) do update
-        set stamp = excluded.stamp, roster_version = excluded.roster_version, removed_at = null, added_at = now()
+        set stamp = excluded.stamp, hash = excluded.hash, roster_version = excluded.roster_version, removed_at = null, added_at = now()
         where m.removed_at is not null and m.stamp < excluded.stamp
       returning m.tracker, m.id
   ), counted as (

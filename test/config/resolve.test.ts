@@ -98,6 +98,15 @@ describe('values', () => {
     expect(resolved!.options.operations.ship!.skipWhile).toEqual({ operation: 'location', slowerThanMs: 1_500 });
   });
 
+  test('the route of defaults is that of a tracker without one, and its name is an option', () => {
+    const [shared, own] = ['by-first', 'by-last'].map((name) => ({ name, of: (id: string) => id.at(0) }));
+    const trackers = [tracker({ name: 'a' }), tracker({ name: 'b', route: own })] as TrackerDefinition[];
+    const resolved = resolveConfig({ defaults: { tracker: { route: shared } }, trackers }).trackers;
+    expect(resolved.map(({ definition }) => definition.route)).toEqual([shared, own]);
+    expect(resolved.map(({ options }) => options.route)).toEqual(['by-first', 'by-last']);
+    expect(resolveConfig({ trackers: [trackers[0]!] }).trackers[0]!.options).not.toHaveProperty('route');
+  });
+
   test('the onError hook of defaults is that of a tracker without one', () => {
     const shared = () => undefined;
     const own = () => undefined;
@@ -132,6 +141,10 @@ describe('refusals', () => {
     ['no interval', of({ every: undefined }), /^trackers\.characters\.operations\.location\.every is required/],
     ['no run', of({ run: undefined }), /^trackers\.characters\.operations\.location\.run must be a function/],
     ['a whenClosed that is no function', of({ whenClosed: 1 }), /whenClosed must be a function$/],
+    ['a route that is only a function', config({ route: String }), /^trackers\.characters\.route must be \{ name: /],
+    ['a route without code', config({ route: { name: 'r' } }), /^trackers\.characters\.route must be \{ name: /],
+    ['a route without a name', config({ route: { of: String } }), /^trackers\.characters\.route\.name must be a name/],
+    ['a route with something else', config({ route: { name: 'r', of: String, by: 1 } }), 'trackers.characters.route.by is not an option'],
     ['an onError that is no function', config({ onError: 'log' }), 'trackers.characters.onError must be a function'],
     ['a gate without a check', config({ gate: { every: '1s' } }), /^trackers\.characters\.gate\.check must be a function/],
     ['a gate that is no object', config({ gate: true }), 'trackers.characters.gate must be an object'],

@@ -25,7 +25,7 @@ test.each(configs)('the config of %s is one', (name, code) => {
 
 test('the page has a config for each of its subjects', () => {
   expect(configs.length).toBeGreaterThanOrEqual(7);
-  for (const option of ['stagger', 'gate', 'HoldError', 'isolate', 'skipWhile', 'version', 'retryDelay']) {
+  for (const option of ['stagger', 'gate', 'HoldError', 'isolate', 'skipWhile', 'version', 'retryDelay', 'route']) {
     expect(configs.some(([, code]) => code.includes(`${option}:`) || code.includes(`${option}(`))).toBe(true);
   }
 });

@@ -5,17 +5,17 @@ import { member, shiftOf, T0 } from './shift-kit';
 
 test('the slot of one who has left is given out again, but not to the same member', () => {
   const members = new Members();
-  const first = members.join('a', 1, T0);
+  const first = members.join(member('a', { key: 1, addedAt: T0 }));
   members.leave('a');
-  const again = members.join('a', 1, T0 + 1);
+  const again = members.join(member('a', { key: 1, addedAt: T0 + 1 }));
   expect(again).not.toBe(first);
   expect([members.holds(first, 1), members.holds(again, 1)]).toEqual([false, true]);
-  expect(members.join('b', 2, T0)).toBe(first);
+  expect(members.join(member('b', { key: 2, addedAt: T0 }))).toBe(first);
   members.leave('a');
   members.leave('b');
   // Two slots are free; neither member has to have a third.
-  expect(members.join('b', 2, T0 + 2)).toBe(again);
-  expect(members.join('a', 1, T0 + 2)).toBe(first);
+  expect(members.join(member('b', { key: 2, addedAt: T0 + 2 }))).toBe(again);
+  expect(members.join(member('a', { key: 1, addedAt: T0 + 2 }))).toBe(first);
   expect(members.holds(first, 1)).toBe(true);
 });
 

@@ -63,6 +63,41 @@ test('a signal in the very task in which a full history may be left behind does 
   await client.workflow.getHandle(workflowId).terminate();
 });
 
+test.each([
+  ['asks its root to grow when a pool that it has written to is too full', 501, true],
+  ['does not ask while all of them have room', 500, false],
+])('of a tracker with a route, a pool %s', async (_what, fullest, asks) => {
+  const { client } = stack;
+  const tracker = `routed-${fullest}`;
+  let applied = 0;
+  const stop = await startWorker({
+    openPool: () => USUAL,
+    shift: () => Context.current().cancelled,
+    applyRoster: ({ changes }: { changes: RosterChange[] }): RosterApplied => {
+      applied += changes.length;
+      return { added: changes.length, removed: 0, poolMembers: 0, poolSize: 500, fullest };
+    },
+  });
+  const handle = await client.workflow.start('pool', {
+    workflowId: poolWorkflowId(tracker, 0),
+    taskQueue: TASK_QUEUE,
+    args: [{ tracker, pool: 0 }],
+  });
+  const asked = async (): Promise<number> => {
+    const { events } = await handle.fetchHistory();
+    return events!.filter((event) => event.signalExternalWorkflowExecutionInitiatedEventAttributes).length;
+  };
+  for (let n = 0; n < 2; n++) {
+    await handle.signal(addSignal, { ids: [`id-${n}`], stamp: n + 1 });
+    await eventually('it is applied', () => applied > n);
+  }
+  if (asks) await eventually('it asks', async () => (await asked()) > 0);
+  await handle.cancel();
+  await expect(handle.result()).rejects.toBeDefined();
+  expect((await asked()) > 0).toBe(asks);
+  await stop();
+});
+
 describe('a pool that is cancelled', () => {
   const id = (n: number) => `id-${n}`;
 

@@ -9,6 +9,8 @@ import { Ring } from '../../activities/tracker/shift/ring';
 import { PoolShift } from '../../activities/tracker/shift/pool-shift';
 import type { FreshnessRow, MemberRow } from '../../activities/tracker/store/members';
 import type { TrackerRow } from '../../activities/tracker/store/trackers';
+import { hashId } from '../../workflows/lib/hash';
+import { slotOf } from '../../workflows/tracker/slots';
 import { resolveConfig, type RunContext, type RunResult, type TrackerDefinition } from '../../exports';
 
 export const log = pino({ level: 'silent' });
@@ -122,6 +124,7 @@ export const member = (id: string, over: Partial<MemberRow> = {}): MemberRow => 
   id,
   removed: false,
   addedAt: T0,
+  place: slotOf(hashId(id)),
   ...over,
 });
 

@@ -187,6 +187,8 @@ export interface RosterApplied {
   /** Members of the pool that applied, and how many it should hold: past that it asks its root for growth. */
   poolMembers: number;
   poolSize: number;
+  /** Members of the fullest pool that it wrote to, where that may be another one (`route`). */
+  fullest?: number;
 }
 
 export interface ShiftInput {

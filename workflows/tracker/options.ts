@@ -21,6 +21,8 @@ export interface TrackerOptions {
   historyEvents: number;
   /** Undefined in rows that were stored before there was this option; ask {@link labelOf}. */
   placement?: { on: string | null };
+  /** The name of the rule by which ids share a pool. Absent: each has its place by itself. */
+  route?: string;
   /** Null: no gate, every operation runs. */
   gate: GateOptions | null;
   operations: Record<string, OperationOptions>;

@@ -40,9 +40,10 @@ export class RosterApplies {
       state.pending.splice(0, count);
       const before = state.members;
       state.members = applied.poolMembers;
-      if (state.members <= applied.poolSize) this.askedForGrowthAt = 0;
+      const fullest = Math.max(state.members, applied.fullest ?? 0);
+      if (fullest <= applied.poolSize) this.askedForGrowthAt = 0;
       // Linear hashing leaves some pools larger than others, so asking again waits for a tenth more.
-      if (state.members > applied.poolSize && state.members > this.askedForGrowthAt * 1.1) await this.askForGrowth();
+      if (fullest > applied.poolSize && fullest > this.askedForGrowthAt * 1.1) await this.askForGrowth(fullest);
       // The numbers shown in the UI follow by a tenth, so that a stream of adds is not a stream of events.
       if (before === 0 || Math.abs(state.members - before) > before / 10) facts.describe();
     } catch (error) {
@@ -80,9 +81,9 @@ export class RosterApplies {
     }
   }
 
-  private async askForGrowth(): Promise<void> {
-    const { tracker, pool, state } = this.facts;
-    this.askedForGrowthAt = state.members;
+  private async askForGrowth(members: number): Promise<void> {
+    const { tracker, pool } = this.facts;
+    this.askedForGrowthAt = members;
     try {
       await getExternalWorkflowHandle(trackerWorkflowId(tracker)).signal(grownSignal);
     } catch (error) {

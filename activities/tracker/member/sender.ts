@@ -34,8 +34,7 @@ export const SENDER: SenderLimits = { batchEntries: 500, batchBytes: 1024 * 1024
 
 export class Sender<T> {
   private last = 0;
-  /** By number, in their order. */
-  private waiting = new Map<number, Waiting<T>>();
+  private waiting: Waiting<T>[] = [];
   private batch: Outgoing<T>[] | undefined;
   /** Members that have no room, until then. */
   private readonly full = new Map<string, number>();
@@ -49,37 +48,42 @@ export class Sender<T> {
   ) {}
 
   get isIdle(): boolean {
-    return this.waiting.size === 0 && this.batch === undefined;
+    return this.waiting.length === 0 && this.batch === undefined;
   }
 
   /** @param toldAt by the database's clock. @returns its number */
   add(member: string, message: T, bytes: number, toldAt: number): number {
     const number = ++this.last;
-    this.waiting.set(number, { number, member, bytes, toldAt, message });
+    this.waiting.push({ number, member, bytes, toldAt, message });
     return number;
   }
 
   /** Takes a message back that has not been written. @returns false: it may have been */
   takeBack(number: number): boolean {
     if (this.batch?.some((one) => one.number === number)) return false;
-    return this.waiting.delete(number);
+    const left = this.waiting.filter((one) => one.number !== number);
+    const wasThere = left.length < this.waiting.length;
+    this.waiting = left;
+    return wasThere;
   }
 
   /** The batch to write now; undefined: nothing may be, or the last one is not known yet. */
   next(now: number): readonly Outgoing<T>[] | undefined {
     if (this.batch) return undefined;
     const batch: Outgoing<T>[] = [];
+    const left: Waiting<T>[] = [];
     const previous = new Map<string, number>();
     for (const [member, until] of this.full) if (until <= now) this.full.delete(member);
     // All that follow one of them to the same member stay behind it.
     const behind = new Set(this.full.keys());
     let bytes = 0;
-    for (const one of this.waiting.values()) {
+    for (const one of this.waiting) {
       const { member } = one;
       const room =
         batch.length < this.limits.batchEntries && (batch.length === 0 || bytes + one.bytes <= this.limits.batchBytes);
       if (!room || behind.has(member)) {
         behind.add(member);
+        left.push(one);
         continue;
       }
       batch.push({ ...one, previous: previous.get(member) ?? this.stored.get(member) });
@@ -87,7 +91,7 @@ export class Sender<T> {
       bytes += one.bytes;
     }
     if (batch.length === 0) return undefined;
-    for (const { number } of batch) this.waiting.delete(number);
+    this.waiting = left;
     return (this.batch = batch);
   }
 
@@ -95,28 +99,20 @@ export class Sender<T> {
   answered(outcomes: readonly Outcome[], now: number, waitMs: number): void {
     const { batch = [] } = this;
     this.batch = undefined;
-    const again: [number, Waiting<T>][] = [];
+    const again: Waiting<T>[] = [];
     for (const [at, one] of batch.entries()) {
       const outcome = outcomes[at];
       if (outcome === 'taken') this.remember(one.member, one.number);
       if (outcome !== 'wait') continue;
-      again.push([one.number, one]);
+      again.push(one);
       this.full.set(one.member, now + waitMs);
     }
-    if (again.length > 0) this.waiting = new Map([...again, ...this.waiting].sort(([a], [b]) => a - b));
+    this.waiting = [...again, ...this.waiting].sort((a, b) => a.number - b.number);
   }
 
   /** Nobody knows what became of it: the same batch is written again. */
   unknown(): readonly Outgoing<T>[] {
     return this.batch ?? [];
-  }
-
-  /**
-   * Nobody will know, and nobody waits for it any more. The next batch has greater numbers: if this one comes after it
-   * all the same, it counts as told twice.
-   */
-  abandon(): void {
-    this.batch = undefined;
   }
 
   private remember(member: string, number: number): void {

@@ -3,12 +3,14 @@
  * that a run costs no look-up of an id. Kept by `pool-shift.ts`.
  */
 import { hashId } from '../../../workflows/lib/hash';
+import type { MemberRow } from '../store/members';
 
 export class Members {
   private readonly slots = new Map<string, number>();
   private readonly ids: string[] = [];
   private readonly keys: number[] = [];
   private readonly added: number[] = [];
+  private readonly places: number[] = [];
   private readonly unused: number[] = [];
 
   get size(): number {
@@ -23,7 +25,7 @@ export class Members {
    * A slot for an id that has none. A member that was removed and added again has its key still, so it gets another
    * slot: what is under way of its time before is not taken for its own.
    */
-  join(id: string, key: number, addedAt: number): number {
+  join({ id, key, addedAt, place }: Pick<MemberRow, 'id' | 'key' | 'addedAt' | 'place'>): number {
     let slot = this.unused.pop() ?? this.ids.length;
     if (this.keys[slot] === key) {
       const before = slot;
@@ -34,6 +36,7 @@ export class Members {
     this.ids[slot] = id;
     this.keys[slot] = key;
     this.added[slot] = addedAt;
+    this.places[slot] = place;
     return slot;
   }
 
@@ -60,6 +63,10 @@ export class Members {
   /** When the member was added, epoch milliseconds. */
   addedAt(slot: number): number {
     return this.added[slot]!;
+  }
+  /** Its place among the pools: the slot of its row. */
+  place(slot: number): number {
+    return this.places[slot]!;
   }
   /**
    * 0 to 1 by the hash of the id, for the stagger. Another mix than the pool's, so that a pool's members spread evenly.

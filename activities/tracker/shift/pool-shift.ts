@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import type { TrackerDefinition } from '../../../config/define/tracker';
 import type { ShiftEnd } from '../../../workflows/tracker/contract';
-import { holds, slotOf, type Slots } from '../../../workflows/tracker/slots';
+import { holds, type Slots } from '../../../workflows/tracker/slots';
 import type { PoolClaim, PoolFence, PoolOwner } from '../store/fence';
 import type { FreshnessRow, MemberRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
@@ -22,7 +22,6 @@ import { Refusals } from './refusals';
 import { StoredTimes } from './stored-times';
 import type { Purse } from '../../upstream/budget/spender';
 import type { StoredBuckets } from '../../upstream/store/purse';
-import { hashId } from '../../../workflows/lib/hash';
 
 /** How a shift's keeping can end by itself; an Error is a crash. */
 export type Ending = ShiftEnd | Error;
@@ -162,8 +161,7 @@ export class PoolShift implements OperationShift {
     this.slots = slots;
     const gone: string[] = [];
     this.members.forEach((slot) => {
-      const id = this.members.id(slot);
-      if (!holds(slots, slotOf(hashId(id)))) gone.push(id);
+      if (!holds(slots, this.members.place(slot))) gone.push(this.members.id(slot));
     });
     for (const id of gone) this.remove(id);
   }
@@ -316,7 +314,7 @@ export class PoolShift implements OperationShift {
     isClean: boolean | undefined,
   ): void {
     const joining = rows.map((row) => ({
-      slot: this.members.join(row.id, row.key, row.addedAt),
+      slot: this.members.join(row),
       addedAt: this.setup.host.clock.fromStore(row.addedAt),
       freshness: known.get(row.key) ?? [],
     }));

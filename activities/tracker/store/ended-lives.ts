@@ -2,13 +2,13 @@
  * The statements for what is left of members that are removed (`roster/apply.ts` will call `endLives` in its
  * transaction), and for what is forgotten a while later (the patrol will call `purgeLives`).
  */
-import { hashId } from '../../../workflows/lib/hash';
 import { slotOf } from '../../../workflows/tracker/slots';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { ms } from '../../lib/sql';
 import { MEMBER, type MemberLimits } from '../member/constants';
 import { removedBefore } from '../member/ended';
 import { marksFromJson, marksToJson, sealed } from '../member/marks';
+import type { MemberChange } from './members';
 
 /** The numbers of its messages stay, so that none of them is handled in another life. */
 const LOCK_MARKS: Statement = {
@@ -69,8 +69,6 @@ const PURGE_LIVES: Statement = {
 };
 const PURGE_ROWS = 1_000;
 
-const slot = (id: string): number => slotOf(hashId(id));
-
 /**
  * Ends lives, in the transaction that removes the members and has locked their pools. Requests that go with them are
  * answered. @returns whom to tell of it
@@ -78,10 +76,11 @@ const slot = (id: string): number => slotOf(hashId(id));
 export async function endLives(
   db: Queryable,
   tracker: string,
-  removals: readonly { id: string; stamp: number }[],
+  removals: readonly Pick<MemberChange, 'id' | 'stamp' | 'hash'>[],
 ): Promise<{ member: string; request: string; client: string }[]> {
   const ids = removals.map(({ id }) => id);
-  const slots = ids.map(slot);
+  const slots = removals.map(({ hash }) => slotOf(hash));
+  const slotBy = new Map(ids.map((id, at) => [id, slots[at]!]));
   type Gone = { member: string; sender: string; number: number | null; stored_at: number } & Partial<Asked>;
   const stored = await run<{ id: string; marks: string }>(db, LOCK_MARKS, [tracker, ids]);
   const before = new Map(stored.map(({ id, marks }) => [id, marks]));
@@ -98,7 +97,7 @@ export async function endLives(
     return marksToJson(sealed(marksFromJson(before.get(id) ?? null), numbered));
   });
   await run(db, END, [tracker, ids, slots, marks]);
-  return answerRemoved(db, tracker, gone);
+  return answerRemoved(db, tracker, gone, slotBy);
 }
 
 interface Asked {
@@ -106,13 +105,18 @@ interface Asked {
   client: string | null;
 }
 
-async function answerRemoved(db: Queryable, tracker: string, gone: readonly ({ member: string } & Partial<Asked>)[]) {
+async function answerRemoved(
+  db: Queryable,
+  tracker: string,
+  gone: readonly ({ member: string } & Partial<Asked>)[],
+  slotBy: ReadonlyMap<string, number>,
+) {
   const asked = gone.filter(({ request }) => request != null);
   const errors = asked.map(({ member }) => removedBefore({ tracker, id: member }));
   return run<{ member: string; request: string; client: string }>(db, ANSWER_REMOVED, [
     tracker,
     asked.map(({ member }) => member),
-    asked.map(({ member }) => slot(member)),
+    asked.map(({ member }) => slotBy.get(member)),
     asked.map(({ request }) => request),
     asked.map(({ client }) => client),
     errors.map(({ type }) => type),

@@ -2,7 +2,6 @@
  * The statements of members with a life: their commits (`member/commit.ts` says what one is), and reading them. Their
  * mail is in `mail.ts`, and what is left of them when they are removed in `ended-lives.ts`.
  */
-import { hashId } from '../../../workflows/lib/hash';
 import { utf8Bytes } from '../../../workflows/lib/size';
 import { errorText } from '../../../workflows/lib/text';
 import { slotOf } from '../../../workflows/tracker/slots';
@@ -13,6 +12,7 @@ import { MEMBER, type MemberLimits } from '../member/constants';
 import { marksFromJson, marksToJson } from '../member/marks';
 import { NOT_STORED, type Stored } from '../member/member';
 import type { Image, Pushed, Sent, Timer, Trace } from '../member/types';
+import type { Placing } from '../route';
 import type { PoolOwner } from './fence';
 
 const COMMIT: Statement = {
@@ -42,9 +42,10 @@ const TIMERS_DUE: Statement = {
   text: `select id as member, name, set::float8 as set from longwatch.timer
          where tracker = $1 and slot between $2 and $3 and at <= now() order by at limit $4`,
 };
-const slot = (id: string): number => slotOf(hashId(id));
 
 export interface CommitOptions {
+  /** The places of a tracker's ids (`placingOf`, or `byId`). If it throws, that member's turns are refused. */
+  readonly placingOf: (tracker: string) => Placing;
   /** The holders of its pools, in their order. */
   readonly owners: readonly PoolOwner[];
   /** Writes what members push, for the buffers to take: in this transaction. */
@@ -82,7 +83,7 @@ export async function commitTurns(db: Queryable, commit: Commit, options: Commit
 async function callStore(
   db: Queryable,
   commit: Commit,
-  { owners, schemas, limits = MEMBER }: CommitOptions,
+  { owners, schemas, placingOf, limits = MEMBER }: CommitOptions,
   refused: Refused[][],
   only?: MemberPart,
 ): Promise<Verdict['verdict'][]> {
@@ -96,7 +97,14 @@ async function callStore(
   for (const [fence, { tracker, members }] of commit.pools.entries()) {
     for (const part of members) {
       if (only ? part !== only : part.writes.length > 0) continue;
-      rows.push(rowOf(part, { place: parts.push(part) - 1, fence, tracker, schema: schemas?.get(tracker) ?? 1 }));
+      const place = { place: parts.length, fence, tracker, schema: schemas?.get(tracker) ?? 1 };
+      try {
+        rows.push(rowOf(part, place, placingOf));
+        parts.push(part);
+      } catch (thrown) {
+        // It sends to a tracker whose route this process does not know.
+        refused[fence]!.push({ id: part.id, why: 'refused', error: errorText(thrown) });
+      }
     }
   }
   const found = await run<{ fence: number; part: number | null; verdict: string }>(db, COMMIT, [
@@ -148,13 +156,14 @@ function refusedOf(id: string, verdict: string): Refused {
   return verdict === 'stale' ? { id, why: 'stale' } : { id, why: 'refused', error: verdict.replace('refused: ', '') };
 }
 
-function rowOf(part: MemberPart, place: object): object {
+function rowOf(part: MemberPart, place: { tracker: string }, placing: CommitOptions['placingOf']): object {
   const { id, expected, row, spawn, mailGone, again, timersSet, timersGone, answers, dead, sent } = part;
+  const hash = placing(place.tracker)(id);
   return {
     ...place,
     id,
-    slot: slot(id),
-    hash: hashId(id),
+    slot: slotOf(hash),
+    hash,
     expected,
     written: row !== undefined,
     ...(row && columnsOf(row)),
@@ -169,7 +178,7 @@ function rowOf(part: MemberPart, place: object): object {
         : { request, client, error: answer.error.type, message: answer.error.message },
     ),
     dead: dead.map(({ from, trace, ...one }) => ({ ...one, sender: from, trace: traceText(trace) })),
-    sent: sent.map(sentRow),
+    sent: sent.map((one) => sentRow(one, placing)),
   };
 }
 
@@ -177,12 +186,12 @@ function columnsOf({ state, marks, applied, sets }: NonNullable<MemberPart['row'
   return { state, marks: marksToJson(marks), applied: JSON.stringify([...applied]), sets };
 }
 
-function sentRow({ to, json, replyTo, trace }: Sent): object {
+function sentRow({ to, json, replyTo, trace }: Sent, placing: CommitOptions['placingOf']): object {
   const reply = replyTo && { reply_tracker: replyTo.tracker, reply_id: replyTo.id };
   return {
     tracker: to.tracker,
     id: to.id,
-    slot: slot(to.id),
+    slot: slotOf(placing(to.tracker)(to.id)),
     json,
     bytes: utf8Bytes(json),
     ...reply,

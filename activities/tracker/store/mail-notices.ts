@@ -12,7 +12,7 @@ import { utf8Bytes } from '../../../workflows/lib/size';
 import type { QueryResultRow } from 'pg';
 import type { Statement } from '../../lib/database';
 import type { Address } from '../member/types';
-import { hashId } from '../../../workflows/lib/hash';
+import type { Placing } from '../route';
 
 /** A node hears here of mail for the pools that it keeps. At most 63 bytes, whatever the node's name is. */
 export const nodeChannel = (node: string): string => `longwatch_mail_${digest(node)}`;
@@ -144,11 +144,15 @@ const KEEPERS_OF_POOLS: Statement = {
          from longwatch.pool p where p.tracker = $1 and p.pool = any($2::int[]) and ${KEPT}`,
 };
 
-/** The nodes to be told of mail for these members, by the pools of now. */
-export function keepersOf(ask: Ask, members: readonly Address[]): Promise<PoolAt[]> {
+/** The nodes to be told of mail for these members, by the pools of now. @param placingOf as for its commit */
+export function keepersOf(
+  ask: Ask,
+  members: readonly Address[],
+  placingOf: (tracker: string) => Placing,
+): Promise<PoolAt[]> {
   return ask<PoolAt & QueryResultRow>(KEEPERS_OF_MEMBERS, [
     members.map(({ tracker }) => tracker),
-    members.map(({ id }) => hashId(id)),
+    members.map(({ tracker, id }) => placingOf(tracker)(id)),
   ]);
 }
 

@@ -2,7 +2,7 @@
  * The statements of the mail: what senders insert (by the rules of `member/admission.ts`), what the holder of a pool
  * reads, and the three tables that are filled in turn (`member/rotation.ts` decides, this carries out).
  */
-import { hashId } from '../../../workflows/lib/hash';
+import type { TrackerDefinition } from '../../../config/define/tracker';
 import { slotOf, type Slots } from '../../../workflows/tracker/slots';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { ms } from '../../lib/sql';
@@ -11,6 +11,7 @@ import { MEMBER, type MemberLimits } from '../member/constants';
 import type { Reading } from '../member/pool-mail';
 import type { MailTables, TableStep } from '../member/rotation';
 import type { Mail, Trace } from '../member/types';
+import { notDefinedHere, placingOf, type Placing } from '../route';
 import { KEPT, type PoolAt } from './mail-notices';
 import { traceText } from './lives';
 
@@ -24,7 +25,7 @@ export type NewMail = Omit<Mail, 'id' | 'storedAt' | 'attempts' | 'answered' | '
 const INSERT: Statement = {
   name: 'mail-insert',
   text: `with tracker as (
-           select pools, state from longwatch.tracker where name = $1
+           select pools, state, options ->> 'route' as route from longwatch.tracker where name = $1
          ), batch as (
            select b.*, clock_timestamp() - to_timestamp(b.told_at / 1000)
                        > make_interval(secs => case when b.request is null then $5::float8 else $6::float8 end / 1000) as old
@@ -41,7 +42,7 @@ const INSERT: Statement = {
            select b.*, w.entries + count(*) over before as entries_before,
                   w.bytes + coalesce(sum(b.bytes) over before, 0) as bytes_before
            from batch b join waiting w on w.member = b.member cross join tracker t
-           where not b.old and t.state <> 'stopped'
+           where not b.old and t.state <> 'stopped' and t.route is not distinct from $7
            window before as (partition by b.member order by b.nth rows between unbounded preceding and 1 preceding)
          ), taken as (
            select p.*, bool_and(p.entries_before = 0 or (p.entries_before < $3 and p.bytes_before + p.bytes <= $4))
@@ -58,7 +59,7 @@ const INSERT: Statement = {
            update longwatch.mail_turn w set clean[w.current + 1] = false
            where w.clean[w.current + 1] and exists (select 1 from taken where fits)
          )
-         select r.state, case when b.old then 'too old' when t.fits then 'taken' else 'wait' end as admission,
+         select r.state, r.route, case when b.old then 'too old' when t.fits then 'taken' else 'wait' end as admission,
                 case when t.fits then p.node end as node, p.pool
          from batch b cross join tracker r left join taken t on t.nth = b.nth
          left join longwatch.pool p on p.tracker = $1 and p.pool = longwatch.pool_of(b.hash, r.pools) and ${KEPT}
@@ -108,18 +109,50 @@ export interface Inserted {
   readonly keepers: PoolAt[];
 }
 
+/**
+ * @param definition the tracker's, where it has a route
+ * @throws NotDefinedHere where the tracker has a route that is not the definition's: nothing was taken
+ */
 export async function insertMail(
   db: Queryable,
   tracker: string,
   batch: readonly NewMail[],
   limits: MemberLimits = MEMBER,
+  definition?: Pick<TrackerDefinition, 'route'>,
 ): Promise<Inserted> {
+  const name = definition?.route?.name;
+  const found = await insert(db, tracker, batch, limits, { name, placing: placingOf(tracker, name, definition) });
+  // One that is not declared yet: until then ids are placed by themselves.
+  if (found[0]?.route === null && name !== undefined) return insertMail(db, tracker, batch, limits);
+  const declared = found[0]?.route ?? undefined;
+  if (declared !== name && found.length > 0) throw notDefinedHere(tracker, declared!, definition?.route);
+  const keepers = found.flatMap(({ node, pool }) => (node === null ? [] : [{ node, tracker, pool }]));
+  return { state: found[0]?.state, admissions: found.map(({ admission }) => admission), keepers };
+}
+
+interface InsertedRow {
+  [column: string]: unknown;
+  state: Inserted['state'];
+  route: string | null;
+  admission: Admission;
+  node: string | null;
+  pool: number;
+}
+
+async function insert(
+  db: Queryable,
+  tracker: string,
+  batch: readonly NewMail[],
+  limits: MemberLimits,
+  route: { name: string | undefined; placing: Placing },
+): Promise<InsertedRow[]> {
+  const hashes = batch.map(({ member }) => route.placing(member));
   const rows = batch.map(({ member, from, request, replyTo, toldAt, trace, ...rest }, nth) => ({
     ...rest,
     nth,
     member,
-    slot: slotOf(hashId(member)),
-    hash: hashId(member),
+    slot: slotOf(hashes[nth]!),
+    hash: hashes[nth],
     sender: from,
     ...(request && { request: request.id, deadline: request.deadline, client: request.client }),
     ...(replyTo && { reply_tracker: replyTo.tracker, reply_id: replyTo.id }),
@@ -127,17 +160,15 @@ export async function insertMail(
     trace: traceText(trace),
   }));
   const { entries, bytes } = limits.memberMail;
-  type Row = { state: Inserted['state']; admission: Admission; node: string | null; pool: number };
-  const found = await run<Row>(db, INSERT, [
+  return run<InsertedRow>(db, INSERT, [
     tracker,
     JSON.stringify(rows),
     entries,
     bytes,
     limits.tellAgainMs,
     limits.requestAgainMs,
+    route.name ?? null,
   ]);
-  const keepers = found.flatMap(({ node, pool }) => (node === null ? [] : [{ node, tracker, pool }]));
-  return { state: found[0]?.state, admissions: found.map(({ admission }) => admission), keepers };
 }
 
 interface MailRow {

@@ -13,6 +13,8 @@ export interface MemberRow {
   removed: boolean;
   /** Database time, epoch milliseconds. */
   addedAt: number;
+  /** Its slot, by which it belongs to a pool (`workflows/tracker/slots.ts`). */
+  place: number;
 }
 
 /** A stored value's times, epoch milliseconds by the database's clock; null where there is none. */
@@ -32,6 +34,12 @@ export interface FreshnessRow {
   byHold?: boolean;
 }
 
+/** The place of an id that is, or was, a member. */
+export interface StoredPlace {
+  hash: number;
+  removed: boolean;
+}
+
 /** One change that is to be applied, its pool computed from the layout as it is now. */
 export interface MemberChange {
   id: string;
@@ -47,7 +55,7 @@ const PURGE_PAGES = 50;
 
 /**
  * The last stamp wins; the same stamp again changes nothing. `before`: whether it was a member; nobody else writes
- * while its pool is locked.
+ * while its pool is locked. A member stays where it is; only one that comes back may have another place.
  */
 const UPSERT: Statement = {
   name: 'member-upsert',
@@ -61,14 +69,20 @@ const UPSERT: Statement = {
            order by c.id
            on conflict (tracker, id) do update
            set stamp = excluded.stamp,
+               hash = case when m.removed_at is not null then excluded.hash else m.hash end,
                roster_version = excluded.roster_version,
                removed_at = excluded.removed_at,
                added_at = case when m.removed_at is not null then now() else m.added_at end
            where m.stamp < excluded.stamp
-           returning m.key, m.id, m.removed_at is not null as removed
+           returning m.key, m.id, m.hash, m.removed_at is not null as removed
          )
-         select w.key::float8 as key, w.id, w.removed, b.id is not null as before
+         select w.key::float8 as key, w.id, w.hash::float8 as hash, w.removed, b.id is not null as before
          from written w left join before b on b.id = w.id`,
+};
+const PLACES: Statement = {
+  name: 'member-places',
+  text: `select id, hash::float8 as hash, removed_at is not null as removed
+         from longwatch.member where tracker = $1 and id = any($2::text[])`,
 };
 const DELETE_VALUES: Statement = {
   name: 'value-delete',
@@ -76,12 +90,12 @@ const DELETE_VALUES: Statement = {
 };
 const SELECT_POOL: Statement = {
   name: 'member-select-pool',
-  text: `select key::float8 as key, id, false as removed, ${ms('added_at')} as added_at
+  text: `select key::float8 as key, id, false as removed, ${ms('added_at')} as added_at, slot::float8 as place
          from longwatch.member where tracker = $1 and slot between $2 and $3 and removed_at is null`,
 };
 const SELECT_CHANGED: Statement = {
   name: 'member-select-changed',
-  text: `select key::float8 as key, id, removed_at is not null as removed, ${ms('added_at')} as added_at
+  text: `select key::float8 as key, id, removed_at is not null as removed, ${ms('added_at')} as added_at, slot::float8 as place
          from longwatch.member where tracker = $1 and slot between $2 and $3 and roster_version > $4`,
 };
 const SELECT_FRESHNESS: Statement = {
@@ -132,7 +146,7 @@ export interface Written {
  * and `addToCounts` with what comes of it, in the same transaction.
  */
 export async function writeMembers(db: Queryable, tracker: string, changes: MemberChange[]): Promise<Written> {
-  const rows = await run<{ key: number; id: string; removed: boolean; before: boolean }>(db, UPSERT, [
+  const rows = await run<{ key: number; id: string; hash: number; removed: boolean; before: boolean }>(db, UPSERT, [
     tracker,
     changes.map((c) => c.id),
     changes.map((c) => c.hash),
@@ -143,16 +157,25 @@ export async function writeMembers(db: Queryable, tracker: string, changes: Memb
   const removed = rows.filter((row) => row.removed).map((row) => row.key);
   if (removed.length > 0) await run(db, DELETE_VALUES, [removed]);
 
-  const poolOfId = new Map(changes.map((change) => [change.id, change.pool]));
+  const changeOf = new Map(changes.map((change) => [change.id, change]));
+  // A route that says something else each time: the pool that was locked is not the one that it is in.
+  if (rows.some((row) => row.hash !== changeOf.get(row.id)!.hash))
+    throw new Error('a member was given another place meanwhile; looking again');
   const written: Written = { added: 0, removed: 0, counts: new Map() };
   for (const row of rows) {
     if (row.removed !== row.before) continue;
-    const pool = poolOfId.get(row.id)!;
+    const { pool } = changeOf.get(row.id)!;
     if (row.removed) written.removed++;
     else written.added++;
     written.counts.set(pool, (written.counts.get(pool) ?? 0) + (row.removed ? -1 : 1));
   }
   return written;
+}
+
+/** The places of those of these ids that the store knows, members or not any more. */
+export async function placesOf(db: Queryable, tracker: string, ids: string[]): Promise<Map<string, StoredPlace>> {
+  const rows = await run<StoredPlace & { id: string }>(db, PLACES, [tracker, ids]);
+  return new Map(rows.map(({ id, hash, removed }) => [id, { hash, removed }]));
 }
 
 export async function membersOf(db: Queryable, tracker: string, { first, last }: Slots): Promise<MemberRow[]> {
@@ -216,12 +239,14 @@ interface RawMember {
   id: string;
   removed: boolean;
   added_at: number;
+  place: number;
 }
 const toMember = (row: RawMember): MemberRow => ({
   key: row.key,
   id: row.id,
   removed: row.removed,
   addedAt: row.added_at,
+  place: row.place,
 });
 
 interface RawFreshness {

@@ -40,6 +40,17 @@ const MEMBERS: Statement = {
   text: `select coalesce(sum(members), 0)::int as members
          from longwatch.pool where tracker = $1 and ($2::int is null or pool = $2)`,
 };
+const RELOAD: Statement = {
+  name: 'pool-reload',
+  text: `update longwatch.pool set reload_version = roster_version where tracker = $1 and pool = any($2::int[])`,
+};
+/** Pools that nobody has kept yet, or that had no members: their workflows may not run. */
+const BEGUN: Statement = {
+  name: 'pool-begun',
+  text: `select p.pool, p.members, p.node is null or p.members = d.members as begins
+         from longwatch.pool p join unnest($2::int[], $3::int[]) as d (pool, members) on d.pool = p.pool
+         where p.tracker = $1`,
+};
 const LAYOUT: Statement = { name: 'tracker-layout', text: `select pools from longwatch.tracker where name = $1` };
 /** Pools that a split has halved come first, then the one that nobody has counted for longest. */
 const NEXT_TO_COUNT: Statement = {
@@ -99,6 +110,24 @@ export async function writeUnbegun(
   { queue, sinceMs, untilMs }: Unbegun,
 ): Promise<void> {
   await run(db, UNBEGUN, [tracker, pool, untilMs - sinceMs, queue]);
+}
+
+/** Has shifts of these pools load them whole: a member may have gone elsewhere. Call `raiseVersions` for them first. */
+export async function reloadPools(db: Queryable, tracker: string, pools: number[]): Promise<void> {
+  if (pools.length > 0) await run(db, RELOAD, [tracker, pools]);
+}
+
+/**
+ * The pools that were written to, after `addToCounts` with the same changes.
+ * @returns how many members each has, and whether it may have to be started
+ */
+export async function writtenPools(
+  db: Queryable,
+  tracker: string,
+  changes: ReadonlyMap<number, number>,
+): Promise<{ pool: number; members: number; begins: boolean }[]> {
+  if (changes.size === 0) return [];
+  return run(db, BEGUN, [tracker, [...changes.keys()], [...changes.values()]]);
 }
 
 /** Adds to the pools' counts, by pool. Call `raiseVersions` for them first. */

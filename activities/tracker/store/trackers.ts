@@ -5,7 +5,10 @@
  */
 import type { ChangeNotice } from '../../../workflows/tracker/contract';
 import { withChanges, type TrackerOptions } from '../../../workflows/tracker/options';
+import { ErrorType } from '../../../workflows/lib/errors';
 import { run, type Queryable, type Statement } from '../../lib/database';
+import { failure } from '../../lib/failures';
+import { routeInUse } from '../route';
 import { askAnew } from './told';
 import { changesAfter, type OptionChange, type OptionChanges } from '../../../workflows/lib/options';
 import type { RunState } from '../../../workflows/lib/contract';
@@ -28,9 +31,11 @@ export interface TrackerRow {
   since?: Record<string, number>;
   /** The last command that has changed state or options. */
   command?: string | null;
+  /** Whether its ids are, or ever were, placed by a route. */
+  routed?: boolean;
 }
 
-const COLUMNS = 'name, state, pools, version::float8 as version, options, changes, since, gate_open, command';
+const COLUMNS = 'name, state, pools, version::float8 as version, options, changes, since, gate_open, command, routed';
 
 const SELECT: Statement = {
   name: 'tracker-select',
@@ -51,7 +56,7 @@ const LOCK: Statement = {
 };
 const CREATE: Statement = {
   name: 'tracker-create',
-  text: `insert into longwatch.tracker (name, options) values ($1, $2) on conflict (name) do nothing`,
+  text: `insert into longwatch.tracker (name, options, routed) values ($1, $2, $2::jsonb ? 'route') on conflict (name) do nothing`,
 };
 const SET_COMMAND: Statement = {
   name: 'tracker-set-command',
@@ -70,7 +75,8 @@ const SINCE = `coalesce((
   from unnest($4::text[]) as o where o = any($3::text[]) or since ? o), '{}')`;
 const SET_OPTIONS: Statement = {
   name: 'tracker-set-options',
-  text: `update longwatch.tracker set options = $2, since = ${SINCE}, version = version + 1 where name = $1`,
+  text: `update longwatch.tracker
+         set options = $2, since = ${SINCE}, routed = routed or $2::jsonb ? 'route', version = version + 1 where name = $1`,
 };
 const SET_CHANGES: Statement = {
   name: 'tracker-set-changes',
@@ -122,6 +128,12 @@ const CLUSTER_POOLS: Statement = {
   name: 'tracker-cluster-pools',
   text: `select coalesce(sum(pools), 0)::int as pools from longwatch.tracker where state <> 'stopped'`,
 };
+const IN_USE: Statement = {
+  name: 'tracker-in-use',
+  text: `select exists (select from longwatch.member where tracker = $1 and removed_at is null)
+             or exists (select from longwatch.mail where tracker = $1)
+             or exists (select from longwatch.life where tracker = $1) as used`,
+};
 const NOTIFY: Statement = { name: 'notify', text: `select pg_notify($1, $2)` };
 
 interface RawRow {
@@ -134,6 +146,7 @@ interface RawRow {
   since: Record<string, number>;
   gate_open: boolean | null;
   command: string | null;
+  routed: boolean;
 }
 
 /** How much a reader holds on to the row: nothing, the layout (shared), or all of it. */
@@ -156,6 +169,7 @@ export async function readTracker(
       gateOpen: raw.gate_open,
       since: raw.since,
       command: raw.command,
+      routed: raw.routed,
     }
   );
 }
@@ -185,10 +199,13 @@ export async function setState(db: Queryable, name: string, state: RunState): Pr
 /**
  * Stores a definition's options; false when they were the same. A new version of an operation's code asks its members
  * anew.
+ * @throws BadOption for another route while there are members: they would not be found where they are
  */
 export async function storeOptions(db: Queryable, name: string, options: TrackerOptions): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
   if (!raw || sameJson(raw.options, options)) return false;
+  if (raw.options.route !== options.route && (await isInUse(db, name)))
+    throw failure(ErrorType.BadOption, routeInUse(name, raw.options.route));
   await run(db, SET_OPTIONS, [name, JSON.stringify(options), ...beginnings(raw, options, raw.changes)]);
   const renewed = Object.entries(options.operations)
     .filter(([operation, { version }]) => {
@@ -198,6 +215,11 @@ export async function storeOptions(db: Queryable, name: string, options: Tracker
     .map(([operation]) => operation);
   if (renewed.length > 0) await askAnew(db, name, renewed, ['']);
   return true;
+}
+
+/** Whether anything is stored by the place of its member; the remains of a removed one count for a day. */
+export async function isInUse(db: Queryable, name: string): Promise<boolean> {
+  return (await run<{ used: boolean }>(db, IN_USE, [name]))[0]!.used;
 }
 
 /** Lays changes over the options, or takes them back (`value: null`); false when nothing is different. */

@@ -4,9 +4,11 @@ import { Database, type Queryable } from '../../../activities/lib/database';
 import type { Commit, MemberPart } from '../../../activities/tracker/member/commit';
 import { MEMBER } from '../../../activities/tracker/member/constants';
 import type { Pushed } from '../../../activities/tracker/member/types';
+import { byId, notDefinedHere, type Placing } from '../../../activities/tracker/route';
 import { endLives, purgeLives } from '../../../activities/tracker/store/ended-lives';
 import { commitTurns, loadLives } from '../../../activities/tracker/store/lives';
 import { insertMail, mailTables, readMail, stepTables, type NewMail } from '../../../activities/tracker/store/mail';
+import { slotOf } from '../../../workflows/tracker/slots';
 import { Stack } from '../../support/stack';
 
 const OWNERS = [{ claim: { tracker: 't', pool: 0, runId: 'run', shift: 1, attempt: 1, node: 'n' }, token: 1 }];
@@ -55,8 +57,11 @@ const of = (...members: MemberPart[]): Commit => ({
   pools: [{ tracker: 't', pool: 0, token: 1, rosterVersion: 1, members }],
 });
 const push = async (entries: readonly Pushed[]): Promise<void> => void pushed.push(...entries);
+/** The places of ids in a commit. */
+let placing = (_tracker: string): Placing => byId;
+afterEach(() => void (placing = () => byId));
 const commit = async (db: Queryable, ...members: MemberPart[]): Promise<string[]> => {
-  const [verdict] = await commitTurns(db, of(...members), { owners: OWNERS, push });
+  const [verdict] = await commitTurns(db, of(...members), { owners: OWNERS, push, placingOf: (name) => placing(name) });
   return [
     verdict!.verdict,
     ...verdict!.refused.map(({ id, why, error }) => `${id} ${why}${error ? `: ${error}` : ''}`),
@@ -250,7 +255,7 @@ test('a request that goes with its member is answered, once', async () => {
   const [{ stamp } = { stamp: 0 }] = await stack.sql<{ stamp: number }>(
     `select nextval('longwatch.stamp')::float8 as stamp`,
   );
-  const told = await database.transaction((db) => endLives(db, 't', [{ id: 'a', stamp }]));
+  const told = await database.transaction((db) => endLives(db, 't', [{ id: 'a', stamp, hash: byId('a') }]));
   expect(told).toEqual([{ member: 'a', request: 'r', client: 'c' }]);
   expect(await stack.sql('select request, json, error from longwatch.reply order by request')).toEqual([
     { request: 'q', json: '1', error: null },
@@ -291,4 +296,32 @@ test('replies are kept as long as they may be asked for, and the numbers of a me
   expect(await left('life', 'id')).toEqual(['awaited', 'full', 'gone', 'kept', 'new']);
   await age(MEMBER.marksMs + 1);
   expect(await left('life', 'id')).toEqual(['awaited', 'full', 'kept', 'new']);
+});
+
+describe('a tracker with a route', () => {
+  const row = { state: '1', marks: new Map(), applied: new Map(), sets: 0 };
+  const sent = (tracker: string, id: string) => [{ to: { tracker, id }, json: '1' }];
+
+  test('has all of a turn where its member is, and what it sends where that one is', async () => {
+    placing = () => (id) => byId(id.split('/')[0]!);
+    const [{ stamp } = { stamp: 0 }] = await stack.sql<{ stamp: number }>(
+      `select nextval('longwatch.stamp')::float8 as stamp`,
+    );
+    expect(await alone(part('a/1', { row, spawn: stamp, sent: sent('t', 'b/1') }))).toEqual(['done']);
+    const [found] = await stack.sql(
+      `select m.hash::float8 as hash, m.slot = l.slot as same, (select slot::float8 from longwatch.mail) as mail
+       from longwatch.member m join longwatch.life l on l.id = m.id where m.id = 'a/1'`,
+    );
+    expect(found).toEqual({ hash: byId('a'), same: true, mail: slotOf(byId('b')) });
+  });
+
+  test('is not known to this process: the turn that sends to it is refused, and no other', async () => {
+    placing = (name) => {
+      if (name === 'other') throw notDefinedHere(name, 'by-corporation', undefined);
+      return byId;
+    };
+    const verdict = await alone(part('a', { row, sent: sent('other', 'x') }), part('b', { row }));
+    expect(verdict).toEqual(['done', expect.stringMatching(/^a refused: .*placed by route 'by-corporation'/)]);
+    expect(await stack.sql(`select id from longwatch.life`)).toEqual([{ id: 'b' }]);
+  });
 });

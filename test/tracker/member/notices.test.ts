@@ -16,8 +16,11 @@ import {
   replyNoticeOf,
   type Ask,
 } from '../../../activities/tracker/store/mail-notices';
+import { byId, placingOf } from '../../../activities/tracker/route';
+import type { Route } from '../../../exports';
 import { hashId } from '../../../workflows/lib/hash';
 import { poolOf } from '../../../workflows/tracker/plan';
+import { slotOf } from '../../../workflows/tracker/slots';
 import { eventually, Stack } from '../../support/stack';
 
 const log = pino({ level: 'silent' });
@@ -112,8 +115,59 @@ describe('On PostgreSQL', () => {
     expect(keepers).toEqual(kept);
     const members = [0, 1, 2, 3, 4].map((pool) => ({ tracker: 't', id: idOf(pool) }));
     const byPool = (list: typeof kept) => list.sort((x, y) => x.pool - y.pool);
-    expect(byPool(await keepersOf(ask, members))).toEqual(kept);
+    expect(byPool(await keepersOf(ask, members, () => byId))).toEqual(kept);
     expect(byPool(await keepersOfPools(ask, { tracker: 't', pools: [0, 1, 2, 3, 4] }))).toEqual(kept);
+  });
+
+  describe('of a tracker with a route', () => {
+    const byCorporation = { name: 'by-corporation', of: (id: string) => id.split('/')[0] };
+    const mail = (definition: { route?: Route } | undefined, ...members: string[]) =>
+      database.transaction((db) => insertMail(db, 't', members.map(letter), MEMBER, definition));
+    const slots = () =>
+      stack.sql<{ member: string; slot: number }>(
+        `select member, slot::float8 as slot from longwatch.mail order by id`,
+      );
+    const set = (route: string | null) =>
+      stack.sql(`update longwatch.tracker set options = options - 'route' || $1 where name = 't'`, [
+        route === null ? '{}' : JSON.stringify({ route }),
+      ]);
+    beforeEach(() => stack.sql(`truncate longwatch.mail`));
+    afterEach(async () => {
+      await set(null);
+      await stack.sql(`truncate longwatch.mail`);
+    });
+
+    test('mail has the place of its member', async () => {
+      await set('by-corporation');
+      const { admissions } = await mail({ route: byCorporation }, 'corp/1', 'corp/2');
+      expect(admissions).toEqual(['taken', 'taken']);
+      const slot = slotOf(hashId('corp'));
+      expect(await slots()).toEqual([
+        { member: 'corp/1', slot },
+        { member: 'corp/2', slot },
+      ]);
+    });
+
+    test('a sender that does not know it is refused, and nothing of its batch is taken', async () => {
+      await set('by-corporation');
+      for (const definition of [undefined, {}, { route: { ...byCorporation, name: 'by-alliance' } }]) {
+        const sending = mail(definition, 'corp/1');
+        await expect(sending).rejects.toThrow(/placed by route 'by-corporation', and this process has/);
+      }
+      expect(await slots()).toEqual([]);
+    });
+
+    test('a route that is not declared yet does not count', async () => {
+      await mail({ route: byCorporation }, 'corp/1');
+      expect(await slots()).toEqual([{ member: 'corp/1', slot: slotOf(hashId('corp/1')) }]);
+    });
+
+    test('nodes are told of the pools that its members are in', async () => {
+      const id = idOf(1);
+      const placing = placingOf('t', 'by-corporation', { route: byCorporation });
+      const found = await keepersOf(ask, [{ tracker: 't', id: `${id}/1` }], () => placing);
+      expect(found).toEqual([{ node: 'b', tracker: 't', pool: 1 }]);
+    });
   });
 
   test('a tracker that is not there, or is stopped, takes nothing', async () => {

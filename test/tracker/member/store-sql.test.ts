@@ -10,6 +10,7 @@ import { MEMBER, type MemberLimits } from '../../../activities/tracker/member/co
 import type { Stored } from '../../../activities/tracker/member/member';
 import { tableStep } from '../../../activities/tracker/member/rotation';
 import type { Answer, Image, Sent, Timer } from '../../../activities/tracker/member/types';
+import { byId } from '../../../activities/tracker/route';
 import type { PoolOwner } from '../../../activities/tracker/store/fence';
 import { endLives } from '../../../activities/tracker/store/ended-lives';
 import { commitTurns, loadLives, timersDue } from '../../../activities/tracker/store/lives';
@@ -156,7 +157,7 @@ class Sequence {
                on conflict (tracker, id) do update set stamp = excluded.stamp, removed_at = now()`,
         values: [id, hashId(id), stamp],
       });
-      await endLives(db, 't', [{ id, stamp }]);
+      await endLives(db, 't', [{ id, stamp, hash: hashId(id) }]);
     });
     await this.writePool(pool);
   }
@@ -187,7 +188,7 @@ class Sequence {
           model.pools[locked]!.lockedUntil = Infinity;
         }
         const real = await database.transaction((db) =>
-          commitTurns(db, commit, { owners, push: async () => undefined, limits: LIMITS }),
+          commitTurns(db, commit, { owners, push: async () => undefined, limits: LIMITS, placingOf: () => byId }),
         );
         const modelled = model.commit(commit);
         const sorted = (verdicts: typeof real) =>

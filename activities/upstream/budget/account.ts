@@ -15,6 +15,7 @@ import { aged, isNews, type Instant, type KeptHeader } from './kept-header';
 import type { Refusal } from './ledger/closing';
 import type { Grant, Renewal, Seen, Told } from './ledger/messages';
 import { givesLess, type Limit } from './limit';
+import { Pace } from './pace';
 import type { Clocks, Heard, Ticket } from './ticket';
 
 export type { Clocks, Ticket } from './ticket';
@@ -44,8 +45,7 @@ export class Account {
   private refused = false;
   private slowest = 0;
   private readonly ended = new EndedParts();
-  private meanCost: number;
-  private next = -Infinity;
+  private readonly pace: Pace;
   private readonly closed = new Closed();
   private unknown = true;
   /** Something was spent, given back or learned that the ledger has not confirmed. */
@@ -60,12 +60,12 @@ export class Account {
     private readonly clocks: Clocks,
   ) {
     this.one = limit.greatestCost;
-    this.meanCost = limit.greatestCost;
+    this.pace = new Pace(limit.greatestCost);
   }
 
   /**
-   * The rule was changed while it runs, and the ledger grants by the new one from now on. Where that gives less, what is
-   * in hand goes back first.
+   * The rule was changed while it runs, and the ledger grants by the new one from now on. What is in hand goes back
+   * first, if that gives less.
    */
   adopt(limit: Limit): void {
     if (limit === this.limit) return;
@@ -85,7 +85,7 @@ export class Account {
   may(requests = 1, isPaced = true): boolean {
     // A place that is another node's by now is not used again: it goes back with the next message.
     if (this.limit.shape === 'concurrent' && this.held >= this.rate) return false;
-    if (this.isClosed || !this.lives || (isPaced && this.clocks.monotonic() < this.next)) return false;
+    if (this.isClosed || !this.lives || (isPaced && this.clocks.monotonic() < this.pace.next)) return false;
     return this.free >= this.one + this.further(requests) - 1e-9;
   }
 
@@ -94,7 +94,9 @@ export class Account {
     const now = this.clocks.monotonic();
     if (this.closed.until > now) return this.closed.until - now;
     if (!this.lives || this.free < this.one - 1e-9) return Infinity;
-    return Math.max(0, this.next - now);
+    // More places are taken than are this node's by now: one has to come back.
+    if (this.limit.shape === 'concurrent' && this.held >= this.rate) return Infinity;
+    return Math.max(0, this.pace.next - now);
   }
 
   /** Takes what one request can cost at most. Only after `may`. */
@@ -111,20 +113,14 @@ export class Account {
   }
 
   private further(requests: number): number {
-    // Places of a concurrent limit come back with each answer, so a run needs one at a time.
-    if (this.limit.shape === 'concurrent') return 0;
-    // No more than comes together in some seconds: a run that makes many requests of a small limit begins all the same.
-    return Math.min((requests - 1) * Math.min(this.meanCost, this.one), FIGURES.furtherSeconds * this.rate);
+    return this.pace.further(requests, this.one, this.rate, this.limit);
   }
 
   private take(reserved: number): Ticket {
     const { monotonic: now, wall } = this.now();
     this.held += reserved;
     this.untold = true;
-    if (this.rate > 0 && this.limit.shape !== 'concurrent') {
-      const pause = Math.min(FIGURES.longestPause, (FIGURES.paceShare * this.meanCost) / this.rate);
-      this.next = Math.max(this.next, now - FIGURES.paceDebt) + pause;
-    }
+    this.pace.sent(now, this.rate, this.limit);
     const seen = this.known && { era: this.known.era, spent: this.known.spent + this.settled - this.reported };
     return {
       epoch: this.epoch,
@@ -152,7 +148,7 @@ export class Account {
     if (ticket.isPaid) return;
     const cost = Number.isFinite(heard.cost) && heard.cost >= 0 ? heard.cost : ticket.reserved;
     const isRefused = heard.refusedFor !== undefined;
-    if (!isRefused) this.meanCost += FIGURES.costWeight * (cost - this.meanCost);
+    if (!isRefused) this.pace.note(cost);
     this.slowest = Math.max(this.slowest, this.clocks.monotonic() - ticket.sentAt);
     this.pay(ticket, cost);
     if (isRefused && (heard.told?.remaining ?? Infinity) >= ticket.reserved) this.refused = true;
@@ -215,31 +211,22 @@ export class Account {
     if (this.begun !== NEVER && !this.lives) this.begin();
     const isReady = requests > 0;
     const wants =
-      this.limit.shape === 'concurrent' ? this.held + requests : isReady ? requests * Math.max(this.meanCost, 0.01) : 0;
+      this.limit.shape === 'concurrent'
+        ? this.held + requests
+        : isReady
+          ? requests * Math.max(this.pace.meanCost, 0.01)
+          : 0;
     this.has = this.settled + this.held + this.kept(wants, isReady);
     this.asked = this.now();
     this.lastSettled = this.settled;
-    const { header, slowest, refused } = this;
+    const { node, epoch, settled, late, held, known, header, refused, mute, slowest } = this;
+    const counts = { node, epoch, settled, late, held, known, refused, mute, slowest };
     this.untold = true;
     this.slowest = 0;
     this.refused = false;
     this.urgent = false;
-    return {
-      node: this.node,
-      epoch: this.epoch,
-      seq: ++this.seq,
-      settled: this.settled,
-      late: this.late,
-      floor: this.has,
-      held: this.held,
-      wants,
-      known: this.known,
-      header: header && aged(header, this.now()),
-      refused,
-      mute: this.mute,
-      slowest,
-      ended: this.ended.quiet,
-    };
+    const told = header && aged(header, this.now());
+    return { ...counts, seq: ++this.seq, floor: this.has, wants, header: told, ended: this.ended.quiet };
   }
 
   /**

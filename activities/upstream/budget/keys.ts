@@ -1,7 +1,7 @@
 /**
  * The name of a bucket within its limit, as it stands in memory, in the ledger and on the screen. A key that is a
- * secret, that PostgreSQL could not keep, that is long or has no letters becomes a hash. Called by `node/` for each use of a bucket, so
- * the hashes of the last keys are kept.
+ * secret, that PostgreSQL could not keep, that is long or has no letters becomes a hash. Called by `node/` for each use
+ * of a bucket, so the hashes of the last keys are kept.
  */
 import { createHash } from 'node:crypto';
 

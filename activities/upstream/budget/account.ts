@@ -64,7 +64,7 @@ export class Account {
   }
 
   /**
-   * The rule was changed while it runs, and the ledger grants by the new one from now on. What is in hand goes back
+   * The rule was changed while it runs, and the ledger grants by the new one from now on. Tokens in hand go back
    * first, if that gives less.
    */
   adopt(limit: Limit): void {

@@ -206,7 +206,7 @@ export class Book {
     return this.probes.size > 0;
   }
 
-  /** Whoever waits looks again: what he asks for may be known. A request that asks is still the only one of its kind. */
+  /** All who wait look again: their bucket may be known. A request that asks is still the only one of its kind. */
   private wakeProbes(): void {
     for (const [id, probe] of this.probes) {
       const next = probe.known();

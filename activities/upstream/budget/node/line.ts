@@ -35,7 +35,7 @@ export class Line {
   private timer: NodeJS.Timeout | undefined;
   private timerAt = Infinity;
   private isServing = false;
-  /** Those who were woken this turn and wait again. */
+  /** Waiters that were woken this turn and wait again. */
   private rejoined = 0;
   /** The one that the line saves up for, and since when. */
   private saving: { waiter: Waiter; since: number } | undefined;
@@ -110,7 +110,7 @@ export class Line {
     else this.look();
   }
 
-  /** Whose turn it is, if the bucket has enough for it. */
+  /** The next waiter, if the bucket has enough for it. */
   private next(): LineWaiter | undefined {
     if (this.size === 0 || !this.bucket.may(1)) return undefined;
     const now = this.now();

@@ -14,8 +14,8 @@ import { SharedBucket, type Ledger } from './shared';
 import { RunReservation } from './spend';
 
 /**
- * A bucket that nobody has used for so long is forgotten by the node, seconds; the ledger keeps its row. Where there are
- * many (a key that is made anew for each request), it is forgotten sooner.
+ * A bucket that nobody has used for so long is forgotten by the node, seconds; the ledger keeps its row. Many of them
+ * (a key that is made anew for each request) are forgotten sooner.
  */
 const FORGET = 900;
 const MANY = 10_000;

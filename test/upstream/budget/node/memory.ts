@@ -21,7 +21,7 @@ import type {
 export const time = { now: 0 };
 /** The ledger's rows, by limit and key. */
 export const ledger = new Map<string, Bucket>();
-/** What the ledger was told to close. */
+/** Closings that the ledger was told of. */
 export const closings: { key: string; refusal: Refusal }[] = [];
 
 beforeEach(() => {

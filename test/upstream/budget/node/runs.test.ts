@@ -38,7 +38,7 @@ test('a run of many requests sets no more aside than the node was given', () => 
   reserved(spender, 20);
   const { has, held } = account.shown;
   expect(held).toBeLessThanOrEqual(has + 1e-9);
-  // What it says that it holds is believed by the ledger.
+  // The ledger believes what a node says that it holds.
   for (let second = 0; second < 4; second++) {
     pass(spender, 1);
     expect(taken(all.rule)).toBeLessThanOrEqual(60);

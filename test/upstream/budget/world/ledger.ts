@@ -36,11 +36,13 @@ export class SimulatedLedger {
     return { now: this.events.now + this.clockOff, timeline: String(this.timeline) };
   }
 
-  renew(renewal: Renewal): Grant {
+  /** @param limit the rule as the node has it */
+  renew(renewal: Renewal, limit = this.limit): Grant {
     this.statements++;
+    this.checkHeld(renewal);
     // As it goes over the wire.
-    const grant = renew(this.bucket, this.limit, JSON.parse(JSON.stringify(renewal)) as Renewal, this.time);
-    this.check(renewal, grant);
+    const grant = renew(this.bucket, limit, JSON.parse(JSON.stringify(renewal)) as Renewal, this.time);
+    this.check(renewal, grant, limit);
     this.commit();
     return grant;
   }
@@ -67,7 +69,8 @@ export class SimulatedLedger {
     this.clockOff = clockOff;
     const { now } = this.events;
     while (this.commits.length > 1 && this.commits.at(-1)!.at > now - lostSeconds) this.commits.pop();
-    this.bucket = JSON.parse(this.commits.at(-1)!.row) as Bucket;
+    const row = this.commits.at(-1)?.row;
+    this.bucket = row === undefined ? newBucket(this.limit, this.time.now, '1') : (JSON.parse(row) as Bucket);
   }
 
   private commit(): void {
@@ -77,13 +80,21 @@ export class SimulatedLedger {
     while (this.commits.length > 2 && this.commits[1]!.at < this.events.now - 10) this.commits.shift();
   }
 
+  /** A node holds no more than it was given. */
+  private checkHeld({ node, epoch, seq, floor }: Renewal): void {
+    const part = this.bucket.parts.find((one) => one.node === node && one.epoch === epoch);
+    // Commits that were lost may have given it.
+    if (this.timeline > 1 || !part || part.ended || seq <= part.seq || floor <= part.granted + 1e-6) return;
+    throw new Error(`${node} holds ${floor} of its part, and was given ${part.granted}`);
+  }
+
   /** Σ parts ≤ capacity, wherever something was granted. */
-  private check(renewal: Renewal, grant: Grant): void {
+  private check(renewal: Renewal, grant: Grant, limit: Limit): void {
     if (grant.kind !== 'granted' || grant.granted <= renewal.floor + 1e-6 || this.bucket.felt) return;
-    const tokens = tokensOf(this.bucket, this.limit);
+    const tokens = tokensOf(this.bucket, limit);
     if (tokens === undefined) return;
-    const held = ownUsed(this.bucket, this.limit) + outstanding(this.bucket);
-    if (held > tokens * (1 - this.limit.headroom) + 1e-6 && held > tokens)
+    const held = ownUsed(this.bucket, limit) + outstanding(this.bucket);
+    if (held > tokens * (1 - limit.headroom) + 1e-6 && held > tokens)
       throw new Error(`granted above capacity: ${held} of ${tokens} are spent or held`);
   }
 }

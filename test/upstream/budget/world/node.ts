@@ -40,11 +40,24 @@ export interface Surroundings {
   limit: Limit;
   upstream: Asks;
   ledger: SimulatedLedger;
-  nodes: SimulatedNode[];
+  nodes: WorldNode[];
   window: number;
 }
 
-export class SimulatedNode {
+/** A node as the world drives it: bad days come to it, and words of others. */
+export interface WorldNode {
+  isDead: boolean;
+  cutUntil: number;
+  /** Seconds that the wall clock is off. */
+  wallOff: number;
+  /** Requests that were answered. */
+  readonly answered: number;
+  freeze(seconds: number, suspended: boolean): void;
+  /** A notification: closed for so long, by that generation. */
+  hear(closedFor: number, generation: number): void;
+}
+
+export class SimulatedNode implements WorldNode {
   private static lives = 0;
   readonly account: Account;
   isDead = false;
@@ -167,8 +180,11 @@ export class SimulatedNode {
     const { closedFor, generation } = ledger.close(refusal);
     this.account.hearClosed(closedFor, generation, true);
     for (const node of nodes)
-      if (node !== this && !node.isCut)
-        events.after(0.015, () => node.awake(() => node.account.hearClosed(max(0, closedFor - 0.015), generation)));
+      if (node !== this) events.after(0.015, () => node.hear(max(0, closedFor - 0.015), generation));
+  }
+
+  hear(closedFor: number, generation: number): void {
+    if (!this.isCut) this.awake(() => this.account.hearClosed(closedFor, generation));
   }
 
   /**

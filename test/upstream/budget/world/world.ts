@@ -14,7 +14,8 @@ import {
 import { Draws } from '../../../support/draws';
 import { Events } from './events';
 import { SimulatedLedger } from './ledger';
-import { SimulatedNode, type NodeOptions, type Surroundings } from './node';
+import { SimulatedNode, type NodeOptions, type Surroundings, type WorldNode } from './node';
+import { withTimersOf } from './timers';
 import { SimulatedUpstream } from './upstream';
 
 const FAULTS = [
@@ -147,14 +148,18 @@ export class BudgetWorld {
   private readonly count: Count;
   readonly upstream: SimulatedUpstream;
   readonly ledger: SimulatedLedger;
-  readonly nodes: SimulatedNode[] = [];
+  readonly nodes: WorldNode[] = [];
   private readonly around: Surroundings;
   private readonly begin: number;
   private readonly end: number;
   private readonly perNode: number;
   private uncovered = -Infinity;
 
-  constructor(private readonly history: History) {
+  constructor(
+    private readonly history: History,
+    private readonly nodeOf: (around: Surroundings, options: NodeOptions) => WorldNode = (...of) =>
+      new SimulatedNode(...of),
+  ) {
     const { seed, shape, window, tokens, learned, headroom, errors, others, headers } = history;
     this.draw = new Draws(seed);
     this.begin = 1.76e9 + this.draw.between(0, 1e6);
@@ -231,14 +236,14 @@ export class BudgetWorld {
       stuck: 10,
       tells: { window: history.learned && (history.shape !== 'fixed' || draw.chance(0.5)) },
     };
-    const node = new SimulatedNode(this.around, options);
+    const node = this.nodeOf(this.around, options);
     if (history.fault === 'clocks' || history.fault === 'all') node.wallOff = draw.between(-60, 60);
     this.nodes[index] = node;
   }
 
   private faults(): void {
     const { draw, events, history, nodes } = this;
-    const any = (): SimulatedNode => draw.one(nodes);
+    const any = (): WorldNode => draw.one(nodes);
     const restart = (index: number, after: number): void => {
       nodes[index]!.isDead = true;
       events.after(after, () => this.spawn(index));
@@ -281,6 +286,10 @@ export class BudgetWorld {
   }
 
   live(): Outcome {
+    return withTimersOf(this.events, () => this.through());
+  }
+
+  private through(): Outcome {
     const { events, upstream, history, begin, end } = this;
     events.every(1, this.draw.next(), () => {
       // All that the upstream counts of ours is in the account, or in somebody's hands.

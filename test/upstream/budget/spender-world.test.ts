@@ -1,0 +1,28 @@
+/**
+ * The spender of a node, with its lines and reservations of whole runs, through the histories of `world.test.ts`: the
+ * same bad days, the same promises.
+ */
+import { simulate } from '../../support/simulate';
+import { Draws } from '../../support/draws';
+import { promises } from './world/promises';
+import { SpenderNode, SpenderWorld, type SpenderOptions } from './world/spender-node';
+import { BudgetWorld, draw, type History } from './world/world';
+
+simulate(
+  'nodes that spend as workers do: nothing above the limit, and nobody waits for a bucket that is not his',
+  (seed) => {
+    const draws = new Draws(seed ^ 0x1234567);
+    const history: History = draw(seed);
+    const runs = draws.one<SpenderOptions['runs']>(['one', 'one', 'three', 'twenty', 'any']);
+    const world = new SpenderWorld();
+    const budget = new BudgetWorld(history, (around, options) => new SpenderNode(around, options, { runs }, world));
+    const outcome = budget.live();
+    if (world.failure) throw world.failure;
+    const broken = promises(history, outcome, runs === 'one' ? 0 : 0.05);
+    if (history.fault === 'none' && world.longestSpareWait > 6)
+      broken.push(`one waited ${world.longestSpareWait} s whose bucket has plenty`);
+    if (broken.length > 0)
+      throw new Error(`${broken.join('; ')}\n${JSON.stringify({ runs, ...history })}\n${JSON.stringify(outcome)}`);
+  },
+  { histories: 60 },
+);

@@ -11,7 +11,8 @@ import { applyRoster } from './roster/apply';
 import { declareOptions, openTracker, setOptions, setTrackerState } from './roster/commands';
 import { readOpening, splitPools } from './roster/layout';
 import { wakePools } from './roster/wake';
-import { keepPool } from './shift/keep';
+import { begin, finish, keepPool } from './shift/keep';
+import { Meanwhile } from './shift/meanwhile';
 import { writeUnbegun } from './store/pools';
 import type { Node } from './shift/node';
 import type { Database } from '../lib/database';
@@ -27,6 +28,11 @@ export interface ActivityDeps {
 export function createActivities(deps: ActivityDeps): TrackerActivities {
   const { node, database, temporal, log } = deps;
   const wakePool = (tracker: string, pool: number) => temporal.wakePool(tracker, pool);
+  const meanwhile = new Meanwhile({
+    ...{ node, database, temporal, log },
+    begin: (...given) => begin(deps, ...given),
+    finish: (shift, ending) => finish(deps, shift, ending),
+  });
   return {
     async openPool({ tracker, pool }) {
       const workflowId = poolWorkflowId(tracker, pool);
@@ -38,7 +44,7 @@ export function createActivities(deps: ActivityDeps): TrackerActivities {
     },
     applyRoster: (input) => applyRoster(database, input, { definitions: node.definitions, wakePool, log }),
     noteUnbegun: ({ tracker, pool, unbegun }) => database.transaction((db) => writeUnbegun(db, tracker, pool, unbegun)),
-    shift: (input) => keepPool(deps, input),
+    shift: (input) => keepPool({ ...deps, meanwhile }, input),
     openTracker: ({ command, ...input }) => {
       const { runId } = Context.current().info.workflowExecution!;
       const isCurrent = () => temporal.isCurrent(trackerWorkflowId(input.tracker), runId);

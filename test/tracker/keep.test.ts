@@ -161,6 +161,24 @@ test('a database that refuses everything ends a shift after its patience, and no
   expect(performance.now() - began).toBeGreaterThanOrEqual(PATIENCE * 0.9);
 });
 
+test('a shift that ends for a database that swallows does not wait for it once more', async () => {
+  const zero = shift(0);
+  await written('zero');
+  let patient = true;
+  let letGo!: () => void;
+  const swallowed = new Promise<void>((resolve) => (letGo = resolve));
+  const away = Object.assign(new Error('away'), { type: 'StoreUnavailable' });
+  const refused = jest.spyOn(values, 'transaction').mockImplementation(async () => {
+    if (!patient) await swallowed;
+    throw away;
+  });
+  closing.push(() => Promise.resolve(refused.mockRestore()));
+  closing.push(() => Promise.resolve(letGo()));
+  void delay(PATIENCE * 0.9).then(() => (patient = false));
+  await expect(zero.result).rejects.toMatchObject({ type: 'StoreUnavailable' });
+  expect(node.shifts.size).toBe(0);
+});
+
 test('TR-M5: an idle shift with a heartbeat timeout of a second is not ended by a flush that comes late', async () => {
   const zero = shift(0, 1_000);
   await written('zero');

@@ -35,7 +35,9 @@ import type { Node } from './node';
 import { ForcedCrash } from './notice';
 import type { OperationHost } from './host';
 import type { Lateness } from './lateness';
+import type { Meanwhile } from './meanwhile';
 import { PoolShift, type Ending } from './pool-shift';
+import { resultOf } from './shift-result';
 import { readShiftOptions } from './shift-options';
 import { retryAnywhere } from './retry-anywhere';
 import { SHORT_RUN_MS } from './wind-down';
@@ -53,6 +55,8 @@ export interface ShiftDeps {
   database: Database;
   temporal: TemporalLink;
   log: Logger;
+  /** Keeps what nobody can take while Temporal is away. */
+  meanwhile?: Meanwhile;
 }
 
 /**
@@ -264,22 +268,41 @@ async function keepUntilEnd(
     watch.stop();
     shift.close();
   }
+  await finish(deps, shift, ending);
+  const ranMs = Date.now() - began;
+  if (ending instanceof Error) return crashed(deps, pool, shift, ending, ranMs);
+  shift.log.info({ end: ending, ranMs, members: shift.members.size }, 'hands the pool back');
+  if (FOLLOWED.includes(ending)) deps.meanwhile?.ended(shift.claim, shift.token);
+  return resultOf(ending, node, shift, ranMs);
+}
+
+/** A next shift comes right after these. */
+const FOLLOWED: readonly Ending[] = ['elapsed', 'asked', 'moved', 'handed back'];
+
+/** Its runs end, what there is of it is written, it leaves the node, and its fence is free. */
+export async function finish(
+  { node, database }: Pick<ShiftDeps, 'node' | 'database'>,
+  shift: PoolShift,
+  ending: Ending,
+): Promise<void> {
+  shift.close();
   await lastRuns(shift);
   if (shift.purse) {
     shift.purse.end();
     // There may be something to store of it, and nothing else.
     shift.hinted = true;
   }
-  if (ending !== 'fenced') await node.writer.flush();
+  // The database has refused everything for so long: one refusal more would only keep the pool from its next keeper.
+  if (ending !== 'fenced' && !isStoreUnavailable(ending)) await node.writer.flush();
   node.leave(shift);
   if (shift.purse) node.spender?.release(shift.purse);
-  const ranMs = Date.now() - began;
-  if (ending instanceof Error) return crashed(deps, pool, shift, ending, ranMs);
+  if (ending instanceof Error) return;
   // The next holder believes it: whatever may still be under way of the members' buckets has been written.
-  if (shift.purse?.isStored ?? true) await releaseFence(deps.database, shift.claim, shift.token).catch(() => undefined);
-  shift.log.info({ end: ending, ranMs, members: shift.members.size }, 'hands the pool back');
-  return resultOf(ending, node, shift, ranMs);
+  if (shift.purse?.isStored ?? true) await releaseFence(database, shift.claim, shift.token).catch(() => undefined);
 }
+
+const isStoreUnavailable = (ending: Ending): boolean =>
+  ending instanceof Error && (ending as { type?: unknown }).type === ErrorType.StoreUnavailable;
 
 /**
  * After an end that does not wait (a shutdown, a stop, a crash): the short ones may still end; the others are given up
@@ -317,22 +340,4 @@ async function crashed(
     return resultOf('quarantined', node, shift, ranMs);
   }
   throw error instanceof ForcedCrash ? failure(ErrorType.ForcedCrash, error.message) : error;
-}
-
-function resultOf(end: ShiftResult['end'], node: Node, shift: PoolShift | undefined, ranMs: number): ShiftResult {
-  const result: ShiftResult = {
-    end,
-    node: node.row.name,
-    members: shift?.members.size ?? 0,
-    ranMs,
-    fetched: 0,
-    failed: 0,
-    skipped: 0,
-  };
-  for (const { counts } of shift?.loops.values() ?? []) {
-    result.fetched += counts.fetched;
-    result.failed += counts.failed;
-    result.skipped += counts.skippedLate + counts.skippedLag;
-  }
-  return result;
 }

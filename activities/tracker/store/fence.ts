@@ -115,6 +115,15 @@ const RELEASE: Statement = {
   name: 'fence-release',
   text: `update longwatch.pool set released_at = now(), released_token = token, crashes = 0 where ${OWN}`,
 };
+/**
+ * The last holder goes on: it has let the pool go, and nobody has taken it since. The note of its clean end does not
+ * count any more.
+ */
+const TAKE_BACK: Statement = {
+  name: 'fence-take-back',
+  text: `update longwatch.pool set released_at = null, released_token = null where ${OWN}
+         returning roster_version::float8 as roster_version`,
+};
 /** Whether the holder before the one of now said that everything was written, and nothing under way. */
 const CLEAN: Statement = {
   name: 'fence-clean',
@@ -267,6 +276,17 @@ const ownOf = ({ claim, token }: PoolOwner): unknown[] => [
 /** Notes a clean end. The next shift takes the fence whether or not this was reached. */
 export async function releaseFence(database: Database, claim: PoolClaim, token: number): Promise<void> {
   await database.transaction((db) => run(db, RELEASE, ownOf({ claim, token })), { lockTimeoutMs: TAKE_WAIT_MS });
+}
+
+/** The last holder has the pool again, by the token that it had; undefined: somebody has taken it since. */
+export async function takeBackFence(
+  database: Database,
+  claim: PoolClaim,
+  token: number,
+): Promise<PoolFence | undefined> {
+  const take = (db: Queryable) => run<{ roster_version: number }>(db, TAKE_BACK, ownOf({ claim, token }));
+  const [row] = await database.transaction(take, { lockTimeoutMs: TAKE_WAIT_MS });
+  return row && { token, rosterVersion: row.roster_version };
 }
 
 /** Crashes in a row that put a pool in quarantine. */

@@ -4,8 +4,11 @@
  */
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { EVERY_MS, NODE_HEADER, SLACK_MS } from './settings';
+import { EVERY_MS, NODE_HEADER } from './settings';
 import type { Gap } from './gaps';
+
+/** Later than that is worth a note. Milliseconds. */
+const NOTED_MS = 500;
 
 interface Beat {
   n: number;
@@ -17,7 +20,7 @@ interface Beat {
 export class Beats {
   private readonly ids = new Map<string, Beat>();
   private readonly server = http.createServer((request, response) => this.answer(request, response));
-  /** Only these are worth a word: an operation that is late by more than it may be. */
+  /** The times without a request that are longer than they are on a good day. */
   readonly gaps: Gap[] = [];
   requests = 0;
   /** The measuring begins here: what was before it, the start and the adding, is not a gap. */
@@ -82,6 +85,6 @@ export class Beats {
     const from = Math.max(beat.at, this.since);
     const ms = now - from;
     if (ms > beat.longestMs) beat.longestMs = ms;
-    if (ms > EVERY_MS + SLACK_MS) this.gaps.push({ id, from, to: now, before: beat.node, after: node });
+    if (ms > EVERY_MS + NOTED_MS) this.gaps.push({ id, from, to: now, before: beat.node, after: node });
   }
 }

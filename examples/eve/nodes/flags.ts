@@ -1,12 +1,16 @@
 /** The flags of `npm run example -- eve --nodes 3 …`. Read by `main.ts`. */
 import { parseArgs } from 'node:util';
+import { didYouMean } from '../../../config/suggest';
 import { parseDuration } from '../../../config/values';
+import { KINDS, type Kind } from './kinds';
 
 export interface NodesFlags {
   nodes: number;
   members: number;
   /** undefined: nothing bad happens. */
   killEveryMs: number | undefined;
+  /** The bad days that may come. */
+  kinds: readonly Kind[];
   forMs: number;
   seed: number;
 }
@@ -19,6 +23,7 @@ export function readFlags(args: string[] = process.argv.slice(2)): NodesFlags {
       nodes: { type: 'string', default: '3' },
       members: { type: 'string', default: '5000' },
       'kill-every': { type: 'string' },
+      only: { type: 'string', multiple: true },
       for: { type: 'string', default: '1m' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     },
@@ -28,6 +33,7 @@ export function readFlags(args: string[] = process.argv.slice(2)): NodesFlags {
     nodes: whole('nodes', values.nodes, 1, 16),
     members: whole('members', values.members, 1, 1_000_000),
     killEveryMs: kill === undefined ? undefined : duration('kill-every', kill, 5_000),
+    kinds: values.only === undefined ? KINDS : values.only.map(kindNamed),
     forMs: duration('for', values.for, 5_000),
     seed: whole('seed', values.seed, 0, 2 ** 31),
   };
@@ -38,6 +44,13 @@ function whole(name: string, text: string, least: number, most: number): number 
   if (!Number.isInteger(value) || value < least || value > most)
     throw new TypeError(`--${name} must be a whole number from ${least} to ${most}`);
   return value;
+}
+
+function kindNamed(name: string): Kind {
+  const found = KINDS.find((kind) => kind.name === name);
+  if (found) return found;
+  const names = KINDS.map((kind) => kind.name);
+  throw new TypeError(`--only: there is no '${name}'${didYouMean(name, names) || `; there is: ${names.join(', ')}`}`);
 }
 
 /** A number alone is seconds. */

@@ -2,7 +2,8 @@
  * How long an id may have to wait, and for what: the promise that `main.ts` holds the cluster to.
  *
  * An id whose node is well is never late by more than a second and a half. One whose node was hit by a fault waits for
- * the node's heartbeat time-out, and that second and a half; one whose next keeper was hit as well waits for both.
+ * the node's heartbeat time-out, and that second and a half; one whose next keeper was hit as well waits for both. If
+ * all nodes are gone, it waits for that too, and for the seconds in which the first one leaves room for the others.
  */
 import { EVERY_MS, SLACK_MS } from './settings';
 
@@ -16,20 +17,34 @@ export interface Gap {
   after: string;
 }
 
-/** A bad day of a node: nobody hears of it from its beginning on, and its pools come back within a time-out. */
+/** A bad day, from its beginning to its end. */
 export interface Fault {
   kind: string;
-  node: string;
+  /** The nodes of which nobody hears meanwhile; none for a drain or a rebalance, which move pools without a wait. */
+  nodes: readonly string[];
+  /** Nobody was there. */
+  isOutage: boolean;
   at: number;
-  /** It was killed or frozen: its pools wait for the time-out. A drain or a rebalance moves them without one. */
-  hard: boolean;
+  /** Infinity: it goes on. */
+  until: number;
 }
+
+/** The first node of a cold start leaves room for the others for so long. */
+const COLD_START_MS = 3_000;
+
+const isDuring = ({ at, until }: Fault, { from, to }: Gap): boolean =>
+  // A node that was just hit may have asked for the id still; one that gives it away next may be hit meanwhile.
+  at <= to && until >= from - EVERY_MS;
 
 /** The longest that this gap may be, milliseconds. */
 export function allowedMs(gap: Gap, faults: readonly Fault[], timeoutMs: number): number {
-  // A node that was just hit may have asked for the id still; one that gives it away next may be hit meanwhile.
-  const during = faults.filter(({ hard, at }) => hard && at >= gap.from - EVERY_MS && at <= gap.to);
-  return EVERY_MS + SLACK_MS + during.length * (timeoutMs + SLACK_MS);
+  let ms = EVERY_MS + SLACK_MS;
+  for (const fault of faults) {
+    if (fault.nodes.length === 0 || !isDuring(fault, gap)) continue;
+    ms += timeoutMs + SLACK_MS;
+    if (fault.isOutage) ms += Math.min(fault.until, gap.to) - fault.at + COLD_START_MS;
+  }
+  return ms;
 }
 
 export function tooLong(gaps: readonly Gap[], faults: readonly Fault[], timeoutMs: number): Gap[] {
@@ -38,7 +53,19 @@ export function tooLong(gaps: readonly Gap[], faults: readonly Fault[], timeoutM
 
 /** Gaps of ids whose node was well all the time: these must not wait for a sick one. */
 export function ofTheHealthy(gaps: readonly Gap[], faults: readonly Fault[]): Gap[] {
-  const hit = ({ before, from, to }: Gap): boolean =>
-    faults.some(({ node, at, hard }) => hard && node === before && at >= from - EVERY_MS && at <= to);
-  return gaps.filter((gap) => !hit(gap));
+  const isHit = (gap: Gap): boolean => faults.some((fault) => fault.nodes.includes(gap.before) && isDuring(fault, gap));
+  return gaps.filter((gap) => gap.to - gap.from > EVERY_MS + SLACK_MS && !isHit(gap));
+}
+
+/** The longest gap while a fault of each kind lasted, or began within it. Milliseconds, by kind. */
+export function longestByKind(gaps: readonly Gap[], faults: readonly Fault[]): Map<string, number> {
+  const longest = new Map<string, number>();
+  for (const fault of faults) {
+    const mine = gaps.filter((gap) => isDuring(fault, gap)).map(({ from, to }) => to - from);
+    longest.set(
+      fault.kind,
+      mine.reduce((most, ms) => Math.max(most, ms), longest.get(fault.kind) ?? 0),
+    );
+  }
+  return longest;
 }

@@ -1,23 +1,24 @@
 /**
- * `npm run example -- eve --nodes 3 [--members 5000] [--kill-every 15s] [--for 1m] [--seed N]`: a cluster of some nodes
- * on this machine, whose nodes are killed, frozen, drained and rebalanced while it works. The upstream has the last
- * word: it ends with 0 only if no id waited longer than it may. Called by `../main.ts`.
+ * `npm run example -- eve --nodes 3 [--members 5000] [--kill-every 15s] [--only KIND] [--for 1m] [--seed N]`: a cluster
+ * of some nodes on this machine, whose nodes are killed, frozen, cut off, drained and rebalanced while it works, and
+ * whose servers are restarted. The upstream has the last word: it ends with 0 only if no id waited longer than it may.
+ * Called by `../main.ts`.
  */
 import { rmSync } from 'node:fs';
-import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { connect, resolveConfig, type Longwatch } from 'longwatch';
 import { migrate } from 'longwatch/worker';
 import { pino } from 'pino';
 import { interrupted, interruption } from '../../../cli/interrupt';
-import { startDevServers } from '../../../workers/dev/servers';
 import { temporaryFolder } from '../../../workers/dev/temporary';
 import { BadDays } from './bad-days';
 import { Beats } from './beats';
 import { readFlags, type NodesFlags } from './flags';
-import { ofTheHealthy, tooLong, type Gap } from './gaps';
+import { longestByKind, ofTheHealthy, tooLong, type Gap } from './gaps';
 import { beats as definition } from './longwatch.config';
 import { NodeProcess } from './processes';
+import { bundleSources } from '../../../test/support/bundle';
+import { Servers } from './servers';
 import { EVERY_MS, SETTINGS, SLACK_MS } from './settings';
 
 const LOG = pino({ level: 'error' }, pino.destination({ fd: 2, sync: true }));
@@ -25,9 +26,11 @@ const READY_MS = 60_000;
 const TELL_MS = 5_000;
 /** After the last bad day everybody comes to rest. */
 const REST_MS = 10_000;
+const TRACKER = 'beats';
 
 /** The parts of one run. */
 interface Cluster {
+  servers: Servers;
   longwatch: Longwatch;
   beats: Beats;
   nodes: NodeProcess[];
@@ -37,15 +40,18 @@ export async function runNodes(): Promise<number> {
   const flags = readFlags();
   const stopped = interruption('Ending the nodes and the servers …');
   const folder = temporaryFolder('eve-nodes');
-  const servers = await startDevServers({ dir: path.join(folder, 'servers'), ui: false, log: LOG });
-  const { databaseUrl, temporalAddress, namespace } = servers;
+  const servers = await Servers.start(folder, TRACKER);
+  const { databaseUrl, temporalAddress, namespace } = servers.dev;
   await migrate(databaseUrl, LOG);
+  await servers.watch();
   const beats = new Beats();
-  const env = { TEMPORAL_ADDRESS: temporalAddress, DATABASE_URL: databaseUrl, [SETTINGS.origin]: await beats.start() };
-  const nodes = Array.from({ length: flags.nodes }, (_, i) => new NodeProcess(`node-${i + 1}`, env));
+  // A node that had to bundle its workflows at each start would take ten seconds for it.
+  const env = { [SETTINGS.origin]: await beats.start(), [SETTINGS.bundle]: await bundleSources() };
+  const names = Array.from({ length: flags.nodes }, (_, i) => `node-${i + 1}`);
+  const nodes = await Promise.all(names.map((name) => NodeProcess.of(name, env, servers.dev)));
   const longwatch = await connect({ environment: { temporal: { address: temporalAddress, namespace }, databaseUrl } });
   try {
-    const lived = live({ longwatch, beats, nodes }, flags);
+    const lived = live({ servers, longwatch, beats, nodes }, flags);
     // Its work fails when the servers end, and that is right.
     lived.catch(() => undefined);
     const wrong = await Promise.race([lived, interrupted(stopped)]);
@@ -66,7 +72,7 @@ export async function runNodes(): Promise<number> {
 async function live(cluster: Cluster, flags: NodesFlags): Promise<string[]> {
   const { longwatch, beats, nodes } = cluster;
   await Promise.all(nodes.map((node) => node.start()));
-  const tracker = longwatch.tracker('beats');
+  const tracker = longwatch.tracker(TRACKER);
   const [resolved] = resolveConfig({ trackers: [definition] }).trackers;
   await tracker.start(resolved!.options);
   await tracker.add(
@@ -79,7 +85,7 @@ async function live(cluster: Cluster, flags: NodesFlags): Promise<string[]> {
   const began = Date.now();
   const tell = (line: string) =>
     console.log(`${String(Math.round((Date.now() - began) / 1_000)).padStart(4)} s  ${line}`);
-  const days = new BadDays(nodes, longwatch, drawing(flags.seed), tell);
+  const days = new BadDays(cluster, flags.kinds, drawing(flags.seed), tell);
   beats.begin(began);
   const timers = [setInterval(() => void tellNodes(cluster, tell), TELL_MS)];
   if (flags.killEveryMs !== undefined) timers.push(setInterval(() => days.next(), flags.killEveryMs));
@@ -98,31 +104,37 @@ async function tellNodes({ longwatch, beats }: Cluster, tell: (line: string) => 
 }
 
 async function report(
-  { longwatch, beats, nodes }: Cluster,
+  { servers, longwatch, beats, nodes }: Cluster,
   flags: NodesFlags,
   days: BadDays,
   began: number,
 ): Promise<string[]> {
-  const tracker = longwatch.tracker('beats');
+  const tracker = longwatch.tracker(TRACKER);
   const timeoutMs = (await tracker.options()).heartbeatTimeoutMs;
   const longest = beats.longest();
   const at = (part: number) => `${longest[Math.min(longest.length - 1, Math.floor(longest.length * part))] ?? 0} ms`;
   console.log(`\n${beats.requests.toLocaleString('en-US')} requests for ${beats.size.toLocaleString('en-US')} ids`);
   console.log(`the longest time without one: half of the ids ${at(0.5)}, 99 of 100 ${at(0.99)}, the worst ${at(1)}`);
-  for (const kind of new Set(days.faults.map((fault) => fault.kind)))
-    console.log(`${days.faults.filter((fault) => fault.kind === kind).length} × ${kind}`);
+  for (const [kind, ms] of longestByKind(beats.gaps, days.faults)) {
+    const times = days.faults.filter((fault) => fault.kind === kind).length;
+    console.log(`${times} × ${kind}: ${ms === 0 ? 'nobody waited' : `an id waited for ${ms} ms at most`}`);
+  }
 
   const wrong: string[] = [...days.failed];
-  const late = tooLong(beats.gaps, days.faults, timeoutMs);
-  if (late.length > 0) wrong.push(`${late.length} waits were longer than they may be:${shown(late, began)}`);
+  const long = tooLong(beats.gaps, days.faults, timeoutMs);
+  if (long.length > 0) wrong.push(`${long.length} waits were longer than they may be:${shown(long, began)}`);
   const healthy = ofTheHealthy(beats.gaps, days.faults);
   if (healthy.length > 0) {
     const what = `${healthy.length} ids of nodes that were well waited for more than ${EVERY_MS + SLACK_MS} ms`;
     wrong.push(`${what}:${shown(healthy, began)}`);
   }
   if (beats.size !== flags.members) wrong.push(`${beats.size} ids were asked for, not ${flags.members}`);
-  const { members } = await tracker.status();
+  const { members, quarantined } = await tracker.status();
   if (members !== flags.members) wrong.push(`the tracker has ${members} members, not ${flags.members}`);
+  if (quarantined > 0) wrong.push(`${quarantined} pools are in quarantine`);
+  const late = await servers.writtenLate();
+  if (late > 0) wrong.push(`${late} values were replaced by older ones`);
+  if (!(await servers.hasRoot())) wrong.push('the tracker has no root workflow');
   const without = (await tracker.pools()).filter(({ node }) => node === null).length;
   if (without > 0) wrong.push(`${without} pools have no keeper in the end`);
   for (const { name, crashes } of nodes) if (crashes > 0) wrong.push(`${name} ended by itself ${crashes} times`);

@@ -1,5 +1,5 @@
 /** The names by which the nodes of `main.ts` are told who they are and where the upstream is. */
-export const SETTINGS = { origin: 'BEATS_UPSTREAM', node: 'BEATS_NODE' } as const;
+export const SETTINGS = { origin: 'BEATS_UPSTREAM', node: 'BEATS_NODE', bundle: 'BEATS_BUNDLE' } as const;
 /** Each request says which node asks. */
 export const NODE_HEADER = 'x-node';
 

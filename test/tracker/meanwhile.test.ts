@@ -1,0 +1,134 @@
+/**
+ * Temporal goes away in the moment in which a shift has ended and the next one has not begun: its node keeps the pool
+ * on, by the fence that it has, until somebody takes it. On the real PostgreSQL, with a node of its own and a stand-in
+ * for Temporal that answers or does not.
+ */
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { pino } from 'pino';
+import { createActivities } from '../../activities/tracker';
+import { Database, OWN_LIMITS } from '../../activities/lib/database';
+import type { TemporalLink } from '../../activities/lib/temporal';
+import { Isolation } from '../../activities/tracker/shift/isolate';
+import { Node } from '../../activities/tracker/shift/node';
+import { takeBackFence } from '../../activities/tracker/store/fence';
+import { NodeMetrics } from '../../activities/tracker/telemetry';
+import { defineTracker } from '../../exports';
+import type { ShiftInput, ShiftResult, TrackerActivities } from '../../workflows/tracker/contract';
+import { eventually, Stack } from '../support/stack';
+import { rowOf } from './shift-kit';
+
+const log = pino({ level: 'silent' });
+let runs = 0;
+const look = defineTracker({
+  name: 't',
+  operations: { look: { every: '100ms', stagger: { window: 0 }, run: () => ({ value: ++runs }) } },
+});
+
+let stack: Stack;
+let database: Database;
+let node: Node;
+let activities: TrackerActivities;
+let isReachable = true;
+let asked = 0;
+beforeAll(async () => (stack = await Stack.start()));
+afterAll(() => stack.close());
+
+beforeEach(async () => {
+  isReachable = true;
+  for (const table of ['pool', 'member', 'tracker', 'node']) await stack.sql(`delete from longwatch.${table}`);
+  await stack.sql(`insert into longwatch.tracker (name, options, pools) values ('t', $1, 1)`, [
+    JSON.stringify(rowOf(look).options),
+  ]);
+  await stack.sql(
+    `insert into longwatch.member (tracker, id, hash, stamp, roster_version) values ('t', 'zero', 0, 1, 0)`,
+  );
+  database = new Database({ url: stack.servers.databaseUrl, log, ...OWN_LIMITS });
+  node = new Node({
+    row: { name: 'n', host: 'h', pid: 1, metricsUrl: null },
+    database,
+    trackers: [look],
+    log,
+    metrics: new NodeMetrics(),
+    isolation: new Isolation({ filename: '', workerData: {}, threads: 1 }),
+    watchdog: undefined,
+    nodeConcurrency: 100,
+  });
+  await node.start();
+  const reachable = (): Promise<boolean> => {
+    asked++;
+    return Promise.resolve(isReachable);
+  };
+  const temporal = { reachable, isCurrent: () => Promise.resolve(true) };
+  activities = createActivities({ node, database, temporal: temporal as unknown as TemporalLink, log });
+});
+afterEach(async () => {
+  node.drain();
+  await eventually('it keeps nothing', () => node.shifts.size === 0);
+  await node.stop();
+  await database.close();
+});
+
+let shifts = 0;
+function shift(durationMs: number): Promise<ShiftResult> {
+  const workflowExecution = { workflowId: 'pool/t/0', runId: 'run' };
+  const environment = new MockActivityEnvironment({ heartbeatTimeoutMs: 5_000, workflowExecution });
+  const input = { tracker: 't', pool: 0, shift: ++shifts, durationMs, hops: 2 };
+  return environment.run<[ShiftInput], ShiftResult, TrackerActivities['shift']>(activities.shift, input);
+}
+const pool = async () =>
+  (
+    await stack.sql<{ token: string; free: boolean; clean: boolean }>(
+      `select token, released_at is not null as free, released_token is not null as clean from longwatch.pool`,
+    )
+  )[0]!;
+const stored = async () => Number((await stack.sql<{ value: number }>('select value from longwatch.value'))[0]?.value);
+/** Something new is written. */
+const goesOn = async () => {
+  const before = runs;
+  await eventually('it is asked for, and written', async () => (await stored()) > before);
+};
+
+test('the pool is kept on until the next shift takes it; only that one writes then', async () => {
+  await expect(shift(300)).resolves.toMatchObject({ end: 'elapsed', to: 'n' });
+  isReachable = false;
+  const { token, free } = await pool();
+  expect(free).toBe(true);
+  await goesOn();
+  // With its token, as if it had never ended; and it has not ended cleanly.
+  expect(await pool()).toEqual({ token, free: false, clean: false });
+  expect(node.shifts.size).toBe(1);
+
+  isReachable = true;
+  const next = shift(600_000);
+  await eventually('the next shift has it', async () => Number((await pool()).token) === Number(token) + 1);
+  await eventually('it alone', () => node.shifts.size === 1 && [...node.shifts][0]!.token === Number(token) + 1);
+  await goesOn();
+  for (const one of node.shifts) one.end('handed back');
+  await next;
+}, 30_000);
+
+test('whoever has taken it since keeps it, and so does a later attempt of the same shift', async () => {
+  await shift(300);
+  const claim = { tracker: 't', pool: 0, runId: 'run', shift: shifts, attempt: 1, node: 'n' };
+  const token = Number((await pool()).token);
+  expect(await takeBackFence(database, { ...claim, attempt: 2 }, token)).toBeUndefined();
+  expect(await takeBackFence(database, claim, token)).toEqual({ token, rosterVersion: 0 });
+  await stack.sql('update longwatch.pool set token = token + 1');
+  expect(await takeBackFence(database, claim, token)).toBeUndefined();
+});
+
+test('while Temporal answers nobody keeps anything on', async () => {
+  await shift(300);
+  asked = 0;
+  await eventually('it has looked some times', () => asked >= 3);
+  expect(node.shifts.size).toBe(0);
+  expect((await pool()).free).toBe(true);
+}, 30_000);
+
+test('a node that ends lets it go', async () => {
+  await shift(300);
+  isReachable = false;
+  await goesOn();
+  node.drain();
+  await eventually('it is free', async () => (await pool()).free);
+}, 30_000);

@@ -23,6 +23,7 @@ import {
   ReplicaUnavailableError,
   TemporalUnavailableError,
 } from './errors';
+import { MailConnections } from './mail-connections';
 import { connectTemporal, isUnreachable } from './temporal-client';
 import { TASK_QUEUE } from '../workflows/lib/contract';
 
@@ -35,6 +36,8 @@ const STATEMENT_MS = 60_000;
  * lives.
  */
 const COMMAND_LIMITS = { lockTimeoutMs: 3_000, idleTimeoutMs: 2_000 };
+/** A batch of mail that takes longer is written again. Milliseconds. */
+const MAIL_MS = 5_000;
 /** The kinds of task queue, by the server's numbers. */
 const WORKFLOWS = 1;
 const ACTIVITIES = 2;
@@ -61,6 +64,7 @@ export class Connections {
   #opened: Opened = { encoding: { at: -Infinity } };
   /** The one that it shares them with, and that closes them. */
   #of?: Connections;
+  readonly mail: MailConnections;
 
   constructor(
     environment: Environment,
@@ -72,6 +76,15 @@ export class Connections {
     this.#converter = converter;
     this.#environment = environment;
     this.#log = ourLog(log);
+    this.mail = new MailConnections(
+      () => this.openForMail(),
+      (error) => this.databaseError(error),
+      this.#log,
+    );
+  }
+
+  get log(): Logger {
+    return this.#log;
   }
 
   /** The same connections for the commands of somebody else. They are closed by the one that opened them. */
@@ -162,6 +175,12 @@ export class Connections {
     // If there is a pooler before the primary, there may be one before the replica too.
     this.#opened.replica ??= this.open(readDatabaseUrl!, directDatabaseUrl);
     return this.#opened.replica;
+  }
+
+  private openForMail(): Database {
+    const { directDatabaseUrl: directUrl } = this.#environment;
+    const own = { connections: 4, statementTimeoutMs: MAIL_MS, lockTimeoutMs: MAIL_MS };
+    return new Database({ url: requireDatabase(this.#environment), directUrl, log: this.#log, ...own });
   }
 
   private open(url: string, directUrl: string | undefined): Database {
@@ -313,7 +332,7 @@ export class Connections {
     if (this.#of) return;
     const { connecting, database, replica } = this.#opened;
     const client = await connecting?.catch(() => undefined);
-    await Promise.all([client?.connection.close(), database?.close(), replica?.close()]);
+    await Promise.all([client?.connection.close(), database?.close(), replica?.close(), this.mail.close()]);
   }
 }
 

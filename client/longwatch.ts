@@ -10,6 +10,7 @@ import {
   type ShownEnvironment,
 } from '../config/environment';
 import type { BufferDefinition } from '../config/define/buffer';
+import type { Receiver } from '../config/define/member';
 import { UpstreamHandle, upstreamNames } from './upstreams';
 import { actorOf, readAudit, type AuditOptions, type AuditRow } from './audit';
 import { BudgetHandle } from './budget';
@@ -25,6 +26,7 @@ import {
 } from './cluster/rebalance';
 import { Connections } from './connections';
 import { DurableHandle } from './durable/handle';
+import { Post } from './member/post';
 import { JobHandle } from './job/handle';
 import { JOB_NAMES } from './job/queries';
 import { TRACKER_NAMES } from './tracker/queries';
@@ -55,13 +57,19 @@ export interface ConnectOptions extends EnvironmentFlags {
 
 export class Longwatch {
   private readonly buffers = new Map<string, BufferHandle<never>>();
+  private readonly post: Post;
 
   /** The servers that it is connected to, without passwords and keys. */
   readonly environment: ShownEnvironment;
 
   /** Made by `connect`. */
-  constructor(private readonly connections: Connections) {
+  constructor(
+    private readonly connections: Connections,
+    /** Of the one whose connections they are, where these are shared. */
+    private readonly sharedPost?: Post,
+  ) {
     this.environment = connections.shown;
+    this.post = sharedPost ?? new Post(connections);
   }
 
   /**
@@ -69,12 +77,15 @@ export class Longwatch {
    * people; the connections end with the one that was made by `connect`.
    */
   as({ actor, via }: { actor: string; via?: ConnectOptions['via'] }): Longwatch {
-    return new Longwatch(this.connections.as(actorOf(actor, via)));
+    return new Longwatch(this.connections.as(actorOf(actor, via)), this.post);
   }
 
-  /** A handle; whether there is such a tracker shows at its first use. */
-  tracker(name: string): TrackerHandle {
-    return new TrackerHandle(name, this.connections);
+  /**
+   * A handle; whether there is such a tracker shows at its first use. With the type of the definition
+   * (`tracker<typeof rooms>('rooms')`), messages to its members and their replies are typed.
+   */
+  tracker<T extends Receiver = Receiver>(name: string): TrackerHandle<T> {
+    return new TrackerHandle<T>(name, this.connections, this.post);
   }
 
   /** A regen, sweep or decay; whether there is one of that name shows at its first use. */
@@ -90,6 +101,12 @@ export class Longwatch {
     if ((await this.trackers()).includes(name)) return 'tracker';
     if ((await this.bufferNames()).includes(name)) return 'buffer';
     return (await this.jobs()).includes(name) ? 'job' : 'tracker';
+  }
+
+  /** The handle of a thing of that kind: what all three have can be asked of it. */
+  unit(kind: 'tracker' | 'buffer' | 'job', name: string): TrackerHandle | BufferHandle | JobHandle {
+    if (kind === 'tracker') return this.tracker(name);
+    return kind === 'buffer' ? this.buffer(name) : this.job(name);
   }
 
   /** Names of all jobs that were ever started. */
@@ -192,9 +209,13 @@ export class Longwatch {
     return this.connections.workersPoll();
   }
 
-  /** Call it when done: open connections keep the process alive. */
-  close(): Promise<void> {
-    return this.connections.close();
+  /**
+   * Call it when done: open connections keep the process alive. Messages that were sent are stored first, and requests
+   * have their outcome, each within its time-out.
+   */
+  async close(): Promise<void> {
+    if (!this.sharedPost) await this.post.close();
+    await this.connections.close();
   }
 }
 

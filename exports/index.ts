@@ -97,6 +97,9 @@ export type { BucketPart, BucketSummary, BudgetFilter, BudgetHandle } from '../c
 export type { Finding } from '../client/doctor/check';
 export type { Diagnosis, UnknownCheck } from '../client/doctor/doctor';
 export * from '../client/errors';
+export * from '../client/member/errors';
+export type { MemberHandle } from '../client/member/handle';
+export type { RequestOptions, SendOptions } from '../client/member/letter';
 export type { BufferHandle } from '../client/buffer/handle';
 export type { PushOptions, PushResult } from '../client/buffer/push';
 export type { BufferSummary } from '../client/buffer/status';

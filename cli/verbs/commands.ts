@@ -38,7 +38,7 @@ function add(
   operatorVerb(program, `${word} <name>`, text, examples).action((name: string, flags: OperatorFlags) =>
     withLongwatch(flags, async (longwatch) => {
       const kind = await longwatch.kindOf(name);
-      const result = await act(longwatch[kind](name), { why: flags.why });
+      const result = await act(longwatch.unit(kind, name), { why: flags.why });
       if (flags.json) return printJson({ [kind]: name, ...result });
       await print(`'${name}' is ${result.changed ? '' : 'already '}${result.state}`);
     }),

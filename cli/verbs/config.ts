@@ -30,7 +30,7 @@ async function config(name: string | undefined, flags: Flags): Promise<void> {
   const { kind, subject, wanted } = subjectOf(name, changes);
   await withLongwatch(flags, async (longwatch) => {
     const of = kind ?? (await longwatch.kindOf(subject));
-    const handle = longwatch[of](subject);
+    const handle = of === 'upstream' ? longwatch.upstream(subject) : longwatch.unit(of, subject);
     const changed = flags.set === undefined ? undefined : await handle.set(wanted, { why: flags.why });
     const settings = await handle.config();
     if (flags.json)

@@ -6,6 +6,7 @@
 import type { Client } from '@temporalio/client';
 import { run, type Queryable } from '../../activities/lib/database';
 import { optionChange } from '../../config/change';
+import type { Receiver } from '../../config/define/member';
 import { NOTIFY_CHANNEL } from '../../workflows/lib/contract';
 import type { OptionChange } from '../../workflows/lib/options';
 import {
@@ -22,6 +23,8 @@ import { withChanges, type TrackerOptions } from '../../workflows/tracker/option
 import { announced, recorded, type CommandOptions } from '../audit';
 import { movePool, type MoveResult } from '../cluster/move';
 import type { Connections } from '../connections';
+import { MemberHandle } from '../member/handle';
+import type { Post } from '../member/post';
 import {
   NotTrackedError,
   TrackerGoneError,
@@ -82,8 +85,12 @@ const KIND: UnitKind<TrackerOptions> = {
  * `stop` ends every shift; members and values stay. While it is paused nothing is fetched, and adds and removals are
  * still taken; `resume` also takes pools out of quarantine.
  */
-export class TrackerHandle extends TrackerReads {
-  constructor(name: string, connections: Connections) {
+export class TrackerHandle<T extends Receiver = Receiver> extends TrackerReads {
+  constructor(
+    name: string,
+    connections: Connections,
+    private readonly post: Post,
+  ) {
     super(name, connections, KIND);
   }
 
@@ -91,6 +98,11 @@ export class TrackerHandle extends TrackerReads {
   override async start(options?: TrackerOptions, command?: CommandOptions): Promise<StartResult> {
     await refuseOtherRoute(this.connections, this.name, await this.find(), options);
     return super.start(options, command);
+  }
+
+  /** A handle for what is sent to one of its members, which need not be there yet. */
+  member(id: string): MemberHandle<T> {
+    return new MemberHandle<T>(this.name, id, this.post);
   }
 
   /** The compiled options that hold now. */

@@ -34,7 +34,8 @@ export const SENDER: SenderLimits = { batchEntries: 500, batchBytes: 1024 * 1024
 
 export class Sender<T> {
   private last = 0;
-  private waiting: Waiting<T>[] = [];
+  /** By number, in their order. */
+  private waiting = new Map<number, Waiting<T>>();
   private batch: Outgoing<T>[] | undefined;
   /** Members that have no room, until then. */
   private readonly full = new Map<string, number>();
@@ -48,42 +49,37 @@ export class Sender<T> {
   ) {}
 
   get isIdle(): boolean {
-    return this.waiting.length === 0 && this.batch === undefined;
+    return this.waiting.size === 0 && this.batch === undefined;
   }
 
   /** @param toldAt by the database's clock. @returns its number */
   add(member: string, message: T, bytes: number, toldAt: number): number {
     const number = ++this.last;
-    this.waiting.push({ number, member, bytes, toldAt, message });
+    this.waiting.set(number, { number, member, bytes, toldAt, message });
     return number;
   }
 
   /** Takes a message back that has not been written. @returns false: it may have been */
   takeBack(number: number): boolean {
     if (this.batch?.some((one) => one.number === number)) return false;
-    const left = this.waiting.filter((one) => one.number !== number);
-    const wasThere = left.length < this.waiting.length;
-    this.waiting = left;
-    return wasThere;
+    return this.waiting.delete(number);
   }
 
   /** The batch to write now; undefined: nothing may be, or the last one is not known yet. */
   next(now: number): readonly Outgoing<T>[] | undefined {
     if (this.batch) return undefined;
     const batch: Outgoing<T>[] = [];
-    const left: Waiting<T>[] = [];
     const previous = new Map<string, number>();
     for (const [member, until] of this.full) if (until <= now) this.full.delete(member);
     // All that follow one of them to the same member stay behind it.
     const behind = new Set(this.full.keys());
     let bytes = 0;
-    for (const one of this.waiting) {
+    for (const one of this.waiting.values()) {
       const { member } = one;
       const room =
         batch.length < this.limits.batchEntries && (batch.length === 0 || bytes + one.bytes <= this.limits.batchBytes);
       if (!room || behind.has(member)) {
         behind.add(member);
-        left.push(one);
         continue;
       }
       batch.push({ ...one, previous: previous.get(member) ?? this.stored.get(member) });
@@ -91,7 +87,7 @@ export class Sender<T> {
       bytes += one.bytes;
     }
     if (batch.length === 0) return undefined;
-    this.waiting = left;
+    for (const { number } of batch) this.waiting.delete(number);
     return (this.batch = batch);
   }
 
@@ -99,20 +95,28 @@ export class Sender<T> {
   answered(outcomes: readonly Outcome[], now: number, waitMs: number): void {
     const { batch = [] } = this;
     this.batch = undefined;
-    const again: Waiting<T>[] = [];
+    const again: [number, Waiting<T>][] = [];
     for (const [at, one] of batch.entries()) {
       const outcome = outcomes[at];
       if (outcome === 'taken') this.remember(one.member, one.number);
       if (outcome !== 'wait') continue;
-      again.push(one);
+      again.push([one.number, one]);
       this.full.set(one.member, now + waitMs);
     }
-    this.waiting = [...again, ...this.waiting].sort((a, b) => a.number - b.number);
+    if (again.length > 0) this.waiting = new Map([...again, ...this.waiting].sort(([a], [b]) => a - b));
   }
 
   /** Nobody knows what became of it: the same batch is written again. */
   unknown(): readonly Outgoing<T>[] {
     return this.batch ?? [];
+  }
+
+  /**
+   * Nobody will know, and nobody waits for it any more. The next batch has greater numbers: if this one comes after it
+   * all the same, it counts as told twice.
+   */
+  abandon(): void {
+    this.batch = undefined;
   }
 
   private remember(member: string, number: number): void {

@@ -1,0 +1,141 @@
+/**
+ * All mail of one program: a sender for each tracker, its requests that wait for replies, and the announcements to
+ * nodes. Made by `Longwatch` once; asked by the handles of members. On connections of its own with prepared
+ * statements: a send waits for nothing else that the program reads.
+ */
+import { MEMBER, type MemberLimits } from '../../activities/tracker/member/constants';
+import { Clock } from '../../activities/tracker/shift/clock';
+import { insertMail } from '../../activities/tracker/store/mail';
+import { MailNotifier } from '../../activities/tracker/store/mail-notifier';
+import { clientChannel } from '../../activities/tracker/store/mail-notices';
+import { classOf } from '../../activities/lib/sqlstate';
+import type { Listener } from '../../activities/lib/listener';
+import { didYouMean } from '../../config/suggest';
+import type { RunState } from '../../workflows/lib/contract';
+import type { OptionChanges } from '../../workflows/lib/options';
+import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
+import type { Connections } from '../connections';
+import { DatabaseUnavailableError, LongwatchError, TrackerStoppedError, UnknownTrackerError } from '../errors';
+import { TRACKER_NAMES } from '../tracker/queries';
+import { DoesNotReceiveError } from './errors';
+import { RECEIVING, REPLIES } from './queries';
+import { Replies, ROWS, type Asked, type ReplyRow } from './replies';
+import { TrackerSender, type MailStore } from './tracker-sender';
+
+/** How long what was read of a tracker is believed. Milliseconds. */
+const BELIEVED_MS = 5_000;
+
+interface Row {
+  [column: string]: unknown;
+  /** null: there is no such tracker. */
+  state: RunState | null;
+  options: TrackerOptions;
+  changes: OptionChanges;
+  now: number;
+}
+
+export class Post {
+  private readonly senders = new Map<string, TrackerSender>();
+  private readonly clock = new Clock();
+  private readonly notifier: MailNotifier;
+  private listener: Listener | undefined;
+  private underWay = new Set<Promise<unknown>>();
+  private isClosed = false;
+  readonly replies: Replies;
+
+  constructor(private readonly connections: Connections) {
+    this.notifier = new MailNotifier((statement, values) => connections.mail.rows(statement, values), connections.log);
+    this.replies = new Replies(
+      {
+        read: (asked) => this.read(asked),
+        listen: (heard) => this.listen(heard),
+      },
+      connections.log,
+    );
+  }
+
+  sender(tracker: string): TrackerSender {
+    if (this.isClosed) throw new LongwatchError('this connection is closed; nothing was sent');
+    let sender = this.senders.get(tracker);
+    if (!sender) this.senders.set(tracker, (sender = new TrackerSender(tracker, this.storeOf(tracker))));
+    return sender;
+  }
+
+  /** `close` waits for it. */
+  track<T>(work: Promise<T>): Promise<T> {
+    this.underWay.add(work);
+    const over = (): void => void this.underWay.delete(work);
+    work.then(over, over);
+    return work;
+  }
+
+  /** Nothing more is taken; what was is stored, or its promise has failed, and each request has its outcome. */
+  async close(): Promise<void> {
+    this.isClosed = true;
+    await Promise.all([...this.senders.values()].map((sender) => sender.idle()));
+    await Promise.allSettled(this.underWay);
+    await this.notifier.idle();
+    await this.listener?.stop();
+  }
+
+  private storeOf(tracker: string): MailStore {
+    let known: { limits: MemberLimits; until: number } | undefined;
+    const { connections, clock, notifier, replies } = this;
+    const receiving = async (): Promise<MemberLimits> => {
+      if (!known || known.until < performance.now()) {
+        known = { limits: await this.limitsOf(tracker), until: performance.now() + BELIEVED_MS };
+      }
+      return known.limits;
+    };
+    return {
+      client: replies.client,
+      limits: receiving,
+      forget: () => (known = undefined),
+      now: () => clock.toStore(clock.now()),
+      insert: async (batch, limits) => {
+        const inserted = await insertMail(connections.mail.queryable, tracker, batch, limits);
+        notifier.toldMail(inserted.keepers);
+        return inserted;
+      },
+      passes,
+    };
+  }
+
+  private async limitsOf(tracker: string): Promise<MemberLimits> {
+    const askedAt = this.clock.now();
+    const [row] = await this.connections.mail.rows<Row>(RECEIVING, [tracker]);
+    const { state, options, changes, now } = row!;
+    this.clock.set(now, askedAt);
+    if (state === null) {
+      const names = await this.connections.mail.rows<{ name: string }>(TRACKER_NAMES, []);
+      const known = names.map(({ name }) => name);
+      throw new UnknownTrackerError(tracker, didYouMean(tracker, known), known);
+    }
+    const { receive } = withChanges(options, changes);
+    if (!receive) throw new DoesNotReceiveError(tracker);
+    if (state === 'stopped') throw new TrackerStoppedError(tracker);
+    return { ...MEMBER, memberMail: { entries: receive.maxMail, bytes: receive.maxMailBytes } };
+  }
+
+  private read(asked: readonly Asked[]): Promise<ReplyRow[]> {
+    const column = (name: keyof Asked): string[] => asked.map((one) => one[name]);
+    return this.connections.mail.rows<ReplyRow & Record<string, unknown>>(REPLIES, [
+      column('tracker'),
+      column('member'),
+      column('request'),
+      ROWS,
+    ]);
+  }
+
+  private listen(heard: (payload: string | undefined) => void): void {
+    if (this.listener) return;
+    this.listener = this.connections.mail.listener(clientChannel(this.replies.client), heard);
+    void this.listener.start();
+  }
+}
+
+/** The same batch may be written again: it was not the batch. */
+function passes(error: unknown): boolean {
+  if (error instanceof LongwatchError) return error instanceof DatabaseUnavailableError;
+  return ['outage', 'conflict', 'cancelled'].includes(classOf(error));
+}

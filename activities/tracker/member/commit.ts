@@ -17,7 +17,7 @@ export interface MemberPart {
   /** The version of its row; 0: there is none. */
   readonly expected: number;
   /** The row that it is to have, with the next version; undefined: the one that it has. */
-  readonly row?: Pick<Image, 'state' | 'marks' | 'applied' | 'sets'>;
+  readonly row?: Pick<Image, 'state' | 'stateVersion' | 'marks' | 'applied' | 'sets'>;
   /** It is to be a member, unless it was removed after this stamp. */
   readonly spawn?: number;
   readonly timersSet: readonly Timer[];
@@ -153,7 +153,9 @@ function isNewRow(base: Image, after: Image): boolean {
   );
 }
 
-const rowOf = ({ state, marks, applied, sets }: Image): MemberPart['row'] => ({ state, marks, applied, sets });
+function rowOf({ state, stateVersion, marks, applied, sets }: Image): MemberPart['row'] {
+  return { state, stateVersion, marks, applied, sets };
+}
 
 /** The version of the row after this part of it. */
 export const versionAfter = ({ expected, row }: MemberPart): number => expected + (row ? 1 : 0);

@@ -46,8 +46,8 @@ const NOTHING = { sent: [], pushes: [], writes: [], bytes: 0 } as const;
 export function handled(where: Where, entry: Entry, effects: Effects): EndedTurn {
   const { image } = where;
   const { what } = entry;
-  const { state, sets, pushes, writes, bytes } = effects;
-  const after: Image = { ...image, present: true, state, sets, timers: effects.timers };
+  const { state, stateVersion, sets, pushes, writes, bytes } = effects;
+  const after: Image = { ...image, present: true, state, stateVersion, sets, timers: effects.timers };
   const common = { entry, outcome: 'handled', pushes, writes, bytes } as const;
   if (what.kind === 'timer') {
     return { ...common, after: { ...after, timers: without(effects.timers, what.timer) }, sent: effects.sent };

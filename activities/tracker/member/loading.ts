@@ -4,6 +4,18 @@
  * would leave.
  */
 
+/** The states of a tracker's members, as its definition knows them. */
+export interface StateCode {
+  /** The version that it writes. */
+  readonly version: number;
+  /** The state of a member that has none; undefined: the definition says none. */
+  initial(id: string): unknown;
+  /** A stored state of some version as the definition knows it. @throws what a migration throws */
+  read(state: unknown, stored: number): unknown;
+}
+
+export const PLAIN_STATES: StateCode = { version: 1, initial: () => undefined, read: (state) => state };
+
 /** The versions of a definition's state. Versions count from 1. */
 export interface StateVersions {
   readonly version: number;

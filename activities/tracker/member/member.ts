@@ -7,6 +7,7 @@
 import type { MemberLimits, Size } from './constants';
 import { dropped, failed, handled, type EndedTurn, type Where } from './ended';
 import { Mailbox, type Entry, type View } from './mailbox';
+import { PLAIN_STATES, type StateCode } from './loading';
 import { Turn } from './turn';
 import type { Address, Brought, Image } from './types';
 
@@ -22,6 +23,7 @@ export interface Stored {
 const NOBODY: Image = {
   present: false,
   state: null,
+  stateVersion: 1,
   marks: new Map(),
   applied: new Map(),
   timers: new Map(),
@@ -77,6 +79,7 @@ export class Member {
     readonly address: Address,
     private readonly limits: MemberLimits,
     memory: Gauge,
+    private readonly states: StateCode = PLAIN_STATES,
   ) {
     this.box = new Mailbox(limits);
     this.memory = new Gauge(memory);
@@ -112,7 +115,7 @@ export class Member {
         continue;
       }
       this.usedAt = now;
-      this.running = new Turn(this.address, entry, this.image, this.limits, now);
+      this.running = new Turn(this.address, entry, this.image, this.limits, now, this.states);
       return this.running;
     }
     return undefined;

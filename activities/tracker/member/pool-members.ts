@@ -18,6 +18,7 @@ import {
 import type { MemberLimits } from './constants';
 import type { EndedTurn } from './ended';
 import { Heap } from './heap';
+import { PLAIN_STATES, type StateCode } from './loading';
 import { Member, type Gauge, type Stored } from './member';
 import { PoolMail, type Reading } from './pool-mail';
 import type { Turn } from './turn';
@@ -38,6 +39,7 @@ export class PoolMembers {
     readonly tracker: string,
     readonly pool: number,
     private readonly limits: MemberLimits,
+    private readonly states: StateCode = PLAIN_STATES,
   ) {
     this.mail = new PoolMail(limits);
   }
@@ -334,7 +336,7 @@ export class PoolMembers {
   private of(id: string): Member {
     let member = this.members.get(id);
     if (!member) {
-      member = new Member({ tracker: this.tracker, id }, this.limits, this.mail.memory);
+      member = new Member({ tracker: this.tracker, id }, this.limits, this.mail.memory, this.states);
       this.members.set(id, member);
     }
     return member;

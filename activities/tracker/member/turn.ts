@@ -3,12 +3,14 @@
  * above this folder. A turn changes nothing: it works on a copy of the state, and notes what it sends. When it has
  * ended well, all of that is an `EndedTurn`, and a part of the next commit; when it threw, nothing of it is left.
  */
+import type { MemberContext } from '../../../config/define/member';
 import { parseDuration } from '../../../config/values';
 import { NAME_PATTERN } from '../../../workflows/lib/options';
 import { utf8Bytes } from '../../../workflows/lib/size';
 import { storable } from '../../../workflows/lib/text';
 import { idProblem } from '../../../workflows/tracker/id';
 import type { MemberLimits } from './constants';
+import { PLAIN_STATES, type StateCode } from './loading';
 import type { Entry } from './mailbox';
 import type { Address, Image, Pushed, Sent, Timer, Trace, Write } from './types';
 
@@ -17,48 +19,13 @@ export class TurnError extends Error {
   override readonly name = 'TurnError';
 }
 
-/** A timer as a handler sees it. */
-export interface TimerView {
-  readonly name: string;
-  /** Epoch milliseconds by the database's clock. */
-  readonly at: number;
-  readonly message: unknown;
-}
-
-/** Says what a handler knows, and may do. `S` is the member's state. */
-export interface TurnContext<S = unknown> {
-  readonly tracker: string;
-  readonly id: string;
-  /** A copy: change it, or put another one there. Undefined: it has none yet. Kept when the handler ends well. */
-  state: S;
-  /**
-   * The same for each attempt of this message, and of no other: give it to an upstream as an idempotency key, since a
-   * handler may run more than once.
-   */
-  readonly key: string;
-  /** 1 in the first attempt. */
-  readonly attempt: number;
-  readonly trace: Trace | undefined;
-  /** Answers the request, or sends to who gave `replyTo`. If nobody waits, nothing happens. */
-  reply(value: unknown): void;
-  /** Sent when the turn is committed, and only then. */
-  send(to: string | Address, message: unknown, options?: { replyTo?: string | Address }): void;
-  /** This member gets the message then. A timer of the same name is replaced. @returns its name, for `cancel` */
-  after(delay: number | string, message: unknown, options?: { name?: string }): string;
-  /** @returns whether there was one of that name */
-  cancel(name: string): boolean;
-  timers(): TimerView[];
-  /** An entry for a buffer. */
-  push(buffer: string, entry: unknown): void;
-  /** A statement that runs in the transaction that commits the turn. */
-  write(sql: string, values?: readonly unknown[]): void;
-  /** A handler may not wait for another member. @throws TurnError always */
-  request(...args: readonly unknown[]): never;
-}
+/** The part of a handler's context that a turn can do; `turns/run.ts` adds the log, the signal and the transaction. */
+export type TurnContext<S = unknown> = Omit<MemberContext<S>, 'log' | 'signal' | 'query'>;
 
 /** All that a handler did, when it has ended well. */
 export interface Effects {
   readonly state: string | null;
+  readonly stateVersion: number;
   readonly timers: ReadonlyMap<string, Timer>;
   readonly sets: number;
   /** The reply as JSON; undefined: it gave none. */
@@ -90,6 +57,7 @@ export class Turn {
     private readonly image: Image,
     private readonly limits: MemberLimits,
     private readonly now: number,
+    private readonly states: StateCode = PLAIN_STATES,
   ) {
     this.timers = new Map(image.timers);
     this.sets = image.sets;
@@ -115,7 +83,8 @@ export class Turn {
     this.over = true;
     const { timers, sets, reply, sent, pushes, writes } = this;
     const bytes = this.bytes + (state === this.image.state ? 0 : utf8Bytes(state ?? ''));
-    return { state, timers, sets, reply, sent, pushes, writes, bytes };
+    const stateVersion = this.state ? this.states.version : this.image.stateVersion;
+    return { state, stateVersion, timers, sets, reply, sent, pushes, writes, bytes };
   }
 
   private stateAsJson(): string | null {
@@ -181,8 +150,14 @@ export class Turn {
   }
 
   private copyOfState(): unknown {
-    this.state ??= { value: this.image.state === null ? undefined : JSON.parse(this.image.state) };
+    this.state ??= { value: this.readState() };
     return this.state.value;
+  }
+
+  private readState(): unknown {
+    const { state, stateVersion } = this.image;
+    if (state === null) return this.states.initial(this.member.id);
+    return this.states.read(JSON.parse(state), stateVersion);
   }
 
   private setReply(value: unknown): void {

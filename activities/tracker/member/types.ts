@@ -19,18 +19,9 @@
  * The fence of the pool, the version of each member's row and the rows of its mail decide in the end: a mistake here
  * costs a turn that is run again, never a message that is handled twice.
  */
+import type { Address, Trace } from '../../../config/define/member';
 
-/** The caller's request id and W3C trace context: they go along with a message into the handler's logs. */
-export interface Trace {
-  readonly requestId?: string;
-  readonly traceparent?: string;
-}
-
-/** A member of any tracker. */
-export interface Address {
-  readonly tracker: string;
-  readonly id: string;
-}
+export type { Address, Trace };
 
 /** One row of mail. Times are epoch milliseconds by the database's clock. */
 export interface Mail {
@@ -105,6 +96,8 @@ export interface Image {
   readonly present: boolean;
   /** Its state as JSON; null: none yet. */
   readonly state: string | null;
+  /** The version of the definition that wrote it. */
+  readonly stateVersion: number;
   readonly marks: Marks;
   /** By operation: when the value was fetched that `apply` has had last. */
   readonly applied: ReadonlyMap<string, number>;

@@ -30,7 +30,7 @@ const END: Statement = {
   text: `insert into longwatch.life as l (tracker, id, slot, version, marks)
          select $1, e.id, e.slot, 1, e.marks from unnest($2::text[], $3::bigint[], $4::text[]) e (id, slot, marks)
          on conflict (tracker, id) do update
-         set version = l.version + 1, state = null, applied = '[]', marks = excluded.marks, written_at = clock_timestamp()`,
+         set version = l.version + 1, state = null, schema = 1, applied = '[]', marks = excluded.marks, written_at = clock_timestamp()`,
 };
 
 const ANSWER_REMOVED: Statement = {

@@ -11,7 +11,7 @@ import type { Commit, MemberPart, Refused, Verdict } from '../member/commit';
 import { MEMBER, type MemberLimits } from '../member/constants';
 import { marksFromJson, marksToJson } from '../member/marks';
 import { NOT_STORED, type Stored } from '../member/member';
-import type { Image, Pushed, Sent, Timer, Trace } from '../member/types';
+import type { Pushed, Sent, Timer, Trace } from '../member/types';
 import type { Placing } from '../route';
 import type { PoolOwner } from './fence';
 
@@ -26,16 +26,14 @@ const LIMITS: Statement = {
 const LOAD: Statement = {
   name: 'life-load',
   text: `select i.id, l.version::float8 as version, l.schema, l.state, l.marks, l.applied, l.sets::float8 as sets,
+                (select json_agg(json_build_object('name', t.name, 'set', t.set, 'at', ${ms('t.at')}, 'json', t.json,
+                                                   'attempts', t.attempts, 'trace', t.trace))
+                 from longwatch.timer t where t.tracker = $1 and t.id = i.id) as timers,
                 m.id is not null and m.removed_at is null as present,
                 case when m.removed_at is not null then m.stamp::float8 else 0 end as removed_at
          from unnest($2::text[]) i (id)
          left join longwatch.life l on l.tracker = $1 and l.id = i.id and l.version > 0
          left join longwatch.member m on m.tracker = $1 and m.id = i.id`,
-};
-const LOAD_TIMERS: Statement = {
-  name: 'timer-load',
-  text: `select id, name, set::float8 as set, ${ms('at')} as at, json, attempts, trace
-         from longwatch.timer where tracker = $1 and id = any($2::text[])`,
 };
 const TIMERS_DUE: Statement = {
   name: 'timer-due',
@@ -50,8 +48,6 @@ export interface CommitOptions {
   readonly owners: readonly PoolOwner[];
   /** Writes what members push, for the buffers to take: in this transaction. */
   readonly push: (entries: readonly Pushed[]) => Promise<void>;
-  /** The version of the state that this code writes, by tracker. @default 1 */
-  readonly schemas?: ReadonlyMap<string, number>;
   /** @default MEMBER */
   readonly limits?: MemberLimits;
 }
@@ -83,7 +79,7 @@ export async function commitTurns(db: Queryable, commit: Commit, options: Commit
 async function callStore(
   db: Queryable,
   commit: Commit,
-  { owners, schemas, placingOf, limits = MEMBER }: CommitOptions,
+  { owners, placingOf, limits = MEMBER }: CommitOptions,
   refused: Refused[][],
   only?: MemberPart,
 ): Promise<Verdict['verdict'][]> {
@@ -97,7 +93,7 @@ async function callStore(
   for (const [fence, { tracker, members }] of commit.pools.entries()) {
     for (const part of members) {
       if (only ? part !== only : part.writes.length > 0) continue;
-      const place = { place: parts.length, fence, tracker, schema: schemas?.get(tracker) ?? 1 };
+      const place = { place: parts.length, fence, tracker };
       try {
         rows.push(rowOf(part, place, placingOf));
         parts.push(part);
@@ -182,8 +178,8 @@ function rowOf(part: MemberPart, place: { tracker: string }, placing: CommitOpti
   };
 }
 
-function columnsOf({ state, marks, applied, sets }: NonNullable<MemberPart['row']>): object {
-  return { state, marks: marksToJson(marks), applied: JSON.stringify([...applied]), sets };
+function columnsOf({ state, stateVersion, marks, applied, sets }: NonNullable<MemberPart['row']>): object {
+  return { state, schema: stateVersion, marks: marksToJson(marks), applied: JSON.stringify([...applied]), sets };
 }
 
 function sentRow({ to, json, replyTo, trace }: Sent, placing: CommitOptions['placingOf']): object {
@@ -204,40 +200,45 @@ export const traceText = (trace: Trace | undefined): string | null => (trace ? J
 interface LifeRow {
   id: string;
   version: number | null;
+  schema: number | null;
   state: string | null;
   marks: string | null;
   applied: string | null;
   sets: number | null;
+  timers: (Omit<Timer, 'trace'> & { trace: string | null })[] | null;
   present: boolean;
   removed_at: number;
 }
-type TimerRow = Omit<Timer, 'trace'> & { id: string; trace: string | null };
 
-/** Members by their ids, as they are stored; all of them at one moment if the transaction says so. */
+/** Members by their ids, as they are stored. One statement, so each is as it was at one moment. */
 export async function loadLives(db: Queryable, tracker: string, ids: readonly string[]): Promise<Map<string, Stored>> {
-  const timers = new Map<string, Map<string, Timer>>();
-  for (const { id, trace, ...timer } of await run<TimerRow>(db, LOAD_TIMERS, [tracker, ids])) {
-    const of = timers.get(id) ?? new Map<string, Timer>();
-    timers.set(id, of.set(timer.name, { ...timer, ...(trace !== null && { trace: JSON.parse(trace) as Trace }) }));
-  }
   const rows = await run<LifeRow>(db, LOAD, [tracker, ids]);
-  return new Map(rows.map((row) => [row.id, storedOf(row, timers.get(row.id) ?? new Map<string, Timer>())]));
+  return new Map(rows.map((row) => [row.id, storedOf(row)]));
 }
 
-function storedOf(
-  { version, state, marks, applied, sets, present, removed_at: removedAt }: LifeRow,
-  timers: Image['timers'],
-): Stored {
+function storedOf(row: LifeRow): Stored {
+  const { version, present, removed_at: removedAt } = row;
+  const timers = timersOf(row);
   if (version === null) return { version: 0, removedAt, image: { ...NOT_STORED.image, present, timers } };
   const image = {
     present,
-    state,
-    marks: marksFromJson(marks),
-    applied: new Map(JSON.parse(applied ?? '[]') as [string, number][]),
+    state: row.state,
+    stateVersion: row.schema ?? 1,
+    marks: marksFromJson(row.marks),
+    applied: new Map(JSON.parse(row.applied ?? '[]') as [string, number][]),
     timers,
-    sets: sets ?? 0,
+    sets: row.sets ?? 0,
   };
   return { version, removedAt, image };
+}
+
+function timersOf({ timers }: Pick<LifeRow, 'timers'>): Map<string, Timer> {
+  return new Map(
+    (timers ?? []).map(({ trace, ...timer }) => [
+      timer.name,
+      { ...timer, ...(trace !== null && { trace: JSON.parse(trace) as Trace }) },
+    ]),
+  );
 }
 
 export async function timersDue(

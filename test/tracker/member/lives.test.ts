@@ -40,7 +40,7 @@ beforeEach(async () => {
 const part = (id: string, given: Partial<MemberPart> = {}): MemberPart => ({
   id,
   expected: 0,
-  row: { state: '1', marks: new Map(), applied: new Map(), sets: 0 },
+  row: { state: '1', marks: new Map(), applied: new Map(), sets: 0, stateVersion: 1 },
   timersSet: [],
   timersGone: [],
   mailGone: [],
@@ -91,7 +91,10 @@ test.each([
     expect(
       await commit(
         db,
-        part('a', { expected, row: { state: '"first"', marks: new Map(), applied: new Map(), sets: 0 } }),
+        part('a', {
+          expected,
+          row: { state: '"first"', marks: new Map(), applied: new Map(), sets: 0, stateVersion: 1 },
+        }),
       ),
     ).toEqual(['done']);
     second = alone(part('a', { expected }), part('b'));
@@ -268,7 +271,7 @@ test('replies are kept as long as they may be asked for, and the numbers of a me
   const stamps = await stack.sql<{ stamp: number }>(
     `select nextval('longwatch.stamp')::float8 as stamp from generate_series(1, 3)`,
   );
-  const empty = { row: { state: null, marks: new Map(), applied: new Map(), sets: 0 } };
+  const empty = { row: { state: null, marks: new Map(), applied: new Map(), sets: 0, stateVersion: 1 } };
   await alone(part('kept', { spawn: stamps[0]!.stamp, answers: answers('old'), ...empty }), part('gone', empty));
   await alone(part('new', { answers: answers('new'), ...empty }), part('awaited', empty), part('full'));
   const age = async (ms: number) => {

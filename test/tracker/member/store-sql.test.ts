@@ -262,7 +262,13 @@ class Sequence {
       at: this.now,
     });
     const state = draw.one([null, '"a\\u0000\\ud800"', '{"ж":1}']);
-    return { state, marks: after, applied: new Map([['look', draw.whole(1, 9)]]), sets: sets + 1 };
+    return {
+      state,
+      stateVersion: draw.whole(1, 3),
+      marks: after,
+      applied: new Map([['look', draw.whole(1, 9)]]),
+      sets: sets + 1,
+    };
   }
 
   // ── Rows ──

@@ -18,6 +18,7 @@ import { holds, slotOf, slotsOf, sourceOfSplit } from '../../../workflows/tracke
 interface Life {
   version: number;
   state: string | null;
+  stateVersion: number;
   marks: string;
   applied: [string, number][];
   sets: number;
@@ -142,10 +143,11 @@ export class MemberStore {
     const removedAt = entry?.removed ? entry.stamp : 0;
     const present = entry !== undefined && !entry.removed;
     if (!life) return { ...NOT_STORED, removedAt, image: { ...NOT_STORED.image, present } };
-    const { version, state, sets } = life;
+    const { version, state, stateVersion, sets } = life;
     const marks = marksFromJson(life.marks);
     const timers = new Map(this.timers.get(id));
-    return { version, removedAt, image: { present, state, marks, applied: new Map(life.applied), timers, sets } };
+    const image = { present, state, stateVersion, marks, applied: new Map(life.applied), timers, sets };
+    return { version, removedAt, image };
   }
 
   // ── What changes the roster ──
@@ -160,7 +162,8 @@ export class MemberStore {
     const life = this.lives.get(id);
     const mail = this.mailOf(id);
     const marks = marksToJson(sealed(marksFromJson(life?.marks ?? null), mail));
-    this.lives.set(id, { state: null, version: (life?.version ?? 0) + 1, marks, applied: [], sets: life?.sets ?? 0 });
+    const version = (life?.version ?? 0) + 1;
+    this.lives.set(id, { state: null, stateVersion: 1, version, marks, applied: [], sets: life?.sets ?? 0 });
     this.timers.delete(id);
     for (const { id: row, request } of mail) {
       if (request && !this.answers.has(`${id}/${request.id}`)) {
@@ -223,10 +226,11 @@ export class MemberStore {
     const before = this.lives.get(part.id);
     this.written(part, before?.state ?? null);
     if (part.row) {
-      const { state, marks, applied, sets } = part.row;
+      const { state, stateVersion, marks, applied, sets } = part.row;
       this.lives.set(part.id, {
         version: part.expected + 1,
         state,
+        stateVersion,
         marks: marksToJson(marks),
         applied: [...applied],
         sets,

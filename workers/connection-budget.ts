@@ -26,7 +26,7 @@ export interface PoolSizes {
   jobs: number;
   /** The ledger of limits: renewals each second, and closings that wait for nobody. */
   budget: number;
-  /** LISTEN: shifts, and keys that are waited for; and closings. */
+  /** LISTEN: shifts, and keys that are waited for; closings; mail of members. */
   listeners: number;
 }
 
@@ -45,6 +45,8 @@ export interface PoolDemand {
   jobs: readonly number[];
   /** An upstream of the config has limits. */
   hasLimits?: boolean;
+  /** Members of a tracker receive. */
+  receives?: boolean;
   /** Set by hand; wins. */
   activityConnections?: number;
   jobConnections?: number;
@@ -60,7 +62,7 @@ export function poolSizes(demand: PoolDemand): PoolSizes {
     activities: demand.durableActivities === 0 ? 0 : (demand.activityConnections ?? ACTIVITY_CONNECTIONS),
     jobs: chunks === 0 ? 0 : (demand.jobConnections ?? Math.min(Math.max(chunks + PROGRESS, 2 * largest), JOBS_MOST)),
     budget: demand.hasLimits ? BUDGET_CONNECTIONS : 0,
-    listeners: LISTENERS + (demand.hasLimits ? 1 : 0),
+    listeners: LISTENERS + (demand.hasLimits ? 1 : 0) + (demand.receives ? 1 : 0),
   };
 }
 

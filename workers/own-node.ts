@@ -63,6 +63,9 @@ export function ownNode(given: OwnNodeSetup): OwnNode {
   const values = new Database({ ...address, ...VALUES_LIMITS, connections: VALUES_CONNECTIONS });
   const rows = new Database({ ...address, ...VALUES_LIMITS, connections: ROW_CONNECTIONS });
   const watch = new TemporalWatch(link);
+  const buffers = new Map(config.buffers.map((buffer) => [buffer.name, buffer]));
+  const feed = () =>
+    new BufferFeed(buffers, database, (buffer, shard, message) => link.push(buffer, shard, message), log);
   const node = new Node({
     row,
     database,
@@ -75,12 +78,8 @@ export function ownNode(given: OwnNodeSetup): OwnNode {
     watchdog: setup.watchdogMs === null ? undefined : new Watchdog(name, log, setup.watchdogMs),
     nodeConcurrency: setup.nodeConcurrency ?? DEFAULT_NODE_CONCURRENCY,
     spender,
-    buffers: new BufferFeed(
-      new Map(config.buffers.map((buffer) => [buffer.name, buffer])),
-      database,
-      (buffer, shard, message) => link.push(buffer, shard, message),
-      log,
-    ),
+    buffers: feed(),
+    turnFeed: feed(),
   });
   const closing = [values, rows].map((one) => service({ stop: () => one.close() }));
   return { node, claim, before: [...closing, watch] };

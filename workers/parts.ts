@@ -140,6 +140,7 @@ function basisOf(setup: WorkerSetup): Basis {
       durableActivities: config.activities.length,
       jobs: config.jobs.map(({ options }) => options.concurrency),
       hasLimits: hasLimits(config),
+      receives: config.trackers.some(({ options }) => options.receive !== undefined),
       activityConnections: setup.activityConnections,
       jobConnections: setup.jobConnections,
     }),

@@ -28,9 +28,9 @@ export interface FedValue {
 }
 
 /** A value on its way to a buffer, with the key that its definition gives it. */
-export interface FedEntry {
+export interface FedEntry<V extends Json = FedValue> {
   buffer: string;
-  value: FedValue;
+  value: V;
   key: string | null;
 }
 
@@ -65,14 +65,19 @@ export class BufferFeed {
     private readonly log: Logger,
   ) {}
 
+  /** Whether the config has this buffer. */
+  has(buffer: string): boolean {
+    return this.definitions.has(buffer);
+  }
+
   /** The user's code: it may throw whatever it likes, so it is asked before the transaction. */
-  keyOf(buffer: string, value: FedValue): string | null {
+  keyOf(buffer: string, value: Json): string | null {
     return keyFunction(this.definitions.get(buffer)!.definition)?.(value) ?? null;
   }
 
   /** In the flush's transaction. */
-  async store(db: Queryable, entries: readonly FedEntry[]): Promise<void> {
-    const byBuffer = new Map<string, FedEntry[]>();
+  async store(db: Queryable, entries: readonly FedEntry<Json>[]): Promise<void> {
+    const byBuffer = new Map<string, FedEntry<Json>[]>();
     for (const entry of entries) {
       const others = byBuffer.get(entry.buffer);
       if (others) others.push(entry);
@@ -81,11 +86,11 @@ export class BufferFeed {
     for (const [buffer, fed] of byBuffer) await this.storeIn(db, buffer, fed);
   }
 
-  private async storeIn(db: Queryable, buffer: string, entries: readonly FedEntry[]): Promise<void> {
+  private async storeIn(db: Queryable, buffer: string, entries: readonly FedEntry<Json>[]): Promise<void> {
     const { definition, options } = this.definitions.get(buffer)!;
     // As they are set now: what other senders push of the same key must meet it in the same shard.
     const shards = shardsOf((await readBuffer(db, buffer))?.options ?? options);
-    const groups = new Map<number, FedEntry[]>();
+    const groups = new Map<number, FedEntry<Json>[]>();
     const turn = this.turn++;
     for (const entry of entries) {
       const shard = entry.key === null ? turn % shards : shardOfKey(entry.key, shards);
@@ -159,8 +164,8 @@ export class BufferFeed {
   }
 }
 
-function* rowsOf(entries: readonly FedEntry[]): Generator<FedEntry[]> {
-  let row: FedEntry[] = [];
+function* rowsOf(entries: readonly FedEntry<Json>[]): Generator<FedEntry<Json>[]> {
+  let row: FedEntry<Json>[] = [];
   let bytes = 0;
   for (const entry of entries) {
     const size = jsonBytes(entry.value);

@@ -111,12 +111,20 @@ export class Database {
     this.connections.on('error', (error) => options.log.debug({ err: error }, 'an idle database connection was lost'));
   }
 
+  /** For statements that are a transaction each by itself. */
+  readonly single: Queryable = {
+    query: async (query) => {
+      try {
+        const on: Queryable = this.prepared ? this.connections : unnamed(this.connections);
+        return await on.query(query);
+      } catch (error) {
+        throw asOutage(error);
+      }
+    },
+  };
+
   async rows<R extends QueryResultRow>(statement: Statement, values: unknown[] = []): Promise<R[]> {
-    try {
-      return await run<R>(this.prepared ? this.connections : unnamed(this.connections), statement, values);
-    } catch (error) {
-      throw asOutage(error);
-    }
+    return run<R>(this.single, statement, values);
   }
 
   /** All or nothing. `work` must use the connection it is given, and nothing else of the database. */

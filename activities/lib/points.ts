@@ -13,6 +13,8 @@ export const POINTS = [
   'flush.written',
   /** The commit of a flush has been answered; the shifts have not been told. */
   'flush.committed',
+  /** A commit of turns has been answered; the members have not been told. */
+  'turns.committed',
   /** A node has the rows of its buckets locked, and has changed none. */
   'budget.locked',
   /** A change of a roster holds its pools. */

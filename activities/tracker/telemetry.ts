@@ -5,6 +5,8 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { ClusterMetrics } from './cluster-metrics';
+import { TurnMetrics } from './turns/metrics';
+import type { NodeTurns } from './turns/node-turns';
 import { staleCount } from './shift/stale';
 import type { PlacingEvent } from './shift/figures';
 import type { Placing } from './shift/placing';
@@ -29,6 +31,7 @@ export interface ObservedNode {
   readonly shifts: ReadonlySet<PoolShift>;
   readonly placing: Placing;
   readonly opens: Opens;
+  readonly turns?: NodeTurns | undefined;
   latenessOf(tracker: string, operation: string): Lateness;
 }
 
@@ -38,6 +41,8 @@ export class NodeMetrics {
   private readonly flushSeconds: Histogram;
   private readonly rowsWritten: Counter;
   private readonly flushFailures: Counter;
+  /** Of members that receive. */
+  readonly turns: TurnMetrics;
   private readonly cluster: ClusterMetrics;
   private readonly countsMended: Counter<'tracker'>;
   private readonly feedFailures: Counter<'buffer'>;
@@ -76,6 +81,7 @@ export class NodeMetrics {
       registers,
     });
     this.cluster = new ClusterMetrics(this.registry);
+    this.turns = new TurnMetrics(this.registry);
     this.feedFailures = new Counter({
       name: 'longwatch_feed_key_failures_total',
       help: 'Entries from trackers whose key could not be found; they went on without one',
@@ -114,6 +120,12 @@ export class NodeMetrics {
 
   /** Lets the metrics that mirror the node's own numbers read them when asked. */
   observe(node: ObservedNode): void {
+    const { turns } = node;
+    if (turns)
+      this.turns.observe(
+        () => turns.pools,
+        () => turns.now(),
+      );
     this.counts(node);
     this.skips(node);
     this.held(node);

@@ -1,7 +1,7 @@
 /** The connection on which a node writes values is its own, of nobody else's limits. */
 import { Database } from '../../activities/lib/database';
 import type * as NodeModule from '../../activities/tracker/shift/node';
-import type { NodeOptions } from '../../activities/tracker/shift/node';
+import type { NodeOptions } from '../../activities/tracker/shift/node-options';
 import { defineTracker, resolveConfig } from '../../exports';
 import { partsOf } from '../../workers/parts';
 import { pino } from 'pino';

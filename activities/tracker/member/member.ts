@@ -31,6 +31,10 @@ const NOBODY: Image = {
 };
 export const NOT_STORED: Stored = { version: 0, image: NOBODY, removedAt: 0 };
 
+/** The wait of a member that is stale a second time, and the longest. Milliseconds. */
+const STALE_MS = 50;
+const STALE_MAX_MS = 5_000;
+
 /** Requests that were handled here a short while ago: a repetition of one may be in memory already. */
 const ASKED = 256;
 
@@ -67,6 +71,10 @@ export class Member {
   /** Whether a turn has called the user's `load` since it was read. */
   hooked = false;
   usedAt = 0;
+  /** How often in a row the store found it to be otherwise than it was thought to be. */
+  stale = 0;
+  /** It is not read before that. */
+  readNotBefore = 0;
   /** When it is woken next, if nothing happens before. */
   alarm = Infinity;
   readonly box: Mailbox;
@@ -149,6 +157,7 @@ export class Member {
     this.committing = 0;
     this.careful = Math.max(0, this.careful - count);
     this.version = version;
+    this.stale = 0;
     if (done.length > 0) this.base = done.at(-1)!.after;
     for (const turn of done) {
       this.endedBytes -= turn.bytes;
@@ -187,6 +196,16 @@ export class Member {
     this.version = 0;
     this.alarm = Infinity;
     this.life++;
+  }
+
+  /**
+   * The store found its row, its mail or an answer otherwise than it was thought to be: forgotten, and read again. Once
+   * that is the order of the day; one of which it is so again and again waits longer each time.
+   */
+  forgetStale(now: number): void {
+    this.forget();
+    this.stale++;
+    if (this.stale > 1) this.readNotBefore = now + Math.min(STALE_MS * 2 ** Math.min(this.stale - 2, 10), STALE_MAX_MS);
   }
 
   put(entry: Entry): void {

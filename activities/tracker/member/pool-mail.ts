@@ -26,7 +26,7 @@ export class PoolMail {
   readonly memory = new Gauge();
   /** It is worth a reading at once. */
   wantsReading = false;
-  private readonly known = new Map<number, Member>();
+  private readonly known = new Map<number, { readonly member: Member; readonly storedAt: number }>();
   private reading: { number: number; gone: Set<number>; spoiled: Set<string>; full: Set<string> } | undefined;
   private readings = 0;
   private orders = 0;
@@ -75,7 +75,7 @@ export class PoolMail {
         left.add(mail.member);
         continue;
       }
-      this.known.set(mail.id, member);
+      this.known.set(mail.id, { member, storedAt: mail.storedAt });
       member.put({ what: { kind: 'mail', mail }, order: this.order(), reading: reading.number });
       touched.add(member);
     }
@@ -107,7 +107,7 @@ export class PoolMail {
 
   /** All of a member's mail is out of memory. */
   forget(member: Member): void {
-    for (const [id, whose] of this.known) if (whose === member) this.gone(id);
+    for (const [id, { member: whose }] of this.known) if (whose === member) this.gone(id);
     this.reading?.spoiled.add(member.address.id);
   }
 
@@ -115,6 +115,13 @@ export class PoolMail {
   committed(ids: Iterable<number>): void {
     for (const id of ids) this.gone(id);
     this.wantsReading ||= this.hasLeft;
+  }
+
+  /** When the oldest of it was stored. @param none where there is none */
+  oldestAt(none: number): number {
+    let oldest = none;
+    for (const { storedAt } of this.known.values()) oldest = Math.min(oldest, storedAt);
+    return oldest;
   }
 
   private gone(id: number): void {

@@ -17,7 +17,7 @@ import {
 } from './commit';
 import type { MemberLimits } from './constants';
 import type { EndedTurn } from './ended';
-import { Heap } from './heap';
+import { Alarms } from './alarms';
 import { PLAIN_STATES, type StateCode } from './loading';
 import { Member, type Gauge, type Stored } from './member';
 import { PoolMail, type Reading } from './pool-mail';
@@ -33,7 +33,7 @@ export class PoolMembers {
   private readonly toCommit = new Set<Member>();
   private readonly toLoad = new Set<Member>();
   /** When something of a member is due: a message that has failed, a timer. */
-  private readonly wakes = new Heap<{ member: Member; life: number; timer?: Timer }>();
+  private readonly wakes = new Alarms();
 
   constructor(
     readonly tracker: string,
@@ -53,6 +53,11 @@ export class PoolMembers {
     return this.mail.wantsReading;
   }
 
+  /** When the oldest message that is in memory was stored. @param none where there is none */
+  oldestAt(none: number): number {
+    return this.mail.oldestAt(none);
+  }
+
   get size(): number {
     return this.members.size;
   }
@@ -63,8 +68,6 @@ export class PoolMembers {
   get wakesAt(): number {
     return this.wakes.first;
   }
-
-  // ── The mail ──
 
   /** Begins to read. One reading at a time. */
   beginReading(): Reading {
@@ -104,10 +107,11 @@ export class PoolMembers {
   // ── Members ──
 
   /** Members that are to be read now; each is `loaded` or `notLoaded` once. */
-  takeLoads(most: number): string[] {
+  takeLoads(most: number, now: number): string[] {
     const ids: string[] = [];
     for (const member of this.toLoad) {
       if (ids.length >= most) break;
+      if (member.readNotBefore > now) continue;
       this.toLoad.delete(member);
       member.phase = 'loading';
       ids.push(member.address.id);
@@ -119,7 +123,7 @@ export class PoolMembers {
     const member = this.members.get(id);
     if (member?.phase !== 'loading') return;
     member.load(stored, now);
-    this.setAlarms(member, stored.image.timers.values());
+    this.wakes.setTimers(member, stored.image.timers.values());
     this.stir(member);
   }
 
@@ -136,6 +140,15 @@ export class PoolMembers {
     if (!member) return;
     this.forget(member);
     member.removedAt = Math.max(member.removedAt, stamp);
+  }
+
+  /** The roster was read anew: whoever it says otherwise of is read again. */
+  recheck(isMember: (id: string) => boolean): void {
+    for (const member of this.members.values()) {
+      const { id } = member.address;
+      if (member.phase === 'loading' || (member.phase === 'here' && member.image.present !== isMember(id)))
+        this.forget(member);
+    }
   }
 
   /** The pool was split: what is not ours any more is forgotten. */
@@ -187,8 +200,6 @@ export class PoolMembers {
     return this.end(turn, (member) => member.fail(turn, thrown, now));
   }
 
-  // ── The commit ──
-
   /**
    * The pool's part of the next commit, as far as there is room; undefined: it has none.
    * @param only of this member, and one turn of it
@@ -225,7 +236,7 @@ export class PoolMembers {
       const { id } = member.address;
       const no = why.get(id);
       if (no?.why === 'stale') {
-        this.forget(member);
+        this.forget(member, now);
         isVoid.push(id);
       } else if (no && count > 1) {
         member.careful = count;
@@ -256,7 +267,7 @@ export class PoolMembers {
     const ended = member.firstFailed(thrown, now);
     if (ended === 'read again') this.forget(member);
     // A timer that a turn had replaced, or cancelled, is there again, and may have rung meanwhile.
-    else this.setAlarms(member, member.base.timers.values());
+    else this.wakes.setTimers(member, member.base.timers.values());
     this.after(member);
     return ended === 'read again' ? undefined : ended;
   }
@@ -267,7 +278,7 @@ export class PoolMembers {
     // Behind the others, if it has more.
     this.toCommit.delete(member);
     this.mail.committed(done.flatMap(({ gone }) => gone ?? []));
-    this.setAlarms(
+    this.wakes.setTimers(
       member,
       [...member.base.timers.values()].filter((timer) => before.get(timer.name) !== timer),
     );
@@ -296,7 +307,7 @@ export class PoolMembers {
     const { wakesAt } = member.box;
     if (wakesAt >= member.alarm) return;
     member.alarm = wakesAt;
-    this.wakes.push(wakesAt, { member, life: member.life });
+    this.wakes.set(member, wakesAt);
   }
 
   private stir(member: Member): void {
@@ -305,32 +316,27 @@ export class PoolMembers {
   }
 
   private wake(now: number): void {
-    while (this.wakes.first <= now) {
-      const { member, life, timer } = this.wakes.pop()!;
-      if (member.life !== life || this.members.get(member.address.id) !== member) continue;
+    for (const { member, timer } of this.wakes.due(now)) {
+      if (this.members.get(member.address.id) !== member) continue;
       if (!timer) member.alarm = Infinity;
       else member.put({ what: { kind: 'timer', timer }, order: this.mail.order(), reading: 0 });
       this.stir(member);
     }
   }
 
-  private setAlarms(member: Member, timers: Iterable<Timer>): void {
-    for (const timer of timers) this.wakes.push(timer.at, { member, life: member.life, timer });
-  }
-
-  private forget(member: Member): void {
+  /** @param stale when the store has found it to be otherwise than it was thought to be */
+  private forget(member: Member, stale?: number): void {
     this.mail.forget(member);
-    member.forget();
-    this.ready.delete(member);
-    this.toCommit.delete(member);
+    if (stale === undefined) member.forget();
+    else member.forgetStale(stale);
+    if (member.readNotBefore > 0) this.wakes.set(member, member.readNotBefore);
+    for (const set of [this.ready, this.toCommit]) set.delete(member);
     this.toLoad.add(member);
   }
 
   private discard(member: Member): void {
     this.members.delete(member.address.id);
-    this.ready.delete(member);
-    this.toCommit.delete(member);
-    this.toLoad.delete(member);
+    for (const set of [this.ready, this.toCommit, this.toLoad]) set.delete(member);
   }
 
   private of(id: string): Member {

@@ -64,6 +64,11 @@ export class Turn {
     this.context = this.makeContext();
   }
 
+  /** Its context refuses everything by now. */
+  get isOver(): boolean {
+    return this.over;
+  }
+
   /** The message for the handler. */
   get message(): unknown {
     const { what } = this.entry;

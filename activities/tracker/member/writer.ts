@@ -54,6 +54,13 @@ export class TurnWriter {
     return [...this.pools].some(([{ members }, { notBefore }]) => notBefore <= now && members.hasTurnsToCommit);
   }
 
+  /** When the first of the pools with turns may be committed; Infinity: there are none. */
+  get dueAt(): number {
+    let at = Infinity;
+    for (const [{ members }, { notBefore }] of this.pools) if (members.hasTurnsToCommit) at = Math.min(at, notBefore);
+    return at;
+  }
+
   /** The next commit; undefined: there is nothing to commit, or one is under way. */
   next(now: number): Commit | undefined {
     if (this.underWay) return undefined;

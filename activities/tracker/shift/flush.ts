@@ -12,6 +12,8 @@ import { errorOf } from '../../lib/failures';
 import { reach } from '../../lib/points';
 import { isOutage, type Database, type Queryable } from '../../lib/database';
 import { isPassing } from '../../lib/sqlstate';
+import { MEMBER } from '../member/constants';
+import { valueRows } from '../member/writer';
 import { type Rows } from '../store/values';
 import { writeAlone, type WrittenAlone } from './alone';
 import { checkShifts } from './check';
@@ -43,7 +45,7 @@ export class Flush {
   private turn = 0;
 
   constructor(
-    private readonly database: Database,
+    private readonly database: Pick<Database, 'transaction'>,
     private readonly host: FlushHost,
   ) {}
 
@@ -73,7 +75,7 @@ export class Flush {
   private async together(shifts: readonly PoolShift[]): Promise<Flushed> {
     if (shifts.length === 0) return { rows: 0, more: false };
     const began = performance.now();
-    const room: Room = { ...(this.host.limits?.transaction ?? ROOM) };
+    const room = this.room();
     const portions = shifts.map((shift) => portionOf(shift, room));
     const fed = this.host.feed?.entriesOf(portions);
     let checked;
@@ -109,6 +111,12 @@ export class Flush {
       portion.shift.hinted = true;
     }
     return { rows, more: checked.deferred.length > 0 || room.rows <= 0 || room.bytes <= 0 };
+  }
+
+  /** Less where turns wait for the connection. */
+  private room(): Room {
+    const { rows, bytes } = this.host.limits?.transaction ?? ROOM;
+    return { rows: valueRows(this.host.turnsWait ?? false, rows, MEMBER), bytes };
   }
 
   private async write(db: Queryable, ours: readonly Portion[], fed: FedEntries | undefined): Promise<number> {
@@ -163,7 +171,7 @@ export class Flush {
 
   /** One shift in a transaction of its own; it stays apart until that has written all it had. */
   private async alone(shift: PoolShift, began: number): Promise<{ rows: number; more: boolean }> {
-    const room: Room = { ...(this.host.limits?.transaction ?? ROOM) };
+    const room = this.room();
     const portion = portionOf(shift, room);
     const fed = this.host.feed?.entriesOf([portion]);
     let written: WrittenAlone | 'later' | undefined;

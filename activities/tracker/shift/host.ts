@@ -5,7 +5,8 @@
  */
 import type { Logger } from 'pino';
 import type { OperationDefinition, RunContext } from '../../../config/define/tracker';
-import type { OperationOptions } from '../../../workflows/tracker/options';
+import type { OperationOptions, ReceiveOptions } from '../../../workflows/tracker/options';
+import type { Slots } from '../../../workflows/tracker/slots';
 import type { Agenda } from './agenda';
 import type { Clock } from './clock';
 import type { Counts, Rounds } from './counts';
@@ -50,6 +51,18 @@ export interface OperationHost {
   entering(operation: Operation): void;
   /** A pass over the members has ended. */
   roundEnded(operation: Operation): void;
+}
+
+/** The turns of a pool whose members receive (`turns/pool.ts`), as its shift needs them. */
+export interface PoolLife {
+  /** These have joined, or left, or both. */
+  changed(ids: Iterable<string>): void;
+  /** The whole roster was read anew. */
+  reloaded(isMember: (id: string) => boolean): void;
+  /** The pool has these slots, and no others. */
+  narrow(slots: Slots): void;
+  /** The options of now; undefined: the tracker's members take no messages any more. */
+  follow(options: ReceiveOptions | undefined): void;
 }
 
 /** The shift of an operation, as the operation needs it. */

@@ -24,6 +24,7 @@ import { reach } from '../../lib/points';
 import type { Database, Queryable } from '../../lib/database';
 import { freshnessOf, membersOf, type FreshnessRow, type MemberRow } from '../store/members';
 import { readSlots } from '../store/pools';
+import type { Slots } from '../../../workflows/tracker/slots';
 import { isPassing } from '../../lib/sqlstate';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../../lib/temporal';
@@ -64,7 +65,7 @@ export interface ShiftDeps {
  * here).
  */
 type Taker = Pick<Node, 'taking' | 'clock' | 'isDraining'> & { placing: Pick<Node['placing'], 'offer'> };
-type Beginner = Pick<Node, 'loading' | 'trackers' | 'join' | 'latenessOf'> & OperationHost;
+type Beginner = Pick<Node, 'loading' | 'trackers' | 'join' | 'latenessOf'> & OperationHost & { turns?: Node['turns'] };
 
 export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<ShiftResult> {
   const { node } = deps;
@@ -209,9 +210,10 @@ export async function begin(
   const shift = new PoolShift({ claim, fence, definition, host: node, log, latenessOf, purse }, tracker);
   try {
     const read = (db: Queryable): Promise<Loaded> => load(db, claim, purse !== undefined);
-    const { members, freshness, buckets, isClean } = await node.loading.run(() => database.transaction(read));
+    const { slots, members, freshness, buckets, isClean } = await node.loading.run(() => database.transaction(read));
     // Only now: with its members it starts runs, which nobody would end if the reading failed after all.
     shift.loadAll(members, freshness, buckets, isClean);
+    node.turns?.keep(shift, slots);
   } catch (error) {
     shift.close();
     if (purse) spender?.release(purse);
@@ -238,12 +240,13 @@ async function load(db: Queryable, { tracker, pool }: PoolClaim, hasPurse: boole
     for (const row of await freshnessOf(db, part)) freshness.push(row);
   }
   const keys = members.map((member) => member.key);
-  if (!hasPurse) return { members, freshness };
+  if (!hasPurse) return { slots, members, freshness };
   const isClean = await isOfCleanEnd(db, { tracker, pool });
-  return { members, freshness, buckets: await readMemberBuckets(db, keys), isClean };
+  return { slots, members, freshness, buckets: await readMemberBuckets(db, keys), isClean };
 }
 
 interface Loaded {
+  slots: Slots;
   members: MemberRow[];
   freshness: FreshnessRow[];
   buckets?: StoredBuckets;
@@ -286,7 +289,7 @@ export async function finish(
   ending: Ending,
 ): Promise<void> {
   shift.close();
-  await lastRuns(shift);
+  await Promise.all([lastRuns(shift), node.turns?.leave(shift, ending !== 'fenced')]);
   if (shift.purse) {
     shift.purse.end();
     // There may be something to store of it, and nothing else.

@@ -6,24 +6,20 @@
 import type { Logger } from 'pino';
 import type { ErrorContext, GateDefinition, TrackerDefinition } from '../../../config/define/tracker';
 import type { ChangeNotice } from '../../../workflows/tracker/contract';
-import type { BufferFeed } from '../../buffer/feed';
-import type { Database } from '../../lib/database';
 import { service, Services, type Service } from '../../lib/service';
 import type { NodeRow } from '../store/nodes';
 import type { StatsRow } from '../store/node-stats';
 import type { TrackerRow } from '../store/trackers';
-import type { NodeMetrics } from '../telemetry';
 import { checkUp, lookAtRounds } from './checkup';
 import { Clock } from './clock';
 import { ValueFeed } from './feed';
 import { GateKeeper } from './gate';
 import { NodeHolds } from './holds';
-import type { Isolation } from './isolate';
 import { Lateness } from './lateness';
 import type { PlacingEvent } from './figures';
 import type { Opens } from './openings';
 import type { Placing } from './placing';
-import { Presence, type PresenceSetup } from './presence';
+import { Presence } from './presence';
 import { Listener } from '../../lib/listener';
 import type { Operation, OperationHost } from './host';
 import type { PoolShift } from './pool-shift';
@@ -32,10 +28,13 @@ import { Semaphore } from './semaphore';
 import { tellersOf } from './tellers';
 import { Told } from './told';
 import { NodeTotals } from './totals';
-import type { Watchdog } from './watchdog';
 import { Writer } from './writer';
+import type { NodeOptions } from './node-options';
+import { Lane } from '../turns/lane';
+import type { NodeTurns } from '../turns/node-turns';
+import { turnsOf } from '../turns/of-node';
 import type { Spender } from '../../upstream/budget/spender';
-import { concernsNodes, ForcedCrash, noticeOf } from './notice';
+import { concernsNodes, hintShifts, noticeOf } from './notice';
 import { callHook } from '../../lib/hook';
 import { NOTIFY_CHANNEL } from '../../../workflows/lib/contract';
 
@@ -51,26 +50,6 @@ const CHECKUP_MS = 30_000;
 const LOADING = 2;
 const TAKING = 2;
 
-export interface NodeOptions {
-  row: NodeRow;
-  database: Database;
-  /** The flush's own: one connection that nobody else can take. @default database, for tests */
-  values?: Database;
-  /** The node's part in the cluster: its row's connection, its claim. */
-  presence?: Omit<PresenceSetup, 'database'>;
-  trackers: readonly TrackerDefinition[];
-  log: Logger;
-  metrics: NodeMetrics;
-  isolation: Isolation;
-  watchdog: Watchdog | undefined;
-  /** Runs of all pools at once. */
-  nodeConcurrency: number;
-  /** Keeps the limits of upstreams. */
-  spender?: Spender | undefined;
-  /** The place of values that operations feed to buffers. */
-  buffers?: BufferFeed;
-}
-
 export class Node implements OperationHost, Service {
   readonly row: NodeRow;
   readonly log: Logger;
@@ -80,6 +59,10 @@ export class Node implements OperationHost, Service {
   readonly shifts = new Set<PoolShift>();
   readonly trackers = new Map<string, TrackerRow>();
   readonly writer: Writer;
+  /** Whose turn it is on the connection for values and turns. */
+  readonly lane = new Lane();
+  /** Of members that receive, where the config has any. */
+  readonly turns: NodeTurns | undefined;
   /**
    * Pools that come over are loaded by a few at a time: they must not take up the connections, nor the thread, of those
    * that are kept.
@@ -118,7 +101,12 @@ export class Node implements OperationHost, Service {
         options.metrics.feedFailed(buffer);
         this.onError(error, operation, id);
       });
-    this.writer = new Writer(options.values ?? options.database, this);
+    const values = options.values ?? options.database;
+    this.writer = new Writer(
+      { transaction: (...one) => this.lane.run('values', () => values.transaction(...one)) },
+      this,
+    );
+    this.turns = turnsOf(options, this);
     this.presence = new Presence({ ...options.presence, database: options.database }, this);
     this.told = new Told(options.database, this);
     this.listener = new Listener(options.database, {
@@ -135,6 +123,7 @@ export class Node implements OperationHost, Service {
       this.told,
       ...tellersOf(options.database, this, options.spender !== undefined),
       this.writer,
+      ...(this.turns ? [this.turns] : []),
       service({ stop: () => this.writer.flush().catch(() => undefined) }),
       service({ start: () => this.beginTicks(), stop: () => this.endTicks() }),
       // It looks for the ticks, so they have begun.
@@ -169,6 +158,10 @@ export class Node implements OperationHost, Service {
 
   get spender(): Spender | undefined {
     return this.options.spender;
+  }
+
+  get turnsWait(): boolean {
+    return this.lane.turnsWait;
   }
 
   get isDraining(): boolean {
@@ -333,17 +326,9 @@ export class Node implements OperationHost, Service {
 
   private hear(notice: ChangeNotice | undefined): void {
     if (concernsNodes(notice)) this.presence.hint();
-    let hinted = false;
-    for (const shift of this.shifts) {
-      if (notice && notice.tracker !== shift.trackerName) continue;
-      if (notice?.pools && !notice.pools.includes(shift.claim.pool)) continue;
-      if (notice?.crash) shift.end(new ForcedCrash(shift.claim.pool));
-      shift.hinted = true;
-      hinted = true;
-    }
     // A change that concerns none of its shifts is not a reason to flush: under a bulk of changes all nodes would do so
     // all the time.
-    if (!hinted) return;
+    if (!hintShifts(this.shifts, notice)) return;
     this.writer.hint();
     this.told.hint();
   }

@@ -23,3 +23,24 @@ export class ForcedCrash extends Error {
     super(`pool ${pool} was made to crash`);
   }
 }
+
+/** The part of a shift that hears. */
+interface Hinted {
+  readonly trackerName: string;
+  readonly claim: { readonly pool: number };
+  hinted: boolean;
+  end(how: Error): void;
+}
+
+/** Marks the shifts that it concerns, all of them where it cannot be read. @returns whether there are any */
+export function hintShifts(shifts: Iterable<Hinted>, notice: ChangeNotice | undefined): boolean {
+  let hinted = false;
+  for (const shift of shifts) {
+    if (notice && notice.tracker !== shift.trackerName) continue;
+    if (notice?.pools && !notice.pools.includes(shift.claim.pool)) continue;
+    if (notice?.crash) shift.end(new ForcedCrash(shift.claim.pool));
+    shift.hinted = true;
+    hinted = true;
+  }
+  return hinted;
+}

@@ -15,7 +15,7 @@ import { GivenAway } from './given-away';
 import { dropLeavers, takeResults, type Harvest } from './harvest';
 import type { Lateness } from './lateness';
 import { Members } from './members';
-import type { OperationHost, OperationShift } from './host';
+import type { OperationHost, OperationShift, PoolLife } from './host';
 import { OperationLoop } from './operation';
 import type { Room } from './pending';
 import { Refusals } from './refusals';
@@ -57,6 +57,8 @@ export class PoolShift implements OperationShift {
   readonly givenAway = new GivenAway();
   /** A flush looks at this shift even if it has no results. */
   hinted = false;
+  /** The turns of its members, where they receive. */
+  life: PoolLife | undefined;
   private over = false;
   private gateKnownUntil = Infinity;
   private still = false;
@@ -143,11 +145,22 @@ export class PoolShift implements OperationShift {
       if (!stay.has(this.members.id(slot))) gone.push(this.members.id(slot));
     });
     for (const id of gone) this.remove(id);
-    this.loadChanges(rows, freshness, buckets, isClean);
+    this.takeIn(rows, freshness, buckets, isClean);
+    this.life?.reloaded((id) => stay.has(id));
   }
 
   /** Takes in what changed in the roster since `rosterVersion`. */
   loadChanges(rows: MemberRow[], freshness: FreshnessRow[], buckets?: StoredBuckets, isClean?: boolean): void {
+    this.takeIn(rows, freshness, buckets, isClean);
+    this.life?.changed(rows.map(({ id }) => id));
+  }
+
+  /** Members that their first message has made: their turns know of it. */
+  joined(rows: MemberRow[]): void {
+    this.takeIn(rows, []);
+  }
+
+  private takeIn(rows: MemberRow[], freshness: FreshnessRow[], buckets?: StoredBuckets, isClean?: boolean): void {
     const known = this.times.byMember(freshness);
     for (const row of rows) if (row.removed || this.wasAddedAgain(row)) this.remove(row.id);
     const newcomers = rows.filter((row) => !row.removed && this.members.slotOf(row.id) === undefined);
@@ -164,6 +177,7 @@ export class PoolShift implements OperationShift {
       if (!holds(slots, this.members.place(slot))) gone.push(this.members.id(slot));
     });
     for (const id of gone) this.remove(id);
+    this.life?.narrow(slots);
   }
 
   /**
@@ -186,6 +200,7 @@ export class PoolShift implements OperationShift {
       this.end('stopped');
       return;
     }
+    this.life?.follow(tracker.options.receive);
     const now = this.setup.host.clock.now();
     for (const [name, options] of Object.entries(tracker.options.operations)) {
       this.loops.get(name)?.reconfigure(options, this.times.beganAt(this.tracker, name), now);

@@ -28,6 +28,8 @@ export interface FlushHost {
   /** Buffers that operations feed. */
   readonly feed?: ValueFeed;
   /** The most that one transaction takes, and one statement of it; a simulated node has smaller ones. */
+  /** Turns of members wait for the connection: a transaction of values is to be short. Absent: there are none. */
+  readonly turnsWait?: boolean;
   readonly limits?: { readonly transaction: Readonly<Room>; readonly statement: Readonly<Room> };
 }
 

@@ -37,7 +37,7 @@ export class Writer implements Service {
   private closed = false;
 
   constructor(
-    database: Database,
+    database: Pick<Database, 'transaction'>,
     private readonly host: WriterHost,
   ) {
     this.flushOf = new Flush(database, host);

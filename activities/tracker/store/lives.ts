@@ -47,7 +47,7 @@ export interface CommitOptions {
   /** The holders of its pools, in their order. */
   readonly owners: readonly PoolOwner[];
   /** Writes what members push, for the buffers to take: in this transaction. */
-  readonly push: (entries: readonly Pushed[]) => Promise<void>;
+  readonly push: (db: Queryable, entries: readonly Pushed[]) => Promise<void>;
   /** @default MEMBER */
   readonly limits?: MemberLimits;
 }
@@ -71,7 +71,7 @@ export async function commitTurns(db: Queryable, commit: Commit, options: Commit
     const not = new Set(refused[at]!.map(({ id }) => id));
     return members.flatMap((part) => (not.has(part.id) ? [] : part.pushes));
   });
-  if (pushes.length > 0) await options.push(pushes);
+  if (pushes.length > 0) await options.push(db, pushes);
   return commit.pools.map((_, at) => ({ verdict: verdicts[at]!, refused: refused[at]! }));
 }
 

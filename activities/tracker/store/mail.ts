@@ -79,6 +79,16 @@ const READ: Statement = {
            and not exists (select 1 from unnest($6::text[], $7::text[]) b (member, sender) where b.member = m.member and b.sender = m.sender)
          order by m.id limit $8`,
 };
+/** One statement for all pools of a node, each second: a few looks into an index for each. */
+const WITH_MAIL: Statement = {
+  name: 'mail-pools-with',
+  text: `select p.place::int as place,
+                exists (select 1 from longwatch.mail m
+                        where m.tracker = p.tracker and m.slot between p.first and p.last limit 1) as mail,
+                exists (select 1 from longwatch.timer t
+                        where t.tracker = p.tracker and t.slot between p.first and p.last and t.at <= now() limit 1) as timers
+         from unnest($1::text[], $2::bigint[], $3::bigint[]) with ordinality as p (tracker, first, last, place)`,
+};
 const TABLES: Statement = {
   name: 'mail-tables',
   text: `select current::int as current, ${ms('since')} as since, clean, ${ms('clock_timestamp()')} as now,
@@ -217,6 +227,22 @@ function mailOf(row: MailRow): Mail {
     ...(row.not_before !== null && { notBefore: row.not_before }),
     ...(row.trace !== null && { trace: JSON.parse(row.trace) as Trace }),
   };
+}
+
+/**
+ * The pools in whose mail there is something, known or not, or whose timers are due.
+ * @returns `place`: in the list that was given
+ */
+export async function poolsWithMail(
+  db: Queryable,
+  pools: readonly ({ readonly tracker: string } & Slots)[],
+): Promise<{ place: number; mail: boolean; timers: boolean }[]> {
+  const found = await run<{ place: number; mail: boolean; timers: boolean }>(db, WITH_MAIL, [
+    pools.map(({ tracker }) => tracker),
+    pools.map(({ first }) => first),
+    pools.map(({ last }) => last),
+  ]);
+  return found.filter(({ mail, timers }) => mail || timers).map((row) => ({ ...row, place: row.place - 1 }));
 }
 
 /** The tables as `tableStep` asks for them, and the time that it is. */

@@ -98,6 +98,11 @@ const SELECT_CHANGED: Statement = {
   text: `select key::float8 as key, id, removed_at is not null as removed, ${ms('added_at')} as added_at, slot::float8 as place
          from longwatch.member where tracker = $1 and slot between $2 and $3 and roster_version > $4`,
 };
+const SELECT_IDS: Statement = {
+  name: 'member-select-ids',
+  text: `select key::float8 as key, id, removed_at is not null as removed, ${ms('added_at')} as added_at
+         from longwatch.member where tracker = $1 and id = any($2::text[])`,
+};
 const SELECT_FRESHNESS: Statement = {
   name: 'value-select-freshness',
   text: `select member::float8 as member, operation, etag, failures, coalesce(error like 'HoldError:%', false) as by_hold,
@@ -189,6 +194,10 @@ export async function changedMembers(
   since: number,
 ): Promise<MemberRow[]> {
   return (await run<RawMember>(db, SELECT_CHANGED, [tracker, first, last, since])).map(toMember);
+}
+
+export async function membersByIds(db: Queryable, tracker: string, ids: readonly string[]): Promise<MemberRow[]> {
+  return (await run<RawMember>(db, SELECT_IDS, [tracker, ids])).map(toMember);
 }
 
 /** @param operations @default all */

@@ -56,7 +56,7 @@ const part = (id: string, given: Partial<MemberPart> = {}): MemberPart => ({
 const of = (...members: MemberPart[]): Commit => ({
   pools: [{ tracker: 't', pool: 0, token: 1, rosterVersion: 1, members }],
 });
-const push = async (entries: readonly Pushed[]): Promise<void> => void pushed.push(...entries);
+const push = async (_db: unknown, entries: readonly Pushed[]): Promise<void> => void pushed.push(...entries);
 /** The places of ids in a commit. */
 let placing = (_tracker: string): Placing => byId;
 afterEach(() => void (placing = () => byId));

@@ -140,7 +140,7 @@ export class SimulatedNode {
 
   private load(kept: Kept): void {
     const { draw, store } = this.world;
-    for (const id of kept.members.takeLoads(draw.whole(1, 8))) {
+    for (const id of kept.members.takeLoads(draw.whole(1, 8), this.now)) {
       const stored = store.load(id);
       const fails = draw.chance(this.world.faults());
       this.in(draw.whole(1, 15), () => {

@@ -277,7 +277,7 @@ test('a commit whose answer was lost is read again; one that was not made is mad
   test.pool.notCommitted(test.hand());
   test.pool.lost(test.hand());
   expect(test.pool.hasTurnsToCommit).toBe(false);
-  expect(test.pool.takeLoads(9)).toEqual(['a']);
+  expect(test.pool.takeLoads(9, 0)).toEqual(['a']);
 });
 
 test('a pool that is locked, or whose roster has changed, keeps its turns for the next commit', () => {
@@ -326,7 +326,7 @@ test('a turn that cannot be stored alone has failed; where its failure cannot ei
   expect(test.pool.cannotStore('a', new Error('54000'), T0)?.again).toBeDefined();
   test.begin('other');
   test.pool.cannotStore('a', new Error('54000'), T0);
-  expect(test.pool.takeLoads(9)).toEqual(['a']);
+  expect(test.pool.takeLoads(9, 0)).toEqual(['a']);
 });
 
 test('a removal forgets what is in memory; a newer message makes the member anew', () => {

@@ -87,7 +87,7 @@ test('a commit that was not made is made again after a little; one that was lost
   expect(node.next(T0 + 50)).toEqual(['0: a1']);
   node.writer.lost();
   expect(node.next(T0 + 50)).toBeUndefined();
-  expect(node.tests[0]!.pool.takeLoads(9)).toEqual(['a']);
+  expect(node.tests[0]!.pool.takeLoads(9, 0)).toEqual(['a']);
 });
 
 test('of a commit that the store refuses each member is tried alone, and one has failed', () => {

@@ -1,0 +1,274 @@
+/**
+ * The turns of a node: of all pools that it keeps whose members receive. It hears of mail (`inbox.ts`), reads it
+ * (`reader.ts`), runs handlers (`turner.ts`), commits what they came to (`committer.ts`) and tells whoever waits
+ * (`aftermath.ts`). Made by `shift/node.ts` where the config has such a tracker: a node without one has none of this.
+ * `shift/keep.ts` puts pools in and takes them out.
+ */
+import { performance } from 'node:perf_hooks';
+import type { Logger } from 'pino';
+import type { TrackerDefinition } from '../../../config/define/tracker';
+import { Background } from '../../lib/service';
+import type { Database } from '../../lib/database';
+import type { Slots } from '../../../workflows/tracker/slots';
+import { MEMBER, type MemberLimits } from '../member/constants';
+import type { EndedTurn } from '../member/ended';
+import type { PoolSettled } from '../member/writer';
+import type { Clock } from '../shift/clock';
+import type { PoolShift } from '../shift/pool-shift';
+import { MailNotifier } from '../store/mail-notifier';
+import { sleep } from '../../lib/sleep';
+import { Aftermath } from './aftermath';
+import { lifeCodeOf, type LifeCode } from './code';
+import { Committer, type CommitHost, type Pushes } from './committer';
+import type { Pushable } from './context';
+import { Inbox, type InboxHost } from './inbox';
+import type { Lane } from './lane';
+import { PoolTurns } from './pool';
+import { MailReader } from './reader';
+import { Turner } from './turner';
+
+const LOOK_MS = 1_000;
+/** Turns that run when a shift ends may take so long, and then their commit. Milliseconds. */
+const LAST_TURNS_MS = 1_000;
+const LAST_COMMIT_MS = 2_000;
+
+/** What happened, for counters. */
+export interface TurnEvents {
+  ended(tracker: string, turn: EndedTurn): void;
+  redirected(tracker: string): void;
+  loaded(tracker: string, members: number): void;
+  committed(turns: number, ms: number): void;
+}
+
+export interface NodeTurnsSetup {
+  readonly node: string;
+  readonly clock: Pick<Clock, 'now' | 'toStore'>;
+  readonly log: Logger;
+  /** Readings, and what is told. */
+  readonly database: Database;
+  /** The node's one connection for writing, and whose turn it is. */
+  readonly values: Database;
+  readonly lane: Lane;
+  readonly definitions: Iterable<TrackerDefinition>;
+  readonly nodeConcurrency: number;
+  readonly buffers?: (Pushable & Pushes) | undefined;
+  readonly events: TurnEvents;
+  entering(code: { readonly tracker: string; readonly name: string }): void;
+  /** A handler has failed. */
+  onError(error: Error, pool: PoolTurns, id: string): void;
+  /** Another node has the pool. */
+  fenced(shift: PoolShift): void;
+  /** A roster has changed: the next flush reads it, at once. */
+  hintValues(): void;
+  readonly limits?: MemberLimits;
+}
+
+export class NodeTurns extends Background implements CommitHost, InboxHost {
+  readonly pools = new Set<PoolTurns>();
+  readonly notifier: MailNotifier;
+  readonly database: Database;
+  readonly node: string;
+  readonly clock: Pick<Clock, 'now' | 'toStore'>;
+  readonly log: Logger;
+  readonly buffers: (Pushable & Pushes) | undefined;
+  readonly pushes: Pushes | undefined;
+  private readonly codes = new Map<string, LifeCode>();
+  private readonly shifts = new Map<PoolTurns, PoolShift>();
+  private readonly limits: MemberLimits;
+  private readonly inbox: Inbox;
+  private readonly reader: MailReader;
+  private readonly turner: Turner;
+  private readonly committer: Committer;
+  private readonly aftermath: Aftermath;
+  private soon: NodeJS.Immediate | undefined;
+  private wake: NodeJS.Timeout | undefined;
+  private wakeAt = Infinity;
+  private looks: NodeJS.Timeout | undefined;
+
+  constructor(private readonly setup: NodeTurnsSetup) {
+    super();
+    this.node = setup.node;
+    this.clock = setup.clock;
+    this.log = setup.log;
+    this.database = setup.database;
+    this.buffers = this.pushes = setup.buffers;
+    this.limits = setup.limits ?? MEMBER;
+    this.notifier = new MailNotifier((...ask) => setup.database.rows(...ask), setup.log);
+    this.inbox = new Inbox(setup.database, this, setup.log);
+    this.reader = new MailReader(this);
+    this.turner = new Turner(this, setup.nodeConcurrency, () => Promise.reject(new Error('not yet')));
+    this.committer = new Committer(setup.values, setup.lane, this, this.limits);
+    this.aftermath = new Aftermath(setup.database, this, (pool) => this.shifts.get(pool));
+    for (const definition of setup.definitions) {
+      const code = lifeCodeOf(definition);
+      if (code) this.codes.set(definition.name, code);
+    }
+  }
+
+  /** The code of a tracker's members; undefined: they take no messages. */
+  codeOf(tracker: string): LifeCode | undefined {
+    return this.codes.get(tracker);
+  }
+
+  /** The pool is kept from now on; its mail is read at once. */
+  keep(shift: PoolShift, slots: Slots): void {
+    const { receive: options } = shift.options;
+    const code = this.codes.get(shift.trackerName);
+    if (!options || !code) return;
+    const pool = new PoolTurns({ shift, code, options, slots, stirred: () => this.go(), limits: this.limits });
+    shift.life = pool;
+    this.pools.add(pool);
+    this.shifts.set(pool, shift);
+    this.committer.writer.add(pool);
+    this.look(pool);
+  }
+
+  /**
+   * The shift ends: no turn begins, those under way end and are committed, as far as there is time; mail waits for the
+   * next keeper.
+   * @param isOurs false: another node has the pool, and nothing can be written any more
+   */
+  async leave(shift: PoolShift, isOurs: boolean): Promise<void> {
+    const pool = [...this.pools].find((one) => one.shift === shift);
+    if (!pool) return;
+    pool.isClosed = true;
+    if (isOurs) {
+      await until(() => pool.begun === 0, LAST_TURNS_MS);
+      for (const run of [...pool.running]) run.abort('the shift is over');
+      await until(() => pool.begun === 0 && !pool.members.hasTurnsToCommit, LAST_COMMIT_MS);
+    }
+    this.pools.delete(pool);
+    this.shifts.delete(pool);
+    this.committer.writer.remove(pool);
+    await this.committer.idle();
+    for (const run of [...pool.running]) run.abort('the shift is over');
+    shift.life = undefined;
+  }
+
+  // ── TurnsHost ──
+
+  now(): number {
+    return this.clock.toStore(this.clock.now());
+  }
+
+  go(): void {
+    this.soon ??= setImmediate(() => {
+      this.soon = undefined;
+      this.work();
+    });
+  }
+
+  look(pool: PoolTurns): void {
+    this.reader.look(pool);
+  }
+
+  lookAtAll(): void {
+    void this.reader.lookAtAll();
+  }
+
+  loaded(tracker: string, members: number): void {
+    this.setup.events.loaded(tracker, members);
+  }
+
+  redirected(tracker: string): void {
+    this.setup.events.redirected(tracker);
+  }
+
+  entering(code: { readonly tracker: string; readonly name: string }): void {
+    this.setup.entering(code);
+  }
+
+  ended(pool: PoolTurns, id: string, { error }: EndedTurn): void {
+    if (error !== undefined) this.setup.onError(new Error(error), pool, id);
+  }
+
+  // ── CommitHost ──
+
+  committed(turns: number, ms: number): void {
+    this.setup.events.committed(turns, ms);
+  }
+
+  settled({ pool: kept, turns, verdict, void: voided }: PoolSettled): void {
+    const pool = kept as PoolTurns;
+    for (const turn of turns) this.setup.events.ended(pool.tracker, turn);
+    this.aftermath.of(pool, turns);
+    const shift = this.shifts.get(pool);
+    if (!shift) return;
+    if (voided.length > 0) this.look(pool);
+    if (verdict === 'fenced') {
+      pool.isClosed = true;
+      shift.breakOff('fenced');
+      this.setup.fenced(shift);
+    }
+    if (verdict === 'roster') {
+      shift.hinted = true;
+      this.setup.hintValues();
+    }
+  }
+
+  // ── Its own ──
+
+  protected async open(): Promise<void> {
+    await this.inbox.start();
+    this.looks = setInterval(() => this.eachSecond(), LOOK_MS);
+  }
+
+  protected async close(): Promise<void> {
+    clearInterval(this.looks);
+    clearTimeout(this.wake);
+    await this.inbox.stop();
+    await this.committer.idle();
+    await this.aftermath.idle();
+    await this.notifier.idle();
+  }
+
+  private eachSecond(): void {
+    this.lookAtAll();
+    const now = this.now();
+    for (const pool of this.pools) {
+      for (const id of pool.members.unload(now - pool.options.idleMs)) this.unload(pool, id);
+    }
+  }
+
+  private unload({ code, shift, tracker }: PoolTurns, id: string): void {
+    if (!code.unload) return;
+    const log = shift.log.child({ id });
+    void Promise.resolve({ tracker, id, log })
+      .then(code.unload)
+      .catch((thrown: unknown) => log.error({ err: thrown }, 'unload failed'));
+  }
+
+  /** All that can be done now. */
+  private work(): void {
+    for (const pool of this.pools) this.reader.load(pool);
+    const more = this.turner.begin();
+    let wakesAt = Infinity;
+    for (const pool of this.pools) {
+      wakesAt = Math.min(wakesAt, pool.members.wakesAt);
+      if (pool.members.wantsReading && !pool.reading) this.look(pool);
+    }
+    this.committer.go();
+    if (more) this.go();
+    this.setAlarm(Math.min(wakesAt, this.committer.dueAt));
+  }
+
+  private setAlarm(at: number): void {
+    const { wakeAt } = this;
+    if (at === Infinity || (at >= wakeAt && this.wake)) return;
+    clearTimeout(this.wake);
+    this.wakeAt = at;
+    this.wake = setTimeout(
+      () => {
+        this.wake = undefined;
+        this.wakeAt = Infinity;
+        this.go();
+      },
+      Math.min(Math.max(1, at - this.now()), LOOK_MS),
+    );
+  }
+}
+
+async function until(done: () => boolean, ms: number): Promise<void> {
+  const end = performance.now() + ms;
+  while (!done() && performance.now() < end) await sleep(2);
+}

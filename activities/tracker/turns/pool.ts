@@ -1,0 +1,130 @@
+/**
+ * One pool whose members receive, while a shift keeps it: its members in memory, its handlers that run, and what the
+ * shift tells of its roster. Made by `node-turns.ts` when the shift has begun; the shift calls what stands under `PoolLife`
+ * (`shift/host.ts`).
+ */
+import { performance } from 'node:perf_hooks';
+import type { Logger } from 'pino';
+import type { ReceiveOptions } from '../../../workflows/tracker/options';
+import { hashId } from '../../../workflows/lib/hash';
+import { holds, slotOf, type Slots } from '../../../workflows/tracker/slots';
+import { MEMBER, type MemberLimits } from '../member/constants';
+import { PoolMembers } from '../member/pool-members';
+import type { KeptPool } from '../member/writer';
+import type { PoolLife } from '../shift/host';
+import type { PoolOwner } from '../store/fence';
+import type { LifeCode } from './code';
+
+/** After an outage, nothing is read for so long. Milliseconds. */
+const STORE_MS = 250;
+
+/** The shift of a pool, as its turns need it. */
+export interface TurnsShift {
+  readonly claim: PoolOwner['claim'];
+  readonly token: number;
+  readonly log: Logger;
+  rosterVersion: number;
+  hinted: boolean;
+}
+
+export interface PoolTurnsSetup {
+  readonly shift: TurnsShift;
+  readonly code: LifeCode;
+  readonly options: ReceiveOptions;
+  readonly slots: Slots;
+  /** Something is there to do. */
+  readonly stirred: () => void;
+  readonly limits?: MemberLimits;
+}
+
+export class PoolTurns implements KeptPool, PoolLife {
+  readonly members: PoolMembers;
+  readonly shift: TurnsShift;
+  readonly code: LifeCode;
+  options: ReceiveOptions;
+  slots: Slots;
+  /** Handlers that run: each is ended by this, if it must end before its time. */
+  readonly running = new Set<{ readonly id: string; abort(reason: string): void }>();
+  /** Turns that have begun and not ended. */
+  begun = 0;
+  /** No more turns begin. */
+  isClosed = false;
+  reading = false;
+  /** To be read once more, when the reading under way has ended. */
+  readAgain = false;
+  /** Nothing is read before that: the last reading failed. Monotonic milliseconds. */
+  readNotBefore = 0;
+  private readonly limits: { -readonly [K in keyof MemberLimits]: MemberLimits[K] };
+
+  constructor(private readonly setup: PoolTurnsSetup) {
+    const { shift, code, options, slots } = setup;
+    this.shift = shift;
+    this.code = code;
+    this.options = options;
+    this.slots = slots;
+    this.limits = { ...(setup.limits ?? MEMBER) };
+    // With a transaction of its own, each turn begins on what is stored.
+    if (code.transaction) this.limits.ahead = { entries: 1, bytes: 0 };
+    this.take(options);
+    this.members = new PoolMembers(shift.claim.tracker, shift.claim.pool, this.limits, code.states);
+  }
+
+  get tracker(): string {
+    return this.shift.claim.tracker;
+  }
+
+  readonly fence = (): { token: number; rosterVersion: number } => {
+    const { token, rosterVersion } = this.shift;
+    return { token, rosterVersion };
+  };
+
+  get owner(): PoolOwner {
+    return this.shift;
+  }
+
+  holds(id: string): boolean {
+    return holds(this.slots, slotOf(hashId(id)));
+  }
+
+  /** The store does not answer: nothing is read of it for a moment. */
+  waitsForStore(): void {
+    this.readNotBefore = performance.now() + STORE_MS;
+    setTimeout(this.setup.stirred, STORE_MS).unref();
+  }
+
+  // ── PoolLife ──
+
+  /** What is in memory of them is of before. */
+  changed(ids: Iterable<string>): void {
+    for (const id of ids) this.members.removed(id, 0);
+    this.setup.stirred();
+  }
+
+  /** The whole roster was read anew. */
+  reloaded(isMember: (id: string) => boolean): void {
+    this.members.recheck(isMember);
+    this.setup.stirred();
+  }
+
+  narrow(slots: Slots): void {
+    this.slots = slots;
+    this.members.narrow((id) => this.holds(id));
+    this.setup.stirred();
+  }
+
+  follow(options: ReceiveOptions | undefined): void {
+    if (!options) return;
+    this.options = options;
+    this.take(options);
+  }
+
+  /** Bounds that are options. A change counts for what is decided from now on. */
+  private take({ attempts, retryBaseMs, retryCapMs, maxMail, maxMailBytes }: ReceiveOptions): void {
+    Object.assign(this.limits, {
+      attempts,
+      backoffMs: retryBaseMs,
+      backoffMaxMs: retryCapMs,
+      memberMail: { entries: maxMail, bytes: maxMailBytes },
+    });
+  }
+}

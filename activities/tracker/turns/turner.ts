@@ -1,0 +1,71 @@
+/**
+ * Begins the turns of a node's pools and ends each by what its code came to. A member's turns run one after another,
+ * those of different members at once, as many as the tracker's options and the node say. Called by `node-turns.ts`;
+ * turns that have ended wait for the commit (`committer.ts`).
+ */
+import { performance } from 'node:perf_hooks';
+import { errorOf } from '../../lib/failures';
+import type { Turn } from '../member/turn';
+import type { TurnsHost } from './host';
+import type { PoolTurns } from './pool';
+import { runCode } from './run';
+
+/** The thread is the node's too: after this, the rest waits for the next turn of the event loop. Milliseconds. */
+const SLICE_MS = 10;
+
+/** Runs a turn in a transaction of its own, from its beginning to its commit. */
+export type RunAlone = (pool: PoolTurns, turn: Turn) => Promise<void>;
+
+export class Turner {
+  private running = 0;
+  private from = 0;
+
+  constructor(
+    private readonly host: TurnsHost,
+    private readonly nodeConcurrency: number,
+    private readonly alone: RunAlone,
+  ) {}
+
+  /** Begins what can begin now, each pool one at a time. @returns whether there is more that could, and no time */
+  begin(): boolean {
+    const until = performance.now() + SLICE_MS;
+    const pools = [...this.host.pools];
+    // Another pool comes first each time.
+    const first = this.from++ % Math.max(1, pools.length);
+    let open = [...pools.slice(first), ...pools.slice(0, first)];
+    while (open.length > 0) {
+      open = open.filter((pool) => this.beginOne(pool));
+      if (performance.now() > until) return open.length > 0;
+    }
+    return false;
+  }
+
+  private beginOne(pool: PoolTurns): boolean {
+    if (pool.isClosed || this.running >= this.nodeConcurrency) return false;
+    if (pool.begun >= pool.options.concurrency) return false;
+    const turn = pool.members.next(this.host.now());
+    if (!turn) return false;
+    this.running++;
+    pool.begun++;
+    void this.run(pool, turn).finally(() => {
+      this.running--;
+      pool.begun--;
+      this.host.go();
+    });
+    return true;
+  }
+
+  private async run(pool: PoolTurns, turn: Turn): Promise<void> {
+    const { members } = pool;
+    try {
+      if (pool.code.transaction) return await this.alone(pool, turn);
+      await runCode(this.host, pool, turn);
+    } catch (thrown) {
+      const ended = members.failed(turn, errorOf(thrown), this.host.now());
+      if (ended) this.host.ended(pool, turn.member.id, ended);
+      return;
+    }
+    const ended = members.ended(turn, this.host.now());
+    if (ended) this.host.ended(pool, turn.member.id, ended);
+  }
+}

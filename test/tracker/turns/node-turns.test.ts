@@ -1,0 +1,161 @@
+/**
+ * The turns of a node on a real PostgreSQL: a message is read, handled and committed with all that it came to; what
+ * fails goes back; the store has the last word.
+ */
+import type { MemberContext } from '../../../config/define/member';
+import { becomes, handled, mailCount, nodeOf, replyTo, send, stack, stateOf, trackerOf } from './kit';
+
+type Message = { add?: number; fail?: string; ask?: true; tell?: string };
+interface State {
+  sum: number;
+  seen: number[];
+}
+
+const summing = trackerOf({
+  state: { initial: (): State => ({ sum: 0, seen: [] }) },
+  receive(message: Message, context: MemberContext<State>) {
+    context.state.sum += message.add ?? 0;
+    context.state.seen.push(message.add ?? 0);
+    if (message.tell !== undefined) context.send(message.tell, { add: message.add });
+    if (message.fail !== undefined) throw new Error(message.fail);
+    context.reply({ sum: context.state.sum });
+  },
+});
+
+test('messages make their members, are handled in order, and their mail goes with the commit', async () => {
+  const { turns, kit } = await nodeOf(summing);
+  const before = kit.shift.members.size;
+  await send([
+    ['a', { add: 1 }],
+    ['b', { add: 10 }],
+    ['a', { add: 2 }],
+    ['a', { add: 3 }],
+  ]);
+  turns.lookAtAll();
+  await handled();
+  expect(await stateOf('a')).toEqual({ sum: 6, seen: [1, 2, 3] });
+  expect(await stateOf('b')).toEqual({ sum: 10, seen: [10] });
+  const members = await stack.sql<{ id: string }>(
+    `select id from longwatch.member where removed_at is null order by id`,
+  );
+  expect(members.map(({ id }) => id)).toEqual(['a', 'b']);
+  // The shift has taken them in.
+  await becomes(
+    () => kit.shift.members.size,
+    (size) => size === before + 2,
+  );
+});
+
+test('a request has one reply, which is there with the state; told again it is not handled again', async () => {
+  const { turns } = await nodeOf(summing);
+  const request = { id: 'r1', deadline: Date.now() + 60_000, client: 'c' };
+  await send([['a', { add: 5 }, { request, number: 1 }]], 'asker');
+  turns.lookAtAll();
+  await becomes(
+    () => replyTo('r1'),
+    (reply) => reply !== undefined,
+  );
+  expect(await replyTo('r1')).toEqual({ json: '{"sum":5}', error: null, message: null });
+  await send([['a', { add: 5 }, { request, number: 1 }]], 'asker');
+  turns.lookAtAll();
+  await handled();
+  expect(await stateOf('a')).toEqual({ sum: 5, seen: [5] });
+});
+
+test('a handler that throws leaves nothing: no state, nothing sent; a request is told so, a message waits and is tried again', async () => {
+  const { turns, errors } = await nodeOf(summing, { limits: { backoffMs: 20, backoffMaxMs: 20 } });
+  const request = { id: 'r2', deadline: Date.now() + 60_000, client: 'c' };
+  await send([
+    ['a', { add: 1 }],
+    ['a', { add: 2, tell: 'b', fail: 'no' }, { request }],
+  ]);
+  turns.lookAtAll();
+  await handled();
+  expect(await replyTo('r2')).toMatchObject({
+    json: null,
+    error: 'HandlerFailed',
+    message: expect.stringContaining('no') as string,
+  });
+  expect(await stateOf('a')).toEqual({ sum: 1, seen: [1] });
+  expect(await stateOf('b')).toBeUndefined();
+  expect(errors.map(({ id }) => id)).toEqual(['a']);
+});
+
+test('what a handler sends is mail of the same commit, and is handled', async () => {
+  const { turns } = await nodeOf(summing);
+  await send([['a', { add: 7, tell: 'b' }]]);
+  turns.lookAtAll();
+  await becomes(
+    () => stateOf('b'),
+    (state) => state !== undefined,
+  );
+  expect(await stateOf('b')).toEqual({ sum: 7, seen: [7] });
+  await handled();
+});
+
+test('turns that end while a commit is under way go together in the next', async () => {
+  const { turns, commits } = await nodeOf(summing);
+  await send(Array.from({ length: 300 }, (_, i): [string, Message] => [`m${i % 100}`, { add: 1 }]));
+  turns.lookAtAll();
+  await handled();
+  const sums = await stack.sql<{ state: string }>(`select state from longwatch.life`);
+  expect(sums.map(({ state }) => (JSON.parse(state) as State).sum)).toEqual(Array.from({ length: 100 }, () => 3));
+  expect(commits.reduce((sum, count) => sum + count, 0)).toBe(300);
+  expect(commits.length).toBeLessThan(20);
+});
+
+test('a node that has lost its pool commits nothing, and what it has handled is handled by the next keeper', async () => {
+  let release = (): void => undefined;
+  const held = new Promise<void>((resolve) => (release = resolve));
+  const waiting = trackerOf({
+    state: { initial: { sum: 0 } },
+    async receive(message: Message, context: MemberContext<{ sum: number }>) {
+      context.state.sum += message.add!;
+      await held;
+    },
+  });
+  const first = await nodeOf(waiting, { node: 'first' });
+  await send([['a', { add: 1 }]]);
+  first.turns.lookAtAll();
+  await becomes(
+    () => [...first.turns.pools][0]!.running.size,
+    (running) => running === 1,
+  );
+  const second = await nodeOf(summing, { node: 'second' });
+  second.turns.lookAtAll();
+  await handled();
+  release();
+  await becomes(
+    () => first.kit.shift.isBroken,
+    (broken) => broken,
+  );
+  expect(await stateOf('a')).toEqual({ sum: 1, seen: [1] });
+  expect(await mailCount()).toBe(0);
+});
+
+test('a shift that ends lets its turns end and commits them; the rest of the mail waits', async () => {
+  const started: (() => void)[] = [];
+  const slow = trackerOf({
+    state: { initial: { sum: 0 } },
+    async receive(message: Message, context: MemberContext<{ sum: number }>) {
+      await new Promise<void>((resolve) => started.push(resolve));
+      context.state.sum += message.add!;
+    },
+  });
+  const { turns, kit } = await nodeOf(slow);
+  await send([
+    ['a', { add: 1 }],
+    ['a', { add: 2 }],
+  ]);
+  turns.lookAtAll();
+  await becomes(
+    () => started.length,
+    (count) => count === 1,
+  );
+  const left = turns.leave(kit.shift, true);
+  started[0]!();
+  await left;
+  expect(await stateOf('a')).toEqual({ sum: 1 });
+  expect(await mailCount()).toBe(1);
+  expect(started).toHaveLength(1);
+});

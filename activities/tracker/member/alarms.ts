@@ -8,7 +8,7 @@ import type { Timer } from './types';
 
 interface Alarm {
   readonly member: Member;
-  /** Of the member as it was: one that was forgotten meanwhile has others. */
+  /** The member as it was: one that was forgotten meanwhile has other alarms. */
   readonly life: number;
   readonly timer?: Timer;
 }
@@ -29,7 +29,7 @@ export class Alarms {
     for (const timer of timers) this.heap.push(timer.at, { member, life: member.life, timer });
   }
 
-  /** Those that are due and still hold, each once. */
+  /** Takes out those that are due, and still hold. */
   *due(now: number): Generator<Alarm> {
     while (this.heap.first <= now) {
       const alarm = this.heap.pop()!;

@@ -59,9 +59,9 @@ export class Node implements OperationHost, Service {
   readonly shifts = new Set<PoolShift>();
   readonly trackers = new Map<string, TrackerRow>();
   readonly writer: Writer;
-  /** Whose turn it is on the connection for values and turns. */
+  /** Says whose turn it is on the connection for values and turns. */
   readonly lane = new Lane();
-  /** Of members that receive, where the config has any. */
+  /** The turns of members that receive, where the config has any. */
   readonly turns: NodeTurns | undefined;
   /**
    * Pools that come over are loaded by a few at a time: they must not take up the connections, nor the thread, of those

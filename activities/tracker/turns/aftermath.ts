@@ -1,6 +1,6 @@
 /**
- * What follows a commit of turns, outside of it: who waits for a reply is told, and so are the nodes of the members that
- * were sent to; the shift takes in the members that their first message has made. All of it are hints, or is read
+ * The steps after a commit of turns, outside of it: who waits for a reply is told, and so are the nodes of the members
+ * that were sent to; the shift takes in the members that their first message has made. All of it are hints, or is read
  * again: what is lost with a node here is found by the next look. Called by `node-turns.ts` for each pool of a commit.
  */
 import { errorOf } from '../../lib/failures';
@@ -61,7 +61,7 @@ export class Aftermath {
     while (this.sent.length > 0) {
       const sent = this.sent.splice(0);
       try {
-        this.host.notifier.toldMail(await keepersOf((...ask) => this.database.rows(...ask), sent));
+        this.host.notifier.toldMail(await keepersOf((...ask) => this.database.rows(...ask), sent, this.host.placingOf));
       } catch (thrown) {
         this.host.log.debug({ err: errorOf(thrown) }, 'nodes could not be told of mail; they look each second');
       }
@@ -88,7 +88,7 @@ export class Aftermath {
     }
   }
 
-  /** What was read is of the roster that the shift knows, or it is read once more. */
+  /** Members are read once more, if the shift has learned of another roster meanwhile. */
   private async join(pool: PoolTurns, ids: readonly string[]): Promise<void> {
     for (;;) {
       const shift = this.shiftOf(pool);

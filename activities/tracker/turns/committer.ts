@@ -23,7 +23,7 @@ const LIMITS = { statementTimeoutMs: 4_000 };
 /** So often in a row a commit may be cut off before it is taken apart. */
 const CANCELLED = 3;
 
-/** What handlers push to buffers, written in the same transaction. */
+/** Writes the entries that handlers push to buffers, in the same transaction. */
 export interface Pushes {
   store(db: Queryable, entries: readonly Pushed[]): Promise<void>;
   committed(): void;
@@ -101,6 +101,7 @@ export class Committer {
       owners: this.ownersOf(commit),
       push: async (db: Queryable, entries: readonly Pushed[]) => this.host.pushes?.store(db, entries),
       limits: this.limits,
+      placingOf: this.host.placingOf,
     };
     const isPlain = commit.pools.every(({ members }) =>
       members.every(({ writes, pushes }) => writes.length + pushes.length === 0),

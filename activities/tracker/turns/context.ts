@@ -41,7 +41,7 @@ export function contextOf(turn: Turn, around: Surroundings): MemberContext {
   }) as MemberContext;
 }
 
-/** What each line of its log has, beside tracker and pool. */
+/** Each line of its log has these, beside tracker and pool. */
 function wordsOf({ member, context: { trace } }: Turn): object {
   return {
     id: member.id,

@@ -4,6 +4,7 @@ import type { MailNotifier } from '../store/mail-notifier';
 import type { Database } from '../../lib/database';
 import type { EndedTurn } from '../member/ended';
 import type { Clock } from '../shift/clock';
+import type { Placing } from '../route';
 import type { PoolTurns } from './pool';
 import type { RunHost } from './run';
 
@@ -15,6 +16,8 @@ export interface TurnsHost extends RunHost {
   readonly database: Database;
   readonly notifier: MailNotifier;
   readonly pools: ReadonlySet<PoolTurns>;
+  /** The places of a tracker's ids. @throws where there is no such tracker */
+  readonly placingOf: (tracker: string) => Placing;
   /** Now, by the database's clock: all of `member/` has that time. */
   now(): number;
   /** Something can be done: soon. */

@@ -1,6 +1,6 @@
 /**
  * Hears of mail for a node's pools, on a channel of the node's own (`store/mail-notices.ts`): senders tell the keeper
- * of a pool that they know of. Where that is another node by now it is told on, once. Made by `node-turns.ts`.
+ * of a pool that they know of. If that is another node by now, it is told on, once. Made by `node-turns.ts`.
  */
 import type { Logger } from 'pino';
 import { errorOf } from '../../lib/failures';

@@ -7,6 +7,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import type { TrackerDefinition } from '../../../config/define/tracker';
+import { errorOf } from '../../lib/failures';
 import { Background } from '../../lib/service';
 import type { Database } from '../../lib/database';
 import type { Slots } from '../../../workflows/tracker/slots';
@@ -23,6 +24,7 @@ import { Committer, type CommitHost, type Pushes } from './committer';
 import type { Pushable } from './context';
 import { Inbox, type InboxHost } from './inbox';
 import type { Lane } from './lane';
+import { Places } from './places';
 import { PoolTurns } from './pool';
 import { MailReader } from './reader';
 import { Turner } from './turner';
@@ -32,7 +34,7 @@ const LOOK_MS = 1_000;
 const LAST_TURNS_MS = 1_000;
 const LAST_COMMIT_MS = 2_000;
 
-/** What happened, for counters. */
+/** Counters are told of these. */
 export interface TurnEvents {
   ended(tracker: string, turn: EndedTurn): void;
   redirected(tracker: string): void;
@@ -72,6 +74,8 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
   readonly log: Logger;
   readonly buffers: (Pushable & Pushes) | undefined;
   readonly pushes: Pushes | undefined;
+  readonly placingOf: Places['of'];
+  private readonly places: Places;
   private readonly codes = new Map<string, LifeCode>();
   private readonly shifts = new Map<PoolTurns, PoolShift>();
   private readonly limits: MemberLimits;
@@ -99,6 +103,8 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     this.turner = new Turner(this, setup.nodeConcurrency, () => Promise.reject(new Error('not yet')));
     this.committer = new Committer(setup.values, setup.lane, this, this.limits);
     this.aftermath = new Aftermath(setup.database, this, (pool) => this.shifts.get(pool));
+    this.places = new Places(setup.database, new Map([...setup.definitions].map((one) => [one.name, one])));
+    this.placingOf = this.places.of;
     for (const definition of setup.definitions) {
       const code = lifeCodeOf(definition);
       if (code) this.codes.set(definition.name, code);
@@ -115,7 +121,11 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     const { receive: options } = shift.options;
     const code = this.codes.get(shift.trackerName);
     if (!options || !code) return;
-    const pool = new PoolTurns({ shift, code, options, slots, stirred: () => this.go(), limits: this.limits });
+    const tracker = shift.trackerName;
+    this.places.learn(tracker, shift.options.route);
+    const placing = (id: string): number => this.placingOf(tracker)(id);
+    const { limits } = this;
+    const pool = new PoolTurns({ shift, code, options, slots, placing, stirred: () => this.go(), limits });
     shift.life = pool;
     this.pools.add(pool);
     this.shifts.set(pool, shift);
@@ -210,6 +220,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
 
   protected async open(): Promise<void> {
     await this.inbox.start();
+    await this.refreshPlaces();
     this.looks = setInterval(() => this.eachSecond(), LOOK_MS);
   }
 
@@ -224,10 +235,17 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
 
   private eachSecond(): void {
     this.lookAtAll();
+    void this.refreshPlaces();
     const now = this.now();
     for (const pool of this.pools) {
       for (const id of pool.members.unload(now - pool.options.idleMs)) this.unload(pool, id);
     }
+  }
+
+  private refreshPlaces(): Promise<void> {
+    return this.places.refresh().catch((thrown: unknown) => {
+      this.log.debug({ err: errorOf(thrown) }, 'the routes of trackers were not read in a second');
+    });
   }
 
   private unload({ code, shift, tracker }: PoolTurns, id: string): void {

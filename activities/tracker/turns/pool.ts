@@ -1,18 +1,18 @@
 /**
  * One pool whose members receive, while a shift keeps it: its members in memory, its handlers that run, and what the
- * shift tells of its roster. Made by `node-turns.ts` when the shift has begun; the shift calls what stands under `PoolLife`
- * (`shift/host.ts`).
+ * shift tells of its roster. Made by `node-turns.ts` when the shift has begun; the shift calls what stands under
+ * `PoolLife` (`shift/host.ts`).
  */
 import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import type { ReceiveOptions } from '../../../workflows/tracker/options';
-import { hashId } from '../../../workflows/lib/hash';
 import { holds, slotOf, type Slots } from '../../../workflows/tracker/slots';
 import { MEMBER, type MemberLimits } from '../member/constants';
 import { PoolMembers } from '../member/pool-members';
 import type { KeptPool } from '../member/writer';
 import type { PoolLife } from '../shift/host';
 import type { PoolOwner } from '../store/fence';
+import type { Placing } from '../route';
 import type { LifeCode } from './code';
 
 /** After an outage, nothing is read for so long. Milliseconds. */
@@ -32,6 +32,8 @@ export interface PoolTurnsSetup {
   readonly code: LifeCode;
   readonly options: ReceiveOptions;
   readonly slots: Slots;
+  /** The place of an id among the tracker's pools. */
+  readonly placing: Placing;
   /** Something is there to do. */
   readonly stirred: () => void;
   readonly limits?: MemberLimits;
@@ -83,7 +85,7 @@ export class PoolTurns implements KeptPool, PoolLife {
   }
 
   holds(id: string): boolean {
-    return holds(this.slots, slotOf(hashId(id)));
+    return holds(this.slots, slotOf(this.setup.placing(id)));
   }
 
   /** The store does not answer: nothing is read of it for a moment. */
@@ -94,7 +96,7 @@ export class PoolTurns implements KeptPool, PoolLife {
 
   // ── PoolLife ──
 
-  /** What is in memory of them is of before. */
+  /** The memory has them as they were before. */
   changed(ids: Iterable<string>): void {
     for (const id of ids) this.members.removed(id, 0);
     this.setup.stirred();

@@ -82,7 +82,7 @@ export class MailReader {
       const { slots } = pool;
       try {
         const rows = await readMail(this.db, pool.tracker, slots, reading);
-        // Of slots that are another pool's by now.
+        // The pool has others by now: these are of members that are not ours.
         if (pool.slots === slots) pool.members.endReading(rows);
         else pool.members.dropReading();
       } catch (thrown) {

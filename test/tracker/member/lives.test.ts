@@ -302,7 +302,7 @@ test('replies are kept as long as they may be asked for, and the numbers of a me
 });
 
 describe('a tracker with a route', () => {
-  const row = { state: '1', marks: new Map(), applied: new Map(), sets: 0 };
+  const row = { state: '1', marks: new Map(), applied: new Map(), sets: 0, stateVersion: 1 };
   const sent = (tracker: string, id: string) => [{ to: { tracker, id }, json: '1' }];
 
   test('has all of a turn where its member is, and what it sends where that one is', async () => {

@@ -1,6 +1,6 @@
 /**
- * A node's turns over pools on a real PostgreSQL, without workers: real shifts that hold their fences, real commits, and
- * a sender that writes mail. The database starts where this is imported; each test begins with one tracker `t` of one
+ * A node's turns over pools on a real PostgreSQL, without workers: real shifts that hold their fences, real commits,
+ * and a sender that writes mail. The database starts where this is imported; each test begins with one tracker `t` of one
  * pool.
  */
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,10 +1,10 @@
 /** The members of a tracker: who is on it, what is known of one, adds and removals. Listed by `routes/all.ts`. */
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
-import { limitOf, PARAMS, text, Why } from '../schemas';
+import { limitOf, text, Why } from '../schemas';
+import { ErrorsShape, FailingShape, FreshnessShape, MemberSummaryShape, OldestShape } from '../shapes/reads';
 import { AliveShape, MemberDetailsShape, MemberShape, PlaceShape, Reconcile, Roster } from '../shapes/tracker';
-import { listOf } from '../shapes/shape';
-import type { Longwatch } from '../../client/longwatch';
+import { all, listOf } from '../shapes/shape';
 
 const tag = 'members';
 const on = '/trackers/{tracker}/members';
@@ -13,11 +13,9 @@ const MOST_IDS = 200_000;
 const Ids = z.array(z.string()).min(1).max(MOST_IDS);
 const wait = z.boolean().optional().openapi({ description: 'answer when the change is in the database' });
 
-const Page = z.object({
-  after: text(2_000).optional().openapi({ description: 'only ids after this one: `next` of the page before' }),
-  pool: PARAMS.pool.optional(),
-  limit: limitOf(1_000, 100),
-});
+const Operation = text(200).optional().openapi({ description: 'only this one' });
+const after = text(4_000).optional().openapi({ description: 'what follows this: `next` of the page before' });
+const limit = limitOf(1_000, 100);
 
 const reads = [
   route({
@@ -25,11 +23,69 @@ const reads = [
     path: on,
     id: 'listMembers',
     tag,
-    summary: 'Members in the order of their ids',
-    query: Page,
+    summary: "Members in the order of their ids' bytes, also of those that begin with a text",
+    query: z.object({ prefix: z.string().max(2_000).optional(), after, limit }),
+    answer: listOf(MemberSummaryShape),
+    covers: ['TrackerHandle.members', 'TrackerHandle.everHadMembers'],
+    run: ({ longwatch, params, query }) => longwatch.tracker(params.tracker).members(query),
+  }),
+  route({
+    method: 'get',
+    path: '/trackers/{tracker}/pools/{pool}/members',
+    id: 'listMembersOfPool',
+    tag,
+    summary: 'Members of one pool in the order of their ids',
+    query: z.object({ after, limit }),
     answer: listOf(MemberShape),
-    covers: ['TrackerHandle.list', 'TrackerHandle.everHadMembers'],
-    run: ({ longwatch, params, query }) => pageOf(longwatch, params.tracker, query),
+    covers: ['TrackerHandle.list'],
+    run: async ({ longwatch, params: { tracker, pool }, query }) => {
+      const items = [];
+      for await (const member of longwatch.tracker(tracker).list({ pool, ...query })) items.push(member);
+      return { items, next: items.length === query.limit ? items.at(-1)!.id : null };
+    },
+  }),
+  route({
+    method: 'get',
+    path: '/trackers/{tracker}/failing',
+    id: 'listFailing',
+    tag,
+    summary: 'Operations of members that have failed since their last success',
+    query: z.object({ operation: Operation, after, limit }),
+    answer: listOf(FailingShape),
+    covers: ['TrackerHandle.failing'],
+    run: ({ longwatch, params, query }) => longwatch.tracker(params.tracker).failing(query),
+  }),
+  route({
+    method: 'get',
+    path: '/trackers/{tracker}/errors',
+    id: 'reportErrors',
+    tag,
+    summary: 'Errors of failing members, in groups that differ in more than numbers and ids; the most frequent first',
+    query: z.object({ operation: Operation }),
+    answer: ErrorsShape,
+    covers: ['TrackerHandle.errors'],
+    run: ({ longwatch, params, query }) => longwatch.tracker(params.tracker).errors(query),
+  }),
+  route({
+    method: 'get',
+    path: '/trackers/{tracker}/freshness',
+    id: 'getFreshness',
+    tag,
+    summary: 'How old values are, by pool and operation',
+    answer: FreshnessShape,
+    covers: ['TrackerHandle.freshness'],
+    run: ({ longwatch, params }) => longwatch.tracker(params.tracker).freshness(),
+  }),
+  route({
+    method: 'get',
+    path: '/trackers/{tracker}/oldest',
+    id: 'listOldest',
+    tag,
+    summary: 'Members whose last success is long past, the oldest first',
+    query: z.object({ operation: Operation, limit }),
+    answer: listOf(OldestShape),
+    covers: ['TrackerHandle.oldest'],
+    run: async ({ longwatch, params, query }) => all(await longwatch.tracker(params.tracker).oldest(query)),
   }),
   route({
     method: 'get',
@@ -101,11 +157,5 @@ const commands = [
       longwatch.tracker(params.tracker).reconcile(ids, options),
   }),
 ];
-
-async function pageOf(longwatch: Longwatch, name: string, { after, pool, limit }: z.output<typeof Page>) {
-  const items = [];
-  for await (const member of longwatch.tracker(name).list({ after, pool, limit })) items.push(member);
-  return { items, next: items.length === limit ? items.at(-1)!.id : null };
-}
 
 export const MEMBER_ROUTES = [...reads, ...commands];

@@ -1,11 +1,12 @@
 /**
- * Writes the pages of `api/`: everything that each entry of the package exports, with its types (`npm run api`); with
- * `--check` it fails when a page is not what the code says, so that a changed public type shows in review. Run by
- * people and by `npm run check`.
+ * Writes the pages of `api/`: everything that each entry of the package exports, with its types, and the document of
+ * the HTTP API (`npm run api`); with `--check` it fails when a page is not what the code says, so that a changed public
+ * type shows in review. Run by people and by `npm run check`.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { openApi } from './openapi';
 import { Extractor, ExtractorConfig, ExtractorLogLevel, type IConfigFile } from '@microsoft/api-extractor';
 
 /** One for each line of `exports` in package.json. */
@@ -39,6 +40,17 @@ if (check && stale.length > 0) {
   process.stderr.write(`${pages}: not what the package exports; look at what changed, then write it: npm run api\n`);
   process.exitCode = 1;
 }
+
+void openApi(check).then(
+  (wrong) => {
+    for (const line of wrong) process.stderr.write(`${line}\n`);
+    if (wrong.length > 0) process.exitCode = 1;
+  },
+  (error: unknown) => {
+    process.stderr.write(`${String(error)}\n`);
+    process.exitCode = 1;
+  },
+);
 
 function configOf(entry: string): IConfigFile {
   const silent = { default: { logLevel: ExtractorLogLevel.None } };

@@ -35,7 +35,10 @@ export type Answer<T> = [Json] extends [T]
 export const Time = z.string().openapi({ format: 'date-time', example: '2026-11-29T02:00:00.000Z' });
 
 /** Anything that JSON can say. It is told as it is: the library checks what it takes. */
-export const AnyJson = z.custom<Json>((value) => value !== undefined).openapi({ description: 'any JSON' });
+export const AnyJson = z
+  .unknown()
+  .refine((value): value is Json => value !== undefined, 'it is missing')
+  .openapi({ description: 'any JSON' }) as unknown as z.ZodType<Json, Json>;
 
 export const Names = z.array(z.string());
 

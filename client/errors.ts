@@ -307,5 +307,30 @@ export class PushUnansweredError extends LongwatchError {
 
 const list = (names: readonly string[]): string => names.slice(0, 10).join(', ') + (names.length > 10 ? ', …' : '');
 
+/** Its idempotency key stands for another request. Nothing was done. */
+export class RequestDiffersError extends LongwatchError {
+  override readonly usage = true;
+  constructor() {
+    super('this idempotency key was used for another request; each request needs a key of its own');
+  }
+}
+
+/** The same request came a moment ago, and goes on. */
+export class RequestGoesOnError extends LongwatchError {
+  constructor() {
+    super('a request with this idempotency key goes on; ask again for its answer');
+  }
+}
+
+/** The process that had it ended before it could keep its answer. */
+export class RequestUnansweredError extends LongwatchError {
+  constructor() {
+    super(
+      'a request with this idempotency key was begun, and its answer was lost: it may have been done. ' +
+        'Look first (npx longwatch audit), and send it with another key',
+    );
+  }
+}
+
 /** `doctor` has found something; what it is stands in its result. */
 export class ProblemsFoundError extends LongwatchError {}

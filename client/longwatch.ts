@@ -32,6 +32,7 @@ import { JOB_NAMES } from './job/queries';
 import { TRACKER_NAMES } from './tracker/queries';
 import { diagnose, type Diagnosis } from './doctor/doctor';
 import { gatherFacts } from './doctor/facts';
+import { once, type Answered, type Ended, type OnceOptions } from './once';
 import { readStatus, type Status } from './status';
 import { readHolds, type HoldSummary } from './tracker/told';
 import { TrackerHandle } from './tracker/handle';
@@ -207,6 +208,15 @@ export class Longwatch {
   /** Whether a worker has asked Temporal for work in the last minute. */
   workersPoll(): Promise<boolean> {
     return this.connections.workersPoll();
+  }
+
+  /**
+   * Does something once, however often it is asked for with the same key; the answer is kept for a day. For servers
+   * that take an `Idempotency-Key`.
+   * @throws RequestDiffersError; RequestGoesOnError; RequestUnansweredError
+   */
+  once(options: OnceOptions, work: () => Promise<Ended>): Promise<Answered & { replayed: boolean }> {
+    return once(this.connections, options, work);
   }
 
   /**

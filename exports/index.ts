@@ -106,6 +106,7 @@ export type { BufferSummary } from '../client/buffer/status';
 export type { DeadGroup, DeadReport } from '../client/buffer/dead-groups';
 export type { DeadDetails, DeadEntry, DeadFilter, DeadLetters, DeadResult } from '../client/buffer/dead';
 export type { ConnectOptions, Longwatch } from '../client/longwatch';
+export type { Answered, Ended, OnceOptions } from '../client/once';
 export type { JobHandle, RunProgress } from '../client/job/handle';
 export type { FailedRowSummary, TickSummary } from '../client/job/ticks';
 export type { JobSummary } from '../client/job/status';

@@ -1,70 +1,104 @@
 /**
- * Answers one request by its route: who may, what is asked (by the route's schemas), what the library says. Called by
+ * Answers one request by its route: who may, what is asked (by the route's schemas), what the library says; once, where
+ * it came with an idempotency key, and only where nobody has changed it since, where it came with `If-Match`. Called by
  * `app.ts`; failures are thrown, and answered there.
  */
 import { createHash } from 'node:crypto';
 import type { z } from '@hono/zod-openapi';
 import type { Longwatch } from '../client/longwatch';
+import type { Ended } from '../client/once';
 import { parseBody, readText } from './body';
-import { ApiError } from './problems';
+import { ApiError, failureOf, hasDoneNothing } from './problems';
 import type { Asked, Route } from './route';
 import { PARAMS, type ParamName } from './schemas';
 import { may, type Caller } from './who';
+
+const JSON_HEADERS = { 'content-type': 'application/json', 'cache-control': 'no-store' };
+const MOST_KEY = 200;
 
 export interface Incoming {
   request: Request;
   params: Record<string, string>;
   caller: Caller;
   longwatch: Longwatch;
+  /** Reads what this one changes. */
+  reads?: Route;
+  onUnexpected: (error: unknown) => void;
 }
 
-export async function answer(route: Route, { request, params, caller, longwatch }: Incoming): Promise<Response> {
+export async function answer(route: Route, incoming: Incoming): Promise<Response> {
+  const { request, caller } = incoming;
   if (!may(caller, route.role))
     throw new ApiError(
       403,
       'Forbidden',
       `'${caller.name}' has the role '${caller.role}', and this needs '${route.role}'`,
     );
-  const { searchParams } = new URL(request.url);
-  const asked: Asked = {
+  const text = route.body ? await readText(request) : '';
+  const asked = askedOf(route, incoming, text);
+  if (route.method === 'get') return tagged(JSON.stringify(await route.run(asked)), route, request);
+  await checkMatch(request, incoming.reads, asked);
+  const key = route.method === 'post' ? request.headers.get('idempotency-key') : null;
+  if (key === null) return new Response(JSON.stringify(await route.run(asked)), { headers: JSON_HEADERS });
+  if (key.length > MOST_KEY || key === '')
+    throw new ApiError(400, 'InvalidRequest', `an idempotency key has 1 to ${MOST_KEY} characters`);
+  const whole = `${request.method} ${new URL(request.url).pathname}\n${text}`;
+  const said = await asked.longwatch.once({ key, request: whole }, () => attempt(route, asked, incoming.onUnexpected));
+  const replayed: Record<string, string> = said.replayed ? { 'idempotency-replayed': 'true' } : {};
+  return new Response(said.body, { status: said.status, headers: { ...JSON_HEADERS, ...replayed } });
+}
+
+/** A failure is the answer for good where the request may have been done, and doing it twice would do harm. */
+async function attempt(route: Route, asked: Asked, onUnexpected: (error: unknown) => void): Promise<Ended> {
+  try {
+    return { status: 200, body: JSON.stringify(await route.run(asked)), keep: true };
+  } catch (error) {
+    if (!route.addsUp || hasDoneNothing(error)) throw error;
+    const { status, body, unexpected } = failureOf(error);
+    if (unexpected) onUnexpected(error);
+    return { status, body: JSON.stringify(body), keep: true };
+  }
+}
+
+function askedOf(route: Route, { request, params, caller, longwatch }: Incoming, text: string): Asked {
+  const named = Object.entries(params).map(([name, value]): [string, unknown] => [
+    name,
+    checked(PARAMS[name as ParamName], value, name),
+  ]);
+  return {
     longwatch,
     caller,
     signal: request.signal,
-    params: Object.fromEntries(
-      Object.entries(params).map(([name, value]) => [name, checked(PARAMS[name as ParamName], value, name)]),
-    ),
-    query: route.query && checked(route.query, Object.fromEntries(searchParams), 'query'),
-    body: undefined,
+    params: Object.fromEntries(named),
+    query: route.query && checked(route.query, Object.fromEntries(new URL(request.url).searchParams), 'query'),
+    body: route.body && checked(route.body, parseBody(text, request.headers.get('content-type')), 'body'),
   };
-  if (route.body) {
-    const body = parseBody(await readText(request), request.headers.get('content-type'));
-    asked.body = checked(route.body, body, 'body');
-  }
-  return jsonOf(await route.run(asked), request, route.tagged === true);
 }
 
-function jsonOf(said: unknown, request: Request, tagged: boolean): Response {
-  const body = JSON.stringify(said);
-  const headers: Record<string, string> = { 'content-type': 'application/json', 'cache-control': 'no-store' };
-  if (tagged) {
-    headers.etag = tagOf(body);
-    if (request.headers.get('if-none-match') === headers.etag) return new Response(null, { status: 304, headers });
-  }
-  return new Response(body, { headers });
+/** @throws ApiError 412 where it is not what the caller has read */
+async function checkMatch(request: Request, reads: Route | undefined, asked: Asked): Promise<void> {
+  const wanted = request.headers.get('if-match');
+  if (wanted === null || !reads) return;
+  const tag = tagOf(JSON.stringify(await reads.run({ ...asked, query: undefined, body: undefined })));
+  const tags = wanted.split(',').map((each) => each.trim());
+  if (tags.includes('*') || tags.includes(tag)) return;
+  throw new ApiError(412, 'Changed', 'somebody has changed it since it was read; read it again', { etag: tag });
 }
 
-export const tagOf = (body: string): string =>
-  `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
+function tagged(body: string, route: Route, request: Request): Response {
+  if (!route.tagged) return new Response(body, { headers: JSON_HEADERS });
+  const headers = { ...JSON_HEADERS, etag: tagOf(body) };
+  const isKnown = request.headers.get('if-none-match') === headers.etag;
+  return isKnown ? new Response(null, { status: 304, headers }) : new Response(body, { headers });
+}
+
+const tagOf = (body: string): string => `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
 
 /** The first thing that is wrong, and where: `body.ids.3: …`. */
 function checked<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
   const { success, data, error } = schema.safeParse(value);
   if (success) return data;
   const [issue] = error.issues;
-  const where = [what, ...(issue?.path ?? []).map(String)].join('.');
-  throw new ApiError(
-    400,
-    'InvalidRequest',
-    `${where.slice(0, 300)}: ${issue?.message.slice(0, 300) ?? 'it cannot be read'}`,
-  );
+  const where = [what, ...(issue?.path ?? []).map(String)].join('.').slice(0, 300);
+  throw new ApiError(400, 'InvalidRequest', `${where}: ${issue?.message.slice(0, 300) ?? 'it cannot be read'}`);
 }

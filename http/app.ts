@@ -144,7 +144,7 @@ function appOf(parts: Parts): Hono<Env> {
   return app;
 }
 
-function addApi(app: Hono<Env>, { gate, callers, stream }: Parts): void {
+function addApi(app: Hono<Env>, { gate, callers, stream, onUnexpected }: Parts): void {
   const letIn = (request: Request, { address }: From): Promise<Caller | Response> => gate.letIn(request, address);
   app.post(`${API}/login`, async ({ req: { raw }, env }) => {
     if (!gate.hasTokens) throw notFound();
@@ -168,12 +168,14 @@ function addApi(app: Hono<Env>, { gate, callers, stream }: Parts): void {
     return new Response(body, { headers });
   });
   for (const route of ROUTES) {
+    const reads = ROUTES.find(({ path: of, tagged }) => tagged && of === route.path);
     const path = API + route.path.replace(/\{(\w+)\}/g, ':$1');
     app.on(route.method.toUpperCase(), path, async (context) => {
       const request = context.req.raw;
       const caller = await letIn(request, context.env);
       if (caller instanceof Response) return caller;
-      return answer(route, { request, params: context.req.param(), caller, longwatch: callers.of(caller) });
+      const params = context.req.param();
+      return answer(route, { request, params, caller, longwatch: callers.of(caller), reads, onUnexpected });
     });
   }
 }

@@ -4,7 +4,7 @@
  * secret. Called by `app.ts` and `stream.ts`.
  */
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { LongwatchError } from '../client/errors';
+import { DatabaseUnavailableError, LongwatchError } from '../client/errors';
 import { ConfigError, EnvironmentError } from '../config/errors';
 import type { Problem } from './schemas';
 
@@ -32,6 +32,9 @@ const STATUS: Record<string, ContentfulStatusCode> = {
   BufferGone: 409,
   JobGone: 409,
   Refused: 409,
+  RequestGoesOn: 409,
+  RequestUnanswered: 409,
+  RequestDiffers: 422,
   ForeignNamespace: 409,
   EncodingMismatch: 409,
   BufferFull: 503,
@@ -74,6 +77,17 @@ export function failureOf(thrown: unknown): Failure {
   if (thrown instanceof EnvironmentError) return failure(503, 'Environment', 'the servers are not known');
   const sorry = 'it failed in a way that nobody foresaw; the log of this process says how';
   return { ...failure(500, 'Internal', sorry), unexpected: true };
+}
+
+/** A push that was refused whole, or what could not be begun: it may be tried again with the same key. */
+export function hasDoneNothing(thrown: unknown): boolean {
+  if (thrown instanceof ApiError || thrown instanceof ConfigError) return true;
+  const { acceptedSoFar, accepted } = (thrown ?? {}) as { acceptedSoFar?: number; accepted?: unknown };
+  if (acceptedSoFar !== undefined && acceptedSoFar > 0) return false;
+  if (thrown instanceof DatabaseUnavailableError) return acceptedSoFar === undefined;
+  if (!(thrown instanceof LongwatchError)) return false;
+  // One that was stopped in the middle of a tick has begun it.
+  return thrown.usage || accepted === false || (STATUS[codeOf(thrown)] === 409 && codeOf(thrown) !== 'JobStopped');
 }
 
 const codeOf = (error: Error): string => error.constructor.name.replace(/Error$/, '');

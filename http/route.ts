@@ -46,6 +46,8 @@ export interface Route {
   covers: readonly string[];
   /** Its answer has an ETag; a PATCH of the same address obeys `If-Match`. */
   tagged?: boolean;
+  /** Done twice it is not the same as done once: a push, a tick. */
+  addsUp?: boolean;
   run(asked: Asked): Promise<unknown>;
 }
 
@@ -62,6 +64,7 @@ interface Given<Path extends string, Q, B, A extends z.ZodType> {
   answer: A;
   covers: readonly string[];
   tagged?: boolean;
+  addsUp?: boolean;
   run(asked: Asked<ParamsOf<Path>, Out<Q>, Out<B>>): Promise<Answer<z.output<A>>>;
 }
 

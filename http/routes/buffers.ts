@@ -120,6 +120,7 @@ const commands = [
     }),
     answer: Pushed,
     covers: ['BufferHandle.push'],
+    addsUp: true,
     run: ({ longwatch, params, body: { entries, ...options } }) =>
       longwatch.buffer(params.buffer).push(entries, options),
   }),

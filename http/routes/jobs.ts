@@ -86,6 +86,7 @@ const commands = [
     body: Command,
     answer: Tick,
     covers: ['JobHandle.run'],
+    addsUp: true,
     run: ({ longwatch, params, body, signal }) => longwatch.job(params.job).run({ ...body, signal }),
   }),
   route({

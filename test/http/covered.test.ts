@@ -29,6 +29,7 @@ const longwatch: Table<Longwatch> = {
   upstream: HANDLE,
   durable: HANDLE,
   budget: HANDLE,
+  once: { none: 'every POST takes an Idempotency-Key' },
   environment: { none: '/me says it' },
   close: { none: 'the connection is the server’s own' },
   kindOf: 'route',

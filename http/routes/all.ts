@@ -4,6 +4,7 @@ import { BUFFER_ROUTES } from './buffers';
 import { CLUSTER_ROUTES } from './cluster';
 import { DURABLE_ROUTES } from './durable';
 import { JOB_ROUTES } from './jobs';
+import { MAIL_ROUTES } from './mail';
 import { MEMBER_ROUTES } from './members';
 import { OVERVIEW_ROUTES } from './overview';
 import { TRACKER_ROUTES } from './trackers';
@@ -13,6 +14,7 @@ export const ROUTES: readonly Route[] = [
   ...OVERVIEW_ROUTES,
   ...TRACKER_ROUTES,
   ...MEMBER_ROUTES,
+  ...MAIL_ROUTES,
   ...BUFFER_ROUTES,
   ...JOB_ROUTES,
   ...CLUSTER_ROUTES,

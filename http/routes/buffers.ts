@@ -2,7 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
 import { Command, flag, limitOf, SetBody, text, Why } from '../schemas';
-import { BufferShape, DeadOutcome, Letter, LetterDetails, Pushed } from '../shapes/buffer';
+import { BufferShape, DeadErrors, DeadOutcome, Letter, LetterDetails, Pushed } from '../shapes/buffer';
 import { Commanded, Reconfigured, SettingShape, Started } from '../shapes/more';
 import { all, AnyJson, listOf } from '../shapes/shape';
 
@@ -14,8 +14,11 @@ const MOST_LETTERS = 10_000;
 
 const filter = {
   error: z.string().max(2_000).optional().openapi({ description: 'only where the last error contains this text' }),
+  group: z.string().max(2_000).optional().openapi({ description: 'only where the last error is one of this group' }),
   olderThanMs: z.number().min(0).max(1e13).optional().openapi({ description: 'only those that died so long ago' }),
 };
+/** As they stand in an address. */
+const asked = { ...filter, olderThanMs: z.coerce.number().min(0).max(1e13).optional() };
 const Filter = z.strictObject({
   ...filter,
   ids: z
@@ -67,8 +70,7 @@ const reads = [
     tag,
     summary: 'Its dead letters, the oldest first',
     query: z.object({
-      error: filter.error,
-      olderThanMs: z.coerce.number().min(0).max(1e13).optional(),
+      ...asked,
       all: flag.openapi({ description: 'also those that were retried or dropped' }),
       limit: limitOf(1_000, 100),
     }),
@@ -82,10 +84,20 @@ const reads = [
     id: 'countDeadLetters',
     tag,
     summary: 'How many dead letters there are of this filter',
-    query: z.object({ error: filter.error, olderThanMs: z.coerce.number().min(0).max(1e13).optional() }),
+    query: z.object(asked),
     answer: z.object({ count: z.number() }),
     covers: ['DeadLetters.count'],
     run: async ({ longwatch, params, query }) => ({ count: await longwatch.buffer(params.buffer).dead.count(query) }),
+  }),
+  route({
+    method: 'get',
+    path: `${on}/dead/errors`,
+    id: 'groupDeadLetters',
+    tag,
+    summary: 'The errors of its dead letters, in groups that differ in more than numbers and ids',
+    answer: DeadErrors,
+    covers: ['DeadLetters.byError'],
+    run: ({ longwatch, params }) => longwatch.buffer(params.buffer).dead.byError(),
   }),
   route({
     method: 'get',
@@ -200,8 +212,8 @@ const commands = [
     body: Filter.extend({ front: z.boolean().optional() }),
     answer: DeadOutcome,
     covers: ['DeadLetters.retry'],
-    run: ({ longwatch, params, body: { ids, error, olderThanMs, ...options } }) =>
-      longwatch.buffer(params.buffer).dead.retry({ ids, error, olderThanMs }, options),
+    run: ({ longwatch, params, body: { ids, error, group, olderThanMs, ...options } }) =>
+      longwatch.buffer(params.buffer).dead.retry({ ids, error, group, olderThanMs }, options),
   }),
   route({
     method: 'post',
@@ -213,8 +225,20 @@ const commands = [
     body: Filter,
     answer: DeadOutcome,
     covers: ['DeadLetters.drop'],
-    run: ({ longwatch, params, body: { ids, error, olderThanMs, ...options } }) =>
-      longwatch.buffer(params.buffer).dead.drop({ ids, error, olderThanMs }, options),
+    run: ({ longwatch, params, body: { ids, error, group, olderThanMs, ...options } }) =>
+      longwatch.buffer(params.buffer).dead.drop({ ids, error, group, olderThanMs }, options),
+  }),
+  route({
+    method: 'post',
+    path: `${on}/dead/restore`,
+    id: 'restoreDeadLetters',
+    tag,
+    summary: 'Takes a drop back: the letters are entries again within half a minute; a dry run unless `apply` is set',
+    body: Filter,
+    answer: DeadOutcome,
+    covers: ['DeadLetters.restore'],
+    run: ({ longwatch, params, body: { ids, error, group, olderThanMs, ...options } }) =>
+      longwatch.buffer(params.buffer).dead.restore({ ids, error, group, olderThanMs }, options),
   }),
 ];
 

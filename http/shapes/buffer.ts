@@ -1,6 +1,7 @@
 /** Buffers and their dead letters as the API tells them: what `client/buffer` answers. For `routes/`. */
 import { z } from '@hono/zod-openapi';
 import type { DeadDetails, DeadEntry, DeadResult } from '../../client/buffer/dead';
+import type { DeadReport } from '../../client/buffer/dead-groups';
 import type { PushResult } from '../../client/buffer/push';
 import type { BufferSummary } from '../../client/buffer/status';
 import type { ShardStatus } from '../../workflows/buffer/contract';
@@ -86,6 +87,24 @@ export const LetterDetails = shapeOf<DeadDetails>()(
       changedAt: Time,
     })
     .openapi('DeadLetterDetails'),
+);
+
+export const DeadErrors = shapeOf<DeadReport>()(
+  z
+    .object({
+      groups: z.array(
+        z.object({
+          text: z.string().openapi({ description: 'the error without what differs; `group` chooses these letters' }),
+          letters: z.number(),
+          example: z.object({ id: z.string(), error: z.string() }),
+          firstDiedAt: Time,
+          lastDiedAt: Time,
+        }),
+      ),
+      looked: z.number(),
+      complete: z.boolean(),
+    })
+    .openapi('DeadErrors'),
 );
 
 export const DeadOutcome = shapeOf<DeadResult>()(

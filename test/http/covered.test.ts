@@ -8,6 +8,7 @@ import type { BufferHandle } from '../../client/buffer/handle';
 import type { NodeHandle } from '../../client/cluster/node';
 import type { DurableHandle } from '../../client/durable/handle';
 import type { JobHandle } from '../../client/job/handle';
+import type { MemberHandle } from '../../client/member/handle';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import type { UpstreamHandle } from '../../client/upstreams';
@@ -26,6 +27,7 @@ const longwatch: Table<Longwatch> = {
   job: HANDLE,
   buffer: HANDLE,
   node: HANDLE,
+  unit: HANDLE,
   upstream: HANDLE,
   durable: HANDLE,
   budget: HANDLE,
@@ -49,6 +51,7 @@ const longwatch: Table<Longwatch> = {
 };
 const tracker: Table<TrackerHandle> = {
   name: NAME,
+  member: HANDLE,
   declare: DECLARED,
   options: 'route',
   add: 'route',
@@ -93,7 +96,16 @@ const buffer: Table<BufferHandle> = {
   set: 'route',
   config: 'route',
 };
-const dead: Table<DeadLetters> = { list: 'route', count: 'route', show: 'route', retry: 'route', drop: 'route' };
+const dead: Table<DeadLetters> = {
+  list: 'route',
+  count: 'route',
+  byError: 'route',
+  show: 'route',
+  retry: 'route',
+  drop: 'route',
+  restore: 'route',
+};
+const member: Table<MemberHandle> = { tracker: NAME, id: NAME, send: 'route', request: 'route' };
 const job: Table<JobHandle> = {
   name: NAME,
   declare: DECLARED,
@@ -135,6 +147,7 @@ const TABLES: Record<string, Record<string, 'route' | { none: string }>> = {
   TrackerHandle: tracker,
   BufferHandle: buffer,
   DeadLetters: dead,
+  MemberHandle: member,
   JobHandle: job,
   NodeHandle: node,
   BudgetHandle: budget,

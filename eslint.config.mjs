@@ -19,6 +19,8 @@ const reasonBeside = {
   }),
 };
 
+const longwatch = { rules: { 'reason-beside': reasonBeside } };
+
 export default tseslint.config(
   {
     ignores: [
@@ -69,7 +71,7 @@ export default tseslint.config(
     // The sources: a function that is read without scrolling, a file that is about one thing. The few that are longer say why beside it.
     files: ['{workflows,config,activities,workers,client,http,cli,exports,scripts}/**/*.ts'],
     linterOptions: { reportUnusedDisableDirectives: 'error' },
-    plugins: { longwatch: { rules: { 'reason-beside': reasonBeside } } },
+    plugins: { longwatch },
     rules: {
       'max-lines-per-function': ['error', { max: 60 }],
       'max-lines': ['error', { max: 350 }],
@@ -80,7 +82,7 @@ export default tseslint.config(
     // The page: the same, where a component is a function that says what is on the screen.
     files: ['http/page/**/*.{ts,tsx}'],
     linterOptions: { reportUnusedDisableDirectives: 'error' },
-    plugins: { longwatch: { rules: { 'reason-beside': reasonBeside } } },
+    plugins: { longwatch },
     rules: {
       'max-lines-per-function': ['error', { max: 60 }],
       'max-lines': ['error', { max: 350 }],
@@ -91,7 +93,7 @@ export default tseslint.config(
   {
     // Tests too are about one thing a file; what several share stands in a file of its own.
     files: ['{test,bench,examples}/**/*.ts'],
-    plugins: { longwatch: { rules: { 'reason-beside': reasonBeside } } },
+    plugins: { longwatch },
     rules: { 'max-lines': ['error', { max: 350 }], 'longwatch/reason-beside': 'error' },
   },
   {

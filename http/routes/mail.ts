@@ -57,11 +57,9 @@ export const MAIL_ROUTES = [
     answer: z.object({ reply: AnyJson }),
     covers: ['MemberHandle.request'],
     addsUp: true,
-    run: async ({ longwatch, params, signal, body: { message: said, ...options } }) => ({
-      reply: await longwatch
-        .tracker(params.tracker)
-        .member(params.id)
-        .request(said, { ...options, signal }),
-    }),
+    run: async ({ longwatch, params, signal, body: { message: said, ...options } }) => {
+      const member = longwatch.tracker(params.tracker).member(params.id);
+      return { reply: (await member.request(said, { ...options, signal })) as Json };
+    },
   }),
 ];

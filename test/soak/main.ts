@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { UsageError } from '../../cli/errors';
 import { runGrounds } from './grounds';
 import { suiteOnNewServer } from './newest-server';
+import { badDaysInProduction } from './production';
 import { simulations } from './simulations';
 
 const ROOT = path.join(__dirname, '..', '..');
@@ -18,8 +19,10 @@ const USAGE = `npm run soak -- [PART…] [--histories N] [--seed S] [--for T] [-
   simulations   every simulated world through N histories (100,000) under the seed S (of the day), each in the
                 measure that CI has of it; --only job/world is one of them
   chaos         the kill tests again and again for T (1h), see npm run chaos -- --help
+  nodes         five minutes of bad days of three nodes with 5,000 ids, as processes, then as hosts of their own (as root)
   ground        the two commands on every ground: users, folders, ports, versions of Node, package managers (as root)
   server        the test suite on the newest Temporal server, built as a Go module
+  production    the bad days of four nodes, a rolling restart among them, on that server with PostgreSQL as its store
 Without a part: all of them, in this order. --only WORD: those worlds, those grounds, or those test files on the newest
 server, whose name has it.`;
 
@@ -29,6 +32,16 @@ async function run(command: string[], env: NodeJS.ProcessEnv = {}): Promise<numb
   const child = spawn(command[0]!, command.slice(1), { cwd: ROOT, env: { ...process.env, ...env }, stdio: 'inherit' });
   const [code] = (await once(child, 'exit')) as [number | null];
   return code === 0 ? 0 : 1;
+}
+
+/** @returns 0 when all of it holds, on one machine and on three */
+async function nodes(seed: readonly string[]): Promise<number> {
+  const days = ['--nodes', '3', '--members', '5000', '--kill-every', '15s', '--for', '5m', ...seed];
+  const example = ['npm', 'run', 'example', '--', 'eve', ...days];
+  const together = await run(example);
+  if (process.platform === 'linux' && process.getuid?.() === 0) return together + (await run([...example, '--hosts']));
+  say('not tried as hosts of their own: that needs root, on Linux');
+  return together;
 }
 
 async function main(): Promise<number> {
@@ -54,8 +67,10 @@ async function main(): Promise<number> {
         ...(values.seed === undefined ? {} : { LONGWATCH_SEED: values.seed }),
       }),
     chaos: () => run(['npm', 'run', 'chaos', '--', '--for', values.for, '--long', ...seed]),
+    nodes: () => nodes(seed),
     ground: () => runGrounds(values.only ?? [], say),
     server: () => suiteOnNewServer(values.only ?? [], say),
+    production: () => badDaysInProduction(2_000, say),
   };
   // None at all would hold.
   if (!/^[1-9]\d{0,8}$/.test(values.histories)) {

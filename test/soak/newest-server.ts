@@ -22,7 +22,7 @@ import { promisify } from 'node:util';
 import { cacheFolder } from '../../workers/dev/temporal';
 
 /** The newest server that Go 1.26.8 builds. */
-const NEWEST_SERVER = '1.32.0';
+export const NEWEST_SERVER = '1.32.0';
 const ROOT = path.join(__dirname, '..', '..');
 
 /** The server alone has no web page, so the one test that looks at it is left out. */
@@ -53,7 +53,7 @@ export async function suiteOnNewServer(only: readonly string[], say: (line: stri
 }
 
 /** @returns the server's path, once it is there and is of that version */
-async function built(say: (line: string) => void): Promise<string> {
+export async function built(say: (line: string) => void): Promise<string> {
   const folder = path.join(path.dirname(cacheFolder()), `server-v${NEWEST_SERVER}`);
   const server = path.join(folder, 'server');
   if (!existsSync(server)) {
@@ -89,7 +89,7 @@ function cannotBuild(module: string, error: unknown): string {
 }
 
 /** Makes the command `temporal` for PATH. @returns its folder */
-function commandFor(server: string, folder: string, started: string): string {
+export function commandFor(server: string, folder: string, started: string): string {
   const script = `#!/bin/bash
 set -eu
 words=$("${process.execPath}" --require "${require.resolve('tsx/cjs')}" "${path.join(__dirname, 'start-dev.ts')}" $$ "${started}" "$@")

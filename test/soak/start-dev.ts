@@ -3,6 +3,7 @@
  * `newest-server.ts` puts on PATH: `start-dev.ts PID STARTED server start-dev --port …`. It writes the settings that
  * the server alone wants to have, prints the server's arguments, and leaves a process behind that registers the
  * namespace and the search attributes once the server answers, and notes in the file STARTED which version answered.
+ * The server's store is SQLite, as the command's, or the PostgreSQL that LONGWATCH_TEMPORAL_STORE names.
  * PID is the script's, and then the server's own.
  */
 import { spawn } from 'node:child_process';
@@ -27,6 +28,8 @@ const RETENTION_MS = 3 * 24 * 3_600_000;
 /** temporal.api.enums.v1.IndexedValueType, by the names of the command line. */
 const TYPES: Record<string, number> = { Keyword: 2, Int: 3 };
 const REGISTERED_WITHIN_MS = 60_000;
+/** The address of PostgreSQL with the name of a database: the server keeps everything there, and not in a file. */
+const POSTGRES_STORE = 'LONGWATCH_TEMPORAL_STORE';
 /** The ports of three services and the HTTP page, and four for membership. */
 const SERVICE_PORTS = 8;
 
@@ -123,25 +126,20 @@ async function write(flags: Flags): Promise<string> {
   const dynamicFile = path.join(folder, 'dynamic.yaml');
   const file = path.join(folder, 'server.yaml');
   const [matching, history, worker, http, ...members] = await servicePorts(path.join(folder, 'ports.json'));
-  const store = {
-    sql: {
-      ...{ pluginName: 'sqlite', databaseName: flags.file, connectAddr: 'localhost', connectProtocol: 'tcp' },
-      connectAttributes: { cache: 'private', setup: 'true', mode: 'rwc', ...flags.pragmas },
-      ...{ maxConns: 1, maxIdleConns: 1 },
-    },
-  };
+  const given = process.env[POSTGRES_STORE];
+  const { store, visibility, shards } = given === undefined ? sqlite(flags) : postgres(new URL(given));
   const service = (grpcPort: number, membershipPort: number, more: object = {}) => ({
     rpc: { grpcPort, membershipPort, bindOnIP: flags.ip, ...more },
   });
-  const given = Object.fromEntries(Object.entries(flags.settings).map(([key, value]) => [key, [{ value }]]));
-  writeFileSync(dynamicFile, stringify({ ...OWN_SETTINGS, ...given }));
+  const settings = Object.fromEntries(Object.entries(flags.settings).map(([key, value]) => [key, [{ value }]]));
+  writeFileSync(dynamicFile, stringify({ ...OWN_SETTINGS, ...settings }));
   writeFileSync(
     file,
     stringify({
       log: { stdout: true, level: flags.logLevel },
       persistence: {
-        ...{ defaultStore: 'store', visibilityStore: 'visibility', numHistoryShards: 1 },
-        datastores: { store, visibility: store },
+        ...{ defaultStore: 'store', visibilityStore: 'visibility', numHistoryShards: shards },
+        datastores: { store, visibility },
       },
       global: { membership: { maxJoinDuration: '30s', broadcastAddress: flags.ip } },
       services: {
@@ -167,6 +165,36 @@ async function write(flags: Flags): Promise<string> {
     }),
   );
   return file;
+}
+
+interface Stores {
+  store: object;
+  visibility: object;
+  shards: number;
+}
+
+function sqlite({ file, pragmas }: Flags): Stores {
+  const store = {
+    sql: {
+      ...{ pluginName: 'sqlite', databaseName: file, connectAddr: 'localhost', connectProtocol: 'tcp' },
+      connectAttributes: { cache: 'private', setup: 'true', mode: 'rwc', ...pragmas },
+      ...{ maxConns: 1, maxIdleConns: 1 },
+    },
+  };
+  return { store, visibility: store, shards: 1 };
+}
+
+/** As in production: two databases that have their schema already (`production.ts`). */
+function postgres({ host, username, password, pathname }: URL): Stores {
+  const storeOf = (databaseName: string, connections: number) => ({
+    sql: {
+      ...{ pluginName: 'postgres12', databaseName, connectAddr: host, connectProtocol: 'tcp' },
+      ...{ user: decodeURIComponent(username), password: decodeURIComponent(password) },
+      ...{ maxConns: connections, maxIdleConns: connections, maxConnLifetime: '1h' },
+    },
+  });
+  const name = pathname.slice(1);
+  return { store: storeOf(name, 20), visibility: storeOf(`${name}_visibility`, 5), shards: 4 };
 }
 
 interface Registration {

@@ -1,5 +1,5 @@
 /**
- * A network between a worker and PostgreSQL that a test can break: it swallows (no byte passes and nobody is told, as
+ * A network between a worker and PostgreSQL, or Temporal, that a test can break: it swallows (no byte passes and nobody is told, as
  * behind a firewall that forgets a connection), or loses the answer to a commit that has happened. A stand-in for
  * Toxiproxy, which is not a package of npm.
  */
@@ -24,12 +24,14 @@ export class Proxy {
     listener.on('connection', (client) => this.link(client));
   }
 
-  static async start(databaseUrl: string): Promise<Proxy> {
-    const url = new URL(databaseUrl);
+  /** @param host the address of this machine that it listens on */
+  static async start(serverUrl: string, host = '127.0.0.1'): Promise<Proxy> {
+    const url = new URL(serverUrl);
     const target = { host: url.hostname, port: Number(url.port) };
     const listener = createServer();
-    listener.listen(0, '127.0.0.1');
+    listener.listen(0, host);
     await once(listener, 'listening');
+    url.hostname = host;
     url.port = String((listener.address() as AddressInfo).port);
     return new Proxy(url.href, listener, target);
   }

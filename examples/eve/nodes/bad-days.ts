@@ -11,6 +11,7 @@ export class BadDays {
   readonly failed: string[] = [];
   private under: Promise<void>[] = [];
   private count = 0;
+  private longOne: Promise<void> | undefined;
 
   constructor(
     private readonly scene: Scene,
@@ -22,6 +23,7 @@ export class BadDays {
   /** Each kind once, whatever the seed, then any. Only one that leaves another node at work. */
   next(): void {
     const { kinds, scene } = this;
+    if (this.longOne) return;
     const well = scene.nodes.filter(({ isReady, isSick }) => isReady && !isSick);
     if (well.length < Math.min(2, scene.nodes.length)) return;
     const kind = kinds[this.count < kinds.length ? this.count : Math.floor(this.draw() * kinds.length)]!;
@@ -30,6 +32,7 @@ export class BadDays {
     const hit = { one: [node.name], all: scene.nodes.map(({ name }) => name), none: [] }[kind.hits];
     this.tell(kind.hits === 'one' || kind.name === 'drain' ? `${kind.name}: ${node.name}` : kind.name);
     const day = this.note(kind.name, hit, kind.hits === 'all', () => kind.happen(scene, node));
+    if (kind.isLong) this.longOne = day.then(() => (this.longOne = undefined));
     const { follows } = kind;
     this.under.push(follows ? day.then(() => this.note(follows.name, hit, false, () => follows.happen(scene))) : day);
   }

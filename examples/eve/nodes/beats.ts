@@ -26,9 +26,10 @@ export class Beats {
   /** The measuring begins here: what was before it, the start and the adding, is not a gap. */
   private since = Infinity;
 
-  async start(): Promise<string> {
+  /** @param host the address of this machine that it listens on. @returns where it is asked from this machine */
+  async start(host: string): Promise<string> {
     this.server.keepAliveTimeout = 60_000;
-    await new Promise<void>((listening) => this.server.listen(0, '127.0.0.1', listening));
+    await new Promise<void>((listening) => this.server.listen(0, host, listening));
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
 

@@ -28,6 +28,8 @@ export interface Kind {
   hits: 'one' | 'all' | 'none';
   /** Resolves when it is over. */
   happen(scene: Scene, node: NodeProcess): Promise<void>;
+  /** It takes minutes, so it comes only where it is named, and no other begins meanwhile. */
+  isLong?: true;
   /** Another one comes of it: nodes start on the machine of those that work already. */
   follows?: { name: string; happen(scene: Scene): Promise<void> };
 }
@@ -68,6 +70,19 @@ export const KINDS: readonly Kind[] = [
     follows: {
       name: 'the other nodes start',
       happen: async ({ nodes }) => void (await Promise.all(nodes.map((node) => node.back()))),
+    },
+  },
+  {
+    name: 'rolling restart',
+    hits: 'none',
+    isLong: true,
+    happen: async ({ nodes, longwatch }) => {
+      for (const node of nodes) {
+        await longwatch.node(node.name).drain({ ...WHY, for: '10m' });
+        await longwatch.node(node.name).awaitDrained();
+        await node.restart();
+        await longwatch.node(node.name).resume(WHY);
+      }
     },
   },
 ];

@@ -20,6 +20,7 @@ import { NodeProcess } from './processes';
 import { bundleSources } from '../../../test/support/bundle';
 import { Servers } from './servers';
 import { EVERY_MS, SETTINGS, SLACK_MS } from './settings';
+import { waysOfHost, waysOfProcess } from './ways';
 
 const LOG = pino({ level: 'error' }, pino.destination({ fd: 2, sync: true }));
 const READY_MS = 60_000;
@@ -46,9 +47,13 @@ export async function runNodes(): Promise<number> {
   await servers.watch();
   const beats = new Beats();
   // A node that had to bundle its workflows at each start would take ten seconds for it.
-  const env = { [SETTINGS.origin]: await beats.start(), [SETTINGS.bundle]: await bundleSources() };
+  const origin = await beats.start(flags.hosts ? '0.0.0.0' : '127.0.0.1');
+  const env = { [SETTINGS.bundle]: await bundleSources() };
   const names = Array.from({ length: flags.nodes }, (_, i) => `node-${i + 1}`);
-  const nodes = await Promise.all(names.map((name) => NodeProcess.of(name, env, servers.dev)));
+  const addresses = { databaseUrl, temporalAddress, origin };
+  const waysOf = (number: number) => (flags.hosts ? waysOfHost(addresses, number) : waysOfProcess(addresses));
+  const nodes: NodeProcess[] = [];
+  for (const [at, name] of names.entries()) nodes.push(new NodeProcess(name, env, await waysOf(at)));
   const longwatch = await connect({ environment: { temporal: { address: temporalAddress, namespace }, databaseUrl } });
   try {
     const lived = live({ servers, longwatch, beats, nodes }, flags);

@@ -6,15 +6,12 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Proxy } from '../../../test/support/proxy';
 import { SETTINGS } from './settings';
+import type { Server, Ways } from './ways';
 
 const READY_MS = 60_000;
 /** As long as a container takes to be started again. */
 const BACK_MS = 3_000;
-
-/** A server that a node needs. */
-export type Server = 'postgres' | 'temporal';
 
 export class NodeProcess {
   private child: ChildProcess | undefined;
@@ -26,27 +23,22 @@ export class NodeProcess {
   /** Ends that nobody asked for. */
   crashes = 0;
 
-  private constructor(
+  constructor(
     readonly name: string,
     private readonly env: NodeJS.ProcessEnv,
-    private readonly ways: Record<Server, Proxy>,
+    private readonly ways: Ways,
   ) {}
 
-  /** @param env of the process, but for the addresses of the servers */
-  static async of(
-    name: string,
-    env: NodeJS.ProcessEnv,
-    { databaseUrl, temporalAddress }: { databaseUrl: string; temporalAddress: string },
-  ): Promise<NodeProcess> {
-    const postgres = await Proxy.start(databaseUrl);
-    const temporal = await Proxy.start(`tcp://${temporalAddress}`);
-    const ways = { DATABASE_URL: postgres.url, TEMPORAL_ADDRESS: new URL(temporal.url).host };
-    return new NodeProcess(name, { ...env, ...ways, [SETTINGS.node]: name }, { postgres, temporal });
-  }
-
   async start(): Promise<void> {
-    const child = spawn(process.execPath, ['--require', 'tsx/cjs', path.join(__dirname, 'worker.ts')], {
-      env: { ...process.env, ...this.env },
+    const { before, addresses } = this.ways;
+    const worker = [process.execPath, '--require', 'tsx/cjs', path.join(__dirname, 'worker.ts')];
+    const [command, ...args] = [...before, ...worker] as [string, ...string[]];
+    const told = {
+      ...{ DATABASE_URL: addresses.databaseUrl, TEMPORAL_ADDRESS: addresses.temporalAddress },
+      ...{ [SETTINGS.origin]: addresses.origin, [SETTINGS.node]: this.name },
+    };
+    const child = spawn(command, args, {
+      env: { ...process.env, ...this.env, ...told },
       // The channel ends with this process, and the node with the channel.
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
     });
@@ -79,6 +71,15 @@ export class NodeProcess {
     this.comingBack.catch(() => undefined);
   }
 
+  /** SIGTERM, and it is started again when it has ended. */
+  async restart(): Promise<void> {
+    const { child } = this;
+    this.child = undefined;
+    this.isReady = false;
+    if (child) await ended(child, 'SIGTERM');
+    await this.start();
+  }
+
   /** Resolves when it is ready again after a kill. */
   async back(): Promise<void> {
     await this.comingBack;
@@ -103,9 +104,9 @@ export class NodeProcess {
   /** Nothing passes between it and these servers, and neither is told. */
   async cutOff(from: readonly Server[], forMs: number): Promise<void> {
     this.isSick = true;
-    for (const server of from) this.ways[server].swallow();
+    for (const server of from) await this.ways.cut(server);
     await delay(forMs);
-    for (const server of from) this.ways[server].pass();
+    for (const server of from) await this.ways.mend(server);
     this.isSick = false;
   }
 
@@ -116,7 +117,7 @@ export class NodeProcess {
       child.kill('SIGCONT');
       await ended(child, 'SIGKILL');
     }
-    for (const way of Object.values(this.ways)) way.close();
+    await this.ways.close();
   }
 
   private async thaw(afterMs: number): Promise<void> {

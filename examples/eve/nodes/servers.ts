@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
 import { Pool } from 'pg';
 import { pino } from 'pino';
+import { PortTakenError } from '../../../workers/dev/errors';
 import { startDevServers, type DevServers } from '../../../workers/dev/servers';
 import { freePort } from '../../../workers/metrics';
 import { trackerWorkflowId } from '../../../workflows/tracker/contract';
@@ -28,6 +29,21 @@ const WATCH = `
   end $$;
   create trigger note_late before update of value on longwatch.value for each row execute function public.note_late();`;
 
+/**
+ * On ports of their own: another stack would take the usual ones while a server is down. A port that was free may be
+ * lost before the server has it; then others are taken.
+ */
+async function startServers(dir: string): Promise<DevServers> {
+  for (let tries = 1; ; tries++) {
+    const ports = { temporal: await freePort(), postgres: await freePort() };
+    try {
+      return await startDevServers({ dir, ui: false, log: LOG, ports });
+    } catch (error) {
+      if (!(error instanceof PortTakenError) || tries === 3) throw error;
+    }
+  }
+}
+
 export class Servers {
   private constructor(
     readonly dev: DevServers,
@@ -39,9 +55,7 @@ export class Servers {
   }
 
   static async start(folder: string, tracker: string): Promise<Servers> {
-    // On ports of their own: another stack would take the usual ones while a server is down.
-    const ports = { temporal: await freePort(), postgres: await freePort() };
-    const dev = await startDevServers({ dir: path.join(folder, 'servers'), ui: false, log: LOG, ports });
+    const dev = await startServers(path.join(folder, 'servers'));
     return new Servers(dev, tracker, new Pool({ connectionString: dev.databaseUrl, max: 2 }));
   }
 

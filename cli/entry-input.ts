@@ -1,6 +1,7 @@
 /**
- * The entries of `push`: JSON from the command line, a file or standard input, one a line. Every line is read before
- * anything is sent, and each that is not JSON, or has a number that JavaScript cannot hold, is named with its own.
+ * The entries of `push`, and the messages of `send`: JSON from the command line, a file or standard input, one a line.
+ * Every line is read before anything is sent, and each that is not JSON, or has a number that JavaScript cannot hold,
+ * is named with its own.
  */
 import { createReadStream } from 'node:fs';
 import { inexact, inexactNumber } from '../client/exact';
@@ -19,9 +20,13 @@ export interface EntryInput {
 }
 
 /** @param file a path, or `-` for standard input. @throws UsageError that names every bad line. */
-export async function entryInput(given: readonly string[], file: string | undefined): Promise<EntryInput> {
+export async function entryInput(
+  given: readonly string[],
+  file: string | undefined,
+  noun: 'entry' | 'message' = 'entry',
+): Promise<EntryInput> {
   if (given.length === 0 && file === undefined) {
-    throw new UsageError('give at least one entry as JSON, or --file FILE (or -) with one a line');
+    throw new UsageError(`give at least one ${noun} as JSON, or --file FILE (or -) with one a line`);
   }
   const input: EntryInput = { entries: [], blank: 0 };
   const problems: string[] = [];
@@ -41,7 +46,7 @@ export async function entryInput(given: readonly string[], file: string | undefi
       if (++bad <= SHOWN) problems.push(`  ${place}: ${(error as Error).message}`);
     }
   };
-  given.forEach((text, i) => take(text, `entry ${i + 1}`));
+  given.forEach((text, i) => take(text, `${noun} ${i + 1}`));
   if (file !== undefined) {
     if (file !== '-') checkFile(file);
     const name = file === '-' ? 'standard input' : file;
@@ -54,7 +59,13 @@ export async function entryInput(given: readonly string[], file: string | undefi
   }
   if (bad > 0) {
     const more = bad > SHOWN ? [`  … and ${bad - SHOWN} more`] : [];
-    throw new UsageError([`${bad} of the entries ${what}; nothing was sent:`, ...problems, ...more].join('\n'));
+    throw new UsageError(
+      [
+        `${bad} of the ${noun === 'entry' ? 'entries' : 'messages'} ${what}; nothing was sent:`,
+        ...problems,
+        ...more,
+      ].join('\n'),
+    );
   }
   return input;
 }

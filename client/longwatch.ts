@@ -26,7 +26,7 @@ import {
 } from './cluster/rebalance';
 import { Connections } from './connections';
 import { DurableHandle } from './durable/handle';
-import { Post } from './member/post';
+import { Post, type Placed } from './member/post';
 import { JobHandle } from './job/handle';
 import { JOB_NAMES } from './job/queries';
 import { TRACKER_NAMES } from './tracker/queries';
@@ -66,7 +66,7 @@ export class Longwatch {
   /** Made by `connect`. */
   constructor(
     private readonly connections: Connections,
-    /** Of the one whose connections they are, where these are shared. */
+    /** The one of the `Longwatch` whose connections these are, where they are shared. */
     private readonly sharedPost?: Post,
   ) {
     this.environment = connections.shown;
@@ -82,11 +82,13 @@ export class Longwatch {
   }
 
   /**
-   * A handle; whether there is such a tracker shows at its first use. With the type of the definition
-   * (`tracker<typeof rooms>('rooms')`), messages to its members and their replies are typed.
+   * A handle; whether there is such a tracker shows at its first use. With its definition, or the type of it
+   * (`tracker<typeof rooms>('rooms')`), messages to its members and their replies are typed. A program
+   * that sends where the definition has a `route` gives the definition itself.
    */
-  tracker<T extends Receiver = Receiver>(name: string): TrackerHandle<T> {
-    return new TrackerHandle<T>(name, this.connections, this.post);
+  tracker<T extends Receiver = Receiver>(given: string | (T & Placed & { name: string })): TrackerHandle<T> {
+    if (typeof given !== 'string') this.post.define(given.name, given);
+    return new TrackerHandle<T>(typeof given === 'string' ? given : given.name, this.connections, this.post);
   }
 
   /** A regen, sweep or decay; whether there is one of that name shows at its first use. */

@@ -98,7 +98,23 @@ export type { Finding } from '../client/doctor/check';
 export type { Diagnosis, UnknownCheck } from '../client/doctor/doctor';
 export * from '../client/errors';
 export * from '../client/member/errors';
+export type {
+  DeadLetter,
+  DeadLetterFilter,
+  DeadLettersOptions,
+  DeadLettersResult,
+  MemberDeadLetters,
+} from '../client/member/dead';
 export type { MemberHandle } from '../client/member/handle';
+export type {
+  BriefLife,
+  LivesFilter,
+  MemberLife,
+  MemberLifeDetails,
+  MemberMessage,
+  MemberTimer,
+  WaitingMail,
+} from '../client/member/lives';
 export type { RequestOptions, SendOptions } from '../client/member/letter';
 export type { BufferHandle } from '../client/buffer/handle';
 export type { PushOptions, PushResult } from '../client/buffer/push';

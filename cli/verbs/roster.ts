@@ -32,8 +32,13 @@ export function addRemove(program: Command): void {
 function make(program: Command, change: 'add' | 'remove', text: string, examples: string[]): void {
   verb(program, `${change} <tracker> [id...]`, text, examples)
     .option('--file <file>', 'one id a line; - is standard input')
-    .option('--wait', 'also wait until every id is in the database')
-    .option('--timeout <seconds>', '--wait gives up when nothing more is applied for so long', seconds, 60)
+    .option(
+      '--wait',
+      change === 'add'
+        ? 'also wait until every id is in the database, and a live node keeps it'
+        : 'also wait until every id is in the database',
+    )
+    .option('--timeout <seconds>', '--wait gives up when nothing more happens for so long', seconds, 60)
     .action((tracker: string, ids: string[], flags: Flags) => run(change, tracker, ids, flags));
 }
 
@@ -42,7 +47,7 @@ async function run(change: 'add' | 'remove', name: string, given: string[], flag
   const progress = new Progress();
   const result = await withLongwatch(flags, (longwatch) => {
     const options = {
-      wait: flags.wait,
+      wait: flags.wait && change === 'add' ? ('live' as const) : flags.wait,
       waitTimeoutMs: flags.timeout === undefined ? undefined : flags.timeout * 1_000,
       position: input.position,
       onProgress: progress.show,

@@ -4,10 +4,11 @@ import { age, print, printJson, table } from '../output';
 import { inline } from '../plain';
 import type { WaitSummary } from '../../client/tracker/waits';
 import { describeHold } from './hold';
+import { describeLife } from './member';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
 export function addShow(program: Command): void {
-  verb(program, 'show <tracker> <id>', 'one id: its pool, node, values and their age', [
+  verb(program, 'show <tracker> <id>', 'one id: its pool, node, values and their age, mail and timers', [
     'longwatch show characters 2112000001',
     'longwatch show characters 2112000001 --json',
   ]).action((name: string, id: string, flags: CommonFlags) =>
@@ -20,6 +21,7 @@ export function addShow(program: Command): void {
       );
       for (const hold of member.holds) await print(describeHold(hold));
       for (const wait of member.waits) await print(describeWait(wait));
+      if (member.life) for (const line of describeLife(member.life)) await print(line);
       if (member.values.length === 0) return print('nothing fetched yet');
       await print(
         table(

@@ -22,6 +22,22 @@ export class DoesNotReceiveError extends LongwatchError {
   }
 }
 
+/** Only the definition's `route` says where its members are, and this program has not given it. */
+export class PlacedByRouteError extends LongwatchError {
+  override readonly usage = true;
+  readonly accepted = false;
+  constructor(
+    readonly tracker: string,
+    cause: unknown,
+  ) {
+    super(
+      `the members of '${tracker}' are placed by its definition's route, which this program does not know: ` +
+        'get the handle by the definition, longwatch.tracker(definition), or give --config',
+      { cause },
+    );
+  }
+}
+
 /** It was told again so late that nobody knows any more whether it was handled. */
 export class TooOldError extends LongwatchError {
   readonly accepted: false | 'unknown';

@@ -4,9 +4,12 @@
  * whole program shares (`post.ts`).
  */
 import type { MessageOf, Receiver, ReplyOf } from '../../config/define/member';
-import type { LongwatchError } from '../errors';
+import type { CommandOptions } from '../audit';
+import type { Connections } from '../connections';
+import { NotTrackedError, type LongwatchError } from '../errors';
 import { RequestTimedOutError, SendUnansweredError } from './errors';
 import { letterOf, type RequestOptions, type SendOptions } from './letter';
+import { readLife, reloadLife, type MemberLifeDetails } from './lives';
 import type { Post } from './post';
 import { valueOf } from './replies';
 
@@ -15,6 +18,7 @@ export class MemberHandle<T extends Receiver = Receiver> {
     readonly tracker: string,
     readonly id: string,
     private readonly post: Post,
+    private readonly connections: Connections,
   ) {}
 
   /**
@@ -36,6 +40,21 @@ export class MemberHandle<T extends Receiver = Receiver> {
    */
   request(message: MessageOf<T>, options: RequestOptions = {}): Promise<ReplyOf<T>> {
     return this.post.track(this.ask(message, options));
+  }
+
+  /** Its state, and what waits for it. @throws NotTrackedError where there is nothing */
+  async show(): Promise<MemberLifeDetails> {
+    const life = await readLife(this.connections, this.tracker, this.id);
+    if (!life) throw new NotTrackedError(this.tracker, this.id);
+    return life;
+  }
+
+  /**
+   * The node that has it in memory reads its state anew, with its next turn: for who has changed the row by hand.
+   * @throws NotTrackedError
+   */
+  reload(options: CommandOptions = {}): Promise<{ version: number }> {
+    return reloadLife(this.connections, this.tracker, this.id, options);
   }
 
   private async ask(message: unknown, options: RequestOptions): Promise<unknown> {

@@ -7,23 +7,28 @@ import { MEMBER, type MemberLimits } from '../../activities/tracker/member/const
 import { Clock } from '../../activities/tracker/shift/clock';
 import { insertMail } from '../../activities/tracker/store/mail';
 import { MailNotifier } from '../../activities/tracker/store/mail-notifier';
-import { clientChannel } from '../../activities/tracker/store/mail-notices';
+import { clientChannel, type PoolAt } from '../../activities/tracker/store/mail-notices';
 import { classOf } from '../../activities/lib/sqlstate';
 import type { Listener } from '../../activities/lib/listener';
+import type { TrackerDefinition } from '../../config/define/tracker';
 import { didYouMean } from '../../config/suggest';
+import { ErrorType } from '../../workflows/lib/errors';
 import type { RunState } from '../../workflows/lib/contract';
 import type { OptionChanges } from '../../workflows/lib/options';
 import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
 import type { Connections } from '../connections';
 import { DatabaseUnavailableError, LongwatchError, TrackerStoppedError, UnknownTrackerError } from '../errors';
 import { TRACKER_NAMES } from '../tracker/queries';
-import { DoesNotReceiveError } from './errors';
+import { DoesNotReceiveError, PlacedByRouteError } from './errors';
 import { RECEIVING, REPLIES } from './queries';
 import { Replies, ROWS, type Asked, type ReplyRow } from './replies';
 import { TrackerSender, type MailStore } from './tracker-sender';
 
 /** How long what was read of a tracker is believed. Milliseconds. */
 const BELIEVED_MS = 5_000;
+
+/** The part of a definition that a sender needs. */
+export type Placed = Pick<TrackerDefinition, 'route'>;
 
 interface Row {
   [column: string]: unknown;
@@ -36,6 +41,7 @@ interface Row {
 
 export class Post {
   private readonly senders = new Map<string, TrackerSender>();
+  private readonly definitions = new Map<string, Placed>();
   private readonly clock = new Clock();
   private readonly notifier: MailNotifier;
   private listener: Listener | undefined;
@@ -54,6 +60,11 @@ export class Post {
     );
   }
 
+  /** Its route says which pool a member is of. */
+  define(tracker: string, definition: Placed): void {
+    this.definitions.set(tracker, definition);
+  }
+
   sender(tracker: string): TrackerSender {
     if (this.isClosed) throw new LongwatchError('this connection is closed; nothing was sent');
     let sender = this.senders.get(tracker);
@@ -67,6 +78,12 @@ export class Post {
     const over = (): void => void this.underWay.delete(work);
     work.then(over, over);
     return work;
+  }
+
+  /** Tells these nodes of mail. It must be committed. */
+  async toldMail(keepers: readonly PoolAt[]): Promise<void> {
+    this.notifier.toldMail(keepers);
+    await this.notifier.idle();
   }
 
   /** Nothing more is taken; what was is stored, or its promise has failed, and each request has its outcome. */
@@ -93,7 +110,17 @@ export class Post {
       forget: () => (known = undefined),
       now: () => clock.toStore(clock.now()),
       insert: async (batch, limits) => {
-        const inserted = await insertMail(connections.mail.queryable, tracker, batch, limits);
+        const inserted = await insertMail(
+          connections.mail.queryable,
+          tracker,
+          batch,
+          limits,
+          this.definitions.get(tracker),
+        ).catch((error: unknown) => {
+          throw (error as { type?: unknown }).type === ErrorType.NotDefinedHere
+            ? new PlacedByRouteError(tracker, error)
+            : error;
+        });
         notifier.toldMail(inserted.keepers);
         return inserted;
       },

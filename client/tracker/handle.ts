@@ -23,7 +23,9 @@ import { withChanges, type TrackerOptions } from '../../workflows/tracker/option
 import { announced, recorded, type CommandOptions } from '../audit';
 import { movePool, type MoveResult } from '../cluster/move';
 import type { Connections } from '../connections';
+import { MemberDeadLetters } from '../member/dead';
 import { MemberHandle } from '../member/handle';
+import { listLives, type LivesFilter, type MemberLife } from '../member/lives';
 import type { Post } from '../member/post';
 import {
   NotTrackedError,
@@ -33,6 +35,7 @@ import {
   UnknownPoolError,
   UnknownTrackerError,
 } from '../errors';
+import type { Page } from '../page';
 import type { Setting } from '../settings';
 import { readStatus, type TrackerSummary } from '../status';
 import type { StartResult, UnitKind } from '../unit';
@@ -102,7 +105,18 @@ export class TrackerHandle<T extends Receiver = Receiver> extends TrackerReads {
 
   /** A handle for what is sent to one of its members, which need not be there yet. */
   member(id: string): MemberHandle<T> {
-    return new MemberHandle<T>(this.name, id, this.post);
+    return new MemberHandle<T>(this.name, id, this.post, this.connections);
+  }
+
+  /** A page of its members that have a state, by their ids. */
+  async lives(filter: LivesFilter = {}): Promise<Page<MemberLife>> {
+    await this.shown();
+    return listLives(this.connections, this.name, filter);
+  }
+
+  /** Messages on which the handler of a member has failed too often. */
+  get dead(): MemberDeadLetters {
+    return new MemberDeadLetters(this.name, this.connections, this.post, () => this.shown());
   }
 
   /** The compiled options that hold now. */

@@ -9,6 +9,7 @@ import type { OptionChanges } from '../../workflows/lib/options';
 import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
 import type { Connections } from '../connections';
 import { NotTrackedError } from '../errors';
+import { briefLife, type BriefLife } from '../member/lives';
 import { LIST, LIST_POOL, POOLS, SHOW } from './queries';
 import { readHolds, type HoldSummary } from './told';
 import { readWaits, type WaitSummary } from './waits';
@@ -65,6 +66,8 @@ export interface MemberDetails extends Member {
   holds: HoldSummary[];
   /** Buckets of its upstream that hold it back for more than some seconds. */
   waits: WaitSummary[];
+  /** Its state, mail and timers in brief, where its tracker receives. Null: it has none of them. */
+  life: BriefLife | null;
 }
 
 export interface ListOptions {
@@ -141,6 +144,7 @@ export async function readMember(
     values: rows.filter((row) => row.operation !== null).map((row) => toValue(row, waits)),
     holds: await readHolds(connections, tracker),
     waits,
+    life: await briefLife(connections, tracker, first.id),
   };
 }
 

@@ -19,6 +19,7 @@ import { planBatches, type CollectedIds, type RosterBatch } from './ids';
 import { COUNT_MEMBERS, OPEN_CHANGE } from './queries';
 import { temporalCommon } from '../temporal-client';
 import { waitApplied } from './wait-applied';
+import { waitLive } from './wait-live';
 import type { OptionChanges } from '../../workflows/lib/options';
 import { TASK_QUEUE, type RunState } from '../../workflows/lib/contract';
 
@@ -26,8 +27,12 @@ import { TASK_QUEUE, type RunState } from '../../workflows/lib/contract';
 const AT_ONCE = 16;
 
 export interface RosterOptions {
-  /** Also wait until the change is in the database, which is when it holds. @default false */
-  wait?: boolean;
+  /**
+   * Also wait until the change is in the database, which is when it holds. `'live'`: and, of ids that are added, until
+   * live nodes keep their pools, unless the tracker is paused.
+   * @default false
+   */
+  wait?: boolean | 'live';
   /** Give up when nothing more was applied for this long, milliseconds; the change stays accepted. @default 60,000 */
   waitTimeoutMs?: number;
   /** Called as ids are accepted and, with `wait`, applied. */
@@ -103,12 +108,13 @@ export async function sendChange(
   const batches = planBatches(ids, opened.pools);
   await sendAll(connections, tracker, change, batches, opened.stamp, ids.length, options);
   if (options.wait) await waitApplied(connections, tracker, batches, opened.stamp, options);
+  if (options.wait === 'live' && change === 'add') await waitLive(connections, tracker, ids, options);
   return {
     accepted: ids.length,
     duplicates,
     signals: batches.length,
     pools: new Set(batches.map((batch) => batch.pool)).size,
-    applied: options.wait === true,
+    applied: Boolean(options.wait),
     state: opened.state,
   };
 }

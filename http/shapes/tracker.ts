@@ -1,5 +1,6 @@
 /** Trackers as the API tells them: what `client/tracker` and `client/status.ts` answer. For `routes/`. */
 import { z } from '@hono/zod-openapi';
+import type { BriefLife } from '../../client/member/lives';
 import type { OperationSummary, TrackerSummary } from '../../client/status';
 import type { ReconcileResult } from '../../client/tracker/handle';
 import type { Member, MemberDetails, PoolSummary, StoredValue } from '../../client/tracker/members';
@@ -131,6 +132,19 @@ const Value = shapeOf<StoredValue>()(
     .openapi('Value'),
 );
 
+const Life = shapeOf<BriefLife>()(
+  z
+    .object({
+      version: z.number(),
+      stateBytes: z.number().nullable(),
+      writtenAt: Time.nullable(),
+      mail: z.object({ entries: z.number(), bytes: z.number(), oldestAt: Time.nullable() }),
+      timers: z.array(z.object({ name: z.string(), at: Time, attempts: z.number() })),
+      dead: z.number(),
+    })
+    .openapi('Life'),
+);
+
 export const MemberDetailsShape = shapeOf<MemberDetails>()(
   z
     .object({
@@ -140,6 +154,7 @@ export const MemberDetailsShape = shapeOf<MemberDetails>()(
       values: z.array(Value),
       holds: z.array(Hold),
       waits: z.array(Wait),
+      life: Life.nullable().openapi({ description: 'null: it has no state, mail or timers' }),
     })
     .openapi('MemberDetails'),
 );

@@ -9,6 +9,8 @@ import { BufferHandle } from '../../client/buffer/handle';
 import { NodeHandle } from '../../client/cluster/node';
 import { DeadLetters } from '../../client/buffer/dead';
 import { DurableHandle } from '../../client/durable/handle';
+import { MemberDeadLetters } from '../../client/member/dead';
+import { MemberHandle } from '../../client/member/handle';
 import { JobHandle } from '../../client/job/handle';
 import { Longwatch } from '../../client/longwatch';
 import { UpstreamHandle } from '../../client/upstreams';
@@ -42,6 +44,8 @@ const LOOK = [
   'budget show',
   'dead list',
   'dead show',
+  'member list',
+  'member show',
   'leases',
   'keys show',
   'saga list',
@@ -49,7 +53,7 @@ const LOOK = [
     ['status', 'history', 'explain', 'failed'].map((verb) => `${kind} ${verb}`),
   ),
 ];
-const DATA = ['add', 'remove', 'push', 'flush'];
+const DATA = ['add', 'remove', 'push', 'flush', 'send', 'request'];
 const PROCESSES = ['dev', 'worker', 'migrate'];
 
 /** Each verb of an operator: its arguments, and the row that it leaves. */
@@ -83,6 +87,7 @@ const VERBS: Record<string, { args: string[]; what?: string; subject: string; af
   'dead retry': { args: ['box', '--all', '--apply'], subject: 'buffer/box' },
   'dead drop': { args: ['box', '--all', '--apply'], subject: 'buffer/box' },
   'dead restore': { args: ['box', '--all', '--apply'], subject: 'buffer/box' },
+  'member reload': { args: ['things', 'a'], subject: 'tracker/things', after: { member: 'a' } },
   'regen run': { args: ['sweeping'], what: '', subject: '', status: 2 },
   'decay run': { args: ['sweeping'], what: '', subject: '', status: 2 },
   'sweep run': { args: ['sweeping'], what: 'run', subject: 'job/sweeping' },
@@ -113,6 +118,8 @@ const NOT_COMMANDS: Record<string, string[]> = {
     'everHadMembers',
     'pools',
     'show',
+    'member',
+    'lives',
     'holds',
     'status',
   ],
@@ -121,10 +128,25 @@ const NOT_COMMANDS: Record<string, string[]> = {
   DurableHandle: ['leases', 'key', 'brokenCompensations'],
   TrackerReads: ['members', 'failing', 'errors', 'freshness', 'oldest'],
   DeadLetters: ['list', 'count', 'show', 'byError'],
+  MemberDeadLetters: ['list', 'count', 'show'],
+  MemberHandle: ['send', 'request', 'show'],
   NodeHandle: ['report', 'awaitDrained'],
   UpstreamHandle: ['config'],
   Longwatch: [
-    ...['tracker', 'job', 'buffer', 'node', 'upstream', 'kindOf', 'jobs', 'trackers', 'bufferNames', 'upstreams'],
+    ...[
+      'tracker',
+      'job',
+      'buffer',
+      'node',
+      'upstream',
+      'unit',
+      'as',
+      'kindOf',
+      'jobs',
+      'trackers',
+      'bufferNames',
+      'upstreams',
+    ],
     ...['status', 'doctor', 'count', 'nodes', 'previewRebalance', 'audit', 'holds', 'workersPoll', 'close'],
   ],
   BudgetHandle: ['list', 'show'],
@@ -137,6 +159,8 @@ const COMMANDS: Record<string, string[]> = {
   DurableHandle: ['deleteKey', 'retryCompensation', 'resolveCompensation'],
   TrackerReads: [],
   DeadLetters: ['retry', 'drop', 'restore'],
+  MemberDeadLetters: ['retry', 'drop'],
+  MemberHandle: ['reload'],
   NodeHandle: ['drain', 'resume', 'target', 'weight'],
   UpstreamHandle: ['set'],
   Longwatch: ['rebalance'],
@@ -167,6 +191,8 @@ test('every method of the handles is known here', () => {
     JobHandle,
     DurableHandle,
     DeadLetters,
+    MemberDeadLetters,
+    MemberHandle,
     NodeHandle,
     UpstreamHandle,
     Longwatch,
@@ -205,6 +231,8 @@ const INNER: Record<string, string[]> = {
   NodeHandle: ['seen', 'kept', 'refuseIfNotDrained', 'wish', 'requireTracker', 'unknown'],
   BudgetHandle: ['change', 'unknown'],
   DeadLetters: ['act', 'carryOut', 'awaitTaken', 'filterValues'],
+  MemberDeadLetters: ['act', 'valuesOf'],
+  MemberHandle: ['ask', 'limitOf', 'timedOut'],
 };
 
 describe('on real servers', () => {
@@ -251,6 +279,7 @@ describe('on real servers', () => {
     await writeBuckets(db, [{ upstream: 'esi', limit: 'errors', key: 'here', tokens: 100, window: 60, spent: 1 }]);
     await db.end();
     await stack.sql(`insert into longwatch.failed_row (job, key, due, error) values ('sweeping', '{17}', now(), 'no')`);
+    await stack.sql(`insert into longwatch.life (tracker, id, slot, version, state) values ('things', 'a', 0, 1, '1')`);
     await stack.sql(
       `insert into longwatch.task (task, activity, kind, workflow_id, run_id, state, saga, target, task_queue, input)
        values ('t/0', 'pay', 'activity', 'w', 'r', 'completed', null, null, null, null),

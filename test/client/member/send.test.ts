@@ -18,6 +18,7 @@ import {
   HandlerFailedError,
   MailboxFullError,
   MemberRemovedError,
+  PlacedByRouteError,
   RequestTimedOutError,
 } from '../../../client/member/errors';
 import { hashId } from '../../../workflows/lib/hash';
@@ -183,6 +184,16 @@ test('what cannot be sent is refused, and says what to do', async () => {
   await expect(to('plain')).rejects.toThrow(/its definition has no `receive`/);
   await expect(to('ended')).rejects.toThrow(TrackerStoppedError);
   expect(await mail()).toEqual([]);
+});
+
+test('where a route places the members, a program sends by the definition', async () => {
+  const by = (name: string) => ({ name: 'routed', route: { name, of: (id: string) => id.slice(0, 1) } });
+  await write('routed', { route: 'initial', receive: { maxMail: 3, maxMailBytes: 10_000 } });
+  const to = (tracker: string | ReturnType<typeof by>) => longwatch.tracker(tracker).member('alpha').send(1);
+  await expect(to('routed')).rejects.toThrow(PlacedByRouteError);
+  await expect(to(by('another'))).rejects.toThrow(/give the handle|get the handle by the definition/);
+  await to(by('initial'));
+  expect(await mail()).toMatchObject([{ member: 'alpha', slot: String(slotOf(hashId('a'))) }]);
 });
 
 test('a connection that is closed has stored what was sent, and takes nothing more', async () => {

@@ -1,0 +1,102 @@
+/** `longwatch member list|show|reload`: the members of a tracker that receive: state, mail, timers. */
+import type { Command } from 'commander';
+import type { BriefLife, MemberMessage, WaitingMail } from '../../client/member/lives';
+import { age, plural, print, printJson, remark, table } from '../output';
+import { inline } from '../plain';
+import { operatorVerb, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+
+interface ListFlags extends CommonFlags {
+  after?: string;
+  limit?: number;
+}
+
+export function addMember(program: Command): void {
+  const member = program.command('member').description('members that receive: their states, mail and timers');
+  verb(member, 'list <tracker>', 'those that have a state, by their ids', [
+    'longwatch member list rooms',
+    'longwatch member list rooms --after lobby --limit 1000 --json',
+  ])
+    .option('--after <id>', 'only ids after this one')
+    .option('--limit <n>', 'at most so many, up to 1000', wholeNumber, 100)
+    .action(list);
+  verb(member, 'show <tracker> <id>', 'one of them, with its state and what waits for it', [
+    'longwatch member show rooms lobby',
+  ]).action(show);
+  operatorVerb(member, 'reload <tracker> <id>', 'its node reads the state anew, with its next turn', [
+    "longwatch member reload rooms lobby --why 'the state was mended by hand'",
+  ]).action(reload);
+}
+
+async function list(tracker: string, { after, limit, ...flags }: ListFlags): Promise<void> {
+  await withLongwatch(flags, async (longwatch) => {
+    const page = await longwatch.tracker(tracker).lives({ after, limit });
+    if (flags.json) return printJson({ tracker, members: page.items, next: page.next });
+    if (page.items.length === 0) return print('none');
+    const columns = ['version', 'state', 'written', 'mail', 'oldest', 'timers'];
+    await print(
+      table(
+        [{ head: 'id' }, ...columns.map((head) => ({ head, right: true }))],
+        page.items.map((one) => [
+          one.id,
+          one.version,
+          `${one.stateBytes ?? 0} B`,
+          one.writtenAt === null ? null : `${ago(one.writtenAt)} ago`,
+          one.mail.entries,
+          one.mail.oldestAt === null ? null : ago(one.mail.oldestAt),
+          one.timers,
+        ]),
+      ),
+    );
+    if (page.next !== null) remark(`there may be more; go on with --after '${page.next}'`);
+  });
+}
+
+async function show(tracker: string, id: string, flags: CommonFlags): Promise<void> {
+  await withLongwatch(flags, async (longwatch) => {
+    const member = await longwatch.tracker(tracker).member(id).show();
+    if (flags.json) return printJson(member);
+    const written =
+      member.writtenAt === null ? 'no turn yet' : `version ${member.version}, written at ${member.writtenAt}`;
+    await print(`${inline(id)}: ${written}`);
+    for (const line of describeLife(member)) await print(line);
+    if (member.dead > 0)
+      await print(`${plural(member.dead, 'dead letter')}: npx longwatch dead list ${tracker} --member ${id}`);
+    for (const message of member.messages) await print(describeMessage(message));
+    await print(JSON.stringify(member.state, null, 2));
+  });
+}
+
+/** Mail and timers, for `show` as well. */
+export function describeLife({ mail, timers }: Pick<BriefLife, 'mail' | 'timers'>): string[] {
+  return [
+    describeMail(mail),
+    ...timers.map(
+      ({ name, at, attempts }) =>
+        `timer ${inline(name)}: at ${at}${attempts > 0 ? `, failed ${attempts} ${attempts === 1 ? 'time' : 'times'}` : ''}`,
+    ),
+  ];
+}
+
+function describeMail({ entries, bytes, oldestAt }: WaitingMail): string {
+  if (entries === 0) return 'no mail waits';
+  return `mail: ${plural(entries, 'message')}, ${bytes} bytes, the oldest for ${ago(oldestAt!)}`;
+}
+
+function describeMessage({ from, message, storedAt, isRequest, attempts, error, notBefore }: MemberMessage): string {
+  const kind = isRequest ? 'request' : 'message';
+  const failed = error === null ? '' : `; failed ${attempts} ${attempts === 1 ? 'time' : 'times'}: ${inline(error)}`;
+  const waits = notBefore === null ? '' : `, again at ${notBefore}`;
+  return `${kind} from ${inline(from)} at ${storedAt}: ${shorten(JSON.stringify(message))}${failed}${waits}`;
+}
+
+async function reload(tracker: string, id: string, flags: OperatorFlags): Promise<void> {
+  await withLongwatch(flags, async (longwatch) => {
+    const { version } = await longwatch.tracker(tracker).member(id).reload({ why: flags.why });
+    if (flags.json) return printJson({ tracker, member: id, version });
+    await print(`'${id}' of '${tracker}' is read anew with its next turn`);
+  });
+}
+
+const ago = (at: string): string => age(Date.now() - Date.parse(at));
+
+const shorten = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text);

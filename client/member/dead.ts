@@ -1,0 +1,210 @@
+/**
+ * The dead letters of a tracker's members: messages on which a handler has failed too often. List them, look at one,
+ * bring them back or drop them. Got from `TrackerHandle.dead`; used by `longwatch dead`, whose verbs are those of
+ * buffers. A letter that is brought back is mail again, in the statement that takes it out.
+ */
+import { run, type Queryable, type Statement } from '../../activities/lib/database';
+import { ms } from '../../activities/lib/sql';
+import type { Trace } from '../../activities/tracker/member/types';
+import { KEPT, type PoolAt } from '../../activities/tracker/store/mail-notices';
+import { hashId } from '../../workflows/lib/hash';
+import type { Json } from '../../workflows/lib/json';
+import { unstorable } from '../../workflows/lib/text';
+import { slotOf } from '../../workflows/tracker/slots';
+import { recorded, type CommandOptions } from '../audit';
+import type { Connections } from '../connections';
+import { UnknownLetterError } from '../errors';
+import { InvalidMessageError } from './errors';
+import type { Post } from './post';
+
+export interface DeadLetterFilter {
+  /** Their ids, as `list` shows them. */
+  ids?: readonly string[];
+  /** Only those of this member. */
+  member?: string;
+  /** Only where the error contains this text. */
+  error?: string;
+  /** Only those that died at least this long ago, milliseconds. */
+  olderThanMs?: number;
+}
+
+export interface DeadLetter {
+  /** A number: `4711`. */
+  id: string;
+  member: string;
+  /** The message. */
+  value: Json;
+  /** The last error of its handler. */
+  error: string;
+  attempts: number;
+  diedAt: string;
+  /** A process that sends, or `tracker/member` of the handler that did. */
+  from: string;
+  trace: Trace | null;
+}
+
+export interface DeadLettersResult {
+  chosen: number;
+  /** False: it was a dry run. */
+  applied: boolean;
+}
+
+export interface DeadLettersOptions extends CommandOptions {
+  /** Without it, it is a dry run. */
+  apply?: boolean;
+}
+
+/** $2: ids, or null for all; $3: a member; $4: part of the error; $5: age in milliseconds. */
+const FILTER = `d.tracker = $1 and ($2::bigint[] is null or d.id = any($2)) and ($3::text is null or d.member = $3)
+           and ($4::text is null or position(lower($4) in lower(d.error)) > 0)
+           and d.died_at <= now() - make_interval(secs => $5::float8 / 1000)`;
+const COLUMNS = `d.id::text as id, d.member, d.json, d.error, d.attempts, ${ms('d.died_at')} as died_at, d.sender, d.trace`;
+
+const LIST: Statement = {
+  name: 'client-member-dead',
+  text: `select ${COLUMNS} from longwatch.member_dead d where ${FILTER} order by d.id limit $6`,
+};
+const COUNT: Statement = {
+  name: 'client-member-dead-count',
+  text: `select count(*)::int as count from longwatch.member_dead d where ${FILTER}`,
+};
+/** A page of letters. It leaves those that another command has in hand. */
+const TAKE: Statement = {
+  name: 'client-member-dead-take',
+  text: `delete from longwatch.member_dead d using (
+           select d.id from longwatch.member_dead d where ${FILTER} order by d.id limit $6 for update skip locked
+         ) c where d.id = c.id
+         returning ${COLUMNS}`,
+};
+/**
+ * A message without a number: whatever its sender has told since, it is handled. A dead letter's member has a row, which
+ * has its place ($3: that of its id, if somebody has deleted the row). Answers with the nodes to be told.
+ */
+const PUT_BACK: Statement = {
+  name: 'client-member-dead-back',
+  text: `with back as (
+           select b.*, coalesce(l.slot, b.given) as slot
+           from unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
+             with ordinality as b (member, given, sender, json, trace, nth)
+           left join longwatch.life l on l.tracker = $1 and l.id = b.member
+         ), put as (
+           insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at, trace)
+           select w.current, nextval('longwatch.stamp'), $1, b.member, b.slot, b.sender, b.json, octet_length(b.json),
+                  clock_timestamp(), b.trace
+           from (select * from back order by nth) b cross join longwatch.mail_turn w
+         ), used as (
+           update longwatch.mail_turn w set clean[w.current + 1] = false where w.clean[w.current + 1]
+         )
+         select distinct p.node, p.tracker, p.pool from back b join longwatch.tracker t on t.name = $1
+         join longwatch.pool p on p.tracker = $1 and p.pool = longwatch.pool_of(longwatch.slot_of(b.slot), t.pools) and ${KEPT}`,
+};
+const ROWS = 1_000;
+const LISTED = 1_000;
+
+interface Row {
+  [column: string]: unknown;
+  id: string;
+  member: string;
+  json: string;
+  error: string;
+  attempts: number;
+  died_at: number;
+  sender: string;
+  trace: string | null;
+}
+
+export class MemberDeadLetters {
+  constructor(
+    private readonly tracker: string,
+    private readonly connections: Connections,
+    private readonly post: Post,
+    /** Refuses where there is no such tracker. */
+    private readonly known: () => Promise<unknown>,
+  ) {}
+
+  /** The oldest first. */
+  async list(filter: DeadLetterFilter & { limit?: number } = {}): Promise<DeadLetter[]> {
+    await this.known();
+    const rows = await this.connections.rows<Row>(LIST, [...this.valuesOf(filter), filter.limit ?? LISTED]);
+    return rows.map(letterOf);
+  }
+
+  async count(filter: DeadLetterFilter = {}): Promise<number> {
+    await this.known();
+    return (await this.connections.rows<{ count: number }>(COUNT, this.valuesOf(filter)))[0]!.count;
+  }
+
+  /** @throws UnknownLetterError; InvalidMessageError for an id that is not one */
+  async show(id: string): Promise<DeadLetter> {
+    const [letter] = await this.list({ ids: [id] });
+    if (!letter) throw new UnknownLetterError(`tracker '${this.tracker}' has no dead letter ${id}`);
+    return letter;
+  }
+
+  /** Mail again, behind what waits already, with all of its attempts. A dry run unless `apply` is set. */
+  async retry(filter: DeadLetterFilter, options: DeadLettersOptions = {}): Promise<DeadLettersResult> {
+    const keepers: PoolAt[] = [];
+    const result = await this.act('dead retry', filter, options, async (db, letters) => {
+      const slots = letters.map(({ member }) => slotOf(hashId(member)));
+      const column = (name: keyof Row): unknown[] => letters.map((letter) => letter[name]);
+      const values = [column('member'), slots, column('sender'), column('json'), column('trace')];
+      keepers.push(...(await run<PoolAt & Record<string, unknown>>(db, PUT_BACK, [this.tracker, ...values])));
+    });
+    await this.post.toldMail(keepers);
+    return result;
+  }
+
+  /** Nothing is left of them. A dry run unless `apply` is set. */
+  drop(filter: DeadLetterFilter, options: DeadLettersOptions = {}): Promise<DeadLettersResult> {
+    return this.act('dead drop', filter, options, () => Promise.resolve());
+  }
+
+  /** All of it in one transaction, with its row of the audit. */
+  private async act(
+    what: string,
+    filter: DeadLetterFilter,
+    { apply, why }: DeadLettersOptions,
+    each: (db: Queryable, letters: readonly Row[]) => Promise<void>,
+  ): Promise<DeadLettersResult> {
+    if (!apply) return { chosen: await this.count(filter), applied: false };
+    await this.known();
+    const values = this.valuesOf(filter);
+    const { ids, ...rest } = filter;
+    const asked = { ...rest, ids: ids?.slice(0, 100) };
+    const before = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined)) as Json;
+    const command = { what, subject: `tracker/${this.tracker}`, before, why };
+    return recorded(this.connections, command, async (db) => {
+      let chosen = 0;
+      for (;;) {
+        const letters = await run<Row>(db, TAKE, [...values, ROWS]);
+        // In the order in which they died, whatever order they were deleted in.
+        letters.sort((a, b) => Number(BigInt(a.id) - BigInt(b.id)));
+        if (letters.length > 0) await each(db, letters);
+        chosen += letters.length;
+        if (letters.length < ROWS) break;
+      }
+      return { result: { chosen, applied: true }, after: { chosen }, changed: chosen > 0 };
+    });
+  }
+
+  private valuesOf({ ids, member, error, olderThanMs }: DeadLetterFilter): unknown[] {
+    const wrong = ids?.find((id) => !/^\d{1,18}$/.test(id));
+    if (wrong !== undefined) {
+      throw new InvalidMessageError(`'${wrong}' is not the id of a dead letter of a member; ids look like 4711`);
+    }
+    for (const text of [member, error]) {
+      const problem = text === undefined ? undefined : unstorable(text);
+      if (problem !== undefined) throw new InvalidMessageError(`what is looked for ${problem}`);
+    }
+    return [this.tracker, ids ?? null, member ?? null, error ?? null, olderThanMs ?? 0];
+  }
+}
+
+function letterOf({ id, member, json, error, attempts, died_at: diedAt, sender: from, trace }: Row): DeadLetter {
+  return {
+    ...{ id, member, error, attempts, from },
+    value: JSON.parse(json) as Json,
+    diedAt: new Date(diedAt).toISOString(),
+    trace: trace === null ? null : (JSON.parse(trace) as Trace),
+  };
+}

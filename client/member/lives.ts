@@ -1,0 +1,247 @@
+/**
+ * Reads what is stored of members with a life: state, mail, timers. For `member list` and `member show`, and as a part
+ * of `show`; `reload` makes nodes read a state anew. Called by `handle.ts` and by the tracker's handle.
+ */
+import { run, type Statement } from '../../activities/lib/database';
+import { ms } from '../../activities/lib/sql';
+import type { Trace } from '../../activities/tracker/member/types';
+import { hashId } from '../../workflows/lib/hash';
+import type { Json } from '../../workflows/lib/json';
+import { unstorable } from '../../workflows/lib/text';
+import { slotOf } from '../../workflows/tracker/slots';
+import { recorded, type CommandOptions } from '../audit';
+import type { Connections } from '../connections';
+import { NotTrackedError } from '../errors';
+import { pageSize, type Page } from '../page';
+
+/** A member as a list shows it. */
+export interface MemberLife {
+  id: string;
+  /** The stored row's: each commit of its turns raises it. */
+  version: number;
+  /** Bytes of its state as JSON; null: it has none. */
+  stateBytes: number | null;
+  /** Null: it has had no turn yet. */
+  writtenAt: string | null;
+  /** Messages that wait for it, as far as they were counted. */
+  mail: WaitingMail;
+  timers: number;
+}
+
+export interface WaitingMail {
+  /** At most 1,000 are counted. */
+  entries: number;
+  bytes: number;
+  /** When the oldest was stored; null: none waits. */
+  oldestAt: string | null;
+}
+
+export interface MemberTimer {
+  name: string;
+  at: string;
+  /** How often its handler has failed on it. */
+  attempts: number;
+  message: Json;
+}
+
+export interface MemberMessage {
+  /** A process that sends, or `tracker/member` of the handler that did. */
+  from: string;
+  message: Json;
+  bytes: number;
+  storedAt: string;
+  isRequest: boolean;
+  attempts: number;
+  error: string | null;
+  /** After a failure it waits until then. */
+  notBefore: string | null;
+  trace: Trace | null;
+}
+
+export interface MemberLifeDetails extends Omit<MemberLife, 'timers'> {
+  tracker: string;
+  state: Json;
+  /** The version of the definition that wrote the state. */
+  stateVersion: number;
+  /** The first 20 that wait, in their order. */
+  messages: MemberMessage[];
+  timers: MemberTimer[];
+  /** Its dead letters. */
+  dead: number;
+}
+
+export interface LivesFilter {
+  /** Only ids after this one. */
+  after?: string;
+  /** @default 100, at most 1,000 */
+  limit?: number;
+}
+
+const COUNTED = 1_000;
+const MESSAGES = 20;
+
+const MAIL = `lateral (
+           select count(*)::int as entries, coalesce(sum(w.bytes), 0)::float8 as mail_bytes, ${ms('min(w.stored_at)')} as oldest_at
+           from (select bytes, stored_at from longwatch.mail where tracker = l.tracker and slot = l.slot and member = l.id limit ${COUNTED}) w
+         ) m`;
+const LIFE = `l.id, l.version::float8 as version, octet_length(l.state) as state_bytes, ${ms('l.written_at')} as written_at,
+                m.entries, m.mail_bytes, m.oldest_at`;
+
+const LIST: Statement = {
+  name: 'client-lives',
+  text: `select ${LIFE}, (select count(*)::int from longwatch.timer t where t.tracker = l.tracker and t.id = l.id) as timers
+         from longwatch.life l cross join ${MAIL}
+         where l.tracker = $1 and l.id > $2 and l.state is not null order by l.id limit $3`,
+};
+/** A member that has mail and had no turn yet is shown as well: no row has its place, which is that of its id. */
+const SHOW: Statement = {
+  name: 'client-life',
+  text: `select ${LIFE}, l.schema, l.state, l.slot::float8 as slot,
+                (select count(*)::int from longwatch.member_dead d where d.tracker = l.tracker and d.member = l.id) as dead
+         from (select i.tracker, i.id, coalesce(e.slot, r.slot, i.slot) as slot, coalesce(r.version, 0) as version, r.state, coalesce(r.schema, 1) as schema, r.written_at
+               from (values ($1::text, $2::text, $3::bigint)) as i (tracker, id, slot)
+               left join longwatch.member e on e.tracker = i.tracker and e.id = i.id
+               left join longwatch.life r on r.tracker = i.tracker and r.id = i.id) l
+         cross join ${MAIL}`,
+};
+const TIMERS: Statement = {
+  name: 'client-life-timers',
+  text: `select name, ${ms('at')} as at, attempts, json from longwatch.timer where tracker = $1 and id = $2 order by at, name`,
+};
+const MESSAGES_OF: Statement = {
+  name: 'client-life-messages',
+  text: `select sender, json, bytes, ${ms('stored_at')} as stored_at, request is not null as is_request, attempts, error,
+                ${ms('not_before')} as not_before, trace
+         from longwatch.mail where tracker = $1 and slot = $2 and member = $3 order by id limit ${MESSAGES}`,
+};
+/** The holder's next commit of it finds another version than it knows: it reads the row, and handles once more. */
+const RELOAD: Statement = {
+  name: 'client-life-reload',
+  text: `update longwatch.life set version = version + 1 where tracker = $1 and id = $2 returning version::float8 as version`,
+};
+
+interface LifeRow {
+  [column: string]: unknown;
+  id: string;
+  version: number;
+  state_bytes: number | null;
+  /** null: it has had no turn yet. */
+  written_at: number | null;
+  entries: number;
+  mail_bytes: number;
+  oldest_at: number | null;
+}
+
+const iso = (at: number): string => new Date(at).toISOString();
+const isoOrNull = (at: number | null): string | null => (at === null ? null : iso(at));
+
+function lifeOf(row: LifeRow): Omit<MemberLife, 'timers'> {
+  return {
+    id: row.id,
+    version: row.version,
+    stateBytes: row.state_bytes,
+    writtenAt: isoOrNull(row.written_at),
+    mail: { entries: row.entries, bytes: row.mail_bytes, oldestAt: isoOrNull(row.oldest_at) },
+  };
+}
+
+/** A page of the members that have a state, by their ids. */
+export async function listLives(
+  connections: Connections,
+  tracker: string,
+  { after = '', limit }: LivesFilter,
+): Promise<Page<MemberLife>> {
+  const size = pageSize(limit);
+  const values = [tracker, unstorable(after) === undefined ? after : '', size];
+  const rows = await connections.read<LifeRow & { timers: number }>(LIST, values);
+  const items = rows.map((row) => ({ ...lifeOf(row), timers: row.timers }));
+  return { items, next: rows.length < size ? null : rows.at(-1)!.id };
+}
+
+/** Undefined: nothing is stored of it, and nothing waits for it. */
+export async function readLife(
+  connections: Connections,
+  tracker: string,
+  id: string,
+): Promise<MemberLifeDetails | undefined> {
+  if (unstorable(id) !== undefined) return undefined;
+  return connections.readTransaction(async (db) => {
+    type Row = LifeRow & { schema: number; state: string | null; slot: number; dead: number };
+    const [row] = await run<Row>(db, SHOW, [tracker, id, slotOf(hashId(id))]);
+    if (row!.version === 0 && row!.entries === 0 && row!.dead === 0) return undefined;
+    type TimerRow = { name: string; at: number; attempts: number; json: string };
+    const timers = await run<TimerRow>(db, TIMERS, [tracker, id]);
+    const messages = await run<MessageRow>(db, MESSAGES_OF, [tracker, row!.slot, id]);
+    return {
+      tracker,
+      ...lifeOf(row!),
+      state: JSON.parse(row!.state ?? 'null') as Json,
+      stateVersion: row!.schema,
+      messages: messages.map(messageOf),
+      timers: timers.map(({ name, at, attempts, json }) => ({
+        ...{ name, at: iso(at), attempts },
+        message: JSON.parse(json) as Json,
+      })),
+      dead: row!.dead,
+    };
+  });
+}
+
+/** Without its state and messages, for `show`. */
+export type BriefLife = Pick<MemberLifeDetails, 'version' | 'stateBytes' | 'writtenAt' | 'mail' | 'dead'> & {
+  timers: Omit<MemberTimer, 'message'>[];
+};
+
+export async function briefLife(connections: Connections, tracker: string, id: string): Promise<BriefLife | null> {
+  const life = await readLife(connections, tracker, id);
+  if (!life) return null;
+  const { version, stateBytes, writtenAt, mail, dead, timers } = life;
+  const brief = timers.map(({ name, at, attempts }) => ({ name, at, attempts }));
+  return { version, stateBytes, writtenAt, mail, dead, timers: brief };
+}
+
+interface MessageRow {
+  [column: string]: unknown;
+  sender: string;
+  json: string;
+  bytes: number;
+  stored_at: number;
+  is_request: boolean;
+  attempts: number;
+  error: string | null;
+  not_before: number | null;
+  trace: string | null;
+}
+
+function messageOf(row: MessageRow): MemberMessage {
+  return {
+    from: row.sender,
+    message: JSON.parse(row.json) as Json,
+    bytes: row.bytes,
+    storedAt: iso(row.stored_at),
+    isRequest: row.is_request,
+    attempts: row.attempts,
+    error: row.error,
+    notBefore: isoOrNull(row.not_before),
+    trace: row.trace === null ? null : (JSON.parse(row.trace) as Trace),
+  };
+}
+
+/**
+ * The node that has it in memory reads its state anew, with its next turn: for who has changed the row by hand.
+ * @returns the version that it has now. @throws NotTrackedError
+ */
+export async function reloadLife(
+  connections: Connections,
+  tracker: string,
+  id: string,
+  { why }: CommandOptions,
+): Promise<{ version: number }> {
+  const command = { what: 'member reload', subject: `tracker/${tracker}`, after: { member: id }, why };
+  return recorded(connections, command, async (db) => {
+    const values = [tracker, id];
+    const [row] = unstorable(id) === undefined ? await run<{ version: number }>(db, RELOAD, values) : [];
+    if (!row) throw new NotTrackedError(tracker, id);
+    return { result: { version: row.version } };
+  });
+}

@@ -77,7 +77,7 @@ const TAKE: Statement = {
          returning ${COLUMNS}`,
 };
 /**
- * A message without a number: whatever its sender has told since, it is handled. A dead letter's member has a row, which
+ * A message without a number: whatever its sender has told since, it is handled. Its member has a row, which
  * has its place ($3: that of its id, if somebody has deleted the row). Answers with the nodes to be told.
  */
 const PUT_BACK: Statement = {

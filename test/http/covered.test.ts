@@ -49,9 +49,12 @@ const longwatch: Table<Longwatch> = {
   holds: 'route',
   workersPoll: 'route',
 };
+const BRIEF = { none: 'a member’s details have its life in brief; the rest is for the command line' };
 const tracker: Table<TrackerHandle> = {
   name: NAME,
   member: HANDLE,
+  lives: BRIEF,
+  dead: { none: 'the command line has them' },
   declare: DECLARED,
   options: 'route',
   add: 'route',
@@ -105,7 +108,10 @@ const dead: Table<DeadLetters> = {
   drop: 'route',
   restore: 'route',
 };
-const member: Table<MemberHandle> = { tracker: NAME, id: NAME, send: 'route', request: 'route' };
+const member: Table<MemberHandle> = {
+  ...{ tracker: NAME, id: NAME, send: 'route', request: 'route' },
+  ...{ show: BRIEF, reload: { none: 'the command line has it' } },
+};
 const job: Table<JobHandle> = {
   name: NAME,
   declare: DECLARED,

@@ -19,6 +19,8 @@ export interface PoolSizes {
   kit: number;
   /** One for each transaction of a durable activity: it is held as long as the activity's code runs. */
   activities: number;
+  /** The same for members whose messages have transactions of their own. */
+  handlers: number;
   /**
    * One for each chunk or page at once, and two for progress and commands, which must not wait for the longest chunk;
    * at least twice the largest `concurrency`, for no job may use more than half of them.
@@ -36,7 +38,7 @@ export const BUDGET_CONNECTIONS = 2;
 export const ROW_CONNECTIONS = 1;
 const LISTENERS = 2;
 const PROGRESS = 2;
-const ACTIVITY_CONNECTIONS = 10;
+export const ACTIVITY_CONNECTIONS = 10;
 const JOBS_MOST = 64;
 
 export interface PoolDemand {
@@ -47,6 +49,8 @@ export interface PoolDemand {
   hasLimits?: boolean;
   /** Members of a tracker receive. */
   receives?: boolean;
+  /** They have transactions of their own. */
+  handlers?: boolean;
   /** Set by hand; wins. */
   activityConnections?: number;
   jobConnections?: number;
@@ -60,14 +64,15 @@ export function poolSizes(demand: PoolDemand): PoolSizes {
     row: ROW_CONNECTIONS,
     kit: KIT_CONNECTIONS,
     activities: demand.durableActivities === 0 ? 0 : (demand.activityConnections ?? ACTIVITY_CONNECTIONS),
+    handlers: demand.handlers ? (demand.activityConnections ?? ACTIVITY_CONNECTIONS) : 0,
     jobs: chunks === 0 ? 0 : (demand.jobConnections ?? Math.min(Math.max(chunks + PROGRESS, 2 * largest), JOBS_MOST)),
     budget: demand.hasLimits ? BUDGET_CONNECTIONS : 0,
     listeners: LISTENERS + (demand.hasLimits ? 1 : 0) + (demand.receives ? 1 : 0),
   };
 }
 
-export const totalOf = ({ values, row, kit, activities, jobs, budget, listeners }: PoolSizes): number =>
-  values + row + kit + activities + jobs + budget + listeners;
+export const totalOf = ({ values, row, kit, activities, handlers, jobs, budget, listeners }: PoolSizes): number =>
+  values + row + kit + activities + handlers + jobs + budget + listeners;
 
 const ROOM: Statement = {
   name: 'pool-sizes-room',

@@ -17,9 +17,10 @@ import type { NodeRow } from '../activities/tracker/store/nodes';
 import type { NodeMetrics } from '../activities/tracker/telemetry';
 import { ConfigError } from '../config/errors';
 import type { ResolvedConfig } from '../config/resolve/config';
+import { handlerOf } from '../config/resolve/member';
 import { parseDuration } from '../config/values';
 import { idProblem } from '../workflows/tracker/id';
-import { ROW_CONNECTIONS, VALUES_CONNECTIONS } from './connection-budget';
+import { ACTIVITY_CONNECTIONS, ROW_CONNECTIONS, VALUES_CONNECTIONS } from './connection-budget';
 import { DEFAULT_NODE_TIMEOUT_MS, NodeName } from './node-name';
 import { releaseVersion } from './release';
 import type { WorkerSetup } from './setup';
@@ -63,6 +64,7 @@ export function ownNode(given: OwnNodeSetup): OwnNode {
   const values = new Database({ ...address, ...VALUES_LIMITS, connections: VALUES_CONNECTIONS });
   const rows = new Database({ ...address, ...VALUES_LIMITS, connections: ROW_CONNECTIONS });
   const watch = new TemporalWatch(link);
+  const handlers = handlersOf(given);
   const buffers = new Map(config.buffers.map((buffer) => [buffer.name, buffer]));
   const feed = () =>
     new BufferFeed(buffers, database, (buffer, shard, message) => link.push(buffer, shard, message), log);
@@ -79,11 +81,21 @@ export function ownNode(given: OwnNodeSetup): OwnNode {
     nodeConcurrency: setup.nodeConcurrency ?? DEFAULT_NODE_CONCURRENCY,
     spender,
     buffers: feed(),
-    turnFeed: feed(),
+    newFeed: feed,
+    handlers,
   });
-  const closing = [values, rows].map((one) => service({ stop: () => one.close() }));
+  const closing = [values, rows, ...(handlers ? [handlers] : [])].map((one) => service({ stop: () => one.close() }));
   return { node, claim, before: [...closing, watch] };
 }
+
+/** Connections of handlers that have transactions of their own, as many as activities have. */
+function handlersOf({ config, address, setup }: OwnNodeSetup): Database | undefined {
+  if (!hasHandlers(config)) return undefined;
+  return new Database({ ...address, connections: setup.activityConnections ?? ACTIVITY_CONNECTIONS });
+}
+
+export const hasHandlers = ({ trackers }: ResolvedConfig): boolean =>
+  trackers.some(({ definition: { receive } }) => receive !== undefined && handlerOf(receive).transaction);
 
 function rowOf({ setup, name, metricsUrl }: OwnNodeSetup): NodeRow {
   const egress = setup.egress ?? hostname();

@@ -31,7 +31,7 @@ import { budgetOf, hasLimits } from './budget';
 import { KIT_CONNECTIONS, poolSizes, tellRoom, type PoolSizes } from './connection-budget';
 import { durableNode, workflowsOf } from './durable';
 import { MetricsPage } from './metrics';
-import { ownNode, type OwnNode } from './own-node';
+import { hasHandlers, ownNode, type OwnNode } from './own-node';
 import type { Wants } from './permits';
 import { readiness } from './readiness';
 import { installRuntime } from './runtime';
@@ -140,6 +140,7 @@ function basisOf(setup: WorkerSetup): Basis {
       durableActivities: config.activities.length,
       jobs: config.jobs.map(({ options }) => options.concurrency),
       hasLimits: hasLimits(config),
+      handlers: hasHandlers(config),
       receives: config.trackers.some(({ options }) => options.receive !== undefined),
       activityConnections: setup.activityConnections,
       jobConnections: setup.jobConnections,

@@ -20,7 +20,7 @@ test('a connection for each chunk and page at once, and two for progress; a job 
   expect(poolSizes({ durableActivities: 1, jobs: [8, 1] }).jobs).toBe(16);
   expect(poolSizes({ durableActivities: 1, jobs: [64, 64] }).jobs).toBe(64);
   const byHand = poolSizes({ durableActivities: 1, jobs: [2], activityConnections: 3, jobConnections: 5 });
-  expect(byHand).toEqual({ values: 1, row: 1, kit: 6, activities: 3, jobs: 5, budget: 0, listeners: 2 });
+  expect(byHand).toEqual({ values: 1, row: 1, kit: 6, activities: 3, jobs: 5, handlers: 0, budget: 0, listeners: 2 });
   expect(totalOf(byHand)).toBe(18);
   expect(poolSizes({ durableActivities: 0, jobs: [], hasLimits: true })).toMatchObject({ budget: 2, listeners: 3 });
 });
@@ -32,7 +32,7 @@ test.each([
   const lines: { level: number; msg: string }[] = [];
   const log = pino({}, { write: (line) => void lines.push(JSON.parse(line) as (typeof lines)[number]) });
   const database = { rows: () => Promise.resolve([found]) } as unknown as Database;
-  await tellRoom(database, { values: 1, row: 1, kit: 6, activities: 9, jobs: 2, budget: 0, listeners: 2 }, log);
+  await tellRoom(database, { values: 1, row: 1, kit: 6, activities: 9, jobs: 2, handlers: 0, budget: 0, listeners: 2 }, log);
   const warning = lines.find(({ level }) => level === 40);
   expect(warning !== undefined).toBe(warned);
   if (warning)

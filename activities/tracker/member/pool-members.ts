@@ -44,7 +44,6 @@ export class PoolMembers {
     this.mail = new PoolMail(limits);
   }
 
-  /** All mail of the pool that is in memory. */
   get memory(): Gauge {
     return this.mail.memory;
   }
@@ -104,8 +103,6 @@ export class PoolMembers {
     this.stir(member);
   }
 
-  // ── Members ──
-
   /** Members that are to be read now; each is `loaded` or `notLoaded` once. */
   takeLoads(most: number, now: number): string[] {
     const ids: string[] = [];
@@ -142,6 +139,11 @@ export class PoolMembers {
     member.removedAt = Math.max(member.removedAt, stamp);
   }
 
+  /** Its turn did not come to a commit: the member is read, and the message handled, once more. */
+  readAgain(id: string, now: number): void {
+    if (this.members.has(id)) this.forget(this.members.get(id)!, now);
+  }
+
   /** The roster was read anew: whoever it says otherwise of is read again. */
   recheck(isMember: (id: string) => boolean): void {
     for (const member of this.members.values()) {
@@ -176,8 +178,6 @@ export class PoolMembers {
   member(id: string): Member | undefined {
     return this.members.get(id);
   }
-
-  // ── Turns ──
 
   /** The next handler to run. Each member has one turn, then the others have theirs. */
   next(now: number): Turn | undefined {
@@ -263,8 +263,8 @@ export class PoolMembers {
   /** This member's first turn alone cannot be stored. */
   cannotStore(id: string, thrown: unknown, now: number): EndedTurn | undefined {
     const member = this.members.get(id);
+    const ended = member?.firstFailed(thrown, now);
     if (!member) return undefined;
-    const ended = member.firstFailed(thrown, now);
     if (ended === 'read again') this.forget(member);
     // A timer that a turn had replaced, or cancelled, is there again, and may have rung meanwhile.
     else this.wakes.setTimers(member, member.base.timers.values());

@@ -14,6 +14,8 @@ import { reach } from '../../lib/points';
 import { placingOf, type Placing } from '../route';
 import { nextStamps, placesOf, writeMembers, type MemberChange, type StoredPlace } from '../store/members';
 import { addToCounts, countMembers, raiseVersions, reloadPools, writtenPools } from '../store/pools';
+import { endLives } from '../store/ended-lives';
+import { announce, replyAnnouncements } from '../store/mail-notices';
 import { notify, readTracker, type TrackerRow } from '../store/trackers';
 
 export interface ApplyInput {
@@ -31,7 +33,9 @@ export interface Applier {
 
 /** Without an applier no tracker has a route, and nobody is woken. */
 export async function applyRoster(database: Database, input: ApplyInput, applier?: Applier): Promise<RosterApplied> {
-  const { applied, begun } = await database.transaction((db) => applyIn(db, input, applier));
+  const { applied, begun, answered } = await database.transaction((db) => applyIn(db, input, applier));
+  // Who could not be told looks each second.
+  await announce((...ask) => database.rows(...ask), replyAnnouncements(answered)).catch(() => undefined);
   // One that cannot be woken now is found by the patrol.
   for (const pool of begun) {
     await applier?.wakePool(input.tracker, pool).catch((thrown: unknown) => {
@@ -51,8 +55,11 @@ async function applyIn(db: Queryable, input: ApplyInput, applier: Applier | unde
   await raiseVersions(db, input.tracker, pools);
   await reloadPools(db, input.tracker, left);
   await reach('apply.locked');
-  const { added, removed, counts } = await writeMembers(db, input.tracker, changes);
+  const { added, removed, counts, gone } = await writeMembers(db, input.tracker, changes);
   await addToCounts(db, input.tracker, counts);
+  // With a member its state, its timers and its mail go; who waits for an answer has one.
+  const receives = tracker.options.receive !== undefined && gone.length > 0;
+  const answered = receives ? await endLives(db, input.tracker, gone) : [];
   await notify(db, NOTIFY_CHANNEL, { tracker: input.tracker, pools });
 
   const elsewhere = new Map([...counts].filter(([pool]) => pool !== input.pool));
@@ -66,7 +73,7 @@ async function applyIn(db: Queryable, input: ApplyInput, applier: Applier | unde
     ...(tracker.routed && { fullest: Math.max(poolMembers, ...others.map(({ members }) => members)) }),
   };
   const begun = others.filter(({ begins, members }) => begins && members > 0).map(({ pool }) => pool);
-  return { applied, begun };
+  return { applied, begun, answered };
 }
 
 /** An id for which the route fails has its place by itself: it is tracked, and harms none of the others. */

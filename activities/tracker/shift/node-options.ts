@@ -28,7 +28,9 @@ export interface NodeOptions {
   spender?: Spender | undefined;
   /** The place of values that operations feed to buffers. */
   buffers?: BufferFeed;
-  /** The same for what members push: its transactions are others. */
-  turnFeed?: BufferFeed;
+  /** Others for what members push: each kind of transaction has its own. */
+  newFeed?: () => BufferFeed;
+  /** Connections for handlers that have transactions of their own. @default database, for tests */
+  handlers?: Database | undefined;
 }
 

@@ -144,6 +144,8 @@ export interface Written {
   added: number;
   removed: number;
   counts: Map<number, number>;
+  /** All that were removed, members before or not. */
+  gone: MemberChange[];
 }
 
 /**
@@ -166,7 +168,8 @@ export async function writeMembers(db: Queryable, tracker: string, changes: Memb
   // A route that says something else each time: the pool that was locked is not the one that it is in.
   if (rows.some((row) => row.hash !== changeOf.get(row.id)!.hash))
     throw new Error('a member was given another place meanwhile; looking again');
-  const written: Written = { added: 0, removed: 0, counts: new Map() };
+  const gone = rows.flatMap((row) => (row.removed ? [changeOf.get(row.id)!] : []));
+  const written: Written = { added: 0, removed: 0, counts: new Map(), gone };
   for (const row of rows) {
     if (row.removed !== row.before) continue;
     const { pool } = changeOf.get(row.id)!;

@@ -19,9 +19,11 @@ import type { PoolShift } from '../shift/pool-shift';
 import { MailNotifier } from '../store/mail-notifier';
 import { sleep } from '../../lib/sleep';
 import { Aftermath } from './aftermath';
+import { AloneTurns } from './alone';
 import { lifeCodeOf, type LifeCode } from './code';
 import { Committer, type CommitHost, type Pushes } from './committer';
 import type { Pushable } from './context';
+import { Housekeeping } from './housekeeping';
 import { Inbox, type InboxHost } from './inbox';
 import type { Lane } from './lane';
 import { Places } from './places';
@@ -30,6 +32,8 @@ import { MailReader } from './reader';
 import { Turner } from './turner';
 
 const LOOK_MS = 1_000;
+/** The tables are looked after each so many looks. */
+const HOUSEKEEPING_LOOKS = 10;
 /** Turns that run when a shift ends may take so long, and then their commit. Milliseconds. */
 const LAST_TURNS_MS = 1_000;
 const LAST_COMMIT_MS = 2_000;
@@ -54,6 +58,10 @@ export interface NodeTurnsSetup {
   readonly definitions: Iterable<TrackerDefinition>;
   readonly nodeConcurrency: number;
   readonly buffers?: (Pushable & Pushes) | undefined;
+  /** The same for a turn that has a transaction of its own. */
+  readonly newPushes?: () => Pushes | undefined;
+  /** For turns that have transactions of their own. @default database, for tests */
+  readonly handlers?: Database | undefined;
   readonly events: TurnEvents;
   entering(code: { readonly tracker: string; readonly name: string }): void;
   /** A handler has failed. */
@@ -82,8 +90,12 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
   private readonly inbox: Inbox;
   private readonly reader: MailReader;
   private readonly turner: Turner;
+  private readonly alone: AloneTurns;
   private readonly committer: Committer;
   private readonly aftermath: Aftermath;
+  private readonly housekeeping: Housekeeping;
+  /** Looks until now; not all nodes begin at the same one. */
+  private count = Math.floor(Math.random() * HOUSEKEEPING_LOOKS);
   private soon: NodeJS.Immediate | undefined;
   private wake: NodeJS.Timeout | undefined;
   private wakeAt = Infinity;
@@ -100,8 +112,10 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     this.notifier = new MailNotifier((...ask) => setup.database.rows(...ask), setup.log);
     this.inbox = new Inbox(setup.database, this, setup.log);
     this.reader = new MailReader(this);
-    this.turner = new Turner(this, setup.nodeConcurrency, () => Promise.reject(new Error('not yet')));
+    this.turner = new Turner(this, setup.nodeConcurrency, (pool, turn) => this.alone.run(pool, turn));
+    this.alone = new AloneTurns(setup.handlers ?? setup.database, this, this.limits, () => setup.newPushes?.());
     this.committer = new Committer(setup.values, setup.lane, this, this.limits);
+    this.housekeeping = new Housekeeping(setup.database, setup.log, this.limits);
     this.aftermath = new Aftermath(setup.database, this, (pool) => this.shifts.get(pool));
     this.places = new Places(setup.database, new Map([...setup.definitions].map((one) => [one.name, one])));
     this.placingOf = this.places.of;
@@ -236,6 +250,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
   private eachSecond(): void {
     this.lookAtAll();
     void this.refreshPlaces();
+    if (++this.count % HOUSEKEEPING_LOOKS === 0) void this.housekeeping.look();
     const now = this.now();
     for (const pool of this.pools) {
       for (const id of pool.members.unload(now - pool.options.idleMs)) this.unload(pool, id);

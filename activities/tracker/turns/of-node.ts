@@ -26,7 +26,18 @@ export interface TurningNode {
 
 /** Undefined: no tracker of the config receives, so nothing listens and nothing is read. */
 export function turnsOf(options: NodeOptions, node: TurningNode): NodeTurns | undefined {
-  const { trackers, row, log, database, values = database, nodeConcurrency, watchdog, turnFeed, metrics } = options;
+  const {
+    trackers,
+    row,
+    log,
+    database,
+    values = database,
+    nodeConcurrency,
+    watchdog,
+    newFeed,
+    handlers,
+    metrics,
+  } = options;
   if (!trackers.some(({ receive }) => receive !== undefined)) return undefined;
   return new NodeTurns({
     node: row.name,
@@ -37,7 +48,9 @@ export function turnsOf(options: NodeOptions, node: TurningNode): NodeTurns | un
     values,
     definitions: trackers,
     nodeConcurrency,
-    buffers: turnFeed && feedOf(turnFeed),
+    buffers: newFeed && feedOf(newFeed()),
+    newPushes: () => newFeed && feedOf(newFeed()),
+    handlers,
     events: metrics.turns,
     entering: ({ tracker, name }) => watchdog?.entering(tracker, name),
     onError: (error, { shift, code }, id) => {

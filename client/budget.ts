@@ -7,11 +7,10 @@
  */
 import { closeByHand, openByHand } from '../activities/upstream/budget/by-hand';
 import { shownKey } from '../activities/upstream/budget/keys';
-import { tokensOf } from '../activities/upstream/budget/ledger/bucket';
 import { outstanding, ownUsed } from '../activities/upstream/budget/ledger/own';
-import { available } from '../activities/upstream/budget/ledger/share';
 import { advance } from '../activities/upstream/budget/ledger/statement';
 import { limitOf, type Shape } from '../activities/upstream/budget/limit';
+import { remainingOf } from '../activities/upstream/budget/remaining';
 import { bucketOf, type BucketName } from '../activities/upstream/store/bucket-row';
 import { listBuckets, type LockedRow } from '../activities/upstream/store/budget';
 import type { Queryable } from '../activities/lib/database';
@@ -150,7 +149,7 @@ function summaryOf(row: LockedRow): BucketSummary {
   // As far as the row has it: what headers told is in the bucket itself.
   const rule = limitOf({ shape: shape as Shape, tokens: row.tokens ?? undefined, window: row.window ?? undefined });
   advance(bucket, rule, { now, timeline: bucket.timeline });
-  const tokens = tokensOf(bucket, rule);
+  const { tokens, remaining } = remainingOf(row);
   const closedMs = Math.max(0, ((row.closedUntil ?? 0) - now) * 1_000);
   const isClosed = closedMs > 0;
   return {
@@ -159,9 +158,9 @@ function summaryOf(row: LockedRow): BucketSummary {
     limit,
     key: shownKey(key),
     shape: rule.shape,
-    tokens: tokens ?? null,
+    tokens,
     windowMs: row.window === null ? null : row.window * 1_000,
-    remaining: tokens === undefined ? null : Math.max(0, available(bucket, rule, tokens)),
+    remaining,
     spent: ownUsed(bucket, rule),
     held: outstanding(bucket),
     othersPerSecond: bucket.othersRate,

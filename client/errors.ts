@@ -96,6 +96,11 @@ export class InvalidCursorError extends LongwatchError {
   }
 }
 
+/** A time or a step that the history cannot be asked for. */
+export class InvalidRangeError extends LongwatchError {
+  override readonly usage = true;
+}
+
 /** `show` of an id that is not a member. */
 export class NotTrackedError extends LongwatchError {
   constructor(

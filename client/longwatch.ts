@@ -33,6 +33,8 @@ import { TRACKER_NAMES } from './tracker/queries';
 import { diagnose, type Diagnosis } from './doctor/doctor';
 import { gatherFacts } from './doctor/facts';
 import { once, type Answered, type Ended, type OnceOptions } from './once';
+import { readMarks, type Mark } from './marks';
+import { readAllSeries, readSeries, type Series, type SeriesKind, type SeriesOptions } from './series';
 import { readStatus, type Status } from './status';
 import { readHolds, type HoldSummary } from './tracker/told';
 import { TrackerHandle } from './tracker/handle';
@@ -200,6 +202,25 @@ export class Longwatch {
   /** The limits of upstreams: what is left, who spends, what is closed. */
   get budget(): BudgetHandle {
     return new BudgetHandle(this.connections);
+  }
+
+  /**
+   * The history of one thing, by the minute for a day and by the hour for a month: an operation
+   * (`characters/location`), a buffer, a job, a bucket (`esi/errors`, `esi/errors:KEY`) or a node.
+   * @throws InvalidRangeError
+   */
+  series(kind: SeriesKind, name: string, options?: SeriesOptions): Promise<Series> {
+    return readSeries(this.connections, kind, name, options);
+  }
+
+  /** The same of all things of a kind, or of some. @throws InvalidRangeError */
+  allSeries(kind: SeriesKind, options?: SeriesOptions & { names?: readonly string[] }): Promise<Series[]> {
+    return readAllSeries(this.connections, kind, options);
+  }
+
+  /** Marks for charts: what operators did, and when nodes' processes began. @throws InvalidRangeError */
+  marks(options?: Omit<SeriesOptions, 'step'>): Promise<Mark[]> {
+    return readMarks(this.connections, options);
   }
 
   /** Holds that upstreams have asked for, of all trackers, the longest first. */

@@ -142,6 +142,8 @@ export type {
 } from '../client/tracker/lists';
 export type { Freshness, FreshnessCell, OldestMember, OperationInterval } from '../client/tracker/freshness';
 export type { TrackerReads, TrackerUnitRow } from '../client/tracker/reads';
+export type { Mark } from '../client/marks';
+export type { Series, SeriesKind, SeriesOptions } from '../client/series';
 export type { Page } from '../client/page';
 export type { ListOptions, Member, MemberDetails, PoolSummary, StoredValue } from '../client/tracker/members';
 export type { Alive, Place, PlaceState, TrackerCount } from '../client/tracker/questions';

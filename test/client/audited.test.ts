@@ -148,6 +148,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
       'upstreams',
     ],
     ...['status', 'doctor', 'count', 'nodes', 'previewRebalance', 'audit', 'holds', 'workersPoll', 'close'],
+    ...['series', 'allSeries', 'marks'],
   ],
   BudgetHandle: ['list', 'show'],
 };

@@ -37,6 +37,7 @@ const counted = (fetched: number): StatsRow => ({
   rounds: 1,
   lastRoundMs: 5,
   lateBuckets: [1, 2],
+  lateTotal: [3, 4],
   holdMs: 0,
   heldUntil: null,
 });

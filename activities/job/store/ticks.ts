@@ -122,10 +122,12 @@ const ABANDON: Statement = {
            set ended_at = now(), band = 'warning', error = $2,
                (rows, chunks, failed) = (select coalesce(sum(r.rows), 0), coalesce(sum(r.chunks), 0), coalesce(sum(r.failed), 0)
                                          from longwatch.tick_range r where r.job = t.job)
-           where job = $1 and ended_at is null returning due),
+           where job = $1 and ended_at is null returning due, rows, failed, ms),
          cleared as (delete from longwatch.tick_range where job = $1 and exists (select from gone))
-         update longwatch.job set token = token + 1, ended_due = greatest(ended_due, (select due from gone))
-         where name = $1 and exists (select from gone)`,
+         update longwatch.job j
+         set token = token + 1, ended_due = greatest(ended_due, gone.due), ticks_total = ticks_total + 1,
+             rows_total = rows_total + gone.rows, failed_total = failed_total + gone.failed, ms_total = ms_total + gone.ms
+         from gone where j.name = $1`,
 };
 /** Keys of another table, or of another key, say nothing of the rows that there are now. */
 const FORGET: Statement = {
@@ -139,12 +141,20 @@ const TOTALS: Statement = {
                 coalesce(sum(failed), 0)::float8 as failed, count(*) filter (where not done)::int as unfinished
          from longwatch.tick_range where job = $1`,
 };
+/** The job's sums are for the history: a tick's row is pruned in time. */
 const CLOSE: Statement = {
   name: 'tick-close',
-  text: `update longwatch.tick
-         set ended_at = now(), rows = $3, chunks = $4, failed = $5, ms = $6, longest_ms = $7,
-             round_trip_p50_ms = $8, round_trip_p99_ms = $9, band = $10, error = $11
-         where job = $1 and due = to_timestamp($2::float8 / 1000) and ended_at is null`,
+  text: `with closed as (
+           update longwatch.tick
+           set ended_at = now(), rows = $3, chunks = $4, failed = $5, ms = $6, longest_ms = $7,
+               round_trip_p50_ms = $8, round_trip_p99_ms = $9, band = $10, error = $11
+           where job = $1 and due = to_timestamp($2::float8 / 1000) and ended_at is null
+           returning rows, failed, ms
+         )
+         update longwatch.job j
+         set ticks_total = ticks_total + 1, rows_total = rows_total + closed.rows,
+             failed_total = failed_total + closed.failed, ms_total = ms_total + closed.ms
+         from closed where j.name = $1`,
 };
 const ENDED: Statement = {
   name: 'tick-ended',

@@ -10,6 +10,7 @@ import { errorOf } from '../../lib/failures';
 import type { Database, Queryable } from '../../lib/database';
 import { Background } from '../../lib/service';
 import { isPassing } from '../../lib/sqlstate';
+import { minuteOf, writeSeries } from '../../series/write';
 import {
   announceNodes,
   attendNode,
@@ -21,6 +22,7 @@ import {
 } from '../store/nodes';
 import { beginNode, purgeNodes, writeStats, type StatsRow } from '../store/node-stats';
 import type { Clock } from './clock';
+import { percentile } from './lateness';
 
 const ATTEND_MS = 1_000;
 /** However often something is announced: not more often than this. */
@@ -29,6 +31,8 @@ const HINT_MS = 50;
 const HEARD_MS = 3_000;
 /** Nodes that are gone are forgotten this often, milliseconds, by whoever is there. */
 const PURGE_MS = 10 * 60_000;
+/** Nobody may keep the history from the others: whoever freezes while it writes lets go of it. Milliseconds. */
+const HISTORY_LIMITS = { statementTimeoutMs: 10_000, lockTimeoutMs: 500, idleTimeoutMs: 3_000 };
 /** Nobody may keep an attendance waiting longer than until it would be the next one's turn, or nearly so. */
 const LIMITS = { statementTimeoutMs: 3_000, lockTimeoutMs: 500 };
 
@@ -58,6 +62,9 @@ export class Attendance extends Background {
   /** It was said that the node cannot be noted. */
   private told = false;
   private begun = false;
+  private ending = false;
+  /** The history is written up to this minute of the database, by whoever. */
+  private minute = -Infinity;
   private purgedAt: number;
   /** Monotonic. */
   private heardAt = -Infinity;
@@ -124,6 +131,7 @@ export class Attendance extends Background {
     this.timer = undefined;
     await this.attending;
     await this.counting;
+    this.ending = true;
     await this.attend();
     const { row, incarnation } = this.host;
     await this.database
@@ -163,6 +171,20 @@ export class Attendance extends Background {
     } else this.host.log.debug({ err: error }, 'the node could not be noted; it tries again in a second');
   }
 
+  /** About once a minute, by the first node that comes; when it ends, what has been counted since. */
+  private async history(): Promise<void> {
+    const { clock, log } = this.host;
+    const now = clock.toStore(clock.now());
+    if (minuteOf(now) === this.minute && !this.ending) return;
+    try {
+      const options = { final: this.ending, percentile };
+      const at = await this.shared.transaction((db) => writeSeries(db, options), HISTORY_LIMITS);
+      if (at !== undefined) this.minute = minuteOf(at);
+    } catch (thrown) {
+      log.debug({ err: errorOf(thrown) }, 'the history is written in a second');
+    }
+  }
+
   /** Apart: whoever has a row of its counts locked does not make the node look gone. */
   private async count(): Promise<void> {
     const { row, clock, log } = this.host;
@@ -176,6 +198,7 @@ export class Attendance extends Background {
       await writeStats(db, row.name, this.host.stats(), (ms) => clock.toStore(ms));
       this.begun = true;
     });
+    await this.history();
     if (Date.now() - this.purgedAt < PURGE_MS) return;
     this.purgedAt = Date.now();
     await part('nodes that are gone are forgotten', purgeNodes);

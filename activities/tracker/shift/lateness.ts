@@ -32,8 +32,10 @@ export function percentile(buckets: readonly number[], q: number): number | null
   return Infinity;
 }
 
-/** Counts of the minute that runs and the one before it. */
+/** Counts of the minute that runs and the one before it, and of all time. */
 export class Lateness {
+  /** Without the zeros at the end. */
+  readonly total: number[] = [];
   private current = new Array<number>(LATE_BOUNDS_MS.length + 1).fill(0);
   private previous = new Array<number>(LATE_BOUNDS_MS.length + 1).fill(0);
   private since: number;
@@ -47,7 +49,10 @@ export class Lateness {
 
   add(lateMs: number, now: number): void {
     if (now - this.since >= this.windowMs) this.turn(now);
-    this.current[bucketOf(lateMs)]!++;
+    const bucket = bucketOf(lateMs);
+    this.current[bucket]!++;
+    while (this.total.length <= bucket) this.total.push(0);
+    this.total[bucket]!++;
   }
 
   /** The last one to two minutes. */

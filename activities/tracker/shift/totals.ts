@@ -99,6 +99,7 @@ export class NodeTotals {
         rounds: counts.rounds,
         lastRoundMs: lastRoundMs > 0 ? lastRoundMs : null,
         lateBuckets: latenessOf(tracker, operation).recent(now),
+        lateTotal: latenessOf(tracker, operation).total,
         holdMs: Math.max(0, heldUntil - now),
         heldUntil: heldUntil > now ? heldUntil : null,
       };

@@ -13,6 +13,8 @@ export interface StatsRow {
   rounds: number;
   lastRoundMs: number | null;
   lateBuckets: number[];
+  /** The same since the node started, for the history. */
+  lateTotal: readonly number[];
   holdMs: number;
   heldUntil: number | null;
 }
@@ -20,28 +22,34 @@ export interface StatsRow {
 const WRITE_STATS: Statement = {
   name: 'node-stats-write',
   text: `insert into longwatch.node_stats as s
-           (node, tracker, operation, fetched, failed, skipped, rounds, last_round_ms, late_buckets, hold_ms, held_until)
+           (node, tracker, operation, fetched, failed, skipped, rounds, last_round_ms, late_buckets, hold_ms, held_until,
+            late_total)
          select $1, r.tracker, r.operation, r.fetched, r.failed, r.skipped, r.rounds, r.last_round_ms,
-                r.late_buckets::bigint[], r.hold_ms, to_timestamp(r.held_until / 1000)
+                r.late_buckets::bigint[], r.hold_ms, to_timestamp(r.held_until / 1000), r.late_total::bigint[]
          from unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::float8[],
-                     $9::text[], $10::float8[], $11::float8[])
-           as r (tracker, operation, fetched, failed, skipped, rounds, last_round_ms, late_buckets, hold_ms, held_until)
+                     $9::text[], $10::float8[], $11::float8[], $12::text[])
+           as r (tracker, operation, fetched, failed, skipped, rounds, last_round_ms, late_buckets, hold_ms, held_until,
+                 late_total)
          join longwatch.tracker t on t.name = r.tracker
          on conflict (node, tracker, operation) do update
          set fetched = excluded.fetched, failed = excluded.failed, skipped = excluded.skipped, rounds = excluded.rounds,
              last_round_ms = excluded.last_round_ms, late_buckets = excluded.late_buckets,
-             hold_ms = excluded.hold_ms, held_until = excluded.held_until, seen_at = now()`,
+             hold_ms = excluded.hold_ms, held_until = excluded.held_until, late_total = excluded.late_total,
+             seen_at = now()`,
 };
 
 /** A row that nobody counts any more (`old`) is added to one row of nobody, so that sums stay what they were. */
 const KEEP = `
-           insert into longwatch.node_stats as k (node, tracker, operation, fetched, failed, skipped, rounds, seen_at)
-           select '', tracker, operation, sum(fetched), sum(failed), sum(skipped), sum(rounds), max(seen_at)
+           insert into longwatch.node_stats as k (node, tracker, operation, fetched, failed, skipped, rounds, seen_at,
+             late_total)
+           select '', tracker, operation, sum(fetched), sum(failed), sum(skipped), sum(rounds), max(seen_at),
+                  longwatch.sum_counts(late_total)
            from old group by tracker, operation
            on conflict (node, tracker, operation) do update
            set fetched = k.fetched + excluded.fetched, failed = k.failed + excluded.failed,
-               skipped = k.skipped + excluded.skipped, rounds = k.rounds + excluded.rounds`;
-const COLUMNS = 's.tracker, s.operation, s.fetched, s.failed, s.skipped, s.rounds, s.seen_at';
+               skipped = k.skipped + excluded.skipped, rounds = k.rounds + excluded.rounds,
+               late_total = longwatch.add_counts(k.late_total, excluded.late_total)`;
+const COLUMNS = 's.tracker, s.operation, s.fetched, s.failed, s.skipped, s.rounds, s.seen_at, s.late_total';
 /** Rows that another node forgets just now are left to it. */
 const PURGE: Statement = {
   name: 'node-purge',
@@ -91,5 +99,6 @@ export async function writeStats(
     rows.map((r) => `{${r.lateBuckets.join(',')}}`),
     rows.map((r) => r.holdMs),
     rows.map((r) => (r.heldUntil === null ? null : toStore(r.heldUntil))),
+    rows.map((r) => `{${r.lateTotal.join(',')}}`),
   ]);
 }

@@ -81,6 +81,12 @@ const CLAIM: Statement = {
              ended_at = null, metrics_url = null, placement = null, use = null, poolless_since = null
          returning incarnation::float8 as incarnation`,
 };
+/** For the history: charts have a mark where a process began. */
+const STARTED: Statement = {
+  name: 'node-started',
+  text: `insert into longwatch.node_start (node, incarnation, host, version, after_crash) values ($1, $2, $3, $4, $5)
+         on conflict (node, incarnation) do nothing`,
+};
 const INCARNATION: Statement = {
   name: 'node-incarnation',
   text: `select incarnation::float8 as incarnation from longwatch.node where name = $1`,
@@ -119,13 +125,15 @@ const ENDED: Statement = {
 const ANNOUNCE: Statement = { name: 'node-announce', text: `select pg_notify($1, $2)` };
 
 /** Takes the name for a new process of it. Its lock was taken before. */
-export async function claimNode(db: Queryable, { name, host, pid }: NodeRow): Promise<Incarnation> {
+export async function claimNode(db: Queryable, { name, host, pid, version }: NodeRow): Promise<Incarnation> {
   type Past = { incarnation: number; crashes: number; started_at: number; seen_at: number; ended: boolean };
   const [past] = await run<Past & { placement: unknown; now: number }>(db, PAST, [name]);
   const crashes = crashesOf(
     past && { crashes: past.crashes, startedAt: past.started_at, seenAt: past.seen_at, ended: past.ended },
   );
   const [claimed] = await run<{ incarnation: number }>(db, CLAIM, [name, host, pid, crashes]);
+  const afterCrash = past !== undefined && !past.ended;
+  await run(db, STARTED, [name, claimed!.incarnation, host, version ?? null, afterCrash]);
   return { number: claimed!.incarnation, crashes, before: past && readRow(past.placement, past.seen_at) };
 }
 

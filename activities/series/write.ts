@@ -1,0 +1,87 @@
+/**
+ * Writes the history: about once a minute one node, whichever comes first, adds what has been counted since the last
+ * time to the row of that minute and of that hour, for each thing. The totals of now are written in the same
+ * transaction, so each count is in the history once, whatever fails, restarts, or is tried again; and the database's
+ * clock alone decides the minute. Called by a node's attendance (`tracker/shift/attendance.ts`).
+ */
+import type { Queryable } from '../lib/database';
+import { added, figuresSince, type Figures, type Reading } from './fold';
+import { SERIES_KINDS, STEPS, STEP_MS, type SeriesKind, type Step } from './kinds';
+import { readThings } from './read';
+import {
+  forgetThings,
+  purgeRows,
+  readBefore,
+  readClock,
+  readRows,
+  saveTotals,
+  setClock,
+  takeTurn,
+  writeRows,
+} from './store';
+
+/** How long rows are kept, seconds: a little longer than is shown. */
+const KEPT_S: Readonly<Record<Step, number>> = { minute: 25 * 3_600, hour: 32 * 86_400 };
+/** Rows that one purge deletes, and so many more as were written. */
+const PURGED = 1_000;
+/** A look that is so much later than the minute that it is for says nothing of it. Milliseconds. */
+const LATE_MS = 90_000;
+
+export interface WriteOptions {
+  /** Also in the middle of a minute: the node ends, and may be the last one. */
+  final?: boolean;
+  /** A share of counts by the bounds of lateness; null: there are none. */
+  percentile: (counts: readonly number[], share: number) => number | null;
+}
+
+/** @returns until when the history is written by now, epoch milliseconds of the database; undefined: another one does */
+export async function writeSeries(
+  db: Queryable,
+  { final = false, percentile }: WriteOptions,
+): Promise<number | undefined> {
+  if (!(await takeTurn(db))) return undefined;
+  const { at, now } = await readClock(db);
+  if (at !== null && !final && minuteOf(at) === minuteOf(now)) return at;
+  let written = 0;
+  for (const kind of SERIES_KINDS) {
+    const readings = await readThings(db, kind, percentile);
+    // The first time there is nothing to count from.
+    if (at !== null) await addTo(db, kind, readings, at, now);
+    await saveTotals(db, kind, readings);
+    written += readings.length;
+  }
+  await setClock(db, now);
+  for (const step of STEPS) await purgeRows(db, step, KEPT_S[step], PURGED + written);
+  if (at === null || hourOf(at) !== hourOf(now)) await forgetThings(db);
+  return now;
+}
+
+export const minuteOf = (ms: number): number => Math.floor(ms / STEP_MS.minute);
+const hourOf = (ms: number): number => Math.floor(ms / STEP_MS.hour);
+
+/** All that was counted since `at` belongs to its minute: nobody was there to count after it, or it is just over. */
+async function addTo(
+  db: Queryable,
+  kind: SeriesKind,
+  readings: readonly Reading[],
+  at: number,
+  now: number,
+): Promise<void> {
+  const before = await readBefore(db, kind);
+  const isLate = now - at > LATE_MS;
+  const restMs = (minuteOf(at) + 1) * STEP_MS.minute - at;
+  const seconds = Math.max(0, isLate ? restMs : now - at) / 1_000;
+  const news = readings.map((reading) => ({
+    name: reading.name,
+    ...figuresSince(before.get(reading.name), reading, seconds, !isLate),
+  }));
+  for (const step of STEPS) {
+    const start = Math.floor(at / STEP_MS[step]) * STEP_MS[step];
+    const names = news.map(({ name }) => name);
+    const there = await readRows(db, step, kind, names, start);
+    const rows = news.map((figures) => ({ name: figures.name, ...withThat(there.get(figures.name), figures) }));
+    await writeRows(db, step, kind, start, rows);
+  }
+}
+
+const withThat = (there: Figures | undefined, figures: Figures): Figures => (there ? added(there, figures) : figures);

@@ -1,0 +1,197 @@
+/**
+ * The history of a thing: its figures by the minute for a day, by the hour for a month, without Prometheus. Written by
+ * the nodes (`activities/series`); read here for the page's charts and `longwatch history`. In columns, as charts want
+ * them.
+ */
+import { added, type Figures } from '../activities/series/fold';
+import { SERIES, STEP_MS, type SeriesKind, type Step } from '../activities/series/kinds';
+import type { Statement } from '../activities/lib/database';
+import { ms } from '../activities/lib/sql';
+import { LATE_BOUNDS_MS, percentile } from '../activities/tracker/shift/lateness';
+import type { Duration } from '../config/define/types';
+import { parseDuration } from '../config/values';
+import type { Connections } from './connections';
+import { InvalidRangeError } from './errors';
+
+export type { SeriesKind } from '../activities/series/kinds';
+
+export interface SeriesOptions {
+  /** @default an hour before `to` */
+  from?: Date | string | number;
+  /** @default now */
+  to?: Date | string | number;
+  /** The length of one point: whole minutes, or whole hours. @default so that there are 60 to 400 points */
+  step?: Duration;
+}
+
+/** Kinds and figures, as the columns of {@link Series}. A figure with `Most` is the most that was seen. */
+export interface Series {
+  kind: SeriesKind;
+  name: string;
+  stepMs: number;
+  /** The beginning of each point, epoch milliseconds. */
+  at: number[];
+  /** Seconds of each point that were counted; 0: nobody was there to count. */
+  seconds: number[];
+  /**
+   * A column each: counts (`fetched`) are those of the point; figures that are looked at (`pending`) have their mean,
+   * and their most under `pendingMost`. Null: not known. Operations have `lateP50Ms`, `lateP95Ms`, `lateMaxMs` too.
+   */
+  figures: Record<string, (number | null)[]>;
+}
+
+const ROWS: Statement = {
+  name: 'client-series',
+  text: `select ${ms('at')} as at, seconds, counts, look_sums as "lookSums", look_numbers as "lookNumbers", mosts, late
+         from longwatch.series
+         where step = $1 and kind = $2 and name = $3 and at >= to_timestamp($4::float8 / 1000)
+           and at < to_timestamp($5::float8 / 1000)
+         order by at`,
+};
+
+/** Each thing by itself in its index: of a day's rows only those that are asked for are read. */
+const ROWS_OF_ALL: Statement = {
+  name: 'client-series-of-all',
+  text: `select t.name, s.* from (
+           select name from longwatch.series_total where kind = $2 and ($3::text[] is null or name = any($3)) order by name
+         ) t
+         cross join lateral (
+           select ${ms('at')} as at, seconds, counts, look_sums as "lookSums", look_numbers as "lookNumbers", mosts, late
+           from longwatch.series
+           where step = $1 and kind = $2 and name = t.name and at >= to_timestamp($4::float8 / 1000)
+             and at < to_timestamp($5::float8 / 1000)
+           order by at offset 0
+         ) s
+         order by t.name, s.at`,
+};
+
+const NOW: Statement = { name: 'client-series-now', text: `select ${ms('now()')} as now` };
+
+/** More points are in no chart. */
+const MOST_POINTS = 2_000;
+/** Points, where no step is asked for. */
+const WANTED_POINTS = 180;
+/** Steps that a chart is read by. */
+const STEPS_MS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440].map((minutes) => minutes * STEP_MS.minute);
+/** Minutes are kept for so long. */
+const MINUTES_MS = 24 * STEP_MS.hour;
+
+interface Row extends Figures {
+  [column: string]: unknown;
+  at: number;
+}
+
+interface Range {
+  from: number;
+  to: number;
+  stepMs: number;
+  rows: Step;
+}
+
+/** @throws InvalidRangeError */
+export async function readSeries(
+  connections: Connections,
+  kind: SeriesKind,
+  name: string,
+  options: SeriesOptions = {},
+): Promise<Series> {
+  const range = await rangeOf(connections, options);
+  const rows = await connections.read<Row>(ROWS, [range.rows, kind, name, range.from, range.to]);
+  return seriesOf(kind, name, rows, range);
+}
+
+/** The same of all things of a kind, or of some, by their names. @throws InvalidRangeError */
+export async function readAllSeries(
+  connections: Connections,
+  kind: SeriesKind,
+  options: SeriesOptions & { names?: readonly string[] } = {},
+): Promise<Series[]> {
+  const range = await rangeOf(connections, options);
+  const values = [range.rows, kind, options.names ?? null, range.from, range.to];
+  const byName = new Map<string, Row[]>();
+  for (const row of await connections.read<Row & { name: string }>(ROWS_OF_ALL, values)) {
+    const rows = byName.get(row.name);
+    if (rows) rows.push(row);
+    else byName.set(row.name, [row]);
+  }
+  return [...byName].map(([name, rows]) => seriesOf(kind, name, rows, range));
+}
+
+async function rangeOf(connections: Connections, { from, to, step }: SeriesOptions): Promise<Range> {
+  const [row] = await connections.read<{ now: number }>(NOW);
+  return rangeAt(row!.now, { from, to, step });
+}
+
+/** The range that is asked for, on whole steps. @throws InvalidRangeError */
+export function rangeAt(now: number, options: SeriesOptions): Range {
+  const to = timeOf('to', options.to) ?? now;
+  const from = timeOf('from', options.from) ?? to - STEP_MS.hour;
+  if (!(from < to)) throw new InvalidRangeError('`from` must be before `to`');
+  const hasMinutes = from >= now - MINUTES_MS - STEP_MS.hour;
+  const least = hasMinutes ? STEP_MS.minute : STEP_MS.hour;
+  const stepMs = stepOf(options.step, least, to - from);
+  const points = Math.ceil((to - from) / stepMs) + 1;
+  if (points > MOST_POINTS)
+    throw new InvalidRangeError(`${points} points were asked for, and ${MOST_POINTS} are the most: a longer step`);
+  const rows: Step = stepMs % STEP_MS.hour === 0 ? 'hour' : 'minute';
+  return { from: Math.floor(from / stepMs) * stepMs, to: Math.ceil(to / stepMs) * stepMs, stepMs, rows };
+}
+
+function timeOf(name: string, given: SeriesOptions['from']): number | undefined {
+  if (given === undefined) return undefined;
+  const time = given instanceof Date ? given.getTime() : typeof given === 'number' ? given : Date.parse(given);
+  if (Number.isFinite(time) && Math.abs(time) < 8.64e15) return time;
+  throw new InvalidRangeError(`\`${name}\` must be a time, not '${String(given).slice(0, 100)}'`);
+}
+
+function stepOf(given: Duration | undefined, leastMs: number, spanMs: number): number {
+  if (given === undefined) {
+    const wanted = spanMs / WANTED_POINTS;
+    return STEPS_MS.find((stepMs) => stepMs >= wanted && stepMs % leastMs === 0) ?? STEPS_MS.at(-1)!;
+  }
+  const stepMs = typeof given === 'number' ? given : parseDuration(given);
+  if (stepMs === undefined || !(stepMs > 0) || stepMs % leastMs !== 0 || stepMs > 31 * MINUTES_MS) {
+    const whole = leastMs === STEP_MS.hour ? 'hours: minutes are kept for a day' : 'minutes';
+    throw new InvalidRangeError(`\`step\` must be whole ${whole}, not '${String(given).slice(0, 100)}'`);
+  }
+  return stepMs;
+}
+
+/** Rows put together into points; a point without any has nothing known. */
+export function seriesOf(kind: SeriesKind, name: string, rows: readonly Row[], range: Omit<Range, 'rows'>): Series {
+  const { from, to, stepMs } = range;
+  const points = new Array<Figures | undefined>(Math.max(0, Math.round((to - from) / stepMs))).fill(undefined);
+  for (const row of rows) {
+    const place = Math.floor((row.at - from) / stepMs);
+    const there = points[place];
+    if (place in points) points[place] = there ? added(there, row) : row;
+  }
+  const { counts, looks } = SERIES[kind];
+  const figures: Series['figures'] = {};
+  const column = (of: (point: Figures) => number | null | undefined): (number | null)[] =>
+    points.map((point) => (point === undefined ? null : (of(point) ?? null)));
+  counts.forEach((figure, i) => (figures[figure] = column((point) => point.counts[i])));
+  looks.forEach((figure, i) => {
+    figures[figure] = column((point) => (point.lookNumbers[i] ? point.lookSums[i]! / point.lookNumbers[i] : null));
+    figures[`${figure}Most`] = column((point) => point.mosts[i]);
+  });
+  if (kind === 'operation') {
+    figures.lateP50Ms = column(({ late }) => latenessOf(late, 0.5));
+    figures.lateP95Ms = column(({ late }) => latenessOf(late, 0.95));
+    figures.lateMaxMs = column(({ late }) => latenessOf(late, 1));
+  }
+  return {
+    kind,
+    name,
+    stepMs,
+    at: points.map((_, i) => from + i * stepMs),
+    seconds: points.map((point) => point?.seconds ?? 0),
+    figures,
+  };
+}
+
+/** Within a fifth; JSON has no Infinity. */
+function latenessOf(late: readonly number[], share: number): number | null {
+  const bound = percentile(late, share);
+  return bound === null ? null : Math.min(bound, LATE_BOUNDS_MS.at(-1)!);
+}

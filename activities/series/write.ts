@@ -34,7 +34,7 @@ export interface WriteOptions {
   percentile: (counts: readonly number[], share: number) => number | null;
 }
 
-/** @returns until when the history is written by now, epoch milliseconds of the database; undefined: another one does */
+/** @returns until when the history is written, epoch milliseconds of the database; undefined: another one writes */
 export async function writeSeries(
   db: Queryable,
   { final = false, percentile }: WriteOptions,

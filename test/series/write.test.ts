@@ -322,7 +322,7 @@ test('a node writes it when it comes, when a minute is over, and when it ends; i
   await passes('1 minute');
   fetched = 9;
   await again.start();
-  // What the one before had counted stays in the sums, and it counts from nothing.
+  // The counts of the one before stay in the sums; it counts from nothing.
   expect(sum(await fetchedIn('minute'))).toBe(9);
   fetched = 12;
   await again.stop();

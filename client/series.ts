@@ -13,7 +13,7 @@ import { parseDuration } from '../config/values';
 import type { Connections } from './connections';
 import { InvalidRangeError } from './errors';
 
-export type { SeriesKind } from '../activities/series/kinds';
+export { SERIES_KINDS, type SeriesKind } from '../activities/series/kinds';
 
 export interface SeriesOptions {
   /** @default an hour before `to` */

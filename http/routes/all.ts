@@ -3,6 +3,7 @@ import type { Route } from '../route';
 import { BUFFER_ROUTES } from './buffers';
 import { CLUSTER_ROUTES } from './cluster';
 import { DURABLE_ROUTES } from './durable';
+import { HISTORY_ROUTES } from './history';
 import { JOB_ROUTES } from './jobs';
 import { MAIL_ROUTES } from './mail';
 import { MEMBER_ROUTES } from './members';
@@ -20,4 +21,5 @@ export const ROUTES: readonly Route[] = [
   ...CLUSTER_ROUTES,
   ...UPSTREAM_ROUTES,
   ...DURABLE_ROUTES,
+  ...HISTORY_ROUTES,
 ];

@@ -48,6 +48,9 @@ const longwatch: Table<Longwatch> = {
   audit: 'route',
   holds: 'route',
   workersPoll: 'route',
+  series: 'route',
+  allSeries: 'route',
+  marks: 'route',
 };
 const BRIEF = { none: 'a member’s details have its life in brief; the rest is for the command line' };
 const tracker: Table<TrackerHandle> = {

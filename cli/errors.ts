@@ -1,78 +1,18 @@
 /** From any failure to a message and an exit status: 1 it failed, 2 it was used wrongly. Called once, by `main.ts`. */
-import { tlsProblem } from '../config/address';
-import {
-  CodecError,
-  ConfigError,
-  EncodingError,
-  EnvironmentError,
-  MetricsPortError,
-  NameTakenError,
-  SchemaError,
-  WorkLeftBehindError,
-} from '../config/errors';
-import { LongwatchError } from '../client/errors';
-import { errorMessage } from '../workflows/lib/text';
+import { explain as explainCommon, type Explained } from '../client/explain';
 
 /** Arguments that cannot be. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-export interface Explained {
-  message: string;
-  status: 1 | 2;
-  /** Only what is not understood shows where it came from, and only to who asks for it. */
-  unexpected: boolean;
-}
+/** Those of the development stack are known by their names: its code is loaded by `longwatch dev` only. */
+const DEV = ['AlreadyRunningError', 'PortTakenError', 'TemporalNotFoundError', 'DevServerError'];
 
 export function explain(thrown: unknown): Explained {
-  // Anything can be thrown.
-  const error: unknown = thrown ?? new Error(`${String(thrown)} was thrown`);
-  if (error instanceof UsageError || error instanceof ConfigError) return known(error.message, 2);
-  if (error instanceof EnvironmentError || error instanceof LongwatchError) {
-    return known(error.message, error.usage ? 2 : 1);
+  if (thrown instanceof UsageError) return { message: thrown.message, status: 2, unexpected: false };
+  if (thrown instanceof Error && DEV.includes(thrown.name)) {
+    return { message: thrown.message, status: 1, unexpected: false };
   }
-  if (
-    error instanceof CodecError ||
-    error instanceof SchemaError ||
-    error instanceof EncodingError ||
-    error instanceof NameTakenError ||
-    error instanceof MetricsPortError ||
-    error instanceof WorkLeftBehindError
-  ) {
-    return known(error.message, 1);
-  }
-  const message = errorMessage(error);
-  const { code, type, name, syscall } = error as Record<'code' | 'type' | 'name' | 'syscall', unknown>;
-  // Errors that a worker meets before it works; the client's own connections translate this themselves.
-  if (code === '42P01' || code === '42703' || code === '42883' || code === '3F000') {
-    return known('the database has no (or an old) Longwatch schema; bring it up to date: npx longwatch migrate', 1);
-  }
-  if (code === '42501') return known(`${message}; what each role may do is in docs/security.md`, 1);
-  if (type === 'ForeignDeployment') return known(message, 1);
-  const tls = tlsProblem(error);
-  if (tls !== undefined) return known(`the database cannot be used: ${tls}`, 1);
-  if (
-    type === 'StoreUnavailable' ||
-    (typeof code === 'string' &&
-      /^(ECONN|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|28|3D|53|57P)/.test(code)) ||
-    // The file of a socket.
-    syscall === 'connect'
-  ) {
-    return known(`the database cannot be used: ${message || String(code)}; see DATABASE_URL or --database`, 1);
-  }
-  if (/Unknown encoding: /.test(message)) {
-    return known(
-      'payloads are encoded: name the module with the codec in LONGWATCH_DATA_CONVERTER (docs/security.md)',
-      1,
-    );
-  }
-  if (/Failed to connect|No connection established/.test(message)) {
-    return known('Temporal does not answer; start it (npx longwatch dev), or see TEMPORAL_ADDRESS or --address', 1);
-  }
-  const dev = ['AlreadyRunningError', 'PortTakenError', 'TemporalNotFoundError', 'DevServerError'];
-  if (typeof name === 'string' && dev.includes(name)) return known(message, 1);
-  return { message: message || (typeof code === 'string' ? code : 'it failed'), status: 1, unexpected: true };
+  return explainCommon(thrown);
 }
-
-const known = (message: string, status: 1 | 2): Explained => ({ message, status, unexpected: false });

@@ -16,10 +16,12 @@ import type * as migrate from '../workers/migrate';
 import type * as worker from '../workers/worker';
 import type * as longwatch from '../client/longwatch';
 import type * as http from '../http';
+import type * as who from '../http/who';
 
 export const lazy = {
   longwatch: () => require('../client/longwatch') as typeof longwatch,
   http: () => require('../http') as typeof http,
+  who: () => require('../http/who') as typeof who,
   environment: () => require('../config/environment') as typeof environment,
   change: () => require('../config/change') as typeof change,
   suggest: () => require('../config/suggest') as typeof suggest,

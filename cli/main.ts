@@ -39,6 +39,7 @@ import { addRequest, addSend } from './verbs/send';
 import { addShow } from './verbs/show';
 import { addStart } from './verbs/start';
 import { addStatus } from './verbs/status';
+import { addToken } from './verbs/token';
 import { addWorker } from './verbs/worker';
 
 export function program(): Command {
@@ -53,7 +54,7 @@ export function program(): Command {
     .showHelpAfterError('(--help shows what can be given)')
     .configureHelp({ sortSubcommands: false })
     .addHelpText('after', '\nResults go to stdout, logs to stderr. Exit status: 0 done, 1 failed, 2 used wrongly.');
-  for (const add of [addDev, addWorker, addMigrate, addDashboard]) add(made);
+  for (const add of [addDev, addWorker, addMigrate, addDashboard, addToken]) add(made);
   for (const add of [addStart, addStop, addPause, addResume]) add(made);
   for (const add of [addAdd, addRemove, addList, addReconcile]) add(made);
   for (const add of [addPush, addFlush, addDead]) add(made);

@@ -5,6 +5,7 @@
  */
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { DatabaseUnavailableError, LongwatchError } from '../client/errors';
+import { explain } from '../client/explain';
 import { ConfigError, EnvironmentError } from '../config/errors';
 import type { Problem } from './schemas';
 
@@ -82,6 +83,8 @@ export function failureOf(thrown: unknown): Failure {
   }
   if (thrown instanceof ConfigError) return failure(400, 'Config', thrown.message);
   if (thrown instanceof EnvironmentError) return failure(503, 'Environment', 'the servers are not known');
+  const { message, unexpected } = explain(thrown);
+  if (!unexpected) return failure(503, 'Unavailable', message);
   const sorry = 'it failed in a way that nobody foresaw; the log of this process says how';
   return { ...failure(500, 'Internal', sorry), unexpected: true };
 }

@@ -4,6 +4,7 @@
 import type { AddressInfo } from 'node:net';
 import type { Server } from 'node:http';
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
+import { EnvironmentError } from '../config/errors';
 import type { Dashboard } from './app';
 
 export interface Served {
@@ -13,8 +14,14 @@ export interface Served {
   stop(): Promise<void>;
 }
 
-/** @param at port 0: a free one. @throws what the system says of the address: EADDRINUSE, EACCES, … */
-export async function serveDashboard(dashboard: Dashboard, at: { host: string; port: number }): Promise<Served> {
+/** The port where nothing else is said. */
+const PORT = 8765;
+
+/**
+ * @param at without a port 8765, or a free one where somebody has that; 0: a free one
+ * @throws EnvironmentError where it cannot listen there
+ */
+export async function serveDashboard(dashboard: Dashboard, at: { host: string; port?: number }): Promise<Served> {
   const server = createAdaptorServer({
     fetch: (request, env) =>
       dashboard(request, { address: (env as HttpBindings).incoming.socket.remoteAddress ?? undefined }),
@@ -23,9 +30,12 @@ export async function serveDashboard(dashboard: Dashboard, at: { host: string; p
   // A client that does not finish its headers or body does not keep a connection.
   server.headersTimeout = 15_000;
   server.requestTimeout = 60_000;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(at.port, at.host, () => resolve(server.off('error', reject) && undefined));
+  await listen(server, at.host, at.port ?? PORT).catch((error: NodeJS.ErrnoException) => {
+    if (at.port === undefined && error.code === 'EADDRINUSE') return listen(server, at.host, 0);
+    throw new EnvironmentError(
+      `the dashboard cannot listen on ${at.host}:${at.port ?? PORT}: ${error.message}; give another port`,
+      { usage: true },
+    );
   });
   const { port } = server.address() as AddressInfo;
   const stop = async (): Promise<void> => {
@@ -35,4 +45,14 @@ export async function serveDashboard(dashboard: Dashboard, at: { host: string; p
     await closed;
   };
   return { url: `http://${at.host.includes(':') ? `[${at.host}]` : at.host}:${port}/`, stop };
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
 }

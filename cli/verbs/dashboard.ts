@@ -10,10 +10,8 @@ import { lazy } from '../lazy';
 import { logger, print, printJson } from '../output';
 import { environmentFlags, givenConverter, LEVELS, port, verb, type CommonFlags } from '../verb';
 
-const PORT = 8765;
-
 interface Flags extends CommonFlags {
-  port: number;
+  port?: number;
   host: string;
   hostName?: string[];
   prefix?: string;
@@ -27,7 +25,7 @@ export function addDashboard(program: Command): void {
     'longwatch dashboard',
     'LONGWATCH_TOKENS="ana:admin:…" npx longwatch dashboard --host 0.0.0.0 --host-name ops.example.com',
   ])
-    .option('--port <port>', 'where it listens; 0 takes a free one', port, PORT)
+    .option('--port <port>', 'where it listens; 0 takes a free one (8765, or a free one)', port)
     .option('--host <address>', 'the address that it listens on', '127.0.0.1')
     .option('--host-name <name>', 'a name by which it may be asked for, with its port; may be repeated', collect)
     .option('--prefix <path>', 'the path under which a proxy has it')

@@ -10,6 +10,7 @@ import { service, Services } from '../../activities/lib/service';
 import type { Environment } from '../../config/environment';
 import type { LoadedConfig } from '../../config/load';
 import type { DevServers } from '../../workers/dev/servers';
+import type { Longwatch } from '../../client/longwatch';
 import type { LongwatchWorker } from '../../workers/worker';
 import { labelsOf, startDeclared, type StartedAll } from '../declared';
 import { interrupted, interruption } from '../interrupt';
@@ -26,6 +27,7 @@ interface Flags extends CommonFlags {
   uiPort?: number;
   postgresPort?: number;
   metricsPort?: number;
+  dashboardPort?: number;
   adopt?: boolean;
   log: string;
 }
@@ -41,6 +43,7 @@ export function addDev(program: Command): void {
     .option('--ui-port <port>', 'instead of 8233 (or a free one)', port)
     .option('--postgres-port <port>', 'instead of 5433 (or a free one)', port)
     .option('--metrics-port <port>', 'instead of 9464 (or a free one)', port)
+    .option('--dashboard-port <port>', 'instead of 8765 (or a free one)', port)
     .option('--adopt', 'take over a database (DATABASE_URL) that belonged to another Temporal')
     .addOption(new Option('--log <level>', 'how much is logged').choices(LEVELS).default('warn'))
     .action(dev);
@@ -100,10 +103,25 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, se
 
   const longwatch = await lazy.longwatch().connect({ environment, log, dataConverter, via: 'cli' });
   await services.add(service({ stop: () => longwatch.close() }));
+  const dashboardUrl = await startDashboard(longwatch, flags.dashboardPort, log, services);
   const started = await startDeclared(longwatch, loaded, signal);
   if (!started) return;
-  await sayReady(flags, servers, worker, started, hook?.lines ?? []);
+  await sayReady(flags, { servers, worker, dashboardUrl }, started, hook?.lines ?? []);
   await Promise.race([running, interrupted(signal)]);
+}
+
+/** The page and the API for whoever is on this machine, over the connection that is there. @returns its address */
+async function startDashboard(
+  longwatch: Longwatch,
+  at: number | undefined,
+  log: Logger,
+  services: Services,
+): Promise<string> {
+  const { createDashboard, serveDashboard } = lazy.http();
+  const dashboard = createDashboard({ longwatch, open: true, log });
+  const { url, stop } = await serveDashboard(dashboard, { host: '127.0.0.1', port: at });
+  await services.add(service({ stop }));
+  return url;
 }
 
 /** The address of Temporal, from a flag or from the environment. */
@@ -137,10 +155,15 @@ function environmentOf(flags: Flags, { temporalAddress: address, namespace, data
   return { temporal, databaseUrl, directDatabaseUrl: direct || undefined };
 }
 
+interface Ready {
+  servers: DevServers;
+  worker: LongwatchWorker;
+  dashboardUrl: string;
+}
+
 async function sayReady(
   flags: Flags,
-  servers: DevServers,
-  worker: LongwatchWorker,
+  { servers, worker, dashboardUrl }: Ready,
   { trackers, buffers }: StartedAll,
   lines: string[],
 ): Promise<void> {
@@ -154,6 +177,7 @@ async function sayReady(
   if (flags.json)
     return printJson({
       ready: true,
+      dashboardUrl,
       uiUrl,
       metricsUrl,
       temporalAddress,
@@ -168,7 +192,8 @@ async function sayReady(
   await print(
     [
       '',
-      `Longwatch is ready: ${what.join(', ')}.`,
+      `Longwatch is ready: ${dashboardUrl}`,
+      `  ${what.join(', ')}.`,
       ...(uiUrl ? [`  Temporal UI  ${uiUrl}`] : []),
       `  Temporal     ${temporalAddress}`,
       `  Metrics      ${metricsUrl}`,

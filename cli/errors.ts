@@ -6,7 +6,7 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** Those of the development stack are known by their names: its code is loaded by `longwatch dev` only. */
+/** Errors of the development stack, by their names: its code is loaded by `longwatch dev` only. */
 const DEV = ['AlreadyRunningError', 'PortTakenError', 'TemporalNotFoundError', 'DevServerError'];
 
 export function explain(thrown: unknown): Explained {

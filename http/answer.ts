@@ -95,7 +95,7 @@ function tagged(body: string, route: Route, request: Request): Response {
 const tagOf = (body: string): string => `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
 
 /** The first thing that is wrong, and where: `body.ids.3: …`. */
-function checked<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
+export function checked<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
   const { success, data, error } = schema.safeParse(value);
   if (success) return data;
   const [issue] = error.issues;

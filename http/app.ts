@@ -6,7 +6,7 @@
 import { Hono } from 'hono';
 import { actorOf } from '../client/audit';
 import { openLongwatch, type ConnectOptions, type Longwatch } from '../client/longwatch';
-import { answer } from './answer';
+import { answer, checked } from './answer';
 import { parseBody, readText } from './body';
 import { Callers } from './callers';
 import { Gate, type Authenticate, type Way } from './gate';
@@ -14,6 +14,7 @@ import { checkHost, type Hosts } from './guard';
 import { PAGE_FOLDER, PageFiles, SAFE_HEADERS } from './page-files';
 import { ApiError, failureOf } from './problems';
 import { ROUTES } from './routes/all';
+import { Login } from './schemas';
 import { StateStream } from './stream';
 import { readTokens, type Caller } from './who';
 
@@ -116,7 +117,7 @@ function appOf(parts: Parts): Hono<Env> {
   // A program that mounts it may have taken the prefix off already.
   const pathOf = (url: string): string => {
     const { pathname } = new URL(url);
-    return pathname === prefix || pathname.startsWith(`${prefix}/`) ? pathname.slice(prefix.length) : pathname;
+    return pathname === prefix || pathname.startsWith(`${prefix}/`) ? pathname.slice(prefix.length) || '/' : pathname;
   };
   const app = new Hono<Env>({ getPath: (request) => pathOf(request.url) });
   app.use(async (context, next) => {
@@ -149,9 +150,7 @@ function addApi(app: Hono<Env>, { gate, callers, stream, onUnexpected }: Parts):
   app.post(`${API}/login`, async ({ req: { raw }, env }) => {
     if (!gate.hasTokens) throw notFound();
     const body = parseBody(await readText(raw), raw.headers.get('content-type'));
-    const { token } = body as { token?: unknown };
-    if (typeof token !== 'string' || token.length > 500)
-      throw new ApiError(400, 'InvalidRequest', 'body.token: it is a text');
+    const { token } = checked(Login, body, 'body');
     const { caller, cookie } = gate.login(token, raw, env.address);
     return Response.json(caller, { headers: { 'set-cookie': cookie, 'cache-control': 'no-store' } });
   });

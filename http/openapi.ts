@@ -5,7 +5,7 @@
 import { OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Route } from './route';
 import { ROUTES } from './routes/all';
-import { PARAMS, Problem, type ParamName } from './schemas';
+import { Login, PARAMS, Problem, type ParamName } from './schemas';
 import { StateShape } from './shapes/state';
 import { ROLES } from './who';
 
@@ -122,7 +122,7 @@ function pathOf({ method, path, id, tag, summary, role, query, body, answer, tag
   };
 }
 
-/** The addresses that are no route of the library. */
+/** The addresses beside those of the library. */
 function addOthers(registry: Registry): void {
   registry.registerPath({
     method: 'get',
@@ -142,7 +142,7 @@ function addOthers(registry: Registry): void {
     tags: ['overview'],
     summary: 'A token becomes the cookie of a browser',
     security: [],
-    request: { body: json(z.strictObject({ token: z.string().max(500) }), 'the token') },
+    request: { body: json(Login, 'the token') },
     responses: {
       200: json(z.object({ name: z.string(), role: z.enum(ROLES) }), 'who it is'),
       ...failures(WITH_BODY),

@@ -53,6 +53,9 @@ export const flag = z
   .optional()
   .transform((value) => value === 'true');
 
+/** A token that becomes a cookie. */
+export const Login = z.strictObject({ token: z.string().max(500) });
+
 /** A value of an option as a person writes it; null takes back what was set. */
 export const SettingChanges = z
   .record(text(200), z.union([z.string().max(2_000), z.number(), z.boolean(), z.null()]))

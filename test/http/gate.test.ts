@@ -1,0 +1,334 @@
+/**
+ * The gate: hosts, pages of other sites, tokens and roles, failed tries, the cookie of a browser. No server is needed:
+ * `/me` asks none, and what does is answered with what it could not reach.
+ */
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pino } from 'pino';
+import { createDashboard, type Dashboard, type DashboardOptions, type From } from '../../http/app';
+import { ROUTES } from '../../http/routes/all';
+import { callerOf, may, newToken, readTokens, ROLES, Tries } from '../../http/who';
+
+const SECRET = 'p4ssw0rd-of-the-database';
+const environment = {
+  temporal: { address: '127.0.0.1:1', namespace: 'default' },
+  databaseUrl: `postgres://lw:${SECRET}@127.0.0.1:1/longwatch`,
+};
+const made: Dashboard[] = [];
+function dashboardWith(options: DashboardOptions): Dashboard {
+  const dashboard = createDashboard({ environment, ...options });
+  made.push(dashboard);
+  return dashboard;
+}
+afterEach(() => Promise.all(made.splice(0).map((dashboard) => dashboard.close())));
+
+const get = (dashboard: Dashboard, url: string, headers: Record<string, string> = {}, from: From = {}) =>
+  dashboard(new Request(url, { headers }), from);
+const post = (
+  dashboard: Dashboard,
+  url: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+  from: From = {},
+) =>
+  dashboard(
+    new Request(url, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json', ...headers },
+    }),
+    from,
+  );
+const codeOf = async (response: Response): Promise<string> =>
+  ((await response.json()) as { error: { code: string } }).error.code;
+const ME = 'http://localhost:8765/api/v1/me';
+
+describe('it must be said who may', () => {
+  test.each([
+    ['nothing', {}],
+    ['open: false', { open: false }],
+    ['two of them', { open: true, tokens: newToken('a', 'read').line }],
+    ['tokens without one', { tokens: ' , ' }],
+    ['a token that is not one', { tokens: 'ana:admin:123' }],
+  ])('%s is refused', (_, options) => {
+    expect(() => dashboardWith(options as DashboardOptions)).toThrow(TypeError);
+  });
+
+  test('what is wrong with a token is said without its hash', () => {
+    const { line } = newToken('ana', 'admin');
+    const hash = line.split(':')[2]!;
+    expect(() => readTokens(`${line} ben:root:${hash}`)).toThrow(/^token 2 is not/);
+    expect(() => readTokens(`${line} ben:root:${hash}`)).not.toThrow(hash);
+  });
+});
+
+describe('hosts', () => {
+  test.each([
+    ['http://localhost:8765', 200],
+    ['http://127.0.0.1:8765', 200],
+    ['http://127.9.9.9', 200],
+    ['http://[::1]:8765', 200],
+    ['http://LOCALHOST', 200],
+    ['http://evil.example', 421],
+    ['http://localhost.evil.example', 421],
+    ['http://127.0.0.1.evil.example', 421],
+    ['http://192.168.1.2', 421],
+  ])('an open one asked for as %s: %i', async (origin, status) => {
+    const dashboard = dashboardWith({ open: true });
+    expect((await get(dashboard, `${origin}/api/v1/me`)).status).toBe(status);
+    // The page too: it would be the other site's own.
+    expect((await get(dashboard, `${origin}/`)).status).toBe(status === 200 ? 404 : 421);
+  });
+
+  test('the header counts, not the address', async () => {
+    expect((await get(dashboardWith({ open: true }), ME, { host: 'evil.example' })).status).toBe(421);
+  });
+
+  test('those that are named, with their port', async () => {
+    const dashboard = dashboardWith({ open: true, hosts: ['ops.example.com', 'other:81'] });
+    for (const [host, status] of [
+      ['ops.example.com', 200],
+      ['OPS.example.com', 200],
+      ['ops.example.com:81', 421],
+      ['other:81', 200],
+      ['localhost', 421],
+    ] as const)
+      // prettier-ignore
+      expect([host, (await get(dashboard, ME, { host })).status]).toEqual([host, status]);
+  });
+});
+
+describe('pages of other sites', () => {
+  const dashboard = () => dashboardWith({ open: true });
+  test.each([
+    [{ origin: 'http://evil.example' }, 403],
+    [{ origin: 'null' }, 403],
+    [{ origin: 'http://localhost:9999' }, 403],
+    [{ origin: 'http://localhost:8765' }, 200],
+    [{ 'sec-fetch-site': 'cross-site' }, 403],
+    [{ 'sec-fetch-site': 'same-site' }, 403],
+    [{ 'sec-fetch-site': 'same-origin' }, 200],
+    [{ 'sec-fetch-site': 'none' }, 200],
+  ] as [Record<string, string>, number][])('%j: %i', async (headers, status) => {
+    expect((await get(dashboard(), ME, headers)).status).toBe(status);
+    const paused = await post(dashboard(), 'http://localhost:8765/api/v1/trackers/x/pause', {}, headers);
+    expect(paused.status).toBe(status === 200 ? 503 : 403);
+  });
+
+  test('a form can send no command, also where its browser says nothing', async () => {
+    const request = new Request('http://localhost/api/v1/trackers/x/pause', {
+      method: 'POST',
+      body: '{}',
+      headers: { 'content-type': 'text/plain' },
+    });
+    expect((await dashboard()(request)).status).toBe(415);
+  });
+
+  test('a link on another page leads to the page', async () => {
+    expect((await get(dashboard(), 'http://localhost/', { 'sec-fetch-site': 'cross-site' })).status).toBe(404);
+  });
+});
+
+describe('tokens', () => {
+  const tokens = Object.fromEntries(ROLES.map((role) => [role, newToken(`one-${role}`, role)]));
+  const known = ROLES.map((role) => tokens[role]!.line).join('\n');
+  const bearer = (token: string) => ({ authorization: `Bearer ${token}` });
+  const one = () => dashboardWith({ tokens: known });
+
+  test('a token says who it is; another one, or none, is nobody', async () => {
+    const dashboard = one();
+    expect(await (await get(dashboard, ME, bearer(tokens.read!.token))).json()).toMatchObject({ name: 'one-read', role: 'read' }); // prettier-ignore
+    for (const headers of [
+      {},
+      bearer('lw_x'),
+      bearer(tokens.read!.line.split(':')[2]!),
+      { authorization: `Basic ${tokens.read!.token}` },
+    ]) {
+      // prettier-ignore
+      const response = await get(dashboard, ME, headers);
+      expect(response.status).toBe(401);
+      expect(await codeOf(response)).toBe('Unauthorized');
+    }
+  });
+
+  test('each route refuses every role below its own', async () => {
+    const dashboard = one();
+    for (const route of ROUTES) {
+      const url = `http://localhost/api/v1${route.path.replace(/\{\w+\}/g, '1')}`;
+      for (const role of ROLES) {
+        const headers = { ...bearer(tokens[role]!.token), 'content-type': 'application/json' };
+        if (may({ name: '', role }, route.role)) continue;
+        const response = await dashboard(new Request(url, { method: route.method.toUpperCase(), headers }));
+        expect([route.id, role, response.status, await codeOf(response)]).toEqual([route.id, role, 403, 'Forbidden']);
+      }
+    }
+  });
+
+  test('the stream needs one as well', async () => {
+    expect((await get(one(), 'http://localhost/api/v1/stream')).status).toBe(401);
+  });
+
+  test('ten failed tries of an address, and it waits; the others do not', async () => {
+    const dashboard = one();
+    const tryIt = (token: string, address?: string) => get(dashboard, ME, bearer(token), { address });
+    for (let i = 0; i < 9; i++) expect((await tryIt(`lw_${i}`, '10.0.0.1')).status).toBe(401);
+    const last = await tryIt('lw_9', '10.0.0.1');
+    expect([last.status, last.headers.get('retry-after')]).toEqual([429, '60']);
+    expect((await tryIt(tokens.admin!.token, '10.0.0.1')).status).toBe(429);
+    expect((await tryIt(tokens.admin!.token, '10.0.0.2')).status).toBe(200);
+  });
+
+  test('where addresses are not known, a stranger’s tries keep nobody out', async () => {
+    const dashboard = one();
+    for (let i = 0; i < 20; i++) await get(dashboard, ME, bearer(`lw_${i}`));
+    expect((await get(dashboard, ME, bearer('lw_x'))).status).toBe(429);
+    expect((await get(dashboard, ME, bearer(tokens.read!.token))).status).toBe(200);
+  });
+
+  test('tries are forgotten after a minute, and those of 10,000 addresses at most are remembered', () => {
+    const tries = new Tries();
+    for (let i = 0; i < 10; i++) tries.note('a', 0);
+    expect([tries.mayTry('a', 59_999), tries.mayTry('a', 60_000), tries.mayTry('b', 0)]).toEqual([false, true, true]);
+    for (let i = 0; i < 10_000; i++) tries.note(`other ${i}`, 1);
+    expect(tries.mayTry('a', 1)).toBe(true);
+  });
+
+  test('a name of the setting cannot break its line', () => {
+    for (const name of ['a b', 'a,b', 'a:b', '', 'x'.repeat(101), 'a\nb']) expect(() => newToken(name, 'read')).toThrow(TypeError); // prettier-ignore
+    const { token, line } = newToken('ana@laptop', 'operate');
+    expect(callerOf(token, readTokens(line))).toEqual({ name: 'ana@laptop', role: 'operate' });
+  });
+
+  describe('the cookie', () => {
+    const login = (dashboard: Dashboard, token: string, url = 'http://localhost') =>
+      post(dashboard, `${url}/api/v1/login`, { token });
+
+    test('stands for the token, is for the API alone, and no script reads it', async () => {
+      const dashboard = one();
+      const response = await login(dashboard, tokens.operate!.token);
+      expect(await response.json()).toEqual({ name: 'one-operate', role: 'operate' });
+      const cookie = response.headers.get('set-cookie')!;
+      expect(cookie).toMatch(/; HttpOnly; SameSite=Strict$/);
+      expect(cookie).not.toMatch(/path=|domain=/i);
+      const headers = { cookie: cookie.split(';')[0]! };
+      expect((await get(dashboard, ME, headers)).status).toBe(200);
+      const out = await post(dashboard, 'http://localhost/api/v1/logout', {}, headers);
+      expect(out.headers.get('set-cookie')).toMatch(/^longwatch=; Max-Age=0;/);
+    });
+
+    test('goes by https only where it came by it', async () => {
+      const response = await login(dashboardWith({ tokens: known }), tokens.read!.token, 'https://ops.example.com');
+      expect(response.headers.get('set-cookie')).toMatch(/; Secure$/);
+    });
+
+    test('a command with it must be JSON, which another site cannot send unasked', async () => {
+      const dashboard = one();
+      const cookie = (await login(dashboard, tokens.admin!.token)).headers.get('set-cookie')!.split(';')[0]!;
+      const request = new Request('http://localhost/api/v1/trackers/x/pause', { method: 'POST', headers: { cookie } });
+      expect((await dashboard(request)).status).toBe(403);
+    });
+
+    test('a wrong token makes none, and counts as a failed try', async () => {
+      const dashboard = one();
+      for (let i = 0; i < 9; i++) expect((await post(dashboard, 'http://localhost/api/v1/login', { token: `x${i}` }, {}, { address: 'a' })).status).toBe(401); // prettier-ignore
+      expect((await post(dashboard, 'http://localhost/api/v1/login', { token: 'x' }, {}, { address: 'a' })).status).toBe(429); // prettier-ignore
+      for (const body of [{}, { token: 1 }, { token: 'x'.repeat(501) }, [], null])
+        expect((await post(dashboard, 'http://localhost/api/v1/login', body)).status).toBe(400);
+    });
+
+    test('there is nothing to log in with where there are no tokens', async () => {
+      expect((await login(dashboardWith({ open: true }), 'x')).status).toBe(404);
+    });
+  });
+});
+
+test('a program’s own `authenticate`: who it is, nobody, or where to log in', async () => {
+  const dashboard = dashboardWith({
+    authenticate: (request) => {
+      const user = request.headers.get('x-user');
+      if (user === 'redirect') return new Response(null, { status: 302, headers: { location: '/login' } });
+      return user === null ? undefined : { name: user, role: 'read' };
+    },
+  });
+  expect(await (await get(dashboard, ME, { 'x-user': 'ana' })).json()).toMatchObject({ name: 'ana', role: 'read' });
+  expect((await get(dashboard, ME)).status).toBe(401);
+  expect((await get(dashboard, ME, { 'x-user': 'redirect' })).headers.get('location')).toBe('/login');
+});
+
+describe('what is shown', () => {
+  test('no password, whatever cannot be reached', async () => {
+    const dashboard = dashboardWith({ open: true });
+    for (const at of ['me', 'status', 'doctor', 'trackers/x', 'nodes', 'audit']) {
+      const text = await (await get(dashboard, `http://localhost/api/v1/${at}`)).text();
+      expect(text).not.toContain(SECRET);
+    }
+  });
+
+  test('a failure that nobody foresaw is told to the log, and not to the caller', async () => {
+    const lines: string[] = [];
+    const log = pino({}, { write: (line: string) => void lines.push(line) });
+    const authenticate = () => {
+      throw new Error('the row is (4711, secret)');
+    };
+    const response = await get(dashboardWith({ authenticate, log }), ME);
+    expect([response.status, await codeOf(response)]).toEqual([500, 'Internal']);
+    expect(lines.join('')).toContain('the row is');
+    expect(await (await get(dashboardWith({ authenticate, log }), ME)).text()).not.toContain('4711');
+  });
+});
+
+describe('the page', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'page-'));
+  writeFileSync(path.join(folder, 'index.html'), '<!doctype html><script src="app.js"></script>');
+  writeFileSync(path.join(folder, 'app.js'), '1');
+  writeFileSync(path.join(folder, 'notes.txt'), 'not for readers');
+  mkdirSync(path.join(folder, 'inner'));
+  const page = (options: Partial<DashboardOptions> = {}) => dashboardWith({ open: true, page: folder, ...options });
+
+  test('its own files, and no others', async () => {
+    const at = async (name: string) => (await get(page(), `http://localhost/${name}`)).status;
+    expect([await at(''), await at('index.html'), await at('app.js')]).toEqual([200, 200, 200]);
+    for (const name of [
+      'notes.txt',
+      'inner',
+      '..%2f..%2fetc%2fpasswd',
+      '%2e%2e/x',
+      'app.js/',
+      'constructor',
+      '__proto__',
+    ])
+      // prettier-ignore
+      expect([name, await at(name)]).toEqual([name, 404]);
+  });
+
+  test('every answer lets it load from its own place only, and run no script of its text', async () => {
+    for (const at of ['', 'app.js', 'api/v1/me', 'api/v1/nothing', 'api/v1/status', 'nothing']) {
+      const { headers } = await get(page(), `http://localhost/${at}`);
+      const policy = headers.get('content-security-policy')!;
+      expect(policy).toContain("default-src 'none'; script-src 'self';");
+      expect(policy).not.toMatch(/script-src[^;]*unsafe/);
+      expect([headers.get('x-frame-options'), headers.get('x-content-type-options')]).toEqual(['DENY', 'nosniff']);
+      expect(headers.get('access-control-allow-origin')).toBeNull();
+    }
+  });
+
+  test('the same again is not sent again', async () => {
+    const tag = (await get(page(), 'http://localhost/app.js')).headers.get('etag')!;
+    expect((await get(page(), 'http://localhost/app.js', { 'if-none-match': tag })).status).toBe(304);
+  });
+
+  test.each(['/ops/lw', '/ops/lw/'])('under the prefix %s', async (prefix) => {
+    const dashboard = page({ prefix });
+    expect((await get(dashboard, 'http://localhost/ops/lw')).headers.get('location')).toBe('/ops/lw/');
+    expect((await get(dashboard, 'http://localhost/ops/lw/')).status).toBe(200);
+    expect((await get(dashboard, 'http://localhost/ops/lw/api/v1/me')).status).toBe(200);
+    // A program that mounts it may have taken the prefix off already.
+    expect((await get(dashboard, 'http://localhost/api/v1/me')).status).toBe(200);
+    expect((await get(dashboard, 'http://localhost/ops/lwx/api/v1/me')).status).toBe(404);
+  });
+
+  test.each(['ops', '/a b', '/<x>', '/a//b'])('%j is not a prefix', (prefix) => {
+    expect(() => page({ prefix })).toThrow(TypeError);
+  });
+});

@@ -40,7 +40,9 @@ function esiAt(origin: () => string): LimitedUpstream {
         cost: ({ status }) => (status >= 400 ? 1 : 0),
       },
       group: {
-        key: ({ id, header }) => `${header('x-ratelimit-group')}:${id}`,
+        // A route without a login has one bucket for all characters.
+        key: ({ id, address, request, header }) =>
+          `${header('x-ratelimit-group')}:${/\/portrait\//.test(request.path) ? address : id}`,
         learn: 'esi-group',
         cost: { '2xx': 2, '3xx': 1, '4xx': 5, 429: 0, '5xx': 0 },
       },

@@ -51,6 +51,10 @@ export class EveOperations {
     return resultOf(await this.connection().upstream.get(path, { etag, signal }));
   };
 
+  /** Public, and of the new limiter: all characters spend from one bucket of the address. */
+  readonly portrait = async ({ id, etag, signal }: EveContext): Promise<RunResult> =>
+    resultOf(await this.connection().upstream.get(`/characters/${characterId(id)}/portrait/`, { etag, signal }));
+
   readonly online = async (context: EveContext): Promise<RunResult> => {
     const { value, etag, expiresAt } = await this.askOnline(context);
     return { value, etag, expiresAt };

@@ -9,12 +9,22 @@
 import { FixedCount, FloatingCount } from './counts';
 import { SimulatedUpstream, wantedStatus, type Answered, type Asked } from './server';
 
+interface Route {
+  group: string;
+  tokens: number;
+  window: number;
+  text: string;
+  /** Nobody logs in for it: all characters spend from one bucket of the address. */
+  isPublic?: boolean;
+}
+
 /** Routes of the new limiter: `/characters/{id}/NAME/`, their group and its limit. */
-const GROUPS: Record<string, { group: string; tokens: number; window: number; text: string }> = {
+const GROUPS: Record<string, Route> = {
   location: { group: 'char-location', tokens: 1_200, window: 900, text: '1200/15m' },
   ship: { group: 'char-location', tokens: 1_200, window: 900, text: '1200/15m' },
   online: { group: 'char-location', tokens: 1_200, window: 900, text: '1200/15m' },
   wallet: { group: 'char-wallet', tokens: 150, window: 900, text: '150/15m' },
+  portrait: { group: 'char-public', tokens: 2_000, window: 900, text: '2000/15m', isPublic: true },
 };
 
 const ERRORS = 100;
@@ -51,11 +61,11 @@ export class Esi extends SimulatedUpstream {
     return route ? this.ofGroup(asked, route, match![1]!) : this.ofErrors(asked);
   }
 
-  private ofGroup(asked: Asked, route: (typeof GROUPS)[string], character: string): Answered {
+  private ofGroup(asked: Asked, route: Route, character: string): Answered {
     const { group, window } = route;
     const now = this.now();
     const limit = Math.round(route.tokens * (this.options.share ?? 1));
-    const key = `${group}/${character}`;
+    const key = `${group}/${route.isPublic ? addressOf(asked) : character}`;
     const bucket = this.buckets.get(key) ?? new FloatingCount(limit, window);
     this.buckets.set(key, bucket);
     const status = wantedStatus(asked);
@@ -79,8 +89,7 @@ export class Esi extends SimulatedUpstream {
 
   private ofErrors(asked: Asked): Answered {
     const now = this.now();
-    // In a test all requests come from one machine; the header plays the address.
-    const address = asked.header('x-forwarded-for') ?? 'here';
+    const address = addressOf(asked);
     const errors = this.errors.get(address) ?? new FixedCount(ERRORS, ERRORS_WINDOW, this.phase);
     this.errors.set(address, errors);
     const isOver = errors.remaining(now) === 0;
@@ -94,3 +103,6 @@ export class Esi extends SimulatedUpstream {
     return { status, headers, body: isOver ? { error: 'This software has exceeded the error limit for ESI.' } : {} };
   }
 }
+
+/** In a test all requests come from one machine; the header plays the address. */
+const addressOf = (asked: Asked): string => asked.header('x-forwarded-for') ?? 'here';

@@ -32,6 +32,8 @@ const characters = defineTracker({
     // 180 tokens in a quarter of an hour, of a bucket of 150 (or half of that).
     wallet: { every: '10s', concurrency: 100, timeout: '30s', upstream: esi, run: operations.wallet },
     location: { every: '30s', concurrency: 50, timeout: '30s', upstream: esi, run: operations.location },
+    // 2,000 tokens in a quarter of an hour for all characters together, which is a tenth of what is wanted.
+    portrait: { every: '10m', concurrency: 20, timeout: '30s', upstream: esi, run: operations.portrait },
     // Never less often: each of those who are refused costs an error a minute.
     info: { every: '1m', concurrency: 50, timeout: '30s', maxBackoff: 0, upstream: esi, run: operations.info },
   },

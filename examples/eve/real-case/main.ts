@@ -145,7 +145,7 @@ async function lookOn(longwatch: Longwatch, upstream: RealCaseUpstream, flags: F
 function verdict(upstream: RealCaseUpstream, flags: Flags, idle: number, tookMs: number): string[] {
   const failed: string[] = [];
   const check = (holds: boolean, what: string): void => void (holds || failed.push(what));
-  for (const group of ['char-wallet', 'char-location', 'errors']) {
+  for (const group of ['char-wallet', 'char-location', 'char-public', 'errors']) {
     const { asked, refused, tokens } = sumOf(upstream, group);
     console.log(`${group}: ${asked} asked, ${refused} refused, ${tokens} tokens`);
     check(refused === 0, `${group}: nothing is refused`);
@@ -158,11 +158,25 @@ function verdict(upstream: RealCaseUpstream, flags: Flags, idle: number, tookMs:
   const share = Math.min(1, tookMs / WINDOW_MS);
   const possible = Math.min(flags.half ? 75 : 150, (180 * tookMs) / WINDOW_MS) * flags.characters;
   const used = sumOf(upstream, 'char-wallet').tokens / possible;
-  console.log(`wallets: ${(100 * used).toFixed(1)} % of the tokens that demand could use`);
+  console.log(
+    `wallets: ${(100 * used).toFixed(1)} % of the tokens that demand could use; of a character ${spread(upstream, 'char-wallet')}`,
+  );
   if (share === 1) check(used >= 0.9, 'nine tenths of what the wallets could use are used');
+  const publicUsed =
+    sumOf(upstream, 'char-public').tokens / ((flags.half ? 1_000 : 2_000) * Math.max(1, tookMs / WINDOW_MS));
+  console.log(`portraits: ${(100 * publicUsed).toFixed(1)} % of the tokens of the address`);
+  if (share === 1) check(publicUsed >= 0.9, 'nine tenths of the tokens of the address are used');
   const errors = sumOf(upstream, 'errors').tokens / ((tookMs / 60_000) * Math.min(99, REVOKED));
   console.log(`errors: ${(100 * errors).toFixed(1)} % of those that may be made`);
   return failed;
+}
+
+/** Tokens of the keys of a group: the least, some on the way, the most. */
+function spread(upstream: RealCaseUpstream, group: string): string {
+  const tokens = [...upstream.counts].filter(([of]) => of.startsWith(group)).map(([, counts]) => counts.tokens);
+  tokens.sort((a, b) => a - b);
+  const at = (share: number): number => tokens[Math.min(tokens.length - 1, Math.floor(share * tokens.length))] ?? 0;
+  return [0, 0.01, 0.1, 0.5, 1].map(at).join(' … ');
 }
 
 function sumOf(upstream: RealCaseUpstream, group = ''): { asked: number; refused: number; tokens: number } {

@@ -13,7 +13,10 @@ const TURN = 200;
 const LONGEST_MS = 60_000;
 /** All who were woken found too little. Milliseconds until they are asked again, whatever else happens. */
 const IN_VAIN_MS = 1_000;
-/** The next in line may need more than there is. Nobody overtakes it for so long, seconds: then the others go first. */
+/**
+ * The next in line may need more than there is, which may be all that there will be. Nobody overtakes it for so long,
+ * seconds: then it begins with one request.
+ */
 const PATIENCE = 4;
 
 /** The bucket, as its line needs it. */
@@ -39,6 +42,8 @@ export class Line {
   private rejoined = 0;
   /** The one that the line saves up for, and since when. */
   private saving: { waiter: Waiter; since: number } | undefined;
+  /** Requests for which the one who is woken may take tokens at once. */
+  most = Infinity;
 
   constructor(
     private readonly bucket: Lined,
@@ -101,30 +106,26 @@ export class Line {
       for (let next = this.next(); woken < most && next !== undefined; next = this.next()) {
         this.waiting[next.class].take();
         woken++;
+        this.most = this.bucket.may(next.need ?? 1) ? Infinity : 1;
         wake(next);
       }
     } finally {
       this.isServing = false;
+      this.most = Infinity;
     }
     if (woken > 0 && this.rejoined >= woken) this.wakeIn(IN_VAIN_MS);
     else this.look();
   }
 
-  /** The next waiter, if the bucket has enough for it. */
+  /** The next waiter, if the bucket has enough for it, or for one request where it has waited for more. */
   private next(): LineWaiter | undefined {
     if (this.size === 0 || !this.bucket.may(1)) return undefined;
     const now = this.now();
-    // Each of them is passed over at most once.
-    for (let i = this.size; i > 0; i--) {
-      const of = this.order.first((one) => this.waiting[one].size > 0, now)!;
-      const first: LineWaiter = this.waiting[of].peek()!;
-      if (this.bucket.may(first.need ?? 1)) return first;
-      if (this.saving?.waiter !== first) this.saving = { waiter: first, since: now };
-      if (now - this.saving.since < PATIENCE) return undefined;
-      this.saving = undefined;
-      this.waiting[of].postpone(first, first.by ?? '');
-    }
-    return undefined;
+    const of = this.order.first((one) => this.waiting[one].size > 0, now)!;
+    const first: LineWaiter = this.waiting[of].peek()!;
+    if (this.bucket.may(first.need ?? 1)) return first;
+    if (this.saving?.waiter !== first) this.saving = { waiter: first, since: now };
+    return now - this.saving.since >= PATIENCE ? first : undefined;
   }
 
   /** Comes again when there is something, or when time alone may bring it. */

@@ -71,16 +71,6 @@ export class Queue {
     return waiter;
   }
 
-  /** The others go first, those of its own code and the other codes. */
-  postpone(waiter: Waiter, by: string): void {
-    const waiters = this.byCode.get(by);
-    if (!waiters?.delete(waiter)) return;
-    waiters.add(waiter);
-    this.byCode.delete(by);
-    this.byCode.set(by, waiters);
-    this.turns++;
-  }
-
   private get nextCode(): string | undefined {
     return (this.turns + 1) % TURN_OF_ALL === 0 ? this.first : this.cheapest;
   }

@@ -83,7 +83,7 @@ export class SharedBucket implements Place {
   may(requests: number, isFurther: boolean): boolean {
     this.usedAt = this.clocks.monotonic();
     if (!isFurther && this.line.isTaken) return false;
-    const may = this.account.may(requests, !isFurther);
+    const may = this.account.may(Math.min(requests, this.line.most), !isFurther);
     // It is wanted, also where another bucket of the same request has nothing just now.
     if (may) this.asked++;
     return may;
@@ -95,7 +95,8 @@ export class SharedBucket implements Place {
     return new TakenTicket(this, ticket, use.by);
   }
 
-  earmark(requests: number): Taken {
+  earmark(requests: number): Taken | undefined {
+    if (requests > this.line.most) return undefined;
     return new TakenTicket(this, this.account.earmark(requests), '');
   }
 

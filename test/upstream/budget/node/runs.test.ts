@@ -4,6 +4,7 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { outstanding, ownUsed } from '../../../../activities/upstream/budget/ledger/own';
+import { renew } from '../../../../activities/upstream/budget/ledger/statement';
 import type { Limit } from '../../../../activities/upstream/budget/limit';
 import type { LimitedUpstream, Use } from '../../../../activities/upstream/budget/spender';
 import { answer } from './kit';
@@ -91,6 +92,37 @@ test('one that needs many tokens gets them, though others want one each and neve
   expect(big).toBeGreaterThanOrEqual(5);
   expect(small).toBeGreaterThan(60);
   spender.close();
+});
+
+test('one that needs more than there will ever be begins with one request, when it has waited for more', async () => {
+  const spender = spenderOf(limit('all', { tokens: 600, window: 60 }));
+  wanted(spender, 1, 2);
+  let served = 0;
+  const wait = (): void => {
+    const run = spender.reserve('up', USE, 20);
+    if (run.isShort) {
+      run.join(waiterOf({ requests: 1, wake: wait }));
+      return;
+    }
+    const { has, held } = sharedOf(spender, 'all').account.shown;
+    expect(held).toBeLessThanOrEqual(has);
+    served++;
+    sent(run.draw(REQUEST)).report(answer());
+    run.end();
+  };
+  wait();
+  for (let second = 0; second < 8; second++) {
+    // Its part lives on, and gets no more.
+    time.now++;
+    const bucket = sharedOf(spender, 'all');
+    const row = ledger.get('all/one')!;
+    row.credit = 0;
+    row.creditAt = time.now;
+    const renewal = bucket.renewal();
+    bucket.granted(renewal, renew(row, bucket.limit.rule, renewal, { now: time.now, timeline: '1' }));
+    for (let i = 0; i < 4; i++) await turn();
+  }
+  expect(served).toBe(1);
 });
 
 describe('a key function that throws', () => {

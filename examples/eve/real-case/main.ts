@@ -161,11 +161,11 @@ function verdict(upstream: RealCaseUpstream, flags: Flags, idle: number, tookMs:
   console.log(
     `wallets: ${(100 * used).toFixed(1)} % of the tokens that demand could use; of a character ${spread(upstream, 'char-wallet')}`,
   );
-  if (share === 1) check(used >= 0.9, 'nine tenths of what the wallets could use are used');
+  if (share === 1) check(used >= 0.95, 'nineteen of twenty tokens that the wallets could use are used');
   const publicUsed =
     sumOf(upstream, 'char-public').tokens / ((flags.half ? 1_000 : 2_000) * Math.max(1, tookMs / WINDOW_MS));
   console.log(`portraits: ${(100 * publicUsed).toFixed(1)} % of the tokens of the address`);
-  if (share === 1) check(publicUsed >= 0.9, 'nine tenths of the tokens of the address are used');
+  if (share === 1) check(publicUsed >= 0.95, 'nineteen of twenty tokens of the address are used');
   const errors = sumOf(upstream, 'errors').tokens / ((tookMs / 60_000) * Math.min(99, REVOKED));
   console.log(`errors: ${(100 * errors).toFixed(1)} % of those that may be made`);
   return failed;

@@ -3,23 +3,23 @@
  * made of an answer's header are learned here, by operation and kind of path. Kept by `spender.ts`; asked by `spend.ts`
  * for every reservation and every answer.
  */
-import { readLimits, type ToldLimit } from '../headers';
-import type { Told } from '../ledger/messages';
 import { shownKey, storedKey } from '../keys';
 import type { Spent } from '../../telemetry';
 import { shapeOf } from '../../lane';
-import type { Answered, LimitedUpstream, RequestLine, UpstreamLimit, Use } from '../spender';
+import type { Answered, KeyFacts, LimitedUpstream, RequestLine, UpstreamLimit, Use } from '../spender';
 import { Probe } from './probe';
 import type { Place, Verdict } from './place';
 import type { ShiftPurse } from './purse';
 import type { SharedBucket } from './shared';
+import { verdictOn, type LimitVerdict } from './verdicts';
 
 /** Kinds of requests whose headers and costs are remembered: a config has tens. */
 const MOST_LEARNED = 5_000;
+/** Limits whose buckets are found fast: an upstream has some. */
+const MOST_LIMITS = 50;
 /** Requests of a run follow the last runs with this weight; no run reserves more of them. */
 const RUN_WEIGHT = 0.1;
 const MOST_REQUESTS = 20;
-const MS = 1_000;
 
 /** A header that keys are made of, as the last answer of a kind had it. */
 export interface LearnedHeader {
@@ -53,6 +53,10 @@ export class Book {
   private readonly requests = new Map<string, RequestLine>();
   /** Requests that a run of this `by` makes. */
   private readonly runs = new Map<string, number>();
+  /** Buckets and stored keys by limit and the key as it was made, to be found without a name. */
+  private readonly found = new Map<UpstreamLimit, Map<string, SharedBucket>>();
+  private readonly stored = new Map<UpstreamLimit, Map<string, string>>();
+  private isByRequest = false;
 
   constructor(
     public upstream: LimitedUpstream,
@@ -74,21 +78,53 @@ export class Book {
     const found = this.keyOf(limit, use, request);
     if (found === undefined) return undefined;
     if (found === UNKNOWN) return this.probeOf(limit, use, request);
-    const scope = `${this.upstream.name}/${limit.name}`;
-    const key = storedKey(scope, found.key, limit.secret);
-    if (!found.isOfMember) return this.host.shared(limit, key);
-    const own = (use.purse as ShiftPurse).placeOf(this.upstream.name, limit, key, use.slot!);
+    if (!found.isOfMember) return this.sharedOf(limit, found.key);
+    const own = (use.purse as ShiftPurse).placeOf(
+      this.upstream.name,
+      limit,
+      this.storedOf(limit, found.key),
+      use.slot!,
+    );
     return (
       own ??
-      this.host.shared(
+      this.sharedOf(
         limit,
-        storedKey(
-          scope,
-          found.key.replace(ANY_MEMBER, () => use.id!),
-          limit.secret,
-        ),
+        found.key.replace(ANY_MEMBER, () => use.id!),
       )
     );
+  }
+
+  /** Whether a run's buckets may be others once its request is known. */
+  get dependsOnRequest(): boolean {
+    return this.isByRequest || this.byHeader.size > 0;
+  }
+
+  /** The node has forgotten a bucket that nobody used. */
+  forget(bucket: SharedBucket): void {
+    for (const byKey of this.found.values()) for (const [key, one] of byKey) if (one === bucket) byKey.delete(key);
+  }
+
+  private sharedOf(limit: UpstreamLimit, key: string): SharedBucket {
+    const byKey = mapOf(this.found, limit);
+    let bucket = byKey.get(key);
+    if (!bucket) {
+      bucket = this.host.shared(limit, this.storedOf(limit, key));
+      if (byKey.size >= MOST_LEARNED) byKey.clear();
+      byKey.set(key, bucket);
+    }
+    return bucket;
+  }
+
+  private storedOf(limit: UpstreamLimit, key: string): string {
+    if (key === ANY_MEMBER && !limit.secret) return key;
+    const byKey = mapOf(this.stored, limit);
+    let stored = byKey.get(key);
+    if (stored === undefined) {
+      stored = storedKey(`${this.upstream.name}/${limit.name}`, key, limit.secret);
+      if (byKey.size >= MOST_LEARNED) byKey.clear();
+      byKey.set(key, stored);
+    }
+    return stored;
   }
 
   private keyOf(
@@ -100,6 +136,7 @@ export class Book {
     if (key === undefined || key === UNKNOWN) return key;
     if (limit.scope !== 'member' || use.purse === undefined || use.slot === undefined || use.id === undefined)
       return { key, isOfMember: false };
+    if (key === use.id) return { key: ANY_MEMBER, isOfMember: true };
     // The members of a group have one limit, which the key names without the member. A key that differs by more than
     // that (the token of a member's owner) may be another member's too.
     const group = this.keyFor(limit, use, ANY_MEMBER, request);
@@ -124,9 +161,13 @@ export class Book {
       if (value === null) isAbsent = true;
       return value ?? undefined;
     };
+    const noted = (): RequestLine => {
+      this.isByRequest = true;
+      return request ?? this.requests.get(use.by) ?? NOTHING;
+    };
     let key: string | undefined;
     try {
-      key = limit.key({ id, address, request: request ?? this.requests.get(use.by) ?? NOTHING, header });
+      key = limit.key(new Facts(id, address, header, noted));
     } catch (thrown) {
       // It counted on a header that is not there: that is all that has to be known of it.
       if (!isUnknown && !isAbsent) throw thrown;
@@ -161,6 +202,7 @@ export class Book {
 
   /** The headers that keys are made of, as an answer has them. */
   learn({ by }: Use, answer: Answered): void {
+    if (!this.dependsOnRequest) return;
     if (this.requests.size >= MOST_LEARNED) this.requests.clear();
     this.requests.set(by, answer.request);
     if (this.asked.size === 0) return;
@@ -241,25 +283,38 @@ export class Book {
   }
 
   /** The words of an answer on each limit that it may concern. */
-  verdictsOf(answer: Answered): Map<UpstreamLimit, Verdict> {
+  verdictsOf(answer: Answered): LimitVerdict[] {
     const now = this.host.wall();
-    const told = new Map<UpstreamLimit, Told | undefined>();
-    for (const limit of this.upstream.limits) told.set(limit, toldOf(limit, answer, now));
-    const { refusedForMs } = answer;
-    const reason = `answered ${answer.status}`;
-    const verdicts = new Map<UpstreamLimit, Verdict>();
-    for (const [limit, word] of told) {
-      const isRefused = refusedForMs !== undefined && refuses(limit, answer, word);
-      const refusedFor = isRefused ? refusedForMs / MS : undefined;
-      const isMute = word === undefined && answer.status < 400;
-      verdicts.set(limit, { cost: costOf(limit, answer), told: word, isMute, refusedFor, reason });
-    }
-    return verdicts;
+    return this.upstream.limits.map((limit) => verdictOn(limit, answer, now));
   }
 
   close(): void {
     for (const probe of this.probes.values()) probe.close();
   }
+}
+
+/** The facts for a key function. It is noted if it asks for the request: then that may name another bucket. */
+class Facts implements KeyFacts {
+  constructor(
+    readonly id: string | undefined,
+    readonly address: string,
+    readonly header: KeyFacts['header'],
+    private readonly noted: () => RequestLine,
+  ) {}
+
+  get request(): RequestLine {
+    return this.noted();
+  }
+}
+
+function mapOf<V>(maps: Map<UpstreamLimit, Map<string, V>>, limit: UpstreamLimit): Map<string, V> {
+  let map = maps.get(limit);
+  if (!map) {
+    // Limits of before a change.
+    if (maps.size >= MOST_LIMITS) maps.clear();
+    maps.set(limit, (map = new Map<string, V>()));
+  }
+  return map;
 }
 
 const UNKNOWN = Symbol('a key that no answer has told yet');
@@ -268,41 +323,4 @@ const NOTHING: RequestLine = { method: 'GET', path: '/' };
 
 function kindOf(by: string, { path }: RequestLine): string {
   return `${by} ${shapeOf(path)}`;
-}
-
-/** A user's function that throws is a cost that nobody knows. */
-function costOf(limit: UpstreamLimit, answer: Answered): number {
-  try {
-    return limit.cost(answer) ?? NaN;
-  } catch {
-    return NaN;
-  }
-}
-
-function toldOf(limit: UpstreamLimit, answer: Answered, now: number): Told | undefined {
-  if (limit.format === null) return undefined;
-  let all: ToldLimit[];
-  try {
-    all = readLimits(answer, now, limit.format);
-  } catch {
-    return undefined;
-  }
-  // One of several counts: that of its name, else the one that has the least.
-  const found = all.find(({ name }) => name === limit.name) ?? all.sort((a, b) => a.remaining - b.remaining)[0];
-  if (!found) return undefined;
-  // Its numbers only: what else a reader says of it has no place in the account, nor in the ledger.
-  const { remaining, limit: tokens, window, reset } = found;
-  return { remaining, limit: tokens, window, reset };
-}
-
-function refuses(limit: UpstreamLimit, answer: Answered, told: Told | undefined): boolean {
-  if (limit.refuses) {
-    try {
-      return limit.refuses(answer);
-    } catch {
-      return true;
-    }
-  }
-  if (answer.status === 420 || limit.rule.closesAtEnd) return answer.status === 420 && limit.rule.closesAtEnd;
-  return told === undefined || told.remaining < limit.rule.greatestCost;
 }

@@ -18,6 +18,8 @@ export interface GroupLimit {
   muteAt: number;
   /** When an answer told so few tokens, or fewer. */
   lowAt: number;
+  /** Raised with each change of tokens or window. */
+  version: number;
 }
 
 /** Members of one group may have other limits: the least of them counts, until nobody has told it for so long. */
@@ -73,6 +75,9 @@ export class Group {
   private readonly places = new Map<number, LinedPlace>();
   private readonly closings = new Map<number, number>();
   asking = 0;
+  /** The limit of the group, as it is known now, and the version that was adopted. */
+  private known: GroupLimit | undefined;
+  private version = -1;
 
   constructor(
     private readonly purse: GroupOwner,
@@ -105,8 +110,16 @@ export class Group {
     this.buckets?.grow(slots);
   }
 
+  /** Nothing has changed since it was asked for last, and its limit is known. */
+  isOf(limit: UpstreamLimit): boolean {
+    return this.buckets !== undefined && limit === this.limit && this.version === this.known?.version;
+  }
+
   /** The limit as it is known by now; where it is another one, what was spent moves to buckets of that. */
   adopt(limit: UpstreamLimit, known: GroupLimit): void {
+    if (this.known === known && this.isOf(limit)) return;
+    this.known = known;
+    this.version = known.version;
     this.limit = limit;
     const { tokens, window } = limitOf(limit, known);
     if (tokens === undefined || window === undefined) return;
@@ -130,7 +143,8 @@ export class Group {
 
   /** An answer told of the limit, for everybody. */
   learn(told: Told | undefined, isMute: boolean): void {
-    const known = this.host.groupOf(this.upstream, this.limit.name, this.key);
+    const known = this.known ?? this.host.groupOf(this.upstream, this.limit.name, this.key);
+    const { tokens: before, window: windowBefore } = known;
     const now = this.host.monotonic();
     if (isMute) {
       known.mute = now - known.muteAt < MUTE ? known.mute + 1 : 1;
@@ -142,6 +156,7 @@ export class Group {
     if (limit !== undefined && limit <= (known.tokens ?? Infinity)) known.lowAt = now;
     if (limit !== undefined && (known.lowAt === now || now - known.lowAt > LOW)) known.tokens = limit;
     if (window !== undefined) known.window = window;
+    if (known.tokens !== before || known.window !== windowBefore) known.version++;
     this.adopt(this.limit, known);
   }
 

@@ -12,9 +12,13 @@ import { MemberPlace } from './member-place';
 const GAP = 2;
 /** Members that join a shift find room for some more. */
 const GROWTH = 1.1;
+/** Limits whose groups are found fast: an upstream has some. */
+const MOST_FOUND = 50;
 
 export class ShiftPurse implements Purse, GroupOwner {
   private readonly groups = new Map<string, Group>();
+  /** The same by limit and key, to be found without a name. */
+  private readonly found = new Map<UpstreamLimit, Map<string, Group>>();
   /** Rows of groups that nobody has asked for yet, by slot. */
   private readonly rows = new Map<number, PurseRow[]>();
   private clean: Uint8Array;
@@ -58,6 +62,12 @@ export class ShiftPurse implements Purse, GroupOwner {
 
   /** Undefined: nobody tells what the limit of the group is, so it has to be felt for by all nodes together. */
   placeOf(upstream: string, limit: UpstreamLimit, key: string, slot: number): MemberPlace | undefined {
+    const group = this.found.get(limit)?.get(key);
+    if (group?.isOf(limit) && slot < this.slots) return new MemberPlace(group, slot);
+    return this.searched(upstream, limit, key, slot);
+  }
+
+  private searched(upstream: string, limit: UpstreamLimit, key: string, slot: number): MemberPlace | undefined {
     const known = this.host.groupOf(upstream, limit.name, key);
     const { tokens, window } = limitOf(limit, known);
     const { shape } = limit.rule;
@@ -68,7 +78,18 @@ export class ShiftPurse implements Purse, GroupOwner {
     let group = this.groups.get(name);
     if (!group) this.groups.set(name, (group = new Group(this, upstream, limit, key, this.slots)));
     group.adopt(limit, known);
+    this.remember(limit, key, group);
     return new MemberPlace(group, slot);
+  }
+
+  private remember(limit: UpstreamLimit, key: string, group: Group): void {
+    let byKey = this.found.get(limit);
+    if (!byKey) {
+      // Limits of before a change.
+      if (this.found.size >= MOST_FOUND) this.found.clear();
+      this.found.set(limit, (byKey = new Map<string, Group>()));
+    }
+    byKey.set(key, group);
   }
 
   /** A member's rows of one group, taken out. */

@@ -5,8 +5,9 @@
  */
 import { shownKey } from '../keys';
 import type { Replied } from '../../spending';
-import type { Answered, RequestLine, Reservation, Shortage, Spend, Use, Waiter } from '../spender';
+import type { Answered, RequestLine, Reservation, Shortage, Spend, UpstreamLimit, Use, Waiter } from '../spender';
 import type { Book } from './book';
+import type { LimitVerdict } from './verdicts';
 import type { LineWaiter } from './line';
 import type { Place, Taken, Verdict } from './place';
 
@@ -18,6 +19,7 @@ export class RunReservation implements Reservation {
   private first: Taken[] | undefined;
   private drawn = 0;
   private isOver = false;
+  private readonly upstream: Book['upstream'];
 
   private constructor(
     private readonly book: Book,
@@ -29,25 +31,31 @@ export class RunReservation implements Reservation {
     private readonly takenAt: number,
   ) {
     this.first = first;
+    this.upstream = book.upstream;
   }
 
   static take(book: Book, use: Use, requests: number, now: () => number): RunReservation | Shortage {
     const places = book.placesOf(use, undefined);
     const taken = takeAll(places, use, requests, false);
     if (!Array.isArray(taken)) return shortageOf(book, use, taken, places, requests);
-    const earmarks = Array.from({ length: requests - 1 }, () =>
-      places.flatMap((place) => place.earmark(requests) ?? []),
-    );
+    const earmarks: Taken[][] = [];
+    while (earmarks.length < requests - 1) earmarks.push(places.flatMap((place) => place.earmark(requests) ?? []));
     return new RunReservation(book, use, now, taken, earmarks, now());
   }
 
   draw(request: RequestLine): Spend | Shortage {
     this.drawn++;
-    const places = this.book.placesOf(this.use, request);
-    const { first } = this;
+    const { first, book } = this;
+    const isFresh = first !== undefined && this.now() - this.takenAt < FRESH;
+    // Nothing that its buckets depend on can have become known since.
+    if (isFresh && !book.dependsOnRequest && book.upstream === this.upstream) {
+      this.first = undefined;
+      return this.spend(first, request);
+    }
+    const places = book.placesOf(this.use, request);
     this.first = undefined;
     if (first) {
-      if (this.now() - this.takenAt < FRESH && isOf(first, places)) return this.spend(first, request);
+      if (isFresh && isOf(first, places)) return this.spend(first, request);
       releaseAll(first);
     } else releaseAll(this.earmarks.pop() ?? []);
     const taken = takeAll(places, this.use, 1, true);
@@ -100,12 +108,9 @@ class RequestSpend implements Spend {
     };
     const verdicts = book.verdictsOf(answer);
     book.learn(use, answer);
-    const isTaken = [...verdicts.values()].some(({ refusedFor }) => refusedFor !== undefined);
-    const paid = new Set<string>();
+    const isTaken = verdicts.some(({ refusedFor }) => refusedFor !== undefined);
     for (const one of this.taken) {
-      const { limit } = one.place;
-      const verdict = verdicts.get(limit) ?? verdictOf(verdicts, limit.name);
-      paid.add(limit.name);
+      const verdict = verdictOf(verdicts, one.place.limit);
       if (!verdict) {
         // The limit was taken away while the request was under way.
         one.release();
@@ -114,8 +119,9 @@ class RequestSpend implements Spend {
       book.noteSpent(one.place, verdict, answer.status);
       this.pay(one, verdict);
     }
-    for (const [limit, verdict] of verdicts) {
-      if (paid.has(limit.name) || !book.isByHeader(limit)) continue;
+    for (const verdict of verdicts) {
+      const { limit } = verdict;
+      if (!book.isByHeader(limit) || this.taken.some(({ place }) => place.limit.name === limit.name)) continue;
       book.placeOfAnswer(limit, use, request, undefined)?.overdraw(verdict, this.sentAt);
     }
     return isTaken;
@@ -148,9 +154,8 @@ class RequestSpend implements Spend {
   }
 }
 
-function verdictOf<V>(verdicts: ReadonlyMap<{ name: string }, V>, name: string): V | undefined {
-  for (const [limit, verdict] of verdicts) if (limit.name === name) return verdict;
-  return undefined;
+function verdictOf(verdicts: readonly LimitVerdict[], limit: UpstreamLimit): LimitVerdict | undefined {
+  return verdicts.find((verdict) => verdict.limit === limit || verdict.limit.name === limit.name);
 }
 
 /** All of them, or the first that has nothing. */

@@ -116,6 +116,7 @@ export class NodeSpender implements Spender {
       if (now - bucket.usedAt < kept || bucket.isOfInterest || bucket.isClosed) continue;
       bucket.close();
       this.buckets.delete(id);
+      this.books.get(bucket.name.upstream)?.forget(bucket);
     }
   }
 
@@ -152,7 +153,7 @@ export class NodeSpender implements Spender {
     let group = this.groups.get(id);
     if (group) return group;
     if (this.groups.size >= MOST_GROUPS) this.groups.clear();
-    group = { tokens: undefined, window: undefined, mute: 0, muteAt: -Infinity, lowAt: -Infinity };
+    group = { tokens: undefined, window: undefined, mute: 0, muteAt: -Infinity, lowAt: -Infinity, version: 0 };
     this.groups.set(id, group);
     return group;
   }

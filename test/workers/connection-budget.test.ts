@@ -9,6 +9,7 @@ test('what a config does not have takes no connection', () => {
     row: 1,
     kit: KIT_CONNECTIONS,
     activities: 0,
+    handlers: 0,
     jobs: 0,
     budget: 0,
     listeners: 2,

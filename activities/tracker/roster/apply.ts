@@ -34,7 +34,7 @@ export interface Applier {
 /** Without an applier no tracker has a route, and nobody is woken. */
 export async function applyRoster(database: Database, input: ApplyInput, applier?: Applier): Promise<RosterApplied> {
   const { applied, begun, answered } = await database.transaction((db) => applyIn(db, input, applier));
-  // Who could not be told looks each second.
+  // A client that could not be told looks each second.
   await announce((...ask) => database.rows(...ask), replyAnnouncements(answered)).catch(() => undefined);
   // One that cannot be woken now is found by the patrol.
   for (const pool of begun) {

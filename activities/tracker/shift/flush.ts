@@ -216,6 +216,12 @@ export class Flush {
     const { shift, harvest } = portion;
     settlePortion(portion, true);
     shift.checked(began);
-    for (const [loop, { successes }] of harvest) loop.counts.fetched += successes.size;
+    const applied: number[] = [];
+    for (const [loop, { successes }] of harvest) {
+      loop.counts.fetched += successes.size;
+      if (!loop.definition.apply) continue;
+      for (const { json, key } of successes.values()) if (json !== null) applied.push(key);
+    }
+    if (applied.length > 0) shift.life?.wrote(applied);
   }
 }

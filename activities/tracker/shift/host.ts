@@ -61,6 +61,8 @@ export interface PoolLife {
   reloaded(isMember: (id: string) => boolean): void;
   /** The pool has these slots, and no others. */
   narrow(slots: Slots): void;
+  /** Values of these members were written, of operations that have `apply`. By the keys of their rows. */
+  wrote(keys: readonly number[]): void;
   /** The options of now; undefined: the tracker's members take no messages any more. */
   follow(options: ReceiveOptions | undefined): void;
 }

@@ -33,4 +33,3 @@ export interface NodeOptions {
   /** Connections for handlers that have transactions of their own. @default database, for tests */
   handlers?: Database | undefined;
 }
-

@@ -11,7 +11,7 @@ import type { Commit, MemberPart, Refused, Verdict } from '../member/commit';
 import { MEMBER, type MemberLimits } from '../member/constants';
 import { marksFromJson, marksToJson } from '../member/marks';
 import { NOT_STORED, type Stored } from '../member/member';
-import type { Pushed, Sent, Timer, Trace } from '../member/types';
+import type { Brought, Pushed, Sent, Timer, Trace } from '../member/types';
 import type { Placing } from '../route';
 import type { PoolOwner } from './fence';
 
@@ -34,6 +34,20 @@ const LOAD: Statement = {
          from unnest($2::text[]) i (id)
          left join longwatch.life l on l.tracker = $1 and l.id = i.id and l.version > 0
          left join longwatch.member m on m.tracker = $1 and m.id = i.id`,
+};
+/** Stored values that have changed, and that `apply` has not had: of these members, or of all in these slots. */
+const UNAPPLIED: Statement = {
+  name: 'value-unapplied',
+  text: `select m.id, v.operation, v.value::text as json, ${ms('v.changed_at')} as changed_at
+         from longwatch.member m
+         join longwatch.value v on v.member = m.key and v.operation = any($4::text[]) and v.value is not null
+         left join longwatch.life l on l.tracker = m.tracker and l.id = m.id
+         where m.tracker = $1 and m.slot between $2 and $3 and m.removed_at is null
+           and ($5::bigint[] is null or m.key = any($5::bigint[]))
+           and not exists (
+             select 1 from json_array_elements(l.applied::json) a
+             where a ->> 0 = v.operation and (a ->> 1)::float8 >= ${ms('v.changed_at')}
+           )`,
 };
 const TIMERS_DUE: Statement = {
   name: 'timer-due',
@@ -239,6 +253,22 @@ function timersOf({ timers }: Pick<LifeRow, 'timers'>): Map<string, Timer> {
       { ...timer, ...(trace !== null && { trace: JSON.parse(trace) as Trace }) },
     ]),
   );
+}
+
+/** @param keys of members whose values were just written; undefined: of all in these slots */
+export async function unappliedValues(
+  db: Queryable,
+  tracker: string,
+  slots: { first: number; last: number },
+  operations: readonly string[],
+  keys?: readonly number[],
+): Promise<{ id: string; brought: Brought }[]> {
+  type Row = { id: string; operation: string; json: string; changed_at: number };
+  const rows = await run<Row>(db, UNAPPLIED, [tracker, slots.first, slots.last, operations, keys ?? null]);
+  return rows.map(({ id, operation, json, changed_at: fetchedAt }) => ({
+    id,
+    brought: { operation, json, fetchedAt },
+  }));
 }
 
 export async function timersDue(

@@ -4,8 +4,8 @@
  * with it. Called by `turner.ts` in place of `run.ts` alone. It runs on connections of its own, since each holds one as
  * long as its code takes.
  *
- * If the code throws, the transaction is rolled back and the failure is committed as that of any other turn. If anything
- * else keeps it from being committed, the member is read again and the message is handled again.
+ * If the code throws, the transaction is rolled back and the failure is committed as that of any other turn. If
+ * anything else keeps it from being committed, the member is read again and the message is handled again.
  */
 import { errorOf } from '../../lib/failures';
 import { run, type Database, type Queryable, type Statement } from '../../lib/database';

@@ -17,6 +17,8 @@ export interface LifeCode {
   readonly unload: LifeDefinition['unload'];
   readonly states: StateCode;
   readonly versions: StateVersions;
+  /** Operations whose values go to `apply`. */
+  readonly applies: readonly string[];
   applyOf(operation: string): Apply | undefined;
 }
 
@@ -33,6 +35,7 @@ export function lifeCodeOf(definition: TrackerDefinition): LifeCode | undefined 
     unload,
     versions,
     states: statesOf(definition, versions),
+    applies: Object.keys(operations).filter((name) => operations[name]!.apply !== undefined),
     applyOf: (operation) => operations[operation]?.apply,
   };
 }

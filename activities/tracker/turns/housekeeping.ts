@@ -17,7 +17,7 @@ import { mailTables, stepTables } from '../store/mail';
 const STEPS = 4;
 /** Pages of what is forgotten in one look. */
 const PAGES = 20;
-/** Whoever has a table locked is not waited for: another one is seen to first. */
+/** Nobody waits for who has a table locked: another one is seen to first. */
 const LIMITS = { lockTimeoutMs: 100, statementTimeoutMs: 4_000 };
 /** Any number that nothing else uses: its lock ends with the transaction. */
 const ALONE: Statement = { name: 'mail-housekeeping', text: `select pg_try_advisory_xact_lock(7215438201) as alone` };

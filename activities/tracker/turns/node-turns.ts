@@ -139,12 +139,14 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     this.places.learn(tracker, shift.options.route);
     const placing = (id: string): number => this.placingOf(tracker)(id);
     const { limits } = this;
-    const pool = new PoolTurns({ shift, code, options, slots, placing, stirred: () => this.go(), limits });
+    const wrote = (of: PoolTurns, keys: readonly number[]): void => this.reader.values(of, keys);
+    const pool = new PoolTurns({ shift, code, options, slots, placing, wrote, stirred: () => this.go(), limits });
     shift.life = pool;
     this.pools.add(pool);
     this.shifts.set(pool, shift);
     this.committer.writer.add(pool);
     this.look(pool);
+    this.reader.values(pool);
   }
 
   /**

@@ -34,6 +34,8 @@ export interface PoolTurnsSetup {
   readonly slots: Slots;
   /** The place of an id among the tracker's pools. */
   readonly placing: Placing;
+  /** Values of members were written that `apply` is to have. */
+  readonly wrote: (pool: PoolTurns, keys: readonly number[]) => void;
   /** Something is there to do. */
   readonly stirred: () => void;
   readonly limits?: MemberLimits;
@@ -106,6 +108,10 @@ export class PoolTurns implements KeptPool, PoolLife {
   reloaded(isMember: (id: string) => boolean): void {
     this.members.recheck(isMember);
     this.setup.stirred();
+  }
+
+  wrote(keys: readonly number[]): void {
+    this.setup.wrote(this, keys);
   }
 
   narrow(slots: Slots): void {

@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks';
 import { errorOf } from '../../lib/failures';
 import { isOutage, type Queryable } from '../../lib/database';
 import { Semaphore } from '../shift/semaphore';
-import { loadLives, timersDue } from '../store/lives';
+import { loadLives, timersDue, unappliedValues } from '../store/lives';
 import { poolsWithMail, readMail } from '../store/mail';
 import type { TurnsHost } from './host';
 import type { PoolTurns } from './pool';
@@ -16,6 +16,8 @@ import type { PoolTurns } from './pool';
 const AT_ONCE = 3;
 /** Members of one load. */
 const LOADS = 500;
+/** After a reading of values that failed. Milliseconds. */
+const VALUES_AGAIN_MS = 1_000;
 /** Timers of one look. */
 const TIMERS = 1_000;
 
@@ -63,6 +65,14 @@ export class MailReader {
     });
   }
 
+  /**
+   * Stored values that `apply` has not had: of members whose values were just written, or of all of the pool, for its
+   * last keeper may have died between a value and its turn.
+   */
+  values(pool: PoolTurns, keys?: readonly number[]): void {
+    if (pool.code.applies.length > 0) void this.readValues(pool, keys).finally(() => this.host.go());
+  }
+
   /** Readings and loads that are under way have ended. */
   async idle(): Promise<void> {
     await this.looking;
@@ -102,6 +112,19 @@ export class MailReader {
       } catch (thrown) {
         for (const id of ids) pool.members.notLoaded(id);
         this.failed(pool, thrown, 'members cannot be read now');
+      }
+    });
+  }
+
+  private async readValues(pool: PoolTurns, keys: readonly number[] | undefined): Promise<void> {
+    await this.places.run(async () => {
+      try {
+        const found = await unappliedValues(this.db, pool.tracker, pool.slots, pool.code.applies, keys);
+        for (const { id, brought } of found) pool.members.bring(id, brought);
+      } catch (thrown) {
+        this.failed(pool, thrown, 'values for apply cannot be read now');
+        // All of them, then: nobody remembers which.
+        setTimeout(() => this.isKept(pool) && this.values(pool), VALUES_AGAIN_MS).unref();
       }
     });
   }

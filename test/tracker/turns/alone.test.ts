@@ -1,4 +1,7 @@
-/** Turns that have a transaction of their own: what the handler reads and writes there commits with its state, or not at all. */
+/**
+ * Turns that have a transaction of their own: what the handler reads and writes there commits with its state, or not
+ * at all.
+ */
 import type { MemberContext } from '../../../config/define/member';
 import { becomes, handled, nodeOf, replyTo, send, stack, stateOf, trackerOf } from './kit';
 

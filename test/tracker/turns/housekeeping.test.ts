@@ -1,4 +1,7 @@
-/** The tables of mail and replies stay small: emptied ones are truncated, the next one takes new mail, old replies are forgotten. */
+/**
+ * The tables of mail and replies stay small: emptied ones are truncated, the next one takes new mail, old replies are
+ * forgotten.
+ */
 import { pino } from 'pino';
 import { Housekeeping } from '../../../activities/tracker/turns/housekeeping';
 import { MEMBER } from '../../../activities/tracker/member/constants';

@@ -1,7 +1,7 @@
 /**
  * A node's turns over pools on a real PostgreSQL, without workers: real shifts that hold their fences, real commits,
- * and a sender that writes mail. The database starts where this is imported; each test begins with one tracker `t` of one
- * pool.
+ * and a sender that writes mail. The database starts where this is imported; each test begins without trackers and
+ * mail.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';

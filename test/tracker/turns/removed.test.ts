@@ -1,4 +1,7 @@
-/** Members that are removed: their state, timers and mail go with them, who waits for an answer has one, and a new message begins a new life. */
+/**
+ * Members that are removed: their state, timers and mail go with them, who waits for an answer has one, and a new
+ * message begins a new life.
+ */
 import type { MemberContext } from '../../../config/define/member';
 import { applyRoster } from '../../../activities/tracker/roster/apply';
 import { Flush } from '../../../activities/tracker/shift/flush';

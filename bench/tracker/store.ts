@@ -15,10 +15,15 @@ export interface Stored {
   options: TrackerOptions;
   pools: number;
   members: number;
+  /** Whether each has a value. @default true */
+  fetched?: boolean;
 }
 
-/** Ids are `TRACKER-1` to `TRACKER-members`, each with a value of the operation `look`. */
-export async function storeMembers(stack: Stack, { tracker, options, pools, members }: Stored): Promise<void> {
+/** Ids are `TRACKER-1` to `TRACKER-members`, each with a value of the operation `look` where `fetched` says so. */
+export async function storeMembers(
+  stack: Stack,
+  { tracker, options, pools, members, fetched = true }: Stored,
+): Promise<void> {
   await stack.sql(`insert into longwatch.tracker (name, options, pools, state) values ($1, $2, $3, 'stopped')`, [
     tracker,
     JSON.stringify(options),
@@ -39,8 +44,8 @@ export async function storeMembers(stack: Stack, { tracker, options, pools, memb
          select $3, id, hash, 1, 0 from unnest($1::text[], $2::bigint[]) as r (id, hash) returning key
        )
        insert into longwatch.value (member, operation, value, etag, fetched_at, changed_at)
-       select key, 'look', '1', 'etag', now(), now() from m`,
-      [part, part.map(hashId), tracker],
+       select key, 'look', '1', 'etag', now(), now() from m where $4`,
+      [part, part.map(hashId), tracker, fetched],
     );
   }
   await stack.sql(

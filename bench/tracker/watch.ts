@@ -25,6 +25,8 @@ export interface Written {
 
 export class Watch {
   readonly workers: WorkerProcess[] = [];
+  /** When its tracker was started; `performance.now()`. */
+  startedAt = 0;
 
   private constructor(
     private readonly bench: Bench,
@@ -35,15 +37,21 @@ export class Watch {
 
   /** Servers and one worker; the tracker is started and has no members yet. */
   static async start(bench: Bench, setup: WatchSetup, nodeFlags: readonly string[] = []): Promise<Watch> {
-    return Watch.on(bench, setup, await bench.stack(), nodeFlags);
+    return Watch.on(bench, setup, await bench.stack(), { nodeFlags });
   }
 
-  /** The same on servers that are there, perhaps with members. */
-  static async on(bench: Bench, setup: WatchSetup, stack: Stack, nodeFlags: readonly string[] = []): Promise<Watch> {
+  /** The same on servers that are there, perhaps with members, and with as many workers as one likes. */
+  static async on(
+    bench: Bench,
+    setup: WatchSetup,
+    stack: Stack,
+    { nodeFlags = [], nodes = 1 }: { nodeFlags?: readonly string[]; nodes?: number } = {},
+  ): Promise<Watch> {
     const watch = new Watch(bench, setup, stack, (await stack.connect()).tracker('bench'));
-    await watch.worker(nodeFlags);
+    for (let i = 0; i < nodes; i++) await watch.worker(nodeFlags);
     const run = () => ({ value: null });
     const definition = { name: 'bench', ...setup.tracker, operations: { look: { ...setup.operation, run } } };
+    watch.startedAt = performance.now();
     await watch.tracker.start(resolveConfig({ trackers: [definition] }).trackers[0]!.options);
     return watch;
   }

@@ -14,15 +14,15 @@ import { simulations } from './simulations';
 
 const ROOT = path.join(__dirname, '..', '..');
 
-const USAGE = `npm run soak -- [PART…] [--histories N] [--seed S] [--for T] [--only WORD]
+const USAGE = `npm run soak -- [PART…] [--histories N] [--seed S] [--for T] [--members M] [--only WORD]
 
   simulations   every simulated world through N histories (100,000) under the seed S (of the day), each in the
                 measure that CI has of it; --only job/world is one of them
   chaos         the kill tests again and again for T (1h), see npm run chaos -- --help
-  nodes         five minutes of bad days of three nodes with 5,000 ids, as processes, then as hosts of their own (as root)
+  nodes         five minutes of bad days of three nodes with M ids (5000), as processes, then as hosts of their own (as root)
   ground        the two commands on every ground: users, folders, ports, versions of Node, package managers (as root)
   server        the test suite on the newest Temporal server, built as a Go module
-  production    the bad days of four nodes, a rolling restart among them, on that server with PostgreSQL as its store
+  production    the bad days of four nodes with M ids (2000), a rolling restart among them, on that server with PostgreSQL as its store
 Without a part: all of them, in this order. --only WORD: those worlds, those grounds, or those test files on the newest
 server, whose name has it.`;
 
@@ -35,8 +35,8 @@ async function run(command: string[], env: NodeJS.ProcessEnv = {}): Promise<numb
 }
 
 /** @returns 0 when all of it holds, on one machine and on three */
-async function nodes(seed: readonly string[]): Promise<number> {
-  const days = ['--nodes', '3', '--members', '5000', '--kill-every', '15s', '--for', '5m', ...seed];
+async function nodes(members: string, seed: readonly string[]): Promise<number> {
+  const days = ['--nodes', '3', '--members', members, '--kill-every', '15s', '--for', '5m', ...seed];
   const example = ['npm', 'run', 'example', '--', 'eve', ...days];
   const together = await run(example);
   if (process.platform === 'linux' && process.getuid?.() === 0) return together + (await run([...example, '--hosts']));
@@ -51,6 +51,7 @@ async function main(): Promise<number> {
       histories: { type: 'string', default: '100000' },
       seed: { type: 'string' },
       for: { type: 'string', default: '1h' },
+      members: { type: 'string' },
       only: { type: 'string', multiple: true },
       help: { type: 'boolean' },
     },
@@ -67,10 +68,10 @@ async function main(): Promise<number> {
         ...(values.seed === undefined ? {} : { LONGWATCH_SEED: values.seed }),
       }),
     chaos: () => run(['npm', 'run', 'chaos', '--', '--for', values.for, '--long', ...seed]),
-    nodes: () => nodes(seed),
+    nodes: () => nodes(values.members ?? '5000', seed),
     ground: () => runGrounds(values.only ?? [], say),
     server: () => suiteOnNewServer(values.only ?? [], say),
-    production: () => badDaysInProduction(2_000, say),
+    production: () => badDaysInProduction(values.members ?? '2000', say),
   };
   // None at all would hold.
   if (!/^[1-9]\d{0,8}$/.test(values.histories)) {

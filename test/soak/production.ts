@@ -21,7 +21,7 @@ const DAYS = ['rolling restart', 'kill -9', 'freeze', 'cut off from both', 'Temp
 const EVERY_S = 30;
 
 /** @returns 0 when all of it holds */
-export async function badDaysInProduction(members: number, say: (line: string) => void): Promise<number> {
+export async function badDaysInProduction(members: string, say: (line: string) => void): Promise<number> {
   const server = await built(say);
   const folder = mkdtempSync(path.join(os.tmpdir(), 'longwatch-production-'));
   // Beside Longwatch's own: two database servers, as in docker-compose.yml.
@@ -81,10 +81,10 @@ async function query(url: string, text: string): Promise<void> {
 }
 
 /** The example of a cluster, whose development stack takes the script on PATH for Temporal's command. */
-async function badDays(bin: string, store: string, members: number): Promise<number> {
+async function badDays(bin: string, store: string, members: string): Promise<number> {
   const only = DAYS.flatMap((day) => ['--only', day]);
   const times = ['--kill-every', `${EVERY_S}s`, '--for', `${(DAYS.length + 2) * EVERY_S}s`];
-  const args = ['eve', '--nodes', String(NODES), '--members', String(members), ...times, ...only];
+  const args = ['eve', '--nodes', String(NODES), '--members', members, ...times, ...only];
   const child = spawn('npm', ['run', 'example', '--', ...args], {
     cwd: ROOT,
     env: { ...process.env, PATH: `${bin}:${process.env.PATH}`, LONGWATCH_TEMPORAL_STORE: store },

@@ -4,15 +4,20 @@
  */
 import { defineScenario, type Reading } from '../../harness/scenario';
 import type { Bench } from '../../harness/bench';
+import { attendance } from './attendance';
 import { drain } from './drain';
 import { join } from './join';
 import { kill } from './kill';
+import { living } from './living';
+import { once } from './once';
 import { questions } from './questions';
 
-const PARTS: Record<string, (bench: Bench) => Promise<Reading[]>> = { join, drain, kill, questions };
+const PARTS: Record<string, (bench: Bench) => Promise<Reading[]>> = {
+  ...{ join, drain, kill, questions, once, attendance, living },
+};
 
 export const scenario = defineScenario({
-  title: 'several nodes: a newcomer has its share, a node is drained, a node is killed',
+  title: 'several nodes: a newcomer has its share, a node is drained, a node is killed; questions, loading, attendance',
   async run(bench) {
     const wanted = process.env.BENCH_PART?.split(',') ?? Object.keys(PARTS);
     const readings: Reading[] = [];

@@ -24,11 +24,10 @@ export async function questions(bench: Bench): Promise<Reading[]> {
   bench.say(`storing ${MEMBERS.toLocaleString('en-US')} members`);
   await storeMembers(stack, { tracker: 'bench', options, pools: POOLS, members: MEMBERS });
 
-  const watch = await Watch.on(bench, setup, stack);
-  const began = performance.now();
-  await watch.worker();
+  const watch = await Watch.on(bench, setup, stack, { nodes: 2, nodeFlags: ['--expose-gc'] });
   await bench.until('all members are loaded', () => watch.ownedMembers(MEMBERS), 300_000);
-  const loaded = (performance.now() - began) / 1_000;
+  const loaded = (performance.now() - watch.startedAt) / 1_000;
+  const bytes = await memoryOf(watch);
   const tracker = (await stack.connect()).tracker('bench');
   const resting = await asked(tracker);
   const joining = watch.worker();
@@ -41,6 +40,7 @@ export async function questions(bench: Bench): Promise<Reading[]> {
       unit: 's',
       target: '<= 120 s',
     },
+    { measure: 'memory of both workers, a member', ours: bytes / MEMBERS, unit: 'B', target: '<= 1024 B' },
   ];
   for (const [question, took] of Object.entries(moving)) {
     readings.push({
@@ -54,6 +54,12 @@ export async function questions(bench: Bench): Promise<Reading[]> {
   }
   await watch.stop();
   return readings;
+}
+
+/** All that their heaps and buffers hold after a collection, their code as well. Bytes. */
+async function memoryOf({ workers }: Watch): Promise<number> {
+  const uses = await Promise.all(workers.map((worker) => worker.memory()));
+  return uses.reduce((sum, { heapUsed, external }) => sum + heapUsed + external, 0);
 }
 
 async function asked(tracker: TrackerHandle) {

@@ -1,7 +1,7 @@
 /** `longwatch audit`: what operators did, the newest first. */
 import type { Command } from 'commander';
 import type { AuditRow } from '../../client/audit';
-import type { Json } from '../../workflows/lib/json';
+import { changeText } from '../../client/audit-change';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { inline } from '../plain';
@@ -75,26 +75,7 @@ function timeOf(text: string): Date {
 const outcomeOf = ({ outcome, error }: AuditRow): string =>
   `${outcome ?? 'not noted'}${error === undefined ? '' : `: ${short(inline(error), 60)}`}`;
 
-/** `every: 1s → 2s`; the rest is in `--json`. */
-function changeOf({ before, after }: AuditRow): string {
-  const [was, is] = [fields(before), fields(after)];
-  const names = [...new Set([...Object.keys(was), ...Object.keys(is)])];
-  const differing = names.filter((name) => was[name] !== is[name]);
-  const parts = (differing.length > 0 ? differing : names).map((name) =>
-    was[name] !== undefined && is[name] !== undefined && was[name] !== is[name]
-      ? `${name}: ${was[name]} → ${is[name]}`
-      : `${name}: ${is[name] ?? was[name]}`,
-  );
-  return short(parts.join(', '), 80);
-}
-
-function fields(value: Json | undefined): Record<string, string> {
-  if (value === undefined || value === null || typeof value !== 'object' || Array.isArray(value)) return {};
-  return Object.fromEntries(
-    Object.entries(value)
-      .filter(([, inner]) => inner !== null)
-      .map(([name, inner]) => [name, typeof inner === 'string' ? inner : JSON.stringify(inner)]),
-  );
-}
+/** The rest is in `--json`. */
+const changeOf = ({ before, after }: AuditRow): string => short(changeText(before, after), 80);
 
 const short = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most)}…` : text);

@@ -5,12 +5,24 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef } from 'preact/hooks';
 import { duration } from './lib/format';
-import { connect, OLD_MS, useLive, type Live } from './lib/live';
+import { OLD_MS, useLive, type Live } from './lib/live';
+import { MeContext, type Me } from './lib/me';
 import { href, useRoute, type Route } from './lib/route';
+import { useSession } from './lib/session';
 import { useTheme, type Theme } from './lib/theme';
 import { useNow } from './lib/use';
-import { State } from './parts/text';
+import { ActivitiesPage } from './pages/activities';
+import { BufferList, BufferPage } from './pages/buffer';
+import { JobList, JobPage } from './pages/job';
+import { LogPage } from './pages/log';
+import { NodePage, NodesPage } from './pages/nodes';
 import { Overview } from './pages/overview';
+import { SignIn } from './pages/sign-in';
+import { TrackerList, TrackerPage } from './pages/tracker';
+import { UpstreamList, UpstreamPage } from './pages/upstream';
+import { Boundary } from './parts/boundary';
+import { Dialogs } from './parts/dialog';
+import { Data, State } from './parts/text';
 
 interface Place {
   id: string;
@@ -18,16 +30,24 @@ interface Place {
   count?: (live: Live) => number | undefined;
 }
 
-const PLACES: readonly Place[] = [{ id: '', name: 'Overview' }];
+const PLACES: readonly Place[] = [
+  { id: '', name: 'Overview' },
+  { id: 'trackers', name: 'Trackers', count: ({ state }) => state?.status.trackers.length },
+  { id: 'buffers', name: 'Buffers', count: ({ state }) => state?.status.buffers.length },
+  { id: 'jobs', name: 'Jobs', count: ({ state }) => state?.status.jobs.length },
+  { id: 'upstreams', name: 'Upstreams' },
+  { id: 'nodes', name: 'Nodes', count: ({ state }) => state?.cluster.nodes.filter(({ alive }) => alive).length },
+  { id: 'activities', name: 'Activities' },
+  { id: 'log', name: 'Log' },
+];
 
 export function Shell() {
   const route = useRoute();
   const live = useLive();
-  useEffect(() => {
-    connect(() => Promise.resolve(false));
-  }, []);
+  const session = useSession();
+  if (session.wants !== undefined) return <SignIn words={session.wants} onDone={session.again} />;
   return (
-    <>
+    <MeContext.Provider value={session.me}>
       <a class="skip" href="#main" onClick={skip}>
         Skip to the content
       </a>
@@ -35,12 +55,28 @@ export function Shell() {
         <a class="brand" href="#/">
           Longwatch
         </a>
+        <Who me={session.me} />
         <Stream live={live} />
         <ThemeSwitch />
       </header>
       <Rail route={route} live={live} />
       <Main route={route} live={live} />
-    </>
+      <Dialogs state={live.state} />
+    </MeContext.Provider>
+  );
+}
+
+/** The servers, and the name under which one acts. */
+function Who({ me }: { me: Me | undefined }) {
+  if (!me) return null;
+  return (
+    <span
+      class="who quiet"
+      title={`Temporal at ${me.environment.temporal}, PostgreSQL at ${me.environment.database ?? 'unknown'}`}
+    >
+      <Data text={me.environment.namespace} most={40} /> · <Data text={me.name} most={40} />
+      {me.role !== 'admin' && ` · may ${me.role === 'read' ? 'only read' : 'operate'}`}
+    </span>
   );
 }
 
@@ -123,28 +159,65 @@ function Main({ route, live }: { route: Route; live: Live }) {
   }, [place]);
   return (
     <main id="main" ref={main} tabIndex={-1}>
-      {(live.stream === 'broken' || live.stream === 'refused') && <Broken live={live} />}
-      <Page route={route} live={live} />
+      <Broken live={live} />
+      <Boundary place={place}>
+        <Page route={route} live={live} />
+      </Boundary>
     </main>
   );
 }
+
+/** A stream that ends as it should comes again within this. Milliseconds. */
+const GRACE_MS = 1_500;
 
 /** Nobody may take what is on the page for what is. */
 function Broken({ live }: { live: Live }) {
   const now = useNow();
   const since = live.brokenAt === undefined ? 0 : now - live.brokenAt;
+  if (live.problem !== undefined && live.stream === 'open') {
+    return (
+      <p class="broken" role="alert">
+        <State is="problem" word="The state could not be read: " />
+        <Data text={live.problem} most={400} />
+        {live.heardAt > 0 && '; the figures are those of before'}. It is tried again by itself.
+      </p>
+    );
+  }
+  if (live.stream !== 'broken' || since < GRACE_MS) return null;
   return (
     <p class="broken" role="alert">
-      <State is="problem" word="The server of this page does not answer" />
-      {since > 1_000 && ` for ${duration(Math.round(since / 1_000) * 1_000)}`}
+      <State is="problem" word="The server of this page does not answer" /> for{' '}
+      {duration(Math.round(since / 1_000) * 1_000)}
       {live.heardAt > 0 && '; the figures are those of before'}. It is tried again by itself.
     </p>
   );
 }
 
 function Page({ route, live }: { route: Route; live: Live }): ComponentChildren {
-  const [place] = route.path;
-  if (place === undefined) return <Overview live={live} />;
+  const [place, name] = route.path;
+  switch (place) {
+    case undefined:
+      return <Overview live={live} />;
+    case 'trackers':
+      return name === undefined ? <TrackerList live={live} /> : <TrackerPage live={live} route={route} />;
+    case 'buffers':
+      return name === undefined ? <BufferList live={live} /> : <BufferPage live={live} route={route} />;
+    case 'jobs':
+      return name === undefined ? <JobList live={live} /> : <JobPage live={live} route={route} />;
+    case 'upstreams':
+      return name === undefined ? <UpstreamList live={live} /> : <UpstreamPage live={live} route={route} />;
+    case 'nodes':
+      return name === undefined ? <NodesPage live={live} /> : <NodePage live={live} route={route} />;
+    case 'activities':
+      return <ActivitiesPage />;
+    case 'log':
+      return <LogPage route={route} />;
+    default:
+      return <NoPage />;
+  }
+}
+
+function NoPage() {
   return (
     <div class="empty">
       <h1>There is no such page</h1>

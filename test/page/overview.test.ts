@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { buildPage } from '../../scripts/page';
+import { answerAll } from './support/answers';
 import { Chromium, describeInBrowser, overflows, violations } from './support/browser';
 import { buffer, busy, cluster, node, nothing, operation, tracker } from './support/samples';
 import { Site } from './support/site';
@@ -43,6 +44,7 @@ describeInBrowser('the overview', () => {
   beforeAll(async () => {
     chromium = await Chromium.launch();
     site = await new Site(folder, busy()).open();
+    answerAll(site);
   });
   afterAll(async () => {
     await chromium.close();

@@ -49,6 +49,11 @@ export function ago(at: string | null | undefined, now: number): string {
   return ms > 0 ? `${duration(coarse(ms))} ago` : `in ${duration(coarse(-ms))}`;
 }
 
+/** `3 min`: how long it is until then. */
+export function left(at: string, now: number): string {
+  return duration(coarse(Math.max(0, Date.parse(at) - now)));
+}
+
 /** Whole seconds: an age that changes its tenth each second is noise. */
 const coarse = (ms: number): number => (ms < 60_000 ? Math.floor(ms / 1_000) * 1_000 : ms);
 

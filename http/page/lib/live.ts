@@ -16,6 +16,8 @@ export interface Live {
   heardAt: number;
   /** Since when the stream is broken. */
   brokenAt: number | undefined;
+  /** Why the server could not read the state just now; what is shown is what it read before. */
+  problem: string | undefined;
 }
 
 /** The server says something at least each few seconds; older than this is shown as old. Milliseconds. */
@@ -25,13 +27,16 @@ const AGAIN_MS = 2_000;
 /** An open stream that says nothing for so long has been cut without a word. Milliseconds. */
 const SILENT_MS = 30_000;
 
-let live: Live = { state: undefined, stream: 'connecting', heardAt: 0, brokenAt: undefined };
+let live: Live = { state: undefined, stream: 'connecting', heardAt: 0, brokenAt: undefined, problem: undefined };
+/** When the server said anything, be it that it cannot read the state. */
+let saidAt = 0;
 export const rates = new Rates();
 const listeners = new Set<() => void>();
 let source: EventSource | undefined;
 let timer: ReturnType<typeof setTimeout> | undefined;
 
 function change(next: Partial<Live>): void {
+  if (next.stream === 'open') saidAt = Date.now();
   live = { ...live, ...next };
   for (const listener of listeners) listener();
 }
@@ -43,14 +48,23 @@ export function connect(refused: () => Promise<boolean>): void {
   source = opened;
   opened.addEventListener('snapshot', (event) => heard(parsed<State>(event)));
   opened.addEventListener('delta', (event) => heard(live.state && { ...live.state, ...parsed<Partial<State>>(event) }));
-  opened.addEventListener('ping', () => heard(live.state));
+  opened.addEventListener('ping', () => change({ stream: 'open', brokenAt: undefined }));
+  opened.addEventListener('problem', (event) => {
+    const { error } = parsed<{ error?: { message?: string } }>(event);
+    change({ stream: 'open', brokenAt: undefined, problem: error?.message ?? 'the state could not be read' });
+  });
   opened.addEventListener('error', () => {
-    change({ stream: 'broken', brokenAt: live.brokenAt ?? Date.now() });
+    lost();
     if (opened.readyState !== EventSource.CLOSED) return;
     clearTimeout(timer);
     timer = setTimeout(() => void again(refused), AGAIN_MS);
   });
   watchSilence(opened, refused);
+}
+
+/** The server does not answer. */
+export function lost(): void {
+  change({ stream: 'broken', brokenAt: live.brokenAt ?? Date.now() });
 }
 
 async function again(refused: () => Promise<boolean>): Promise<void> {
@@ -67,9 +81,9 @@ export function disconnect(): void {
 function watchSilence(opened: EventSource, refused: () => Promise<boolean>): void {
   const look = setInterval(() => {
     if (source !== opened) return clearInterval(look);
-    if (live.stream !== 'open' || Date.now() - live.heardAt < SILENT_MS) return;
+    if (live.stream !== 'open' || Date.now() - saidAt < SILENT_MS) return;
     clearInterval(look);
-    change({ stream: 'broken', brokenAt: Date.now() });
+    lost();
     connect(refused);
   }, 5_000);
 }
@@ -78,7 +92,7 @@ const parsed = <T>(event: Event): T => JSON.parse((event as MessageEvent<string>
 
 function heard(state: State | undefined): void {
   if (state && state !== live.state) note(state);
-  change({ state, stream: 'open', heardAt: Date.now(), brokenAt: undefined });
+  change({ state, stream: 'open', heardAt: Date.now(), brokenAt: undefined, problem: undefined });
 }
 
 /** The counters of which pages show the rate. */

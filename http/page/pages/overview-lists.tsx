@@ -1,4 +1,5 @@
 /** The lists of the overview: a line each, with a sparkline of the last two minutes. An empty one says what to do. */
+import { useState } from 'preact/hooks';
 import { count, duration, percent, rate, short } from '../lib/format';
 import { rates } from '../lib/live';
 import { href } from '../lib/route';
@@ -12,19 +13,18 @@ import type {
 } from '../lib/state';
 import { Meter, Spark } from '../parts/figures';
 import { Section } from '../parts/section';
-import { Table, type Column } from '../parts/table';
+import { More, Table, type Column } from '../parts/table';
 import { Ago, Data, Empty, State } from '../parts/text';
 
-/** More lines than these are on the list's own page. */
+/** More than these are a click away. */
 const MOST = 50;
 
 interface OperationRow {
   tracker: TrackerSummary;
   operation: OperationSummary;
-  first: boolean;
 }
 
-const OPERATIONS: readonly Column<OperationRow>[] = [
+export const OPERATIONS: readonly Column<OperationRow>[] = [
   { head: 'operation', names: true, cell: ({ operation }) => <Data text={operation.name} /> },
   { head: 'every', figure: true, cell: ({ operation }) => (operation.enabled ? duration(operation.everyMs) : 'off') },
   {
@@ -52,35 +52,39 @@ const OPERATIONS: readonly Column<OperationRow>[] = [
   },
 ];
 
-export function Trackers({ trackers }: { trackers: readonly TrackerSummary[] }) {
+/** @param main it is the page's own list */
+export function Trackers({ trackers, main }: { trackers: readonly TrackerSummary[]; main?: boolean }) {
+  const [most, setMost] = useState(MOST);
+  const Title = main ? 'h2' : 'h3';
   return (
-    <Section title="Trackers" count={trackers.length} link={href('trackers')}>
+    <Section title="Trackers" main={main} count={trackers.length} link={href('trackers')}>
       {trackers.length === 0 && (
         <Empty command="npx longwatch start NAME">
           Nothing is tracked yet. Write a tracker into longwatch.config.ts, start a worker with it, then start the
           tracker:
         </Empty>
       )}
-      {trackers.slice(0, MOST).map((tracker) => (
+      {trackers.slice(0, most).map((tracker) => (
         <article class="tracker" key={tracker.name}>
           <header>
-            <h3>
+            <Title>
               <a href={href('trackers', tracker.name)}>
                 <Data text={tracker.name} />
               </a>
-            </h3>
+            </Title>
             <State is={tracker.state} />
             <TrackerFacts tracker={tracker} />
           </header>
           <Table
             caption={`Operations of ${tracker.name}`}
             columns={OPERATIONS}
-            rows={tracker.operations.map((operation, i) => ({ tracker, operation, first: i === 0 }))}
+            rows={tracker.operations.map((operation) => ({ tracker, operation }))}
             keyOf={({ operation }) => operation.name}
             tone={({ operation }) => (operation.enabled ? undefined : 'off')}
           />
         </article>
       ))}
+      {trackers.length > most && <More shown={most} of={trackers.length} next={() => setMost(most + MOST)} />}
     </Section>
   );
 }
@@ -125,15 +129,16 @@ const BUFFERS: readonly Column<BufferSummary>[] = [
   { head: 'accepted', figure: true, wide: true, cell: ({ accepted }) => short(accepted) },
 ];
 
-export function Buffers({ buffers }: { buffers: readonly BufferSummary[] }) {
+/** @param main it is the page's own list */
+export function Buffers({ buffers, main }: { buffers: readonly BufferSummary[]; main?: boolean }) {
   return (
-    <Section title="Buffers" count={buffers.length} link={href('buffers')}>
+    <Section title="Buffers" main={main} count={buffers.length} link={href('buffers')}>
       {buffers.length === 0 ? (
         <Empty command="npx longwatch start NAME">
           There is no buffer. A buffer hands entries to your code in batches:
         </Empty>
       ) : (
-        <Table caption="Buffers" columns={BUFFERS} rows={buffers.slice(0, MOST)} keyOf={({ name }) => name} />
+        <Table caption="Buffers" columns={BUFFERS} rows={buffers} first={MOST} keyOf={({ name }) => name} />
       )}
     </Section>
   );
@@ -172,15 +177,16 @@ const JOBS: readonly Column<JobSummary>[] = [
   },
 ];
 
-export function Jobs({ jobs }: { jobs: readonly JobSummary[] }) {
+/** @param main it is the page's own list */
+export function Jobs({ jobs, main }: { jobs: readonly JobSummary[]; main?: boolean }) {
   return (
-    <Section title="Jobs" count={jobs.length} link={href('jobs')}>
+    <Section title="Jobs" main={main} count={jobs.length} link={href('jobs')}>
       {jobs.length === 0 ? (
         <Empty command="npx longwatch start NAME">
           There is no job. A regen, sweep or decay works on a whole table at its times:
         </Empty>
       ) : (
-        <Table caption="Jobs" columns={JOBS} rows={jobs.slice(0, MOST)} keyOf={({ name }) => name} />
+        <Table caption="Jobs" columns={JOBS} rows={jobs} first={MOST} keyOf={({ name }) => name} />
       )}
     </Section>
   );
@@ -291,7 +297,7 @@ export function Nodes({ nodes }: { nodes: readonly NodeReport[] }) {
           No worker runs, so nothing is done. Start one:
         </Empty>
       ) : (
-        <Table caption="Nodes" columns={NODES} rows={nodes.slice(0, MOST)} keyOf={({ name }) => name} />
+        <Table caption="Nodes" columns={NODES} rows={nodes} first={MOST} keyOf={({ name }) => name} />
       )}
     </Section>
   );

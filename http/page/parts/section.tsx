@@ -8,17 +8,19 @@ interface Props {
   /** The noun for what is counted, where it is not the title. */
   counted?: string;
   link?: string;
+  /** It is the page's own head. */
+  main?: boolean;
   /** Stands at the right of the head. */
   beside?: ComponentChildren;
   children: ComponentChildren;
 }
 
-export function Section({ title, count, counted: noun, link, beside, children }: Props) {
+export function Section({ title, count, counted: noun, link, main, beside, children }: Props) {
   const id = `section-${title.toLowerCase().replace(/\W+/g, '-')}`;
   return (
-    <section class="part" aria-labelledby={id}>
+    <section class={main ? 'part main' : 'part'} aria-labelledby={id}>
       <header>
-        <h2 id={id}>{link ? <a href={link}>{title}</a> : title}</h2>
+        {main ? <h1 id={id}>{title}</h1> : <h2 id={id}>{link ? <a href={link}>{title}</a> : title}</h2>}
         {count !== undefined && (
           <span class="quiet">
             {counted(count)}

@@ -15,6 +15,9 @@ export const describeInBrowser: jest.Describe = CHROMIUM ? describe : describe.s
 if (!CHROMIUM)
   process.stderr.write('no Chromium on this machine (CHROMIUM names one): the tests of the page are skipped\n');
 
+/** A page that has not come by then does not come. */
+const PATIENCE_MS = 15_000;
+
 export type Theme = 'light' | 'dark';
 
 export interface Look {
@@ -47,6 +50,7 @@ export class Chromium {
       locale: 'en-GB',
     });
     const page = Object.assign(await context.newPage(), { wrong: [] as string[] });
+    page.setDefaultTimeout(PATIENCE_MS);
     const origin = new URL(url).origin;
     const note = (text: string): void => {
       if (!expected?.test(text)) page.wrong.push(text);
@@ -71,10 +75,15 @@ export class Chromium {
 
 const AXE = readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
-/** The findings of axe, a line each: empty is well. */
-export async function violations(page: Page): Promise<string[]> {
+/**
+ * The findings of axe, a line each: empty is well.
+ * @param rules only these
+ */
+export async function violations(page: Page, rules?: readonly string[]): Promise<string[]> {
   await page.evaluate(AXE);
-  const results = await page.evaluate<AxeResults>('axe.run(document, { resultTypes: ["violations"] })');
+  const results = await page.evaluate<AxeResults>(
+    `axe.run(document, ${JSON.stringify({ resultTypes: ['violations'], ...(rules && { runOnly: rules }) })})`,
+  );
   return results.violations.map(
     ({ id, nodes }) =>
       `${id}: ${nodes

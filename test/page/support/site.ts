@@ -46,7 +46,10 @@ export class Site {
     return `http://127.0.0.1:${this.port}${this.prefix}`;
   }
 
-  /** @param start method and the beginning of a path: `GET trackers/characters/pools`. The last one said wins. */
+  /**
+   * @param start method and path: `GET trackers/characters/pools`; one that ends with a slash is the beginning of
+   *   longer ones. The last one said wins.
+   */
   answer(start: string, make: (sent: Sent) => Answer): void {
     this.answers.unshift([start, make]);
   }
@@ -103,7 +106,7 @@ export class Site {
     for await (const part of request.setEncoding('utf8')) text += part as string;
     const sent: Sent = { method: request.method!, path: asked, body: text ? (JSON.parse(text) as unknown) : undefined };
     if (sent.method !== 'GET') this.sent.push(sent);
-    const found = this.answers.find(([start]) => `${sent.method} ${sent.path}`.startsWith(start));
+    const found = this.answers.find(([start]) => isAsked(start, `${sent.method} ${sent.path.split('?')[0]}`));
     let answer: Answer = { error: { code: 'NotFound', message: `the test has no answer to ${sent.method} ${asked}` } };
     let status = 404;
     if (found) {
@@ -119,6 +122,9 @@ export class Site {
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
   }
 }
+
+const isAsked = (start: string, asked: string): boolean =>
+  start.endsWith('/') ? asked.startsWith(start) : asked === start;
 
 /** An answer that refuses. */
 export class Refusal extends Error {

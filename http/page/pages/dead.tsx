@@ -1,0 +1,172 @@
+/** A buffer's dead letters: found by their error, chosen one by one or by the filter, looked at, retried, dropped. */
+import { useState } from 'preact/hooks';
+import type { DeadDetails, DeadEntry } from '../../../client/buffer/dead';
+import type { BufferSummary } from '../../../client/buffer/status';
+import { deadAction, type Filter } from '../actions/buffer';
+import { at, get } from '../lib/api';
+import { count, json, plural, time } from '../lib/format';
+import { ask, href, type Route } from '../lib/route';
+import { useAsked } from '../lib/use';
+import { ActButton } from '../parts/dialog';
+import { Section } from '../parts/section';
+import { Table, type Column } from '../parts/table';
+import { Ago, Data, Empty, State, Trouble } from '../parts/text';
+
+interface Props {
+  buffer: BufferSummary;
+  route: Route;
+  letter: string | undefined;
+}
+
+export function DeadLetters({ buffer, route, letter }: Props) {
+  if (letter !== undefined) return <Letter buffer={buffer.name} id={letter} />;
+  return <List buffer={buffer} error={route.query.get('error') ?? ''} />;
+}
+
+const LIMIT = 200;
+
+function List({ buffer: { name, dead }, error }: { buffer: BufferSummary; error: string }) {
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const path = at('buffers', name, 'dead');
+  const key = `${path} ${error}`;
+  const { data, problem, again } = useAsked(
+    key,
+    (signal) => get<{ items: DeadEntry[] }>(path, { error: error || undefined, limit: LIMIT }, signal),
+    3_000,
+  );
+  const letters = data?.items ?? [];
+  const picked = letters.filter(({ id, state }) => chosen.has(id) && state === 'dead').map(({ id }) => id);
+  const toggle = (id: string): void => {
+    const next = new Set(chosen);
+    if (!next.delete(id)) next.add(id);
+    setChosen(next);
+  };
+  const filter: Filter = picked.length > 0 ? { ids: picked } : error ? { error } : {};
+  return (
+    <Section
+      title="Dead letters"
+      count={dead}
+      beside={
+        <input
+          type="search"
+          placeholder="error contains…"
+          aria-label="Only where the error contains"
+          value={error}
+          onInput={(event) => ask({ error: event.currentTarget.value })}
+        />
+      }
+    >
+      {problem && <Trouble words={problem.message} again={again} />}
+      {data && letters.length === 0 && (
+        <Empty>
+          {error ? 'No dead letter has such an error.' : 'There is none: no entry has used all of its attempts.'}
+        </Empty>
+      )}
+      {letters.length > 0 && (
+        <>
+          <p class="bulk">
+            <span class="quiet">
+              {picked.length > 0 ? `${count(picked.length)} chosen:` : error ? 'all of this error:' : 'all of them:'}
+            </span>{' '}
+            <ActButton action={deadAction(name, 'retry', filter)} />{' '}
+            <ActButton action={deadAction(name, 'drop', filter)} />
+          </p>
+          <Table
+            caption="Dead letters"
+            columns={columnsOf(name, chosen, toggle)}
+            rows={letters}
+            keyOf={({ id }) => id}
+          />
+          {letters.length === LIMIT && (
+            <p class="quiet">The oldest {count(LIMIT)} are shown; the actions without a choice take all.</p>
+          )}
+        </>
+      )}
+    </Section>
+  );
+}
+
+function columnsOf(buffer: string, chosen: ReadonlySet<string>, toggle: (id: string) => void): Column<DeadEntry>[] {
+  return [
+    {
+      head: 'choose',
+      cell: ({ id, state }) =>
+        state === 'dead' && (
+          <input type="checkbox" aria-label={`Choose ${id}`} checked={chosen.has(id)} onChange={() => toggle(id)} />
+        ),
+    },
+    {
+      head: 'id',
+      names: true,
+      cell: ({ id }) => <a href={href('buffers', buffer, 'dead', id)}>{id}</a>,
+    },
+    {
+      head: 'state',
+      wide: true,
+      cell: ({ state }) => <State is={state === 'dead' ? 'failed' : 'idle'} word={state} />,
+    },
+    { head: 'died', figure: true, cell: ({ diedAt }) => <Ago at={diedAt} /> },
+    { head: 'attempts', figure: true, wide: true, cell: ({ attempts }) => count(attempts) },
+    { head: 'error', text: true, cell: ({ error }) => <Data text={error} most={140} /> },
+    {
+      head: 'entry',
+      text: true,
+      wide: true,
+      cell: ({ value }) => <Data text={JSON.stringify(value)} most={70} mono />,
+    },
+  ];
+}
+
+function Letter({ buffer, id }: { buffer: string; id: string }) {
+  const path = at('buffers', buffer, 'dead', id);
+  const { data, problem, again } = useAsked(path, (signal) => get<DeadDetails>(path, {}, signal), 3_000);
+  return (
+    <Section title={`Dead letter ${id}`} beside={<a href={href('buffers', buffer, 'dead')}>all dead letters</a>}>
+      {problem && <Trouble words={problem.message} again={again} />}
+      {data && (
+        <>
+          <p class="facts">
+            <State is={data.state === 'dead' ? 'failed' : 'idle'} word={data.state} />
+            <span>{plural(data.attempts, 'attempt')}</span>
+            <span>
+              died <Ago at={data.diedAt} />
+            </span>
+            {data.key !== null && (
+              <span>
+                key <Data text={data.key} mono />
+              </span>
+            )}
+          </p>
+          {data.state === 'dead' && (
+            <p class="bulk">
+              <ActButton action={deadAction(buffer, 'retry', { ids: [id] })} />{' '}
+              <ActButton action={deadAction(buffer, 'drop', { ids: [id] })} />
+            </p>
+          )}
+          <h3>Entry</h3>
+          <pre class="json" tabIndex={0} role="group" aria-label="Entry">
+            {json(data.value)}
+          </pre>
+          <h3>History</h3>
+          <ul class="lines">
+            {data.errors.map(({ at: when, error }, i) => (
+              <li key={i}>
+                <span class="quiet">{time(when)}</span> <Data text={error} most={600} />
+              </li>
+            ))}
+            {data.op !== null && (
+              <li>
+                <span class="quiet">{time(data.changedAt)}</span> {data.state}
+                {data.note && (
+                  <>
+                    : <Data text={data.note} most={300} />
+                  </>
+                )}
+              </li>
+            )}
+          </ul>
+        </>
+      )}
+    </Section>
+  );
+}

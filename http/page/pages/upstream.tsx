@@ -1,0 +1,137 @@
+/** Upstreams and their buckets: what is left, who spends, what is closed and until when; options of one upstream. */
+import { closeAction, openAction } from '../actions/more';
+import { get } from '../lib/api';
+import { duration, short } from '../lib/format';
+import type { Live } from '../lib/live';
+import { usePages } from '../lib/pages';
+import { href, type Route } from '../lib/route';
+import type { BucketSummary } from '../lib/state';
+import { useAsked, useNow, useTitle } from '../lib/use';
+import { ActButton } from '../parts/dialog';
+import { Head } from '../parts/head';
+import { Section } from '../parts/section';
+import { Settings } from '../parts/settings';
+import { More, Table, type Column } from '../parts/table';
+import { Data, Empty, State, Trouble } from '../parts/text';
+import { BUCKETS, Buckets } from './overview-lists';
+import { History } from './history';
+
+export function UpstreamList({ live }: { live: Live }) {
+  useTitle('Upstreams');
+  const { data, problem, again } = useAsked(
+    'upstreams',
+    (signal) => get<{ items: string[] }>('upstreams', {}, signal),
+    10_000,
+  );
+  return (
+    <>
+      <Section title="All upstreams" main count={data?.items.length}>
+        {problem && <Trouble words={problem.message} again={again} />}
+        {data && data.items.length === 0 && (
+          <Empty>No upstream has limits. They are written with defineUpstream in longwatch.config.ts.</Empty>
+        )}
+        <ul class="lines">
+          {data?.items.map((name) => (
+            <li key={name}>
+              <a href={href('upstreams', name)}>
+                <Data text={name} />
+              </a>
+            </li>
+          ))}
+        </ul>
+      </Section>
+      {live.state && <Buckets buckets={live.state.buckets} />}
+    </>
+  );
+}
+
+export function UpstreamPage({ live, route }: { live: Live; route: Route }) {
+  const [, name = ''] = route.path;
+  useTitle(name);
+  return (
+    <>
+      <Head list={['upstreams', 'Upstreams']} name={name} />
+      <AllBuckets name={name} live={live} />
+      <History of="bucket" name={name} />
+      <Settings list="upstreams" name={name} />
+    </>
+  );
+}
+
+function AllBuckets({ name, live }: { name: string; live: Live }) {
+  // Asked again when the stream tells another state of the buckets: half of a minute keeps a long list quiet.
+  const now = useNow(30_000);
+  const list = usePages<BucketSummary>(`buckets ${name} ${Math.floor(now / 30_000)}`, (after, signal) =>
+    get('buckets', { upstream: name, after, limit: 100 }, signal),
+  );
+  const fresh = new Map(live.state?.buckets.map((bucket) => [bucket.bucket, bucket]));
+  const rows = list.items.map((bucket) => fresh.get(bucket.bucket) ?? bucket);
+  const columns: Column<BucketSummary>[] = [
+    { ...BUCKETS[0]!, cell: ({ bucket }) => <Data text={bucket} /> },
+    ...BUCKETS.slice(1),
+    { head: 'spent', figure: true, wide: true, cell: ({ spent }) => short(spent) },
+    {
+      head: 'others',
+      figure: true,
+      wide: true,
+      cell: ({ othersPerSecond }) => (othersPerSecond > 0 ? `${short(othersPerSecond)}/s` : '—'),
+    },
+    { head: 'who spends', text: true, cell: ({ nodes }) => <Spenders nodes={nodes} /> },
+    {
+      head: 'actions',
+      mute: true,
+      cell: ({ bucket, closedMs }) => (
+        <ActButton action={closedMs > 0 ? openAction(bucket) : closeAction(bucket)} quiet />
+      ),
+    },
+  ];
+  return (
+    <Section title="Buckets" count={rows.length} counted="shown">
+      {list.problem && <Trouble words={list.problem.message} again={list.again} />}
+      {rows.length === 0 && list.isWhole && !list.problem && (
+        <Empty command="npx longwatch budget list">
+          Nobody has spent from it lately: buckets are here once a node asks for one.
+        </Empty>
+      )}
+      {rows
+        .filter(({ closedMs }) => closedMs > 0)
+        .slice(0, 20)
+        .map((bucket) => (
+          <Closed key={bucket.bucket} bucket={bucket} />
+        ))}
+      {rows.length > 0 && <Table caption="Buckets" columns={columns} rows={rows} keyOf={({ bucket }) => bucket} />}
+      {list.next && <More shown={rows.length} next={list.next} />}
+    </Section>
+  );
+}
+
+function Closed({ bucket: { bucket, closedMs, closedReason } }: { bucket: BucketSummary }) {
+  return (
+    <p class="trouble">
+      <State is="closed" word={`Closed for another ${duration(closedMs)}: `} />
+      <Data text={bucket} />
+      {closedReason !== null && (
+        <>
+          {' — '}
+          <Data text={closedReason} most={300} />
+        </>
+      )}
+    </p>
+  );
+}
+
+function Spenders({ nodes }: { nodes: BucketSummary['nodes'] }) {
+  if (nodes.length === 0) return <span class="quiet">nobody</span>;
+  const first = [...nodes].sort((a, b) => b.has - a.has).slice(0, 3);
+  return (
+    <>
+      {first.map(({ node, has, wants }, i) => (
+        <span key={node} title={`could spend ${short(wants)} a second`}>
+          {i > 0 && ', '}
+          <Data text={node} most={30} /> {short(has)}
+        </span>
+      ))}
+      {nodes.length > 3 && <span class="quiet"> and {nodes.length - 3} more</span>}
+    </>
+  );
+}

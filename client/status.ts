@@ -206,7 +206,10 @@ async function summarize(
 }
 
 /** An answer that is older than three times what it should be says nothing any more; the shifts see it so too. */
-function gateOf({ gate }: TrackerOptions, { gate_open: open, gate_age_ms: ageMs }: TrackerRow): TrackerSummary['gate'] {
+export function gateOf(
+  { gate }: TrackerOptions,
+  { gate_open: open, gate_age_ms: ageMs }: Pick<TrackerRow, 'gate_open' | 'gate_age_ms'>,
+): TrackerSummary['gate'] {
   if (gate === null) return null;
   if (open === null || ageMs === null || ageMs > 3 * gateTermMs(gate)) return 'unknown';
   return open ? 'open' : 'closed';

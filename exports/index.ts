@@ -140,6 +140,7 @@ export type {
   MembersFilter,
   MemberSummary,
 } from '../client/tracker/lists';
+export type { NextReason, NextRun, WaitReason } from '../client/tracker/next';
 export type { Freshness, FreshnessCell, OldestMember, OperationInterval } from '../client/tracker/freshness';
 export type { TrackerReads, TrackerUnitRow } from '../client/tracker/reads';
 export type { Mark } from '../client/marks';

@@ -3,6 +3,7 @@
  * of the document (`openapi.ts`). Its answers are in `shapes/`.
  */
 import { z } from '@hono/zod-openapi';
+import { SERIES_KINDS } from '../client/series';
 import { unstorable } from '../workflows/lib/text';
 
 /** A failure, in the words of the command line. */
@@ -79,6 +80,8 @@ export const PARAMS = {
   activity: text(300),
   key: text(3_000),
   task: text(2_000),
+  kind: z.enum(SERIES_KINDS),
+  thing: text(4_000).openapi({ example: 'characters/location' }),
 } as const;
 
 export type ParamName = keyof typeof PARAMS;

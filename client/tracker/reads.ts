@@ -3,7 +3,7 @@
  * the handle; asked by the page, the API and the command line.
  */
 import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
-import { UnknownOperationError } from '../errors';
+import { NotTrackedError, UnknownOperationError } from '../errors';
 import type { Page } from '../page';
 import { Unit, type UnitRow } from '../unit';
 import { readFreshness, readOldest, type Freshness, type OldestMember } from './freshness';
@@ -17,6 +17,7 @@ import {
   type MembersFilter,
   type MemberSummary,
 } from './lists';
+import { readNext, type NextRun } from './next';
 
 export interface TrackerUnitRow extends UnitRow<TrackerOptions> {
   [column: string]: unknown;
@@ -55,6 +56,18 @@ export abstract class TrackerReads extends Unit<TrackerOptions, TrackerUnitRow> 
     const { pools, operations, enabled } = await this.operationsOf(operation);
     const looked = operation === undefined ? enabled : operations;
     return readOldest(this.connections, { name: this.name, pools }, looked, limit);
+  }
+
+  /** When each operation of a member runs next, and why not sooner. @throws NotTrackedError */
+  async next(id: string): Promise<NextRun[]> {
+    const { state, options, changes } = await this.shown();
+    const found = await readNext(
+      this.connections,
+      { name: this.name, state, options: withChanges(options, changes) },
+      id,
+    );
+    if (found instanceof NotTrackedError) throw found;
+    return found;
   }
 
   /** All operations, or the one that is asked for. */

@@ -2,7 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
 import { text } from '../schemas';
-import { Kind, MarkShape, SeriesShape } from '../shapes/history';
+import { MarkShape, SeriesShape } from '../shapes/history';
 import { all, listOf } from '../shapes/shape';
 
 const tag = 'history';
@@ -19,33 +19,25 @@ const step = text(20)
 export const HISTORY_ROUTES = [
   route({
     method: 'get',
-    path: '/history',
+    path: '/history/{kind}/{thing}',
     id: 'getHistory',
     tag,
     summary: 'The figures of one thing, by the minute for a day and by the hour for a month',
-    query: z.object({
-      kind: Kind,
-      name: text(4_000).openapi({
-        description: 'an operation, buffer, job, bucket or node',
-        example: 'characters/location',
-      }),
-      ...range,
-      step,
-    }),
+    query: z.object({ ...range, step }),
     answer: SeriesShape,
     covers: ['Longwatch.series'],
-    run: ({ longwatch, query: { kind, name, ...options } }) => longwatch.series(kind, name, options),
+    run: ({ longwatch, params: { kind, thing }, query }) => longwatch.series(kind, thing, query),
   }),
   route({
     method: 'get',
-    path: '/histories',
+    path: '/history/{kind}',
     id: 'listHistories',
     tag,
     summary: 'The figures of all things of a kind',
-    query: z.object({ kind: Kind, ...range, step }),
+    query: z.object({ ...range, step }),
     answer: listOf(SeriesShape),
     covers: ['Longwatch.allSeries'],
-    run: async ({ longwatch, query: { kind, ...options } }) => all(await longwatch.allSeries(kind, options)),
+    run: async ({ longwatch, params, query }) => all(await longwatch.allSeries(params.kind, query)),
   }),
   route({
     method: 'get',

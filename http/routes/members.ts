@@ -2,7 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
 import { limitOf, text, Why } from '../schemas';
-import { ErrorsShape, FailingShape, FreshnessShape, MemberSummaryShape, OldestShape } from '../shapes/reads';
+import { ErrorsShape, FailingShape, FreshnessShape, MemberSummaryShape, NextShape, OldestShape } from '../shapes/reads';
 import { AliveShape, MemberDetailsShape, MemberShape, PlaceShape, Reconcile, Roster } from '../shapes/tracker';
 import { all, listOf } from '../shapes/shape';
 
@@ -96,6 +96,16 @@ const reads = [
     answer: MemberDetailsShape,
     covers: ['TrackerHandle.show'],
     run: ({ longwatch, params }) => longwatch.tracker(params.tracker).show(params.id),
+  }),
+  route({
+    method: 'get',
+    path: `${on}/{id}/next`,
+    id: 'whenRunsMember',
+    tag,
+    summary: 'When each operation of a member runs next, and all that holds it back',
+    answer: listOf(NextShape),
+    covers: ['TrackerHandle.next'],
+    run: async ({ longwatch, params }) => all(await longwatch.tracker(params.tracker).next(params.id)),
   }),
   route({
     method: 'get',

@@ -4,12 +4,10 @@ import type { Mark } from '../../client/marks';
 import { SERIES_KINDS, type Series } from '../../client/series';
 import { shapeOf } from './shape';
 
-export const Kind = z.enum(SERIES_KINDS).openapi({ description: 'the kind of the things' });
-
 export const SeriesShape = shapeOf<Series>()(
   z
     .object({
-      kind: Kind,
+      kind: z.enum(SERIES_KINDS),
       name: z.string(),
       stepMs: z.number(),
       at: z.array(z.number()).openapi({ description: 'where each point begins, epoch milliseconds' }),

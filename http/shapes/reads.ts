@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import type { Freshness, OldestMember } from '../../client/tracker/freshness';
 import type { ErrorReport, FailingMember, MemberSummary } from '../../client/tracker/lists';
+import { WAIT_REASONS, type NextRun } from '../../client/tracker/next';
 import { Names, shapeOf, Time } from './shape';
 
 const place = { id: z.string(), pool: z.number(), node: z.string().nullable() };
@@ -76,4 +77,14 @@ export const OldestShape = shapeOf<OldestMember>()(
       heldUntil: Time.nullable(),
     })
     .openapi('OldestMember'),
+);
+
+export const NextShape = shapeOf<NextRun>()(
+  z
+    .object({
+      operation: z.string(),
+      at: Time.nullable().openapi({ description: 'at the earliest; in the past: it is due; null: nobody knows' }),
+      reasons: z.array(z.object({ reason: z.enum(WAIT_REASONS), until: Time.nullable(), text: z.string() })),
+    })
+    .openapi('NextRun'),
 );

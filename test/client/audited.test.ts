@@ -126,7 +126,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
   BufferHandle: ['flush', 'push', 'status'],
   JobHandle: ['status', 'history', 'failedRows', 'explain'],
   DurableHandle: ['leases', 'key', 'brokenCompensations'],
-  TrackerReads: ['members', 'failing', 'errors', 'freshness', 'oldest'],
+  TrackerReads: ['members', 'failing', 'errors', 'freshness', 'oldest', 'next'],
   DeadLetters: ['list', 'count', 'show', 'byError'],
   MemberDeadLetters: ['list', 'count', 'show'],
   MemberHandle: ['send', 'request', 'show'],

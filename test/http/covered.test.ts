@@ -68,6 +68,7 @@ const tracker: Table<TrackerHandle> = {
   errors: 'route',
   freshness: 'route',
   oldest: 'route',
+  next: 'route',
   everHadMembers: 'route',
   pools: 'route',
   show: 'route',

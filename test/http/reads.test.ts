@@ -17,6 +17,8 @@ const NAMES: Record<string, string> = {
   job: 'energy',
   id: encodeURIComponent('a/b'),
   name: 'mail',
+  kind: 'operation',
+  thing: encodeURIComponent('things/look'),
 };
 const there = ROUTES.filter(
   ({ method, path }) => method === 'get' && [...path.matchAll(/\{(\w+)\}/g)].every(([, name]) => NAMES[name!]),

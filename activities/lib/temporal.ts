@@ -26,6 +26,7 @@ import {
 } from '../../workflows/buffer/contract';
 import type { BufferInput } from '../../workflows/buffer/state';
 import {
+  grownSignal,
   POOL_TASK_TIMEOUT_MS,
   poolWorkflowId,
   trackerWorkflowId,
@@ -192,6 +193,11 @@ export class TemporalLink {
       if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
       throw error;
     }
+  }
+
+  /** The tracker may have more members than its pools should hold: its root looks. */
+  async tellGrown(tracker: string): Promise<void> {
+    await this.client.workflow.getHandle(trackerWorkflowId(tracker)).signal(grownSignal);
   }
 
   /** Starts the buffer's parent where it has none, and has it start what is missing of its shards. */

@@ -7,18 +7,32 @@ import type { WakeInput } from '../../../workflows/tracker/contract';
 import { poolWorkflowId, trackerWorkflowId } from '../../../workflows/tracker/contract';
 import type { Database, Statement } from '../../lib/database';
 import { purgeTombstones } from '../store/members';
+import { effectivePoolSize, poolsFor } from '../../../workflows/tracker/plan';
 import type { TemporalLink } from '../../lib/temporal';
 import { recountOne } from './recount';
 
-/** Pool 0 always counts: it keeps the gate. One that was halved by a split, and not counted since, may have members. */
+/**
+ * Pool 0 always counts: it keeps the gate. One that was halved by a split, and not counted since, may have members. If
+ * members receive, all pools count: a first message makes its member there.
+ */
 const POOLS: Statement = {
   name: 'wake-pools',
   text: `select 0 as pool where $2 = 0 and not $3
          union
          select p.pool from longwatch.pool p
          where p.tracker = $1 and p.pool >= $2
-           and (p.quarantined_at is not null or ((p.members > 0 or p.recount) and not $3))
+           and (p.quarantined_at is not null
+                or (not $3 and (p.members > 0 or p.recount
+                                or exists (select 1 from longwatch.tracker t where t.name = $1 and t.options ? 'receive'))))
          order by pool`,
+};
+/** Members that were made by their first message: no change of a roster has asked for growth because of them. */
+const RECEIVING: Statement = {
+  name: 'wake-receiving',
+  text: `select t.name, t.pools, coalesce(t.changes ->> 'poolSize', t.options ->> 'poolSize')::int as pool_size,
+                sum(p.members)::int as members
+         from longwatch.tracker t join longwatch.pool p on p.tracker = t.name
+         where t.options ? 'receive' and t.state <> 'stopped' group by t.name`,
 };
 const TRACKERS: Statement = {
   name: 'wake-trackers',
@@ -64,8 +78,16 @@ export async function wakeMissingPools(
       'a pool had another number of members than was noted; it is mended',
     );
   }
+  await growReceiving(database, temporal).catch(failed);
   await purgeTombstones(database);
   if (failures.length > 0) throw failures[0];
+}
+
+async function growReceiving(database: Database, temporal: TemporalLink): Promise<void> {
+  type Row = { name: string; pools: number; pool_size: number; members: number };
+  for (const { name, pools, pool_size: poolSize, members } of await database.rows<Row>(RECEIVING)) {
+    if (poolsFor(members, effectivePoolSize(poolSize, members), pools) > pools) await temporal.tellGrown(name);
+  }
 }
 
 async function wakeMissing(

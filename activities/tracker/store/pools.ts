@@ -62,18 +62,21 @@ const NEXT_TO_COUNT: Statement = {
 /** All of one moment: what the pool's row says, and what is there. */
 const COUNT: Statement = {
   name: 'pool-count',
-  text: `select p.roster_version::float8 as version,
+  text: `select p.roster_version::float8 as version, p.members,
                 (select count(*)::int from longwatch.member m
                  where m.tracker = $1 and m.slot between $3 and $4 and m.removed_at is null) as counted
          from longwatch.pool p join longwatch.tracker t on t.name = p.tracker
          where p.tracker = $1 and p.pool = $2 and t.pools = $5`,
 };
-/** Only where nothing has changed since; every change of the members raises the version. Says what the row had. */
+/**
+ * Only where nothing has changed since: a change of the roster raises the version, and a member that its first message
+ * has made raises the number alone. Says what the row had.
+ */
 const MEND: Statement = {
   name: 'pool-mend-count',
   text: `update longwatch.pool p set members = $4, recount = false, counted_at = now()
          from (select members, recount from longwatch.pool where tracker = $1 and pool = $2) was
-         where p.tracker = $1 and p.pool = $2 and p.roster_version = $3
+         where p.tracker = $1 and p.pool = $2 and p.roster_version = $3 and p.members = $5
          returning was.members, was.recount`,
 };
 /** For so long: the workflow's clock is not the database's. */
@@ -165,13 +168,14 @@ export async function recountNext(
   if (!next) return undefined;
   const { first, last } = slotsOf(next.pool, next.pools);
   const values = [tracker, next.pool, first, last, next.pools];
-  const [found] = await run<{ version: number; counted: number }>(db, COUNT, values);
+  const [found] = await run<{ version: number; members: number; counted: number }>(db, COUNT, values);
   if (!found) return 'changed';
   const [was] = await run<{ members: number; recount: boolean }>(db, MEND, [
     tracker,
     next.pool,
     found.version,
     found.counted,
+    found.members,
   ]);
   if (!was) return 'changed';
   const wrong = !was.recount && was.members !== found.counted;

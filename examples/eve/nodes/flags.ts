@@ -1,4 +1,4 @@
-/** The flags of `npm run example -- eve --nodes 3 …`. Read by `main.ts`. */
+/** The flags of `npm run example -- eve --nodes 3 …`, and of the chat. Read by their `main.ts`. */
 import { parseArgs } from 'node:util';
 import { didYouMean } from '../../../config/suggest';
 import { parseDuration } from '../../../config/values';
@@ -17,13 +17,17 @@ export interface NodesFlags {
   hosts: boolean;
 }
 
-/** @throws TypeError where a flag is not one. */
-export function readFlags(args: string[] = process.argv.slice(2)): NodesFlags {
+/** @param things the name of the flag that says how many there are. @throws TypeError where a flag is not one. */
+export function readFlags(
+  args: string[] = process.argv.slice(2),
+  things = 'members',
+  thingsByDefault = '5000',
+): NodesFlags {
   const { values } = parseArgs({
     args,
     options: {
       nodes: { type: 'string', default: '3' },
-      members: { type: 'string', default: '5000' },
+      [things]: { type: 'string', default: thingsByDefault },
       'kill-every': { type: 'string' },
       hosts: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true },
@@ -35,7 +39,7 @@ export function readFlags(args: string[] = process.argv.slice(2)): NodesFlags {
   return {
     hosts: values.hosts,
     nodes: whole('nodes', values.nodes, 1, 16),
-    members: whole('members', values.members, 1, 1_000_000),
+    members: whole(things, String(values[things]), 1, 1_000_000),
     killEveryMs: kill === undefined ? undefined : duration('kill-every', kill, 5_000),
     kinds: values.only === undefined ? KINDS.filter(({ isLong }) => !isLong) : values.only.map(kindNamed),
     forMs: duration('for', values.for, 5_000),

@@ -13,6 +13,7 @@ import { interrupted, interruption } from '../../../cli/interrupt';
 import { temporaryFolder } from '../../../workers/dev/temporary';
 import { BadDays } from './bad-days';
 import { Beats } from './beats';
+import { drawing } from './drawing';
 import { readFlags, type NodesFlags } from './flags';
 import { longestByKind, ofTheHealthy, tooLong, type Gap } from './gaps';
 import { beats as definition } from './longwatch.config';
@@ -166,15 +167,4 @@ async function until(what: string, holds: () => boolean): Promise<void> {
     if (Date.now() > end) throw new Error(`it was not so in time: ${what}`);
     await delay(50);
   }
-}
-
-/** Numbers in [0, 1), the same for the same seed (mulberry32). */
-function drawing(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let x = Math.imul(state ^ (state >>> 15), 1 | state);
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
-    return ((x ^ (x >>> 14)) >>> 0) / 2 ** 32;
-  };
 }

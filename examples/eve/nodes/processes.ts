@@ -27,11 +27,13 @@ export class NodeProcess {
     readonly name: string,
     private readonly env: NodeJS.ProcessEnv,
     private readonly ways: Ways,
+    /** The module of its process. */
+    private readonly file = path.join(__dirname, 'worker.ts'),
   ) {}
 
   async start(): Promise<void> {
     const { before, addresses } = this.ways;
-    const worker = [process.execPath, '--require', 'tsx/cjs', path.join(__dirname, 'worker.ts')];
+    const worker = [process.execPath, '--require', 'tsx/cjs', this.file];
     const [command, ...args] = [...before, ...worker] as [string, ...string[]];
     const told = {
       ...{ DATABASE_URL: addresses.databaseUrl, TEMPORAL_ADDRESS: addresses.temporalAddress },

@@ -24,6 +24,7 @@ import {
   TemporalUnavailableError,
 } from './errors';
 import { MailConnections } from './mail-connections';
+import type { KnownDefinition } from './tracker/decode';
 import { connectTemporal, isUnreachable } from './temporal-client';
 import { TASK_QUEUE } from '../workflows/lib/contract';
 
@@ -68,10 +69,10 @@ export class Connections {
 
   constructor(
     environment: Environment,
-    /** The person or program whose commands go by it. */
-    readonly actor: Actor,
+    /** The person or program whose commands go by it. */ readonly actor: Actor,
     log: Logger = pino({ level: 'silent' }),
     converter?: DataConverter,
+    /** Trackers whose code is known here. */ readonly definitions = new Map<string, KnownDefinition>(),
   ) {
     this.#converter = converter;
     this.#environment = environment;
@@ -89,7 +90,7 @@ export class Connections {
 
   /** The same connections for the commands of somebody else. They are closed by the one that opened them. */
   as(actor: Actor): Connections {
-    const other = new Connections(this.#environment, actor, this.#log, this.#converter);
+    const other = new Connections(this.#environment, actor, this.#log, this.#converter, this.definitions);
     other.#opened = this.#opened;
     other.#of = this.#of ?? this;
     return other;

@@ -10,6 +10,7 @@ import {
   type ShownEnvironment,
 } from '../config/environment';
 import type { BufferDefinition } from '../config/define/buffer';
+import type { TrackerDefinition } from '../config/define/tracker';
 import type { Receiver } from '../config/define/member';
 import { UpstreamHandle, upstreamNames } from './upstreams';
 import { actorOf, readAudit, type AuditOptions, type AuditRow } from './audit';
@@ -26,7 +27,7 @@ import {
 } from './cluster/rebalance';
 import { Connections } from './connections';
 import { DurableHandle } from './durable/handle';
-import { Post, type Placed } from './member/post';
+import { Post } from './member/post';
 import { JobHandle } from './job/handle';
 import { JOB_NAMES } from './job/queries';
 import { TRACKER_NAMES } from './tracker/queries';
@@ -37,6 +38,7 @@ import { readMarks, type Mark } from './marks';
 import { readAllSeries, readSeries, type Series, type SeriesKind, type SeriesOptions } from './series';
 import { readStatus, type Status } from './status';
 import { readHolds, type HoldSummary } from './tracker/told';
+import type { KnownDefinition } from './tracker/decode';
 import { TrackerHandle } from './tracker/handle';
 import { countMembers, type TrackerCount } from './tracker/questions';
 import type { Json } from '../workflows/lib/json';
@@ -49,6 +51,8 @@ export interface ConnectOptions extends EnvironmentFlags {
   log?: Logger;
   /** How payloads are written to Temporal: that of the workers' config. */
   dataConverter?: DataConverter;
+  /** Definitions of trackers, as `tracker` takes them: for the API and whoever names its trackers only. */
+  trackers?: readonly TrackerDefinition[];
   /**
    * The person or program that commands, for `longwatch audit`. @default LONGWATCH_ACTOR, else the user of this process
    * at this machine
@@ -85,11 +89,11 @@ export class Longwatch {
 
   /**
    * A handle; whether there is such a tracker shows at its first use. With its definition, or the type of it
-   * (`tracker<typeof rooms>('rooms')`), messages to its members and their replies are typed. A program
-   * that sends where the definition has a `route` gives the definition itself.
+   * (`tracker<typeof rooms>('rooms')`), messages to its members and their replies are typed. A program that sends where
+   * the definition has a `route`, or shows values that a codec of it has encoded, gives the definition itself.
    */
-  tracker<T extends Receiver = Receiver>(given: string | (T & Placed & { name: string })): TrackerHandle<T> {
-    if (typeof given !== 'string') this.post.define(given.name, given);
+  tracker<T extends Receiver = Receiver>(given: string | (T & KnownDefinition & { name: string })): TrackerHandle<T> {
+    if (typeof given !== 'string') this.connections.definitions.set(given.name, given);
     return new TrackerHandle<T>(typeof given === 'string' ? given : given.name, this.connections, this.post);
   }
 
@@ -269,6 +273,7 @@ export function openLongwatch(options: ConnectOptions = {}): Longwatch {
       },
     );
   }
-  const { environment = resolveEnvironment(options), log, dataConverter, actor, via } = options;
-  return new Longwatch(new Connections(environment, actorOf(actor, via), log, dataConverter));
+  const { environment = resolveEnvironment(options), log, dataConverter, actor, via, trackers = [] } = options;
+  const definitions = new Map(trackers.map((definition): [string, KnownDefinition] => [definition.name, definition]));
+  return new Longwatch(new Connections(environment, actorOf(actor, via), log, dataConverter, definitions));
 }

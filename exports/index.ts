@@ -7,7 +7,7 @@ import type * as lazy from '../activities/job/lazy';
 import type * as library from '../client/longwatch';
 import type { ConnectOptions, Longwatch } from '../client/longwatch';
 
-export { defineTracker } from '../config/define/tracker';
+export { defineOperation, defineTracker } from '../config/define/tracker';
 export type {
   DefinedTracker,
   ErrorContext,
@@ -17,6 +17,7 @@ export type {
   Run,
   RunContext,
   RunResult,
+  ValueCodec,
   Route,
   TrackerDefinition,
 } from '../config/define/tracker';

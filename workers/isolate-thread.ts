@@ -8,6 +8,7 @@ import { serializers } from '../activities/lib/log';
 import type { IsolatedEnd, IsolatedTask } from '../activities/tracker/shift/isolate';
 import { ThreadSpending } from '../activities/upstream/spend/threads';
 import { spendingAs } from '../activities/upstream/spending';
+import { encodedInThread } from '../activities/tracker/shift/stored-value';
 import { packThrown } from '../activities/tracker/shift/thrown';
 import { loadConfig } from '../config/load';
 
@@ -19,7 +20,7 @@ export default async function runTask(task: IsolatedTask): Promise<IsolatedEnd> 
   const { trackers } = (await config).config;
   const operation = trackers.find((tracker) => tracker.name === task.tracker)?.definition.operations[task.operation];
   const code = operation?.[task.part];
-  if (!code) throw new Error(`the config has no ${task.tracker}/${task.operation}`);
+  if (!operation || !code) throw new Error(`the config has no ${task.tracker}/${task.operation}`);
   const { tracker, id, etag, fetchedAt } = task;
   // The time-out counts from here: before, the thread has started and loaded the config.
   task.begun.postMessage(null);
@@ -36,7 +37,8 @@ export default async function runTask(task: IsolatedTask): Promise<IsolatedEnd> 
   };
   try {
     const run = (): unknown => code(context);
-    return { result: await (task.budget ? spendingAs(new ThreadSpending(task.budget), run) : run()) };
+    const result = await (task.budget ? spendingAs(new ThreadSpending(task.budget), run) : run());
+    return encodedInThread(result, operation, `operation ${task.operation}`);
   } catch (thrown) {
     return { thrown: packThrown(thrown) };
   } finally {

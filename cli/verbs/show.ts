@@ -1,6 +1,9 @@
 /** `longwatch show`: one member, where it is kept and what is known of it. */
 import type { Command } from 'commander';
-import { age, print, printJson, table } from '../output';
+import type { MemberDetails, StoredValue } from '../../client/tracker/members';
+import type { TrackerDefinition } from '../../config/define/tracker';
+import { lazy } from '../lazy';
+import { age, print, printJson, remark, table } from '../output';
 import { inline } from '../plain';
 import type { WaitSummary } from '../../client/tracker/waits';
 import { describeHold } from './hold';
@@ -11,39 +14,72 @@ export function addShow(program: Command): void {
   verb(program, 'show <tracker> <id>', 'one id: its pool, node, values and their age, mail and timers', [
     'longwatch show characters 2112000001',
     'longwatch show characters 2112000001 --json',
-  ]).action((name: string, id: string, flags: CommonFlags) =>
-    withLongwatch(flags, async (longwatch) => {
-      const member = await longwatch.tracker(name).show(id);
-      if (flags.json) return printJson(member);
-      await print(
-        `${member.id}: pool ${member.pool}, ${member.node === null ? 'no node yet' : `node ${inline(member.node)}`}, ` +
-          `tracked since ${member.addedAt}`,
-      );
-      for (const hold of member.holds) await print(describeHold(hold));
-      for (const wait of member.waits) await print(describeWait(wait));
-      if (member.life) for (const line of describeLife(member.life)) await print(line);
-      if (member.values.length === 0) return print('nothing fetched yet');
-      await print(
-        table(
-          [
-            { head: 'operation' },
-            { head: 'age', right: true },
-            { head: 'failures', right: true },
-            { head: 'held for', right: true },
-            { head: 'next at', right: true },
-            { head: 'value' },
-          ],
-          member.values.map((value) => [
-            value.operation,
-            age(value.ageMs),
-            value.failures,
-            heldFor(value.heldUntil),
-            nextAt(value.nextAt),
-            value.error === null ? shorten(JSON.stringify(value.value)) : `failed: ${shorten(value.error)}`,
-          ]),
-        ),
-      );
-    }),
+  ])
+    .option('--config <file>', 'the config module with the codecs of values (longwatch.config.ts in this folder)')
+    .action(show);
+}
+
+interface Flags extends CommonFlags {
+  config?: string;
+}
+
+async function show(name: string, id: string, flags: Flags): Promise<void> {
+  const found = await withLongwatch(flags, (longwatch) => longwatch.tracker(name).show(id));
+  const member = isEncoded(found) ? await inClear(found, flags) : found;
+  if (flags.json) return printJson(member);
+  await describe(member);
+  const { encodedBy } = member.values.find((value) => value.encodedBy !== null) ?? {};
+  if (encodedBy == null) return;
+  const failed = member.values.find(({ decodeError }) => decodeError !== null)?.decodeError;
+  remark(
+    failed ??
+      `values are encoded by '${encodedBy}'; with the config that has it (--config FILE) they are shown in clear`,
+  );
+}
+
+const isEncoded = ({ values }: MemberDetails): boolean => values.some(({ encodedBy }) => encodedBy !== null);
+
+/** Once more, with the codecs of the config where there is one. A config that was named must be usable. */
+async function inClear(found: MemberDetails, flags: Flags): Promise<MemberDetails> {
+  let definition: TrackerDefinition | undefined;
+  try {
+    const { config } = await lazy.load().loadConfig(flags.config);
+    definition = config.trackers.find(({ name }) => name === found.tracker)?.definition;
+  } catch (error) {
+    if (flags.config !== undefined) throw error;
+  }
+  if (!definition) return found;
+  return withLongwatch(flags, (longwatch) => longwatch.tracker(definition).show(found.id));
+}
+
+async function describe(member: MemberDetails): Promise<void> {
+  await print(
+    `${member.id}: pool ${member.pool}, ${member.node === null ? 'no node yet' : `node ${inline(member.node)}`}, ` +
+      `tracked since ${member.addedAt}`,
+  );
+  for (const hold of member.holds) await print(describeHold(hold));
+  for (const wait of member.waits) await print(describeWait(wait));
+  if (member.life) for (const line of describeLife(member.life)) await print(line);
+  if (member.values.length === 0) return print('nothing fetched yet');
+  await print(
+    table(
+      [
+        { head: 'operation' },
+        { head: 'age', right: true },
+        { head: 'failures', right: true },
+        { head: 'held for', right: true },
+        { head: 'next at', right: true },
+        { head: 'value' },
+      ],
+      member.values.map((value) => [
+        value.operation,
+        age(value.ageMs),
+        value.failures,
+        heldFor(value.heldUntil),
+        nextAt(value.nextAt),
+        value.error === null ? valueOf(value) : `failed: ${shorten(value.error)}`,
+      ]),
+    ),
   );
 }
 
@@ -67,5 +103,8 @@ function nextAt(at: string | null): string {
 }
 
 const clock = (time: string): string => time.slice(11, 19);
+
+const valueOf = ({ value, encodedBy }: StoredValue): string =>
+  encodedBy === null ? shorten(JSON.stringify(value)) : `encoded by ${inline(encodedBy)}`;
 
 const shorten = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text);

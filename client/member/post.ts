@@ -10,7 +10,6 @@ import { MailNotifier } from '../../activities/tracker/store/mail-notifier';
 import { clientChannel, type PoolAt } from '../../activities/tracker/store/mail-notices';
 import { classOf } from '../../activities/lib/sqlstate';
 import type { Listener } from '../../activities/lib/listener';
-import type { TrackerDefinition } from '../../config/define/tracker';
 import { didYouMean } from '../../config/suggest';
 import { ErrorType } from '../../workflows/lib/errors';
 import type { RunState } from '../../workflows/lib/contract';
@@ -27,9 +26,6 @@ import { TrackerSender, type MailStore } from './tracker-sender';
 /** How long what was read of a tracker is believed. Milliseconds. */
 const BELIEVED_MS = 5_000;
 
-/** The part of a definition that a sender needs. */
-export type Placed = Pick<TrackerDefinition, 'route'>;
-
 interface Row {
   [column: string]: unknown;
   /** null: there is no such tracker. */
@@ -41,7 +37,6 @@ interface Row {
 
 export class Post {
   private readonly senders = new Map<string, TrackerSender>();
-  private readonly definitions = new Map<string, Placed>();
   private readonly clock = new Clock();
   private readonly notifier: MailNotifier;
   private listener: Listener | undefined;
@@ -58,11 +53,6 @@ export class Post {
       },
       connections.log,
     );
-  }
-
-  /** Its route says which pool a member is of. */
-  define(tracker: string, definition: Placed): void {
-    this.definitions.set(tracker, definition);
   }
 
   sender(tracker: string): TrackerSender {
@@ -115,7 +105,7 @@ export class Post {
           tracker,
           batch,
           limits,
-          this.definitions.get(tracker),
+          connections.definitions.get(tracker),
         ).catch((error: unknown) => {
           throw (error as { type?: unknown }).type === ErrorType.NotDefinedHere
             ? new PlacedByRouteError(tracker, error)

@@ -8,6 +8,7 @@ import { slotsOf } from '../../workflows/tracker/slots';
 import type { OptionChanges } from '../../workflows/lib/options';
 import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
 import type { Connections } from '../connections';
+import { decoded, type Decoded, type KnownDefinition } from './decode';
 import { NotTrackedError } from '../errors';
 import { briefLife, type BriefLife } from '../member/lives';
 import { LIST, LIST_POOL, POOLS, SHOW } from './queries';
@@ -41,9 +42,8 @@ export interface PoolSummary {
   unbegunOn: string | null;
 }
 
-export interface StoredValue {
+export interface StoredValue extends Decoded {
   operation: string;
-  value: Json;
   fetchedAt: string | null;
   ageMs: number | null;
   changedAt: string | null;
@@ -141,7 +141,9 @@ export async function readMember(
     pool: first.pool,
     node: first.node,
     addedAt: iso(first.added_at)!,
-    values: rows.filter((row) => row.operation !== null).map((row) => toValue(row, waits)),
+    values: rows
+      .filter((row) => row.operation !== null)
+      .map((row) => toValue(tracker, row, waits, connections.definitions.get(tracker))),
     holds: await readHolds(connections, tracker),
     waits,
     life: await briefLife(connections, tracker, first.id),
@@ -189,6 +191,7 @@ interface ShowRow {
   changes: OptionChanges;
   operation: string | null;
   value: Json;
+  codec: string | null;
   etag: string | null;
   failures: number;
   error: string | null;
@@ -199,10 +202,16 @@ interface ShowRow {
   held_until: number | null;
 }
 
-function toValue(row: ShowRow, waits: readonly WaitSummary[]): StoredValue {
+function toValue(
+  tracker: string,
+  row: ShowRow,
+  waits: readonly WaitSummary[],
+  definition: KnownDefinition | undefined,
+): StoredValue {
+  const { id, value, codec } = row;
   return {
     operation: row.operation!,
-    value: row.value,
+    ...decoded({ tracker, id, operation: row.operation!, value, codec }, definition),
     fetchedAt: iso(row.fetched_at),
     ageMs: row.fetched_at === null ? null : Math.max(0, Math.round(row.now - row.fetched_at)),
     changedAt: iso(row.changed_at),

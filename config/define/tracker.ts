@@ -38,11 +38,27 @@ export interface RunContext {
  *
  * A failure is thrown. Throw `HoldError` to hold the member, the operation or the tracker back (429, 420).
  */
-export type RunResult =
-  | { value: Json; unchanged?: false; expiresAt?: number | Date; etag?: string }
+export type RunResult<V = Json> =
+  | { value: V; unchanged?: false; expiresAt?: number | Date; etag?: string }
   | { unchanged: true; expiresAt?: number | Date; etag?: string };
 
-export type Run = (context: RunContext) => Promise<RunResult> | RunResult;
+export type Run<V = Json> = (context: RunContext) => Promise<RunResult<V>> | RunResult<V>;
+
+/**
+ * How an operation's values are kept in the database: compressed, encrypted, or with types that JSON has not. Each
+ * value is kept with the codec's name, so that no codec reads what another has written.
+ */
+export interface ValueCodec<V = Json> {
+  /** Its name, as a tracker's. One that writes otherwise needs another name; what it wrote is then asked for anew. */
+  name: string;
+  /**
+   * Makes the JSON that is stored. It must answer at once, and the same for the same value, or each fetch counts as a
+   * change. If it throws, the run has failed.
+   */
+  encode(this: void, value: V): Json;
+  /** Makes the value of it again, for `show`. */
+  decode(this: void, stored: Json): V;
+}
 
 export interface OperationDefinition {
   /**
@@ -128,6 +144,8 @@ export interface OperationDefinition {
   version?: number;
   /** The name of a buffer that gets each changed value: `{ tracker, operation, id, value, fetchedAt }`. */
   buffer?: string;
+  /** How its values are kept in the database. @default as they are */
+  codec?: ValueCodec;
   /**
    * The upstream that `run` asks, as `defineUpstream` made it: a member whose bucket is empty waits for it, before
    * `run` is called, and everybody else goes on.
@@ -244,6 +262,18 @@ export interface TrackerDefinition {
   readonly life?: LifeTypes<unknown, unknown, unknown>;
   /** Called for each error of an operation or gate. Its own failure is only logged. */
   onError?: (error: Error, context: ErrorContext) => void | Promise<void>;
+}
+
+/** An operation whose code returns values of another type than JSON, of which its codec makes JSON. */
+export type CodedOperation<V> = Omit<OperationDefinition, 'run' | 'whenClosed' | 'codec'> & {
+  codec: ValueCodec<V>;
+  run: Run<V>;
+  whenClosed?: Run<V>;
+};
+
+/** An operation whose values are of the type that its codec takes: dates, maps, classes. */
+export function defineOperation<V>(operation: CodedOperation<V>): Omit<OperationDefinition, 'skipWhile'> {
+  return operation as unknown as OperationDefinition;
 }
 
 /** A tracker whose members' messages `M`, states `S` and replies `R` are known. */

@@ -43,12 +43,13 @@ const OPERATION_KEYS = [
   'run',
   'whenClosed',
   'retryDelay',
+  'codec',
   'apply',
   'while',
 ];
 /** Code that `defaults` may have too. */
 const TRACKER_CODE = ['onError', 'route'];
-const OPERATION_CODE = ['retryDelay'];
+const OPERATION_CODE = ['retryDelay', 'codec'];
 const TRACKER_GROUPS = groupsOf(TRACKER_OPTIONS);
 const OPERATION_GROUPS = groupsOf(OPERATION_OPTIONS);
 const GATE_SPECS = GATE_OPTIONS.map((spec) => ({ spec, key: spec.name.slice('gate.'.length) }));
@@ -199,7 +200,21 @@ function resolveOperation(operation: Reader, name: string, names: string[]): Ope
     maxBackoffMs: values.maxBackoffMs as number,
     // Absent where it is 1, as in what was declared before there were versions.
     ...(version === 1 ? {} : { version: version as number }),
+    ...resolveCodec(operation),
   };
+}
+
+/** @returns its name, where there is one */
+function resolveCodec(operation: Reader): { codec?: string } {
+  const given = operation.first('codec')?.value;
+  if (given === undefined) return {};
+  const codec = operation.over('codec', isObject(given) ? given : {});
+  codec.onlyKeys(['name', 'encode', 'decode']);
+  const { name, encode, decode } = codec.given;
+  if (typeof encode !== 'function' || typeof decode !== 'function')
+    operation.problem("codec must be { name: 'gzip', encode: (value) => json, decode: (json) => value }");
+  else if (typeof name !== 'string' || !NAME_PATTERN.test(name)) codec.problem(`name must be ${NAME_RULE}`);
+  return { codec: String(name) };
 }
 
 function resolveSkip(
@@ -252,6 +267,7 @@ export function checkTrackerDefaults(defaults: TrackerDefaults, problems: string
   const operationKeys = without(OPERATION_KEYS, 'buffer', 'upstream', 'version', 'run', 'whenClosed', 'apply', 'while');
   const operation = check(defaults.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS));
   operation.optionalFunction('retryDelay');
+  resolveCodec(operation);
   checkNested(operation, OPERATION_GROUPS);
 }
 

@@ -118,6 +118,8 @@ const Value = shapeOf<StoredValue>()(
     .object({
       operation: z.string(),
       value: AnyJson,
+      encodedBy: z.string().nullable(),
+      decodeError: z.string().nullable(),
       fetchedAt: Time.nullable(),
       ageMs: z.number().nullable(),
       changedAt: Time.nullable(),

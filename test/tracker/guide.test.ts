@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import ts from 'typescript';
 import { program } from '../../cli/main';
-import { resolveConfig, type ConfigDefinition } from '../../exports';
+import { resolveConfig, type ConfigDefinition, type ResolvedConfig } from '../../exports';
 
 const ROOT = path.join(__dirname, '../..');
 const page = readFileSync(path.join(ROOT, 'docs/trackers.md'), 'utf8');
@@ -12,20 +12,45 @@ const blocks = (language: string): string[] =>
   [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\``, 'gm'))].map(([, code]) => code!);
 const configs = blocks('ts').map((code): [string, string] => [/name: '(\w+)'/.exec(code)![1]!, code]);
 
-test.each(configs)('the config of %s is one', (name, code) => {
+function configOf(code: string): ResolvedConfig {
   const { outputText } = ts.transpileModule(code, { compilerOptions: { module: ts.ModuleKind.CommonJS } });
   const exported: { default?: ConfigDefinition } = {};
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the page's own code, as a user's module would run
   const module = new Function('require', 'exports', outputText) as (load: NodeJS.Require, into: object) => void;
   module(require, exported);
-  const { trackers } = resolveConfig(exported.default!);
+  return resolveConfig(exported.default!);
+}
+
+test.each(configs)('the config of %s is one', (name, code) => {
+  const { trackers } = configOf(code);
   expect(trackers.map((tracker) => tracker.definition.name)).toEqual([name]);
   expect(Object.keys(trackers[0]!.options.operations).length).toBeGreaterThan(0);
 });
 
+test('the codec of the page reads what it has written, and writes the same for the same value', () => {
+  const [, code] = configs.find(([name]) => name === 'accounts')!;
+  const { codec } = configOf(code).trackers[0]!.definition.operations.balance!;
+  process.env.VALUES_KEY = 'ab'.repeat(32);
+  const value = { cents: 7, name: 'Ждана' };
+  const stored = codec!.encode(value);
+  expect(JSON.stringify(stored)).not.toContain('cents');
+  expect(codec!.encode(value)).toEqual(stored);
+  expect(codec!.decode(stored)).toEqual(value);
+});
+
 test('the page has a config for each of its subjects', () => {
   expect(configs.length).toBeGreaterThanOrEqual(7);
-  for (const option of ['stagger', 'gate', 'HoldError', 'isolate', 'skipWhile', 'version', 'retryDelay', 'route']) {
+  for (const option of [
+    'stagger',
+    'gate',
+    'HoldError',
+    'isolate',
+    'skipWhile',
+    'version',
+    'retryDelay',
+    'route',
+    'codec',
+  ]) {
     expect(configs.some(([, code]) => code.includes(`${option}:`) || code.includes(`${option}(`))).toBe(true);
   }
 });

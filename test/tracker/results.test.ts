@@ -1,6 +1,7 @@
 /** Values that a run may return, and the words for those it may not. `store.test.ts` writes the extremes. */
 import fc from 'fast-check';
-import { MAX_VALUE_LENGTH, readResult } from '../../activities/tracker/shift/results';
+import { readResult } from '../../activities/tracker/shift/results';
+import { MAX_VALUE_LENGTH } from '../../activities/tracker/shift/stored-value';
 
 const read = (result: unknown) => readResult(result, 'operation look');
 

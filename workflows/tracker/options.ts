@@ -71,6 +71,8 @@ export interface OperationOptions {
   maxBackoffMs?: number;
   /** The version of the code. A new one asks anew: ETags and expiries of before do not count. Absent: 1. */
   version?: number;
+  /** The name of the codec of its values; another one asks anew as well. Absent: they are stored as they are. */
+  codec?: string;
   /** `awake`: it runs for members that are awake anyway. Absent: always. */
   while?: 'awake';
 }

@@ -38,13 +38,13 @@ export class ValueFeed {
         if (buffer === undefined) continue;
         entries ??= new Map();
         for (const [slot, success] of successes) {
-          const { json, fetchedAt } = success;
-          if (json === null) continue;
+          const { json, fetchedAt, fed = json } = success;
+          if (json === null || fed === null) continue;
           const value = {
             tracker: shift.trackerName,
             operation: loop.name,
             id: shift.members.id(slot),
-            value: JSON.parse(json) as Json,
+            value: JSON.parse(fed) as Json,
             fetchedAt: this.clock.toStore(fetchedAt),
           };
           let key: string | null = null;

@@ -9,6 +9,7 @@ import type { RunContext } from '../../../config/define/tracker';
 import type { Service } from '../../lib/service';
 import { answerThread } from '../../upstream/spend/threads';
 import type { RunSpending } from '../../upstream/spend/run';
+import { EncodedResult, type StoredForm } from './stored-value';
 import { unpackThrown, type Thrown } from './thrown';
 
 /** The message to a thread about a run. */
@@ -26,7 +27,7 @@ export interface IsolatedTask {
 }
 
 /** Its answer when the code has ended. */
-export type IsolatedEnd = { result: unknown } | { thrown: Thrown };
+export type IsolatedEnd = { result: unknown; stored?: StoredForm } | { thrown: Thrown };
 
 export interface IsolationOptions {
   /** The thread's file, and what it needs to start. */
@@ -69,7 +70,7 @@ export class Isolation implements Service {
         transferList: budget ? [port2, budget.port2] : [port2],
       })) as IsolatedEnd;
       if ('thrown' in end) throw unpackThrown(end.thrown);
-      return end.result;
+      return end.stored ? new EncodedResult(end.result as object, end.stored) : end.result;
     } finally {
       port1.close();
       stopAnswering?.();

@@ -41,7 +41,8 @@ export class Known {
    * the other, in either direction.
    */
   get isOfVersion(): boolean {
-    return (this.loop.definition.version ?? 1) === (this.loop.options.version ?? 1);
+    const { definition, options } = this.loop;
+    return (definition.version ?? 1) === (options.version ?? 1) && definition.codec?.name === options.codec;
   }
 
   /** Once a shift: it costs every 304 until one of the two is mended. */
@@ -50,8 +51,15 @@ export class Known {
     this.warnedOfVersion = true;
     const { definition, options, log, tracker } = this.loop;
     log.warn(
-      { code: definition.version ?? 1, declared: options.version ?? 1 },
-      "this worker's code is of another version than the tracker runs: ETags and expiries are not used here " +
+      {
+        code: definition.version ?? 1,
+        declared: options.version ?? 1,
+        ...(definition.codec?.name !== options.codec && {
+          codec: definition.codec?.name,
+          declaredCodec: options.codec,
+        }),
+      },
+      "this worker's code is of another version (or codec) than the tracker runs: ETags and expiries are not used here " +
         `until both are the same (longwatch start ${tracker} --update)`,
     );
   }

@@ -127,7 +127,7 @@ export class OperationLoop implements Starter, Operation {
 
   /** @param beganAt since when it has been declared or enabled, where that is known */
   reconfigure(options: OperationOptions, beganAt: number | undefined, now: number): void {
-    const isNew = (options.version ?? 1) !== (this.options.version ?? 1);
+    const isNew = (options.version ?? 1) !== (this.options.version ?? 1) || options.codec !== this.options.codec;
     this.current = options;
     // It is not known any more whose code made them.
     if (isNew) this.known.forgetCached(undefined);

@@ -40,8 +40,8 @@ export class Outcome {
    * @throws where that is nothing that can be kept: the run has failed
    */
   success(run: Run, result: unknown, now: number): number {
-    const { tracker, name, options, host, members, known } = this.loop;
-    const read = readResult(result, `operation ${name}`);
+    const { tracker, name, definition, options, host, members, known } = this.loop;
+    const read = readResult(result, `operation ${name}`, definition);
     const { slot } = run;
     if (known.unstored.size > 0 && known.unstored.has(slot)) {
       if (read.json === null) throw new Error('unchanged since a value that could not be stored; it is asked for anew');
@@ -59,7 +59,9 @@ export class Outcome {
     const keptUntil = passing ? null : expiresAt;
     const etag = passing ? null : (read.etag ?? (read.json === null ? (known.etag(slot) ?? null) : null));
     const key = members.key(slot);
-    const success = { key, json: read.json, etag, fetchedAt: now, expiresAt: keptUntil };
+    const { json, codec, fed } = read;
+    const success: Success = { key, json, etag, fetchedAt: now, expiresAt: keptUntil };
+    if (codec !== undefined) Object.assign(success, { codec, fed });
     this.results.succeed(slot, success);
     known.learn(slot, success);
     return anew ? 0 : (expiresAt ?? 0);

@@ -130,7 +130,9 @@ export class PendingResults {
 
 /** The newest value, with the newest word on its ETag and expiry. */
 function merge(older: Success | undefined, newer: Success): Success {
-  return newer.json === null && older !== undefined && older.json !== null ? { ...newer, json: older.json } : newer;
+  if (newer.json !== null || older === undefined || older.json === null) return newer;
+  const { json, codec, fed } = older;
+  return codec === undefined ? { ...newer, json } : { ...newer, json, codec, fed };
 }
 
 function take(room: Room, bytes: number): void {
@@ -138,8 +140,11 @@ function take(room: Room, bytes: number): void {
   room.bytes -= bytes + ROW_BYTES;
 }
 
-const charactersOf = ({ json, etag }: Success): number => (json?.length ?? 0) + (etag?.length ?? 0);
+const charactersOf = ({ json, etag, fed }: Success): number =>
+  (json?.length ?? 0) + (etag?.length ?? 0) + (fed?.length ?? 0);
 
 /** The size of the texts of a row, as they go to the database. */
-export const bytesOf = ({ json, etag }: Success): number =>
-  (json === null ? 0 : Buffer.byteLength(json)) + (etag === null ? 0 : Buffer.byteLength(etag));
+export const bytesOf = ({ json, etag, fed = '' }: Success): number =>
+  (json === null ? 0 : Buffer.byteLength(json)) +
+  (etag === null ? 0 : Buffer.byteLength(etag)) +
+  Buffer.byteLength(fed);

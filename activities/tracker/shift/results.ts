@@ -2,13 +2,16 @@
  * A run's result on its way to the store: read here from what the code returned or threw (`operation.ts`), kept in
  * `pending.ts` until a flush (`writer.ts`) has written it.
  */
-import type { RunResult } from '../../../config/define/tracker';
-import { storableJson } from '../../../workflows/lib/text';
+import type { OperationDefinition, RunResult } from '../../../config/define/tracker';
+import { EncodedResult, storedForm, type StoredForm } from './stored-value';
 
 export interface Success {
   key: number;
   /** The value as JSON; null: the stored one still holds. */
   json: string | null;
+  /** As in {@link StoredForm}. */
+  codec?: string;
+  fed?: string;
   etag: string | null;
   fetchedAt: number;
   expiresAt: number | null;
@@ -26,13 +29,10 @@ export interface Failure {
   inARow: number;
 }
 
-/** Larger values are refused: they would crowd out everything else in a flush. Characters of JSON. */
-export const MAX_VALUE_LENGTH = 4 * 1024 * 1024;
-
 /** The calendar of a JavaScript Date, which PostgreSQL's holds. Milliseconds since 1970. */
 export const LAST_TIME = 8.64e15;
 
-export interface ReadResult {
+export interface ReadResult extends Omit<StoredForm, 'json'> {
   json: string | null;
   etag: string | null;
   expiresAt: number | null;
@@ -44,7 +44,12 @@ export interface ReadResult {
  * Reads what a run returned, so that it can be stored whatever it was. Throws a TypeError that says what it should have
  * been.
  */
-export function readResult(result: unknown, where: string): ReadResult {
+export function readResult(
+  given: unknown,
+  where: string,
+  coding: Pick<OperationDefinition, 'codec' | 'buffer' | 'apply'> = {},
+): ReadResult {
+  const result = given instanceof EncodedResult ? given.result : given;
   if (result === null || typeof result !== 'object') {
     throw new TypeError(`${where} returned ${String(result)}; return { value } or { unchanged: true }`);
   }
@@ -60,14 +65,9 @@ export function readResult(result: unknown, where: string): ReadResult {
     throw new TypeError(`${where} returned an etag that is not text`);
   }
   if ((result as RunResult).unchanged === true) return { json: null, etag: etag ?? null, expiresAt: expiry, oddExpiry };
-  const json = 'value' in result ? JSON.stringify(result.value) : undefined;
-  if (json === undefined) throw new TypeError(`${where} returned no value; return { value } or { unchanged: true }`);
-  if (json.length > MAX_VALUE_LENGTH) {
-    throw new TypeError(
-      `${where} returned a value of ${json.length} characters; at most ${MAX_VALUE_LENGTH} are stored`,
-    );
-  }
-  return { json: storableJson(json), etag: etag ?? null, expiresAt: expiry, oddExpiry };
+  const stored =
+    given instanceof EncodedResult ? given.stored : storedForm((result as { value?: unknown }).value, coding, where);
+  return { ...stored, etag: etag ?? null, expiresAt: expiry, oddExpiry };
 }
 
 function isDate(value: unknown): value is Date {

@@ -197,8 +197,8 @@ export async function setState(db: Queryable, name: string, state: RunState): Pr
 }
 
 /**
- * Stores a definition's options; false when they were the same. A new version of an operation's code asks its members
- * anew.
+ * Stores a definition's options; false when they were the same. A new version of an operation's code, or another codec
+ * of its values, asks its members anew.
  * @throws BadOption for another route while there are members: they would not be found where they are
  */
 export async function storeOptions(db: Queryable, name: string, options: TrackerOptions): Promise<boolean> {
@@ -208,9 +208,9 @@ export async function storeOptions(db: Queryable, name: string, options: Tracker
     throw failure(ErrorType.BadOption, routeInUse(name, raw.options.route));
   await run(db, SET_OPTIONS, [name, JSON.stringify(options), ...beginnings(raw, options, raw.changes)]);
   const renewed = Object.entries(options.operations)
-    .filter(([operation, { version }]) => {
+    .filter(([operation, { version, codec }]) => {
       const before = raw.options.operations[operation];
-      return before !== undefined && (before.version ?? 1) !== (version ?? 1);
+      return before !== undefined && ((before.version ?? 1) !== (version ?? 1) || before.codec !== codec);
     })
     .map(([operation]) => operation);
   if (renewed.length > 0) await askAnew(db, name, renewed, ['']);

@@ -6,6 +6,8 @@ import { bytesOf, type Room } from '../shift/pending';
 import { LAST_TIME, type Failure, type Success } from '../shift/results';
 import { run, type Queryable, type Statement } from '../../lib/database';
 
+/** The new value is the stored one: of equal text, in the same code. */
+const SAME = `excluded.value = v.value and excluded.codec is not distinct from v.codec`;
 /**
  * A value that did not change is not written as changed: it keeps `changed_at`, and with it its place on the page. Null
  * in `$3`: the stored value still holds. Written again (a commit whose answer was lost), a result changes nothing and
@@ -13,21 +15,21 @@ import { run, type Queryable, type Statement } from '../../lib/database';
  */
 const WRITE_SUCCESSES: Statement = {
   name: 'value-write',
-  text: `insert into longwatch.value as v (member, operation, value, etag, fetched_at, expires_at, changed_at)
-         select r.member, r.operation, r.value, r.etag, to_timestamp(r.fetched / 1000), to_timestamp(r.expires / 1000),
+  text: `insert into longwatch.value as v (member, operation, value, codec, etag, fetched_at, expires_at, changed_at)
+         select r.member, r.operation, r.value, r.codec, r.etag, to_timestamp(r.fetched / 1000), to_timestamp(r.expires / 1000),
                 case when r.value is not null then to_timestamp(r.fetched / 1000) end
-         from unnest($1::bigint[], $2::text[], $3::jsonb[], $4::text[], $5::float8[], $6::float8[])
-           as r (member, operation, value, etag, fetched, expires)
+         from unnest($1::bigint[], $2::text[], $3::jsonb[], $4::text[], $5::float8[], $6::float8[], $7::text[])
+           as r (member, operation, value, etag, fetched, expires, codec)
          on conflict (member, operation) do update
-         set value = case when excluded.value is null or excluded.value = v.value then v.value else excluded.value end,
-             changed_at = case when excluded.value is null or excluded.value = v.value then v.changed_at
-                               else excluded.fetched_at end,
+         set value = case when excluded.value is null or ${SAME} then v.value else excluded.value end,
+             codec = case when excluded.value is null or ${SAME} then v.codec else excluded.codec end,
+             changed_at = case when excluded.value is null or ${SAME} then v.changed_at else excluded.fetched_at end,
              etag = excluded.etag,
              fetched_at = excluded.fetched_at,
              expires_at = excluded.expires_at,
              failures = 0, error = null, failed_at = null, held_until = null
          where v.fetched_at is distinct from excluded.fetched_at
-            or (excluded.value is not null and excluded.value is distinct from v.value)`,
+            or (excluded.value is not null and (${SAME}) is not true)`,
 };
 /** The same, and says which values have changed: for operations that feed a buffer. */
 const WRITE_AND_TELL: Statement = {
@@ -90,6 +92,7 @@ export async function writeSuccesses(
       slice.map(({ row }) => row.etag),
       slice.map(({ row }) => toStore(row.fetchedAt)),
       slice.map(({ row }) => timeOf(row.expiresAt, toStore)),
+      slice.map(({ row }) => row.codec ?? null),
     ]);
     if (onChanged) for (const { member, operation, changed } of told) if (changed) onChanged(member, operation);
   }

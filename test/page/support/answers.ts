@@ -125,6 +125,8 @@ export const details = (id: string): MemberDetails => ({
     {
       operation: 'location',
       value: { solarSystemId: 30_000_142, stationId: 60_003_760 },
+      encodedBy: null,
+      decodeError: null,
       fetchedAt: at(800),
       ageMs: 800,
       changedAt: at(3_600_000),
@@ -139,6 +141,8 @@ export const details = (id: string): MemberDetails => ({
     {
       operation: 'online',
       value: { online: true, lastLogin: '2026-11-29T09:12:44Z' },
+      encodedBy: null,
+      decodeError: null,
       fetchedAt: at(610_000),
       ageMs: 610_000,
       changedAt: at(610_000),

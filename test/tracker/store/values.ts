@@ -137,6 +137,22 @@ describe('the latest value', () => {
     expect(await stored()).toMatchObject([{ value: 7, etag: 'e1', changed: 1_000, fetched: 7_000, expires: 12_000 }]);
   });
 
+  test('has the codec that has encoded it: the same text by another one is another value', async () => {
+    const [key] = await members(1);
+    const codecs = () =>
+      stack.sql(`select value, codec, extract(epoch from changed_at)::int as at from longwatch.value`);
+    await write([success(key!, { json: '"x"', codec: 'gzip', fetchedAt: 1_000 })]);
+    await write([success(key!, { json: '"x"', codec: 'gzip', fetchedAt: 2_000 })]);
+    await write([success(key!, { json: null, fetchedAt: 3_000 })]);
+    expect(await codecs()).toEqual([{ value: 'x', codec: 'gzip', at: 1 }]);
+    await write([success(key!, { json: '"x"', codec: 'other', fetchedAt: 4_000 })]);
+    expect(await codecs()).toEqual([{ value: 'x', codec: 'other', at: 4 }]);
+    await write([success(key!, { json: '"x"', fetchedAt: 5_000 })]);
+    expect(await codecs()).toEqual([{ value: 'x', codec: null, at: 5 }]);
+    await writeFailed([failed(key!, { inARow: 1 })]);
+    expect(await codecs()).toEqual([{ value: 'x', codec: null, at: 5 }]);
+  });
+
   test('TR-M18: a result that is written again changes nothing, and is not told as changed again', async () => {
     const [key] = await members(1);
     const told: number[] = [];

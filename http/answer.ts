@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { z } from '@hono/zod-openapi';
+import { TimedOutError } from '../client/errors';
 import type { Longwatch } from '../client/longwatch';
 import type { Ended } from '../client/once';
 import { parseBody, readText } from './body';
@@ -15,6 +16,10 @@ import { may, type Caller } from './who';
 
 const JSON_HEADERS = { 'content-type': 'application/json', 'cache-control': 'no-store' };
 const MOST_KEY = 200;
+/** Below what a page waits for. */
+const READ_MS = 25_000;
+/** A start waits for a worker, a balance moves a thousand pools, a tick goes through a table. */
+const COMMAND_MS = 140_000;
 
 export interface Incoming {
   request: Request;
@@ -36,10 +41,11 @@ export async function answer(route: Route, incoming: Incoming): Promise<Response
     );
   const text = route.body ? await readText(request) : '';
   const asked = askedOf(route, incoming, text);
-  if (route.method === 'get') return tagged(JSON.stringify(await route.run(asked)), route, request);
+  const run = (): Promise<string> => inTime(route, asked);
+  if (route.method === 'get') return tagged(await run(), route, request);
   await checkMatch(request, incoming.reads, asked);
   const key = route.method === 'post' ? request.headers.get('idempotency-key') : null;
-  if (key === null) return new Response(JSON.stringify(await route.run(asked)), { headers: JSON_HEADERS });
+  if (key === null) return new Response(await run(), { headers: JSON_HEADERS });
   if (key.length > MOST_KEY || key === '')
     throw new ApiError(400, 'InvalidRequest', `an idempotency key has 1 to ${MOST_KEY} characters`);
   const whole = `${request.method} ${new URL(request.url).pathname}\n${text}`;
@@ -51,13 +57,25 @@ export async function answer(route: Route, incoming: Incoming): Promise<Response
 /** A failure is the answer for good where the request may have been done, and doing it twice would do harm. */
 async function attempt(route: Route, asked: Asked, onUnexpected: (error: unknown) => void): Promise<Ended> {
   try {
-    return { status: 200, body: JSON.stringify(await route.run(asked)), keep: true };
+    return { status: 200, body: await inTime(route, asked), keep: true };
   } catch (error) {
     if (!route.addsUp || hasDoneNothing(error)) throw error;
     const { status, body, unexpected } = failureOf(error);
     if (unexpected) onUnexpected(error);
     return { status, body: JSON.stringify(body), keep: true };
   }
+}
+
+/** Its answer as JSON. @throws TimedOutError where none comes: a network can swallow any request */
+async function inTime(route: Route, asked: Asked): Promise<string> {
+  const isRead = route.method === 'get';
+  const time = AbortSignal.timeout(isRead ? READ_MS : COMMAND_MS);
+  const late = new Promise<never>((_, reject) => {
+    const done = isRead ? 'ask again' : 'it may have been done, or go on';
+    time.addEventListener('abort', () => reject(new TimedOutError(`no answer came in time; ${done}`)), { once: true });
+  });
+  const signal = AbortSignal.any([asked.signal, time]);
+  return JSON.stringify(await Promise.race([route.run({ ...asked, signal }), late]));
 }
 
 function askedOf(route: Route, { request, params, caller, longwatch }: Incoming, text: string): Asked {

@@ -91,6 +91,7 @@ const DESCRIPTIONS: Record<string, string> = {
   nodes: 'worker processes, and what is wanted of them',
   upstreams: 'limits of upstreams',
   activities: 'durable activities: leases, keys, compensations',
+  history: 'the past of each thing, without Prometheus',
 };
 
 type Registry = OpenAPIHono['openAPIRegistry'];

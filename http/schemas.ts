@@ -33,7 +33,7 @@ export const text = (most: number, least = 1) =>
     });
 
 /** The reason of a command, for the audit. */
-export const Why = z.string().max(1_000).optional().openapi({ description: 'the reason, for the audit' });
+export const Why = text(1_000, 0).optional().openapi({ description: 'the reason, for the audit' });
 
 /** A command that needs no more than its reason. */
 export const Command = z.strictObject({ why: Why }).openapi('Command');
@@ -59,7 +59,7 @@ export const Login = z.strictObject({ token: z.string().max(500) });
 
 /** A value of an option as a person writes it; null takes back what was set. */
 export const SettingChanges = z
-  .record(text(200), z.union([z.string().max(2_000), z.number(), z.boolean(), z.null()]))
+  .record(text(200), z.union([text(2_000, 0), z.number(), z.boolean(), z.null()]))
   .refine((changes) => Object.keys(changes).length > 0, 'say at least one option')
   .openapi({ example: { 'operations.location.every': '500ms' } });
 

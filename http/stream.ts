@@ -7,6 +7,7 @@
  * Events: `snapshot` and `delta` (their data is JSON), `problem` (the state could not be read; as an answer's body),
  * `ping` (nothing else was said for some seconds).
  */
+import { TimedOutError } from '../client/errors';
 import type { Longwatch } from '../client/longwatch';
 import { failureOf } from './problems';
 import { LatestDiagnosis } from './latest-diagnosis';
@@ -31,6 +32,8 @@ interface Reader {
   has?: Told;
 }
 
+const NO_ANSWER = new TimedOutError('the database has not answered for some seconds; what is shown is old');
+
 const encoder = new TextEncoder();
 const eventOf = (name: string, data: string): Uint8Array => encoder.encode(`event: ${name}\ndata: ${data}\n\n`);
 
@@ -39,7 +42,8 @@ export class StateStream {
   private readonly diagnosis: LatestDiagnosis;
   private next?: NodeJS.Timeout;
   private pings?: NodeJS.Timeout;
-  private reading = false;
+  /** When the reading that is under way began. */
+  private readingSince?: number;
   private last?: Told;
   private saidAt = 0;
 
@@ -77,7 +81,7 @@ export class StateStream {
     this.pings ??= setInterval(() => this.ping(), PING_MS);
     // The reading of this second is told at once; else one begins, or is under way.
     if (this.next !== undefined && this.last) this.send(reader, this.last, new Map());
-    else if (this.next === undefined && !this.reading) void this.read();
+    else if (this.next === undefined && this.readingSince === undefined) void this.read();
   }
 
   private end(reader: Reader): void {
@@ -94,8 +98,8 @@ export class StateStream {
   }
 
   private async read(): Promise<void> {
-    this.reading = true;
     const began = performance.now();
+    this.readingSince = began;
     try {
       this.last = tell(await readState(this.longwatch, this.diagnosis.get()));
       this.tellAll(this.last);
@@ -104,7 +108,7 @@ export class StateStream {
       if (unexpected) this.onUnexpected(error);
       this.sayAll(eventOf('problem', JSON.stringify(body)));
     } finally {
-      this.reading = false;
+      this.readingSince = undefined;
     }
     if (this.readers.size === 0) return;
     const waitMs = Math.max(REST_MS, EVERY_MS - (performance.now() - began));
@@ -135,8 +139,12 @@ export class StateStream {
     controller.enqueue(delta);
   }
 
+  /** A reading that takes so long may never end: the network may have swallowed it. */
   private ping(): void {
-    if (performance.now() - this.saidAt >= PING_MS) this.sayAll(eventOf('ping', '{}'));
+    const now = performance.now();
+    if (now - this.saidAt < PING_MS) return;
+    const hangs = this.readingSince !== undefined && now - this.readingSince >= PING_MS;
+    this.sayAll(hangs ? eventOf('problem', JSON.stringify(failureOf(NO_ANSWER).body)) : eventOf('ping', '{}'));
   }
 
   private sayAll(event: Uint8Array): void {

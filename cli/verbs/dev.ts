@@ -119,9 +119,9 @@ async function startDashboard(
 ): Promise<string> {
   const { createDashboard, serveDashboard } = lazy.http();
   const dashboard = createDashboard({ longwatch, open: true, log });
-  const { url, stop } = await serveDashboard(dashboard, { host: '127.0.0.1', port: at });
-  await services.add(service({ stop }));
-  return url;
+  const served = await serveDashboard(dashboard, { host: '127.0.0.1', port: at });
+  await services.add(service({ stop: () => served.stop() }));
+  return served.url;
 }
 
 /** The address of Temporal, from a flag or from the environment. */

@@ -13,12 +13,18 @@ const MOST_ENTRIES = 100_000;
 const MOST_LETTERS = 10_000;
 
 const filter = {
-  error: z.string().max(2_000).optional().openapi({ description: 'only where the last error contains this text' }),
-  group: z.string().max(2_000).optional().openapi({ description: 'only where the last error is one of this group' }),
-  olderThanMs: z.number().min(0).max(1e13).optional().openapi({ description: 'only those that died so long ago' }),
+  error: text(2_000, 0).optional().openapi({ description: 'only where the last error contains this text' }),
+  group: text(2_000, 0).optional().openapi({ description: 'only where the last error is one of this group' }),
+  olderThanMs: z
+    .number()
+    .int()
+    .min(0)
+    .max(1e13)
+    .optional()
+    .openapi({ description: 'only those that died so long ago' }),
 };
 /** As they stand in an address. */
-const asked = { ...filter, olderThanMs: z.coerce.number().min(0).max(1e13).optional() };
+const asked = { ...filter, olderThanMs: z.coerce.number().int().min(0).max(1e13).optional() };
 const Filter = z.strictObject({
   ...filter,
   ids: z
@@ -27,7 +33,7 @@ const Filter = z.strictObject({
     .optional()
     .openapi({ example: ['0-4711'] }),
   apply: z.boolean().optional().openapi({ description: 'without it, it is a dry run: it is only counted' }),
-  note: z.string().max(2_000).optional().openapi({ description: "for the letters' records" }),
+  note: text(2_000, 0).optional().openapi({ description: "for the letters' records" }),
   why: Why,
 });
 

@@ -1,7 +1,7 @@
 /** Durable activities: leases, keys, compensations that failed. Listed by `routes/all.ts`. */
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
-import { Command, limitOf, Why } from '../schemas';
+import { Command, limitOf, text, Why } from '../schemas';
 import { Compensation, Key, Lease } from '../shapes/more';
 import { all, listOf } from '../shapes/shape';
 
@@ -74,7 +74,7 @@ export const DURABLE_ROUTES = [
     tag,
     summary: 'Says that it was done by hand: it will not run again',
     role: 'admin',
-    body: z.strictObject({ note: z.string().max(2_000), why: Why }),
+    body: z.strictObject({ note: text(2_000, 0), why: Why }),
     answer: z.object({ resolved: z.literal(true) }),
     covers: ['DurableHandle.resolveCompensation'],
     run: async ({ longwatch, params, body: { note, ...command } }) => {

@@ -83,7 +83,7 @@ export const UPSTREAM_ROUTES = [
     id: 'closeBuckets',
     tag,
     summary: 'No node sends for these buckets for so long, whatever the upstream says meanwhile',
-    body: z.strictObject({ bucket: Which, forMs: z.number().positive().max(MONTH_MS), why: Why }),
+    body: z.strictObject({ bucket: Which, forMs: z.number().int().positive().max(MONTH_MS), why: Why }),
     answer: listOf(Bucket),
     covers: ['BudgetHandle.close'],
     run: async ({ longwatch, body: { bucket, forMs, ...command } }) =>

@@ -7,11 +7,7 @@ import type { Dashboard } from '../../http/app';
 import { eventually } from '../support/stack';
 import { Proxy } from '../support/proxy';
 import { Desk } from './desk';
-
-interface Heard {
-  event: string;
-  data: Record<string, unknown>;
-}
+import { listen } from './listener';
 
 let desk: Desk;
 let longwatch: Longwatch;
@@ -29,33 +25,8 @@ afterAll(async () => {
   await desk?.close();
 });
 
-/** Events, one after the other. */
-async function listen(of = dashboard): Promise<{ next(): Promise<Heard>; leave(): Promise<void> }> {
-  const response = await of(new Request('http://localhost/api/v1/stream'));
-  expect(response.status).toBe(200);
-  expect(response.headers.get('content-type')).toBe('text/event-stream');
-  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-  let text = '';
-  const next = async (): Promise<Heard> => {
-    for (;;) {
-      const end = text.indexOf('\n\n');
-      if (end < 0) {
-        const { done, value } = await reader.read();
-        if (done) throw new Error('the stream has ended');
-        text += value;
-        continue;
-      }
-      const block = text.slice(0, end);
-      text = text.slice(end + 2);
-      const [, event, data] = /^event: (\w+)\ndata: (.*)$/.exec(block) ?? [];
-      if (event !== undefined) return { event, data: JSON.parse(data!) as Heard['data'] };
-    }
-  };
-  return { next, leave: () => reader.cancel() };
-}
-
 test('a snapshot, then what has changed, which makes the same as a new snapshot', async () => {
-  const { next, leave } = await listen();
+  const { next, leave } = await listen(dashboard);
   const snapshot = await next();
   expect(snapshot).toMatchObject({ event: 'snapshot', data: { status: { trackers: [{ name: 'things' }] } } });
   let state = snapshot.data;
@@ -69,7 +40,7 @@ test('a snapshot, then what has changed, which makes the same as a new snapshot'
     return (state as { status: { trackers: { paused: boolean }[] } }).status.trackers[0]!.paused;
   });
   await longwatch.tracker('things').resume();
-  const again = await listen();
+  const again = await listen(dashboard);
   const { event, data } = await again.next();
   expect(event).toBe('snapshot');
   expect(Object.keys(data).sort()).toEqual(Object.keys(state).sort());
@@ -77,7 +48,7 @@ test('a snapshot, then what has changed, which makes the same as a new snapshot'
 });
 
 test('one reading a second for all, and none when nobody listens', async () => {
-  const pages = await Promise.all(Array.from({ length: 20 }, () => listen()));
+  const pages = await Promise.all(Array.from({ length: 20 }, () => listen(dashboard)));
   for (const page of pages) expect((await page.next()).event).toBe('snapshot');
   const before = readings.mock.calls.length;
   for (let second = 0; second < 3; second++) for (const page of pages) expect((await page.next()).event).toBe('delta');
@@ -91,9 +62,29 @@ test('one reading a second for all, and none when nobody listens', async () => {
   expect(readings.mock.calls.length).toBe(left);
 });
 
+test('a reading that hangs is heard of', async () => {
+  const { next, leave } = await listen(dashboard);
+  expect((await next()).event).toBe('snapshot');
+  let goOn = (): void => undefined;
+  const hanging = new Promise<void>((resolve) => (goOn = resolve));
+  readings.mockImplementationOnce(async () => {
+    await hanging;
+    return desk.ask('/status').then(({ body }) => body);
+  });
+  await eventually('the problem', async () => {
+    const { event, data } = await next();
+    if (event !== 'problem') return false;
+    expect(data).toMatchObject({ error: { code: 'TimedOut' } });
+    return true;
+  });
+  goOn();
+  expect((await next()).event).toBe('delta');
+  await leave();
+});
+
 test('who is alone with it and leaves can come back', async () => {
   for (let time = 0; time < 3; time++) {
-    const { next, leave } = await listen();
+    const { next, leave } = await listen(dashboard);
     expect((await next()).event).toBe('snapshot');
     await leave();
   }

@@ -27,7 +27,12 @@ const DELETE_TIMERS: Statement = {
 };
 const END: Statement = {
   name: 'life-end',
-  text: `insert into longwatch.life as l (tracker, id, slot, version, marks)
+  text: `with noted as (
+           insert into longwatch.life_ended as n (tracker, id, slot)
+           select $1, e.id, e.slot from unnest($2::text[], $3::bigint[]) e (id, slot)
+           on conflict (tracker, id) do update set ended_at = clock_timestamp()
+         )
+         insert into longwatch.life as l (tracker, id, slot, version, marks)
          select $1, e.id, e.slot, 1, e.marks from unnest($2::text[], $3::bigint[], $4::text[]) e (id, slot, marks)
          on conflict (tracker, id) do update
          set version = l.version + 1, state = null, schema = 1, applied = '[]', marks = excluded.marks, written_at = clock_timestamp()`,
@@ -55,17 +60,23 @@ const PURGE_REPLIES: Statement = {
            order by e.answered_at limit $2 for update of e skip locked
          ) o where r.tracker = o.tracker and r.member = o.member and r.request = o.request returning 1`,
 };
+/** One that is a member again by now, or has a state, was noted for nothing. */
 const PURGE_LIVES: Statement = {
   name: 'life-purge',
-  text: `delete from longwatch.life l using (
-           select e.tracker, e.id from longwatch.life e
-           where e.state is null and e.written_at < now() - make_interval(secs => $1::float8 / 1000)
-             and not exists (
-               select 1 from longwatch.member m where m.tracker = e.tracker and m.id = e.id and m.removed_at is null
-             )
+  text: `with old as (
+           select l.tracker, l.id,
+                  l.state is null and not exists (
+                    select 1 from longwatch.member m where m.tracker = l.tracker and m.id = l.id and m.removed_at is null
+                  ) as over
+           from longwatch.life_ended e join longwatch.life l on l.tracker = e.tracker and l.id = e.id
+           where e.ended_at < now() - make_interval(secs => $1::float8 / 1000)
+             and (l.state is not null or l.written_at < now() - make_interval(secs => $1::float8 / 1000))
              and not exists (select 1 from longwatch.mail m where m.tracker = e.tracker and m.slot = e.slot and m.member = e.id)
-           order by e.written_at limit $2 for update of e skip locked
-         ) o where l.tracker = o.tracker and l.id = o.id returning 1`,
+           order by e.ended_at limit $2 for update of l skip locked
+         ), forgotten as (
+           delete from longwatch.life l using old o where o.over and l.tracker = o.tracker and l.id = o.id
+         )
+         delete from longwatch.life_ended e using old o where e.tracker = o.tracker and e.id = o.id returning 1`,
 };
 const PURGE_ROWS = 1_000;
 

@@ -274,7 +274,11 @@ test('replies are kept as long as they may be asked for, and the numbers of a me
   const empty = { row: { state: null, marks: new Map(), applied: new Map(), sets: 0, stateVersion: 1 } };
   await alone(part('kept', { spawn: stamps[0]!.stamp, answers: answers('old'), ...empty }), part('gone', empty));
   await alone(part('new', { answers: answers('new'), ...empty }), part('awaited', empty), part('full'));
+  const removed = ['gone', 'awaited', 'again'].map((id) => ({ id, stamp: stamps[1]!.stamp, hash: byId(id) }));
+  await database.transaction((db) => endLives(db, 't', removed));
+  await alone(part('again', { expected: 1, spawn: stamps[2]!.stamp, ...empty }));
   const age = async (ms: number) => {
+    await stack.sql(`update longwatch.life_ended set ended_at = now() - $1 * interval '1 ms'`, [ms]);
     await stack.sql(`update longwatch.reply set answered_at = now() - $1 * interval '1 ms' where request = 'old'`, [
       ms,
     ]);
@@ -296,9 +300,10 @@ test('replies are kept as long as they may be asked for, and the numbers of a me
   await age(MEMBER.repliesMs + 1);
   expect(await left('reply', 'request')).toEqual(['new']);
   await age(MEMBER.marksMs - 5_000);
-  expect(await left('life', 'id')).toEqual(['awaited', 'full', 'gone', 'kept', 'new']);
+  expect(await left('life', 'id')).toEqual(['again', 'awaited', 'full', 'gone', 'kept', 'new']);
   await age(MEMBER.marksMs + 1);
-  expect(await left('life', 'id')).toEqual(['awaited', 'full', 'kept', 'new']);
+  expect(await left('life', 'id')).toEqual(['again', 'awaited', 'full', 'kept', 'new']);
+  expect(await left('life_ended', 'id')).toEqual(['awaited']);
 });
 
 describe('a tracker with a route', () => {
@@ -327,4 +332,15 @@ describe('a tracker with a route', () => {
     expect(verdict).toEqual(['done', expect.stringMatching(/^a refused: .*placed by route 'by-corporation'/)]);
     expect(await stack.sql(`select id from longwatch.life`)).toEqual([{ id: 'b' }]);
   });
+});
+
+test('no index of the states has a column that a turn changes: a new version of a row stays on its page', async () => {
+  const columns = await stack.sql<{ name: string }>(
+    `select distinct a.attname as name from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+     where i.indrelid = 'longwatch.life'::regclass order by 1`,
+  );
+  expect(columns.map(({ name }) => name)).toEqual(['id', 'slot', 'tracker']);
+  expect(
+    await stack.sql(`select 1 from pg_index where indrelid = 'longwatch.life'::regclass and indpred is not null`),
+  ).toEqual([]);
 });

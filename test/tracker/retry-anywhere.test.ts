@@ -1,13 +1,19 @@
 /**
  * A shift on its node's own queue comes back as an attempt of itself when that node dies, on whichever node is there:
- * its pool's workflow, which may be cached on the node that died, is not needed for it.
+ * its pool's workflow, which may be cached on the node that died, is not needed for it. The open polls of a node that
+ * is frozen swallow none of them.
  */
 import path from 'node:path';
+import { Client, Connection } from '@temporalio/client';
 import { resolveConfig } from '../../config/resolve/config';
+import { poolWorkflowId, sharedShiftQueue } from '../../workflows/tracker/contract';
 import config from '../e2e/fixtures/nodes.config';
 import { eventually, Stack } from '../support/stack';
 
 const FILE = path.join(__dirname, '../e2e/fixtures/nodes.config.ts');
+
+/** Nobody answers there: this is not about fetching. */
+const UPSTREAM = 'http://127.0.0.1:9';
 
 let stack: Stack;
 beforeAll(async () => {
@@ -26,16 +32,32 @@ const kept = () =>
     `select pool, node, shift, attempt from longwatch.pool where released_at is null and token > 0 order by pool`,
   );
 
+/** Whether Temporal would try the shift of each pool again on the shared queue. */
+async function mayAll(): Promise<boolean> {
+  const { temporalAddress: address, namespace } = stack.servers;
+  const connection = await Connection.connect({ address });
+  try {
+    const client = new Client({ connection, namespace });
+    for (const { pool } of await kept()) {
+      const { raw } = await client.workflow.getHandle(poolWorkflowId('shared', pool)).describe();
+      const [shift] = raw.pendingActivities ?? [];
+      if (shift?.activityOptions?.taskQueue?.name !== sharedShiftQueue()) return false;
+    }
+    return true;
+  } finally {
+    await connection.close();
+  }
+}
+
 test('the next attempt, and not the next shift, is on the other node', async () => {
-  // Nobody answers there: this is not about fetching.
-  const UPSTREAM = 'http://127.0.0.1:9';
   const dying = stack.workerProcess(FILE, { LONGWATCH_NODE: 'dying', UPSTREAM });
   await dying.ready;
   const tracker = (await stack.connect()).tracker('shared');
   const [resolved] = resolveConfig(config).trackers;
-  await tracker.start({ ...resolved!.options, shiftMs: 2_000 });
+  // A beat comes each 2 s then, and a shift is missed 3 s after its node stood still, when its polls have ended.
+  await tracker.start({ ...resolved!.options, shiftMs: 2_000, heartbeatTimeoutMs: 5_000 });
   await tracker.add(
-    Array.from({ length: 40 }, (_, i) => `id-${i}`),
+    Array.from({ length: 120 }, (_, i) => `id-${i}`),
     { wait: true },
   );
   const stays = async () => {
@@ -49,6 +71,7 @@ test('the next attempt, and not the next shift, is on the other node', async () 
   await eventually('the long ones have begun', async () =>
     (await kept()).every(({ pool, shift }) => shift >= since.find((row) => row.pool === pool)!.shift + 1),
   );
+  await eventually('Temporal knows that each may be tried anywhere', mayAll);
   const before = await kept();
   await dying.kill('SIGKILL');
   // Only now: it would ask for its share.
@@ -59,4 +82,25 @@ test('the next attempt, and not the next shift, is on the other node', async () 
   });
   for (const { pool, shift } of before)
     expect(after.find((row) => row.pool === pool)).toMatchObject({ shift, attempt: 2 });
+}, 120_000);
+
+test('a frozen node swallows no attempt: each pool is on the other node by the one after it', async () => {
+  const frozen = stack.workerProcess(FILE, { LONGWATCH_NODE: 'frozen', UPSTREAM });
+  await frozen.ready;
+  const mine = (rows: Row[]) => rows.filter(({ node }) => node === 'frozen');
+  await eventually('it has its share', async () => mine(await kept()).length >= 3);
+  await eventually('Temporal knows that each may be tried anywhere', mayAll);
+  await eventually('nothing is on its way', async () => {
+    const before = JSON.stringify(await kept());
+    await stack.sql('select pg_sleep(2)');
+    return JSON.stringify(await kept()) === before;
+  });
+  const before = await kept();
+  await frozen.kill('SIGSTOP');
+  const after = await eventually('they are on the other node', async () => {
+    const rows = await kept();
+    return rows.length === before.length && mine(rows).length === 0 && rows;
+  });
+  for (const { pool, shift, attempt } of mine(before))
+    expect(after.find((row) => row.pool === pool)).toMatchObject({ node: 'other', shift, attempt: attempt + 1 });
 }, 120_000);

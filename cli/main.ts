@@ -18,6 +18,7 @@ import { addDev } from './verbs/dev';
 import { addDoctor } from './verbs/doctor';
 import { addDecay, addRegen, addSweep } from './verbs/jobs';
 import { addBudget } from './verbs/budget';
+import { addHistory } from './verbs/history';
 import { addHold } from './verbs/hold';
 import { addKeys } from './verbs/keys';
 import { addLeases } from './verbs/leases';
@@ -60,7 +61,7 @@ export function program(): Command {
   for (const add of [addPush, addFlush, addDead]) add(made);
   for (const add of [addSend, addRequest, addMember]) add(made);
   for (const add of [addStatus, addDoctor, addPools, addShow, addConfig, addCrash]) add(made);
-  for (const add of [addCount, addWhere, addAlive, addMembers, addErrors]) add(made);
+  for (const add of [addCount, addWhere, addAlive, addMembers, addErrors, addHistory]) add(made);
   for (const add of [addNodes, addNode, addRebalance, addMove, addAudit]) add(made);
   for (const add of [addHold, addRefetch, addBudget]) add(made);
   for (const add of [addRegen, addSweep, addDecay]) add(made);

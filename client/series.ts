@@ -50,7 +50,7 @@ const ROWS: Statement = {
 };
 
 /** Each thing by itself in its index: of a day's rows only those that are asked for are read. */
-const ROWS_OF_ALL: Statement = {
+export const ROWS_OF_ALL: Statement = {
   name: 'client-series-of-all',
   text: `select t.name, s.* from (
            select name from longwatch.series_total where kind = $2 and ($3::text[] is null or name = any($3)) order by name
@@ -139,10 +139,13 @@ export function rangeAt(now: number, options: SeriesOptions): Range {
 
 function timeOf(name: string, given: SeriesOptions['from']): number | undefined {
   if (given === undefined) return undefined;
-  const time = given instanceof Date ? given.getTime() : typeof given === 'number' ? given : Date.parse(given);
+  const time = typeof given === 'string' ? readTime(given) : Number(given);
   if (Number.isFinite(time) && Math.abs(time) < 8.64e15) return time;
   throw new InvalidRangeError(`\`${name}\` must be a time, not '${String(given).slice(0, 100)}'`);
 }
+
+/** An address has epoch milliseconds as text. */
+const readTime = (text: string): number => (/^\d{10,16}$/.test(text) ? Number(text) : Date.parse(text));
 
 function stepOf(given: Duration | undefined, leastMs: number, spanMs: number): number {
   if (given === undefined) {
@@ -158,7 +161,12 @@ function stepOf(given: Duration | undefined, leastMs: number, spanMs: number): n
 }
 
 /** Rows put together into points; a point without any has nothing known. */
-export function seriesOf(kind: SeriesKind, name: string, rows: readonly Row[], range: Omit<Range, 'rows'>): Series {
+export function seriesOf(
+  kind: SeriesKind,
+  name: string,
+  rows: readonly (Figures & { at: number })[],
+  range: Omit<Range, 'rows'>,
+): Series {
   const { from, to, stepMs } = range;
   const points = new Array<Figures | undefined>(Math.max(0, Math.round((to - from) / stepMs))).fill(undefined);
   for (const row of rows) {

@@ -14,13 +14,35 @@ export function addShow(program: Command): void {
   verb(program, 'show <tracker> <id>', 'one id: its pool, node, values and their age, mail and timers', [
     'longwatch show characters 2112000001',
     'longwatch show characters 2112000001 --json',
+    'longwatch show characters 2112000001 --next',
   ])
     .option('--config <file>', 'the config module with the codecs of values (longwatch.config.ts in this folder)')
-    .action(show);
+    .option('--next', 'only when each operation runs next, and all that holds it back')
+    .action((name: string, id: string, flags: Flags) => (flags.next ? showNext : show)(name, id, flags));
 }
 
 interface Flags extends CommonFlags {
   config?: string;
+  next?: boolean;
+}
+
+async function showNext(name: string, id: string, flags: CommonFlags): Promise<void> {
+  const runs = await withLongwatch(flags, (longwatch) => longwatch.tracker(name).next(id));
+  if (flags.json) return printJson({ tracker: name, id, next: runs });
+  await print(
+    table(
+      [{ head: 'operation' }, { head: 'next at' }, { head: 'until' }, { head: 'because' }],
+      runs.flatMap(({ operation, at, reasons }) => {
+        const first = [operation, at === null ? 'nobody knows' : nextAt(at)];
+        if (reasons.length === 0) return [[...first, '', 'it is due']];
+        return reasons.map(({ until, text }, i) => [
+          ...(i === 0 ? first : ['', '']),
+          until === null ? '' : clock(until),
+          text,
+        ]);
+      }),
+    ),
+  );
 }
 
 async function show(name: string, id: string, flags: Flags): Promise<void> {

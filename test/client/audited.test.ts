@@ -39,6 +39,7 @@ const LOOK = [
   'alive',
   'members',
   'errors',
+  'history',
   'hold list',
   'budget list',
   'budget show',

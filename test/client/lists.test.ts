@@ -279,6 +279,16 @@ describe('on the command line', () => {
     expect((await run('members', 'things', '--prefix', 'zz')).out).toBe('none\n');
   });
 
+  test('when a member runs next, and why not sooner', async () => {
+    await sql(`update longwatch.tracker set state = 'paused'`);
+    const { out, status } = await run('show', 'things', 'a1', '--next');
+    expect(status).toBe(0);
+    expect(out).toMatch(/look +nobody knows +the tracker is paused\n/);
+    expect(out).toMatch(/no node has taken its pool yet/);
+    expect((await run('show', 'things', 'nobody', '--next')).status).toBe(1);
+    await sql(`update longwatch.tracker set state = 'running'`);
+  });
+
   test.each([
     [['members', 'things', '--failing', '--oldest']],
     [['members', 'things', '--operation', 'look']],

@@ -125,6 +125,16 @@ test('while Temporal answers nobody keeps anything on', async () => {
   expect((await pool()).free).toBe(true);
 }, 30_000);
 
+test('one that PostgreSQL has refused for too long is kept on again', async () => {
+  await shift(300);
+  isReachable = false;
+  await goesOn();
+  // As it is ended after its patience.
+  for (const one of node.shifts) one.end('handed back');
+  await eventually('it is free', async () => (await pool()).free);
+  await goesOn();
+}, 30_000);
+
 test('a node that ends lets it go', async () => {
   await shift(300);
   isReachable = false;

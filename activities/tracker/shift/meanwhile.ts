@@ -108,6 +108,7 @@ export class Meanwhile {
   /** Never rejects. */
   private async keepUntilEnd(shift: PoolShift): Promise<void> {
     const ending = await shift.ended;
+    if (ending instanceof Error) shift.log.error({ err: ending }, 'the pool that was kept on has crashed');
     try {
       await this.deps.finish(shift, ending);
     } catch (thrown) {
@@ -115,6 +116,8 @@ export class Meanwhile {
     } finally {
       this.shifts.delete(shift);
     }
+    // PostgreSQL has refused it: Temporal may be away still when that is back.
+    if (ending === 'handed back' && !this.deps.node.isDraining) this.ended(shift.claim, shift.token);
   }
 
   /** The node ends, or PostgreSQL has refused its results for too long. */

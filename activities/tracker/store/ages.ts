@@ -1,7 +1,7 @@
 /**
  * How old the values of each pool and operation are, as the pool's keeper tells it (`shift/age-teller.ts`): for the
  * client's heat map and list of the oldest members (`client/tracker/freshness.ts`), and for the history
- * (`store/series.ts`). Nothing is decided by it.
+ * (`activities/series/read.ts`). Nothing is decided by it.
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
 

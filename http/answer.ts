@@ -26,6 +26,8 @@ export interface Incoming {
   params: Record<string, string>;
   caller: Caller;
   longwatch: Longwatch;
+  /** The address of Temporal's own page. */
+  ui: string | null;
   /** Reads what this one changes. */
   reads?: Route;
   onUnexpected: (error: unknown) => void;
@@ -78,7 +80,7 @@ async function inTime(route: Route, asked: Asked): Promise<string> {
   return JSON.stringify(await Promise.race([route.run({ ...asked, signal }), late]));
 }
 
-function askedOf(route: Route, { request, params, caller, longwatch }: Incoming, text: string): Asked {
+function askedOf(route: Route, { request, params, caller, longwatch, ui }: Incoming, text: string): Asked {
   const named = Object.entries(params).map(([name, value]): [string, unknown] => [
     name,
     checked(PARAMS[name as ParamName], value, name),
@@ -86,6 +88,7 @@ function askedOf(route: Route, { request, params, caller, longwatch }: Incoming,
   return {
     longwatch,
     caller,
+    ui,
     signal: request.signal,
     params: Object.fromEntries(named),
     query: route.query && checked(route.query, Object.fromEntries(new URL(request.url).searchParams), 'query'),

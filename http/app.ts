@@ -36,6 +36,8 @@ export interface DashboardOptions extends Omit<ConnectOptions, 'via'> {
    * loopback; else any
    */
   hosts?: Hosts;
+  /** The address of Temporal's own page, for links to workflows. @default no links */
+  temporalUi?: string;
   /** The folder of the page's files. @default that of the package */
   page?: string;
 }
@@ -63,9 +65,11 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   const longwatch = options.longwatch ?? openLongwatch({ ...options, via: 'http' });
   const onUnexpected = (err: unknown): void => options.log?.error({ err }, 'the dashboard could not answer');
   const stream = new StateStream(longwatch, onUnexpected);
+  const hosts = options.hosts ?? (way.by === 'open' ? 'loopback' : 'any');
   const app = appOf({
-    gate: new Gate(way),
-    hosts: options.hosts ?? (way.by === 'open' ? 'loopback' : 'any'),
+    gate: new Gate(way, hosts),
+    hosts,
+    ui: options.temporalUi ?? null,
     prefix: prefixOf(options.prefix),
     callers: new Callers(longwatch),
     files: new PageFiles(options.page ?? PAGE_FOLDER),
@@ -104,6 +108,7 @@ function prefixOf(prefix = ''): string {
 
 interface Parts {
   gate: Gate;
+  ui: string | null;
   hosts: Hosts;
   prefix: string;
   callers: Callers;
@@ -145,7 +150,7 @@ function appOf(parts: Parts): Hono<Env> {
   return app;
 }
 
-function addApi(app: Hono<Env>, { gate, callers, stream, onUnexpected }: Parts): void {
+function addApi(app: Hono<Env>, { gate, callers, stream, ui, onUnexpected }: Parts): void {
   const letIn = (request: Request, { address }: From): Promise<Caller | Response> => gate.letIn(request, address);
   app.post(`${API}/login`, async ({ req: { raw }, env }) => {
     if (!gate.hasTokens) throw notFound();
@@ -174,7 +179,7 @@ function addApi(app: Hono<Env>, { gate, callers, stream, onUnexpected }: Parts):
       const caller = await letIn(request, context.env);
       if (caller instanceof Response) return caller;
       const params = context.req.param();
-      return answer(route, { request, params, caller, longwatch: callers.of(caller), reads, onUnexpected });
+      return answer(route, { request, params, caller, longwatch: callers.of(caller), reads, ui, onUnexpected });
     });
   }
 }

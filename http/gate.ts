@@ -3,7 +3,7 @@
  * `authenticate`, or all, where it is `open`. A page of another site may change nothing. Called by `app.ts` before a
  * route is looked at.
  */
-import { checkOrigin } from './guard';
+import { checkOrigin, type Hosts } from './guard';
 import { ApiError } from './problems';
 import { callerOf, Tries, type Caller, type KnownToken } from './who';
 
@@ -25,7 +25,10 @@ const WAIT_S = 60;
 export class Gate {
   private readonly tries = new Tries();
 
-  constructor(private readonly way: Way) {}
+  constructor(
+    private readonly way: Way,
+    private readonly hosts: Hosts,
+  ) {}
 
   /** Whether there is something to log in with. */
   get hasTokens(): boolean {
@@ -38,7 +41,7 @@ export class Gate {
    */
   async letIn(request: Request, address: string | undefined): Promise<Caller | Response> {
     const changes = !['GET', 'HEAD'].includes(request.method);
-    checkOrigin(request);
+    checkOrigin(request, this.hosts);
     if (this.way.by === 'open') return this.way.caller;
     if (this.way.by === 'program') {
       const caller = await this.way.authenticate(request);
@@ -59,13 +62,13 @@ export class Gate {
 
   /** The token's caller, and the cookie that stands for it. @throws ApiError */
   login(token: string, request: Request, address: string | undefined): { caller: Caller; cookie: string } {
-    checkOrigin(request);
+    checkOrigin(request, this.hosts);
     const caller = this.check(token, address);
     return { caller, cookie: cookieOf(token, WEEK_S, request) };
   }
 
   logout(request: Request): string {
-    checkOrigin(request);
+    checkOrigin(request, this.hosts);
     return cookieOf('', 0, request);
   }
 

@@ -26,12 +26,18 @@ export function checkHost(request: Request, hosts: Hosts): void {
   );
 }
 
-/** Browsers say where a request comes from; a program says nothing. */
-export function checkOrigin(request: Request): void {
+/**
+ * Browsers say where a request comes from; a program says nothing. A proxy may ask us by a host of its own: the page
+ * then comes from one of the hosts that were named.
+ */
+export function checkOrigin(request: Request, hosts: Hosts): void {
   const site = request.headers.get('sec-fetch-site');
   if (site !== null && site !== 'same-origin' && site !== 'none') throw otherSite();
   const origin = request.headers.get('origin');
-  if (origin !== null && hostOfUrl(origin) !== hostOf(request).toLowerCase()) throw otherSite();
+  if (origin === null) return;
+  const from = hostOfUrl(origin);
+  const named = typeof hosts === 'string' ? [] : hosts.map((host) => host.toLowerCase());
+  if (from === undefined || ![hostOf(request).toLowerCase(), ...named].includes(from)) throw otherSite();
 }
 
 const otherSite = (): ApiError => new ApiError(403, 'OtherSite', 'a page of another site may not ask for this');

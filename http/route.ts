@@ -26,6 +26,8 @@ export interface Asked<Params = Record<string, unknown>, Query = unknown, Body =
   query: Query;
   body: Body;
   caller: Caller;
+  /** The address of Temporal's own page; null: it is not known. */
+  ui: string | null;
   /** Aborted when nobody waits for the answer any more. */
   signal: AbortSignal;
 }

@@ -2,7 +2,7 @@
  * Listens on a socket of its own and answers by a dashboard. Called by `longwatch dashboard` and `longwatch dev`.
  */
 import type { AddressInfo } from 'node:net';
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
 import { EnvironmentError } from '../config/errors';
 import type { Dashboard } from './app';
@@ -23,8 +23,7 @@ const PORT = 8765;
  */
 export async function serveDashboard(dashboard: Dashboard, at: { host: string; port?: number }): Promise<Served> {
   const server = createAdaptorServer({
-    fetch: (request, env) =>
-      dashboard(request, { address: (env as HttpBindings).incoming.socket.remoteAddress ?? undefined }),
+    fetch: (request, env) => dashboard(request, { address: addressOf((env as HttpBindings).incoming) }),
     overrideGlobalObjects: false,
   }) as Server;
   // A client that does not finish its headers or body does not keep a connection.
@@ -45,6 +44,12 @@ export async function serveDashboard(dashboard: Dashboard, at: { host: string; p
     await closed;
   };
   return { url: `http://${at.host.includes(':') ? `[${at.host}]` : at.host}:${port}/`, stop };
+}
+
+/** Undefined behind a proxy, whose address all callers have: one who fails must not keep the others out. */
+function addressOf({ headers, socket }: IncomingMessage): string | undefined {
+  const isForwarded = headers['x-forwarded-for'] !== undefined || headers.forwarded !== undefined;
+  return isForwarded ? undefined : socket.remoteAddress;
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

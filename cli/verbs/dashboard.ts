@@ -15,6 +15,7 @@ interface Flags extends CommonFlags {
   host: string;
   hostName?: string[];
   prefix?: string;
+  temporalUi?: string;
   tokens?: string;
   open?: boolean;
   log: string;
@@ -29,6 +30,7 @@ export function addDashboard(program: Command): void {
     .option('--host <address>', 'the address that it listens on', '127.0.0.1')
     .option('--host-name <name>', 'a name by which it may be asked for, with its port; may be repeated', collect)
     .option('--prefix <path>', 'the path under which a proxy has it')
+    .addOption(new Option('--temporal-ui <url>', "Temporal's own page, for links to workflows").env('TEMPORAL_UI_URL'))
     .addOption(new Option('--tokens <lines>', 'who may: lines of `longwatch token new`').env('LONGWATCH_TOKENS'))
     .option('--open', 'also elsewhere than on the loopback whoever reaches it may do everything')
     .addOption(new Option('--log <level>', 'how much is logged').choices(LEVELS).default('warn'))
@@ -54,6 +56,7 @@ async function dashboard(flags: Flags): Promise<void> {
     dataConverter: await givenConverter(),
     log: logger(flags.log),
     prefix: flags.prefix,
+    temporalUi: flags.temporalUi || undefined,
     hosts: flags.hostName ?? (isLoopback ? 'loopback' : 'any'),
     ...(tokens === undefined ? { open: true } : { tokens }),
   });

@@ -103,7 +103,8 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, se
 
   const longwatch = await lazy.longwatch().connect({ environment, log, dataConverter, via: 'cli' });
   await services.add(service({ stop: () => longwatch.close() }));
-  const dashboardUrl = await startDashboard(longwatch, flags.dashboardPort, log, services);
+  const at = { port: flags.dashboardPort, temporalUi: servers.uiUrl };
+  const dashboardUrl = await startDashboard(longwatch, at, log, services);
   const started = await startDeclared(longwatch, loaded, signal);
   if (!started) return;
   await sayReady(flags, { servers, worker, dashboardUrl }, started, hook?.lines ?? []);
@@ -113,12 +114,12 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, se
 /** The page and the API for whoever is on this machine, over the connection that is there. @returns its address */
 async function startDashboard(
   longwatch: Longwatch,
-  at: number | undefined,
+  { port: at, temporalUi }: { port?: number; temporalUi?: string },
   log: Logger,
   services: Services,
 ): Promise<string> {
   const { createDashboard, serveDashboard } = lazy.http();
-  const dashboard = createDashboard({ longwatch, open: true, log });
+  const dashboard = createDashboard({ longwatch, open: true, log, temporalUi });
   const served = await serveDashboard(dashboard, { host: '127.0.0.1', port: at });
   await services.add(service({ stop: () => served.stop() }));
   return served.url;

@@ -16,7 +16,12 @@ const Me = z
     name: z.string(),
     role: z.enum(ROLES),
     environment: z
-      .object({ temporal: z.string(), namespace: z.string(), database: z.string().nullable() })
+      .object({
+        temporal: z.string(),
+        namespace: z.string(),
+        database: z.string().nullable(),
+        ui: z.string().nullable(),
+      })
       .openapi({ description: 'the servers, without passwords' }),
   })
   .openapi('Me');
@@ -30,13 +35,14 @@ export const OVERVIEW_ROUTES = [
     summary: 'Who asks, by their token, and what they may',
     answer: Me,
     covers: [],
-    run: async ({ longwatch: { environment }, caller: { name, role } }) => ({
+    run: async ({ longwatch: { environment }, caller: { name, role }, ui }) => ({
       name,
       role,
       environment: {
         temporal: environment.temporal.address,
         namespace: environment.temporal.namespace,
         database: environment.databaseUrl ?? null,
+        ui,
       },
     }),
   }),

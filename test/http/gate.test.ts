@@ -116,6 +116,13 @@ describe('pages of other sites', () => {
     expect(paused.status).toBe(status === 200 ? 503 : 403);
   });
 
+  test('behind a proxy with a host of its own, the page comes from one that was named', async () => {
+    const dashboard = dashboardWith({ open: true, hosts: ['ops.example.com', 'inner:8765'] });
+    const from = (origin: string) => get(dashboard, ME, { host: 'inner:8765', origin });
+    expect((await from('https://ops.example.com')).status).toBe(200);
+    expect((await from('https://evil.example')).status).toBe(403);
+  });
+
   test('a form can send no command, also where its browser says nothing', async () => {
     const request = new Request('http://localhost/api/v1/trackers/x/pause', {
       method: 'POST',

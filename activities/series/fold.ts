@@ -67,7 +67,11 @@ export function added(a: Figures, b: Figures): Figures {
  * much of it is new nobody knows, and it is never counted twice.
  */
 function grown(before: readonly number[], now: readonly number[]): number[] {
-  return now.map((total, i) => Math.max(0, total - (before[i] ?? 0)));
+  return now.map((total, i) => {
+    const more = total - (before[i] ?? 0);
+    // One that is not a number would be in all sums from then on.
+    return more > 0 && Number.isFinite(more) ? more : 0;
+  });
 }
 
 function sums(a: readonly number[], b: readonly number[]): number[] {

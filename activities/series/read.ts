@@ -3,6 +3,7 @@
  * buffers as their shards report, jobs as their ticks end, buckets as the ledger has them, nodes as they say. All of it
  * is there anyway, whoever keeps it, so nothing is asked of anybody. Called by `write.ts`.
  */
+import { utf8Bytes } from '../../workflows/lib/size';
 import { run, type Queryable, type Statement } from '../lib/database';
 import { remainingOf } from '../upstream/budget/remaining';
 import { listBuckets } from '../upstream/store/budget';
@@ -13,6 +14,7 @@ import type { SeriesKind } from './kinds';
 const MOST_THINGS = 1_000;
 /** Single buckets of a limit have a history of their own where it has so many at most. */
 const MOST_KEYS = 20;
+const MOST_KEY_BYTES = 1_000;
 
 /** In the order of `kinds.ts`; ages of the last minute, as the pools' keepers tell them. */
 const OPERATIONS: Statement = {
@@ -135,6 +137,8 @@ async function readBuckets(db: Queryable): Promise<Reading[]> {
     const rows = buckets <= MOST_KEYS ? await listBuckets(db, { upstream, limit }, { most: MOST_KEYS }) : [];
     const each = rows.map((row) => ({ row, ...remainingOf(row) }));
     for (const { row, tokens, remaining } of each) {
+      // An index has no room for it; the limit as a whole has its figures.
+      if (utf8Bytes(row.key) > MOST_KEY_BYTES) continue;
       const isClosed = (row.closedUntil ?? 0) > row.now;
       const looks = [remaining, tokens, isClosed ? 1 : 0, 1];
       readings.push({ name: `${upstream}/${limit}:${row.key}`, totals: [row.spent], looks, late: [] });

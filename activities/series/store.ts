@@ -3,6 +3,7 @@
  * minutes and hours. Called by `write.ts`, in one transaction.
  */
 import { run, type Queryable, type Statement } from '../lib/database';
+import { errorOf } from '../lib/failures';
 import { ms } from '../lib/sql';
 import type { Before, Figures, Reading } from './fold';
 import type { SeriesKind, Step } from './kinds';
@@ -57,6 +58,10 @@ const PURGE: Statement = {
            select ctid from longwatch.series
            where step = $1 and at < now() - $2::float8 * interval '1 second' order by at limit $3))`,
 };
+/** One kind that cannot be read or written does not keep the others from it. */
+const SAVEPOINT: Statement = { name: 'series-savepoint', text: 'savepoint series_kind' };
+const RELEASE: Statement = { name: 'series-release', text: 'release savepoint series_kind' };
+const BACK: Statement = { name: 'series-back', text: 'rollback to savepoint series_kind' };
 /** Things that are not there any more: if one of that name comes again, it counts anew. */
 const FORGET: Statement = {
   name: 'series-forget',
@@ -132,6 +137,20 @@ export async function writeRows(
 
 export async function purgeRows(db: Queryable, step: Step, keptSeconds: number, most: number): Promise<void> {
   await run(db, PURGE, [step, keptSeconds, most]);
+}
+
+/** @returns why all of it was taken back */
+export async function apart(db: Queryable, work: () => Promise<void>): Promise<Error | undefined> {
+  await run(db, SAVEPOINT);
+  try {
+    await work();
+    await run(db, RELEASE);
+    return undefined;
+  } catch (thrown) {
+    // Fails too where the connection is gone.
+    await run(db, BACK);
+    return errorOf(thrown);
+  }
 }
 
 export async function forgetThings(db: Queryable): Promise<void> {

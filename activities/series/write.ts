@@ -9,6 +9,7 @@ import { added, figuresSince, type Figures, type Reading } from './fold';
 import { SERIES_KINDS, STEPS, STEP_MS, type SeriesKind, type Step } from './kinds';
 import { readThings } from './read';
 import {
+  apart,
   forgetThings,
   purgeRows,
   readBefore,
@@ -32,23 +33,29 @@ export interface WriteOptions {
   final?: boolean;
   /** A share of counts by the bounds of lateness; null: there are none. */
   percentile: (counts: readonly number[], share: number) => number | null;
+  /** A kind could not be written; the others are. */
+  onError?: (error: Error, kind: SeriesKind) => void;
 }
 
 /** @returns until when the history is written, epoch milliseconds of the database; undefined: another one writes */
 export async function writeSeries(
   db: Queryable,
-  { final = false, percentile }: WriteOptions,
+  { final = false, percentile, onError }: WriteOptions,
 ): Promise<number | undefined> {
   if (!(await takeTurn(db))) return undefined;
   const { at, now } = await readClock(db);
   if (at !== null && !final && minuteOf(at) === minuteOf(now)) return at;
   let written = 0;
   for (const kind of SERIES_KINDS) {
-    const readings = await readThings(db, kind, percentile);
-    // The first time there is nothing to count from.
-    if (at !== null) await addTo(db, kind, readings, at, now);
-    await saveTotals(db, kind, readings);
-    written += readings.length;
+    const failed = await apart(db, async () => {
+      const readings = await readThings(db, kind, percentile);
+      // The first time there is nothing to count from.
+      if (at !== null) await addTo(db, kind, readings, at, now);
+      await saveTotals(db, kind, readings);
+      written += readings.length;
+    });
+    // Its counts are in the history with the next minute that can be written.
+    if (failed) onError?.(failed, kind);
   }
   await setClock(db, now);
   for (const step of STEPS) await purgeRows(db, step, KEPT_S[step], PURGED + written);

@@ -11,11 +11,12 @@ import type { Connections } from '../connections';
 import { DEAD_DROPPED, DEAD_RESTORE } from './queries';
 
 /** Letters that one statement takes. */
-const LETTERS = 50;
+const LETTERS = 20;
 /** Bytes of one row of entries, unless one letter alone has more. */
 const ROW_BYTES = 512 * 1024;
 /** Letters of one command: the rest is for the next one. */
 const MOST = 10_000;
+const MOST_BYTES = 64 * 1024 * 1024;
 
 interface Row {
   [column: string]: unknown;
@@ -41,10 +42,11 @@ export async function restoreDropped(
 ): Promise<number> {
   /** The number of the last message to each shard. */
   const sent = new Map<number, number>();
-  let restored = 0;
-  while (restored < MOST) {
+  let [restored, bytes] = [0, 0];
+  while (restored < MOST && bytes < MOST_BYTES) {
     const rows = await run<Row>(db, DEAD_RESTORE, [...filter, op, note, LETTERS]);
-    for (const letters of parcels(rows)) {
+    for (const [letters, size] of parcels(rows)) {
+      bytes += size;
       const { shard } = letters[0]!;
       const seq = (sent.get(shard) ?? 0) + 1;
       sent.set(shard, seq);
@@ -59,20 +61,16 @@ export async function restoreDropped(
   return restored;
 }
 
-/** Letters of one shard in their order, as many as one row may have. */
-function parcels(rows: readonly Row[]): Row[][] {
-  const made: Row[][] = [];
-  let bytes = 0;
+/** Letters of one shard in their order, as many as one row may have, and their bytes. */
+function parcels(rows: readonly Row[]): [Row[], number][] {
+  const made: [Row[], number][] = [];
   for (const row of [...rows].sort((a, b) => a.shard - b.shard || a.entry - b.entry)) {
     const size = utf8Bytes(JSON.stringify(row.value));
     const last = made.at(-1);
-    if (last?.[0]!.shard === row.shard && bytes + size <= ROW_BYTES) {
-      last.push(row);
-      bytes += size;
-    } else {
-      made.push([row]);
-      bytes = size;
-    }
+    if (last?.[0][0]!.shard === row.shard && last[1] + size <= ROW_BYTES) {
+      last[0].push(row);
+      last[1] += size;
+    } else made.push([[row], size]);
   }
   return made;
 }

@@ -28,6 +28,7 @@ afterAll(async () => {
   await database.close();
   await stack.close();
 });
+afterEach(() => jest.restoreAllMocks());
 beforeEach(async () => {
   await sql('truncate longwatch.tracker, longwatch.buffer, longwatch.job cascade');
   await sql(
@@ -154,20 +155,34 @@ test('counts of before an outage are in its first minute, without what is seen o
 });
 
 test('the clock of the process does not matter', async () => {
-  const now = jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 61 * 60_000);
-  try {
-    await count('a', 1);
-    await write();
-    await count('a', 2);
-    await passes('1 minute');
-    await write();
-  } finally {
-    now.mockRestore();
-  }
+  jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 61 * 60_000);
+  await count('a', 1);
+  await write();
+  await count('a', 2);
+  await passes('1 minute');
+  await write();
   const [row] = await sql(
     `select abs(extract(epoch from now() - at)) < 150 as near from longwatch.series where step = 'minute' limit 1`,
   );
   expect(row).toEqual({ near: true });
+});
+
+test('a kind that cannot be read keeps none of the others from it, and loses nothing', async () => {
+  await sql(`insert into longwatch.job (name, kind, options) values ('regen', 'regen', '{}')`);
+  await writeNode(sql, { name: 'a' });
+  await count('a', 10);
+  await write();
+  await count('a', 17);
+  await sql(`update longwatch.job set ticks_total = 3`);
+  await sql(`update longwatch.node set seen_at = clock_timestamp(), use = use || '{"members": "many"}'`);
+  await passes('1 minute');
+  const failed: string[] = [];
+  await database.transaction((db) => writeSeries(db, { percentile, onError: (_, kind) => failed.push(kind) }));
+  expect(failed).toEqual(['node']);
+  expect(await fetchedIn('minute')).toEqual([7]);
+  expect(await sql(`select counts[1] as ticks from longwatch.series where step = 'minute' and kind = 'job'`)).toEqual([
+    { ticks: 3 },
+  ]);
 });
 
 describe('each kind', () => {

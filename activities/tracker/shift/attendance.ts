@@ -65,6 +65,8 @@ export class Attendance extends Background {
   private ending = false;
   /** The history is written up to this minute of the database, by whoever. */
   private minute = -Infinity;
+  /** Kinds of which the log has that they cannot be written. */
+  private readonly unwritten = new Set<string>();
   private purgedAt: number;
   /** Monotonic. */
   private heardAt = -Infinity;
@@ -177,12 +179,25 @@ export class Attendance extends Background {
     const now = clock.toStore(clock.now());
     if (minuteOf(now) === this.minute && !this.ending) return;
     try {
-      const options = { final: this.ending, percentile };
+      const options = {
+        final: this.ending,
+        percentile,
+        onError: (error: Error, kind: string) => this.untold(error, kind),
+      };
       const at = await this.shared.transaction((db) => writeSeries(db, options), HISTORY_LIMITS);
       if (at !== undefined) this.minute = minuteOf(at);
     } catch (thrown) {
-      log.debug({ err: errorOf(thrown) }, 'the history is written in a second');
+      const error = errorOf(thrown);
+      if (isPassing(error)) log.debug({ err: error }, 'the history is written in a second');
+      else this.untold(error);
     }
+  }
+
+  /** Said once: it is only what people see, and it is tried again each minute. */
+  private untold(error: Error, kind = 'any'): void {
+    if (this.unwritten.has(kind)) return;
+    this.unwritten.add(kind);
+    this.host.log.warn({ err: error, kind }, 'the history of this kind of thing cannot be written');
   }
 
   /** Apart: whoever has a row of its counts locked does not make the node look gone. */

@@ -55,6 +55,8 @@ create table if not exists longwatch.budget_member (
   -- Tokens that may still be spent, until the end of that slot.
   late_slot bigint,
   late_tokens int,
+  -- The upstream refused: nobody asks before this epoch second.
+  closed_until double precision,
   primary key (member, upstream, limit_name, key_group)
 );
 alter table longwatch.budget_member set (fillfactor = 70);

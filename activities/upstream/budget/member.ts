@@ -244,6 +244,15 @@ export class MemberBuckets {
     return this.unstored[index]! > 0;
   }
 
+  /**
+   * It should be stored now: soon no request would fit into its reserve. Less than that may wait, for whoever takes over
+   * without a clean end counts the whole reserve.
+   */
+  isDue(index: number): boolean {
+    const unstored = this.unstored[index]!;
+    return unstored > 0 && 2 * (unstored + this.one) > this.reserveAhead;
+  }
+
   /** The row to be written, if something changed since it was stored last. */
   store(index: number, now: number): StoredMember | undefined {
     if (this.unstored[index] === 0) return undefined;

@@ -149,6 +149,8 @@ export interface PurseRow {
   /** Seconds of the window that the slots are parts of. */
   window: number;
   stored: StoredMember;
+  /** The upstream refused, and nobody asks for it before then: epoch seconds of the database. */
+  closedUntil?: number | undefined;
 }
 
 /** A row that has changed, with the slot of its member. */

@@ -16,23 +16,24 @@ const SLICE = 5_000;
 const WRITE: Statement = {
   name: 'budget-member-write',
   text: `insert into longwatch.budget_member
-           (member, upstream, limit_name, key_group, window_seconds, slot, tokens, late_slot, late_tokens)
+           (member, upstream, limit_name, key_group, window_seconds, slot, tokens, late_slot, late_tokens, closed_until)
          select r.member, r.upstream, r.limit_name, r.key_group, r.window_seconds, r.slot, r.tokens::int[], r.late_slot,
-                r.late_tokens
+                r.late_tokens, r.closed_until
          from unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::float8[], $6::bigint[], $7::text[],
-                     $8::bigint[], $9::int[])
-           as r (member, upstream, limit_name, key_group, window_seconds, slot, tokens, late_slot, late_tokens)
+                     $8::bigint[], $9::int[], $10::float8[])
+           as r (member, upstream, limit_name, key_group, window_seconds, slot, tokens, late_slot, late_tokens,
+                 closed_until)
          join longwatch.member m on m.key = r.member
          on conflict (member, upstream, limit_name, key_group) do update
          set window_seconds = excluded.window_seconds, slot = excluded.slot, tokens = excluded.tokens,
-             late_slot = excluded.late_slot, late_tokens = excluded.late_tokens`,
+             late_slot = excluded.late_slot, late_tokens = excluded.late_tokens, closed_until = excluded.closed_until`,
 };
 
 const READ: Statement = {
   name: 'budget-member-read',
   text: `select member::float8 as member, upstream, limit_name as "limit", key_group as "group",
                 window_seconds as "window", slot::float8 as slot, tokens, late_slot::float8 as "lateSlot",
-                late_tokens as "lateTokens"
+                late_tokens as "lateTokens", closed_until as "closedUntil"
          from longwatch.budget_member where member = any($1::bigint[])`,
 };
 
@@ -50,6 +51,7 @@ export async function writeMemberBuckets(db: Queryable, rows: readonly MemberBuc
       column(({ stored }) => `{${stored.tokens.join(',')}}`),
       column(({ stored }) => stored.late?.slot ?? null),
       column(({ stored }) => stored.late?.tokens ?? null),
+      column(({ closedUntil }) => closedUntil ?? null),
     ]);
   }
 }
@@ -58,20 +60,21 @@ export async function writeMemberBuckets(db: Queryable, rows: readonly MemberBuc
 export type StoredBuckets = ReadonlyMap<number, readonly PurseRow[]>;
 
 export async function readMemberBuckets(db: Queryable, members: readonly number[]): Promise<StoredBuckets> {
-  type Read = Omit<PurseRow, 'stored'> & {
+  type Read = Omit<PurseRow, 'stored' | 'closedUntil'> & {
     member: number;
     slot: number;
     tokens: number[];
     lateSlot: number | null;
     lateTokens: number | null;
+    closedUntil: number | null;
   };
   const byMember = new Map<number, PurseRow[]>();
   for (let from = 0; from < members.length; from += SLICE) {
     const rows = await run<Read>(db, READ, [members.slice(from, from + SLICE)]);
-    for (const { member, slot, tokens, lateSlot, lateTokens, ...name } of rows) {
+    for (const { member, slot, tokens, lateSlot, lateTokens, closedUntil, ...name } of rows) {
       const late = lateSlot === null || lateTokens === null ? {} : { late: { slot: lateSlot, tokens: lateTokens } };
       const list = byMember.get(member) ?? [];
-      list.push({ ...name, stored: { slot, tokens, ...late } });
+      list.push({ ...name, stored: { slot, tokens, ...late }, closedUntil: closedUntil ?? undefined });
       byMember.set(member, list);
     }
   }

@@ -3,6 +3,7 @@
  * it is, and those who wait. Kept by `purse.ts`; a member's requests come through `member-place.ts`.
  */
 import { FIGURES } from '../figures';
+import { boundedClosing } from '../ledger/closing';
 import { MemberBuckets, OLD_KEEPER, type MemberLimit } from '../member';
 import { regridded } from '../member-slots';
 import type { Told } from '../ledger/messages';
@@ -20,12 +21,16 @@ export interface GroupLimit {
   lowAt: number;
   /** Raised with each change of tokens or window. */
   version: number;
+  /** The most that an answer has cost, where that was more than the rule says. */
+  greatest: number;
 }
 
 /** Members of one group may have other limits: the least of them counts, until nobody has told it for so long. */
 const LOW = 60;
 /** A group that told nothing is asked again after this, seconds. */
 const MUTE = 600;
+/** No request is believed to cost more. */
+export const GREATEST = 1_000_000;
 
 /** Nobody tells what its limit is: for now it has to be felt for. */
 export function isMute({ mute, muteAt }: GroupLimit, now: number): boolean {
@@ -73,7 +78,9 @@ export class Group {
   private limit: UpstreamLimit;
   /** Places with a line, by slot. */
   private readonly places = new Map<number, LinedPlace>();
+  /** Until when a member's bucket is closed, monotonic seconds; and those that no store has taken yet. */
   private readonly closings = new Map<number, number>();
+  private readonly untold = new Set<number>();
   asking = 0;
   /** The limit of the group, as it is known now, and the version that was adopted. */
   private known: GroupLimit | undefined;
@@ -123,7 +130,8 @@ export class Group {
     this.limit = limit;
     const { tokens, window } = limitOf(limit, known);
     if (tokens === undefined || window === undefined) return;
-    const { greatestCost, headroom } = limit.rule;
+    const { headroom } = limit.rule;
+    const greatestCost = Math.max(limit.rule.greatestCost, Math.min(known.greatest, tokens));
     const next: MemberLimit = { tokens, window, greatestCost, headroom };
     const before = this.buckets;
     if (before && isSame(before.limit, next)) return;
@@ -160,6 +168,15 @@ export class Group {
     this.adopt(this.limit, known);
   }
 
+  /** An answer that costs more than the greatest raises that, for all of its members. */
+  noteCost(cost: number): void {
+    const { known } = this;
+    if (!known || !(cost > Math.max(known.greatest, this.limit.rule.greatestCost)) || cost > GREATEST) return;
+    known.greatest = cost;
+    known.version++;
+    this.adopt(this.limit, known);
+  }
+
   /** The buckets, with what is known of this member. */
   filledFor(slot: number): MemberBuckets | undefined {
     const { buckets } = this;
@@ -167,7 +184,11 @@ export class Group {
     this.filled[slot] = 1;
     const row = this.purse.takeRow(slot, this.upstream, this.limit.name, this.key);
     const stored = row && regridded(row.stored, row.window, buckets.limit.window);
-    buckets.load(slot, stored, this.purse.isClean(slot), this.host.now());
+    const now = this.host.now();
+    buckets.load(slot, stored, this.purse.isClean(slot), now);
+    const { window, longestClosing } = this.limit.rule;
+    const closed = (row?.closedUntil ?? 0) - now;
+    if (closed > 0) this.closings.set(slot, this.host.monotonic() + boundedClosing(closed, window, longestClosing));
     return buckets;
   }
 
@@ -175,6 +196,7 @@ export class Group {
   fill(slot: number): void {
     this.filled[slot] = 0;
     this.closings.delete(slot);
+    this.untold.delete(slot);
   }
 
   leave(slot: number): void {
@@ -183,28 +205,41 @@ export class Group {
     this.places.delete(slot);
   }
 
-  harvest(rows: ChangedRow[], most: number): void {
+  /** @param isLast also what may wait */
+  harvest(rows: ChangedRow[], most: number, isLast: boolean): void {
     const { buckets } = this;
     if (!buckets) return;
     const now = this.host.now();
     const { window } = buckets.limit;
     for (let slot = 0; slot < this.slots && rows.length < most; slot++) {
-      if (this.filled[slot] === 0 || !buckets.isChanged(slot)) continue;
-      const stored = buckets.store(slot, now);
-      if (stored) rows.push({ slot, upstream: this.upstream, limit: this.limit.name, group: this.key, window, stored });
+      if (
+        this.filled[slot] === 0 ||
+        !(this.untold.has(slot) || (isLast ? buckets.isChanged(slot) : buckets.isDue(slot)))
+      )
+        continue;
+      const stored = buckets.store(slot, now) ?? buckets.stored(slot);
+      this.untold.delete(slot);
+      const closed = this.closedFor(slot);
+      const closedUntil = closed > 0 ? now + closed : undefined;
+      const name = { upstream: this.upstream, limit: this.limit.name, group: this.key };
+      rows.push({ slot, ...name, window, stored, closedUntil });
     }
   }
 
   flushed(slot: number, isCommitted: boolean): void {
-    if (this.filled[slot] === 1) this.buckets?.flushed(slot, isCommitted);
+    if (this.filled[slot] !== 1) return;
+    this.buckets?.flushed(slot, isCommitted);
+    if (!isCommitted && this.closedFor(slot) > 0) this.untold.add(slot);
   }
 
   closedFor(slot: number): number {
+    this.filledFor(slot);
     return Math.max(0, (this.closings.get(slot) ?? -Infinity) - this.host.monotonic());
   }
 
   closeFor(slot: number, seconds: number): void {
     this.closings.set(slot, Math.max(this.closings.get(slot) ?? 0, this.host.monotonic() + seconds));
+    this.untold.add(slot);
   }
 
   lineOf(slot: number): Line | undefined {
@@ -240,8 +275,9 @@ export class Group {
     const { buckets } = this;
     // The one request that asks what the limit is has no bucket that would keep it.
     if (this.asking > 0) return false;
-    for (let slot = 0; buckets && slot < this.slots; slot++)
-      if (this.filled[slot] === 1 && !buckets.isStored(slot)) return false;
+    if (buckets === undefined) return true;
+    for (let slot = 0; slot < this.slots; slot++)
+      if (this.filled[slot] === 1 && (this.untold.has(slot) || !buckets.isStored(slot))) return false;
     return true;
   }
 

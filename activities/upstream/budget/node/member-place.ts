@@ -80,6 +80,7 @@ export class MemberPlace implements Place {
   overdraw({ cost, told, refusedFor, isMute }: Verdict): void {
     const { group, slot } = this;
     group.learn(told, isMute);
+    group.noteCost(cost);
     group.filledFor(slot)?.overdraw(slot, cost, group.host.now());
     if (refusedFor !== undefined) this.closeFor(refusedFor);
   }
@@ -121,6 +122,7 @@ class TakenOfMember implements Taken {
     const { group, slot } = this.place;
     this.buckets.settle(this.ticket, cost, group.host.now(), told);
     group.learn(told, isMute);
+    group.noteCost(cost);
     if (refusedFor !== undefined) this.place.closeFor(refusedFor);
     group.stir(slot);
   }

@@ -121,7 +121,7 @@ export class ShiftPurse implements Purse, GroupOwner {
     const rows: ChangedRow[] = [];
     for (const group of this.groups.values()) {
       if (rows.length >= most) break;
-      group.harvest(rows, most);
+      group.harvest(rows, most, this.isOver);
     }
     return rows;
   }

@@ -7,6 +7,7 @@ import type { Refusal } from '../ledger/closing';
 import type { Grant, Renewal } from '../ledger/messages';
 import type { BucketName } from '../../store/bucket-row';
 import type { UpstreamLimit, Use, Waiter } from '../spender';
+import { GREATEST } from './group';
 import { Line } from './line';
 import type { Place, Taken, Verdict } from './place';
 
@@ -14,8 +15,6 @@ import type { Place, Taken, Verdict } from './place';
 const SPAN = 0.9;
 /** Rates that a shortage cut off grow by as much a second. */
 const GROWTH = 4;
-/** No request is believed to cost more. */
-const GREATEST = 1_000_000;
 
 /** Told of what the ledger should hear before the next second. */
 export interface Ledger {

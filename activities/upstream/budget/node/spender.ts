@@ -153,7 +153,15 @@ export class NodeSpender implements Spender {
     let group = this.groups.get(id);
     if (group) return group;
     if (this.groups.size >= MOST_GROUPS) this.groups.clear();
-    group = { tokens: undefined, window: undefined, mute: 0, muteAt: -Infinity, lowAt: -Infinity, version: 0 };
+    group = {
+      tokens: undefined,
+      window: undefined,
+      mute: 0,
+      muteAt: -Infinity,
+      lowAt: -Infinity,
+      version: 0,
+      greatest: 0,
+    };
     this.groups.set(id, group);
     return group;
   }

@@ -64,6 +64,58 @@ beforeEach(() => {
   urged.length = 0;
 });
 
+test('a refusal is stored with the bucket: whoever takes the member over knows it, and nobody else waits', () => {
+  const limit = { rule: limitOf({ tokens: 150, window: 900, greatestCost: 5 }), key: ({ id }: { id?: string }) => id };
+  const spender = spenderOf(limit);
+  const purse = loaded(spender, 2);
+  sent(take(spender, purse, 0)).report(answer(429, {}, 60_000));
+  expect(take(spender, purse, 0)).toMatchObject({ isShort: true, isClosed: true });
+  expect(purse.isStored).toBe(false);
+  // A flush that fails has told nobody.
+  purse.flushed(purse.harvest(10), false);
+  const rows = purse.harvest(10);
+  purse.flushed(rows, true);
+  expect(purse.isStored).toBe(true);
+  expect(rows).toMatchObject([{ slot: 0, closedUntil: now + 60 }]);
+  const next = spenderOf(limit);
+  const other = next.purse(2);
+  other.load(0, rows, true);
+  other.load(1, [], true);
+  const later = (seconds: number): void => {
+    // A process that stood still sends nothing before a flush.
+    for (let i = 0; i < seconds; i++, now++) next.beat();
+  };
+  later(50);
+  expect(take(next, other, 0)).toMatchObject({ isShort: true, isClosed: true });
+  sent(take(next, other, 1));
+  later(11);
+  sent(take(next, other, 0));
+});
+
+test('an answer that costs more than the greatest raises that: no bucket is overspent by it again', () => {
+  const limit = {
+    rule: limitOf({ tokens: 100, window: 900, greatestCost: 1 }),
+    key: ({ id }: { id?: string }) => id,
+    cost: () => 30,
+  };
+  const spender = spenderOf(limit);
+  const purse = loaded(spender, 2);
+  let served = 0;
+  for (let i = 0; i < 20; i++) {
+    const spend = take(spender, purse, 0);
+    if (!spend.isShort) {
+      served++;
+      spend.report(answer());
+    }
+    purse.flushed(purse.harvest(10), true);
+    now++;
+  }
+  expect(served).toBe(3);
+  // What one bucket has taught holds for all.
+  const spends = [take(spender, purse, 1), take(spender, purse, 1)];
+  expect(spends.map(({ isShort }) => isShort)).toEqual([false, true]);
+});
+
 test('with nothing known one request asks for all; its answer teaches the limit of every member', () => {
   const spender = spenderOf({});
   const purse = loaded(spender, 100);

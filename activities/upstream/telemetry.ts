@@ -35,6 +35,8 @@ export class BudgetMetrics {
   private readonly exceeded: Counter<'upstream' | 'limit'>;
   private readonly remaining: Gauge<'upstream' | 'limit' | 'key'>;
   private readonly keys = new Map<string, Set<string>>();
+  /** Tokens that were spent since the last look at the counter, by upstream and limit, then by the answers' class. */
+  private readonly untold = new Map<string, Map<string, number[]>>();
 
   constructor(registry: Registry, states: () => Iterable<BucketState>) {
     const registers = [registry];
@@ -43,6 +45,7 @@ export class BudgetMetrics {
       help: 'Tokens spent, by the class of the answer: 2xx, 3xx, 4xx, 5xx',
       labelNames: ['upstream', 'limit', 'outcome'],
       registers,
+      collect: () => this.tellSpent(),
     });
     this.exceeded = new Counter({
       name: 'longwatch_budget_exceeded_total',
@@ -76,11 +79,26 @@ export class BudgetMetrics {
   }
 
   note({ upstream, limit, key, status, tokens, isRefusal, remaining }: Spent): void {
-    if (Number.isFinite(tokens) && tokens > 0)
-      this.spent.inc({ upstream, limit, outcome: `${Math.floor(status / 100)}xx` }, tokens);
+    if (Number.isFinite(tokens) && tokens > 0) this.add(upstream, limit, Math.floor(status / 100), tokens);
     if (isRefusal) this.exceeded.inc({ upstream, limit });
     if (key !== undefined && remaining !== undefined && this.isShown(`${upstream}/${limit}`, key))
       this.remaining.set({ upstream, limit, key }, remaining);
+  }
+
+  /** Each answer of each limit comes here: labels are looked up when somebody looks. */
+  private add(upstream: string, limit: string, of: number, tokens: number): void {
+    let byLimit = this.untold.get(upstream);
+    if (!byLimit) this.untold.set(upstream, (byLimit = new Map<string, number[]>()));
+    let sums = byLimit.get(limit);
+    if (!sums) byLimit.set(limit, (sums = new Array<number>(10).fill(0)));
+    sums[of] = (sums[of] ?? 0) + tokens;
+  }
+
+  private tellSpent(): void {
+    for (const [upstream, byLimit] of this.untold)
+      for (const [limit, sums] of byLimit)
+        sums.forEach((tokens, of) => tokens > 0 && this.spent.inc({ upstream, limit, outcome: `${of}xx` }, tokens));
+    this.untold.clear();
   }
 
   private isShown(limit: string, key: string): boolean {

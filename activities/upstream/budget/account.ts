@@ -119,6 +119,7 @@ export class Account {
   private take(reserved: number): Ticket {
     const { monotonic: now, wall } = this.now();
     this.held += reserved;
+    this.pace.holds(this.held);
     this.untold = true;
     this.pace.sent(now, this.rate, this.limit);
     const seen = this.known && { era: this.known.era, spent: this.known.spent + this.settled - this.reported };
@@ -206,16 +207,13 @@ export class Account {
    * The message to the ledger now. Tokens that are too few for a request, or more than the next second needs, go back
    * with it.
    * @param requests that are ready now or will be within a second
+   * @param growth above 1: somebody waits, and it had too little
    */
-  renewal(requests: number): Renewal {
+  renewal(requests: number, growth = 1): Renewal {
     if (this.begun !== NEVER && !this.lives) this.begin();
     const isReady = requests > 0;
-    const wants =
-      this.limit.shape === 'concurrent'
-        ? this.held + requests
-        : isReady
-          ? requests * Math.max(this.pace.meanCost, 0.01)
-          : 0;
+    const tokens = this.pace.wants(requests, growth, this.held);
+    const wants = this.limit.shape === 'concurrent' ? this.held + requests : isReady ? tokens : 0;
     this.has = this.settled + this.held + this.kept(wants, isReady);
     this.asked = this.now();
     this.lastSettled = this.settled;

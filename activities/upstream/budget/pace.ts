@@ -10,6 +10,9 @@ export class Pace {
   /** Nothing is sent before; monotonic seconds. */
   next = -Infinity;
 
+  /** The most that was reserved at once since `wants` was asked last. */
+  private most = 0;
+
   constructor(greatestCost: number) {
     this.meanCost = greatestCost;
   }
@@ -25,6 +28,21 @@ export class Pace {
     if (shape === 'concurrent') return 0;
     // No more than comes together in some seconds: a run that makes many requests of a small limit begins all the same.
     return Math.min((requests - 1) * Math.min(this.meanCost, most), FIGURES.furtherSeconds * rate);
+  }
+
+  /** So much is reserved for requests under way. */
+  holds(tokens: number): void {
+    this.most = Math.max(this.most, tokens);
+  }
+
+  /**
+   * Tokens a second that a node wants: what its requests cost, or what those under way reserve together, where that is
+   * more (the greatest cost is reserved, and an error budget's answers mostly cost nothing).
+   */
+  wants(requests: number, growth: number, held: number): number {
+    const reserved = (growth * this.most) / FIGURES.inHand;
+    this.most = held;
+    return Math.max(requests * Math.max(this.meanCost, 0.01), reserved);
   }
 
   /** A request is sent. */

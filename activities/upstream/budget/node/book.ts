@@ -259,7 +259,10 @@ export class Book {
 
   noteSpent({ limit, key, slot }: Place, { cost, refusedFor, told }: Verdict, status: number): void {
     this.host.noted?.({
-      ...{ upstream: this.upstream.name, limit: limit.name, status, tokens: cost },
+      upstream: this.upstream.name,
+      limit: limit.name,
+      status,
+      tokens: cost,
       key: slot === undefined && key !== '' ? shownKey(key) : undefined,
       isRefusal: refusedFor !== undefined,
       remaining: told?.remaining,

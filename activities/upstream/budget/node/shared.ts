@@ -164,7 +164,7 @@ export class SharedBucket implements Place {
     for (const waiter of this.wanting) requests += Math.max(1, waiter.requests);
     // Code that sends one request after another wants more than shows, where it ran out: more is asked for than it had.
     const growth = size > 0 && this.account.wait === Infinity ? GROWTH : 1;
-    return this.account.renewal(requests + growth * Math.max(this.rate, this.asked));
+    return this.account.renewal(requests + growth * Math.max(this.rate, this.asked), growth);
   }
 
   granted(renewal: Renewal, grant: Grant | undefined): void {

@@ -227,3 +227,25 @@ test('very many keys that nobody comes back to are forgotten soon', () => {
   spender.beat();
   expect([...spender.shared]).toHaveLength(0);
 });
+
+test('answers that cost nothing: what they reserve while they are under way does not hold the others back', () => {
+  const spender = spenderOf(limit('all', { tokens: 60_000, window: 60, greatestCost: 1 }, { cost: () => 0 }));
+  let underWay: ReturnType<typeof sent>[] = [];
+  const served: number[] = [];
+  for (let second = 0; second < 12; second++) {
+    const leave = short(spender.reserve('up', USE, 1)).join(waiterOf({ requests: 1_000 }));
+    pass(spender, 1);
+    leave();
+    for (const spend of underWay) spend.report(answer());
+    underWay = [];
+    // Each answer takes a second.
+    for (let run = spender.reserve('up', USE, 1); !run.isShort; run = spender.reserve('up', USE, 1)) {
+      underWay.push(sent(run.draw(REQUEST)));
+      time.now += 0.0002;
+      if (underWay.length >= 1_000) break;
+    }
+    served.push(underWay.length);
+    if (underWay.length >= 1_000) return;
+  }
+  throw new Error(`of 1,000 that are wanted at once there were ${served.join(', ')}`);
+});

@@ -92,11 +92,14 @@ const PUT_BACK: Statement = {
            select w.current, nextval('longwatch.stamp'), $1, b.member, b.slot, b.sender, b.json, octet_length(b.json),
                   clock_timestamp(), b.trace
            from (select * from back order by nth) b cross join longwatch.mail_turn w
-         ), used as (
-           update longwatch.mail_turn w set clean[w.current + 1] = false where w.clean[w.current + 1]
          )
          select distinct p.node, p.tracker, p.pool from back b join longwatch.tracker t on t.name = $1
          join longwatch.pool p on p.tracker = $1 and p.pool = longwatch.pool_of(longwatch.slot_of(b.slot), t.pools) and ${KEPT}`,
+};
+/** As senders do; the last statement of its transaction, since they wait for its lock. */
+const MARK_USED: Statement = {
+  name: 'client-mail-used',
+  text: `update longwatch.mail_turn w set clean[w.current + 1] = false where w.clean[w.current + 1]`,
 };
 const ROWS = 1_000;
 const LISTED = 1_000;
@@ -144,12 +147,14 @@ export class MemberDeadLetters {
   /** Mail again, behind what waits already, with all of its attempts. A dry run unless `apply` is set. */
   async retry(filter: DeadLetterFilter, options: DeadLettersOptions = {}): Promise<DeadLettersResult> {
     const keepers: PoolAt[] = [];
-    const result = await this.act('dead retry', filter, options, async (db, letters) => {
+    const putBack = async (db: Queryable, letters: readonly Row[]): Promise<void> => {
       const slots = letters.map(({ member }) => slotOf(hashId(member)));
       const column = (name: keyof Row): unknown[] => letters.map((letter) => letter[name]);
       const values = [column('member'), slots, column('sender'), column('json'), column('trace')];
       keepers.push(...(await run<PoolAt & Record<string, unknown>>(db, PUT_BACK, [this.tracker, ...values])));
-    });
+    };
+    const used = async (db: Queryable): Promise<void> => void (await run(db, MARK_USED));
+    const result = await this.act('dead retry', filter, options, putBack, used);
     await this.post.toldMail(keepers);
     return result;
   }
@@ -165,6 +170,7 @@ export class MemberDeadLetters {
     filter: DeadLetterFilter,
     { apply, why }: DeadLettersOptions,
     each: (db: Queryable, letters: readonly Row[]) => Promise<void>,
+    finish: (db: Queryable) => Promise<void> = () => Promise.resolve(),
   ): Promise<DeadLettersResult> {
     if (!apply) return { chosen: await this.count(filter), applied: false };
     await this.known();
@@ -183,6 +189,7 @@ export class MemberDeadLetters {
         chosen += letters.length;
         if (letters.length < ROWS) break;
       }
+      if (chosen > 0) await finish(db);
       return { result: { chosen, applied: true }, after: { chosen }, changed: chosen > 0 };
     });
   }

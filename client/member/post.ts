@@ -13,7 +13,7 @@ import type { Listener } from '../../activities/lib/listener';
 import { didYouMean } from '../../config/suggest';
 import { ErrorType } from '../../workflows/lib/errors';
 import type { RunState } from '../../workflows/lib/contract';
-import type { OptionChanges } from '../../workflows/lib/options';
+import { NAME_PATTERN, type OptionChanges } from '../../workflows/lib/options';
 import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
 import type { Connections } from '../connections';
 import { DatabaseUnavailableError, LongwatchError, TrackerStoppedError, UnknownTrackerError } from '../errors';
@@ -120,7 +120,9 @@ export class Post {
 
   private async limitsOf(tracker: string): Promise<MemberLimits> {
     const askedAt = this.clock.now();
-    const [row] = await this.connections.mail.rows<Row>(RECEIVING, [tracker]);
+    // A text that cannot be a name finds nothing, and PostgreSQL may refuse it.
+    const name = NAME_PATTERN.test(tracker) ? tracker : '';
+    const [row] = await this.connections.mail.rows<Row>(RECEIVING, [name]);
     const { state, options, changes, now } = row!;
     this.clock.set(now, askedAt);
     if (state === null) {

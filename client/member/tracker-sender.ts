@@ -10,7 +10,6 @@ import { MEMBER } from '../../activities/tracker/member/constants';
 import { Sender, type Outcome, type Outgoing } from '../../activities/tracker/member/sender';
 import type { Inserted, NewMail } from '../../activities/tracker/store/mail';
 import { sleep } from '../../activities/lib/sleep';
-import { TrackerStoppedError } from '../errors';
 import { MailboxFullError, SendUnansweredError, TooOldError } from './errors';
 import type { Letter } from './letter';
 
@@ -179,10 +178,7 @@ export class TrackerSender {
   }
 
   private answered(batch: readonly Outgoing<Letter>[], { state, admissions }: Inserted): void {
-    if (state === undefined || state === 'stopped') {
-      this.store.forget();
-      return this.refused(batch, new TrackerStoppedError(this.tracker));
-    }
+    if (state === undefined || state === 'stopped') return this.notTaken(batch);
     const outcomes = batch.map(({ number, member }, at): Outcome => {
       const open = this.open.get(number);
       const admission = admissions[at]!;
@@ -194,6 +190,16 @@ export class TrackerSender {
       return admission === 'taken' ? 'taken' : 'refused';
     });
     this.sender.answered(outcomes, localNow(), MEMBER.waitMs);
+  }
+
+  /** The tracker is gone or stopped. It is looked at anew before the next batch, which says why, or goes through. */
+  private notTaken(batch: readonly Outgoing<Letter>[]): void {
+    this.store.forget();
+    const outcomes = batch.map(({ number, member }): Outcome => {
+      if (this.isUnknown) this.open.get(number)?.failed(new SendUnansweredError(this.tracker, member));
+      return this.open.has(number) ? 'wait' : 'refused';
+    });
+    this.sender.answered(outcomes, localNow(), 0);
   }
 
   private tooOld(member: string): TooOldError {

@@ -180,6 +180,7 @@ test('what cannot be sent is refused, and says what to do', async () => {
   const to = (tracker: string) => longwatch.tracker(tracker).member('a').send(1);
   await expect(to('roms')).rejects.toThrow(UnknownTrackerError);
   await expect(to('roms')).rejects.toThrow("there is no tracker 'roms'; did you mean 'rooms'?");
+  await expect(to('a\0b')).rejects.toThrow(UnknownTrackerError);
   await expect(to('plain')).rejects.toThrow(DoesNotReceiveError);
   await expect(to('plain')).rejects.toThrow(/its definition has no `receive`/);
   await expect(to('ended')).rejects.toThrow(TrackerStoppedError);

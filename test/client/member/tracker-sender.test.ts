@@ -32,7 +32,7 @@ class Store implements MailStore {
     return new Promise((resolve, reject) =>
       this.calls.push({
         batch,
-        answer: (admissions = batch.map(() => 'taken'), state = 'running') =>
+        answer: (admissions = batch.map(() => 'taken'), state = admissions.length > 0 ? 'running' : undefined) =>
           resolve({ state, admissions, keepers: [] }),
         fail: (error) => reject(error),
       }),
@@ -179,11 +179,16 @@ test('a tracker that is not there, or is stopped: all that wait are told, and it
   ]);
   store.refusal = undefined;
   const stopped = send('a', '3');
-  (await store.call(0)).answer(['wait'], 'stopped');
+  const call = await store.call(0);
+  store.refusal = new TrackerStoppedError('t');
+  call.answer(['wait'], 'stopped');
   await expect(stopped).rejects.toThrow(TrackerStoppedError);
   expect(store.forgotten).toBe(1);
+  store.refusal = undefined;
+  // Started again in between: what waits goes through.
   const ok = send('a', '4');
-  (await store.call(1)).answer();
+  (await store.call(1)).answer([], undefined);
+  (await store.call(2)).answer();
   await ok;
 });
 

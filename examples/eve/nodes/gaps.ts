@@ -30,7 +30,7 @@ export interface Fault {
 }
 
 /** The first node of a cold start leaves room for the others for so long. */
-const COLD_START_MS = 3_000;
+export const COLD_START_MS = 3_000;
 
 const isDuring = ({ at, until }: Fault, { from, to }: Gap): boolean =>
   // A node that was just hit may have asked for the id still; one that gives it away next may be hit meanwhile.

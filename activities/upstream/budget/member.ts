@@ -33,7 +33,7 @@ const NO_HEADER = -(2 ** 31);
 /** A bucket a member, by an index that the caller keeps (0 to capacity − 1). One instance for a limit's group. */
 export class MemberBuckets {
   /** Bytes of the worker's memory that a bucket takes. */
-  static readonly bytes = KEPT * 2 + 4 + 2 + 4 + 2 + 1 + 4 + 4 + 4 + 4 + 2 + 2 + 1 + 1;
+  static readonly bytes = KEPT * 2 + 4 + 2 + 4 + 2 + 1 + 4 + 4 + 4 + 4 + 2 + 2 + 1;
 
   /** Seconds of a slot, tokens that we may spend, and the most that one request costs. */
   private readonly width: number;
@@ -57,8 +57,7 @@ export class MemberBuckets {
   /** Spent and in no committed store; spent and in one that is not committed yet. */
   private unstored: Uint16Array;
   private storing: Uint16Array;
-  private fresh: Uint8Array;
-  /** Counts the take-overs. */
+  /** Counts the take-overs, by two; odd until the first request of one is back. */
   private life: Uint8Array;
 
   constructor(
@@ -83,7 +82,6 @@ export class MemberBuckets {
     this.seenAt = new Uint32Array(capacity);
     this.unstored = new Uint16Array(capacity);
     this.storing = new Uint16Array(capacity);
-    this.fresh = new Uint8Array(capacity);
     this.life = new Uint8Array(capacity);
   }
 
@@ -107,7 +105,6 @@ export class MemberBuckets {
     this.seenAt = longer(this.seenAt, new Uint32Array(capacity));
     this.unstored = longer(this.unstored, new Uint16Array(capacity));
     this.storing = longer(this.storing, new Uint16Array(capacity));
-    this.fresh = longer(this.fresh, new Uint8Array(capacity));
     this.life = longer(this.life, new Uint8Array(capacity));
     this.capacity = capacity;
   }
@@ -121,8 +118,7 @@ export class MemberBuckets {
     for (const counts of [this.late, this.lateSlot, this.held, this.underWay, this.spent, this.unstored, this.storing])
       counts[index] = 0;
     this.seen[index] = NO_HEADER;
-    this.fresh[index] = 1;
-    this.life[index]!++;
+    this.life[index] = (this.life[index]! + 2) | 1;
     // Nothing comes back early, also if our clock is behind.
     this.newest[index] = Math.max(this.slotAt(now), stored?.slot ?? 0);
     stored?.tokens.forEach((tokens, age) => this.put(index, stored.slot - age, tokens));
@@ -137,7 +133,7 @@ export class MemberBuckets {
   may(index: number, now: number): boolean {
     this.turn(index, now);
     const held = this.held[index]!;
-    if (this.fresh[index] === 1 && held > 0) return false;
+    if ((this.life[index]! & 1) === 1 && held > 0) return false;
     if (this.underWay[index] === 255) return false;
     if (this.unstored[index]! + this.storing[index]! + held + this.one > this.reserveAhead) return false;
     return this.left(index) >= this.one;
@@ -182,7 +178,7 @@ export class MemberBuckets {
     const reserved = this.one;
     this.held[index]! += reserved;
     this.underWay[index]!++;
-    return { index, reserved, spent: this.spent[index]!, life: this.life[index]!, isPaid: false };
+    return { index, reserved, spent: this.spent[index]!, life: this.life[index]! >> 1, isPaid: false };
   }
 
   /** An answer came. */
@@ -232,7 +228,7 @@ export class MemberBuckets {
     this.held[index] = 0;
     this.underWay[index] = 0;
     // Their answers are not heard any more.
-    this.life[index]!++;
+    this.life[index]! += 2;
   }
 
   isStored(index: number): boolean {
@@ -245,8 +241,8 @@ export class MemberBuckets {
   }
 
   /**
-   * It should be stored now: soon no request would fit into its reserve. Less than that may wait, for whoever takes over
-   * without a clean end counts the whole reserve.
+   * It should be stored now: soon no request would fit into its reserve. Less than that may wait, for whoever takes
+   * over without a clean end counts the whole reserve.
    */
   isDue(index: number): boolean {
     const unstored = this.unstored[index]!;
@@ -278,7 +274,7 @@ export class MemberBuckets {
   }
 
   private isOver({ isPaid, index, life }: MemberTicket): boolean {
-    return isPaid || life !== this.life[index];
+    return isPaid || life !== this.life[index]! >> 1;
   }
 
   /** Spent and not back, and what may still be spent. */
@@ -295,7 +291,7 @@ export class MemberBuckets {
     if (this.underWay[index]! > 0) this.underWay[index]!--;
     this.spent[index]! += tokens;
     this.unstored[index] = Math.min(MOST, this.unstored[index]! + tokens);
-    this.fresh[index] = 0;
+    this.life[index]! &= ~1;
   }
 
   /** All that lies ahead falls into the last of its slots: later, never earlier. */

@@ -8,6 +8,17 @@ import { promises } from './world/promises';
 import { SpenderNode, SpenderWorld, type SpenderOptions } from './world/spender-node';
 import { BudgetWorld, draw, type History } from './world/world';
 
+/**
+ * Shares of the tokens that runs of several requests set aside and may not use; and refusals until a lowered limit is
+ * found out, times those of single requests.
+ */
+const ASIDE = {
+  one: { tokens: 0, refusals: 1.5 },
+  three: { tokens: 0.05, refusals: 2 },
+  any: { tokens: 0.1, refusals: 2 },
+  twenty: { tokens: 0.1, refusals: 2 },
+};
+
 simulate(
   'nodes that spend as workers do: nothing above the limit, and nobody waits for a bucket that is not his',
   (seed) => {
@@ -18,7 +29,7 @@ simulate(
     const budget = new BudgetWorld(history, (around, options) => new SpenderNode(around, options, { runs }, world));
     const outcome = budget.live();
     if (world.failure) throw world.failure;
-    const broken = promises(history, outcome, runs === 'one' ? 0 : 0.05);
+    const broken = promises(history, outcome, ASIDE[runs]);
     if (history.fault === 'none' && world.longestSpareWait > 6)
       broken.push(`one waited ${world.longestSpareWait} s whose bucket has plenty`);
     if (broken.length > 0)

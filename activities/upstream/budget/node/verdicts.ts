@@ -1,6 +1,6 @@
 /**
- * The words of an answer on one limit: its cost, what is left, whether it is a refusal of that limit. A user's code that
- * throws harms nothing but the word that it had. Asked by `book.ts` for each answer.
+ * The words of an answer on one limit: its cost, what is left, whether it is a refusal of that limit. A user's code
+ * that throws harms nothing but the word that it had. Asked by `book.ts` for each answer.
  */
 import { readLimits, type ToldLimit } from '../headers';
 import type { Told } from '../ledger/messages';

@@ -111,7 +111,7 @@ test('an answer that costs more than the greatest raises that: no bucket is over
     now++;
   }
   expect(served).toBe(3);
-  // What one bucket has taught holds for all.
+  // One bucket has taught it to all.
   const spends = [take(spender, purse, 1), take(spender, purse, 1)];
   expect(spends.map(({ isShort }) => isShort)).toEqual([false, true]);
 });

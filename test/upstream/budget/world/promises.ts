@@ -4,8 +4,12 @@ import { usable, type History, type Outcome } from './world';
 /** A limit that nobody tells is felt for, and that takes refusals. */
 const isFelt = (history: History): boolean => history.learned && history.lostHeaders > 0;
 
-/** @param aside the share of the tokens that runs may set aside and not use @returns those that were broken */
-export function promises(history: History, outcome: Outcome, aside = 0): string[] {
+/**
+ * @param several what runs of several requests may cost: tokens that are set aside and not used, as a share, and
+ *   refusals until a lowered limit is found out, as a factor
+ * @returns those that were broken
+ */
+export function promises(history: History, outcome: Outcome, several = { tokens: 0, refusals: 1 }): string[] {
   const broken: string[] = [];
   const expect = (holds: boolean, what: string): void => void (holds || broken.push(what));
   const { requests, refused, refusedByUs, used, uncovered } = outcome;
@@ -13,7 +17,10 @@ export function promises(history: History, outcome: Outcome, aside = 0): string[
     // Nobody was told before. Requests under way and tokens in hand come too late; then refusals teach it, without a
     // word some more.
     const silent = !history.headers || history.lostHeaders > 0 || history.shape === 'concurrent';
-    expect(refusedByUs <= (silent ? 50 : 3 + history.nodes), `${refusedByUs} refused after the limit was lowered`);
+    expect(
+      refusedByUs <= several.refusals * (silent ? 50 : 3 + history.nodes),
+      `${refusedByUs} refused after the limit was lowered`,
+    );
     return broken;
   }
   if (isFelt(history)) return broken;
@@ -38,7 +45,12 @@ export function promises(history: History, outcome: Outcome, aside = 0): string[
   ) {
     // Measured over parts of windows, and with reservations of the greatest cost while answers are on their way.
     const least =
-      usable(history) - 0.05 - 0.1 * history.latency - 8 / history.tokens - (history.lostHeaders > 0 ? 0.1 : 0) - aside;
+      usable(history) -
+      0.05 -
+      0.1 * history.latency -
+      8 / history.tokens -
+      (history.lostHeaders > 0 ? 0.1 : 0) -
+      several.tokens;
     expect(used >= least, `only ${used.toFixed(2)} of the tokens were used, of ${least.toFixed(2)}`);
   }
   return broken;

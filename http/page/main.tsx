@@ -2,7 +2,6 @@
 import { render } from 'preact';
 import { Shell } from './shell';
 import { startTheme } from './lib/theme';
-import 'uplot/dist/uPlot.min.css';
 import './css/base.css';
 import './css/parts.css';
 import './css/pages.css';

@@ -9,6 +9,8 @@ export interface Filter {
   ids?: readonly string[];
   /** Only where the last error contains this text. */
   error?: string;
+  /** Only those of one group of errors. */
+  group?: string;
 }
 
 export function flushAction(buffer: string): Action {
@@ -35,20 +37,31 @@ export function flushAction(buffer: string): Action {
 }
 
 const SAID = {
-  retry: { button: 'Retry', will: 'pending again, with all of their attempts', done: 'pending again' },
-  drop: { button: 'Drop', will: 'dropped: your code never gets them. Their records stay', done: 'dropped' },
+  retry: { button: 'Retry', which: 'dead', will: 'pending again, with all of their attempts', done: 'pending again' },
+  drop: {
+    button: 'Drop',
+    which: 'dead',
+    will: 'dropped: your code does not get them. Their records stay for a day, and the drop can be taken back',
+    done: 'dropped',
+  },
+  restore: {
+    button: 'Restore',
+    which: 'dropped',
+    will: 'entries again, accepted anew, within half a minute',
+    done: 'on their way back',
+  },
 } as const;
 
 /** The dry run says how many; then it is done with the same filter. */
-export function deadAction(buffer: string, action: 'retry' | 'drop', filter: Filter): Action {
-  const { button, will, done } = SAID[action];
+export function deadAction(buffer: string, action: keyof typeof SAID, filter: Filter): Action {
+  const { button, which: kind, will, done } = SAID[action];
   const path = at('buffers', buffer, 'dead', action);
-  const { ids, error } = filter;
+  const { ids, error, group } = filter;
   const which = ids
-    ? plural(ids.length, 'dead letter')
-    : error
-      ? `the dead letters whose error has '${error}'`
-      : 'all dead letters';
+    ? plural(ids.length, `${kind} letter`)
+    : group || error
+      ? `the ${kind} letters whose error is like '${group ?? error}'`
+      : `all ${kind} letters`;
   return {
     title: `${button} ${which} of ${buffer}`,
     button,
@@ -56,22 +69,25 @@ export function deadAction(buffer: string, action: 'retry' | 'drop', filter: Fil
     danger: action === 'drop',
     fields: [{ name: 'note', label: 'note', kind: 'text', value: '', hint: 'for the records of the letters' }],
     asks: async () => {
-      const { chosen } = await send<DeadResult>('POST', path, { ids, error });
-      if (chosen === 0) return { says: [], refused: 'there is no such dead letter any more' };
+      const { chosen } = await send<DeadResult>('POST', path, { ids, error, group });
+      if (chosen === 0) return { says: [], refused: `there is no such ${kind} letter any more` };
       return { says: [`${plural(chosen, 'entry', 'entries')} become ${will}.`] };
     },
     command: ({ note = '' }, why) =>
       line(`dead ${action}`, [buffer, ...(ids ?? [])], {
         error,
-        all: ids === undefined && !error ? true : undefined,
+        group,
+        all: ids === undefined && !error && !group ? true : undefined,
         apply: true,
         note: note.trim(),
         why,
       }),
     act: async ({ note = '' }, why) => {
-      const body = { ids, error, apply: true, why, ...(note.trim() ? { note: note.trim() } : {}) };
+      const body = { ids, error, group, apply: true, why, ...(note.trim() ? { note: note.trim() } : {}) };
       const { chosen } = await send<DeadResult>('POST', path, body);
       return `${plural(chosen, 'entry', 'entries')} ${done}`;
     },
+    // All of a filter would take back others as well, that somebody has dropped before.
+    undo: () => (action === 'drop' && ids ? deadAction(buffer, 'restore', { ids }) : undefined),
   };
 }

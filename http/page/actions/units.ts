@@ -171,7 +171,9 @@ export function setAction(
     },
     undo: (_state, { value = '' }) => {
       const before = setting.configured === undefined ? '' : setting.value;
-      return value.trim() === before ? undefined : setAction(list, name, { ...setting, value: value.trim() }, before);
+      if (value.trim() === before) return undefined;
+      const now = { ...setting, value: value.trim(), configured: setting.configured ?? setting.value };
+      return setAction(list, name, now, before);
     },
   };
 }

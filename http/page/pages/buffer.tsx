@@ -98,7 +98,7 @@ function Counts({ buffer }: { buffer: BufferSummary }) {
           </p>
         )}
       </Section>
-      <History of="buffer" name={buffer.name} />
+      <History kind="buffer" names={[buffer.name]} />
       <Shards buffer={buffer} />
     </>
   );

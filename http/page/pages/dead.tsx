@@ -1,6 +1,7 @@
 /** A buffer's dead letters: found by their error, chosen one by one or by the filter, looked at, retried, dropped. */
 import { useState } from 'preact/hooks';
 import type { DeadDetails, DeadEntry } from '../../../client/buffer/dead';
+import type { DeadReport } from '../../../client/buffer/dead-groups';
 import type { BufferSummary } from '../../../client/buffer/status';
 import { deadAction, type Filter } from '../actions/buffer';
 import { at, get } from '../lib/api';
@@ -20,7 +21,51 @@ interface Props {
 
 export function DeadLetters({ buffer, route, letter }: Props) {
   if (letter !== undefined) return <Letter buffer={buffer.name} id={letter} />;
-  return <List buffer={buffer} error={route.query.get('error') ?? ''} />;
+  return (
+    <>
+      <Groups buffer={buffer.name} />
+      <List buffer={buffer} error={route.query.get('error') ?? ''} />
+    </>
+  );
+}
+
+type Group = DeadReport['groups'][number];
+
+const GROUPS = (buffer: string): Column<Group>[] => [
+  { head: 'letters', figure: true, cell: ({ letters }) => count(letters) },
+  { head: 'error', names: true, text: true, cell: ({ text }) => <Data text={text} most={200} /> },
+  { head: 'last died', figure: true, cell: ({ lastDiedAt }) => <Ago at={lastDiedAt} /> },
+  {
+    head: 'for example',
+    wide: true,
+    cell: ({ example }) => <a href={href('buffers', buffer, 'dead', example.id)}>{example.id}</a>,
+  },
+  {
+    head: 'actions',
+    mute: true,
+    cell: ({ text }) => (
+      <span class="acts">
+        <ActButton action={deadAction(buffer, 'retry', { group: text })} quiet />
+        <ActButton action={deadAction(buffer, 'drop', { group: text })} quiet />
+      </span>
+    ),
+  },
+];
+
+/** What they died of: one cause is mended once, and all of its letters go back at once. */
+function Groups({ buffer }: { buffer: string }) {
+  const path = at('buffers', buffer, 'dead', 'errors');
+  const { data, problem, again } = useAsked(path, (signal) => get<DeadReport>(path, {}, signal), 10_000);
+  return (
+    <Section title="Errors" count={data?.groups.length} counted="kinds">
+      {problem && <Trouble words={problem.message} again={again} />}
+      {data && data.groups.length === 0 && <p class="quiet">No entry has died.</p>}
+      {data && data.groups.length > 0 && (
+        <Table caption="Dead letters by error" columns={GROUPS(buffer)} rows={data.groups} keyOf={({ text }) => text} />
+      )}
+      {data && !data.complete && <p class="quiet">These are of the newest {count(data.looked)}.</p>}
+    </Section>
+  );
 }
 
 const LIMIT = 200;
@@ -137,6 +182,11 @@ function Letter({ buffer, id }: { buffer: string; id: string }) {
               </span>
             )}
           </p>
+          {data.state === 'dropped' && (
+            <p class="bulk">
+              <ActButton action={deadAction(buffer, 'restore', { ids: [id] })} />
+            </p>
+          )}
           {data.state === 'dead' && (
             <p class="bulk">
               <ActButton action={deadAction(buffer, 'retry', { ids: [id] })} />{' '}

@@ -17,6 +17,7 @@ import { Section } from '../parts/section';
 import { Settings } from '../parts/settings';
 import { Table, type Column } from '../parts/table';
 import { Ago, Data, Empty, State, Trouble } from '../parts/text';
+import { History } from './history';
 import { Jobs } from './overview-lists';
 
 export function JobList({ live }: { live: Live }) {
@@ -141,6 +142,7 @@ function Ticks({ job: { name, open } }: { job: JobSummary }) {
           <div class="scroll" role="group" aria-label="Time of each tick" tabIndex={0}>
             <Bars bars={bars} height={64} width={10} />
           </div>
+          <History kind="job" names={[name]} />
           <Table
             caption="Ticks"
             first={30}

@@ -1,8 +1,9 @@
 /** One member: its values with their age, when each operation runs next and why not sooner, errors; its actions. */
+import type { BriefLife } from '../../../client/member/lives';
 import type { MemberDetails, StoredValue } from '../../../client/tracker/members';
 import { refetchAction, removeAction } from '../actions/tracker';
 import { at, get } from '../lib/api';
-import { ago, duration, json, left, plural } from '../lib/format';
+import { ago, duration, json, left, plural, short } from '../lib/format';
 import type { OperationSummary, TrackerSummary } from '../lib/state';
 import { useAsked, useNow, useTitle } from '../lib/use';
 import { ActButton } from '../parts/dialog';
@@ -38,8 +39,40 @@ export function Member({ tracker, id }: { tracker: TrackerSummary; id: string })
         )}
       </header>
       {problem && <Trouble words={problem.message} again={again} />}
+      {data?.life && <Life life={data.life} />}
       {data && <Values member={data} tracker={tracker} />}
     </>
+  );
+}
+
+/** A member that receives: what waits for it, and the times that it has set itself. */
+function Life({ life: { mail, timers, dead, stateBytes, version, writtenAt } }: { life: BriefLife }) {
+  return (
+    <Section title="Mail and timers">
+      <p class="facts">
+        <span>
+          {plural(mail.entries, 'message')} of {short(mail.bytes)} bytes wait
+        </span>
+        {mail.oldestAt !== null && (
+          <span>
+            the oldest since <Ago at={mail.oldestAt} />
+          </span>
+        )}
+        <span>{stateBytes === null ? 'no state' : `a state of ${short(stateBytes)} bytes, version ${version}`}</span>
+        <span>
+          last turn <Ago at={writtenAt} />
+        </span>
+        {dead > 0 && <State is="failed" word={plural(dead, 'dead letter')} />}
+      </p>
+      <ul class="lines">
+        {timers.map(({ name, at: when, attempts }) => (
+          <li key={name}>
+            timer <Data text={name} /> <Ago at={when} />
+            {attempts > 0 && <State is="notice" word={`failed ${plural(attempts, 'time')}`} />}
+          </li>
+        ))}
+      </ul>
+    </Section>
   );
 }
 

@@ -116,7 +116,7 @@ export function NodePage({ live, route }: { live: Live; route: Route }) {
         actions={node.ended ? [] : nodeActions(node)}
       />
       <NodeFacts node={node} />
-      <History of="node" name={name} />
+      <History kind="node" names={[name]} />
     </>
   );
 }

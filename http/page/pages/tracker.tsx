@@ -59,6 +59,7 @@ export function TrackerPage({ live, route }: { live: Live; route: Route }) {
 }
 
 function Operations({ tracker }: { tracker: TrackerSummary }) {
+  const enabled = tracker.operations.filter((operation) => operation.enabled);
   return (
     <>
       <Section title="Operations" count={tracker.operations.length}>
@@ -72,7 +73,7 @@ function Operations({ tracker }: { tracker: TrackerSummary }) {
       </Section>
       <HeldBack tracker={tracker} />
       <Freshness tracker={tracker} />
-      <History of="tracker" name={tracker.name} />
+      <History kind="operation" names={enabled.map(({ name }) => `${tracker.name}/${name}`)} />
     </>
   );
 }

@@ -52,7 +52,7 @@ export function UpstreamPage({ live, route }: { live: Live; route: Route }) {
     <>
       <Head list={['upstreams', 'Upstreams']} name={name} />
       <AllBuckets name={name} live={live} />
-      <History of="bucket" name={name} />
+      <History kind="bucket" prefix={`${name}/`} />
       <Settings list="upstreams" name={name} />
     </>
   );

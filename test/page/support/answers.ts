@@ -8,8 +8,8 @@ import type { Freshness, OldestMember } from '../../../client/tracker/freshness'
 import type { FailingMember, MemberSummary } from '../../../client/tracker/lists';
 import type { MemberDetails, PoolSummary } from '../../../client/tracker/members';
 import type { Me } from '../../../http/page/lib/me';
-import { at, MOMENT } from './samples';
-import { Refusal, type Site } from './site';
+import { at, MARKS, MOMENT, series } from './samples';
+import type { Site } from './site';
 
 export const ADMIN: Me = {
   name: 'ana',
@@ -274,6 +274,26 @@ export function answerAll(site: Site, many = 100, me: Me = ADMIN): void {
     site.answer(`GET ${list}/config`, () => ({ items: SETTINGS, next: null }));
   site.answer('GET buffers/mail/dead', ({ path }) => page(letter, path));
   site.answer('GET buffers/mail/dead/', ({ path }) => letterDetails(path.split('/')[3]!));
+  site.answer('GET buffers/mail/dead/errors', () => ({
+    groups: [
+      {
+        text: 'SmtpError: # mailbox unavailable',
+        letters: 27,
+        example: { id: '0-4711', error: '' },
+        firstDiedAt: at(3_600_000),
+        lastDiedAt: at(60_000),
+      },
+      {
+        text: 'TimeoutError: no answer within # s',
+        letters: 13,
+        example: { id: '1-4712', error: '' },
+        firstDiedAt: at(3_600_000),
+        lastDiedAt: at(120_000),
+      },
+    ].slice(0, many),
+    looked: many,
+    complete: true,
+  }));
   site.answer('GET jobs/stamina/ticks', ({ path }) => page(tick, path));
   site.answer('GET jobs/stamina/failed-rows', ({ path }) => page(failedRow, path));
   site.answer('GET jobs/stamina/explain', () => ({
@@ -306,7 +326,14 @@ export function answerAll(site: Site, many = 100, me: Me = ADMIN): void {
   }));
   site.answer('GET leases', ({ path }) => page(lease, path));
   site.answer('GET audit', ({ path }) => page(act, path));
-  site.answer('GET series', () => {
-    throw new Refusal(404, 'NotFound', 'there is nothing at this address');
-  });
+  const query = (asked: string): URLSearchParams => new URLSearchParams(asked.split('?')[1]);
+  site.answer('GET history', ({ path }) =>
+    series(query(path).get('kind') as 'operation', query(path).get('name') ?? ''),
+  );
+  site.answer('GET histories', ({ path }) => ({
+    items:
+      many === 0 ? [] : ['esi/errors', 'esi/group'].map((name) => series(query(path).get('kind') as 'bucket', name)),
+    next: null,
+  }));
+  site.answer('GET marks', () => ({ items: many === 0 ? [] : MARKS, next: null }));
 }

@@ -3,6 +3,8 @@ import type { BucketSummary } from '../../../client/budget';
 import { summarize, type BufferSummary } from '../../../client/buffer/status';
 import type { ClusterReport, NodeReport } from '../../../client/cluster/nodes';
 import type { Diagnosis } from '../../../client/doctor/doctor';
+import type { Mark } from '../../../client/marks';
+import type { Series } from '../../../client/series';
 import type { JobSummary } from '../../../client/job/status';
 import type { OperationSummary, TrackerSummary } from '../../../client/status';
 import type { State } from '../../../http/page/lib/state';
@@ -296,3 +298,33 @@ export function busy(): State {
     ],
   };
 }
+
+/** An hour of a thing's history, the same each time. */
+export function series(kind: Series['kind'], name: string): Series {
+  const points = 60;
+  const times = Array.from({ length: points }, (_, i) => MOMENT - (points - i) * 60_000);
+  const wave = (mean: number, swing: number, by: number): (number | null)[] =>
+    times.map((_, i) =>
+      i > 20 && i < 24 ? null : Math.max(0, mean + swing * Math.sin(i / by) + (i > 44 && i < 50 ? 2 * swing : 0)),
+    );
+  const names = {
+    operation: ['fetched', 'lateMaxMs', 'lateP95Ms', 'ageMaxMs', 'ageP95Ms', 'failed'],
+    buffer: ['accepted', 'done', 'pendingMost', 'running', 'deadMost'],
+    job: ['ticks', 'rows', 'failed', 'ms'],
+    bucket: ['spent', 'remaining', 'tokens', 'closedMost'],
+    node: ['pools', 'eventLoop', 'cpu', 'lateMsMost', 'rssBytes'],
+  }[kind];
+  const figures = Object.fromEntries(
+    names.map((figure, i) => [
+      figure,
+      ['eventLoop', 'cpu'].includes(figure) ? wave(0.4, 0.1, 5) : wave(40_000 / 10 ** i, 4_000 / 10 ** i, 4 + i),
+    ]),
+  );
+  return { kind, name, stepMs: 60_000, at: times, seconds: times.map(() => 60), figures };
+}
+
+export const MARKS: Mark[] = [
+  { at: MOMENT - 2_400_000, kind: 'restart', text: 'node worker-2', subject: 'node/worker-2', actor: null },
+  { at: MOMENT - 960_000, kind: 'act', text: 'set', subject: 'tracker/characters', actor: 'ana' },
+  { at: MOMENT - 300_000, kind: 'start', text: 'node worker-3', subject: 'node/worker-3', actor: null },
+];

@@ -5,7 +5,7 @@
 import { useState } from 'preact/hooks';
 import type { Mark } from '../../../client/marks';
 import type { Series } from '../../../client/series';
-import { get } from '../lib/api';
+import { get, Problem } from '../lib/api';
 import { CHARTS, type Kind } from '../lib/charts';
 import { time } from '../lib/format';
 import { useAsked } from '../lib/use';
@@ -63,13 +63,25 @@ async function ask({ kind, names, prefix }: Props, range: Range, signal: AbortSi
   const times = { from: new Date(Date.now() - RANGES[range]).toISOString() };
   const [rows, marks] = await Promise.all([
     names
-      ? Promise.all(names.slice(0, MOST).map((name) => get<Series>('history', { kind, name, ...times }, signal)))
+      ? Promise.all(names.slice(0, MOST).map((name) => oneOf({ kind, name, ...times }, signal))).then((all) =>
+          all.flat(),
+        )
       : get<{ items: Series[] }>('histories', { kind, ...times }, signal).then(({ items }) =>
           items.filter(({ name }) => name.startsWith(prefix ?? '')).slice(0, MOST),
         ),
     get<{ items: Mark[] }>('marks', times, signal),
   ]);
   return { rows, marks: marks.items };
+}
+
+/** None: nothing was counted of it yet. */
+async function oneOf(query: Record<string, string>, signal: AbortSignal): Promise<Series[]> {
+  try {
+    return [await get<Series>('history', query, signal)];
+  } catch (error) {
+    if (error instanceof Problem && error.status === 404) return [];
+    throw error;
+  }
 }
 
 function Row({ series, marks, named }: { series: Series; marks: readonly Mark[]; named: boolean }) {

@@ -1,7 +1,7 @@
 /**
- * What an operator does on the page, against real servers and the real handler: each action says its consequence in
- * numbers, is done, shows its outcome and its row of the audit, and is taken back where it can be; two people at once; a
- * token that may only read.
+ * The actions of the page, against real servers and the real handler: each says its consequence in numbers, is done,
+ * shows its outcome and its row of the audit, and is taken back where it can be; two people at once; a token that may
+ * only read.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

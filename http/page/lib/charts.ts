@@ -1,4 +1,4 @@
-/** The charts of each kind of thing that has a history: which figures, and how they are put. Pure; for `history.tsx`. */
+/** The charts of each kind of thing that has a history: which figures, in which form. Pure; for `history.tsx`. */
 import type { Series } from '../../../client/series';
 import { duration, percent, rate, short } from './format';
 

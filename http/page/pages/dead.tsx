@@ -52,7 +52,7 @@ const GROUPS = (buffer: string): Column<Group>[] => [
   },
 ];
 
-/** What they died of: one cause is mended once, and all of its letters go back at once. */
+/** The causes: each is mended once, and all of its letters go back at once. */
 function Groups({ buffer }: { buffer: string }) {
   const path = at('buffers', buffer, 'dead', 'errors');
   const { data, problem, again } = useAsked(path, (signal) => get<DeadReport>(path, {}, signal), 10_000);

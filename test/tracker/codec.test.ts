@@ -30,7 +30,6 @@ describe('a result', () => {
     expect(json!.length).toBeLessThan(200);
     expect(gzip.decode(JSON.parse(json!) as Json)).toEqual(value);
     expect(read(value, { codec: gzip, buffer: 'b' }).fed).toBe(JSON.stringify(value));
-    expect(read(value, { codec: gzip, apply: () => undefined }).fed).toBe(JSON.stringify(value));
   });
 
   test('without one is stored as it is', () => {

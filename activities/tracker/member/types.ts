@@ -77,6 +77,8 @@ export interface Brought {
   readonly json: string;
   /** By this it is known: a value of the same time has been applied, or not. */
   readonly fetchedAt: number;
+  /** The name of the codec that has encoded it. */
+  readonly codec?: string;
 }
 
 /** A sender's numbers at one member: how far they have come. */

@@ -47,7 +47,7 @@ export interface ReadResult extends Omit<StoredForm, 'json'> {
 export function readResult(
   given: unknown,
   where: string,
-  coding: Pick<OperationDefinition, 'codec' | 'buffer' | 'apply'> = {},
+  coding: Pick<OperationDefinition, 'codec' | 'buffer'> = {},
 ): ReadResult {
   const result = given instanceof EncodedResult ? given.result : given;
   if (result === null || typeof result !== 'object') {

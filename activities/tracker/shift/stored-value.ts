@@ -14,7 +14,7 @@ export interface StoredForm {
   json: string;
   /** The name of the codec that has encoded it. */
   codec?: string;
-  /** The value in clear as JSON, for the buffer that it feeds and for `apply`. Absent where it is `json`. */
+  /** The value in clear as JSON, for the buffer that it feeds. Absent where it is `json`. */
   fed?: string;
 }
 
@@ -27,9 +27,9 @@ export class EncodedResult {
   ) {}
 }
 
-type Coding = Pick<OperationDefinition, 'codec' | 'buffer' | 'apply'>;
+type Coding = Pick<OperationDefinition, 'codec' | 'buffer'>;
 
-export function storedForm(value: unknown, { codec, buffer, apply }: Coding, where: string): StoredForm {
+export function storedForm(value: unknown, { codec, buffer }: Coding, where: string): StoredForm {
   if (value === undefined) throw new TypeError(nothing(where));
   if (codec === undefined) return { json: storableJson(textOf(value, where)) };
   let encoded: unknown;
@@ -44,8 +44,7 @@ export function storedForm(value: unknown, { codec, buffer, apply }: Coding, whe
     throw new TypeError(`codec '${codec.name}' of ${where} must encode at once; it returned a promise`);
   }
   const json = storableJson(textOf(encoded, `codec '${codec.name}' of ${where}`));
-  const isRead = buffer !== undefined || apply !== undefined;
-  return { json, codec: codec.name, ...(isRead && { fed: storableJson(textOf(value, where)) }) };
+  return { json, codec: codec.name, ...(buffer !== undefined && { fed: storableJson(textOf(value, where)) }) };
 }
 
 const nothing = (where: string): string => `${where} returned no value; return { value } or { unchanged: true }`;

@@ -38,7 +38,7 @@ const LOAD: Statement = {
 /** Stored values that have changed, and that `apply` has not had: of these members, or of all in these slots. */
 const UNAPPLIED: Statement = {
   name: 'value-unapplied',
-  text: `select m.id, v.operation, v.value::text as json, ${ms('v.changed_at')} as changed_at
+  text: `select m.id, v.operation, v.value::text as json, v.codec, ${ms('v.changed_at')} as changed_at
          from longwatch.member m
          join longwatch.value v on v.member = m.key and v.operation = any($4::text[]) and v.value is not null
          left join longwatch.life l on l.tracker = m.tracker and l.id = m.id
@@ -263,11 +263,11 @@ export async function unappliedValues(
   operations: readonly string[],
   keys?: readonly number[],
 ): Promise<{ id: string; brought: Brought }[]> {
-  type Row = { id: string; operation: string; json: string; changed_at: number };
+  type Row = { id: string; operation: string; json: string; codec: string | null; changed_at: number };
   const rows = await run<Row>(db, UNAPPLIED, [tracker, slots.first, slots.last, operations, keys ?? null]);
-  return rows.map(({ id, operation, json, changed_at: fetchedAt }) => ({
+  return rows.map(({ id, operation, json, codec, changed_at: fetchedAt }) => ({
     id,
-    brought: { operation, json, fetchedAt },
+    brought: { operation, json, fetchedAt, ...(codec !== null && { codec }) },
   }));
 }
 

@@ -5,7 +5,10 @@
 import type { Apply, Handler, LifeDefinition } from '../../../config/define/member';
 import type { TrackerDefinition } from '../../../config/define/tracker';
 import { handlerOf } from '../../../config/resolve/member';
+import type { Json } from '../../../workflows/lib/json';
+import { errorOf } from '../../lib/failures';
 import { readState, type StateCode, type StateVersions } from '../member/loading';
+import type { Brought } from '../member/types';
 
 export interface LifeCode {
   readonly tracker: string;
@@ -20,6 +23,8 @@ export interface LifeCode {
   /** Operations whose values go to `apply`. */
   readonly applies: readonly string[];
   applyOf(operation: string): Apply | undefined;
+  /** The value as the operation's code has returned it. @throws where its codec is another one here, or fails */
+  inClear(brought: Brought, id: string, stored: unknown): unknown;
 }
 
 /** Undefined: its members take no messages. */
@@ -37,7 +42,21 @@ export function lifeCodeOf(definition: TrackerDefinition): LifeCode | undefined 
     states: statesOf(definition, versions),
     applies: Object.keys(operations).filter((name) => operations[name]!.apply !== undefined),
     applyOf: (operation) => operations[operation]?.apply,
+    inClear: (brought, id, stored) => inClear(definition, brought, id, stored as Json),
   };
+}
+
+function inClear({ name, operations }: TrackerDefinition, { operation, codec: by }: Brought, id: string, stored: Json) {
+  if (by === undefined) return stored;
+  const what = `${operation} of ${id} in ${name}`;
+  const codec = operations[operation]?.codec;
+  if (codec?.name !== by) throw new Error(`${what} is encoded by codec '${by}', which this worker does not have`);
+  try {
+    return codec.decode(stored);
+  } catch (thrown) {
+    const error = errorOf(thrown);
+    throw new Error(`codec '${by}' could not decode ${what}: ${error.message}`, { cause: error });
+  }
 }
 
 function versionsOf({ state }: TrackerDefinition): StateVersions {

@@ -66,7 +66,8 @@ async function call(
     const { operation } = what.brought;
     host.entering({ tracker: code.tracker, name: operation });
     // Not there any more where the definition has another shape by now: the value has nowhere to go.
-    await code.applyOf(operation)?.(turn.message as never, context);
+    const apply = code.applyOf(operation);
+    await apply?.(code.inClear(what.brought, turn.member.id, turn.message) as never, context);
     return;
   }
   host.entering({ tracker: code.tracker, name: RECEIVE });

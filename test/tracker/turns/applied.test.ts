@@ -41,11 +41,11 @@ const flush = ({ kit }: TurnsNode) =>
   }).run([kit.shift]);
 
 /** The operation has brought this for the member. */
-function bring({ kit }: TurnsNode, id: string, value: number, fetchedAt: number): void {
+function bring({ kit }: TurnsNode, id: string, value: number, fetchedAt: number, codec?: string): void {
   const loop = kit.shift.loop('look')!;
   const slot = kit.shift.members.slotOf(id)!;
   const key = kit.shift.members.key(slot);
-  loop.results.succeed(slot, { key, json: String(value), etag: null, fetchedAt, expiresAt: null });
+  loop.results.succeed(slot, { key, json: String(value), etag: null, fetchedAt, expiresAt: null, codec });
 }
 
 test('a changed value is applied once, and one that has not changed is not', async () => {
@@ -95,4 +95,41 @@ test('a value whose node has died before its turn is applied by the next keeper'
     (state) => state !== undefined,
   );
   expect(await stateOf('a')).toEqual({ level: 5, seen: [5] });
+});
+
+test('a value that a codec has encoded is applied in clear; one that cannot be read is a failure of its turn alone', async () => {
+  const halved = trackerOf(levels, {
+    operations: {
+      look: {
+        ...levels.operations.look!,
+        codec: {
+          name: 'halved',
+          encode: (value) => value,
+          decode: (stored) => {
+            if (stored === 13) throw new Error('an odd one');
+            return (stored as number) * 2;
+          },
+        },
+      },
+    },
+  });
+  const node = await nodeOf(halved);
+  await send([
+    ['a', {}],
+    ['b', {}],
+  ]);
+  node.turns.lookAtAll();
+  await handled();
+  await becomes(
+    () => ['a', 'b'].map((id) => node.kit.shift.members.slotOf(id)),
+    (slots) => !slots.includes(undefined),
+  );
+  bring(node, 'b', 13, Date.now(), 'halved');
+  bring(node, 'a', 5, Date.now(), 'halved');
+  await flush(node);
+  await becomes(
+    () => stateOf('a'),
+    (state) => (state as State | undefined)?.level === 10,
+  );
+  expect(((await stateOf('b')) as State | undefined)?.level ?? 0).toBe(0);
 });

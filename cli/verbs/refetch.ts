@@ -3,7 +3,8 @@
  * others.
  */
 import type { Command } from 'commander';
-import { count, plural, print, printJson, remark } from '../output';
+import { ProblemsFoundError } from '../../client/errors';
+import { count, plural, print, printJson } from '../output';
 import { inline } from '../plain';
 import { operatorVerb, withLongwatch, type OperatorFlags } from '../verb';
 
@@ -27,10 +28,8 @@ export function addRefetch(program: Command): void {
         else await print(`${plural(result.members, 'member')} will be asked anew`);
         if (result.notTracked.length === 0) return;
         const shown = result.notTracked.slice(0, 10).map((id) => inline(id));
-        remark(
-          `${count(result.notTracked.length)} not tracked: ${shown.join(', ')}${result.notTracked.length > 10 ? ', …' : ''}`,
-        );
-        process.exitCode = 1;
+        const more = result.notTracked.length > 10 ? ', …' : '';
+        throw new ProblemsFoundError(`${count(result.notTracked.length)} not tracked: ${shown.join(', ')}${more}`);
       }),
     );
 }

@@ -36,6 +36,7 @@ const OWN_KEYS = ['name', 'run', 'upstream', 'init', 'key', 'state'];
 export function resolveBuffers(given: unknown, defaults: Given, problems: string[]): ResolvedBuffer[] {
   const layer = new Reader(defaults, { at: 'defaults.buffer.', problems });
   layer.onlyKeys(without(KEYS, ...OWN_KEYS));
+  for (const group of GROUPS) layer.inside(group).onlyKeys(keysOf(group));
   for (const spec of BUFFER_OPTIONS) optionOf(layer, spec);
   if (given === undefined) return [];
   if (!Array.isArray(given)) {

@@ -1,6 +1,6 @@
 /** The command line through its process, as far as it needs no server: wrong use, bad files, servers that are away. */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
@@ -55,6 +55,14 @@ test('help lists every verb, and each verb has examples', async () => {
 test('the version is that of the package', async () => {
   const { version } = jest.requireActual<{ version: string }>('../../package.json');
   expect(await longwatch(['--version'])).toMatchObject({ status: 0, stdout: `${version}\n` });
+});
+
+test('no verb sets the exit status by itself, which main sets by what it threw', () => {
+  const verbs = path.join(__dirname, '../../cli/verbs');
+  const setting = readdirSync(verbs).filter((name) =>
+    readFileSync(path.join(verbs, name), 'utf8').includes('exitCode'),
+  );
+  expect(setting).toEqual([]);
 });
 
 describe('wrong use ends with 2 and says what to do', () => {

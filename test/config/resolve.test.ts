@@ -130,6 +130,8 @@ describe('refusals', () => {
     ['an unknown gate option', config({ gate: { check: run, evry: 1 } }), "trackers.characters.gate.evry is not an option; did you mean 'every'?"],
     ['an unknown key of defaults', { ...config(), defaults: { operations: {} } }, "defaults.operations is not an option; did you mean 'operation'?"],
     ['an unknown default', { ...config(), defaults: { operation: { concurency: 1 } } }, "defaults.operation.concurency is not an option; did you mean 'concurrency'?"],
+    ['an unknown key of a group in defaults.buffer', { ...config(), defaults: { buffer: { retry: { atempts: 1 } } } }, "defaults.buffer.retry.atempts is not an option; did you mean 'attempts'?"],
+    ['an unknown bound in defaults.buffer', { ...config(), defaults: { buffer: { bound: { rows: 1 } } } }, 'defaults.buffer.bound.rows is not an option'],
     ['a bad default', { ...config(), defaults: { operation: { concurrency: 0 } } }, 'defaults.operation.concurrency must be at least 1, not 0'],
     ['a bad default of the gate', { ...config(), defaults: { gate: { every: 1 } } }, /^defaults\.gate\.every must be at least 100 ms, not 1$/],
     ['a name with a slash', config({ name: 'a/b' }), /^trackers\[0\]\.name must be a name/],

@@ -126,7 +126,9 @@ function nextAt(at: string | null): string {
 
 const clock = (time: string): string => time.slice(11, 19);
 
-const valueOf = ({ value, encodedBy }: StoredValue): string =>
-  encodedBy === null ? shorten(JSON.stringify(value)) : `encoded by ${inline(encodedBy)}`;
+function valueOf({ value, encodedBy, hidden }: StoredValue): string {
+  if (hidden) return 'hidden by its definition';
+  return encodedBy === null ? shorten(JSON.stringify(value)) : `encoded by ${inline(encodedBy)}`;
+}
 
 const shorten = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text);

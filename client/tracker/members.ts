@@ -44,6 +44,8 @@ export interface PoolSummary {
 
 export interface StoredValue extends Decoded {
   operation: string;
+  /** Its definition says that its values are shown to nobody: `value` is null, whatever is stored. */
+  hidden: boolean;
   fetchedAt: string | null;
   ageMs: number | null;
   changedAt: string | null;
@@ -209,9 +211,14 @@ function toValue(
   definition: KnownDefinition | undefined,
 ): StoredValue {
   const { id, value, codec } = row;
+  const hidden = row.options.operations[row.operation!]?.hidden === true;
+  const shown = hidden
+    ? { value: null, encodedBy: null, decodeError: null }
+    : decoded({ tracker, id, operation: row.operation!, value, codec }, definition);
   return {
     operation: row.operation!,
-    ...decoded({ tracker, id, operation: row.operation!, value, codec }, definition),
+    hidden,
+    ...shown,
     fetchedAt: iso(row.fetched_at),
     ageMs: row.fetched_at === null ? null : Math.max(0, Math.round(row.now - row.fetched_at)),
     changedAt: iso(row.changed_at),

@@ -146,6 +146,8 @@ export interface OperationDefinition {
   buffer?: string;
   /** How its values are kept in the database. @default as they are */
   codec?: ValueCodec;
+  /** Its values are shown to nobody: not by `show`, not by the dashboard and its API. They are stored as ever. */
+  hidden?: boolean;
   /**
    * The upstream that `run` asks, as `defineUpstream` made it: a member whose bucket is empty waits for it, before
    * `run` is called, and everybody else goes on.

@@ -44,6 +44,7 @@ const OPERATION_KEYS = [
   'whenClosed',
   'retryDelay',
   'codec',
+  'hidden',
   'apply',
   'while',
 ];
@@ -201,7 +202,15 @@ function resolveOperation(operation: Reader, name: string, names: string[]): Ope
     // Absent where it is 1, as in what was declared before there were versions.
     ...(version === 1 ? {} : { version: version as number }),
     ...resolveCodec(operation),
+    ...resolveHidden(operation),
   };
+}
+
+/** Absent where its values are shown. */
+function resolveHidden(operation: Reader): { hidden?: true } {
+  const { hidden } = operation.given;
+  if (hidden !== undefined && typeof hidden !== 'boolean') operation.problem('hidden must be true or false');
+  return hidden === true ? { hidden } : {};
 }
 
 /** @returns its name, where there is one */
@@ -264,7 +273,17 @@ export function checkTrackerDefaults(defaults: TrackerDefaults, problems: string
   checkNested(tracker, TRACKER_GROUPS);
   checkReceiveDefaults(tracker);
   check(defaults.gate, without(GATE_KEYS, 'check', 'upstream'), 'defaults.gate.', GATE_SPECS);
-  const operationKeys = without(OPERATION_KEYS, 'buffer', 'upstream', 'version', 'run', 'whenClosed', 'apply', 'while');
+  const operationKeys = without(
+    OPERATION_KEYS,
+    'buffer',
+    'upstream',
+    'version',
+    'run',
+    'whenClosed',
+    'hidden',
+    'apply',
+    'while',
+  );
   const operation = check(defaults.operation, operationKeys, 'defaults.operation.', named(OPERATION_OPTIONS));
   operation.optionalFunction('retryDelay');
   resolveCodec(operation);

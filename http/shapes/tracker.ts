@@ -117,6 +117,7 @@ const Value = shapeOf<StoredValue>()(
   z
     .object({
       operation: z.string(),
+      hidden: z.boolean().openapi({ description: 'its definition hides its values: `value` is null' }),
       value: AnyJson,
       encodedBy: z.string().nullable(),
       decodeError: z.string().nullable(),

@@ -23,7 +23,16 @@ const { options } = resolveConfig({
 
 const value = (over: Partial<StoredValue> = {}): StoredValue => ({
   ...{ operation: 'look', value: 1, fetchedAt: at(-4), ageMs: 4_000, changedAt: null, expiresAt: null, etag: null },
-  ...{ heldUntil: null, nextAt: null, failedAt: null, failures: 0, error: null, encodedBy: null, decodeError: null },
+  ...{
+    heldUntil: null,
+    nextAt: null,
+    failedAt: null,
+    failures: 0,
+    error: null,
+    hidden: false,
+    encodedBy: null,
+    decodeError: null,
+  },
   ...over,
 });
 const facts = (over: Partial<NextFacts> = {}, member: Partial<NextFacts['member']> = {}): NextFacts => ({

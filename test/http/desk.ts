@@ -23,7 +23,15 @@ export interface Answered {
 }
 
 export const CONFIG: ConfigDefinition = {
-  trackers: [{ name: 'things', operations: { look: { every: '1s', run: async ({ id }) => ({ value: { id } }) } } }],
+  trackers: [
+    {
+      name: 'things',
+      operations: {
+        look: { every: '1s', run: async ({ id }) => ({ value: { id } }) },
+        token: { every: '1h', hidden: true, run: async () => ({ value: 'a secret token' }) },
+      },
+    },
+  ],
   buffers: [defineBuffer<Json>({ name: 'mail', maxBatchSize: 10, run: async () => undefined })],
   regens: [{ name: 'energy', table: 'hero', set: { energy: 'least(energy + 1, 100)' }, every: '1h' }],
 };
@@ -62,7 +70,7 @@ export class Desk {
     for (const { name, options } of buffers) await longwatch.buffer(name).start(options);
     for (const { name, options } of jobs) await longwatch.job(name).start(options);
     await longwatch.tracker('things').add(['a/b', 'c', '{d}'], { wait: true });
-    await eventually('a value', async () => (await longwatch.tracker('things').show('c')).values.length === 1);
+    await eventually('a value', async () => (await longwatch.tracker('things').show('c')).values.length === 2);
     return new Desk(stack, Desk.dashboard(stack, { open: true, actor: 'tester' }));
   }
 

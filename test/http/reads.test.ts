@@ -30,6 +30,21 @@ test.each(there.map((route) => [route.path, route] as const))('GET %s', async (p
   expect({ status, body }).toEqual({ status: 200, body: route.answer.parse(body) });
 });
 
+test('a value that its definition hides is shown on no page', async () => {
+  const { body } = await desk.ask('/trackers/things/members/c');
+  const { values } = body as { values: { operation: string; value: unknown; hidden: boolean; fetchedAt: string }[] };
+  expect(values.find(({ operation }) => operation === 'token')).toMatchObject({
+    value: null,
+    hidden: true,
+    fetchedAt: expect.any(String) as string,
+  });
+  expect(values.find(({ operation }) => operation === 'look')).toMatchObject({ value: { id: 'c' }, hidden: false });
+  const stored = await desk.stack.sql(`select 1 from longwatch.value where value = '"a secret token"'`);
+  expect(stored.length).toBeGreaterThan(0);
+  for (const { path } of there)
+    expect(JSON.stringify((await desk.ask(filled(path))).body)).not.toContain('secret token');
+});
+
 test('a node, as it is called there', async () => {
   const { nodes } = (await desk.ask('/nodes')).body as { nodes: { name: string }[] };
   const name = nodes[0]!.name;

@@ -73,6 +73,8 @@ export interface OperationOptions {
   version?: number;
   /** The name of the codec of its values; another one asks anew as well. Absent: they are stored as they are. */
   codec?: string;
+  /** Its values are shown to nobody. Absent: they are. */
+  hidden?: true;
   /** `awake`: it runs for members that are awake anyway. Absent: always. */
   while?: 'awake';
 }

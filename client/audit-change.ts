@@ -1,6 +1,6 @@
 /**
- * The change that a command made, in words: `every: 1s → 2s`. Pure and without imports of Node, since the dashboard's page says
- * the same as `longwatch audit`.
+ * The change that a command made, in words: `every: 1s → 2s`. Pure and without imports of Node, since the dashboard's
+ * page says the same as `longwatch audit`.
  */
 import type { Json } from '../workflows/lib/json';
 

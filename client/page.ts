@@ -14,9 +14,9 @@ export interface Page<T> {
 }
 
 /** Items of a page, where nothing else is said. */
-export const PAGE_ITEMS = 100;
+const PAGE_ITEMS = 100;
 /** The most that one page has. */
-export const MOST_ITEMS = 1_000;
+const MOST_ITEMS = 1_000;
 
 /** How many items a page may have: as asked, within bounds. */
 export function pageSize(asked: number | undefined): number {

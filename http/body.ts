@@ -5,7 +5,7 @@
 import { ApiError } from './problems';
 
 /** 200,000 ids of 36 characters; more goes in several requests. */
-export const MOST_BYTES = 8 * 1024 * 1024;
+const MOST_BYTES = 8 * 1024 * 1024;
 /** Deeper than anything that somebody writes, and far from where a stack ends. */
 const MOST_DEPTH = 200;
 

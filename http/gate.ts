@@ -101,5 +101,5 @@ function cookieOf(token: string, seconds: number, request: Request): string {
   return `${COOKIE}=${token}; Max-Age=${seconds}; HttpOnly; SameSite=Strict${isSafe ? '; Secure' : ''}`;
 }
 
-export const isJson = (request: Request): boolean =>
+const isJson = (request: Request): boolean =>
   /^application\/json\s*(;|$)/i.test(request.headers.get('content-type') ?? '');

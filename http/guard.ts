@@ -42,7 +42,7 @@ export function checkOrigin(request: Request, hosts: Hosts): void {
 
 const otherSite = (): ApiError => new ApiError(403, 'OtherSite', 'a page of another site may not ask for this');
 
-export const hostOf = (request: Request): string => request.headers.get('host') ?? new URL(request.url).host;
+const hostOf = (request: Request): string => request.headers.get('host') ?? new URL(request.url).host;
 
 function hostOfUrl(origin: string): string | undefined {
   try {

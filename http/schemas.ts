@@ -58,7 +58,7 @@ export const flag = z
 export const Login = z.strictObject({ token: z.string().max(500) });
 
 /** A value of an option as a person writes it; null takes back what was set. */
-export const SettingChanges = z
+const SettingChanges = z
   .record(text(200), z.union([text(2_000, 0), z.number(), z.boolean(), z.null()]))
   .refine((changes) => Object.keys(changes).length > 0, 'say at least one option')
   .openapi({ example: { 'operations.location.every': '500ms' } });

@@ -1,5 +1,5 @@
 /**
- * Bundles the dashboard's page: http/page becomes dist/http/page/{index.html,app.js,app.css}, which the handler of
+ * Bundles the dashboard's page: http/page becomes the files of dist/http/page, which the handler of
  * `http/` serves. Part of `npm run build` (by bundle.js); tests call it for a folder of their own.
  */
 const { copyFileSync, mkdirSync } = require('node:fs');

@@ -41,7 +41,7 @@ export class NodeMetrics {
   private readonly flushSeconds: Histogram;
   private readonly rowsWritten: Counter;
   private readonly flushFailures: Counter;
-  /** Of members that receive. */
+  /** The turns of members that receive. */
   readonly turns: TurnMetrics;
   private readonly cluster: ClusterMetrics;
   private readonly countsMended: Counter<'tracker'>;

@@ -75,7 +75,7 @@ async function operationsOf(longwatch: Longwatch, tracker: string, operation: st
 }
 
 /** A block of lines: a figure each. */
-export function shown(series: Series): string {
+function shown(series: Series): string {
   const { kind, name, stepMs, figures, seconds } = series;
   const counts: readonly string[] = SERIES[kind].counts;
   const rows = Object.entries(figures)

@@ -1,4 +1,4 @@
-/** What is sent to members of trackers that receive. Listed by `routes/all.ts`. */
+/** The addresses by which messages and requests are sent to members. Listed by `routes/all.ts`. */
 import { z } from '@hono/zod-openapi';
 import type { Json } from '../../workflows/lib/json';
 import { route } from '../route';

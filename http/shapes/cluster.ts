@@ -73,7 +73,7 @@ export const Node = shapeOf<NodeReport>()(
     .openapi('Node'),
 );
 
-export const Heartbeat = shapeOf<HeartbeatReport>()(
+const Heartbeat = shapeOf<HeartbeatReport>()(
   z
     .object({ tracker: z.string(), wantedMs: z.number(), timeoutMs: z.number(), isOverBudget: z.boolean() })
     .openapi('Heartbeat'),

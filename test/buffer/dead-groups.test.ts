@@ -1,6 +1,6 @@
 /**
- * Dead letters by what their errors say, chosen by group, and drops that are taken back: on the real PostgreSQL, without
- * a worker, so that nothing takes them further.
+ * Dead letters by what their errors say, chosen by group, and drops that are taken back: on the real PostgreSQL,
+ * without a worker, so that nothing takes them further.
  */
 import type { Longwatch } from '../../client/longwatch';
 import { Stack } from '../support/stack';

@@ -55,7 +55,7 @@ const LOOK = [
   ),
 ];
 const DATA = ['add', 'remove', 'push', 'flush', 'send', 'request'];
-const PROCESSES = ['dev', 'worker', 'migrate'];
+const PROCESSES = ['dev', 'worker', 'migrate', 'dashboard', 'token new'];
 
 /** Each verb of an operator: its arguments, and the row that it leaves. */
 const VERBS: Record<string, { args: string[]; what?: string; subject: string; after?: unknown; status?: number }> = {
@@ -149,13 +149,13 @@ const NOT_COMMANDS: Record<string, string[]> = {
       'upstreams',
     ],
     ...['status', 'doctor', 'count', 'nodes', 'previewRebalance', 'audit', 'holds', 'workersPoll', 'close'],
-    ...['series', 'allSeries', 'marks'],
+    ...['series', 'allSeries', 'marks', 'once'],
   ],
   BudgetHandle: ['list', 'show'],
 };
 const COMMANDS: Record<string, string[]> = {
   Unit: ['start', 'stop', 'pause', 'resume', 'declare', 'set'],
-  TrackerHandle: ['move', 'openHolds', 'refetch', 'reconcile', 'crash'],
+  TrackerHandle: ['start', 'move', 'openHolds', 'refetch', 'reconcile', 'crash'],
   BufferHandle: ['stop'],
   JobHandle: ['run', 'retryFailed'],
   DurableHandle: ['deleteKey', 'retryCompensation', 'resolveCompensation'],

@@ -1,4 +1,4 @@
-/** The examples that mount the dashboard, as they are: in a server of node:http, and in a Hono app. No server is asked. */
+/** The examples that mount the dashboard, as they are: in a server of node:http, in a Hono app. No server is asked. */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createDashboard } from 'longwatch/dashboard';

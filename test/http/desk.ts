@@ -22,7 +22,7 @@ export interface Answered {
   headers: Headers;
 }
 
-export const CONFIG: ConfigDefinition = {
+const CONFIG: ConfigDefinition = {
   trackers: [
     {
       name: 'things',

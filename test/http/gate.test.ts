@@ -17,7 +17,8 @@ const environment = {
 };
 const made: Dashboard[] = [];
 function dashboardWith(options: DashboardOptions): Dashboard {
-  const dashboard = createDashboard({ environment, ...options });
+  // No page was built: its address is none.
+  const dashboard = createDashboard({ environment, page: '/nowhere', ...options });
   made.push(dashboard);
   return dashboard;
 }

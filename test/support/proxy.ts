@@ -1,7 +1,7 @@
 /**
- * A network between a worker and PostgreSQL, or Temporal, that a test can break: it swallows (no byte passes and nobody is told, as
- * behind a firewall that forgets a connection), or loses the answer to a commit that has happened. A stand-in for
- * Toxiproxy, which is not a package of npm.
+ * A network between a worker and PostgreSQL, or Temporal, that a test can break: it swallows (no byte passes and nobody
+ * is told, as behind a firewall that forgets a connection), or loses the answer to a commit that has happened. A
+ * stand-in for Toxiproxy, which is not a package of npm.
  */
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';

@@ -33,7 +33,11 @@ test.each([
   const lines: { level: number; msg: string }[] = [];
   const log = pino({}, { write: (line) => void lines.push(JSON.parse(line) as (typeof lines)[number]) });
   const database = { rows: () => Promise.resolve([found]) } as unknown as Database;
-  await tellRoom(database, { values: 1, row: 1, kit: 6, activities: 9, jobs: 2, handlers: 0, budget: 0, listeners: 2 }, log);
+  await tellRoom(
+    database,
+    { values: 1, row: 1, kit: 6, activities: 9, jobs: 2, handlers: 0, budget: 0, listeners: 2 },
+    log,
+  );
   const warning = lines.find(({ level }) => level === 40);
   expect(warning !== undefined).toBe(warned);
   if (warning)

@@ -101,7 +101,7 @@ export const GATE_OPTIONS: readonly OptionSpec[] = [
   },
 ];
 
-/** Of a tracker whose members receive. */
+/** The options of a tracker whose members receive. */
 export const RECEIVE_OPTIONS: readonly OptionSpec[] = [
   {
     name: 'receive.timeout',

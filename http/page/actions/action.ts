@@ -52,7 +52,7 @@ const PLAIN = /^[\w@%+:,./-]+$/;
 const CONTROLS = /[\u0000-\u001f\u007f]/g;
 
 /** A word for a shell: in single quotes where it has more than letters. A line feed or control goes by `$'…'`. */
-export function word(text: string): string {
+function word(text: string): string {
   if (PLAIN.test(text)) return text;
   if (text.search(CONTROLS) < 0) return `'${text.replaceAll("'", `'\\''`)}'`;
   const escaped = text

@@ -67,7 +67,7 @@ export function retryRowsAction(job: JobSummary, keys?: readonly string[][]): Ac
 const TIMES: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** `5m` as milliseconds; undefined: it is not a time. */
-export function millisecondsOf(text: string): number | undefined {
+function millisecondsOf(text: string): number | undefined {
   const [, amount, unit] = /^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*$/.exec(text) ?? [];
   return amount === undefined || unit === undefined ? undefined : Number(amount) * TIMES[unit]!;
 }

@@ -9,7 +9,7 @@ type Unit = TrackerSummary | BufferSummary | JobSummary;
 
 const LISTS = { tracker: 'trackers', buffer: 'buffers', job: 'jobs' } as const;
 
-export function unitOf(state: State, kind: Kind, name: string): Unit | undefined {
+function unitOf(state: State, kind: Kind, name: string): Unit | undefined {
   return (state.status[LISTS[kind]] as readonly Unit[]).find((unit) => unit.name === name);
 }
 
@@ -24,7 +24,7 @@ type Word = 'pause' | 'resume' | 'stop' | 'start';
 const AFTER: Record<Word, string> = { pause: 'paused', resume: 'running', stop: 'stopped', start: 'running' };
 const UNDO: Partial<Record<Word, Word>> = { pause: 'resume', resume: 'pause', stop: 'start', start: 'stop' };
 
-export function unitAction(kind: Kind, name: string, verb: Word): Action {
+function unitAction(kind: Kind, name: string, verb: Word): Action {
   const button = verb[0]!.toUpperCase() + verb.slice(1);
   return {
     title: `${button} ${name}`,

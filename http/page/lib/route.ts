@@ -10,7 +10,7 @@ export interface Route {
   query: URLSearchParams;
 }
 
-export function readRoute(hash: string): Route {
+function readRoute(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#\/?/, '').split('?', 2);
   return { path: path.split('/').filter(Boolean).map(decoded), query: new URLSearchParams(query) };
 }
@@ -27,10 +27,6 @@ function decoded(part: string): string {
 /** `href('trackers', name)` */
 export function href(...path: (string | number)[]): string {
   return `#/${path.map((part) => encodeURIComponent(part)).join('/')}`;
-}
-
-export function go(...path: (string | number)[]): void {
-  location.hash = href(...path);
 }
 
 /** The same page with another query; the reader's way back stays as it was. */

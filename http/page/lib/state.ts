@@ -9,7 +9,7 @@ import type { Diagnosis } from '../../../client/doctor/doctor';
 import type { JobSummary } from '../../../client/job/status';
 import type { OperationSummary, Status, TrackerSummary } from '../../../client/status';
 
-export type { BucketSummary, BufferSummary, ClusterReport, JobSummary, NodeReport, OperationSummary, TrackerSummary };
+export type { BucketSummary, BufferSummary, JobSummary, NodeReport, OperationSummary, TrackerSummary };
 
 export interface State {
   /** When it was read, by the server's clock. */

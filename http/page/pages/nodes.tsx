@@ -14,7 +14,7 @@ import { Ago, Data, Empty, State } from '../parts/text';
 import { History } from './history';
 import { NODES, nodeState } from './overview-lists';
 
-export const nodeActions = (node: NodeReport) => [
+const nodeActions = (node: NodeReport) => [
   node.drained || node.drainedFor.length > 0 ? resumeNodeAction(node.name) : drainAction(node.name),
   targetAction(node.name, node.target),
   weightAction(node.name, node.weight),

@@ -8,7 +8,7 @@ import type { Mark } from '../../../client/marks';
 import { clock, time } from '../lib/format';
 import { pathOf, topOf } from '../lib/chart-path';
 
-export interface Line {
+interface Line {
   label: string;
   values: readonly (number | null)[];
   /** The second line of a chart is quiet; failures are bad. */

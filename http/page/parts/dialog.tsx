@@ -19,7 +19,7 @@ interface Outcome {
 }
 
 let open: (action: Action | undefined) => void = () => undefined;
-export const openAction = (action: Action): void => open(action);
+const openAction = (action: Action): void => open(action);
 
 /** A button that opens an action's dialog; without the right to it, it says so. */
 export function ActButton({ action, quiet }: { action: Action; quiet?: boolean }) {

@@ -79,7 +79,7 @@ export function Ago({ at }: { at: string | null | undefined }) {
 }
 
 /** Puts a text into the clipboard, and says so. */
-export function Copy({ text, label = 'copy' }: { text: string; label?: string }) {
+function Copy({ text, label = 'copy' }: { text: string; label?: string }) {
   const [copied, setCopied] = useState(false);
   const copy = async (): Promise<void> => {
     await writeClipboard(text);

@@ -11,7 +11,7 @@ import type { Me } from '../../../http/page/lib/me';
 import { at, MARKS, MOMENT, series } from './samples';
 import type { Site } from './site';
 
-export const ADMIN: Me = {
+const ADMIN: Me = {
   name: 'ana',
   role: 'admin',
   environment: {
@@ -24,9 +24,9 @@ export const ADMIN: Me = {
 
 const times = <T>(many: number, make: (i: number) => T): T[] => Array.from({ length: many }, (_, i) => make(i));
 
-export const memberId = (i: number): string => String(2_112_000_000 + i);
+const memberId = (i: number): string => String(2_112_000_000 + i);
 
-export const member = (i: number): MemberSummary => ({
+const member = (i: number): MemberSummary => ({
   id: memberId(i),
   pool: i % 200,
   node: `worker-${1 + (i % 3)}`,
@@ -105,7 +105,7 @@ const pool = (i: number): PoolSummary => ({
   unbegunOn: null,
 });
 
-export const details = (id: string): MemberDetails => ({
+const details = (id: string): MemberDetails => ({
   id,
   tracker: 'characters',
   pool: 44,
@@ -159,7 +159,7 @@ export const details = (id: string): MemberDetails => ({
   ],
 });
 
-export const letter = (i: number): DeadEntry => ({
+const letter = (i: number): DeadEntry => ({
   id: `${i % 4}-${4_711 + i}`,
   value: { to: 2_112_000_000 + i, template: 'welcome', attempt: i },
   key: `to ${i}`,

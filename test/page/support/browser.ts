@@ -18,7 +18,7 @@ if (!CHROMIUM)
 /** A page that has not come by then does not come. */
 const PATIENCE_MS = 15_000;
 
-export type Theme = 'light' | 'dark';
+type Theme = 'light' | 'dark';
 
 export interface Look {
   width?: number;

@@ -52,7 +52,7 @@ export function tracker(name: string, more: Partial<TrackerSummary> = {}): Track
   };
 }
 
-export function shard(buffer: string, number: number, more: Partial<ShardStatus> = {}): ShardStatus {
+function shard(buffer: string, number: number, more: Partial<ShardStatus> = {}): ShardStatus {
   return {
     buffer,
     shard: number,
@@ -197,7 +197,7 @@ export function cluster(nodes: NodeReport[]): ClusterReport {
   };
 }
 
-export const WELL: Diagnosis = { findings: [], unknown: [], checked: 27 };
+const WELL: Diagnosis = { findings: [], unknown: [], checked: 27 };
 
 export function nothing(): State {
   return {

@@ -125,14 +125,3 @@ export class Site {
 
 const isAsked = (start: string, asked: string): boolean =>
   start.endsWith('/') ? asked.startsWith(start) : asked === start;
-
-/** An answer that refuses. */
-export class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    readonly code: string,
-    message: string,
-  ) {
-    super(message);
-  }
-}

@@ -35,7 +35,8 @@ export class TestPool {
     this.load();
   }
   load(): void {
-    for (const id of this.pool.takeLoads(100, this.now)) this.pool.loaded(id, this.stored.get(id) ?? NOT_STORED, this.now);
+    for (const id of this.pool.takeLoads(100, this.now))
+      this.pool.loaded(id, this.stored.get(id) ?? NOT_STORED, this.now);
   }
   /** The next turn, whose message must be this. */
   begin(message?: unknown): Turn {

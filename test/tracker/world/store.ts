@@ -223,7 +223,7 @@ export class Store {
 
   private trackerRow(): object {
     const { gateOpen, ...row } = structuredClone(this.tracker);
-    return { ...row, changes: {}, gate_open: gateOpen, command: null };
+    return { ...row, changes: {}, gate_open: gateOpen, command: null, routed: false };
   }
 
   private take(tx: Transaction, values: unknown[]): unknown[] {
@@ -294,7 +294,9 @@ export class Store {
         holds({ first, last }, slotOf(hashId(member.id))) &&
         (since === undefined ? !member.removed : member.rosterVersion > since),
     );
-    return rows.map(({ key, id, removed, addedAt }) => ({ key, id, removed, added_at: addedAt }));
+    return rows.map(({ key, id, removed, addedAt }) => {
+      return { key, id, removed, added_at: addedAt, place: slotOf(hashId(id)) };
+    });
   }
 
   private freshness(tx: Transaction, keys: number[]): unknown[] {

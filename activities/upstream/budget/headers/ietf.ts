@@ -3,7 +3,7 @@
  * "hour";q=100;w=3600`, as structured fields (RFC 9651); the form of draft 7, `RateLimit: limit=100, remaining=12,
  * reset=40`; and the three fields of the drafts before, `RateLimit-Limit: 100, 100;w=60`, `-Remaining`, `-Reset`.
  */
-import { parseDictionary, parseList } from 'structured-headers';
+import { parseDictionary, parseList, Token } from 'structured-headers';
 import { amount, limitTokens, secondsUntil, type LimitReader, type ToldLimit } from './answer';
 
 /** A policy counts requests by default; those of bytes and of requests at once are left out. */
@@ -41,7 +41,7 @@ function itemsOf(text: string | undefined): (Policy & { name: string; params: Ma
   return list.map(([value, parameters]) => {
     const params = parameters as Map<string, unknown>;
     return {
-      name: typeof value === 'object' ? String(value) : String(value),
+      name: typeof value === 'string' || value instanceof Token ? value.toString() : String(Number(value)),
       quota: whole(params.get('q')) ?? whole(value),
       window: whole(params.get('w')) || undefined,
       counts: typeof params.get('qu') === 'string' ? (params.get('qu') as string) : REQUESTS,

@@ -79,11 +79,14 @@ export function NodesPage({ live }: { live: Live }) {
           tone={({ ended }) => (ended ? 'off' : undefined)}
         />
       )}
-      <Section title="Heartbeats" count={heartbeats.length} counted="trackers">
+      <Section title="Heartbeats">
         <ul class="lines">
           {heartbeats.map(({ tracker, timeoutMs, wantedMs, isOverBudget }) => (
             <li key={tracker}>
-              <Data text={tracker} />: a dead node’s pools go to others after {duration(timeoutMs)}
+              <span>
+                <Data text={tracker} />
+                {`: a dead node’s pools go to others after ${duration(timeoutMs)}`}
+              </span>
               {timeoutMs !== wantedMs && <span class="quiet"> ({duration(wantedMs)} is wanted)</span>}
               {isOverBudget && (
                 <State is="notice" word="more heartbeats than a server is to carry: make pools larger" />

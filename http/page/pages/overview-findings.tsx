@@ -13,8 +13,10 @@ export function Findings({ doctor: { findings, unknown, checked } }: { doctor: D
   const listed = all ? findings : findings.slice(0, FIRST);
   return (
     <section class="findings" aria-labelledby="findings">
-      <h1 id="findings">{headline(findings, unknown.length)}</h1>
-      {findings.length === 0 && <p class="quiet">{plural(checked, 'check')} made, none found anything.</p>}
+      <h1 id="findings">{checked === 0 ? 'Looking for what is wrong' : headline(findings, unknown.length)}</h1>
+      {checked > 0 && findings.length === 0 && (
+        <p class="quiet">{plural(checked, 'check')} made, none found anything.</p>
+      )}
       <ul>
         {listed.map((finding, i) => (
           <li key={`${finding.check} ${i}`} class={finding.severity}>

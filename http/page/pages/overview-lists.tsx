@@ -221,7 +221,7 @@ export const BUCKETS: readonly Column<BucketSummary>[] = [
     cell: ({ remaining, tokens }) =>
       remaining === null || tokens === null ? '—' : `${short(remaining)} / ${short(tokens)}`,
   },
-  { head: 'window', figure: true, wide: true, cell: ({ windowMs }) => duration(windowMs) },
+  { head: 'window', figure: true, wide: true, cell: ({ windowMs }) => (windowMs ? duration(windowMs) : '—') },
   { head: 'nodes', figure: true, wide: true, cell: ({ nodes }) => nodes.length },
   {
     head: 'state',
@@ -266,6 +266,7 @@ export const NODES: readonly Column<NodeReport>[] = [
   { head: 'state', cell: (node) => <State is={nodeState(node)} /> },
   {
     head: 'verdict',
+    text: true,
     cell: ({ verdict }) => (
       <span class={verdict.level === 'bad' ? 'bad' : verdict.level === 'good' ? 'quiet' : 'warn'}>
         <Data text={verdict.text} most={120} />

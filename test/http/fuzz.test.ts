@@ -38,6 +38,38 @@ const patterns = ROUTES.map((route) => ({
   pattern: new RegExp(`^${route.path.replace(/\{\w+\}/g, '[^/]+')}$`),
 }));
 
+describe('bodies', () => {
+  const send = (body: string | ReadableStream, headers: Record<string, string> = {}) => {
+    const type = { 'content-type': 'application/json' };
+    const init = { method: 'POST', body, headers: { ...type, ...headers }, duplex: 'half' };
+    return desk.dashboard(new Request('http://localhost/api/v1/buffers/mail/push', init));
+  };
+  const entries = (json: string) => send(`{"entries":[${json}],"wait":true}`);
+
+  test.each([
+    ['larger than 8 MB', () => send(JSON.stringify({ entries: ['x'.repeat(9 * 2 ** 20)] })), 413],
+    ['that say so', () => send('{}', { 'content-length': '99999999' }), 413],
+    ['that do not say so', () => send(stream(10)), 413],
+    ['that are not JSON', () => send('{entries'), 400],
+    ['that are not UTF-8', () => send(bytes(0x7b, 0xff, 0x7d)), 400],
+    ['of null', () => send('null'), 400],
+    ['nested 100,000 deep', () => entries(`${'['.repeat(100_000)}${']'.repeat(100_000)}`), 400],
+    ['nested 150 deep', () => entries(`${'['.repeat(150)}${']'.repeat(150)}`), 200],
+    ['with a key twice', () => send('{"entries":[],"entries":[1]}'), 200],
+    ['with an unknown key', () => send('{"entries":[1],"entires":[1]}'), 400],
+    ['with __proto__', () => entries('{"__proto__":{"polluted":true}}'), 200],
+    ['with __proto__ as an option', () => send('{"entries":[1],"__proto__":{"wait":true}}'), 400],
+    ['with NUL', () => entries('"\\u0000"'), 200],
+    ['with half a surrogate pair', () => entries('"\\ud800"'), 200],
+  ])('%s', async (_, ask, status) => {
+    const response = await ask();
+    const body = await response.text();
+    expect({ status: response.status, body }).toMatchObject({ status });
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+});
+
+// Last: it stops and removes what it likes.
 test(`${RUNS} requests`, async () => {
   const dashboard = Desk.dashboard(desk.stack, { open: true, actor: 'fuzz', log });
   const ask = async ({ method, path, headers, body }: Sent): Promise<void> => {
@@ -78,37 +110,6 @@ function within<T>(answer: Promise<T>, what: string): Promise<T> {
   });
   return Promise.race([answer, hangs]).finally(() => clearTimeout(timer));
 }
-
-describe('bodies', () => {
-  const send = (body: string | ReadableStream, headers: Record<string, string> = {}) => {
-    const type = { 'content-type': 'application/json' };
-    const init = { method: 'POST', body, headers: { ...type, ...headers }, duplex: 'half' };
-    return desk.dashboard(new Request('http://localhost/api/v1/buffers/mail/push', init));
-  };
-  const entries = (json: string) => send(`{"entries":[${json}],"wait":true}`);
-
-  test.each([
-    ['larger than 8 MB', () => send(JSON.stringify({ entries: ['x'.repeat(9 * 2 ** 20)] })), 413],
-    ['that say so', () => send('{}', { 'content-length': '99999999' }), 413],
-    ['that do not say so', () => send(stream(10)), 413],
-    ['that are not JSON', () => send('{entries'), 400],
-    ['that are not UTF-8', () => send(bytes(0x7b, 0xff, 0x7d)), 400],
-    ['of null', () => send('null'), 400],
-    ['nested 100,000 deep', () => entries(`${'['.repeat(100_000)}${']'.repeat(100_000)}`), 400],
-    ['nested 150 deep', () => entries(`${'['.repeat(150)}${']'.repeat(150)}`), 200],
-    ['with a key twice', () => send('{"entries":[],"entries":[1]}'), 200],
-    ['with an unknown key', () => send('{"entries":[1],"entires":[1]}'), 400],
-    ['with __proto__', () => entries('{"__proto__":{"polluted":true}}'), 200],
-    ['with __proto__ as an option', () => send('{"entries":[1],"__proto__":{"wait":true}}'), 400],
-    ['with NUL', () => entries('"\\u0000"'), 200],
-    ['with half a surrogate pair', () => entries('"\\ud800"'), 200],
-  ])('%s', async (_, ask, status) => {
-    const response = await ask();
-    const body = await response.text();
-    expect({ status: response.status, body }).toMatchObject({ status });
-    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
-  });
-});
 
 function stream(megabytes: number): ReadableStream {
   let left = megabytes;

@@ -20,8 +20,10 @@ const NAME = /^[\p{L}\p{N}_-]{1,40}$/u;
 /** A room that somebody looks at. */
 interface Watched {
   readonly member: MemberHandle<typeof rooms>;
-  readonly sockets: Map<WebSocket, string>;
-  last: number;
+  /** By socket: the number of the last line that it was told; -1: nothing yet. */
+  readonly sockets: Map<WebSocket, number>;
+  /** The users who were there at the last look. */
+  here: string;
   looking: boolean;
 }
 
@@ -67,15 +69,15 @@ export class Front {
     let watched = this.watched.get(id);
     if (!watched) {
       const member = this.longwatch.tracker(rooms).member(id);
-      this.watched.set(id, (watched = { member, sockets: new Map(), last: -1, looking: false }));
+      this.watched.set(id, (watched = { member, sockets: new Map(), here: '', looking: false }));
     }
     const { member, sockets } = watched;
-    const here = watched;
-    sockets.set(socket, user);
+    const room = watched;
+    sockets.set(socket, -1);
     const failed = (error: Error): void => tell(socket, { error: error.message });
     socket.on('message', (data: Buffer) => {
       const text = data.toString('utf8').slice(0, TEXT);
-      member.request({ say: text, by: user, at: Date.now() }).then(() => this.look(here), failed);
+      member.request({ say: text, by: user, at: Date.now() }).then(() => this.look(room), failed);
     });
     socket.on('error', () => undefined);
     socket.on('close', () => {
@@ -83,19 +85,26 @@ export class Front {
       if (sockets.size === 0) this.watched.delete(id);
       member.send({ leave: user }).catch(() => undefined);
     });
-    // A newcomer sees the last of what was said.
-    member.request({ join: user }).then(async () => tell(socket, await member.request({ since: 0 })), failed);
+    // A newcomer sees the last of what was said, by the next look.
+    member.request({ join: user }).then(() => this.look(room), failed);
   }
 
-  /** New lines go to all who look. While a node is being replaced it comes a little later. */
+  /** Each socket gets the lines that it has not been told. While a node is being replaced they come a little later. */
   private async look(watched: Watched): Promise<void> {
-    if (watched.looking) return;
+    if (watched.looking || watched.sockets.size === 0) return;
     watched.looking = true;
     try {
-      const told = await watched.member.request({ since: watched.last });
-      const isFirst = watched.last === -1;
-      watched.last = told.n;
-      if (!isFirst && told.lines.length > 0) for (const socket of watched.sockets.keys()) tell(socket, told);
+      const asked = [...watched.sockets];
+      const told = await watched.member.request({ since: Math.min(...asked.map(([, last]) => last)) });
+      const here = JSON.stringify(told.here);
+      const isSame = here === watched.here;
+      watched.here = here;
+      for (const [socket, last] of asked) {
+        const lines = told.lines.filter(({ n }) => n > last);
+        if (last === -1 || lines.length > 0 || !isSame) tell(socket, { ...told, lines });
+        // It may have been closed meanwhile.
+        if (watched.sockets.has(socket)) watched.sockets.set(socket, told.n);
+      }
     } catch {
       // The next look is soon.
     } finally {

@@ -16,7 +16,7 @@ import type { MemberLimits } from '../member/constants';
 import type { PoolSettled } from '../member/writer';
 import type { Turn } from '../member/turn';
 import { commitTurns } from '../store/lives';
-import type { CommitHost, Pushes } from './committer';
+import { trackersOf, type CommitHost, type Pushes } from './committer';
 import type { PoolTurns } from './pool';
 import { runCode } from './run';
 
@@ -111,6 +111,7 @@ export class AloneTurns {
 
   private async commit(db: Queryable, pool: PoolTurns, { part }: Handed, pushes: Pushes | undefined): Promise<Verdict> {
     const { host } = this;
+    await host.meet(trackersOf({ pools: [part] }));
     const [verdict] = await commitTurns(
       db,
       { pools: [part] },

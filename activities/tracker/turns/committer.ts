@@ -96,7 +96,8 @@ export class Committer {
   }
 
   /** One statement, where nothing else has to run in its transaction. */
-  private carryOut(commit: Commit): Promise<Verdict[]> {
+  private async carryOut(commit: Commit): Promise<Verdict[]> {
+    await this.host.meet(trackersOf(commit));
     const options = {
       owners: this.ownersOf(commit),
       push: async (db: Queryable, entries: readonly Pushed[]) => this.host.pushes?.store(db, entries),
@@ -144,5 +145,9 @@ export class Committer {
     host.log.warn({ err: error }, 'what a turn came to cannot be stored; its message has failed');
   }
 }
+
+/** Those that are sent to. */
+export const trackersOf = ({ pools }: Commit): Set<string> =>
+  new Set(pools.flatMap(({ members }) => members.flatMap(({ sent }) => sent.map(({ to }) => to.tracker))));
 
 const keyOf = (tracker: string, pool: number, token: number): string => `${tracker}/${pool}/${token}`;

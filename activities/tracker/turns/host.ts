@@ -18,6 +18,8 @@ export interface TurnsHost extends RunHost {
   readonly pools: ReadonlySet<PoolTurns>;
   /** The places of a tracker's ids. @throws where there is no such tracker */
   readonly placingOf: (tracker: string) => Placing;
+  /** To be awaited before a commit, with those that it sends to. */
+  meet(trackers: Iterable<string>): Promise<void>;
   /** Now, by the database's clock: all of `member/` has that time. */
   now(): number;
   /** Something can be done: soon. */

@@ -173,6 +173,10 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
 
   // ── TurnsHost ──
 
+  meet(trackers: Iterable<string>): Promise<void> {
+    return this.places.meet(trackers);
+  }
+
   now(): number {
     return this.clock.toStore(this.clock.now());
   }

@@ -28,6 +28,11 @@ export class Places {
     this.routes = routes;
   }
 
+  /** Before a commit that sends to members of these: one that was started a moment ago is not known yet. */
+  async meet(trackers: Iterable<string>): Promise<void> {
+    for (const tracker of trackers) if (!this.routes.has(tracker)) return this.refresh();
+  }
+
   /** A pool of the tracker is kept: its row says so. */
   learn(tracker: string, route: string | undefined): void {
     if (this.routes.get(tracker) === (route ?? null)) return;

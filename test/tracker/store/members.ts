@@ -61,10 +61,11 @@ describe('members: the last stamp wins', () => {
     await change('x', 1, false);
     const [{ key }] = (await stack.sql<{ key: number }>(`select key::int from longwatch.member`)) as [{ key: number }];
     await write([success(key)]);
-    expect(await change('x', 2, true)).toEqual({ added: 0, removed: 1, counts: new Map([[0, -1]]) });
+    const gone = [expect.objectContaining({ id: 'x', pool: 0, stamp: 2, removed: true })];
+    expect(await change('x', 2, true)).toEqual({ added: 0, removed: 1, counts: new Map([[0, -1]]), gone });
     expect(await stored()).toEqual([]);
-    expect(await change('x', 2, true)).toEqual({ added: 0, removed: 0, counts: new Map() });
-    expect(await change('x', 1, false)).toEqual({ added: 0, removed: 0, counts: new Map() });
+    expect(await change('x', 2, true)).toEqual({ added: 0, removed: 0, counts: new Map(), gone: [] });
+    expect(await change('x', 1, false)).toEqual({ added: 0, removed: 0, counts: new Map(), gone: [] });
     expect(await states()).toEqual([{ id: 'x', stamp: 2, removed: true }]);
   });
 

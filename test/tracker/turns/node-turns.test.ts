@@ -159,3 +159,23 @@ test('a shift that ends lets its turns end and commits them; the rest of the mai
   expect(await mailCount()).toBe(1);
   expect(started).toHaveLength(1);
 });
+
+test.each([
+  ['in the commit of many', false],
+  ['in a transaction of its own', true],
+])('a tracker that was started after the last look is sent to at once: %s', async (_, transaction) => {
+  const handle = (message: Message, context: MemberContext<State>): void => {
+    context.send({ tracker: 'later', id: 'x' }, message);
+    context.reply('sent');
+  };
+  const { turns } = await nodeOf(trackerOf({ receive: { handle, transaction } }));
+  await stack.sql(`insert into longwatch.tracker (name, options, pools) values ('later', '{}', 1)`);
+  const request = { id: 'r9', deadline: Date.now() + 60_000, client: 'c' };
+  await send([['a', { add: 1 }, { request }]]);
+  turns.lookAtAll();
+  const reply = await becomes(
+    () => replyTo('r9'),
+    (found) => found !== undefined,
+  );
+  expect(reply).toEqual({ json: '"sent"', error: null, message: null });
+});

@@ -146,7 +146,7 @@ export class Committer {
   }
 }
 
-/** Those that are sent to. */
+/** The trackers to whose members it sends. */
 export const trackersOf = ({ pools }: Commit): Set<string> =>
   new Set(pools.flatMap(({ members }) => members.flatMap(({ sent }) => sent.map(({ to }) => to.tracker))));
 

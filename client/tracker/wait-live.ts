@@ -5,13 +5,19 @@
 import type { Statement } from '../../activities/lib/database';
 import { sleep } from '../../activities/lib/sleep';
 import { NOTIFY_CHANNEL, type RunState } from '../../workflows/lib/contract';
-import { hashId } from '../../workflows/lib/hash';
 import { poolOf } from '../../workflows/tracker/plan';
 import type { Connections } from '../connections';
 import { NoWorkerError, TimedOutError } from '../errors';
 import { NODE_GONE } from './queries';
 
 const LOOK_MS = 100;
+
+/** Their places are those of their rows: this process may not know the route of the tracker that has placed them. */
+const HASHES: Statement = {
+  name: 'client-member-hashes',
+  text: `select distinct hash::float8 as hash
+         from longwatch.member where tracker = $1 and id = any($2::text[]) and removed_at is null`,
+};
 
 /** As the views of migration 0022 say it. */
 const KEPT: Statement = {
@@ -40,7 +46,7 @@ export async function waitLive(
   ids: readonly string[],
   { waitTimeoutMs = 60_000 }: { waitTimeoutMs?: number },
 ): Promise<void> {
-  const hashes = ids.map(hashId);
+  const placed = await connections.rows<{ hash: number }>(HASHES, [tracker, ids]);
   let deadline = Date.now() + waitTimeoutMs;
   let least = Infinity;
   let wake: () => void = () => undefined;
@@ -51,7 +57,7 @@ export async function waitLive(
       const [row] = await connections.rows<Kept>(KEPT, [tracker]);
       if (row?.state !== 'running') return;
       const kept = new Set(row.kept);
-      const left = new Set(hashes.map((hash) => poolOf(hash, row.pools)).filter((pool) => !kept.has(pool))).size;
+      const left = new Set(placed.map(({ hash }) => poolOf(hash, row.pools)).filter((pool) => !kept.has(pool))).size;
       if (left === 0) return;
       if (left < least) deadline = Date.now() + waitTimeoutMs;
       least = Math.min(least, left);

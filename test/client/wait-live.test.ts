@@ -2,6 +2,7 @@
 import type { Connections } from '../../client/connections';
 import { NoWorkerError, TimedOutError } from '../../client/errors';
 import { waitLive } from '../../client/tracker/wait-live';
+import { hashId } from '../../workflows/lib/hash';
 import { keep, writeNode, writeTracker } from '../support/node-rows';
 import { eventually, Stack } from '../support/stack';
 
@@ -20,6 +21,15 @@ const connections = {
 const ids = Array.from({ length: 20 }, (_, i) => `id${i}`);
 const wait = (waitTimeoutMs = 20_000) => waitLive(connections, 'things', ids, { waitTimeoutMs });
 
+/** Their rows, as an apply writes them. */
+const place = (placing: (id: string) => number) =>
+  sql(
+    `insert into longwatch.member (tracker, id, hash, stamp, roster_version)
+     select 'things', id, hash, 1, 1 from unnest($1::text[], $2::bigint[]) as m (id, hash)
+     on conflict (tracker, id) do update set hash = excluded.hash`,
+    [ids, ids.map(placing)],
+  );
+
 beforeAll(async () => {
   stack = await Stack.start();
 }, 120_000);
@@ -28,6 +38,7 @@ beforeEach(async () => {
   await sql('truncate longwatch.tracker cascade');
   await sql('truncate longwatch.node');
   await writeTracker(sql, 'things', 2, 20);
+  await place(hashId);
   looks = 0;
   isPolled = true;
 });
@@ -41,6 +52,15 @@ test('it resolves when live nodes keep the pools of all ids, and not before', as
   expect(isOver).toBe(false);
   await writeNode(sql, { name: 'gone' });
   await waiting;
+});
+
+test('ids that a route has put into one pool wait for that pool alone', async () => {
+  await place(() => hashId('id0'));
+  const [{ pool }] = (await sql(`select longwatch.pool_of(hash, 2) as pool from longwatch.member limit 1`)) as [
+    { pool: number },
+  ];
+  await keep(sql, { name: 'a' }, 'things', [pool], 10);
+  await wait();
 });
 
 test('a tracker that is paused is not waited for: nodes keep nothing of it', async () => {

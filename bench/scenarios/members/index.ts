@@ -3,27 +3,21 @@
  * them. `BENCH_PART=alone,many` runs some parts only, `BENCH_MEMBERS` and `BENCH_SECONDS` make them small. The servers,
  * the worker and the programs that send share the machine's cores.
  */
-import { defineScenario, type Reading } from '../../harness/scenario';
-import type { Bench } from '../../harness/bench';
+import { runParts, type Parts } from '../../harness/parts';
+import { defineScenario } from '../../harness/scenario';
 import { late } from './late';
 import { alone, beside, many } from './requests';
 import { send, spawn } from './sends';
 import { updates } from './updates';
 
-const PARTS: Record<string, (bench: Bench) => Promise<Reading[]>> = {
+const PARTS: Parts = {
   ...{ alone, beside, many, spawn, late, send },
 };
 
 export const scenario = defineScenario({
   title: 'members that receive: requests, messages, spawning; with --peers a workflow a member with updates',
   async run(bench) {
-    const wanted = process.env.BENCH_PART?.split(',') ?? Object.keys(PARTS);
-    const readings: Reading[] = [];
-    for (const name of wanted) {
-      const part = PARTS[name];
-      if (!part) throw new TypeError(`there is no part '${name}': ${Object.keys(PARTS).join(', ')}`);
-      readings.push(...(await part(bench)));
-    }
+    const readings = await runParts(bench, PARTS);
     return bench.peers ? updates(bench, readings) : readings;
   },
 });

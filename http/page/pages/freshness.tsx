@@ -6,9 +6,9 @@ import { useState } from 'preact/hooks';
 import type { Freshness as Told, FreshnessCell, OldestMember } from '../../../client/tracker/freshness';
 import { at, get } from '../lib/api';
 import { count, duration, plural } from '../lib/format';
-import { href } from '../lib/route';
 import type { TrackerSummary } from '../lib/state';
 import { useAsked } from '../lib/use';
+import { memberId } from '../parts/member-id';
 import { Section } from '../parts/section';
 import { Table, type Column } from '../parts/table';
 import { Ago, Data, Trouble } from '../parts/text';
@@ -152,15 +152,7 @@ function cellSays(cell: FreshnessCell | undefined, pool: number): string {
 }
 
 const OLDEST = (tracker: string): Column<OldestMember>[] => [
-  {
-    head: 'id',
-    names: true,
-    cell: ({ id }) => (
-      <a href={href('trackers', tracker, 'members', id)}>
-        <Data text={id} />
-      </a>
-    ),
-  },
+  memberId(tracker),
   { head: 'operation', cell: ({ operation }) => <Data text={operation} /> },
   { head: 'age', figure: true, cell: ({ ageMs }) => duration(ageMs) },
   { head: 'pool', figure: true, wide: true, cell: ({ pool }) => pool },

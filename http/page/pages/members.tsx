@@ -6,6 +6,7 @@ import { ask, href, type Route } from '../lib/route';
 import type { TrackerSummary } from '../lib/state';
 import { useAsked } from '../lib/use';
 import { usePages } from '../lib/pages';
+import { memberId } from '../parts/member-id';
 import { Section } from '../parts/section';
 import { More, Table, type Column } from '../parts/table';
 import { Ago, Data, Empty, State, Trouble } from '../parts/text';
@@ -35,15 +36,7 @@ export function Members({ tracker, route }: { tracker: TrackerSummary; route: Ro
 }
 
 const MEMBERS = (tracker: string): Column<MemberSummary>[] => [
-  {
-    head: 'id',
-    names: true,
-    cell: ({ id }) => (
-      <a href={href('trackers', tracker, 'members', id)}>
-        <Data text={id} />
-      </a>
-    ),
-  },
+  memberId(tracker),
   { head: 'pool', figure: true, cell: ({ pool }) => pool },
   { head: 'node', wide: true, cell: ({ node }) => (node === null ? '—' : <Data text={node} />) },
   { head: 'last run', figure: true, cell: ({ lastRunAt }) => <Ago at={lastRunAt} /> },
@@ -80,15 +73,7 @@ function ByPrefix({ tracker: { name, members }, prefix }: { tracker: TrackerSumm
 }
 
 const FAILING = (tracker: string): Column<FailingMember>[] => [
-  {
-    head: 'id',
-    names: true,
-    cell: ({ id }) => (
-      <a href={href('trackers', tracker, 'members', id)}>
-        <Data text={id} />
-      </a>
-    ),
-  },
+  memberId(tracker),
   { head: 'operation', cell: ({ operation }) => <Data text={operation} /> },
   { head: 'in a row', figure: true, cell: ({ failures }) => count(failures) },
   { head: 'error', text: true, cell: ({ error }) => <Data text={error} most={160} /> },

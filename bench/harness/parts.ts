@@ -1,4 +1,4 @@
-/** Scenarios that have parts: all of them run, or those that `BENCH_PART=one,another` names. Called by the scenarios. */
+/** Scenarios that have parts: all of them run, or those that `BENCH_PART=one,another` names. The scenarios call it. */
 import type { Bench } from './bench';
 import type { Reading } from './scenario';
 

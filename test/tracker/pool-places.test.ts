@@ -192,6 +192,24 @@ test('a pool with a label goes by the queue of its nodes, and a shift that none 
   await pool.terminate();
 });
 
+test('a pool that reads its options again shows the queue of the label that it had', async () => {
+  let openings = 0;
+  let answer!: (opening: PoolOpening) => void;
+  const read = new Promise<PoolOpening>((resolve) => (answer = resolve));
+  const opening = { ...OPENING, label: 'gpu', beginWithinMs: 500 };
+  const pool = await startPool('reads-again', keeping('a'), {}, {
+    openPool: () => (++openings === 1 ? opening : read),
+    noteUnbegun: () => undefined,
+  }); // prettier-ignore
+  await eventually('it reads them again', () => openings === 2);
+  const shown = await pool.query(poolStatusQuery);
+  answer({ ...opening, label: undefined });
+  expect(shown).toMatchObject({ state: 'opening', queue: sharedShiftQueue('gpu') });
+  await arrived(1);
+  expect(queues()).toEqual([sharedShiftQueue()]);
+  await pool.terminate();
+});
+
 test('woken after a change of its label, a pool that waits for nodes of the old one goes to those of the new one at once', async () => {
   let label: string | undefined = 'gpu';
   let noted = 0;

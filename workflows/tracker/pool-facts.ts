@@ -23,6 +23,8 @@ export class PoolFacts {
   readonly state: PoolState;
   /** The tracker's options as the database had them; undefined: they are to be read. */
   opening: PoolOpening | undefined;
+  /** The label of the opening before, to be shown until the options are read again. */
+  private labelBefore: string | undefined;
   stopped = false;
   onShift = false;
   /** The task queue of the shift that runs. */
@@ -44,6 +46,7 @@ export class PoolFacts {
   /** Has the pool opened anew: only what the database says now ends a pool. */
   lookAgain(): void {
     this.stopped = false;
+    this.labelBefore = this.label();
     this.opening = undefined;
   }
 
@@ -89,7 +92,11 @@ export class PoolFacts {
   private shownQueue(): string {
     if (this.onShift && this.queue !== undefined) return this.queue;
     const { to } = placementNow(this.state, 0);
-    return to === undefined ? sharedShiftQueue(this.opening?.label) : nodeShiftQueue(to);
+    return to === undefined ? sharedShiftQueue(this.label()) : nodeShiftQueue(to);
+  }
+
+  private label(): string | undefined {
+    return this.opening === undefined ? this.labelBefore : this.opening.label;
   }
 
   private phase(): PoolStatus['state'] {

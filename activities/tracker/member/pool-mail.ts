@@ -27,7 +27,8 @@ export class PoolMail {
   /** It is worth a reading at once. */
   wantsReading = false;
   private readonly known = new Map<number, { readonly member: Member; readonly storedAt: number }>();
-  private reading: { number: number; gone: Set<number>; spoiled: Set<string>; full: Set<string> } | undefined;
+  private reading:
+    { number: number; rows: number; gone: Set<number>; spoiled: Set<string>; full: Set<string> } | undefined;
   private readings = 0;
   private orders = 0;
   /** There is mail in the tables for which there was no room. */
@@ -40,8 +41,8 @@ export class PoolMail {
     return ++this.orders;
   }
 
-  /** One reading at a time. */
-  begin(members: ReadonlyMap<string, Member>): Reading {
+  /** One reading at a time. @param rows at most so many */
+  begin(members: ReadonlyMap<string, Member>, rows = this.limits.readRows): Reading {
     const full: string[] = [];
     const blocked: { member: string; from: string }[] = [];
     for (const [id, { memory, box }] of members) {
@@ -49,9 +50,9 @@ export class PoolMail {
       if (!memory.fits(1, this.limits.memberMemory) && !box.hasGaps) full.push(id);
       for (const from of box.blocked) blocked.push({ member: id, from });
     }
-    this.reading = { number: ++this.readings, gone: new Set(), spoiled: new Set(), full: new Set(full) };
+    this.reading = { number: ++this.readings, rows, gone: new Set(), spoiled: new Set(), full: new Set(full) };
     this.wantsReading = this.hasLeft = false;
-    return { number: this.readings, known: [...this.known.keys()], full, blocked, rows: this.limits.readRows };
+    return { number: this.readings, known: [...this.known.keys()], full, blocked, rows };
   }
 
   /**
@@ -64,7 +65,7 @@ export class PoolMail {
     const touched = new Set<Member>();
     this.reading = undefined;
     if (!reading) return touched;
-    const upTo = rows.length < this.limits.readRows ? Infinity : rows.at(-1)!.id;
+    const upTo = rows.length < reading.rows ? Infinity : rows.at(-1)!.id;
     const left = new Set<string>();
     for (const mail of rows) {
       if (this.known.has(mail.id) || reading.gone.has(mail.id) || reading.spoiled.has(mail.member)) continue;
@@ -80,6 +81,7 @@ export class PoolMail {
       touched.add(member);
     }
     this.hasLeft = left.size > 0 || upTo < Infinity;
+    this.wantsReading ||= upTo < Infinity && left.size === 0 && this.memory.fits(1, this.limits.poolMemory);
     const isCrowded = left.size > 0 && !this.memory.fits(1, this.limits.poolMemory);
     for (const [id, member] of members) {
       if (!member.box.hasGaps || reading.full.has(id) || reading.spoiled.has(id)) continue;

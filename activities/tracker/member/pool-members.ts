@@ -68,9 +68,9 @@ export class PoolMembers {
     return this.wakes.first;
   }
 
-  /** Begins to read. One reading at a time. */
-  beginReading(): Reading {
-    return this.mail.begin(this.members);
+  /** Begins to read. One reading at a time. @param rows at most so many; default: as many as one reading may have */
+  beginReading(rows?: number): Reading {
+    return this.mail.begin(this.members, rows);
   }
 
   /** Takes in what was read, by ids from the smallest on. */

@@ -11,7 +11,7 @@ import type { Commit, MemberPart, Refused, Verdict } from '../member/commit';
 import { MEMBER, type MemberLimits } from '../member/constants';
 import { marksFromJson, marksToJson } from '../member/marks';
 import { NOT_STORED, type Stored } from '../member/member';
-import type { Brought, Pushed, Sent, Timer, Trace } from '../member/types';
+import type { Address, Brought, Pushed, Sent, Timer, Trace } from '../member/types';
 import type { Placing } from '../route';
 import type { PoolOwner } from './fence';
 
@@ -25,15 +25,16 @@ const LIMITS: Statement = {
 };
 const LOAD: Statement = {
   name: 'life-load',
-  text: `select i.id, l.version::float8 as version, l.schema, l.state, l.marks, l.applied, l.sets::float8 as sets,
+  text: `select l.version::float8 as version, l.schema, l.state, l.marks, l.applied, l.sets::float8 as sets,
                 (select json_agg(json_build_object('name', t.name, 'set', t.set, 'at', ${ms('t.at')}, 'json', t.json,
                                                    'attempts', t.attempts, 'trace', t.trace))
-                 from longwatch.timer t where t.tracker = $1 and t.id = i.id) as timers,
+                 from longwatch.timer t where t.tracker = i.tracker and t.id = i.id) as timers,
                 m.id is not null and m.removed_at is null as present,
                 case when m.removed_at is not null then m.stamp::float8 else 0 end as removed_at
-         from unnest($2::text[]) i (id)
-         left join longwatch.life l on l.tracker = $1 and l.id = i.id and l.version > 0
-         left join longwatch.member m on m.tracker = $1 and m.id = i.id`,
+         from unnest($1::text[], $2::text[]) with ordinality as i (tracker, id, place)
+         left join longwatch.life l on l.tracker = i.tracker and l.id = i.id and l.version > 0
+         left join longwatch.member m on m.tracker = i.tracker and m.id = i.id
+         order by i.place`,
 };
 /** Stored values that have changed, and that `apply` has not had: of these members, or of all in these slots. */
 const UNAPPLIED: Statement = {
@@ -212,7 +213,6 @@ function sentRow({ to, json, replyTo, trace }: Sent, placing: CommitOptions['pla
 export const traceText = (trace: Trace | undefined): string | null => (trace ? JSON.stringify(trace) : null);
 
 interface LifeRow {
-  id: string;
   version: number | null;
   schema: number | null;
   state: string | null;
@@ -224,10 +224,10 @@ interface LifeRow {
   removed_at: number;
 }
 
-/** Members by their ids, as they are stored. One statement, so each is as it was at one moment. */
-export async function loadLives(db: Queryable, tracker: string, ids: readonly string[]): Promise<Map<string, Stored>> {
-  const rows = await run<LifeRow>(db, LOAD, [tracker, ids]);
-  return new Map(rows.map((row) => [row.id, storedOf(row)]));
+/** Members as they are stored, in the order in which they are asked for. One statement, so all are of one moment. */
+export async function loadLives(db: Queryable, members: readonly Address[]): Promise<Stored[]> {
+  const rows = await run<LifeRow>(db, LOAD, [members.map(({ tracker }) => tracker), members.map(({ id }) => id)]);
+  return rows.map(storedOf);
 }
 
 function storedOf(row: LifeRow): Stored {

@@ -65,19 +65,25 @@ const INSERT: Statement = {
          left join longwatch.pool p on p.tracker = $1 and p.pool = longwatch.pool_of(b.hash, r.pools) and ${KEPT}
          order by b.nth`,
 };
+/** Of many pools at once: each with its own bound, and without what it knows. No id is in two pools. */
 const READ: Statement = {
   name: 'mail-read',
-  text: `select m.id::float8 as id, m.member, m.sender, m.number::float8 as number, m.previous::float8 as previous, m.request,
-                ${ms('m.deadline')} as deadline, m.client, m.reply_tracker, m.reply_id, m.json, m.bytes, ${ms('m.told_at')} as told_at,
-                ${ms('m.stored_at')} as stored_at, m.attempts, ${ms('m.not_before')} as not_before, m.trace,
+  text: `select p.place::int as place, m.id::float8 as id, m.member, m.sender, m.number::float8 as number, m.previous::float8 as previous,
+                m.request, ${ms('m.deadline')} as deadline, m.client, m.reply_tracker, m.reply_id, m.json, m.bytes,
+                ${ms('m.told_at')} as told_at, ${ms('m.stored_at')} as stored_at, m.attempts, ${ms('m.not_before')} as not_before, m.trace,
                 m.request is not null and exists (
                   select 1 from longwatch.reply r where r.tracker = m.tracker and r.member = m.member and r.request = m.request
                 ) as answered
-         from longwatch.mail m
-         where m.tracker = $1 and m.slot between $2 and $3
-           and not m.id = any($4::bigint[]) and not m.member = any($5::text[])
-           and not exists (select 1 from unnest($6::text[], $7::text[]) b (member, sender) where b.member = m.member and b.sender = m.sender)
-         order by m.id limit $8`,
+         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::int[]) with ordinality as p (tracker, first, last, rows, place)
+         cross join lateral (
+           select m.* from longwatch.mail m
+           where m.tracker = p.tracker and m.slot between p.first and p.last
+             and m.id not in (select unnest($5::bigint[]))
+             and (m.tracker, m.member) not in (select * from unnest($6::text[], $7::text[]))
+             and (m.tracker, m.member, m.sender) not in (select * from unnest($8::text[], $9::text[], $10::text[]))
+           order by m.id limit p.rows
+         ) m
+         order by p.place, m.id`,
 };
 /** One statement for all pools of a node, each second: a few looks into an index for each. */
 const WITH_MAIL: Statement = {
@@ -182,6 +188,8 @@ async function insert(
 }
 
 interface MailRow {
+  /** Of its pool among those that were asked for, from 1 on. */
+  place: number;
   id: number;
   member: string;
   sender: string;
@@ -202,15 +210,33 @@ interface MailRow {
   answered: boolean;
 }
 
+/** What is asked of the mail of one pool. */
+export interface PoolReading {
+  readonly tracker: string;
+  readonly slots: Slots;
+  readonly reading: Reading;
+}
+
 /**
  * One statement over all tables, so of one moment: what a sender has sent before something that is found is found
  * too.
+ * @returns for each of the pools its mail, by ids from the smallest on
  */
-export async function readMail(db: Queryable, tracker: string, slots: Slots, reading: Reading): Promise<Mail[]> {
-  const { known, full, blocked, rows } = reading;
-  const streams = [blocked.map(({ member }) => member), blocked.map(({ from }) => from)];
-  const found = await run<MailRow>(db, READ, [tracker, slots.first, slots.last, known, full, ...streams, rows]);
-  return found.map(mailOf);
+export async function readMail(db: Queryable, pools: readonly PoolReading[]): Promise<Mail[][]> {
+  const full = pools.flatMap(({ tracker, reading }) => reading.full.map((member) => ({ tracker, member })));
+  const blocked = pools.flatMap(({ tracker, reading }) => reading.blocked.map((stream) => ({ tracker, ...stream })));
+  const rows = await run<MailRow>(db, READ, [
+    pools.map(({ tracker }) => tracker),
+    pools.map(({ slots }) => slots.first),
+    pools.map(({ slots }) => slots.last),
+    pools.map(({ reading }) => reading.rows),
+    pools.flatMap(({ reading }) => reading.known),
+    ...[full.map(({ tracker }) => tracker), full.map(({ member }) => member)],
+    ...[blocked.map(({ tracker }) => tracker), blocked.map(({ member }) => member), blocked.map(({ from }) => from)],
+  ]);
+  const found = pools.map((): Mail[] => []);
+  for (const row of rows) found[row.place - 1]!.push(mailOf(row));
+  return found;
 }
 
 function mailOf(row: MailRow): Mail {

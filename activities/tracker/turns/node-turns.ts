@@ -279,7 +279,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
 
   /** All that can be done now. */
   private work(): void {
-    for (const pool of this.pools) this.reader.load(pool);
+    this.reader.load();
     const more = this.turner.begin();
     let wakesAt = Infinity;
     for (const pool of this.pools) {

@@ -6,15 +6,21 @@
 import { performance } from 'node:perf_hooks';
 import { errorOf } from '../../lib/failures';
 import { isOutage, type Queryable } from '../../lib/database';
+import { MEMBER } from '../member/constants';
 import { Semaphore } from '../shift/semaphore';
 import { loadLives, timersDue, unappliedValues } from '../store/lives';
 import { poolsWithMail, readMail } from '../store/mail';
 import type { TurnsHost } from './host';
 import type { PoolTurns } from './pool';
 
-/** Readings and loads at once: the other connections are for shifts that begin. */
-const AT_ONCE = 3;
-/** Members of one load. */
+/** Readings of mail at once, and of all else: the other connections are for shifts that begin. */
+const READINGS = 2;
+const AT_ONCE = 2;
+/** Pools of one reading. What is heard of while one is under way is in the next one. */
+const POOLS = 64;
+/** Rows of one pool in it: as many as a reading may have, by so many pools, but not fewer than this. */
+const LEAST_ROWS = 64;
+/** Members of one load, of all pools together. */
 const LOADS = 500;
 /** After a reading of values that failed. Milliseconds. */
 const VALUES_AGAIN_MS = 1_000;
@@ -23,7 +29,11 @@ const TIMERS = 1_000;
 
 export class MailReader {
   private readonly places = new Semaphore(AT_ONCE);
-  private readonly loading = new Set<PoolTurns>();
+  /** Pools that wait for a reading. */
+  private readonly due = new Set<PoolTurns>();
+  private readings = 0;
+  private loading = false;
+  private loads = 0;
   private looking: Promise<void> | undefined;
 
   constructor(private readonly host: TurnsHost) {}
@@ -36,15 +46,9 @@ export class MailReader {
     }
     if (performance.now() < pool.readNotBefore) return;
     pool.reading = true;
-    void this.read(pool).finally(() => {
-      pool.reading = false;
-      if (!this.isKept(pool)) return;
-      if (pool.readAgain) {
-        pool.readAgain = false;
-        this.look(pool);
-      }
-      this.host.go();
-    });
+    this.due.add(pool);
+    // All that are looked at in the same moment are read together.
+    queueMicrotask(() => this.readDue());
   }
 
   /** Each second: pools in whose mail there is something, and timers that are due. Never rejects. */
@@ -53,14 +57,14 @@ export class MailReader {
     return this.looking;
   }
 
-  /** Members that are to be read: some at a time, one statement a pool. */
-  load(pool: PoolTurns): void {
-    if (this.loading.has(pool) || performance.now() < pool.readNotBefore) return;
-    const ids = pool.members.takeLoads(LOADS, this.host.now());
-    if (ids.length === 0) return;
-    this.loading.add(pool);
-    void this.loadAll(pool, ids).finally(() => {
-      this.loading.delete(pool);
+  /** Members that are to be read, of all pools: some at a time, by one statement. */
+  load(): void {
+    if (this.loading) return;
+    const asked = this.takeLoads();
+    if (asked.length === 0) return;
+    this.loading = true;
+    void this.loadAll(asked).finally(() => {
+      this.loading = false;
       this.host.go();
     });
   }
@@ -86,32 +90,78 @@ export class MailReader {
     return this.host.database.single;
   }
 
-  private async read(pool: PoolTurns): Promise<void> {
-    await this.places.run(async () => {
-      const reading = pool.members.beginReading();
-      const { slots } = pool;
-      try {
-        const rows = await readMail(this.db, pool.tracker, slots, reading);
+  private readDue(): void {
+    while (this.due.size > 0 && this.readings < READINGS) {
+      const pools = [...this.due].slice(0, POOLS);
+      for (const pool of pools) this.due.delete(pool);
+      this.readings++;
+      void this.read(pools.filter((pool) => this.isKept(pool))).finally(() => {
+        this.readings--;
+        for (const pool of pools) this.hasRead(pool);
+        this.readDue();
+        this.host.go();
+      });
+    }
+  }
+
+  private hasRead(pool: PoolTurns): void {
+    pool.reading = false;
+    if (!pool.readAgain) return;
+    pool.readAgain = false;
+    if (this.isKept(pool)) this.look(pool);
+  }
+
+  private async read(pools: readonly PoolTurns[]): Promise<void> {
+    if (pools.length === 0) return;
+    const rows = Math.max(LEAST_ROWS, Math.floor(MEMBER.readRows / pools.length));
+    const asked = pools.map((pool) => {
+      const { tracker, slots, members } = pool;
+      return { pool, tracker, slots, reading: members.beginReading(rows) };
+    });
+    try {
+      const found = await readMail(this.db, asked);
+      for (const [at, { pool, slots }] of asked.entries()) {
         // The pool has others by now: these are of members that are not ours.
-        if (pool.slots === slots) pool.members.endReading(rows);
+        if (pool.slots === slots) pool.members.endReading(found[at]!);
         else pool.members.dropReading();
-      } catch (thrown) {
+      }
+    } catch (thrown) {
+      for (const pool of pools) {
         pool.members.dropReading();
         this.failed(pool, thrown, 'mail cannot be read now');
       }
-    });
+    }
   }
 
-  private async loadAll(pool: PoolTurns, ids: readonly string[]): Promise<void> {
+  private takeLoads(): { pool: PoolTurns; tracker: string; id: string }[] {
+    const asked: { pool: PoolTurns; tracker: string; id: string }[] = [];
+    const now = this.host.now();
+    // Another one is first each time: none waits for all of the others.
+    const pools = [...this.host.pools];
+    const first = this.loads++ % Math.max(1, pools.length);
+    for (const pool of [...pools.slice(first), ...pools.slice(0, first)]) {
+      if (performance.now() < pool.readNotBefore) continue;
+      const ids = pool.members.takeLoads(LOADS - asked.length, now);
+      for (const id of ids) asked.push({ pool, tracker: pool.tracker, id });
+      if (asked.length >= LOADS) break;
+    }
+    return asked;
+  }
+
+  private async loadAll(asked: readonly { pool: PoolTurns; tracker: string; id: string }[]): Promise<void> {
     await this.places.run(async () => {
       try {
-        const lives = await loadLives(this.db, pool.tracker, ids);
+        const lives = await loadLives(this.db, asked);
         const now = this.host.now();
-        for (const [id, stored] of lives) pool.members.loaded(id, stored, now);
-        this.host.loaded(pool.tracker, lives.size);
+        for (const [at, { pool, tracker, id }] of asked.entries()) {
+          pool.members.loaded(id, lives[at]!, now);
+          this.host.loaded(tracker, 1);
+        }
       } catch (thrown) {
-        for (const id of ids) pool.members.notLoaded(id);
-        this.failed(pool, thrown, 'members cannot be read now');
+        for (const { pool, id } of asked) pool.members.notLoaded(id);
+        for (const pool of new Set(asked.map(({ pool }) => pool))) {
+          this.failed(pool, thrown, 'members cannot be read now');
+        }
       }
     });
   }

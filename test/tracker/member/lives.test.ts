@@ -78,8 +78,9 @@ const letter = (given: Partial<NewMail> = {}): NewMail => ({
 });
 const send = (...batch: NewMail[]) =>
   database.transaction((db) => insertMail(db, 't', batch)).then(({ admissions }) => admissions);
-const read = () => database.transaction((db) => readMail(db, 't', ALL, READING));
-const stateOf = async (id: string) => (await database.transaction((db) => loadLives(db, 't', [id]))).get(id)!;
+const read = () =>
+  database.transaction(async (db) => (await readMail(db, [{ tracker: 't', slots: ALL, reading: READING }]))[0]!);
+const stateOf = async (id: string) => (await database.transaction((db) => loadLives(db, [{ tracker: 't', id }])))[0]!;
 
 test.each([
   ['of a member that is new', 0],

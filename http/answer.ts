@@ -4,7 +4,7 @@
  * `app.ts`; failures are thrown, and answered there.
  */
 import { createHash } from 'node:crypto';
-import type { z } from '@hono/zod-openapi';
+import { z } from '@hono/zod-openapi';
 import { TimedOutError } from '../client/errors';
 import type { Longwatch } from '../client/longwatch';
 import type { Ended } from '../client/once';
@@ -14,6 +14,8 @@ import type { Asked, Route } from './route';
 import { PARAMS, type ParamName } from './schemas';
 import { may, type Caller } from './who';
 
+/** A name that is not known would be passed over, and more be answered than was asked for. */
+const NO_QUERY = z.strictObject({});
 const JSON_HEADERS = { 'content-type': 'application/json', 'cache-control': 'no-store' };
 const MOST_KEY = 200;
 /** Below what a page waits for. */
@@ -51,7 +53,9 @@ export async function answer(route: Route, incoming: Incoming): Promise<Response
   if (key.length > MOST_KEY || key === '')
     throw new ApiError(400, 'InvalidRequest', `an idempotency key has 1 to ${MOST_KEY} characters`);
   const whole = `${request.method} ${new URL(request.url).pathname}\n${text}`;
-  const said = await asked.longwatch.once({ key, request: whole }, () => attempt(route, asked, incoming.onUnexpected));
+  // A sender that has left comes again with its key: until then it goes on, so that there is an answer.
+  const alone = { ...asked, signal: new AbortController().signal };
+  const said = await asked.longwatch.once({ key, request: whole }, () => attempt(route, alone, incoming.onUnexpected));
   const replayed: Record<string, string> = said.replayed ? { 'idempotency-replayed': 'true' } : {};
   return new Response(said.body, { status: said.status, headers: { ...JSON_HEADERS, ...replayed } });
 }
@@ -81,6 +85,7 @@ async function inTime(route: Route, asked: Asked): Promise<string> {
 }
 
 function askedOf(route: Route, { request, params, caller, longwatch, ui }: Incoming, text: string): Asked {
+  const query = Object.fromEntries(new URL(request.url).searchParams);
   const named = Object.entries(params).map(([name, value]): [string, unknown] => [
     name,
     checked(PARAMS[name as ParamName], value, name),
@@ -91,7 +96,7 @@ function askedOf(route: Route, { request, params, caller, longwatch, ui }: Incom
     ui,
     signal: request.signal,
     params: Object.fromEntries(named),
-    query: route.query && checked(route.query, Object.fromEntries(new URL(request.url).searchParams), 'query'),
+    query: checked(route.query?.strict() ?? NO_QUERY, query, 'query'),
     body: route.body && checked(route.body, parseBody(text, request.headers.get('content-type')), 'body'),
   };
 }

@@ -4,7 +4,7 @@
  * `createDashboard`, which the package exports as `longwatch/dashboard`.
  */
 import { Hono } from 'hono';
-import { actorOf } from '../activities/lib/audit';
+import { actorOf } from '../client/audit';
 import { openLongwatch, type ConnectOptions, type Longwatch } from '../client/longwatch';
 import { answer, checked } from './answer';
 import { parseBody, readText } from './body';
@@ -19,6 +19,10 @@ import { StateStream } from './stream';
 import { readTokens, type Caller } from './who';
 
 const API = '/api/v1';
+/** Nobody knows yet who sends it. */
+const LOGIN_BYTES = 4_096;
+/** So long `close` waits for the answers that are under way: a command may be done already. Milliseconds. */
+const CLOSE_MS = 10_000;
 
 export interface DashboardOptions extends Omit<ConnectOptions, 'via'> {
   /** A connection that is there already; it is not closed by the dashboard. */
@@ -50,7 +54,7 @@ export interface From {
 
 export interface Dashboard {
   (request: Request, from?: From): Promise<Response>;
-  /** Ends its streams and its connection. */
+  /** Ends its streams, waits up to ten seconds for the answers that are under way, and ends its connection. */
   close(): Promise<void>;
 }
 
@@ -66,7 +70,7 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   const onUnexpected = (err: unknown): void => options.log?.error({ err }, 'the dashboard could not answer');
   const stream = new StateStream(longwatch, onUnexpected);
   const hosts = options.hosts ?? (way.by === 'open' ? 'loopback' : 'any');
-  const app = appOf({
+  const parts: Parts = {
     gate: new Gate(way, hosts),
     hosts,
     ui: options.temporalUi ?? null,
@@ -75,14 +79,29 @@ export function createDashboard(options: DashboardOptions): Dashboard {
     files: new PageFiles(options.page ?? PAGE_FOLDER),
     stream,
     onUnexpected,
-  });
-  const handle = async (request: Request, from: From = {}): Promise<Response> => app.fetch(request, from);
+  };
+  const app = appOf(parts);
+  const underWay = new Set<Promise<Response>>();
+  const handle = (request: Request, from: From = {}): Promise<Response> => {
+    // Anything can be thrown, and Hono takes errors only.
+    const answered = Promise.resolve(app.fetch(request, from)).catch((error: unknown) => failed(error, request, parts));
+    underWay.add(answered);
+    void answered.finally(() => underWay.delete(answered));
+    return answered;
+  };
   return Object.assign(handle, {
     close: async () => {
       stream.close();
+      await atMost(CLOSE_MS, Promise.all(underWay));
       if (!options.longwatch) await longwatch.close();
     },
   });
+}
+
+function atMost(ms: number, work: Promise<unknown>): Promise<unknown> {
+  let timer: NodeJS.Timeout;
+  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 function wayOf({ authenticate, tokens, open, actor }: DashboardOptions): Way {
@@ -118,7 +137,7 @@ interface Parts {
 }
 
 function appOf(parts: Parts): Hono<Env> {
-  const { hosts, prefix, files, onUnexpected } = parts;
+  const { gate, hosts, prefix, files } = parts;
   // A program that mounts it may have taken the prefix off already.
   const pathOf = (url: string): string => {
     const { pathname } = new URL(url);
@@ -131,30 +150,42 @@ function appOf(parts: Parts): Hono<Env> {
     // The page's addresses are relative to its folder, which therefore ends with a slash.
     if (prefix !== '' && new URL(raw.url).pathname === prefix) return context.redirect(`${prefix}/`, 308);
     await next();
-    for (const [name, value] of Object.entries(SAFE_HEADERS)) context.res.headers.set(name, value);
+    context.res = safe(context.res);
   });
   addApi(app, parts);
-  app.get('/:file?', (context) => {
-    const found = files.answer(context.req.param('file') ?? 'index.html', context.req.raw);
-    if (found) return found;
-    throw notFound();
+  app.get('/:file?', async (context) => {
+    const name = context.req.param('file') ?? 'index.html';
+    const found = files.answer(name, context.req.raw);
+    if (!found) throw notFound();
+    return (name === 'index.html' && (await gate.sendsAway(context.req.raw))) || found;
   });
   app.notFound(() => {
     throw notFound();
   });
-  app.onError((error) => {
-    const { status, body, headers, unexpected } = failureOf(error);
-    if (unexpected) onUnexpected(error);
-    return Response.json(body, { status, headers: { ...headers, ...SAFE_HEADERS, 'cache-control': 'no-store' } });
-  });
+  app.onError((error, context) => failed(error, context.req.raw, parts));
   return app;
+}
+
+function failed(thrown: unknown, { signal }: Request, { onUnexpected }: Pick<Parts, 'onUnexpected'>): Response {
+  const { status, body, headers, unexpected } = failureOf(thrown);
+  // A caller that leaves ends what waits for it, with this reason; that is not worth a line.
+  const hasLeft = signal.aborted && thrown === signal.reason;
+  if (unexpected && !hasLeft) onUnexpected(thrown);
+  return Response.json(body, { status, headers: { ...headers, ...SAFE_HEADERS, 'cache-control': 'no-store' } });
+}
+
+/** Anew: the headers of a redirect that a program's `authenticate` has made cannot be changed. */
+function safe(response: Response): Response {
+  const made = new Response(response.body, response);
+  for (const [name, value] of Object.entries(SAFE_HEADERS)) made.headers.set(name, value);
+  return made;
 }
 
 function addApi(app: Hono<Env>, { gate, callers, stream, ui, onUnexpected }: Parts): void {
   const letIn = (request: Request, { address }: From): Promise<Caller | Response> => gate.letIn(request, address);
   app.post(`${API}/login`, async ({ req: { raw }, env }) => {
     if (!gate.hasTokens) throw notFound();
-    const body = parseBody(await readText(raw), raw.headers.get('content-type'));
+    const body = parseBody(await readText(raw, LOGIN_BYTES), raw.headers.get('content-type'));
     const { token } = checked(Login, body, 'body');
     const { caller, cookie } = gate.login(token, raw, env.address);
     return Response.json(caller, { headers: { 'set-cookie': cookie, 'cache-control': 'no-store' } });

@@ -10,9 +10,9 @@ const MOST_BYTES = 8 * 1024 * 1024;
 const MOST_DEPTH = 200;
 
 /** @returns its text; empty: there is none */
-export async function readText(request: Request): Promise<string> {
+export async function readText(request: Request, most = MOST_BYTES): Promise<string> {
   const said = Number(request.headers.get('content-length') ?? 0);
-  if (said > MOST_BYTES) throw tooLarge();
+  if (said > most) throw tooLarge(most);
   if (request.body === null) return '';
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -20,9 +20,9 @@ export async function readText(request: Request): Promise<string> {
   for (let read = await reader.read(); !read.done; read = await reader.read()) {
     const chunk = read.value as Uint8Array;
     bytes += chunk.byteLength;
-    if (bytes > MOST_BYTES) {
+    if (bytes > most) {
       await reader.cancel().catch(() => undefined);
-      throw tooLarge();
+      throw tooLarge(most);
     }
     chunks.push(chunk);
   }
@@ -65,5 +65,7 @@ function isDeeper(value: unknown, most: number): boolean {
   return false;
 }
 
-const tooLarge = (): ApiError =>
-  new ApiError(413, 'TooLarge', `a body has ${MOST_BYTES / 1024 / 1024} MB at most; send it in several requests`);
+const tooLarge = (most: number): ApiError => {
+  const size = most < MOST_BYTES ? `${most} bytes` : `${most / 1024 / 1024} MB`;
+  return new ApiError(413, 'TooLarge', `this body has ${size} at most; send less, or several requests`);
+};

@@ -5,7 +5,7 @@
  */
 import { checkOrigin, type Hosts } from './guard';
 import { ApiError } from './problems';
-import { callerOf, Tries, type Caller, type KnownToken } from './who';
+import { callerOf, isRole, Tries, type Caller, type KnownToken } from './who';
 
 /**
  * @returns who it is; undefined: nobody that is known (401). A Response (a redirect to a login page, say) is answered
@@ -44,8 +44,10 @@ export class Gate {
     checkOrigin(request, this.hosts);
     if (this.way.by === 'open') return this.way.caller;
     if (this.way.by === 'program') {
-      const caller = await this.way.authenticate(request);
+      // A session that is not there is often null, or an empty text.
+      const caller = (await this.way.authenticate(request)) || undefined;
       if (caller === undefined) throw new ApiError(401, 'Unauthorized', 'it is not known who asks');
+      if (!(caller instanceof Response)) checkCaller(caller);
       return caller;
     }
     const { token, isCookie } = tokenOf(request);
@@ -58,6 +60,13 @@ export class Gate {
     if (isCookie && changes && !isJson(request))
       throw new ApiError(403, 'OtherSite', 'with the cookie, send content-type: application/json');
     return caller;
+  }
+
+  /** The answer of the program's `authenticate` in place of the page: a redirect to its login, say. */
+  async sendsAway(request: Request): Promise<Response | undefined> {
+    if (this.way.by !== 'program') return undefined;
+    const caller = await this.way.authenticate(request);
+    return caller instanceof Response ? caller : undefined;
   }
 
   /** The token's caller, and the cookie that stands for it. @throws ApiError */
@@ -79,10 +88,16 @@ export class Gate {
     if (address !== undefined && !this.tries.mayTry(address, now)) throw tooMany();
     const caller = this.way.by === 'tokens' ? callerOf(token, this.way.tokens) : undefined;
     if (caller) return caller;
-    this.tries.note(address ?? '', now);
+    this.tries.note(address ?? '', token, now);
     if (!this.tries.mayTry(address ?? '', now)) throw tooMany();
     throw new ApiError(401, 'Unauthorized', 'this token is not known', { 'www-authenticate': 'Bearer' });
   }
+}
+
+/** An empty name would be listed as the one who runs this process. @throws TypeError, for the log */
+function checkCaller({ name, role }: Caller): void {
+  if (typeof name !== 'string' || name.trim() === '' || !isRole(role))
+    throw new TypeError("`authenticate` must give a name that is not empty, and a role: 'read', 'operate' or 'admin'");
 }
 
 const tooMany = (): ApiError =>

@@ -6,24 +6,31 @@
  */
 import { ApiError } from './problems';
 
+const ADDRESS = /^(localhost|\d{1,3}(\.\d{1,3}){3}|\[[\da-f:.]+\])(:\d{1,5})?$/i;
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 
 /**
  * Hosts, with their ports where these are not the usual ones, by which it may be asked for. `loopback`: any name of
- * this machine for itself. `any`: whoever stands before it looks at that.
+ * this machine for itself. `addresses`: numbers, and no names, since somebody may turn a name to us. `any`: whoever
+ * stands before it looks at that.
  */
-export type Hosts = readonly string[] | 'loopback' | 'any';
+export type Hosts = readonly string[] | 'loopback' | 'addresses' | 'any';
 
 export function checkHost(request: Request, hosts: Hosts): void {
   if (hosts === 'any') return;
   const host = hostOf(request);
-  if (hosts === 'loopback' ? LOOPBACK.test(host) : hosts.some((each) => each.toLowerCase() === host.toLowerCase()))
-    return;
+  if (isAmong(host, hosts)) return;
   throw new ApiError(
     421,
     'OtherHost',
     `it is not to be reached as '${host.slice(0, 100)}'; name its hosts: longwatch dashboard --host-name NAME, or the option \`hosts\``,
   );
+}
+
+function isAmong(host: string, hosts: Exclude<Hosts, 'any'>): boolean {
+  if (hosts === 'loopback') return LOOPBACK.test(host);
+  if (hosts === 'addresses') return ADDRESS.test(host);
+  return hosts.some((each) => each.toLowerCase() === host.toLowerCase());
 }
 
 /**

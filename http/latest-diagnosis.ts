@@ -14,7 +14,10 @@ export class LatestDiagnosis {
   private askedAt = -Infinity;
   private asking = false;
 
-  constructor(private readonly longwatch: Longwatch) {}
+  constructor(
+    private readonly longwatch: Longwatch,
+    private readonly onUnexpected: (error: unknown) => void,
+  ) {}
 
   get(): Diagnosis {
     if (!this.asking && performance.now() - this.askedAt >= EVERY_MS) void this.ask();
@@ -24,8 +27,11 @@ export class LatestDiagnosis {
   private async ask(): Promise<void> {
     this.asking = true;
     try {
-      // It never fails: what cannot be read is not known.
       this.said = await this.longwatch.doctor();
+    } catch (error) {
+      // It should never fail: what cannot be read is not known. Nobody waits for this, so a check that fails all the
+      // same would end the process, and the worker that may be in it.
+      this.onUnexpected(error);
     } finally {
       this.asking = false;
       this.askedAt = performance.now();

@@ -10,10 +10,12 @@ import type { Dashboard } from './app';
 export interface Served {
   /** `http://127.0.0.1:8765/` */
   url: string;
-  /** Takes no more, and ends what is open. */
+  /** Takes no more, answers what is under way for ten seconds at most, and ends what is open. */
   stop(): Promise<void>;
 }
 
+/** A client that does not read its answer is waited for so long. Milliseconds. */
+const FLUSH_MS = 1_000;
 /** The port where nothing else is said. */
 const PORT = 8765;
 
@@ -40,8 +42,11 @@ export async function serveDashboard(dashboard: Dashboard, at: { host: string; p
   const stop = async (): Promise<void> => {
     const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
     await dashboard.close();
-    server.closeAllConnections();
+    // The answers are there, and on their way.
+    server.closeIdleConnections();
+    const rest = setTimeout(() => server.closeAllConnections(), FLUSH_MS);
     await closed;
+    clearTimeout(rest);
   };
   return { url: `http://${at.host.includes(':') ? `[${at.host}]` : at.host}:${port}/`, stop };
 }

@@ -18,8 +18,11 @@ const EVERY_MS = 1_000;
 const REST_MS = 250;
 /** Proxies cut what is silent. */
 const PING_MS = 5_000;
-/** Bytes that a reader may be behind. */
-const BEHIND_BYTES = 4 * 1024 * 1024;
+/**
+ * Bytes that a reader may be behind, and one event more. All of it is kept for it, by a thousand readers a thousand
+ * times, for as long as it does not read: a laptop that sleeps, say.
+ */
+const BEHIND_BYTES = 64 * 1024;
 /** Readers at once: each costs memory, and a token is not a right to all of it. */
 const MOST_READERS = 1_000;
 /** Then it comes again, and is asked again who it is. */
@@ -30,6 +33,13 @@ interface Reader {
   since: number;
   /** The state that it has. Undefined: the snapshot is next. */
   has?: Told;
+}
+
+/** The state of one reading, as it is told. */
+interface Reading {
+  state: Told;
+  /** Its events by what their readers had before; undefined: the snapshot. Each is written once for all readers. */
+  events: Map<Told | undefined, Uint8Array>;
 }
 
 const NO_ANSWER = new TimedOutError('the database has not answered for some seconds; what is shown is old');
@@ -44,19 +54,20 @@ export class StateStream {
   private pings?: NodeJS.Timeout;
   /** When the reading that is under way began. */
   private readingSince?: number;
-  private last?: Told;
+  private last?: Reading;
+  private closed = false;
   private saidAt = 0;
 
   constructor(
     private readonly longwatch: Longwatch,
     private readonly onUnexpected: (error: unknown) => void,
   ) {
-    this.diagnosis = new LatestDiagnosis(longwatch);
+    this.diagnosis = new LatestDiagnosis(longwatch, onUnexpected);
   }
 
-  /** A reader more. Undefined: there are too many. */
+  /** A reader more. Undefined: there are too many, or it was closed. */
   open(): ReadableStream<Uint8Array> | undefined {
-    if (this.readers.size >= MOST_READERS) return undefined;
+    if (this.closed || this.readers.size >= MOST_READERS) return undefined;
     let reader: Reader;
     return new ReadableStream<Uint8Array>(
       {
@@ -73,6 +84,7 @@ export class StateStream {
 
   /** Ends all of them. */
   close(): void {
+    this.closed = true;
     for (const reader of [...this.readers]) this.end(reader);
   }
 
@@ -80,7 +92,7 @@ export class StateStream {
     this.readers.add(reader);
     this.pings ??= setInterval(() => this.ping(), PING_MS);
     // The reading of this second is told at once; else one begins, or is under way.
-    if (this.next !== undefined && this.last) this.send(reader, this.last, new Map());
+    if (this.next !== undefined && this.last) this.send(reader, this.last);
     else if (this.next === undefined && this.readingSince === undefined) void this.read();
   }
 
@@ -101,7 +113,8 @@ export class StateStream {
     const began = performance.now();
     this.readingSince = began;
     try {
-      this.last = tell(await readState(this.longwatch, this.diagnosis.get()));
+      const state = tell(await readState(this.longwatch, this.diagnosis.get()));
+      this.last = { state, events: new Map() };
       this.tellAll(this.last);
     } catch (error) {
       const { body, unexpected } = failureOf(error);
@@ -118,25 +131,23 @@ export class StateStream {
     }, waitMs);
   }
 
-  private tellAll(told: Told): void {
-    const deltas = new Map<Told, Uint8Array>();
+  private tellAll(reading: Reading): void {
     for (const reader of [...this.readers]) {
       if (performance.now() - reader.since > LIFE_MS) this.end(reader);
-      else this.send(reader, told, deltas);
+      else this.send(reader, reading);
     }
     this.saidAt = performance.now();
   }
 
-  /** @param deltas those that were written already: most readers have the same */
-  private send(reader: Reader, told: Told, deltas: Map<Told, Uint8Array>): void {
+  private send(reader: Reader, { state, events }: Reading): void {
     const { controller, has } = reader;
     const isBehind = (controller.desiredSize ?? 0) <= 0;
-    reader.has = isBehind ? undefined : told;
+    reader.has = isBehind ? undefined : state;
     if (isBehind) return;
-    if (!has) return controller.enqueue(eventOf('snapshot', snapshotOf(told)));
-    const delta = deltas.get(has) ?? eventOf('delta', deltaOf(has, told));
-    deltas.set(has, delta);
-    controller.enqueue(delta);
+    const event =
+      events.get(has) ?? (has ? eventOf('delta', deltaOf(has, state)) : eventOf('snapshot', snapshotOf(state)));
+    events.set(has, event);
+    controller.enqueue(event);
   }
 
   /** A reading that takes so long may never end: the network may have swallowed it. */

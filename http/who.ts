@@ -69,23 +69,29 @@ const MINUTE_MS = 60_000;
 /** Addresses that are remembered: more than that, and the oldest are forgotten. */
 const ADDRESSES = 10_000;
 
-/** Counts failed tries. Times are of a clock that only goes on, milliseconds. */
+/**
+ * Counts failed tries: tokens that are not known, each once a minute. A page or a program whose token was taken back
+ * sends the same one again and again, which is not a guess, and must not keep out all who share its address. Times are
+ * of a clock that only goes on, milliseconds.
+ */
 export class Tries {
-  private readonly failed = new Map<string, { count: number; since: number }>();
+  /** Tokens by their hashes. */
+  private readonly failed = new Map<string, { tokens: Set<string>; since: number }>();
 
   mayTry(address: string, now: number): boolean {
     const seen = this.failed.get(address);
-    return seen === undefined || now - seen.since >= MINUTE_MS || seen.count < TRIES;
+    return seen === undefined || now - seen.since >= MINUTE_MS || seen.tokens.size < TRIES;
   }
 
-  note(address: string, now: number): void {
+  note(address: string, token: string, now: number): void {
+    const hash = hashOf(token).toString('base64');
     const seen = this.failed.get(address);
     if (seen !== undefined && now - seen.since < MINUTE_MS) {
-      seen.count++;
+      if (seen.tokens.size < TRIES) seen.tokens.add(hash);
       return;
     }
     this.failed.delete(address);
-    this.failed.set(address, { count: 1, since: now });
+    this.failed.set(address, { tokens: new Set([hash]), since: now });
     if (this.failed.size > ADDRESSES) this.failed.delete(this.failed.keys().next().value!);
   }
 }

@@ -8,6 +8,7 @@ import { UsageError } from '../errors';
 import { interrupted, interruption } from '../interrupt';
 import { lazy } from '../lazy';
 import { logger, print, printJson } from '../output';
+import type { Dashboard, DashboardOptions } from '../../http/app';
 import { environmentFlags, givenConverter, LEVELS, port, verb, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
@@ -49,21 +50,30 @@ async function dashboard(flags: Flags): Promise<void> {
       `on ${flags.host} it needs to know who may: give it tokens (npx longwatch token new), or --open where whoever reaches it may do everything`,
     );
   }
-  const { createDashboard, serveDashboard } = lazy.http();
   const signal = interruption('Ending …');
-  const made = createDashboard({
+  const made = dashboardOf({
     ...environmentFlags(flags),
     dataConverter: await givenConverter(),
     log: logger(flags.log),
     prefix: flags.prefix,
     temporalUi: flags.temporalUi || undefined,
-    hosts: flags.hostName ?? (isLoopback ? 'loopback' : 'any'),
+    // A page of any site can turn its own name to an address of this network, and would command an open one.
+    hosts: flags.hostName ?? (isLoopback ? 'loopback' : tokens === undefined ? 'addresses' : 'any'),
     ...(tokens === undefined ? { open: true } : { tokens }),
   });
-  const served = await serveDashboard(made, flags);
+  const served = await lazy.http().serveDashboard(made, flags);
   await (flags.json
     ? printJson({ ready: true, url: served.url })
     : print(`the dashboard is ready: ${served.url}${(flags.prefix ?? '').replace(/^\/|\/$/g, '')}`));
   await interrupted(signal);
   await served.stop();
+}
+
+/** Tokens or a prefix that cannot be are a mistake of who gave them. @throws UsageError */
+function dashboardOf(options: DashboardOptions): Dashboard {
+  try {
+    return lazy.http().createDashboard(options);
+  } catch (error) {
+    throw error instanceof TypeError ? new UsageError(error.message) : error;
+  }
 }

@@ -41,8 +41,6 @@ const Figures = shapeOf<NodeFigures>()(
     .openapi('NodeFigures'),
 );
 
-const PartDrains = z.array(z.object({ tracker: z.string(), until: Time.nullable() }));
-
 export const Node = shapeOf<NodeReport>()(
   z
     .object({
@@ -60,7 +58,7 @@ export const Node = shapeOf<NodeReport>()(
       drained: z.boolean(),
       drainedAt: Time.nullable(),
       drainedUntil: Time.nullable(),
-      drainedFor: PartDrains,
+      drainedFor: Names,
       target: z.number().nullable(),
       weight: z.number(),
       pools: z.number(),
@@ -91,7 +89,7 @@ export const Wish = shapeOf<WishResult>()(
       node: z.string(),
       changed: z.boolean(),
       drained: z.boolean(),
-      drainedFor: PartDrains,
+      drainedFor: Names,
       drainedUntil: Time.nullable(),
       target: z.number().nullable(),
       weight: z.number(),

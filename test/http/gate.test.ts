@@ -2,48 +2,11 @@
  * The gate: hosts, pages of other sites, tokens and roles, failed tries, the cookie of a browser. No server is needed:
  * `/me` asks none, and what does is answered with what it could not reach.
  */
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { pino } from 'pino';
-import { createDashboard, type Dashboard, type DashboardOptions, type From } from '../../http/app';
+import type { Dashboard, DashboardOptions } from '../../http/app';
 import { ROUTES } from '../../http/routes/all';
 import { callerOf, may, newToken, readTokens, ROLES, Tries } from '../../http/who';
-
-const SECRET = 'p4ssw0rd-of-the-database';
-const environment = {
-  temporal: { address: '127.0.0.1:1', namespace: 'default' },
-  databaseUrl: `postgres://lw:${SECRET}@127.0.0.1:1/longwatch`,
-};
-const made: Dashboard[] = [];
-function dashboardWith(options: DashboardOptions): Dashboard {
-  // No page was built: its address is none.
-  const dashboard = createDashboard({ environment, page: '/nowhere', ...options });
-  made.push(dashboard);
-  return dashboard;
-}
-afterEach(() => Promise.all(made.splice(0).map((dashboard) => dashboard.close())));
-
-const get = (dashboard: Dashboard, url: string, headers: Record<string, string> = {}, from: From = {}) =>
-  dashboard(new Request(url, { headers }), from);
-const post = (
-  dashboard: Dashboard,
-  url: string,
-  body: unknown,
-  headers: Record<string, string> = {},
-  from: From = {},
-) =>
-  dashboard(
-    new Request(url, {
-      method: 'POST',
-      body: JSON.stringify(body),
-      headers: { 'content-type': 'application/json', ...headers },
-    }),
-    from,
-  );
-const codeOf = async (response: Response): Promise<string> =>
-  ((await response.json()) as { error: { code: string } }).error.code;
-const ME = 'http://localhost:8765/api/v1/me';
+import { codeOf, dashboardWith, get, ME, post, SECRET } from './alone';
 
 describe('it must be said who may', () => {
   test.each([
@@ -84,6 +47,18 @@ describe('hosts', () => {
 
   test('the header counts, not the address', async () => {
     expect((await get(dashboardWith({ open: true }), ME, { host: 'evil.example' })).status).toBe(421);
+  });
+
+  test.each([
+    ['192.168.1.2:8765', 200],
+    ['[fe80::1]:8765', 200],
+    ['localhost:8765', 200],
+    ['evil.example:8765', 421],
+    ['192.168.1.2.evil.example', 421],
+    ['', 421],
+  ])('`addresses` has numbers, and no name that somebody may turn to us: %s, %i', async (host, status) => {
+    const dashboard = dashboardWith({ open: true, hosts: 'addresses' });
+    expect((await get(dashboard, ME, { host })).status).toBe(status);
   });
 
   test('those that are named, with their port', async () => {
@@ -173,6 +148,10 @@ describe('tokens', () => {
     }
   });
 
+  test('whoever may only read changes nothing', () => {
+    expect(ROUTES.filter(({ method, role }) => method !== 'get' && role === 'read')).toEqual([]);
+  });
+
   test('the stream needs one as well', async () => {
     expect((await get(one(), 'http://localhost/api/v1/stream')).status).toBe(401);
   });
@@ -194,11 +173,18 @@ describe('tokens', () => {
     expect((await get(dashboard, ME, bearer(tokens.read!.token))).status).toBe(200);
   });
 
+  test('a token that was taken back is one try, however often it is sent: who shares its address goes on', async () => {
+    const dashboard = one();
+    const tryIt = (token: string) => get(dashboard, ME, bearer(token), { address: '10.0.0.1' });
+    for (let i = 0; i < 30; i++) expect((await tryIt('lw_taken-back')).status).toBe(401);
+    expect((await tryIt(tokens.read!.token)).status).toBe(200);
+  });
+
   test('tries are forgotten after a minute, and those of 10,000 addresses at most are remembered', () => {
     const tries = new Tries();
-    for (let i = 0; i < 10; i++) tries.note('a', 0);
+    for (let i = 0; i < 10; i++) tries.note('a', `lw_${i}`, 0);
     expect([tries.mayTry('a', 59_999), tries.mayTry('a', 60_000), tries.mayTry('b', 0)]).toEqual([false, true, true]);
-    for (let i = 0; i < 10_000; i++) tries.note(`other ${i}`, 1);
+    for (let i = 0; i < 10_000; i++) tries.note(`other ${i}`, 'x', 1);
     expect(tries.mayTry('a', 1)).toBe(true);
   });
 
@@ -245,23 +231,25 @@ describe('tokens', () => {
         expect((await post(dashboard, 'http://localhost/api/v1/login', body)).status).toBe(400);
     });
 
+    test('who is not known yet sends four kilobytes at most', async () => {
+      const response = await post(one(), 'http://localhost/api/v1/login', { token: 'x'.repeat(5_000) });
+      expect([response.status, await codeOf(response)]).toEqual([413, 'TooLarge']);
+    });
+
     test('there is nothing to log in with where there are no tokens', async () => {
       expect((await login(dashboardWith({ open: true }), 'x')).status).toBe(404);
     });
   });
 });
 
-test('a program’s own `authenticate`: who it is, nobody, or where to log in', async () => {
-  const dashboard = dashboardWith({
-    authenticate: (request) => {
-      const user = request.headers.get('x-user');
-      if (user === 'redirect') return new Response(null, { status: 302, headers: { location: '/login' } });
-      return user === null ? undefined : { name: user, role: 'read' };
-    },
-  });
-  expect(await (await get(dashboard, ME, { 'x-user': 'ana' })).json()).toMatchObject({ name: 'ana', role: 'read' });
-  expect((await get(dashboard, ME)).status).toBe(401);
-  expect((await get(dashboard, ME, { 'x-user': 'redirect' })).headers.get('location')).toBe('/login');
+test('a name of the query that is not known is refused, and so is one where there are none', async () => {
+  const dashboard = dashboardWith({ open: true });
+  for (const at of ['trackers/x/members?limt=2', 'audit?subjekt=x', 'me?a=1', 'trackers/x/freshness?operation=look']) {
+    const response = await get(dashboard, `http://localhost/api/v1/${at}`);
+    expect([at, response.status, await codeOf(response)]).toEqual([at, 400, 'InvalidRequest']);
+  }
+  const paused = await post(dashboard, 'http://localhost/api/v1/trackers/x/pause?why=x', {});
+  expect(paused.status).toBe(400);
 });
 
 describe('what is shown', () => {
@@ -283,60 +271,5 @@ describe('what is shown', () => {
     expect([response.status, await codeOf(response)]).toEqual([500, 'Internal']);
     expect(lines.join('')).toContain('the row is');
     expect(await (await get(dashboardWith({ authenticate, log }), ME)).text()).not.toContain('4711');
-  });
-});
-
-describe('the page', () => {
-  const folder = mkdtempSync(path.join(tmpdir(), 'page-'));
-  writeFileSync(path.join(folder, 'index.html'), '<!doctype html><script src="app.js"></script>');
-  writeFileSync(path.join(folder, 'app.js'), '1');
-  writeFileSync(path.join(folder, 'notes.txt'), 'not for readers');
-  mkdirSync(path.join(folder, 'inner'));
-  const page = (options: Partial<DashboardOptions> = {}) => dashboardWith({ open: true, page: folder, ...options });
-
-  test('its own files, and no others', async () => {
-    const at = async (name: string) => (await get(page(), `http://localhost/${name}`)).status;
-    expect([await at(''), await at('index.html'), await at('app.js')]).toEqual([200, 200, 200]);
-    for (const name of [
-      'notes.txt',
-      'inner',
-      '..%2f..%2fetc%2fpasswd',
-      '%2e%2e/x',
-      'app.js/',
-      'constructor',
-      '__proto__',
-    ])
-      // prettier-ignore
-      expect([name, await at(name)]).toEqual([name, 404]);
-  });
-
-  test('every answer lets it load from its own place only, and run no script of its text', async () => {
-    for (const at of ['', 'app.js', 'api/v1/me', 'api/v1/nothing', 'api/v1/status', 'nothing']) {
-      const { headers } = await get(page(), `http://localhost/${at}`);
-      const policy = headers.get('content-security-policy')!;
-      expect(policy).toContain("default-src 'none'; script-src 'self';");
-      expect(policy).not.toMatch(/script-src[^;]*unsafe/);
-      expect([headers.get('x-frame-options'), headers.get('x-content-type-options')]).toEqual(['DENY', 'nosniff']);
-      expect(headers.get('access-control-allow-origin')).toBeNull();
-    }
-  });
-
-  test('the same again is not sent again', async () => {
-    const tag = (await get(page(), 'http://localhost/app.js')).headers.get('etag')!;
-    expect((await get(page(), 'http://localhost/app.js', { 'if-none-match': tag })).status).toBe(304);
-  });
-
-  test.each(['/ops/lw', '/ops/lw/'])('under the prefix %s', async (prefix) => {
-    const dashboard = page({ prefix });
-    expect((await get(dashboard, 'http://localhost/ops/lw')).headers.get('location')).toBe('/ops/lw/');
-    expect((await get(dashboard, 'http://localhost/ops/lw/')).status).toBe(200);
-    expect((await get(dashboard, 'http://localhost/ops/lw/api/v1/me')).status).toBe(200);
-    // A program that mounts it may have taken the prefix off already.
-    expect((await get(dashboard, 'http://localhost/api/v1/me')).status).toBe(200);
-    expect((await get(dashboard, 'http://localhost/ops/lwx/api/v1/me')).status).toBe(404);
-  });
-
-  test.each(['ops', '/a b', '/<x>', '/a//b'])('%j is not a prefix', (prefix) => {
-    expect(() => page({ prefix })).toThrow(TypeError);
   });
 });

@@ -139,6 +139,27 @@ describe('an idempotency key', () => {
     expect(await accepted()).toBe(before + 1);
   });
 
+  test('whose sender has left is carried out, and has its answer when it is sent again', async () => {
+    const leaving = new AbortController();
+    const send = (signal?: AbortSignal) =>
+      desk.dashboard(
+        new Request('http://localhost/api/v1/jobs/energy/run', {
+          method: 'POST',
+          body: '{}',
+          headers: { 'content-type': 'application/json', 'idempotency-key': 'left' },
+          signal,
+        }),
+      );
+    const before = (await requests()).length;
+    const first = send(leaving.signal);
+    await eventually('its row, so that it is being carried out', async () => (await requests()).length > before);
+    leaving.abort('the client has gone');
+    expect((await first).status).toBe(200);
+    const again = await send();
+    expect([again.status, again.headers.get('idempotency-replayed')]).toEqual([200, 'true']);
+    expect(await again.json()).toMatchObject({ by: 'hand', rows: 20 });
+  });
+
   test('old ones are forgotten, a hundred with each new one', async () => {
     await desk.stack.sql('truncate longwatch.request');
     await desk.stack.sql(

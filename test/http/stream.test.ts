@@ -2,6 +2,7 @@
  * The stream of the state, on real servers: a snapshot, then what has changed; one reading a second however many
  * listen, none when nobody does; and what a reader hears while the database is away.
  */
+import { pino } from 'pino';
 import type { Longwatch } from '../../client/longwatch';
 import type { Dashboard } from '../../http/app';
 import { eventually } from '../support/stack';
@@ -80,6 +81,40 @@ test('a reading that hangs is heard of', async () => {
   goOn();
   expect((await next()).event).toBe('delta');
   await leave();
+});
+
+test('a reader that does not read is not kept all that it missed: it has the snapshot when it reads on', async () => {
+  const status = await longwatch.status();
+  // Each reading differs, and is larger than what may lie before a reader.
+  let reading = 0;
+  readings.mockImplementation(async () => ({
+    ...status,
+    nodes: [{ ...status.nodes[0]!, host: `${reading++}`.padEnd(200_000, 'x') }],
+  }));
+  const slow = await listen(dashboard);
+  const quick = await listen(dashboard);
+  for (let event = 0; event < 5; event++) await quick.next();
+  const events: string[] = [];
+  for (let event = 0; event < 6; event++) events.push((await slow.next()).event);
+  expect(events[0]).toBe('snapshot');
+  expect(events.slice(1)).toContain('snapshot');
+  readings.mockRestore();
+  readings = jest.spyOn(longwatch, 'status');
+  await Promise.all([slow.leave(), quick.leave()]);
+});
+
+test('a doctor that fails is told to the log, and ends nothing', async () => {
+  const unforeseen: string[] = [];
+  const log = pino({}, { write: (line: string) => void unforeseen.push(line) });
+  const doctor = jest.spyOn(longwatch, 'doctor').mockRejectedValue(new Error('a check that nobody foresaw'));
+  const other = Desk.dashboard(desk.stack, { longwatch, open: true, log });
+  const { next, leave } = await listen(other);
+  expect((await next()).event).toBe('snapshot');
+  await eventually('the line', async () => unforeseen.join('').includes('a check that nobody foresaw'));
+  expect((await next()).event).toBe('delta');
+  await leave();
+  await other.close();
+  doctor.mockRestore();
 });
 
 test('who is alone with it and leaves can come back', async () => {

@@ -12,7 +12,7 @@ import { advance } from '../activities/upstream/budget/ledger/statement';
 import { limitOf, type Shape } from '../activities/upstream/budget/limit';
 import { remainingOf } from '../activities/upstream/budget/remaining';
 import { bucketOf, type BucketName } from '../activities/upstream/store/bucket-row';
-import { listBuckets, type LockedRow } from '../activities/upstream/store/budget';
+import { listBuckets, lockBuckets, type LockedRow } from '../activities/upstream/store/budget';
 import type { Queryable } from '../activities/lib/database';
 import { recorded, type CommandOptions } from './audit';
 import type { Connections } from './connections';
@@ -64,8 +64,8 @@ export interface BudgetFilter {
   most?: number;
 }
 
-/** Buckets that one command closes or opens at most. */
-const MOST_AT_ONCE = 10_000;
+/** A command on all keys of a limit takes so many at a time, for a row has some kilobytes. */
+const PAGE = 1_000;
 
 export class BudgetHandle {
   constructor(private readonly connections: Connections) {}
@@ -107,15 +107,21 @@ export class BudgetHandle {
     const which = nameOf(bucket);
     const unknown = () => this.unknown(bucket);
     return recorded(this.connections, { what, subject: `upstream/${which.upstream}`, why }, async (db) => {
-      const before = await listBuckets(db, which, { most: MOST_AT_ONCE });
-      if (before.length === 0) throw await unknown();
-      await how(db, before);
-      const after = (await listBuckets(db, which, { most: MOST_AT_ONCE })).map(summaryOf);
-      const closed = (rows: readonly BucketSummary[]) => rows.filter(({ closedMs }) => closedMs > 0).length;
+      const changed: BucketSummary[] = [];
+      let closedBefore = 0;
+      for (let after: BucketName | undefined, isLast = false; !isLast;) {
+        const page = await listBuckets(db, which, { after, most: PAGE });
+        after = page.at(-1);
+        isLast = page.length < PAGE;
+        closedBefore += closedOf(page.map(summaryOf));
+        await how(db, page);
+        for (const row of await lockBuckets(db, page)) changed.push(summaryOf(row));
+      }
+      if (changed.length === 0) throw await unknown();
       return {
-        result: after,
-        before: { bucket, buckets: before.length, closed: closed(before.map(summaryOf)) },
-        after: { bucket, buckets: after.length, closed: closed(after) },
+        result: changed,
+        before: { bucket, buckets: changed.length, closed: closedBefore },
+        after: { bucket, buckets: changed.length, closed: closedOf(changed) },
       };
     });
   }
@@ -129,6 +135,8 @@ export class BudgetHandle {
     );
   }
 }
+
+const closedOf = (buckets: readonly BucketSummary[]): number => buckets.filter(({ closedMs }) => closedMs > 0).length;
 
 /** `esi/group:90000001`, or `esi/errors` for all keys. A key may have any characters. */
 function nameOf(bucket: string): Omit<BucketName, 'key'> & { key?: string } {

@@ -10,6 +10,7 @@ import type { Envelope } from '../../workflows/durable/contract';
 import { ErrorType } from '../../workflows/lib/errors';
 import { errorOf, failure, useSdk } from '../lib/failures';
 import { isPassing } from '../lib/sqlstate';
+import { waitsForTokens } from '../upstream/spend/before';
 import { OutOfTokens } from '../upstream/spend/shortage';
 import { acquire, type Acquired } from './acquire';
 import { Answers, handedBack, retryable, stored } from './answers';
@@ -42,8 +43,8 @@ class Attempt {
   private readonly stop = new AbortController();
   private readonly tx: LazyTransaction;
   private readonly began = performance.now();
-  /** The code has been called: what it does outside of the database may have happened. */
-  private begun = false;
+  /** The code has been called with it: what it does outside of the database may have happened. */
+  private context: ActivityContext | undefined;
   private over = false;
 
   constructor(
@@ -68,8 +69,8 @@ class Attempt {
       const result = await this.race(async () => {
         await call.prepare?.();
         stop.signal.throwIfAborted();
-        this.begun = true;
-        return call.run(this.context());
+        this.context = this.contextOf();
+        return call.run(this.context);
       });
       const text = serialize(call.subject.activity, result);
       await this.complete(text);
@@ -96,10 +97,10 @@ class Attempt {
    * transaction.
    */
   private get undone(): boolean {
-    return !this.begun || this.tx.used;
+    return this.context === undefined || waitsForTokens(this.context) || this.tx.used;
   }
 
-  private context(): ActivityContext {
+  private contextOf(): ActivityContext {
     const { claim, services, tx } = this;
     const { subject, options, key } = this.call;
     const { task, activity, workflow } = subject;

@@ -67,6 +67,21 @@ test('the list goes on after a bucket, and is of one limit or key', async () => 
   expect(await bucketsOf({ upstream: 'other' })).toEqual([]);
 });
 
+test('a limit of more keys than one statement takes is closed whole', async () => {
+  const keys = Array.from({ length: 10_100 }, (_, n) => `k${n}`);
+  await writeBuckets(
+    db,
+    keys.map((key) => ({ upstream: 'esi', limit: 'many', key, tokens: 10, window: 60, spent: 0 })),
+  );
+  expect(await longwatch.budget.close('esi/many', 60_000)).toHaveLength(10_100);
+  const [{ closed }] = (await stack.sql(
+    `select count(*)::int as closed from longwatch.budget where closed_until > now() and limit_name = 'many'`,
+  )) as [{ closed: number }];
+  expect(closed).toBe(10_100);
+  const [audited] = await longwatch.audit({ limit: 1 });
+  expect(audited).toMatchObject({ before: { buckets: 10_100, closed: 0 }, after: { buckets: 10_100, closed: 10_100 } });
+});
+
 test('a limit is closed for all of its keys and opened for one, and the audit has both', async () => {
   const closed = await longwatch.budget.close('esi/group', 300_000, { why: 'they asked us' });
   expect(closed.map(({ closedReason }) => closedReason)).toEqual(['they asked us', 'they asked us']);

@@ -22,13 +22,17 @@ const wanted = { method: 'GET', path: '/', id: undefined };
 const ask = async () => (await permitFor('fake', wanted))!.report({ status: 200, header: () => undefined });
 
 const called: string[] = [];
-beforeEach(() => void (called.length = 0));
+let begun = 0;
+beforeEach(() => void ((called.length = 0), (begun = performance.now())));
+
+/** Of the gate and the activity: they may take so long. */
+const SHORT_MS = 1_000;
 
 const config = resolveConfig({
   trackers: [
     {
       name: 't',
-      gate: { upstream, check: async () => (await ask(), called.push('gate'), true) },
+      gate: { upstream, timeout: SHORT_MS, check: async () => (await ask(), called.push('gate'), true) },
       operations: { look: { every: '1s', run: () => ({ value: 1 }) } },
     },
   ],
@@ -39,16 +43,23 @@ const config = resolveConfig({
       handle: async () => (await ask(), void called.push('page')),
     }),
   ],
-  activities: [{ name: 'a', upstream, run: async () => (await ask(), called.push('activity'), 'done') } as never],
+  activities: [
+    {
+      ...{ name: 'a', upstream, timeout: SHORT_MS, run: async () => (await ask(), called.push('activity'), 'done') },
+      compensate: async () => (await ask(), void called.push('compensation')),
+    } as never,
+  ],
 });
 
-const codes = (spender: FakeSpender) => {
+const codes = (spender: FakeSpender, signal?: AbortSignal) => {
   const of = budgetedConfig(config, spender);
+  const context = { signal } as never;
   return {
-    gate: () => of.trackers[0]!.definition.gate!.check({} as never),
-    batch: () => of.buffers[0]!.definition.run([] as never, {} as never),
-    page: () => of.jobs[0]!.handle!([], {} as never),
-    activity: () => of.activities[0]!.definition.run(undefined, {} as never),
+    gate: () => of.trackers[0]!.definition.gate!.check(context),
+    batch: () => of.buffers[0]!.definition.run([] as never, context),
+    page: () => of.jobs[0]!.handle!([], context),
+    activity: () => of.activities[0]!.definition.run(undefined, context),
+    compensation: () => of.activities[0]!.compensation!.run(undefined, undefined, context),
   };
 };
 const KINDS = ['gate', 'batch', 'page', 'activity'] as const;
@@ -91,6 +102,36 @@ test('one that waits a moment goes on as soon as there is something', async () =
   spender.bucket('all').give(1);
   await running;
   expect(called).toEqual(['batch']);
+});
+
+test.each(KINDS)('a %s that was given up in the line does not begin when there is something', async (kind) => {
+  const spender = new FakeSpender(() => 'all');
+  const caller = new AbortController();
+  const running = codes(spender, caller.signal)[kind]();
+  expect(spender.bucket('all').waiters.size).toBe(1);
+  caller.abort(new Error('it took too long'));
+  await expect(running).rejects.toThrow('it took too long');
+  spender.bucket('all').give(1);
+  await expect(Promise.resolve(codes(spender, caller.signal)[kind]())).rejects.toThrow('it took too long');
+  expect(called).toEqual([]);
+  expect(spender.bucket('all')).toMatchObject({ tokens: 1, waiters: new Set() });
+});
+
+test.each(['gate', 'activity'] as const)(
+  'a %s whose time is short is put off before that is over: a wait is no failure',
+  async (kind) => {
+    const spender = new FakeSpender(() => 'all');
+    const error = await Promise.resolve(codes(spender)[kind]()).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ name: 'HoldError', when: 'before' });
+    expect(performance.now() - begun).toBeLessThan(SHORT_MS);
+  },
+);
+
+test('what takes an activity back takes its tokens first too', async () => {
+  const spender = new FakeSpender(() => 'all', 5);
+  await codes(spender).compensation();
+  expect(called).toEqual(['compensation']);
+  expect(spender.uses[0]).toMatchObject({ class: 'call', by: 'activity/a/compensate' });
 });
 
 test('nothing is wrapped of what names no upstream with limits', () => {

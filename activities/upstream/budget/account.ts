@@ -39,6 +39,8 @@ export class Account {
   private rate = 0;
   private one: number;
   private known: Seen | undefined;
+  /** The same, which outlives the part: the row may be lost while nobody can reach it. */
+  private heard: Seen | undefined;
   /** Tokens that were settled when the ledger said what it knows. */
   private reported = 0;
   private header: KeptHeader | undefined;
@@ -101,12 +103,13 @@ export class Account {
 
   /** Takes what one request can cost at most. Only after `may`. */
   reserve(): Ticket {
+    this.pace.sent(this.clocks.monotonic(), this.rate, this.limit);
     return this.take(this.one);
   }
 
   /**
    * Sets aside for one of the further requests of a run, which gives it back before it reserves: all of them together
-   * no more than `may` looked for.
+   * no more than `may` looked for. Nothing is sent for it, so it takes no place in the pace: the request itself does.
    */
   earmark(requests: number): Ticket {
     return this.take(this.further(requests) / Math.max(1, requests - 1));
@@ -121,7 +124,6 @@ export class Account {
     this.held += reserved;
     this.pace.holds(this.held);
     this.untold = true;
-    this.pace.sent(now, this.rate, this.limit);
     const seen = this.known && { era: this.known.era, spent: this.known.spent + this.settled - this.reported };
     return {
       epoch: this.epoch,
@@ -217,8 +219,9 @@ export class Account {
     this.has = this.settled + this.held + this.kept(wants, isReady);
     this.asked = this.now();
     this.lastSettled = this.settled;
-    const { node, epoch, settled, late, held, known, header, refused, mute, slowest } = this;
-    const counts = { node, epoch, settled, late, held, known, refused, mute, slowest };
+    const { node, epoch, settled, late, held, heard: known, header, refused, mute, slowest, generation } = this;
+    const closedFor = Math.max(0, this.closed.until - this.asked.monotonic);
+    const counts = { node, epoch, settled, late, held, known, refused, mute, slowest, generation, closedFor };
     this.untold = true;
     this.slowest = 0;
     this.refused = false;
@@ -247,7 +250,7 @@ export class Account {
     this.has = grant.granted;
     this.lasts = grant.lasts;
     this.begun = this.asked;
-    this.known = grant.seen;
+    this.known = this.heard = grant.seen;
     this.reported = this.lastSettled;
     this.rate = grant.rate;
     this.one = grant.reserve;

@@ -14,7 +14,10 @@ import { spendingAs } from '../spending';
 import { RunSpending } from './run';
 import { OutOfTokens } from './shortage';
 
-/** It stands in the bucket's line for so long, then it is put off. Milliseconds. */
+/**
+ * It stands in the bucket's line for so long, then it is put off; no longer than half of what its caller waits for it,
+ * for a wait is no failure. Milliseconds.
+ */
 const IN_LINE_MS: Readonly<Record<Class, number>> = { call: 5_000, watch: 2_000, bulk: 2_000 };
 
 /** The same config, with code that takes its tokens first wherever it names an upstream with limits. */
@@ -24,34 +27,54 @@ export function budgetedConfig(config: ResolvedConfig, spender: Spender): Resolv
   const wrap = <A extends unknown[], R>(
     upstream: unknown,
     use: Use,
+    { timeoutMs }: { timeoutMs: number },
     code: (...args: A) => R,
   ): ((...args: A) => R | Promise<Awaited<R>>) => {
     const name = typeof upstream === 'string' ? upstream : definitionOf(upstream)?.name;
     if (name === undefined || !names.has(name)) return code;
-    return (...args) => spendingFor(spender, name, use, () => code(...args));
+    const inLineMs = timeoutMs > 0 ? Math.min(IN_LINE_MS[use.class], timeoutMs / 2) : IN_LINE_MS[use.class];
+    return (...args) => {
+      const context = contextIn(args);
+      const begin = (): R => {
+        waiting.delete(context);
+        return code(...args);
+      };
+      waiting.add(context);
+      return spendingFor(spender, name, use, begin, { inLineMs, signal: context.signal });
+    };
   };
   return {
     ...config,
     buffers: config.buffers.map((buffer) => {
       const { run, upstream } = buffer.definition;
       const use: Use = { class: 'bulk', by: `buffer/${buffer.name}` };
-      return { ...buffer, definition: { ...buffer.definition, run: wrap(upstream, use, run) } };
+      return { ...buffer, definition: { ...buffer.definition, run: wrap(upstream, use, buffer.options, run) } };
     }),
     jobs: config.jobs.map((job) => {
       if (!job.handle) return job;
       const use: Use = { class: 'bulk', by: `sweep/${job.name}` };
-      return { ...job, handle: wrap(job.upstream, use, job.handle) };
+      return { ...job, handle: wrap(job.upstream, use, job.options, job.handle) };
     }),
     activities: config.activities.map((activity): ResolvedActivity => {
       const { run, upstream } = activity.definition;
-      const use: Use = { class: 'call', by: `activity/${activity.name}` };
-      return { ...activity, definition: { ...activity.definition, run: wrap(upstream, use, run) } };
+      const { compensation } = activity;
+      const by = `activity/${activity.name}`;
+      const wrapped = wrap(upstream, { class: 'call', by }, activity.options, run);
+      return {
+        ...activity,
+        definition: { ...activity.definition, run: wrapped },
+        compensation: compensation && {
+          ...compensation,
+          run: wrap(upstream, { class: 'call', by: `${by}/compensate` }, compensation.options, compensation.run),
+        },
+      };
     }),
     trackers: config.trackers.map((tracker) => {
       const { gate } = tracker.definition;
-      if (!gate) return tracker;
+      const { gate: options } = tracker.options;
+      if (!gate || !options) return tracker;
       const use: Use = { class: 'call', by: `${tracker.name}/gate` };
-      const check = wrap(gate.upstream, use, gate.check);
+      const check = wrap(gate.upstream, use, options, gate.check);
       return { ...tracker, definition: { ...tracker.definition, gate: { ...gate, check } } };
     }),
   };
@@ -59,29 +82,68 @@ export function budgetedConfig(config: ResolvedConfig, spender: Spender): Resolv
 
 const nameOf = ({ name }: { name: string }): string => name;
 
-/** @throws OutOfTokens where there is nothing in a moment, before the code has begun, or within it */
-export async function spendingFor<T>(spender: Spender, upstream: string, use: Use, code: () => T): Promise<Awaited<T>> {
-  const spending = await take(spender, upstream, use);
+interface CallerOfCode {
+  inLineMs: number;
+  signal: AbortSignal | undefined;
+}
+
+/** The context is what such code is called with last; it ends by its signal. */
+function contextIn(args: readonly unknown[]): { signal?: AbortSignal } {
+  return args.at(-1) ?? {};
+}
+
+/** Contexts of code that has not begun. */
+const waiting = new WeakSet<object>();
+
+/** Whether the code that was called with this context waits for its tokens: nothing of it has happened. */
+export function waitsForTokens(context: object): boolean {
+  return waiting.has(context);
+}
+
+/**
+ * @param caller how long it lets the code wait in a line; and its signal: once that has fired the code does not begin,
+ *   for it may be tried elsewhere by then
+ * @throws OutOfTokens where there is nothing in a moment, before the code has begun, or within it
+ */
+export async function spendingFor<T>(
+  spender: Spender,
+  upstream: string,
+  use: Use,
+  code: () => T,
+  caller: CallerOfCode = { inLineMs: IN_LINE_MS[use.class], signal: undefined },
+): Promise<Awaited<T>> {
+  const { signal } = caller;
+  signal?.throwIfAborted();
+  const spending = await take(spender, upstream, use, caller);
   try {
+    signal?.throwIfAborted();
     return await spendingAs(spending, code);
   } finally {
     spending.end();
   }
 }
 
-function take(spender: Spender, upstream: string, use: Use): RunSpending | Promise<RunSpending> {
+function take(spender: Spender, upstream: string, use: Use, caller: CallerOfCode): RunSpending | Promise<RunSpending> {
   const spending = new RunSpending(spender, use);
   const shortage = spending.reserve(upstream);
   if (shortage === undefined) return spending;
-  if (Number.isFinite(shortage.waitMs) && shortage.waitMs > IN_LINE_MS[use.class])
-    throw new OutOfTokens(shortage, 'before');
-  return waited(spending, upstream, shortage);
+  if (Number.isFinite(shortage.waitMs) && shortage.waitMs > caller.inLineMs) throw new OutOfTokens(shortage, 'before');
+  return waited(spending, upstream, shortage, caller);
 }
 
-function waited(spending: RunSpending, upstream: string, shortage: Shortage): Promise<RunSpending> {
+function waited(
+  spending: RunSpending,
+  upstream: string,
+  shortage: Shortage,
+  { inLineMs, signal }: CallerOfCode,
+): Promise<RunSpending> {
   return new Promise((resolve, reject) => {
     let last = shortage;
     let leave: () => void = () => undefined;
+    const over = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', givenUp);
+    };
     const waiter: Waiter = {
       class: spending.use.class,
       requests: 1,
@@ -97,13 +159,20 @@ function waited(spending: RunSpending, upstream: string, shortage: Shortage): Pr
         } catch (thrown) {
           reject(errorOf(thrown));
         }
-        clearTimeout(timer);
+        over();
       },
+    };
+    const givenUp = (): void => {
+      leave();
+      over();
+      reject(errorOf(signal!.reason));
     };
     const timer = setTimeout(() => {
       leave();
+      over();
       reject(new OutOfTokens(last, 'before'));
-    }, IN_LINE_MS[spending.use.class]);
+    }, inLineMs);
+    signal?.addEventListener('abort', givenUp, { once: true });
     leave = shortage.join(waiter);
   });
 }

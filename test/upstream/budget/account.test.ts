@@ -364,3 +364,20 @@ test('a run that needs several buckets takes all of them or none', () => {
   expect(reserveAll([full.account, other.account])).toHaveLength(2);
   expect(other.account.shown.held).toBe(5);
 });
+
+test('what it heard of the ledger outlives the part: the row may be lost while nobody can reach it', () => {
+  const bench = Bench.with(50);
+  bench.account.hearClosed(60, 2);
+  const renewal = bench.after(20).account.renewal(1);
+  expect(renewal).toMatchObject({ epoch: 1, known: { era: 1, spent: 100 }, generation: 2, closedFor: 40 });
+});
+
+test('what a run sets aside for later requests holds up nobody else: they take their place in the pace when they go', () => {
+  const bench = Bench.with(90);
+  bench.grant(bench.account.renewal(20), 90, { rate: 20 });
+  expect(bench.account.may(10)).toBe(true);
+  bench.account.reserve();
+  for (let i = 0; i < 9; i++) bench.account.earmark(10);
+  // One request of five tokens, at twenty a second.
+  expect(bench.after(0.2).account.wait).toBe(0);
+});

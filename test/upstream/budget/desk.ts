@@ -47,6 +47,8 @@ export class Desk {
         refused: false,
         mute: 0,
         slowest: 0,
+        generation: 0,
+        closedFor: 0,
         ended: [],
         ...renewal,
       },

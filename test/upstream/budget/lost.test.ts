@@ -1,5 +1,6 @@
 /** The ledger when things go wrong: closed buckets, commits that a fail-over lost, messages that make no sense. */
 import { close, closedFor, open } from '../../../activities/upstream/budget/ledger/closing';
+import { newBucket } from '../../../activities/upstream/budget/ledger/bucket';
 import { Desk, START } from './desk';
 
 const floating = { tokens: 1_200, window: 60, greatestCost: 5 };
@@ -128,5 +129,64 @@ describe('commits that a fail-over lost', () => {
     desk.after(1).granted('a', { settled: 5 });
     desk.after(-30).granted('a', { settled: 9 });
     expect(desk.bucket.at).toBe(START + 1);
+  });
+});
+
+describe('rows that are lost while nodes run', () => {
+  /** A node has spent so much, in parts that ended, and one that began anew knows it. */
+  const spent = (tokens: number): { desk: Desk; known: { era: number; spent: number } } => {
+    const desk = new Desk(floating);
+    for (let settled = 0; settled <= tokens; settled += 20) desk.after(1).granted('a', { settled, wants: 40 });
+    return { desk, known: { era: desk.bucket.era, spent: desk.bucket.spent } };
+  };
+
+  test('the row is deleted: what was spent counts on, whichever node renews first, and is charged once', () => {
+    const { desk, known } = spent(1_000);
+    desk.bucket = newBucket(desk.limit, desk.now, desk.timeline);
+    const has = desk.granted('b', { known: { ...known, spent: known.spent - 20 } });
+    expect(desk.own + has).toBeGreaterThanOrEqual(1_000);
+    expect(desk.own + desk.out).toBeLessThanOrEqual(1_200);
+    const own = desk.own;
+    desk.granted('a', { epoch: 7, known, wants: 0 });
+    expect(desk.own).toBe(own);
+    // One window later it is back.
+    expect(desk.after(100).own).toBe(0);
+  });
+
+  test('it is made anew on a machine whose clock is behind: no era is used twice', () => {
+    const { desk, known } = spent(1_000);
+    desk.now -= 3_600;
+    desk.bucket = newBucket(desk.limit, desk.now, desk.timeline);
+    const has = desk.granted('b', { known });
+    expect(desk.own + has).toBeGreaterThanOrEqual(1_000);
+    expect(desk.bucket.era).toBeGreaterThan(known.era);
+  });
+
+  test('a backup is restored in its place: all that was spent since counts', () => {
+    const desk = new Desk(floating);
+    desk.granted('a');
+    const row = JSON.stringify(desk.bucket);
+    for (let settled = 0; settled <= 1_000; settled += 20) desk.after(1).granted('a', { settled, wants: 40 });
+    const known = { era: desk.bucket.era, spent: desk.bucket.spent };
+    desk.bucket = JSON.parse(row) as Desk['bucket'];
+    const has = desk.granted('b', { known });
+    expect(desk.own + has).toBeGreaterThanOrEqual(1_000);
+  });
+
+  test('nodes that have heard of openings hear of the next one too, and a closing that they know of holds', () => {
+    const desk = new Desk(floating);
+    for (let i = 0; i < 3; i++) open(desk.bucket);
+    desk.granted('a', { generation: 3 });
+    const known = { era: desk.bucket.era, spent: desk.bucket.spent };
+    desk.bucket = newBucket(desk.limit, desk.now + 5, desk.timeline);
+    desk.after(5);
+    expect(desk.renew('a', { epoch: 1, known, generation: 3, closedFor: 60 })).toMatchObject({
+      closedFor: 60,
+      generation: 3,
+    });
+    // One that missed a notification comes first.
+    desk.bucket = newBucket(desk.limit, desk.now, desk.timeline);
+    desk.renew('b', { generation: 1 });
+    expect(desk.renew('a', { epoch: 2, generation: 3, closedFor: 60 })).toMatchObject({ closedFor: 60, generation: 3 });
   });
 });

@@ -70,6 +70,11 @@ export interface Bucket {
   /** PostgreSQL's timeline at that time: another one means that commits may be lost. */
   timeline: string;
   era: number;
+  /**
+   * The era in which the row was made: a node that knows an earlier one knew a row that is gone. Undefined: such a node
+   * has told, or nobody knows.
+   */
+  madeIn?: number;
   /** Until then it learns what the nodes hold, after it has lost commits. */
   learningUntil: number;
 
@@ -115,6 +120,7 @@ export function newBucket(limit: Limit, now: number, timeline = ''): Bucket {
     timeline,
     // No era is ever used twice, also where a row is made anew.
     era: Math.floor(now),
+    madeIn: Math.floor(now),
     learningUntil: now,
     told: { spent: 0 },
     own: emptyRing(width),

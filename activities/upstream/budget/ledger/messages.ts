@@ -47,8 +47,11 @@ export interface Renewal {
   held: number;
   /** Tokens a second that it could spend; of a concurrent limit, places that it could use. 0: nothing is ready. */
   wants: number;
-  /** The ledger's last word that it heard: so the ledger notices that it lost commits. */
+  /** The ledger's last word that it heard, in whichever part: so the ledger notices that it lost commits. */
   known: Seen | undefined;
+  /** The ledger's generation, and for how many seconds it takes the bucket for closed: a lost row has neither. */
+  generation: number;
+  closedFor: number;
   header: ToldHeader | undefined;
   /** An upstream refused a request of this part since the last message, and no header said why. */
   refused: boolean;
@@ -66,7 +69,9 @@ export interface Renewal {
  */
 export function checkRenewal(renewal: Renewal): void {
   const { settled, late, floor, held, wants, mute, slowest, seq, epoch, header, known, ended } = renewal;
-  const numbers = { settled, late, floor, held, wants, mute, slowest, seq, epoch, ...header, ...known };
+  const { generation, closedFor } = renewal;
+  const counts = { settled, late, floor, held, wants, mute, slowest, seq, epoch, generation, closedFor };
+  const numbers = { ...counts, ...header, ...known };
   for (const [field, value] of Object.entries(numbers))
     if (value !== undefined && !(Number.isFinite(value) && value >= -1e-6))
       throw new TypeError(`a renewal of ${renewal.node} says ${field}: ${String(value)}; it is not written`);

@@ -99,9 +99,9 @@ export class Book {
     return this.isByRequest || this.byHeader.size > 0;
   }
 
-  /** The node has forgotten a bucket that nobody used. */
-  forget(bucket: SharedBucket): void {
-    for (const byKey of this.found.values()) for (const [key, one] of byKey) if (one === bucket) byKey.delete(key);
+  /** The node has forgotten buckets that nobody used: one look for all of them, for they may be thousands. */
+  forget(buckets: ReadonlySet<SharedBucket>): void {
+    for (const byKey of this.found.values()) for (const [key, one] of byKey) if (buckets.has(one)) byKey.delete(key);
   }
 
   private sharedOf(limit: UpstreamLimit, key: string): SharedBucket {
@@ -241,6 +241,11 @@ export class Book {
 
   takeUntold(): LearnedHeader[] {
     return this.untold.splice(0);
+  }
+
+  /** The database could not be told: the next look tells. */
+  putBack(untold: readonly LearnedHeader[]): void {
+    this.untold = [...untold, ...this.untold].slice(-MOST_LEARNED);
   }
 
   /** Somebody does not know which bucket he spends from. */

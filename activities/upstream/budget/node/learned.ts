@@ -4,7 +4,7 @@
  * this folder.
  */
 import type { Logger } from 'pino';
-import type { Database } from '../../../lib/database';
+import { isOutage, type Database } from '../../../lib/database';
 import { errorOf } from '../../../lib/failures';
 import { Background } from '../../../lib/service';
 import { readHeaders, writeHeaders } from '../../store/headers';
@@ -51,13 +51,25 @@ export class LearnedHeaders extends Background {
 
   private async once(isStart: boolean): Promise<void> {
     const books = [...this.host.known];
-    const untold = latest(books.flatMap((book) => book.takeUntold()));
-    if (untold.length > 0) await this.database.transaction((db) => writeHeaders(db, untold), LIMITS);
+    await this.tell(books);
     const asking = books.filter((book) => isStart || book.isAsking);
     if (asking.length === 0) return;
     const names = asking.map(({ upstream }) => upstream.name);
     const learned = await this.database.transaction((db) => readHeaders(db, names), LIMITS);
     for (const book of asking) book.adopt(learned.filter(({ upstream }) => upstream === book.upstream.name));
+  }
+
+  private async tell(books: readonly Book[]): Promise<void> {
+    const all = books.map((book) => ({ book, untold: book.takeUntold() }));
+    const untold = latest(all.flatMap((one) => one.untold));
+    if (untold.length === 0) return;
+    try {
+      await this.database.transaction((db) => writeHeaders(db, untold), LIMITS);
+    } catch (thrown) {
+      // What PostgreSQL does not take is not told again: each node learns it by itself.
+      if (isOutage(thrown)) for (const one of all) one.book.putBack(one.untold);
+      throw thrown;
+    }
   }
 }
 

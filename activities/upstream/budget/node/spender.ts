@@ -112,12 +112,14 @@ export class NodeSpender implements Spender {
     for (const purse of this.purses) purse.beat();
     const now = this.options.clocks.monotonic();
     const kept = this.buckets.size > MANY ? FORGET_OF_MANY : FORGET;
+    const forgotten = new Set<SharedBucket>();
     for (const [id, bucket] of this.buckets) {
       if (now - bucket.usedAt < kept || bucket.isOfInterest || bucket.isClosed) continue;
       bucket.close();
       this.buckets.delete(id);
-      this.books.get(bucket.name.upstream)?.forget(bucket);
+      forgotten.add(bucket);
     }
+    if (forgotten.size > 0) for (const book of this.books.values()) book.forget(forgotten);
   }
 
   close(): void {

@@ -4,9 +4,16 @@
  */
 import type { Json } from '../workflows/lib/json';
 
-/** Fields that differ; where none does, all of them. */
+const NONE = 'none';
+
+/** Fields that differ; where none does, all of them. One that is null on a side is none there. */
 export function changeText(before: Json | undefined, after: Json | undefined): string {
   const [was, is] = [fields(before), fields(after)];
+  if (isObject(before) && isObject(after)) {
+    // A field that only one side names is another fact: what was asked for, say, and what came of it.
+    for (const name of Object.keys(was)) if (after[name] === null) is[name] = NONE;
+    for (const name of Object.keys(is)) if (before[name] === null) was[name] = NONE;
+  }
   const names = [...new Set([...Object.keys(was), ...Object.keys(is)])];
   const differing = names.filter((name) => was[name] !== is[name]);
   const parts = (differing.length > 0 ? differing : names).map((name) =>
@@ -17,8 +24,11 @@ export function changeText(before: Json | undefined, after: Json | undefined): s
   return parts.join(', ');
 }
 
+const isObject = (value: Json | undefined): value is { [name: string]: Json } =>
+  value !== undefined && value !== null && typeof value === 'object' && !Array.isArray(value);
+
 function fields(value: Json | undefined): Record<string, string> {
-  if (value === undefined || value === null || typeof value !== 'object' || Array.isArray(value)) return {};
+  if (!isObject(value)) return {};
   return Object.fromEntries(
     Object.entries(value)
       .filter(([, inner]) => inner !== null)

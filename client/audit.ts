@@ -5,7 +5,6 @@
  *
  * A process that ends between the two leaves a row without an outcome: what was commanded may have been done.
  */
-import { hostname, userInfo } from 'node:os';
 import { noteOutcome, writeAudit, type Actor, type Outcome } from '../activities/lib/audit';
 import type { Queryable, Statement } from '../activities/lib/database';
 import { ms } from '../activities/lib/sql';
@@ -47,20 +46,6 @@ export interface Carried<T> {
   readonly after?: Json;
   /** False: it was so already. @default true */
   readonly changed?: boolean;
-}
-
-/** The actor of a connection: as given, else LONGWATCH_ACTOR, else who runs this process, at this machine. */
-export function actorOf(given: string | undefined, via: Actor['via'] = 'client'): Actor {
-  return { actor: given || process.env.LONGWATCH_ACTOR || `${userName()}@${hostname()}`, via };
-}
-
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // A container's user may have a number and no name.
-    return `uid ${process.getuid?.() ?? '?'}`;
-  }
 }
 
 /** A command whose effect is in PostgreSQL: both or neither. Nothing is listed of one that fails: nothing was done. */

@@ -49,12 +49,15 @@ const ROWS: Statement = {
          order by at`,
 };
 
+const NAMES: Statement = {
+  name: 'client-series-names',
+  text: 'select name from longwatch.series_total where kind = $1 order by name',
+};
+
 /** Each thing by itself in its index: of a day's rows only those that are asked for are read. */
 export const ROWS_OF_ALL: Statement = {
   name: 'client-series-of-all',
-  text: `select t.name, s.* from (
-           select name from longwatch.series_total where kind = $2 and ($3::text[] is null or name = any($3)) order by name
-         ) t
+  text: `select t.name, s.* from unnest($3::text[]) as t (name)
          cross join lateral (
            select ${ms('at')} as at, seconds, counts, look_sums as "lookSums", look_numbers as "lookNumbers", mosts, late
            from longwatch.series
@@ -75,6 +78,10 @@ const WANTED_POINTS = 180;
 const STEPS_MS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1_440].map((minutes) => minutes * STEP_MS.minute);
 /** Minutes are kept for so long. */
 const MINUTES_MS = 24 * STEP_MS.hour;
+/** Rows that are held at once. */
+const MOST_ROWS = 20_000;
+/** Rows of minutes that are read where nobody has asked for a step; those of hours do, where there would be more. */
+const MOST_MINUTES = 200_000;
 
 interface Row extends Figures {
   [column: string]: unknown;
@@ -100,35 +107,44 @@ export async function readSeries(
   return seriesOf(kind, name, rows, range);
 }
 
-/** The same of all things of a kind, or of some, by their names. @throws InvalidRangeError */
+/** The same of all things of a kind, or of some, by their names: some of them at a time. @throws InvalidRangeError */
 export async function readAllSeries(
   connections: Connections,
   kind: SeriesKind,
-  options: SeriesOptions & { names?: readonly string[] } = {},
+  { names: asked, ...options }: SeriesOptions & { names?: readonly string[] } = {},
 ): Promise<Series[]> {
-  const range = await rangeOf(connections, options);
-  const values = [range.rows, kind, options.names ?? null, range.from, range.to];
-  const byName = new Map<string, Row[]>();
-  for (const row of await connections.read<Row & { name: string }>(ROWS_OF_ALL, values)) {
-    const rows = byName.get(row.name);
-    if (rows) rows.push(row);
-    else byName.set(row.name, [row]);
+  const known = asked ?? (await connections.read<{ name: string }>(NAMES, [kind])).map(({ name }) => name);
+  const names = [...new Set(known)];
+  const range = await rangeOf(connections, options, names.length);
+  const found: Series[] = [];
+  const rowsOfOne = (range.to - range.from) / STEP_MS[range.rows];
+  const atOnce = Math.max(1, Math.floor(MOST_ROWS / rowsOfOne));
+  for (let first = 0; first < names.length; first += atOnce) {
+    const values = [range.rows, kind, names.slice(first, first + atOnce), range.from, range.to];
+    const byName = new Map<string, Row[]>();
+    for (const row of await connections.read<Row & { name: string }>(ROWS_OF_ALL, values)) {
+      const rows = byName.get(row.name);
+      if (rows) rows.push(row);
+      else byName.set(row.name, [row]);
+    }
+    found.push(...[...byName].map(([name, rows]) => seriesOf(kind, name, rows, range)));
   }
-  return [...byName].map(([name, rows]) => seriesOf(kind, name, rows, range));
+  return found;
 }
 
-async function rangeOf(connections: Connections, { from, to, step }: SeriesOptions): Promise<Range> {
+async function rangeOf(connections: Connections, { from, to, step }: SeriesOptions, things = 1): Promise<Range> {
   const [row] = await connections.read<{ now: number }>(NOW);
-  return rangeAt(row!.now, { from, to, step });
+  return rangeAt(row!.now, { from, to, step }, things);
 }
 
-/** The range that is asked for, on whole steps. @throws InvalidRangeError */
-export function rangeAt(now: number, options: SeriesOptions): Range {
+/** The range that is asked for of so many things, on whole steps. @throws InvalidRangeError */
+export function rangeAt(now: number, options: SeriesOptions, things = 1): Range {
   const to = timeOf('to', options.to) ?? now;
   const from = timeOf('from', options.from) ?? to - STEP_MS.hour;
   if (!(from < to)) throw new InvalidRangeError('`from` must be before `to`');
   const hasMinutes = from >= now - MINUTES_MS - STEP_MS.hour;
-  const least = hasMinutes ? STEP_MS.minute : STEP_MS.hour;
+  const isMuch = options.step === undefined && things * ((to - from) / STEP_MS.minute) > MOST_MINUTES;
+  const least = hasMinutes && !isMuch ? STEP_MS.minute : STEP_MS.hour;
   const stepMs = stepOf(options.step, least, to - from);
   const points = Math.ceil((to - from) / stepMs) + 1;
   if (points > MOST_POINTS)

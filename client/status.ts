@@ -54,7 +54,10 @@ export interface OperationSummary {
   skipped: number;
   /** Members whose value is older than 3 × max(interval, Expires, hold). */
   stale: number;
-  /** False: `stale` is an estimate from 10,000 of the members; below that many it is exact. */
+  /**
+   * False: `stale` is an estimate from 10,000 of the members that may be so by what their pools' keepers told some
+   * seconds ago; up to that many members it is exact.
+   */
   staleExact: boolean;
   /** Null before the first. */
   lastRoundMs: number | null;

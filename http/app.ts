@@ -4,7 +4,7 @@
  * `createDashboard`, which the package exports as `longwatch/dashboard`.
  */
 import { Hono } from 'hono';
-import { actorOf } from '../client/audit';
+import { actorOf } from '../activities/lib/audit';
 import { openLongwatch, type ConnectOptions, type Longwatch } from '../client/longwatch';
 import { answer, checked } from './answer';
 import { parseBody, readText } from './body';

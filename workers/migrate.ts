@@ -11,6 +11,7 @@ import { connectionString } from '../config/address';
 import { checkAddress } from '../config/environment';
 import { SchemaError } from '../config/errors';
 import { LIST, migrationsFolder, SCHEMA } from './schema';
+import { actorOf, writeAudit, type Actor } from '../activities/lib/audit';
 import { sleep } from '../activities/lib/sleep';
 
 /** Migrations beside Longwatch's. */
@@ -31,10 +32,16 @@ const PATIENCE_MS = 600_000;
 const LOCK_TIMEOUT = '30s';
 
 /**
+ * @param via for the audit.
  * @returns the names of the migrations that were applied now.
  * @throws SchemaError that says which privilege is missing, or who keeps it waiting.
  */
-export async function migrate(databaseUrl: string, log: Logger, own?: OwnMigrations): Promise<string[]> {
+export async function migrate(
+  databaseUrl: string,
+  log: Logger,
+  own?: OwnMigrations,
+  via: Actor['via'] = 'client',
+): Promise<string[]> {
   checkAddress(databaseUrl);
   const client = new Client({
     connectionString: connectionString(databaseUrl),
@@ -50,7 +57,9 @@ export async function migrate(databaseUrl: string, log: Logger, own?: OwnMigrati
     // A limit that the role has is for its usual statements; a migration takes as long as its tables are large.
     await client.query(`set lock_timeout = '${LOCK_TIMEOUT}'; set statement_timeout = 0`);
     if (!own) await prepare(client);
-    return await apply(client, log, own);
+    const applied = await apply(client, log, own);
+    if (applied.length > 0 && !own) await note(client, applied, actorOf(undefined, via), log);
+    return applied;
   } catch (error) {
     throw await explained(client, error);
   } finally {
@@ -80,6 +89,15 @@ async function apply(client: Client, log: Logger, own: OwnMigrations | undefined
     },
   });
   return applied.map((migration) => migration.name);
+}
+
+/** The migrations have committed by now: that this row cannot be written does not undo them, and their list has them. */
+async function note(client: Client, applied: string[], by: Actor, log: Logger): Promise<void> {
+  try {
+    await writeAudit(client, { ...by, what: 'migrate', subject: `schema/${SCHEMA}`, after: { applied } }, 'done');
+  } catch (error) {
+    log.warn({ err: error }, 'the migrations are applied, and the audit does not have it');
+  }
 }
 
 /**

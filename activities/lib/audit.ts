@@ -1,10 +1,12 @@
 /**
  * The rows of `longwatch.audit`: what operators did, one row a command. This is the only place that writes them. The
- * client's commands come here by `client/audit.ts`, which says when; `longwatch audit` reads them.
+ * client's commands come here by `client/audit.ts`, which says when; a worker that adopts a database, and `migrate`, write
+ * theirs themselves. `longwatch audit` reads them.
  *
  * A row must never keep a command from being done for what it holds, and must not hold a secret: every text is made
  * storable, is cut to a size, and loses what looks like a password.
  */
+import { hostname, userInfo } from 'node:os';
 import type { Json } from '../../workflows/lib/json';
 import { storable, storableJson } from '../../workflows/lib/text';
 import { run, type Queryable, type Statement } from './database';
@@ -71,6 +73,20 @@ export async function noteOutcome(
   more: { after?: Json; error?: string } = {},
 ): Promise<void> {
   await run(db, NOTE, [number, outcome, json(more.after), more.error === undefined ? null : text(more.error)]);
+}
+
+/** The actor of a connection: as given, else LONGWATCH_ACTOR, else who runs this process, at this machine. */
+export function actorOf(given: string | undefined, via: Actor['via'] = 'client'): Actor {
+  return { actor: given || process.env.LONGWATCH_ACTOR || `${userName()}@${hostname()}`, via };
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    // A container's user may have a number and no name.
+    return `uid ${process.getuid?.() ?? '?'}`;
+  }
 }
 
 const text = (given: string, limit = TEXT_BYTES): string => storable(withoutSecrets(given), limit);

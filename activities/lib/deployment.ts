@@ -12,8 +12,9 @@ import {
   type ConnectionLike,
 } from '@temporalio/client';
 import type { Logger } from 'pino';
+import { writeAudit, actorOf } from './audit';
 import { failure } from './failures';
-import { run, type Database, type Statement } from './database';
+import { run, type Database, type Queryable, type Statement } from './database';
 import { ErrorType } from '../../workflows/lib/errors';
 import { claimEncoding, type Encoded } from './encoding';
 import { SEARCH_ATTRIBUTES } from '../../workflows/lib/contract';
@@ -73,6 +74,7 @@ export async function claimDeployment(
   const cluster = `${isGlobalNamespace ? GLOBAL : clusterId}/${namespaceInfo?.id ?? ''}`;
   const system = await systemOf(database);
   await database.transaction(async (db) => {
+    const [before] = adopt ? await run<DeploymentRow>(db, READ) : [];
     await run(db, NOTE, [cluster, namespace, adopt]);
     const [row] = await run<DeploymentRow>(db, READ);
     if (!sameNamespace(row!.cluster_id, cluster)) {
@@ -84,8 +86,32 @@ export async function claimDeployment(
     }
     await claimEncoding(db, encoded, row!.encoded);
     // Within the transaction: a database that the namespace refuses is left as it was.
-    await claimNamespace(connection, namespace, { id: row!.id, oid: row!.oid, system }, adopt);
+    const identity = { id: row!.id, oid: row!.oid, system };
+    const took = await claimNamespace(connection, namespace, identity, adopt);
+    // A worker that is always started with --adopt has mostly nothing to adopt.
+    if (took || (before && !sameNamespace(before.cluster_id, cluster))) await noteAdoption(db, before, row!, took);
   });
+}
+
+/** Together with what it tells of: it commits with the claim. */
+async function noteAdoption(
+  db: Queryable,
+  before: DeploymentRow | undefined,
+  after: DeploymentRow,
+  took: boolean,
+): Promise<void> {
+  const shown = ({ cluster_id: temporal, namespace }: DeploymentRow) => ({ temporal, namespace });
+  await writeAudit(
+    db,
+    {
+      ...actorOf(undefined, 'cli'),
+      what: 'worker --adopt',
+      subject: `deployment/${after.namespace}`,
+      before: before && shown(before),
+      after: { ...shown(after), ...(took ? { namespaceOf: 'another database' } : {}) },
+    },
+    'done',
+  );
 }
 
 /** In place of a cluster's id. */
@@ -118,15 +144,16 @@ async function systemOf(database: Database): Promise<string | null> {
   }
 }
 
+/** @returns whether it was another database's. */
 async function claimNamespace(
   connection: Connection,
   namespace: string,
   identity: DatabaseIdentity,
   adopt: boolean,
-): Promise<void> {
+): Promise<boolean> {
   // A client without a codec: the note is not a secret, and a worker that has other keys must be able to read it.
   const { workflow } = new Client({ connection, namespace });
-  for (let tries = 1; ; tries++) {
+  for (let tries = 1, took = false; ; tries++) {
     try {
       await workflow.start('deployment', {
         workflowId: NOTE_ID,
@@ -136,15 +163,16 @@ async function claimNamespace(
         workflowIdConflictPolicy: 'FAIL',
         staticSummary: 'which Longwatch database this namespace belongs to; leave it',
       });
-      return;
+      return took;
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
     const owner = await ownerOf(new Client({ connection, namespace }));
-    if (owner && same(owner, identity)) return;
+    if (owner && same(owner, identity)) return took;
     if (owner && !adopt) throw foreign(namespace);
     // It is adopted; or it has ended in this moment.
     if (tries === 3) throw foreign(namespace);
+    took = owner !== undefined;
     await workflow
       .getHandle(NOTE_ID)
       .terminate('another database has adopted this namespace')

@@ -91,7 +91,7 @@ export class TemporalLink {
   async retryOn(
     taskQueue: string,
     { workflowId, runId, activityId }: { workflowId: string; runId: string; activityId: string },
-    { initialInterval, maximumInterval }: { initialInterval: number; maximumInterval: number },
+    retry: { initialInterval: number; backoffCoefficient: number; maximumInterval: number },
     beginWithinMs: number,
   ): Promise<void> {
     const update = () =>
@@ -105,9 +105,9 @@ export class TemporalLink {
           scheduleToStartTimeout: msToTs(beginWithinMs),
           retryPolicy: {
             maximumAttempts: 0,
-            initialInterval: msToTs(initialInterval),
-            maximumInterval: msToTs(maximumInterval),
-            backoffCoefficient: 2,
+            initialInterval: msToTs(retry.initialInterval),
+            maximumInterval: msToTs(retry.maximumInterval),
+            backoffCoefficient: retry.backoffCoefficient,
           },
         },
         updateMask: {

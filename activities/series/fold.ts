@@ -25,12 +25,43 @@ export interface Reading {
   /** Null: nobody knows. */
   looks: (number | null)[];
   late: number[];
+  /** The thing that it is a part of: whatever it counts, that one counts too. */
+  whole?: string;
 }
 
 /** The counts of a thing when it was read before. */
 export interface Before {
   totals: readonly number[];
   late: readonly number[];
+  /** When that was, epoch milliseconds of the database. */
+  seenAt: number;
+}
+
+/**
+ * The counts of before of a thing of which nobody knows any: all of it is new, but for a part that has more than the
+ * whole has counted since. That one is older, and nobody has looked at it: it counts from now on.
+ */
+export function beforeOf(
+  reading: Reading,
+  before: ReadonlyMap<string, Before>,
+  wholeNow: Reading | undefined,
+): Pick<Before, 'totals' | 'late'> | undefined {
+  const known = before.get(reading.name);
+  const wholeBefore = reading.whole === undefined ? undefined : before.get(reading.whole);
+  if (known || !wholeBefore || !wholeNow) return known;
+  // Sums of fractions differ in their last digits.
+  const most = grown(wholeBefore.totals, wholeNow.totals).map((more, i) => more + 1e-9 * wholeNow.totals[i]!);
+  return reading.totals.some((total, i) => total > most[i]!) ? reading : undefined;
+}
+
+/**
+ * How long it has counted before `at` without being read, milliseconds: its kind could not be read, or there were too
+ * many of it. None where it has begun anew since, or counted nothing: nobody knows whether it was there.
+ */
+export function unreadMs(before: Before | undefined, now: Reading, at: number): number {
+  if (!before || now.totals.every((total, i) => total === (before.totals[i] ?? 0))) return 0;
+  const isAnew = before.totals.some((total, i) => (now.totals[i] ?? 0) < total);
+  return isAnew ? 0 : Math.max(0, at - before.seenAt);
 }
 
 /**
@@ -38,7 +69,12 @@ export interface Before {
  * @param before undefined: it was not there, so all of it is new
  * @param looked false: the time is long past, and what is seen now says nothing of it
  */
-export function figuresSince(before: Before | undefined, now: Reading, seconds: number, looked: boolean): Figures {
+export function figuresSince(
+  before: Pick<Before, 'totals' | 'late'> | undefined,
+  now: Reading,
+  seconds: number,
+  looked: boolean,
+): Figures {
   const looks = looked ? now.looks : now.looks.map(() => null);
   return {
     seconds,

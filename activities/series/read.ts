@@ -24,9 +24,10 @@ const OPERATIONS: Statement = {
                   longwatch.sum_counts(s.late_total)::float8[] as late
            from longwatch.node_stats s group by s.tracker, s.operation
          ), aged as (
-           select tracker, operation, max(max_ms) as most, sum(members)::float8 as members, sum(never)::float8 as never,
-                  longwatch.sum_counts(buckets::bigint[])::float8[] as ages
-           from longwatch.pool_age where told_at > now() - interval '1 minute' group by tracker, operation
+           select a.tracker, a.operation, max(a.max_ms) as most, sum(a.members)::float8 as members,
+                  sum(a.never)::float8 as never, longwatch.sum_counts(a.buckets::bigint[])::float8[] as ages
+           from longwatch.pool_age a join longwatch.tracker t on t.name = a.tracker and a.pool < t.pools
+           where a.told_at > now() - interval '1 minute' group by a.tracker, a.operation
          )
          select c.tracker || '/' || c.operation as name, c.totals, c.late, a.ages, a.most, a.members, a.never
          from counted c left join aged a using (tracker, operation)
@@ -141,7 +142,8 @@ async function readBuckets(db: Queryable): Promise<Reading[]> {
       if (utf8Bytes(row.key) > MOST_KEY_BYTES) continue;
       const isClosed = (row.closedUntil ?? 0) > row.now;
       const looks = [remaining, tokens, isClosed ? 1 : 0, 1];
-      readings.push({ name: `${upstream}/${limit}:${row.key}`, totals: [row.spent], looks, late: [] });
+      const whole = `${upstream}/${limit}`;
+      readings.push({ name: `${whole}:${row.key}`, totals: [row.spent], looks, late: [], whole });
     }
     const total = (of: (number | null)[]): number | null =>
       of.length === 0 || of.includes(null) ? null : (of as number[]).reduce((sum, one) => sum + one, 0);

@@ -24,14 +24,26 @@ const SET_CLOCK: Statement = {
 };
 const BEFORE: Statement = {
   name: 'series-before',
-  text: `select name, totals, late from longwatch.series_total where kind = $1`,
+  text: `select name, totals, late, ${ms('seen_at')} as "seenAt" from longwatch.series_total where kind = $1`,
 };
 const SAVE_TOTALS: Statement = {
   name: 'series-save-totals',
-  text: `insert into longwatch.series_total as t (kind, name, totals, late)
-         select $1, r.name, r.totals::float8[], r.late::float8[]
+  text: `insert into longwatch.series_total as t (kind, name, totals, late, seen_at)
+         select $1, r.name, r.totals::float8[], r.late::float8[], to_timestamp($5::float8 / 1000)
          from unnest($2::text[], $3::text[], $4::text[]) as r (name, totals, late)
-         on conflict (kind, name) do update set totals = excluded.totals, late = excluded.late, seen_at = now()`,
+         on conflict (kind, name) do update
+         set totals = excluded.totals, late = excluded.late, seen_at = excluded.seen_at`,
+};
+/** In the place of a name: a kind of which nothing could be read yet, so there is nothing to count from. */
+const NOT_BEGUN = '';
+const SAVE_NOT_BEGUN: Statement = {
+  name: 'series-save-not-begun',
+  text: `insert into longwatch.series_total (kind, name, totals, late) values ($1, '${NOT_BEGUN}', '{}', '{}')
+         on conflict (kind, name) do nothing`,
+};
+const FORGET_NOT_BEGUN: Statement = {
+  name: 'series-forget-not-begun',
+  text: `delete from longwatch.series_total where kind = $1 and name = '${NOT_BEGUN}'`,
 };
 const ROWS: Statement = {
   name: 'series-rows',
@@ -62,10 +74,10 @@ const PURGE: Statement = {
 const SAVEPOINT: Statement = { name: 'series-savepoint', text: 'savepoint series_kind' };
 const RELEASE: Statement = { name: 'series-release', text: 'release savepoint series_kind' };
 const BACK: Statement = { name: 'series-back', text: 'rollback to savepoint series_kind' };
-/** Things that are not there any more: if one of that name comes again, it counts anew. */
+/** Things of which no row is left: if one of that name comes again, it counts anew. */
 const FORGET: Statement = {
   name: 'series-forget',
-  text: `delete from longwatch.series_total where seen_at < now() - interval '1 day'`,
+  text: `delete from longwatch.series_total where seen_at < now() - $1::float8 * interval '1 second'`,
 };
 const FORGET_STARTS: Statement = {
   name: 'series-forget-starts',
@@ -87,18 +99,33 @@ export async function setClock(db: Queryable, at: number): Promise<void> {
   await run(db, SET_CLOCK, [at]);
 }
 
-export async function readBefore(db: Queryable, kind: SeriesKind): Promise<Map<string, Before>> {
+/** @returns null: nothing of the kind could be read until now */
+export async function readBefore(db: Queryable, kind: SeriesKind): Promise<Map<string, Before> | null> {
   const rows = await run<Before & { name: string }>(db, BEFORE, [kind]);
-  return new Map(rows.map(({ name, ...before }) => [name, before]));
+  const before = new Map(rows.map(({ name, ...counts }) => [name, counts]));
+  if (!before.has(NOT_BEGUN)) return before;
+  await run(db, FORGET_NOT_BEGUN, [kind]);
+  return null;
 }
 
-export async function saveTotals(db: Queryable, kind: SeriesKind, readings: readonly Reading[]): Promise<void> {
+export async function saveNotBegun(db: Queryable, kind: SeriesKind): Promise<void> {
+  await run(db, SAVE_NOT_BEGUN, [kind]);
+}
+
+/** @param at when they were read, epoch milliseconds of the database */
+export async function saveTotals(
+  db: Queryable,
+  kind: SeriesKind,
+  readings: readonly Reading[],
+  at: number,
+): Promise<void> {
   if (readings.length === 0) return;
   await run(db, SAVE_TOTALS, [
     kind,
     readings.map(({ name }) => name),
     readings.map(({ totals }) => array(totals)),
     readings.map(({ late }) => array(late)),
+    at,
   ]);
 }
 
@@ -153,7 +180,7 @@ export async function apart(db: Queryable, work: () => Promise<void>): Promise<E
   }
 }
 
-export async function forgetThings(db: Queryable): Promise<void> {
-  await run(db, FORGET);
+export async function forgetThings(db: Queryable, keptSeconds: number): Promise<void> {
+  await run(db, FORGET, [keptSeconds]);
   await run(db, FORGET_STARTS);
 }

@@ -5,7 +5,7 @@
  * clock alone decides the minute. Called by a node's attendance (`tracker/shift/attendance.ts`).
  */
 import type { Queryable } from '../lib/database';
-import { added, figuresSince, type Figures, type Reading } from './fold';
+import { added, beforeOf, figuresSince, unreadMs, type Before, type Figures, type Reading } from './fold';
 import { SERIES_KINDS, STEPS, STEP_MS, type SeriesKind, type Step } from './kinds';
 import { readThings } from './read';
 import {
@@ -15,6 +15,7 @@ import {
   readBefore,
   readClock,
   readRows,
+  saveNotBegun,
   saveTotals,
   setClock,
   takeTurn,
@@ -48,43 +49,50 @@ export async function writeSeries(
   let written = 0;
   for (const kind of SERIES_KINDS) {
     const failed = await apart(db, async () => {
-      const readings = await readThings(db, kind, percentile);
       // The first time there is nothing to count from.
-      if (at !== null) await addTo(db, kind, readings, at, now);
-      await saveTotals(db, kind, readings);
+      const before = at === null ? null : await readBefore(db, kind);
+      const readings = await readThings(db, kind, percentile);
+      if (at !== null && before !== null) await addTo(db, kind, readings, before, { at, now });
+      await saveTotals(db, kind, readings, now);
       written += readings.length;
     });
+    if (!failed) continue;
     // Its counts are in the history with the next minute that can be written.
-    if (failed) onError?.(failed, kind);
+    if (at === null) await saveNotBegun(db, kind);
+    onError?.(failed, kind);
   }
   await setClock(db, now);
   for (const step of STEPS) await purgeRows(db, step, KEPT_S[step], PURGED + written);
-  if (at === null || hourOf(at) !== hourOf(now)) await forgetThings(db);
+  if (at === null || hourOf(at) !== hourOf(now)) await forgetThings(db, KEPT_S.hour);
   return now;
 }
 
 export const minuteOf = (ms: number): number => Math.floor(ms / STEP_MS.minute);
 const hourOf = (ms: number): number => Math.floor(ms / STEP_MS.hour);
 
-/** All that was counted since `at` belongs to its minute: nobody was there to count after it, or it is just over. */
+/**
+ * All that was counted since `at` belongs to its minute: nobody was there to count after it, or it is just over. Counts
+ * that could not be read until now come there as well, with the time in which they were counted: so rates are right.
+ */
 async function addTo(
   db: Queryable,
   kind: SeriesKind,
   readings: readonly Reading[],
-  at: number,
-  now: number,
+  before: ReadonlyMap<string, Before>,
+  { at, now }: { at: number; now: number },
 ): Promise<void> {
-  const before = await readBefore(db, kind);
   const isLate = now - at > LATE_MS;
   const restMs = (minuteOf(at) + 1) * STEP_MS.minute - at;
-  const seconds = Math.max(0, isLate ? restMs : now - at) / 1_000;
-  const news = readings.map((reading) => ({
-    name: reading.name,
-    ...figuresSince(before.get(reading.name), reading, seconds, !isLate),
-  }));
+  const spanMs = Math.max(0, isLate ? restMs : now - at);
+  const byName = new Map(readings.map((reading) => [reading.name, reading]));
+  const news = readings.map((reading) => {
+    const seconds = (spanMs + unreadMs(before.get(reading.name), reading, at)) / 1_000;
+    const whole = reading.whole === undefined ? undefined : byName.get(reading.whole);
+    return { name: reading.name, ...figuresSince(beforeOf(reading, before, whole), reading, seconds, !isLate) };
+  });
+  const names = news.map(({ name }) => name);
   for (const step of STEPS) {
     const start = Math.floor(at / STEP_MS[step]) * STEP_MS[step];
-    const names = news.map(({ name }) => name);
     const there = await readRows(db, step, kind, names, start);
     const rows = news.map((figures) => ({ name: figures.name, ...withThat(there.get(figures.name), figures) }));
     await writeRows(db, step, kind, start, rows);

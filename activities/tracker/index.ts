@@ -11,7 +11,8 @@ import { applyRoster } from './roster/apply';
 import { declareOptions, openTracker, setOptions, setTrackerState } from './roster/commands';
 import { readOpening, splitPools } from './roster/layout';
 import { wakePools } from './roster/wake';
-import { begin, finish, keepPool } from './shift/keep';
+import { finish } from './shift/finish';
+import { begin, keepPool } from './shift/keep';
 import { Meanwhile } from './shift/meanwhile';
 import { writeUnbegun } from './store/pools';
 import type { Node } from './shift/node';
@@ -29,7 +30,7 @@ export function createActivities(deps: ActivityDeps): TrackerActivities {
   const { node, database, temporal, log } = deps;
   const wakePool = (tracker: string, pool: number) => temporal.wakePool(tracker, pool);
   const meanwhile = new Meanwhile({
-    ...{ node, database, temporal, log },
+    ...{ node, database, log },
     begin: (...given) => begin(deps, ...given),
     finish: (shift, ending) => finish(deps, shift, ending),
   });

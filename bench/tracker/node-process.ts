@@ -1,11 +1,13 @@
 /**
  * A node (`activities/tracker/shift/node.ts`) on the real PostgreSQL in a process of its own, with as many pools as a
  * scenario wants and without Temporal: what thousands of pools cost the node itself can be read without waiting for
- * thousands of workflows. Used by `idle` and `fair`.
+ * thousands of workflows. Used by `idle`, `fair` and `dashboard`.
  */
 import { pino } from 'pino';
 import { createUpstream } from '../../exports/upstream';
 import { takeFence } from '../../activities/tracker/store/fence';
+import { AgeTeller } from '../../activities/tracker/shift/age-teller';
+import { HistoryWriter } from '../../activities/tracker/shift/history';
 import { Isolation } from '../../activities/tracker/shift/isolate';
 import { Node } from '../../activities/tracker/shift/node';
 import { PoolShift } from '../../activities/tracker/shift/pool-shift';
@@ -109,8 +111,19 @@ async function keepAll(database: Database, setup: TrackerSetup, definition: Trac
 const fresh = (member: number, operation: string, now: number) =>
   ({ member, operation, fetchedAt: now, expiresAt: null, heldUntil: null, failedAt: null, etag: null }) as FreshnessRow;
 
+/** The node's work for the history and for who looks: the ages of values, and the rows of each minute. */
+// eslint-disable-next-line @typescript-eslint/unbound-method -- they are put back as they were
+const told = { ages: AgeTeller.prototype.look, minutes: HistoryWriter.prototype.look };
+
+/** Has it do that, or not. */
+function telling(on: boolean): void {
+  AgeTeller.prototype.look = on ? told.ages : () => Promise.resolve();
+  HistoryWriter.prototype.look = on ? told.minutes : () => Promise.resolve();
+}
+
 serve({
   start,
+  telling,
   /** Processor time of this process so far, user and system, milliseconds. */
   cpu: () => {
     const { user, system } = process.cpuUsage();

@@ -74,7 +74,7 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, se
   const environment = environmentOf(flags, servers);
   const { temporal, directDatabaseUrl } = environment;
   const databaseUrl = lazy.environment().requireDatabase(environment);
-  await lazy.migrate().migrate(directDatabaseUrl ?? databaseUrl, log);
+  await lazy.migrate().migrate(directDatabaseUrl ?? databaseUrl, log, undefined, 'cli');
 
   const hook = await loaded.dev?.start?.({ dir, log, databaseUrl });
   if (hook) await services.add(service({ stop: async () => hook.stop() }));

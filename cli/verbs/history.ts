@@ -58,7 +58,8 @@ async function find(longwatch: Longwatch, name: string, flags: Flags, options: S
   const isTracker = (await longwatch.trackers()).includes(name);
   if (flags.operation !== undefined && !isTracker)
     throw new UsageError(`'${name}' is not a tracker, so it has no operations`);
-  const kinds = flags.kind === undefined ? SERIES_KINDS : [flags.kind as SeriesKind];
+  const given = flags.kind ?? (flags.operation === undefined ? undefined : 'operation');
+  const kinds = given === undefined ? SERIES_KINDS : [given as SeriesKind];
   for (const kind of kinds) {
     const names = kind === 'operation' && isTracker ? await operationsOf(longwatch, name, flags.operation) : [name];
     const found = await longwatch.allSeries(kind, { ...options, names });

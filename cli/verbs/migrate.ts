@@ -12,7 +12,9 @@ export function addMigrate(program: Command): void {
     const environment = resolveEnvironment(environmentFlags(flags));
     const url = requireDatabase(environment);
     // The lock that keeps two of them apart belongs to a session, which a pooler's transactions do not share.
-    const applied = await lazy.migrate().migrate(environment.directDatabaseUrl ?? url, logger('warn'));
+    const applied = await lazy
+      .migrate()
+      .migrate(environment.directDatabaseUrl ?? url, logger('warn'), undefined, 'cli');
     if (flags.json) return printJson({ applied });
     await print(applied.length === 0 ? 'the schema is up to date' : `applied: ${applied.join(', ')}`);
   });

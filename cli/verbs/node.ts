@@ -109,10 +109,10 @@ class Told {
 
 function sentence(result: WishResult): string {
   const { drained, drainedFor, drainedUntil, target, weight, changed, ended } = result;
-  const until = drainedUntil === null ? '' : ` until ${drainedUntil}`;
+  const until = (time: string | null): string => (time === null ? '' : ` until ${time}`);
   const parts = [
-    ...(drained ? [`drained${until}`] : []),
-    ...(drainedFor.length > 0 ? [`drained for ${drainedFor.map(inline).join(', ')}${until}`] : []),
+    ...(drained ? [`drained${until(drainedUntil)}`] : []),
+    ...drainedFor.map((drain) => `drained for ${inline(drain.tracker)}${until(drain.until)}`),
     ...(drained ? [] : [target === null ? 'has its share' : `keeps ${plural(target, 'pool')} at most`]),
     `weight ${weight}`,
   ];

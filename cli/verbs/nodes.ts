@@ -67,9 +67,12 @@ function render({ nodes, heartbeats, wantedNodes }: ClusterReport): string {
   ].join('\n');
 }
 
-function sentence({ name, verdict, drainedUntil }: NodeReport): string {
-  const until = drainedUntil === null ? '' : ` (until ${drainedUntil})`;
-  return `${verdict.level}: ${inline(name)}: ${verdict.text}${until}`;
+function sentence({ name, verdict, drainedUntil, drainedFor }: NodeReport): string {
+  const ends = [
+    ...(drainedUntil === null ? [] : [`until ${drainedUntil}`]),
+    ...drainedFor.flatMap(({ tracker, until }) => (until === null ? [] : [`for ${inline(tracker)} until ${until}`])),
+  ];
+  return `${verdict.level}: ${inline(name)}: ${verdict.text}${ends.length === 0 ? '' : ` (${ends.join(', ')})`}`;
 }
 
 const tooMany = ({ tracker, timeoutMs }: HeartbeatReport): string =>

@@ -9,7 +9,7 @@ import type { Longwatch } from '../../client/longwatch';
 import { lazy } from '../lazy';
 import { count, plural, print, printJson, remark } from '../output';
 import { Progress } from '../progress';
-import { seconds, verb, withLongwatch, type CommonFlags } from '../verb';
+import { operatorVerb, seconds, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   file?: string;
@@ -59,10 +59,10 @@ async function push(name: string, given: string[], flags: Flags): Promise<void> 
 }
 
 export function addFlush(program: Command): void {
-  verb(program, 'flush <buffer>', 'run what waits for its batch to fill', ['longwatch flush blocks']).action(
-    (name: string, flags: CommonFlags) =>
+  operatorVerb(program, 'flush <buffer>', 'run what waits for its batch to fill', ['longwatch flush blocks']).action(
+    (name: string, flags: OperatorFlags) =>
       withLongwatch(flags, async (longwatch) => {
-        const result = await longwatch.buffer(name).flush();
+        const result = await longwatch.buffer(name).flush({ why: flags.why });
         await (flags.json ? printJson({ buffer: name, ...result }) : print(`'${name}' is flushed`));
       }),
   );

@@ -27,7 +27,7 @@ import type { BufferInput } from '../../workflows/buffer/state';
 import { TASK_QUEUE, type CommandResult, type RunState } from '../../workflows/lib/contract';
 import type { Json } from '../../workflows/lib/json';
 import type { OptionChange } from '../../workflows/lib/options';
-import type { CommandOptions } from '../audit';
+import { announced, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import {
   BufferGoneError,
@@ -100,8 +100,12 @@ export class BufferHandle<E = Json> extends Unit<BufferOptions, Row> {
   }
 
   /** Entries that wait for their batch to fill are run now. */
-  flush(): Promise<{ shards: number }> {
-    return this.update(flushBufferUpdate, []);
+  async flush({ why }: CommandOptions = {}): Promise<{ shards: number }> {
+    await this.require();
+    return announced(this.connections, { ...this.listed('flush'), why }, async () => {
+      const result = await this.update(flushBufferUpdate, []);
+      return { result, after: result };
+    });
   }
 
   /**

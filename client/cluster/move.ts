@@ -61,7 +61,7 @@ function whyNot(
 ): string | undefined {
   if (!alive) return 'it is not heard of';
   if (drained) return `it is drained (npx longwatch node resume ${name})`;
-  if (drainedFor.includes(tracker))
+  if (drainedFor.some((drain) => drain.tracker === tracker))
     return `it is drained for ${tracker} (npx longwatch node resume ${name} --tracker ${tracker})`;
   if (keeps && !keeps.some((kind) => kind === tracker || kind.startsWith(`${tracker}@`))) {
     return 'its config does not have that tracker, or it has not the label';

@@ -17,6 +17,7 @@ import { readNodes, type ClusterReport, type NodeReport } from './nodes';
 import { KEPT, NODE_NAMES, WISH, WISHES } from './queries';
 import { whyKept } from './why-kept';
 import {
+  auditedWishes,
   checkDrainTime,
   checkTarget,
   checkWeight,
@@ -25,6 +26,7 @@ import {
   sameWishes,
   shownWishes,
   wishesOf,
+  type ShownWishes,
   type Wishes,
   type WishRow,
 } from './wishes';
@@ -42,15 +44,10 @@ export interface DrainOptions extends CommandOptions {
   for?: Duration;
 }
 
-export interface WishResult {
+export interface WishResult extends ShownWishes {
   node: string;
   /** False: that was wanted of it already. */
   changed: boolean;
-  drained: boolean;
-  drainedFor: string[];
-  drainedUntil: string | null;
-  target: number | null;
-  weight: number;
   /** Its process has ended: the next one of this name finds the wish. */
   ended: boolean;
 }
@@ -85,9 +82,7 @@ export class NodeHandle {
     const forMs = time === undefined ? undefined : millisecondsOf(time);
     checkDrainTime(forMs);
     if (tracker !== undefined) await this.requireTracker(tracker);
-    return this.wish('node drain', why, (is, now) =>
-      drained(is, this.name, tracker, forMs === undefined ? null : now + forMs),
-    );
+    return this.wish('node drain', why, (is, now) => drained(is, tracker, forMs === undefined ? null : now + forMs));
   }
 
   /** It may keep pools again: of all trackers, or of one that it was drained for. */
@@ -156,7 +151,7 @@ export class NodeHandle {
   }
 
   private refuseIfNotDrained({ drained: whole, drainedFor }: NodeReport, tracker: string | undefined): void {
-    if (whole || (tracker !== undefined && drainedFor.includes(tracker))) return;
+    if (whole || (tracker !== undefined && drainedFor.some((drain) => drain.tracker === tracker))) return;
     const what = tracker === undefined ? '' : ` for ${tracker}`;
     throw new RefusedError(
       `node '${this.name}' is not drained${what} (any more): its time is over, or somebody has resumed it (npx longwatch audit --subject node/${this.name})`,
@@ -180,16 +175,17 @@ export class NodeHandle {
         await run(db, WISH, [
           this.name,
           wanted.drained,
-          wanted.drainedFor,
+          wanted.drainedFor.map((drain) => drain.tracker),
           wanted.drainedUntil,
           wanted.target,
           !is.drained,
           wanted.weight,
+          wanted.drainedFor.map((drain) => drain.until),
         ]);
       }
-      const [before, after] = [shownWishes(is), shownWishes(wanted)];
-      const result = { node: this.name, changed, ...after, ended: row.ended } as unknown as WishResult;
-      return { result, before, after, changed };
+      const [was, shown] = [shownWishes(is), shownWishes(wanted)];
+      const [before, after] = [auditedWishes(was, shown), auditedWishes(shown, was)];
+      return { result: { node: this.name, changed, ...shown, ended: row.ended }, before, after, changed };
     });
   }
 

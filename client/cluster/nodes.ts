@@ -37,8 +37,8 @@ export interface NodeReport {
   drained: boolean;
   drainedAt: string | null;
   drainedUntil: string | null;
-  /** Trackers of which it keeps nothing. */
-  drainedFor: string[];
+  /** Trackers of which it keeps nothing, each with the time at which that ends; null: when it is resumed. */
+  drainedFor: { tracker: string; until: string | null }[];
   /** Pools at most; null: its share. */
   target: number | null;
   /** As it was set, against the other nodes. */
@@ -95,7 +95,7 @@ export interface NodeRow {
   now: number;
   poolless_since: number | null;
   drained: boolean;
-  drained_for: string[];
+  drained_for: { tracker: string; until: number | null }[];
   drained_at: number | null;
   drained_until: number | null;
   pools: number;
@@ -195,7 +195,7 @@ function describe(seen: Seen, living: readonly Seen[]): NodeReport {
     drained: row.drained,
     drainedAt: iso(row.drained_at),
     drainedUntil: iso(row.drained_until),
-    drainedFor: row.drained_for,
+    drainedFor: row.drained_for.map(({ tracker, until }) => ({ tracker, until: iso(until) })),
     target: row.target,
     weight: row.weight,
     pools: row.pools,
@@ -219,7 +219,7 @@ function factsOf({ row, silentMs, load, use, share }: Seen, living: readonly See
     ended: row.ended,
     up: !row.drained && !leavesByItself,
     byItself: leavesByItself,
-    drainedFor: row.drained_for,
+    drainedFor: row.drained_for.map(({ tracker }) => tracker),
     pools: row.pools,
     load: load?.load ?? 0,
     share: share ?? load?.load ?? 0,

@@ -4,9 +4,13 @@
  */
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
+import { DRAINS_FOR } from '../../activities/tracker/store/nodes';
 
-/** The drain of a row `n` counts still. */
+/** The drain of a row `n` as a whole counts still. */
 const IN_FORCE = '(n.drained_until is null or n.drained_until > clock_timestamp())';
+/** Those for one tracker each that count still: `[{"tracker": "eve", "until": null}]`, in milliseconds. */
+const IN_PART = `(select coalesce(json_agg(json_build_object('tracker', f.tracker, 'until', ${ms('f.until')})
+                                            order by f.tracker), '[]') from ${DRAINS_FOR} f)`;
 
 /** Also those that ended, for a day. One that was not noted by a worker of this release has no word of itself. */
 export const NODES: Statement = {
@@ -16,7 +20,7 @@ export const NODES: Statement = {
                 ${ms('n.seen_at')} as seen_at, ${ms('clock_timestamp()')} as now,
                 ${ms('n.poolless_since')} as poolless_since,
                 n.drained_at is not null and ${IN_FORCE} as drained,
-                case when ${IN_FORCE} then n.drained_for else '{}' end as drained_for,
+                ${IN_PART} as drained_for,
                 case when ${IN_FORCE} then ${ms('n.drained_at')} end as drained_at,
                 case when n.drained_until > clock_timestamp() then ${ms('n.drained_until')} end as drained_until,
                 coalesce(k.pools, 0)::int as pools, coalesce(k.members, 0)::float8 as members
@@ -42,7 +46,7 @@ export const NODE_NAMES: Statement = {
 /** The wishes as they are, locked: what is written next rests on them. */
 export const WISHES: Statement = {
   name: 'client-node-wishes',
-  text: `select n.target, n.weight, n.drained_at is not null as drained, n.drained_for,
+  text: `select n.target, n.weight, n.drained_at is not null as drained, ${IN_PART} as drained_for,
                 ${ms('n.drained_until')} as drained_until, ${ms('clock_timestamp()')} as now, n.ended_at is not null as ended
          from longwatch.node n where n.name = $1 for update`,
 };
@@ -52,7 +56,10 @@ export const WISH: Statement = {
   name: 'client-node-wish',
   text: `update longwatch.node set
            drained_at = case when $2::boolean then case when $6::boolean then now() else coalesce(drained_at, now()) end end,
-           drained_for = $3, drained_until = to_timestamp($4::float8 / 1000), target = $5, weight = $7
+           drained_for = $3,
+           drained_for_until = array(select to_timestamp(u / 1000) from unnest($8::float8[]) with ordinality as x (u, at)
+                                     order by at),
+           drained_until = to_timestamp($4::float8 / 1000), target = $5, weight = $7
          where name = $1`,
 };
 

@@ -10,7 +10,10 @@ export function whyKept(node: NodeReport, { nodes }: ClusterReport, tracker: str
     return 'it cannot write to PostgreSQL, and does not give away what it has not stored';
   const others = nodes.filter(({ name, alive, drained }) => name !== node.name && alive && !drained);
   if (others.length === 0) return 'no other node is up; start one';
-  if (tracker !== undefined && others.every(({ drainedFor }) => drainedFor.includes(tracker))) {
+  if (
+    tracker !== undefined &&
+    others.every(({ drainedFor }) => drainedFor.some((drain) => drain.tracker === tracker))
+  ) {
     return `every other node is drained for ${tracker} as well`;
   }
   if ((node.use?.stuck ?? 0) > 0) {

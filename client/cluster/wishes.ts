@@ -5,13 +5,19 @@
 import type { Json } from '../../workflows/lib/json';
 import { RefusedError } from '../errors';
 
+/** A drain for one tracker. Epoch milliseconds of the database; null: until it is resumed. */
+export interface PartDrain {
+  readonly tracker: string;
+  readonly until: number | null;
+}
+
 export interface Wishes {
   /** As a whole. */
   readonly drained: boolean;
-  /** Trackers of which it is to keep nothing. */
-  readonly drainedFor: readonly string[];
-  /** When both end by themselves, epoch milliseconds of the database; null: when it is resumed. */
+  /** When that ends by itself, epoch milliseconds of the database; null: when it is resumed. */
   readonly drainedUntil: number | null;
+  /** Trackers of which it is to keep nothing, each with an end of its own. */
+  readonly drainedFor: readonly PartDrain[];
   /** Pools at most; null: its share. */
   readonly target: number | null;
   readonly weight: number;
@@ -23,7 +29,8 @@ export interface WishRow {
   target: number | null;
   weight: number;
   drained: boolean;
-  drained_for: string[];
+  /** Those that hold, by their trackers' names. */
+  drained_for: PartDrain[];
   drained_until: number | null;
   now: number;
   ended: boolean;
@@ -39,55 +46,63 @@ export function wishesOf({
   now,
 }: WishRow): Wishes {
   const over = until !== null && until <= now;
-  return over
-    ? { drained: false, drainedFor: [], drainedUntil: null, target, weight }
-    : { drained, drainedFor: [...trackers].sort(), drainedUntil: until, target, weight };
+  const whole = over ? { drained: false, drainedUntil: null } : { drained, drainedUntil: until };
+  return { ...whole, drainedFor: trackers, target, weight };
 }
 
 /**
  * @param tracker only of this one
  * @param until null: until it is resumed
- * @throws RefusedError where it would change when another drain of the node ends
  */
-export function drained(is: Wishes, node: string, tracker: string | undefined, until: number | null): Wishes {
-  const others = [
-    ...(is.drained && tracker !== undefined ? ['as a whole'] : []),
-    ...is.drainedFor.filter((name) => name !== tracker).map((name) => `for ${name}`),
-  ];
-  if (others.length > 0 && (is.drainedUntil === null) !== (until === null)) {
-    const ends = is.drainedUntil === null ? 'until it is resumed' : `until ${new Date(is.drainedUntil).toISOString()}`;
-    throw new RefusedError(
-      `node '${node}' is drained ${others.join(' and ')} ${ends}, and all drains of a node end together: ` +
-        `${is.drainedUntil === null ? 'leave out --for' : 'give --for as well'}, or first: npx longwatch node resume ${node}`,
-    );
-  }
+export function drained(is: Wishes, tracker: string | undefined, until: number | null): Wishes {
   if (tracker === undefined) return { ...is, drained: true, drainedUntil: until };
-  return { ...is, drainedFor: [...new Set([...is.drainedFor, tracker])].sort(), drainedUntil: until };
+  return { ...is, drainedFor: byName([...without(is, tracker), { tracker, until }]) };
 }
 
 /** @param tracker only of this one; without it, of all */
 export function resumed(is: Wishes, tracker: string | undefined): Wishes {
   if (tracker === undefined) return { ...is, drained: false, drainedFor: [], drainedUntil: null };
-  const drainedFor = is.drainedFor.filter((name) => name !== tracker);
-  const left = is.drained || drainedFor.length > 0;
-  return { ...is, drainedFor, drainedUntil: left ? is.drainedUntil : null };
+  return { ...is, drainedFor: without(is, tracker) };
 }
+
+const without = ({ drainedFor }: Wishes, tracker: string): PartDrain[] =>
+  drainedFor.filter((drain) => drain.tracker !== tracker);
+
+/** As the database orders them: by code points. */
+const byName = (drains: PartDrain[]): PartDrain[] =>
+  drains.sort((a, b) => Buffer.compare(Buffer.from(a.tracker), Buffer.from(b.tracker)));
 
 export function sameWishes(a: Wishes, b: Wishes): boolean {
   return JSON.stringify(shownWishes(a)) === JSON.stringify(shownWishes(b));
 }
 
 /** For the audit and for people: times as text. */
-export function shownWishes(wishes: Wishes): { [name: string]: Json } {
-  const { drained: whole, drainedFor, drainedUntil, target, weight } = wishes;
+export interface ShownWishes {
+  drained: boolean;
+  /** Its drain as a whole ends by itself then; null: when it is resumed. */
+  drainedUntil: string | null;
+  /** The trackers of which it keeps nothing, each with the time at which that ends; null: when it is resumed. */
+  drainedFor: { tracker: string; until: string | null }[];
+  target: number | null;
+  weight: number;
+}
+
+export function shownWishes({ drained: whole, drainedFor, drainedUntil, target, weight }: Wishes): ShownWishes {
+  const shown = drainedFor.map(({ tracker, until }) => ({ tracker, until: iso(until) }));
+  return { drained: whole, drainedUntil: iso(drainedUntil), drainedFor: shown, target, weight };
+}
+
+/** One field for each drain of either side, so that the audit says in words which of them a command has changed. */
+export function auditedWishes({ drainedFor, ...wishes }: ShownWishes, other: ShownWishes): { [name: string]: Json } {
+  const field = (tracker: string): string => `drained for ${tracker}`;
   return {
-    drained: whole,
-    drainedFor: [...drainedFor],
-    drainedUntil: drainedUntil === null ? null : new Date(drainedUntil).toISOString(),
-    target,
-    weight,
+    ...wishes,
+    ...Object.fromEntries(other.drainedFor.map(({ tracker }) => [field(tracker), null])),
+    ...Object.fromEntries(drainedFor.map(({ tracker, until }) => [field(tracker), until ?? 'until it is resumed'])),
   };
 }
+
+const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
 // ── What may be asked ──
 

@@ -11,6 +11,7 @@ import { readStatus, type Status } from '../status';
 import { sharedShiftQueue } from '../../workflows/tracker/contract';
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
+import { DRAINS_FOR } from '../../activities/tracker/store/nodes';
 import { errorText } from '../../workflows/lib/text';
 
 /** A part that was read, or why it could not be. */
@@ -109,11 +110,12 @@ const UNKEPT: Statement = {
 /** The audit knows when a drain for a tracker was commanded. */
 const DRAINS: Statement = {
   name: 'doctor-drains',
-  text: `select n.name as node, n.drained_at is not null as whole, n.drained_for as trackers,
-                ${ms(`clock_timestamp() - coalesce(n.drained_at, (
+  text: `select n.name as node, n.drained_at is not null and n.drained_until is null as whole, d.trackers,
+                ${ms(`clock_timestamp() - coalesce(case when n.drained_until is null then n.drained_at end, (
                   select max(a.at) from longwatch.audit a where a.subject = 'node/' || n.name and a.what = 'node drain'))`)} as "forMs"
-         from longwatch.node n
-         where n.drained_until is null and (n.drained_at is not null or cardinality(n.drained_for) > 0) order by n.name`,
+         from longwatch.node n, lateral (
+           select array(select f.tracker from ${DRAINS_FOR} f where f.until is null order by f.tracker) as trackers) d
+         where n.drained_at is not null and n.drained_until is null or cardinality(d.trackers) > 0 order by n.name`,
 };
 
 const LABELS: Statement = {

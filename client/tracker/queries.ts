@@ -120,6 +120,26 @@ export const STATUS_TRACKERS: Statement = {
 };
 
 /**
+ * The pools that may have an old value of one of these operations, as far as their keepers tell ($2 and $3). The others
+ * have none: all that their keeper told was young enough to be so still, or it is told by who keeps the pool now, some
+ * seconds ago. A keeper that has told of fewer members than there are (two pools are one since) has not
+ * told of all.
+ */
+export const STATUS_MAY_BE_STALE: Statement = {
+  name: 'client-status-may-be-stale',
+  text: `select p.pool, p.members from longwatch.pool p left join longwatch.node n on n.name = p.node
+         where p.tracker = $1 and p.members > 0 and exists (
+           select from unnest($2::text[], $3::float8[]) as o (operation, every_ms)
+           left join longwatch.pool_age a on a.tracker = p.tracker and a.pool = p.pool and a.operation = o.operation
+           cross join lateral (select greatest(0, extract(epoch from now() - a.told_at) * 1000) as told_ms) t
+           where (a.members >= p.members and (
+             a.max_ms + t.told_ms <= 3 * o.every_ms
+             or a.max_ms <= 3 * o.every_ms and t.told_ms < 15000 and a.told_at >= p.taken_at and p.released_at is null
+                and p.quarantined_at is null and n.ended_at is null and n.seen_at > now() - ${NODE_GONE}
+           )) is not true)`,
+};
+
+/**
  * How many of the members in these slots of the pools ($4 to $6) have a value that is older than three times what it
  * may be: the interval, the upstream's Expires or a hold (of the member, or of the operation on the node that keeps
  * it). A value that was never fetched is as old as its member. Each range and each value is looked for in its index,

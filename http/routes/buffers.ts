@@ -148,10 +148,10 @@ const commands = [
     id: 'flush',
     tag,
     summary: 'Entries that wait for their batch to fill are run now',
-    body: z.strictObject({}),
+    body: Command,
     answer: z.object({ shards: z.number() }),
     covers: ['BufferHandle.flush'],
-    run: ({ longwatch, params }) => longwatch.buffer(params.buffer).flush(),
+    run: ({ longwatch, params, body }) => longwatch.buffer(params.buffer).flush(body),
   }),
   route({
     method: 'post',

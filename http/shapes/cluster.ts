@@ -41,6 +41,8 @@ const Figures = shapeOf<NodeFigures>()(
     .openapi('NodeFigures'),
 );
 
+const PartDrains = z.array(z.object({ tracker: z.string(), until: Time.nullable() }));
+
 export const Node = shapeOf<NodeReport>()(
   z
     .object({
@@ -58,7 +60,7 @@ export const Node = shapeOf<NodeReport>()(
       drained: z.boolean(),
       drainedAt: Time.nullable(),
       drainedUntil: Time.nullable(),
-      drainedFor: Names,
+      drainedFor: PartDrains,
       target: z.number().nullable(),
       weight: z.number(),
       pools: z.number(),
@@ -89,7 +91,7 @@ export const Wish = shapeOf<WishResult>()(
       node: z.string(),
       changed: z.boolean(),
       drained: z.boolean(),
-      drainedFor: Names,
+      drainedFor: PartDrains,
       drainedUntil: Time.nullable(),
       target: z.number().nullable(),
       weight: z.number(),

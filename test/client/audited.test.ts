@@ -54,7 +54,7 @@ const LOOK = [
     ['status', 'history', 'explain', 'failed'].map((verb) => `${kind} ${verb}`),
   ),
 ];
-const DATA = ['add', 'remove', 'push', 'flush', 'send', 'request'];
+const DATA = ['add', 'remove', 'push', 'send', 'request'];
 const PROCESSES = ['dev', 'worker', 'migrate', 'dashboard', 'token new'];
 
 /** Each verb of an operator: its arguments, and the row that it leaves. */
@@ -79,6 +79,7 @@ const VERBS: Record<string, { args: string[]; what?: string; subject: string; af
     subject: 'upstream/esi',
     after: { 'limits.errors.tokens': 50 },
   },
+  flush: { args: ['box'], subject: 'buffer/box', after: { shards: 1 } },
   refetch: { args: ['things', 'a'], subject: 'tracker/things', after: { operation: null, members: 1, all: false } },
   reconcile: {
     args: ['things', '--file', 'IDS', '--apply'],
@@ -124,7 +125,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
     'holds',
     'status',
   ],
-  BufferHandle: ['flush', 'push', 'status'],
+  BufferHandle: ['push', 'status'],
   JobHandle: ['status', 'history', 'failedRows', 'explain'],
   DurableHandle: ['leases', 'key', 'brokenCompensations'],
   TrackerReads: ['members', 'failing', 'errors', 'freshness', 'oldest', 'next'],
@@ -156,7 +157,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
 const COMMANDS: Record<string, string[]> = {
   Unit: ['start', 'stop', 'pause', 'resume', 'declare', 'set'],
   TrackerHandle: ['start', 'move', 'openHolds', 'refetch', 'reconcile', 'crash'],
-  BufferHandle: ['stop'],
+  BufferHandle: ['stop', 'flush'],
   JobHandle: ['run', 'retryFailed'],
   DurableHandle: ['deleteKey', 'retryCompensation', 'resolveCompensation'],
   TrackerReads: [],

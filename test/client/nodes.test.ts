@@ -186,10 +186,20 @@ describe('wishes', () => {
     expect((await nodeOf('worker-1')).drained).toBe(true);
     await sql(`update longwatch.node set drained_until = clock_timestamp() - interval '1 s' where name = 'worker-1'`);
     expect(await nodeOf('worker-1')).toMatchObject({ drained: false, drainedUntil: null, drainedAt: null });
-    expect(await node().drain({ tracker: 'things' })).toMatchObject({ drained: false, drainedFor: ['things'] });
-    expect(await nodeOf('worker-1')).toMatchObject({ drained: false, drainedFor: ['things'] });
+    expect(await node().drain({ tracker: 'things' })).toMatchObject({
+      drained: false,
+      drainedFor: [{ tracker: 'things', until: null }],
+    });
+    expect(await nodeOf('worker-1')).toMatchObject({
+      drained: false,
+      drainedFor: [{ tracker: 'things', until: null }],
+    });
     await node().weight(2);
-    expect(await nodeOf('worker-1')).toMatchObject({ drained: false, drainedFor: ['things'], weight: 2 });
+    expect(await nodeOf('worker-1')).toMatchObject({
+      drained: false,
+      drainedFor: [{ tracker: 'things', until: null }],
+      weight: 2,
+    });
   });
 
   test('a drain keeps the time of its beginning, and takes the new end', async () => {
@@ -202,20 +212,43 @@ describe('wishes', () => {
     expect((await longwatch.nodes()).nodes[0]!.verdict.word).toBe('drained');
   });
 
-  test('all drains of a node end together: one that would change the end of another is refused', async () => {
+  test('each drain ends by itself: as a whole, for one tracker, for another', async () => {
+    const part = (tracker: string, until: unknown = null) => ({ tracker, until });
     await node().drain({ tracker: 'things' });
-    await expect(node().drain({ for: '1h' })).rejects.toThrow(
-      /is drained for things until it is resumed, and all drains/,
-    );
-    await node().drain({ tracker: 'others' });
-    expect(await nodeOf('worker-1')).toMatchObject({ drained: false, drainedFor: ['others', 'things'] });
-    await node().resume({ tracker: 'things' });
-    expect(await nodeOf('worker-1')).toMatchObject({ drainedFor: ['others'] });
-    await node().resume();
     await node().drain({ for: '1h' });
-    await expect(node().drain({ tracker: 'things' })).rejects.toThrow(/as a whole until 2.*give --for as well/);
-    await node().drain({ tracker: 'things', for: '2h' });
-    expect(await nodeOf('worker-1')).toMatchObject({ drained: true, drainedFor: ['things'] });
+    await node().drain({ tracker: 'others', for: '2h' });
+    const seen = await nodeOf('worker-1');
+    expect(seen).toMatchObject({ drained: true, drainedFor: [part('others', expect.any(String)), part('things')] });
+    expect(Date.parse(seen.drainedFor[0]!.until!) - Date.parse(seen.drainedUntil!)).toBeGreaterThan(3_500_000);
+    // Where the node looks: the drain as a whole is over, then the one for the others.
+    await sql(`update longwatch.node set drained_until = clock_timestamp() - interval '1 s' where name = 'worker-1'`);
+    expect(await nodeOf('worker-1')).toMatchObject({
+      drained: false,
+      drainedFor: [{ tracker: 'others' }, part('things')],
+    });
+    await sql(
+      `update longwatch.node set drained_for_until[1] = clock_timestamp() - interval '1 s' where name = 'worker-1'`,
+    );
+    expect(await nodeOf('worker-1')).toMatchObject({ drained: false, drainedFor: [part('things')] });
+    expect(await node().weight(2)).toMatchObject({ drained: false, drainedUntil: null, drainedFor: [part('things')] });
+    expect(await wishes('worker-1')).toMatchObject({ drained_for: ['things'], drained_until: null });
+    await node().drain({ for: '1h' });
+    expect(await node().resume({ tracker: 'things' })).toMatchObject({ changed: true, drained: true, drainedFor: [] });
+    expect((await nodeOf('worker-1')).drainedUntil).not.toBeNull();
+  });
+
+  test('a drain of a tracker takes the new end, and the audit and the command line say which one it was', async () => {
+    const run = (...args: string[]) => runCli(stack, 'node', ...args);
+    const first = await run('drain', 'worker-1', '--tracker', 'things', '--for', '1h');
+    expect(first.out).toMatch(/is now: drained for things until 2.*Z, has its share/);
+    await run('drain', 'worker-1', '--tracker', 'others');
+    const second = await run('drain', 'worker-1', '--tracker', 'things');
+    expect(second.out).toMatch(/is now: drained for others, drained for things, has its share/);
+    await run('resume', 'worker-1', '--tracker', 'others');
+    const { out } = await runCli(stack, 'audit', '--subject', 'node/worker-1');
+    expect(out).toMatch(/node resume .*drained for others: until it is resumed → none /);
+    expect(out).toMatch(/drained for things: 2\S+Z → until it is resumed/);
+    expect((await runCli(stack, 'nodes')).out).toMatch(/it is drained for things\n/);
   });
 
   test('a name that cannot be one is unknown', async () => {
@@ -225,7 +258,11 @@ describe('wishes', () => {
 
   test('two commands at once: neither is lost', async () => {
     await Promise.all([node().target(3), node().weight(4), node().drain({ tracker: 'things' })]);
-    expect(await nodeOf('worker-1')).toMatchObject({ target: 3, weight: 4, drainedFor: ['things'] });
+    expect(await nodeOf('worker-1')).toMatchObject({
+      target: 3,
+      weight: 4,
+      drainedFor: [{ tracker: 'things', until: null }],
+    });
   });
 
   test('--wait ends when it keeps nothing, with the pools that are left on the way', async () => {

@@ -2,9 +2,17 @@
  * The client's statements, on the real PostgreSQL: that they read no more than they must, also where its statistics are
  * old.
  */
-import { COUNT_APPLIED, COUNT_MEMBERS, POOLS, STATUS_STALE, STATUS_TRACKERS } from '../../client/tracker/queries';
+import {
+  COUNT_APPLIED,
+  COUNT_MEMBERS,
+  POOLS,
+  STATUS_MAY_BE_STALE,
+  STATUS_STALE,
+  STATUS_TRACKERS,
+} from '../../client/tracker/queries';
 import { countStale, sampleOf } from '../../client/tracker/stale';
 import type { Connections } from '../../client/connections';
+import { writeNode } from '../support/node-rows';
 import { Stack } from '../support/stack';
 
 let stack: Stack;
@@ -150,5 +158,107 @@ describe('status of a large tracker', () => {
     await stack.sql(`update longwatch.member set added_at = now() - interval '1 hour'`);
     const { stale } = await countStale(connections, LARGE, OPERATIONS, MEMBERS / 10);
     expect(stale).toEqual(new Map([['check', MEMBERS]]));
+  });
+
+  describe('where the pools’ keepers tell how old the values are', () => {
+    const LIMIT = MEMBERS / 10;
+    /** Members that each look at values went through. */
+    const looked: number[] = [];
+    const counting = {
+      read: async (statement: { text: string }, values: unknown[]) => {
+        if (statement === STATUS_STALE) {
+          const [row] = await stack.sql<{ n: number }>(
+            `select count(*)::int as n from longwatch.member m, unnest($1::bigint[], $2::bigint[]) as r (first, last)
+             where m.tracker = 'large' and m.slot between r.first and r.last`,
+            values.slice(4),
+          );
+          looked.push(row!.n);
+        }
+        return stack.sql(statement.text, values);
+      },
+    } as unknown as Connections;
+    const old = (which: string) =>
+      stack.sql(
+        `update longwatch.value v set fetched_at = now() - interval '1 hour'
+         from longwatch.member m where m.key = v.member and v.operation = 'look' and ${which}`,
+      );
+    const estimate = async () => (await countStale(counting, LARGE, OPERATIONS, LIMIT)).stale;
+    const suspects = async (everyMs = 1_000) =>
+      (await stack.sql<{ pool: number }>(STATUS_MAY_BE_STALE.text, ['large', ['look', 'check'], [everyMs, everyMs]]))
+        .map(({ pool }) => pool)
+        .sort((a, b) => a - b);
+    const inPool = (pool: number) => `longwatch.pool_of(m.hash, ${POOLS_OF}) = ${pool}`;
+
+    beforeAll(() =>
+      stack.sql(
+        `insert into longwatch.value (member, operation, value, fetched_at)
+         select m.key, 'check', '1', now() from longwatch.member m on conflict do nothing`,
+      ),
+    );
+    beforeEach(async () => {
+      looked.length = 0;
+      await stack.sql('truncate longwatch.pool_age');
+      await stack.sql('delete from longwatch.node');
+      await stack.sql(`update longwatch.pool set node = 'a', taken_at = now() - interval '1 minute', released_at = null,
+                       quarantined_at = null`);
+      // One pool is kept by another node.
+      await stack.sql(`update longwatch.pool set node = 'b' where pool = 3`);
+      for (const name of ['a', 'b']) await writeNode((text, values) => stack.sql(text, values), { name });
+      await stack.sql(
+        `insert into longwatch.pool_age (tracker, pool, operation, members, never, p50_ms, p95_ms, max_ms, buckets, oldest, told_at)
+         select tracker, pool, o, members, 0, 400, 900, 1000, '{}', '[]', now() - interval '5 s' from longwatch.pool, unnest($1::text[]) o`,
+        [OPERATIONS.map(({ name }) => name)],
+      );
+    });
+
+    test('all young: a few members are looked at', async () => {
+      expect(await suspects()).toEqual([]);
+      expect(await estimate()).toEqual(new Map());
+      expect(looked).toHaveLength(1);
+      expect(looked[0]).toBeLessThan(1.3 * (LIMIT / 10));
+    });
+
+    test('a pool with old ones is looked at whole', async () => {
+      await old(`${inPool(7)} and m.key % 3 = 0`);
+      await stack.sql(`update longwatch.pool_age set max_ms = 3600000 where pool = 7 and operation = 'look'`);
+      const truth = await whole();
+      expect(truth.get('look')).toBeGreaterThan(300);
+      expect(await estimate()).toEqual(truth);
+    });
+
+    test('values that a keeper has and the store has not are old', async () => {
+      await old('m.key % 10 < 3');
+      const truth = (await whole()).get('look')!;
+      expect(await suspects()).toEqual([]);
+      expect(Math.abs((await estimate()).get('look')! - truth)).toBeLessThan(truth * 0.15);
+      expect(looked.at(-1)).toBeGreaterThan(0.8 * LIMIT);
+    });
+
+    test.each([
+      ['its node is gone', true, `update longwatch.node set seen_at = now() - interval '10 seconds' where name = 'b'`],
+      ['its node has ended', true, `update longwatch.node set ended_at = now() where name = 'b'`],
+      ['nobody keeps it', true, 'update longwatch.pool set released_at = now() where pool = 3'],
+      ['it is in quarantine', true, 'update longwatch.pool set quarantined_at = now() where pool = 3'],
+      [
+        'another one keeps it since',
+        true,
+        `update longwatch.pool set taken_at = now() + interval '1 s' where pool = 3`,
+      ],
+      ['told long ago', true, `update longwatch.pool_age set told_at = now() - interval '20 seconds' where pool = 3`],
+      ['it has more members by now', false, 'update longwatch.pool set members = members + 1 where pool = 3'],
+      ['values too old', false, `update longwatch.pool_age set max_ms = 30001 where pool = 3 and operation = 'check'`],
+      ['an operation without a word', false, `delete from longwatch.pool_age where pool = 3 and operation = 'check'`],
+    ])('a pool is not trusted: %s', async (_why, isYoung, change) => {
+      await stack.sql(change);
+      try {
+        expect(await suspects()).toEqual([3]);
+        // At an interval so long all that was told is still young, whoever keeps the pool.
+        expect(await suspects(10_000)).toEqual(isYoung ? [] : [3]);
+      } finally {
+        await stack.sql(
+          `update longwatch.pool p set members = a.members from longwatch.pool_age a where a.pool = p.pool`,
+        );
+      }
+    });
   });
 });

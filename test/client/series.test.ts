@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import type { Figures } from '../../activities/series/fold';
 import { meanOf, sparkline } from '../../cli/sparkline';
+import type { Connections } from '../../client/connections';
 import { InvalidRangeError } from '../../client/errors';
 import type { Longwatch } from '../../client/longwatch';
 import { rangeAt, ROWS_OF_ALL, seriesOf } from '../../client/series';
@@ -129,7 +130,7 @@ describe('on the real PostgreSQL', () => {
   }, 240_000);
   afterAll(() => stack?.close());
 
-  const planned = async (kind: string, from: number, names: string[] | null) => {
+  const planned = async (kind: string, from: number, names: string[]) => {
     interface Plan {
       'Actual Rows': number;
       'Actual Loops': number;
@@ -148,9 +149,46 @@ describe('on the real PostgreSQL', () => {
   };
 
   test('only the rows that are asked for are read of 288,000', async () => {
-    expect(await planned('operation', HOUR, null)).toBeLessThanOrEqual(THINGS * 61);
+    const all = await sql(`select name from longwatch.series_total`);
+    const names = all.map(({ name }) => name as string);
+    expect(await planned('operation', HOUR, names)).toBeLessThanOrEqual(THINGS * 61);
     expect(await planned('operation', 24 * HOUR, ['things/look'])).toBeLessThanOrEqual(1_441);
-    expect(await planned('job', 24 * HOUR, null)).toBeLessThanOrEqual(1);
+    expect(await planned('job', 24 * HOUR, ['none'])).toBeLessThanOrEqual(1);
+  });
+
+  test('of many things not all rows are held at once, and of a day of too many the hours are read', async () => {
+    const connections = (longwatch as unknown as { connections: Connections }).connections;
+    const read = jest.spyOn(connections, 'read');
+    await longwatch.allSeries('operation', { from: Date.now() - 6 * HOUR, step: '10m' });
+    const sizes = await Promise.all(read.mock.results.map(async ({ value }) => ((await value) as unknown[]).length));
+    read.mockRestore();
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(20_000);
+    expect(sizes.reduce((sum, size) => sum + size, 0)).toBeGreaterThan(THINGS * 350);
+    expect(rangeAt(NOW, { from: NOW - 24 * HOUR }, 200)).toMatchObject({ rows: 'hour', stepMs: HOUR });
+    expect(rangeAt(NOW, { from: NOW - 24 * HOUR, step: '10m' }, 200)).toMatchObject({ rows: 'minute' });
+    expect(rangeAt(NOW, { from: NOW - 6 * HOUR }, 200)).toMatchObject({ rows: 'minute' });
+  });
+
+  test('a thing that is gone is found by its name for as long as its rows are kept', async () => {
+    await sql(
+      `insert into longwatch.series (step, kind, name, at, seconds, counts, look_sums, look_numbers, mosts, late)
+       values ('hour', 'node', 'gone', date_trunc('hour', now()) - interval '3 days', 3600, '{}',
+               '{4,0,0,0,0,0,0,0,0}', '{1,1,1,1,1,1,1,1,1}', '{4,0,0,0,0,0,0,0,0}', '{}')`,
+    );
+    const { out } = await runCli(stack, 'history', 'gone', '--last', '7d');
+    expect(out).toMatch(/^node gone\nfigure/);
+  });
+
+  test('an operation of a tracker is no buffer of the same name', async () => {
+    await sql(`insert into longwatch.tracker (name, options, pools)
+               select 'both', options, 1 from longwatch.tracker where name = 'things'`);
+    await sql(
+      `insert into longwatch.series (step, kind, name, at, seconds, counts, look_sums, look_numbers, mosts, late)
+       values ('minute', 'buffer', 'both', date_trunc('minute', now()) - interval '5 minutes', 60, '{1,1,0,0}',
+               '{0,0,0,0}', '{1,1,1,1}', '{0,0,0,0}', '{}')`,
+    );
+    expect((await runCli(stack, 'history', 'both')).out).toMatch(/^buffer both/);
+    expect((await runCli(stack, 'history', 'both', '--operation', 'look')).out).toMatch(/^nothing is written of/);
   });
 
   test('a thing, all things of a kind, and one that nobody knows', async () => {

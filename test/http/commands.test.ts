@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => desk?.close());
 
 /** Data: counted, and not listed. Dry runs change nothing. */
-const UNLISTED = ['push', 'addMembers', 'removeMembers', 'flush'];
+const UNLISTED = ['push', 'addMembers', 'removeMembers'];
 
 /** The requests, by the route's name; `at` are the names of its address. */
 const ASKED: Record<string, { at?: Record<string, string>; body?: unknown; status?: number; listed?: string }> = {
@@ -40,7 +40,7 @@ const ASKED: Record<string, { at?: Record<string, string>; body?: unknown; statu
   stopTracker: { listed: 'stop' },
   startTracker: { listed: 'start' },
   push: { body: { entries: [1, { a: null }, 'text'], wait: true } },
-  flush: {},
+  flush: { listed: 'flush' },
   pauseBuffer: { listed: 'pause' },
   resumeBuffer: { listed: 'resume' },
   setBufferConfig: { body: { changes: { maxBatchSize: 5 } }, listed: 'set' },

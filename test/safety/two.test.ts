@@ -92,6 +92,17 @@ test('a copy of the database is another one, until it is told to adopt the names
     /belongs to another Longwatch database/,
   );
   await (await stack.worker(config, { databaseUrl: copy.toString(), adopt: true })).shutdown();
+  // Told again, it has nothing to adopt.
+  await (await stack.worker(config, { databaseUrl: copy.toString(), adopt: true })).shutdown();
+  const of = new Client({ connectionString: copy.toString() });
+  await of.connect();
+  const { rows } = await of.query(
+    `select what, subject, outcome, after ->> 'namespaceOf' as took from longwatch.audit where what <> 'migrate'`,
+  );
+  await of.end();
+  expect(rows).toEqual([
+    { what: 'worker --adopt', subject: 'deployment/default', outcome: 'done', took: 'another database' },
+  ]);
   await (await stack.worker(config, { databaseUrl: copy.toString() })).shutdown();
   expect((await refusal(config, {})).message).toMatch(/belongs to another Longwatch database/);
 });

@@ -1,6 +1,6 @@
 /** The arithmetic of the history: parts of a time put together in any order are the whole, and no count is lost. */
 import fc from 'fast-check';
-import { added, figuresSince, type Figures, type Reading } from '../../activities/series/fold';
+import { added, beforeOf, figuresSince, type Before, type Figures, type Reading } from '../../activities/series/fold';
 import { histories } from '../support/simulate';
 
 const count = fc.nat(1_000);
@@ -61,4 +61,18 @@ test('a look that nobody took counts for nothing, and one of a time long past is
   const looked = figuresSince(undefined, now, 60, true);
   expect(looked).toMatchObject({ lookSums: [5, 0, 0], lookNumbers: [1, 0, 1], mosts: [5, null, 0] });
   expect(figuresSince(undefined, now, 60, false)).toMatchObject({ lookNumbers: [0, 0, 0], mosts: [null, null, null] });
+});
+
+test('a part that nobody knows is new, unless it has more than the whole has counted since', () => {
+  const thing = (name: string, total: number): Reading => ({ name, totals: [total], looks: [], late: [] });
+  const part = (total: number): Reading => ({ ...thing('w:p', total), whole: 'w' });
+  const known = (name: string, total: number) =>
+    new Map<string, Before>([[name, { ...thing(name, total), seenAt: 0 }]]);
+  // The last digits of a sum are not those of its parts.
+  expect(1_000.3 - 1_000).toBeLessThan(0.3);
+  expect(beforeOf(part(0.3), known('w', 1_000), thing('w', 1_000.3))).toBeUndefined();
+  expect(beforeOf(part(0.4), known('w', 1_000), thing('w', 1_000.3))).toEqual(part(0.4));
+  expect(beforeOf(part(5), new Map(), thing('w', 5))).toBeUndefined();
+  expect(beforeOf(part(5), known('w:p', 4), thing('w', 100))).toMatchObject({ totals: [4] });
+  expect(beforeOf(thing('t', 5), known('w', 4), undefined)).toBeUndefined();
 });

@@ -4,57 +4,17 @@
  */
 import fc from 'fast-check';
 import { pino } from 'pino';
-import { Database } from '../../activities/lib/database';
 import { writeSeries } from '../../activities/series/write';
 import { Attendance, type AttendanceHost } from '../../activities/tracker/shift/attendance';
 import { Clock } from '../../activities/tracker/shift/clock';
 import { percentile } from '../../activities/tracker/shift/lateness';
-import { beginNode, purgeNodes, writeStats, type StatsRow } from '../../activities/tracker/store/node-stats';
+import { beginNode, purgeNodes } from '../../activities/tracker/store/node-stats';
 import { claimNode } from '../../activities/tracker/store/nodes';
-import { writeNode, writeTracker } from '../support/node-rows';
+import { writeNode } from '../support/node-rows';
 import { histories } from '../support/simulate';
-import { Stack } from '../support/stack';
+import { eventually } from '../support/stack';
 import { wordOf } from '../tracker/cluster-kit';
-
-let stack: Stack;
-let database: Database;
-const sql = (text: string, values?: unknown[]) => stack.sql<Record<string, unknown>>(text, values);
-
-beforeAll(async () => {
-  stack = await Stack.start();
-  database = new Database({ url: stack.servers.databaseUrl, log: pino({ level: 'silent' }), connections: 4 });
-}, 120_000);
-afterAll(async () => {
-  await database.close();
-  await stack.close();
-});
-afterEach(() => jest.restoreAllMocks());
-beforeEach(async () => {
-  await sql('truncate longwatch.tracker, longwatch.buffer, longwatch.job cascade');
-  await sql(
-    'truncate longwatch.series, longwatch.series_total, longwatch.series_clock, longwatch.node, longwatch.node_start',
-  );
-  await sql('truncate longwatch.node_stats, longwatch.budget');
-  await writeTracker(sql, 't', 1);
-});
-
-const write = (options: { final?: boolean } = {}) =>
-  database.transaction((db) => writeSeries(db, { ...options, percentile }));
-const passes = (time: string) => sql(`update longwatch.series_clock set at = at - $1::interval`, [time]);
-const counted = (fetched: number, late: number[] = []): StatsRow => ({
-  ...{ tracker: 't', operation: 'look', fetched, failed: 0, skipped: 0, rounds: 1, lastRoundMs: 5, lateBuckets: [1] },
-  ...{ lateTotal: late, holdMs: 0, heldUntil: null },
-});
-const count = (node: string, fetched: number, late?: number[]) =>
-  database.transaction((db) => writeStats(db, node, [counted(fetched, late)]));
-const fetchedIn = async (step: 'minute' | 'hour') => {
-  const rows = await sql(
-    `select counts[1] as fetched from longwatch.series where step = $1 and kind = 'operation' and name = 't/look' order by at`,
-    [step],
-  );
-  return rows.map(({ fetched }) => fetched as number);
-};
-const sum = (numbers: readonly number[]): number => numbers.reduce((total, one) => total + one, 0);
+import { count, counted, database, fetchedIn, passes, sql, sum, write } from './series-kit';
 
 test('the first time there is nothing to count from; then each minute has what came in it', async () => {
   await count('a', 100, [1, 2]);
@@ -228,6 +188,7 @@ describe('each kind', () => {
   });
 
   test('ages are those that were told in the last minute', async () => {
+    await sql('update longwatch.tracker set pools = 3');
     await count('a', 1);
     await write();
     await sql(
@@ -328,6 +289,7 @@ test('a node writes it when it comes, when a minute is over, and when it ends; i
   };
   const attendance = new Attendance(database, host);
   await attendance.start();
+  await eventually('it begins', async () => (await sql('select from longwatch.series_clock')).length === 1);
   expect(await sql('select kind from longwatch.series_total order by kind')).toEqual([
     { kind: 'node' },
     { kind: 'operation' },
@@ -338,6 +300,7 @@ test('a node writes it when it comes, when a minute is over, and when it ends; i
   fetched = 9;
   await again.start();
   // The counts of the one before stay in the sums; it counts from nothing.
+  await eventually('the minute is written', async () => sum(await fetchedIn('minute')) > 0);
   expect(sum(await fetchedIn('minute'))).toBe(9);
   fetched = 12;
   await again.stop();

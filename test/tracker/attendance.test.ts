@@ -145,6 +145,27 @@ test('who keeps a row of its counts locked does not make the node look gone', as
   await attendance.stop();
 });
 
+test('a history that is slow keeps neither the counters nor what else is looked at waiting', async () => {
+  let fetched = 0;
+  const { attendance } = attendanceOf('a', () => [counted(++fetched)]);
+  await stack.sql('truncate longwatch.series_clock');
+  await stack.sql(
+    `create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(3); return new; end $$`,
+  );
+  await stack.sql('create trigger slow before insert on longwatch.series_clock for each row execute function slow()');
+  try {
+    await attendance.start();
+    await attendance.attend();
+    expect((await sums())!.fetched).toBeGreaterThan(1);
+    // It is not written yet.
+    expect(await stack.sql('select from longwatch.series_clock')).toEqual([]);
+    await eventually('it is written', async () => (await stack.sql('select from longwatch.series_clock')).length === 1);
+  } finally {
+    await stack.sql('drop function slow cascade');
+    await attendance.stop();
+  }
+});
+
 test('a node that PostgreSQL will not note says so once, and again after it was noted', async () => {
   const lines: string[] = [];
   const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) });

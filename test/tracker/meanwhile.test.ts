@@ -1,7 +1,7 @@
 /**
- * Temporal goes away in the moment in which a shift has ended and the next one has not begun: its node keeps the pool
- * on, by the fence that it has, until somebody takes it. On the real PostgreSQL, with a node of its own and a stand-in
- * for Temporal that answers or does not.
+ * A shift has ended, and the next one does not begin: Temporal is away, or a node that stands still has its task. The
+ * node that had the pool keeps it on, by the fence that it has, until somebody takes it. On the real PostgreSQL, with a
+ * node of its own and a stand-in for Temporal.
  */
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { pino } from 'pino';
@@ -28,19 +28,16 @@ let stack: Stack;
 let database: Database;
 let node: Node;
 let activities: TrackerActivities;
-let isReachable = true;
-let asked = 0;
 beforeAll(async () => (stack = await Stack.start()));
 afterAll(() => stack.close());
 
 beforeEach(async () => {
-  isReachable = true;
   for (const table of ['pool', 'member', 'tracker', 'node']) await stack.sql(`delete from longwatch.${table}`);
-  await stack.sql(`insert into longwatch.tracker (name, options, pools) values ('t', $1, 1)`, [
+  await stack.sql(`insert into longwatch.tracker (name, options, pools) values ('t', $1, 2)`, [
     JSON.stringify(rowOf(look).options),
   ]);
   await stack.sql(
-    `insert into longwatch.member (tracker, id, hash, stamp, roster_version) values ('t', 'zero', 0, 1, 0)`,
+    `insert into longwatch.member (tracker, id, hash, stamp, roster_version) values ('t', 'zero', 0, 1, 0), ('t', 'one', 1, 1, 0)`,
   );
   database = new Database({ url: stack.servers.databaseUrl, log, ...OWN_LIMITS });
   node = new Node({
@@ -54,11 +51,7 @@ beforeEach(async () => {
     nodeConcurrency: 100,
   });
   await node.start();
-  const reachable = (): Promise<boolean> => {
-    asked++;
-    return Promise.resolve(isReachable);
-  };
-  const temporal = { reachable, isCurrent: () => Promise.resolve(true) };
+  const temporal = { reachable: () => Promise.resolve(true), isCurrent: () => Promise.resolve(true) };
   activities = createActivities({ node, database, temporal: temporal as unknown as TemporalLink, log });
 });
 afterEach(async () => {
@@ -69,19 +62,21 @@ afterEach(async () => {
 });
 
 let shifts = 0;
-function shift(durationMs: number): Promise<ShiftResult> {
-  const workflowExecution = { workflowId: 'pool/t/0', runId: 'run' };
-  const environment = new MockActivityEnvironment({ heartbeatTimeoutMs: 5_000, workflowExecution });
-  const input = { tracker: 't', pool: 0, shift: ++shifts, durationMs, hops: 2 };
+function shift(durationMs: number, { pool = 0, attempt = 1, heartbeatTimeoutMs = 5_000 } = {}): Promise<ShiftResult> {
+  const workflowExecution = { workflowId: `pool/t/${pool}`, runId: 'run' };
+  const environment = new MockActivityEnvironment({ heartbeatTimeoutMs, attempt, workflowExecution });
+  const input = { tracker: 't', pool, shift: ++shifts, durationMs, hops: 2 };
   return environment.run<[ShiftInput], ShiftResult, TrackerActivities['shift']>(activities.shift, input);
 }
 const pool = async () =>
   (
     await stack.sql<{ token: string; free: boolean; clean: boolean }>(
-      `select token, released_at is not null as free, released_token is not null as clean from longwatch.pool`,
+      `select token, released_at is not null as free, released_token is not null as clean from longwatch.pool
+       where pool = 0`,
     )
   )[0]!;
-const stored = async () => Number((await stack.sql<{ value: number }>('select value from longwatch.value'))[0]?.value);
+const stored = async () =>
+  Number((await stack.sql<{ value: number }>('select max(value::text::int) as value from longwatch.value'))[0]?.value);
 /** Something new is written. */
 const goesOn = async () => {
   const before = runs;
@@ -90,7 +85,6 @@ const goesOn = async () => {
 
 test('the pool is kept on until the next shift takes it; only that one writes then', async () => {
   await expect(shift(300)).resolves.toMatchObject({ end: 'elapsed', to: 'n' });
-  isReachable = false;
   const { token, free } = await pool();
   expect(free).toBe(true);
   await goesOn();
@@ -98,7 +92,6 @@ test('the pool is kept on until the next shift takes it; only that one writes th
   expect(await pool()).toEqual({ token, free: false, clean: false });
   expect(node.shifts.size).toBe(1);
 
-  isReachable = true;
   const next = shift(600_000);
   await eventually('the next shift has it', async () => Number((await pool()).token) === Number(token) + 1);
   await eventually('it alone', () => node.shifts.size === 1 && [...node.shifts][0]!.token === Number(token) + 1);
@@ -117,17 +110,24 @@ test('whoever has taken it since keeps it, and so does a later attempt of the sa
   expect(await takeBackFence(database, claim, token)).toBeUndefined();
 });
 
-test('while Temporal answers nobody keeps anything on', async () => {
+test('one that the next shift has taken in time is left alone', async () => {
   await shift(300);
-  asked = 0;
-  await eventually('it has looked some times', () => asked >= 3);
-  expect(node.shifts.size).toBe(0);
+  await stack.sql('update longwatch.pool set token = token + 1');
+  await shift(300, { pool: 1 });
+  // By then it has looked at both.
+  await goesOn();
+  expect([...node.shifts].map(({ claim }) => claim.pool)).toEqual([1]);
   expect((await pool()).free).toBe(true);
+}, 30_000);
+
+test('one that was taken and handed back at once, for it was scheduled with another time-out, is kept on as well', async () => {
+  await expect(shift(300, { attempt: 2, heartbeatTimeoutMs: 1_234 })).resolves.toMatchObject({ end: 'handed back' });
+  await goesOn();
+  expect(node.shifts.size).toBe(1);
 }, 30_000);
 
 test('one that PostgreSQL has refused for too long is kept on again', async () => {
   await shift(300);
-  isReachable = false;
   await goesOn();
   // As it is ended after its patience.
   for (const one of node.shifts) one.end('handed back');
@@ -137,7 +137,6 @@ test('one that PostgreSQL has refused for too long is kept on again', async () =
 
 test('a node that ends lets it go', async () => {
   await shift(300);
-  isReachable = false;
   await goesOn();
   node.drain();
   await eventually('it is free', async () => (await pool()).free);

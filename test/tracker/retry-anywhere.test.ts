@@ -42,6 +42,8 @@ async function mayAll(): Promise<boolean> {
       const { raw } = await client.workflow.getHandle(poolWorkflowId('shared', pool)).describe();
       const [shift] = raw.pendingActivities ?? [];
       if (shift?.activityOptions?.taskQueue?.name !== sharedShiftQueue()) return false;
+      // At once, however many attempts there were.
+      if (shift.activityOptions.retryPolicy?.backoffCoefficient !== 1) return false;
     }
     return true;
   } finally {

@@ -53,8 +53,15 @@ test('members get their slots, pools their counts; the database is taken further
        from unnest($1::text[], $2::bigint[]) with ordinality as x (id, hash, n)`,
       [ids, ids.map(hashId), pools],
     );
-    expect(await migrate(url, log)).toContain('0007_slots');
-    expect(await migrate(url, log)).toEqual([]);
+    expect(await migrate(url, log, undefined, 'cli')).toContain('0007_slots');
+    expect(await migrate(url, log, undefined, 'cli')).toEqual([]);
+    const audit = await client.query('select via, what, outcome, after from longwatch.audit');
+    expect(audit.rows).toEqual([
+      {
+        ...{ via: 'cli', what: 'migrate', outcome: 'done' },
+        after: { applied: expect.arrayContaining(['0007_slots']) as string[] },
+      },
+    ]);
 
     const { rows } = await client.query<{ id: string; slot: number }>(
       `select id, slot::float8 as slot from longwatch.member`,
@@ -72,6 +79,31 @@ test('members get their slots, pools their counts; the database is taken further
     );
     expect(new Map(counts.rows.map((row) => [row.pool, row.members]))).toEqual(counted);
     expect(counts.rows[0]!.roster_version).toBe(7);
+  } finally {
+    await client.end();
+  }
+});
+
+test('drains of a node that ended together have the same end each', async () => {
+  const { url, client } = await before('drains', '0029_drains.sql');
+  try {
+    await client.query(
+      `insert into longwatch.node (name, host, pid, drained_at, drained_for, drained_until)
+       values ('both', 'h', 1, now(), '{a,b}', '2100-01-01'), ('part', 'h', 1, null, '{a}', '2100-01-01'),
+              ('always', 'h', 1, now(), '{a}', null), ('none', 'h', 1, null, '{}', null)`,
+    );
+    expect(await migrate(url, log)).toContain('0029_drains');
+    const { rows } = await client.query<{ name: string }>(
+      `select n.name, drained_until::date::text as whole, d.tracker, d.until::date::text as until
+       from longwatch.node n left join unnest(n.drained_for, n.drained_for_until) d (tracker, until) on true order by 1, 3`,
+    );
+    expect(rows).toEqual([
+      { name: 'always', whole: null, tracker: 'a', until: null },
+      { name: 'both', whole: '2100-01-01', tracker: 'a', until: '2100-01-01' },
+      { name: 'both', whole: '2100-01-01', tracker: 'b', until: '2100-01-01' },
+      { name: 'none', whole: null, tracker: null, until: null },
+      { name: 'part', whole: null, tracker: 'a', until: '2100-01-01' },
+    ]);
   } finally {
     await client.end();
   }

@@ -11,7 +11,7 @@ import {
 } from '@temporalio/workflow';
 import { ErrorType } from '../lib/errors';
 import { isFailureOf, neverStarted } from '../lib/failed-activity';
-import { RETRY } from '../lib/retry';
+import { RETRY_SHIFT } from '../lib/retry';
 import type { ShiftResult, TrackerActivities, Unbegun } from './contract';
 import {
   pauseAfter,
@@ -154,7 +154,7 @@ export class ShiftRuns {
       // Pools that wait for a node: those of a large tracker do not come before those of a small one.
       priority: { fairnessKey: tracker },
       summary: `shift ${state.shift}: ${state.members} members`,
-      retry: once ? { maximumAttempts: 1 } : RETRY,
+      retry: once ? { maximumAttempts: 1 } : RETRY_SHIFT,
     });
     return shift({ tracker, pool, shift: state.shift, durationMs, ...input });
   }

@@ -10,7 +10,6 @@ import { errorOf } from '../../lib/failures';
 import type { Database, Queryable } from '../../lib/database';
 import { Background } from '../../lib/service';
 import { isPassing } from '../../lib/sqlstate';
-import { minuteOf, writeSeries } from '../../series/write';
 import {
   announceNodes,
   attendNode,
@@ -22,7 +21,7 @@ import {
 } from '../store/nodes';
 import { beginNode, purgeNodes, writeStats, type StatsRow } from '../store/node-stats';
 import type { Clock } from './clock';
-import { percentile } from './lateness';
+import { HistoryWriter } from './history';
 
 const ATTEND_MS = 1_000;
 /** However often something is announced: not more often than this. */
@@ -31,8 +30,6 @@ const HINT_MS = 50;
 const HEARD_MS = 3_000;
 /** Nodes that are gone are forgotten this often, milliseconds, by whoever is there. */
 const PURGE_MS = 10 * 60_000;
-/** Nobody may keep the history from the others: whoever freezes while it writes lets go of it. Milliseconds. */
-const HISTORY_LIMITS = { statementTimeoutMs: 10_000, lockTimeoutMs: 500, idleTimeoutMs: 3_000 };
 /** Nobody may keep an attendance waiting longer than until it would be the next one's turn, or nearly so. */
 const LIMITS = { statementTimeoutMs: 3_000, lockTimeoutMs: 500 };
 
@@ -62,11 +59,7 @@ export class Attendance extends Background {
   /** It was said that the node cannot be noted. */
   private told = false;
   private begun = false;
-  private ending = false;
-  /** The history is written up to this minute of the database, by whoever. */
-  private minute = -Infinity;
-  /** Kinds of which the log has that they cannot be written. */
-  private readonly unwritten = new Set<string>();
+  private readonly history: HistoryWriter;
   private purgedAt: number;
   /** Monotonic. */
   private heardAt = -Infinity;
@@ -83,6 +76,7 @@ export class Attendance extends Background {
     random: () => number = Math.random,
   ) {
     super();
+    this.history = new HistoryWriter(shared, host);
     // Not all nodes of a rollout at the same time.
     this.purgedAt = Date.now() - random() * PURGE_MS;
   }
@@ -133,8 +127,8 @@ export class Attendance extends Background {
     this.timer = undefined;
     await this.attending;
     await this.counting;
-    this.ending = true;
     await this.attend();
+    if (this.isHeard) await this.history.end();
     const { row, incarnation } = this.host;
     await this.database
       .transaction((db) => endNode(db, row.name, incarnation?.number ?? 0), LIMITS)
@@ -173,33 +167,6 @@ export class Attendance extends Background {
     } else this.host.log.debug({ err: error }, 'the node could not be noted; it tries again in a second');
   }
 
-  /** About once a minute, by the first node that comes; when it ends, what has been counted since. */
-  private async history(): Promise<void> {
-    const { clock, log } = this.host;
-    const now = clock.toStore(clock.now());
-    if (minuteOf(now) === this.minute && !this.ending) return;
-    try {
-      const options = {
-        final: this.ending,
-        percentile,
-        onError: (error: Error, kind: string) => this.untold(error, kind),
-      };
-      const at = await this.shared.transaction((db) => writeSeries(db, options), HISTORY_LIMITS);
-      if (at !== undefined) this.minute = minuteOf(at);
-    } catch (thrown) {
-      const error = errorOf(thrown);
-      if (isPassing(error)) log.debug({ err: error }, 'the history is written in a second');
-      else this.untold(error);
-    }
-  }
-
-  /** Said once: it is only what people see, and it is tried again each minute. */
-  private untold(error: Error, kind = 'any'): void {
-    if (this.unwritten.has(kind)) return;
-    this.unwritten.add(kind);
-    this.host.log.warn({ err: error, kind }, 'the history of this kind of thing cannot be written');
-  }
-
   /** Apart: whoever has a row of its counts locked does not make the node look gone. */
   private async count(): Promise<void> {
     const { row, clock, log } = this.host;
@@ -213,7 +180,7 @@ export class Attendance extends Background {
       await writeStats(db, row.name, this.host.stats(), (ms) => clock.toStore(ms));
       this.begun = true;
     });
-    await this.history();
+    void this.history.look();
     if (Date.now() - this.purgedAt < PURGE_MS) return;
     this.purgedAt = Date.now();
     await part('nodes that are gone are forgotten', purgeNodes);

@@ -10,15 +10,8 @@ import type { Logger } from 'pino';
 import { ErrorType } from '../../../workflows/lib/errors';
 import { poolWorkflowId, type ShiftInput, type ShiftResult } from '../../../workflows/tracker/contract';
 import type { TrackerDefinition } from '../../../config/define/tracker';
-import {
-  recordCrash,
-  releaseFence,
-  seenFence,
-  takeFence,
-  type PoolClaim,
-  type PoolFence,
-  isOfCleanEnd,
-} from '../store/fence';
+import { recordCrash, seenFence, takeFence, type PoolClaim, type PoolFence, isOfCleanEnd } from '../store/fence';
+import { failedAttempt } from './failed-attempt';
 import { errorOf, failure } from '../../lib/failures';
 import { reach } from '../../lib/points';
 import type { Database, Queryable } from '../../lib/database';
@@ -40,8 +33,8 @@ import type { Meanwhile } from './meanwhile';
 import { PoolShift, type Ending } from './pool-shift';
 import { resultOf } from './shift-result';
 import { readShiftOptions } from './shift-options';
+import { finish } from './finish';
 import { retryAnywhere } from './retry-anywhere';
-import { SHORT_RUN_MS } from './wind-down';
 import { readMemberBuckets, type StoredBuckets } from '../../upstream/store/purse';
 import { startHeartbeat } from '../../lib/heartbeat';
 import { sleep } from '../../lib/sleep';
@@ -56,7 +49,7 @@ export interface ShiftDeps {
   database: Database;
   temporal: TemporalLink;
   log: Logger;
-  /** Keeps what nobody can take while Temporal is away. */
+  /** Keeps what nobody takes in time. */
   meanwhile?: Meanwhile;
 }
 
@@ -83,6 +76,7 @@ export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<Shif
     attempt: info.attempt,
     node: node.row.name,
   };
+  const began = performance.now();
   const stopHeartbeat = startHeartbeat();
   let end: ShiftResult['end'] | undefined;
   try {
@@ -93,7 +87,7 @@ export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<Shif
   } catch (thrown) {
     const error = errorOf(thrown);
     if ((error as { type?: unknown }).type === ErrorType.Fenced) return resultOf('fenced', node, undefined, 0);
-    throw error;
+    throw failedAttempt(error, info.attempt, performance.now() - began);
   } finally {
     if (end === undefined) node.placing.over(claim, undefined);
     stopHeartbeat();
@@ -122,6 +116,7 @@ async function takeAndKeep(
   const { options } = taken.tracker;
   if (attempt > 1 && !mayBecome(options.heartbeatTimeoutMs, heartbeatTimeoutMs)) {
     const told = await readShiftOptions(deps.database, options, options.heartbeatTimeoutMs);
+    deps.meanwhile?.ended(claim, taken.fence.token);
     return { ...resultOf('handed back', node, undefined, 0), options: told };
   }
   const pool: TakenPool = { claim, token: taken.fence.token, definition, log };
@@ -281,42 +276,6 @@ async function keepUntilEnd(
 
 /** A next shift comes right after these. */
 const FOLLOWED: readonly Ending[] = ['elapsed', 'asked', 'moved', 'handed back'];
-
-/** Its runs end, what there is of it is written, it leaves the node, and its fence is free. */
-export async function finish(
-  { node, database }: Pick<ShiftDeps, 'node' | 'database'>,
-  shift: PoolShift,
-  ending: Ending,
-): Promise<void> {
-  shift.close();
-  await Promise.all([lastRuns(shift), node.turns?.leave(shift, ending !== 'fenced')]);
-  if (shift.purse) {
-    shift.purse.end();
-    // There may be something to store of it, and nothing else.
-    shift.hinted = true;
-  }
-  // The database has refused everything for so long: one refusal more would only keep the pool from its next keeper.
-  if (ending !== 'fenced' && !isStoreUnavailable(ending)) await node.writer.flush();
-  node.leave(shift);
-  if (shift.purse) node.spender?.release(shift.purse);
-  if (ending instanceof Error) return;
-  // The next holder believes it: whatever may still be under way of the members' buckets has been written.
-  if (shift.purse?.isStored ?? true) await releaseFence(database, shift.claim, shift.token).catch(() => undefined);
-}
-
-const isStoreUnavailable = (ending: Ending): boolean =>
-  ending instanceof Error && (ending as { type?: unknown }).type === ErrorType.StoreUnavailable;
-
-/**
- * After an end that does not wait (a shutdown, a stop, a crash): the short ones may still end; the others are given up
- * and counted.
- */
-async function lastRuns(shift: PoolShift): Promise<void> {
-  const until = Date.now() + SHORT_RUN_MS;
-  while (shift.inFlight > 0 && Date.now() < until) await sleep(5);
-  if (shift.inFlight > 0) shift.log.warn({ runs: shift.inFlight }, 'runs are given up, for their shift must end');
-  shift.abandon('the shift is over');
-}
 
 /** A pool that was taken, whether or not its shift came about. */
 interface TakenPool {

@@ -1,32 +1,33 @@
 /**
- * A pool between two shifts while Temporal is away. Its shift here has ended for a next one, on this node or on
- * another, and nobody can begin that: the pool would have no keeper until Temporal is back. So this node keeps it on
- * meanwhile, without an activity, by the fence that it still has. As soon as the next shift takes the fence, wherever
- * that is, the flush ends it here, as it does with every shift of an older token.
+ * A pool between two shifts. Its shift here has ended for a next one, on this node or on another, and that comes within
+ * a tenth of a second as a rule. It comes late where Temporal is away, where the node that is to have the pool has died
+ * or stands still, or where such a node has the task of the pool's workflow: the pool would have no keeper for as long
+ * as a time-out. So if nobody has taken it in time, this node keeps it on meanwhile, without an activity, by the fence
+ * that it still has. As soon as the next shift takes the fence, wherever that is, the flush ends it here, as it does
+ * with every shift of an older token.
  *
- * Told by `keep.ts` of each shift that has ended so. It asks Temporal nothing while no shift has ended a moment ago.
+ * Told by `keep.ts` of each shift that has ended so; the fence says whether somebody has the pool, and nobody else is
+ * asked.
  */
 import { performance } from 'node:perf_hooks';
 import type { Logger } from 'pino';
 import type { TrackerDefinition } from '../../../config/define/tracker';
 import type { Database } from '../../lib/database';
 import { errorOf } from '../../lib/failures';
-import type { TemporalLink } from '../../lib/temporal';
-import { takeBackFence, type PoolClaim, type PoolFence } from '../store/fence';
+import { seenFences, takeBackFence, type PoolClaim, type PoolFence } from '../store/fence';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import { DEFAULT_PATIENCE_MS } from './end-watch';
 import { idOf } from './placed-pool';
 import type { Ending, PoolShift } from './pool-shift';
 
-/** How often it looks, and how old the end of a shift is at least. Milliseconds. */
-const LOOK_MS = 500;
-/** If Temporal has answered for so long since the end of a shift, its next one has come, or will. Milliseconds. */
-const COMES_MS = 5_000;
+const LOOK_MS = 250;
+/** A next shift that has not come so long after the end of the last one is late. Milliseconds. */
+const LATE_MS = 750;
+const READ_LIMITS = { statementTimeoutMs: 2_000, lockTimeoutMs: 500 };
 
 export interface MeanwhileDeps {
   node: { readonly definitions: ReadonlyMap<string, TrackerDefinition>; readonly isDraining: boolean };
   database: Database;
-  temporal: Pick<TemporalLink, 'reachable'>;
   log: Logger;
   /** Puts a shift on the node, and takes it off again (`keep.ts`). */
   begin(
@@ -42,7 +43,7 @@ interface Between {
   readonly claim: PoolClaim;
   readonly token: number;
   /** Monotonic: since when its next shift may come. */
-  since: number;
+  readonly since: number;
 }
 
 export class Meanwhile {
@@ -65,29 +66,36 @@ export class Meanwhile {
     this.endThose();
     if (this.looking) return;
     this.looking = true;
-    await this.keepWhatNobodyTakes().finally(() => (this.looking = false));
+    await this.keepWhatNobodyTakes()
+      .catch((thrown: unknown) => this.deps.log.debug({ err: errorOf(thrown) }, 'the pools are looked at again'))
+      .finally(() => (this.looking = false));
     if (this.between.size > 0 || this.shifts.size > 0) return;
     clearInterval(this.timer);
     this.timer = undefined;
   }
 
   private async keepWhatNobodyTakes(): Promise<void> {
+    if (this.deps.node.isDraining) this.between.clear();
     const now = performance.now();
-    const old = [...this.between].filter(([, { since }]) => now - since >= LOOK_MS);
-    if (old.length === 0) return;
-    const isReachable = await this.deps.temporal.reachable();
-    for (const [id, one] of old) {
-      const isOver = this.deps.node.isDraining || (isReachable && now - one.since >= COMES_MS);
-      if (!isOver && isReachable) continue;
-      this.between.delete(id);
-      if (!isOver) await this.keep(one.claim, one.token).catch((thrown: unknown) => this.failed(id, one, thrown));
-    }
+    const late = [...this.between].filter(([, { since }]) => now - since >= LATE_MS);
+    if (late.length === 0) return;
+    const known = late.map(([, { claim, token }]) => ({ tracker: claim.tracker, pool: claim.pool, token }));
+    const seen = await this.deps.database.transaction((db) => seenFences(db, known), READ_LIMITS);
+    const taken = new Set(seen.map(idOf));
+    await Promise.all(late.map(([id, one]) => this.keepOn(id, one, taken.has(id))));
+  }
+
+  /** Never rejects. */
+  private async keepOn(id: string, one: Between, isTaken: boolean): Promise<void> {
+    // A later shift may have ended here while the fences were read.
+    if (this.between.get(id) === one) this.between.delete(id);
+    if (!isTaken) await this.keep(one.claim, one.token).catch((thrown: unknown) => this.failed(id, one, thrown));
   }
 
   /** One that cannot be kept on now is tried again, after the others. */
   private failed(id: string, one: Between, thrown: unknown): void {
     this.deps.log.debug({ err: errorOf(thrown), pool: id }, 'a pool between two shifts cannot be kept on now');
-    if (!this.between.has(id)) this.between.set(id, one);
+    if (!this.between.has(id)) this.between.set(id, { ...one, since: performance.now() });
   }
 
   private async keep(claim: PoolClaim, token: number): Promise<void> {
@@ -100,7 +108,7 @@ export class Meanwhile {
     if (!fence) return;
     const log = this.deps.log.child({ tracker: claim.tracker, pool: claim.pool, shift: claim.shift });
     const shift = await this.deps.begin(claim, { fence, tracker }, definition, log);
-    log.warn('Temporal is away and nobody has begun the next shift: this node keeps the pool meanwhile');
+    log.warn('nobody has begun the next shift in time: this node keeps the pool meanwhile');
     this.shifts.add(shift);
     void this.keepUntilEnd(shift);
   }
@@ -116,7 +124,7 @@ export class Meanwhile {
     } finally {
       this.shifts.delete(shift);
     }
-    // PostgreSQL has refused it: Temporal may be away still when that is back.
+    // PostgreSQL has refused it; when that is back there may still be nobody.
     if (ending === 'handed back' && !this.deps.node.isDraining) this.ended(shift.claim, shift.token);
   }
 

@@ -9,7 +9,7 @@
  */
 import { Context } from '@temporalio/activity';
 import { errorMessage } from '../../../workflows/lib/text';
-import { RETRY } from '../../../workflows/lib/retry';
+import { RETRY_SHIFT } from '../../../workflows/lib/retry';
 import { nodeShiftQueue, poolWorkflowId, sharedShiftQueue } from '../../../workflows/tracker/contract';
 import { labelOf, type TrackerOptions } from '../../../workflows/tracker/options';
 import { sleep } from '../../lib/sleep';
@@ -40,7 +40,7 @@ export async function retryAnywhere(
   for (let againMs = AGAIN_MS; !over.aborted; againMs = Math.min(2 * againMs, LATEST_AGAIN_MS)) {
     try {
       // Begun by nobody for so long, it is its workflow's business again.
-      return await temporal.retryOn(to, activity, RETRY, BEGIN_WITHIN_MS);
+      return await temporal.retryOn(to, activity, RETRY_SHIFT, BEGIN_WITHIN_MS);
     } catch (error) {
       const isRefusal = isRefused(error);
       const means = isRefusal ? 'if its node dies, the shift comes back by its workflow' : 'it is asked for again';

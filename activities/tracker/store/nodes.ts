@@ -93,6 +93,10 @@ const INCARNATION: Statement = {
 };
 const HOLDER: Statement = { name: 'node-holder', text: `select host, pid from longwatch.node where name = $1` };
 
+/** The drains of a node's row `n` for one tracker each that are in force, as rows of `tracker` and `until`. */
+export const DRAINS_FOR = `(select d.tracker, d.until from unnest(n.drained_for, n.drained_for_until) d (tracker, until)
+            where d.tracker is not null and (d.until is null or d.until > clock_timestamp()))`;
+
 /** A peer that has been silent for longer has nothing to say to anybody. */
 const REMEMBERED = `interval '1 minute'`;
 /** One answer: the wishes for this node, beside each of the others. No row: another process has the name. */
@@ -109,8 +113,8 @@ const ATTEND: Statement = {
                poolless_since = case when $11 then coalesce(n.poolless_since, clock_timestamp()) end,
                seen_at = clock_timestamp(), ended_at = null
            where n.incarnation <= excluded.incarnation
-           returning n.name, n.target, n.weight, n.drained_at is not null as drained, n.drained_for,
-                     n.drained_until <= clock_timestamp() as resumed
+           returning n.name, n.target, n.weight, n.drained_at is not null and (n.drained_until is null or n.drained_until > clock_timestamp()) as drained,
+                     array(select f.tracker from ${DRAINS_FOR} f order by f.tracker) as drained_for
          )
          select mine.*, ${ms('clock_timestamp()')} as now, p.name as peer, p.placement, ${ms('p.seen_at')} as at,
                 p.use -> 'eventLoop' as event_loop
@@ -171,8 +175,8 @@ export async function attendNode(
   return {
     now: mine.now,
     wishes: {
-      drained: mine.drained && mine.resumed !== true,
-      drainedFor: mine.resumed === true ? [] : mine.drained_for,
+      drained: mine.drained,
+      drainedFor: mine.drained_for,
       target: mine.target,
       weight: mine.weight,
     },
@@ -189,8 +193,6 @@ export async function attendNode(
 interface AttendRow {
   now: number;
   drained: boolean;
-  /** null: it is drained until it is resumed. */
-  resumed: boolean | null;
   drained_for: string[];
   target: number | null;
   weight: number;

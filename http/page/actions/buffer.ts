@@ -28,9 +28,9 @@ export function flushAction(buffer: string): Action {
         ],
       };
     },
-    command: () => line('flush', [buffer]),
-    act: async () => {
-      const { shards } = await send<{ shards: number }>('POST', at('buffers', buffer, 'flush'));
+    command: (_values, why) => line('flush', [buffer], { why }),
+    act: async (_values, why) => {
+      const { shards } = await send<{ shards: number }>('POST', at('buffers', buffer, 'flush'), { why });
       return `${plural(shards, 'shard')} told`;
     },
   };

@@ -37,7 +37,7 @@ function drainSays(state: State, name: string, time: string): Preview {
   if (!node) return { says: [], refused: 'there is no node of this name any more' };
   const others = state.cluster.nodes.filter((each) => each.alive && !each.drained && each.name !== name);
   const until = time.trim() ? `for ${time.trim()}, then it is resumed by itself` : 'until it is resumed';
-  if (node.drained && !time.trim()) return { says: [], refused: 'it is drained already' };
+  if (node.drained && node.drainedUntil === null && !time.trim()) return { says: [], refused: 'it is drained already' };
   return {
     says: [
       `${plural(node.pools, 'pool')} with ${plural(node.members, 'member')} go to ${

@@ -148,6 +148,10 @@ function NodeFacts({ node }: { node: NodeReport }) {
           string | preact.JSX.Element,
         ][])
       : []),
+    ...node.drainedFor.map(({ tracker, until }): [string, string | preact.JSX.Element] => [
+      `drained for ${tracker}`,
+      until === null ? 'until it is resumed' : <Ago at={until} />,
+    ]),
     ...(use
       ? ([
           [

@@ -88,8 +88,13 @@ describe('what is wanted of it', () => {
     await set(`drained_at = now(), drained_until = now() + interval '1 hour', target = 0, weight = 2.5`);
     expect(await wishes()).toEqual({ drained: true, drainedFor: [], target: 0, weight: 2.5 });
     await set(`drained_until = now() - interval '1 second', drained_for = '{eve}'`);
-    expect(await wishes()).toMatchObject({ drained: false, drainedFor: [] });
-    await set(`drained_at = null, drained_until = null`);
+    // Each ends by itself; a row of a release that has one end for all has no times here.
+    expect(await wishes()).toMatchObject({ drained: false, drainedFor: ['eve'] });
+    await set(`drained_for = '{eve,odd}', drained_for_until = array[null, now() - interval '1 second']`);
+    expect(await wishes()).toMatchObject({ drained: false, drainedFor: ['eve'] });
+    await set(`drained_for_until = array[now() - interval '1 second', now() + interval '1 hour']`);
+    expect(await wishes()).toMatchObject({ drained: false, drainedFor: ['odd'] });
+    await set(`drained_at = null, drained_until = null, drained_for = '{eve}', drained_for_until = '{}'`);
     expect(await wishes()).toMatchObject({ drained: false, drainedFor: ['eve'] });
     await set(`drained_at = now()`);
     expect(await wishes()).toMatchObject({ drained: true, drainedFor: ['eve'] });

@@ -40,6 +40,8 @@ interface Open {
   readonly failed: (error: unknown) => void;
   /** It was told to wait for room. */
   isFull: boolean;
+  /** It was written once and nobody has said what came of it: whatever is said later, it may be stored. */
+  mayBeStored: boolean;
 }
 
 export class TrackerSender {
@@ -50,7 +52,6 @@ export class TrackerSender {
   private wakes: NodeJS.Timeout | undefined;
   /** The last failure of a batch that nobody has answered yet. */
   private trouble: unknown;
-  private isUnknown = false;
   /** A letter came since the last batch was taken. */
   private hasNew = false;
   private onIdle: (() => void)[] = [];
@@ -87,7 +88,7 @@ export class TrackerSender {
       const done = (): void => (end(), resolve());
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- the reason of a signal may be anything
       const failed = (error: unknown): void => (end(), reject(error));
-      this.open.set(number, { letter, done, failed, isFull: false });
+      this.open.set(number, { letter, done, failed, isFull: false, mayBeStored: false });
       this.bytes += letter.bytes;
       this.hasNew = true;
       this.go();
@@ -103,9 +104,9 @@ export class TrackerSender {
 
   /** Its time is over. */
   private late(number: number): void {
-    const { letter, isFull } = this.open.get(number)!;
+    const { letter, isFull, mayBeStored } = this.open.get(number)!;
     this.withdraw(number, (isWritten) => {
-      if (isWritten) return new SendUnansweredError(this.tracker, letter.member, this.trouble);
+      if (isWritten || mayBeStored) return new SendUnansweredError(this.tracker, letter.member, this.trouble);
       return isFull ? new MailboxFullError(this.tracker, letter.member) : (this.trouble ?? this.tooSlow(letter));
     });
   }
@@ -155,7 +156,6 @@ export class TrackerSender {
   }
 
   private async write(batch: readonly Outgoing<Letter>[], limits: MemberLimits): Promise<void> {
-    this.isUnknown = false;
     for (let pause = RETRY_MS; ; pause = Math.min(RETRY_CAP_MS, 2 * pause)) {
       try {
         const inserted = await this.store.insert(this.mailOf(batch), limits);
@@ -164,7 +164,10 @@ export class TrackerSender {
       } catch (error) {
         if (!this.store.passes(error)) return this.refused(batch, error);
         this.trouble = error;
-        this.isUnknown = true;
+        for (const { number } of batch) {
+          const open = this.open.get(number);
+          if (open) open.mayBeStored = true;
+        }
       }
       await sleep(pause);
       // Nobody waits for any of it. If it is stored all the same, its numbers keep it from coming after later ones.
@@ -174,16 +177,21 @@ export class TrackerSender {
 
   /** Nothing can be sent to this tracker. */
   private refuseAll(why: unknown): void {
-    for (const [number, { failed }] of this.open) if (this.sender.takeBack(number)) failed(why);
+    for (const [number, open] of this.open) if (this.sender.takeBack(number)) open.failed(this.outcomeOf(open, why));
+  }
+
+  /** Why a letter has failed, where that attempt has not stored it: one before may have. */
+  private outcomeOf({ letter, mayBeStored }: Open, why: unknown): unknown {
+    return mayBeStored ? new SendUnansweredError(this.tracker, letter.member, why) : why;
   }
 
   private answered(batch: readonly Outgoing<Letter>[], { state, admissions }: Inserted): void {
     if (state === undefined || state === 'stopped') return this.notTaken(batch);
-    const outcomes = batch.map(({ number, member }, at): Outcome => {
+    const outcomes = batch.map(({ number }, at): Outcome => {
       const open = this.open.get(number);
       const admission = admissions[at]!;
       if (admission === 'taken') open?.done();
-      if (admission === 'too old') open?.failed(this.tooOld(member));
+      if (admission === 'too old') open?.failed(this.tooOld(open));
       if (admission === 'wait' && open) open.isFull = true;
       // Nobody waits for it any more: it was told to be unknown.
       if (admission === 'wait') return open ? 'wait' : 'refused';
@@ -195,16 +203,18 @@ export class TrackerSender {
   /** The tracker is gone or stopped. It is looked at anew before the next batch, which says why, or goes through. */
   private notTaken(batch: readonly Outgoing<Letter>[]): void {
     this.store.forget();
-    const outcomes = batch.map(({ number, member }): Outcome => {
-      if (this.isUnknown) this.open.get(number)?.failed(new SendUnansweredError(this.tracker, member));
+    const outcomes = batch.map(({ number }): Outcome => {
+      const open = this.open.get(number);
+      if (open?.mayBeStored) open.failed(this.outcomeOf(open, this.trouble));
       return this.open.has(number) ? 'wait' : 'refused';
     });
     this.sender.answered(outcomes, localNow(), 0);
   }
 
-  private tooOld(member: string): TooOldError {
-    const text = `the message to '${member}' of '${this.tracker}' was told too late: nobody knows whether it was handled`;
-    return new TooOldError(text, this.isUnknown ? 'unknown' : false);
+  private tooOld({ letter: { member }, mayBeStored }: Open): TooOldError {
+    const what = mayBeStored ? 'nobody knows whether it was handled' : 'it was not stored';
+    const text = `the message to '${member}' of '${this.tracker}' was told too late: ${what}`;
+    return new TooOldError(text, mayBeStored ? 'unknown' : false);
   }
 
   /** Nothing of it was stored, but for what an attempt before may have. */
@@ -214,8 +224,9 @@ export class TrackerSender {
       localNow(),
       0,
     );
-    for (const { number, member } of batch) {
-      this.open.get(number)?.failed(this.isUnknown ? new SendUnansweredError(this.tracker, member, why) : why);
+    for (const { number } of batch) {
+      const open = this.open.get(number);
+      open?.failed(this.outcomeOf(open, why));
     }
   }
 

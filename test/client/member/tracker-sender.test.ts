@@ -149,6 +149,28 @@ test('no answer in time: it is not known; nobody tells it again, and the next on
   await sender.idle();
 });
 
+test.each([
+  ['told to wait', 'wait'],
+  ['too old', 'too old'],
+] as const)('after an answer that was lost nobody says that it was not accepted: %s', async (_what, admission) => {
+  const sent = send('a', '1', { timeout: 200 });
+  // It is stored, and that nobody hears: the mailbox is full of it when it is told again.
+  (await store.call(0)).fail(away);
+  (await store.call(1)).answer([admission]);
+  await expect(sent).rejects.toMatchObject({ accepted: 'unknown' });
+  await sender.idle();
+});
+
+test('after an answer that was lost, a tracker that is stopped meanwhile does not say that it was not accepted', async () => {
+  const sent = send('a', '1');
+  (await store.call(0)).fail(away);
+  (await store.call(1)).answer(['wait']);
+  const stopped = new TrackerStoppedError('t');
+  store.refusal = stopped;
+  await expect(sent).rejects.toThrow(SendUnansweredError);
+  await expect(sent).rejects.toMatchObject({ accepted: 'unknown', cause: stopped });
+});
+
 test('a statement that hangs keeps nobody for longer than his time', async () => {
   const hangs = send('a', '1', { timeout: 50 });
   await store.call(0);

@@ -7,6 +7,7 @@ import type { DeadEntry, DeadFilter, DeadResult } from '../../client/buffer/dead
 import type { Longwatch } from '../../client/longwatch';
 import type { DeadLetter, DeadLetterFilter, DeadLettersResult } from '../../client/member/dead';
 import { UsageError } from '../errors';
+import { givenTracker, withConfigFlag, type ConfigFlag } from '../given-tracker';
 import { inline } from '../plain';
 import { age, count, plural, print, printJson, remark, table } from '../output';
 import { operatorVerb, seconds, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
@@ -24,7 +25,7 @@ interface ListFlags extends FilterFlags {
   recorded?: boolean;
 }
 
-interface ActFlags extends FilterFlags, OperatorFlags {
+interface ActFlags extends FilterFlags, OperatorFlags, ConfigFlag {
   all?: boolean;
   apply?: boolean;
   dryRun?: boolean;
@@ -62,7 +63,7 @@ export function addDead(program: Command): void {
       .option('--apply', 'do it')
       .option('--dry-run', 'only say what it would do, as without --apply')
       .option('--note <text>', 'why, for the records of the letters');
-    if (action === 'retry') made.option('--front', 'to the front, not the back');
+    if (action === 'retry') withConfigFlag(made.option('--front', 'to the front, not the back'));
     made.action((buffer: string, ids: string[], flags: ActFlags) => act(action, buffer, ids, flags));
   }
 }
@@ -214,16 +215,17 @@ function ofBuffer(
   return longwatch.buffer(name).dead[action](filter, { apply, front, note, why });
 }
 
-function ofTracker(
+async function ofTracker(
   longwatch: Longwatch,
   action: Action,
   name: string,
   filter: DeadLetterFilter,
-  { apply, front, note, why }: ActFlags,
+  { apply, front, note, why, config }: ActFlags,
 ): Promise<DeadLettersResult> {
   if (action === 'restore') throw new UsageError(`'${name}' is a tracker: what is dropped of its members is gone`);
   if (front) throw new UsageError(`'${name}' is a tracker: what is brought back waits behind the member's mail`);
-  return longwatch.tracker(name).dead[action](filter, { apply, why: why ?? note });
+  const of = await givenTracker(name, { config });
+  return of(longwatch).dead[action](filter, { apply, why: why ?? note });
 }
 
 const shorten = (text: string, length: number): string => (text.length > length ? `${text.slice(0, length)}…` : text);

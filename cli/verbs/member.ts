@@ -1,6 +1,7 @@
 /** `longwatch member list|show|reload`: the members of a tracker that receive: state, mail, timers. */
 import type { Command } from 'commander';
 import type { BriefLife, MemberMessage, WaitingMail } from '../../client/member/lives';
+import { givenTracker, withConfigFlag, type ConfigFlag } from '../given-tracker';
 import { age, plural, print, printJson, remark, table } from '../output';
 import { inline } from '../plain';
 import { operatorVerb, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
@@ -19,9 +20,11 @@ export function addMember(program: Command): void {
     .option('--after <id>', 'only ids after this one')
     .option('--limit <n>', 'at most so many, up to 1000', wholeNumber, 100)
     .action(list);
-  verb(member, 'show <tracker> <id>', 'one of them, with its state and what waits for it', [
-    'longwatch member show rooms lobby',
-  ]).action(show);
+  withConfigFlag(
+    verb(member, 'show <tracker> <id>', 'one of them, with its state and what waits for it', [
+      'longwatch member show rooms lobby',
+    ]),
+  ).action(show);
   operatorVerb(member, 'reload <tracker> <id>', 'its node reads the state anew, with its next turn', [
     "longwatch member reload rooms lobby --why 'the state was mended by hand'",
   ]).action(reload);
@@ -51,9 +54,10 @@ async function list(tracker: string, { after, limit, ...flags }: ListFlags): Pro
   });
 }
 
-async function show(tracker: string, id: string, flags: CommonFlags): Promise<void> {
+async function show(tracker: string, id: string, flags: CommonFlags & ConfigFlag): Promise<void> {
+  const of = await givenTracker(tracker, flags);
   await withLongwatch(flags, async (longwatch) => {
-    const member = await longwatch.tracker(tracker).member(id).show();
+    const member = await of(longwatch).member(id).show();
     if (flags.json) return printJson(member);
     const written =
       member.writtenAt === null ? 'no turn yet' : `version ${member.version}, written at ${member.writtenAt}`;

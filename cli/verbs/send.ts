@@ -3,20 +3,17 @@
  * pipe. Next: `MemberHandle` of the library.
  */
 import type { Command } from 'commander';
-import type { Longwatch } from '../../client/longwatch';
-import type { MemberHandle } from '../../client/member/handle';
 import { entryInput } from '../entry-input';
 import { UsageError } from '../errors';
-import { lazy } from '../lazy';
+import { givenTracker, withConfigFlag, type ConfigFlag } from '../given-tracker';
 import { plural, print, printJson, remark } from '../output';
 import { seconds, verb, withLongwatch, type CommonFlags } from '../verb';
 
-interface CommonOptions extends CommonFlags {
+interface CommonOptions extends CommonFlags, ConfigFlag {
   file?: string;
   requestId?: string;
   traceparent?: string;
   timeout: number;
-  config?: string;
 }
 
 interface SendFlags extends CommonOptions {
@@ -51,24 +48,11 @@ export function addRequest(program: Command): void {
 }
 
 function common(program: Command, usage: string, text: string, examples: string[]): Command {
-  return verb(program, usage, text, examples)
+  const command = verb(program, usage, text, examples)
     .option('--file <file>', 'one message a line; - is standard input')
     .option('--request-id <id>', "the caller's own id, for the handler's logs")
-    .option('--traceparent <value>', 'W3C trace context, for the same')
-    .option('--config <file>', "the config module, where the tracker's definition has a route");
-}
-
-/** The member's handle, by the definition where a config is given. */
-async function memberOf(
-  tracker: string,
-  id: string,
-  { config }: CommonOptions,
-): Promise<(of: Longwatch) => MemberHandle> {
-  if (config === undefined) return (longwatch) => longwatch.tracker(tracker).member(id);
-  const { trackers } = (await lazy.load().loadConfig(config)).config;
-  const definition = trackers.find(({ name }) => name === tracker)?.definition;
-  if (!definition) throw new UsageError(`the config has no tracker '${tracker}'`);
-  return (longwatch) => longwatch.tracker(definition).member(id);
+    .option('--traceparent <value>', 'W3C trace context, for the same');
+  return withConfigFlag(command);
 }
 
 async function send(tracker: string, id: string, given: string[], flags: SendFlags): Promise<void> {
@@ -78,14 +62,15 @@ async function send(tracker: string, id: string, given: string[], flags: SendFla
   const { entries, blank } = await entryInput(given, flags.file, 'message');
   const { replyTo, replyTracker, requestId, traceparent } = flags;
   const to = replyTo !== undefined && replyTracker !== undefined ? { tracker: replyTracker, id: replyTo } : replyTo;
-  const member = await memberOf(tracker, id, flags);
+  const of = await givenTracker(tracker, flags);
   let accepted = 0;
   await withLongwatch(flags, async (longwatch) => {
+    const member = of(longwatch).member(id);
     const options = { replyTo: to, requestId, traceparent, timeout: flags.timeout * 1_000 };
     try {
       // One after the other: of those behind one that is not accepted, none is sent.
       for (const message of entries) {
-        await member(longwatch).send(message, options);
+        await member.send(message, options);
         accepted++;
       }
     } catch (error) {
@@ -105,9 +90,9 @@ async function request(tracker: string, id: string, given: string | undefined, f
     throw new UsageError(`a request is one message, and there are ${entries.length}`);
   }
   const { requestId, traceparent } = flags;
+  const of = await givenTracker(tracker, flags);
   const reply = await withLongwatch(flags, (longwatch) =>
-    longwatch
-      .tracker(tracker)
+    of(longwatch)
       .member(id)
       .request(message, { requestId, traceparent, timeout: flags.timeout * 1_000 }),
   );

@@ -7,14 +7,14 @@ import { run, type Queryable, type Statement } from '../../activities/lib/databa
 import { ms } from '../../activities/lib/sql';
 import type { Trace } from '../../activities/tracker/member/types';
 import { KEPT, type PoolAt } from '../../activities/tracker/store/mail-notices';
-import { hashId } from '../../workflows/lib/hash';
 import type { Json } from '../../workflows/lib/json';
 import { unstorable } from '../../workflows/lib/text';
-import { slotOf } from '../../workflows/tracker/slots';
+import type { TrackerOptions } from '../../workflows/tracker/options';
 import { recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { UnknownLetterError } from '../errors';
-import { InvalidMessageError } from './errors';
+import { DoesNotReceiveError, InvalidMessageError } from './errors';
+import { slotsOfMembers } from './places';
 import type { Post } from './post';
 
 export interface DeadLetterFilter {
@@ -68,30 +68,29 @@ const COUNT: Statement = {
   name: 'client-member-dead-count',
   text: `select count(*)::int as count from longwatch.member_dead d where ${FILTER}`,
 };
-/** A page of letters. It leaves those that another command has in hand. */
+/** A page of letters, without what is in them. It leaves those that another command has in hand. */
 const TAKE: Statement = {
   name: 'client-member-dead-take',
-  text: `delete from longwatch.member_dead d using (
-           select d.id from longwatch.member_dead d where ${FILTER} order by d.id limit $6 for update skip locked
-         ) c where d.id = c.id
-         returning ${COLUMNS}`,
+  text: `select d.id::text as id, d.member from longwatch.member_dead d where ${FILTER} order by d.id limit $6 for update skip locked`,
+};
+const DROP: Statement = {
+  name: 'client-member-dead-drop',
+  text: `delete from longwatch.member_dead where id = any($1::bigint[])`,
 };
 /**
- * A message without a number: whatever its sender has told since, it is handled. Its member has a row, which
- * has its place ($3: that of its id, if somebody has deleted the row). Answers with the nodes to be told.
+ * A message without a number: whatever its sender has told since, it is handled. In the order in which they died.
+ * Answers with the nodes to be told.
  */
 const PUT_BACK: Statement = {
   name: 'client-member-dead-back',
   text: `with back as (
-           select b.*, coalesce(l.slot, b.given) as slot
-           from unnest($2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[])
-             with ordinality as b (member, given, sender, json, trace, nth)
-           left join longwatch.life l on l.tracker = $1 and l.id = b.member
+           delete from longwatch.member_dead d using unnest($2::bigint[], $3::bigint[]) as b (id, slot) where d.id = b.id
+           returning d.id, d.member, d.sender, d.json, d.trace, b.slot
          ), put as (
            insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at, trace)
            select w.current, nextval('longwatch.stamp'), $1, b.member, b.slot, b.sender, b.json, octet_length(b.json),
                   clock_timestamp(), b.trace
-           from (select * from back order by nth) b cross join longwatch.mail_turn w
+           from (select * from back order by id) b cross join longwatch.mail_turn w
          )
          select distinct p.node, p.tracker, p.pool from back b join longwatch.tracker t on t.name = $1
          join longwatch.pool p on p.tracker = $1 and p.pool = longwatch.pool_of(longwatch.slot_of(b.slot), t.pools) and ${KEPT}`,
@@ -103,6 +102,12 @@ const MARK_USED: Statement = {
 };
 const ROWS = 1_000;
 const LISTED = 1_000;
+
+interface Taken {
+  [column: string]: unknown;
+  id: string;
+  member: string;
+}
 
 interface Row {
   [column: string]: unknown;
@@ -122,7 +127,7 @@ export class MemberDeadLetters {
     private readonly connections: Connections,
     private readonly post: Post,
     /** Refuses where there is no such tracker. */
-    private readonly known: () => Promise<unknown>,
+    private readonly known: () => Promise<TrackerOptions>,
   ) {}
 
   /** The oldest first. */
@@ -144,24 +149,33 @@ export class MemberDeadLetters {
     return letter;
   }
 
-  /** Mail again, behind what waits already, with all of its attempts. A dry run unless `apply` is set. */
+  /**
+   * Mail again, behind what waits already, with all of its attempts. A dry run unless `apply` is set.
+   * @throws DoesNotReceiveError; PlacedByRouteError where only a definition that this program does not know says where
+   *   one of the members is. Nothing was done then
+   */
   async retry(filter: DeadLetterFilter, options: DeadLettersOptions = {}): Promise<DeadLettersResult> {
+    if (!(await this.known()).receive) throw new DoesNotReceiveError(this.tracker);
+    const definition = this.connections.definitions.get(this.tracker);
     const keepers: PoolAt[] = [];
-    const putBack = async (db: Queryable, letters: readonly Row[]): Promise<void> => {
-      const slots = letters.map(({ member }) => slotOf(hashId(member)));
-      const column = (name: keyof Row): unknown[] => letters.map((letter) => letter[name]);
-      const values = [column('member'), slots, column('sender'), column('json'), column('trace')];
-      keepers.push(...(await run<PoolAt & Record<string, unknown>>(db, PUT_BACK, [this.tracker, ...values])));
+    const putBack = async (db: Queryable, letters: readonly Taken[]): Promise<void> => {
+      const ids = letters.map(({ id }) => id);
+      const members = letters.map(({ member }) => member);
+      const slots = await slotsOfMembers(db, this.tracker, members, definition);
+      const values = [this.tracker, ids, members.map((member) => slots.get(member))];
+      keepers.push(...(await run<PoolAt & Record<string, unknown>>(db, PUT_BACK, values)));
     };
     const used = async (db: Queryable): Promise<void> => void (await run(db, MARK_USED));
     const result = await this.act('dead retry', filter, options, putBack, used);
-    await this.post.toldMail(keepers);
+    this.post.toldMail(keepers);
     return result;
   }
 
   /** Nothing is left of them. A dry run unless `apply` is set. */
   drop(filter: DeadLetterFilter, options: DeadLettersOptions = {}): Promise<DeadLettersResult> {
-    return this.act('dead drop', filter, options, () => Promise.resolve());
+    const drop = async (db: Queryable, letters: readonly Taken[]): Promise<void> =>
+      void (await run(db, DROP, [letters.map(({ id }) => id)]));
+    return this.act('dead drop', filter, options, drop);
   }
 
   /** All of it in one transaction, with its row of the audit. */
@@ -169,7 +183,7 @@ export class MemberDeadLetters {
     what: string,
     filter: DeadLetterFilter,
     { apply, why }: DeadLettersOptions,
-    each: (db: Queryable, letters: readonly Row[]) => Promise<void>,
+    each: (db: Queryable, letters: readonly Taken[]) => Promise<void>,
     finish: (db: Queryable) => Promise<void> = () => Promise.resolve(),
   ): Promise<DeadLettersResult> {
     if (!apply) return { chosen: await this.count(filter), applied: false };
@@ -182,9 +196,7 @@ export class MemberDeadLetters {
     return recorded(this.connections, command, async (db) => {
       let chosen = 0;
       for (;;) {
-        const letters = await run<Row>(db, TAKE, [...values, ROWS]);
-        // In the order in which they died, whatever order they were deleted in.
-        letters.sort((a, b) => Number(BigInt(a.id) - BigInt(b.id)));
+        const letters = await run<Taken>(db, TAKE, [...values, ROWS]);
         if (letters.length > 0) await each(db, letters);
         chosen += letters.length;
         if (letters.length < ROWS) break;

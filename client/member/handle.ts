@@ -19,6 +19,8 @@ export class MemberHandle<T extends Receiver = Receiver> {
     readonly id: string,
     private readonly post: Post,
     private readonly connections: Connections,
+    /** Refuses where there is no such tracker. */
+    private readonly known: () => Promise<unknown>,
   ) {}
 
   /**
@@ -42,8 +44,12 @@ export class MemberHandle<T extends Receiver = Receiver> {
     return this.post.track(this.ask(message, options));
   }
 
-  /** Its state, and what waits for it. @throws NotTrackedError where there is nothing */
+  /**
+   * Its state, and what waits for it. @throws NotTrackedError where there is nothing; UnknownTrackerError;
+   * PlacedByRouteError where it has had no turn, and this program does not know the route by which its mail lies
+   */
   async show(): Promise<MemberLifeDetails> {
+    await this.known();
     const life = await readLife(this.connections, this.tracker, this.id);
     if (!life) throw new NotTrackedError(this.tracker, this.id);
     return life;
@@ -51,9 +57,10 @@ export class MemberHandle<T extends Receiver = Receiver> {
 
   /**
    * The node that has it in memory reads its state anew, with its next turn: for who has changed the row by hand.
-   * @throws NotTrackedError
+   * @throws NotTrackedError, UnknownTrackerError
    */
-  reload(options: CommandOptions = {}): Promise<{ version: number }> {
+  async reload(options: CommandOptions = {}): Promise<{ version: number }> {
+    await this.known();
     return reloadLife(this.connections, this.tracker, this.id, options);
   }
 

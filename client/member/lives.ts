@@ -5,14 +5,13 @@
 import { run, type Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
 import type { Trace } from '../../activities/tracker/member/types';
-import { hashId } from '../../workflows/lib/hash';
 import type { Json } from '../../workflows/lib/json';
 import { unstorable } from '../../workflows/lib/text';
-import { slotOf } from '../../workflows/tracker/slots';
 import { recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { NotTrackedError } from '../errors';
 import { pageSize, type Page } from '../page';
+import { slotsOfMembers } from './places';
 
 /** A member as a list shows it. */
 export interface MemberLife {
@@ -93,12 +92,13 @@ const LIST: Statement = {
          from longwatch.life l cross join ${MAIL}
          where l.tracker = $1 and l.id > $2 and l.state is not null order by l.id limit $3`,
 };
-/** A member that has mail and had no turn yet is shown as well: no row has its place, which is that of its id. */
+/** A member that has mail and had no turn yet is shown as well. A life of version 0 was made for a lock alone. */
 const SHOW: Statement = {
   name: 'client-life',
-  text: `select ${LIFE}, l.schema, l.state, l.slot::float8 as slot,
+  text: `select ${LIFE}, l.schema, l.state, l.present,
                 (select count(*)::int from longwatch.member_dead d where d.tracker = l.tracker and d.member = l.id) as dead
-         from (select i.tracker, i.id, coalesce(e.slot, r.slot, i.slot) as slot, coalesce(r.version, 0) as version, r.state, coalesce(r.schema, 1) as schema, r.written_at
+         from (select i.tracker, i.id, i.slot, coalesce(r.version, 0) as version, r.state, coalesce(r.schema, 1) as schema,
+                      case when r.version > 0 then r.written_at end as written_at, e.id is not null and e.removed_at is null as present
                from (values ($1::text, $2::text, $3::bigint)) as i (tracker, id, slot)
                left join longwatch.member e on e.tracker = i.tracker and e.id = i.id
                left join longwatch.life r on r.tracker = i.tracker and r.id = i.id) l
@@ -114,10 +114,21 @@ const MESSAGES_OF: Statement = {
                 ${ms('not_before')} as not_before, trace
          from longwatch.mail where tracker = $1 and slot = $2 and member = $3 order by id limit ${MESSAGES}`,
 };
-/** The holder's next commit of it finds another version than it knows: it reads the row, and handles once more. */
+/**
+ * The holder's next commit of it finds another version than it knows: it reads the row, and handles once more. A member
+ * without a turn has nothing to be read anew.
+ */
 const RELOAD: Statement = {
   name: 'client-life-reload',
-  text: `update longwatch.life set version = version + 1 where tracker = $1 and id = $2 returning version::float8 as version`,
+  text: `with present as (
+           select 1 from longwatch.member where tracker = $1 and id = $2 and removed_at is null
+         ), raised as (
+           update longwatch.life set version = version + 1
+           where tracker = $1 and id = $2 and version > 0 and (state is not null or exists (select 1 from present))
+           returning version
+         )
+         select coalesce((select version from raised), 0)::float8 as version
+         where exists (select 1 from present) or exists (select 1 from raised)`,
 };
 
 interface LifeRow {
@@ -158,7 +169,11 @@ export async function listLives(
   return { items, next: rows.length < size ? null : rows.at(-1)!.id };
 }
 
-/** Undefined: nothing is stored of it, and nothing waits for it. */
+/**
+ * Undefined: it is not a member, nothing waits for it, and no letter of it is dead. What a removal has left says
+ * nothing.
+ * @throws PlacedByRouteError
+ */
 export async function readLife(
   connections: Connections,
   tracker: string,
@@ -166,12 +181,13 @@ export async function readLife(
 ): Promise<MemberLifeDetails | undefined> {
   if (unstorable(id) !== undefined) return undefined;
   return connections.readTransaction(async (db) => {
-    type Row = LifeRow & { schema: number; state: string | null; slot: number; dead: number };
-    const [row] = await run<Row>(db, SHOW, [tracker, id, slotOf(hashId(id))]);
-    if (row!.version === 0 && row!.entries === 0 && row!.dead === 0) return undefined;
+    type Row = LifeRow & { schema: number; state: string | null; present: boolean; dead: number };
+    const slot = (await slotsOfMembers(db, tracker, [id], connections.definitions.get(tracker))).get(id)!;
+    const [row] = await run<Row>(db, SHOW, [tracker, id, slot]);
+    if (!row!.present && row!.state === null && row!.entries === 0 && row!.dead === 0) return undefined;
     type TimerRow = { name: string; at: number; attempts: number; json: string };
     const timers = await run<TimerRow>(db, TIMERS, [tracker, id]);
-    const messages = await run<MessageRow>(db, MESSAGES_OF, [tracker, row!.slot, id]);
+    const messages = await run<MessageRow>(db, MESSAGES_OF, [tracker, slot, id]);
     return {
       tracker,
       ...lifeOf(row!),
@@ -194,7 +210,7 @@ export type BriefLife = Pick<MemberLifeDetails, 'version' | 'stateBytes' | 'writ
 
 export async function briefLife(connections: Connections, tracker: string, id: string): Promise<BriefLife | null> {
   const life = await readLife(connections, tracker, id);
-  if (!life) return null;
+  if (!life || (life.version === 0 && life.mail.entries === 0 && life.dead === 0)) return null;
   const { version, stateBytes, writtenAt, mail, dead, timers } = life;
   const brief = timers.map(({ name, at, attempts }) => ({ name, at, attempts }));
   return { version, stateBytes, writtenAt, mail, dead, timers: brief };

@@ -70,10 +70,9 @@ export class Post {
     return work;
   }
 
-  /** Tells these nodes of mail. It must be committed. */
-  async toldMail(keepers: readonly PoolAt[]): Promise<void> {
+  /** Tells these nodes of mail, by and by: `close` waits for it. It must be committed. */
+  toldMail(keepers: readonly PoolAt[]): void {
     this.notifier.toldMail(keepers);
-    await this.notifier.idle();
   }
 
   /** Nothing more is taken; what was is stored, or its promise has failed, and each request has its outcome. */

@@ -105,7 +105,7 @@ export class TrackerHandle<T extends Receiver = Receiver> extends TrackerReads {
 
   /** A handle for what is sent to one of its members, which need not be there yet. */
   member(id: string): MemberHandle<T> {
-    return new MemberHandle<T>(this.name, id, this.post, this.connections);
+    return new MemberHandle<T>(this.name, id, this.post, this.connections, () => this.shown());
   }
 
   /** A page of its members that have a state, by their ids. */
@@ -116,7 +116,7 @@ export class TrackerHandle<T extends Receiver = Receiver> extends TrackerReads {
 
   /** Messages on which the handler of a member has failed too often. */
   get dead(): MemberDeadLetters {
-    return new MemberDeadLetters(this.name, this.connections, this.post, () => this.shown());
+    return new MemberDeadLetters(this.name, this.connections, this.post, () => this.options());
   }
 
   /** The compiled options that hold now. */

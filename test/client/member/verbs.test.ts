@@ -4,7 +4,8 @@
  */
 import { writeFile } from 'node:fs/promises';
 import type { Longwatch } from '../../../client/longwatch';
-import { NotTrackedError, UnknownLetterError } from '../../../client/errors';
+import { NotTrackedError, UnknownLetterError, UnknownTrackerError } from '../../../client/errors';
+import { DoesNotReceiveError } from '../../../client/member/errors';
 import { hashId } from '../../../workflows/lib/hash';
 import { slotOf } from '../../../workflows/tracker/slots';
 import { runCli } from '../../support/cli';
@@ -168,6 +169,22 @@ describe('member list, show and reload', () => {
     expect((await longwatch.tracker('rooms').show('lobby')).life).toBeNull();
   });
 
+  test('a member without a turn is shown and can be reloaded; one that was removed cannot, and a tracker must be there', async () => {
+    const lobby = longwatch.tracker('rooms').member('lobby');
+    expect(await lobby.show()).toMatchObject({ version: 0, state: null, writtenAt: null, messages: [], timers: [] });
+    expect(await lobby.reload()).toEqual({ version: 0 });
+    await stack.sql(`insert into longwatch.life (tracker, id, slot, version) values ('rooms', 'gone', 0, 4)`);
+    await stack.sql(
+      `insert into longwatch.member (tracker, id, hash, stamp, roster_version, removed_at) values ('rooms', 'gone', 1, 1, 1, now())`,
+    );
+    const gone = longwatch.tracker('rooms').member('gone');
+    await expect(gone.show()).rejects.toThrow(NotTrackedError);
+    await expect(gone.reload()).rejects.toThrow(NotTrackedError);
+    const nowhere = longwatch.tracker('roms').member('lobby');
+    await expect(nowhere.show()).rejects.toThrow("there is no tracker 'roms'; did you mean 'rooms'?");
+    await expect(nowhere.reload()).rejects.toThrow(UnknownTrackerError);
+  });
+
   test('reload raises the version, so that the commit of who has it in memory is refused as stale', async () => {
     await writeLife('lobby', 1);
     expect((await cli('member', 'reload', 'rooms', 'lobby')).status).toBe(0);
@@ -233,6 +250,12 @@ describe('dead letters of members', () => {
         why: 'mended',
       },
     ]);
+  });
+
+  test('nothing is brought back to members that take no messages', async () => {
+    await stack.sql(`update longwatch.tracker set options = options - 'receive'`);
+    await expect(dead().retry({}, { apply: true })).rejects.toThrow(DoesNotReceiveError);
+    expect([await mail(), await dead().count()]).toEqual([[], 3]);
   });
 
   test('drop leaves nothing of them', async () => {

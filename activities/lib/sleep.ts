@@ -9,3 +9,17 @@ export function sleep(ms: number, options: { ref?: boolean } = {}): Promise<void
     if (options.ref === false) timer.unref();
   });
 }
+
+/**
+ * Waits for the work, and no longer than that; the work goes on, and how it ends is nobody's business then.
+ * @returns whether it has succeeded by then
+ */
+export async function isDoneWithin(ms: number, work: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(false), ms)));
+  const done = work.then(
+    () => true,
+    () => false,
+  );
+  return Promise.race([done, late]).finally(() => clearTimeout(timer));
+}

@@ -80,6 +80,7 @@ function shift(
   pool: number,
   heartbeatTimeoutMs = 5_000,
   isCurrent: () => Promise<boolean> = () => Promise.resolve(true),
+  durationMs = 600_000,
 ): { result: Promise<ShiftResult>; settled: () => boolean } {
   const environment = new MockActivityEnvironment({
     heartbeatTimeoutMs,
@@ -87,7 +88,7 @@ function shift(
   });
   const temporal = { reachable: () => Promise.resolve(true), isCurrent };
   const deps = { node, database, temporal: temporal as unknown as TemporalLink, log };
-  const input: ShiftInput = { tracker: 't', pool, shift: ++shifts, durationMs: 600_000 };
+  const input: ShiftInput = { tracker: 't', pool, shift: ++shifts, durationMs };
   let settled = false;
   const result = environment.run<[ShiftInput], ShiftResult, (input: ShiftInput) => Promise<ShiftResult>>(
     (given) => keepPool(deps, given),
@@ -177,6 +178,51 @@ test('a shift that ends for a database that swallows does not wait for it once m
   void delay(PATIENCE * 0.9).then(() => (patient = false));
   await expect(zero.result).rejects.toMatchObject({ type: 'StoreUnavailable' });
   expect(node.shifts.size).toBe(0);
+});
+
+/** From now on what is asked of this database is answered by nobody. @returns lets it answer again */
+function swallow(at: Database): () => void {
+  let letGo!: () => void;
+  const swallowed = new Promise<void>((resolve) => (letGo = resolve));
+  const swallows = jest.spyOn(at, 'transaction').mockImplementation(async () => {
+    await swallowed;
+    throw Object.assign(new Error('away'), { type: 'StoreUnavailable' });
+  });
+  const back = (): void => {
+    swallows.mockRestore();
+    letGo();
+  };
+  closing.push(() => Promise.resolve(back()));
+  return back;
+}
+
+test('a shift whose time is up while the database swallows goes on, and ends with all it has when that is back', async () => {
+  await stack.sql(`update longwatch.tracker set options = options || '{"patienceMs": 60000}'`);
+  const ended = jest.spyOn(node, 'leave');
+  const zero = shift(0, 5_000, undefined, 3_000);
+  await written('zero');
+  const back = swallow(values);
+  const [one] = node.shifts;
+  await eventually('it stands still', () => one!.closed() === 'over');
+  await eventually('it goes on', () => one!.closed() === undefined);
+  const count = () => one!.loops.get('look')!.agenda.rounds;
+  const before = count();
+  await eventually('its members are asked for', () => count() >= before + 5);
+  expect(ended).not.toHaveBeenCalled();
+  back();
+  await expect(zero.result).resolves.toMatchObject({ end: 'elapsed', to: 'n' });
+  expect(one!.hasResults).toBe(false);
+});
+
+test('a shift that must end does not wait for a database that swallows: another node may have the pool', async () => {
+  const zero = shift(0);
+  await written('zero');
+  swallow(values);
+  swallow(database);
+  const began = performance.now();
+  for (const one of node.shifts) one.end('handed back');
+  await expect(zero.result).resolves.toMatchObject({ end: 'handed back' });
+  expect(performance.now() - began).toBeLessThan(4_500);
 });
 
 test('TR-M5: an idle shift with a heartbeat timeout of a second is not ended by a flush that comes late', async () => {

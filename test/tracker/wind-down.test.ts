@@ -102,3 +102,16 @@ test('with nothing under way it is over at once; with short runs, as soon as the
   expect(ms).toBeLessThanOrEqual(60);
   expect(counted.started.wallet).toBe(1);
 });
+
+test('an end that is called off leaves nothing standing still', async () => {
+  const counted = pool('5m');
+  const { kit, started } = counted;
+  await kit.pass(2_000);
+  const down = new WindDown(kit.shift, Infinity);
+  await end(counted, down, (passed) => passed === 30_000 && counted.answer());
+  const before = { ...started };
+  down.callOff(kit.clock.time);
+  await kit.pass(5_000);
+  expect(started.wallet).toBe(before.wallet + 1);
+  expect(started.location).toBeGreaterThanOrEqual(before.location + 8);
+});

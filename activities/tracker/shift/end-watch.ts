@@ -2,6 +2,9 @@
  * Watches for all that can end a shift, and turns it into `shift.end(…)`: its time, its workflow, another node that has
  * the pool next, the node's shutdown, a database that refuses its results. Made by `keep.ts` for each shift.
  *
+ * A shift that could go on ends only when all it has is written. If PostgreSQL does not answer just then, the end is
+ * called off and the shift keeps its pool, as all others of its node do: nobody else could take it over with less.
+ *
  * The fence decides, not Temporal's reachability: when Temporal cannot be reached, core cancels the activity by itself
  * after a while; such a cancellation is not obeyed. The shift goes on as long as its flushes hold the fence.
  */
@@ -13,8 +16,10 @@ import { endAskedFor } from '../../lib/cancelled';
 import { failure } from '../../lib/failures';
 import type { TemporalLink } from '../../lib/temporal';
 import type { Clock } from './clock';
+import { isDoneWithin } from '../../lib/sleep';
 import type { PoolShift } from './pool-shift';
 import { WindDown } from './wind-down';
+import type { Writer } from './writer';
 
 /** Options that were stored before there was such an option have none. */
 export const DEFAULT_PATIENCE_MS = 10_000;
@@ -33,14 +38,22 @@ const OUTAGE_CHECK_MS = 1_000;
 const ORPHAN_WAKE_MS = 15_000;
 /** Temporal takes a wake within this, or it is asked again. Milliseconds. */
 const WAKE_MS = 5_000;
+/** The pool stands still while its last results are written: so long at most, twice as long each time. Milliseconds. */
+const WRITTEN_WITHIN_MS = 1_000;
+const WRITTEN_AT_MOST_MS = 16_000;
 /** A run that has timed out, or whose thread has not begun, is given up within this. Milliseconds. */
 const MARGIN_MS = 61_000;
+
+type WoundDown = 'elapsed' | 'asked' | 'moved' | 'handed back';
 
 export class EndWatch {
   private readonly context = Context.current();
   private readonly until: number;
   private readonly timer: NodeJS.Timeout;
   private winding: NodeJS.Timeout | undefined;
+  /** An end that was called off. */
+  private later: { how: WoundDown; mostMs: number; triedAt: number } | undefined;
+  private writtenWithinMs = WRITTEN_WITHIN_MS;
   /** Temporal has let go of the activity, without anybody having asked for its end. */
   private orphaned = false;
   private wokenAt = 0;
@@ -49,6 +62,7 @@ export class EndWatch {
   constructor(
     private readonly clock: Clock,
     private readonly temporal: TemporalLink,
+    private readonly writer: Pick<Writer, 'flush'>,
     private readonly shift: PoolShift,
     private readonly input: ShiftInput,
     heartbeatTimeoutMs: number,
@@ -89,22 +103,52 @@ export class EndWatch {
   private look(): void {
     if (this.shift.isOver) return;
     this.checkStore();
+    const { later, shift } = this;
+    // Only a flush that has come through since says that PostgreSQL is there again.
+    if (later && shift.checkedAt > later.triedAt) {
+      this.later = undefined;
+      this.windDown(later.how, later.mostMs);
+    }
     if (this.checking) return;
     this.checking = true;
     void this.checkTime().finally(() => (this.checking = false));
   }
 
   /** Ends when the runs that are under way have ended or timed out. */
-  private windDown(how: 'elapsed' | 'asked' | 'moved' | 'handed back', mostMs: number): void {
-    if (this.winding) return;
+  private windDown(how: WoundDown, mostMs: number): void {
+    // A node that ends waits for nothing that was called off.
+    if (this.winding || (this.later && how !== 'handed back')) return;
+    this.later = undefined;
     const { shift, clock } = this;
     const longest = Math.max(0, ...Object.values(shift.options.operations).map(({ timeoutMs }) => timeoutMs));
     const down = new WindDown(shift, clock.now() + Math.min(mostMs, longest + MARGIN_MS));
     const step = () => {
-      if (!shift.isOver && down.step(clock.now())) shift.end(how);
+      if (shift.isOver || !down.step(clock.now())) return;
+      clearInterval(this.winding);
+      // A node that ends cannot go on.
+      if (how === 'handed back') shift.end(how);
+      else void this.endWritten(down, how, mostMs);
     };
     this.winding = setInterval(step, WIND_DOWN_STEP_MS);
     step();
+  }
+
+  /** Never rejects. */
+  private async endWritten(down: WindDown, how: WoundDown, mostMs: number): Promise<void> {
+    const { shift, clock, writer } = this;
+    const triedAt = performance.now();
+    shift.standStill(true, clock.now());
+    // Also where it has nothing: the fence and the store are asked.
+    shift.hinted = true;
+    await isDoneWithin(this.writtenWithinMs, writer.flush());
+    if (shift.isOver) return;
+    if (shift.checkedAt >= triedAt) return shift.end(how);
+    if (shift.givenAway.to?.how === 'handed back') return shift.end('handed back');
+    shift.log.warn({ how }, 'PostgreSQL has not taken the last results of this shift; it keeps its pool until it does');
+    this.writtenWithinMs = Math.min(2 * this.writtenWithinMs, WRITTEN_AT_MOST_MS);
+    this.winding = undefined;
+    this.later = { how, mostMs, triedAt };
+    down.callOff(clock.now());
   }
 
   /** Asks nobody, so that whoever does not answer cannot keep it from looking. */

@@ -1,11 +1,18 @@
 /** The last moments of a shift on its node, whatever has ended it. Called by `keep.ts` and `meanwhile.ts`. */
 import { ErrorType } from '../../../workflows/lib/errors';
 import type { Database } from '../../lib/database';
-import { sleep } from '../../lib/sleep';
+import { isDoneWithin, sleep } from '../../lib/sleep';
 import { releaseFence } from '../store/fence';
 import type { Node } from './node';
 import type { Ending, PoolShift } from './pool-shift';
 import { SHORT_RUN_MS } from './wind-down';
+
+/**
+ * A shift that has ended waits no longer than this for PostgreSQL, for its pool has no keeper meanwhile. The next shift
+ * asks anew for all that is not written then. Milliseconds.
+ */
+const LAST_FLUSH_MS = 2_000;
+const RELEASE_MS = 1_000;
 
 /** Its runs end, what there is of it is written, it leaves the node, and its fence is free. */
 export async function finish(
@@ -21,13 +28,21 @@ export async function finish(
     shift.hinted = true;
   }
   // The database has refused everything for so long: one refusal more would only keep the pool from its next keeper.
-  if (ending !== 'fenced' && !isStoreUnavailable(ending)) await node.writer.flush();
+  const writes = ending !== 'fenced' && !isStoreUnavailable(ending);
+  const isWritten = isAllWritten(shift, ending) || (writes && (await isDoneWithin(LAST_FLUSH_MS, node.writer.flush())));
+  if (writes && !isWritten)
+    shift.log.warn('PostgreSQL has not taken the last results in time; they are asked for anew');
   node.leave(shift);
   if (shift.purse) node.spender?.release(shift.purse);
-  if (ending instanceof Error) return;
+  // Without an answer to the flush there would be none to this; the next holder takes the fence in any case.
+  if (ending instanceof Error || (writes && !isWritten)) return;
   // The next holder believes it: whatever may still be under way of the members' buckets has been written.
-  if (shift.purse?.isStored ?? true) await releaseFence(database, shift.claim, shift.token).catch(() => undefined);
+  if (shift.purse?.isStored ?? true) await isDoneWithin(RELEASE_MS, releaseFence(database, shift.claim, shift.token));
 }
+
+/** Its watch has had everything written before it has ended it. */
+const isAllWritten = (shift: PoolShift, ending: Ending): boolean =>
+  (ending === 'elapsed' || ending === 'asked' || ending === 'moved') && !shift.hasResults && !shift.purse;
 
 const isStoreUnavailable = (ending: Ending): boolean =>
   ending instanceof Error && (ending as { type?: unknown }).type === ErrorType.StoreUnavailable;

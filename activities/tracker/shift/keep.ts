@@ -258,7 +258,7 @@ async function keepUntilEnd(
 ): Promise<ShiftResult> {
   const { node } = deps;
   const began = Date.now();
-  const watch = new EndWatch(node.clock, deps.temporal, shift, input, heartbeatTimeoutMs);
+  const watch = new EndWatch(node.clock, deps.temporal, node.writer, shift, input, heartbeatTimeoutMs);
   let ending: Ending;
   try {
     ending = await shift.ended;

@@ -165,9 +165,9 @@ export class OperationLoop implements Starter, Operation {
     this.recheck(now);
   }
 
-  /** Starts nothing more; the rest of the pool goes on (`wind-down.ts`). */
-  stop(now: number): void {
-    this.standing.stop();
+  /** Starts nothing more, while the rest of the pool goes on, or goes on as well (`wind-down.ts`). */
+  stop(now: number, stopped = true): void {
+    this.standing.stop(stopped);
     this.recheck(now);
   }
 

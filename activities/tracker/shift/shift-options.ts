@@ -6,11 +6,14 @@
 import type { ShiftOptions } from '../../../workflows/tracker/contract';
 import { labelOf, type TrackerOptions } from '../../../workflows/tracker/options';
 import type { Database } from '../../lib/database';
+import { isDoneWithin } from '../../lib/sleep';
 import { heartbeatFor } from '../placement/heartbeat';
 import { countClusterPools } from '../store/trackers';
 
 /** A shift that no node has begun after this long is reported. Milliseconds. */
 export const BEGIN_WITHIN_MS = 60_000;
+/** The pool has no keeper while its shift waits for this at its end. Milliseconds. */
+const READ_MS = 1_000;
 
 /** @param shifts of the whole cluster */
 export function shiftOptionsOf(options: TrackerOptions, shifts: number): ShiftOptions {
@@ -29,10 +32,10 @@ export async function readShiftOptions(
   options: TrackerOptions,
   timeoutMs: number,
 ): Promise<ShiftOptions> {
-  try {
-    return shiftOptionsOf(options, await database.transaction((db) => countClusterPools(db)));
-  } catch {
-    const stays = Math.max(options.heartbeatTimeoutMs, timeoutMs);
-    return { ...shiftOptionsOf(options, 0), heartbeatTimeoutMs: stays };
-  }
+  let shifts: number | undefined;
+  const reading = database.transaction(countClusterPools).then((count) => (shifts = count));
+  await isDoneWithin(READ_MS, reading);
+  if (shifts !== undefined) return shiftOptionsOf(options, shifts);
+  const stays = Math.max(options.heartbeatTimeoutMs, timeoutMs);
+  return { ...shiftOptionsOf(options, 0), heartbeatTimeoutMs: stays };
 }

@@ -29,9 +29,9 @@ export class Standing {
     this.frozen = this.frozenNow(now);
   }
 
-  /** Starts nothing more. */
-  stop(): void {
-    this.over = true;
+  /** Starts nothing more, or goes on. */
+  stop(stopped = true): void {
+    this.over = stopped;
   }
 
   get isStopped(): boolean {

@@ -38,4 +38,12 @@ export class WindDown {
     shift.standStill(true, now);
     return shift.inFlight === 0;
   }
+
+  /** The shift does not end now: all of it goes on. */
+  callOff(now: number): void {
+    const { shift } = this;
+    if (shift.isOver) return;
+    for (const loop of shift.loops.values()) loop.stop(now, false);
+    shift.standStill(false, now);
+  }
 }

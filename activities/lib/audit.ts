@@ -1,7 +1,7 @@
 /**
  * The rows of `longwatch.audit`: what operators did, one row a command. This is the only place that writes them. The
- * client's commands come here by `client/audit.ts`, which says when; a worker that adopts a database, and `migrate`, write
- * theirs themselves. `longwatch audit` reads them.
+ * client's commands come here by `client/audit.ts`, which says when; a worker that adopts a database, and `migrate`,
+ * write theirs themselves. `longwatch audit` reads them.
  *
  * A row must never keep a command from being done for what it holds, and must not hold a secret: every text is made
  * storable, is cut to a size, and loses what looks like a password.

@@ -131,7 +131,9 @@ function render(status: Status): string {
     nodes.length === 0
       ? 'no worker is running'
       : `nodes: ${nodes.map((n) => `${inline(n.name)} (${plural(n.pools, 'pool')})`).join(', ')}`,
-    ...(status.replica ? [`read from a replica that is ${age(status.replica.behindMs)} behind`] : []),
+    ...(status.replica
+      ? [`read from a replica that is ${age(status.replica.behindMs)} behind: all of it is as it was then`]
+      : []),
     ...gone.map((node) => `gone: ${inline(node.name)}, last heard of ${age(Date.now() - Date.parse(node.seenAt))} ago`),
   ];
   return lines.join('\n');

@@ -8,7 +8,7 @@ import { DRAINS_FOR } from '../../activities/tracker/store/nodes';
 
 /** The drain of a row `n` as a whole counts still. */
 const IN_FORCE = '(n.drained_until is null or n.drained_until > clock_timestamp())';
-/** Those for one tracker each that count still: `[{"tracker": "eve", "until": null}]`, in milliseconds. */
+/** The drains for one tracker each that count still: `[{"tracker": "eve", "until": null}]`, in milliseconds. */
 const IN_PART = `(select coalesce(json_agg(json_build_object('tracker', f.tracker, 'until', ${ms('f.until')})
                                             order by f.tracker), '[]') from ${DRAINS_FOR} f)`;
 

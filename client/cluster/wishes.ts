@@ -29,7 +29,7 @@ export interface WishRow {
   target: number | null;
   weight: number;
   drained: boolean;
-  /** Those that hold, by their trackers' names. */
+  /** The drains that hold, by their trackers' names. */
   drained_for: PartDrain[];
   drained_until: number | null;
   now: number;

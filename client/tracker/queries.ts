@@ -9,6 +9,17 @@ import { ms } from '../../activities/lib/sql';
 /** A node that was not heard of for this long is shown as gone: five of its words are missing. As in migration 0022. */
 export const NODE_GONE = "interval '5 seconds'";
 
+/**
+ * A replica that has replayed all that it received is not behind, however long ago the last transaction was; one that
+ * receives nothing any more cannot know.
+ */
+const HAS_ALL = `pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() and exists (select from pg_stat_wal_receiver)`;
+/** The time of the rows that are read: on a replica that is behind, nodes live that lived then. */
+const AS_OF = `(select case when pg_is_in_recovery() and (${HAS_ALL}) is not true
+                            then coalesce(pg_last_xact_replay_timestamp(), now()) else now() end)`;
+/** The node of a row, by the name of its table there, lives. */
+export const lives = (node: string): string => `${node}.ended_at is null and ${node}.seen_at > ${AS_OF} - ${NODE_GONE}`;
+
 export const TRACKER_NAMES: Statement = {
   name: 'client-tracker-names',
   text: 'select name from longwatch.tracker order by name',
@@ -66,7 +77,7 @@ export const POOLS: Statement = {
   name: 'client-pools',
   text: `select n.pool, coalesce(p.members, 0) as members, p.node, p.shift, p.attempt,
                 p.node is not null and p.released_at is null and p.quarantined_at is null
-                  and coalesce(node.ended_at is null and node.seen_at > now() - ${NODE_GONE}, false) as on_shift,
+                  and coalesce(${lives('node')}, false) as on_shift,
                 ${ms('p.taken_at')} as taken_at, coalesce(p.crashes, 0) as crashes, p.last_error,
                 ${ms('p.quarantined_at')} as quarantined_at,
                 ${ms(`case when t.state <> 'stopped' then p.unbegun_since end`)} as unbegun_since, p.unbegun_on
@@ -109,8 +120,7 @@ export const STATUS_TRACKERS: Statement = {
            select pool.tracker, sum(pool.members) as members, count(*) filter (where pool.quarantined_at is not null) as quarantined,
                   count(*) filter (where pool.unbegun_since is not null) as unbegun,
                   count(*) filter (
-                    where pool.released_at is null and pool.quarantined_at is null and node.ended_at is null
-                      and node.seen_at > now() - ${NODE_GONE}
+                    where pool.released_at is null and pool.quarantined_at is null and ${lives('node')}
                   ) as on_shift
            from longwatch.pool left join longwatch.node on node.name = pool.node
            group by pool.tracker
@@ -178,7 +188,7 @@ export const STATUS_STATS: Statement = {
   text: `select s.tracker, s.operation, sum(s.fetched)::float8 as fetched,
                 sum(s.failed)::float8 as failed, sum(s.skipped)::float8 as skipped,
                 max(s.last_round_ms) filter (
-                  where node.ended_at is null and node.seen_at > now() - ${NODE_GONE}
+                  where ${lives('node')}
                 ) as last_round_ms,
                 coalesce(
                   json_agg(s.late_buckets) filter (where s.seen_at > now() - interval '1 minute'), '[]'
@@ -191,17 +201,16 @@ export const STATUS_STATS: Statement = {
 export const STATUS_NODES: Statement = {
   name: 'client-status-nodes',
   text: `select n.name, n.host, n.pid, n.metrics_url, ${ms('n.started_at')} as started_at, ${ms('n.seen_at')} as seen_at,
-                n.ended_at is null and n.seen_at > now() - ${NODE_GONE} as live,
+                ${lives('n')} as live,
                 (select count(*)::int from longwatch.pool p where p.node = n.name and p.released_at is null) as pools
          from longwatch.node n
-         where n.ended_at is null and n.seen_at > now() - interval '10 minutes'
+         where n.ended_at is null and n.seen_at > ${AS_OF} - interval '10 minutes'
          order by n.name`,
 };
 
-/** A replica that has replayed all it has got is not behind, however long ago the last transaction was. */
 export const STATUS_REPLICA: Statement = {
   name: 'client-status-replica',
-  text: `select case when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0
+  text: `select case when ${HAS_ALL} then 0
                      else (extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) * 1000)::float8
                 end as behind_ms`,
 };

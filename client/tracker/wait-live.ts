@@ -21,7 +21,7 @@ const HASHES: Statement = {
 
 /** As the views of migration 0022 say it. */
 const KEPT: Statement = {
-  name: 'client-kept-pools',
+  name: 'client-live-pools',
   text: `select t.state, t.pools,
                 array(select p.pool from longwatch.pool p join longwatch.node n on n.name = p.node
                       where p.tracker = t.name and p.released_at is null and p.quarantined_at is null

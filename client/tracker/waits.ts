@@ -5,7 +5,7 @@
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
 import type { Connections } from '../connections';
-import { NODE_GONE } from './queries';
+import { lives } from './queries';
 
 /** A member that waits for a bucket: one operation of it. */
 export interface WaitSummary {
@@ -34,7 +34,7 @@ export interface HeldBackSummary {
 }
 
 /** Only what living nodes tell: the others' members are kept by somebody else by now, or will be. */
-const LIVE = `join longwatch.node n on n.name = w.node and n.ended_at is null and n.seen_at > now() - ${NODE_GONE}`;
+const LIVE = `join longwatch.node n on n.name = w.node and ${lives('n')}`;
 
 const OF_MEMBER: Statement = {
   name: 'client-waits-of-member',

@@ -86,6 +86,16 @@ describe('while the replica stands still', () => {
     expect(status.replica!.behindMs).toBeGreaterThan(0);
   });
 
+  test('nodes that lived then are not gone, however long it stands still', async () => {
+    const status = await eventually('it is far behind', async () => {
+      const now = await longwatch.status();
+      return now.replica!.behindMs! > 6_000 && now;
+    });
+    expect(status.nodes.map(({ live }) => live)).toEqual([true]);
+    expect(status.trackers[0]!.poolsOnShift).toBe(1);
+    expect((await tracker().pools())[0]!.onShift).toBe(true);
+  });
+
   test('a job as well: its history and status; and its plan is made there', async () => {
     expect(await longwatch.job('stamina').history()).toHaveLength(1);
     const shown = (await longwatch.job('stamina').status()).last!.due;
@@ -112,6 +122,25 @@ test('a replica that has all is not behind', async () => {
   await replica.caughtUp();
   expect(await listed()).toEqual(['a', 'b', 'd']);
   await eventually('nothing is left to replay', async () => (await longwatch.status()).replica?.behindMs === 0);
+});
+
+test('a replica that receives nothing any more is behind, and nodes are shown as they were', async () => {
+  const [own] = await replica.sql<{ primary_conninfo: string }>('show primary_conninfo');
+  const follow = async (whom: string) => {
+    await replica.sql(`alter system set primary_conninfo = '${whom}'`);
+    await replica.sql('select pg_reload_conf()');
+  };
+  await follow('host=127.0.0.1 port=1 connect_timeout=1');
+  try {
+    const status = await eventually('it says so', async () => {
+      const now = await longwatch.status();
+      return now.replica!.behindMs! > 6_000 && now;
+    });
+    expect(status.nodes.map(({ live }) => live)).toEqual([true]);
+  } finally {
+    await follow(own!.primary_conninfo);
+    await replica.caughtUp();
+  }
 });
 
 test('what the replica ends for the sake of its replay is asked again', async () => {

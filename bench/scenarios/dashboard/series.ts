@@ -11,7 +11,7 @@ import { Upstream } from '../../tracker/upstream';
 
 const POOLS = 20;
 /** In each pool; each is fetched once a second. */
-const MEMBERS = Number(process.env.BENCH_MEMBERS ?? 2_000) / POOLS;
+const MEMBERS = Number(process.env.BENCH_MEMBERS ?? 5_000) / POOLS;
 const PAIRS = Number(process.env.BENCH_TURNS ?? 20);
 const SECONDS = Number(process.env.BENCH_SECONDS ?? 5);
 const WARM_UP_MS = 10_000;

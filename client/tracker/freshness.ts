@@ -72,7 +72,7 @@ const CELLS: Statement = {
 
 /**
  * The candidates of all pools, and what is stored of them now: some were fetched since they were told. Members and
- * values are each looked for in their index.
+ * values are each looked for in their index. A member that has changed its pool may be told of by both.
  */
 const OLDEST: Statement = {
   name: 'client-oldest',
@@ -83,7 +83,7 @@ const OLDEST: Statement = {
            select a.operation, (o ->> 0)::bigint as key from longwatch.pool_age a
            cross join lateral jsonb_array_elements(a.oldest) o
            where a.tracker = $1 and a.operation = any($2::text[])
-           order by (o ->> 1)::float8 limit $3
+           group by 1, 2 order by min((o ->> 1)::float8) limit $3
          ) c
          cross join lateral (
            select id, hash, added_at from longwatch.member

@@ -149,6 +149,18 @@ describe('on the real PostgreSQL', () => {
     await expect(longwatch.tracker('t').oldest({ operation: 'lok' })).rejects.toThrow(/look/);
   });
 
+  test('a member that has changed its pool is shown once, though both pools have told of it', async () => {
+    await writeTracker(sql, 't', 2);
+    const [one, two] = await add(['one', 'two']);
+    await sql(`update longwatch.member set added_at = now() - interval '1 hour'`);
+    const since = Date.now() - 3_600_000;
+    const oldest = [one, two].map((key) => ({ key: key!, since, never: true }));
+    await database.transaction((db) => writeAges(db, [told({ oldest }), told({ pool: 1, oldest })]));
+    expect((await longwatch.tracker('t').oldest()).map(({ id }) => id).sort()).toEqual(['one', 'two']);
+    await sql('update longwatch.tracker set pools = 1');
+    expect(await longwatch.tracker('t').oldest()).toHaveLength(2);
+  });
+
   test('a node tells of a part of its pools each second, and of each again when it is its turn', async () => {
     const POOLS = 25;
     await writeTracker(sql, 't', POOLS);

@@ -10,7 +10,7 @@ import { MeContext, type Me } from './lib/me';
 import { href, useRoute, type Route } from './lib/route';
 import { useSession } from './lib/session';
 import { useTheme, type Theme } from './lib/theme';
-import { useNow } from './lib/use';
+import { useOwnNow } from './lib/use';
 import { ActivitiesPage } from './pages/activities';
 import { BufferList, BufferPage } from './pages/buffer';
 import { JobList, JobPage } from './pages/job';
@@ -109,7 +109,7 @@ function Rail({ route, live }: { route: Route; live: Live }) {
 
 /** The sign of life of the figures: live, old, or cut. */
 function Stream({ live }: { live: Live }) {
-  const now = useNow();
+  const now = useOwnNow();
   const ageMs = now - live.heardAt;
   if (live.stream === 'connecting') return <span class="stream quiet">connecting…</span>;
   if (live.stream === 'open' && ageMs < OLD_MS) {
@@ -172,7 +172,7 @@ const GRACE_MS = 1_500;
 
 /** Nobody may take what is on the page for what is. */
 function Broken({ live }: { live: Live }) {
-  const now = useNow();
+  const now = useOwnNow();
   const since = live.brokenAt === undefined ? 0 : now - live.brokenAt;
   if (live.problem !== undefined && live.stream === 'open') {
     return (

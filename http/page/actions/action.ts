@@ -2,6 +2,7 @@
  * An action of an operator as data: what it will do, in figures, the line of the command line that does the same, how
  * it is carried out, and how it is undone. The files beside this one make them; `parts/dialog.tsx` shows and does them.
  */
+import type { Command } from '../lib/api';
 import type { Role } from '../lib/me';
 import type { State } from '../lib/state';
 
@@ -24,7 +25,17 @@ export interface Preview {
   says: string[];
   /** Why it is not done: nothing would change, or it cannot be. */
   refused?: string;
+  /** The tag of what the figures were read from: it is only done while that is so. */
+  match?: string;
+  /** The action that takes it back, by what was read. */
+  undo?: Action;
 }
+
+/**
+ * How it ended. A state that was there already, or that others have made as well, is not this command's own: then there
+ * is nothing of it to take back.
+ */
+export type Ended = string | { words: string; isOwn: boolean };
 
 export interface Action {
   /** `Pause characters` */
@@ -34,15 +45,20 @@ export interface Action {
   role: Role;
   /** It cannot be had back. */
   danger?: boolean;
+  /** It is about data, and no row of the log: nobody is asked why. */
+  isData?: boolean;
   fields?: readonly Field[];
   /** From the live state: said anew with each change of it, so that two people see each other. */
   says?: (state: State, values: Values) => Preview;
-  /** Asked of the server: a dry run. */
+  /** Asked of the server, again and again while the dialog is open: a dry run. */
   asks?: (values: Values, signal: AbortSignal) => Promise<Preview>;
   /** The same by the command line. */
   command: (values: Values, why: string) => string;
-  /** @returns the outcome, in a sentence */
-  act: (values: Values, why: string | undefined) => Promise<string>;
+  /**
+   * @param how its key: pressed again after an answer that was lost, it is carried out once
+   * @returns the outcome, in a sentence
+   */
+  act: (values: Values, why: string | undefined, how: Command) => Promise<Ended>;
   /** The action that takes it back. Asked before it is done, since the state of before is what it goes back to. */
   undo?: (state: State, values: Values) => Action | undefined;
 }

@@ -29,8 +29,8 @@ export function flushAction(buffer: string): Action {
       };
     },
     command: (_values, why) => line('flush', [buffer], { why }),
-    act: async (_values, why) => {
-      const { shards } = await send<{ shards: number }>('POST', at('buffers', buffer, 'flush'), { why });
+    act: async (_values, why, how) => {
+      const { shards } = await send<{ shards: number }>('POST', at('buffers', buffer, 'flush'), { why }, how);
       return `${plural(shards, 'shard')} told`;
     },
   };
@@ -82,10 +82,11 @@ export function deadAction(buffer: string, action: keyof typeof SAID, filter: Fi
         note: note.trim(),
         why,
       }),
-    act: async ({ note = '' }, why) => {
+    act: async ({ note = '' }, why, how) => {
       const body = { ids, error, group, apply: true, why, ...(note.trim() ? { note: note.trim() } : {}) };
-      const { chosen } = await send<DeadResult>('POST', path, body);
-      return `${plural(chosen, 'entry', 'entries')} ${done}`;
+      const { chosen } = await send<DeadResult>('POST', path, body, how);
+      // Somebody may have dropped one of these letters a moment before.
+      return { words: `${plural(chosen, 'entry', 'entries')} ${done}`, isOwn: chosen === ids?.length };
     },
     // All of a filter would take back others as well, that somebody has dropped before.
     undo: () => (action === 'drop' && ids ? deadAction(buffer, 'restore', { ids }) : undefined),

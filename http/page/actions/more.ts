@@ -1,8 +1,8 @@
 /** The actions on jobs, buckets of upstreams, and durable activities. */
 import type { TickSummary } from '../../../client/job/ticks';
-import { at, send } from '../lib/api';
+import { at, get, send } from '../lib/api';
 import { count, duration, plural, short } from '../lib/format';
-import type { BucketSummary, JobSummary, State } from '../lib/state';
+import type { BucketSummary, JobSummary } from '../lib/state';
 import { line, type Action, type Preview } from './action';
 
 // ── Jobs ──
@@ -14,8 +14,8 @@ export function runAction({ name, kind }: JobSummary): Action {
     role: 'operate',
     says: (state) => runSays(state.status.jobs.find((job) => job.name === name)),
     command: (_values, why) => line(`${kind} run`, [name], { why }),
-    act: async (_values, why) => {
-      const tick = await send<TickSummary>('POST', at('jobs', name, 'run'), { why });
+    act: async (_values, why, how) => {
+      const tick = await send<TickSummary>('POST', at('jobs', name, 'run'), { why }, how);
       const failed = tick.failed > 0 ? `, ${count(tick.failed)} failed` : '';
       return `${plural(tick.rows, 'row')} in ${duration(tick.ms)}${failed}`;
     },
@@ -52,11 +52,9 @@ export function retryRowsAction(job: JobSummary, keys?: readonly string[][]): Ac
     },
     command: (_values, why) =>
       line('sweep retry', [job.name, ...(keys ?? []).map((key) => JSON.stringify(key))], { why }),
-    act: async (_values, why) => {
-      const { rows } = await send<{ rows: number }>('POST', at('jobs', job.name, 'failed-rows', 'retry'), {
-        keys,
-        why,
-      });
+    act: async (_values, why, how) => {
+      const path = at('jobs', job.name, 'failed-rows', 'retry');
+      const { rows } = await send<{ rows: number }>('POST', path, { keys, why }, how);
       return `${plural(rows, 'row')} will be handled when due`;
     },
   };
@@ -72,62 +70,65 @@ function millisecondsOf(text: string): number | undefined {
   return amount === undefined || unit === undefined ? undefined : Number(amount) * TIMES[unit]!;
 }
 
-const bucketsOf = (state: State, bucket: string): BucketSummary[] =>
-  state.buckets.filter((each) => each.bucket === bucket || each.bucket.startsWith(`${bucket}:`));
+/** As it is now: the live state has the first hundred only. */
+const bucketNow = (bucket: string, signal: AbortSignal): Promise<BucketSummary> =>
+  get<BucketSummary>(at('buckets', bucket), {}, signal);
 
-/** @param bucket one, or `esi/errors` for all keys of a limit */
+/** @param forTime the time that an undo begins with */
 export function closeAction(bucket: string, forTime = '5m'): Action {
   return {
     title: `Close ${bucket}`,
     button: 'Close',
     role: 'operate',
     fields: [{ name: 'for', label: 'for', kind: 'text', value: forTime, hint: '30s, 5m, 2h' }],
-    says: (state, { for: time = '' }) => {
+    asks: async ({ for: time = '' }, signal) => {
       const ms = millisecondsOf(time);
-      if (ms === undefined || ms <= 0) return { says: [], refused: 'write a time: 30s, 5m, 2h' };
-      const buckets = bucketsOf(state, bucket);
-      const wants = buckets.flatMap(({ nodes }) => nodes).reduce((sum, node) => sum + node.wants, 0);
+      if (ms === undefined || ms < 1) return { says: [], refused: 'write a time: 30s, 5m, 2h' };
+      const now = await bucketNow(bucket, signal);
+      const wants = now.nodes.reduce((sum, node) => sum + node.wants, 0);
       return {
         says: [
-          `No node sends for ${buckets.length > 1 ? plural(buckets.length, 'bucket') : 'it'} for ${duration(ms)}, whatever the upstream says meanwhile.`,
+          ...(now.closedMs > 0 ? [`${closedSays(now)}; the new time counts.`] : []),
+          `No node sends for it for ${duration(ms)}, whatever the upstream says meanwhile.`,
           `Nodes would spend ${short(wants)} tokens a second; members that need it wait, and are not failed.`,
         ],
+        undo: now.closedMs > 0 ? closeAction(bucket, secondsOf(now)) : openAction(bucket),
       };
     },
     command: ({ for: time = '' }, why) => line('budget close', [bucket], { for: time.trim(), why }),
-    act: async ({ for: time = '' }, why) => {
-      const body = { bucket, forMs: millisecondsOf(time), why };
-      const { items } = await send<{ items: BucketSummary[] }>('POST', 'buckets/close', body);
+    act: async ({ for: time = '' }, why, how) => {
+      const body = { bucket, forMs: Math.round(millisecondsOf(time) ?? 0), why };
+      const { items } = await send<{ items: BucketSummary[] }>('POST', 'buckets/close', body, how);
       return `${plural(items.length, 'bucket')} closed`;
     },
-    undo: () => openAction(bucket),
   };
 }
+
+const secondsOf = ({ closedMs }: BucketSummary): string => `${Math.ceil(closedMs / 1_000)}s`;
+
+const closedSays = ({ closedMs, closedReason }: BucketSummary): string =>
+  `It is closed for another ${duration(closedMs)}: ${closedReason ?? 'nobody said why'}`;
 
 export function openAction(bucket: string): Action {
   return {
     title: `Open ${bucket}`,
     button: 'Open',
     role: 'operate',
-    says: (state) => {
-      const closed = bucketsOf(state, bucket).filter(({ closedMs }) => closedMs > 0);
-      if (closed.length === 0) return { says: [], refused: 'it is open already' };
-      const [first] = closed;
+    asks: async (_values, signal) => {
+      const now = await bucketNow(bucket, signal);
+      if (now.closedMs <= 0) return { says: [], refused: 'it is open already' };
       return {
         says: [
-          `${closed.length === 1 ? 'It would be' : `${plural(closed.length, 'bucket')} would be`} closed for another ${duration(first!.closedMs)}: ${first!.closedReason ?? 'nobody said why'}.`,
+          `${closedSays(now)}.`,
           'Nodes spend from it again within a second. A refusal of the upstream closes it again.',
         ],
+        undo: closeAction(bucket, secondsOf(now)),
       };
     },
     command: (_values, why) => line('budget open', [bucket], { why }),
-    act: async (_values, why) => {
-      const { items } = await send<{ items: BucketSummary[] }>('POST', 'buckets/open', { bucket, why });
-      return items.length === 0 ? 'nothing was closed' : `${plural(items.length, 'bucket')} opened`;
-    },
-    undo: (state) => {
-      const left = bucketsOf(state, bucket)[0]?.closedMs ?? 0;
-      return left > 0 ? closeAction(bucket, `${Math.ceil(left / 1_000)}s`) : undefined;
+    act: async (_values, why, how) => {
+      const { items } = await send<{ items: BucketSummary[] }>('POST', 'buckets/open', { bucket, why }, how);
+      return `${plural(items.length, 'bucket')} opened`;
     },
   };
 }
@@ -143,8 +144,8 @@ export function retryCompensationAction(task: string, activity: string, attempts
       says: [`The compensation that failed after ${plural(attempts, 'attempt')} runs again, with all of its attempts.`],
     }),
     command: (_values, why) => line('saga retry', [task], { why }),
-    act: async (_values, why) => {
-      const { workflow } = await send<{ workflow: string }>('POST', at('compensations', task, 'retry'), { why });
+    act: async (_values, why, how) => {
+      const { workflow } = await send<{ workflow: string }>('POST', at('compensations', task, 'retry'), { why }, how);
       return `it runs as workflow ${workflow}`;
     },
   };
@@ -162,8 +163,8 @@ export function resolveCompensationAction(task: string, activity: string): Actio
         ? { says: [], refused: 'write what was done by hand' }
         : { says: ['The compensation is counted as done, and never runs again.'] },
     command: ({ note = '' }, why) => line('saga resolve', [task], { note: note.trim(), why }),
-    act: async ({ note = '' }, why) => {
-      await send('POST', at('compensations', task, 'resolve'), { note: note.trim(), why });
+    act: async ({ note = '' }, why, how) => {
+      await send('POST', at('compensations', task, 'resolve'), { note: note.trim(), why }, how);
       return 'it is resolved';
     },
   };

@@ -3,7 +3,7 @@ import type { MoveResult } from '../../../client/cluster/move';
 import type { PoolSummary } from '../../../client/tracker/members';
 import type { RosterResult } from '../../../client/tracker/roster';
 import type { HoldSummary, RefetchResult } from '../../../client/tracker/told';
-import { at, send } from '../lib/api';
+import { at, get, send } from '../lib/api';
 import { count, duration, plural } from '../lib/format';
 import type { State, TrackerSummary } from '../lib/state';
 import { line, type Action } from './action';
@@ -34,9 +34,10 @@ export function openHoldsAction(tracker: string, operation: string | null): Acti
       };
     },
     command: (_values, why) => line('hold open', operation === null ? [tracker] : [tracker, operation], { why }),
-    act: async (_values, why) => {
+    act: async (_values, why, how) => {
       const body = operation === null ? { why } : { operation, why };
-      const { items } = await send<{ items: HoldSummary[] }>('POST', at('trackers', tracker, 'holds', 'open'), body);
+      const path = at('trackers', tracker, 'holds', 'open');
+      const { items } = await send<{ items: HoldSummary[] }>('POST', path, body, how);
       return items.length === 0 ? 'nothing was held' : `${plural(items.length, 'hold')} lifted`;
     },
   };
@@ -60,9 +61,9 @@ export function refetchAction(tracker: string, id?: string): Action {
       };
     },
     command: (_values, why) => line('refetch', id === undefined ? [tracker] : [tracker, id], { why }),
-    act: async (_values, why) => {
+    act: async (_values, why, how) => {
       const body = id === undefined ? { why } : { ids: [id], why };
-      const { members } = await send<RefetchResult>('POST', at('trackers', tracker, 'refetch'), body);
+      const { members } = await send<RefetchResult>('POST', at('trackers', tracker, 'refetch'), body, how);
       return `${plural(members, 'member')} asked anew`;
     },
   };
@@ -75,21 +76,24 @@ export function moveAction(tracker: string, pool: PoolSummary, nodes: readonly s
     button: 'Move',
     role: 'operate',
     fields: [{ name: 'to', label: 'to', kind: 'choice', value: others[0] ?? '', choices: others }],
-    says: (_state, { to = '' }) =>
-      to === ''
-        ? { says: [], refused: 'there is no other node that lives' }
-        : {
-            says: [
-              `${plural(pool.members, 'member')} go from ${pool.node ?? 'nobody'} to ${to}, and are without a node for about a tenth of a second.`,
-            ],
-          },
+    asks: async ({ to = '' }, signal) => {
+      if (to === '') return { says: [], refused: 'there is no other node that lives' };
+      const { items } = await get<{ items: PoolSummary[] }>(at('trackers', tracker, 'pools'), {}, signal);
+      const now = items.find((each) => each.pool === pool.pool);
+      if (!now) return { says: [], refused: 'there is no such pool any more' };
+      if (now.node === to && now.onShift) return { says: [], refused: `it is with ${to} already` };
+      return {
+        says: [
+          `${plural(now.members, 'member')} go from ${now.node ?? 'nobody'} to ${to}, and are without a node for about a tenth of a second.`,
+        ],
+        undo: now.node === null || !now.onShift ? undefined : moveAction(tracker, { ...now, node: to }, [now.node]),
+      };
+    },
     command: ({ to = '' }, why) => line('move', [tracker, String(pool.pool)], { to, why }),
-    act: async ({ to = '' }, why) => {
-      await send<MoveResult>('POST', at('trackers', tracker, 'pools', pool.pool, 'move'), { to, why });
+    act: async ({ to = '' }, why, how) => {
+      await send<MoveResult>('POST', at('trackers', tracker, 'pools', pool.pool, 'move'), { to, why }, how);
       return `pool ${pool.pool} is with ${to}`;
     },
-    undo: (_state, { to = '' }) =>
-      pool.node === null || !pool.onShift ? undefined : moveAction(tracker, { ...pool, node: to }, [pool.node]),
   };
 }
 
@@ -107,6 +111,7 @@ export function addAction(tracker: string): Action {
     title: `Add members to ${tracker}`,
     button: 'Add members',
     role: 'operate',
+    isData: true,
     fields: [{ name: 'ids', label: 'ids, one a line', kind: 'long', value: '', required: true }],
     says: (state, { ids = '' }) => {
       const given = idsOf(ids);
@@ -118,14 +123,12 @@ export function addAction(tracker: string): Action {
       };
     },
     command: ({ ids = '' }) => line('add', [tracker, ...idsOf(ids)]),
-    act: async ({ ids = '' }) => {
-      const { accepted } = await send<RosterResult>('POST', at('trackers', tracker, 'members'), {
-        ids: idsOf(ids),
-        wait: true,
-      });
+    act: async ({ ids = '' }, _why, how) => {
+      const body = { ids: idsOf(ids), wait: true };
+      const { accepted } = await send<RosterResult>('POST', at('trackers', tracker, 'members'), body, how);
       return `${plural(accepted, 'id')} accepted`;
     },
-    undo: (_state, { ids = '' }) => removeAction(tracker, idsOf(ids)),
+    // Not to be taken back in one word: some of them may have been there before, with their values.
   };
 }
 
@@ -136,6 +139,7 @@ export function removeAction(tracker: string, ids: readonly string[]): Action {
     button: 'Remove',
     role: 'operate',
     danger: true,
+    isData: true,
     says: (state) => ({
       says: [
         `${plural(ids.length, 'id')} of ${count(find(state, tracker)?.members ?? 0)} are not tracked any more, and their values are deleted.`,
@@ -143,11 +147,9 @@ export function removeAction(tracker: string, ids: readonly string[]): Action {
       ],
     }),
     command: () => line('remove', [tracker, ...ids]),
-    act: async () => {
-      const { accepted } = await send<RosterResult>('POST', at('trackers', tracker, 'members', 'remove'), {
-        ids,
-        wait: true,
-      });
+    act: async (_values, _why, how) => {
+      const path = at('trackers', tracker, 'members', 'remove');
+      const { accepted } = await send<RosterResult>('POST', path, { ids, wait: true }, how);
       return `${plural(accepted, 'id')} removed`;
     },
   };

@@ -1,5 +1,6 @@
 /** Pause, resume, stop, start and set: what trackers, buffers and jobs have in common. */
-import { at, send } from '../lib/api';
+import type { Setting } from '../../../client/settings';
+import { at, getTagged, send } from '../lib/api';
 import { count, duration, plural, short } from '../lib/format';
 import type { BufferSummary, JobSummary, State, TrackerSummary } from '../lib/state';
 import { line, type Action, type Preview } from './action';
@@ -32,11 +33,11 @@ function unitAction(kind: Kind, name: string, verb: Word): Action {
     role: 'operate',
     says: (state) => preview(verb, unitOf(state, kind, name), kind),
     command: (_values, why) => line(verb, [name], { why }),
-    act: async (_values, why) => {
+    act: async (_values, why, how) => {
       const path = at(LISTS[kind], name, verb);
-      const { state, changed, alreadyRunning } = await send<Commanded>('POST', path, { why });
-      const already = changed === false || alreadyRunning === true;
-      return `${name} is ${already ? 'already ' : ''}${state}`;
+      const { state, changed, alreadyRunning } = await send<Commanded>('POST', path, { why }, how);
+      const isOwn = changed !== false && alreadyRunning !== true;
+      return { words: `${name} is ${isOwn ? '' : 'already '}${state}`, isOwn };
     },
     undo: (state) => {
       const before = unitOf(state, kind, name)?.state;
@@ -138,11 +139,11 @@ export function unitActions(kind: Kind, unit: Unit): Action[] {
   return verbs.map((verb) => unitAction(kind, unit.name, verb));
 }
 
-/** An option that is set while it runs. @param subject how the command line names it */
+/** An option that is set while it runs. @param back the value that an undo begins with */
 export function setAction(
   list: 'trackers' | 'buffers' | 'jobs' | 'upstreams',
   name: string,
-  setting: { path: string; value: string; configured?: string },
+  setting: Pick<Setting, 'path' | 'value'>,
   back?: string,
 ): Action {
   const full = list === 'upstreams' ? `upstreams.${name}.${setting.path}` : setting.path;
@@ -159,26 +160,28 @@ export function setAction(
         hint: 'as in the config: 500ms, 20, true. Empty takes a change by hand back.',
       },
     ],
-    says: (_state, { value = '' }) => setSays(setting, value.trim()),
+    asks: async ({ value = '' }, signal) => {
+      const { value: now, tag } = await getTagged<{ items: Setting[] }>(at(list, name, 'config'), signal);
+      const found = now.items.find(({ path }) => path === setting.path);
+      if (!found) return { says: [], refused: 'there is no such option any more' };
+      const before = found.configured === undefined ? '' : found.value;
+      const undo = value.trim() === before ? undefined : setAction(list, name, found, before);
+      return { ...setSays(found, value.trim()), match: tag, undo };
+    },
     command: ({ value = '' }, why) =>
       list === 'upstreams'
         ? line('config', [], { set: `${full}=${value.trim()}`, why })
         : line('config', [name], { set: `${full}=${value.trim()}`, why }),
-    act: async ({ value = '' }, why) => {
+    act: async ({ value = '' }, why, { match }) => {
       const changes = { [setting.path]: value.trim() === '' ? null : value.trim() };
-      const { changed } = await send<{ changed: boolean }>('PATCH', at(list, name, 'config'), { changes, why });
-      return changed ? `${setting.path} of ${name} is set` : 'nothing was different';
-    },
-    undo: (_state, { value = '' }) => {
-      const before = setting.configured === undefined ? '' : setting.value;
-      if (value.trim() === before) return undefined;
-      const now = { ...setting, value: value.trim(), configured: setting.configured ?? setting.value };
-      return setAction(list, name, now, before);
+      const path = at(list, name, 'config');
+      const { changed } = await send<{ changed: boolean }>('PATCH', path, { changes, why }, { match });
+      return { words: changed ? `${setting.path} of ${name} is set` : 'nothing was different', isOwn: changed };
     },
   };
 }
 
-function setSays({ value: before, configured }: { value: string; configured?: string }, value: string): Preview {
+function setSays({ value: before, configured }: Setting, value: string): Preview {
   if (value === before) return { says: [], refused: `it is ${before} already` };
   if (value === '') {
     return configured === undefined

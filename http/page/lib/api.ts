@@ -27,33 +27,52 @@ export function at(...parts: (string | number)[]): string {
   return parts.map((part) => encodeURIComponent(part)).join('/');
 }
 
-export function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
+export async function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
   const given = Object.entries(query).filter(([, value]) => value !== undefined);
   const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
-  return ask<T>('GET', text ? `${path}?${text}` : path, undefined, signal, PATIENCE_MS);
+  return read<T>(await answerTo('GET', text ? `${path}?${text}` : path, { signal, withinMs: PATIENCE_MS }));
 }
 
-/** A command. Sent twice with the same key, it is carried out once. */
-export function send<T>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', path: string, body: object = {}): Promise<T> {
-  return ask<T>(method, path, body, undefined, COMMAND_MS);
+/** A list's value, with the tag by which a change can say what it was made of. */
+export async function getTagged<T>(path: string, signal?: AbortSignal): Promise<{ value: T; tag: string | undefined }> {
+  const response = await answerTo('GET', path, { signal, withinMs: PATIENCE_MS });
+  return { value: await read<T>(response), tag: response.headers.get('etag') ?? undefined };
 }
 
-async function ask<T>(
-  method: string,
+export interface Command {
+  /** Sent twice with the same one, it is carried out once. None: a dry run, or what may be done twice. */
+  key?: string;
+  /** Only where nobody has changed it since: the tag that it was read with. */
+  match?: string;
+}
+
+export async function send<T>(
+  method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
   path: string,
-  body: object | undefined,
-  signal: AbortSignal | undefined,
-  withinMs: number,
+  body: object = {},
+  { key, match }: Command = {},
 ): Promise<T> {
+  const headers: Record<string, string> = {
+    'content-type': 'application/json',
+    ...(key !== undefined && { 'idempotency-key': key }),
+    ...(match !== undefined && { 'if-match': match }),
+  };
+  return read<T>(await answerTo(method, path, { body, headers, withinMs: COMMAND_MS }));
+}
+
+interface Question {
+  body?: object;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+  withinMs: number;
+}
+
+async function answerTo(method: string, path: string, question: Question): Promise<Response> {
+  const { body, signal, withinMs } = question;
   const limit = AbortSignal.timeout(withinMs);
-  const headers: Record<string, string> = { accept: 'application/json' };
-  if (body !== undefined) {
-    headers['content-type'] = 'application/json';
-    headers['idempotency-key'] = randomKey();
-  }
-  let response: Response;
+  const headers = { accept: 'application/json', ...question.headers };
   try {
-    response = await fetch(BASE + path, {
+    return await fetch(BASE + path, {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -66,13 +85,27 @@ async function ask<T>(
     const late = error instanceof DOMException && error.name === 'TimeoutError';
     throw new Problem(0, late ? 'TimedOut' : 'Unreachable', late ? LATE : UNREACHABLE);
   }
+}
+
+async function read<T>(response: Response): Promise<T> {
   const answer: unknown = await response.json().catch(() => undefined);
-  if (response.ok) return answer as T;
-  throw problemOf(response.status, answer);
+  if (!response.ok) throw problemOf(response.status, answer);
+  if (answer === undefined) throw new Problem(0, 'NotUnderstood', FOREIGN);
+  return answer as T;
 }
 
 const UNREACHABLE = 'the server of this page does not answer; it may have ended, or the network is down';
-const LATE = 'no answer came in time; it may have been done: look at the log';
+const LATE = 'no answer came in time';
+/** An answer was cut off; or a proxy has answered with a page of its own. */
+const FOREIGN = 'the answer cannot be read; a proxy may want a login: load the page again';
+
+/** Whether it may have been done all the same: no answer came, or one that says so. */
+export function mayBeDone(error: unknown): boolean {
+  return !(error instanceof Problem) || error.status === 0 || error.status >= 500 || OPEN_ENDS.has(error.code);
+}
+
+/** Codes of the API: the first one goes on, or nobody knows how it ended. */
+const OPEN_ENDS = new Set(['RequestGoesOn', 'RequestUnanswered']);
 
 function problemOf(status: number, answer: unknown): Problem {
   const error = (answer as { error?: { code?: unknown; message?: unknown } } | undefined)?.error;
@@ -82,7 +115,7 @@ function problemOf(status: number, answer: unknown): Problem {
 }
 
 /** `crypto.randomUUID` is for pages that came by https or from the own machine only. */
-function randomKey(): string {
+export function randomKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -95,13 +95,28 @@ export function rate(perSecond: number | null | undefined): string {
  * are made visible, and it has an end. The whole text stands in a title or on the page of its thing.
  */
 export function shown(text: string, most = 200): string {
-  const plain = text.replace(UNSEEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
-  return plain.length <= most ? plain : `${plain.slice(0, most)}…`;
+  const plain = cut(text, most).replace(
+    UNSEEN,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  const short = cut(plain, most);
+  return short === plain && text.length <= most ? plain : `${short}…`;
 }
 
-/** Controls but for tab and line feed; marks and overrides of direction; what has no width. */
-// eslint-disable-next-line no-control-regex -- these are what is looked for
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
+/** Never between the halves of one character. */
+function cut(text: string, most: number): string {
+  if (text.length <= most) return text;
+  const isHalf = HIGH.test(text[most - 1] ?? '') && LOW.test(text[most] ?? '');
+  return text.slice(0, isHalf ? most - 1 : most);
+}
+
+const HIGH = /[\ud800-\udbff]/;
+const LOW = /[\udc00-\udfff]/;
+
+/** Controls but for tab and line feed; marks and overrides of direction; what has no width; halves of a character. */
+const UNSEEN =
+  // eslint-disable-next-line no-control-regex -- these are what is looked for
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 /** JSON as it is shown: indented, and cut where it is longer than a page. */
 export function json(value: unknown, most = 20_000): string {

@@ -4,6 +4,7 @@
  * Started by `main.tsx`; read by pages with `useLive`.
  */
 import { useEffect, useState } from 'preact/hooks';
+import { hearTime } from './clock';
 import { Rates } from './rates';
 import type { State } from './state';
 
@@ -46,7 +47,7 @@ export function connect(refused: () => Promise<boolean>): void {
   disconnect();
   const opened = new EventSource('api/v1/stream');
   source = opened;
-  opened.addEventListener('snapshot', (event) => heard(parsed<State>(event)));
+  opened.addEventListener('snapshot', (event) => heard(parsed<State>(event), true));
   opened.addEventListener('delta', (event) => heard(live.state && { ...live.state, ...parsed<Partial<State>>(event) }));
   opened.addEventListener('ping', () => change({ stream: 'open', brokenAt: undefined }));
   opened.addEventListener('problem', (event) => {
@@ -90,7 +91,8 @@ function watchSilence(opened: EventSource, refused: () => Promise<boolean>): voi
 
 const parsed = <T>(event: Event): T => JSON.parse((event as MessageEvent<string>).data) as T;
 
-function heard(state: State | undefined): void {
+function heard(state: State | undefined, isFirst = false): void {
+  if (state) hearTime(Date.parse(state.at), Date.now(), isFirst);
   if (state && state !== live.state) note(state);
   change({ state, stream: 'open', heardAt: Date.now(), brokenAt: undefined, problem: undefined });
 }

@@ -16,12 +16,15 @@ const WINDOW_MS = 10_000;
 export class Rates {
   private readonly samples = new Map<string, Sample[]>();
 
-  /** A counter that fell has begun anew (its node was started again): what was before says nothing any more. */
+  /**
+   * A counter that fell has begun anew (its node was started again), and a clock that went back is another one: what
+   * was before says nothing any more.
+   */
   note(name: string, at: number, value: number): void {
     const known = this.samples.get(name) ?? [];
     const last = known.at(-1);
-    if (last && at <= last.at) return;
-    if (last && value < last.value) known.length = 0;
+    if (last && at === last.at) return;
+    if (last && (at < last.at || value < last.value)) known.length = 0;
     known.push({ at, value });
     if (known.length > KEPT) known.shift();
     this.samples.set(name, known);

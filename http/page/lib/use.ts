@@ -1,6 +1,7 @@
 /** The questions that all pages ask in the same way: an answer that is asked again and again, and the time. */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { Problem } from './api';
+import { serverNow } from './clock';
 
 export interface Asked<T> {
   data: T | undefined;
@@ -30,6 +31,8 @@ export function useAsked<T>(
     const ending = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const ask = async (): Promise<void> => {
+      clearTimeout(timer);
+      isAsking = true;
       if (!document.hidden) {
         try {
           const data = await latest.current(ending.signal);
@@ -40,10 +43,18 @@ export function useAsked<T>(
           setState((before) => ({ key, data: before.key === key ? before.data : undefined, problem, loading: false }));
         }
       }
+      isAsking = false;
       if (everyMs !== undefined && !ending.signal.aborted) timer = setTimeout(() => void ask(), everyMs);
     };
+    // A page that was opened behind others, or comes back to the front, has nothing or something old.
+    const seen = (): void => {
+      if (!document.hidden && !isAsking) void ask();
+    };
+    let isAsking = false;
+    document.addEventListener('visibilitychange', seen);
     void ask();
     return () => {
+      document.removeEventListener('visibilitychange', seen);
       ending.abort();
       clearTimeout(timer);
     };
@@ -58,15 +69,36 @@ export function useAsked<T>(
   };
 }
 
-/** The time of this browser, each second. */
-export function useNow(everyMs = 1_000): number {
-  const [now, setNow] = useState(() => Date.now());
-  useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now()), everyMs);
-    return () => clearInterval(timer);
-  }, [everyMs]);
+/** One timer for all ages on the page, however many they are. */
+const watching = new Set<() => void>();
+let ticking: ReturnType<typeof setInterval> | undefined;
+
+function everySecond(listener: () => void): () => void {
+  watching.add(listener);
+  ticking ??= setInterval(() => {
+    for (const each of watching) each();
+  }, 1_000);
+  return () => {
+    watching.delete(listener);
+    if (watching.size > 0) return;
+    clearInterval(ticking);
+    ticking = undefined;
+  };
+}
+
+function useSecond(clock: () => number): number {
+  const [now, setNow] = useState(clock);
+  useEffect(() => everySecond(() => setNow(clock())), []);
   return now;
 }
+
+/** The server's time, each second: for the ages of what it answers. */
+export const useNow = (): number => useSecond(serverNow);
+
+/** The time of this browser, each second: for what it has seen itself. */
+export const useOwnNow = (): number => useSecond(ownNow);
+
+const ownNow = (): number => Date.now();
 
 /** A title for the tab, and the focus on the page's head where the reader has gone to another page. */
 export function useTitle(title: string): void {

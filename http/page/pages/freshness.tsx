@@ -7,6 +7,7 @@ import type { Freshness as Told, FreshnessCell, OldestMember } from '../../../cl
 import { at, get } from '../lib/api';
 import { count, duration, plural } from '../lib/format';
 import type { TrackerSummary } from '../lib/state';
+import { serverNow } from '../lib/clock';
 import { useAsked } from '../lib/use';
 import { memberId } from '../parts/member-id';
 import { Section } from '../parts/section';
@@ -161,7 +162,7 @@ const OLDEST = (tracker: string): Column<OldestMember>[] => [
 ];
 
 function Reason({ error, heldUntil }: { error: string | null; heldUntil: string | null }) {
-  if (heldUntil !== null && Date.parse(heldUntil) > Date.now())
+  if (heldUntil !== null && Date.parse(heldUntil) > serverNow())
     return (
       <>
         left alone, <Ago at={heldUntil} />

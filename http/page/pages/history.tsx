@@ -5,9 +5,10 @@
 import { useState } from 'preact/hooks';
 import type { Mark } from '../../../client/marks';
 import type { Series } from '../../../client/series';
-import { get, Problem } from '../lib/api';
+import { at, get } from '../lib/api';
 import { CHARTS, type Kind } from '../lib/charts';
 import { time } from '../lib/format';
+import { serverNow } from '../lib/clock';
 import { useAsked } from '../lib/use';
 import { Chart } from '../parts/chart';
 import { Section } from '../parts/section';
@@ -36,7 +37,7 @@ interface Told {
 
 export function History({ kind, names, prefix = '' }: Props) {
   const [range, setRange] = useState<Range>('1 h');
-  const key = `${kind} ${names?.join(' ') ?? prefix} ${range}`;
+  const key = JSON.stringify([kind, names ?? prefix, range]);
   const { data, problem, again } = useAsked<Told>(
     key,
     (signal) => ask({ kind, names, prefix }, range, signal),
@@ -60,29 +61,20 @@ export function History({ kind, names, prefix = '' }: Props) {
 }
 
 async function ask({ kind, names, prefix }: Props, range: Range, signal: AbortSignal): Promise<Told> {
-  const times = { from: new Date(Date.now() - RANGES[range]).toISOString() };
+  const times = { from: new Date(serverNow() - RANGES[range]).toISOString() };
   const [rows, marks] = await Promise.all([
     names
-      ? Promise.all(names.slice(0, MOST).map((name) => oneOf({ kind, name, ...times }, signal))).then((all) =>
-          all.flat(),
-        )
-      : get<{ items: Series[] }>('histories', { kind, ...times }, signal).then(({ items }) =>
+      ? Promise.all(names.slice(0, MOST).map((name) => get<Series>(at('history', kind, name), times, signal)))
+      : get<{ items: Series[] }>(at('history', kind), times, signal).then(({ items }) =>
           items.filter(({ name }) => name.startsWith(prefix ?? '')).slice(0, MOST),
         ),
     get<{ items: Mark[] }>('marks', times, signal),
   ]);
-  return { rows, marks: marks.items };
+  return { rows: rows.filter(wasCounted), marks: marks.items };
 }
 
-/** None: nothing was counted of it yet. */
-async function oneOf(query: Record<string, string>, signal: AbortSignal): Promise<Series[]> {
-  try {
-    return [await get<Series>('history', query, signal)];
-  } catch (error) {
-    if (error instanceof Problem && error.status === 404) return [];
-    throw error;
-  }
-}
+/** A thing that nobody has counted yet has points without a second in them. */
+const wasCounted = ({ seconds }: Series): boolean => seconds.some((counted) => counted > 0);
 
 function Row({ series, marks, named }: { series: Series; marks: readonly Mark[]; named: boolean }) {
   return (

@@ -1,7 +1,7 @@
 /** One tracker: how its operations do, what holds it back, its history; members, pools and options under tabs. */
 import { unitActions } from '../actions/units';
 import { addAction, openHoldsAction, refetchAction } from '../actions/tracker';
-import { count, duration } from '../lib/format';
+import { clock, count, duration } from '../lib/format';
 import type { Live } from '../lib/live';
 import { href, type Route } from '../lib/route';
 import type { TrackerSummary } from '../lib/state';
@@ -105,7 +105,7 @@ function HeldBack({ tracker: { name, holds, heldBack } }: { tracker: TrackerSumm
             </a>
             <span class="quiet">
               {held.closed ? 'which is closed' : 'which is empty'}
-              {held.until === null ? '' : `; the first until ${held.until.slice(11, 19)} UTC`}
+              {held.until === null ? '' : `; the first until ${clock(new Date(held.until))}`}
             </span>
           </li>
         ))}

@@ -6,7 +6,7 @@ import type { Live } from '../lib/live';
 import { usePages } from '../lib/pages';
 import { href, type Route } from '../lib/route';
 import type { BucketSummary } from '../lib/state';
-import { useAsked, useNow, useTitle } from '../lib/use';
+import { useAsked, useTitle } from '../lib/use';
 import { ActButton } from '../parts/dialog';
 import { Head } from '../parts/head';
 import { Section } from '../parts/section';
@@ -59,9 +59,7 @@ export function UpstreamPage({ live, route }: { live: Live; route: Route }) {
 }
 
 function AllBuckets({ name, live }: { name: string; live: Live }) {
-  // Asked again when the stream tells another state of the buckets: half of a minute keeps a long list quiet.
-  const now = useNow(30_000);
-  const list = usePages<BucketSummary>(`buckets ${name} ${Math.floor(now / 30_000)}`, (after, signal) =>
+  const list = usePages<BucketSummary>(`buckets ${name}`, (after, signal) =>
     get('buckets', { upstream: name, after, limit: 100 }, signal),
   );
   const fresh = new Map(live.state?.buckets.map((bucket) => [bucket.bucket, bucket]));

@@ -3,9 +3,10 @@
  * command; then its outcome, with a way back where there is one. Opened by `openAction` from anywhere; drawn once, by
  * `shell.tsx`.
  */
+import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Action, Preview, Values } from '../actions/action';
-import { wordsOf } from '../lib/api';
+import { mayBeDone, randomKey, wordsOf } from '../lib/api';
 import { may, useMe } from '../lib/me';
 import type { State as Whole } from '../lib/state';
 import { Fields } from './fields';
@@ -46,6 +47,8 @@ export function Dialogs({ state }: { state: Whole | undefined }) {
     setOutcome(undefined);
     setAction(next);
   };
+  // Another dialog may be open by the time at which this one is told of.
+  const close = (closed: Action): void => setAction((current) => (current === closed ? undefined : current));
   return (
     <>
       {action && state && (
@@ -53,9 +56,9 @@ export function Dialogs({ state }: { state: Whole | undefined }) {
           key={action.title}
           action={action}
           state={state}
-          onClose={() => setAction(undefined)}
+          onClose={() => close(action)}
           onDone={(done) => {
-            setAction(undefined);
+            close(action);
             setOutcome(done);
           }}
         />
@@ -67,10 +70,10 @@ export function Dialogs({ state }: { state: Whole | undefined }) {
   );
 }
 
-function OutcomeLine({ outcome: { title, words, undo }, onClose }: { outcome: Outcome; onClose: () => void }) {
+function OutcomeLine({ outcome: { title, words, failed, undo }, onClose }: { outcome: Outcome; onClose: () => void }) {
   return (
     <p class="outcome">
-      <State is="done" word={title} />
+      <State is={failed ? 'failed' : 'done'} word={title} />
       <Data text={`: ${words}`} most={300} />
       {undo && (
         <button type="button" class="link" onClick={() => openAction(undo)}>
@@ -91,49 +94,67 @@ interface Props {
   onDone: (outcome: Outcome) => void;
 }
 
-function ActionDialog({ action, state, onClose, onDone }: Props) {
+/** A failure in words: nobody may take 'not known' for 'not done', and do it twice. */
+const notDone = (error: unknown): string =>
+  `${mayBeDone(error) ? 'It is not known whether it was done (the log says it)' : 'It was not done'}: ${wordsOf(error)}`;
+
+/** Carries the action out, with one key for all tries of the same: an answer that was lost is asked for again. */
+function useAct({ action, onDone }: Props, box: RefObject<HTMLDialogElement | null>) {
+  const [busy, setBusy] = useState(false);
+  const [failure, setFailure] = useState<string>();
+  const tries = useRef<{ of: string; key: string } | undefined>(undefined);
+  const isBusy = useRef(false);
+  const isThere = useRef(true);
+  useEffect(() => () => void (isThere.current = false), []);
+  const act = async (values: Values, why: string | undefined, match: string | undefined, undo: Action | undefined) => {
+    if (isBusy.current) return;
+    isBusy.current = true;
+    setBusy(true);
+    setFailure(undefined);
+    const of = JSON.stringify([values, why]);
+    if (tries.current?.of !== of) tries.current = { of, key: randomKey() };
+    try {
+      const ended = await action.act(values, why, { key: tries.current.key, match });
+      const { words, isOwn } = typeof ended === 'string' ? { words: ended, isOwn: true } : ended;
+      // It gives the focus back to the button that had it.
+      box.current?.close();
+      onDone({ title: action.title, words, failed: false, undo: isOwn ? undo : undefined });
+    } catch (error) {
+      if (!mayBeDone(error)) tries.current = undefined;
+      if (isThere.current) setFailure(notDone(error));
+      else onDone({ title: action.title, words: notDone(error), failed: true });
+    }
+    isBusy.current = false;
+    setBusy(false);
+  };
+  return { busy, failure, act };
+}
+
+function ActionDialog(props: Props) {
+  const { action, state, onClose } = props;
   const box = useRef<HTMLDialogElement>(null);
   const [values, setValues] = useState<Values>(() =>
     Object.fromEntries((action.fields ?? []).map((field) => [field.name, field.value])),
   );
   const [why, setWhy] = useState('');
-  const [busy, setBusy] = useState(false);
-  const [failure, setFailure] = useState<string>();
-  const preview = usePreview(action, state, values);
+  const { busy, failure, act } = useAct(props, box);
+  const preview = usePreview(action, state, values, busy);
   useEffect(() => box.current?.showModal(), []);
-  const act = async (event: Event): Promise<void> => {
+  const submit = (event: Event): void => {
     event.preventDefault();
-    if (busy || !preview || preview.refused !== undefined) return;
-    setBusy(true);
-    setFailure(undefined);
+    if (!preview || preview.refused !== undefined) return;
     // The way back is that of the state before.
-    const undo = action.undo?.(state, values);
-    try {
-      onDone({ title: action.title, words: await action.act(values, why.trim() || undefined), failed: false, undo });
-    } catch (error) {
-      setFailure(wordsOf(error));
-      setBusy(false);
-    }
+    void act(values, why.trim() || undefined, preview.match, preview.undo ?? action.undo?.(state, values));
   };
   return (
     <dialog ref={box} class="action" aria-labelledby="action-title" onClose={onClose}>
-      <form onSubmit={(event) => void act(event)}>
+      <form onSubmit={submit}>
         <h2 id="action-title">
           <Data text={action.title} most={160} />
         </h2>
         <Fields fields={action.fields ?? []} values={values} onChange={setValues} disabled={busy} />
         <Consequence preview={preview} />
-        <label class="field">
-          <span>why</span>
-          <input
-            type="text"
-            value={why}
-            maxLength={1_000}
-            disabled={busy}
-            onInput={(event) => setWhy(event.currentTarget.value)}
-          />
-          <small>for the log; it may be left out</small>
-        </label>
+        {!action.isData && <Why value={why} set={setWhy} disabled={busy} />}
         <p class="same">
           <span class="quiet">The same as a command:</span> <CommandLine text={action.command(values, why.trim())} />
         </p>
@@ -149,11 +170,27 @@ function ActionDialog({ action, state, onClose, onDone }: Props) {
   );
 }
 
+function Why({ value, set, disabled }: { value: string; set: (value: string) => void; disabled: boolean }) {
+  return (
+    <label class="field">
+      <span>why</span>
+      <input
+        type="text"
+        value={value}
+        maxLength={1_000}
+        disabled={disabled}
+        onInput={(event) => set(event.currentTarget.value)}
+      />
+      <small>for the log; it may be left out</small>
+    </label>
+  );
+}
+
 function Failure({ words }: { words: string | undefined }) {
   if (words === undefined) return null;
   return (
     <p class="trouble" role="alert">
-      <State is="failed" word="It was not done: " />
+      <State is="failed" word="" />
       <Data text={words} most={600} />
     </p>
   );
@@ -182,29 +219,36 @@ function Buttons({
   );
 }
 
-/** Said anew with each change of the state or the fields; a dry run is asked when the fields rest. */
-function usePreview(action: Action, state: Whole, values: Values): Preview | undefined {
-  const [asked, setAsked] = useState<Preview>();
+/** A dry run is asked again after this, while its dialog is open: what others do changes it. Milliseconds. */
+const ASK_MS = 3_000;
+/** The fields rest. */
+const REST_MS = 150;
+
+/** Said anew with each change of the state or the fields; a dry run is one of the fields as they are. */
+function usePreview(action: Action, state: Whole, values: Values, busy: boolean): Preview | undefined {
   const key = JSON.stringify(values);
+  const [asked, setAsked] = useState<{ key: string; preview: Preview }>();
   useEffect(() => {
     const { asks } = action;
-    if (!asks) return undefined;
+    if (!asks || busy) return undefined;
     const ending = new AbortController();
+    let timer: ReturnType<typeof setTimeout>;
     const ask = async (): Promise<void> => {
-      try {
-        const answer = await asks(values, ending.signal);
-        if (!ending.signal.aborted) setAsked(answer);
-      } catch (error) {
-        if (!ending.signal.aborted) setAsked({ says: [], refused: wordsOf(error) });
-      }
+      const preview = await asks(values, ending.signal).catch((error: unknown) => ({
+        says: [],
+        refused: wordsOf(error),
+      }));
+      if (ending.signal.aborted) return;
+      setAsked({ key, preview });
+      timer = setTimeout(() => void ask(), ASK_MS);
     };
-    const timer = setTimeout(() => void ask(), 150);
+    timer = setTimeout(() => void ask(), REST_MS);
     return () => {
       clearTimeout(timer);
       ending.abort();
     };
-  }, [key]);
-  return action.says ? action.says(state, values) : asked;
+  }, [key, busy]);
+  return action.says ? action.says(state, values) : asked?.key === key ? asked.preview : undefined;
 }
 
 function Consequence({ preview }: { preview: Preview | undefined }) {

@@ -3,6 +3,7 @@ import type { AuditRow } from '../../../client/audit';
 import type { DeadDetails, DeadEntry } from '../../../client/buffer/dead';
 import type { LeaseSummary } from '../../../client/durable/handle';
 import type { FailedRowSummary, TickSummary } from '../../../client/job/ticks';
+import type { Series } from '../../../client/series';
 import type { Setting } from '../../../client/settings';
 import type { Freshness, OldestMember } from '../../../client/tracker/freshness';
 import type { FailingMember, MemberSummary } from '../../../client/tracker/lists';
@@ -328,13 +329,10 @@ export function answerAll(site: Site, many = 100, me: Me = ADMIN): void {
   }));
   site.answer('GET leases', ({ path }) => page(lease, path));
   site.answer('GET audit', ({ path }) => page(act, path));
-  const query = (asked: string): URLSearchParams => new URLSearchParams(asked.split('?')[1]);
-  site.answer('GET history', ({ path }) =>
-    series(query(path).get('kind') as 'operation', query(path).get('name') ?? ''),
-  );
-  site.answer('GET histories', ({ path }) => ({
-    items:
-      many === 0 ? [] : ['esi/errors', 'esi/group'].map((name) => series(query(path).get('kind') as 'bucket', name)),
+  const part = (asked: string, at: number): string => decodeURIComponent(asked.split('?')[0]!.split('/')[at] ?? '');
+  site.answer('GET history/', ({ path }) => series(part(path, 1) as Series['kind'], part(path, 2)));
+  site.answer('GET history/bucket', () => ({
+    items: many === 0 ? [] : ['esi/errors', 'esi/group'].map((name) => series('bucket', name)),
     next: null,
   }));
   site.answer('GET marks', () => ({ items: many === 0 ? [] : MARKS, next: null }));

@@ -53,15 +53,14 @@ export class Chromium {
     page.setDefaultTimeout(PATIENCE_MS);
     const origin = new URL(url).origin;
     const note = (text: string): void => {
-      // A thing of which no minute was counted yet has no history: Chromium notes each 404.
-      if (!expected?.test(text) && !/404.*\/history\?/.test(text)) page.wrong.push(text);
+      if (!expected?.test(text)) page.wrong.push(text);
     };
     page.on('console', (message) => {
       if (message.type() === 'error') note(`${message.text()} ${message.location().url}`);
     });
     page.on('pageerror', (error) => note(String(error.stack ?? error)));
     page.on('request', (request) => {
-      if (!request.url().startsWith(origin) && !request.url().startsWith('data:'))
+      if (origin !== 'null' && !request.url().startsWith(origin) && !request.url().startsWith('data:'))
         note(`asked elsewhere: ${request.url()}`);
     });
     if (now !== undefined) await page.clock.install({ time: now });

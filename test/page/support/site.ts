@@ -1,12 +1,15 @@
 /**
  * The page with a state as a test wants it: the bundled files under a prefix, the stream, and answers by path, all with
- * the policy that the real handler sends. For tests where the state is what matters.
+ * the policy that the real handler sends. For tests where the state is what matters. It takes only what the real API
+ * takes: its addresses, queries and bodies.
  */
+import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { ROUTES } from '../../../http/routes/all';
 import type { State } from '../../../http/page/lib/state';
 
 /** As the handler's own: no inline script, no inline style, nothing from elsewhere. */
@@ -23,7 +26,13 @@ export interface Sent {
   /** Behind `api/v1/`, with its query. */
   path: string;
   body: unknown;
+  /** `Idempotency-Key` and `If-Match`. */
+  key?: string;
+  match?: string;
 }
+
+/** An answer that never comes: the connection ends without a word. */
+export const LOST = Symbol('lost');
 
 /** An answer: a value, or what is made of the question; a status where it is not 200. */
 type Answer = unknown;
@@ -104,8 +113,21 @@ export class Site {
   private async api(request: IncomingMessage, asked: string, response: ServerResponse): Promise<void> {
     let text = '';
     for await (const part of request.setEncoding('utf8')) text += part as string;
-    const sent: Sent = { method: request.method!, path: asked, body: text ? (JSON.parse(text) as unknown) : undefined };
+    const header = (name: string): string | undefined => request.headers[name] as string | undefined;
+    const sent: Sent = {
+      method: request.method!,
+      path: asked,
+      body: text ? (JSON.parse(text) as unknown) : undefined,
+      key: header('idempotency-key'),
+      match: header('if-match'),
+    };
     if (sent.method !== 'GET') this.sent.push(sent);
+    const fault = faultOf(sent);
+    // The page's console has it then, and the test fails.
+    if (fault !== undefined)
+      return void response
+        .writeHead(501, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ error: { code: 'NotOfTheApi', message: fault } }));
     const found = this.answers.find(([start]) => isAsked(start, `${sent.method} ${sent.path.split('?')[0]}`));
     let answer: Answer = { error: { code: 'NotFound', message: `the test has no answer to ${sent.method} ${asked}` } };
     let status = 404;
@@ -119,9 +141,32 @@ export class Site {
         answer = { error: { code: refused.code ?? 'Internal', message: refused.message } };
       }
     }
-    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
+    if (answer === LOST) return void response.destroy();
+    const written = JSON.stringify(answer);
+    if (asked.endsWith('/config')) response.setHeader('etag', tagOf(written));
+    response.writeHead(status, { 'content-type': 'application/json' }).end(written);
   }
 }
 
 const isAsked = (start: string, asked: string): boolean =>
   start.endsWith('/') ? asked.startsWith(start) : asked === start;
+
+export const tagOf = (body: string): string => `"${createHash('sha256').update(body).digest('base64url')}"`;
+
+/** Why the real API would not take it; undefined: it would. */
+function faultOf({ method, path: asked, body }: Sent): string | undefined {
+  const { pathname, searchParams } = new URL(asked, 'http://api/');
+  if (['/login', '/logout'].includes(pathname)) return undefined;
+  const route = ROUTES.find((each) => each.method.toUpperCase() === method && patternOf(each.path).test(pathname));
+  if (!route) return `the API has no ${method} ${pathname}`;
+  const known = Object.keys(route.query?.shape ?? {});
+  const unknown = [...searchParams.keys()].filter((name) => !known.includes(name));
+  if (unknown.length > 0) return `${method} ${pathname} takes no ${unknown.join(', ')}`;
+  const failed = [route.query?.safeParse(Object.fromEntries(searchParams)), route.body?.safeParse(body)].find(
+    (parsed) => parsed?.success === false,
+  );
+  return failed && `${method} ${pathname}: ${failed.error?.message}`;
+}
+
+const patternOf = (route: string): RegExp =>
+  new RegExp(`^${route.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{\w+\}/g, '[^/]+')}$`);

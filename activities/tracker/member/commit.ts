@@ -170,6 +170,8 @@ export interface Handed {
 export interface Settled {
   /** Turns that are committed: their replies may leave. */
   readonly turns: readonly EndedTurn[];
+  /** Turns that have failed because the store refused what they came to. */
+  readonly failed: readonly { readonly id: string; readonly turn: EndedTurn }[];
   /** Members whose turns are void, and run again. */
   readonly void: readonly string[];
   readonly verdict: Verdict['verdict'];

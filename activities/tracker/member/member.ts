@@ -151,6 +151,14 @@ export class Member {
     return this.endFailed(turn.entry, thrown, now);
   }
 
+  /** Its node cannot end the turn, for no fault of the turn's: its entry is mail again. */
+  giveBack(turn: Turn): void {
+    if (this.running !== turn) return;
+    turn.close();
+    this.running = undefined;
+    this.box.putBack(turn.entry);
+  }
+
   /** So many of the ended turns were committed, and the row has this version now. */
   committed(count: number, version: number): EndedTurn[] {
     const done = this.ended.splice(0, count);

@@ -51,12 +51,10 @@ export class PoolMembers {
   get wantsReading(): boolean {
     return this.mail.wantsReading;
   }
-
   /** When the oldest message that is in memory was stored. @param none where there is none */
   oldestAt(none: number): number {
     return this.mail.oldestAt(none);
   }
-
   get size(): number {
     return this.members.size;
   }
@@ -228,6 +226,7 @@ export class PoolMembers {
   settle({ part, of }: Handed, { verdict, refused }: Verdict, now: number): Settled {
     const turns: EndedTurn[] = [];
     const isVoid: string[] = [];
+    const failed: Settled['failed'][number][] = [];
     const why = new Map<string, Refused>(refused.map((one) => [one.id, one]));
     for (const [at, { member, life, turns: count }] of of.entries()) {
       if (member.life !== life) continue;
@@ -241,13 +240,14 @@ export class PoolMembers {
       } else if (no && count > 1) {
         member.careful = count;
       } else if (no) {
-        this.cannotStore(id, new Error(no.error ?? 'what the turn wrote was refused'), now);
+        const turn = this.cannotStore(id, new Error(no.error ?? 'what the turn wrote was refused'), now);
+        if (turn) failed.push({ id, turn });
       } else {
         turns.push(...this.committed(member, count, versionAfter(part.members[at]!)));
       }
       this.after(member);
     }
-    return { turns, void: isVoid, verdict };
+    return { turns, failed, void: isVoid, verdict };
   }
 
   /** Nobody knows whether it was committed: the members are read again, and what is still there is handled again. */

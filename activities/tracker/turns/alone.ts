@@ -4,10 +4,12 @@
  * with it. Called by `turner.ts` in place of `run.ts` alone. It runs on connections of its own, since each holds one as
  * long as its code takes.
  *
- * If the code throws, the transaction is rolled back and the failure is committed as that of any other turn. If
- * anything else keeps it from being committed, the member is read again and the message is handled again.
+ * If the code throws, or leaves a transaction that the database refuses to commit, that is rolled back and the failure
+ * is committed as that of any other turn. If anything of passing nature keeps it from being committed, the member is
+ * read again and the message is handled again.
  */
 import { errorOf } from '../../lib/failures';
+import { isPassing } from '../../lib/sqlstate';
 import { run, type Database, type Queryable, type Statement } from '../../lib/database';
 import type { Handed, Verdict } from '../member/commit';
 import { Room } from '../member/commit';
@@ -18,7 +20,7 @@ import type { Turn } from '../member/turn';
 import { commitTurns } from '../store/lives';
 import { trackersOf, type CommitHost, type Pushes } from './committer';
 import type { PoolTurns } from './pool';
-import { runCode } from './run';
+import { runCode, ShiftOver } from './run';
 
 /** The fence first, as in every other transaction. No row: another one has the pool, or its roster has changed. */
 const LOCK: Statement = {
@@ -97,6 +99,8 @@ export class AloneTurns {
     try {
       await runCode(this.host, pool, turn, db);
     } catch (thrown) {
+      // Code that goes on all the same would write behind the rollback, outside of any transaction.
+      turn.close();
       throw new CodeFailed(errorOf(thrown));
     }
     const ended = pool.members.ended(turn, this.host.now());
@@ -131,6 +135,7 @@ export class AloneTurns {
     const { host } = this;
     if (error instanceof TurnFailed) return host.ended(pool, turn.member.id, error.ended);
     if (error instanceof CodeFailed) {
+      if (error.thrown instanceof ShiftOver) return pool.members.member(turn.member.id)?.giveBack(turn);
       const ended = pool.members.failed(turn, error.thrown, host.now());
       if (ended) host.ended(pool, turn.member.id, ended);
       return;
@@ -140,12 +145,28 @@ export class AloneTurns {
       host.settled({ ...pool.members.settle(handed, error.verdict, host.now()), pool });
       return;
     }
+    if (!(error instanceof NotCommitted || error instanceof Refusal) && !isPassing(error)) {
+      // A statement that failed unseen, a constraint that is looked at in the end: the same again would fail again.
+      return this.refused(pool, turn, error, handed);
+    }
     if (!(error instanceof NotCommitted))
       pool.shift.log.debug({ err: error }, 'a turn was not committed; it runs again');
     if (handed) pool.members.lost(handed);
     else pool.members.readAgain(turn.member.id, host.now());
-    if (error instanceof Refusal) host.settled({ turns: [], void: [], verdict: error.verdict.verdict, pool });
+    if (error instanceof Refusal)
+      host.settled({ turns: [], failed: [], void: [], verdict: error.verdict.verdict, pool });
     host.look(pool);
+  }
+
+  private refused(pool: PoolTurns, turn: Turn, error: Error, handed: Handed | undefined): void {
+    const { host } = this;
+    const { id } = turn.member;
+    if (handed) {
+      const verdict: Verdict = { verdict: 'done', refused: [{ id, why: 'refused', error: error.message }] };
+      return host.settled({ ...pool.members.settle(handed, verdict, host.now()), pool });
+    }
+    const ended = pool.members.failed(turn, error, host.now());
+    if (ended) host.ended(pool, id, ended);
   }
 }
 

@@ -59,5 +59,8 @@ function checkPush(buffer: string, entry: unknown, buffers: Pushable | undefined
 function query(turn: Turn, db: Queryable | undefined, text: string, values: unknown[] = []) {
   if (!db) throw new TurnError('query is there where the definition says receive: { transaction: true }');
   if (turn.isOver) throw new TurnError(`the turn of ${turn.member.id} is over: await all that a handler does`);
-  return db.query({ text, values });
+  const found = db.query({ text, values });
+  // A handler that does not await it would end the process by its error; the transaction fails by it all the same.
+  found.catch(() => undefined);
+  return found;
 }

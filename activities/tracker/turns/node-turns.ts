@@ -29,6 +29,7 @@ import type { Lane } from './lane';
 import { Places } from './places';
 import { PoolTurns } from './pool';
 import { MailReader } from './reader';
+import { ShiftOver } from './run';
 import { Turner } from './turner';
 
 const LOOK_MS = 1_000;
@@ -151,7 +152,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
 
   /**
    * The shift ends: no turn begins, those under way end and are committed, as far as there is time; mail waits for the
-   * next keeper.
+   * next keeper, also that of turns which were given up.
    * @param isOurs false: another node has the pool, and nothing can be written any more
    */
   async leave(shift: PoolShift, isOurs: boolean): Promise<void> {
@@ -160,14 +161,14 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     pool.isClosed = true;
     if (isOurs) {
       await until(() => pool.begun === 0, LAST_TURNS_MS);
-      for (const run of [...pool.running]) run.abort('the shift is over');
+      for (const run of [...pool.running]) run.abort(new ShiftOver());
       await until(() => pool.begun === 0 && !pool.members.hasTurnsToCommit, LAST_COMMIT_MS);
     }
     this.pools.delete(pool);
     this.shifts.delete(pool);
     this.committer.writer.remove(pool);
     await this.committer.idle();
-    for (const run of [...pool.running]) run.abort('the shift is over');
+    for (const run of [...pool.running]) run.abort(new ShiftOver());
     shift.life = undefined;
   }
 
@@ -218,8 +219,9 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     this.setup.events.committed(turns, ms);
   }
 
-  settled({ pool: kept, turns, verdict, void: voided }: PoolSettled): void {
+  settled({ pool: kept, turns, verdict, void: voided, failed }: PoolSettled): void {
     const pool = kept as PoolTurns;
+    for (const { id, turn } of failed) this.ended(pool, id, turn);
     for (const turn of turns) this.setup.events.ended(pool.tracker, turn);
     this.aftermath.of(pool, turns);
     const shift = this.shifts.get(pool);

@@ -48,7 +48,7 @@ export class PoolTurns implements KeptPool, PoolLife {
   options: ReceiveOptions;
   slots: Slots;
   /** Handlers that run: each is ended by this, if it must end before its time. */
-  readonly running = new Set<{ readonly id: string; abort(reason: string): void }>();
+  readonly running = new Set<{ readonly id: string; abort(reason: Error): void }>();
   /** Turns that have begun and not ended. */
   begun = 0;
   /** No more turns begin. */

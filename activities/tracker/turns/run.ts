@@ -15,9 +15,16 @@ export interface RunHost {
 
 const RECEIVE = 'receive';
 
+/** The pool goes to another node while the code runs: no failure of its message, which is handled there. */
+export class ShiftOver extends Error {
+  constructor() {
+    super('the shift is over');
+  }
+}
+
 /**
  * @param db the turn's own transaction, where it has one
- * @returns when the code has ended well. @throws what it threw, or that its time is over
+ * @returns when the code has ended well. @throws what it threw, or that its time is over; ShiftOver
  */
 export async function runCode(host: RunHost, pool: PoolTurns, turn: Turn, db?: Queryable): Promise<void> {
   const { id } = turn.member;
@@ -27,8 +34,8 @@ export async function runCode(host: RunHost, pool: PoolTurns, turn: Turn, db?: Q
   const given = new Promise<never>((_, reject) => (giveUp = reject));
   // A turn that is given up after its code has ended is nobody's failure.
   given.catch(() => undefined);
-  const abort = (words: string): void => {
-    reason ??= new Error(words);
+  const abort = (why: Error): void => {
+    reason ??= why;
     controller?.abort(reason);
     giveUp(reason);
   };
@@ -40,7 +47,7 @@ export async function runCode(host: RunHost, pool: PoolTurns, turn: Turn, db?: Q
   const run = { id, abort };
   pool.running.add(run);
   const { timeoutMs } = pool.options;
-  const timer = setTimeout(() => abort(`its time is over: it has ${timeoutMs} ms`), timeoutMs);
+  const timer = setTimeout(() => abort(new Error(`its time is over: it has ${timeoutMs} ms`)), timeoutMs);
   try {
     await Promise.race([call(host, pool, turn, { signal, db }), given]);
   } finally {

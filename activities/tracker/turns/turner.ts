@@ -8,7 +8,7 @@ import { errorOf } from '../../lib/failures';
 import type { Turn } from '../member/turn';
 import type { TurnsHost } from './host';
 import type { PoolTurns } from './pool';
-import { runCode } from './run';
+import { runCode, ShiftOver } from './run';
 
 /** The thread is the node's too: after this, the rest waits for the next turn of the event loop. Milliseconds. */
 const SLICE_MS = 10;
@@ -61,6 +61,7 @@ export class Turner {
       if (pool.code.transaction) return await this.alone(pool, turn);
       await runCode(this.host, pool, turn);
     } catch (thrown) {
+      if (thrown instanceof ShiftOver) return members.member(turn.member.id)?.giveBack(turn);
       const ended = members.failed(turn, errorOf(thrown), this.host.now());
       if (ended) this.host.ended(pool, turn.member.id, ended);
       return;

@@ -179,3 +179,53 @@ test.each([
   );
   expect(reply).toEqual({ json: '"sent"', error: null, message: null });
 });
+
+test.each([
+  ['in the commit of many', false],
+  ['in a transaction of its own', true],
+])('a request whose handler takes longer than its shift is handled by the next one: %s', async (_, transaction) => {
+  const started: string[] = [];
+  let ends: Promise<void> = new Promise(() => undefined);
+  const slow = trackerOf({
+    receive: {
+      transaction,
+      async handle(_message: unknown, context: MemberContext) {
+        started.push(context.id);
+        await ends;
+        context.reply(context.attempt);
+      },
+    },
+  });
+  const first = await nodeOf(slow, { node: 'first' });
+  const request = { id: `over-${transaction}`, deadline: Date.now() + 60_000, client: 'c' };
+  await send([['a', {}, { request }]]);
+  first.turns.lookAtAll();
+  await becomes(
+    () => started.length,
+    (count) => count === 1,
+  );
+  await first.turns.leave(first.kit.shift, true);
+  expect(await replyTo(request.id)).toBeUndefined();
+  expect(first.errors).toEqual([]);
+  ends = Promise.resolve();
+  const second = await nodeOf(slow, { node: 'second' });
+  second.turns.lookAtAll();
+  const reply = await becomes(
+    () => replyTo(request.id),
+    (found) => found !== undefined,
+  );
+  expect(reply).toEqual({ json: '1', error: null, message: null });
+});
+
+test('a statement of ctx.write that fails is told to onError, as a handler that throws is', async () => {
+  const writing = trackerOf({
+    receive: { attempts: 1, handle: (_message: unknown, context: MemberContext) => context.write('select 1 / 0') },
+  });
+  const { turns, errors } = await nodeOf(writing);
+  await send([['a', {}]]);
+  turns.lookAtAll();
+  await handled();
+  expect(errors.map(({ id, error }) => `${id}: ${error.message}`)).toEqual([
+    expect.stringMatching(/^a: .*division by zero/),
+  ]);
+});

@@ -5,6 +5,7 @@ import { CLUSTER_ROUTES } from './cluster';
 import { DURABLE_ROUTES } from './durable';
 import { HISTORY_ROUTES } from './history';
 import { JOB_ROUTES } from './jobs';
+import { LIFE_ROUTES } from './lives';
 import { MAIL_ROUTES } from './mail';
 import { MEMBER_ROUTES } from './members';
 import { OVERVIEW_ROUTES } from './overview';
@@ -15,6 +16,7 @@ export const ROUTES: readonly Route[] = [
   ...OVERVIEW_ROUTES,
   ...TRACKER_ROUTES,
   ...MEMBER_ROUTES,
+  ...LIFE_ROUTES,
   ...MAIL_ROUTES,
   ...BUFFER_ROUTES,
   ...JOB_ROUTES,

@@ -14,6 +14,9 @@ beforeAll(async () => {
   await desk.stack.sql(
     `insert into longwatch.upstream (name, options) values ('esi', '{"limits": {"errors": {"shape": "fixed", "tokens": 100, "windowMs": 60000}}}')`,
   );
+  await desk.stack.sql(
+    `insert into longwatch.member_dead (tracker, member, sender, json, attempts, error) values ('things', 'c', 's', '1', 8, 'no')`,
+  );
 }, 180_000);
 afterAll(() => desk?.close());
 
@@ -30,6 +33,9 @@ const ASKED: Record<string, { at?: Record<string, string>; body?: unknown; statu
   },
   sendToMember: { at: { id: 'c' }, body: { message: 1 }, status: 409 },
   requestOfMember: { at: { id: 'c' }, body: { message: { a: 1 } }, status: 409 },
+  reloadMember: { at: { id: 'c' }, body: { why: 'by hand' }, listed: 'member reload' },
+  retryDeadMessages: { body: { apply: true }, status: 409 },
+  dropDeadMessages: { body: { member: 'c', apply: true }, listed: 'dead drop' },
   pauseTracker: { body: { why: 'a test' }, listed: 'pause' },
   resumeTracker: { listed: 'resume' },
   setTrackerConfig: { body: { changes: { 'operations.look.every': '2s' } }, listed: 'set' },

@@ -8,6 +8,7 @@ import type { BufferHandle } from '../../client/buffer/handle';
 import type { NodeHandle } from '../../client/cluster/node';
 import type { DurableHandle } from '../../client/durable/handle';
 import type { JobHandle } from '../../client/job/handle';
+import type { MemberDeadLetters } from '../../client/member/dead';
 import type { MemberHandle } from '../../client/member/handle';
 import type { Longwatch } from '../../client/longwatch';
 import type { TrackerHandle } from '../../client/tracker/handle';
@@ -52,12 +53,11 @@ const longwatch: Table<Longwatch> = {
   allSeries: 'route',
   marks: 'route',
 };
-const BRIEF = { none: 'a member’s details have its life in brief; the rest is for the command line' };
 const tracker: Table<TrackerHandle> = {
   name: NAME,
   member: HANDLE,
-  lives: BRIEF,
-  dead: { none: 'the command line has them' },
+  lives: 'route',
+  dead: HANDLE,
   declare: DECLARED,
   options: 'route',
   add: 'route',
@@ -114,7 +114,10 @@ const dead: Table<DeadLetters> = {
 };
 const member: Table<MemberHandle> = {
   ...{ tracker: NAME, id: NAME, send: 'route', request: 'route' },
-  ...{ show: BRIEF, reload: { none: 'the command line has it' } },
+  ...{ show: 'route', reload: 'route' },
+};
+const memberDead: Table<MemberDeadLetters> = {
+  ...{ list: 'route', count: 'route', show: 'route', retry: 'route', drop: 'route' },
 };
 const job: Table<JobHandle> = {
   name: NAME,
@@ -158,6 +161,7 @@ const TABLES: Record<string, Record<string, 'route' | { none: string }>> = {
   BufferHandle: buffer,
   DeadLetters: dead,
   MemberHandle: member,
+  MemberDeadLetters: memberDead,
   JobHandle: job,
   NodeHandle: node,
   BudgetHandle: budget,

@@ -3,14 +3,36 @@
  * does not exist is a 404 with the words of the command line.
  */
 import { ROUTES } from '../../http/routes/all';
+import { hashId } from '../../workflows/lib/hash';
+import { slotOf } from '../../workflows/tracker/slots';
 import { Desk } from './desk';
 
 let desk: Desk;
 beforeAll(async () => {
   desk = await Desk.start();
+  const sql = (text: string, values?: unknown[]) => desk.stack.sql(text, values);
+  await sql(
+    `insert into longwatch.life (tracker, id, slot, version, state) values ('things', 'a/b', $1, 3, '{"n":1}')`,
+    [SLOT],
+  );
+  await sql(
+    `insert into longwatch.timer (tracker, id, name, slot, set, at, json) values ('things', 'a/b', 'close', $1, 1, now(), '[1]')`,
+    [SLOT],
+  );
+  await sql(
+    `insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at, trace)
+     values (0, 1, 'things', 'a/b', $1, 's', '"x"', 3, now(), '{"requestId":"r"}')`,
+    [SLOT],
+  );
+  await sql(
+    `insert into longwatch.member_dead (id, tracker, member, sender, json, attempts, error) overriding system value
+     values (4711, 'things', 'a/b', 's', 'null', 8, 'no')`,
+  );
 }, 180_000);
 afterAll(() => desk?.close());
 
+/** Where the mail of that member lies. */
+const SLOT = slotOf(hashId('a/b'));
 const NAMES: Record<string, string> = {
   tracker: 'things',
   buffer: 'mail',
@@ -45,6 +67,23 @@ test('a value that its definition hides is shown on no page', async () => {
     expect(JSON.stringify((await desk.ask(filled(path))).body)).not.toContain('secret token');
 });
 
+test('the state of a member, what waits for it, and its dead letters', async () => {
+  const life = await desk.ask('/trackers/things/members/a%2Fb/life');
+  expect(life.body).toMatchObject({
+    state: { n: 1 },
+    messages: [{ message: 'x', trace: { requestId: 'r' } }],
+    timers: [{ name: 'close', message: [1] }],
+    dead: 1,
+  });
+  const listed = await desk.ask('/trackers/things/lives');
+  expect(listed.body).toMatchObject({ items: [{ id: 'a/b', mail: { entries: 1 }, timers: 1 }], next: null });
+  const dead = { id: '4711', member: 'a/b', value: null, error: 'no' };
+  expect((await desk.ask('/trackers/things/dead?member=a%2Fb')).body).toMatchObject({ items: [dead] });
+  const { status, body } = await desk.ask('/trackers/things/dead/4711');
+  expect([status, body]).toEqual([200, expect.objectContaining(dead)]);
+  expect((await desk.ask('/trackers/things/dead/count?error=other')).body).toEqual({ count: 0 });
+});
+
 test('a node, as it is called there', async () => {
   const { nodes } = (await desk.ask('/nodes')).body as { nodes: { name: string }[] };
   const name = nodes[0]!.name;
@@ -54,6 +93,9 @@ test('a node, as it is called there', async () => {
 test.each([
   ['/trackers/thing', 'UnknownTracker', "there is no tracker 'thing'; did you mean 'things'?"],
   ['/trackers/things/members/nobody', 'NotTracked', "'nobody' is not tracked by 'things'; add it with"],
+  ['/trackers/things/members/nobody/life', 'NotTracked', "'nobody' is not tracked by 'things'; add it with"],
+  ['/trackers/thing/dead', 'UnknownTracker', "there is no tracker 'thing'; did you mean 'things'?"],
+  ['/trackers/things/dead/42', 'UnknownLetter', "tracker 'things' has no dead letter 42"],
   ['/buffers/male', 'UnknownBuffer', "there is no buffer 'male'"],
   ['/jobs/energie', 'UnknownJob', "there is no job 'energie'"],
   ['/nodes/nobody', 'UnknownNode', "there is no node 'nobody'"],

@@ -1,0 +1,139 @@
+/**
+ * Members that receive: their states, what waits for them, and their dead letters. Listed by `routes/all.ts`; messages
+ * to them are sent by `mail.ts`.
+ */
+import { z } from '@hono/zod-openapi';
+import { route } from '../route';
+import { Command, limitOf, text, Why } from '../schemas';
+import { MemberLetter, MemberLettersOutcome, MemberLifeDetailsShape, MemberLifeShape } from '../shapes/member';
+import { all, listOf } from '../shapes/shape';
+
+const tag = 'members';
+const on = '/trackers/{tracker}';
+const MOST_LETTERS = 10_000;
+/** Each may have a megabyte. */
+const MOST_LISTED = 100;
+
+const filter = {
+  member: text(2_000).optional().openapi({ description: 'only those of this member' }),
+  error: text(2_000, 0).optional().openapi({ description: 'only where the last error contains this text' }),
+};
+/** As they stand in an address. */
+const asked = { ...filter, olderThanMs: z.coerce.number().int().min(0).max(1e13).optional() };
+const Filter = z.strictObject({
+  ...filter,
+  olderThanMs: z
+    .number()
+    .int()
+    .min(0)
+    .max(1e13)
+    .optional()
+    .openapi({ description: 'only those that died so long ago' }),
+  ids: z
+    .array(text(30))
+    .max(MOST_LETTERS)
+    .optional()
+    .openapi({ example: ['4711'] }),
+  apply: z.boolean().optional().openapi({ description: 'without it, it is a dry run: it is only counted' }),
+  why: Why,
+});
+
+const reads = [
+  route({
+    method: 'get',
+    path: `${on}/lives`,
+    id: 'listLives',
+    tag,
+    summary: 'Members that have a state, by their ids: what waits for each, and how many timers it has',
+    query: z.object({
+      after: text(4_000).optional().openapi({ description: 'what follows this: `next` of the page before' }),
+      limit: limitOf(1_000, 100),
+    }),
+    answer: listOf(MemberLifeShape),
+    covers: ['TrackerHandle.lives'],
+    run: ({ longwatch, params, query }) => longwatch.tracker(params.tracker).lives(query),
+  }),
+  route({
+    method: 'get',
+    path: `${on}/members/{id}/life`,
+    id: 'getLife',
+    tag,
+    summary: 'The state of a member, its mail and its timers',
+    answer: MemberLifeDetailsShape,
+    covers: ['MemberHandle.show'],
+    run: ({ longwatch, params }) => longwatch.tracker(params.tracker).member(params.id).show(),
+  }),
+  route({
+    method: 'get',
+    path: `${on}/dead`,
+    id: 'listDeadMessages',
+    tag,
+    summary: 'Messages on which the handler of a member has failed too often, the oldest first',
+    query: z.object({ ...asked, limit: limitOf(MOST_LISTED, MOST_LISTED) }),
+    answer: listOf(MemberLetter),
+    covers: ['MemberDeadLetters.list'],
+    run: async ({ longwatch, params, query }) => all(await longwatch.tracker(params.tracker).dead.list(query)),
+  }),
+  route({
+    method: 'get',
+    path: `${on}/dead/count`,
+    id: 'countDeadMessages',
+    tag,
+    summary: 'How many dead letters there are of this filter',
+    query: z.object(asked),
+    answer: z.object({ count: z.number() }),
+    covers: ['MemberDeadLetters.count'],
+    run: async ({ longwatch, params, query }) => ({ count: await longwatch.tracker(params.tracker).dead.count(query) }),
+  }),
+  route({
+    method: 'get',
+    path: `${on}/dead/{letter}`,
+    id: 'getDeadMessage',
+    tag,
+    summary: 'One dead letter of a member',
+    answer: MemberLetter,
+    covers: ['MemberDeadLetters.show'],
+    run: ({ longwatch, params }) => longwatch.tracker(params.tracker).dead.show(params.letter),
+  }),
+];
+
+const commands = [
+  route({
+    method: 'post',
+    path: `${on}/members/{id}/reload`,
+    id: 'reloadMember',
+    tag,
+    summary: 'Its node reads the state anew, with its next turn: for who has changed the row by hand',
+    body: Command,
+    answer: z.object({ version: z.number() }),
+    covers: ['MemberHandle.reload'],
+    run: ({ longwatch, params, body }) => longwatch.tracker(params.tracker).member(params.id).reload(body),
+  }),
+  route({
+    method: 'post',
+    path: `${on}/dead/retry`,
+    id: 'retryDeadMessages',
+    tag,
+    summary: 'Mail again, behind what waits, with all of their attempts; a dry run unless `apply` is set',
+    body: Filter,
+    answer: MemberLettersOutcome,
+    covers: ['MemberDeadLetters.retry'],
+    run: ({ longwatch, params, body: { apply, why, ...chosen } }) =>
+      longwatch.tracker(params.tracker).dead.retry(chosen, { apply, why }),
+  }),
+  route({
+    method: 'post',
+    path: `${on}/dead/drop`,
+    id: 'dropDeadMessages',
+    tag,
+    summary: 'Nothing is left of them; a dry run unless `apply` is set',
+    role: 'admin',
+    body: Filter,
+    answer: MemberLettersOutcome,
+    covers: ['MemberDeadLetters.drop'],
+    run: ({ longwatch, params, body: { apply, why, ...chosen } }) =>
+      longwatch.tracker(params.tracker).dead.drop(chosen, { apply, why }),
+  }),
+];
+
+export const LIFE_ROUTES = [...reads, ...commands];

@@ -23,9 +23,14 @@ export interface Mark {
 /** In one chart; the newest ones. */
 const MOST_MARKS = 200;
 
-const ACTS: Statement = {
+/** Commands that are looked through, the newest ones: nothing is ever taken out of their list. */
+const LOOKED = 10_000;
+
+export const ACTS: Statement = {
   name: 'client-marks-acts',
-  text: `select ${ms('at')} as at, what, subject, actor from longwatch.audit
+  text: `select ${ms('at')} as at, what, subject, actor from (
+           select number, at, what, subject, actor, outcome from longwatch.audit order by number desc limit ${LOOKED}
+         ) looked
          where at >= to_timestamp($1::float8 / 1000) and at < to_timestamp($2::float8 / 1000)
            and outcome is distinct from 'refused' and outcome is distinct from 'unchanged'
          order by number desc limit $3`,

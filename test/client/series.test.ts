@@ -8,6 +8,7 @@ import { meanOf, sparkline } from '../../cli/sparkline';
 import type { Connections } from '../../client/connections';
 import { InvalidRangeError } from '../../client/errors';
 import type { Longwatch } from '../../client/longwatch';
+import { ACTS } from '../../client/marks';
 import { rangeAt, ROWS_OF_ALL, seriesOf } from '../../client/series';
 import { runCli } from '../support/cli';
 import { writeTracker } from '../support/node-rows';
@@ -130,7 +131,7 @@ describe('on the real PostgreSQL', () => {
   }, 240_000);
   afterAll(() => stack?.close());
 
-  const planned = async (kind: string, from: number, names: string[]) => {
+  const touchedBy = async (statement: { text: string }, values: unknown[]) => {
     interface Plan {
       'Actual Rows': number;
       'Actual Loops': number;
@@ -142,11 +143,11 @@ describe('on the real PostgreSQL', () => {
         (plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0)) * plan['Actual Loops'],
         ...(plan.Plans ?? []).map(touched),
       );
-    const [row] = await sql(`explain (analyze, format json) ${ROWS_OF_ALL.text}`, [
-      ...['minute', kind, names, Date.now() - from, Date.now()],
-    ]);
+    const [row] = await sql(`explain (analyze, format json) ${statement.text}`, values);
     return touched((row!['QUERY PLAN'] as [{ Plan: Plan }])[0].Plan);
   };
+  const planned = (kind: string, from: number, names: string[]) =>
+    touchedBy(ROWS_OF_ALL, ['minute', kind, names, Date.now() - from, Date.now()]);
 
   test('only the rows that are asked for are read of 288,000', async () => {
     const all = await sql(`select name from longwatch.series_total`);
@@ -243,5 +244,17 @@ describe('on the real PostgreSQL', () => {
       ['restart', 'node a', 'node/a', null],
     ]);
     await expect(longwatch.marks({ from: 'x' })).rejects.toThrow(InvalidRangeError);
+  });
+
+  test('of very many commands the newest are looked through for marks', async () => {
+    await sql('truncate longwatch.audit');
+    await sql(
+      `insert into longwatch.audit (at, actor, via, what, subject, outcome)
+       select now() - interval '5 minutes' - (30000 - i) * interval '10 minutes', 'ann', 'cli', 'pause', 'tracker/things', 'done'
+       from generate_series(1, 30000) i`,
+    );
+    await sql('analyze longwatch.audit');
+    expect(await touchedBy(ACTS, [Date.now() - HOUR, Date.now(), 200])).toBeLessThanOrEqual(10_000);
+    expect((await longwatch.marks()).filter(({ kind }) => kind === 'act')).toHaveLength(6);
   });
 });

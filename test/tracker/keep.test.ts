@@ -225,6 +225,18 @@ test('a shift that must end does not wait for a database that swallows: another 
   expect(performance.now() - began).toBeLessThan(4_500);
 });
 
+test('a node that loses PostgreSQL while it takes a pool gives it up, and does not keep it waiting for an answer', async () => {
+  const offered = jest.spyOn(node.placing, 'offer');
+  const back = swallow(database);
+  const zero = shift(0);
+  await expect(zero.result).rejects.toMatchObject({ type: 'Declined', nextRetryDelay: '100ms' });
+  back();
+  await eventually('the node hears PostgreSQL again', () => node.isAble);
+  expect(offered).not.toHaveBeenCalled();
+  shift(0);
+  await written('zero');
+});
+
 test('TR-M5: an idle shift with a heartbeat timeout of a second is not ended by a flush that comes late', async () => {
   const zero = shift(0, 1_000);
   await written('zero');

@@ -35,6 +35,7 @@ import { resultOf } from './shift-result';
 import { readShiftOptions } from './shift-options';
 import { finish } from './finish';
 import { retryAnywhere } from './retry-anywhere';
+import { unable, whileAble } from './while-able';
 import { readMemberBuckets, type StoredBuckets } from '../../upstream/store/purse';
 import { startHeartbeat } from '../../lib/heartbeat';
 import { sleep } from '../../lib/sleep';
@@ -64,10 +65,8 @@ export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<Shif
   const { node } = deps;
   const { info } = Context.current();
   // A poll that was out has brought it: it would hold the pool until its patience ends. One that ends hands pools on.
-  if (!node.isAble && !node.isDraining) {
-    const message = `node ${node.row.name} takes no shifts: it cannot reach PostgreSQL`;
-    throw failure(ErrorType.Declined, message, { nextRetryDelay: '100ms' });
-  }
+  const isUnable = unable(node);
+  if (isUnable) throw isUnable;
   const claim: PoolClaim = {
     tracker: input.tracker,
     pool: input.pool,
@@ -103,7 +102,7 @@ async function takeAndKeep(
   const { node } = deps;
   const { tracker: name, pool: number, shift: count, attempt } = claim;
   const log = deps.log.child({ tracker: name, pool: number, shift: count, attempt });
-  const taken = await take(deps, claim, input);
+  const taken = await whileAble(node, (isGivenUp) => take(deps, claim, input, isGivenUp));
   const definition = node.definitions.get(name);
   if ('answer' in taken) {
     if (taken.answer === 'redirect') return { ...resultOf('redirected', node, undefined, 0), to: taken.to };
@@ -162,6 +161,7 @@ export async function take(
   }: Pick<ShiftDeps, 'database'> & { node: Taker; temporal: Pick<TemporalLink, 'isCurrent'> },
   claim: PoolClaim,
   input: ShiftInput,
+  isGivenUp = () => false,
 ): Promise<Taken | Exclude<Decision, { answer: 'take' }>> {
   const began = performance.now();
   let patienceMs = DEFAULT_PATIENCE_MS;
@@ -176,6 +176,7 @@ export async function take(
           seen: await seenFence(db, claim),
         })),
       );
+      if (isGivenUp()) throw failure(ErrorType.Declined, 'the pool has been given up');
       if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
       patienceMs = tracker.options.patienceMs ?? DEFAULT_PATIENCE_MS;
       // Asked once: who takes it counts it from then on. A tracker that is stopped has nothing to keep.
@@ -183,7 +184,7 @@ export async function take(
       if (decision && decision.answer !== 'take') return decision;
       return { tracker, fence: await takeFence(database, claim, isCurrent, node.clock, inTurn) };
     } catch (error) {
-      if (!isPassing(error) || node.isDraining || performance.now() - began > patienceMs) throw error;
+      if (!isPassing(error) || node.isDraining || isGivenUp() || performance.now() - began > patienceMs) throw error;
       await sleep(TAKE_AGAIN_MS);
     }
   }

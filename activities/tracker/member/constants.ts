@@ -41,6 +41,8 @@ export interface MemberLimits {
   readonly poolMemory: Size;
   /** Rows of one reading. */
   readonly readRows: number;
+  /** Their bytes of JSON, or one row that is larger: a node has all of a reading in memory at once. */
+  readonly readBytes: number;
   /** How long a sender that must wait is told to. */
   readonly waitMs: number;
   /** One message, one state, one reply: more is refused, or is a failure of the handler. Bytes of JSON. */
@@ -87,6 +89,7 @@ export const MEMBER: MemberLimits = {
   memberMemory: { entries: 200, bytes: MB },
   poolMemory: { entries: 5_000, bytes: 16 * MB },
   readRows: 1_000,
+  readBytes: 16 * MB,
   waitMs: 200,
   messageBytes: MB,
   stateBytes: 4 * MB,

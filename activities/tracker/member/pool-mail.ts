@@ -19,6 +19,8 @@ export interface Reading {
   readonly full: readonly string[];
   readonly blocked: readonly { readonly member: string; readonly from: string }[];
   readonly rows: number;
+  /** It ends with the row that reaches this. */
+  readonly bytes: number;
 }
 
 export class PoolMail {
@@ -28,7 +30,8 @@ export class PoolMail {
   wantsReading = false;
   private readonly known = new Map<number, { readonly member: Member; readonly storedAt: number }>();
   private reading:
-    { number: number; rows: number; gone: Set<number>; spoiled: Set<string>; full: Set<string> } | undefined;
+    | { number: number; rows: number; bytes: number; gone: Set<number>; spoiled: Set<string>; full: Set<string> }
+    | undefined;
   private readings = 0;
   private orders = 0;
   /** There is mail in the tables for which there was no room. */
@@ -50,9 +53,11 @@ export class PoolMail {
       if (!memory.fits(1, this.limits.memberMemory) && !box.hasGaps) full.push(id);
       for (const from of box.blocked) blocked.push({ member: id, from });
     }
-    this.reading = { number: ++this.readings, rows, gone: new Set(), spoiled: new Set(), full: new Set(full) };
+    // A part of the rows has that part of the bytes.
+    const bytes = Math.ceil(this.limits.readBytes * Math.min(1, rows / this.limits.readRows));
+    this.reading = { number: ++this.readings, rows, bytes, gone: new Set(), spoiled: new Set(), full: new Set(full) };
     this.wantsReading = this.hasLeft = false;
-    return { number: this.readings, known: [...this.known.keys()], full, blocked, rows };
+    return { number: this.readings, known: [...this.known.keys()], full, blocked, rows, bytes };
   }
 
   /**
@@ -65,7 +70,8 @@ export class PoolMail {
     const touched = new Set<Member>();
     this.reading = undefined;
     if (!reading) return touched;
-    const upTo = rows.length < reading.rows ? Infinity : rows.at(-1)!.id;
+    const isAll = rows.length < reading.rows && rows.reduce((sum, { bytes }) => sum + bytes, 0) < reading.bytes;
+    const upTo = isAll ? Infinity : rows.at(-1)!.id;
     const left = new Set<string>();
     for (const mail of rows) {
       if (this.known.has(mail.id) || reading.gone.has(mail.id) || reading.spoiled.has(mail.member)) continue;

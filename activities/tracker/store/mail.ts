@@ -74,14 +74,19 @@ const READ: Statement = {
                 m.request is not null and exists (
                   select 1 from longwatch.reply r where r.tracker = m.tracker and r.member = m.member and r.request = m.request
                 ) as answered
-         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::int[]) with ordinality as p (tracker, first, last, rows, place)
+         from unnest($1::text[], $2::bigint[], $3::bigint[], $4::int[], $11::bigint[])
+                with ordinality as p (tracker, first, last, rows, bytes, place)
          cross join lateral (
-           select m.* from longwatch.mail m
-           where m.tracker = p.tracker and m.slot between p.first and p.last
-             and m.id not in (select unnest($5::bigint[]))
-             and (m.tracker, m.member) not in (select * from unnest($6::text[], $7::text[]))
-             and (m.tracker, m.member, m.sender) not in (select * from unnest($8::text[], $9::text[], $10::text[]))
-           order by m.id limit p.rows
+           select * from (
+             select m.*, sum(m.bytes) over (order by m.id) - m.bytes as before from (
+               select m.* from longwatch.mail m
+               where m.tracker = p.tracker and m.slot between p.first and p.last
+                 and m.id not in (select unnest($5::bigint[]))
+                 and (m.tracker, m.member) not in (select * from unnest($6::text[], $7::text[]))
+                 and (m.tracker, m.member, m.sender) not in (select * from unnest($8::text[], $9::text[], $10::text[]))
+               order by m.id limit p.rows
+             ) m
+           ) m where m.before < p.bytes
          ) m
          order by p.place, m.id`,
 };
@@ -233,6 +238,7 @@ export async function readMail(db: Queryable, pools: readonly PoolReading[]): Pr
     pools.flatMap(({ reading }) => reading.known),
     ...[full.map(({ tracker }) => tracker), full.map(({ member }) => member)],
     ...[blocked.map(({ tracker }) => tracker), blocked.map(({ member }) => member), blocked.map(({ from }) => from)],
+    pools.map(({ reading }) => reading.bytes),
   ]);
   const found = pools.map((): Mail[] => []);
   for (const row of rows) found[row.place - 1]!.push(mailOf(row));

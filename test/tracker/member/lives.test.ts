@@ -13,7 +13,7 @@ import { Stack } from '../../support/stack';
 
 const OWNERS = [{ claim: { tracker: 't', pool: 0, runId: 'run', shift: 1, attempt: 1, node: 'n' }, token: 1 }];
 const ALL = { first: 0, last: 2 ** 32 - 1 };
-const READING = { number: 1, known: [], full: [], blocked: [], rows: 100 };
+const READING = { number: 1, known: [], full: [], blocked: [], rows: 100, bytes: 1_000_000 };
 const pushed: Pushed[] = [];
 
 let stack: Stack;

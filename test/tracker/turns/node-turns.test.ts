@@ -3,7 +3,9 @@
  * fails goes back; the store has the last word.
  */
 import type { MemberContext } from '../../../config/define/member';
-import { becomes, handled, mailCount, nodeOf, replyTo, send, stack, stateOf, trackerOf } from './kit';
+import { readMail } from '../../../activities/tracker/store/mail';
+import { slotsOf } from '../../../workflows/tracker/slots';
+import { becomes, database, handled, mailCount, nodeOf, replyTo, send, stack, stateOf, trackerOf } from './kit';
 
 type Message = { add?: number; fail?: string; ask?: true; tell?: string };
 interface State {
@@ -228,4 +230,21 @@ test('a statement of ctx.write that fails is told to onError, as a handler that 
   expect(errors.map(({ id, error }) => `${id}: ${error.message}`)).toEqual([
     expect.stringMatching(/^a: .*division by zero/),
   ]);
+});
+
+test('a reading of the mail is bounded in bytes, and all of it is handled all the same', async () => {
+  const { turns, ended } = await nodeOf(summing, { limits: { readBytes: 1_500 } });
+  const large = 'x'.repeat(1_000);
+  await send(['a', 'b', 'c', 'd', 'e'].map((id) => [id, { add: 1, large }]));
+  const found = await readMail(database.single, [
+    {
+      tracker: 't',
+      slots: slotsOf(0, 1),
+      reading: { number: 1, known: [], full: [], blocked: [], rows: 9, bytes: 1_500 },
+    },
+  ]);
+  expect(found[0]).toHaveLength(2);
+  turns.lookAtAll();
+  await handled();
+  expect(ended.filter(({ outcome }) => outcome === 'handled')).toHaveLength(5);
 });

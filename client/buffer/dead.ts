@@ -10,7 +10,8 @@ import { announced, recorded, type Carried, type CommandOptions } from '../audit
 import type { Connections } from '../connections';
 import { InvalidEntryError, TimedOutError, UnknownLetterError } from '../errors';
 import type { Json } from '../../workflows/lib/json';
-import { DEAD_CHOOSE, DEAD_COUNT, DEAD_LIST, DEAD_OPEN, DEAD_SHOW } from './queries';
+import { cursorOf, pageSize, placeOf, type Page } from '../page';
+import { DEAD_CHOOSE, DEAD_COUNT, DEAD_LIST, DEAD_OPEN, DEAD_PAGE, DEAD_SHOW } from './queries';
 import { sleep } from '../../activities/lib/sleep';
 import { patternOf } from '../fold-error';
 import { groupDead, type DeadReport } from './dead-groups';
@@ -62,6 +63,14 @@ interface ActOptions extends CommandOptions {
 }
 
 const APPLY_MS = 30_000;
+/** Values of one page: a thousand letters of a megabyte each are more than one text has room for. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+/** When it died, its shard and its number. */
+const isPlace = (value: unknown): value is [number, number, number] =>
+  Array.isArray(value) &&
+  value.length === 3 &&
+  value.every(Number.isSafeInteger) &&
+  Math.abs(value[1] as number) < 2 ** 31;
 
 export class DeadLetters {
   constructor(
@@ -77,6 +86,18 @@ export class DeadLetters {
     await this.known();
     const values = [...this.filterValues(filter), filter.all ?? false, filter.limit ?? 1_000];
     return (await this.connections.rows<RawEntry>(DEAD_LIST, values)).map(toEntry);
+  }
+
+  /** The same in parts, each with some megabytes of values at most. @throws InvalidCursorError */
+  async page(filter: DeadFilter & { after?: string; limit?: number; all?: boolean } = {}): Promise<Page<DeadEntry>> {
+    const place = placeOf(filter.after, isPlace) ?? [null, null, null];
+    await this.known();
+    const size = pageSize(filter.limit);
+    const values = [...this.filterValues(filter), filter.all ?? false, size, ...place, PAGE_BYTES];
+    const rows = await this.connections.rows<RawEntry & { place: number; found: number }>(DEAD_PAGE, values);
+    const last = rows.at(-1);
+    const isAll = last === undefined || (rows.length === last.found && last.found < size);
+    return { items: rows.map(toEntry), next: isAll ? null : cursorOf([last.place, last.shard, last.entry]) };
   }
 
   async count(filter: DeadFilter = {}): Promise<number> {

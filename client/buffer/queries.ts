@@ -56,6 +56,27 @@ export const DEAD_LIST: Statement = {
          order by died_at, shard, entry limit $8`,
 };
 
+/**
+ * A page of the same, behind the letter of ($9, $10, $11): as many as were asked for, or as have room in some bytes
+ * ($12), and one at least. `place` is when it died in whole microseconds, which a double has room for.
+ */
+export const DEAD_PAGE: Statement = {
+  name: 'client-dead-page',
+  text: `with found as materialized (
+           select ${DEAD_COLUMNS}, (extract(epoch from died_at) * 1000000)::bigint::float8 as place from longwatch.buffer_dead
+           where ${DEAD_FILTER} and ($7 or state in ('dead', 'retrying', 'dropping'))
+             and ($9::float8 is null or (buffer_dead.died_at, shard, buffer_dead.entry)
+                  > ('epoch'::timestamptz + $9::float8 * interval '1 microsecond', $10::int, $11::bigint))
+           order by buffer_dead.died_at, shard, buffer_dead.entry limit $8
+         ), sized as (
+           select *, octet_length(value::text) as bytes,
+                  sum(octet_length(value::text)) over (order by place, shard, entry) as so_far
+           from found
+         )
+         select shard, entry, value, key, error, attempts, state, died_at, place, (select count(*)::int from found) as found
+         from sized where so_far - bytes < $12 order by place, shard, entry`,
+};
+
 export const DEAD_COUNT: Statement = {
   name: 'client-dead-count',
   text: `select count(*)::int as count from longwatch.buffer_dead where ${DEAD_FILTER} and state = 'dead'`,

@@ -78,11 +78,12 @@ const reads = [
     query: z.object({
       ...asked,
       all: flag.openapi({ description: 'also those that were retried or dropped' }),
+      after: text(200).optional().openapi({ description: 'what follows this: `next` of the page before' }),
       limit: limitOf(1_000, 100),
     }),
     answer: listOf(Letter),
-    covers: ['DeadLetters.list'],
-    run: async ({ longwatch, params, query }) => all(await longwatch.buffer(params.buffer).dead.list(query)),
+    covers: ['DeadLetters.list', 'DeadLetters.page'],
+    run: ({ longwatch, params, query }) => longwatch.buffer(params.buffer).dead.page(query),
   }),
   route({
     method: 'get',

@@ -105,6 +105,7 @@ const buffer: Table<BufferHandle> = {
 };
 const dead: Table<DeadLetters> = {
   list: 'route',
+  page: 'route',
   count: 'route',
   byError: 'route',
   show: 'route',

@@ -1,6 +1,6 @@
 /**
- * A connection prepares a statement once, by its name: a second text of the same name fails on every connection that has
- * had the first.
+ * A connection prepares a statement once, by its name: a second text of the same name fails on every connection that
+ * has had the first.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';

@@ -173,6 +173,11 @@ describeInBrowser('actions on the page', () => {
     expect(await confirm(page, /takes 4 more at most/, { 'pools at most': '5' })).toContain('has its target');
     await undo(page);
     expect(await confirm(page, /as many pools as balancing gives it/)).toContain('has its target');
+    await page.getByRole('button', { name: /^Weight of/ }).click();
+    expect(await confirm(page, /from about 100 % to about 100 %/, { weight: '2' })).toContain('has its weight');
+    expect((await listed('node weight')).outcome).toBe('done');
+    await undo(page);
+    expect(await confirm(page, /by the weights/)).toContain('has its weight');
     await page.getByRole('button', { name: /^Drain/ }).click();
     expect(await confirm(page, /1 pool with 4 members go to nobody/)).toContain('gives away what it keeps');
     expect((await listed('node drain')).outcome).toBe('done');
@@ -181,6 +186,27 @@ describeInBrowser('actions on the page', () => {
     await page.getByRole('button', { name: 'Rebalance' }).click();
     await page.getByRole('dialog').getByText('every node has its share').waitFor();
     expect(await page.getByRole('dialog').locator('button[type=submit]').isDisabled()).toBe(true);
+    expect(page.wrong).toEqual([]);
+    await page.close();
+  });
+
+  test('a tracker: its holds opened, a pool that can go nowhere, stopped and started', async () => {
+    await stack.sql(`insert into longwatch.hold (tracker, operation, held_until, told_at, node, reason)
+      values ('things', 'look', now() + interval '10 minutes', now(), 'worker', 'the upstream answered 429')`);
+    const page = await chromium.open(`${open.url}#/trackers/things`);
+    expect(
+      await act(page, 'Open the holds of things.look', /held for another 10 min: the upstream answered 429/),
+    ).toContain('1 hold lifted');
+    expect((await listed('hold open')).outcome).toBe('done');
+    await page.getByRole('link', { name: 'Pools' }).click();
+    await page.getByRole('button', { name: 'Move pool 0 of things' }).click();
+    await page.getByRole('dialog').getByText('there is no other node that lives').waitFor();
+    await page.getByRole('button', { name: 'Cancel' }).click();
+    expect(await act(page, 'Stop things', /Every shift of \d members in 1 pool ends/)).toContain('things is stopped');
+    expect((await listed('stop')).outcome).toBe('done');
+    await undo(page);
+    expect(await confirm(page, /are kept again, with the options that it had/)).toContain('things is running');
+    expect((await listed('start')).outcome).toBe('done');
     expect(page.wrong).toEqual([]);
     await page.close();
   });

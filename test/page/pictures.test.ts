@@ -1,6 +1,6 @@
 /**
  * Pictures of the page in both themes, held against those that `docs/dashboard.md` shows: by the mean colour of small
- * fields, so that another font on another machine is no difference, and a part that is missing, moved or of another
+ * fields: another font on another machine does not count, and a part that is missing, moved or of another
  * colour is one. `LONGWATCH_PICTURES=write npx jest test/page/pictures` makes them anew.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ const OTHER = 36;
 /** Fields that may be others: text in another font. */
 const MOST_OTHERS = 0.04;
 
-/** Where, and the text that is there when all of it is. */
+/** A name, an address, and a text that comes last. */
 const SHOWN: [string, string, string][] = [
   ['overview', '#/', '2 problems, 3 notices'],
   ['tracker', '#/trackers/characters', 'age of values'],

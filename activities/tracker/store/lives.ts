@@ -58,7 +58,7 @@ const TIMERS_DUE: Statement = {
 
 export interface CommitOptions {
   /** The places of a tracker's ids (`placingOf`, or `byId`). If it throws, that member's turns are refused. */
-  readonly placingOf: (tracker: string) => Placing;
+  readonly placingOf: (tracker: string, toSend?: boolean) => Placing;
   /** The holders of its pools, in their order. */
   readonly owners: readonly PoolOwner[];
   /** Writes what members push, for the buffers to take: in this transaction. */
@@ -113,7 +113,7 @@ async function callStore(
         rows.push(rowOf(part, place, placingOf));
         parts.push(part);
       } catch (thrown) {
-        // It sends to a tracker whose route this process does not know.
+        // It sends to a tracker whose route this process does not know, or that takes no messages.
         refused[fence]!.push({ id: part.id, why: 'refused', error: errorText(thrown) });
       }
     }
@@ -202,7 +202,7 @@ function sentRow({ to, json, replyTo, trace }: Sent, placing: CommitOptions['pla
   return {
     tracker: to.tracker,
     id: to.id,
-    slot: slotOf(placing(to.tracker)(to.id)),
+    slot: slotOf(placing(to.tracker, true)(to.id)),
     json,
     bytes: utf8Bytes(json),
     ...reply,

@@ -16,8 +16,8 @@ export interface TurnsHost extends RunHost {
   readonly database: Database;
   readonly notifier: MailNotifier;
   readonly pools: ReadonlySet<PoolTurns>;
-  /** The places of a tracker's ids. @throws where there is no such tracker */
-  readonly placingOf: (tracker: string) => Placing;
+  /** The places of a tracker's ids. @throws where there is no such tracker, or nothing can be sent to it */
+  readonly placingOf: (tracker: string, toSend?: boolean) => Placing;
   /** To be awaited before a commit, with those that it sends to. */
   meet(trackers: Iterable<string>): Promise<void>;
   /** Now, by the database's clock: all of `member/` has that time. */

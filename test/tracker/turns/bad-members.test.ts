@@ -15,6 +15,7 @@ interface Message {
   ring?: string[];
   write?: string;
   push?: string;
+  to?: string;
 }
 const circular: { self?: unknown } = {};
 circular.self = circular;
@@ -122,13 +123,15 @@ test('a message to an unknown tracker, a statement that fails and a buffer that 
       handle: (message: Message, context: MemberContext) => {
         if (message.write !== undefined) context.write(message.write);
         else if (message.push !== undefined) context.push(message.push, 1);
-        else context.send({ tracker: 'nowhere', id: 'x' }, 1);
+        else context.send({ tracker: message.to ?? 'nowhere', id: 'x' }, 1);
       },
     },
   });
+  await stack.sql(`insert into longwatch.tracker (name, options) values ('deaf', '{"operations": {}}')`);
   const { turns } = await nodeOf(lost);
   await send([
     ['sends', {}],
+    ['sends where nobody reads', { to: 'deaf' }],
     ['writes', { write: 'insert into nowhere values (1)' }],
     ['pushes', { push: 'nothing' }],
     ['good', { write: 'select 1' }],
@@ -138,6 +141,10 @@ test('a message to an unknown tracker, a statement that fails and a buffer that 
   expect(await deadOf()).toEqual([
     { member: 'pushes', error: expect.stringContaining("there is no buffer 'nothing'") as string },
     { member: 'sends', error: expect.stringContaining('there is no tracker nowhere') as string },
+    {
+      member: 'sends where nobody reads',
+      error: expect.stringContaining('the members of deaf take no messages') as string,
+    },
     { member: 'writes', error: expect.stringContaining('nowhere') as string },
   ]);
 });

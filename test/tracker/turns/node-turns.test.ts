@@ -171,7 +171,9 @@ test.each([
     context.reply('sent');
   };
   const { turns } = await nodeOf(trackerOf({ receive: { handle, transaction } }));
-  await stack.sql(`insert into longwatch.tracker (name, options, pools) values ('later', '{}', 1)`);
+  await stack.sql(
+    `insert into longwatch.tracker (name, options, pools) values ('later', '{"receive": {"maxMail": 10, "maxMailBytes": 1000}}', 1)`,
+  );
   const request = { id: 'r9', deadline: Date.now() + 60_000, client: 'c' };
   await send([['a', { add: 1 }, { request }]]);
   turns.lookAtAll();

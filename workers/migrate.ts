@@ -91,7 +91,7 @@ async function apply(client: Client, log: Logger, own: OwnMigrations | undefined
   return applied.map((migration) => migration.name);
 }
 
-/** The migrations have committed by now: that this row cannot be written does not undo them, and their list has them. */
+/** The migrations have committed by now, and their list has them: a row that cannot be written does not undo them. */
 async function note(client: Client, applied: string[], by: Actor, log: Logger): Promise<void> {
   try {
     await writeAudit(client, { ...by, what: 'migrate', subject: `schema/${SCHEMA}`, after: { applied } }, 'done');

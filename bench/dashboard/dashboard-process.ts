@@ -1,4 +1,4 @@
-/** A process with a dashboard alone, as `longwatch dashboard` has it: asked by `bench/scenarios/dashboard.ts`. */
+/** A process with a dashboard alone, as `longwatch dashboard` has it: asked by `bench/scenarios/dashboard/page.ts`. */
 import type { Environment } from '../../config/environment';
 import { createDashboard } from '../../http/app';
 import { serveDashboard, type Served } from '../../http/serve';

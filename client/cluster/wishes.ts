@@ -6,7 +6,7 @@ import type { Json } from '../../workflows/lib/json';
 import { RefusedError } from '../errors';
 
 /** A drain for one tracker. Epoch milliseconds of the database; null: until it is resumed. */
-export interface PartDrain {
+interface PartDrain {
   readonly tracker: string;
   readonly until: number | null;
 }

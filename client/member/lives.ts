@@ -170,7 +170,7 @@ export async function listLives(
 }
 
 /**
- * Undefined: it is not a member, nothing waits for it, and no letter of it is dead. What a removal has left says
+ * Undefined: it is not a member, nothing waits for it, and no letter of it is dead. The traces of a removal say
  * nothing.
  * @throws PlacedByRouteError
  */

@@ -220,7 +220,7 @@ describe('wishes', () => {
     const seen = await nodeOf('worker-1');
     expect(seen).toMatchObject({ drained: true, drainedFor: [part('others', expect.any(String)), part('things')] });
     expect(Date.parse(seen.drainedFor[0]!.until!) - Date.parse(seen.drainedUntil!)).toBeGreaterThan(3_500_000);
-    // Where the node looks: the drain as a whole is over, then the one for the others.
+    // The node looks there: the drain as a whole is over, then the one for the others.
     await sql(`update longwatch.node set drained_until = clock_timestamp() - interval '1 s' where name = 'worker-1'`);
     expect(await nodeOf('worker-1')).toMatchObject({
       drained: false,

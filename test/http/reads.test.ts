@@ -31,7 +31,7 @@ beforeAll(async () => {
 }, 180_000);
 afterAll(() => desk?.close());
 
-/** Where the mail of that member lies. */
+/** The slot in which the mail of that member lies. */
 const SLOT = slotOf(hashId('a/b'));
 const NAMES: Record<string, string> = {
   tracker: 'things',

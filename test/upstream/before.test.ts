@@ -25,7 +25,7 @@ const called: string[] = [];
 let begun = 0;
 beforeEach(() => void ((called.length = 0), (begun = performance.now())));
 
-/** Of the gate and the activity: they may take so long. */
+/** The gate and the activity may take so long. */
 const SHORT_MS = 1_000;
 
 const config = resolveConfig({

@@ -65,7 +65,7 @@ const INSERT: Statement = {
          left join longwatch.pool p on p.tracker = $1 and p.pool = longwatch.pool_of(b.hash, r.pools) and ${KEPT}
          order by b.nth`,
 };
-/** Of many pools at once: each with its own bound, and without what it knows. No id is in two pools. */
+/** The mail of many pools at once: each has its own bound, and leaves out what it knows. No id is in two pools. */
 const READ: Statement = {
   name: 'mail-read',
   text: `select p.place::int as place, m.id::float8 as id, m.member, m.sender, m.number::float8 as number, m.previous::float8 as previous,
@@ -193,7 +193,7 @@ async function insert(
 }
 
 interface MailRow {
-  /** Of its pool among those that were asked for, from 1 on. */
+  /** The number of its pool among those that were asked for, from 1 on. */
   place: number;
   id: number;
   member: string;
@@ -215,7 +215,7 @@ interface MailRow {
   answered: boolean;
 }
 
-/** What is asked of the mail of one pool. */
+/** A question for the mail of one pool. */
 export interface PoolReading {
   readonly tracker: string;
   readonly slots: Slots;

@@ -16,7 +16,7 @@ import type { PoolTurns } from './pool';
 /** Readings of mail at once, and of all else: the other connections are for shifts that begin. */
 const READINGS = 2;
 const AT_ONCE = 2;
-/** Pools of one reading. What is heard of while one is under way is in the next one. */
+/** Pools of one reading. The next one has what is heard of while one is under way. */
 const POOLS = 64;
 /** Rows of one pool in it: as many as a reading may have, by so many pools, but not fewer than this. */
 const LEAST_ROWS = 64;

@@ -16,7 +16,7 @@ import { OutOfTokens } from './shortage';
 
 /**
  * It stands in the bucket's line for so long, then it is put off; no longer than half of what its caller waits for it,
- * for a wait is no failure. Milliseconds.
+ * for a wait is not a failure. Milliseconds.
  */
 const IN_LINE_MS: Readonly<Record<Class, number>> = { call: 5_000, watch: 2_000, bulk: 2_000 };
 

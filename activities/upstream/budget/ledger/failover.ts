@@ -2,8 +2,8 @@
  * Commits that are lost: by a fail-over (the rows are those of a moment ago, nodes hold parts that the rows do not
  * know, and another machine's clock decides), by a backup that was restored (the rows are older), or with the row
  * itself, which somebody deleted. Nodes know how much was spent before; what is known of a fail-over is enough too: a
- * commit that is lost granted no more than the credit and the pace allowed. Where all nodes are new as well, nobody
- * can know. Called by `statement.ts` first of all.
+ * commit that is lost granted no more than the credit and the pace allowed. Nobody can know where all nodes are
+ * new as well. Called by `statement.ts` first of all.
  */
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';

@@ -66,7 +66,7 @@ export class LearnedHeaders extends Background {
     try {
       await this.database.transaction((db) => writeHeaders(db, untold), LIMITS);
     } catch (thrown) {
-      // What PostgreSQL does not take is not told again: each node learns it by itself.
+      // A thing that PostgreSQL does not take is not told again: each node learns it by itself.
       if (isOutage(thrown)) for (const one of all) one.book.putBack(one.untold);
       throw thrown;
     }

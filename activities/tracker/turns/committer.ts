@@ -32,6 +32,7 @@ export interface Pushes {
 
 export interface CommitHost extends TurnsHost {
   readonly pushes: Pushes | undefined;
+  /** Never throws: the other pools of the commit are to hear of it as well. */
   settled(settled: PoolSettled): void;
   committed(turns: number, ms: number): void;
 }
@@ -97,9 +98,11 @@ export class Committer {
 
   /** One statement, where nothing else has to run in its transaction. */
   private async carryOut(commit: Commit): Promise<Verdict[]> {
+    // First of all: while something is awaited a shift may end, and its pool leaves.
+    const owners = this.ownersOf(commit);
     await this.host.meet(trackersOf(commit));
     const options = {
-      owners: this.ownersOf(commit),
+      owners,
       push: async (db: Queryable, entries: readonly Pushed[]) => this.host.pushes?.store(db, entries),
       limits: this.limits,
       placingOf: this.host.placingOf,

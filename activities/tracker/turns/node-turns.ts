@@ -219,22 +219,13 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     this.setup.events.committed(turns, ms);
   }
 
-  settled({ pool: kept, turns, verdict, void: voided, failed }: PoolSettled): void {
-    const pool = kept as PoolTurns;
-    for (const { id, turn } of failed) this.ended(pool, id, turn);
-    for (const turn of turns) this.setup.events.ended(pool.tracker, turn);
-    this.aftermath.of(pool, turns);
-    const shift = this.shifts.get(pool);
-    if (!shift) return;
-    if (voided.length > 0) this.look(pool);
-    if (verdict === 'fenced') {
-      pool.isClosed = true;
-      shift.breakOff('fenced');
-      this.setup.fenced(shift);
-    }
-    if (verdict === 'roster') {
-      shift.hinted = true;
-      this.setup.hintValues();
+  settled(settled: PoolSettled): void {
+    try {
+      this.settle(settled);
+    } catch (thrown) {
+      // Code of users has a part in it (a route). The commit is made, and what was to be told is found by a look.
+      const { shift } = settled.pool as PoolTurns;
+      shift.log.error({ err: thrown }, 'not all that wait for a commit of turns were told of it');
     }
   }
 
@@ -253,6 +244,24 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     await this.committer.idle();
     await this.aftermath.idle();
     await this.notifier.idle();
+  }
+
+  private settle({ pool: kept, turns, verdict, void: voided, failed }: PoolSettled): void {
+    const pool = kept as PoolTurns;
+    const shift = this.shifts.get(pool);
+    if (shift && voided.length > 0) this.look(pool);
+    if (shift && verdict === 'fenced') {
+      pool.isClosed = true;
+      shift.breakOff('fenced');
+      this.setup.fenced(shift);
+    }
+    if (shift && verdict === 'roster') {
+      shift.hinted = true;
+      this.setup.hintValues();
+    }
+    for (const { id, turn } of failed) this.ended(pool, id, turn);
+    for (const turn of turns) this.setup.events.ended(pool.tracker, turn);
+    this.aftermath.of(pool, turns);
   }
 
   private eachSecond(): void {

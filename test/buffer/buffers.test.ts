@@ -226,6 +226,11 @@ test('on the command line: push, status, flush, pause, resume, dead', async () =
   const shown = JSON.parse((await cli('status', '--json')).out) as { buffers: BufferSummary[] };
   expect(shown.buffers.find((buffer) => buffer.name === 'poisoned')).toMatchObject({ dropped: 2, balanced: true });
   expect((await cli('flush', 'paused')).out).toBe("'paused' is flushed\n");
+  const away = { servers: { ...stack.servers, temporalAddress: '127.0.0.1:1' } };
+  expect(await runCli(away, 'flush', 'paused')).toMatchObject({
+    status: 1,
+    err: expect.stringMatching(/^Temporal does not answer at 127\.0\.0\.1:1: nothing was done/) as string,
+  });
   expect((await cli('pause', 'paused')).out).toBe("'paused' is paused\n");
   expect((await cli('resume', 'paused')).out).toBe("'paused' is running\n");
   const mistyped = await cli('push', 'pused', '1');

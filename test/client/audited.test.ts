@@ -129,7 +129,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
   JobHandle: ['status', 'history', 'failedRows', 'explain'],
   DurableHandle: ['leases', 'key', 'brokenCompensations'],
   TrackerReads: ['members', 'failing', 'errors', 'freshness', 'oldest', 'next'],
-  DeadLetters: ['list', 'count', 'show', 'byError'],
+  DeadLetters: ['list', 'page', 'count', 'show', 'byError'],
   MemberDeadLetters: ['list', 'count', 'show'],
   MemberHandle: ['send', 'request', 'show'],
   NodeHandle: ['report', 'awaitDrained'],

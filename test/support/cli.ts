@@ -3,7 +3,10 @@ import { main } from '../../cli/main';
 import type { Stack } from './stack';
 
 /** Runs a verb as the shell would, but for the process. */
-export async function runCli(stack: Stack, ...args: string[]): Promise<{ status: number; out: string; err: string }> {
+export async function runCli(
+  stack: Pick<Stack, 'servers'>,
+  ...args: string[]
+): Promise<{ status: number; out: string; err: string }> {
   const out: string[] = [];
   const err: string[] = [];
   const catching = (into: string[]) => (text: unknown) => {

@@ -31,6 +31,7 @@ import type { OperationHost } from './host';
 import type { Lateness } from './lateness';
 import type { Meanwhile } from './meanwhile';
 import { PoolShift, type Ending } from './pool-shift';
+import { unreadableHere, type Reader } from './readable';
 import { resultOf } from './shift-result';
 import { readShiftOptions } from './shift-options';
 import { finish } from './finish';
@@ -58,7 +59,8 @@ export interface ShiftDeps {
  * The parts of a node that a shift needs to begin; a simulated one has no more (these two parts are all that it calls
  * here).
  */
-type Taker = Pick<Node, 'taking' | 'clock' | 'isDraining'> & { placing: Pick<Node['placing'], 'offer'> };
+type Taker = Pick<Node, 'taking' | 'clock' | 'isDraining'> &
+  Partial<Reader> & { placing: Pick<Node['placing'], 'offer'> };
 type Beginner = Pick<Node, 'loading' | 'trackers' | 'join' | 'latenessOf'> & OperationHost & { turns?: Node['turns'] };
 
 export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<ShiftResult> {
@@ -132,9 +134,12 @@ async function takeAndKeep(
   return { ...result, options: await readShiftOptions(deps.database, shift.options, heartbeatTimeoutMs) };
 }
 
+const declinedFor = (attempt: number): number =>
+  Math.min(PLACEMENT.nobodyMaxMs, PLACEMENT.nobodyMs * 2 ** Math.min(attempt - 1, 10));
+
 /** No node that lives may keep the pool: it is offered again, later each time. */
 function declined(node: Node, { tracker, attempt }: PoolClaim, isDefined: boolean): Error {
-  const nextRetryDelay = Math.min(PLACEMENT.nobodyMaxMs, PLACEMENT.nobodyMs * 2 ** Math.min(attempt - 1, 10));
+  const nextRetryDelay = declinedFor(attempt);
   if (isDefined) {
     const message = `node ${node.row.name} may not keep pools of ${tracker} now (drained, or without its label), and no other node may`;
     return failure(ErrorType.Declined, message, { nextRetryDelay });
@@ -182,6 +187,10 @@ export async function take(
       // Asked once: who takes it counts it from then on. A tracker that is stopped has nothing to keep.
       if (tracker.state !== 'stopped') decision ??= node.placing.offer(tracker, seen, claim, input);
       if (decision && decision.answer !== 'take') return decision;
+      const unread = decision && (await inTurn(() => unreadableHere(node, database, claim)));
+      if (unread !== undefined) {
+        throw failure(ErrorType.Declined, unread, { nextRetryDelay: declinedFor(claim.attempt) });
+      }
       return { tracker, fence: await takeFence(database, claim, isCurrent, node.clock, inTurn) };
     } catch (error) {
       if (!isPassing(error) || node.isDraining || isGivenUp() || performance.now() - began > patienceMs) throw error;

@@ -23,18 +23,25 @@ const LIMITS: Statement = {
   name: 'turn-limits',
   text: `select set_config('lock_timeout', $1, true), set_config('statement_timeout', $2, true)`,
 };
+/** The first ones, until they have $3 bytes of JSON: a size is known before its text is read. */
 const LOAD: Statement = {
   name: 'life-load',
   text: `select l.version::float8 as version, l.schema, l.state, l.marks, l.applied, l.sets::float8 as sets,
                 (select json_agg(json_build_object('name', t.name, 'set', t.set, 'at', ${ms('t.at')}, 'json', t.json,
                                                    'attempts', t.attempts, 'trace', t.trace))
-                 from longwatch.timer t where t.tracker = i.tracker and t.id = i.id) as timers,
+                 from longwatch.timer t where t.tracker = l.tracker and t.id = l.id) as timers,
                 m.id is not null and m.removed_at is null as present,
                 case when m.removed_at is not null then m.stamp::float8 else 0 end as removed_at
-         from unnest($1::text[], $2::text[]) with ordinality as i (tracker, id, place)
-         left join longwatch.life l on l.tracker = i.tracker and l.id = i.id and l.version > 0
-         left join longwatch.member m on m.tracker = i.tracker and m.id = i.id
-         order by i.place`,
+         from (select i.tracker, i.id, i.place, l.version, l.schema, l.state, l.marks, l.applied, l.sets,
+                      sum(coalesce(octet_length(l.state), 0) + coalesce(octet_length(l.marks), 0)
+                          + coalesce((select sum(octet_length(t.json)) from longwatch.timer t
+                                      where t.tracker = i.tracker and t.id = i.id), 0))
+                        over (order by i.place rows between unbounded preceding and 1 preceding) as before
+               from unnest($1::text[], $2::text[]) with ordinality as i (tracker, id, place)
+               left join longwatch.life l on l.tracker = i.tracker and l.id = i.id and l.version > 0) l
+         left join longwatch.member m on m.tracker = l.tracker and m.id = l.id
+         where l.before is null or l.before < $3
+         order by l.place`,
 };
 /** Stored values that have changed, and that `apply` has not had: of these members, or of all in these slots. */
 const UNAPPLIED: Statement = {
@@ -224,9 +231,21 @@ interface LifeRow {
   removed_at: number;
 }
 
-/** Members as they are stored, in the order in which they are asked for. One statement, so all are of one moment. */
-export async function loadLives(db: Queryable, members: readonly Address[]): Promise<Stored[]> {
-  const rows = await run<LifeRow>(db, LOAD, [members.map(({ tracker }) => tracker), members.map(({ id }) => id)]);
+/**
+ * Members as they are stored, in the order in which they are asked for. One statement, so all are of one moment.
+ * @param bytes the JSON of them all, or of one that is larger
+ * @returns the first of them, as many as there is room for: at least one
+ */
+export async function loadLives(
+  db: Queryable,
+  members: readonly Address[],
+  bytes: number = MEMBER.readBytes,
+): Promise<Stored[]> {
+  const rows = await run<LifeRow>(db, LOAD, [
+    members.map(({ tracker }) => tracker),
+    members.map(({ id }) => id),
+    bytes,
+  ]);
   return rows.map(storedOf);
 }
 

@@ -20,7 +20,7 @@ const AT_ONCE = 2;
 const POOLS = 64;
 /** Rows of one pool in it: as many as a reading may have, by so many pools, but not fewer than this. */
 const LEAST_ROWS = 64;
-/** Members of one load, of all pools together. */
+/** Members of one load, of all pools together; the store ends it sooner where their states are large. */
 const LOADS = 500;
 /** After a reading of values that failed. Milliseconds. */
 const VALUES_AGAIN_MS = 1_000;
@@ -154,8 +154,13 @@ export class MailReader {
         const lives = await loadLives(this.db, asked);
         const now = this.host.now();
         for (const [at, { pool, tracker, id }] of asked.entries()) {
-          pool.members.loaded(id, lives[at]!, now);
-          this.host.loaded(tracker, 1);
+          const stored = lives[at];
+          // There was no room for it: a state may have megabytes. It is in the next load.
+          if (!stored) pool.members.notLoaded(id);
+          else {
+            pool.members.loaded(id, stored, now);
+            this.host.loaded(tracker, 1);
+          }
         }
       } catch (thrown) {
         for (const { pool, id } of asked) pool.members.notLoaded(id);

@@ -3,6 +3,7 @@
  * fails goes back; the store has the last word.
  */
 import type { MemberContext } from '../../../config/define/member';
+import { loadLives } from '../../../activities/tracker/store/lives';
 import { readMail } from '../../../activities/tracker/store/mail';
 import { slotsOf } from '../../../workflows/tracker/slots';
 import { becomes, database, handled, mailCount, nodeOf, replyTo, send, stack, stateOf, trackerOf } from './kit';
@@ -249,4 +250,42 @@ test('a reading of the mail is bounded in bytes, and all of it is handled all th
   turns.lookAtAll();
   await handled();
   expect(ended.filter(({ outcome }) => outcome === 'handled')).toHaveLength(5);
+});
+
+test('a load of members is bounded in bytes: those that have no room are in the next one', async () => {
+  const { turns, ended } = await nodeOf(trackerOf({ receive: () => undefined }));
+  const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
+  await stack.sql(
+    `insert into longwatch.life (tracker, id, slot, version, state)
+     select 't', id, 0, 1, to_json(repeat('x', 4000000)) from unnest($1::text[]) id`,
+    [ids],
+  );
+  const [pool] = turns.pools;
+  const leftOut = jest.spyOn(pool!.members, 'notLoaded');
+  await send(ids.map((id) => [id, {}]));
+  turns.lookAtAll();
+  await handled();
+  // Four have less than 16 MB together, and the fifth is the one that goes beyond.
+  expect(leftOut.mock.calls).toEqual([['f']]);
+  expect(ended.map(({ outcome }) => outcome)).toEqual(ids.map(() => 'handled'));
+});
+
+test('a load has as many members as its bytes allow, in their order, and one that is larger all the same', async () => {
+  await nodeOf(trackerOf({ receive: () => undefined }));
+  await stack.sql(
+    `insert into longwatch.life (tracker, id, slot, version, state)
+     select 't', id, 0, 1, to_json(repeat('ж', 500)) from unnest('{a,b,c}'::text[]) id`,
+  );
+  await stack.sql(
+    `insert into longwatch.timer (tracker, id, name, slot, set, at, json) values ('t', 'b', 'n', 0, 1, now(), $1)`,
+    [JSON.stringify('x'.repeat(2_000))],
+  );
+  const asked = ['new', 'c', 'b', 'a'].map((id) => ({ tracker: 't', id }));
+  const sizes = async (bytes: number) =>
+    (await loadLives(database.single, asked, bytes)).map(({ image: { state } }) => state?.length ?? 0);
+  // Each state has 1,002 bytes, and the timer of b 2,002.
+  expect(await sizes(1)).toEqual([0, 502]);
+  expect(await sizes(1_005)).toEqual([0, 502, 502]);
+  expect(await sizes(4_000)).toEqual([0, 502, 502]);
+  expect(await sizes(4_100)).toEqual([0, 502, 502, 502]);
 });

@@ -32,13 +32,16 @@ export class Backends {
     const pid = await pidOf(db);
     this.busy.add(pid);
     let waited = false;
+    let asked: Promise<void> | undefined;
     const cancelWaiting = async (): Promise<void> => {
       if ((await this.ask(CANCEL_WAITING, [pid])) > 0) waited = true;
     };
-    const watch = setInterval(() => void cancelWaiting(), lockMs * 1.6);
+    const watch = setInterval(() => void (asked = cancelWaiting()), lockMs * 1.6);
     try {
       return await work();
     } catch (error) {
+      // The statement may fail before it is known here that it was cancelled for its wait.
+      await asked;
       if (!waited || (error as { code?: unknown }).code !== CANCELED) throw error;
       throw Object.assign(new Error('it waited for one lock after the other'), { code: LOCK_NOT_AVAILABLE });
     } finally {

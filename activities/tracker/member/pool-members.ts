@@ -162,11 +162,11 @@ export class PoolMembers {
     this.mail.drop();
   }
 
-  /** Members that had nothing to do since then, and are out of memory now: for the user's `unload`. */
-  unload(before: number): string[] {
+  /** Members that had nothing to do since then (default: all), and are out of memory now: for the user's `unload`. */
+  unload(before?: number): string[] {
     const ids: string[] = [];
     for (const [id, member] of this.members) {
-      if (!member.isIdle || member.phase !== 'here' || member.usedAt >= before) continue;
+      if (before !== undefined && (!member.isIdle || member.phase !== 'here' || member.usedAt >= before)) continue;
       this.discard(member);
       if (member.hooked) ids.push(id);
     }

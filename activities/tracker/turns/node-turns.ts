@@ -170,6 +170,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     await this.committer.idle();
     for (const run of [...pool.running]) run.abort(new ShiftOver());
     shift.life = undefined;
+    for (const id of pool.members.unload()) this.unload(pool, id);
   }
 
   // ── TurnsHost ──

@@ -289,3 +289,29 @@ test('a load has as many members as its bytes allow, in their order, and one tha
   expect(await sizes(4_000)).toEqual([0, 502, 502]);
   expect(await sizes(4_100)).toEqual([0, 502, 502, 502]);
 });
+
+test('unload is called for each member in memory when its shift ends, also where it fails for one', async () => {
+  const unloaded: string[] = [];
+  const { turns, kit } = await nodeOf(
+    trackerOf({
+      receive: () => undefined,
+      unload({ id }) {
+        unloaded.push(id);
+        if (id === 'a') throw new Error('no');
+      },
+    }),
+  );
+  await send([
+    ['a', {}],
+    ['b', {}],
+  ]);
+  turns.lookAtAll();
+  await handled();
+  expect(unloaded).toEqual([]);
+  await turns.leave(kit.shift, true);
+  await becomes(
+    () => unloaded.length,
+    (count) => count === 2,
+  );
+  expect(unloaded.sort()).toEqual(['a', 'b']);
+});

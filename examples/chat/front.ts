@@ -17,11 +17,17 @@ const LOOK_MS = 250;
 const TEXT = 2_000;
 const NAME = /^[\p{L}\p{N}_-]{1,40}$/u;
 
+/** One who looks at a room. */
+interface Seat {
+  readonly user: string;
+  /** The number of the last line that it was told; -1: nothing yet. */
+  last: number;
+}
+
 /** A room that somebody looks at. */
 interface Watched {
   readonly member: MemberHandle<typeof rooms>;
-  /** By socket: the number of the last line that it was told; -1: nothing yet. */
-  readonly sockets: Map<WebSocket, number>;
+  readonly sockets: Map<WebSocket, Seat>;
   /** The users who were there at the last look. */
   here: string;
   looking: boolean;
@@ -38,9 +44,11 @@ export class Front {
   /** @returns its address */
   async start(port = 0): Promise<string> {
     this.server.on('upgrade', (request, socket, head) => {
-      const { pathname, searchParams } = new URL(request.url ?? '/', 'http://front');
+      // Whoever goes away now is not our failure: without this it would end the process.
+      socket.on('error', () => undefined);
+      const [pathname = '', query] = (request.url ?? '').split('?', 2);
       const room = /^\/rooms\/([^/]+)$/.exec(pathname)?.[1];
-      const user = searchParams.get('user') ?? '';
+      const user = new URLSearchParams(query).get('user') ?? '';
       if (!isOurPage(request) || room === undefined || !NAME.test(decode(room)) || !NAME.test(user)) {
         socket.end('HTTP/1.1 400 Bad Request\r\n\r\n');
         return;
@@ -73,7 +81,7 @@ export class Front {
     }
     const { member, sockets } = watched;
     const room = watched;
-    sockets.set(socket, -1);
+    sockets.set(socket, { user, last: -1 });
     const failed = (error: Error): void => tell(socket, { error: error.message });
     socket.on('message', (data: Buffer) => {
       const text = data.toString('utf8').slice(0, TEXT);
@@ -83,7 +91,9 @@ export class Front {
     socket.on('close', () => {
       sockets.delete(socket);
       if (sockets.size === 0) this.watched.delete(id);
-      member.send({ leave: user }).catch(() => undefined);
+      // One who has the room open twice is still there.
+      const isThere = [...sockets.values()].some((seat) => seat.user === user);
+      if (!isThere) member.send({ leave: user }).catch(() => undefined);
     });
     // A newcomer sees the last of what was said, by the next look.
     member.request({ join: user }).then(() => this.look(room), failed);
@@ -95,15 +105,14 @@ export class Front {
     watched.looking = true;
     try {
       const asked = [...watched.sockets];
-      const told = await watched.member.request({ since: Math.min(...asked.map(([, last]) => last)) });
+      const told = await watched.member.request({ since: Math.min(...asked.map(([, { last }]) => last)) });
       const here = JSON.stringify(told.here);
       const isSame = here === watched.here;
       watched.here = here;
-      for (const [socket, last] of asked) {
-        const lines = told.lines.filter(({ n }) => n > last);
-        if (last === -1 || lines.length > 0 || !isSame) tell(socket, { ...told, lines });
-        // It may have been closed meanwhile.
-        if (watched.sockets.has(socket)) watched.sockets.set(socket, told.n);
+      for (const [socket, seat] of asked) {
+        const lines = told.lines.filter(({ n }) => n > seat.last);
+        if (seat.last === -1 || lines.length > 0 || !isSame) tell(socket, { ...told, lines });
+        seat.last = told.n;
       }
     } catch {
       // The next look is soon.

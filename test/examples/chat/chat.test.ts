@@ -1,5 +1,6 @@
 /** The example chat: its front by a socket as the page uses it, and its load, on a worker of this process. */
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import WebSocket from 'ws';
 import config from '../../../examples/chat/longwatch.config';
 import { Front } from '../../../examples/chat/front';
@@ -73,6 +74,32 @@ test.each([
   const socket = new WebSocket(address.replace('http', 'ws') + path, options);
   const [error] = (await once(socket, 'error')) as [Error];
   expect(error.message).toContain('400');
+});
+
+test('one who has the room open twice is there until both are closed', async () => {
+  const [first, second] = [await enter('twice', 'ana'), await enter('twice', 'ana')];
+  const watcher = await enter('twice', 'bo');
+  await eventually('all are there', () => watcher.here.has('ana'));
+  const room = longwatch.tracker(rooms).member('twice');
+  const here = async () => (await room.request({ since: 0 })).here;
+  first.socket.close();
+  await once(first.socket, 'close');
+  watcher.socket.send('one of them has gone');
+  await eventually('it was said', () => watcher.lines.length === 1);
+  expect(await here()).toContain('ana');
+  second.socket.close();
+  await eventually('she has gone', async () => !(await here()).includes('ana'));
+  watcher.socket.close();
+});
+
+test('an address that nobody can read is refused, and the front goes on', async () => {
+  const { hostname, port } = new URL(address);
+  const socket = connect(Number(port), hostname);
+  socket.write('GET // HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  expect(answer.toString()).toMatch(/^HTTP\/1\.1 400 /);
+  socket.resetAndDestroy();
+  expect((await fetch(address)).status).toBe(200);
 });
 
 test('the page is there', async () => {

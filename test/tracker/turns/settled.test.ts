@@ -1,6 +1,6 @@
 /**
  * After a commit of turns, and while one is under way: an error in what it is told to others ends nothing, and a shift
- * that ends meanwhile is no failure of its messages.
+ * that ends meanwhile is not a failure of its messages.
  */
 import type { MemberContext } from '../../../config/define/member';
 import { setPointHook } from '../../../activities/lib/points';

@@ -63,7 +63,7 @@ function urlOf(query: string, host: string): string {
 async function run(verb: string[], query: string, host: string) {
   const warned = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   const servers = { ...stack.servers, databaseUrl: urlOf(query, host) };
-  const result = await runCli({ servers } as Stack, ...verb);
+  const result = await runCli({ servers }, ...verb);
   expect(warned).not.toHaveBeenCalled();
   warned.mockRestore();
   return result;

@@ -134,7 +134,7 @@ test('the command line goes by TEMPORAL_TLS_…', async () => {
   };
   Object.assign(process.env, set);
   try {
-    expect(await runCli({ servers } as Stack, 'pause', 'people')).toMatchObject({ status: 0, err: '' });
+    expect(await runCli({ servers }, 'pause', 'people')).toMatchObject({ status: 0, err: '' });
   } finally {
     for (const name of Object.keys(set)) delete process.env[name];
   }

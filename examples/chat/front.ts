@@ -44,7 +44,7 @@ export class Front {
   /** @returns its address */
   async start(port = 0): Promise<string> {
     this.server.on('upgrade', (request, socket, head) => {
-      // Whoever goes away now is not our failure: without this it would end the process.
+      // A socket that goes away now would end the process without this.
       socket.on('error', () => undefined);
       const [pathname = '', query] = (request.url ?? '').split('?', 2);
       const room = /^\/rooms\/([^/]+)$/.exec(pathname)?.[1];

@@ -4,7 +4,7 @@ import { announced } from '../audit';
 import type { Connections } from '../connections';
 import { RefusedError, TimedOutError, UnknownNodeError } from '../errors';
 import { carryOut } from './moves';
-import { readNodes, type NodeReport } from './nodes';
+import { isDrainedFor, readNodes, type NodeReport } from './nodes';
 import { FENCES } from './queries';
 
 export interface MoveResult {
@@ -55,13 +55,11 @@ export async function movePool(
   });
 }
 
-function whyNot(
-  { name, alive, drained, drainedFor, keeps, target, pools }: NodeReport,
-  tracker: string,
-): string | undefined {
+function whyNot(node: NodeReport, tracker: string): string | undefined {
+  const { name, alive, drained, keeps, target, pools } = node;
   if (!alive) return 'it is not heard of';
   if (drained) return `it is drained (npx longwatch node resume ${name})`;
-  if (drainedFor.some((drain) => drain.tracker === tracker))
+  if (isDrainedFor(node, tracker))
     return `it is drained for ${tracker} (npx longwatch node resume ${name} --tracker ${tracker})`;
   if (keeps && !keeps.some((kind) => kind === tracker || kind.startsWith(`${tracker}@`))) {
     return 'its config does not have that tracker, or it has not the label';

@@ -13,7 +13,7 @@ import { recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { RefusedError, TimedOutError, UnknownNodeError, UnknownTrackerError } from '../errors';
 import { TRACKER_NAMES } from '../tracker/queries';
-import { readNodes, type ClusterReport, type NodeReport } from './nodes';
+import { isDrainedFor, readNodes, type ClusterReport, type NodeReport } from './nodes';
 import { KEPT, NODE_NAMES, WISH, WISHES } from './queries';
 import { whyKept } from './why-kept';
 import {
@@ -150,8 +150,8 @@ export class NodeHandle {
     return row!.pools;
   }
 
-  private refuseIfNotDrained({ drained: whole, drainedFor }: NodeReport, tracker: string | undefined): void {
-    if (whole || (tracker !== undefined && drainedFor.some((drain) => drain.tracker === tracker))) return;
+  private refuseIfNotDrained(report: NodeReport, tracker: string | undefined): void {
+    if (report.drained || (tracker !== undefined && isDrainedFor(report, tracker))) return;
     const what = tracker === undefined ? '' : ` for ${tracker}`;
     throw new RefusedError(
       `node '${this.name}' is not drained${what} (any more): its time is over, or somebody has resumed it (npx longwatch audit --subject node/${this.name})`,

@@ -178,6 +178,10 @@ function look(row: NodeRow): Seen {
   };
 }
 
+/** It keeps nothing of that tracker; `drained` says whether that is so of all. */
+export const isDrainedFor = ({ drainedFor }: Pick<NodeReport, 'drainedFor'>, tracker: string): boolean =>
+  drainedFor.some((drain) => drain.tracker === tracker);
+
 function describe(seen: Seen, living: readonly Seen[]): NodeReport {
   const { row, alive, load, share, use } = seen;
   return {

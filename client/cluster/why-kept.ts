@@ -1,5 +1,5 @@
 /** The reason why a drained node still keeps pools, in words. Pure; asked while `node drain --wait` waits. */
-import type { ClusterReport, NodeReport } from './nodes';
+import { isDrainedFor, type ClusterReport, type NodeReport } from './nodes';
 
 export function whyKept(node: NodeReport, { nodes }: ClusterReport, tracker: string | undefined): string {
   if (!node.alive) {
@@ -10,10 +10,7 @@ export function whyKept(node: NodeReport, { nodes }: ClusterReport, tracker: str
     return 'it cannot write to PostgreSQL, and does not give away what it has not stored';
   const others = nodes.filter(({ name, alive, drained }) => name !== node.name && alive && !drained);
   if (others.length === 0) return 'no other node is up; start one';
-  if (
-    tracker !== undefined &&
-    others.every(({ drainedFor }) => drainedFor.some((drain) => drain.tracker === tracker))
-  ) {
+  if (tracker !== undefined && others.every((other) => isDrainedFor(other, tracker))) {
     return `every other node is drained for ${tracker} as well`;
   }
   if ((node.use?.stuck ?? 0) > 0) {

@@ -47,7 +47,7 @@ export function wishesOf({
 }: WishRow): Wishes {
   const over = until !== null && until <= now;
   const whole = over ? { drained: false, drainedUntil: null } : { drained, drainedUntil: until };
-  return { ...whole, drainedFor: trackers, target, weight };
+  return { ...whole, drainedFor: byName([...trackers]), target, weight };
 }
 
 /**
@@ -68,7 +68,7 @@ export function resumed(is: Wishes, tracker: string | undefined): Wishes {
 const without = ({ drainedFor }: Wishes, tracker: string): PartDrain[] =>
   drainedFor.filter((drain) => drain.tracker !== tracker);
 
-/** As the database orders them: by code points. */
+/** Wishes are compared as text, and a database may order names by its language. */
 const byName = (drains: PartDrain[]): PartDrain[] =>
   drains.sort((a, b) => Buffer.compare(Buffer.from(a.tracker), Buffer.from(b.tracker)));
 

@@ -2,24 +2,16 @@
  * The mishaps between a person and an action: an answer that is lost, a dialog that is closed too early, somebody
  * else who was there first. In a real browser, over answers as they are wanted.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import type { Page } from 'playwright-core';
 import type { Setting } from '../../client/settings';
-import { buildPage } from '../../scripts/page';
 import { eventually } from '../support/stack';
 import { answerAll } from './support/answers';
 import { Chromium, describeInBrowser } from './support/browser';
+import { builtPage } from './support/built';
 import { bucket, busy } from './support/samples';
 import { LOST, Site, tagOf } from './support/site';
 
-let folder: string;
-beforeAll(async () => {
-  folder = mkdtempSync(path.join(tmpdir(), 'longwatch-page-'));
-  await buildPage(folder);
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const built = builtPage();
 
 describeInBrowser('a dialog', () => {
   let chromium: Chromium;
@@ -29,7 +21,7 @@ describeInBrowser('a dialog', () => {
   });
   afterAll(() => chromium.close());
   beforeEach(async () => {
-    site = await new Site(folder, busy()).open();
+    site = await new Site(built.folder, busy()).open();
     answerAll(site);
   });
   afterEach(() => site.close());

@@ -1,21 +1,13 @@
 /** A page that stays open: other clocks, lists that change, a tab behind others, a proxy's own answers. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { buildPage } from '../../scripts/page';
 import { answerAll } from './support/answers';
 import { Chromium, describeInBrowser } from './support/browser';
+import { builtPage } from './support/built';
 import { at, bucket, busy, job, MOMENT } from './support/samples';
 import { Site } from './support/site';
 
 const HOUR_MS = 3_600_000;
 
-let folder: string;
-beforeAll(async () => {
-  folder = mkdtempSync(path.join(tmpdir(), 'longwatch-page-'));
-  await buildPage(folder);
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const built = builtPage();
 
 describeInBrowser('a page that is open', () => {
   let chromium: Chromium;
@@ -25,7 +17,7 @@ describeInBrowser('a page that is open', () => {
   });
   afterAll(() => chromium.close());
   beforeEach(async () => {
-    site = await new Site(folder, busy()).open();
+    site = await new Site(built.folder, busy()).open();
     answerAll(site);
   });
   afterEach(() => site.close());

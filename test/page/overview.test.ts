@@ -1,29 +1,23 @@
 /** The page's shell and its overview in a real browser, over states as they are wanted: `support/site.ts`. */
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { buildPage } from '../../scripts/page';
 import { answerAll } from './support/answers';
 import { Chromium, describeInBrowser, overflows, violations } from './support/browser';
+import { builtPage } from './support/built';
 import { buffer, busy, cluster, node, nothing, operation, tracker } from './support/samples';
 import { Site } from './support/site';
 
-let folder: string;
-beforeAll(async () => {
-  folder = mkdtempSync(path.join(tmpdir(), 'longwatch-page-'));
-  await buildPage(folder);
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const built = builtPage();
 
 test('the page is 60 KB at most on its way, all of it', () => {
-  const sizes = readdirSync(folder).map((file) => gzipSync(readFileSync(path.join(folder, file))).length);
-  expect(readdirSync(folder).sort()).toEqual(['app.css', 'app.js', 'index.html']);
+  const sizes = readdirSync(built.folder).map((file) => gzipSync(readFileSync(path.join(built.folder, file))).length);
+  expect(readdirSync(built.folder).sort()).toEqual(['app.css', 'app.js', 'index.html']);
   expect(sizes.reduce((all, size) => all + size, 0)).toBeLessThanOrEqual(60 * 1024);
 });
 
 test('the page has no script and no style in its markup, and nothing of another address', () => {
-  const html = readFileSync(path.join(folder, 'index.html'), 'utf8');
+  const html = readFileSync(path.join(built.folder, 'index.html'), 'utf8');
   expect(html).not.toMatch(/<script(?![^>]*src=)|<style|\sstyle=|\son\w+=|https?:/);
 });
 
@@ -43,7 +37,7 @@ describeInBrowser('the overview', () => {
   let site: Site;
   beforeAll(async () => {
     chromium = await Chromium.launch();
-    site = await new Site(folder, busy()).open();
+    site = await new Site(built.folder, busy()).open();
     answerAll(site);
   });
   afterAll(async () => {

@@ -2,14 +2,11 @@
  * Every page of the dashboard in a real browser: with none, one and very many of its things, in both themes and both
  * widths, held against axe and against its own width; and names that are not nice.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import type { Page } from 'playwright-core';
 import type { State } from '../../http/page/lib/state';
-import { buildPage } from '../../scripts/page';
 import { answerAll } from './support/answers';
 import { Chromium, describeInBrowser, overflows, violations } from './support/browser';
+import { builtPage } from './support/built';
 import { bucket, buffer, busy, cluster, job, MOMENT, node, nothing, tracker } from './support/samples';
 import { Site } from './support/site';
 
@@ -64,12 +61,7 @@ const SIZES = {
   many: { state: of(1_000), answers: 100_000 },
 };
 
-let folder: string;
-beforeAll(async () => {
-  folder = mkdtempSync(path.join(tmpdir(), 'longwatch-page-'));
-  await buildPage(folder);
-});
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const built = builtPage();
 
 describeInBrowser('every page', () => {
   let chromium: Chromium;
@@ -86,7 +78,7 @@ describeInBrowser('every page', () => {
   };
 
   test.each(['none', 'one', 'many'] as const)('with %s of its things: it says so, and fits', async (size) => {
-    site = await new Site(folder, SIZES[size].state).open();
+    site = await new Site(built.folder, SIZES[size].state).open();
     answerAll(site, SIZES[size].answers);
     const page = await chromium.open(site.url, { now: MOMENT });
     for (const [hash, texts] of PAGES) {
@@ -103,7 +95,7 @@ describeInBrowser('every page', () => {
   });
 
   test.each(['light', 'dark'] as const)('axe finds nothing: %s', async (theme) => {
-    site = await new Site(folder, busy()).open();
+    site = await new Site(built.folder, busy()).open();
     answerAll(site, 3);
     const page = await chromium.open(site.url, { now: MOMENT, theme });
     const found: string[] = [];

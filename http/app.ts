@@ -5,6 +5,7 @@
  */
 import { Hono } from 'hono';
 import { actorOf } from '../activities/lib/audit';
+import { isDoneWithin } from '../activities/lib/sleep';
 import { openLongwatch, type ConnectOptions, type Longwatch } from '../client/longwatch';
 import { answer, checked } from './answer';
 import { parseBody, readText } from './body';
@@ -92,16 +93,10 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   return Object.assign(handle, {
     close: async () => {
       stream.close();
-      await atMost(CLOSE_MS, Promise.all(underWay));
+      await isDoneWithin(CLOSE_MS, Promise.all(underWay));
       if (!options.longwatch) await longwatch.close();
     },
   });
-}
-
-function atMost(ms: number, work: Promise<unknown>): Promise<unknown> {
-  let timer: NodeJS.Timeout;
-  const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
-  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 function wayOf({ authenticate, tokens, open, actor }: DashboardOptions): Way {

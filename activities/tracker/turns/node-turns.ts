@@ -112,7 +112,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     this.limits = setup.limits ?? MEMBER;
     this.notifier = new MailNotifier((...ask) => setup.database.rows(...ask), setup.log);
     this.inbox = new Inbox(setup.database, this, setup.log);
-    this.reader = new MailReader(this);
+    this.reader = new MailReader(this, this.limits);
     this.turner = new Turner(this, setup.nodeConcurrency, (pool, turn) => this.alone.run(pool, turn));
     this.alone = new AloneTurns(setup.handlers ?? setup.database, this, this.limits, () => setup.newPushes?.());
     this.committer = new Committer(setup.values, setup.lane, this, this.limits);

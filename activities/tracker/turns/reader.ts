@@ -6,7 +6,7 @@
 import { performance } from 'node:perf_hooks';
 import { errorOf } from '../../lib/failures';
 import { isOutage, type Queryable } from '../../lib/database';
-import { MEMBER } from '../member/constants';
+import type { MemberLimits } from '../member/constants';
 import { Semaphore } from '../shift/semaphore';
 import { loadLives, timersDue, unappliedValues } from '../store/lives';
 import { poolsWithMail, readMail } from '../store/mail';
@@ -36,7 +36,10 @@ export class MailReader {
   private loads = 0;
   private looking: Promise<void> | undefined;
 
-  constructor(private readonly host: TurnsHost) {}
+  constructor(
+    private readonly host: TurnsHost,
+    private readonly limits: MemberLimits,
+  ) {}
 
   /** Reads the pool's mail now, or once more when the reading under way has ended. */
   look(pool: PoolTurns): void {
@@ -113,7 +116,8 @@ export class MailReader {
 
   private async read(pools: readonly PoolTurns[]): Promise<void> {
     if (pools.length === 0) return;
-    const rows = Math.max(LEAST_ROWS, Math.floor(MEMBER.readRows / pools.length));
+    const { readRows } = this.limits;
+    const rows = Math.min(readRows, Math.max(LEAST_ROWS, Math.floor(readRows / pools.length)));
     const asked = pools.map((pool) => {
       const { tracker, slots, members } = pool;
       return { pool, tracker, slots, reading: members.beginReading(rows) };
@@ -151,7 +155,7 @@ export class MailReader {
   private async loadAll(asked: readonly { pool: PoolTurns; tracker: string; id: string }[]): Promise<void> {
     await this.places.run(async () => {
       try {
-        const lives = await loadLives(this.db, asked);
+        const lives = await loadLives(this.db, asked, this.limits.readBytes);
         const now = this.host.now();
         for (const [at, { pool, tracker, id }] of asked.entries()) {
           const stored = lives[at];

@@ -5,6 +5,7 @@
  * the node's heartbeat time-out, and that second and a half; one whose next keeper was hit as well waits for both. If
  * all nodes are gone, it waits for that too, and for the seconds in which the first one leaves room for the others.
  */
+import type { Keepers } from './keepers';
 import { EVERY_MS, SLACK_MS } from './settings';
 
 /** A time in which nobody asked for an id. Epoch milliseconds. */
@@ -51,9 +52,15 @@ export function tooLong(gaps: readonly Gap[], faults: readonly Fault[], timeoutM
   return gaps.filter((gap) => gap.to - gap.from > allowedMs(gap, faults, timeoutMs));
 }
 
-/** Gaps of ids whose node was well all the time: these must not wait for a sick one. */
-export function ofTheHealthy(gaps: readonly Gap[], faults: readonly Fault[]): Gap[] {
-  const isHit = (gap: Gap): boolean => faults.some((fault) => fault.nodes.includes(gap.before) && isDuring(fault, gap));
+/**
+ * Gaps of ids whose nodes were well all the time: these must not wait for a sick one. An id is of the node that asked
+ * for it last, and of each that has had the fence of its pool since.
+ */
+export function ofTheHealthy(gaps: readonly Gap[], faults: readonly Fault[], keepers: Keepers): Gap[] {
+  const isHit = (gap: Gap): boolean => {
+    const nodes = new Set([gap.before, ...keepers.of(gap.id, gap.from, gap.to)]);
+    return faults.some((fault) => isDuring(fault, gap) && fault.nodes.some((node) => nodes.has(node)));
+  };
   return gaps.filter((gap) => gap.to - gap.from > EVERY_MS + SLACK_MS && !isHit(gap));
 }
 

@@ -129,7 +129,7 @@ async function report(
   const wrong: string[] = [...days.failed];
   const long = tooLong(beats.gaps, days.faults, timeoutMs);
   if (long.length > 0) wrong.push(`${long.length} waits were longer than they may be:${shown(long, began)}`);
-  const healthy = ofTheHealthy(beats.gaps, days.faults);
+  const healthy = ofTheHealthy(beats.gaps, days.faults, await servers.keepers());
   if (healthy.length > 0) {
     const what = `${healthy.length} ids of nodes that were well waited for more than ${EVERY_MS + SLACK_MS} ms`;
     wrong.push(`${what}:${shown(healthy, began)}`);

@@ -1,7 +1,7 @@
 /**
  * The two servers of the nodes, and what happens to them: each may be killed and started again, and the tracker's root
  * workflow may be terminated by hand. Also what only PostgreSQL can say: whether an old value was ever written over a
- * newer one, as by two shifts of a pool that both write.
+ * newer one, as by two shifts of a pool that both write, and which node had the fence of an id's pool at a time.
  */
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,6 +12,7 @@ import { PortTakenError } from '../../../workers/dev/errors';
 import { startDevServers, type DevServers } from '../../../workers/dev/servers';
 import { freePort } from '../../../workers/metrics';
 import { trackerWorkflowId } from '../../../workflows/tracker/contract';
+import { Keepers, type Taken } from './keepers';
 
 const LOG = pino({ level: 'error' }, pino.destination({ fd: 2, sync: true }));
 /** A root that was ended by hand is there again within this: a patrol looks for it four times a minute. */
@@ -27,7 +28,17 @@ const WATCH = `
     end if;
     return new;
   end $$;
-  create trigger note_late before update of value on longwatch.value for each row execute function public.note_late();`;
+  create trigger note_late before update of value on longwatch.value for each row execute function public.note_late();
+
+  create table public.keeper (pool int, token bigint, node text, at timestamptz default clock_timestamp());
+  create function public.note_keeper() returns trigger language plpgsql as $$
+  begin
+    insert into public.keeper (pool, token, node) values (new.pool, new.token, new.node);
+    return null;
+  end $$;
+  insert into public.keeper select pool, token, node, taken_at from longwatch.pool where node is not null;
+  create trigger note_keeper after insert or update of token on longwatch.pool for each row
+    when (new.node is not null) execute function public.note_keeper();`;
 
 /**
  * On ports of their own: another stack would take the usual ones while a server is down. A port that was free may be
@@ -67,6 +78,18 @@ export class Servers {
   async writtenLate(): Promise<number> {
     const { rows } = await this.pool.query<{ n: number }>('select count(*)::int as n from public.written_late');
     return rows[0]!.n;
+  }
+
+  /** @returns who took the fence of each pool, and when */
+  async keepers(): Promise<Keepers> {
+    const members = await this.pool.query<{ id: string; pool: number }>(
+      'select id, pool from longwatch.member where tracker = $1 and removed_at is null',
+      [this.tracker],
+    );
+    const { rows } = await this.pool.query<Taken>(
+      `select pool, node, (extract(epoch from at) * 1000)::float8 as at from public.keeper order by pool, token`,
+    );
+    return new Keepers(new Map(members.rows.map(({ id, pool }) => [id, pool])), rows);
   }
 
   /** SIGKILL, and some time later it is there again with all that it had. */

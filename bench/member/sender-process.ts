@@ -5,6 +5,7 @@
 import { connect, type Longwatch } from '../../exports';
 import { serve } from '../harness/child';
 import type { rooms } from './members.config';
+import { zipf } from './zipf';
 
 export interface SendPlan {
   members: number;
@@ -77,22 +78,5 @@ async function one(sent: Sent, member: number, isRequest: boolean, began: number
 }
 
 const roomOf = (number: number) => longwatch.tracker<typeof rooms>('rooms').member(`room-${number}`);
-
-/** Ranks by chance, the inverse of the sum of 1/n. */
-function zipf(count: number): () => number {
-  const sums = new Float64Array(count);
-  let sum = 0;
-  for (let n = 0; n < count; n++) sums[n] = sum += 1 / (n + 1);
-  return () => {
-    const wanted = Math.random() * sum;
-    let [low, high] = [0, count - 1];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (sums[middle]! < wanted) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  };
-}
 
 serve({ start, run, spawn, close: () => longwatch.close() });

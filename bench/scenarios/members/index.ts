@@ -6,18 +6,19 @@
 import { runParts, type Parts } from '../../harness/parts';
 import { defineScenario } from '../../harness/scenario';
 import { late } from './late';
+import { besidePeers } from './peers';
 import { alone, beside, many } from './requests';
 import { send, spawn } from './sends';
-import { updates } from './updates';
 
 const PARTS: Parts = {
   ...{ alone, beside, many, spawn, late, send },
 };
 
 export const scenario = defineScenario({
-  title: 'members that receive: requests, messages, spawning; with --peers a workflow a member with updates',
+  title:
+    'members that receive: requests, messages, spawning; with --peers a workflow a member with updates, and Restate',
   async run(bench) {
     const readings = await runParts(bench, PARTS);
-    return bench.peers ? updates(bench, readings) : readings;
+    return bench.peers ? besidePeers(bench, readings) : readings;
   },
 });

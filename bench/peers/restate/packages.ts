@@ -13,7 +13,7 @@ const FOLDER = path.join(__dirname, '../../../node_modules/.cache/longwatch-peer
 const MANIFEST = path.join(FOLDER, 'package.json');
 const PACKAGES = { '@restatedev/restate-server': '1.7.12', '@restatedev/restate-sdk': '1.17.2' };
 
-/** What the bench uses of the SDK. */
+/** The parts of the SDK that the bench uses. */
 export interface RestateSdk {
   object(definition: {
     name: string;

@@ -83,7 +83,9 @@ export class Servers {
   /** @returns who took the fence of each pool, and when */
   async keepers(): Promise<Keepers> {
     const members = await this.pool.query<{ id: string; pool: number }>(
-      'select id, pool from longwatch.member where tracker = $1 and removed_at is null',
+      `select m.id, longwatch.pool_of(m.hash, t.pools) as pool
+       from longwatch.member m join longwatch.tracker t on t.name = m.tracker
+       where m.tracker = $1 and m.removed_at is null`,
       [this.tracker],
     );
     const { rows } = await this.pool.query<Taken>(

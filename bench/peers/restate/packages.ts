@@ -38,4 +38,8 @@ export async function installRestate(say: (line: string) => void): Promise<void>
 /** After `installRestate`. */
 export const restateSdk = (): RestateSdk => createRequire(MANIFEST)('@restatedev/restate-sdk') as RestateSdk;
 
-export const RESTATE_SERVER = path.join(FOLDER, 'node_modules/.bin/restate-server');
+/** The server itself: the script that npm makes for it would leave it behind when it is killed. */
+export const RESTATE_SERVER = path.join(
+  FOLDER,
+  `node_modules/@restatedev/restate-server-${process.platform}-${process.arch}/bin/restate-server`,
+);

@@ -1,10 +1,11 @@
 /**
- * The response: an `Answer` for the operation, or what was received with a refusal, for the error and the caller's own
- * judgement of it. Made by `call.ts`. An error keeps its response in private fields, so that nothing prints it by
- * accident.
+ * The response: an `Answer` for the operation, what was received with a refusal, for the error and the caller's own
+ * judgement of it, or a `Reply` for the limits. Made by `call.ts`. An error keeps its response in private fields, so
+ * that nothing prints it by accident.
  */
 import { textOf } from './body';
-import { headerOf, SeenHeaders } from './headers';
+import { allHeaders, headerOf, SeenHeaders } from './headers';
+import type { Replied } from './spending';
 
 /** A 2xx or a 304. */
 export class Answer<T> {
@@ -90,5 +91,31 @@ export class Received {
     } catch {
       return undefined;
     }
+  }
+}
+
+/**
+ * An answer of any status as limits see it: no header of it becomes a string, and no body is parsed, before one asks.
+ * A class and not an object with accessors, for one is made of each answer (`eslint.config.mjs` says what that costs).
+ */
+export class Reply implements Replied {
+  constructor(
+    readonly status: number,
+    private readonly raw: readonly Buffer[],
+    /** The body as it was parsed, or what it can be parsed of. */
+    private readonly content: { readonly body: unknown },
+    readonly refusedForMs: number | undefined,
+  ) {}
+
+  header(name: string): string | undefined {
+    return headerOf(this.raw, name);
+  }
+
+  headers(): Iterable<readonly [name: string, value: string]> {
+    return allHeaders(this.raw);
+  }
+
+  get body(): unknown {
+    return this.content.body;
   }
 }

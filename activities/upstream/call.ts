@@ -5,14 +5,14 @@
 import type { Client, Dispatcher } from 'undici';
 import type { Connections, Lane, Sendable } from './connections';
 import type { DeadlineList, Deadlined } from './deadlines';
-import { Answer, KEPT_OF_A_REFUSAL, Received } from './answer';
+import { Answer, KEPT_OF_A_REFUSAL, Received, Reply } from './answer';
 import { BodyError, textOf } from './body';
 import { boundedHold, HoldError, LONGEST_HOLD_MS } from '../../config/define/errors';
 import { UpstreamError, type UpstreamFailure } from './errors';
 import { freshForMs } from './freshness';
-import { allHeaders, headerOf, SeenHeaders } from './headers';
+import { SeenHeaders } from './headers';
 import { askedHoldMs } from './refusal';
-import type { Permit, Replied } from './spending';
+import type { Permit } from './spending';
 
 /** The verdict of `judge` on an answer: a hold, none, or nothing (then Longwatch decides). */
 export type Judgement = { afterMs?: number; scope?: HoldError['scope'] } | false | undefined;
@@ -273,17 +273,8 @@ export class Call implements Sendable, Deadlined {
     const { permit } = this;
     if (permit === undefined) return false;
     this.permit = undefined;
-    const received = body === undefined ? this.received(undefined) : undefined;
-    const replied: Replied = {
-      status: this.status,
-      header: (name) => headerOf(this.raw, name),
-      headers: () => allHeaders(this.raw),
-      get body() {
-        return received ? received.body : body;
-      },
-      ...(refusedForMs !== undefined && { refusedForMs }),
-    };
-    return permit.report(replied);
+    const content = body === undefined ? this.received(undefined) : { body };
+    return permit.report(new Reply(this.status, this.raw, content, refusedForMs));
   }
 
   /**

@@ -25,7 +25,7 @@ export function limitedUpstream(upstream: ResolvedUpstream, options = upstream.o
       // A place is free again with the answer: nothing of it is spent.
       cost: values.shape === 'concurrent' ? () => 0 : costBy(definition.cost),
       format: formatOf(definition, values),
-      ...(refuses && { refuses: (answer: Answered) => refuses(contextOf(answer)) }),
+      ...(refuses && { refuses: (answer: Answered) => refuses(new Context(answer)) }),
     };
   });
   // All that take from several take in one order.
@@ -71,9 +71,13 @@ function ruleOf(values: LimitOptions, { from }: LimitDefinition, options: Upstre
 /** Undefined: the greatest. */
 function costBy(cost: LimitDefinition['cost'] = 1): (answer: Answered) => number | undefined {
   if (typeof cost === 'number') return () => cost;
-  if (typeof cost === 'function') return (answer) => cost(contextOf(answer));
+  if (typeof cost === 'function') return (answer) => cost(new Context(answer));
   const table = new Map(Object.entries(cost));
-  return ({ status }) => table.get(String(status)) ?? table.get(`${Math.floor(status / 100)}xx`);
+  const costOf = (status: number): number | undefined =>
+    table.get(String(status)) ?? table.get(`${Math.floor(status / 100)}xx`);
+  // Asked for each answer, and there are no other statuses.
+  const costs = Array.from({ length: 600 }, (_, status) => costOf(status));
+  return ({ status }) => costs[status] ?? costOf(status);
 }
 
 function formatOf({ learn }: LimitDefinition, { tokens }: LimitOptions): Format | LimitReader | null | undefined {
@@ -82,18 +86,29 @@ function formatOf({ learn }: LimitDefinition, { tokens }: LimitOptions): Format 
   if (learn === 'headers') return undefined;
   if (typeof learn !== 'function') return learn;
   return (answer) => {
-    const told = learn(contextOf(answer as Answered));
+    const told = learn(new Context(answer as Answered));
     return told ? [told] : [];
   };
 }
 
-function contextOf(answer: Answered): CostContext {
-  return {
-    status: answer.status,
-    request: answer.request,
-    header: (name) => answer.header(name),
-    get body() {
-      return answer.body;
-    },
-  };
+/** An answer as functions of the user's are told of it. */
+class Context implements CostContext {
+  constructor(private readonly answer: Answered) {}
+
+  get status(): number {
+    return this.answer.status;
+  }
+
+  get request(): CostContext['request'] {
+    return this.answer.request;
+  }
+
+  /** Stands by itself: most take it out of the context. Made only where it is asked for. */
+  get header(): CostContext['header'] {
+    return (name) => this.answer.header(name);
+  }
+
+  get body(): unknown {
+    return this.answer.body;
+  }
 }

@@ -8,7 +8,8 @@ import type { RequestLine, Reservation, Shortage, Spend, Spender, Use } from '..
 import { OutOfTokens } from './shortage';
 
 export class RunSpending implements Spending {
-  private readonly reservations = new Map<string, Reservation>();
+  /** By upstream. No map: nearly all runs ask one upstream, and a map costs more than all else of a run here. */
+  private readonly reserved: { upstream: string; reservation: Reservation }[] = [];
   /** Code that was given up may go on asking: each of its requests pays for itself. */
   private isOver = false;
   /** The bucket that ended it, where one did. */
@@ -21,17 +22,22 @@ export class RunSpending implements Spending {
 
   /** Takes what a run of this use usually needs of an upstream, or nothing. @returns the bucket that has nothing */
   reserve(upstream: string): Shortage | undefined {
-    if (this.reservations.has(upstream)) return undefined;
-    const reserved = this.spender.reserve(upstream, this.use);
-    if (reserved.isShort) return reserved;
-    this.reservations.set(upstream, reserved);
+    if (this.reservationOf(upstream)) return undefined;
+    const reservation = this.spender.reserve(upstream, this.use);
+    if (reservation.isShort) return reservation;
+    this.reserved.push({ upstream, reservation });
+    return undefined;
+  }
+
+  private reservationOf(upstream: string): Reservation | undefined {
+    for (const one of this.reserved) if (one.upstream === upstream) return one.reservation;
     return undefined;
   }
 
   permit(upstream: string, { method, path, id }: Wanted): Permit {
     const isOthers = id !== undefined && id !== this.use.id;
     if (isOthers || this.isOver) return this.alone(upstream, { method, path }, id ?? this.use.id);
-    const drawn = this.reserve(upstream) ?? this.reservations.get(upstream)!.draw({ method, path });
+    const drawn = this.reserve(upstream) ?? this.reservationOf(upstream)!.draw({ method, path });
     if (drawn.isShort) this.short = drawn;
     return permitOf(drawn);
   }
@@ -39,8 +45,8 @@ export class RunSpending implements Spending {
   /** The code has ended: what it did not draw goes back. */
   end(): void {
     this.isOver = true;
-    for (const reservation of this.reservations.values()) reservation.end();
-    this.reservations.clear();
+    for (const { reservation } of this.reserved) reservation.end();
+    this.reserved.length = 0;
   }
 
   /** A request that is not of the run's own member, or comes too late: one by itself. */

@@ -82,32 +82,46 @@ export class ThreadSpending implements Spending {
       this.send({ ask, upstream, wanted });
     });
     if ('error' in reply) throw errorOf(reply.error);
-    return reply.permit ? this.permitOf(ask) : undefined;
-  }
-
-  private permitOf(id: number): Permit {
-    const [monotonic, wall] = [performance.now(), Date.now()];
-    let isOver = false;
-    const end = (question: Question): void => {
-      if (!isOver) this.send(question);
-      isOver = true;
-    };
-    return {
-      get maySend() {
-        return Math.max(performance.now() - monotonic, Date.now() - wall) < GOOD_MS;
-      },
-      // Whether a limit takes a refusal for its own is not known here; the run's member is held either way.
-      report: (answer) => {
-        end({ end: id, how: 'report', answer: plain(answer) });
-        return answer.refusedForMs !== undefined;
-      },
-      release: () => end({ end: id, how: 'release' }),
-      lose: () => end({ end: id, how: 'lose' }),
-    };
+    return reply.permit ? new ThreadPermit(ask, (question) => this.send(question)) : undefined;
   }
 
   private send(question: Question): void {
     this.port.postMessage(question);
+  }
+}
+
+/** The right to send one request, whose node is told how it ended. */
+class ThreadPermit implements Permit {
+  private readonly monotonic = performance.now();
+  private readonly wall = Date.now();
+  private isOver = false;
+
+  constructor(
+    private readonly id: number,
+    private readonly send: (question: Question) => void,
+  ) {}
+
+  get maySend(): boolean {
+    return Math.max(performance.now() - this.monotonic, Date.now() - this.wall) < GOOD_MS;
+  }
+
+  /** Whether a limit takes a refusal for its own is not known here; the run's member is held either way. */
+  report(answer: Replied): boolean {
+    this.end({ end: this.id, how: 'report', answer: plain(answer) });
+    return answer.refusedForMs !== undefined;
+  }
+
+  release(): void {
+    this.end({ end: this.id, how: 'release' });
+  }
+
+  lose(): void {
+    this.end({ end: this.id, how: 'lose' });
+  }
+
+  private end(question: Question): void {
+    if (!this.isOver) this.send(question);
+    this.isOver = true;
   }
 }
 

@@ -6,7 +6,8 @@
 import { shownKey, storedKey } from '../keys';
 import type { Spent } from '../../telemetry';
 import { shapeOf } from '../../lane';
-import type { Answered, KeyFacts, LimitedUpstream, RequestLine, UpstreamLimit, Use } from '../spender';
+import type { Answered, LimitedUpstream, RequestLine, UpstreamLimit, Use } from '../spender';
+import { Facts } from './facts';
 import { Probe } from './probe';
 import type { Place, Verdict } from './place';
 import type { ShiftPurse } from './purse';
@@ -136,7 +137,7 @@ export class Book {
     if (key === undefined || key === UNKNOWN) return key;
     if (limit.scope !== 'member' || use.purse === undefined || use.slot === undefined || use.id === undefined)
       return { key, isOfMember: false };
-    if (key === use.id) return { key: ANY_MEMBER, isOfMember: true };
+    if (key === use.id) return OF_MEMBER;
     // The members of a group have one limit, which the key names without the member. A key that differs by more than
     // that (the token of a member's owner) may be another member's too.
     const group = this.keyFor(limit, use, ANY_MEMBER, request);
@@ -150,30 +151,31 @@ export class Book {
     id: string | undefined,
     request: RequestLine | undefined,
   ): string | typeof UNKNOWN | undefined {
-    let isUnknown = false;
-    let isAbsent = false;
-    const { address } = this.host;
-    const header = (name: string): string | undefined => {
-      this.asked.add(name);
-      this.byHeader.add(limit.name);
-      const value = this.headerOf(name, use, request);
-      if (value === undefined) isUnknown = true;
-      if (value === null) isAbsent = true;
-      return value ?? undefined;
-    };
-    const noted = (): RequestLine => {
-      this.isByRequest = true;
-      return request ?? this.requests.get(use.by) ?? NOTHING;
-    };
+    const facts = new Facts(id, this.host.address, this, use, request);
     let key: string | undefined;
     try {
-      key = limit.key(new Facts(id, address, header, noted));
+      key = limit.key(facts);
     } catch (thrown) {
       // It counted on a header that is not there: that is all that has to be known of it.
-      if (!isUnknown && !isAbsent) throw thrown;
+      if (!facts.isUnknown && !facts.isAbsent) throw thrown;
+    } finally {
+      if (facts.asksHeaders) this.byHeader.add(limit.name);
     }
-    if (isUnknown) return UNKNOWN;
-    return isAbsent || key === undefined ? undefined : String(key);
+    if (facts.isUnknown) return UNKNOWN;
+    return facts.isAbsent || key === undefined ? undefined : String(key);
+  }
+
+  /** A key asks for the request, so that may name another bucket. */
+  lastRequest({ by }: Use, request: RequestLine | undefined): RequestLine {
+    this.isByRequest = true;
+    return request ?? this.requests.get(by) ?? NOTHING;
+  }
+
+  /** A key asks for a header: null: answers have none; undefined: no answer is known. */
+  headerFor(name: string, { by }: Use, request: RequestLine | undefined): string | null | undefined {
+    this.asked.add(name);
+    const kind = request && this.headers.get(kindOf(by, request))?.get(name);
+    return kind === undefined ? this.headers.get(by)?.get(name) : kind;
   }
 
   /** Once the answer is here. A key function that throws then leaves it where it was taken. */
@@ -183,11 +185,6 @@ export class Book {
     } catch {
       return taken;
     }
-  }
-
-  private headerOf(name: string, { by }: Use, request: RequestLine | undefined): string | null | undefined {
-    const kind = request && this.headers.get(kindOf(by, request))?.get(name);
-    return kind === undefined ? this.headers.get(by)?.get(name) : kind;
   }
 
   private probeOf(limit: UpstreamLimit, { by }: Use, request: RequestLine | undefined): Probe {
@@ -301,20 +298,6 @@ export class Book {
   }
 }
 
-/** The facts for a key function. It is noted if it asks for the request: then that may name another bucket. */
-class Facts implements KeyFacts {
-  constructor(
-    readonly id: string | undefined,
-    readonly address: string,
-    readonly header: KeyFacts['header'],
-    private readonly noted: () => RequestLine,
-  ) {}
-
-  get request(): RequestLine {
-    return this.noted();
-  }
-}
-
 function mapOf<V>(maps: Map<UpstreamLimit, Map<string, V>>, limit: UpstreamLimit): Map<string, V> {
   let map = maps.get(limit);
   if (!map) {
@@ -327,6 +310,7 @@ function mapOf<V>(maps: Map<UpstreamLimit, Map<string, V>>, limit: UpstreamLimit
 
 const UNKNOWN = Symbol('a key that no answer has told yet');
 const ANY_MEMBER = '*';
+const OF_MEMBER = { key: ANY_MEMBER, isOfMember: true };
 const NOTHING: RequestLine = { method: 'GET', path: '/' };
 
 function kindOf(by: string, { path }: RequestLine): string {

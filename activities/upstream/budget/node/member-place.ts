@@ -6,7 +6,7 @@ import { boundedClosing } from '../ledger/closing';
 import { FIGURES } from '../figures';
 import type { MemberBuckets, MemberTicket } from '../member';
 import type { UpstreamLimit, Use, Waiter } from '../spender';
-import { Line } from './line';
+import { Line, type Lined } from './line';
 import type { Place, Taken, Verdict } from './place';
 import type { Group } from './group';
 
@@ -62,13 +62,7 @@ export class MemberPlace implements Place {
 
   join(waiter: Waiter): () => void {
     const lined = this.group.lined(this);
-    const bucket = {
-      may: () => lined.may(1, true),
-      get wait() {
-        return lined.wait;
-      },
-    };
-    lined.line ??= new Line(bucket, undefined, () => lined.group.host.monotonic());
+    lined.line ??= new Line(new LinedMember(lined), undefined, () => lined.group.host.monotonic());
     return lined.line.join(waiter);
   }
 
@@ -99,6 +93,19 @@ export class MemberPlace implements Place {
 
   close(): void {
     this.line?.close();
+  }
+}
+
+/** The bucket as its line asks it: whoever is woken stands in no line any more. */
+class LinedMember implements Lined {
+  constructor(private readonly place: MemberPlace) {}
+
+  may(): boolean {
+    return this.place.may(1, true);
+  }
+
+  get wait(): number {
+    return this.place.wait;
   }
 }
 

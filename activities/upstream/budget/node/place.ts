@@ -14,7 +14,7 @@ export interface Verdict {
   isMute: boolean;
   /** Seconds for which this limit refuses; undefined: it does not. */
   refusedFor: number | undefined;
-  /** Why it is closed, for people. */
+  /** Why it is closed, for people; empty where it is not refused. */
   reason: string;
 }
 

@@ -46,14 +46,7 @@ export class SharedBucket implements Place {
     shares: ConstructorParameters<typeof Line>[1],
   ) {
     this.account = new Account(process, current.rule, clocks);
-    const { account } = this;
-    const lined = {
-      may: (requests: number) => account.may(requests),
-      get wait() {
-        return account.wait;
-      },
-    };
-    this.line = new Line(lined, shares, () => clocks.monotonic());
+    this.line = new Line(this.account, shares, () => clocks.monotonic());
     this.since = this.usedAt = clocks.monotonic();
   }
 
@@ -202,11 +195,7 @@ class TakenTicket implements Taken {
     const { account } = this.place;
     if (this.ticket.isPaid) return;
     this.place.noteCost(cost, this.by);
-    account.settle(this.ticket, {
-      cost,
-      ...(told && { told }),
-      ...(refusedFor !== undefined && { refusedFor }),
-    });
+    account.settle(this.ticket, { cost, told, refusedFor });
     if (refusedFor !== undefined) {
       const refusal = account.close(this.ticket, refusedFor);
       if (refusal) this.place.tellClosing(refusal, reason);

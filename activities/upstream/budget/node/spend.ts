@@ -3,13 +3,12 @@
  * or none, in one order, so that nothing is held that cannot be used. Made by `spender.ts`, drawn on by the HTTP
  * client.
  */
-import { shownKey } from '../keys';
 import type { Replied } from '../../spending';
-import type { Answered, RequestLine, Reservation, Shortage, Spend, UpstreamLimit, Use, Waiter } from '../spender';
+import type { Answered, RequestLine, Reservation, Shortage, Spend, UpstreamLimit, Use } from '../spender';
 import type { Book } from './book';
 import type { LimitVerdict } from './verdicts';
-import type { LineWaiter } from './line';
 import type { Place, Taken, Verdict } from './place';
+import { ShortPlace } from './shortage';
 
 /** A reservation that is older when its request is sent is made anew, seconds: it may be another part's by now. */
 const FRESH = 1;
@@ -26,8 +25,8 @@ export class RunReservation implements Reservation {
     private readonly use: Use,
     private readonly now: () => number,
     first: Taken[],
-    /** One list for each further request. */
-    private readonly earmarks: Taken[][],
+    /** One list for each further request; most runs make none. */
+    private readonly earmarks: Taken[][] | undefined,
     private readonly takenAt: number,
   ) {
     this.first = first;
@@ -37,9 +36,8 @@ export class RunReservation implements Reservation {
   static take(book: Book, use: Use, requests: number, now: () => number): RunReservation | Shortage {
     const places = book.placesOf(use, undefined);
     const taken = takeAll(places, use, requests, false);
-    if (!Array.isArray(taken)) return shortageOf(book, use, taken, places, requests);
-    const earmarks: Taken[][] = [];
-    while (earmarks.length < requests - 1) earmarks.push(places.flatMap((place) => place.earmark(requests) ?? []));
+    if (!Array.isArray(taken)) return new ShortPlace(book.upstream.name, use.by, taken, places, requests);
+    const earmarks = requests > 1 ? earmarkedBy(places, requests) : undefined;
     return new RunReservation(book, use, now, taken, earmarks, now());
   }
 
@@ -57,22 +55,45 @@ export class RunReservation implements Reservation {
     if (first) {
       if (isFresh && isOf(first, places)) return this.spend(first, request);
       releaseAll(first);
-    } else releaseAll(this.earmarks.pop() ?? []);
+    } else releaseAll(this.earmarks?.pop());
     const taken = takeAll(places, this.use, 1, true);
-    return Array.isArray(taken) ? this.spend(taken, request) : shortageOf(this.book, this.use, taken, places, 1);
+    if (!Array.isArray(taken)) return new ShortPlace(book.upstream.name, this.use.by, taken, places, 1);
+    return this.spend(taken, request);
   }
 
   end(): void {
     if (this.isOver) return;
     this.isOver = true;
-    releaseAll(this.first ?? []);
-    this.earmarks.splice(0).forEach(releaseAll);
+    releaseAll(this.first);
+    this.earmarks?.splice(0).forEach(releaseAll);
     this.first = undefined;
     if (this.drawn > 0) this.book.noteRequests(this.use.by, this.drawn);
   }
 
   private spend(taken: Taken[], request: RequestLine): Spend {
     return new RequestSpend(this.book, this.use, request, taken, this.now());
+  }
+}
+
+/** An answer with the request that it is of. A class, for one is made of each answer (`eslint.config.mjs`). */
+class AnsweredRequest implements Answered {
+  readonly status: number;
+  readonly refusedForMs: number | undefined;
+
+  constructor(
+    private readonly replied: Replied,
+    readonly request: RequestLine,
+  ) {
+    this.status = replied.status;
+    this.refusedForMs = replied.refusedForMs;
+  }
+
+  header(name: string): string | undefined {
+    return this.replied.header(name);
+  }
+
+  get body(): unknown {
+    return this.replied.body;
   }
 }
 
@@ -97,15 +118,7 @@ class RequestSpend implements Spend {
     if (this.isOver) return false;
     this.isOver = true;
     const { book, use, request } = this;
-    const answer: Answered = {
-      status: replied.status,
-      header: (name) => replied.header(name),
-      get body() {
-        return replied.body;
-      },
-      request,
-      ...(replied.refusedForMs !== undefined && { refusedForMs: replied.refusedForMs }),
-    };
+    const answer = new AnsweredRequest(replied, request);
     const verdicts = book.verdictsOf(answer);
     book.learn(use, answer);
     const isTaken = verdicts.some(({ refusedFor }) => refusedFor !== undefined);
@@ -173,48 +186,12 @@ function isSame(a: Place, b: Place): boolean {
   return a === b || (a.slot !== undefined && a.slot === b.slot && a.key === b.key && a.limit.name === b.limit.name);
 }
 
-function releaseAll(taken: readonly Taken[]): void {
-  for (const one of taken) one.release();
+function earmarkedBy(places: readonly Place[], requests: number): Taken[][] {
+  const earmarks: Taken[][] = [];
+  while (earmarks.length < requests - 1) earmarks.push(places.flatMap((place) => place.earmark(requests) ?? []));
+  return earmarks;
 }
 
-/** @param requests of the run that cannot begin: the node wants that many */
-function shortageOf(book: Book, use: Use, place: Place, places: readonly Place[], requests: number): Shortage {
-  const others = places.filter((one) => one !== place);
-  return {
-    isShort: true,
-    upstream: book.upstream.name,
-    limit: place.limit.name,
-    key: shownKey(place.key),
-    // Asked when somebody looks: one who waits looks later too.
-    get isClosed() {
-      return place.isClosed;
-    },
-    get waitMs() {
-      return Math.ceil(place.wait * 1_000);
-    },
-    join: (waiter) => joinAll(waiter, use.by, place, others, requests),
-  };
-}
-
-/** In the line of one; the others keep their part for it meanwhile, or it would never find tokens in all of them. */
-function joinAll(waiter: Waiter, by: string, place: Place, others: readonly Place[], requests: number): () => void {
-  const own: LineWaiter = {
-    by,
-    class: waiter.class,
-    need: requests,
-    get requests() {
-      return waiter.requests * requests;
-    },
-    wake: () => {
-      release();
-      waiter.wake();
-    },
-  };
-  const wants = others.map((other) => other.want(own));
-  const release = (): void => wants.splice(0).forEach((end) => end());
-  const leave = place.join(own);
-  return () => {
-    release();
-    leave();
-  };
+function releaseAll(taken: readonly Taken[] | undefined): void {
+  if (taken) for (const one of taken) one.release();
 }

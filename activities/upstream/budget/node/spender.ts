@@ -40,6 +40,7 @@ export class NodeSpender implements Spender {
   private readonly buckets = new Map<string, SharedBucket>();
   private readonly groups = new Map<string, GroupLimit>();
   private readonly purses = new Set<ShiftPurse>();
+  private readonly monotonic = (): number => this.options.clocks.monotonic();
 
   constructor(
     private readonly options: SpenderOptions,
@@ -65,8 +66,7 @@ export class NodeSpender implements Spender {
   reserve(upstream: string, use: Use, requests?: number): Reservation | Shortage {
     const book = this.books.get(upstream);
     if (!book) throw new TypeError(`the upstream ${upstream} is not defined on this node`);
-    const now = (): number => this.options.clocks.monotonic();
-    return RunReservation.take(book, use, requests ?? book.requestsOf(use.by), now);
+    return RunReservation.take(book, use, requests ?? book.requestsOf(use.by), this.monotonic);
   }
 
   purse(slots: number): Purse {

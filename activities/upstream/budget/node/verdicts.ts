@@ -20,7 +20,8 @@ export function verdictOn(limit: UpstreamLimit, answer: Answered, now: number): 
   const isRefused = refusedForMs !== undefined && refuses(limit, answer, told);
   const refusedFor = isRefused ? refusedForMs / MS : undefined;
   const isMute = told === undefined && status < 400;
-  return { limit, cost: costOf(limit, answer), told, isMute, refusedFor, reason: `answered ${status}` };
+  const reason = isRefused ? `answered ${status}` : '';
+  return { limit, cost: costOf(limit, answer), told, isMute, refusedFor, reason };
 }
 
 /** A user's function that throws is a cost that nobody knows. */

@@ -41,6 +41,13 @@ export const FIGURES = {
    */
   inHand: 1.5,
   /**
+   * The peak of the tokens that requests under way reserve together differs by half from second to second. So a node
+   * wants half as much again, and its memory of the peak fades by a fifth a second. Without both, a tenth of the
+   * requests waited in the line of an error budget that was not near.
+   */
+  reservedMore: 1.5,
+  reservedFades: 0.8,
+  /**
    * A node's own pace, as a share of its rate: the requests of a second are not sent in its first moment. Below 1, so
    * that it catches up.
    */

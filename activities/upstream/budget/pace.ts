@@ -10,7 +10,7 @@ export class Pace {
   /** Nothing is sent before; monotonic seconds. */
   next = -Infinity;
 
-  /** The most that was reserved at once since `wants` was asked last. */
+  /** The most that was reserved at once, lately. */
   private most = 0;
 
   constructor(greatestCost: number) {
@@ -37,11 +37,12 @@ export class Pace {
 
   /**
    * Tokens a second that a node wants: what its requests cost, or what those under way reserve together, where that is
-   * more (the greatest cost is reserved, and an error budget's answers mostly cost nothing).
+   * more (the greatest cost is reserved, and an error budget's answers mostly cost nothing). It wants some more than
+   * those reserved, or else some wait in each second that has more of them than the one before.
    */
   wants(requests: number, growth: number, held: number): number {
-    const reserved = (growth * this.most) / FIGURES.inHand;
-    this.most = held;
+    const reserved = (FIGURES.reservedMore * growth * this.most) / FIGURES.inHand;
+    this.most = Math.max(held, FIGURES.reservedFades * this.most);
     return Math.max(requests * Math.max(this.meanCost, 0.01), reserved);
   }
 

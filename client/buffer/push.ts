@@ -5,12 +5,15 @@
 import { errorOf } from '../../activities/lib/failures';
 import { shardsOf } from '../../workflows/buffer/init';
 import type { BufferOptions } from '../../workflows/buffer/options';
+import { InvalidEntryError } from '../errors';
 import type { Packer } from './parcels';
 import type { BufferSenders } from './senders';
 import type { PushWay } from './shard-sender';
 
 /** Parcels of one push under way at once: a stream of a million entries must not be in memory twice. */
 const PARCELS_AHEAD = 64;
+/** Past it, Node's timers take no time at all. Milliseconds; a parcel's own timer is a little longer. */
+const LONGEST_MS = 24 * 86_400_000;
 
 export interface PushOptions {
   /** Before everything that was not pushed so. Always admitted. */
@@ -22,7 +25,10 @@ export interface PushOptions {
    * @default false
    */
   wait?: boolean;
-  /** How long to wait for room, or for a server or worker that is away, milliseconds. @default 5,000 */
+  /**
+   * How long to wait for room, or for a server or worker that is away, milliseconds; Infinity is 24 days.
+   * @default 5,000
+   */
   timeoutMs?: number;
   /** Called as entries are accepted. */
   onProgress?: (progress: { entries: number; total: number | undefined }) => void;
@@ -36,7 +42,8 @@ export interface PushResult {
 
 /**
  * Resolves when every entry is accepted.
- * @throws with `acceptedSoFar`, the first failure, after what was under way has ended
+ * @throws InvalidEntryError for a `timeoutMs` that cannot be; with `acceptedSoFar`, the first failure, after what was
+ *   under way has ended
  */
 export async function pushEntries(
   packer: Packer,
@@ -45,7 +52,7 @@ export async function pushEntries(
   settings: BufferOptions,
   options: PushOptions,
 ): Promise<PushResult> {
-  const timeoutMs = options.timeoutMs ?? 5_000;
+  const timeoutMs = timeoutOf(options);
   const total = Array.isArray(entries) ? entries.length : undefined;
   const underWay = new Set<Promise<void>>();
   const result: PushResult = { accepted: 0, messages: 0 };
@@ -79,4 +86,9 @@ export async function pushEntries(
   // It may be what the caller's own iterable has thrown, whatever that is.
   if (failure) throw Object.assign(errorOf(failure.error), { acceptedSoFar: result.accepted });
   return result;
+}
+
+function timeoutOf({ timeoutMs = 5_000 }: PushOptions): number {
+  if (typeof timeoutMs === 'number' && timeoutMs >= 0) return Math.min(timeoutMs, LONGEST_MS);
+  throw new InvalidEntryError(`timeoutMs must be milliseconds from 0 on, not '${String(timeoutMs)}'; nothing was sent`);
 }

@@ -127,3 +127,34 @@ describe('a push that fails in the middle says what was accepted before it', () 
     expect(error).toMatchObject({ name: 'BufferFullError', acceptedSoFar: 4_000 });
   });
 });
+
+describe('how long a push waits', () => {
+  afterEach(() => jest.useRealTimers());
+
+  test.each([Infinity, 3_000_000_000])('%d ms are not over at once', async (timeoutMs) => {
+    jest.useFakeTimers();
+    let accept: () => void = () => undefined;
+    const accepted = new Promise<void>((resolve) => (accept = resolve));
+    const push = new BufferHandle(
+      'b',
+      connections(() => accepted),
+    ).push([1] as never[], { timeoutMs });
+    const outcome = push.catch((error: unknown) => error);
+    await jest.advanceTimersByTimeAsync(3_600_000);
+    accept();
+    expect(await outcome).toEqual({ accepted: 1, messages: 1 });
+  });
+
+  test.each([NaN, -1, '5s'])('%p is not a time', async (timeoutMs) => {
+    const said: unknown[] = [];
+    const handle = new BufferHandle(
+      'b',
+      connections((_shard, message) => void said.push(message)),
+    );
+    await expect(handle.push([1] as never[], { timeoutMs: timeoutMs as number })).rejects.toMatchObject({
+      name: 'InvalidEntryError',
+      message: expect.stringContaining('timeoutMs must be milliseconds from 0 on') as string,
+    });
+    expect(said).toEqual([]);
+  });
+});

@@ -120,7 +120,10 @@ export interface RetryPolicy {
 }
 
 export interface BufferDefinition<E = Json, S = Json> {
-  /** It begins with a small letter and has at most 63 letters, digits, `-` and `_`. */
+  /**
+   * Unique among trackers, buffers and jobs. It begins with a small letter and has at most 63 letters, digits, `-` and
+   * `_`.
+   */
   name: string;
   /**
    * The upstream that `run` asks. A batch that meets a limit with nothing left is put off until its time, which uses no

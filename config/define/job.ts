@@ -19,7 +19,7 @@ export type TableName = string | { schema: string; name: string };
 
 /** The fields that all jobs have. */
 interface JobDefinition {
-  /** Unique among trackers and jobs. */
+  /** Unique among trackers, buffers and jobs. */
   name: string;
   /**
    * The interval. Ticks lie on a grid from the epoch (UTC), so they do not drift, whatever a tick takes.

@@ -205,7 +205,10 @@ export interface ErrorContext {
 }
 
 export interface TrackerDefinition {
-  /** Unique among trackers and jobs. It begins with a small letter and has at most 63 letters, digits, `-` and `_`. */
+  /**
+   * Unique among trackers, buffers and jobs. It begins with a small letter and has at most 63 letters, digits, `-` and
+   * `_`.
+   */
   name: string;
   /**
    * Members a pool should hold. Past it the tracker grows by splitting pools; an unsplit pool holds up to twice the

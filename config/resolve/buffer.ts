@@ -6,7 +6,7 @@
 import { storableJson } from '../../workflows/lib/text';
 import { BUFFER_OPTIONS, NONE, STATE_BYTES, type BufferOptions } from '../../workflows/buffer/options';
 import type { AnyBuffer, BufferDefinition } from '../define/buffer';
-import { namedOnes, Reader, without, type Given } from './given';
+import { namedOnes, Reader, takenByUnit, without, type Given } from './given';
 import type { OptionValue } from '../values';
 import type { OptionSpec } from '../../workflows/lib/options';
 import type { Json } from '../../workflows/lib/json';
@@ -33,7 +33,13 @@ const KEYS = [
 ];
 const OWN_KEYS = ['name', 'run', 'upstream', 'init', 'key', 'state'];
 
-export function resolveBuffers(given: unknown, defaults: Given, problems: string[]): ResolvedBuffer[] {
+/** @param taken the names of trackers; those of the buffers join them */
+export function resolveBuffers(
+  given: unknown,
+  defaults: Given,
+  taken: Set<string>,
+  problems: string[],
+): ResolvedBuffer[] {
   const layer = new Reader(defaults, { at: 'defaults.buffer.', problems });
   layer.onlyKeys(without(KEYS, ...OWN_KEYS));
   for (const group of GROUPS) layer.inside(group).onlyKeys(keysOf(group));
@@ -43,8 +49,7 @@ export function resolveBuffers(given: unknown, defaults: Given, problems: string
     problems.push('buffers must be a list of defineBuffer({ … })');
     return [];
   }
-  const twice = (): string => 'there are two buffers of that name';
-  const named = { at: 'buffers', made: 'defineBuffer({ … })', taken: new Set<string>(), twice };
+  const named = { at: 'buffers', made: 'defineBuffer({ … })', taken, twice: takenByUnit };
   return namedOnes(given, named, problems).map((one) => resolveBuffer(one.given, one.name, defaults, problems));
 }
 

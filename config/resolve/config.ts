@@ -57,10 +57,10 @@ export function resolveConfig(config: ConfigDefinition): ResolvedConfig {
   const defaults = given.inside('defaults');
   defaults.onlyKeys(DEFAULTS_KEYS);
   const trackers = resolveTrackers(given, defaults);
-  const buffers = resolveBuffers(config.buffers, defaults.object('buffer'), problems);
+  const taken = new Set(trackers.map((tracker) => tracker.name));
+  const buffers = resolveBuffers(config.buffers, defaults.object('buffer'), taken, problems);
   const activities = resolveActivities(config.activities, problems);
-  const names = trackers.map((tracker) => tracker.name);
-  const jobs = resolveJobs(whole, defaults.given, names, problems);
+  const jobs = resolveJobs(whole, defaults.given, taken, problems);
   if (config.workflows !== undefined && typeof config.workflows !== 'string') {
     given.problem("workflows must be the path of a module, such as './workflows.ts'");
   }

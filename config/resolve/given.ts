@@ -120,9 +120,12 @@ interface NamedList {
   made: string;
   /** The names that are taken; those of the list join them. */
   taken: Set<string>;
-  /** The problem of a name that is taken: `there are two buffers of that name`. */
+  /** The problem of a name that is taken: `there are two activities of that name`. */
   twice: (name: string) => string;
 }
+
+/** Commands name a tracker, a buffer or a job by its name alone: `longwatch pause NAME`. */
+export const takenByUnit = (name: string): string => `there is another tracker, buffer or job named '${name}'`;
 
 /** The objects of a list that have a name, each with it. Each of the others is a problem. */
 export function namedOnes(

@@ -14,7 +14,7 @@ import {
 } from '../../workflows/job/options';
 import type { ResolvedJob, SweepDefinition } from '../define/job';
 import { definitionOf } from '../define/upstream';
-import { isObject, namedOnes, read, Reader, without, type Given } from './given';
+import { isObject, namedOnes, read, Reader, takenByUnit, without, type Given } from './given';
 import { errorMessage } from '../../workflows/lib/text';
 
 const COMMON = ['name', 'cron', 'timeZone', 'table', 'key', 'policies'];
@@ -35,14 +35,7 @@ const SQL_LENGTH = 20_000;
 export const JOB_LISTS: readonly string[] = LISTS.map(([list]) => list);
 export const JOB_DEFAULTS: readonly string[] = LISTS.map(([, kind]) => kind);
 
-export function resolveJobs(
-  config: Given,
-  defaults: Given,
-  taken: readonly string[],
-  problems: string[],
-): ResolvedJob[] {
-  const seen = new Set(taken);
-  const twice = (name: string): string => `there is another tracker or job named '${name}'`;
+export function resolveJobs(config: Given, defaults: Given, taken: Set<string>, problems: string[]): ResolvedJob[] {
   return LISTS.flatMap(([list, kind]) => {
     const given = config[list];
     const layer = checkDefaults(kind, new Reader(defaults, { at: 'defaults.', problems }));
@@ -52,7 +45,7 @@ export function resolveJobs(
       problems.push(`${list} must be a list of ${made}`);
       return [];
     }
-    const jobs = namedOnes(given, { at: list, made, taken: seen, twice }, problems);
+    const jobs = namedOnes(given, { at: list, made, taken, twice: takenByUnit }, problems);
     return jobs.map((one) => resolveJob(kind, one.name, one.given, layer, `${list}.${one.name}.`, problems));
   });
 }

@@ -63,7 +63,12 @@ test.each<[object, RegExp]>([
   [{ regens: [{ ...regen, set: { a: 1 } }] }, /set\.a must be SQL/],
   [{ regens: [{ ...regen, where: 'a\0b' }] }, /where must be SQL/],
   [{ regens: [{ ...regen, table: 'a.b.c' }] }, /table must be a table/],
-  [{ regens: [regen, regen] }, /another tracker or job named 'stamina'/],
+  [{ regens: [regen, regen] }, /another tracker, buffer or job named 'stamina'/],
+  [{ regens: [regen], buffers: [{ name: 'stamina', run: () => undefined }] }, /^regens.*another .* named 'stamina'/m],
+  [
+    { trackers: [{ name: 'x', operations: {} }], buffers: [{ name: 'x', run: () => undefined }] },
+    /^buffers\.x: there is another tracker, buffer or job named 'x'/m,
+  ],
   [{ regens: [{ ...regen, name: 'Not a name' }] }, /must be a name/],
   [{ regens: [{ ...regen, page: 5 }] }, /page is not an option/],
   [{ sweeps: [{ name: 's', every: '1s', table: 't', due: 'true' }] }, /handle must be a function/],

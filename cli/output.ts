@@ -36,11 +36,19 @@ export function remark(text: string): void {
   process.stderr.write(`${plain(text)}\n`);
 }
 
+/** Below a list that has as many lines as it may have. */
+export function remarkMore(lines: number, limit: number): void {
+  if (lines >= limit) remark(`${count(limit)} are shown, and there may be more: --limit N`);
+}
+
 export interface Column {
   head: string;
   /** Numbers. */
   right?: boolean;
 }
+
+/** A column of numbers. */
+export const right = (head: string): Column => ({ head, right: true });
 
 /** Rows under their heads, no lines between; columns as wide as they need. */
 export function table(columns: readonly Column[], rows: readonly (string | number | null)[][]): string {
@@ -64,6 +72,9 @@ export function table(columns: readonly Column[], rows: readonly (string | numbe
     .map((line) => line.trimEnd())
     .join('\n');
 }
+
+/** As much of a text as a line has room for. */
+export const short = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most)}…` : text);
 
 export const count = (value: number): string => value.toLocaleString('en-US');
 

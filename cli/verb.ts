@@ -80,8 +80,16 @@ export async function givenConverter(): Promise<DataConverter | undefined> {
 // ── Kinds of arguments, refused by commander with the flag's name ──
 
 export function wholeNumber(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('It must be a whole number.');
-  return Number(text);
+  const value = /^\d+$/.test(text) ? Number(text) : NaN;
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
+  return value;
+}
+
+/** A list that may have no line would say that nothing is there. */
+export function atLeastOne(text: string): number {
+  const value = wholeNumber(text);
+  if (value === 0) throw new InvalidArgumentError('It must be a whole number from 1 on.');
+  return value;
 }
 
 export function port(text: string): number {
@@ -102,6 +110,13 @@ export function seconds(text: string): number {
   if (!/^\d+(\.\d+)?$/.test(text) || Number(text) <= 0)
     throw new InvalidArgumentError('It must be a number of seconds.');
   return Number(text);
+}
+
+/** How long to wait for something: Node's timers would take a month and more for no time at all. */
+export function wait(text: string): number {
+  const value = seconds(text);
+  if (value > 86_400) throw new InvalidArgumentError('It must be a number of seconds, a day (86400) at most.');
+  return value;
 }
 
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;

@@ -21,6 +21,7 @@ import {
   TrackerGoneError,
   TrackerStoppedError,
 } from './errors';
+import { iso } from './iso';
 
 /** Every command takes them. */
 export interface CommandOptions {
@@ -146,7 +147,7 @@ export async function readAudit(connections: Connections, options: AuditOptions 
   ]);
   return rows.map(({ at, before, after, why, error, ...row }) => ({
     ...row,
-    at: new Date(at).toISOString(),
+    at: iso(at),
     ...(before === null ? {} : { before }),
     ...(after === null ? {} : { after }),
     ...(why === null ? {} : { why }),

@@ -6,6 +6,7 @@ import { percentile } from '../activities/tracker/shift/lateness';
 import { gateTermMs, withChanges, type TrackerOptions } from '../workflows/tracker/options';
 import { readBuffers, type BufferSummary } from './buffer/status';
 import type { Connections } from './connections';
+import { iso } from './iso';
 import { readJobs, type JobSummary } from './job/status';
 import { STATUS_NODES, STATUS_REPLICA, STATUS_STATS, STATUS_TRACKERS } from './tracker/queries';
 import { countStale } from './tracker/stale';
@@ -156,8 +157,8 @@ export async function readStatus(connections: Connections, tracker?: string): Pr
       live: node.live,
       pools: node.pools,
       metricsUrl: node.metrics_url,
-      startedAt: new Date(node.started_at).toISOString(),
-      seenAt: new Date(node.seen_at).toISOString(),
+      startedAt: iso(node.started_at),
+      seenAt: iso(node.seen_at),
     })),
   };
 }

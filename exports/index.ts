@@ -7,6 +7,11 @@ import type * as lazy from '../activities/job/lazy';
 import type * as library from '../client/longwatch';
 import type { ConnectOptions, Longwatch } from '../client/longwatch';
 
+export { defineConfig } from '../config/define/config';
+export type { ConfigDefinition, Defaults } from '../config/define/config';
+export { resolveConfig } from '../config/resolve/config';
+export type { ResolvedConfig } from '../config/resolve/config';
+export type { Duration } from '../config/define/types';
 export { defineOperation, defineTracker } from '../config/define/tracker';
 export type {
   DefinedTracker,
@@ -150,6 +155,7 @@ export type { Page } from '../client/page';
 export type { ListOptions, Member, MemberDetails, PoolSummary, StoredValue } from '../client/tracker/members';
 export type { Alive, Place, PlaceState, TrackerCount } from '../client/tracker/questions';
 export type { StartResult, Unit } from '../client/unit';
+export type { CommandResult, ReconfigureResult, RunState } from '../workflows/lib/contract';
 
 /**
  * Connects to a deployment: where it is comes from the options, else the environment (TEMPORAL_ADDRESS,
@@ -171,13 +177,3 @@ export function lazyRegen(definition: RegenDefinition, options?: Parameters<type
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when called, and synchronous
   return (require('../activities/job/lazy') as typeof lazy).lazyRegen(definition, options);
 }
-
-export type { CommandResult } from '../workflows/lib/contract';
-export type { ReconfigureResult } from '../workflows/lib/contract';
-export type { RunState } from '../workflows/lib/contract';
-export type { Duration } from '../config/define/types';
-export { defineConfig } from '../config/define/config';
-export type { ConfigDefinition } from '../config/define/config';
-export type { Defaults } from '../config/define/config';
-export { resolveConfig } from '../config/resolve/config';
-export type { ResolvedConfig } from '../config/resolve/config';

@@ -5,8 +5,8 @@ import { changeText } from '../../client/audit-change';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { inline } from '../plain';
-import { print, printJson, remark, table } from '../output';
-import { verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
+import { print, printJson, remarkMore, short, table } from '../output';
+import { atLeastOne, verb, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   subject?: string;
@@ -22,7 +22,7 @@ export function addAudit(program: Command): void {
   ])
     .option('--subject <name>', 'only what was done to it: tracker/characters, characters, or a kind, such as node')
     .option('--since <time>', 'only since then: a date, or how long ago (30m, 24h, 7d)')
-    .option('--limit <n>', 'the newest so many', wholeNumber, 50)
+    .option('--limit <n>', 'the newest so many', atLeastOne, 50)
     .action((list: string | undefined, flags: Flags) => audit(list, flags));
 }
 
@@ -58,7 +58,7 @@ async function audit(list: string | undefined, flags: Flags): Promise<void> {
         ]),
       ),
     );
-    if (rows.length === limit) remark(`the newest ${limit}; --limit shows more`);
+    remarkMore(rows.length, limit);
   });
 }
 
@@ -77,5 +77,3 @@ const outcomeOf = ({ outcome, error }: AuditRow): string =>
 
 /** The rest is in `--json`. */
 const changeOf = ({ before, after }: AuditRow): string => short(changeText(before, after), 80);
-
-const short = (text: string, most: number): string => (text.length > most ? `${text.slice(0, most)}…` : text);

@@ -9,8 +9,11 @@ import type { DeadLetter, DeadLetterFilter, DeadLettersResult } from '../../clie
 import { UsageError } from '../errors';
 import { givenTracker, withConfigFlag, type ConfigFlag } from '../given-tracker';
 import { inline } from '../plain';
-import { age, count, plural, print, printJson, remark, table } from '../output';
-import { operatorVerb, seconds, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+import { age, count, plural, print, printJson, remark, remarkMore, short, table } from '../output';
+import { atLeastOne, operatorVerb, seconds, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+
+/** Letters of a list, where nothing else is said. */
+const LISTED = 1_000;
 
 interface FilterFlags extends CommonFlags {
   error?: string;
@@ -42,7 +45,7 @@ export function addDead(program: Command): void {
       'longwatch dead list rooms --member lobby          # of the members of a tracker',
     ]),
   )
-    .option('--limit <n>', 'at most so many', wholeNumber)
+    .option('--limit <n>', `at most so many (${LISTED})`, atLeastOne)
     .option('--recorded', 'also those that were retried or dropped')
     .option('--by-error', 'how many of which error, the same but for numbers as one')
     .action(list);
@@ -105,7 +108,8 @@ async function list(name: string, flags: ListFlags): Promise<void> {
     if (kind === 'tracker' && flags.recorded) {
       throw new UsageError(`'${name}' is a tracker, and keeps no record of letters that were retried or dropped`);
     }
-    const filter = { ...filterOf(flags), limit: flags.limit };
+    const limit = flags.limit ?? LISTED;
+    const filter = { ...filterOf(flags), limit };
     const found =
       kind === 'buffer'
         ? await longwatch.buffer(name).dead.list({ ...filter, all: flags.recorded })
@@ -122,11 +126,12 @@ async function list(name: string, flags: ListFlags): Promise<void> {
           `${age(Date.now() - Date.parse(letter.diedAt))} ago`,
           letter.attempts,
           'state' in letter ? letter.state : letter.member,
-          shorten(JSON.stringify(letter.value), 50),
-          shorten(letter.error, 80),
+          short(JSON.stringify(letter.value), 50),
+          short(letter.error, 80),
         ]),
       ),
     );
+    remarkMore(found.length, limit);
   });
 }
 
@@ -227,5 +232,3 @@ async function ofTracker(
   const of = await givenTracker(name, { config });
   return of(longwatch).dead[action](filter, { apply, why: why ?? note });
 }
-
-const shorten = (text: string, length: number): string => (text.length > length ? `${text.slice(0, length)}…` : text);

@@ -9,7 +9,7 @@ import { SERIES_KINDS, type Series, type SeriesKind, type SeriesOptions } from '
 import { didYouMean } from '../../config/suggest';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
-import { age, print, printJson, remark, table } from '../output';
+import { age, print, printJson, remark, right, table } from '../output';
 import { inline } from '../plain';
 import { meanOf, sparkline } from '../sparkline';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
@@ -96,7 +96,6 @@ function shown(series: Series): string {
         sparkline(course, WIDTH),
       ];
     });
-  const right = (head: string) => ({ head, right: true });
   const columns = [
     { head: 'figure' },
     right('last'),

@@ -1,7 +1,7 @@
 /** `longwatch hold list|open`: what upstreams asked to be left alone for, and asking them again all the same. */
 import type { Command } from 'commander';
 import type { HoldSummary } from '../../client/tracker/told';
-import { age, print, printJson, table } from '../output';
+import { age, print, printJson, short, table } from '../output';
 import { inline } from '../plain';
 import { operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
@@ -29,7 +29,7 @@ export function addHold(program: Command): void {
             one.operation ?? 'all',
             age(one.leftMs),
             inline(one.node),
-            shorten(inline(one.reason)),
+            short(inline(one.reason), 120),
           ]),
         ),
       );
@@ -57,8 +57,7 @@ export function addHold(program: Command): void {
 export function describeHold(hold: HoldSummary): string {
   const { tracker, operation } = hold;
   const open = `npx longwatch hold open ${tracker}${operation === null ? '' : ` ${operation}`}`;
-  return `HELD: ${what(hold)}, for ${age(hold.leftMs)} more: ${shorten(inline(hold.reason))} (${open})`;
+  return `HELD: ${what(hold)}, for ${age(hold.leftMs)} more: ${short(inline(hold.reason), 120)} (${open})`;
 }
 
 const what = ({ operation }: HoldSummary): string => (operation === null ? 'all operations' : operation);
-const shorten = (text: string): string => (text.length > 120 ? `${text.slice(0, 120)}…` : text);

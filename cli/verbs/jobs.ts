@@ -10,10 +10,10 @@ import type { JobSummary } from '../../client/job/status';
 import type { Longwatch } from '../../client/longwatch';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
-import { age, count, millis, plural, print, printJson, remark, table } from '../output';
+import { age, count, millis, plural, print, printJson, remark, remarkMore, right, table } from '../output';
 import { inline } from '../plain';
 import { RunBar } from '../run-bar';
-import { operatorVerb, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+import { atLeastOne, operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 interface Limited extends CommonFlags {
   limit: number;
@@ -64,11 +64,13 @@ function addKind(program: Command, kind: JobKind, text: string): Command {
   );
 
   verb(group, 'history <job>', 'its ticks: rows, time, band', [`longwatch ${kind} history ${example} --limit 50`])
-    .option('--limit <n>', 'the newest so many', wholeNumber, 20)
+    .option('--limit <n>', 'the newest so many', atLeastOne, 20)
     .action((name: string, flags: Limited) =>
       withJob(flags, kind, name, async (job) => {
         const ticks = await job.history(flags.limit);
-        await (flags.json ? printJson({ job: name, ticks }) : print(historyTable(ticks)));
+        if (flags.json) return printJson({ job: name, ticks });
+        await print(historyTable(ticks));
+        remarkMore(ticks.length, flags.limit);
       }),
     );
 
@@ -80,11 +82,13 @@ function addKind(program: Command, kind: JobKind, text: string): Command {
     .action((name: string, flags: CommonFlags & { config?: string }) => explain(kind, name, flags));
 
   verb(group, 'failed <job>', 'rows that failed, and why', [`longwatch ${kind} failed ${example}`])
-    .option('--limit <n>', 'at most so many', wholeNumber, 50)
+    .option('--limit <n>', 'at most so many', atLeastOne, 50)
     .action((name: string, flags: Limited) =>
       withJob(flags, kind, name, async (job) => {
         const rows = await job.failedRows(flags.limit);
-        await (flags.json ? printJson({ job: name, rows }) : print(failedTable(rows)));
+        if (flags.json) return printJson({ job: name, rows });
+        await print(failedTable(rows));
+        remarkMore(rows.length, flags.limit);
       }),
     );
   return group;
@@ -149,8 +153,6 @@ async function jobOf(longwatch: Longwatch, kind: JobKind, name: string): Promise
   if (found.kind !== kind) throw new UsageError(`'${name}' is a ${found.kind}: npx longwatch ${found.kind} …`);
   return found;
 }
-
-const right = (head: string) => ({ head, right: true });
 
 /** Also the part of `status` that is about jobs. */
 export function jobTable(jobs: readonly JobSummary[]): string {

@@ -1,15 +1,15 @@
 /** `longwatch leases`: which worker runs which durable activity, and until when it may without a renewal. */
 import type { Command } from 'commander';
-import { age, print, printJson, table } from '../output';
-import { verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
+import { age, print, printJson, remarkMore, table } from '../output';
+import { atLeastOne, verb, withLongwatch, type CommonFlags } from '../verb';
 
 export function addLeases(program: Command): void {
   verb(program, 'leases', 'the leases of durable activities: task, worker, time left', [
     'longwatch leases',
     'longwatch leases --limit 20 --json',
   ])
-    .option('--limit <n>', 'at most so many', wholeNumber)
-    .action((flags: CommonFlags & { limit?: number }) =>
+    .option('--limit <n>', 'at most so many', atLeastOne, 1_000)
+    .action((flags: CommonFlags & { limit: number }) =>
       withLongwatch(flags, async (longwatch) => {
         const leases = await longwatch.durable.leases(flags.limit);
         if (flags.json) return printJson({ leases });
@@ -36,6 +36,7 @@ export function addLeases(program: Command): void {
             ]),
           ),
         );
+        remarkMore(leases.length, flags.limit);
       }),
     );
 }

@@ -1,7 +1,7 @@
 /** `longwatch list`: the members of a tracker, one a line, in the order of their ids. */
 import type { Command } from 'commander';
 import { printId, printJsonPart } from '../output';
-import { verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
+import { atLeastOne, verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   pool?: number;
@@ -17,7 +17,7 @@ export function addList(program: Command): void {
   ])
     .option('--pool <n>', 'only the members of one pool', wholeNumber)
     .option('--after <id>', 'only ids that sort after this one')
-    .option('--limit <n>', 'at most so many', wholeNumber)
+    .option('--limit <n>', 'at most so many', atLeastOne)
     .action((name: string, flags: Flags) =>
       withLongwatch(flags, async (longwatch) => {
         const members = longwatch.tracker(name).list(flags);

@@ -2,9 +2,9 @@
 import type { Command } from 'commander';
 import type { BriefLife, MemberMessage, WaitingMail } from '../../client/member/lives';
 import { givenTracker, withConfigFlag, type ConfigFlag } from '../given-tracker';
-import { age, plural, print, printJson, remark, table } from '../output';
+import { age, plural, print, printJson, remark, short, table } from '../output';
 import { inline } from '../plain';
-import { operatorVerb, verb, wholeNumber, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+import { atLeastOne, operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 interface ListFlags extends CommonFlags {
   after?: string;
@@ -18,7 +18,7 @@ export function addMember(program: Command): void {
     'longwatch member list rooms --after lobby --limit 1000 --json',
   ])
     .option('--after <id>', 'only ids after this one')
-    .option('--limit <n>', 'at most so many, up to 1000', wholeNumber, 100)
+    .option('--limit <n>', 'at most so many, up to 1000', atLeastOne, 100)
     .action(list);
   withConfigFlag(
     verb(member, 'show <tracker> <id>', 'one of them, with its state and what waits for it', [
@@ -90,7 +90,7 @@ function describeMessage({ from, message, storedAt, isRequest, attempts, error, 
   const kind = isRequest ? 'request' : 'message';
   const failed = error === null ? '' : `; failed ${attempts} ${attempts === 1 ? 'time' : 'times'}: ${inline(error)}`;
   const waits = notBefore === null ? '' : `, again at ${notBefore}`;
-  return `${kind} from ${inline(from)} at ${storedAt}: ${shorten(JSON.stringify(message))}${failed}${waits}`;
+  return `${kind} from ${inline(from)} at ${storedAt}: ${short(JSON.stringify(message), 100)}${failed}${waits}`;
 }
 
 async function reload(tracker: string, id: string, flags: OperatorFlags): Promise<void> {
@@ -102,5 +102,3 @@ async function reload(tracker: string, id: string, flags: OperatorFlags): Promis
 }
 
 const ago = (at: string): string => age(Date.now() - Date.parse(at));
-
-const shorten = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text);

@@ -5,8 +5,8 @@
 import type { Command } from 'commander';
 import type { TrackerHandle } from '../../client/tracker/handle';
 import { UsageError } from '../errors';
-import { age, count, print, printJson, remark, table } from '../output';
-import { verb, wholeNumber, withLongwatch, type CommonFlags } from '../verb';
+import { age, count, print, printJson, remark, short, table } from '../output';
+import { atLeastOne, verb, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   prefix?: string;
@@ -28,7 +28,7 @@ export function addMembers(program: Command): void {
     .option('--oldest', 'those whose last success is the longest past')
     .option('--operation <name>', 'only of this operation, with --failing or --oldest')
     .option('--after <cursor>', 'the next page, as the one before said')
-    .option('--limit <n>', 'at most so many', wholeNumber)
+    .option('--limit <n>', 'at most so many', atLeastOne)
     .action(members);
 }
 
@@ -79,7 +79,7 @@ async function showFailing(tracker: TrackerHandle, flags: Flags): Promise<void> 
       table(
         [...OF_OPERATION, { head: 'failures', right: true }, { head: 'last good' }, { head: 'error' }],
         items.map((one) => [
-          ...[one.id, one.operation, one.pool, one.node, one.failures, ago(one.fetchedAt), short(one.error)],
+          ...[one.id, one.operation, one.pool, one.node, one.failures, ago(one.fetchedAt), short(one.error, 80)],
         ]),
       ),
     );
@@ -96,7 +96,7 @@ async function showOldest(tracker: TrackerHandle, flags: Flags): Promise<void> {
       [...OF_OPERATION, { head: 'age', right: true }, { head: 'failures', right: true }, { head: 'error' }],
       oldest.map((one) => [
         ...[one.id, one.operation, one.pool, one.node, age(one.ageMs), one.failures],
-        one.error === null ? (one.fetchedAt === null ? 'never fetched' : '') : short(one.error),
+        one.error === null ? (one.fetchedAt === null ? 'never fetched' : '') : short(one.error, 80),
       ]),
     ),
   );
@@ -110,7 +110,7 @@ async function errors(name: string, flags: CommonFlags & { operation?: string })
     await print(
       table(
         [{ head: 'members', right: true }, { head: 'operation' }, { head: 'error' }, { head: 'for instance' }],
-        report.groups.map((group) => [count(group.members), group.operation, short(group.text), group.example.id]),
+        report.groups.map((group) => [count(group.members), group.operation, short(group.text, 80), group.example.id]),
       ),
     );
     if (!report.complete) remark(`of ${count(report.looked)} that were looked at; there are more`);
@@ -124,5 +124,3 @@ function more(next: string | null): void {
 }
 
 const ago = (at: string | null): string => (at === null ? 'never' : `${age(Date.now() - Date.parse(at))} ago`);
-
-const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 80)}…` : text);

@@ -9,7 +9,7 @@ import type { Longwatch } from '../../client/longwatch';
 import { lazy } from '../lazy';
 import { count, plural, print, printJson, remark } from '../output';
 import { Progress } from '../progress';
-import { operatorVerb, seconds, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+import { operatorVerb, seconds, verb, wait, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   file?: string;
@@ -31,7 +31,7 @@ export function addPush(program: Command): void {
     .option('--front', 'before everything that was not pushed so')
     .option('--after <seconds>', 'not before so long from now', seconds)
     .option('--wait', "wait for the buffer's own word that it has accepted them")
-    .option('--timeout <seconds>', 'how long to wait for room or an answer', seconds, 5)
+    .option('--timeout <seconds>', 'how long to wait for room or an answer', wait, 5)
     .option('--config <file>', "the config module, where the buffer's key is a function")
     .action(push);
 }

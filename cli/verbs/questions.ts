@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { ProblemsFoundError } from '../../client/errors';
 import type { Alive, Place, TrackerCount } from '../../client/tracker/questions';
-import { age, count, print, printJson, table } from '../output';
+import { age, count, print, printJson, right, table } from '../output';
 import { inline } from '../plain';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
@@ -46,7 +46,6 @@ export function addAlive(program: Command): void {
 }
 
 function countTable(counts: readonly TrackerCount[]): string {
-  const right = (head: string) => ({ head, right: true });
   return table(
     [{ head: 'tracker' }, { head: 'state' }, right('ids'), right('kept now'), right('pools'), right('kept now')],
     counts.map((one) => [

@@ -6,7 +6,7 @@ import type { RosterResult } from '../../client/tracker/roster';
 import { idInput } from '../id-input';
 import { plural, print, printJson, remark } from '../output';
 import { Progress } from '../progress';
-import { seconds, verb, withLongwatch, type CommonFlags } from '../verb';
+import { verb, wait, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   file?: string;
@@ -38,7 +38,7 @@ function make(program: Command, change: 'add' | 'remove', text: string, examples
         ? 'also wait until every id is in the database, and a live node keeps it'
         : 'also wait until every id is in the database',
     )
-    .option('--timeout <seconds>', '--wait gives up when nothing more happens for so long', seconds, 60)
+    .option('--timeout <seconds>', '--wait gives up when nothing more happens for so long', wait, 60)
     .action((tracker: string, ids: string[], flags: Flags) => run(change, tracker, ids, flags));
 }
 

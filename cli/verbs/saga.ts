@@ -1,14 +1,15 @@
 /** `longwatch saga list|retry|resolve`: compensations that failed for good, and how to mend them. */
 import type { Command } from 'commander';
-import { print, printJson, table } from '../output';
-import { operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+import { print, printJson, remarkMore, table } from '../output';
+import { atLeastOne, operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 export function addSaga(program: Command): void {
   const saga = program.command('saga').description('compensations that failed for good');
-  verb(saga, 'list', 'what could not be taken back', ['longwatch saga list', 'longwatch saga list --json']).action(
-    (flags: CommonFlags) =>
+  verb(saga, 'list', 'what could not be taken back', ['longwatch saga list', 'longwatch saga list --json'])
+    .option('--limit <n>', 'at most so many', atLeastOne, 1_000)
+    .action((flags: CommonFlags & { limit: number }) =>
       withLongwatch(flags, async (longwatch) => {
-        const compensations = await longwatch.durable.brokenCompensations();
+        const compensations = await longwatch.durable.brokenCompensations(flags.limit);
         if (flags.json) return printJson({ compensations });
         if (compensations.length === 0) return print('nothing is broken');
         await print(
@@ -33,8 +34,9 @@ export function addSaga(program: Command): void {
             ]),
           ),
         );
+        remarkMore(compensations.length, flags.limit);
       }),
-  );
+    );
   operatorVerb(saga, 'retry <task>', 'run it again, with all of its attempts', [
     'longwatch saga retry 0193c2…/7',
   ]).action((task: string, flags: OperatorFlags) =>

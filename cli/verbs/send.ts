@@ -7,7 +7,7 @@ import { entryInput } from '../entry-input';
 import { UsageError } from '../errors';
 import { givenTracker, withConfigFlag, type ConfigFlag } from '../given-tracker';
 import { plural, print, printJson, remark } from '../output';
-import { seconds, verb, withLongwatch, type CommonFlags } from '../verb';
+import { verb, wait, withLongwatch, type CommonFlags } from '../verb';
 
 interface CommonOptions extends CommonFlags, ConfigFlag {
   file?: string;
@@ -34,7 +34,7 @@ export function addSend(program: Command): void {
   )
     .option('--reply-to <member>', "the handler's reply goes there, as a message")
     .option('--reply-tracker <tracker>', 'the tracker of that member, where it is another one')
-    .option('--timeout <seconds>', 'how long to wait for room in the mailbox', seconds, 5)
+    .option('--timeout <seconds>', 'how long to wait for room in the mailbox', wait, 5)
     .action(send);
 }
 
@@ -43,7 +43,7 @@ export function addRequest(program: Command): void {
     'longwatch request rooms lobby \'{"who": true}\'',
     'echo \'{"who": true}\' | npx longwatch request rooms lobby --file - --json',
   ])
-    .option('--timeout <seconds>', 'how long to wait for the reply', seconds, 5)
+    .option('--timeout <seconds>', 'how long to wait for the reply', wait, 5)
     .action(request);
 }
 

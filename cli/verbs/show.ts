@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { MemberDetails, StoredValue } from '../../client/tracker/members';
 import type { TrackerDefinition } from '../../config/define/tracker';
 import { lazy } from '../lazy';
-import { age, print, printJson, remark, table } from '../output';
+import { age, print, printJson, remark, short, table } from '../output';
 import { inline } from '../plain';
 import type { WaitSummary } from '../../client/tracker/waits';
 import { describeHold } from './hold';
@@ -99,7 +99,7 @@ async function describe(member: MemberDetails): Promise<void> {
         value.failures,
         heldFor(value.heldUntil),
         nextAt(value.nextAt),
-        value.error === null ? valueOf(value) : `failed: ${shorten(value.error)}`,
+        value.error === null ? valueOf(value) : `failed: ${short(value.error, 100)}`,
       ]),
     ),
   );
@@ -128,7 +128,5 @@ const clock = (time: string): string => time.slice(11, 19);
 
 function valueOf({ value, encodedBy, hidden }: StoredValue): string {
   if (hidden) return 'hidden by its definition';
-  return encodedBy === null ? shorten(JSON.stringify(value)) : `encoded by ${inline(encodedBy)}`;
+  return encodedBy === null ? short(JSON.stringify(value), 100) : `encoded by ${inline(encodedBy)}`;
 }
-
-const shorten = (text: string): string => (text.length > 100 ? `${text.slice(0, 100)}…` : text);

@@ -9,9 +9,9 @@ import type { HeldBackSummary } from '../../client/tracker/waits';
 import { explain } from '../errors';
 import { describeHold } from './hold';
 import { jobTable } from './jobs';
-import { age, count, millis, plural, print, printJson, table } from '../output';
+import { age, count, millis, plural, print, printJson, right, table } from '../output';
 import { inline } from '../plain';
-import { seconds, verb, withLongwatch, type CommonFlags } from '../verb';
+import { verb, wait, withLongwatch, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   watch?: boolean;
@@ -25,7 +25,7 @@ export function addStatus(program: Command): void {
     'longwatch status --json',
   ])
     .option('-w, --watch', 'draw it again and again; q or Ctrl-C ends it')
-    .option('--every <seconds>', 'how often --watch looks', seconds, 1)
+    .option('--every <seconds>', 'how often --watch looks', wait, 1)
     .action((name: string | undefined, flags: Flags) =>
       withLongwatch(flags, async (longwatch) => {
         if (flags.watch) return watch(longwatch, name, flags);
@@ -152,7 +152,6 @@ function renderTracker(tracker: TrackerSummary): string[] {
       : []),
     ...(tracker.gate === null ? [] : [`gate ${tracker.gate}`]),
   ];
-  const right = (head: string) => ({ head, right: true });
   return [
     `${tracker.name}: ${facts.join(', ')}`,
     table(

@@ -4,7 +4,7 @@ import type { StringValue } from 'ms';
 import { interrupted, interruption } from '../interrupt';
 import { lazy } from '../lazy';
 import { logger, print, printJson } from '../output';
-import { environmentFlags, givenConverter, label, LEVELS, port, verb, wholeNumber, type CommonFlags } from '../verb';
+import { atLeastOne, environmentFlags, givenConverter, label, LEVELS, port, verb, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
   config?: string;
@@ -35,7 +35,7 @@ export function addWorker(program: Command): void {
         'LONGWATCH_EGRESS',
       ),
     )
-    .option('--concurrency <n>', 'runs of all pools at once', wholeNumber)
+    .option('--concurrency <n>', 'runs of all pools at once', atLeastOne)
     .option('--adopt', 'take over a database that belongs to another Temporal, which is gone for good')
     .addOption(new Option('--log <level>', 'how much is logged').choices(LEVELS).default('info'))
     .action(work);

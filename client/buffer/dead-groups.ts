@@ -1,6 +1,7 @@
 /** Dead letters by what their errors say, for `DeadLetters.byError`: the page, `longwatch dead list --by-error`. */
 import type { Connections } from '../connections';
 import { foldAll } from '../fold-error';
+import { iso } from '../iso';
 import { DEAD_GROUPS } from './queries';
 
 /** Dead letters whose last errors differ in numbers and ids alone. */
@@ -63,8 +64,8 @@ export async function groupDead(connections: Connections, buffer: string): Promi
       text,
       letters: count,
       example: { id: example.id, error: example.error },
-      firstDiedAt: new Date(example.firstAt).toISOString(),
-      lastDiedAt: new Date(example.lastAt).toISOString(),
+      firstDiedAt: iso(example.firstAt),
+      lastDiedAt: iso(example.lastAt),
     })),
     looked: rows[0]!.looked,
     complete: rows[0]!.looked < LOOKED && rows.length < 1_000,

@@ -14,6 +14,7 @@ import { cursorOf, pageSize, placeOf, type Page } from '../page';
 import { DEAD_CHOOSE, DEAD_COUNT, DEAD_LIST, DEAD_OPEN, DEAD_PAGE, DEAD_SHOW } from './queries';
 import { sleep } from '../../activities/lib/sleep';
 import { patternOf } from '../fold-error';
+import { iso } from '../iso';
 import { groupDead, type DeadReport } from './dead-groups';
 import { countDropped, restoreDropped } from './restore';
 
@@ -117,7 +118,7 @@ export class DeadLetters {
       errors: row.errors,
       op: row.op,
       note: row.note,
-      changedAt: new Date(row.changed_at).toISOString(),
+      changedAt: iso(row.changed_at),
     };
   }
 
@@ -251,5 +252,5 @@ interface RawDetails extends RawEntry {
 
 function toEntry(row: RawEntry): DeadEntry {
   const { shard, entry, value, key, error, attempts, state } = row;
-  return { id: `${shard}-${entry}`, value, key, error, attempts, state, diedAt: new Date(row.died_at).toISOString() };
+  return { id: `${shard}-${entry}`, value, key, error, attempts, state, diedAt: iso(row.died_at) };
 }

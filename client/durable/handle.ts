@@ -15,6 +15,7 @@ import { announced, recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import type { LongwatchError } from '../errors';
 import { RefusedError, UnknownKeyError } from '../errors';
+import { iso } from '../iso';
 import { temporalClient } from '../temporal-client';
 import { TASK_QUEUE } from '../../workflows/lib/contract';
 import { ms } from '../../activities/lib/sql';
@@ -241,5 +242,4 @@ function checked(key: string): string {
   return key;
 }
 
-const iso = (milliseconds: number): string => new Date(milliseconds).toISOString();
 const shorten = (text: string): string => (text.length > 80 ? `${text.slice(0, 80)}…` : text);

@@ -5,6 +5,7 @@
 import type { Band, JobState } from '../../workflows/job/contract';
 import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../workflows/job/options';
 import type { Connections } from '../connections';
+import { iso } from '../iso';
 import { JOBS } from './queries';
 import type { OptionChanges } from '../../workflows/lib/options';
 
@@ -85,7 +86,7 @@ function summarize(row: JobRow): JobSummary {
       row.open_due === null
         ? null
         : {
-            due: iso(row.open_due)!,
+            due: iso(row.open_due),
             elapsed: row.open_elapsed,
             rows: row.open_rows,
             share,
@@ -96,8 +97,8 @@ function summarize(row: JobRow): JobSummary {
       row.last_due === null
         ? null
         : {
-            due: iso(row.last_due)!,
-            endedAt: iso(row.last_ended_at)!,
+            due: iso(row.last_due),
+            endedAt: iso(row.last_ended_at),
             rows: row.last_rows,
             failed: row.last_failed,
             ms: row.last_ms,
@@ -107,8 +108,4 @@ function summarize(row: JobRow): JobSummary {
     failedRows: row.failed_rows,
     claimed: row.claimed,
   };
-}
-
-export function iso(milliseconds: number | null): string | null {
-  return milliseconds === null ? null : new Date(milliseconds).toISOString();
 }

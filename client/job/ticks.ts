@@ -6,8 +6,8 @@ import { run, type Queryable } from '../../activities/lib/database';
 import { ConfigError } from '../../config/errors';
 import type { Band, JobState } from '../../workflows/job/contract';
 import type { Connections } from '../connections';
+import { iso } from '../iso';
 import { FAILED_ROWS, FIND_ROWS, HISTORY, RETRY_ROWS } from './queries';
-import { iso } from './status';
 
 export interface TickSummary {
   due: string;
@@ -51,11 +51,11 @@ export async function readFailedRows(
 ): Promise<FailedRowSummary[]> {
   return (await connections.read<FailedRow>(FAILED_ROWS, [job, limit])).map((row) => ({
     key: row.key,
-    due: iso(row.due)!,
+    due: iso(row.due),
     error: row.error,
     code: row.code,
     attempts: row.attempts,
-    failedAt: iso(row.failed_at)!,
+    failedAt: iso(row.failed_at),
   }));
 }
 
@@ -122,11 +122,11 @@ interface FailedRow {
 
 export function toTick(row: TickRow): TickSummary {
   return {
-    due: iso(row.due)!,
+    due: iso(row.due),
     by: row.request === null ? 'schedule' : 'hand',
     elapsed: row.elapsed,
     skipped: row.skipped,
-    startedAt: iso(row.started_at)!,
+    startedAt: iso(row.started_at),
     endedAt: iso(row.ended_at),
     rows: row.rows,
     chunks: row.chunks,

@@ -13,6 +13,7 @@ import type { TrackerOptions } from '../../workflows/tracker/options';
 import { recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { UnknownLetterError } from '../errors';
+import { iso } from '../iso';
 import { DoesNotReceiveError, InvalidMessageError } from './errors';
 import { slotsOfMembers } from './places';
 import type { Post } from './post';
@@ -223,7 +224,7 @@ function letterOf({ id, member, json, error, attempts, died_at: diedAt, sender: 
   return {
     ...{ id, member, error, attempts, from },
     value: JSON.parse(json) as Json,
-    diedAt: new Date(diedAt).toISOString(),
+    diedAt: iso(diedAt),
     trace: trace === null ? null : (JSON.parse(trace) as Trace),
   };
 }

@@ -10,6 +10,7 @@ import { unstorable } from '../../workflows/lib/text';
 import { recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { NotTrackedError } from '../errors';
+import { iso } from '../iso';
 import { pageSize, type Page } from '../page';
 import { slotsOfMembers } from './places';
 
@@ -143,16 +144,13 @@ interface LifeRow {
   oldest_at: number | null;
 }
 
-const iso = (at: number): string => new Date(at).toISOString();
-const isoOrNull = (at: number | null): string | null => (at === null ? null : iso(at));
-
 function lifeOf(row: LifeRow): Omit<MemberLife, 'timers'> {
   return {
     id: row.id,
     version: row.version,
     stateBytes: row.state_bytes,
-    writtenAt: isoOrNull(row.written_at),
-    mail: { entries: row.entries, bytes: row.mail_bytes, oldestAt: isoOrNull(row.oldest_at) },
+    writtenAt: iso(row.written_at),
+    mail: { entries: row.entries, bytes: row.mail_bytes, oldestAt: iso(row.oldest_at) },
   };
 }
 
@@ -238,7 +236,7 @@ function messageOf(row: MessageRow): MemberMessage {
     isRequest: row.is_request,
     attempts: row.attempts,
     error: row.error,
-    notBefore: isoOrNull(row.not_before),
+    notBefore: iso(row.not_before),
     trace: row.trace === null ? null : (JSON.parse(row.trace) as Trace),
   };
 }

@@ -7,6 +7,7 @@ import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
 import { poolOf } from '../../workflows/tracker/plan';
 import type { Connections } from '../connections';
+import { iso } from '../iso';
 import { pageSize } from '../page';
 
 /** How old the values of one operation of a pool are. */
@@ -146,7 +147,7 @@ export async function readFreshness(
       p50Ms: row.p50_ms,
       p95Ms: row.p95_ms,
       maxMs: row.max_ms,
-      toldAt: new Date(row.told_at).toISOString(),
+      toldAt: iso(row.told_at),
       toldMs: Math.max(0, row.told_ms),
     })),
   };
@@ -172,8 +173,4 @@ export async function readOldest(
     error: row.error,
     heldUntil: iso(row.held_until),
   }));
-}
-
-function iso(milliseconds: number | null): string | null {
-  return milliseconds === null ? null : new Date(milliseconds).toISOString();
 }

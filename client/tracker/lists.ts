@@ -9,6 +9,7 @@ import { unstorable } from '../../workflows/lib/text';
 import { poolOf } from '../../workflows/tracker/plan';
 import type { Connections } from '../connections';
 import { foldAll } from '../fold-error';
+import { iso } from '../iso';
 import { cursorOf, pageSize, placeOf, type Page } from '../page';
 
 export interface MembersFilter {
@@ -217,7 +218,7 @@ export async function listMembers(
     id: row.id,
     pool: poolOf(row.hash, pools),
     node: row.node,
-    addedAt: iso(row.added_at)!,
+    addedAt: iso(row.added_at),
     lastRunAt: iso(row.last_run),
     failing: row.failing ?? [],
   }));
@@ -299,7 +300,3 @@ function failingOf(row: FailingRow, operation: string, pools: number): FailingMe
 
 /** A text that no id with this beginning is after: ids have 200 characters, and this is the last one that there is. */
 const lastWith = (prefix: string): string => prefix + '\u{10ffff}'.repeat(MOST_ID_BYTES / 6);
-
-function iso(milliseconds: number | null): string | null {
-  return milliseconds === null ? null : new Date(milliseconds).toISOString();
-}

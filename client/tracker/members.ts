@@ -10,6 +10,7 @@ import { withChanges, type TrackerOptions } from '../../workflows/tracker/option
 import type { Connections } from '../connections';
 import { decoded, type Decoded, type KnownDefinition } from './decode';
 import { NotTrackedError } from '../errors';
+import { iso } from '../iso';
 import { briefLife, type BriefLife } from '../member/lives';
 import { LIST, LIST_POOL, POOLS, SHOW } from './queries';
 import { readHolds, type HoldSummary } from './told';
@@ -99,7 +100,7 @@ export async function* readMembers(
   while (left > 0) {
     const size = Math.min(PAGE, left);
     const page = await connections[from]<ListRow>(statement, [tracker, after, size, ...bounds]);
-    for (const { id, hash, added_at: added } of page) yield { id, pool: poolOf(hash, pools), addedAt: iso(added)! };
+    for (const { id, hash, added_at: added } of page) yield { id, pool: poolOf(hash, pools), addedAt: iso(added) };
     if (page.length < size) return;
     after = page.at(-1)!.id;
     left -= page.length;
@@ -142,7 +143,7 @@ export async function readMember(
     id: first.id,
     pool: first.pool,
     node: first.node,
-    addedAt: iso(first.added_at)!,
+    addedAt: iso(first.added_at),
     values: rows
       .filter((row) => row.operation !== null)
       .map((row) => toValue(tracker, row, waits, connections.definitions.get(tracker))),
@@ -244,8 +245,4 @@ export function nextAt(row: NextRow, waits: readonly WaitSummary[]): string | nu
   const next = isTimed ? 0 : ran + options.everyMs;
   const times = [next, row.expires_at ?? 0, row.held_until ?? 0, wait ? Date.parse(wait.until!) : 0];
   return iso(Math.max(...times));
-}
-
-function iso(milliseconds: number | null): string | null {
-  return milliseconds === null ? null : new Date(milliseconds).toISOString();
 }

@@ -9,6 +9,7 @@ import type { RunState } from '../../workflows/lib/contract';
 import type { TrackerOptions } from '../../workflows/tracker/options';
 import type { Connections } from '../connections';
 import { NotTrackedError } from '../errors';
+import { iso } from '../iso';
 import { gateOf } from '../status';
 import { readMember, type MemberDetails, type StoredValue } from './members';
 import { findPlace, type PlaceState } from './questions';
@@ -183,5 +184,3 @@ function lastRun({ fetchedAt, failedAt }: StoredValue): number | null {
   const times = [fetchedAt, failedAt].flatMap((time) => (time === null ? [] : [Date.parse(time)]));
   return times.length === 0 ? null : Math.max(...times);
 }
-
-const iso = (ms: number): string => new Date(ms).toISOString();

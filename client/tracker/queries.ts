@@ -1,7 +1,7 @@
 /**
- * Every SQL statement of the client, by name. Read only, but for the stamp that orders changes and the practice crash.
- * Run by `longwatch.ts`, `tracker.ts`, `status.ts` and `wait-applied.ts`. Numbers leave the database as float8, for pg
- * gives bigint as text; times as epoch milliseconds of the database's clock.
+ * The statements of a tracker's handle and of `status`, by name. Read only, but for the stamp that orders changes and
+ * the practice crash. Run by the files of this room, by `longwatch.ts` and `status.ts`. Numbers leave the database as
+ * float8, for pg gives bigint as text; times as epoch milliseconds of the database's clock.
  */
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
@@ -216,5 +216,3 @@ export const STATUS_REPLICA: Statement = {
 };
 
 export const NOTIFY: Statement = { name: 'client-notify', text: 'select pg_notify($1, $2)' };
-
-// ── Buffers ──

@@ -8,6 +8,7 @@ import { ms } from '../../activities/lib/sql';
 import type { RunState } from '../../workflows/lib/contract';
 import { unstorable } from '../../workflows/lib/text';
 import type { Connections } from '../connections';
+import { iso } from '../iso';
 
 export interface TrackerCount {
   tracker: string;
@@ -134,7 +135,7 @@ function placeOf(tracker: string, row: PlaceRow): Place {
     node: row.node,
     state: row.state,
     takenAt: iso(row.taken_at),
-    addedAt: iso(row.added_at)!,
+    addedAt: iso(row.added_at),
   };
 }
 
@@ -143,6 +144,3 @@ const askable = (id: string): string | null => (unstorable(id) === undefined ? i
 
 const whole = (milliseconds: number | null): number | null =>
   milliseconds === null ? null : Math.max(0, Math.round(milliseconds));
-
-const iso = (milliseconds: number | null): string | null =>
-  milliseconds === null ? null : new Date(milliseconds).toISOString();

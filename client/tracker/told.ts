@@ -7,6 +7,7 @@
 import { run, type Queryable, type Statement } from '../../activities/lib/database';
 import type { Connections } from '../connections';
 import { TooManyIdsError } from '../errors';
+import { iso } from '../iso';
 import { ms } from '../../activities/lib/sql';
 
 /** An upstream asked for an operation, or for a whole tracker, to be left alone. */
@@ -124,9 +125,9 @@ function summarize(row: HoldRow): HoldSummary {
   return {
     tracker: row.tracker,
     operation: row.operation === '' ? null : row.operation,
-    heldUntil: new Date(row.held_until).toISOString(),
+    heldUntil: iso(row.held_until),
     leftMs: Math.max(0, Math.round(row.left_ms)),
-    toldAt: new Date(row.told_at).toISOString(),
+    toldAt: iso(row.told_at),
     node: row.node,
     reason: row.reason,
   };

@@ -5,6 +5,7 @@
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
 import type { Connections } from '../connections';
+import { iso } from '../iso';
 import { lives } from './queries';
 
 /** A member that waits for a bucket: one operation of it. */
@@ -90,8 +91,8 @@ export async function readWaits(connections: Connections, tracker: string, id: s
     operation: row.operation,
     bucket: `${row.upstream}/${row.limit_name}:${row.key}`,
     closed: row.closed,
-    since: new Date(row.since).toISOString(),
-    until: row.until === null ? null : new Date(row.until).toISOString(),
+    since: iso(row.since),
+    until: iso(row.until),
   }));
 }
 
@@ -112,7 +113,7 @@ export async function readHeldBack(
       buckets: row.buckets,
       bucket: `${row.upstream}/${row.limit_name}:${row.key}`,
       closed: row.closed,
-      until: row.until === null ? null : new Date(row.until).toISOString(),
+      until: iso(row.until),
     });
   }
   return byTracker;

@@ -73,6 +73,17 @@ describe('wrong use ends with 2 and says what to do', () => {
     ['a missing name', ['pause'], /missing required argument 'name'/],
     ['too many arguments', ['pause', 'a', 'b'], /too many arguments/],
     ['a pool that is no number', ['crash', 'things', '--pool', 'x'], /--pool.*It must be a whole number/],
+    [
+      'a number that no one can hold',
+      ['list', 'things', '--pool', '9'.repeat(20)],
+      /--pool.*It must be a whole number/,
+    ],
+    ['a list without a line', ['dead', 'list', 'things', '--limit', '0'], /--limit.*a whole number from 1 on/],
+    [
+      'a wait that no timer takes',
+      ['send', 'a', 'b', '1', '--timeout', '3000000'],
+      /--timeout.*a day \(86400\) at most/,
+    ],
     ['a crash without a pool', ['crash', 'things'], /required option '--pool <n>'/],
     ['a log level that does not exist', ['worker', '--log', 'loud'], /Allowed choices are trace, debug/],
     ['no ids', ['add', 'things'], /name at least one id, or give --file/],

@@ -215,6 +215,8 @@ describe('dead letters of members', () => {
     expect((await dead().list({ error: 'typeerror' })).map(({ id }) => id)).toEqual(['2']);
     expect(await dead().count({ olderThanMs: 60_000 })).toBe(0);
     expect((await cli('dead', 'list', 'rooms', '--member', 'hall')).out).toMatch(/^id.*member.*\n2 .* 8 .*hall.*nope/);
+    expect((await cli('dead', 'list', 'rooms')).err).toBe('');
+    expect((await cli('dead', 'list', 'rooms', '--limit', '2')).err).toMatch(/^2 are shown, .*more: --limit N\n$/);
     expect((await cli('dead', 'show', 'rooms', '2')).out).toContain("2: for 'hall', 8 attempt(s)");
     await expect(dead().show('9')).rejects.toThrow(UnknownLetterError);
   });

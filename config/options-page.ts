@@ -42,7 +42,7 @@ const CHAPTERS: readonly Chapter[] = [
     title: 'A tracker',
     before: [
       '`defineTracker({ name, … })`; defaults for all trackers: `defaults.tracker`. Its `name` and those of its operations begin with a',
-      'small letter and have at most 63 letters, digits, `-` and `_`.',
+      'small letter and have at most 63 letters, digits, `-` and `_`. No buffer or job of the config has its name.',
     ],
     table: TRACKER_OPTIONS,
     after: [

@@ -68,7 +68,7 @@ function findConfig(file: string | undefined, cwd: string): string {
   const found = CONFIG_FILES.map((name) => path.join(cwd, name)).find((full) => existsSync(full));
   if (found !== undefined) return found;
   throw new ConfigError([
-    `there is no ${CONFIG_FILES[0]} (or .mts, .cts, .js, .mjs, .cjs) in this folder; name yours with --config FILE`,
+    `there is no ${CONFIG_FILES[0]} (or .mts, .cts, .js, .mjs, .cjs) in this folder: write one (docs/trackers.md begins with one), or name yours with --config FILE`,
   ]);
 }
 

@@ -22,7 +22,7 @@ interface Line {
 const root = path.join(__dirname, '..');
 const given = process.argv.slice(2);
 const all = (): string[] =>
-  execFileSync('git', ['ls-files', '*.ts', '*.md'], { cwd: root, encoding: 'utf8' }).trim().split('\n');
+  execFileSync('git', ['ls-files', '*.ts', '*.tsx', '*.md'], { cwd: root, encoding: 'utf8' }).trim().split('\n');
 const files = given.length > 0 ? given : all();
 
 const found: string[] = [];

@@ -32,7 +32,7 @@ const NAMED =
   /(?<![\w/.@$}:-])((?:\.{1,2}\/)*(?:[\w.-]+\/)*[\w.-]+\.(?:ts|mts|cts|js|mjs|cjs|md|sql|yml))\b(?![/\w(])/g;
 
 /** Each of these begins with a comment that says what it is for. */
-const SOURCE = /^(workflows|config|activities|workers|client|cli|exports|scripts)\/.*\.ts$/;
+const SOURCE = /^(workflows|config|activities|workers|client|http|cli|exports|scripts|examples)\/.*\.tsx?$/;
 
 const wrong: string[] = [];
 for (const file of tracked) {
@@ -59,7 +59,7 @@ function complain(what: string, places: readonly string[]): void {
 
 /** The lines of a file that speak to people: of code the comments alone. */
 function spoken(file: string): string[] | undefined {
-  if (!/\.(ts|mts|cts|mjs|cjs|js|md|yml|sql)$/.test(file) || !existsSync(path.join(root, file))) return undefined;
+  if (!/\.(tsx?|mts|cts|mjs|cjs|js|md|yml|sql)$/.test(file) || !existsSync(path.join(root, file))) return undefined;
   const lines = readFileSync(path.join(root, file), 'utf8').split('\n');
   if (file.endsWith('.md')) return lines;
   const sign = /\.(yml|sql)$/.test(file) ? /(?:#|--)\s(.*)$/ : /(?:^\s*\/?\*+|(?:^|\s)\/\/)\s?(.*)$/;

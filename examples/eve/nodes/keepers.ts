@@ -1,7 +1,7 @@
 /**
- * Who kept an id at a time, by the fence of its pool. The upstream knows only who asked for the id: a node that has the
- * fence and dies or stands still before it asks is not seen there, though the id waits for that node alone. Read from
- * PostgreSQL by `servers.ts` at the end, asked by `gaps.ts`.
+ * Tells which node kept an id at a time, by the fence of its pool. The upstream knows only who asked for the id: a node
+ * that has the fence and dies or stands still before it asks is not seen there, though the id waits for it alone. Read
+ * from PostgreSQL by `servers.ts` at the end, asked by `gaps.ts`.
  */
 
 /** A node has taken the fence of a pool. */

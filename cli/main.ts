@@ -81,7 +81,11 @@ export async function main(args: readonly string[]): Promise<number> {
     return 0;
   } catch (error) {
     // Commander has said it already; help and version are not failures.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (error instanceof CommanderError) {
+      if (NEGATIVE.test(error.message))
+        remark('an id that begins with - goes behind --: npx longwatch show NAME -- -5');
+      return error.exitCode === 0 ? 0 : 2;
+    }
     const { message, status, unexpected } = explain(error);
     remark(message);
     if (unexpected) {
@@ -91,6 +95,9 @@ export async function main(args: readonly string[]): Promise<number> {
     return status;
   }
 }
+
+/** Numbers of groups, in some places. */
+const NEGATIVE = /unknown option '-\d/;
 
 /** Runs the process's arguments and ends the process. */
 export async function runAndExit(): Promise<void> {

@@ -70,6 +70,11 @@ describe('wrong use ends with 2 and says what to do', () => {
     ['no verb', [], /Usage: longwatch/],
     ['an unknown verb', ['stauts'], /unknown command 'stauts'\n\(Did you mean status\?\)/],
     ['an unknown flag', ['status', '--jsn'], /unknown option '--jsn'\n\(Did you mean --json\?\)/],
+    [
+      'an id that looks like a flag',
+      ['show', 'chats', '-1001234'],
+      /unknown option '-1001234'\n.*\n.* goes behind --: /,
+    ],
     ['a missing name', ['pause'], /missing required argument 'name'/],
     ['too many arguments', ['pause', 'a', 'b'], /too many arguments/],
     ['a pool that is no number', ['crash', 'things', '--pool', 'x'], /--pool.*It must be a whole number/],

@@ -17,7 +17,9 @@ const CALL = /^(?:\$ )?(?:[^|#\n]*\| )?(?:[A-Z_]+=\S+ )*(?:npx )?longwatch (.*?)
 
 function shown(file: string): { blocks: string[]; mentions: string[] } {
   const text = readFileSync(path.join(ROOT, file), 'utf8');
-  const fences = [...text.matchAll(/^```(?:sh)?\n([^]*?)^```/gm)].map(([, code]) => code!);
+  const fences = [...text.matchAll(/^```(\w*)\n([^]*?)^```/gm)]
+    .filter(([, language]) => language === 'sh' || language === '')
+    .map(([, , code]) => code!);
   const prose = text.replace(/^```[^]*?^```/gm, '');
   const mentions = [...prose.matchAll(/`(?:npx )?longwatch ([^`]+)`/g)].map(([, line]) => line!.replace(/\n/g, ' '));
   return {

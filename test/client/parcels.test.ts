@@ -124,6 +124,29 @@ describe('callers that share a sender', () => {
     expect(front).toMatchObject({ status: 'fulfilled' });
   });
 
+  test('have messages of their own where they go otherwise: to the front, not before a time, with keys', async () => {
+    const said: PushMessage[] = [];
+    let endFirst: ((answer: unknown) => void) | undefined;
+    const one = sender((message) => {
+      said.push(message);
+      return said.length > 1 ? Promise.resolve({ accepted: true }) : new Promise((resolve) => (endFirst = resolve));
+    });
+    const deadline = Date.now() + 5_000;
+    const first = one.send(parcel(0), deadline);
+    const ways = [{}, {}, { at: 10 }, { at: 20 }, { front: true }, { keys: ['k'] }];
+    const sent = ways.map((way, i) => one.send(parcel(i + 1, way), deadline));
+    await new Promise(setImmediate);
+    endFirst!({ accepted: true });
+    await Promise.all([first, ...sent]);
+    expect(said.slice(1).map(({ entries, front, at, keys }) => ({ entries, front, at, keys }))).toEqual([
+      { entries: [1, 2] },
+      { entries: [3], at: 10 },
+      { entries: [4], at: 20 },
+      { entries: [5], front: true },
+      { entries: [6], keys: ['k'] },
+    ]);
+  });
+
   test('are told by their own deadline, who was not sent that it was not', async () => {
     let end: ((answer: unknown) => void) | undefined;
     const one = sender(() => new Promise((resolve) => (end = resolve)));

@@ -9,10 +9,13 @@ export const RECEIVING: Statement = {
          from (values (1)) as one left join longwatch.tracker t on t.name = $1`,
 };
 
+/** A look into the index for each. A join is planned while there are few replies, and would go on to read all. */
 export const REPLIES: Statement = {
   name: 'member-replies',
   text: `select r.request, r.json, r.error, r.message
          from unnest($1::text[], $2::text[], $3::text[]) as a (tracker, member, request)
-         join longwatch.reply r on r.tracker = a.tracker and r.member = a.member and r.request = a.request
+         cross join lateral (
+           select * from longwatch.reply r where r.tracker = a.tracker and r.member = a.member and r.request = a.request limit 1
+         ) r
          limit $4`,
 };

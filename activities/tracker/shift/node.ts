@@ -26,6 +26,7 @@ import type { PoolShift } from './pool-shift';
 import { Ring } from './ring';
 import { Semaphore } from './semaphore';
 import { tellersOf } from './tellers';
+import { Statistics } from './statistics';
 import { Told } from './told';
 import { NodeTotals } from './totals';
 import { Writer } from './writer';
@@ -121,6 +122,7 @@ export class Node implements OperationHost, Service {
       this.presence,
       this.listener,
       this.told,
+      new Statistics(options.database, options.log),
       ...tellersOf(options.database, this, options.spender !== undefined),
       this.writer,
       ...(this.turns ? [this.turns] : []),

@@ -1,0 +1,40 @@
+/**
+ * The planner's statistics of our tables. A connection keeps the plans of its statements, and the first ones are made
+ * while the tables are empty: then reading a whole table is cheapest, and goes on when it has a million rows. An
+ * ANALYZE gives every connection new plans, but autovacuum comes once a minute at best. Called by
+ * `shift/statistics.ts`.
+ */
+import { escapeIdentifier } from 'pg';
+import { run, type Queryable, type Statement } from '../../lib/database';
+
+/** A table with fewer changes than these is read whole in a moment. */
+const LEAST_ROWS = 1_000;
+/** It has this many times the rows that the planner knows of. */
+const TIMES = 4;
+/** One that is filled and emptied all the time is not analyzed more often than this, by whomever. Seconds. */
+const EVERY_S = 30;
+
+/** Only of the tables' owner: nobody else may analyze them. */
+const OUTGROWN: Statement = {
+  name: 'statistics-outgrown',
+  text: `select s.relname as name
+         from pg_stat_user_tables s join pg_class c on c.oid = s.relid
+         where s.schemaname = 'longwatch' and pg_has_role(c.relowner, 'usage')
+           and s.n_mod_since_analyze >= $1 and s.n_mod_since_analyze >= $2 * greatest(c.reltuples, 0)
+           and coalesce(greatest(s.last_analyze, s.last_autoanalyze) < now() - make_interval(secs => $3), true)
+         order by s.n_mod_since_analyze desc`,
+};
+/** Any number that nothing else uses: its lock ends with the transaction. */
+const ALONE: Statement = { name: 'statistics-alone', text: `select pg_try_advisory_xact_lock(7215438202) as alone` };
+
+/** @returns the tables that have outgrown what the planner knows of them, the one that has changed most first */
+export async function outgrownTables(db: Queryable): Promise<string[]> {
+  return (await run<{ name: string }>(db, OUTGROWN, [LEAST_ROWS, TIMES, EVERY_S])).map(({ name }) => name);
+}
+
+/** In a transaction of its own. @returns false: another node is at it */
+export async function analyzeTable(db: Queryable, name: string): Promise<boolean> {
+  const [row] = await run<{ alone: boolean }>(db, ALONE);
+  if (row!.alone) await db.query({ text: `analyze longwatch.${escapeIdentifier(name)}`, values: [] });
+  return row!.alone;
+}

@@ -59,7 +59,7 @@ export class Gate {
     // A page of another site cannot send this without being asked for leave first.
     if (isCookie && changes && !isJson(request))
       throw new ApiError(403, 'OtherSite', 'with the cookie, send content-type: application/json');
-    return caller;
+    return { ...caller, byCookie: isCookie };
   }
 
   /** The answer of the program's `authenticate` in place of the page: a redirect to its login, say. */

@@ -13,6 +13,8 @@ export interface Caller {
   /** For the audit. */
   name: string;
   role: Role;
+  /** By the cookie that `login` has set: a page can sign out. */
+  byCookie?: boolean;
 }
 
 export function may(caller: Caller, needed: Role): boolean {

@@ -24,6 +24,12 @@ export interface FreshnessCell {
   p95Ms: number | null;
   /** The age of the oldest one. */
   maxMs: number | null;
+  /**
+   * The age of the most overdue value, in lifetimes of its own: its interval, or the time for which its answer is good
+   * (`expiresAt`), or a hold, whichever is longest. 1 is due, 3 is stale. Null: no member, or a keeper of an older
+   * release.
+   */
+  lifetimes: number | null;
   /** When its keeper told it; more than a minute ago: nobody keeps the pool. */
   toldAt: string;
   toldMs: number;
@@ -62,7 +68,7 @@ export interface OldestMember {
 
 const CELLS: Statement = {
   name: 'client-freshness',
-  text: `select a.pool, p.node, a.operation, a.members, a.never, a.p50_ms, a.p95_ms, a.max_ms,
+  text: `select a.pool, p.node, a.operation, a.members, a.never, a.p50_ms, a.p95_ms, a.max_ms, a.lifetimes,
                 ${ms('a.told_at')} as told_at, ${ms('now() - a.told_at')} as told_ms
          from longwatch.pool_age a
          join longwatch.tracker t on t.name = a.tracker and a.pool < t.pools
@@ -111,6 +117,7 @@ interface CellRow {
   p50_ms: number | null;
   p95_ms: number | null;
   max_ms: number | null;
+  lifetimes: number | null;
   told_at: number;
   told_ms: number;
 }
@@ -147,6 +154,7 @@ export async function readFreshness(
       p50Ms: row.p50_ms,
       p95Ms: row.p95_ms,
       maxMs: row.max_ms,
+      lifetimes: row.lifetimes,
       toldAt: iso(row.told_at),
       toldMs: Math.max(0, row.told_ms),
     })),

@@ -3,10 +3,11 @@
  * Drawn by `main.tsx`.
  */
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { duration } from './lib/format';
 import { OLD_MS, useLive, type Live } from './lib/live';
 import { MeContext, type Me } from './lib/me';
+import { useIsOfAnotherRelease } from './lib/release';
 import { href, useRoute, type Route } from './lib/route';
 import { useSession } from './lib/session';
 import { useTheme, type Theme } from './lib/theme';
@@ -17,7 +18,7 @@ import { JobList, JobPage } from './pages/job';
 import { LogPage } from './pages/log';
 import { NodePage, NodesPage } from './pages/nodes';
 import { Overview } from './pages/overview';
-import { SignIn } from './pages/sign-in';
+import { Closed } from './pages/closed';
 import { TrackerList, TrackerPage } from './pages/tracker';
 import { UpstreamList, UpstreamPage } from './pages/upstream';
 import { Boundary } from './parts/boundary';
@@ -45,7 +46,7 @@ export function Shell() {
   const route = useRoute();
   const live = useLive();
   const session = useSession();
-  if (session.wants !== undefined) return <SignIn words={session.wants} onDone={session.again} />;
+  if (session.door) return <Closed door={session.door} again={session.again} signedIn={session.signedIn} />;
   return (
     <MeContext.Provider value={session.me}>
       <a class="skip" href="#main" onClick={skip}>
@@ -58,6 +59,7 @@ export function Shell() {
         <Who me={session.me} />
         <Stream live={live} />
         <ThemeSwitch />
+        {session.me?.byCookie && <SignOut signOut={session.signOut} />}
       </header>
       <Rail route={route} live={live} />
       <Main route={route} live={live} />
@@ -76,6 +78,29 @@ function Who({ me }: { me: Me | undefined }) {
     >
       <Data text={me.environment.namespace} most={40} /> · <Data text={me.name} most={40} />
       {me.role !== 'admin' && ` · may ${me.role === 'read' ? 'only read' : 'operate'}`}
+    </span>
+  );
+}
+
+function SignOut({ signOut }: { signOut: () => Promise<string | undefined> }) {
+  const [failure, setFailure] = useState<string>();
+  const [busy, setBusy] = useState(false);
+  const act = async (): Promise<void> => {
+    setBusy(true);
+    setFailure(await signOut());
+    setBusy(false);
+  };
+  return (
+    <span class="sign-out">
+      <button type="button" class="link theme" disabled={busy} onClick={() => void act()}>
+        sign out
+      </button>
+      {failure !== undefined && (
+        <span role="alert">
+          <State is="failed" word="not signed out: " />
+          <Data text={failure} most={120} />
+        </span>
+      )}
     </span>
   );
 }
@@ -160,10 +185,23 @@ function Main({ route, live }: { route: Route; live: Live }) {
   return (
     <main id="main" ref={main} tabIndex={-1}>
       <Broken live={live} />
+      <Release />
       <Boundary place={place}>
         <Page route={route} live={live} />
       </Boundary>
     </main>
+  );
+}
+
+function Release() {
+  if (!useIsOfAnotherRelease()) return null;
+  return (
+    <p class="release" role="status">
+      The server has another release of this page since it was loaded.{' '}
+      <button type="button" class="link" onClick={() => location.reload()}>
+        load it again
+      </button>
+    </p>
   );
 }
 
@@ -186,8 +224,17 @@ function Broken({ live }: { live: Live }) {
   if (live.stream !== 'broken' || since < GRACE_MS) return null;
   return (
     <p class="broken" role="alert">
-      <State is="problem" word="The server of this page does not answer" /> for{' '}
-      {duration(Math.round(since / 1_000) * 1_000)}
+      {live.words === undefined ? (
+        <>
+          <State is="problem" word="The server of this page does not answer" /> for{' '}
+          {duration(Math.round(since / 1_000) * 1_000)}
+        </>
+      ) : (
+        <>
+          <State is="problem" word="The server of this page cannot be asked: " />
+          <Data text={live.words} most={400} />
+        </>
+      )}
       {live.heardAt > 0 && '; the figures are those of before'}. It is tried again by itself.
     </p>
   );

@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
 import { text } from '../schemas';
+import type { Series } from '../../client/series';
 import { MarkShape, SeriesShape } from '../shapes/history';
 import { all, listOf } from '../shapes/shape';
 
@@ -15,6 +16,44 @@ const range = {
 const step = text(20)
   .optional()
   .openapi({ description: 'the length of a point: whole minutes, or whole hours', example: '5m' });
+
+const MOST_NAMES = 500;
+const Names = z.array(text(4_000)).min(1).max(MOST_NAMES);
+
+/** Names have any character, so that a list of them is JSON. An address has room for some thousand bytes. */
+const names = text(10_000)
+  .optional()
+  .transform((value, context): string[] | undefined => {
+    if (value === undefined) return undefined;
+    const read = Names.safeParse(jsonOf(value));
+    if (read.success) return read.data;
+    context.addIssue({ code: 'custom', message: `it is a JSON array of 1 to ${MOST_NAMES} names` });
+    return z.NEVER;
+  })
+  .openapi({ description: 'only these, as a JSON array; all, unless given', example: '["characters/location"]' });
+
+const figures = text(1_000)
+  .optional()
+  .transform((value) => value?.split(','))
+  .openapi({
+    description: 'only these columns, with commas between them; all, unless given',
+    example: 'fetched,failed',
+  });
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A list of many things is short by the columns that nobody has asked for. */
+function only(series: Series, wanted: readonly string[] | undefined): Series {
+  if (wanted === undefined) return series;
+  const kept = Object.entries(series.figures).filter(([figure]) => wanted.includes(figure));
+  return { ...series, figures: Object.fromEntries(kept) };
+}
 
 export const HISTORY_ROUTES = [
   route({
@@ -33,11 +72,14 @@ export const HISTORY_ROUTES = [
     path: '/history/{kind}',
     id: 'listHistories',
     tag,
-    summary: 'The figures of all things of a kind',
-    query: z.object({ ...range, step }),
+    summary: 'The figures of the things of a kind: all that have a history, or those with these names',
+    query: z.object({ ...range, step, names, figures }),
     answer: listOf(SeriesShape),
     covers: ['Longwatch.allSeries'],
-    run: async ({ longwatch, params, query }) => all(await longwatch.allSeries(params.kind, query)),
+    run: async ({ longwatch, params, query: { figures: wanted, ...query } }) => {
+      const found = await longwatch.allSeries(params.kind, query);
+      return all(found.map((series) => only(series, wanted)));
+    },
   }),
   route({
     method: 'get',

@@ -15,6 +15,7 @@ const Me = z
   .object({
     name: z.string(),
     role: z.enum(ROLES),
+    byCookie: z.boolean().openapi({ description: 'by the cookie that `login` has set: `logout` ends it' }),
     environment: z
       .object({
         temporal: z.string(),
@@ -35,9 +36,10 @@ export const OVERVIEW_ROUTES = [
     summary: 'Who asks, by their token, and what they may',
     answer: Me,
     covers: [],
-    run: async ({ longwatch: { environment }, caller: { name, role }, ui }) => ({
+    run: async ({ longwatch: { environment }, caller: { name, role, byCookie }, ui }) => ({
       name,
       role,
+      byCookie: byCookie === true,
       environment: {
         temporal: environment.temporal.address,
         namespace: environment.temporal.namespace,

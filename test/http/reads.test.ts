@@ -67,6 +67,31 @@ test('a value that its definition hides is shown on no page', async () => {
     expect(JSON.stringify((await desk.ask(filled(path))).body)).not.toContain('secret token');
 });
 
+test('histories by their names, whatever is in them, and only the figures that are wanted', async () => {
+  const ODD = `x/'a", b' [%]`;
+  await desk.stack.sql(
+    `insert into longwatch.series (step, kind, name, at, seconds, counts, look_sums, look_numbers, mosts, late)
+     select 'minute', 'operation', name, date_trunc('minute', now()) - interval '5 minutes', 60, '{120,3,1}', '{}', '{}', '{}', '{}'
+     from unnest($1::text[]) name`,
+    [['x/one', 'x/two', ODD]],
+  );
+  const asked = async (query: Record<string, string>) =>
+    desk.ask(`/history/operation?${new URLSearchParams(query).toString()}`);
+  const { status, body } = await asked({ names: JSON.stringify([ODD, 'x/two', 'x/nothing']), figures: 'fetched,none', step: '1m' }); // prettier-ignore
+  const { items } = body as { items: { name: string; figures: Record<string, (number | null)[]> }[] };
+  expect({ status, names: items.map(({ name }) => name).sort() }).toEqual({
+    status: 200,
+    names: [ODD, 'x/two'].sort(),
+  });
+  for (const { figures } of items) {
+    expect(Object.keys(figures)).toEqual(['fetched']);
+    expect(figures.fetched!.filter((value) => value !== null)).toEqual([120]);
+  }
+  for (const names of ['x/one', '{}', '[]', '[1]', '["a\\u0000"]', JSON.stringify(Array(501).fill('x'))])
+    expect((await asked({ names })).body).toMatchObject({ error: { code: 'InvalidRequest' } });
+  expect((await asked({ names: '["' + 'x'.repeat(10_000) + '"]' })).status).toBe(400);
+});
+
 test('the state of a member, what waits for it, and its dead letters', async () => {
   const life = await desk.ask('/trackers/things/members/a%2Fb/life');
   expect(life.body).toMatchObject({

@@ -3,20 +3,15 @@
  * shows its outcome and its row of the audit, and is taken back where it can be; two people at once; a token that may
  * only read.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import type { Page } from 'playwright-core';
 import { defineBuffer } from '../../config/define/buffer';
 import type { ConfigDefinition } from '../../config/define/config';
 import { resolveConfig } from '../../config/resolve/config';
-import { createDashboard } from '../../http/app';
-import { serveDashboard, type Served } from '../../http/serve';
+import type { Served } from '../../http/serve';
 import { newToken } from '../../http/who';
-import { buildPage } from '../../scripts/page';
 import type { Json } from '../../workflows/lib/json';
 import { eventually, Stack } from '../support/stack';
-import { Chromium, describeInBrowser, overflows, violations } from './support/browser';
+import { type Chromium, describeInBrowser, overflows, violations } from './support/browser';
+import { act, confirm, RealSite, undo } from './support/real';
 
 const CONFIG: ConfigDefinition = {
   trackers: [{ name: 'things', operations: { look: { every: '1s', run: async ({ id }) => ({ value: { id } }) } } }],
@@ -32,7 +27,7 @@ const CONFIG: ConfigDefinition = {
 };
 
 describeInBrowser('actions on the page', () => {
-  let folder: string;
+  let site: RealSite;
   let stack: Stack;
   let chromium: Chromium;
   let open: Served;
@@ -40,8 +35,8 @@ describeInBrowser('actions on the page', () => {
   let tokens: Record<'read' | 'operate', string>;
 
   beforeAll(async () => {
-    folder = mkdtempSync(path.join(tmpdir(), 'longwatch-page-'));
-    [stack, chromium] = await Promise.all([Stack.start(), Chromium.launch(), buildPage(folder)]);
+    site = await RealSite.start(Stack.start());
+    ({ stack, chromium } = site);
     await stack.sql('create table hero (id int primary key, energy int not null) with (fillfactor = 80)');
     await stack.sql('insert into hero select n, 0 from generate_series(1, 20) n');
     await stack.worker(CONFIG);
@@ -53,54 +48,19 @@ describeInBrowser('actions on the page', () => {
     await longwatch.tracker('things').add(['a/b', 'c', '<i>d</i>'], { wait: true });
     await longwatch.buffer('mail').push([1, 2, 3], { wait: true });
     await eventually('three dead letters', async () => (await longwatch.buffer('mail').dead.count()) === 3);
-    const { temporalAddress: address, namespace, databaseUrl } = stack.servers;
-    const environment = { temporal: { address, namespace }, databaseUrl };
-    open = await serveDashboard(createDashboard({ environment, page: folder, open: true, actor: 'ana' }), LOCAL);
+    open = await site.serve({ open: true, actor: 'ana' });
     const [read, operate] = [newToken('guest', 'read'), newToken('op', 'operate')];
     tokens = { read: read.token, operate: operate.token };
-    const both = `${read.line} ${operate.line}`;
-    guarded = await serveDashboard(createDashboard({ environment, page: folder, tokens: both }), LOCAL);
+    guarded = await site.serve({ tokens: `${read.line} ${operate.line}` });
   }, 180_000);
-  afterAll(async () => {
-    await chromium?.close();
-    await open?.stop();
-    await guarded?.stop();
-    await stack?.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
-
-  const LOCAL = { host: '127.0.0.1', port: 0 };
-
-  /** The newest row of the audit about this. */
-  const listed = async (what: string): Promise<{ actor: string; via: string; why: string | null; outcome: string }> => {
-    const rows = await stack.sql<{ actor: string; via: string; why: string | null; outcome: string }>(
-      'select actor, via, why, outcome from longwatch.audit where what = $1 order by number desc limit 1',
-      [what],
-    );
-    return rows[0]!;
-  };
-
-  /** Opens an action's dialog, holds its words, and does it. @returns the outcome that the page shows */
-  const act = async (page: Page, name: string, says: RegExp, fill?: Record<string, string>): Promise<string> => {
-    await page.getByRole('button', { name, exact: true }).first().click();
-    return confirm(page, says, fill);
-  };
-  const confirm = async (page: Page, says: RegExp, fill: Record<string, string> = {}): Promise<string> => {
-    const dialog = page.getByRole('dialog');
-    for (const [label, value] of Object.entries(fill)) await dialog.getByRole('textbox', { name: label }).fill(value);
-    await dialog.locator('.consequence').getByText(says).first().waitFor();
-    await dialog.locator('button[type=submit]').click();
-    await dialog.waitFor({ state: 'detached' });
-    return page.locator('.outcome').innerText();
-  };
-  const undo = (page: Page): Promise<void> => page.locator('.outcome').getByRole('button', { name: 'undo' }).click();
+  afterAll(() => site?.close());
 
   test('a tracker: paused with a reason, taken back, an option set and taken back', async () => {
     const page = await chromium.open(`${open.url}#/trackers/things`);
     expect(await act(page, 'Pause things', /3 members in 1 pool are not asked about/, { why: 'a test' })).toContain(
       'things is paused',
     );
-    expect(await listed('pause')).toEqual({ actor: 'ana', via: 'http', why: 'a test', outcome: 'done' });
+    expect(await site.listed('pause')).toMatchObject({ actor: 'ana', via: 'http', why: 'a test', outcome: 'done' });
     await page.getByText('paused', { exact: true }).first().waitFor();
     await undo(page);
     expect(await confirm(page, /asked about again: about 3 runs a second/)).toContain('things is running');
@@ -108,7 +68,7 @@ describeInBrowser('actions on the page', () => {
     expect(
       await act(page, 'Set operations.look.every of things', /1s becomes 2s/, { 'operations.look.every': '2s' }),
     ).toContain('is set');
-    expect((await listed('set')).outcome).toBe('done');
+    expect((await site.listed('set')).outcome).toBe('done');
     await page.getByText('set by hand').first().waitFor();
     await undo(page);
     expect(await confirm(page, /2s becomes 1s, as configured/)).toContain('is set');
@@ -128,7 +88,7 @@ describeInBrowser('actions on the page', () => {
     await page.getByRole('heading', { name: '<i>d</i>' }).waitFor();
     await page.getByText('"id": "<i>d</i>"').waitFor();
     expect(await act(page, 'Refetch <i>d</i>', /This member × 1 operation/)).toContain('1 member asked anew');
-    expect((await listed('refetch')).outcome).toBe('done');
+    expect((await site.listed('refetch')).outcome).toBe('done');
     expect(await act(page, 'Remove <i>d</i> of things', /values are deleted/)).toContain('1 id removed');
     await page.getByText('Not read:').waitFor();
     expect(await violations(page)).toEqual([]);
@@ -140,15 +100,15 @@ describeInBrowser('actions on the page', () => {
     const page = await chromium.open(`${open.url}#/buffers/mail/dead`);
     await page.getByText('550 no such mailbox').first().waitFor();
     await page.getByRole('checkbox').first().check();
-    expect(await act(page, 'Drop 1 dead letter of mail', /1 entry become dropped/)).toContain('1 entry dropped');
-    expect((await listed('dead drop')).outcome).toBe('done');
+    expect(await act(page, 'Drop 1 dead letter of mail', /1 entry becomes dropped/)).toContain('1 entry dropped');
+    expect((await site.listed('dead drop')).outcome).toBe('done');
     await undo(page);
-    expect(await confirm(page, /1 entry become entries again/)).toContain('1 entry on their way back');
-    expect((await listed('dead restore')).outcome).toBe('done');
-    expect(await act(page, 'Retry all dead letters of mail', /entr(y|ies) become pending again/)).toMatch(
+    expect(await confirm(page, /1 entry becomes pending again/)).toContain('1 entry on their way back');
+    expect((await site.listed('dead restore')).outcome).toBe('done');
+    expect(await act(page, 'Retry all dead letters of mail', /entr(y becomes|ies become) pending again/)).toMatch(
       /pending again/,
     );
-    expect((await listed('dead retry')).outcome).toBe('done');
+    expect((await site.listed('dead retry')).outcome).toBe('done');
     expect(await act(page, 'Flush mail', /do not wait for their batch to fill/)).toMatch(/shards? told/);
     expect(await act(page, 'Pause mail', /No batch is begun until it is resumed/)).toContain('mail is paused');
     expect(page.wrong).toEqual([]);
@@ -158,7 +118,7 @@ describeInBrowser('actions on the page', () => {
   test('a job runs now, and its tick is a bar', async () => {
     const page = await chromium.open(`${open.url}#/jobs/energy`);
     expect(await act(page, 'Run now: energy', /It begins at once/)).toContain('20 rows in');
-    expect(await listed('run')).toMatchObject({ actor: 'ana', outcome: 'done' });
+    expect(await site.listed('run')).toMatchObject({ actor: 'ana', outcome: 'done' });
     await page.locator('svg.bars rect').first().waitFor({ state: 'attached' });
     await page.getByRole('link', { name: 'Explain' }).click();
     await page.getByText('least(energy + 1, 100)').first().waitFor();
@@ -175,12 +135,12 @@ describeInBrowser('actions on the page', () => {
     expect(await confirm(page, /as many pools as balancing gives it/)).toContain('has its target');
     await page.getByRole('button', { name: /^Weight of/ }).click();
     expect(await confirm(page, /from about 100 % to about 100 %/, { weight: '2' })).toContain('has its weight');
-    expect((await listed('node weight')).outcome).toBe('done');
+    expect((await site.listed('node weight')).outcome).toBe('done');
     await undo(page);
     expect(await confirm(page, /by the weights/)).toContain('has its weight');
     await page.getByRole('button', { name: /^Drain/ }).click();
-    expect(await confirm(page, /1 pool with 4 members go to nobody/)).toContain('gives away what it keeps');
-    expect((await listed('node drain')).outcome).toBe('done');
+    expect(await confirm(page, /1 pool with 4 members goes to nobody/)).toContain('gives away what it keeps');
+    expect((await site.listed('node drain')).outcome).toBe('done');
     await undo(page);
     expect(await confirm(page, /It may keep pools again/)).toContain('may keep pools again');
     await page.getByRole('button', { name: 'Rebalance' }).click();
@@ -197,16 +157,16 @@ describeInBrowser('actions on the page', () => {
     expect(
       await act(page, 'Open the holds of things.look', /held for another 10 min: the upstream answered 429/),
     ).toContain('1 hold lifted');
-    expect((await listed('hold open')).outcome).toBe('done');
+    expect((await site.listed('hold open')).outcome).toBe('done');
     await page.getByRole('link', { name: 'Pools' }).click();
     await page.getByRole('button', { name: 'Move pool 0 of things' }).click();
     await page.getByRole('dialog').getByText('there is no other node that lives').waitFor();
     await page.getByRole('button', { name: 'Cancel' }).click();
     expect(await act(page, 'Stop things', /Every shift of \d members in 1 pool ends/)).toContain('things is stopped');
-    expect((await listed('stop')).outcome).toBe('done');
+    expect((await site.listed('stop')).outcome).toBe('done');
     await undo(page);
     expect(await confirm(page, /are kept again, with the options that it had/)).toContain('things is running');
-    expect((await listed('start')).outcome).toBe('done');
+    expect((await site.listed('start')).outcome).toBe('done');
     expect(page.wrong).toEqual([]);
     await page.close();
   });
@@ -223,6 +183,32 @@ describeInBrowser('actions on the page', () => {
     expect(await ben.getByRole('dialog').locator('button[type=submit]').isDisabled()).toBe(true);
     await Promise.all([ana.close(), ben.close()]);
   });
+
+  test('a token that is taken away while the page is open, and one who signs out', async () => {
+    const [first, second] = [newToken('ana', 'operate'), newToken('ana', 'operate')];
+    const served = await site.serve({ tokens: first.line });
+    const port = Number(new URL(served.url).port);
+    const page = await chromium.open(`${served.url}#/trackers/things/options`, { expected: /401|ERR_|Failed to load/ });
+    const signIn = async (token: string): Promise<void> => {
+      await page.getByLabel('token').fill(token);
+      await page.getByRole('button', { name: 'Sign in' }).click();
+    };
+    await signIn(first.token);
+    await page.getByText('operations.look.every').waitFor();
+    await served.stop();
+    const again = await site.serve({ tokens: second.line }, port);
+    await page.getByText(/Your token is not taken any more/).waitFor();
+    await signIn(second.token);
+    await page.getByText('operations.look.every').waitFor();
+    await page.getByRole('button', { name: 'sign out' }).click();
+    await page.getByText('You are signed out').waitFor();
+    // The cookie is gone, and not only what the page has of it.
+    await page.reload();
+    await page.getByLabel('token').waitFor();
+    expect(await page.context().cookies(`${again.url}api/v1/me`)).toEqual([]);
+    expect(page.wrong).toEqual([]);
+    await page.close();
+  }, 60_000);
 
   test('a token that may only read sees everything and does nothing; the log is there for it too', async () => {
     const page = await chromium.open(`${guarded.url}#/trackers/things`, { expected: /401/ });

@@ -4,8 +4,10 @@ import type { FreshnessCell } from '../../client/tracker/freshness';
 import { pathOf, topOf } from '../../http/page/lib/chart-path';
 import { hearTime, serverNow } from '../../http/page/lib/clock';
 import { ago, count, duration, percent, plural, rate, short, shown } from '../../http/page/lib/format';
+import { doorOf } from '../../http/page/lib/door';
 import { heat, squaresOf } from '../../http/page/lib/heat';
 import { Rates } from '../../http/page/lib/rates';
+import { inAddresses, lineOf, withNow } from '../../http/page/lib/spark-line';
 import { workflowId } from '../../http/page/lib/workflows';
 import { bufferWorkflowId, shardWorkflowId } from '../../workflows/buffer/contract';
 import { jobWorkflowId } from '../../workflows/job/contract';
@@ -123,6 +125,7 @@ describe('heats', () => {
     p50Ms: 0,
     p95Ms: 0,
     maxMs: 0,
+    lifetimes: null,
     toldAt: '',
     toldMs: 0,
     ...more,
@@ -136,6 +139,14 @@ describe('heats', () => {
     [10_001, 'ancient'],
     [null, 'fresh'],
   ])('%p ms old against a second: %s', (maxMs, is) => expect(heat(cell({ maxMs }), 1_000)).toBe(is));
+
+  test('an age is one against what the value may be: an answer that is good for an hour is fresh after half of it', () => {
+    const halfAnHour = { maxMs: 1_800_000, lifetimes: 0.5 };
+    expect(heat(cell(halfAnHour), 1_000)).toBe('fresh');
+    expect(heat(cell({ ...halfAnHour, lifetimes: 3.1 }), 1_000)).toBe('stale');
+    // A keeper of an older release does not tell it.
+    expect(heat(cell({ ...halfAnHour, lifetimes: null }), 1_000)).toBe('ancient');
+  });
 
   test('what its keeper has not told for a minute is not known', () => {
     expect(heat(cell({ toldMs: 60_001 }), 1_000)).toBe('untold');
@@ -169,6 +180,69 @@ describe('the lines of charts', () => {
     expect(pathOf([0, 10, null, 5], 10, 30, 12)).toBe('M0.0 11.0L10.0 1.0M30.0 6.0h.5');
     expect(pathOf([null, null], 10, 30, 12)).toBe('');
   });
+});
+
+describe('sparklines', () => {
+  const fetched = (values: (number | null)[]) => ({
+    ...{ kind: 'operation' as const, name: 'a/b', stepMs: 60_000, at: values.map((_, i) => i * 60_000) },
+    ...{ seconds: values.map((value) => (value === null ? 0 : 60)), figures: { fetched: values } },
+  });
+
+  test('begin with the first minute that was counted, have gaps, and end with the newest one', () => {
+    expect(lineOf(fetched([null, null, 60, null, 120, null, null]))).toEqual([1, null, 2]);
+    // Nobody has counted for some minutes: that is a gap, and not the minute that is being written.
+    expect(lineOf(fetched([60, null, null, null, null]))).toEqual([1, null, null]);
+    expect(lineOf(fetched([null, null]))).toEqual([]);
+  });
+
+  test('what a node is busy with is a share, and no count', () => {
+    const node = { ...fetched([]), kind: 'node' as const, seconds: [60, 60], figures: { eventLoop: [0.5, 0.25] } };
+    expect(lineOf(node)).toEqual([0.5, 0.25]);
+  });
+
+  test('end with what is now; before there is a history, they are what this page has seen', () => {
+    expect(withNow([1, null], 3, [7, 8])).toEqual([1, null, 3]);
+    expect(withNow([1, 2], undefined, [7, 8])).toEqual([1, 2]);
+    expect(withNow(undefined, 3, [7, 8])).toEqual([7, 8]);
+  });
+
+  test('are asked for by as many names as an address takes, each once; one that is too long for any is left out', () => {
+    const names = Array.from({ length: 500 }, (_, i) => `שלום/"${i}" %`);
+    const groups = inAddresses(['x'.repeat(7_000), ...names]);
+    expect(groups.flat()).toEqual(names);
+    expect(groups.length).toBeGreaterThan(1);
+    for (const group of groups) {
+      expect(encodeURIComponent(JSON.stringify(group)).length).toBeLessThan(6_100);
+      expect(JSON.stringify(group).length).toBeLessThanOrEqual(10_000);
+    }
+    expect(inAddresses([])).toEqual([]);
+  });
+});
+
+describe('who is not let in', () => {
+  const door = (status: number, hints = {}, wasKnown = false) =>
+    doorOf({ status, message: 'm', hints }, wasKnown, 1_000);
+
+  test('a token is asked for where the server takes one; else the program that has it has a login', () => {
+    expect(door(401, { wantsToken: true })).toEqual({ by: 'token', words: '' });
+    expect(door(401, { wantsToken: true }, true)).toMatchObject({
+      by: 'token',
+      words: expect.stringContaining('replaced or taken back') as string,
+    });
+    expect(door(401)).toMatchObject({ by: 'login', words: 'You are not signed in.' });
+    expect(door(401, {}, true)).toMatchObject({ by: 'login', words: 'Your session has ended.' });
+  });
+
+  test('too many tries are waited for as long as the server says', () => {
+    expect(door(429, { waitMs: 60_000 })).toMatchObject({
+      by: 'wait',
+      at: 61_000,
+      words: expect.stringContaining('from your address') as string,
+    });
+    expect(door(403)).toEqual({ by: 'wait', words: 'm.', at: 31_000 });
+  });
+
+  test.each([0, 500, 502, 503])('%p says nothing of who asks', (status) => expect(door(status)).toBeUndefined());
 });
 
 test('the server’s time: the shortest way counts, and a clock that was set is believed', () => {

@@ -1,8 +1,10 @@
 /** A page that stays open: other clocks, lists that change, a tab behind others, a proxy's own answers. */
+import { eventually } from '../support/stack';
 import { answerAll } from './support/answers';
 import { Chromium, describeInBrowser } from './support/browser';
 import { builtPage } from './support/built';
-import { at, bucket, busy, job, MOMENT } from './support/samples';
+import { letter } from './support/letters';
+import { at, bucket, buffer, busy, job, MOMENT } from './support/samples';
 import { Site } from './support/site';
 
 const HOUR_MS = 3_600_000;
@@ -54,15 +56,54 @@ describeInBrowser('a page that is open', () => {
     const page = await chromium.open(`${site.url}#/upstreams/esi`, { now: MOMENT });
     await page.getByText('100 shown').first().waitFor();
     await page.getByRole('button', { name: 'show more' }).last().click();
-    await page.getByText('150 shown', { exact: true }).waitFor();
+    await page.getByText('all 150 shown').waitFor();
     await page.evaluate(`new MutationObserver(() => {
       if (!document.querySelector('table') || /Nobody has spent/.test(document.body.textContent)) document.title = 'blank';
     }).observe(document.body, { subtree: true, childList: true })`);
     spent = 4_321;
     await page.clock.runFor(31_000);
     await page.getByText('4,321').first().waitFor();
-    expect(await page.getByText('150 shown', { exact: true }).count()).toBe(1);
+    expect(await page.getByText('all 150 shown').count()).toBe(1);
     expect(await page.title()).not.toBe('blank');
+    await page.close();
+  });
+
+  test('a list of many thousands is gone through to its end, and back, without drawing all of it at once', async () => {
+    const MANY = 5_000;
+    answerAll(site, MANY);
+    site.state.status.buffers = [buffer('mail', { dead: MANY })];
+    const page = await chromium.open(`${site.url}#/buffers/mail/dead`, { now: MOMENT });
+    await page.getByText('200 of 5,000 shown').waitFor();
+    const more = page.getByRole('button', { name: 'show more' });
+    const rows = page.getByRole('group', { name: 'Dead letters', exact: true }).locator('tbody tr');
+    let steps = 0;
+    for (; (await more.count()) > 0; steps++) {
+      const before = await page.locator('.more').innerText();
+      await more.click();
+      await eventually('the next ones', async () => !['', before].includes(await page.locator('.more').innerText()));
+      expect(await rows.count()).toBeLessThanOrEqual(3_000);
+    }
+    expect(await page.locator('.more').innerText()).toMatch(/to 5,000 shown, and that is the end, as of \d\d:/);
+    expect(await rows.last().innerText()).toContain(letter(MANY - 1).id);
+    expect(steps).toBeLessThan(12);
+    await page.getByRole('button', { name: 'from the first one' }).click();
+    await page.getByText('200 of 5,000 shown').waitFor();
+    expect(await rows.first().innerText()).toContain(letter(0).id);
+    await page.close();
+  });
+
+  test('of those that were chosen none is there any more: what was meant for them is not done to all', async () => {
+    let there = [0, 1, 2].map(letter);
+    site.answer('GET buffers/mail/dead', () => ({ items: there, next: null }));
+    const page = await chromium.open(`${site.url}#/buffers/mail/dead`, { now: MOMENT });
+    await page.getByRole('checkbox').first().check();
+    await page.getByText('1 chosen:').waitFor();
+    there = [1, 2].map(letter);
+    await page.clock.runFor(4_000);
+    await page.getByText('Those that were chosen are not in this list any more').waitFor();
+    expect(await page.getByRole('button', { name: /^(Retry|Drop) all/ }).count()).toBe(0);
+    await page.getByRole('button', { name: 'choose none' }).click();
+    expect(await page.getByRole('button', { name: /^Drop all/ }).count()).toBe(1);
     await page.close();
   });
 

@@ -2,10 +2,11 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { eventually } from '../support/stack';
 import { answerAll } from './support/answers';
 import { Chromium, describeInBrowser, overflows, violations } from './support/browser';
 import { builtPage } from './support/built';
-import { buffer, busy, cluster, node, nothing, operation, tracker } from './support/samples';
+import { buffer, busy, cluster, MOMENT, node, nothing, operation, series, tracker } from './support/samples';
 import { Site } from './support/site';
 
 const built = builtPage();
@@ -78,6 +79,29 @@ describeInBrowser('the overview', () => {
     const [first, second] = site.state.status.trackers;
     site.tell({ status: { ...site.state.status, trackers: [{ ...first!, members: 100_001 }, second!] } });
     await page.getByText('100,001 members').waitFor();
+    await page.close();
+  });
+
+  test('a line of the overview begins with what was, asked for once by the names of all', async () => {
+    const asked: string[][] = [];
+    site.answer('GET history/operation', ({ path: of }) => {
+      const query = new URLSearchParams(of.split('?')[1]);
+      expect([...query.keys()].sort()).toEqual(['figures', 'names', 'step']);
+      const names = JSON.parse(query.get('names')!) as string[];
+      asked.push(names);
+      return { items: names.slice(0, 2).map((name) => series('operation', name)), next: null };
+    });
+    // A page that has just begun has seen nothing itself.
+    const page = await chromium.open(site.url, { now: MOMENT });
+    const lines = page.locator('article.tracker').first().locator('svg.spark path');
+    await eventually('two lines', async () => (await lines.count()) === 2);
+    expect((await lines.first().getAttribute('d'))!.split('L').length).toBeGreaterThan(40);
+    expect(asked).toEqual([
+      ['location', 'online', 'wallet', 'assets']
+        .map((name) => `characters/${name}`)
+        .concat(['location', 'wallet'].map((name) => `corporations/${name}`)),
+    ]);
+    expect(page.wrong).toEqual([]);
     await page.close();
   });
 

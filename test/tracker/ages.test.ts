@@ -19,15 +19,22 @@ import { freshness, log, looking, member, shiftOf, T0 } from './shift-kit';
 
 describe('from what a shift knows', () => {
   const NOW = 1_000_000_000;
-  const known = fc.record({ fetched: fc.option(fc.nat(200_000), { nil: undefined }), added: fc.nat(200_000) });
+  const known = fc.record({
+    fetched: fc.option(fc.nat(200_000), { nil: undefined }),
+    added: fc.nat(200_000),
+    lifetime: fc.integer({ min: 1, max: 500_000 }),
+  });
 
   test('all members are counted by their ages, and no older one is missing among the oldest', () => {
     fc.assert(
       fc.property(fc.array(known, { maxLength: 80 }), (members) => {
         const ages = agesOf(
-          { forEach: (visit) => members.forEach((_, slot) => visit(slot)), addedAt: () => 0 },
-          (slot) => (members[slot]!.fetched === undefined ? undefined : NOW - members[slot]!.fetched),
-          (slot) => NOW - members[slot]!.added,
+          {
+            forEach: (visit) => members.forEach((_, slot) => visit(slot)),
+            addedAt: (slot) => NOW - members[slot]!.added,
+            fetchedAt: (slot) => (members[slot]!.fetched === undefined ? undefined : NOW - members[slot]!.fetched),
+            lifetime: (slot) => members[slot]!.lifetime,
+          },
           NOW,
         );
         const exact = members.map(({ fetched, added }) => fetched ?? added);
@@ -43,6 +50,8 @@ describe('from what a shift knows', () => {
           expect(never).toBe(members[slot]!.fetched === undefined);
         }
         expect(ages.maxMs).toBe(sorted[0] ?? null);
+        const overdue = members.map(({ lifetime }, slot) => exact[slot]! / lifetime);
+        expect(ages.lifetimes).toBe(members.length === 0 ? null : Math.max(...overdue));
         if (members.length === 0) return expect(ages.p95Ms).toBeNull();
         const p95 = sorted[members.length - Math.ceil(0.95 * members.length)]!;
         expect(ages.p95Ms!).toBeGreaterThanOrEqual(p95);
@@ -56,12 +65,10 @@ describe('from what a shift knows', () => {
 
   test('a clock that was put back makes no age negative', () => {
     const ages = agesOf(
-      { forEach: (visit) => visit(0), addedAt: () => 0 },
-      () => NOW + 5_000,
-      () => NOW,
+      { forEach: (visit) => visit(0), addedAt: () => NOW, fetchedAt: () => NOW + 5_000, lifetime: () => 1_000 },
       NOW,
     );
-    expect(ages).toMatchObject({ p50Ms: 0, p95Ms: 0, maxMs: 0, buckets: [1] });
+    expect(ages).toMatchObject({ p50Ms: 0, p95Ms: 0, maxMs: 0, lifetimes: 0, buckets: [1] });
   });
 });
 
@@ -92,7 +99,7 @@ describe('on the real PostgreSQL', () => {
   };
   const told = (over: Partial<AgeRow>): AgeRow => ({
     ...{ tracker: 't', pool: 0, token: 0, operation: 'look', members: 3, never: 1 },
-    ...{ p50Ms: 10, p95Ms: 20, maxMs: 30, buckets: [1, 2], oldest: [] },
+    ...{ p50Ms: 10, p95Ms: 20, maxMs: 30, lifetimes: 2.5, buckets: [1, 2], oldest: [] },
     ...over,
   });
 
@@ -110,6 +117,7 @@ describe('on the real PostgreSQL', () => {
       never: 1,
       p95Ms: 20,
       maxMs: 30,
+      lifetimes: 2.5,
     });
     expect(cells[0]!.toldMs).toBeLessThan(5_000);
     expect({ pools, operations }).toEqual({ pools: 2, operations: [{ name: 'look', everyMs: 1_000, enabled: true }] });
@@ -194,6 +202,27 @@ describe('on the real PostgreSQL', () => {
     const after = await sql('select pool, told_at from longwatch.pool_age order by pool');
     expect(after.filter((row, i) => String(row.told_at) !== String(before[i]!.told_at)).length).toBeLessThanOrEqual(3);
     expect((await longwatch.tracker('t').oldest({ limit: 3 })).map(({ id }) => id).length).toBe(3);
+  });
+
+  test('a value whose answer is good for an hour is not overdue after half of it; one that only has its interval is', async () => {
+    await writeTracker(sql, 't', 1);
+    await sql('update longwatch.pool set token = 1');
+    const HALF = 1_800_000;
+    const kit = shiftOf(looking(() => ({ value: 1 })));
+    const keys = await add(['good', 'never']);
+    const [good, never] = [member('good', { key: keys[0]!, addedAt: T0 - HALF }), member('never', { key: keys[1]!, addedAt: T0 - 4_000 })]; // prettier-ignore
+    kit.shift.loadAll([good, never], [freshness(good, { fetchedAt: T0 - HALF, expiresAt: T0 + HALF })]);
+    const told = async () => {
+      await new AgeTeller(database, { shifts: new Set([kit.shift]), clock: kit.clock, log }).look();
+      return (await longwatch.tracker('t').freshness()).cells[0];
+    };
+    // The oldest is not the most overdue one.
+    expect(await told()).toMatchObject({ maxMs: HALF, lifetimes: 4, never: 1 });
+    kit.clock.time += 2 * HALF;
+    // Its answer was good until half an hour ago: an age of one hour and a half against one hour.
+    expect(await told()).toMatchObject({ maxMs: 3 * HALF, lifetimes: (4_000 + 2 * HALF) / 1_000 });
+    kit.host.holds.hold('t', 'look', kit.clock.time + 10 * HALF);
+    expect(await told()).toMatchObject({ maxMs: 3 * HALF, lifetimes: 0.3 });
   });
 
   test('a database that does not take it costs nothing but a word in the log', async () => {

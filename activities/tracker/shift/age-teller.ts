@@ -8,10 +8,11 @@ import { errorOf } from '../../lib/failures';
 import type { Database } from '../../lib/database';
 import type { Service } from '../../lib/service';
 import { forgetAges, writeAges, type AgeRow } from '../store/ages';
-import { agesOf } from './ages';
+import { agesOf, type AgedMembers } from './ages';
 import type { Clock } from './clock';
 import type { OperationLoop } from './operation';
 import type { PoolShift } from './pool-shift';
+import { lifetimes } from './stale';
 
 const LOOK_MS = 1_000;
 /** Each pool is told of this often, milliseconds; less often where that would be more than the next two allow. */
@@ -107,12 +108,13 @@ function rowsOf(shift: PoolShift, clock: AgeHost['clock'], now: number): AgeRow[
 
 function rowOf(shift: PoolShift, loop: OperationLoop, clock: AgeHost['clock'], now: number): AgeRow {
   const { members } = shift;
-  const { oldest, ...ages } = agesOf(
-    members,
-    (slot) => loop.known.fetchedAt(slot),
-    (slot) => clock.fromStore(members.addedAt(slot)),
-    now,
-  );
+  const aged: AgedMembers = {
+    forEach: (visit) => members.forEach(visit),
+    addedAt: (slot) => clock.fromStore(members.addedAt(slot)),
+    fetchedAt: (slot) => loop.known.fetchedAt(slot),
+    lifetime: lifetimes(loop, now),
+  };
+  const { oldest, ...ages } = agesOf(aged, now);
   return {
     tracker: shift.trackerName,
     pool: shift.claim.pool,

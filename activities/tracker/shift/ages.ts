@@ -24,34 +24,32 @@ export interface Ages {
   p50Ms: number | null;
   p95Ms: number | null;
   maxMs: number | null;
+  /** The age of the most overdue one, in lifetimes of its own: 1 is due, above it is late. Null: there is no member. */
+  lifetimes: number | null;
   /** Members by age, by the bounds of `lateness.ts`, without the zeros at the end. */
   buckets: number[];
   /** The oldest first, at most {@link OLDEST}. */
   oldest: OldMember[];
 }
 
-/** Its members, as far as ages go. */
+/** Its members, as far as ages go. All times are of one clock. */
 export interface AgedMembers {
   forEach(visit: (slot: number) => void): void;
   addedAt(slot: number): number;
+  /** The last success. */
+  fetchedAt(slot: number): number | undefined;
+  /** How old a value of that time may be before it is due, milliseconds (`stale.ts`). */
+  lifetime(slot: number, since: number): number;
 }
 
-/**
- * @param fetchedAt the last success of a slot
- * @param addedAt of a slot, by the same clock
- */
-export function agesOf(
-  members: AgedMembers,
-  fetchedAt: (slot: number) => number | undefined,
-  addedAt: (slot: number) => number,
-  now: number,
-): Ages {
+export function agesOf(members: AgedMembers, now: number): Ages {
   const buckets = new Array<number>(LATE_BOUNDS_MS.length + 1).fill(0);
   const oldest = new Oldest();
-  let [count, never, earliest] = [0, 0, Infinity];
+  let [count, never, earliest, overdue] = [0, 0, Infinity, 0];
   members.forEach((slot) => {
-    const fetched = fetchedAt(slot);
-    const since = fetched ?? addedAt(slot);
+    const fetched = members.fetchedAt(slot);
+    const since = fetched ?? members.addedAt(slot);
+    overdue = Math.max(overdue, (now - since) / members.lifetime(slot, since));
     if (fetched === undefined) never++;
     if (since < earliest) earliest = since;
     count++;
@@ -70,6 +68,7 @@ export function agesOf(
     p50Ms: share(0.5),
     p95Ms: share(0.95),
     maxMs: count === 0 ? null : Math.max(0, now - earliest),
+    lifetimes: count === 0 ? null : overdue,
     buckets,
     oldest: oldest.list,
   };

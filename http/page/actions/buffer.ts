@@ -1,7 +1,7 @@
 /** The actions on a buffer's entries: flush, and its dead letters by filter. */
 import type { DeadResult } from '../../../client/buffer/dead';
 import { at, send } from '../lib/api';
-import { plural } from '../lib/format';
+import { plural, verb } from '../lib/format';
 import { line, type Action } from './action';
 
 /** Chooses dead letters. */
@@ -24,7 +24,7 @@ export function flushAction(buffer: string): Action {
       if (found.state !== 'running') return { says: [], refused: `it is ${found.state}` };
       return {
         says: [
-          `${plural(found.pending, 'entry', 'entries')} in ${plural(found.shards.length, 'shard')} do not wait for their batch to fill; those that are put off stay put off.`,
+          `${plural(found.pending, 'entry', 'entries')} in ${plural(found.shards.length, 'shard')} ${verb(found.pending, 'does', 'do')} not wait for their batch to fill; those that are put off stay put off.`,
         ],
       };
     },
@@ -37,17 +37,17 @@ export function flushAction(buffer: string): Action {
 }
 
 const SAID = {
-  retry: { button: 'Retry', which: 'dead', will: 'pending again, with all of their attempts', done: 'pending again' },
+  retry: { button: 'Retry', which: 'dead', will: 'pending again, with all attempts', done: 'pending again' },
   drop: {
     button: 'Drop',
     which: 'dead',
-    will: 'dropped: your code does not get them. Their records stay for a day, and the drop can be taken back',
+    will: 'dropped, and not given to your code. Records stay for a day, and the drop can be taken back',
     done: 'dropped',
   },
   restore: {
     button: 'Restore',
     which: 'dropped',
-    will: 'entries again, accepted anew, within half a minute',
+    will: 'pending again, accepted anew, within half a minute',
     done: 'on their way back',
   },
 } as const;
@@ -71,7 +71,7 @@ export function deadAction(buffer: string, action: keyof typeof SAID, filter: Fi
     asks: async () => {
       const { chosen } = await send<DeadResult>('POST', path, { ids, error, group });
       if (chosen === 0) return { says: [], refused: `there is no such ${kind} letter any more` };
-      return { says: [`${plural(chosen, 'entry', 'entries')} become ${will}.`] };
+      return { says: [`${plural(chosen, 'entry', 'entries')} ${verb(chosen, 'becomes', 'become')} ${will}.`] };
     },
     command: ({ note = '' }, why) =>
       line(`dead ${action}`, [buffer, ...(ids ?? [])], {

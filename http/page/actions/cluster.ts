@@ -2,7 +2,7 @@
 import type { RebalancePreview, RebalanceResult } from '../../../client/cluster/rebalance';
 import { at, get, send } from '../lib/api';
 import { serverNow } from '../lib/clock';
-import { count, percent, plural } from '../lib/format';
+import { count, percent, plural, verb } from '../lib/format';
 import type { NodeReport, State } from '../lib/state';
 import { line, type Action, type Ended, type Preview, type Values } from './action';
 
@@ -48,7 +48,7 @@ function drainSays(state: State, name: string, time: string): Preview {
   if (node.drained && node.drainedUntil === null && !time.trim()) return { says: [], refused: 'it is drained already' };
   return {
     says: [
-      `${plural(node.pools, 'pool')} with ${plural(node.members, 'member')} go to ${
+      `${plural(node.pools, 'pool')} with ${plural(node.members, 'member')} ${verb(node.pools, 'goes', 'go')} to ${
         others.length === 0
           ? 'nobody: no other node may keep them, so it keeps them'
           : plural(others.length, 'other node')
@@ -232,7 +232,7 @@ function previewOf({ moves, members, nodes, stuck }: RebalancePreview): Preview 
   if (moves.length === 0) return { says: kept, refused: 'every node has its share: nothing would move' };
   return {
     says: [
-      `${plural(moves.length, 'pool')} with ${plural(members, 'member')} move; each is without a node for about a tenth of a second.`,
+      `${plural(moves.length, 'pool')} with ${plural(members, 'member')} ${verb(moves.length, 'moves', 'move')}; each is without a node for about a tenth of a second.`,
       ...nodes
         .filter(({ before, after }) => before.pools !== after.pools)
         .slice(0, 12)

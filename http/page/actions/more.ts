@@ -1,7 +1,7 @@
 /** The actions on jobs, buckets of upstreams, and durable activities. */
 import type { TickSummary } from '../../../client/job/ticks';
 import { at, get, send } from '../lib/api';
-import { count, duration, plural, short } from '../lib/format';
+import { count, duration, plural, short, verb } from '../lib/format';
 import type { BucketSummary, JobSummary } from '../lib/state';
 import { line, type Action, type Preview } from './action';
 
@@ -46,7 +46,7 @@ export function retryRowsAction(job: JobSummary, keys?: readonly string[][]): Ac
       if (now === 0) return { says: [], refused: 'no row has failed' };
       return {
         says: [
-          `${plural(keys?.length ?? now, 'row')} of ${count(now)} that failed are handled again when they are due.`,
+          `${plural(keys?.length ?? now, 'row')} of ${count(now)} that failed ${verb(keys?.length ?? now, 'is', 'are')} handled again when due.`,
         ],
       };
     },

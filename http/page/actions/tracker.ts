@@ -4,7 +4,7 @@ import type { PoolSummary } from '../../../client/tracker/members';
 import type { RosterResult } from '../../../client/tracker/roster';
 import type { HoldSummary, RefetchResult } from '../../../client/tracker/told';
 import { at, get, send } from '../lib/api';
-import { count, duration, plural } from '../lib/format';
+import { count, duration, plural, verb } from '../lib/format';
 import type { State, TrackerSummary } from '../lib/state';
 import { line, type Action } from './action';
 
@@ -29,7 +29,7 @@ export function openHoldsAction(tracker: string, operation: string | null): Acti
               (hold) =>
                 `${hold.operation ?? 'All operations'} would be held for another ${duration(hold.leftMs)}: ${hold.reason}`,
             ),
-          `${plural(found.members, 'member')} are asked about again within a second. A refusal of the upstream is obeyed again.`,
+          `${plural(found.members, 'member')} ${verb(found.members, 'is', 'are')} asked about again within a second. A refusal of the upstream is obeyed again.`,
         ],
       };
     },
@@ -84,7 +84,7 @@ export function moveAction(tracker: string, pool: PoolSummary, nodes: readonly s
       if (now.node === to && now.onShift) return { says: [], refused: `it is with ${to} already` };
       return {
         says: [
-          `${plural(now.members, 'member')} go from ${now.node ?? 'nobody'} to ${to}, and are without a node for about a tenth of a second.`,
+          `${plural(now.members, 'member')} ${verb(now.members, 'goes', 'go')} from ${now.node ?? 'nobody'} to ${to}: about a tenth of a second without a node.`,
         ],
         undo: now.node === null || !now.onShift ? undefined : moveAction(tracker, { ...now, node: to }, [now.node]),
       };
@@ -118,7 +118,7 @@ export function addAction(tracker: string): Action {
       if (given.length === 0) return { says: [], refused: 'write at least one id' };
       return {
         says: [
-          `${plural(given.length, 'id')} are tracked beside ${plural(find(state, tracker)?.members ?? 0, 'member')}; those that are there already stay as they are.`,
+          `${plural(given.length, 'id')} ${verb(given.length, 'is', 'are')} tracked beside ${plural(find(state, tracker)?.members ?? 0, 'member')}; those that are there already stay as they are.`,
         ],
       };
     },
@@ -142,7 +142,7 @@ export function removeAction(tracker: string, ids: readonly string[]): Action {
     isData: true,
     says: (state) => ({
       says: [
-        `${plural(ids.length, 'id')} of ${count(find(state, tracker)?.members ?? 0)} are not tracked any more, and their values are deleted.`,
+        `${plural(ids.length, 'id')} of ${count(find(state, tracker)?.members ?? 0)} ${verb(ids.length, 'is', 'are')} not tracked any more, and the values are deleted.`,
         'They can be added again; values come with the next runs.',
       ],
     }),

@@ -9,15 +9,31 @@ const PATIENCE_MS = 30_000;
 /** A command waits for workers, and may move a thousand pools. */
 const COMMAND_MS = 150_000;
 
+/** The headers of a failure that say what to do next. */
+interface Hints {
+  /** A 401: a token is what it wants, and not the login of the program that the dashboard is a part of. */
+  wantsToken?: boolean;
+  /** A 429, a 503: so long it is to be left alone. Milliseconds. */
+  waitMs?: number;
+}
+
 export class Problem extends Error {
   constructor(
     /** 0: the server was not reached. */
     readonly status: number,
     readonly code: string,
     message: string,
+    readonly hints: Hints = {},
   ) {
     super(message);
   }
+}
+
+let onUnknown: () => void = () => undefined;
+
+/** Told whenever the server does not know who asks: a token or a session has ended while the page was open. */
+export function whenUnknown(listener: () => void): void {
+  onUnknown = listener;
 }
 
 type Query = Record<string, string | number | boolean | undefined>;
@@ -67,7 +83,19 @@ interface Question {
   withinMs: number;
 }
 
+/** `session.ts` asks them, and looks at the answers itself. */
+const SESSION_PATHS = new Set(['me', 'login', 'logout']);
+
 async function answerTo(method: string, path: string, question: Question): Promise<Response> {
+  const response = await fetched(method, path, question);
+  // A program that the dashboard is a part of sends those whom it does not know to its login.
+  const isSentAway = response.type === 'opaqueredirect';
+  if ((isSentAway || response.status === 401) && !SESSION_PATHS.has(path)) onUnknown();
+  if (isSentAway) throw new Problem(401, 'SentAway', 'the server wants a login');
+  return response;
+}
+
+async function fetched(method: string, path: string, question: Question): Promise<Response> {
   const { body, signal, withinMs } = question;
   const limit = AbortSignal.timeout(withinMs);
   const headers = { accept: 'application/json', ...question.headers };
@@ -79,6 +107,7 @@ async function answerTo(method: string, path: string, question: Question): Promi
       signal: signal ? AbortSignal.any([signal, limit]) : limit,
       credentials: 'same-origin',
       cache: 'no-store',
+      redirect: 'manual',
     });
   } catch (error) {
     if (signal?.aborted) throw error;
@@ -89,7 +118,7 @@ async function answerTo(method: string, path: string, question: Question): Promi
 
 async function read<T>(response: Response): Promise<T> {
   const answer: unknown = await response.json().catch(() => undefined);
-  if (!response.ok) throw problemOf(response.status, answer);
+  if (!response.ok) throw problemOf(response, answer);
   if (answer === undefined) throw new Problem(0, 'NotUnderstood', FOREIGN);
   return answer as T;
 }
@@ -107,11 +136,15 @@ export function mayBeDone(error: unknown): boolean {
 /** Codes of the API: the first one goes on, or nobody knows how it ended. */
 const OPEN_ENDS = new Set(['RequestGoesOn', 'RequestUnanswered']);
 
-function problemOf(status: number, answer: unknown): Problem {
+function problemOf({ status, headers }: Response, answer: unknown): Problem {
   const error = (answer as { error?: { code?: unknown; message?: unknown } } | undefined)?.error;
   const code = typeof error?.code === 'string' ? error.code : `Http${status}`;
   const message = typeof error?.message === 'string' ? error.message : `the server answered ${status}`;
-  return new Problem(status, code, message);
+  const wait = Number(headers.get('retry-after') ?? NaN);
+  return new Problem(status, code, message, {
+    wantsToken: headers.has('www-authenticate'),
+    waitMs: wait > 0 ? wait * 1_000 : undefined,
+  });
 }
 
 /** `crypto.randomUUID` is for pages that came by https or from the own machine only. */

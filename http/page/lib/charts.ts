@@ -11,12 +11,12 @@ export interface ChartPlan {
 }
 
 /** A count of a point as a rate: of the seconds in which somebody was there to count. */
-const perSecond =
+export const perSecond =
   (figure: string) =>
   ({ figures, seconds }: Series): (number | null)[] =>
     (figures[figure] ?? []).map((value, i) => (value === null || !seconds[i] ? null : value / seconds[i]));
 
-const plain =
+export const plain =
   (figure: string) =>
   ({ figures }: Series): (number | null)[] =>
     figures[figure] ?? [];

@@ -77,6 +77,9 @@ export function plural(value: number, noun: string, nouns = `${noun}s`): string 
   return `${count(value)} ${value === 1 ? noun : nouns}`;
 }
 
+/** `1 entry becomes`, `2 entries become`. */
+export const verb = (value: number, one: string, many: string): string => (value === 1 ? one : many);
+
 /** `34 %`. */
 export function percent(share: number): string {
   return `${share > 0 && share < 0.01 ? '< 1' : Math.round(share * 100)} %`;

@@ -1,4 +1,4 @@
-/** How old a pool's values are against their interval, in a few steps; and the squares of a heat map. Pure. */
+/** How old a pool's values are against what they may be, in a few steps; and the squares of a heat map. Pure. */
 import type { FreshnessCell } from '../../../client/tracker/freshness';
 
 export const HEATS = [
@@ -15,10 +15,17 @@ export type Heat = (typeof HEATS)[number]['id'];
 /** Its keeper tells it each ten seconds or so: what is older than this is not what is. */
 const UNTOLD_MS = 60_000;
 
-/** Three intervals is the bound of `stale`, as `status` counts it. */
-export function heat({ maxMs, toldMs }: FreshnessCell, everyMs: number): Heat {
-  if (toldMs > UNTOLD_MS) return 'untold';
-  const times = (maxMs ?? 0) / everyMs;
+/**
+ * The age of the most overdue value, in lifetimes of its own. A keeper of an older release does not tell it: then it is
+ * reckoned as if no answer had said how long it is good.
+ */
+export const lifetimesOf = ({ lifetimes, maxMs }: FreshnessCell, everyMs: number): number =>
+  lifetimes ?? (maxMs ?? 0) / everyMs;
+
+/** Three lifetimes is the bound of `stale`, as `status` counts it. */
+export function heat(cell: FreshnessCell, everyMs: number): Heat {
+  if (cell.toldMs > UNTOLD_MS) return 'untold';
+  const times = lifetimesOf(cell, everyMs);
   // A value is an interval old just before its next run, and that run takes its time.
   if (times <= 1.25) return 'fresh';
   if (times <= 2) return 'good';

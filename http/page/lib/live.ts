@@ -12,13 +12,23 @@ export interface Live {
   /** Undefined before the first snapshot. */
   state: State | undefined;
   /** `open`: events come; `connecting`: the first time; `broken`: it was lost, and is tried again. */
-  stream: 'connecting' | 'open' | 'broken' | 'refused';
+  stream: 'connecting' | 'open' | 'broken';
   /** When the last event came, by this browser's clock. */
   heardAt: number;
   /** Since when the stream is broken. */
   brokenAt: number | undefined;
   /** Why the server could not read the state just now; what is shown is what it read before. */
   problem: string | undefined;
+  /** The answer of a server whose stream is broken; undefined: it does not answer. */
+  words?: string;
+}
+
+/** The session, which is to know of breaks. */
+interface Watcher {
+  /** The server takes no stream: 401. @returns whether one is not let in any more */
+  refused: () => Promise<boolean>;
+  /** The stream is there again after a break: the server may be another one. */
+  reopened: () => void;
 }
 
 /** The server says something at least each few seconds; older than this is shown as old. Milliseconds. */
@@ -28,7 +38,8 @@ const AGAIN_MS = 2_000;
 /** An open stream that says nothing for so long has been cut without a word. Milliseconds. */
 const SILENT_MS = 30_000;
 
-let live: Live = { state: undefined, stream: 'connecting', heardAt: 0, brokenAt: undefined, problem: undefined };
+const NOTHING: Live = { state: undefined, stream: 'connecting', heardAt: 0, brokenAt: undefined, problem: undefined };
+let live = NOTHING;
 /** When the server said anything, be it that it cannot read the state. */
 let saidAt = 0;
 export const rates = new Rates();
@@ -42,12 +53,16 @@ function change(next: Partial<Live>): void {
   for (const listener of listeners) listener();
 }
 
-/** Opens the stream; a second call closes the first one. @param refused asked when the server takes no stream: 401 */
-export function connect(refused: () => Promise<boolean>): void {
+/** Opens the stream; a second call closes the first one. */
+export function connect(watcher: Watcher): void {
   disconnect();
   const opened = new EventSource('api/v1/stream');
   source = opened;
-  opened.addEventListener('snapshot', (event) => heard(parsed<State>(event), true));
+  opened.addEventListener('snapshot', (event) => {
+    const wasBroken = live.stream === 'broken';
+    heard(parsed<State>(event), true);
+    if (wasBroken) watcher.reopened();
+  });
   opened.addEventListener('delta', (event) => heard(live.state && { ...live.state, ...parsed<Partial<State>>(event) }));
   opened.addEventListener('ping', () => change({ stream: 'open', brokenAt: undefined }));
   opened.addEventListener('problem', (event) => {
@@ -58,19 +73,26 @@ export function connect(refused: () => Promise<boolean>): void {
     lost();
     if (opened.readyState !== EventSource.CLOSED) return;
     clearTimeout(timer);
-    timer = setTimeout(() => void again(refused), AGAIN_MS);
+    timer = setTimeout(() => void again(opened, watcher), AGAIN_MS);
   });
-  watchSilence(opened, refused);
+  watchSilence(opened, watcher);
 }
 
-/** The server does not answer. */
-export function lost(): void {
-  change({ stream: 'broken', brokenAt: live.brokenAt ?? Date.now() });
+/** @param words what it answered; undefined: the server does not answer */
+export function lost(words?: string): void {
+  change({ stream: 'broken', brokenAt: live.brokenAt ?? Date.now(), words });
 }
 
-async function again(refused: () => Promise<boolean>): Promise<void> {
-  if (await refused().catch(() => false)) change({ stream: 'refused' });
-  else connect(refused);
+/** The reader has signed out: the next one is shown nothing of theirs. */
+export function forget(): void {
+  rates.keepOnly(new Set());
+  change(NOTHING);
+}
+
+async function again(opened: EventSource, watcher: Watcher): Promise<void> {
+  const isRefused = await watcher.refused().catch(() => false);
+  // Meanwhile the session may have ended, or have opened another one.
+  if (source === opened && !isRefused) connect(watcher);
 }
 
 export function disconnect(): void {
@@ -79,13 +101,13 @@ export function disconnect(): void {
   clearTimeout(timer);
 }
 
-function watchSilence(opened: EventSource, refused: () => Promise<boolean>): void {
+function watchSilence(opened: EventSource, watcher: Watcher): void {
   const look = setInterval(() => {
     if (source !== opened) return clearInterval(look);
     if (live.stream !== 'open' || Date.now() - saidAt < SILENT_MS) return;
     clearInterval(look);
     lost();
-    connect(refused);
+    connect(watcher);
   }, 5_000);
 }
 

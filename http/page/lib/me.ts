@@ -9,6 +9,8 @@ export interface Me {
   /** For the audit. */
   name: string;
   role: Role;
+  /** Signed in here, by a token: one can sign out. */
+  byCookie: boolean;
   environment: {
     temporal: string;
     namespace: string;

@@ -5,13 +5,13 @@ import { deleteKeyAction, resolveCompensationAction, retryCompensationAction } f
 import { at, get } from '../lib/api';
 import { count, duration, json } from '../lib/format';
 import { useMe, workflowLink } from '../lib/me';
+import { usePages } from '../lib/pages';
 import { useAsked, useTitle } from '../lib/use';
 import { ActButton } from '../parts/dialog';
+import { Listed } from '../parts/listed';
 import { Section } from '../parts/section';
-import { Table, type Column } from '../parts/table';
+import type { Column } from '../parts/table';
 import { Ago, Data, State, Trouble } from '../parts/text';
-
-const LIMIT = 200;
 
 export function ActivitiesPage() {
   useTitle('Activities');
@@ -58,18 +58,20 @@ function Workflow({ id }: { id: string }) {
 }
 
 function Broken() {
-  const { data, problem, again } = useAsked(
+  const list = usePages<BrokenCompensation>(
     'compensations',
-    (signal) => get<{ items: BrokenCompensation[] }>('compensations', { limit: LIMIT }, signal),
-    5_000,
+    (wanted, signal) => get('compensations', { ...wanted }, signal),
+    { first: 200, everyMs: 5_000 },
   );
   return (
-    <Section title="Sagas to mend" count={data?.items.length}>
-      {problem && <Trouble words={problem.message} again={again} />}
-      {data && data.items.length === 0 && <p class="quiet">No compensation has failed for good.</p>}
-      {data && data.items.length > 0 && (
-        <Table caption="Sagas to mend" columns={BROKEN} rows={data.items} keyOf={({ task }) => task} />
-      )}
+    <Section title="Sagas to mend">
+      <Listed
+        list={list}
+        caption="Sagas to mend"
+        columns={BROKEN}
+        keyOf={({ task }) => task}
+        empty={<p class="quiet">No compensation has failed for good.</p>}
+      />
     </Section>
   );
 }
@@ -93,18 +95,19 @@ const LEASES: Column<LeaseSummary>[] = [
 ];
 
 function Leases() {
-  const { data, problem, again } = useAsked(
-    'leases',
-    (signal) => get<{ items: LeaseSummary[] }>('leases', { limit: LIMIT }, signal),
-    3_000,
-  );
+  const list = usePages<LeaseSummary>('leases', (wanted, signal) => get('leases', { ...wanted }, signal), {
+    first: 200,
+    everyMs: 3_000,
+  });
   return (
-    <Section title="Leases" count={data?.items.length} counted={data?.items.length === LIMIT ? 'or more' : undefined}>
-      {problem && <Trouble words={problem.message} again={again} />}
-      {data && data.items.length === 0 && <p class="quiet">No durable activity runs at this moment.</p>}
-      {data && data.items.length > 0 && (
-        <Table caption="Leases" columns={LEASES} rows={data.items} keyOf={({ task }) => task} />
-      )}
+    <Section title="Leases">
+      <Listed
+        list={list}
+        caption="Leases"
+        columns={LEASES}
+        keyOf={({ task }) => task}
+        empty={<p class="quiet">No durable activity runs at this moment.</p>}
+      />
     </Section>
   );
 }

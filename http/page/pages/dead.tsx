@@ -1,5 +1,4 @@
 /** A buffer's dead letters: found by their error, chosen one by one or by the filter, looked at, retried, dropped. */
-import { useState } from 'preact/hooks';
 import type { DeadDetails, DeadEntry } from '../../../client/buffer/dead';
 import type { DeadReport } from '../../../client/buffer/dead-groups';
 import type { BufferSummary } from '../../../client/buffer/status';
@@ -7,8 +6,11 @@ import { deadAction, type Filter } from '../actions/buffer';
 import { at, get } from '../lib/api';
 import { count, json, plural, time } from '../lib/format';
 import { ask, href, type Route } from '../lib/route';
+import { usePages } from '../lib/pages';
 import { useAsked } from '../lib/use';
+import { Bulk, useChosen } from '../parts/chosen';
 import { ActButton } from '../parts/dialog';
+import { Listed } from '../parts/listed';
 import { Section } from '../parts/section';
 import { Table, type Column } from '../parts/table';
 import { Ago, Data, Empty, State, Trouble } from '../parts/text';
@@ -68,25 +70,21 @@ function Groups({ buffer }: { buffer: string }) {
   );
 }
 
-const LIMIT = 200;
-
 function List({ buffer: { name, dead }, error }: { buffer: BufferSummary; error: string }) {
-  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const path = at('buffers', name, 'dead');
-  const key = `${path} ${error}`;
-  const { data, problem, again } = useAsked(
-    key,
-    (signal) => get<{ items: DeadEntry[] }>(path, { error: error || undefined, limit: LIMIT }, signal),
-    3_000,
+  const list = usePages<DeadEntry>(
+    `${path} ${error}`,
+    (wanted, signal) => get(path, { error: error || undefined, ...wanted }, signal),
+    { first: 200, everyMs: 3_000 },
   );
-  const letters = data?.items ?? [];
-  const picked = letters.filter(({ id, state }) => chosen.has(id) && state === 'dead').map(({ id }) => id);
-  const toggle = (id: string): void => {
-    const next = new Set(chosen);
-    if (!next.delete(id)) next.add(id);
-    setChosen(next);
-  };
-  const filter: Filter = picked.length > 0 ? { ids: picked } : error ? { error } : {};
+  const of = useAsked(
+    error === '' ? undefined : `${path} count ${error}`,
+    (signal) => get<{ count: number }>(`${path}/count`, { error }, signal),
+    10_000,
+  ).data?.count;
+  const mayChoose = ({ state }: DeadEntry): boolean => state === 'dead';
+  const chosen = useChosen(list.items, mayChoose);
+  const filter: Filter = chosen.ids.length > 0 ? { ids: chosen.ids } : error ? { error } : {};
   return (
     <Section
       title="Dead letters"
@@ -101,45 +99,32 @@ function List({ buffer: { name, dead }, error }: { buffer: BufferSummary; error:
         />
       }
     >
-      {problem && <Trouble words={problem.message} again={again} />}
-      {data && letters.length === 0 && (
-        <Empty>
-          {error ? 'No dead letter has such an error.' : 'There is none: no entry has used all of its attempts.'}
-        </Empty>
+      {list.items.length > 0 && (
+        <Bulk
+          chosen={chosen}
+          shown={list.items.filter(mayChoose).map(({ id }) => id)}
+          whole={error ? `all ${of === undefined ? '' : count(of)} of this error` : 'all of them'}
+          actions={[deadAction(name, 'retry', filter), deadAction(name, 'drop', filter)]}
+        />
       )}
-      {letters.length > 0 && (
-        <>
-          <p class="bulk">
-            <span class="quiet">
-              {picked.length > 0 ? `${count(picked.length)} chosen:` : error ? 'all of this error:' : 'all of them:'}
-            </span>{' '}
-            <ActButton action={deadAction(name, 'retry', filter)} />{' '}
-            <ActButton action={deadAction(name, 'drop', filter)} />
-          </p>
-          <Table
-            caption="Dead letters"
-            columns={columnsOf(name, chosen, toggle)}
-            rows={letters}
-            keyOf={({ id }) => id}
-          />
-          {letters.length === LIMIT && (
-            <p class="quiet">The oldest {count(LIMIT)} are shown; the actions without a choice take all.</p>
-          )}
-        </>
-      )}
+      <Listed
+        list={list}
+        caption="Dead letters"
+        columns={[chosen.column, ...columnsOf(name)]}
+        keyOf={({ id }) => id}
+        of={error ? of : dead}
+        empty={
+          <Empty>
+            {error ? 'No dead letter has such an error.' : 'There is none: no entry has used all of its attempts.'}
+          </Empty>
+        }
+      />
     </Section>
   );
 }
 
-function columnsOf(buffer: string, chosen: ReadonlySet<string>, toggle: (id: string) => void): Column<DeadEntry>[] {
+function columnsOf(buffer: string): Column<DeadEntry>[] {
   return [
-    {
-      head: 'choose',
-      cell: ({ id, state }) =>
-        state === 'dead' && (
-          <input type="checkbox" aria-label={`Choose ${id}`} checked={chosen.has(id)} onChange={() => toggle(id)} />
-        ),
-    },
     {
       head: 'id',
       names: true,

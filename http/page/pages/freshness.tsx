@@ -1,11 +1,11 @@
 /**
- * How old a tracker's values are: a square a pool for each operation, the darker the older against its interval; and
- * the oldest members by name. The figures are those that the pools' keepers tell.
+ * How old a tracker's values are: a square a pool for each operation, the darker the older against what it may be;
+ * and the oldest members by name. The figures are those that the pools' keepers tell.
  */
 import { useState } from 'preact/hooks';
 import type { Freshness as Told, FreshnessCell, OldestMember } from '../../../client/tracker/freshness';
 import { at, get } from '../lib/api';
-import { count, duration, plural } from '../lib/format';
+import { count, duration, plural, short } from '../lib/format';
 import type { TrackerSummary } from '../lib/state';
 import { serverNow } from '../lib/clock';
 import { useAsked } from '../lib/use';
@@ -13,7 +13,7 @@ import { memberId } from '../parts/member-id';
 import { Section } from '../parts/section';
 import { Table, type Column } from '../parts/table';
 import { Ago, Data, Trouble } from '../parts/text';
-import { heat, HEATS, squaresOf } from '../lib/heat';
+import { heat, HEATS, lifetimesOf, squaresOf } from '../lib/heat';
 
 /** Keepers tell it each ten seconds or so. */
 const EVERY_MS = 5_000;
@@ -48,7 +48,7 @@ export function Freshness({ tracker: { name } }: { tracker: TrackerSummary }) {
 function Legend() {
   return (
     <span class="legend" aria-hidden="true">
-      age of the oldest against the interval:
+      age against interval or Expires:
       {HEATS.map(({ id, word }) => (
         <span key={id}>
           <svg width="10" height="10">
@@ -91,7 +91,7 @@ function Heat({ name, everyMs, pools, cells }: HeatProps) {
     event.preventDefault();
     setChosen(Math.min(pools - 1, Math.max(0, (chosen ?? (by > 0 ? -1 : 0)) + by)));
   };
-  const said = chosen === undefined ? summary(cells, everyMs) : cellSays(byPool.get(chosen), chosen);
+  const said = chosen === undefined ? summary(cells, everyMs) : cellSays(byPool.get(chosen), chosen, everyMs);
   return (
     <figure>
       <figcaption>
@@ -139,17 +139,18 @@ function summary(cells: readonly FreshnessCell[], everyMs: number): string {
   const facts = [
     `every ${duration(everyMs)}`,
     `oldest ${duration(Math.max(0, ...ages))}`,
-    ...(late > 0 ? [`${plural(late, 'pool')} past three intervals`] : []),
+    ...(late > 0 ? [`${plural(late, 'pool')} past three times what values may be`] : []),
     ...(never > 0 ? [`${count(never)} never fetched`] : []),
   ];
   return facts.join(' · ');
 }
 
-function cellSays(cell: FreshnessCell | undefined, pool: number): string {
+function cellSays(cell: FreshnessCell | undefined, pool: number, everyMs: number): string {
   if (!cell) return `pool ${pool}: no node has told of it`;
   const { node, members, p50Ms, p95Ms, maxMs, never } = cell;
   const ages = `half within ${duration(p50Ms)}, 95 % within ${duration(p95Ms)}, oldest ${duration(maxMs)}`;
-  return `pool ${pool} on ${node ?? 'no node'}: ${plural(members, 'member')}, ${ages}${never > 0 ? `, ${count(never)} never fetched` : ''}`;
+  const most = `at most ${short(lifetimesOf(cell, everyMs))} × what it may be`;
+  return `pool ${pool} on ${node ?? 'no node'}: ${plural(members, 'member')}, ${ages}, ${most}${never > 0 ? `, ${count(never)} never fetched` : ''}`;
 }
 
 const OLDEST = (tracker: string): Column<OldestMember>[] => [

@@ -7,7 +7,7 @@ import type { Mark } from '../../../client/marks';
 import type { Series } from '../../../client/series';
 import { at, get } from '../lib/api';
 import { CHARTS, type Kind } from '../lib/charts';
-import { time } from '../lib/format';
+import { shown, time } from '../lib/format';
 import { serverNow } from '../lib/clock';
 import { useAsked } from '../lib/use';
 import { Chart } from '../parts/chart';
@@ -122,7 +122,7 @@ function Marks({ marks }: { marks: readonly Mark[] }) {
         {[...marks].reverse().map((mark, i) => (
           <li key={i}>
             <span class="quiet">{time(mark.at)}</span>
-            <State is={WORDS[mark.kind]} word={mark.text} />
+            <State is={WORDS[mark.kind]} word={shown(mark.text, 80)} />
             <Data text={mark.subject} most={60} />
             {mark.actor !== null && (
               <span class="quiet">

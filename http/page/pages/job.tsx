@@ -6,6 +6,7 @@ import { unitActions } from '../actions/units';
 import { at, get } from '../lib/api';
 import { count, duration, percent, plural, short, shown, time } from '../lib/format';
 import type { Live } from '../lib/live';
+import { usePages } from '../lib/pages';
 import type { Route } from '../lib/route';
 import type { JobSummary } from '../lib/state';
 import { useAsked, useTitle } from '../lib/use';
@@ -13,9 +14,10 @@ import { workflowId } from '../lib/workflows';
 import { ActButton } from '../parts/dialog';
 import { Bars, Meter } from '../parts/figures';
 import { Head, Missing, Tabs } from '../parts/head';
+import { Listed } from '../parts/listed';
 import { Section } from '../parts/section';
 import { Settings } from '../parts/settings';
-import { Table, type Column } from '../parts/table';
+import type { Column } from '../parts/table';
 import { Ago, Data, Empty, State, Trouble } from '../parts/text';
 import { History } from './history';
 import { Jobs } from './overview-lists';
@@ -112,30 +114,28 @@ const TICKS: Column<TickSummary>[] = [
   { head: 'error', text: true, cell: ({ error }) => (error === null ? '' : <Data text={error} most={120} />) },
 ];
 
+/** More of them are thinner than one can point at. */
+const MOST_BARS = 200;
+
 function Ticks({ job: { name, open } }: { job: JobSummary }) {
   const path = at('jobs', name, 'ticks');
-  const { data, problem, again } = useAsked(
-    path,
-    (signal) => get<{ items: TickSummary[] }>(path, { limit: 100 }, signal),
-    3_000,
-  );
-  const ticks = data?.items ?? [];
-  const bars = [...ticks].reverse().map((tick) => ({
-    value: tick.ms,
-    kind: kindOf(tick),
-    label: `${time(tick.due)}: ${plural(tick.rows, 'row')} in ${duration(tick.ms)}, ${tick.band ?? 'no band'}${tick.failed > 0 ? `, ${count(tick.failed)} failed` : ''}`,
-  }));
+  const list = usePages<TickSummary>(path, (wanted, signal) => get(path, { ...wanted }, signal), { everyMs: 3_000 });
+  const ticks = list.items;
+  const bars = ticks
+    .slice(0, MOST_BARS)
+    .reverse()
+    .map((tick) => ({
+      value: tick.ms,
+      kind: kindOf(tick),
+      label: `${time(tick.due)}: ${plural(tick.rows, 'row')} in ${duration(tick.ms)}, ${tick.band ?? 'no band'}${tick.failed > 0 ? `, ${count(tick.failed)} failed` : ''}`,
+    }));
   return (
-    <Section title="Ticks" count={ticks.length} counted="shown">
+    <Section title="Ticks">
       {open?.error && (
         <p class="trouble">
           <State is="problem" word="The tick cannot go on: " />
           <Data text={open.error} most={400} />
         </p>
-      )}
-      {problem && <Trouble words={problem.message} again={again} />}
-      {data && ticks.length === 0 && (
-        <Empty>No tick has ended yet. It runs at its times, or now by the button above.</Empty>
       )}
       {ticks.length > 0 && (
         <>
@@ -143,27 +143,25 @@ function Ticks({ job: { name, open } }: { job: JobSummary }) {
             <Bars bars={bars} height={64} width={10} />
           </div>
           <History kind="job" names={[name]} />
-          <Table
-            caption="Ticks"
-            first={30}
-            columns={TICKS}
-            rows={ticks}
-            keyOf={({ due, startedAt }) => `${due} ${startedAt}`}
-          />
         </>
       )}
+      <Listed
+        list={list}
+        caption="Ticks"
+        columns={TICKS}
+        keyOf={({ due, startedAt }) => `${due} ${startedAt}`}
+        empty={<Empty>No tick has ended yet. It runs at its times, or now by the button above.</Empty>}
+      />
     </Section>
   );
 }
 
 function FailedRows({ job }: { job: JobSummary }) {
   const path = at('jobs', job.name, 'failed-rows');
-  const { data, problem, again } = useAsked(
-    path,
-    (signal) => get<{ items: FailedRowSummary[] }>(path, { limit: 500 }, signal),
-    3_000,
-  );
-  const rows = data?.items ?? [];
+  const list = usePages<FailedRowSummary>(path, (wanted, signal) => get(path, { ...wanted }, signal), {
+    first: 500,
+    everyMs: 3_000,
+  });
   const columns: Column<FailedRowSummary>[] = [
     { head: 'key', names: true, cell: ({ key }) => <Data text={key.join(', ')} mono /> },
     { head: 'error', text: true, cell: ({ error }) => <Data text={error} most={200} /> },
@@ -182,25 +180,22 @@ function FailedRows({ job }: { job: JobSummary }) {
   ];
   return (
     <Section title="Failed rows" count={job.failedRows}>
-      {problem && <Trouble words={problem.message} again={again} />}
-      {data && rows.length === 0 && <p class="quiet">No row has failed.</p>}
-      {rows.length > 0 && (
-        <>
-          {job.kind === 'sweep' ? (
-            <p class="bulk">
-              <span class="quiet">all of them:</span> <ActButton action={retryRowsAction(job)} />
-            </p>
-          ) : (
-            <p class="quiet">They are tried again by the next tick.</p>
-          )}
-          <Table
-            caption="Failed rows"
-            columns={columns}
-            rows={rows}
-            keyOf={({ key, due }) => `${due} ${JSON.stringify(key)}`}
-          />
-        </>
-      )}
+      {list.items.length > 0 &&
+        (job.kind === 'sweep' ? (
+          <p class="bulk">
+            <span class="quiet">all of them:</span> <ActButton action={retryRowsAction(job)} />
+          </p>
+        ) : (
+          <p class="quiet">They are tried again by the next tick.</p>
+        ))}
+      <Listed
+        list={list}
+        caption="Failed rows"
+        columns={columns}
+        keyOf={({ key, due }) => `${due} ${JSON.stringify(key)}`}
+        of={job.failedRows}
+        empty={<p class="quiet">No row has failed.</p>}
+      />
     </Section>
   );
 }

@@ -4,12 +4,12 @@ import { changeText } from '../../../client/audit-change';
 import { get } from '../lib/api';
 import { shown, time } from '../lib/format';
 import { ask, type Route } from '../lib/route';
-import { useAsked, useTitle } from '../lib/use';
+import { usePages } from '../lib/pages';
+import { useTitle } from '../lib/use';
+import { Listed } from '../parts/listed';
 import { Section } from '../parts/section';
-import { Table, type Column } from '../parts/table';
-import { Data, Empty, State, Trouble } from '../parts/text';
-
-const LIMIT = 500;
+import type { Column } from '../parts/table';
+import { Data, Empty, State } from '../parts/text';
 
 const COLUMNS: Column<AuditRow>[] = [
   { head: 'at', cell: ({ at }) => time(at) },
@@ -33,10 +33,10 @@ function Outcome({ outcome, error }: Pick<AuditRow, 'outcome' | 'error'>) {
 export function LogPage({ route }: { route: Route }) {
   useTitle('Log');
   const subject = route.query.get('subject') ?? '';
-  const { data, problem, again } = useAsked(
+  const list = usePages<AuditRow>(
     `audit ${subject}`,
-    (signal) => get<{ items: AuditRow[] }>('audit', { subject: subject || undefined, limit: LIMIT }, signal),
-    3_000,
+    (wanted, signal) => get('audit', { subject: subject || undefined, ...wanted }, signal),
+    { first: 500, everyMs: 3_000 },
   );
   return (
     <>
@@ -45,8 +45,6 @@ export function LogPage({ route }: { route: Route }) {
       </header>
       <Section
         title="Commands"
-        count={data?.items.length}
-        counted={data?.items.length === LIMIT ? 'or more' : undefined}
         beside={
           <input
             type="search"
@@ -57,17 +55,19 @@ export function LogPage({ route }: { route: Route }) {
           />
         }
       >
-        {problem && <Trouble words={problem.message} again={again} />}
-        {data && data.items.length === 0 && (
-          <Empty>
-            {subject
-              ? 'Nothing was done to it.'
-              : 'No operator has done anything yet. Every command leaves a row here, by whatever way it comes.'}
-          </Empty>
-        )}
-        {data && data.items.length > 0 && (
-          <Table caption="Commands" columns={COLUMNS} rows={data.items} keyOf={({ number }) => number} />
-        )}
+        <Listed
+          list={list}
+          caption="Commands"
+          columns={COLUMNS}
+          keyOf={({ number }) => number}
+          empty={
+            <Empty>
+              {subject
+                ? 'Nothing was done to it.'
+                : 'No operator has done anything yet. Every command leaves a row here, by whatever way it comes.'}
+            </Empty>
+          }
+        />
       </Section>
     </>
   );

@@ -39,14 +39,15 @@ export function Member({ tracker, id }: { tracker: TrackerSummary; id: string })
         )}
       </header>
       {problem && <Trouble words={problem.message} again={again} />}
-      {data?.life && <Life life={data.life} />}
+      {data?.life && <Life life={data.life} member={data} />}
       {data && <Values member={data} tracker={tracker} />}
     </>
   );
 }
 
 /** A member that receives: what waits for it, and the times that it has set itself. */
-function Life({ life: { mail, timers, dead, stateBytes, version, writtenAt } }: { life: BriefLife }) {
+function Life({ life, member: { id, tracker } }: { life: BriefLife; member: MemberDetails }) {
+  const { mail, timers, dead, stateBytes, version, writtenAt } = life;
   return (
     <Section title="Mail and timers">
       <p class="facts">
@@ -62,7 +63,11 @@ function Life({ life: { mail, timers, dead, stateBytes, version, writtenAt } }: 
         <span>
           last turn <Ago at={writtenAt} />
         </span>
-        {dead > 0 && <State is="failed" word={plural(dead, 'dead letter')} />}
+        {dead > 0 && (
+          <a href={`${href('trackers', tracker, 'mail')}?${new URLSearchParams({ member: id }).toString()}`}>
+            <State is="failed" word={plural(dead, 'dead letter')} />
+          </a>
+        )}
       </p>
       <ul class="lines">
         {timers.map(({ name, at: when, attempts }) => (

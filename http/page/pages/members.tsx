@@ -1,14 +1,16 @@
 /** A tracker's members: by the beginning of their ids, those that fail, and what their errors say. */
 import type { ErrorReport, FailingMember, MemberSummary } from '../../../client/tracker/lists';
+import { line } from '../actions/action';
 import { at, get } from '../lib/api';
 import { count, plural } from '../lib/format';
 import { ask, href, type Route } from '../lib/route';
 import type { TrackerSummary } from '../lib/state';
 import { useAsked } from '../lib/use';
 import { usePages } from '../lib/pages';
+import { Listed } from '../parts/listed';
 import { memberId } from '../parts/member-id';
 import { Section } from '../parts/section';
-import { More, Table, type Column } from '../parts/table';
+import { Table, type Column } from '../parts/table';
 import { Ago, Data, Empty, State, Trouble } from '../parts/text';
 import { Oldest } from './freshness';
 
@@ -53,21 +55,25 @@ const MEMBERS = (tracker: string): Column<MemberSummary>[] => [
 ];
 
 function ByPrefix({ tracker: { name, members }, prefix }: { tracker: TrackerSummary; prefix: string }) {
-  const list = usePages<MemberSummary>(`members ${name} ${prefix}`, (after, signal) =>
-    get(at('trackers', name, 'members'), { prefix: prefix || undefined, after, limit: 50 }, signal),
+  const list = usePages<MemberSummary>(
+    `members ${name} ${prefix}`,
+    (wanted, signal) => get(at('trackers', name, 'members'), { prefix: prefix || undefined, ...wanted }, signal),
+    { first: 50 },
   );
   return (
     <Section title="Members" count={prefix === '' ? members : undefined}>
-      {list.problem && <Trouble words={list.problem.message} again={list.again} />}
-      {list.items.length === 0 && list.isWhole && !list.problem && (
-        <Empty command={prefix ? undefined : `npx longwatch add ${name} ID`}>
-          {prefix ? 'No id begins so.' : 'It has no member yet. Add ids here, by a program, or by:'}
-        </Empty>
-      )}
-      {list.items.length > 0 && (
-        <Table caption="Members" columns={MEMBERS(name)} rows={list.items} keyOf={({ id }) => id} />
-      )}
-      {list.next && <More shown={list.items.length} next={list.next} />}
+      <Listed
+        list={list}
+        caption="Members"
+        columns={MEMBERS(name)}
+        keyOf={({ id }) => id}
+        of={prefix === '' ? members : undefined}
+        empty={
+          <Empty command={prefix ? undefined : line('add', [name, 'ID'])}>
+            {prefix ? 'No id begins so.' : 'It has no member yet. Add ids here, by a program, or by:'}
+          </Empty>
+        }
+      />
     </Section>
   );
 }
@@ -87,22 +93,20 @@ const FAILING = (tracker: string): Column<FailingMember>[] => [
 ];
 
 function Failing({ tracker: { name } }: { tracker: TrackerSummary }) {
-  const list = usePages<FailingMember>(`failing ${name}`, (after, signal) =>
-    get(at('trackers', name, 'failing'), { after, limit: 20 }, signal),
+  const list = usePages<FailingMember>(
+    `failing ${name}`,
+    (wanted, signal) => get(at('trackers', name, 'failing'), { ...wanted }, signal),
+    { first: 20 },
   );
   return (
     <Section title="Failing">
-      {list.problem && <Trouble words={list.problem.message} again={list.again} />}
-      {list.items.length === 0 && list.isWhole && !list.problem && <p class="quiet">No member fails.</p>}
-      {list.items.length > 0 && (
-        <Table
-          caption="Failing members"
-          columns={FAILING(name)}
-          rows={list.items}
-          keyOf={({ id, operation }) => `${operation} ${id}`}
-        />
-      )}
-      {list.next && <More shown={list.items.length} next={list.next} />}
+      <Listed
+        list={list}
+        caption="Failing members"
+        columns={FAILING(name)}
+        keyOf={({ id, operation }) => `${operation} ${id}`}
+        empty={<p class="quiet">No member fails.</p>}
+      />
     </Section>
   );
 }

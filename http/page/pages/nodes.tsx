@@ -4,6 +4,7 @@ import { count, duration, percent, short } from '../lib/format';
 import type { Live } from '../lib/live';
 import { href, type Route } from '../lib/route';
 import type { NodeReport } from '../lib/state';
+import { useSparks } from '../lib/sparks';
 import { useTitle } from '../lib/use';
 import { ActButton } from '../parts/dialog';
 import { Meter } from '../parts/figures';
@@ -12,7 +13,7 @@ import { Section } from '../parts/section';
 import { Table, type Column } from '../parts/table';
 import { Ago, Data, Empty, State } from '../parts/text';
 import { History } from './history';
-import { NODES, nodeState } from './overview-lists';
+import { namesOf, NODES, nodeState } from './overview-lists';
 
 const nodeActions = (node: NodeReport) => [
   node.drained || node.drainedFor.length > 0 ? resumeNodeAction(node.name) : drainAction(node.name),
@@ -20,16 +21,16 @@ const nodeActions = (node: NodeReport) => [
   weightAction(node.name, node.weight),
 ];
 
-const COLUMNS: Column<NodeReport>[] = [
+const COLUMNS = ([first, ...more]: readonly Column<NodeReport>[]): Column<NodeReport>[] => [
   {
-    ...NODES[0]!,
+    ...first!,
     cell: ({ name }) => (
       <a href={href('nodes', name)}>
         <Data text={name} />
       </a>
     ),
   },
-  ...NODES.slice(1),
+  ...more,
   { head: 'event loop', figure: true, wide: true, cell: ({ use }) => (use ? percent(use.eventLoop) : '—') },
   { head: 'memory', figure: true, wide: true, cell: ({ use }) => (use ? `${short(use.rssBytes / 1e6)} MB` : '—') },
   { head: 'target', figure: true, wide: true, cell: ({ target }) => target ?? 'share' },
@@ -49,6 +50,7 @@ const COLUMNS: Column<NodeReport>[] = [
 
 export function NodesPage({ live }: { live: Live }) {
   useTitle('Nodes');
+  const sparkOf = useSparks('node', namesOf(live.state?.cluster.nodes ?? []));
   if (!live.state) return null;
   const { nodes, wantedNodes, heartbeats } = live.state.cluster;
   const alive = nodes.filter((node) => node.alive).length;
@@ -73,7 +75,7 @@ export function NodesPage({ live }: { live: Live }) {
       ) : (
         <Table
           caption="Nodes"
-          columns={COLUMNS}
+          columns={COLUMNS(NODES(sparkOf))}
           rows={nodes}
           keyOf={({ name }) => name}
           tone={({ ended }) => (ended ? 'off' : undefined)}

@@ -1,8 +1,10 @@
-/** The lists of the overview: a line each, with a sparkline of the last two minutes. An empty one says what to do. */
+/** The lists of the overview: a line each, with a sparkline of the last hour. An empty one says what to do. */
 import { useState } from 'preact/hooks';
 import { count, duration, percent, rate, short } from '../lib/format';
 import { rates } from '../lib/live';
 import { href } from '../lib/route';
+import { withNow } from '../lib/spark-line';
+import { useSparks, type SparkOf } from '../lib/sparks';
 import type {
   BucketSummary,
   BufferSummary,
@@ -19,19 +21,29 @@ import { Ago, Data, Empty, State } from '../parts/text';
 /** More than these are a click away. */
 const MOST = 50;
 
+export const namesOf = (things: readonly { name: string }[]): string[] => things.map(({ name }) => name);
+
 interface OperationRow {
   tracker: TrackerSummary;
   operation: OperationSummary;
 }
 
-export const OPERATIONS: readonly Column<OperationRow>[] = [
+/** The names of their histories. */
+export const operationNames = (trackers: readonly TrackerSummary[]): string[] =>
+  trackers.flatMap(({ name, operations }) => operations.map((operation) => `${name}/${operation.name}`));
+
+export const OPERATIONS = (sparkOf: SparkOf): readonly Column<OperationRow>[] => [
   { head: 'operation', names: true, cell: ({ operation }) => <Data text={operation.name} /> },
   { head: 'every', figure: true, cell: ({ operation }) => (operation.enabled ? duration(operation.everyMs) : 'off') },
   {
-    head: 'runs',
+    head: 'last hour',
     drawn: true,
     wide: true,
-    cell: ({ tracker, operation }) => <Spark values={rates.line(`fetched ${tracker.name}.${operation.name}`)} />,
+    cell: ({ tracker, operation }) => {
+      const counter = `fetched ${tracker.name}.${operation.name}`;
+      const past = sparkOf(`${tracker.name}/${operation.name}`);
+      return <Spark values={withNow(past, rates.rate(counter), rates.line(counter))} />;
+    },
   },
   {
     head: 'rate',
@@ -55,6 +67,7 @@ export const OPERATIONS: readonly Column<OperationRow>[] = [
 /** @param main it is the page's own list */
 export function Trackers({ trackers, main }: { trackers: readonly TrackerSummary[]; main?: boolean }) {
   const [most, setMost] = useState(MOST);
+  const sparkOf = useSparks('operation', operationNames(trackers.slice(0, most)));
   const Title = main ? 'h2' : 'h3';
   return (
     <Section title="Trackers" main={main} count={trackers.length} link={href('trackers')}>
@@ -77,7 +90,7 @@ export function Trackers({ trackers, main }: { trackers: readonly TrackerSummary
           </header>
           <Table
             caption={`Operations of ${tracker.name}`}
-            columns={OPERATIONS}
+            columns={OPERATIONS(sparkOf)}
             rows={tracker.operations.map((operation) => ({ tracker, operation }))}
             keyOf={({ operation }) => operation.name}
             tone={({ operation }) => (operation.enabled ? undefined : 'off')}
@@ -105,7 +118,7 @@ export function TrackerFacts({ tracker }: { tracker: TrackerSummary }) {
   );
 }
 
-const BUFFERS: readonly Column<BufferSummary>[] = [
+const BUFFERS = (sparkOf: SparkOf): readonly Column<BufferSummary>[] => [
   {
     head: 'buffer',
     names: true,
@@ -116,7 +129,14 @@ const BUFFERS: readonly Column<BufferSummary>[] = [
     ),
   },
   { head: 'state', cell: ({ state }) => <State is={state} /> },
-  { head: 'done', drawn: true, wide: true, cell: ({ name }) => <Spark values={rates.line(`done ${name}`)} /> },
+  {
+    head: 'last hour',
+    drawn: true,
+    wide: true,
+    cell: ({ name }) => (
+      <Spark values={withNow(sparkOf(name), rates.rate(`done ${name}`), rates.line(`done ${name}`))} />
+    ),
+  },
   { head: 'rate', figure: true, cell: ({ name }) => rate(rates.rate(`done ${name}`)) },
   { head: 'pending', figure: true, cell: ({ pending }) => short(pending) },
   { head: 'running', figure: true, wide: true, cell: ({ running }) => short(running) },
@@ -131,6 +151,7 @@ const BUFFERS: readonly Column<BufferSummary>[] = [
 
 /** @param main it is the page's own list */
 export function Buffers({ buffers, main }: { buffers: readonly BufferSummary[]; main?: boolean }) {
+  const sparkOf = useSparks('buffer', namesOf(buffers));
   return (
     <Section title="Buffers" main={main} count={buffers.length} link={href('buffers')}>
       {buffers.length === 0 ? (
@@ -138,13 +159,13 @@ export function Buffers({ buffers, main }: { buffers: readonly BufferSummary[]; 
           There is no buffer. A buffer hands entries to your code in batches:
         </Empty>
       ) : (
-        <Table caption="Buffers" columns={BUFFERS} rows={buffers} first={MOST} keyOf={({ name }) => name} />
+        <Table caption="Buffers" columns={BUFFERS(sparkOf)} rows={buffers} first={MOST} keyOf={({ name }) => name} />
       )}
     </Section>
   );
 }
 
-const JOBS: readonly Column<JobSummary>[] = [
+const JOBS = (sparkOf: SparkOf): readonly Column<JobSummary>[] => [
   {
     head: 'job',
     names: true,
@@ -167,6 +188,7 @@ const JOBS: readonly Column<JobSummary>[] = [
         </>
       ),
   },
+  { head: 'last hour', drawn: true, wide: true, cell: ({ name }) => <Spark values={sparkOf(name) ?? []} /> },
   { head: 'last ended', figure: true, cell: ({ last }) => <Ago at={last?.endedAt} /> },
   { head: 'took', figure: true, cell: ({ last }) => duration(last?.ms) },
   { head: 'rows', figure: true, cell: ({ last }) => (last ? short(last.rows) : '—') },
@@ -179,6 +201,7 @@ const JOBS: readonly Column<JobSummary>[] = [
 
 /** @param main it is the page's own list */
 export function Jobs({ jobs, main }: { jobs: readonly JobSummary[]; main?: boolean }) {
+  const sparkOf = useSparks('job', namesOf(jobs));
   return (
     <Section title="Jobs" main={main} count={jobs.length} link={href('jobs')}>
       {jobs.length === 0 ? (
@@ -186,22 +209,26 @@ export function Jobs({ jobs, main }: { jobs: readonly JobSummary[]; main?: boole
           There is no job. A regen, sweep or decay works on a whole table at its times:
         </Empty>
       ) : (
-        <Table caption="Jobs" columns={JOBS} rows={jobs} first={MOST} keyOf={({ name }) => name} />
+        <Table caption="Jobs" columns={JOBS(sparkOf)} rows={jobs} first={MOST} keyOf={({ name }) => name} />
       )}
     </Section>
   );
 }
 
-export const BUCKETS: readonly Column<BucketSummary>[] = [
+/** A key that is a secret is a hash, of which the beginning tells it from others. */
+export const bucketText = ({ upstream, limit, key }: BucketSummary): string => `${upstream}/${limit}:${key}`;
+
+export const BUCKETS = (sparkOf: SparkOf): readonly Column<BucketSummary>[] => [
   {
     head: 'bucket',
     names: true,
-    cell: ({ bucket, upstream }) => (
-      <a href={href('upstreams', upstream)}>
-        <Data text={bucket} />
+    cell: (bucket) => (
+      <a href={href('upstreams', bucket.upstream)}>
+        <Data text={bucketText(bucket)} />
       </a>
     ),
   },
+  { head: 'last hour', drawn: true, wide: true, cell: ({ bucket }) => <Spark values={sparkOf(bucket) ?? []} /> },
   {
     head: 'left',
     cell: ({ remaining, tokens }) =>
@@ -241,6 +268,11 @@ export function Buckets({ buckets }: { buckets: readonly BucketSummary[] }) {
   const share = ({ remaining, tokens }: BucketSummary): number =>
     remaining === null || tokens === null ? 1 : remaining / Math.max(1, tokens);
   const sorted = [...buckets].sort((a, b) => b.closedMs - a.closedMs || share(a) - share(b)).slice(0, 12);
+  // In their own order, so that the question is the same one while the list moves.
+  const sparkOf = useSparks(
+    'bucket',
+    buckets.map(({ bucket }) => bucket),
+  );
   return (
     <Section title="Upstreams" count={buckets.length} counted="buckets" link={href('upstreams')}>
       {buckets.length === 0 ? (
@@ -249,7 +281,7 @@ export function Buckets({ buckets }: { buckets: readonly BucketSummary[] }) {
           longwatch.config.ts.
         </Empty>
       ) : (
-        <Table caption="Buckets of upstreams" columns={BUCKETS} rows={sorted} keyOf={({ bucket }) => bucket} />
+        <Table caption="Buckets of upstreams" columns={BUCKETS(sparkOf)} rows={sorted} keyOf={({ bucket }) => bucket} />
       )}
     </Section>
   );
@@ -261,7 +293,7 @@ export function nodeState(node: NodeReport): string {
   return node.drained ? 'drained' : 'alive';
 }
 
-export const NODES: readonly Column<NodeReport>[] = [
+export const NODES = (sparkOf: SparkOf): readonly Column<NodeReport>[] => [
   { head: 'node', names: true, cell: ({ name }) => <Data text={name} /> },
   { head: 'state', cell: (node) => <State is={nodeState(node)} /> },
   {
@@ -272,6 +304,12 @@ export const NODES: readonly Column<NodeReport>[] = [
         <Data text={verdict.text} most={120} />
       </span>
     ),
+  },
+  {
+    head: 'busy, last hour',
+    drawn: true,
+    wide: true,
+    cell: ({ name }) => <Spark values={sparkOf(name) ?? []} top={1} />,
   },
   { head: 'pools', figure: true, cell: ({ pools }) => count(pools) },
   { head: 'members', figure: true, cell: ({ members }) => short(members) },
@@ -291,6 +329,7 @@ export const NODES: readonly Column<NodeReport>[] = [
 ];
 
 export function Nodes({ nodes }: { nodes: readonly NodeReport[] }) {
+  const sparkOf = useSparks('node', namesOf(nodes));
   return (
     <Section title="Nodes" count={nodes.filter(({ alive }) => alive).length} link={href('nodes')}>
       {nodes.length === 0 ? (
@@ -298,7 +337,7 @@ export function Nodes({ nodes }: { nodes: readonly NodeReport[] }) {
           No worker runs, so nothing is done. Start one:
         </Empty>
       ) : (
-        <Table caption="Nodes" columns={NODES} rows={nodes} first={MOST} keyOf={({ name }) => name} />
+        <Table caption="Nodes" columns={NODES(sparkOf)} rows={nodes} first={MOST} keyOf={({ name }) => name} />
       )}
     </Section>
   );

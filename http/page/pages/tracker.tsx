@@ -1,11 +1,14 @@
-/** One tracker: how its operations do, what holds it back, its history; members, pools and options under tabs. */
+/** One tracker: how its operations do, what holds it back, its history; members, mail, pools and options under tabs. */
+import type { Setting } from '../../../client/settings';
 import { unitActions } from '../actions/units';
 import { addAction, openHoldsAction, refetchAction } from '../actions/tracker';
+import { at, get } from '../lib/api';
 import { clock, count, duration } from '../lib/format';
 import type { Live } from '../lib/live';
 import { href, type Route } from '../lib/route';
 import type { TrackerSummary } from '../lib/state';
-import { useTitle } from '../lib/use';
+import { useSparks } from '../lib/sparks';
+import { useAsked, useTitle } from '../lib/use';
 import { workflowId } from '../lib/workflows';
 import { ActButton } from '../parts/dialog';
 import { Head, Missing, Tabs } from '../parts/head';
@@ -13,9 +16,10 @@ import { Section } from '../parts/section';
 import { Settings } from '../parts/settings';
 import { Table } from '../parts/table';
 import { Data, State } from '../parts/text';
+import { Mail } from './mail';
 import { Member } from './member';
 import { Members } from './members';
-import { OPERATIONS, TrackerFacts, Trackers } from './overview-lists';
+import { operationNames, OPERATIONS, TrackerFacts, Trackers } from './overview-lists';
 import { Pools } from './pools';
 import { Freshness } from './freshness';
 import { History } from './history';
@@ -23,6 +27,7 @@ import { History } from './history';
 const PARTS: [string, string][] = [
   ['', 'Operations'],
   ['members', 'Members'],
+  ['mail', 'Mail'],
   ['pools', 'Pools'],
   ['options', 'Options'],
 ];
@@ -49,23 +54,34 @@ export function TrackerPage({ live, route }: { live: Live; route: Route }) {
         actions={[...unitActions('tracker', tracker), addAction(name), refetchAction(name)]}
         workflow={workflowId.tracker(name)}
       />
-      <Tabs path={['trackers', name]} parts={PARTS} is={part} />
+      <Parts tracker={name} is={part} />
       {part === '' && <Operations tracker={tracker} />}
       {part === 'members' && <Members tracker={tracker} route={route} />}
+      {part === 'mail' && <Mail tracker={name} route={route} letter={id} />}
       {part === 'pools' && <Pools tracker={tracker} nodes={live.state.cluster.nodes} />}
       {part === 'options' && <Settings list="trackers" name={name} />}
     </>
   );
 }
 
+/** Mail is for trackers whose definition says what their members do with it: they have options for that. */
+function Parts({ tracker, is }: { tracker: string; is: string }) {
+  const path = at('trackers', tracker, 'config');
+  const { data } = useAsked(`${path} receives`, (signal) => get<{ items: Setting[] }>(path, {}, signal), 60_000);
+  const receives = is === 'mail' || data?.items.some(({ path: option }) => option.startsWith('receive.'));
+  const parts = PARTS.filter(([part]) => part !== 'mail' || receives);
+  return <Tabs path={['trackers', tracker]} parts={parts} is={is} />;
+}
+
 function Operations({ tracker }: { tracker: TrackerSummary }) {
   const enabled = tracker.operations.filter((operation) => operation.enabled);
+  const sparkOf = useSparks('operation', operationNames([tracker]));
   return (
     <>
       <Section title="Operations" count={tracker.operations.length}>
         <Table
           caption="Operations"
-          columns={OPERATIONS}
+          columns={OPERATIONS(sparkOf)}
           rows={tracker.operations.map((operation) => ({ tracker, operation }))}
           keyOf={({ operation }) => operation.name}
           tone={({ operation }) => (operation.enabled ? undefined : 'off')}

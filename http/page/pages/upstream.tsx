@@ -6,14 +6,16 @@ import type { Live } from '../lib/live';
 import { usePages } from '../lib/pages';
 import { href, type Route } from '../lib/route';
 import type { BucketSummary } from '../lib/state';
+import { useSparks } from '../lib/sparks';
 import { useAsked, useTitle } from '../lib/use';
 import { ActButton } from '../parts/dialog';
 import { Head } from '../parts/head';
+import { Listed } from '../parts/listed';
 import { Section } from '../parts/section';
 import { Settings } from '../parts/settings';
-import { More, Table, type Column } from '../parts/table';
+import type { Column } from '../parts/table';
 import { Data, Empty, State, Trouble } from '../parts/text';
-import { BUCKETS, Buckets } from './overview-lists';
+import { Buckets, BUCKETS, bucketText } from './overview-lists';
 import { History } from './history';
 
 export function UpstreamList({ live }: { live: Live }) {
@@ -59,14 +61,19 @@ export function UpstreamPage({ live, route }: { live: Live; route: Route }) {
 }
 
 function AllBuckets({ name, live }: { name: string; live: Live }) {
-  const list = usePages<BucketSummary>(`buckets ${name}`, (after, signal) =>
-    get('buckets', { upstream: name, after, limit: 100 }, signal),
+  const list = usePages<BucketSummary>(`buckets ${name}`, (wanted, signal) =>
+    get('buckets', { upstream: name, ...wanted }, signal),
   );
   const fresh = new Map(live.state?.buckets.map((bucket) => [bucket.bucket, bucket]));
   const rows = list.items.map((bucket) => fresh.get(bucket.bucket) ?? bucket);
+  const sparkOf = useSparks(
+    'bucket',
+    rows.map(({ bucket }) => bucket),
+  );
+  const [first, ...more] = BUCKETS(sparkOf);
   const columns: Column<BucketSummary>[] = [
-    { ...BUCKETS[0]!, cell: ({ bucket }) => <Data text={bucket} /> },
-    ...BUCKETS.slice(1),
+    { ...first!, cell: (bucket) => <Data text={bucketText(bucket)} /> },
+    ...more,
     { head: 'spent', figure: true, wide: true, cell: ({ spent }) => short(spent) },
     {
       head: 'others',
@@ -84,30 +91,35 @@ function AllBuckets({ name, live }: { name: string; live: Live }) {
     },
   ];
   return (
-    <Section title="Buckets" count={rows.length} counted="shown">
-      {list.problem && <Trouble words={list.problem.message} again={list.again} />}
-      {rows.length === 0 && list.isWhole && !list.problem && (
-        <Empty command="npx longwatch budget list">
-          Nobody has spent from it lately: buckets are here once a node asks for one.
-        </Empty>
-      )}
+    <Section title="Buckets">
       {rows
         .filter(({ closedMs }) => closedMs > 0)
         .slice(0, 20)
         .map((bucket) => (
           <Closed key={bucket.bucket} bucket={bucket} />
         ))}
-      {rows.length > 0 && <Table caption="Buckets" columns={columns} rows={rows} keyOf={({ bucket }) => bucket} />}
-      {list.next && <More shown={rows.length} next={list.next} />}
+      <Listed
+        list={list}
+        rows={rows}
+        caption="Buckets"
+        columns={columns}
+        keyOf={({ bucket }) => bucket}
+        empty={
+          <Empty command="npx longwatch budget list">
+            Nobody has spent from it lately: buckets are here once a node asks for one.
+          </Empty>
+        }
+      />
     </Section>
   );
 }
 
-function Closed({ bucket: { bucket, closedMs, closedReason } }: { bucket: BucketSummary }) {
+function Closed({ bucket }: { bucket: BucketSummary }) {
+  const { closedMs, closedReason } = bucket;
   return (
     <p class="trouble">
       <State is="closed" word={`Closed for another ${duration(closedMs)}: `} />
-      <Data text={bucket} />
+      <Data text={bucketText(bucket)} />
       {closedReason !== null && (
         <>
           {' — '}

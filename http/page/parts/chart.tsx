@@ -5,7 +5,7 @@
  */
 import { useState } from 'preact/hooks';
 import type { Mark } from '../../../client/marks';
-import { clock, time } from '../lib/format';
+import { clock, shown, time } from '../lib/format';
 import { pathOf, topOf } from '../lib/chart-path';
 
 interface Line {
@@ -69,7 +69,9 @@ export function Chart({ title, at, lines, marks, form }: Props) {
             .filter((mark) => mark.at >= first && mark.at <= last)
             .map((mark, i) => (
               <path key={i} class={`mark ${mark.kind}`} d={`M${x(mark.at)} 0V${HEIGHT}`}>
-                <title>{`${when(mark.at)} ${mark.text}${mark.actor === null ? '' : ` by ${mark.actor}`}`}</title>
+                <title>
+                  {shown(`${when(mark.at)} ${mark.text}${mark.actor === null ? '' : ` by ${mark.actor}`}`, 300)}
+                </title>
               </path>
             ))}
           {chosen !== undefined && <path class="chosen" d={`M${x(chosen)} 0V${HEIGHT}`} />}

@@ -7,6 +7,7 @@ import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Action, Preview, Values } from '../actions/action';
 import { mayBeDone, randomKey, wordsOf } from '../lib/api';
+import { shown } from '../lib/format';
 import { may, useMe } from '../lib/me';
 import type { State as Whole } from '../lib/state';
 import { Fields } from './fields';
@@ -32,7 +33,7 @@ export function ActButton({ action, quiet }: { action: Action; quiet?: boolean }
       class={quiet ? 'link' : undefined}
       disabled={!allowed}
       title={allowed ? undefined : `it needs the role '${action.role}'; yours is '${me?.role ?? 'unknown'}'`}
-      aria-label={action.title}
+      aria-label={shown(action.title, 300)}
       onClick={() => openAction(action)}
     >
       {action.button}

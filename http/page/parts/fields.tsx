@@ -1,5 +1,6 @@
 /** The fields of a dialog, as an action's data says them. */
 import type { Field, Values } from '../actions/action';
+import { shown } from '../lib/format';
 
 interface Props {
   fields: readonly Field[];
@@ -45,7 +46,7 @@ function Input({
       <select {...common} onChange={(event) => set(event.currentTarget.value)}>
         {field.choices?.map((choice) => (
           <option key={choice} value={choice}>
-            {choice}
+            {shown(choice, 80)}
           </option>
         ))}
       </select>

@@ -5,15 +5,9 @@ const WIDTH = 200;
 const HEIGHT = 22;
 
 /** A line of the last values. The figure beside it says the newest one, so it is not read aloud. */
-export function Spark({
-  values,
-  tone = 'accent',
-}: {
-  values: readonly (number | null)[];
-  tone?: 'accent' | 'bad' | 'quiet';
-}) {
+export function Spark({ values, top: upper }: { values: readonly (number | null)[]; top?: number }) {
   const known = values.filter((value) => value !== null);
-  const top = Math.max(...known, 0);
+  const top = Math.max(...known, upper ?? 0);
   const step = WIDTH / Math.max(1, values.length - 1);
   const y = (value: number): number => HEIGHT - 2 - (top > 0 ? (value / top) * (HEIGHT - 5) : 0);
   // A gap where a value is missing: it was not measured, which is not zero.
@@ -27,7 +21,7 @@ export function Spark({
     }
   });
   return (
-    <svg class={`spark ${tone}`} viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
+    <svg class="spark" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" aria-hidden="true">
       <line x1="0" x2={WIDTH} y1={HEIGHT - 1.5} y2={HEIGHT - 1.5} class="ground" vector-effect="non-scaling-stroke" />
       {known.length > 1 && <path d={path} vector-effect="non-scaling-stroke" />}
     </svg>

@@ -1,6 +1,5 @@
 /** Answers of the routes that pages ask beside the stream, over the things of `samples.ts`. */
 import type { AuditRow } from '../../../client/audit';
-import type { DeadDetails, DeadEntry } from '../../../client/buffer/dead';
 import type { LeaseSummary } from '../../../client/durable/handle';
 import type { FailedRowSummary, TickSummary } from '../../../client/job/ticks';
 import type { Series } from '../../../client/series';
@@ -9,12 +8,14 @@ import type { Freshness, OldestMember } from '../../../client/tracker/freshness'
 import type { FailingMember, MemberSummary } from '../../../client/tracker/lists';
 import type { MemberDetails, PoolSummary } from '../../../client/tracker/members';
 import type { Me } from '../../../http/page/lib/me';
-import { at, MARKS, MOMENT, series } from './samples';
+import { letter, letterDetails, life, mailLetter, memberId } from './letters';
+import { at, MARKS, series } from './samples';
 import type { Site } from './site';
 
-const ADMIN: Me = {
+export const ADMIN: Me = {
   name: 'ana',
   role: 'admin',
+  byCookie: false,
   environment: {
     temporal: '127.0.0.1:7233',
     namespace: 'default',
@@ -24,8 +25,6 @@ const ADMIN: Me = {
 };
 
 const times = <T>(many: number, make: (i: number) => T): T[] => Array.from({ length: many }, (_, i) => make(i));
-
-const memberId = (i: number): string => String(2_112_000_000 + i);
 
 const member = (i: number): MemberSummary => ({
   id: memberId(i),
@@ -83,6 +82,7 @@ function freshness(pools: number): Freshness {
           p50Ms: everyMs * factor * 0.5,
           p95Ms: everyMs * factor * 0.9,
           maxMs: everyMs * factor,
+          lifetimes: factor,
           toldAt: at(4_000),
           toldMs: pool === 17 ? 90_000 : 4_000,
         };
@@ -160,25 +160,6 @@ const details = (id: string): MemberDetails => ({
   ],
 });
 
-const letter = (i: number): DeadEntry => ({
-  id: `${i % 4}-${4_711 + i}`,
-  value: { to: 2_112_000_000 + i, template: 'welcome', attempt: i },
-  key: `to ${i}`,
-  error: i % 3 === 0 ? 'SmtpError: 550 mailbox unavailable' : 'TimeoutError: no answer within 30 s',
-  attempts: 5,
-  diedAt: at(60_000 * (i + 1)),
-  state: 'dead',
-});
-
-const letterDetails = (id: string): DeadDetails => ({
-  ...letter(0),
-  id,
-  errors: times(5, (i) => ({ at: MOMENT - 600_000 + i * 60_000, error: 'SmtpError: 550 mailbox unavailable' })),
-  op: null,
-  note: null,
-  changedAt: at(60_000),
-});
-
 const tick = (i: number): TickSummary => ({
   due: at(300_000 * (i + 1)),
   by: i === 6 ? 'hand' : 'schedule',
@@ -212,6 +193,8 @@ const SETTINGS: Setting[] = [
   { path: 'concurrency', value: '40', compiled: 40, source: 'set', configured: '20' },
   { path: 'retry.base', value: '1s', compiled: 1_000, source: 'default' },
 ];
+/** Its members take messages. */
+const RECEIVES: Setting = { path: 'receive.attempts', value: '8', compiled: 8, source: 'default' };
 
 const act = (i: number): AuditRow => ({
   number: String(900 - i),
@@ -254,6 +237,10 @@ export function answerAll(site: Site, many = 100, me: Me = ADMIN): void {
   site.answer('GET trackers/characters/failing', ({ path }) => page(failing, path, 50));
   site.answer('GET trackers/characters/oldest', () => ({ items: times(Math.min(20, many), oldest), next: null }));
   site.answer('GET trackers/characters/freshness', () => freshness(many === 0 ? 0 : Math.min(2_000, many * 2)));
+  site.answer('GET trackers/characters/lives', ({ path }) => page(life, path));
+  site.answer('GET trackers/characters/dead', ({ path }) => page(mailLetter, path));
+  site.answer('GET trackers/characters/dead/', () => mailLetter(0));
+  site.answer('GET trackers/characters/dead/count', () => ({ count: many }));
   site.answer('GET trackers/characters/pools', () => ({ items: times(Math.min(2_000, many * 2), pool), next: null }));
   site.answer('GET trackers/characters/errors', () => ({
     groups: [
@@ -274,9 +261,13 @@ export function answerAll(site: Site, many = 100, me: Me = ADMIN): void {
     complete: true,
   }));
   for (const list of ['trackers/characters', 'buffers/mail', 'jobs/stamina', 'upstreams/esi'])
-    site.answer(`GET ${list}/config`, () => ({ items: SETTINGS, next: null }));
+    site.answer(`GET ${list}/config`, () => ({
+      items: list.startsWith('trackers') ? [...SETTINGS, RECEIVES] : SETTINGS,
+      next: null,
+    }));
   site.answer('GET buffers/mail/dead', ({ path }) => page(letter, path));
   site.answer('GET buffers/mail/dead/', ({ path }) => letterDetails(path.split('/')[3]!));
+  site.answer('GET buffers/mail/dead/count', () => ({ count: many }));
   site.answer('GET buffers/mail/dead/errors', () => ({
     groups: [
       {
@@ -330,10 +321,12 @@ export function answerAll(site: Site, many = 100, me: Me = ADMIN): void {
   site.answer('GET leases', ({ path }) => page(lease, path));
   site.answer('GET audit', ({ path }) => page(act, path));
   const part = (asked: string, at: number): string => decodeURIComponent(asked.split('?')[0]!.split('/')[at] ?? '');
-  site.answer('GET history/', ({ path }) => series(part(path, 1) as Series['kind'], part(path, 2)));
-  site.answer('GET history/bucket', () => ({
-    items: many === 0 ? [] : ['esi/errors', 'esi/group'].map((name) => series('bucket', name)),
-    next: null,
-  }));
+  site.answer('GET history/', ({ path }) => {
+    const [kind, name] = [part(path, 1) as Series['kind'], part(path, 2)];
+    if (name !== '') return series(kind, name);
+    const asked = new URLSearchParams(path.split('?')[1]).get('names');
+    const names = asked === null ? ['esi/errors', 'esi/group'] : (JSON.parse(asked) as string[]);
+    return { items: many === 0 ? [] : names.map((each) => series(kind, each)), next: null };
+  });
   site.answer('GET marks', () => ({ items: many === 0 ? [] : MARKS, next: null }));
 }

@@ -34,12 +34,25 @@ export interface Sent {
 /** An answer that never comes: the connection ends without a word. */
 export const LOST = Symbol('lost');
 
+/** An answer that is thrown. */
+interface Refused {
+  status?: number;
+  code?: string;
+  message: string;
+  headers?: Record<string, string>;
+}
+
+export const refusal = (status: number, message: string, headers: Record<string, string> = {}): Error =>
+  Object.assign(new Error(message), { status, code: 'Refused', headers });
+
 /** An answer: a value, or what is made of the question; a status where it is not 200. */
 type Answer = unknown;
 
 export class Site {
   /** Commands that the page sent. */
   readonly sent: Sent[] = [];
+  /** The tag of its files. */
+  release = 'one';
   private readonly streams = new Set<ServerResponse>();
   private readonly answers: [string, (sent: Sent) => Answer][] = [];
   private server: Server | undefined;
@@ -97,6 +110,7 @@ export class Site {
     const file = rest === '' ? 'index.html' : rest;
     try {
       const body = readFileSync(path.join(this.folder, path.basename(file)));
+      response.setHeader('etag', `"${this.release}"`);
       response.setHeader('content-type', TYPES[path.extname(file)] ?? 'text/plain').end(body);
     } catch {
       response.writeHead(404).end();
@@ -136,8 +150,9 @@ export class Site {
         answer = await found[1](sent);
         status = 200;
       } catch (error) {
-        const refused = error as { status?: number; code?: string; message: string };
+        const refused = error as Refused;
         status = refused.status ?? 500;
+        for (const [name, value] of Object.entries(refused.headers ?? {})) response.setHeader(name, value);
         answer = { error: { code: refused.code ?? 'Internal', message: refused.message } };
       }
     }

@@ -3,7 +3,7 @@ import type { MoveResult } from '../../../client/cluster/move';
 import type { PoolSummary } from '../../../client/tracker/members';
 import type { RosterResult } from '../../../client/tracker/roster';
 import type { HoldSummary, RefetchResult } from '../../../client/tracker/told';
-import { at, get, send } from '../lib/api';
+import { at, getAll, send } from '../lib/api';
 import { count, duration, plural, verb } from '../lib/format';
 import type { State, TrackerSummary } from '../lib/state';
 import { line, type Action } from './action';
@@ -78,7 +78,7 @@ export function moveAction(tracker: string, pool: PoolSummary, nodes: readonly s
     fields: [{ name: 'to', label: 'to', kind: 'choice', value: others[0] ?? '', choices: others }],
     asks: async ({ to = '' }, signal) => {
       if (to === '') return { says: [], refused: 'there is no other node that lives' };
-      const { items } = await get<{ items: PoolSummary[] }>(at('trackers', tracker, 'pools'), {}, signal);
+      const { items } = await getAll<PoolSummary>(at('trackers', tracker, 'pools'), pool.pool + 1, signal);
       const now = items.find((each) => each.pool === pool.pool);
       if (!now) return { says: [], refused: 'there is no such pool any more' };
       if (now.node === to && now.onShift) return { says: [], refused: `it is with ${to} already` };

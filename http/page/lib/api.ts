@@ -49,6 +49,24 @@ export async function get<T>(path: string, query: Query = {}, signal?: AbortSign
   return read<T>(await answerTo('GET', text ? `${path}?${text}` : path, { signal, withinMs: PATIENCE_MS }));
 }
 
+/**
+ * All of a list, page after page, up to so many.
+ * @returns whether that was all
+ */
+export async function getAll<T>(
+  path: string,
+  most: number,
+  signal?: AbortSignal,
+): Promise<{ items: T[]; isAll: boolean }> {
+  const items: T[] = [];
+  for (let after: string | undefined; ;) {
+    const page: { items: T[]; next: string | null } = await get(path, { after }, signal);
+    items.push(...page.items);
+    if (page.next === null || items.length >= most) return { items, isAll: page.next === null };
+    after = page.next;
+  }
+}
+
 /** A list's value, with the tag by which a change can say what it was made of. */
 export async function getTagged<T>(path: string, signal?: AbortSignal): Promise<{ value: T; tag: string | undefined }> {
   const response = await answerTo('GET', path, { signal, withinMs: PATIENCE_MS });

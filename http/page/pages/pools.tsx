@@ -1,7 +1,7 @@
 /** A tracker's pools: who keeps each, since when, crashes; those with something wrong first. */
 import type { PoolSummary } from '../../../client/tracker/members';
 import { moveAction } from '../actions/tracker';
-import { at, get } from '../lib/api';
+import { at, getAll } from '../lib/api';
 import { count } from '../lib/format';
 import { useMe, workflowLink } from '../lib/me';
 import type { NodeReport, TrackerSummary } from '../lib/state';
@@ -12,10 +12,17 @@ import { Section } from '../parts/section';
 import { Table, type Column } from '../parts/table';
 import { Ago, Data, State, Trouble } from '../parts/text';
 
+/** More of them are not looked through for what is wrong. */
+const MOST = 5_000;
+
 export function Pools({ tracker, nodes }: { tracker: TrackerSummary; nodes: readonly NodeReport[] }) {
   const me = useMe();
   const path = at('trackers', tracker.name, 'pools');
-  const { data, problem, again } = useAsked(path, (signal) => get<{ items: PoolSummary[] }>(path, {}, signal), 3_000);
+  const { data, problem, again } = useAsked(
+    path,
+    (signal) => getAll<PoolSummary>(path, MOST, signal),
+    tracker.pools > 1_000 ? 10_000 : 3_000,
+  );
   const alive = nodes.filter((node) => node.alive).map(({ name }) => name);
   const columns: Column<PoolSummary>[] = [
     {
@@ -48,6 +55,7 @@ export function Pools({ tracker, nodes }: { tracker: TrackerSummary; nodes: read
           keyOf={({ pool }) => String(pool)}
         />
       )}
+      {data && !data.isAll && <p class="quiet">These are the first {count(data.items.length)} pools.</p>}
     </Section>
   );
 }

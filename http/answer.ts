@@ -12,7 +12,7 @@ import { parseBody, readText } from './body';
 import { ApiError, failureOf, hasDoneNothing } from './problems';
 import type { Asked, Route } from './route';
 import { PARAMS, type ParamName } from './schemas';
-import { may, type Caller } from './who';
+import { may, type LetIn } from './who';
 
 /** A name that is not known would be passed over, and more be answered than was asked for. */
 const NO_QUERY = z.strictObject({});
@@ -26,7 +26,7 @@ const COMMAND_MS = 140_000;
 export interface Incoming {
   request: Request;
   params: Record<string, string>;
-  caller: Caller;
+  caller: LetIn;
   longwatch: Longwatch;
   /** The address of Temporal's own page. */
   ui: string | null;

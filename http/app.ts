@@ -17,7 +17,7 @@ import { ApiError, failureOf } from './problems';
 import { ROUTES } from './routes/all';
 import { Login } from './schemas';
 import { StateStream } from './stream';
-import { readTokens, type Caller } from './who';
+import { readTokens, type LetIn } from './who';
 
 const API = '/api/v1';
 /** Nobody knows yet who sends it. */
@@ -177,7 +177,7 @@ function safe(response: Response): Response {
 }
 
 function addApi(app: Hono<Env>, { gate, callers, stream, ui, onUnexpected }: Parts): void {
-  const letIn = (request: Request, { address }: From): Promise<Caller | Response> => gate.letIn(request, address);
+  const letIn = (request: Request, { address }: From): Promise<LetIn | Response> => gate.letIn(request, address);
   app.post(`${API}/login`, async ({ req: { raw }, env }) => {
     if (!gate.hasTokens) throw notFound();
     const body = parseBody(await readText(raw, LOGIN_BYTES), raw.headers.get('content-type'));

@@ -5,7 +5,7 @@
  */
 import { checkOrigin, type Hosts } from './guard';
 import { ApiError } from './problems';
-import { callerOf, isRole, Tries, type Caller, type KnownToken } from './who';
+import { callerOf, isRole, Tries, type Caller, type KnownToken, type LetIn } from './who';
 
 /**
  * @returns who it is; undefined: nobody that is known (401). A Response (a redirect to a login page, say) is answered
@@ -39,16 +39,17 @@ export class Gate {
    * @param address the caller's, where it is known
    * @throws ApiError
    */
-  async letIn(request: Request, address: string | undefined): Promise<Caller | Response> {
+  async letIn(request: Request, address: string | undefined): Promise<LetIn | Response> {
     const changes = !['GET', 'HEAD'].includes(request.method);
     checkOrigin(request, this.hosts);
-    if (this.way.by === 'open') return this.way.caller;
+    if (this.way.by === 'open') return { ...this.way.caller, byCookie: false };
     if (this.way.by === 'program') {
       // A session that is not there is often null, or an empty text.
       const caller = (await this.way.authenticate(request)) || undefined;
       if (caller === undefined) throw new ApiError(401, 'Unauthorized', 'it is not known who asks');
-      if (!(caller instanceof Response)) checkCaller(caller);
-      return caller;
+      if (caller instanceof Response) return caller;
+      checkCaller(caller);
+      return { name: caller.name, role: caller.role, byCookie: false };
     }
     const { token, isCookie } = tokenOf(request);
     if (token === undefined)

@@ -7,7 +7,7 @@ import type { z } from '@hono/zod-openapi';
 import type { Longwatch } from '../client/longwatch';
 import type { ParamName, PARAMS } from './schemas';
 import type { Answer } from './shapes/shape';
-import type { Caller, Role } from './who';
+import type { LetIn, Role } from './who';
 
 /** The names between braces of an address. */
 type NamesIn<Path extends string> = Path extends `${string}{${infer Name}}${infer Rest}` ? Name | NamesIn<Rest> : never;
@@ -25,7 +25,7 @@ export interface Asked<Params = Record<string, unknown>, Query = unknown, Body =
   params: Params;
   query: Query;
   body: Body;
-  caller: Caller;
+  caller: LetIn;
   /** The address of Temporal's own page; null: it is not known. */
   ui: string | null;
   /** Aborted when nobody waits for the answer any more. */

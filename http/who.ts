@@ -13,8 +13,12 @@ export interface Caller {
   /** For the audit. */
   name: string;
   role: Role;
+}
+
+/** The same, and how. */
+export interface LetIn extends Caller {
   /** By the cookie that `login` has set: a page can sign out. */
-  byCookie?: boolean;
+  byCookie: boolean;
 }
 
 export function may(caller: Caller, needed: Role): boolean {

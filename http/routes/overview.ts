@@ -39,7 +39,7 @@ export const OVERVIEW_ROUTES = [
     run: async ({ longwatch: { environment }, caller: { name, role, byCookie }, ui }) => ({
       name,
       role,
-      byCookie: byCookie === true,
+      byCookie,
       environment: {
         temporal: environment.temporal.address,
         namespace: environment.temporal.namespace,

@@ -60,7 +60,9 @@ export const FreshnessShape = shapeOf<Freshness>()(
           lifetimes: z
             .number()
             .nullable()
-            .openapi({ description: 'the age of the most overdue value, in lifetimes of its own: 1 is due, 3 is stale' }),
+            .openapi({
+              description: 'the age of the most overdue value, in lifetimes of its own: 1 is due, 3 is stale',
+            }),
           toldAt: Time,
           toldMs: z.number(),
         }),

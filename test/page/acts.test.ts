@@ -190,7 +190,7 @@ describeInBrowser('actions on the page', () => {
     const port = Number(new URL(served.url).port);
     const page = await chromium.open(`${served.url}#/trackers/things/options`, { expected: /401|ERR_|Failed to load/ });
     const signIn = async (token: string): Promise<void> => {
-      await page.getByLabel('token').fill(token);
+      await page.getByRole('textbox', { name: 'token' }).fill(token);
       await page.getByRole('button', { name: 'Sign in' }).click();
     };
     await signIn(first.token);
@@ -204,7 +204,7 @@ describeInBrowser('actions on the page', () => {
     await page.getByText('You are signed out').waitFor();
     // The cookie is gone, and not only what the page has of it.
     await page.reload();
-    await page.getByLabel('token').waitFor();
+    await page.getByRole('textbox', { name: 'token' }).waitFor();
     expect(await page.context().cookies(`${again.url}api/v1/me`)).toEqual([]);
     expect(page.wrong).toEqual([]);
     await page.close();
@@ -212,11 +212,11 @@ describeInBrowser('actions on the page', () => {
 
   test('a token that may only read sees everything and does nothing; the log is there for it too', async () => {
     const page = await chromium.open(`${guarded.url}#/trackers/things`, { expected: /401/ });
-    await page.getByLabel('token').fill('lw_not-a-token');
+    await page.getByRole('textbox', { name: 'token' }).fill('lw_not-a-token');
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('alert').getByText('not known').waitFor();
     expect(await violations(page)).toEqual([]);
-    await page.getByLabel('token').fill(tokens.read);
+    await page.getByRole('textbox', { name: 'token' }).fill(tokens.read);
     await page.getByRole('button', { name: 'Sign in' }).click();
     await page.getByRole('heading', { name: 'things' }).waitFor();
     expect(await page.getByRole('button', { name: 'Pause things' }).isDisabled()).toBe(true);

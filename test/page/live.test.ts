@@ -83,7 +83,7 @@ describeInBrowser('a page that is open', () => {
       await eventually('the next ones', async () => !['', before].includes(await page.locator('.more').innerText()));
       expect(await rows.count()).toBeLessThanOrEqual(3_000);
     }
-    expect(await page.locator('.more').innerText()).toMatch(/to 5,000 shown, and that is the end, as of \d\d:/);
+    expect(await page.locator('.more').innerText()).toMatch(/to 5,000 shown, and that is the end/);
     expect(await rows.last().innerText()).toContain(letter(MANY - 1).id);
     expect(steps).toBeLessThan(12);
     await page.getByRole('button', { name: 'from the first one' }).click();

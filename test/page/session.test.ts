@@ -40,7 +40,7 @@ describeInBrowser('the session', () => {
 
   const opened = (hash: string) => chromium.open(`${site.url}${hash}`, { now: MOMENT, expected: REFUSED });
   const signIn = async (page: Page): Promise<void> => {
-    await page.getByLabel('token').fill('lw_another');
+    await page.getByRole('textbox', { name: 'token' }).fill('lw_another');
     await page.getByRole('button', { name: 'Sign in' }).click();
   };
 
@@ -119,7 +119,7 @@ describeInBrowser('the session', () => {
     site.answer('GET me', () => (isKnown ? ADMIN : Promise.reject(away)));
     const page = await opened('#/nodes');
     await page.getByText('You are not signed in').waitFor();
-    expect(await page.getByLabel('token').count()).toBe(0);
+    expect(await page.getByRole('textbox', { name: 'token' }).count()).toBe(0);
     expect(await violations(page)).toEqual([]);
     isKnown = true;
     await page.getByRole('button', { name: 'Load the page again' }).click();

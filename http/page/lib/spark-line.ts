@@ -18,13 +18,17 @@ const UNWRITTEN = 2;
 
 export const figureOf = (kind: Kind): string => FIGURES[kind].figure;
 
-/** As many as one address has room for; a name that is too long for any has no line. */
+/** PostgreSQL keeps no such text: nothing has this name there, and a question with it is refused as a whole. */
+// eslint-disable-next-line no-control-regex -- this is what is looked for
+const UNSTORABLE = /\u0000|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+
+/** As many as one address has room for; a name that is too long for any, or that nothing can have, has no line. */
 export function inAddresses(names: readonly string[]): string[][] {
   const groups: string[][] = [];
   let room = 0;
   for (const name of names) {
     const size = encodeURIComponent(JSON.stringify(name)).length + encodeURIComponent(',').length;
-    if (size > MOST_CHARACTERS) continue;
+    if (size > MOST_CHARACTERS || UNSTORABLE.test(name)) continue;
     if (groups.length === 0 || size > room) {
       groups.push([]);
       room = MOST_CHARACTERS;

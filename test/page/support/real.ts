@@ -46,8 +46,14 @@ export class RealSite {
       host: '127.0.0.1',
       port,
     });
-    this.served.push(served);
-    return served;
+    let isStopped = false;
+    const stop = async (): Promise<void> => {
+      if (isStopped) return;
+      isStopped = true;
+      await served.stop();
+    };
+    this.served.push({ ...served, stop });
+    return { ...served, stop };
   }
 
   async close(): Promise<void> {

@@ -37,7 +37,7 @@ import { gatherFacts } from './doctor/facts';
 import { once, type Answered, type Ended, type OnceOptions } from './once';
 import { readMarks, type Mark } from './marks';
 import { readAllSeries, readSeries, type Series, type SeriesKind, type SeriesOptions } from './series';
-import { readStatus, type Status } from './status';
+import { readReplica, readStatus, type ReplicaSummary, type Status } from './status';
 import { readHolds, type HoldSummary } from './tracker/told';
 import type { KnownDefinition } from './tracker/decode';
 import { TrackerHandle } from './tracker/handle';
@@ -157,6 +157,14 @@ export class Longwatch {
   /** Every tracker, job, buffer and node; from PostgreSQL alone. */
   status(): Promise<Status> {
     return readStatus(this.connections);
+  }
+
+  /**
+   * How far the replica is behind from which lists, pools, members and `status` come (READ_DATABASE_URL). Undefined:
+   * there is none, and all of it is as it is now.
+   */
+  replica(): Promise<ReplicaSummary | undefined> {
+    return readReplica(this.connections);
   }
 
   /** All that is wrong, what to do, and what could not be looked at. Never fails: what cannot be read is not known. */

@@ -123,9 +123,16 @@ interface NodeRow {
   seen_at: number;
 }
 
+/** How far what is shown lies behind; undefined: it is read where it is written. */
+export async function readReplica(connections: Connections): Promise<ReplicaSummary | undefined> {
+  if (!connections.readsReplica) return undefined;
+  const [row] = await connections.read<{ behind_ms: number | null }>(STATUS_REPLICA);
+  return { behindMs: row?.behind_ms ?? null };
+}
+
 /** @param tracker only this one; without it, all. */
 export async function readStatus(connections: Connections, tracker?: string): Promise<Status> {
-  const [trackers, stats, nodes, jobs, buffers, holds, heldBack, [replica]] = await Promise.all([
+  const [trackers, stats, nodes, jobs, buffers, holds, heldBack, replica] = await Promise.all([
     connections.read<TrackerRow>(STATUS_TRACKERS, [tracker ?? null]),
     connections.read<StatsRow>(STATUS_STATS, [tracker ?? null]),
     connections.read<NodeRow>(STATUS_NODES),
@@ -133,10 +140,10 @@ export async function readStatus(connections: Connections, tracker?: string): Pr
     tracker === undefined ? readBuffers(connections) : [],
     readHolds(connections, tracker),
     readHeldBack(connections, tracker),
-    connections.readsReplica ? connections.read<{ behind_ms: number | null }>(STATUS_REPLICA) : [],
+    readReplica(connections),
   ]);
   return {
-    ...(replica && { replica: { behindMs: replica.behind_ms } }),
+    ...(replica && { replica }),
     trackers: await Promise.all(
       trackers.map((row) =>
         summarize(

@@ -1,6 +1,6 @@
 /** `longwatch pools`: who keeps each pool of a tracker, and how it is doing. */
 import type { Command } from 'commander';
-import { age, count, print, printJson, table } from '../output';
+import { age, count, print, printJson, remark, table } from '../output';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 import type { PoolSummary } from '../../client/tracker/members';
 
@@ -10,8 +10,8 @@ export function addPools(program: Command): void {
     'longwatch pools characters --json',
   ]).action((name: string, flags: CommonFlags) =>
     withLongwatch(flags, async (longwatch) => {
-      const pools = await longwatch.tracker(name).pools();
-      if (flags.json) return printJson({ tracker: name, pools });
+      const [pools, replica] = await Promise.all([longwatch.tracker(name).pools(), longwatch.replica()]);
+      if (flags.json) return printJson({ tracker: name, pools, replica });
       await print(
         table(
           [
@@ -36,6 +36,8 @@ export function addPools(program: Command): void {
           ]),
         ),
       );
+      if (replica && replica.behindMs !== 0)
+        remark(`read from a replica that is ${age(replica.behindMs)} behind: all of it is as it was then`);
     }),
   );
 }

@@ -42,14 +42,15 @@ interface Fence {
   [column: string]: unknown;
   tracker: string;
   pool: number;
-  token: string;
+  /** The shift that has taken it last. */
+  claim: string;
   node: string | null;
   held: boolean;
 }
 
 interface Flight {
   move: PoolMove;
-  token: string;
+  claim: string;
   until: number;
 }
 
@@ -98,12 +99,12 @@ async function send(
     fail(result, move, 'its workflow does not run');
     return undefined;
   }
-  return { move, token: fence.token, until: performance.now() + TAKEN_MS };
+  return { move, claim: fence.claim, until: performance.now() + TAKEN_MS };
 }
 
 /** False: it has arrived, somewhere or nowhere. */
-function isOnItsWay({ move, token, until }: Flight, fence: Fence | undefined, result: Moved): boolean {
-  if (fence && fence.held && fence.token !== token) {
+function isOnItsWay({ move, claim, until }: Flight, fence: Fence | undefined, result: Moved): boolean {
+  if (fence && fence.held && fence.claim !== claim) {
     if (fence.node === move.to) result.moved++;
     else fail(result, move, `node '${fence.node}' has taken it instead`);
     return false;

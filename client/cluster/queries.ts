@@ -79,10 +79,13 @@ export const KEPT_POOLS: Statement = {
          order by p.tracker, p.pool`,
 };
 
-/** The fences of these pools: whoever takes one raises its token. */
+/**
+ * The fences of these pools. Each shift has a claim of its own; a keeper that goes on meanwhile has its last one
+ * (`activities/tracker/shift/meanwhile.ts`).
+ */
 export const FENCES: Statement = {
   name: 'client-fences',
-  text: `select p.tracker, p.pool, p.token::text as token, p.node, p.released_at is null as held
+  text: `select p.tracker, p.pool, concat_ws('/', p.run_id, p.shift, p.attempt) as claim, p.node, p.released_at is null as held
          from unnest($1::text[], $2::int[]) as k (tracker, pool)
          join longwatch.pool p on p.tracker = k.tracker and p.pool = k.pool`,
 };

@@ -107,12 +107,15 @@ const UNKEPT: Statement = {
          order by p.tracker, p.pool limit 5000`,
 };
 
-/** The audit knows when a drain for a tracker was commanded. */
+/** The audit knows when a drain for a tracker was commanded. Other drains of the node have times of their own. */
 const DRAINS: Statement = {
   name: 'doctor-drains',
   text: `select n.name as node, n.drained_at is not null and n.drained_until is null as whole, d.trackers,
                 ${ms(`clock_timestamp() - coalesce(case when n.drained_until is null then n.drained_at end, (
-                  select max(a.at) from longwatch.audit a where a.subject = 'node/' || n.name and a.what = 'node drain'))`)} as "forMs"
+                  select min(since) from unnest(d.trackers) tracker, lateral (
+                    select max(a.at) as since from longwatch.audit a
+                    where a.subject = 'node/' || n.name and a.what = 'node drain'
+                      and a.after ->> ('drained for ' || tracker) is distinct from a.before ->> ('drained for ' || tracker)) s))`)} as "forMs"
          from longwatch.node n, lateral (
            select array(select f.tracker from ${DRAINS_FOR} f where f.until is null order by f.tracker) as trackers) d
          where n.drained_at is not null and n.drained_until is null or cardinality(d.trackers) > 0 order by n.name`,

@@ -14,7 +14,10 @@ export const NODE_GONE = "interval '5 seconds'";
  * receives nothing any more cannot know.
  */
 const HAS_ALL = `pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() and exists (select from pg_stat_wal_receiver)`;
-/** The time of the rows that are read: on a replica that is behind, nodes live that lived then. */
+/**
+ * The time of the rows that are read: on a replica that is behind, nodes live that lived then, and values are as old
+ * as they were then.
+ */
 const AS_OF = `(select case when pg_is_in_recovery() and (${HAS_ALL}) is not true
                             then coalesce(pg_last_xact_replay_timestamp(), now()) else now() end)`;
 /** The node of a row, by the name of its table there, lives. */
@@ -111,7 +114,7 @@ export const SHOW: Statement = {
 export const STATUS_TRACKERS: Statement = {
   name: 'client-status-trackers',
   text: `select t.name, t.state, t.pools, t.options, t.changes, t.gate_open,
-                ${ms('now() - greatest(t.gate_checked_at, t.gate_next_at)')} as gate_age_ms,
+                ${ms(`${AS_OF} - greatest(t.gate_checked_at, t.gate_next_at)`)} as gate_age_ms,
                 coalesce(p.members, 0)::int as members,
                 coalesce(p.on_shift, 0)::int as on_shift, coalesce(p.quarantined, 0)::int as quarantined,
                 (case when t.state = 'stopped' then 0 else coalesce(p.unbegun, 0) end)::int as unbegun
@@ -141,11 +144,11 @@ export const STATUS_MAY_BE_STALE: Statement = {
          where p.tracker = $1 and p.members > 0 and exists (
            select from unnest($2::text[], $3::float8[]) as o (operation, every_ms)
            left join longwatch.pool_age a on a.tracker = p.tracker and a.pool = p.pool and a.operation = o.operation
-           cross join lateral (select greatest(0, extract(epoch from now() - a.told_at) * 1000) as told_ms) t
+           cross join lateral (select greatest(0, extract(epoch from ${AS_OF} - a.told_at) * 1000) as told_ms) t
            where (a.members >= p.members and (
              a.max_ms + t.told_ms <= 3 * o.every_ms
              or a.max_ms <= 3 * o.every_ms and t.told_ms < 15000 and a.told_at >= p.taken_at and p.released_at is null
-                and p.quarantined_at is null and n.ended_at is null and n.seen_at > now() - ${NODE_GONE}
+                and p.quarantined_at is null and ${lives('n')}
            )) is not true)`,
 };
 
@@ -174,8 +177,8 @@ export const STATUS_STALE: Statement = {
          ) v on true
          left join longwatch.pool p on p.tracker = $1 and p.pool = m.pool
          left join longwatch.node_stats s
-           on s.node = p.node and s.tracker = $1 and s.operation = o.operation and s.held_until > now()
-         where extract(epoch from now() - coalesce(v.fetched_at, m.added_at)) * 1000 > 3 * greatest(
+           on s.node = p.node and s.tracker = $1 and s.operation = o.operation and s.held_until > ${AS_OF}
+         where extract(epoch from ${AS_OF} - coalesce(v.fetched_at, m.added_at)) * 1000 > 3 * greatest(
              o.every_ms,
              extract(epoch from v.expires_at - v.fetched_at) * 1000,
              extract(epoch from greatest(v.held_until, s.held_until) - coalesce(v.fetched_at, m.added_at)) * 1000)
@@ -191,7 +194,7 @@ export const STATUS_STATS: Statement = {
                   where ${lives('node')}
                 ) as last_round_ms,
                 coalesce(
-                  json_agg(s.late_buckets) filter (where s.seen_at > now() - interval '1 minute'), '[]'
+                  json_agg(s.late_buckets) filter (where s.seen_at > ${AS_OF} - interval '1 minute'), '[]'
                 ) as late_buckets
          from longwatch.node_stats s left join longwatch.node on node.name = s.node
          where $1::text is null or s.tracker = $1

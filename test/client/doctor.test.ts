@@ -263,6 +263,14 @@ test.each(Object.keys(facts()) as (keyof Facts)[])(
   },
 );
 
+test('a check that cannot judge a row is not known; all others are made', () => {
+  const wrong = { id: 'wrong', reads: 'rows', needs: [], look: (): never => { throw new TypeError('no such field'); } }; // prettier-ignore
+  const { findings, unknown: notKnown, checked } = diagnose(facts({ polled: known(false) }), [wrong, ...CHECKS]);
+  expect(findings.map(({ check }) => check)).toEqual(['no-worker']);
+  expect(notKnown).toEqual([{ check: 'wrong', reads: 'rows', why: like(/^it cannot be judged: .*no such field/) }]);
+  expect(checked).toBe(CHECKS.length);
+});
+
 test('problems stand before notices', () => {
   const trackers = [tracker({ gate: 'closed' })];
   const { findings } = diagnose(

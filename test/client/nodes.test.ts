@@ -441,6 +441,40 @@ describe('the doctor, from the same rows', () => {
     expect(await found('drain-forgotten')).toEqual([]);
   });
 
+  test('the drains of a node for trackers have each an end and a beginning of their own', async () => {
+    for (const name of ['things', 'faces', 'doors']) await writeTracker(sql, name, 1);
+    await writeNode(sql, { name: 'a' });
+    const node = longwatch.node('a');
+    await node.drain({ tracker: 'things' });
+    await sql(`update longwatch.audit set at = at - interval '3 hours'`);
+    // One that ends by itself is not forgotten, and does not make the other one younger.
+    await node.drain({ tracker: 'faces', for: '1h' });
+    await node.drain({ for: '1h' });
+    expect(await found('drain-forgotten')).toEqual([
+      'notice: node a is drained for things, since 3 h, and nothing says until when',
+    ]);
+    await node.drain({ tracker: 'doors' });
+    expect(await found('drain-forgotten')).toEqual([
+      'notice: node a is drained for doors, things, since 3 h, and nothing says until when',
+    ]);
+    // Commanded once more, it goes on.
+    await node.drain({ tracker: 'things' });
+    await node.resume({ tracker: 'doors' });
+    expect(await found('drain-forgotten')).toEqual([
+      'notice: node a is drained for things, since 3 h, and nothing says until when',
+    ]);
+    await node.drain({ tracker: 'things', for: '1h' });
+    expect(await found('drain-forgotten')).toEqual([]);
+    // A row of a release that knows one end for all, and of a person in psql.
+    await sql(
+      `update longwatch.node set drained_for = '{things,faces}', drained_for_until = '{}', drained_until = null, drained_at = null`,
+    );
+    await sql(`delete from longwatch.audit`);
+    expect(await found('drain-forgotten')).toEqual([
+      'notice: node a is drained for faces, things, and nothing says until when',
+    ]);
+  });
+
   test('a label whose queue nobody polls, as it is declared or set by hand', async () => {
     await writeTracker(sql, 'things', 1);
     await writeTracker(sql, 'faces', 1);

@@ -15,8 +15,14 @@ import { resolveConfig } from '../../config/resolve/config';
 
 const TRACKER = { name: 'things', operations: { look: { every: '1h', run: () => ({ value: 1 }) } } };
 
+/** Its values are old after three seconds, and the answer of its gate after six. */
+const QUICK = {
+  name: 'quick',
+  gate: { every: '1s', timeout: '100ms', check: () => true },
+  operations: { look: { every: '1s', stagger: { window: 0 }, run: () => ({ value: 1 }) } },
+};
 const REGEN = defineRegen({ name: 'stamina', every: '1d', table: 'player', set: { stamina: 'stamina + 1' } });
-const CONFIG = { trackers: [TRACKER], regens: [REGEN] };
+const CONFIG = { trackers: [TRACKER, QUICK], regens: [REGEN] };
 
 let stack: Stack;
 let replica: Replica;
@@ -70,6 +76,10 @@ test('every change is made where it is written, though the replica is behind', a
 
 describe('while the replica stands still', () => {
   beforeAll(async () => {
+    const quick = longwatch.tracker('quick');
+    await quick.start(resolveConfig(CONFIG).trackers.find(({ name }) => name === 'quick')!.options);
+    await quick.add(['q'], { wait: true });
+    await eventually('it has a value', async () => (await quick.show('q')).values[0]?.fetchedAt);
     await replica.pause();
     await tracker().add(['d'], { wait: true });
     await tracker().set({ 'operations.look.every': '3h' });
@@ -81,6 +91,7 @@ describe('while the replica stands still', () => {
     expect(await listed()).toEqual(['a', 'b']);
     expect((await tracker().options()).operations['look']!.everyMs).toBe(7_200_000);
     expect((await tracker().pools()).map(({ members }) => members)).toEqual([2]);
+    expect((await longwatch.replica())!.behindMs).toBeGreaterThan(0);
     const status = await longwatch.status();
     expect(status.trackers.map(({ members }) => members)).toEqual([2]);
     expect(status.replica!.behindMs).toBeGreaterThan(0);
@@ -94,6 +105,34 @@ describe('while the replica stands still', () => {
     expect(status.nodes.map(({ live }) => live)).toEqual([true]);
     expect(status.trackers[0]!.poolsOnShift).toBe(1);
     expect((await tracker().pools())[0]!.onShift).toBe(true);
+  });
+
+  test('values are as old as they were then: none is stale for the time since', async () => {
+    const then = await longwatch.tracker('quick').status();
+    expect(then.operations).toMatchObject([{ stale: 0, staleExact: true }]);
+    expect(then.gate).toBe('open');
+    // By the clock of now they would all be.
+    expect((await longwatch.replica())!.behindMs).toBeGreaterThan(6_000);
+  });
+
+  test('`pools` says that it is read there, and how far behind that is', async () => {
+    const before = { ...process.env };
+    Object.assign(process.env, { DATABASE_URL: environment.databaseUrl, READ_DATABASE_URL: replica.url });
+    const said = jest.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const written = jest.spyOn(process.stdout, 'write').mockReturnValue(true);
+    try {
+      expect(await main(['pools', 'things'])).toBe(0);
+      expect(said.mock.calls.map(([text]) => String(text)).join('')).toMatch(
+        /read from a replica that is \d.* behind: all of it is as it was then\n/,
+      );
+      expect(await main(['pools', 'things', '--json'])).toBe(0);
+      const { replica: shown } = JSON.parse(String(written.mock.calls.at(-1)![0])) as { replica: { behindMs: number } };
+      expect(shown.behindMs).toBeGreaterThan(0);
+    } finally {
+      said.mockRestore();
+      written.mockRestore();
+      process.env = before;
+    }
   });
 
   test('a job as well: its history and status; and its plan is made there', async () => {

@@ -40,6 +40,7 @@ const longwatch: Table<Longwatch> = {
   trackers: 'route',
   bufferNames: 'route',
   status: 'route',
+  replica: { none: '/status says it' },
   doctor: 'route',
   count: 'route',
   nodes: 'route',

@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import { pino } from 'pino';
 import { Attendance, type AttendanceHost } from '../../activities/tracker/shift/attendance';
 import { Clock } from '../../activities/tracker/shift/clock';
-import { take } from '../../activities/tracker/shift/keep';
+import { take } from '../../activities/tracker/shift/take-pool';
 import { Semaphore } from '../../activities/tracker/shift/semaphore';
 import { Database } from '../../activities/lib/database';
 import { purgeNodes, type StatsRow } from '../../activities/tracker/store/node-stats';
@@ -101,7 +101,7 @@ test('TR-M3: a node whose clock is an hour off works by the database’s before 
   const taker = hourAhead(() => new Clock());
   const claim = { tracker: 't', pool: 0, runId: 'r', shift: 1, attempt: 1, node: 'a' };
   const placing = { offer: () => ({ answer: 'take' }) as const };
-  const node = { taking: new Semaphore(1), clock: taker, isDraining: false, placing };
+  const node = { taking: new Semaphore(1), arriving: new Semaphore(1), clock: taker, isDraining: false, placing };
   await take({ node, database, temporal: { isCurrent: () => Promise.resolve(true) } }, claim, {
     ...claim,
     durationMs: 0,

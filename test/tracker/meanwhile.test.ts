@@ -8,9 +8,19 @@ import { pino } from 'pino';
 import { createActivities } from '../../activities/tracker';
 import { Database, OWN_LIMITS } from '../../activities/lib/database';
 import type { TemporalLink } from '../../activities/lib/temporal';
+import { setPointHook } from '../../activities/lib/points';
 import { Isolation } from '../../activities/tracker/shift/isolate';
+import { Meanwhile } from '../../activities/tracker/shift/meanwhile';
 import { Node } from '../../activities/tracker/shift/node';
-import { takeBackFence } from '../../activities/tracker/store/fence';
+import type { PoolShift } from '../../activities/tracker/shift/pool-shift';
+import { Semaphore } from '../../activities/tracker/shift/semaphore';
+import {
+  isOfCleanEnd,
+  releaseFence,
+  takeBackFence,
+  takeFence,
+  type PoolClaim,
+} from '../../activities/tracker/store/fence';
 import { NodeMetrics } from '../../activities/tracker/telemetry';
 import { defineTracker } from '../../exports';
 import type { ShiftInput, ShiftResult, TrackerActivities } from '../../workflows/tracker/contract';
@@ -55,6 +65,7 @@ beforeEach(async () => {
   activities = createActivities({ node, database, temporal: temporal as unknown as TemporalLink, log });
 });
 afterEach(async () => {
+  setPointHook(undefined);
   node.drain();
   await eventually('it keeps nothing', () => node.shifts.size === 0);
   await node.stop();
@@ -68,6 +79,7 @@ function shift(durationMs: number, { pool = 0, attempt = 1, heartbeatTimeoutMs =
   const input = { tracker: 't', pool, shift: ++shifts, durationMs, hops: 2 };
   return environment.run<[ShiftInput], ShiftResult, TrackerActivities['shift']>(activities.shift, input);
 }
+const claimOf = (count: number) => ({ tracker: 't', pool: 0, runId: 'run', shift: count, attempt: 1, node: 'n' });
 const pool = async () =>
   (
     await stack.sql<{ token: string; free: boolean; clean: boolean }>(
@@ -88,13 +100,13 @@ test('the pool is kept on until the next shift takes it; only that one writes th
   const { token, free } = await pool();
   expect(free).toBe(true);
   await goesOn();
-  // With its token, as if it had never ended; and it has not ended cleanly.
-  expect(await pool()).toEqual({ token, free: false, clean: false });
+  // By a token of its own: what may still come of the shift that has ended comes too late.
+  expect(await pool()).toMatchObject({ token: `${Number(token) + 1}`, free: false });
   expect(node.shifts.size).toBe(1);
 
   const next = shift(600_000);
-  await eventually('the next shift has it', async () => Number((await pool()).token) === Number(token) + 1);
-  await eventually('it alone', () => node.shifts.size === 1 && [...node.shifts][0]!.token === Number(token) + 1);
+  await eventually('the next shift has it', async () => Number((await pool()).token) === Number(token) + 2);
+  await eventually('it alone', () => node.shifts.size === 1 && [...node.shifts][0]!.token === Number(token) + 2);
   await goesOn();
   for (const one of node.shifts) one.end('handed back');
   await next;
@@ -102,13 +114,50 @@ test('the pool is kept on until the next shift takes it; only that one writes th
 
 test('whoever has taken it since keeps it, and so does a later attempt of the same shift', async () => {
   await shift(300);
-  const claim = { tracker: 't', pool: 0, runId: 'run', shift: shifts, attempt: 1, node: 'n' };
+  const claim = claimOf(shifts);
   const token = Number((await pool()).token);
   expect(await takeBackFence(database, { ...claim, attempt: 2 }, token)).toBeUndefined();
-  expect(await takeBackFence(database, claim, token)).toEqual({ token, rosterVersion: 0 });
+  expect(await takeBackFence(database, claim, token)).toEqual({ token: token + 1, rosterVersion: 0 });
+  // Once more, for the answer was lost.
+  expect(await takeBackFence(database, claim, token)).toEqual({ token: token + 1, rosterVersion: 0 });
   await stack.sql('update longwatch.pool set token = token + 1');
   expect(await takeBackFence(database, claim, token)).toBeUndefined();
 });
+
+test('the note of the end that comes late, for its answer was lost, does not free a pool that is kept on', async () => {
+  await shift(300);
+  const { claim, token } = { claim: claimOf(shifts), token: Number((await pool()).token) };
+  const back = (await takeBackFence(database, claim, token))!;
+  await releaseFence(database, claim, token);
+  expect((await pool()).free).toBe(false);
+  await releaseFence(database, claim, back.token);
+  expect((await pool()).free).toBe(true);
+});
+
+test('whoever keeps it on knows whether the shift had written everything, also that of the very first token', async () => {
+  const first = { ...claimOf(1), runId: 'first' };
+  const isCurrent = () => Promise.resolve(true);
+  const { token } = await takeFence(database, first, isCurrent);
+  expect(token).toBe(1);
+  await takeBackFence(database, first, token);
+  expect(await database.transaction((db) => isOfCleanEnd(db, first))).toBe(false);
+  await releaseFence(database, first, 2);
+  await takeBackFence(database, first, 2);
+  expect(await database.transaction((db) => isOfCleanEnd(db, first))).toBe(true);
+});
+
+test('the next shift on this node ends what it has kept on before it begins itself: no id is asked for by two', async () => {
+  await shift(300);
+  await goesOn();
+  const [kept] = node.shifts;
+  const seen: boolean[] = [];
+  setPointHook((point) => void (point === 'shift.fenced' && seen.push(kept!.isBroken)));
+  const next = shift(600_000);
+  await eventually('the next shift has it', () => [...node.shifts].some((one) => one !== kept));
+  expect(seen).toEqual([true]);
+  for (const one of node.shifts) one.end('handed back');
+  await next;
+}, 30_000);
 
 test('one that the next shift has taken in time is left alone', async () => {
   await shift(300);
@@ -141,3 +190,72 @@ test('a node that ends lets it go', async () => {
   node.drain();
   await eventually('it is free', async () => (await pool()).free);
 }, 30_000);
+
+describe('many at once', () => {
+  const POOLS = 40;
+  const claims = Array.from({ length: POOLS }, (_, at) => ({ ...claimOf(1), pool: at }));
+  /** Keeps on what has ended; `begin` is of the test. @returns the tokens by which it has begun */
+  const meanwhile = (begin: (claim: PoolClaim) => Promise<void>, definitions = new Map([['t', look]])) => {
+    const begun: number[] = [];
+    const said: string[] = [];
+    const logger = pino({ level: 'error' }, { write: (line: string) => void said.push(line) });
+    const kept = new Meanwhile({
+      node: { definitions, isDraining: false, taking: new Semaphore(2), arriving: new Semaphore(8) },
+      database,
+      log: logger,
+      begin: async (claim, { fence }) => {
+        await begin(claim);
+        begun.push(fence.token);
+        return { ended: new Promise(() => undefined), log, claim, token: fence.token } as unknown as PoolShift;
+      },
+      finish: () => Promise.resolve(),
+    });
+    return { kept, begun, said };
+  };
+
+  beforeEach(() =>
+    stack.sql(
+      `insert into longwatch.pool (tracker, pool, token, run_id, shift, attempt, node, taken_at, released_at)
+       select 't', pool, 7, 'run', 1, 1, 'n', now(), now() from generate_series(0, $1) pool`,
+      [POOLS - 1],
+    ),
+  );
+
+  test('are taken back and loaded a few at a time: the others have the keeper who may take them meanwhile', async () => {
+    const taken = async () =>
+      Number((await stack.sql<{ n: string }>('select count(*) as n from longwatch.pool where token = 8'))[0]!.n);
+    let most = 0;
+    const { kept, begun } = meanwhile(async () => {
+      most = Math.max(most, (await taken()) - begun.length);
+    });
+    for (const claim of claims) kept.ended(claim, 7);
+    await eventually('all are kept on', () => begun.length === POOLS);
+    expect(most).toBeLessThanOrEqual(8);
+    expect(most).toBeGreaterThan(1);
+  }, 30_000);
+
+  test('one that cannot be kept on keeps no other from it; it is said once, and tried again later each time', async () => {
+    const tries: number[] = [];
+    const { kept, begun, said } = meanwhile((claim) => {
+      if (claim.pool === 0) tries.push(performance.now());
+      return claim.pool === 0 && tries.length < 3 ? Promise.reject(new TypeError('a bug')) : Promise.resolve();
+    });
+    kept.ended(claims[0]!, 7);
+    kept.ended(claims[1]!, 7);
+    await eventually('both are kept on', () => begun.length === 2);
+    // The third try of the first one is by the third token.
+    expect(begun).toEqual([8, 10]);
+    expect(tries[2]! - tries[1]!).toBeGreaterThan(tries[1]! - tries[0]! + 500);
+    expect(said).toHaveLength(1);
+    expect(said[0]).toContain('a bug');
+  }, 30_000);
+
+  test('an outage is nothing to tell, and it is not tried less for it', async () => {
+    let tries = 0;
+    const away = Object.assign(new Error('away'), { type: 'StoreUnavailable' });
+    const { kept, begun, said } = meanwhile(() => (++tries < 4 ? Promise.reject(away) : Promise.resolve()));
+    kept.ended(claims[0]!, 7);
+    await eventually('it is kept on', () => begun.length === 1);
+    expect(said).toEqual([]);
+  }, 30_000);
+});

@@ -5,7 +5,7 @@
 import { pino } from 'pino';
 import { Database } from '../../activities/lib/database';
 import { Clock } from '../../activities/tracker/shift/clock';
-import { take } from '../../activities/tracker/shift/keep';
+import { take } from '../../activities/tracker/shift/take-pool';
 import { Semaphore } from '../../activities/tracker/shift/semaphore';
 import type { PlacingEvent } from '../../activities/tracker/shift/figures';
 import { Stack } from '../support/stack';
@@ -39,6 +39,7 @@ function takeOn(name: string, pool: number, version: number, attempt: number, do
   const placed: PlacingEvent[] = [];
   const node = {
     taking: new Semaphore(1),
+    arriving: new Semaphore(1),
     clock: new Clock(),
     isDraining: false,
     placing: { offer: () => ({ answer: 'take' as const }) },

@@ -115,3 +115,12 @@ test('an end that is called off leaves nothing standing still', async () => {
   expect(started.wallet).toBe(before.wallet + 1);
   expect(started.location).toBeGreaterThanOrEqual(before.location + 8);
 });
+
+test('a bound that is set on the way is never later than the one before', async () => {
+  const counted = pool('1h');
+  const { kit } = counted;
+  await kit.pass(2_000);
+  const down = new WindDown(kit.shift, kit.clock.time + 60_000);
+  down.atMost(kit.clock.time + 90_000);
+  expect(await end(counted, down, (passed) => passed === 10_000 && down.atMost(kit.clock.time + 5_000))).toBe(15_000);
+});

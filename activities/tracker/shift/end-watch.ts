@@ -46,11 +46,20 @@ const MARGIN_MS = 61_000;
 
 type WoundDown = 'elapsed' | 'asked' | 'moved' | 'handed back';
 
+/** An end that is under way. */
+interface Winding {
+  how: WoundDown;
+  mostMs: number;
+  readonly down: WindDown;
+  /** undefined: its runs have ended, and what they came to is being written. */
+  timer: NodeJS.Timeout | undefined;
+}
+
 export class EndWatch {
   private readonly context = Context.current();
   private readonly until: number;
   private readonly timer: NodeJS.Timeout;
-  private winding: NodeJS.Timeout | undefined;
+  private winding: Winding | undefined;
   /** An end that was called off. */
   private later: { how: WoundDown; mostMs: number; triedAt: number } | undefined;
   private writtenWithinMs = WRITTEN_WITHIN_MS;
@@ -80,7 +89,7 @@ export class EndWatch {
 
   stop(): void {
     clearInterval(this.timer);
-    clearInterval(this.winding);
+    clearInterval(this.winding?.timer);
     this.shift.givenAway.watch(undefined);
     this.context.cancellationSignal.removeEventListener('abort', this.onCancelled);
   }
@@ -116,25 +125,38 @@ export class EndWatch {
 
   /** Ends when the runs that are under way have ended or timed out. */
   private windDown(how: WoundDown, mostMs: number): void {
+    if (this.winding) return this.hurry(this.winding, how, mostMs);
     // A node that ends waits for nothing that was called off.
-    if (this.winding || (this.later && how !== 'handed back')) return;
+    if (this.later && how !== 'handed back') return;
     this.later = undefined;
     const { shift, clock } = this;
     const longest = Math.max(0, ...Object.values(shift.options.operations).map(({ timeoutMs }) => timeoutMs));
     const down = new WindDown(shift, clock.now() + Math.min(mostMs, longest + MARGIN_MS));
+    const winding: Winding = { how, mostMs, down, timer: undefined };
     const step = () => {
       if (shift.isOver || !down.step(clock.now())) return;
-      clearInterval(this.winding);
+      clearInterval(winding.timer);
+      winding.timer = undefined;
       // A node that ends cannot go on.
-      if (how === 'handed back') shift.end(how);
-      else void this.endWritten(down, how, mostMs);
+      if (winding.how === 'handed back') shift.end(winding.how);
+      else void this.endWritten(winding);
     };
-    this.winding = setInterval(step, WIND_DOWN_STEP_MS);
+    this.winding = winding;
+    winding.timer = setInterval(step, WIND_DOWN_STEP_MS);
     step();
   }
 
+  /** It ends already, and somebody waits for it who has less time: a full history, a node that ends. */
+  private hurry(winding: Winding, how: WoundDown, mostMs: number): void {
+    winding.mostMs = Math.min(winding.mostMs, mostMs);
+    winding.down.atMost(this.clock.now() + mostMs);
+    if (how !== 'handed back') return;
+    winding.how = how;
+    if (!winding.timer) this.shift.end(how);
+  }
+
   /** Never rejects. */
-  private async endWritten(down: WindDown, how: WoundDown, mostMs: number): Promise<void> {
+  private async endWritten({ down, how, mostMs }: Winding): Promise<void> {
     const { shift, clock, writer } = this;
     const triedAt = performance.now();
     shift.standStill(true, clock.now());
@@ -143,7 +165,6 @@ export class EndWatch {
     await isDoneWithin(this.writtenWithinMs, writer.flush());
     if (shift.isOver) return;
     if (shift.checkedAt >= triedAt) return shift.end(how);
-    if (shift.givenAway.to?.how === 'handed back') return shift.end('handed back');
     shift.log.warn({ how }, 'PostgreSQL has not taken the last results of this shift; it keeps its pool until it does');
     this.writtenWithinMs = Math.min(2 * this.writtenWithinMs, WRITTEN_AT_MOST_MS);
     this.winding = undefined;

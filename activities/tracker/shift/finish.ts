@@ -1,4 +1,5 @@
 /** The last moments of a shift on its node, whatever has ended it. Called by `keep.ts` and `meanwhile.ts`. */
+import { performance } from 'node:perf_hooks';
 import { ErrorType } from '../../../workflows/lib/errors';
 import type { Database } from '../../lib/database';
 import { isDoneWithin, sleep } from '../../lib/sleep';
@@ -21,27 +22,38 @@ export async function finish(
   ending: Ending,
 ): Promise<void> {
   shift.close();
-  await Promise.all([lastRuns(shift), node.turns?.leave(shift, ending !== 'fenced')]);
-  if (shift.purse) {
-    shift.purse.end();
-    // There may be something to store of it, and nothing else.
-    shift.hinted = true;
+  let isWritten = false;
+  try {
+    await Promise.all([lastRuns(shift), node.turns?.leave(shift, ending !== 'fenced')]);
+    isWritten = await isAllWritten(node, shift, ending);
+  } finally {
+    // Whatever has failed: nothing of it may stay on the node, which would flush it for ever.
+    node.leave(shift);
+    if (shift.purse) node.spender?.release(shift.purse);
   }
-  // The database has refused everything for so long: one refusal more would only keep the pool from its next keeper.
-  const writes = ending !== 'fenced' && !isStoreUnavailable(ending);
-  const isWritten = isAllWritten(shift, ending) || (writes && (await isDoneWithin(LAST_FLUSH_MS, node.writer.flush())));
-  if (writes && !isWritten)
-    shift.log.warn('PostgreSQL has not taken the last results in time; they are asked for anew');
-  node.leave(shift);
-  if (shift.purse) node.spender?.release(shift.purse);
   // Without an answer to the flush there would be none to this; the next holder takes the fence in any case.
-  if (ending instanceof Error || (writes && !isWritten)) return;
+  if (ending instanceof Error || (ending !== 'fenced' && !isWritten)) return;
   // The next holder believes it: whatever may still be under way of the members' buckets has been written.
   if (shift.purse?.isStored ?? true) await isDoneWithin(RELEASE_MS, releaseFence(database, shift.claim, shift.token));
 }
 
+/** Writes what there is, where anything can be written. */
+async function isAllWritten(node: Node, shift: PoolShift, ending: Ending): Promise<boolean> {
+  shift.purse?.end();
+  // The database has refused everything for so long: one refusal more would only keep the pool from its next keeper.
+  if (ending === 'fenced' || isStoreUnavailable(ending)) return false;
+  if (isWrittenByWatch(shift, ending)) return true;
+  const triedAt = performance.now();
+  // A flush that was refused ends as well: the shift says whether it was looked at.
+  shift.hinted = true;
+  await isDoneWithin(LAST_FLUSH_MS, node.writer.flush());
+  if (shift.checkedAt >= triedAt) return true;
+  shift.log.warn('PostgreSQL has not taken the last results in time; they are asked for anew');
+  return false;
+}
+
 /** Its watch has had everything written before it has ended it. */
-const isAllWritten = (shift: PoolShift, ending: Ending): boolean =>
+const isWrittenByWatch = (shift: PoolShift, ending: Ending): boolean =>
   (ending === 'elapsed' || ending === 'asked' || ending === 'moved') && !shift.hasResults && !shift.purse;
 
 const isStoreUnavailable = (ending: Ending): boolean =>

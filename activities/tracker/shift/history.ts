@@ -51,7 +51,11 @@ export class HistoryWriter {
     } catch (thrown) {
       const error = errorOf(thrown);
       if (isPassing(error)) log.debug({ err: error }, 'the history is written in a second');
-      else this.untold(error);
+      else {
+        // The same would come of it each second.
+        this.minute = minuteOf(now);
+        this.untold(error);
+      }
     }
   }
 

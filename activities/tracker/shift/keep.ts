@@ -8,9 +8,10 @@ import { performance } from 'node:perf_hooks';
 import { Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
 import { ErrorType } from '../../../workflows/lib/errors';
-import { poolWorkflowId, type ShiftInput, type ShiftResult } from '../../../workflows/tracker/contract';
+import type { ShiftInput, ShiftResult } from '../../../workflows/tracker/contract';
 import type { TrackerDefinition } from '../../../config/define/tracker';
-import { recordCrash, seenFence, takeFence, type PoolClaim, type PoolFence, isOfCleanEnd } from '../store/fence';
+import { recordCrash, type PoolClaim, type PoolFence, isOfCleanEnd } from '../store/fence';
+import { declined } from './declined';
 import { failedAttempt } from './failed-attempt';
 import { errorOf, failure } from '../../lib/failures';
 import { reach } from '../../lib/points';
@@ -19,30 +20,25 @@ import { freshnessOf, membersOf, type FreshnessRow, type MemberRow } from '../st
 import { readSlots } from '../store/pools';
 import type { Slots } from '../../../workflows/tracker/slots';
 import { isPassing } from '../../lib/sqlstate';
-import { readTracker, type TrackerRow } from '../store/trackers';
+import type { TrackerRow } from '../store/trackers';
 import type { TemporalLink } from '../../lib/temporal';
 import { mayBecome } from '../placement/heartbeat';
-import { PLACEMENT } from '../placement/constants';
-import type { Decision } from '../placement/take';
-import { DEFAULT_PATIENCE_MS, EndWatch } from './end-watch';
+import { EndWatch } from './end-watch';
 import type { Node } from './node';
 import { ForcedCrash } from './notice';
 import type { OperationHost } from './host';
 import type { Lateness } from './lateness';
 import type { Meanwhile } from './meanwhile';
 import { PoolShift, type Ending } from './pool-shift';
-import { unreadableHere, type Reader } from './readable';
 import { resultOf } from './shift-result';
 import { readShiftOptions } from './shift-options';
 import { finish } from './finish';
 import { retryAnywhere } from './retry-anywhere';
+import { take, type Taken } from './take-pool';
 import { unable, whileAble } from './while-able';
 import { readMemberBuckets, type StoredBuckets } from '../../upstream/store/purse';
 import { startHeartbeat } from '../../lib/heartbeat';
-import { sleep } from '../../lib/sleep';
 
-/** Between two tries to take a pool that somebody has locked, or of a database that is away. Milliseconds. */
-const TAKE_AGAIN_MS = 250;
 /** Members whose values are read in one go. */
 const LOAD_PART = 500;
 
@@ -55,12 +51,7 @@ export interface ShiftDeps {
   meanwhile?: Meanwhile;
 }
 
-/**
- * The parts of a node that a shift needs to begin; a simulated one has no more (these two parts are all that it calls
- * here).
- */
-type Taker = Pick<Node, 'taking' | 'clock' | 'isDraining'> &
-  Partial<Reader> & { placing: Pick<Node['placing'], 'offer'> };
+/** The parts of a node that a shift needs to begin; a simulated one has no more. */
 type Beginner = Pick<Node, 'loading' | 'trackers' | 'join' | 'latenessOf'> & OperationHost & { turns?: Node['turns'] };
 
 export async function keepPool(deps: ShiftDeps, input: ShiftInput): Promise<ShiftResult> {
@@ -110,102 +101,66 @@ async function takeAndKeep(
     if (taken.answer === 'redirect') return { ...resultOf('redirected', node, undefined, 0), to: taken.to };
     throw declined(node, claim, definition !== undefined);
   }
-  if (taken.tracker.state === 'stopped') return resultOf('stopped', node, undefined, 0);
-  if (!definition) throw declined(node, claim, false);
-  if (attempt > 1) node.placing.restarted(name);
-  // Tried again and again, it would keep the time-out that it was scheduled with, which may be why it is.
+  try {
+    deps.meanwhile?.taken(claim);
+    if (taken.tracker.state === 'stopped') return resultOf('stopped', node, undefined, 0);
+    if (!definition) throw declined(node, claim, false);
+    return await keepTaken(
+      deps,
+      taken,
+      { claim, token: taken.fence.token, definition, log },
+      input,
+      heartbeatTimeoutMs,
+    );
+  } finally {
+    taken.arrived();
+  }
+}
+
+async function keepTaken(
+  deps: ShiftDeps,
+  taken: Taken,
+  pool: TakenPool,
+  input: ShiftInput,
+  heartbeatTimeoutMs: number,
+): Promise<ShiftResult> {
+  const { node } = deps;
+  const { claim, definition, log } = pool;
   const { options } = taken.tracker;
-  if (attempt > 1 && !mayBecome(options.heartbeatTimeoutMs, heartbeatTimeoutMs)) {
+  if (claim.attempt > 1) node.placing.restarted(claim.tracker);
+  // Tried again and again, it would keep the time-out that it was scheduled with, which may be why it is.
+  if (claim.attempt > 1 && !mayBecome(options.heartbeatTimeoutMs, heartbeatTimeoutMs)) {
     const told = await readShiftOptions(deps.database, options, options.heartbeatTimeoutMs);
     deps.meanwhile?.ended(claim, taken.fence.token);
     return { ...resultOf('handed back', node, undefined, 0), options: told };
   }
-  const pool: TakenPool = { claim, token: taken.fence.token, definition, log };
   let shift: PoolShift;
   try {
-    shift = await begin(deps, claim, taken, definition, log);
+    shift = await whileAble(node, (isGivenUp) => begin(deps, claim, taken, definition, log, isGivenUp));
   } catch (thrown) {
-    // Taken and not pool: it counts as a crash, or it would be tried for ever.
-    return await crashed(deps, pool, undefined, errorOf(thrown), 0);
+    const error = errorOf(thrown);
+    if ((error as { type?: unknown }).type === ErrorType.Declined) throw error;
+    // Taken and not kept: it counts as a crash, or it would be tried for ever.
+    return await crashed(deps, pool, undefined, error, 0);
   }
+  taken.arrived();
   const over = new AbortController();
   void retryAnywhere(deps.temporal, claim, options, log, over.signal);
   const result = await keepUntilEnd(deps, shift, pool, input, heartbeatTimeoutMs).finally(() => over.abort());
   return { ...result, options: await readShiftOptions(deps.database, shift.options, heartbeatTimeoutMs) };
 }
 
-const declinedFor = (attempt: number): number =>
-  Math.min(PLACEMENT.nobodyMaxMs, PLACEMENT.nobodyMs * 2 ** Math.min(attempt - 1, 10));
-
-/** No node that lives may keep the pool: it is offered again, later each time. */
-function declined(node: Node, { tracker, attempt }: PoolClaim, isDefined: boolean): Error {
-  const nextRetryDelay = declinedFor(attempt);
-  if (isDefined) {
-    const message = `node ${node.row.name} may not keep pools of ${tracker} now (drained, or without its label), and no other node may`;
-    return failure(ErrorType.Declined, message, { nextRetryDelay });
-  }
-  const message = `the config of node ${node.row.name} has no tracker ${tracker}, and no other node that lives has it`;
-  return failure(ErrorType.NotDefinedHere, message, { nextRetryDelay });
-}
-
-interface Taken {
-  fence: PoolFence;
-  tracker: TrackerRow;
-}
-
 /**
- * Reads the tracker, asks whether the pool is to be kept here, and takes the fence; waits out a short outage of the
- * database, and whoever has the pool locked, for as long as a shift would.
- * @returns the answer, where it is not to be kept here
+ * Loads the pool's members and what is known of their values, and puts the shift on the node.
+ * @param isGivenUp nobody waits for it any more: it must not come about
  */
-export async function take(
-  {
-    node,
-    database,
-    temporal,
-  }: Pick<ShiftDeps, 'database'> & { node: Taker; temporal: Pick<TemporalLink, 'isCurrent'> },
-  claim: PoolClaim,
-  input: ShiftInput,
-  isGivenUp = () => false,
-): Promise<Taken | Exclude<Decision, { answer: 'take' }>> {
-  const began = performance.now();
-  let patienceMs = DEFAULT_PATIENCE_MS;
-  let decision: Decision | undefined;
-  for (;;) {
-    try {
-      const isCurrent = () => temporal.isCurrent(poolWorkflowId(claim.tracker, claim.pool), claim.runId);
-      const inTurn = <T>(work: () => Promise<T>) => node.taking.run(work);
-      const { tracker, seen } = await inTurn(() =>
-        database.transaction(async (db) => ({
-          tracker: await readTracker(db, claim.tracker),
-          seen: await seenFence(db, claim),
-        })),
-      );
-      if (isGivenUp()) throw failure(ErrorType.Declined, 'the pool has been given up');
-      if (!tracker) throw failure(ErrorType.UnknownTracker, `there is no tracker ${claim.tracker} in the database`);
-      patienceMs = tracker.options.patienceMs ?? DEFAULT_PATIENCE_MS;
-      // Asked once: who takes it counts it from then on. A tracker that is stopped has nothing to keep.
-      if (tracker.state !== 'stopped') decision ??= node.placing.offer(tracker, seen, claim, input);
-      if (decision && decision.answer !== 'take') return decision;
-      const unread = decision && (await inTurn(() => unreadableHere(node, database, claim)));
-      if (unread !== undefined) {
-        throw failure(ErrorType.Declined, unread, { nextRetryDelay: declinedFor(claim.attempt) });
-      }
-      return { tracker, fence: await takeFence(database, claim, isCurrent, node.clock, inTurn) };
-    } catch (error) {
-      if (!isPassing(error) || node.isDraining || isGivenUp() || performance.now() - began > patienceMs) throw error;
-      await sleep(TAKE_AGAIN_MS);
-    }
-  }
-}
-
-/** Loads the pool's members and what is known of their values, and puts the shift on the node. */
 export async function begin(
   { node, database }: { node: Beginner; database: Database },
   claim: PoolClaim,
   { fence, tracker }: { fence: PoolFence; tracker: TrackerRow },
   definition: TrackerDefinition,
   log: Logger,
+  isGivenUp = () => false,
 ): Promise<PoolShift> {
   await reach('shift.fenced');
   const { spender } = node;
@@ -216,6 +171,7 @@ export async function begin(
   try {
     const read = (db: Queryable): Promise<Loaded> => load(db, claim, purse !== undefined);
     const { slots, members, freshness, buckets, isClean } = await node.loading.run(() => database.transaction(read));
+    if (isGivenUp()) throw failure(ErrorType.Declined, 'the pool has been given up');
     // Only now: with its members it starts runs, which nobody would end if the reading failed after all.
     shift.loadAll(members, freshness, buckets, isClean);
     node.turns?.keep(shift, slots);

@@ -2,9 +2,9 @@
  * A pool between two shifts. Its shift here has ended for a next one, on this node or on another, and that comes within
  * a tenth of a second as a rule. It comes late where Temporal is away, where the node that is to have the pool has died
  * or stands still, or where such a node has the task of the pool's workflow: the pool would have no keeper for as long
- * as a time-out. So if nobody has taken it in time, this node keeps it on meanwhile, without an activity, by the fence
- * that it still has. As soon as the next shift takes the fence, wherever that is, the flush ends it here, as it does
- * with every shift of an older token.
+ * as a time-out. So if nobody has taken it in time, this node keeps it on meanwhile, without an activity: it takes the
+ * fence back. As soon as the next shift takes the fence, wherever that is, the flush ends it here, as it does with
+ * every shift of an older token; where it is this node that has taken it, `keep.ts` says so at once.
  *
  * Told by `keep.ts` of each shift that has ended so; the fence says whether somebody has the pool, and nobody else is
  * asked.
@@ -14,19 +14,28 @@ import type { Logger } from 'pino';
 import type { TrackerDefinition } from '../../../config/define/tracker';
 import type { Database } from '../../lib/database';
 import { errorOf } from '../../lib/failures';
+import { isPassing } from '../../lib/sqlstate';
 import { seenFences, takeBackFence, type PoolClaim, type PoolFence } from '../store/fence';
 import { readTracker, type TrackerRow } from '../store/trackers';
 import { DEFAULT_PATIENCE_MS } from './end-watch';
 import { idOf } from './placed-pool';
 import type { Ending, PoolShift } from './pool-shift';
+import type { Semaphore } from './semaphore';
 
 const LOOK_MS = 250;
 /** A next shift that has not come so long after the end of the last one is late. Milliseconds. */
 const LATE_MS = 750;
+/** One that this node cannot keep on, though PostgreSQL answers, is tried again later each time. Milliseconds. */
+const LATEST_MS = 60_000;
 const READ_LIMITS = { statementTimeoutMs: 2_000, lockTimeoutMs: 500 };
 
 export interface MeanwhileDeps {
-  node: { readonly definitions: ReadonlyMap<string, TrackerDefinition>; readonly isDraining: boolean };
+  node: {
+    readonly definitions: ReadonlyMap<string, TrackerDefinition>;
+    readonly isDraining: boolean;
+    readonly taking: Semaphore;
+    readonly arriving: Semaphore;
+  };
   database: Database;
   log: Logger;
   /** Puts a shift on the node, and takes it off again (`keep.ts`). */
@@ -42,8 +51,10 @@ export interface MeanwhileDeps {
 interface Between {
   readonly claim: PoolClaim;
   readonly token: number;
-  /** Monotonic: since when its next shift may come. */
-  readonly since: number;
+  /** Monotonic: this node keeps it on from then, if nobody else does. */
+  readonly from: number;
+  /** How often it could not be kept on, though PostgreSQL answered. */
+  readonly failures: number;
 }
 
 export class Meanwhile {
@@ -57,8 +68,15 @@ export class Meanwhile {
 
   /** A shift has ended here, and a next one is to follow. */
   ended(claim: PoolClaim, token: number): void {
-    this.between.set(idOf(claim), { claim, token, since: performance.now() });
+    this.between.set(idOf(claim), { claim, token, from: performance.now() + LATE_MS, failures: 0 });
     this.timer ??= setInterval(() => void this.look(), LOOK_MS).unref();
+  }
+
+  /** The next shift has taken the fence, on this node: what is kept on by an older one ends now. */
+  taken(claim: PoolClaim): void {
+    const id = idOf(claim);
+    this.between.delete(id);
+    for (const shift of this.shifts) if (idOf(shift.claim) === id) shift.breakOff('fenced');
   }
 
   /** Never rejects. */
@@ -77,7 +95,7 @@ export class Meanwhile {
   private async keepWhatNobodyTakes(): Promise<void> {
     if (this.deps.node.isDraining) this.between.clear();
     const now = performance.now();
-    const late = [...this.between].filter(([, { since }]) => now - since >= LATE_MS);
+    const late = [...this.between].filter(([, { from }]) => now >= from);
     if (late.length === 0) return;
     const known = late.map(([, { claim, token }]) => ({ tracker: claim.tracker, pool: claim.pool, token }));
     const seen = await this.deps.database.transaction((db) => seenFences(db, known), READ_LIMITS);
@@ -89,28 +107,54 @@ export class Meanwhile {
   private async keepOn(id: string, one: Between, isTaken: boolean): Promise<void> {
     // A later shift may have ended here while the fences were read.
     if (this.between.get(id) === one) this.between.delete(id);
-    if (!isTaken) await this.keep(one.claim, one.token).catch((thrown: unknown) => this.failed(id, one, thrown));
+    if (isTaken) return;
+    const arrived = await this.deps.node.arriving.enter();
+    await this.keep(id, one).finally(arrived);
   }
 
-  /** One that cannot be kept on now is tried again, after the others. */
-  private failed(id: string, one: Between, thrown: unknown): void {
-    this.deps.log.debug({ err: errorOf(thrown), pool: id }, 'a pool between two shifts cannot be kept on now');
-    if (!this.between.has(id)) this.between.set(id, { ...one, since: performance.now() });
-  }
-
-  private async keep(claim: PoolClaim, token: number): Promise<void> {
+  /** Never rejects. */
+  private async keep(id: string, one: Between): Promise<void> {
     const { node, database } = this.deps;
+    const { claim } = one;
     const definition = node.definitions.get(claim.tracker);
-    const tracker = await database.transaction((db) => readTracker(db, claim.tracker));
-    if (!definition || !tracker || tracker.state === 'stopped') return;
-    const fence = await takeBackFence(database, claim, token);
-    // Somebody has it.
-    if (!fence) return;
+    let { token } = one;
+    try {
+      if (node.isDraining || !definition) return;
+      const back = await node.taking.run(async () => {
+        const tracker = await database.transaction((db) => readTracker(db, claim.tracker));
+        if (!tracker || tracker.state === 'stopped') return undefined;
+        const fence = await takeBackFence(database, claim, token);
+        return fence && { fence, tracker };
+      });
+      // Somebody has it, or nobody is to have it.
+      if (!back) return;
+      ({ token } = back.fence);
+      await this.begin(claim, back, definition);
+    } catch (thrown) {
+      this.failed(id, { ...one, token }, errorOf(thrown));
+    }
+  }
+
+  private async begin(
+    claim: PoolClaim,
+    back: { fence: PoolFence; tracker: TrackerRow },
+    definition: TrackerDefinition,
+  ): Promise<void> {
     const log = this.deps.log.child({ tracker: claim.tracker, pool: claim.pool, shift: claim.shift });
-    const shift = await this.deps.begin(claim, { fence, tracker }, definition, log);
+    const shift = await this.deps.begin(claim, back, definition, log);
     log.warn('nobody has begun the next shift in time: this node keeps the pool meanwhile');
     this.shifts.add(shift);
     void this.keepUntilEnd(shift);
+  }
+
+  /** It is tried again until somebody has it; less and less, and with a word in the log, if it is not for an outage. */
+  private failed(id: string, one: Between, error: Error): void {
+    const { log } = this.deps;
+    const failures = one.failures + (isPassing(error) ? 0 : 1);
+    const said = failures === 1 && one.failures === 0 ? 'error' : 'debug';
+    log[said]({ err: error, pool: id }, 'a pool between two shifts cannot be kept on now');
+    const inMs = Math.min(LATEST_MS, LATE_MS * 2 ** Math.min(failures, 10));
+    if (!this.between.has(id)) this.between.set(id, { ...one, from: performance.now() + inMs, failures });
   }
 
   /** Never rejects. */

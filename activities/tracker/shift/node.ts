@@ -50,6 +50,8 @@ const CHECKUP_MS = 30_000;
 /** Pools at once. */
 const LOADING = 2;
 const TAKING = 2;
+/** Pools that have been taken and not been loaded. */
+const ARRIVING = 8;
 
 export class Node implements OperationHost, Service {
   readonly row: NodeRow;
@@ -71,6 +73,11 @@ export class Node implements OperationHost, Service {
   readonly loading = new Semaphore(LOADING);
   /** So are those that are taken: each may wait a moment for a lock that somebody holds. */
   readonly taking = new Semaphore(TAKING);
+  /**
+   * From the fence to the members in memory nobody keeps a pool: where thousands come at once, they wait before they
+   * are taken, with the keeper that they may have.
+   */
+  readonly arriving = new Semaphore(ARRIVING);
   readonly feed: ValueFeed | undefined;
   readonly totals = new NodeTotals();
   readonly definitions: ReadonlyMap<string, TrackerDefinition>;

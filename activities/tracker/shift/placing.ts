@@ -1,8 +1,9 @@
 /**
  * The node's side of placement: which pools it takes, keeps and gives away. `placement/placer.ts` decides; here is what
  * its decisions are made of, and who carries them out. Made by the node (`node.ts`), which has it look a few times a
- * second. A shift that begins asks here whether to (`keep.ts`: `offer`), and says here when it is over (`over`); one
- * whose pool is given away is told so (`given-away.ts`). Its attendance writes what `word` says and brings the answer.
+ * second. A shift that begins asks here whether to (`take-pool.ts`: `offer`), and says here when it is over (`over`);
+ * one whose pool is given away is told so (`given-away.ts`). Its attendance writes what `word` says and brings the
+ * answer.
  *
  * Looked at apart from the flush: a flush that is slow holds up no hand-over, and no hand-over a flush.
  */
@@ -294,9 +295,11 @@ export class Placing {
     const returning = new Map<string, number>();
     for (const [id, { claim, token }] of this.kept) if (!claim && token !== undefined) returning.set(id, token);
     for (const { id, node, takenAt } of await this.fences.look(this.placer.awaited(), returning)) {
+      // Nobody has come in time, and this node keeps it meanwhile (`meanwhile.ts`): it is on its way as before.
+      if (node === this.host.row.name) continue;
       this.placer.taken(id, node, takenAt, this.now());
       // By an operator's order, or where nobody was here in time, another node has one that was to come back.
-      if (node !== this.host.row.name) this.notBack(id);
+      this.notBack(id);
     }
   }
 

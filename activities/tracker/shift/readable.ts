@@ -1,7 +1,7 @@
 /**
  * Whether the code of this node can read the states of a pool's members: one that is older than what has written them
- * would fail message after message, up to dead letters. Asked by `keep.ts` before it takes the fence of a pool; a pool
- * that is declined goes to another node, and is offered again until one can.
+ * would fail message after message, up to dead letters. Asked by `take-pool.ts` before it takes the fence of a pool; a
+ * pool that is declined goes to another node, and is offered again until one can.
  */
 import type { Logger } from 'pino';
 import { run, type Database, type Statement } from '../../lib/database';

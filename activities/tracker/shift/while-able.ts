@@ -1,7 +1,7 @@
 /**
  * A pool that comes to a node which loses PostgreSQL just then goes to another one. The node has no answer to what it
  * has asked, and would hold the pool until its question times out; its heartbeats go on meanwhile, so Temporal would
- * not help either. Used by `keep.ts` while it takes a pool.
+ * not help either. Used by `keep.ts` while it takes a pool, and while it loads it.
  */
 import { ErrorType } from '../../../workflows/lib/errors';
 import { failure } from '../../lib/failures';

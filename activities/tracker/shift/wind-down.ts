@@ -15,8 +15,13 @@ export class WindDown {
   /** @param until then it is over, whatever runs: milliseconds by the node's clock */
   constructor(
     private readonly shift: PoolShift,
-    private readonly until: number,
+    private until: number,
   ) {}
+
+  /** It is over by then, if not sooner. */
+  atMost(until: number): void {
+    this.until = Math.min(this.until, until);
+  }
 
   /** Every few milliseconds. True when the pool may be handed over. */
   step(now: number): boolean {

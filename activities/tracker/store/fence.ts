@@ -1,6 +1,6 @@
 /**
  * The fence of a pool: the token that lets only its newest holder write. A shift takes it before its first fetch
- * (`shift/keep.ts`); every flush locks it and compares (`shift/flush.ts`). Taking waits for a flush
+ * (`shift/take-pool.ts`); every flush locks it and compares (`shift/flush.ts`). Taking waits for a flush
  * that is under way and refuses every later one, whatever Temporal believes of the older attempt.
  */
 import { ErrorType } from '../../../workflows/lib/errors';
@@ -116,13 +116,16 @@ const RELEASE: Statement = {
   text: `update longwatch.pool set released_at = now(), released_token = token, crashes = 0 where ${OWN}`,
 };
 /**
- * The last holder goes on: it has let the pool go, and nobody has taken it since. The note of its clean end does not
- * count any more.
+ * The last holder goes on: it has let the pool go, and nobody has taken it since. By a token of its own, so that
+ * whatever of its shift may still be under way, a flush or the note of its end, comes too late. Asked once more, for
+ * the answer was lost, it is the same.
  */
 const TAKE_BACK: Statement = {
   name: 'fence-take-back',
-  text: `update longwatch.pool set released_at = null, released_token = null where ${OWN}
-         returning roster_version::float8 as roster_version`,
+  text: `update longwatch.pool set token = $3::bigint + 1, released_at = null, taken_at = now()
+         where tracker = $1 and pool = $2 and token in ($3::bigint, $3::bigint + 1) and run_id = $4 and shift = $5
+           and attempt = $6
+         returning token::float8 as token, roster_version::float8 as roster_version`,
 };
 /** Whether the holder before the one of now said that everything was written, and nothing under way. */
 const CLEAN: Statement = {
@@ -156,6 +159,7 @@ const TAKE_WAIT_MS = 500;
  * @param clock is told the database's time
  * @param inTurn runs what is asked of the database. Requests to Temporal run outside of it, so that a wait for them
  *   holds nobody up.
+ * @param mayTake is awaited right before the fence is taken
  */
 export async function takeFence(
   database: Database,
@@ -163,6 +167,7 @@ export async function takeFence(
   isCurrent: () => Promise<boolean>,
   clock?: Pick<Clock, 'now' | 'set'>,
   inTurn: <T>(work: () => Promise<T>) => Promise<T> = (work) => work(),
+  mayTake: () => Promise<void> = () => Promise.resolve(),
 ): Promise<PoolFence> {
   const taken = await takeOver({
     runId: claim.runId,
@@ -172,8 +177,11 @@ export async function takeFence(
       return row?.run_id ?? null;
     },
     isCurrent,
-    take: (other) =>
-      inTurn(() => database.transaction((db) => take(db, claim, other, clock), { lockTimeoutMs: TAKE_WAIT_MS })),
+    take: async (other) => {
+      await mayTake();
+      const taking = (db: Queryable) => take(db, claim, other, clock);
+      return inTurn(() => database.transaction(taking, { lockTimeoutMs: TAKE_WAIT_MS }));
+    },
   });
   if (taken !== 'over' && taken !== 'older') return taken.fence;
   throw failure(
@@ -278,15 +286,16 @@ export async function releaseFence(database: Database, claim: PoolClaim, token: 
   await database.transaction((db) => run(db, RELEASE, ownOf({ claim, token })), { lockTimeoutMs: TAKE_WAIT_MS });
 }
 
-/** The last holder has the pool again, by the token that it had; undefined: somebody has taken it since. */
+/** The last holder has the pool again; undefined: somebody has taken it since. */
 export async function takeBackFence(
   database: Database,
   claim: PoolClaim,
   token: number,
 ): Promise<PoolFence | undefined> {
-  const take = (db: Queryable) => run<{ roster_version: number }>(db, TAKE_BACK, ownOf({ claim, token }));
+  type Taken = { token: number; roster_version: number };
+  const take = (db: Queryable) => run<Taken>(db, TAKE_BACK, ownOf({ claim, token }));
   const [row] = await database.transaction(take, { lockTimeoutMs: TAKE_WAIT_MS });
-  return row && { token, rosterVersion: row.roster_version };
+  return row && { token: row.token, rosterVersion: row.roster_version };
 }
 
 /** Crashes in a row that put a pool in quarantine. */

@@ -7,7 +7,8 @@
 import { pino } from 'pino';
 import type { PoolClaim } from '../../../activities/tracker/store/fence';
 import { failure } from '../../../activities/lib/failures';
-import { begin, take } from '../../../activities/tracker/shift/keep';
+import { begin } from '../../../activities/tracker/shift/keep';
+import { take } from '../../../activities/tracker/shift/take-pool';
 import type { Ending, PoolShift } from '../../../activities/tracker/shift/pool-shift';
 import { WindDown } from '../../../activities/tracker/shift/wind-down';
 import { ErrorType } from '../../../workflows/lib/errors';

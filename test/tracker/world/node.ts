@@ -57,6 +57,7 @@ export class SimulatedNode implements WriterHost, OperationHost, PresenceHost {
   readonly trackers = new Map<string, TrackerRow>();
   readonly loading = new Semaphore(2);
   readonly taking = new Semaphore(2);
+  readonly arriving = new Semaphore(8);
   readonly database: Database;
   readonly writer: Writer;
   readonly feed: ValueFeed;

@@ -118,7 +118,7 @@ export default tseslint.config(
   {
     // They have grown with the cluster and the budget, and are to be split by what they decide.
     files: [
-      'test/tracker/{plan,member/turns}.test.ts',
+      'test/tracker/member/turns.test.ts',
       'test/client/{nodes,audited}.test.ts',
       'test/upstream/budget/account.test.ts',
     ],

@@ -194,32 +194,45 @@ test('a node that ends lets it go', async () => {
 describe('many at once', () => {
   const POOLS = 40;
   const claims = Array.from({ length: POOLS }, (_, at) => ({ ...claimOf(1), pool: at }));
+  const ending = {
+    ...{ definitions: new Map([['t', look]]), isDraining: false },
+    ...{ taking: new Semaphore(2), arriving: new Semaphore(8) },
+  };
+  afterEach(() => (ending.isDraining = true));
   /** Keeps on what has ended; `begin` is of the test. @returns the tokens by which it has begun */
-  const meanwhile = (begin: (claim: PoolClaim) => Promise<void>, definitions = new Map([['t', look]])) => {
+  const meanwhile = (begin: (claim: PoolClaim) => Promise<void>) => {
     const begun: number[] = [];
     const said: string[] = [];
     const logger = pino({ level: 'error' }, { write: (line: string) => void said.push(line) });
     const kept = new Meanwhile({
-      node: { definitions, isDraining: false, taking: new Semaphore(2), arriving: new Semaphore(8) },
+      node: ending,
       database,
       log: logger,
       begin: async (claim, { fence }) => {
         await begin(claim);
         begun.push(fence.token);
-        return { ended: new Promise(() => undefined), log, claim, token: fence.token } as unknown as PoolShift;
+        const ended: Partial<PoolShift> = {
+          options: look as never,
+          refusedFor: () => 0,
+          log,
+          claim,
+          token: fence.token,
+        };
+        return Object.assign(ended, { ended: new Promise((end) => (ended.end = end)) }) as PoolShift;
       },
       finish: () => Promise.resolve(),
     });
     return { kept, begun, said };
   };
 
-  beforeEach(() =>
-    stack.sql(
+  beforeEach(async () => {
+    ending.isDraining = false;
+    await stack.sql(
       `insert into longwatch.pool (tracker, pool, token, run_id, shift, attempt, node, taken_at, released_at)
        select 't', pool, 7, 'run', 1, 1, 'n', now(), now() from generate_series(0, $1) pool`,
       [POOLS - 1],
-    ),
-  );
+    );
+  });
 
   test('are taken back and loaded a few at a time: the others have the keeper who may take them meanwhile', async () => {
     const taken = async () =>

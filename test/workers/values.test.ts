@@ -5,6 +5,7 @@
 import { hostname } from 'node:os';
 import { BufferFeed } from '../../activities/buffer';
 import { Database } from '../../activities/lib/database';
+import type { Service } from '../../activities/lib/service';
 import type * as NodeModule from '../../activities/tracker/shift/node';
 import type { NodeOptions } from '../../activities/tracker/shift/node-options';
 import { Watchdog } from '../../activities/tracker/shift/watchdog';
@@ -60,17 +61,21 @@ test('its connections are there before it, and go after it', async () => {
     closed.push(this);
     return Promise.resolve();
   });
-  const before = parts.services.slice(0, parts.services.indexOf(parts.node));
-  for (const each of [...before].reverse()) await each.stop();
+  const at = (one: Service): number => parts.services.indexOf(one);
+  expect(at(parts.node)).toBeGreaterThan(at(parts.jobs));
+  const before = parts.services.slice(at(parts.page) + 1, at(parts.jobs));
+  for (const each of before) await each.start();
+  for (const each of before.reverse()) await each.stop();
   close.mockRestore();
   // The shared one goes last, for the others' ends are written by it.
-  expect(new Set(closed)).toEqual(new Set([given.values, given.presence!.rows, given.database]));
-  expect(closed.at(-1)).toBe(given.database);
+  const named = { values: given.values, rows: given.presence!.rows };
+  const names = closed.map((one) => Object.entries(named).find(([, each]) => each === one)?.[0] ?? 'another');
+  expect(names).toEqual(['rows', 'values']);
 });
 
 test('handlers with transactions of their own have connections of their own; without such handlers there are none', () => {
   expect(worker().given.handlers).toBeUndefined();
-  const receive = { initial: () => 0, handle: () => undefined };
+  const receive = { handle: () => undefined };
   expect(worker({}, look(receive)).given.handlers).toBeUndefined();
   const { handlers, database, values } = worker({}, look({ ...receive, transaction: true })).given;
   expect(handlers).toBeInstanceOf(Database);

@@ -65,7 +65,7 @@ const CHAPTERS: readonly Chapter[] = [
     after: [
       'Code: `handle(message, context)`; `load(context)` and `unload({ tracker, id, log })` stand beside `receive`, and so does `state: { initial, version, migrate, down }`.',
       "`transaction: true` gives each message a transaction of its own (`context.query`). An operation’s `apply(value, context)` is a turn of its member as well, and `while: 'awake'`",
-      'makes an operation run only for members that are awake anyway.',
+      'makes an operation run only for members that had a message or a timer within `idle`, or that another operation keeps awake.',
     ],
   },
   {

@@ -177,6 +177,7 @@ async function showMessage(longwatch: Longwatch, name: string, id: string, flags
   if (flags.json) return printJson(letter);
   await print(`${letter.id}: for '${inline(letter.member)}', ${letter.attempts} attempt(s), died at ${letter.diedAt}`);
   await print(`from: ${inline(letter.from)}`);
+  if (letter.replyTo) await print(`reply to: ${inline(letter.replyTo.id)} of ${letter.replyTo.tracker}`);
   if (letter.trace) await print(`trace: ${inline(JSON.stringify(letter.trace))}`);
   await print(inline(letter.error));
   await print(JSON.stringify(letter.value, null, 2));

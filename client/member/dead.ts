@@ -5,7 +5,7 @@
  */
 import { run, type Queryable, type Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
-import type { Trace } from '../../activities/tracker/member/types';
+import type { Address, Trace } from '../../activities/tracker/member/types';
 import { KEPT, type PoolAt } from '../../activities/tracker/store/mail-notices';
 import type { Json } from '../../workflows/lib/json';
 import { unstorable } from '../../workflows/lib/text';
@@ -41,6 +41,8 @@ export interface DeadLetter {
   diedAt: string;
   /** A process that sends, or `tracker/member` of the handler that did. */
   from: string;
+  /** The member that the handler's reply goes to, as it did when it was sent. */
+  replyTo: Address | null;
   trace: Trace | null;
 }
 
@@ -59,7 +61,7 @@ export interface DeadLettersOptions extends CommandOptions {
 const FILTER = `d.tracker = $1 and ($2::bigint[] is null or d.id = any($2)) and ($3::text is null or d.member = $3)
            and ($4::text is null or position(lower($4) in lower(d.error)) > 0)
            and d.died_at <= now() - make_interval(secs => $5::float8 / 1000)`;
-const COLUMNS = `d.id::text as id, d.member, d.json, d.error, d.attempts, ${ms('d.died_at')} as died_at, d.sender, d.trace`;
+const COLUMNS = `d.id::text as id, d.member, d.json, d.error, d.attempts, ${ms('d.died_at')} as died_at, d.sender, d.trace, d.reply_tracker, d.reply_id`;
 
 const LIST: Statement = {
   name: 'client-member-dead',
@@ -79,18 +81,19 @@ const DROP: Statement = {
   text: `delete from longwatch.member_dead where id = any($1::bigint[])`,
 };
 /**
- * A message without a number: whatever its sender has told since, it is handled. In the order in which they died.
- * Answers with the nodes to be told.
+ * A message without a number: whatever its sender has told since, it is handled. In the order in which they died, each
+ * with its trace, and with whom its reply goes to. Answers with the nodes to be told.
  */
 const PUT_BACK: Statement = {
   name: 'client-member-dead-back',
   text: `with back as (
            delete from longwatch.member_dead d using unnest($2::bigint[], $3::bigint[]) as b (id, slot) where d.id = b.id
-           returning d.id, d.member, d.sender, d.json, d.trace, b.slot
+           returning d.id, d.member, d.sender, d.json, d.trace, d.reply_tracker, d.reply_id, b.slot
          ), put as (
-           insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at, trace)
+           insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at, trace,
+                                       reply_tracker, reply_id)
            select w.current, nextval('longwatch.stamp'), $1, b.member, b.slot, b.sender, b.json, octet_length(b.json),
-                  clock_timestamp(), b.trace
+                  clock_timestamp(), b.trace, b.reply_tracker, b.reply_id
            from (select * from back order by id) b cross join longwatch.mail_turn w
          )
          select distinct p.node, p.tracker, p.pool from back b join longwatch.tracker t on t.name = $1
@@ -120,6 +123,8 @@ interface Row {
   died_at: number;
   sender: string;
   trace: string | null;
+  reply_tracker: string | null;
+  reply_id: string | null;
 }
 
 export class MemberDeadLetters {
@@ -220,11 +225,13 @@ export class MemberDeadLetters {
   }
 }
 
-function letterOf({ id, member, json, error, attempts, died_at: diedAt, sender: from, trace }: Row): DeadLetter {
+function letterOf(row: Row): DeadLetter {
+  const { id, member, json, error, attempts, died_at: diedAt, sender: from, trace, reply_tracker, reply_id } = row;
   return {
     ...{ id, member, error, attempts, from },
     value: JSON.parse(json) as Json,
     diedAt: iso(diedAt),
+    replyTo: reply_tracker === null || reply_id === null ? null : { tracker: reply_tracker, id: reply_id },
     trace: trace === null ? null : (JSON.parse(trace) as Trace),
   };
 }

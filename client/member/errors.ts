@@ -47,17 +47,22 @@ export class TooOldError extends LongwatchError {
   }
 }
 
-/** The member's mailbox had no room in time, or this process has too much that waits. */
+/** The mailbox of the member, or of its whole pool, had no room in time, or this process has too much that waits. */
 export class MailboxFullError extends LongwatchError {
   readonly accepted = false;
+  /** @param pool where it is the pool that has no room */
   constructor(
     readonly tracker: string,
     readonly member: string,
     why = 'had no room in time',
+    readonly pool?: number,
   ) {
     super(
-      `the mailbox of '${member}' of '${tracker}' ${why}; the message was not accepted. ` +
-        `Send it again later, or see what holds it: npx longwatch member show ${tracker} ${member}`,
+      pool === undefined
+        ? `the mailbox of '${member}' of '${tracker}' ${why}; the message was not accepted. ` +
+            `Send it again later, or see what holds it: npx longwatch member show ${tracker} ${member}`
+        : `pool ${pool} of '${tracker}' ${why}; the message to '${member}' was not accepted. ` +
+            `Send it again later, or see whether its nodes keep up: npx longwatch pools ${tracker}`,
     );
   }
 }

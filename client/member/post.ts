@@ -22,6 +22,7 @@ import { DoesNotReceiveError, PlacedByRouteError } from './errors';
 import { RECEIVING, REPLIES } from './queries';
 import { Replies, ROWS, type Asked, type ReplyRow } from './replies';
 import { TrackerSender, type MailStore } from './tracker-sender';
+import { UnkeptPools } from './unkept';
 
 /** How long what was read of a tracker is believed. Milliseconds. */
 const BELIEVED_MS = 5_000;
@@ -39,6 +40,7 @@ export class Post {
   private readonly senders = new Map<string, TrackerSender>();
   private readonly clock = new Clock();
   private readonly notifier: MailNotifier;
+  private readonly unkept: UnkeptPools;
   private listener: Listener | undefined;
   private underWay = new Set<Promise<unknown>>();
   private isClosed = false;
@@ -46,6 +48,7 @@ export class Post {
 
   constructor(private readonly connections: Connections) {
     this.notifier = new MailNotifier((statement, values) => connections.mail.rows(statement, values), connections.log);
+    this.unkept = new UnkeptPools(connections.mail.queryable, connections.log);
     this.replies = new Replies(
       {
         read: (asked) => this.read(asked),
@@ -81,12 +84,13 @@ export class Post {
     await Promise.all([...this.senders.values()].map((sender) => sender.idle()));
     await Promise.allSettled(this.underWay);
     await this.notifier.idle();
+    await this.unkept.idle();
     await this.listener?.stop();
   }
 
   private storeOf(tracker: string): MailStore {
     let known: { limits: MemberLimits; until: number } | undefined;
-    const { connections, clock, notifier, replies } = this;
+    const { connections, clock, notifier, replies, unkept } = this;
     const receiving = async (): Promise<MemberLimits> => {
       if (!known || known.until < performance.now()) {
         known = { limits: await this.limitsOf(tracker), until: performance.now() + BELIEVED_MS };
@@ -111,6 +115,7 @@ export class Post {
             : error;
         });
         notifier.toldMail(inserted.keepers);
+        unkept.note(inserted.unkept);
         return inserted;
       },
       passes,

@@ -38,8 +38,9 @@ interface Open {
   readonly letter: Letter;
   readonly done: () => void;
   readonly failed: (error: unknown) => void;
-  /** It was told to wait for room. */
+  /** It was told to wait for room: its member's, or its pool's. */
   isFull: boolean;
+  fullPool?: number | undefined;
   /** It was written once and nobody has said what came of it: whatever is said later, it may be stored. */
   mayBeStored: boolean;
 }
@@ -104,10 +105,11 @@ export class TrackerSender {
 
   /** Its time is over. */
   private late(number: number): void {
-    const { letter, isFull, mayBeStored } = this.open.get(number)!;
+    const { letter, isFull, fullPool, mayBeStored } = this.open.get(number)!;
     this.withdraw(number, (isWritten) => {
       if (isWritten || mayBeStored) return new SendUnansweredError(this.tracker, letter.member, this.trouble);
-      return isFull ? new MailboxFullError(this.tracker, letter.member) : (this.trouble ?? this.tooSlow(letter));
+      if (!isFull) return this.trouble ?? this.tooSlow(letter);
+      return new MailboxFullError(this.tracker, letter.member, undefined, fullPool);
     });
   }
 
@@ -185,14 +187,14 @@ export class TrackerSender {
     return mayBeStored ? new SendUnansweredError(this.tracker, letter.member, why) : why;
   }
 
-  private answered(batch: readonly Outgoing<Letter>[], { state, admissions }: Inserted): void {
+  private answered(batch: readonly Outgoing<Letter>[], { state, admissions, full }: Inserted): void {
     if (state === undefined || state === 'stopped') return this.notTaken(batch);
     const outcomes = batch.map(({ number }, at): Outcome => {
       const open = this.open.get(number);
       const admission = admissions[at]!;
       if (admission === 'taken') open?.done();
       if (admission === 'too old') open?.failed(this.tooOld(open));
-      if (admission === 'wait' && open) open.isFull = true;
+      if (admission === 'wait' && open) Object.assign(open, { isFull: true, fullPool: full.get(at) });
       // Nobody waits for it any more: it was told to be unknown.
       if (admission === 'wait') return open ? 'wait' : 'refused';
       return admission === 'taken' ? 'taken' : 'refused';

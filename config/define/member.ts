@@ -160,7 +160,10 @@ export interface LifeDefinition<M = unknown, S = unknown, R = unknown> {
   state?: StateDefinition<S>;
   /** Called in the first turn of a member after it was read, before its message: to make what is not in its state. */
   load?: { load(context: MemberContext<S>): void | Promise<void> }['load'];
-  /** Called when a member has left the node's memory, unless its node has died. */
+  /**
+   * Called when a member has left the node's memory, unless its node has died: it was idle, or its pool went to another
+   * node, or into two.
+   */
   unload?: (context: UnloadContext) => void | Promise<void>;
 }
 

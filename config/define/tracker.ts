@@ -163,7 +163,8 @@ export interface OperationDefinition {
    */
   apply?: Apply;
   /**
-   * `'awake'`: it runs for members that are awake anyway, and keeps nobody awake. Only where the tracker has `receive`.
+   * `'awake'`: it runs for members that had a message or a timer within `receive.idle`, or that another operation which
+   * runs always keeps awake. It keeps nobody awake itself. Only where the tracker has `receive`.
    * @default 'always'
    */
   while?: 'always' | 'awake';

@@ -57,6 +57,7 @@ export const MemberLetter = shapeOf<DeadLetter>()(
       attempts: z.number(),
       diedAt: Time,
       from: z.string(),
+      replyTo: z.object({ tracker: z.string(), id: z.string() }).nullable(),
       trace: TraceShape.nullable(),
     })
     .openapi('MemberLetter'),

@@ -46,7 +46,7 @@ function hasRoom({ entries, bytes }: Size, more: number, limit: Size): boolean {
 }
 
 /** Whether a pool is to be said to be full: at its bound, until a quarter of it is free again. */
-export function isPoolFull(wasFull: boolean, waiting: Size, { poolMail }: MemberLimits): boolean {
+export function isPoolFull(wasFull: boolean, waiting: Size, bound: Size): boolean {
   const part = wasFull ? 0.75 : 1;
-  return waiting.entries >= part * poolMail.entries || waiting.bytes >= part * poolMail.bytes;
+  return waiting.entries >= part * bound.entries || waiting.bytes >= part * bound.bytes;
 }

@@ -69,6 +69,13 @@ export interface Refused {
    */
   readonly why: 'stale' | 'refused';
   readonly error?: string;
+  /** The name of that error, where it has one: `MailboxFullError`. */
+  readonly name?: string;
+}
+
+/** The error that its turn has failed with. */
+export function refusal({ error = 'what the turn wrote was refused', name }: Refused): Error {
+  return Object.assign(new Error(error), name !== undefined && { name });
 }
 
 /** The room that is left in one commit. */
@@ -99,6 +106,28 @@ export class Room {
     this.bytes -= bytes;
     return true;
   }
+}
+
+/**
+ * The parts of a commit, of these members, as far as there is room. They are marked as being in it.
+ * @param only of this member, and one turn of it
+ */
+export function partsThatFit(
+  members: Iterable<Member>,
+  room: Room,
+  only?: string,
+): { parts: MemberPart[]; of: Handed['of'][number][] } {
+  const of: Handed['of'][number][] = [];
+  const parts: MemberPart[] = [];
+  for (const member of members) {
+    if (member.committing > 0 || (only !== undefined && member.address.id !== only)) continue;
+    const turns = turnsThatFit(member.ended, room, only !== undefined || member.careful > 0 ? 1 : Infinity);
+    if (turns === 0) break;
+    member.committing = turns;
+    parts.push(partOf(member, turns));
+    of.push({ member, life: member.life, turns });
+  }
+  return { parts, of };
 }
 
 /** How many of a member's ended turns go into a commit. */

@@ -32,10 +32,14 @@ export interface MemberLimits {
   readonly missing: number;
   /** One member's mail in the tables; past it, senders are told to wait. */
   readonly memberMail: Size;
-  /** The same for a pool. */
+  /** The same for a pool: as it is counted each second (`store/mail-full.ts`), so what comes meanwhile is taken. */
   readonly poolMail: Size;
-  /** A handler may send to a member that has less than this: it cannot wait, and a turn that fails is tried again. */
-  readonly handlerMail: number;
+  /**
+   * A handler may send to a member until it has this, and into a pool until it has the other: it cannot wait, and a
+   * turn that fails is tried again.
+   */
+  readonly handlerMail: Size;
+  readonly handlerPoolMail: Size;
   /** The part of it that a node has in memory at a time; the rest stays in the tables. */
   readonly memberMemory: Size;
   readonly poolMemory: Size;
@@ -85,7 +89,8 @@ export const MEMBER: MemberLimits = {
   missing: 100,
   memberMail: { entries: 1_000, bytes: 4 * MB },
   poolMail: { entries: 50_000, bytes: 64 * MB },
-  handlerMail: 10_000,
+  handlerMail: { entries: 10_000, bytes: 40 * MB },
+  handlerPoolMail: { entries: 200_000, bytes: 256 * MB },
   memberMemory: { entries: 200, bytes: MB },
   poolMemory: { entries: 5_000, bytes: 16 * MB },
   readRows: 1_000,

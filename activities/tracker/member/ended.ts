@@ -150,8 +150,8 @@ function answerOf({ id, client }: NonNullable<Mail['request']>, answer: Answer['
   return { request: id, client, answer };
 }
 
-function deadOf({ json, from, trace }: Mail, attempts: number, error: string): Dead {
-  return { json, from, attempts, error, ...(trace && { trace }) };
+function deadOf({ json, from, replyTo, trace }: Mail, attempts: number, error: string): Dead {
+  return { json, from, attempts, error, ...(replyTo && { replyTo }), ...(trace && { trace }) };
 }
 
 function withReply({ sent, reply }: Effects, { replyTo, trace }: Mail): Sent[] {

@@ -8,7 +8,7 @@
 export type While = 'always' | 'awake';
 
 export interface Activity {
-  /** The last message, timer or `apply` that was handled. */
+  /** The last message or timer that was handled. The values of an operation keep nobody awake. */
   readonly usedAt: number;
   /** Mail that is here, or turns that are not committed. */
   readonly hasMail: boolean;

@@ -70,7 +70,11 @@ export class Member {
   life = 0;
   /** Whether a turn has called the user's `load` since it was read. */
   hooked = false;
+  /** The same, since it is in memory: it may have been read again meanwhile. */
+  wasHooked = false;
   usedAt = 0;
+  /** When it last had a message or a timer to handle, or was known to have had one. */
+  wokenAt = -Infinity;
   /** How often in a row the store found it to be otherwise than it was thought to be. */
   stale = 0;
   /** It is not read before that. */
@@ -123,6 +127,7 @@ export class Member {
         continue;
       }
       this.usedAt = now;
+      if (entry.what.kind !== 'apply') this.wokenAt = now;
       this.running = new Turn(this.address, entry, this.image, this.limits, now, this.states);
       return this.running;
     }
@@ -135,7 +140,7 @@ export class Member {
     try {
       const effects = turn.end();
       this.running = undefined;
-      this.hooked = true;
+      this.hooked = this.wasHooked = true;
       return this.end(handled(this.where, turn.entry, effects));
     } catch (thrown) {
       // A state that JSON cannot say is the handler's failure.

@@ -36,6 +36,8 @@ export class PoolMail {
   private orders = 0;
   /** There is mail in the tables for which there was no room. */
   private hasLeft = false;
+  /** The same, as the last reading that has ended has found it. */
+  hasMore = false;
 
   constructor(private readonly limits: MemberLimits) {}
 
@@ -86,7 +88,7 @@ export class PoolMail {
       member.put({ what: { kind: 'mail', mail }, order: this.order(), reading: reading.number });
       touched.add(member);
     }
-    this.hasLeft = left.size > 0 || upTo < Infinity;
+    this.hasLeft = this.hasMore = left.size > 0 || upTo < Infinity;
     this.wantsReading ||= upTo < Infinity && left.size === 0 && this.memory.fits(1, this.limits.poolMemory);
     const isCrowded = left.size > 0 && !this.memory.fits(1, this.limits.poolMemory);
     for (const [id, member] of members) {

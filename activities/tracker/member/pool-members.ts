@@ -3,18 +3,8 @@
  * the next commit has of them. The shift reads mail and runs handlers; the node's writer takes a part and brings the
  * verdict back. Nothing here is true before the store has said so.
  */
-import {
-  partOf,
-  turnsThatFit,
-  versionAfter,
-  type Fence,
-  type Handed,
-  type PoolPart,
-  type Refused,
-  type Room,
-  type Settled,
-  type Verdict,
-} from './commit';
+import { partsThatFit, refusal, versionAfter } from './commit';
+import type { Fence, Handed, Refused, Room, Settled, Verdict } from './commit';
 import type { MemberLimits } from './constants';
 import type { EndedTurn } from './ended';
 import { Alarms } from './alarms';
@@ -50,6 +40,10 @@ export class PoolMembers {
   /** Mail may be there that can be taken in now: a reading need not wait for the next second. */
   get wantsReading(): boolean {
     return this.mail.wantsReading;
+  }
+  /** There was no room for all of it at the last reading. */
+  get hasMore(): boolean {
+    return this.mail.hasMore;
   }
   /** When the oldest message that is in memory was stored. @param none where there is none */
   oldestAt(none: number): number {
@@ -151,15 +145,18 @@ export class PoolMembers {
     }
   }
 
-  /** The pool was split: what is not ours any more is forgotten. */
-  narrow(isOurs: (id: string) => boolean): void {
+  /** The pool was split: what is not ours any more is forgotten. @returns those that `load` ran for: for `unload` */
+  narrow(isOurs: (id: string) => boolean): string[] {
+    const ids: string[] = [];
     for (const [id, member] of this.members) {
       if (isOurs(id)) continue;
       this.forget(member);
       this.discard(member);
+      if (member.wasHooked) ids.push(id);
     }
     // It may have found mail of those.
     this.mail.drop();
+    return ids;
   }
 
   /** Members that had nothing to do since then (default: all), and are out of memory now: for the user's `unload`. */
@@ -168,9 +165,18 @@ export class PoolMembers {
     for (const [id, member] of this.members) {
       if (before !== undefined && (!member.isIdle || member.phase !== 'here' || member.usedAt >= before)) continue;
       this.discard(member);
-      if (member.hooked) ids.push(id);
+      if (member.wasHooked) ids.push(id);
     }
     return ids;
+  }
+
+  /** These had something to do on another node, a short while ago. */
+  wokenBefore(woken: Iterable<{ readonly id: string; readonly at: number }>): void {
+    for (const { id, at } of woken) {
+      const member = this.of(id);
+      member.wokenAt = Math.max(member.wokenAt, at);
+      this.stir(member);
+    }
   }
 
   member(id: string): Member | undefined {
@@ -207,16 +213,7 @@ export class PoolMembers {
     room: Room,
     only?: string,
   ): Handed | undefined {
-    const of: Handed['of'][number][] = [];
-    const parts: PoolPart['members'][number][] = [];
-    for (const member of this.toCommit) {
-      if (member.committing > 0 || (only !== undefined && member.address.id !== only)) continue;
-      const turns = turnsThatFit(member.ended, room, only !== undefined || member.careful > 0 ? 1 : Infinity);
-      if (turns === 0) break;
-      member.committing = turns;
-      parts.push(partOf(member, turns));
-      of.push({ member, life: member.life, turns });
-    }
+    const { parts, of } = partsThatFit(this.toCommit, room, only);
     if (parts.length === 0) return undefined;
     const { tracker, pool } = this;
     return { part: { tracker, pool, token, rosterVersion, members: parts }, of };
@@ -240,7 +237,7 @@ export class PoolMembers {
       } else if (no && count > 1) {
         member.careful = count;
       } else if (no) {
-        const turn = this.cannotStore(id, new Error(no.error ?? 'what the turn wrote was refused'), now);
+        const turn = this.cannotStore(id, refusal(no), now);
         if (turn) failed.push({ id, turn });
       } else {
         turns.push(...this.committed(member, count, versionAfter(part.members[at]!)));

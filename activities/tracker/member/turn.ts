@@ -47,6 +47,7 @@ export class Turn {
   private sets: number;
   private reply: string | undefined;
   private rows = 0;
+  /** The bytes of these rows. */
   private bytes = 0;
   /** The copy of the state, when somebody has looked. */
   private state: { value: unknown } | undefined;
@@ -87,7 +88,7 @@ export class Turn {
     const state = this.stateAsJson();
     this.over = true;
     const { timers, sets, reply, sent, pushes, writes } = this;
-    const bytes = this.bytes + (state === this.image.state ? 0 : utf8Bytes(state ?? ''));
+    const bytes = this.bytes + utf8Bytes(reply ?? '') + (state === this.image.state ? 0 : utf8Bytes(state ?? ''));
     const stateVersion = this.state ? this.states.version : this.image.stateVersion;
     return { state, stateVersion, timers, sets, reply, sent, pushes, writes, bytes };
   }
@@ -171,7 +172,6 @@ export class Turn {
     const json = this.json('reply', value);
     this.fits('the reply', utf8Bytes(json), this.limits.replyBytes);
     this.reply = json;
-    this.bytes += utf8Bytes(json);
   }
 
   private send(to: string | Address, message: unknown, replyTo?: string | Address): void {

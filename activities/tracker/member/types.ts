@@ -147,6 +147,8 @@ export interface Dead {
   readonly from: string;
   readonly attempts: number;
   readonly error: string;
+  /** The reply goes there, also when it is brought back. */
+  readonly replyTo?: Address;
   readonly trace?: Trace;
 }
 

@@ -9,33 +9,18 @@
  * often a spread is interrupted and begun anew, it gets on.
  *
  * Members are slots, small numbers that the shift gives out. A slot is absent, waiting (by due time), ready (in line),
- * running, or parked: it was due, and waits for something that is nobody's time (`budgeted.ts`).
+ * running, or parked: it was due, and waits for something that is nobody's time (`budgeted.ts`). Or it sleeps
+ * (`sleepers.ts`): then it counts as no member.
  */
 import { DueHeap } from './due-heap';
 import { firstRun, gridAfter, heldBack, isOnGrid, runAfter, type Schedule } from './grid';
 import { Held } from './held';
+import type { Joining } from './joining';
 import { Line } from './line';
 import { Parking } from './parking';
 import { Round } from './round';
 
 export type { Schedule } from './grid';
-
-/** The facts about a member that joins, epoch milliseconds by the agenda's clock. */
-export interface Joining {
-  /** 0 to 1, from the hash of its id. */
-  share: number;
-  /**
-   * Since when the operation is to run for it: when it was added, or when the operation was declared or enabled, if
-   * that was later.
-   */
-  addedAt: number;
-  /** The last run, successful or not; undefined: none yet. */
-  ranAt?: number;
-  /** Not before this (an expiry, a hold). */
-  notBefore?: number;
-  /** Right then: a retry that the definition timed. */
-  exactly?: boolean;
-}
 
 /** Overdue members are spread over this at most, milliseconds. */
 const CATCH_UP_MS = 60_000;
@@ -45,6 +30,7 @@ const WAITING = 1;
 const READY = 2;
 const RUNNING = 3;
 const PARKED = 4;
+const ASLEEP = 5;
 
 export class Agenda {
   private state = new Uint8Array(64);
@@ -122,7 +108,7 @@ export class Agenda {
     this.parking.forget(slot, state === PARKED);
     this.state[slot] = ABSENT;
     this.held.hold(slot, 0);
-    this.size--;
+    if (state !== ASLEEP) this.size--;
   }
 
   /** Puts what is due by now in line. */
@@ -158,6 +144,23 @@ export class Agenda {
     this.state[slot] = READY;
     if (first) this.ready.unshift(slot);
     else this.ready.push(slot);
+  }
+
+  /** One that was taken is not to run until `wake`. */
+  sleep(slot: number): void {
+    if (this.state[slot] !== RUNNING) return;
+    this.running--;
+    this.size--;
+    this.state[slot] = ASLEEP;
+  }
+
+  /** It may run, and its time has come. */
+  wake(slot: number, now: number): void {
+    if (this.state[slot] !== ASLEEP) return;
+    this.size++;
+    this.parking.enter();
+    this.state[slot] = PARKED;
+    this.unpark(slot, now, false);
   }
 
   /**
@@ -232,10 +235,7 @@ export class Agenda {
     this.round.reset();
   }
 
-  /**
-   * The operation begins anew for all of its members (it was disabled until `from`): who has never run waits for base
-   * and window from then on.
-   */
+  /** It begins anew for all (disabled until `from`): who has never run waits for base and window from then on. */
   restart(now: number, from: number): void {
     const members = this.waiting.numbers();
     for (let slot = this.ready.shift(); slot >= 0; slot = this.ready.shift()) members.push(slot);

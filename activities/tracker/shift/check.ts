@@ -118,6 +118,9 @@ async function followTrackers(
       }
       loaded ||= begin.length > 0;
       shift.follow(row, begin.length > 0 ? await freshnessOf(db, shift.members.allKeys(), begin) : []);
+      // Its members take messages from now on.
+      if (row.options.receive && host.turns && !shift.life && !shift.isOver)
+        host.turns.keep(shift, await readSlots(db, name, shift.claim.pool));
     }
   }
 }

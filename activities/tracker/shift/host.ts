@@ -7,6 +7,7 @@ import type { Logger } from 'pino';
 import type { OperationDefinition, RunContext } from '../../../config/define/tracker';
 import type { OperationOptions, ReceiveOptions } from '../../../workflows/tracker/options';
 import type { Slots } from '../../../workflows/tracker/slots';
+import type { While } from '../member/idle';
 import type { Agenda } from './agenda';
 import type { Clock } from './clock';
 import type { Counts, Rounds } from './counts';
@@ -65,6 +66,8 @@ export interface PoolLife {
   wrote(keys: readonly number[]): void;
   /** The options of now; undefined: the tracker's members take no messages any more. */
   follow(options: ReceiveOptions | undefined): void;
+  /** @param operations of the pool that are enabled */
+  isAwake(id: string, operations: readonly While[]): boolean;
 }
 
 /** The shift of an operation, as the operation needs it. */
@@ -73,6 +76,8 @@ export interface OperationShift {
   readonly members: Members;
   /** The buckets of its members that it keeps; absent: the upstreams have no limits. */
   readonly purse?: Purse | undefined;
+  /** Whether the member is awake, for operations that run for no others. */
+  readonly awake: { is(slot: number): boolean };
   /** Why gated operations, or all of them, stand still. */
   closed(): 'paused' | 'gate' | 'over' | undefined;
   /** Another operation of the same pool, for backpressure. */

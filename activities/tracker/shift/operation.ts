@@ -9,7 +9,7 @@ import type { OperationDefinition } from '../../../config/define/tracker';
 import type { OperationOptions } from '../../../workflows/tracker/options';
 import { errorOf } from '../../lib/failures';
 import type { RunSpending } from '../../upstream/spend/run';
-import { Agenda, type Joining } from './agenda';
+import { Agenda } from './agenda';
 import { budgetedOf, type Budgeted } from './budgeted';
 import { callCode } from './code';
 import { Counts, Rounds } from './counts';
@@ -17,13 +17,15 @@ import { scheduleOf } from './grid';
 import type { Operation, OperationHost, OperationSetup, OperationShift } from './host';
 import { InFlight, THREAD_START_MS } from './in-flight';
 import { Known } from './known';
+import type { Joining } from './joining';
 import type { Lateness } from './lateness';
 import type { Members } from './members';
 import { Outcome } from './outcome';
 import type { PendingResults } from './pending';
 import type { Failure, Success } from './results';
 import type { Place, Seat, Starter } from './ring';
-import { Run } from './run';
+import { Run, type Start } from './run';
+import { Sleepers } from './sleepers';
 import { Standing, type Frozen } from './standing';
 
 export class OperationLoop implements Starter, Operation {
@@ -44,6 +46,7 @@ export class OperationLoop implements Starter, Operation {
   private readonly inFlight = new InFlight();
   readonly standing: Standing;
   private readonly outcome: Outcome;
+  private readonly sleepers: Sleepers;
   private readonly seat: Seat;
   /** Takes tokens for its runs; undefined: it asks no upstream that has limits. */
   readonly budgeted: Budgeted | undefined;
@@ -63,6 +66,7 @@ export class OperationLoop implements Starter, Operation {
     this.rounds = new Rounds(this.agenda, this.counts);
     this.known = new Known(this, host.holds);
     this.outcome = new Outcome(this);
+    this.sleepers = new Sleepers(this, (slot) => shift.awake.is(slot));
     this.standing = new Standing(this, shift, host.holds.watch(this.tracker, name), host.clock.now());
     this.seat = host.ring.join(this);
     this.budgeted = budgetedOf(this, setup, () => host.ring.touch(this.seat));
@@ -119,6 +123,7 @@ export class OperationLoop implements Starter, Operation {
   leave(slot: number): void {
     for (const run of this.inFlight) if (run.slot === slot) this.drop(run, 'the member was removed');
     this.budgeted?.leave(slot);
+    this.sleepers.leave(slot);
     this.agenda.leave(slot);
     this.results.forget(slot);
     this.known.forget(slot);
@@ -163,6 +168,12 @@ export class OperationLoop implements Starter, Operation {
     for (const run of this.inFlight) if (asked === undefined || asked.has(run.slot)) run.overtaken = true;
     this.agenda.askAnew(slots, now, this.options.concurrency);
     this.recheck(now);
+  }
+
+  /** It is awake, or (undefined) who is may have changed: if it slept, its time has come. */
+  wakeMember(slot: number | undefined, now: number): void {
+    const slept = slot === undefined ? this.sleepers.wakeAll(now) : this.sleepers.wake(slot, now);
+    if (slept) this.host.ring.touch(this.seat);
   }
 
   /** Starts nothing more, while the rest of the pool goes on, or goes on as well (`wind-down.ts`). */
@@ -220,7 +231,7 @@ export class OperationLoop implements Starter, Operation {
     this.standing.look(now);
     if (this.frozenBy !== undefined) return;
     const slot = this.agenda.take();
-    if (slot < 0) return;
+    if (slot < 0 || this.sleepers.takes(slot)) return;
     const part = this.shift.closed() === 'gate' && this.options.gated ? 'whenClosed' : 'run';
     if (part === 'whenClosed' || this.budgeted === undefined) return this.start({ slot, now, place, part });
     let spending: RunSpending | undefined;
@@ -336,15 +347,4 @@ export class OperationLoop implements Starter, Operation {
     // The next in line need not wait for the tick.
     ring.touch(this.seat);
   }
-}
-
-/** A run that is to begin. */
-interface Start {
-  slot: number;
-  now: number;
-  place: Place;
-  part: 'run' | 'whenClosed';
-  spending?: RunSpending;
-  /** It cannot: it fails with this. */
-  refused?: Error;
 }

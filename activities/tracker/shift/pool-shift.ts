@@ -11,6 +11,7 @@ import type { PoolClaim, PoolFence, PoolOwner } from '../store/fence';
 import type { FreshnessRow, MemberRow } from '../store/members';
 import type { TrackerRow } from '../store/trackers';
 import { admit, type Admitted } from './admit';
+import { Awake } from './awake';
 import { GivenAway } from './given-away';
 import { dropLeavers, takeResults, type Harvest } from './harvest';
 import type { Lateness } from './lateness';
@@ -44,6 +45,7 @@ export class PoolShift implements OperationShift {
   readonly purse: Purse | undefined;
   readonly members = new Members();
   readonly loops = new Map<string, OperationLoop>();
+  readonly awake: Awake = new Awake(this);
   /** The roster that is loaded: what came after it is loaded by the next flush. */
   rosterVersion: number;
   /**
@@ -212,6 +214,7 @@ export class PoolShift implements OperationShift {
         loop.reconfigure({ ...loop.options, enabled: false }, undefined, now);
     }
     this.makeLoops(freshness);
+    this.awake.lookAgain(now);
   }
 
   /** Starts nothing more; `end` says why. Runs in flight may still give results until `abandon`. */
@@ -252,9 +255,7 @@ export class PoolShift implements OperationShift {
   }
 
   /** Drops the results of members that have left since they were taken. */
-  dropLeavers(harvest: Harvest): void {
-    dropLeavers(harvest, this.members);
-  }
+  dropLeavers = (harvest: Harvest): void => dropLeavers(harvest, this.members);
 
   closed(): 'paused' | 'gate' | 'over' | undefined {
     if (this.over || this.still) return 'over';

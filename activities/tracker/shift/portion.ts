@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { Queryable } from '../../lib/database';
 import type { TrackerRow } from '../store/trackers';
 import { writeFailures, writeSuccesses, type Rows } from '../store/values';
+import type { Slots } from '../../../workflows/tracker/slots';
 import type { Clock } from './clock';
 import type { FedEntries, ValueFeed } from './feed';
 import type { Operation } from './host';
@@ -30,6 +31,8 @@ export interface FlushHost {
   /** The most that one transaction takes, and one statement of it; a simulated node has smaller ones. */
   /** Turns of members wait for the connection: a transaction of values is to be short. Absent: there are none. */
   readonly turnsWait?: boolean;
+  /** The turns of members; absent: no tracker of its config receives. */
+  readonly turns?: { keep(shift: PoolShift, slots: Slots): void } | undefined;
   readonly limits?: { readonly transaction: Readonly<Room>; readonly statement: Readonly<Room> };
 }
 

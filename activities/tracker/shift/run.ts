@@ -69,3 +69,14 @@ export class Run implements RunContext {
     this.controller?.abort(new Error(reason));
   }
 }
+
+/** A run that is to begin. */
+export interface Start {
+  slot: number;
+  now: number;
+  place: Place;
+  part: 'run' | 'whenClosed';
+  spending?: RunSpending;
+  /** It cannot: it fails with this. */
+  refused?: Error;
+}

@@ -17,7 +17,7 @@ import type { PoolOwner } from './fence';
 
 const COMMIT: Statement = {
   name: 'turn-commit',
-  text: `select fence_place as fence, part_place as part, verdict from longwatch.commit_turns($1::json, $2::json, $3::int)`,
+  text: `select fence_place as fence, part_place as part, verdict from longwatch.commit_turns($1::json, $2::json, $3::int, $4::bigint)`,
 };
 const LIMITS: Statement = {
   name: 'turn-limits',
@@ -56,6 +56,12 @@ const UNAPPLIED: Statement = {
              select 1 from json_array_elements(l.applied::json) a
              where a ->> 0 = v.operation and (a ->> 1)::float8 >= ${ms('v.changed_at')}
            )`,
+};
+/** Members with a turn of late, for a node that has just taken their pool. */
+const RECENT: Statement = {
+  name: 'life-recent',
+  text: `select id, ${ms('written_at')} as at from longwatch.life
+         where tracker = $1 and slot between $2 and $3 and written_at > now() - make_interval(secs => $4::float8 / 1000) and state is not null`,
 };
 const TIMERS_DUE: Statement = {
   name: 'timer-due',
@@ -128,7 +134,8 @@ async function callStore(
   const found = await run<{ fence: number; part: number | null; verdict: string }>(db, COMMIT, [
     JSON.stringify(fences),
     JSON.stringify(rows),
-    limits.handlerMail,
+    limits.handlerMail.entries,
+    limits.handlerMail.bytes,
   ]);
   const verdicts = commit.pools.map((): Verdict['verdict'] => 'fenced');
   for (const { fence, part, verdict } of found) {
@@ -171,7 +178,10 @@ async function writeAlone(
 }
 
 function refusedOf(id: string, verdict: string): Refused {
-  return verdict === 'stale' ? { id, why: 'stale' } : { id, why: 'refused', error: verdict.replace('refused: ', '') };
+  if (verdict === 'stale') return { id, why: 'stale' };
+  const [kind] = verdict.split(': ', 1);
+  const error = verdict.slice(`${kind}: `.length);
+  return { id, why: 'refused', error, ...(kind === 'full' && { name: 'MailboxFullError' }) };
 }
 
 function rowOf(part: MemberPart, place: { tracker: string }, placing: CommitOptions['placingOf']): object {
@@ -195,7 +205,10 @@ function rowOf(part: MemberPart, place: { tracker: string }, placing: CommitOpti
         ? { request, client, json: answer.json }
         : { request, client, error: answer.error.type, message: answer.error.message },
     ),
-    dead: dead.map(({ from, trace, ...one }) => ({ ...one, sender: from, trace: traceText(trace) })),
+    dead: dead.map(({ from, trace, replyTo, ...one }) => ({
+      ...{ ...one, ...replyColumns(replyTo) },
+      ...{ sender: from, trace: traceText(trace) },
+    })),
     sent: sent.map((one) => sentRow(one, placing)),
   };
 }
@@ -205,17 +218,18 @@ function columnsOf({ state, stateVersion, marks, applied, sets }: NonNullable<Me
 }
 
 function sentRow({ to, json, replyTo, trace }: Sent, placing: CommitOptions['placingOf']): object {
-  const reply = replyTo && { reply_tracker: replyTo.tracker, reply_id: replyTo.id };
   return {
     tracker: to.tracker,
     id: to.id,
     slot: slotOf(placing(to.tracker, true)(to.id)),
     json,
     bytes: utf8Bytes(json),
-    ...reply,
+    ...replyColumns(replyTo),
     trace: traceText(trace),
   };
 }
+
+const replyColumns = (to: Address | undefined) => to && { reply_tracker: to.tracker, reply_id: to.id };
 
 export const traceText = (trace: Trace | undefined): string | null => (trace ? JSON.stringify(trace) : null);
 
@@ -288,6 +302,16 @@ export async function unappliedValues(
     id,
     brought: { operation, json, fetchedAt, ...(codec !== null && { codec }) },
   }));
+}
+
+/** Members that had a turn within that time, and when. */
+export function recentLives(
+  db: Queryable,
+  tracker: string,
+  slots: { first: number; last: number },
+  withinMs: number,
+): Promise<{ id: string; at: number }[]> {
+  return run<{ id: string; at: number }>(db, RECENT, [tracker, slots.first, slots.last, withinMs]);
 }
 
 export async function timersDue(

@@ -1,26 +1,27 @@
 /**
- * The statements of the mail: what senders insert (by the rules of `member/admission.ts`), what the holder of a pool
- * reads, and the three tables that are filled in turn (`member/rotation.ts` decides, this carries out).
+ * The statements of the mail: what senders insert (by the rules of `member/admission.ts`), and what the holder of a
+ * pool reads. The tables that it lies in are seen to by `mail-tables.ts`.
  */
 import type { TrackerDefinition } from '../../../config/define/tracker';
-import { slotOf, type Slots } from '../../../workflows/tracker/slots';
+import { slotOf, slotsOf, type Slots } from '../../../workflows/tracker/slots';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { ms } from '../../lib/sql';
 import type { Admission } from '../member/admission';
 import { MEMBER, type MemberLimits } from '../member/constants';
 import type { Reading } from '../member/pool-mail';
-import type { MailTables, TableStep } from '../member/rotation';
 import type { Mail, Trace } from '../member/types';
 import { notDefinedHere, placingOf, type Placing } from '../route';
 import { KEPT, type PoolAt } from './mail-notices';
 import { traceText } from './lives';
+import type { CountedPool } from './mail-full';
 
 /** A message that is to be inserted. */
 export type NewMail = Omit<Mail, 'id' | 'storedAt' | 'attempts' | 'answered' | 'notBefore'>;
 
 /**
  * One batch of one sender. A member's mail is counted up to its bound; of those that do not fit, and of all that
- * follow them to the same member, nothing is taken. The ids are drawn in the order of the batch.
+ * follow them to the same member, nothing is taken; and nothing for a pool that is said to be full. The ids are drawn
+ * in the order of the batch.
  */
 const INSERT: Statement = {
   name: 'mail-insert',
@@ -39,13 +40,14 @@ const INSERT: Statement = {
            ) m on true
            group by w.member
          ), placed as (
-           select b.*, w.entries + count(*) over before as entries_before,
+           select b.*, longwatch.pool_of(b.hash, t.pools) in (select pool from longwatch.mail_full where tracker = $1) as is_full,
+                  w.entries + count(*) over before as entries_before,
                   w.bytes + coalesce(sum(b.bytes) over before, 0) as bytes_before
            from batch b join waiting w on w.member = b.member cross join tracker t
            where not b.old and t.state <> 'stopped' and t.route is not distinct from $7
            window before as (partition by b.member order by b.nth rows between unbounded preceding and 1 preceding)
          ), taken as (
-           select p.*, bool_and(p.entries_before = 0 or (p.entries_before < $3 and p.bytes_before + p.bytes <= $4))
+           select p.*, bool_and(not p.is_full and (p.entries_before = 0 or (p.entries_before < $3 and p.bytes_before + p.bytes <= $4)))
                        over (partition by p.member order by p.nth) as fits
            from placed p
          ), inserted as (
@@ -59,10 +61,11 @@ const INSERT: Statement = {
            update longwatch.mail_turn w set clean[w.current + 1] = false
            where w.clean[w.current + 1] and exists (select 1 from taken where fits)
          )
-         select r.state, r.route, case when b.old then 'too old' when t.fits then 'taken' else 'wait' end as admission,
-                case when t.fits then p.node end as node, p.pool
-         from batch b cross join tracker r left join taken t on t.nth = b.nth
-         left join longwatch.pool p on p.tracker = $1 and p.pool = longwatch.pool_of(b.hash, r.pools) and ${KEPT}
+         select b.state, b.route, b.pools, case when b.old then 'too old' when t.fits then 'taken' else 'wait' end as admission,
+                coalesce(t.is_full, false) as is_full, p.node, b.pool
+         from (select *, longwatch.pool_of(hash, pools) as pool from batch cross join tracker) b
+         left join taken t on t.nth = b.nth
+         left join longwatch.pool p on p.tracker = $1 and p.pool = b.pool and ${KEPT}
          order by b.nth`,
 };
 /** The mail of many pools at once: each has its own bound, and leaves out what it knows. No id is in two pools. */
@@ -71,6 +74,7 @@ const READ: Statement = {
   text: `select p.place::int as place, m.id::float8 as id, m.member, m.sender, m.number::float8 as number, m.previous::float8 as previous,
                 m.request, ${ms('m.deadline')} as deadline, m.client, m.reply_tracker, m.reply_id, m.json, m.bytes,
                 ${ms('m.told_at')} as told_at, ${ms('m.stored_at')} as stored_at, m.attempts, ${ms('m.not_before')} as not_before, m.trace,
+                m.slot::float8 as slot,
                 m.request is not null and exists (
                   select 1 from longwatch.reply r where r.tracker = m.tracker and r.member = m.member and r.request = m.request
                 ) as answered
@@ -90,35 +94,22 @@ const READ: Statement = {
          ) m
          order by p.place, m.id`,
 };
-/** One statement for all pools of a node, each second: a few looks into an index for each. */
+const MOVE: Statement = {
+  name: 'mail-move',
+  text: `update longwatch.mail m set slot = a.goal from unnest($2::bigint[], $3::bigint[], $4::bigint[]) as a (id, slot, goal)
+         where m.tracker = $1 and m.slot = a.slot and m.id = a.id`,
+};
+/** One statement for all pools of a node, each second: a few looks into indexes for each. */
 const WITH_MAIL: Statement = {
   name: 'mail-pools-with',
   text: `select p.place::int as place,
                 exists (select 1 from longwatch.mail m
                         where m.tracker = p.tracker and m.slot between p.first and p.last limit 1) as mail,
                 exists (select 1 from longwatch.timer t
-                        where t.tracker = p.tracker and t.slot between p.first and p.last and t.at <= now() limit 1) as timers
-         from unnest($1::text[], $2::bigint[], $3::bigint[]) with ordinality as p (tracker, first, last, place)`,
+                        where t.tracker = p.tracker and t.slot between p.first and p.last and t.at <= now() limit 1) as timers,
+                exists (select 1 from longwatch.mail_full f where f.tracker = p.tracker and f.pool = p.pool) as is_full
+         from unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[]) with ordinality as p (tracker, pool, first, last, place)`,
 };
-const TABLES: Statement = {
-  name: 'mail-tables',
-  text: `select current::int as current, ${ms('since')} as since, clean, ${ms('clock_timestamp()')} as now,
-                array(select (select count(*)::int from (select 1 from longwatch.mail m where m.place = p limit $1) r)
-                      from generate_series(0, 2) p order by p) as rows
-         from longwatch.mail_turn`,
-};
-const TURN: Statement = {
-  name: 'mail-turn',
-  text: `update longwatch.mail_turn set current = $1, since = clock_timestamp() where clean[$1 + 1]`,
-};
-const CARRY: Statement = {
-  name: 'mail-carry',
-  text: `with carried as (
-           update longwatch.mail m set place = w.current from longwatch.mail_turn w where m.place = $1 and w.current <> $1 returning 1
-         )
-         update longwatch.mail_turn w set clean[w.current + 1] = false where w.clean[w.current + 1] and exists (select 1 from carried)`,
-};
-const EMPTY: Statement = { name: 'mail-empty', text: `select longwatch.empty_mail($1) as emptied` };
 
 /** The outcome of a batch. */
 export interface Inserted {
@@ -128,6 +119,10 @@ export interface Inserted {
   readonly admissions: Admission[];
   /** The nodes that are to be told, when this is committed. Mail for a pool that nobody keeps waits for its keeper. */
   readonly keepers: PoolAt[];
+  /** By the places of messages that wait, since their pools are full: the pool. */
+  readonly full: ReadonlyMap<number, number>;
+  /** Pools of the batch that nobody keeps: so nobody else counts their mail. */
+  readonly unkept: CountedPool[];
 }
 
 /**
@@ -147,15 +142,33 @@ export async function insertMail(
   if (found[0]?.route === null && name !== undefined) return insertMail(db, tracker, batch, limits);
   const declared = found[0]?.route ?? undefined;
   if (declared !== name && found.length > 0) throw notDefinedHere(tracker, declared!, definition?.route);
-  const keepers = found.flatMap(({ node, pool }) => (node === null ? [] : [{ node, tracker, pool }]));
-  return { state: found[0]?.state, admissions: found.map(({ admission }) => admission), keepers };
+  const taken = found.filter(({ admission }) => admission === 'taken');
+  const keepers = taken.flatMap(({ node, pool }) => (node === null ? [] : [{ node, tracker, pool }]));
+  const waiting = found.flatMap(({ is_full, admission, pool }, at) =>
+    is_full && admission === 'wait' ? [[at, pool] as const] : [],
+  );
+  const unkept = new Map(
+    found.flatMap(({ state, node, pool, pools }) =>
+      state !== 'stopped' && node === null ? [[pool, pools] as const] : [],
+    ),
+  );
+  return {
+    state: found[0]?.state,
+    admissions: found.map(({ admission }) => admission),
+    keepers,
+    full: new Map(waiting),
+    unkept: [...unkept].map(([pool, pools]) => ({ tracker, pool, slots: slotsOf(pool, pools) })),
+  };
 }
 
 interface InsertedRow {
   [column: string]: unknown;
   state: Inserted['state'];
   route: string | null;
+  /** The tracker's layout. */
+  pools: number;
   admission: Admission;
+  is_full: boolean;
   node: string | null;
   pool: number;
 }
@@ -212,6 +225,7 @@ interface MailRow {
   attempts: number;
   not_before: number | null;
   trace: string | null;
+  slot: number;
   answered: boolean;
 }
 
@@ -220,14 +234,30 @@ export interface PoolReading {
   readonly tracker: string;
   readonly slots: Slots;
   readonly reading: Reading;
+  /** The slot of a member's mail, as its commit looks for it. */
+  readonly slotOf: (member: string) => number;
+}
+
+/** A message that lies where the commit of its member does not look: the route gave another text when it was sent. */
+export interface Astray {
+  readonly id: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The mail of a pool, as a reading has found it. */
+export interface FoundMail {
+  /** By ids from the smallest on. */
+  readonly mail: Mail[];
+  readonly astray: Astray[];
 }
 
 /**
  * One statement over all tables, so of one moment: what a sender has sent before something that is found is found
  * too.
- * @returns for each of the pools its mail, by ids from the smallest on
+ * @returns for each of the pools its mail
  */
-export async function readMail(db: Queryable, pools: readonly PoolReading[]): Promise<Mail[][]> {
+export async function readMail(db: Queryable, pools: readonly PoolReading[]): Promise<FoundMail[]> {
   const full = pools.flatMap(({ tracker, reading }) => reading.full.map((member) => ({ tracker, member })));
   const blocked = pools.flatMap(({ tracker, reading }) => reading.blocked.map((stream) => ({ tracker, ...stream })));
   const rows = await run<MailRow>(db, READ, [
@@ -240,9 +270,20 @@ export async function readMail(db: Queryable, pools: readonly PoolReading[]): Pr
     ...[blocked.map(({ tracker }) => tracker), blocked.map(({ member }) => member), blocked.map(({ from }) => from)],
     pools.map(({ reading }) => reading.bytes),
   ]);
-  const found = pools.map((): Mail[] => []);
-  for (const row of rows) found[row.place - 1]!.push(mailOf(row));
+  const found = pools.map((): FoundMail => ({ mail: [], astray: [] }));
+  for (const row of rows) {
+    const { mail, astray } = found[row.place - 1]!;
+    const to = pools[row.place - 1]!.slotOf(row.member);
+    if (to === row.slot) mail.push(mailOf(row));
+    else astray.push({ id: row.id, from: row.slot, to });
+  }
   return found;
+}
+
+/** Mail that lies in the wrong place goes to the right one, where the keeper of that pool finds it. */
+export async function moveMail(db: Queryable, tracker: string, astray: readonly Astray[]): Promise<void> {
+  const columns = [astray.map(({ id }) => id), astray.map(({ from }) => from), astray.map(({ to }) => to)];
+  await run(db, MOVE, [tracker, ...columns]);
 }
 
 function mailOf(row: MailRow): Mail {
@@ -261,44 +302,26 @@ function mailOf(row: MailRow): Mail {
   };
 }
 
-/**
- * The pools in whose mail there is something, known or not, or whose timers are due.
- * @returns `place`: in the list that was given
- */
-export async function poolsWithMail(
-  db: Queryable,
-  pools: readonly ({ readonly tracker: string } & Slots)[],
-): Promise<{ place: number; mail: boolean; timers: boolean }[]> {
-  const found = await run<{ place: number; mail: boolean; timers: boolean }>(db, WITH_MAIL, [
+/** A pool for which there is something to do. `place`: in the list that was given. */
+export interface PoolLook {
+  readonly place: number;
+  /** Something is in its mail, known or not. */
+  readonly mail: boolean;
+  /** Some of its timers are due. */
+  readonly timers: boolean;
+  /** It is said to be full. */
+  readonly isFull: boolean;
+}
+
+/** The pools for which there is something to do. */
+export async function poolsWithMail(db: Queryable, pools: readonly CountedPool[]): Promise<PoolLook[]> {
+  const found = await run<Omit<PoolLook, 'isFull'> & { is_full: boolean }>(db, WITH_MAIL, [
     pools.map(({ tracker }) => tracker),
-    pools.map(({ first }) => first),
-    pools.map(({ last }) => last),
+    pools.map(({ pool }) => pool),
+    pools.map(({ slots }) => slots.first),
+    pools.map(({ slots }) => slots.last),
   ]);
-  return found.filter(({ mail, timers }) => mail || timers).map((row) => ({ ...row, place: row.place - 1 }));
-}
-
-/** The tables as `tableStep` asks for them, and the time that it is. */
-export async function mailTables(db: Queryable, limits: MemberLimits = MEMBER): Promise<MailTables & { now: number }> {
-  type Found = { current: number; since: number; clean: boolean[]; now: number; rows: number[] };
-  const [row] = await run<Found>(db, TABLES, [limits.carryRows + 1]);
-  const { current, since, now, rows, clean } = row!;
-  return { current, since, now, tables: rows.map((count, at) => ({ rows: count, isClean: clean[at]! })) };
-}
-
-/**
- * Carries a step out, in a transaction of its own with a short `lock_timeout`. Nobody writes to a table that is
- * locked, and what was written before is seen: so none of it is lost. @returns false: the table has rows by now
- */
-export async function stepTables(db: Queryable, step: NonNullable<TableStep>): Promise<boolean> {
-  if (step.do === 'turn') {
-    await run(db, TURN, [step.to]);
-    return true;
-  }
-  if (step.do === 'carry') {
-    await db.query({ text: `lock table longwatch.mail_${step.table} in access exclusive mode`, values: [] });
-    await run(db, CARRY, [step.table]);
-    return true;
-  }
-  const [row] = await run<{ emptied: boolean }>(db, EMPTY, [step.table]);
-  return row!.emptied;
+  return found
+    .filter(({ mail, timers, is_full }) => mail || timers || is_full)
+    .map(({ place, mail, timers, is_full: isFull }) => ({ place: place - 1, mail, timers, isFull }));
 }

@@ -1,14 +1,18 @@
 /**
- * A turn in a transaction of its own, from its beginning to its commit (`receive: { transaction: true }`): the pool's
- * fence and the member's row are locked, then its code runs and may read and write there, then the turn is committed
- * with it. Called by `turner.ts` in place of `run.ts` alone. It runs on connections of its own, since each holds one as
- * long as its code takes.
+ * A turn in a transaction of its own, from its beginning to its commit (`receive: { transaction: true }`): its code
+ * runs and may read and write there, then the turn is committed with it. Called by `turner.ts` in place of `run.ts`
+ * alone. It runs on connections of its own, since each holds one as long as its code takes.
+ *
+ * Nothing of Longwatch is locked while code of users runs: the pool can be taken by another node, its roster can
+ * change, the member can be removed. The commit compares, as that of any other turn. A turn that makes its member needs
+ * the pool's fence alone, so it waits for those that commit (`door.ts`), and not for code.
  *
  * If the code throws, or leaves a transaction that the database refuses to commit, that is rolled back and the failure
  * is committed as that of any other turn. If anything of passing nature keeps it from being committed, the member is
  * read again and the message is handled again.
  */
 import { errorOf } from '../../lib/failures';
+import { sleep } from '../../lib/sleep';
 import { isPassing } from '../../lib/sqlstate';
 import { run, type Database, type Queryable, type Statement } from '../../lib/database';
 import type { Handed, Verdict } from '../member/commit';
@@ -20,17 +24,40 @@ import type { Turn } from '../member/turn';
 import { commitTurns } from '../store/lives';
 import { trackersOf, type CommitHost, type Pushes } from './committer';
 import type { PoolTurns } from './pool';
-import { runCode, ShiftOver } from './run';
+import { ShiftOver } from './over';
+import { runCode } from './run';
 
-/** The fence first, as in every other transaction. No row: another one has the pool, or its roster has changed. */
-const LOCK: Statement = {
-  name: 'turn-alone-lock',
-  text: `select l.version::float8 as version
-         from (select 1 from longwatch.pool p
-               where p.tracker = $1 and p.pool = $2 and p.token = $3 and p.run_id = $4 and p.shift = $5 and p.attempt = $6
-               for share of p) f
-         left join lateral (select l.version from longwatch.life l where l.tracker = $1 and l.id = $7 for update of l) l on true`,
+const OURS = `longwatch.pool p
+               where p.tracker = $1 and p.pool = $2 and p.token = $3 and p.run_id = $4 and p.shift = $5 and p.attempt = $6`;
+/** No row: another one has the pool. */
+const BEGIN: Statement = {
+  name: 'turn-alone-begin',
+  text: `select l.version::float8 as version from (select 1 from ${OURS}) f
+         left join longwatch.life l on l.tracker = $1 and l.id = $7`,
 };
+const ROSTER: Statement = {
+  name: 'turn-alone-roster',
+  text: `select p.roster_version::float8 as version from ${OURS}`,
+};
+const FENCE_WAIT_MS = 200;
+const COMMIT_MS = 4_000;
+/** Waits a moment for who has the fence. From here on the code's limits do not count. */
+const fenceLock = (name: string, strength: string): Statement => ({
+  name,
+  text: `with limits as materialized (
+           select set_config('lock_timeout', '${FENCE_WAIT_MS}', true), set_config('statement_timeout', '${COMMIT_MS}', true)
+         )
+         select 1 from limits cross join ${OURS} for ${strength} of p`,
+});
+const FENCE = fenceLock('turn-alone-fence', 'share');
+/** A new member changes its pool's count. */
+const FENCE_TO_SPAWN = fenceLock('turn-alone-fence-spawn', 'no key update');
+
+/** How long a turn waits for its shift to read a roster that has changed, and how often it looks. Milliseconds. */
+const ROSTER_MS = 2_000;
+const ROSTER_LOOK_MS = 20;
+/** So much longer than its code may take a transaction lives whose node is frozen, or gone. Milliseconds. */
+const IDLE_MORE_MS = 5_000;
 
 /** The code threw: what it wrote is rolled back. */
 class CodeFailed extends Error {
@@ -64,16 +91,21 @@ export class AloneTurns {
   async run(pool: PoolTurns, turn: Turn): Promise<void> {
     const { host } = this;
     const pushes = this.feeds.pop() ?? this.newPushes();
+    const { timeoutMs } = pool.options;
     let handed: Handed | undefined;
     let verdict: Verdict;
+    let leave: (() => void) | undefined;
     try {
       verdict = await this.database.transaction(
         async (db) => {
-          handed = await this.handle(db, pool, turn);
+          await this.runCode(db, pool, turn);
+          leave = await pool.door.enter(this.makesItsMember(pool, turn));
+          await this.rosterRead(db, pool);
+          handed = this.hand(pool, turn);
           return this.commit(db, pool, handed, pushes);
         },
         // The code's own time-out is the limit.
-        { statementTimeoutMs: pool.options.timeoutMs, idleTimeoutMs: 0 },
+        { statementTimeoutMs: timeoutMs, idleTimeoutMs: timeoutMs + IDLE_MORE_MS },
       );
       pushes?.committed();
     } catch (thrown) {
@@ -81,19 +113,16 @@ export class AloneTurns {
       this.failed(pool, turn, errorOf(thrown), handed);
       return;
     } finally {
+      leave?.();
       if (pushes) this.feeds.push(pushes);
     }
     const settled = pool.members.settle(handed!, verdict, host.now());
     host.settled({ ...settled, pool } satisfies PoolSettled);
   }
 
-  private async handle(db: Queryable, pool: PoolTurns, turn: Turn): Promise<Handed> {
+  private async runCode(db: Queryable, pool: PoolTurns, turn: Turn): Promise<void> {
     const { id } = turn.member;
-    const { claim, token } = pool.shift;
-    const [row] = await run<{ version: number | null }>(db, LOCK, [
-      ...[claim.tracker, claim.pool, token, claim.runId, claim.shift, claim.attempt],
-      id,
-    ]);
+    const [row] = await run<{ version: number | null }>(db, BEGIN, [...ownerOf(pool), id]);
     const version = pool.members.member(id)?.version;
     if (!row || (row.version ?? 0) !== version) throw new NotCommitted();
     try {
@@ -103,19 +132,41 @@ export class AloneTurns {
       turn.close();
       throw new CodeFailed(errorOf(thrown));
     }
+  }
+
+  private makesItsMember(pool: PoolTurns, { member, entry }: Turn): boolean {
+    return entry.what.kind === 'mail' && pool.members.member(member.id)?.image.present === false;
+  }
+
+  /** All at once: what has ended and is not handed over would go into the next commit of the node. */
+  private hand(pool: PoolTurns, turn: Turn): Handed {
     const ended = pool.members.ended(turn, this.host.now());
     // It was taken from the handler meanwhile.
     if (!ended) throw new NotCommitted();
     // A state that JSON cannot say: its failure is committed as any other.
     if (ended.outcome !== 'handled') throw new TurnFailed(ended);
+    const { id } = turn.member;
     const handed = pool.members.hand(pool.fence(), new Room({ ...this.limits, commitTurns: 1 }), id);
     if (!handed) throw new NotCommitted();
     return handed;
   }
 
+  /** Its roster may have changed while the code ran: the shift reads that first, or the code would run again. */
+  private async rosterRead(db: Queryable, pool: PoolTurns): Promise<void> {
+    for (let waited = 0; waited < ROSTER_MS; waited += ROSTER_LOOK_MS) {
+      const [row] = await run<{ version: number }>(db, ROSTER, ownerOf(pool));
+      // None: it is another node's, as the commit will say.
+      if (!row || row.version === pool.shift.rosterVersion) return;
+      this.host.settled({ turns: [], failed: [], void: [], verdict: 'roster', pool });
+      await sleep(ROSTER_LOOK_MS);
+    }
+  }
+
   private async commit(db: Queryable, pool: PoolTurns, { part }: Handed, pushes: Pushes | undefined): Promise<Verdict> {
     const { host } = this;
     await host.meet(trackersOf({ pools: [part] }));
+    const isSpawn = part.members.some(({ spawn }) => spawn !== undefined);
+    await run(db, isSpawn ? FENCE_TO_SPAWN : FENCE, ownerOf(pool));
     const [verdict] = await commitTurns(
       db,
       { pools: [part] },
@@ -168,6 +219,11 @@ export class AloneTurns {
     const ended = pool.members.failed(turn, error, host.now());
     if (ended) host.ended(pool, id, ended);
   }
+}
+
+/** The values by which the statements above know that the pool is ours. */
+function ownerOf({ shift: { claim, token } }: PoolTurns): unknown[] {
+  return [claim.tracker, claim.pool, token, claim.runId, claim.shift, claim.attempt];
 }
 
 class Refusal extends Error {

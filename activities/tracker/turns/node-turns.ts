@@ -29,7 +29,7 @@ import type { Lane } from './lane';
 import { Places } from './places';
 import { PoolTurns } from './pool';
 import { MailReader } from './reader';
-import { ShiftOver } from './run';
+import { ShiftOver } from './over';
 import { Turner } from './turner';
 
 const LOOK_MS = 1_000;
@@ -141,13 +141,27 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     const placing = (id: string): number => this.placingOf(tracker)(id);
     const { limits } = this;
     const wrote = (of: PoolTurns, keys: readonly number[]): void => this.reader.values(of, keys);
-    const pool = new PoolTurns({ shift, code, options, slots, placing, wrote, stirred: () => this.go(), limits });
+    const gone = (of: PoolTurns, ids: readonly string[]): void => ids.forEach((id) => this.unload(of, id));
+    const stirred = (): void => this.go();
+    const pool = new PoolTurns({
+      shift,
+      code,
+      options,
+      slots,
+      placing,
+      wrote,
+      gone,
+      stirred,
+      now: () => this.now(),
+      limits,
+    });
     shift.life = pool;
     this.pools.add(pool);
     this.shifts.set(pool, shift);
     this.committer.writer.add(pool);
     this.look(pool);
     this.reader.values(pool);
+    if (Object.values(shift.options.operations).some((one) => one.while === 'awake')) this.reader.woken(pool);
   }
 
   /**

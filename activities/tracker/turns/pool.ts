@@ -8,12 +8,15 @@ import type { Logger } from 'pino';
 import type { ReceiveOptions } from '../../../workflows/tracker/options';
 import { holds, slotOf, type Slots } from '../../../workflows/tracker/slots';
 import { MEMBER, type MemberLimits } from '../member/constants';
+import { isIdle, type While } from '../member/idle';
 import { PoolMembers } from '../member/pool-members';
 import type { KeptPool } from '../member/writer';
 import type { PoolLife } from '../shift/host';
 import type { PoolOwner } from '../store/fence';
 import type { Placing } from '../route';
 import type { LifeCode } from './code';
+import { Door } from './door';
+import { ShiftOver } from './over';
 
 /** After an outage, nothing is read for so long. Milliseconds. */
 const STORE_MS = 250;
@@ -25,6 +28,8 @@ export interface TurnsShift {
   readonly log: Logger;
   rosterVersion: number;
   hinted: boolean;
+  /** Told whom a message or a timer has woken; by the node's clock. */
+  readonly awake: { woke(id: string, now: number): void };
 }
 
 export interface PoolTurnsSetup {
@@ -36,6 +41,10 @@ export interface PoolTurnsSetup {
   readonly placing: Placing;
   /** Values of members were written that `apply` is to have. */
   readonly wrote: (pool: PoolTurns, keys: readonly number[]) => void;
+  /** These are in memory no more: a split has given them to another pool. For the user's `unload`. */
+  readonly gone: (pool: PoolTurns, ids: readonly string[]) => void;
+  /** Now, by the database's clock. */
+  readonly now: () => number;
   /** Something is there to do. */
   readonly stirred: () => void;
   readonly limits?: MemberLimits;
@@ -53,6 +62,8 @@ export class PoolTurns implements KeptPool, PoolLife {
   begun = 0;
   /** No more turns begin. */
   isClosed = false;
+  /** For the commits of turns that have transactions of their own. */
+  readonly door = new Door();
   reading = false;
   /** To be read once more, when the reading under way has ended. */
   readAgain = false;
@@ -87,7 +98,12 @@ export class PoolTurns implements KeptPool, PoolLife {
   }
 
   holds(id: string): boolean {
-    return holds(this.slots, slotOf(this.setup.placing(id)));
+    return holds(this.slots, this.slotOf(id));
+  }
+
+  /** The slot in which a member's mail is to lie. */
+  slotOf(id: string): number {
+    return slotOf(this.setup.placing(id));
   }
 
   /** The store does not answer: nothing is read of it for a moment. */
@@ -116,8 +132,20 @@ export class PoolTurns implements KeptPool, PoolLife {
 
   narrow(slots: Slots): void {
     this.slots = slots;
-    this.members.narrow((id) => this.holds(id));
+    for (const run of [...this.running]) if (!this.holds(run.id)) run.abort(new ShiftOver());
+    this.setup.gone(
+      this,
+      this.members.narrow((id) => this.holds(id)),
+    );
     this.setup.stirred();
+  }
+
+  isAwake(id: string, operations: readonly While[]): boolean {
+    if (operations.includes('always')) return true;
+    const member = this.members.member(id);
+    if (!member) return false;
+    const activity = { usedAt: member.wokenAt, hasMail: member.memory.entries > 0 };
+    return !isIdle(activity, operations, this.setup.now(), this.options.idleMs);
   }
 
   follow(options: ReceiveOptions | undefined): void {

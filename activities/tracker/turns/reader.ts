@@ -8,8 +8,9 @@ import { errorOf } from '../../lib/failures';
 import { isOutage, type Queryable } from '../../lib/database';
 import type { MemberLimits } from '../member/constants';
 import { Semaphore } from '../shift/semaphore';
-import { loadLives, timersDue, unappliedValues } from '../store/lives';
-import { poolsWithMail, readMail } from '../store/mail';
+import { loadLives, recentLives, timersDue, unappliedValues } from '../store/lives';
+import { moveMail, poolsWithMail, readMail, type Astray } from '../store/mail';
+import { CountTimes, sayWhichAreFull, type CountedPool } from '../store/mail-full';
 import type { TurnsHost } from './host';
 import type { PoolTurns } from './pool';
 
@@ -35,6 +36,7 @@ export class MailReader {
   private loading = false;
   private loads = 0;
   private looking: Promise<void> | undefined;
+  private readonly counts = new CountTimes();
 
   constructor(
     private readonly host: TurnsHost,
@@ -80,9 +82,28 @@ export class MailReader {
     if (pool.code.applies.length > 0) void this.readValues(pool, keys).finally(() => this.host.go());
   }
 
+  /**
+   * Members that were awake with the keeper before: they are awake still, where operations ask who is. Asked once; if
+   * it fails, they are awake from their next message on.
+   */
+  woken(pool: PoolTurns): void {
+    void this.places.run(async () => {
+      try {
+        const woken = await recentLives(this.db, pool.tracker, pool.slots, pool.options.idleMs);
+        if (!this.isKept(pool)) return;
+        pool.members.wokenBefore(woken);
+        for (const { id } of woken) pool.shift.awake.woke(id, this.host.clock.now());
+      } catch (thrown) {
+        this.failed(pool, thrown, 'who was awake is not known');
+      }
+      this.host.go();
+    });
+  }
+
   /** Readings and loads that are under way have ended. */
   async idle(): Promise<void> {
     await this.looking;
+    await this.counts.idle();
   }
 
   private isKept(pool: PoolTurns): boolean {
@@ -120,14 +141,16 @@ export class MailReader {
     const rows = Math.min(readRows, Math.max(LEAST_ROWS, Math.floor(readRows / pools.length)));
     const asked = pools.map((pool) => {
       const { tracker, slots, members } = pool;
-      return { pool, tracker, slots, reading: members.beginReading(rows) };
+      return { pool, tracker, slots, slotOf: (id: string) => pool.slotOf(id), reading: members.beginReading(rows) };
     });
     try {
       const found = await readMail(this.db, asked);
       for (const [at, { pool, slots }] of asked.entries()) {
+        const { mail, astray } = found[at]!;
         // The pool has others by now: these are of members that are not ours.
-        if (pool.slots === slots) pool.members.endReading(found[at]!);
+        if (pool.slots === slots && astray.length === 0) pool.members.endReading(mail);
         else pool.members.dropReading();
+        if (astray.length > 0) await this.moveBack(pool, astray);
       }
     } catch (thrown) {
       for (const pool of pools) {
@@ -135,6 +158,16 @@ export class MailReader {
         this.failed(pool, thrown, 'mail cannot be read now');
       }
     }
+  }
+
+  /** The next reading finds them, with what came before and after each. */
+  private async moveBack(pool: PoolTurns, astray: readonly Astray[]): Promise<void> {
+    await moveMail(this.db, pool.tracker, astray);
+    pool.readAgain = true;
+    pool.shift.log.warn(
+      { messages: astray.length },
+      'mail lay where the route of its members placed them before; it was moved. A route must give an id the same text always',
+    );
   }
 
   private takeLoads(): { pool: PoolTurns; tracker: string; id: string }[] {
@@ -192,10 +225,8 @@ export class MailReader {
     const pools = [...this.host.pools];
     if (pools.length === 0) return;
     try {
-      const found = await poolsWithMail(
-        this.db,
-        pools.map(({ tracker, slots }) => ({ tracker, ...slots })),
-      );
+      const found = await poolsWithMail(this.db, pools.map(countedOf));
+      this.count(found.flatMap(({ place, isFull }) => (isFull || pools[place]!.members.hasMore ? pools[place]! : [])));
       for (const { place, mail, timers } of found) {
         const pool = pools[place]!;
         if (!this.isKept(pool)) continue;
@@ -206,6 +237,18 @@ export class MailReader {
       this.host.log.debug({ err: errorOf(thrown) }, 'mail was not looked for in a second');
     }
     this.host.go();
+  }
+
+  /** The mail of pools that have more than is in memory, or are said to be full: are they? */
+  private count(pools: readonly PoolTurns[]): void {
+    if (pools.length === 0) return;
+    this.counts.run(async () => {
+      try {
+        await sayWhichAreFull(this.db, pools.map(countedOf), this.limits);
+      } catch (thrown) {
+        this.host.log.debug({ err: errorOf(thrown) }, 'the mail of full pools was not counted; it is counted again');
+      }
+    });
   }
 
   private async findTimers(pool: PoolTurns): Promise<void> {
@@ -220,3 +263,5 @@ export class MailReader {
     else pool.shift.log.error({ err: error }, words);
   }
 }
+
+const countedOf = ({ tracker, members: { pool }, slots }: PoolTurns): CountedPool => ({ tracker, pool, slots });

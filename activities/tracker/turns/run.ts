@@ -15,13 +15,6 @@ export interface RunHost {
 
 const RECEIVE = 'receive';
 
-/** The pool goes to another node while the code runs: no failure of its message, which is handled there. */
-export class ShiftOver extends Error {
-  constructor() {
-    super('the shift is over');
-  }
-}
-
 /**
  * @param db the turn's own transaction, where it has one
  * @returns when the code has ended well. @throws what it threw, or that its time is over; ShiftOver

@@ -8,7 +8,8 @@ import { errorOf } from '../../lib/failures';
 import type { Turn } from '../member/turn';
 import type { TurnsHost } from './host';
 import type { PoolTurns } from './pool';
-import { runCode, ShiftOver } from './run';
+import { ShiftOver } from './over';
+import { runCode } from './run';
 
 /** The thread is the node's too: after this, the rest waits for the next turn of the event loop. Milliseconds. */
 const SLICE_MS = 10;
@@ -45,6 +46,7 @@ export class Turner {
     if (pool.begun >= pool.options.concurrency) return false;
     const turn = pool.members.next(this.host.now());
     if (!turn) return false;
+    if (turn.entry.what.kind !== 'apply') pool.shift.awake.woke(turn.member.id, this.host.clock.now());
     this.running++;
     pool.begun++;
     void this.run(pool, turn).finally(() => {

@@ -11,6 +11,7 @@ import {
   nodeChannel,
   replyAnnouncements,
 } from '../../../activities/tracker/store/mail-notices';
+import { MEMBER } from '../../../activities/tracker/member/constants';
 import { TrackerStoppedError, UnknownTrackerError } from '../../../client/errors';
 import type { Longwatch } from '../../../client/longwatch';
 import {
@@ -173,6 +174,31 @@ test('the mailbox of a member is bounded; a sender waits for room and goes on wh
   await waits;
   expect((await mail()).map(({ json }) => json)).toEqual(['2', '3', '6', '5']);
 });
+
+test('the mail of a pool that nobody keeps is counted by who sends: past its bound a sender is told so by its name', async () => {
+  const { entries } = MEMBER.poolMail;
+  // No member has more than one message.
+  const fill = (count: number) =>
+    stack.sql(
+      `insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at)
+       select 0, nextval('longwatch.stamp'), 'rooms', 'm' || n, n, 's', '1', 1, now() from generate_series(1, $1) n`,
+      [count],
+    );
+  await fill(entries);
+  await stack.sql('update longwatch.pool set node = null');
+  await room().send(1);
+  await eventually('it was counted', async () => (await stack.sql('select 1 from longwatch.mail_full'))[0]);
+  const refused = room('other').send(2, { timeout: 300 });
+  await expect(refused).rejects.toThrow(MailboxFullError);
+  await expect(refused).rejects.toMatchObject({ accepted: false, pool: 0, tracker: 'rooms', member: 'other' });
+  await expect(refused).rejects.toThrow(
+    "pool 0 of 'rooms' had no room in time; the message to 'other' was not accepted",
+  );
+  const waits = room('other').send(3, { timeout: '1m' });
+  await stack.sql(`delete from longwatch.mail where slot > 100`);
+  await waits;
+  expect(await stack.sql('select 1 from longwatch.mail_full')).toEqual([]);
+}, 60_000);
 
 test('what cannot be sent is refused, and says what to do', async () => {
   await write('plain', {});

@@ -23,6 +23,7 @@ class Store implements MailStore {
   readonly calls: Call[] = [];
   refusal: Error | undefined;
   forgotten = 0;
+  full = new Map<number, number>();
   limits = (): Promise<MemberLimits> =>
     this.refusal === undefined ? Promise.resolve(MEMBER) : Promise.reject(this.refusal);
   forget = (): void => void this.forgotten++;
@@ -33,7 +34,7 @@ class Store implements MailStore {
       this.calls.push({
         batch,
         answer: (admissions = batch.map(() => 'taken'), state = admissions.length > 0 ? 'running' : undefined) =>
-          resolve({ state, admissions, keepers: [] }),
+          resolve({ state, admissions, keepers: [], full: this.full, unkept: [] }),
         fail: (error) => reject(error),
       }),
     );

@@ -37,11 +37,11 @@ const writeLife = (id: string, state: unknown) =>
     `insert into longwatch.life (tracker, id, slot, version, schema, state) values ('rooms', $1, $2, 7, 2, $3)`,
     [...[id, slot(id)], JSON.stringify(state)],
   );
-const die = (member: string, message: unknown, error = 'HandlerError: no') =>
+const die = (member: string, message: unknown, error = 'HandlerError: no', replyTo: string | null = null) =>
   stack.sql(
-    `insert into longwatch.member_dead (tracker, member, sender, json, attempts, error, trace)
-     values ('rooms', $1, 's', $2, 8, $3, '{"requestId":"r"}')`,
-    [member, JSON.stringify(message), error],
+    `insert into longwatch.member_dead (tracker, member, sender, json, attempts, error, trace, reply_tracker, reply_id)
+     values ('rooms', $1, 's', $2, 8, $3, '{"requestId":"r"}', $4, $5)`,
+    [member, JSON.stringify(message), error, replyTo && 'users', replyTo],
   );
 
 describe('send and request', () => {
@@ -201,15 +201,15 @@ describe('dead letters of members', () => {
     await stack.sql('alter sequence longwatch.member_dead_id_seq restart');
     await die('lobby', { n: 1 });
     await die('hall', { n: 2 }, 'TypeError: nope');
-    await die('lobby', { n: 3 });
+    await die('lobby', { n: 3 }, undefined, 'ж');
   });
   const dead = () => longwatch.tracker('rooms').dead;
 
   test('listed, chosen by member, error and age, and shown', async () => {
     expect(await dead().list()).toMatchObject([
-      { id: '1', member: 'lobby', value: { n: 1 }, attempts: 8, from: 's', trace: { requestId: 'r' } },
+      { id: '1', member: 'lobby', value: { n: 1 }, attempts: 8, from: 's', replyTo: null, trace: { requestId: 'r' } },
       { id: '2' },
-      { id: '3' },
+      { id: '3', replyTo: { tracker: 'users', id: 'ж' } },
     ]);
     expect((await dead().list({ member: 'lobby' })).map(({ id }) => id)).toEqual(['1', '3']);
     expect((await dead().list({ error: 'typeerror' })).map(({ id }) => id)).toEqual(['2']);
@@ -218,6 +218,7 @@ describe('dead letters of members', () => {
     expect((await cli('dead', 'list', 'rooms')).err).toBe('');
     expect((await cli('dead', 'list', 'rooms', '--limit', '2')).err).toMatch(/^2 are shown, .*more: --limit N\n$/);
     expect((await cli('dead', 'show', 'rooms', '2')).out).toContain("2: for 'hall', 8 attempt(s)");
+    expect((await cli('dead', 'show', 'rooms', '3')).out).toContain('reply to: ж of users');
     await expect(dead().show('9')).rejects.toThrow(UnknownLetterError);
   });
 
@@ -235,8 +236,12 @@ describe('dead letters of members', () => {
         attempts: 0,
         sender: 's',
         bytes: 7,
+        reply_id: null,
       },
-      { member: 'lobby', json: '{"n":3}', trace: '{"requestId":"r"}' },
+      {
+        ...{ member: 'lobby', json: '{"n":3}', trace: '{"requestId":"r"}' },
+        ...{ reply_tracker: 'users', reply_id: 'ж' },
+      },
     ]);
     expect((await dead().list()).map(({ id }) => id)).toEqual(['2']);
     const [turn] = await stack.sql<{ current: number; clean: boolean[] }>(

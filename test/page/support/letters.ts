@@ -24,6 +24,7 @@ export const mailLetter = (i: number): DeadLetter => ({
   attempts: 8,
   diedAt: at(60_000 * (i + 1)),
   from: i % 2 === 0 ? 'web-3' : 'characters/2112000001',
+  replyTo: null,
   trace: null,
 });
 

@@ -7,7 +7,8 @@ import type { Pushed } from '../../../activities/tracker/member/types';
 import { byId, notDefinedHere, type Placing } from '../../../activities/tracker/route';
 import { endLives, purgeLives } from '../../../activities/tracker/store/ended-lives';
 import { commitTurns, loadLives } from '../../../activities/tracker/store/lives';
-import { insertMail, mailTables, readMail, stepTables, type NewMail } from '../../../activities/tracker/store/mail';
+import { insertMail, readMail, type NewMail } from '../../../activities/tracker/store/mail';
+import { mailTables, stepTables } from '../../../activities/tracker/store/mail-tables';
 import { slotOf } from '../../../workflows/tracker/slots';
 import { Stack } from '../../support/stack';
 
@@ -78,8 +79,8 @@ const letter = (given: Partial<NewMail> = {}): NewMail => ({
 });
 const send = (...batch: NewMail[]) =>
   database.transaction((db) => insertMail(db, 't', batch)).then(({ admissions }) => admissions);
-const read = () =>
-  database.transaction(async (db) => (await readMail(db, [{ tracker: 't', slots: ALL, reading: READING }]))[0]!);
+const slots = { slots: ALL, slotOf: (id: string) => slotOf(placing('t')(id)) };
+const read = async () => (await readMail(database.single, [{ tracker: 't', ...slots, reading: READING }]))[0]!.mail;
 const stateOf = async (id: string) => (await database.transaction((db) => loadLives(db, [{ tracker: 't', id }])))[0]!;
 
 test.each([
@@ -218,8 +219,8 @@ test('a table that somebody writes to is not truncated, and one that has mail by
   await database.transaction(async (db) => {
     // A sender that was told of the table before.
     await db.query({
-      text: `insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at) values (0, 99, 't', 'a', 0, 's', '1', 1, now())`,
-      values: [],
+      text: `insert into longwatch.mail (place, id, tracker, member, slot, sender, json, bytes, told_at) values (0, 99, 't', 'a', $1, 's', '1', 1, now())`,
+      values: [slotOf(byId('a'))],
     });
     await expect(truncate()).rejects.toMatchObject({ code: '55P03' });
   });
@@ -304,7 +305,8 @@ test('replies are kept as long as they may be asked for, and the numbers of a me
   expect(await left('life', 'id')).toEqual(['again', 'awaited', 'full', 'gone', 'kept', 'new']);
   await age(MEMBER.marksMs + 1);
   expect(await left('life', 'id')).toEqual(['again', 'awaited', 'full', 'kept', 'new']);
-  expect(await left('life_ended', 'id')).toEqual(['awaited']);
+  // Nobody has made `new` a member, and it was written a moment ago.
+  expect(await left('life_ended', 'id')).toEqual(['awaited', 'new']);
 });
 
 describe('a tracker with a route', () => {

@@ -171,8 +171,9 @@ describe('On PostgreSQL', () => {
   });
 
   test('a tracker that is not there, or is stopped, takes nothing', async () => {
-    expect(await insert('nowhere', 'x')).toEqual({ state: undefined, admissions: [], keepers: [] });
-    expect(await insert('closed', 'x')).toEqual({ state: 'stopped', admissions: ['wait'], keepers: [] });
+    const nobody = { keepers: [], full: new Map(), unkept: [] };
+    expect(await insert('nowhere', 'x')).toEqual({ state: undefined, admissions: [], ...nobody });
+    expect(await insert('closed', 'x')).toEqual({ state: 'stopped', admissions: ['wait'], ...nobody });
     expect(await stack.sql(`select 1 from longwatch.mail where tracker in ('nowhere', 'closed')`)).toEqual([]);
   });
 

@@ -65,11 +65,11 @@ describe('what the tables take', () => {
     ]);
   });
   test('a pool is full at its bound, until a quarter is free', () => {
-    expect(isPoolFull(false, { entries: 99, bytes: 0 }, limits)).toBe(false);
-    expect(isPoolFull(false, { entries: 100, bytes: 0 }, limits)).toBe(true);
-    expect(isPoolFull(false, { entries: 1, bytes: 1_000 }, limits)).toBe(true);
-    expect(isPoolFull(true, { entries: 75, bytes: 0 }, limits)).toBe(true);
-    expect(isPoolFull(true, { entries: 74, bytes: 0 }, limits)).toBe(false);
+    expect(isPoolFull(false, { entries: 99, bytes: 0 }, limits.poolMail)).toBe(false);
+    expect(isPoolFull(false, { entries: 100, bytes: 0 }, limits.poolMail)).toBe(true);
+    expect(isPoolFull(false, { entries: 1, bytes: 1_000 }, limits.poolMail)).toBe(true);
+    expect(isPoolFull(true, { entries: 75, bytes: 0 }, limits.poolMail)).toBe(true);
+    expect(isPoolFull(true, { entries: 74, bytes: 0 }, limits.poolMail)).toBe(false);
   });
 });
 

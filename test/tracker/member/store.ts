@@ -216,10 +216,20 @@ export class MemberStore {
     const entry = this.roster.get(part.id);
     if (part.spawn !== undefined && entry?.removed && entry.stamp >= part.spawn) return stale;
     // Their own mail, which they delete in the same moment, counts.
-    if (part.sent.some(({ to }) => this.mailOf(to.id).length >= this.limits.handlerMail))
+    if (part.sent.some(({ to }) => this.isCrowded(part, to.id)))
       return { why: 'refused', error: 'a member that it sends to has no room' };
     if (part.writes.some(({ sql }) => sql === 'fail')) return { why: 'refused', error: 'the statement failed' };
     return undefined;
+  }
+
+  /** Whether there is no room for what a turn sends to a member. One that has no mail takes any turn's. */
+  private isCrowded(part: MemberPart, to: string): boolean {
+    const waiting = this.mailOf(to);
+    const more = part.sent.filter((sent) => sent.to.id === to);
+    const { entries, bytes } = this.limits.handlerMail;
+    const sum = waiting.reduce((all, mail) => all + mail.bytes, 0);
+    const moreBytes = more.reduce((all, { json }) => all + Buffer.byteLength(json), 0);
+    return waiting.length > 0 && (waiting.length + more.length > entries || sum + moreBytes > bytes);
   }
 
   private write(part: MemberPart): void {
@@ -253,7 +263,8 @@ export class MemberStore {
     }
     this.pushed.push(...part.pushes);
     for (const { to, json, replyTo, trace } of part.sent) {
-      const common = { member: to.id, json, bytes: json.length, from: `t/${part.id}`, toldAt: this.now() };
+      const bytes = Buffer.byteLength(json);
+      const common = { member: to.id, json, bytes, from: `t/${part.id}`, toldAt: this.now() };
       this.addMail({ ...common, ...(replyTo && { replyTo }), ...(trace && { trace }) });
     }
   }

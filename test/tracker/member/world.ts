@@ -39,7 +39,7 @@ export type Act = (typeof ACTS)[number];
 const LIMITS: MemberLimits = {
   ...MEMBER,
   memberMail: { entries: 12, bytes: 4_000 },
-  handlerMail: 20,
+  handlerMail: { entries: 20, bytes: 100_000 },
   memberMemory: { entries: 4, bytes: 1_500 },
   poolMemory: { entries: 10, bytes: 4_000 },
   readRows: 6,

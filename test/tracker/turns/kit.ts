@@ -60,10 +60,16 @@ export function trackerOf(life: LifeDefinition, more: Partial<TrackerDefinition>
 
 let shifts = 0;
 
-/** A node that keeps the one pool of this tracker. The tracker is made, if it is not there. */
+/** A node that keeps a pool of this tracker, the only one as a rule. The tracker is made, if it is not there. */
 export async function nodeOf(
   definition: TrackerDefinition,
-  more: { limits?: Partial<MemberLimits>; node?: string; setup?: Partial<NodeTurnsSetup> } = {},
+  more: {
+    limits?: Partial<MemberLimits>;
+    node?: string;
+    setup?: Partial<NodeTurnsSetup>;
+    /** The pool, and how many there are. */
+    layout?: { pool: number; pools: number };
+  } = {},
 ): Promise<TurnsNode> {
   const row = rowOf(definition);
   await stack.sql(
@@ -71,9 +77,10 @@ export async function nodeOf(
     [row.name, JSON.stringify(row.options)],
   );
   const node = more.node ?? 'node';
-  const claim = { tracker: row.name, pool: 0, runId: 'run', shift: ++shifts, attempt: 1, node };
+  const { pool, pools } = more.layout ?? { pool: 0, pools: 1 };
+  const claim = { tracker: row.name, pool, runId: 'run', shift: ++shifts, attempt: 1, node };
   const fence = await takeFence(database, claim, () => Promise.resolve(true));
-  const kit = shiftOf(definition, { claim, token: fence.token });
+  const kit = shiftOf(definition, { pool, claim, token: fence.token });
   kit.shift.rosterVersion = fence.rosterVersion;
   const found: Pick<TurnsNode, 'ended' | 'errors' | 'commits'> = { ended: [], errors: [], commits: [] };
   const turns = new NodeTurns({
@@ -99,7 +106,7 @@ export async function nodeOf(
     ...more.setup,
   });
   await turns.start();
-  turns.keep(kit.shift, slotsOf(0, 1));
+  turns.keep(kit.shift, slotsOf(pool, pools));
   closing.push(async () => {
     await turns.leave(kit.shift, false);
     await turns.stop();

@@ -5,7 +5,8 @@
 import type { MemberContext } from '../../../config/define/member';
 import { loadLives } from '../../../activities/tracker/store/lives';
 import { readMail } from '../../../activities/tracker/store/mail';
-import { slotsOf } from '../../../workflows/tracker/slots';
+import { hashId } from '../../../workflows/lib/hash';
+import { slotOf, slotsOf } from '../../../workflows/tracker/slots';
 import { becomes, database, handled, mailCount, nodeOf, replyTo, send, stack, stateOf, trackerOf } from './kit';
 
 type Message = { add?: number; fail?: string; ask?: true; tell?: string };
@@ -243,10 +244,11 @@ test('a reading of the mail is bounded in bytes, and all of it is handled all th
     {
       tracker: 't',
       slots: slotsOf(0, 1),
+      slotOf: (id) => slotOf(hashId(id)),
       reading: { number: 1, known: [], full: [], blocked: [], rows: 9, bytes: 1_500 },
     },
   ]);
-  expect(found[0]).toHaveLength(2);
+  expect(found[0]!.mail).toHaveLength(2);
   turns.lookAtAll();
   await handled();
   expect(ended.filter(({ outcome }) => outcome === 'handled')).toHaveLength(5);

@@ -1,0 +1,127 @@
+/**
+ * A pool that is split while mail comes: its keeper forgets whom it has not any more, the other pool's keeper goes on
+ * with them, and each message is handled once, in the order of its sender.
+ */
+import type { MemberContext } from '../../../config/define/member';
+import { Flush } from '../../../activities/tracker/shift/flush';
+import { splitPool } from '../../../activities/tracker/store/pools';
+import { hashId } from '../../../workflows/lib/hash';
+import { slotOf, slotsOf, holds } from '../../../workflows/tracker/slots';
+import { becomes, database, handled, nodeOf, send, stack, stateOf, trackerOf, type TurnsNode } from './kit';
+
+const ids = Array.from({ length: 12 }, (_, i) => `m${i}`);
+const moves = (id: string) => holds(slotsOf(1, 2), slotOf(hashId(id)));
+
+let unloaded: string[] = [];
+let loaded: string[] = [];
+let held: Promise<void> | undefined;
+let aborted: string[] = [];
+beforeEach(() => {
+  unloaded = [];
+  loaded = [];
+  aborted = [];
+  held = undefined;
+});
+const noting = trackerOf({
+  state: { initial: (): number[] => [] },
+  load: ({ id }) => void loaded.push(id),
+  unload: ({ id }) => void unloaded.push(id),
+  receive: {
+    timeout: '1m',
+    async handle(message: number, ctx: MemberContext<number[]>) {
+      ctx.state.push(message);
+      if (message < 0 && held) {
+        ctx.signal.addEventListener('abort', () => aborted.push(ctx.id));
+        await held;
+      }
+    },
+  },
+});
+
+const split = () =>
+  database.transaction(async (db) => {
+    await db.query({ text: `update longwatch.tracker set pools = 2 where name = 't'`, values: [] });
+    await splitPool(db, 't', 1);
+  });
+const flush = ({ kit }: TurnsNode) =>
+  new Flush(database, {
+    shifts: new Set([kit.shift]),
+    trackers: new Map(),
+    clock: kit.host.clock,
+    log: kit.shift.log,
+    fenced: () => undefined,
+    onError: () => undefined,
+  }).run([kit.shift]);
+
+test('the keeper unloads whom it gives away, and ends their code; their messages are handled by the other keeper', async () => {
+  const { turns, kit } = await nodeOf(noting, { node: 'first' });
+  await send(ids.map((id) => [id, 1]));
+  turns.lookAtAll();
+  await handled();
+  let end!: () => void;
+  held = new Promise<void>((resolve) => (end = resolve));
+  const [moving, staying] = [ids.find(moves)!, ids.find((id) => !moves(id))!];
+  await send([
+    [moving, -1],
+    [staying, -1],
+  ]);
+  turns.lookAtAll();
+  await becomes(
+    () => [...turns.pools][0]!.running.size,
+    (size) => size === 2,
+  );
+  await split();
+  await flush({ kit } as TurnsNode);
+  await becomes(
+    () => unloaded.length,
+    (count) => count >= ids.filter(moves).length,
+  );
+  expect(unloaded.sort()).toEqual(ids.filter(moves).sort());
+  expect(aborted).toEqual([moving]);
+  held = undefined;
+  const second = await nodeOf(noting, { node: 'second', layout: { pool: 1, pools: 2 } });
+  second.turns.lookAtAll();
+  await becomes(
+    () => stateOf(moving),
+    (state) => (state as number[]).length === 2,
+  );
+  expect(await stateOf(staying)).toEqual([1]);
+  end();
+  await handled();
+  expect(await stateOf(staying)).toEqual([1, -1]);
+  expect(loaded).toHaveLength(ids.length + 1);
+});
+
+test('under mail nothing is lost, nothing doubled, and the order of each sender is kept', async () => {
+  const first = await nodeOf(noting, { node: 'first' });
+  const total = 40;
+  let sent = 0;
+  const more = async (rounds: number) => {
+    for (; rounds > 0; rounds--) {
+      sent++;
+      await send(ids.map((id) => [id, sent]));
+      first.turns.lookAtAll();
+    }
+  };
+  await more(10);
+  const during = more(total - 20);
+  await split();
+  await flush(first);
+  const second = await nodeOf(noting, { node: 'second', layout: { pool: 1, pools: 2 } });
+  second.turns.lookAtAll();
+  await during;
+  await more(10);
+  await becomes(
+    async () => {
+      first.turns.lookAtAll();
+      second.turns.lookAtAll();
+      await flush(first);
+      await flush(second);
+      const [row] = await stack.sql<{ count: number }>('select count(*)::int as count from longwatch.mail');
+      return row!.count;
+    },
+    (count) => count === 0,
+  );
+  const all = Array.from({ length: total }, (_, i) => i + 1);
+  for (const id of ids) expect([id, await stateOf(id)]).toEqual([id, all]);
+}, 60_000);

@@ -12,12 +12,18 @@ export interface WatchSetup {
   /** Without one, a run makes its value up. */
   origin?: string;
   connections?: number;
+  /** A run that makes its value up keeps the event loop for so long, as parsing and checking would. Milliseconds. */
+  busyMs?: number;
 }
 
 const setup = JSON.parse(process.env.BENCH_WATCH!) as WatchSetup;
 
 let made = 0;
-const makeUp: Run = () => ({ value: { number: ++made } });
+const makeUp: Run = () => {
+  const { busyMs = 0 } = setup;
+  for (const end = performance.now() + busyMs; performance.now() < end;);
+  return { value: { number: ++made } };
+};
 
 function fetchFrom(origin: string): Run {
   const upstream = createUpstream({ origin, connections: setup.connections });

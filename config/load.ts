@@ -58,6 +58,10 @@ export async function loadConverter(file: string, cwd: string = process.cwd()): 
   return given as DataConverter;
 }
 
+/** The config of a folder, where no file is named. */
+export const configIn = (cwd: string = process.cwd()): string | undefined =>
+  CONFIG_FILES.map((name) => path.join(cwd, name)).find((full) => existsSync(full));
+
 function findConfig(file: string | undefined, cwd: string): string {
   if (file !== undefined) {
     const full = path.resolve(cwd, file);
@@ -65,7 +69,7 @@ function findConfig(file: string | undefined, cwd: string): string {
     if (!statSync(full).isFile()) throw new ConfigError([`${file} is not a file; name the config module itself`]);
     return full;
   }
-  const found = CONFIG_FILES.map((name) => path.join(cwd, name)).find((full) => existsSync(full));
+  const found = configIn(cwd);
   if (found !== undefined) return found;
   throw new ConfigError([
     `there is no ${CONFIG_FILES[0]} (or .mts, .cts, .js, .mjs, .cjs) in this folder: write one (docs/trackers.md begins with one), or name yours with --config FILE`,

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { MemberDetails, StoredValue } from '../../client/tracker/members';
 import type { TrackerDefinition } from '../../config/define/tracker';
 import { lazy } from '../lazy';
-import { age, print, printJson, remark, short, table } from '../output';
+import { age, clock, print, printJson, remark, short, table } from '../output';
 import { inline } from '../plain';
 import type { WaitSummary } from '../../client/tracker/waits';
 import { describeHold } from './hold';
@@ -123,8 +123,6 @@ function nextAt(at: string | null): string {
   if (at === null) return '-';
   return Date.parse(at) <= Date.now() ? 'now' : clock(at);
 }
-
-const clock = (time: string): string => time.slice(11, 19);
 
 function valueOf({ value, encodedBy, hidden }: StoredValue): string {
   if (hidden) return 'hidden by its definition';

@@ -1,9 +1,13 @@
-/** `longwatch start`: gives a tracker, buffer or job of the config to Temporal, which keeps it running from then on. */
+/**
+ * `longwatch start`: gives a tracker, buffer or job of the config to Temporal, which keeps it running from then on. In a
+ * folder without a config, one that was started before goes on with the options that it had.
+ */
 import type { Command } from 'commander';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { print, printJson, remark } from '../output';
 import type { CommandOptions } from '../../client/audit';
+import type { StartResult } from '../../client/unit';
 import { operatorVerb, withLongwatch, type OperatorFlags } from '../verb';
 
 interface Flags extends OperatorFlags {
@@ -16,12 +20,14 @@ export function addStart(program: Command): void {
     'longwatch start characters',
     'longwatch start characters --update   # hand the changed options to the running one',
   ])
-    .option('--config <file>', 'the config module (longwatch.config.ts in this folder)')
+    .option('--config <file>', 'the config module (longwatch.config.ts in this folder; without one: as it was before)')
     .option('--update', 'when it runs already: give it the options of the config')
     .action((name: string, flags: Flags) => start(name, flags));
 }
 
 async function start(name: string, flags: Flags): Promise<void> {
+  const { configIn } = lazy.load();
+  if (flags.config === undefined && !flags.update && configIn() === undefined) return startAgain(name, flags);
   const { config } = await lazy.load().loadConfig(flags.config);
   const tracker = config.trackers.find((one) => one.name === name);
   const buffer = config.buffers.find((one) => one.name === name);
@@ -40,8 +46,7 @@ async function start(name: string, flags: Flags): Promise<void> {
           ? await startOne(longwatch.buffer(name), buffer.options, flags)
           : await startOne(longwatch.job(name), job!.options, flags);
       if (flags.json) return printJson({ [tracker ? 'tracker' : buffer ? 'buffer' : 'job']: name, ...result, updated });
-      const paused = result.state === 'paused' ? ' (paused)' : '';
-      await print(result.alreadyRunning ? `'${name}' is already running${paused}` : `'${name}' is running${paused}`);
+      await print(sentence(name, result));
       if (updated) remark('its options are now those of the config');
       else if (result.differs)
         remark(`its options differ from the config; hand them over with: npx longwatch start ${name} --update`);
@@ -51,8 +56,24 @@ async function start(name: string, flags: Flags): Promise<void> {
   );
 }
 
+async function startAgain(name: string, flags: Flags): Promise<void> {
+  await withLongwatch(flags, async (longwatch) => {
+    const kind = await longwatch.kindOf(name);
+    // A tracker is what a name is that nobody has: then only a config can say what it is, and it is told so.
+    if (kind === 'tracker' && !(await longwatch.trackers()).includes(name)) await lazy.load().loadConfig();
+    const result = await longwatch.unit(kind, name).start(undefined, { why: flags.why });
+    if (flags.json) return printJson({ [kind]: name, ...result, updated: false });
+    await print(sentence(name, result));
+    if (!result.alreadyRunning) remark('with the options that it had: there is no config in this folder');
+  });
+}
+
+function sentence(name: string, { alreadyRunning, state }: StartResult): string {
+  return `'${name}' is ${alreadyRunning ? 'already ' : ''}running${state === 'paused' ? ' (paused)' : ''}`;
+}
+
 interface Startable<Options> {
-  start(options: Options, told: CommandOptions): Promise<{ alreadyRunning: boolean; state: string; differs: boolean }>;
+  start(options: Options, told: CommandOptions): Promise<StartResult>;
   declare(options: Options, told: CommandOptions): Promise<{ changed: boolean }>;
 }
 

@@ -9,7 +9,7 @@ import type { HeldBackSummary } from '../../client/tracker/waits';
 import { explain } from '../errors';
 import { describeHold } from './hold';
 import { jobTable } from './jobs';
-import { age, count, millis, plural, print, printJson, right, table } from '../output';
+import { age, clock, count, millis, plural, print, printJson, right, table } from '../output';
 import { inline } from '../plain';
 import { verb, wait, withLongwatch, type CommonFlags } from '../verb';
 
@@ -195,7 +195,7 @@ function describeHeldBack({
   until,
 }: HeldBackSummary): string {
   const by = buckets === 1 ? inline(bucket) : `${upstream}/${limit} (${plural(buckets, 'bucket')})`;
-  const time = until === null ? '' : `, the first until ${until.slice(11, 19)}`;
+  const time = until === null ? '' : `, the first until ${clock(until)}`;
   const verbs = members === 1 ? 'member is' : 'members are';
   return `${operation}: ${count(members)} ${verbs} held back by ${by}${closed ? ', which is closed' : ''}${time}`;
 }

@@ -219,6 +219,18 @@ describe('the command line', () => {
       /chunk +500 +set \(configured: auto\)/,
     );
     expect((await longwatchCli('stop', 'shown')).status).toBe(0);
+    // In a folder without a config it goes on with the options that it had.
+    expect(await longwatchCli('start', 'shown')).toEqual({
+      status: 0,
+      stdout: "'shown' is running\n",
+      stderr: 'with the options that it had: there is no config in this folder\n',
+    });
+    expect((await longwatchCli('config', 'shown')).stdout).toMatch(/chunk +500 +set/);
+    expect(await longwatchCli('start', 'shwn')).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/^there is no longwatch\.config\.ts/) as string,
+    });
+    expect((await longwatchCli('stop', 'shown')).status).toBe(0);
   });
 
   test('sweep and decay by the same verbs; dead letters are shown and handled again', async () => {

@@ -138,6 +138,8 @@ export async function readMember(
   if (!first || first.removed_at !== null)
     return new NotTrackedError(tracker, id, iso(first?.removed_at ?? null) ?? undefined);
   const waits = await readWaits(connections, tracker, id);
+  const holds = await readHolds(connections, tracker);
+  const definition = connections.definitions.get(tracker);
   return {
     tracker,
     id: first.id,
@@ -146,8 +148,8 @@ export async function readMember(
     addedAt: iso(first.added_at),
     values: rows
       .filter((row) => row.operation !== null)
-      .map((row) => toValue(tracker, row, waits, connections.definitions.get(tracker))),
-    holds: await readHolds(connections, tracker),
+      .map((row) => toValue(tracker, row, { waits, holds }, definition)),
+    holds,
     waits,
     life: await briefLife(connections, tracker, first.id),
   };
@@ -208,7 +210,7 @@ interface ShowRow {
 function toValue(
   tracker: string,
   row: ShowRow,
-  waits: readonly WaitSummary[],
+  heldBack: HeldBack,
   definition: KnownDefinition | undefined,
 ): StoredValue {
   const { id, value, codec } = row;
@@ -226,15 +228,21 @@ function toValue(
     expiresAt: iso(row.expires_at),
     etag: row.etag,
     heldUntil: iso(row.held_until),
-    nextAt: nextAt(row, waits),
+    nextAt: nextAt(row, heldBack),
     failedAt: iso(row.failed_at),
     failures: row.failures,
     error: row.error,
   };
 }
 
+/** The things that hold back more than one member. */
+export interface HeldBack {
+  waits: readonly WaitSummary[];
+  holds: readonly Pick<HoldSummary, 'operation' | 'heldUntil'>[];
+}
+
 /** By what is stored and told; a shift that is late, or an operation that stands still, is seen elsewhere. */
-export function nextAt(row: NextRow, waits: readonly WaitSummary[]): string | null {
+export function nextAt(row: NextRow, { waits, holds }: HeldBack): string | null {
   const wait = waits.find(({ operation }) => operation === row.operation);
   if (wait && wait.until === null) return null;
   const options = withChanges(row.options, row.changes).operations[row.operation!];
@@ -243,6 +251,9 @@ export function nextAt(row: NextRow, waits: readonly WaitSummary[]): string | nu
   // Its definition said when it is tried again (`retryDelay`), which may be sooner than the interval.
   const isTimed = row.held_until !== null && !row.error?.startsWith('HoldError:');
   const next = isTimed ? 0 : ran + options.everyMs;
-  const times = [next, row.expires_at ?? 0, row.held_until ?? 0, wait ? Date.parse(wait.until!) : 0];
+  const held = holds
+    .filter(({ operation }) => operation === null || operation === row.operation)
+    .map(({ heldUntil }) => Date.parse(heldUntil));
+  const times = [next, row.expires_at ?? 0, row.held_until ?? 0, wait ? Date.parse(wait.until!) : 0, ...held];
   return iso(Math.max(...times));
 }

@@ -1,5 +1,5 @@
 /** When a member is fetched next at the earliest, by what is stored of it (`show`, 'next at'). */
-import { nextAt } from '../../client/tracker/members';
+import { nextAt, type HeldBack } from '../../client/tracker/members';
 import { resolveConfig } from '../../exports';
 
 const { options } = resolveConfig({
@@ -8,8 +8,8 @@ const { options } = resolveConfig({
 const T0 = 1_700_000_000_000;
 const row = { operation: 'look', options, changes: {}, fetched_at: T0, failed_at: null, expires_at: null };
 
-const next = (over: Partial<Parameters<typeof nextAt>[0]>): number | null => {
-  const at = nextAt({ ...row, held_until: null, error: null, ...over }, []);
+const next = (over: Partial<Parameters<typeof nextAt>[0]>, holds: HeldBack['holds'] = []): number | null => {
+  const at = nextAt({ ...row, held_until: null, error: null, ...over }, { waits: [], holds });
   return at === null ? null : Date.parse(at) - T0;
 };
 
@@ -23,6 +23,17 @@ test.each<[string, Parameters<typeof next>[0], number | null]>([
   ['at nobody knows when, before the first run', { fetched_at: null }, null],
 ])('%s', (_when, over, expected) => {
   expect(next(over)).toBe(expected);
+});
+
+const hold = (operation: string | null, ms: number): HeldBack['holds'][number] => ({
+  operation,
+  heldUntil: new Date(T0 + ms).toISOString(),
+});
+
+test('not before the end of a hold of the operation or of the whole tracker; one of another operation does not count', () => {
+  expect(next({}, [hold('look', 700_000), hold('other', 900_000)])).toBe(700_000);
+  expect(next({}, [hold(null, 800_000)])).toBe(800_000);
+  expect(next({}, [hold('look', 5_000)])).toBe(600_000);
 });
 
 function timed(until: number): Parameters<typeof next>[0] {

@@ -81,9 +81,9 @@ beforeAll(async () => {
   longwatch = await stack.connect();
   const definitions = { trackers: [plain, booked, readers, slow], buffers: [news] };
   const config = resolveConfig(definitions);
+  await stack.worker(definitions);
   for (const { name, options } of config.trackers) await longwatch.tracker(name).start(options);
   await longwatch.buffer('news').start(config.buffers[0]!.options);
-  await stack.worker(definitions);
 }, 120_000);
 afterAll(() => stack?.close());
 

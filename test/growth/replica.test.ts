@@ -93,7 +93,10 @@ describe('while the replica stands still', () => {
     expect((await tracker().pools()).map(({ members }) => members)).toEqual([2]);
     expect((await longwatch.replica())!.behindMs).toBeGreaterThan(0);
     const status = await longwatch.status();
-    expect(status.trackers.map(({ members }) => members)).toEqual([2]);
+    expect(status.trackers.map(({ name, members }) => [name, members])).toEqual([
+      ['quick', 1],
+      ['things', 2],
+    ]);
     expect(status.replica!.behindMs).toBeGreaterThan(0);
   });
 

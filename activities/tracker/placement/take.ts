@@ -86,19 +86,3 @@ function choose(cluster: Cluster, others: NodeLoad[], shares: readonly number[],
   }
   return others.reduce((best, node) => (fillAfter(node, size) < fillAfter(best, size) ? node : best));
 }
-
-/**
- * A shift that must end though its pool stays (a new version of the workflow, a full history): who has the next one?
- * This node, as long as it may keep the pool; dealing pools anew here makes some 1,500 moves an hour at 8 nodes, and
- * balance is the business of asks.
- * @returns undefined: the shared queue
- */
-export function successorOf(cluster: Cluster, pool: PlacedPool): string | undefined {
-  const self = cluster[0];
-  if (mayKeep(self, pool.kind)) return self.name;
-  const able = cluster.filter((node) => mayKeep(node, pool.kind));
-  const roomy = able.filter((node) => !isFull(node, pool.size));
-  const among = roomy.length > 0 ? roomy : able;
-  if (among.length === 0) return undefined;
-  return among.reduce((best, node) => (fillAfter(node, pool.size) < fillAfter(best, pool.size) ? node : best)).name;
-}

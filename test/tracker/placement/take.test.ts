@@ -6,8 +6,8 @@ import fc from 'fast-check';
 import { PLACEMENT } from '../../../activities/tracker/placement/constants';
 import { isFull, mayKeep } from '../../../activities/tracker/placement/nodes';
 import { fairShares } from '../../../activities/tracker/placement/shares';
-import { mayTake, successorOf, type Offer } from '../../../activities/tracker/placement/take';
-import type { PlacedPool } from '../../../activities/tracker/placement/types';
+import { mayTake, type Offer } from '../../../activities/tracker/placement/take';
+import type { Cluster, NodeLoad, PlacedPool } from '../../../activities/tracker/placement/types';
 import { histories } from '../../support/simulate';
 import { cluster, poolSize, seenBy } from './clusters';
 
@@ -144,22 +144,6 @@ test('redirected pools go to who lacks much with more chance, and to nobody who 
   );
 });
 
-test('a shift that must end stays, and leaves a drained node for one that may', () => {
-  fc.assert(
-    fc.property(cluster(), offered, (nodes, pool) => {
-      const to = successorOf(nodes, pool);
-      const able = nodes.filter((node) => mayKeep(node, pool.kind));
-      if (able.includes(nodes[0])) expect(to).toBe(nodes[0].name);
-      else if (able.length === 0) expect(to).toBeUndefined();
-      else {
-        const roomy = able.filter((node) => !isFull(node, pool.size));
-        expect((roomy.length > 0 ? roomy : able).map(({ name }) => name)).toContain(to);
-      }
-    }),
-    histories(200),
-  );
-});
-
 test('what a node has asked for comes to it anyway, and is not sent to it as well', () => {
   let redirects = 0;
   fc.assert(
@@ -194,4 +178,59 @@ test('what a node has asked for it takes, unless it is full', () => {
     }),
     histories(200),
   );
+});
+
+/** Nodes of one kind with so much load each, in pools of ten. */
+const nodesOf = (...given: (Partial<NodeLoad> & { load: number })[]): Cluster =>
+  given.map((more, at) => ({
+    ...{ name: `n${at}`, shifts: more.load / 10, loads: new Map([['eve', more.load]]), weight: 1, places: Infinity },
+    ...{
+      loadLimit: Infinity,
+      keeps: new Set(['eve']),
+      up: true,
+      stale: false,
+      hot: false,
+      coming: 0,
+      wants: new Map(),
+    },
+    ...more,
+  })) as unknown as Cluster;
+const ten: PlacedPool = { id: 'new/1', size: 10, kind: 'eve', members: 1 };
+
+test('a pool by the shared queue is taken up to a twentieth above the share, one that was handed on up to a quarter', () => {
+  const answer = (load: number, hops: number) =>
+    mayTake(nodesOf({ load }, { load: 190 - load }), ten, { ...FIRST, hops }, 0).answer;
+  // The share of each is 100.
+  expect([answer(95, 0), answer(96, 0), answer(115, 1), answer(116, 1)]).toEqual([
+    ...['take', 'redirect', 'take', 'redirect'],
+  ]);
+});
+
+test('a pool that was handed on waits for half a second, then whoever may takes it; one that was not is handed on', () => {
+  const answer = (offer: Partial<Offer>) =>
+    mayTake(nodesOf({ load: 1_000 }, { load: 0 }), ten, { ...FIRST, ...offer }, 0).answer;
+  expect(answer({ hops: 1, waitedMs: PLACEMENT.jamMs })).toBe('redirect');
+  expect(answer({ hops: 1, waitedMs: PLACEMENT.jamMs + 1 })).toBe('take');
+  expect(answer({ hops: 0, waitedMs: 60_000 })).toBe('redirect');
+});
+
+test('a node that is full hands on what it has asked for, while another one has room', () => {
+  const asked = { ...FIRST, hops: 1, asked: true };
+  expect(mayTake(nodesOf({ load: 50, places: 5 }, { load: 50 }), ten, asked, 0)).toEqual({
+    answer: 'redirect',
+    to: 'n1',
+  });
+  // Without its having asked, a node above its share hands it on, also with room.
+  expect(mayTake(nodesOf({ load: 500 }, { load: 50 }), ten, { ...asked, asked: false }, 0).answer).toBe('redirect');
+});
+
+test('where nobody lacks anything, it goes to who is the least full afterwards, against its weight', () => {
+  // All that the second and the third lack is on its way to them.
+  const coming = 1_000;
+  const to = (...others: { load: number; weight?: number }[]) =>
+    mayTake(nodesOf({ load: 900 }, ...others.map((one) => ({ ...one, coming }))), ten, FIRST, 0.5);
+  expect(to({ load: 40 }, { load: 30 }, { load: 50 })).toEqual({ answer: 'redirect', to: 'n2' });
+  expect(to({ load: 40, weight: 4 }, { load: 30 })).toEqual({ answer: 'redirect', to: 'n1' });
+  // Equally full: the first of them, for everybody.
+  expect(to({ load: 30 }, { load: 30 })).toEqual({ answer: 'redirect', to: 'n1' });
 });

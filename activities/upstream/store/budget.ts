@@ -80,14 +80,30 @@ const NOTIFY: Statement = {
   text: `select pg_notify('${BUDGET_CHANNEL}', payload) from unnest($1::text[]) as payload`,
 };
 
-/** Bounded: what is left waits for the next time. */
+/**
+ * Bounded: what is left waits for the next time. The history counts a limit by the sum of its buckets, so what they
+ * have spent leaves its count of before as well: no less was spent for it. A node that writes the history reads
+ * both, so nothing is forgotten meanwhile.
+ */
 const PURGE: Statement = {
   name: 'budget-purge',
-  text: `delete from longwatch.budget b
-         using (select upstream, limit_name, key from longwatch.budget
-                where keep_until < now() order by keep_until limit $1 for update skip locked) old
-         where b.upstream = old.upstream and b.limit_name = old.limit_name and b.key = old.key
-         returning 1`,
+  text: `with alone as materialized (
+           select pg_try_advisory_xact_lock(hashtext('longwatch series')) as taken
+         ), old as materialized (
+           select b.upstream, b.limit_name, b.key from longwatch.budget b cross join alone
+           where alone.taken and b.keep_until < now() order by b.keep_until limit $1 for update of b skip locked
+         ), gone as (
+           delete from longwatch.budget b using old
+           where b.upstream = old.upstream and b.limit_name = old.limit_name and b.key = old.key
+           returning b.upstream || '/' || b.limit_name as whole, b.key, b.spent
+         ), less as (
+           update longwatch.series_total t set totals[1] = t.totals[1] - g.spent
+           from (select whole, sum(spent) as spent from gone group by whole) g
+           where t.kind = 'bucket' and t.name = g.whole
+         ), forgotten as (
+           delete from longwatch.series_total t using gone where t.kind = 'bucket' and t.name = gone.whole || ':' || gone.key
+         )
+         select 1 from gone`,
 };
 
 /** For people: in the order of names, those after `after`. Texts that are left out match all. */

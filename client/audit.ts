@@ -11,9 +11,12 @@ import { ms } from '../activities/lib/sql';
 import type { Json } from '../workflows/lib/json';
 import { errorMessage, storable } from '../workflows/lib/text';
 import type { Connections } from './connections';
+import { cursorOf, isBigint, pageOf, pageSize, placeOf, type Page } from './page';
+import type { Setting } from './settings';
 import {
   BufferGoneError,
   BufferStoppedError,
+  ChangedError,
   EncodingMismatchError,
   JobGoneError,
   JobStoppedError,
@@ -27,6 +30,15 @@ import { iso } from './iso';
 export interface CommandOptions {
   /** The reason, for `longwatch audit`. */
   why?: string;
+}
+
+/** The options of `set`. */
+export interface SetOptions extends CommandOptions {
+  /**
+   * Sets only where this holds of the options as they are then, and nobody comes in between: `(now) => same(now, read)`
+   * for what `config()` has answered before. @default it is set whatever they are
+   */
+  onlyIf?: (now: readonly Setting[]) => boolean;
 }
 
 /** A command as the audit lists it. */
@@ -90,7 +102,7 @@ const outcomeOf = ({ changed }: Carried<unknown>): Outcome => (changed === false
 /** Nothing was done: there is no workflow that could have done it, or it was not sent. */
 const NOT_DONE = [
   ...[TrackerStoppedError, TrackerGoneError, JobStoppedError, JobGoneError, BufferStoppedError, BufferGoneError],
-  EncodingMismatchError,
+  ...[EncodingMismatchError, ChangedError],
 ];
 
 /** An error that says what is wrong with the command has done nothing; of all others that is not sure. */
@@ -121,36 +133,86 @@ export interface AuditOptions {
   limit?: number;
 }
 
+export interface AuditPageOptions extends AuditOptions {
+  /** A page's `next`. */
+  after?: string;
+}
+
+/** Rows that were written at once may be numbered in another order than by their times. Milliseconds. */
+const CLOCK_MS = 60_000;
+
+/** $1: a subject; $2: since when. */
+const OF_SUBJECT = `($1::text is null or subject = $1 or starts_with(subject, $1 || '/') or split_part(subject, '/', 2) = $1)
+           and ($2::float8 is null or at >= to_timestamp($2 / 1000))`;
+
 const READ: Statement = {
   name: 'client-audit',
   text: `select number::text, ${ms('at')} as at, actor, via, what, subject, before, after, why, outcome, error
          from longwatch.audit a
-         where ($1::text is null or subject = $1 or starts_with(subject, $1 || '/') or split_part(subject, '/', 2) = $1)
-           and ($2::float8 is null or at >= to_timestamp($2 / 1000))
+         where ${OF_SUBJECT}
          order by a.number desc limit $3`,
 };
 
+/** Rows that one page looks through, at most: those of other subjects are among them. */
+const LOOKED = 10_000;
+/** Behind $3; $4 are looked through. */
+const PAGE: Statement = {
+  name: 'client-audit-page',
+  text: `select number::text, ${ms('at')} as at, actor, via, what, subject, before, after, why, outcome, error
+         from (select * from longwatch.audit where number < $3::bigint order by number desc limit $4) a
+         where ${OF_SUBJECT}
+         order by a.number desc limit $5`,
+};
+/** Asked where a page is not full: whether it has seen all, and else up to which row. */
+const PAGE_LOOKED: Statement = {
+  name: 'client-audit-looked',
+  text: `select count(*)::int as looked, min(number)::text as last, ${ms('min(at)')} as at
+         from (select number, at from longwatch.audit where number < $1::bigint order by number desc limit $2) looked`,
+};
+const NEWEST = '9223372036854775807';
+
+/**
+ * The newest first, in parts. A page may have fewer rows than were asked for, where those of the subject are few.
+ * @throws InvalidCursorError
+ */
+export async function pageOfAudit(connections: Connections, options: AuditPageOptions): Promise<Page<AuditRow>> {
+  const from = placeOf(options.after, isBigint) ?? NEWEST;
+  const size = pageSize(options.limit);
+  const rows = await connections.read<RawRow>(PAGE, [...wanted(options), from, LOOKED, size + 1]);
+  const page = pageOf(rows, size, toRow, ({ number }) => number);
+  if (page.next !== null) return page;
+  type Looked = { looked: number; last: string; at: number };
+  const [seen] = await connections.read<Looked>(PAGE_LOOKED, [from, LOOKED]);
+  const isAll = seen!.looked < LOOKED || seen!.at < (options.since?.getTime() ?? -Infinity) - CLOCK_MS;
+  return { items: page.items, next: isAll ? null : cursorOf(seen!.last) };
+}
+
 /** The newest first. */
 export async function readAudit(connections: Connections, options: AuditOptions = {}): Promise<AuditRow[]> {
-  const { subject, since, limit = 100 } = options;
-  type Row = Omit<AuditRow, 'at' | 'before' | 'after' | 'why' | 'error'> & {
-    at: number;
-    before: Json;
-    after: Json;
-    why: string | null;
-    error: string | null;
-  };
-  const rows = await connections.read<Row>(READ, [
-    subject === undefined ? null : storable(subject),
-    since?.getTime() ?? null,
-    limit,
-  ]);
-  return rows.map(({ at, before, after, why, error, ...row }) => ({
+  return (await connections.read<RawRow>(READ, [...wanted(options), options.limit ?? 100])).map(toRow);
+}
+
+const wanted = ({ subject, since }: AuditOptions): unknown[] => [
+  subject === undefined ? null : storable(subject),
+  since?.getTime() ?? null,
+];
+
+interface RawRow extends Omit<AuditRow, 'at' | 'before' | 'after' | 'why' | 'error'> {
+  [column: string]: unknown;
+  at: number;
+  before: Json;
+  after: Json;
+  why: string | null;
+  error: string | null;
+}
+
+function toRow({ at, before, after, why, error, ...row }: RawRow): AuditRow {
+  return {
     ...row,
     at: iso(at),
     ...(before === null ? {} : { before }),
     ...(after === null ? {} : { after }),
     ...(why === null ? {} : { why }),
     ...(error === null ? {} : { error }),
-  }));
+  };
 }

@@ -6,7 +6,7 @@ import type { UpdateDefinition } from '@temporalio/common';
 import type { WorkflowUpdateFailedError } from '@temporalio/client';
 import { ErrorType } from '../workflows/lib/errors';
 import type { Connections } from './connections';
-import { NoWorkerError, RefusedError, TimedOutError } from './errors';
+import { ChangedError, NoWorkerError, RefusedError, TimedOutError } from './errors';
 import { temporalClient, temporalCommon } from './temporal-client';
 
 /** An update waits for a worker, and may move a million members. Milliseconds. */
@@ -37,7 +37,7 @@ export interface Target {
 /**
  * Carries out one update.
  * @throws what the target's `missing` says when there is no root workflow; NoWorkerError; TimedOutError; RefusedError
- *   with the workflow's reason; TemporalUnavailableError.
+ *   with the workflow's reason; ChangedError; TemporalUnavailableError.
  */
 export async function command<Result, Args extends unknown[]>(
   connections: Connections,
@@ -80,5 +80,6 @@ async function refused(error: WorkflowUpdateFailedError, target: Target): Promis
   if (!(cause instanceof ApplicationFailure)) return error;
   // It stopped between the question and its answer: the same as asked a moment later.
   if (STOPPED.has(cause.type ?? '')) return target.missing();
+  if (cause.type === ErrorType.Changed) return new ChangedError(target.noun);
   return new RefusedError(cause.message, { cause: error });
 }

@@ -252,6 +252,13 @@ export class RefusedError extends LongwatchError {
   override readonly usage = true;
 }
 
+/** Somebody has changed its options since they were read (`onlyIf`). Nothing was set. */
+export class ChangedError extends LongwatchError {
+  constructor(noun: string) {
+    super(`somebody has changed ${noun} since it was read, so nothing was set; read it again`);
+  }
+}
+
 /** Nothing has that idempotency key. */
 export class UnknownKeyError extends RefusedError {}
 

@@ -10,10 +10,10 @@ import { sleep } from '../activities/lib/sleep';
 import { didYouMean } from '../config/suggest';
 import type { CommandResult, ReconfigureResult, RunState } from '../workflows/lib/contract';
 import { changesAfter, type OptionChange, type OptionChanges } from '../workflows/lib/options';
-import { announced, type CommandOptions } from './audit';
+import { announced, type CommandOptions, type SetOptions } from './audit';
 import { command } from './commands';
 import type { Connections } from './connections';
-import { NoWorkerError, TimedOutError } from './errors';
+import { ChangedError, NoWorkerError, TimedOutError } from './errors';
 import { sameOptions, type Setting } from './settings';
 import { temporalCommon } from './temporal-client';
 
@@ -21,6 +21,8 @@ import { temporalCommon } from './temporal-client';
 const START_MS = 30_000;
 /** The round in which it is asked whether there is a worker at all: one of the development stack may be coming up. */
 const ASK_IN_ROUND = 25;
+/** So often `set` looks again whether options are still those that were read, where something else has changed. */
+const LOOKS = 5;
 
 export interface StartResult {
   /** True: it ran before; nothing was changed. */
@@ -37,6 +39,8 @@ export interface UnitRow<Options> {
   options: Options;
   /** Values that were set by hand, by the option's compiled path. */
   changes: OptionChanges;
+  /** Grows with each change of its state or options. */
+  version: number;
 }
 
 /** How one kind of unit is called, found and commanded. */
@@ -50,7 +54,7 @@ export interface UnitKind<Options> {
     pause: UpdateDefinition<CommandResult, []>;
     resume: UpdateDefinition<CommandResult, []>;
     declare: UpdateDefinition<ReconfigureResult, [Options]>;
-    reconfigure: UpdateDefinition<ReconfigureResult, [OptionChange[]]>;
+    reconfigure: UpdateDefinition<ReconfigureResult, [OptionChange[], number?]>;
   };
   Stopped: new (name: string) => Error;
   Gone: new (name: string) => Error;
@@ -125,18 +129,45 @@ export abstract class Unit<Options extends object, Row extends UnitRow<Options>>
   /**
    * Changes options while it runs: `set({ 'retry.base': '2s', 'operations.location.every': '500ms' })`; null takes a
    * change back.
-   * @throws ConfigError for an unknown option or a value that may not stand.
+   * @throws ConfigError for an unknown option or a value that may not stand; ChangedError where `onlyIf` does not hold
    */
   async set(
     changes: Record<string, string | number | boolean | null>,
-    command?: CommandOptions,
+    { onlyIf, ...command }: SetOptions = {},
   ): Promise<ReconfigureResult> {
     const row = await this.current();
+    this.requireThat(onlyIf, row);
     const compiled = Object.entries(changes).map(([path, value]) => this.changeOf(row, path, value));
     const later = changesAfter(row.changes, compiled);
     return this.changeOptions('set', row, { ...row, changes: later }, command, () =>
-      this.update(this.kind.commands.reconfigure, [compiled]),
+      onlyIf ? this.setWhere(compiled, row, onlyIf) : this.update(this.kind.commands.reconfigure, [compiled]),
     );
+  }
+
+  /**
+   * Sent with the version that was looked at, which decides where it is written. A pause and an answer of
+   * the gate change it too: then the options are looked at again.
+   */
+  private async setWhere(
+    compiled: OptionChange[],
+    looked: Row,
+    onlyIf: NonNullable<SetOptions['onlyIf']>,
+  ): Promise<ReconfigureResult> {
+    let row = looked;
+    for (let left = LOOKS; ; left--) {
+      try {
+        return await this.update(this.kind.commands.reconfigure, [compiled, row.version]);
+      } catch (error) {
+        if (!(error instanceof ChangedError) || left === 0) throw error;
+        row = await this.current();
+        this.requireThat(onlyIf, row);
+      }
+    }
+  }
+
+  /** @throws ChangedError */
+  private requireThat(onlyIf: SetOptions['onlyIf'], row: Row): void {
+    if (onlyIf && !onlyIf(this.settingsOf(row))) throw new ChangedError(`${this.kind.noun} '${this.name}'`);
   }
 
   /** Every option, its value and where that comes from. */

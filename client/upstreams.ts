@@ -18,9 +18,9 @@ import {
 } from '../workflows/upstream/options';
 import type { OptionSpec } from '../workflows/lib/options';
 import { sameJson } from '../activities/lib/same-json';
-import { recorded, type CommandOptions } from './audit';
+import { recorded, type SetOptions } from './audit';
 import type { Connections } from './connections';
-import { UnknownUpstreamError } from './errors';
+import { ChangedError, UnknownUpstreamError } from './errors';
 import { settingOf, type Setting } from './settings';
 
 export class UpstreamHandle {
@@ -41,16 +41,18 @@ export class UpstreamHandle {
    * Changes options on all nodes within a second or two.
    * @param changes by path as in the config: `headroom`, `limits.errors.tokens`; null or an empty text takes a change
    *   back
-   * @throws ConfigError for a path or value that may not stand: nothing is changed then
+   * @throws ConfigError for a path or value that may not stand, ChangedError where `onlyIf` does not hold: nothing is
+   *   changed then
    */
   set(
     changes: Readonly<Record<string, string | number | boolean | null>>,
-    { why }: CommandOptions = {},
+    { why, onlyIf }: SetOptions = {},
   ): Promise<{ upstream: string; changed: boolean }> {
     const command = { what: 'set', subject: `upstream/${this.name}`, why };
     return recorded(this.connections, command, async (db) => {
       const row = await lockUpstream(db, this.name);
       if (!row) throw unknown(this.name, await readUpstreams(db));
+      if (onlyIf && !onlyIf(settingsOf(row))) throw new ChangedError(`upstream '${this.name}'`);
       const known: Record<string, UpstreamOptionValues> = { [this.name]: row.options };
       const after: Record<string, number | boolean | string> = {};
       for (const [path, value] of Object.entries(row.changes)) if (value !== null) after[path] = value;

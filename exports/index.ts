@@ -85,8 +85,8 @@ export { CodecError, ConfigError, EnvironmentError } from '../config/errors';
 export { type ResolvedTracker } from '../config/resolve/tracker';
 export { HoldError, TooLargeError } from '../config/define/errors';
 export type { TrackerOptions } from '../workflows/tracker/options';
-export type { BrokenCompensation, DurableHandle, KeyDetails, LeaseSummary } from '../client/durable/handle';
-export type { AuditOptions, AuditRow, CommandOptions } from '../client/audit';
+export type { BrokenCompensation, DurableHandle, KeyDetails, KeySummary, LeaseSummary } from '../client/durable/handle';
+export type { AuditOptions, AuditPageOptions, AuditRow, CommandOptions, SetOptions } from '../client/audit';
 export type { AwaitDrainedOptions, DrainOptions, DrainProgress, NodeHandle, WishResult } from '../client/cluster/node';
 export type {
   ClusterReport,
@@ -151,7 +151,7 @@ export type { Freshness, FreshnessCell, OldestMember, OperationInterval } from '
 export type { TrackerReads, TrackerUnitRow } from '../client/tracker/reads';
 export type { Mark } from '../client/marks';
 export type { Series, SeriesKind, SeriesOptions } from '../client/series';
-export type { Page } from '../client/page';
+export type { Page, PageOptions } from '../client/page';
 export type { ListOptions, Member, MemberDetails, PoolSummary, StoredValue } from '../client/tracker/members';
 export type { Alive, Place, PlaceState, TrackerCount } from '../client/tracker/questions';
 export type { StartResult, Unit } from '../client/unit';

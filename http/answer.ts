@@ -5,13 +5,15 @@
  */
 import { createHash } from 'node:crypto';
 import { z } from '@hono/zod-openapi';
-import { TimedOutError } from '../client/errors';
+import { ChangedError, TimedOutError } from '../client/errors';
 import type { Longwatch } from '../client/longwatch';
 import type { Ended } from '../client/once';
+import type { Setting } from '../client/settings';
 import { parseBody, readText } from './body';
 import { ApiError, failureOf, hasDoneNothing } from './problems';
 import type { Asked, Route } from './route';
 import { PARAMS, type ParamName } from './schemas';
+import { all } from './shapes/shape';
 import { may, type LetIn } from './who';
 
 /** A name that is not known would be passed over, and more be answered than was asked for. */
@@ -30,8 +32,6 @@ export interface Incoming {
   longwatch: Longwatch;
   /** The address of Temporal's own page. */
   ui: string | null;
-  /** Reads what this one changes. */
-  reads?: Route;
   onUnexpected: (error: unknown) => void;
 }
 
@@ -47,7 +47,10 @@ export async function answer(route: Route, incoming: Incoming): Promise<Response
   const asked = askedOf(route, incoming, text);
   const run = (): Promise<string> => inTime(route, asked);
   if (route.method === 'get') return tagged(await run(), route, request);
-  await checkMatch(request, incoming.reads, asked);
+  if (route.method === 'patch')
+    return new Response(await new Match(request).run((onlyIf) => inTime(route, { ...asked, onlyIf })), {
+      headers: JSON_HEADERS,
+    });
   const key = route.method === 'post' ? request.headers.get('idempotency-key') : null;
   if (key === null) return new Response(await run(), { headers: JSON_HEADERS });
   if (key.length > MOST_KEY || key === '')
@@ -88,7 +91,7 @@ function askedOf(route: Route, { request, params, caller, longwatch, ui }: Incom
   const query = Object.fromEntries(new URL(request.url).searchParams);
   const named = Object.entries(params).map(([name, value]): [string, unknown] => [
     name,
-    checked(PARAMS[name as ParamName], value, name),
+    checked(PARAMS[name as ParamName], unescaped(value), name),
   ]);
   return {
     longwatch,
@@ -101,14 +104,34 @@ function askedOf(route: Route, { request, params, caller, longwatch, ui }: Incom
   };
 }
 
-/** @throws ApiError 412 where it is not what the caller has read */
-async function checkMatch(request: Request, reads: Route | undefined, asked: Asked): Promise<void> {
-  const wanted = request.headers.get('if-match');
-  if (wanted === null || !reads) return;
-  const tag = tagOf(JSON.stringify(await reads.run({ ...asked, query: undefined, body: undefined })));
-  const tags = wanted.split(',').map((each) => each.trim());
-  if (tags.includes('*') || tags.includes(tag)) return;
-  throw new ApiError(412, 'Changed', 'somebody has changed it since it was read; read it again', { etag: tag });
+/** Browsers and programs take `.` and `..` in an address for folders, in whatever way they are written. */
+const unescaped = (name: string): string => (name.startsWith('~') ? name.slice(1) : name);
+
+/** `If-Match`: it is set only where it is what the caller has read. The library asks, where nobody comes in between. */
+class Match {
+  private readonly tags: readonly string[];
+  private last?: string;
+
+  constructor(request: Request) {
+    // A proxy that compresses answers makes their tags weak ones.
+    const wanted = request.headers.get('if-match')?.split(',') ?? ['*'];
+    this.tags = wanted.map((each) => each.trim().replace(/^W\//, ''));
+  }
+
+  /** @throws ApiError 412, with the tag of what it is now */
+  async run(work: (onlyIf: Asked['onlyIf']) => Promise<string>): Promise<string> {
+    try {
+      return await work(this.tags.includes('*') ? undefined : (now) => this.holds(now));
+    } catch (error) {
+      if (!(error instanceof ChangedError)) throw error;
+      throw new ApiError(412, 'Changed', error.message, this.last === undefined ? {} : { etag: this.last });
+    }
+  }
+
+  private holds(now: readonly Setting[]): boolean {
+    this.last = tagOf(JSON.stringify(all(now)));
+    return this.tags.includes(this.last);
+  }
 }
 
 function tagged(body: string, route: Route, request: Request): Response {

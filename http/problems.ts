@@ -33,6 +33,7 @@ const STATUS: Record<string, ContentfulStatusCode> = {
   BufferGone: 409,
   JobGone: 409,
   Refused: 409,
+  Changed: 412,
   RequestGoesOn: 409,
   RequestUnanswered: 409,
   RequestDiffers: 422,

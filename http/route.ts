@@ -4,6 +4,7 @@
  * holds that no method of the library was forgotten.
  */
 import type { z } from '@hono/zod-openapi';
+import type { SetOptions } from '../client/audit';
 import type { Longwatch } from '../client/longwatch';
 import type { ParamName, PARAMS } from './schemas';
 import type { Answer } from './shapes/shape';
@@ -28,6 +29,8 @@ export interface Asked<Params = Record<string, unknown>, Query = unknown, Body =
   caller: LetIn;
   /** The address of Temporal's own page; null: it is not known. */
   ui: string | null;
+  /** `If-Match`: of options that are set, whether they are still those that the caller has read. */
+  onlyIf?: SetOptions['onlyIf'];
   /** Aborted when nobody waits for the answer any more. */
   signal: AbortSignal;
 }

@@ -92,13 +92,13 @@ export function declareBuffer(
 
 export function setBufferOptions(
   database: Database,
-  { buffer, changes }: { buffer: string; changes: OptionChange[] },
+  { buffer, changes, expects }: { buffer: string; changes: OptionChange[]; expects?: number },
 ): Promise<OptionsResult> {
   return database.transaction(async (db) => {
     const row = await known(db, buffer);
     const problems = changes.flatMap((change) => bufferChangeProblems(row.options, change));
     if (problems.length > 0) throw failure(ErrorType.BadOption, problems.join('; '));
-    return optionsAfter(db, buffer, await storeBufferChanges(db, buffer, changes));
+    return optionsAfter(db, buffer, await storeBufferChanges(db, buffer, changes, expects));
   });
 }
 

@@ -140,7 +140,7 @@ async function cannotGoOn(db: Queryable, row: JobRow, options: JobOptions): Prom
 
 export async function setJobOptions(
   database: Database,
-  { job, changes }: { job: string; changes: OptionChange[] },
+  { job, changes, expects }: { job: string; changes: OptionChange[]; expects?: number },
 ): Promise<ReconfigureResult> {
   // A statement that is right as a whole may be wrong in chunks.
   if (changes.some(({ path }) => path === 'chunk')) {
@@ -151,7 +151,7 @@ export async function setJobOptions(
     const row = await known(db, job, 'all');
     const problems = changes.flatMap((change) => jobChangeProblems(row.options, change));
     if (problems.length > 0) throw failure(ErrorType.BadOption, problems.join('; '));
-    const changed = await storeJobChanges(db, job, changes);
+    const changed = await storeJobChanges(db, job, changes, expects);
     if (changed) await noteScheduleChange(db, row, (await known(db, job)).options.schedule);
     return { changed, version: (await known(db, job)).version };
   });

@@ -185,8 +185,8 @@ export class BufferHandle<E = Json> extends Unit<BufferOptions, Row> {
   protected async find(): Promise<Row | undefined> {
     const [row] = await this.connections.rows<BufferRow>(BUFFER, [this.name]);
     if (!row) return undefined;
-    const { state, declared, changes } = row;
-    return { state, options: declared, changes, settings: withBufferChanges(declared, changes) };
+    const { state, declared, changes, version } = row;
+    return { state, options: declared, changes, version, settings: withBufferChanges(declared, changes) };
   }
 
   /** @throws BufferStoppedError */
@@ -281,6 +281,7 @@ interface BufferRow {
   state: RunState;
   declared: BufferOptions;
   changes: Row['changes'];
+  version: number;
 }
 
 interface ShardRow {

@@ -95,7 +95,7 @@ export class Packer {
     if (definition?.key === undefined) {
       throw new InvalidEntryError(
         `the key of buffer '${this.buffer}' is a function of its definition: push with longwatch.buffer(definition), ` +
-          'or from the folder of its config',
+          'from the folder of its config, or by a dashboard that was given it (longwatch dashboard --config FILE)',
       );
     }
     return keyFunction(definition);

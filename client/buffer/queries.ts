@@ -7,7 +7,7 @@ import { ms } from '../../activities/lib/sql';
 
 export const BUFFER: Statement = {
   name: 'client-buffer',
-  text: `select state, options as declared, changes from longwatch.buffer where name = $1`,
+  text: `select state, options as declared, changes, version::float8 as version from longwatch.buffer where name = $1`,
 };
 
 export const BUFFER_NAMES: Statement = {

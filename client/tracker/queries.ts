@@ -30,7 +30,7 @@ export const TRACKER_NAMES: Statement = {
 
 export const TRACKER: Statement = {
   name: 'client-tracker',
-  text: `select name, state, pools, options, changes from longwatch.tracker where name = $1`,
+  text: `select name, state, pools, options, changes, version::float8 as version from longwatch.tracker where name = $1`,
 };
 
 /** State, layout and size, and a stamp for the change that is about to be sent, in one round trip. */
@@ -76,17 +76,33 @@ export const LIST_POOL: Statement = {
          order by id limit $3`,
 };
 
-export const POOLS: Statement = {
-  name: 'client-pools',
-  text: `select n.pool, coalesce(p.members, 0) as members, p.node, p.shift, p.attempt,
+const POOL_COLUMNS = `n.pool, coalesce(p.members, 0) as members, p.node, p.shift, p.attempt,
                 p.node is not null and p.released_at is null and p.quarantined_at is null
                   and coalesce(${lives('node')}, false) as on_shift,
                 ${ms('p.taken_at')} as taken_at, coalesce(p.crashes, 0) as crashes, p.last_error,
                 ${ms('p.quarantined_at')} as quarantined_at,
-                ${ms(`case when t.state <> 'stopped' then p.unbegun_since end`)} as unbegun_since, p.unbegun_on
+                ${ms(`case when t.state <> 'stopped' then p.unbegun_since end`)} as unbegun_since, p.unbegun_on`;
+
+export const POOLS: Statement = {
+  name: 'client-pools',
+  text: `select ${POOL_COLUMNS}
          from longwatch.tracker t
          cross join lateral generate_series(0, t.pools - 1) as n(pool)
          left join longwatch.pool p on p.tracker = t.name and p.pool = n.pool
+         left join longwatch.node on node.name = p.node
+         where t.name = $1
+         order by n.pool`,
+};
+
+/** A page of the same, from pool $2 on, $3 of them: each is looked for by its number, however many there are. */
+export const POOLS_PAGE: Statement = {
+  name: 'client-pools-page',
+  text: `select ${POOL_COLUMNS}
+         from longwatch.tracker t
+         cross join lateral generate_series($2::int, least(t.pools - 1, $2::int + $3::int - 1)) as n(pool)
+         left join lateral (
+           select * from longwatch.pool where tracker = t.name and pool = n.pool offset 0
+         ) p on true
          left join longwatch.node on node.name = p.node
          where t.name = $1
          order by n.pool`,

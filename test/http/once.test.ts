@@ -196,6 +196,52 @@ describe('If-Match', () => {
     expect(await set('5s', { 'if-match': '*' })).toMatchObject({ status: 200 });
   });
 
+  const upstream = async () =>
+    desk.stack.sql(
+      `insert into longwatch.upstream (name, options) values ('esi', '{"limits": {"errors": {"shape": "fixed", "tokens": 100, "windowMs": 60000}}}')
+       on conflict do nothing`,
+    );
+
+  // Each with values that differ from what was there, and from each other.
+  test.each([
+    ['a tracker', '/trackers/things/config', 'poolSize', (n: number) => 600 + n],
+    ['a buffer', '/buffers/mail/config', 'maxBatchSize', (n: number) => 20 + n],
+    ['a job', '/jobs/energy/config', 'keep', (n: number) => 200 + n],
+    ['an upstream', '/upstreams/esi/config', 'headroom', (n: number) => 0.3 + n / 100],
+  ])('of two who set at once, one is told that %s has changed', async (_, path, option, value) => {
+    await upstream();
+    // The two come by different processes: nothing in one of them keeps them apart.
+    const other = Desk.dashboard(desk.stack, { open: true, actor: 'other' });
+    const setting = async () =>
+      ((await desk.ask(path)).body as { items: { path: string; compiled: unknown }[] }).items.find(
+        (each) => each.path === option,
+      )!.compiled;
+    try {
+      for (let n = 0; n < 10; n += 2) {
+        const headers = { 'if-match': (await desk.ask(path)).headers.get('etag')! };
+        const set = (of: Dashboard, to: number) =>
+          ask(of, path, { method: 'PATCH', body: { changes: { [option]: to } }, headers });
+        const both = await Promise.all([set(desk.dashboard, value(n)), set(other, value(n + 1))]);
+        const won = both.findIndex(({ status }) => status === 200);
+        expect(both.map(({ status }) => status).sort()).toEqual([200, 412]);
+        expect(both[1 - won]).toMatchObject({ body: { error: { code: 'Changed' } } });
+        expect(await setting()).toBe(value(n + won));
+      }
+    } finally {
+      await other.close();
+    }
+  });
+
+  test('what is no option may change meanwhile', async () => {
+    const tag = (await read()).headers.get('etag')!;
+    const state = (to: string) => desk.ask(`/trackers/things/${to}`, { method: 'POST', body: {} });
+    const all = await Promise.all([state('pause'), set('6s', { 'if-match': tag }), state('resume')]);
+    expect(all.map(({ status }) => status)).toEqual([200, 200, 200]);
+    // One that a proxy on the way has made weak.
+    const weak = `W/${(await read()).headers.get('etag')!}`;
+    expect(await set('7s', { 'if-match': weak })).toMatchObject({ status: 200 });
+  });
+
   test('what is the same as it was is not sent again', async () => {
     const tag = (await read()).headers.get('etag')!;
     expect(await read({ 'if-none-match': tag })).toMatchObject({ status: 304, body: undefined });

@@ -155,6 +155,17 @@ test('a chunk that is set by hand is checked as well, and so is a definition und
   await declareJob(database, { job, options: unbound });
 });
 
+test('an option is set only where the row has the version that was read; a lost answer is no conflict', async () => {
+  const job = 'versioned';
+  const { version } = await openJob(database, { job, options: regen({ set: { s: 's + 1' } }) });
+  const set = (value: number, expects: number) =>
+    setJobOptions(database, { job, changes: [{ path: 'keep', value }], expects });
+  await expect(set(7, version - 1)).rejects.toMatchObject({ type: 'Changed', nonRetryable: true });
+  expect(await set(7, version)).toEqual({ changed: true, version: version + 1 });
+  expect(await set(7, version)).toEqual({ changed: false, version: version + 1 });
+  await expect(set(8, version)).rejects.toMatchObject({ type: 'Changed' });
+});
+
 test('PostgreSQL 18: a key column whose NOT NULL was never checked may be null', async () => {
   if ((await stack.number('show server_version_num')) < 180_000) return;
   await stack.sql('create table unchecked (id int unique, s int)');

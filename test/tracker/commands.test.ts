@@ -151,6 +151,26 @@ describe('an opening', () => {
   });
 });
 
+describe('options that are set only where the row has the version that was read', () => {
+  beforeEach(() => open('opened', OPTIONS));
+  const setWhere = (value: number, expects: number, is: string, after = 'opened') =>
+    setOptions(database, { tracker: 't', changes: [{ path: 'poolSize', value }], expects, mark: { after, is } });
+
+  test('another version: nothing is set, and it is not tried again', async () => {
+    const { version } = await now();
+    await expect(setWhere(77, version - 1, 'set')).rejects.toMatchObject({ type: 'Changed', nonRetryable: true });
+    expect(await now()).toMatchObject({ version, changes: {} });
+    expect(await setWhere(77, version, 'set')).toEqual({ changed: true, version: version + 1 });
+  });
+
+  test('an attempt whose answer was lost, and one for what is there already, are no conflict', async () => {
+    const { version } = await now();
+    await setWhere(77, version, 'set');
+    expect(await setWhere(77, version, 'set')).toEqual({ changed: true, version: version + 1 });
+    expect(await setWhere(77, version, 'again', 'set')).toEqual({ changed: false, version: version + 1 });
+  });
+});
+
 describe('since when an operation runs is noted where it begins after the tracker’s start, by the database’s clock', () => {
   const withOperations = (names: string[], over: Partial<OperationOptions> = {}): TrackerOptions => {
     const look = { ...OPTIONS.operations.look!, ...over };

@@ -155,6 +155,7 @@ export interface BufferActivities {
   setBufferOptions(input: {
     buffer: string;
     changes: OptionChange[];
+    expects?: number;
   }): Promise<ReconfigureResult & { options?: BufferOptions }>;
   setBufferState(input: { buffer: string; state: BufferRunState }): Promise<BufferCommandResult>;
   /** Answers with the options that hold now, what was set by hand included. */

@@ -67,9 +67,10 @@ export class BufferCommands {
     });
   }
 
-  reconfigure(changes: OptionChange[]): Promise<Changed> {
+  /** @param expects the version of the row, where nobody else may have changed it since */
+  reconfigure(changes: OptionChange[], expects?: number): Promise<Changed> {
     return this.inTurn(async (opened) => {
-      const result = await setBufferOptions({ buffer: this.run.name, changes });
+      const result = await setBufferOptions({ buffer: this.run.name, changes, expects });
       return this.reconfigured(opened, result, opened.options);
     });
   }

@@ -61,8 +61,8 @@ class BufferWorkflow {
     setHandler(stopBufferUpdate, () => commands.stop());
     setHandler(flushBufferUpdate, () => commands.flush());
     setHandler(declareBufferUpdate, (options) => commands.declare(options));
-    setHandler(reconfigureBufferUpdate, (changes) => commands.reconfigure(changes), {
-      validator: (changes: OptionChange[]) => commands.refuseBad(changes),
+    setHandler(reconfigureBufferUpdate, (changes, expects) => commands.reconfigure(changes, expects), {
+      validator: (...[changes]: [OptionChange[], number?]) => commands.refuseBad(changes),
     });
     setHandler(wakeBufferSignal, () => {
       this.woken = true;

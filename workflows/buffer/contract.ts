@@ -165,8 +165,11 @@ export const resumeBufferUpdate = defineUpdate<BufferCommandResult, []>('resume'
 /** Ends the buffer's workflows; what is pending is kept for the next start. Answers before the shards have ended. */
 export const stopBufferUpdate = defineUpdate<BufferCommandResult, []>('stop');
 export const flushBufferUpdate = defineUpdate<{ shards: number }, []>('flush');
-/** Lays changes over the definition's options, or takes them back. */
-export const reconfigureBufferUpdate = defineUpdate<ReconfigureResult, [OptionChange[]]>('reconfigure');
+/**
+ * Lays changes over the definition's options, or takes them back. With a number: only where that is still the version
+ * of its row.
+ */
+export const reconfigureBufferUpdate = defineUpdate<ReconfigureResult, [OptionChange[], number?]>('reconfigure');
 /** Replaces the definition's options. More shards are started; surplus ones empty themselves. */
 export const declareBufferUpdate = defineUpdate<{ changed: boolean; version: number }, [BufferOptions]>('declare');
 /** Starts what is missing of the shards. */

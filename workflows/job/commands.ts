@@ -64,9 +64,10 @@ export class Commands {
     });
   }
 
-  reconfigure(changes: OptionChange[]): Promise<ReconfigureResult> {
+  /** @param expects the version of the row, where nobody else may have changed it since */
+  reconfigure(changes: OptionChange[], expects?: number): Promise<ReconfigureResult> {
     return this.turns.take(async () => {
-      const result = await setJobOptions({ job: this.run.name, changes });
+      const result = await setJobOptions({ job: this.run.name, changes, expects });
       await this.run.look();
       return result;
     });

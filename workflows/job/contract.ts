@@ -32,7 +32,8 @@ export const runJobUpdate = defineUpdate<{ request: string }, [{ request: string
  * Replaces the definition's options (a new version of the config), keeps what was set by hand. Refused with wrong SQL.
  */
 export const declareJobUpdate = defineUpdate<ReconfigureResult, [JobOptions]>('declare');
-export const reconfigureJobUpdate = defineUpdate<ReconfigureResult, [OptionChange[]]>('reconfigure');
+/** With a number: only where that is still the version of its row. */
+export const reconfigureJobUpdate = defineUpdate<ReconfigureResult, [OptionChange[], number?]>('reconfigure');
 
 export interface JobStatus {
   job: string;
@@ -155,7 +156,7 @@ export interface JobActivities {
   /** `settled`: what fell due up to then is not owed, whoever asks later. */
   setJobState(input: { job: string; state: JobState; settled?: number }): Promise<CommandResult>;
   declareJob(input: { job: string; options: JobOptions }): Promise<ReconfigureResult>;
-  setJobOptions(input: { job: string; changes: OptionChange[] }): Promise<ReconfigureResult>;
+  setJobOptions(input: { job: string; changes: OptionChange[]; expects?: number }): Promise<ReconfigureResult>;
   /** Works on a tick until it has ended, or something else ends the pass. */
   pass(input: PassInput): Promise<PassResult>;
 }

@@ -37,8 +37,8 @@ export async function job(input: JobInput): Promise<void> {
   setHandler(stopJobUpdate, () => commands.stop());
   setHandler(runJobUpdate, async ({ request }) => commands.runNow(request));
   setHandler(declareJobUpdate, (options) => commands.declare(options));
-  setHandler(reconfigureJobUpdate, (changes) => commands.reconfigure(changes), {
-    validator: (changes: OptionChange[]) => commands.refuseBad(changes),
+  setHandler(reconfigureJobUpdate, (changes, expects) => commands.reconfigure(changes, expects), {
+    validator: (...[changes]: [OptionChange[], number?]) => commands.refuseBad(changes),
   });
   setHandler(jobStatusQuery, () => statusOf(run, passes));
 

@@ -25,6 +25,8 @@ export const ErrorType = {
   NotDefinedHere: 'NotDefinedHere',
   /** An option that does not exist or a value that may not stand there. */
   BadOption: 'BadOption',
+  /** Somebody has changed the options since its sender read them. */
+  Changed: 'Changed',
   /** PostgreSQL does not answer. */
   StoreUnavailable: 'StoreUnavailable',
   /** This node takes no more shifts: it shuts down, or is above its target. */
@@ -67,6 +69,7 @@ export const NON_RETRYABLE: readonly ErrorType[] = [
   ErrorType.BufferStopped,
   ErrorType.TrackerStopped,
   ErrorType.BadOption,
+  ErrorType.Changed,
   ErrorType.JobNotCurrent,
   ErrorType.UnknownJob,
   ErrorType.JobStopped,

@@ -90,8 +90,11 @@ export const resumeUpdate = defineUpdate<CommandResult, []>('resume');
 export const stopUpdate = defineUpdate<CommandResult, []>('stop');
 /** Replaces the definition's options (a new version of the config), keeps what was set by hand. */
 export const declareUpdate = defineUpdate<ReconfigureResult, [TrackerOptions]>('declare');
-/** Sets (or, with `value: null`, unsets) single options by path while the tracker runs. */
-export const reconfigureUpdate = defineUpdate<ReconfigureResult, [OptionChange[]]>('reconfigure');
+/**
+ * Sets (or, with `value: null`, unsets) single options by path while the tracker runs. With a number, only where that
+ * is still the version of its row.
+ */
+export const reconfigureUpdate = defineUpdate<ReconfigureResult, [OptionChange[], number?]>('reconfigure');
 /** Makes room for `members` before a bulk add; answers with the number of pools. */
 export const ensureCapacityUpdate = defineUpdate<{ pools: number }, [{ members: number }]>('ensureCapacity');
 /** A pool tells its root that it holds more than it should. */
@@ -279,7 +282,12 @@ export interface TrackerActivities {
   /** These three fail as Superseded where `mark.after` is not the last command. */
   setTrackerState(input: { tracker: string; state: RunState; mark?: CommandMark }): Promise<CommandResult>;
   declareOptions(input: { tracker: string; options: TrackerOptions; mark?: CommandMark }): Promise<ReconfigureResult>;
-  setOptions(input: { tracker: string; changes: OptionChange[]; mark?: CommandMark }): Promise<ReconfigureResult>;
+  setOptions(input: {
+    tracker: string;
+    changes: OptionChange[];
+    expects?: number;
+    mark?: CommandMark;
+  }): Promise<ReconfigureResult>;
   /** Raises the number of pools, one by one, until all members fit, or `members` where that is more. */
   splitPools(input: { tracker: string; members?: number }): Promise<{ pools: number; members: number }>;
   /** Signals-with-start the pools that have members (and pool 0), so that each has its workflow. */

@@ -54,9 +54,10 @@ export class TrackerCommands {
     return this.changeOptions((mark) => declareOptions({ tracker, options, mark }));
   }
 
-  reconfigure(changes: OptionChange[]): Promise<ReconfigureResult> {
+  /** @param expects the version of the row, where nobody else may have changed it since */
+  reconfigure(changes: OptionChange[], expects?: number): Promise<ReconfigureResult> {
     const tracker = this.run.name;
-    return this.changeOptions((mark) => setOptions({ tracker, changes, mark }));
+    return this.changeOptions((mark) => setOptions({ tracker, changes, expects, mark }));
   }
 
   /** Before a change is let into the history. @throws BadOption */

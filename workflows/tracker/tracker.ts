@@ -53,8 +53,8 @@ class TrackerWorkflow {
     setHandler(resumeUpdate, () => commands.resume());
     setHandler(stopUpdate, () => commands.stop());
     setHandler(declareUpdate, (options) => commands.declare(options));
-    setHandler(reconfigureUpdate, (changes) => commands.reconfigure(changes), {
-      validator: (changes: OptionChange[]) => commands.refuseBad(changes),
+    setHandler(reconfigureUpdate, (changes, expects) => commands.reconfigure(changes, expects), {
+      validator: (...[changes]: [OptionChange[], number?]) => commands.refuseBad(changes),
     });
     setHandler(ensureCapacityUpdate, ({ members }) => commands.grow(members));
     setHandler(grownSignal, () => {

@@ -9,6 +9,8 @@ import { withBufferChanges, type BufferOptions } from '../../../workflows/buffer
 import { ErrorType } from '../../../workflows/lib/errors';
 import { failure } from '../../lib/failures';
 import { run, type Queryable, type Statement } from '../../lib/database';
+import { refuseChanged } from '../../lib/refuse-changed';
+import { sameJson } from '../../lib/same-json';
 import { changesAfter, type OptionChange, type OptionChanges } from '../../../workflows/lib/options';
 
 export interface BufferRow {
@@ -125,11 +127,21 @@ export async function storeBuffer(db: Queryable, name: string, options: BufferOp
   return (await run(db, DECLARE, [name, JSON.stringify(options)])).length > 0;
 }
 
-/** Lays changes over the options, or takes them back (`value: null`); false when nothing is different. */
-export async function storeBufferChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
+/**
+ * Lays changes over the options, or takes them back (`value: null`); false when nothing is different.
+ * @throws Changed where the row has another version than `expects`
+ */
+export async function storeBufferChanges(
+  db: Queryable,
+  name: string,
+  changes: OptionChange[],
+  expects?: number,
+): Promise<boolean> {
   const row = await readBuffer(db, name, 'all');
   if (!row) return false;
   const next = changesAfter(row.changes, changes);
+  if (sameJson(next, row.changes)) return false;
+  refuseChanged(`buffer ${name}`, row.version, expects);
   return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;
 }
 

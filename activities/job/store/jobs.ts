@@ -6,6 +6,8 @@ import type { EarlierSchedule, JobState } from '../../../workflows/job/contract'
 import { withJobChanges, type JobKind, type JobOptions, type Schedule } from '../../../workflows/job/options';
 import { run, type Queryable, type Statement } from '../../lib/database';
 import { changesAfter, type OptionChange, type OptionChanges } from '../../../workflows/lib/options';
+import { refuseChanged } from '../../lib/refuse-changed';
+import { sameJson } from '../../lib/same-json';
 import { ms } from '../../lib/sql';
 
 export interface JobRow {
@@ -129,11 +131,21 @@ export async function storeJobOptions(db: Queryable, name: string, options: JobO
   return (await run(db, SET_OPTIONS, [name, JSON.stringify(options), options.kind])).length > 0;
 }
 
-/** Lays changes over the options, or takes them back (`value: null`); false when nothing is different. */
-export async function storeJobChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
+/**
+ * Lays changes over the options, or takes them back (`value: null`); false when nothing is different.
+ * @throws Changed where the row has another version than `expects`
+ */
+export async function storeJobChanges(
+  db: Queryable,
+  name: string,
+  changes: OptionChange[],
+  expects?: number,
+): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
   if (!raw) return false;
   const next = changesAfter(raw.changes, changes);
+  if (sameJson(next, raw.changes)) return false;
+  refuseChanged(`job ${name}`, raw.version, expects);
   return (await run(db, SET_CHANGES, [name, JSON.stringify(next)])).length > 0;
 }
 

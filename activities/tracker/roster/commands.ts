@@ -102,13 +102,13 @@ export async function declareOptions(
 
 export async function setOptions(
   database: Database,
-  input: { tracker: string; changes: OptionChange[]; mark?: CommandMark },
+  input: { tracker: string; changes: OptionChange[]; expects?: number; mark?: CommandMark },
 ): Promise<ReconfigureResult> {
   return database.transaction(async (db) => {
     const changed = await carryOut(db, input, async (row) => {
       const problems = input.changes.flatMap((change) => changeProblems(row.options, change));
       if (problems.length > 0) throw failure(ErrorType.BadOption, problems.join('; '));
-      return storeChanges(db, input.tracker, input.changes);
+      return storeChanges(db, input.tracker, input.changes, input.expects);
     });
     return { changed, version: (await known(db, input.tracker, 'nothing')).version };
   });

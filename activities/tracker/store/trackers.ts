@@ -12,6 +12,7 @@ import { routeInUse } from '../route';
 import { askAnew } from './told';
 import { changesAfter, type OptionChange, type OptionChanges } from '../../../workflows/lib/options';
 import type { RunState } from '../../../workflows/lib/contract';
+import { refuseChanged } from '../../lib/refuse-changed';
 import { ms } from '../../lib/sql';
 import { sameJson } from '../../lib/same-json';
 
@@ -222,12 +223,21 @@ export async function isInUse(db: Queryable, name: string): Promise<boolean> {
   return (await run<{ used: boolean }>(db, IN_USE, [name]))[0]!.used;
 }
 
-/** Lays changes over the options, or takes them back (`value: null`); false when nothing is different. */
-export async function storeChanges(db: Queryable, name: string, changes: OptionChange[]): Promise<boolean> {
+/**
+ * Lays changes over the options, or takes them back (`value: null`); false when nothing is different.
+ * @throws Changed where the row has another version than `expects`
+ */
+export async function storeChanges(
+  db: Queryable,
+  name: string,
+  changes: OptionChange[],
+  expects?: number,
+): Promise<boolean> {
   const raw = await readRaw(db, name, 'all');
   if (!raw) return false;
   const next = changesAfter(raw.changes, changes);
   if (sameJson(next, raw.changes)) return false;
+  refuseChanged(`tracker ${name}`, raw.version, expects);
   await run(db, SET_CHANGES, [name, JSON.stringify(next), ...beginnings(raw, raw.options, next)]);
   return true;
 }

@@ -1,6 +1,7 @@
 /**
  * Starts what a config declares, for `longwatch dev`: trackers, jobs and buffers are started, or given the options of
- * the config; one that was stopped by hand stays stopped. Called by `verbs/dev.ts`, which says what came of it.
+ * the config; one that was stopped by hand stays stopped. Called by `verbs/dev.ts`, which says what came of it. Its
+ * definitions are also known to `verbs/dashboard.ts`.
  */
 import type { LoadedConfig } from '../config/load';
 import type { Longwatch } from '../client/longwatch';
@@ -27,6 +28,12 @@ export interface StartedAll {
 export function labelsOf({ trackers }: Pick<LoadedConfig['config'], 'trackers'>): string[] {
   return [...new Set(trackers.flatMap(({ options }) => labelOf(options) ?? []))];
 }
+
+/** The code of a config that a client can have use for, as `connect` and `createDashboard` take it. */
+export const definitionsOf = ({ trackers, buffers }: LoadedConfig['config']) => ({
+  trackers: trackers.map(({ definition }) => definition),
+  buffers: buffers.map(({ definition }) => definition),
+});
 
 /** @returns undefined: it was interrupted. */
 export async function startDeclared(

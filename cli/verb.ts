@@ -92,6 +92,12 @@ export function atLeastOne(text: string): number {
   return value;
 }
 
+export function positive(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 1 || value > 1_000) throw new InvalidArgumentError('It must be a whole number, 1 to 1000.');
+  return value;
+}
+
 export function port(text: string): number {
   const value = wholeNumber(text);
   if (value > 65_535) throw new InvalidArgumentError('It must be a port, 0 to 65535.');

@@ -11,9 +11,11 @@ import { Database, isOutage, type Queryable, type Statement } from '../activitie
 import type { Actor } from '../activities/lib/audit';
 import { showAddress, tlsProblem } from '../config/address';
 import { requireDatabase, shownEnvironment, type Environment, type ShownEnvironment } from '../config/environment';
+import type { AnyBuffer } from '../config/define/buffer';
 import type * as deployment from '../activities/lib/deployment';
 import { clientProblem, encodes, notedEncoding, type Encoded } from '../activities/lib/encoding';
 import { ourLog } from '../activities/lib/log';
+import { isDoneWithin } from '../activities/lib/sleep';
 import {
   DatabaseNotMigratedError,
   DatabaseUnavailableError,
@@ -24,12 +26,18 @@ import {
   TemporalUnavailableError,
 } from './errors';
 import { MailConnections } from './mail-connections';
+import { isNetworkError, outageText } from './outages';
 import type { KnownDefinition } from './tracker/decode';
 import { connectTemporal, isUnreachable } from './temporal-client';
+import { UnderWay } from './under-way';
 import { TASK_QUEUE } from '../workflows/lib/contract';
 
+/** To PostgreSQL, where nothing else is said. */
+const CONNECTIONS = 3;
 /** How long a request to Temporal may take. Milliseconds. */
 const REQUEST_MS = 10_000;
+/** So long the end waits for requests to Temporal; they end by themselves, at their time-outs. Milliseconds. */
+const CLOSE_MS = 2_000;
 /** Counting a million members takes a second or two; a statement that takes this long has hung. */
 const STATEMENT_MS = 60_000;
 /**
@@ -40,8 +48,7 @@ const COMMAND_LIMITS = { lockTimeoutMs: 3_000, idleTimeoutMs: 2_000 };
 /** A batch of mail that takes longer is written again. Milliseconds. */
 const MAIL_MS = 5_000;
 /** The kinds of task queue, by the server's numbers. */
-const WORKFLOWS = 1;
-const ACTIVITIES = 2;
+const [WORKFLOWS, ACTIVITIES] = [1, 2] as const;
 /** So long it is known whether the workers encode. Milliseconds. */
 const ENCODING_MS = 5_000;
 /** So often a replica may end the same statement for what it replays before that is an error. */
@@ -54,6 +61,7 @@ interface Opened {
   replica?: Database;
   /** The last answer, and the look that is under way or was the last one. */
   encoding: { noted?: Encoded; at: number; look?: Promise<void> };
+  readonly requests: UnderWay;
 }
 
 export class Connections {
@@ -62,7 +70,7 @@ export class Connections {
   readonly #environment: Environment;
   readonly #log: Logger;
   readonly #converter?: DataConverter;
-  #opened: Opened = { encoding: { at: -Infinity } };
+  #opened: Opened = { encoding: { at: -Infinity }, requests: new UnderWay() };
   /** The one that it shares them with, and that closes them. */
   #of?: Connections;
   readonly mail: MailConnections;
@@ -72,7 +80,9 @@ export class Connections {
     /** The person or program whose commands go by it. */ readonly actor: Actor,
     log: Logger = pino({ level: 'silent' }),
     converter?: DataConverter,
+    /** To PostgreSQL, and as many to a replica. */ private readonly most = CONNECTIONS,
     /** Trackers whose code is known here. */ readonly definitions = new Map<string, KnownDefinition>(),
+    /** Buffers whose code is known here. */ readonly buffers = new Map<string, AnyBuffer>(),
   ) {
     this.#converter = converter;
     this.#environment = environment;
@@ -87,10 +97,10 @@ export class Connections {
   get log(): Logger {
     return this.#log;
   }
-
   /** The same connections for the commands of somebody else. They are closed by the one that opened them. */
   as(actor: Actor): Connections {
-    const other = new Connections(this.#environment, actor, this.#log, this.#converter, this.definitions);
+    const known = [this.most, this.definitions, this.buffers] as const;
+    const other = new Connections(this.#environment, actor, this.#log, this.#converter, ...known);
     other.#opened = this.#opened;
     other.#of = this.#of ?? this;
     return other;
@@ -190,7 +200,7 @@ export class Connections {
       directUrl,
       log: this.#log,
       prepared: false,
-      connections: 3,
+      connections: this.most,
       statementTimeoutMs: STATEMENT_MS,
     });
   }
@@ -270,7 +280,8 @@ export class Connections {
     const { address } = this.#environment.temporal;
     try {
       const client = await this.client();
-      return await client.withDeadline(Date.now() + (options.withinMs ?? REQUEST_MS), () => request(client));
+      const asked = client.withDeadline(Date.now() + (options.withinMs ?? REQUEST_MS), () => request(client));
+      return await this.#opened.requests.track(asked);
     } catch (error) {
       if (isUnreachable(error)) throw new TemporalUnavailableError(address, options.done?.(), error);
       throw error;
@@ -306,7 +317,7 @@ export class Connections {
   }
 
   /** Whether any worker has asked for work of a task queue in the last minute. @throws whatever kept it from knowing */
-  isPolled(queue: string, kind = ACTIVITIES): Promise<boolean> {
+  isPolled(queue: string, kind: number = ACTIVITIES): Promise<boolean> {
     return this.ask(async ({ workflowService }) => {
       const { pollers } = await workflowService.describeTaskQueue({
         namespace: this.#environment.temporal.namespace,
@@ -331,20 +342,9 @@ export class Connections {
 
   async close(): Promise<void> {
     if (this.#of) return;
-    const { connecting, database, replica } = this.#opened;
+    const { connecting, database, replica, requests } = this.#opened;
     const client = await connecting?.catch(() => undefined);
-    await Promise.all([client?.connection.close(), database?.close(), replica?.close(), this.mail.close()]);
+    const ended = requests.idle().then(() => client?.connection.close());
+    await Promise.all([isDoneWithin(CLOSE_MS, ended), database?.close(), replica?.close(), this.mail.close()]);
   }
-}
-
-function isNetworkError(error: unknown): boolean {
-  return /^(ECONN|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)/.test(String((error as { code?: unknown }).code));
-}
-
-/** The cause in a few words: several addresses of one name fail with one message each and none of their own. */
-function outageText(error: unknown): string {
-  const message = error instanceof Error ? error.message.replace(/^PostgreSQL does not answer: ?/, '') : String(error);
-  if (message !== '') return message;
-  const inner = error instanceof Error && error.cause instanceof AggregateError ? error.cause.errors : [];
-  return inner[0] instanceof Error ? inner[0].message : 'it does not answer';
 }

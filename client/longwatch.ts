@@ -9,12 +9,12 @@ import {
   type EnvironmentFlags,
   type ShownEnvironment,
 } from '../config/environment';
-import type { BufferDefinition } from '../config/define/buffer';
+import type { AnyBuffer, BufferDefinition } from '../config/define/buffer';
 import type { TrackerDefinition } from '../config/define/tracker';
 import type { Receiver } from '../config/define/member';
 import { UpstreamHandle, upstreamNames } from './upstreams';
 import { actorOf } from '../activities/lib/audit';
-import { readAudit, type AuditOptions, type AuditRow } from './audit';
+import { pageOfAudit, readAudit, type AuditOptions, type AuditPageOptions, type AuditRow } from './audit';
 import { BudgetHandle } from './budget';
 import { BufferHandle } from './buffer/handle';
 import { NodeHandle } from './cluster/node';
@@ -29,6 +29,7 @@ import {
 import { Connections } from './connections';
 import { DurableHandle } from './durable/handle';
 import { Post } from './member/post';
+import type { Page } from './page';
 import { JobHandle } from './job/handle';
 import { JOB_NAMES } from './job/queries';
 import { TRACKER_NAMES } from './tracker/queries';
@@ -36,6 +37,7 @@ import { diagnose, type Diagnosis } from './doctor/doctor';
 import { gatherFacts } from './doctor/facts';
 import { once, type Answered, type Ended, type OnceOptions } from './once';
 import { readMarks, type Mark } from './marks';
+import { Recent } from './recent';
 import { readAllSeries, readSeries, type Series, type SeriesKind, type SeriesOptions } from './series';
 import { readReplica, readStatus, type ReplicaSummary, type Status } from './status';
 import { readHolds, type HoldSummary } from './tracker/told';
@@ -44,6 +46,9 @@ import { TrackerHandle } from './tracker/handle';
 import { countMembers, type TrackerCount } from './tracker/questions';
 import type { Json } from '../workflows/lib/json';
 import { BUFFER_NAMES } from './buffer/queries';
+
+/** Handles of buffers that are kept. */
+const BUFFERS = 1_000;
 
 export interface ConnectOptions extends EnvironmentFlags {
   /** Found already; wins over the flags. */
@@ -54,6 +59,10 @@ export interface ConnectOptions extends EnvironmentFlags {
   dataConverter?: DataConverter;
   /** Definitions of trackers, as `tracker` takes them: for the API and whoever names its trackers only. */
   trackers?: readonly TrackerDefinition[];
+  /** Definitions of buffers, as `buffer` takes them: for the same. */
+  buffers?: readonly AnyBuffer[];
+  /** Connections to PostgreSQL, and as many to a replica. @default 3 */
+  connections?: number;
   /**
    * The person or program that commands, for `longwatch audit`. @default LONGWATCH_ACTOR, else the user of this process
    * at this machine
@@ -64,7 +73,7 @@ export interface ConnectOptions extends EnvironmentFlags {
 }
 
 export class Longwatch {
-  private readonly buffers = new Map<string, BufferHandle<never>>();
+  private readonly buffers = new Recent<BufferHandle<never>>(BUFFERS);
   private readonly post: Post;
 
   /** The servers that it is connected to, without passwords and keys. */
@@ -131,12 +140,10 @@ export class Longwatch {
   buffer(name: string): BufferHandle;
   buffer<E, S>(definition: BufferDefinition<E, S>): BufferHandle<E>;
   buffer(given: string | BufferDefinition): BufferHandle {
-    const [name, definition] = typeof given === 'string' ? [given, undefined] : [given.name, given];
+    const name = typeof given === 'string' ? given : given.name;
+    const definition = typeof given === 'string' ? this.connections.buffers.get(name) : given;
     const id = definition ? `definition of ${name}` : name;
-    const known = this.buffers.get(id);
-    const handle = known ?? new BufferHandle<Json>(name, this.connections, definition);
-    this.buffers.set(id, handle);
-    return handle;
+    return this.buffers.get(id, () => new BufferHandle<Json>(name, this.connections, definition));
   }
 
   /** Leases, keys and broken compensations of durable activities. */
@@ -212,6 +219,11 @@ export class Longwatch {
     return readAudit(this.connections, options);
   }
 
+  /** The same in parts. @throws InvalidCursorError */
+  auditPage(options: AuditPageOptions = {}): Promise<Page<AuditRow>> {
+    return pageOfAudit(this.connections, options);
+  }
+
   /** The limits of upstreams: what is left, who spends, what is closed. */
   get budget(): BudgetHandle {
     return new BudgetHandle(this.connections);
@@ -282,7 +294,9 @@ export function openLongwatch(options: ConnectOptions = {}): Longwatch {
       },
     );
   }
-  const { environment = resolveEnvironment(options), log, dataConverter, actor, via, trackers = [] } = options;
-  const definitions = new Map(trackers.map((definition): [string, KnownDefinition] => [definition.name, definition]));
-  return new Longwatch(new Connections(environment, actorOf(actor, via), log, dataConverter, definitions));
+  const { environment = resolveEnvironment(options), log, dataConverter, actor, via, connections } = options;
+  const made = new Connections(environment, actorOf(actor, via), log, dataConverter, connections);
+  for (const definition of options.trackers ?? []) made.definitions.set(definition.name, definition);
+  for (const definition of options.buffers ?? []) made.buffers.set(definition.name, definition);
+  return new Longwatch(made);
 }

@@ -3,6 +3,7 @@
  * cursor by which the next part is asked for. Used by the rooms' lists.
  */
 import type { Json } from '../workflows/lib/json';
+import { unstorable } from '../workflows/lib/text';
 import { InvalidCursorError } from './errors';
 
 /** One part of a list. */
@@ -17,6 +18,23 @@ export interface Page<T> {
 const PAGE_ITEMS = 100;
 /** The most that one page has. */
 const MOST_ITEMS = 1_000;
+
+/** The part of a list that is asked for. */
+export interface PageOptions {
+  /** A page's `next`. */
+  after?: string;
+  /** @default 100, at most 1,000 */
+  limit?: number;
+}
+
+/**
+ * A page of rows that were asked for with one more than it has, which says whether more follow.
+ * @param place of a row in its list
+ */
+export function pageOf<R, T>(rows: readonly R[], size: number, item: (row: R) => T, place: (row: R) => Json): Page<T> {
+  const items = rows.slice(0, size);
+  return { items: items.map(item), next: rows.length > size ? cursorOf(place(items.at(-1)!)) : null };
+}
 
 /** How many items a page may have: as asked, within bounds. */
 export function pageSize(asked: number | undefined): number {
@@ -45,3 +63,21 @@ export function placeOf<T>(cursor: string | undefined, isPlace: (value: unknown)
   if (!isPlace(place)) throw new InvalidCursorError(cursor);
   return place;
 }
+
+// ── The parts of places ──
+
+/** A time of the database, exact: microseconds since 1970. */
+export const micros = (column: string): string => `(extract(epoch from ${column}) * 1000000)::bigint::float8`;
+
+/** The time of a parameter that `micros` has given. */
+export const timeOfMicros = (parameter: string): string =>
+  `('epoch'::timestamptz + ${parameter}::float8 * interval '1 microsecond')`;
+
+export const isMicros = (value: unknown): value is number => Number.isSafeInteger(value);
+
+/** Text that PostgreSQL can be asked for. */
+export const isText = (value: unknown): value is string => typeof value === 'string' && unstorable(value) === undefined;
+
+/** A bigint, as text. */
+export const isBigint = (value: unknown): value is string =>
+  typeof value === 'string' && /^-?\d{1,19}$/.test(value) && BigInt.asIntN(64, BigInt(value)) === BigInt(value);

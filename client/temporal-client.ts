@@ -24,13 +24,16 @@ export async function connectTemporal(
   const dataConverter = wholeConverter(given);
   refuseIgnoredCodec({ codecEndpoint }, dataConverter);
   const { Client, Connection } = temporalClient();
-  const connection = await Connection.connect({ ...target, connectTimeout: CONNECT_MS }).catch(
-    async (error: unknown) => {
-      // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded where it failed
-      const { withTlsProblem } = require('../config/temporal-tls') as typeof temporalTls;
-      throw await withTlsProblem(error, { namespace, ...target });
-    },
-  );
+  const connection = Connection.lazy({ ...target, connectTimeout: CONNECT_MS });
+  try {
+    await connection.ensureConnected();
+  } catch (error) {
+    // It would try on and on, beside the one of the next request.
+    await connection.close().catch(() => undefined);
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded where it failed
+    const { withTlsProblem } = require('../config/temporal-tls') as typeof temporalTls;
+    throw await withTlsProblem(error, { namespace, ...target });
+  }
   return new Client({ connection, namespace, dataConverter });
 }
 

@@ -5,34 +5,33 @@ import { changeText } from '../../client/audit-change';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { inline } from '../plain';
-import { print, printJson, remarkMore, short, table } from '../output';
-import { atLeastOne, verb, withLongwatch, type CommonFlags } from '../verb';
+import { print, printJson, short, table } from '../output';
+import { paged, partOf, sayMore, type PageFlags } from '../pages';
+import { verb, withLongwatch, type CommonFlags } from '../verb';
 
-interface Flags extends CommonFlags {
+interface Flags extends CommonFlags, PageFlags {
   subject?: string;
   since?: string;
-  limit: number;
 }
 
 export function addAudit(program: Command): void {
-  verb(program, 'audit [list]', 'what operators did: who, what, why, and what came of it', [
+  const listed = verb(program, 'audit [list]', 'what operators did: who, what, why, and what came of it', [
     'longwatch audit',
     'longwatch audit --subject characters --since 24h',
     'longwatch audit list --subject node/worker-1 --since 2026-11-28 --json',
   ])
     .option('--subject <name>', 'only what was done to it: tracker/characters, characters, or a kind, such as node')
-    .option('--since <time>', 'only since then: a date, or how long ago (30m, 24h, 7d)')
-    .option('--limit <n>', 'the newest so many', atLeastOne, 50)
-    .action((list: string | undefined, flags: Flags) => audit(list, flags));
+    .option('--since <time>', 'only since then: a date, or how long ago (30m, 24h, 7d)');
+  paged(listed, 50).action((list: string | undefined, flags: Flags) => audit(list, flags));
 }
 
 async function audit(list: string | undefined, flags: Flags): Promise<void> {
   if (list !== undefined && list !== 'list') throw new UsageError(`audit has no '${list}'; it has: list`);
-  const { subject, limit } = flags;
+  const { subject } = flags;
   const since = flags.since === undefined ? undefined : timeOf(flags.since);
   await withLongwatch(flags, async (longwatch) => {
-    const rows = await longwatch.audit({ subject, since, limit });
-    if (flags.json) return printJson({ audit: rows });
+    const { items: rows, next } = await partOf((page) => longwatch.auditPage({ subject, since, ...page }), flags);
+    if (flags.json) return printJson({ audit: rows, next });
     if (rows.length === 0) return print('nothing is listed');
     await print(
       table(
@@ -58,7 +57,7 @@ async function audit(list: string | undefined, flags: Flags): Promise<void> {
         ]),
       ),
     );
-    remarkMore(rows.length, limit);
+    sayMore(next);
   });
 }
 

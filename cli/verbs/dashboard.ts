@@ -9,9 +9,12 @@ import { interrupted, interruption } from '../interrupt';
 import { lazy } from '../lazy';
 import { logger, print, printJson } from '../output';
 import type { Dashboard, DashboardOptions } from '../../http/app';
-import { environmentFlags, givenConverter, LEVELS, port, verb, type CommonFlags } from '../verb';
+import { definitionsOf } from '../declared';
+import { environmentFlags, givenConverter, LEVELS, port, positive, verb, type CommonFlags } from '../verb';
 
 interface Flags extends CommonFlags {
+  config?: string;
+  connections?: number;
   port?: number;
   host: string;
   hostName?: string[];
@@ -25,14 +28,20 @@ interface Flags extends CommonFlags {
 export function addDashboard(program: Command): void {
   verb(program, 'dashboard', 'the page and the HTTP API, in a process of their own', [
     'longwatch dashboard',
+    'longwatch dashboard --config longwatch.config.ts',
     'LONGWATCH_TOKENS="ana:admin:…" npx longwatch dashboard --host 0.0.0.0 --host-name ops.example.com',
   ])
+    .option(
+      '--config <file>',
+      'the config module: members that a route places, values that a codec has encoded, keys of buffers by a function',
+    )
     .option('--port <port>', 'where it listens; 0 takes a free one (8765, or a free one)', port)
     .option('--host <address>', 'the address that it listens on', '127.0.0.1')
     .option('--host-name <name>', 'a name by which it may be asked for, with its port; may be repeated', collect)
     .option('--prefix <path>', 'the path under which a proxy has it')
     .addOption(new Option('--temporal-ui <url>', "Temporal's own page, for links to workflows").env('TEMPORAL_UI_URL'))
     .addOption(new Option('--tokens <lines>', 'who may: lines of `longwatch token new`').env('LONGWATCH_TOKENS'))
+    .option('--connections <n>', 'connections to PostgreSQL for what is shown; commands have others (5)', positive)
     .option('--open', 'also elsewhere than on the loopback whoever reaches it may do everything')
     .addOption(new Option('--log <level>', 'how much is logged').choices(LEVELS).default('warn'))
     .action(dashboard);
@@ -50,10 +59,13 @@ async function dashboard(flags: Flags): Promise<void> {
       `on ${flags.host} it needs to know who may: give it tokens (npx longwatch token new), or --open where whoever reaches it may do everything`,
     );
   }
+  const config = flags.config === undefined ? undefined : (await lazy.load().loadConfig(flags.config)).config;
   const signal = interruption('Ending …');
   const made = dashboardOf({
     ...environmentFlags(flags),
-    dataConverter: await givenConverter(),
+    ...(config && definitionsOf(config)),
+    dataConverter: config?.dataConverter ?? (await givenConverter()),
+    connections: flags.connections,
     log: logger(flags.log),
     prefix: flags.prefix,
     temporalUi: flags.temporalUi || undefined,

@@ -9,10 +9,11 @@ import type { DeadLetter, DeadLetterFilter, DeadLettersResult } from '../../clie
 import { UsageError } from '../errors';
 import { givenTracker, withConfigFlag, type ConfigFlag } from '../given-tracker';
 import { inline } from '../plain';
-import { age, count, plural, print, printJson, remark, remarkMore, short, table } from '../output';
-import { atLeastOne, operatorVerb, seconds, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+import { age, count, plural, print, printJson, remark, short, table } from '../output';
+import { paged, partOf, sayMore } from '../pages';
+import { operatorVerb, seconds, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
-/** Letters of a list, where nothing else is said. */
+/** Letters of a list, where no number is given. */
 const LISTED = 1_000;
 
 interface FilterFlags extends CommonFlags {
@@ -24,6 +25,7 @@ interface FilterFlags extends CommonFlags {
 
 interface ListFlags extends FilterFlags {
   byError?: boolean;
+  after?: string;
   limit?: number;
   recorded?: boolean;
 }
@@ -38,14 +40,14 @@ interface ActFlags extends FilterFlags, OperatorFlags, ConfigFlag {
 
 export function addDead(program: Command): void {
   const dead = program.command('dead').description('dead letters: entries and messages that have failed too often');
-  filtered(
+  const listed = filtered(
     verb(dead, 'list <name>', 'the oldest first', [
       'longwatch dead list blocks',
       "longwatch dead list blocks --error 'not found' --older-than 3600 --json",
       'longwatch dead list rooms --member lobby          # of the members of a tracker',
     ]),
-  )
-    .option('--limit <n>', `at most so many (${LISTED})`, atLeastOne)
+  );
+  paged(listed)
     .option('--recorded', 'also those that were retried or dropped')
     .option('--by-error', 'how many of which error, the same but for numbers as one')
     .action(list);
@@ -108,20 +110,22 @@ async function list(name: string, flags: ListFlags): Promise<void> {
     if (kind === 'tracker' && flags.recorded) {
       throw new UsageError(`'${name}' is a tracker, and keeps no record of letters that were retried or dropped`);
     }
-    const limit = flags.limit ?? LISTED;
-    const filter = { ...filterOf(flags), limit };
-    const found =
-      kind === 'buffer'
-        ? await longwatch.buffer(name).dead.list({ ...filter, all: flags.recorded })
-        : await longwatch.tracker(name).dead.list(filter);
-    if (flags.json) return printJson({ [kind]: name, dead: found });
+    const filter = filterOf(flags);
+    const { items: found, next } = await partOf<DeadEntry | DeadLetter>(
+      (page) =>
+        kind === 'buffer'
+          ? longwatch.buffer(name).dead.page({ ...filter, ...page, all: flags.recorded })
+          : longwatch.tracker(name).dead.page({ ...filter, ...page }),
+      { after: flags.after, limit: flags.limit ?? LISTED },
+    );
+    if (flags.json) return printJson({ [kind]: name, dead: found, next });
     if (found.length === 0) return print('none');
     const columns = [{ head: 'id' }, { head: 'died' }, { head: 'attempts', right: true }];
     const what = kind === 'buffer' ? ['state', 'entry'] : ['member', 'message'];
     await print(
       table(
         [...columns, ...what.map((head) => ({ head })), { head: 'error' }],
-        found.map((letter: DeadEntry | DeadLetter) => [
+        found.map((letter) => [
           letter.id,
           `${age(Date.now() - Date.parse(letter.diedAt))} ago`,
           letter.attempts,
@@ -131,12 +135,12 @@ async function list(name: string, flags: ListFlags): Promise<void> {
         ]),
       ),
     );
-    remarkMore(found.length, limit);
+    sayMore(next);
   });
 }
 
 async function listByError(name: string, flags: ListFlags): Promise<void> {
-  if (Object.keys(filterOf(flags)).length > 0 || flags.recorded || flags.limit !== undefined)
+  if (Object.keys(filterOf(flags)).length > 0 || flags.recorded || (flags.limit ?? flags.after) !== undefined)
     throw new UsageError('--by-error counts all dead letters: give it no other filter');
   await withLongwatch(flags, async (longwatch) => {
     await kindOf(longwatch, name, flags);

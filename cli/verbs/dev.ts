@@ -10,9 +10,9 @@ import { service, Services } from '../../activities/lib/service';
 import type { Environment } from '../../config/environment';
 import type { LoadedConfig } from '../../config/load';
 import type { DevServers } from '../../workers/dev/servers';
-import type { Longwatch } from '../../client/longwatch';
 import type { LongwatchWorker } from '../../workers/worker';
-import { labelsOf, startDeclared, type StartedAll } from '../declared';
+import type { DashboardOptions } from '../../http/app';
+import { definitionsOf, labelsOf, startDeclared, type StartedAll } from '../declared';
 import { interrupted, interruption } from '../interrupt';
 import { lazy } from '../lazy';
 import { logger, plural, print, printJson, remark } from '../output';
@@ -101,26 +101,22 @@ async function start(flags: Flags, loaded: LoadedConfig, signal: AbortSignal, se
   await services.add(service({ stop: ended }));
   await servers.publish({ metricsUrl: worker.metricsUrl });
 
-  const longwatch = await lazy.longwatch().connect({ environment, log, dataConverter, via: 'cli' });
+  const longwatch = await lazy
+    .longwatch()
+    .connect({ environment, log, dataConverter, ...definitionsOf(config), via: 'cli' });
   await services.add(service({ stop: () => longwatch.close() }));
-  const at = { port: flags.dashboardPort, temporalUi: servers.uiUrl };
-  const dashboardUrl = await startDashboard(longwatch, at, log, services);
+  const known = { environment, log, dataConverter, ...definitionsOf(config), temporalUi: servers.uiUrl };
+  const dashboardUrl = await startDashboard(known, flags.dashboardPort, services);
   const started = await startDeclared(longwatch, loaded, signal);
   if (!started) return;
   await sayReady(flags, { servers, worker, dashboardUrl }, started, hook?.lines ?? []);
   await Promise.race([running, interrupted(signal)]);
 }
 
-/** The page and the API for whoever is on this machine, over the connection that is there. @returns its address */
-async function startDashboard(
-  longwatch: Longwatch,
-  { port: at, temporalUi }: { port?: number; temporalUi?: string },
-  log: Logger,
-  services: Services,
-): Promise<string> {
+/** The page and the API for whoever is on this machine. @returns its address */
+async function startDashboard(known: DashboardOptions, port: number | undefined, services: Services): Promise<string> {
   const { createDashboard, serveDashboard } = lazy.http();
-  const dashboard = createDashboard({ longwatch, open: true, log, temporalUi });
-  const served = await serveDashboard(dashboard, { host: '127.0.0.1', port: at });
+  const served = await serveDashboard(createDashboard({ ...known, open: true }), { host: '127.0.0.1', port });
   await services.add(service({ stop: () => served.stop() }));
   return served.url;
 }

@@ -10,14 +10,13 @@ import type { JobSummary } from '../../client/job/status';
 import type { Longwatch } from '../../client/longwatch';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
-import { age, count, millis, plural, print, printJson, remark, remarkMore, right, table } from '../output';
+import { age, count, millis, plural, print, printJson, remark, right, table } from '../output';
+import { paged, partOf, sayMore, type PageFlags } from '../pages';
 import { inline } from '../plain';
 import { RunBar } from '../run-bar';
-import { atLeastOne, operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+import { operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
-interface Limited extends CommonFlags {
-  limit: number;
-}
+type Limited = CommonFlags & PageFlags;
 
 const EXAMPLE: Record<JobKind, string> = { regen: 'stamina', sweep: 'combats', decay: 'items' };
 
@@ -63,16 +62,17 @@ function addKind(program: Command, kind: JobKind, text: string): Command {
     }),
   );
 
-  verb(group, 'history <job>', 'its ticks: rows, time, band', [`longwatch ${kind} history ${example} --limit 50`])
-    .option('--limit <n>', 'the newest so many', atLeastOne, 20)
-    .action((name: string, flags: Limited) =>
-      withJob(flags, kind, name, async (job) => {
-        const ticks = await job.history(flags.limit);
-        if (flags.json) return printJson({ job: name, ticks });
-        await print(historyTable(ticks));
-        remarkMore(ticks.length, flags.limit);
-      }),
-    );
+  const history = verb(group, 'history <job>', 'its ticks, the newest first: rows, time, band', [
+    `longwatch ${kind} history ${example} --limit 50`,
+  ]);
+  paged(history, 20).action((name: string, flags: Limited) =>
+    withJob(flags, kind, name, async (job) => {
+      const { items: ticks, next } = await partOf((page) => job.historyPage(page), flags);
+      if (flags.json) return printJson({ job: name, ticks, next });
+      await print(historyTable(ticks));
+      sayMore(next);
+    }),
+  );
 
   verb(group, 'explain <job>', "its statement, PostgreSQL's plan, and what makes it slow; runs nothing", [
     `longwatch ${kind} explain ${example}`,
@@ -81,16 +81,17 @@ function addKind(program: Command, kind: JobKind, text: string): Command {
     .option('--config <file>', 'explain the definition of this config, not what runs')
     .action((name: string, flags: CommonFlags & { config?: string }) => explain(kind, name, flags));
 
-  verb(group, 'failed <job>', 'rows that failed, and why', [`longwatch ${kind} failed ${example}`])
-    .option('--limit <n>', 'at most so many', atLeastOne, 50)
-    .action((name: string, flags: Limited) =>
-      withJob(flags, kind, name, async (job) => {
-        const rows = await job.failedRows(flags.limit);
-        if (flags.json) return printJson({ job: name, rows });
-        await print(failedTable(rows));
-        remarkMore(rows.length, flags.limit);
-      }),
-    );
+  const failed = verb(group, 'failed <job>', 'rows that failed, the last ones first, and why', [
+    `longwatch ${kind} failed ${example}`,
+  ]);
+  paged(failed, 50).action((name: string, flags: Limited) =>
+    withJob(flags, kind, name, async (job) => {
+      const { items: rows, next } = await partOf((page) => job.failedRowsPage(page), flags);
+      if (flags.json) return printJson({ job: name, rows, next });
+      await print(failedTable(rows));
+      sayMore(next);
+    }),
+  );
   return group;
 }
 

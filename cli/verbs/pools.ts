@@ -1,17 +1,20 @@
 /** `longwatch pools`: who keeps each pool of a tracker, and how it is doing. */
 import type { Command } from 'commander';
 import { age, count, print, printJson, remark, table } from '../output';
+import { paged, partOf, sayMore, type PageFlags } from '../pages';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 import type { PoolSummary } from '../../client/tracker/members';
 
 export function addPools(program: Command): void {
-  verb(program, 'pools <tracker>', 'the pools of a tracker: members, keeper, crashes', [
+  const listed = verb(program, 'pools <tracker>', 'the pools of a tracker: members, keeper, crashes', [
     'longwatch pools characters',
     'longwatch pools characters --json',
-  ]).action((name: string, flags: CommonFlags) =>
+  ]);
+  paged(listed, 10_000).action((name: string, flags: CommonFlags & PageFlags) =>
     withLongwatch(flags, async (longwatch) => {
-      const [pools, replica] = await Promise.all([longwatch.tracker(name).pools(), longwatch.replica()]);
-      if (flags.json) return printJson({ tracker: name, pools, replica });
+      const part = partOf((page) => longwatch.tracker(name).poolsPage(page), flags);
+      const [{ items: pools, next }, replica] = await Promise.all([part, longwatch.replica()]);
+      if (flags.json) return printJson({ tracker: name, pools, next, replica });
       await print(
         table(
           [
@@ -38,6 +41,7 @@ export function addPools(program: Command): void {
       );
       if (replica && replica.behindMs !== 0)
         remark(`read from a replica that is ${age(replica.behindMs)} behind: all of it is as it was then`);
+      sayMore(next);
     }),
   );
 }

@@ -1,42 +1,45 @@
 /** `longwatch saga list|retry|resolve`: compensations that failed for good, and how to mend them. */
 import type { Command } from 'commander';
-import { print, printJson, remarkMore, table } from '../output';
-import { atLeastOne, operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
+import { print, printJson, table } from '../output';
+import { paged, partOf, sayMore, type PageFlags } from '../pages';
+import { operatorVerb, verb, withLongwatch, type CommonFlags, type OperatorFlags } from '../verb';
 
 export function addSaga(program: Command): void {
   const saga = program.command('saga').description('compensations that failed for good');
-  verb(saga, 'list', 'what could not be taken back', ['longwatch saga list', 'longwatch saga list --json'])
-    .option('--limit <n>', 'at most so many', atLeastOne, 1_000)
-    .action((flags: CommonFlags & { limit: number }) =>
-      withLongwatch(flags, async (longwatch) => {
-        const compensations = await longwatch.durable.brokenCompensations(flags.limit);
-        if (flags.json) return printJson({ compensations });
-        if (compensations.length === 0) return print('nothing is broken');
-        await print(
-          table(
-            [
-              { head: 'task' },
-              { head: 'activity' },
-              { head: 'workflow' },
-              { head: 'state' },
-              { head: 'attempts', right: true },
-              { head: 'since' },
-              { head: 'error' },
-            ],
-            compensations.map((one) => [
-              one.task,
-              one.activity,
-              one.saga,
-              one.state,
-              one.attempts,
-              one.failedAt,
-              (one.error ?? '').slice(0, 80),
-            ]),
-          ),
-        );
-        remarkMore(compensations.length, flags.limit);
-      }),
-    );
+  const list = verb(saga, 'list', 'what could not be taken back', [
+    'longwatch saga list',
+    'longwatch saga list --json',
+  ]);
+  paged(list, 1_000).action((flags: CommonFlags & PageFlags) =>
+    withLongwatch(flags, async (longwatch) => {
+      const { items, next } = await partOf((page) => longwatch.durable.brokenCompensationsPage(page), flags);
+      if (flags.json) return printJson({ compensations: items, next });
+      if (items.length === 0) return print('nothing is broken');
+      await print(
+        table(
+          [
+            { head: 'task' },
+            { head: 'activity' },
+            { head: 'workflow' },
+            { head: 'state' },
+            { head: 'attempts', right: true },
+            { head: 'since' },
+            { head: 'error' },
+          ],
+          items.map((one) => [
+            one.task,
+            one.activity,
+            one.saga,
+            one.state,
+            one.attempts,
+            one.failedAt,
+            (one.error ?? '').slice(0, 80),
+          ]),
+        ),
+      );
+      sayMore(next);
+    }),
+  );
   operatorVerb(saga, 'retry <task>', 'run it again, with all of its attempts', [
     'longwatch saga retry 0193c2…/7',
   ]).action((task: string, flags: OperatorFlags) =>

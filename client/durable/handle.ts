@@ -16,22 +16,22 @@ import type { Connections } from '../connections';
 import type { LongwatchError } from '../errors';
 import { RefusedError, UnknownKeyError } from '../errors';
 import { iso } from '../iso';
+import type { Page, PageOptions } from '../page';
 import { temporalClient } from '../temporal-client';
 import { TASK_QUEUE } from '../../workflows/lib/contract';
 import { ms } from '../../activities/lib/sql';
+import {
+  keyState,
+  pageOfBroken,
+  pageOfKeys,
+  pageOfLeases,
+  readLeases,
+  type BrokenCompensation,
+  type KeySummary,
+  type LeaseSummary,
+} from './lists';
 
-export interface LeaseSummary {
-  task: string;
-  activity: string;
-  workflow: string;
-  owner: string;
-  attempt: number;
-  /** The resource that it holds, if any: only one execution at a time may. */
-  resource: string | null;
-  heldMs: number;
-  /** Until it runs out; negative: it has, and the next attempt may take it. */
-  leftMs: number;
-}
+export type { BrokenCompensation, KeySummary, LeaseSummary } from './lists';
 
 export interface KeyDetails {
   activity: string;
@@ -51,26 +51,6 @@ export interface KeyDetails {
   otherInputBy: string | null;
 }
 
-export interface BrokenCompensation {
-  /** The argument of `retry` and `resolve`. */
-  task: string;
-  activity: string;
-  /** The workflow whose saga it belongs to. */
-  saga: string;
-  /** The task whose effect it takes back. */
-  target: string;
-  state: 'failed' | 'retrying';
-  attempts: number;
-  failedAt: string;
-  error: string | null;
-}
-
-const LEASES: Statement = {
-  name: 'client-leases',
-  text: `select task, activity, workflow_id as workflow, owner, attempt - unused as attempt, resource,
-                ${ms('clock_timestamp() - changed_at')} as held_ms, ${ms('lease_expires_at - clock_timestamp()')} as left_ms
-         from longwatch.task where state = 'leased' order by lease_expires_at limit $1`,
-};
 const KEY: Statement = {
   name: 'client-key',
   text: `select i.key, t.task, t.state, t.workflow_id as workflow, t.attempt - t.unused as attempts, t.result, t.error,
@@ -86,15 +66,6 @@ const DELETE_KEY: Statement = {
   text: `delete from longwatch.idempotency i where i.activity = $1 and i.key_hash = $2 and not exists (
            select from longwatch.task t where t.task = i.task and t.state = 'leased' and t.lease_expires_at > clock_timestamp())
          returning i.task`,
-};
-/** The executions that their key still points to: the others were replaced by a newer execution of the same key. */
-const BROKEN: Statement = {
-  name: 'client-saga-list',
-  text: `select t.task, t.activity, t.saga, t.target, t.state, t.attempt - t.unused as attempts,
-                ${ms('t.changed_at')} as changed_at, t.error
-         from longwatch.task t join longwatch.idempotency i on i.task = t.task
-         where t.kind = 'compensation' and (t.state = 'failed' or (t.state in ('waiting', 'leased') and t.note is not null))
-         order by t.changed_at limit $1`,
 };
 /** The epoch as its due time says that whoever comes with the key may take it over at once. */
 const REOPEN: Statement = {
@@ -118,10 +89,18 @@ export class DurableHandle {
   constructor(private readonly connections: Connections) {}
 
   /** Leases that are held, the one that runs out next first. */
-  async leases(limit = 1_000): Promise<LeaseSummary[]> {
-    type Row = Omit<LeaseSummary, 'heldMs' | 'leftMs'> & { held_ms: number; left_ms: number };
-    const rows = await this.connections.read<Row>(LEASES, [limit]);
-    return rows.map(({ held_ms, left_ms, ...row }) => ({ ...row, heldMs: held_ms, leftMs: left_ms }));
+  leases(limit = 1_000): Promise<LeaseSummary[]> {
+    return readLeases(this.connections, limit);
+  }
+
+  /** The same in parts, in the order of their tasks, which stays while they are renewed. @throws InvalidCursorError */
+  leasesPage(options: PageOptions = {}): Promise<Page<LeaseSummary>> {
+    return pageOfLeases(this.connections, options);
+  }
+
+  /** The keys of an activity in parts, in an order that stays and says nothing. @throws InvalidCursorError */
+  keysPage(activity: string, options: PageOptions = {}): Promise<Page<KeySummary>> {
+    return pageOfKeys(this.connections, activity, options);
   }
 
   /** @throws UnknownKeyError */
@@ -144,7 +123,7 @@ export class DurableHandle {
     return {
       activity,
       key: row.key,
-      state: row.state === 'failed' ? 'failed' : ['completed', 'resolved'].includes(row.state) ? 'done' : 'reserved',
+      state: keyState(row.state),
       task: row.task,
       workflow: row.workflow,
       attempts: row.attempts,
@@ -171,20 +150,14 @@ export class DurableHandle {
     });
   }
 
-  /** Compensations that failed for good, and those that are tried again by hand. */
+  /** Compensations that failed for good, and those that are tried again by hand; the first thousand. */
   async brokenCompensations(limit = 1_000): Promise<BrokenCompensation[]> {
-    type Row = Omit<BrokenCompensation, 'state' | 'failedAt' | 'error'> & {
-      state: string;
-      changed_at: number;
-      error: { message: string } | null;
-    };
-    const rows = await this.connections.read<Row>(BROKEN, [limit]);
-    return rows.map(({ changed_at, state, error, ...row }) => ({
-      ...row,
-      state: state === 'failed' ? 'failed' : 'retrying',
-      failedAt: iso(changed_at),
-      error: error?.message ?? null,
-    }));
+    return (await this.brokenCompensationsPage({ limit })).items;
+  }
+
+  /** The same in parts. @throws InvalidCursorError */
+  brokenCompensationsPage(options: PageOptions = {}): Promise<Page<BrokenCompensation>> {
+    return pageOfBroken(this.connections, options);
   }
 
   /** Gives a broken compensation its attempts back and runs it. @returns the workflow that does. */

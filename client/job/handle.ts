@@ -24,13 +24,16 @@ import type { OptionChange } from '../../workflows/lib/options';
 import { announced, recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { JobGoneError, JobStoppedError, RefusedError, UnknownJobError } from '../errors';
+import type { Page, PageOptions } from '../page';
 import type { Setting } from '../settings';
 import { temporalClient, temporalCommon } from '../temporal-client';
 import { Unit, type UnitKind } from '../unit';
-import { JOB_NAMES, REQUESTED } from './queries';
+import { JOB_NAMES, JOB_THERE, REQUESTED } from './queries';
 import { jobChange, jobSettings } from './settings';
 import { readJobs, type JobRow, type JobSummary } from './status';
 import {
+  pageOfFailedRows,
+  pageOfTicks,
   readFailedRows,
   readHistory,
   retryRows,
@@ -110,14 +113,26 @@ export class JobHandle extends Unit<JobOptions, JobRow> {
 
   /** Ticks that have ended, the newest first. */
   async history(limit = 20): Promise<TickSummary[]> {
-    await this.require();
+    await this.requireThere();
     return readHistory(this.connections, this.name, limit);
+  }
+
+  /** The same in parts. @throws InvalidCursorError */
+  async historyPage(options: PageOptions = {}): Promise<Page<TickSummary>> {
+    await this.requireThere();
+    return pageOfTicks(this.connections, this.name, options);
   }
 
   /** Rows that failed: in a regen's or decay's latest tick, or dead letters of a sweep. */
   async failedRows(limit = 100): Promise<FailedRowSummary[]> {
-    await this.require();
+    await this.requireThere();
     return readFailedRows(this.connections, this.name, limit);
+  }
+
+  /** The same in parts: those that failed last come first. @throws InvalidCursorError */
+  async failedRowsPage(options: PageOptions = {}): Promise<Page<FailedRowSummary>> {
+    await this.requireThere();
+    return pageOfFailedRows(this.connections, this.name, options);
   }
 
   /**
@@ -143,6 +158,10 @@ export class JobHandle extends Unit<JobOptions, JobRow> {
     } catch (error) {
       throw refused(error);
     }
+  }
+
+  private async requireThere(): Promise<void> {
+    if ((await this.connections.rows(JOB_THERE, [this.name])).length === 0) throw await this.unknown();
   }
 
   private async stored(): Promise<[JobOptions, JobRow['changes']]> {

@@ -4,8 +4,15 @@
  */
 import type { Statement } from '../../activities/lib/database';
 import { ms } from '../../activities/lib/sql';
+import { micros, timeOfMicros } from '../page';
 
 export const JOB_NAMES: Statement = { name: 'client-job-names', text: 'select name from longwatch.job order by name' };
+
+/** Whether there is one: what else is told of a job is counted. */
+export const JOB_THERE: Statement = {
+  name: 'client-job-there',
+  text: 'select from longwatch.job where name = $1',
+};
 
 /** All jobs, or one: its row, the open tick and how far it is, the newest one that has ended. */
 export const JOBS: Statement = {
@@ -41,6 +48,14 @@ export const HISTORY: Statement = {
   text: `select ${TICK} from longwatch.tick t where t.job = $1 and t.ended_at is not null order by t.due desc limit $2`,
 };
 
+/** A page of the same, behind the one that was due at $2. */
+export const HISTORY_PAGE: Statement = {
+  name: 'client-job-history-page',
+  text: `select ${TICK}, ${micros('t.due')} as place from longwatch.tick t
+         where t.job = $1 and t.ended_at is not null and t.due < coalesce(${timeOfMicros('$2')}, 'infinity')
+         order by t.due desc limit $3`,
+};
+
 /** A tick that was asked for by hand, and how far it is. */
 export const REQUESTED: Statement = {
   name: 'client-job-requested',
@@ -55,6 +70,20 @@ export const FAILED_ROWS: Statement = {
   name: 'client-job-failed-rows',
   text: `select key, ${ms('due')} as due, error, code, attempts, ${ms('failed_at')} as failed_at
          from longwatch.failed_row where job = $1 order by failed_at desc, key limit $2`,
+};
+
+/** The hashes of a key, which itself may be longer than an address. */
+const HASHES = ['hash_array_extended(f.key, 0)', 'hash_array_extended(f.key, 1)'];
+
+/** A page of the same, behind the row of ($2, $3, $4). */
+export const FAILED_ROWS_PAGE: Statement = {
+  name: 'client-job-failed-rows-page',
+  text: `select f.key, ${ms('f.due')} as due, f.error, f.code, f.attempts, ${ms('f.failed_at')} as failed_at,
+                ${micros('f.failed_at')} as place, ${HASHES[0]}::text as h0, ${HASHES[1]}::text as h1
+         from longwatch.failed_row f
+         where f.job = $1
+           and (f.failed_at, ${HASHES.join(', ')}) < (coalesce(${timeOfMicros('$2')}, 'infinity'), $3::bigint, $4::bigint)
+         order by f.failed_at desc, ${HASHES.map((hash) => `${hash} desc`).join(', ')} limit $5`,
 };
 
 /**

@@ -7,7 +7,8 @@ import { ConfigError } from '../../config/errors';
 import type { Band, JobState } from '../../workflows/job/contract';
 import type { Connections } from '../connections';
 import { iso } from '../iso';
-import { FAILED_ROWS, FIND_ROWS, HISTORY, RETRY_ROWS } from './queries';
+import { isBigint, isMicros, pageOf, pageSize, placeOf, type Page, type PageOptions } from '../page';
+import { FAILED_ROWS, FAILED_ROWS_PAGE, FIND_ROWS, HISTORY, HISTORY_PAGE, RETRY_ROWS } from './queries';
 
 export interface TickSummary {
   due: string;
@@ -49,14 +50,45 @@ export async function readFailedRows(
   job: string,
   limit: number,
 ): Promise<FailedRowSummary[]> {
-  return (await connections.read<FailedRow>(FAILED_ROWS, [job, limit])).map((row) => ({
+  return (await connections.read<FailedRow>(FAILED_ROWS, [job, limit])).map(toFailedRow);
+}
+
+export async function pageOfTicks(
+  connections: Connections,
+  job: string,
+  { after, limit }: PageOptions,
+): Promise<Page<TickSummary>> {
+  const place = placeOf(after, isMicros) ?? null;
+  const size = pageSize(limit);
+  const rows = await connections.read<TickRow & { place: number }>(HISTORY_PAGE, [job, place, size + 1]);
+  return pageOf(rows, size, toTick, (row) => row.place);
+}
+
+export async function pageOfFailedRows(
+  connections: Connections,
+  job: string,
+  { after, limit }: PageOptions,
+): Promise<Page<FailedRowSummary>> {
+  const place = placeOf(after, isRowPlace) ?? [null, 0, 0];
+  const size = pageSize(limit);
+  type Row = FailedRow & { place: number; h0: string; h1: string };
+  const rows = await connections.read<Row>(FAILED_ROWS_PAGE, [job, ...place, size + 1]);
+  return pageOf(rows, size, toFailedRow, (row) => [row.place, row.h0, row.h1]);
+}
+
+/** When it failed, and the hashes of its key. */
+const isRowPlace = (value: unknown): value is [number, string, string] =>
+  Array.isArray(value) && value.length === 3 && isMicros(value[0]) && isBigint(value[1]) && isBigint(value[2]);
+
+function toFailedRow(row: FailedRow): FailedRowSummary {
+  return {
     key: row.key,
     due: iso(row.due),
     error: row.error,
     code: row.code,
     attempts: row.attempts,
     failedAt: iso(row.failed_at),
-  }));
+  };
 }
 
 /** For `JobHandle.retryFailed`. @throws ConfigError for a text that stands for several keys */

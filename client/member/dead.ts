@@ -14,6 +14,17 @@ import { recorded, type CommandOptions } from '../audit';
 import type { Connections } from '../connections';
 import { UnknownLetterError } from '../errors';
 import { iso } from '../iso';
+import {
+  cursorOf,
+  isBigint,
+  isMicros,
+  micros,
+  pageSize,
+  placeOf,
+  timeOfMicros,
+  type Page,
+  type PageOptions,
+} from '../page';
 import { DoesNotReceiveError, InvalidMessageError } from './errors';
 import { slotsOfMembers } from './places';
 import type { Post } from './post';
@@ -67,6 +78,23 @@ const LIST: Statement = {
   name: 'client-member-dead',
   text: `select ${COLUMNS} from longwatch.member_dead d where ${FILTER} order by d.id limit $6`,
 };
+/**
+ * A page of the same, behind the letter of ($6, $7): as many as were asked for, or as have room in some bytes ($9), and
+ * one at least.
+ */
+const PAGE: Statement = {
+  name: 'client-member-dead-page',
+  text: `with found as materialized (
+           select ${COLUMNS}, d.died_at as died, ${micros('d.died_at')} as place, d.id as number
+           from longwatch.member_dead d
+           where ${FILTER} and (d.died_at, d.id) > (coalesce(${timeOfMicros('$6')}, '-infinity'), $7::bigint)
+           order by d.died_at, d.id limit $8
+         ), sized as (
+           select *, octet_length(json) as bytes, sum(octet_length(json)) over (order by died, number) as so_far from found
+         )
+         select id, member, json, error, attempts, died_at, sender, trace, place, (select count(*)::int from found) as found
+         from sized where so_far - bytes < $9 order by died, number`,
+};
 const COUNT: Statement = {
   name: 'client-member-dead-count',
   text: `select count(*)::int as count from longwatch.member_dead d where ${FILTER}`,
@@ -106,6 +134,8 @@ const MARK_USED: Statement = {
 };
 const ROWS = 1_000;
 const LISTED = 1_000;
+/** Messages of one page: a thousand of a megabyte each are more than one text has room for. */
+const PAGE_BYTES = 4 * 1024 * 1024;
 
 interface Taken {
   [column: string]: unknown;
@@ -127,6 +157,10 @@ interface Row {
   reply_id: string | null;
 }
 
+/** When it died, and its number. */
+const isPlace = (value: unknown): value is [number, string] =>
+  Array.isArray(value) && value.length === 2 && isMicros(value[0]) && isBigint(value[1]);
+
 export class MemberDeadLetters {
   constructor(
     private readonly tracker: string,
@@ -141,6 +175,18 @@ export class MemberDeadLetters {
     await this.known();
     const rows = await this.connections.rows<Row>(LIST, [...this.valuesOf(filter), filter.limit ?? LISTED]);
     return rows.map(letterOf);
+  }
+
+  /** The same in parts, each with some megabytes of messages at most. @throws InvalidCursorError */
+  async page(filter: DeadLetterFilter & PageOptions = {}): Promise<Page<DeadLetter>> {
+    const place = placeOf(filter.after, isPlace) ?? [null, '0'];
+    await this.known();
+    const size = pageSize(filter.limit);
+    const values = [...this.valuesOf(filter), ...place, size, PAGE_BYTES];
+    const rows = await this.connections.rows<Row & { found: number; place: number }>(PAGE, values);
+    const last = rows.at(-1);
+    const isAll = last === undefined || (rows.length === last.found && last.found < size);
+    return { items: rows.map(letterOf), next: isAll ? null : cursorOf([last.place, last.id]) };
   }
 
   async count(filter: DeadLetterFilter = {}): Promise<number> {

@@ -32,7 +32,7 @@ export class PlacedByRouteError extends LongwatchError {
   ) {
     super(
       `the members of '${tracker}' are placed by its definition's route, which this program does not know: ` +
-        'get the handle by the definition, longwatch.tracker(definition), or give --config',
+        'get the handle by the definition, longwatch.tracker(definition), or give --config (to longwatch dashboard as well)',
       { cause },
     );
   }

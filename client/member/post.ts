@@ -19,6 +19,7 @@ import type { Connections } from '../connections';
 import { DatabaseUnavailableError, LongwatchError, TrackerStoppedError, UnknownTrackerError } from '../errors';
 import { TRACKER_NAMES } from '../tracker/queries';
 import { DoesNotReceiveError, PlacedByRouteError } from './errors';
+import { Recent } from '../recent';
 import { RECEIVING, REPLIES } from './queries';
 import { Replies, ROWS, type Asked, type ReplyRow } from './replies';
 import { TrackerSender, type MailStore } from './tracker-sender';
@@ -26,6 +27,8 @@ import { UnkeptPools } from './unkept';
 
 /** How long what was read of a tracker is believed. Milliseconds. */
 const BELIEVED_MS = 5_000;
+/** Senders that are kept: one for each tracker. */
+const SENDERS = 1_000;
 
 interface Row {
   [column: string]: unknown;
@@ -37,7 +40,7 @@ interface Row {
 }
 
 export class Post {
-  private readonly senders = new Map<string, TrackerSender>();
+  private readonly senders = new Recent<TrackerSender>(SENDERS, (sender) => sender.isIdle);
   private readonly clock = new Clock();
   private readonly notifier: MailNotifier;
   private readonly unkept: UnkeptPools;
@@ -60,9 +63,7 @@ export class Post {
 
   sender(tracker: string): TrackerSender {
     if (this.isClosed) throw new LongwatchError('this connection is closed; nothing was sent');
-    let sender = this.senders.get(tracker);
-    if (!sender) this.senders.set(tracker, (sender = new TrackerSender(tracker, this.storeOf(tracker))));
-    return sender;
+    return this.senders.get(tracker, () => new TrackerSender(tracker, this.storeOf(tracker)));
   }
 
   /** `close` waits for it. */
@@ -81,7 +82,7 @@ export class Post {
   /** Nothing more is taken; what was is stored, or its promise has failed, and each request has its outcome. */
   async close(): Promise<void> {
     this.isClosed = true;
-    await Promise.all([...this.senders.values()].map((sender) => sender.idle()));
+    await Promise.all(this.senders.all().map((sender) => sender.idle()));
     await Promise.allSettled(this.underWay);
     await this.notifier.idle();
     await this.unkept.idle();

@@ -96,6 +96,11 @@ export class TrackerSender {
     });
   }
 
+  /** Nothing waits in it, and nothing goes on. */
+  get isIdle(): boolean {
+    return this.open.size === 0 && this.running === undefined && this.sender.isIdle;
+  }
+
   /** Each letter that it was given is stored, or its promise has failed. */
   async idle(): Promise<void> {
     while (this.open.size > 0) await new Promise<void>((told) => this.onIdle.push(told));

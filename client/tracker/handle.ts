@@ -147,6 +147,7 @@ export class TrackerHandle<T extends Receiver = Receiver> extends TrackerReads {
     return (await this.connections.rows<{ had: boolean }>(EVER_HAD_MEMBERS, [this.name]))[0]!.had;
   }
 
+  /** Its pools by their numbers: members, keeper, crashes. */
   async pools(): Promise<PoolSummary[]> {
     const pools = await readPools(this.connections, this.name);
     if (pools.length === 0) throw await this.unknown();

@@ -12,12 +12,15 @@ import { decoded, type Decoded, type KnownDefinition } from './decode';
 import { NotTrackedError } from '../errors';
 import { iso } from '../iso';
 import { briefLife, type BriefLife } from '../member/lives';
-import { LIST, LIST_POOL, POOLS, SHOW } from './queries';
+import { pageOf, pageSize, placeOf, type Page, type PageOptions } from '../page';
+import { LIST, LIST_POOL, POOLS, POOLS_PAGE, SHOW } from './queries';
 import { readHolds, type HoldSummary } from './told';
 import { readWaits, type WaitSummary } from './waits';
 
 /** Members read at once. */
 const PAGE = 5_000;
+/** Far more than there can be. */
+const MOST_POOLS = 1e9;
 
 export interface Member {
   id: string;
@@ -109,7 +112,26 @@ export async function* readMembers(
 
 /** None: there is no such tracker. */
 export async function readPools(connections: Connections, tracker: string): Promise<PoolSummary[]> {
-  return (await connections.read<PoolRow>(POOLS, [tracker])).map((row) => ({
+  return (await connections.read<PoolRow>(POOLS, [tracker])).map(poolSummary);
+}
+
+/** By their numbers. */
+export async function pageOfPools(
+  connections: Connections,
+  tracker: string,
+  { after, limit }: PageOptions,
+): Promise<Page<PoolSummary>> {
+  const first = (placeOf(after, isPool) ?? -1) + 1;
+  const size = pageSize(limit);
+  const rows = await connections.read<PoolRow>(POOLS_PAGE, [tracker, first, size + 1]);
+  return pageOf(rows, size, poolSummary, ({ pool }) => pool);
+}
+
+const isPool = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < MOST_POOLS;
+
+function poolSummary(row: PoolRow): PoolSummary {
+  return {
     pool: row.pool,
     members: row.members,
     node: row.node,
@@ -122,7 +144,7 @@ export async function readPools(connections: Connections, tracker: string): Prom
     lastError: row.last_error,
     unbegunSince: iso(row.unbegun_since),
     unbegunOn: row.unbegun_on,
-  }));
+  };
 }
 
 /** One member and all that is known of it; an error to throw where it is not tracked. */

@@ -4,7 +4,7 @@
  */
 import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
 import { NotTrackedError, UnknownOperationError } from '../errors';
-import type { Page } from '../page';
+import type { Page, PageOptions } from '../page';
 import { Unit, type UnitRow } from '../unit';
 import { readFreshness, readOldest, type Freshness, type OldestMember } from './freshness';
 import {
@@ -17,6 +17,7 @@ import {
   type MembersFilter,
   type MemberSummary,
 } from './lists';
+import { pageOfPools, type PoolSummary } from './members';
 import { readNext, type NextRun } from './next';
 
 export interface TrackerUnitRow extends UnitRow<TrackerOptions> {
@@ -29,6 +30,12 @@ export abstract class TrackerReads extends Unit<TrackerOptions, TrackerUnitRow> 
   async members(filter: MembersFilter = {}): Promise<Page<MemberSummary>> {
     const { pools } = await this.shown();
     return listMembers(this.connections, { name: this.name, pools }, filter);
+  }
+
+  /** A page of its pools by their numbers. @throws InvalidCursorError */
+  async poolsPage(options: PageOptions = {}): Promise<Page<PoolSummary>> {
+    await this.shown();
+    return pageOfPools(this.connections, this.name, options);
   }
 
   /** A page of the operations of members that have failed since their last success. @throws UnknownOperationError */

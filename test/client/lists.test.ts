@@ -3,12 +3,12 @@
  * more read for a page than its bound, at a million members.
  */
 import fc from 'fast-check';
-import type { Statement } from '../../activities/lib/database';
 import { InvalidCursorError, UnknownOperationError } from '../../client/errors';
 import type { Longwatch } from '../../client/longwatch';
 import { hashId } from '../../workflows/lib/hash';
 import { runCli } from '../support/cli';
 import { writeTracker } from '../support/node-rows';
+import { rowsReadBy } from '../support/rows-read';
 import { eventually, Stack } from '../support/stack';
 import { histories } from '../support/simulate';
 
@@ -137,41 +137,11 @@ describe('small trackers', () => {
   });
 });
 
-interface Plan {
-  'Actual Rows': number;
-  'Actual Loops': number;
-  'Rows Removed by Filter'?: number;
-  'Node Type': string;
-  Plans?: Plan[];
-}
-const rowsRead = (plan: Plan): number =>
-  Math.max(
-    (plan['Actual Rows'] + (plan['Rows Removed by Filter'] ?? 0)) * plan['Actual Loops'],
-    ...(plan.Plans ?? []).map(rowsRead),
-  );
-
-/** The statements that a call runs, and the most rows that a part of any of them has read. */
-async function readBy(call: (handle: ReturnType<typeof things>) => Promise<unknown>): Promise<number> {
-  const asked: [string, unknown[]][] = [];
+/** The most rows that a part of any statement of a call has read. */
+const readBy = (call: (handle: ReturnType<typeof things>) => Promise<unknown>): Promise<number> => {
   const handle = things();
-  const { connections } = handle as unknown as {
-    connections: { read(statement: Statement, values?: unknown[]): Promise<unknown[]> };
-  };
-  const spy = jest.spyOn(connections, 'read').mockImplementation((statement, values = []) => {
-    asked.push([statement.text, values]);
-    return sql(statement.text, values);
-  });
-  await call(handle);
-  spy.mockRestore();
-  const most = await Promise.all(
-    asked.map(async ([text, values]) => {
-      const [row] = await sql(`explain (analyze, format json) ${text}`, values);
-      return rowsRead((row!['QUERY PLAN'] as [{ Plan: Plan }])[0].Plan);
-    }),
-  );
-  expect(asked.length).toBeGreaterThan(0);
-  return Math.max(...most);
-}
+  return rowsReadBy(sql, handle, () => call(handle));
+};
 
 describe('a million members', () => {
   const MANY = 1_000_000;

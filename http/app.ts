@@ -24,10 +24,20 @@ const API = '/api/v1';
 const LOGIN_BYTES = 4_096;
 /** So long `close` waits for the answers that are under way: a command may be done already. Milliseconds. */
 const CLOSE_MS = 10_000;
+/** Connections for what is shown. */
+const SHOWN = 5;
 
 export interface DashboardOptions extends Omit<ConnectOptions, 'via'> {
-  /** A connection that is there already; it is not closed by the dashboard. */
+  /**
+   * A connection that is there already; it is not closed by the dashboard. Commands and lists share it, so give
+   * it some `connections` more, and the definitions that it should know.
+   */
   longwatch?: Longwatch;
+  /**
+   * Connections to PostgreSQL for what is shown. Commands and the stream have three of their own: lists that are slow
+   * do not keep them waiting. @default 5
+   */
+  connections?: number;
   /** Says who asks: from your sessions, a header of your proxy, … One of `authenticate`, `tokens`, `open` is needed. */
   authenticate?: Authenticate;
   /** Lines that `longwatch token new` has printed: `NAME:ROLE:HASH`, with blanks or commas between them. */
@@ -67,7 +77,7 @@ type Env = { Bindings: From };
  */
 export function createDashboard(options: DashboardOptions): Dashboard {
   const way = wayOf(options);
-  const longwatch = options.longwatch ?? openLongwatch({ ...options, via: 'http' });
+  const { longwatch, shown, end } = connectionsOf(options);
   const onUnexpected = (err: unknown): void => options.log?.error({ err }, 'the dashboard could not answer');
   const stream = new StateStream(longwatch, onUnexpected);
   const hosts = options.hosts ?? (way.by === 'open' ? 'loopback' : 'any');
@@ -77,13 +87,17 @@ export function createDashboard(options: DashboardOptions): Dashboard {
     ui: options.temporalUi ?? null,
     prefix: prefixOf(options.prefix),
     callers: new Callers(longwatch),
+    shown,
     files: new PageFiles(options.page ?? PAGE_FOLDER),
     stream,
     onUnexpected,
   };
   const app = appOf(parts);
   const underWay = new Set<Promise<Response>>();
+  let isClosed = false;
   const handle = (request: Request, from: From = {}): Promise<Response> => {
+    // On a connection that is kept another one may come while this waits for the answers before it.
+    if (isClosed) return Promise.resolve(failed(closing(), request, parts));
     // Anything can be thrown, and Hono takes errors only.
     const answered = Promise.resolve(app.fetch(request, from)).catch((error: unknown) => failed(error, request, parts));
     underWay.add(answered);
@@ -92,11 +106,24 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   };
   return Object.assign(handle, {
     close: async () => {
+      isClosed = true;
       stream.close();
       await isDoneWithin(CLOSE_MS, Promise.all(underWay));
-      if (!options.longwatch) await longwatch.close();
+      await end();
     },
   });
+}
+
+/** The one for commands and the stream, and the one for what is shown. */
+function connectionsOf(options: DashboardOptions): {
+  longwatch: Longwatch;
+  shown: Longwatch;
+  end: () => Promise<void>;
+} {
+  if (options.longwatch) return { longwatch: options.longwatch, shown: options.longwatch, end: async () => undefined };
+  const longwatch = openLongwatch({ ...options, via: 'http', connections: undefined });
+  const shown = openLongwatch({ ...options, via: 'http', connections: options.connections ?? SHOWN });
+  return { longwatch, shown, end: async () => void (await Promise.all([longwatch.close(), shown.close()])) };
 }
 
 function wayOf({ authenticate, tokens, open, actor }: DashboardOptions): Way {
@@ -126,6 +153,8 @@ interface Parts {
   hosts: Hosts;
   prefix: string;
   callers: Callers;
+  /** For what is shown. */
+  shown: Longwatch;
   files: PageFiles;
   stream: StateStream;
   onUnexpected: (error: unknown) => void;
@@ -176,7 +205,7 @@ function safe(response: Response): Response {
   return made;
 }
 
-function addApi(app: Hono<Env>, { gate, callers, stream, ui, onUnexpected }: Parts): void {
+function addApi(app: Hono<Env>, { gate, callers, shown, stream, ui, onUnexpected }: Parts): void {
   const letIn = (request: Request, { address }: From): Promise<LetIn | Response> => gate.letIn(request, address);
   app.post(`${API}/login`, async ({ req: { raw }, env }) => {
     if (!gate.hasTokens) throw notFound();
@@ -198,16 +227,30 @@ function addApi(app: Hono<Env>, { gate, callers, stream, ui, onUnexpected }: Par
     return new Response(body, { headers });
   });
   for (const route of ROUTES) {
-    const reads = ROUTES.find(({ path: of, tagged }) => tagged && of === route.path);
-    const path = API + route.path.replace(/\{(\w+)\}/g, ':$1');
-    app.on(route.method.toUpperCase(), path, async (context) => {
+    app.on(route.method.toUpperCase(), pathIn(route.path), async (context) => {
       const request = context.req.raw;
       const caller = await letIn(request, context.env);
       if (caller instanceof Response) return caller;
       const params = context.req.param();
-      return answer(route, { request, params, caller, longwatch: callers.of(caller), reads, ui, onUnexpected });
+      const longwatch = route.method === 'get' ? shown : callers.of(caller);
+      return answer(route, { request, params, caller, longwatch, ui, onUnexpected });
     });
   }
+  for (const path of new Set(ROUTES.map((route) => route.path))) refuseOthers(app, path);
 }
 
+/** Behind its routes: what else is asked of an address that is there. */
+function refuseOthers(app: Hono<Env>, path: string): void {
+  const taken = ROUTES.filter((route) => route.path === path).map(({ method }) => method.toUpperCase());
+  const allow = [...taken, ...(taken.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
+  app.all(pathIn(path), ({ req: { method } }) => {
+    if (method === 'OPTIONS') return new Response(null, { status: 204, headers: { allow } });
+    throw new ApiError(405, 'MethodNotAllowed', `this address does not take ${method}; it takes ${allow}`, { allow });
+  });
+}
+
+const pathIn = (path: string): string => API + path.replace(/\{(\w+)\}/g, ':$1');
+
+const closing = (): ApiError =>
+  new ApiError(503, 'Closing', 'this process ends; ask again, of the one that comes after it', { connection: 'close' });
 const notFound = (): ApiError => new ApiError(404, 'NotFound', 'there is nothing at this address');

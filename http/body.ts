@@ -11,6 +11,9 @@ const MOST_DEPTH = 200;
 
 /** @returns its text; empty: there is none */
 export async function readText(request: Request, most = MOST_BYTES): Promise<string> {
+  const encoding = request.headers.get('content-encoding') ?? 'identity';
+  if (encoding.toLowerCase() !== 'identity')
+    throw new ApiError(415, 'InvalidRequest', 'the body must be sent as it is, without a content-encoding');
   const said = Number(request.headers.get('content-length') ?? 0);
   if (said > most) throw tooLarge(most);
   if (request.body === null) return '';

@@ -20,7 +20,6 @@ export type Way =
 
 const COOKIE = 'longwatch';
 const WEEK_S = 7 * 86_400;
-const WAIT_S = 60;
 
 export class Gate {
   private readonly tries = new Tries();
@@ -86,11 +85,13 @@ export class Gate {
     const now = performance.now();
     // A caller whose address is known waits before the token is looked at. Without addresses all callers are one, and a
     // stranger's tries must not keep the others out: then only a token that fails is refused for longer.
-    if (address !== undefined && !this.tries.mayTry(address, now)) throw tooMany();
+    const waitMs = address === undefined ? 0 : this.tries.waitMs(address, now);
+    if (waitMs > 0) throw tooMany(waitMs);
     const caller = this.way.by === 'tokens' ? callerOf(token, this.way.tokens) : undefined;
     if (caller) return caller;
     this.tries.note(address ?? '', token, now);
-    if (!this.tries.mayTry(address ?? '', now)) throw tooMany();
+    const nowMs = this.tries.waitMs(address ?? '', now);
+    if (nowMs > 0) throw tooMany(nowMs);
     throw new ApiError(401, 'Unauthorized', 'this token is not known', { 'www-authenticate': 'Bearer' });
   }
 }
@@ -101,8 +102,12 @@ function checkCaller({ name, role }: Caller): void {
     throw new TypeError("`authenticate` must give a name that is not empty, and a role: 'read', 'operate' or 'admin'");
 }
 
-const tooMany = (): ApiError =>
-  new ApiError(429, 'TooManyTries', 'too many tries failed; wait a minute', { 'retry-after': String(WAIT_S) });
+function tooMany(waitMs: number): ApiError {
+  const seconds = String(Math.max(1, Math.ceil(waitMs / 1_000)));
+  return new ApiError(429, 'TooManyTries', `too many tries failed; come again in ${seconds} s`, {
+    'retry-after': seconds,
+  });
+}
 
 function tokenOf(request: Request): { token?: string; isCookie: boolean } {
   const [, token] = /^Bearer +(\S+) *$/i.exec(request.headers.get('authorization') ?? '') ?? [];

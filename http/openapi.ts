@@ -73,7 +73,10 @@ export function openApiDocument(version: string): object {
     info: {
       title: 'Longwatch',
       version,
-      description: 'Everything that the library and the command line do, with the same words and codes.',
+      description:
+        'Everything that the library and the command line do, with the same words and codes. A name in an address that ' +
+        'begins with `~` stands for what follows it: `~..` for `..`, which a browser would take for a folder, and ' +
+        '`~~a` for `~a`.',
       license: { name: 'MIT', url: 'https://opensource.org/license/mit' },
     },
     servers: [{ url: '/api/v1', description: 'below the path under which the dashboard is mounted' }],

@@ -48,6 +48,12 @@ export const limitOf = (most: number, usual: number) =>
     .default(usual)
     .openapi({ description: `at most ${most}, ${usual} by default` });
 
+/** The part of a list that is asked for. */
+export const pageQuery = (most: number, usual: number) => ({
+  after: text(6_000).optional().openapi({ description: 'what follows this: `next` of the page before' }),
+  limit: limitOf(most, usual),
+});
+
 /** `true` or `false` in an address. */
 export const flag = z
   .enum(['true', 'false'])

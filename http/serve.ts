@@ -16,14 +16,23 @@ export interface Served {
 
 /** A client that does not read its answer is waited for so long. Milliseconds. */
 const FLUSH_MS = 1_000;
+/** A connection on which nothing moves for so long ends. Milliseconds. */
+const SILENT_MS = 180_000;
 /** The port where nothing else is said. */
 const PORT = 8765;
+
+export interface ListenOptions {
+  host: string;
+  port?: number;
+  /** @default three minutes */
+  silentMs?: number;
+}
 
 /**
  * @param at without a port 8765, or a free one where somebody has that; 0: a free one
  * @throws EnvironmentError where it cannot listen there
  */
-export async function serveDashboard(dashboard: Dashboard, at: { host: string; port?: number }): Promise<Served> {
+export async function serveDashboard(dashboard: Dashboard, at: ListenOptions): Promise<Served> {
   const server = createAdaptorServer({
     fetch: (request, env) => dashboard(request, { address: addressOf((env as HttpBindings).incoming) }),
     overrideGlobalObjects: false,
@@ -31,6 +40,9 @@ export async function serveDashboard(dashboard: Dashboard, at: { host: string; p
   // A client that does not finish its headers or body does not keep a connection.
   server.headersTimeout = 15_000;
   server.requestTimeout = 60_000;
+  // Nor does one that does not read what it has asked for: an answer may take two minutes, and a stream says something
+  // each five seconds.
+  server.setTimeout(at.silentMs ?? SILENT_MS);
   await listen(server, at.host, at.port ?? PORT).catch((error: NodeJS.ErrnoException) => {
     if (at.port === undefined && error.code === 'EADDRINUSE') return listen(server, at.host, 0);
     throw new EnvironmentError(

@@ -84,9 +84,10 @@ export class Tries {
   /** Tokens by their hashes. */
   private readonly failed = new Map<string, { tokens: Set<string>; since: number }>();
 
-  mayTry(address: string, now: number): boolean {
+  /** So long it waits before its next try. 0: it may. */
+  waitMs(address: string, now: number): number {
     const seen = this.failed.get(address);
-    return seen === undefined || now - seen.since >= MINUTE_MS || seen.tokens.size < TRIES;
+    return seen === undefined || seen.tokens.size < TRIES ? 0 : Math.max(0, seen.since + MINUTE_MS - now);
   }
 
   note(address: string, token: string, now: number): void {

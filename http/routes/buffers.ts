@@ -1,40 +1,23 @@
 /** Buffers and their dead letters: what they are and what is done to them. Listed by `routes/all.ts`. */
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
-import { Command, flag, limitOf, SetBody, text, Why } from '../schemas';
+import { Command, flag, pageQuery, SetBody, text } from '../schemas';
 import { BufferShape, DeadErrors, DeadOutcome, Letter, LetterDetails, Pushed } from '../shapes/buffer';
 import { Commanded, Reconfigured, SettingShape, Started } from '../shapes/more';
 import { all, AnyJson, listOf } from '../shapes/shape';
+import { lettersBy } from './letters';
 
 const tag = 'buffers';
 const on = '/buffers/{buffer}';
 /** Entries of one push. */
 const MOST_ENTRIES = 100_000;
-const MOST_LETTERS = 10_000;
 
-const filter = {
-  error: text(2_000, 0).optional().openapi({ description: 'only where the last error contains this text' }),
-  group: text(2_000, 0).optional().openapi({ description: 'only where the last error is one of this group' }),
-  olderThanMs: z
-    .number()
-    .int()
-    .min(0)
-    .max(1e13)
-    .optional()
-    .openapi({ description: 'only those that died so long ago' }),
-};
-/** As they stand in an address. */
-const asked = { ...filter, olderThanMs: z.coerce.number().int().min(0).max(1e13).optional() };
-const Filter = z.strictObject({
-  ...filter,
-  ids: z
-    .array(text(30))
-    .max(MOST_LETTERS)
-    .optional()
-    .openapi({ example: ['0-4711'] }),
-  apply: z.boolean().optional().openapi({ description: 'without it, it is a dry run: it is only counted' }),
+const { asked, Chosen } = lettersBy(
+  { group: text(2_000, 0).optional().openapi({ description: 'only where the last error is one of this group' }) },
+  '0-4711',
+);
+const Filter = Chosen.extend({
   note: text(2_000, 0).optional().openapi({ description: "for the letters' records" }),
-  why: Why,
 });
 
 const reads = [
@@ -78,8 +61,7 @@ const reads = [
     query: z.object({
       ...asked,
       all: flag.openapi({ description: 'also those that were retried or dropped' }),
-      after: text(200).optional().openapi({ description: 'what follows this: `next` of the page before' }),
-      limit: limitOf(1_000, 100),
+      ...pageQuery(1_000, 100),
     }),
     answer: listOf(Letter),
     covers: ['DeadLetters.list', 'DeadLetters.page'],
@@ -207,8 +189,8 @@ const commands = [
     body: SetBody,
     answer: Reconfigured,
     covers: ['BufferHandle.set'],
-    run: ({ longwatch, params, body: { changes, ...command } }) =>
-      longwatch.buffer(params.buffer).set(changes, command),
+    run: ({ longwatch, params, onlyIf, body: { changes, why } }) =>
+      longwatch.buffer(params.buffer).set(changes, { why, onlyIf }),
   }),
   route({
     method: 'post',

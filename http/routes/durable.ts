@@ -1,9 +1,9 @@
 /** Durable activities: leases, keys, compensations that failed. Listed by `routes/all.ts`. */
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
-import { Command, limitOf, text, Why } from '../schemas';
-import { Compensation, Key, Lease } from '../shapes/more';
-import { all, listOf } from '../shapes/shape';
+import { Command, pageQuery, text, Why } from '../schemas';
+import { Compensation, Key, KeyListed, Lease } from '../shapes/more';
+import { listOf } from '../shapes/shape';
 
 const tag = 'activities';
 const key = '/activities/{activity}/keys/{key}';
@@ -14,11 +14,22 @@ export const DURABLE_ROUTES = [
     path: '/leases',
     id: 'listLeases',
     tag,
-    summary: 'Leases that are held, the one that runs out next first',
-    query: z.object({ limit: limitOf(1_000, 100) }),
+    summary: 'Leases that are held, in the order of their tasks',
+    query: z.object(pageQuery(1_000, 100)),
     answer: listOf(Lease),
-    covers: ['DurableHandle.leases'],
-    run: async ({ longwatch, query }) => all(await longwatch.durable.leases(query.limit)),
+    covers: ['DurableHandle.leases', 'DurableHandle.leasesPage'],
+    run: ({ longwatch, query }) => longwatch.durable.leasesPage(query),
+  }),
+  route({
+    method: 'get',
+    path: '/activities/{activity}/keys',
+    id: 'listKeys',
+    tag,
+    summary: 'The idempotency keys of an activity, in an order that stays and says nothing',
+    query: z.object(pageQuery(1_000, 100)),
+    answer: listOf(KeyListed),
+    covers: ['DurableHandle.keysPage'],
+    run: ({ longwatch, params, query }) => longwatch.durable.keysPage(params.activity, query),
   }),
   route({
     method: 'get',
@@ -50,11 +61,11 @@ export const DURABLE_ROUTES = [
     path: '/compensations',
     id: 'listCompensations',
     tag,
-    summary: 'Compensations that failed for good, and those that are tried again by hand',
-    query: z.object({ limit: limitOf(1_000, 100) }),
+    summary: 'Compensations that failed for good, and those that are tried again by hand; the oldest first',
+    query: z.object(pageQuery(1_000, 100)),
     answer: listOf(Compensation),
-    covers: ['DurableHandle.brokenCompensations'],
-    run: async ({ longwatch, query }) => all(await longwatch.durable.brokenCompensations(query.limit)),
+    covers: ['DurableHandle.brokenCompensations', 'DurableHandle.brokenCompensationsPage'],
+    run: ({ longwatch, query }) => longwatch.durable.brokenCompensationsPage(query),
   }),
   route({
     method: 'post',

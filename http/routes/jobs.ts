@@ -1,7 +1,7 @@
 /** Jobs (regens, sweeps, decays): what they are and what is done to them. Listed by `routes/all.ts`. */
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
-import { Command, limitOf, SetBody, text, Why } from '../schemas';
+import { Command, pageQuery, SetBody, text, Why } from '../schemas';
 import { Explained, FailedRow, Job, Tick } from '../shapes/job';
 import { Commanded, Reconfigured, SettingShape, Started } from '../shapes/more';
 import { all, listOf } from '../shapes/shape';
@@ -37,21 +37,21 @@ const reads = [
     id: 'listTicks',
     tag,
     summary: 'Its ticks that have ended, the newest first',
-    query: z.object({ limit: limitOf(1_000, 20) }),
+    query: z.object(pageQuery(1_000, 20)),
     answer: listOf(Tick),
-    covers: ['JobHandle.history'],
-    run: async ({ longwatch, params, query }) => all(await longwatch.job(params.job).history(query.limit)),
+    covers: ['JobHandle.history', 'JobHandle.historyPage'],
+    run: ({ longwatch, params, query }) => longwatch.job(params.job).historyPage(query),
   }),
   route({
     method: 'get',
     path: `${on}/failed-rows`,
     id: 'listFailedRows',
     tag,
-    summary: "Rows that failed: in a regen's or decay's latest tick, or dead letters of a sweep",
-    query: z.object({ limit: limitOf(1_000, 100) }),
+    summary: "Rows that failed, the last ones first: in a regen's or decay's latest tick, or dead letters of a sweep",
+    query: z.object(pageQuery(1_000, 100)),
     answer: listOf(FailedRow),
-    covers: ['JobHandle.failedRows'],
-    run: async ({ longwatch, params, query }) => all(await longwatch.job(params.job).failedRows(query.limit)),
+    covers: ['JobHandle.failedRows', 'JobHandle.failedRowsPage'],
+    run: ({ longwatch, params, query }) => longwatch.job(params.job).failedRowsPage(query),
   }),
   route({
     method: 'get',
@@ -162,7 +162,8 @@ const commands = [
     body: SetBody,
     answer: Reconfigured,
     covers: ['JobHandle.set'],
-    run: ({ longwatch, params, body: { changes, ...command } }) => longwatch.job(params.job).set(changes, command),
+    run: ({ longwatch, params, onlyIf, body: { changes, why } }) =>
+      longwatch.job(params.job).set(changes, { why, onlyIf }),
   }),
 ];
 

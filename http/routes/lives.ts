@@ -4,39 +4,18 @@
  */
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
-import { Command, limitOf, text, Why } from '../schemas';
+import { Command, pageQuery, text } from '../schemas';
 import { MemberLetter, MemberLettersOutcome, MemberLifeDetailsShape, MemberLifeShape } from '../shapes/member';
-import { all, listOf } from '../shapes/shape';
+import { listOf } from '../shapes/shape';
+import { lettersBy } from './letters';
 
 const tag = 'members';
 const on = '/trackers/{tracker}';
-const MOST_LETTERS = 10_000;
-/** Each may have a megabyte. */
-const MOST_LISTED = 100;
 
-const filter = {
-  member: text(2_000).optional().openapi({ description: 'only those of this member' }),
-  error: text(2_000, 0).optional().openapi({ description: 'only where the last error contains this text' }),
-};
-/** As they stand in an address. */
-const asked = { ...filter, olderThanMs: z.coerce.number().int().min(0).max(1e13).optional() };
-const Filter = z.strictObject({
-  ...filter,
-  olderThanMs: z
-    .number()
-    .int()
-    .min(0)
-    .max(1e13)
-    .optional()
-    .openapi({ description: 'only those that died so long ago' }),
-  ids: z
-    .array(text(30))
-    .max(MOST_LETTERS)
-    .optional()
-    .openapi({ example: ['4711'] }),
-  apply: z.boolean().optional().openapi({ description: 'without it, it is a dry run: it is only counted' }),
-  why: Why,
-});
+const { asked, Chosen } = lettersBy(
+  { member: text(2_000).optional().openapi({ description: 'only those of this member' }) },
+  '4711',
+);
 
 const reads = [
   route({
@@ -45,10 +24,7 @@ const reads = [
     id: 'listLives',
     tag,
     summary: 'Members that have a state, by their ids: what waits for each, and how many timers it has',
-    query: z.object({
-      after: text(4_000).optional().openapi({ description: 'what follows this: `next` of the page before' }),
-      limit: limitOf(1_000, 100),
-    }),
+    query: z.object(pageQuery(1_000, 100)),
     answer: listOf(MemberLifeShape),
     covers: ['TrackerHandle.lives'],
     run: ({ longwatch, params, query }) => longwatch.tracker(params.tracker).lives(query),
@@ -69,10 +45,10 @@ const reads = [
     id: 'listDeadMessages',
     tag,
     summary: 'Messages on which the handler of a member has failed too often, the oldest first',
-    query: z.object({ ...asked, limit: limitOf(MOST_LISTED, MOST_LISTED) }),
+    query: z.object({ ...asked, ...pageQuery(1_000, 100) }),
     answer: listOf(MemberLetter),
-    covers: ['MemberDeadLetters.list'],
-    run: async ({ longwatch, params, query }) => all(await longwatch.tracker(params.tracker).dead.list(query)),
+    covers: ['MemberDeadLetters.list', 'MemberDeadLetters.page'],
+    run: ({ longwatch, params, query }) => longwatch.tracker(params.tracker).dead.page(query),
   }),
   route({
     method: 'get',
@@ -115,7 +91,7 @@ const commands = [
     id: 'retryDeadMessages',
     tag,
     summary: 'Mail again, behind what waits, with all of their attempts; a dry run unless `apply` is set',
-    body: Filter,
+    body: Chosen,
     answer: MemberLettersOutcome,
     covers: ['MemberDeadLetters.retry'],
     run: ({ longwatch, params, body: { apply, why, ...chosen } }) =>
@@ -128,7 +104,7 @@ const commands = [
     tag,
     summary: 'Nothing is left of them; a dry run unless `apply` is set',
     role: 'admin',
-    body: Filter,
+    body: Chosen,
     answer: MemberLettersOutcome,
     covers: ['MemberDeadLetters.drop'],
     run: ({ longwatch, params, body: { apply, why, ...chosen } }) =>

@@ -1,7 +1,7 @@
 /** The members of a tracker: who is on it, what is known of one, adds and removals. Listed by `routes/all.ts`. */
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
-import { limitOf, text, Why } from '../schemas';
+import { pageQuery, text, Why } from '../schemas';
 import { ErrorsShape, FailingShape, FreshnessShape, MemberSummaryShape, NextShape, OldestShape } from '../shapes/reads';
 import { AliveShape, MemberDetailsShape, MemberShape, PlaceShape, Reconcile, Roster } from '../shapes/tracker';
 import { all, listOf } from '../shapes/shape';
@@ -14,8 +14,7 @@ const Ids = z.array(z.string()).min(1).max(MOST_IDS);
 const wait = z.boolean().optional().openapi({ description: 'answer when the change is in the database' });
 
 const Operation = text(200).optional().openapi({ description: 'only this one' });
-const after = text(4_000).optional().openapi({ description: 'what follows this: `next` of the page before' });
-const limit = limitOf(1_000, 100);
+const part = pageQuery(1_000, 100);
 
 const reads = [
   route({
@@ -24,7 +23,7 @@ const reads = [
     id: 'listMembers',
     tag,
     summary: "Members in the order of their ids' bytes, also of those that begin with a text",
-    query: z.object({ prefix: z.string().max(2_000).optional(), after, limit }),
+    query: z.object({ prefix: z.string().max(2_000).optional(), ...part }),
     answer: listOf(MemberSummaryShape),
     covers: ['TrackerHandle.members', 'TrackerHandle.everHadMembers'],
     run: ({ longwatch, params, query }) => longwatch.tracker(params.tracker).members(query),
@@ -35,7 +34,7 @@ const reads = [
     id: 'listMembersOfPool',
     tag,
     summary: 'Members of one pool in the order of their ids',
-    query: z.object({ after, limit }),
+    query: z.object({ ...part }),
     answer: listOf(MemberShape),
     covers: ['TrackerHandle.list'],
     run: async ({ longwatch, params: { tracker, pool }, query }) => {
@@ -50,7 +49,7 @@ const reads = [
     id: 'listFailing',
     tag,
     summary: 'Operations of members that have failed since their last success',
-    query: z.object({ operation: Operation, after, limit }),
+    query: z.object({ operation: Operation, ...part }),
     answer: listOf(FailingShape),
     covers: ['TrackerHandle.failing'],
     run: ({ longwatch, params, query }) => longwatch.tracker(params.tracker).failing(query),
@@ -82,7 +81,7 @@ const reads = [
     id: 'listOldest',
     tag,
     summary: 'Members whose last success is long past, the oldest first',
-    query: z.object({ operation: Operation, limit }),
+    query: z.object({ operation: Operation, limit: part.limit }),
     answer: listOf(OldestShape),
     covers: ['TrackerHandle.oldest'],
     run: async ({ longwatch, params, query }) => all(await longwatch.tracker(params.tracker).oldest(query)),

@@ -2,7 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { readState } from '../state';
 import { route } from '../route';
-import { limitOf, text } from '../schemas';
+import { pageQuery, text } from '../schemas';
 import { Act, Doctor } from '../shapes/more';
 import { all, listOf } from '../shapes/shape';
 import { StateShape, StatusShape } from '../shapes/state';
@@ -117,11 +117,11 @@ export const OVERVIEW_ROUTES = [
     query: z.object({
       subject: text(600).optional().openapi({ example: 'tracker/characters' }),
       since: z.iso.datetime({ offset: true }).optional(),
-      limit: limitOf(1_000, 100),
+      ...pageQuery(1_000, 100),
     }),
     answer: listOf(Act),
-    covers: ['Longwatch.audit'],
-    run: async ({ longwatch, query: { since, ...options } }) =>
-      all(await longwatch.audit({ ...options, since: since === undefined ? undefined : new Date(since) })),
+    covers: ['Longwatch.audit', 'Longwatch.auditPage'],
+    run: ({ longwatch, query: { since, ...options } }) =>
+      longwatch.auditPage({ ...options, since: since === undefined ? undefined : new Date(since) }),
   }),
 ];

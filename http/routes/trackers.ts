@@ -4,7 +4,7 @@ import { route } from '../route';
 import { Started, Commanded, Reconfigured, SettingShape } from '../shapes/more';
 import { MoveOutcome } from '../shapes/cluster';
 import { Count, Hold, Pool, Refetch, Tracker } from '../shapes/tracker';
-import { Command, SetBody, text, Why } from '../schemas';
+import { Command, pageQuery, SetBody, text, Why } from '../schemas';
 import { all, listOf } from '../shapes/shape';
 
 const tag = 'trackers';
@@ -38,9 +38,10 @@ const reads = [
     id: 'listPools',
     tag,
     summary: 'Its pools: members, keeper, crashes',
+    query: z.object(pageQuery(1_000, 1_000)),
     answer: listOf(Pool),
-    covers: ['TrackerHandle.pools'],
-    run: async ({ longwatch, params }) => all(await longwatch.tracker(params.tracker).pools()),
+    covers: ['TrackerHandle.pools', 'TrackerHandle.poolsPage'],
+    run: ({ longwatch, params, query }) => longwatch.tracker(params.tracker).poolsPage(query),
   }),
   route({
     method: 'get',
@@ -129,8 +130,8 @@ const commands = [
     body: SetBody,
     answer: Reconfigured,
     covers: ['TrackerHandle.set'],
-    run: ({ longwatch, params, body: { changes, ...command } }) =>
-      longwatch.tracker(params.tracker).set(changes, command),
+    run: ({ longwatch, params, onlyIf, body: { changes, why } }) =>
+      longwatch.tracker(params.tracker).set(changes, { why, onlyIf }),
   }),
   route({
     method: 'post',

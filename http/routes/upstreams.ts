@@ -44,8 +44,8 @@ export const UPSTREAM_ROUTES = [
     body: SetBody,
     answer: z.object({ upstream: z.string(), changed: z.boolean() }),
     covers: ['UpstreamHandle.set'],
-    run: ({ longwatch, params, body: { changes, ...command } }) =>
-      longwatch.upstream(params.upstream).set(changes, command),
+    run: ({ longwatch, params, onlyIf, body: { changes, why } }) =>
+      longwatch.upstream(params.upstream).set(changes, { why, onlyIf }),
   }),
   route({
     method: 'get',

@@ -6,7 +6,7 @@ import { z } from '@hono/zod-openapi';
 import type { AuditRow } from '../../client/audit';
 import type { BucketSummary } from '../../client/budget';
 import type { Diagnosis } from '../../client/doctor/doctor';
-import type { BrokenCompensation, KeyDetails, LeaseSummary } from '../../client/durable/handle';
+import type { BrokenCompensation, KeyDetails, KeySummary, LeaseSummary } from '../../client/durable/handle';
 import type { Setting } from '../../client/settings';
 import type { StartResult } from '../../client/unit';
 import type { CommandResult, ReconfigureResult } from '../../workflows/lib/contract';
@@ -69,6 +69,19 @@ export const Key = shapeOf<KeyDetails>()(
       otherInputBy: z.string().nullable(),
     })
     .openapi('Key'),
+);
+
+export const KeyListed = shapeOf<KeySummary>()(
+  z
+    .object({
+      key: z.string(),
+      state: z.enum(['reserved', 'done', 'failed']),
+      task: z.string(),
+      workflow: z.string(),
+      attempts: z.number(),
+      createdAt: Time,
+    })
+    .openapi('KeyListed'),
 );
 
 export const Compensation = shapeOf<BrokenCompensation>()(

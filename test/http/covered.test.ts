@@ -48,6 +48,7 @@ const longwatch: Table<Longwatch> = {
   rebalance: 'route',
   upstreams: 'route',
   audit: 'route',
+  auditPage: 'route',
   holds: 'route',
   workersPoll: 'route',
   series: 'route',
@@ -72,6 +73,7 @@ const tracker: Table<TrackerHandle> = {
   next: 'route',
   everHadMembers: 'route',
   pools: 'route',
+  poolsPage: 'route',
   show: 'route',
   count: 'route',
   where: 'route',
@@ -119,7 +121,7 @@ const member: Table<MemberHandle> = {
   ...{ show: 'route', reload: 'route' },
 };
 const memberDead: Table<MemberDeadLetters> = {
-  ...{ list: 'route', count: 'route', show: 'route', retry: 'route', drop: 'route' },
+  ...{ list: 'route', page: 'route', count: 'route', show: 'route', retry: 'route', drop: 'route' },
 };
 const job: Table<JobHandle> = {
   name: NAME,
@@ -127,7 +129,9 @@ const job: Table<JobHandle> = {
   run: 'route',
   status: 'route',
   history: 'route',
+  historyPage: 'route',
   failedRows: 'route',
+  failedRowsPage: 'route',
   retryFailed: 'route',
   explain: 'route',
   start: 'route',
@@ -150,9 +154,12 @@ const budget: Table<BudgetHandle> = { list: 'route', show: 'route', close: 'rout
 const upstream: Table<UpstreamHandle> = { name: NAME, config: 'route', set: 'route' };
 const durable: Table<DurableHandle> = {
   leases: 'route',
+  leasesPage: 'route',
+  keysPage: 'route',
   key: 'route',
   deleteKey: 'route',
   brokenCompensations: 'route',
+  brokenCompensationsPage: 'route',
   retryCompensation: 'route',
   resolveCompensation: 'route',
 };

@@ -51,6 +51,7 @@ describe('bodies', () => {
     ['that say so', () => send('{}', { 'content-length': '99999999' }), 413],
     ['that do not say so', () => send(stream(10)), 413],
     ['that are not JSON', () => send('{entries'), 400],
+    ['that say that they are in gzip', () => send('{}', { 'content-encoding': 'gzip' }), 415],
     ['that are not UTF-8', () => send(bytes(0x7b, 0xff, 0x7d)), 400],
     ['of null', () => send('null'), 400],
     ['nested 100,000 deep', () => entries(`${'['.repeat(100_000)}${']'.repeat(100_000)}`), 400],

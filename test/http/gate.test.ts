@@ -183,9 +183,10 @@ describe('tokens', () => {
   test('tries are forgotten after a minute, and those of 10,000 addresses at most are remembered', () => {
     const tries = new Tries();
     for (let i = 0; i < 10; i++) tries.note('a', `lw_${i}`, 0);
-    expect([tries.mayTry('a', 59_999), tries.mayTry('a', 60_000), tries.mayTry('b', 0)]).toEqual([false, true, true]);
+    expect([0, 59_999, 60_000].map((now) => tries.waitMs('a', now))).toEqual([60_000, 1, 0]);
+    expect(tries.waitMs('b', 0)).toBe(0);
     for (let i = 0; i < 10_000; i++) tries.note(`other ${i}`, 'x', 1);
-    expect(tries.mayTry('a', 1)).toBe(true);
+    expect(tries.waitMs('a', 1)).toBe(0);
   });
 
   test('a name of the setting cannot break its line', () => {

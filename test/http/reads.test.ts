@@ -41,6 +41,7 @@ const NAMES: Record<string, string> = {
   name: 'mail',
   kind: 'operation',
   thing: encodeURIComponent('things/look'),
+  activity: 'pay',
 };
 const there = ROUTES.filter(
   ({ method, path }) => method === 'get' && [...path.matchAll(/\{(\w+)\}/g)].every(([, name]) => NAMES[name!]),

@@ -40,7 +40,8 @@ type Query = Record<string, string | number | boolean | undefined>;
 
 /** Every part of a path is encoded: names are data. */
 export function at(...parts: (string | number)[]): string {
-  return parts.map((part) => encodeURIComponent(part)).join('/');
+  // Browsers take `.` and `..` for folders: the server takes the first `~` of a name off.
+  return parts.map((part) => encodeURIComponent(String(part).replace(/^(~|\.\.?$)/, '~$1'))).join('/');
 }
 
 export async function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {

@@ -50,10 +50,10 @@ export class PoolMail {
   begin(members: ReadonlyMap<string, Member>, rows = this.limits.readRows): Reading {
     const full: string[] = [];
     const blocked: { member: string; from: string }[] = [];
-    for (const [id, { memory, box }] of members) {
+    for (const { address, memory, box } of members.values()) {
       // One before a gap is looked for, whether or not there is room.
-      if (!memory.fits(1, this.limits.memberMemory) && !box.hasGaps) full.push(id);
-      for (const from of box.blocked) blocked.push({ member: id, from });
+      if (!memory.fits(1, this.limits.memberMemory) && !box.hasGaps) full.push(address.id);
+      for (const from of box.blocked) blocked.push({ member: address.id, from });
     }
     // A part of the rows has that part of the bytes.
     const bytes = Math.ceil(this.limits.readBytes * Math.min(1, rows / this.limits.readRows));
@@ -91,8 +91,10 @@ export class PoolMail {
     this.hasLeft = this.hasMore = left.size > 0 || upTo < Infinity;
     this.wantsReading ||= upTo < Infinity && left.size === 0 && this.memory.fits(1, this.limits.poolMemory);
     const isCrowded = left.size > 0 && !this.memory.fits(1, this.limits.poolMemory);
-    for (const [id, member] of members) {
-      if (!member.box.hasGaps || reading.full.has(id) || reading.spoiled.has(id)) continue;
+    for (const member of members.values()) {
+      if (!member.box.hasGaps) continue;
+      const { id } = member.address;
+      if (reading.full.has(id) || reading.spoiled.has(id)) continue;
       member.box.lookedFor(reading.number, upTo, isCrowded || left.has(id));
       touched.add(member);
     }

@@ -37,6 +37,28 @@ export interface Effects {
   readonly bytes: number;
 }
 
+/**
+ * The state of a context, which its turn keeps. A class, for an object with an accessor of its own stays in memory
+ * until a full collection, with its turn.
+ */
+class StateOfTurn {
+  readonly #get: () => unknown;
+  readonly #set: (value: unknown) => void;
+
+  constructor(get: () => unknown, set: (value: unknown) => void) {
+    this.#get = get;
+    this.#set = set;
+  }
+
+  get state(): unknown {
+    return this.#get();
+  }
+
+  set state(value: unknown) {
+    this.#set(value);
+  }
+}
+
 export class Turn {
   readonly context: TurnContext;
   private over = false;
@@ -107,18 +129,16 @@ export class Turn {
 
   private makeContext(): TurnContext {
     const { member, entry } = this;
-    // eslint-disable-next-line @typescript-eslint/no-this-alias -- the accessors of `state` belong to the context
-    const turn = this;
-    return {
+    const state = new StateOfTurn(
+      () => this.copyOfState(),
+      (value) => {
+        this.open('state');
+        this.state = { value };
+      },
+    );
+    return Object.assign(state, {
       tracker: member.tracker,
       id: member.id,
-      get state() {
-        return turn.copyOfState();
-      },
-      set state(value: unknown) {
-        turn.open('state');
-        turn.state = { value };
-      },
       key: keyOf(member, entry),
       attempt: attemptOf(entry),
       trace: this.trace,
@@ -146,7 +166,7 @@ export class Turn {
             'Use ctx.send(to, message, { replyTo: ctx.id }), and handle the reply as a message',
         );
       },
-    };
+    } satisfies Omit<TurnContext, 'state'>);
   }
 
   private get trace(): Trace | undefined {

@@ -26,19 +26,44 @@ export interface Surroundings {
 /** The turn's context with all that belongs to a handler's. */
 export function contextOf(turn: Turn, around: Surroundings): MemberContext {
   const { context } = turn;
-  const push = context.push.bind(context);
-  let log: Logger | undefined;
-  return Object.defineProperties(context, {
-    log: { get: () => (log ??= around.log.child(wordsOf(turn))), enumerable: true },
-    signal: { get: around.signal, enumerable: true },
-    push: {
-      value: (buffer: string, entry: unknown): void => {
-        checkPush(buffer, entry, around.buffers);
-        push(buffer, entry);
-      },
+  return Object.assign(new Accessors(turn, around), context, {
+    push: (buffer: string, entry: unknown): void => {
+      checkPush(buffer, entry, around.buffers);
+      context.push(buffer, entry);
     },
-    query: { value: (text: string, values?: unknown[]) => query(turn, around.db, text, values) },
-  }) as MemberContext;
+    query: ((text: string, values?: unknown[]) => query(turn, around.db, text, values)) as MemberContext['query'],
+  });
+}
+
+/**
+ * The part of a context that is made, or changed, where it is asked for. A class, for an object with accessors of its
+ * own stays in memory until a full collection, with its turn.
+ */
+class Accessors {
+  readonly #turn: Turn;
+  readonly #around: Surroundings;
+  #log: Logger | undefined;
+
+  constructor(turn: Turn, around: Surroundings) {
+    this.#turn = turn;
+    this.#around = around;
+  }
+
+  get state(): unknown {
+    return this.#turn.context.state;
+  }
+
+  set state(value: unknown) {
+    this.#turn.context.state = value;
+  }
+
+  get log(): Logger {
+    return (this.#log ??= this.#around.log.child(wordsOf(this.#turn)));
+  }
+
+  get signal(): AbortSignal {
+    return this.#around.signal();
+  }
 }
 
 /** Each line of its log has these, beside tracker and pool. */

@@ -58,7 +58,7 @@ export async function waitApplied(
         continue;
       }
       if (await look(open.values().next().value!)) continue;
-      if (Date.now() > deadline) await giveUp(connections, applied, total, limit);
+      if (Date.now() > deadline) await giveUp(connections, tracker, { applied, total, limit });
       await Promise.race([announced, sleep(Math.min(LOOK_MS, sweepMs))]);
     }
   } finally {
@@ -68,12 +68,15 @@ export async function waitApplied(
 
 async function giveUp(
   connections: Pick<Connections, 'workersPoll'>,
-  applied: number,
-  total: number,
-  limit: number,
+  tracker: string,
+  { applied, total, limit }: { applied: number; total: number; limit: number },
 ): Promise<never> {
-  const what = `all ${total} ids are accepted, ${applied} of them applied, and no more for ${Math.round(limit / 1000)} s`;
+  const time = `${Math.round(limit / 1000)} s`;
+  const what =
+    total === 1
+      ? `the id is accepted, and not applied within ${time}`
+      : `all ${total} ids are accepted, ${applied} of them applied, and no more for ${time}`;
   const polled = await connections.workersPoll().catch(() => true);
   if (!polled) throw new NoWorkerError(what, ' (what is accepted is kept until then)');
-  throw new TimedOutError(`${what}; the rest follows by itself, see: npx longwatch pools`);
+  throw new TimedOutError(`${what}; the rest follows by itself, see: npx longwatch pools ${tracker}`);
 }

@@ -46,3 +46,22 @@ test('a removal that is applied and forgotten before those ahead of it are appli
   expect(seen).toEqual([1, 2]);
   expect(looks).toBeGreaterThan(2);
 });
+
+test.each<[what: string, ids: string[], isThere: boolean, message: string]>([
+  ['one', ['x'], true, 'the id is accepted, and not applied within 0 s; .*npx longwatch pools t$'],
+  ['several', ['x', 'y'], true, 'all 2 ids are accepted, 0 of them applied, .*npx longwatch pools t$'],
+  [
+    'one, and no worker',
+    ['x'],
+    false,
+    'the id is accepted, .*: no worker answers; start one with: npx longwatch worker',
+  ],
+])('what is not applied in time (%s) is said with what comes next', async (_, ids, isThere, message) => {
+  const connections = {
+    rows: () => Promise.resolve([{ applied: 0 }]),
+    listen: () => Promise.resolve(() => Promise.resolve()),
+    workersPoll: () => Promise.resolve(isThere),
+  } as unknown as Connections;
+  const waiting = waitApplied(connections, 't', [{ pool: 0, ids }], 7, { waitTimeoutMs: 1 }, 20);
+  await expect(waiting).rejects.toThrow(new RegExp(message));
+});

@@ -39,6 +39,25 @@ describe('TR-H4: the event loop always turns', () => {
     },
   );
 
+  test('a turn is over after ten milliseconds, however few runs it has started', async () => {
+    let runs = 0;
+    const code: Code = () => (++runs > 10_000 ? new Promise(() => undefined) : { value: 1 });
+    const kit = on(undefined, 't', 2_000, code, { every: '50ms', concurrency: 1_000 }, { capacity: 1_000 });
+    const now = kit.clock.now.bind(kit.clock);
+    // Each look at the clock takes a millisecond.
+    kit.clock.now = () => (kit.clock.time += 1) && now();
+    kit.clock.time += 60_000;
+    kit.host.ring.tick(kit.clock.now());
+    const atTurn: number[] = [runs];
+    while (atTurn.length < 50) {
+      await new Promise((resolve) => setImmediate(resolve));
+      atTurn.push(runs);
+    }
+    kit.shift.close();
+    expect(Math.max(...atTurn.slice(1).map((count, i) => count - atTurn[i]!))).toBeLessThanOrEqual(10);
+    expect(runs).toBeGreaterThan(50);
+  });
+
   test('a machine so slow that each look at the clock is a turn later still starts runs, in threads and beside them', async () => {
     let runs = 0;
     const kit = on(undefined, 't', 5, () => (runs++, { value: 1 }));

@@ -12,6 +12,7 @@ import { FIGURES } from './figures';
 import { Closed } from './closed';
 import { EndedParts } from './ended-parts';
 import { aged, isNews, type Instant, type KeptHeader } from './kept-header';
+import { LedgerWord } from './ledger-word';
 import type { Refusal } from './ledger/closing';
 import type { Grant, Renewal, Seen, Told } from './ledger/messages';
 import { givesLess, type Limit } from './limit';
@@ -39,10 +40,7 @@ export class Account {
   private rate = 0;
   private one: number;
   private known: Seen | undefined;
-  /** The same, which outlives the part: the row may be lost while nobody can reach it. */
-  private heard: Seen | undefined;
-  /** Tokens that were settled when the ledger said what it knows. */
-  private reported = 0;
+  private readonly word = new LedgerWord();
   private header: KeptHeader | undefined;
   private refused = false;
   private slowest = 0;
@@ -124,7 +122,7 @@ export class Account {
     this.held += reserved;
     this.pace.holds(this.held);
     this.untold = true;
-    const seen = this.known && { era: this.known.era, spent: this.known.spent + this.settled - this.reported };
+    const seen = this.known && { era: this.known.era, spent: this.known.spent + this.settled - this.word.reported };
     return {
       epoch: this.epoch,
       reserved,
@@ -219,15 +217,16 @@ export class Account {
     this.has = this.settled + this.held + this.kept(wants, isReady);
     this.asked = this.now();
     this.lastSettled = this.settled;
-    const { node, epoch, settled, late, held, heard: known, header, refused, mute, slowest, generation } = this;
+    const { node, epoch, settled, late, held, header, refused, mute, slowest, generation } = this;
     const closedFor = Math.max(0, this.closed.until - this.asked.monotonic);
-    const counts = { node, epoch, settled, late, held, known, refused, mute, slowest, generation, closedFor };
+    const counts = { node, epoch, settled, late, held, refused, mute, slowest, generation, closedFor };
     this.untold = true;
     this.slowest = 0;
     this.refused = false;
     this.urgent = false;
     const told = header && aged(header, this.now());
-    return { ...counts, seq: ++this.seq, floor: this.has, wants, header: told, ended: this.ended.quiet };
+    const rest = { floor: this.has, wants, ended: this.ended.quiet };
+    return { ...counts, ...rest, ...this.word.told, seq: ++this.seq, header: told };
   }
 
   /**
@@ -250,13 +249,19 @@ export class Account {
     this.has = grant.granted;
     this.lasts = grant.lasts;
     this.begun = this.asked;
-    this.known = this.heard = grant.seen;
-    this.reported = this.lastSettled;
+    this.known = grant.seen;
+    this.word.hear(grant.seen, grant.at, this.asked.monotonic, this.clocks.monotonic());
+    this.word.reported = this.lastSettled;
     this.rate = grant.rate;
     this.one = grant.reserve;
     this.unknown = grant.unknown;
     const { closedFor, generation } = grant;
     this.closed.hear(closedFor, generation, false, this.asked.monotonic, this.clocks.monotonic());
+  }
+
+  /** The time of the bucket by what was heard of it. @param asked when the statement was sent that has read its row */
+  reckoned(asked: number): ReturnType<LedgerWord['reckoned']> {
+    return this.word.reckoned(asked, this.clocks.monotonic());
   }
 
   /** Tokens in hand and under way, for `budget show`. */
@@ -301,7 +306,7 @@ export class Account {
     this.held = 0;
     this.late = 0;
     this.mute = 0;
-    this.reported = 0;
+    this.word.reported = 0;
     this.rate = 0;
     this.known = undefined;
     this.header = undefined;

@@ -26,6 +26,7 @@ class Bench {
       granted,
       lasts: 5,
       seen: { era: 1, spent: 100 },
+      at: 0,
       rate: 100,
       reserve: 5,
       closedFor: 0,

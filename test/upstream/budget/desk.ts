@@ -1,5 +1,6 @@
 /** A ledger of one bucket for tests of its single steps: messages in plain words, a clock that tests turn. */
 import { newBucket, type Bucket } from '../../../activities/upstream/budget/ledger/bucket';
+import type { Reckoned } from '../../../activities/upstream/budget/ledger/clock';
 import type { Grant, Renewal, ToldHeader } from '../../../activities/upstream/budget/ledger/messages';
 import { outstanding, ownUsed } from '../../../activities/upstream/budget/ledger/own';
 import { advance, renew } from '../../../activities/upstream/budget/ledger/statement';
@@ -12,6 +13,8 @@ export class Desk {
   bucket: Bucket;
   now = START;
   timeline = '1';
+  /** The bucket's time as the node that asks knows it. */
+  reckoned: Reckoned | undefined;
   private readonly seqs = new Map<string, number>();
 
   constructor(limit: Partial<Limit>) {
@@ -43,6 +46,7 @@ export class Desk {
         held: 0,
         wants: 10,
         known: undefined,
+        reported: 0,
         header: undefined,
         refused: false,
         mute: 0,
@@ -52,7 +56,7 @@ export class Desk {
         ended: [],
         ...renewal,
       },
-      { now: this.now, timeline: this.timeline },
+      { now: this.now, timeline: this.timeline, reckoned: this.reckoned },
     );
   }
 

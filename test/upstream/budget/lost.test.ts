@@ -1,6 +1,7 @@
 /** The ledger when things go wrong: closed buckets, commits that a fail-over lost, messages that make no sense. */
 import { close, closedFor, open } from '../../../activities/upstream/budget/ledger/closing';
 import { newBucket } from '../../../activities/upstream/budget/ledger/bucket';
+import { ownUsed } from '../../../activities/upstream/budget/ledger/own';
 import { Desk, START } from './desk';
 
 const floating = { tokens: 1_200, window: 60, greatestCost: 5 };
@@ -188,5 +189,126 @@ describe('rows that are lost while nodes run', () => {
     desk.bucket = newBucket(desk.limit, desk.now, desk.timeline);
     desk.renew('b', { generation: 1 });
     expect(desk.renew('a', { epoch: 2, generation: 3, closedFor: 60 })).toMatchObject({ closedFor: 60, generation: 3 });
+  });
+
+  test('a backup of yesterday is restored: what was spent since counts from now on, and a closing holds', () => {
+    const desk = new Desk(floating);
+    desk.granted('a');
+    const row = JSON.stringify(desk.bucket);
+    desk.after(86_400);
+    for (let settled = 0; settled <= 1_000; settled += 20) desk.after(1).granted('a', { settled, wants: 40 });
+    const known = { era: desk.bucket.era, spent: desk.bucket.spent };
+    desk.bucket = JSON.parse(row) as Desk['bucket'];
+    const has = desk.granted('b', { known, closedFor: 50 });
+    expect(desk.own + has).toBeGreaterThanOrEqual(1_000);
+    expect(closedFor(desk.bucket)).toBe(50);
+    // Parts that the lost rows knew hold for a while yet: what is given back may be another one's.
+    expect(desk.bucket.learningUntil).toBeGreaterThan(desk.now);
+    expect(desk.after(100).own).toBe(0);
+  });
+
+  test('a new node comes first, which knows nothing: those who know more are heard all the same, each once', () => {
+    const { desk, known } = spent(1_000);
+    const row = JSON.stringify(newBucket(desk.limit, START, '1'));
+    desk.bucket = { ...(JSON.parse(row) as Desk['bucket']), era: known.era };
+    delete desk.bucket.madeIn;
+    // Restored to a moment, which begins another timeline.
+    desk.timeline = '2';
+    desk.granted('new', { wants: 0 });
+    const before = desk.own;
+    expect(before).toBeLessThan(700);
+    desk.granted('b', { known: { ...known, spent: 600 }, wants: 0 });
+    desk.granted('a', { epoch: 1, known, wants: 0 });
+    const own = desk.own;
+    expect(own).toBeGreaterThanOrEqual(1_000);
+    expect(own).toBeCloseTo(before + known.spent, 6);
+    desk.granted('c', { known, wants: 0 });
+    expect(desk.own).toBe(own);
+  });
+
+  test('a node that knows only the row of now tells nothing of what was before', () => {
+    const { desk, known } = spent(300);
+    desk.bucket = newBucket(desk.limit, desk.now, desk.timeline);
+    desk.granted('new', { settled: 40 });
+    const seen = { era: desk.bucket.era, spent: desk.bucket.spent };
+    desk.granted('a', { epoch: 1, known, wants: 0 });
+    const own = desk.own;
+    desk.granted('new', { settled: 40, reported: 40, known: seen, wants: 0 });
+    expect(desk.own).toBe(own);
+  });
+
+  test('a part that the row does not know tells what was new in it, not all that it ever spent', () => {
+    const desk = new Desk({ shape: 'leaky', tokens: 40, window: 20, greatestCost: 5 });
+    desk.granted('a');
+    for (let settled = 0; settled < 4_000; settled += 2) desk.after(1).granted('a', { settled, floor: settled + 5 });
+    const known = { era: desk.bucket.era, spent: desk.bucket.spent };
+    desk.bucket = newBucket(desk.limit, desk.now, desk.timeline);
+    desk.after(1).granted('a', { settled: 4_000, reported: 3_998, floor: 4_005, known });
+    expect(desk.own).toBeGreaterThanOrEqual(35);
+    // Half a minute until it can no longer arrive, and the window in which it leaks.
+    expect(desk.after(52).own).toBe(0);
+  });
+});
+
+describe('a clock of the database that is set', () => {
+  const used = (): Desk => {
+    const desk = new Desk(floating);
+    for (let settled = 0; settled <= 1_000; settled += 20) desk.after(1).granted('a', { settled, wants: 40 });
+    return desk;
+  };
+  const reckoned = (desk: Desk, least: number, most: number): Desk['reckoned'] => {
+    const { era, at } = desk.bucket;
+    return { era, least: at + least, most: at + most };
+  };
+
+  test('forward: what comes back is what comes back in the time that has passed', () => {
+    const desk = used();
+    const { at } = desk.bucket;
+    const before = desk.own;
+    desk.reckoned = reckoned(desk, 0.9, 1.1);
+    desk.after(3_600).granted('a', { settled: 1_000, floor: 1_000, wants: 0 });
+    expect(desk.bucket.at).toBeCloseTo(at + 1.1, 6);
+    expect(ownUsed(desk.bucket, desk.limit)).toBeGreaterThan(before - 50);
+    // From there it goes on, also for one who knows nothing.
+    desk.reckoned = undefined;
+    desk.after(10).granted('b', { wants: 0 });
+    expect(desk.bucket.at).toBeCloseTo(at + 11.1, 6);
+  });
+
+  test('back: time goes on all the same', () => {
+    const desk = used();
+    const { at } = desk.bucket;
+    desk.reckoned = reckoned(desk, 59, 61);
+    desk.after(-3_600).granted('a', { settled: 1_000, floor: 1_000, wants: 0 });
+    expect(desk.bucket.at).toBeCloseTo(at + 59, 6);
+    expect(ownUsed(desk.bucket, desk.limit)).toBeLessThan(100);
+  });
+
+  test('a node whose machine was suspended holds up nobody, and knows nothing of another row', () => {
+    const desk = used();
+    const early = reckoned(desk, 0, 1);
+    desk.after(30).granted('b', { wants: 0 });
+    const { at } = desk.bucket;
+    desk.reckoned = early;
+    desk.after(1).granted('a', { epoch: 1, wants: 0 });
+    expect(desk.bucket.at).toBe(at);
+    desk.bucket = newBucket(desk.limit, desk.now, desk.timeline);
+    desk.bucket.era++;
+    desk.after(1).granted('a', { epoch: 2, wants: 0 });
+    expect(desk.bucket.at).toBe(desk.now);
+  });
+
+  test('the windows of a calendar are those of the clock', () => {
+    const day = 86_400;
+    const desk = new Desk({
+      ...floating,
+      shape: 'calendar',
+      window: day,
+      windowStart: (at) => Math.floor(at / day) * day,
+    });
+    desk.granted('a');
+    desk.reckoned = reckoned(desk, 1, 1);
+    desk.after(day).granted('a', { wants: 0 });
+    expect(desk.bucket.at).toBe(START + day);
   });
 });

@@ -5,6 +5,7 @@
  */
 import { slotWidth, type Limit } from '../limit';
 import { FIGURES } from '../figures';
+import type { Seen } from './messages';
 import { emptyRing, forget, regrid, type Ring } from './ring';
 
 export interface Part {
@@ -75,6 +76,8 @@ export interface Bucket {
    * has told, or nobody knows.
    */
   madeIn?: number;
+  /** Eras before commits were lost, and how much of what was spent by then is counted: nodes may know more. */
+  lost?: Seen[];
   /** Until then it learns what the nodes hold, after it has lost commits. */
   learningUntil: number;
 

@@ -13,25 +13,34 @@ import type { Renewal, Seen } from './messages';
 import { outstanding, ownUsed, spend } from './own';
 import { mostCredit, paceOf } from './share';
 
+/** Eras of before of which is known how much is counted: nodes that slept through one may still tell. */
+const MOST_LOST = 4;
+
 export function noticeLoss(
   bucket: Bucket,
   limit: Limit,
-  time: { now: number; timeline: string },
+  { now, isOther }: { now: number; isOther: boolean },
   renewal?: Renewal,
 ): void {
-  const other = time.timeline !== bucket.timeline;
-  // Without a timeline that tells, a node that knows more than the row does.
-  const unknown = renewal ? unknownSpends(bucket, renewal.known) : 0;
-  const isLost = other || unknown > 0;
-  if (renewal && (isLost || renewal.generation > bucket.closed.generation)) takeClosing(bucket, renewal);
-  if (!isLost) return;
-  if (other) {
-    bucket.timeline = time.timeline;
-    // The new machine's clock goes on from where the old one's was. Time that passed unseen only makes tokens come back
-    // later.
-    bucket.offset = bucket.at - time.now;
-  }
-  bucket.era = Math.max(bucket.era + 1, Math.floor(time.now), (renewal?.known?.era ?? 0) + 1);
+  const known = renewal?.known;
+  const unknown = known ? unknownSpends(bucket, known) : 0;
+  const isOfBefore = known !== undefined && known.era !== bucket.era;
+  if (renewal && (isOther || unknown > 0 || isOfBefore || renewal.generation > bucket.closed.generation))
+    takeClosing(bucket, renewal);
+  const counted = known && lostIn(bucket, known.era);
+  if (isOther || (unknown > 0 && !counted)) beginAnew(bucket, now, known);
+  else if (unknown === 0) return;
+  if (counted) counted.spent = Math.max(counted.spent, known.spent);
+  chargeLost(bucket, limit, unknown, isOther || !counted ? FIGURES.lostCommits : 0);
+}
+
+/** Nothing that was said of before is compared with what is said from now on. */
+function beginAnew(bucket: Bucket, now: number, known: Seen | undefined): void {
+  const { era, spent, madeIn = 0, lost = [] } = bucket;
+  const counted = known?.era === era ? Math.max(spent, known.spent) : spent;
+  const isOfAnother = known !== undefined && (known.era > era || known.era < madeIn);
+  bucket.lost = [...lost, { era, spent: counted }, ...(isOfAnother ? [{ ...known }] : [])].slice(-MOST_LOST);
+  bucket.era = Math.max(era + 1, Math.floor(now), (known?.era ?? 0) + 1);
   delete bucket.madeIn;
   bucket.learningUntil = bucket.at + FIGURES.part + FIGURES.grace;
   // Parts of before hold as long as they would have, counted from now.
@@ -42,15 +51,20 @@ export function noticeLoss(
   delete bucket.othersAt;
   bucket.others = emptyRing(bucket.own.width);
   bucket.told.spent = 0;
-  chargeLost(bucket, limit, unknown);
 }
 
 /** Tokens that were spent before the node heard of the ledger last, and of which the row knows nothing. */
-function unknownSpends(bucket: Bucket, known: Seen | undefined): number {
-  if (known === undefined) return 0;
+function unknownSpends(bucket: Bucket, known: Seen): number {
+  const { era, spent, madeIn = 0 } = bucket;
+  if (known.era === era) return Math.max(0, known.spent - spent);
+  const counted = lostIn(bucket, known.era);
+  if (counted) return Math.max(0, known.spent - counted.spent);
   // The row that it knew is gone: this one is another, or older than an era that it has seen begin.
-  if (known.era > bucket.era || known.era < (bucket.madeIn ?? 0)) return Math.max(known.spent, Number.EPSILON);
-  return known.era === bucket.era ? Math.max(0, known.spent - bucket.spent) : 0;
+  return known.era > era || known.era < madeIn ? Math.max(known.spent, Number.EPSILON) : 0;
+}
+
+function lostIn({ lost }: Bucket, era: number): Seen | undefined {
+  return lost?.find((one) => one.era === era);
 }
 
 /**
@@ -67,8 +81,9 @@ function takeClosing({ closed, at }: Bucket, { generation, closedFor }: Renewal)
  * Charges what lost commits may have granted, to nodes that may be lost too. How long ago the last of them
  * was, no clock can say.
  * @param unknown spent besides, as a node knows; when, nobody knows, so it counts as spent now
+ * @param seconds of the last commits; 0: those are charged already
  */
-function chargeLost(bucket: Bucket, limit: Limit, unknown: number): void {
+function chargeLost(bucket: Bucket, limit: Limit, unknown: number, seconds: number): void {
   const tokens = tokensOf(bucket, limit);
   const window = windowOf(bucket, limit);
   if (tokens === undefined || window === undefined || bucket.felt) return;
@@ -78,8 +93,9 @@ function chargeLost(bucket: Bucket, limit: Limit, unknown: number): void {
     return;
   }
   const pace = paceOf(bucket, limit, tokens);
-  const most = unknown + mostCredit(bucket, limit, tokens, pace) + pace * FIGURES.lostCommits;
-  spend(bucket, limit, Math.min(tokens, most), bucket.at + limit.late);
+  const granted = seconds > 0 ? mostCredit(bucket, limit, tokens, pace) + pace * seconds : 0;
+  spend(bucket, limit, Math.min(tokens, unknown + granted), bucket.at + limit.late);
+  if (seconds === 0) return;
   bucket.credit = 0;
   bucket.creditAt = bucket.at;
 }

@@ -49,6 +49,8 @@ export interface Renewal {
   wants: number;
   /** The ledger's last word that it heard, in whichever part: so the ledger notices that it lost commits. */
   known: Seen | undefined;
+  /** Tokens of `settled` that the ledger had heard of when it said that: what it knew is not told twice. */
+  reported: number;
   /** The ledger's generation, and for how many seconds it takes the bucket for closed: a lost row has neither. */
   generation: number;
   closedFor: number;
@@ -69,8 +71,8 @@ export interface Renewal {
  */
 export function checkRenewal(renewal: Renewal): void {
   const { settled, late, floor, held, wants, mute, slowest, seq, epoch, header, known, ended } = renewal;
-  const { generation, closedFor } = renewal;
-  const counts = { settled, late, floor, held, wants, mute, slowest, seq, epoch, generation, closedFor };
+  const { generation, closedFor, reported } = renewal;
+  const counts = { settled, late, floor, held, wants, mute, slowest, seq, epoch, generation, closedFor, reported };
   const numbers = { ...counts, ...header, ...known };
   for (const [field, value] of Object.entries(numbers))
     if (value !== undefined && !(Number.isFinite(value) && value >= -1e-6))
@@ -89,6 +91,8 @@ export type Grant =
       lasts: number;
       /** The ledger's count of spent tokens. */
       seen: Seen;
+      /** The bucket's time: the node reckons on from it. */
+      at: number;
       /** Tokens a second that are this node's: its pace; its places of a concurrent limit. */
       rate: number;
       /** Tokens that must be in hand for one request: the most it can cost. */

@@ -41,7 +41,8 @@ export function partOf(bucket: Bucket, renewal: Renewal): Part | 'stale' | 'ende
 /** Step 1: what it spent goes into the account, what it gives back lowers its grant. */
 export function settle(bucket: Bucket, limit: Limit, part: Part, renewal: Renewal): void {
   part.seq = renewal.seq;
-  const settled = Math.max(0, renewal.settled - part.settled);
+  // The rest was told before: it is in the row, or `failover.ts` has charged it.
+  const settled = Math.max(0, renewal.settled - Math.max(part.settled, renewal.reported));
   const late = Math.min(settled, Math.max(0, renewal.late - part.late));
   spend(bucket, limit, settled - late);
   spend(bucket, limit, late, bucket.at + limit.late);

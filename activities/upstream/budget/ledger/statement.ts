@@ -18,6 +18,7 @@
 import { FIGURES } from '../figures';
 import type { Limit } from '../limit';
 import { tidy, tokensOf, type Bucket, type Part } from './bucket';
+import { goOn, type LedgerTime } from './clock';
 import { closedFor } from './closing';
 import { noticeLoss } from './failover';
 import { forgetHeader, hear, noteFlight } from './header';
@@ -26,12 +27,6 @@ import { checkRenewal, type Grant, type Renewal } from './messages';
 import { leak } from './own';
 import { endParts, partOf, refund, settle } from './parts';
 import { available, give, givePlaces, mayAsk, quantum } from './share';
-
-export interface LedgerTime {
-  /** Epoch seconds of the database. */
-  now: number;
-  timeline: string;
-}
 
 export function renew(bucket: Bucket, limit: Limit, renewal: Renewal, time: LedgerTime): Grant {
   checkRenewal(renewal);
@@ -60,6 +55,7 @@ export function renew(bucket: Bucket, limit: Limit, renewal: Renewal, time: Ledg
     granted: part.granted,
     lasts: FIGURES.part,
     seen: { era: bucket.era, spent: bucket.spent },
+    at: bucket.at,
     rate,
     reserve: quantum(limit, bucket.felt || unknown ? Infinity : tokensOf(bucket, limit)!),
     closedFor: closedFor(bucket),
@@ -73,9 +69,9 @@ export function renew(bucket: Bucket, limit: Limit, renewal: Renewal, time: Ledg
  */
 export function advance(bucket: Bucket, limit: Limit, time: LedgerTime, renewal?: Renewal): number {
   const before = bucket.at;
-  noticeLoss(bucket, limit, time, renewal);
-  bucket.at = Math.max(before, time.now + bucket.offset);
+  const isOther = goOn(bucket, limit, time);
   leak(bucket, limit, before);
+  noticeLoss(bucket, limit, { now: time.now, isOther }, renewal);
   tidy(bucket, limit);
   return before;
 }

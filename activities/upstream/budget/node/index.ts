@@ -51,7 +51,7 @@ export class NodeBudget implements Service {
 
   constructor(private readonly options: NodeBudgetOptions) {
     const { database, node, address, log, clocks = CLOCKS } = options;
-    const desk = new LedgerDesk(database, log, payloadsOf);
+    const desk = new LedgerDesk(database, log, payloadsOf, () => clocks.monotonic());
     const metrics = options.registry && new BudgetMetrics(options.registry, () => this.spender.states());
     const now = options.now ?? ((): number => clocks.wall());
     const noted = metrics && ((spent: Spent): void => metrics.note(spent));

@@ -9,7 +9,7 @@ import { reach } from '../../../lib/points';
 import { bucketOf, rowOf, type BucketRow } from '../../store/bucket-row';
 import { lockBuckets, makeBuckets, notifyClosings, readTime, writeBuckets } from '../../store/budget';
 import { newBucket, type Bucket } from '../ledger/bucket';
-import type { LedgerTime } from '../ledger/statement';
+import type { LedgerTime } from '../ledger/clock';
 import type { SharedBucket } from './shared';
 
 /**
@@ -39,6 +39,8 @@ export class LedgerDesk {
     private readonly log: Logger,
     /** The words of a notification, for the closing of these buckets. */
     private readonly payloadsOf: (buckets: readonly { bucket: Bucket; of: SharedBucket }[]) => string[],
+    /** Seconds, monotonic. */
+    private readonly now: () => number,
   ) {}
 
   /**
@@ -108,13 +110,16 @@ export class LedgerDesk {
     const changed: BucketRow[] = [];
     const news: { bucket: Bucket; of: SharedBucket }[] = [];
     const names = [...byId.values()].map(({ name }) => name);
+    const asked = this.now();
     const locked = await lockBuckets(db, names, waits);
     await reach('budget.locked');
     for (const row of locked) {
       const of = byId.get(idOf(row))!;
       try {
         const bucket = bucketOf(row);
-        const { result, closedReason, isNews } = change(bucket, of, { now: row.now, timeline: row.timeline });
+        const { now, timeline } = row;
+        const time = { now, timeline, reckoned: of.account.reckoned(asked) };
+        const { result, closedReason, isNews } = change(bucket, of, time);
         changed.push(rowOf(of.name, bucket, of.limit.rule, closedReason ?? row.closedReason));
         if (isNews) news.push({ bucket, of });
         outcomes.set(of, { result });

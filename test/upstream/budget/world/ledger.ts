@@ -2,6 +2,7 @@
  * PostgreSQL of the simulated world: the bucket's row behind a connection that is slow, cut off or loses answers, on a
  * machine with a clock of its own, which may be replaced by another that lacks the last commits.
  */
+import type { LedgerTime, Reckoned } from '../../../../activities/upstream/budget/ledger/clock';
 import { advance, renew } from '../../../../activities/upstream/budget/ledger/statement';
 import { newBucket, tokensOf, type Bucket } from '../../../../activities/upstream/budget/ledger/bucket';
 import { close, closedFor, type Refusal } from '../../../../activities/upstream/budget/ledger/closing';
@@ -21,6 +22,7 @@ export class SimulatedLedger {
   /** The machine's clock against true time. */
   clockOff = 0;
   private timeline = 1;
+  private wroteAt: number | undefined;
   private readonly commits: Commit[] = [];
   statements = 0;
 
@@ -32,23 +34,30 @@ export class SimulatedLedger {
     this.bucket = newBucket(limit, events.now, '1');
   }
 
-  private get time(): { now: number; timeline: string } {
-    return { now: this.events.now + this.clockOff, timeline: String(this.timeline) };
+  /** How much time has really passed since the row was written. */
+  private get trueTime(): Reckoned | undefined {
+    if (this.wroteAt === undefined) return undefined;
+    const at = this.bucket.at + this.events.now - this.wroteAt;
+    return { era: this.bucket.era, least: at, most: at };
   }
 
-  /** @param limit the rule as the node has it */
-  renew(renewal: Renewal, limit = this.limit): Grant {
+  private timeFor(reckoned?: Reckoned): LedgerTime {
+    return { now: this.events.now + this.clockOff, timeline: String(this.timeline), reckoned };
+  }
+
+  /** @param limit the rule as the node has it @param reckoned the bucket's time as the node knows it by now */
+  renew(renewal: Renewal, limit = this.limit, reckoned?: Reckoned): Grant {
     this.statements++;
     this.checkHeld(renewal);
     // As it goes over the wire.
-    const grant = renew(this.bucket, limit, JSON.parse(JSON.stringify(renewal)) as Renewal, this.time);
+    const grant = renew(this.bucket, limit, JSON.parse(JSON.stringify(renewal)) as Renewal, this.timeFor(reckoned));
     this.check(renewal, grant, limit);
     this.commit();
     return grant;
   }
 
-  close(refusal: Refusal): { closedFor: number; generation: number } {
-    advance(this.bucket, this.limit, this.time);
+  close(refusal: Refusal, reckoned?: Reckoned): { closedFor: number; generation: number } {
+    advance(this.bucket, this.limit, this.timeFor(reckoned));
     close(this.bucket, this.limit, refusal);
     this.commit();
     return { closedFor: closedFor(this.bucket), generation: this.bucket.closed.generation };
@@ -58,7 +67,8 @@ export class SimulatedLedger {
   covers(): number {
     // Spends that were lost before the limit was known are seen as others'.
     const copy = structuredClone(this.bucket);
-    advance(copy, this.limit, this.time);
+    // The clock may have been set since.
+    advance(copy, this.limit, this.timeFor(this.trueTime));
     const others = this.limit.tokens === undefined ? endingAfter(copy.others, countsSince(copy, this.limit)) : 0;
     return ownUsed(copy, this.limit) + outstanding(copy) + others;
   }
@@ -66,14 +76,16 @@ export class SimulatedLedger {
   /** Another machine goes on from the commits of a while ago. */
   failOver(lostSeconds: number, clockOff: number): void {
     this.timeline++;
+    this.wroteAt = undefined;
     this.clockOff = clockOff;
     const { now } = this.events;
     while (this.commits.length > 1 && this.commits.at(-1)!.at > now - lostSeconds) this.commits.pop();
     const row = this.commits.at(-1)?.row;
-    this.bucket = row === undefined ? newBucket(this.limit, this.time.now, '1') : (JSON.parse(row) as Bucket);
+    this.bucket = row === undefined ? newBucket(this.limit, this.timeFor().now, '1') : (JSON.parse(row) as Bucket);
   }
 
   private commit(): void {
+    this.wroteAt = this.events.now;
     if (!this.keepsCommits) return;
     this.commits.push({ at: this.events.now, row: JSON.stringify(this.bucket) });
     // Commits of more than ten seconds are on the standby.

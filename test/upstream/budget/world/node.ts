@@ -4,7 +4,7 @@
  */
 import { Account, type Ticket } from '../../../../activities/upstream/budget/account';
 import type { Limit } from '../../../../activities/upstream/budget/limit';
-import type { Told } from '../../../../activities/upstream/budget/ledger/messages';
+import type { Grant, Told } from '../../../../activities/upstream/budget/ledger/messages';
 import type { Draws } from '../../../support/draws';
 import type { Events } from './events';
 import type { SimulatedLedger } from './ledger';
@@ -72,6 +72,10 @@ export class SimulatedNode implements WorldNode {
   /** Requests that were answered. */
   answered = 0;
   private isTelling = false;
+  private readonly clocks = {
+    monotonic: () => this.world.events.now - this.slept,
+    wall: () => this.world.events.now + this.wallOff,
+  };
 
   constructor(
     private readonly world: Surroundings,
@@ -79,8 +83,7 @@ export class SimulatedNode implements WorldNode {
   ) {
     const { events, draw, limit } = world;
     this.backlogAt = events.now;
-    const clocks = { monotonic: () => events.now - this.slept, wall: () => events.now + this.wallOff };
-    this.account = new Account(`node ${++SimulatedNode.lives}`, limit, clocks);
+    this.account = new Account(`node ${++SimulatedNode.lives}`, limit, this.clocks);
     events.every(1, draw.next(), () => {
       this.awake(() => this.renew());
       return !this.isDead;
@@ -177,7 +180,7 @@ export class SimulatedNode implements WorldNode {
     const refusal = this.account.close(ticket, retryAfter);
     if (refusal === undefined) return;
     if (this.isCut) return this.account.closingLost();
-    const { closedFor, generation } = ledger.close(refusal);
+    const { closedFor, generation } = ledger.close(refusal, this.account.reckoned(this.clocks.monotonic()));
     this.account.hearClosed(closedFor, generation, true);
     for (const node of nodes)
       if (node !== this) events.after(0.015, () => node.hear(max(0, closedFor - 0.015), generation));
@@ -200,9 +203,11 @@ export class SimulatedNode implements WorldNode {
     const takes = draw.between(0.002, 0.02) + (draw.chance(0.01) ? 0.5 : 0);
     const isLost = draw.chance(0.005);
     this.isTelling = true;
-    if (draw.chance(0.005)) events.after(draw.between(1, 3), () => void ledger.renew(renewal));
+    const asked = this.clocks.monotonic();
+    const write = (): Grant => ledger.renew(renewal, undefined, this.account.reckoned(asked));
+    if (draw.chance(0.005)) events.after(draw.between(1, 3), write);
     events.after(takes / 2, () => {
-      const grant = ledger.renew(renewal);
+      const grant = write();
       events.after(isLost ? 1 : takes / 2, () =>
         this.awake(() => {
           this.isTelling = false;

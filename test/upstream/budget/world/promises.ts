@@ -32,7 +32,9 @@ export function promises(history: History, outcome: Outcome, several = { tokens:
     history.learned || uncovered <= 1e-6,
     `the upstream counts ${uncovered.toFixed(1)} tokens that the account does not cover`,
   );
-  const isPlain = history.fault === 'none' && history.others === 0 && history.lyingHeaders === 0;
+  // A clock that is set, whether forward or back, is none of the nodes' business.
+  const isWell = history.fault === 'none' || history.fault === 'database clock';
+  const isPlain = isWell && history.others === 0 && history.lyingHeaders === 0;
   if (isPlain && history.nodes > 1 && requests / history.nodes >= 60)
     expect(outcome.poorest >= 0.25, `one node had ${outcome.poorest.toFixed(2)} of an equal share`);
   if (

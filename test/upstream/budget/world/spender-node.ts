@@ -294,8 +294,9 @@ export class SpenderNode implements WorldNode {
     }
     const takes = draw.between(0.002, 0.02) + (draw.chance(0.01) ? 0.5 : 0);
     const isLost = draw.chance(0.005);
+    const asked = events.now - this.slept;
     const write = ({ bucket, renewal }: (typeof renewals)[0]) =>
-      this.ledgerOf(bucket).renew(renewal, bucket.limit.rule);
+      this.ledgerOf(bucket).renew(renewal, bucket.limit.rule, bucket.account.reckoned(asked));
     this.isTelling = true;
     if (draw.chance(0.005)) events.after(draw.between(1, 3), () => renewals.forEach(write));
     events.after(takes / 2, () => {
@@ -320,7 +321,8 @@ export class SpenderNode implements WorldNode {
     }
     const { sentAgo, answeredAgo } = refusal;
     const told = { ...refusal, sentAgo: sentAgo + since, answeredAgo: answeredAgo + since };
-    const { closedFor, generation } = this.ledgerOf(bucket).close(told);
+    const reckoned = bucket.account.reckoned(events.now - this.slept);
+    const { closedFor, generation } = this.ledgerOf(bucket).close(told, reckoned);
     bucket.hearClosed(closedFor, generation, true);
     for (const node of nodes)
       if (node !== this) events.after(0.015, () => node.hear(max(0, closedFor - 0.015), generation));

@@ -29,6 +29,7 @@ const FAULTS = [
   'rolling',
   'outage',
   'failover',
+  'database clock',
   'all',
 ] as const;
 type Fault = (typeof FAULTS)[number];
@@ -267,6 +268,8 @@ export class BudgetWorld {
           draw.between(0, 10),
           this.history.shape === 'calendar' ? draw.between(-5, 5) : draw.between(-60, 60),
         ),
+      'database clock': () =>
+        (this.ledger.clockOff = this.history.shape === 'calendar' ? draw.between(-5, 5) : draw.between(-600, 600)),
     };
     if (history.fault === 'none') return;
     const kinds =

@@ -1,11 +1,11 @@
 /**
  * The budgets of upstreams as people see and steer them: what each bucket (a limit for one key) has left, which nodes
  * spend from it, what is closed and why. Made by `Longwatch.budget`; shown by `cli/verbs/budget.ts`. Buckets of single
- * members are kept by their shifts and are not listed: `show ID` says where one of them holds its member.
+ * members are kept by their shifts: `member-buckets.ts` reads them.
  *
  * The numbers are those of the ledger's rows, a second old at most, reckoned on to now by the ledger's own code.
  */
-import { closeByHand, openByHand } from '../activities/upstream/budget/by-hand';
+import { closeByHand, closeWhole, openByHand, openWhole } from '../activities/upstream/budget/by-hand';
 import { shownKey } from '../activities/upstream/budget/keys';
 import { outstanding, ownUsed } from '../activities/upstream/budget/ledger/own';
 import { advance } from '../activities/upstream/budget/ledger/statement';
@@ -13,10 +13,14 @@ import { limitOf, type Shape } from '../activities/upstream/budget/limit';
 import { remainingOf } from '../activities/upstream/budget/remaining';
 import { bucketOf, type BucketName } from '../activities/upstream/store/bucket-row';
 import { listBuckets, lockBuckets, type LockedRow } from '../activities/upstream/store/budget';
+import { closedLimits, type LimitName } from '../activities/upstream/store/limit-closings';
+import type { MemberBucketCount } from '../activities/upstream/store/purse';
+import { readUpstreams } from '../activities/upstream/store/upstreams';
 import type { Queryable } from '../activities/lib/database';
 import { recorded, type CommandOptions } from './audit';
 import type { Connections } from './connections';
 import { InvalidBucketError, UnknownBucketError } from './errors';
+import { bucketsOfMember, memberBucketCounts, type MemberBucket } from './member-buckets';
 
 export interface BucketSummary {
   /** `esi/group:90000001`, as `close` and `open` take it. */
@@ -64,6 +68,17 @@ export interface BudgetFilter {
   most?: number;
 }
 
+/** A limit that somebody closed for all of its keys, those that come later too. */
+export interface ClosedLimit {
+  /** `esi/errors`, as `close` and `open` take it. */
+  bucket: string;
+  upstream: string;
+  limit: string;
+  closedUntil: string;
+  closedMs: number;
+  closedReason: string | null;
+}
+
 /** A command on all keys of a limit takes so many at a time, for a row has some kilobytes. */
 const PAGE = 1_000;
 
@@ -83,30 +98,60 @@ export class BudgetHandle {
     return found;
   }
 
+  /** Limits that are closed for all of their keys. A bucket that was opened by itself since is open all the same. */
+  async closedLimits(upstream?: string): Promise<ClosedLimit[]> {
+    const found = await this.connections.readTransaction((db) => closedLimits(db, { upstream }));
+    return found.map(({ upstream: of, limit, closedFor, closedUntil, reason }) => ({
+      bucket: `${of}/${limit}`,
+      upstream: of,
+      limit,
+      closedUntil: closedUntil.toISOString(),
+      closedMs: closedFor * 1_000,
+      closedReason: reason,
+    }));
+  }
+
+  /** The buckets of a member, of whatever tracker it is, that only the shift that keeps it spends from. */
+  ofMember(member: string, upstream?: string): Promise<MemberBucket[]> {
+    return bucketsOfMember(this.connections, member, upstream);
+  }
+
+  /** How many members have buckets of their own, by limit; a million at most is counted. */
+  memberCounts(upstream?: string): Promise<MemberBucketCount[]> {
+    return memberBucketCounts(this.connections, upstream);
+  }
+
   /**
    * No node sends for these buckets for so long, whatever the upstream says meanwhile; told to all at once.
-   * @param bucket `esi/group:90000001`, or `esi/errors` for all keys of a limit
-   * @returns the buckets that it was done to
+   * @param bucket `esi/group:90000001`, or `esi/errors` for all keys of a limit, also those that come later and those
+   *   of single members
+   * @returns the buckets that it was done to, as far as they have a row by now
    */
   close(bucket: string, forMs: number, { why }: CommandOptions = {}): Promise<BucketSummary[]> {
     const reason = why ?? 'closed by hand';
-    return this.change('budget close', bucket, why, (db, names) => closeByHand(db, names, forMs / 1_000, reason));
+    return this.change('budget close', bucket, why, {
+      rows: (db, names) => closeByHand(db, names, forMs / 1_000, reason),
+      whole: async (db, limit) => {
+        await closeWhole(db, limit, forMs / 1_000, reason);
+        return true;
+      },
+    });
   }
 
-  /** They may be spent from again; answers to what was sent before close them no more. */
+  /**
+   * They may be spent from again: what upstreams answered to requests of before closes them no more.
+   * @param bucket `esi/group:90000001`, or `esi/errors` for all keys of a limit
+   */
   open(bucket: string, { why }: CommandOptions = {}): Promise<BucketSummary[]> {
-    return this.change('budget open', bucket, why, openByHand);
+    return this.change('budget open', bucket, why, { rows: openByHand, whole: openWhole });
   }
 
-  private async change(
-    what: string,
-    bucket: string,
-    why: string | undefined,
-    how: (db: Queryable, names: readonly BucketName[]) => Promise<unknown>,
-  ): Promise<BucketSummary[]> {
+  private async change(what: string, bucket: string, why: string | undefined, how: How): Promise<BucketSummary[]> {
     const which = nameOf(bucket);
+    const { key, ...limit } = which;
     const unknown = () => this.unknown(bucket);
     return recorded(this.connections, { what, subject: `upstream/${which.upstream}`, why }, async (db) => {
+      const isKnown = key === undefined && (await isDeclared(db, limit)) && (await how.whole(db, limit));
       const changed: BucketSummary[] = [];
       let closedBefore = 0;
       for (let after: BucketName | undefined, isLast = false; !isLast;) {
@@ -114,10 +159,10 @@ export class BudgetHandle {
         after = page.at(-1);
         isLast = page.length < PAGE;
         closedBefore += closedOf(page.map(summaryOf));
-        await how(db, page);
+        await how.rows(db, page);
         for (const row of await lockBuckets(db, page)) changed.push(summaryOf(row));
       }
-      if (changed.length === 0) throw await unknown();
+      if (changed.length === 0 && !isKnown) throw await unknown();
       return {
         result: changed,
         before: { bucket, buckets: changed.length, closed: closedBefore },
@@ -134,6 +179,19 @@ export class BudgetHandle {
       some.map((one) => one.bucket),
     );
   }
+}
+
+/** The two halves of a command: on rows, and on a limit with all of its keys; the latter answers whether it changed. */
+interface How {
+  rows: (db: Queryable, names: readonly BucketName[]) => Promise<unknown>;
+  whole: (db: Queryable, limit: LimitName) => Promise<boolean>;
+}
+
+/** A worker's config has had that limit, or somebody has spent from it. */
+async function isDeclared(db: Queryable, { upstream, limit }: LimitName): Promise<boolean> {
+  const declared = (await readUpstreams(db)).find(({ name }) => name === upstream);
+  if (declared && limit in declared.options.limits) return true;
+  return (await listBuckets(db, { upstream, limit }, { most: 1 })).length > 0;
 }
 
 const closedOf = (buckets: readonly BucketSummary[]): number => buckets.filter(({ closedMs }) => closedMs > 0).length;

@@ -99,7 +99,8 @@ export type {
 export type { MoveResult } from '../client/cluster/move';
 export type { FailedMove, Moved, MovesOptions, PoolMove } from '../client/cluster/moves';
 export type { RebalanceOptions, RebalancePreview, RebalanceResult } from '../client/cluster/rebalance';
-export type { BucketPart, BucketSummary, BudgetFilter, BudgetHandle } from '../client/budget';
+export type { BucketPart, BucketSummary, BudgetFilter, BudgetHandle, ClosedLimit } from '../client/budget';
+export type { MemberBucket } from '../client/member-buckets';
 export type { Finding } from '../client/doctor/check';
 export type { Diagnosis, UnknownCheck } from '../client/doctor/doctor';
 export * from '../client/errors';

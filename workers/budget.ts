@@ -45,7 +45,13 @@ export function budgetOf(
   const budget = new NodeBudget({ database, node, address, log, registry, now: () => now() / 1_000 });
   const { spender } = budget;
   const upstreams = (config.upstreams ?? []).filter(({ limits }) => Object.keys(limits).length > 0);
-  const settings = new UpstreamSettings({ database, upstreams, define: (upstream) => spender.define(upstream), log });
+  const settings = new UpstreamSettings({
+    database,
+    upstreams,
+    define: (upstream) => spender.define(upstream),
+    hearLimit: (...word) => spender.hearLimit(...word),
+    log,
+  });
   const worker = new WorkerSpending(spender);
   return {
     spender,

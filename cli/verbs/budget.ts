@@ -1,6 +1,7 @@
 /** `longwatch budget list|show|close|open|set`: what the limits of upstreams have left, and steering them by hand. */
 import type { Command } from 'commander';
 import type { BucketSummary } from '../../client/budget';
+import type { MemberBucket } from '../../client/member-buckets';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
 import { age, count, plural, print, printJson, table } from '../output';
@@ -10,6 +11,7 @@ import { operatorVerb, verb, wholeNumber, withLongwatch, type CommonFlags, type 
 interface ListFlags extends CommonFlags {
   limit?: string;
   key?: string;
+  member?: string;
   after?: string;
   most: number;
 }
@@ -20,9 +22,11 @@ export function addBudget(program: Command): void {
     'longwatch budget list',
     'longwatch budget list esi --limit errors',
     'longwatch budget list esi --json',
+    'longwatch budget list esi --member 90000001',
   ])
     .option('--limit <name>', 'only this limit')
     .option('--key <key>', 'only this key')
+    .option('--member <id>', 'the buckets that are this member’s own, instead')
     .option('--after <bucket>', 'go on after this one')
     .option('--most <n>', 'so many of them', wholeNumber, 100)
     .action((upstream: string | undefined, flags: ListFlags) => list(upstream, flags));
@@ -47,9 +51,13 @@ export function addBudget(program: Command): void {
 
 async function list(upstream: string | undefined, flags: ListFlags): Promise<void> {
   await withLongwatch(flags, async (longwatch) => {
-    const { limit, key, after, most } = flags;
+    const { limit, key, after, most, member } = flags;
+    if (member !== undefined) return listOfMember(await longwatch.budget.ofMember(member, upstream), flags);
     const buckets = await longwatch.budget.list({ upstream, limit, key, after, most });
-    if (flags.json) return printJson(buckets);
+    const closed = (await longwatch.budget.closedLimits(upstream)).filter((one) => (limit ?? one.limit) === one.limit);
+    if (flags.json) return printJson([...closed, ...buckets]);
+    for (const { bucket, closedMs, closedReason } of closed)
+      await print(`${bucket}, all keys: closed for ${age(closedMs)}: ${closedReason ?? 'closed by hand'}`);
     if (buckets.length === 0) {
       const names = await longwatch.upstreams();
       const known = names.length > 0 ? `; upstreams with limits: ${names.join(', ')}` : '';
@@ -59,13 +67,34 @@ async function list(upstream: string | undefined, flags: ListFlags): Promise<voi
     const columns = heads.map((head) => ({ head, right: !['bucket', 'state'].includes(head) }));
     await print(table(columns, buckets.map(rowOf)));
     if (buckets.length === most) await print(`there may be more: --after ${inline(buckets.at(-1)!.bucket)}`);
+    for (const { upstream: of, limit: name, buckets: own } of await longwatch.budget.memberCounts(upstream))
+      await print(`${of}/${name}: ${count(own)} more are single members' own; one member's: --member ID`);
   });
 }
 
+async function listOfMember(buckets: readonly MemberBucket[], { json, limit, member }: ListFlags): Promise<void> {
+  const found = buckets.filter((one) => (limit ?? one.limit) === one.limit);
+  if (json) return printJson(found);
+  if (found.length === 0) return print(`no bucket is ${inline(member!)}'s own; shared ones: longwatch budget list`);
+  const heads = ['bucket', 'tracker', 'left', 'of', 'window', 'spent', 'state'];
+  const columns = heads.map((head) => ({ head, right: !['bucket', 'tracker', 'state'].includes(head) }));
+  const rows = found.map(({ bucket, tracker, remaining, tokens, windowMs, spent, closedMs }) => [
+    bucket,
+    tracker,
+    remaining === null ? null : whole(remaining),
+    tokens === null ? null : whole(tokens),
+    age(windowMs),
+    whole(spent),
+    closedMs > 0 ? `closed for ${age(closedMs)}` : 'open',
+  ]);
+  await print(table(columns, rows));
+}
+
 function rowOf(one: BucketSummary): (string | number | null)[] {
-  const { upstream, limit, key, remaining, tokens, windowMs, spent, held, nodes } = one;
+  const { bucket, remaining, tokens, windowMs, spent, held, nodes } = one;
   return [
-    `${upstream}/${limit}:${key}`,
+    // Whole, as `show`, `close` and `open` take it.
+    bucket,
     remaining === null ? null : whole(remaining),
     tokens === null ? null : whole(tokens),
     windowMs === null || windowMs === 0 ? null : age(windowMs),
@@ -113,7 +142,9 @@ async function close(bucket: string, flags: OperatorFlags & { for: string }): Pr
   await withLongwatch(flags, async (longwatch) => {
     const closed = await longwatch.budget.close(bucket, ms, { why: flags.why });
     if (flags.json) return printJson(closed);
-    await print(`closed for ${age(ms)}: ${some(closed)}; open again with: npx longwatch budget open ${bucket}`);
+    await print(
+      `closed for ${age(ms)}: ${some(bucket, closed)}; open again with: npx longwatch budget open ${inline(bucket)}`,
+    );
   });
 }
 
@@ -121,12 +152,13 @@ async function open(bucket: string, flags: OperatorFlags): Promise<void> {
   await withLongwatch(flags, async (longwatch) => {
     const opened = await longwatch.budget.open(bucket, { why: flags.why });
     if (flags.json) return printJson(opened);
-    await print(`open: ${some(opened)}`);
+    await print(`open: ${some(bucket, opened)}`);
   });
 }
 
-const some = (buckets: readonly BucketSummary[]): string =>
-  buckets.length === 1 ? inline(buckets[0]!.bucket) : plural(buckets.length, 'bucket');
+/** One bucket, or a limit with all of its keys. */
+const some = (bucket: string, buckets: readonly BucketSummary[]): string =>
+  bucket.includes(':') ? inline(bucket) : `all keys of ${inline(bucket)}, ${plural(buckets.length, 'bucket')} by now`;
 
 async function set(upstream: string, given: readonly string[], flags: OperatorFlags): Promise<void> {
   const changes: Record<string, string | null> = {};

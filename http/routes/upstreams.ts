@@ -2,7 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { route } from '../route';
 import { limitOf, SetBody, text, Why } from '../schemas';
-import { Bucket, SettingShape } from '../shapes/more';
+import { Bucket, ClosedLimitShape, MemberBucketShape, SettingShape } from '../shapes/more';
 import { all, listOf } from '../shapes/shape';
 
 const tag = 'upstreams';
@@ -76,6 +76,28 @@ export const UPSTREAM_ROUTES = [
     answer: Bucket,
     covers: ['BudgetHandle.show'],
     run: ({ longwatch, params }) => longwatch.budget.show(params.bucket),
+  }),
+  route({
+    method: 'get',
+    path: '/limits/closed',
+    id: 'listClosedLimits',
+    tag,
+    summary: 'Limits that somebody closed for all of their keys, those that come later too',
+    query: z.object({ upstream: text(200).optional() }),
+    answer: listOf(ClosedLimitShape),
+    covers: ['BudgetHandle.closedLimits'],
+    run: async ({ longwatch, query: { upstream } }) => all(await longwatch.budget.closedLimits(upstream)),
+  }),
+  route({
+    method: 'get',
+    path: '/limits/of-member',
+    id: 'listBucketsOfMember',
+    tag,
+    summary: 'The buckets that are a member’s own: only the shift that keeps it spends from them',
+    query: z.object({ member: text(2_000), upstream: text(200).optional() }),
+    answer: listOf(MemberBucketShape),
+    covers: ['BudgetHandle.ofMember'],
+    run: async ({ longwatch, query: { member, upstream } }) => all(await longwatch.budget.ofMember(member, upstream)),
   }),
   route({
     method: 'post',

@@ -4,7 +4,8 @@
  */
 import { z } from '@hono/zod-openapi';
 import type { AuditRow } from '../../client/audit';
-import type { BucketSummary } from '../../client/budget';
+import type { BucketSummary, ClosedLimit } from '../../client/budget';
+import type { MemberBucket } from '../../client/member-buckets';
 import type { Diagnosis } from '../../client/doctor/doctor';
 import type { BrokenCompensation, KeyDetails, KeySummary, LeaseSummary } from '../../client/durable/handle';
 import type { Setting } from '../../client/settings';
@@ -34,6 +35,38 @@ export const Bucket = shapeOf<BucketSummary>()(
       at: Time,
     })
     .openapi('Bucket'),
+);
+
+export const ClosedLimitShape = shapeOf<ClosedLimit>()(
+  z
+    .object({
+      bucket: z.string().openapi({ example: 'esi/errors' }),
+      upstream: z.string(),
+      limit: z.string(),
+      closedUntil: Time,
+      closedMs: z.number(),
+      closedReason: z.string().nullable(),
+    })
+    .openapi('ClosedLimit'),
+);
+
+export const MemberBucketShape = shapeOf<MemberBucket>()(
+  z
+    .object({
+      bucket: z.string().openapi({ example: 'esi/group:char-location:90000001' }),
+      upstream: z.string(),
+      limit: z.string(),
+      key: z.string().openapi({ description: 'a key that is a secret is a hash' }),
+      tracker: z.string(),
+      member: z.string(),
+      tokens: z.number().nullable(),
+      windowMs: z.number(),
+      spent: z.number(),
+      remaining: z.number().nullable(),
+      closedUntil: Time.nullable(),
+      closedMs: z.number(),
+    })
+    .openapi('MemberBucket'),
 );
 
 export const Lease = shapeOf<LeaseSummary>()(

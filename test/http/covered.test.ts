@@ -150,7 +150,15 @@ const node: Table<NodeHandle> = {
   weight: 'route',
   report: 'route',
 };
-const budget: Table<BudgetHandle> = { list: 'route', show: 'route', close: 'route', open: 'route' };
+const budget: Table<BudgetHandle> = {
+  list: 'route',
+  closedLimits: 'route',
+  ofMember: 'route',
+  memberCounts: { none: 'a count for the terminal' },
+  show: 'route',
+  close: 'route',
+  open: 'route',
+};
 const upstream: Table<UpstreamHandle> = { name: NAME, config: 'route', set: 'route' };
 const durable: Table<DurableHandle> = {
   leases: 'route',

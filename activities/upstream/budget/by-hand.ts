@@ -6,10 +6,11 @@ import type { Queryable } from '../../lib/database';
 import { bucketOf, rowOf, type BucketName, type BucketRow } from '../store/bucket-row';
 import { lockBuckets, notifyClosings, writeBuckets } from '../store/budget';
 import type { Bucket } from './ledger/bucket';
-import { open } from './ledger/closing';
+import { closeUntil, followLimit, open } from './ledger/closing';
 import { advance } from './ledger/statement';
 import { limitOf, type Limit, type Shape } from './limit';
-import { payloadsOf } from './node/closings';
+import { limitPayload, payloadsOf } from './node/closings';
+import { closeLimit, openLimit, type LimitName } from '../store/limit-closings';
 
 /**
  * Nobody sends for them until then, whatever upstreams say meanwhile.
@@ -22,16 +23,26 @@ export function closeByHand(
   seconds: number,
   reason: string,
 ): Promise<BucketRow[]> {
-  return change(db, names, reason, (bucket, at) => {
-    // Answers to what was sent before may yet come, and say nothing of this.
-    bucket.closed.generation++;
-    bucket.closed.until = at + Math.max(0, seconds);
-  });
+  return change(db, names, reason, (bucket, at) => closeUntil(bucket, at + Math.max(0, seconds)));
 }
 
 /** They are open, whatever an answer to a request of before says. @returns those that there are */
 export function openByHand(db: Queryable, names: readonly BucketName[]): Promise<BucketRow[]> {
   return change(db, names, null, open);
+}
+
+/**
+ * All keys of a limit, those that come later and members' own too. Rows that there are follow with `closeByHand`.
+ */
+export async function closeWhole(db: Queryable, limit: LimitName, seconds: number, reason: string): Promise<void> {
+  await notifyClosings(db, [limitPayload(await closeLimit(db, limit, seconds, reason))]);
+}
+
+/** @returns whether it was closed as a whole */
+export async function openWhole(db: Queryable, limit: LimitName): Promise<boolean> {
+  const opened = await openLimit(db, limit);
+  if (opened) await notifyClosings(db, [limitPayload(opened)]);
+  return opened !== undefined;
 }
 
 async function change(
@@ -47,6 +58,8 @@ async function change(
     const rule = ruleOf(row);
     // Its time is left to nodes, who know how much has passed: here the database's clock has no witness.
     if (row.timeline !== bucket.timeline) advance(bucket, rule, row);
+    // All that was said of its whole limit by now is older than this.
+    followLimit(bucket, row.limitClosing, row.now);
     how(bucket, Math.max(bucket.at, row.now + bucket.offset));
     const { upstream, limit, key } = row;
     const name = { upstream, limit, key };

@@ -17,6 +17,17 @@ export interface StoredMember {
   late?: { slot: number; tokens: number };
 }
 
+/** Slots are counted from here, in epoch seconds, so that they fit into 32 bits. */
+export const ORIGIN = 1_704_067_200;
+
+/** Tokens of a stored bucket that are spent and not back, or may still be spent. @param now epoch seconds */
+export function spentOf({ slot, tokens, late }: StoredMember, window: number, now: number): number {
+  const newest = Math.max(slot, Math.floor(((now - ORIGIN) * SLOTS) / window));
+  const inWindow = tokens.filter((_, age) => slot - age > newest - KEPT);
+  const isLate = late !== undefined && late.slot > newest - KEPT;
+  return inWindow.reduce((sum, count) => sum + count, isLate ? late.tokens : 0);
+}
+
 /**
  * A stored bucket in slots of another window's width: each token in the slot in which its old one ends, so later, never
  * earlier.

@@ -10,7 +10,7 @@
  * right before a request, `reserve`, then `settle` or `lose`; `store` in the flush and `flushed` after its commit.
  */
 import type { Told } from './ledger/messages';
-import { KEPT, SLOTS, type MemberLimit, type MemberTicket, type StoredMember } from './member-slots';
+import { KEPT, ORIGIN, SLOTS, type MemberLimit, type MemberTicket, type StoredMember } from './member-slots';
 
 export type { MemberLimit, MemberTicket } from './member-slots';
 
@@ -23,8 +23,6 @@ const MOST = 65_535;
 export const OLD_KEEPER = 30;
 /** Seconds that an answer takes at most: what it cost is counted when it comes, and was spent before. */
 const FLIGHT = 10;
-/** Slots are counted from here, in epoch seconds, so that they fit into 32 bits. */
-const ORIGIN = 1_704_067_200;
 /** Seconds of the shortest window. */
 const SHORTEST = 3;
 

@@ -1,6 +1,7 @@
 /**
  * The limits that this node spends by: those of its config, and over them what was set by hand. Declares them when it
- * starts and looks for changes each second. Made by `workers/budget.ts`; what it finds goes to the `Spender`.
+ * starts and looks each second for changes, and for limits that were closed as a whole. Made by `workers/budget.ts`;
+ * all that it finds goes to the `Spender`.
  */
 import type { Logger } from 'pino';
 import type { ResolvedUpstream } from '../../../config/resolve/upstream';
@@ -11,7 +12,8 @@ import { sameJson } from '../../lib/same-json';
 import type { Service } from '../../lib/service';
 import { limitedUpstream } from '../budget/resolve';
 import type { LimitedUpstream } from '../budget/spender';
-import { declareUpstreams, readUpstreamChanges, type UpstreamRow } from '../store/upstreams';
+import type { LimitName } from '../store/limit-closings';
+import { declareUpstreams, readUpstreamWords, type UpstreamRow } from '../store/upstreams';
 
 const LOOK_MS = 1_000;
 
@@ -20,6 +22,8 @@ export interface SettingsOptions {
   upstreams: readonly ResolvedUpstream[];
   /** Makes an upstream known, or changes it while it runs. */
   define: (upstream: LimitedUpstream) => void;
+  /** A limit was closed for all of its keys, or opened; told each second. */
+  hearLimit: (limit: LimitName, closedFor: number, serial: number) => void;
   log: Logger;
 }
 
@@ -53,10 +57,12 @@ export class UpstreamSettings implements Service {
   }
 
   private async lookOnce(): Promise<void> {
-    const { database, upstreams, log } = this.options;
+    const { database, upstreams, log, hearLimit } = this.options;
     try {
       const names = upstreams.map(({ name }) => name);
-      const rows = await database.transaction((db) => readUpstreamChanges(db, names));
+      const rows = await database.transaction((db) => readUpstreamWords(db, names));
+      for (const { name: upstream, closings } of rows)
+        for (const { limit, closedFor, serial } of closings) hearLimit({ upstream, limit }, closedFor, serial);
       const changes = new Map(rows.map((row) => [row.name, row.changes]));
       for (const upstream of upstreams) {
         const now = changes.get(upstream.name) ?? {};

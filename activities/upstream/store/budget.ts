@@ -3,6 +3,7 @@
  * node's renewal and closings (`budget/node/`), inside a transaction of their own, and by `budget close` and `open`.
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
+import type { LimitWord } from '../budget/ledger/closing';
 import type { BucketName, BucketRow } from './bucket-row';
 
 /** The channel on which nodes hear that a bucket was closed or opened. */
@@ -12,12 +13,18 @@ export const BUDGET_CHANNEL = 'longwatch_budget';
 export interface LockedRow extends BucketRow {
   now: number;
   timeline: string;
+  /** The last word of a person on all keys of its limit; null: there was none. */
+  limitClosing: LimitWord | null;
 }
 
 const COLUMNS = `upstream, limit_name as "limit", key, shape, tokens, window_seconds as "window", at, spent,
   slot_width as width, own_first::float8 as "ownFirst", own, others_first::float8 as "othersFirst", others, parts, state,
   extract(epoch from closed_until)::float8 as "closedUntil", closed_generation::float8 as generation,
   closed_reason as "closedReason", extract(epoch from keep_until)::float8 as "keepUntil"`;
+
+const LIMIT_CLOSING = `(select json_build_object('serial', c.serial, 'reason', c.reason, 'closedFor',
+           greatest(0, extract(epoch from c.closed_until - clock_timestamp())))
+         from longwatch.budget_closing c where c.upstream = b.upstream and c.limit_name = b.limit_name) as "limitClosing"`;
 
 /**
  * Each row's time is read when it comes out of the part below, so after its lock was taken. Keys are compared byte for
@@ -31,8 +38,8 @@ const lockText = (how: string): string => `
     order by b.upstream collate "C", b.limit_name collate "C", b.key collate "C"
     for update of b ${how})
   select ${COLUMNS}, extract(epoch from clock_timestamp())::float8 as now,
-         substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline
-  from locked`;
+         substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline, ${LIMIT_CLOSING}
+  from locked b`;
 
 const LOCK: Statement = { name: 'budget-lock', text: lockText('') };
 /** Rows that somebody has locked wait for the next time; the others do not wait for them. */
@@ -110,7 +117,7 @@ const PURGE: Statement = {
 const LIST: Statement = {
   name: 'budget-list',
   text: `select ${COLUMNS}, extract(epoch from clock_timestamp())::float8 as now,
-                '' as timeline
+                '' as timeline, null as "limitClosing"
          from longwatch.budget
          where ($1::text is null or upstream = $1) and ($2::text is null or limit_name = $2)
            and ($3::text is null or key = $3)

@@ -13,6 +13,11 @@ export interface UpstreamRow {
   changes: Record<string, OptionChange['value']>;
 }
 
+/** The words of persons for a node, each second: options that were set, and limits that were closed or opened whole. */
+export interface UpstreamWords extends Pick<UpstreamRow, 'name' | 'changes'> {
+  closings: { limit: string; closedFor: number; serial: number }[];
+}
+
 const DECLARE: Statement = {
   name: 'upstream-declare',
   text: `insert into longwatch.upstream as u (name, options, sources)
@@ -23,7 +28,11 @@ const DECLARE: Statement = {
 };
 const CHANGES: Statement = {
   name: 'upstream-changes',
-  text: `select name, changes from longwatch.upstream where name = any($1::text[])`,
+  text: `select u.name, u.changes, coalesce((
+           select json_agg(json_build_object('limit', c.limit_name, 'serial', c.serial, 'closedFor',
+                    greatest(0, extract(epoch from c.closed_until - clock_timestamp()))))
+           from longwatch.budget_closing c where c.upstream = u.name), '[]') as closings
+         from longwatch.upstream u where u.name = any($1::text[])`,
 };
 const READ: Statement = {
   name: 'upstream-read',
@@ -47,11 +56,8 @@ export async function declareUpstreams(db: Queryable, rows: readonly Omit<Upstre
   ]);
 }
 
-export function readUpstreamChanges(
-  db: Queryable,
-  names: readonly string[],
-): Promise<Pick<UpstreamRow, 'name' | 'changes'>[]> {
-  return run<Pick<UpstreamRow, 'name' | 'changes'>>(db, CHANGES, [[...names]]);
+export function readUpstreamWords(db: Queryable, names: readonly string[]): Promise<UpstreamWords[]> {
+  return run<UpstreamWords & Record<string, unknown>>(db, CHANGES, [[...names]]);
 }
 
 export function readUpstreams(db: Queryable): Promise<UpstreamRow[]> {

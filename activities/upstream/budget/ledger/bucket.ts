@@ -112,6 +112,8 @@ export interface Bucket {
   flight: number;
   flightAt: number;
   closed: Closing;
+  /** The last word on its whole limit that it has followed. */
+  limitSerial?: number;
   parts: Part[];
 }
 

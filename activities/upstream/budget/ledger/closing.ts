@@ -30,6 +30,33 @@ export function close(bucket: Bucket, limit: Limit, refusal: Refusal): boolean {
   return closed.until !== before;
 }
 
+/** A person's last word on all keys of a limit. */
+export interface LimitWord {
+  /** Counts them: a bucket follows each once. */
+  serial: number;
+  /** Seconds from now; 0: open. */
+  closedFor: number;
+  reason: string | null;
+}
+
+/**
+ * A bucket follows what was said of its whole limit, once: what was said of the bucket itself since is newer.
+ * @returns whether it is closed by that now
+ */
+export function followLimit(bucket: Bucket, word: LimitWord | null, now: number): boolean {
+  if (word === null || word.serial <= (bucket.limitSerial ?? 0)) return false;
+  bucket.limitSerial = word.serial;
+  if (word.closedFor <= 0) return false;
+  closeUntil(bucket, Math.max(bucket.at, now + bucket.offset) + word.closedFor);
+  return true;
+}
+
+/** By hand: answers to what was sent before may yet come, and say nothing of this. */
+export function closeUntil(bucket: Bucket, until: number): void {
+  bucket.closed.generation++;
+  bucket.closed.until = until;
+}
+
 /** By hand: what was sent before closes it no more. */
 export function open(bucket: Bucket): void {
   bucket.closed.generation++;

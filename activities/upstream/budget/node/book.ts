@@ -36,6 +36,8 @@ export interface BookHost {
   /** Epoch seconds of this machine, for headers that name a time. */
   wall(): number;
   monotonic(): number;
+  /** Seconds for which a person closed a whole limit. */
+  closedFor(limit: string): number;
   /** Told of each answer, for metrics. */
   noted?(spent: Spent): void;
 }
@@ -191,7 +193,10 @@ export class Book {
     const id = `${limit.name} ${request === undefined || !this.headers.has(by) ? by : kindOf(by, request)}`;
     let probe = this.probes.get(id);
     if (!probe) {
-      probe = new Probe(limit, this.upstream.shares, () => this.host.monotonic());
+      probe = new Probe(limit, this.upstream.shares, {
+        now: () => this.host.monotonic(),
+        closedFor: () => this.host.closedFor(limit.name),
+      });
       this.probes.set(id, probe);
     }
     return probe;
@@ -285,6 +290,11 @@ export class Book {
     if (before === requests) return;
     if (this.runs.size >= MOST_LEARNED) this.runs.clear();
     this.runs.set(by, before + RUN_WEIGHT * (requests - before));
+  }
+
+  /** All who wait for a key look again. */
+  stirProbes(): void {
+    for (const probe of this.probes.values()) probe.stir();
   }
 
   /** The words of an answer on each limit that it may concern. */

@@ -8,6 +8,7 @@ import type { Bucket } from '../ledger/bucket';
 import { advance } from '../ledger/statement';
 import { Background } from '../../../lib/service';
 import type { BucketName } from '../../store/bucket-row';
+import type { LimitClosing, LimitName } from '../../store/limit-closings';
 import type { LedgerDesk } from './ledger-desk';
 import type { SharedBucket } from './shared';
 
@@ -20,8 +21,17 @@ const MOST_BYTES = 7_500;
 const AGAIN_MS = 1_000;
 const MOST_LOST = 10;
 
-/** A closing as it is told: upstream, limit, key, seconds from then on, generation. */
+/**
+ * A closing as it is told: upstream, limit, key, seconds from then on, generation. Without a key it is of the whole
+ * limit: of keys that have no row, and with its serial.
+ */
 type Word = [upstream: string, limit: string, key: string, closedFor: number, generation: number];
+
+export interface ClosingHost {
+  find(name: BucketName): SharedBucket | undefined;
+  /** A person's word on all keys of a limit: closed for so many seconds, or open. */
+  hearLimit(limit: LimitName, closedFor: number, serial: number): void;
+}
 
 interface Untold {
   refusal: Refusal;
@@ -38,7 +48,7 @@ export class Closings extends Background {
 
   constructor(
     private readonly desk: LedgerDesk,
-    private readonly find: (name: BucketName) => SharedBucket | undefined,
+    private readonly spender: ClosingHost,
     /** Seconds, monotonic. */
     private readonly now: () => number,
   ) {
@@ -119,9 +129,16 @@ export class Closings extends Background {
 
   /** A notification; undefined: the connection was made anew, and renewals tell what was missed. */
   heard(payload: string | undefined): void {
-    for (const [upstream, limit, key, seconds, generation] of wordsOf(payload))
-      this.find({ upstream, limit, key })?.hearClosed(seconds, generation, false);
+    for (const [upstream, limit, key, seconds, count] of wordsOf(payload)) {
+      if (key === '') this.spender.hearLimit({ upstream, limit }, seconds, count);
+      else this.spender.find({ upstream, limit, key })?.hearClosed(seconds, count, false);
+    }
   }
+}
+
+/** The notification of a word on a whole limit. */
+export function limitPayload({ upstream, limit, closedFor: seconds, serial }: LimitClosing): string {
+  return JSON.stringify([[upstream, limit, '', seconds, serial] satisfies Word]);
 }
 
 /** The notifications for these closings, each as long as it may be. */

@@ -42,6 +42,8 @@ export interface PurseHost {
   now(): number;
   monotonic(): number;
   groupOf(upstream: string, limit: string, group: string): GroupLimit;
+  /** Seconds for which a person closed a limit for all keys. */
+  limitClosedFor(upstream: string, limit: string): number;
 }
 
 /** The shift's purse, as a group needs it. */
@@ -235,6 +237,11 @@ export class Group {
   closedFor(slot: number): number {
     this.filledFor(slot);
     return Math.max(0, (this.closings.get(slot) ?? -Infinity) - this.host.monotonic());
+  }
+
+  /** Closed for the member, or for all keys of the limit. */
+  heldFor(slot: number): number {
+    return Math.max(this.closedFor(slot), this.host.limitClosedFor(this.upstream, this.limit.name));
   }
 
   closeFor(slot: number, seconds: number): void {

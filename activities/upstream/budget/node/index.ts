@@ -62,11 +62,7 @@ export class NodeBudget implements Service {
         tellClosing: (...closing) => this.closings.tell(...closing),
       },
     );
-    this.closings = new Closings(
-      desk,
-      (name) => this.spender.find(name),
-      () => clocks.monotonic(),
-    );
+    this.closings = new Closings(desk, this.spender, () => clocks.monotonic());
     this.renewals = new Renewals(desk, this.spender, log);
     this.services = new Services([
       service({ stop: () => Promise.resolve(this.spender.close()) }),

@@ -10,6 +10,7 @@ import { bucketOf, rowOf, type BucketRow } from '../../store/bucket-row';
 import { lockBuckets, makeBuckets, notifyClosings, readTime, writeBuckets } from '../../store/budget';
 import { newBucket, type Bucket } from '../ledger/bucket';
 import type { LedgerTime } from '../ledger/clock';
+import { followLimit } from '../ledger/closing';
 import type { SharedBucket } from './shared';
 
 /**
@@ -117,7 +118,8 @@ export class LedgerDesk {
       const of = byId.get(idOf(row))!;
       try {
         const bucket = bucketOf(row);
-        const { now, timeline } = row;
+        const { now, timeline, limitClosing } = row;
+        if (followLimit(bucket, limitClosing, now)) row.closedReason = limitClosing!.reason;
         const time = { now, timeline, reckoned: of.account.reckoned(asked) };
         const { result, closedReason, isNews } = change(bucket, of, time);
         changed.push(rowOf(of.name, bucket, of.limit.rule, closedReason ?? row.closedReason));

@@ -30,11 +30,11 @@ export class MemberPlace implements Place {
   }
 
   get isClosed(): boolean {
-    return this.group.closedFor(this.slot) > 0;
+    return this.group.heldFor(this.slot) > 0;
   }
 
   get wait(): number {
-    const closed = this.group.closedFor(this.slot);
+    const closed = this.group.heldFor(this.slot);
     if (closed > 0) return closed;
     const buckets = this.group.filledFor(this.slot);
     const wait = buckets?.wait(this.slot, this.group.host.now()) ?? LOOK;
@@ -44,7 +44,7 @@ export class MemberPlace implements Place {
   may(_requests: number, isFurther: boolean): boolean {
     const { group, slot } = this;
     if (!isFurther && group.lineOf(slot)?.isTaken) return false;
-    if (group.closedFor(slot) > 0 || group.stoodStill) return false;
+    if (group.heldFor(slot) > 0 || group.stoodStill) return false;
     const buckets = group.filledFor(slot);
     return buckets ? buckets.may(slot, group.host.now()) : group.asking === 0;
   }
@@ -121,8 +121,8 @@ class TakenOfMember implements Taken {
   }
 
   mayStillSend(): boolean {
-    const { group } = this.place;
-    return !group.stoodStill && group.host.monotonic() - this.sentAt < FIGURES.late - FIGURES.part;
+    const { group, isClosed } = this.place;
+    return !isClosed && !group.stoodStill && group.host.monotonic() - this.sentAt < FIGURES.late - FIGURES.part;
   }
 
   settle({ cost, told, refusedFor, isMute }: Verdict): void {
@@ -156,7 +156,7 @@ class TakenToAsk implements Taken {
   }
 
   mayStillSend(): boolean {
-    return !this.place.group.stoodStill;
+    return !this.place.isClosed && !this.place.group.stoodStill;
   }
 
   settle(verdict: Verdict): void {

@@ -15,6 +15,13 @@ interface Asking {
   probe: Probe;
 }
 
+export interface ProbeHost {
+  /** Seconds, monotonic. */
+  now(): number;
+  /** Seconds for which a person closed the limit for all keys. */
+  closedFor(): number;
+}
+
 export class Probe implements Place {
   readonly key = '';
   private readonly asking: Asking;
@@ -25,20 +32,24 @@ export class Probe implements Place {
   constructor(
     readonly limit: UpstreamLimit,
     private readonly shares: ConstructorParameters<typeof Line>[1],
-    private readonly now: () => number,
+    private readonly host: ProbeHost,
     asking?: Asking,
   ) {
     this.asking = asking ?? { underWay: 0, closedUntil: -Infinity, probe: this };
     this.asking.probe = this;
-    this.line = new Line(this, shares, now);
+    this.line = new Line(this, shares, () => host.now());
   }
 
   get isClosed(): boolean {
-    return this.asking.closedUntil > this.now();
+    return this.closedFor > 0;
   }
 
   get wait(): number {
-    return this.isClosed ? this.asking.closedUntil - this.now() : Infinity;
+    return this.closedFor || Infinity;
+  }
+
+  private get closedFor(): number {
+    return Math.max(0, this.asking.closedUntil - this.host.now(), this.host.closedFor());
   }
 
   may(): boolean {
@@ -69,10 +80,14 @@ export class Probe implements Place {
 
   /** Everybody looks again. @returns the probe for those who still do not know, where one is needed */
   known(): Probe | undefined {
-    const { limit, shares, now, asking } = this;
+    const { limit, shares, host, asking } = this;
     this.isKnown = true;
     this.line.stir();
-    return asking.underWay > 0 || this.isClosed ? new Probe(limit, shares, now, asking) : undefined;
+    return asking.underWay > 0 || this.isClosed ? new Probe(limit, shares, host, asking) : undefined;
+  }
+
+  stir(): void {
+    this.line.stir();
   }
 
   close(): void {
@@ -84,7 +99,7 @@ export class Probe implements Place {
     asking.underWay--;
     if (refusedFor !== undefined) {
       const { window, longestClosing } = limit.rule;
-      asking.closedUntil = this.now() + boundedClosing(refusedFor, window, longestClosing);
+      asking.closedUntil = this.host.now() + boundedClosing(refusedFor, window, longestClosing);
     }
     asking.probe.line.stir();
   }
@@ -99,7 +114,7 @@ class TakenProbe implements Taken {
   ) {}
 
   mayStillSend(): boolean {
-    return true;
+    return !this.place.isClosed;
   }
 
   settle({ refusedFor }: Verdict): void {

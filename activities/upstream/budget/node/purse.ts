@@ -4,6 +4,7 @@
  * it in the flush and lets it go.
  */
 import { MemberBuckets } from '../member';
+import type { LimitName } from '../../store/limit-closings';
 import type { ChangedRow, Purse, PurseRow, UpstreamLimit } from '../spender';
 import { Group, isMute, limitOf, type GroupOwner, type PurseHost } from './group';
 import { MemberPlace } from './member-place';
@@ -144,6 +145,12 @@ export class ShiftPurse implements Purse, GroupOwner {
     this.isOver = true;
     for (const group of this.groups.values()) group.end();
     this.ended();
+  }
+
+  /** Members who wait for a limit that was closed for all keys may go on, or not. */
+  stir({ upstream, limit }: LimitName): void {
+    for (const group of this.groups.values())
+      if (group.upstream === upstream && group.rule.name === limit) group.stir();
   }
 
   get isStored(): boolean {

@@ -6,10 +6,12 @@
 import type { BucketState, Spent } from '../../telemetry';
 import type { Clocks } from '../account';
 import type { BucketName } from '../../store/bucket-row';
+import type { LimitName } from '../../store/limit-closings';
 import type { LimitedUpstream, Purse, Reservation, Shortage, Spender, UpstreamLimit, Use } from '../spender';
 import { Book } from './book';
 import type { GroupLimit } from './group';
 import { ShiftPurse } from './purse';
+import { LimitClosings } from './limit-closings';
 import { SharedBucket, type Ledger } from './shared';
 import { RunReservation } from './spend';
 
@@ -41,11 +43,14 @@ export class NodeSpender implements Spender {
   private readonly groups = new Map<string, GroupLimit>();
   private readonly purses = new Set<ShiftPurse>();
   private readonly monotonic = (): number => this.options.clocks.monotonic();
+  private readonly closings: LimitClosings;
 
   constructor(
     private readonly options: SpenderOptions,
     private readonly ledger: Ledger,
-  ) {}
+  ) {
+    this.closings = new LimitClosings(() => options.clocks.monotonic());
+  }
 
   /** Makes it known, or changes its limits while it runs. */
   define(upstream: LimitedUpstream): void {
@@ -75,6 +80,7 @@ export class NodeSpender implements Spender {
       now: () => options.now(),
       monotonic: () => options.clocks.monotonic(),
       groupOf: (...name: string[]) => this.groupOf(name.join('/')),
+      limitClosedFor: (upstream: string, limit: string) => this.closings.closedFor(upstream, limit),
     };
     const purse: ShiftPurse = new ShiftPurse(slots, host, () => this.purses.delete(purse));
     this.purses.add(purse);
@@ -107,6 +113,13 @@ export class NodeSpender implements Spender {
     return this.buckets.get(idOf(upstream, limit, key));
   }
 
+  /** Somebody closed a limit for all of its keys, or opened it. Shared buckets follow by their rows. */
+  hearLimit(limit: LimitName, closedFor: number, serial: number): void {
+    if (!this.closings.hear(limit, closedFor, serial)) return;
+    this.books.get(limit.upstream)?.stirProbes();
+    for (const purse of this.purses) purse.stir(limit);
+  }
+
   /** Called every second: notes that the process is alive, and forgets what nobody uses. */
   beat(): void {
     for (const purse of this.purses) purse.beat();
@@ -135,6 +148,7 @@ export class NodeSpender implements Spender {
       ...(noted && { noted }),
       wall: () => clocks.wall(),
       monotonic: () => clocks.monotonic(),
+      closedFor: (limit) => this.closings.closedFor(upstream, limit),
       shared: (limit, key) => this.sharedOf(upstream, limit, key),
     };
   }

@@ -1,0 +1,174 @@
+/**
+ * Limits that a person closes for all of their keys, on the real PostgreSQL: those that come later, those of single
+ * members and those that nobody knows yet are closed with them, and opened again.
+ */
+import { pino } from 'pino';
+import { Database } from '../../../../activities/lib/database';
+import { UpstreamSettings } from '../../../../activities/upstream/spend/settings';
+import type { UpstreamLimit } from '../../../../activities/upstream/budget/spender';
+import { resolveUpstream } from '../../../../config/resolve/upstream';
+import type { Longwatch } from '../../../../client/longwatch';
+import { UnknownBucketError } from '../../../../client/errors';
+import { runCli } from '../../../support/cli';
+import { Stack } from '../../../support/stack';
+import { answer, oneLimit, TestNode, upstreamOf } from './kit';
+
+let stack: Stack;
+let longwatch: Longwatch;
+let nodes: TestNode[] = [];
+beforeAll(async () => {
+  stack = await Stack.start();
+  longwatch = await stack.connect();
+}, 120_000);
+afterAll(async () => {
+  await stack?.close();
+});
+beforeEach(async () => {
+  await stack.sql('truncate longwatch.budget, longwatch.budget_closing, longwatch.budget_header, longwatch.upstream');
+  await stack.sql(`insert into longwatch.upstream (name, options) values ('up', '{"limits": {"all": {}}}')`);
+});
+afterEach(async () => {
+  await Promise.all(nodes.map((node) => node.stop()));
+  nodes = [];
+});
+
+async function start(name: string, more: Partial<UpstreamLimit> = {}): Promise<TestNode> {
+  const upstream = upstreamOf(oneLimit({ tokens: 1_000, window: 60 }, { key: ({ id }) => id, ...more }));
+  const node = await new TestNode(name, stack.servers.databaseUrl, upstream).start();
+  nodes.push(node);
+  return node;
+}
+
+/** Until the ledger has answered for a key; whether it is closed then. */
+async function asked(node: TestNode, id: string): Promise<boolean> {
+  const spend = node.take({ id });
+  if (spend.isShort && !spend.isClosed) {
+    const leave = spend.join({ class: 'watch', requests: 1, wake: () => undefined });
+    await node.budget.renewals.renewAll();
+    leave();
+  }
+  const again = spend.isShort ? node.take({ id }) : spend;
+  if (again.isShort) return again.isClosed;
+  again.report(answer());
+  return false;
+}
+
+test('a key that comes later is closed as well, on every node, and after a restart; opened, it goes on', async () => {
+  const [a, b] = [await start('a'), await start('b')];
+  (await a.taken({ id: 'old' })).report(answer());
+  await a.budget.renewals.renewAll();
+  const closed = await longwatch.budget.close('up/all', 600_000, { why: 'they asked us' });
+  expect(closed.map(({ bucket }) => bucket)).toEqual(['up/all:old']);
+  expect(await asked(b, 'new')).toBe(true);
+  expect(await asked(await start('c'), 'newer')).toBe(true);
+  const rows = await longwatch.budget.list({ upstream: 'up' });
+  expect(rows.map(({ key, closedReason }) => [key, closedReason])).toEqual(
+    ['new', 'newer', 'old'].map((key) => [key, 'they asked us']),
+  );
+  expect(await longwatch.budget.closedLimits('up')).toMatchObject([
+    { bucket: 'up/all', upstream: 'up', limit: 'all', closedReason: 'they asked us' },
+  ]);
+  const list = await runCli(stack, 'budget', 'list');
+  expect(list.out).toMatch(/up\/all, all keys: closed for .*: they asked us/);
+  const { out } = await runCli(stack, 'budget', 'list', '--json');
+  expect(JSON.parse(out)).toMatchObject([{ bucket: 'up/all' }, { key: 'new' }, { key: 'newer' }, { key: 'old' }]);
+
+  await longwatch.budget.open('up/all');
+  expect(await longwatch.budget.closedLimits()).toEqual([]);
+  (await b.taken({ id: 'new' })).report(answer());
+  expect(await asked(b, 'newest')).toBe(false);
+});
+
+test('a bucket that is opened by itself stays open; the limit stays closed for the others, and for those that come', async () => {
+  const a = await start('a');
+  for (const id of ['one', 'two']) (await a.taken({ id })).report(answer());
+  await a.budget.renewals.renewAll();
+  await longwatch.budget.close('up/all', 600_000);
+  expect(await longwatch.budget.open('up/all:one')).toMatchObject([{ closedMs: 0 }]);
+  await a.budget.renewals.renewAll();
+  (await a.taken({ id: 'one' })).report(answer());
+  expect(await asked(a, 'two')).toBe(true);
+  expect(await asked(a, 'three')).toBe(true);
+  // Closed anew, all of them are.
+  await longwatch.budget.close('up/all', 600_000);
+  expect((await longwatch.budget.show('up/all:one')).closedMs).toBeGreaterThan(0);
+});
+
+test('a limit of which nobody has spent yet is closed all the same; one that there is not is refused', async () => {
+  expect(await longwatch.budget.close('up/all', 600_000)).toEqual([]);
+  expect(await asked(await start('a'), 'first')).toBe(true);
+  await expect(longwatch.budget.close('up/oll', 600_000)).rejects.toThrow(UnknownBucketError);
+  await expect(longwatch.budget.close('upp/all', 600_000)).rejects.toThrow(UnknownBucketError);
+  expect(await longwatch.budget.closedLimits()).toHaveLength(1);
+  const said = await runCli(stack, 'budget', 'close', 'up/all', '--for', '5m');
+  expect(said.out).toContain('closed for 5 min: all keys of up/all, 1 bucket by now');
+});
+
+test('members’ own buckets are closed by notification, and their line goes on when the limit is opened', async () => {
+  const node = await start('a', { scope: 'member' });
+  const { spender } = node.budget;
+  const purse = spender.purse(1);
+  purse.load(0, [], true);
+  const use = { id: 'm', purse, slot: 0 };
+  (await node.taken(use)).report(answer());
+  await longwatch.budget.close('up/all', 600_000);
+  let spend = node.take(use);
+  while (!spend.isShort) {
+    spend.release();
+    await new Promise(setImmediate);
+    spend = node.take(use);
+  }
+  expect(spend).toMatchObject({ isClosed: true });
+  expect(spend.waitMs).toBeGreaterThan(500_000);
+  const shortage = spend;
+  const woken = new Promise<void>((wake) => void shortage.join({ class: 'watch', requests: 1, wake }));
+  await longwatch.budget.open('up/all');
+  await woken;
+  expect(node.take(use).isShort).toBe(false);
+});
+
+test('nobody asks for a key while its limit is closed', async () => {
+  const node = await start('a', { key: ({ header }) => header('x-group') });
+  await longwatch.budget.close('up/all', 600_000);
+  let spend = node.take();
+  while (!spend.isShort) {
+    spend.release();
+    await new Promise(setImmediate);
+    spend = node.take();
+  }
+  expect(spend.isClosed).toBe(true);
+  await longwatch.budget.open('up/all');
+  (await node.taken()).report(answer(200, { 'x-group': 'g' }));
+});
+
+test('a node that starts, or missed the notification, reads it with the options of each second', async () => {
+  const log = pino({ level: 'silent' });
+  const database = new Database({ url: stack.servers.databaseUrl, log, connections: 1 });
+  try {
+    const definition = {
+      name: 'up',
+      origin: 'http://localhost',
+      limits: { all: { key: 'address', tokens: 5, window: '1m' } },
+    };
+    const upstream = resolveUpstream(definition as Parameters<typeof resolveUpstream>[0], []);
+    const words: unknown[] = [];
+    const settings = new UpstreamSettings({
+      database,
+      upstreams: [upstream],
+      define: () => undefined,
+      hearLimit: (limit, closedFor, serial) => words.push([limit, Math.ceil(closedFor / 100), serial]),
+      log,
+    });
+    await longwatch.budget.close('up/all', 600_000);
+    await settings.start();
+    await longwatch.budget.open('up/all');
+    await settings.stop();
+    await settings.look();
+    expect(words).toEqual([
+      [{ upstream: 'up', limit: 'all' }, 6, 1],
+      [{ upstream: 'up', limit: 'all' }, 0, 2],
+    ]);
+  } finally {
+    await database.close();
+  }
+});

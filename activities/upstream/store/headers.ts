@@ -4,6 +4,7 @@
  */
 import { run, type Queryable, type Statement } from '../../lib/database';
 import type { LearnedHeader } from '../budget/node/book';
+import type { Question } from '../budget/node/first-asks';
 
 /** A config has tens; an upstream that names a group for each request is not followed further than this. */
 const MOST = 5_000;
@@ -11,7 +12,7 @@ const MOST = 5_000;
 const READ: Statement = {
   name: 'budget-header-read',
   text: `select upstream, kind, header, value from longwatch.budget_header
-         where upstream = any($1::text[]) order by told_at desc limit ${MOST}`,
+         where upstream = any($1::text[]) and header <> '' order by told_at desc limit ${MOST}`,
 };
 
 const WRITE: Statement = {
@@ -22,6 +23,24 @@ const WRITE: Statement = {
          order by upstream, kind, header
          on conflict (upstream, kind, header) do update set value = excluded.value, told_at = now()
          where h.value is distinct from excluded.value`,
+};
+
+/**
+ * A claim to ask first is a header without a name. Once it is old, another node may have it.
+ */
+const CLAIM: Statement = {
+  name: 'budget-header-claim',
+  text: `insert into longwatch.budget_header as h (upstream, kind, header, value)
+         select upstream, kind, '', $3 from unnest($1::text[], $2::text[]) as r (upstream, kind)
+         order by upstream, kind
+         on conflict (upstream, kind, header) do update set value = excluded.value, told_at = now()
+         where h.value = excluded.value or h.told_at < now() - make_interval(secs => $4)
+         returning upstream, kind`,
+};
+
+const UNCLAIM: Statement = {
+  name: 'budget-header-unclaim',
+  text: `delete from longwatch.budget_header where upstream = any($1::text[]) and header = '' and value = $2`,
 };
 
 /** A month without an answer of that kind: it is asked anew where it comes back. */
@@ -42,4 +61,20 @@ export async function writeHeaders(db: Queryable, headers: readonly LearnedHeade
 
 export async function forgetHeaders(db: Queryable): Promise<void> {
   await run(db, FORGET);
+}
+
+/** @param questions no one twice @returns those that are this node's to ask for so many seconds */
+export function claimQuestions(
+  db: Queryable,
+  questions: readonly Question[],
+  node: string,
+  seconds: number,
+): Promise<Question[]> {
+  const [upstreams, kinds] = [questions.map(({ upstream }) => upstream), questions.map(({ kind }) => kind)];
+  return run<Question & Record<string, unknown>>(db, CLAIM, [upstreams, kinds, node, seconds]);
+}
+
+/** The node ends: others need not wait for what it was about to ask. */
+export async function unclaimQuestions(db: Queryable, upstreams: readonly string[], node: string): Promise<void> {
+  await run(db, UNCLAIM, [upstreams, node]);
 }

@@ -36,6 +36,8 @@ export interface BookHost {
   /** Epoch seconds of this machine, for headers that name a time. */
   wall(): number;
   monotonic(): number;
+  /** Whether no other node asks for that just now. */
+  mayAsk(kind: string): boolean;
   /** Seconds for which a person closed a whole limit. */
   closedFor(limit: string): number;
   /** Told of each answer, for metrics. */
@@ -196,6 +198,7 @@ export class Book {
       probe = new Probe(limit, this.upstream.shares, {
         now: () => this.host.monotonic(),
         closedFor: () => this.host.closedFor(limit.name),
+        mayAsk: () => this.host.mayAsk(id),
       });
       this.probes.set(id, probe);
     }

@@ -46,6 +46,7 @@ export class NodeBudget implements Service {
   readonly spender: NodeSpender;
   readonly renewals: Renewals;
   private readonly closings: Closings;
+  private readonly learned: LearnedHeaders;
   private readonly services: Services;
   private timer: NodeJS.Timeout | undefined;
 
@@ -55,18 +56,21 @@ export class NodeBudget implements Service {
     const metrics = options.registry && new BudgetMetrics(options.registry, () => this.spender.states());
     const now = options.now ?? ((): number => clocks.wall());
     const noted = metrics && ((spent: Spent): void => metrics.note(spent));
+    const name = `${node}:${randomUUID()}`;
     this.spender = new NodeSpender(
-      { clocks, now, process: `${node}:${randomUUID()}`, address, noted },
+      { clocks, now, process: name, address, noted },
       {
+        mayAsk: (question) => this.learned.asks.may(question),
         urge: (bucket) => this.renewals.urge(bucket),
         tellClosing: (...closing) => this.closings.tell(...closing),
       },
     );
     this.closings = new Closings(desk, this.spender, () => clocks.monotonic());
     this.renewals = new Renewals(desk, this.spender, log);
+    this.learned = new LearnedHeaders(database, this.spender, log, { name, now: () => clocks.monotonic() });
     this.services = new Services([
       service({ stop: () => Promise.resolve(this.spender.close()) }),
-      new LearnedHeaders(database, this.spender, log),
+      this.learned,
       this.renewals,
       this.closings,
       new Listener(database, { channel: BUDGET_CHANNEL, heard: (payload) => this.closings.heard(payload), log }),

@@ -1,42 +1,59 @@
 /**
  * Keys that are made of an answer's header are learned once for all nodes: a node reads them when it starts, and again
- * while it does not know which bucket a request spends from; it writes those that it has learned. Made by `index.ts` of
- * this folder.
+ * while it does not know which bucket a request spends from; it writes those that it has learned. One node at a time
+ * asks for what nobody knows (`first-asks.ts`). Made by `index.ts` of this folder.
  */
 import type { Logger } from 'pino';
 import { isOutage, type Database } from '../../../lib/database';
 import { errorOf } from '../../../lib/failures';
 import { Background } from '../../../lib/service';
-import { readHeaders, writeHeaders } from '../../store/headers';
+import { claimQuestions, readHeaders, unclaimQuestions, writeHeaders } from '../../store/headers';
 import type { Book, LearnedHeader } from './book';
+import { CLAIM, FirstAsks } from './first-asks';
 
 const LOOK_MS = 1_000;
 const LIMITS = { statementTimeoutMs: 2_000, lockTimeoutMs: 500 };
 /** A value that no key is made of: it is not kept. */
 const LONGEST = 200;
+const LONGEST_KIND = 2 * LONGEST;
 
 export class LearnedHeaders extends Background {
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> | undefined;
+  /** The questions that this node may ask. */
+  readonly asks: FirstAsks;
 
   constructor(
     private readonly database: Database,
     private readonly host: { readonly known: Iterable<Book> },
     private readonly log: Logger,
+    /** A name of this process that no other has; seconds, monotonic. */
+    private readonly node: { name: string; now: () => number },
   ) {
     super();
+    // One that is under way may have read before this was wanted.
+    this.asks = new FirstAsks(node.now, () => void Promise.resolve(this.looking).then(() => this.look(false)));
   }
 
-  /** Before anything is sent. Without the database each kind of request asks by itself. */
+  /** Before anything is sent. Without the database nobody asks. */
   protected async open(): Promise<void> {
     await this.look(true);
-    this.timer = setInterval(() => void this.look(false), LOOK_MS);
+    this.timer = setInterval(() => {
+      // They want to ask, if nobody has for a while.
+      for (const book of this.host.known) if (book.isAsking) book.stirProbes();
+      void this.look(false);
+    }, LOOK_MS);
   }
 
   protected async close(): Promise<void> {
     clearInterval(this.timer);
+    this.asks.close();
     await this.looking;
     await this.look(false);
+    const names = [...this.host.known].map(({ upstream }) => upstream.name);
+    const unclaim = this.database.transaction((db) => unclaimQuestions(db, names, this.node.name), LIMITS);
+    // Else they are somebody else's in some seconds.
+    await unclaim.catch((thrown: unknown) => this.log.debug({ err: errorOf(thrown) }, 'questions are not given back'));
   }
 
   /** Never rejects. */
@@ -52,11 +69,33 @@ export class LearnedHeaders extends Background {
   private async once(isStart: boolean): Promise<void> {
     const books = [...this.host.known];
     await this.tell(books);
+    if (!this.isStopping) await this.claim(books);
     const asking = books.filter((book) => isStart || book.isAsking);
     if (asking.length === 0) return;
     const names = asking.map(({ upstream }) => upstream.name);
     const learned = await this.database.transaction((db) => readHeaders(db, names), LIMITS);
     for (const book of asking) book.adopt(learned.filter(({ upstream }) => upstream === book.upstream.name));
+  }
+
+  /** Questions that nobody else asks now are this node's. */
+  private async claim(books: readonly Book[]): Promise<void> {
+    const wanted = this.asks.takeWanted();
+    if (wanted.length === 0) return;
+    const { name } = this.node;
+    const asked = this.node.now();
+    const odd = wanted.filter(({ kind }) => kind.length > LONGEST_KIND);
+    const shared = wanted.filter(({ kind }) => kind.length <= LONGEST_KIND);
+    let mine = odd;
+    try {
+      if (shared.length > 0)
+        mine = odd.concat(await this.database.transaction((db) => claimQuestions(db, shared, name, CLAIM), LIMITS));
+    } catch (thrown) {
+      if (isOutage(thrown)) throw thrown;
+      // PostgreSQL does not take one of them: each node asks by itself.
+      mine = wanted;
+    }
+    this.asks.granted(mine, asked);
+    for (const book of books) if (mine.some(({ upstream }) => upstream === book.upstream.name)) book.stirProbes();
   }
 
   private async tell(books: readonly Book[]): Promise<void> {
@@ -75,7 +114,7 @@ export class LearnedHeaders extends Background {
 
 /** The last one of each. */
 function latest(headers: readonly LearnedHeader[]): LearnedHeader[] {
-  const kept = headers.filter(({ kind, value }) => (value?.length ?? 0) <= LONGEST && kind.length <= 2 * LONGEST);
+  const kept = headers.filter(({ kind, value }) => (value?.length ?? 0) <= LONGEST && kind.length <= LONGEST_KIND);
   const byId = new Map(kept.map((one) => [`${one.upstream} ${one.header} ${one.kind}`, one]));
   return [...byId.values()];
 }

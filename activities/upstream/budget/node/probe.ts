@@ -1,6 +1,7 @@
 /**
  * The place of the request whose answer tells which bucket it spends from: a key that is made of a header which no
- * answer has had yet. One at a time for each operation of a node; the others wait for what it tells. Kept by `book.ts`.
+ * answer has had yet. One at a time for each operation, of all nodes; the others wait for what it tells. Kept by
+ * `book.ts`.
  */
 import { boundedClosing } from '../ledger/closing';
 import type { UpstreamLimit, Use, Waiter } from '../spender';
@@ -20,6 +21,8 @@ export interface ProbeHost {
   now(): number;
   /** Seconds for which a person closed the limit for all keys. */
   closedFor(): number;
+  /** Whether no other node asks. */
+  mayAsk(): boolean;
 }
 
 export class Probe implements Place {
@@ -53,7 +56,7 @@ export class Probe implements Place {
   }
 
   may(): boolean {
-    return this.isKnown || (this.asking.underWay === 0 && !this.isClosed);
+    return this.isKnown || (this.asking.underWay === 0 && !this.isClosed && this.host.mayAsk());
   }
 
   take(use: Use): Taken {

@@ -7,6 +7,7 @@ import type { Refusal } from '../ledger/closing';
 import type { Grant, Renewal } from '../ledger/messages';
 import type { BucketName } from '../../store/bucket-row';
 import type { UpstreamLimit, Use, Waiter } from '../spender';
+import type { Question } from './first-asks';
 import { GREATEST } from './group';
 import { Line } from './line';
 import type { Place, Taken, Verdict } from './place';
@@ -18,6 +19,8 @@ const GROWTH = 4;
 
 /** Told of what the ledger should hear before the next second. */
 export interface Ledger {
+  /** Whether this node is the one to ask for a key that nobody knows yet; absent: it is alone. */
+  mayAsk?(question: Question): boolean;
   /** The bucket has something to say or to ask for. */
   urge(bucket: SharedBucket): void;
   tellClosing(bucket: SharedBucket, refusal: Refusal, reason: string): void;

@@ -148,6 +148,7 @@ export class NodeSpender implements Spender {
       ...(noted && { noted }),
       wall: () => clocks.wall(),
       monotonic: () => clocks.monotonic(),
+      mayAsk: (kind) => this.ledger.mayAsk?.({ upstream, kind }) ?? true,
       closedFor: (limit) => this.closings.closedFor(upstream, limit),
       shared: (limit, key) => this.sharedOf(upstream, limit, key),
     };

@@ -1,0 +1,79 @@
+/** Keys that are made of an answer's header, on the real PostgreSQL: one node asks, the others wait for its answer. */
+import type { Spend, Use } from '../../../../activities/upstream/budget/spender';
+import { Stack } from '../../../support/stack';
+import { answer, oneLimit, TestNode, upstreamOf } from './kit';
+
+let stack: Stack;
+let nodes: TestNode[] = [];
+beforeAll(async () => {
+  stack = await Stack.start();
+});
+afterAll(async () => {
+  await stack?.close();
+});
+beforeEach(async () => {
+  await stack.sql('truncate longwatch.budget, longwatch.budget_header');
+});
+afterEach(async () => {
+  await Promise.all(nodes.map((node) => node.stop()));
+  nodes = [];
+});
+
+const limits = upstreamOf(oneLimit({ tokens: 1_000, window: 60 }, { key: ({ header }) => header('x-group') }));
+const grouped = answer(200, { 'x-group': 'g' });
+
+async function start(...names: string[]): Promise<TestNode[]> {
+  const started = await Promise.all(names.map((name) => new TestNode(name, stack.servers.databaseUrl, limits).start()));
+  nodes.push(...started);
+  return started;
+}
+
+/** The first of these nodes that may send; the others go on waiting. */
+async function firstOf(waiting: readonly TestNode[], use: Partial<Use> = {}): Promise<{ by: TestNode; spend: Spend }> {
+  return Promise.race(waiting.map(async (by) => ({ by, spend: await by.taken(use) })));
+}
+
+test('three nodes want to ask: one does, and none of the others before its answer', async () => {
+  const three = await start('a', 'b', 'c');
+  const sent: string[] = [];
+  const all = three.map(async (node) => {
+    const spend = await node.taken();
+    sent.push(node.name);
+    return { node, spend };
+  });
+  const { node, spend } = await Promise.race(all);
+  // The others look each second: after three of them nobody else has been let go.
+  for (let i = 0; i < 3; i++) {
+    await stack.sql('select pg_sleep(1)');
+    await Promise.all(three.map(({ budget }) => budget.renewals.renewAll()));
+  }
+  expect(sent).toEqual([node.name]);
+  spend.report(grouped);
+  for (const one of await Promise.all(all)) one.spend.report(grouped);
+  const [{ key }] = (await stack.sql<{ key: string }>('select key from longwatch.budget')) as [{ key: string }];
+  expect(key).toBe('g');
+});
+
+test('the one that asks is gone: another may, once the claim is old; one that ends leaves it at once', async () => {
+  const [a, b] = (await start('a', 'b')) as [TestNode, TestNode];
+  const first = await firstOf([a, b]);
+  const other = first.by === a ? b : a;
+  const waits = other.taken();
+  await stack.sql(`update longwatch.budget_header set told_at = told_at - interval '11 seconds' where header = ''`);
+  const second = await waits;
+  // Another kind of code: its question is its own.
+  const third = await firstOf([a], { by: 't/other' });
+  const fourth = b.taken({ by: 't/other' });
+  nodes = nodes.filter((node) => node !== a);
+  third.spend.release();
+  if (first.by === a) first.spend.release();
+  await a.stop();
+  (await fourth).release();
+  second.release();
+});
+
+test('a question that PostgreSQL cannot keep is asked all the same', async () => {
+  const [a] = (await start('a')) as [TestNode];
+  (await a.taken({ by: 't/nul \0' })).report(grouped);
+  (await a.taken({ by: `t/${'long'.repeat(1_000)}` })).report(grouped);
+});

@@ -93,9 +93,13 @@ function chargeLost(bucket: Bucket, limit: Limit, unknown: number, seconds: numb
     return;
   }
   const pace = paceOf(bucket, limit, tokens);
-  const granted = seconds > 0 ? mostCredit(bucket, limit, tokens, pace) + pace * seconds : 0;
-  spend(bucket, limit, Math.min(tokens, unknown + granted), bucket.at + limit.late);
-  if (seconds === 0) return;
+  if (seconds === 0) {
+    // No upstream has let more through than there is.
+    spend(bucket, limit, Math.min(tokens - ownUsed(bucket, limit), unknown), bucket.at + limit.late);
+    return;
+  }
+  const most = unknown + mostCredit(bucket, limit, tokens, pace) + pace * seconds;
+  spend(bucket, limit, Math.min(tokens, most), bucket.at + limit.late);
   bucket.credit = 0;
   bucket.creditAt = bucket.at;
 }

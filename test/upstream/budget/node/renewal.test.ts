@@ -136,6 +136,37 @@ test('the database is away: a node spends what it has and no more, and goes on w
   }
 });
 
+test('the database is away from all nodes for longer than their parts: what is in hand is spent, then all goes on, and each token is told once', async () => {
+  const proxies = await Promise.all(['a', 'b'].map(() => Proxy.start(stack.servers.databaseUrl)));
+  const upstream = new CountingUpstream(600, 60_000);
+  const limits = upstreamOf(oneLimit({ tokens: 600, window: 60 }));
+  try {
+    for (const [i, name] of ['a', 'b'].entries()) await start(name, limits, proxies[i]!.url);
+    await hammerFor(2_000, upstream);
+    const before = upstream.served;
+    expect(before).toBeGreaterThan(5);
+    for (const proxy of proxies) proxy.swallow();
+    await hammerFor(6_500, upstream);
+    // Their parts have ended: nothing is in hand, and nobody sends.
+    const stood = upstream.served;
+    await hammerFor(1_500, upstream);
+    expect(upstream.served).toBe(stood);
+    for (const proxy of proxies) proxy.pass();
+    await hammerFor(8_000, upstream);
+    expect(upstream.served - stood).toBeGreaterThan(before);
+    expect(upstream.refused).toBe(0);
+    // What was charged for parts that ended is taken back, and messages that came late are not heard twice.
+    await Promise.all(nodes.map((node) => node.budget.stop()));
+    const [{ own }] = (await stack.sql('select own from longwatch.budget')) as [{ own: number[] }];
+    expect(own.reduce((sum, tokens) => sum + tokens, 0)).toBeCloseTo(upstream.served, 6);
+  } finally {
+    for (const proxy of proxies) proxy.pass();
+    await Promise.all(nodes.map((node) => node.stop()));
+    nodes = [];
+    for (const proxy of proxies) proxy.close();
+  }
+}, 60_000);
+
 test('the rows of a moment ago, as after a fail-over: nobody is refused', async () => {
   const upstream = new CountingUpstream(100, 8_000);
   for (const name of ['a', 'b']) await start(name, upstreamOf(oneLimit({ tokens: 100, window: 8 })));

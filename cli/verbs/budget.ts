@@ -1,6 +1,7 @@
 /** `longwatch budget list|show|close|open|set`: what the limits of upstreams have left, and steering them by hand. */
 import type { Command } from 'commander';
 import type { BucketSummary } from '../../client/budget';
+import type { Longwatch } from '../../client/longwatch';
 import type { MemberBucket } from '../../client/member-buckets';
 import { UsageError } from '../errors';
 import { lazy } from '../lazy';
@@ -58,18 +59,25 @@ async function list(upstream: string | undefined, flags: ListFlags): Promise<voi
     if (flags.json) return printJson([...closed, ...buckets]);
     for (const { bucket, closedMs, closedReason } of closed)
       await print(`${bucket}, all keys: closed for ${age(closedMs)}: ${closedReason ?? 'closed by hand'}`);
-    if (buckets.length === 0) {
-      const names = await longwatch.upstreams();
-      const known = names.length > 0 ? `; upstreams with limits: ${names.join(', ')}` : '';
-      return print(`nobody has spent from a bucket lately${known}`);
-    }
-    const heads = ['bucket', 'left', 'of', 'window', 'spent', 'held', 'nodes', 'state'];
-    const columns = heads.map((head) => ({ head, right: !['bucket', 'state'].includes(head) }));
-    await print(table(columns, buckets.map(rowOf)));
-    if (buckets.length === most) await print(`there may be more: --after ${inline(buckets.at(-1)!.bucket)}`);
-    for (const { upstream: of, limit: name, buckets: own } of await longwatch.budget.memberCounts(upstream))
-      await print(`${of}/${name}: ${count(own)} more are single members' own; one member's: --member ID`);
+    const own = await longwatch.budget.memberCounts(upstream);
+    if (buckets.length === 0) await print(await whyEmpty(longwatch, own.length > 0));
+    else await printBuckets(buckets, most);
+    for (const { upstream: of, limit: name, buckets: members } of own)
+      await print(`${of}/${name}: ${count(members)} are single members' own; one member's: --member ID`);
   });
+}
+
+async function whyEmpty(longwatch: Longwatch, hasOwn: boolean): Promise<string> {
+  const names = await longwatch.upstreams();
+  const known = names.length > 0 ? `; upstreams with limits: ${names.join(', ')}` : '';
+  return `nobody has spent from a ${hasOwn ? 'shared ' : ''}bucket lately${known}`;
+}
+
+async function printBuckets(buckets: readonly BucketSummary[], most: number): Promise<void> {
+  const heads = ['bucket', 'left', 'of', 'window', 'spent', 'held', 'nodes', 'state'];
+  const columns = heads.map((head) => ({ head, right: !['bucket', 'state'].includes(head) }));
+  await print(table(columns, buckets.map(rowOf)));
+  if (buckets.length === most) await print(`there may be more: --after ${inline(buckets.at(-1)!.bucket)}`);
 }
 
 async function listOfMember(buckets: readonly MemberBucket[], { json, limit, member }: ListFlags): Promise<void> {

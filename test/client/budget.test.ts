@@ -22,7 +22,7 @@ afterAll(async () => {
   await stack?.close();
 });
 beforeEach(async () => {
-  await stack.sql('truncate longwatch.budget, longwatch.audit');
+  await stack.sql('truncate longwatch.budget, longwatch.budget_closing, longwatch.audit');
   await writeBuckets(db, [
     {
       upstream: 'esi',
@@ -111,6 +111,50 @@ test('what is not a bucket is refused, and what nobody has spent from says which
   await expect(missing).rejects.toThrow(UnknownBucketError);
   await expect(missing).rejects.toThrow('esi/errors:10.0.0.7');
   expect(await longwatch.audit()).toEqual([]);
+});
+
+test('members’ own buckets: counted in the list, and one member’s with all of its groups', async () => {
+  await stack.sql(`insert into longwatch.tracker (name, options) values ('characters', '{}')`);
+  await stack.sql(`insert into longwatch.member (tracker, id, hash, stamp, roster_version)
+    values ('characters', '90000001', 1, 1, 1), ('characters', '90000002', 2, 1, 1)`);
+  await stack.sql(
+    `insert into longwatch.upstream (name, options) values ('esi', '{"limits": {"group": {"tokens": 150}}}')`,
+  );
+  // Slots are a thirtieth of a window long, counted from 2024 on; the newest first.
+  await stack.sql(`insert into longwatch.budget_member
+      (member, upstream, limit_name, key_group, window_seconds, slot, tokens, late_slot, late_tokens, closed_until)
+    select m.key, 'esi', 'group', g.name, 900, s.now, array[5, 7, 0, 1], s.now + 1, 3, g.until
+    from longwatch.member m, (values ('char-location:*', null),
+      ('#5fRk3oYw1xq8s2aBcDeFgHiJkLmNoPqR', extract(epoch from now()) + 300)) g (name, until),
+      (select floor((extract(epoch from now()) - 1704067200) / 30) as now) s`);
+  const own = await longwatch.budget.ofMember('90000001');
+  expect(own).toMatchObject([
+    { key: '#5fRk3oYw1xq8s2aBcDeFgHiJkLmNoPqR', spent: 16, remaining: 134, closedMs: expect.any(Number) as number },
+    {
+      bucket: 'esi/group:char-location:90000001',
+      tracker: 'characters',
+      member: '90000001',
+      tokens: 150,
+      windowMs: 900_000,
+      spent: 16,
+      closedUntil: null,
+    },
+  ]);
+  expect(own[0]!.closedMs).toBeGreaterThan(290_000);
+  expect(await longwatch.budget.ofMember('90000001', 'other')).toEqual([]);
+  const list = await runCli(stack, 'budget', 'list', 'esi');
+  expect(list.out).toContain("esi/group: 4 are single members' own");
+  // Names stand whole, as the other verbs take them.
+  expect(list.out).toContain('esi/group:#5fRk3oYw1xq8s2aBcDeFgHiJkLmNoPqR');
+  const one = await runCli(stack, 'budget', 'list', 'esi', '--member', '90000001');
+  expect(one.out).toMatch(/esi\/group:char-location:90000001\s+characters\s+134\s+150\s+15 min\s+16\s+open/);
+  const { out } = await runCli(stack, 'budget', 'list', '--member', '90000001', '--json');
+  expect(JSON.parse(out)).toHaveLength(2);
+  expect((await runCli(stack, 'budget', 'list', '--member', 'nobody')).out).toContain("no bucket is nobody's own");
+  // A window later all of it is back, and what was late is not yet.
+  await stack.sql('update longwatch.budget_member set slot = slot - 31, late_slot = late_slot + 31');
+  expect(await longwatch.budget.ofMember('90000001')).toMatchObject([{ spent: 3 }, { spent: 3 }]);
+  await stack.sql(`delete from longwatch.tracker; delete from longwatch.upstream`);
 });
 
 test('the command line: list, show, close, open; a wrong time or bucket is status 2', async () => {

@@ -55,7 +55,7 @@ const COUNTS: Statement = {
   name: 'budget-member-counts',
   text: `select upstream, limit_name as "limit", count(*)::float8 as buckets
          from (select upstream, limit_name from longwatch.budget_member
-               where $1::text is null or upstream = $1 limit $2) some
+               where $1::text is null or upstream = $1 limit $2) b
          group by upstream, limit_name order by upstream, limit_name`,
 };
 

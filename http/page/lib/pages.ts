@@ -3,6 +3,7 @@
  * piece, to its end. Used by the long lists; drawn by `parts/listed.tsx`.
  */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { whenActed } from './acted';
 import { Problem } from './api';
 
 interface Page<T> {
@@ -78,11 +79,14 @@ export function usePages<T>(
   const { held, load, isUnderWay, begin } = useHeld(key, question, { first, most });
   useEffect(() => {
     const end = begin();
-    const anew = (): void => {
+    const again = (): void => {
       const { items, skipped, from } = held();
-      if (!document.hidden && !isUnderWay() && items.length <= MOST_ANEW)
-        void load({ items: [], skipped, from }, from, Math.max(1, items.length));
+      if (items.length <= MOST_ANEW) void load({ items: [], skipped, from }, from, Math.max(1, items.length));
     };
+    const anew = (): void => {
+      if (!document.hidden && !isUnderWay()) again();
+    };
+    const endOfActed = whenActed(again);
     // The first time it is asked for wherever the page is; the answer waits for its reader.
     const start = (): void => void load({ items: [], skipped: 0, from: undefined }, undefined, 1);
     const timer = setTimeout(start, round === 0 ? TYPING_MS : 0);
@@ -90,6 +94,7 @@ export function usePages<T>(
     return () => {
       clearTimeout(timer);
       endOfSeen();
+      endOfActed();
       end();
     };
   }, [key, round]);

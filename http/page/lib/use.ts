@@ -1,5 +1,6 @@
 /** The questions that all pages ask in the same way: an answer that is asked again and again, and the time. */
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { whenActed } from './acted';
 import { Problem } from './api';
 import { serverNow } from './clock';
 
@@ -44,6 +45,10 @@ export function useAsked<T>(
         }
       }
       isAsking = false;
+      if (isOld && !ending.signal.aborted) {
+        isOld = false;
+        return ask();
+      }
       if (everyMs !== undefined && !ending.signal.aborted) timer = setTimeout(() => void ask(), everyMs);
     };
     // A page that was opened behind others, or comes back to the front, has nothing or something old.
@@ -51,10 +56,18 @@ export function useAsked<T>(
       if (!document.hidden && !isAsking) void ask();
     };
     let isAsking = false;
+    /** The answer that is on its way may be one of before an action. */
+    let isOld = false;
+    const again = (): void => {
+      if (isAsking) isOld = true;
+      else void ask();
+    };
+    const endOfActed = everyMs === undefined ? undefined : whenActed(again);
     document.addEventListener('visibilitychange', seen);
     void ask();
     return () => {
       document.removeEventListener('visibilitychange', seen);
+      endOfActed?.();
       ending.abort();
       clearTimeout(timer);
     };

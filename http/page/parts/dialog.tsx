@@ -6,6 +6,7 @@
 import type { RefObject } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Action, Preview, Values } from '../actions/action';
+import { acted } from '../lib/acted';
 import { mayBeDone, randomKey, wordsOf } from '../lib/api';
 import { shown } from '../lib/format';
 import { may, useMe } from '../lib/me';
@@ -61,6 +62,7 @@ export function Dialogs({ state }: { state: Whole | undefined }) {
           onDone={(done) => {
             close(action);
             setOutcome(done);
+            acted();
           }}
         />
       )}

@@ -4,6 +4,7 @@
  * consequence, leaves its row in the audit, and is offered as a command that the command line takes as it is.
  */
 import { Client } from 'pg';
+import type { Page } from 'playwright-core';
 import { defineBuffer, defineSweep, defineTracker } from '../../exports';
 import { defineUpstream } from '../../exports/upstream';
 import { resolveConfig } from '../../config/resolve/config';
@@ -107,6 +108,10 @@ describeInBrowser('the rarer actions on the page', () => {
     await durable?.close();
   });
 
+  const leave = async (page: Page & { wrong: string[] }): Promise<void> => {
+    expect(page.wrong).toEqual([]);
+    await page.close();
+  };
   const nodeOf = async (tracker: string): Promise<string | null> =>
     (await longwatch.tracker(tracker).pools())[0]?.node ?? null;
 
@@ -135,8 +140,7 @@ describeInBrowser('the rarer actions on the page', () => {
       ...{ actor: 'ana', via: 'http', subject: 'cluster', outcome: 'done' },
     });
     expect([await nodeOf('lone'), await nodeOf('twin')].sort()).toEqual(['left', 'right']);
-    expect(page.wrong).toEqual([]);
-    await page.close();
+    await leave(page);
   }, 60_000);
 
   test('a pool that moves: its members are counted, it is with the other node then, and comes back', async () => {
@@ -162,8 +166,7 @@ describeInBrowser('the rarer actions on the page', () => {
     // The dialog asks again: what somebody else has done meanwhile is nothing to do any more.
     await page.getByRole('dialog').getByText(`it is with ${to} already`).waitFor();
     await cancel(page);
-    expect(page.wrong).toEqual([]);
-    await page.close();
+    await leave(page);
   }, 60_000);
 
   test('a bucket is closed and opened, each taken back; the command closes it as well', async () => {
@@ -194,8 +197,7 @@ describeInBrowser('the rarer actions on the page', () => {
     expect(await site.byCommand(page)).toMatchObject({ status: 0 });
     expect(await closedMs()).toBeGreaterThan(280_000);
     await cancel(page);
-    expect(page.wrong).toEqual([]);
-    await page.close();
+    await leave(page);
   });
 
   test('sagas to mend: one is tried again and is mended, one was mended by hand', async () => {
@@ -225,8 +227,7 @@ describeInBrowser('the rarer actions on the page', () => {
     expect(await site.listed('saga resolve')).toMatchObject({ via: 'cli', outcome: 'done' });
     await cancel(page);
     await page.getByText('No compensation has failed for good.').waitFor();
-    expect(page.wrong).toEqual([]);
-    await page.close();
+    await leave(page);
   }, 60_000);
 
   test('a key is looked up, and forgotten: then it is not there any more', async () => {
@@ -246,8 +247,7 @@ describeInBrowser('the rarer actions on the page', () => {
     await page.getByRole('alert').getByText('Not read').waitFor();
     await durable.run('payOnce', [{ id: '42' }]);
     expect(await stack.sql(`select 1 from booking where id = '42' and what = 'pay'`)).toHaveLength(2);
-    expect(page.wrong).toEqual([]);
-    await page.close();
+    await leave(page);
   });
 
   test('rows of a sweep that failed: one alone by the page, the others by the command', async () => {
@@ -271,8 +271,7 @@ describeInBrowser('the rarer actions on the page', () => {
     });
     await cancel(page);
     expect((await longwatch.job('combats').run()).rows).toBe(3);
-    expect(page.wrong).toEqual([]);
-    await page.close();
+    await leave(page);
   });
 
   test('letters of members, in bulk: by their error, by their member, and those that were chosen', async () => {
@@ -312,8 +311,7 @@ describeInBrowser('the rarer actions on the page', () => {
       '1 message dropped',
     );
     expect(await rooms.dead.count()).toBe(0);
-    expect(page.wrong).toEqual([]);
-    await page.close();
+    await leave(page);
   });
 
   test('letters of a buffer, in bulk by a filter and by a kind of error; two people choose the same ones', async () => {

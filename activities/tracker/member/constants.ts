@@ -63,6 +63,10 @@ export interface MemberLimits {
   readonly timerMs: number;
   /** A message is dead after this many failures. */
   readonly attempts: number;
+  /** A message is dead when it was being handled while this many processes ended, one keeper after another. */
+  readonly strikes: number;
+  /** A suspect that is at work for so long has not ended its process, and the next one need not wait for it. */
+  readonly suspectMs: number;
   /** The wait after the first failure; it doubles up to the longest. */
   readonly backoffMs: number;
   readonly backoffMaxMs: number;
@@ -104,6 +108,8 @@ export const MEMBER: MemberLimits = {
   timers: 100,
   timerMs: 366 * DAY,
   attempts: 8,
+  strikes: 3,
+  suspectMs: 10 * SECOND,
   backoffMs: SECOND,
   backoffMaxMs: MINUTE,
   commitTurns: 256,

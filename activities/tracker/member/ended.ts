@@ -8,6 +8,7 @@ import type { MemberLimits } from './constants';
 import type { Dropped, Entry } from './mailbox';
 import { marked } from './marks';
 import { waitAfter } from './retry';
+import { ProcessEnded } from './strikes';
 import { attemptOf, type Effects } from './turn';
 import type { Address, Again, Answer, Dead, Failed, Image, Mail, Pushed, Sent, Timer, Write } from './types';
 
@@ -74,8 +75,10 @@ export function failed(where: Where, entry: Entry, thrown: unknown, now: number)
   const { image, address, limits } = where;
   const { what } = entry;
   const error = errorText(thrown);
-  const attempts = attemptOf(entry);
-  const waitMs = waitAfter(attempts, `${address.id}/${entry.order}`, limits);
+  const strikes = thrown instanceof ProcessEnded ? thrown.strikes : 0;
+  // Those attempts have failed as well, and nobody was there to count them.
+  const attempts = attemptOf(entry) + Math.max(0, strikes - 1);
+  const waitMs = strikes > 0 ? undefined : waitAfter(attempts, `${address.id}/${entry.order}`, limits);
   if (what.kind === 'apply') {
     // The next fetch brings another value; this one is not tried for ever.
     if (waitMs !== undefined) return { waitMs };

@@ -16,8 +16,10 @@ import { failedAttempt } from './failed-attempt';
 import { errorOf, failure } from '../../lib/failures';
 import { reach } from '../../lib/points';
 import type { Database, Queryable } from '../../lib/database';
+import type { Struck } from '../member/strikes';
 import { freshnessOf, membersOf, type FreshnessRow, type MemberRow } from '../store/members';
 import { readSlots } from '../store/pools';
+import { findStruck } from '../store/strikes';
 import type { Slots } from '../../../workflows/tracker/slots';
 import { isPassing } from '../../lib/sqlstate';
 import type { TrackerRow } from '../store/trackers';
@@ -169,12 +171,15 @@ export async function begin(
   const latenessOf = (of: string, operation: string): Lateness => node.latenessOf(of, operation);
   const shift = new PoolShift({ claim, fence, definition, host: node, log, latenessOf, purse }, tracker);
   try {
-    const read = (db: Queryable): Promise<Loaded> => load(db, claim, purse !== undefined);
-    const { slots, members, freshness, buckets, isClean } = await node.loading.run(() => database.transaction(read));
+    const asked = { hasPurse: purse !== undefined, receives: tracker.options.receive !== undefined };
+    const read = (db: Queryable): Promise<Loaded> => load(db, claim, asked);
+    const { slots, members, freshness, buckets, isClean, struck } = await node.loading.run(() =>
+      database.transaction(read),
+    );
     if (isGivenUp()) throw failure(ErrorType.Declined, 'the pool has been given up');
     // Only now: with its members it starts runs, which nobody would end if the reading failed after all.
     shift.loadAll(members, freshness, buckets, isClean);
-    node.turns?.keep(shift, slots);
+    node.turns?.keep(shift, slots, struck);
   } catch (error) {
     shift.close();
     if (purse) spender?.release(purse);
@@ -192,8 +197,13 @@ export async function begin(
 }
 
 /** A part at a time: what the node keeps already goes on in between. */
-async function load(db: Queryable, { tracker, pool }: PoolClaim, hasPurse: boolean): Promise<Loaded> {
+async function load(
+  db: Queryable,
+  { tracker, pool }: PoolClaim,
+  { hasPurse, receives }: { hasPurse: boolean; receives: boolean },
+): Promise<Loaded> {
   const slots = await readSlots(db, tracker, pool);
+  const struck = receives ? await findStruck(db, { tracker, pool }, slots) : undefined;
   const members = await membersOf(db, tracker, slots);
   const freshness: FreshnessRow[] = [];
   for (let from = 0; from < members.length; from += LOAD_PART) {
@@ -201,9 +211,9 @@ async function load(db: Queryable, { tracker, pool }: PoolClaim, hasPurse: boole
     for (const row of await freshnessOf(db, part)) freshness.push(row);
   }
   const keys = members.map((member) => member.key);
-  if (!hasPurse) return { slots, members, freshness };
+  if (!hasPurse) return { slots, members, freshness, struck };
   const isClean = await isOfCleanEnd(db, { tracker, pool });
-  return { slots, members, freshness, buckets: await readMemberBuckets(db, keys), isClean };
+  return { slots, members, freshness, buckets: await readMemberBuckets(db, keys), isClean, struck };
 }
 
 interface Loaded {
@@ -213,6 +223,8 @@ interface Loaded {
   buckets?: StoredBuckets;
   /** The keeper before said that nothing was under way. */
   isClean?: boolean;
+  /** Where its members receive. */
+  struck: Struck | undefined;
 }
 
 async function keepUntilEnd(

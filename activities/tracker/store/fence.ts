@@ -63,7 +63,10 @@ const SEEN_TAKEN: Statement = {
          join longwatch.pool p on p.tracker = h.tracker and p.pool = h.pool and p.token <> h.token
          where p.node is not null and p.taken_at is not null`,
 };
-/** $7 is the run that Temporal has declared over by saying that ours is the current one; null: none. */
+/**
+ * $7 is the run that Temporal has declared over by saying that ours is the current one; null: none. What was under way
+ * with a holder that did not end cleanly may have ended it (`strikes.ts`).
+ */
 const TAKE: Statement = {
   name: 'fence-take',
   text: `insert into longwatch.pool as p (tracker, pool, token, run_id, shift, attempt, node, taken_at)
@@ -72,6 +75,7 @@ const TAKE: Statement = {
          set token = p.token + 1, run_id = excluded.run_id, shift = excluded.shift, attempt = excluded.attempt,
              node = excluded.node, taken_at = now(), released_at = null, quarantined_at = null,
              unbegun_since = null, unbegun_on = null,
+             struck_before = case when p.run_id is null or p.released_token = p.token then p.struck_before else now() end,
              crashes = case when p.quarantined_at is null then p.crashes else 0 end
          where p.run_id is null
             or (p.run_id = excluded.run_id and (p.shift, p.attempt) < (excluded.shift, excluded.attempt))

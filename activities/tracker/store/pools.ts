@@ -25,8 +25,9 @@ const SPLIT: Statement = {
          set members = case p.pool when $2 then s.members - s.members / 2 else p.members + s.members / 2 end,
              recount = s.recount or s.members > 0,
              roster_version = greatest(p.roster_version, s.roster_version),
+             struck_before = greatest(p.struck_before, s.struck_before),
              reload_version = case p.pool when $2 then p.reload_version else greatest(p.roster_version, s.roster_version) end
-         from (select members, recount, roster_version from longwatch.pool where tracker = $1 and pool = $2) s
+         from (select members, recount, roster_version, struck_before from longwatch.pool where tracker = $1 and pool = $2) s
          where p.tracker = $1 and p.pool in ($2, $3)`,
 };
 const ADD: Statement = {

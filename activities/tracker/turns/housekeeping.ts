@@ -13,6 +13,7 @@ import type { MemberLimits } from '../member/constants';
 import { tableStep } from '../member/rotation';
 import { purgeLives } from '../store/ended-lives';
 import { mailTables, stepTables } from '../store/mail-tables';
+import { purgeStrikes } from '../store/strikes';
 
 /** Steps of one look: each table is emptied once, and one is turned to. */
 const STEPS = 4;
@@ -80,6 +81,7 @@ export class Housekeeping {
     for (let page = 0; page < PAGES; page++) {
       if (!(await this.database.transaction((db) => purgeLives(db, this.limits), LIMITS))) break;
     }
+    await purgeStrikes(this.database.single);
   }
 
   /** Whether some transaction keeps the table: somebody has left it open, or takes long. */

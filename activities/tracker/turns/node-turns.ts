@@ -13,6 +13,7 @@ import type { Database } from '../../lib/database';
 import type { Slots } from '../../../workflows/tracker/slots';
 import { MEMBER, type MemberLimits } from '../member/constants';
 import type { EndedTurn } from '../member/ended';
+import type { Struck } from '../member/strikes';
 import type { PoolSettled } from '../member/writer';
 import type { Clock } from '../shift/clock';
 import type { PoolShift } from '../shift/pool-shift';
@@ -30,6 +31,7 @@ import { Places } from './places';
 import { PoolTurns } from './pool';
 import { MailReader } from './reader';
 import { ShiftOver } from './over';
+import { Strikes } from './strikes';
 import { Turner } from './turner';
 
 const LOOK_MS = 1_000;
@@ -113,7 +115,8 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     this.notifier = new MailNotifier((...ask) => setup.database.rows(...ask), setup.log);
     this.inbox = new Inbox(setup.database, this, setup.log);
     this.reader = new MailReader(this, this.limits);
-    this.turner = new Turner(this, setup.nodeConcurrency, (pool, turn) => this.alone.run(pool, turn));
+    const strikes = new Strikes(this, this.limits);
+    this.turner = new Turner(this, setup.nodeConcurrency, strikes, (pool, turn) => this.alone.run(pool, turn));
     this.alone = new AloneTurns(setup.handlers ?? setup.database, this, this.limits, () => setup.newPushes?.());
     this.committer = new Committer(setup.values, setup.lane, this, this.limits);
     this.housekeeping = new Housekeeping(setup.database, setup.log, this.limits);
@@ -131,8 +134,8 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
     return this.codes.get(tracker);
   }
 
-  /** The pool is kept from now on; its mail is read at once. */
-  keep(shift: PoolShift, slots: Slots): void {
+  /** The pool is kept from now on; its mail is read at once. @param struck what may have ended its last keepers */
+  keep(shift: PoolShift, slots: Slots, struck?: Struck): void {
     const { receive: options } = shift.options;
     const code = this.codes.get(shift.trackerName);
     if (!options || !code) return;
@@ -154,6 +157,7 @@ export class NodeTurns extends Background implements CommitHost, InboxHost {
       stirred,
       now: () => this.now(),
       limits,
+      struck,
     });
     shift.life = pool;
     this.pools.add(pool);

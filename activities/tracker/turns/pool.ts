@@ -10,6 +10,7 @@ import { holds, slotOf, type Slots } from '../../../workflows/tracker/slots';
 import { MEMBER, type MemberLimits } from '../member/constants';
 import { isIdle, type While } from '../member/idle';
 import { PoolMembers } from '../member/pool-members';
+import { NOTHING_STRUCK, PoolStrikes, type Struck } from '../member/strikes';
 import type { KeptPool } from '../member/writer';
 import type { PoolLife } from '../shift/host';
 import type { PoolOwner } from '../store/fence';
@@ -48,10 +49,13 @@ export interface PoolTurnsSetup {
   /** Something is there to do. */
   readonly stirred: () => void;
   readonly limits?: MemberLimits;
+  /** The strikes of the keepers before this one. */
+  readonly struck?: Struck;
 }
 
 export class PoolTurns implements KeptPool, PoolLife {
   readonly members: PoolMembers;
+  readonly strikes: PoolStrikes;
   readonly shift: TurnsShift;
   readonly code: LifeCode;
   options: ReceiveOptions;
@@ -81,6 +85,7 @@ export class PoolTurns implements KeptPool, PoolLife {
     // With a transaction of its own, each turn begins on what is stored.
     if (code.transaction) this.limits.ahead = { entries: 1, bytes: 0 };
     this.take(options);
+    this.strikes = new PoolStrikes(setup.struck ?? NOTHING_STRUCK);
     this.members = new PoolMembers(shift.claim.tracker, shift.claim.pool, this.limits, code.states);
   }
 

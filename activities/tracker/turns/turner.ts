@@ -10,6 +10,7 @@ import type { TurnsHost } from './host';
 import type { PoolTurns } from './pool';
 import { ShiftOver } from './over';
 import { runCode } from './run';
+import type { Strikes } from './strikes';
 
 /** The thread is the node's too: after this, the rest waits for the next turn of the event loop. Milliseconds. */
 const SLICE_MS = 10;
@@ -24,6 +25,7 @@ export class Turner {
   constructor(
     private readonly host: TurnsHost,
     private readonly nodeConcurrency: number,
+    private readonly strikes: Strikes,
     private readonly alone: RunAlone,
   ) {}
 
@@ -47,14 +49,31 @@ export class Turner {
     const turn = pool.members.next(this.host.now());
     if (!turn) return false;
     if (turn.entry.what.kind !== 'apply') pool.shift.awake.woke(turn.member.id, this.host.clock.now());
+    // One that waits for its turn takes no place meanwhile.
+    if (pool.strikes.isSuspect(turn)) this.strikes.alone(() => this.start(pool, turn));
+    else void this.start(pool, turn);
+    return true;
+  }
+
+  private async start(pool: PoolTurns, turn: Turn): Promise<void> {
     this.running++;
     pool.begun++;
-    void this.run(pool, turn).finally(() => {
+    try {
+      if (pool.strikes.isCounted(turn)) await this.runCounted(pool, turn);
+      else await this.run(pool, turn);
+    } finally {
       this.running--;
       pool.begun--;
       this.host.go();
+    }
+  }
+
+  /** Its message may have ended the process of the pool's last keeper. */
+  private runCounted(pool: PoolTurns, turn: Turn): Promise<void> {
+    return this.strikes.run(pool, turn, {
+      handle: () => this.run(pool, turn),
+      fail: (error) => this.failed(pool, turn, error),
     });
-    return true;
   }
 
   private async run(pool: PoolTurns, turn: Turn): Promise<void> {
@@ -64,11 +83,14 @@ export class Turner {
       await runCode(this.host, pool, turn);
     } catch (thrown) {
       if (thrown instanceof ShiftOver) return members.member(turn.member.id)?.giveBack(turn);
-      const ended = members.failed(turn, errorOf(thrown), this.host.now());
-      if (ended) this.host.ended(pool, turn.member.id, ended);
-      return;
+      return this.failed(pool, turn, errorOf(thrown));
     }
     const ended = members.ended(turn, this.host.now());
+    if (ended) this.host.ended(pool, turn.member.id, ended);
+  }
+
+  private failed(pool: PoolTurns, turn: Turn, error: Error): void {
+    const ended = pool.members.failed(turn, error, this.host.now());
     if (ended) this.host.ended(pool, turn.member.id, ended);
   }
 }

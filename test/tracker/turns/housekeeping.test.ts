@@ -102,3 +102,14 @@ test('a snapshot that is held open under load does not let the tables grow: they
     { begin: 'begin isolation level repeatable read' },
   );
 }, 60_000);
+
+test('a strike that nobody has counted for a day is forgotten', async () => {
+  await nodeOf(trackerOf({ receive: () => undefined }));
+  await stack.sql(
+    `insert into longwatch.strike (tracker, slot, key, count, keeper, struck_at)
+     select 't', 1, hours::text, 1, '0/1', now() - hours * interval '1 hour' from unnest($1::int[]) hours`,
+    [[23, 25]],
+  );
+  await new Housekeeping(database, pino({ level: 'silent' }), limits).look();
+  expect(await stack.sql('select key from longwatch.strike')).toEqual([{ key: '23' }]);
+});

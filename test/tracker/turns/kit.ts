@@ -14,6 +14,7 @@ import { Lane } from '../../../activities/tracker/turns/lane';
 import { NodeTurns, type NodeTurnsSetup } from '../../../activities/tracker/turns/node-turns';
 import { takeFence } from '../../../activities/tracker/store/fence';
 import { insertMail, type NewMail } from '../../../activities/tracker/store/mail';
+import { findStruck } from '../../../activities/tracker/store/strikes';
 import type { LifeDefinition } from '../../../config/define/member';
 import type { TrackerDefinition } from '../../../config/define/tracker';
 import { slotsOf } from '../../../workflows/tracker/slots';
@@ -106,7 +107,8 @@ export async function nodeOf(
     ...more.setup,
   });
   await turns.start();
-  turns.keep(kit.shift, slotsOf(pool, pools));
+  const slots = slotsOf(pool, pools);
+  turns.keep(kit.shift, slots, await findStruck(database.single, claim, slots));
   closing.push(async () => {
     await turns.leave(kit.shift, false);
     await turns.stop();

@@ -1,0 +1,109 @@
+/**
+ * The statements of strikes: what may have ended the process of its keeper (`member/strikes.ts` says what one is). A
+ * keeper reads those of its pool when it takes it (`shift/keep.ts`), counts them before handlers begin and deletes them
+ * afterwards (`turns/strikes.ts`), many by one statement.
+ *
+ * They need not be on the disk before a handler begins: what ends a process of ours does not end the server.
+ */
+import type { Slots } from '../../../workflows/tracker/slots';
+import { run, type Queryable, type Statement } from '../../lib/database';
+import { ms } from '../../lib/sql';
+import { MEMBER } from '../member/constants';
+import type { Struck } from '../member/strikes';
+import type { PoolClaim, PoolOwner } from './fence';
+
+const FOUND: Statement = {
+  name: 'strike-found',
+  text: `select ${ms('p.struck_before')} as before,
+                array(select s.key from longwatch.strike s where s.tracker = p.tracker and s.slot between $3 and $4 and s.count < $5) as suspects
+         from longwatch.pool p where p.tracker = $1 and p.pool = $2`,
+};
+const NO_DISK = `off as materialized (select set_config('synchronous_commit', 'off', true))`;
+/** Under the fence, which is not locked: a keeper that loses its pool just then has counted one too many. */
+const COUNT: Statement = {
+  name: 'strike-count',
+  text: `with ${NO_DISK}, ours as (
+           select distinct h.tracker, e.slot, e.key, h.pool || '/' || h.token as keeper
+           from unnest($1::int[], $2::bigint[], $3::text[]) as e (place, slot, key)
+           join unnest($4::text[], $5::int[], $6::bigint[], $7::text[], $8::int[], $9::int[])
+             with ordinality as h (tracker, pool, token, run_id, shift, attempt, place) on h.place = e.place
+           join longwatch.pool p on p.tracker = h.tracker and p.pool = h.pool and p.token = h.token
+             and p.run_id = h.run_id and p.shift = h.shift and p.attempt = h.attempt
+           cross join off
+         )
+         insert into longwatch.strike as s (tracker, slot, key, keeper, count)
+         select o.*, 1 from ours o order by o.tracker, o.slot, o.key
+         on conflict (tracker, slot, key) do update
+         set count = s.count + case when s.keeper = excluded.keeper then 0 else 1 end,
+             keeper = excluded.keeper, struck_at = clock_timestamp()
+         returning s.key, s.count`,
+};
+/** Not those that a later keeper has counted as well. */
+const DELETE: Statement = {
+  name: 'strike-delete',
+  text: `with ${NO_DISK}
+         delete from longwatch.strike s
+         using unnest($1::text[], $2::bigint[], $3::text[], $4::text[]) as e (tracker, slot, key, keeper), off
+         where s.tracker = e.tracker and s.slot = e.slot and s.key = e.key and s.keeper = e.keeper`,
+};
+/** Nobody has begun it for so long: it has gone with its member, or waits behind much else and is counted anew. */
+const PURGE: Statement = {
+  name: 'strike-purge',
+  text: `delete from longwatch.strike where struck_at < now() - interval '1 day'`,
+};
+
+/** A turn whose handler is about to begin, or has come back. */
+export interface Strike {
+  readonly owner: PoolOwner;
+  /** The member's. */
+  readonly slot: number;
+  /** `ctx.key`. */
+  readonly key: string;
+}
+
+/** The strikes that are there when the pool is taken, but for those of dead letters. */
+export async function findStruck(
+  db: Queryable,
+  { tracker, pool }: Pick<PoolClaim, 'tracker' | 'pool'>,
+  { first, last }: Slots,
+): Promise<Struck> {
+  const [row] = await run<{ before: number | null; suspects: string[] }>(db, FOUND, [
+    ...[tracker, pool, first, last],
+    MEMBER.strikes,
+  ]);
+  return { before: row?.before ?? undefined, suspects: row?.suspects ?? [] };
+}
+
+/** @returns for each how many it has by now; undefined: its pool has another keeper, and it was not counted */
+export async function countStrikes(db: Queryable, strikes: readonly Strike[]): Promise<(number | undefined)[]> {
+  const owners = [...new Set(strikes.map(({ owner }) => owner))];
+  const places = new Map(owners.map((owner, at) => [owner, at + 1]));
+  const found = await run<{ key: string; count: number }>(db, COUNT, [
+    strikes.map(({ owner }) => places.get(owner)),
+    strikes.map(({ slot }) => slot),
+    strikes.map(({ key }) => key),
+    owners.map(({ claim }) => claim.tracker),
+    owners.map(({ claim }) => claim.pool),
+    owners.map(({ token }) => token),
+    owners.map(({ claim }) => claim.runId),
+    owners.map(({ claim }) => claim.shift),
+    owners.map(({ claim }) => claim.attempt),
+  ]);
+  // A key begins with its tracker.
+  const counts = new Map(found.map(({ key, count }) => [key, count]));
+  return strikes.map(({ key }) => counts.get(key));
+}
+
+/** Takes back what this keeper was the last to count. */
+export async function deleteStrikes(db: Queryable, strikes: readonly Strike[]): Promise<void> {
+  await run(db, DELETE, [
+    strikes.map(({ owner }) => owner.claim.tracker),
+    strikes.map(({ slot }) => slot),
+    strikes.map(({ key }) => key),
+    strikes.map(({ owner: { claim, token } }) => `${claim.pool}/${token}`),
+  ]);
+}
+
+export async function purgeStrikes(db: Queryable): Promise<void> {
+  await run(db, PURGE);
+}

@@ -160,6 +160,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
       'auditPage',
       'holds',
       'workersPoll',
+      'replica',
       'close',
     ],
     ...['series', 'allSeries', 'marks', 'once'],

@@ -36,11 +36,6 @@ export function remark(text: string): void {
   process.stderr.write(`${plain(text)}\n`);
 }
 
-/** Below a list that has as many lines as it may have. */
-export function remarkMore(lines: number, limit: number): void {
-  if (lines >= limit) remark(`${count(limit)} are shown, and there may be more: --limit N`);
-}
-
 export interface Column {
   head: string;
   /** Numbers. */

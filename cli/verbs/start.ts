@@ -1,6 +1,6 @@
 /**
- * `longwatch start`: gives a tracker, buffer or job of the config to Temporal, which keeps it running from then on. In a
- * folder without a config, one that was started before goes on with the options that it had.
+ * `longwatch start`: gives a tracker, buffer or job of the config to Temporal, which keeps it running from then on. One
+ * that was started before goes on with the options that it had in a folder without a config.
  */
 import type { Command } from 'commander';
 import { UsageError } from '../errors';

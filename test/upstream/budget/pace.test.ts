@@ -2,7 +2,7 @@
 import { FIGURES } from '../../../activities/upstream/budget/figures';
 import { Pace } from '../../../activities/upstream/budget/pace';
 
-/** Of an error limit: each request reserves a token, and its answer costs nothing. */
+/** As of an error limit: each request reserves a token, and its answer costs nothing. */
 function pace(): Pace {
   const made = new Pace(1);
   for (let answers = 0; answers < 500; answers++) made.note(0);

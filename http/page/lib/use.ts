@@ -30,46 +30,30 @@ export function useAsked<T>(
   useEffect(() => {
     if (key === undefined) return undefined;
     const ending = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
+    const { signal } = ending;
     const ask = async (): Promise<void> => {
-      clearTimeout(timer);
-      isAsking = true;
-      if (!document.hidden) {
-        try {
-          const data = await latest.current(ending.signal);
-          if (!ending.signal.aborted) setState({ key, data, loading: false });
-        } catch (error) {
-          if (ending.signal.aborted) return;
-          const problem = error instanceof Problem ? error : new Problem(0, 'Page', String(error));
-          setState((before) => ({ key, data: before.key === key ? before.data : undefined, problem, loading: false }));
-        }
+      if (document.hidden) return;
+      try {
+        const data = await latest.current(signal);
+        if (!signal.aborted) setState({ key, data, loading: false });
+      } catch (error) {
+        if (signal.aborted) return;
+        const problem = error instanceof Problem ? error : new Problem(0, 'Page', String(error));
+        setState((before) => ({ key, data: before.key === key ? before.data : undefined, problem, loading: false }));
       }
-      isAsking = false;
-      if (isOld && !ending.signal.aborted) {
-        isOld = false;
-        return ask();
-      }
-      if (everyMs !== undefined && !ending.signal.aborted) timer = setTimeout(() => void ask(), everyMs);
     };
+    const { now, anew } = turns(ask, everyMs, signal);
     // A page that was opened behind others, or comes back to the front, has nothing or something old.
     const seen = (): void => {
-      if (!document.hidden && !isAsking) void ask();
+      if (!document.hidden) now();
     };
-    let isAsking = false;
-    /** The answer that is on its way may be one of before an action. */
-    let isOld = false;
-    const again = (): void => {
-      if (isAsking) isOld = true;
-      else void ask();
-    };
-    const endOfActed = everyMs === undefined ? undefined : whenActed(again);
+    const endOfActed = everyMs === undefined ? undefined : whenActed(anew);
     document.addEventListener('visibilitychange', seen);
-    void ask();
+    now();
     return () => {
       document.removeEventListener('visibilitychange', seen);
       endOfActed?.();
       ending.abort();
-      clearTimeout(timer);
     };
   }, [key, everyMs, round]);
   const again = useCallback(() => setRound((before) => before + 1), []);
@@ -80,6 +64,33 @@ export function useAsked<T>(
     loading: !current || state.loading,
     again,
   };
+}
+
+/** A question at a time, and the next one `everyMs` after the answer. */
+function turns(ask: () => Promise<void>, everyMs: number | undefined, signal: AbortSignal) {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let isAsking = false;
+  /** The answer that is on its way may be one of before an action. */
+  let isOld = false;
+  const turn = async (): Promise<void> => {
+    clearTimeout(timer);
+    isAsking = true;
+    do {
+      isOld = false;
+      await ask();
+    } while (isOld && !signal.aborted);
+    isAsking = false;
+    if (everyMs !== undefined && !signal.aborted) timer = setTimeout(() => void turn(), everyMs);
+  };
+  signal.addEventListener('abort', () => clearTimeout(timer));
+  const now = (): void => {
+    if (!isAsking) void turn();
+  };
+  const anew = (): void => {
+    if (isAsking) isOld = true;
+    else now();
+  };
+  return { now, anew };
 }
 
 /** One timer for all ages on the page, however many they are. */

@@ -31,8 +31,6 @@ const COLUMNS = ([first, ...more]: readonly Column<NodeReport>[]): Column<NodeRe
     ),
   },
   ...more,
-  { head: 'event loop', figure: true, wide: true, cell: ({ use }) => (use ? percent(use.eventLoop) : '—') },
-  { head: 'memory', figure: true, wide: true, cell: ({ use }) => (use ? `${short(use.rssBytes / 1e6)} MB` : '—') },
   { head: 'target', figure: true, wide: true, cell: ({ target }) => target ?? 'share' },
   {
     head: 'actions',

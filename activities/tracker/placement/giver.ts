@@ -24,9 +24,8 @@ export class Giver {
   read(rows: ReadonlyMap<string, PlacementRow>): void {
     for (const [asker, { id }] of this.seen) if (rows.get(asker)?.ask?.id !== id) this.seen.delete(asker);
     for (const [asker, { ask }] of rows) {
-      const left = ask?.from[this.self] ?? 0;
-      if (ask && left > 0 && !this.seen.has(asker))
-        this.seen.set(asker, { id: ask.id, deep: ask.deep, left, done: false });
+      const left = ask?.from[this.self];
+      if (ask && left && !this.seen.has(asker)) this.seen.set(asker, { id: ask.id, deep: ask.deep, left, done: false });
     }
   }
 

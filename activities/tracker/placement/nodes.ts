@@ -45,7 +45,7 @@ export function settledLoad(node: NodeLoad): number {
   if (!node.up) return 0;
   let leaving = 0;
   for (const [kind, load] of node.loads) if (isLeaving(node, kind)) leaving += load;
-  return leaving === 0 ? node.load : Math.max(0, node.load - leaving);
+  return Math.max(0, node.load - leaving);
 }
 
 /** Does `giver` keep something that stays there, and that `asker` may keep as well? */

@@ -35,6 +35,7 @@ test('its part of what may be on its way is its part of all that is asked for', 
   expect(giver.part(rows({}))).toBe(0);
   expect(giver.part(rows({ a: null, b: ask(1, { other: 10 }) }))).toBe(0);
   expect(giver.part(rows({ a: ask(1, { me: 10 }) }))).toBe(1);
+  expect(giver.part(rows({ a: ask(1, { me: 0.25, other: 0.25 }) }))).toBe(0.5);
   expect(giver.part(rows({ a: ask(1, { me: 10, other: 20 }), b: ask(1, { me: 5, other: 5 }) }))).toBe(15 / 40);
 });
 

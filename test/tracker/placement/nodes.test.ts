@@ -26,6 +26,7 @@ test('the part of its load that stays is what it may keep, and nothing of a drai
   expect(settledLoad(node({ eve: 30, old: 12, 'eve@gpu': 5 }))).toBe(30);
   expect(settledLoad(node({ old: 12 }))).toBe(0);
   expect(settledLoad(node({ eve: 30 }, { up: false }))).toBe(0);
+  expect(settledLoad({ ...node({}, { up: false }), load: 30 })).toBe(0);
   // Its row may say less in all than by kind.
   expect(settledLoad({ ...node({ old: 12 }), load: 10 })).toBe(0);
 });

@@ -220,6 +220,11 @@ test('a node that is full hands on what it has asked for, while another one has 
     answer: 'redirect',
     to: 'n1',
   });
+  // One that is drained meanwhile hands it on as well.
+  expect(mayTake(nodesOf({ load: 0, up: false }, { load: 500 }), ten, asked, 0)).toEqual({
+    answer: 'redirect',
+    to: 'n1',
+  });
   // Without its having asked, a node above its share hands it on, also with room.
   expect(mayTake(nodesOf({ load: 500 }, { load: 50 }), ten, { ...asked, asked: false }, 0).answer).toBe('redirect');
 });

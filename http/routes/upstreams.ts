@@ -90,14 +90,15 @@ export const UPSTREAM_ROUTES = [
   }),
   route({
     method: 'get',
-    path: '/limits/of-member',
+    path: '/limits/of-member/{id}',
     id: 'listBucketsOfMember',
     tag,
     summary: 'The buckets that are a member’s own: only the shift that keeps it spends from them',
-    query: z.object({ member: text(2_000), upstream: text(200).optional() }),
+    query: z.object({ upstream: text(200).optional() }),
     answer: listOf(MemberBucketShape),
     covers: ['BudgetHandle.ofMember'],
-    run: async ({ longwatch, query: { member, upstream } }) => all(await longwatch.budget.ofMember(member, upstream)),
+    run: async ({ longwatch, params: { id }, query: { upstream } }) =>
+      all(await longwatch.budget.ofMember(id, upstream)),
   }),
   route({
     method: 'post',

@@ -155,7 +155,7 @@ test('the database is away from all nodes for longer than their parts: what is i
     await hammerFor(8_000, upstream);
     expect(upstream.served - stood).toBeGreaterThan(before);
     expect(upstream.refused).toBe(0);
-    // What was charged for parts that ended is taken back, and messages that came late are not heard twice.
+    // The charge for parts that ended is taken back, and messages that came late are not heard twice.
     await Promise.all(nodes.map((node) => node.budget.stop()));
     const [{ own }] = (await stack.sql('select own from longwatch.budget')) as [{ own: number[] }];
     expect(own.reduce((sum, tokens) => sum + tokens, 0)).toBeCloseTo(upstream.served, 6);

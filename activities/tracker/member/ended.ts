@@ -76,7 +76,7 @@ export function failed(where: Where, entry: Entry, thrown: unknown, now: number)
   const { what } = entry;
   const error = errorText(thrown);
   const strikes = thrown instanceof ProcessEnded ? thrown.strikes : 0;
-  // Those attempts have failed as well, and nobody was there to count them.
+  // These attempts have failed as well, and nobody was there to count them.
   const attempts = attemptOf(entry) + Math.max(0, strikes - 1);
   const waitMs = strikes > 0 ? undefined : waitAfter(attempts, `${address.id}/${entry.order}`, limits);
   if (what.kind === 'apply') {

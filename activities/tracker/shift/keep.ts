@@ -223,7 +223,7 @@ interface Loaded {
   buckets?: StoredBuckets;
   /** The keeper before said that nothing was under way. */
   isClean?: boolean;
-  /** Where its members receive. */
+  /** Undefined: its members do not receive. */
   struck: Struck | undefined;
 }
 

@@ -64,8 +64,8 @@ const SEEN_TAKEN: Statement = {
          where p.node is not null and p.taken_at is not null`,
 };
 /**
- * $7 is the run that Temporal has declared over by saying that ours is the current one; null: none. What was under way
- * with a holder that did not end cleanly may have ended it (`strikes.ts`).
+ * $7 is the run that Temporal has declared over by saying that ours is the current one; null: none. The work
+ * that was under way with a holder that did not end cleanly may have ended it (`strikes.ts`).
  */
 const TAKE: Statement = {
   name: 'fence-take',

@@ -1,4 +1,4 @@
-/** Told when an action has ended, so that the lists beside it do not show what was before. From `dialog.tsx` to lists. */
+/** Told when an action has ended: the lists beside it do not show what was before. From `dialog.tsx` to lists. */
 const listeners = new Set<() => void>();
 
 export function acted(): void {

@@ -12,7 +12,7 @@ interface Page<T> {
 }
 
 /** The part of a list that is asked for. */
-export interface Wanted {
+interface Wanted {
   after: string | undefined;
   limit: number;
 }

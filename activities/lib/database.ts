@@ -92,7 +92,7 @@ export class Database {
     this.prepared = !this.pooled && (options.prepared ?? true);
     this.connections = new Pool({
       connectionString: connectionString(options.url),
-      max: options.connections ?? 6,
+      max: this.most,
       application_name: 'longwatch',
       connectionTimeoutMillis: options.connectTimeoutMs ?? 3_000,
       // PgBouncer refuses it at the start of a connection.
@@ -109,6 +109,11 @@ export class Database {
     });
     // A connection that breaks while idle is replaced at its next use; without a listener Node would end the process.
     this.connections.on('error', (error) => options.log.debug({ err: error }, 'an idle database connection was lost'));
+  }
+
+  /** So many transactions go on at once: the others wait for a connection, and fail if they wait long. */
+  get most(): number {
+    return this.options.connections ?? 6;
   }
 
   /** For statements that are a transaction each by itself. */

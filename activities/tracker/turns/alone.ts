@@ -21,6 +21,7 @@ import type { EndedTurn } from '../member/ended';
 import type { MemberLimits } from '../member/constants';
 import type { PoolSettled } from '../member/writer';
 import type { Turn } from '../member/turn';
+import { Semaphore } from '../shift/semaphore';
 import { commitTurns } from '../store/lives';
 import { trackersOf, type CommitHost, type Pushes } from './committer';
 import type { PoolTurns } from './pool';
@@ -79,16 +80,27 @@ class NotCommitted extends Error {}
 export class AloneTurns {
   /** Each transaction has one of its own: they may be rolled back in any order. */
   private readonly feeds: Pushes[] = [];
+  /** Turns wait here for a connection, in the order in which they came, and not in the pool, which would fail them. */
+  private readonly places: Semaphore;
 
   constructor(
     private readonly database: Database,
     private readonly host: CommitHost,
     private readonly limits: MemberLimits,
     private readonly newPushes: () => Pushes | undefined,
-  ) {}
+  ) {
+    this.places = new Semaphore(database.most);
+  }
 
   /** Never rejects. */
   async run(pool: PoolTurns, turn: Turn): Promise<void> {
+    await this.places.run(async () => {
+      if (pool.isClosed) pool.members.member(turn.member.id)?.giveBack(turn);
+      else await this.runNow(pool, turn);
+    });
+  }
+
+  private async runNow(pool: PoolTurns, turn: Turn): Promise<void> {
     const { host } = this;
     const pushes = this.feeds.pop() ?? this.newPushes();
     const { timeoutMs } = pool.options;

@@ -2,6 +2,8 @@
  * Turns with transactions of their own, beside one another in one pool: while their code runs they hold nothing of the
  * pool. Members are made, the roster changes, another node takes the pool.
  */
+import { pino } from 'pino';
+import { Database } from '../../../activities/lib/database';
 import type { MemberContext } from '../../../config/define/member';
 import { becomes, database, handled, mailCount, nodeOf, send, stack, stateOf, trackerOf } from './kit';
 
@@ -140,4 +142,27 @@ test('a member that is removed while its code runs: the turn leaves nothing, and
     (count) => count === 0,
   );
   expect([await booked(), await stateOf('a')]).toEqual([1, undefined]);
+});
+
+test('more turns than connections wait for one in their order, and no member is read again for that', async () => {
+  const log = pino({ level: 'silent' });
+  const few = new Database({ url: stack.servers.databaseUrl, log, connections: 1, connectTimeoutMs: 200 });
+  const nothing = (): void => undefined;
+  let loads = 0;
+  const loaded = (_tracker: string, members: number): void => void (loads += members);
+  const slow = trackerOf({
+    receive: {
+      transaction: true,
+      timeout: '1m',
+      handle: async (_message: unknown, ctx: MemberContext) => void (await ctx.query('select pg_sleep(0.1)')),
+    },
+  });
+  const { turns } = await nodeOf(slow, {
+    setup: { handlers: few, events: { ended: nothing, redirected: nothing, loaded, committed: nothing } },
+  });
+  await send(Array.from({ length: 10 }, (_, i): [string, string] => [`m${i}`, 'go']));
+  turns.lookAtAll();
+  await handled();
+  await few.close();
+  expect(loads).toBe(10);
 });

@@ -17,7 +17,7 @@ const RAISE_VERSIONS: Statement = {
 /**
  * $2 gives half of its slots to $3. The new pool's version is not below the other's: members keep the versions that
  * they have, and its shifts find none of them to be new. A shift that kept the new pool before it was one loads it
- * whole.
+ * whole. Whatever is under way in $2 may end its process, when what it was is in $3.
  */
 const SPLIT: Statement = {
   name: 'pool-split',
@@ -25,9 +25,9 @@ const SPLIT: Statement = {
          set members = case p.pool when $2 then s.members - s.members / 2 else p.members + s.members / 2 end,
              recount = s.recount or s.members > 0,
              roster_version = greatest(p.roster_version, s.roster_version),
-             struck_before = greatest(p.struck_before, s.struck_before),
+             struck_before = case p.pool when $2 then p.struck_before else now() end,
              reload_version = case p.pool when $2 then p.reload_version else greatest(p.roster_version, s.roster_version) end
-         from (select members, recount, roster_version, struck_before from longwatch.pool where tracker = $1 and pool = $2) s
+         from (select members, recount, roster_version from longwatch.pool where tracker = $1 and pool = $2) s
          where p.tracker = $1 and p.pool in ($2, $3)`,
 };
 const ADD: Statement = {

@@ -64,9 +64,9 @@ export class Strikes {
     }
     pool.strikes.begins(turn);
     const count = await this.count(pool, strike);
-    const isDead = count !== undefined && count >= this.limits.strikes;
+    let cameBack = false;
     if (!turn.isOver) {
-      if (isDead) fail(new ProcessEnded(this.limits.strikes));
+      if (count !== undefined && count >= this.limits.strikes) fail(new ProcessEnded(this.limits.strikes));
       else if (count === undefined || this.isTooLate(turn)) {
         pool.members.readAgain(id, this.host.now());
         this.host.look(pool);
@@ -75,10 +75,12 @@ export class Strikes {
         if (count > 1)
           pool.shift.log.warn({ id, strikes: count }, 'the process of its last keeper may have ended by it');
         await handle();
+        cameBack = true;
       }
     }
     const isLast = pool.strikes.leaves(turn);
-    if (!count || isDead || !isLast) return;
+    // One that did not begin proves nothing of what earlier keepers have counted.
+    if (!count || !cameBack || !isLast) return;
     await this.takeBack(strike);
     pool.strikes.cleared(turn);
   }

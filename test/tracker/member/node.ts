@@ -3,36 +3,24 @@
  * verdicts that a pool is not its own any more, or that its roster has changed. All decisions are those of the code
  * under test; what takes time, fails, freezes or dies is drawn.
  */
-import type { MemberLimits } from '../../../activities/tracker/member/constants';
 import { PoolMembers } from '../../../activities/tracker/member/pool-members';
+import { NOTHING_STRUCK, PoolStrikes, ProcessEnded } from '../../../activities/tracker/member/strikes';
 import type { Turn } from '../../../activities/tracker/member/turn';
-import type { Answer } from '../../../activities/tracker/member/types';
 import { TurnWriter, type KeptPool, type PoolSettled } from '../../../activities/tracker/member/writer';
 import { hashId } from '../../../workflows/lib/hash';
 import { holds, slotOf, slotsOf } from '../../../workflows/tracker/slots';
-import type { EventQueue } from '../placement/event-queue';
-import type { Draws } from '../../support/draws';
-import { Unstorable, type MemberStore } from './store';
+import { Unstorable } from './store';
+import type { Surroundings } from './surroundings';
 
 const CONCURRENCY = 4;
 const TIMEOUT_MS = 400;
 
-export interface Surroundings {
-  readonly queue: EventQueue;
-  readonly draw: Draws;
-  readonly store: MemberStore;
-  readonly limits: MemberLimits;
-  /** A reading is not one statement: it looks into the tables one after another. */
-  readonly tornReads: boolean;
-  faults(): number;
-  handler(turn: Turn, first: boolean): 'hangs' | (() => void);
-  told(request: string, answer: Answer['answer']): void;
-  voided(): void;
-}
-
 interface Kept extends KeptPool {
   readonly pool: number;
   readonly token: number;
+  readonly strikes: PoolStrikes;
+  /** Its handlers that are at work. */
+  readonly running: Set<Turn>;
   rosterVersion: number;
   layout: number;
   reading: boolean;
@@ -46,6 +34,7 @@ export class SimulatedNode {
   private readonly writer: TurnWriter;
   private running = 0;
   private wakes = Infinity;
+  private readonly lane: (() => void)[] = [];
 
   constructor(private readonly world: Surroundings) {
     this.writer = new TurnWriter(world.limits);
@@ -73,12 +62,16 @@ export class SimulatedNode {
     this.drop(pool);
     const row = store.pools[pool]!;
     const members = new PoolMembers('t', pool, limits);
+    const layout = store.pools.length;
+    const struck = store.take(pool, this.idsOf({ pool, layout }));
     const kept: Kept = {
       pool,
       members,
-      token: ++row.token,
+      strikes: new PoolStrikes(this.world.isFatal ? struck : NOTHING_STRUCK),
+      running: new Set(),
+      token: row.token,
       rosterVersion: row.rosterVersion,
-      layout: store.pools.length,
+      layout,
       reading: false,
       readAgain: false,
       fence: () => ({ token: kept.token, rosterVersion: kept.rosterVersion }),
@@ -95,6 +88,20 @@ export class SimulatedNode {
     this.writer.remove(kept);
   }
 
+  /** It ends cleanly: its handlers are let go, and none of them is to blame. */
+  release(pool: number): void {
+    const { store, cameBack } = this.world;
+    const kept = this.kept.get(pool);
+    if (!kept) return;
+    for (const turn of kept.running) {
+      store.deleteStrike(kept, turn.context.key);
+      cameBack(turn, this);
+    }
+    this.drop(pool);
+    const row = store.pools[pool]!;
+    if (row.token === kept.token) row.isReleased = true;
+  }
+
   /** As each second, or at a notification. */
   look(pool: number): void {
     const kept = this.kept.get(pool);
@@ -104,7 +111,7 @@ export class SimulatedNode {
   private isKept(kept: Kept): boolean {
     return this.kept.get(kept.pool) === kept;
   }
-  private idsOf({ pool, layout }: Kept): (id: string) => boolean {
+  private idsOf({ pool, layout }: Pick<Kept, 'pool' | 'layout'>): (id: string) => boolean {
     const slots = slotsOf(pool, layout);
     return (id) => holds(slots, slotOf(hashId(id)));
   }
@@ -164,7 +171,7 @@ export class SimulatedNode {
         const turn = kept.members.next(this.now);
         if (!turn) continue;
         more = true;
-        this.start(kept, turn);
+        this.begin(kept, turn);
       }
     }
     for (const kept of this.kept.values()) {
@@ -186,19 +193,70 @@ export class SimulatedNode {
     });
   }
 
-  private start(kept: Kept, turn: Turn): void {
-    const { draw, handler } = this.world;
+  /** As `turns/strikes.ts` does: what may end this process is counted first, and suspects run one by one. */
+  private begin(kept: Kept, turn: Turn): void {
+    const { strikes } = kept;
+    if (!strikes.isCounted(turn)) return this.start(kept, turn, () => undefined);
+    if (!strikes.isSuspect(turn)) return this.count(kept, turn, () => undefined);
+    const next = (): void => {
+      this.lane.shift();
+      this.lane[0]?.();
+    };
+    this.lane.push(() => this.count(kept, turn, next));
+    if (this.lane.length === 1) this.lane[0]!();
+  }
+
+  private count(kept: Kept, turn: Turn, over: () => void): void {
+    const { draw, queue, store, limits } = this.world;
+    const [{ id }, { key }] = [turn.member, turn.context];
+    if (turn.isOver || !this.isKept(kept)) return over();
+    const fate = draw.chance(this.world.faults()) ? draw.one(['never', 'lost'] as const) : 'made';
+    this.world.counts(turn, `${kept.pool}/${kept.token}`);
+    kept.strikes.begins(turn);
+    let count: number | undefined;
+    if (fate !== 'never') queue.in(1, () => (count = store.countStrike(kept, id, key)));
+    this.in(draw.whole(2, 8), () => {
+      const isLate = 'mail' in turn.entry.what && (turn.entry.what.mail.request?.deadline ?? Infinity) <= this.now;
+      const isCounted = fate === 'made' && count !== undefined;
+      const isDead = isCounted && count! >= limits.strikes;
+      if (turn.isOver || isDead || !isCounted || isLate) {
+        if (isDead && !turn.isOver) kept.members.failed(turn, new ProcessEnded(count!), this.now);
+        else if (!turn.isOver) kept.members.readAgain(id, this.now);
+        kept.strikes.leaves(turn);
+        over();
+      } else this.start(kept, turn, () => this.takeBack(kept, turn, over));
+      this.go();
+    });
+  }
+
+  private takeBack(kept: Kept, turn: Turn, over: () => void): void {
+    const isLast = kept.strikes.leaves(turn);
+    if (isLast) this.world.queue.in(1, () => this.world.store.deleteStrike(kept, turn.context.key));
+    this.in(this.world.draw.whole(1, 4), () => {
+      if (isLast) kept.strikes.cleared(turn);
+      over();
+      this.go();
+    });
+  }
+
+  private start(kept: Kept, turn: Turn, cameBack: () => void): void {
+    const { draw, handler, kill } = this.world;
     this.running++;
+    kept.running.add(turn);
     let over = false;
     const end = (work: () => void): void => {
       if (over) return;
       over = true;
       this.running--;
+      kept.running.delete(turn);
+      this.world.cameBack(turn, this);
       work();
+      cameBack();
       if (this.isKept(kept)) this.go();
       else this.commit();
     };
-    const handle = handler(turn, kept.members.member(turn.member.id)?.hooked === false);
+    const handle = handler(turn, this, kept);
+    if (handle === 'ends its process') return this.in(draw.whole(0, 10), () => kill(this));
     const timeout = (): void => end(() => kept.members.failed(turn, new Error('its time is over'), this.now));
     if (handle === 'hangs') return this.in(TIMEOUT_MS, timeout);
     this.in(draw.chance(0.5) ? 0 : draw.size(1, 30), () => {

@@ -6,7 +6,7 @@ import type { PoolMembers } from '../../../activities/tracker/member/pool-member
 import type { Turn } from '../../../activities/tracker/member/turn';
 import type { Answer, Mail } from '../../../activities/tracker/member/types';
 import type { MemberStore, NewMail } from './store';
-import type { Act } from './world';
+import { isFatal, type Act } from './acts';
 
 export interface Message {
   readonly key: string;
@@ -32,6 +32,14 @@ export interface State {
   pad?: string;
 }
 
+/** Nothing comes of these. */
+const NEVER: readonly Act[] = ['dies', 'hangs', 'grows', 'cycle', 'unstorable', 'refused', 'ends its process'];
+
+export interface Keeper {
+  readonly pool: number;
+  readonly token: number;
+}
+
 export class MemberPromises {
   /** By key: what became of it. */
   readonly fates = new Map<string, 'handled' | 'dead' | 'failed' | 'removed'>();
@@ -45,6 +53,13 @@ export class MemberPromises {
   private readonly tooOld = new Set<string>();
   /** The row of mail whose handler runs, by key: which copy of it was handled. */
   private readonly running = new Map<string, Mail>();
+  /** Handlers that are at work in each process, with their keepers. */
+  private readonly working = new Map<object, Map<Turn, Keeper>>();
+  /** By `ctx.key`: in so many processes in a row that have ended, it was at work. */
+  private readonly ends = new Map<string, number>();
+  /** By the key of a message: the keepers that have counted it since it came back last. */
+  private readonly counted = new Map<string, Set<string>>();
+  private readonly struck = new Set<string>();
   private pushes = 0;
 
   constructor(
@@ -77,6 +92,35 @@ export class MemberPromises {
     this.running.set(`${message.key}/${mail.id}`, mail);
   }
 
+  atWork(turn: Turn, process: object, { pool, token }: Keeper): void {
+    const working = this.working.get(process) ?? new Map<Turn, Keeper>();
+    this.working.set(process, working.set(turn, { pool, token }));
+  }
+
+  counts({ message }: Turn, keeper: string): void {
+    const { key } = message as Partial<Message>;
+    if (key !== undefined) this.counted.set(key, (this.counted.get(key) ?? new Set<string>()).add(keeper));
+  }
+
+  cameBack(turn: Turn, process: object): void {
+    if (!this.working.get(process)?.delete(turn)) return;
+    this.ends.delete(turn.context.key);
+  }
+
+  /** One that has lost the pool by then, or has not heard of a split, is not its keeper. */
+  processEnded(process: object): void {
+    const { pools } = this.store;
+    const working = [...(this.working.get(process) ?? [])].filter(
+      ([{ member }, { pool, token }]) => pools[pool]!.token === token && this.store.poolOf(member.id) === pool,
+    );
+    this.working.delete(process);
+    for (const key of new Set(working.map(([{ context }]) => context.key))) {
+      const ends = (this.ends.get(key) ?? 0) + 1;
+      this.ends.set(key, ends);
+      if (ends > this.limits.strikes) throw new Error(`${key} was at work in ${ends} processes that ended`);
+    }
+  }
+
   /** Mail and timers of it go with it; what was handled stays handled. */
   removing(id: string): void {
     for (const { json, request } of this.store.mailOf(id)) {
@@ -105,6 +149,10 @@ export class MemberPromises {
       const { key } = JSON.parse(json) as Message;
       this.settle(key, 'dead');
       if (error.startsWith('it was told again')) this.tooOld.add(key);
+      if (!error.startsWith('ProcessEnded')) continue;
+      this.struck.add(key);
+      if ((this.counted.get(key)?.size ?? 0) < this.limits.strikes)
+        throw new Error(`${key} is said to have ended processes`);
     }
     for (const { request, answer } of part.answers) this.answered(request, answer, fresh, part);
     // It was written after the removal, by a statement that had begun before.
@@ -196,7 +244,7 @@ export class MemberPromises {
   }
 
   /** At the end, in calm. */
-  allIsSettled(looked: ReadonlyMap<string, number>): void {
+  allIsSettled(looked: ReadonlyMap<string, number>, areFatal: boolean): void {
     const left = this.store
       .all()
       .map(({ json, from, number, member }) => `${from}/${number} to ${member}: ${json.slice(0, 60)}`);
@@ -208,12 +256,13 @@ export class MemberPromises {
     for (const [key, fate] of this.fates) {
       const message = this.messages.get(key);
       if (fate !== 'failed' && fate !== 'dead' && fate !== 'handled' && fate !== 'removed') throw new Error(fate);
-      const never = message && ['dies', 'hangs', 'grows', 'cycle', 'unstorable', 'refused'].includes(message.act);
+      const never = message && NEVER.includes(message.act);
       if (never && fate === 'handled') throw new Error(`${key} was handled, and its handler fails`);
-      if (!never && message && fate === 'dead' && !this.tooOld.has(key))
+      if (!never && message && fate === 'dead' && !this.tooOld.has(key) && !this.struck.has(key))
         throw new Error(`${key} is dead, and its handler does not fail`);
     }
     for (const [id, at] of looked) {
+      if (areFatal && isFatal(at)) continue;
       const life = this.store.lives.get(id);
       const state = life?.state == null ? undefined : (JSON.parse(life.state) as State);
       if (state?.looks.at(-1) !== at) throw new Error(`${id} has not applied ${at}, but ${state?.looks.join()}`);

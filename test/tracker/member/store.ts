@@ -10,6 +10,7 @@ import { removedBefore } from '../../../activities/tracker/member/ended';
 import { marksFromJson, marksToJson, sealed } from '../../../activities/tracker/member/marks';
 import { NOT_STORED, type Stored } from '../../../activities/tracker/member/member';
 import type { Reading } from '../../../activities/tracker/member/pool-mail';
+import type { Struck } from '../../../activities/tracker/member/strikes';
 import { tableStep, type TableStep } from '../../../activities/tracker/member/rotation';
 import type { Answer, Dead, Mail, Pushed, Timer } from '../../../activities/tracker/member/types';
 import { hashId } from '../../../workflows/lib/hash';
@@ -32,6 +33,10 @@ export interface PoolRow {
   rosterVersion: number;
   /** Somebody has it locked until then. */
   lockedUntil: number;
+  /** Its last keeper has ended cleanly. */
+  isReleased?: boolean;
+  /** When it was last taken from one that had not. */
+  struckBefore?: number;
 }
 
 /** A change of a pool's roster, as a shift reads it. */
@@ -59,6 +64,8 @@ export class MemberStore {
   readonly answers = new Map<string, { answer: Answer['answer']; until: number }>();
   readonly dead: (Dead & { member: string })[] = [];
   readonly pushed: Pushed[] = [];
+  /** By `ctx.key`. */
+  readonly strikes = new Map<string, { member: string; count: number; keeper: string }>();
   private stamps = 0;
 
   constructor(
@@ -178,7 +185,32 @@ export class MemberStore {
     const made = this.pools.length;
     const source = this.pools[sourceOfSplit(made)]!;
     source.rosterVersion++;
-    this.pools.push({ token: 0, rosterVersion: source.rosterVersion, lockedUntil: 0 });
+    this.pools.push({ token: 0, rosterVersion: source.rosterVersion, lockedUntil: 0, struckBefore: this.now() });
+  }
+
+  // ── What may have ended the process of a keeper ──
+
+  /** The pool has a new keeper. @returns what it finds */
+  take(pool: number, ids: (id: string) => boolean): Struck {
+    const row = this.pools[pool]!;
+    if (row.token > 0 && !row.isReleased) row.struckBefore = this.now();
+    row.token++;
+    row.isReleased = false;
+    const suspects = [...this.strikes].flatMap(([key, { member }]) => (ids(member) ? key : []));
+    return { before: row.struckBefore, suspects };
+  }
+
+  countStrike({ pool, token }: { pool: number; token: number }, member: string, key: string): number | undefined {
+    if (this.pools[pool]!.token !== token) return undefined;
+    const keeper = `${pool}/${token}`;
+    const before = this.strikes.get(key);
+    const count = (before?.count ?? 0) + (before?.keeper === keeper ? 0 : 1);
+    this.strikes.set(key, { member, count, keeper });
+    return count;
+  }
+
+  deleteStrike({ pool, token }: { pool: number; token: number }, key: string): void {
+    if (this.strikes.get(key)?.keeper === `${pool}/${token}`) this.strikes.delete(key);
   }
 
   // ── The commit ──

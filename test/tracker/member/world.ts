@@ -1,64 +1,28 @@
 /**
  * A simulated world of members with a life: senders with retries and pauses, mail tables that turn, nodes that freeze
- * and die, pools that move and split, commits whose answer is lost, handlers that throw, hang, and grow. One history
- * is made by its seed; `member-world.test.ts` lives through thousands. The code of `activities/tracker/member` is
- * real; PostgreSQL (`store.ts`) and the shift (`node.ts`) are models.
+ * and die, pools that move and split, commits whose answer is lost, handlers that throw, hang, grow, and end their
+ * process. One history is made by its seed; `member-world.test.ts` lives through thousands. The code of
+ * `activities/tracker/member` is real; PostgreSQL (`store.ts`) and the shift (`node.ts`) are models.
  */
 import type { MemberPart } from '../../../activities/tracker/member/commit';
-import { MEMBER, type MemberLimits } from '../../../activities/tracker/member/constants';
 import { Sender, type Outgoing } from '../../../activities/tracker/member/sender';
 import type { Turn } from '../../../activities/tracker/member/turn';
 import type { Answer } from '../../../activities/tracker/member/types';
 import { EventQueue } from '../placement/event-queue';
 import { Draws } from '../../support/draws';
-import { SimulatedNode, type Surroundings } from './node';
-import { MemberPromises, type State, type Message } from './promises';
+import { ACTS, FATAL_ACTS, isFatal, LIMITS } from './acts';
+import { SimulatedNode } from './node';
+import { MemberPromises, type Keeper, type State, type Message } from './promises';
 import { MemberStore, type NewMail } from './store';
+import type { Surroundings } from './surroundings';
 
 const T0 = Date.UTC(2026, 10, 28);
-const ACTS = [
-  'plain',
-  'plain',
-  'plain',
-  'forward',
-  'forward',
-  'self',
-  'timer',
-  'throws',
-  'dies',
-  'hangs',
-  'grows',
-  'cycle',
-  'unstorable',
-  'refused',
-  'moves timer',
-] as const;
-export type Act = (typeof ACTS)[number];
-
-/** Small, so that a history meets all of them. */
-const LIMITS: MemberLimits = {
-  ...MEMBER,
-  memberMail: { entries: 12, bytes: 4_000 },
-  handlerMail: { entries: 20, bytes: 100_000 },
-  memberMemory: { entries: 4, bytes: 1_500 },
-  poolMemory: { entries: 10, bytes: 4_000 },
-  readRows: 6,
-  stateBytes: 50_000,
-  attempts: 3,
-  backoffMs: 100,
-  backoffMaxMs: 400,
-  commitTurns: 5,
-  commitBytes: 2_000,
-  ahead: { entries: 4, bytes: 4_000 },
-  tableMs: 2_000,
-  carryRows: 20,
-};
-
 export class MemberWorld implements Surroundings {
   readonly queue = new EventQueue();
   readonly draw: Draws;
   readonly store: MemberStore;
   readonly limits = LIMITS;
+  readonly isFatal: boolean;
   readonly tornReads: boolean;
   private readonly promises: MemberPromises;
   private readonly nodes: SimulatedNode[] = [];
@@ -78,6 +42,8 @@ export class MemberWorld implements Surroundings {
   constructor(readonly seed: number) {
     const draw = (this.draw = new Draws(seed));
     this.isQuiet = draw.chance(0.1);
+    // By the seed and by no draw: the seeds that have found something before there was this stay what they are.
+    this.isFatal = !this.isQuiet && seed % 4 === 0;
     this.faultRate = this.isQuiet || draw.chance(0.2) ? 0 : draw.between(0.005, 0.1);
     // One statement finds the rows of handlers in order too; several do so only for what has numbers.
     this.tornReads = draw.chance(0.3);
@@ -110,6 +76,8 @@ export class MemberWorld implements Surroundings {
   faults(): number {
     return this.calm ? 0 : this.faultRate;
   }
+  counts = (turn: Turn, keeper: string): void => this.promises.counts(turn, keeper);
+  cameBack = (turn: Turn, node: SimulatedNode): void => this.promises.cameBack(turn, node);
   told = (request: string, answer: Answer['answer']): void => this.promises.told(request, answer);
   voided = (): void => {
     if (this.isQuiet) throw new Error('a turn was void, and nothing has happened');
@@ -133,7 +101,7 @@ export class MemberWorld implements Surroundings {
     }
     for (const [id, at] of this.looked) this.bring(id, at);
     queue.runUntil(queue.now + 5_000);
-    this.promises.allIsSettled(this.looked);
+    this.promises.allIsSettled(this.looked, this.isFatal);
   }
 
   private holder(pool: number): SimulatedNode | undefined {
@@ -175,14 +143,16 @@ export class MemberWorld implements Surroundings {
     if (this.draw.chance(0.5)) this.queue.in(Math.round(ms / 2), () => this.rescue(node));
   }
 
-  private kill(node: SimulatedNode): void {
+  kill = (node: SimulatedNode): void => {
     const { draw, queue } = this;
+    if (!node.alive) return;
     node.alive = false;
+    this.promises.processEnded(node);
     this.nodes.splice(this.nodes.indexOf(node), 1);
     queue.in(draw.whole(0, 500), () => this.nodes.push(new SimulatedNode(this)));
     if (this.nodes.length === 0) this.nodes.push(new SimulatedNode(this));
     queue.in(draw.size(10, 2_000), () => this.rescue(node));
-  }
+  };
 
   /** Its pools go to others. */
   private rescue(node: SimulatedNode): void {
@@ -192,7 +162,7 @@ export class MemberWorld implements Surroundings {
   private move(pool: number, told: boolean): void {
     const from = this.holder(pool);
     const to = this.draw.one(this.nodes);
-    if (told) from?.drop(pool);
+    if (told) from?.release(pool);
     to.keep(pool);
     this.bringOf(pool);
   }
@@ -228,7 +198,8 @@ export class MemberWorld implements Surroundings {
 
   private message(): Message {
     const { draw } = this;
-    const act = draw.chance(0.5) ? 'plain' : draw.one(ACTS);
+    const usual = draw.chance(0.5) ? 'plain' : draw.one(ACTS);
+    const act = this.isFatal && draw.chance(0.04) ? draw.one(FATAL_ACTS) : usual;
     const isRequest = draw.chance(0.25);
     const deadline = this.store.now() + draw.one([5, 100, 1_000, 10_000]);
     return {
@@ -334,9 +305,11 @@ export class MemberWorld implements Surroundings {
 
   // ── Handlers ──
 
-  handler = (turn: Turn): 'hangs' | (() => void) => {
+  handler = (turn: Turn, node: SimulatedNode, keeper: Keeper): 'hangs' | 'ends its process' | (() => void) => {
     const { context, entry } = turn;
+    this.promises.atWork(turn, node, keeper);
     if (entry.what.kind === 'apply') {
+      if (this.isFatal && isFatal(turn.message as number)) return 'ends its process';
       return () => {
         const state = this.stateOf(turn);
         state.looks.push(turn.message as number);
@@ -347,6 +320,7 @@ export class MemberWorld implements Surroundings {
     const { act } = message;
     this.promises.begun(message, turn);
     this.promises.bounds(this.nodes.flatMap(({ kept }) => [...kept.values()].map(({ members }) => members)));
+    if (act === 'ends its process') return act;
     if (act === 'hangs') {
       this.stateOf(turn).got.push('of a handler that hangs');
       context.send(message.to, { ...message, key: 'of a handler that hangs' });
@@ -380,9 +354,10 @@ export class MemberWorld implements Surroundings {
     };
     if (act === 'forward') send(to);
     if (act === 'self') send(context.id);
-    if (act === 'timer' || act === 'moves timer') {
-      const name = act === 'timer' ? undefined : { name: 'one' };
-      context.after(ms, { ...message, key: `${key}@`, act: 'plain', pad: '' }, name);
+    if (act === 'timer' || act === 'moves timer' || act === 'ends it by a timer') {
+      const name = act === 'moves timer' ? { name: 'one' } : undefined;
+      const then = act === 'ends it by a timer' ? 'ends its process' : 'plain';
+      context.after(ms, { ...message, key: `${key}@`, act: then, pad: '' }, name);
     }
     context.push('buffer', key);
     context.reply({ key, at: state.got.length });

@@ -95,7 +95,8 @@ export class BufferCommands {
     { options, ...result }: R,
     given: BufferOptions,
   ): Promise<Omit<R, 'options'>> {
-    if (!result.changed) return result;
+    // An attempt whose answer was lost may have made the change: the row says so.
+    if (!result.changed && result.version === opened.version) return result;
     Object.assign(opened, { options: options ?? given, version: result.version });
     await this.shards.start(opened);
     await this.shards.tellSettings(opened);

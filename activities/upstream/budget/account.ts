@@ -70,10 +70,7 @@ export class Account {
   adopt(limit: Limit): void {
     if (limit === this.limit) return;
     this.one = Math.max(this.one, limit.greatestCost);
-    if (givesLess(limit, this.limit)) {
-      this.has = Math.min(this.has, this.settled + this.held);
-      this.untold = true;
-    }
+    if (givesLess(limit, this.limit)) this.giveBack();
     this.limit = limit;
   }
 
@@ -189,6 +186,8 @@ export class Account {
   /** Closed by an answer: at once here; the ledger is told what comes back of this (undefined: nothing new). */
   close(ticket: Pick<Ticket, 'generation' | 'sentAt'>, forSeconds: number): Refusal | undefined {
     const { window = this.header?.window, longestClosing: longest } = this.limit;
+    // Granted by a limit that may have been another one: refusals after it opens would be as many as are in hand.
+    this.giveBack();
     return this.closed.close(ticket, forSeconds, { window, longest }, this.clocks.monotonic());
   }
 
@@ -196,6 +195,7 @@ export class Account {
   hearClosed(closedFor: number, generation: number, told = false): void {
     const now = this.clocks.monotonic();
     this.closed.hear(closedFor, generation, told, now, now);
+    if (this.isClosed) this.giveBack();
   }
 
   /** The statement that was to tell the ledger of a closing failed. */
@@ -301,11 +301,7 @@ export class Account {
     if (this.has > 0) this.ended.add({ epoch: this.epoch, settled: this.settled, held: this.held });
     this.epoch++;
     this.seq = 0;
-    this.has = 0;
-    this.settled = 0;
-    this.held = 0;
-    this.late = 0;
-    this.mute = 0;
+    this.has = this.settled = this.held = this.late = this.mute = 0;
     this.word.reported = 0;
     this.rate = 0;
     this.known = undefined;
@@ -341,6 +337,11 @@ export class Account {
       return Math.max(0, Math.min(free, Math.min(Math.ceil(wants), this.rate) - this.held));
     if (!isReady || free < this.one) return 0;
     return Math.min(free, wants * FIGURES.inHand + this.one);
+  }
+
+  private giveBack(): void {
+    this.has = Math.min(this.has, this.settled + this.held);
+    this.untold = true;
   }
 
   private now(): Instant {

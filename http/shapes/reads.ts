@@ -57,12 +57,9 @@ export const FreshnessShape = shapeOf<Freshness>()(
           p50Ms: z.number().nullable(),
           p95Ms: z.number().nullable(),
           maxMs: z.number().nullable(),
-          lifetimes: z
-            .number()
-            .nullable()
-            .openapi({
-              description: 'the age of the most overdue value, in lifetimes of its own: 1 is due, 3 is stale',
-            }),
+          lifetimes: z.number().nullable().openapi({
+            description: 'the age of the most overdue value, in lifetimes of its own: 1 is due, 3 is stale',
+          }),
           toldAt: Time,
           toldMs: z.number(),
         }),

@@ -2,8 +2,7 @@
  * The node's side of placement: which pools it takes, keeps and gives away. `placement/placer.ts` decides; here is what
  * its decisions are made of, and who carries them out. Made by the node (`node.ts`), which has it look a few times a
  * second. A shift that begins asks here whether to (`take-pool.ts`: `offer`), and says here when it is over (`over`);
- * one whose pool is given away is told so (`given-away.ts`). Its attendance writes what `word` says and brings the
- * answer.
+ * one whose pool is given away is told so (`given-away.ts`). Attendance writes what `word` says, and brings the answer.
  *
  * Looked at apart from the flush: a flush that is slow holds up no hand-over, and no hand-over a flush.
  */

@@ -92,7 +92,8 @@ const PAGE: Statement = {
          ), sized as (
            select *, octet_length(json) as bytes, sum(octet_length(json)) over (order by died, number) as so_far from found
          )
-         select id, member, json, error, attempts, died_at, sender, trace, place, (select count(*)::int from found) as found
+         select id, member, json, error, attempts, died_at, sender, trace, reply_tracker, reply_id, place,
+                (select count(*)::int from found) as found
          from sized where so_far - bytes < $9 order by died, number`,
 };
 const COUNT: Statement = {

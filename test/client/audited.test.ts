@@ -165,7 +165,7 @@ const NOT_COMMANDS: Record<string, string[]> = {
     ],
     ...['series', 'allSeries', 'marks', 'once'],
   ],
-  BudgetHandle: ['list', 'show'],
+  BudgetHandle: ['list', 'show', 'closedLimits', 'memberCounts', 'ofMember'],
 };
 const COMMANDS: Record<string, string[]> = {
   Unit: ['start', 'stop', 'pause', 'resume', 'declare', 'set'],

@@ -68,8 +68,9 @@ const ASKED: Record<string, { at?: Record<string, string>; body?: unknown; statu
   setTarget: { body: { pools: 5 }, listed: 'node target' },
   setWeight: { body: { weight: 0.5 }, listed: 'node weight' },
   setUpstreamConfig: { body: { changes: { headroom: 0.2 } }, listed: 'set' },
-  closeBuckets: { body: { bucket: 'esi/errors', forMs: 1_000 }, status: 404 },
-  openBuckets: { body: { bucket: 'esi/errors' }, status: 404 },
+  // Nobody has spent from it yet: it is closed for the keys that come.
+  closeBuckets: { body: { bucket: 'esi/errors', forMs: 60_000 }, listed: 'budget close' },
+  openBuckets: { body: { bucket: 'esi/errors' }, listed: 'budget open' },
   deleteKey: { at: { activity: 'pay', key: '42' }, status: 404 },
   retryCompensation: { at: { task: 'x' }, status: 409 },
   resolveCompensation: { at: { task: 'x' }, body: { note: 'by hand' }, status: 409 },

@@ -129,7 +129,7 @@ export class Keeper {
         if (taken.answer === 'redirect') return { end: 'redirected', to: taken.to };
         return failure(ErrorType.Declined, 'nobody may keep it');
       }
-      const shift = await begin(deps, claim, taken, this.definitionOf(node), log);
+      const shift = await begin(deps, claim, taken, this.definitionOf(node), log).finally(() => taken.arrived());
       this.shifts++;
       return await this.until(node, shift);
     } catch (thrown) {

@@ -35,6 +35,8 @@ export interface PlacementConstants {
   readonly refusedMs: number;
   /** After an ask that would have brought too much, so long none is made. */
   readonly tooMuchSilenceMs: number;
+  /** A pool that came from another node is not given back to it for asking for so long. */
+  readonly newcomerMs: number;
   /** A hand-over that takes longer than this shows a server that is behind: then a node takes what it is offered. */
   readonly jamMs: number;
   /** So long a slow hand-over is held against the server. */
@@ -86,6 +88,8 @@ export const PLACEMENT: PlacementConstants = {
   refusedMs: 10_000,
   // Pools on their way arrive, and the rows show it, before the next ask.
   tooMuchSilenceMs: 2_500,
+  // By then an ask that was made before it came has ended, and the next one has seen it.
+  newcomerMs: 5_000,
   // Eight times what a hand-over takes on a server that is not behind.
   jamMs: 500,
   jamMemoryMs: 3_000,

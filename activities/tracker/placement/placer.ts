@@ -16,6 +16,7 @@ import { PLACEMENT } from './constants';
 import { Giver } from './giver';
 import { HandOvers } from './hand-overs';
 import { KeptPools } from './kept';
+import { Newcomers } from './newcomers';
 import { isLeaving } from './nodes';
 import type { PlacementRow, WrittenRow } from './row';
 import { surplus, type Budget } from './surplus';
@@ -59,6 +60,7 @@ export interface Arrival {
 export class Placer {
   private readonly kept = new KeptPools();
   private readonly handOvers = new HandOvers();
+  private readonly newcomers = new Newcomers();
   private readonly asker: Asker;
   private readonly giver: Giver;
   private rows: ReadonlyMap<string, PlacementRow> = new Map();
@@ -144,7 +146,9 @@ export class Placer {
     const requests = this.giver.requests();
     if (this.isBlind(nowMs) || this.pools.size === 0 || (requests.length === 0 && !this.mustGive())) return [];
     const cluster = this.view(nowMs);
-    const { moves, nothingFor } = surplus(cluster, [...this.pools.values()], requests, this.budget(cluster, nowMs));
+    const pools = [...this.pools.values()];
+    const budget = this.budget(cluster, nowMs);
+    const { moves, nothingFor } = surplus(cluster, pools, requests, budget, this.newcomers.now(nowMs));
     for (const { pool, to } of moves) {
       this.kept.delete(pool.id);
       this.handOvers.begin(pool, to, nowMs);
@@ -214,7 +218,9 @@ export class Placer {
     this.handOvers.forget(pool.id);
     // By the shared queue: what stays with its node, or was given to it, comes by the node's own.
     if (hops === 0 && from === undefined) this.tookShared.push({ at: nowMs, kind: pool.kind, size: pool.size });
-    if (from !== undefined) this.asker.arrived(pool.id, pool.size, from, nowMs);
+    if (from === undefined) return;
+    this.asker.arrived(pool.id, pool.size, from, nowMs);
+    if (from !== this.name) this.newcomers.came(pool.id, from, nowMs);
   }
 
   private self(): NodeLoad {

@@ -35,17 +35,21 @@ export interface Surplus {
 /** A node while moves are planned: its load changes with each. */
 type Draft = { -readonly [K in keyof NodeLoad]: NodeLoad[K] };
 
-/** @param pools all that the node keeps and has not given away yet */
+/**
+ * @param pools all that the node keeps and has not given away yet
+ * @param cameFrom by pool: the node that it has come from a moment ago, which is not given it back for asking
+ */
 export function surplus(
   cluster: Cluster,
   pools: readonly PlacedPool[],
   requests: readonly Request[],
   budget: Budget,
+  cameFrom: ReadonlyMap<string, string> = new Map(),
 ): Surplus {
   const [self] = cluster;
   const must = self.shifts > self.places || [...self.loads.keys()].some((kind) => isLeaving(self, kind));
   if (!must && requests.length === 0) return { moves: [], nothingFor: [] };
-  const plan = new Plan(cluster, pools, budget);
+  const plan = new Plan(cluster, pools, budget, cameFrom);
   if (must) plan.giveWhatMust();
   // Nobody asks a node that is drained.
   return self.up ? plan.giveAsked(requests) : { moves: plan.moves, nothingFor: [] };
@@ -63,6 +67,7 @@ class Plan {
     private readonly cluster: Cluster,
     pools: readonly PlacedPool[],
     private readonly budget: Budget,
+    private readonly cameFrom: ReadonlyMap<string, string>,
   ) {
     this.nodes = cluster.map((node) => ({ ...node }));
     this.self = this.nodes[0]!;
@@ -136,6 +141,7 @@ class Plan {
     const least = (deep ? PLACEMENT.floor : 1) * shares[0]!;
     const helps = (pool: PlacedPool): boolean =>
       mayKeep(asker, pool.kind) &&
+      this.cameFrom.get(pool.id) !== asker.name &&
       !isFull(asker, pool.size) &&
       lowersImbalance(self, asker, pool.size) &&
       (self.load - pool.size / 2 >= least || (deep && this.staysFuller(asker, pool.size)));

@@ -13,8 +13,8 @@
  *    Each move lowers the sum of load² / weight over all nodes, so moves come to an end, and at rest nothing moves.
  * 5. `health.ts`: a node that is slow, or crashed a short while ago, counts for less.
  * 6. `row.ts` is what a node writes, `view.ts` makes the picture of the cluster from all rows. `placer.ts` is what one
- *    node remembers between them (in `kept.ts`, `hand-overs.ts`, `asker.ts`, `giver.ts`), and the only one that the
- *    worker calls.
+ *    node remembers between them (in `kept.ts`, `newcomers.ts`, `hand-overs.ts`, `asker.ts`, `giver.ts`), and the only
+ *    one that the worker calls.
  * 7. The parts that show and steer: `preview.ts`, `verdict.ts`, `heartbeat.ts`, `wanted-nodes.ts`, `cold-start.ts`.
  *
  * A pool is kept by its **fence** in PostgreSQL, whatever is decided here: a mistake of placement costs balance or a

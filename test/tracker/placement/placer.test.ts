@@ -135,6 +135,17 @@ describe('a newcomer asks, and is given', () => {
     expect(a.moves(NOW + 1_100)).toEqual([]);
   });
 
+  test('a pool that has just come from the asker is not given back to it; others are', () => {
+    const { a, me, rows } = three();
+    me.observe(rows(), NOW);
+    // Somebody moves it by hand while the ask is there; it is the largest, so the first that an ask would take.
+    a.offered(pool(77, 101), { hops: 2, waitedMs: 0, from: 'me' }, NOW + 50, 0);
+    a.observe(rows(), NOW + 100);
+    const given = a.moves(NOW + 100).map((move) => move.pool.id);
+    expect(given.length).toBeGreaterThan(0);
+    expect(given).not.toContain('eve/77');
+  });
+
   test('a giver whose view shows nothing to give says so after a second and a half', () => {
     const { a, b, me, rows } = three();
     me.observe(rows(), NOW);

@@ -4,7 +4,7 @@ import type { RebalancePreview, RebalanceResult } from '../../client/cluster/reb
 import { TimedOutError } from '../../client/errors';
 import { UsageError } from '../errors';
 import { interruption } from '../interrupt';
-import { count, plural, print, printJson, remark, table } from '../output';
+import { count, plural, print, printJson, remark, right, table } from '../output';
 import { inline } from '../plain';
 import { Progress } from '../progress';
 import { operatorVerb, withLongwatch, type OperatorFlags } from '../verb';
@@ -62,7 +62,6 @@ export function addMove(program: Command): void {
 
 function previewText({ nodes, moves, members, stuck }: RebalancePreview, word: string): string {
   if (nodes.length === 0) return 'no node is there that says what it keeps';
-  const right = (head: string) => ({ head, right: true });
   const rows = table(
     [{ head: 'node' }, right('share'), right('load'), right('then'), right('pools'), right('then'), right('gives'), right('gets')],
     nodes.map(({ name, share, before, after, gives, gets }) => [

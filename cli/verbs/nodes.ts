@@ -1,7 +1,7 @@
 /** `longwatch nodes`: every node, what it keeps, how it does, and a verdict in words. */
 import type { Command } from 'commander';
 import type { ClusterReport, HeartbeatReport, NodeReport } from '../../client/cluster/nodes';
-import { age, count, plural, print, printJson, table } from '../output';
+import { age, count, plural, print, printJson, right, table } from '../output';
 import { inline } from '../plain';
 import { verb, withLongwatch, type CommonFlags } from '../verb';
 
@@ -23,8 +23,6 @@ export function addNodes(program: Command): void {
       }),
     );
 }
-
-const right = (head: string) => ({ head, right: true });
 
 function render({ nodes, heartbeats, wantedNodes }: ClusterReport): string {
   if (nodes.length === 0) return 'no worker is running; start one with: npx longwatch worker';

@@ -16,6 +16,7 @@ import { readFigures, type LastMinute, type NodeFigures } from '../../activities
 import type { OptionChange } from '../../workflows/lib/options';
 import { withChanges, type TrackerOptions } from '../../workflows/tracker/options';
 import type { Connections } from '../connections';
+import { iso } from '../iso';
 import { NODES, NODE_TRACKERS } from './queries';
 
 export interface NodeReport {
@@ -192,8 +193,8 @@ function describe(seen: Seen, living: readonly Seen[]): NodeReport {
     labels: row.labels,
     address: row.address,
     metricsUrl: row.metrics_url,
-    startedAt: iso(row.started_at)!,
-    seenAt: iso(row.seen_at)!,
+    startedAt: iso(row.started_at),
+    seenAt: iso(row.seen_at),
     alive,
     ended: row.ended,
     drained: row.drained,
@@ -259,8 +260,5 @@ function meanPoolOf(living: readonly Seen[]): number {
 function behindMs(lagMs: number, hot: boolean): number {
   return hot ? Math.max(lagMs, HEALTH.behindMs + 1) : Math.min(lagMs, HEALTH.behindMs);
 }
-
-const iso = (milliseconds: number | null): string | null =>
-  milliseconds === null ? null : new Date(milliseconds).toISOString();
 
 export type { LastMinute, NodeFigures, Verdict };

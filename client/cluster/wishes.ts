@@ -4,6 +4,7 @@
  */
 import type { Json } from '../../workflows/lib/json';
 import { RefusedError } from '../errors';
+import { iso } from '../iso';
 
 /** A drain for one tracker. Epoch milliseconds of the database; null: until it is resumed. */
 interface PartDrain {
@@ -101,8 +102,6 @@ export function auditedWishes({ drainedFor, ...wishes }: ShownWishes, other: Sho
     ...Object.fromEntries(drainedFor.map(({ tracker, until }) => [field(tracker), until ?? 'until it is resumed'])),
   };
 }
-
-const iso = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
 
 // ── What may be asked ──
 

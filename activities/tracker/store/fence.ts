@@ -265,7 +265,8 @@ export async function lockFence(db: Queryable, owner: PoolOwner): Promise<boolea
   return (await run(db, LOCK_ONE, columnsOf([owner]))).length > 0;
 }
 
-function columnsOf(owners: readonly PoolOwner[]): unknown[] {
+/** For `unnest`: tracker, pool, token, run, shift and attempt of each. */
+export function columnsOf(owners: readonly PoolOwner[]): unknown[] {
   return [
     owners.map(({ claim }) => claim.tracker),
     owners.map(({ claim }) => claim.pool),

@@ -10,7 +10,7 @@ import { run, type Queryable, type Statement } from '../../lib/database';
 import { ms } from '../../lib/sql';
 import { MEMBER } from '../member/constants';
 import type { Struck } from '../member/strikes';
-import type { PoolClaim, PoolOwner } from './fence';
+import { columnsOf, type PoolClaim, type PoolOwner } from './fence';
 
 const FOUND: Statement = {
   name: 'strike-found',
@@ -82,12 +82,7 @@ export async function countStrikes(db: Queryable, strikes: readonly Strike[]): P
     strikes.map(({ owner }) => places.get(owner)),
     strikes.map(({ slot }) => slot),
     strikes.map(({ key }) => key),
-    owners.map(({ claim }) => claim.tracker),
-    owners.map(({ claim }) => claim.pool),
-    owners.map(({ token }) => token),
-    owners.map(({ claim }) => claim.runId),
-    owners.map(({ claim }) => claim.shift),
-    owners.map(({ claim }) => claim.attempt),
+    ...columnsOf(owners),
   ]);
   // A key begins with its tracker.
   const counts = new Map(found.map(({ key, count }) => [key, count]));

@@ -9,6 +9,7 @@ import { ask, href, type Route } from '../lib/route';
 import { usePages } from '../lib/pages';
 import { useAsked } from '../lib/use';
 import { Bulk, useChosen } from '../parts/chosen';
+import { deathColumns } from '../parts/deaths';
 import { ActButton } from '../parts/dialog';
 import { Listed } from '../parts/listed';
 import { Section } from '../parts/section';
@@ -135,15 +136,7 @@ function columnsOf(buffer: string): Column<DeadEntry>[] {
       wide: true,
       cell: ({ state }) => <State is={state === 'dead' ? 'failed' : 'idle'} word={state} />,
     },
-    { head: 'died', figure: true, cell: ({ diedAt }) => <Ago at={diedAt} /> },
-    { head: 'attempts', figure: true, wide: true, cell: ({ attempts }) => count(attempts) },
-    { head: 'error', text: true, cell: ({ error }) => <Data text={error} most={140} /> },
-    {
-      head: 'entry',
-      text: true,
-      wide: true,
-      cell: ({ value }) => <Data text={JSON.stringify(value)} most={70} mono />,
-    },
+    ...deathColumns('entry'),
   ];
 }
 

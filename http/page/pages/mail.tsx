@@ -11,6 +11,7 @@ import { usePages } from '../lib/pages';
 import { ask, href, type Route } from '../lib/route';
 import { useAsked } from '../lib/use';
 import { Bulk, useChosen } from '../parts/chosen';
+import { deathColumns } from '../parts/deaths';
 import { ActButton } from '../parts/dialog';
 import { Listed } from '../parts/listed';
 import { memberId } from '../parts/member-id';
@@ -37,15 +38,7 @@ export function Mail({ tracker, route, letter }: Props) {
 const DEAD = (tracker: string): Column<DeadLetter>[] => [
   { head: 'id', names: true, cell: ({ id }) => <a href={href('trackers', tracker, 'mail', id)}>{id}</a> },
   { head: 'member', cell: ({ member }) => <MemberLink tracker={tracker} id={member} /> },
-  { head: 'died', figure: true, cell: ({ diedAt }) => <Ago at={diedAt} /> },
-  { head: 'attempts', figure: true, wide: true, cell: ({ attempts }) => count(attempts) },
-  { head: 'error', text: true, cell: ({ error }) => <Data text={error} most={140} /> },
-  {
-    head: 'message',
-    text: true,
-    wide: true,
-    cell: ({ value }) => <Data text={JSON.stringify(value)} most={70} mono />,
-  },
+  ...deathColumns('message'),
 ];
 
 function MemberLink({ tracker, id }: { tracker: string; id: string }) {

@@ -31,7 +31,7 @@ export interface Replied {
 export interface Permit {
   /** Asked in the last moment before it leaves: the process may have been frozen since. If not: `release`. */
   readonly maySend: boolean;
-  /** @returns true: a limit took a refusal for its own, and holds whom it concerns */
+  /** @returns true: a bucket took a refusal for its own, and holds whom it concerns */
   report(answer: Replied): boolean;
   /** It was never sent. */
   release(): void;

@@ -113,7 +113,7 @@ class RequestSpend implements Spend {
     return !this.isOver && this.taken.every((one) => one.mayStillSend());
   }
 
-  /** @returns true: a limit took a refusal for its own, and holds whom it concerns. */
+  /** @returns true: a bucket took a refusal for its own, and holds whom it concerns. */
   report(replied: Replied): boolean {
     if (this.isOver) return false;
     this.isOver = true;
@@ -121,7 +121,8 @@ class RequestSpend implements Spend {
     const answer = new AnsweredRequest(replied, request);
     const verdicts = book.verdictsOf(answer);
     book.learn(use, answer);
-    const isTaken = verdicts.some(({ refusedFor }) => refusedFor !== undefined);
+    // A limit that does not concern the request has no bucket that would hold anybody.
+    let isTaken = false;
     for (const one of this.taken) {
       const verdict = verdictOf(verdicts, one.place.limit);
       if (!verdict) {
@@ -130,28 +131,32 @@ class RequestSpend implements Spend {
         continue;
       }
       book.noteSpent(one.place, verdict, answer.status);
-      this.pay(one, verdict);
+      if (this.pay(one, verdict)) isTaken ||= isRefusal(verdict);
     }
     for (const verdict of verdicts) {
       const { limit } = verdict;
       if (!book.isByHeader(limit) || this.taken.some(({ place }) => place.limit.name === limit.name)) continue;
-      book.placeOfAnswer(limit, use, request, undefined)?.overdraw(verdict, this.sentAt);
+      const place = book.placeOfAnswer(limit, use, request, undefined);
+      if (!place) continue;
+      place.overdraw(verdict, this.sentAt);
+      isTaken ||= isRefusal(verdict);
     }
     return isTaken;
   }
 
-  /** By the bucket that the answer is of. */
-  private pay(one: Taken, verdict: Verdict): void {
+  /** By the bucket that the answer is of. @returns false: it is of none */
+  private pay(one: Taken, verdict: Verdict): boolean {
     const { book, use, request } = this;
     const { place } = one;
     const actual = book.isByHeader(place.limit) ? book.placeOfAnswer(place.limit, use, request, place) : place;
     if (actual && (isSame(actual, place) || actual.key === '')) {
       one.settle(verdict);
-      return;
+      return true;
     }
     // It was another bucket's after all.
     one.release();
     actual?.overdraw(verdict, this.sentAt);
+    return actual !== undefined;
   }
 
   lose(): void {
@@ -166,6 +171,8 @@ class RequestSpend implements Spend {
     releaseAll(this.taken);
   }
 }
+
+const isRefusal = ({ refusedFor }: Verdict): boolean => refusedFor !== undefined;
 
 function verdictOf(verdicts: readonly LimitVerdict[], limit: UpstreamLimit): LimitVerdict | undefined {
   return verdicts.find((verdict) => verdict.limit === limit || verdict.limit.name === limit.name);

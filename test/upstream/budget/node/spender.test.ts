@@ -179,6 +179,21 @@ describe('a refusal', () => {
     expect(closings.map(({ key }) => key)).toEqual(['g', 'one']);
   });
 
+  test('of a request that the limit does not concern is nobody’s: the operation is held, as without limits', () => {
+    const spender = spenderOf(
+      limit('errors', { tokens: 600, window: 60, closesAtEnd: true }, { key: ({ header }) => header('x-errors') }),
+      limit('group', { tokens: 600, window: 60 }, { key: ({ header }) => header('x-group') }),
+    );
+    sent(reserved(spender).draw(REQUEST)).report(answer(200, {}));
+    const [plain, all] = [0, 1].map(() => sent(reserved(spender).draw(REQUEST)));
+    expect(plain!.report(answer(429, {}, 5_000))).toBe(false);
+    expect(all!.report(answer(420, {}, 5_000))).toBe(false);
+    // It names its bucket after all.
+    const named = sent(reserved(spender).draw(REQUEST));
+    expect(named.report(answer(429, { 'x-group': 'g' }, 5_000))).toBe(true);
+    expect(closings.map(({ key }) => key)).toEqual(['g']);
+  });
+
   test('a header that says there is something left clears its limit', () => {
     const readsLeft = { format: 'x-ratelimit' as const };
     const spender = spenderOf(limit('all', { tokens: 600, window: 60 }, readsLeft));

@@ -9,10 +9,11 @@ import type { Question } from '../budget/node/first-asks';
 /** A config has tens; an upstream that names a group for each request is not followed further than this. */
 const MOST = 5_000;
 
+/** First what is known of code as such, which holds for kinds of path that are not read. */
 const READ: Statement = {
   name: 'budget-header-read',
   text: `select upstream, kind, header, value from longwatch.budget_header
-         where upstream = any($1::text[]) and header <> '' order by told_at desc limit ${MOST}`,
+         where upstream = any($1::text[]) and header <> '' order by kind like '% /%', told_at desc limit ${MOST}`,
 };
 
 const WRITE: Statement = {
@@ -26,7 +27,8 @@ const WRITE: Statement = {
 };
 
 /**
- * A claim to ask first is a header without a name. Once it is old, another node may have it.
+ * A claim to ask first is a header without a name. Once it is old, another node may have it; so if it is of a time that
+ * is yet to come, for then the database's clock was set back, and whoever made it may be gone.
  */
 const CLAIM: Statement = {
   name: 'budget-header-claim',
@@ -34,7 +36,8 @@ const CLAIM: Statement = {
          select upstream, kind, '', $3 from unnest($1::text[], $2::text[]) as r (upstream, kind)
          order by upstream, kind
          on conflict (upstream, kind, header) do update set value = excluded.value, told_at = now()
-         where h.value = excluded.value or h.told_at < now() - make_interval(secs => $4)
+         where h.value = excluded.value
+            or h.told_at not between now() - make_interval(secs => $4) and now() + make_interval(secs => $4)
          returning upstream, kind`,
 };
 
@@ -43,7 +46,7 @@ const UNCLAIM: Statement = {
   text: `delete from longwatch.budget_header where upstream = any($1::text[]) and header = '' and value = $2`,
 };
 
-/** A month without an answer of that kind: it is asked anew where it comes back. */
+/** A month after it was told last, which is when it changed: nodes that know it go on with it, a new one asks anew. */
 const FORGET: Statement = {
   name: 'budget-header-forget',
   text: `delete from longwatch.budget_header where told_at < now() - interval '30 days'`,

@@ -215,7 +215,7 @@ export class Book {
     for (const where of [by, kindOf(by, answer.request)]) {
       let known = this.headers.get(where);
       if (!known) {
-        if (this.headers.size >= MOST_LEARNED) this.headers.clear();
+        if (this.headers.size >= MOST_LEARNED) this.forgetKinds();
         this.headers.set(where, (known = new Map<string, string | null>()));
       }
       for (const name of this.asked) {
@@ -230,6 +230,15 @@ export class Book {
       }
     }
     if (isNews) this.wakeProbes();
+  }
+
+  /**
+   * The oldest kinds of path, some at once: there may be one for each name that stands in a path. What is known of the
+   * code as such stays, for else all of it would ask anew.
+   */
+  private forgetKinds(): void {
+    let most = MOST_LEARNED / 10;
+    for (const where of this.headers.keys()) if (isKind(where) && most-- > 0) this.headers.delete(where);
   }
 
   /** Another node, or an earlier life of this one, has learned it. The last answer of our own says more. */
@@ -295,9 +304,17 @@ export class Book {
     this.runs.set(by, before + RUN_WEIGHT * (requests - before));
   }
 
-  /** All who wait for a key look again. */
+  /** A person opened the limit: what was refused while it asked for a key may be asked again. */
+  openProbes(limit: string): void {
+    for (const probe of this.probes.values()) if (probe.limit.name === limit) probe.open();
+  }
+
+  /** All who wait for a key look again; what nobody wants to know any more is forgotten. */
   stirProbes(): void {
-    for (const probe of this.probes.values()) probe.stir();
+    for (const [id, probe] of this.probes) {
+      if (probe.isIdle) this.probes.delete(id);
+      else probe.stir();
+    }
   }
 
   /** The words of an answer on each limit that it may concern. */
@@ -325,6 +342,8 @@ const UNKNOWN = Symbol('a key that no answer has told yet');
 const ANY_MEMBER = '*';
 const OF_MEMBER = { key: ANY_MEMBER, isOfMember: true };
 const NOTHING: RequestLine = { method: 'GET', path: '/' };
+
+const isKind = (where: string): boolean => where.includes(' /');
 
 function kindOf(by: string, { path }: RequestLine): string {
   return `${by} ${shapeOf(path)}`;

@@ -1,7 +1,8 @@
 /**
  * First asks: a key that is made of an answer's header which nobody knows yet is asked for by one node at a time, for N
  * nodes that each ask once may be too many for a bucket that is nearly empty. A node claims the question in the
- * database before it asks, and the others wait for what it learns. Kept by `learned.ts`, asked by `probe.ts`.
+ * database before it asks, and the others wait for what it learns. The question stays its own while its request is
+ * under way, and while the upstream has put it off. Kept by `learned.ts`, asked by `probe.ts`.
  */
 
 /**
@@ -10,6 +11,8 @@
  */
 export const CLAIM = 10;
 const SPARE = 2;
+/** With less left than this, a question that is still needed is claimed again, seconds. */
+const RENEWED = 5;
 /** Questions are urgent: they go together with those that come within so many milliseconds. */
 const URGENT_MS = 10;
 
@@ -30,17 +33,17 @@ export class FirstAsks {
     private readonly claim: () => void,
   ) {}
 
-  /** Whether this node is the one that asks; if not, it tries to become that. */
+  /** Whether this node is the one that asks. If not, it tries to become that; if so, to stay it. */
   may(question: Question): boolean {
     const name = nameOf(question);
-    if ((this.mine.get(name) ?? -Infinity) > this.now()) return true;
-    this.mine.delete(name);
+    const left = (this.mine.get(name) ?? -Infinity) - this.now();
+    if (left > RENEWED) return true;
     this.wanted.set(name, question);
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
       this.claim();
     }, URGENT_MS);
-    return false;
+    return left > 0;
   }
 
   takeWanted(): Question[] {
@@ -51,6 +54,7 @@ export class FirstAsks {
 
   /** @param asked before the database was, monotonic */
   granted(questions: readonly Question[], asked: number): void {
+    for (const [name, until] of this.mine) if (until <= this.now()) this.mine.delete(name);
     for (const question of questions) this.mine.set(nameOf(question), asked + CLAIM - SPARE);
   }
 

@@ -4,15 +4,17 @@
  * asks for what nobody knows (`first-asks.ts`). Made by `index.ts` of this folder.
  */
 import type { Logger } from 'pino';
-import { isOutage, type Database } from '../../../lib/database';
+import type { Database, Queryable } from '../../../lib/database';
 import { errorOf } from '../../../lib/failures';
 import { Background } from '../../../lib/service';
+import { isPassing } from '../../../lib/sqlstate';
 import { claimQuestions, readHeaders, unclaimQuestions, writeHeaders } from '../../store/headers';
 import type { Book, LearnedHeader } from './book';
-import { CLAIM, FirstAsks } from './first-asks';
+import { CLAIM, FirstAsks, type Question } from './first-asks';
 
 const LOOK_MS = 1_000;
-const LIMITS = { statementTimeoutMs: 2_000, lockTimeoutMs: 500 };
+/** A node that freezes within one keeps the others from asking no longer than that. */
+const LIMITS = { statementTimeoutMs: 2_000, lockTimeoutMs: 500, idleTimeoutMs: 1_500 };
 /** A value that no key is made of: it is not kept. */
 const LONGEST = 200;
 const LONGEST_KIND = 2 * LONGEST;
@@ -81,34 +83,52 @@ export class LearnedHeaders extends Background {
   private async claim(books: readonly Book[]): Promise<void> {
     const wanted = this.asks.takeWanted();
     if (wanted.length === 0) return;
-    const { name } = this.node;
     const asked = this.node.now();
     const odd = wanted.filter(({ kind }) => kind.length > LONGEST_KIND);
     const shared = wanted.filter(({ kind }) => kind.length <= LONGEST_KIND);
-    let mine = odd;
-    try {
-      if (shared.length > 0)
-        mine = odd.concat(await this.database.transaction((db) => claimQuestions(db, shared, name, CLAIM), LIMITS));
-    } catch (thrown) {
-      if (isOutage(thrown)) throw thrown;
-      // PostgreSQL does not take one of them: each node asks by itself.
-      mine = wanted;
-    }
-    this.asks.granted(mine, asked);
-    for (const book of books) if (mine.some(({ upstream }) => upstream === book.upstream.name)) book.stirProbes();
+    const refused: Question[] = [];
+    const mine = await this.allOrEach(shared, (some, db) => claimQuestions(db, some, this.node.name, CLAIM), refused);
+    // What PostgreSQL does not take, each node asks by itself.
+    const granted = [...odd, ...refused, ...mine.flat()];
+    this.asks.granted(granted, asked);
+    for (const book of books) if (granted.some(({ upstream }) => upstream === book.upstream.name)) book.stirProbes();
   }
 
   private async tell(books: readonly Book[]): Promise<void> {
     const all = books.map((book) => ({ book, untold: book.takeUntold() }));
     const untold = latest(all.flatMap((one) => one.untold));
-    if (untold.length === 0) return;
     try {
-      await this.database.transaction((db) => writeHeaders(db, untold), LIMITS);
-    } catch (thrown) {
       // A thing that PostgreSQL does not take is not told again: each node learns it by itself.
-      if (isOutage(thrown)) for (const one of all) one.book.putBack(one.untold);
+      await this.allOrEach(untold, (some, db) => writeHeaders(db, some), []);
+    } catch (thrown) {
+      for (const one of all) one.book.putBack(one.untold);
       throw thrown;
     }
+  }
+
+  /**
+   * Does it with all of them together; where PostgreSQL does not take one of them, with each by itself.
+   * @param refused gets those that it does not take
+   * @throws what may pass: an outage, somebody's lock, a conflict
+   */
+  private async allOrEach<T, R>(
+    all: readonly T[],
+    what: (some: readonly T[], db: Queryable) => Promise<R>,
+    refused: T[],
+  ): Promise<R[]> {
+    if (all.length === 0) return [];
+    try {
+      return [await this.database.transaction((db) => what(all, db), LIMITS)];
+    } catch (thrown) {
+      if (isPassing(thrown)) throw thrown;
+      if (all.length === 1) {
+        refused.push(all[0]!);
+        return [];
+      }
+    }
+    const results: R[] = [];
+    for (const one of all) results.push(...(await this.allOrEach([one], what, refused)));
+    return results;
   }
 }
 

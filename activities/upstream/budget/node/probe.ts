@@ -8,6 +8,9 @@ import type { UpstreamLimit, Use, Waiter } from '../spender';
 import { Line } from './line';
 import type { Place, Taken, Verdict } from './place';
 
+/** Nobody has wanted to ask for so long, seconds: it need not be looked at. */
+const IDLE = 10;
+
 /** The requests that ask, of one limit and kind. It outlives the line of those who wait. */
 interface Asking {
   underWay: number;
@@ -21,7 +24,7 @@ export interface ProbeHost {
   now(): number;
   /** Seconds for which a person closed the limit for all keys. */
   closedFor(): number;
-  /** Whether no other node asks. */
+  /** Whether no other node asks. Where this one does, it goes on to be the one that asks. */
   mayAsk(): boolean;
 }
 
@@ -31,6 +34,7 @@ export class Probe implements Place {
   private readonly line: Line;
   /** Set once something is known: those who wait are woken, and find their bucket or the next probe. */
   private isKnown = false;
+  private wantedAt: number;
 
   constructor(
     readonly limit: UpstreamLimit,
@@ -41,6 +45,7 @@ export class Probe implements Place {
     this.asking = asking ?? { underWay: 0, closedUntil: -Infinity, probe: this };
     this.asking.probe = this;
     this.line = new Line(this, shares, () => host.now());
+    this.wantedAt = host.now();
   }
 
   get isClosed(): boolean {
@@ -56,6 +61,7 @@ export class Probe implements Place {
   }
 
   may(): boolean {
+    this.wantedAt = this.host.now();
     return this.isKnown || (this.asking.underWay === 0 && !this.isClosed && this.host.mayAsk());
   }
 
@@ -89,8 +95,26 @@ export class Probe implements Place {
     return asking.underWay > 0 || this.isClosed ? new Probe(limit, shares, host, asking) : undefined;
   }
 
+  open(): void {
+    this.asking.closedUntil = -Infinity;
+  }
+
+  /** Called each second. */
   stir(): void {
+    // Nobody else asks meanwhile: not what is being asked, nor before the upstream said one may.
+    if (this.isOut) this.host.mayAsk();
     this.line.stir();
+  }
+
+  /** A request is under way, or was refused for longer than now. */
+  private get isOut(): boolean {
+    const { underWay, closedUntil } = this.asking;
+    return underWay > 0 || closedUntil > this.host.now();
+  }
+
+  /** Nobody wants to know. */
+  get isIdle(): boolean {
+    return this.line.size === 0 && !this.isOut && this.host.now() - this.wantedAt > IDLE;
   }
 
   close(): void {

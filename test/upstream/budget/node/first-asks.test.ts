@@ -1,4 +1,5 @@
 /** Keys that are made of an answer's header, on the real PostgreSQL: one node asks, the others wait for its answer. */
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Spend, Use } from '../../../../activities/upstream/budget/spender';
 import { Stack } from '../../../support/stack';
 import { answer, oneLimit, TestNode, upstreamOf } from './kit';
@@ -84,4 +85,83 @@ test('a question that PostgreSQL cannot keep is asked all the same', async () =>
   const [a] = (await start('a')) as [TestNode];
   (await a.taken({ by: 't/nul \0' })).report(grouped);
   (await a.taken({ by: `t/${'long'.repeat(1_000)}` })).report(grouped);
+});
+
+/** Until the claim of the one that asks has been made again. */
+async function claimedAgain(): Promise<void> {
+  const claimedAt = async (): Promise<string | undefined> =>
+    (await stack.sql<{ at: string }>(`select told_at::text as at from longwatch.budget_header where header = ''`))[0]
+      ?.at;
+  const before = await claimedAt();
+  while ((await claimedAt()) === before) await turn();
+}
+
+test('the question stays with the node that asks while it waits for its answer, and while that was a refusal', async () => {
+  const two = await start('a', 'b');
+  const { first, others } = await firstOf(asking(two));
+  const [other] = others as [Asking];
+  let isLet = false;
+  void other.spend.then(() => (isLet = true));
+  const spend = await first.spend;
+  await claimedAgain();
+  spend.report(answer(429, {}, 60_000));
+  await claimedAgain();
+  expect(isLet).toBe(false);
+  // Until somebody opens the limit, here.
+  first.by.budget.spender.hearLimit({ upstream: 'up', limit: 'all' }, 0, 1);
+  (await first.by.taken()).report(grouped);
+  (await other.spend).release();
+});
+
+test('one that PostgreSQL cannot keep makes no other question this node’s, and keeps none from being told', async () => {
+  const [a, b] = (await start('a', 'b')) as [TestNode, TestNode];
+  const held = await b.taken({ by: 't/good' });
+  let isLet = false;
+  const good = a.taken({ by: 't/good' }).then((spend) => ((isLet = true), spend));
+  const odd = await a.taken({ by: 't/nul \0' });
+  await turn();
+  await turn();
+  expect(isLet).toBe(false);
+  // Both are told together.
+  const third = await a.taken({ by: 't/third' });
+  odd.report(grouped);
+  third.report(grouped);
+  const told = (): Promise<unknown[]> => stack.sql(`select from longwatch.budget_header where kind = 't/third'`);
+  while ((await told()).length === 0) await turn();
+  held.report(grouped);
+  (await good).release();
+});
+
+test('a lock that somebody holds on the questions lets nobody ask who may not', async () => {
+  const [a, b] = (await start('a', 'b')) as [TestNode, TestNode];
+  const held = await b.taken();
+  const client = await stack.pool.connect();
+  try {
+    await client.query('begin; lock table longwatch.budget_header in access exclusive mode');
+    let isLet = false;
+    const spend = a.taken().then((taken) => ((isLet = true), taken));
+    // It has tried, and given up.
+    await stack.sql('select pg_sleep(1.5)');
+    expect(isLet).toBe(false);
+    await client.query('rollback');
+    held.report(grouped);
+    (await spend).release();
+  } finally {
+    client.release();
+  }
+});
+
+test('a claim of a time that is yet to come, of a clock that was set back, keeps nobody from asking', async () => {
+  await stack.sql(`insert into longwatch.budget_header (upstream, kind, header, value, told_at)
+    values ('up', 'all t/look', '', 'gone', now() + interval '1 hour')`);
+  const [a] = (await start('a')) as [TestNode];
+  (await a.taken()).release();
+});
+
+test('a node that starts knows what others learned of its code, though there are more kinds of path than are read', async () => {
+  await stack.sql(`insert into longwatch.budget_header (upstream, kind, header, value, told_at)
+    select 'up', 't/look /repos/name' || n, 'x-group', 'g', now() from generate_series(1, 6000) n
+    union all select 'up', 't/look', 'x-group', 'g', now() - interval '1 day'`);
+  const [a] = (await start('a')) as [TestNode];
+  expect(a.take()).toMatchObject({ isShort: true, key: 'g' });
 });

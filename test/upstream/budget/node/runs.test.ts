@@ -180,6 +180,52 @@ describe('the one request that asks which bucket it is', () => {
     expect(short(spender.reserve('up', { ...USE, by: 't/one' }, 1)).key).toBe('g');
   });
 
+  test('is under way, or waited for: its node goes on to look for what others learn', () => {
+    const spender = spenderOf(byGroup);
+    const [book] = [...spender.known];
+    const asking = sent(reserved(spender).draw(REQUEST));
+    expect(book!.isAsking).toBe(true);
+    asking.report(answer(200, { 'x-group': 'g' }));
+    sent(reserved(spender, 1, { by: 't/other' }).draw(REQUEST));
+    const leave = short(spender.reserve('up', { ...USE, by: 't/other' }, 1)).join(waiterOf());
+    const later = (): boolean => {
+      time.now += 60;
+      book!.stirProbes();
+      return book!.isAsking;
+    };
+    expect(later()).toBe(true);
+    leave();
+    // Its request is still under way.
+    expect(later()).toBe(true);
+  });
+
+  test('has told, or nobody wants to know any more: its node looks no more', () => {
+    const spender = spenderOf(byGroup);
+    const [book] = [...spender.known];
+    sent(reserved(spender).draw(REQUEST)).report(answer(200, { 'x-group': 'g' }));
+    time.now += 11;
+    book!.stirProbes();
+    expect(book!.isAsking).toBe(false);
+    sent(reserved(spender, 1, { by: 't/other' }).draw(REQUEST)).release();
+    expect(book!.isAsking).toBe(true);
+    time.now += 11;
+    book!.stirProbes();
+    expect(book!.isAsking).toBe(false);
+  });
+
+  test('has told for all names that stand in paths, however many: what is known of the code is never forgotten', () => {
+    const spender = spenderOf(byGroup);
+    sent(reserved(spender).draw(REQUEST)).report(answer(200, { 'x-group': 'g' }));
+    const [book] = [...spender.known];
+    // Of letters alone: what has a digit is an id.
+    const nameOf = (n: number): string => String(n).replace(/\d/g, (digit) => 'abcdefghij'[Number(digit)]!);
+    for (let i = 0; i < 12_000; i++) {
+      const request = { method: 'GET', path: `/repos/${nameOf(i)}` };
+      book!.learn(USE, { ...answer(200, { 'x-group': 'g' }), request });
+      expect(book!.headerFor('x-group', USE, undefined)).toBe('g');
+    }
+  });
+
   test('is refused: nobody asks before the upstream said one may, and it teaches nothing of the header', () => {
     const spender = spenderOf(byGroup);
     sent(reserved(spender).draw(REQUEST)).report(answer(429, {}, 30_000));
@@ -190,6 +236,13 @@ describe('the one request that asks which bucket it is', () => {
     sent(reserved(spender).draw(REQUEST)).report(answer(200, { 'x-group': 'g' }));
     expect(short(spender.reserve('up', USE, 1)).key).toBe('g');
   });
+});
+
+test('a request that asks is refused for no longer than maxHold', () => {
+  const rule = { tokens: 600, window: 60, longestClosing: 20 };
+  const spender = spenderOf(limit('group', rule, { key: ({ header }) => header('x-group') }));
+  sent(reserved(spender).draw(REQUEST)).report(answer(429, {}, 30_000));
+  expect(short(spender.reserve('up', USE, 1)).waitMs).toBe(20_000);
 });
 
 test('a limit that is lowered holds what is in hand as well', () => {

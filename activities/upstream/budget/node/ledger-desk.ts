@@ -47,11 +47,16 @@ export class LedgerDesk {
   /**
    * Changes these buckets, each once. Never rejects: a bucket that could not be changed has its error.
    * @param buckets no one twice
+   * @param waits false: for no row that somebody else has locked
    */
-  async change<T>(buckets: readonly SharedBucket[], change: Change<T>): Promise<Map<SharedBucket, Outcome<T>>> {
+  async change<T>(
+    buckets: readonly SharedBucket[],
+    change: Change<T>,
+    waits = true,
+  ): Promise<Map<SharedBucket, Outcome<T>>> {
     try {
       await this.makeRows(buckets.filter(({ hasRow }) => !hasRow));
-      return await this.together(buckets, change, true);
+      return await this.together(buckets, change, waits);
     } catch (thrown) {
       const error = errorOf(thrown);
       if (isOutage(error)) return failed(buckets, error);

@@ -4,12 +4,13 @@
  * many requests are sent changes nothing in how many statements there are. Made by `index.ts` of this folder.
  */
 import type { Logger } from 'pino';
+import { isOutage } from '../../../lib/database';
 import { errorOf } from '../../../lib/failures';
 import { Background } from '../../../lib/service';
 import { FIGURES } from '../figures';
-import type { Renewal } from '../ledger/messages';
+import type { Grant, Renewal } from '../ledger/messages';
 import { renew } from '../ledger/statement';
-import type { LedgerDesk } from './ledger-desk';
+import type { Change, LedgerDesk } from './ledger-desk';
 import type { SharedBucket } from './shared';
 
 /** Keys of one statement: its rows are locked for some milliseconds. */
@@ -83,25 +84,34 @@ export class Renewals extends Background {
 
   private async renew(buckets: readonly SharedBucket[]): Promise<void> {
     for (const bucket of buckets) this.urgent.delete(bucket);
-    let error: Error | undefined;
+    let failure: Error | undefined;
+    let isAny = false;
     for (let from = 0; from < buckets.length; from += SLICE) {
+      // Rows that somebody has locked cost the time of one wait, however many slices have some of them.
+      const told = await this.renewSlice(buckets.slice(from, from + SLICE), failure === undefined);
+      isAny ||= told.isAny;
+      failure ??= told.failure;
       // Without the database each slice would wait in vain: the others are not told either, and try again together.
-      if (error) break;
-      error = await this.renewSlice(buckets.slice(from, from + SLICE));
+      if (isOutage(told.failure)) break;
     }
+    const error = isAny ? undefined : failure;
     if (error && !this.isFailing)
       this.log.warn({ err: error }, 'the budget cannot be renewed now; what is in hand is spent, and then nothing');
     if (!error && this.isFailing) this.log.info('the budget is renewed again');
     this.isFailing = error !== undefined;
   }
 
-  /** @returns the error, where all of them failed. */
-  private async renewSlice(slice: readonly SharedBucket[]): Promise<Error | undefined> {
+  /** @returns what kept some of them from being told, and whether any was */
+  private async renewSlice(
+    slice: readonly SharedBucket[],
+    waits: boolean,
+  ): Promise<{ isAny: boolean; failure?: Error | undefined }> {
     const messages = new Map<SharedBucket, Renewal>(slice.map((bucket) => [bucket, bucket.renewal(this.isLast)]));
+    const change: Change<Grant> = (bucket, of, time) => ({
+      result: renew(bucket, of.limit.rule, messages.get(of)!, time),
+    });
     try {
-      const outcomes = await this.desk.change(slice, (bucket, of, time) => ({
-        result: renew(bucket, of.limit.rule, messages.get(of)!, time),
-      }));
+      const outcomes = await this.desk.change(slice, change, waits);
       let failure: Error | undefined;
       let isAny = false;
       for (const [bucket, outcome] of outcomes) {
@@ -110,10 +120,10 @@ export class Renewals extends Background {
         if (isGranted) isAny = true;
         else failure = outcome.error;
       }
-      return isAny ? undefined : failure;
+      return { isAny, failure };
     } catch (thrown) {
       for (const [bucket, message] of messages) bucket.granted(message, undefined);
-      return errorOf(thrown);
+      return { isAny: false, failure: errorOf(thrown) };
     }
   }
 }

@@ -217,6 +217,32 @@ test('a key that somebody has locked keeps nobody from the others', async () => 
   }
 });
 
+test('more locked keys than one statement takes, as while a big limit is closed by hand, keep nobody from the others', async () => {
+  const limits = upstreamOf(oneLimit({ tokens: 100, window: 10 }, { key: ({ id }) => id }));
+  const node = await start('a', limits);
+  const held = Array.from({ length: 450 }, (_, i) => `held ${i}`);
+  await Promise.all([...held, 'free'].map(async (id) => (await node.taken({ id })).report(answer())));
+  await node.budget.renewals.renewAll();
+  const client = await stack.pool.connect();
+  try {
+    await client.query(`begin; select from longwatch.budget where key like 'held %' for update`);
+    // Somebody waits for each of them.
+    for (const id of held) {
+      const spend = node.take({ id });
+      if (spend.isShort) spend.join({ class: 'watch', requests: 1, wake: () => undefined });
+      else spend.report(answer());
+    }
+    const settled = async (): Promise<number> =>
+      (await stack.sql<{ spent: number }>(`select spent from longwatch.budget where key = 'free'`))[0]!.spent;
+    const before = await settled();
+    (await node.taken({ id: 'free' })).report(answer());
+    while ((await settled()) === before) await node.budget.renewals.renewAll();
+  } finally {
+    await client.query('rollback');
+    client.release();
+  }
+});
+
 test('a key that is a secret, or that PostgreSQL could not keep, is a hash in the ledger', async () => {
   const secret = upstreamOf(oneLimit({ tokens: 10, window: 10 }, { key: ({ id }) => id, secret: true }));
   const node = await start('a', secret);
